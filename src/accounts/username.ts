@@ -1,0 +1,76 @@
+// The forms of an SMTP username: `tenant<delimiter>client`, or `id<delimiter>lookup`.
+
+import { Buffer } from "node:buffer";
+
+export type Delimiter = "@" | ":" | "|";
+
+export type Username =
+  | { readonly type: "direct"; readonly tenantId: string; readonly clientId: string }
+  /** To be looked up in the table by its RowKey. */
+  | { readonly type: "lookup"; readonly id: string };
+
+export interface UsernameError {
+  readonly type: "invalid";
+  /** One line for the reply and the log. */
+  readonly problem: string;
+}
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+/** 16 octets are 22 characters and up to two of padding; base64url and base64 alike. */
+const SHORT_ID = /^[A-Za-z0-9+/_-]{22}(?:==)?$/;
+/** The table's keys end at 1 KiB; nothing that long is a name. */
+const MAX_USERNAME = 1024;
+
+/**
+ * Reads a username.
+ *
+ * Everything from the first `.` behind the delimiter on is dropped: clients that insist on an
+ * address get `tenant@client.example.com`.
+ */
+export function parseUsername(text: string, delimiter: Delimiter): Username | UsernameError {
+  const form = `tenant${delimiter}client or id${delimiter}lookup`;
+  if (text === "") return invalid(`the username is empty; expected ${form}`);
+  if (text.length > MAX_USERNAME) return invalid("the username is too long");
+  const at = text.indexOf(delimiter);
+  if (at < 0) return invalid(`the username has no "${delimiter}"; expected ${form}`);
+  const left = text.slice(0, at);
+  const behind = text.slice(at + 1);
+  const dot = behind.indexOf(".");
+  const right = dot < 0 ? behind : behind.slice(0, dot);
+  if (right.includes(delimiter)) return invalid(`the username has more than one "${delimiter}"`);
+  if (right === "lookup") {
+    return left === "" ? invalid("the lookup id is empty") : { type: "lookup", id: left };
+  }
+  const tenantId = parseId(left);
+  if (tenantId === undefined) {
+    return invalid("the tenant id is neither a UUID nor its base64url form");
+  }
+  const clientId = parseId(right);
+  if (clientId === undefined) {
+    return invalid("the client id is neither a UUID nor its base64url form");
+  }
+  return { type: "direct", tenantId, clientId };
+}
+
+/**
+ * A UUID in either form as a UUID in lower case; octets in RFC 9562 order.
+ *
+ * @returns undefined where the text is neither
+ */
+export function parseId(text: string): string | undefined {
+  if (UUID.test(text)) return text.toLowerCase();
+  if (!SHORT_ID.test(text)) return undefined;
+  // Node's base64 decoder takes both alphabets.
+  const hex = Buffer.from(text, "base64url").toString("hex");
+  if (hex.length !== 32) return undefined;
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+/** The base64url form of a UUID, 22 characters. */
+export function shortId(uuid: string): string {
+  return Buffer.from(uuid.replaceAll("-", ""), "hex").toString("base64url");
+}
+
+function invalid(problem: string): UsernameError {
+  return { type: "invalid", problem };
+}

@@ -1,0 +1,73 @@
+// Proves TLS settings by a handshake with oneself on the loopback.
+//
+// A runtime that cannot obey a cipher string or a protocol version says so only when a client
+// comes: every connection would fail, the start would not.
+
+import { connect, type SecureVersion } from "node:tls";
+import type { Runtime, TlsIdentity, TlsVersion } from "../runtime/runtime.ts";
+
+export interface ProvenTls {
+  /** Such as `TLSv1.3`. */
+  readonly protocol: string;
+  readonly cipher: string;
+}
+
+const TIMEOUT_MS = 5_000;
+const NAMES: Record<TlsVersion, SecureVersion> = {
+  "1.0": "TLSv1",
+  "1.1": "TLSv1.1",
+  "1.2": "TLSv1.2",
+  "1.3": "TLSv1.3",
+};
+
+/**
+ * Makes one handshake, in the version given.
+ *
+ * @throws Error that says what the TLS library found wrong
+ */
+export async function proveTls(
+  runtime: Runtime,
+  identity: TlsIdentity,
+  version: TlsVersion,
+): Promise<ProvenTls> {
+  const settled = Promise.withResolvers<ProvenTls>();
+  const listener = runtime.listen({
+    hostname: "127.0.0.1",
+    port: 0,
+    accept: (connection) => ({
+      opened: () => connection.startTls(identity),
+      data() {},
+      drained() {},
+      ended: () => connection.end(),
+      secured() {},
+      closed(error) {
+        if (error !== undefined) settled.reject(error);
+      },
+    }),
+  });
+  const client = connect({
+    host: "127.0.0.1",
+    port: listener.port,
+    // Whether the certificate is trusted is the clients' question.
+    rejectUnauthorized: false,
+    minVersion: NAMES[version],
+    maxVersion: NAMES[version],
+    // OpenSSL allows the oldest versions at this level only; a runtime without levels ignores it.
+    ...(version === "1.0" || version === "1.1" ? { ciphers: "DEFAULT:@SECLEVEL=0" } : {}),
+  });
+  client.setTimeout(TIMEOUT_MS, () => client.destroy(new Error("the handshake timed out")));
+  client.on("secureConnect", () => {
+    settled.resolve({
+      protocol: client.getProtocol() ?? "unknown",
+      cipher: client.getCipher()?.name ?? "unknown",
+    });
+  });
+  client.on("error", (error) => settled.reject(error));
+  client.on("close", () => settled.reject(new Error("the handshake was cut off")));
+  try {
+    return await settled.promise;
+  } finally {
+    client.destroy();
+    listener.close();
+  }
+}

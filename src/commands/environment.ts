@@ -1,0 +1,40 @@
+// The settings of a command: the process's environment, and an --env-file under it.
+
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { parseEnv } from "node:util";
+import { type Environment, loadSettings } from "../settings/load.ts";
+import type { SettingName, Settings } from "../settings/schema.ts";
+import { CommandError, EXIT } from "./exit.ts";
+
+export interface CommandSettings {
+  readonly settings: Settings;
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Loads the settings.
+ *
+ * @param envFile a `.env` file; what the environment has too, the environment decides
+ * @throws CommandError 78 with every problem
+ */
+export function settingsFor(
+  envFile: string | undefined,
+  defaults: Partial<Record<SettingName, string>> = {},
+): CommandSettings {
+  const loaded = loadSettings({ ...readEnvFile(envFile), ...process.env }, defaults);
+  if (loaded.type === "problems") throw new CommandError(EXIT.config, loaded.problems);
+  return loaded;
+}
+
+function readEnvFile(path: string | undefined): Environment {
+  if (path === undefined) return {};
+  try {
+    return parseEnv(readFileSync(path, "utf8"));
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new CommandError(EXIT.config, [
+      `--env-file "${path}" cannot be read: ${code ?? message}`,
+    ]);
+  }
+}

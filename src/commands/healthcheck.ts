@@ -1,0 +1,41 @@
+// `healthcheck`: asks the running relay's /readyz, for containers that have no curl.
+
+import { Buffer } from "node:buffer";
+import { HttpClient } from "../http/client.ts";
+import { settingsFor } from "./environment.ts";
+import { CommandError, EXIT } from "./exit.ts";
+
+const TIMEOUT = 5_000;
+
+/** @throws CommandError where the relay is not ready */
+export async function healthcheck(envFile: string | undefined): Promise<string> {
+  const listen = settingsFor(envFile).settings.HTTP_LISTEN;
+  if (listen === "off") throw notReady("HTTP_LISTEN is off: there is nothing to ask");
+  const { hostname, port } = listen;
+  const host = hostname === "::"
+    ? "[::1]"
+    : hostname === "0.0.0.0"
+    ? "127.0.0.1"
+    : bracketed(hostname);
+  const http = new HttpClient();
+  const result = await http.request({
+    method: "GET",
+    url: new URL(`http://${host}:${port}/readyz`),
+    headers: {},
+    timeout: TIMEOUT,
+  });
+  http.close();
+  if (result.type === "failure") throw notReady(`${host}:${port} does not answer: ${result.code}`);
+  if (result.status !== 200) {
+    throw notReady(`not ready: ${Buffer.from(result.body).toString("utf8")}`);
+  }
+  return "ready";
+}
+
+function bracketed(hostname: string): string {
+  return hostname.includes(":") ? `[${hostname}]` : hostname;
+}
+
+function notReady(line: string): CommandError {
+  return new CommandError(EXIT.failure, [line]);
+}

@@ -1,0 +1,236 @@
+// Builds a relay out of its settings and starts it: the wiring that `serve` and `sandbox` share.
+
+import { randomBytes } from "node:crypto";
+import type { Hono } from "hono";
+import { type Account, Accounts } from "../accounts/accounts.ts";
+import type { Certificate } from "../certificates/file.ts";
+import { CertificateError } from "../certificates/file.ts";
+import { type LoadedIdentity, loadIdentity } from "../certificates/identity.ts";
+import { deliver } from "../delivery/direct.ts";
+import type { Submission } from "../delivery/outcome.ts";
+import { TokenSource } from "../entra/tokens.ts";
+import { GraphBackend } from "../graph/send_mail.ts";
+import { HttpClient } from "../http/client.ts";
+import { Events } from "../observe/events.ts";
+import { type HttpService, serveHttp } from "../observe/http.ts";
+import type { Log } from "../observe/log.ts";
+import { currentRuntime } from "../runtime/current.ts";
+import type { Listener } from "../runtime/runtime.ts";
+import { listenDualStack } from "../server/addresses.ts";
+import type { Client, Handlers, Login, Message } from "../server/handlers.ts";
+import { SmtpServer } from "../server/server.ts";
+import { cloudOf } from "../settings/clouds.ts";
+import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
+import type { Settings } from "../settings/schema.ts";
+import type { Credentials } from "../smtp/sasl.ts";
+import { CommandError, EXIT } from "./exit.ts";
+
+/** Milliseconds for one token request: a client waits for its 235 meanwhile. */
+const TOKEN_TIMEOUT = 20_000;
+const HANDSHAKE_TIMEOUT = 30_000;
+/** Milliseconds for a client to read the last reply. */
+const LINGER = 5_000;
+
+export interface RelayParts {
+  readonly settings: Settings;
+  readonly log: Log;
+  /** In place of the certificate that the settings name. */
+  readonly certificate?: Certificate;
+  /** Pages of the HTTP side, besides health. */
+  readonly pages?: Hono;
+  /** Path prefixes that never ask for HTTP_PASSWORD. */
+  readonly unlocked?: readonly string[];
+  /** Called when the HTTP side listens, before SMTP does: may change the settings once more. */
+  readonly httpReady?: (http: HttpService) => Settings;
+}
+
+export interface Relay {
+  /** As bound: a port 0 has become a real one. */
+  readonly smtp: readonly ListenAddress[];
+  readonly smtps: readonly ListenAddress[];
+  readonly http: ListenAddress | undefined;
+  readonly certificate: Certificate | undefined;
+  stop(): Promise<void>;
+}
+
+/** @throws CommandError where it cannot start; nothing is left running then */
+export async function startRelay(parts: RelayParts): Promise<Relay> {
+  const { log } = parts;
+  let { settings } = parts;
+  const runtime = await currentRuntime();
+  const tls = settings.TLS_SOURCE === "off"
+    ? undefined
+    : await identityOrError(() => loadIdentity(settings, runtime, parts.certificate));
+
+  const listening = { smtp: false };
+  let http: HttpService | undefined;
+  if (settings.HTTP_LISTEN !== "off") {
+    const listen = settings.HTTP_LISTEN;
+    http = await boundOrError("HTTP_LISTEN", listen, () =>
+      serveHttp({
+        listen,
+        readiness: () => ({
+          smtp: { ready: listening.smtp, connections: server?.connections ?? 0 },
+          tls: tls === undefined ? { ready: true, source: "off" } : {
+            ready: true,
+            source: settings.TLS_SOURCE,
+            expires: new Date(tls.certificate.leaf.validTo).toISOString(),
+          },
+        }),
+        password: settings.HTTP_PASSWORD,
+        unlocked: parts.unlocked ?? [],
+        ...(parts.pages === undefined ? {} : { pages: parts.pages }),
+      }));
+    if (parts.httpReady !== undefined) settings = parts.httpReady(http);
+  }
+
+  const client = new HttpClient();
+  const server = new SmtpServer<Account>({
+    runtime,
+    handlers: handlersFor(settings, client, new Events(log)),
+    session: {
+      hostname: settings.SERVER_HOSTNAME,
+      greeting: settings.SERVER_GREETING,
+      maxMessageSize: settings.MAX_MESSAGE_SIZE,
+      maxRecipients: settings.MAX_RECIPIENTS,
+      requireTls: settings.REQUIRE_TLS,
+    },
+    identity: () => tls?.identity,
+    timeouts: {
+      command: settings.COMMAND_TIMEOUT,
+      data: settings.DATA_TIMEOUT,
+      handshake: HANDSHAKE_TIMEOUT,
+      linger: LINGER,
+    },
+  });
+  const stop = async () => {
+    listening.smtp = false;
+    await server.stop(settings.SHUTDOWN_TIMEOUT);
+    client.close();
+    await http?.close();
+  };
+  try {
+    const bind = (name: string, addresses: readonly ListenAddress[], implicitTls: boolean) =>
+      Promise.all(
+        addresses.map((address) =>
+          boundOrError(
+            name,
+            address,
+            () =>
+              listenDualStack(
+                address,
+                (hostname, port) => server.listen(hostname, port, implicitTls),
+              ),
+          )
+        ),
+      );
+    const smtp = await bind("SMTP_LISTEN", settings.SMTP_LISTEN, false);
+    const smtps = await bind("SMTPS_LISTEN", settings.SMTPS_LISTEN ?? [], true);
+    listening.smtp = true;
+    return {
+      smtp: smtp.map(addressOf),
+      smtps: smtps.map(addressOf),
+      http: http === undefined ? undefined : addressOf(http),
+      certificate: tls?.certificate,
+      stop,
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+function handlersFor(settings: Settings, http: HttpClient, events: Events): Handlers<Account> {
+  const { authorityHost, graphEndpoint } = cloudOf(settings);
+  const scope = `${graphEndpoint.origin}/.default`;
+  const tokens = new TokenSource({
+    maxAge: settings.TOKEN_CACHE_MAX_AGE,
+    async request(credentials) {
+      // MSAL is loaded with the first login, not with the program.
+      const { requestToken } = await import("../entra/msal.ts");
+      return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
+    },
+  });
+  const accounts = new Accounts({ delimiter: settings.USERNAME_DELIMITER, tokens });
+  const backend = new GraphBackend({
+    http,
+    endpoint: graphEndpoint,
+    timeout: settings.GRAPH_HTTP_TIMEOUT,
+    requestLimit: settings.GRAPH_REQUEST_LIMIT,
+  });
+  return {
+    async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
+      const result = await accounts.login(credentials);
+      events.login(credentials, client, result);
+      return result.type === "account"
+        ? { reply: result.reply, account: result.account }
+        : { reply: result.reply };
+    },
+    async submit(account: Account, message: Message) {
+      const submission: Submission = {
+        id: randomBytes(8).toString("hex"),
+        account,
+        envelope: message.envelope,
+        content: message.content,
+        facts: message.facts,
+        client: message.client.address,
+        receivedAt: new Date(),
+      };
+      const begun = performance.now();
+      const outcome = await deliver(submission, { backend, hostname: settings.SERVER_HOSTNAME });
+      events.message(submission, outcome, message.client, performance.now() - begun);
+      return outcome.reply;
+    },
+    failed: (error, client) => events.bug(error, client),
+    ended: (summary) => events.connection(summary),
+  };
+}
+
+function addressOf({ hostname, port }: Listener | HttpService): ListenAddress {
+  return { hostname, port };
+}
+
+async function identityOrError(load: () => Promise<LoadedIdentity>): Promise<LoadedIdentity> {
+  try {
+    return await load();
+  } catch (error) {
+    if (error instanceof CertificateError) throw new CommandError(EXIT.config, [error.message]);
+    throw error;
+  }
+}
+
+async function boundOrError<T>(
+  setting: string,
+  address: ListenAddress,
+  bind: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await bind();
+  } catch (error) {
+    const { code, message } = error as { code?: string; message: string };
+    if (code === undefined) throw error;
+    const where = `${setting} ${formatListenAddress(address)}`;
+    throw new CommandError(EXIT.unavailable, [
+      `${where}: ${bindProblem(code, message, address.port)}`,
+    ]);
+  }
+}
+
+function bindProblem(code: string, message: string, port: number): string {
+  switch (code) {
+    case "EADDRINUSE":
+      return "the port is in use by another program";
+    case "EACCES":
+    case "EPERM":
+      return port < 1024
+        ? "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)"
+        : "not allowed to listen there";
+    case "EADDRNOTAVAIL":
+      return "the address is not one of this machine's";
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return "the host name cannot be resolved";
+    default:
+      return `cannot listen: ${code}: ${message}`;
+  }
+}

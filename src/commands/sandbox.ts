@@ -1,0 +1,143 @@
+// `sandbox`: the same relay against an imitated cloud, with an inbox in the browser. Needs no
+// setting, account or network.
+
+import process from "node:process";
+import { Hono } from "hono";
+import { shortId } from "../accounts/username.ts";
+import { selfSignedCertificate } from "../certificates/self_signed.ts";
+import { createLog } from "../observe/log.ts";
+import { createCloud } from "../sandbox/cloud.ts";
+import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
+import { inboxRoutes } from "../sandbox/inbox/routes.ts";
+import { Inbox } from "../sandbox/inbox/store.ts";
+import { sendWelcome } from "../sandbox/welcome.ts";
+import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";
+import type { Settings } from "../settings/schema.ts";
+import { settingsFor } from "./environment.ts";
+import { CommandError, EXIT } from "./exit.ts";
+import { type Relay, startRelay } from "./relay.ts";
+import { untilStopped } from "./serve.ts";
+
+/** Any well-formed username will do; these are easy to tell from real ones. */
+const TENANT = "11111111-1111-1111-1111-111111111111";
+const CLIENT = "22222222-2222-2222-2222-222222222222";
+const SECRET = "any-secret";
+
+export async function sandbox(envFile: string | undefined): Promise<void> {
+  const { settings, warnings } = settingsFor(envFile, { SMTP_LISTEN: "127.0.0.1:8025" });
+  if (settings.HTTP_LISTEN === "off") {
+    throw new CommandError(EXIT.config, [
+      "HTTP_LISTEN must not be off: the sandbox's cloud is served there",
+    ]);
+  }
+  const log = createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT });
+  for (const warning of warnings) log.warning(warning);
+
+  const inbox = new Inbox();
+  const cloud = createCloud({ inbox });
+  // Filled in once the ports are known: a page cannot be asked for before.
+  const connection = {} as { -readonly [Key in keyof ConnectionDetails]: ConnectionDetails[Key] };
+  const ended = new AbortController();
+  const host = isLoopback(settings.HTTP_LISTEN.hostname) ? [] : [settings.SERVER_HOSTNAME];
+  const pages = new Hono();
+  pages.route("/", cloud.routes);
+  pages.route("/", inboxRoutes(inbox, { connection, allowedHosts: host, signal: ended.signal }));
+
+  const relay = await startRelay({
+    settings,
+    log,
+    pages,
+    unlocked: ["/entra/", "/graph/"],
+    ...(settings.TLS_SOURCE === "off" ? {} : { certificate: await selfSignedCertificate() }),
+    httpReady: ({ hostname, port }) => pointedAt(settings, localUrl({ hostname, port })),
+  });
+  Object.assign(connection, connectionDetails(relay, settings));
+  try {
+    await welcome(relay, connection, settings);
+  } catch (error) {
+    log.error("The welcome message could not be sent", { error: String(error) });
+  }
+  const stopped = untilStopped(relay, log, () => ended.abort());
+  await stopped;
+}
+
+/** The settings with the imitated services in the place of the real ones. */
+function pointedAt(settings: Settings, base: string): Settings {
+  return {
+    ...settings,
+    AZURE_AUTHORITY_HOST: new URL(`${base}/entra`),
+    GRAPH_ENDPOINT: new URL(`${base}/graph`),
+  };
+}
+
+/** How this machine reaches an address that was bound. */
+function local({ hostname, port }: ListenAddress): ListenAddress {
+  if (hostname === "::") return { hostname: "::1", port };
+  return { hostname: hostname === "0.0.0.0" ? "127.0.0.1" : hostname, port };
+}
+
+function localUrl(address: ListenAddress): string {
+  return `http://${formatListenAddress(local(address))}`;
+}
+
+function connectionDetails(relay: Relay, settings: Settings): ConnectionDetails {
+  const smtp = formatListenAddress(local(relay.smtp[0]!));
+  const smtps = relay.smtps[0];
+  const delimiter = settings.USERNAME_DELIMITER;
+  const username = `${shortId(TENANT)}${delimiter}${shortId(CLIENT)}`;
+  const tls = settings.TLS_SOURCE === "off" ? "" : " --ssl-reqd --insecure";
+  const command = `printf 'Subject: Hello\\r\\n\\r\\nIt works.\\r\\n' | curl${tls} ` +
+    `--url smtp://${smtp} --user '${username}:${SECRET}' ` +
+    `--mail-from me@example.com --mail-rcpt you@example.org --upload-file -`;
+  return {
+    smtp,
+    ...(smtps === undefined ? {} : { smtps: formatListenAddress(local(smtps)) }),
+    username,
+    password: SECRET,
+    command,
+  };
+}
+
+async function welcome(
+  relay: Relay,
+  connection: ConnectionDetails,
+  settings: Settings,
+): Promise<void> {
+  const url = localUrl(relay.http!);
+  const { hostname, port } = local(relay.smtp[0]!);
+  const lines = [
+    `SMTP server  ${connection.smtp}${
+      settings.TLS_SOURCE === "off" ? "" : " (STARTTLS, self-signed certificate)"
+    }`,
+    ...(connection.smtps === undefined ? [] : [`TLS at once  ${connection.smtps}`]),
+    `Username     ${connection.username}`,
+    `             (any other well-formed one will do)`,
+    `Password     ${connection.password}`,
+    `             (any but wrong-secret and expired-secret)`,
+    `Inbox        ${url}/`,
+  ];
+  const dialogue = await sendWelcome({
+    hostname,
+    port,
+    tls: settings.TLS_SOURCE !== "off",
+    username: connection.username,
+    password: connection.password,
+    lines,
+  });
+  process.stdout.write([
+    "One message has just gone through this relay:",
+    "",
+    ...dialogue.map((line) => `  ${line}`),
+    "",
+    `It has arrived: ${url}/`,
+    "",
+    "Send one yourself:",
+    "",
+    ...lines.map((line) => `  ${line}`),
+    "",
+    `  ${connection.command}`,
+    "",
+    "Ctrl-C ends the sandbox.",
+    "",
+  ].join("\n"));
+}

@@ -1,0 +1,62 @@
+// `serve`: the relay with the settings from the environment.
+
+import process from "node:process";
+import { createLog, type Log } from "../observe/log.ts";
+import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
+import { settingsFor } from "./environment.ts";
+import { type Relay, startRelay } from "./relay.ts";
+import { stopSignal } from "./signals.ts";
+import { versionLine } from "./version.ts";
+
+export async function serve(envFile: string | undefined): Promise<void> {
+  const { settings, warnings } = settingsFor(envFile);
+  const log = createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT });
+  for (const warning of warnings) log.warning(warning);
+  const relay = await startRelay({ settings, log });
+  // Visible at the default level, so that an administrator sees that it runs, and where.
+  log.warning("Relay started", await describe(relay));
+  logCertificate(relay, log);
+  await untilStopped(relay, log);
+}
+
+/** Waits for a signal, then stops the relay in good order. */
+export async function untilStopped(
+  relay: Relay,
+  log: Log,
+  stopping: () => void = () => {},
+): Promise<void> {
+  const signal = await stopSignal();
+  stopping();
+  log.warning("Relay is stopping", { signal });
+  await relay.stop();
+  log.warning("Relay stopped");
+  process.exitCode = 0;
+}
+
+async function describe({ smtp, smtps, http }: Relay) {
+  const shown = (addresses: readonly ListenAddress[]) =>
+    addresses.map(formatListenAddress).join(",");
+  return {
+    version: await versionLine(),
+    smtp: shown(smtp),
+    ...(smtps.length === 0 ? {} : { smtps: shown(smtps) }),
+    ...(http === undefined ? {} : { http: shown([http]) }),
+  };
+}
+
+const DAY_MS = 86_400_000;
+
+function logCertificate({ certificate }: Relay, log: Log): void {
+  if (certificate === undefined) return;
+  const { leaf } = certificate;
+  const days = Math.floor((Date.parse(leaf.validTo) - Date.now()) / DAY_MS);
+  const fields = {
+    subject: leaf.subject,
+    names: leaf.subjectAltName,
+    issuer: leaf.issuer,
+    expires: leaf.validTo,
+    days,
+  };
+  if (days < 0) log.warning("The certificate has expired: clients that check it refuse it", fields);
+  else log.info("Certificate loaded", fields);
+}

@@ -1,0 +1,19 @@
+// Signals that ask the program to stop.
+
+import process from "node:process";
+
+const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
+
+/** The first stop signal. A second one ends the program at once. */
+export function stopSignal(): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let stopping = false;
+    for (const signal of STOP_SIGNALS) {
+      process.on(signal, () => {
+        if (stopping) process.exit(1);
+        stopping = true;
+        resolve(signal);
+      });
+    }
+  });
+}

@@ -1,0 +1,46 @@
+// From a submission to what became of it.
+
+import type { Account } from "../accounts/accounts.ts";
+import type { Content } from "../smtp/content.ts";
+import type { Reply } from "../smtp/reply.ts";
+import type { Envelope, SessionFacts } from "../smtp/session.ts";
+
+/** A message that an account has handed in. */
+export interface Submission {
+  /** Names the message in the reply and in every log line about it. */
+  readonly id: string;
+  readonly account: Account;
+  readonly envelope: Envelope;
+  readonly content: Content;
+  readonly facts: SessionFacts;
+  /** The client's IP address. */
+  readonly client: string;
+  readonly receivedAt: Date;
+}
+
+/** What became of a submission; each one carries the reply for the client. */
+export type Outcome =
+  | {
+    readonly type: "sent";
+    readonly reply: Reply;
+    /** The service's own name for the request, where it gave one. */
+    readonly requestId?: string;
+  }
+  | {
+    /** `later`: the client may try again (4yz). `refused`: it need not (5yz). */
+    readonly type: "later" | "refused";
+    readonly reply: Reply;
+    /** Whether the message may have been sent all the same. */
+    readonly ambiguous: boolean;
+    /** The service's own error code, or the network's. */
+    readonly code: string;
+    /** For the log. */
+    readonly detail: string;
+    readonly requestId?: string;
+  };
+
+/** Hands messages to a mail service. */
+export interface Backend {
+  /** @param message the submission's content as it is to be sent */
+  send(submission: Submission, sender: string, message: Content): Promise<Outcome>;
+}

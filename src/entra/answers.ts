@@ -1,0 +1,109 @@
+// What the answers of Entra's token endpoint mean for a login: one table.
+//
+// https://learn.microsoft.com/entra/identity-platform/reference-error-codes. Entra's documentation
+// asks programs to react to `error`; the AADSTS numbers say more to a person, so they are quoted.
+
+import { type Reply, reply } from "../smtp/reply.ts";
+
+/** A login that got no token. */
+export interface EntraRefusal {
+  readonly type: "refused" | "later";
+  /** 535 5.7.8 for `refused`, 454 4.7.0 for `later` (RFC 4954 §6). */
+  readonly reply: Reply;
+  /** Entra's own code, such as `AADSTS7000215`, `invalid_client` or `ECONNREFUSED`. */
+  readonly code: string;
+  /** For the log: what happened, and what to do about it. */
+  readonly detail: string;
+}
+
+export interface EntraMeaning {
+  readonly temporary: boolean;
+  readonly text: string;
+}
+
+/** AADSTS numbers whose meaning is known. */
+export const AADSTS: Readonly<Record<number, EntraMeaning>> = {
+  7000215: refused("the client secret is wrong (the value is needed, not the secret's id)"),
+  7000222: refused("the client secret has expired; add a new one to the app registration"),
+  700016: refused("the application is not known in this tenant; check client id and tenant id"),
+  700011: refused("the application is not known in this tenant; check client id and tenant id"),
+  70001: refused("the application is disabled or not known"),
+  7000112: refused("the application is disabled"),
+  7000218: refused("the client secret is missing"),
+  90002: refused("the tenant does not exist, or belongs to another cloud (AZURE_CLOUD)"),
+  900023: refused("the tenant id is not valid"),
+  70011: refused("the scope is not valid; check GRAPH_ENDPOINT and AZURE_CLOUD"),
+  500011: refused("Microsoft Graph is not known in this tenant; check AZURE_CLOUD"),
+  700027: refused("the client assertion's signature is not valid"),
+  53003: refused("a Conditional Access policy blocks this application"),
+  530032: refused("a Conditional Access policy blocks this application"),
+  50033: later("Entra ID has a passing fault"),
+  50196: later("Entra ID sees too many token requests in a loop"),
+  90006: later("Entra ID has a passing fault"),
+  90012: later("Entra ID timed out"),
+  90024: later("Entra ID has a passing fault"),
+  90033: later("Entra ID has a passing fault"),
+  90055: later("Entra ID throttles this tenant"),
+  90090: later("Entra ID has a passing fault"),
+};
+
+/** The values of `error` (RFC 6749 §5.2 and Entra's own) that ask for another try. */
+const TEMPORARY_ERRORS = new Set(["temporarily_unavailable", "server_error"]);
+
+/** The body of an answer that is no token. */
+export interface EntraError {
+  readonly status: number;
+  readonly error: string | undefined;
+  readonly numbers: readonly number[];
+}
+
+/** Reads an error answer's body, of which nothing is taken for granted. */
+export function readEntraError(status: number, body: unknown): EntraError {
+  const { error, error_codes } = (typeof body === "object" && body !== null ? body : {}) as {
+    error?: unknown;
+    error_codes?: unknown;
+  };
+  return {
+    status,
+    error: typeof error === "string" ? error : undefined,
+    numbers: Array.isArray(error_codes) ? error_codes.filter((n) => Number.isSafeInteger(n)) : [],
+  };
+}
+
+export function refusalFor({ status, error, numbers }: EntraError): EntraRefusal {
+  const known = numbers.find((number) => AADSTS[number] !== undefined);
+  const number = known ?? numbers[0];
+  const code = number === undefined ? error ?? `HTTP ${status}` : `AADSTS${number}`;
+  if (error === undefined) {
+    // Not from Entra at all: a proxy's page, a captive portal, an overloaded front end.
+    return refusal({ temporary: true, text: `unexpected answer with status ${status}` }, code);
+  }
+  const throttledOrBroken = status === 429 || status >= 500 || TEMPORARY_ERRORS.has(error);
+  if (throttledOrBroken) return refusal(later(`Entra ID asks to try later (${error})`), code);
+  if (known !== undefined) return refusal(AADSTS[known]!, code);
+  return refusal(refused(`Entra ID refused the login (${error})`), code);
+}
+
+/** No answer that could be read came back. */
+export function unreachable(code: string, message: string): EntraRefusal {
+  return refusal(later(`Entra ID cannot be reached (${message})`), code);
+}
+
+function refusal({ temporary, text }: EntraMeaning, code: string): EntraRefusal {
+  return {
+    type: temporary ? "later" : "refused",
+    reply: temporary
+      ? reply(454, "4.7.0", `Temporary authentication failure: ${code}: ${text}`)
+      : reply(535, "5.7.8", `Authentication failed: ${code}: ${text}`),
+    code,
+    detail: text,
+  };
+}
+
+function refused(text: string): EntraMeaning {
+  return { temporary: false, text };
+}
+
+function later(text: string): EntraMeaning {
+  return { temporary: true, text };
+}

@@ -1,0 +1,32 @@
+// An access token and what it says of itself.
+
+import { Buffer } from "node:buffer";
+import { Secret } from "../secret.ts";
+
+/** The application permission that sendMail needs, as the `roles` claim names it. */
+export const MAIL_SEND = "Mail.Send";
+
+export interface AccessToken {
+  readonly value: Secret;
+  /** Unix time, milliseconds. */
+  readonly fetchedAt: number;
+  readonly expiresAt: number;
+  /** Application permissions; empty where the token cannot be read. */
+  readonly roles: readonly string[];
+}
+
+/**
+ * Reads the `roles` of a token, for diagnosis only: whether it is good is Graph's to say. An app
+ * whose permission comes from RBAC for Applications sends mail with a token that has no role.
+ */
+export function rolesOf(token: string): readonly string[] {
+  const payload = token.split(".")[1];
+  if (payload === undefined) return [];
+  try {
+    const claims: unknown = JSON.parse(Buffer.from(payload, "base64url").toString("utf8"));
+    const roles = (claims as { roles?: unknown } | null)?.roles;
+    return Array.isArray(roles) ? roles.filter((role) => typeof role === "string") : [];
+  } catch {
+    return [];
+  }
+}

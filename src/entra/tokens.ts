@@ -1,0 +1,154 @@
+// The token cache: who may be served a token that has been fetched before.
+
+import { createHmac, randomBytes } from "node:crypto";
+import { LRUCache } from "lru-cache";
+import type { Secret } from "../secret.ts";
+import type { EntraRefusal } from "./answers.ts";
+import { type AccessToken, MAIL_SEND } from "./token.ts";
+
+export interface ClientCredentials {
+  /** UUID in lower case, or a domain of the tenant. */
+  readonly tenantId: string;
+  /** UUID in lower case. */
+  readonly clientId: string;
+  readonly clientSecret: Secret;
+}
+
+export interface TokenSourceOptions {
+  /** One request to Entra ID. */
+  request(credentials: ClientCredentials): Promise<AccessToken | EntraRefusal>;
+  /** Milliseconds that a token is used at most, whatever its own lifetime. */
+  readonly maxAge: number;
+  /** Logins remembered at most; the least recently used is forgotten. */
+  readonly capacity?: number;
+  now?(): number;
+}
+
+/** Milliseconds before its end from which a token is not used any more. */
+const RENEW_BEFORE = 300_000;
+/** Milliseconds between two requests for a login whose token does not work. */
+const RETRY_DOUBTFUL = 60_000;
+
+interface Entry {
+  token?: AccessToken;
+  /** The request that is under way, shared by all who wait for it. */
+  pending?: Promise<AccessToken | EntraRefusal>;
+  /** Graph has refused the token, or it may not send mail as far as can be seen. */
+  doubtful: boolean;
+}
+
+/**
+ * Tokens by login. The key holds the secret too, as an HMAC under a key that only this process
+ * knows: a caller with another secret finds nothing, and a memory dump gives no secret away.
+ */
+export class TokenSource {
+  readonly #options: TokenSourceOptions;
+  readonly #key = randomBytes(32);
+  readonly #entries: LRUCache<string, Entry>;
+  readonly #now: () => number;
+
+  constructor(options: TokenSourceOptions) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.#entries = new LRUCache({ max: options.capacity ?? 10_000 });
+  }
+
+  /** A handle for one login, so that its key is made once. */
+  login(credentials: ClientCredentials): TokenLogin {
+    return new TokenLogin(this, credentials, this.#keyOf(credentials));
+  }
+
+  /** @internal */
+  get(
+    key: string,
+    credentials: ClientCredentials,
+  ): Promise<AccessToken | EntraRefusal> | AccessToken {
+    let entry = this.#entries.get(key);
+    if (entry?.token !== undefined && this.#usable(entry.token, entry.doubtful)) return entry.token;
+    if (entry?.pending !== undefined) return entry.pending;
+    if (entry === undefined) this.#entries.set(key, entry = { doubtful: false });
+    return entry.pending = this.#fetch(key, entry, credentials);
+  }
+
+  /** @internal */
+  reject(key: string, token: AccessToken): void {
+    const entry = this.#entries.get(key);
+    if (entry?.token === token) entry.doubtful = true;
+  }
+
+  /** @internal */
+  confirm(key: string, token: AccessToken): void {
+    const entry = this.#entries.get(key);
+    if (entry?.token === token) entry.doubtful = false;
+  }
+
+  async #fetch(
+    key: string,
+    entry: Entry,
+    credentials: ClientCredentials,
+  ): Promise<AccessToken | EntraRefusal> {
+    try {
+      const result = await this.#options.request(credentials);
+      if ("type" in result) {
+        // A refusal is not kept: the next login asks again.
+        if (this.#entries.get(key) === entry) this.#entries.delete(key);
+        return result;
+      }
+      entry.token = result;
+      entry.doubtful = !result.roles.includes(MAIL_SEND);
+      return result;
+    } finally {
+      delete entry.pending;
+    }
+  }
+
+  #usable(token: AccessToken, doubtful: boolean): boolean {
+    const now = this.#now();
+    const age = now - token.fetchedAt;
+    if (age >= (doubtful ? RETRY_DOUBTFUL : this.#options.maxAge)) return false;
+    // Short-lived tokens (tests, odd policies) are renewed half-way.
+    const margin = Math.min(RENEW_BEFORE, (token.expiresAt - token.fetchedAt) / 2);
+    return now < token.expiresAt - margin;
+  }
+
+  #keyOf({ tenantId, clientId, clientSecret }: ClientCredentials): string {
+    const hmac = createHmac("sha256", this.#key);
+    // Lengths go in so that no two logins can have the same octets.
+    for (const part of [tenantId, clientId, clientSecret.reveal()]) {
+      hmac.update(`${part.length}:${part};`);
+    }
+    return hmac.digest("base64");
+  }
+}
+
+/** One login's way to its token. */
+export class TokenLogin {
+  readonly #source: TokenSource;
+  readonly #credentials: ClientCredentials;
+  readonly #key: string;
+
+  constructor(source: TokenSource, credentials: ClientCredentials, key: string) {
+    this.#source = source;
+    this.#credentials = credentials;
+    this.#key = key;
+  }
+
+  /** A token that may be used now, fetched when there is none. */
+  token(): Promise<AccessToken | EntraRefusal> | AccessToken {
+    return this.#source.get(this.#key, this.#credentials);
+  }
+
+  /**
+   * Graph answered 401 or 403: the token is dropped. A new one is asked for at most once a minute,
+   * so that neither a missing permission throttles the tenant nor an administrator who has just
+   * granted it waits for the old token's end.
+   */
+  reject(token: AccessToken): void {
+    this.#source.reject(this.#key, token);
+  }
+
+  /** Graph took a message with it: it is good, whatever its roles say. */
+  confirm(token: AccessToken): void {
+    this.#source.confirm(this.#key, token);
+  }
+}

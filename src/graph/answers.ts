@@ -1,0 +1,208 @@
+// What Graph's answers to sendMail mean for the client: one table.
+//
+// Graph's mail API answers with Exchange's response codes in `error.code`; `error.message` is for
+// people and is never branched upon (https://learn.microsoft.com/graph/errors).
+
+import { Buffer } from "node:buffer";
+import type { HttpAnswer, HttpFailure } from "../http/client.ts";
+import { type Reply, reply } from "../smtp/reply.ts";
+
+/** A row: what Graph says, and what the client is told. */
+export interface GraphMeaning {
+  readonly code: number;
+  readonly enhanced: string;
+  /** In an administrator's words. */
+  readonly text: string;
+}
+
+/** By `error.code`, whatever the HTTP status. */
+export const BY_CODE: Readonly<Record<string, GraphMeaning>> = {
+  ErrorMimeContentInvalid: { code: 554, enhanced: "5.6.0", text: "the message is not valid MIME" },
+  ErrorMimeContentInvalidBase64String: {
+    code: 554,
+    enhanced: "5.6.0",
+    text: "the message is not valid MIME",
+  },
+  ErrorContentConversionFailed: {
+    code: 554,
+    enhanced: "5.6.0",
+    text: "Exchange cannot convert the message",
+  },
+  ErrorInvalidRecipients: {
+    code: 550,
+    enhanced: "5.1.3",
+    text: "no recipient, or one that is not valid",
+  },
+  ErrorInvalidSmtpAddress: { code: 550, enhanced: "5.1.3", text: "an address is not valid" },
+  ErrorMessageSizeExceeded: {
+    code: 552,
+    enhanced: "5.2.3",
+    text: "the message is larger than the mailbox may send",
+  },
+  ErrorAccessDenied: {
+    code: 550,
+    enhanced: "5.7.1",
+    text: "the app may not send as this mailbox: grant Mail.Send, or put the mailbox in its scope",
+  },
+  ErrorSendAsDenied: {
+    code: 550,
+    enhanced: "5.7.1",
+    text: "the From address is not the sending mailbox, which has no right to send as it",
+  },
+  ErrorInvalidUser: { code: 550, enhanced: "5.1.0", text: "the sender has no mailbox" },
+  ResourceNotFound: { code: 550, enhanced: "5.1.0", text: "the sender has no mailbox" },
+  ErrorItemNotFound: { code: 550, enhanced: "5.1.0", text: "the sender has no mailbox" },
+  Request_ResourceNotFound: { code: 550, enhanced: "5.1.0", text: "the sender has no mailbox" },
+  MailboxNotEnabledForRESTAPI: {
+    code: 550,
+    enhanced: "5.1.0",
+    text: "the sender's mailbox is not in Exchange Online, or has no licence",
+  },
+  ErrorAccountDisabled: { code: 550, enhanced: "5.2.1", text: "the sender's account is disabled" },
+  ErrorQuotaExceeded: { code: 452, enhanced: "4.2.2", text: "the sender's mailbox is full" },
+  ErrorSubmissionQuotaExceeded: {
+    code: 451,
+    enhanced: "4.3.2",
+    text: "the mailbox has sent as much as it may in a day",
+  },
+  NoPermissionsInAccessToken: {
+    code: 550,
+    enhanced: "5.7.1",
+    text: "the app has no application permission: grant Mail.Send",
+  },
+  InvalidAuthenticationToken: { code: 451, enhanced: "4.7.0", text: "Graph refused the token" },
+  ApplicationThrottled: { code: 451, enhanced: "4.3.2", text: "Graph throttles this mailbox" },
+  ErrorServerBusy: { code: 451, enhanced: "4.3.2", text: "Graph is busy" },
+  CommandConcurrencyLimitReached: {
+    code: 451,
+    enhanced: "4.3.2",
+    text: "Graph throttles this mailbox",
+  },
+  ErrorMailboxStoreUnavailable: {
+    code: 451,
+    enhanced: "4.3.0",
+    text: "the mailbox is not available for the moment",
+  },
+  ErrorMailboxMoveInProgress: {
+    code: 451,
+    enhanced: "4.3.0",
+    text: "the mailbox is being moved",
+  },
+  ErrorInternalServerTransientError: {
+    code: 451,
+    enhanced: "4.3.0",
+    text: "Graph has a passing fault",
+  },
+  ErrorTimeoutExpired: { code: 451, enhanced: "4.3.0", text: "Graph timed out" },
+};
+
+/** By HTTP status, where the code says nothing. */
+export const BY_STATUS: Readonly<Record<number, GraphMeaning>> = {
+  400: { code: 554, enhanced: "5.6.0", text: "Graph does not accept the message" },
+  401: { code: 451, enhanced: "4.7.0", text: "Graph refused the token" },
+  403: { code: 550, enhanced: "5.7.1", text: "the app may not send as this mailbox" },
+  404: { code: 550, enhanced: "5.1.0", text: "the sender has no mailbox" },
+  413: {
+    code: 552,
+    enhanced: "5.3.4",
+    text: "the message is larger than Graph takes in one request",
+  },
+  429: { code: 451, enhanced: "4.3.2", text: "Graph throttles this mailbox" },
+};
+
+/** An answer outside of both tables. */
+export const OTHER_4XX: GraphMeaning = {
+  code: 554,
+  enhanced: "5.3.5",
+  text: "Graph does not understand the relay's request",
+};
+export const OTHER: GraphMeaning = {
+  code: 451,
+  enhanced: "4.3.0",
+  text: "Graph gave an unexpected answer",
+};
+
+/** No answer; the message cannot have been sent. */
+export const UNREACHABLE: GraphMeaning = {
+  code: 451,
+  enhanced: "4.4.1",
+  text: "Graph cannot be reached",
+};
+/** No answer that can be understood; the message may have been sent. */
+export const AMBIGUOUS: GraphMeaning = {
+  code: 451,
+  enhanced: "4.4.2",
+  text: "no clear answer from Graph; the message may have been sent",
+};
+
+/** What the client is told of an answer, and whether the message may be on its way all the same. */
+export interface Verdict {
+  readonly reply: Reply;
+  readonly ambiguous: boolean;
+  readonly code: string;
+  readonly detail: string;
+  readonly requestId?: string;
+}
+
+/** Judges an answer to sendMail that is not 202. */
+export function judgeAnswer({ status, headers, body }: HttpAnswer): Verdict {
+  const error = readError(body);
+  const requestId = headers.get("request-id");
+  const code = error.code ?? `HTTP ${status}`;
+  const row = tooLarge(status, error) ? BY_STATUS[413]! : meaning(status, error.code);
+  const throttled = status === 503 &&
+    (headers.has("retry-after") || row.enhanced === "4.3.2");
+  // Anything but a refusal, on the call that sends, may come after the message was taken.
+  const ambiguous = !throttled && (status < 400 || status >= 500);
+  const text = ambiguous ? `${row.text}; the message may have been sent` : row.text;
+  return {
+    reply: reply(row.code, row.enhanced, `${code}: ${text}`),
+    ambiguous,
+    code,
+    detail: error.message === undefined ? text : `${text} (${error.message})`,
+    ...(requestId === undefined ? {} : { requestId }),
+  };
+}
+
+/** Judges the lack of an answer. */
+export function judgeFailure({ sent, code, message }: HttpFailure): Verdict {
+  const row = sent ? AMBIGUOUS : UNREACHABLE;
+  return {
+    reply: reply(row.code, row.enhanced, `${code}: ${row.text}`),
+    ambiguous: sent,
+    code,
+    detail: `${row.text} (${message})`,
+  };
+}
+
+function meaning(status: number, code: string | undefined): GraphMeaning {
+  const known = code === undefined ? undefined : BY_CODE[code];
+  // A 5yz reply to a 5xx status would tell the client to give up on a passing fault.
+  if (known !== undefined && (status < 500 || known.code < 500)) return known;
+  return BY_STATUS[status] ?? (status >= 400 && status < 500 ? OTHER_4XX : OTHER);
+}
+
+/** The request limit shows as 413, or as 400 with nothing but a sentence to tell by. */
+function tooLarge(status: number, { code, message }: GraphError): boolean {
+  return status === 400 && (code === undefined || code === "BadRequest") &&
+    /maximum request length/i.test(message ?? "");
+}
+
+interface GraphError {
+  readonly code: string | undefined;
+  readonly message: string | undefined;
+}
+
+function readError(body: Uint8Array): GraphError {
+  try {
+    const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8");
+    const error = (JSON.parse(text) as { error?: { code?: unknown; message?: unknown } }).error;
+    return {
+      code: typeof error?.code === "string" ? error.code.slice(0, 100) : undefined,
+      message: typeof error?.message === "string" ? error.message.slice(0, 500) : undefined,
+    };
+  } catch {
+    // HTML from a proxy, or nothing.
+    return { code: undefined, message: undefined };
+  }
+}

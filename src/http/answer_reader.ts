@@ -1,0 +1,173 @@
+// Reads one HTTP/1.1 answer (RFC 9112) out of whatever pieces it arrives in.
+
+import { Buffer } from "node:buffer";
+import type { HttpAnswer } from "./client.ts";
+
+export type Progress = "more" | "complete" | "malformed" | "tooLong";
+
+/** Octets of status line and header fields together. */
+const MAX_HEAD = 64 * 1024;
+const HEAD_END = Buffer.from("\r\n\r\n");
+
+export class AnswerReader {
+  readonly #maxBody: number;
+  readonly #method: string;
+  #input: Buffer = Buffer.alloc(0);
+  #status = 0;
+  #headers = new Map<string, string>();
+  #keepAlive = false;
+  #body: Buffer[] = [];
+  #bodyLength = 0;
+  #state: "head" | "length" | "chunked" | "untilClose" | "complete" = "head";
+  #expected = 0;
+  /** Octets left of the current chunk; -1 before its size line. */
+  #chunkLeft = -1;
+  #begun = false;
+
+  constructor(maxBody: number, method: string) {
+    this.#maxBody = maxBody;
+    this.#method = method;
+  }
+
+  /** Whether any octet of the answer has arrived. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** Whether the connection may carry another request (RFC 9112 §9.3). */
+  get reusable(): boolean {
+    return this.#state === "complete" && this.#keepAlive && this.#input.length === 0;
+  }
+
+  push(octets: Uint8Array): Progress {
+    this.#begun = true;
+    const piece = Buffer.from(octets.buffer, octets.byteOffset, octets.length);
+    this.#input = this.#input.length === 0 ? piece : Buffer.concat([this.#input, piece]);
+    for (;;) {
+      const progress = this.#step();
+      if (progress !== undefined) return progress;
+    }
+  }
+
+  /** The other side has closed. @returns whether that completes the answer */
+  end(): boolean {
+    if (this.#state !== "untilClose") return false;
+    this.#state = "complete";
+    return true;
+  }
+
+  answer(): HttpAnswer {
+    return {
+      type: "answer",
+      status: this.#status,
+      headers: this.#headers,
+      body: this.#body.length === 1 ? this.#body[0]! : Buffer.concat(this.#body),
+    };
+  }
+
+  #step(): Progress | undefined {
+    switch (this.#state) {
+      case "head":
+        return this.#readHead();
+      case "length":
+        return this.#readLength();
+      case "chunked":
+        return this.#readChunk();
+      case "untilClose": {
+        const taken = this.#take(this.#input.length);
+        return taken ? "more" : "tooLong";
+      }
+      case "complete":
+        return "complete";
+    }
+  }
+
+  #readHead(): Progress | undefined {
+    const end = this.#input.indexOf(HEAD_END);
+    if (end < 0) return this.#input.length > MAX_HEAD ? "malformed" : "more";
+    const lines = this.#input.toString("latin1", 0, end).split("\r\n");
+    this.#input = this.#input.subarray(end + HEAD_END.length);
+    const status = /^HTTP\/1\.([01]) (\d{3})(?: |$)/.exec(lines[0]!);
+    if (status === null) return "malformed";
+    this.#headers = new Map();
+    for (let i = 1; i < lines.length; i++) {
+      const line = lines[i]!;
+      const colon = line.indexOf(":");
+      if (colon < 1) return "malformed";
+      this.#headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+    }
+    this.#status = Number(status[2]);
+    // RFC 9110 §15.2: interim answers come before the real one.
+    if (this.#status < 200 && this.#status !== 101) return undefined;
+    const connection = (this.#headers.get("connection") ?? "").toLowerCase();
+    this.#keepAlive = status[1] === "1"
+      ? !connection.includes("close")
+      : connection.includes("keep-alive");
+    return this.#beginBody();
+  }
+
+  /** RFC 9112 §6.3: how long the body is. */
+  #beginBody(): Progress | undefined {
+    const coding = this.#headers.get("transfer-encoding");
+    const length = this.#headers.get("content-length");
+    if (this.#method === "HEAD" || this.#status === 204 || this.#status === 304) {
+      this.#state = "complete";
+    } else if (coding !== undefined) {
+      if (coding.toLowerCase() !== "chunked") return "malformed";
+      this.#state = "chunked";
+    } else if (length !== undefined) {
+      if (!/^\d{1,15}$/.test(length)) return "malformed";
+      this.#expected = Number(length);
+      if (this.#expected > this.#maxBody) return "tooLong";
+      this.#state = "length";
+    } else {
+      this.#keepAlive = false;
+      this.#state = "untilClose";
+    }
+    return undefined;
+  }
+
+  #readLength(): Progress | undefined {
+    this.#take(Math.min(this.#input.length, this.#expected - this.#bodyLength));
+    if (this.#bodyLength < this.#expected) return "more";
+    this.#state = "complete";
+    return undefined;
+  }
+
+  /** RFC 9112 §7.1. Extensions and trailers are passed over. */
+  #readChunk(): Progress | undefined {
+    if (this.#chunkLeft > 0) {
+      const part = Math.min(this.#chunkLeft, this.#input.length);
+      if (part === 0) return "more";
+      this.#chunkLeft -= part;
+      return this.#take(part) ? undefined : "tooLong";
+    }
+    const end = this.#input.indexOf("\r\n");
+    if (end < 0) return this.#input.length > MAX_HEAD ? "malformed" : "more";
+    const line = this.#input.toString("latin1", 0, end);
+    this.#input = this.#input.subarray(end + 2);
+    if (this.#chunkLeft === 0) {
+      // The line end behind a chunk's octets.
+      if (line !== "") return "malformed";
+      this.#chunkLeft = -1;
+    } else if (this.#chunkLeft === -2) {
+      if (line === "") this.#state = "complete";
+    } else {
+      const size = /^([0-9a-f]{1,8})[ \t]*(?:;.*)?$/i.exec(line);
+      if (size === null) return "malformed";
+      this.#chunkLeft = parseInt(size[1]!, 16);
+      // Behind the last chunk come the trailers, up to an empty line.
+      if (this.#chunkLeft === 0) this.#chunkLeft = -2;
+    }
+    return undefined;
+  }
+
+  #take(octets: number): boolean {
+    if (octets === 0) return true;
+    this.#bodyLength += octets;
+    if (this.#bodyLength > this.#maxBody) return false;
+    this.#body.push(this.#input.subarray(0, octets));
+    this.#input = this.#input.subarray(octets);
+    return true;
+  }
+}

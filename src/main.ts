@@ -1,0 +1,87 @@
+// The program: argv to a command, and every ending to its exit status.
+
+import process from "node:process";
+import { Command, CommanderError } from "commander";
+import { CommandError, EXIT } from "./commands/exit.ts";
+
+const program = new Command("smtp-oauth-relay")
+  .description("Takes mail by SMTP and hands it to Microsoft Graph. Without a command: serve.")
+  .option("--version", "print name, version, commit and runtime")
+  .option("--env-file <file>", "read settings from a .env file; the environment wins")
+  .exitOverride()
+  .configureOutput({
+    // One line on standard error, with the nearest known name in it.
+    outputError: (text, write) =>
+      write(`smtp-oauth-relay: ${text.trim().replace(/^error: /, "").replace(/\s*\n\s*/g, " ")}\n`),
+  });
+
+command("serve", "run the relay with the settings from the environment")
+  .action(async (_options, command: Command) => {
+    const { serve } = await import("./commands/serve.ts");
+    await serve(envFile(command));
+  });
+
+command("sandbox", "run the relay against an imitated Entra ID and Graph, with an inbox page")
+  .action(async (_options, command: Command) => {
+    const { sandbox } = await import("./commands/sandbox.ts");
+    await sandbox(envFile(command));
+  });
+
+command("username", "print the SMTP username, long and short")
+  .argument("<TENANT_ID>", "directory (tenant) id, a UUID")
+  .argument("<CLIENT_ID>", "application (client) id, a UUID")
+  .action(async (tenant: string, client: string, _options, command: Command) => {
+    const { usernames } = await import("./commands/username.ts");
+    for (const line of usernames(tenant, client, envFile(command))) print(line);
+  });
+
+command("healthcheck", "ask the running relay whether it is ready")
+  .action(async (_options, command: Command) => {
+    const { healthcheck } = await import("./commands/healthcheck.ts");
+    print(await healthcheck(envFile(command)));
+  });
+
+command("version", "print name, version, commit and runtime")
+  .action(async () => {
+    const { versionLine } = await import("./commands/version.ts");
+    print(await versionLine());
+  });
+
+function command(name: string, description: string): Command {
+  return program.command(name).description(description)
+    .option("--env-file <file>", "read settings from a .env file; the environment wins");
+}
+
+/** `--env-file` before the command or behind it. */
+function envFile(command: Command): string | undefined {
+  return command.optsWithGlobals()["envFile"] as string | undefined;
+}
+
+function print(line: string): void {
+  process.stdout.write(line + "\n");
+}
+
+/** No command means `serve`; `--version` means `version`. */
+function withCommand(args: readonly string[]): string[] {
+  const rest = args.filter((arg, i) =>
+    !arg.startsWith("--env-file") && args[i - 1] !== "--env-file"
+  );
+  if (rest.length === 0) return [...args, "serve"];
+  return rest[0] === "--version" ? ["version"] : [...args];
+}
+
+try {
+  await program.parseAsync(withCommand(process.argv.slice(2)), { from: "user" });
+} catch (error) {
+  process.exitCode = statusOf(error);
+}
+
+function statusOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof CommandError) {
+    for (const line of error.lines) process.stderr.write(`smtp-oauth-relay: ${line}\n`);
+    return error.status;
+  }
+  process.stderr.write(`smtp-oauth-relay: internal error: ${(error as Error)?.stack ?? error}\n`);
+  return EXIT.failure;
+}

@@ -1,0 +1,54 @@
+// The trace field that a relay adds (RFC 5321 §4.4, RFC 3848).
+
+import { printable } from "../smtp/reply.ts";
+
+export interface Trace {
+  /** The client's EHLO argument, in its own words. */
+  readonly helo: string;
+  /** The client's IP address. */
+  readonly address: string;
+  /** Our own name. */
+  readonly hostname: string;
+  readonly esmtp: boolean;
+  readonly tls: boolean;
+  /** RFC 6531 §4.3 */
+  readonly smtputf8: boolean;
+  readonly id: string;
+  readonly at: Date;
+}
+
+/** The field with its line end. */
+export function receivedField(trace: Trace): string {
+  const { hostname, id, at } = trace;
+  return `Received: from ${heloName(trace.helo)} (${addressLiteral(trace.address)})\r\n` +
+    `\tby ${hostname} with ${protocol(trace)} id ${id};\r\n` +
+    `\t${rfc5322Date(at)}\r\n`;
+}
+
+/** RFC 3848 and RFC 6531 §4.3: every message has been authenticated, hence the A. */
+function protocol({ esmtp, tls, smtputf8 }: Trace): string {
+  if (!esmtp) return "SMTP";
+  return `${smtputf8 ? "UTF8SMTP" : "ESMTP"}${tls ? "S" : ""}A`;
+}
+
+/** What a client calls itself, as far as it can stand in a header field. */
+function heloName(helo: string): string {
+  const name = printable(helo).replace(/[^A-Za-z0-9._:[\]-]/g, "").slice(0, 255);
+  return name === "" ? "unknown" : name;
+}
+
+/** RFC 5321 §4.1.3 */
+function addressLiteral(address: string): string {
+  return address.includes(":") ? `[IPv6:${address}]` : `[${address}]`;
+}
+
+const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** RFC 5322 §3.3, in UTC. */
+export function rfc5322Date(date: Date): string {
+  const two = (value: number) => String(value).padStart(2, "0");
+  return `${DAYS[date.getUTCDay()]}, ${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ` +
+    `${date.getUTCFullYear()} ${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:` +
+    `${two(date.getUTCSeconds())} +0000`;
+}

@@ -1,0 +1,88 @@
+// The HTTP side: health for probes, and whatever pages a command adds.
+
+import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import { Hono } from "hono";
+import { basicAuth } from "hono/basic-auth";
+import type { Secret } from "../secret.ts";
+import type { ListenAddress } from "../settings/parsers.ts";
+
+/** Each part's state, for `/readyz`: ready when all are. */
+export type Readiness = () => Readonly<Record<string, PartState>>;
+
+export interface PartState {
+  readonly ready: boolean;
+  readonly [detail: string]: unknown;
+}
+
+export interface HttpOptions {
+  readonly listen: ListenAddress;
+  readonly readiness: Readiness;
+  /** Asked for by everything but `/healthz` and `/readyz`. */
+  readonly password?: Secret | undefined;
+  /** Path prefixes besides that do not ask for it. */
+  readonly unlocked?: readonly string[];
+  /** Further pages. */
+  readonly pages?: Hono;
+}
+
+export interface HttpService {
+  readonly hostname: string;
+  readonly port: number;
+  close(): Promise<void>;
+}
+
+/** @throws Error with a `code` such as `EADDRINUSE` */
+export async function serveHttp(options: HttpOptions): Promise<HttpService> {
+  const { listen, readiness, password, unlocked = [], pages } = options;
+  const app = new Hono();
+  app.get("/healthz", (context) => context.text("ok\n"));
+  app.get("/readyz", (context) => {
+    const parts = readiness();
+    const ready = Object.values(parts).every((part) => part.ready);
+    return context.json({ ready, parts }, ready ? 200 : 503);
+  });
+  if (password !== undefined) {
+    const expected = password.reveal();
+    // Any user name will do.
+    const lock = basicAuth({
+      verifyUser: (_, given) => sameText(given, expected),
+      realm: "smtp-oauth-relay",
+    });
+    app.use((context, next) =>
+      unlocked.some((prefix) => context.req.path.startsWith(prefix)) ? next() : lock(context, next)
+    );
+  }
+  if (pages !== undefined) app.route("/", pages);
+  const server = createServer(getRequestListener(app.fetch));
+  const { address, port } = await listening(server, listen);
+  return {
+    hostname: address,
+    port,
+    close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      // A browser's event stream would hold it open for ever.
+      server.closeAllConnections();
+      return closed;
+    },
+  };
+}
+
+function listening(server: Server, { hostname, port }: ListenAddress): Promise<AddressInfo> {
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, hostname, () => {
+      server.off("error", reject);
+      resolve(server.address() as AddressInfo);
+    });
+  });
+}
+
+/** Compares in a time that does not depend on where the texts differ. */
+function sameText(a: string, b: string): boolean {
+  const key = randomBytes(32);
+  const digest = (text: string) => createHmac("sha256", key).update(text).digest();
+  return timingSafeEqual(digest(a), digest(b));
+}

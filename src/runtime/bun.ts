@@ -1,0 +1,238 @@
+// Connections on `Bun.listen`: native sockets, TLS by `upgradeTLS`.
+
+import { Buffer } from "node:buffer";
+import {
+  type Connection,
+  type ConnectionHandler,
+  type Listener,
+  listenError,
+  type ListenOptions,
+  type Runtime,
+  type TlsIdentity,
+  type TlsVersion,
+} from "./runtime.ts";
+
+// The part of Bun's API that is used here (https://bun.sh/docs/api/tcp). Bun's own type package
+// redeclares globals that Deno's checker has too, so that both cannot be in one program.
+interface BunSocket {
+  data: BunConnection;
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  write(bytes: Uint8Array, offset: number, length: number): number;
+  end(): number;
+  shutdown(): void;
+  terminate(): void;
+  pause(): void;
+  resume(): void;
+  upgradeTLS(options: {
+    isServer: true;
+    data: BunConnection;
+    tls: { cert: string; key: string; minVersion: number; ciphers?: string };
+    socket: BunSocketHandlers;
+  }): [raw: BunSocket, tls: BunSocket];
+}
+interface BunSocketHandlers {
+  open?(socket: BunSocket): void;
+  data(socket: BunSocket, bytes: Buffer): void;
+  drain(socket: BunSocket): void;
+  end(socket: BunSocket): void;
+  close(socket: BunSocket, error?: Error): void;
+  error(socket: BunSocket, error: Error): void;
+  handshake?(socket: BunSocket, success: boolean, error: Error | null): void;
+}
+declare const Bun: {
+  readonly version: string;
+  listen(options: {
+    hostname: string;
+    port: number;
+    exclusive: boolean;
+    allowHalfOpen: boolean;
+    socket: BunSocketHandlers;
+  }): { readonly hostname: string; readonly port: number; stop(closeActive?: boolean): void };
+};
+
+/** The protocol versions as OpenSSL numbers them: `upgradeTLS` obeys numbers, not names. */
+const VERSION_NUMBERS: Record<TlsVersion, number> = {
+  "1.0": 769,
+  "1.1": 770,
+  "1.2": 771,
+  "1.3": 772,
+};
+
+class BunConnection implements Connection {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  handler!: ConnectionHandler;
+  #socket: BunSocket;
+  #queue: Uint8Array[] = [];
+  #offset = 0;
+  #ending = false;
+  #closed = false;
+  #pendingTls: TlsIdentity | undefined;
+  #error: Error | undefined;
+
+  constructor(socket: BunSocket) {
+    this.#socket = socket;
+    this.remoteAddress = socket.remoteAddress;
+    this.remotePort = socket.remotePort;
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#closed || this.#ending) return true;
+    this.#queue.push(bytes);
+    if (this.#queue.length === 1) this.#flush();
+    return this.#queue.length === 0;
+  }
+
+  pause(): void {
+    if (!this.#closed) this.#socket.pause();
+  }
+
+  resume(): void {
+    if (!this.#closed) this.#socket.resume();
+  }
+
+  end(): void {
+    if (this.#closed || this.#ending) return;
+    this.#ending = true;
+    this.#flush();
+  }
+
+  destroy(): void {
+    if (!this.#closed) this.#socket.terminate();
+  }
+
+  startTls(identity: TlsIdentity): void {
+    if (this.#closed) return;
+    this.#pendingTls = identity;
+    this.#flush();
+  }
+
+  #flush(): void {
+    while (this.#queue.length > 0) {
+      const bytes = this.#queue[0]!;
+      const rest = bytes.length - this.#offset;
+      const written = this.#socket.write(bytes, this.#offset, rest);
+      if (written < rest) {
+        // A negative number means that the socket is gone: `close` follows.
+        if (written > 0) this.#offset += written;
+        return;
+      }
+      this.#queue.shift();
+      this.#offset = 0;
+    }
+    if (this.#pendingTls !== undefined) this.#upgrade(this.#pendingTls);
+    // shutdown, not end: the peer's last octets are still read, and a reset that would take our
+    // reply back from its buffer is avoided.
+    if (this.#ending) this.#socket.shutdown();
+  }
+
+  #upgrade({ certificate, privateKey, minVersion, ciphers }: TlsIdentity): void {
+    this.#pendingTls = undefined;
+    try {
+      const [, secure] = this.#socket.upgradeTLS({
+        isServer: true,
+        data: this,
+        tls: {
+          cert: certificate,
+          key: privateKey,
+          minVersion: VERSION_NUMBERS[minVersion],
+          ...(ciphers === undefined ? {} : { ciphers }),
+        },
+        socket: secureHandlers,
+      });
+      this.#socket = secure;
+    } catch (error) {
+      this.#error = error instanceof Error ? error : new Error(String(error));
+      this.#socket.terminate();
+    }
+  }
+
+  /** The plain socket under TLS goes on reporting; only the one in use counts. */
+  uses(socket: BunSocket): boolean {
+    return socket === this.#socket;
+  }
+
+  onDrain(): void {
+    const waiting = this.#queue.length > 0;
+    this.#flush();
+    if (waiting && this.#queue.length === 0 && !this.#closed) this.handler.drained();
+  }
+
+  onHandshake(success: boolean, error: Error | null): void {
+    if (this.#closed) return;
+    // `success` also tells of a client certificate, which is not asked for: without an error the
+    // handshake is done.
+    if (success || error === null) return this.handler.secured();
+    this.#error = error;
+    this.#socket.terminate();
+  }
+
+  onError(error: Error): void {
+    this.#error ??= error;
+  }
+
+  onClose(error?: Error): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#queue = [];
+    this.handler.closed(this.#error ?? error);
+  }
+}
+
+const plainHandlers: BunSocketHandlers = {
+  data(socket, bytes) {
+    if (socket.data.uses(socket)) socket.data.handler.data(bytes);
+  },
+  drain(socket) {
+    if (socket.data.uses(socket)) socket.data.onDrain();
+  },
+  end(socket) {
+    if (socket.data.uses(socket)) socket.data.handler.ended();
+  },
+  error(socket, error) {
+    socket.data.onError(error);
+  },
+  close(socket, error) {
+    socket.data.onClose(error);
+  },
+};
+
+const secureHandlers: BunSocketHandlers = {
+  ...plainHandlers,
+  handshake(socket, success, error) {
+    socket.data.onHandshake(success, error);
+  },
+};
+
+export const bunRuntime: Runtime = {
+  name: "Bun",
+  version: Bun.version,
+  listen({ hostname, port, accept }: ListenOptions): Listener {
+    try {
+      const listener = Bun.listen({
+        hostname,
+        port,
+        // Without it a second relay on the same port would silently share it.
+        exclusive: true,
+        allowHalfOpen: true,
+        socket: {
+          ...plainHandlers,
+          open(socket) {
+            const connection = new BunConnection(socket);
+            socket.data = connection;
+            connection.handler = accept(connection);
+            connection.handler.opened();
+          },
+        },
+      });
+      return {
+        hostname: listener.hostname,
+        port: listener.port,
+        close: () => listener.stop(false),
+      };
+    } catch (error) {
+      throw listenError(error);
+    }
+  },
+};

@@ -1,0 +1,292 @@
+// Connections on `Deno.listen`: native until TLS, which `node:tls` does over the same connection
+// (`Deno.startTls` is for clients only).
+
+import { Duplex } from "node:stream";
+import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
+import {
+  type Connection,
+  type ConnectionHandler,
+  type Listener,
+  listenError,
+  type ListenOptions,
+  type Runtime,
+  type TlsIdentity,
+} from "./runtime.ts";
+
+const ACCEPT_PAUSE_MS = 100;
+const READ_SIZE = 64 * 1024;
+/** Octets waiting to be written above which `write` asks for a pause. */
+const WRITE_HIGH_WATER = 64 * 1024;
+
+class DenoConnection implements Connection {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  handler!: ConnectionHandler;
+  readonly #conn: Deno.TcpConn;
+  #secure: TLSSocket | undefined;
+  #pendingTls: TlsIdentity | undefined;
+  #paused = false;
+  #reading = false;
+  #ended = false;
+  #queue: Uint8Array[] = [];
+  #queued = 0;
+  #writing = false;
+  #blocked = false;
+  #ending = false;
+  #closed = false;
+
+  constructor(conn: Deno.TcpConn) {
+    this.#conn = conn;
+    this.remoteAddress = conn.remoteAddr.hostname;
+    this.remotePort = conn.remoteAddr.port;
+  }
+
+  start(): void {
+    this.handler.opened();
+    void this.#read();
+  }
+
+  write(bytes: Uint8Array): boolean {
+    if (this.#closed || this.#ending) return true;
+    if (this.#secure !== undefined) return this.#secure.write(bytes);
+    this.#queue.push(bytes);
+    this.#queued += bytes.length;
+    void this.#flush();
+    this.#blocked = this.#queued > WRITE_HIGH_WATER;
+    return !this.#blocked;
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#secure?.pause();
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    if (this.#secure !== undefined) this.#secure.resume();
+    else void this.#read();
+  }
+
+  end(): void {
+    if (this.#closed || this.#ending) return;
+    this.#ending = true;
+    if (this.#secure !== undefined) this.#secure.end();
+    else void this.#flush();
+  }
+
+  destroy(): void {
+    this.#close();
+  }
+
+  startTls(identity: TlsIdentity): void {
+    if (this.#closed) return;
+    this.#pendingTls = identity;
+    void this.#flush();
+  }
+
+  async #read(): Promise<void> {
+    if (this.#reading || this.#ended) return;
+    this.#reading = true;
+    try {
+      while (!this.#paused && !this.#closed && !this.#handedOver) {
+        const buffer = new Uint8Array(READ_SIZE);
+        const length = await this.#conn.read(buffer);
+        if (this.#closed) return;
+        if (length === null) {
+          this.#ended = true;
+          this.handler.ended();
+          if (this.#ending && !this.#writing) this.#close();
+          return;
+        }
+        // The receiver keeps parts of it for as long as it likes; a mostly empty buffer would be
+        // kept with them.
+        this.handler.data(
+          length < READ_SIZE / 4 ? buffer.slice(0, length) : buffer.subarray(0, length),
+        );
+      }
+    } catch (error) {
+      this.#close(error);
+    } finally {
+      this.#reading = false;
+    }
+  }
+
+  get #handedOver(): boolean {
+    return this.#pendingTls !== undefined || this.#secure !== undefined;
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#writing) return;
+    this.#writing = true;
+    try {
+      for (let bytes = this.#queue.shift(); bytes !== undefined; bytes = this.#queue.shift()) {
+        for (let sent = 0; sent < bytes.length;) {
+          sent += await this.#conn.write(bytes.subarray(sent));
+        }
+        this.#queued -= bytes.length;
+        if (this.#closed) return;
+      }
+      if (this.#blocked) {
+        this.#blocked = false;
+        this.handler.drained();
+      }
+      if (this.#pendingTls !== undefined) this.#upgrade(this.#pendingTls);
+      else if (this.#ending && this.#secure === undefined) {
+        await this.#conn.closeWrite();
+        if (this.#ended) this.#close();
+      }
+    } catch (error) {
+      this.#close(error);
+    } finally {
+      this.#writing = false;
+    }
+    if (this.#queue.length > 0 && !this.#closed) await this.#flush();
+  }
+
+  #upgrade(identity: TlsIdentity): void {
+    this.#pendingTls = undefined;
+    try {
+      const secure = new TLSSocket(
+        new ConnectionStream(this.#conn),
+        {
+          isServer: true,
+          secureContext: secureContext(identity),
+          allowHalfOpen: true,
+        } as ConstructorParameters<typeof TLSSocket>[1],
+      );
+      this.#secure = secure;
+      secure.on("secure", () => this.#closed || this.handler.secured());
+      secure.on("data", (bytes: Uint8Array) => this.#closed || this.handler.data(bytes));
+      secure.on("drain", () => this.#closed || this.handler.drained());
+      secure.on("end", () => {
+        this.#ended = true;
+        if (!this.#closed) this.handler.ended();
+      });
+      secure.on("error", (error: Error) => this.#close(error));
+      secure.on("close", () => this.#close());
+      if (this.#paused) secure.pause();
+    } catch (error) {
+      this.#close(error);
+    }
+  }
+
+  #close(reason?: unknown): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#queue = [];
+    this.#secure?.destroy();
+    closeQuietly(this.#conn);
+    // Never inside the caller's own call: `closed` always comes as an event.
+    queueMicrotask(() => {
+      this.handler.closed(reason === undefined ? undefined : asError(reason));
+    });
+  }
+}
+
+/** A `Deno.TcpConn` as the stream that `node:tls` wants. */
+class ConnectionStream extends Duplex {
+  readonly #conn: Deno.TcpConn;
+
+  constructor(conn: Deno.TcpConn) {
+    super({ allowHalfOpen: true });
+    this.#conn = conn;
+  }
+
+  override _read(): void {
+    const buffer = new Uint8Array(READ_SIZE);
+    this.#conn.read(buffer).then(
+      (length) => this.push(length === null ? null : buffer.subarray(0, length)),
+      (error) => this.destroy(error),
+    );
+  }
+
+  override _write(chunk: Uint8Array, _encoding: string, done: (error?: Error) => void): void {
+    const send = async () => {
+      for (let sent = 0; sent < chunk.length;) sent += await this.#conn.write(chunk.subarray(sent));
+    };
+    send().then(() => done(), (error) => done(asError(error)));
+  }
+
+  override _final(done: (error?: Error) => void): void {
+    this.#conn.closeWrite().then(() => done(), () => done());
+  }
+
+  override _destroy(error: Error | null, done: (error: Error | null) => void): void {
+    closeQuietly(this.#conn);
+    done(error);
+  }
+}
+
+const contexts = new WeakMap<TlsIdentity, SecureContext>();
+
+/** Parsed once for each identity, not for each connection. */
+function secureContext(identity: TlsIdentity): SecureContext {
+  let context = contexts.get(identity);
+  if (context === undefined) {
+    context = createSecureContext({
+      cert: identity.certificate,
+      key: identity.privateKey,
+      minVersion: `TLSv1${identity.minVersion === "1.0" ? "" : identity.minVersion.slice(1)}` as
+        | "TLSv1"
+        | "TLSv1.1"
+        | "TLSv1.2"
+        | "TLSv1.3",
+      ...(identity.ciphers === undefined ? {} : { ciphers: identity.ciphers }),
+    });
+    contexts.set(identity, context);
+  }
+  return context;
+}
+
+function closeQuietly(conn: Deno.TcpConn): void {
+  try {
+    conn.close();
+  } catch {
+    // Closed already.
+  }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
+}
+
+export const denoRuntime: Runtime = {
+  name: "Deno",
+  version: Deno.version.deno,
+  listen({ hostname, port, accept }: ListenOptions): Listener {
+    let listener: Deno.TcpListener;
+    try {
+      listener = Deno.listen({ hostname, port });
+    } catch (error) {
+      throw listenError(error);
+    }
+    let open = true;
+    const acceptAll = async () => {
+      while (open) {
+        let conn: Deno.TcpConn;
+        try {
+          conn = await listener.accept();
+        } catch {
+          // Closed, or out of file descriptors for a while: that must not end the listening.
+          if (open) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
+          continue;
+        }
+        const connection = new DenoConnection(conn);
+        connection.handler = accept(connection);
+        connection.start();
+      }
+    };
+    void acceptAll();
+    const { hostname: boundHostname, port: boundPort } = listener.addr;
+    return {
+      hostname: boundHostname,
+      port: boundPort,
+      close() {
+        if (!open) return;
+        open = false;
+        listener.close();
+      },
+    };
+  },
+};

@@ -1,0 +1,88 @@
+// What the relay asks of the runtime it runs on. Everything else comes from `node:` modules and
+// web standards that both have.
+
+/** Certificate chain and private key, PEM, with the protocol settings they are used with. */
+export interface TlsIdentity {
+  readonly certificate: string;
+  readonly privateKey: string;
+  readonly minVersion: TlsVersion;
+  /** OpenSSL cipher string for TLS 1.2 and older; the runtime's own choice when left out. */
+  readonly ciphers?: string;
+}
+
+export type TlsVersion = "1.0" | "1.1" | "1.2" | "1.3";
+
+/** One accepted TCP connection. No method throws; trouble arrives through `closed`. */
+export interface Connection {
+  /** As the runtime reports it: an IPv4 client of a dual-stack socket is `::ffff:a.b.c.d`. */
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  /**
+   * Sends octets, which must not change afterwards.
+   *
+   * @returns false when the peer does not keep up: nothing is lost, but wait for `drained`
+   */
+  write(bytes: Uint8Array): boolean;
+  /** Stops `data` and with it, by TCP's window, the sender. */
+  pause(): void;
+  resume(): void;
+  /** Half-closes: sends what is queued, then FIN (and close_notify). Reading goes on. */
+  end(): void;
+  /** Lets go at once. `closed` follows. */
+  destroy(): void;
+  /**
+   * Goes on as a TLS server once what is queued has left; `secured` or `closed` follows. Right at
+   * the start of a connection it gives TLS from the first octet (RFC 8314 §3.3).
+   */
+  startTls(identity: TlsIdentity): void;
+}
+
+/** What happens on a connection. `opened` comes first; after `closed` nothing more does. */
+export interface ConnectionHandler {
+  opened(): void;
+  data(bytes: Uint8Array): void;
+  drained(): void;
+  /** The peer has half-closed: no more `data`, but it may still read. */
+  ended(): void;
+  secured(): void;
+  /** @param error the reason, when it was not an orderly end */
+  closed(error?: Error): void;
+}
+
+export interface ListenOptions {
+  /** IP address; `::` takes IPv4 too. */
+  readonly hostname: string;
+  /** 0 for a free one. */
+  readonly port: number;
+  accept(connection: Connection): ConnectionHandler;
+}
+
+export interface Listener {
+  readonly hostname: string;
+  readonly port: number;
+  /** Stops accepting; open connections go on. */
+  close(): void;
+}
+
+export interface Runtime {
+  readonly name: string;
+  readonly version: string;
+  /** @throws Error with a `code` such as `EADDRINUSE` */
+  listen(options: ListenOptions): Listener;
+}
+
+/** A socket error's cause in a form that is the same on both runtimes. */
+export function listenError(error: unknown): Error & { code: string } {
+  const message = error instanceof Error ? error.message : String(error);
+  const given = (error as { code?: unknown } | null)?.code;
+  const name = error instanceof Error ? error.name : "";
+  let code = typeof given === "string" ? given : "";
+  if (code === "" || code === "ERR_UNKNOWN") {
+    if (name === "AddrInUse" || /address.*in use|EADDRINUSE/i.test(message)) code = "EADDRINUSE";
+    else if (name === "PermissionDenied" || /permission|EACCES/i.test(message)) code = "EACCES";
+    else if (/EADDRNOTAVAIL|not available|cannot assign/i.test(message)) code = "EADDRNOTAVAIL";
+    else if (/EAFNOSUPPORT|address family/i.test(message)) code = "EAFNOSUPPORT";
+    else code = "EUNKNOWN";
+  }
+  return Object.assign(new Error(message), { code });
+}

@@ -1,0 +1,189 @@
+// An imitation of Entra ID's token endpoint, strict about what the real one refuses.
+// https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow
+
+import { Buffer } from "node:buffer";
+import { randomBytes, randomUUID } from "node:crypto";
+import { type Context, Hono } from "hono";
+import { LRUCache } from "lru-cache";
+
+/** Secrets that are refused, as Entra refuses a wrong one and one past its end. */
+export const WRONG_SECRET = "wrong-secret";
+export const EXPIRED_SECRET = "expired-secret";
+
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
+const DOMAIN = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+$/i;
+const LIFETIME_S = 3599;
+/** Tokens known at once: a token that has been pushed out is refused like any unknown one. */
+const MAX_TOKENS = 20_000;
+
+export interface IssuedToken {
+  readonly tenant: string;
+  readonly client: string;
+  readonly roles: readonly string[];
+  /** Unix time, milliseconds. */
+  readonly expiresAt: number;
+}
+
+export interface EntraOptions {
+  /** The application permissions of a client; Mail.Send and Mail.ReadWrite when left out. */
+  readonly roles?: (client: string) => readonly string[];
+  /** Answers in place of the imitation, for rehearsing trouble. */
+  readonly intercept?: (context: Context) => Response | Promise<Response> | undefined;
+}
+
+export class SandboxEntra {
+  readonly routes = new Hono();
+  readonly #tokens = new LRUCache<string, IssuedToken>({ max: MAX_TOKENS });
+  readonly #options: EntraOptions;
+  /** Token requests seen, by `tenant/client`. */
+  readonly requests = new Map<string, number>();
+
+  constructor(options: EntraOptions = {}) {
+    this.#options = options;
+    this.routes.post("/:tenant/oauth2/v2.0/token", async (context) => {
+      return await options.intercept?.(context) ?? await this.#token(context);
+    });
+    this.routes.notFound((context) => context.text("not found", 404));
+  }
+
+  /** The token's claims while it is good. */
+  verify(token: string): IssuedToken | undefined {
+    const issued = this.#tokens.get(token);
+    return issued !== undefined && issued.expiresAt > Date.now() ? issued : undefined;
+  }
+
+  /** Ends a token before its time. */
+  revoke(token: string): void {
+    this.#tokens.delete(token);
+  }
+
+  async #token(context: Context): Promise<Response> {
+    const tenant = context.req.param("tenant") ?? "";
+    const form = await readForm(context);
+    if (form === undefined) {
+      return refuse(
+        context,
+        400,
+        "invalid_request",
+        900144,
+        "The request body must be form-encoded.",
+      );
+    }
+    const client = form.get("client_id") ?? "";
+    const key = `${tenant}/${client}`.toLowerCase();
+    this.requests.set(key, (this.requests.get(key) ?? 0) + 1);
+    if (form.get("grant_type") !== "client_credentials") {
+      return refuse(
+        context,
+        400,
+        "unsupported_grant_type",
+        70003,
+        "The grant type is not supported.",
+      );
+    }
+    if (!UUID.test(tenant) && !DOMAIN.test(tenant)) {
+      return refuse(
+        context,
+        400,
+        "invalid_request",
+        900023,
+        "Specified tenant identifier is neither a valid DNS name nor a GUID.",
+      );
+    }
+    if (!UUID.test(client)) {
+      return refuse(
+        context,
+        400,
+        "unauthorized_client",
+        700016,
+        "Application was not found in the directory.",
+      );
+    }
+    const scope = form.get("scope") ?? "";
+    if (!scope.endsWith("/.default") || !URL.canParse(scope)) {
+      return refuse(
+        context,
+        400,
+        "invalid_scope",
+        70011,
+        "The provided value for scope is not valid.",
+      );
+    }
+    const secret = form.get("client_secret") ?? "";
+    if (secret === "") {
+      return refuse(
+        context,
+        401,
+        "invalid_client",
+        7000218,
+        "The request must contain client_secret.",
+      );
+    }
+    if (secret === WRONG_SECRET) {
+      return refuse(context, 401, "invalid_client", 7000215, "Invalid client secret provided.");
+    }
+    if (secret === EXPIRED_SECRET) {
+      return refuse(
+        context,
+        401,
+        "invalid_client",
+        7000222,
+        "The provided client secret keys are expired.",
+      );
+    }
+    return context.json(
+      {
+        token_type: "Bearer",
+        expires_in: LIFETIME_S,
+        ext_expires_in: LIFETIME_S,
+        access_token: this.#issue(tenant, client, scope),
+      },
+      200,
+      { "Cache-Control": "no-store" },
+    );
+  }
+
+  #issue(tenant: string, client: string, scope: string): string {
+    const roles = this.#options.roles?.(client) ?? ["Mail.Send", "Mail.ReadWrite"];
+    const expiresAt = Date.now() + LIFETIME_S * 1000;
+    const token = [
+      { typ: "JWT", alg: "none", sandbox: true },
+      {
+        aud: scope.slice(0, -"/.default".length),
+        tid: tenant,
+        appid: client,
+        roles,
+        exp: Math.floor(expiresAt / 1000),
+        jti: randomUUID(),
+      },
+    ].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".") +
+      "." + randomBytes(32).toString("base64url");
+    this.#tokens.set(token, { tenant, client, roles, expiresAt });
+    return token;
+  }
+}
+
+async function readForm(context: Context): Promise<URLSearchParams | undefined> {
+  const type = context.req.header("content-type") ?? "";
+  if (!/^application\/x-www-form-urlencoded\b/i.test(type)) return undefined;
+  return new URLSearchParams(await context.req.text());
+}
+
+function refuse(
+  context: Context,
+  status: 400 | 401,
+  error: string,
+  number: number,
+  description: string,
+): Response {
+  const id = randomUUID();
+  return context.json({
+    error,
+    error_description: `AADSTS${number}: ${description} Trace ID: ${id}`,
+    error_codes: [number],
+    timestamp: new Date().toISOString(),
+    trace_id: id,
+    correlation_id: id,
+    error_uri: `https://login.microsoftonline.com/error?code=${number}`,
+  }, status);
+}

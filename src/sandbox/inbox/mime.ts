@@ -1,0 +1,133 @@
+/**
+ * Reads a message (RFC 5322, MIME) for the inbox: the few header fields of the list, and the parts
+ * that the page shows. Everything here comes from strangers: reading never throws, and a message
+ * that cannot be read is empty, not an error.
+ */
+import PostalMime from "postal-mime";
+import type { Address, Attachment, Email } from "postal-mime";
+
+/** The header fields of the list: plain addresses, decoded subject; empty where there are none. */
+export interface SummaryFields {
+  from: string;
+  to: string[];
+  cc: string[];
+  bcc: string[];
+  subject: string;
+}
+
+/** One part that is neither the text nor the HTML of the message. */
+export interface MessageAttachment {
+  /** Position in the message, from 0: the name it is downloaded by. */
+  index: number;
+  /** As the message says, so anything at all; empty if it says nothing. */
+  filename: string;
+  contentType: string;
+  disposition: string;
+  /** Without the angle brackets. */
+  contentId?: string;
+  /** Decoded. */
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** What the page shows of a message. */
+export interface MessageContent {
+  headers: { name: string; value: string }[];
+  text: string | null;
+  html: string | null;
+  attachments: MessageAttachment[];
+  /** Why the body could not be read. */
+  error?: string;
+}
+
+/** Octets of header that the list looks at; what lies behind is still in the raw message. */
+const MAX_HEADER_SIZE = 512 * 1024;
+/** Characters of a subject in the list, of which 500 are sent at once. */
+const MAX_SUBJECT = 10_000;
+/** Attachments that can be listed and downloaded; a message can be nothing but boundaries. */
+const MAX_ATTACHMENTS = 1000;
+
+/** The list's fields. Reads the header only, so that a large message costs no more than a small. */
+export async function readSummary(raw: Uint8Array): Promise<SummaryFields> {
+  const header = await readHeader(raw);
+  return {
+    from: addresses(header?.from && [header.from])[0] ?? "",
+    to: addresses(header?.to),
+    cc: addresses(header?.cc),
+    bcc: addresses(header?.bcc),
+    subject: (header?.subject ?? "").slice(0, MAX_SUBJECT).toWellFormed(),
+  };
+}
+
+/** Everything the page shows. Needs some times the message's size in memory. */
+export async function readContent(raw: Uint8Array): Promise<MessageContent> {
+  try {
+    // Attached messages stay attachments, so that they can be downloaded as they were sent.
+    const email = await PostalMime.parse(raw, { forceRfc822Attachments: true });
+    return {
+      headers: headersOf(email),
+      text: email.text ?? null,
+      html: email.html ?? null,
+      attachments: email.attachments.slice(0, MAX_ATTACHMENTS).map(attachmentOf),
+    };
+  } catch (error) {
+    const header = await readHeader(raw);
+    return {
+      headers: header === undefined ? [] : headersOf(header),
+      text: null,
+      html: null,
+      attachments: [],
+      error: error instanceof Error ? error.message : String(error),
+    };
+  }
+}
+
+async function readHeader(raw: Uint8Array): Promise<Email | undefined> {
+  try {
+    return await PostalMime.parse(raw.subarray(0, headerEnd(raw)));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Offset behind the last line of the header, at most MAX_HEADER_SIZE. */
+function headerEnd(raw: Uint8Array): number {
+  const limit = Math.min(raw.length, MAX_HEADER_SIZE);
+  let lineStart = 0;
+  while (lineStart < limit) {
+    const lineEnd = raw.indexOf(0x0a, lineStart);
+    if (lineEnd === -1 || lineEnd >= limit) return limit;
+    const length = lineEnd - lineStart;
+    if (length === 0 || (length === 1 && raw[lineStart] === 0x0d)) return lineStart;
+    lineStart = lineEnd + 1;
+  }
+  return limit;
+}
+
+/** Plain addresses, with groups (`Team: a@example.com;`) opened. */
+function addresses(list: readonly Address[] | undefined): string[] {
+  return (list ?? [])
+    .flatMap((entry) => entry.group ?? [entry])
+    .map((mailbox) => (mailbox.address ?? "").toWellFormed())
+    .filter((address) => address !== "");
+}
+
+function headersOf(email: Email): { name: string; value: string }[] {
+  return email.headers.map(({ originalKey, value }) => ({ name: originalKey, value }));
+}
+
+function attachmentOf(part: Attachment, index: number): MessageAttachment {
+  const contentId = part.contentId?.replace(/^\s*<|>\s*$/g, "");
+  return {
+    index,
+    filename: part.filename ?? "",
+    contentType: part.mimeType,
+    disposition: part.disposition ?? "",
+    ...(contentId && { contentId }),
+    bytes: bytesOf(part.content),
+  };
+}
+
+function bytesOf(content: Attachment["content"]): Uint8Array<ArrayBuffer> {
+  if (typeof content === "string") return new TextEncoder().encode(content);
+  return content instanceof ArrayBuffer ? new Uint8Array(content) : new Uint8Array(content);
+}

@@ -1,0 +1,96 @@
+/**
+ * Hands a stranger's HTML and attachments to a browser so that they stay harmless: the HTML for an
+ * iframe that runs no script and loads nothing, attachments as downloads (RFC 6266, RFC 8187).
+ */
+import { Buffer } from "node:buffer";
+import type { MessageAttachment } from "./mime.ts";
+
+/**
+ * No script, form, plug-in or navigation, an origin of its own, nothing from the network. The
+ * policy of the response holds wherever the document is opened, also outside of our page's iframe.
+ */
+export const HTML_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+
+/** Images that browsers only draw. SVG is not among them: it is a document with scripts. */
+const SAFE_IMAGES = new Set([
+  "image/avif",
+  "image/bmp",
+  "image/gif",
+  "image/jpeg",
+  "image/png",
+  "image/webp",
+]);
+
+/** Characters of data: URLs in one document: a small image can be referred to a million times. */
+const MAX_INLINED = 48 * 1024 * 1024;
+
+/** The type that an attachment is served with. */
+export function safeType({ contentType }: MessageAttachment): string {
+  return SAFE_IMAGES.has(contentType) ? contentType : "application/octet-stream";
+}
+
+/** The message's HTML as a document to be served with HTML_POLICY. */
+export function htmlDocument(html: string, attachments: readonly MessageAttachment[]): string {
+  return `<!doctype html><meta charset="utf-8"><base target="_blank">` +
+    `<style>body{margin:16px 24px;font-family:system-ui,sans-serif}</style>` +
+    inlineImages(withoutHints(html), attachments);
+}
+
+/**
+ * <link> can look up and connect to hosts (preconnect), <meta> can refresh, and a policy does not
+ * stop everything of it in every browser. <basefont> takes their place: the parser treats it alike
+ * (void, allowed in head), and it does nothing. <base> goes so that ours, which turns a click on a
+ * link into nothing instead of an error in the frame, is the only one.
+ */
+function withoutHints(html: string): string {
+  return html.replace(/<(?:link|meta|base)(?=[\s/>])/gi, "<basefont");
+}
+
+/** Puts attached images in place of the `cid:` URLs (RFC 2392) that refer to them. */
+function inlineImages(html: string, attachments: readonly MessageAttachment[]): string {
+  const images = new Map<string, string>();
+  for (const part of attachments) {
+    if (part.contentId === undefined || !SAFE_IMAGES.has(part.contentType)) continue;
+    if (images.has(part.contentId)) continue;
+    const base64 = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.byteLength)
+      .toString("base64");
+    images.set(part.contentId, `data:${part.contentType};base64,${base64}`);
+  }
+  if (images.size === 0) return html;
+
+  let room = MAX_INLINED;
+  return html.replace(
+    /(=\s{0,8}["']?|url\(["']?)cid:([^"'<>\s)]{1,998})/gi,
+    (whole, before: string, id: string) => {
+      const image = images.get(id) ?? images.get(percentDecoded(id));
+      if (image === undefined || image.length > room) return whole;
+      room -= image.length;
+      return before + image;
+    },
+  );
+}
+
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+/**
+ * Content-Disposition of a download. The file name is the stranger's: what could end the header,
+ * choose a folder or show the name in another order than it is saved in becomes `_`.
+ */
+export function contentDisposition(part: MessageAttachment): string {
+  const fallback = part.contentType === "message/rfc822" ? "eml" : "bin";
+  const name = [...part.filename.toWellFormed()].slice(0, 150).join("")
+    // Controls, format characters (with the bidirectional overrides), separators of lines and
+    // folders, and what Windows does not allow.
+    .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}/\\:*?"<>|]/gu, "_")
+    .replace(/^[.\s]+|[.\s]+$/g, "") || `attachment-${part.index + 1}.${fallback}`;
+  const ascii = name.replace(/[^\x20-\x7e]|%/g, "_");
+  const extended = encodeURIComponent(name)
+    .replace(/['()*]/g, (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`);
+  return `attachment; filename="${ascii}"; filename*=UTF-8''${extended}`;
+}

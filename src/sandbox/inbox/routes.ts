@@ -1,0 +1,156 @@
+/**
+ * The inbox over HTTP: the page and its API. Only the own page and programs may use it (guard.ts),
+ * and nothing that a message contains is served as anything that a browser would run.
+ */
+import { type Context, Hono } from "hono";
+import { eventStream } from "./events.ts";
+import { ownSiteOnly } from "./guard.ts";
+import { PAGE, PAGE_POLICY } from "./page.ts";
+import { contentDisposition, HTML_POLICY, htmlDocument, safeType } from "./parts.ts";
+import type { Inbox } from "./store.ts";
+
+/** How to reach the relay: shown on the page for copying. */
+export interface ConnectionDetails {
+  /** `host:port`, STARTTLS. */
+  smtp: string;
+  /** `host:port`, TLS from the first byte. */
+  smtps?: string;
+  username: string;
+  password: string;
+  /** A command line that sends a message. */
+  command: string;
+}
+
+export interface InboxRoutesOptions {
+  connection: ConnectionDetails;
+  /** Hosts besides localhost, 127.0.0.1 and [::1] that the inbox may be opened as. */
+  allowedHosts?: readonly string[];
+  /** Milliseconds between the comments on an idle event stream; 15,000 unless told otherwise. */
+  keepAlive?: number;
+  /** Ends the event streams when aborted, which would otherwise hold up the server's stop. */
+  signal?: AbortSignal;
+}
+
+/** Clients of `GET /api/events` at once. */
+const MAX_STREAMS = 100;
+
+/**
+ * The routes `/` and `/api/*`, to be mounted at the root beside others: the checks hold for these
+ * paths only.
+ *
+ * @throws TypeError if one of `allowedHosts` can be no host.
+ *
+ * @example
+ * app.route("/", inboxRoutes(inbox, { connection }));
+ */
+export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
+  const { connection, allowedHosts, keepAlive = 15_000, signal } = options;
+  const app = new Hono();
+  const guard = ownSiteOnly(allowedHosts);
+  let streams = 0;
+
+  for (const path of ["/", "/api/*"]) {
+    app.use(path, async (c, next) => {
+      await next();
+      for (const [name, value] of COMMON_HEADERS) {
+        if (!c.res.headers.has(name)) c.res.headers.set(name, value);
+      }
+    }, guard);
+  }
+
+  app.get("/", (c) => c.html(PAGE, 200, { "Content-Security-Policy": PAGE_POLICY }));
+  app.all("/", onlyMethods("GET, HEAD"));
+
+  app.get("/api/connection", (c) => {
+    const { smtp, smtps, username, password, command } = connection;
+    return c.json({ smtp, smtps, username, password, command });
+  });
+  app.all("/api/connection", onlyMethods("GET, HEAD"));
+
+  app.get("/api/events", (c) => {
+    const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no" };
+    // Nobody would ever read, or end, the stream of a HEAD.
+    if (c.req.method === "HEAD") return c.body(null, 200, headers);
+    if (streams >= MAX_STREAMS) return c.json({ error: "too many event streams" }, 503);
+    streams++;
+    const signals = signal === undefined ? [c.req.raw.signal] : [c.req.raw.signal, signal];
+    return c.body(eventStream(inbox, { keepAlive, signals, onEnd: () => streams-- }), 200, headers);
+  });
+  app.all("/api/events", onlyMethods("GET, HEAD"));
+
+  app.get("/api/messages", (c) => c.json(inbox.list()));
+  app.delete("/api/messages", (c) => {
+    inbox.clear();
+    return c.body(null, 204);
+  });
+  app.all("/api/messages", onlyMethods("GET, HEAD, DELETE"));
+
+  app.get("/api/messages/:id", async (c) => {
+    const message = inbox.get(c.req.param("id"));
+    const content = await inbox.content(c.req.param("id"));
+    if (message === undefined || content === undefined) return noMessage(c);
+    const attachments = content.attachments.map(({ bytes, ...part }) => ({
+      ...part,
+      size: bytes.length,
+    }));
+    return c.json({ ...message.summary, mailbox: message.mailbox, ...content, attachments });
+  });
+  app.all("/api/messages/:id", onlyMethods("GET, HEAD"));
+
+  app.get("/api/messages/:id/raw", (c) => {
+    const message = inbox.get(c.req.param("id"));
+    if (message === undefined) return noMessage(c);
+    return c.body(message.raw, 200, {
+      "Content-Type": "message/rfc822",
+      "Content-Disposition": `attachment; filename="${message.summary.id}.eml"`,
+    });
+  });
+  app.all("/api/messages/:id/raw", onlyMethods("GET, HEAD"));
+
+  app.get("/api/messages/:id/html", async (c) => {
+    const content = await inbox.content(c.req.param("id"));
+    if (content === undefined) return noMessage(c);
+    if (content.html === null) return c.json({ error: "the message has no HTML part" }, 404);
+    return c.html(htmlDocument(content.html, content.attachments), 200, {
+      "Content-Security-Policy": HTML_POLICY,
+      "X-Frame-Options": "SAMEORIGIN",
+    });
+  });
+  app.all("/api/messages/:id/html", onlyMethods("GET, HEAD"));
+
+  app.get("/api/messages/:id/attachments/:index", async (c) => {
+    const content = await inbox.content(c.req.param("id"));
+    if (content === undefined) return noMessage(c);
+    const index = c.req.param("index");
+    const part = /^\d{1,4}$/.test(index) ? content.attachments[Number(index)] : undefined;
+    if (part === undefined) return c.json({ error: "no such attachment" }, 404);
+    return c.body(part.bytes, 200, {
+      "Content-Type": safeType(part),
+      "Content-Disposition": contentDisposition(part),
+    });
+  });
+  app.all("/api/messages/:id/attachments/:index", onlyMethods("GET, HEAD"));
+
+  app.all("/api/*", (c) => c.json({ error: "no such path" }, 404));
+  return app;
+}
+
+/** For every response that does not say otherwise: not cached, not guessed at, not embedded. */
+const COMMON_HEADERS = [
+  ["Cache-Control", "no-store"],
+  ["Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'"],
+  ["Cross-Origin-Resource-Policy", "same-origin"],
+  ["Referrer-Policy", "no-referrer"],
+  ["X-Content-Type-Options", "nosniff"],
+  // Browsers look up the hosts of links beforehand; a message's sender could watch for that.
+  ["X-DNS-Prefetch-Control", "off"],
+  ["X-Frame-Options", "DENY"],
+] as const;
+
+function onlyMethods(allow: string): (c: Context) => Response {
+  return (c) => c.json({ error: `${c.req.method} is not for this path` }, 405, { Allow: allow });
+}
+
+function noMessage(c: Context): Response {
+  return c.json({ error: "no such message" }, 404);
+}

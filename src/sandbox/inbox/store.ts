@@ -1,0 +1,152 @@
+/**
+ * The sandbox's inbox: what the imitated Graph was told to send, in memory only, newest first.
+ * Bounded in number and in octets; the oldest make room for the new.
+ */
+import { type MessageContent, readContent, readSummary, type SummaryFields } from "./mime.ts";
+
+/** A message as the list shows it, in exactly the words of `GET /api/messages`. */
+export interface MessageSummary extends SummaryFields {
+  /** Short, URL-safe, unique in this inbox. */
+  id: string;
+  /** Octets of the raw message. */
+  size: number;
+  /** ISO 8601, UTC. */
+  receivedAt: string;
+}
+
+/** A message in the inbox. */
+export interface StoredMessage {
+  readonly summary: MessageSummary;
+  /** Whose mailbox Graph was told to send from. */
+  readonly mailbox: string;
+  /** The bytes that Graph was given. */
+  readonly raw: Uint8Array<ArrayBuffer>;
+}
+
+/** What a subscriber is told. `dropped` is the oldest one, which had to make room. */
+export type InboxEvent =
+  | { type: "message"; summary: MessageSummary }
+  | { type: "dropped"; id: string }
+  | { type: "cleared" };
+
+export interface InboxLimits {
+  /** Messages; 500 unless told otherwise. */
+  maxMessages?: number;
+  /** Octets of all raw messages together; 256 MiB unless told otherwise. */
+  maxBytes?: number;
+}
+
+/**
+ * @example
+ * const inbox = new Inbox();
+ * const stop = inbox.subscribe((event) => console.log(event.type));
+ * const { summary } = await inbox.add({ mailbox: "printer@example.com", raw });
+ */
+export class Inbox {
+  readonly #maxMessages: number;
+  readonly #maxBytes: number;
+  /** In the order of arrival: a Map keeps it, and its first is the oldest. */
+  readonly #messages = new Map<string, StoredMessage>();
+  readonly #listeners = new Set<(event: InboxEvent) => void>();
+  #bytes = 0;
+  /** Settled when the latest add is in, so that messages are listed in the order of their adds. */
+  #lastAdd: Promise<unknown> = Promise.resolve();
+  /** The latest message read: the page asks for the message, its HTML and each of its images. */
+  #open: { id: string; content: Promise<MessageContent> } | undefined;
+
+  constructor(limits: InboxLimits = {}) {
+    this.#maxMessages = limits.maxMessages ?? 500;
+    this.#maxBytes = limits.maxBytes ?? 256 * 1024 * 1024;
+  }
+
+  /**
+   * Keeps a copy of the message and tells the subscribers. Takes anything, also what is no message
+   * at all.
+   *
+   * @throws RangeError (as a rejection) if the message alone is larger than the whole inbox.
+   */
+  add({ mailbox, raw }: { mailbox: string; raw: Uint8Array }): Promise<StoredMessage> {
+    if (raw.length > this.#maxBytes) {
+      const problem = `message of ${raw.length} bytes, inbox of ${this.#maxBytes}`;
+      return Promise.reject(new RangeError(problem));
+    }
+    const receivedAt = new Date().toISOString();
+    // A copy, because a view would keep its whole buffer in memory, past the bound.
+    const copy = new Uint8Array(raw);
+    const added = this.#lastAdd.then(async () => {
+      const fields = await readSummary(copy);
+      const summary = { id: this.#newId(), ...fields, size: copy.length, receivedAt };
+      const message: StoredMessage = { summary, mailbox, raw: copy };
+      this.#keep(message);
+      return message;
+    });
+    this.#lastAdd = added.catch(() => {});
+    return added;
+  }
+
+  /** Summaries, newest first. */
+  list(): MessageSummary[] {
+    return [...this.#messages.values()].reverse().map((message) => message.summary);
+  }
+
+  get(id: string): StoredMessage | undefined {
+    return this.#messages.get(id);
+  }
+
+  /** The parts of a message, or undefined if there is no such message. */
+  content(id: string): Promise<MessageContent | undefined> {
+    const message = this.#messages.get(id);
+    if (message === undefined) return Promise.resolve(undefined);
+    if (this.#open?.id !== id) this.#open = { id, content: readContent(message.raw) };
+    return this.#open.content;
+  }
+
+  clear(): void {
+    this.#messages.clear();
+    this.#bytes = 0;
+    this.#open = undefined;
+    this.#tell({ type: "cleared" });
+  }
+
+  /** Calls `listener` for each event from now on, until the returned function is called. */
+  subscribe(listener: (event: InboxEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #keep(message: StoredMessage): void {
+    this.#messages.set(message.summary.id, message);
+    this.#bytes += message.raw.length;
+    this.#tell({ type: "message", summary: message.summary });
+    for (const [id, oldest] of this.#messages) {
+      if (this.#messages.size <= this.#maxMessages && this.#bytes <= this.#maxBytes) break;
+      this.#messages.delete(id);
+      this.#bytes -= oldest.raw.length;
+      if (this.#open?.id === id) this.#open = undefined;
+      this.#tell({ type: "dropped", id });
+    }
+  }
+
+  #tell(event: InboxEvent): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(event);
+      } catch {
+        // A subscriber that fails is let go: the message is in all the same, and Graph's answer
+        // to the relay must not depend on who is looking.
+        this.#listeners.delete(listener);
+      }
+    }
+  }
+
+  /** Ten characters of 32: no sign that a URL, a shell or a double click would stumble over. */
+  #newId(): string {
+    for (;;) {
+      const random = crypto.getRandomValues(new Uint8Array(10));
+      const id = Array.from(random, (byte) => "abcdefghijkmnpqrstuvwxyz23456789"[byte & 31]).join(
+        "",
+      );
+      if (!this.#messages.has(id)) return id;
+    }
+  }
+}

@@ -1,0 +1,18 @@
+// Listening on what a setting says: dual stack, with a way out where there is no IPv6.
+
+import type { Listener } from "../runtime/runtime.ts";
+
+/** `0.0.0.0` in place of `::` where the machine has no IPv6. */
+export function listenDualStack(
+  { hostname, port }: { readonly hostname: string; readonly port: number },
+  listen: (hostname: string, port: number) => Listener,
+): Listener {
+  try {
+    return listen(hostname, port);
+  } catch (error) {
+    const { code } = error as { code?: string };
+    const noIpv6 = code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL";
+    if (hostname !== "::" || !noIpv6) throw error;
+    return listen("0.0.0.0", port);
+  }
+}

@@ -1,0 +1,257 @@
+// One SMTP connection: moves octets between a socket and its session, and carries out the effects.
+
+import { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
+import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runtime.ts";
+import { type Reply, reply } from "../smtp/reply.ts";
+import type { Credentials } from "../smtp/sasl.ts";
+import { type Effect, Session, type SessionOptions } from "../smtp/session.ts";
+import type { Client, ConnectionSummary, Login, Message } from "./handlers.ts";
+
+/** What a connection needs from its server. */
+export interface ConnectionContext<Account> {
+  readonly session: SessionOptions;
+  /** Whether TLS comes before the greeting (RFC 8314 §3.3). */
+  readonly implicitTls: boolean;
+  /** The certificate in force now; undefined without TLS. */
+  identity(): TlsIdentity | undefined;
+  readonly timeouts: Timeouts;
+  authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
+  submit(account: Account, message: Message): Promise<Reply>;
+  failed(error: unknown, client: Client): void;
+  ended(summary: ConnectionSummary): void;
+}
+
+/** Milliseconds without progress. */
+export interface Timeouts {
+  readonly command: number;
+  readonly data: number;
+  readonly handshake: number;
+  /** How long a client may take to read our last reply and hang up. */
+  readonly linger: number;
+}
+
+const TIMED_OUT = reply(421, "4.4.2", "Timed out waiting for the client");
+const INTERNAL = reply(421, "4.3.0", "Internal error; try again");
+const STOPPING = reply(421, "4.3.2", "The relay is stopping; try again");
+
+export class SmtpConnection<Account> implements ConnectionHandler {
+  readonly #context: ConnectionContext<Account>;
+  readonly #connection: Connection;
+  readonly #session: Session;
+  readonly #client: Client;
+  readonly #openedAt = Date.now();
+  #account: Account | undefined;
+  #secure = false;
+  /** The peer has half-closed. */
+  #peerEnded = false;
+  #closing = false;
+  #writable = true;
+  #paused = false;
+  #stopping = false;
+  #handshake = false;
+  #timedOut = false;
+  /** When patience ends; Infinity while the client waits for us. */
+  #deadline = Infinity;
+  #received = 0;
+  #messages = 0;
+  #reason = "";
+
+  constructor(connection: Connection, context: ConnectionContext<Account>) {
+    this.#connection = connection;
+    this.#context = context;
+    this.#session = new Session(context.session, context.implicitTls);
+    this.#client = {
+      connection: randomBytes(4).toString("hex"),
+      address: plainAddress(connection.remoteAddress),
+      port: connection.remotePort,
+    };
+  }
+
+  opened(): void {
+    this.#guard(() => {
+      if (this.#context.implicitTls) this.#startTls();
+      else this.#run(this.#session.open());
+    });
+  }
+
+  data(bytes: Uint8Array): void {
+    this.#received += bytes.length;
+    // What comes behind the last reply is read only so that the reply is not lost to a reset.
+    if (this.#closing) return;
+    this.#guard(() => this.#run(this.#session.receive(bytes)));
+  }
+
+  drained(): void {
+    this.#writable = true;
+    this.#flow();
+  }
+
+  ended(): void {
+    this.#peerEnded = true;
+    if (!this.#session.busy) this.#end("the client hung up");
+  }
+
+  secured(): void {
+    this.#secure = true;
+    this.#handshake = false;
+    this.#guard(() => {
+      const effects = this.#context.implicitTls ? this.#session.open() : this.#session.tlsStarted();
+      this.#run(effects);
+    });
+  }
+
+  closed(error?: Error): void {
+    this.#closing = true;
+    this.#deadline = Infinity;
+    const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
+    this.#context.ended({
+      client: this.#client,
+      secure: this.#secure,
+      handshakeFailed: this.#handshake,
+      received: this.#received,
+      messages: this.#messages,
+      milliseconds: Date.now() - this.#openedAt,
+      reason,
+      error: error !== undefined || this.#timedOut,
+    });
+  }
+
+  /** Called now and then: ends what has made no progress for too long. */
+  tick(now: number): void {
+    if (now < this.#deadline) return;
+    if (this.#closing || this.#handshake) {
+      if (!this.#closing) {
+        this.#timedOut = true;
+        this.#reason = "TLS handshake timed out";
+      }
+      return this.#connection.destroy();
+    }
+    this.#guard(() => this.#run(this.#session.abort(TIMED_OUT, "timed out")));
+  }
+
+  /** Ends the session as soon as no mail is under way (RFC 5321 §3.8). */
+  stop(): void {
+    this.#stopping = true;
+    if (this.#handshake) return this.#connection.destroy();
+    if (this.#closing || this.#session.busy || this.#session.receivingContent) return;
+    this.#guard(() => this.#run(this.#session.abort(STOPPING, "the relay is stopping")));
+  }
+
+  /** Lets go at once. */
+  destroy(): void {
+    this.#reason ||= "the relay is stopping";
+    this.#connection.destroy();
+  }
+
+  #run(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      switch (effect.type) {
+        case "reply":
+          this.#writable = this.#connection.write(Buffer.from(effect.text, "latin1"));
+          break;
+        case "startTls":
+          this.#startTls();
+          break;
+        case "authenticate":
+          void this.#authenticate(effect.credentials);
+          break;
+        case "submit":
+          void this.#submit(effect);
+          break;
+        case "close":
+          this.#end(effect.reason);
+          break;
+      }
+    }
+    if (this.#closing) return;
+    if (!this.#session.busy) {
+      if (this.#peerEnded) return this.#end("the client hung up");
+      if (this.#stopping && !this.#session.receivingContent) return this.stop();
+    }
+    this.#flow();
+  }
+
+  /** Reads on exactly when the session can take more and the client reads our replies. */
+  #flow(): void {
+    if (this.#closing) return;
+    const busy = this.#session.busy && !this.#handshake;
+    const pause = busy || !this.#writable;
+    if (pause !== this.#paused) {
+      this.#paused = pause;
+      if (pause) this.#connection.pause();
+      else this.#connection.resume();
+    }
+    const { command, data, handshake } = this.#context.timeouts;
+    if (busy) this.#deadline = Infinity;
+    else if (this.#handshake) this.#deadline = Date.now() + handshake;
+    else this.#deadline = Date.now() + (this.#session.receivingContent ? data : command);
+  }
+
+  #startTls(): void {
+    const identity = this.#context.identity();
+    if (identity === undefined) throw new Error("TLS was offered without a certificate");
+    this.#handshake = true;
+    this.#connection.startTls(identity);
+    this.#flow();
+  }
+
+  async #authenticate(credentials: Credentials): Promise<void> {
+    try {
+      const login = await this.#context.authenticate(credentials, this.#client);
+      if (login.account !== undefined) this.#account = login.account;
+      this.#guard(() => this.#run(this.#session.authenticated(login.reply)));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  async #submit(effect: Extract<Effect, { type: "submit" }>): Promise<void> {
+    try {
+      const account = this.#account;
+      if (account === undefined) throw new Error("a message was submitted without an account");
+      const answer = await this.#context.submit(account, {
+        envelope: effect.envelope,
+        content: effect.content,
+        facts: effect.facts,
+        client: this.#client,
+      });
+      this.#messages++;
+      this.#guard(() => this.#run(this.#session.submitted(answer)));
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** A bug in one session ends that session alone. */
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#context.failed(error, this.#client);
+    try {
+      this.#run(this.#session.abort(INTERNAL, "internal error"));
+    } catch {
+      this.#connection.destroy();
+    }
+  }
+
+  #end(reason: string): void {
+    if (this.#closing) return;
+    this.#reason = reason;
+    this.#closing = true;
+    this.#deadline = Date.now() + this.#context.timeouts.linger;
+    if (this.#paused) this.#connection.resume();
+    this.#connection.end();
+  }
+}
+
+/** An IPv4 address that a dual-stack socket reports as IPv6 in its own form. */
+export function plainAddress(address: string): string {
+  return /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(address) ? address.slice(7) : address;
+}

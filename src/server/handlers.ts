@@ -1,0 +1,52 @@
+// What a server asks of the rest of the relay, and what it tells it.
+
+import type { Content } from "../smtp/content.ts";
+import type { Reply } from "../smtp/reply.ts";
+import type { Credentials } from "../smtp/sasl.ts";
+import type { Envelope, SessionFacts } from "../smtp/session.ts";
+
+/** Who is at the other end of a connection. */
+export interface Client {
+  /** Short random name of the connection, for the logs. */
+  readonly connection: string;
+  /** IP address; IPv4 always as `a.b.c.d`. */
+  readonly address: string;
+  readonly port: number;
+}
+
+/** A message as it was received, with its envelope. */
+export interface Message {
+  readonly envelope: Envelope;
+  readonly content: Content;
+  readonly facts: SessionFacts;
+  readonly client: Client;
+}
+
+/** The answer to AUTH: an account comes with a 2yz reply only. */
+export interface Login<Account> {
+  readonly reply: Reply;
+  readonly account?: Account;
+}
+
+export interface ConnectionSummary {
+  readonly client: Client;
+  readonly secure: boolean;
+  /** The connection ended inside a TLS handshake. */
+  readonly handshakeFailed: boolean;
+  /** Octets, after decryption. */
+  readonly received: number;
+  /** Messages taken to a verdict. */
+  readonly messages: number;
+  readonly milliseconds: number;
+  readonly reason: string;
+  /** The connection broke or ran out of time, rather than ended. */
+  readonly error: boolean;
+}
+
+export interface Handlers<Account> {
+  authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
+  submit(account: Account, message: Message): Promise<Reply>;
+  /** A bug: the connection got a 421. */
+  failed(error: unknown, client: Client): void;
+  ended(summary: ConnectionSummary): void;
+}

@@ -1,0 +1,162 @@
+// Reads the settings from the environment: all problems at once, each in one line.
+
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { isLoopback } from "./parsers.ts";
+import { type Setting, type SettingName, SETTINGS, type Settings } from "./schema.ts";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export type LoadedSettings =
+  | { readonly type: "settings"; readonly settings: Settings; readonly warnings: readonly string[] }
+  | { readonly type: "problems"; readonly problems: readonly string[] };
+
+/** @param defaults standards of one command that differ from the schema's */
+export function loadSettings(
+  environment: Environment,
+  defaults: Partial<Record<SettingName, string>> = {},
+): LoadedSettings {
+  const problems: string[] = [];
+  const values: Record<string, unknown> = {};
+  for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting<unknown>][]) {
+    const raw = setting.secret ? readSecret(name, environment, problems) : environment[name];
+    const given = raw === undefined || raw === "" ? undefined : raw;
+    if (setting.missing !== undefined) {
+      if (given !== undefined && given.toLowerCase() !== setting.missing.inert) {
+        problems.push(`${name} is set, but this version does not have its function yet: unset it`);
+      }
+      continue;
+    }
+    const text = given ?? defaults[name] ?? setting.standard;
+    if (text === undefined) continue;
+    const value = setting.parser.parse(text);
+    if (value === undefined) {
+      const shown = setting.secret ? "" : ` ${JSON.stringify(text)}`;
+      problems.push(`${name}${shown} must be ${setting.parser.allowed}`);
+    }
+    values[name] = value;
+  }
+  const settings = values as unknown as Settings;
+  if (problems.length === 0) problems.push(...contradictions(settings));
+  if (problems.length > 0) return { type: "problems", problems };
+  const warnings = [...misspelled(environment), ...doubts(settings)];
+  return { type: "settings", settings, warnings };
+}
+
+/**
+ * A secret from `NAME`, from the file that `NAME_FILE` names, or from systemd's credentials. The
+ * order is the contract's; one newline at the end is the editor's, not the secret's.
+ */
+function readSecret(
+  name: string,
+  environment: Environment,
+  problems: string[],
+): string | undefined {
+  const direct = environment[name] || undefined;
+  const path = environment[`${name}_FILE`] || undefined;
+  if (direct !== undefined && path !== undefined) {
+    problems.push(`${name} and ${name}_FILE are both set: unset one`);
+    return undefined;
+  }
+  if (direct !== undefined) return direct;
+  if (path !== undefined) {
+    try {
+      return withoutNewline(readFileSync(path, "utf8"));
+    } catch (error) {
+      problems.push(`${name}_FILE ${JSON.stringify(path)} cannot be read: ${reason(error)}`);
+      return undefined;
+    }
+  }
+  const directory = environment["CREDENTIALS_DIRECTORY"];
+  if (!directory) return undefined;
+  try {
+    return withoutNewline(readFileSync(join(directory, name), "utf8"));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+    problems.push(`the credential ${name} cannot be read: ${reason(error)}`);
+    return undefined;
+  }
+}
+
+function withoutNewline(text: string): string {
+  return text.replace(/\r?\n$/, "");
+}
+
+function reason(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code ?? message;
+}
+
+/** Settings that are allowed each, but not together. */
+function contradictions(settings: Settings): string[] {
+  const problems: string[] = [];
+  if (settings.TLS_SOURCE === "keyvault") {
+    problems.push('TLS_SOURCE "keyvault" is not in this version yet: use "file" or "off"');
+  }
+  if (settings.TLS_SOURCE === "off" && settings.SMTPS_LISTEN !== undefined) {
+    problems.push("SMTPS_LISTEN needs a certificate: TLS_SOURCE must not be off");
+  }
+  const http = settings.HTTP_LISTEN;
+  if (http !== "off" && !isLoopback(http.hostname) && settings.HTTP_PASSWORD === undefined) {
+    problems.push("HTTP_PASSWORD must be set when HTTP_LISTEN is not a loopback address");
+  }
+  return problems;
+}
+
+function doubts(settings: Settings): string[] {
+  const warnings: string[] = [];
+  if (settings.TLS_SOURCE === "off" && settings.REQUIRE_TLS) {
+    warnings.push(
+      "TLS_SOURCE is off and REQUIRE_TLS is true: no client can log in; set REQUIRE_TLS=false " +
+        "only where the network is safe",
+    );
+  } else if (!settings.REQUIRE_TLS) {
+    warnings.push("REQUIRE_TLS is false: passwords may cross the network in plain text");
+  }
+  return warnings;
+}
+
+/** Variables that are not ours, but within two letters of one that is. */
+function misspelled(environment: Environment): string[] {
+  const warnings: string[] = [];
+  const known = new Set<string>();
+  for (const [name, setting] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
+    known.add(name);
+    if (setting.secret) known.add(`${name}_FILE`);
+  }
+  for (const name of Object.keys(environment)) {
+    if (known.has(name)) continue;
+    const near = nearest(name, known);
+    if (near !== undefined) warnings.push(`${name} is not a setting: did you mean ${near}?`);
+  }
+  return warnings;
+}
+
+/** The candidate within two edits of the word, if there is one. */
+export function nearest(word: string, candidates: Iterable<string>): string | undefined {
+  let best: string | undefined;
+  let bestDistance = 3;
+  for (const candidate of candidates) {
+    if (Math.abs(candidate.length - word.length) >= bestDistance) continue;
+    const distance = editDistance(word, candidate);
+    if (distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+/** Levenshtein's distance. */
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, row[j]! + 1, next[j - 1]! + 1));
+    }
+    row = next;
+  }
+  return row[b.length]!;
+}

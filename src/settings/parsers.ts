@@ -1,0 +1,144 @@
+// Parsers of setting values. Each one says what it allows, for error texts and for the reference.
+
+import { isIP } from "node:net";
+
+export interface Parser<T> {
+  /** What is allowed, as the end of "must be …". */
+  readonly allowed: string;
+  /** @returns undefined where the text is not allowed */
+  parse(text: string): T | undefined;
+}
+
+export function text(allowed = "text without control characters"): Parser<string> {
+  return {
+    allowed,
+    // deno-lint-ignore no-control-regex -- they could end a line of the protocol or the log
+    parse: (text) => /[\x00-\x1f\x7f]/.test(text) ? undefined : text,
+  };
+}
+
+/** One of some words, in any case; the value is spelled as here. */
+export function oneOf<T extends string>(...words: readonly T[]): Parser<T> {
+  return {
+    allowed: words.map((word) => `"${word}"`).join(", ").replace(/, ([^,]*)$/, " or $1"),
+    parse: (text) => words.find((word) => word.toLowerCase() === text.toLowerCase()),
+  };
+}
+
+export const boolean: Parser<boolean> = {
+  allowed: '"true" or "false"',
+  parse(text) {
+    const lower = text.toLowerCase();
+    return lower === "true" ? true : lower === "false" ? false : undefined;
+  },
+};
+
+export function integer(least: number, most: number): Parser<number> {
+  return {
+    allowed: `a whole number from ${least} to ${most}`,
+    parse(text) {
+      const value = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
+      return value >= least && value <= most ? value : undefined;
+    },
+  };
+}
+
+const SIZE_UNITS: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3 };
+
+/** Octets. */
+export function size(least: number, most: number): Parser<number> {
+  return {
+    allowed: `a number of bytes from ${least} to ${most}, "k" or "m" behind it allowed`,
+    parse(text) {
+      const match = /^(\d{1,15})([kmg]?)$/i.exec(text);
+      if (match === null) return undefined;
+      const value = Number(match[1]) * SIZE_UNITS[match[2]!.toLowerCase()]!;
+      return value >= least && value <= most ? value : undefined;
+    },
+  };
+}
+
+const TIME_UNITS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+/** Longer timers than this fire at once. */
+const LONGEST = 2 ** 31 - 1;
+
+/** Milliseconds. */
+export const duration: Parser<number> = {
+  allowed: 'a number with "s", "m", "h" or "d" behind it, up to 24d',
+  parse(text) {
+    const match = /^(\d{1,10})(ms|[smhd])$/i.exec(text);
+    if (match === null) return undefined;
+    const value = Number(match[1]) * TIME_UNITS[match[2]!.toLowerCase()]!;
+    return value > 0 && value <= LONGEST ? value : undefined;
+  },
+};
+
+/** Seconds without a unit, as milliseconds. */
+export const seconds: Parser<number> = {
+  allowed: "a number of seconds from 1 to 3600",
+  parse(text) {
+    const value = /^\d{1,6}(?:\.\d{1,3})?$/.test(text) ? Number(text) : NaN;
+    return value >= 1 && value <= 3600 ? Math.round(value * 1000) : undefined;
+  },
+};
+
+export interface ListenAddress {
+  /** IP address or host name; `::` for all addresses. */
+  readonly hostname: string;
+  readonly port: number;
+}
+
+function parseListenAddress(text: string): ListenAddress | undefined {
+  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s]*)):(\d{1,5})$/i.exec(text);
+  if (match === null) return undefined;
+  const [, bracketed, plain, digits] = match;
+  const port = Number(digits);
+  if (port > 65535) return undefined;
+  if (bracketed !== undefined) {
+    return isIP(bracketed) === 6 ? { hostname: bracketed, port } : undefined;
+  }
+  if (plain === "") return { hostname: "::", port };
+  return /^[a-z0-9.-]+$/i.test(plain!) ? { hostname: plain!, port } : undefined;
+}
+
+/** The form that {@link parseListenAddress} reads. */
+export function formatListenAddress({ hostname, port }: ListenAddress): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+export const listenAddresses: Parser<readonly ListenAddress[]> = {
+  allowed: "host:port or [IPv6]:port, several with commas; :port means all addresses",
+  parse(text) {
+    const addresses = text.split(",").map((part) => parseListenAddress(part.trim()));
+    return addresses.includes(undefined) ? undefined : addresses as ListenAddress[];
+  },
+};
+
+export const listenAddressOrOff: Parser<ListenAddress | "off"> = {
+  allowed: 'host:port, [IPv6]:port, :port for all addresses, or "off"',
+  parse: (text) => text.toLowerCase() === "off" ? "off" : parseListenAddress(text),
+};
+
+export function isLoopback(hostname: string): boolean {
+  const host = hostname.replace(/^\[|\]$/g, "");
+  if (isIP(host) === 4) return host.startsWith("127.");
+  return host === "::1" || host.toLowerCase() === "localhost";
+}
+
+/** An https URL without query or credentials; http is for a loopback address alone. */
+export const serviceUrl: Parser<URL> = {
+  allowed: "an https URL (http only to a loopback address)",
+  parse(text) {
+    const url = URL.canParse(text) ? new URL(text) : undefined;
+    if (url === undefined || url.username !== "" || url.password !== "") return undefined;
+    if (url.search !== "" || url.hash !== "") return undefined;
+    if (url.protocol === "https:") return url;
+    return url.protocol === "http:" && isLoopback(url.hostname) ? url : undefined;
+  },
+};

@@ -1,0 +1,215 @@
+// Every setting of the relay: the one source of names, defaults, what is allowed, and the
+// reference page in docs.
+
+import { hostname } from "node:os";
+import { Secret } from "../secret.ts";
+import {
+  boolean,
+  duration,
+  integer,
+  listenAddresses,
+  listenAddressOrOff,
+  oneOf,
+  type Parser,
+  seconds,
+  serviceUrl,
+  size,
+  text,
+} from "./parsers.ts";
+
+export interface Setting<T> {
+  readonly parser: Parser<T>;
+  /** The default as it would be written, or undefined for none. */
+  readonly standard: string | undefined;
+  /** How the reference shows a default that depends on the machine. */
+  readonly standardShown?: string;
+  /** One sentence or two for the reference. */
+  readonly help: string;
+  readonly secret?: boolean;
+  /**
+   * The function is missing from this version: the setting stops the start, unless its value asks
+   * for just what this version does (`inert`).
+   */
+  readonly missing?: { readonly inert?: string };
+}
+
+function optional<T>(parser: Parser<T>, help: string): Setting<T | undefined> {
+  return { parser, standard: undefined, help };
+}
+
+function required<T>(parser: Parser<T>, standard: string, help: string): Setting<T> {
+  return { parser, standard, help };
+}
+
+function missing(help: string, inert?: string, secret = false): Setting<undefined> {
+  return {
+    parser: { allowed: "left unset", parse: () => undefined },
+    standard: undefined,
+    help,
+    secret,
+    missing: inert === undefined ? {} : { inert },
+  };
+}
+
+const secretText: Parser<Secret> = {
+  allowed: "a text that is not empty",
+  parse: (value) => new Secret(value),
+};
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+
+export const SETTINGS = {
+  // As in the Python relay, to the letter.
+  LOG_LEVEL: required(
+    oneOf("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    "WARNING",
+    "The least important lines that are logged. Sent messages are INFO; refused, deferred and ambiguous ones and failed logins are WARNING.",
+  ),
+  TLS_SOURCE: required(
+    oneOf("off", "file", "keyvault"),
+    "file",
+    "Where the certificate comes from. `keyvault` is not in this version yet.",
+  ),
+  REQUIRE_TLS: required(boolean, "true", "Refuses AUTH and mail before TLS."),
+  SERVER_GREETING: required(
+    text(),
+    "Microsoft Graph SMTP OAuth Relay",
+    "The text of the 220 line behind the host name.",
+  ),
+  TLS_CERT_FILEPATH: required(
+    text(),
+    "certs/cert.pem",
+    "The certificate, PEM; intermediate certificates may follow in the same file.",
+  ),
+  TLS_KEY_FILEPATH: required(text(), "certs/key.pem", "The certificate's private key, PEM."),
+  TLS_CIPHER_SUITE: optional(
+    text(),
+    "OpenSSL cipher string for TLS 1.2 and older. A runtime that cannot obey it refuses to start.",
+  ),
+  USERNAME_DELIMITER: required(
+    oneOf("@", ":", "|"),
+    "@",
+    "What stands between tenant and client in a username.",
+  ),
+  AZURE_KEY_VAULT_URL: missing("The key vault that holds the certificate."),
+  AZURE_KEY_VAULT_CERT_NAME: missing("The certificate's name in the key vault."),
+  AZURE_TABLES_URL: missing("The lookup table."),
+  AZURE_TABLES_PARTITION_KEY: missing("The lookup table's partition.", "user"),
+  AZURE_TABLES_FORCE_USAGE: missing("Only senders in the table may use the relay.", "false"),
+  GRAPH_HTTP_TIMEOUT: required(
+    seconds,
+    "30",
+    "How long one request to Graph may take, in seconds.",
+  ),
+
+  // New here.
+  SMTP_LISTEN: required(
+    listenAddresses,
+    "[::]:8025",
+    "Where SMTP is served: plain, with STARTTLS. All IPv4 addresses where there is no IPv6. `sandbox` listens on 127.0.0.1:8025 unless told otherwise.",
+  ),
+  SMTPS_LISTEN: optional(listenAddresses, "The same with TLS from the first octet (RFC 8314)."),
+  HTTP_LISTEN: required(
+    listenAddressOrOff,
+    "127.0.0.1:8026",
+    "Where `/healthz` and `/readyz` are served, and the sandbox's inbox.",
+  ),
+  HTTP_PASSWORD: {
+    ...optional(
+      secretText,
+      "Asked for by all pages but `/healthz` and `/readyz` (basic authentication, any user name). Needed when HTTP_LISTEN is not a loopback address.",
+    ),
+    secret: true,
+  },
+  TLS_MIN_VERSION: required(
+    oneOf("1.0", "1.1", "1.2", "1.3"),
+    "1.2",
+    "The oldest TLS version that clients may use. A runtime that cannot do it refuses to start.",
+  ),
+  SERVER_HOSTNAME: {
+    ...required(
+      {
+        allowed: "a host name",
+        parse: (name) => /^[a-z0-9._-]{1,255}$/i.test(name) ? name : undefined,
+      },
+      hostname().replace(/[^A-Za-z0-9._-]/g, "") || "localhost",
+      "The name in the greeting, the answer to EHLO and the Received field.",
+    ),
+    standardShown: "the machine's name",
+  },
+  AZURE_CLOUD: required(
+    oneOf("public", "usgov", "usgov-dod", "china"),
+    "public",
+    "Sets the defaults of AZURE_AUTHORITY_HOST and GRAPH_ENDPOINT.",
+  ),
+  AZURE_AUTHORITY_HOST: {
+    ...optional(serviceUrl, "Where Entra ID is."),
+    standardShown: "`https://login.microsoftonline.com`",
+  },
+  GRAPH_ENDPOINT: {
+    ...optional(serviceUrl, "Where Microsoft Graph is; the token's scope follows it."),
+    standardShown: "`https://graph.microsoft.com`",
+  },
+  EXTRA_CA_CERTS_FILEPATH: missing("Certificate authorities trusted in addition."),
+  AZURE_TABLES_CONNECTION_STRING: missing("Access to the table.", undefined, true),
+  ALLOWED_TENANTS: missing("Tenants that may use the relay."),
+  ALLOWED_SENDERS: missing("Addresses and domains that may send."),
+  MAX_MESSAGE_SIZE: required(
+    size(64 * KIB, 150 * MIB),
+    "36700160",
+    "The largest message taken, in bytes; announced as SIZE. What is over GRAPH_REQUEST_LIMIT is refused in this version.",
+  ),
+  MAX_RECIPIENTS: required(integer(1, 1000), "500", "Recipients of one message."),
+  MAX_CONNECTIONS: missing("Connections at once."),
+  MAX_CONNECTIONS_PER_IP: missing("Unauthenticated connections of one address."),
+  MAX_MEMORY: missing("Mail held in memory at once."),
+  AUTH_RATE_LIMIT: missing("Failed logins of one address.", "off"),
+  MESSAGE_RATE_LIMIT: missing("Messages of one account.", "off"),
+  COMMAND_TIMEOUT: required(
+    duration,
+    "5m",
+    "How long a client may take for its next command; then 421.",
+  ),
+  DATA_TIMEOUT: required(
+    duration,
+    "3m",
+    "How long a client may pause inside a message; then 421.",
+  ),
+  GRAPH_REQUEST_LIMIT: required(
+    size(1000, 150 * MIB),
+    "4000000",
+    "Bytes of base64 in one request to Graph; a larger message gets 552 in this version.",
+  ),
+  GRAPH_CONCURRENCY: missing("Requests to Graph at once for one mailbox."),
+  PACING_TIMEOUT: missing("How long a message may wait its turn."),
+  DELIVERY_TIMEOUT: missing("How long one message's delivery may take."),
+  DUPLICATE_WINDOW: missing("How long a delivered message is remembered.", "off"),
+  REENCODE_QUOTED_PRINTABLE: missing("Turns quoted-printable parts into base64.", "false"),
+  TOKEN_CACHE_MAX_AGE: required(
+    duration,
+    "1h",
+    "How long a token is used at most, whatever its own lifetime.",
+  ),
+  SHUTDOWN_TIMEOUT: required(duration, "90s", "How long a stop waits for mail in flight."),
+  PROXY_PROTOCOL_NETWORKS: missing("Networks whose connections begin with a PROXY header."),
+  TRUSTED_NETWORKS: missing("Networks that may send without AUTH."),
+  TRUSTED_USERNAME: missing("The account of TRUSTED_NETWORKS."),
+  TRUSTED_PASSWORD: missing("The secret of TRUSTED_USERNAME.", undefined, true),
+  DELIVERY_MODE: missing("When the client gets its 250.", "direct"),
+  QUEUE_URL: missing("Where the queue is kept."),
+  QUEUE_CONNECTION_STRING: missing("Access to the queue.", undefined, true),
+  QUEUE_KEY: missing("The key that seals the queue.", undefined, true),
+  QUEUE_MAX_AGE: missing("When a queued message is given up."),
+  LARGE_MESSAGES: missing("What becomes of messages over GRAPH_REQUEST_LIMIT.", "reject"),
+  WEBHOOK_URL: missing("Where delivery events go.", undefined, true),
+  WEBHOOK_SECRET: missing("The key that signs delivery events.", undefined, true),
+  LOG_FORMAT: required(oneOf("text", "json"), "text", "The form of the log lines."),
+} as const satisfies Record<string, Setting<unknown>>;
+
+export type SettingName = keyof typeof SETTINGS;
+
+/** The values, by the names of the environment variables. */
+export type Settings = {
+  readonly [Name in SettingName]: (typeof SETTINGS)[Name] extends Setting<infer T> ? T : never;
+};

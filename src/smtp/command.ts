@@ -1,0 +1,42 @@
+// Command lines (RFC 5321 §4.1.1) and how long they may be (§4.5.3.1.4).
+
+import { REPLIES, type Reply } from "./reply.ts";
+
+export interface Command {
+  /** In upper case. */
+  readonly verb: string;
+  /** Without the spaces around it; octets as Latin-1 characters. */
+  readonly argument: string;
+}
+
+/** RFC 5321 §4.5.3.1.4, octets with the CRLF. */
+const MAX_COMMAND_LINE = 512;
+/** MAIL and RCPT have parameters, whose extensions add to the 512 (RFC 1870, RFC 4954, RFC 6531). */
+const MAX_PATH_LINE = 4096;
+/** RFC 4954 §4: an AUTH exchange's lines. */
+export const MAX_SASL_LINE = 12288;
+
+/** How long the command line that begins with these octets may be. */
+export function commandLimit(input: Uint8Array): number {
+  // The first letter is enough: no other verb begins with these.
+  switch (input[0]! | 0x20) {
+    case 0x61: // a: AUTH
+      return MAX_SASL_LINE;
+    case 0x6d: // m: MAIL
+    case 0x72: // r: RCPT
+      return MAX_PATH_LINE;
+    default:
+      return MAX_COMMAND_LINE;
+  }
+}
+
+/** Splits a line, which has lost its line end, at the first space. */
+export function parseCommand(line: string): Command | Reply {
+  // deno-lint-ignore no-control-regex -- control characters are what is looked for; a tab is a space
+  if (/[\x00-\x08\x0a-\x1f\x7f]/.test(line)) return REPLIES.badCharacter;
+  const text = line.replace(/\t/g, " ").trim();
+  if (text === "") return REPLIES.empty;
+  const space = text.indexOf(" ");
+  if (space < 0) return { verb: text.toUpperCase(), argument: "" };
+  return { verb: text.slice(0, space).toUpperCase(), argument: text.slice(space + 1).trim() };
+}

@@ -1,0 +1,113 @@
+// The framing of DATA (RFC 5321 §4.1.1.4, §4.5.2): where the content ends, and dot-stuffing undone.
+//
+// Only CRLF "." CRLF ends the content. A stray CR or LF is content like any other octet, begins no
+// line here and ends none, so no input can be read as two messages (CVE-2023-51764 and its kin).
+
+import { Buffer } from "node:buffer";
+
+const CR = 13;
+const LF = 10;
+const DOT = 46;
+const CRLF_DOT = Buffer.from("\r\n.");
+const CRLF = Buffer.from("\r\n");
+
+/** Where content octets go. */
+export interface ContentSink {
+  append(bytes: Uint8Array): void;
+}
+
+/** What has been seen of the sequence that may end the data. */
+const enum Seen {
+  /** Nothing: in the middle of a line. */
+  Nothing,
+  Cr,
+  /** CRLF, or the beginning of the content: a dot here is transparent. */
+  LineStart,
+  /** CRLF "." */
+  Dot,
+  /** CRLF "." CR */
+  DotCr,
+}
+
+/** Decodes one DATA content; make a new one for each. */
+export class DataDecoder {
+  #seen: Seen = Seen.LineStart;
+  readonly #sink: ContentSink;
+
+  constructor(sink: ContentSink) {
+    this.#sink = sink;
+  }
+
+  /**
+   * Takes octets up to the end of data.
+   *
+   * @returns the index behind the final CRLF "." CRLF, or -1 when more is needed
+   */
+  push(bytes: Uint8Array): number {
+    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    let i = 0;
+    while (i < buffer.length) {
+      if (this.#seen === Seen.Nothing) {
+        i = this.#skipToLine(buffer, i);
+        continue;
+      }
+      const octet = buffer[i]!;
+      switch (this.#seen) {
+        case Seen.Cr:
+          if (octet === LF) {
+            this.#seen = Seen.LineStart;
+            this.#sink.append(buffer.subarray(i, i + 1));
+            i++;
+          } else {
+            this.#seen = Seen.Nothing;
+          }
+          break;
+        case Seen.LineStart:
+          // The dot is held back: it is either stuffing or part of the end.
+          if (octet === DOT) {
+            this.#seen = Seen.Dot;
+            i++;
+          } else {
+            this.#seen = Seen.Nothing;
+          }
+          break;
+        case Seen.Dot:
+          if (octet === CR) {
+            this.#seen = Seen.DotCr;
+            i++;
+          } else {
+            // Stuffing: the dot is dropped, what follows is content.
+            this.#seen = Seen.Nothing;
+          }
+          break;
+        case Seen.DotCr:
+          if (octet === LF) return i + 1;
+          // A line that began with a dot and a stray CR.
+          this.#sink.append(CRLF.subarray(0, 1));
+          this.#seen = Seen.Nothing;
+          break;
+      }
+    }
+    return -1;
+  }
+
+  /**
+   * Copies content from `start` up to the next CRLF that a dot follows, or to the end of what is
+   * there, by native search: this is where nearly all octets go.
+   */
+  #skipToLine(buffer: Buffer, start: number): number {
+    const found = buffer.indexOf(CRLF_DOT, start);
+    if (found >= 0) {
+      this.#sink.append(buffer.subarray(start, found + 2));
+      this.#seen = Seen.LineStart;
+      return found + 2;
+    }
+    this.#sink.append(buffer.subarray(start));
+    const last = buffer[buffer.length - 1];
+    if (last === CR) this.#seen = Seen.Cr;
+    else if (last === LF && buffer.length - start > 1 && buffer[buffer.length - 2] === CR) {
+      this.#seen = Seen.LineStart;
+    }
+    return buffer.length;
+  }
+}

@@ -1,0 +1,125 @@
+// Reverse-path and forward-path with their parameters (RFC 5321 §4.1.2, §3.3; RFC 6531 §3.3).
+
+import { Buffer } from "node:buffer";
+
+/** A mailbox as the client spelled it, without angle brackets or source route. */
+export interface Mailbox {
+  /** Unquoted spelling is kept: `"john doe"` stays quoted. */
+  readonly localPart: string;
+  /** Empty only for the bare `postmaster` of RFC 5321 §4.5.1. */
+  readonly domain: string;
+}
+
+export interface PathArgument {
+  /** `undefined` for the null reverse-path `<>`. */
+  readonly mailbox: Mailbox | undefined;
+  /** Parameters in order, keywords in upper case; `value` is undefined where there is no `=`. */
+  readonly parameters: readonly { readonly keyword: string; readonly value: string | undefined }[];
+}
+
+/** Why a path was refused; each one has its own reply. */
+export type PathError = "syntax" | "address" | "tooLong";
+
+// RFC 5321 §4.5.3.1.1–3, octets.
+const MAX_LOCAL_PART = 64;
+const MAX_DOMAIN = 255;
+const MAX_PATH = 256;
+
+/**
+ * Parses what follows `MAIL FROM:` or `RCPT TO:`.
+ *
+ * Tolerated, because devices send it and it cannot be misread: spaces after the colon, a path
+ * without angle brackets, trailing spaces, a source route (parsed and dropped, §4.1.1.3).
+ */
+export function parsePathArgument(text: string): PathArgument | PathError {
+  const rest = text.trim();
+  let path: string;
+  let tail: string;
+  if (rest.startsWith("<")) {
+    const end = closingBracket(rest);
+    if (end < 0) return "syntax";
+    path = rest.slice(1, end);
+    tail = rest.slice(end + 1);
+    if (tail !== "" && !tail.startsWith(" ")) return "syntax";
+  } else {
+    const end = unquotedSpace(rest);
+    path = rest.slice(0, end);
+    tail = rest.slice(end);
+    if (path === "") return "syntax";
+  }
+
+  const parameters: { keyword: string; value: string | undefined }[] = [];
+  for (const word of tail.split(" ")) {
+    if (word === "") continue;
+    // deno-lint-ignore no-control-regex -- RFC 5321 §4.1.2: esmtp-value has none
+    const match = /^([A-Za-z0-9][A-Za-z0-9-]*)(?:=([^=\s\x00-\x1f\x7f]+))?$/.exec(word);
+    // xtext values (AUTH=) hold no `=`; RFC 5321 §4.1.2 esmtp-value has none either.
+    if (match === null) return "syntax";
+    parameters.push({ keyword: match[1]!.toUpperCase(), value: match[2] });
+  }
+
+  if (path === "") return { mailbox: undefined, parameters };
+  if (octets(path) > MAX_PATH - 2) return "tooLong";
+  const mailbox = parseMailbox(withoutSourceRoute(path));
+  return typeof mailbox === "string" ? mailbox : { mailbox, parameters };
+}
+
+/** Octets that this text has on the wire. */
+function octets(text: string): number {
+  return Buffer.byteLength(text, "utf8");
+}
+
+/** Index of the `>` that ends a path which began with `<`; quoted strings may hold one too. */
+function closingBracket(text: string): number {
+  let quoted = false;
+  for (let i = 1; i < text.length; i++) {
+    const c = text[i];
+    if (c === "\\" && quoted) i++;
+    else if (c === '"') quoted = !quoted;
+    else if (c === ">" && !quoted) return i;
+  }
+  return -1;
+}
+
+function unquotedSpace(text: string): number {
+  let quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (c === "\\" && quoted) i++;
+    else if (c === '"') quoted = !quoted;
+    else if (c === " " && !quoted) return i;
+  }
+  return text.length;
+}
+
+function withoutSourceRoute(path: string): string {
+  if (!path.startsWith("@")) return path;
+  const colon = path.indexOf(":");
+  return colon < 0 ? path : path.slice(colon + 1);
+}
+
+// RFC 5321 §4.1.2 Dot-string and RFC 6531 §3.3: any non-ASCII character counts as atext.
+const DOT_STRING =
+  /^[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\u{10ffff}]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\u{10ffff}]+)*$/u;
+const QUOTED_STRING = /^"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\u{10ffff}]|\\[\x20-\x7e])*"$/u;
+// Underscores are no letters of a host name, but names with them are in use.
+const DOMAIN =
+  /^[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]*[A-Za-z0-9_\u0080-\u{10ffff}])?(?:\.[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]*[A-Za-z0-9_\u0080-\u{10ffff}])?)*\.?$/u;
+const ADDRESS_LITERAL = /^\[[A-Za-z0-9.:-]+\]$/;
+
+function parseMailbox(text: string): Mailbox | PathError {
+  if (/^postmaster$/i.test(text)) return { localPart: text, domain: "" };
+  const at = text.lastIndexOf("@");
+  if (at < 1 || at === text.length - 1) return "address";
+  const localPart = text.slice(0, at);
+  const domain = text.slice(at + 1);
+  if (octets(localPart) > MAX_LOCAL_PART || octets(domain) > MAX_DOMAIN) return "tooLong";
+  if (!DOT_STRING.test(localPart) && !QUOTED_STRING.test(localPart)) return "address";
+  if (!DOMAIN.test(domain) && !ADDRESS_LITERAL.test(domain)) return "address";
+  return { localPart, domain };
+}
+
+/** The mailbox as one address, `local@domain`. */
+export function addressOf({ localPart, domain }: Mailbox): string {
+  return domain === "" ? localPart : `${localPart}@${domain}`;
+}

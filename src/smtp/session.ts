@@ -1,0 +1,629 @@
+// One SMTP session (RFC 5321) as a state machine without I/O: octets in, effects out.
+//
+// Whoever owns the connection feeds `receive`, carries out the effects in order, and answers
+// `authenticate` and `submit` through `authenticated` and `submitted`. Until then the session is
+// busy: it keeps what arrives, and answers it when it goes on (RFC 2920 §3.2: replies in order).
+
+import { Buffer } from "node:buffer";
+import { commandLimit, MAX_SASL_LINE, parseCommand } from "./command.ts";
+import { type Content, ContentBuilder } from "./content.ts";
+import { DataDecoder } from "./data.ts";
+import { checkMailParameters } from "./mail_parameters.ts";
+import { addressOf, parsePathArgument, type PathError } from "./path.ts";
+import { formatReply, REPLIES, type Reply, reply } from "./reply.ts";
+import {
+  beginSasl,
+  type Credentials,
+  MECHANISM_NAMES,
+  type SaslExchange,
+  type SaslStep,
+} from "./sasl.ts";
+
+/** What the sender promised about a message, apart from its content. */
+export interface Envelope {
+  /** Reverse-path, or "" for the null one (RFC 5321 §4.5.5). */
+  readonly from: string;
+  /** Forward-paths in the client's order and spelling, at least one; doubles are kept. */
+  readonly recipients: readonly string[];
+}
+
+/** How the session stood when a message was submitted: what a Received field tells. */
+export interface SessionFacts {
+  /** The argument of EHLO or HELO; "" when there was none. */
+  readonly helo: string;
+  readonly esmtp: boolean;
+  readonly tls: boolean;
+  readonly smtputf8: boolean;
+}
+
+export type Effect =
+  | { readonly type: "reply"; readonly text: string }
+  /** Begin TLS after the replies before this have left; then call {@link Session.tlsStarted}. */
+  | { readonly type: "startTls" }
+  | { readonly type: "authenticate"; readonly credentials: Credentials }
+  | {
+    readonly type: "submit";
+    readonly envelope: Envelope;
+    readonly content: Content;
+    readonly facts: SessionFacts;
+  }
+  /** End the connection after the replies before this have left. */
+  | { readonly type: "close"; readonly reason: string };
+
+export interface SessionOptions {
+  /** The name in the greeting and in the answer to EHLO. */
+  readonly hostname: string;
+  /** The text of the 220 line behind the name. */
+  readonly greeting: string;
+  /** Octets; announced as SIZE (RFC 1870). */
+  readonly maxMessageSize: number;
+  /** Recipients of one message; announced as LIMITS RCPTMAX (RFC 9422). */
+  readonly maxRecipients: number;
+  /** Whether a certificate is there to start TLS with. */
+  readonly offerTls: boolean;
+  /** Whether mail and AUTH have to wait for TLS. */
+  readonly requireTls: boolean;
+}
+
+interface Transaction {
+  readonly from: string;
+  readonly recipients: string[];
+  readonly smtputf8: boolean;
+  /** Octets announced by SIZE, or 0. */
+  readonly announced: number;
+  /** Set by the first BDAT. */
+  chunks?: ContentBuilder;
+  chunksFailed: boolean;
+}
+
+type Mode = "command" | "sasl" | "data" | "chunk" | "busy" | "tls" | "closed";
+
+const EMPTY = new Uint8Array(0);
+const LF = 10;
+const CR = 13;
+/** First octet of a TLS record that holds a ClientHello. */
+const TLS_HANDSHAKE = 0x16;
+
+export class Session {
+  readonly #options: SessionOptions;
+  #mode: Mode = "command";
+  #secure: boolean;
+  #authenticated = false;
+  #helo: { name: string; esmtp: boolean } | undefined;
+  #transaction: Transaction | undefined;
+  #sasl: SaslExchange | undefined;
+
+  /** Input that has not been looked at: while busy, or an unfinished line. */
+  #input: Uint8Array = EMPTY;
+  /** Where the search for the end of the unfinished line goes on. */
+  #searched = 0;
+  /** An over-long line is being thrown away. */
+  #skippingLine: Reply | undefined;
+
+  #decoder: DataDecoder | undefined;
+  #content: LimitedContent | undefined;
+  #chunkLeft = 0;
+  #chunkLast = false;
+  #chunkRefusal: Reply | undefined;
+
+  #effects: Effect[] = [];
+  #replies = "";
+  #greeted = false;
+
+  /** @param secure whether the connection is on TLS already (RFC 8314 §3.3) */
+  constructor(options: SessionOptions, secure = false) {
+    this.#options = options;
+    this.#secure = secure;
+  }
+
+  /** Whether an answer to `authenticate` or `submit`, or a TLS handshake, is awaited. */
+  get busy(): boolean {
+    return this.#mode === "busy" || this.#mode === "tls";
+  }
+
+  /** Whether message content is being received: another timeout applies. */
+  get receivingContent(): boolean {
+    return this.#mode === "data" || this.#mode === "chunk";
+  }
+
+  /** The greeting. Call it once, before any input. */
+  open(): Effect[] {
+    const { hostname, greeting } = this.#options;
+    this.#say({ code: 220, text: `${hostname} ${greeting}` });
+    return this.#take();
+  }
+
+  receive(bytes: Uint8Array): Effect[] {
+    if (this.#mode === "closed") return [];
+    // RFC 3207 §4.2, CVE-2011-0411: what arrives in plain text behind STARTTLS is never looked at.
+    if (this.#mode === "tls") return [];
+    if (!this.#greeted && bytes.length > 0) {
+      this.#greeted = true;
+      if (bytes[0] === TLS_HANDSHAKE && !this.#secure) {
+        this.#close("the client began with TLS on a port that begins in plain text");
+        return this.#take();
+      }
+    }
+    this.#input = this.#input.length === 0 ? bytes : Buffer.concat([this.#input, bytes]);
+    if (this.#mode !== "busy") this.#process();
+    return this.#take();
+  }
+
+  /** TLS is in place: everything known from before is forgotten (RFC 3207 §4.2). */
+  tlsStarted(): Effect[] {
+    if (this.#mode !== "tls") return [];
+    this.#secure = true;
+    this.#helo = undefined;
+    this.#authenticated = false;
+    this.#transaction = undefined;
+    this.#mode = "command";
+    return this.#take();
+  }
+
+  /** Answers `authenticate`. Any reply but a 2yz leaves the session as it was. */
+  authenticated(answer: Reply): Effect[] {
+    if (this.#mode !== "busy") return [];
+    this.#authenticated = answer.code < 300;
+    return this.#goOn(answer);
+  }
+
+  /** Answers `submit`. The transaction is over, however it went (RFC 5321 §4.1.1.4). */
+  submitted(answer: Reply): Effect[] {
+    if (this.#mode !== "busy") return [];
+    return this.#goOn(answer);
+  }
+
+  /** Ends the session from the server's side: a timeout, a limit, a stop (RFC 5321 §3.8). */
+  abort(answer: Reply, reason: string): Effect[] {
+    if (this.#mode === "closed") return [];
+    this.#say(answer);
+    this.#close(reason);
+    return this.#take();
+  }
+
+  #goOn(answer: Reply): Effect[] {
+    this.#mode = "command";
+    this.#say(answer);
+    this.#process();
+    return this.#take();
+  }
+
+  // --- output ---
+
+  #say(answer: Reply): void {
+    this.#replies += formatReply(answer);
+  }
+
+  #effect(effect: Effect): void {
+    this.#flush();
+    this.#effects.push(effect);
+  }
+
+  #flush(): void {
+    if (this.#replies === "") return;
+    this.#effects.push({ type: "reply", text: this.#replies });
+    this.#replies = "";
+  }
+
+  #take(): Effect[] {
+    this.#flush();
+    const effects = this.#effects;
+    this.#effects = [];
+    return effects;
+  }
+
+  #close(reason: string): void {
+    this.#effect({ type: "close", reason });
+    this.#mode = "closed";
+    this.#input = EMPTY;
+    this.#transaction = undefined;
+    this.#content = undefined;
+  }
+
+  // --- input ---
+
+  #process(): void {
+    while (this.#input.length > 0) {
+      switch (this.#mode) {
+        case "command":
+        case "sasl": {
+          const line = this.#nextLine();
+          if (line === undefined) return;
+          if (typeof line !== "string") this.#say(line);
+          else if (this.#mode === "sasl") this.#saslLine(line);
+          else this.#command(line);
+          break;
+        }
+        case "data":
+          this.#dataOctets();
+          break;
+        case "chunk":
+          this.#chunkOctets();
+          break;
+        default:
+          return;
+      }
+    }
+  }
+
+  /**
+   * Takes one line off the input. Lines end in LF, whether a CR stands before it or not.
+   *
+   * @returns the line as Latin-1 without its end, a reply where it was too long, undefined where
+   *   it is not complete
+   */
+  #nextLine(): string | Reply | undefined {
+    const input = this.#input;
+    const end = input.indexOf(LF, this.#searched);
+    if (end < 0) {
+      this.#searched = input.length;
+      const limit = this.#mode === "sasl" ? MAX_SASL_LINE : commandLimit(input);
+      if (this.#skippingLine !== undefined) {
+        this.#consume(input.length);
+      } else if (input.length > limit) {
+        this.#skippingLine = this.#tooLong(limit);
+        this.#consume(input.length);
+      }
+      return undefined;
+    }
+    const limit = this.#mode === "sasl" ? MAX_SASL_LINE : commandLimit(input);
+    let line: string | Reply;
+    if (this.#skippingLine !== undefined) line = this.#skippingLine;
+    else if (end + 1 > limit) line = this.#tooLong(limit);
+    else line = latin1(input.subarray(0, end > 0 && input[end - 1] === CR ? end - 1 : end));
+    if (typeof line !== "string") {
+      this.#skippingLine = undefined;
+      this.#sasl = undefined;
+      if (this.#mode === "sasl") this.#mode = "command";
+    }
+    this.#consume(end + 1);
+    return line;
+  }
+
+  #tooLong(limit: number): Reply {
+    return limit === MAX_SASL_LINE ? REPLIES.authTooLong : REPLIES.lineTooLong;
+  }
+
+  #consume(octets: number): void {
+    this.#input = octets >= this.#input.length ? EMPTY : this.#input.subarray(octets);
+    this.#searched = 0;
+  }
+
+  // --- commands ---
+
+  #command(line: string): void {
+    const command = parseCommand(line);
+    if (!("verb" in command)) return this.#say(command);
+    const { verb, argument } = command;
+    if (this.#options.requireTls && !this.#secure && NEEDS_TLS.has(verb)) {
+      return this.#say(REPLIES.mustStartTls);
+    }
+    switch (verb) {
+      case "EHLO":
+        return this.#hello(argument, true);
+      case "HELO":
+        return this.#hello(argument, false);
+      case "STARTTLS":
+        return this.#startTls(argument);
+      case "AUTH":
+        return this.#auth(argument);
+      case "MAIL":
+        return this.#mail(argument);
+      case "RCPT":
+        return this.#rcpt(argument);
+      case "DATA":
+        return this.#data(argument);
+      case "BDAT":
+        return this.#bdat(argument);
+      case "RSET":
+        if (argument !== "") return this.#say(REPLIES.noArgument);
+        this.#transaction = undefined;
+        return this.#say(REPLIES.ok);
+      case "NOOP":
+        return this.#say(REPLIES.ok);
+      case "VRFY":
+        return this.#say(argument === "" ? REPLIES.needsArgument : REPLIES.cannotVerify);
+      case "HELP":
+        return this.#say(REPLIES.help);
+      case "QUIT":
+        if (argument !== "") return this.#say(REPLIES.noArgument);
+        this.#say(REPLIES.quit);
+        return this.#close("quit");
+      case "EXPN":
+      case "TURN":
+      case "ETRN":
+      case "SEND":
+      case "SOML":
+      case "SAML":
+        return this.#say(REPLIES.notImplemented);
+      case "GET":
+      case "HEAD":
+      case "POST":
+      case "PUT":
+      case "DELETE":
+      case "PATCH":
+      case "OPTIONS":
+      case "CONNECT":
+        // A browser that was led here must not get any further (cross-protocol attacks).
+        this.#say(REPLIES.notHttp);
+        return this.#close("the client spoke HTTP");
+      default:
+        return this.#say(REPLIES.unknown);
+    }
+  }
+
+  #hello(name: string, esmtp: boolean): void {
+    // Any name will do, or none: devices send their serial number, brackets, or nothing.
+    this.#helo = { name, esmtp };
+    this.#transaction = undefined;
+    const { hostname, maxMessageSize, maxRecipients, offerTls } = this.#options;
+    if (!esmtp) return this.#say({ code: 250, text: hostname });
+    const lines = [
+      hostname,
+      `SIZE ${maxMessageSize}`,
+      "8BITMIME",
+      "SMTPUTF8",
+      "PIPELINING",
+      "CHUNKING",
+      "ENHANCEDSTATUSCODES",
+      `LIMITS RCPTMAX=${maxRecipients}`,
+    ];
+    if (offerTls && !this.#secure) lines.push("STARTTLS");
+    if (this.#mayAuthenticate) lines.push(`AUTH ${MECHANISM_NAMES.join(" ")}`);
+    this.#say({ code: 250, text: lines });
+  }
+
+  get #mayAuthenticate(): boolean {
+    return this.#secure || !this.#options.requireTls;
+  }
+
+  #startTls(argument: string): void {
+    if (argument !== "") return this.#say(REPLIES.noArgument);
+    if (this.#secure) return this.#say(REPLIES.tlsActive);
+    if (!this.#options.offerTls) return this.#say(REPLIES.tlsNotOffered);
+    this.#say(REPLIES.readyForTls);
+    this.#effect({ type: "startTls" });
+    this.#mode = "tls";
+    this.#input = EMPTY;
+    this.#searched = 0;
+  }
+
+  #auth(argument: string): void {
+    if (argument === "") return this.#say(REPLIES.needsArgument);
+    if (this.#helo === undefined) return this.#say(REPLIES.helloFirst);
+    if (this.#authenticated) return this.#say(REPLIES.alreadyAuthenticated);
+    if (this.#transaction !== undefined) return this.#say(REPLIES.authInTransaction);
+    const [mechanism, initial, ...more] = argument.split(/ +/);
+    if (more.length > 0) return this.#say(REPLIES.badBase64);
+    const { exchange, step } = beginSasl(mechanism!, initial);
+    this.#sasl = exchange;
+    this.#saslStep(step);
+  }
+
+  #saslLine(line: string): void {
+    const exchange = this.#sasl;
+    if (exchange !== undefined) this.#saslStep(exchange(line.trimEnd()));
+  }
+
+  #saslStep(step: SaslStep): void {
+    if (step.type === "challenge") {
+      this.#mode = "sasl";
+      return this.#say(step.reply);
+    }
+    this.#sasl = undefined;
+    this.#mode = "command";
+    if (step.type === "failed") return this.#say(step.reply);
+    this.#mode = "busy";
+    this.#effect({ type: "authenticate", credentials: step.credentials });
+  }
+
+  #mail(argument: string): void {
+    if (!this.#authenticated) return this.#say(REPLIES.mustAuthenticate);
+    if (this.#helo === undefined) return this.#say(REPLIES.helloFirst);
+    if (this.#transaction !== undefined) return this.#say(REPLIES.nestedMail);
+    const rest = /^FROM *:(.*)$/is.exec(argument)?.[1];
+    if (rest === undefined) return this.#say(reply(501, "5.5.4", "Syntax: MAIL FROM:<address>"));
+    const text = utf8(rest);
+    if (text === undefined) return this.#say(reply(553, "5.6.7", "Address is not valid UTF-8"));
+    const path = parsePathArgument(text);
+    if (typeof path === "string") return this.#say(pathRefusal(path, "MAIL FROM", "5.1.7"));
+    const parameters = checkMailParameters(path.parameters, this.#options.maxMessageSize);
+    if ("code" in parameters) return this.#say(parameters);
+    const { mailbox } = path;
+    if (mailbox !== undefined && mailbox.domain === "") {
+      return this.#say(pathRefusal("address", "MAIL FROM", "5.1.7"));
+    }
+    const from = mailbox === undefined ? "" : addressOf(mailbox);
+    if (!parameters.smtputf8 && !isAscii(from)) return this.#say(needsSmtputf8());
+    this.#transaction = {
+      from,
+      recipients: [],
+      smtputf8: parameters.smtputf8,
+      announced: parameters.size,
+      chunksFailed: false,
+    };
+    this.#say(REPLIES.senderOk);
+  }
+
+  #rcpt(argument: string): void {
+    if (!this.#authenticated) return this.#say(REPLIES.mustAuthenticate);
+    const transaction = this.#transaction;
+    if (transaction === undefined) return this.#say(REPLIES.mailFirst);
+    if (transaction.chunks !== undefined || transaction.chunksFailed) {
+      return this.#say(REPLIES.rcptAfterBdat);
+    }
+    const rest = /^TO *:(.*)$/is.exec(argument)?.[1];
+    if (rest === undefined) return this.#say(reply(501, "5.5.4", "Syntax: RCPT TO:<address>"));
+    const text = utf8(rest);
+    if (text === undefined) return this.#say(reply(553, "5.6.7", "Address is not valid UTF-8"));
+    const path = parsePathArgument(text);
+    if (typeof path === "string") return this.#say(pathRefusal(path, "RCPT TO", "5.1.3"));
+    if (path.mailbox === undefined) return this.#say(pathRefusal("address", "RCPT TO", "5.1.3"));
+    if (path.parameters.length > 0) {
+      const keyword = path.parameters[0]!.keyword;
+      return this.#say(reply(555, "5.5.4", `RCPT parameter ${keyword} is not supported`));
+    }
+    const address = addressOf(path.mailbox);
+    if (!transaction.smtputf8 && !isAscii(address)) return this.#say(needsSmtputf8());
+    if (transaction.recipients.length >= this.#options.maxRecipients) {
+      return this.#say(REPLIES.tooManyRecipients);
+    }
+    transaction.recipients.push(address);
+    this.#say(REPLIES.recipientOk);
+  }
+
+  // --- content ---
+
+  #data(argument: string): void {
+    if (!this.#authenticated) return this.#say(REPLIES.mustAuthenticate);
+    if (argument !== "") return this.#say(REPLIES.noArgument);
+    const transaction = this.#transaction;
+    if (transaction === undefined) return this.#say(REPLIES.mailFirst);
+    if (transaction.chunks !== undefined || transaction.chunksFailed) {
+      return this.#say(REPLIES.dataAfterBdat);
+    }
+    if (transaction.recipients.length === 0) return this.#say(REPLIES.rcptFirst);
+    this.#content = new LimitedContent(this.#options.maxMessageSize, transaction.announced);
+    this.#decoder = new DataDecoder(this.#content);
+    this.#mode = "data";
+    this.#say(REPLIES.startData);
+  }
+
+  #dataOctets(): void {
+    const end = this.#decoder!.push(this.#input);
+    this.#consume(end < 0 ? this.#input.length : end);
+    if (end < 0) return;
+    const content = this.#content!;
+    this.#decoder = undefined;
+    this.#content = undefined;
+    this.#mode = "command";
+    const transaction = this.#transaction!;
+    this.#transaction = undefined;
+    if (content.exceeded) return this.#say(REPLIES.tooBig);
+    this.#submit(transaction, content.finish());
+  }
+
+  /** RFC 3030 §2: the octets of a chunk are swallowed before any refusal of it. */
+  #bdat(argument: string): void {
+    const match = /^(\d{1,15})( +LAST)?$/i.exec(argument);
+    if (match === null) return this.#say(REPLIES.bdatSyntax);
+    this.#chunkLeft = Number(match[1]);
+    this.#chunkLast = match[2] !== undefined;
+    this.#chunkRefusal = this.#chunkProblem();
+    const transaction = this.#transaction;
+    if (this.#chunkRefusal !== undefined && transaction !== undefined) {
+      transaction.chunksFailed = true;
+      delete transaction.chunks;
+    } else if (transaction !== undefined) {
+      transaction.chunks ??= new ContentBuilder(transaction.announced);
+    }
+    this.#mode = "chunk";
+    if (this.#chunkLeft === 0) this.#endOfChunk();
+  }
+
+  #chunkProblem(): Reply | undefined {
+    if (this.#options.requireTls && !this.#secure) return REPLIES.mustStartTls;
+    if (!this.#authenticated) return REPLIES.mustAuthenticate;
+    const transaction = this.#transaction;
+    if (transaction === undefined) return REPLIES.mailFirst;
+    if (transaction.chunksFailed) return REPLIES.bdatFailed;
+    if (transaction.recipients.length === 0) return REPLIES.rcptFirst;
+    const size = (transaction.chunks?.length ?? 0) + this.#chunkLeft;
+    return size > this.#options.maxMessageSize ? REPLIES.tooBig : undefined;
+  }
+
+  #chunkOctets(): void {
+    const part = this.#input.subarray(0, this.#chunkLeft);
+    this.#consume(part.length);
+    this.#chunkLeft -= part.length;
+    if (this.#chunkRefusal === undefined) this.#transaction!.chunks!.append(part);
+    if (this.#chunkLeft === 0) this.#endOfChunk();
+  }
+
+  #endOfChunk(): void {
+    this.#mode = "command";
+    const transaction = this.#transaction;
+    if (this.#chunkRefusal !== undefined || transaction === undefined) {
+      if (this.#chunkLast) this.#transaction = undefined;
+      return this.#say(this.#chunkRefusal ?? REPLIES.mailFirst);
+    }
+    const chunks = transaction.chunks!;
+    if (!this.#chunkLast) return this.#say(reply(250, "2.0.0", `${chunks.length} octets so far`));
+    this.#transaction = undefined;
+    this.#submit(transaction, chunks.finish());
+  }
+
+  #submit({ from, recipients, smtputf8 }: Transaction, content: Content): void {
+    const helo = this.#helo!;
+    this.#mode = "busy";
+    this.#effect({
+      type: "submit",
+      envelope: { from, recipients },
+      content,
+      facts: { helo: helo.name, esmtp: helo.esmtp, tls: this.#secure, smtputf8 },
+    });
+  }
+}
+
+/** RFC 3207 §4 lets NOOP, EHLO, STARTTLS and QUIT through; a device's HELO harms nobody. */
+const NEEDS_TLS = new Set(["AUTH", "MAIL", "RCPT", "DATA", "RSET", "VRFY", "EXPN", "HELP"]);
+
+/** Content that stops being kept, but goes on being counted, once it is too large. */
+class LimitedContent {
+  readonly #limit: number;
+  #builder: ContentBuilder | undefined;
+  #length = 0;
+
+  constructor(limit: number, announced: number) {
+    this.#limit = limit;
+    this.#builder = new ContentBuilder(announced);
+  }
+
+  get exceeded(): boolean {
+    return this.#builder === undefined;
+  }
+
+  append(bytes: Uint8Array): void {
+    this.#length += bytes.length;
+    if (this.#length > this.#limit) this.#builder = undefined;
+    this.#builder?.append(bytes);
+  }
+
+  finish(): Content {
+    return this.#builder?.finish() ?? [];
+  }
+}
+
+function pathRefusal(error: PathError, command: string, enhanced: string): Reply {
+  switch (error) {
+    case "syntax":
+      return reply(501, "5.5.4", `Syntax: ${command}:<address>`);
+    case "tooLong":
+      return reply(501, enhanced, "Address is too long");
+    case "address":
+      return reply(501, enhanced, `${command} has no valid address`);
+  }
+}
+
+function needsSmtputf8(): Reply {
+  return reply(553, "5.6.7", "A non-ASCII address needs MAIL with SMTPUTF8");
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
+}
+
+function isAscii(text: string): boolean {
+  // deno-lint-ignore no-control-regex -- the whole ASCII range is meant
+  return /^[\x00-\x7f]*$/.test(text);
+}
+
+/** Reads a Latin-1 string's octets as UTF-8; undefined where they are not. */
+function utf8(text: string): string | undefined {
+  if (isAscii(text)) return text;
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(text, "latin1"));
+  } catch {
+    return undefined;
+  }
+}
