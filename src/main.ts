@@ -70,11 +70,10 @@ function withCommand(args: readonly string[]): string[] {
   return rest[0] === "--version" ? ["version"] : [...args];
 }
 
-try {
-  await program.parseAsync(withCommand(process.argv.slice(2)), { from: "user" });
-} catch (error) {
+// No top-level await: the executable's bytecode is made from a module without one.
+program.parseAsync(withCommand(process.argv.slice(2)), { from: "user" }).catch((error) => {
   process.exitCode = statusOf(error);
-}
+});
 
 function statusOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;

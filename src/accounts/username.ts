@@ -16,8 +16,8 @@ export interface UsernameError {
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-/** 16 octets are 22 characters and up to two of padding; base64url and base64 alike. */
-const SHORT_ID = /^[A-Za-z0-9+/_-]{22}(?:==)?$/;
+/** 16 octets are 22 characters and two of padding at most; base64url and base64 alike. */
+const SHORT_ID = /^[A-Za-z0-9+/_-]{22}={0,2}$/;
 /** The table's keys end at 1 KiB; nothing that long is a name. */
 const MAX_USERNAME = 1024;
 

@@ -51,13 +51,13 @@ export async function sandbox(envFile: string | undefined): Promise<void> {
     ...(settings.TLS_SOURCE === "off" ? {} : { certificate: await selfSignedCertificate() }),
     httpReady: ({ hostname, port }) => pointedAt(settings, localUrl({ hostname, port })),
   });
+  const stopped = untilStopped(relay, log, () => ended.abort());
   Object.assign(connection, connectionDetails(relay, settings));
   try {
     await welcome(relay, connection, settings);
   } catch (error) {
     log.error("The welcome message could not be sent", { error: String(error) });
   }
-  const stopped = untilStopped(relay, log, () => ended.abort());
   await stopped;
 }
 

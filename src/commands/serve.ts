@@ -13,10 +13,11 @@ export async function serve(envFile: string | undefined): Promise<void> {
   const log = createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT });
   for (const warning of warnings) log.warning(warning);
   const relay = await startRelay({ settings, log });
+  const stopped = untilStopped(relay, log);
   // Visible at the default level, so that an administrator sees that it runs, and where.
   log.warning("Relay started", await describe(relay));
   logCertificate(relay, log);
-  await untilStopped(relay, log);
+  await stopped;
 }
 
 /** Waits for a signal, then stops the relay in good order. */

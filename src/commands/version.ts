@@ -1,6 +1,5 @@
 // `version`: what this is, and what it runs on.
 
-import process from "node:process";
 import metadata from "../../package.json" with { type: "json" };
 import { currentRuntime } from "../runtime/current.ts";
 
@@ -8,7 +7,8 @@ export const NAME = metadata.name;
 export const VERSION = metadata.version;
 
 /** Put in by `build`; a run from source has none. */
-const COMMIT = process.env["RELAY_BUILD_COMMIT"] ?? "from source";
+declare const RELAY_BUILD_COMMIT: string | undefined;
+const COMMIT = typeof RELAY_BUILD_COMMIT === "undefined" ? "from source" : RELAY_BUILD_COMMIT;
 
 export async function versionLine(): Promise<string> {
   const { name, version } = await currentRuntime();

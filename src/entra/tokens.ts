@@ -63,11 +63,14 @@ export class TokenSource {
     key: string,
     credentials: ClientCredentials,
   ): Promise<AccessToken | EntraRefusal> | AccessToken {
-    let entry = this.#entries.get(key);
+    const entry = this.#entries.get(key);
     if (entry?.token !== undefined && this.#usable(entry.token, entry.doubtful)) return entry.token;
     if (entry?.pending !== undefined) return entry.pending;
-    if (entry === undefined) this.#entries.set(key, entry = { doubtful: false });
-    return entry.pending = this.#fetch(key, entry, credentials);
+    const fetching: Entry = entry ?? { doubtful: false };
+    if (entry === undefined) this.#entries.set(key, fetching);
+    return fetching.pending = this.#fetch(key, fetching, credentials).finally(() => {
+      delete fetching.pending;
+    });
   }
 
   /** @internal */
@@ -87,19 +90,15 @@ export class TokenSource {
     entry: Entry,
     credentials: ClientCredentials,
   ): Promise<AccessToken | EntraRefusal> {
-    try {
-      const result = await this.#options.request(credentials);
-      if ("type" in result) {
-        // A refusal is not kept: the next login asks again.
-        if (this.#entries.get(key) === entry) this.#entries.delete(key);
-        return result;
-      }
-      entry.token = result;
-      entry.doubtful = !result.roles.includes(MAIL_SEND);
+    const result = await this.#options.request(credentials);
+    if ("type" in result) {
+      // A refusal is not kept: the next login asks again.
+      if (this.#entries.get(key) === entry) this.#entries.delete(key);
       return result;
-    } finally {
-      delete entry.pending;
     }
+    entry.token = result;
+    entry.doubtful = !result.roles.includes(MAIL_SEND);
+    return result;
   }
 
   #usable(token: AccessToken, doubtful: boolean): boolean {

@@ -167,6 +167,8 @@ class Exchange {
 
   destroy(): void {
     clearTimeout(this.#timer);
+    // At once: the socket's own `close` comes later, and a request could be put on it meanwhile.
+    this.#owner.gone(this);
     this.#socket.destroy();
   }
 
@@ -244,13 +246,11 @@ class Exchange {
         this.#fail(running.reader.begun ? "TRUNCATED" : "ECONNRESET", `connection closed ${what}`);
       } else this.#fail("ECONNRESET", "connection closed while connecting");
     }
-    this.#owner.gone(this);
     this.destroy();
   }
 
   #broken(error: NodeJS.ErrnoException): void {
     this.#fail(error.code ?? "EUNKNOWN", error.message);
-    this.#owner.gone(this);
     this.destroy();
   }
 

@@ -2,6 +2,9 @@
 
 import { domainToASCII } from "node:url";
 
+/** Octets of a domain literal at most; what is longer is none. */
+const MAX_LITERAL = 256;
+
 /**
  * The addr-specs of a field body, `local@domain`, quoted local parts kept quoted. Display names,
  * comments, groups and routes are passed over; what is malformed is passed over too, for this only
@@ -9,43 +12,74 @@ import { domainToASCII } from "node:url";
  */
 export function addressesIn(body: string): string[] {
   const found: string[] = [];
-  let outside = "";
-  let angle: string | undefined;
+  // `Name <a@b>` or, without brackets, all of it.
+  let outside = new Candidate();
+  let angle: Candidate | undefined;
+  let inAngle = false;
   const finish = () => {
-    // `Name <a@b>` or, without brackets, all of it.
-    const candidate = (angle ?? outside).replace(/[\s\u0000]+/g, "");
-    const address = candidate.slice(candidate.lastIndexOf(":") + 1);
-    if (/^.+@[^@]+$/s.test(address)) found.push(address);
-    outside = "";
+    const { address } = angle ?? outside;
+    if (address !== undefined) found.push(address);
+    outside = new Candidate();
     angle = undefined;
+    inAngle = false;
   };
 
   for (let i = 0; i < body.length;) {
+    const candidate = inAngle ? angle! : outside;
     const c = body[i]!;
+    let next = i + 1;
     if (c === "(") {
-      i = skipComment(body, i);
+      next = skipComment(body, i);
     } else if (c === '"') {
-      const end = quotedEnd(body, i);
-      outside += body.slice(i, end);
-      i = end;
-    } else if (c === "<") {
-      const end = angleEnd(body, i);
-      angle = withoutComments(body.slice(i + 1, end));
-      i = end + 1;
-    } else if (c === "," || c === ";") {
+      next = quotedEnd(body, i);
+      // Nobody can say where a quote ends that does not: nothing more is found.
+      if (next < 0) return found;
+      candidate.add(body.slice(i, next));
+    } else if (c === "[" && candidate.endsInAt) {
+      next = literalEnd(body, i);
+      candidate.add(body.slice(i, next));
+    } else if (c === "<" && !inAngle) {
+      angle = new Candidate();
+      inAngle = true;
+    } else if (c === ">" && inAngle) {
+      inAngle = false;
+    } else if ((c === "," || c === ";") && !inAngle) {
       finish();
-      i++;
     } else if (c === ":") {
-      // The name of a group ends here (§3.4).
-      outside = "";
-      i++;
-    } else {
-      outside += c;
-      i++;
+      // The name of a group ends here (§3.4), or a route (§4.4).
+      candidate.clear();
+    } else if (c.trim() !== "") {
+      candidate.add(c);
     }
+    i = next;
   }
   finish();
   return found;
+}
+
+/** What may become an addr-spec. */
+class Candidate {
+  #text = "";
+  /** Index of the last `@` outside of quotes and literals. */
+  #at = -1;
+
+  add(piece: string): void {
+    if (piece === "@") this.#at = this.#text.length;
+    this.#text += piece;
+  }
+
+  clear(): void {
+    this.#text = "";
+    this.#at = -1;
+  }
+
+  get endsInAt(): boolean {
+    return this.#at >= 0 && this.#at === this.#text.length - 1;
+  }
+
+  get address(): string | undefined {
+    return this.#at > 0 && this.#at < this.#text.length - 1 ? this.#text : undefined;
+  }
 }
 
 /**
@@ -78,39 +112,17 @@ function skipComment(text: string, start: number): number {
   return text.length;
 }
 
-/** Index behind the quoted string that begins at `start`. */
+/** Index behind the quoted string that begins at `start`, or -1 where it does not end. */
 function quotedEnd(text: string, start: number): number {
   for (let i = start + 1; i < text.length; i++) {
     if (text[i] === "\\") i++;
     else if (text[i] === '"') return i + 1;
   }
-  return text.length;
+  return -1;
 }
 
-/** Index of the `>` that ends the angle-addr that begins at `start`. */
-function angleEnd(text: string, start: number): number {
-  for (let i = start + 1; i < text.length;) {
-    const c = text[i];
-    if (c === '"') i = quotedEnd(text, i);
-    else if (c === "(") i = skipComment(text, i);
-    else if (c === ">") return i;
-    else i++;
-  }
-  return text.length;
-}
-
-function withoutComments(text: string): string {
-  let out = "";
-  for (let i = 0; i < text.length;) {
-    if (text[i] === '"') {
-      const end = quotedEnd(text, i);
-      out += text.slice(i, end);
-      i = end;
-    } else if (text[i] === "(") {
-      i = skipComment(text, i);
-    } else {
-      out += text[i++];
-    }
-  }
-  return out;
+/** Index behind the domain literal that begins at `start` (§3.4.1), or behind its bracket alone. */
+function literalEnd(text: string, start: number): number {
+  const end = text.slice(start, start + MAX_LITERAL).indexOf("]");
+  return end < 0 ? start + 1 : start + end + 1;
 }

@@ -7,9 +7,10 @@ const LF = 10;
 const SPACE = 32;
 
 /**
- * The content with each stray LF made CRLF and each stray CR made a space, as Postfix does: a CR
- * that were made a line end would split a header section that a device ended its lines in CR CR LF
- * with. Content without strays, nearly all of it, is handed back as it is, uncopied.
+ * The content with each stray LF made CRLF and each stray CR made a space, but dropped where only
+ * other CRs stand between it and an LF: as Postfix does. A device that ends its lines in CR CR LF
+ * would get two lines out of each otherwise, or a header without an end. Content without strays,
+ * nearly all of it, is handed back as it is, uncopied.
  */
 export function withCrlf(content: Content): Content {
   let previous = 0;
@@ -31,26 +32,27 @@ export function withCrlf(content: Content): Content {
 
 function repaired(content: Content): Content {
   const blocks: Uint8Array[] = [];
-  /** A CR that has not been written yet, because what follows decides what becomes of it. */
-  let heldCr = false;
+  /** CRs that have not been written yet, because what follows decides what becomes of them. */
+  let heldCrs = 0;
   for (const block of content) {
-    // At worst each octet is an LF; one more for a CR held from the block before.
-    const out = new Uint8Array(countLf(block) + block.length + 1);
+    // At worst each octet is an LF; and then there are the CRs of the blocks before.
+    const out = new Uint8Array(countLf(block) + block.length + heldCrs);
     let used = 0;
     for (const octet of block) {
-      if (octet === LF) {
-        out[used++] = CR;
-        out[used++] = LF;
-        heldCr = false;
+      if (octet === CR) {
+        heldCrs++;
         continue;
       }
-      if (heldCr) out[used++] = SPACE;
-      heldCr = octet === CR;
-      if (!heldCr) out[used++] = octet;
+      if (octet === LF) {
+        out[used++] = CR;
+        heldCrs = 0;
+      }
+      for (; heldCrs > 0; heldCrs--) out[used++] = SPACE;
+      out[used++] = octet;
     }
     if (used > 0) blocks.push(out.subarray(0, used));
   }
-  if (heldCr) blocks.push(Uint8Array.of(SPACE));
+  if (heldCrs > 0) blocks.push(new Uint8Array(heldCrs).fill(SPACE));
   return blocks;
 }
 

@@ -83,15 +83,16 @@ function assemble(
   return [Buffer.from(received, "utf8"), ...inserted(message, bcc, missing)];
 }
 
+/** The new ones come first: whatever stands in the field, they are understood there. */
 function inserted(message: Content, bcc: HeaderField, missing: readonly string[]): Content {
-  const named = bcc.body.toString("utf8").trim();
-  const separator = named === "" ? " " : /[,;]$/.test(named) ? "\r\n\t" : ",\r\n\t";
-  const addition = Buffer.from(separator + missing.join(",\r\n\t"), "utf8");
+  const separator = bcc.body.toString("utf8").trim() === "" ? "" : ",";
+  const addition = Buffer.from(` ${missing.join(",\r\n\t")}${separator}`, "utf8");
+  const bodyStart = bcc.end - bcc.body.length;
   const blocks: Uint8Array[] = [];
   let position = 0;
   let done = false;
   for (const block of message) {
-    const at = bcc.end - position;
+    const at = bodyStart - position;
     if (!done && at <= block.length) {
       blocks.push(block.subarray(0, at), addition, block.subarray(at));
       done = true;

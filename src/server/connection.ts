@@ -48,6 +48,8 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   #closing = false;
   #writable = true;
   #paused = false;
+  /** Input has come while the session was busy: no more is read until it goes on. */
+  #ahead = false;
   #stopping = false;
   #handshake = false;
   #timedOut = false;
@@ -79,6 +81,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     this.#received += bytes.length;
     // What comes behind the last reply is read only so that the reply is not lost to a reset.
     if (this.#closing) return;
+    if (this.#session.busy) this.#ahead = true;
     this.#guard(() => this.#run(this.#session.receive(bytes)));
   }
 
@@ -176,7 +179,9 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   #flow(): void {
     if (this.#closing) return;
     const busy = this.#session.busy && !this.#handshake;
-    const pause = busy || !this.#writable;
+    if (!busy) this.#ahead = false;
+    // A client that waits for its reply, as nearly all do, costs no call to stop and start it.
+    const pause = this.#ahead || !this.#writable;
     if (pause !== this.#paused) {
       this.#paused = pause;
       if (pause) this.#connection.pause();

@@ -34,9 +34,18 @@ export function commandLimit(input: Uint8Array): number {
 export function parseCommand(line: string): Command | Reply {
   // deno-lint-ignore no-control-regex -- control characters are what is looked for; a tab is a space
   if (/[\x00-\x08\x0a-\x1f\x7f]/.test(line)) return REPLIES.badCharacter;
-  const text = line.replace(/\t/g, " ").trim();
+  const text = trimSpaces(line.replace(/\t/g, " "));
   if (text === "") return REPLIES.empty;
   const space = text.indexOf(" ");
   if (space < 0) return { verb: text.toUpperCase(), argument: "" };
-  return { verb: text.slice(0, space).toUpperCase(), argument: text.slice(space + 1).trim() };
+  return { verb: text.slice(0, space).toUpperCase(), argument: trimSpaces(text.slice(space + 1)) };
+}
+
+/** Not `trim`: it would take the octet A0, too, with which UTF-8 ends letters like `à`. */
+function trimSpaces(text: string): string {
+  let start = 0;
+  let end = text.length;
+  while (text[start] === " ") start++;
+  while (end > start && text[end - 1] === " ") end--;
+  return text.slice(start, end);
 }

@@ -391,8 +391,8 @@ export class Session {
   #auth(argument: string): void {
     if (argument === "") return this.#say(REPLIES.needsArgument);
     if (this.#helo === undefined) return this.#say(REPLIES.helloFirst);
-    if (this.#authenticated) return this.#say(REPLIES.alreadyAuthenticated);
     if (this.#transaction !== undefined) return this.#say(REPLIES.authInTransaction);
+    if (this.#authenticated) return this.#say(REPLIES.alreadyAuthenticated);
     const [mechanism, initial, ...more] = argument.split(/ +/);
     if (more.length > 0) return this.#say(REPLIES.badBase64);
     const { exchange, step } = beginSasl(mechanism!, initial);

@@ -1,0 +1,122 @@
+// Messages a second and CPU per message, over STARTTLS and AUTH, beside a relay made of
+// nodemailer's smtp-server and fetch. Both run in turn against the same cloud and load.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { selfSignedCertificate } from "../src/certificates/self_signed.ts";
+import { executable, firstLine, freePort, median, root } from "./support.ts";
+
+const ROUNDS = 5;
+const CONNECTIONS = 50;
+const MESSAGES = 100;
+const OCTETS = 10_000;
+
+interface Figures {
+  readonly perSecond: number;
+  /** Seconds of CPU for 1000 messages. */
+  readonly cpu: number;
+  /** MB */
+  readonly memory: number;
+}
+
+export async function throughput(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "relay-bench-"));
+  const certificate = await selfSignedCertificate();
+  const files = { cert: join(directory, "cert.pem"), key: join(directory, "key.pem") };
+  writeFileSync(files.cert, certificate.certificate);
+  writeFileSync(files.key, certificate.privateKey);
+
+  const processes: ChildProcess[] = [];
+  const started = (child: ChildProcess) => {
+    processes.push(child);
+    return child;
+  };
+  try {
+    const cloud = started(bun("bench/throughput/cloud.ts"));
+    const url = `http://127.0.0.1:${await firstLine(cloud)}`;
+    const port = await freePort();
+    const relay = started(spawn(executable(), ["serve"], {
+      env: {
+        PATH: process.env["PATH"],
+        SMTP_LISTEN: `127.0.0.1:${port}`,
+        HTTP_LISTEN: "off",
+        TLS_CERT_FILEPATH: files.cert,
+        TLS_KEY_FILEPATH: files.key,
+        AZURE_AUTHORITY_HOST: `${url}/entra`,
+        GRAPH_ENDPOINT: `${url}/graph`,
+      },
+      stdio: ["ignore", "ignore", "pipe"],
+    }));
+    await firstLine(relay, relay.stderr!);
+    const baseline = started(bun("bench/throughput/baseline.ts", files.cert, files.key, url));
+    const baselinePort = Number(await firstLine(baseline));
+
+    const candidates = [
+      { name: "smtp-oauth-relay", child: relay, port, runs: [] as Figures[] },
+      { name: "smtp-server + fetch", child: baseline, port: baselinePort, runs: [] as Figures[] },
+    ];
+    // One run of each is not counted: the compilers warm up.
+    for (let round = -1; round < ROUNDS; round++) {
+      for (const { child, port, runs } of candidates) {
+        const figures = await measure(child, port);
+        if (round >= 0) runs.push(figures);
+      }
+    }
+    const { count } = await (await fetch(`${url}/count`)).json() as { count: number };
+    const expected = CONNECTIONS * MESSAGES * (ROUNDS + 1) * candidates.length;
+    if (count !== expected) throw new Error(`the cloud was given ${count} messages, not ${expected}`);
+    report(candidates);
+  } finally {
+    for (const child of processes) child.kill();
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function bun(script: string, ...args: string[]): ChildProcess {
+  return spawn("bun", [script, ...args], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
+}
+
+async function measure(child: ChildProcess, port: number): Promise<Figures> {
+  const before = cpuSeconds(child.pid!);
+  const load = bun("bench/throughput/load.ts", ...[port, CONNECTIONS, MESSAGES, OCTETS].map(String));
+  const { seconds, sent } = JSON.parse(await firstLine(load)) as { seconds: number; sent: number };
+  const cpu = cpuSeconds(child.pid!) - before;
+  return { perSecond: sent / seconds, cpu: (cpu / sent) * 1000, memory: residentMegabytes(child.pid!) };
+}
+
+/** User and system time of a process (proc_pid_stat(5), fields 14 and 15). */
+function cpuSeconds(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+function residentMegabytes(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
+}
+
+function report(candidates: readonly { name: string; runs: readonly Figures[] }[]): void {
+  console.log(
+    `${CONNECTIONS} connections × ${MESSAGES} messages of ${OCTETS} octets, STARTTLS and AUTH, ` +
+      `median of ${ROUNDS} rounds in turn`,
+  );
+  for (const { name, runs } of candidates) {
+    const rate = median(runs.map((run) => run.perSecond));
+    const cpu = median(runs.map((run) => run.cpu));
+    const memory = Math.max(...runs.map((run) => run.memory));
+    console.log(
+      `  ${name.padEnd(20)} ${rate.toFixed(0).padStart(6)} messages/s  ` +
+        `${cpu.toFixed(3)} s of CPU per 1000  ${memory.toFixed(0)} MB at most after a round`,
+    );
+  }
+  const [ours, other] = candidates as [typeof candidates[0], typeof candidates[0]];
+  const pairs = ours.runs.map((run, i) => run.perSecond / other.runs[i]!.perSecond);
+  const cpuPairs = ours.runs.map((run, i) => other.runs[i]!.cpu / run.cpu);
+  console.log(
+    `  pair by pair: ${median(pairs).toFixed(2)} times the messages a second ` +
+      `(${Math.min(...pairs).toFixed(2)} to ${Math.max(...pairs).toFixed(2)}), ` +
+      `${median(cpuPairs).toFixed(2)} times less CPU a message`,
+  );
+}

@@ -1,0 +1,54 @@
+// Many clients at once: nobody waits for another's answer from Graph. Bun's fetch, for one, stops
+// at 256 requests; the original serves one message at a time.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { startCloud } from "../support/cloud.ts";
+import { PROGRAMS, SECRET, serve, USERNAME } from "./programs.ts";
+import { SmtpClient } from "./smtp_client.ts";
+
+const CLIENTS = 600;
+/** Milliseconds that Graph takes for a message. */
+const DELAY = 1_000;
+
+for (const program of PROGRAMS) {
+  describe(`many clients at once, on ${program.name}`, () => {
+    it(`has ${CLIENTS} requests under way at Graph, and is done in little more than one round`, async () => {
+      const cloud = await startCloud({ graph: { delay: DELAY } });
+      const relay = await serve(program, {
+        TLS_SOURCE: "off",
+        REQUIRE_TLS: "false",
+        AZURE_AUTHORITY_HOST: cloud.authority.href,
+        GRAPH_ENDPOINT: cloud.endpoint.href,
+      });
+      try {
+        const clients = await Promise.all(Array.from({ length: CLIENTS }, async (_, i) => {
+          const client = new SmtpClient(relay.smtp);
+          assert.match(await client.login(USERNAME, SECRET), /^235/);
+          const from = `sender${i}@example.com`;
+          await client.say(`MAIL FROM:<${from}>`);
+          await client.say("RCPT TO:<to@example.org>");
+          assert.match(await client.say("DATA"), /^354/);
+          return client;
+        }));
+        assert.equal([...cloud.entra.requests.values()].reduce((a, b) => a + b), 1, "one login, one token");
+
+        const begun = performance.now();
+        const replies = await Promise.all(
+          clients.map((client) => client.say("To: <to@example.org>\r\n\r\nText\r\n.")),
+        );
+        const rounds = (performance.now() - begun) / DELAY;
+
+        for (const reply of replies) assert.match(reply, /^250 2\.0\.0/);
+        assert.equal(cloud.graph.mostInFlight, CLIENTS);
+        assert.equal(cloud.graph.requests, CLIENTS);
+        // Two rounds would mean that some waited for others.
+        assert.ok(rounds < 2, `took ${rounds.toFixed(2)} rounds`);
+        for (const client of clients) client.destroy();
+      } finally {
+        await relay.running.stop();
+        await cloud.close();
+      }
+    });
+  });
+}

@@ -1,0 +1,142 @@
+// The program as its users run it: as a process, on this runtime and (under Bun) compiled.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("../..", import.meta.url));
+
+export interface Program {
+  readonly name: string;
+  readonly command: readonly string[];
+}
+
+const main = `${root}src/main.ts`;
+const executable = `${root}dist/smtp-oauth-relay`;
+
+/**
+ * What is tested: each run of the suite takes the runtime it is on, and Bun's takes the executable
+ * too. `npm test` builds it first.
+ */
+export const PROGRAMS: readonly Program[] = "Deno" in globalThis
+  ? [{ name: "Deno", command: [process.execPath, "run", "-A", "--no-check", main] }]
+  : [
+    { name: "Bun", command: [process.execPath, main] },
+    { name: "the executable", command: [executable] },
+  ];
+
+if (!("Deno" in globalThis) && !existsSync(executable)) {
+  throw new Error("dist/smtp-oauth-relay is missing: build it first (npm run build)");
+}
+
+/** A process of the program, with what it has printed so far. */
+export class Running {
+  readonly child: ChildProcess;
+  stdout = "";
+  stderr = "";
+  readonly exited: Promise<number | null>;
+  #changed: (() => void)[] = [];
+
+  constructor(child: ChildProcess) {
+    this.child = child;
+    child.stdout!.setEncoding("utf8").on("data", (text: string) => {
+      this.stdout += text;
+      this.#notify();
+    });
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+      this.stderr += text;
+      this.#notify();
+    });
+    // `close` comes when the output has been read to its end, `exit` may come before.
+    this.exited = new Promise((resolve) =>
+      child.once("close", (code) => {
+        resolve(code);
+        this.#notify();
+      })
+    );
+  }
+
+  /** Waits until the output matches. */
+  async until(stream: "stdout" | "stderr", pattern: RegExp): Promise<RegExpExecArray> {
+    for (;;) {
+      const match = pattern.exec(this[stream]);
+      if (match !== null) return match;
+      if (this.child.exitCode !== null) {
+        throw new Error(`ended with ${this.child.exitCode} before ${pattern}: ${this.stdout}${this.stderr}`);
+      }
+      await new Promise<void>((resolve) => this.#changed.push(resolve));
+    }
+  }
+
+  /** Asks it to stop, as a service manager does. @returns its exit status */
+  stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
+    // Not `child.kill`: after it, Deno tells of the signal in place of the exit status.
+    process.kill(this.child.pid!, signal);
+    return this.exited;
+  }
+
+  #notify(): void {
+    for (const resolve of this.#changed.splice(0)) resolve();
+  }
+}
+
+/** Starts the program with these variables and no others of ours. */
+export function run(program: Program, args: readonly string[], environment: Record<string, string> = {}): Running {
+  const [command, ...before] = program.command;
+  return new Running(spawn(command!, [...before, ...args], {
+    cwd: root,
+    env: {
+      PATH: process.env["PATH"],
+      HOME: process.env["HOME"],
+      // Never a probe for an identity of the machine.
+      AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
+      ...environment,
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  }));
+}
+
+export interface Relay {
+  readonly running: Running;
+  readonly smtp: number;
+  readonly smtps: number;
+  readonly http: number;
+}
+
+/** Starts `serve` on free ports of the loopback. */
+export async function serve(program: Program, environment: Record<string, string>): Promise<Relay> {
+  const running = run(program, ["serve"], {
+    SMTP_LISTEN: "127.0.0.1:0",
+    HTTP_LISTEN: "127.0.0.1:0",
+    ...environment,
+  });
+  const [line] = await running.until("stderr", /.* Relay started.*\n/);
+  return { running, ...portsIn(line, /smtp=\S+:(\d+)/, /smtps=\S+:(\d+)/, /http=\S+:(\d+)/) };
+}
+
+/** Starts `sandbox` on free ports, and waits until its welcome message is through. */
+export async function sandbox(program: Program, environment: Record<string, string> = {}): Promise<Relay> {
+  const running = run(program, ["sandbox"], {
+    SMTP_LISTEN: "127.0.0.1:0",
+    SMTPS_LISTEN: "127.0.0.1:0",
+    HTTP_LISTEN: "127.0.0.1:0",
+    ...environment,
+  });
+  const [text] = await running.until("stdout", /[^]*Ctrl-C ends the sandbox\.\n/);
+  return {
+    running,
+    ...portsIn(text, /SMTP server +\S+:(\d+)/, /TLS at once +\S+:(\d+)/, /Inbox +http:\S+:(\d+)\//),
+  };
+}
+
+function portsIn(text: string, smtp: RegExp, smtps: RegExp, http: RegExp) {
+  const port = (pattern: RegExp) => Number(pattern.exec(text)?.[1] ?? 0);
+  return { smtp: port(smtp), smtps: port(smtps), http: port(http) };
+}
+
+/** Well-formed ids of no real tenant. */
+export const TENANT = "11111111-1111-1111-1111-111111111111";
+export const CLIENT = "22222222-2222-2222-2222-222222222222";
+export const USERNAME = `${TENANT}@${CLIENT}`;
+export const SECRET = "any-secret";

@@ -1,0 +1,188 @@
+// Commands, and what goes wrong at the start: one clear line each, the contract's exit status,
+// nothing half started.
+
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type AddressInfo, connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
+import { PROGRAMS, run, serve } from "./programs.ts";
+
+const EX_USAGE = 2;
+const EX_UNAVAILABLE = 69;
+const EX_CONFIG = 78;
+
+const PLAIN = { TLS_SOURCE: "off", REQUIRE_TLS: "false" };
+const FREE = { SMTP_LISTEN: "127.0.0.1:0", HTTP_LISTEN: "127.0.0.1:0" };
+
+for (const program of PROGRAMS) {
+  describe(`the command line, on ${program.name}`, () => {
+    let directory: string;
+    before(async () => {
+      directory = mkdtempSync(join(tmpdir(), "relay-test-"));
+      const [mine, other] = [await selfSignedCertificate(), await selfSignedCertificate()];
+      writeFileSync(join(directory, "cert.pem"), mine.certificate);
+      writeFileSync(join(directory, "key.pem"), mine.privateKey);
+      writeFileSync(join(directory, "other-key.pem"), other.privateKey);
+      writeFileSync(join(directory, "empty.pem"), "");
+      mkdirSync(join(directory, "directory.pem"));
+    });
+    after(() => rmSync(directory, { recursive: true }));
+
+    /** Runs it to its end. */
+    const ends = async (args: readonly string[], environment: Record<string, string> = {}) => {
+      const running = run(program, args, environment);
+      const status = await running.exited;
+      return { status, stdout: running.stdout, stderr: running.stderr };
+    };
+    const certificate = (cert: string, key: string) => ({
+      ...FREE,
+      TLS_CERT_FILEPATH: join(directory, cert),
+      TLS_KEY_FILEPATH: join(directory, key),
+    });
+
+    it("prints name, version and runtime", async () => {
+      for (const args of [["version"], ["--version"]]) {
+        const { status, stdout } = await ends(args);
+        assert.equal(status, 0);
+        assert.match(stdout, /^smtp-oauth-relay \d+\.\d+\.\d+ \(.+\) on (?:Bun|Deno) \d+\.\d+\.\d+\n$/);
+      }
+    });
+
+    it("has --help for every command", async () => {
+      for (const command of ["serve", "sandbox", "username", "healthcheck", "version"]) {
+        const { status, stdout, stderr } = await ends([command, "--help"]);
+        assert.equal(status, 0);
+        assert.match(stdout, new RegExp(`^Usage: smtp-oauth-relay ${command}`));
+        assert.equal(stderr, "");
+      }
+    });
+
+    it("prints the username long and short (RFC 9562 octet order)", async () => {
+      const id = "12345678-1234-1234-1234-123456789abc";
+      const { status, stdout } = await ends(["username", id, id], { USERNAME_DELIMITER: ":" });
+      assert.equal(status, 0);
+      assert.equal(stdout, `${id}:${id}\nEjRWeBI0EjQSNBI0VniavA:EjRWeBI0EjQSNBI0VniavA\n`);
+    });
+
+    it("reads settings from --env-file, which the environment overrules", async () => {
+      const file = join(directory, "settings.env");
+      writeFileSync(file, "USERNAME_DELIMITER=|\n");
+      const id = "12345678-1234-1234-1234-123456789abc";
+      const fromFile = await ends(["username", id, id, "--env-file", file]);
+      assert.match(fromFile.stdout, /^[0-9a-f-]{36}\|/);
+      const overruled = await ends(["--env-file", file, "username", id, id], { USERNAME_DELIMITER: ":" });
+      assert.match(overruled.stdout, /^[0-9a-f-]{36}:/);
+    });
+
+    const usageErrors: readonly [name: string, args: string[], line: RegExp][] = [
+      ["an unknown command", ["srve"], /unknown command 'srve'.*serve/],
+      ["an unknown flag", ["serve", "--prot"], /unknown option '--prot'/],
+      ["a missing argument", ["username"], /TENANT_ID/],
+      ["an id that is none", ["username", "x", "y"], /TENANT_ID "x" must be a UUID/],
+    ];
+    for (const [name, args, line] of usageErrors) {
+      it(`ends with 2 and one line for ${name}`, async () => {
+        assertRefusal(await ends(args), EX_USAGE, [line]);
+      });
+    }
+
+    it("names every bad setting at once, what it is and what is allowed", async () => {
+      const result = await ends(["serve"], {
+        LOG_LEVEL: "LOUD",
+        SMTP_LISTEN: "8025",
+        USERNAME_DELIMITER: "#",
+        HTTP_PASSWORD_FILE: join(directory, "absent"),
+      });
+      assertRefusal(result, EX_CONFIG, [
+        /LOG_LEVEL "LOUD" must be "DEBUG", "INFO", "WARNING", "ERROR" or "CRITICAL"/,
+        /USERNAME_DELIMITER "#" must be "@", ":" or "\|"/,
+        /SMTP_LISTEN "8025" must be host:port/,
+        /HTTP_PASSWORD_FILE ".*absent" cannot be read: ENOENT/,
+      ]);
+    });
+
+    it("does not start with a setting whose function is missing: it would be open", async () => {
+      for (const [name, value] of [["ALLOWED_SENDERS", "@example.com"], ["AZURE_TABLES_FORCE_USAGE", "true"]]) {
+        assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, [name!]: value! }), EX_CONFIG, [
+          new RegExp(`${name} is set, but this version does not have its function yet`),
+        ]);
+      }
+    });
+
+    const certificates: readonly [name: string, cert: string, key: string, line: RegExp][] = [
+      ["is missing", "absent.pem", "key.pem", /TLS_CERT_FILEPATH ".*absent\.pem" does not exist/],
+      ["has no key", "cert.pem", "absent.pem", /TLS_KEY_FILEPATH ".*absent\.pem" does not exist/],
+      // A directory stands for what cannot be read: tests may run as root, who reads every file.
+      ["cannot be read", "directory.pem", "key.pem", /TLS_CERT_FILEPATH ".*directory\.pem" is a directory/],
+      ["is empty", "empty.pem", "key.pem", /TLS_CERT_FILEPATH ".*empty\.pem" holds no certificate/],
+      ["does not fit its key", "cert.pem", "other-key.pem", /is not the key of the certificate/],
+    ];
+    for (const [name, cert, key, line] of certificates) {
+      it(`does not start with a certificate that ${name}`, async () => {
+        assertRefusal(await ends(["serve"], certificate(cert, key)), EX_CONFIG, [line]);
+      });
+    }
+
+    it("does not start with ciphers or a TLS version that the runtime cannot do", async () => {
+      const result = await ends(["serve"], { ...certificate("cert.pem", "key.pem"), TLS_CIPHER_SUITE: "NONSENSE" });
+      assertRefusal(result, EX_CONFIG, [/TLS_CIPHER_SUITE "NONSENSE" cannot be used/]);
+    });
+
+    for (const setting of ["SMTP_LISTEN", "HTTP_LISTEN"]) {
+      it(`ends with 69 when the port of ${setting} is in use, and listens nowhere`, async () => {
+        const taken = createServer();
+        await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
+        const { port } = taken.address() as AddressInfo;
+        const result = await ends(["serve"], { ...PLAIN, ...FREE, [setting]: `127.0.0.1:${port}` });
+        taken.close();
+        const [, ...lines] = result.stderr.trimEnd().split("\n");
+        assertRefusal({ ...result, stderr: lines.join("\n") + "\n" }, EX_UNAVAILABLE, [
+          new RegExp(`${setting} 127\\.0\\.0\\.1:${port}: the port is in use by another program`),
+        ]);
+      });
+    }
+
+    it("tells whether it is ready, and stops in good order on SIGTERM and SIGINT", async () => {
+      for (const signal of ["SIGTERM", "SIGINT"] as const) {
+        const relay = await serve(program, PLAIN);
+        const HTTP_LISTEN = `127.0.0.1:${relay.http}`;
+        assert.deepEqual(await ends(["healthcheck"], { HTTP_LISTEN }), { status: 0, stdout: "ready\n", stderr: "" });
+        // An idle client is told (RFC 5321 §3.8).
+        const idle = connect(relay.smtp, "127.0.0.1");
+        let said = "";
+        await new Promise<void>((resolve) =>
+          idle.on("data", (octets) => {
+            said += octets;
+            resolve();
+          })
+        );
+        const closed = new Promise<void>((resolve) => idle.on("close", () => resolve()));
+        assert.equal(await relay.running.stop(signal), 0);
+        await closed;
+        assert.match(said, /^220 [^\r]*\r\n421 4\.3\.2 [^\r]*\r\n$/);
+        const { status, stderr } = await ends(["healthcheck"], { HTTP_LISTEN });
+        assert.equal(status, 1);
+        assert.match(stderr, /does not answer: ECONNREFUSED/);
+      }
+    });
+  });
+}
+
+/** One line each on standard error, nothing on standard output. */
+function assertRefusal(
+  { status, stdout, stderr }: { status: number | null; stdout: string; stderr: string },
+  expected: number,
+  lines: readonly RegExp[],
+): void {
+  assert.equal(status, expected, stderr);
+  assert.equal(stdout, "");
+  const said = stderr.trimEnd().split("\n");
+  assert.equal(said.length, lines.length, stderr);
+  for (const [i, line] of said.entries()) {
+    assert.match(line, /^smtp-oauth-relay: /);
+    assert.ok(lines.some((pattern) => pattern.test(line)), `${i}: ${line}`);
+  }
+}

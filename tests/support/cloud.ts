@@ -1,0 +1,63 @@
+/** The imitated Entra ID, Graph and inbox, served on the loopback. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { getRequestListener } from "@hono/node-server";
+import { createCloud } from "../../src/sandbox/cloud.ts";
+import type { EntraOptions, SandboxEntra } from "../../src/sandbox/entra.ts";
+import type { GraphOptions, SandboxGraph } from "../../src/sandbox/graph.ts";
+import { Inbox } from "../../src/sandbox/inbox/store.ts";
+
+export interface CloudServerOptions {
+  readonly entra?: EntraOptions;
+  readonly graph?: Omit<GraphOptions, "verify" | "deliver">;
+}
+
+export interface CloudServer {
+  /** Without a slash at the end. */
+  readonly url: string;
+  /** What `AZURE_AUTHORITY_HOST` would be. */
+  readonly authority: URL;
+  /** What `GRAPH_ENDPOINT` would be. */
+  readonly endpoint: URL;
+  readonly entra: SandboxEntra;
+  readonly graph: SandboxGraph;
+  readonly inbox: Inbox;
+  /** Every HTTP request so far, whatever it asked for: `POST /path`. */
+  readonly seen: readonly string[];
+  close(): Promise<void>;
+}
+
+/** @example const cloud = await startCloud({ entra: { roles: () => [] } }); */
+export async function startCloud(
+  { entra, graph }: CloudServerOptions = {},
+): Promise<CloudServer> {
+  const inbox = new Inbox();
+  const cloud = createCloud({
+    inbox,
+    ...(entra === undefined ? {} : { entra }),
+    ...(graph === undefined ? {} : { graph }),
+  });
+  const seen: string[] = [];
+  const answer = getRequestListener(cloud.routes.fetch);
+  const server = createServer((request, response) => {
+    seen.push(`${request.method} ${request.url}`);
+    void answer(request, response);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  const url = `http://127.0.0.1:${port}`;
+  return {
+    url,
+    authority: new URL(`${url}/entra`),
+    endpoint: new URL(`${url}/graph`),
+    entra: cloud.entra,
+    graph: cloud.graph,
+    inbox,
+    seen,
+    close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      return closed;
+    },
+  };
+}
