@@ -176,7 +176,7 @@ export function judgeFailure({ sent, code, message }: HttpFailure): Verdict {
 }
 
 function meaning(status: number, code: string | undefined): GraphMeaning {
-  const known = code === undefined ? undefined : BY_CODE[code];
+  const known = code !== undefined && Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined;
   // A 5yz reply to a 5xx status would tell the client to give up on a passing fault.
   if (known !== undefined && (status < 500 || known.code < 500)) return known;
   return BY_STATUS[status] ?? (status >= 400 && status < 500 ? OTHER_4XX : OTHER);

@@ -92,7 +92,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
 
   ended(): void {
     this.#peerEnded = true;
-    if (!this.#session.busy) this.#end("the client hung up");
+    if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
   }
 
   secured(): void {

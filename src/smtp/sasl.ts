@@ -40,8 +40,7 @@ export function beginSasl(
   }
   const exchange = begin();
   if (initial !== undefined) {
-    // RFC 4954 §4: a lone `=` is an initial response of no octets. A lone `*` cancels nothing here,
-    // but it is no base64 either.
+    // RFC 4954 §4: a lone `=` is an initial response of no octets.
     return { exchange, step: exchange(initial === "=" ? "" : initial) };
   }
   const reply = begin === login ? REPLIES.usernameChallenge : REPLIES.emptyChallenge;

@@ -1,0 +1,173 @@
+/** How often Entra ID is asked, counted at the imitation: once a token, and nothing besides. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type CloudServer, type CloudServerOptions, startCloud } from "../support/cloud.ts";
+import {
+  CLIENT,
+  type Logins,
+  type LoginsOptions,
+  openLogins,
+  TENANT,
+  USERNAME,
+} from "../support/logins.ts";
+
+async function withCloud(
+  test: (logins: Logins, cloud: CloudServer) => Promise<void>,
+  options: CloudServerOptions = {},
+  loginOptions: LoginsOptions = {},
+): Promise<void> {
+  const cloud = await startCloud(options);
+  const logins = openLogins(cloud.authority, loginOptions);
+  try {
+    await test(logins, cloud);
+  } finally {
+    logins.close();
+    await cloud.close();
+  }
+}
+
+const TOKEN_REQUEST = `POST /entra/${TENANT}/oauth2/v2.0/token`;
+
+describe("a token", () => {
+  it("costs one request, and no discovery (OAuth 2.0, RFC 6749 §4.4)", () =>
+    withCloud(async ({ login }, { seen }) => {
+      assert.equal((await login(USERNAME, "a secret")).type, "account");
+      assert.deepEqual(seen, [TOKEN_REQUEST]);
+    }));
+
+  it("is asked for with what Entra documents: grant, client, secret and the .default scope", async () => {
+    const forms: Promise<string>[] = [];
+    const intercept = (context: { req: { raw: Request } }) => {
+      forms.push(context.req.raw.clone().text());
+      return undefined;
+    };
+    await withCloud(
+      async ({ login }) => {
+        assert.equal((await login(USERNAME, "a secret")).type, "account");
+      },
+      { entra: { intercept } },
+    );
+    const form = new URLSearchParams(await forms[0]!);
+    assert.equal(form.get("grant_type"), "client_credentials");
+    assert.equal(form.get("client_id"), CLIENT);
+    assert.equal(form.get("client_secret"), "a secret");
+    // MSAL adds the OpenID scopes to others, which this flow would refuse.
+    assert.equal(form.get("scope"), "https://graph.microsoft.com/.default");
+  });
+
+  it("is asked for once by a hundred logins at once", () =>
+    withCloud(async ({ login }, { entra, seen }) => {
+      const results = await Promise.all(
+        Array.from({ length: 100 }, () => login(USERNAME, "a secret")),
+      );
+      assert(results.every(({ type }) => type === "account"));
+      assert.equal(entra.requests.get(`${TENANT}/${CLIENT}`), 1);
+      assert.equal(seen.length, 1);
+    }));
+
+  it("is asked for once by a hundred logins one after the other", () =>
+    withCloud(async ({ login }, { seen }) => {
+      for (let i = 0; i < 100; i++) {
+        assert.equal((await login(USERNAME, "a secret")).type, "account");
+      }
+      assert.equal(seen.length, 1);
+    }));
+
+  it("is one for each client and for each tenant", () =>
+    withCloud(async ({ login }, { entra }) => {
+      for (let round = 0; round < 2; round++) {
+        await login(`${TENANT}@${CLIENT}`, "a secret");
+        await login(`${TENANT}@${TENANT}`, "a secret");
+        await login(`${CLIENT}@${CLIENT}`, "a secret");
+      }
+      assert.deepEqual([...entra.requests.values()], [1, 1, 1]);
+    }));
+});
+
+describe("a secret", () => {
+  it("that is wrong gets 535 after a right one, and Entra is asked each time", () =>
+    withCloud(async ({ login }, { entra }) => {
+      assert.equal((await login(USERNAME, "a secret")).reply.code, 235);
+      for (let i = 0; i < 3; i++) {
+        assert.equal((await login(USERNAME, "wrong-secret")).reply.code, 535);
+      }
+      assert.equal(entra.requests.get(`${TENANT}/${CLIENT}`), 4);
+      // The right one is still known.
+      assert.equal((await login(USERNAME, "a secret")).reply.code, 235);
+      assert.equal(entra.requests.get(`${TENANT}/${CLIENT}`), 4);
+    }));
+
+  it("that is right gets 235 after a wrong one", () =>
+    withCloud(async ({ login }, { entra }) => {
+      assert.equal((await login(USERNAME, "wrong-secret")).reply.code, 535);
+      assert.equal((await login(USERNAME, "a secret")).reply.code, 235);
+      assert.equal(entra.requests.get(`${TENANT}/${CLIENT}`), 2);
+    }));
+
+  it("never gets the token of another one, also not at the same time", () =>
+    withCloud(async ({ login }, { entra }) => {
+      const results = await Promise.all([
+        login(USERNAME, "a secret"),
+        login(USERNAME, "wrong-secret"),
+        login(USERNAME, "another secret"),
+        login(USERNAME, "a secret"),
+        login(USERNAME, "expired-secret"),
+      ]);
+      assert.deepEqual(results.map(({ reply }) => reply.code), [235, 535, 235, 235, 535]);
+      assert.equal(entra.requests.get(`${TENANT}/${CLIENT}`), 4);
+      const [one, , other, same] = results;
+      assert(one?.type === "account" && other?.type === "account" && same?.type === "account");
+      assert.equal(await one.account.token(), await same.account.token());
+      assert.notEqual(await one.account.token(), await other.account.token());
+    }));
+
+  it("is told apart from others that look like it in the middle of a list", () =>
+    withCloud(async ({ login }, { entra }) => {
+      // What is hashed must not run together: "1" + "1:a" is not "11" + ":a".
+      await login(USERNAME, "8:a secret;");
+      await login(USERNAME, "a secret;");
+      await login(USERNAME, "a secret");
+      await login(USERNAME, "A secret");
+      assert.equal(entra.requests.get(`${TENANT}/${CLIENT}`), 4);
+    }));
+});
+
+describe("Entra's trouble", () => {
+  it("is not remembered: the next login asks again, at once (no lock after 429)", async () => {
+    const answers = [429, 503, 500];
+    await withCloud(
+      async ({ login }, { seen }) => {
+        for (let i = 0; i < 3; i++) {
+          assert.equal((await login(USERNAME, "a secret")).reply.code, 454);
+        }
+        assert.equal((await login(USERNAME, "a secret")).reply.code, 235);
+        assert.equal(seen.length, 4);
+      },
+      {
+        entra: {
+          intercept(context) {
+            const status = answers.shift();
+            if (status === undefined) return undefined;
+            return context.json({ error: "temporarily_unavailable" }, status as 500, {
+              "Retry-After": "60",
+            });
+          },
+        },
+      },
+    );
+  });
+
+  it("does not take the token away from an account that has one", async () => {
+    let broken = false;
+    await withCloud(
+      async ({ login }, { seen }) => {
+        assert.equal((await login(USERNAME, "a secret")).reply.code, 235);
+        broken = true;
+        assert.equal((await login(USERNAME, "a secret")).reply.code, 235);
+        assert.equal((await login(USERNAME, "wrong-secret")).reply.code, 454);
+        assert.equal(seen.length, 2);
+      },
+      { entra: { intercept: (context) => broken ? context.text("", 500) : undefined } },
+    );
+  });
+});

@@ -1,0 +1,237 @@
+/** The token cache by the clock: how long a token is used, and when a new one is asked for. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type EntraRefusal, unreachable } from "../../src/entra/answers.ts";
+import type { AccessToken } from "../../src/entra/token.ts";
+import { type ClientCredentials, TokenSource } from "../../src/entra/tokens.ts";
+import { Secret } from "../../src/secret.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+
+interface ClockOptions {
+  readonly maxAge?: number;
+  readonly capacity?: number;
+  /** Milliseconds that a token is good for. */
+  readonly lifetime?: number;
+  readonly roles?: readonly string[];
+}
+
+/** A token source whose clock and whose Entra are the test's. */
+function open(
+  { maxAge = 24 * HOUR, capacity, lifetime = HOUR, roles = ["Mail.Send"] }: ClockOptions = {},
+) {
+  const state = {
+    now: 1_000_000,
+    requests: 0,
+    refuse: undefined as EntraRefusal | undefined,
+    roles,
+  };
+  const source = new TokenSource({
+    maxAge,
+    ...(capacity === undefined ? {} : { capacity }),
+    now: () => state.now,
+    request(): Promise<AccessToken | EntraRefusal> {
+      state.requests++;
+      return Promise.resolve(
+        state.refuse ?? {
+          value: new Secret(`token ${state.requests}`),
+          fetchedAt: state.now,
+          expiresAt: state.now + lifetime,
+          roles: state.roles,
+        },
+      );
+    },
+  });
+  const login = (secret = "s") => source.login(credentials(secret));
+  /** The token's text; fails where there is none. */
+  const token = async (secret = "s") => {
+    const result = await login(secret).token();
+    assert("value" in result);
+    return result;
+  };
+  return { state, source, login, token };
+}
+
+function credentials(secret: string): ClientCredentials {
+  return { tenantId: "tenant", clientId: "client", clientSecret: new Secret(secret) };
+}
+
+describe("a token in the cache", () => {
+  it("is used up to five minutes before its end, and then not", async () => {
+    const { state, token } = open({ lifetime: HOUR });
+    const first = await token();
+    state.now += HOUR - 5 * MINUTE - 1;
+    assert.equal(await token(), first);
+    state.now += 1;
+    assert.notEqual(await token(), first);
+    assert.equal(state.requests, 2);
+  });
+
+  it("is used for half of its life when that is short", async () => {
+    const { state, token } = open({ lifetime: 4 * MINUTE });
+    const first = await token();
+    state.now += 2 * MINUTE - 1;
+    assert.equal(await token(), first);
+    state.now += 1;
+    assert.notEqual(await token(), first);
+  });
+
+  it("is used no longer than TOKEN_CACHE_MAX_AGE, whatever its own life", async () => {
+    const { state, token } = open({ maxAge: 10 * MINUTE, lifetime: 24 * HOUR });
+    const first = await token();
+    state.now += 10 * MINUTE - 1;
+    assert.equal(await token(), first);
+    state.now += 1;
+    assert.notEqual(await token(), first);
+    assert.equal(state.requests, 2);
+  });
+
+  it("is replaced with one request by a hundred who find it too old", async () => {
+    const { state, token } = open({ maxAge: MINUTE });
+    await token();
+    state.now += MINUTE;
+    const tokens = await Promise.all(Array.from({ length: 100 }, () => token()));
+    assert.equal(new Set(tokens).size, 1);
+    assert.equal(state.requests, 2);
+  });
+
+  it("is handed over without a promise, so that sending costs no turn of the loop", async () => {
+    const { login, token } = open();
+    const first = await token();
+    assert.equal(login().token(), first);
+  });
+
+  it("is forgotten when too many others have been used since", async () => {
+    const { state, token } = open({ capacity: 3 });
+    for (const secret of ["a", "b", "c"]) await token(secret);
+    await token("a");
+    await token("d");
+    assert.equal(state.requests, 4);
+    for (const secret of ["a", "c", "d"]) await token(secret);
+    assert.equal(state.requests, 4);
+    await token("b");
+    assert.equal(state.requests, 5);
+  });
+
+  it("is not pushed out by wrong logins, which leave nothing behind", async () => {
+    const { state, token, login } = open({ capacity: 3 });
+    const first = await token();
+    state.refuse = unreachable("X", "x");
+    for (let i = 0; i < 10; i++) await login(`wrong ${i}`).token();
+    assert.equal(await token(), first);
+  });
+});
+
+describe("a request for a token", () => {
+  it("that failed is not kept: the next login asks again", async () => {
+    const { state, login } = open();
+    state.refuse = unreachable("ECONNREFUSED", "refused");
+    assert.equal(await login().token(), state.refuse);
+    assert.equal(await login().token(), state.refuse);
+    assert.equal(state.requests, 2);
+    state.refuse = undefined;
+    assert("value" in await login().token());
+    assert.equal(state.requests, 3);
+  });
+
+  it("that failed fails for all who waited for it, and once", async () => {
+    const { state, login } = open();
+    state.refuse = unreachable("ECONNREFUSED", "refused");
+    const results = await Promise.all(Array.from({ length: 10 }, () => login().token()));
+    assert(results.every((result) => result === state.refuse));
+    assert.equal(state.requests, 1);
+  });
+
+  it("that threw is not kept either", async () => {
+    let requests = 0;
+    const source = new TokenSource({
+      maxAge: HOUR,
+      request() {
+        if (++requests === 1) throw new Error("a bug");
+        return Promise.resolve(unreachable("X", "x"));
+      },
+    });
+    const login = source.login(credentials("s"));
+    await assert.rejects(async () => await login.token(), /a bug/);
+    assert("type" in await login.token());
+    assert.equal(requests, 2);
+  });
+});
+
+describe("a token that Graph refused", () => {
+  it("is dropped, and a new one asked for at most once a minute", async () => {
+    const { state, login, token } = open();
+    const first = await token();
+    // It worked for a while.
+    state.now += 10 * MINUTE;
+    login().reject(first);
+    const second = await token();
+    assert.notEqual(second, first);
+    assert.equal(state.requests, 2);
+    // The new one is refused as well: it is used on, until a minute is over.
+    login().reject(second);
+    state.now += MINUTE - 1;
+    assert.equal(await token(), second);
+    assert.equal(state.requests, 2);
+    state.now += 1;
+    assert.notEqual(await token(), second);
+    assert.equal(state.requests, 3);
+  });
+
+  it("is dropped once, however many messages it was refused for", async () => {
+    const { state, login, token } = open();
+    const first = await token();
+    state.now += 10 * MINUTE;
+    for (let i = 0; i < 10; i++) {
+      login().reject(first);
+      await token();
+    }
+    assert.equal(state.requests, 2);
+  });
+
+  it("is another account's no business", async () => {
+    const { state, login, token } = open();
+    const first = await token("a");
+    const other = await token("b");
+    state.now += 10 * MINUTE;
+    login("a").reject(first);
+    login("b").reject(first);
+    assert.equal(await token("b"), other);
+    assert.notEqual(await token("a"), first);
+    assert.equal(state.requests, 3);
+  });
+});
+
+describe("a token without Mail.Send in its roles", () => {
+  it("is used, and asked for again after a minute, not before", async () => {
+    const { state, token } = open({ roles: ["User.Read.All"] });
+    const first = await token();
+    state.now += MINUTE - 1;
+    assert.equal(await token(), first);
+    assert.equal(state.requests, 1);
+    state.now += 1;
+    assert.notEqual(await token(), first);
+    assert.equal(state.requests, 2);
+  });
+
+  it("is kept for its whole life once Graph has taken a message (RBAC for Applications)", async () => {
+    const { state, login, token } = open({ roles: [] });
+    const first = await token();
+    login().confirm(first);
+    state.now += 50 * MINUTE;
+    assert.equal(await token(), first);
+    assert.equal(state.requests, 1);
+  });
+
+  it("is followed by one that is kept, once the permission is granted", async () => {
+    const { state, token } = open({ roles: [] });
+    await token();
+    state.roles = ["Mail.Read", "Mail.Send"];
+    state.now += MINUTE;
+    const granted = await token();
+    state.now += 50 * MINUTE;
+    assert.equal(await token(), granted);
+    assert.equal(state.requests, 2);
+  });
+});

@@ -1,0 +1,103 @@
+/** A request's body while it leaves: as fast as it is read, whole, and no longer than wanted. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { type AddressInfo, createServer } from "node:net";
+import { describe, it } from "node:test";
+import { HttpClient, type RequestBody } from "../../src/http/client.ts";
+import { startRawServer } from "../support/raw_server.ts";
+
+function post(url: URL, body: RequestBody) {
+  return { method: "POST", url, headers: {}, body, timeout: 30_000 };
+}
+
+describe("a body of many parts", () => {
+  it("arrives whole at a slow reader, and is made no faster than it is read", async () => {
+    const parts = 300;
+    const size = 80_000;
+    // Octets and text in turn.
+    const partOf = (index: number) => {
+      const text = String.fromCharCode(97 + index % 26).repeat(size);
+      return index % 2 === 0 ? text : Buffer.from(text);
+    };
+    let made = 0;
+    let mostAhead = 0;
+    const hash = createHash("sha256");
+    const server = createServer((socket) => {
+      let read = 0;
+      let head = Buffer.alloc(0);
+      socket.on("error", () => {});
+      socket.on("data", (octets: Uint8Array) => {
+        let body = octets;
+        if (read === 0) {
+          head = Buffer.concat([head, octets]);
+          const end = head.indexOf("\r\n\r\n");
+          if (end < 0) return;
+          body = head.subarray(end + 4);
+        }
+        hash.update(body);
+        read += body.length;
+        mostAhead = Math.max(mostAhead, made * size - read);
+        if (read === parts * size) {
+          socket.write("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+        }
+        socket.pause();
+        setImmediate(() => socket.resume());
+      });
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const http = new HttpClient();
+    try {
+      const result = await http.request(post(new URL(`http://127.0.0.1:${port}/`), {
+        length: parts * size,
+        *parts() {
+          for (; made < parts; made++) yield partOf(made);
+        },
+      }));
+      assert(result.type === "answer", JSON.stringify(result));
+      assert.equal(result.status, 202);
+      const expected = createHash("sha256");
+      for (let i = 0; i < parts; i++) expected.update(partOf(i));
+      assert.equal(hash.digest("hex"), expected.digest("hex"));
+      // The kernel holds some megabytes; without regard to the reader it would be all of it.
+      assert(mostAhead < parts * size / 2, `${mostAhead} octets ahead`);
+    } finally {
+      http.close();
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
+});
+
+describe("an answer that comes before all of the request has left", () => {
+  it("is the answer, and ends the connection (RFC 9112 §9.6)", async () => {
+    const server = await startRawServer(async (connection) => {
+      await connection.until(() => connection.received.length > 0);
+      connection.socket.pause();
+      connection.write("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig");
+    });
+    const http = new HttpClient();
+    const part = "x".repeat(256 * 1024);
+    let made = 0;
+    try {
+      const result = await http.request(post(server.url, {
+        length: 100 * part.length,
+        *parts() {
+          for (; made < 100; made++) yield part;
+        },
+      }));
+      assert(result.type === "answer");
+      assert.equal(result.status, 413);
+      assert.equal(Buffer.from(result.body).toString(), "big");
+      const atAnswer = made;
+      assert(atAnswer < 100, "all of the body was taken though nobody read it");
+      const ended = server.connections[0]!.ended();
+      server.connections[0]!.socket.resume();
+      await ended;
+      assert.equal(made, atAnswer);
+    } finally {
+      http.close();
+      await server.close();
+    }
+  });
+});

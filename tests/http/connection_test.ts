@@ -1,0 +1,233 @@
+/** Connections of the HTTP client: reused, closed, and never trusted with more than one answer. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { describe, it } from "node:test";
+import { HttpClient, type HttpClientOptions, type HttpRequest } from "../../src/http/client.ts";
+import { type RawServer, startRawServer } from "../support/raw_server.ts";
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+function get(url: URL, headers: Record<string, string> = {}): HttpRequest {
+  return { method: "GET", url, headers, timeout: 10_000 };
+}
+
+/** A server that answers every request with `answer`, and a client. */
+async function open(answer = OK, options: HttpClientOptions = {}) {
+  const server = await startRawServer(async (connection) => {
+    for (let count = 1;; count++) {
+      await connection.request(count);
+      connection.write(answer);
+    }
+  });
+  const http = new HttpClient(options);
+  const close = async () => {
+    http.close();
+    await server.close();
+  };
+  return { server, http, close };
+}
+
+function counts({ connections }: RawServer): number[] {
+  return connections.map(({ requests }) => requests.length);
+}
+
+describe("a request (RFC 9112 §3)", () => {
+  it("has the path and query of its URL, Host, the given fields and the body's length", async () => {
+    const { server, http, close } = await open();
+    try {
+      const url = new URL("/v1.0/users/a%2Bb%40x/sendMail?x=1&y=%20#not-this", server.url);
+      const body = Buffer.from("Grüße", "utf8");
+      const result = await http.request({
+        method: "POST",
+        url,
+        headers: { Authorization: "Bearer abc", "Content-Type": "text/plain" },
+        body: { length: body.length, parts: () => [body] },
+        timeout: 10_000,
+      });
+      assert(result.type === "answer");
+      assert.equal(Buffer.from(result.body).toString(), "ok");
+      assert.equal(
+        server.connections[0]!.received,
+        "POST /v1.0/users/a%2Bb%40x/sendMail?x=1&y=%20 HTTP/1.1\r\n" +
+          `Host: 127.0.0.1:${server.port}\r\n` +
+          "Authorization: Bearer abc\r\n" +
+          "Content-Type: text/plain\r\n" +
+          "Content-Length: 7\r\n" +
+          "\r\n" +
+          body.toString("latin1"),
+      );
+    } finally {
+      await close();
+    }
+  });
+
+  it("cannot be given further fields or requests by a field's value (RFC 9110 §5.5)", async () => {
+    const { server, http, close } = await open();
+    try {
+      const evil = "Bearer a\r\nX-Evil: 1\r\n\r\nPOST / HTTP/1.1\nX: \0y";
+      await http.request(get(server.url, { Authorization: evil }));
+      const lines = server.connections[0]!.received.split(/[\r\n]+/);
+      assert.equal(lines.length, 4);
+      assert.match(lines[2]!, /^Authorization: Bearer a +X-Evil: 1 +POST/);
+      assert(!server.connections[0]!.received.includes("\0"));
+      assert.equal(server.connections[0]!.requests.length, 1);
+    } finally {
+      await close();
+    }
+  });
+
+  it("cannot be given further fields by its URL", async () => {
+    const { server, http, close } = await open();
+    try {
+      const url = new URL("http://127.0.0.1/");
+      url.port = String(server.port);
+      url.pathname = "/a\r\nX-Evil: 1";
+      url.search = "?b\r\nX-Evil: 2";
+      await http.request(get(url));
+      assert.equal(server.connections[0]!.received.split("\r\n").length, 4);
+    } finally {
+      await close();
+    }
+  });
+
+  it("follows no redirect", async () => {
+    const { server, http, close } = await open(
+      "HTTP/1.1 307 Elsewhere\r\nLocation: /other\r\nContent-Length: 0\r\n\r\n",
+    );
+    try {
+      const result = await http.request(get(server.url));
+      assert(result.type === "answer");
+      assert.equal(result.status, 307);
+      assert.deepEqual(counts(server), [1]);
+    } finally {
+      await close();
+    }
+  });
+});
+
+describe("a connection", () => {
+  it("carries one request after the other (RFC 9112 §9.3)", async () => {
+    const { server, http, close } = await open();
+    try {
+      for (let i = 0; i < 5; i++) {
+        assert.equal((await http.request(get(server.url))).type, "answer");
+      }
+      assert.deepEqual(counts(server), [5]);
+    } finally {
+      await close();
+    }
+  });
+
+  it("carries one request at a time: those at once get one each, and all are kept", async () => {
+    const { server, http, close } = await open();
+    try {
+      const several = () => Promise.all([1, 2, 3].map(() => http.request(get(server.url))));
+      await several();
+      assert.deepEqual(counts(server), [1, 1, 1]);
+      await several();
+      assert.deepEqual(counts(server), [2, 2, 2]);
+    } finally {
+      await close();
+    }
+  });
+
+  it("is not used for another service", async () => {
+    const one = await open();
+    const other = await open();
+    try {
+      await one.http.request(get(one.server.url));
+      await one.http.request(get(other.server.url));
+      assert.deepEqual(counts(one.server), [1]);
+      assert.deepEqual(counts(other.server), [1]);
+    } finally {
+      await one.close();
+      await other.close();
+    }
+  });
+
+  it("is not kept over the number of idle ones allowed", async () => {
+    const { server, http, close } = await open(OK, { maxIdle: 1 });
+    try {
+      await Promise.all([1, 2, 3].map(() => http.request(get(server.url))));
+      const ended = server.connections.map((connection, index) =>
+        connection.ended().then(() => index)
+      );
+      const first = await Promise.any(ended);
+      await Promise.any(ended.filter((_, index) => index !== first));
+      await http.request(get(server.url));
+      assert.deepEqual(counts(server).sort(), [1, 1, 2]);
+    } finally {
+      await close();
+    }
+  });
+
+  it("is closed when it has not been used for the keepAlive time", async () => {
+    const { server, http, close } = await open(OK, { keepAlive: 20 });
+    try {
+      await http.request(get(server.url));
+      await server.connections[0]!.ended();
+      const result = await http.request(get(server.url));
+      assert.equal(result.type, "answer");
+      assert.deepEqual(counts(server), [1, 1]);
+    } finally {
+      await close();
+    }
+  });
+
+  it("is not used any more from the moment its keepAlive time is over", async () => {
+    const { server, http, close } = await open(OK, { keepAlive: 20 });
+    try {
+      await http.request(get(server.url));
+      // Made after the client's own timer, with the same time to go: runs right after it, before
+      // the socket's close can have been noticed.
+      const result = await new Promise<Awaited<ReturnType<typeof http.request>>>((resolve) => {
+        setTimeout(() => resolve(http.request(get(server.url))), 20);
+        const busyUntil = performance.now() + 40;
+        while (performance.now() < busyUntil);
+      });
+      assert.equal(result.type, "answer", JSON.stringify(result));
+    } finally {
+      await close();
+    }
+  });
+
+  it("is closed when the answer says so (RFC 9112 §9.6)", async () => {
+    const { server, http, close } = await open(
+      "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+    );
+    try {
+      await http.request(get(server.url));
+      await server.connections[0]!.ended();
+      await http.request(get(server.url));
+      assert.deepEqual(counts(server), [1, 1]);
+    } finally {
+      await close();
+    }
+  });
+
+  it("is closed when octets come that nobody asked for", async () => {
+    const { server, http, close } = await open();
+    try {
+      await http.request(get(server.url));
+      server.connections[0]!.write("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+      await server.connections[0]!.ended();
+      const result = await http.request(get(server.url));
+      assert(result.type === "answer");
+      assert.equal(result.status, 200);
+      assert.deepEqual(counts(server), [1, 1]);
+    } finally {
+      await close();
+    }
+  });
+
+  it("is closed by close() when it is idle", async () => {
+    const { server, http, close } = await open();
+    try {
+      await http.request(get(server.url));
+      http.close();
+      await server.connections[0]!.ended();
+    } finally {
+      await close();
+    }
+  });
+});

@@ -1,0 +1,152 @@
+/**
+ * Trouble as a value, and whether any of the request may have been seen: on that depends if the
+ * client's mail is called refused or ambiguous.
+ */
+import assert from "node:assert/strict";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
+import { describe, it } from "node:test";
+import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
+import { HttpClient, type HttpClientOptions, type HttpRequest } from "../../src/http/client.ts";
+import { closedPort, type RawConnection, startRawServer } from "../support/raw_server.ts";
+
+function post(url: URL, timeout = 10_000): HttpRequest {
+  const body = "the message";
+  return {
+    method: "POST",
+    url,
+    headers: {},
+    body: { length: body.length, parts: () => [body] },
+    timeout,
+  };
+}
+
+/** One request to a server that does `serve` with its connection. */
+async function requestTo(
+  serve: (connection: RawConnection) => void | Promise<void>,
+  timeout?: number,
+  options: HttpClientOptions = {},
+) {
+  const server = await startRawServer(serve);
+  const http = new HttpClient(options);
+  try {
+    const result = await http.request(post(server.url, timeout));
+    await server.connections[0]!.ended();
+    return result;
+  } finally {
+    http.close();
+    await server.close();
+  }
+}
+
+/** A service that answers `text` once it has the request. */
+function answering(text: string) {
+  return async (connection: RawConnection) => {
+    await connection.request();
+    connection.write(text);
+  };
+}
+
+describe("a failed request", () => {
+  it("was not sent when nobody listens", async () => {
+    const http = new HttpClient();
+    const url = new URL(`http://127.0.0.1:${await closedPort()}/`);
+    const result = await http.request(post(url));
+    assert(result.type === "failure");
+    assert.equal(result.sent, false);
+    assert.equal(result.code, "ECONNREFUSED");
+    http.close();
+  });
+
+  it("was not sent when the connection cannot be made in time", async () => {
+    // A service that never answers the TLS handshake: there is no connection to send on.
+    const server = await startRawServer();
+    const http = new HttpClient();
+    try {
+      const result = await http.request(post(new URL(`https://127.0.0.1:${server.port}/`), 250));
+      assert(result.type === "failure");
+      assert.deepEqual([result.sent, result.code], [false, "ETIMEDOUT"]);
+      assert.match(result.message, /no connection within 0\.25 s/);
+      await server.connections[0]!.ended();
+    } finally {
+      http.close();
+      await server.close();
+    }
+  });
+
+  it("was not sent when the TLS handshake is cut off", async () => {
+    const server = await startRawServer(async (connection) => {
+      await connection.until(() => connection.received.length > 0);
+      connection.socket.end();
+    });
+    const http = new HttpClient();
+    try {
+      const result = await http.request(post(new URL(`https://127.0.0.1:${server.port}/`)));
+      assert(result.type === "failure");
+      assert.equal(result.sent, false);
+    } finally {
+      http.close();
+      await server.close();
+    }
+  });
+
+  it("was not sent when the service's certificate is not trusted (RFC 9110 §4.3.4)", async () => {
+    const { certificate, privateKey } = await selfSignedCertificate();
+    let requests = 0;
+    const server = createServer({ cert: certificate, key: privateKey }, (_, response) => {
+      requests++;
+      response.end("ok");
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const http = new HttpClient();
+    try {
+      for (const host of ["127.0.0.1", "localhost"]) {
+        const result = await http.request(post(new URL(`https://${host}:${port}/`)));
+        assert(result.type === "failure", `${host} was trusted`);
+        assert.equal(result.sent, false);
+      }
+      assert.equal(requests, 0);
+    } finally {
+      http.close();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    }
+  });
+
+  it("may have been sent when no answer comes in time", async () => {
+    const result = await requestTo(() => {}, 250);
+    assert(result.type === "failure");
+    assert.deepEqual([result.sent, result.code], [true, "ETIMEDOUT"]);
+    assert.match(result.message, /no answer within 0\.25 s/);
+  });
+
+  it("may have been sent when the answer drips in too slowly: the time is for all of it", async () => {
+    const result = await requestTo(async (connection) => {
+      await connection.request();
+      const drip = setInterval(() => connection.write("x"), 10);
+      connection.socket.on("close", () => clearInterval(drip));
+      connection.write("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+    }, 100);
+    assert(result.type === "failure");
+    assert.deepEqual([result.sent, result.code], [true, "ETIMEDOUT"]);
+  });
+
+  const ANSWERS: readonly (readonly [name: string, answer: string, code: string])[] = [
+    ["is not HTTP", "220 mail.example.com ESMTP\r\n\r\n", "MALFORMED"],
+    [
+      "has chunks that are none",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n!\r\n",
+      "MALFORMED",
+    ],
+    ["announces too much", "HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n", "TOOLONG"],
+    ["is too much", `HTTP/1.1 200 OK\r\n\r\n${"x".repeat(101)}`, "TOOLONG"],
+  ];
+  for (const [name, answer, code] of ANSWERS) {
+    it(`may have been sent when the answer ${name}, and its connection is closed`, async () => {
+      const result = await requestTo(answering(answer), undefined, { maxAnswer: 100 });
+      assert(result.type === "failure");
+      assert.deepEqual([result.sent, result.code], [true, code]);
+    });
+  }
+});

@@ -1,0 +1,278 @@
+/** How an answer's octets become an answer (RFC 9112 §4 to §8), in whatever pieces they come. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { AnswerReader, type Progress } from "../../src/http/answer_reader.ts";
+
+const MAX_BODY = 1000;
+
+/** Pushes pieces until something else than "more" is said. */
+function read(pieces: readonly string[], method = "POST") {
+  const reader = new AnswerReader(MAX_BODY, method);
+  let progress: Progress = "more";
+  for (const piece of pieces) {
+    if (progress !== "more") break;
+    progress = reader.push(Buffer.from(piece, "latin1"));
+  }
+  return { reader, progress };
+}
+
+function bodyOf(reader: AnswerReader): string {
+  return Buffer.from(reader.answer().body).toString("latin1");
+}
+
+interface Framing {
+  readonly name: string;
+  readonly answer: string;
+  readonly status: number;
+  readonly body: string;
+  readonly reusable: boolean;
+  readonly method?: string;
+  /** Whole only with the end of the connection. */
+  readonly untilClose?: boolean;
+}
+
+const FRAMINGS: readonly Framing[] = [
+  {
+    name: "a Content-Length (§6.2)",
+    answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Y: z\r\n\r\nhello",
+    status: 200,
+    body: "hello",
+    reusable: true,
+  },
+  {
+    name: "a Content-Length of 0",
+    answer: "HTTP/1.1 202 Accepted\r\ncontent-length:0\r\n\r\n",
+    status: 202,
+    body: "",
+    reusable: true,
+  },
+  {
+    name: "chunks (§7.1)",
+    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+      "5\r\nhello\r\nA\r\n, world...\r\n0\r\n\r\n",
+    status: 200,
+    body: "hello, world...",
+    reusable: true,
+  },
+  {
+    name: "chunks with extensions and trailers (§7.1.1, §7.1.2)",
+    answer: "HTTP/1.1 200 OK\r\nTRANSFER-ENCODING: Chunked\r\n\r\n" +
+      '3;a=b;c="d;e"\r\nabc\r\n02 ;x\r\nde\r\n000;last\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n',
+    status: 200,
+    body: "abcde",
+    reusable: true,
+  },
+  {
+    name: "chunks that hold line ends",
+    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\r\n0\r\r\n0\r\n\r\n",
+    status: 200,
+    body: "\r\n0\r",
+    reusable: true,
+  },
+  {
+    name: "no chunk at all",
+    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    status: 200,
+    body: "",
+    reusable: true,
+  },
+  {
+    name: "the connection's end (§6.3 rule 8)",
+    answer: "HTTP/1.1 200 OK\r\nX-Y: z\r\n\r\nall of this",
+    status: 200,
+    body: "all of this",
+    reusable: false,
+    untilClose: true,
+  },
+  {
+    name: "its status 204, which has no body (§6.3 rule 1)",
+    answer: "HTTP/1.1 204 No Content\r\n\r\n",
+    status: 204,
+    body: "",
+    reusable: true,
+  },
+  {
+    name: "its status 304, whatever length it announces (§6.3 rule 1)",
+    answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n",
+    status: 304,
+    body: "",
+    reusable: true,
+  },
+  {
+    name: "the request's method HEAD (§6.3 rule 1)",
+    answer: "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n",
+    status: 200,
+    body: "",
+    reusable: true,
+    method: "HEAD",
+  },
+  {
+    name: "its own header behind interim answers (RFC 9110 §15.2)",
+    answer: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
+      "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok",
+    status: 202,
+    body: "ok",
+    reusable: true,
+  },
+  {
+    name: "a Content-Length, on a connection that it closes (§9.6)",
+    answer: "HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nok",
+    status: 200,
+    body: "ok",
+    reusable: false,
+  },
+  {
+    name: "a Content-Length, from HTTP/1.0 (§9.3)",
+    answer: "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    status: 200,
+    body: "ok",
+    reusable: false,
+  },
+  {
+    name: "a Content-Length, from HTTP/1.0 with keep-alive (§9.3)",
+    answer: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+    status: 200,
+    body: "ok",
+    reusable: true,
+  },
+  {
+    name: "a status line without a reason (§4)",
+    answer: "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
+    status: 200,
+    body: "ok",
+    reusable: true,
+  },
+];
+
+describe("an HTTP answer (RFC 9112)", () => {
+  for (const { name, answer, status, body, reusable, method, untilClose = false } of FRAMINGS) {
+    it(`is framed by ${name}, wherever it is split`, () => {
+      const splits = Array.from({ length: answer.length }, (_, at) => [
+        answer.slice(0, at),
+        answer.slice(at),
+      ]).filter((pieces) => pieces[0] !== "");
+      for (const pieces of [[answer], [...answer], ...splits]) {
+        const { reader, progress } = read(pieces, method);
+        const shown = JSON.stringify(pieces);
+        assert.equal(progress, untilClose ? "more" : "complete", shown);
+        if (untilClose) assert.equal(reader.end(), true, shown);
+        assert.equal(reader.answer().status, status, shown);
+        assert.equal(bodyOf(reader), body, shown);
+        assert.equal(reader.reusable, reusable, shown);
+      }
+    });
+  }
+
+  it("has its fields by their names in lower case, white space around them left out (§5)", () => {
+    const { reader } = read([
+      "HTTP/1.1 429 Too Many\r\nRetry-After: \t7 \r\nRequest-ID:abc\r\nX:\r\nContent-Length: 0\r\n\r\n",
+    ]);
+    const { headers } = reader.answer();
+    assert.equal(headers.get("retry-after"), "7");
+    assert.equal(headers.get("request-id"), "abc");
+    assert.equal(headers.get("x"), "");
+  });
+
+  const MALFORMED: readonly (readonly [name: string, answer: string])[] = [
+    ["another protocol", "SSH-2.0-OpenSSH_9.9\r\n\r\n"],
+    ["HTTP/2", "HTTP/2 200 OK\r\n\r\n"],
+    ["a status of two digits", "HTTP/1.1 20 OK\r\n\r\n"],
+    ["a status of four digits", "HTTP/1.1 2000 OK\r\n\r\n"],
+    ["a field without a colon", "HTTP/1.1 200 OK\r\nContent-Length\r\n\r\n"],
+    ["a field without a name", "HTTP/1.1 200 OK\r\n: 5\r\n\r\n"],
+    ["a negative length", "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n"],
+    ["a length with a unit", "HTTP/1.1 200 OK\r\nContent-Length: 5 octets\r\n\r\n"],
+    ["two lengths in one", "HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello"],
+    [
+      "a transfer coding that was not asked for",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n",
+    ],
+    ["no chunk size", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\r\n"],
+    [
+      "a chunk size that is no number",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxy\r\n",
+    ],
+    [
+      "a chunk longer than its size",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nabc\r\n0\r\n\r\n",
+    ],
+    [
+      "a chunk size that runs over",
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000000000000000\r\n",
+    ],
+  ];
+  for (const [name, answer] of MALFORMED) {
+    it(`is malformed with ${name}, in one piece and in single octets`, () => {
+      assert.equal(read([answer]).progress, "malformed");
+      assert.equal(read([...answer]).progress, "malformed");
+    });
+  }
+
+  it("is malformed when its head or a line of its chunks never ends", () => {
+    const line = "x".repeat(70 * 1024);
+    assert.equal(read([`HTTP/1.1 200 OK\r\nX: ${line}`]).progress, "malformed");
+    const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    assert.equal(read([`${chunked}5;${line}`]).progress, "malformed");
+    assert.equal(read([`${chunked}0\r\nX: ${line}`]).progress, "malformed");
+  });
+
+  it("is too long over the limit, by each framing, and not at the limit", () => {
+    const at = "x".repeat(MAX_BODY);
+    const head = "HTTP/1.1 200 OK\r\n";
+    for (const [body, expected] of [[at, "complete"], [at + "x", "tooLong"]] as const) {
+      const { length } = body;
+      assert.equal(read([`${head}Content-Length: ${length}\r\n\r\n${body}`]).progress, expected);
+      const chunk = `${length.toString(16)}\r\n${body}\r\n0\r\n\r\n`;
+      const chunked = `${head}Transfer-Encoding: chunked\r\n\r\n`;
+      assert.equal(read([chunked + chunk]).progress, expected);
+      assert.equal(
+        read([`${head}\r\n`, body]).progress,
+        expected === "complete" ? "more" : "tooLong",
+      );
+    }
+    // An announced length is enough: none of it need arrive.
+    assert.equal(read([`${head}Content-Length: 99999999999\r\n\r\n`]).progress, "tooLong");
+  });
+
+  it("is not whole when the connection ends before its length is there (§8)", () => {
+    for (const { answer, untilClose, method } of FRAMINGS) {
+      if (untilClose === true) continue;
+      for (let at = 0; at < answer.length; at++) {
+        const { reader, progress } = read(at === 0 ? [] : [answer.slice(0, at)], method);
+        assert.equal(progress, "more");
+        assert.equal(reader.end(), false, JSON.stringify(answer.slice(0, at)));
+      }
+    }
+  });
+
+  it("leaves no connection to reuse when more octets follow it than it has", () => {
+    const { reader, progress } = read(["HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK"]);
+    assert.equal(progress, "complete");
+    assert.equal(reader.reusable, false);
+  });
+
+  it("never throws, whatever arrives", () => {
+    const piece = fc.oneof(
+      fc.uint8Array({ maxLength: 60 }),
+      fc.constantFrom(
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Content-Length: 3\r\n",
+        "\r\n",
+        "0\r\n",
+        "3\r\nabc\r\n",
+      ).map((text) => Buffer.from(text)),
+    );
+    fc.assert(fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
+      const reader = new AnswerReader(MAX_BODY, "POST");
+      for (const octets of pieces) {
+        if (octets.length > 0 && reader.push(octets) !== "more") break;
+      }
+      reader.end();
+      assert(reader.answer().body.length <= MAX_BODY);
+    }));
+  });
+});

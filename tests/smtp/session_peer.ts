@@ -1,0 +1,157 @@
+// The dialogue scripts' server is the pure session here: effects are carried out in memory.
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
+import { type Effect, Session } from "../../src/smtp/session.ts";
+import type {
+  DialogueOptions,
+  DialoguePeer,
+  DialogueSubmission,
+  ExpectedLogin,
+} from "./dialogue.ts";
+
+/**
+ * When logins and messages are answered: at once, or only when the client has nothing left to
+ * send and waits. In between the session has to keep what arrives.
+ */
+export type Answers = "at once" | "when awaited";
+
+const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
+  235: REPLIES.authenticated,
+  535: reply(535, "5.7.8", "Authentication credentials invalid"),
+  454: reply(454, "4.7.0", "Temporary authentication failure"),
+};
+
+type Question = Extract<Effect, { type: "authenticate" | "submit" }>;
+
+export class SessionPeer implements DialoguePeer {
+  readonly #session: Session;
+  readonly #answers: Answers;
+  readonly #lines: string[] = [];
+  readonly #logins: ExpectedLogin[] = [];
+  readonly #submissions: DialogueSubmission[] = [];
+  readonly #submissionAnswers: string[] = [];
+  #question: Question | undefined;
+  #handshake = false;
+  #closed = false;
+
+  constructor(options: DialogueOptions, implicitTls: boolean, answers: Answers) {
+    this.#session = new Session(options, implicitTls);
+    this.#answers = answers;
+    this.#carryOut(this.#session.open());
+  }
+
+  send(octets: Uint8Array): void {
+    this.#carryOut(this.#session.receive(octets));
+  }
+
+  readLine(): Promise<string> {
+    return this.#attempt(() => {
+      while (this.#lines.length === 0) {
+        if (this.#closed) assert.fail("the server closed");
+        if (!this.#answer()) assert.fail("the server says nothing and waits for the client");
+      }
+      return this.#lines.shift()!;
+    });
+  }
+
+  startTls(): Promise<void> {
+    return this.#attempt(() => {
+      assert.deepEqual(this.#lines, [], "the server said more before TLS");
+      if (!this.#handshake) assert.fail("the server does not begin TLS");
+      this.#handshake = false;
+      this.#carryOut(this.#session.tlsStarted());
+    });
+  }
+
+  closed(): Promise<void> {
+    return this.#attempt(() => {
+      while (this.#answer());
+      assert.deepEqual(this.#lines, [], "the server said more before it closed");
+      if (!this.#closed) assert.fail("the server keeps the connection open");
+    });
+  }
+
+  expectLogin(login: ExpectedLogin): void {
+    this.#logins.push(login);
+  }
+
+  answerSubmission(answer: string): void {
+    this.#submissionAnswers.push(answer);
+  }
+
+  nextSubmission(): Promise<DialogueSubmission> {
+    return this.#attempt(() => {
+      while (this.#submissions.length === 0) {
+        if (!this.#answer()) assert.fail("the server submitted nothing");
+      }
+      return this.#submissions.shift()!;
+    });
+  }
+
+  leftovers(): string[] {
+    return [
+      ...this.#logins.map(({ username }) => `no login of ${username}`),
+      ...this.#submissionAnswers.map((answer) => `no message for the answer ${answer}`),
+      ...this.#submissions.map(({ from }) => `a message from <${from}>`),
+    ];
+  }
+
+  #carryOut(effects: readonly Effect[]): void {
+    for (const effect of effects) {
+      assert.equal(this.#closed, false, "the session goes on after it closed");
+      switch (effect.type) {
+        case "reply":
+          assert.ok(effect.text.endsWith("\r\n"), "a reply does not end in CRLF");
+          this.#lines.push(...effect.text.slice(0, -2).split("\r\n"));
+          break;
+        case "startTls":
+          this.#handshake = true;
+          break;
+        case "close":
+          this.#closed = true;
+          break;
+        case "submit":
+          this.#submissions.push({
+            ...effect.envelope,
+            content: Buffer.concat(effect.content),
+            facts: effect.facts,
+          });
+          this.#question = effect;
+          break;
+        case "authenticate":
+          this.#question = effect;
+          break;
+      }
+    }
+    if (this.#answers === "at once") this.#answer();
+  }
+
+  /** Answers what the session asked. */
+  #answer(): boolean {
+    const question = this.#question;
+    if (question === undefined) return false;
+    this.#question = undefined;
+    assert.equal(this.#session.busy, true, "the session does not wait for its answer");
+    if (question.type === "submit") {
+      const answer = this.#submissionAnswers.shift() ?? "250 2.0.0 Accepted as 0001";
+      const [code, enhanced, ...text] = answer.split(" ");
+      this.#carryOut(this.#session.submitted(reply(Number(code), enhanced!, text.join(" "))));
+      return true;
+    }
+    const { username, password } = question.credentials;
+    const login = this.#logins.shift();
+    if (login === undefined) assert.fail(`the script knows of no login; it was ${username}`);
+    assert.deepEqual({ username, password: password.reveal() }, {
+      username: login.username,
+      password: login.password,
+    });
+    this.#carryOut(this.#session.authenticated(AUTH_ANSWERS[login.answer]));
+    return true;
+  }
+
+  #attempt<T>(work: () => T): Promise<T> {
+    return new Promise((resolve) => resolve(work()));
+  }
+}

@@ -1,0 +1,224 @@
+// Properties of the session that hold for whatever octets a stranger sends, in whatever segments.
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { reply } from "../../src/smtp/reply.ts";
+import { type Driver, driverIn, STATES } from "./driver.ts";
+import { joinOctets } from "./script.ts";
+
+const latin1 = (text: string) => Buffer.from(text, "latin1");
+
+/** What brings a session forward, whole and in pieces: pure noise would never leave EHLO. */
+const WORDS = [
+  ..."\r\n|\n|\r|.|\r\n.\r\n|\n.\n|\r\n.|..| |\t|\0|<|>|:|=|*|\x16|\xff|\xc3\xa0|LAST".split("|"),
+  ..."EHLO a\r\n|HELO\r\n|STARTTLS\r\n|RSET\r\n|NOOP\n|HELP x\r\n|VRFY a\r\n|QUIT\r\n".split("|"),
+  ..."GET / HTTP/1.1\r\n|EXPN a\r\n|AUTH PLAIN\r\n|AUTH LOGIN\r\n|AUTH PLAIN =\r\n".split("|"),
+  ..."AUTH PLAIN AHVzZXIAZ29vZA==\r\n|AUTH PLAIN AHVzZXIAYmFk\r\n|dXNlcg==\r\n|*\r\n".split("|"),
+  ..."MAIL FROM:<alice@example.com>\r\n|MAIL FROM:<> SIZE=5000\r\n|MAIL FROM: a@b\n".split("|"),
+  ..."MAIL FROM:<\xc3\xbc@b> SMTPUTF8\r\n|RCPT TO:<\xc3\xbc@b>\r\n|RCPT TO:<\xfc@b>\r\n".split("|"),
+  ..."RCPT TO:<bob@example.net>\r\n|RCPT TO:<Postmaster>\r\n|RCPT TO:<\r\n|DATA\r\n".split("|"),
+  ..."BDAT 3\r\n|BDAT 0 LAST\r\n|BDAT 12 LAST\r\n|BDAT 3000\r\n|BDAT x\r\n".split("|"),
+  "x".repeat(600),
+  "MAIL FROM:<" + "y".repeat(5000),
+];
+
+const octets = fc.array(
+  fc.oneof(
+    { weight: 8, arbitrary: fc.constantFrom(...WORDS).map(latin1) },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 20 }) },
+  ),
+  { maxLength: 30 },
+).map(joinOctets);
+
+const cuts = fc.array(fc.nat(), { maxLength: 20 });
+
+/** Everything answered, and TLS begun where it was asked for. */
+function finish(driver: Driver): void {
+  driver.settle();
+  if (driver.awaitsTls) driver.tlsStarted();
+}
+
+describe("whatever a client sends (RFC 5321 §4.2)", () => {
+  for (const state of Object.keys(STATES)) {
+    it(`the session answers in well-formed lines or closes, ${state}`, () => {
+      fc.assert(
+        fc.property(octets, cuts, fc.boolean(), (sent, cuts, late) => {
+          // The driver checks each effect: form of replies, nothing behind a close.
+          const driver = driverIn(state, { late });
+          driver.feedCut(sent, cuts);
+          finish(driver);
+          driver.feedCut(sent, cuts);
+          finish(driver);
+          if (!driver.closed) {
+            driver.carryOut(driver.session.abort(reply(421, "4.3.2", "Stopping"), "the test ends"));
+          }
+          assert.equal(driver.closed, true);
+          assertSilent(driver);
+        }),
+        { numRuns: 40 },
+      );
+    });
+
+    it(`the session does the same however the octets are cut up, ${state}`, () => {
+      fc.assert(
+        fc.property(octets, cuts, fc.boolean(), (sent, cuts, late) => {
+          const whole = driverIn(state);
+          whole.feed(sent);
+          const cut = driverIn(state, { late });
+          cut.feedCut(sent, cuts);
+          cut.settle();
+          assert.deepEqual(cut.outcome(), whole.outcome());
+          finish(whole);
+          finish(cut);
+          whole.feed("NOOP\r\n");
+          cut.feed("NOOP\r\n");
+          // It may have been the end of a message.
+          cut.settle();
+          assert.deepEqual(cut.outcome(), whole.outcome());
+        }),
+        { numRuns: 40 },
+      );
+    });
+  }
+
+  it("noise alone never gets a message through", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 300 }), cuts, (sent, cuts) => {
+        const driver = driverIn("on TLS");
+        driver.feedCut(sent, cuts);
+        assert.deepEqual(driver.submissions, []);
+      }),
+    );
+  });
+});
+
+/** A closed session takes everything and gives nothing. */
+function assertSilent({ session }: Driver): void {
+  const answer = reply(250, "2.0.0", "OK");
+  assert.deepEqual(session.receive(latin1("NOOP\r\n")), []);
+  assert.deepEqual(session.tlsStarted(), []);
+  assert.deepEqual(session.authenticated(answer), []);
+  assert.deepEqual(session.submitted(answer), []);
+  assert.deepEqual(session.abort(answer, "again"), []);
+  assert.equal(session.busy, false);
+}
+
+/** Content with many line ends and dots, whole and broken. */
+const content = fc.array(
+  fc.oneof(
+    { weight: 4, arbitrary: fc.constantFrom("\r\n", "\r\n", ".", ".", "\r", "\n", "\0", "Ab c") },
+    { weight: 1, arbitrary: fc.uint8Array({ maxLength: 9 }).map((it) => toText(it)) },
+  ),
+  { maxLength: 60 },
+).map((parts) => parts.join(""));
+
+function toText(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("latin1");
+}
+
+/** RFC 5321 §4.5.2 as a client does it, an octet at a time; the content ends in CRLF or is empty. */
+function stuffed(content: string): string {
+  let out = "";
+  for (let i = 0; i < content.length; i++) {
+    const lineBegins = i === 0 || (content[i - 2] === "\r" && content[i - 1] === "\n");
+    if (lineBegins && content[i] === ".") out += ".";
+    out += content[i];
+  }
+  return out + ".\r\n";
+}
+
+describe("a message's content arrives as it left (RFC 5321 §4.5.2, RFC 3030 §2)", () => {
+  it("survives dot-stuffing, octet for octet, in any segments", () => {
+    fc.assert(
+      fc.property(content, cuts, (text, cuts) => {
+        const message = text === "" || text.endsWith("\r\n") ? text : text + "\r\n";
+        const driver = driverIn("in DATA");
+        driver.feedCut(latin1(stuffed(message)), cuts);
+        assert.deepEqual(driver.submissions.map(({ content }) => content), [message]);
+        assert.equal(driver.replies, "250 2.0.0 Accepted as 1\r\n");
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it("survives BDAT in any chunks and any segments", () => {
+    fc.assert(
+      fc.property(fc.array(content, { minLength: 1, maxLength: 6 }), cuts, (chunks, cuts) => {
+        const last = chunks.length - 1;
+        const sent = chunks.map((chunk, i) =>
+          `BDAT ${chunk.length}${i === last ? " LAST" : ""}\r\n${chunk}`
+        );
+        const driver = driverIn("behind RCPT");
+        driver.feedCut(latin1(sent.join("")), cuts);
+        assert.deepEqual(driver.submissions.map(({ content }) => content), [chunks.join("")]);
+        assert.equal(driver.replies.match(/^250 2\.0\.0 /gm)?.length, chunks.length);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it("is kept whole over many blocks, whatever the client announced", () => {
+    fc.assert(
+      fc.property(fc.nat(5_000_000), fc.nat(3_000_000), cuts, (length, announced, cuts) => {
+        const driver = driverIn("logged in", { maxMessageSize: 5_000_000 });
+        driver.feed(`MAIL FROM:<> SIZE=${announced}\r\nRCPT TO:<bob@example.net>\r\n`);
+        const message = Buffer.alloc(length, "0123456789abcdef0123456789abcdef\r\n");
+        driver.feed(`BDAT ${length} LAST\r\n`);
+        driver.feedCut(message, cuts);
+        assert.ok(driver.submissions[0]?.content === toText(message), "the content differs");
+      }),
+      { numRuns: 10 },
+    );
+  });
+});
+
+describe("credentials and addresses arrive as they left", () => {
+  const base64 = (text: string) => Buffer.from(text).toString("base64");
+  const text = fc.string({ unit: "binary" });
+  const withoutNul = text.filter((it) => !it.includes("\0"));
+
+  it("AUTH PLAIN: any UTF-8 but NUL, in username and password (RFC 4616 §2)", () => {
+    fc.assert(
+      fc.property(withoutNul, withoutNul, withoutNul, (identity, username, password) => {
+        const driver = driverIn("at the empty challenge of AUTH PLAIN");
+        driver.feed(base64(`${identity}\0${username}\0${password}`) + "\r\n");
+        assert.deepEqual(driver.logins, [{ mechanism: "PLAIN", username, password }]);
+      }),
+    );
+  });
+
+  it("AUTH LOGIN: any UTF-8, in username and password (RFC 4954 §4)", () => {
+    fc.assert(
+      fc.property(text, text, (username, password) => {
+        const driver = driverIn("at the first challenge of AUTH LOGIN");
+        driver.feed(`${base64(username)}\r\n${base64(password)}\r\n`);
+        assert.deepEqual(driver.logins, [{ mechanism: "LOGIN", username, password }]);
+      }),
+    );
+  });
+
+  it("paths: dot-strings and quoted strings, in ASCII or beyond (RFC 5321 §4.1.2)", () => {
+    const letter = fc.constantFrom(..."abcXYZ019!#$%&'*+-/=?^_`{|}~", "ü", "à", "例", "🙂");
+    const atom = fc.array(letter, { minLength: 1, maxLength: 5 }).map((it) => it.join(""));
+    const inQuotes = fc.constantFrom(..."a .@<>,:;()[]", "à", '\\"', "\\\\");
+    const local = fc.oneof(
+      fc.array(atom, { minLength: 1, maxLength: 3 }).map((it) => it.join(".")),
+      fc.array(inQuotes, { maxLength: 10 }).map((it) => `"${it.join("")}"`),
+    );
+    const label = fc.constantFrom("example", "a-b", "x", "xn--bcher-kva", "bücher", "à", "09");
+    const domain = fc.array(label, { minLength: 1, maxLength: 4 }).map((it) => it.join("."));
+    const address = fc.tuple(local, domain).map((it) => it.join("@"));
+    fc.assert(
+      fc.property(address, address, fc.boolean(), fc.boolean(), (from, to, brackets, space) => {
+        const path = (it: string) => (space ? " " : "") + (brackets ? `<${it}>` : it);
+        const driver = driverIn("logged in");
+        driver.feed(Buffer.from(`MAIL FROM:${path(from)} SMTPUTF8\r\nRCPT TO:${path(to)}\r\n`));
+        driver.feed("BDAT 0 LAST\r\n");
+        assert.deepEqual(driver.submissions[0]?.envelope, { from, recipients: [to] });
+      }),
+      { numRuns: 500 },
+    );
+  });
+});

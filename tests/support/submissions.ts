@@ -1,0 +1,67 @@
+/** Accounts and submissions to hand to a backend. */
+import { Buffer } from "node:buffer";
+import type { Account } from "../../src/accounts/accounts.ts";
+import type { Submission } from "../../src/delivery/outcome.ts";
+import type { EntraRefusal } from "../../src/entra/answers.ts";
+import { type AccessToken, rolesOf } from "../../src/entra/token.ts";
+import { Secret } from "../../src/secret.ts";
+import { CLIENT, SCOPE, TENANT } from "./logins.ts";
+
+/** An account that writes down what is done with its token. */
+export interface WatchedAccount extends Account {
+  readonly events: string[];
+}
+
+export function accountWith(token: AccessToken | EntraRefusal): WatchedAccount {
+  const events: string[] = [];
+  return {
+    tenantId: TENANT,
+    clientId: CLIENT,
+    events,
+    token: () => "type" in token ? Promise.resolve(token) : token,
+    reject: (given) => void events.push(given === token ? "rejected" : "rejected another"),
+    confirm: (given) => void events.push(given === token ? "confirmed" : "confirmed another"),
+  };
+}
+
+export function tokenOf(value: string): AccessToken {
+  const fetchedAt = Date.now();
+  return {
+    value: new Secret(value),
+    fetchedAt,
+    expiresAt: fetchedAt + 3_600_000,
+    roles: rolesOf(value),
+  };
+}
+
+/** A token of the imitated Entra ID's. */
+export async function fetchToken(authority: URL, client = CLIENT): Promise<AccessToken> {
+  const response = await fetch(`${authority}/${TENANT}/oauth2/v2.0/token`, {
+    method: "POST",
+    body: new URLSearchParams({
+      grant_type: "client_credentials",
+      client_id: client,
+      client_secret: "a secret",
+      scope: SCOPE,
+    }),
+  });
+  const { access_token } = await response.json() as { access_token: string };
+  return tokenOf(access_token);
+}
+
+export const MESSAGE = Buffer.from(
+  "From: ann@x.test\r\nTo: bea@x.test\r\nSubject: s\r\n\r\nGr\u00fc\u00dfe\r\n",
+  "utf8",
+);
+
+export function submissionOf(account: Account): Submission {
+  return {
+    id: "0123456789abcdef",
+    account,
+    envelope: { from: "ann@x.test", recipients: ["bea@x.test"] },
+    content: [MESSAGE],
+    facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
+    client: "192.0.2.7",
+    receivedAt: new Date("2026-11-05T06:07:08Z"),
+  };
+}
