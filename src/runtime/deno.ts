@@ -24,9 +24,12 @@ class DenoConnection implements Connection {
   handler!: ConnectionHandler;
   readonly #conn: Deno.TcpConn;
   #secure: TLSSocket | undefined;
+  #stream: ConnectionStream | undefined;
   #pendingTls: TlsIdentity | undefined;
   #paused = false;
   #reading = false;
+  /** A read has been asked for and is not answered. */
+  #awaitingRead = false;
   #ended = false;
   #queue: Uint8Array[] = [];
   #queued = 0;
@@ -91,8 +94,15 @@ class DenoConnection implements Connection {
     try {
       while (!this.#paused && !this.#closed && !this.#handedOver) {
         const buffer = new Uint8Array(READ_SIZE);
+        this.#awaitingRead = true;
         const length = await this.#conn.read(buffer);
+        this.#awaitingRead = false;
         if (this.#closed) return;
+        // TLS began while this read was under way: what it brings belongs to the handshake.
+        if (this.#stream !== undefined) {
+          this.#stream.take(length === null ? null : buffer.subarray(0, length));
+          return;
+        }
         if (length === null) {
           this.#ended = true;
           this.handler.ended();
@@ -147,14 +157,12 @@ class DenoConnection implements Connection {
   #upgrade(identity: TlsIdentity): void {
     this.#pendingTls = undefined;
     try {
-      const secure = new TLSSocket(
-        new ConnectionStream(this.#conn),
-        {
-          isServer: true,
-          secureContext: secureContext(identity),
-          allowHalfOpen: true,
-        } as ConstructorParameters<typeof TLSSocket>[1],
-      );
+      this.#stream = new ConnectionStream(this.#conn, this.#awaitingRead);
+      const secure = new TLSSocket(this.#stream, {
+        isServer: true,
+        secureContext: secureContext(identity),
+        allowHalfOpen: true,
+      } as ConstructorParameters<typeof TLSSocket>[1]);
       this.#secure = secure;
       secure.on("secure", () => this.#closed || this.handler.secured());
       secure.on("data", (bytes: Uint8Array) => this.#closed || this.handler.data(bytes));
@@ -187,13 +195,22 @@ class DenoConnection implements Connection {
 /** A `Deno.TcpConn` as the stream that `node:tls` wants. */
 class ConnectionStream extends Duplex {
   readonly #conn: Deno.TcpConn;
+  /** Somebody else's read is under way; its octets come through `take`. */
+  #waiting: boolean;
 
-  constructor(conn: Deno.TcpConn) {
+  constructor(conn: Deno.TcpConn, waiting: boolean) {
     super({ allowHalfOpen: true });
     this.#conn = conn;
+    this.#waiting = waiting;
+  }
+
+  take(octets: Uint8Array | null): void {
+    this.#waiting = false;
+    this.push(octets);
   }
 
   override _read(): void {
+    if (this.#waiting) return;
     const buffer = new Uint8Array(READ_SIZE);
     this.#conn.read(buffer).then(
       (length) => this.push(length === null ? null : buffer.subarray(0, length)),

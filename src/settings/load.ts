@@ -18,7 +18,9 @@ export function loadSettings(
 ): LoadedSettings {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
+  const bad = new Set<SettingName>();
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting<unknown>][]) {
+    const before = problems.length;
     const raw = setting.secret ? readSecret(name, environment, problems) : environment[name];
     const given = raw === undefined || raw === "" ? undefined : raw;
     if (setting.missing !== undefined) {
@@ -28,16 +30,17 @@ export function loadSettings(
       continue;
     }
     const text = given ?? defaults[name] ?? setting.standard;
-    if (text === undefined) continue;
-    const value = setting.parser.parse(text);
-    if (value === undefined) {
-      const shown = setting.secret ? "" : ` ${JSON.stringify(text)}`;
-      problems.push(`${name}${shown} must be ${setting.parser.allowed}`);
+    if (text !== undefined) {
+      values[name] = setting.parser.parse(text);
+      if (values[name] === undefined) {
+        const shown = setting.secret ? "" : ` ${JSON.stringify(text)}`;
+        problems.push(`${name}${shown} must be ${setting.parser.allowed}`);
+      }
     }
-    values[name] = value;
+    if (problems.length > before) bad.add(name);
   }
   const settings = values as unknown as Settings;
-  if (problems.length === 0) problems.push(...contradictions(settings));
+  problems.push(...contradictions(settings, bad));
   if (problems.length > 0) return { type: "problems", problems };
   const warnings = [...misspelled(environment), ...doubts(settings)];
   return { type: "settings", settings, warnings };
@@ -87,17 +90,23 @@ function reason(error: unknown): string {
   return code ?? message;
 }
 
-/** Settings that are allowed each, but not together. */
-function contradictions(settings: Settings): string[] {
+/** Settings that are allowed each, but not together. @param bad those that have no value to judge */
+function contradictions(settings: Settings, bad: ReadonlySet<SettingName>): string[] {
   const problems: string[] = [];
+  const sound = (...names: SettingName[]) => !names.some((name) => bad.has(name));
   if (settings.TLS_SOURCE === "keyvault") {
     problems.push('TLS_SOURCE "keyvault" is not in this version yet: use "file" or "off"');
   }
-  if (settings.TLS_SOURCE === "off" && settings.SMTPS_LISTEN !== undefined) {
+  if (
+    sound("SMTPS_LISTEN") && settings.TLS_SOURCE === "off" && settings.SMTPS_LISTEN !== undefined
+  ) {
     problems.push("SMTPS_LISTEN needs a certificate: TLS_SOURCE must not be off");
   }
   const http = settings.HTTP_LISTEN;
-  if (http !== "off" && !isLoopback(http.hostname) && settings.HTTP_PASSWORD === undefined) {
+  if (
+    sound("HTTP_LISTEN", "HTTP_PASSWORD") && http !== "off" && !isLoopback(http.hostname) &&
+    settings.HTTP_PASSWORD === undefined
+  ) {
     problems.push("HTTP_PASSWORD must be set when HTTP_LISTEN is not a loopback address");
   }
   return problems;

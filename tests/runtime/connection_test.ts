@@ -223,6 +223,21 @@ describe("a connection of the runtime", () => {
     await peer.event("closed");
   });
 
+  it("goes on in TLS at any time, not only in answer to octets", async () => {
+    const { client, peer } = await open();
+    const ready = read(client, 3);
+    peer.connection.write(Buffer.from("go\n"));
+    peer.connection.startTls(identity);
+    await ready;
+    client.removeAllListeners("data");
+    const secure = await tlsOver(client);
+    await peer.event("secured");
+    secure.write("inside");
+    await peer.until(() => peer.received.toString() === "inside");
+    secure.end();
+    await peer.event("closed");
+  });
+
   it("does TLS from the first octet (RFC 8314 §3.3)", async () => {
     const { client, peer } = await open((peer) => peer.onOpened = () => peer.connection.startTls(identity));
     const secure = await tlsOver(client);

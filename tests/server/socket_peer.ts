@@ -1,0 +1,176 @@
+// The dialogue scripts' server is a relay on a real socket here, TLS and all.
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import { type Certificate } from "../../src/certificates/file.ts";
+import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
+import { currentRuntime } from "../../src/runtime/current.ts";
+import type { Message } from "../../src/server/handlers.ts";
+import { SmtpServer } from "../../src/server/server.ts";
+import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
+import type { Credentials } from "../../src/smtp/sasl.ts";
+import type { DialogueOptions, DialoguePeer, DialogueSubmission, ExpectedLogin } from "../smtp/dialogue.ts";
+
+const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
+  235: REPLIES.authenticated,
+  535: reply(535, "5.7.8", "Authentication credentials invalid"),
+  454: reply(454, "4.7.0", "Temporary authentication failure"),
+};
+
+/** Milliseconds; no test waits for these. */
+const TIMEOUTS = { command: 60_000, data: 60_000, handshake: 60_000, linger: 5_000 };
+/** Milliseconds for a server to say something before a test gives up. */
+const PATIENCE = 5_000;
+
+let certificate: Promise<Certificate> | undefined;
+
+export class SocketPeer implements DialoguePeer {
+  readonly #server: SmtpServer<true>;
+  #socket: Socket;
+  readonly #implicitTls: boolean;
+  #text = "";
+  #ended = false;
+  #wake: (() => void) | undefined;
+  readonly #logins: ExpectedLogin[] = [];
+  readonly #submissions: DialogueSubmission[] = [];
+  readonly #answers: string[] = [];
+  readonly #problems: string[] = [];
+
+  static async connect(options: DialogueOptions, implicitTls: boolean): Promise<SocketPeer> {
+    const { certificate: pem, privateKey } = await (certificate ??= selfSignedCertificate());
+    const identity = { certificate: pem, privateKey, minVersion: "1.2" } as const;
+    const runtime = await currentRuntime();
+    const handlers: { peer?: SocketPeer } = {};
+    const server = new SmtpServer<true>({
+      runtime,
+      session: options,
+      identity: () => options.offerTls || implicitTls ? identity : undefined,
+      timeouts: TIMEOUTS,
+      handlers: {
+        authenticate: (credentials) => Promise.resolve(handlers.peer!.#authenticate(credentials)),
+        submit: (_account, message) => Promise.resolve(handlers.peer!.#submit(message)),
+        failed: (error) => handlers.peer!.#problems.push(String(error)),
+        ended: () => {},
+      },
+    });
+    const { port } = server.listen("127.0.0.1", 0, implicitTls);
+    const socket = connect({ host: "127.0.0.1", port, noDelay: true });
+    await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+    const peer = handlers.peer = new SocketPeer(server, socket, implicitTls);
+    if (implicitTls) await peer.#handshake();
+    else peer.#listen(socket);
+    return peer;
+  }
+
+  constructor(server: SmtpServer<true>, socket: Socket, implicitTls: boolean) {
+    this.#server = server;
+    this.#socket = socket;
+    this.#implicitTls = implicitTls;
+  }
+
+  send(octets: Uint8Array): Promise<void> {
+    return new Promise((resolve) => this.#socket.write(Buffer.from(octets), () => resolve()));
+  }
+
+  async readLine(): Promise<string> {
+    await this.#until(() => this.#text.includes("\r\n") || this.#ended, "the server says nothing");
+    const end = this.#text.indexOf("\r\n");
+    if (end < 0) assert.fail("the server closed");
+    const line = this.#text.slice(0, end);
+    this.#text = this.#text.slice(end + 2);
+    return line;
+  }
+
+  async startTls(): Promise<void> {
+    assert.equal(this.#text, "", "the server said more before TLS");
+    // The dialogue's own handshake, when TLS comes first, is done with the connection.
+    if (!this.#implicitTls) await this.#handshake();
+  }
+
+  async closed(): Promise<void> {
+    await this.#until(() => this.#ended, "the server keeps the connection open");
+    assert.equal(this.#text, "", "the server said more before it closed");
+    this.#socket.destroy();
+    await this.#server.stop(PATIENCE);
+  }
+
+  expectLogin(login: ExpectedLogin): void {
+    this.#logins.push(login);
+  }
+
+  answerSubmission(answer: string): void {
+    this.#answers.push(answer);
+  }
+
+  async nextSubmission(): Promise<DialogueSubmission> {
+    await this.#until(() => this.#submissions.length > 0, "the server submitted nothing");
+    return this.#submissions.shift()!;
+  }
+
+  leftovers(): string[] {
+    return [
+      ...this.#logins.map(({ username }) => `no login of ${username}`),
+      ...this.#answers.map((answer) => `no message for the answer ${answer}`),
+      ...this.#submissions.map(({ from }) => `a message from <${from}>`),
+      ...this.#problems,
+    ];
+  }
+
+  #authenticate({ username, password }: Credentials) {
+    const login = this.#logins.shift();
+    if (login === undefined) throw new Error(`the script knows of no login; it was ${username}`);
+    assert.deepEqual({ username, password: password.reveal() }, {
+      username: login.username,
+      password: login.password,
+    });
+    const answer = AUTH_ANSWERS[login.answer];
+    return login.answer === 235 ? { reply: answer, account: true as const } : { reply: answer };
+  }
+
+  #submit({ envelope, content, facts }: Message): Reply {
+    this.#submissions.push({ ...envelope, content: Buffer.concat(content), facts });
+    this.#wake?.();
+    const [code, enhanced, ...text] = (this.#answers.shift() ?? "250 2.0.0 Accepted as 0001").split(" ");
+    return reply(Number(code), enhanced!, text.join(" "));
+  }
+
+  async #handshake(): Promise<void> {
+    this.#socket.removeAllListeners();
+    const plain = this.#socket;
+    plain.on("error", () => {});
+    const secure = connectTls({ socket: plain, rejectUnauthorized: false });
+    await new Promise<void>((resolve, reject) => secure.once("secureConnect", resolve).once("error", reject));
+    secure.removeAllListeners("error");
+    this.#socket = secure;
+    this.#listen(secure);
+  }
+
+  #listen(socket: Socket): void {
+    socket.on("data", (octets: Uint8Array) => {
+      this.#text += Buffer.from(octets).toString("latin1");
+      this.#wake?.();
+    });
+    const ended = () => {
+      this.#ended = true;
+      this.#wake?.();
+    };
+    socket.on("end", ended);
+    socket.on("close", ended);
+    socket.on("error", ended);
+  }
+
+  async #until(condition: () => boolean, otherwise: string): Promise<void> {
+    const late = Promise.withResolvers<never>();
+    const timer = setTimeout(() => late.reject(new Error(otherwise)), PATIENCE);
+    try {
+      while (!condition()) {
+        await Promise.race([late.promise, new Promise<void>((resolve) => this.#wake = resolve)]);
+      }
+    } finally {
+      clearTimeout(timer);
+      late.promise.catch(() => {});
+    }
+  }
+}
