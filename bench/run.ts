@@ -9,7 +9,9 @@ const SCENARIOS: Record<string, () => Promise<void>> = { startup, throughput };
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !(name in SCENARIOS));
 if (unknown.length > 0) {
-  console.error(`no such scenario: ${unknown.join(", ")}; there are ${Object.keys(SCENARIOS).join(", ")}`);
+  console.error(
+    `no such scenario: ${unknown.join(", ")}; there are ${Object.keys(SCENARIOS).join(", ")}`,
+  );
   process.exit(2);
 }
 for (const name of names.length > 0 ? names : Object.keys(SCENARIOS)) {

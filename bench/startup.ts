@@ -78,5 +78,7 @@ function ended(child: ChildProcess): Promise<void> {
 
 function spread(values: readonly number[], unit: string): string {
   const [least, most] = [Math.min(...values), Math.max(...values)];
-  return `${median(values).toFixed(0)} ${unit} (${least.toFixed(0)} to ${most.toFixed(0)}, ${values.length} runs)`;
+  return `${median(values).toFixed(0)} ${unit} (${least.toFixed(0)} to ${
+    most.toFixed(0)
+  }, ${values.length} runs)`;
 }

@@ -67,7 +67,9 @@ export async function throughput(): Promise<void> {
     }
     const { count } = await (await fetch(`${url}/count`)).json() as { count: number };
     const expected = CONNECTIONS * MESSAGES * (ROUNDS + 1) * candidates.length;
-    if (count !== expected) throw new Error(`the cloud was given ${count} messages, not ${expected}`);
+    if (count !== expected) {
+      throw new Error(`the cloud was given ${count} messages, not ${expected}`);
+    }
     report(candidates);
   } finally {
     for (const child of processes) child.kill();
@@ -81,10 +83,17 @@ function bun(script: string, ...args: string[]): ChildProcess {
 
 async function measure(child: ChildProcess, port: number): Promise<Figures> {
   const before = cpuSeconds(child.pid!);
-  const load = bun("bench/throughput/load.ts", ...[port, CONNECTIONS, MESSAGES, OCTETS].map(String));
+  const load = bun(
+    "bench/throughput/load.ts",
+    ...[port, CONNECTIONS, MESSAGES, OCTETS].map(String),
+  );
   const { seconds, sent } = JSON.parse(await firstLine(load)) as { seconds: number; sent: number };
   const cpu = cpuSeconds(child.pid!) - before;
-  return { perSecond: sent / seconds, cpu: (cpu / sent) * 1000, memory: residentMegabytes(child.pid!) };
+  return {
+    perSecond: sent / seconds,
+    cpu: (cpu / sent) * 1000,
+    memory: residentMegabytes(child.pid!),
+  };
 }
 
 /** User and system time of a process (proc_pid_stat(5), fields 14 and 15). */

@@ -20,7 +20,8 @@ const name = "smtp-oauth-relay";
 function commit(): string {
   if (process.env["RELAY_BUILD_COMMIT"]) return process.env["RELAY_BUILD_COMMIT"];
   try {
-    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: root, encoding: "utf8" }).trim();
+    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: root, encoding: "utf8" })
+      .trim();
   } catch {
     return "unknown commit";
   }

@@ -13,6 +13,9 @@ const steps = [
 
 for (const [command, ...args] of steps) {
   console.log(`\n${command} ${args.join(" ")}`);
-  const { status } = spawnSync(`${root}node_modules/.bin/${command}`, args, { cwd: root, stdio: "inherit" });
+  const { status } = spawnSync(`${root}node_modules/.bin/${command}`, args, {
+    cwd: root,
+    stdio: "inherit",
+  });
   if (status !== 0) process.exit(status ?? 1);
 }

@@ -43,8 +43,16 @@ const build = await run("bun", ["scripts/build.ts"]);
 if (build.status !== 0) process.exit(1);
 
 // Each runtime finds the tests by itself: `_test.ts` under tests/.
-const deno = await run("deno", ["test", "-A", "--no-check", ...(paths.length > 0 ? paths : ["tests"])]);
-const bun = await run("bun", ["test", ...(paths.length > 0 ? paths.map((path) => `./${path}`) : ["./tests"])]);
+const deno = await run("deno", [
+  "test",
+  "-A",
+  "--no-check",
+  ...(paths.length > 0 ? paths : ["tests"]),
+]);
+const bun = await run("bun", [
+  "test",
+  ...(paths.length > 0 ? paths.map((path) => `./${path}`) : ["./tests"]),
+]);
 
 const results = [
   {
@@ -68,8 +76,12 @@ for (const { runtime, passed, failed, skipped } of results) {
   console.log(`${runtime}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
 }
 const total = (key) => results.reduce((sum, result) => sum + result[key], 0);
-const broken = results.some(({ status, passed, failed }) => status !== 0 || failed > 0 || passed === 0);
+const broken = results.some(({ status, passed, failed }) =>
+  status !== 0 || failed > 0 || passed === 0
+);
 const failed = total("failed") || (broken ? 1 : 0);
 const skipped = total("skipped");
-console.log(`${total("passed")} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`);
+console.log(
+  `${total("passed")} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
+);
 process.exit(broken ? 1 : 0);

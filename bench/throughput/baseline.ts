@@ -23,7 +23,10 @@ async function tokenFor(username: string, secret: string): Promise<string> {
     }),
   });
   if (!response.ok) throw new Error("login failed");
-  const { access_token, expires_in } = await response.json() as { access_token: string; expires_in: number };
+  const { access_token, expires_in } = await response.json() as {
+    access_token: string;
+    expires_in: number;
+  };
   tokens.set(cacheKey, { token: access_token, expires: Date.now() + expires_in * 1000 });
   return access_token;
 }
@@ -34,7 +37,10 @@ const server = new SMTPServer({
   authMethods: ["PLAIN", "LOGIN"],
   logger: false,
   onAuth({ username, password }, _session, callback) {
-    tokenFor(username!, password!).then(() => callback(null, { user: `${username}\0${password}` }), callback);
+    tokenFor(username!, password!).then(
+      () => callback(null, { user: `${username}\0${password}` }),
+      callback,
+    );
   },
   onData(stream, { envelope, user }, callback) {
     const chunks: Uint8Array[] = [];
@@ -43,14 +49,17 @@ const server = new SMTPServer({
       try {
         const [username, secret] = String(user).split("\0") as [string, string];
         const sender = envelope.mailFrom === false ? "" : envelope.mailFrom.address;
-        const response = await fetch(`${cloud}/graph/v1.0/users/${encodeURIComponent(sender)}/sendMail`, {
-          method: "POST",
-          headers: {
-            Authorization: `Bearer ${await tokenFor(username, secret)}`,
-            "Content-Type": "text/plain",
+        const response = await fetch(
+          `${cloud}/graph/v1.0/users/${encodeURIComponent(sender)}/sendMail`,
+          {
+            method: "POST",
+            headers: {
+              Authorization: `Bearer ${await tokenFor(username, secret)}`,
+              "Content-Type": "text/plain",
+            },
+            body: Buffer.concat(chunks).toString("base64"),
           },
-          body: Buffer.concat(chunks).toString("base64"),
-        });
+        );
         callback(response.status === 202 ? null : new Error(`Graph answered ${response.status}`));
       } catch (error) {
         callback(error as Error);

@@ -7,7 +7,12 @@ import { connect, type Socket } from "node:net";
 import process from "node:process";
 import { connect as connectTls } from "node:tls";
 
-const [port, connections, messages, octets] = process.argv.slice(2).map(Number) as [number, number, number, number];
+const [port, connections, messages, octets] = process.argv.slice(2).map(Number) as [
+  number,
+  number,
+  number,
+  number,
+];
 const TENANT = "11111111-1111-1111-1111-111111111111";
 const CLIENT = "22222222-2222-2222-2222-222222222222";
 const auth = Buffer.from(`\0${TENANT}@${CLIENT}\0secret`).toString("base64");
@@ -38,7 +43,8 @@ function dialogue(socket: Socket) {
   });
   return (command: string, code: string) =>
     new Promise<void>((resolve, reject) => {
-      wanted = (line) => line.startsWith(code) ? resolve() : reject(new Error(`${command.slice(0, 40)}: ${line}`));
+      wanted = (line) =>
+        line.startsWith(code) ? resolve() : reject(new Error(`${command.slice(0, 40)}: ${line}`));
       if (command !== "") socket.write(command, "latin1");
       settle();
     });
@@ -52,7 +58,9 @@ async function client(number: number): Promise<() => Promise<void>> {
   await say("STARTTLS\r\n", "220");
   plain.removeAllListeners("data");
   const socket = connectTls({ socket: plain, rejectUnauthorized: false });
-  await new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject));
+  await new Promise((resolve, reject) =>
+    socket.once("secureConnect", resolve).once("error", reject)
+  );
   say = dialogue(socket);
   await say("EHLO bench\r\n", "250");
   await say(`AUTH PLAIN ${auth}\r\n`, "235");

@@ -23,7 +23,7 @@ export interface LogOptions {
 }
 
 /** Python's numbers, by ten. */
-const LEVELS = { DEBUG: 10, INFO: 20, WARNING: 30, ERROR: 40, CRITICAL: 50 };
+const LEVELS = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
 
 export function createLog({ level, format, write }: LogOptions): Log {
   const out = write === undefined ? pino.destination({ fd: 2, sync: true }) : { write };
@@ -33,20 +33,20 @@ export function createLog({ level, format, write }: LogOptions): Log {
     },
   };
   const logger = pino({
-    level,
+    level: level.toLowerCase() as Lowercase<LogLevel>,
     customLevels: LEVELS,
     useOnlyCustomLevels: true,
     base: null,
     messageKey: "message",
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
-    formatters: { level: (label) => ({ level: label }) },
+    formatters: { level: (label) => ({ level: label.toUpperCase() }) },
   }, destination);
   return {
-    debug: (message, fields = {}) => logger.DEBUG(fields, message),
-    info: (message, fields = {}) => logger.INFO(fields, message),
-    warning: (message, fields = {}) => logger.WARNING(fields, message),
-    error: (message, fields = {}) => logger.ERROR(fields, message),
-    critical: (message, fields = {}) => logger.CRITICAL(fields, message),
+    debug: (message, fields = {}) => logger.debug(fields, message),
+    info: (message, fields = {}) => logger.info(fields, message),
+    warning: (message, fields = {}) => logger.warning(fields, message),
+    error: (message, fields = {}) => logger.error(fields, message),
+    critical: (message, fields = {}) => logger.critical(fields, message),
   };
 }
 

@@ -100,7 +100,7 @@ class DenoConnection implements Connection {
         if (this.#closed) return;
         // TLS began while this read was under way: what it brings belongs to the handshake.
         if (this.#stream !== undefined) {
-          this.#stream.take(length === null ? null : buffer.subarray(0, length));
+          this.#stream.handOver(length === null ? null : buffer.subarray(0, length));
           return;
         }
         if (length === null) {
@@ -158,11 +158,14 @@ class DenoConnection implements Connection {
     this.#pendingTls = undefined;
     try {
       this.#stream = new ConnectionStream(this.#conn, this.#awaitingRead);
-      const secure = new TLSSocket(this.#stream, {
-        isServer: true,
-        secureContext: secureContext(identity),
-        allowHalfOpen: true,
-      } as ConstructorParameters<typeof TLSSocket>[1]);
+      const secure = new TLSSocket(
+        this.#stream,
+        {
+          isServer: true,
+          secureContext: secureContext(identity),
+          allowHalfOpen: true,
+        } as ConstructorParameters<typeof TLSSocket>[1],
+      );
       this.#secure = secure;
       secure.on("secure", () => this.#closed || this.handler.secured());
       secure.on("data", (bytes: Uint8Array) => this.#closed || this.handler.data(bytes));
@@ -195,7 +198,7 @@ class DenoConnection implements Connection {
 /** A `Deno.TcpConn` as the stream that `node:tls` wants. */
 class ConnectionStream extends Duplex {
   readonly #conn: Deno.TcpConn;
-  /** Somebody else's read is under way; its octets come through `take`. */
+  /** Somebody else's read is under way; its octets come through `handOver`. */
   #waiting: boolean;
 
   constructor(conn: Deno.TcpConn, waiting: boolean) {
@@ -204,7 +207,7 @@ class ConnectionStream extends Duplex {
     this.#waiting = waiting;
   }
 
-  take(octets: Uint8Array | null): void {
+  handOver(octets: Uint8Array | null): void {
     this.#waiting = false;
     this.push(octets);
   }

@@ -104,7 +104,16 @@ export const CLIENTS: readonly MailClient[] = [
     absent: missing("python3"),
     appends: "",
     send: ({ port, implicitTls, username, password, from, to, message }) =>
-      execute("python3", ["-c", SMTPLIB, String(port), String(implicitTls), username, password, from, ...to], message),
+      execute("python3", [
+        "-c",
+        SMTPLIB,
+        String(port),
+        String(implicitTls),
+        username,
+        password,
+        from,
+        ...to,
+      ], message),
   },
   {
     name: "nodemailer",
@@ -159,12 +168,18 @@ async function withFile(message: Uint8Array, use: (path: string) => Promise<void
 
 function execute(command: string, args: readonly string[], input?: Uint8Array): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { env: { PATH: process.env["PATH"], HOME: process.env["HOME"] } });
+    const child = spawn(command, args, {
+      env: { PATH: process.env["PATH"], HOME: process.env["HOME"] },
+    });
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => output += text);
     child.once("error", reject);
-    child.once("close", (code) => code === 0 ? resolve() : reject(new Error(`${command} ended with ${code}: ${output}`)));
+    child.once(
+      "close",
+      (code) =>
+        code === 0 ? resolve() : reject(new Error(`${command} ended with ${code}: ${output}`)),
+    );
     child.stdin.end(input);
   });
 }

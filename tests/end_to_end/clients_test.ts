@@ -56,24 +56,29 @@ for (const program of PROGRAMS) {
         const way = implicitTls ? "TLS from the start (RFC 8314 §3.3)" : "STARTTLS (RFC 3207)";
         const subject = `${client.name}-${implicitTls ? "smtps" : "starttls"}`;
         // Skipped only where the client is not installed; CI installs all of them.
-        it(`${client.name} delivers over ${way}, octet for octet`, { skip: client.absent }, async () => {
-          const sent = message(subject);
-          await client.send({
-            port: implicitTls ? relay.smtps : relay.smtp,
-            implicitTls,
-            username: USERNAME,
-            password: SECRET,
-            from: FROM,
-            to: [TO, HIDDEN],
-            message: sent,
-          });
-          const arrived = await received(relay, subject);
-          const added = /^Received: from \S+ \(\[127\.0\.0\.1\]\)\r\n\tby \S+ with ESMTPSA id [0-9a-f]{16};\r\n\t[^\r\n]+\r\nBcc: hidden@example\.org\r\n/;
-          const head = added.exec(arrived.toString("latin1"))?.[0];
-          assert.ok(head !== undefined, arrived.toString("latin1", 0, 400));
-          const expected = Buffer.concat([sent, Buffer.from(client.appends)]);
-          assert.ok(arrived.subarray(head.length).equals(expected), "the octets differ");
-        });
+        it(
+          `${client.name} delivers over ${way}, octet for octet`,
+          { skip: client.absent },
+          async () => {
+            const sent = message(subject);
+            await client.send({
+              port: implicitTls ? relay.smtps : relay.smtp,
+              implicitTls,
+              username: USERNAME,
+              password: SECRET,
+              from: FROM,
+              to: [TO, HIDDEN],
+              message: sent,
+            });
+            const arrived = await received(relay, subject);
+            const added =
+              /^Received: from \S+ \(\[127\.0\.0\.1\]\)\r\n\tby \S+ with ESMTPSA id [0-9a-f]{16};\r\n\t[^\r\n]+\r\nBcc: hidden@example\.org\r\n/;
+            const head = added.exec(arrived.toString("latin1"))?.[0];
+            assert.ok(head !== undefined, arrived.toString("latin1", 0, 400));
+            const expected = Buffer.concat([sent, Buffer.from(client.appends)]);
+            assert.ok(arrived.subarray(head.length).equals(expected), "the octets differ");
+          },
+        );
       }
     }
   });

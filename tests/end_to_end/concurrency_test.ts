@@ -31,7 +31,11 @@ for (const program of PROGRAMS) {
           assert.match(await client.say("DATA"), /^354/);
           return client;
         }));
-        assert.equal([...cloud.entra.requests.values()].reduce((a, b) => a + b), 1, "one login, one token");
+        assert.equal(
+          [...cloud.entra.requests.values()].reduce((a, b) => a + b),
+          1,
+          "one login, one token",
+        );
 
         const begun = performance.now();
         const replies = await Promise.all(

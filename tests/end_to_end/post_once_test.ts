@@ -62,7 +62,8 @@ function senderFor(name: string): string {
 }
 
 function messagesFrom(requests: readonly string[], sender: string): number {
-  return requests.filter((request) => request.includes(`/${encodeURIComponent(sender)}/sendMail`)).length;
+  return requests.filter((request) => request.includes(`/${encodeURIComponent(sender)}/sendMail`))
+    .length;
 }
 
 /** Answers all but the second message of a sender on one connection: there it breaks off. */

@@ -63,7 +63,9 @@ export class Running {
       const match = pattern.exec(this[stream]);
       if (match !== null) return match;
       if (this.child.exitCode !== null) {
-        throw new Error(`ended with ${this.child.exitCode} before ${pattern}: ${this.stdout}${this.stderr}`);
+        throw new Error(
+          `ended with ${this.child.exitCode} before ${pattern}: ${this.stdout}${this.stderr}`,
+        );
       }
       await new Promise<void>((resolve) => this.#changed.push(resolve));
     }
@@ -82,7 +84,11 @@ export class Running {
 }
 
 /** Starts the program with these variables and no others of ours. */
-export function run(program: Program, args: readonly string[], environment: Record<string, string> = {}): Running {
+export function run(
+  program: Program,
+  args: readonly string[],
+  environment: Record<string, string> = {},
+): Running {
   const [command, ...before] = program.command;
   return new Running(spawn(command!, [...before, ...args], {
     cwd: root,
@@ -111,12 +117,20 @@ export async function serve(program: Program, environment: Record<string, string
     HTTP_LISTEN: "127.0.0.1:0",
     ...environment,
   });
-  const [line] = await running.until("stderr", /.* Relay started.*\n/);
-  return { running, ...portsIn(line, /smtp=\S+:(\d+)/, /smtps=\S+:(\d+)/, /http=\S+:(\d+)/) };
+  const [line] = await running.until("stderr", /.*Relay started.*\n/);
+  return { running, ...portsIn(line, field("smtp"), field("smtps"), field("http")) };
+}
+
+/** The port in a field of a log line, text or JSON. */
+function field(name: string): RegExp {
+  return new RegExp(`\\b${name}(?:=|":")[^\\s"]+:(\\d+)`);
 }
 
 /** Starts `sandbox` on free ports, and waits until its welcome message is through. */
-export async function sandbox(program: Program, environment: Record<string, string> = {}): Promise<Relay> {
+export async function sandbox(
+  program: Program,
+  environment: Record<string, string> = {},
+): Promise<Relay> {
   const running = run(program, ["sandbox"], {
     SMTP_LISTEN: "127.0.0.1:0",
     SMTPS_LISTEN: "127.0.0.1:0",

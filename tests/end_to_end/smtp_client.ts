@@ -30,7 +30,9 @@ export class SmtpClient {
         this.#text = this.#text.slice(match[0].length);
         return match[0].trimEnd().replaceAll("\r\n", "\n");
       }
-      if (this.#ended) throw new Error(`the connection ended; unread: ${JSON.stringify(this.#text)}`);
+      if (this.#ended) {
+        throw new Error(`the connection ended; unread: ${JSON.stringify(this.#text)}`);
+      }
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
   }

@@ -47,7 +47,10 @@ for (const program of PROGRAMS) {
       for (const args of [["version"], ["--version"]]) {
         const { status, stdout } = await ends(args);
         assert.equal(status, 0);
-        assert.match(stdout, /^smtp-oauth-relay \d+\.\d+\.\d+ \(.+\) on (?:Bun|Deno) \d+\.\d+\.\d+\n$/);
+        assert.match(
+          stdout,
+          /^smtp-oauth-relay \d+\.\d+\.\d+ \(.+\) on (?:Bun|Deno) \d+\.\d+\.\d+\n$/,
+        );
       }
     });
 
@@ -73,7 +76,9 @@ for (const program of PROGRAMS) {
       const id = "12345678-1234-1234-1234-123456789abc";
       const fromFile = await ends(["username", id, id, "--env-file", file]);
       assert.match(fromFile.stdout, /^[0-9a-f-]{36}\|/);
-      const overruled = await ends(["--env-file", file, "username", id, id], { USERNAME_DELIMITER: ":" });
+      const overruled = await ends(["--env-file", file, "username", id, id], {
+        USERNAME_DELIMITER: ":",
+      });
       assert.match(overruled.stdout, /^[0-9a-f-]{36}:/);
     });
 
@@ -105,7 +110,12 @@ for (const program of PROGRAMS) {
     });
 
     it("does not start with a setting whose function is missing: it would be open", async () => {
-      for (const [name, value] of [["ALLOWED_SENDERS", "@example.com"], ["AZURE_TABLES_FORCE_USAGE", "true"]]) {
+      for (
+        const [name, value] of [["ALLOWED_SENDERS", "@example.com"], [
+          "AZURE_TABLES_FORCE_USAGE",
+          "true",
+        ]]
+      ) {
         assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, [name!]: value! }), EX_CONFIG, [
           new RegExp(`${name} is set, but this version does not have its function yet`),
         ]);
@@ -116,7 +126,12 @@ for (const program of PROGRAMS) {
       ["is missing", "absent.pem", "key.pem", /TLS_CERT_FILEPATH ".*absent\.pem" does not exist/],
       ["has no key", "cert.pem", "absent.pem", /TLS_KEY_FILEPATH ".*absent\.pem" does not exist/],
       // A directory stands for what cannot be read: tests may run as root, who reads every file.
-      ["cannot be read", "directory.pem", "key.pem", /TLS_CERT_FILEPATH ".*directory\.pem" is a directory/],
+      [
+        "cannot be read",
+        "directory.pem",
+        "key.pem",
+        /TLS_CERT_FILEPATH ".*directory\.pem" is a directory/,
+      ],
       ["is empty", "empty.pem", "key.pem", /TLS_CERT_FILEPATH ".*empty\.pem" holds no certificate/],
       ["does not fit its key", "cert.pem", "other-key.pem", /is not the key of the certificate/],
     ];
@@ -127,7 +142,10 @@ for (const program of PROGRAMS) {
     }
 
     it("does not start with ciphers or a TLS version that the runtime cannot do", async () => {
-      const result = await ends(["serve"], { ...certificate("cert.pem", "key.pem"), TLS_CIPHER_SUITE: "NONSENSE" });
+      const result = await ends(["serve"], {
+        ...certificate("cert.pem", "key.pem"),
+        TLS_CIPHER_SUITE: "NONSENSE",
+      });
       assertRefusal(result, EX_CONFIG, [/TLS_CIPHER_SUITE "NONSENSE" cannot be used/]);
     });
 
@@ -149,7 +167,11 @@ for (const program of PROGRAMS) {
       for (const signal of ["SIGTERM", "SIGINT"] as const) {
         const relay = await serve(program, PLAIN);
         const HTTP_LISTEN = `127.0.0.1:${relay.http}`;
-        assert.deepEqual(await ends(["healthcheck"], { HTTP_LISTEN }), { status: 0, stdout: "ready\n", stderr: "" });
+        assert.deepEqual(await ends(["healthcheck"], { HTTP_LISTEN }), {
+          status: 0,
+          stdout: "ready\n",
+          stderr: "",
+        });
         // An idle client is told (RFC 5321 §3.8).
         const idle = connect(relay.smtp, "127.0.0.1");
         let said = "";

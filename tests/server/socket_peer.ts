@@ -11,7 +11,12 @@ import type { Message } from "../../src/server/handlers.ts";
 import { SmtpServer } from "../../src/server/server.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import type { Credentials } from "../../src/smtp/sasl.ts";
-import type { DialogueOptions, DialoguePeer, DialogueSubmission, ExpectedLogin } from "../smtp/dialogue.ts";
+import type {
+  DialogueOptions,
+  DialoguePeer,
+  DialogueSubmission,
+  ExpectedLogin,
+} from "../smtp/dialogue.ts";
 
 const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
@@ -57,7 +62,9 @@ export class SocketPeer implements DialoguePeer {
     });
     const { port } = server.listen("127.0.0.1", 0, implicitTls);
     const socket = connect({ host: "127.0.0.1", port, noDelay: true });
-    await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
+    await new Promise<void>((resolve, reject) =>
+      socket.once("connect", resolve).once("error", reject)
+    );
     const peer = handlers.peer = new SocketPeer(server, socket, implicitTls);
     if (implicitTls) await peer.#handshake();
     else peer.#listen(socket);
@@ -132,7 +139,9 @@ export class SocketPeer implements DialoguePeer {
   #submit({ envelope, content, facts }: Message): Reply {
     this.#submissions.push({ ...envelope, content: Buffer.concat(content), facts });
     this.#wake?.();
-    const [code, enhanced, ...text] = (this.#answers.shift() ?? "250 2.0.0 Accepted as 0001").split(" ");
+    const [code, enhanced, ...text] = (this.#answers.shift() ?? "250 2.0.0 Accepted as 0001").split(
+      " ",
+    );
     return reply(Number(code), enhanced!, text.join(" "));
   }
 
@@ -141,7 +150,9 @@ export class SocketPeer implements DialoguePeer {
     const plain = this.#socket;
     plain.on("error", () => {});
     const secure = connectTls({ socket: plain, rejectUnauthorized: false });
-    await new Promise<void>((resolve, reject) => secure.once("secureConnect", resolve).once("error", reject));
+    await new Promise<void>((resolve, reject) =>
+      secure.once("secureConnect", resolve).once("error", reject)
+    );
     secure.removeAllListeners("error");
     this.#socket = secure;
     this.#listen(secure);

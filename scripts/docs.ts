@@ -1,0 +1,363 @@
+// Makes the tables in docs/ out of the code that they describe, so that they cannot disagree.
+//
+//   bun scripts/docs.ts            writes them
+//   bun scripts/docs.ts --check    names the pages that are not up to date, exit 1
+//
+// A page marks the place of a table with two comments, `<!-- table: NAME -->` and
+// `<!-- end of table -->`. Everything outside of them is written by hand.
+
+import { readFileSync, writeFileSync } from "node:fs";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { AADSTS } from "../src/entra/answers.ts";
+import {
+  AMBIGUOUS,
+  BY_CODE,
+  BY_STATUS,
+  type GraphMeaning,
+  OTHER,
+  OTHER_4XX,
+  UNREACHABLE,
+} from "../src/graph/answers.ts";
+import { type Setting, SETTINGS } from "../src/settings/schema.ts";
+import { REPLIES, type Reply } from "../src/smtp/reply.ts";
+
+/** The pages with tables in them, from the top of the project. */
+export const PAGES = ["docs/settings.md", "docs/replies.md"] as const;
+
+/** When each reply is given, and what its reader can do about it; "" where nothing is wrong. */
+const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: string]> = {
+  quit: ["The answer to QUIT.", ""],
+  ok: ["The answer to NOOP and RSET.", ""],
+  senderOk: ["MAIL was accepted.", ""],
+  recipientOk: [
+    "RCPT was accepted. Whether the address exists is found out later, by Exchange.",
+    "",
+  ],
+  help: ["The answer to HELP.", ""],
+  cannotVerify: ["The answer to VRFY: the relay does not know who has a mailbox.", ""],
+  startData: ["The message may follow.", ""],
+  readyForTls: ["The TLS handshake may begin.", ""],
+  authenticated: ["Entra ID gave a token for this username and password.", ""],
+  usernameChallenge: ["AUTH LOGIN asks for the username (`Username:` in base64).", ""],
+  passwordChallenge: ["AUTH LOGIN asks for the password (`Password:` in base64).", ""],
+  emptyChallenge: ["AUTH PLAIN without an initial response: the relay asks for it.", ""],
+  authCancelled: ["The client sent `*` in the middle of AUTH.", ""],
+  badBase64: [
+    "What the client sent in AUTH is not base64.",
+    "The program is at fault, or the username was typed into a raw session without encoding it.",
+  ],
+  malformedPlain: [
+    "The response to AUTH PLAIN does not have its two NUL characters.",
+    "Encode with `printf '\\0USERNAME\\0PASSWORD' \\| base64 -w0`, or choose LOGIN in the device.",
+  ],
+  authTooLong: [
+    "A line of AUTH is longer than 12288 octets.",
+    "No username or secret is that long: look for a paste error.",
+  ],
+  notUtf8: [
+    "Username or password has octets that are not UTF-8.",
+    "Retype them; a client secret has ASCII characters only.",
+  ],
+  unknownMechanism: [
+    "The client wants another mechanism, such as CRAM-MD5 or XOAUTH2.",
+    "Choose PLAIN or LOGIN in the client; the connection is encrypted by TLS.",
+  ],
+  alreadyAuthenticated: ["A second AUTH in one session.", "The program is at fault."],
+  authInTransaction: ["AUTH after MAIL.", "The program is at fault."],
+  mustStartTls: [
+    "AUTH or mail before TLS, and `REQUIRE_TLS` is true.",
+    'Switch on STARTTLS (it may be called "TLS", "TLS if available" or "explicit") in the client.',
+  ],
+  mustAuthenticate: [
+    "Mail without a login.",
+    "Give the client a username and a password. The relay takes no mail without them.",
+  ],
+  tlsActive: ["STARTTLS on a connection that is on TLS already.", "The program is at fault."],
+  tlsNotOffered: [
+    "STARTTLS, but `TLS_SOURCE` is off.",
+    "Give the relay a certificate, or switch TLS off in the client where the network is safe.",
+  ],
+  helloFirst: ["AUTH or MAIL before EHLO or HELO.", "The program is at fault."],
+  nestedMail: ["A second MAIL before the first message was finished.", "The program is at fault."],
+  mailFirst: ["RCPT, DATA or BDAT without MAIL.", "See what MAIL was answered with."],
+  rcptFirst: [
+    "DATA or BDAT, but no recipient was accepted.",
+    "See what each RCPT was answered with.",
+  ],
+  rcptAfterBdat: ["RCPT after the first BDAT.", "The program is at fault."],
+  dataAfterBdat: ["DATA after BDAT.", "The program is at fault."],
+  bdatFailed: ["BDAT after one that was refused.", "See what the first one was answered with."],
+  tooManyRecipients: [
+    "More recipients than `MAX_RECIPIENTS`. Those before are accepted.",
+    "Good clients send the rest in a second message. Exchange Online takes 500 at most unless told otherwise.",
+  ],
+  tooBig: [
+    "The message is larger than `MAX_MESSAGE_SIZE`.",
+    "Scan with a lower resolution, or in several parts.",
+  ],
+  noArgument: ["A word behind a command that takes none.", "The program is at fault."],
+  needsArgument: ["AUTH or VRFY with nothing behind it.", "The program is at fault."],
+  bdatSyntax: ["BDAT without a number of octets.", "The program is at fault."],
+  badCharacter: [
+    "A command with control characters in it.",
+    "Mostly a client that speaks TLS, or another protocol, where SMTP is expected.",
+  ],
+  lineTooLong: [
+    "A command line over 512 octets (MAIL and RCPT: 4096).",
+    "The program is at fault.",
+  ],
+  empty: ["A line with nothing in it.", "The program is at fault; it does no harm."],
+  unknown: ["A command that does not exist.", "The program is at fault; it does no harm."],
+  notImplemented: ["EXPN, TURN, ETRN, SEND, SOML or SAML.", "The relay does not have them."],
+  notHttp: [
+    "A browser or a web program has connected. The connection is closed.",
+    "Use the HTTP port (`HTTP_LISTEN`).",
+  ],
+};
+
+const TRY_LATER = "The client may try again by itself. Nothing needs to be done unless it lasts.";
+const CHECK_MAILBOX = "Check that the sender's address (MAIL FROM, or the From field where that " +
+  "is empty) is a mailbox with a licence, or a shared mailbox, in this tenant.";
+const CHECK_MIME = "Look at the message in the [sandbox](sandbox.md); the program that made it " +
+  "is at fault. Please report it when you think it is not.";
+const GRANT = "See [entra.md](entra.md#permission-to-send). A new permission can take two hours " +
+  "to reach Exchange.";
+const SEE_NEWS = "See Microsoft's service health page when it lasts.";
+
+/** What to do about each answer of Graph. */
+const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
+  ErrorMimeContentInvalid: CHECK_MIME,
+  ErrorMimeContentInvalidBase64String: CHECK_MIME,
+  ErrorContentConversionFailed: CHECK_MIME,
+  ErrorInvalidRecipients: "Check the recipients in the device's address book.",
+  ErrorInvalidSmtpAddress: "Check the recipients in the device's address book.",
+  ErrorMessageSizeExceeded: "Send less, or raise the mailbox's limit in Exchange.",
+  ErrorAccessDenied: GRANT,
+  ErrorSendAsDenied: "Set the device's From address to the mailbox it sends as, or give that " +
+    'mailbox the right "Send as" for the other.',
+  ErrorInvalidUser: CHECK_MAILBOX,
+  ResourceNotFound: CHECK_MAILBOX,
+  ErrorItemNotFound: CHECK_MAILBOX,
+  Request_ResourceNotFound: CHECK_MAILBOX,
+  MailboxNotEnabledForRESTAPI: CHECK_MAILBOX,
+  ErrorAccountDisabled: "Enable the account, or send from another mailbox.",
+  ErrorQuotaExceeded: "Empty the mailbox: every sent message is kept in its Sent Items.",
+  ErrorSubmissionQuotaExceeded: "Wait, and spread the mail over several mailboxes.",
+  NoPermissionsInAccessToken: GRANT,
+  InvalidAuthenticationToken: "A new token is fetched for the next try, at most once a minute. " +
+    "If it lasts, check `AZURE_CLOUD` and the relay's clock.",
+  ApplicationThrottled: "Nothing, if it is rare. Else send less at a time, or from several " +
+    "mailboxes.",
+  ErrorServerBusy: TRY_LATER,
+  CommandConcurrencyLimitReached: TRY_LATER,
+  ErrorMailboxStoreUnavailable: TRY_LATER,
+  ErrorMailboxMoveInProgress: TRY_LATER,
+  ErrorInternalServerTransientError: TRY_LATER,
+  ErrorTimeoutExpired: TRY_LATER,
+  "400": CHECK_MIME,
+  "401": "As InvalidAuthenticationToken.",
+  "403": GRANT,
+  "404": CHECK_MAILBOX,
+  "413": "Send less: Graph takes 4 MB in one request, which is about 3 MB of message.",
+  "429": "As ApplicationThrottled.",
+};
+
+const NEW_SECRET = "Make a new client secret; see [entra.md](entra.md#the-client-secret).";
+const CHECK_IDS = "Compare the username with the app registration's overview page; " +
+  "`smtp-oauth-relay username` makes it from the two ids.";
+const CHECK_CLOUD = "Set `AZURE_CLOUD` to the cloud of the tenant.";
+const ENABLE_APP = "Enable the app under Enterprise applications.";
+const CHANGE_POLICY = "Exclude the app's service principal from the policy, or add the relay's " +
+  "address to a trusted location.";
+
+/** What to do about each AADSTS number. */
+const ENTRA_REMEDIES: Readonly<Record<number, string>> = {
+  7000215: NEW_SECRET,
+  7000222: NEW_SECRET,
+  700016: CHECK_IDS,
+  700011: CHECK_IDS,
+  70001: ENABLE_APP,
+  7000112: ENABLE_APP,
+  7000218: "Enter the client secret as the password.",
+  90002: CHECK_IDS,
+  900023: CHECK_IDS,
+  70011: CHECK_CLOUD,
+  500011: CHECK_CLOUD,
+  700027: "The relay sends no assertion: something between it and Entra ID changes the request.",
+  53003: CHANGE_POLICY,
+  530032: CHANGE_POLICY,
+  50033: TRY_LATER,
+  50196: TRY_LATER,
+  90006: TRY_LATER,
+  90012: TRY_LATER,
+  90024: TRY_LATER,
+  90033: TRY_LATER,
+  90055: TRY_LATER,
+  90090: TRY_LATER,
+};
+
+const TABLES: Readonly<Record<string, () => string>> = {
+  settings: settingsTable,
+  "settings without a function": missingTable,
+  "SMTP replies": repliesTable,
+  "Entra ID": entraTable,
+  "Graph by code": () =>
+    graphTable(
+      "`error.code`",
+      Object.entries(BY_CODE).map(([code, meaning]) => [code, meaning, remedyFor(code)] as const),
+    ),
+  "Graph by status": () =>
+    graphTable("HTTP status", [
+      ...Object.entries(BY_STATUS).map(([status, meaning]) =>
+        [`HTTP ${status}`, meaning, remedyFor(status)] as const
+      ),
+      ["HTTP 4xx", OTHER_4XX, "The relay, or a proxy on the way, is at fault: please report it."],
+      ["HTTP 5xx", OTHER, `Look for the message before it is sent again. ${SEE_NEWS}`],
+    ]),
+  "Graph without an answer": () =>
+    graphTable("What happened", [
+      [
+        "ECONNREFUSED",
+        UNREACHABLE,
+        "Check name resolution, the firewall and the route to `GRAPH_ENDPOINT`.",
+      ],
+      [
+        "ETIMEDOUT",
+        AMBIGUOUS,
+        "Look for the message before it is sent again. Raise `GRAPH_HTTP_TIMEOUT` on slow lines.",
+      ],
+    ]),
+};
+
+function settingsTable(): string {
+  const rows = settings().filter(([, setting]) => setting.missing === undefined);
+  return table(
+    ["Variable", "Default", "Allowed", "What it does"],
+    rows.map(([name, { parser, standard, standardShown, help, secret }]) => [
+      code(name) + (secret ? " (secret)" : ""),
+      standardShown ?? (standard === undefined ? "none" : code(standard)),
+      secret ? "text" : parser.allowed,
+      help,
+    ]),
+  );
+}
+
+function missingTable(): string {
+  const rows = settings().filter(([, setting]) => setting.missing !== undefined);
+  return table(
+    ["Variable", "Allowed now", "What it will do"],
+    rows.map(([name, { help, secret, missing }]) => [
+      code(name) + (secret ? " (secret)" : ""),
+      missing?.inert === undefined ? "left unset" : `left unset, or ${code(missing.inert)}`,
+      help,
+    ]),
+  );
+}
+
+function settings(): [string, Setting<unknown>][] {
+  return Object.entries(SETTINGS);
+}
+
+function repliesTable(): string {
+  return table(
+    ["Reply", "When", "What to do"],
+    (Object.entries(REPLIES) as [keyof typeof REPLIES, Reply][]).map(([name, reply]) => {
+      const [when, remedy] = REPLY_NOTES[name];
+      const words = [reply.code, reply.enhanced, reply.text].filter((word) => word !== undefined);
+      return [code(words.join(" ").trim()), when, remedy];
+    }),
+  );
+}
+
+function entraTable(): string {
+  return table(
+    ["Code", "Reply", "Meaning", "What to do"],
+    Object.entries(AADSTS).map(([number, { temporary, text }]) => [
+      code(`AADSTS${number}`),
+      code(temporary ? "454 4.7.0" : "535 5.7.8"),
+      text,
+      known(ENTRA_REMEDIES[Number(number)], `AADSTS${number}`),
+    ]),
+  );
+}
+
+function graphTable(
+  first: string,
+  rows: readonly (readonly [name: string, meaning: GraphMeaning, remedy: string])[],
+): string {
+  return table(
+    [first, "Reply", "Meaning", "What to do"],
+    rows.map(([name, meaning, remedy]) => [
+      code(name),
+      code(`${meaning.code} ${meaning.enhanced}`),
+      meaning.text,
+      remedy,
+    ]),
+  );
+}
+
+function remedyFor(code: string): string {
+  return known(GRAPH_REMEDIES[code], code);
+}
+
+/** A row of the code that nobody has written a remedy for stops the generator. */
+function known(remedy: string | undefined, row: string): string {
+  if (remedy === undefined) throw new Error(`scripts/docs.ts has no remedy for ${row}`);
+  return remedy;
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [head, head.map(() => "---"), ...rows];
+  // A bar inside a cell would end it; one that is escaped already stays as it is.
+  const cell = (text: string) => text.replace(/(?<!\\)\|/g, "\\|");
+  return lines.map((cells) => `| ${cells.map(cell).join(" | ")} |`).join("\n");
+}
+
+function code(text: string): string {
+  return "`" + text + "`";
+}
+
+const BLOCK = /^<!-- table: (.+) -->\n[\s\S]*?^<!-- end of table -->$/gm;
+
+/**
+ * The page with its tables as the code has them now.
+ *
+ * @throws Error where the page names a table that does not exist
+ */
+export function withTables(page: string): string {
+  return page.replace(BLOCK, (_, name: string) => {
+    const make = TABLES[name];
+    if (make === undefined) throw new Error(`there is no table "${name}"`);
+    return [
+      `<!-- table: ${name} -->`,
+      "<!-- made by scripts/docs.ts from the source: change it there -->",
+      "<!-- deno-fmt-ignore-start -->",
+      "",
+      make(),
+      "",
+      "<!-- deno-fmt-ignore-end -->",
+      "<!-- end of table -->",
+    ].join("\n");
+  });
+}
+
+function main(check: boolean): number {
+  let stale = 0;
+  for (const page of PAGES) {
+    const path = fileURLToPath(new URL(`../${page}`, import.meta.url));
+    const before = readFileSync(path, "utf8");
+    const after = withTables(before);
+    if (before === after) continue;
+    if (check) {
+      stale++;
+      process.stderr.write(`${page} is not up to date: run "bun scripts/docs.ts"\n`);
+    } else {
+      writeFileSync(path, after);
+      process.stdout.write(`${page} written\n`);
+    }
+  }
+  return stale === 0 ? 0 : 1;
+}
+
+if (import.meta.main) process.exitCode = main(process.argv.includes("--check"));

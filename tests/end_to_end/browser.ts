@@ -1,0 +1,141 @@
+// A headless Chromium, driven over the DevTools protocol (https://chromedevtools.github.io).
+
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+/** Why there is no browser on this machine, if there is none. */
+export const NO_BROWSER: string | false =
+  spawnSync("sh", ["-c", "command -v chromium"]).status === 0 ? false : "chromium is not installed";
+
+export class Browser {
+  readonly #child: ChildProcess;
+  readonly #profile: string;
+  readonly #socket: WebSocket;
+  readonly #waiting = new Map<
+    number,
+    { resolve(result: unknown): void; reject(error: Error): void }
+  >();
+  #next = 1;
+  #session: string | undefined;
+
+  static async open(url: string, width = 1280, height = 800): Promise<Browser> {
+    const profile = mkdtempSync(join(tmpdir(), "relay-chromium-"));
+    const child = spawn("chromium", [
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
+      `--user-data-dir=${profile}`,
+      `--window-size=${width},${height}`,
+      "--remote-debugging-port=0",
+      "about:blank",
+    ], { env: { PATH: process.env["PATH"], HOME: profile }, stdio: ["ignore", "ignore", "pipe"] });
+    const address = await new Promise<string>((resolve, reject) => {
+      let said = "";
+      child.stderr!.setEncoding("utf8").on("data", (text: string) => {
+        said += text;
+        const match = /DevTools listening on (ws:\S+)/.exec(said);
+        if (match !== null) resolve(match[1]!);
+      });
+      child.once("exit", (code) => reject(new Error(`chromium ended with ${code}: ${said}`)));
+    });
+    const socket = new WebSocket(address);
+    await new Promise((resolve, reject) => {
+      socket.onopen = resolve;
+      socket.onerror = () => reject(new Error("no DevTools connection"));
+    });
+    const browser = new Browser(child, profile, socket);
+    const { targetId } = await browser.#send("Target.createTarget", { url: "about:blank" }) as {
+      targetId: string;
+    };
+    const attached = await browser.#send("Target.attachToTarget", { targetId, flatten: true });
+    browser.#session = (attached as { sessionId: string }).sessionId;
+    await browser.#send("Page.enable", {});
+    await browser.#send("Emulation.setDeviceMetricsOverride", {
+      width,
+      height,
+      deviceScaleFactor: 1,
+      mobile: false,
+    });
+    await browser.#send("Page.navigate", { url });
+    return browser;
+  }
+
+  constructor(child: ChildProcess, profile: string, socket: WebSocket) {
+    this.#child = child;
+    this.#profile = profile;
+    this.#socket = socket;
+    socket.onmessage = ({ data }) => {
+      const { id, result, error } = JSON.parse(String(data)) as {
+        id?: number;
+        result?: unknown;
+        error?: { message: string };
+      };
+      const waiting = this.#waiting.get(id ?? 0);
+      this.#waiting.delete(id ?? 0);
+      if (error === undefined) waiting?.resolve(result);
+      else waiting?.reject(new Error(error.message));
+    };
+  }
+
+  /** The value of an expression in the page; a promise's when it is settled. */
+  async evaluate(expression: string): Promise<unknown> {
+    const { result, exceptionDetails } = await this.#send("Runtime.evaluate", {
+      expression,
+      awaitPromise: true,
+      returnByValue: true,
+    }) as {
+      result: { value?: unknown };
+      exceptionDetails?: { text: string; exception?: { description?: string } };
+    };
+    if (exceptionDetails !== undefined) {
+      throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    }
+    return result.value;
+  }
+
+  /** Waits until an expression in the page is true, looking again at every change of the page. */
+  async until(condition: string): Promise<void> {
+    await this.evaluate(`new Promise((resolve) => {
+      const look = () => {
+        if (!(${condition})) return;
+        observer.disconnect();
+        clearInterval(timer);
+        resolve();
+      };
+      const observer = new MutationObserver(look);
+      observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
+      // What is inside a frame is no change of this document.
+      const timer = setInterval(look, 100);
+      look();
+    })`);
+  }
+
+  async screenshot(): Promise<string> {
+    return (await this.#send("Page.captureScreenshot", { format: "png" }) as { data: string }).data;
+  }
+
+  async close(): Promise<void> {
+    const exited = new Promise((resolve) => this.#child.once("exit", resolve));
+    this.#socket.close();
+    process.kill(this.#child.pid!, "SIGTERM");
+    await exited;
+    rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  #send(method: string, params: Record<string, unknown>): Promise<unknown> {
+    const id = this.#next++;
+    const session = this.#session === undefined ? {} : { sessionId: this.#session };
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#socket.send(JSON.stringify({ id, method, params, ...session }));
+    });
+  }
+}

@@ -1,0 +1,148 @@
+// What an administrator reads: levels and lines of the log, ids that replies carry too, no secret.
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { after, before, describe, it } from "node:test";
+import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { CLIENT, PROGRAMS, type Relay, serve, TENANT, USERNAME } from "./programs.ts";
+import { SmtpClient } from "./smtp_client.ts";
+
+/** A secret with nothing that a log could escape: found wherever it were printed. */
+const SECRET = "S3cret-that-must-not-show";
+
+interface Line {
+  readonly time: string;
+  readonly level: string;
+  readonly message: string;
+  readonly [field: string]: unknown;
+}
+
+for (const program of PROGRAMS) {
+  describe(`the log on ${program.name}`, () => {
+    let cloud: CloudServer;
+    before(async () => {
+      cloud = await startCloud({
+        graph: {
+          hasMailbox: (mailbox) => !mailbox.startsWith("nobody@"),
+          intercept: (context) => {
+            const mailbox = context.req.param("mailbox") ?? "";
+            if (mailbox.startsWith("busy@")) {
+              return context.json({ error: { code: "ApplicationThrottled" } }, 429);
+            }
+            if (mailbox.startsWith("broken@")) return context.text("<html>Bad gateway</html>", 502);
+            return undefined;
+          },
+        },
+      });
+    });
+    after(() => cloud.close());
+
+    const start = (environment: Record<string, string>) =>
+      serve(program, {
+        TLS_SOURCE: "off",
+        REQUIRE_TLS: "false",
+        AZURE_AUTHORITY_HOST: cloud.authority.href,
+        GRAPH_ENDPOINT: cloud.endpoint.href,
+        ...environment,
+      });
+
+    /** Everything that makes a line, once. @returns the replies to the messages, by sender */
+    async function everything({ smtp }: Relay): Promise<Map<string, string>> {
+      const silent = new SmtpClient(smtp);
+      await silent.reply();
+      silent.destroy();
+      const stranger = new SmtpClient(smtp);
+      assert.match(await stranger.login(USERNAME, "wrong-secret"), /^535 5\.7\.8/);
+      stranger.destroy();
+      const client = new SmtpClient(smtp);
+      assert.match(await client.login(USERNAME, SECRET), /^235/);
+      const replies = new Map<string, string>();
+      for (const sender of ["printer", "nobody", "busy", "broken"]) {
+        replies.set(sender, await client.send(`${sender}@example.com`, "to@example.org"));
+      }
+      await client.say("QUIT");
+      await client.closed();
+      return replies;
+    }
+
+    const parsed = (text: string) =>
+      text.trimEnd().split("\n").map((line) => JSON.parse(line) as Line);
+
+    it("has a line for each message's fate, with the id of the reply", async () => {
+      const relay = await start({ LOG_LEVEL: "DEBUG", LOG_FORMAT: "json" });
+      const replies = await everything(relay);
+      assert.equal(await relay.running.stop(), 0);
+      const lines = parsed(relay.running.stderr);
+      const of = (sender: string) =>
+        lines.find((line) => line["sender"] === `${sender}@example.com`)!;
+
+      const sent = of("printer");
+      assert.deepEqual([sent.level, sent.message], ["INFO", "Message sent"]);
+      assert.ok(replies.get("printer")!.includes(String(sent["id"])), "the id is in the 250");
+      assert.deepEqual([sent["tenant"], sent["app"], sent["recipients"]], [TENANT, CLIENT, 1]);
+
+      for (
+        const [sender, message, reply, code] of [
+          ["nobody", "Message refused", "550 5.1.0", "ErrorInvalidUser"],
+          ["busy", "Message deferred", "451 4.3.2", "ApplicationThrottled"],
+          ["broken", "Message may have been sent", "451 4.3.0", "HTTP 502"],
+        ] as const
+      ) {
+        const line = of(sender);
+        assert.deepEqual([line.level, line.message, line["code"]], ["WARNING", message, code]);
+        const said = replies.get(sender)!;
+        assert.ok(said.startsWith(reply), said);
+        assert.ok(said.includes(code), "the service's own code is in the reply");
+      }
+    });
+
+    it("warns of failed logins, and tells of connections: DEBUG where nothing was sent", async () => {
+      const relay = await start({ LOG_LEVEL: "DEBUG", LOG_FORMAT: "json" });
+      await everything(relay);
+      assert.equal(await relay.running.stop(), 0);
+      const lines = parsed(relay.running.stderr);
+      const named = (message: string) => lines.filter((line) => line.message === message);
+      const [login] = named("Login refused");
+      assert.equal(login?.level, "WARNING");
+      assert.equal(login?.["username"], USERNAME);
+      assert.match(String(login?.["detail"]), /^AADSTS7000215: the client secret is wrong/);
+      const ends = named("Connection ended").map(({ level, messages }) => [level, messages]);
+      assert.deepEqual(ends.sort(), [["DEBUG", 0], ["INFO", 0], ["INFO", 4]]);
+      assert.ok(lines.every((line) => !Number.isNaN(Date.parse(line.time))));
+    });
+
+    it("shows warnings alone by default, the start among them, a line each", async () => {
+      const relay = await start({});
+      await everything(relay);
+      assert.equal(await relay.running.stop(), 0);
+      const messages = relay.running.stderr.trimEnd().split("\n").map((line) => {
+        const match = /^\d{4}-\d\d-\d\dT[\d:.]+Z WARNING (.+?)(?: \w+=.*)?$/.exec(line);
+        assert.ok(match !== null, line);
+        return match[1];
+      });
+      assert.deepEqual(messages, [
+        "REQUIRE_TLS is false: passwords may cross the network in plain text",
+        "Relay started",
+        "Login refused",
+        "Message refused",
+        "Message deferred",
+        "Message may have been sent",
+        "Relay is stopping",
+        "Relay stopped",
+      ]);
+    });
+
+    it("never shows a secret or a token, at any level and in any form", async () => {
+      for (const LOG_FORMAT of ["text", "json"]) {
+        const relay = await start({ LOG_LEVEL: "DEBUG", LOG_FORMAT });
+        await everything(relay);
+        assert.equal(await relay.running.stop(), 0);
+        const output = relay.running.stdout + relay.running.stderr;
+        const base64 = Buffer.from(`\0${USERNAME}\0${SECRET}`).toString("base64");
+        for (const hidden of [SECRET, base64, base64.slice(8, -8), "eyJ"]) {
+          assert.ok(!output.includes(hidden), `the log holds ${hidden.slice(0, 4)}…`);
+        }
+      }
+    });
+  });
+}
