@@ -3,8 +3,8 @@
 // A runtime that cannot obey a cipher string or a protocol version says so only when a client
 // comes: every connection would fail, the start would not.
 
-import { connect, type SecureVersion } from "node:tls";
-import type { Runtime, TlsIdentity, TlsVersion } from "../runtime/runtime.ts";
+import { connect, createSecureContext, type SecureVersion, type TLSSocket } from "node:tls";
+import type { Connection, Runtime, TlsIdentity, TlsVersion } from "../runtime/runtime.ts";
 
 export interface ProvenTls {
   /** Such as `TLSv1.3`. */
@@ -31,43 +31,61 @@ export async function proveTls(
   version: TlsVersion,
 ): Promise<ProvenTls> {
   const settled = Promise.withResolvers<ProvenTls>();
+  let served: Connection | undefined;
   const listener = runtime.listen({
     hostname: "127.0.0.1",
     port: 0,
-    accept: (connection) => ({
-      opened: () => connection.startTls(identity),
-      data() {},
-      drained() {},
-      ended: () => connection.end(),
-      secured() {},
-      closed(error) {
-        if (error !== undefined) settled.reject(error);
-      },
-    }),
+    accept(connection) {
+      served = connection;
+      return {
+        opened: () => connection.startTls(identity),
+        data() {},
+        drained() {},
+        ended: () => connection.end(),
+        secured() {},
+        closed(error) {
+          if (error !== undefined) settled.reject(error);
+        },
+      };
+    },
   });
-  const client = connect({
-    host: "127.0.0.1",
-    port: listener.port,
-    // Whether the certificate is trusted is the clients' question.
-    rejectUnauthorized: false,
-    minVersion: NAMES[version],
-    maxVersion: NAMES[version],
-    // OpenSSL allows the oldest versions at this level only; a runtime without levels ignores it.
-    ...(version === "1.0" || version === "1.1" ? { ciphers: "DEFAULT:@SECLEVEL=0" } : {}),
-  });
-  client.setTimeout(TIMEOUT_MS, () => client.destroy(new Error("the handshake timed out")));
-  client.on("secureConnect", () => {
-    settled.resolve({
-      protocol: client.getProtocol() ?? "unknown",
-      cipher: client.getCipher()?.name ?? "unknown",
-    });
-  });
-  client.on("error", (error) => settled.reject(error));
-  client.on("close", () => settled.reject(new Error("the handshake was cut off")));
+  let client: TLSSocket | undefined;
   try {
+    // Throws at once where the runtime has no such version.
+    client = connect({
+      host: "127.0.0.1",
+      port: listener.port,
+      // Whether the certificate is trusted is the clients' question.
+      rejectUnauthorized: false,
+      minVersion: NAMES[version],
+      maxVersion: NAMES[version],
+      ...(version === "1.0" || version === "1.1" ? lowestLevel() : {}),
+    });
+    client.setTimeout(TIMEOUT_MS, () => client?.destroy(new Error("the handshake timed out")));
+    client.on("secureConnect", () => {
+      settled.resolve({
+        protocol: client?.getProtocol() ?? "unknown",
+        cipher: client?.getCipher()?.name ?? "unknown",
+      });
+    });
+    client.on("error", (error) => settled.reject(error));
+    client.on("close", () => settled.reject(new Error("the handshake was cut off")));
     return await settled.promise;
   } finally {
-    client.destroy();
+    client?.destroy();
+    // A client that fails before its first octet leaves its connection open on Deno.
+    served?.destroy();
     listener.close();
+  }
+}
+
+/** OpenSSL allows the oldest versions at this level only; BoringSSL has no levels, and no limit. */
+function lowestLevel(): { ciphers?: string } {
+  const ciphers = "DEFAULT:@SECLEVEL=0";
+  try {
+    createSecureContext({ ciphers });
+    return { ciphers };
+  } catch {
+    return {};
   }
 }

@@ -5,34 +5,40 @@ import { Buffer } from "node:buffer";
 import type { RequestBody } from "../http/client.ts";
 import type { Content } from "../smtp/content.ts";
 
-/** Octets of message in one piece; a multiple of three, so that pieces join without padding. */
+/** Octets of message encoded at once; a multiple of three, so that pieces join without padding. */
 const PIECE = 192 * 1024;
+const EMPTY: Uint8Array = new Uint8Array(0);
 
 export function base64Body(content: Content): RequestBody {
   let octets = 0;
   for (const block of content) octets += block.length;
-  return { length: 4 * Math.ceil(octets / 3), parts: () => pieces(content) };
+  return { length: 4 * Math.ceil(octets / 3), parts: () => parts(content) };
 }
 
-function* pieces(content: Content): Generator<string> {
-  /** What is waiting for more: less than a piece. */
-  let held: Uint8Array[] = [];
-  let heldLength = 0;
-  for (const block of content) {
-    let rest = block;
-    while (heldLength + rest.length >= PIECE) {
-      const part = rest.subarray(0, PIECE - heldLength);
-      yield base64(held.length === 0 ? part : Buffer.concat([...held, part]));
-      held = [];
-      heldLength = 0;
-      rest = rest.subarray(part.length);
+function* parts(content: Content): Generator<string> {
+  /** What has been encoded and not handed over, so that small blocks leave in one part. */
+  let text = "";
+  /** One or two octets that wait for their third. */
+  let held = EMPTY;
+  for (let block of content) {
+    if (held.length > 0) {
+      const missing = 3 - held.length;
+      held = Buffer.concat([held, block.subarray(0, missing)]);
+      block = block.subarray(missing);
+      if (held.length < 3) continue;
+      text += base64(held);
     }
-    if (rest.length > 0) {
-      held.push(rest);
-      heldLength += rest.length;
+    const whole = block.length - block.length % 3;
+    for (let start = 0; start < whole; start += PIECE) {
+      text += base64(block.subarray(start, Math.min(start + PIECE, whole)));
+      if (text.length < PIECE) continue;
+      yield text;
+      text = "";
     }
+    held = block.subarray(whole);
   }
-  if (heldLength > 0) yield base64(held.length === 1 ? held[0]! : Buffer.concat(held));
+  text += base64(held);
+  if (text !== "") yield text;
 }
 
 function base64(octets: Uint8Array): string {

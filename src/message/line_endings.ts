@@ -13,21 +13,25 @@ const SPACE = 32;
  * nearly all of it, is handed back as it is, uncopied.
  */
 export function withCrlf(content: Content): Content {
-  let previous = 0;
-  let strays = false;
-  for (const block of content) {
-    for (let i = 0; i < block.length; i++) {
-      const octet = block[i]!;
-      // A CR counts as stray unless LF follows, an LF unless CR precedes.
-      if (octet === LF ? previous !== CR : previous === CR) {
-        strays = true;
-        break;
-      }
-      previous = octet;
+  return hasStrays(content) ? repaired(content) : content;
+}
+
+/** Native searches: this looks at every octet of every message. */
+function hasStrays(content: Content): boolean {
+  let heldCr = false;
+  for (const piece of content) {
+    let lineFeeds = 0;
+    for (let i = piece.indexOf(LF); i >= 0; i = piece.indexOf(LF, i + 1)) {
+      if (i === 0 ? !heldCr : piece[i - 1] !== CR) return true;
+      lineFeeds++;
     }
-    if (strays) break;
+    // Each LF has its CR; each CR has its LF where there are as many of both.
+    let returns = heldCr ? 1 : 0;
+    for (let i = piece.indexOf(CR); i >= 0; i = piece.indexOf(CR, i + 1)) returns++;
+    heldCr = piece[piece.length - 1] === CR;
+    if (returns - (heldCr ? 1 : 0) !== lineFeeds) return true;
   }
-  return strays || previous === CR ? repaired(content) : content;
+  return heldCr;
 }
 
 function repaired(content: Content): Content {

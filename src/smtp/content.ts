@@ -3,57 +3,71 @@
 import { Buffer } from "node:buffer";
 
 /**
- * A message's octets in order. Blocks are never empty, and never change once handed out.
+ * A message's octets in order. Pieces are never empty, and never change once handed out.
  */
 export type Content = readonly Uint8Array[];
 
-const FIRST_BLOCK = 16 * 1024;
+const FIRST_BLOCK = 4 * 1024;
 const LARGEST_BLOCK = 1024 * 1024;
+/** Octets from which an arriving piece is kept as it is, if it fills most of its memory. */
+const WORTH_KEEPING = 2 * 1024;
 
 /**
- * Copies arriving octets into few, growing blocks: a client that sends one octet a segment must
- * not make us hold an object for each.
+ * Large pieces are kept uncopied; small ones are copied into few, growing blocks: a client that
+ * sends one octet a segment must not make us hold an object for each.
  */
 export class ContentBuilder {
-  readonly #blocks: Uint8Array[] = [];
-  #block: Uint8Array;
-  #used = 0;
+  readonly #pieces: Uint8Array[] = [];
   #length = 0;
-
-  /** @param expected octets that the client has announced (MAIL SIZE), if it has */
-  constructor(expected = 0) {
-    // Room for all of an announced message, so that most need one block and no copy later; but an
-    // announcement costs nothing, so it buys no more than one block.
-    const room = Math.min(Math.max(expected + 64, FIRST_BLOCK), LARGEST_BLOCK);
-    this.#block = Buffer.allocUnsafeSlow(room);
-  }
+  /** Where small pieces are copied to, and how much of it is pieces already and is in use. */
+  #block: Uint8Array | undefined;
+  #start = 0;
+  #used = 0;
+  #nextSize = FIRST_BLOCK;
 
   /** Octets gathered so far. */
   get length(): number {
     return this.#length;
   }
 
+  /** @param bytes belong to the builder from now on */
   append(bytes: Uint8Array): void {
     this.#length += bytes.length;
+    if (bytes.length >= WORTH_KEEPING && bytes.length * 2 >= bytes.buffer.byteLength) {
+      this.#closePiece();
+      this.#pieces.push(bytes);
+      return;
+    }
     let rest = bytes;
     while (rest.length > 0) {
-      if (this.#used === this.#block.length) this.#nextBlock();
-      const part = rest.subarray(0, this.#block.length - this.#used);
-      this.#block.set(part, this.#used);
+      const block = this.#block ??= this.#newBlock();
+      const part = rest.subarray(0, block.length - this.#used);
+      block.set(part, this.#used);
       this.#used += part.length;
       rest = rest.subarray(part.length);
+      if (this.#used === block.length) {
+        this.#closePiece();
+        this.#block = undefined;
+      }
     }
   }
 
   finish(): Content {
-    if (this.#used > 0) this.#blocks.push(this.#block.subarray(0, this.#used));
-    return this.#blocks;
+    this.#closePiece();
+    return this.#pieces;
   }
 
-  #nextBlock(): void {
-    this.#blocks.push(this.#block);
-    const size = Math.min(this.#block.length * 2, LARGEST_BLOCK);
-    this.#block = Buffer.allocUnsafeSlow(Math.max(size, FIRST_BLOCK));
-    this.#used = 0;
+  #newBlock(): Uint8Array {
+    const size = this.#nextSize;
+    this.#nextSize = Math.min(size * 2, LARGEST_BLOCK);
+    this.#start = this.#used = 0;
+    return Buffer.allocUnsafeSlow(size);
+  }
+
+  /** The rest of the block stays for the small pieces to come: none of it is wasted. */
+  #closePiece(): void {
+    if (this.#block === undefined || this.#used === this.#start) return;
+    this.#pieces.push(this.#block.subarray(this.#start, this.#used));
+    this.#start = this.#used;
   }
 }

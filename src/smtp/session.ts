@@ -7,9 +7,10 @@
 import { Buffer } from "node:buffer";
 import { commandLimit, MAX_SASL_LINE, parseCommand } from "./command.ts";
 import { type Content, ContentBuilder } from "./content.ts";
-import { DataDecoder } from "./data.ts";
+import { LineReader, type LineTooLong } from "./line_reader.ts";
 import { checkMailParameters } from "./mail_parameters.ts";
 import { addressOf, parsePathArgument, type PathError } from "./path.ts";
+import { ChunkReceiver, DataReceiver } from "./receivers.ts";
 import { formatReply, REPLIES, type Reply, reply } from "./reply.ts";
 import {
   beginSasl,
@@ -69,8 +70,6 @@ interface Transaction {
   readonly from: string;
   readonly recipients: string[];
   readonly smtputf8: boolean;
-  /** Octets announced by SIZE, or 0. */
-  readonly announced: number;
   /** Set by the first BDAT. */
   chunks?: ContentBuilder;
   chunksFailed: boolean;
@@ -78,9 +77,6 @@ interface Transaction {
 
 type Mode = "command" | "sasl" | "data" | "chunk" | "busy" | "tls" | "closed";
 
-const EMPTY = new Uint8Array(0);
-const LF = 10;
-const CR = 13;
 /** First octet of a TLS record that holds a ClientHello. */
 const TLS_HANDSHAKE = 0x16;
 
@@ -94,17 +90,9 @@ export class Session {
   #sasl: SaslExchange | undefined;
 
   /** Input that has not been looked at: while busy, or an unfinished line. */
-  #input: Uint8Array = EMPTY;
-  /** Where the search for the end of the unfinished line goes on. */
-  #searched = 0;
-  /** An over-long line is being thrown away. */
-  #skippingLine: Reply | undefined;
-
-  #decoder: DataDecoder | undefined;
-  #content: LimitedContent | undefined;
-  #chunkLeft = 0;
-  #chunkLast = false;
-  #chunkRefusal: Reply | undefined;
+  readonly #reader = new LineReader();
+  #receiver: DataReceiver | undefined;
+  #chunk: ChunkReceiver | undefined;
 
   #effects: Effect[] = [];
   #replies = "";
@@ -144,7 +132,7 @@ export class Session {
         return this.#take();
       }
     }
-    this.#input = this.#input.length === 0 ? bytes : Buffer.concat([this.#input, bytes]);
+    this.#reader.add(bytes);
     if (this.#mode !== "busy") this.#process();
     return this.#take();
   }
@@ -215,23 +203,28 @@ export class Session {
   #close(reason: string): void {
     this.#effect({ type: "close", reason });
     this.#mode = "closed";
-    this.#input = EMPTY;
+    this.#reader.clear();
     this.#transaction = undefined;
-    this.#content = undefined;
+    this.#receiver = undefined;
+    this.#chunk = undefined;
   }
 
   // --- input ---
 
   #process(): void {
-    while (this.#input.length > 0) {
+    while (this.#reader.input.length > 0) {
       switch (this.#mode) {
-        case "command":
-        case "sasl": {
-          const line = this.#nextLine();
+        case "command": {
+          const line = this.#reader.next(commandLimit);
           if (line === undefined) return;
-          if (typeof line !== "string") this.#say(line);
-          else if (this.#mode === "sasl") this.#saslLine(line);
-          else this.#command(line);
+          if (typeof line === "string") this.#command(line);
+          else this.#say(line.limit === MAX_SASL_LINE ? REPLIES.authTooLong : REPLIES.lineTooLong);
+          break;
+        }
+        case "sasl": {
+          const line = this.#reader.next(() => MAX_SASL_LINE);
+          if (line === undefined) return;
+          this.#saslLine(line);
           break;
         }
         case "data":
@@ -244,49 +237,6 @@ export class Session {
           return;
       }
     }
-  }
-
-  /**
-   * Takes one line off the input. Lines end in LF, whether a CR stands before it or not.
-   *
-   * @returns the line as Latin-1 without its end, a reply where it was too long, undefined where
-   *   it is not complete
-   */
-  #nextLine(): string | Reply | undefined {
-    const input = this.#input;
-    const end = input.indexOf(LF, this.#searched);
-    if (end < 0) {
-      this.#searched = input.length;
-      const limit = this.#mode === "sasl" ? MAX_SASL_LINE : commandLimit(input);
-      if (this.#skippingLine !== undefined) {
-        this.#consume(input.length);
-      } else if (input.length > limit) {
-        this.#skippingLine = this.#tooLong(limit);
-        this.#consume(input.length);
-      }
-      return undefined;
-    }
-    const limit = this.#mode === "sasl" ? MAX_SASL_LINE : commandLimit(input);
-    let line: string | Reply;
-    if (this.#skippingLine !== undefined) line = this.#skippingLine;
-    else if (end + 1 > limit) line = this.#tooLong(limit);
-    else line = latin1(input.subarray(0, end > 0 && input[end - 1] === CR ? end - 1 : end));
-    if (typeof line !== "string") {
-      this.#skippingLine = undefined;
-      this.#sasl = undefined;
-      if (this.#mode === "sasl") this.#mode = "command";
-    }
-    this.#consume(end + 1);
-    return line;
-  }
-
-  #tooLong(limit: number): Reply {
-    return limit === MAX_SASL_LINE ? REPLIES.authTooLong : REPLIES.lineTooLong;
-  }
-
-  #consume(octets: number): void {
-    this.#input = octets >= this.#input.length ? EMPTY : this.#input.subarray(octets);
-    this.#searched = 0;
   }
 
   // --- commands ---
@@ -384,8 +334,7 @@ export class Session {
     this.#say(REPLIES.readyForTls);
     this.#effect({ type: "startTls" });
     this.#mode = "tls";
-    this.#input = EMPTY;
-    this.#searched = 0;
+    this.#reader.clear();
   }
 
   #auth(argument: string): void {
@@ -400,7 +349,10 @@ export class Session {
     this.#saslStep(step);
   }
 
-  #saslLine(line: string): void {
+  #saslLine(line: string | LineTooLong): void {
+    if (typeof line !== "string") {
+      return this.#saslStep({ type: "failed", reply: REPLIES.authTooLong });
+    }
     const exchange = this.#sasl;
     if (exchange !== undefined) this.#saslStep(exchange(line.trimEnd()));
   }
@@ -439,7 +391,6 @@ export class Session {
       from,
       recipients: [],
       smtputf8: parameters.smtputf8,
-      announced: parameters.size,
       chunksFailed: false,
     };
     this.#say(REPLIES.senderOk);
@@ -483,74 +434,71 @@ export class Session {
       return this.#say(REPLIES.dataAfterBdat);
     }
     if (transaction.recipients.length === 0) return this.#say(REPLIES.rcptFirst);
-    this.#content = new LimitedContent(this.#options.maxMessageSize, transaction.announced);
-    this.#decoder = new DataDecoder(this.#content);
+    this.#receiver = new DataReceiver(this.#options.maxMessageSize);
     this.#mode = "data";
     this.#say(REPLIES.startData);
   }
 
   #dataOctets(): void {
-    const end = this.#decoder!.push(this.#input);
-    this.#consume(end < 0 ? this.#input.length : end);
+    const receiver = this.#receiver!;
+    const { input } = this.#reader;
+    const end = receiver.push(input);
+    this.#reader.consume(end < 0 ? input.length : end);
     if (end < 0) return;
-    const content = this.#content!;
-    this.#decoder = undefined;
-    this.#content = undefined;
-    this.#mode = "command";
     const transaction = this.#transaction!;
+    const content = receiver.finish();
+    this.#receiver = undefined;
     this.#transaction = undefined;
-    if (content.exceeded) return this.#say(REPLIES.tooBig);
-    this.#submit(transaction, content.finish());
+    this.#mode = "command";
+    if (content === undefined) return this.#say(REPLIES.tooBig);
+    this.#submit(transaction, content);
   }
 
-  /** RFC 3030 §2: the octets of a chunk are swallowed before any refusal of it. */
   #bdat(argument: string): void {
     const match = /^(\d{1,15})( +LAST)?$/i.exec(argument);
     if (match === null) return this.#say(REPLIES.bdatSyntax);
-    this.#chunkLeft = Number(match[1]);
-    this.#chunkLast = match[2] !== undefined;
-    this.#chunkRefusal = this.#chunkProblem();
-    const transaction = this.#transaction;
-    if (this.#chunkRefusal !== undefined && transaction !== undefined) {
-      transaction.chunksFailed = true;
-      delete transaction.chunks;
-    } else if (transaction !== undefined) {
-      transaction.chunks ??= new ContentBuilder(transaction.announced);
+    const octets = Number(match[1]);
+    const last = match[2] !== undefined;
+    this.#chunk = new ChunkReceiver(octets, last, this.#chunkProblem(octets) ?? this.#chunks());
+    if (this.#chunk.refusal !== undefined && this.#transaction !== undefined) {
+      this.#transaction.chunksFailed = true;
+      delete this.#transaction.chunks;
     }
     this.#mode = "chunk";
-    if (this.#chunkLeft === 0) this.#endOfChunk();
+    if (octets === 0) this.#endOfChunk();
   }
 
-  #chunkProblem(): Reply | undefined {
+  #chunks(): ContentBuilder {
+    return this.#transaction!.chunks ??= new ContentBuilder();
+  }
+
+  #chunkProblem(octets: number): Reply | undefined {
     if (this.#options.requireTls && !this.#secure) return REPLIES.mustStartTls;
     if (!this.#authenticated) return REPLIES.mustAuthenticate;
     const transaction = this.#transaction;
     if (transaction === undefined) return REPLIES.mailFirst;
     if (transaction.chunksFailed) return REPLIES.bdatFailed;
     if (transaction.recipients.length === 0) return REPLIES.rcptFirst;
-    const size = (transaction.chunks?.length ?? 0) + this.#chunkLeft;
+    const size = (transaction.chunks?.length ?? 0) + octets;
     return size > this.#options.maxMessageSize ? REPLIES.tooBig : undefined;
   }
 
   #chunkOctets(): void {
-    const part = this.#input.subarray(0, this.#chunkLeft);
-    this.#consume(part.length);
-    this.#chunkLeft -= part.length;
-    if (this.#chunkRefusal === undefined) this.#transaction!.chunks!.append(part);
-    if (this.#chunkLeft === 0) this.#endOfChunk();
+    const chunk = this.#chunk!;
+    this.#reader.consume(chunk.push(this.#reader.input));
+    if (chunk.complete) this.#endOfChunk();
   }
 
   #endOfChunk(): void {
-    this.#mode = "command";
+    const { refusal, last } = this.#chunk!;
     const transaction = this.#transaction;
-    if (this.#chunkRefusal !== undefined || transaction === undefined) {
-      if (this.#chunkLast) this.#transaction = undefined;
-      return this.#say(this.#chunkRefusal ?? REPLIES.mailFirst);
-    }
-    const chunks = transaction.chunks!;
-    if (!this.#chunkLast) return this.#say(reply(250, "2.0.0", `${chunks.length} octets so far`));
-    this.#transaction = undefined;
-    this.#submit(transaction, chunks.finish());
+    this.#chunk = undefined;
+    this.#mode = "command";
+    if (last) this.#transaction = undefined;
+    if (refusal !== undefined) return this.#say(refusal);
+    const chunks = transaction!.chunks!;
+    if (last) return this.#submit(transaction!, chunks.finish());
+    this.#say(reply(250, "2.0.0", `${chunks.length} octets so far`));
   }
 
   #submit({ from, recipients, smtputf8 }: Transaction, content: Content): void {
@@ -568,32 +516,6 @@ export class Session {
 /** RFC 3207 §4 lets NOOP, EHLO, STARTTLS and QUIT through; a device's HELO harms nobody. */
 const NEEDS_TLS = new Set(["AUTH", "MAIL", "RCPT", "DATA", "RSET", "VRFY", "EXPN", "HELP"]);
 
-/** Content that stops being kept, but goes on being counted, once it is too large. */
-class LimitedContent {
-  readonly #limit: number;
-  #builder: ContentBuilder | undefined;
-  #length = 0;
-
-  constructor(limit: number, announced: number) {
-    this.#limit = limit;
-    this.#builder = new ContentBuilder(announced);
-  }
-
-  get exceeded(): boolean {
-    return this.#builder === undefined;
-  }
-
-  append(bytes: Uint8Array): void {
-    this.#length += bytes.length;
-    if (this.#length > this.#limit) this.#builder = undefined;
-    this.#builder?.append(bytes);
-  }
-
-  finish(): Content {
-    return this.#builder?.finish() ?? [];
-  }
-}
-
 function pathRefusal(error: PathError, command: string, enhanced: string): Reply {
   switch (error) {
     case "syntax":
@@ -607,10 +529,6 @@ function pathRefusal(error: PathError, command: string, enhanced: string): Reply
 
 function needsSmtputf8(): Reply {
   return reply(553, "5.6.7", "A non-ASCII address needs MAIL with SMTPUTF8");
-}
-
-function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }
 
 function isAscii(text: string): boolean {

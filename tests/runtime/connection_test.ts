@@ -7,7 +7,13 @@ import { after, before, describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
-import type { Connection, ConnectionHandler, Listener, Runtime, TlsIdentity } from "../../src/runtime/runtime.ts";
+import type {
+  Connection,
+  ConnectionHandler,
+  Listener,
+  Runtime,
+  TlsIdentity,
+} from "../../src/runtime/runtime.ts";
 
 /** A connection as a test sees it: events can be awaited. */
 class Peer implements ConnectionHandler {
@@ -87,7 +93,9 @@ describe("a connection of the runtime", () => {
   after(() => listener.close());
 
   /** A client and the server's side of its connection. */
-  async function open(setup: (peer: Peer) => void = () => {}): Promise<{ client: Socket; peer: Peer }> {
+  async function open(
+    setup: (peer: Peer) => void = () => {},
+  ): Promise<{ client: Socket; peer: Peer }> {
     prepare = setup;
     const arrived = new Promise<Peer>((resolve) => arrive = resolve);
     const client = connect({ host: "127.0.0.1", port: listener.port, allowHalfOpen: true });
@@ -239,7 +247,9 @@ describe("a connection of the runtime", () => {
   });
 
   it("does TLS from the first octet (RFC 8314 §3.3)", async () => {
-    const { client, peer } = await open((peer) => peer.onOpened = () => peer.connection.startTls(identity));
+    const { client, peer } = await open((peer) =>
+      peer.onOpened = () => peer.connection.startTls(identity)
+    );
     const secure = await tlsOver(client);
     await peer.event("secured");
     secure.write("inside");
@@ -250,10 +260,16 @@ describe("a connection of the runtime", () => {
 
   it("takes another certificate for the next connection", async () => {
     const next = await selfSignedCertificate();
-    const identities = [identity, { ...identity, certificate: next.certificate, privateKey: next.privateKey }];
+    const identities = [identity, {
+      ...identity,
+      certificate: next.certificate,
+      privateKey: next.privateKey,
+    }];
     const serials: string[] = [];
     for (const used of identities) {
-      const { client, peer } = await open((peer) => peer.onOpened = () => peer.connection.startTls(used));
+      const { client, peer } = await open((peer) =>
+        peer.onOpened = () => peer.connection.startTls(used)
+      );
       const secure = await tlsOver(client) as ReturnType<typeof connectTls>;
       serials.push(secure.getPeerCertificate().serialNumber);
       secure.destroy();
@@ -298,7 +314,9 @@ describe("a connection of the runtime", () => {
       { code: "EADDRINUSE" },
     );
     // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
-    assert.throws(() => runtime.listen({ hostname: "192.0.2.1", port: 0, accept }), { code: "EADDRNOTAVAIL" });
+    assert.throws(() => runtime.listen({ hostname: "192.0.2.1", port: 0, accept }), {
+      code: "EADDRNOTAVAIL",
+    });
   });
 
   it("stops accepting when the listener is closed; what is open goes on", async () => {
@@ -316,7 +334,9 @@ describe("a connection of the runtime", () => {
     const peer = await promise;
     await peer.event("opened");
     second.close();
-    const refused = await new Promise((done) => connect(second.port, "127.0.0.1").on("error", done));
+    const refused = await new Promise((done) =>
+      connect(second.port, "127.0.0.1").on("error", done)
+    );
     // Refused, or reset where the kernel had taken it just before.
     assert.match((refused as { code?: string }).code ?? "", /^ECONN(?:REFUSED|RESET)$/);
     client.write("on");
