@@ -17,6 +17,7 @@ import {
 } from "./answers.ts";
 import { type AccessToken, rolesOf } from "./token.ts";
 import type { ClientCredentials } from "./tokens.ts";
+import { asBuffer } from "../octets.ts";
 
 export interface MsalOptions {
   readonly http: HttpClient;
@@ -112,7 +113,7 @@ export async function requestToken(
 
 function parseJson(body: Uint8Array): unknown {
   try {
-    return JSON.parse(Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8"));
+    return JSON.parse(asBuffer(body).toString("utf8"));
   } catch {
     return undefined;
   }

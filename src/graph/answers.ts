@@ -3,9 +3,9 @@
 // Graph's mail API answers with Exchange's response codes in `error.code`; `error.message` is for
 // people and is never branched upon (https://learn.microsoft.com/graph/errors).
 
-import { Buffer } from "node:buffer";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
+import { asBuffer } from "../octets.ts";
 
 /** A row: what Graph says, and what the client is told. */
 export interface GraphMeaning {
@@ -195,7 +195,7 @@ interface GraphError {
 
 function readError(body: Uint8Array): GraphError {
   try {
-    const text = Buffer.from(body.buffer, body.byteOffset, body.length).toString("utf8");
+    const text = asBuffer(body).toString("utf8");
     const error = (JSON.parse(text) as { error?: { code?: unknown; message?: unknown } }).error;
     return {
       code: typeof error?.code === "string" ? error.code.slice(0, 100) : undefined,

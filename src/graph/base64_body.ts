@@ -4,6 +4,7 @@
 import { Buffer } from "node:buffer";
 import type { RequestBody } from "../http/client.ts";
 import type { Content } from "../smtp/content.ts";
+import { asBuffer } from "../octets.ts";
 
 /** Octets of message encoded at once; a multiple of three, so that pieces join without padding. */
 const PIECE = 192 * 1024;
@@ -42,5 +43,5 @@ function* parts(content: Content): Generator<string> {
 }
 
 function base64(octets: Uint8Array): string {
-  return Buffer.from(octets.buffer, octets.byteOffset, octets.length).toString("base64");
+  return asBuffer(octets).toString("base64");
 }

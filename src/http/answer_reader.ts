@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import type { HttpAnswer } from "./client.ts";
+import { asBuffer } from "../octets.ts";
 
 export type Progress = "more" | "complete" | "malformed" | "tooLong";
 
@@ -41,7 +42,7 @@ export class AnswerReader {
 
   push(octets: Uint8Array): Progress {
     this.#begun = true;
-    const piece = Buffer.from(octets.buffer, octets.byteOffset, octets.length);
+    const piece = asBuffer(octets);
     this.#input = this.#input.length === 0 ? piece : Buffer.concat([this.#input, piece]);
     for (;;) {
       const progress = this.#step();

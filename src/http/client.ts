@@ -263,8 +263,10 @@ class Exchange {
   }
 }
 
+// deno-lint-ignore no-control-regex -- RFC 9110 §5.5 forbids these three
+const FORBIDDEN = /[\r\n\x00]/;
+
 /** A field value cannot end its line: whatever is in it stays in it. */
 function fieldValue(value: string): string {
-  // deno-lint-ignore no-control-regex -- RFC 9110 §5.5 forbids these three
-  return value.replace(/[\r\n\x00]/g, " ");
+  return FORBIDDEN.test(value) ? value.replace(/\s|\0/g, " ") : value;
 }

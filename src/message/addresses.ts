@@ -87,12 +87,16 @@ class Candidate {
  * (Exchange takes them so) and to needless quotes, domains as A-labels.
  */
 export function addressKey(address: string): string {
+  if (PLAIN.test(address)) return address.toLowerCase();
   const at = address.lastIndexOf("@");
   let local = address.slice(0, at);
   if (/^".*"$/s.test(local)) local = local.slice(1, -1).replace(/\\(.)/gs, "$1");
   const domain = address.slice(at + 1).replace(/\.$/, "");
   return `${local.normalize("NFC").toLowerCase()}@${asciiDomain(domain)}`;
 }
+
+/** An address with nothing in it that needs more than lower case, as nearly all are. */
+const PLAIN = /^[\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]*\w$/;
 
 function asciiDomain(domain: string): string {
   const lower = domain.toLowerCase();

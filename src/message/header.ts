@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
+import { asBuffer } from "../octets.ts";
 
 /** One header field where it stands. */
 export interface HeaderField {
@@ -77,13 +78,13 @@ function beginning(content: Content): Buffer {
   }
   const [only] = pieces;
   if (pieces.length === 1 && only !== undefined) {
-    return Buffer.from(only.buffer, only.byteOffset, only.length);
+    return asBuffer(only);
   }
   return Buffer.concat(pieces);
 }
 
 function holdsEmptyLine(piece: Uint8Array): boolean {
-  return Buffer.from(piece.buffer, piece.byteOffset, piece.length).includes("\r\n\r\n");
+  return asBuffer(piece).includes("\r\n\r\n");
 }
 
 /** Index of the colon behind a field name (RFC 5322 §2.2), or -1 where the line is no field. */

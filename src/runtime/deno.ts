@@ -109,11 +109,9 @@ class DenoConnection implements Connection {
           if (this.#ending && !this.#writing) this.#close();
           return;
         }
-        // The receiver keeps parts of it for as long as it likes; a mostly empty buffer would be
-        // kept with them.
-        this.handler.data(
-          length < READ_SIZE / 4 ? buffer.slice(0, length) : buffer.subarray(0, length),
-        );
+        // A mostly empty buffer would be kept with the few octets in it.
+        const octets = buffer.subarray(0, length);
+        this.handler.data(length < READ_SIZE / 2 ? octets.slice() : octets);
       }
     } catch (error) {
       this.#close(error);

@@ -40,6 +40,7 @@ export interface Connection {
 /** What happens on a connection. `opened` comes first; after `closed` nothing more does. */
 export interface ConnectionHandler {
   opened(): void;
+  /** @param bytes are the receiver's to keep; their memory is not much larger than they are */
   data(bytes: Uint8Array): void;
   drained(): void;
   /** The peer has half-closed: no more `data`, but it may still read. */

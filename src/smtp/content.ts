@@ -9,7 +9,7 @@ export type Content = readonly Uint8Array[];
 
 const FIRST_BLOCK = 4 * 1024;
 const LARGEST_BLOCK = 1024 * 1024;
-/** Octets from which an arriving piece is kept as it is, if it fills most of its memory. */
+/** Octets from which an arriving piece is kept as it is. */
 const WORTH_KEEPING = 2 * 1024;
 
 /**
@@ -30,10 +30,10 @@ export class ContentBuilder {
     return this.#length;
   }
 
-  /** @param bytes belong to the builder from now on */
+  /** @param bytes belong to the builder from now on, with the memory around them */
   append(bytes: Uint8Array): void {
     this.#length += bytes.length;
-    if (bytes.length >= WORTH_KEEPING && bytes.length * 2 >= bytes.buffer.byteLength) {
+    if (bytes.length >= WORTH_KEEPING) {
       this.#closePiece();
       this.#pieces.push(bytes);
       return;

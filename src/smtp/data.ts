@@ -4,6 +4,7 @@
 // line here and ends none, so no input can be read as two messages (CVE-2023-51764 and its kin).
 
 import { Buffer } from "node:buffer";
+import { asBuffer } from "../octets.ts";
 
 const CR = 13;
 const LF = 10;
@@ -44,7 +45,7 @@ export class DataDecoder {
    * @returns the index behind the final CRLF "." CRLF, or -1 when more is needed
    */
   push(bytes: Uint8Array): number {
-    const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    const buffer = asBuffer(bytes);
     let i = 0;
     while (i < buffer.length) {
       if (this.#seen === Seen.Nothing) {

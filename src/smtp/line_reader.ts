@@ -1,6 +1,7 @@
 // Lines out of octets that arrive in whatever pieces (RFC 5321 §2.3.8, §4.5.3.1.4).
 
 import { Buffer } from "node:buffer";
+import { asBuffer } from "../octets.ts";
 
 const EMPTY = new Uint8Array(0);
 const LF = 10;
@@ -67,6 +68,6 @@ export class LineReader {
     this.consume(end + 1);
     if (tooLong !== undefined) return tooLong;
     const textEnd = end > 0 && input[end - 1] === CR ? end - 1 : end;
-    return Buffer.from(input.buffer, input.byteOffset, textEnd).toString("latin1");
+    return asBuffer(input).toString("latin1", 0, textEnd);
   }
 }
