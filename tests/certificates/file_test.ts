@@ -1,0 +1,136 @@
+/** The certificate from two files, and what an administrator reads when it is not one. */
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import {
+  type Certificate,
+  CertificateError,
+  readCertificate,
+} from "../../src/certificates/file.ts";
+import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
+import { type CertificateFiles, writeCertificate } from "../support/certificates.ts";
+
+let directory: string;
+let made: Certificate;
+let other: Certificate;
+let good: CertificateFiles;
+
+before(async () => {
+  directory = mkdtempSync(join(tmpdir(), "relay-certificates-"));
+  made = await selfSignedCertificate();
+  other = await selfSignedCertificate();
+  good = writeCertificate(directory, "good", made);
+});
+after(() => rmSync(directory, { recursive: true }));
+
+/** The one line that it fails with. */
+function problem(certificatePath: string, keyPath: string): string {
+  try {
+    readCertificate(certificatePath, keyPath);
+  } catch (error) {
+    assert(error instanceof CertificateError);
+    assert(!/[\r\n]/.test(error.message));
+    return error.message;
+  }
+  assert.fail("it was read");
+}
+
+/** A file with this text. */
+function file(name: string, text: string): string {
+  const path = join(directory, name);
+  writeFileSync(path, text);
+  return path;
+}
+
+describe("the certificate's files", () => {
+  it("are read, when they fit", () => {
+    const read = readCertificate(good.certificatePath, good.keyPath);
+    assert.equal(read.certificate, made.certificate);
+    assert.equal(read.privateKey, made.privateKey);
+    assert.equal(read.leaf.fingerprint256, made.leaf.fingerprint256);
+    assert.match(read.leaf.subject, /localhost/);
+  });
+
+  it("may hold the chain behind the certificate, which comes first", () => {
+    const chain = file("chain.pem", made.certificate + other.certificate);
+    const read = readCertificate(chain, good.keyPath);
+    assert.equal(read.leaf.fingerprint256, made.leaf.fingerprint256);
+    assert(read.certificate.includes(other.certificate));
+  });
+
+  it("are missed by setting and name, with the way out", () => {
+    const missing = join(directory, "missing.pem");
+    assert.equal(
+      problem(missing, good.keyPath),
+      `TLS_CERT_FILEPATH "${missing}" does not exist (set TLS_SOURCE=off to run without TLS)`,
+    );
+    assert.match(problem(good.certificatePath, missing), /^TLS_KEY_FILEPATH ".*" does not exist/);
+  });
+
+  it("are refused when they cannot be read: a directory in their place", () => {
+    const path = join(directory, "a directory");
+    mkdirSync(path);
+    assert.equal(problem(path, good.keyPath), `TLS_CERT_FILEPATH "${path}" is a directory`);
+    assert.equal(problem(good.certificatePath, path), `TLS_KEY_FILEPATH "${path}" is a directory`);
+  });
+
+  const NO_PEM: readonly (readonly [what: string, text: string])[] = [
+    ["nothing", ""],
+    ["text", "hello\n"],
+    ["DER", "\x30\x82\x01\x00\x02"],
+    ["PEM that is cut off", "-----BEGIN CERTIFICATE-----\nMIIB\n"],
+    ["PEM of nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
+    ["a key of nonsense", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"],
+  ];
+  for (const [what, text] of NO_PEM) {
+    it(`are refused when they hold ${what} (RFC 7468)`, () => {
+      const path = file("no.pem", text);
+      assert.match(problem(path, good.keyPath), /^TLS_CERT_FILEPATH ".*" holds no certificate/);
+      assert.match(
+        problem(good.certificatePath, path),
+        /^TLS_KEY_FILEPATH ".*" holds no private key/,
+      );
+    });
+  }
+
+  it("are refused when one is given for the other", () => {
+    assert.match(
+      problem(good.keyPath, good.keyPath),
+      /^TLS_CERT_FILEPATH ".*" holds no certificate/,
+    );
+    assert.match(
+      problem(good.certificatePath, good.certificatePath),
+      /^TLS_KEY_FILEPATH ".*" holds no private key/,
+    );
+  });
+
+  it("are refused when the key is another certificate's, and both are named", () => {
+    const { keyPath } = writeCertificate(directory, "other", other);
+    assert.equal(
+      problem(good.certificatePath, keyPath),
+      `TLS_KEY_FILEPATH "${keyPath}" is not the key of the certificate in "${good.certificatePath}"`,
+    );
+  });
+
+  it("never show the key", () => {
+    const lines = made.privateKey.split("\n").slice(1, -2);
+    const cut = file("cut.pem", made.privateKey.slice(0, -40));
+    assert(!lines.some((line) => problem(good.certificatePath, cut).includes(line)));
+  });
+});
+
+describe("a self-made certificate", () => {
+  it("is for loopback names only, for thirty days, and new each time", () => {
+    const { leaf } = made;
+    assert.equal(leaf.checkHost("localhost"), "localhost");
+    assert.match(leaf.subjectAltName ?? "", /127\.0\.0\.1/);
+    assert.equal(leaf.checkHost("example.com"), undefined);
+    const days = (new Date(leaf.validTo).getTime() - Date.now()) / 86_400_000;
+    assert(days > 29 && days < 31, `${days} days`);
+    assert(new Date(leaf.validFrom).getTime() < Date.now());
+    assert.notEqual(made.leaf.fingerprint256, other.leaf.fingerprint256);
+    assert.notEqual(made.privateKey, other.privateKey);
+  });
+});

@@ -1,0 +1,137 @@
+/** TLS settings are proved at the start: what cannot be obeyed stops it, not the first client. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { type Certificate, CertificateError } from "../../src/certificates/file.ts";
+import { loadIdentity } from "../../src/certificates/identity.ts";
+import { proveTls } from "../../src/certificates/prove.ts";
+import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
+import { currentRuntime } from "../../src/runtime/current.ts";
+import type { Runtime, TlsVersion } from "../../src/runtime/runtime.ts";
+import { settingsOf, writeCertificate } from "../support/certificates.ts";
+
+let directory: string;
+let made: Certificate;
+let runtime: Runtime;
+
+before(async () => {
+  directory = mkdtempSync(join(tmpdir(), "relay-identity-"));
+  made = await selfSignedCertificate();
+  runtime = await currentRuntime();
+});
+after(() => rmSync(directory, { recursive: true }));
+
+async function load(environment: Record<string, string>) {
+  const { identity } = await loadIdentity(settingsOf(environment), runtime, made);
+  return identity;
+}
+
+/** The line that the start is refused with. */
+async function refusal(environment: Record<string, string>): Promise<string> {
+  try {
+    await load(environment);
+  } catch (error) {
+    assert(error instanceof CertificateError, String(error));
+    assert(!/[\r\n]/.test(error.message));
+    return error.message;
+  }
+  assert.fail("it was taken");
+}
+
+/** The protocol that a client of this version gets, or undefined for none. */
+async function handshake(identity: Awaited<ReturnType<typeof load>>, version: TlsVersion) {
+  try {
+    return (await proveTls(runtime, identity, version)).protocol;
+  } catch {
+    return undefined;
+  }
+}
+
+describe("the TLS identity", () => {
+  it("is the files' that the settings name", async () => {
+    const { certificatePath, keyPath } = writeCertificate(directory, "good", made);
+    const { identity, certificate } = await loadIdentity(
+      settingsOf({ TLS_CERT_FILEPATH: certificatePath, TLS_KEY_FILEPATH: keyPath }),
+      runtime,
+    );
+    assert.equal(identity.certificate, made.certificate);
+    assert.equal(certificate.leaf.fingerprint256, made.leaf.fingerprint256);
+    assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
+  });
+
+  it("is refused with the file's problem, where there is one", async () => {
+    await assert.rejects(
+      loadIdentity(settingsOf({ TLS_CERT_FILEPATH: join(directory, "missing") }), runtime),
+      CertificateError,
+    );
+  });
+
+  it("takes TLS 1.2 and 1.3 by default (RFC 9325 §3.1.1)", async () => {
+    const identity = await load({});
+    assert.equal(await handshake(identity, "1.2"), "TLSv1.2");
+    assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
+    assert.equal(await handshake(identity, "1.1"), undefined);
+    assert.equal(await handshake(identity, "1.0"), undefined);
+  });
+
+  it("takes nothing older than TLS_MIN_VERSION=1.3", async () => {
+    const identity = await load({ TLS_MIN_VERSION: "1.3" });
+    assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
+    assert.equal(await handshake(identity, "1.2"), undefined);
+  });
+
+  for (const version of ["1.0", "1.1"] as const) {
+    it(`takes TLS ${version} where the runtime can, else TLS_MIN_VERSION=${version} stops the start`, async () => {
+      if (runtime.name === "Bun") {
+        const identity = await load({ TLS_MIN_VERSION: version });
+        assert.equal(await handshake(identity, version), version === "1.0" ? "TLSv1" : "TLSv1.1");
+        assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
+      } else {
+        const line = await refusal({ TLS_MIN_VERSION: version });
+        assert(line.startsWith(`TLS_MIN_VERSION "${version}" cannot be used on ${runtime.name} `));
+      }
+    });
+  }
+
+  it("is refused with a TLS_CIPHER_SUITE that names no cipher", async () => {
+    for (const ciphers of ["NOT-A-CIPHER", ":", "NOT-A-CIPHER:NEITHER-IS-THIS"]) {
+      const line = await refusal({ TLS_CIPHER_SUITE: ciphers });
+      const named = `TLS_MIN_VERSION "1.2" with TLS_CIPHER_SUITE "${ciphers}" cannot be used on`;
+      assert(line.startsWith(`${named} ${runtime.name} ${runtime.version}`), line);
+    }
+  });
+
+  it("is refused with a TLS_CIPHER_SUITE that the certificate's key cannot be used with", async () => {
+    // The certificate has an elliptic curve key (RFC 8422 §2.1).
+    await refusal({ TLS_CIPHER_SUITE: "ECDHE-RSA-AES128-GCM-SHA256" });
+  });
+
+  for (const cipher of ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"]) {
+    it(`uses ${cipher} where TLS_CIPHER_SUITE says so and the runtime obeys, else stops the start`, async () => {
+      if (runtime.name === "Bun") {
+        const identity = await load({ TLS_CIPHER_SUITE: cipher });
+        assert.equal((await proveTls(runtime, identity, "1.2")).cipher, cipher);
+      } else {
+        assert.match(await refusal({ TLS_CIPHER_SUITE: cipher }), /ignores cipher strings/);
+      }
+    });
+  }
+
+  it("is not judged by its cipher string where only TLS 1.3 is left, of which it says nothing", async () => {
+    const identity = await load({
+      TLS_MIN_VERSION: "1.3",
+      TLS_CIPHER_SUITE: "ECDHE-ECDSA-AES256-GCM-SHA384",
+    });
+    assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
+  });
+
+  it("is refused when key and certificate do not fit, by the handshake itself", async () => {
+    const other = await selfSignedCertificate();
+    await assert.rejects(
+      loadIdentity(settingsOf({}), runtime, { ...made, privateKey: other.privateKey }),
+      CertificateError,
+    );
+  });
+});

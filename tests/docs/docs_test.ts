@@ -1,0 +1,291 @@
+/**
+ * The documentation against the code: tables, links, names, log lines and the rooms of src/. What a
+ * page says of the program is looked up in it, so that the two cannot drift apart unnoticed.
+ */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { PAGES, withTables } from "../../scripts/docs.ts";
+import { AADSTS } from "../../src/entra/answers.ts";
+import { BY_CODE, BY_STATUS } from "../../src/graph/answers.ts";
+import { cloudOf } from "../../src/settings/clouds.ts";
+import { type Setting, SETTINGS, type Settings } from "../../src/settings/schema.ts";
+import { formatReply, REPLIES, type Reply } from "../../src/smtp/reply.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const FOREIGN = new Set(["node_modules", "dist", ".git", "certs"]);
+
+/** Paths from the top of the project. */
+function filesUnder(folder: string, ending: string): string[] {
+  return readdirSync(join(ROOT, folder), { withFileTypes: true }).flatMap((entry) => {
+    if (FOREIGN.has(entry.name)) return [];
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return filesUnder(path, ending);
+    return entry.name.endsWith(ending) ? [path] : [];
+  });
+}
+
+function read(path: string): string {
+  return readFileSync(join(ROOT, path), "utf8");
+}
+
+const MARKDOWN = filesUnder("", ".md");
+/** The pages that tell users and developers of the program, as opposed to notes in other folders. */
+const DOCS = MARKDOWN.filter((path) => !path.startsWith("tests") && !path.startsWith("bench"));
+const SOURCES = filesUnder("src", ".ts").map((path) => ({ path, text: read(path) }));
+const SETTINGS_PAGE = read("docs/settings.md");
+const REPLIES_PAGE = read("docs/replies.md");
+
+describe("tables made from the source", () => {
+  for (const page of PAGES) {
+    it(`are up to date in ${page}`, () => {
+      const text = read(page);
+      assert.match(text, /<!-- table: /);
+      assert.ok(withTables(text) === text, 'run "bun scripts/docs.ts"');
+    });
+  }
+
+  it("refuse a page that names a table which does not exist", () => {
+    assert.throws(() => withTables("<!-- table: nonsense -->\n<!-- end of table -->"), /nonsense/);
+  });
+
+  it("are changed back where somebody has edited them", () => {
+    const text = read("docs/settings.md");
+    const edited = text.replace("| `REQUIRE_TLS` | `true` |", "| `REQUIRE_TLS` | `false` |");
+    assert.notEqual(edited, text);
+    assert.equal(withTables(edited), text);
+  });
+});
+
+describe("settings.md", () => {
+  for (const name of Object.keys(SETTINGS)) {
+    it(`has ${name}`, () => assert.ok(SETTINGS_PAGE.includes(`| \`${name}\``)));
+  }
+
+  for (const cloud of ["public", "usgov", "usgov-dod", "china"] as const) {
+    it(`says where the cloud ${cloud} is`, () => {
+      const { authorityHost, graphEndpoint } = cloudOf({ AZURE_CLOUD: cloud } as Settings);
+      const row = SETTINGS_PAGE.split("\n").find((line) =>
+        line.startsWith(`| \`${cloud}\``) && line.includes("https://")
+      ) ?? "no row";
+      assert.ok(row.includes(`\`${authorityHost.origin}\``), row);
+      assert.ok(row.includes(`\`${graphEndpoint.origin}\``), row);
+    });
+  }
+
+  it("says that the settings without a function are missing, and only those", () => {
+    const [, later = ""] = SETTINGS_PAGE.split("## Names that are kept for later");
+    for (const [name, setting] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
+      const told = later.includes(`| \`${name}\``);
+      assert.equal(told, setting.missing !== undefined, name);
+    }
+  });
+});
+
+describe("replies.md", () => {
+  for (const [name, reply] of Object.entries(REPLIES) as [string, Reply][]) {
+    it(`has the reply ${name}`, () => {
+      assert.ok(REPLIES_PAGE.includes(`\`${formatReply(reply).trim()}\``));
+    });
+  }
+
+  it("has every answer of Entra ID and Graph", () => {
+    for (const number of Object.keys(AADSTS)) {
+      assert.ok(REPLIES_PAGE.includes(`| \`AADSTS${number}\``), number);
+    }
+    for (const code of Object.keys(BY_CODE)) {
+      assert.ok(REPLIES_PAGE.includes(`| \`${code}\``), code);
+    }
+    for (const status of Object.keys(BY_STATUS)) {
+      assert.ok(REPLIES_PAGE.includes(`| \`HTTP ${status}\``), status);
+    }
+  });
+
+  // `reply(501, "5.5.4", "Syntax: …")`: replies that are made where they are given.
+  const MADE = /\breply\(\s*(\d{3}),\s*"([\d.]+)",\s*(?:"([^"]*)"|`([^`]*)`)/g;
+  const made = SOURCES.filter(({ path }) => path !== join("src", "smtp", "reply.ts"))
+    .flatMap(({ path, text }) => [...text.matchAll(MADE)].map((match) => ({ path, match })));
+
+  it("finds the replies that are made where they are given", () => assert.ok(made.length > 10));
+
+  for (const { path, match } of made) {
+    const [, code, enhanced, plain, template] = match;
+    const text = plain ?? template ?? "";
+    it(`has ${code} ${enhanced} ${text} of ${path}`, () => {
+      assert.ok(REPLIES_PAGE.includes(`${code} ${enhanced}`));
+      const fixed = text.split(/\$\{[^}]*\}/).map((part) => part.trim());
+      for (const part of fixed.filter((part) => part.length > 3)) {
+        assert.ok(REPLIES_PAGE.includes(part), part);
+      }
+    });
+  }
+
+  it("has every reason to refuse a username", () => {
+    const source = read("src/accounts/username.ts");
+    // With the standard delimiter, as a client sees it.
+    const problems = [...source.matchAll(/\binvalid\((?:"([^"]+)"|`([^`]+)`)\)/g)].map((match) =>
+      (match[1] ?? match[2] ?? "").replaceAll("${delimiter}", "@")
+        .replaceAll("${form}", "tenant@client or id@lookup")
+    );
+    assert.ok(problems.length >= 7);
+    for (const problem of problems) {
+      const shown = problem[0]!.toUpperCase() + problem.slice(1);
+      assert.ok(REPLIES_PAGE.includes(`\`535 5.7.8 ${shown}\``), shown);
+    }
+  });
+});
+
+/** Without fenced blocks, whose `#` are no headings and whose brackets are no links. */
+function prose(text: string): string {
+  return text.replace(/^(`{3,}).*\n[\s\S]*?^\1$/gm, "");
+}
+
+/** The fragments that GitHub makes of the headings. */
+function anchorsOf(path: string): Set<string> {
+  const anchors = new Set<string>();
+  for (const [, heading = ""] of prose(read(path)).matchAll(/^#{1,6} +(.+?) *$/gm)) {
+    const text = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, "$1").replace(/[`*_]/g, "");
+    const slug = text.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-");
+    let unique = slug;
+    for (let i = 1; anchors.has(unique); i++) unique = `${slug}-${i}`;
+    anchors.add(unique);
+  }
+  return anchors;
+}
+
+describe("links between the pages", () => {
+  it("are found", () => assert.ok(DOCS.includes("README.md") && DOCS.length > 8, String(DOCS)));
+
+  for (const page of MARKDOWN) {
+    it(`lead somewhere in ${page}`, () => {
+      const text = prose(read(page)).replace(/`[^`\n]*`/g, "");
+      for (const [link, target = ""] of text.matchAll(/\]\(<?([^)\s>]+)>?[^)]*\)/g)) {
+        if (/^[a-z][a-z0-9+.-]*:/i.test(target)) continue;
+        const [file = "", anchor] = target.split("#");
+        const path = file === "" ? page : relative(ROOT, join(ROOT, dirname(page), file));
+        assert.ok(existsSync(join(ROOT, path)), `${link}: ${path} does not exist`);
+        if (anchor === undefined) continue;
+        assert.ok(anchorsOf(path).has(anchor), `${link}: no such heading in ${path}`);
+      }
+    });
+  }
+});
+
+/** Words in the form of a setting that are none. */
+const NO_SETTINGS = new Set([
+  // Stand for something in an example.
+  "TENANT_ID",
+  "CLIENT_ID",
+  "CLIENT_SECRET",
+  "OBJECT_ID",
+  "NAME_FILE",
+  // A misspelling that the relay warns about.
+  "USERNAME_DELIMTER",
+  // Of systemd, the kernel, the build and the log.
+  "CREDENTIALS_DIRECTORY",
+  "CAP_NET_BIND_SERVICE",
+  "BUILD_BASE",
+  "RUNTIME_BASE",
+  "RELAY_BUILD_COMMIT",
+  "NO_SENDER",
+  // Of TLS libraries.
+  "UNSUPPORTED_PROTOCOL",
+  "NO_SHARED_CIPHER",
+  "UNKNOWN_CA",
+  "BAD_CERTIFICATE",
+  "CERTIFICATE_UNKNOWN",
+]);
+
+describe("names in the pages", () => {
+  for (const page of DOCS) {
+    it(`of settings exist: ${page}`, () => {
+      for (const [name] of read(page).matchAll(/\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b/g)) {
+        if (NO_SETTINGS.has(name)) continue;
+        assert.ok(name in SETTINGS, `${name} is no setting`);
+      }
+    });
+  }
+
+  const main = read("src/main.ts");
+  const commands = [...main.matchAll(/^command\("([a-z]+)"/gm)].map((match) => match[1]!);
+
+  it("of commands exist", () => {
+    assert.ok(commands.includes("serve"));
+    for (const page of DOCS) {
+      // In a console example, or in a code span; not as the last word of another command.
+      for (
+        const [line, name] of read(page).matchAll(/(?:^ *|`|\$ |&& )smtp-oauth-relay ([a-z]+)/gm)
+      ) {
+        assert.ok(commands.includes(name!), `${page}: ${line}`);
+      }
+    }
+  });
+
+  it("of package scripts exist", () => {
+    const scripts = JSON.parse(read("package.json")).scripts as Record<string, string>;
+    for (const page of DOCS) {
+      for (const [, name] of read(page).matchAll(/\bnpm run ([a-z]+)/g)) {
+        assert.ok(name! in scripts, `${page}: npm run ${name}`);
+      }
+    }
+  });
+});
+
+describe("log lines in the pages", () => {
+  // `WARNING Login refused … detail="…"`: the words between the level and the first field.
+  const LINE = /\b(?:DEBUG|INFO|WARNING|ERROR) ([A-Z][^`\n]*?)(?= …| [a-z]+=|`|$)/gm;
+  const quoted = DOCS.flatMap((page) =>
+    [...read(page).matchAll(LINE)].map(([, words]) => ({ page, words: words! }))
+  );
+
+  it("are found", () => assert.ok(quoted.length > 8, String(quoted.length)));
+
+  it("are the program's own", () => {
+    for (const { page, words } of quoted) {
+      if (words.startsWith("USERNAME_DELIMTER")) continue;
+      assert.ok(SOURCES.some(({ text }) => text.includes(words)), `${page}: "${words}"`);
+    }
+  });
+});
+
+describe("rooms in architecture.md", () => {
+  const [, page = ""] = read("docs/architecture.md").split("<!-- rooms -->");
+  const rows = [...page.matchAll(/^\| `([a-z_.]+)\/?` +\|[^|]*\| ([^|]*?) *\|$/gm)];
+  const rooms = new Map(rows.map(([, name, imports]) => [name!, imports!]));
+
+  it("are the folders of src/", () => {
+    const entries = readdirSync(join(ROOT, "src")).sort();
+    assert.deepEqual([...rooms.keys()].sort(), entries);
+  });
+
+  for (const [room, allowed] of rooms) {
+    if (allowed === "all") continue;
+    it(`import from nowhere else: ${room} from ${allowed}`, () => {
+      const files = SOURCES.filter(({ path }) =>
+        path === join("src", room) || path.startsWith(join("src", room, "/"))
+      );
+      assert.ok(files.length > 0);
+      const found = new Set<string>();
+      for (const { path, text } of files) {
+        // Types are gone at run time; an import of nothing but types says so.
+        const runtime = text.replace(/^(?:import|export) type [\s\S]*?;$/gm, "");
+        for (const [, target] of runtime.matchAll(/(?:from|import\() ?"(\.[^"]+)"/g)) {
+          const [first = "", second = ""] = join(dirname(path), target!).split("/");
+          if (first === "src" && second !== room) found.add(second);
+        }
+      }
+      const expected = allowed === "nothing" ? [] : allowed.split(", ").sort();
+      assert.deepEqual([...found].sort(), expected);
+    });
+  }
+
+  it("leave the runtimes' names to runtime/", () => {
+    for (const { path, text } of SOURCES) {
+      if (path.startsWith(join("src", "runtime"))) continue;
+      const code = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/.*$/gm, "");
+      assert.ok(!/\b(?:Deno|Bun)\./.test(code), path);
+    }
+  });
+});

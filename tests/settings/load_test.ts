@@ -1,0 +1,265 @@
+/** The settings out of the environment: defaults, problems all at once, and warnings. */
+import assert from "node:assert/strict";
+import { hostname } from "node:os";
+import { describe, it } from "node:test";
+import { cloudOf } from "../../src/settings/clouds.ts";
+import { type Environment, loadSettings, nearest } from "../../src/settings/load.ts";
+import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
+
+function load(environment: Environment = {}): { settings: Settings; warnings: readonly string[] } {
+  const loaded = loadSettings(environment);
+  assert(loaded.type === "settings", JSON.stringify(loaded));
+  return loaded;
+}
+
+function problems(environment: Environment): readonly string[] {
+  const loaded = loadSettings(environment);
+  assert(loaded.type === "problems", "no problem was found");
+  return loaded.problems;
+}
+
+/** The contract's defaults, in the words of the program. */
+const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
+  LOG_LEVEL: "WARNING",
+  TLS_SOURCE: "file",
+  REQUIRE_TLS: true,
+  SERVER_GREETING: "Microsoft Graph SMTP OAuth Relay",
+  TLS_CERT_FILEPATH: "certs/cert.pem",
+  TLS_KEY_FILEPATH: "certs/key.pem",
+  TLS_CIPHER_SUITE: undefined,
+  USERNAME_DELIMITER: "@",
+  GRAPH_HTTP_TIMEOUT: 30_000,
+  SMTP_LISTEN: [{ hostname: "::", port: 8025 }],
+  SMTPS_LISTEN: undefined,
+  HTTP_LISTEN: { hostname: "127.0.0.1", port: 8026 },
+  HTTP_PASSWORD: undefined,
+  TLS_MIN_VERSION: "1.2",
+  AZURE_CLOUD: "public",
+  AZURE_AUTHORITY_HOST: undefined,
+  GRAPH_ENDPOINT: undefined,
+  MAX_MESSAGE_SIZE: 36_700_160,
+  MAX_RECIPIENTS: 500,
+  COMMAND_TIMEOUT: 300_000,
+  DATA_TIMEOUT: 180_000,
+  GRAPH_REQUEST_LIMIT: 4_000_000,
+  TOKEN_CACHE_MAX_AGE: 3_600_000,
+  SHUTDOWN_TIMEOUT: 90_000,
+  LOG_FORMAT: "text",
+};
+
+describe("settings", () => {
+  for (const [name, value] of Object.entries(DEFAULTS)) {
+    it(`have ${name} = ${JSON.stringify(value)} unless it is set, or set to nothing`, () => {
+      for (const environment of [{}, { [name]: "" }, { [name]: undefined }]) {
+        assert.deepEqual(load(environment).settings[name as keyof Settings], value);
+      }
+    });
+  }
+
+  it("have a default for each setting whose function is there, tested above", () => {
+    for (const [name, setting] of Object.entries(SETTINGS)) {
+      if ("missing" in setting || name === "SERVER_HOSTNAME") continue;
+      assert(name in DEFAULTS, name);
+    }
+  });
+
+  it("have the machine's name for SERVER_HOSTNAME", () => {
+    assert.equal(load().settings.SERVER_HOSTNAME, hostname());
+  });
+
+  it("take the words of the Python relay in any case", () => {
+    const { settings } = load({
+      LOG_LEVEL: "info",
+      TLS_SOURCE: "OFF",
+      REQUIRE_TLS: "FALSE",
+      AZURE_TABLES_FORCE_USAGE: "False",
+      LOG_FORMAT: "JSON",
+      AZURE_CLOUD: "UsGov",
+    });
+    const { LOG_LEVEL, TLS_SOURCE, REQUIRE_TLS, LOG_FORMAT, AZURE_CLOUD } = settings;
+    assert.deepEqual(
+      [LOG_LEVEL, TLS_SOURCE, REQUIRE_TLS, LOG_FORMAT, AZURE_CLOUD],
+      ["INFO", "off", false, "json", "usgov"],
+    );
+  });
+
+  it("take a command's own standard where nothing is set, and what is set before it", () => {
+    const standards = { SMTP_LISTEN: "127.0.0.1:8025" };
+    for (const [given, host] of [["", "127.0.0.1"], ["[::1]:1", "::1"]] as const) {
+      const loaded = loadSettings({ SMTP_LISTEN: given }, standards);
+      assert(loaded.type === "settings");
+      assert.equal(loaded.settings.SMTP_LISTEN[0]!.hostname, host);
+    }
+  });
+
+  it("say every problem at once, each with variable, value and what is allowed", () => {
+    const found = problems({
+      LOG_LEVEL: "LOUD",
+      REQUIRE_TLS: "maybe",
+      MAX_RECIPIENTS: "1001",
+      SMTP_LISTEN: "here",
+      GRAPH_ENDPOINT: "http://graph.microsoft.com",
+      QUEUE_URL: "sqlite:queue.db",
+      TLS_SOURCE: "keyvault",
+    });
+    assert.deepEqual(found.map((problem) => problem.split(" ")[0]).sort(), [
+      "GRAPH_ENDPOINT",
+      "LOG_LEVEL",
+      "MAX_RECIPIENTS",
+      "QUEUE_URL",
+      "REQUIRE_TLS",
+      "SMTP_LISTEN",
+      "TLS_SOURCE",
+    ]);
+    const level = found.find((problem) => problem.startsWith("LOG_LEVEL"));
+    assert.equal(
+      level,
+      'LOG_LEVEL "LOUD" must be "DEBUG", "INFO", "WARNING", "ERROR" or "CRITICAL"',
+    );
+    assert(found.every((problem) => !/[\r\n]/.test(problem)));
+  });
+
+  it("show a bad value so that it cannot end its line", () => {
+    const [problem] = problems({ SERVER_GREETING: "a\r\nb" });
+    assert.match(problem!, /^SERVER_GREETING "a\\r\\nb" must be /);
+  });
+});
+
+describe("a setting whose function is missing from this version", () => {
+  const missing = Object.entries(SETTINGS).filter(([, setting]) => "missing" in setting);
+
+  it("stops the start when it is set, each one", () => {
+    assert(missing.length > 0);
+    for (const [name] of missing) {
+      const [problem] = problems({ [name]: "something" });
+      assert.match(problem!, new RegExp(`^${name} is set, but this version does not have`));
+    }
+  });
+
+  it("is allowed when its value asks for what this version does anyway, in any case", () => {
+    const inert: Environment = {
+      AZURE_TABLES_PARTITION_KEY: "user",
+      AZURE_TABLES_FORCE_USAGE: "FALSE",
+      AUTH_RATE_LIMIT: "off",
+      MESSAGE_RATE_LIMIT: "OFF",
+      DUPLICATE_WINDOW: "off",
+      REENCODE_QUOTED_PRINTABLE: "false",
+      DELIVERY_MODE: "direct",
+      LARGE_MESSAGES: "reject",
+    };
+    for (const [name, value] of Object.entries(inert)) {
+      // What has got its function meanwhile has its own tests.
+      if ("missing" in SETTINGS[name as keyof Settings]) load({ [name]: value });
+    }
+    load(Object.fromEntries(missing.map(([name]) => [name, ""])));
+  });
+
+  it("is TLS_SOURCE=keyvault too, in any case", () => {
+    for (const value of ["keyvault", "KeyVault"]) {
+      assert.match(problems({ TLS_SOURCE: value })[0]!, /^TLS_SOURCE "keyvault" is not in this/);
+    }
+  });
+});
+
+describe("settings that contradict each other", () => {
+  it("stop the start: SMTPS_LISTEN without a certificate (RFC 8314 §3.3)", () => {
+    const [problem] = problems({ TLS_SOURCE: "off", SMTPS_LISTEN: ":465" });
+    assert.match(problem!, /^SMTPS_LISTEN needs a certificate/);
+    load({ TLS_SOURCE: "file", SMTPS_LISTEN: ":465" });
+  });
+
+  it("stop the start: pages off the loopback without a password", () => {
+    for (const listen of [":8026", "0.0.0.0:8026", "[::]:8026", "192.0.2.1:8026", "relay:8026"]) {
+      assert.match(problems({ HTTP_LISTEN: listen })[0]!, /^HTTP_PASSWORD must be set/, listen);
+      load({ HTTP_LISTEN: listen, HTTP_PASSWORD: "secret" });
+    }
+    for (const listen of ["127.0.0.1:1", "[::1]:1", "localhost:1", "off"]) {
+      load({ HTTP_LISTEN: listen });
+    }
+  });
+
+  it("are said together with all other problems", () => {
+    assert.equal(
+      problems({ TLS_SOURCE: "off", SMTPS_LISTEN: ":465", HTTP_LISTEN: ":1", LOG_LEVEL: "x" })
+        .length,
+      3,
+    );
+  });
+
+  it("are not looked for in values that are bad themselves", () => {
+    assert.equal(
+      problems({ HTTP_LISTEN: "here", SMTPS_LISTEN: "there", TLS_SOURCE: "off" }).length,
+      2,
+    );
+    assert.equal(problems({ TLS_SOURCE: "what", SMTPS_LISTEN: ":465" }).length, 1);
+    const password = { HTTP_PASSWORD: "secret", HTTP_PASSWORD_FILE: "/secret" };
+    assert.equal(problems({ HTTP_LISTEN: ":8026", ...password }).length, 1);
+  });
+
+  it("are doubts only where no client could log in, or in plain text", () => {
+    assert.match(load({ TLS_SOURCE: "off" }).warnings[0]!, /no client can log in/);
+    assert.match(load({ REQUIRE_TLS: "false" }).warnings[0]!, /plain text/);
+    assert.deepEqual(load().warnings, []);
+  });
+});
+
+describe("a variable that is not a setting", () => {
+  const NEAR: readonly (readonly [given: string, meant: string])[] = [
+    ["LOG_LEVL", "LOG_LEVEL"],
+    ["LOGLEVEL", "LOG_LEVEL"],
+    ["REQUIRE_TSL", "REQUIRE_TLS"],
+    ["SMTP_LISTENS", "SMTP_LISTEN"],
+    ["HTTP_PASSWORD_FILES", "HTTP_PASSWORD_FILE"],
+    ["GRAPH_ENDPOINTS", "GRAPH_ENDPOINT"],
+  ];
+  for (const [given, meant] of NEAR) {
+    it(`is warned about when it is ${given}, and ${meant} is named`, () => {
+      assert.deepEqual(load({ [given]: "x" }).warnings, [
+        `${given} is not a setting: did you mean ${meant}?`,
+      ]);
+    });
+  }
+
+  it("is nobody's business when it is three letters away or more, or is known", () => {
+    const others = [
+      "PATH",
+      "HOME",
+      "LANG",
+      "LOG_LVL_X",
+      "NODE_EXTRA_CA_CERTS",
+      "AZURE_CLIENT_SECRET",
+    ];
+    const environment = Object.fromEntries(others.map((name) => [name, "x"]));
+    assert.deepEqual(load({ ...environment, HTTP_PASSWORD_FILE: "" }).warnings, []);
+  });
+
+  it("is near by Levenshtein's distance of two", () => {
+    assert.equal(nearest("abcd", ["abxy"]), "abxy");
+    assert.equal(nearest("abcd", ["axyz"]), undefined);
+    assert.equal(nearest("abcd", ["ab", "abd"]), "abd");
+    assert.equal(nearest("abcd", []), undefined);
+  });
+});
+
+describe("a cloud", () => {
+  const CLOUDS: readonly (readonly [cloud: string, authority: string, graph: string])[] = [
+    ["public", "login.microsoftonline.com", "graph.microsoft.com"],
+    ["usgov", "login.microsoftonline.us", "graph.microsoft.us"],
+    ["usgov-dod", "login.microsoftonline.us", "dod-graph.microsoft.us"],
+    ["china", "login.partner.microsoftonline.cn", "microsoftgraph.chinacloudapi.cn"],
+  ];
+  for (const [cloud, authority, graph] of CLOUDS) {
+    it(`${cloud} has its own Entra ID and Graph (learn.microsoft.com/graph/deployments)`, () => {
+      const { authorityHost, graphEndpoint } = cloudOf(load({ AZURE_CLOUD: cloud }).settings);
+      assert.equal(authorityHost.href, `https://${authority}/`);
+      assert.equal(graphEndpoint.href, `https://${graph}/`);
+    });
+  }
+
+  it("may have each of its two places set by itself", () => {
+    const { settings } = load({ AZURE_CLOUD: "china", GRAPH_ENDPOINT: "http://127.0.0.1:1/graph" });
+    const { authorityHost, graphEndpoint } = cloudOf(settings);
+    assert.equal(authorityHost.host, "login.partner.microsoftonline.cn");
+    assert.equal(graphEndpoint.href, "http://127.0.0.1:1/graph");
+  });
+});
