@@ -164,7 +164,8 @@ class BunConnection implements Connection {
     // `success` also tells of a client certificate, which is not asked for: without an error the
     // handshake is done.
     if (success || error === null) return this.handler.secured();
-    this.#error = error;
+    // A client that leaves inside the handshake is no failed handshake: a probe of the port, mostly.
+    if ((error as { code?: string }).code !== "ECONNRESET") this.#error = error;
     this.#socket.terminate();
   }
 

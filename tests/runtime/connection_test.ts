@@ -300,6 +300,7 @@ describe("a connection of the runtime", () => {
     const gone = await open((peer) => peer.onOpened = () => peer.connection.startTls(identity));
     gone.client.destroy();
     await gone.peer.event("closed");
+    assert.equal(gone.peer.error, undefined, "a probe of the port is no failed handshake");
     const next = await open();
     next.client.destroy();
     await next.peer.event("closed");
