@@ -60,6 +60,7 @@ const DEFAULTS = { maxAnswer: 1024 * 1024, keepAlive: 20_000, maxIdle: 256 };
 export class HttpClient {
   readonly #options: Required<HttpClientOptions>;
   readonly #idle = new Map<string, Exchange[]>();
+  #closed = false;
 
   constructor(options: HttpClientOptions = {}) {
     this.#options = { ...DEFAULTS, ...options };
@@ -78,8 +79,9 @@ export class HttpClient {
     return exchange.run(request, this.#options.keepAlive);
   }
 
-  /** Closes the unused connections. */
+  /** Closes the unused connections, and those in use as soon as they are done. */
   close(): void {
+    this.#closed = true;
     for (const exchanges of this.#idle.values()) {
       for (const exchange of exchanges.splice(0)) exchange.destroy();
     }
@@ -88,7 +90,7 @@ export class HttpClient {
   #keep(origin: string, exchange: Exchange): void {
     let exchanges = this.#idle.get(origin);
     if (exchanges === undefined) this.#idle.set(origin, exchanges = []);
-    if (exchanges.length >= this.#options.maxIdle) exchange.destroy();
+    if (this.#closed || exchanges.length >= this.#options.maxIdle) exchange.destroy();
     else exchanges.push(exchange);
   }
 
@@ -160,7 +162,6 @@ class Exchange {
         const step = this.#connected ? "answer" : "connection";
         this.#fail("ETIMEDOUT", `no ${step} within ${request.timeout / 1000} s`);
       }, request.timeout);
-      this.#socket.ref();
       if (this.#connected) this.#send();
     });
   }
@@ -229,7 +230,6 @@ class Exchange {
     // An answer that came before all of the request had left ends the connection (RFC 9112 §9.6).
     if (reader.reusable && running.rest === undefined && this.#socket.writable) {
       this.#timer = setTimeout(() => this.destroy(), running.keepAlive);
-      this.#socket.unref();
       this.#owner.reusable(this);
     } else {
       this.#socket.destroy();
