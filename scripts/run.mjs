@@ -1,0 +1,24 @@
+// Runs one of the locked runtimes, installed first where that is needed:
+// `node scripts/run.mjs bun|deno ARGUMENT…`. `deno task` would take their executables for scripts.
+
+import { spawn } from "node:child_process";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import "./setup.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const [runtime, ...args] = process.argv.slice(2);
+const binaries = `${root}node_modules/.bin`;
+
+const child = spawn(`${binaries}/${runtime}`, args, {
+  cwd: root,
+  env: { ...process.env, PATH: `${binaries}:${process.env.PATH}` },
+  stdio: "inherit",
+  shell: process.platform === "win32",
+});
+// A terminal sends Ctrl-C to both; the child decides when it is done.
+process.on("SIGINT", () => {});
+process.on("SIGTERM", () => child.kill("SIGTERM"));
+child.on("exit", (status, signal) => {
+  process.exitCode = signal === null ? status ?? 1 : 1;
+});
