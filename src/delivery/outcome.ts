@@ -3,7 +3,7 @@
 import type { Account } from "../accounts/accounts.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Reply } from "../smtp/reply.ts";
-import type { Envelope, SessionFacts } from "../smtp/session.ts";
+import type { Envelope, SessionFacts } from "../smtp/effects.ts";
 
 /** A message that an account has handed in. */
 export interface Submission {

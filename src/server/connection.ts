@@ -5,7 +5,8 @@ import { randomBytes } from "node:crypto";
 import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runtime.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
-import { type Effect, Session, type SessionOptions } from "../smtp/session.ts";
+import type { Effect } from "../smtp/effects.ts";
+import { Session, type SessionOptions } from "../smtp/session.ts";
 import type { Client, ConnectionSummary, Login, Message } from "./handlers.ts";
 
 /** What a connection needs from its server. */

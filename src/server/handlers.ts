@@ -3,7 +3,7 @@
 import type { Content } from "../smtp/content.ts";
 import type { Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
-import type { Envelope, SessionFacts } from "../smtp/session.ts";
+import type { Envelope, SessionFacts } from "../smtp/effects.ts";
 
 /** Who is at the other end of a connection. */
 export interface Client {

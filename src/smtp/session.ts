@@ -4,52 +4,14 @@
 // `authenticate` and `submit` through `authenticated` and `submitted`. Until then the session is
 // busy: it keeps what arrives, and answers it when it goes on (RFC 2920 §3.2: replies in order).
 
-import { Buffer } from "node:buffer";
 import { commandLimit, MAX_SASL_LINE, parseCommand } from "./command.ts";
 import { type Content, ContentBuilder } from "./content.ts";
+import type { Effect } from "./effects.ts";
+import { readRecipient, readSender } from "./envelope.ts";
 import { LineReader, type LineTooLong } from "./line_reader.ts";
-import { checkMailParameters } from "./mail_parameters.ts";
-import { addressOf, parsePathArgument, type PathError } from "./path.ts";
 import { ChunkReceiver, DataReceiver } from "./receivers.ts";
 import { formatReply, REPLIES, type Reply, reply } from "./reply.ts";
-import {
-  beginSasl,
-  type Credentials,
-  MECHANISM_NAMES,
-  type SaslExchange,
-  type SaslStep,
-} from "./sasl.ts";
-
-/** What the sender promised about a message, apart from its content. */
-export interface Envelope {
-  /** Reverse-path, or "" for the null one (RFC 5321 §4.5.5). */
-  readonly from: string;
-  /** Forward-paths in the client's order and spelling, at least one; doubles are kept. */
-  readonly recipients: readonly string[];
-}
-
-/** How the session stood when a message was submitted: what a Received field tells. */
-export interface SessionFacts {
-  /** The argument of EHLO or HELO; "" when there was none. */
-  readonly helo: string;
-  readonly esmtp: boolean;
-  readonly tls: boolean;
-  readonly smtputf8: boolean;
-}
-
-export type Effect =
-  | { readonly type: "reply"; readonly text: string }
-  /** Begin TLS after the replies before this have left; then call {@link Session.tlsStarted}. */
-  | { readonly type: "startTls" }
-  | { readonly type: "authenticate"; readonly credentials: Credentials }
-  | {
-    readonly type: "submit";
-    readonly envelope: Envelope;
-    readonly content: Content;
-    readonly facts: SessionFacts;
-  }
-  /** End the connection after the replies before this have left. */
-  | { readonly type: "close"; readonly reason: string };
+import { beginSasl, MECHANISM_NAMES, type SaslExchange, type SaslStep } from "./sasl.ts";
 
 export interface SessionOptions {
   /** The name in the greeting and in the answer to EHLO. */
@@ -373,26 +335,9 @@ export class Session {
     if (!this.#authenticated) return this.#say(REPLIES.mustAuthenticate);
     if (this.#helo === undefined) return this.#say(REPLIES.helloFirst);
     if (this.#transaction !== undefined) return this.#say(REPLIES.nestedMail);
-    const rest = /^FROM *:(.*)$/is.exec(argument)?.[1];
-    if (rest === undefined) return this.#say(reply(501, "5.5.4", "Syntax: MAIL FROM:<address>"));
-    const text = utf8(rest);
-    if (text === undefined) return this.#say(reply(553, "5.6.7", "Address is not valid UTF-8"));
-    const path = parsePathArgument(text);
-    if (typeof path === "string") return this.#say(pathRefusal(path, "MAIL FROM", "5.1.7"));
-    const parameters = checkMailParameters(path.parameters, this.#options.maxMessageSize);
-    if ("code" in parameters) return this.#say(parameters);
-    const { mailbox } = path;
-    if (mailbox !== undefined && mailbox.domain === "") {
-      return this.#say(pathRefusal("address", "MAIL FROM", "5.1.7"));
-    }
-    const from = mailbox === undefined ? "" : addressOf(mailbox);
-    if (!parameters.smtputf8 && !isAscii(from)) return this.#say(needsSmtputf8());
-    this.#transaction = {
-      from,
-      recipients: [],
-      smtputf8: parameters.smtputf8,
-      chunksFailed: false,
-    };
+    const sender = readSender(argument, this.#options.maxMessageSize);
+    if ("code" in sender) return this.#say(sender);
+    this.#transaction = { ...sender, recipients: [], chunksFailed: false };
     this.#say(REPLIES.senderOk);
   }
 
@@ -403,23 +348,12 @@ export class Session {
     if (transaction.chunks !== undefined || transaction.chunksFailed) {
       return this.#say(REPLIES.rcptAfterBdat);
     }
-    const rest = /^TO *:(.*)$/is.exec(argument)?.[1];
-    if (rest === undefined) return this.#say(reply(501, "5.5.4", "Syntax: RCPT TO:<address>"));
-    const text = utf8(rest);
-    if (text === undefined) return this.#say(reply(553, "5.6.7", "Address is not valid UTF-8"));
-    const path = parsePathArgument(text);
-    if (typeof path === "string") return this.#say(pathRefusal(path, "RCPT TO", "5.1.3"));
-    if (path.mailbox === undefined) return this.#say(pathRefusal("address", "RCPT TO", "5.1.3"));
-    if (path.parameters.length > 0) {
-      const keyword = path.parameters[0]!.keyword;
-      return this.#say(reply(555, "5.5.4", `RCPT parameter ${keyword} is not supported`));
-    }
-    const address = addressOf(path.mailbox);
-    if (!transaction.smtputf8 && !isAscii(address)) return this.#say(needsSmtputf8());
+    const recipient = readRecipient(argument, transaction.smtputf8);
+    if (typeof recipient !== "string") return this.#say(recipient);
     if (transaction.recipients.length >= this.#options.maxRecipients) {
       return this.#say(REPLIES.tooManyRecipients);
     }
-    transaction.recipients.push(address);
+    transaction.recipients.push(recipient);
     this.#say(REPLIES.recipientOk);
   }
 
@@ -515,33 +449,3 @@ export class Session {
 
 /** RFC 3207 §4 lets NOOP, EHLO, STARTTLS and QUIT through; a device's HELO harms nobody. */
 const NEEDS_TLS = new Set(["AUTH", "MAIL", "RCPT", "DATA", "RSET", "VRFY", "EXPN", "HELP"]);
-
-function pathRefusal(error: PathError, command: string, enhanced: string): Reply {
-  switch (error) {
-    case "syntax":
-      return reply(501, "5.5.4", `Syntax: ${command}:<address>`);
-    case "tooLong":
-      return reply(501, enhanced, "Address is too long");
-    case "address":
-      return reply(501, enhanced, `${command} has no valid address`);
-  }
-}
-
-function needsSmtputf8(): Reply {
-  return reply(553, "5.6.7", "A non-ASCII address needs MAIL with SMTPUTF8");
-}
-
-function isAscii(text: string): boolean {
-  // deno-lint-ignore no-control-regex -- the whole ASCII range is meant
-  return /^[\x00-\x7f]*$/.test(text);
-}
-
-/** Reads a Latin-1 string's octets as UTF-8; undefined where they are not. */
-function utf8(text: string): string | undefined {
-  if (isAscii(text)) return text;
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(text, "latin1"));
-  } catch {
-    return undefined;
-  }
-}

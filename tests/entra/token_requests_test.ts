@@ -120,16 +120,6 @@ describe("a secret", () => {
       assert.equal(await one.account.token(), await same.account.token());
       assert.notEqual(await one.account.token(), await other.account.token());
     }));
-
-  it("is told apart from others that look like it in the middle of a list", () =>
-    withCloud(async ({ login }, { entra }) => {
-      // What is hashed must not run together: "1" + "1:a" is not "11" + ":a".
-      await login(USERNAME, "8:a secret;");
-      await login(USERNAME, "a secret;");
-      await login(USERNAME, "a secret");
-      await login(USERNAME, "A secret");
-      assert.equal(entra.requests.get(`${TENANT}/${CLIENT}`), 4);
-    }));
 });
 
 describe("Entra's trouble", () => {

@@ -114,6 +114,17 @@ describe("a token in the cache", () => {
     assert.equal(state.requests, 5);
   });
 
+  it("is its own login's, also where tenant, client and secret run together to the same text", async () => {
+    const { state, source } = open();
+    const logins = [["a", "bc", "d"], ["ab", "c", "d"], ["a", "b", "cd"], ["abcd", "", ""]];
+    for (
+      const [tenantId, clientId, secret] of [...logins, ...logins] as [string, string, string][]
+    ) {
+      await source.login({ tenantId, clientId, clientSecret: new Secret(secret) }).token();
+    }
+    assert.equal(state.requests, 4);
+  });
+
   it("is not pushed out by wrong logins, which leave nothing behind", async () => {
     const { state, token, login } = open({ capacity: 3 });
     const first = await token();

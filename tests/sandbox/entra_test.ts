@@ -195,6 +195,21 @@ describe("the imitated Entra ID", () => {
     assert.equal(entra.verify(token), undefined);
   });
 
+  it("knows its tokens for an hour", async () => {
+    const entra = new SandboxEntra();
+    const token = String((await ask(entra)).json["access_token"]);
+    const { now } = Date;
+    const verifiedIn = (seconds: number) => {
+      Date.now = () => now() + seconds * 1000;
+      try {
+        return entra.verify(token) !== undefined;
+      } finally {
+        Date.now = now;
+      }
+    };
+    assert.deepEqual([verifiedIn(3500), verifiedIn(3600)], [true, false]);
+  });
+
   it("gives another token each time, and counts the requests of each app", async () => {
     const entra = new SandboxEntra();
     const tokens = [

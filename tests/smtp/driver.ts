@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
-import { type Effect, type Envelope, Session } from "../../src/smtp/session.ts";
-import type { SessionFacts, SessionOptions } from "../../src/smtp/session.ts";
+import type { Effect, Envelope, SessionFacts } from "../../src/smtp/effects.ts";
+import { Session, type SessionOptions } from "../../src/smtp/session.ts";
 import { DIALOGUE_OPTIONS } from "./options.ts";
 import { joinOctets } from "./script.ts";
 

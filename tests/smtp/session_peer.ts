@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
-import { type Effect, Session } from "../../src/smtp/session.ts";
+import type { Effect } from "../../src/smtp/effects.ts";
+import { Session } from "../../src/smtp/session.ts";
 import type {
   DialogueOptions,
   DialoguePeer,
