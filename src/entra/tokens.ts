@@ -35,6 +35,8 @@ interface Entry {
   pending?: Promise<AccessToken | EntraRefusal>;
   /** Graph has refused the token, or it may not send mail as far as can be seen. */
   doubtful: boolean;
+  /** When Entra was last asked, as `now` tells. */
+  askedAt: number;
 }
 
 /**
@@ -64,9 +66,9 @@ export class TokenSource {
     credentials: ClientCredentials,
   ): Promise<AccessToken | EntraRefusal> | AccessToken {
     const entry = this.#entries.get(key);
-    if (entry?.token !== undefined && this.#usable(entry.token, entry.doubtful)) return entry.token;
+    if (entry?.token !== undefined && this.#fresh(entry, entry.token)) return entry.token;
     if (entry?.pending !== undefined) return entry.pending;
-    const fetching: Entry = entry ?? { doubtful: false };
+    const fetching: Entry = entry ?? { doubtful: false, askedAt: 0 };
     if (entry === undefined) this.#entries.set(key, fetching);
     return fetching.pending = this.#fetch(key, fetching, credentials).finally(() => {
       delete fetching.pending;
@@ -90,21 +92,29 @@ export class TokenSource {
     entry: Entry,
     credentials: ClientCredentials,
   ): Promise<AccessToken | EntraRefusal> {
+    entry.askedAt = this.#now();
     const result = await this.#options.request(credentials);
-    if ("type" in result) {
-      // A refusal is not kept: the next login asks again.
-      if (this.#entries.get(key) === entry) this.#entries.delete(key);
+    if (!("type" in result)) {
+      entry.token = result;
+      entry.doubtful = !result.roles.includes(MAIL_SEND);
       return result;
     }
-    entry.token = result;
-    entry.doubtful = !result.roles.includes(MAIL_SEND);
+    // While Entra cannot say, a token that is only doubtful has to do.
+    const { token } = entry;
+    if (result.type === "later" && token !== undefined && this.#usable(token)) return token;
+    // A refusal is not kept: the next login asks again.
+    if (this.#entries.get(key) === entry) this.#entries.delete(key);
     return result;
   }
 
-  #usable(token: AccessToken, doubtful: boolean): boolean {
+  /** Whether a token is to be used without asking Entra. */
+  #fresh({ doubtful, askedAt }: Entry, token: AccessToken): boolean {
+    return this.#usable(token) && !(doubtful && this.#now() - askedAt >= RETRY_DOUBTFUL);
+  }
+
+  #usable(token: AccessToken): boolean {
     const now = this.#now();
-    const age = now - token.fetchedAt;
-    if (age >= (doubtful ? RETRY_DOUBTFUL : this.#options.maxAge)) return false;
+    if (now - token.fetchedAt >= this.#options.maxAge) return false;
     // Short-lived tokens (tests, odd policies) are renewed half-way.
     const margin = Math.min(RENEW_BEFORE, (token.expiresAt - token.fetchedAt) / 2);
     return now < token.expiresAt - margin;

@@ -245,4 +245,19 @@ describe("a token without Mail.Send in its roles", () => {
     assert.equal(await token(), granted);
     assert.equal(state.requests, 2);
   });
+
+  it("serves on while Entra cannot be reached, asking again each minute, if it is only doubtful", async () => {
+    const { state, token, login } = open();
+    const first = await token();
+    state.now += 2 * MINUTE;
+    login().reject(first);
+    state.refuse = unreachable("ECONNREFUSED", "refused");
+    assert.equal(await token(), first);
+    assert.equal(await token(), first);
+    assert.equal(state.requests, 2, "asked once within the minute");
+    state.now += MINUTE;
+    state.refuse = undefined;
+    assert.notEqual(await token(), first);
+    assert.equal(state.requests, 3);
+  });
 });
