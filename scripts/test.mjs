@@ -51,6 +51,8 @@ const deno = await run("deno", [
 ]);
 const bun = await run("bun", [
   "test",
+  // Milliseconds for one test: a busy machine is no reason to fail.
+  "--timeout=60000",
   ...(paths.length > 0 ? paths.map((path) => `./${path}`) : ["./tests"]),
 ]);
 
