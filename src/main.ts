@@ -66,8 +66,8 @@ function withCommand(args: readonly string[]): string[] {
   const rest = args.filter((arg, i) =>
     !arg.startsWith("--env-file") && args[i - 1] !== "--env-file"
   );
-  if (rest.length === 0) return [...args, "serve"];
-  return rest[0] === "--version" ? ["version"] : [...args];
+  if (rest.length === 0 && args.at(-1) !== "--env-file") return [...args, "serve"];
+  return args.map((arg) => arg === "--version" && arg === rest[0] ? "version" : arg);
 }
 
 // No top-level await: the executable's bytecode is made from a module without one.

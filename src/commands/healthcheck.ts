@@ -13,7 +13,7 @@ export async function healthcheck(envFile: string | undefined): Promise<string> 
   if (listen === "off") throw notReady("HTTP_LISTEN is off: there is nothing to ask");
   const { hostname, port } = listen;
   const host = hostname === "::"
-    ? "[::1]"
+    ? "127.0.0.1"
     : hostname === "0.0.0.0"
     ? "127.0.0.1"
     : bracketed(hostname);

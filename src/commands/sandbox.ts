@@ -72,8 +72,9 @@ function pointedAt(settings: Settings, base: string): Settings {
 
 /** How this machine reaches an address that was bound. */
 function local({ hostname, port }: ListenAddress): ListenAddress {
-  if (hostname === "::") return { hostname: "::1", port };
-  return { hostname: hostname === "0.0.0.0" ? "127.0.0.1" : hostname, port };
+  // `::` takes IPv4 too, and a machine may have no `::1`.
+  const all = hostname === "::" || hostname === "0.0.0.0";
+  return { hostname: all ? "127.0.0.1" : hostname, port };
 }
 
 function localUrl(address: ListenAddress): string {

@@ -101,6 +101,9 @@ const PLAIN = /^[\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]*\w$/;
 function asciiDomain(domain: string): string {
   const lower = domain.toLowerCase();
   if (/^[a-z0-9.-]*$/.test(lower)) return lower;
+  // Not with what ends a host name elsewhere: it would be cut off there.
+  // deno-lint-ignore no-control-regex -- all of ASCII but letters, digits, dot and hyphen
+  if (/[\x00-\x2c\x2f\x3a-\x60\x7b-\x7f]/.test(lower)) return lower;
   return domainToASCII(lower) || lower;
 }
 

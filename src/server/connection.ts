@@ -107,6 +107,8 @@ export class SmtpConnection<Account> implements ConnectionHandler {
 
   closed(error?: Error): void {
     this.#closing = true;
+    // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
+    this.#session.abort(STOPPING, "the connection is gone");
     this.#deadline = Infinity;
     const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
     this.#context.ended({

@@ -73,6 +73,10 @@ export class SmtpClient {
     while (!this.#ended) await new Promise<void>((resolve) => this.#wake = resolve);
   }
 
+  reset(): void {
+    this.#socket.resetAndDestroy();
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }

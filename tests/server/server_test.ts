@@ -139,6 +139,33 @@ describe("a server", () => {
     assert.equal((await ended.promise).messages, 1);
   });
 
+  it("delivers nothing more of what a client had sent ahead when its connection breaks", async () => {
+    const delivery = Promise.withResolvers<Reply>();
+    const begun = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<ConnectionSummary>();
+    let submitted = 0;
+    const { port } = await start({
+      submit: () => {
+        submitted++;
+        begun.resolve();
+        return delivery.promise;
+      },
+      ended: ended.resolve,
+    });
+    const eager = client(port);
+    await eager.login("user", "secret");
+    const message = "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n";
+    eager.write(message.repeat(3));
+    await begun.promise;
+    eager.reset();
+    await ended.promise;
+    delivery.resolve(SENT);
+    // A round trip on another connection: time enough for a second delivery to begin.
+    const other = client(port);
+    await other.login("user", "secret");
+    assert.equal(submitted, 1);
+  });
+
   it("answers what a client pipelined behind its message only after the verdict, and reads no further ahead", async () => {
     const delivery = Promise.withResolvers<Reply>();
     const { port } = await start({ submit: () => delivery.promise });
