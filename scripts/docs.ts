@@ -159,7 +159,11 @@ const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
   "401": "As InvalidAuthenticationToken.",
   "403": GRANT,
   "404": CHECK_MAILBOX,
+  "408": "Look whether the message has arrived before it is sent again.",
+  "409": "Try again.",
   "413": "Send less: Graph takes 4 MB in one request, which is about 3 MB of message.",
+  "423": "Try again.",
+  "425": "Try again.",
   "429": "As ApplicationThrottled.",
 };
 

@@ -102,11 +102,15 @@ export const BY_STATUS: Readonly<Record<number, GraphMeaning>> = {
   401: { code: 451, enhanced: "4.7.0", text: "Graph refused the token" },
   403: { code: 550, enhanced: "5.7.1", text: "the app may not send as this mailbox" },
   404: { code: 550, enhanced: "5.1.0", text: "the sender has no mailbox" },
+  408: { code: 451, enhanced: "4.3.0", text: "the request timed out on its way" },
+  409: { code: 451, enhanced: "4.3.0", text: "the mailbox is being changed by somebody else" },
   413: {
     code: 552,
     enhanced: "5.3.4",
     text: "the message is larger than Graph takes in one request",
   },
+  423: { code: 451, enhanced: "4.3.0", text: "the mailbox is locked for the moment" },
+  425: { code: 451, enhanced: "4.3.0", text: "Graph asks to try later" },
   429: { code: 451, enhanced: "4.3.2", text: "Graph throttles this mailbox" },
 };
 
@@ -153,7 +157,7 @@ export function judgeAnswer({ status, headers, body }: HttpAnswer): Verdict {
   const throttled = status === 503 &&
     (headers.has("retry-after") || row.enhanced === "4.3.2");
   // Anything but a refusal, on the call that sends, may come after the message was taken.
-  const ambiguous = !throttled && (status < 400 || status >= 500);
+  const ambiguous = !throttled && (status < 400 || status === 408 || status >= 500);
   const text = ambiguous ? `${row.text}; the message may have been sent` : row.text;
   return {
     reply: reply(row.code, row.enhanced, `${code}: ${text}`),
