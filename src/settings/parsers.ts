@@ -79,6 +79,12 @@ export const duration: Parser<number> = {
   },
 };
 
+/** Milliseconds, or `off`. */
+export const durationOrOff: Parser<number | "off"> = {
+  allowed: `${duration.allowed}, or "off"`,
+  parse: (text) => text.toLowerCase() === "off" ? "off" : duration.parse(text),
+};
+
 /** Seconds without a unit, as milliseconds. */
 export const seconds: Parser<number> = {
   allowed: "a number of seconds from 1 to 3600",

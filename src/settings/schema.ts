@@ -3,9 +3,11 @@
 
 import { hostname } from "node:os";
 import { Secret } from "../secret.ts";
+import { standardMemory } from "./memory.ts";
 import {
   boolean,
   duration,
+  durationOrOff,
   integer,
   listenAddresses,
   listenAddressOrOff,
@@ -158,12 +160,19 @@ export const SETTINGS = {
   MAX_MESSAGE_SIZE: required(
     size(64 * KIB, 150 * MIB),
     "36700160",
-    "The largest message taken, in bytes; announced as SIZE. What is over GRAPH_REQUEST_LIMIT is refused in this version.",
+    "The largest message taken, in bytes; announced as SIZE. What is over GRAPH_REQUEST_LIMIT goes the LARGE_MESSAGES way.",
   ),
   MAX_RECIPIENTS: required(integer(1, 1000), "500", "Recipients of one message."),
   MAX_CONNECTIONS: missing("Connections at once."),
   MAX_CONNECTIONS_PER_IP: missing("Unauthenticated connections of one address."),
-  MAX_MEMORY: missing("Mail held in memory at once."),
+  MAX_MEMORY: {
+    ...required(
+      size(16 * MIB, 1024 * 1024 * MIB),
+      String(standardMemory()),
+      "Mail held in memory at once, in bytes: all connections and all copies; then 452.",
+    ),
+    standardShown: "the smaller of `256m` and half the cgroup's limit",
+  },
   AUTH_RATE_LIMIT: missing("Failed logins of one address.", "off"),
   MESSAGE_RATE_LIMIT: missing("Messages of one account.", "off"),
   COMMAND_TIMEOUT: required(
@@ -179,13 +188,33 @@ export const SETTINGS = {
   GRAPH_REQUEST_LIMIT: required(
     size(1000, 150 * MIB),
     "4000000",
-    "Bytes of base64 in one request to Graph; a larger message gets 552 in this version.",
+    "Bytes of base64 in one sendMail request; larger messages go the LARGE_MESSAGES way.",
   ),
-  GRAPH_CONCURRENCY: missing("Requests to Graph at once for one mailbox."),
-  PACING_TIMEOUT: missing("How long a message may wait its turn."),
-  DELIVERY_TIMEOUT: missing("How long one message's delivery may take."),
-  DUPLICATE_WINDOW: missing("How long a delivered message is remembered.", "off"),
-  REENCODE_QUOTED_PRINTABLE: missing("Turns quoted-printable parts into base64.", "false"),
+  GRAPH_CONCURRENCY: required(
+    integer(1, 100),
+    "4",
+    "Requests to Graph at once for one app and mailbox (Graph's own limit); more wait their turn.",
+  ),
+  PACING_TIMEOUT: required(
+    duration,
+    "4m",
+    "How long a message may wait its turn; then 451, nothing sent.",
+  ),
+  DELIVERY_TIMEOUT: required(
+    duration,
+    "60s",
+    "How long one message's delivery may take once its turn has come, repeats included; 1 s more for each 100 kB over GRAPH_REQUEST_LIMIT, at most 9 min.",
+  ),
+  DUPLICATE_WINDOW: required(
+    durationOrOff,
+    "10m",
+    "How long a message is remembered that Graph took but whose client was gone before its 250: sent again, it gets its 250 and is not sent twice.",
+  ),
+  REENCODE_QUOTED_PRINTABLE: required(
+    boolean,
+    "true",
+    "Turns quoted-printable parts into base64, because Exchange damages some; their content stays the same, the body hash of a DKIM signature does not.",
+  ),
   TOKEN_CACHE_MAX_AGE: required(
     duration,
     "1h",
@@ -201,7 +230,11 @@ export const SETTINGS = {
   QUEUE_CONNECTION_STRING: missing("Access to the queue.", undefined, true),
   QUEUE_KEY: missing("The key that seals the queue.", undefined, true),
   QUEUE_MAX_AGE: missing("When a queued message is given up."),
-  LARGE_MESSAGES: missing("What becomes of messages over GRAPH_REQUEST_LIMIT.", "reject"),
+  LARGE_MESSAGES: required(
+    oneOf("upload", "reject"),
+    "upload",
+    "What becomes of messages over GRAPH_REQUEST_LIMIT: a draft with uploaded attachments (needs Mail.ReadWrite), or 552.",
+  ),
   WEBHOOK_URL: missing("Where delivery events go.", undefined, true),
   WEBHOOK_SECRET: missing("The key that signs delivery events.", undefined, true),
   LOG_FORMAT: required(oneOf("text", "json"), "text", "The form of the log lines."),
