@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { parseEnv } from "node:util";
-import { type Environment, loadSettings } from "../settings/load.ts";
+import { type Environment, loadSetting, loadSettings } from "../settings/load.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
@@ -22,9 +22,27 @@ export function settingsFor(
   envFile: string | undefined,
   defaults: Partial<Record<SettingName, string>> = {},
 ): CommandSettings {
-  const loaded = loadSettings({ ...readEnvFile(envFile), ...process.env }, defaults);
+  const loaded = loadSettings(environment(envFile), defaults);
   if (loaded.type === "problems") throw new CommandError(EXIT.config, loaded.problems);
   return loaded;
+}
+
+/**
+ * Loads one setting, for a command that needs no other.
+ *
+ * @throws CommandError 78 where its value is not allowed
+ */
+export function settingFor<Name extends SettingName>(
+  name: Name,
+  envFile: string | undefined,
+): Settings[Name] {
+  const loaded = loadSetting(name, environment(envFile));
+  if ("problems" in loaded) throw new CommandError(EXIT.config, loaded.problems);
+  return loaded.value;
+}
+
+function environment(envFile: string | undefined): Environment {
+  return { ...readEnvFile(envFile), ...process.env };
 }
 
 function readEnvFile(path: string | undefined): Environment {

@@ -2,21 +2,18 @@
 
 import { Buffer } from "node:buffer";
 import { HttpClient } from "../http/client.ts";
-import { settingsFor } from "./environment.ts";
+import { settingFor } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
 const TIMEOUT = 5_000;
 
 /** @throws CommandError where the relay is not ready */
 export async function healthcheck(envFile: string | undefined): Promise<string> {
-  const listen = settingsFor(envFile).settings.HTTP_LISTEN;
+  const listen = settingFor("HTTP_LISTEN", envFile);
   if (listen === "off") throw notReady("HTTP_LISTEN is off: there is nothing to ask");
   const { hostname, port } = listen;
-  const host = hostname === "::"
-    ? "127.0.0.1"
-    : hostname === "0.0.0.0"
-    ? "127.0.0.1"
-    : bracketed(hostname);
+  const everywhere = hostname === "::" || hostname === "0.0.0.0";
+  const host = everywhere ? "127.0.0.1" : bracketed(hostname);
   const http = new HttpClient();
   const result = await http.request({
     method: "GET",

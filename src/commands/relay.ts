@@ -66,21 +66,27 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   let http: HttpService | undefined;
   if (settings.HTTP_LISTEN !== "off") {
     const listen = settings.HTTP_LISTEN;
-    http = await boundOrError("HTTP_LISTEN", listen, () =>
-      serveHttp({
-        listen,
-        readiness: () => ({
-          smtp: { ready: listening.smtp, connections: server?.connections ?? 0 },
-          tls: tls === undefined ? { ready: true, source: "off" } : {
-            ready: true,
-            source: settings.TLS_SOURCE,
-            expires: new Date(tls.certificate.leaf.validTo).toISOString(),
-          },
-        }),
-        password: settings.HTTP_PASSWORD,
-        unlocked: parts.unlocked ?? [],
-        ...(parts.pages === undefined ? {} : { pages: parts.pages }),
-      }));
+    const readiness = () => ({
+      smtp: { ready: listening.smtp, connections: server?.connections ?? 0 },
+      tls: tls === undefined ? { ready: true, source: "off" } : {
+        ready: true,
+        source: settings.TLS_SOURCE,
+        expires: new Date(tls.certificate.leaf.validTo).toISOString(),
+      },
+    });
+    http = await boundOrError(
+      "HTTP_LISTEN",
+      listen,
+      () =>
+        listenDualStack(listen, (hostname, port) =>
+          serveHttp({
+            listen: { hostname, port },
+            readiness,
+            password: settings.HTTP_PASSWORD,
+            unlocked: parts.unlocked ?? [],
+            ...(parts.pages === undefined ? {} : { pages: parts.pages }),
+          })),
+    );
     if (parts.httpReady !== undefined) settings = parts.httpReady(http);
   }
 

@@ -1,7 +1,7 @@
 // `username`: the SMTP username of a tenant and a client, in both forms.
 
 import { parseId, shortId } from "../accounts/username.ts";
-import { settingsFor } from "./environment.ts";
+import { settingFor } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
 /** The long form and the short one. */
@@ -10,7 +10,7 @@ export function usernames(
   client: string,
   envFile: string | undefined,
 ): [long: string, short: string] {
-  const delimiter = settingsFor(envFile).settings.USERNAME_DELIMITER;
+  const delimiter = settingFor("USERNAME_DELIMITER", envFile);
   const tenantId = idOrError("TENANT_ID", tenant);
   const clientId = idOrError("CLIENT_ID", client);
   return [

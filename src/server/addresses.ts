@@ -1,18 +1,20 @@
 // Listening on what a setting says: dual stack, with a way out where there is no IPv6.
 
-import type { Listener } from "../runtime/runtime.ts";
-
-/** `0.0.0.0` in place of `::` where the machine has no IPv6. */
-export function listenDualStack(
+/**
+ * `0.0.0.0` in place of `::` where the machine has no IPv6.
+ *
+ * @throws what `listen` throws, otherwise
+ */
+export async function listenDualStack<Listener>(
   { hostname, port }: { readonly hostname: string; readonly port: number },
-  listen: (hostname: string, port: number) => Listener,
-): Listener {
+  listen: (hostname: string, port: number) => Listener | Promise<Listener>,
+): Promise<Listener> {
   try {
-    return listen(hostname, port);
+    return await listen(hostname, port);
   } catch (error) {
     const { code } = error as { code?: string };
     const noIpv6 = code === "EAFNOSUPPORT" || code === "EADDRNOTAVAIL";
     if (hostname !== "::" || !noIpv6) throw error;
-    return listen("0.0.0.0", port);
+    return await listen("0.0.0.0", port);
   }
 }

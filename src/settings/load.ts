@@ -21,22 +21,8 @@ export function loadSettings(
   const bad = new Set<SettingName>();
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting<unknown>][]) {
     const before = problems.length;
-    const raw = setting.secret ? readSecret(name, environment, problems) : environment[name];
-    const given = raw === undefined || raw === "" ? undefined : raw;
-    if (setting.missing !== undefined) {
-      if (given !== undefined && given.toLowerCase() !== setting.missing.inert) {
-        problems.push(`${name} is set, but this version does not have its function yet: unset it`);
-      }
-      continue;
-    }
-    const text = given ?? defaults[name] ?? setting.standard;
-    if (text !== undefined) {
-      values[name] = setting.parser.parse(text);
-      if (values[name] === undefined) {
-        const shown = setting.secret ? "" : ` ${JSON.stringify(text)}`;
-        problems.push(`${name}${shown} must be ${setting.parser.allowed}`);
-      }
-    }
+    const value = readSetting(name, setting, environment, defaults[name], problems);
+    if (value !== undefined) values[name] = value;
     if (problems.length > before) bad.add(name);
   }
   const settings = values as unknown as Settings;
@@ -44,6 +30,45 @@ export function loadSettings(
   if (problems.length > 0) return { type: "problems", problems };
   const warnings = [...misspelled(environment), ...doubts(settings)];
   return { type: "settings", settings, warnings };
+}
+
+/**
+ * One setting alone, for a command that needs no other: whatever else is wrong in the environment is
+ * not its business.
+ */
+export function loadSetting<Name extends SettingName>(
+  name: Name,
+  environment: Environment,
+): { readonly value: Settings[Name] } | { readonly problems: readonly string[] } {
+  const problems: string[] = [];
+  const value = readSetting(name, SETTINGS[name], environment, undefined, problems);
+  return problems.length > 0 ? { problems } : { value: value as Settings[Name] };
+}
+
+/** @param standard in place of the schema's */
+function readSetting(
+  name: SettingName,
+  setting: Setting<unknown>,
+  environment: Environment,
+  standard: string | undefined,
+  problems: string[],
+): unknown {
+  const raw = setting.secret ? readSecret(name, environment, problems) : environment[name];
+  const given = raw === undefined || raw === "" ? undefined : raw;
+  if (setting.missing !== undefined) {
+    if (given !== undefined && given.toLowerCase() !== setting.missing.inert) {
+      problems.push(`${name} is set, but this version does not have its function yet: unset it`);
+    }
+    return undefined;
+  }
+  const text = given ?? standard ?? setting.standard;
+  if (text === undefined) return undefined;
+  const value = setting.parser.parse(text);
+  if (value === undefined) {
+    const shown = setting.secret ? "" : ` ${JSON.stringify(text)}`;
+    problems.push(`${name}${shown} must be ${setting.parser.allowed}`);
+  }
+  return value;
 }
 
 /**
