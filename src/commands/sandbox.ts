@@ -34,14 +34,18 @@ export async function sandbox(envFile: string | undefined): Promise<void> {
   for (const warning of warnings) log.warning(warning);
 
   const inbox = new Inbox();
-  const cloud = createCloud({ inbox });
   // Filled in once the ports are known: a page cannot be asked for before.
   const connection = {} as { -readonly [Key in keyof ConnectionDetails]: ConnectionDetails[Key] };
   const ended = new AbortController();
   const host = isLoopback(settings.HTTP_LISTEN.hostname) ? [] : [settings.SERVER_HOSTNAME];
+  const cloud = createCloud({ inbox, allowedHosts: host });
   const pages = new Hono();
   pages.route("/", cloud.routes);
-  pages.route("/", inboxRoutes(inbox, { connection, allowedHosts: host, signal: ended.signal }));
+  const { faults } = cloud;
+  pages.route(
+    "/",
+    inboxRoutes(inbox, { connection, allowedHosts: host, faults, signal: ended.signal }),
+  );
 
   const relay = await startRelay({
     settings,

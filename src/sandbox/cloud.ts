@@ -1,35 +1,47 @@
 // The imitated cloud: Entra ID under /entra, Graph under /graph, the inbox at the root.
 
 import { Hono } from "hono";
+import { Faults } from "./faults.ts";
 import { type EntraOptions, SandboxEntra } from "./entra.ts";
 import { type GraphOptions, SandboxGraph } from "./graph.ts";
+import { programsOnly } from "./inbox/guard.ts";
 import type { Inbox } from "./inbox/store.ts";
 
 export interface CloudOptions {
   readonly inbox: Inbox;
   readonly entra?: EntraOptions;
-  readonly graph?: Omit<GraphOptions, "verify" | "deliver">;
+  readonly graph?: Omit<GraphOptions, "verify" | "deliver" | "faults">;
+  /** Faults that wait from the beginning; more may be added at any time. */
+  readonly faults?: Faults;
+  /** Hosts besides addresses and localhost that the services may be reached as. */
+  readonly allowedHosts?: readonly string[];
 }
 
 export interface Cloud {
   readonly routes: Hono;
   readonly entra: SandboxEntra;
   readonly graph: SandboxGraph;
+  readonly faults: Faults;
 }
 
+/** @throws TypeError if one of `allowedHosts` can be no host. */
 export function createCloud(
-  { inbox, entra: entraOptions, graph: graphOptions }: CloudOptions,
+  { inbox, allowedHosts, entra: entraOptions, graph: graphOptions, faults = new Faults() }:
+    CloudOptions,
 ): Cloud {
-  const entra = new SandboxEntra(entraOptions);
+  const entra = new SandboxEntra({ ...entraOptions, faults });
   const graph = new SandboxGraph({
     ...graphOptions,
     verify: (token) => entra.verify(token),
-    deliver: async (mailbox, raw) => {
-      await inbox.add({ mailbox, raw });
+    faults,
+    deliver: async (message) => {
+      await inbox.add(message);
     },
   });
   const routes = new Hono();
+  const guard = programsOnly(allowedHosts);
+  for (const path of ["/entra/*", "/graph/*"]) routes.use(path, guard);
   routes.route("/entra", entra.routes);
   routes.route("/graph", graph.routes);
-  return { routes, entra, graph };
+  return { routes, entra, graph, faults };
 }

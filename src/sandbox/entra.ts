@@ -5,6 +5,9 @@ import { Buffer } from "node:buffer";
 import { randomBytes, randomUUID } from "node:crypto";
 import { type Context, Hono } from "hono";
 import { LRUCache } from "lru-cache";
+import { faultAnswer } from "./fault_answer.ts";
+import type { Fault, Faults } from "./faults.ts";
+import { discardBody } from "./graph/body.ts";
 
 /** Secrets that are refused, as Entra refuses a wrong one and one past its end. */
 export const WRONG_SECRET = "wrong-secret";
@@ -15,6 +18,8 @@ const DOMAIN = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+$/i;
 const LIFETIME_S = 3599;
 /** Tokens known at once: a token that has been pushed out is refused like any unknown one. */
 const MAX_TOKENS = 20_000;
+/** Apps whose requests are counted. */
+const MAX_COUNTED = 10_000;
 
 export interface IssuedToken {
   readonly tenant: string;
@@ -28,22 +33,36 @@ export interface EntraOptions {
   /** The application permissions of a client; Mail.Send and Mail.ReadWrite when left out. */
   readonly roles?: (client: string) => readonly string[];
   /** Answers in place of the imitation, for rehearsing trouble. */
-  readonly intercept?: (context: Context) => Response | Promise<Response> | undefined;
+  readonly intercept?: (context: Context) => Response | undefined | Promise<Response | undefined>;
+  /** Faults that wait for their requests; none when left out. */
+  readonly faults?: Faults;
 }
 
 export class SandboxEntra {
   readonly routes = new Hono();
   readonly #tokens = new LRUCache<string, IssuedToken>({ max: MAX_TOKENS });
   readonly #options: EntraOptions;
-  /** Token requests seen, by `tenant/client`. */
-  readonly requests = new Map<string, number>();
+  readonly #requests = new Map<string, number>();
 
   constructor(options: EntraOptions = {}) {
     this.#options = options;
     this.routes.post("/:tenant/oauth2/v2.0/token", async (context) => {
-      return await options.intercept?.(context) ?? await this.#token(context);
+      const fault = options.faults?.take("token");
+      if (fault !== undefined && fault.after !== "take") {
+        if (fault.after !== "head") await discardBody(context);
+        return await faultAnswer(context, fault, entraError);
+      }
+      const answer = await options.intercept?.(context) ?? await this.#token(context);
+      return fault !== undefined && answer.ok
+        ? await faultAnswer(context, fault, entraError)
+        : answer;
     });
     this.routes.notFound((context) => context.text("not found", 404));
+  }
+
+  /** Token requests seen, by `tenant/client`, of those apps that have asked last. */
+  get requests(): ReadonlyMap<string, number> {
+    return this.#requests;
   }
 
   /** The token's claims while it is good. */
@@ -71,7 +90,7 @@ export class SandboxEntra {
     }
     const client = form.get("client_id") ?? "";
     const key = `${tenant}/${client}`.toLowerCase();
-    this.requests.set(key, (this.requests.get(key) ?? 0) + 1);
+    this.#count(key);
     if (form.get("grant_type") !== "client_credentials") {
       return refuse(
         context,
@@ -143,6 +162,19 @@ export class SandboxEntra {
     );
   }
 
+  #count(key: string): void {
+    const before = this.#requests.get(key) ?? 0;
+    // Set anew, so that the app which has not asked for the longest time is the first.
+    this.#requests.delete(key);
+    this.#requests.set(key, before + 1);
+    if (this.#requests.size > MAX_COUNTED) {
+      for (const [oldest] of this.#requests) {
+        this.#requests.delete(oldest);
+        break;
+      }
+    }
+  }
+
   #issue(tenant: string, client: string, scope: string): string {
     const roles = this.#options.roles?.(client) ?? ["Mail.Send", "Mail.ReadWrite"];
     const expiresAt = Date.now() + LIFETIME_S * 1000;
@@ -176,8 +208,18 @@ function refuse(
   number: number,
   description: string,
 ): Response {
-  const id = randomUUID();
-  return context.json({
+  return context.json(errorBody(error, number, description, randomUUID()), status);
+}
+
+function entraError(
+  { code = "temporarily_unavailable", number = 90033, message = "A scripted fault." }: Fault,
+  id: string,
+): object {
+  return errorBody(code, number, message, id);
+}
+
+function errorBody(error: string, number: number, description: string, id: string): object {
+  return {
     error,
     error_description: `AADSTS${number}: ${description} Trace ID: ${id}`,
     error_codes: [number],
@@ -185,5 +227,5 @@ function refuse(
     trace_id: id,
     correlation_id: id,
     error_uri: `https://login.microsoftonline.com/error?code=${number}`,
-  }, status);
+  };
 }

@@ -1,46 +1,103 @@
-// An imitation of Graph's sendMail in MIME mode, strict about what the real one refuses.
+// An imitation of the part of Graph that sends mail in MIME mode: sendMail, drafts, attachments and
+// upload sessions. Strict about what the real one refuses, its limit of requests at once included.
 // https://learn.microsoft.com/graph/api/user-sendmail
 
-import { Buffer } from "node:buffer";
 import { randomUUID } from "node:crypto";
 import { type Context, Hono } from "hono";
-import { addressesIn } from "../message/addresses.ts";
-import { readHeader } from "../message/header.ts";
 import type { IssuedToken } from "./entra.ts";
+import { faultAnswer, pause } from "./fault_answer.ts";
+import type { Fault } from "./faults.ts";
+import {
+  ACCESS_DENIED,
+  errorBody,
+  MESSAGE_TOO_LARGE,
+  type Refusal,
+  refusal,
+  refuse,
+  REQUEST_TOO_LARGE,
+} from "./graph/answers.ts";
+import { discardBody, readBody, REQUEST_LIMIT } from "./graph/body.ts";
+import { attach, createDraft, deleteDraft, messageLimit, sendDraft } from "./graph/draft_routes.ts";
+import { Drafts } from "./graph/drafts.ts";
+import { decodeMime, recipientsOf } from "./graph/mime.ts";
+import type { GraphOperation, GraphOptions, MailboxRequest } from "./graph/options.ts";
+import { Throttle, throttleKey } from "./graph/throttle.ts";
+import { cancelUpload, createUploadSession, uploadChunk, uploadStatus } from "./graph/uploads.ts";
 
-/** Octets of base64 in one request. */
-export const REQUEST_LIMIT = 4 * 1024 * 1024;
+export { REQUEST_LIMIT } from "./graph/body.ts";
+export { LARGEST_UPLOAD, SMALLEST_UPLOAD } from "./graph/uploads.ts";
+export type { GraphOperation, GraphOptions } from "./graph/options.ts";
 
-export interface GraphOptions {
-  verify(token: string): IssuedToken | undefined;
-  /** Takes an accepted message: the mailbox it is sent from and its octets. */
-  deliver(mailbox: string, raw: Uint8Array): void | Promise<void>;
-  /** Whether there is such a mailbox; all well-formed addresses and object ids when left out. */
-  readonly hasMailbox?: (mailbox: string) => boolean;
-  /** Milliseconds from a request to its answer. */
-  readonly delay?: number;
-  /** Answers in place of the imitation, for rehearsing trouble. */
-  readonly intercept?: (context: Context) => Response | Promise<Response> | undefined;
-}
+type Handler = (request: MailboxRequest) => Response | Promise<Response>;
 
 export class SandboxGraph {
   readonly routes = new Hono();
   readonly #options: GraphOptions;
-  #requests = 0;
+  readonly #drafts: Drafts;
+  readonly #throttle: Throttle;
+  readonly #counts = new Map<GraphOperation, number>();
   #inFlight = 0;
   #mostInFlight = 0;
+  #authorizedUploads = 0;
 
   constructor(options: GraphOptions) {
     this.#options = options;
-    this.routes.all("/v1.0/users/:mailbox/sendMail", (context) => this.#counted(context));
+    this.#drafts = new Drafts(options);
+    this.#throttle = new Throttle(options.concurrency ?? 4);
+    const drafts = this.#drafts;
+
+    const user = "/v1.0/users/:mailbox";
+    const message = `${user}/messages/:id`;
+    this.#serve(`${user}/sendMail`, "sendMail", "Mail.Send", (asked) => this.#sendMail(asked));
+    this.#serve(
+      `${user}/messages`,
+      "createDraft",
+      "Mail.ReadWrite",
+      (asked) => createDraft(asked, drafts),
+    );
+    this.#serve(
+      `${message}/attachments`,
+      "attach",
+      "Mail.ReadWrite",
+      (asked) => attach(asked, drafts, options),
+    );
+    this.#serve(
+      `${message}/attachments/createUploadSession`,
+      "createUploadSession",
+      "Mail.ReadWrite",
+      (asked) => createUploadSession(asked, drafts, options),
+    );
+    this.#serve(
+      `${message}/send`,
+      "sendDraft",
+      "Mail.Send",
+      (asked) => sendDraft(asked, drafts, options),
+    );
+    this.routes.delete(message, (context) =>
+      this.#rehearsed(
+        context,
+        "deleteDraft",
+        () => this.#authorized(context, "DELETE", "Mail.ReadWrite", (a) => deleteDraft(a, drafts)),
+      ));
+    this.routes.all("/upload/:id", (context) => this.#upload(context));
+    this.routes.onError((error, context) => {
+      // A client that goes in the middle of its request is no fault of ours.
+      if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") console.error(error);
+      return refuse(context, refusal(500, "ErrorInternalServerError", "The imitation failed."));
+    });
     this.routes.notFound((context) =>
-      refuse(context, 400, "BadRequest", "Resource not found for the segment.")
+      refuse(context, refusal(400, "BadRequest", "Resource not found for the segment."))
     );
   }
 
   /** sendMail requests seen. */
   get requests(): number {
-    return this.#requests;
+    return this.count("sendMail");
+  }
+
+  /** Requests of one kind seen, refused ones included. */
+  count(operation: GraphOperation): number {
+    return this.#counts.get(operation) ?? 0;
   }
 
   /** The most requests that have been under way at once. */
@@ -48,121 +105,169 @@ export class SandboxGraph {
     return this.#mostInFlight;
   }
 
-  async #counted(context: Context): Promise<Response> {
-    this.#requests++;
+  /** The most requests of one app to one mailbox that have been under way at once. */
+  get mostPerMailbox(): number {
+    return this.#throttle.most;
+  }
+
+  /** Requests that were over the limit of an app and mailbox, and got 429 for it. */
+  get throttled(): number {
+    return this.#throttle.refused;
+  }
+
+  /** Requests to an upload URL that had an Authorization header, which must never happen. */
+  get authorizedUploads(): number {
+    return this.#authorizedUploads;
+  }
+
+  /** Drafts that have been neither sent nor deleted. */
+  get drafts(): number {
+    return this.#drafts.size;
+  }
+
+  #serve(path: string, operation: GraphOperation, role: string, handle: Handler): void {
+    this.routes.all(path, (context) =>
+      this.#rehearsed(
+        context,
+        operation,
+        () => this.#authorized(context, "POST", role, handle),
+      ));
+  }
+
+  /** Counts a request, holds it to the limit, and has happen to it what the script says. */
+  async #rehearsed(
+    context: Context,
+    operation: GraphOperation,
+    carryOut: () => Response | Promise<Response>,
+    key = this.#keyOf(context),
+  ): Promise<Response> {
+    const { delay = 0, faults, intercept, retryAfter = 1 } = this.#options;
+    this.#counts.set(operation, this.count(operation) + 1);
     this.#mostInFlight = Math.max(this.#mostInFlight, ++this.#inFlight);
+    const leave = key === undefined ? () => {} : this.#throttle.enter(key);
     try {
-      const answer = await this.#options.intercept?.(context) ?? await this.#sendMail(context);
-      const { delay = 0 } = this.#options;
-      if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
+      if (leave === undefined) {
+        await discardBody(context);
+        return refuse(context, OVER_CONCURRENCY, { "Retry-After": String(retryAfter) });
+      }
+      const fault = faults?.take(operation);
+      if (fault?.after === "head") return await faultAnswer(context, fault, graphError);
+      if (fault !== undefined && fault.after !== "take") {
+        await discardBody(context);
+        return await faultAnswer(context, fault, graphError);
+      }
+      const answer = await intercept?.(context, operation) ?? await carryOut();
+      // A refusal is the truth: nothing was taken.
+      if (fault !== undefined && answer.ok) return await faultAnswer(context, fault, graphError);
+      await pause(delay);
       return answer;
     } finally {
+      leave?.();
       this.#inFlight--;
     }
   }
 
-  async #sendMail(context: Context): Promise<Response> {
-    const { verify, deliver, hasMailbox = looksLikeMailbox } = this.#options;
-    const body = Buffer.from(await context.req.arrayBuffer());
-    if (context.req.method !== "POST") {
-      return refuse(context, 405, "Request_BadRequest", "Specified HTTP method is not allowed.");
-    }
+  #keyOf(context: Context): string | undefined {
+    const token = this.#tokenOf(context);
+    return token && throttleKey(token.client, context.req.param("mailbox") ?? "");
+  }
+
+  #tokenOf(context: Context): IssuedToken | undefined {
     const bearer = /^Bearer ([\w.~+/=-]+)$/.exec(context.req.header("authorization") ?? "")?.[1];
-    const token = bearer === undefined ? undefined : verify(bearer);
-    if (token === undefined) {
-      return refuse(
-        context,
-        401,
-        "InvalidAuthenticationToken",
-        "Access token is empty, unknown or expired.",
-      );
-    }
-    if (!token.roles.includes("Mail.Send")) {
-      return refuse(
-        context,
-        403,
-        "ErrorAccessDenied",
-        "Access is denied. Check credentials and try again.",
-      );
-    }
-    if (body.length > REQUEST_LIMIT) {
-      return refuse(
-        context,
-        413,
-        "RequestEntityTooLarge",
-        "The maximum request length supported is 4MB.",
-      );
-    }
-    if (!/^text\/plain\b/i.test(context.req.header("content-type") ?? "")) {
-      return refuse(context, 400, "BadRequest", "Unable to read JSON request payload.");
-    }
+    return bearer === undefined ? undefined : this.#options.verify(bearer);
+  }
+
+  async #authorized(
+    context: Context,
+    method: string,
+    role: string,
+    handle: Handler,
+  ): Promise<Response> {
+    const { hasMailbox = looksLikeMailbox } = this.#options;
+    const body = await readBody(context, REQUEST_LIMIT);
+    if (context.req.method !== method) return refuse(context, WRONG_METHOD);
+    const token = this.#tokenOf(context);
+    if (token === undefined) return refuse(context, NO_TOKEN);
+    if (!token.roles.includes(role)) return refuse(context, ACCESS_DENIED);
+    if (body === undefined) return refuse(context, REQUEST_TOO_LARGE);
     const mailbox = context.req.param("mailbox") ?? "";
     if (!hasMailbox(mailbox)) {
-      return refuse(
-        context,
-        404,
-        "ErrorInvalidUser",
-        `The requested user '${mailbox}' is invalid.`,
-      );
+      const text = `The requested user '${mailbox}' is invalid.`;
+      return refuse(context, refusal(404, "ErrorInvalidUser", text));
     }
-    const raw = decodeBase64(body);
-    if (raw === undefined) {
-      return refuse(
-        context,
-        400,
-        "ErrorMimeContentInvalidBase64String",
-        "Invalid base64 string for MIME content.",
-      );
-    }
-    const problem = mimeProblem(raw);
-    if (problem !== undefined) return refuse(context, 400, problem.code, problem.message);
-    await deliver(mailbox, raw);
+    return handle({ context, mailbox, token, body });
+  }
+
+  async #sendMail({ context, mailbox, body }: MailboxRequest): Promise<Response> {
+    const raw = decodeMime(context.req.header("content-type"), body);
+    if ("code" in raw) return refuse(context, raw);
+    const recipients = recipientsOf(raw);
+    if ("code" in recipients) return refuse(context, recipients);
+    if (raw.length > messageLimit(this.#options)) return refuse(context, MESSAGE_TOO_LARGE);
+    await this.#options.deliver({ mailbox, raw, recipients, uploads: [] });
     return context.body(null, 202, { "request-id": randomUUID() });
   }
+
+  /** The URL alone says who may: an Authorization header is refused, as the page asks for none. */
+  #upload(context: Context): Response | Promise<Response> {
+    const { req } = context;
+    const operation = UPLOAD_METHODS[req.method];
+    if (operation === undefined) return refuse(context, WRONG_METHOD);
+    const upload = this.#drafts.findUpload(req.param("id") ?? "", req.query("authtoken"));
+    const key = upload && throttleKey(upload.client, upload.draft.mailbox);
+    return this.#rehearsed(context, operation, async () => {
+      if (req.header("authorization") !== undefined) {
+        this.#authorizedUploads++;
+        await discardBody(context);
+        return refuse(context, UNWANTED_TOKEN);
+      }
+      if (operation === "uploadStatus") return uploadStatus(context, upload);
+      if (operation === "cancelUpload") return cancelUpload(context, upload, this.#drafts);
+      return await uploadChunk(context, upload, this.#drafts, this.#options);
+    }, key);
+  }
 }
+
+const UPLOAD_METHODS: Readonly<Record<string, GraphOperation>> = {
+  PUT: "uploadChunk",
+  GET: "uploadStatus",
+  DELETE: "cancelUpload",
+};
+
+const OVER_CONCURRENCY = refusal(
+  429,
+  "ApplicationThrottled",
+  "Application is over its MailboxConcurrency limit.",
+);
+const WRONG_METHOD = refusal(405, "Request_BadRequest", "Specified HTTP method is not allowed.");
+const NO_TOKEN = refusal(
+  401,
+  "InvalidAuthenticationToken",
+  "Access token is empty, unknown or expired.",
+);
+const UNWANTED_TOKEN: Refusal = refusal(
+  401,
+  "InvalidAuthenticationToken",
+  "The upload URL is authenticated by itself: an Authorization header is not allowed.",
+);
+
+function graphError(
+  { status = 503, code = CODES[status] ?? "UnknownError", message = "A scripted fault." }: Fault,
+  requestId: string,
+): object {
+  return errorBody(code, message, requestId);
+}
+
+/** What Graph says most often with a status; `code` of the fault says something else. */
+const CODES: Readonly<Record<number, string>> = {
+  401: "InvalidAuthenticationToken",
+  403: "ErrorAccessDenied",
+  404: "ErrorItemNotFound",
+  429: "ApplicationThrottled",
+  500: "ErrorInternalServerError",
+  503: "ErrorServerBusy",
+};
 
 function looksLikeMailbox(mailbox: string): boolean {
   return /^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(mailbox) || /^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(mailbox);
-}
-
-/** Line breaks are allowed (the documentation's example has them); nothing else is forgiven. */
-function decodeBase64(body: Buffer): Buffer | undefined {
-  let text = body.toString("latin1");
-  if (/\s/.test(text)) text = text.replace(/[\r\n]/g, "");
-  if (text.length === 0 || text.length % 4 !== 0) return undefined;
-  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(text)) return undefined;
-  return Buffer.from(text, "base64");
-}
-
-function mimeProblem(raw: Buffer): { code: string; message: string } | undefined {
-  // Exchange misreads bare line feeds and returns the mail later (NDR 550 5.6.11): seen here at once.
-  for (let i = raw.indexOf(10); i >= 0; i = raw.indexOf(10, i + 1)) {
-    if (raw[i - 1] !== 13) {
-      return { code: "ErrorMimeContentInvalid", message: "The MIME content has a bare line feed." };
-    }
-  }
-  const { fields } = readHeader([raw]);
-  const recipients = fields
-    .filter(({ name }) => name === "to" || name === "cc" || name === "bcc")
-    .flatMap(({ body }) => addressesIn(body.toString("utf8")));
-  if (recipients.length === 0) {
-    return { code: "ErrorInvalidRecipients", message: "The message contains no recipients." };
-  }
-  return undefined;
-}
-
-function refuse(
-  context: Context,
-  status: 400 | 401 | 403 | 404 | 405 | 413,
-  code: string,
-  message: string,
-): Response {
-  const id = randomUUID();
-  return context.json(
-    {
-      error: { code, message, innerError: { date: new Date().toISOString(), "request-id": id } },
-    },
-    status,
-    { "request-id": id },
-  );
 }

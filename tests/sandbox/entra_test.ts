@@ -221,6 +221,19 @@ describe("the imitated Entra ID", () => {
     assert.deepEqual([...entra.requests], [[`${TENANT}/${CLIENT}`, 3]]);
   });
 
+  it("counts the requests of the 10,000 apps that have asked last", async () => {
+    const entra = new SandboxEntra();
+    // Refused early, but counted: it is the cheapest request there is.
+    const form = (client: number) => ({ client_id: `${client}`, grant_type: "none" });
+    for (let client = 0; client < 10_000; client++) await ask(entra, { form: form(client) });
+    await ask(entra, { form: form(0) });
+    await ask(entra, { form: form(10_000) });
+    assert.equal(entra.requests.size, 10_000);
+    assert.equal(entra.requests.get(`${TENANT}/0`), 2);
+    assert.equal(entra.requests.has(`${TENANT}/1`), false);
+    assert.equal(entra.requests.get(`${TENANT}/10000`), 1);
+  });
+
   it("has no other door: no discovery, no GET", async () => {
     const { routes } = new SandboxEntra();
     for (

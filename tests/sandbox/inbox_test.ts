@@ -191,6 +191,8 @@ describe("a message in the inbox", () => {
       disposition: "inline",
       contentId: "logo@x",
       size: 3,
+      sha256: createHash("sha256").update(new Uint8Array([0, 1, 2])).digest("hex"),
+      uploaded: false,
     }]);
   });
 

@@ -5,11 +5,12 @@ import { getRequestListener } from "@hono/node-server";
 import { createCloud } from "../../src/sandbox/cloud.ts";
 import type { EntraOptions, SandboxEntra } from "../../src/sandbox/entra.ts";
 import type { GraphOptions, SandboxGraph } from "../../src/sandbox/graph.ts";
+import type { Faults } from "../../src/sandbox/faults.ts";
 import { Inbox } from "../../src/sandbox/inbox/store.ts";
 
 export interface CloudServerOptions {
   readonly entra?: EntraOptions;
-  readonly graph?: Omit<GraphOptions, "verify" | "deliver">;
+  readonly graph?: Omit<GraphOptions, "verify" | "deliver" | "faults">;
 }
 
 export interface CloudServer {
@@ -22,6 +23,8 @@ export interface CloudServer {
   readonly entra: SandboxEntra;
   readonly graph: SandboxGraph;
   readonly inbox: Inbox;
+  /** What the services are to do wrong. */
+  readonly faults: Faults;
   /** Every HTTP request so far, whatever it asked for: `POST /path`. */
   readonly seen: readonly string[];
   close(): Promise<void>;
@@ -53,6 +56,7 @@ export async function startCloud(
     entra: cloud.entra,
     graph: cloud.graph,
     inbox,
+    faults: cloud.faults,
     seen,
     close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));

@@ -3,6 +3,7 @@
  * that the page shows. Everything here comes from strangers: reading never throws, and a message
  * that cannot be read is empty, not an error.
  */
+import { createHash } from "node:crypto";
 import PostalMime from "postal-mime";
 import type { Address, Attachment, Email } from "postal-mime";
 
@@ -25,8 +26,14 @@ export interface MessageAttachment {
   disposition: string;
   /** Without the angle brackets. */
   contentId?: string;
-  /** Decoded. */
-  bytes: Uint8Array<ArrayBuffer>;
+  /** Octets, decoded. */
+  size: number;
+  /** Of the decoded octets, hexadecimal. */
+  sha256: string;
+  /** Whether it was attached to a draft, and is not in the raw message. */
+  uploaded: boolean;
+  /** Decoded, in order. */
+  chunks: readonly Uint8Array<ArrayBuffer>[];
 }
 
 /** What the page shows of a message. */
@@ -117,13 +124,17 @@ function headersOf(email: Email): { name: string; value: string }[] {
 
 function attachmentOf(part: Attachment, index: number): MessageAttachment {
   const contentId = part.contentId?.replace(/^\s*<|>\s*$/g, "");
+  const bytes = bytesOf(part.content);
   return {
     index,
     filename: part.filename ?? "",
     contentType: part.mimeType,
     disposition: part.disposition ?? "",
     ...(contentId && { contentId }),
-    bytes: bytesOf(part.content),
+    size: bytes.length,
+    sha256: createHash("sha256").update(bytes).digest("hex"),
+    uploaded: false,
+    chunks: [bytes],
   };
 }
 

@@ -52,8 +52,8 @@ function inlineImages(html: string, attachments: readonly MessageAttachment[]): 
   for (const part of attachments) {
     if (part.contentId === undefined || !SAFE_IMAGES.has(part.contentType)) continue;
     if (images.has(part.contentId)) continue;
-    const base64 = Buffer.from(part.bytes.buffer, part.bytes.byteOffset, part.bytes.byteLength)
-      .toString("base64");
+    if (part.size > MAX_INLINED * 3 / 4) continue;
+    const base64 = Buffer.concat(part.chunks).toString("base64");
     images.set(part.contentId, `data:${part.contentType};base64,${base64}`);
   }
   if (images.size === 0) return html;

@@ -3,6 +3,8 @@
  * and nothing that a message contains is served as anything that a browser would run.
  */
 import { type Context, Hono } from "hono";
+import { faultRoutes } from "../fault_routes.ts";
+import type { Faults } from "../faults.ts";
 import { eventStream } from "./events.ts";
 import { ownSiteOnly } from "./guard.ts";
 import { PAGE, PAGE_POLICY } from "./page.ts";
@@ -27,6 +29,8 @@ export interface InboxRoutesOptions {
   allowedHosts?: readonly string[];
   /** Milliseconds between the comments on an idle event stream; 15,000 unless told otherwise. */
   keepAlive?: number;
+  /** What the services are told to do wrong; without it, there is no `/api/faults`. */
+  faults?: Faults;
   /** Ends the event streams when aborted, which would otherwise hold up the server's stop. */
   signal?: AbortSignal;
 }
@@ -89,11 +93,9 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
     const message = inbox.get(c.req.param("id"));
     const content = await inbox.content(c.req.param("id"));
     if (message === undefined || content === undefined) return noMessage(c);
-    const attachments = content.attachments.map(({ bytes, ...part }) => ({
-      ...part,
-      size: bytes.length,
-    }));
-    return c.json({ ...message.summary, mailbox: message.mailbox, ...content, attachments });
+    const { summary, mailbox, recipients } = message;
+    const attachments = content.attachments.map(({ chunks: _, ...part }) => part);
+    return c.json({ ...summary, mailbox, recipients, ...content, attachments });
   });
   app.all("/api/messages/:id", onlyMethods("GET, HEAD"));
 
@@ -124,15 +126,31 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
     const index = c.req.param("index");
     const part = /^\d{1,4}$/.test(index) ? content.attachments[Number(index)] : undefined;
     if (part === undefined) return c.json({ error: "no such attachment" }, 404);
-    return c.body(part.bytes, 200, {
+    return c.body(streamOf(part.chunks), 200, {
       "Content-Type": safeType(part),
+      "Content-Length": String(part.size),
       "Content-Disposition": contentDisposition(part),
     });
   });
   app.all("/api/messages/:id/attachments/:index", onlyMethods("GET, HEAD"));
 
+  if (options.faults !== undefined) app.route("/api/faults", faultRoutes(options.faults));
+
   app.all("/api/*", (c) => c.json({ error: "no such path" }, 404));
   return app;
+}
+
+/** Hands out one block after the other, so that a large file is not copied as a whole. */
+function streamOf(chunks: readonly Uint8Array<ArrayBuffer>[]): ReadableStream {
+  let next = 0;
+  return new ReadableStream({
+    pull(controller) {
+      const chunk = chunks[next++];
+      if (chunk === undefined) controller.close();
+      else if (chunk.length > 0) controller.enqueue(chunk);
+      else return this.pull?.(controller);
+    },
+  }, { highWaterMark: 0 });
 }
 
 /** For every response that does not say otherwise: not cached, not guessed at, not embedded. */

@@ -8,10 +8,33 @@ import { type MessageContent, readContent, readSummary, type SummaryFields } fro
 export interface MessageSummary extends SummaryFields {
   /** Short, URL-safe, unique in this inbox. */
   id: string;
-  /** Octets of the raw message. */
+  /** Octets of the raw message and of what was attached to it by upload. */
   size: number;
   /** ISO 8601, UTC. */
   receivedAt: string;
+}
+
+/** A file that was attached to a message beside its MIME content. */
+export interface UploadedFile {
+  readonly name: string;
+  readonly contentType: string;
+  readonly inline: boolean;
+  readonly contentId?: string;
+  /** Octets. */
+  readonly size: number;
+  /** Of the content, hexadecimal. */
+  readonly sha256: string;
+  /** The content as it came, piece by piece. */
+  readonly chunks: readonly Uint8Array<ArrayBuffer>[];
+}
+
+/** What the inbox is given. */
+export interface IncomingMessage {
+  readonly mailbox: string;
+  readonly raw: Uint8Array;
+  /** Who receives it, as the imitated Graph reads the header. */
+  readonly recipients?: readonly string[];
+  readonly uploads?: readonly UploadedFile[];
 }
 
 /** A message in the inbox. */
@@ -21,6 +44,10 @@ export interface StoredMessage {
   readonly mailbox: string;
   /** The bytes that Graph was given. */
   readonly raw: Uint8Array<ArrayBuffer>;
+  /** Who receives it: each address once. */
+  readonly recipients: readonly string[];
+  /** What was attached to the draft; the raw message does not have it. */
+  readonly uploads: readonly UploadedFile[];
 }
 
 /** What a subscriber is told. `dropped` is the oldest one, which had to make room. */
@@ -32,7 +59,7 @@ export type InboxEvent =
 export interface InboxLimits {
   /** Messages; 500 unless told otherwise. */
   maxMessages?: number;
-  /** Octets of all raw messages together; 256 MiB unless told otherwise. */
+  /** Octets of all messages together, uploads included; 512 MiB unless told otherwise. */
   maxBytes?: number;
 }
 
@@ -56,18 +83,19 @@ export class Inbox {
 
   constructor(limits: InboxLimits = {}) {
     this.#maxMessages = limits.maxMessages ?? 500;
-    this.#maxBytes = limits.maxBytes ?? 256 * 1024 * 1024;
+    this.#maxBytes = limits.maxBytes ?? 512 * 1024 * 1024;
   }
 
   /**
-   * Keeps a copy of the message and tells the subscribers. Takes anything, also what is no message
-   * at all.
+   * Keeps a copy of the message (of uploads not even that) and tells the subscribers. Takes
+   * anything, also what is no message at all.
    *
    * @throws RangeError (as a rejection) if the message alone is larger than the whole inbox.
    */
-  add({ mailbox, raw }: { mailbox: string; raw: Uint8Array }): Promise<StoredMessage> {
-    if (raw.length > this.#maxBytes) {
-      const problem = `message of ${raw.length} bytes, inbox of ${this.#maxBytes}`;
+  add({ mailbox, raw, recipients = [], uploads = [] }: IncomingMessage): Promise<StoredMessage> {
+    const size = uploads.reduce((sum, file) => sum + file.size, raw.length);
+    if (size > this.#maxBytes) {
+      const problem = `message of ${size} bytes, inbox of ${this.#maxBytes}`;
       return Promise.reject(new RangeError(problem));
     }
     const receivedAt = new Date().toISOString();
@@ -75,8 +103,8 @@ export class Inbox {
     const copy = new Uint8Array(raw);
     const added = this.#lastAdd.then(async () => {
       const fields = await readSummary(copy);
-      const summary = { id: this.#newId(), ...fields, size: copy.length, receivedAt };
-      const message: StoredMessage = { summary, mailbox, raw: copy };
+      const summary = { id: this.#newId(), ...fields, size, receivedAt };
+      const message: StoredMessage = { summary, mailbox, raw: copy, recipients, uploads };
       this.#keep(message);
       return message;
     });
@@ -97,7 +125,7 @@ export class Inbox {
   content(id: string): Promise<MessageContent | undefined> {
     const message = this.#messages.get(id);
     if (message === undefined) return Promise.resolve(undefined);
-    if (this.#open?.id !== id) this.#open = { id, content: readContent(message.raw) };
+    if (this.#open?.id !== id) this.#open = { id, content: contentOf(message) };
     return this.#open.content;
   }
 
@@ -116,12 +144,12 @@ export class Inbox {
 
   #keep(message: StoredMessage): void {
     this.#messages.set(message.summary.id, message);
-    this.#bytes += message.raw.length;
+    this.#bytes += message.summary.size;
     this.#tell({ type: "message", summary: message.summary });
     for (const [id, oldest] of this.#messages) {
       if (this.#messages.size <= this.#maxMessages && this.#bytes <= this.#maxBytes) break;
       this.#messages.delete(id);
-      this.#bytes -= oldest.raw.length;
+      this.#bytes -= oldest.summary.size;
       if (this.#open?.id === id) this.#open = undefined;
       this.#tell({ type: "dropped", id });
     }
@@ -149,4 +177,25 @@ export class Inbox {
       if (!this.#messages.has(id)) return id;
     }
   }
+}
+
+/** The parts of the raw message, and behind them what was uploaded. */
+async function contentOf({ raw, uploads }: StoredMessage): Promise<MessageContent> {
+  const content = await readContent(raw);
+  const first = content.attachments.length;
+  const uploaded = uploads.map((
+    { name, contentType, inline, contentId, size, sha256, chunks },
+    at,
+  ) => ({
+    index: first + at,
+    filename: name,
+    contentType,
+    disposition: inline ? "inline" : "attachment",
+    ...(contentId && { contentId }),
+    size,
+    sha256,
+    uploaded: true,
+    chunks,
+  }));
+  return { ...content, attachments: [...content.attachments, ...uploaded] };
 }

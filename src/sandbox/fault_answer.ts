@@ -1,0 +1,120 @@
+// Carries out a scripted fault: the answer that it asks for, or what it does to the connection.
+
+import { Buffer } from "node:buffer";
+import { randomUUID } from "node:crypto";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
+import type { Context } from "hono";
+import type { Fault } from "./faults.ts";
+
+/** Milliseconds after which a connection that never gets an answer is ended all the same. */
+const BLACKHOLE = 10 * 60_000;
+/** Milliseconds between the octets of a dripping answer. */
+const DRIP = 1_000;
+
+/** Makes the body of an error as the imitated service would. */
+export type ErrorBody = (fault: Fault, requestId: string) => object;
+
+export async function faultAnswer(
+  context: Context,
+  fault: Fault,
+  errorBody: ErrorBody,
+): Promise<Response> {
+  const { delay = 0, connection } = fault;
+  if (connection !== "drip") await pause(delay);
+  const { status, headers, body } = answerOf(fault, errorBody);
+  if (connection === undefined) return new Response(body, { status, headers });
+  if (connection === "drip") {
+    const octets = Buffer.from(body ?? "");
+    headers["Content-Length"] = String(octets.length);
+    return new Response(dripping(octets, delay || DRIP), { status, headers });
+  }
+
+  const outgoing = outgoingOf(context);
+  if (outgoing === undefined) {
+    return context.text(`the fault ${connection} needs a connection of node:http`, 500);
+  }
+  const { socket } = outgoing;
+  switch (connection) {
+    case "close":
+      socket?.destroy();
+      break;
+    case "reset":
+      socket?.resetAndDestroy();
+      break;
+    case "truncate": {
+      const whole = Buffer.from(body ?? " ".repeat(100));
+      outgoing.writeHead(status, { ...headers, "Content-Length": String(whole.length) });
+      await new Promise<void>((resolve) => {
+        outgoing.write(whole.subarray(0, whole.length >> 1), () => resolve());
+        outgoing.once("close", resolve);
+      });
+      socket?.destroy();
+      break;
+    }
+    case "blackhole":
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, BLACKHOLE);
+        outgoing.once("close", () => {
+          clearTimeout(timer);
+          resolve();
+        });
+        if (outgoing.destroyed || socket?.destroyed) resolve();
+      });
+      socket?.destroy();
+      break;
+  }
+  return RESPONSE_ALREADY_SENT;
+}
+
+function answerOf(fault: Fault, errorBody: ErrorBody): {
+  status: number;
+  headers: Record<string, string>;
+  body: string | null;
+} {
+  const { status = 503, retryAfter, location, html = false } = fault;
+  const requestId = randomUUID();
+  const headers: Record<string, string> = { "request-id": requestId };
+  if (retryAfter !== undefined) headers["Retry-After"] = String(retryAfter);
+  if (location !== undefined) headers["Location"] = location;
+  if (status === 204 || status === 205 || status === 304) return { status, headers, body: null };
+  if (html) {
+    headers["Content-Type"] = "text/html; charset=utf-8";
+    const title = `${status} A page of a gateway`;
+    return { status, headers, body: `<!doctype html><title>${title}</title><h1>${title}</h1>` };
+  }
+  // What is no refusal has no error in it; a 202 of Graph is empty.
+  if (status < 400) return { status, headers, body: fault.connection === "drip" ? "{}" : null };
+  headers["Content-Type"] = "application/json";
+  return { status, headers, body: JSON.stringify(errorBody(fault, requestId)) };
+}
+
+function dripping(octets: Uint8Array, interval: number): ReadableStream<Uint8Array> {
+  let next = 0;
+  let gone = () => {};
+  return new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      if (next >= octets.length) return controller.close();
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, interval);
+        gone = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      controller.enqueue(octets.subarray(next, ++next));
+    },
+    cancel: () => gone(),
+  }, { highWaterMark: 0 });
+}
+
+/** The answer that node:http would write to; programs of the same process have none. */
+function outgoingOf({ env }: Context): ServerResponse | undefined {
+  const { outgoing } = (env ?? {}) as { incoming?: IncomingMessage; outgoing?: ServerResponse };
+  return outgoing;
+}
+
+export function pause(milliseconds: number): Promise<void> {
+  if (milliseconds <= 0) return Promise.resolve();
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}

@@ -1,0 +1,78 @@
+// What the imitated Graph reads out of a MIME message: whether it is one that Exchange takes, and
+// who receives it. The addresses are read by postal-mime and not by the relay's own parser, so
+// that a mistake in the latter shows.
+
+import { Buffer } from "node:buffer";
+import { addressParser } from "postal-mime";
+import type { Address } from "postal-mime";
+import { decodeBase64 } from "./body.ts";
+import { type Refusal, refusal } from "./answers.ts";
+
+/** The message in the body of a request in MIME mode. */
+export function decodeMime(contentType: string | undefined, body: Buffer): Buffer | Refusal {
+  if (!/^text\/plain\b(?!-)/i.test(contentType ?? "")) {
+    return refusal(400, "BadRequest", "Unable to read JSON request payload.");
+  }
+  const raw = decodeBase64(body.toString("latin1"));
+  if (raw === undefined) {
+    return refusal(
+      400,
+      "ErrorMimeContentInvalidBase64String",
+      "Invalid base64 string for MIME content.",
+    );
+  }
+  // Exchange misreads bare line feeds and returns the mail later (NDR 550 5.6.11): seen here at once.
+  for (let i = raw.indexOf(10); i >= 0; i = raw.indexOf(10, i + 1)) {
+    if (raw[i - 1] !== 13) {
+      return refusal(400, "ErrorMimeContentInvalid", "The MIME content has a bare line feed.");
+    }
+  }
+  return raw;
+}
+
+/**
+ * The addresses that Exchange would send to: those of every To, Cc and Bcc of the message's own
+ * header, each once. That it acts on all fields where there are several of a name is an assumption.
+ */
+export function recipientsOf(raw: Uint8Array): string[] | Refusal {
+  const recipients = new Map<string, string>();
+  for (const value of destinationFields(raw)) {
+    for (const mailbox of addressParser(value).flatMap(members)) {
+      const address = mailbox.address ?? "";
+      if (!/^[^@].*@[^@]+$/s.test(address)) {
+        const shown = address || mailbox.name;
+        return refusal(
+          400,
+          "ErrorInvalidRecipients",
+          `At least one recipient isn't valid., Recipient '${shown}' is not resolved. ` +
+            "All recipients must be resolved before a message can be submitted.",
+        );
+      }
+      const folded = address.toLowerCase();
+      if (!recipients.has(folded)) recipients.set(folded, address);
+    }
+  }
+  if (recipients.size === 0) {
+    return refusal(
+      400,
+      "ErrorInvalidRecipients",
+      "At least one recipient isn't valid., " +
+        "A message can't be sent because it contains no recipients.",
+    );
+  }
+  return [...recipients.values()];
+}
+
+/** The bodies of To, Cc and Bcc in the header (RFC 5322 §2.2), unfolded. */
+function destinationFields(raw: Uint8Array): string[] {
+  const message = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
+  const end = message.indexOf("\r\n") === 0 ? 0 : message.indexOf("\r\n\r\n");
+  return message.toString("utf8", 0, end < 0 ? message.length : end)
+    .split(/\r\n(?![ \t])/)
+    .map((field) => /^(?:to|cc|bcc)[ \t]*:(.*)$/is.exec(field)?.[1]?.replaceAll("\r\n", ""))
+    .filter((body) => body !== undefined);
+}
+
+function members(entry: Address): readonly Address[] {
+  return entry.group ?? [entry];
+}
