@@ -3,13 +3,14 @@
 import { randomBytes } from "node:crypto";
 import type { Hono } from "hono";
 import { type Account, Accounts } from "../accounts/accounts.ts";
+import { readAuthorities } from "../certificates/authorities.ts";
 import type { Certificate } from "../certificates/file.ts";
 import { CertificateError } from "../certificates/file.ts";
-import { type LoadedIdentity, loadIdentity } from "../certificates/identity.ts";
-import { deliver } from "../delivery/direct.ts";
+import { loadIdentity } from "../certificates/identity.ts";
+import { DirectDelivery } from "../delivery/direct.ts";
 import type { Submission } from "../delivery/outcome.ts";
 import { TokenSource } from "../entra/tokens.ts";
-import { GraphBackend } from "../graph/send_mail.ts";
+import { GraphBackend } from "../graph/backend.ts";
 import { HttpClient } from "../http/client.ts";
 import { Events } from "../observe/events.ts";
 import { type HttpService, serveHttp } from "../observe/http.ts";
@@ -18,6 +19,7 @@ import { currentRuntime } from "../runtime/current.ts";
 import type { Listener } from "../runtime/runtime.ts";
 import { listenDualStack } from "../server/addresses.ts";
 import type { Client, Handlers, Login, Message } from "../server/handlers.ts";
+import { COPIES, MemoryBudget } from "../server/memory.ts";
 import { SmtpServer } from "../server/server.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
@@ -30,6 +32,8 @@ const TOKEN_TIMEOUT = 20_000;
 const HANDSHAKE_TIMEOUT = 30_000;
 /** Milliseconds for a client to read the last reply. */
 const LINGER = 5_000;
+/** Milliseconds for a client to read our replies, once they pile up. */
+const UNREAD = 30_000;
 
 export interface RelayParts {
   readonly settings: Settings;
@@ -60,9 +64,11 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   const runtime = await currentRuntime();
   const tls = settings.TLS_SOURCE === "off"
     ? undefined
-    : await identityOrError(() => loadIdentity(settings, runtime, parts.certificate));
+    : await readOrError(() => loadIdentity(settings, runtime, parts.certificate));
+  const authorities = await readOrError(() => readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH));
 
   const listening = { smtp: false };
+  let server: SmtpServer<Account> | undefined;
   let http: HttpService | undefined;
   if (settings.HTTP_LISTEN !== "off") {
     const listen = settings.HTTP_LISTEN;
@@ -90,16 +96,18 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     if (parts.httpReady !== undefined) settings = parts.httpReady(http);
   }
 
-  const client = new HttpClient();
-  const server = new SmtpServer<Account>({
+  const client = new HttpClient({ connect: runtime.connect, authorities });
+  const events = new Events(log);
+  const smtpServer = server = new SmtpServer<Account>({
     runtime,
-    handlers: handlersFor(settings, client, new Events(log)),
+    handlers: handlersFor(settings, client, events),
     session: {
       hostname: settings.SERVER_HOSTNAME,
       greeting: settings.SERVER_GREETING,
       maxMessageSize: settings.MAX_MESSAGE_SIZE,
       maxRecipients: settings.MAX_RECIPIENTS,
       requireTls: settings.REQUIRE_TLS,
+      memory: memoryFor(settings, log, events),
     },
     identity: () => tls?.identity,
     timeouts: {
@@ -107,11 +115,16 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       data: settings.DATA_TIMEOUT,
       handshake: HANDSHAKE_TIMEOUT,
       linger: LINGER,
+      unread: UNREAD,
     },
   });
   const stop = async () => {
     listening.smtp = false;
-    await server.stop(settings.SHUTDOWN_TIMEOUT);
+    const { cutOff } = await smtpServer.stop(settings.SHUTDOWN_TIMEOUT, () => client.abort());
+    if (cutOff > 0) {
+      const waited = settings.SHUTDOWN_TIMEOUT / 1000;
+      log.warning("Messages were cut off by the stop", { messages: cutOff, waited });
+    }
     client.close();
     await http?.close();
   };
@@ -125,7 +138,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
             () =>
               listenDualStack(
                 address,
-                (hostname, port) => server.listen(hostname, port, implicitTls),
+                (hostname, port) => smtpServer.listen(hostname, port, implicitTls),
               ),
           )
         ),
@@ -163,7 +176,18 @@ function handlersFor(settings: Settings, http: HttpClient, events: Events): Hand
     endpoint: graphEndpoint,
     timeout: settings.GRAPH_HTTP_TIMEOUT,
     requestLimit: settings.GRAPH_REQUEST_LIMIT,
+    concurrency: settings.GRAPH_CONCURRENCY,
+    pacingTimeout: settings.PACING_TIMEOUT,
+    deliveryTimeout: settings.DELIVERY_TIMEOUT,
+    largeMessages: settings.LARGE_MESSAGES,
   });
+  const delivery = new DirectDelivery({
+    backend,
+    hostname: settings.SERVER_HOSTNAME,
+    reencodeQuotedPrintable: settings.REENCODE_QUOTED_PRINTABLE,
+    duplicateWindow: settings.DUPLICATE_WINDOW,
+  });
+  const submissions = new WeakMap<Message, Submission>();
   return {
     async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
       const result = await accounts.login(credentials);
@@ -183,20 +207,41 @@ function handlersFor(settings: Settings, http: HttpClient, events: Events): Hand
         receivedAt: new Date(),
       };
       const begun = performance.now();
-      const outcome = await deliver(submission, { backend, hostname: settings.SERVER_HOSTNAME });
+      submissions.set(message, submission);
+      const outcome = await delivery.deliver(submission);
       events.message(submission, outcome, message.client, performance.now() - begun);
       return outcome.reply;
     },
+    abandoned(message) {
+      const submission = submissions.get(message);
+      if (submission !== undefined) delivery.abandon(submission);
+    },
+    refused: (refusal, client, account) => events.refused(refusal, client, account),
+    notAccepted: (error) => events.notAccepted(error),
     failed: (error, client) => events.bug(error, client),
     ended: (summary) => events.connection(summary),
   };
+}
+
+/** MAX_MEMORY for all connections together. */
+function memoryFor(settings: Settings, log: Log, events: Events): MemoryBudget {
+  const { MAX_MEMORY: limit, MAX_MESSAGE_SIZE: largest } = settings;
+  const fields = { memory: limit, messages: Math.floor(limit / COPIES) };
+  if (largest * COPIES > limit) {
+    log.warning("MAX_MEMORY is too small for a message of MAX_MESSAGE_SIZE: it gets 452", {
+      ...fields,
+      largest,
+      needed: Math.ceil(largest * COPIES),
+    });
+  } else log.info("Memory for mail", fields);
+  return new MemoryBudget(limit, (used) => events.outOfMemory(used, limit));
 }
 
 function addressOf({ hostname, port }: Listener | HttpService): ListenAddress {
   return { hostname, port };
 }
 
-async function identityOrError(load: () => Promise<LoadedIdentity>): Promise<LoadedIdentity> {
+async function readOrError<T>(load: () => T | Promise<T>): Promise<T> {
   try {
     return await load();
   } catch (error) {

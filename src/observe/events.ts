@@ -1,20 +1,30 @@
 // What the log says of logins, messages and connections: one line for each.
 
 import { format } from "node:util";
-import type { LoginResult } from "../accounts/accounts.ts";
-import type { Outcome, Submission } from "../delivery/outcome.ts";
+import type { Account, LoginResult } from "../accounts/accounts.ts";
+import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
 import type { Client, ConnectionSummary } from "../server/handlers.ts";
+import type { Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Log, LogFields } from "./log.ts";
+import { Seldom } from "./seldom.ts";
 
 /** Characters of what a client said that a line quotes at most. */
 const MAX_QUOTED = 256;
 
+/** Milliseconds between two WARNING lines of those that would else come in floods. */
+const SELDOM = 60_000;
+
 export class Events {
   readonly #log: Log;
+  readonly #strangers: Seldom;
+  readonly #memory: Seldom;
 
-  constructor(log: Log) {
+  /** @param now milliseconds, of a clock that never goes back */
+  constructor(log: Log, now: () => number = () => performance.now()) {
     this.#log = log;
+    this.#strangers = new Seldom(SELDOM, now);
+    this.#memory = new Seldom(SELDOM, now);
   }
 
   login({ username, mechanism }: Credentials, client: Client, result: LoginResult): void {
@@ -24,9 +34,14 @@ export class Events {
     this.#log.warning(message, { ...fields, detail: result.detail, reply: result.reply.code });
   }
 
-  message(submission: Submission, outcome: Outcome, client: Client, milliseconds: number): void {
+  message(
+    submission: Submission,
+    outcome: Outcome | SentBefore,
+    client: Client,
+    milliseconds: number,
+  ): void {
     const { id, account, envelope, content } = submission;
-    const fields = {
+    const common = {
       id,
       ...from(client),
       tenant: account.tenantId,
@@ -35,7 +50,15 @@ export class Events {
       recipients: envelope.recipients.length,
       bytes: content.reduce((sum, block) => sum + block.length, 0),
       ms: Math.round(milliseconds),
+    };
+    if (outcome.type === "sentBefore") {
+      const text = "Message was sent before, when its client was gone; not sent again";
+      return this.#log.info(text, { ...common, first: outcome.id });
+    }
+    const fields = {
+      ...common,
       ...(outcome.requestId === undefined ? {} : { request: outcome.requestId }),
+      ...(outcome.attempts === undefined ? {} : { attempts: outcome.attempts }),
     };
     if (outcome.type === "sent") return this.#log.info("Message sent", fields);
     const { code, detail, reply } = outcome;
@@ -47,12 +70,45 @@ export class Events {
     this.#log.warning(message, { ...fields, code, detail, reply: reply.code });
   }
 
+  /**
+   * What the session turned away by itself. A stranger may be a device that nobody has given a
+   * password: it is told of, but only once a minute for an address.
+   */
+  refused(refusal: Refusal, client: Client, account: Account | undefined): void {
+    const { command, reply, authenticated, argument, from: sender } = refusal;
+    const fields = {
+      ...from(client),
+      ...(account === undefined ? {} : { tenant: account.tenantId, app: account.clientId }),
+      command,
+      ...(argument === undefined ? {} : { argument: argument.slice(0, MAX_QUOTED) }),
+      ...(sender === undefined ? {} : { sender }),
+      detail: typeof reply.text === "string" ? reply.text : reply.text.join(" "),
+      reply: reply.code,
+    };
+    const failedLogin = reply.code === 535;
+    const what = command === "AUTH" ? "Login refused" : "Refused by the relay";
+    if (authenticated || failedLogin || this.#strangers.due(client.address)) {
+      this.#log.warning(what, fields);
+    } else this.#log.debug(what, fields);
+  }
+
+  /** @param used octets, @param limit octets */
+  outOfMemory(used: number, limit: number): void {
+    if (!this.#memory.due()) return;
+    this.#log.warning("MAX_MEMORY is used up: mail is deferred", { used, limit });
+  }
+
   connection(summary: ConnectionSummary): void {
     const { client, secure, handshakeFailed, received, messages, milliseconds, reason } = summary;
     const fields: LogFields = { ...from(client), tls: secure, messages, ms: milliseconds, reason };
     if (handshakeFailed && summary.error) this.#log.warning("TLS handshake failed", fields);
     else if (received === 0) this.#log.debug("Connection ended", fields);
     else this.#log.info("Connection ended", fields);
+  }
+
+  /** Such as "Too many open files": LimitNOFILE= or `ulimit -n` is too low. */
+  notAccepted(error: Error): void {
+    this.#log.error("Clients cannot connect for the moment", { error: error.message });
   }
 
   bug(error: unknown, client: Client): void {

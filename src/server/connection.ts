@@ -3,9 +3,9 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runtime.ts";
-import { type Reply, reply } from "../smtp/reply.ts";
+import { formatReply, REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
-import type { Effect } from "../smtp/effects.ts";
+import type { Effect, Refusal } from "../smtp/effects.ts";
 import { Session, type SessionOptions } from "../smtp/session.ts";
 import type { Client, ConnectionSummary, Login, Message } from "./handlers.ts";
 
@@ -19,6 +19,10 @@ export interface ConnectionContext<Account> {
   readonly timeouts: Timeouts;
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
   submit(account: Account, message: Message): Promise<Reply>;
+  /** A message has its verdict. */
+  settled(): void;
+  abandoned(message: Message): void;
+  refused(refusal: Refusal, client: Client, account: Account | undefined): void;
   failed(error: unknown, client: Client): void;
   ended(summary: ConnectionSummary): void;
 }
@@ -28,6 +32,8 @@ export interface Timeouts {
   readonly command: number;
   readonly data: number;
   readonly handshake: number;
+  /** How long a client may leave our replies unread, once they pile up. */
+  readonly unread: number;
   /** How long a client may take to read our last reply and hang up. */
   readonly linger: number;
 }
@@ -35,6 +41,19 @@ export interface Timeouts {
 const TIMED_OUT = reply(421, "4.4.2", "Timed out waiting for the client");
 const INTERNAL = reply(421, "4.3.0", "Internal error; try again");
 const STOPPING = reply(421, "4.3.2", "The relay is stopping; try again");
+const CUT_OFF = reply(451, "4.4.2", "The relay is stopping; the message may have been sent");
+
+/** Replies that never change, ready to be written: most of them stand alone. */
+const OCTETS = new Map(
+  Object.values(REPLIES).map(formatReply).map((text) => [text, Buffer.from(text, "latin1")]),
+);
+
+/**
+ * Octets that are taken ahead while a client waits for an answer, before no more is read: as much as
+ * the commands that a client sends behind its message. Bun tells nothing of a paused socket, not
+ * even that it is closed, so the less often one is paused the better.
+ */
+const MAX_AHEAD = 4 * 1024;
 
 export class SmtpConnection<Account> implements ConnectionHandler {
   readonly #context: ConnectionContext<Account>;
@@ -49,9 +68,14 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   #closing = false;
   #writable = true;
   #paused = false;
-  /** Input has come while the session was busy: no more is read until it goes on. */
-  #ahead = false;
-  #stopping = false;
+  /** Octets that have come while the session was busy. */
+  #ahead = 0;
+  /** The message that is being submitted. */
+  #submitting: Message | undefined;
+  /** Its handler has been told that the client is gone. */
+  #abandoned = false;
+  /** What `closed` found out, while a submission outlives its connection. */
+  #summary: ConnectionSummary | undefined;
   #handshake = false;
   #timedOut = false;
   /** When patience ends; Infinity while the client waits for us. */
@@ -82,7 +106,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     this.#received += bytes.length;
     // What comes behind the last reply is read only so that the reply is not lost to a reset.
     if (this.#closing) return;
-    if (this.#session.busy) this.#ahead = true;
+    if (this.#session.busy) this.#ahead += bytes.length;
     this.#guard(() => this.#run(this.#session.receive(bytes)));
   }
 
@@ -91,8 +115,14 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     this.#flow();
   }
 
+  /** Whether a message is being submitted, with its client or without. */
+  get submitting(): boolean {
+    return this.#submitting !== undefined;
+  }
+
   ended(): void {
     this.#peerEnded = true;
+    this.#abandon();
     if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
   }
 
@@ -107,11 +137,12 @@ export class SmtpConnection<Account> implements ConnectionHandler {
 
   closed(error?: Error): void {
     this.#closing = true;
+    this.#abandon();
     // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
     this.#session.abort(STOPPING, "the connection is gone");
     this.#deadline = Infinity;
     const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
-    this.#context.ended({
+    this.#summary = {
       client: this.#client,
       secure: this.#secure,
       handshakeFailed: this.#handshake,
@@ -120,7 +151,20 @@ export class SmtpConnection<Account> implements ConnectionHandler {
       milliseconds: Date.now() - this.#openedAt,
       reason,
       error: error !== undefined || this.#timedOut,
-    });
+    };
+    this.#over();
+  }
+
+  /** Tells the server, which waits for messages under way even where their client has gone. */
+  #over(): void {
+    if (this.#summary === undefined || this.#submitting !== undefined) return;
+    this.#context.ended({ ...this.#summary, messages: this.#messages });
+  }
+
+  #abandon(): void {
+    if (this.#submitting === undefined || this.#abandoned) return;
+    this.#abandoned = true;
+    this.#guard(() => this.#context.abandoned(this.#submitting!));
   }
 
   /** Called now and then: ends what has made no progress for too long. */
@@ -133,15 +177,35 @@ export class SmtpConnection<Account> implements ConnectionHandler {
       }
       return this.#connection.destroy();
     }
+    if (!this.#writable) {
+      // One more reply would be one more that is not read.
+      this.#timedOut = true;
+      this.#reason = "the client does not read the replies";
+      return this.#connection.destroy();
+    }
     this.#guard(() => this.#run(this.#session.abort(TIMED_OUT, "timed out")));
   }
 
   /** Ends the session as soon as no mail is under way (RFC 5321 §3.8). */
   stop(): void {
-    this.#stopping = true;
     if (this.#handshake) return this.#connection.destroy();
-    if (this.#closing || this.#session.busy || this.#session.receivingContent) return;
+    if (this.#closing) return;
+    this.#guard(() => this.#run(this.#session.stop(STOPPING, "the relay is stopping")));
+  }
+
+  /** Ends the session now: only what is being submitted may still come to its own verdict. */
+  interrupt(): void {
+    if (this.#closing || this.#submitting !== undefined) return;
     this.#guard(() => this.#run(this.#session.abort(STOPPING, "the relay is stopping")));
+  }
+
+  /** Ends the session in the middle of a submission, whose verdict comes too late. */
+  cutOff(): void {
+    if (this.#closing) return;
+    this.#guard(() => {
+      if (this.#submitting !== undefined) this.#run(this.#session.submitted(CUT_OFF));
+      this.#run(this.#session.abort(STOPPING, "the relay is stopping"));
+    });
   }
 
   /** Lets go at once. */
@@ -154,7 +218,9 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     for (const effect of effects) {
       switch (effect.type) {
         case "reply":
-          this.#writable = this.#connection.write(Buffer.from(effect.text, "latin1"));
+          this.#writable = this.#connection.write(
+            OCTETS.get(effect.text) ?? Buffer.from(effect.text, "latin1"),
+          );
           break;
         case "startTls":
           this.#startTls();
@@ -165,16 +231,16 @@ export class SmtpConnection<Account> implements ConnectionHandler {
         case "submit":
           void this.#submit(effect);
           break;
+        case "refused":
+          this.#context.refused(effect.refusal, this.#client, this.#account);
+          break;
         case "close":
           this.#end(effect.reason);
           break;
       }
     }
     if (this.#closing) return;
-    if (!this.#session.busy) {
-      if (this.#peerEnded) return this.#end("the client hung up");
-      if (this.#stopping && !this.#session.receivingContent) return this.stop();
-    }
+    if (this.#peerEnded && !this.#session.busy) return this.#end("the client hung up");
     this.#flow();
   }
 
@@ -182,16 +248,16 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   #flow(): void {
     if (this.#closing) return;
     const busy = this.#session.busy && !this.#handshake;
-    if (!busy) this.#ahead = false;
-    // A client that waits for its reply, as nearly all do, costs no call to stop and start it.
-    const pause = this.#ahead || !this.#writable;
+    if (!busy) this.#ahead = 0;
+    const pause = this.#ahead > MAX_AHEAD || !this.#writable;
     if (pause !== this.#paused) {
       this.#paused = pause;
       if (pause) this.#connection.pause();
       else this.#connection.resume();
     }
-    const { command, data, handshake } = this.#context.timeouts;
+    const { command, data, handshake, unread } = this.#context.timeouts;
     if (busy) this.#deadline = Infinity;
+    else if (!this.#writable) this.#deadline = Date.now() + unread;
     else if (this.#handshake) this.#deadline = Date.now() + handshake;
     else this.#deadline = Date.now() + (this.#session.receivingContent ? data : command);
   }
@@ -215,20 +281,26 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   }
 
   async #submit(effect: Extract<Effect, { type: "submit" }>): Promise<void> {
+    const { envelope, content, facts, reserved } = effect;
+    this.#submitting = { envelope, content, facts, client: this.#client };
+    this.#abandoned = false;
+    let answer: Reply | undefined;
     try {
       const account = this.#account;
       if (account === undefined) throw new Error("a message was submitted without an account");
-      const answer = await this.#context.submit(account, {
-        envelope: effect.envelope,
-        content: effect.content,
-        facts: effect.facts,
-        client: this.#client,
-      });
+      const verdict = this.#context.submit(account, this.#submitting);
+      // It had sent all that it wanted to, and ended its side, before this message's turn came.
+      if (this.#peerEnded) this.#abandon();
+      answer = await verdict;
       this.#messages++;
-      this.#guard(() => this.#run(this.#session.submitted(answer)));
     } catch (error) {
       this.#fail(error);
     }
+    this.#submitting = undefined;
+    this.#context.session.memory?.release(reserved);
+    this.#guard(() => answer && this.#run(this.#session.submitted(answer)));
+    this.#context.settled();
+    this.#over();
   }
 
   /** A bug in one session ends that session alone. */

@@ -3,7 +3,7 @@
 import type { Content } from "../smtp/content.ts";
 import type { Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
-import type { Envelope, SessionFacts } from "../smtp/effects.ts";
+import type { Envelope, Refusal, SessionFacts } from "../smtp/effects.ts";
 
 /** Who is at the other end of a connection. */
 export interface Client {
@@ -46,7 +46,18 @@ export interface ConnectionSummary {
 export interface Handlers<Account> {
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
   submit(account: Account, message: Message): Promise<Reply>;
+  /**
+   * The client has gone, or has ended its side, while this message was being submitted: nobody can
+   * say that it gets to read the reply. Called at most once for a message, before its `submit` has
+   * settled; that goes on.
+   */
+  abandoned?(message: Message): void;
+  /** The session has turned a login or a message away by itself. */
+  refused?(refusal: Refusal, client: Client, account: Account | undefined): void;
+  /** Clients cannot connect for the moment; told once until one can again. */
+  notAccepted?(error: Error): void;
   /** A bug: the connection got a 421. */
   failed(error: unknown, client: Client): void;
+  /** The connection is closed, and no message of it is being submitted any more. */
   ended(summary: ConnectionSummary): void;
 }

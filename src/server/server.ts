@@ -1,9 +1,10 @@
 // Accepts SMTP connections, watches over their patience, and stops them in good order.
 
 import type { Listener, Runtime, TlsIdentity } from "../runtime/runtime.ts";
+import type { Refusal } from "../smtp/effects.ts";
 import type { SessionOptions } from "../smtp/session.ts";
 import { type ConnectionContext, SmtpConnection, type Timeouts } from "./connection.ts";
-import type { Handlers } from "./handlers.ts";
+import type { Client, Handlers, Message } from "./handlers.ts";
 
 export interface ServerOptions<Account> {
   readonly runtime: Runtime;
@@ -16,13 +17,24 @@ export interface ServerOptions<Account> {
 
 /** How often patience is looked at, milliseconds: timeouts are that coarse. */
 const TICK_MS = 500;
+/** Milliseconds for messages that were cut off to come to their outcomes, which are logged. */
+const OUTCOME_MS = 2_000;
+/** Milliseconds for clients to read their last reply when the relay's patience is over. */
+const LAST_REPLY_MS = 500;
+
+/** How a stop went. */
+export interface Stopped {
+  /** Messages that were still being submitted when patience ended. */
+  readonly cutOff: number;
+}
 
 export class SmtpServer<Account> {
   readonly #options: ServerOptions<Account>;
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<SmtpConnection<Account>>();
   readonly #ticker: ReturnType<typeof setInterval>;
-  #whenEmpty: (() => void) | undefined;
+  /** While a stop waits: a message or a connection has ended. */
+  #changed: (() => void) | undefined;
 
   constructor(options: ServerOptions<Account>) {
     this.#options = options;
@@ -50,16 +62,21 @@ export class SmtpServer<Account> {
       identity: this.#options.identity,
       authenticate: handlers.authenticate.bind(handlers),
       submit: handlers.submit.bind(handlers),
+      abandoned: (message: Message) => handlers.abandoned?.(message),
+      refused: (refusal: Refusal, client: Client, account: Account | undefined) =>
+        handlers.refused?.(refusal, client, account),
+      settled: () => this.#changed?.(),
       failed: handlers.failed.bind(handlers),
     };
     const listener = runtime.listen({
       hostname,
       port,
+      failed: (error) => handlers.notAccepted?.(error),
       accept: (socket) => {
         const ended: ConnectionContext<Account>["ended"] = (summary) => {
           this.#connections.delete(connection);
           handlers.ended(summary);
-          if (this.#connections.size === 0) this.#whenEmpty?.();
+          this.#changed?.();
         };
         const connection = new SmtpConnection<Account>(socket, { ...context, ended });
         this.#connections.add(connection);
@@ -71,29 +88,57 @@ export class SmtpServer<Account> {
   }
 
   /**
-   * Stops: no new connections, 421 to idle clients, mail under way is finished.
+   * Stops: no new connections, 421 to idle clients, mail under way is finished. When patience ends,
+   * what is left is cut off: a client whose message has no verdict then is told that it may have been
+   * sent (451 4.4.2).
    *
-   * @param patience milliseconds until what is left is cut off
-   * @returns whether everything ended by itself
+   * @param patience milliseconds
+   * @param cutOff called when patience ends before all messages have their verdict: has what still
+   *   runs fail, so that each one's outcome is known and told
    */
-  async stop(patience: number): Promise<boolean> {
+  async stop(patience: number, cutOff: () => void = () => {}): Promise<Stopped> {
     for (const listener of this.#listeners.splice(0)) listener.close();
-    for (const connection of [...this.#connections]) connection.stop();
-    const inTime = await this.#emptyWithin(patience);
-    for (const connection of [...this.#connections]) connection.destroy();
+    this.#each((connection) => connection.stop());
+    await this.#until(() => this.#connections.size === 0, patience);
+    this.#each((connection) => connection.interrupt());
+    const left = this.#submitting;
+    if (left > 0) {
+      cutOff();
+      await this.#until(() => this.#submitting === 0, OUTCOME_MS);
+      this.#each((connection) => connection.cutOff());
+    }
+    await this.#until(() => this.#connections.size === 0, LAST_REPLY_MS);
+    this.#each((connection) => connection.destroy());
+    this.#connections.clear();
     clearInterval(this.#ticker);
-    return inTime;
+    return { cutOff: left };
   }
 
-  #emptyWithin(patience: number): Promise<boolean> {
-    if (this.#connections.size === 0) return Promise.resolve(true);
+  get #submitting(): number {
+    let count = 0;
+    for (const { submitting } of this.#connections) if (submitting) count++;
+    return count;
+  }
+
+  /** Waits until something is so, which is looked at whenever a message or a connection ends. */
+  #until(done: () => boolean, milliseconds: number): Promise<void> {
+    if (done()) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), patience);
-      this.#whenEmpty = () => {
+      const end = () => {
         clearTimeout(timer);
-        resolve(true);
+        this.#changed = undefined;
+        resolve();
+      };
+      const timer = setTimeout(end, milliseconds);
+      this.#changed = () => {
+        if (done()) end();
       };
     });
+  }
+
+  /** A connection may end, and leave the set, while it is told something. */
+  #each(tell: (connection: SmtpConnection<Account>) => void): void {
+    for (const connection of [...this.#connections]) tell(connection);
   }
 
   #tick(): void {

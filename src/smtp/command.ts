@@ -34,7 +34,7 @@ export function commandLimit(input: Uint8Array): number {
 export function parseCommand(line: string): Command | Reply {
   // deno-lint-ignore no-control-regex -- control characters are what is looked for; a tab is a space
   if (/[\x00-\x08\x0a-\x1f\x7f]/.test(line)) return REPLIES.badCharacter;
-  const text = trimSpaces(line.replace(/\t/g, " "));
+  const text = trimSpaces(line.includes("\t") ? line.replaceAll("\t", " ") : line);
   if (text === "") return REPLIES.empty;
   const space = text.indexOf(" ");
   if (space < 0) return { verb: text.toUpperCase(), argument: "" };
@@ -42,7 +42,8 @@ export function parseCommand(line: string): Command | Reply {
 }
 
 /** Not `trim`: it would take the octet A0, too, with which UTF-8 ends letters like `à`. */
-function trimSpaces(text: string): string {
+export function trimSpaces(text: string): string {
+  if (!text.startsWith(" ") && !text.endsWith(" ")) return text;
   let start = 0;
   let end = text.length;
   while (text[start] === " ") start++;

@@ -7,6 +7,13 @@ import { Buffer } from "node:buffer";
  */
 export type Content = readonly Uint8Array[];
 
+/** Octets. */
+export function lengthOf(content: Content): number {
+  let length = 0;
+  for (const piece of content) length += piece.length;
+  return length;
+}
+
 const FIRST_BLOCK = 4 * 1024;
 const LARGEST_BLOCK = 1024 * 1024;
 /** Octets from which an arriving piece is kept as it is. */

@@ -1,6 +1,7 @@
 // What a session asks of the owner of its connection.
 
 import type { Content } from "./content.ts";
+import type { Reply } from "./reply.ts";
 import type { Credentials } from "./sasl.ts";
 
 /** What the sender promised about a message, apart from its content. */
@@ -20,6 +21,21 @@ export interface SessionFacts {
   readonly smtputf8: boolean;
 }
 
+/**
+ * A login or a message that the session has turned away by itself: nobody else hears of it. Commands
+ * in the wrong order are none (503): what they follow from has been told.
+ */
+export interface Refusal {
+  readonly command: "AUTH" | "MAIL" | "RCPT" | "DATA" | "BDAT";
+  readonly reply: Reply;
+  /** Whether the client had logged in: what strangers do is told less loudly. */
+  readonly authenticated: boolean;
+  /** MAIL, RCPT: what the client gave it. Never AUTH's: it is secret. */
+  readonly argument?: string;
+  /** RCPT, DATA, BDAT: the reverse-path of the transaction. */
+  readonly from?: string;
+}
+
 export type Effect =
   | { readonly type: "reply"; readonly text: string }
   /** Begin TLS after the replies before this have left; then call {@link Session.tlsStarted}. */
@@ -30,6 +46,10 @@ export type Effect =
     readonly envelope: Envelope;
     readonly content: Content;
     readonly facts: SessionFacts;
+    /** Octets to {@link Memory.release} once the message is held no longer, whatever became of it. */
+    readonly reserved: number;
   }
+  /** Tell of it; its reply is among the replies. */
+  | { readonly type: "refused"; readonly refusal: Refusal }
   /** End the connection after the replies before this have left. */
   | { readonly type: "close"; readonly reason: string };

@@ -11,6 +11,8 @@ export interface Sender {
   /** Reverse-path, or "" for the null one (RFC 5321 §4.5.5). */
   readonly from: string;
   readonly smtputf8: boolean;
+  /** Octets that the client means to send; 0 where it does not say. */
+  readonly size: number;
 }
 
 /** @param maxMessageSize octets */
@@ -23,8 +25,8 @@ export function readSender(argument: string, maxMessageSize: number): Sender | R
   // `postmaster` alone is a recipient (RFC 5321 §4.5.1), not a sender.
   if (mailbox?.domain === "") return pathRefusal("address", "MAIL FROM", "5.1.7");
   const from = mailbox === undefined ? "" : addressOf(mailbox);
-  const { smtputf8 } = parameters;
-  return smtputf8 || isAscii(from) ? { from, smtputf8 } : needsSmtputf8();
+  const { smtputf8, size } = parameters;
+  return smtputf8 || isAscii(from) ? { from, smtputf8, size } : needsSmtputf8();
 }
 
 /** @param smtputf8 whether MAIL asked for RFC 6531 */
@@ -54,9 +56,7 @@ function readPath(
   return typeof path === "string" ? pathRefusal(path, command, enhanced) : path;
 }
 
-interface MailParameters {
-  readonly smtputf8: boolean;
-}
+type MailParameters = Pick<Sender, "smtputf8" | "size">;
 
 /** Checks the parameters; a refusal names the one at fault. */
 function checkMailParameters(
@@ -65,6 +65,7 @@ function checkMailParameters(
 ): MailParameters | Reply {
   const seen = new Set<string>();
   let smtputf8 = false;
+  let size = 0;
   for (const { keyword, value } of parameters) {
     if (seen.has(keyword)) return reply(501, "5.5.4", `MAIL parameter ${keyword} is given twice`);
     seen.add(keyword);
@@ -73,7 +74,8 @@ function checkMailParameters(
         if (value === undefined || !/^\d{1,20}$/.test(value)) {
           return reply(501, "5.5.4", "SIZE needs a number of octets");
         }
-        if (Number(value) > maxMessageSize) return REPLIES.tooBig;
+        size = Number(value);
+        if (size > maxMessageSize) return REPLIES.tooBig;
         break;
       case "BODY":
         if (!/^(?:7BIT|8BITMIME)$/i.test(value ?? "")) {
@@ -93,7 +95,7 @@ function checkMailParameters(
         return reply(555, "5.5.4", `MAIL parameter ${keyword} is not supported`);
     }
   }
-  return { smtputf8 };
+  return { smtputf8, size };
 }
 
 function pathRefusal(error: PathError, command: string, enhanced: string): Reply {
@@ -117,10 +119,12 @@ function isAscii(text: string): boolean {
 }
 
 /** Reads a Latin-1 string's octets as UTF-8; undefined where they are not. */
-function utf8(text: string): string | undefined {
+export function utf8(text: string): string | undefined {
   if (isAscii(text)) return text;
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.from(text, "latin1"));
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      Buffer.from(text, "latin1"),
+    );
   } catch {
     return undefined;
   }

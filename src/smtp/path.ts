@@ -1,6 +1,7 @@
 // Reverse-path and forward-path with their parameters (RFC 5321 §4.1.2, §3.3; RFC 6531 §3.3).
 
 import { Buffer } from "node:buffer";
+import { trimSpaces } from "./command.ts";
 
 /** A mailbox as the client spelled it, without angle brackets or source route. */
 export interface Mailbox {
@@ -32,7 +33,7 @@ const MAX_PATH = 256;
  * without angle brackets, trailing spaces, a source route (parsed and dropped, §4.1.1.3).
  */
 export function parsePathArgument(text: string): PathArgument | PathError {
-  const rest = text.trim();
+  const rest = trimSpaces(text);
   let path: string;
   let tail: string;
   if (rest.startsWith("<")) {
@@ -105,6 +106,11 @@ const QUOTED_STRING = /^"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\u{10ffff}]|\\[\x2
 // Underscores are no letters of a host name, but names with them are in use.
 const DOMAIN =
   /^[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]*[A-Za-z0-9_\u0080-\u{10ffff}])?(?:\.[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]*[A-Za-z0-9_\u0080-\u{10ffff}])?)*\.?$/u;
+/**
+ * What no address has, though RFC 6531 §3.3 counts it as atext: characters that are not seen, or
+ * are no characters yet (RFC 8264 §8, §9). The ASCII space is for quoted strings.
+ */
+const INVISIBLE = /(?! )[\p{C}\p{Z}]/u;
 const ADDRESS_LITERAL = /^\[[A-Za-z0-9.:-]+\]$/;
 
 function parseMailbox(text: string): Mailbox | PathError {
@@ -114,6 +120,7 @@ function parseMailbox(text: string): Mailbox | PathError {
   const localPart = text.slice(0, at);
   const domain = text.slice(at + 1);
   if (octets(localPart) > MAX_LOCAL_PART || octets(domain) > MAX_DOMAIN) return "tooLong";
+  if (octets(text) !== text.length && INVISIBLE.test(text)) return "address";
   if (!DOT_STRING.test(localPart) && !QUOTED_STRING.test(localPart)) return "address";
   if (!DOMAIN.test(domain) && !ADDRESS_LITERAL.test(domain)) return "address";
   return { localPart, domain };

@@ -2,18 +2,28 @@
 
 import { type Content, ContentBuilder } from "./content.ts";
 import { DataDecoder } from "./data.ts";
-import type { Reply } from "./reply.ts";
+import { REPLIES, type Reply } from "./reply.ts";
+import type { Reservation } from "./reservation.ts";
 
-/** One DATA content. What is too large is read to its end, but not kept. */
+/**
+ * Octets of a message over the limit that are read all the same: its verdict can only be given
+ * behind its end (RFC 5321 §4.1.1.4), but nobody is read for ever. Whoever sends more is answered
+ * and left in the middle (§7.8).
+ */
+export const MAX_SWALLOWED = 64 * 1024 * 1024;
+
+/** One DATA content. What there is no room for is read to its end, but not kept. */
 export class DataReceiver {
   readonly #limit: number;
+  readonly #reservation: Reservation;
   readonly #decoder = new DataDecoder(this);
   #builder: ContentBuilder | undefined = new ContentBuilder();
   #length = 0;
 
   /** @param limit octets */
-  constructor(limit: number) {
+  constructor(limit: number, reservation: Reservation) {
     this.#limit = limit;
+    this.#reservation = reservation;
   }
 
   /** @returns the index behind the end of data, or -1 when more is needed */
@@ -23,28 +33,38 @@ export class DataReceiver {
 
   append(bytes: Uint8Array): void {
     this.#length += bytes.length;
-    if (this.#length > this.#limit) this.#builder = undefined;
-    this.#builder?.append(bytes);
+    if (this.#builder === undefined) return;
+    if (this.#length <= this.#limit && this.#reservation.cover(this.#length)) {
+      this.#builder.append(bytes);
+    } else {
+      this.#builder = undefined;
+      this.#reservation.release();
+    }
   }
 
-  /** @returns undefined where the content was too large */
-  finish(): Content | undefined {
-    return this.#builder?.finish();
+  /** Whether so much has come that the end is not worth waiting for. */
+  get endless(): boolean {
+    return this.#length > this.#limit + MAX_SWALLOWED;
+  }
+
+  /** The content, or why there is none. */
+  finish(): Content | Reply {
+    if (this.#length > this.#limit) return REPLIES.tooBig;
+    return this.#builder?.finish() ?? REPLIES.outOfMemory;
   }
 }
 
 /** The octets of one BDAT command (RFC 3030 §2): swallowed before any refusal of it. */
 export class ChunkReceiver {
   readonly last: boolean;
-  readonly refusal: Reply | undefined;
-  readonly #builder: ContentBuilder | undefined;
+  /** Where the octets go, or why they are refused. */
+  readonly target: ContentBuilder | Reply;
   #left: number;
 
-  constructor(octets: number, last: boolean, builder: ContentBuilder | Reply) {
+  constructor(octets: number, last: boolean, target: ContentBuilder | Reply) {
     this.#left = octets;
     this.last = last;
-    if (builder instanceof ContentBuilder) this.#builder = builder;
-    else this.refusal = builder;
+    this.target = target;
   }
 
   get complete(): boolean {
@@ -55,7 +75,7 @@ export class ChunkReceiver {
   push(bytes: Uint8Array): number {
     const part = bytes.subarray(0, this.#left);
     this.#left -= part.length;
-    this.#builder?.append(part);
+    if (this.target instanceof ContentBuilder) this.target.append(part);
     return part.length;
   }
 }

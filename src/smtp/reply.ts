@@ -78,6 +78,7 @@ export const REPLIES = {
   bdatFailed: reply(503, "5.5.1", "An earlier BDAT of this transaction failed; send RSET"),
   tooManyRecipients: reply(452, "4.5.3", "Too many recipients"),
   tooBig: reply(552, "5.3.4", "Message exceeds the maximum size"),
+  outOfMemory: reply(452, "4.3.1", "No memory for this message now; try again later"),
 
   noArgument: reply(501, "5.5.4", "This command takes no argument"),
   needsArgument: reply(501, "5.5.4", "This command needs an argument"),

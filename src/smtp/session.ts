@@ -5,37 +5,19 @@
 // busy: it keeps what arrives, and answers it when it goes on (RFC 2920 §3.2: replies in order).
 
 import { commandLimit, MAX_SASL_LINE, parseCommand } from "./command.ts";
-import { type Content, ContentBuilder } from "./content.ts";
-import type { Effect } from "./effects.ts";
-import { readRecipient, readSender } from "./envelope.ts";
+import { type Content, ContentBuilder, lengthOf } from "./content.ts";
+import type { Effect, Refusal } from "./effects.ts";
+import { readRecipient, readSender, utf8 } from "./envelope.ts";
 import { LineReader, type LineTooLong } from "./line_reader.ts";
-import { ChunkReceiver, DataReceiver } from "./receivers.ts";
-import { formatReply, REPLIES, type Reply, reply } from "./reply.ts";
-import { beginSasl, MECHANISM_NAMES, type SaslExchange, type SaslStep } from "./sasl.ts";
+import { ehloReply, type SessionOptions } from "./options.ts";
+import { Output } from "./output.ts";
+import { ChunkReceiver, DataReceiver, MAX_SWALLOWED } from "./receivers.ts";
+import { REPLIES, type Reply, reply } from "./reply.ts";
+import { Reservation, UNLIMITED } from "./reservation.ts";
+import { beginSasl, type SaslExchange, type SaslStep } from "./sasl.ts";
+import { Transaction } from "./transaction.ts";
 
-export interface SessionOptions {
-  /** The name in the greeting and in the answer to EHLO. */
-  readonly hostname: string;
-  /** The text of the 220 line behind the name. */
-  readonly greeting: string;
-  /** Octets; announced as SIZE (RFC 1870). */
-  readonly maxMessageSize: number;
-  /** Recipients of one message; announced as LIMITS RCPTMAX (RFC 9422). */
-  readonly maxRecipients: number;
-  /** Whether a certificate is there to start TLS with. */
-  readonly offerTls: boolean;
-  /** Whether mail and AUTH have to wait for TLS. */
-  readonly requireTls: boolean;
-}
-
-interface Transaction {
-  readonly from: string;
-  readonly recipients: string[];
-  readonly smtputf8: boolean;
-  /** Set by the first BDAT. */
-  chunks?: ContentBuilder;
-  chunksFailed: boolean;
-}
+export type { SessionOptions } from "./options.ts";
 
 type Mode = "command" | "sasl" | "data" | "chunk" | "busy" | "tls" | "closed";
 
@@ -55,9 +37,10 @@ export class Session {
   readonly #reader = new LineReader();
   #receiver: DataReceiver | undefined;
   #chunk: ChunkReceiver | undefined;
+  /** Set when the session is to end as soon as nothing is under way. */
+  #stopping: { readonly reply: Reply; readonly reason: string } | undefined;
 
-  #effects: Effect[] = [];
-  #replies = "";
+  readonly #output = new Output();
   #greeted = false;
 
   /** @param secure whether the connection is on TLS already (RFC 8314 §3.3) */
@@ -105,8 +88,9 @@ export class Session {
     this.#secure = true;
     this.#helo = undefined;
     this.#authenticated = false;
-    this.#transaction = undefined;
+    this.#endTransaction();
     this.#mode = "command";
+    this.#process();
     return this.#take();
   }
 
@@ -131,6 +115,16 @@ export class Session {
     return this.#take();
   }
 
+  /**
+   * Ends the session as {@link abort} does, but not before a message that is being received, or an
+   * answer that is awaited. What the client has sent behind that is not looked at any more.
+   */
+  stop(answer: Reply, reason: string): Effect[] {
+    if (!this.busy && !this.receivingContent) return this.abort(answer, reason);
+    this.#stopping = { reply: answer, reason };
+    return [];
+  }
+
   #goOn(answer: Reply): Effect[] {
     this.#mode = "command";
     this.#say(answer);
@@ -141,46 +135,63 @@ export class Session {
   // --- output ---
 
   #say(answer: Reply): void {
-    this.#replies += formatReply(answer);
-  }
-
-  #effect(effect: Effect): void {
-    this.#flush();
-    this.#effects.push(effect);
-  }
-
-  #flush(): void {
-    if (this.#replies === "") return;
-    this.#effects.push({ type: "reply", text: this.#replies });
-    this.#replies = "";
+    this.#output.say(answer);
   }
 
   #take(): Effect[] {
-    this.#flush();
-    const effects = this.#effects;
-    this.#effects = [];
-    return effects;
+    return this.#output.take();
   }
 
   #close(reason: string): void {
-    this.#effect({ type: "close", reason });
+    this.#output.then({ type: "close", reason });
     this.#mode = "closed";
     this.#reader.clear();
-    this.#transaction = undefined;
+    this.#endTransaction();
     this.#receiver = undefined;
     this.#chunk = undefined;
+  }
+
+  #endTransaction(): void {
+    this.#transaction?.reservation.release();
+    this.#transaction = undefined;
+  }
+
+  /** Refuses what loses a login or a message, and has somebody told of it. */
+  #refuse(command: Refusal["command"], answer: Reply, argument?: string): void {
+    this.#say(answer);
+    this.#tell(command, answer, argument);
+  }
+
+  #tell(command: Refusal["command"], answer: Reply, argument?: string): void {
+    const transaction = this.#transaction;
+    this.#output.besides({
+      type: "refused",
+      refusal: {
+        command,
+        reply: answer,
+        authenticated: this.#authenticated,
+        ...(argument === undefined ? {} : { argument: utf8(argument) ?? argument }),
+        ...(transaction === undefined ? {} : { from: transaction.from }),
+      },
+    });
   }
 
   // --- input ---
 
   #process(): void {
-    while (this.#reader.input.length > 0) {
+    for (;;) {
+      if (this.#stopping !== undefined && this.#mode === "command") {
+        this.#say(this.#stopping.reply);
+        return this.#close(this.#stopping.reason);
+      }
+      if (this.#reader.input.length === 0) return;
       switch (this.#mode) {
         case "command": {
           const line = this.#reader.next(commandLimit);
           if (line === undefined) return;
           if (typeof line === "string") this.#command(line);
-          else this.#say(line.limit === MAX_SASL_LINE ? REPLIES.authTooLong : REPLIES.lineTooLong);
+          else if (line.limit === MAX_SASL_LINE) this.#refuse("AUTH", REPLIES.authTooLong);
+          else this.#say(REPLIES.lineTooLong);
           break;
         }
         case "sasl": {
@@ -208,7 +219,8 @@ export class Session {
     if (!("verb" in command)) return this.#say(command);
     const { verb, argument } = command;
     if (this.#options.requireTls && !this.#secure && NEEDS_TLS.has(verb)) {
-      return this.#say(REPLIES.mustStartTls);
+      if (verb !== "AUTH" && verb !== "MAIL") return this.#say(REPLIES.mustStartTls);
+      return this.#refuse(verb, REPLIES.mustStartTls);
     }
     switch (verb) {
       case "EHLO":
@@ -229,7 +241,7 @@ export class Session {
         return this.#bdat(argument);
       case "RSET":
         if (argument !== "") return this.#say(REPLIES.noArgument);
-        this.#transaction = undefined;
+        this.#endTransaction();
         return this.#say(REPLIES.ok);
       case "NOOP":
         return this.#say(REPLIES.ok);
@@ -267,26 +279,9 @@ export class Session {
   #hello(name: string, esmtp: boolean): void {
     // Any name will do, or none: devices send their serial number, brackets, or nothing.
     this.#helo = { name, esmtp };
-    this.#transaction = undefined;
-    const { hostname, maxMessageSize, maxRecipients, offerTls } = this.#options;
-    if (!esmtp) return this.#say({ code: 250, text: hostname });
-    const lines = [
-      hostname,
-      `SIZE ${maxMessageSize}`,
-      "8BITMIME",
-      "SMTPUTF8",
-      "PIPELINING",
-      "CHUNKING",
-      "ENHANCEDSTATUSCODES",
-      `LIMITS RCPTMAX=${maxRecipients}`,
-    ];
-    if (offerTls && !this.#secure) lines.push("STARTTLS");
-    if (this.#mayAuthenticate) lines.push(`AUTH ${MECHANISM_NAMES.join(" ")}`);
-    this.#say({ code: 250, text: lines });
-  }
-
-  get #mayAuthenticate(): boolean {
-    return this.#secure || !this.#options.requireTls;
+    this.#endTransaction();
+    if (esmtp) return this.#say(ehloReply(this.#options, this.#secure));
+    this.#say({ code: 250, text: this.#options.hostname });
   }
 
   #startTls(argument: string): void {
@@ -294,7 +289,7 @@ export class Session {
     if (this.#secure) return this.#say(REPLIES.tlsActive);
     if (!this.#options.offerTls) return this.#say(REPLIES.tlsNotOffered);
     this.#say(REPLIES.readyForTls);
-    this.#effect({ type: "startTls" });
+    this.#output.then({ type: "startTls" });
     this.#mode = "tls";
     this.#reader.clear();
   }
@@ -305,7 +300,7 @@ export class Session {
     if (this.#transaction !== undefined) return this.#say(REPLIES.authInTransaction);
     if (this.#authenticated) return this.#say(REPLIES.alreadyAuthenticated);
     const [mechanism, initial, ...more] = argument.split(/ +/);
-    if (more.length > 0) return this.#say(REPLIES.badBase64);
+    if (more.length > 0) return this.#refuse("AUTH", REPLIES.badBase64);
     const { exchange, step } = beginSasl(mechanism!, initial);
     this.#sasl = exchange;
     this.#saslStep(step);
@@ -326,18 +321,24 @@ export class Session {
     }
     this.#sasl = undefined;
     this.#mode = "command";
-    if (step.type === "failed") return this.#say(step.reply);
+    if (step.type === "failed") return this.#refuse("AUTH", step.reply);
     this.#mode = "busy";
-    this.#effect({ type: "authenticate", credentials: step.credentials });
+    this.#output.then({ type: "authenticate", credentials: step.credentials });
   }
 
   #mail(argument: string): void {
-    if (!this.#authenticated) return this.#say(REPLIES.mustAuthenticate);
+    if (!this.#authenticated) return this.#refuse("MAIL", REPLIES.mustAuthenticate);
     if (this.#helo === undefined) return this.#say(REPLIES.helloFirst);
     if (this.#transaction !== undefined) return this.#say(REPLIES.nestedMail);
-    const sender = readSender(argument, this.#options.maxMessageSize);
-    if ("code" in sender) return this.#say(sender);
-    this.#transaction = { ...sender, recipients: [], chunksFailed: false };
+    const { maxMessageSize, memory = UNLIMITED } = this.#options;
+    const sender = readSender(argument, maxMessageSize);
+    if ("code" in sender) return this.#refuse("MAIL", sender, argument);
+    const reservation = new Reservation(memory, maxMessageSize);
+    // A client that does not say how much is to come is turned away here, too, when all is full.
+    if (!reservation.cover(Math.max(sender.size, 1))) {
+      return this.#refuse("MAIL", REPLIES.outOfMemory, argument);
+    }
+    this.#transaction = new Transaction(sender, reservation);
     this.#say(REPLIES.senderOk);
   }
 
@@ -345,13 +346,13 @@ export class Session {
     if (!this.#authenticated) return this.#say(REPLIES.mustAuthenticate);
     const transaction = this.#transaction;
     if (transaction === undefined) return this.#say(REPLIES.mailFirst);
-    if (transaction.chunks !== undefined || transaction.chunksFailed) {
-      return this.#say(REPLIES.rcptAfterBdat);
-    }
+    if (transaction.chunked) return this.#say(REPLIES.rcptAfterBdat);
     const recipient = readRecipient(argument, transaction.smtputf8);
-    if (typeof recipient !== "string") return this.#say(recipient);
+    if (typeof recipient !== "string") return this.#refuse("RCPT", recipient, argument);
     if (transaction.recipients.length >= this.#options.maxRecipients) {
-      return this.#say(REPLIES.tooManyRecipients);
+      if (transaction.full) return this.#say(REPLIES.tooManyRecipients);
+      transaction.full = true;
+      return this.#refuse("RCPT", REPLIES.tooManyRecipients, argument);
     }
     transaction.recipients.push(recipient);
     this.#say(REPLIES.recipientOk);
@@ -364,11 +365,9 @@ export class Session {
     if (argument !== "") return this.#say(REPLIES.noArgument);
     const transaction = this.#transaction;
     if (transaction === undefined) return this.#say(REPLIES.mailFirst);
-    if (transaction.chunks !== undefined || transaction.chunksFailed) {
-      return this.#say(REPLIES.dataAfterBdat);
-    }
+    if (transaction.chunked) return this.#say(REPLIES.dataAfterBdat);
     if (transaction.recipients.length === 0) return this.#say(REPLIES.rcptFirst);
-    this.#receiver = new DataReceiver(this.#options.maxMessageSize);
+    this.#receiver = new DataReceiver(this.#options.maxMessageSize, transaction.reservation);
     this.#mode = "data";
     this.#say(REPLIES.startData);
   }
@@ -378,43 +377,45 @@ export class Session {
     const { input } = this.#reader;
     const end = receiver.push(input);
     this.#reader.consume(end < 0 ? input.length : end);
+    if (receiver.endless) return this.#giveUp("DATA");
     if (end < 0) return;
-    const transaction = this.#transaction!;
     const content = receiver.finish();
     this.#receiver = undefined;
-    this.#transaction = undefined;
     this.#mode = "command";
-    if (content === undefined) return this.#say(REPLIES.tooBig);
-    this.#submit(transaction, content);
+    if (!("code" in content)) return this.#submit(content);
+    this.#refuse("DATA", content);
+    this.#endTransaction();
+  }
+
+  /**
+   * The client has not stopped where it ought to have, or will not: it gets the verdict in the middle
+   * (RFC 5321 §7.8). No 421 (§3.8) behind it, which a client may take for the verdict and try again.
+   */
+  #giveUp(command: "DATA" | "BDAT"): void {
+    if (this.#authenticated) this.#refuse(command, REPLIES.tooBig);
+    else this.#say(REPLIES.tooBig);
+    this.#close("the client sent far more than the maximum size");
   }
 
   #bdat(argument: string): void {
     const match = /^(\d{1,15})( +LAST)?$/i.exec(argument);
     if (match === null) return this.#say(REPLIES.bdatSyntax);
     const octets = Number(match[1]);
-    const last = match[2] !== undefined;
-    this.#chunk = new ChunkReceiver(octets, last, this.#chunkProblem(octets) ?? this.#chunks());
-    if (this.#chunk.refusal !== undefined && this.#transaction !== undefined) {
-      this.#transaction.chunksFailed = true;
-      delete this.#transaction.chunks;
-    }
+    if (octets > this.#options.maxMessageSize + MAX_SWALLOWED) return this.#giveUp("BDAT");
+    const broken = this.#transaction?.broken;
+    const target = this.#chunkTarget(octets);
+    this.#chunk = new ChunkReceiver(octets, match[2] !== undefined, target);
     this.#mode = "chunk";
+    if (broken === false && (target === REPLIES.tooBig || target === REPLIES.outOfMemory)) {
+      this.#tell("BDAT", target);
+    }
     if (octets === 0) this.#endOfChunk();
   }
 
-  #chunks(): ContentBuilder {
-    return this.#transaction!.chunks ??= new ContentBuilder();
-  }
-
-  #chunkProblem(octets: number): Reply | undefined {
+  #chunkTarget(octets: number): ContentBuilder | Reply {
     if (this.#options.requireTls && !this.#secure) return REPLIES.mustStartTls;
     if (!this.#authenticated) return REPLIES.mustAuthenticate;
-    const transaction = this.#transaction;
-    if (transaction === undefined) return REPLIES.mailFirst;
-    if (transaction.chunksFailed) return REPLIES.bdatFailed;
-    if (transaction.recipients.length === 0) return REPLIES.rcptFirst;
-    const size = (transaction.chunks?.length ?? 0) + octets;
-    return size > this.#options.maxMessageSize ? REPLIES.tooBig : undefined;
+    return this.#transaction?.chunk(octets, this.#options.maxMessageSize) ?? REPLIES.mailFirst;
   }
 
   #chunkOctets(): void {
@@ -424,25 +425,28 @@ export class Session {
   }
 
   #endOfChunk(): void {
-    const { refusal, last } = this.#chunk!;
-    const transaction = this.#transaction;
+    const { target, last } = this.#chunk!;
     this.#chunk = undefined;
     this.#mode = "command";
-    if (last) this.#transaction = undefined;
-    if (refusal !== undefined) return this.#say(refusal);
-    const chunks = transaction!.chunks!;
-    if (last) return this.#submit(transaction!, chunks.finish());
-    this.#say(reply(250, "2.0.0", `${chunks.length} octets so far`));
+    if (target instanceof ContentBuilder) {
+      if (last) return this.#submit(target.finish());
+      return this.#say(reply(250, "2.0.0", `${target.length} octets so far`));
+    }
+    if (last) this.#endTransaction();
+    this.#say(target);
   }
 
-  #submit({ from, recipients, smtputf8 }: Transaction, content: Content): void {
-    const helo = this.#helo!;
+  #submit(content: Content): void {
+    const { from, recipients, smtputf8, reservation } = this.#transaction!;
+    const { name, esmtp } = this.#helo!;
+    this.#transaction = undefined;
     this.#mode = "busy";
-    this.#effect({
+    this.#output.then({
       type: "submit",
       envelope: { from, recipients },
       content,
-      facts: { helo: helo.name, esmtp: helo.esmtp, tls: this.#secure, smtputf8 },
+      facts: { helo: name, esmtp, tls: this.#secure, smtputf8 },
+      reserved: reservation.handOver(lengthOf(content)),
     });
   }
 }

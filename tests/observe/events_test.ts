@@ -7,6 +7,7 @@ import { Events } from "../../src/observe/events.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { Secret } from "../../src/secret.ts";
 import type { ConnectionSummary } from "../../src/server/handlers.ts";
+import type { Refusal } from "../../src/smtp/effects.ts";
 import { reply } from "../../src/smtp/reply.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 import { accountWith, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";
@@ -152,5 +153,88 @@ describe("a bug's line", () => {
     for (const thrown of ["text", undefined, null, 7, { a: 1 }, Object.create(null)]) {
       assert.equal(lineOf((events) => events.bug(thrown, client))["level"], "ERROR");
     }
+  });
+});
+
+describe("a line for what the session turned away", () => {
+  const mail: Refusal = {
+    command: "MAIL",
+    reply: reply(552, "5.3.4", "Too big"),
+    authenticated: true,
+    argument: "FROM:<ann@x.test> SIZE=99 " + "x".repeat(1000),
+  };
+
+  it("is WARNING after a login, with whose it was and what the client had said", () => {
+    const line = lineOf((events) => events.refused(mail, client, account));
+    assert.deepEqual(line, {
+      level: "WARNING",
+      message: "Refused by the relay",
+      connection: "c0ffee",
+      client: "192.0.2.7",
+      tenant: TENANT,
+      app: CLIENT,
+      command: "MAIL",
+      argument: mail.argument!.slice(0, 256),
+      detail: "Too big",
+      reply: 552,
+    });
+  });
+
+  it("names the sender of a message that was lost behind MAIL", () => {
+    const data: Refusal = {
+      command: "DATA",
+      reply: reply(452, "4.3.1", "No memory"),
+      authenticated: true,
+      from: "ann@x.test",
+    };
+    const line = lineOf((events) => events.refused(data, client, account));
+    assert.deepEqual([line["level"], line["sender"]], ["WARNING", "ann@x.test"]);
+  });
+
+  /** The levels of the lines that strangers make. */
+  function levelsOf(addresses: readonly string[], code: number, clock = () => 0): unknown[] {
+    const levels: unknown[] = [];
+    const write = (line: string) => void levels.push(JSON.parse(line).level);
+    const events = new Events(createLog({ level: "DEBUG", format: "json", write }), clock);
+    const refusal: Refusal = {
+      command: "AUTH",
+      reply: reply(code, "5.7.0", "No"),
+      authenticated: false,
+    };
+    for (const address of addresses) events.refused(refusal, { ...client, address }, undefined);
+    return levels;
+  }
+
+  it("is WARNING once a minute for an address that has not logged in, else DEBUG", () => {
+    const [a, b] = ["192.0.2.7", "192.0.2.8"] as const;
+    assert.deepEqual(levelsOf([a, a, b, a], 530), ["WARNING", "DEBUG", "WARNING", "DEBUG"]);
+    let now = 0;
+    const later = () => now += 40_000;
+    assert.deepEqual(levelsOf([a, a, a], 530, later), ["WARNING", "DEBUG", "WARNING"]);
+  });
+
+  it("is WARNING each time for a failed login", () => {
+    assert.deepEqual(levelsOf(["192.0.2.7", "192.0.2.7"], 535), ["WARNING", "WARNING"]);
+  });
+
+  it("remembers no more than a thousand strangers", () => {
+    const many = Array.from({ length: 1100 }, (_, i) => `2001:db8::${i}`);
+    assert.equal(levelsOf(many, 530).filter((level) => level === "WARNING").length, 1000);
+  });
+});
+
+describe("the line for MAX_MEMORY", () => {
+  it("is WARNING, with what is in use, at most once a minute", () => {
+    const lines: Record<string, unknown>[] = [];
+    const write = (line: string) => void lines.push(JSON.parse(line));
+    let now = 0;
+    const events = new Events(createLog({ level: "DEBUG", format: "json", write }), () => now);
+    for (now = 0; now < 120_000; now += 10_000) events.outOfMemory(90, 100);
+    assert.equal(lines.length, 2);
+    assert.deepEqual([lines[0]!["level"], lines[0]!["used"], lines[0]!["limit"]], [
+      "WARNING",
+      90,
+      100,
+    ]);
   });
 });

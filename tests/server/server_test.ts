@@ -6,12 +6,21 @@ import { afterEach, describe, it } from "node:test";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Timeouts } from "../../src/server/connection.ts";
 import type { ConnectionSummary, Handlers, Message } from "../../src/server/handlers.ts";
+import { MemoryBudget } from "../../src/server/memory.ts";
 import { SmtpServer } from "../../src/server/server.ts";
+import type { Refusal } from "../../src/smtp/effects.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
+import type { SessionOptions } from "../../src/smtp/session.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
 
 const SENT = reply(250, "2.0.0", "OK id=1");
-const PATIENT: Timeouts = { command: 60_000, data: 60_000, handshake: 60_000, linger: 60_000 };
+const PATIENT: Timeouts = {
+  command: 60_000,
+  data: 60_000,
+  handshake: 60_000,
+  unread: 60_000,
+  linger: 60_000,
+};
 
 describe("a server", () => {
   const servers: SmtpServer<true>[] = [];
@@ -23,7 +32,7 @@ describe("a server", () => {
 
   async function start(
     handlers: Partial<Handlers<true>> = {},
-    timeouts: Partial<Timeouts> = {},
+    { session, ...timeouts }: Partial<Timeouts> & { session?: Partial<SessionOptions> } = {},
   ): Promise<{ server: SmtpServer<true>; port: number }> {
     const server = new SmtpServer<true>({
       runtime: await currentRuntime(),
@@ -33,6 +42,7 @@ describe("a server", () => {
         maxMessageSize: 50_000_000,
         maxRecipients: 10,
         requireTls: false,
+        ...session,
       },
       identity: () => undefined,
       timeouts: { ...PATIENT, ...timeouts },
@@ -143,6 +153,7 @@ describe("a server", () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<ConnectionSummary>();
+    const abandoned = Promise.withResolvers<Message>();
     let submitted = 0;
     const { port } = await start({
       submit: () => {
@@ -150,6 +161,7 @@ describe("a server", () => {
         begun.resolve();
         return delivery.promise;
       },
+      abandoned: abandoned.resolve,
       ended: ended.resolve,
     });
     const eager = client(port);
@@ -158,8 +170,9 @@ describe("a server", () => {
     eager.write(message.repeat(3));
     await begun.promise;
     eager.reset();
-    await ended.promise;
+    await abandoned.promise;
     delivery.resolve(SENT);
+    await ended.promise;
     // A round trip on another connection: time enough for a second delivery to begin.
     const other = client(port);
     await other.login("user", "secret");
@@ -180,6 +193,199 @@ describe("a server", () => {
     assert.match(await eager.reply(), /^354/);
     eager.write("\r\n.\r\n");
     assert.match(await eager.reply(), /^250 2\.0\.0/);
+  });
+
+  describe("tells that a message's client is gone while it is being sent", () => {
+    const MESSAGE = "x\r\n.\r\n";
+    const LEAVE: Readonly<Record<string, (client: SmtpClient) => void>> = {
+      "half-closes": (leaving) => leaving.end(),
+      "closes": (leaving) => leaving.destroy(),
+      "resets the connection": (leaving) => leaving.reset(),
+      "sends QUIT and hangs up": (leaving) => {
+        leaving.write("QUIT\r\n");
+        setTimeout(() => leaving.end(), 50);
+      },
+    };
+    for (const [how, leave] of Object.entries(LEAVE)) {
+      it(`where it ${how}, once, and stays until the message has its verdict`, async () => {
+        const delivery = Promise.withResolvers<Reply>();
+        const begun = Promise.withResolvers<Message>();
+        const abandoned = Promise.withResolvers<Message>();
+        const ended = Promise.withResolvers<ConnectionSummary>();
+        let told = 0;
+        const { server, port } = await start({
+          submit: (_, message) => {
+            begun.resolve(message);
+            return delivery.promise;
+          },
+          abandoned: (message) => {
+            told++;
+            abandoned.resolve(message);
+          },
+          ended: ended.resolve,
+        });
+        const leaving = await sending(port);
+        leaving.write(MESSAGE);
+        const message = await begun.promise;
+        leave(leaving);
+        assert.equal(await abandoned.promise, message);
+        const stopped = server.stop(10_000);
+        assert.equal(server.connections, 1);
+        delivery.resolve(SENT);
+        assert.equal((await ended.promise).messages, 1);
+        assert.deepEqual(await stopped, { cutOff: 0 });
+        assert.equal(told, 1);
+      });
+    }
+
+    it("where it had ended its side before the message's turn came", async () => {
+      const first = Promise.withResolvers<Reply>();
+      const second = Promise.withResolvers<Reply>();
+      const answers = [first.promise, second.promise];
+      const abandoned: Message[] = [];
+      const ended = Promise.withResolvers<ConnectionSummary>();
+      const { port } = await start({
+        submit: () => answers.shift()!,
+        abandoned: (message) => {
+          abandoned.push(message);
+          if (abandoned.length === 1) first.resolve(SENT);
+          else second.resolve(SENT);
+        },
+        ended: ended.resolve,
+      });
+      const eager = client(port);
+      await eager.login("user", "secret");
+      const message =
+        "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n";
+      eager.write(message.repeat(2));
+      eager.end();
+      assert.equal((await ended.promise).messages, 2);
+      assert.equal(abandoned.length, 2);
+    });
+
+    it("once, where it half-closes first and is gone altogether then", async () => {
+      const delivery = Promise.withResolvers<Reply>();
+      const abandoned = Promise.withResolvers<void>();
+      const ended = Promise.withResolvers<ConnectionSummary>();
+      let told = 0;
+      const { port } = await start({
+        submit: () => delivery.promise,
+        abandoned: () => {
+          told++;
+          abandoned.resolve();
+        },
+        ended: ended.resolve,
+      });
+      const leaving = await sending(port);
+      leaving.write(MESSAGE);
+      leaving.end();
+      await abandoned.promise;
+      leaving.reset();
+      // A round trip on another connection: time enough to see that the first is gone.
+      await client(port).login("user", "secret");
+      delivery.resolve(SENT);
+      await ended.promise;
+      assert.equal(told, 1);
+    });
+
+    it("but not where it stays", async () => {
+      const abandoned: Message[] = [];
+      const { port } = await start({ abandoned: (message) => abandoned.push(message) });
+      const staying = await sending(port);
+      assert.match(await staying.say("x\r\n."), /^250/);
+      assert.match(await staying.say("QUIT"), /^221/);
+      await staying.closed();
+      assert.deepEqual(abandoned, []);
+    });
+  });
+
+  it("holds a message's memory until its verdict, though its client is gone", async () => {
+    const memory = new MemoryBudget(30_000);
+    const delivery = Promise.withResolvers<Reply>();
+    const begun = Promise.withResolvers<void>();
+    const abandoned = Promise.withResolvers<Message>();
+    const ended = Promise.withResolvers<ConnectionSummary>();
+    const { port } = await start({
+      submit: () => {
+        begun.resolve();
+        return delivery.promise;
+      },
+      abandoned: abandoned.resolve,
+      ended: ended.resolve,
+    }, { session: { memory } });
+    const leaving = client(port);
+    await leaving.login("user", "secret");
+    await leaving.say("MAIL FROM:<a@example.com> SIZE=18000");
+    await leaving.say("RCPT TO:<b@example.org>");
+    leaving.write(Buffer.concat([Buffer.from("BDAT 18000 LAST\r\n"), Buffer.alloc(18_000, "x")]));
+    await begun.promise;
+    leaving.reset();
+    await abandoned.promise;
+    const other = client(port);
+    await other.login("user", "secret");
+    assert.equal(memory.used, 18_000 * 1.5);
+    assert.match(await other.say("MAIL FROM:<a@example.com> SIZE=18000"), /^452 4\.3\.1 /);
+    delivery.resolve(SENT);
+    await ended.promise;
+    assert.equal(memory.used, 0);
+    assert.match(await other.say("MAIL FROM:<a@example.com> SIZE=18000"), /^250/);
+  });
+
+  it("gives a message's memory back where its handler fails, and where its client breaks off", async () => {
+    const memory = new MemoryBudget(1_000_000);
+    const ends: (() => void)[] = [];
+    const { port } = await start({
+      submit: () => Promise.reject(new Error("bug")),
+      failed: () => {},
+      ended: () => ends.shift()!(),
+    }, { session: { memory } });
+    const oneEnds = () => new Promise<void>((resolve) => ends.push(resolve));
+    const failing = oneEnds();
+    assert.match(await (await sending(port)).say("x\r\n."), /^421 4\.3\.0 /);
+    clients[0]!.destroy();
+    await failing;
+    assert.equal(memory.used, 0);
+    const breaking = oneEnds();
+    const leaving = await sending(port);
+    leaving.write("half a mess");
+    leaving.reset();
+    await breaking;
+    assert.equal(memory.used, 0);
+  });
+
+  it("tells what its session turns away, whose it was, and from where", async () => {
+    const told: [Refusal, string, true | undefined][] = [];
+    const { port } = await start({
+      refused: (refusal, { address }, account) => told.push([refusal, address, account]),
+    });
+    const refused = client(port);
+    await refused.reply();
+    await refused.say("EHLO client.example");
+    await refused.say("AUTH CRAM-MD5");
+    await refused.say(`AUTH PLAIN ${Buffer.from("\0user\0secret").toString("base64")}`);
+    await refused.say("MAIL FROM:<nobody>");
+    assert.deepEqual(
+      told.map(([{ command, authenticated, reply }, address, account]) => [
+        command,
+        authenticated,
+        reply.code,
+        address,
+        account,
+      ]),
+      [["AUTH", false, 504, "127.0.0.1", undefined], ["MAIL", true, 501, "127.0.0.1", true]],
+    );
+  });
+
+  it("lets go of a client that does not read its replies", async () => {
+    const ended = Promise.withResolvers<ConnectionSummary>();
+    const { port } = await start({ ended: ended.resolve }, { unread: 50 });
+    const deaf = client(port);
+    await deaf.reply();
+    deaf.pause();
+    // Each one makes an answer that is larger: it fills whatever buffers there are.
+    deaf.write("HELP\r\n".repeat(500_000));
+    const { reason, error } = await ended.promise;
+    assert.deepEqual([reason, error], ["the client does not read the replies", true]);
   });
 
   it("answers a fault of its own with 421 4.3.0, in that session alone", async () => {
@@ -217,8 +423,55 @@ describe("a server", () => {
     delivery.resolve(SENT);
     assert.match(await busy.reply(), /^250 2\.0\.0 /);
     assert.match(await busy.reply(), /^421 4\.3\.2 /);
-    assert.equal(await stopped, true);
+    assert.deepEqual(await stopped, { cutOff: 0 });
     assert.equal(server.connections, 0);
+  });
+
+  it("starts nothing more of what a client had sent ahead when it stops", async () => {
+    const delivery = Promise.withResolvers<Reply>();
+    const begun = Promise.withResolvers<void>();
+    let submitted = 0;
+    const { server, port } = await start({
+      submit: () => {
+        submitted++;
+        begun.resolve();
+        return delivery.promise;
+      },
+    });
+    const eager = client(port);
+    await eager.login("user", "secret");
+    const message = "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n";
+    eager.write(message.repeat(2));
+    await begun.promise;
+    const stopped = server.stop(10_000);
+    delivery.resolve(SENT);
+    assert.match(await eager.reply(), /^250 2\.1\.0/);
+    assert.match(await eager.reply(), /^250 2\.1\.5/);
+    assert.match(await eager.reply(), /^250 2\.0\.0/);
+    assert.match(await eager.reply(), /^421 4\.3\.2/);
+    await stopped;
+    assert.equal(submitted, 1);
+  });
+
+  it("gives its clients the verdicts of what is cut off when its patience ends", async () => {
+    const delivery = Promise.withResolvers<Reply>();
+    const begun = Promise.withResolvers<void>();
+    const { server, port } = await start({
+      submit: () => {
+        begun.resolve();
+        return delivery.promise;
+      },
+    });
+    const half = await sending(port);
+    half.write("half a mess");
+    const waiting = await sending(port);
+    waiting.write("x\r\n.\r\n");
+    await begun.promise;
+    const stopped = server.stop(50, () => delivery.resolve(reply(451, "4.4.1", "Not sent")));
+    assert.match(await waiting.reply(), /^451 4\.4\.1 /);
+    assert.match(await waiting.reply(), /^421 4\.3\.2 /);
+    assert.match(await half.reply(), /^421 4\.3\.2 /);
+    assert.deepEqual(await stopped, { cutOff: 1 });
   });
 
   it("stops in the end even where a delivery does not", async () => {
@@ -232,7 +485,9 @@ describe("a server", () => {
     const stuck = await sending(port);
     stuck.write("x\r\n.\r\n");
     await begun.promise;
-    assert.equal(await server.stop(50), false);
+    assert.deepEqual(await server.stop(50), { cutOff: 1 });
+    assert.match(await stuck.reply(), /^451 4\.4\.2 The relay is stopping; the message may have/);
+    assert.match(await stuck.reply(), /^421 4\.3\.2 /);
     await stuck.closed();
   });
 });

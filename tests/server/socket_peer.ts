@@ -8,6 +8,7 @@ import { type Certificate } from "../../src/certificates/file.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Message } from "../../src/server/handlers.ts";
+import { MemoryBudget } from "../../src/server/memory.ts";
 import { SmtpServer } from "../../src/server/server.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import type { Credentials } from "../../src/smtp/sasl.ts";
@@ -25,7 +26,13 @@ const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
 };
 
 /** Milliseconds; no test waits for these. */
-const TIMEOUTS = { command: 60_000, data: 60_000, handshake: 60_000, linger: 5_000 };
+const TIMEOUTS = {
+  command: 60_000,
+  data: 60_000,
+  handshake: 60_000,
+  unread: 60_000,
+  linger: 5_000,
+};
 /** Milliseconds for a server to say something before a test gives up. */
 const PATIENCE = 5_000;
 
@@ -33,6 +40,7 @@ let certificate: Promise<Certificate> | undefined;
 
 export class SocketPeer implements DialoguePeer {
   readonly #server: SmtpServer<true>;
+  readonly #memory: MemoryBudget;
   #socket: Socket;
   readonly #implicitTls: boolean;
   #text = "";
@@ -47,10 +55,11 @@ export class SocketPeer implements DialoguePeer {
     const { certificate: pem, privateKey } = await (certificate ??= selfSignedCertificate());
     const identity = { certificate: pem, privateKey, minVersion: "1.2" } as const;
     const runtime = await currentRuntime();
+    const memory = new MemoryBudget(options.maxMemory);
     const handlers: { peer?: SocketPeer } = {};
     const server = new SmtpServer<true>({
       runtime,
-      session: options,
+      session: { ...options, memory },
       identity: () => options.offerTls || implicitTls ? identity : undefined,
       timeouts: TIMEOUTS,
       handlers: {
@@ -65,14 +74,20 @@ export class SocketPeer implements DialoguePeer {
     await new Promise<void>((resolve, reject) =>
       socket.once("connect", resolve).once("error", reject)
     );
-    const peer = handlers.peer = new SocketPeer(server, socket, implicitTls);
+    const peer = handlers.peer = new SocketPeer(server, memory, socket, implicitTls);
     if (implicitTls) await peer.#handshake();
     else peer.#listen(socket);
     return peer;
   }
 
-  constructor(server: SmtpServer<true>, socket: Socket, implicitTls: boolean) {
+  constructor(
+    server: SmtpServer<true>,
+    memory: MemoryBudget,
+    socket: Socket,
+    implicitTls: boolean,
+  ) {
     this.#server = server;
+    this.#memory = memory;
     this.#socket = socket;
     this.#implicitTls = implicitTls;
   }
@@ -122,6 +137,7 @@ export class SocketPeer implements DialoguePeer {
       ...this.#answers.map((answer) => `no message for the answer ${answer}`),
       ...this.#submissions.map(({ from }) => `a message from <${from}>`),
       ...this.#problems,
+      ...(this.#memory.used === 0 ? [] : [`${this.#memory.used} octets of memory in use`]),
     ];
   }
 

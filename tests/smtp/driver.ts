@@ -3,13 +3,16 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { MemoryBudget } from "../../src/server/memory.ts";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
-import type { Effect, Envelope, SessionFacts } from "../../src/smtp/effects.ts";
+import type { Effect, Envelope, Refusal, SessionFacts } from "../../src/smtp/effects.ts";
 import { Session, type SessionOptions } from "../../src/smtp/session.ts";
 import { DIALOGUE_OPTIONS } from "./options.ts";
 import { joinOctets } from "./script.ts";
 
-export interface DriverOptions extends SessionOptions {
+export interface DriverOptions extends Omit<SessionOptions, "memory"> {
+  /** MAX_MEMORY, octets. */
+  readonly maxMemory: number;
   /** Whether logins and messages are answered only by {@link Driver.settle}. */
   readonly late: boolean;
 }
@@ -28,10 +31,12 @@ const OPTIONS: DriverOptions = { ...DIALOGUE_OPTIONS, requireTls: false, late: f
 
 export class Driver {
   readonly session: Session;
+  readonly memory: MemoryBudget;
   /** All replies since the greeting. */
   replies = "";
   readonly submissions: Submission[] = [];
   readonly logins: { mechanism: string; username: string; password: string }[] = [];
+  readonly refusals: Refusal[] = [];
   closed = false;
   awaitsTls = false;
   late: boolean;
@@ -40,7 +45,8 @@ export class Driver {
   constructor(options: Partial<DriverOptions> = {}) {
     const all = { ...OPTIONS, ...options };
     this.late = all.late;
-    this.session = new Session(all);
+    this.memory = new MemoryBudget(all.maxMemory);
+    this.session = new Session({ ...all, memory: this.memory });
     const greeting = this.session.open();
     assert.deepEqual(greeting.map((effect) => effect.type), ["reply"]);
   }
@@ -70,6 +76,7 @@ export class Driver {
       this.#question = undefined;
       assert.equal(this.session.busy, true);
       if (question.type === "submit") {
+        this.memory.release(question.reserved);
         const id = `Accepted as ${this.submissions.length}`;
         this.carryOut(this.session.submitted(reply(250, "2.0.0", id)));
       } else {
@@ -101,6 +108,9 @@ export class Driver {
         case "startTls":
           this.awaitsTls = true;
           break;
+        case "refused":
+          this.refusals.push(effect.refusal);
+          break;
         case "authenticate": {
           const { mechanism, username, password } = effect.credentials;
           this.logins.push({ mechanism, username, password: password.reveal() });
@@ -121,14 +131,18 @@ export class Driver {
         }
       }
     }
-    if (this.closed) this.#question = undefined;
+    if (this.closed && this.#question !== undefined) {
+      // Its answer comes too late for the client; the message was held until then.
+      if (this.#question.type === "submit") this.memory.release(this.#question.reserved);
+      this.#question = undefined;
+    }
   }
 
   /** All that can be seen of the session from outside. */
   outcome(): unknown {
-    const { replies, submissions, logins, closed, awaitsTls, session } = this;
+    const { replies, submissions, logins, refusals, closed, awaitsTls, session } = this;
     const { busy, receivingContent } = session;
-    return { replies, submissions, logins, closed, awaitsTls, busy, receivingContent };
+    return { replies, submissions, logins, refusals, closed, awaitsTls, busy, receivingContent };
   }
 }
 

@@ -1,6 +1,6 @@
 // The relay that dialogue scripts talk to, unless they say `! option`.
 
-/** What a script can rely on; the same fields as the session's options. */
+/** What a script can rely on; as in the session's options. */
 export interface DialogueOptions {
   readonly hostname: string;
   readonly greeting: string;
@@ -9,6 +9,8 @@ export interface DialogueOptions {
   readonly maxRecipients: number;
   readonly offerTls: boolean;
   readonly requireTls: boolean;
+  /** MAX_MEMORY, octets: two thirds of it are for messages. */
+  readonly maxMemory: number;
 }
 
 export const DIALOGUE_OPTIONS: DialogueOptions = {
@@ -19,4 +21,5 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   maxRecipients: 3,
   offerTls: true,
   requireTls: true,
+  maxMemory: 268_435_456,
 };

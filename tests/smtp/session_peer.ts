@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { MemoryBudget } from "../../src/server/memory.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import type { Effect } from "../../src/smtp/effects.ts";
 import { Session } from "../../src/smtp/session.ts";
@@ -28,6 +29,7 @@ type Question = Extract<Effect, { type: "authenticate" | "submit" }>;
 
 export class SessionPeer implements DialoguePeer {
   readonly #session: Session;
+  readonly #memory: MemoryBudget;
   readonly #answers: Answers;
   readonly #lines: string[] = [];
   readonly #logins: ExpectedLogin[] = [];
@@ -38,7 +40,8 @@ export class SessionPeer implements DialoguePeer {
   #closed = false;
 
   constructor(options: DialogueOptions, implicitTls: boolean, answers: Answers) {
-    this.#session = new Session(options, implicitTls);
+    this.#memory = new MemoryBudget(options.maxMemory);
+    this.#session = new Session({ ...options, memory: this.#memory }, implicitTls);
     this.#answers = answers;
     this.#carryOut(this.#session.open());
   }
@@ -96,6 +99,7 @@ export class SessionPeer implements DialoguePeer {
       ...this.#logins.map(({ username }) => `no login of ${username}`),
       ...this.#submissionAnswers.map((answer) => `no message for the answer ${answer}`),
       ...this.#submissions.map(({ from }) => `a message from <${from}>`),
+      ...(this.#memory.used === 0 ? [] : [`${this.#memory.used} octets of memory in use`]),
     ];
   }
 
@@ -124,6 +128,9 @@ export class SessionPeer implements DialoguePeer {
         case "authenticate":
           this.#question = effect;
           break;
+        case "refused":
+          // A dialogue shows what the client is told; session_test.ts has what others are.
+          break;
       }
     }
     if (this.#answers === "at once") this.#answer();
@@ -138,6 +145,7 @@ export class SessionPeer implements DialoguePeer {
     if (question.type === "submit") {
       const answer = this.#submissionAnswers.shift() ?? "250 2.0.0 Accepted as 0001";
       const [code, enhanced, ...text] = answer.split(" ");
+      this.#memory.release(question.reserved);
       this.#carryOut(this.#session.submitted(reply(Number(code), enhanced!, text.join(" "))));
       return true;
     }

@@ -32,6 +32,9 @@ const octets = fc.array(
   { maxLength: 30 },
 ).map(joinOctets);
 
+/** Enough, or for one message and not the largest one, or for none. */
+const memory = fc.constantFrom(1_000_000, 1_000_000, 2_500, 700, 0);
+
 const cuts = fc.array(fc.nat(), { maxLength: 20 });
 
 /** Everything answered, and TLS begun where it was asked for. */
@@ -44,9 +47,9 @@ describe("whatever a client sends (RFC 5321 §4.2)", () => {
   for (const state of Object.keys(STATES)) {
     it(`the session answers in well-formed lines or closes, ${state}`, () => {
       fc.assert(
-        fc.property(octets, cuts, fc.boolean(), (sent, cuts, late) => {
+        fc.property(octets, cuts, fc.boolean(), memory, (sent, cuts, late, maxMemory) => {
           // The driver checks each effect: form of replies, nothing behind a close.
-          const driver = driverIn(state, { late });
+          const driver = driverIn(state, { late, maxMemory });
           driver.feedCut(sent, cuts);
           finish(driver);
           driver.feedCut(sent, cuts);
@@ -55,6 +58,7 @@ describe("whatever a client sends (RFC 5321 §4.2)", () => {
             driver.carryOut(driver.session.abort(reply(421, "4.3.2", "Stopping"), "the test ends"));
           }
           assert.equal(driver.closed, true);
+          assert.equal(driver.memory.used, 0, "room in memory that nobody gives back");
           assertSilent(driver);
         }),
         { numRuns: 40 },
@@ -63,10 +67,10 @@ describe("whatever a client sends (RFC 5321 §4.2)", () => {
 
     it(`the session does the same however the octets are cut up, ${state}`, () => {
       fc.assert(
-        fc.property(octets, cuts, fc.boolean(), (sent, cuts, late) => {
-          const whole = driverIn(state);
+        fc.property(octets, cuts, fc.boolean(), memory, (sent, cuts, late, maxMemory) => {
+          const whole = driverIn(state, { maxMemory });
           whole.feed(sent);
-          const cut = driverIn(state, { late });
+          const cut = driverIn(state, { late, maxMemory });
           cut.feedCut(sent, cuts);
           cut.settle();
           assert.deepEqual(cut.outcome(), whole.outcome());

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Refusal } from "../../src/smtp/effects.ts";
 import { reply } from "../../src/smtp/reply.ts";
 import { driverIn, STATES } from "./driver.ts";
 
@@ -93,6 +94,171 @@ describe("a message to many", () => {
     assert.deepEqual(driver.submissions[0]?.envelope.recipients, recipients);
     assert.equal(driver.replies.match(/^250 2\.1\.5 /gm)?.length, 500);
     assert.equal(driver.replies.match(/^452 4\.5\.3 /gm)?.length, 1);
+  });
+});
+
+describe("a session that is to stop (RFC 5321 §3.8)", () => {
+  const stopped = (state: string) => {
+    const driver = driverIn(state, { late: true });
+    driver.carryOut(driver.session.stop(STOPPING, "the relay stops"));
+    return driver;
+  };
+
+  it("does so at once where nothing is under way", () => {
+    const states = ["behind the greeting", "in the middle of a command", "behind RCPT"];
+    for (const state of [...states, "at the empty challenge of AUTH PLAIN", "between chunks"]) {
+      const driver = stopped(state);
+      assert.equal(driver.replies, "421 4.3.2 relay.example is stopping\r\n", state);
+      assert.equal(driver.closed, true, state);
+    }
+  });
+
+  it("takes the message first that is being received, and waits for its verdict", () => {
+    const driver = stopped("in DATA");
+    assert.equal(driver.closed, false);
+    driver.feed("x\r\n.\r\nMAIL FROM:<a@b>\r\n");
+    assert.equal(driver.closed, false);
+    driver.settle();
+    assert.equal(
+      driver.replies,
+      "250 2.0.0 Accepted as 1\r\n421 4.3.2 relay.example is stopping\r\n",
+    );
+    assert.equal(driver.closed, true);
+  });
+
+  it("waits for the answer to a login, and for a refused chunk", () => {
+    const login = stopped("while a login is checked");
+    login.settle();
+    assert.match(login.replies, /^235 [^\r]+\r\n421 [^\r]+\r\n$/);
+    const chunk = stopped("in a refused chunk");
+    chunk.feed("x".repeat(27));
+    assert.match(chunk.replies, /^503 [^\r]+\r\n421 [^\r]+\r\n$/);
+    assert.equal(chunk.closed, true);
+  });
+});
+
+describe("a message that does not end", () => {
+  it("gets its 552 in the middle, 64 MiB beyond the limit, and the end (RFC 5321 §7.8)", () => {
+    const driver = driverIn("in DATA");
+    const block = new Uint8Array(1024 * 1024).fill(120);
+    for (let i = 0; i < 64; i++) driver.feed(block);
+    assert.equal(driver.replies, "");
+    driver.feed(block);
+    assert.equal(driver.replies, "552 5.3.4 Message exceeds the maximum size\r\n");
+    assert.equal(driver.closed, true);
+    assert.equal(driver.memory.used, 0);
+  });
+});
+
+describe("room in memory", () => {
+  const TAKEN = ["behind MAIL", "behind RCPT", "in DATA", "in a chunk", "between chunks"];
+  for (const state of [...TAKEN, "while a message is delivered"]) {
+    it(`is taken ${state}`, () => {
+      assert.ok(driverIn(state, { late: true }).memory.used > 0);
+    });
+  }
+
+  const FREE = ["logged in", "in DATA beyond the limit", "in a refused chunk"];
+  for (const state of [...FREE, "behind a refused chunk"]) {
+    it(`is free ${state}: nothing of the message is kept`, () => {
+      assert.equal(driverIn(state).memory.used, 0);
+    });
+  }
+
+  it("is given back when TLS begins inside a transaction (RFC 3207 §4.2)", () => {
+    const driver = driverIn("behind RCPT");
+    driver.feed("STARTTLS\r\n");
+    driver.tlsStarted();
+    assert.equal(driver.memory.used, 0);
+  });
+});
+
+describe("what a session turns away by itself is told of, once,", () => {
+  const BIG = "x".repeat(2001);
+  const MAIL = { command: "MAIL", authenticated: true } as const;
+  type Told = Partial<Refusal> & { readonly code: number };
+  const cases: Readonly<Record<string, readonly [state: string, sent: string, told: Told[]]>> = {
+    "AUTH with a password that is not UTF-8": [
+      "behind EHLO",
+      "AUTH PLAIN AGEA/w==\r\n",
+      [{ command: "AUTH", authenticated: false, code: 535 }],
+    ],
+    "AUTH with an unknown mechanism": [
+      "behind EHLO",
+      "AUTH CRAM-MD5\r\n",
+      [{ command: "AUTH", authenticated: false, code: 504 }],
+    ],
+    "AUTH with a line that is too long": [
+      "behind EHLO",
+      "AUTH PLAIN " + "A".repeat(13_000) + "\r\n",
+      [{ command: "AUTH", authenticated: false, code: 500 }],
+    ],
+    "MAIL without a login": [
+      "behind EHLO",
+      "MAIL FROM:<a@b>\r\n",
+      [{ command: "MAIL", authenticated: false, code: 530 }],
+    ],
+    "MAIL with a bad address": [
+      "logged in",
+      "MAIL FROM:<\xc3\xbc>\r\n",
+      [{ ...MAIL, code: 501, argument: "FROM:<ü>" }],
+    ],
+    "MAIL with a SIZE that is too large": [
+      "logged in",
+      "MAIL FROM:<a@b> SIZE=2001\r\n",
+      [{ ...MAIL, code: 552, argument: "FROM:<a@b> SIZE=2001" }],
+    ],
+    "RCPT with a bad address": [
+      "behind MAIL",
+      "RCPT TO:<bob>\r\n",
+      [{ ...MAIL, command: "RCPT", code: 501, argument: "TO:<bob>", from: "alice@example.com" }],
+    ],
+    "RCPT beyond the limit": [
+      "behind RCPT",
+      "RCPT TO:<c@d>\r\n".repeat(5),
+      [{ ...MAIL, command: "RCPT", code: 452, argument: "TO:<c@d>", from: "alice@example.com" }],
+    ],
+    "DATA that is too large": [
+      "in DATA",
+      BIG + "\r\n.\r\n",
+      [{ ...MAIL, command: "DATA", code: 552, from: "alice@example.com" }],
+    ],
+    "BDAT that is too large": [
+      "behind RCPT",
+      "BDAT 2001\r\n" + BIG + "BDAT 3 LAST\r\nabc",
+      [{ ...MAIL, command: "BDAT", code: 552, from: "alice@example.com" }],
+    ],
+    "BDAT that is endless": [
+      "behind RCPT",
+      "BDAT 999999999999\r\n",
+      [{ ...MAIL, command: "BDAT", code: 552, from: "alice@example.com" }],
+    ],
+    "nothing that is merely out of order": [
+      "logged in",
+      "DATA\r\nRCPT TO:<a@b>\r\nNOOP\r\nFOO\r\nMAIL FROM:<a@b>\r\nMAIL FROM:<a@b>\r\nDATA\r\n",
+      [],
+    ],
+    "nothing of a stranger's chunk": ["behind EHLO", "BDAT 3 LAST\r\nabc", []],
+  };
+  for (const [what, [state, sent, told]] of Object.entries(cases)) {
+    it(what, () => {
+      const driver = driverIn(state);
+      driver.feed(sent);
+      const seen = driver.refusals.map(({ reply, ...rest }) => ({ ...rest, code: reply.code }));
+      assert.deepEqual(seen, told);
+    });
+  }
+
+  it("a message without room in memory", () => {
+    const atMail = driverIn("logged in", { maxMemory: 0 });
+    atMail.feed("MAIL FROM:<a@b>\r\n");
+    const inData = driverIn("in DATA", { maxMemory: 1500 });
+    inData.feed("x".repeat(1001) + "\r\n.\r\n");
+    const told = [...atMail.refusals, ...inData.refusals];
+    assert.deepEqual(told.map(({ command, reply }) => `${command} ${reply.code}`), [
+      "MAIL 452",
+      "DATA 452",
+    ]);
   });
 });
 

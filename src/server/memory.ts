@@ -1,0 +1,45 @@
+// MAX_MEMORY: how much mail all connections together may hold.
+
+import type { Memory } from "../smtp/reservation.ts";
+
+/**
+ * Octets of memory for each octet of a message in flight, at most: its content, what of it is held
+ * encoded again for Graph, and what waits in the buffers of the connection that sends it.
+ */
+export const COPIES = 1.5;
+
+export class MemoryBudget implements Memory {
+  /** Octets of mail. */
+  readonly #limit: number;
+  readonly #exhausted: (used: number) => void;
+  #reserved = 0;
+
+  /**
+   * @param limit octets of memory, not of mail
+   * @param exhausted called each time that there is no room, with the octets of memory in use
+   */
+  constructor(limit: number, exhausted: (used: number) => void = () => {}) {
+    this.#limit = Math.floor(limit / COPIES);
+    this.#exhausted = exhausted;
+  }
+
+  /** Octets of memory that all messages in flight take. */
+  get used(): number {
+    return this.#reserved * COPIES;
+  }
+
+  reserve(least: number, most: number): number {
+    const free = this.#limit - this.#reserved;
+    if (least > free) {
+      this.#exhausted(this.used);
+      return 0;
+    }
+    const taken = Math.min(most, free);
+    this.#reserved += taken;
+    return taken;
+  }
+
+  release(octets: number): void {
+    this.#reserved -= octets;
+  }
+}

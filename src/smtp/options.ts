@@ -1,0 +1,40 @@
+// How a session is set up, and what of it EHLO tells the client.
+
+import type { Reply } from "./reply.ts";
+import type { Memory } from "./reservation.ts";
+import { MECHANISM_NAMES } from "./sasl.ts";
+
+export interface SessionOptions {
+  /** The name in the greeting and in the answer to EHLO. */
+  readonly hostname: string;
+  /** The text of the 220 line behind the name. */
+  readonly greeting: string;
+  /** Octets; announced as SIZE (RFC 1870). */
+  readonly maxMessageSize: number;
+  /** Recipients of one message; announced as LIMITS RCPTMAX (RFC 9422). */
+  readonly maxRecipients: number;
+  /** Whether a certificate is there to start TLS with. */
+  readonly offerTls: boolean;
+  /** Whether mail and AUTH have to wait for TLS. */
+  readonly requireTls: boolean;
+  /** Where messages find room; unlimited when left out. */
+  readonly memory?: Memory;
+}
+
+/** The answer to EHLO (RFC 5321 §4.1.1.1). @param secure whether the connection is on TLS */
+export function ehloReply(options: SessionOptions, secure: boolean): Reply {
+  const { hostname, maxMessageSize, maxRecipients, offerTls, requireTls } = options;
+  const lines = [
+    hostname,
+    `SIZE ${maxMessageSize}`,
+    "8BITMIME",
+    "SMTPUTF8",
+    "PIPELINING",
+    "CHUNKING",
+    "ENHANCEDSTATUSCODES",
+    `LIMITS RCPTMAX=${maxRecipients}`,
+  ];
+  if (offerTls && !secure) lines.push("STARTTLS");
+  if (secure || !requireTls) lines.push(`AUTH ${MECHANISM_NAMES.join(" ")}`);
+  return { code: 250, text: lines };
+}

@@ -1,0 +1,59 @@
+// A mail transaction (RFC 5321 §3.3): the envelope as it grows, and where its chunks go.
+
+import { ContentBuilder } from "./content.ts";
+import type { Sender } from "./envelope.ts";
+import { REPLIES, type Reply } from "./reply.ts";
+import type { Reservation } from "./reservation.ts";
+
+export class Transaction {
+  readonly from: string;
+  readonly smtputf8: boolean;
+  readonly recipients: string[] = [];
+  readonly reservation: Reservation;
+  /** Whether the client has been told that there are too many recipients. */
+  full = false;
+  /** The content so far, once the first BDAT has come. */
+  #chunks: ContentBuilder | undefined;
+  /** What BDAT is answered with after one was refused: the message cannot be saved any more. */
+  #broken: Reply | undefined;
+
+  constructor({ from, smtputf8 }: Sender, reservation: Reservation) {
+    this.from = from;
+    this.smtputf8 = smtputf8;
+    this.reservation = reservation;
+  }
+
+  /** Whether a BDAT has come: then neither RCPT nor DATA may (RFC 3030 §2, §3). */
+  get chunked(): boolean {
+    return this.#chunks !== undefined || this.#broken !== undefined;
+  }
+
+  /** Whether a BDAT was refused. */
+  get broken(): boolean {
+    return this.#broken !== undefined;
+  }
+
+  /**
+   * Finds room for one more chunk.
+   *
+   * @param octets of the chunk
+   * @param limit octets of all chunks
+   * @returns where the chunk goes, or why it is refused
+   */
+  chunk(octets: number, limit: number): ContentBuilder | Reply {
+    if (this.#broken !== undefined) return this.#broken;
+    if (this.recipients.length === 0) return this.#break(REPLIES.rcptFirst);
+    const size = (this.#chunks?.length ?? 0) + octets;
+    if (size > limit) return this.#break(REPLIES.tooBig);
+    if (!this.reservation.cover(size)) return this.#break(REPLIES.outOfMemory);
+    return this.#chunks ??= new ContentBuilder();
+  }
+
+  #break(refusal: Reply): Reply {
+    // No room now may be room later: a client that looks at the last answer has to see that.
+    this.#broken = refusal === REPLIES.outOfMemory ? refusal : REPLIES.bdatFailed;
+    this.#chunks = undefined;
+    this.reservation.release();
+    return refusal;
+  }
+}
