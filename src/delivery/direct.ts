@@ -2,35 +2,66 @@
 
 import { prepareMessage } from "../message/prepare.ts";
 import { reply } from "../smtp/reply.ts";
-import type { Backend, Outcome, Submission } from "./outcome.ts";
+import { Duplicates } from "./duplicates.ts";
+import type { Backend, Outcome, SentBefore, Submission } from "./outcome.ts";
 
 export interface DeliveryOptions {
   readonly backend: Backend;
   /** Our name in the Received field. */
   readonly hostname: string;
+  /** Quoted-printable leaf parts become base64. */
+  readonly reencodeQuotedPrintable: boolean;
+  /** Milliseconds that a sent message is remembered whose client was gone before its reply. */
+  readonly duplicateWindow: number | "off";
 }
 
-/** Delivers one submission: prepares the message, hands it to the backend. */
-export function deliver(
-  submission: Submission,
-  { backend, hostname }: DeliveryOptions,
-): Promise<Outcome> {
-  const { envelope, content, facts, client, id, receivedAt } = submission;
-  const { content: message, sender } = prepareMessage(content, envelope.from, envelope.recipients, {
-    ...facts,
-    address: client,
-    hostname,
-    id,
-    at: receivedAt,
-  });
-  if (sender === undefined) return Promise.resolve(NO_SENDER);
-  return backend.send(submission, sender, message);
+export class DirectDelivery {
+  readonly #options: DeliveryOptions;
+  readonly #duplicates: Duplicates | undefined;
+  readonly #underWay = new Map<Submission, Promise<Outcome>>();
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+    const { duplicateWindow: window } = options;
+    this.#duplicates = window === "off" ? undefined : new Duplicates({ window });
+  }
+
+  /** Prepares the message and hands it to the backend, unless it is known to have been sent before. */
+  async deliver(submission: Submission): Promise<Outcome | SentBefore> {
+    const pending = this.#duplicates?.sentBefore(submission);
+    const first = pending instanceof Promise ? await pending : pending;
+    if (first !== undefined) return sentBefore(first);
+    const outcome = this.#send(submission);
+    this.#underWay.set(submission, outcome);
+    try {
+      return await outcome;
+    } finally {
+      this.#underWay.delete(submission);
+    }
+  }
+
+  /**
+   * The client has gone while its message was being delivered. That goes on; but when the client
+   * comes again with the same message, it is not sent again.
+   */
+  abandon(submission: Submission): void {
+    const outcome = this.#underWay.get(submission);
+    if (outcome !== undefined) this.#duplicates?.abandon(submission, outcome);
+  }
+
+  #send(submission: Submission): Promise<Outcome> {
+    const { backend, hostname, reencodeQuotedPrintable } = this.#options;
+    const { account, envelope, content, facts, client, id, receivedAt } = submission;
+    const trace = { ...facts, address: client, hostname, id, at: receivedAt };
+    const message = prepareMessage(content, envelope, { trace, account, reencodeQuotedPrintable });
+    if (message.type === "unusable") {
+      const { reply, code, detail } = message;
+      return Promise.resolve({ type: "refused", reply, ambiguous: false, code, detail });
+    }
+    return backend.send(submission, message.sender, message.content);
+  }
 }
 
-const NO_SENDER: Outcome = {
-  type: "refused",
-  reply: reply(550, "5.1.7", "No sender: MAIL FROM is empty and the From field has no address"),
-  ambiguous: false,
-  code: "NO_SENDER",
-  detail: "MAIL FROM:<> and no address in the From field",
-};
+function sentBefore(id: string): SentBefore {
+  return { type: "sentBefore", reply: reply(250, "2.0.0", `OK id=${id}`), id };
+}

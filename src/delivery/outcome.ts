@@ -18,26 +18,39 @@ export interface Submission {
   readonly receivedAt: Date;
 }
 
-/** What became of a submission; each one carries the reply for the client. */
-export type Outcome =
-  | {
-    readonly type: "sent";
-    readonly reply: Reply;
-    /** The service's own name for the request, where it gave one. */
-    readonly requestId?: string;
-  }
-  | {
-    /** `later`: the client may try again (4yz). `refused`: it need not (5yz). */
-    readonly type: "later" | "refused";
-    readonly reply: Reply;
-    /** Whether the message may have been sent all the same. */
-    readonly ambiguous: boolean;
-    /** The service's own error code, or the network's. */
-    readonly code: string;
-    /** For the log. */
-    readonly detail: string;
-    readonly requestId?: string;
-  };
+/** What a mail service made of a message; each one carries the reply for the client. */
+export type Outcome = Sent | NotSent;
+
+export interface Sent {
+  readonly type: "sent";
+  readonly reply: Reply;
+  /** The service's own name for the request, where it gave one. */
+  readonly requestId?: string;
+  /** How often the request that sends was tried; left out for once. */
+  readonly attempts?: number;
+}
+
+export interface NotSent {
+  /** `later`: the client may try again (4yz). `refused`: it need not (5yz). */
+  readonly type: "later" | "refused";
+  readonly reply: Reply;
+  /** Whether the message may have been sent all the same. */
+  readonly ambiguous: boolean;
+  /** The service's own error code, or the network's. */
+  readonly code: string;
+  /** For the log. */
+  readonly detail: string;
+  readonly requestId?: string;
+  readonly attempts?: number;
+}
+
+/** The same message was sent a moment ago, and its client was gone before the reply. */
+export interface SentBefore {
+  readonly type: "sentBefore";
+  readonly reply: Reply;
+  /** Of the submission that was sent. */
+  readonly id: string;
+}
 
 /** Hands messages to a mail service. */
 export interface Backend {

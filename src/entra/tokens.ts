@@ -33,8 +33,10 @@ interface Entry {
   token?: AccessToken;
   /** The request that is under way, shared by all who wait for it. */
   pending?: Promise<AccessToken | EntraRefusal>;
-  /** Graph has refused the token, or it may not send mail as far as can be seen. */
+  /** It may not send mail as far as its roles tell. */
   doubtful: boolean;
+  /** Graph has refused something with it: a permission may be on its way that it does not have. */
+  refused: boolean;
   /** When Entra was last asked, as `now` tells. */
   askedAt: number;
 }
@@ -68,7 +70,7 @@ export class TokenSource {
     const entry = this.#entries.get(key);
     if (entry?.token !== undefined && this.#fresh(entry, entry.token)) return entry.token;
     if (entry?.pending !== undefined) return entry.pending;
-    const fetching: Entry = entry ?? { doubtful: false, askedAt: 0 };
+    const fetching: Entry = entry ?? { doubtful: false, refused: false, askedAt: 0 };
     if (entry === undefined) this.#entries.set(key, fetching);
     return fetching.pending = this.#fetch(key, fetching, credentials).finally(() => {
       delete fetching.pending;
@@ -78,7 +80,7 @@ export class TokenSource {
   /** @internal */
   reject(key: string, token: AccessToken): void {
     const entry = this.#entries.get(key);
-    if (entry?.token === token) entry.doubtful = true;
+    if (entry?.token === token) entry.refused = true;
   }
 
   /** @internal */
@@ -97,6 +99,7 @@ export class TokenSource {
     if (!("type" in result)) {
       entry.token = result;
       entry.doubtful = !result.roles.includes(MAIL_SEND);
+      entry.refused = false;
       return result;
     }
     // While Entra cannot say, a token that is only doubtful has to do.
@@ -108,8 +111,9 @@ export class TokenSource {
   }
 
   /** Whether a token is to be used without asking Entra. */
-  #fresh({ doubtful, askedAt }: Entry, token: AccessToken): boolean {
-    return this.#usable(token) && !(doubtful && this.#now() - askedAt >= RETRY_DOUBTFUL);
+  #fresh({ doubtful, refused, askedAt }: Entry, token: AccessToken): boolean {
+    if (!this.#usable(token)) return false;
+    return !(doubtful || refused) || this.#now() - askedAt < RETRY_DOUBTFUL;
   }
 
   #usable(token: AccessToken): boolean {
@@ -156,7 +160,10 @@ export class TokenLogin {
     this.#source.reject(this.#key, token);
   }
 
-  /** Graph took a message with it: it is good, whatever its roles say. */
+  /**
+   * Graph took a message with it: it is good, whatever its roles say. What Graph has refused it once
+   * (another mailbox, or large messages) it may still lack.
+   */
   confirm(token: AccessToken): void {
     this.#source.confirm(this.#key, token);
   }

@@ -1,8 +1,9 @@
-// What Graph's answers to sendMail mean for the client: one table.
+// What Graph's answers mean for the client, and whether the request may be made again: one table.
 //
 // Graph's mail API answers with Exchange's response codes in `error.code`; `error.message` is for
 // people and is never branched upon (https://learn.microsoft.com/graph/errors).
 
+import type { Outcome } from "../delivery/outcome.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import { asBuffer } from "../octets.ts";
@@ -132,11 +133,24 @@ export const UNREACHABLE: GraphMeaning = {
   enhanced: "4.4.1",
   text: "Graph cannot be reached",
 };
+/** Likewise, because the relay was stopped and did not begin the request. */
+export const STOPPING: GraphMeaning = {
+  code: 451,
+  enhanced: "4.3.2",
+  text: "the relay is being stopped",
+};
 /** No answer that can be understood; the message may have been sent. */
 export const AMBIGUOUS: GraphMeaning = {
   code: 451,
   enhanced: "4.4.2",
   text: "no clear answer from Graph; the message may have been sent",
+};
+
+/** As AMBIGUOUS, of a request that does not send. */
+export const INTERRUPTED: GraphMeaning = {
+  code: 451,
+  enhanced: "4.4.2",
+  text: "no clear answer from Graph; the message was not sent",
 };
 
 /** What the client is told of an answer, and whether the message may be on its way all the same. */
@@ -146,37 +160,56 @@ export interface Verdict {
   readonly code: string;
   readonly detail: string;
   readonly requestId?: string;
+  /**
+   * Where the service surely took nothing, so that the request may be made again: with a `newToken`,
+   * or `later`. Left out, it must not be.
+   */
+  readonly again?: "newToken" | "later";
 }
 
-/** Judges an answer to sendMail that is not 202. */
-export function judgeAnswer({ status, headers, body }: HttpAnswer): Verdict {
+/**
+ * Judges an answer that is not the expected one.
+ *
+ * @param sends whether the message may be on its way after the request
+ */
+export function judgeAnswer({ status, headers, body }: HttpAnswer, sends = true): Verdict {
   const error = readError(body);
   const requestId = headers.get("request-id");
   const code = error.code ?? `HTTP ${status}`;
   const row = tooLarge(status, error) ? BY_STATUS[413]! : meaning(status, error.code);
-  const throttled = status === 503 &&
-    (headers.has("retry-after") || row.enhanced === "4.3.2");
+  const throttled = status === 429 ||
+    status === 503 && (headers.has("retry-after") || row.enhanced === "4.3.2");
   // Anything but a refusal, on the call that sends, may come after the message was taken.
-  const ambiguous = !throttled && (status < 400 || status === 408 || status >= 500);
+  const ambiguous = sends && !throttled && (status < 400 || status === 408 || status >= 500);
   const text = ambiguous ? `${row.text}; the message may have been sent` : row.text;
+  const again = throttled ? "later" : status === 401 ? "newToken" : undefined;
   return {
     reply: reply(row.code, row.enhanced, `${code}: ${text}`),
     ambiguous,
     code,
     detail: error.message === undefined ? text : `${text} (${error.message})`,
     ...(requestId === undefined ? {} : { requestId }),
+    ...(again === undefined ? {} : { again }),
   };
 }
 
-/** Judges the lack of an answer. */
-export function judgeFailure({ sent, code, message }: HttpFailure): Verdict {
-  const row = sent ? AMBIGUOUS : UNREACHABLE;
+/** Judges the lack of an answer. @param sends as for {@link judgeAnswer} */
+export function judgeFailure({ sent, code, message }: HttpFailure, sends = true): Verdict {
+  const stopped = !sent && code === "ABORTED";
+  const row = sent ? (sends ? AMBIGUOUS : INTERRUPTED) : stopped ? STOPPING : UNREACHABLE;
   return {
     reply: reply(row.code, row.enhanced, `${code}: ${row.text}`),
-    ambiguous: sent,
+    ambiguous: sent && sends,
     code,
     detail: `${row.text} (${message})`,
+    ...(sent || stopped ? {} : { again: "later" }),
   };
+}
+
+/** The verdict as what became of the message. */
+export function outcomeOf(verdict: Verdict): Exclude<Outcome, { type: "sent" }> {
+  const { again: _, ...rest } = verdict;
+  return { ...rest, type: verdict.reply.code < 500 ? "later" : "refused" };
 }
 
 function meaning(status: number, code: string | undefined): GraphMeaning {

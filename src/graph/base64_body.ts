@@ -13,10 +13,11 @@ const EMPTY: Uint8Array = new Uint8Array(0);
 export function base64Body(content: Content): RequestBody {
   let octets = 0;
   for (const block of content) octets += block.length;
-  return { length: 4 * Math.ceil(octets / 3), parts: () => parts(content) };
+  return { length: 4 * Math.ceil(octets / 3), parts: () => base64Parts(content) };
 }
 
-function* parts(content: Content): Generator<string> {
+/** Base64 of the octets, in pieces that join. */
+export function* base64Parts(content: Iterable<Uint8Array>): Generator<string> {
   /** What has been encoded and not handed over, so that small blocks leave in one part. */
   let text = "";
   /** One or two octets that wait for their third. */

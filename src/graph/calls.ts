@@ -1,9 +1,16 @@
 // One delivery's requests to Graph: with its token, inside its deadline, and repeated only where the
-// service surely took nothing.
+// service surely took nothing: no connection, 429, 401 (once, with a new token), and 503 that says
+// that it throttles. What is judged how is in answers.ts.
+// https://learn.microsoft.com/graph/throttling
 
 import type { Account } from "../accounts/accounts.ts";
 import type { Outcome } from "../delivery/outcome.ts";
+import type { AccessToken } from "../entra/token.ts";
 import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
+import { reply } from "../smtp/reply.ts";
+import { judgeAnswer, judgeFailure, outcomeOf } from "./answers.ts";
+import { type Clock, realClock } from "./clock.ts";
+import { retryAfter } from "./retry_after.ts";
 
 export interface GraphCall {
   readonly method: "POST" | "PUT" | "GET" | "DELETE";
@@ -29,15 +36,171 @@ export type CallResult =
   };
 
 export interface CallsOptions {
-  readonly http: HttpClient;
+  readonly http: Pick<HttpClient, "request">;
   readonly account: Account;
   /** Milliseconds for one request. */
   readonly timeout: number;
-  /** When the delivery has to be over, as `Date.now` tells. */
+  /** When the delivery has to be over, as the clock's `now` tells. */
   readonly deadline: number;
+  /** Time itself when left out. */
+  readonly clock?: Clock;
+  /** Is told how Graph takes the requests. */
+  readonly pace?: Pace;
+}
+
+/** Who slows down when a mailbox is throttled. */
+export interface Pace {
+  /** @param wait milliseconds, where Graph has said how long */
+  throttled(wait: number | undefined): void;
+  /** Graph has taken a message. */
+  accepted(): void;
 }
 
 /** The requests of one delivery. */
 export interface Calls {
   call(call: GraphCall, expected: readonly number[]): Promise<CallResult>;
+}
+
+/** Milliseconds of the first wait at most, where Graph does not say how long; doubled each time. */
+const FIRST_WAIT = 500;
+const LONGEST_WAIT = 8_000;
+/** Milliseconds by which those who were told the same time come apart, at most. */
+const LONGEST_SPREAD = 1_000;
+/**
+ * Milliseconds that must be left for a repeat. With less, a clear refusal would most likely become
+ * a request that was cut off, and nobody knew whether the message was sent.
+ */
+const WORTH_REPEATING = 500;
+
+export class DeliveryCalls implements Calls {
+  readonly #options: CallsOptions;
+  readonly #clock: Clock;
+  #attempts = 0;
+
+  constructor(options: CallsOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? realClock;
+  }
+
+  /** How often a request that sends has been tried. */
+  get attempts(): number {
+    return this.#attempts;
+  }
+
+  async call(call: GraphCall, expected: readonly number[]): Promise<CallResult> {
+    const { http, account, timeout, deadline, pace } = this.#options;
+    const { method, url, body, authorized, sends } = call;
+    const clock = this.#clock;
+    /** The token that Graph has refused. */
+    let refused: AccessToken | undefined;
+    /** What became of the last try. */
+    let last: CallResult | undefined;
+    for (let repeats = 0;; repeats++) {
+      let headers = call.headers;
+      let token: AccessToken | undefined;
+      if (authorized) {
+        const pending = account.token();
+        const got = pending instanceof Promise
+          ? await within(pending, deadline - clock.now(), clock)
+          : pending;
+        if (got === undefined) return last ?? TOO_LATE;
+        // The login was good once; now it is not, or Entra cannot say.
+        if ("type" in got) return { type: "failed", outcome: withoutToken(got) };
+        if (got === refused) return last!;
+        token = got;
+        headers = { Authorization: `Bearer ${token.value.reveal()}`, ...headers };
+      }
+      const left = deadline - clock.now();
+      if (left <= 0) return last ?? TOO_LATE;
+
+      if (sends) this.#attempts++;
+      const time = Math.min(timeout, Math.ceil(left));
+      const result = await http.request(
+        body === undefined
+          ? { method, url, headers, timeout: time }
+          : { method, url, headers, body, timeout: time },
+      );
+      const answer = answerIn(result, sends);
+      if (answer !== undefined && expected.includes(answer.status)) {
+        if (sends) {
+          if (token !== undefined) account.confirm(token);
+          pace?.accepted();
+        }
+        return { type: "answer", answer };
+      }
+
+      const verdict = result.type === "failure"
+        ? judgeFailure(result, sends)
+        : judgeAnswer(result, sends);
+      last = { type: "failed", outcome: outcomeOf(verdict), result };
+      let asked: number | undefined;
+      if (result.type === "answer") {
+        const { status } = result;
+        if (token !== undefined && (status === 401 || status === 403)) account.reject(token);
+        if (status === 429 || status >= 500) asked = retryAfter(result.headers, clock.date());
+        if (verdict.again === "later" || asked !== undefined) pace?.throttled(asked);
+      }
+      if (verdict.again === undefined) return last;
+      if (verdict.again === "newToken") {
+        if (token === undefined || refused !== undefined) return last;
+        refused = token;
+        continue;
+      }
+      const wait = this.#wait(asked, repeats);
+      if (clock.now() + wait + WORTH_REPEATING > deadline) return last;
+      await clock.sleep(wait);
+    }
+  }
+
+  /** Milliseconds until the next try. */
+  #wait(asked: number | undefined, repeats: number): number {
+    const chance = this.#clock.random();
+    // A service that says 0 again and again would be asked without end.
+    if (asked !== undefined && asked > 0) {
+      return asked + chance * Math.min(asked / 10, LONGEST_SPREAD);
+    }
+    // Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    return chance * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** repeats);
+  }
+}
+
+/** The answer, or what is certain of it: behind the head of a 202, nothing that follows matters. */
+function answerIn(result: HttpAnswer | HttpFailure, sends: boolean): HttpAnswer | undefined {
+  if (result.type === "answer") return result;
+  const { status } = result;
+  if (!sends || status !== 202) return undefined;
+  return { type: "answer", status, headers: new Map(), body: new Uint8Array(0) };
+}
+
+type Refusal = Exclude<Awaited<ReturnType<Account["token"]>>, AccessToken>;
+
+function withoutToken({ type, code, detail }: Refusal): Exclude<Outcome, { type: "sent" }> {
+  const text = `${code}: ${detail}`;
+  return {
+    type,
+    reply: type === "later" ? reply(451, "4.7.0", text) : reply(550, "5.7.0", text),
+    ambiguous: false,
+    code,
+    detail,
+  };
+}
+
+/** The deadline has come, and no request has said anything. */
+const TOO_LATE: CallResult = {
+  type: "failed",
+  outcome: {
+    type: "later",
+    reply: reply(451, "4.4.1", "DELIVERY_TIMEOUT: the delivery took too long; nothing was sent"),
+    ambiguous: false,
+    code: "DELIVERY_TIMEOUT",
+    detail: "the delivery took too long; nothing was sent",
+  },
+};
+
+/** What `pending` brings within `time` milliseconds, or undefined. */
+function within<T>(pending: Promise<T>, time: number, clock: Clock): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const cancel = clock.alarm(Math.max(0, time), () => resolve(undefined));
+    pending.then(resolve, reject).finally(cancel);
+  });
 }

@@ -73,6 +73,11 @@ export class SmtpClient {
     while (!this.#ended) await new Promise<void>((resolve) => this.#wake = resolve);
   }
 
+  /** Reads no more. */
+  pause(): void {
+    this.#socket.pause();
+  }
+
   reset(): void {
     this.#socket.resetAndDestroy();
   }

@@ -201,6 +201,18 @@ describe("a token that Graph refused", () => {
     assert.equal(state.requests, 2);
   });
 
+  it("is dropped also when Graph has taken another message with it meanwhile", async () => {
+    // A mailbox outside of the app's scope, or large messages without Mail.ReadWrite: who grants
+    // that does not wait for the token's end, however much else is sent.
+    const { state, login, token } = open();
+    const first = await token();
+    login().reject(first);
+    login().confirm(first);
+    state.now += MINUTE;
+    assert.notEqual(await token(), first);
+    assert.equal(state.requests, 2);
+  });
+
   it("is another account's no business", async () => {
     const { state, login, token } = open();
     const first = await token("a");

@@ -1,0 +1,74 @@
+// Puts an attachment on a draft: a small one in one request, a large one by an upload session.
+//
+// https://learn.microsoft.com/graph/api/message-post-attachments
+
+import type { RequestBody } from "../http/client.ts";
+import type { Attachment } from "../message/detach.ts";
+import { base64Parts } from "./base64_body.ts";
+import type { Calls } from "./calls.ts";
+import type { Draft } from "./drafts.ts";
+import { asciiJson } from "./json.ts";
+import { failedAt, type NotSent, notSent } from "./not_sent.ts";
+import { uploadInSession } from "./upload_session.ts";
+
+/**
+ * Octets from which an attachment goes by a session. Graph's pages say 3 MB and leave open which;
+ * with the smaller one a request stays within its limit, and a session that finds the attachment
+ * too small says so.
+ */
+const SESSION_MINIMUM = 3_000_000;
+/** https://learn.microsoft.com/graph/outlook-large-attachments#errors */
+const TOO_SMALL = "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize";
+
+/** @returns why it could not be attached */
+export async function attach(
+  calls: Calls,
+  draft: Draft,
+  attachment: Attachment,
+): Promise<NotSent | undefined> {
+  if (attachment.size < SESSION_MINIMUM) return await attachInOneRequest(calls, draft, attachment);
+  const failure = await uploadInSession(calls, draft, attachment);
+  return failure?.code === TOO_SMALL ? await attachInOneRequest(calls, draft, attachment) : failure;
+}
+
+/** The request is not repeated when its answer is lost: the attachment might be there twice then. */
+async function attachInOneRequest(
+  calls: Calls,
+  draft: Draft,
+  attachment: Attachment,
+): Promise<NotSent | undefined> {
+  const result = await calls.call({
+    method: "POST",
+    url: new URL(`${draft.url}/attachments`),
+    headers: { "Content-Type": "application/json" },
+    body: fileAttachment(attachment),
+    authorized: true,
+    sends: false,
+  }, [201]);
+  if (result.type === "answer") return undefined;
+  const { outcome, result: answer } = result;
+  const gone = answer?.type === "answer" && answer.status === 404;
+  return failedAt("attaching", gone ? notSent("DRAFT_GONE", outcome) : outcome);
+}
+
+/** The resource fileAttachment, with its content encoded while it is sent. */
+function fileAttachment(attachment: Attachment): RequestBody {
+  const { name, contentType, contentId, inline, size } = attachment;
+  const head = asciiJson({
+    "@odata.type": "#microsoft.graph.fileAttachment",
+    name,
+    contentType,
+    isInline: inline,
+    ...(contentId === undefined ? {} : { contentId }),
+  });
+  const before = `${head.slice(0, -1)},"contentBytes":"`;
+  const after = `"}`;
+  return {
+    length: before.length + 4 * Math.ceil(size / 3) + after.length,
+    *parts() {
+      yield before;
+      yield* base64Parts(attachment.octets());
+      yield after;
+    },
+  };
+}

@@ -1,0 +1,99 @@
+// A draft in the sender's mailbox: made of a MIME message, sent, or deleted again.
+//
+// https://learn.microsoft.com/graph/api/user-post-messages, message-send and message-delete.
+// All but the last needs Mail.ReadWrite besides Mail.Send.
+
+import type { Outcome } from "../delivery/outcome.ts";
+import type { Content } from "../smtp/content.ts";
+import { reply } from "../smtp/reply.ts";
+import { base64Body } from "./base64_body.ts";
+import type { Calls } from "./calls.ts";
+import { readObject } from "./json.ts";
+import { failedAt, type NotSent, notSent } from "./not_sent.ts";
+
+/** A message in the mailbox that nobody has been sent yet. */
+export interface Draft {
+  readonly type: "draft";
+  /** Without a slash at the end. */
+  readonly url: string;
+}
+
+const NO_BODY = { length: 0, parts: () => [] };
+/** Characters of a message's id that are believed; Exchange's have some 150. */
+const MAX_ID = 1024;
+
+/**
+ * Makes a draft. When the answer is lost there may be one all the same; nobody knows its name, so
+ * it stays behind in the mailbox.
+ *
+ * @param base Graph's address without a slash at the end
+ */
+export async function createDraft(
+  calls: Calls,
+  base: string,
+  sender: string,
+  message: Content,
+): Promise<Draft | NotSent> {
+  const messages = `${base}/v1.0/users/${encodeURIComponent(sender)}/messages`;
+  const result = await calls.call({
+    method: "POST",
+    url: new URL(messages),
+    headers: { "Content-Type": "text/plain" },
+    body: base64Body(message),
+    authorized: true,
+    sends: false,
+  }, [201]);
+  if (result.type === "failed") {
+    const { outcome, result: answer } = result;
+    const denied = answer?.type === "answer" && answer.status === 403 &&
+      outcome.code === "ErrorAccessDenied";
+    return failedAt("making the draft", denied ? notSent("MAIL_READWRITE", outcome) : outcome);
+  }
+  const { id } = readObject(result.answer.body);
+  if (typeof id === "string" && id.length <= MAX_ID && /^[\x21-\x7e]+$/.test(id) && !isDots(id)) {
+    return { type: "draft", url: `${messages}/${encodeURIComponent(id)}` };
+  }
+  return notSent("DRAFT_WITHOUT_ID");
+}
+
+/** Sends a draft. Only an outcome that is not ambiguous says that it is still one. */
+export async function sendDraft(calls: Calls, draft: Draft, id: string): Promise<Outcome> {
+  const result = await calls.call({
+    method: "POST",
+    url: new URL(`${draft.url}/send`),
+    headers: {},
+    body: NO_BODY,
+    authorized: true,
+    sends: true,
+  }, [202]);
+  if (result.type === "failed") {
+    const { outcome, result: answer } = result;
+    const gone = answer?.type === "answer" && answer.status === 404;
+    return gone
+      ? notSent("DRAFT_GONE", outcome)
+      : { ...outcome, detail: `sending the draft: ${outcome.detail}` };
+  }
+  const requestId = result.answer.headers.get("request-id");
+  return {
+    type: "sent",
+    reply: reply(250, "2.0.0", `OK id=${id}`),
+    ...(requestId === undefined ? {} : { requestId }),
+  };
+}
+
+/** Deletes a draft. @returns what went wrong, if anything */
+export async function deleteDraft(calls: Calls, draft: Draft): Promise<string | undefined> {
+  const result = await calls.call({
+    method: "DELETE",
+    url: new URL(draft.url),
+    headers: {},
+    authorized: true,
+    sends: false,
+  }, [204, 404]);
+  return result.type === "failed" ? result.outcome.detail : undefined;
+}
+
+/** `.` and `..` are steps in a path, however they are written. */
+function isDots(id: string): boolean {
+  return id === "." || id === "..";
+}

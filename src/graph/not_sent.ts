@@ -1,0 +1,94 @@
+// Why a message that goes by way of a draft was not sent: one table of what Graph has no code for,
+// or means in another way than its code says. What else Graph answers is judged in answers.ts.
+// None of it is ambiguous: nothing is sent before the last request.
+
+import type { Outcome } from "../delivery/outcome.ts";
+import { reply } from "../smtp/reply.ts";
+import type { GraphMeaning } from "./answers.ts";
+
+/** An outcome that is no success. */
+export type NotSent = Exclude<Outcome, { type: "sent" }>;
+
+/** By the relay's own code. */
+export const NOT_SENT = {
+  LARGE_SIGNED: {
+    code: 552,
+    enhanced: "5.3.4",
+    text: "the message is too large for one request to Graph, and signed: taking its attachments " +
+      "out would break the signature. Send it smaller or unsigned",
+  },
+  LARGE_ENCRYPTED: {
+    code: 552,
+    enhanced: "5.3.4",
+    text: "the message is too large for one request to Graph, and encrypted: its attachments " +
+      "cannot be taken out. Send it smaller or not encrypted",
+  },
+  LARGE_BODY: {
+    code: 552,
+    enhanced: "5.3.4",
+    text: "even without its attachments the message is too large for one request to Graph. " +
+      "Shorten its text, or send the text as an attached file",
+  },
+  MAIL_READWRITE: {
+    code: 552,
+    enhanced: "5.3.4",
+    text: "a message of this size goes by way of a draft, which the app may not make. Grant it " +
+      "Mail.ReadWrite for this mailbox, or send smaller messages",
+  },
+  UPLOAD_SESSION: {
+    code: 552,
+    enhanced: "5.3.4",
+    text: "this cloud's Graph has no upload sessions. Send attachments smaller than 3 MB",
+  },
+  DRAFT_WITHOUT_ID: {
+    code: 451,
+    enhanced: "4.3.0",
+    text: "Graph made a draft and did not say which",
+  },
+  DRAFT_GONE: {
+    code: 451,
+    enhanced: "4.3.0",
+    text: "the draft of the message is no longer in the mailbox",
+  },
+  UPLOAD_URL: {
+    code: 451,
+    enhanced: "4.3.0",
+    text: "Graph named no upload address that can be trusted",
+  },
+  UPLOAD_ANSWER: {
+    code: 451,
+    enhanced: "4.3.0",
+    text: "the upload service did not say how to go on",
+  },
+  UPLOAD_RANGE: {
+    code: 451,
+    enhanced: "4.3.0",
+    text: "the upload service wants octets that cannot be next",
+  },
+  UPLOAD_ENDED: {
+    code: 451,
+    enhanced: "4.3.0",
+    text: "the upload service ended an upload before its last octet",
+  },
+} as const satisfies Record<string, GraphMeaning>;
+
+export type NotSentCode = keyof typeof NOT_SENT;
+
+/** @param cause what Graph said, if that is where it comes from; its code is the better known one */
+export function notSent(reason: NotSentCode, cause?: NotSent): NotSent {
+  const { code, enhanced, text } = NOT_SENT[reason];
+  const shown = cause?.code ?? reason;
+  return {
+    type: code < 500 ? "later" : "refused",
+    reply: reply(code, enhanced, `${shown}: ${text}`),
+    ambiguous: false,
+    code: shown,
+    detail: cause === undefined ? text : `${text} (${cause.detail})`,
+    ...(cause?.requestId === undefined ? {} : { requestId: cause.requestId }),
+  };
+}
+
+/** The same outcome, with the step at which it came about. */
+export function failedAt(step: string, outcome: NotSent): NotSent {
+  return { ...outcome, ambiguous: false, detail: `${step}: ${outcome.detail}` };
+}

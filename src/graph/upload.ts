@@ -1,0 +1,61 @@
+// Sends a message that is too large for one request: a draft of what remains without its large
+// attachments, then those one by one, then the request that sends the draft.
+//
+// https://learn.microsoft.com/graph/outlook-large-attachments
+
+import type { Outcome } from "../delivery/outcome.ts";
+import { detach, type Detached } from "../message/detach.ts";
+import type { Content } from "../smtp/content.ts";
+import { attach } from "./attachments.ts";
+import type { Calls } from "./calls.ts";
+import { createDraft, deleteDraft, type Draft, sendDraft } from "./drafts.ts";
+import { type NotSent, notSent, type NotSentCode } from "./not_sent.ts";
+
+export interface Upload {
+  /** Graph's address without a slash at the end. */
+  readonly base: string;
+  readonly sender: string;
+  /** As it is to be sent. */
+  readonly message: Content;
+  /** Octets of base64 in one request. */
+  readonly requestLimit: number;
+  /** Names the message in the reply. */
+  readonly id: string;
+  /** For deleting a draft whose delivery has run out of time; `calls` when left out. */
+  readonly cleanup?: Calls;
+}
+
+/**
+ * Nothing is sent before the last request, so that everything before it may fail without doubt. A
+ * draft that was surely not sent is deleted; one that may have been sent is left alone.
+ */
+export async function uploadAndSend(calls: Calls, upload: Upload): Promise<Outcome> {
+  const { base, sender, message, requestLimit, id } = upload;
+  const parts = detach(message, Math.floor(requestLimit / 4) * 3);
+  if (parts.type === "indivisible") return notSent(INDIVISIBLE[parts.reason]);
+  // Taking a large message apart takes a while, in which a service may have closed connections that
+  // are kept for it: without this turn, the draft would be sent into one of them and lost.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  const draft = await createDraft(calls, base, sender, parts.rest);
+  if (draft.type !== "draft") return draft;
+  for (const attachment of parts.attachments) {
+    const failure = await attach(calls, draft, attachment);
+    if (failure !== undefined) return await discard(upload.cleanup ?? calls, draft, failure);
+  }
+  const outcome = await sendDraft(calls, draft, id);
+  if (outcome.type === "sent") return outcome;
+  if (!outcome.ambiguous) return await discard(upload.cleanup ?? calls, draft, outcome);
+  return { ...outcome, detail: `${outcome.detail}; its draft is left as it is` };
+}
+
+async function discard(calls: Calls, draft: Draft, outcome: NotSent): Promise<NotSent> {
+  const trouble = await deleteDraft(calls, draft);
+  if (trouble === undefined) return outcome;
+  return { ...outcome, detail: `${outcome.detail}; its draft could not be deleted: ${trouble}` };
+}
+
+const INDIVISIBLE = {
+  signed: "LARGE_SIGNED",
+  encrypted: "LARGE_ENCRYPTED",
+  body: "LARGE_BODY",
+} as const satisfies Record<Extract<Detached, { type: "indivisible" }>["reason"], NotSentCode>;

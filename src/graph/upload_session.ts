@@ -1,0 +1,199 @@
+// An upload session: a large attachment in ranges of octets, one after the other, resumed where the
+// service says after a break.
+//
+// https://learn.microsoft.com/graph/api/attachment-createuploadsession and
+// https://learn.microsoft.com/graph/outlook-large-attachments
+
+import type { HttpAnswer, HttpFailure } from "../http/client.ts";
+import type { Attachment } from "../message/detach.ts";
+import { AttachmentReader } from "./attachment_reader.ts";
+import type { Calls } from "./calls.ts";
+import type { Draft } from "./drafts.ts";
+import { asciiJson, readObject } from "./json.ts";
+import { failedAt, type NotSent, notSent } from "./not_sent.ts";
+import { uploadUrl } from "./upload_url.ts";
+
+/** Octets of a range: a request must have less than 4 MB. */
+const RANGE = 3_840 * 1024;
+/** Breaks in a row, without any progress between them, after which an upload is given up. */
+const MAX_BREAKS = 5;
+/** Milliseconds before the second attempt to resume; each further pause is twice as long. */
+const FIRST_PAUSE = 200;
+
+/** @returns why it could not be attached */
+export async function uploadInSession(
+  calls: Calls,
+  draft: Draft,
+  attachment: Attachment,
+): Promise<NotSent | undefined> {
+  const url = await createSession(calls, draft, attachment);
+  if (!(url instanceof URL)) return url;
+  const session = new UploadSession(calls, url, attachment);
+  const failure = await session.run();
+  return failure && failedAt("uploading an attachment", failure);
+}
+
+async function createSession(
+  calls: Calls,
+  draft: Draft,
+  { name, contentType, contentId, inline, size }: Attachment,
+): Promise<URL | NotSent> {
+  const json = asciiJson({
+    AttachmentItem: {
+      attachmentType: "file",
+      name,
+      size,
+      contentType,
+      isInline: inline,
+      ...(contentId === undefined ? {} : { contentId }),
+    },
+  });
+  const result = await calls.call({
+    method: "POST",
+    url: new URL(`${draft.url}/attachments/createUploadSession`),
+    headers: { "Content-Type": "application/json" },
+    body: { length: json.length, parts: () => [json] },
+    authorized: true,
+    sends: false,
+  }, [201]);
+  if (result.type === "failed") {
+    const { outcome, result: answer } = result;
+    return failedAt("opening an upload session", sessionRefused(outcome, answer));
+  }
+  const url = uploadUrl(readObject(result.answer.body)["uploadUrl"], draft.url);
+  return url ?? notSent("UPLOAD_URL");
+}
+
+/** Codes of a service that does not know what is asked for. */
+const UNKNOWN_ACTION = /^(?:HTTP \d+|BadRequest|ResourceNotFound|NotImplemented|NotSupported)$/;
+
+/** Some national clouds have no upload sessions: their Graph does not know the address. */
+function sessionRefused(outcome: NotSent, result: HttpAnswer | HttpFailure | undefined): NotSent {
+  if (result?.type !== "answer") return outcome;
+  const { status } = result;
+  if ([400, 404, 405, 501].includes(status) && UNKNOWN_ACTION.test(outcome.code)) {
+    return notSent("UPLOAD_SESSION", outcome);
+  }
+  return status === 404 ? notSent("DRAFT_GONE", outcome) : outcome;
+}
+
+/** The ranges of one attachment. */
+class UploadSession {
+  readonly #calls: Calls;
+  readonly #url: URL;
+  readonly #size: number;
+  readonly #reader: AttachmentReader;
+  /** The first octet that is to be sent next. */
+  #next = 0;
+  /** The octets that may have arrived: the service cannot want any behind them. */
+  #offered = 0;
+  /** The octets that are known to have arrived, at their most. */
+  #reached = 0;
+  #breaks = 0;
+
+  constructor(calls: Calls, url: URL, attachment: Attachment) {
+    this.#calls = calls;
+    this.#url = url;
+    this.#size = attachment.size;
+    this.#reader = new AttachmentReader(attachment);
+  }
+
+  async run(): Promise<NotSent | undefined> {
+    for (;;) {
+      const step = await this.#put();
+      if (step === "done") return undefined;
+      if (step !== "next") return step;
+    }
+  }
+
+  /** Sends a range, and finds out which one is next. */
+  async #put(): Promise<"done" | "next" | NotSent> {
+    const start = this.#next;
+    const end = Math.min(start + RANGE, this.#size);
+    this.#offered = Math.max(this.#offered, end);
+    const result = await this.#calls.call({
+      method: "PUT",
+      url: this.#url,
+      headers: {
+        "Content-Type": "application/octet-stream",
+        "Content-Range": `bytes ${start}-${end - 1}/${this.#size}`,
+      },
+      body: { length: end - start, parts: () => this.#reader.read(start, end) },
+      authorized: false,
+      sends: false,
+    }, [200, 201]);
+    if (result.type === "failed") {
+      return isBreak(result.result) ? await this.#resume(result.outcome) : result.outcome;
+    }
+    const { answer } = result;
+    if (answer.status === 201) {
+      return end === this.#size ? "done" : notSent("UPLOAD_ENDED");
+    }
+    const next = nextExpected(answer);
+    return next === undefined ? await this.#resume(notSent("UPLOAD_ANSWER")) : this.#goOn(next);
+  }
+
+  /** Asks where to go on. @param cause what the client is told if that does not come to anything */
+  async #resume(cause: NotSent): Promise<"next" | NotSent> {
+    for (;;) {
+      if (++this.#breaks > MAX_BREAKS) return cause;
+      if (this.#breaks > 1) await pause(FIRST_PAUSE * 2 ** (this.#breaks - 2));
+      const result = await this.#calls.call({
+        method: "GET",
+        url: this.#url,
+        headers: {},
+        authorized: false,
+        sends: false,
+      }, [200]);
+      if (result.type === "failed") {
+        if (isBreak(result.result)) continue;
+        // The delivery's time is up; else the first trouble tells more than this one.
+        return result.result === undefined ? result.outcome : cause;
+      }
+      const next = nextExpected(result.answer);
+      return next === undefined ? cause : this.#goOn(next, true);
+    }
+  }
+
+  /** The service decides, but it cannot have octets that it was never sent. */
+  #goOn(next: number, afterBreak: boolean): "next" | NotSent {
+    if (next > this.#offered || next >= this.#size) {
+      return notSent("UPLOAD_RANGE");
+    }
+    if (next > this.#reached) {
+      this.#reached = next;
+      this.#breaks = 0;
+    } else if (!afterBreak && ++this.#breaks > MAX_BREAKS) {
+      return notSent("UPLOAD_RANGE");
+    }
+    this.#next = next;
+    return "next";
+  }
+}
+
+/** Whether to ask how far the upload has come: no answer, or one that is not about the request. */
+function isBreak(result: HttpAnswer | HttpFailure | undefined): boolean {
+  if (result === undefined) return false;
+  if (result.type === "failure") return true;
+  // 416 and 409: the service is at another octet.
+  return result.status >= 500 || [408, 409, 416].includes(result.status);
+}
+
+/**
+ * The start of the first range in `nextExpectedRanges`: `"2097152"`, `"0-"` or `"0-26"`. Outlook's
+ * own interface, where the upload address leads, writes its names with a capital.
+ */
+function nextExpected({ body }: HttpAnswer): number | undefined {
+  const answer = readObject(body);
+  const ranges = answer["nextExpectedRanges"] ?? answer["NextExpectedRanges"];
+  const first: unknown = Array.isArray(ranges) ? ranges[0] : undefined;
+  const start = typeof first === "string"
+    ? /^(\d{1,15})(?:-\d{0,15})?$/.exec(first)?.[1]
+    : undefined;
+  return start === undefined ? undefined : Number(start);
+}
+
+/** Half of the time at random: clients that broke off together do not come back together. */
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds * (0.5 + Math.random() / 2)));
+}

@@ -1,0 +1,42 @@
+// Many messages of one mailbox at once: paced, not failed. Graph takes four requests at once for an
+// app and mailbox, and answers 429 to more (https://learn.microsoft.com/graph/throttling-limits).
+// `npm run bench -- burst` does the same with a Graph that takes two seconds for each.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { burst, CLIENTS, MESSAGES } from "./burst.ts";
+import { PROGRAMS } from "./programs.ts";
+
+const ALL = CLIENTS * MESSAGES;
+
+for (const program of PROGRAMS) {
+  describe(`a burst of ${ALL} messages of one mailbox, on ${program.name}`, () => {
+    it("goes through four at a time: none throttled, none failed, none twice, in order", async () => {
+      const result = await burst(program, { delay: 50 });
+      assertAllOnce(result);
+      assert.equal(result.throttled, 0);
+      assert.equal(result.mostInFlight, 4);
+      assert.equal(result.requests, ALL);
+    });
+
+    it("goes through all the same where another instance's mail is throttled with it", async () => {
+      // Eight at once is what Graph sees of two relays that keep to four each.
+      const result = await burst(program, { delay: 20, relayConcurrency: 8, retryAfter: 1 });
+      assertAllOnce(result);
+      assert.ok(result.throttled > 0, "the imitation throttles");
+      assert.equal(result.requests, ALL + result.throttled);
+    });
+  });
+}
+
+function assertAllOnce({ replies, arrived }: Awaited<ReturnType<typeof burst>>): void {
+  for (const reply of replies) assert.match(reply, /^250 2\.0\.0/);
+  assert.equal(arrived.length, ALL);
+  for (let client = 0; client < CLIENTS; client++) {
+    assert.deepEqual(
+      arrived.filter((message) => message.client === client).map((message) => message.number),
+      Array.from({ length: MESSAGES }, (_, number) => number),
+      `client ${client}`,
+    );
+  }
+}

@@ -1,0 +1,278 @@
+/** How the parts of a delivery to Graph go together: its turn, its time, and which way it takes. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { describe, it } from "node:test";
+import type { Account } from "../../src/accounts/accounts.ts";
+import type { Outcome } from "../../src/delivery/outcome.ts";
+import { GraphBackend, type GraphOptions } from "../../src/graph/backend.ts";
+import type { HttpAnswer, HttpFailure, HttpRequest } from "../../src/http/client.ts";
+import type { Content } from "../../src/smtp/content.ts";
+import { formatReply } from "../../src/smtp/reply.ts";
+import { accountWith, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";
+import { FakeClock } from "./fake_clock.ts";
+
+type Result = HttpAnswer | HttpFailure;
+
+function answer(status: number, headers: Record<string, string> = {}, body: unknown = ""): Result {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  return {
+    type: "answer",
+    status,
+    headers: new Map(Object.entries(headers)),
+    body: Buffer.from(text),
+  };
+}
+
+/** A Graph that answers when the test says so. */
+class SlowGraph {
+  readonly requests: HttpRequest[] = [];
+  readonly #answers: ((result: Result) => void)[] = [];
+  #asked = () => {};
+
+  request(request: HttpRequest): Promise<Result> {
+    this.requests.push(request);
+    this.#asked();
+    return new Promise((resolve) => this.#answers.push(resolve));
+  }
+
+  /** Waits until there have been so many requests. */
+  async until(count: number): Promise<void> {
+    while (this.requests.length < count) {
+      await new Promise<void>((resolve) => this.#asked = resolve);
+    }
+    await settle();
+  }
+
+  /** Answers the request with this index, and lets what follows from it happen. */
+  async answer(index: number, result: Result): Promise<void> {
+    this.#answers[index]!(result);
+    await settle();
+  }
+
+  /** The mailboxes and last steps of what was asked for. */
+  get asked(): string {
+    return this.requests.map(({ method, url }) => {
+      const [, , , mailbox = "", ...rest] = url.pathname.split("/");
+      return `${method} ${mailbox.split("%40")[0]} ${rest.at(-1)}`;
+    }).join(", ");
+  }
+}
+
+async function settle(): Promise<void> {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+}
+
+function setUp(options: Partial<GraphOptions> = {}) {
+  const clock = new FakeClock();
+  clock.patient = true;
+  const graph = new SlowGraph();
+  const backend = new GraphBackend({
+    http: graph,
+    endpoint: new URL("https://graph.test/"),
+    timeout: 3_600_000,
+    requestLimit: 4_000_000,
+    concurrency: 1,
+    pacingTimeout: 240_000,
+    deliveryTimeout: 60_000,
+    largeMessages: "upload",
+    clock,
+    ...options,
+  });
+  const account = accountWith(tokenOf("a token"));
+  function send(mailbox = "ann", message: Content = [MESSAGE], as: Account = account) {
+    const sending: { outcome?: Outcome } = {};
+    void backend.send(submissionOf(as), `${mailbox}@x.test`, message)
+      .then((outcome) => sending.outcome = outcome);
+    return sending;
+  }
+  return { clock, graph, backend, send };
+}
+
+function line({ outcome }: { outcome?: Outcome }): string {
+  return outcome === undefined ? "under way" : formatReply(outcome.reply).trimEnd();
+}
+
+/** A message with an attachment of so many octets of base64. */
+function largeMessage(octets: number): Uint8Array[] {
+  const head = "From: ann@x.test\r\nTo: bea@x.test\r\nMIME-Version: 1.0\r\n" +
+    "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nSee below.\r\n--b\r\n" +
+    "Content-Type: application/pdf; name=scan.pdf\r\nContent-Transfer-Encoding: base64\r\n" +
+    "Content-Disposition: attachment; filename=scan.pdf\r\n\r\n";
+  const base64 = "QUJD".repeat(Math.ceil(octets / 4));
+  return [Buffer.from(`${head}${base64.replace(/.{76}/g, "$&\r\n")}\r\n--b--\r\n`)];
+}
+
+describe("a message's turn", () => {
+  it("comes at once when the mailbox has nothing else to send", async () => {
+    const { graph, send, backend } = setUp();
+    const message = send();
+    assert.equal(graph.asked, "POST ann sendMail", "without waiting for anything");
+    await graph.answer(0, answer(202));
+    assert.match(line(message), /^250 2\.0\.0 /);
+    assert.equal(backend.lanes, 0);
+  });
+
+  it("comes when the one before has been answered, whatever the answer was", async () => {
+    const { graph, send, backend } = setUp();
+    const messages = [send(), send(), send()];
+    await settle();
+    assert.equal(graph.requests.length, 1);
+    await graph.answer(0, answer(500));
+    assert.match(line(messages[0]!), /^451 4\.3\.0 /);
+    assert.equal(graph.requests.length, 2);
+    await graph.answer(1, answer(404));
+    assert.match(line(messages[1]!), /^550 5\.1\.0 /);
+    assert.equal(graph.requests.length, 3);
+    await graph.answer(2, answer(202));
+    assert.match(line(messages[2]!), /^250 /);
+    assert.equal(backend.lanes, 0);
+  });
+
+  it("comes also after a fault of the program", async () => {
+    const { graph, send, backend } = setUp();
+    const broken: Account = {
+      ...accountWith(tokenOf("a token")),
+      token() {
+        throw new Error("a bug");
+      },
+    };
+    await assert.rejects(backend.send(submissionOf(broken), "ann@x.test", [MESSAGE]), /a bug/);
+    send();
+    assert.equal(graph.asked, "POST ann sendMail");
+  });
+
+  it("that does not come within PACING_TIMEOUT: 451 4.3.2, nothing was sent", async () => {
+    const { graph, send, clock } = setUp();
+    send();
+    const second = send();
+    clock.pass(240_000);
+    await settle();
+    assert.match(line(second), /^451 4\.3\.2 PACING_TIMEOUT: .*240 s; nothing was sent$/);
+    assert(second.outcome?.type === "later" && !second.outcome.ambiguous);
+    assert.equal(second.outcome.code, "PACING_TIMEOUT");
+    assert.equal(graph.requests.length, 1);
+  });
+
+  it("waits out what Graph tells the mailbox to wait; no other mailbox does", async () => {
+    const { graph, send, clock } = setUp({ concurrency: 2 });
+    const throttled = send("ann");
+    await graph.answer(0, answer(429, { "retry-after": "20" }));
+    const next = send("ANN");
+    const other = send("bea");
+    await settle();
+    assert.equal(graph.asked, "POST ann sendMail, POST bea sendMail");
+    await graph.answer(1, answer(202));
+    assert.match(line(other), /^250 /);
+    clock.pass(19_999);
+    await settle();
+    assert.equal(graph.requests.length, 2);
+    clock.pass(1_001);
+    await settle();
+    // One at a time from now on, and the one that was throttled first.
+    assert.equal(graph.asked, "POST ann sendMail, POST bea sendMail, POST ann sendMail");
+    await graph.answer(2, answer(202));
+    assert.match(line(throttled), /^250 /);
+    assert.equal(throttled.outcome?.attempts, 2);
+    await graph.answer(3, answer(202));
+    assert.match(line(next), /^250 /);
+    assert.equal(next.outcome?.attempts, undefined);
+  });
+});
+
+describe("a delivery's time", () => {
+  it("begins with its turn: waiting does not count", async () => {
+    const { graph, send, clock } = setUp();
+    send();
+    send();
+    clock.pass(50_000);
+    await graph.answer(0, answer(202));
+    assert.deepEqual(graph.requests.map(({ timeout }) => timeout), [60_000, 60_000]);
+  });
+
+  it("is shared by all its tries", async () => {
+    const { graph, send, clock } = setUp();
+    send();
+    clock.pass(10_000);
+    await graph.answer(0, answer(429, { "retry-after": "20" }));
+    clock.pass(21_000);
+    await settle();
+    assert.equal(graph.requests[1]!.timeout, 29_000);
+  });
+
+  it("is a second more for each 100 kB over GRAPH_REQUEST_LIMIT, at most 9 minutes", async () => {
+    const cases: readonly (readonly [base64: number, limit: number, time: number])[] = [
+      [400, 4_000_000, 60_000],
+      [3_999_900, 4_000_000, 60_000],
+      [4_200_000, 4_000_000, 63_000],
+      [14_000_000, 4_000_000, 160_000],
+      [64_000_000, 4_000_000, 540_000],
+    ];
+    for (const [base64, requestLimit, time] of cases) {
+      const { graph, send } = setUp({ requestLimit });
+      const octets = base64 / 4 * 3;
+      send("ann", octets > 3_000_000 ? largeMessage(octets / 78 * 76 - 400) : [MESSAGE]);
+      await graph.until(1);
+      const { timeout } = graph.requests[0]!;
+      // The attachment's last line may cost a second less or more.
+      assert(Math.abs(timeout - time) <= 1000, `${base64}: ${timeout} ms`);
+      if (time === 60_000 || time === 540_000) assert.equal(timeout, time);
+    }
+  });
+
+  it("is never over 9 minutes, whatever DELIVERY_TIMEOUT says: clients wait 10", () => {
+    const { graph, send } = setUp({ deliveryTimeout: 3_600_000 });
+    send();
+    assert.equal(graph.requests[0]!.timeout, 540_000);
+  });
+});
+
+describe("a message over GRAPH_REQUEST_LIMIT", () => {
+  it("goes by way of a draft, in one turn with all its requests", async () => {
+    const { graph, send } = setUp();
+    const large = send("ann", largeMessage(4_200_000));
+    const next = send("ann");
+    await graph.until(1);
+    assert.equal(graph.asked, "POST ann messages");
+    await graph.answer(0, answer(201, {}, { id: "AAA" }));
+    await graph.until(2);
+    assert.equal(graph.asked, "POST ann messages, POST ann createUploadSession");
+    await graph.answer(1, answer(403));
+    await graph.until(3);
+    assert.equal(graph.asked, "POST ann messages, POST ann createUploadSession, DELETE ann AAA");
+    await graph.answer(2, answer(204));
+    await graph.until(4);
+    assert.match(line(large), /^5\d\d /);
+    await graph.answer(3, answer(202));
+    assert.match(line(next), /^250 /);
+  });
+
+  it("has its draft deleted also when its time is over, within a few seconds", async () => {
+    const { graph, send, clock } = setUp();
+    const large = send("ann", largeMessage(4_200_000));
+    await graph.until(1);
+    await graph.answer(0, answer(201, {}, { id: "AAA" }));
+    await graph.until(2);
+    clock.pass(64_000);
+    await graph.answer(1, {
+      type: "failure",
+      sent: true,
+      code: "ETIMEDOUT",
+      message: "no answer within 64 s",
+    });
+    await graph.until(3);
+    assert.match(graph.asked, /, DELETE ann AAA$/);
+    assert.equal(graph.requests.at(-1)!.timeout, 5_000);
+    await graph.answer(2, answer(204));
+    assert.match(line(large), /^451 4\.4\.2 ETIMEDOUT: /);
+    assert(large.outcome?.type === "later" && !large.outcome.ambiguous);
+  });
+
+  it("is refused with the way out where LARGE_MESSAGES is reject; no turn is taken", async () => {
+    const { graph, send, backend } = setUp({ largeMessages: "reject" });
+    const large = send("ann", largeMessage(4_200_000));
+    await settle();
+    assert.match(line(large), /^552 5\.3\.4 .* one request to Graph takes 4000000.*LARGE_MESSAGES/);
+    assert.equal(graph.requests.length, 0);
+    assert.equal(backend.lanes, 0);
+  });
+});
