@@ -1,34 +1,25 @@
 // Builds a relay out of its settings and starts it: the wiring that `serve` and `sandbox` share.
 
-import { randomBytes } from "node:crypto";
 import type { Hono } from "hono";
-import { type Account, Accounts } from "../accounts/accounts.ts";
+import type { Account } from "../accounts/accounts.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
 import type { Certificate } from "../certificates/file.ts";
 import { CertificateError } from "../certificates/file.ts";
 import { loadIdentity } from "../certificates/identity.ts";
-import { DirectDelivery } from "../delivery/direct.ts";
-import type { Submission } from "../delivery/outcome.ts";
-import { TokenSource } from "../entra/tokens.ts";
-import { GraphBackend } from "../graph/backend.ts";
 import { HttpClient } from "../http/client.ts";
 import { Events } from "../observe/events.ts";
 import { type HttpService, serveHttp } from "../observe/http.ts";
 import type { Log } from "../observe/log.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Listener } from "../runtime/runtime.ts";
-import { listenDualStack } from "../server/addresses.ts";
-import type { Client, Handlers, Login, Message } from "../server/handlers.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
 import { SmtpServer } from "../server/server.ts";
-import { cloudOf } from "../settings/clouds.ts";
-import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
+import type { ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
-import type { Credentials } from "../smtp/sasl.ts";
 import { CommandError, EXIT } from "./exit.ts";
+import { listenOrError } from "./listening.ts";
+import { processing } from "./processing.ts";
 
-/** Milliseconds for one token request: a client waits for its 235 meanwhile. */
-const TOKEN_TIMEOUT = 20_000;
 const HANDSHAKE_TIMEOUT = 30_000;
 /** Milliseconds for a client to read the last reply. */
 const LINGER = 5_000;
@@ -80,27 +71,23 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
         expires: new Date(tls.certificate.leaf.validTo).toISOString(),
       },
     });
-    http = await boundOrError(
-      "HTTP_LISTEN",
-      listen,
-      () =>
-        listenDualStack(listen, (hostname, port) =>
-          serveHttp({
-            listen: { hostname, port },
-            readiness,
-            password: settings.HTTP_PASSWORD,
-            unlocked: parts.unlocked ?? [],
-            ...(parts.pages === undefined ? {} : { pages: parts.pages }),
-          })),
-    );
+    http = await listenOrError("HTTP_LISTEN", listen, (hostname, port) =>
+      serveHttp({
+        listen: { hostname, port },
+        readiness,
+        password: settings.HTTP_PASSWORD,
+        unlocked: parts.unlocked ?? [],
+        ...(parts.pages === undefined ? {} : { pages: parts.pages }),
+      }));
     if (parts.httpReady !== undefined) settings = parts.httpReady(http);
   }
 
   const client = new HttpClient({ connect: runtime.connect, authorities });
   const events = new Events(log);
+  const { handlers, cutOff } = processing(settings, client, events);
   const smtpServer = server = new SmtpServer<Account>({
     runtime,
-    handlers: handlersFor(settings, client, events),
+    handlers,
     session: {
       hostname: settings.SERVER_HOSTNAME,
       greeting: settings.SERVER_GREETING,
@@ -120,10 +107,10 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   });
   const stop = async () => {
     listening.smtp = false;
-    const { cutOff } = await smtpServer.stop(settings.SHUTDOWN_TIMEOUT, () => client.abort());
-    if (cutOff > 0) {
+    const { cutOff: messages } = await smtpServer.stop(settings.SHUTDOWN_TIMEOUT, cutOff);
+    if (messages > 0) {
       const waited = settings.SHUTDOWN_TIMEOUT / 1000;
-      log.warning("Messages were cut off by the stop", { messages: cutOff, waited });
+      log.warning("Messages were cut off by the stop", { messages, waited });
     }
     client.close();
     await http?.close();
@@ -132,14 +119,10 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     const bind = (name: string, addresses: readonly ListenAddress[], implicitTls: boolean) =>
       Promise.all(
         addresses.map((address) =>
-          boundOrError(
+          listenOrError(
             name,
             address,
-            () =>
-              listenDualStack(
-                address,
-                (hostname, port) => smtpServer.listen(hostname, port, implicitTls),
-              ),
+            (hostname, port) => smtpServer.listen(hostname, port, implicitTls),
           )
         ),
       );
@@ -157,70 +140,6 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     await stop();
     throw error;
   }
-}
-
-function handlersFor(settings: Settings, http: HttpClient, events: Events): Handlers<Account> {
-  const { authorityHost, graphEndpoint } = cloudOf(settings);
-  const scope = `${graphEndpoint.origin}/.default`;
-  const tokens = new TokenSource({
-    maxAge: settings.TOKEN_CACHE_MAX_AGE,
-    async request(credentials) {
-      // MSAL is loaded with the first login, not with the program.
-      const { requestToken } = await import("../entra/msal.ts");
-      return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
-    },
-  });
-  const accounts = new Accounts({ delimiter: settings.USERNAME_DELIMITER, tokens });
-  const backend = new GraphBackend({
-    http,
-    endpoint: graphEndpoint,
-    timeout: settings.GRAPH_HTTP_TIMEOUT,
-    requestLimit: settings.GRAPH_REQUEST_LIMIT,
-    concurrency: settings.GRAPH_CONCURRENCY,
-    pacingTimeout: settings.PACING_TIMEOUT,
-    deliveryTimeout: settings.DELIVERY_TIMEOUT,
-    largeMessages: settings.LARGE_MESSAGES,
-  });
-  const delivery = new DirectDelivery({
-    backend,
-    hostname: settings.SERVER_HOSTNAME,
-    reencodeQuotedPrintable: settings.REENCODE_QUOTED_PRINTABLE,
-    duplicateWindow: settings.DUPLICATE_WINDOW,
-  });
-  const submissions = new WeakMap<Message, Submission>();
-  return {
-    async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
-      const result = await accounts.login(credentials);
-      events.login(credentials, client, result);
-      return result.type === "account"
-        ? { reply: result.reply, account: result.account }
-        : { reply: result.reply };
-    },
-    async submit(account: Account, message: Message) {
-      const submission: Submission = {
-        id: randomBytes(8).toString("hex"),
-        account,
-        envelope: message.envelope,
-        content: message.content,
-        facts: message.facts,
-        client: message.client.address,
-        receivedAt: new Date(),
-      };
-      const begun = performance.now();
-      submissions.set(message, submission);
-      const outcome = await delivery.deliver(submission);
-      events.message(submission, outcome, message.client, performance.now() - begun);
-      return outcome.reply;
-    },
-    abandoned(message) {
-      const submission = submissions.get(message);
-      if (submission !== undefined) delivery.abandon(submission);
-    },
-    refused: (refusal, client, account) => events.refused(refusal, client, account),
-    notAccepted: (error) => events.notAccepted(error),
-    failed: (error, client) => events.bug(error, client),
-    ended: (summary) => events.connection(summary),
-  };
 }
 
 /** MAX_MEMORY for all connections together. */
@@ -247,41 +166,5 @@ async function readOrError<T>(load: () => T | Promise<T>): Promise<T> {
   } catch (error) {
     if (error instanceof CertificateError) throw new CommandError(EXIT.config, [error.message]);
     throw error;
-  }
-}
-
-async function boundOrError<T>(
-  setting: string,
-  address: ListenAddress,
-  bind: () => T | Promise<T>,
-): Promise<T> {
-  try {
-    return await bind();
-  } catch (error) {
-    const { code, message } = error as { code?: string; message: string };
-    if (code === undefined) throw error;
-    const where = `${setting} ${formatListenAddress(address)}`;
-    throw new CommandError(EXIT.unavailable, [
-      `${where}: ${bindProblem(code, message, address.port)}`,
-    ]);
-  }
-}
-
-function bindProblem(code: string, message: string, port: number): string {
-  switch (code) {
-    case "EADDRINUSE":
-      return "the port is in use by another program";
-    case "EACCES":
-    case "EPERM":
-      return port < 1024
-        ? "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)"
-        : "not allowed to listen there";
-    case "EADDRNOTAVAIL":
-      return "the address is not one of this machine's";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "the host name cannot be resolved";
-    default:
-      return `cannot listen: ${code}: ${message}`;
   }
 }

@@ -31,7 +31,8 @@ export async function untilStopped(
   log.warning("Relay is stopping", { signal });
   await relay.stop();
   log.warning("Relay stopped");
-  process.exitCode = 0;
+  // Whatever still waits somewhere waits for nothing any more.
+  process.exit(0);
 }
 
 async function describe({ smtp, smtps, http }: Relay) {

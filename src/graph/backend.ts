@@ -6,6 +6,7 @@ import type { Backend, Outcome, Submission } from "../delivery/outcome.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Content } from "../smtp/content.ts";
 import { reply } from "../smtp/reply.ts";
+import { STOPPING } from "./answers.ts";
 import { base64Body } from "./base64_body.ts";
 import { DeliveryCalls } from "./calls.ts";
 import { type Clock, realClock } from "./clock.ts";
@@ -46,6 +47,7 @@ export class GraphBackend implements Backend {
   readonly #base: string;
   readonly #lanes: Lanes;
   readonly #clock: Clock;
+  readonly #stop = new AbortController();
 
   constructor(options: GraphOptions) {
     this.#options = options;
@@ -71,7 +73,7 @@ export class GraphBackend implements Backend {
 
     const turn = this.#lanes.enter(account.tenantId, account.clientId, sender);
     const lane = turn instanceof Promise ? await turn : turn;
-    if (lane === undefined) return outOfTurn(pacingTimeout);
+    if (lane === undefined) return this.#stop.signal.aborted ? stopped() : outOfTurn(pacingTimeout);
     try {
       const calls = this.#calls(account, lane, this.#deliveryTime(body.length));
       const base = this.#base;
@@ -94,6 +96,12 @@ export class GraphBackend implements Backend {
     }
   }
 
+  /** Begins nothing more: what waits for its turn or for a repeat gets its reply now. */
+  stop(): void {
+    this.#stop.abort();
+    this.#lanes.close();
+  }
+
   /** @param time milliseconds for all of them together */
   #calls(account: Account, pace: Lane, time: number): DeliveryCalls {
     const { http, timeout } = this.#options;
@@ -105,6 +113,7 @@ export class GraphBackend implements Backend {
       deadline: clock.now() + time,
       clock,
       pace,
+      stop: this.#stop.signal,
     });
   }
 
@@ -128,6 +137,17 @@ function tooLarge(length: number, limit: number): Outcome {
     ),
     ambiguous: false,
     code: "GRAPH_REQUEST_LIMIT",
+    detail,
+  };
+}
+
+function stopped(): Outcome {
+  const detail = `${STOPPING.text}; nothing was sent`;
+  return {
+    type: "later",
+    reply: reply(STOPPING.code, STOPPING.enhanced, `STOPPING: ${detail}`),
+    ambiguous: false,
+    code: "STOPPING",
     detail,
   };
 }

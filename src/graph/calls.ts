@@ -46,6 +46,8 @@ export interface CallsOptions {
   readonly clock?: Clock;
   /** Is told how Graph takes the requests. */
   readonly pace?: Pace;
+  /** When it is aborted, nothing is repeated any more. */
+  readonly stop?: AbortSignal;
 }
 
 /** Who slows down when a mailbox is throttled. */
@@ -88,7 +90,7 @@ export class DeliveryCalls implements Calls {
   }
 
   async call(call: GraphCall, expected: readonly number[]): Promise<CallResult> {
-    const { http, account, timeout, deadline, pace } = this.#options;
+    const { http, account, timeout, deadline, pace, stop } = this.#options;
     const { method, url, body, authorized, sends } = call;
     const clock = this.#clock;
     /** The token that Graph has refused. */
@@ -147,8 +149,9 @@ export class DeliveryCalls implements Calls {
         continue;
       }
       const wait = this.#wait(asked, repeats);
-      if (clock.now() + wait + WORTH_REPEATING > deadline) return last;
-      await clock.sleep(wait);
+      if (stop?.aborted || clock.now() + wait + WORTH_REPEATING > deadline) return last;
+      await clock.sleep(wait, stop);
+      if (stop?.aborted) return last;
     }
   }
 

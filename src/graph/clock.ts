@@ -8,7 +8,8 @@ export interface Clock {
   date(): number;
   /** From 0 to less than 1. */
   random(): number;
-  sleep(time: number): Promise<void>;
+  /** @param stop ends it early */
+  sleep(time: number, stop?: AbortSignal): Promise<void>;
   /**
    * Calls `run` once, later. Does not keep the program alive.
    *
@@ -24,7 +25,17 @@ export const realClock: Clock = {
   now: () => performance.now(),
   date: () => Date.now(),
   random: () => Math.random(),
-  sleep: (time) => new Promise((resolve) => setTimeout(resolve, Math.min(time, LONGEST))),
+  sleep: (time, stop) =>
+    new Promise((resolve) => {
+      const end = () => {
+        clearTimeout(timer);
+        stop?.removeEventListener("abort", end);
+        resolve();
+      };
+      const timer = setTimeout(end, Math.min(time, LONGEST));
+      if (stop?.aborted) end();
+      else stop?.addEventListener("abort", end);
+    }),
   alarm(time, run) {
     const timer = setTimeout(run, Math.min(time, LONGEST)) as unknown as NodeJS.Timeout;
     timer.unref();

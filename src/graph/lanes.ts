@@ -25,9 +25,16 @@ const WIDEN_AFTER = 16;
 export class Lanes {
   readonly #options: LanesOptions;
   readonly #lanes = new Map<string, Lane>();
+  #closed = false;
 
   constructor(options: LanesOptions) {
     this.#options = options;
+  }
+
+  /** No more turns: whoever waits for one is told at once, and whoever comes. */
+  close(): void {
+    this.#closed = true;
+    for (const lane of [...this.#lanes.values()]) lane.close();
   }
 
   /** Lanes in use. */
@@ -42,6 +49,7 @@ export class Lanes {
    * @returns the lane at once where there is room; undefined where the turn did not come in time
    */
   enter(tenantId: string, clientId: string, mailbox: string): Lane | Promise<Lane | undefined> {
+    if (this.#closed) return Promise.resolve(undefined);
     const key = `${tenantId} ${clientId} ${mailbox.toLowerCase()}`;
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
@@ -100,6 +108,13 @@ export class Lane {
       this.#last = waiting;
       this.#arm();
     });
+  }
+
+  /** @internal */
+  close(): void {
+    this.#giveUp(Infinity);
+    this.#pausedUntil = 0;
+    this.#removeIfEmpty();
   }
 
   /** Ends a turn; the next one begins. */

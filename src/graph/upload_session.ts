@@ -130,7 +130,9 @@ class UploadSession {
       return end === this.#size ? "done" : notSent("UPLOAD_ENDED");
     }
     const next = nextExpected(answer);
-    return next === undefined ? await this.#resume(notSent("UPLOAD_ANSWER")) : this.#goOn(next);
+    return next === undefined
+      ? await this.#resume(notSent("UPLOAD_ANSWER"))
+      : this.#goOn(next, false);
   }
 
   /** Asks where to go on. @param cause what the client is told if that does not come to anything */
@@ -155,7 +157,7 @@ class UploadSession {
     }
   }
 
-  /** The service decides, but it cannot have octets that it was never sent. */
+  /** The service decides, but it cannot have octets that it was never sent. A break has been counted. */
   #goOn(next: number, afterBreak: boolean): "next" | NotSent {
     if (next > this.#offered || next >= this.#size) {
       return notSent("UPLOAD_RANGE");

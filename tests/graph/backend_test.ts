@@ -179,6 +179,37 @@ describe("a message's turn", () => {
   });
 });
 
+describe("a stop", () => {
+  it("answers at once what waits for its turn or to be repeated: surely nothing was sent", async () => {
+    const { graph, send, backend, clock } = setUp();
+    const throttled = send();
+    const waiting = [send(), send()];
+    await graph.answer(0, answer(429, { "retry-after": "20" }));
+    backend.stop();
+    await settle();
+    const late = send();
+    await settle();
+    assert.match(line(throttled), /^451 4\.3\.2 HTTP 429: /);
+    for (const message of [...waiting, late]) {
+      assert.match(line(message), /^451 4\.3\.2 STOPPING: .*nothing was sent$/);
+      assert(message.outcome?.type === "later" && !message.outcome.ambiguous);
+    }
+    assert.equal(graph.requests.length, 1);
+    assert.deepEqual([backend.lanes, clock.alarms], [0, 0]);
+  });
+
+  it("leaves the request that is under way to whoever ends it, and does not repeat it", async () => {
+    const { graph, send, backend } = setUp();
+    const message = send();
+    backend.stop();
+    await settle();
+    assert.equal(line(message), "under way");
+    await graph.answer(0, answer(503, { "retry-after": "1" }));
+    assert.match(line(message), /^451 4\.3\.2 /);
+    assert.equal(graph.requests.length, 1);
+  });
+});
+
 describe("a delivery's time", () => {
   it("begins with its turn: waiting does not count", async () => {
     const { graph, send, clock } = setUp();

@@ -34,9 +34,17 @@ export class FakeClock implements Clock {
     return this.chance;
   }
 
-  sleep(time: number): Promise<void> {
+  sleep(time: number, stop?: AbortSignal): Promise<void> {
     this.sleeps.push(time);
-    if (this.patient) return new Promise((resolve) => this.alarm(time, resolve));
+    if (this.patient) {
+      return new Promise((resolve) => {
+        const cancel = this.alarm(time, resolve);
+        stop?.addEventListener("abort", () => {
+          cancel();
+          resolve();
+        });
+      });
+    }
     this.pass(time);
     return Promise.resolve();
   }

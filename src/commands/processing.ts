@@ -1,0 +1,94 @@
+// What becomes of a login and of a message: the way from the SMTP server to Entra ID and Graph.
+
+import { randomBytes } from "node:crypto";
+import { type Account, Accounts } from "../accounts/accounts.ts";
+import { DirectDelivery } from "../delivery/direct.ts";
+import type { Submission } from "../delivery/outcome.ts";
+import { TokenSource } from "../entra/tokens.ts";
+import { GraphBackend } from "../graph/backend.ts";
+import type { HttpClient } from "../http/client.ts";
+import type { Events } from "../observe/events.ts";
+import type { Client, Handlers, Login, Message } from "../server/handlers.ts";
+import { cloudOf } from "../settings/clouds.ts";
+import type { Settings } from "../settings/schema.ts";
+import type { Credentials } from "../smtp/sasl.ts";
+
+/** Milliseconds for one token request: a client waits for its 235 meanwhile. */
+const TOKEN_TIMEOUT = 20_000;
+
+export interface Processing {
+  readonly handlers: Handlers<Account>;
+  /** Ends what is under way at Entra and Graph: its outcome is known as far as it can be. */
+  cutOff(): void;
+}
+
+export function processing(settings: Settings, http: HttpClient, events: Events): Processing {
+  const { authorityHost, graphEndpoint } = cloudOf(settings);
+  const scope = `${graphEndpoint.origin}/.default`;
+  const tokens = new TokenSource({
+    maxAge: settings.TOKEN_CACHE_MAX_AGE,
+    async request(credentials) {
+      // MSAL is loaded with the first login, not with the program.
+      const { requestToken } = await import("../entra/msal.ts");
+      return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
+    },
+  });
+  const accounts = new Accounts({ delimiter: settings.USERNAME_DELIMITER, tokens });
+  const backend = new GraphBackend({
+    http,
+    endpoint: graphEndpoint,
+    timeout: settings.GRAPH_HTTP_TIMEOUT,
+    requestLimit: settings.GRAPH_REQUEST_LIMIT,
+    concurrency: settings.GRAPH_CONCURRENCY,
+    pacingTimeout: settings.PACING_TIMEOUT,
+    deliveryTimeout: settings.DELIVERY_TIMEOUT,
+    largeMessages: settings.LARGE_MESSAGES,
+  });
+  const delivery = new DirectDelivery({
+    backend,
+    hostname: settings.SERVER_HOSTNAME,
+    reencodeQuotedPrintable: settings.REENCODE_QUOTED_PRINTABLE,
+    duplicateWindow: settings.DUPLICATE_WINDOW,
+  });
+  const submissions = new WeakMap<Message, Submission>();
+  const handlers: Handlers<Account> = {
+    async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
+      const result = await accounts.login(credentials);
+      events.login(credentials, client, result);
+      return result.type === "account"
+        ? { reply: result.reply, account: result.account }
+        : { reply: result.reply };
+    },
+    async submit(account: Account, message: Message) {
+      const submission: Submission = {
+        id: randomBytes(8).toString("hex"),
+        account,
+        envelope: message.envelope,
+        content: message.content,
+        facts: message.facts,
+        client: message.client.address,
+        receivedAt: new Date(),
+      };
+      const begun = performance.now();
+      submissions.set(message, submission);
+      const outcome = await delivery.deliver(submission);
+      events.message(submission, outcome, message.client, performance.now() - begun);
+      return outcome.reply;
+    },
+    abandoned(message) {
+      const submission = submissions.get(message);
+      if (submission !== undefined) delivery.abandon(submission);
+    },
+    refused: (refusal, client, account) => events.refused(refusal, client, account),
+    notAccepted: (error) => events.notAccepted(error),
+    failed: (error, client) => events.bug(error, client),
+    ended: (summary) => events.connection(summary),
+  };
+  return {
+    handlers,
+    cutOff() {
+      backend.stop();
+      http.abort();
+    },
+  };
+}
