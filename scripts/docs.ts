@@ -15,8 +15,10 @@ import {
   BY_CODE,
   BY_STATUS,
   type GraphMeaning,
+  INTERRUPTED,
   OTHER,
   OTHER_4XX,
+  STOPPING,
   UNREACHABLE,
 } from "../src/graph/answers.ts";
 import { type Setting, SETTINGS } from "../src/settings/schema.ts";
@@ -96,6 +98,11 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
     "The message is larger than `MAX_MESSAGE_SIZE`.",
     "Scan with a lower resolution, or in several parts.",
   ],
+  outOfMemory: [
+    "The messages in flight, all together, have used up `MAX_MEMORY`; at MAIL, or behind the message.",
+    "The client may try again by itself. Raise `MAX_MEMORY` (and the container's limit) when it lasts: " +
+    "the log has a line a minute then.",
+  ],
   noArgument: ["A word behind a command that takes none.", "The program is at fault."],
   needsArgument: ["AUTH or VRFY with nothing behind it.", "The program is at fault."],
   bdatSyntax: ["BDAT without a number of octets.", "The program is at fault."],
@@ -145,10 +152,10 @@ const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
   ErrorQuotaExceeded: "Empty the mailbox: every sent message is kept in its Sent Items.",
   ErrorSubmissionQuotaExceeded: "Wait, and spread the mail over several mailboxes.",
   NoPermissionsInAccessToken: GRANT,
-  InvalidAuthenticationToken: "A new token is fetched for the next try, at most once a minute. " +
-    "If it lasts, check `AZURE_CLOUD` and the relay's clock.",
-  ApplicationThrottled: "Nothing, if it is rare. Else send less at a time, or from several " +
-    "mailboxes.",
+  InvalidAuthenticationToken: "The relay has tried once more with a new token, unless it had got " +
+    "one within the last minute. If it lasts, check `AZURE_CLOUD` and the relay's clock.",
+  ApplicationThrottled: "The relay has waited and tried again until `DELIVERY_TIMEOUT`. Nothing, " +
+    "if it is rare. Else send less at a time, or from several mailboxes.",
   ErrorServerBusy: TRY_LATER,
   CommandConcurrencyLimitReached: TRY_LATER,
   ErrorMailboxStoreUnavailable: TRY_LATER,
@@ -231,6 +238,13 @@ const TABLES: Readonly<Record<string, () => string>> = {
         AMBIGUOUS,
         "Look for the message before it is sent again. Raise `GRAPH_HTTP_TIMEOUT` on slow lines.",
       ],
+      [
+        "ETIMEDOUT, before the request that sends",
+        INTERRUPTED,
+        "The client may try again by itself. Raise `GRAPH_HTTP_TIMEOUT` on slow lines: each part " +
+        "of a large message has to get through in that time.",
+      ],
+      ["ABORTED", STOPPING, "The client may try again by itself once the relay is back."],
     ]),
 };
 

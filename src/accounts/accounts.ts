@@ -11,6 +11,9 @@ import { type Delimiter, parseUsername } from "./username.ts";
 export interface Account {
   readonly tenantId: string;
   readonly clientId: string;
+  /** The mailbox to send from, whatever the message says, and the display name for it. */
+  readonly fromEmail?: string;
+  readonly fromName?: string;
   token(): Promise<AccessToken | EntraRefusal> | AccessToken;
   /** See {@link TokenLogin.reject}. */
   reject(token: AccessToken): void;

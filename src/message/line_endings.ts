@@ -1,6 +1,7 @@
 // Every line of a message ends in CRLF (RFC 5322 §2.1): Exchange misreads or returns others.
 
 import type { Content } from "../smtp/content.ts";
+import { hasStrays } from "./inspect.ts";
 
 const CR = 13;
 const LF = 10;
@@ -16,24 +17,6 @@ export function withCrlf(content: Content): Content {
   return hasStrays(content) ? repaired(content) : content;
 }
 
-/** Native searches: this looks at every octet of every message. */
-function hasStrays(content: Content): boolean {
-  let heldCr = false;
-  for (const piece of content) {
-    let lineFeeds = 0;
-    for (let i = piece.indexOf(LF); i >= 0; i = piece.indexOf(LF, i + 1)) {
-      if (i === 0 ? !heldCr : piece[i - 1] !== CR) return true;
-      lineFeeds++;
-    }
-    // Each LF has its CR; each CR has its LF where there are as many of both.
-    let returns = heldCr ? 1 : 0;
-    for (let i = piece.indexOf(CR); i >= 0; i = piece.indexOf(CR, i + 1)) returns++;
-    heldCr = piece[piece.length - 1] === CR;
-    if (returns - (heldCr ? 1 : 0) !== lineFeeds) return true;
-  }
-  return heldCr;
-}
-
 function repaired(content: Content): Content {
   const blocks: Uint8Array[] = [];
   /** CRs that have not been written yet, because what follows decides what becomes of them. */
@@ -42,7 +25,8 @@ function repaired(content: Content): Content {
     // At worst each octet is an LF; and then there are the CRs of the blocks before.
     const out = new Uint8Array(countLf(block) + block.length + heldCrs);
     let used = 0;
-    for (const octet of block) {
+    for (let i = 0; i < block.length; i++) {
+      const octet = block[i]!;
       if (octet === CR) {
         heldCrs++;
         continue;

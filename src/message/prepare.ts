@@ -2,104 +2,168 @@
 
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
-import { addressesIn, addressKey } from "./addresses.ts";
+import type { Envelope } from "../smtp/effects.ts";
+import { printable, reply } from "../smtp/reply.ts";
+import { canonical } from "./canonical.ts";
+import { applyEdits, type Edit } from "./edits.ts";
 import { type HeaderField, type HeaderSection, readHeader } from "./header.ts";
-import { withCrlf } from "./line_endings.ts";
-import { receivedField, type Trace } from "./received.ts";
+import { breakingLine, repairHeader } from "./header_repair.ts";
+import { originator, type SenderOverride, type Unusable, unusable } from "./originator.ts";
+import { messageId, receivedField, rfc5322Date, type Trace } from "./received.ts";
+import { recipientEdits } from "./recipients.ts";
 
-export interface Prepared {
-  readonly content: Content;
-  /** The mailbox to send from, or undefined where neither envelope nor message names one. */
-  readonly sender: string | undefined;
+export type { Unusable } from "./originator.ts";
+
+export interface PrepareOptions {
+  readonly trace: Trace;
+  readonly account: SenderOverride;
+  /** Quoted-printable leaf parts become base64. */
+  readonly reencodeQuotedPrintable: boolean;
 }
 
+export interface Prepared {
+  readonly type: "prepared";
+  readonly content: Content;
+  /** The mailbox to send from. */
+  readonly sender: string;
+}
+
+/** Octets; Exchange takes no more header than this. */
+const MAX_HEADER = 256 * 1024;
+
 /**
- * Prepares a message: line ends are CRLF, a Received field comes first, and the envelope's
- * recipients whom no header field names are added to Bcc (Exchange takes its recipients from the
- * header alone). All else stays as it is, octet for octet.
- *
- * @param from reverse-path, "" for the null one: then the header From's address is the sender
+ * Prepares a message: makes its octets fit (see {@link canonical}), has the header name just the
+ * envelope's recipients and the sender, puts a Received field on top (RFC 5321 §4.4) and adds a
+ * missing Date or Message-ID (RFC 6409 §8). All else stays as it is, octet for octet.
  */
 export function prepareMessage(
   content: Content,
-  from: string,
-  recipients: readonly string[],
-  trace: Trace,
-): Prepared {
-  const message = withCrlf(content);
-  const header = readHeader(message);
-  const sender = from === "" ? headerSender(header) : from;
-  const missing = missingRecipients(header, recipients, sender);
-  return { content: assemble(message, header, receivedField(trace), missing), sender };
+  envelope: Envelope,
+  { trace, account, reencodeQuotedPrintable }: PrepareOptions,
+): Prepared | Unusable {
+  const fit = (octets: Content) => canonical(octets, { reencodeQuotedPrintable });
+  let message = fit(content);
+  let header = readHeader(message);
+  if (header.ending === "tooLong") return tooLong(header.octets.length);
+  const broken = breakingLine(message, header);
+  if (broken !== undefined) return brokenHeader(broken);
+  if (!header.regular) {
+    // Only now is it certain where the body begins, and what it is.
+    message = fit(repairHeader(message, header));
+    header = readHeader(message);
+  }
+
+  const fields = sorted(header);
+  const origin = originator(fields, envelope.from, account);
+  if (origin.type === "unusable") return origin;
+  const { sender } = origin;
+  const forwardPaths = envelope.recipients.map((path) => qualified(path, sender));
+  const hidden = forwardPaths.find(hasEncodedWord);
+  if (hidden !== undefined) return encodedRecipient(hidden);
+  const recipients = recipientEdits(fields, forwardPaths);
+
+  const edits = [...origin.edits, ...recipients.edits, ...fields.useless.map(removal)];
+  const added = Buffer.from(
+    receivedField(trace) +
+      (fields.hasDate ? "" : `Date: ${rfc5322Date(trace.at)}\r\n`) +
+      (fields.hasMessageId ? "" : `Message-ID: ${messageId(trace)}\r\n`) +
+      origin.added + recipients.bcc,
+    "utf8",
+  );
+  let length = added.length + header.octets.length;
+  for (const { start, end, octets } of edits) length += octets.length - (end - start);
+  if (length > MAX_HEADER) return tooLong(length);
+  edits.sort((a, b) => a.start - b.start);
+  return { type: "prepared", content: [added, ...applyEdits(message, edits)], sender };
 }
 
-function headerSender({ fields }: HeaderSection): string | undefined {
-  for (const { name, body } of fields) {
-    if (name === "from") return addressesIn(body.toString("utf8"))[0];
-  }
-  return undefined;
+/** The fields that the relay looks at. */
+interface Fields {
+  readonly to: HeaderField[];
+  readonly cc: HeaderField[];
+  readonly bcc: HeaderField[];
+  readonly from: HeaderField[];
+  readonly sender: HeaderField[];
+  /** To be removed. */
+  readonly useless: HeaderField[];
+  hasDate: boolean;
+  hasMessageId: boolean;
 }
 
-/** Those whom no To, Cc or Bcc names, each once, in the envelope's spelling. */
-function missingRecipients(
-  { fields }: HeaderSection,
-  recipients: readonly string[],
-  sender: string | undefined,
-): string[] {
-  const known = new Set<string>();
-  for (const { name, body } of fields) {
-    if (name !== "to" && name !== "cc" && name !== "bcc") continue;
-    for (const address of addressesIn(body.toString("utf8"))) known.add(addressKey(address));
+function sorted(header: HeaderSection): Fields {
+  const fields: Fields = {
+    to: [],
+    cc: [],
+    bcc: [],
+    from: [],
+    sender: [],
+    useless: [],
+    hasDate: false,
+    hasMessageId: false,
+  };
+  for (const field of header.fields) {
+    switch (field.name) {
+      case "to":
+      case "cc":
+      case "bcc":
+      case "from":
+      case "sender":
+        fields[field.name].push(field);
+        break;
+      // An empty one says nothing, and a second one is not allowed (RFC 5322 §3.6).
+      case "date":
+        if (isEmpty(field)) fields.useless.push(field);
+        else fields.hasDate = true;
+        break;
+      case "message-id":
+        if (isEmpty(field)) fields.useless.push(field);
+        else fields.hasMessageId = true;
+        break;
+      // It says who was to receive a copy unseen when somebody sent the message on (RFC 5322
+      // §3.6.6). Nobody is to see it now either; unlike Bcc, Exchange is not known to take it out.
+      case "resent-bcc":
+        fields.useless.push(field);
+    }
   }
-  const missing: string[] = [];
-  for (const recipient of recipients) {
-    const address = qualified(recipient, sender);
-    const key = addressKey(address);
-    if (known.has(key)) continue;
-    known.add(key);
-    missing.push(address);
-  }
-  return missing;
+  return fields;
+}
+
+function isEmpty({ body }: HeaderField): boolean {
+  return body.length < 1000 && body.toString("latin1").trim() === "";
+}
+
+function removal({ start, end }: HeaderField): Edit {
+  return { start, end: end + 2, octets: new Uint8Array(0) };
 }
 
 /** RFC 5321 §4.5.1 lets `postmaster` stand without a domain: the sender's is meant. */
-function qualified(recipient: string, sender: string | undefined): string {
-  if (recipient.includes("@") || sender === undefined) return recipient;
-  return recipient + sender.slice(sender.lastIndexOf("@"));
+function qualified(recipient: string, sender: string): string {
+  return recipient.includes("@") ? recipient : recipient + sender.slice(sender.lastIndexOf("@"));
 }
 
-function assemble(
-  message: Content,
-  header: HeaderSection,
-  received: string,
-  missing: readonly string[],
-): Content {
-  if (missing.length === 0) return [Buffer.from(received, "utf8"), ...message];
-  const bcc = header.fields.find((field) => field.name === "bcc");
-  if (bcc === undefined) {
-    return [Buffer.from(`${received}Bcc: ${missing.join(",\r\n\t")}\r\n`, "utf8"), ...message];
-  }
-  // A message has one Bcc field at most (RFC 5322 §3.6): the one that is there grows.
-  return [Buffer.from(received, "utf8"), ...inserted(message, bcc, missing)];
+/**
+ * An encoded word has no place in an address (RFC 2047 §5), and a mail system that decodes it there
+ * all the same sends to an address that nobody sees in the envelope.
+ */
+function hasEncodedWord(address: string): boolean {
+  return /=\?[^?]*\?[bq]\?.*\?=/i.test(address);
 }
 
-/** The new ones come first: whatever stands in the field, they are understood there. */
-function inserted(message: Content, bcc: HeaderField, missing: readonly string[]): Content {
-  const separator = bcc.body.toString("utf8").trim() === "" ? "" : ",";
-  const addition = Buffer.from(` ${missing.join(",\r\n\t")}${separator}`, "utf8");
-  const bodyStart = bcc.end - bcc.body.length;
-  const blocks: Uint8Array[] = [];
-  let position = 0;
-  let done = false;
-  for (const block of message) {
-    const at = bodyStart - position;
-    if (!done && at <= block.length) {
-      blocks.push(block.subarray(0, at), addition, block.subarray(at));
-      done = true;
-    } else {
-      blocks.push(block);
-    }
-    position += block.length;
-  }
-  return blocks.filter((block) => block.length > 0);
+function encodedRecipient(address: string): Unusable {
+  const detail = `Recipient with an encoded word in the address: <${printable(address)}>`;
+  return unusable(reply(550, "5.1.3", detail), "ENCODED_RECIPIENT", detail);
+}
+
+function tooLong(octets: number): Unusable {
+  const detail = `The header has ${octets} octets or more; Exchange takes ${MAX_HEADER}`;
+  return unusable(reply(552, "5.3.4", detail), "HEADER_TOO_LARGE", detail);
+}
+
+function brokenHeader(line: string): Unusable {
+  const detail = `A line in the header is no field: "${printable(line)}"`;
+  return unusable(
+    reply(554, "5.6.0", `${detail}; it needs "Name: text", or a space in front to continue`),
+    "BROKEN_HEADER",
+    detail,
+  );
 }

@@ -1,4 +1,4 @@
-// The trace field that a relay adds (RFC 5321 §4.4, RFC 3848).
+// The fields that a relay adds: Received (RFC 5321 §4.4, RFC 3848), Date and Message-ID (RFC 5322).
 
 import { printable } from "../smtp/reply.ts";
 
@@ -40,6 +40,15 @@ function heloName(helo: string): string {
 /** RFC 5321 §4.1.3 */
 function addressLiteral(address: string): string {
   return address.includes(":") ? `[IPv6:${address}]` : `[${address}]`;
+}
+
+/** RFC 5322 §3.6.4; from the id that replies and logs have, too. */
+export function messageId({ id, hostname }: Trace): string {
+  // A name that cannot stand there is replaced by one that belongs to nobody (RFC 6761).
+  const right = /^[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*$/.test(hostname)
+    ? hostname
+    : "relay.invalid";
+  return `<${id}@${right}>`;
 }
 
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];

@@ -190,6 +190,8 @@ const NO_SETTINGS = new Set([
   "RUNTIME_BASE",
   "RELAY_BUILD_COMMIT",
   "NO_SENDER",
+  // Of Node; another name of one of ours.
+  "NODE_EXTRA_CA_CERTS",
   // Of TLS libraries.
   "UNSUPPORTED_PROTOCOL",
   "NO_SHARED_CIPHER",

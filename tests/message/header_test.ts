@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { readHeader } from "../../src/message/header.ts";
+import { type HeaderEnding, readHeader } from "../../src/message/header.ts";
 import { anyContent, content, inBlocks, textOf } from "../support/content.ts";
 
 /** The fields as `name=body`, and the octets of the section. */
@@ -110,6 +110,24 @@ const CASES: readonly Case[] = [
     section: "",
   },
   {
+    name: "its fields behind an mbox line (RFC 4155)",
+    message: "From a@x Thu Nov  5 06:07:08 2026\r\n>From b@x\r\nTo: b\r\n\r\n",
+    fields: ["to= b"],
+    section: "From a@x Thu Nov  5 06:07:08 2026\r\n>From b@x\r\nTo: b\r\n",
+  },
+  {
+    name: "nothing in a text that begins with the word From",
+    message: "From here on\r\nall is text\r\n",
+    fields: [],
+    section: "",
+  },
+  {
+    name: "a field From with white space before its colon, which is no mbox line",
+    message: "From : a@x\r\nTo: b\r\n\r\n",
+    fields: ["from= a@x", "to= b"],
+    section: "From : a@x\r\nTo: b\r\n",
+  },
+  {
     name: "octets that are not ASCII in bodies, as they are (RFC 6532)",
     message: "Subject: \xc3\xbc\xff\0\r\n\r\n",
     fields: ["subject= \xc3\xbc\xff\0"],
@@ -136,10 +154,33 @@ describe("the header section (RFC 5322 §2.2)", () => {
 
   it("is bounded: a message that is one endless header is not read to its end", () => {
     const line = `X-Y: ${"z".repeat(991)}\r\n`;
-    const { fields, octets } = readHeader(inBlocks(line.repeat(1000), 64 * 1024));
+    const { fields, octets, ending } = readHeader(inBlocks(line.repeat(1000), 64 * 1024));
     assert(octets.length <= 512 * 1024);
     assert(fields.length > 500);
+    assert.equal(ending, "tooLong");
   });
+
+  const ENDINGS: readonly (readonly [message: string, ending: HeaderEnding, regular: boolean])[] = [
+    ["To: a\r\n\r\nbody", "emptyLine", true],
+    ["\r\nbody", "emptyLine", true],
+    [`To: ${"a".repeat(994)}\r\n\r\n`, "emptyLine", true],
+    [`To: ${"a".repeat(995)}\r\n\r\n`, "emptyLine", false],
+    ["To : a\r\n\r\nbody", "emptyLine", false],
+    ["To: a\r\n \t\r\n b\r\n\r\nbody", "emptyLine", false],
+    ["To: a\r\n", "endOfMessage", false],
+    ["To: a", "endOfMessage", false],
+    ["", "endOfMessage", false],
+    ["To: a\r\ntext", "noField", false],
+    ["text\r\n", "noField", false],
+    [" text\r\n\r\n", "noField", false],
+  ];
+  for (const [message, ending, regular] of ENDINGS) {
+    it(`ends with ${ending}${regular ? "" : ", irregular"}: ${JSON.stringify(message).slice(0, 40)}`, () => {
+      const header = readHeader(inBlocks(message, 9));
+      assert.equal(header.ending, ending);
+      assert.equal(header.regular, regular);
+    });
+  }
 
   it("has fields that lie in it one after the other, whatever the message is", () => {
     const piece = fc.constantFrom("To", ":", " ", "\t", "\r\n", "a@x", "(", "\xff", "\0", "Bcc: b");

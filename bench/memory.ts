@@ -1,0 +1,114 @@
+// Memory of the relay while it takes and uploads one large message: the most that its process has
+// held above what it holds at rest, as a multiple of the message. Client, relay and cloud are
+// processes of their own, and each message has a relay to itself.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { createInterface, type Interface } from "node:readline";
+import { selfSignedCertificate } from "../src/certificates/self_signed.ts";
+import { filesFor, sha256Of } from "../tests/support/large_message.ts";
+import { type Program, PROGRAMS, serve } from "../tests/end_to_end/programs.ts";
+import { firstLine, root } from "./support.ts";
+
+const MEGABYTES = [5, 20, 34, 150];
+/** Milliseconds after the first, short message until memory is at rest. */
+const REST = 2_000;
+
+const deno: Program = {
+  name: "Deno",
+  command: [`${root}node_modules/.bin/deno`, "run", "-A", "--no-check", `${root}src/main.ts`],
+};
+
+export async function memory(): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), "relay-bench-"));
+  const { certificate, privateKey } = await selfSignedCertificate();
+  const files = { cert: join(directory, "cert.pem"), key: join(directory, "key.pem") };
+  writeFileSync(files.cert, certificate);
+  writeFileSync(files.key, privateKey);
+  const cloud = bun("bench/memory/cloud.ts");
+  try {
+    const lines = createInterface(cloud.stdout!);
+    const url = await nextLine(lines);
+    for (const program of [...PROGRAMS.filter(({ name }) => name !== "Bun"), deno]) {
+      for (const megabytes of MEGABYTES) {
+        const relay = await serve(program, {
+          TLS_CERT_FILEPATH: files.cert,
+          TLS_KEY_FILEPATH: files.key,
+          MAX_MESSAGE_SIZE: "150m",
+          MAX_MEMORY: "1024m",
+          AZURE_AUTHORITY_HOST: `${url}/entra`,
+          GRAPH_ENDPOINT: `${url}/graph`,
+        });
+        try {
+          await send(relay.smtp, 0, lines);
+          await new Promise((resolve) => setTimeout(resolve, REST));
+          const { pid } = relay.running.child;
+          const rest = megabytesOf(pid!, "VmRSS");
+          // The high-water mark is set back to what is resident now (proc_pid_clear_refs(5)).
+          writeFileSync(`/proc/${pid}/clear_refs`, "5");
+          const begun = performance.now();
+          const arrived = await send(relay.smtp, megabytes * 1e6, lines);
+          const seconds = (performance.now() - begun) / 1000;
+          const peak = megabytesOf(pid!, "VmHWM");
+          check(arrived, megabytes * 1e6);
+          console.log(
+            `  ${program.name.padEnd(15)} ${String(megabytes).padStart(3)} MB: ` +
+              `${((peak - rest) / megabytes).toFixed(2)} times the message ` +
+              `(${peak.toFixed(0)} MB at most, ${rest.toFixed(0)} MB at rest), ` +
+              `${seconds.toFixed(1)} s`,
+          );
+        } finally {
+          await relay.running.stop();
+        }
+      }
+    }
+  } finally {
+    cloud.kill();
+    rmSync(directory, { recursive: true });
+  }
+}
+
+function bun(script: string, ...args: string[]): ChildProcess {
+  return spawn(process.execPath, [script, ...args], {
+    cwd: root,
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+}
+
+interface Upload {
+  readonly name: string;
+  readonly sha256: string;
+}
+
+/** @returns what the cloud says has arrived */
+async function send(port: number, octets: number, lines: Interface): Promise<Upload[]> {
+  const arrived = nextLine(lines);
+  const client = bun("bench/memory/client.ts", String(port), String(octets));
+  const reply = await firstLine(client);
+  if (!reply.startsWith("250 ")) throw new Error(reply);
+  return JSON.parse(await arrived);
+}
+
+function nextLine(lines: Interface): Promise<string> {
+  return new Promise((resolve) => lines.once("line", resolve));
+}
+
+/** The largest file at least has to come by upload, and as it was. */
+function check(arrived: readonly Upload[], octets: number): void {
+  const files = filesFor(octets);
+  const right = arrived.filter(({ name, sha256 }) =>
+    files.some((file) => file.name === name && sha256Of(file) === sha256)
+  );
+  if (right.length === 0 || right.length < arrived.length) {
+    throw new Error(`not what was sent: ${JSON.stringify(arrived)}`);
+  }
+}
+
+/** In MB, of proc_pid_status(5). */
+function megabytesOf(pid: number, field: "VmRSS" | "VmHWM"): number {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  return Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(status)![1]) * 1024 / 1e6;
+}

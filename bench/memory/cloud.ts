@@ -1,0 +1,14 @@
+// The imitated cloud as a process of its own. Prints its address, then a line of JSON for each
+// message that arrives: the files that came by upload.
+
+import { startCloud } from "../../tests/support/cloud.ts";
+
+const cloud = await startCloud();
+cloud.inbox.subscribe((event) => {
+  if (event.type !== "message") return;
+  const { uploads } = cloud.inbox.get(event.summary.id)!;
+  console.log(JSON.stringify(uploads.map(({ name, sha256 }) => ({ name, sha256 }))));
+  // The next message finds an empty inbox.
+  cloud.inbox.clear();
+});
+console.log(cloud.url);

@@ -1,0 +1,386 @@
+// The items of an address field (RFC 5322 §3.4), each with the octets that it takes up.
+//
+// Exchange reads these octets again with a parser that is not ours, and sends to whom it finds. So
+// an item is `certain` only where every sound parser finds just that address in it: the obsolete
+// forms of §4.4 (routes, white space or comments inside an address) are not, nor is what a parser
+// without nested comments or escapes would take apart differently.
+
+import { Buffer } from "node:buffer";
+import { addressKey } from "./addresses.ts";
+
+/** A range of octets of the field body. */
+export interface Range {
+  readonly start: number;
+  readonly end: number;
+}
+
+export type Item =
+  | (Range & {
+    readonly type: "mailbox";
+    /** Whether every parser finds this address in it and no other. */
+    readonly certain: boolean;
+    readonly address: string;
+    /** Where the display name stands, if there is one. */
+    readonly phrase: Range | undefined;
+  })
+  | (Range & {
+    readonly type: "group";
+    /** Where the members begin, behind the colon. */
+    readonly membersStart: number;
+    readonly members: readonly Item[];
+    /** The semicolon. */
+    readonly membersEnd: number;
+  })
+  | (Range & {
+    readonly type: "unknown";
+    /** What looks like an address in it. */
+    readonly candidate: string | undefined;
+  })
+  /** Nothing but white space, as between two commas (§4.4). */
+  | (Range & { readonly type: "empty" });
+
+export interface AddressList {
+  readonly items: readonly Item[];
+  /** Whether one comma, and nothing else, stands between any two items. */
+  readonly regular: boolean;
+}
+
+// Kinds of octets.
+const OTHER = 0;
+const WORD = 1;
+const WHITE = 2;
+const CONTROL = 3;
+const KINDS = new Uint8Array(256).map((_, octet) => {
+  if (octet === 32 || octet === 9 || octet === 13 || octet === 10) return WHITE;
+  if (octet < 32 || octet === 127) return CONTROL;
+  // §3.2.3 atext, and the dots and at signs of addresses; RFC 6532 §3.2 lets all above 127 in.
+  return octet > 127 || /[\w!#$%&'*+/=?^`{|}~.@-]/.test(String.fromCharCode(octet)) ? WORD : OTHER;
+});
+const AT = 64;
+const QUOTE = 34;
+const BACKSLASH = 92;
+const LESS = 60;
+const GREATER = 62;
+const COMMA = 44;
+const COLON = 58;
+const SEMICOLON = 59;
+const OPEN_PAREN = 40;
+const CLOSE_PAREN = 41;
+const OPEN_BRACKET = 91;
+const CLOSE_BRACKET = 93;
+
+/** Octets of a domain literal at most; what is longer is none. */
+const MAX_LITERAL = 256;
+
+/** Takes a field body apart. Whatever the octets are, the items cover all but the separators. */
+export function parseAddressList(body: Buffer): AddressList {
+  return new Parser(body).list();
+}
+
+class Parser {
+  readonly #octets: Buffer;
+  #regular = true;
+  /** A quoted string or comment of the current group has a semicolon, which may end it for some. */
+  #hiddenSemicolon = false;
+  /** The quoted string or comment that was read last is one that some parsers end early, … */
+  #doubtful = false;
+  /** … and what they read then would mean something to them. */
+  #misleading = false;
+  /** Where the word that was read last has its at sign; -1 where it has none. */
+  #at = -1;
+
+  constructor(octets: Buffer) {
+    this.#octets = octets;
+  }
+
+  list(): AddressList {
+    const { length } = this.#octets;
+    const items: Item[] = [];
+    let position = 0;
+    for (;;) {
+      const item = this.#item(position, false);
+      items.push(item);
+      position = item.end;
+      if (position >= length) break;
+      if (this.#octets[position] === COMMA) {
+        position++;
+      } else {
+        this.#regular = false;
+        // Mail programs show semicolons between addresses, and people type them.
+        if (this.#octets[position] === SEMICOLON) position++;
+      }
+      if (position >= length) break;
+    }
+    return { items, regular: this.#regular };
+  }
+
+  /** The item that begins at `start`, up to its separator or the end. */
+  #item(start: number, inGroup: boolean): Item {
+    const octets = this.#octets;
+    const { length } = octets;
+    /** Something stands where it must not, or is read differently by others. */
+    let bad = false;
+    let doubtfulComment = false;
+    let commented = false;
+    let bracketed = false;
+    let bare: Range | undefined;
+    let angle: Range | undefined;
+    let phraseStart = -1;
+    let phraseEnd = -1;
+    const word = (from: number, to: number) => {
+      if (bare !== undefined || angle !== undefined) bad = true;
+      if (phraseStart < 0) phraseStart = from;
+      phraseEnd = to;
+    };
+    const candidate = () => {
+      const found = angle ?? bare;
+      return found === undefined ? undefined : this.#text(found);
+    };
+    const unknown = (end: number): Item => ({
+      type: "unknown",
+      start,
+      end,
+      candidate: candidate(),
+    });
+
+    let i = start;
+    while (i < length) {
+      const octet = octets[i]!;
+      const kind = KINDS[octet];
+      if (kind === WHITE) {
+        i++;
+      } else if (kind === WORD) {
+        const end = this.#wordEnd(i);
+        if (this.#at >= 0) {
+          const address = { start: i, end: this.#literalEnd(end) };
+          if (bare !== undefined || angle !== undefined || phraseStart >= 0) bad = true;
+          // A bare literal with colons is a group to some.
+          if (address.end > end && octets.subarray(end, address.end).includes(COLON)) bad = true;
+          bare ??= address;
+          i = address.end;
+        } else {
+          word(i, end);
+          i = end;
+        }
+      } else if (octet === OPEN_PAREN) {
+        const end = this.#commentEnd(i);
+        if (end < 0) return unknown(length);
+        commented = true;
+        doubtfulComment ||= this.#doubtful;
+        if (this.#misleading) bad = true;
+        i = end;
+      } else if (octet === QUOTE) {
+        const end = this.#quotedEnd(i);
+        if (end < 0) return unknown(length);
+        if (octets[end] === AT) {
+          if (bare !== undefined || angle !== undefined || phraseStart >= 0) bad = true;
+          if (!this.#plainLocalPart(i, end)) bad = true;
+          const domainEnd = this.#literalEnd(this.#wordEnd(end));
+          bare ??= { start: i, end: domainEnd };
+          i = domainEnd;
+        } else {
+          if (this.#misleading) bad = true;
+          word(i, end);
+          i = end;
+        }
+      } else if (octet === LESS) {
+        if (bracketed) bad = true;
+        bracketed = true;
+        const address = this.#angleAddress(i);
+        if (address === undefined) {
+          bad = true;
+          const end = octets.indexOf(GREATER, i);
+          if (end < 0) return unknown(length);
+          i = end + 1;
+        } else {
+          angle ??= address;
+          let next = address.end;
+          while (KINDS[octets[next]!] === WHITE) next++;
+          if (octets[next] === GREATER) {
+            i = next + 1;
+          } else {
+            bad = true;
+            const end = octets.indexOf(GREATER, next);
+            if (end < 0) return unknown(length);
+            i = end + 1;
+          }
+        }
+      } else if (octet === COMMA || octet === SEMICOLON) {
+        break;
+      } else if (octet === COLON) {
+        const name = phraseStart >= 0 && bare === undefined && !bracketed && !doubtfulComment;
+        if (name && !bad && !inGroup) return this.#group(start, i + 1);
+        bad = true;
+        i++;
+      } else if (octet === OPEN_BRACKET || octet === CLOSE_BRACKET) {
+        bad = true;
+        i++;
+      } else {
+        // A control character, or the end of what has not begun: nobody can say what comes next.
+        return unknown(length);
+      }
+    }
+
+    const found = angle ?? bare;
+    if (found === undefined) {
+      return phraseStart < 0 && !commented && !bad ? { type: "empty", start, end: i } : unknown(i);
+    }
+    const address = this.#text(found);
+    if (bad || address === undefined) return unknown(i);
+    // An address as its own display name is no phrase (§3.2.5), but usual.
+    if (angle !== undefined && bare !== undefined) {
+      const name = this.#text(bare);
+      if (name === undefined || addressKey(name) !== addressKey(address)) return unknown(i);
+    }
+    return {
+      type: "mailbox",
+      start,
+      end: i,
+      // What is left of a nested comment, to a parser that knows of none, sticks to the address.
+      certain: !(doubtfulComment && angle === undefined),
+      address,
+      phrase: phraseStart < 0 || angle === undefined
+        ? undefined
+        : { start: phraseStart, end: phraseEnd },
+    };
+  }
+
+  #group(start: number, membersStart: number): Item {
+    const octets = this.#octets;
+    const { length } = octets;
+    this.#hiddenSemicolon = false;
+    const members: Item[] = [];
+    let position = membersStart;
+    for (;;) {
+      const member = this.#item(position, true);
+      members.push(member);
+      position = member.end;
+      if (position >= length) return { type: "unknown", start, end: length, candidate: undefined };
+      if (octets[position] === SEMICOLON) break;
+      position++;
+    }
+    const membersEnd = position;
+    let end = membersEnd + 1;
+    while (end < length && KINDS[octets[end]!] === WHITE) end++;
+    if (this.#hiddenSemicolon) return { type: "unknown", start, end, candidate: undefined };
+    return { type: "group", start, membersStart, members, membersEnd, end };
+  }
+
+  #wordEnd(start: number): number {
+    const octets = this.#octets;
+    this.#at = -1;
+    let i = start;
+    for (; i < octets.length && KINDS[octets[i]!] === WORD; i++) {
+      if (octets[i] === AT) this.#at = i;
+    }
+    return i;
+  }
+
+  /** Behind the domain literal that begins at `start` after an at sign (§3.4.1), or `start`. */
+  #literalEnd(start: number): number {
+    const octets = this.#octets;
+    if (octets[start] !== OPEN_BRACKET || octets[start - 1] !== AT) return start;
+    for (let i = start + 1; i < octets.length && i < start + MAX_LITERAL; i++) {
+      const octet = octets[i]!;
+      if (octet === CLOSE_BRACKET) return i + 1;
+      if (octet !== COLON && KINDS[octet] !== WORD) break;
+    }
+    return start;
+  }
+
+  /** The address behind the bracket at `start`, or undefined where there is none at once. */
+  #angleAddress(start: number): Range | undefined {
+    const octets = this.#octets;
+    let i = start + 1;
+    while (KINDS[octets[i]!] === WHITE) i++;
+    const addressStart = i;
+    if (octets[i] === QUOTE) {
+      const end = this.#quotedEnd(i);
+      if (end < 0 || octets[end] !== AT || !this.#plainLocalPart(i, end)) return undefined;
+      i = end;
+    }
+    const end = this.#literalEnd(this.#wordEnd(i));
+    return end > addressStart ? { start: addressStart, end } : undefined;
+  }
+
+  /** Behind the comment that begins at `start` (§3.2.2), or -1 where it does not end. */
+  #commentEnd(start: number): number {
+    const octets = this.#octets;
+    let depth = 0;
+    let nested = false;
+    /** Something that would mean something outside of a comment. */
+    let meaningful = false;
+    this.#doubtful = this.#misleading = false;
+    for (let i = start; i < octets.length; i++) {
+      const octet = octets[i]!;
+      if (octet === OPEN_PAREN) {
+        if (++depth > 1) nested = true;
+      } else if (octet === CLOSE_PAREN) {
+        if (--depth > 0) continue;
+        this.#doubtful = nested;
+        this.#misleading = nested && meaningful;
+        return i + 1;
+      } else if (KINDS[octet] === CONTROL) {
+        return -1;
+      } else if (octet === BACKSLASH) {
+        nested = meaningful = true;
+        i++;
+        if (KINDS[octets[i]!] === CONTROL) return -1;
+      } else if (octet === AT || KINDS[octet] === OTHER) {
+        meaningful = true;
+        if (octet === SEMICOLON) this.#hiddenSemicolon = true;
+      }
+    }
+    return -1;
+  }
+
+  /** Behind the quoted string that begins at `start` (§3.2.4), or -1 where it does not end. */
+  #quotedEnd(start: number): number {
+    const octets = this.#octets;
+    let escaped = false;
+    let address = false;
+    let high = false;
+    this.#misleading = false;
+    for (let i = start + 1; i < octets.length; i++) {
+      const octet = octets[i]!;
+      if (octet === QUOTE) {
+        // A parser without escapes ends the string early, and one that reads another charset may
+        // take the backslash for half a character.
+        this.#misleading = escaped && (address || (high && !this.#isUtf8(start, i)));
+        return i + 1;
+      }
+      if (octet === BACKSLASH) {
+        escaped = true;
+        if (octets[++i] === SEMICOLON) this.#hiddenSemicolon = true;
+        if (KINDS[octets[i]!] === CONTROL) return -1;
+      } else if (KINDS[octet] === CONTROL) {
+        return -1;
+      } else if (octet === AT || octet === LESS) {
+        address = true;
+      } else if (octet > 127) {
+        high = true;
+      } else if (octet === SEMICOLON) {
+        this.#hiddenSemicolon = true;
+      }
+    }
+    return -1;
+  }
+
+  #isUtf8(start: number, end: number): boolean {
+    const octets = this.#octets.subarray(start, end);
+    return octets.equals(Buffer.from(octets.toString("utf8"), "utf8"));
+  }
+
+  /** Whether a quoted local part means the same with or without its quotes, but for spaces. */
+  #plainLocalPart(start: number, end: number): boolean {
+    const local = this.#octets.toString("latin1", start + 1, end - 1);
+    return /^[\w!#$%&'*+/=?^`{|}~.\x80-\xff-]+(?: [\w!#$%&'*+/=?^`{|}~.\x80-\xff-]+)*$/.test(local);
+  }
+
+  /** An address as text, or undefined where it is none. */
+  #text({ start, end }: Range): string | undefined {
+    const text = this.#octets.toString("utf8", start, end);
+    const at = text.indexOf("@");
+    return at > 0 && at < text.length - 1 && at === text.lastIndexOf("@") ? text : undefined;
+  }
+}

@@ -1,0 +1,132 @@
+// The form of a message's octets that Exchange leaves alone: lines end in CRLF and have 998 octets at
+// most (RFC 5322 §2.1), what cannot be in lines is base64 (RFC 2045 §2.7 to §2.9, §6), and nothing is
+// quoted-printable, of which Exchange loses soft line breaks.
+
+import { Buffer } from "node:buffer";
+import type { Content } from "../smtp/content.ts";
+import { applyEdits, type Edit } from "./edits.ts";
+import { hasLongLine, hasNul, inspect } from "./inspect.ts";
+import { withCrlf } from "./line_endings.ts";
+import { fieldBody, type Part, readMime } from "./mime.ts";
+import { withoutComments } from "./parameters.ts";
+import { editsFor, Pieces } from "./pieces.ts";
+import { decodeQuotedPrintable, encodeBase64, rewrapBase64 } from "./transfer_encoding.ts";
+
+export interface CanonicalOptions {
+  /** Quoted-printable leaf parts become base64. */
+  readonly reencodeQuotedPrintable: boolean;
+}
+
+/**
+ * The message in that form. A message that has it already is handed back as it is; of others all
+ * stays, octet for octet, but
+ *
+ * - line ends, which become CRLF (`withCrlf`) wherever the octets are not those of a binary part;
+ * - a part with a binary content that holds NULs, long lines, or CR or LF apart from CRLF: base64;
+ * - a text with NULs or long lines: base64;
+ * - a part in base64 with long lines: they are broken;
+ * - a part in quoted-printable, if so asked for: base64.
+ *
+ * The decoded content of a part is the same afterwards. Inside of nested messages and of what is
+ * signed or encrypted only line ends are repaired: signatures are made over CRLF (RFC 1847 §2.1).
+ * The same goes for what is malformed.
+ */
+export function canonical(
+  content: Content,
+  { reencodeQuotedPrintable }: CanonicalOptions,
+): Content {
+  const { irregular, quotedPrintable } = inspect(content);
+  const reencode = reencodeQuotedPrintable && quotedPrintable;
+  if (!irregular && !reencode) return content;
+  const pieces = new Pieces(content);
+  const edits: Edit[] = [];
+  for (const leaf of leaves(readMime(pieces))) {
+    const base64 = inBase64(pieces, leaf, irregular, reencode);
+    if (base64 === undefined) continue;
+    if (leaf.encoding !== "base64") edits.push(base64Label(leaf));
+    edits.push(...editsFor(leaf.bodyStart, leaf.bodyEnd, base64));
+  }
+  const edited = applyEdits(content, edits);
+  return irregular ? withCrlf(edited) : edited;
+}
+
+/** In the order in which they stand. */
+function* leaves(part: Part): Generator<Part> {
+  if (part.kind === "leaf") yield part;
+  for (const child of part.parts) yield* leaves(child);
+}
+
+/** The body as base64, or undefined where it can stay as it is but for line ends. */
+function inBase64(
+  pieces: Pieces,
+  leaf: Part,
+  irregular: boolean,
+  reencode: boolean,
+): Content | undefined {
+  const body = pieces.slice(leaf.bodyStart, leaf.bodyEnd);
+  if (body.length === 0) return undefined;
+  // Before a delimiter stands a line end that is not the part's.
+  const lastLineEnd = leaf.bodyEnd === pieces.length;
+  switch (leaf.encoding) {
+    case "quoted-printable":
+      // It may be what a signature was made over.
+      if (!reencode || leaf.protection !== undefined) return undefined;
+      return encodeBase64(decodeQuotedPrintable(body), lastLineEnd);
+    case "base64":
+      return irregular && hasLongLine(body) ? rewrapBase64(body, lastLineEnd) : undefined;
+    case "7bit":
+    case "8bit":
+    case "binary": {
+      if (!irregular) return undefined;
+      if (isBinary(leaf)) {
+        return inspect(body).irregular ? encodeBase64(body, lastLineEnd) : undefined;
+      }
+      const text = withCrlf(withoutLastCrs(body, lastLineEnd));
+      return hasNul(text) || hasLongLine(text) ? encodeBase64(text, lastLineEnd) : undefined;
+    }
+    default:
+      return undefined;
+  }
+}
+
+/** Whether CR and LF are octets like all others, and no line ends (RFC 2046 §4.1.1). */
+function isBinary({ encoding, type, contentType }: Part): boolean {
+  if (encoding === "binary" || !type.startsWith("text/")) return true;
+  return /^(?:utf-?16|utf-?32|ucs-?[24]|iso-10646)/i.test(
+    contentType.parameters.get("charset") ?? "",
+  );
+}
+
+/** CRs before the CRLF that belongs to a delimiter are part of that line end: CR CR LF. */
+function withoutLastCrs(body: Content, isLast: boolean): Content {
+  if (isLast || body.at(-1)?.at(-1) !== CR) return body;
+  const kept = [...body];
+  for (let last = kept.pop(); last !== undefined; last = kept.pop()) {
+    let end = last.length;
+    while (end > 0 && last[end - 1] === CR) end--;
+    if (end === 0) continue;
+    kept.push(last.subarray(0, end));
+    break;
+  }
+  return kept;
+}
+
+const CR = 13;
+const FIELD = "Content-Transfer-Encoding";
+
+/** Says base64 where another encoding was named, or in a field that is added. */
+function base64Label(leaf: Part): Edit {
+  const field = leaf.fields.find(({ name }) => name === FIELD.toLowerCase());
+  if (field === undefined) {
+    // The field means nothing in a message that is not MIME (RFC 2045 §4).
+    const isMessage = leaf.enclosure === undefined;
+    const version = isMessage && fieldBody(leaf, "mime-version") === undefined
+      ? "MIME-Version: 1.0\r\n"
+      : "";
+    const octets = Buffer.from(`${version}${FIELD}: base64\r\n`);
+    return { start: leaf.headerEnd, end: leaf.headerEnd, octets };
+  }
+  const token = leaf.encoding!;
+  const start = field.bodyStart + withoutComments(field.body).toLowerCase().indexOf(token);
+  return { start, end: start + token.length, octets: Buffer.from("base64") };
+}

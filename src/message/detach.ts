@@ -1,0 +1,218 @@
+// Takes large attachments out of a message that is too large for one request to Graph, so that they
+// can be uploaded apart. What remains is the same message, octet for octet, without these parts.
+
+import { Buffer } from "node:buffer";
+import type { Content } from "../smtp/content.ts";
+import { attachmentName, givenName } from "./attachment_name.ts";
+import { applyEdits, type Edit } from "./edits.ts";
+import { fieldBody, type Part, readMime } from "./mime.ts";
+import { parseParameterized } from "./parameters.ts";
+import { Pieces } from "./pieces.ts";
+import { chunks, decodeBase64, decodedLength, decodeQuotedPrintable } from "./transfer_encoding.ts";
+
+/** A part that was taken out of a message. */
+export interface Attachment {
+  /** A file name, never empty, without path, at most 255 characters. */
+  readonly name: string;
+  /** `type/subtype`, in lower case, without parameters. */
+  readonly contentType: string;
+  /** Without angle brackets. */
+  readonly contentId?: string;
+  /** Shown within the body by its content id. */
+  readonly inline: boolean;
+  /** Octets of the decoded content. */
+  readonly size: number;
+  /** The decoded content in order, made while it is read; each call begins anew. */
+  octets(): Iterable<Uint8Array>;
+}
+
+export type Detached =
+  | {
+    readonly type: "detached";
+    readonly rest: Content;
+    /** In the order in which they stood. */
+    readonly attachments: readonly Attachment[];
+  }
+  | {
+    readonly type: "indivisible";
+    /** `signed` and `encrypted`: what is, may not be changed; `body`: there is nothing more. */
+    readonly reason: "signed" | "encrypted" | "body";
+  };
+
+/** Exchange Online takes 250 files a message. */
+const MAX_ATTACHMENTS = 250;
+
+const EMPTY_TEXT = "Content-Type: text/plain; charset=us-ascii\r\n";
+const NOTHING = new Uint8Array();
+
+/**
+ * Takes the largest attachments out, largest first, until the rest fits. Left in place are the texts
+ * that a reader sees (text without a file name that is not called an attachment, and all text
+ * alternatives), the root of a multipart/related, whatever is signed or encrypted, and what could
+ * not be understood or decoded. A nested message comes out as it stands, octet for octet.
+ *
+ * @param limit octets that the rest may have at most
+ */
+export function detach(content: Content, limit: number): Detached {
+  const pieces = new Pieces(content);
+  if (pieces.length <= limit) return { type: "detached", rest: content, attachments: [] };
+  const root = readMime(pieces);
+  if (root.protection !== undefined) return { type: "indivisible", reason: root.protection };
+  const found = [...candidates(root, undefined)];
+  found.sort((one, other) => lengthOf(other.part) - lengthOf(one.part));
+  const taken: Candidate[] = [];
+  let changes: Edit[] = [];
+  let excess = pieces.length - limit;
+  while (excess > 0) {
+    const next = found[taken.length];
+    if (next === undefined || taken.length === MAX_ATTACHMENTS) {
+      return { type: "indivisible", reason: obstacle(root, excess) };
+    }
+    taken.push(next);
+    changes = removals(taken);
+    excess = pieces.length - limit + growth(changes);
+  }
+  taken.sort((one, other) => one.part.start - other.part.start);
+  changes.sort((one, other) => one.start - other.start);
+  return {
+    type: "detached",
+    rest: applyEdits(content, changes),
+    attachments: taken.map((candidate, i) => attachmentOf(pieces, candidate, i + 1)),
+  };
+}
+
+interface Candidate {
+  readonly part: Part;
+  readonly parent: Part | undefined;
+}
+
+/** The parts that can be taken out. */
+function* candidates(part: Part, parent: Part | undefined): Generator<Candidate> {
+  if (part.kind === "multipart") {
+    for (const child of part.parts) yield* candidates(child, part);
+  } else if (
+    part.protection === undefined && part.encoding !== undefined && lengthOf(part) > 0 &&
+    (part.kind === "leaf" ? !isBody(part, parent) : isMessage(part))
+  ) {
+    yield { part, parent };
+  }
+}
+
+/** Whether a reader sees it as the message itself, or as what holds the rest together. */
+function isBody(part: Part, parent: Part | undefined): boolean {
+  // RFC 2387 §3.2: the first one is the root.
+  if (parent?.type === "multipart/related" && parent.parts[0] === part) return true;
+  if (parent?.type === "multipart/alternative" && part.type.startsWith("text/")) return true;
+  return BODY_TYPES.has(part.type) && dispositionOf(part) !== "attachment" &&
+    givenName(part) === undefined;
+}
+
+const BODY_TYPES: ReadonlySet<string> = new Set([
+  "text/plain",
+  "text/html",
+  "text/calendar",
+  "text/enriched",
+  "text/richtext",
+]);
+
+/** RFC 2046 §5.2.1, RFC 6532 §3.7 */
+function isMessage({ kind, type }: Part): boolean {
+  return kind === "message" && (type === "message/rfc822" || type === "message/global");
+}
+
+function dispositionOf(part: Part): string {
+  return parseParameterized(fieldBody(part, "content-disposition") ?? "").value;
+}
+
+/** What has to change for parts to be gone. */
+function removals(taken: readonly Candidate[]): Edit[] {
+  const parts = new Set(taken.map(({ part }) => part));
+  return taken.flatMap(({ part, parent }) => {
+    if (parent === undefined || part.enclosure === undefined) return emptied(part);
+    const { boundary, bodyEnd, parts: siblings } = parent;
+    let left = "";
+    // A multipart must have a part (RFC 2046 §5.1.1): where all go, an empty text stays.
+    if (siblings[0] === part && siblings.every((sibling) => parts.has(sibling))) {
+      left += `--${boundary}\r\n${EMPTY_TEXT}\r\n\r\n`;
+    }
+    // One without its end gets it, or the line end before the part would become content.
+    if (part.enclosure.end === bodyEnd) left += `--${boundary}--\r\n`;
+    return [{ ...part.enclosure, octets: Buffer.from(left, "latin1") }];
+  });
+}
+
+/** A message that is nothing but an attachment, as scanners send: its body goes, its header stays. */
+function emptied({ fields, headerEnd, bodyStart, bodyEnd }: Part): Edit[] {
+  const described = fields.filter(({ name }) => name.startsWith("content-"));
+  return [
+    ...described.map(({ start, end }) => ({ start, end, octets: NOTHING })),
+    { start: headerEnd, end: headerEnd, octets: Buffer.from(EMPTY_TEXT) },
+    { start: bodyStart, end: bodyEnd, octets: NOTHING },
+  ];
+}
+
+/** Octets that a message gains. */
+function growth(changes: readonly Edit[]): number {
+  let sum = 0;
+  for (const { start, end, octets } of changes) sum += octets.length - (end - start);
+  return sum;
+}
+
+/** Why so much could not be removed: one protected part is it, or nothing in particular. */
+function obstacle(root: Part, excess: number): "signed" | "encrypted" | "body" {
+  for (const part of all(root)) {
+    if (part.protection !== undefined && lengthOf(part) >= excess) return part.protection;
+  }
+  return "body";
+}
+
+function* all(part: Part): Generator<Part> {
+  yield part;
+  for (const child of part.parts) yield* all(child);
+}
+
+function lengthOf({ bodyStart, bodyEnd }: Part): number {
+  return bodyEnd - bodyStart;
+}
+
+function attachmentOf(
+  pieces: Pieces,
+  { part, parent }: Candidate,
+  number: number,
+): Attachment {
+  const { encoding, bodyStart, bodyEnd } = part;
+  const body = pieces.slice(bodyStart, bodyEnd);
+  const octets = () => {
+    if (encoding === "base64") return decodeBase64(body);
+    if (encoding === "quoted-printable") return decodeQuotedPrintable(body);
+    return chunks(body);
+  };
+  const contentId = contentIdOf(part);
+  const disposition = dispositionOf(part);
+  const isRelated = parent?.type === "multipart/related" && disposition !== "attachment";
+  return {
+    name: attachmentName(part, number),
+    contentType: part.type,
+    ...(contentId === undefined ? {} : { contentId }),
+    inline: contentId !== undefined && (isRelated || disposition === "inline"),
+    size: encoding === "base64" ? decodedLength(body) : sizeOf(octets()),
+    octets,
+  };
+}
+
+/** RFC 2045 §7; many write it without the brackets. */
+function contentIdOf(part: Part): string | undefined {
+  const body = (fieldBody(part, "content-id") ?? "").replace(/\s+/g, "");
+  const [, id = body] = /<([^<>]*)>/.exec(body) ?? [];
+  return id === "" || id.length > MAX_CONTENT_ID ? undefined : id;
+}
+
+/** RFC 5322 §2.1.1 allows a line no more. */
+const MAX_CONTENT_ID = 998;
+
+/** Octets, none of which is kept. */
+function sizeOf(octets: Iterable<Uint8Array>): number {
+  let size = 0;
+  for (const piece of octets) size += piece.length;
+  return size;
+}

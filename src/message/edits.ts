@@ -1,0 +1,43 @@
+// Changes to a message as values: which octets give way to which.
+
+import type { Content } from "../smtp/content.ts";
+
+/** The octets from `start` up to `end` give way to others; where both are one, nothing does. */
+export interface Edit {
+  /** Octets from the beginning of the message. */
+  readonly start: number;
+  readonly end: number;
+  readonly octets: Uint8Array;
+}
+
+/**
+ * The content with all edits made. What stays is shared with the content that was given.
+ *
+ * @param edits in order, none reaching into another
+ */
+export function applyEdits(content: Content, edits: readonly Edit[]): Content {
+  if (edits.length === 0) return content;
+  const blocks: Uint8Array[] = [];
+  const add = (octets: Uint8Array) => {
+    if (octets.length > 0) blocks.push(octets);
+  };
+  let next = 0;
+  /** Where the current block begins, and up to where octets have been written or left out. */
+  let blockStart = 0;
+  let done = 0;
+  for (const block of content) {
+    const blockEnd = blockStart + block.length;
+    for (; next < edits.length && edits[next]!.start < blockEnd; next++) {
+      const { start, end, octets } = edits[next]!;
+      add(block.subarray(done - blockStart, start - blockStart));
+      add(octets);
+      done = end;
+    }
+    if (done <= blockStart) blocks.push(block);
+    else if (done < blockEnd) add(block.subarray(done - blockStart));
+    done = Math.max(done, blockEnd);
+    blockStart = blockEnd;
+  }
+  for (; next < edits.length; next++) add(edits[next]!.octets);
+  return blocks;
+}

@@ -1,0 +1,239 @@
+// The parts of a message and where they stand (RFC 2045, RFC 2046). Line ends may be CRLF, LF, or
+// CR CR LF, as they may be before they are repaired. What is not understood is one opaque part, of
+// which nobody changes anything: better a message that is not improved than one that is mangled.
+
+import { type Field, readPartHeader } from "./part_header.ts";
+import { type Parameterized, parseParameterized, withoutComments } from "./parameters.ts";
+import type { Pieces } from "./pieces.ts";
+
+/** RFC 2045 §6.1 */
+export type TransferEncoding = "7bit" | "8bit" | "binary" | "quoted-printable" | "base64";
+
+export interface Part {
+  /**
+   * `multipart` has its parts in `parts`, `leaf` a content, `message` is a nested message or what
+   * else is called message/*; `opaque` is signed or encrypted, or could not be understood.
+   */
+  readonly kind: "multipart" | "leaf" | "message" | "opaque";
+  /** Whose octets somebody has vouched for or hidden: RFC 1847, RFC 8551. */
+  readonly protection: "signed" | "encrypted" | undefined;
+  /** `type/subtype` in lower case; where none is given or it is malformed, the default. */
+  readonly type: string;
+  readonly contentType: Parameterized;
+  /** Undefined where it is unknown, malformed or given twice. */
+  readonly encoding: TransferEncoding | undefined;
+  /** The fields that begin with `Content-`, and MIME-Version. */
+  readonly fields: readonly Field[];
+  /** Position where the header begins. */
+  readonly start: number;
+  /** Position behind the last field, where another one can be put. */
+  readonly headerEnd: number;
+  readonly bodyStart: number;
+  /** The line end before a delimiter belongs to the delimiter (RFC 2046 §5.1.1). */
+  readonly bodyEnd: number;
+  readonly parts: readonly Part[];
+  /** Of a multipart's part: from its delimiter line up to the next one. */
+  readonly enclosure: { readonly start: number; readonly end: number } | undefined;
+  /** Of a multipart: a character an octet. */
+  readonly boundary: string | undefined;
+}
+
+/** Multiparts within multiparts. */
+const MAX_DEPTH = 50;
+/** Of a whole message. */
+const MAX_PARTS = 10_000;
+/** How many times a message's octets may be searched through, for multiparts within multiparts. */
+const MAX_SEARCHES = 8;
+/** Lines that begin like a delimiter and are none, in a whole message. */
+const MAX_OTHERS = 10_000;
+const MAX_BOUNDARY = 998;
+
+/** The structure of a message; its root is the message itself. */
+export function readMime(pieces: Pieces): Part {
+  return new Reader(pieces).part(0, pieces.length, undefined, undefined, []);
+}
+
+/** The body of the first field of a name in lower case, with its folding, one character an octet. */
+export function fieldBody({ fields }: Part, name: string): string | undefined {
+  return fields.find((field) => field.name === name)?.body;
+}
+
+class Reader {
+  readonly #pieces: Pieces;
+  #parts = 1;
+  #others = 0;
+  /** Octets that may still be searched. */
+  #budget: number;
+
+  constructor(pieces: Pieces) {
+    this.#pieces = pieces;
+    this.#budget = MAX_SEARCHES * pieces.length;
+  }
+
+  /** @param boundaries of the multiparts around it */
+  part(
+    start: number,
+    end: number,
+    enclosure: Part["enclosure"],
+    around: string | undefined,
+    boundaries: readonly string[],
+  ): Part {
+    const header = readPartHeader(this.#pieces, start, end, enclosure === undefined);
+    const { fields } = header;
+    const types = fields.filter(({ name }) => name === "content-type").map(({ body }) => body);
+    const contentType = parseParameterized(types[0] ?? "");
+    const type = mediaType(contentType.value, around);
+    const encoding = transferEncoding(fields);
+    const base = {
+      type,
+      contentType,
+      encoding,
+      fields,
+      start,
+      headerEnd: header.end,
+      bodyStart: header.bodyStart,
+      bodyEnd: Math.max(header.bodyStart, end),
+      enclosure,
+      parts: [],
+      boundary: undefined,
+      protection: protectionOf(type, contentType),
+    };
+    const opaque: Part = { ...base, kind: "opaque" };
+    // Which of several types is meant, each reader decides for itself.
+    if (header.malformed || types.some((other) => other !== types[0])) return opaque;
+    if (type.startsWith("message/")) return { ...base, kind: "message" };
+    if (!type.startsWith("multipart/")) return { ...base, kind: "leaf" };
+    const boundary = boundaryOf(contentType);
+    if (
+      base.protection !== undefined || boundary === undefined ||
+      boundaries.includes(boundary) || boundaries.length >= MAX_DEPTH ||
+      // A multipart has none of the others (RFC 2045 §6.4).
+      encoding === undefined || encoding === "base64" || encoding === "quoted-printable"
+    ) return opaque;
+    const delimiters = this.#delimiters(boundary, base.bodyStart, base.bodyEnd);
+    if (delimiters === undefined) return opaque;
+    const inside = [...boundaries, boundary];
+    const parts = delimiters.map((delimiter, i) =>
+      this.part(
+        delimiter.partStart,
+        delimiter.partEnd,
+        { start: delimiter.start, end: delimiters[i + 1]?.start ?? delimiter.next },
+        type,
+        inside,
+      )
+    );
+    return { ...base, kind: "multipart", parts, boundary };
+  }
+
+  /**
+   * The delimiter lines before each part (RFC 2046 §5.1.1), or undefined where there is none, where
+   * they are too many, or where something stands behind one: some readers take that for a delimiter.
+   */
+  #delimiters(boundary: string, from: number, end: number): Delimiter[] | undefined {
+    this.#budget -= end - from;
+    if (this.#budget < 0) return undefined;
+    const needle = `\n--${boundary}`;
+    const found: Delimiter[] = [];
+    let open: { start: number; partStart: number } | undefined;
+    const close = (partEnd: number, next: number) => {
+      if (open === undefined) return;
+      found.push({ ...open, partEnd: Math.max(open.partStart, partEnd), next });
+      open = undefined;
+    };
+    // The first one needs no line end before it.
+    const first = this.#pieces.text(from, Math.min(from + needle.length - 1, end));
+    let at = first === needle.slice(1) ? from : this.#next(needle, from, end);
+    while (at >= 0) {
+      const line = this.#delimiterLine(at + needle.length - 1, end);
+      if (line === "ambiguous") return undefined;
+      if (line !== "other") {
+        close(this.#lineStart(at, from), at);
+        if (line.closes) return found.length > 0 ? found : undefined;
+        if (++this.#parts > MAX_PARTS) return undefined;
+        open = { start: at, partStart: line.end };
+        // The line end of this one may be the one before the next.
+        at = this.#next(needle, Math.max(line.end - 1, at + 1), end);
+      } else {
+        if (++this.#others > MAX_OTHERS) return undefined;
+        at = this.#next(needle, at + 1, end);
+      }
+    }
+    close(end, end);
+    return found.length > 0 ? found : undefined;
+  }
+
+  /** Position of the hyphens. */
+  #next(needle: string, from: number, end: number): number {
+    const found = this.#pieces.indexOf(needle, from, end);
+    return found < 0 ? -1 : found + 1;
+  }
+
+  /** What stands behind the boundary: nothing but white space, or it is no delimiter. */
+  #delimiterLine(
+    at: number,
+    end: number,
+  ): { readonly closes: boolean; readonly end: number } | "ambiguous" | "other" {
+    const rest = this.#pieces.text(at, Math.min(at + MAX_PADDING, end));
+    const match = /^(--)?[ \t\r]*(?:\n|$)/.exec(rest);
+    const isWhole = match !== null && (match[0].endsWith("\n") || at + match[0].length === end);
+    if (isWhole) return { closes: match[1] !== undefined, end: at + match[0].length };
+    return /^(?:--)?[ \t\r]/.test(rest) ? "ambiguous" : "other";
+  }
+
+  /** Where the line end before a delimiter begins: one CR belongs to it. */
+  #lineStart(at: number, from: number): number {
+    if (at - 2 >= from && this.#pieces.text(at - 2, at - 1) === "\r") return at - 2;
+    return Math.max(at - 1, from);
+  }
+}
+
+/** White space behind a boundary (RFC 2046 §5.1.1 `transport-padding`) that is looked at. */
+const MAX_PADDING = 1000;
+
+interface Delimiter {
+  readonly start: number;
+  readonly partStart: number;
+  readonly partEnd: number;
+  /** Where the next delimiter begins, or the end of the multipart. */
+  readonly next: number;
+}
+
+/** RFC 2045 §5.2, and RFC 2046 §5.1.5 for digests. */
+function mediaType(value: string, around: string | undefined): string {
+  if (/^[!#$%&'*+.^_`{|}~\w-]+\/[!#$%&'*+.^_`{|}~\w-]+$/.test(value)) return value;
+  // One that has lost its subtype is no text, whatever it is: opaque.
+  if (/^(?:multipart|message)\b/.test(value)) return "message/unknown";
+  return value === "" && around === "multipart/digest" ? "message/rfc822" : "text/plain";
+}
+
+function protectionOf(type: string, { parameters }: Parameterized): Part["protection"] {
+  if (type === "multipart/signed") return "signed";
+  if (type === "multipart/encrypted") return "encrypted";
+  if (!/^application\/(?:x-)?pkcs7-mime$/.test(type)) return undefined;
+  // RFC 8551 §3.2.2
+  return parameters.get("smime-type")?.toLowerCase() === "signed-data" ? "signed" : "encrypted";
+}
+
+function transferEncoding(fields: readonly Field[]): TransferEncoding | undefined {
+  const given = fields.filter(({ name }) => name === "content-transfer-encoding");
+  if (given.length === 0) return "7bit";
+  if (given.length > 1) return undefined;
+  const value = withoutComments(given[0]!.body).trim().toLowerCase();
+  return ENCODINGS.find((encoding) => encoding === value);
+}
+
+const ENCODINGS: readonly TransferEncoding[] = [
+  "7bit",
+  "8bit",
+  "binary",
+  "quoted-printable",
+  "base64",
+];
+
+/** Undefined where there is none that all readers agree on. */
+function boundaryOf({ parameters, ambiguous }: Parameterized): string | undefined {
+  const boundary = parameters.get("boundary")?.replace(/[ \t]+$/, "");
+  if (boundary === undefined || boundary === "" || boundary.length > MAX_BOUNDARY) return undefined;
+  // deno-lint-ignore no-control-regex -- a line end would end the delimiter line
+  return ambiguous || /[\x00-\x1f\\]/.test(boundary) ? undefined : boundary;
+}

@@ -1,0 +1,98 @@
+// The fields of a part's header that MIME is about (RFC 2045 §3), and where they stand. Line ends may
+// be LF or CR CR LF too; header.ts reads the header of a whole message once they are repaired.
+
+import type { Pieces } from "./pieces.ts";
+
+export interface Field {
+  /** In lower case. */
+  readonly name: string;
+  /** What stands behind the colon, with its folding, one character an octet. */
+  readonly body: string;
+  /** Position where the field begins. */
+  readonly start: number;
+  /** Position where the body begins. */
+  readonly bodyStart: number;
+  /** Position behind the last line end. */
+  readonly end: number;
+}
+
+export interface PartHeader {
+  readonly fields: readonly Field[];
+  /** Position behind the last field, before the empty line. */
+  readonly end: number;
+  /** Position behind the empty line, or the end of all where there is none. */
+  readonly bodyStart: number;
+  /** A line in it is no field, or it is too long: nobody can say what it means. */
+  readonly malformed: boolean;
+}
+
+const FIRST_LOOK = 2 * 1024;
+/** Octets; Exchange takes 256 KB of header at most. */
+const MAX_HEADER = 512 * 1024;
+
+/** @param isMessage whether this is the message's own header, before which an mbox line may stand */
+export function readPartHeader(
+  pieces: Pieces,
+  start: number,
+  end: number,
+  isMessage: boolean,
+): PartHeader {
+  const { text, length, bodyLength, malformed } = headerText(pieces, start, end);
+  const bodyStart = start + bodyLength;
+  if (malformed) return { fields: [], end: start + length, bodyStart, malformed };
+  const fields: Field[] = [];
+  let isField = true;
+  for (let at = 0; at < length;) {
+    const next = fieldEnd(text, at, length);
+    const match = /^([!-9;-~]+)[ \t\r]*:/.exec(text.slice(at, next));
+    if (match === null) {
+      // Some programs leave it there, and some put a `>` before it.
+      isField &&= isMessage && at === 0 && /^>?From /.test(text);
+    } else if (/^(?:content-|mime-version$)/i.test(match[1]!)) {
+      const behindColon = at + match[0].length;
+      fields.push({
+        name: match[1]!.toLowerCase(),
+        body: text.slice(behindColon, next),
+        start: start + at,
+        bodyStart: start + behindColon,
+        end: start + next,
+      });
+    }
+    at = next;
+  }
+  return { fields, end: start + length, bodyStart, malformed: !isField };
+}
+
+/** Where the field that begins at `at` ends: behind it stands a line that is no folded one. */
+function fieldEnd(text: string, at: number, length: number): number {
+  for (let next = text.indexOf("\n", at) + 1; next > 0; next = text.indexOf("\n", next) + 1) {
+    if (next >= length) return length;
+    const c = text[next];
+    // A CR here is a stray one, for empty lines end the header: it becomes a space.
+    if (c !== " " && c !== "\t" && c !== "\r") return next;
+  }
+  return length;
+}
+
+/** The header's fields, how long they are, and how long with the empty line. */
+function headerText(
+  pieces: Pieces,
+  start: number,
+  end: number,
+): { text: string; length: number; bodyLength: number; malformed: boolean } {
+  const available = end - start;
+  for (let look = FIRST_LOOK;; look *= 4) {
+    const text = pieces.text(start, start + Math.min(look, available));
+    const match = /^\r*\n|\n\r*\n/.exec(text);
+    if (match !== null) {
+      const length = match.index === 0 ? 0 : match.index + 1;
+      return { text, length, bodyLength: match.index + match[0].length, malformed: false };
+    }
+    if (text.length === available) {
+      return { text, length: available, bodyLength: available, malformed: false };
+    }
+    if (look > MAX_HEADER) {
+      return { text, length: text.length, bodyLength: text.length, malformed: true };
+    }
+  }
+}

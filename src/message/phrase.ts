@@ -1,0 +1,41 @@
+// A display name as it stands in a header field (RFC 5322 §3.2.5, RFC 2047).
+
+import { Buffer } from "node:buffer";
+
+/** Octets of UTF-8 in one encoded word: 60 of base64, and 75 in all (RFC 2047 §2). */
+const MAX_ENCODED = 45;
+
+/**
+ * The name as words, a quoted string, or encoded words, folded where there are several of these.
+ * Control characters become spaces. "" for a name of nothing but white space.
+ */
+export function phrase(name: string): string {
+  const text = name.replace(/[\p{Cc}\u2028\u2029\s]+/gu, " ").trim().toWellFormed();
+  if (text === "") return "";
+  // deno-lint-ignore no-control-regex -- all of ASCII
+  const ascii = /^[\x00-\x7f]*$/.test(text);
+  // What looks like an encoded word would be decoded.
+  if (!ascii || text.includes("=?")) return encodedWords(text);
+  if (/^[\w!#$%&'*+/=?^`{|}~-]+(?: [\w!#$%&'*+/=?^`{|}~-]+)*$/.test(text)) return text;
+  return `"${text.replace(/["\\]/g, "\\$&")}"`;
+}
+
+function encodedWords(text: string): string {
+  const words: string[] = [];
+  let piece = "";
+  let length = 0;
+  // A character is never split between two words (RFC 2047 §5).
+  for (const character of text) {
+    const octets = Buffer.byteLength(character, "utf8");
+    if (length + octets > MAX_ENCODED) {
+      words.push(piece);
+      piece = "";
+      length = 0;
+    }
+    piece += character;
+    length += octets;
+  }
+  words.push(piece);
+  return words.map((word) => `=?utf-8?B?${Buffer.from(word, "utf8").toString("base64")}?=`)
+    .join("\r\n ");
+}

@@ -1,0 +1,127 @@
+// A message's octets by position, whatever pieces they lie in. Nothing of the message's size is
+// copied: a message may have 150 MB.
+
+import { asBuffer } from "../octets.ts";
+import type { Content } from "../smtp/content.ts";
+import type { Edit } from "./edits.ts";
+
+/** Octets that a search looks at together: few at first, for most things are near. */
+const FIRST_LOOK = 4 * 1024;
+/** Octets that become a string at once. */
+const LARGEST_STRING = 32 * 1024;
+const HYPHEN = "-";
+
+export class Pieces {
+  /** Octets. */
+  readonly length: number;
+  readonly #pieces: Content;
+  /** Where each piece begins. */
+  readonly #starts: readonly number[];
+
+  constructor(content: Content) {
+    const starts: number[] = [];
+    let length = 0;
+    for (const piece of content) {
+      starts.push(length);
+      length += piece.length;
+    }
+    this.#pieces = content;
+    this.#starts = starts;
+    this.length = length;
+  }
+
+  /** The octets from `start` up to `end`, uncopied. */
+  slice(start: number, end: number): Content {
+    const found: Uint8Array[] = [];
+    let index = this.#indexAt(start);
+    for (let at = start; at < end; index++) {
+      const piece = this.#pieces[index];
+      if (piece === undefined) break;
+      const from = at - this.#starts[index]!;
+      const to = Math.min(end - this.#starts[index]!, piece.length);
+      found.push(from === 0 && to === piece.length ? piece : piece.subarray(from, to));
+      at = this.#starts[index]! + to;
+    }
+    return found;
+  }
+
+  /** The octets from `start` up to `end`, a character each; the caller sees to it that they are few. */
+  text(start: number, end: number): string {
+    let text = "";
+    for (const piece of this.slice(start, end)) text += asBuffer(piece).toString("latin1");
+    return text;
+  }
+
+  /**
+   * Where the first `needle` begins that lies wholly between `start` and `end`, or -1. What is near
+   * is found in strings, for both runtimes search them natively. Further away octets are searched:
+   * a large message would leave strings of its own size behind, which Bun is slow to collect.
+   */
+  indexOf(needle: string, start: number, end: number): number {
+    const overlap = needle.length - 1;
+    let look = Math.max(FIRST_LOOK, needle.length);
+    for (let at = start; at + needle.length <= end;) {
+      // Mostly within one piece, and apart from that over its end: joining strings is dear.
+      const pieceEnd = Math.min(this.#endOfPiece(at), end);
+      const to = Math.min(at + look, pieceEnd);
+      const found = look <= LARGEST_STRING
+        ? this.text(at, to).indexOf(needle)
+        : this.#indexInPiece(needle, at, to);
+      if (found >= 0) return at + found;
+      at = Math.max(at, to - overlap);
+      look *= 2;
+      if (to < pieceEnd) continue;
+      const over = this.text(at, Math.min(to + overlap, end)).indexOf(needle);
+      if (over >= 0) return at + over;
+      at = to;
+    }
+    return -1;
+  }
+
+  /** Where `needle` begins behind `start`, both within one piece. */
+  #indexInPiece(needle: string, start: number, end: number): number {
+    const index = this.#indexAt(start);
+    const octets = this.#pieces[index]!;
+    const from = start - this.#starts[index]!;
+    const last = end - this.#starts[index]! - needle.length;
+    // Base64 has no hyphen, and every delimiter has two: one native search passes by an attachment.
+    const anchor = Math.max(0, needle.indexOf(HYPHEN));
+    const code = needle.charCodeAt(anchor);
+    let at = octets.indexOf(code, from + anchor) - anchor;
+    while (at >= from && at <= last) {
+      if (holds(octets, at, needle)) return at - from;
+      at = octets.indexOf(code, at + anchor + 1) - anchor;
+    }
+    return -1;
+  }
+
+  #endOfPiece(position: number): number {
+    const index = this.#indexAt(position);
+    return this.#starts[index]! + this.#pieces[index]!.length;
+  }
+
+  /** Index of the piece that holds a position. */
+  #indexAt(position: number): number {
+    let low = 0;
+    let high = this.#starts.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.#starts[middle]! <= position) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+}
+
+function holds(octets: Uint8Array, at: number, needle: string): boolean {
+  for (let i = 0; i < needle.length; i++) {
+    if (octets[at + i] !== needle.charCodeAt(i)) return false;
+  }
+  return true;
+}
+
+/** The octets from `start` up to `end` give way to a content, however many pieces it has. */
+export function editsFor(start: number, end: number, content: Content): Edit[] {
+  const [first = new Uint8Array(), ...rest] = content;
+  return [{ start, end, octets: first }, ...rest.map((octets) => ({ start: end, end, octets }))];
+}

@@ -1,0 +1,265 @@
+// Quoted-printable and base64 (RFC 2045 §6.7, §6.8), piece by piece: no content is held as a whole.
+// The decoders take what is broken as readers do: nothing of it is an error.
+
+import { Buffer } from "node:buffer";
+import { asBuffer } from "../octets.ts";
+
+/** Octets that are worked on at once. */
+const CHUNK = 256 * 1024;
+/** Octets that a line of base64 stands for: 76 characters (RFC 2045 §6.8). */
+const LINE = 57;
+const LINE_CHARACTERS = 76;
+const BLOCK = 8 * 1024 * LINE;
+
+const ASCII = new TextEncoder();
+
+const TAB = 9;
+const LF = 10;
+const CR = 13;
+const SPACE = 32;
+const EQUALS = 61;
+
+/**
+ * Octets as base64 in lines of 76 characters, with CRLF between them and, if `lastLineEnd`, at the
+ * end. Nothing becomes nothing.
+ */
+export function encodeBase64(octets: Iterable<Uint8Array>, lastLineEnd: boolean): Uint8Array[] {
+  const blocks: Buffer[] = [];
+  let held: Uint8Array[] = [];
+  let length = 0;
+  for (const piece of octets) {
+    held.push(piece);
+    length += piece.length;
+    if (length < BLOCK) continue;
+    const whole = Buffer.concat(held, length);
+    const used = length - length % LINE;
+    for (let at = 0; at < used; at += BLOCK) {
+      blocks.push(base64Lines(whole.subarray(at, Math.min(at + BLOCK, used))));
+    }
+    held = [whole.subarray(used)];
+    length -= used;
+  }
+  if (length > 0) blocks.push(base64Lines(Buffer.concat(held, length)));
+  return lastLineEnd ? blocks : withoutLastLineEnd(blocks);
+}
+
+/**
+ * Base64 with its lines broken anew, all characters as they are, or undefined where others than
+ * those of base64 are among them.
+ */
+export function rewrapBase64(
+  octets: Iterable<Uint8Array>,
+  lastLineEnd: boolean,
+): Uint8Array[] | undefined {
+  const blocks: Buffer[] = [];
+  let held = "";
+  for (const piece of chunks(octets)) {
+    const text = held + asBuffer(piece).toString("latin1").replace(/\s+/g, "");
+    if (/[^A-Za-z0-9+/=]/.test(text)) return undefined;
+    const used = text.length - text.length % LINE_CHARACTERS;
+    if (used > 0) blocks.push(inLines(text.slice(0, used)));
+    held = text.slice(used);
+  }
+  if (held !== "") blocks.push(inLines(held));
+  return lastLineEnd ? blocks : withoutLastLineEnd(blocks);
+}
+
+function withoutLastLineEnd(blocks: Buffer[]): Buffer[] {
+  const last = blocks.pop();
+  if (last !== undefined) blocks.push(last.subarray(0, -2));
+  return blocks;
+}
+
+function base64Lines(octets: Buffer): Buffer {
+  return inLines(octets.toBase64());
+}
+
+/** Each line with its CRLF. */
+function inLines(base64: string): Buffer {
+  // Native on both runtimes, which Buffer's conversion is not.
+  const characters = ASCII.encode(base64);
+  const lines = Math.ceil(characters.length / LINE_CHARACTERS);
+  const out = Buffer.allocUnsafeSlow(characters.length + 2 * lines);
+  let used = 0;
+  for (let at = 0; at < characters.length; at += LINE_CHARACTERS) {
+    const end = Math.min(at + LINE_CHARACTERS, characters.length);
+    // A loop: for so few octets a native copy costs more.
+    for (let i = at; i < end; i++) out[used++] = characters[i]!;
+    out[used++] = CR;
+    out[used++] = LF;
+  }
+  return out;
+}
+
+/**
+ * Base64 decoded. Line ends and whatever else is no base64 are passed over (RFC 2045 §6.8). What
+ * follows padding is decoded too: some programs encode a content in several stretches, and nobody
+ * must lose the rest of it.
+ */
+export function* decodeBase64(octets: Iterable<Uint8Array>): Generator<Uint8Array> {
+  /** Characters of a quantum that is not complete. */
+  let held = "";
+  for (const piece of chunks(octets)) {
+    const text = held + asBuffer(piece).toString("latin1");
+    const out = new Uint8Array(Math.ceil(text.length / 4) * 3);
+    let decoded: Uint8Array;
+    try {
+      const { read, written } = out.setFromBase64(text, {
+        lastChunkHandling: "stop-before-partial",
+      });
+      decoded = out.subarray(0, written);
+      held = text.slice(read).replace(/\s+/g, "");
+    } catch {
+      // Something that is no base64 stands there, or something behind the padding.
+      [decoded, held] = decodeLeniently(text);
+    }
+    if (decoded.length > 0) yield decoded;
+  }
+  const [last] = decodeLeniently(`${held}=`);
+  if (last.length > 0) yield last;
+}
+
+/** The value of each base64 character, 64 for padding, -1 for other octets. */
+const BASE64 = new Int8Array(256).fill(-1);
+const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+for (let i = 0; i < 64; i++) BASE64[ALPHABET.charCodeAt(i)] = i;
+BASE64[EQUALS] = 64;
+
+/** How many octets {@link decodeBase64} would make, without making them. */
+export function decodedLength(octets: Iterable<Uint8Array>): number {
+  let length = 0;
+  /** Characters since the last padding. */
+  let stretch = 0;
+  for (const piece of octets) {
+    for (let i = 0; i < piece.length; i++) {
+      const value = BASE64[piece[i]!]!;
+      if (value >= 0 && value < 64) stretch++;
+      else if (value === 64) {
+        length += Math.floor(stretch * 3 / 4);
+        stretch = 0;
+      }
+    }
+  }
+  return length + Math.floor(stretch * 3 / 4);
+}
+
+/** What can be decoded, and the characters that have to wait for more. */
+function decodeLeniently(text: string): [decoded: Uint8Array, held: string] {
+  const stretches = text.replace(/[^A-Za-z0-9+/=]+/g, "").split(/=+/);
+  const rest = stretches.pop()!;
+  const complete = rest.length - rest.length % 4;
+  stretches.push(rest.slice(0, complete));
+  const decoded = stretches.map((stretch) => Buffer.from(stretch, "base64"));
+  return [Buffer.concat(decoded), rest.slice(complete)];
+}
+
+/** The value of each hexadecimal digit, -1 for other octets. Lower case is let pass (§6.7). */
+const HEX = new Int8Array(256).fill(-1);
+for (const digit of "0123456789abcdefABCDEF") HEX[digit.charCodeAt(0)] = parseInt(digit, 16);
+
+/**
+ * Quoted-printable decoded (RFC 2045 §6.7). Line ends come out as CRLF, white space before them is
+ * dropped (rule 3), `=` before anything but two hexadecimal digits or a line end stays (the notes
+ * behind rule 5), and a soft line break at the very end, whose line end belongs to the delimiter, is
+ * one too.
+ */
+export function* decodeQuotedPrintable(octets: Iterable<Uint8Array>): Generator<Uint8Array> {
+  /** What has to wait for the rest of its line. */
+  let held: Uint8Array | undefined;
+  for (const piece of chunks(octets)) {
+    const chunk = held === undefined ? piece : Buffer.concat([held, piece]);
+    const cut = quotedPrintableCut(chunk);
+    held = cut < chunk.length ? chunk.subarray(cut) : undefined;
+    const decoded = decodeLines(chunk.subarray(0, cut), false);
+    if (decoded.length > 0) yield decoded;
+  }
+  if (held === undefined) return;
+  const last = decodeLines(held, true);
+  if (last.length > 0) yield last;
+}
+
+/** Octets of a line without end that are held back at most; lines have 76 (§6.7 rule 5). */
+const MAX_HELD = 64 * 1024;
+
+/** Where to cut a chunk so that each part can be decoded alone: behind a line, mostly. */
+function quotedPrintableCut(chunk: Uint8Array): number {
+  const lines = chunk.lastIndexOf(LF) + 1;
+  if (chunk.length - lines <= MAX_HELD) return lines;
+  let cut = chunk.length;
+  while (cut > lines && isBlank(chunk[cut - 1]!)) cut--;
+  // Not between `=` and what belongs to it.
+  for (let back = 1; back <= 2 && cut - back >= lines; back++) {
+    if (chunk[cut - back] === EQUALS) return cut - back;
+  }
+  // White space over a whole chunk is no padding that a mail system added.
+  return cut > lines ? cut : chunk.length;
+}
+
+function isBlank(octet: number): boolean {
+  return octet === SPACE || octet === TAB || octet === CR;
+}
+
+/** @param last whether nothing follows: white space at the end is dropped then */
+function decodeLines(octets: Uint8Array, last: boolean): Uint8Array {
+  const { length } = octets;
+  // An octet becomes one at most, but LF, which becomes CRLF.
+  const out = Buffer.allocUnsafe(length + count(octets, LF));
+  let used = 0;
+  for (let i = 0; i < length;) {
+    const octet = octets[i]!;
+    if (octet === EQUALS) {
+      const high = i + 2 < length ? HEX[octets[i + 1]!]! : -1;
+      const low = i + 2 < length ? HEX[octets[i + 2]!]! : -1;
+      if (high >= 0 && low >= 0) {
+        out[used++] = high << 4 | low;
+        i += 3;
+        continue;
+      }
+      const end = blanksEnd(octets, i + 1);
+      if (octets[end] === LF) {
+        i = end + 1;
+      } else if (end === length && last) {
+        i = length;
+      } else {
+        out[used++] = octet;
+        i++;
+      }
+    } else if (octet === LF) {
+      out[used++] = CR;
+      out[used++] = LF;
+      i++;
+    } else if (isBlank(octet)) {
+      const end = blanksEnd(octets, i);
+      if (octets[end] !== LF && !(end === length && last)) {
+        for (let at = i; at < end; at++) out[used++] = octets[at] === CR ? SPACE : octets[at]!;
+      }
+      i = end;
+    } else {
+      out[used++] = octet;
+      i++;
+    }
+  }
+  return out.subarray(0, used);
+}
+
+/** Index behind the white space, CRs among it, that begins at `start`. */
+function blanksEnd(octets: Uint8Array, start: number): number {
+  let end = start;
+  while (end < octets.length && isBlank(octets[end]!)) end++;
+  return end;
+}
+
+function count(octets: Uint8Array, octet: number): number {
+  let found = 0;
+  for (let i = octets.indexOf(octet); i >= 0; i = octets.indexOf(octet, i + 1)) found++;
+  return found;
+}
+
+/** The same octets in pieces of a bounded size. */
+export function* chunks(octets: Iterable<Uint8Array>): Generator<Uint8Array> {
+  for (const piece of octets) {
+    for (let at = 0; at < piece.length; at += CHUNK) {
+      yield at === 0 && piece.length <= CHUNK ? piece : piece.subarray(at, at + CHUNK);
+    }
+  }
+}

@@ -1,0 +1,245 @@
+/** Large attachments are taken out of a message (RFC 2046, RFC 2183), and all else stays. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { describe, it } from "node:test";
+import { type Attachment, detach } from "../../src/message/detach.ts";
+import { content, inBlocks, textOf } from "../support/content.ts";
+
+const TEXT = "Content-Type: text/plain\r\n\r\nHello\r\n";
+const EMPTY = "Content-Type: text/plain; charset=us-ascii\r\n";
+
+function message(type: string, ...parts: string[]): string {
+  return `Subject: s\r\nMIME-Version: 1.0\r\nContent-Type: ${type}; boundary=b\r\n\r\npreamble\r\n` +
+    `${parts.map((part) => `--b\r\n${part}`).join("")}--b--\r\nepilogue\r\n`;
+}
+
+function file(header: string, octets: string): string {
+  const body = Buffer.from(octets, "latin1").toString("base64").replace(/.{76}(?=.)/g, "$&\r\n");
+  return `${header}\r\nContent-Transfer-Encoding: base64\r\n\r\n${body}\r\n`;
+}
+
+function detached(text: string, limit: number, size = 1000) {
+  const result = detach(inBlocks(text, size), limit);
+  assert.equal(result.type, "detached");
+  if (result.type !== "detached") throw new Error();
+  return { rest: textOf(result.rest), attachments: result.attachments };
+}
+
+function indivisible(text: string, limit: number) {
+  const result = detach(content(text), limit);
+  return result.type === "indivisible" ? result.reason : result.type;
+}
+
+function read(attachment: Attachment): string {
+  return textOf([...attachment.octets()]);
+}
+
+const PDF = 'Content-Type: Application/PDF; name="scan.pdf"';
+const OCTETS = "%PDF\0\n\r\xff".repeat(200);
+
+describe("a message that is too large", () => {
+  it("is left alone where it is not: the very same object", () => {
+    const blocks = inBlocks(message("multipart/mixed", TEXT, file(PDF, OCTETS)), 100);
+    const result = detach(blocks, 100_000);
+    assert.ok(
+      result.type === "detached" && result.rest === blocks && result.attachments.length === 0,
+    );
+  });
+
+  it("loses its largest attachment, from its delimiter up to the next, and nothing else", () => {
+    const small = file("Content-Type: image/png; name=small.png", "png");
+    const text = message("multipart/mixed", TEXT, file(PDF, OCTETS), small);
+    for (const size of [1, 7, 10_000]) {
+      const { rest, attachments } = detached(text, 600, size);
+      assert.equal(rest, message("multipart/mixed", TEXT, small));
+      assert.equal(attachments.length, 1);
+      const [pdf] = attachments;
+      assert.equal(pdf!.name, "scan.pdf");
+      assert.equal(pdf!.contentType, "application/pdf");
+      assert.equal(pdf!.size, OCTETS.length);
+      assert.equal(pdf!.inline, false);
+      assert.equal(read(pdf!), OCTETS);
+      assert.equal(read(pdf!), OCTETS, "and once more");
+    }
+  });
+
+  it("loses as many as it must, the largest first, named in the order in which they stood", () => {
+    const files = [300, 900, 600].map((size, i) =>
+      file(`Content-Type: image/png; name=${i}.png`, "x".repeat(size))
+    );
+    const text = message("multipart/mixed", TEXT, ...files);
+    const names = (limit: number) => detached(text, limit).attachments.map(({ name }) => name);
+    assert.deepEqual(names(text.length - 1), ["1.png"]);
+    assert.deepEqual(names(text.length - 1500), ["1.png", "2.png"]);
+    assert.deepEqual(names(300), ["0.png", "1.png", "2.png"]);
+  });
+
+  it("keeps an empty text where a multipart would have no part (RFC 2046 §5.1.1)", () => {
+    const inner = `Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n${file(PDF, OCTETS)}`;
+    assert.equal(
+      detached(message("multipart/mixed", TEXT, `${inner}--c--\r\n`), 600).rest,
+      message(
+        "multipart/mixed",
+        TEXT,
+        `Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n${EMPTY}\r\n\r\n--c--\r\n`,
+      ),
+    );
+  });
+
+  it("is closed where it was not, so that no line end becomes content", () => {
+    const open = message("multipart/mixed", TEXT, file(PDF, OCTETS)).replace(/--b--[^]*/, "");
+    assert.equal(
+      detached(open, 600).rest,
+      message("multipart/mixed", TEXT).replace("epilogue\r\n", ""),
+    );
+  });
+
+  it("may be the attachment itself, as scanners send it: its Content fields go with it", () => {
+    const text = `Subject: scan\r\n${
+      file(`${PDF}\r\nX-Pages: 3\r\nContent-Disposition: attachment;\r\n filename=x.pdf`, OCTETS)
+        .replace("base64", "BASE64")
+    }`;
+    const { rest, attachments } = detached(text, 200);
+    assert.equal(rest, `Subject: scan\r\nX-Pages: 3\r\n${EMPTY}\r\n`);
+    assert.deepEqual(attachments.map(read), [OCTETS]);
+    assert.equal(attachments[0]!.name, "x.pdf");
+  });
+
+  it("keeps a nested message as it stands when it comes out", () => {
+    const nested = `Subject: n\r\n${file(PDF, OCTETS)}`;
+    const part = `Content-Type: message/rfc822; name="forwarded: a"\r\n\r\n${nested}`;
+    const { attachments } = detached(message("multipart/mixed", TEXT, part), 600);
+    assert.equal(attachments[0]!.name, "forwarded: a.eml");
+    assert.equal(attachments[0]!.contentType, "message/rfc822");
+    assert.equal(`${read(attachments[0]!)}\r\n`, nested);
+  });
+
+  it("keeps images inline by their content id (RFC 2387, RFC 2392)", () => {
+    const image = (header: string) => file(`Content-Type: image/png\r\n${header}`, OCTETS);
+    const text = message(
+      "multipart/related",
+      "Content-Type: text/html\r\n\r\n<img src='cid:a@b'>\r\n",
+      image("Content-ID: <a@b>"),
+      image("Content-ID:\r\n <c@d>\r\nContent-Disposition: attachment"),
+      image("Content-Disposition: inline"),
+    );
+    const { attachments } = detached(text, 600);
+    assert.deepEqual(attachments.map(({ contentId, inline, name }) => [contentId, inline, name]), [
+      ["a@b", true, "attachment-1.png"],
+      ["c@d", false, "attachment-2.png"],
+      [undefined, false, "attachment-3.png"],
+    ]);
+  });
+});
+
+describe("a content that comes out", () => {
+  const encodings: readonly (readonly [field: string, body: string, octets: string])[] = [
+    ["base64", "QU JD\r\nR!EU=\r\n", "ABCDE"],
+    ["base64", "QQ==\r\nQkM=\r\nRA==", "ABCD"],
+    ["base64", "QUJDRA", "ABCD"],
+    ["base64", "QUJDR", "ABC"],
+    ["base64", "-_QUJD", "ABC"],
+    ["base64", "\r\n \r\n", ""],
+    ["quoted-printable", "=41=\r\nB=0A", "AB\n"],
+    ["7bit", "a\r\nb\r\n", "a\r\nb\r\n"],
+    ["8bit", "\xff\n", "\xff\n"],
+    ["binary", "\0\r", "\0\r"],
+  ];
+  for (const [encoding, body, octets] of encodings) {
+    it(`is decoded: ${encoding}, ${JSON.stringify(body)} (RFC 2045 §6)`, () => {
+      const part = `Content-Type: a/b\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${body}\r\n`;
+      const text = message("multipart/mixed", TEXT, `${part}`).replace("epilogue", "");
+      for (const size of [1, 2, 3, 5, 1000]) {
+        const { attachments } = detached(text, text.length - 1, size);
+        assert.deepEqual(attachments.map(read), [octets]);
+        assert.equal(attachments[0]!.size, octets.length);
+      }
+    });
+  }
+
+  const names: readonly (readonly [header: string, name: string])[] = [
+    ['Content-Type: a/b; name="n.x"\r\nContent-Disposition: attachment; filename=f.x', "f.x"],
+    ["Content-Type: a/b; name=n.x\r\nContent-Disposition: attachment", "n.x"],
+    ["Content-Type: a/b", "attachment-1.bin"],
+    ["Content-Type: application/pdf", "attachment-1.pdf"],
+    // RFC 2231 §3, §4
+    ["Content-Type: a/b; name*=utf-8''%e2%82%ac%20.x; name=n.x", "€ .x"],
+    ["Content-Type: a/b; name*0*=iso-8859-1'en'%e4; name*1=\"b;c\"; name*2*=%20.x", "äb;c .x"],
+    // RFC 2047, which is not allowed there
+    ['Content-Type: a/b; name="=?utf-8?Q?a=C3=A4_?=\r\n =?UTF-8?B?Lng=?="', "aä .x"],
+    ['Content-Type: a/b; name="\xc3\xa4.x"', "ä.x"],
+    ['Content-Type: a/b; name="\xe4.x"', "ä.x"],
+    ['Content-Type: a/b; name="C:\\scans\\\\a \\"b\\".x"', 'a "b".x'],
+    ["Content-Type: a/b; name=../../etc/passwd", "passwd"],
+    ["Content-Type: a/b; name*=utf-8''a%00%0d%E2%80%AEb.x", "ab.x"],
+    ["Content-Type: a/b; name=..", "attachment-1.bin"],
+    ["Content-Type: a/b (; name=no); name=(no) yes (no)", "yes"],
+    [`Content-Type: a/b; name="${"x".repeat(300)}.docx"`, `${"x".repeat(250)}.docx`],
+  ];
+  for (const [header, name] of names) {
+    it(`has a name: ${header.slice(0, 90)}`, () => {
+      const text = message("multipart/mixed", TEXT, `${header}\r\n\r\n${OCTETS}\r\n`);
+      assert.equal(detached(text, 600).attachments[0]!.name, name);
+    });
+  }
+});
+
+describe("a message that cannot be made smaller", () => {
+  const part = file(PDF, OCTETS);
+  const cases: readonly (readonly [name: string, text: string, reason: string])[] = [
+    ["signed (RFC 1847)", message("multipart/signed", TEXT, part), "signed"],
+    ["encrypted (RFC 1847)", message("multipart/encrypted", TEXT, part), "encrypted"],
+    [
+      "signed (RFC 8551 §3.5.2)",
+      file("Content-Type: application/pkcs7-mime; smime-type=Signed-Data", OCTETS),
+      "signed",
+    ],
+    ["encrypted (RFC 8551)", file("Content-Type: application/x-pkcs7-mime", OCTETS), "encrypted"],
+    [
+      "with a large signed part",
+      message(
+        "multipart/mixed",
+        TEXT,
+        `Content-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n${part}--c--\r\n`,
+      ),
+      "signed",
+    ],
+    ["with a large text", `Subject: s\r\n\r\n${OCTETS}`, "body"],
+    [
+      "with large alternatives",
+      message(
+        "multipart/alternative",
+        TEXT,
+        `Content-Type: text/html; name=a\r\n\r\n${OCTETS}\r\n`,
+      ),
+      "body",
+    ],
+    [
+      "with parts that nobody can tell apart",
+      message("multipart/mixed", TEXT, part).replace("boundary=b", ""),
+      "body",
+    ],
+    [
+      "with an encoding that nobody knows",
+      message("multipart/mixed", TEXT, part.replace("base64", "x-own")),
+      "body",
+    ],
+    [
+      "with too many attachments (Exchange takes 250)",
+      message("multipart/mixed", ...Array(300).fill(file(PDF, "x"))),
+      "body",
+    ],
+    ["with a large header", `Subject: ${OCTETS}\r\n${part}`, "body"],
+  ];
+  for (const [name, text, reason] of cases) {
+    it(`is said to be so: ${name}`, () => assert.equal(indivisible(text, 600), reason));
+  }
+
+  it("is divided all the same beside a small signed part, which stays as it is", () => {
+    const signed = `Content-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n${TEXT}--c--\r\n`;
+    assert.equal(
+      detached(message("multipart/mixed", signed, part), 600).rest,
+      message("multipart/mixed", signed),
+    );
+  });
+});

@@ -1,0 +1,121 @@
+/** Large messages are searched octet by octet, small ones as strings: both find the same. */
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { describe, it } from "node:test";
+import fc from "fast-check";
+import { canonical } from "../../src/message/canonical.ts";
+import { detach } from "../../src/message/detach.ts";
+import { Pieces } from "../../src/message/pieces.ts";
+import { decodeBase64, decodedLength } from "../../src/message/transfer_encoding.ts";
+import type { Content } from "../../src/smtp/content.ts";
+
+const LARGE = 1_200_000;
+
+/** The octets in pieces of this size. */
+function cut(octets: Buffer, size: number): Content {
+  const pieces: Uint8Array[] = [];
+  for (let at = 0; at < octets.length; at += size) pieces.push(octets.subarray(at, at + size));
+  return pieces;
+}
+
+describe("a search in pieces", () => {
+  const needle = "\r\n--bound-ary";
+  // Near misses, hyphens among them, which the search looks for first.
+  const filler = "\r\n-\r\n--bound\r\n--bound-aryX-----\r\n-bound-ary".replaceAll("aryX", "arX");
+
+  for (const distance of [0, 1000, 31_999, 70_000, 300_000]) {
+    it(`finds what is ${distance} octets away, wherever the pieces end`, () => {
+      const before = filler.repeat(Math.ceil(distance / filler.length)).slice(0, distance);
+      const octets = Buffer.from(`${before}${needle}${filler}`, "latin1");
+      for (const size of [7, 1024, distance + 1, distance + 5, octets.length]) {
+        const pieces = new Pieces(cut(octets, size));
+        assert.equal(pieces.indexOf(needle, 0, octets.length), distance, `pieces of ${size}`);
+        assert.equal(pieces.indexOf(needle, distance + 1, octets.length), -1);
+        const end = distance + needle.length;
+        assert.equal(pieces.indexOf(needle, 0, end), distance, "wholly before the end");
+        assert.equal(pieces.indexOf(needle, 0, end - 1), -1);
+      }
+    });
+  }
+});
+
+describe("a large message", () => {
+  const head = "From: a@x.test\r\nContent-Type: text/plain\r\n\r\n";
+  const lines = `${"x".repeat(70)}\r\n`.repeat(Math.ceil(LARGE / 72));
+  const regular = Buffer.from(head + lines);
+
+  it("is handed back as it is where its lines are right, whatever its pieces", () => {
+    for (const size of [71, 72, 73, 16_384, regular.length]) {
+      const content = cut(regular, size);
+      assert.equal(canonical(content, { reencodeQuotedPrintable: true }), content);
+    }
+  });
+
+  for (const [what, bad] of Object.entries({ "a lone LF": "a\nb\r\n", "a lone CR": "a\rb\r\n" })) {
+    it(`gets right lines where ${what} stands, at the end of a piece too`, () => {
+      const octets = Buffer.from(head + lines + bad);
+      const at = octets.length - 3;
+      for (const size of [at, at - 1, octets.length]) {
+        const fit = Buffer.concat(canonical(cut(octets, size), { reencodeQuotedPrintable: true }));
+        const end = fit.toString("latin1", fit.length - 8);
+        assert.match(end, bad.includes("\r" + "b") ? /\na b\r\n$/ : /\r\na\r\nb\r\n$/);
+      }
+    });
+  }
+
+  for (const [what, bad] of [["a NUL", "a\0b\r\n"], ["a long line", `${"y".repeat(999)}\r\n`]]) {
+    it(`becomes base64 where ${what} stands`, () => {
+      const octets = Buffer.from(head + lines + bad);
+      const fit = Buffer.concat(canonical([octets], { reencodeQuotedPrintable: true }));
+      const [header, body] = [fit.indexOf("\r\n\r\n"), fit.indexOf("\r\n\r\n") + 4];
+      assert.match(fit.toString("latin1", 0, header), /\r\nContent-Transfer-Encoding: base64$/);
+      const text = fit.toString("latin1", body);
+      assert.deepEqual(Buffer.from(text, "base64"), Buffer.from(lines + bad));
+    });
+  }
+
+  it("has its quoted-printable part found, which comes last", () => {
+    const octets = Buffer.from(
+      "From: a@x.test\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n" + lines +
+        "--b\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nGr=C3=BC=\r\n=C3=9Fe\r\n--b--\r\n",
+    );
+    const fit = Buffer.concat(canonical([octets], { reencodeQuotedPrintable: true }));
+    assert.match(
+      fit.toString("latin1"),
+      /\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nR3LDvMOfZQ==\r\n--b--\r\n$/,
+    );
+  });
+});
+
+describe("the length of base64 content", () => {
+  it("is that of what comes out of it, whatever stands there", () => {
+    const texts = fc.array(
+      fc.oneof(
+        fc.constantFrom("QUJD", "QUI=", "QQ==", "\r\n", "=", "====", "-", "\0", "Q", "QU", "é"),
+        fc.base64String({ maxLength: 40 }),
+      ),
+      { maxLength: 30 },
+    );
+    fc.assert(fc.property(texts, fc.integer({ min: 1, max: 50 }), (parts, size) => {
+      const body = cut(Buffer.from(parts.join(""), "latin1"), size);
+      let length = 0;
+      for (const piece of decodeBase64(body)) length += piece.length;
+      assert.equal(decodedLength(body), length);
+    }));
+  });
+
+  it("is what an attachment that is taken out says", () => {
+    const file = Buffer.alloc(LARGE, "The quick brown fox");
+    const base64 = file.toString("base64").replace(/.{76}/g, "$&\r\n");
+    const detached = detach([
+      Buffer.from(
+        "Content-Type: application/pdf; name=f.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
+          base64,
+      ),
+    ], 1000);
+    assert(detached.type === "detached");
+    const [attachment] = detached.attachments;
+    assert.equal(attachment!.size, file.length);
+    assert.deepEqual(Buffer.concat([...attachment!.octets()]), file);
+  });
+});

@@ -1,0 +1,45 @@
+/** Calls of prepareMessage, for tests. */
+import assert from "node:assert/strict";
+import { prepareMessage, type PrepareOptions } from "../../src/message/prepare.ts";
+import type { Trace } from "../../src/message/received.ts";
+import type { Content } from "../../src/smtp/content.ts";
+import type { Envelope } from "../../src/smtp/effects.ts";
+
+export const TRACE: Trace = {
+  helo: "printer.example.com",
+  address: "192.0.2.7",
+  hostname: "relay.example.com",
+  esmtp: true,
+  tls: true,
+  smtputf8: false,
+  id: "0123456789abcdef",
+  at: new Date("2026-11-05T06:07:08Z"),
+};
+export const RECEIVED = "Received: from printer.example.com ([192.0.2.7])\r\n" +
+  "\tby relay.example.com with ESMTPSA id 0123456789abcdef;\r\n" +
+  "\tThu, 5 Nov 2026 06:07:08 +0000\r\n";
+/** What a header gets that has none of these. */
+export const DATE = "Date: Thu, 5 Nov 2026 06:07:08 +0000\r\n";
+export const MESSAGE_ID = "Message-ID: <0123456789abcdef@relay.example.com>\r\n";
+
+export const OPTIONS: PrepareOptions = {
+  trace: TRACE,
+  account: {},
+  reencodeQuotedPrintable: true,
+};
+
+export function envelope(recipients: readonly string[], from = "me@x.test"): Envelope {
+  return { from, recipients };
+}
+
+/** The message as it is sent. */
+export function prepared(
+  message: Content,
+  recipients: readonly string[],
+  from?: string,
+  options: Partial<PrepareOptions> = {},
+): Content {
+  const result = prepareMessage(message, envelope(recipients, from), { ...OPTIONS, ...options });
+  assert(result.type === "prepared", JSON.stringify(result));
+  return result.content;
+}
