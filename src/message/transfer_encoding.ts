@@ -91,39 +91,70 @@ function inLines(base64: string): Buffer {
   return out;
 }
 
-/**
- * Base64 decoded. Line ends and whatever else is no base64 are passed over (RFC 2045 §6.8). What
- * follows padding is decoded too: some programs encode a content in several stretches, and nobody
- * must lose the rest of it.
- */
-export function* decodeBase64(octets: Iterable<Uint8Array>): Generator<Uint8Array> {
-  /** Characters of a quantum that is not complete. */
-  let held = "";
-  for (const piece of chunks(octets)) {
-    const text = held + asBuffer(piece).toString("latin1");
-    const out = new Uint8Array(Math.ceil(text.length / 4) * 3);
-    let decoded: Uint8Array;
-    try {
-      const { read, written } = out.setFromBase64(text, {
-        lastChunkHandling: "stop-before-partial",
-      });
-      decoded = out.subarray(0, written);
-      held = text.slice(read).replace(/\s+/g, "");
-    } catch {
-      // Something that is no base64 stands there, or something behind the padding.
-      [decoded, held] = decodeLeniently(text);
-    }
-    if (decoded.length > 0) yield decoded;
-  }
-  const [last] = decodeLeniently(`${held}=`);
-  if (last.length > 0) yield last;
-}
-
-/** The value of each base64 character, 64 for padding, -1 for other octets. */
+/** The value of each base64 character, that of padding, and -1 for other octets. */
+const PADDING = 64;
+const NOTHING = new Uint8Array();
 const BASE64 = new Int8Array(256).fill(-1);
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 for (let i = 0; i < 64; i++) BASE64[ALPHABET.charCodeAt(i)] = i;
-BASE64[EQUALS] = 64;
+BASE64[EQUALS] = PADDING;
+
+/**
+ * Base64 decoded. Line ends and whatever else is no base64 are passed over (RFC 2045 §6.8). What
+ * follows padding is decoded too: some programs encode a content in several stretches, and nobody
+ * must lose the rest of it. A loop, not the native decoder: that wants strings, and those of a large
+ * attachment would pile up as garbage.
+ */
+export function* decodeBase64(octets: Iterable<Uint8Array>): Generator<Uint8Array> {
+  /** The bits of a quantum that is not complete, and its characters. */
+  let bits = 0;
+  let characters = 0;
+  for (const piece of chunks(octets)) {
+    // At most what the piece stands for, and the quantum that was begun before it.
+    const out = new Uint8Array(Math.ceil(piece.length / 4) * 3 + 3);
+    let used = 0;
+    for (let i = 0; i < piece.length; i++) {
+      // Whole quanta, as nearly all are.
+      while (characters === 0 && i + 3 < piece.length) {
+        const a = BASE64[piece[i]!]!;
+        const b = BASE64[piece[i + 1]!]!;
+        const c = BASE64[piece[i + 2]!]!;
+        const d = BASE64[piece[i + 3]!]!;
+        if ((a | b | c | d) & -PADDING) break;
+        out[used++] = a << 2 | b >> 4;
+        out[used++] = b << 4 | c >> 2;
+        out[used++] = c << 6 | d;
+        i += 4;
+      }
+      if (i === piece.length) break;
+      const value = BASE64[piece[i]!]!;
+      if (value < 0) continue;
+      if (value < PADDING) {
+        bits = bits << 6 | value;
+        if (++characters < 4) continue;
+        out[used++] = bits >> 16;
+        out[used++] = bits >> 8;
+        out[used++] = bits;
+      } else {
+        for (const octet of partial(bits, characters)) out[used++] = octet;
+      }
+      bits = characters = 0;
+    }
+    if (used > 0) yield out.subarray(0, used);
+  }
+  const last = partial(bits, characters);
+  if (last.length > 0) yield last;
+}
+
+/** The octets of a quantum that is complete with less than four characters. */
+function partial(bits: number, characters: number): Uint8Array {
+  if (characters === 2) return Uint8Array.of(bits >> 4);
+  if (characters === 3) return Uint8Array.of(bits >> 10, bits >> 2);
+  return NOTHING;
+}
+
+/** 1 for a character of base64, 2 for padding, 0 for other octets. */
+const KIND = Uint8Array.from(BASE64, (value) => value < 0 ? 0 : value < PADDING ? 1 : 2);
 
 /** How many octets {@link decodeBase64} would make, without making them. */
 export function decodedLength(octets: Iterable<Uint8Array>): number {
@@ -132,25 +163,16 @@ export function decodedLength(octets: Iterable<Uint8Array>): number {
   let stretch = 0;
   for (const piece of octets) {
     for (let i = 0; i < piece.length; i++) {
-      const value = BASE64[piece[i]!]!;
-      if (value >= 0 && value < 64) stretch++;
-      else if (value === 64) {
-        length += Math.floor(stretch * 3 / 4);
-        stretch = 0;
+      const kind = KIND[piece[i]!]!;
+      if (kind < 2) {
+        stretch += kind;
+        continue;
       }
+      length += Math.floor(stretch * 3 / 4);
+      stretch = 0;
     }
   }
   return length + Math.floor(stretch * 3 / 4);
-}
-
-/** What can be decoded, and the characters that have to wait for more. */
-function decodeLeniently(text: string): [decoded: Uint8Array, held: string] {
-  const stretches = text.replace(/[^A-Za-z0-9+/=]+/g, "").split(/=+/);
-  const rest = stretches.pop()!;
-  const complete = rest.length - rest.length % 4;
-  stretches.push(rest.slice(0, complete));
-  const decoded = stretches.map((stretch) => Buffer.from(stretch, "base64"));
-  return [Buffer.concat(decoded), rest.slice(complete)];
 }
 
 /** The value of each hexadecimal digit, -1 for other octets. Lower case is let pass (§6.7). */
