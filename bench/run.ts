@@ -1,10 +1,11 @@
 // `npm run bench [scenario …]`: all scenarios, or those named.
 
 import process from "node:process";
+import { memory } from "./memory.ts";
 import { startup } from "./startup.ts";
 import { throughput } from "./throughput.ts";
 
-const SCENARIOS: Record<string, () => Promise<void>> = { startup, throughput };
+const SCENARIOS: Record<string, () => Promise<void>> = { startup, throughput, memory };
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !(name in SCENARIOS));

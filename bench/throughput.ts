@@ -1,5 +1,10 @@
 // Messages a second and CPU per message, over STARTTLS and AUTH, beside a relay made of
-// nodemailer's smtp-server and fetch. Both run in turn against the same cloud and load.
+// nodemailer's smtp-server and fetch. Both run in turn against the same cloud and load, once with
+// clients that wait for each reply, as devices and most libraries do, and once with clients that
+// send MAIL, RCPT and DATA together, as mail servers do where PIPELINING is offered (RFC 2920).
+//
+// Load and cloud share the machine's cores with the relays, so messages a second say less on a
+// small machine than the CPU per message does.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -14,6 +19,16 @@ const ROUNDS = 7;
 const CONNECTIONS = 50;
 const MESSAGES = 100;
 const OCTETS = 10_000;
+const CLIENTS = [
+  { name: "clients that wait for each reply", argument: "" },
+  { name: "clients that pipeline", argument: "pipelining" },
+];
+
+interface Candidate {
+  readonly name: string;
+  readonly child: ChildProcess;
+  readonly port: number;
+}
 
 interface Figures {
   readonly perSecond: number;
@@ -55,23 +70,33 @@ export async function throughput(): Promise<void> {
     const baseline = started(bun("bench/throughput/baseline.ts", files.cert, files.key, url));
     const baselinePort = Number(await firstLine(baseline));
 
-    const candidates = [
-      { name: "smtp-oauth-relay", child: relay, port, runs: [] as Figures[] },
-      { name: "smtp-server + fetch", child: baseline, port: baselinePort, runs: [] as Figures[] },
+    const candidates: readonly Candidate[] = [
+      { name: "smtp-oauth-relay", child: relay, port },
+      { name: "smtp-server + fetch", child: baseline, port: baselinePort },
     ];
-    // The first rounds are not counted: both programs are being compiled meanwhile.
-    for (let round = -WARM_UP; round < ROUNDS; round++) {
-      for (const { child, port, runs } of candidates) {
-        const figures = await measure(child, port);
-        if (round >= 0) runs.push(figures);
+    console.log(
+      `${CONNECTIONS} connections × ${MESSAGES} messages of ${OCTETS} octets, STARTTLS and AUTH, ` +
+        `median of ${ROUNDS} rounds in turn`,
+    );
+    for (const { name, argument } of CLIENTS) {
+      const runs = new Map<Candidate, Figures[]>(candidates.map((candidate) => [candidate, []]));
+      // The first rounds are not counted: both programs are being compiled meanwhile.
+      for (let round = -WARM_UP; round < ROUNDS; round++) {
+        // Each goes first as often as the other.
+        for (const candidate of round % 2 === 0 ? candidates : candidates.toReversed()) {
+          const figures = await measure(candidate, argument);
+          if (round >= 0) runs.get(candidate)!.push(figures);
+        }
       }
+      console.log(` ${name}`);
+      report(candidates.map((candidate) => ({ ...candidate, runs: runs.get(candidate)! })));
     }
     const { count } = await (await fetch(`${url}/count`)).json() as { count: number };
-    const expected = CONNECTIONS * MESSAGES * (WARM_UP + ROUNDS) * candidates.length;
+    const rounds = (WARM_UP + ROUNDS) * candidates.length * CLIENTS.length;
+    const expected = CONNECTIONS * MESSAGES * rounds;
     if (count !== expected) {
       throw new Error(`the cloud was given ${count} messages, not ${expected}`);
     }
-    report(candidates);
   } finally {
     for (const child of processes) child.kill();
     rmSync(directory, { recursive: true });
@@ -82,11 +107,11 @@ function bun(script: string, ...args: string[]): ChildProcess {
   return spawn("bun", [script, ...args], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
 }
 
-async function measure(child: ChildProcess, port: number): Promise<Figures> {
+async function measure({ child, port }: Candidate, clients: string): Promise<Figures> {
   const before = cpuSeconds(child.pid!);
   const load = bun(
     "bench/throughput/load.ts",
-    ...[port, CONNECTIONS, MESSAGES, OCTETS].map(String),
+    ...[port, CONNECTIONS, MESSAGES, OCTETS, clients].map(String),
   );
   const { seconds, sent } = JSON.parse(await firstLine(load)) as { seconds: number; sent: number };
   const cpu = cpuSeconds(child.pid!) - before;
@@ -108,10 +133,6 @@ function residentMegabytes(pid: number): number {
 }
 
 function report(candidates: readonly { name: string; runs: readonly Figures[] }[]): void {
-  console.log(
-    `${CONNECTIONS} connections × ${MESSAGES} messages of ${OCTETS} octets, STARTTLS and AUTH, ` +
-      `median of ${ROUNDS} rounds in turn`,
-  );
   for (const { name, runs } of candidates) {
     const rate = median(runs.map((run) => run.perSecond));
     const cpu = median(runs.map((run) => run.cpu));

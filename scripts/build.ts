@@ -4,6 +4,7 @@
 import { execFileSync } from "node:child_process";
 import { mkdirSync, rmSync } from "node:fs";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 
 const TARGETS = [
   "bun-linux-x64",
@@ -14,7 +15,7 @@ const TARGETS = [
   "bun-darwin-arm64",
   "bun-windows-x64",
 ];
-const root = new URL("..", import.meta.url).pathname;
+const root = fileURLToPath(new URL("..", import.meta.url));
 const name = "smtp-oauth-relay";
 
 function commit(): string {

@@ -2,6 +2,7 @@
 // `node scripts/run.mjs bun|deno ARGUMENT…`. `deno task` would take their executables for scripts.
 
 import { spawn } from "node:child_process";
+import { delimiter } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import "./setup.mjs";
@@ -12,7 +13,7 @@ const binaries = `${root}node_modules/.bin`;
 
 const child = spawn(`${binaries}/${runtime}`, args, {
   cwd: root,
-  env: { ...process.env, PATH: `${binaries}:${process.env.PATH}` },
+  env: { ...process.env, PATH: `${binaries}${delimiter}${process.env.PATH}` },
   stdio: "inherit",
   shell: process.platform === "win32",
 });

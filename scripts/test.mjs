@@ -2,6 +2,7 @@
 // as the files or folders to test. The last line counts what passed, failed and was skipped.
 
 import { spawn } from "node:child_process";
+import { delimiter } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 
@@ -17,7 +18,7 @@ function run(command, args) {
       cwd: root,
       env: {
         ...process.env,
-        PATH: `${binaries}:${process.env.PATH}`,
+        PATH: `${binaries}${delimiter}${process.env.PATH}`,
         NO_COLOR: "1",
         // No test asks another machine for an identity.
         AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
@@ -35,8 +36,26 @@ function run(command, args) {
   });
 }
 
-function count(output, pattern) {
-  return Number(pattern.exec(output)?.[1] ?? 0);
+/** The last line of the output that matches: tests may print what looks like a summary. */
+function last(output, pattern) {
+  return [...output.matchAll(pattern)].at(-1)?.groups ?? {};
+}
+
+/** Deno counts in tests and, in brackets, in steps, which are the tests inside a `describe`. */
+function denoCounts(output) {
+  const part = (name) => `(?<${name}>\\d+) ${name}(?: \\((?<${name}Steps>\\d+) steps?\\))?`;
+  const line = new RegExp(
+    `^(?:ok|FAILED) \\| ${part("passed")} \\| ${part("failed")}(?: \\| ${part("ignored")})?`,
+    "gm",
+  );
+  const found = last(output, line);
+  const count = (name) => Number(found[`${name}Steps`] ?? found[name] ?? 0);
+  return { passed: count("passed"), failed: count("failed"), skipped: count("ignored") };
+}
+
+function bunCounts(output) {
+  const count = (word) => Number(last(output, new RegExp(`^ *(?<n>\\d+) ${word}$`, "gm")).n ?? 0);
+  return { passed: count("pass"), failed: count("fail"), skipped: count("skip") };
 }
 
 const build = await run("bun", ["scripts/build.ts"]);
@@ -57,21 +76,8 @@ const bun = await run("bun", [
 ]);
 
 const results = [
-  {
-    runtime: "Deno",
-    status: deno.status,
-    // Steps are the tests inside a `describe`.
-    passed: count(deno.output, /\((\d+) steps?\)/) || count(deno.output, /(\d+) passed/),
-    failed: count(deno.output, /(\d+) failed/),
-    skipped: count(deno.output, /(\d+) ignored/),
-  },
-  {
-    runtime: "Bun",
-    status: bun.status,
-    passed: count(bun.output, /(\d+) pass\n/),
-    failed: count(bun.output, /(\d+) fail\n/),
-    skipped: count(bun.output, /(\d+) skip\n/),
-  },
+  { runtime: "Deno", status: deno.status, ...denoCounts(deno.output) },
+  { runtime: "Bun", status: bun.status, ...bunCounts(bun.output) },
 ];
 console.log();
 for (const { runtime, passed, failed, skipped } of results) {

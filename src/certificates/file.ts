@@ -48,18 +48,22 @@ export function readCertificate(certificatePath: string, keyPath: string): Certi
   return { certificate, privateKey, leaf };
 }
 
-function readPem(setting: string, path: string): string {
+/** @throws CertificateError */
+export function readPem(setting: string, path: string): string {
   try {
     return readFileSync(path, "utf8");
   } catch (error) {
-    throw new CertificateError(`${setting} "${path}" ${explain(error as NodeJS.ErrnoException)}`);
+    const problem = explain(setting, error as NodeJS.ErrnoException);
+    throw new CertificateError(`${setting} "${path}" ${problem}`);
   }
 }
 
-function explain({ code, message }: NodeJS.ErrnoException): string {
+function explain(setting: string, { code, message }: NodeJS.ErrnoException): string {
   switch (code) {
     case "ENOENT":
-      return "does not exist (set TLS_SOURCE=off to run without TLS)";
+      return setting.startsWith("TLS_")
+        ? "does not exist (set TLS_SOURCE=off to run without TLS)"
+        : "does not exist";
     case "EACCES":
     case "EPERM": {
       const user = process.getuid?.();

@@ -9,11 +9,13 @@ export type Progress = "more" | "complete" | "malformed" | "tooLong";
 /** Octets of status line and header fields together. */
 const MAX_HEAD = 64 * 1024;
 const HEAD_END = Buffer.from("\r\n\r\n");
+const NOTHING: Buffer = Buffer.alloc(0);
+const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: |\r\n|$)/;
 
 export class AnswerReader {
   readonly #maxBody: number;
   readonly #method: string;
-  #input: Buffer = Buffer.alloc(0);
+  #input = NOTHING;
   #status = 0;
   #headers = new Map<string, string>();
   #keepAlive = false;
@@ -24,6 +26,7 @@ export class AnswerReader {
   /** Octets left of the current chunk; -1 before its size line. */
   #chunkLeft = -1;
   #begun = false;
+  #headRead = false;
 
   constructor(maxBody: number, method: string) {
     this.#maxBody = maxBody;
@@ -33,6 +36,11 @@ export class AnswerReader {
   /** Whether any octet of the answer has arrived. */
   get begun(): boolean {
     return this.#begun;
+  }
+
+  /** Of the answer itself, not of an interim one; undefined until its head has come in whole. */
+  get status(): number | undefined {
+    return this.#headRead ? this.#status : undefined;
   }
 
   /** Whether the connection may carry another request (RFC 9112 §9.3). */
@@ -62,7 +70,7 @@ export class AnswerReader {
       type: "answer",
       status: this.#status,
       headers: this.#headers,
-      body: this.#body.length === 1 ? this.#body[0]! : Buffer.concat(this.#body),
+      body: this.#body.length < 2 ? this.#body[0] ?? NOTHING : Buffer.concat(this.#body),
     };
   }
 
@@ -86,20 +94,22 @@ export class AnswerReader {
   #readHead(): Progress | undefined {
     const end = this.#input.indexOf(HEAD_END);
     if (end < 0) return this.#input.length > MAX_HEAD ? "malformed" : "more";
-    const lines = this.#input.toString("latin1", 0, end).split("\r\n");
+    const head = this.#input.toString("latin1", 0, end);
     this.#input = this.#input.subarray(end + HEAD_END.length);
-    const status = /^HTTP\/1\.([01]) (\d{3})(?: |$)/.exec(lines[0]!);
+    const status = STATUS_LINE.exec(head);
     if (status === null) return "malformed";
     this.#headers = new Map();
-    for (let i = 1; i < lines.length; i++) {
-      const line = lines[i]!;
-      const colon = line.indexOf(":");
-      if (colon < 1) return "malformed";
-      this.#headers.set(line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim());
+    for (let at = lineEnd(head, 0) + 2; at < head.length;) {
+      const next = lineEnd(head, at);
+      const colon = head.indexOf(":", at);
+      if (colon <= at || colon > next) return "malformed";
+      this.#headers.set(head.slice(at, colon).toLowerCase(), head.slice(colon + 1, next).trim());
+      at = next + 2;
     }
     this.#status = Number(status[2]);
     // RFC 9110 §15.2: interim answers come before the real one.
     if (this.#status < 200 && this.#status !== 101) return undefined;
+    this.#headRead = true;
     const connection = (this.#headers.get("connection") ?? "").toLowerCase();
     this.#keepAlive = status[1] === "1"
       ? !connection.includes("close")
@@ -171,4 +181,9 @@ export class AnswerReader {
     this.#input = this.#input.subarray(octets);
     return true;
   }
+}
+
+function lineEnd(head: string, from: number): number {
+  const end = head.indexOf("\r\n", from);
+  return end < 0 ? head.length : end;
 }

@@ -1,9 +1,11 @@
 // Connections on `Bun.listen`: native sockets, TLS by `upgradeTLS`.
 
 import { Buffer } from "node:buffer";
+import { connectByBun } from "./bun_connect.ts";
 import {
   type Connection,
   type ConnectionHandler,
+  endReason,
   type Listener,
   listenError,
   type ListenOptions,
@@ -69,6 +71,7 @@ class BunConnection implements Connection {
   #ending = false;
   #closed = false;
   #pendingTls: TlsIdentity | undefined;
+  #inHandshake = false;
   #error: Error | undefined;
 
   constructor(socket: BunSocket) {
@@ -79,9 +82,14 @@ class BunConnection implements Connection {
 
   write(bytes: Uint8Array): boolean {
     if (this.#closed || this.#ending) return true;
+    if (this.#queue.length === 0) {
+      const written = this.#socket.write(bytes, 0, bytes.length);
+      if (written === bytes.length) return true;
+      // A negative number means that the socket is gone: `close` follows.
+      this.#offset = Math.max(written, 0);
+    }
     this.#queue.push(bytes);
-    if (this.#queue.length === 1) this.#flush();
-    return this.#queue.length === 0;
+    return false;
   }
 
   pause(): void {
@@ -129,6 +137,7 @@ class BunConnection implements Connection {
 
   #upgrade({ certificate, privateKey, minVersion, ciphers }: TlsIdentity): void {
     this.#pendingTls = undefined;
+    this.#inHandshake = true;
     try {
       const [, secure] = this.#socket.upgradeTLS({
         isServer: true,
@@ -163,9 +172,11 @@ class BunConnection implements Connection {
     if (this.#closed) return;
     // `success` also tells of a client certificate, which is not asked for: without an error the
     // handshake is done.
-    if (success || error === null) return this.handler.secured();
-    // A client that leaves inside the handshake is no failed handshake: a probe of the port, mostly.
-    if ((error as { code?: string }).code !== "ECONNRESET") this.#error = error;
+    if (success || error === null) {
+      this.#inHandshake = false;
+      return this.handler.secured();
+    }
+    this.#error = error;
     this.#socket.terminate();
   }
 
@@ -177,7 +188,7 @@ class BunConnection implements Connection {
     if (this.#closed) return;
     this.#closed = true;
     this.#queue = [];
-    this.handler.closed(this.#error ?? error);
+    this.handler.closed(endReason(this.#error ?? error, this.#inHandshake));
   }
 }
 
@@ -209,6 +220,7 @@ const secureHandlers: BunSocketHandlers = {
 export const bunRuntime: Runtime = {
   name: "Bun",
   version: Bun.version,
+  connect: connectByBun,
   listen({ hostname, port, accept }: ListenOptions): Listener {
     try {
       const listener = Bun.listen({

@@ -3,9 +3,11 @@
 
 import { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
+import { connectByNode } from "./node_connect.ts";
 import {
   type Connection,
   type ConnectionHandler,
+  endReason,
   type Listener,
   listenError,
   type ListenOptions,
@@ -25,6 +27,7 @@ class DenoConnection implements Connection {
   readonly #conn: Deno.TcpConn;
   #secure: TLSSocket | undefined;
   #stream: ConnectionStream | undefined;
+  #inHandshake = false;
   #pendingTls: TlsIdentity | undefined;
   #paused = false;
   #reading = false;
@@ -154,6 +157,7 @@ class DenoConnection implements Connection {
 
   #upgrade(identity: TlsIdentity): void {
     this.#pendingTls = undefined;
+    this.#inHandshake = true;
     try {
       this.#stream = new ConnectionStream(this.#conn, this.#awaitingRead);
       const secure = new TLSSocket(
@@ -165,7 +169,10 @@ class DenoConnection implements Connection {
         } as ConstructorParameters<typeof TLSSocket>[1],
       );
       this.#secure = secure;
-      secure.on("secure", () => this.#closed || this.handler.secured());
+      secure.on("secure", () => {
+        this.#inHandshake = false;
+        if (!this.#closed) this.handler.secured();
+      });
       secure.on("data", (bytes: Uint8Array) => this.#closed || this.handler.data(bytes));
       secure.on("drain", () => this.#closed || this.handler.drained());
       secure.on("end", () => {
@@ -188,7 +195,8 @@ class DenoConnection implements Connection {
     closeQuietly(this.#conn);
     // Never inside the caller's own call: `closed` always comes as an event.
     queueMicrotask(() => {
-      this.handler.closed(reason === undefined ? undefined : asError(reason));
+      const error = reason === undefined ? undefined : asError(reason);
+      this.handler.closed(endReason(error, this.#inHandshake));
     });
   }
 }
@@ -272,7 +280,8 @@ function asError(error: unknown): Error {
 export const denoRuntime: Runtime = {
   name: "Deno",
   version: Deno.version.deno,
-  listen({ hostname, port, accept }: ListenOptions): Listener {
+  connect: connectByNode,
+  listen({ hostname, port, accept, failed }: ListenOptions): Listener {
     let listener: Deno.TcpListener;
     try {
       listener = Deno.listen({ hostname, port });
@@ -280,19 +289,26 @@ export const denoRuntime: Runtime = {
       throw listenError(error);
     }
     let open = true;
+    let failing = false;
     const acceptAll = async () => {
       while (open) {
-        let conn: Deno.TcpConn;
+        let conn: Deno.TcpConn | undefined;
         try {
           conn = await listener.accept();
-        } catch {
+          // Taken just as the listener was closed: nobody would count it any more.
+          if (!open) return closeQuietly(conn);
+          failing = false;
+          const connection = new DenoConnection(conn);
+          connection.handler = accept(connection);
+          connection.start();
+        } catch (error) {
           // Closed, or out of file descriptors for a while: that must not end the listening.
-          if (open) await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
-          continue;
+          if (!open) return;
+          if (conn !== undefined) closeQuietly(conn);
+          if (!failing) failed?.(asError(error));
+          failing = true;
+          await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
         }
-        const connection = new DenoConnection(conn);
-        connection.handler = accept(connection);
-        connection.start();
       }
     };
     void acceptAll();

@@ -56,6 +56,11 @@ export interface ListenOptions {
   /** 0 for a free one. */
   readonly port: number;
   accept(connection: Connection): ConnectionHandler;
+  /**
+   * Connections cannot be accepted for the moment, for want of file descriptors mostly. They wait,
+   * and listening goes on. Told once until one is accepted again; Bun's own listening does not tell.
+   */
+  failed?(error: Error): void;
 }
 
 export interface Listener {
@@ -65,11 +70,69 @@ export interface Listener {
   close(): void;
 }
 
+/** A connection of ours to a service. No method throws; trouble arrives through `closed`. */
+export interface Outbound {
+  /**
+   * Sends octets, which must not change afterwards, or ASCII text. Not before `connected`: until
+   * then nobody knows whom it would go to.
+   *
+   * @param more leaves right behind, together with `data` where both are small
+   * @returns false when the service does not keep up: nothing is lost, but wait for `drained`
+   */
+  write(data: string | Uint8Array, more?: string | Uint8Array): boolean;
+  /** Lets go at once. No event follows. */
+  destroy(): void;
+}
+
+/** What happens on a connection of ours; never inside `connect` or a method's own call. */
+export interface OutboundHandler {
+  /** The service is there and, with TLS, has proved to be the one that was asked for. */
+  connected(): void;
+  /** @param bytes are the receiver's to keep */
+  data(bytes: Uint8Array): void;
+  drained(): void;
+  /**
+   * The service has closed, or the connection could not be made. The last event.
+   *
+   * @param error the reason, with a `code`, when it was not an orderly end
+   */
+  closed(error?: Error): void;
+}
+
+export interface ConnectOptions {
+  /** A name, or an IP address without brackets. */
+  readonly hostname: string;
+  readonly port: number;
+  /** Left out for a plain connection. */
+  readonly tls?: ServiceTrust;
+}
+
+/**
+ * TLS as a client, 1.2 or newer: the service's certificate must come from an authority that is
+ * trusted, and name the host that was asked for (RFC 9110 §4.3.4).
+ */
+export interface ServiceTrust {
+  /** Authorities besides those that the runtime trusts, PEM, one each. */
+  readonly authorities: readonly string[];
+}
+
+export type Connect = (options: ConnectOptions, handler: OutboundHandler) => Outbound;
+
 export interface Runtime {
   readonly name: string;
   readonly version: string;
   /** @throws Error with a `code` such as `EADDRINUSE` */
   listen(options: ListenOptions): Listener;
+  readonly connect: Connect;
+}
+
+/**
+ * Why a connection has ended. A client that leaves inside the handshake is no failed handshake:
+ * most of them only probe the port.
+ */
+export function endReason(error: Error | undefined, inHandshake: boolean): Error | undefined {
+  const code = (error as { code?: string } | undefined)?.code;
+  return inHandshake && code === "ECONNRESET" ? undefined : error;
 }
 
 /** A socket error's cause in a form that is the same on both runtimes. */

@@ -53,7 +53,9 @@ function readSetting(
   standard: string | undefined,
   problems: string[],
 ): unknown {
-  const raw = setting.secret ? readSecret(name, environment, problems) : environment[name];
+  const raw = setting.secret
+    ? readSecret(name, environment, problems)
+    : environment[name] || environment[setting.alias ?? ""];
   const given = raw === undefined || raw === "" ? undefined : raw;
   if (setting.missing !== undefined) {
     if (given !== undefined && given.toLowerCase() !== setting.missing.inert) {

@@ -28,6 +28,8 @@ export interface Setting<T> {
   /** One sentence or two for the reference. */
   readonly help: string;
   readonly secret?: boolean;
+  /** A variable of other programs that means the same; the setting's own name goes first. */
+  readonly alias?: string;
   /**
    * The function is missing from this version: the setting stops the start, unless its value asks
    * for just what this version does (`inert`).
@@ -153,7 +155,13 @@ export const SETTINGS = {
     ...optional(serviceUrl, "Where Microsoft Graph is; the token's scope follows it."),
     standardShown: "`https://graph.microsoft.com`",
   },
-  EXTRA_CA_CERTS_FILEPATH: missing("Certificate authorities trusted in addition."),
+  EXTRA_CA_CERTS_FILEPATH: {
+    ...optional(
+      text(),
+      "PEM file of certificate authorities that every outgoing connection trusts besides the usual ones, as a proxy that opens TLS needs. `NODE_EXTRA_CA_CERTS` means the same.",
+    ),
+    alias: "NODE_EXTRA_CA_CERTS",
+  },
   AZURE_TABLES_CONNECTION_STRING: missing("Access to the table.", undefined, true),
   ALLOWED_TENANTS: missing("Tenants that may use the relay."),
   ALLOWED_SENDERS: missing("Addresses and domains that may send."),

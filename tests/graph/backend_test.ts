@@ -205,7 +205,7 @@ describe("a stop", () => {
     await settle();
     assert.equal(line(message), "under way");
     await graph.answer(0, answer(503, { "retry-after": "1" }));
-    assert.match(line(message), /^451 4\.3\.2 /);
+    assert.match(line(message), /^451 4\.3\.0 HTTP 503/);
     assert.equal(graph.requests.length, 1);
   });
 });

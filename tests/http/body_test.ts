@@ -4,7 +4,8 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
-import { HttpClient, type RequestBody } from "../../src/http/client.ts";
+import type { RequestBody } from "../../src/http/client.ts";
+import { httpClient } from "../support/http.ts";
 import { startRawServer } from "../support/raw_server.ts";
 
 function post(url: URL, body: RequestBody) {
@@ -47,7 +48,7 @@ describe("a body of many parts", () => {
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
-    const http = new HttpClient();
+    const http = httpClient();
     try {
       const result = await http.request(post(new URL(`http://127.0.0.1:${port}/`), {
         length: parts * size,
@@ -76,7 +77,7 @@ describe("an answer that comes before all of the request has left", () => {
       connection.socket.pause();
       connection.write("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig");
     });
-    const http = new HttpClient();
+    const http = httpClient();
     const part = "x".repeat(256 * 1024);
     let made = 0;
     try {

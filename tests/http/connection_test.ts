@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import { HttpClient, type HttpClientOptions, type HttpRequest } from "../../src/http/client.ts";
+import type { HttpClientOptions, HttpRequest } from "../../src/http/client.ts";
+import { httpClient } from "../support/http.ts";
 import { type RawServer, startRawServer } from "../support/raw_server.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -19,7 +20,7 @@ async function open(answer = OK, options: HttpClientOptions = {}) {
       connection.write(answer);
     }
   });
-  const http = new HttpClient(options);
+  const http = httpClient(options);
   const close = async () => {
     http.close();
     await server.close();
@@ -188,6 +189,29 @@ describe("a connection", () => {
       assert.equal(result.type, "answer", JSON.stringify(result));
     } finally {
       await close();
+    }
+  });
+
+  it("is not used after its keepAlive time though nobody has looked at it since", async () => {
+    const server = await startRawServer(async (connection) => {
+      await connection.request();
+      // The second one becomes free a little later than the first.
+      const pause = server.connections[0] === connection ? 0 : 20;
+      setTimeout(() => connection.write(OK), pause);
+    });
+    const http = httpClient({ keepAlive: 50 });
+    try {
+      await Promise.all([http.request(get(server.url)), http.request(get(server.url))]);
+      const over = performance.now() + 50;
+      await server.connections[0]!.ended();
+      await new Promise((resolve) =>
+        setTimeout(resolve, Math.max(over - performance.now(), 0) + 2)
+      );
+      await http.request(get(server.url));
+      assert.deepEqual(counts(server), [1, 1, 1]);
+    } finally {
+      http.close();
+      await server.close();
     }
   });
 

@@ -7,7 +7,8 @@ import { createServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
-import { HttpClient, type HttpClientOptions, type HttpRequest } from "../../src/http/client.ts";
+import type { HttpClientOptions, HttpRequest } from "../../src/http/client.ts";
+import { httpClient } from "../support/http.ts";
 import { closedPort, type RawConnection, startRawServer } from "../support/raw_server.ts";
 
 function post(url: URL, timeout = 10_000): HttpRequest {
@@ -28,7 +29,7 @@ async function requestTo(
   options: HttpClientOptions = {},
 ) {
   const server = await startRawServer(serve);
-  const http = new HttpClient(options);
+  const http = httpClient(options);
   try {
     const result = await http.request(post(server.url, timeout));
     await server.connections[0]!.ended();
@@ -49,7 +50,7 @@ function answering(text: string) {
 
 describe("a failed request", () => {
   it("was not sent when nobody listens", async () => {
-    const http = new HttpClient();
+    const http = httpClient();
     const url = new URL(`http://127.0.0.1:${await closedPort()}/`);
     const result = await http.request(post(url));
     assert(result.type === "failure");
@@ -61,7 +62,7 @@ describe("a failed request", () => {
   it("was not sent when the connection cannot be made in time", async () => {
     // A service that never answers the TLS handshake: there is no connection to send on.
     const server = await startRawServer();
-    const http = new HttpClient();
+    const http = httpClient();
     try {
       const result = await http.request(post(new URL(`https://127.0.0.1:${server.port}/`), 250));
       assert(result.type === "failure");
@@ -79,7 +80,7 @@ describe("a failed request", () => {
       await connection.until(() => connection.received.length > 0);
       connection.socket.end();
     });
-    const http = new HttpClient();
+    const http = httpClient();
     try {
       const result = await http.request(post(new URL(`https://127.0.0.1:${server.port}/`)));
       assert(result.type === "failure");
@@ -99,7 +100,7 @@ describe("a failed request", () => {
     });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
-    const http = new HttpClient();
+    const http = httpClient();
     try {
       for (const host of ["127.0.0.1", "localhost"]) {
         const result = await http.request(post(new URL(`https://${host}:${port}/`)));
@@ -147,6 +148,34 @@ describe("a failed request", () => {
       const result = await requestTo(answering(answer), undefined, { maxAnswer: 100 });
       assert(result.type === "failure");
       assert.deepEqual([result.sent, result.code], [true, code]);
+    });
+  }
+
+  const STATUSES: readonly (readonly [name: string, answer: string, status?: number])[] = [
+    ["nothing of it", ""],
+    ["half of its head", "HTTP/1.1 202 Accepted\r\nContent-Le"],
+    ["an interim answer", "HTTP/1.1 100 Continue\r\n\r\n"],
+    ["its head and half of its body", "HTTP/1.1 202 OK\r\nContent-Length: 5\r\n\r\nok", 202],
+    ["a head that announces too much", "HTTP/1.1 503 No\r\nContent-Length: 999999\r\n\r\n", 503],
+    [
+      "its head and a broken chunk",
+      "HTTP/1.1 202 OK\r\nTransfer-Encoding: chunked\r\n\r\n!\r\n",
+      202,
+    ],
+  ];
+  for (const [name, answer, status] of STATUSES) {
+    const told = status === undefined ? "no status" : `the status ${status}`;
+    it(`tells ${told} when of the answer has come ${name}`, async () => {
+      const server = await startRawServer(async (connection) => {
+        await connection.request();
+        connection.socket.end(answer);
+      });
+      const http = httpClient({ maxAnswer: 100 });
+      const result = await http.request(post(server.url));
+      assert(result.type === "failure");
+      assert.equal(result.status, status);
+      http.close();
+      await server.close();
     });
   }
 });

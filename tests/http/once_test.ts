@@ -4,7 +4,8 @@
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { HttpClient, type HttpRequest } from "../../src/http/client.ts";
+import type { HttpRequest } from "../../src/http/client.ts";
+import { httpClient } from "../support/http.ts";
 import { type RawConnection, startRawServer } from "../support/raw_server.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -59,7 +60,7 @@ describe("a POST on a new connection", () => {
         await connection.request();
         end(connection);
       });
-      const http = new HttpClient();
+      const http = httpClient();
       try {
         const result = await http.request(post(server.url));
         assert.equal(result.type, "failure");
@@ -84,7 +85,7 @@ describe("a POST on a kept-alive connection", () => {
         await connection.request(2);
         end(connection);
       });
-      const http = new HttpClient();
+      const http = httpClient();
       try {
         const first = await http.request(post(server.url));
         assert.equal(first.type, "answer");
@@ -108,7 +109,7 @@ describe("a POST on a kept-alive connection", () => {
       connection.write(OK);
       connection.socket.end();
     });
-    const http = new HttpClient();
+    const http = httpClient();
     try {
       for (let i = 0; i < 3; i++) {
         const result = await http.request(post(server.url));
@@ -132,7 +133,7 @@ describe("a POST on a kept-alive connection", () => {
       await connection.until(() => connection.received.length > 500_000);
       connection.socket.resetAndDestroy();
     });
-    const http = new HttpClient();
+    const http = httpClient();
     try {
       await http.request(post(server.url));
       let made = 0;

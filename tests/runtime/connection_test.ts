@@ -301,6 +301,20 @@ describe("a connection of the runtime", () => {
     gone.client.destroy();
     await gone.peer.event("closed");
     assert.equal(gone.peer.error, undefined, "a probe of the port is no failed handshake");
+    // Nothing, the beginning of a ClientHello's record, all of a header with nothing behind it.
+    for (const octets of [[], [22], [22, 3, 1, 2, 0, 1]]) {
+      for (const leave of ["destroy", "resetAndDestroy"] as const) {
+        const { client, peer } = await open((peer) =>
+          peer.onOpened = () => peer.connection.startTls(identity)
+        );
+        if (octets.length > 0) {
+          await new Promise<void>((resolve) => client.write(Buffer.from(octets), () => resolve()));
+        }
+        client[leave]();
+        await peer.event("closed");
+        assert.equal(peer.error, undefined, `${leave} after ${octets.length} octets`);
+      }
+    }
     const next = await open();
     next.client.destroy();
     await next.peer.event("closed");

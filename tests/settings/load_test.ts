@@ -33,6 +33,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   SMTPS_LISTEN: undefined,
   HTTP_LISTEN: { hostname: "127.0.0.1", port: 8026 },
   HTTP_PASSWORD: undefined,
+  EXTRA_CA_CERTS_FILEPATH: undefined,
   TLS_MIN_VERSION: "1.2",
   AZURE_CLOUD: "public",
   AZURE_AUTHORITY_HOST: undefined,
@@ -237,6 +238,15 @@ describe("a variable that is not a setting", () => {
     ];
     const environment = Object.fromEntries(others.map((name) => [name, "x"]));
     assert.deepEqual(load({ ...environment, HTTP_PASSWORD_FILE: "" }).warnings, []);
+  });
+
+  it("is taken by its other name too, where it has one; its own goes first", () => {
+    const other = { NODE_EXTRA_CA_CERTS: "other.pem" };
+    assert.equal(load(other).settings.EXTRA_CA_CERTS_FILEPATH, "other.pem");
+    const own = { ...other, EXTRA_CA_CERTS_FILEPATH: "own.pem" };
+    assert.equal(load(own).settings.EXTRA_CA_CERTS_FILEPATH, "own.pem");
+    const empty = { ...other, EXTRA_CA_CERTS_FILEPATH: "" };
+    assert.equal(load(empty).settings.EXTRA_CA_CERTS_FILEPATH, "other.pem");
   });
 
   it("is near by Levenshtein's distance of two", () => {

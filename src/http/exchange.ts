@@ -1,0 +1,178 @@
+// One connection to a service, with at most one request on it at a time (RFC 9112 §9.3).
+
+import type { Connect, Outbound, OutboundHandler, ServiceTrust } from "../runtime/runtime.ts";
+import { AnswerReader } from "./answer_reader.ts";
+import type { HttpAnswer, HttpFailure, HttpRequest } from "./client.ts";
+import type { Timed } from "./deadlines.ts";
+import { requestHead } from "./request_head.ts";
+
+/** The pool that a connection belongs to. */
+export interface ExchangeOwner {
+  readonly connect: Connect;
+  readonly trust: ServiceTrust;
+  /** Octets of an answer's body that are read at most. */
+  readonly maxAnswer: number;
+  /** Milliseconds that it is kept unused. */
+  readonly keepAlive: number;
+  /** Its deadline has been set. */
+  waiting(exchange: Exchange): void;
+  /** It is free for another request. */
+  reusable(exchange: Exchange): void;
+  /** It can carry no more requests. */
+  gone(exchange: Exchange): void;
+}
+
+interface Running {
+  readonly reader: AnswerReader;
+  readonly resolve: (result: HttpAnswer | HttpFailure) => void;
+  readonly request: HttpRequest;
+  /** What is left of the body. */
+  rest: Iterator<string | Uint8Array> | undefined;
+}
+
+export class Exchange implements OutboundHandler, Timed {
+  readonly origin: string;
+  deadline = Infinity;
+  readonly #owner: ExchangeOwner;
+  readonly #connection: Outbound;
+  #running: Running | undefined;
+  #connected = false;
+  #gone = false;
+  /** Whether any octet of the running request has been given to the socket. */
+  #sent = false;
+
+  constructor(origin: string, url: URL, owner: ExchangeOwner) {
+    this.origin = origin;
+    this.#owner = owner;
+    const secure = url.protocol === "https:";
+    this.#connection = owner.connect({
+      hostname: url.hostname.replace(/^\[|\]$/g, ""),
+      port: url.port === "" ? (secure ? 443 : 80) : Number(url.port),
+      ...(secure ? { tls: owner.trust } : {}),
+    }, this);
+  }
+
+  run(request: HttpRequest): Promise<HttpAnswer | HttpFailure> {
+    return new Promise((resolve) => {
+      const reader = new AnswerReader(this.#owner.maxAnswer, request.method);
+      this.#running = { reader, resolve, request, rest: undefined };
+      this.#sent = false;
+      this.deadline = performance.now() + request.timeout;
+      this.#owner.waiting(this);
+      if (this.#connected) this.#send(this.#running);
+    });
+  }
+
+  connected(): void {
+    this.#connected = true;
+    if (this.#running !== undefined) this.#send(this.#running);
+  }
+
+  data(octets: Uint8Array): void {
+    const running = this.#running;
+    // Octets that nobody asked for: the connection cannot be trusted with another request.
+    if (running === undefined) return this.destroy();
+    const progress = running.reader.push(octets);
+    if (progress === "malformed") this.#fail("MALFORMED", "the answer is not HTTP");
+    else if (progress === "tooLong") this.#fail("TOOLONG", "the answer is too long");
+    else if (progress === "complete") this.#complete(running);
+  }
+
+  drained(): void {
+    if (this.#running?.rest !== undefined) this.#sendRest(this.#running);
+  }
+
+  closed(error?: Error): void {
+    const running = this.#running;
+    if (running?.reader.end()) return this.#complete(running);
+    if (!this.#connected) {
+      const message = error?.message ?? "closed by the other side";
+      return this.#fail(codeOf(error), `no connection to ${this.origin}: ${message}`);
+    }
+    if (error !== undefined) return this.#fail(codeOf(error), error.message);
+    const begun = running?.reader.begun === true;
+    const what = begun ? "in the middle of the answer" : "without an answer";
+    this.#fail(begun ? "TRUNCATED" : "ECONNRESET", `connection closed ${what}`);
+  }
+
+  expired(): void {
+    const running = this.#running;
+    if (running === undefined) return this.destroy();
+    const step = this.#connected ? "answer" : "connection";
+    this.#fail("ETIMEDOUT", `no ${step} within ${running.request.timeout / 1000} s`);
+  }
+
+  /** Ends the request that is under way, if there is one, and the connection. */
+  abort(): void {
+    this.#fail("ABORTED", "given up by the relay");
+  }
+
+  destroy(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#owner.gone(this);
+    this.#connection.destroy();
+  }
+
+  #send(running: Running): void {
+    const { body } = running.request;
+    const head = requestHead(running.request);
+    this.#sent = true;
+    if (body === undefined) {
+      this.#connection.write(head);
+      return;
+    }
+    const rest = running.rest = body.parts()[Symbol.iterator]();
+    // Most bodies are one part: head and body then leave in one piece.
+    const first = rest.next();
+    if (this.#connection.write(head, first.done === true ? undefined : first.value)) {
+      this.#sendRest(running);
+    }
+  }
+
+  #sendRest(running: Running): void {
+    const rest = running.rest!;
+    for (;;) {
+      const part = rest.next();
+      if (part.done === true) {
+        running.rest = undefined;
+        return;
+      }
+      if (!this.#connection.write(part.value)) return;
+    }
+  }
+
+  #complete(running: Running): void {
+    const { reader } = running;
+    this.#running = undefined;
+    // An answer that came before all of the request had left ends the connection (RFC 9112 §9.6).
+    if (reader.reusable && running.rest === undefined) {
+      this.deadline = performance.now() + this.#owner.keepAlive;
+      this.#owner.waiting(this);
+      this.#owner.reusable(this);
+    } else {
+      this.destroy();
+    }
+    running.resolve(reader.answer());
+  }
+
+  #fail(code: string, message: string): void {
+    const running = this.#running;
+    this.#running = undefined;
+    this.destroy();
+    if (running === undefined) return;
+    const { status } = running.reader;
+    running.resolve({
+      type: "failure",
+      sent: this.#sent,
+      code,
+      message,
+      ...(status === undefined ? {} : { status }),
+    });
+  }
+}
+
+function codeOf(error: Error | undefined): string {
+  if (error === undefined) return "ECONNRESET";
+  return (error as { code?: string }).code ?? "EUNKNOWN";
+}

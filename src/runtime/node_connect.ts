@@ -1,0 +1,77 @@
+// Connections to services on `node:net` and `node:tls`.
+
+import { Buffer } from "node:buffer";
+import { connect as connectTcp, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import type { ConnectOptions, Outbound, OutboundHandler } from "./runtime.ts";
+import { ALPN_PROTOCOL, identityProblem, serverName, trusted } from "./trust.ts";
+
+export function connectByNode(
+  { hostname, port, tls }: ConnectOptions,
+  handler: OutboundHandler,
+): Outbound {
+  if (tls === undefined) {
+    const socket = connectTcp({ host: hostname, port, noDelay: true });
+    return new NodeOutbound(socket, "connect", handler);
+  }
+  const authorities = trusted(tls.authorities);
+  const name = serverName(hostname);
+  const socket = connectTls({
+    host: hostname,
+    port,
+    minVersion: "TLSv1.2",
+    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    rejectUnauthorized: true,
+    checkServerIdentity: (_, certificate) => identityProblem(hostname, certificate),
+    ALPNProtocols: [ALPN_PROTOCOL],
+    ...(name === "" ? {} : { servername: name }),
+    ...(authorities === undefined ? {} : { ca: [...authorities] }),
+  });
+  socket.setNoDelay(true);
+  return new NodeOutbound(socket, "secureConnect", handler);
+}
+
+class NodeOutbound implements Outbound {
+  readonly #socket: Socket;
+  #connected = false;
+  #gone = false;
+
+  constructor(socket: Socket, ready: "connect" | "secureConnect", handler: OutboundHandler) {
+    this.#socket = socket;
+    const closed = (error?: Error) => {
+      if (this.#gone) return;
+      this.destroy();
+      handler.closed(error);
+    };
+    socket.on(ready, () => {
+      if (this.#gone) return;
+      this.#connected = true;
+      handler.connected();
+    });
+    socket.on("data", (octets: Uint8Array) => this.#gone || handler.data(octets));
+    socket.on("drain", () => this.#gone || handler.drained());
+    socket.on("end", () => closed());
+    socket.on("error", closed);
+    socket.on("close", () => closed());
+  }
+
+  write(data: string | Uint8Array, more?: string | Uint8Array): boolean {
+    if (!this.#connected) throw new Error("written before it was connected");
+    if (this.#gone) return true;
+    if (more === undefined) return this.#socket.write(asOctets(data));
+    this.#socket.cork();
+    this.#socket.write(asOctets(data));
+    const writable = this.#socket.write(asOctets(more));
+    this.#socket.uncork();
+    return writable;
+  }
+
+  destroy(): void {
+    this.#gone = true;
+    this.#socket.destroy();
+  }
+}
+
+function asOctets(data: string | Uint8Array): Uint8Array {
+  return typeof data === "string" ? Buffer.from(data, "latin1") : data;
+}

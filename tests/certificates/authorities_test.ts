@@ -1,0 +1,59 @@
+/** EXTRA_CA_CERTS_FILEPATH: what is read, and what an administrator reads when it cannot be. */
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { readAuthorities } from "../../src/certificates/authorities.ts";
+import { CertificateError } from "../../src/certificates/file.ts";
+import { createAuthority } from "../support/authority.ts";
+
+describe("EXTRA_CA_CERTS_FILEPATH", () => {
+  let directory: string;
+  let one: string;
+  let other: string;
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), "relay-authorities-"));
+    one = (await createAuthority("one")).certificate;
+    other = (await createAuthority("other")).certificate;
+  });
+  after(() => rmSync(directory, { recursive: true }));
+
+  function file(text: string): string {
+    const path = join(directory, "authorities.pem");
+    writeFileSync(path, text);
+    return path;
+  }
+
+  it("names no authority when it is unset", () => {
+    assert.deepEqual(readAuthorities(undefined), []);
+  });
+
+  it("may hold several, with text around them and any line ends", () => {
+    const text = `# The company's own\r\n${one.replaceAll("\n", "\r\n")}\r\n\nother:\n${other}`;
+    const found = readAuthorities(file(text)).map((pem) => pem.replace(/\s/g, ""));
+    assert.deepEqual(found, [one, other].map((pem) => pem.replace(/\s/g, "")));
+  });
+
+  const PROBLEMS: readonly (readonly [name: string, path: () => string, line: RegExp])[] = [
+    ["is missing", () => join(directory, "none.pem"), /"[^"]+none\.pem" does not exist$/],
+    ["is a directory", () => directory, /is a directory$/],
+    ["is empty", () => file(""), /holds no certificate in PEM form$/],
+    ["is no PEM", () => file("\x30\x82"), /holds no certificate in PEM form$/],
+    [
+      "has a broken second certificate",
+      () => file(one + other.replace(/\n[^\n]+\n/, "\nbroken\n")),
+      /is damaged: its certificate number 2 cannot be read$/,
+    ],
+  ];
+  for (const [name, path, line] of PROBLEMS) {
+    it(`stops the start with one line when it ${name}`, () => {
+      assert.throws(() => readAuthorities(path()), (error: Error) => {
+        assert(error instanceof CertificateError);
+        assert.match(error.message, /^EXTRA_CA_CERTS_FILEPATH "/);
+        assert.match(error.message, line);
+        return true;
+      });
+    });
+  }
+});

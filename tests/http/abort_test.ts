@@ -1,0 +1,95 @@
+/** The relay is told to stop at once: what is under way ends, and is called by its right name. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { HttpRequest } from "../../src/http/client.ts";
+import { httpClient } from "../support/http.ts";
+import { startRawServer } from "../support/raw_server.ts";
+
+const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+function post(url: URL): HttpRequest {
+  const body = "the message";
+  return {
+    method: "POST",
+    url,
+    headers: {},
+    body: { length: body.length, parts: () => [body] },
+    timeout: 30_000,
+  };
+}
+
+describe("abort()", () => {
+  it("ends a request that is under way, which may have been sent", async () => {
+    const server = await startRawServer();
+    const http = httpClient();
+    const result = http.request(post(server.url));
+    const connection = await server.connection(0);
+    await connection.request();
+    http.abort();
+    const failure = await result;
+    assert(failure.type === "failure");
+    assert.deepEqual([failure.code, failure.sent], ["ABORTED", true]);
+    assert.equal(failure.status, undefined);
+    await connection.ended();
+    await server.close();
+  });
+
+  it("ends one that waits for its connection, of which nothing has been sent", async () => {
+    const server = await startRawServer();
+    const http = httpClient();
+    // The handshake is never answered.
+    const result = http.request(post(new URL(`https://127.0.0.1:${server.port}/`)));
+    const connection = await server.connection(0);
+    await connection.until(() => connection.received.length > 0);
+    http.abort();
+    const failure = await result;
+    assert(failure.type === "failure");
+    assert.deepEqual([failure.code, failure.sent], ["ABORTED", false]);
+    await connection.ended();
+    await server.close();
+  });
+
+  it("makes no body any more, and closes unused connections", async () => {
+    const server = await startRawServer(async (connection) => {
+      await connection.until(() => connection.received.length > 0);
+      if (server.connections[0] === connection) connection.write(OK);
+      else connection.socket.pause();
+    });
+    const http = httpClient();
+    const part = "x".repeat(256 * 1024);
+    let made = 0;
+    const large = {
+      length: 1000 * part.length,
+      *parts() {
+        for (; made < 1000; made++) yield part;
+      },
+    };
+    // The second one gets a connection of its own, the first one's stays behind unused.
+    const [first, second] = [
+      http.request(post(server.url)),
+      http.request({ ...post(server.url), body: large }),
+    ];
+    await first;
+    await (await server.connection(1)).until(() => made > 0);
+    http.abort();
+    const failure = await second;
+    assert(failure.type === "failure");
+    assert.deepEqual([failure.code, failure.sent], ["ABORTED", true]);
+    const atAbort = made;
+    server.connections[1]!.socket.resume();
+    await Promise.all(server.connections.map((connection) => connection.ended()));
+    assert.equal(made, atAbort);
+    await server.close();
+  });
+
+  it("lets no request begin afterwards", async () => {
+    const server = await startRawServer();
+    const http = httpClient();
+    http.abort();
+    const failure = await http.request(post(server.url));
+    assert(failure.type === "failure");
+    assert.deepEqual([failure.code, failure.sent], ["ABORTED", false]);
+    assert.equal(server.connections.length, 0);
+    await server.close();
+  });
+});

@@ -1,0 +1,253 @@
+// Connections of ours to a service: the same on `Runtime.connect` of both runtimes and on
+// `node:tls`, and above all that nothing is said to a service that has not proved who it is.
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { describe, it } from "node:test";
+import { currentRuntime } from "../../src/runtime/current.ts";
+import { connectByNode } from "../../src/runtime/node_connect.ts";
+import type { Connect, ConnectOptions, OutboundHandler } from "../../src/runtime/runtime.ts";
+import { type CertificateWishes, createAuthority, startTlsServer } from "../support/authority.ts";
+import { type ClientHello, readClientHello } from "../support/client_hello.ts";
+import { closedPort, startRawServer } from "../support/raw_server.ts";
+
+const runtime = await currentRuntime();
+const WAYS = new Map<string, Connect>([
+  [`${runtime.name}'s own`, runtime.connect],
+  ["node:net and node:tls", connectByNode],
+]);
+if (runtime.connect === connectByNode) WAYS.delete("node:net and node:tls");
+
+const authority = await createAuthority("the tests' authority");
+const stranger = await createAuthority("somebody else's authority");
+const TRUST = { authorities: [authority.certificate] };
+const TOKEN = "Authorization: Bearer a-secret-token\r\n";
+
+/** A connection that says the token as soon as it may, and what became of it. */
+function begin(connect: Connect, options: ConnectOptions) {
+  const events: string[] = [];
+  let error: (Error & { code?: string }) | undefined;
+  let heard = "";
+  const connected = Promise.withResolvers<void>();
+  const closed = Promise.withResolvers<void>();
+  const drained = Promise.withResolvers<void>();
+  const handler: OutboundHandler = {
+    connected() {
+      events.push("connected");
+      connection.write(TOKEN);
+      connected.resolve();
+    },
+    data(octets) {
+      heard += Buffer.from(octets).toString("latin1");
+    },
+    drained: () => drained.resolve(),
+    closed(reason) {
+      events.push("closed");
+      error = reason;
+      closed.resolve();
+    },
+  };
+  const connection = connect(options, handler);
+  return {
+    connection,
+    events,
+    connected: connected.promise,
+    closed: closed.promise,
+    drained: drained.promise,
+    error: () => error,
+    heard: () => heard,
+  };
+}
+
+for (const [way, connect] of WAYS) {
+  const open = (options: ConnectOptions) => begin(connect, options);
+
+  describe(`a connection to a service, by ${way}`, () => {
+    it("carries text and octets both ways, and tells the service's end", async () => {
+      const server = await startRawServer(async (connection) => {
+        await connection.until(() => connection.received.length >= TOKEN.length + 4);
+        connection.socket.end("answer");
+      });
+      const peer = open({ hostname: "127.0.0.1", port: server.port });
+      await peer.connected;
+      peer.connection.write(Buffer.from([0, 128, 255, 10]));
+      await peer.closed;
+      assert.equal(server.connections[0]!.received, `${TOKEN}\x00\x80\xff\n`);
+      assert.equal(peer.heard(), "answer");
+      assert.equal(peer.error(), undefined);
+      assert.deepEqual(peer.events, ["connected", "closed"]);
+      await server.close();
+    });
+
+    it("says when the service does not read, keeps what was written, and says when it reads on", async () => {
+      const server = await startRawServer(({ socket }) => void socket.pause());
+      const peer = open({ hostname: "127.0.0.1", port: server.port });
+      await peer.connected;
+      const parts = ["t".repeat(500_000), Buffer.alloc(500_000, "o")];
+      let written = 0;
+      for (let writable = true; writable && written < 100; written++) {
+        writable = peer.connection.write(parts[written % 2]!);
+      }
+      assert(written < 100, "it never said stop");
+      const { socket } = await server.connection(0);
+      let read = 0;
+      const all = new Promise<void>((resolve) => {
+        socket.on("data", (octets: Uint8Array) => {
+          read += octets.length;
+          if (read === written * 500_000 + TOKEN.length) resolve();
+        });
+      });
+      socket.resume();
+      await Promise.all([peer.drained, all]);
+      peer.connection.destroy();
+      await server.close();
+    });
+
+    it("reaches a name whose first address refuses (RFC 8305)", async () => {
+      // `localhost` is ::1 too on most machines, and nobody listens there.
+      const server = await startRawServer();
+      const peer = open({ hostname: "localhost", port: server.port });
+      await peer.connected;
+      peer.connection.destroy();
+      await server.close();
+    });
+
+    it("tells that nobody listens, and that there is no such name", async () => {
+      const refused = open({ hostname: "127.0.0.1", port: await closedPort() });
+      await refused.closed;
+      assert.equal(refused.error()?.code, "ECONNREFUSED");
+      const unknown = open({ hostname: "no-such-name.invalid", port: 443, tls: TRUST });
+      await unknown.closed;
+      assert.match(unknown.error()?.code ?? "", /^(?:ENOTFOUND|EAI_AGAIN|ENODATA)$/);
+      assert.deepEqual([...refused.events, ...unknown.events], ["closed", "closed"]);
+    });
+
+    it("tells nothing more once it is destroyed, before or after it is connected", async () => {
+      const server = await startRawServer();
+      const options = { hostname: "127.0.0.1", port: server.port };
+      const early = open(options);
+      early.connection.destroy();
+      const late = open(options);
+      await late.connected;
+      late.connection.destroy();
+      for (const connection of server.connections) await connection.ended();
+      assert.deepEqual([...early.events, ...late.events], ["connected"]);
+      await server.close();
+    });
+
+    it("takes nothing before it is connected", async () => {
+      const server = await startRawServer();
+      const options = { hostname: "127.0.0.1", port: server.port };
+      const { connection } = open(options);
+      assert.throws(() => connection.write("too early"), /before/);
+      connection.destroy();
+      await server.close();
+    });
+  });
+
+  describe(`TLS to a service, by ${way} (RFC 9110 §4.3.4)`, () => {
+    const HOSTS: readonly (readonly [host: string, wishes: CertificateWishes])[] = [
+      ["localhost", { names: ["localhost"] }],
+      ["localhost", { names: ["example.com", "LOCALHOST"] }],
+      ["127.0.0.1", { addresses: ["127.0.0.1"] }],
+    ];
+    for (const [hostname, wishes] of HOSTS) {
+      it(`trusts ${hostname} with a certificate for ${JSON.stringify(wishes)}`, async () => {
+        const server = await startTlsServer(
+          await authority.issue(wishes),
+          (socket) => socket.end("welcome"),
+        );
+        const peer = open({ hostname, port: server.port, tls: TRUST });
+        await peer.closed;
+        assert.deepEqual(peer.events, ["connected", "closed"]);
+        assert.equal(peer.heard(), "welcome");
+        assert.equal(server.heard(), TOKEN);
+        await server.close();
+      });
+    }
+
+    const BAD: readonly {
+      name: string;
+      hostname?: string;
+      wishes?: CertificateWishes;
+      issuer?: "stranger" | "nobody";
+      authorities?: readonly string[];
+    }[] = [
+      { name: "from an authority that is not known", issuer: "stranger" },
+      { name: "from an authority that is not among the runtime's", authorities: [] },
+      { name: "that it has signed itself", issuer: "nobody" },
+      { name: "for another name", wishes: { names: ["example.com", "*.localhost"] } },
+      { name: "for another address", hostname: "127.0.0.1", wishes: { addresses: ["127.0.0.2"] } },
+      { name: "for a name, asked by its address", hostname: "127.0.0.1" },
+      {
+        name: "for the address as a name",
+        hostname: "127.0.0.1",
+        wishes: { names: ["127.0.0.1"] },
+      },
+      { name: "that has expired", wishes: { names: ["localhost"], from: -20, until: -10 } },
+      { name: "that is not valid yet", wishes: { names: ["localhost"], from: 10, until: 20 } },
+    ];
+    for (const { name, hostname = "localhost", wishes, issuer, authorities } of BAD) {
+      it(`says nothing to a service with a certificate ${name}`, async () => {
+        const issued = { names: ["localhost"], ...wishes };
+        const certificate = issuer === "nobody"
+          ? await selfSigned()
+          : await (issuer === "stranger" ? stranger : authority).issue(issued);
+        const server = await startTlsServer(certificate, (socket) => socket.end("gotcha"));
+        const tls = authorities === undefined ? TRUST : { authorities };
+        const peer = open({ hostname, port: server.port, tls });
+        await peer.closed;
+        assert.deepEqual(peer.events, ["closed"]);
+        assert(peer.error() instanceof Error);
+        assert.notEqual(peer.error()!.message, "");
+        // The server has the whole connection behind it before it is asked what it has heard.
+        await server.close();
+        assert.equal(server.heard(), "");
+      });
+    }
+
+    it("asks for its name, for HTTP/1.1 alone and for TLS 1.2 or 1.3, and says no more", async () => {
+      for (const hostname of ["localhost", "127.0.0.1"]) {
+        const hello = Promise.withResolvers<{ hello: ClientHello; all: Buffer }>();
+        const server = await startRawServer(async (connection) => {
+          const octets = () => Buffer.from(connection.received, "latin1");
+          await connection.until(() => readClientHello(octets()) !== undefined);
+          hello.resolve({ hello: readClientHello(octets())!, all: octets() });
+        });
+        const peer = open({ hostname, port: server.port, tls: TRUST });
+        const { hello: { serverName, protocols, versions }, all } = await hello.promise;
+        assert.equal(serverName, hostname === "localhost" ? "localhost" : undefined, "RFC 6066 §3");
+        assert.deepEqual(protocols, ["http/1.1"]);
+        assert.deepEqual([...versions].sort(), [0x0303, 0x0304]);
+        assert.equal(all.length, 5 + all.readUInt16BE(3));
+        peer.connection.destroy();
+        await server.close();
+      }
+    });
+
+    const BREAKS: readonly (readonly [name: string, answer: "end" | "reset" | string])[] = [
+      ["ends", "end"],
+      ["resets", "reset"],
+      ["is not TLS at all", "220 mail.example.com ESMTP\r\n"],
+    ];
+    for (const [name, answer] of BREAKS) {
+      it(`never begins when the service ${name} inside the handshake`, async () => {
+        const server = await startRawServer(async (connection) => {
+          await connection.until(() => connection.received.length > 0);
+          if (answer === "reset") connection.socket.resetAndDestroy();
+          else connection.socket.end(answer === "end" ? "" : answer);
+        });
+        const peer = open({ hostname: "localhost", port: server.port, tls: TRUST });
+        await peer.closed;
+        assert.deepEqual(peer.events, ["closed"]);
+        assert(!server.connections[0]!.received.includes("Bearer"));
+        await server.close();
+      });
+    }
+  });
+}
+
+async function selfSigned() {
+  const { selfSignedCertificate } = await import("../../src/certificates/self_signed.ts");
+  return await selfSignedCertificate();
+}
