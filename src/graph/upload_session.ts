@@ -95,7 +95,7 @@ class UploadSession {
     this.#calls = calls;
     this.#url = url;
     this.#size = attachment.size;
-    this.#reader = new AttachmentReader(attachment);
+    this.#reader = new AttachmentReader(attachment, RANGE);
   }
 
   async run(): Promise<NotSent | undefined> {
@@ -118,7 +118,7 @@ class UploadSession {
         "Content-Type": "application/octet-stream",
         "Content-Range": `bytes ${start}-${end - 1}/${this.#size}`,
       },
-      body: { length: end - start, parts: () => this.#reader.read(start, end) },
+      body: { length: end - start, parts: () => [this.#reader.read(start, end)] },
       authorized: false,
       sends: false,
     }, [200, 201]);

@@ -22,8 +22,12 @@ export interface Attachment {
   readonly inline: boolean;
   /** Octets of the decoded content. */
   readonly size: number;
-  /** The decoded content in order, made while it is read; each call begins anew. */
-  octets(): Iterable<Uint8Array>;
+  /**
+   * The decoded content in order, made while it is read; each call begins anew.
+   *
+   * @param scratch a piece need be good only until the next one is asked for
+   */
+  octets(scratch?: boolean): Iterable<Uint8Array>;
 }
 
 export type Detached =
@@ -182,8 +186,8 @@ function attachmentOf(
 ): Attachment {
   const { encoding, bodyStart, bodyEnd } = part;
   const body = pieces.slice(bodyStart, bodyEnd);
-  const octets = () => {
-    if (encoding === "base64") return decodeBase64(body);
+  const octets = (scratch?: boolean) => {
+    if (encoding === "base64") return decodeBase64(body, scratch);
     if (encoding === "quoted-printable") return decodeQuotedPrintable(body);
     return chunks(body);
   };

@@ -104,14 +104,22 @@ BASE64[EQUALS] = PADDING;
  * follows padding is decoded too: some programs encode a content in several stretches, and nobody
  * must lose the rest of it. A loop, not the native decoder: that wants strings, and those of a large
  * attachment would pile up as garbage.
+ *
+ * @param scratch decode into the same memory again and again: a piece is good until the next
  */
-export function* decodeBase64(octets: Iterable<Uint8Array>): Generator<Uint8Array> {
+export function* decodeBase64(
+  octets: Iterable<Uint8Array>,
+  scratch = false,
+): Generator<Uint8Array> {
+  let memory = NOTHING;
   /** The bits of a quantum that is not complete, and its characters. */
   let bits = 0;
   let characters = 0;
   for (const piece of chunks(octets)) {
     // At most what the piece stands for, and the quantum that was begun before it.
-    const out = new Uint8Array(Math.ceil(piece.length / 4) * 3 + 3);
+    const most = Math.ceil(piece.length / 4) * 3 + 3;
+    if (!scratch || memory.length < most) memory = new Uint8Array(most);
+    const out = memory;
     let used = 0;
     for (let i = 0; i < piece.length; i++) {
       // Whole quanta, as nearly all are.
