@@ -149,7 +149,7 @@ export const AMBIGUOUS: GraphMeaning = {
 /** As AMBIGUOUS, of a request that does not send. */
 export const INTERRUPTED: GraphMeaning = {
   code: 451,
-  enhanced: "4.4.2",
+  enhanced: "4.4.1",
   text: "no clear answer from Graph; the message was not sent",
 };
 

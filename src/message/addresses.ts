@@ -17,8 +17,7 @@ export function addressKey(address: string): string {
   const at = address.lastIndexOf("@");
   let local = address.slice(0, at);
   if (/^".*"$/s.test(local)) local = local.slice(1, -1).replace(/\\(.)/gs, "$1");
-  const domain = address.slice(at + 1).replace(/\.$/, "");
-  return `${foldedLocalPart(local)}@${asciiDomain(domain)}`;
+  return `${foldedLocalPart(local)}@${asciiDomain(address.slice(at + 1))}`;
 }
 
 function foldedLocalPart(local: string): string {

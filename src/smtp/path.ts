@@ -105,7 +105,7 @@ const DOT_STRING =
 const QUOTED_STRING = /^"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\u{10ffff}]|\\[\x20-\x7e])*"$/u;
 // Underscores are no letters of a host name, but names with them are in use.
 const DOMAIN =
-  /^[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]*[A-Za-z0-9_\u0080-\u{10ffff}])?(?:\.[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]*[A-Za-z0-9_\u0080-\u{10ffff}])?)*\.?$/u;
+  /^[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]*[A-Za-z0-9_\u0080-\u{10ffff}])?(?:\.[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]*[A-Za-z0-9_\u0080-\u{10ffff}])?)*$/u;
 /**
  * What no address has, though RFC 6531 §3.3 counts it as atext: characters that are not seen, or
  * are no characters yet (RFC 8264 §8, §9). The ASCII space is for quoted strings.
@@ -118,7 +118,8 @@ function parseMailbox(text: string): Mailbox | PathError {
   const at = text.lastIndexOf("@");
   if (at < 1 || at === text.length - 1) return "address";
   const localPart = text.slice(0, at);
-  const domain = text.slice(at + 1);
+  // The dot of the root is DNS's, not mail's (RFC 5321 §2.3.5); readers of mail do not know it.
+  const domain = text.slice(at + 1).replace(/\.$/, "");
   if (octets(localPart) > MAX_LOCAL_PART || octets(domain) > MAX_DOMAIN) return "tooLong";
   if (octets(text) !== text.length && INVISIBLE.test(text)) return "address";
   if (!DOT_STRING.test(localPart) && !QUOTED_STRING.test(localPart)) return "address";

@@ -229,7 +229,8 @@ describe("a request that sends and may have been taken", () => {
     if (happening.type === "answer" && happening.status < 300) continue;
     it(`is made once without such doubt where it does not send: ${what}`, async () => {
       const seen = await play({ script: [happening], call: { sends: false }, expected: [201] });
-      assert.match(told(seen), reply);
+      // 4.4.2 is for what may have been sent.
+      assert.match(told(seen), new RegExp(reply.source.replace("4\\.4\\.2", "4\\.4\\.1")));
       assert(seen.result.type === "failed" && !seen.result.outcome.ambiguous);
       assert.equal(seen.result.result, happening);
       assert.equal(seen.requests.length, 1);
@@ -264,7 +265,7 @@ describe("a request that was taken", () => {
     for (const status of [201, 202]) {
       const script = [failure(true, "TRUNCATED", status)];
       const seen = await play({ script, call, expected: [201, 202] });
-      assert.match(told(seen), /^451 4\.4\.2 TRUNCATED: .*was not sent$/);
+      assert.match(told(seen), /^451 4\.4\.1 TRUNCATED: .*was not sent$/);
       assert.deepEqual(seen.events, []);
     }
   });

@@ -12,7 +12,6 @@ const SAME: readonly (readonly [name: string, a: string, b: string])[] = [
   ["in U-labels and A-labels (RFC 5890)", "a@bücher.test", "a@xn--bcher-kva.test"],
   ["in the case of U-labels", "a@BÜCHER.test", "a@xn--BCHER-KVA.test"],
   ["in the composition of characters", "u\u0308@x.test", "\u00fc@x.test"],
-  ["in the dot at the domain's end", "a@x.test.", "a@x.test"],
 ];
 const DIFFERENT: readonly (readonly [name: string, a: string, b: string])[] = [
   ["in local part", "a@x.test", "b@x.test"],
@@ -46,7 +45,6 @@ describe("an address", () => {
     '"ann b"@x.test',
     "a@[192.0.2.1]",
     "jürgen@bücher.test",
-    "a@x.test.",
   ];
   const NONE = [
     "",
@@ -61,6 +59,7 @@ describe("an address", () => {
     "<a@x.test>",
     " a@x.test",
     "@r.test:a@x.test",
+    "a@x.test.",
     "a..b@x.test",
     "a@x.test\0",
     "\ufffd@x.test",
