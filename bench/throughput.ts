@@ -1,5 +1,6 @@
 // Messages a second and CPU per message, over STARTTLS and AUTH, beside a relay made of
-// nodemailer's smtp-server and fetch. Both run in turn against the same cloud and load, once with
+// nodemailer's smtp-server and fetch, and beside a bare sketch that only moves the octets: the
+// floor of what one thread can do here. All run in turn against the same cloud and load, once with
 // clients that wait for each reply, as devices and most libraries do, and once with clients that
 // send MAIL, RCPT and DATA together, as mail servers do where PIPELINING is offered (RFC 2920).
 //
@@ -28,6 +29,11 @@ interface Candidate {
   readonly name: string;
   readonly child: ChildProcess;
   readonly port: number;
+}
+
+interface Measured {
+  readonly name: string;
+  readonly runs: readonly Figures[];
 }
 
 interface Figures {
@@ -69,10 +75,13 @@ export async function throughput(): Promise<void> {
     await firstLine(relay, relay.stderr!);
     const baseline = started(bun("bench/throughput/baseline.ts", files.cert, files.key, url));
     const baselinePort = Number(await firstLine(baseline));
+    const sketch = started(bun("bench/throughput/sketch.ts", files.cert, files.key, url));
+    const sketchPort = Number(await firstLine(sketch));
 
     const candidates: readonly Candidate[] = [
       { name: "smtp-oauth-relay", child: relay, port },
       { name: "smtp-server + fetch", child: baseline, port: baselinePort },
+      { name: "bare sketch", child: sketch, port: sketchPort },
     ];
     console.log(
       `${CONNECTIONS} connections × ${MESSAGES} messages of ${OCTETS} octets, STARTTLS and AUTH, ` +
@@ -80,10 +89,11 @@ export async function throughput(): Promise<void> {
     );
     for (const { name, argument } of CLIENTS) {
       const runs = new Map<Candidate, Figures[]>(candidates.map((candidate) => [candidate, []]));
-      // The first rounds are not counted: both programs are being compiled meanwhile.
+      // The first rounds are not counted: the programs are being compiled meanwhile.
       for (let round = -WARM_UP; round < ROUNDS; round++) {
-        // Each goes first as often as the other.
-        for (const candidate of round % 2 === 0 ? candidates : candidates.toReversed()) {
+        // They take turns at going first.
+        const first = (round + WARM_UP) % candidates.length;
+        for (const candidate of [...candidates.slice(first), ...candidates.slice(0, first)]) {
           const figures = await measure(candidate, argument);
           if (round >= 0) runs.get(candidate)!.push(figures);
         }
@@ -132,7 +142,7 @@ function residentMegabytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]) / 1024;
 }
 
-function report(candidates: readonly { name: string; runs: readonly Figures[] }[]): void {
+function report(candidates: readonly Measured[]): void {
   for (const { name, runs } of candidates) {
     const rate = median(runs.map((run) => run.perSecond));
     const cpu = median(runs.map((run) => run.cpu));
@@ -142,12 +152,19 @@ function report(candidates: readonly { name: string; runs: readonly Figures[] }[
         `${cpu.toFixed(3)} s of CPU per 1000  ${memory.toFixed(0)} MB at most after a round`,
     );
   }
-  const [ours, other] = candidates as [typeof candidates[0], typeof candidates[0]];
-  const pairs = ours.runs.map((run, i) => run.perSecond / other.runs[i]!.perSecond);
-  const cpuPairs = ours.runs.map((run, i) => other.runs[i]!.cpu / run.cpu);
+  const [ours, baseline, sketch] = candidates as readonly [Measured, Measured, Measured];
+  compare(ours, baseline);
+  compare(sketch, baseline);
+}
+
+/** How far one is from the other, pair by pair of the rounds. */
+function compare(one: Measured, other: Measured): void {
+  const rates = one.runs.map((run, i) => run.perSecond / other.runs[i]!.perSecond);
+  const cpu = one.runs.map((run, i) => other.runs[i]!.cpu / run.cpu);
   console.log(
-    `  pair by pair: ${median(pairs).toFixed(2)} times the messages a second ` +
-      `(${Math.min(...pairs).toFixed(2)} to ${Math.max(...pairs).toFixed(2)}), ` +
-      `${median(cpuPairs).toFixed(2)} times less CPU a message`,
+    `  ${one.name} beside ${other.name}, pair by pair: ` +
+      `${median(rates).toFixed(2)} times the messages a second ` +
+      `(${Math.min(...rates).toFixed(2)} to ${Math.max(...rates).toFixed(2)}), ` +
+      `${median(cpu).toFixed(2)} times less CPU a message`,
   );
 }

@@ -13,7 +13,11 @@ const EMPTY: Uint8Array = new Uint8Array(0);
 export function base64Body(content: Content): RequestBody {
   let octets = 0;
   for (const block of content) octets += block.length;
-  return { length: 4 * Math.ceil(octets / 3), parts: () => base64Parts(content) };
+  return {
+    length: 4 * Math.ceil(octets / 3),
+    // One piece of a small message is cheaper to encode than several to join.
+    parts: () => octets <= PIECE ? [base64(Buffer.concat(content, octets))] : base64Parts(content),
+  };
 }
 
 /** Base64 of the octets, in pieces that join. */

@@ -35,8 +35,13 @@ function asciiDomain(domain: string): string {
   return domainToASCII(lower) || lower;
 }
 
+/** What nearly all addresses are. */
+const SIMPLE = /^[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*@[A-Za-z0-9]+(?:[.-][A-Za-z0-9]+)*$/;
+const MAX_SIMPLE = 64;
+
 /** Whether the text is one address with a domain, as a reverse-path may have it. */
 export function isAddress(text: string): boolean {
+  if (text.length <= MAX_SIMPLE && SIMPLE.test(text)) return true;
   // U+FFFD stands for octets that are no UTF-8.
   if (text.includes("\ufffd")) return false;
   const path = parsePathArgument(`<${text}>`);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { base64Body } from "../../src/graph/base64_body.ts";
+import { base64Body, base64Parts } from "../../src/graph/base64_body.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { content } from "../support/content.ts";
 
@@ -11,6 +11,8 @@ function encoded(message: Content): string {
   const { length, parts } = base64Body(message);
   const text = [...parts()].join("");
   assert.equal(length, text.length);
+  // A small message is encoded at once, an attachment of any size in pieces.
+  assert.equal([...base64Parts(message)].join("") === text, true);
   return text;
 }
 
