@@ -21,11 +21,12 @@ import {
   STOPPING,
   UNREACHABLE,
 } from "../src/graph/answers.ts";
+import { NOT_SENT } from "../src/graph/not_sent.ts";
 import { type Setting, SETTINGS } from "../src/settings/schema.ts";
 import { REPLIES, type Reply } from "../src/smtp/reply.ts";
 
 /** The pages with tables in them, from the top of the project. */
-export const PAGES = ["docs/settings.md", "docs/replies.md"] as const;
+export const PAGES = ["docs/settings.md", "docs/replies.md", "docs/delivery.md"] as const;
 
 /** When each reply is given, and what its reader can do about it; "" where nothing is wrong. */
 const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: string]> = {
@@ -226,6 +227,7 @@ const TABLES: Readonly<Record<string, () => string>> = {
       ["HTTP 4xx", OTHER_4XX, "The relay, or a proxy on the way, is at fault: please report it."],
       ["HTTP 5xx", OTHER, `Look for the message before it is sent again. ${SEE_NEWS}`],
     ]),
+  "Graph's answers by reply": graphByReplyTable,
   "Graph without an answer": () =>
     graphTable("What happened", [
       [
@@ -311,6 +313,30 @@ function graphTable(
       code(`${meaning.code} ${meaning.enhanced}`),
       meaning.text,
       remedy,
+    ]),
+  );
+}
+
+/** Everything after which a message was not sent, or may not have been, in the order of the replies. */
+function graphByReplyTable(): string {
+  const answers = new Map<string, string[]>();
+  const add = (name: string, { code: replyCode, enhanced }: GraphMeaning) => {
+    const key = `${replyCode} ${enhanced}`;
+    answers.set(key, [...answers.get(key) ?? [], name]);
+  };
+  for (const [name, meaning] of Object.entries(BY_CODE)) add(code(name), meaning);
+  for (const [status, meaning] of Object.entries(BY_STATUS)) add(`status ${status}`, meaning);
+  add("any other status 4xx", OTHER_4XX);
+  add("any other status", OTHER);
+  add("no connection", UNREACHABLE);
+  add("no clear answer to the request that sends", AMBIGUOUS);
+  add("no clear answer to a request before that", INTERRUPTED);
+  for (const [name, meaning] of Object.entries(NOT_SENT)) add(code(name), meaning);
+  return table(
+    ["Reply", "Graph's answer, or the relay's own code"],
+    [...answers].sort(([a], [b]) => a < b ? -1 : 1).map(([reply, names]) => [
+      code(reply),
+      names.join(", "),
     ]),
   );
 }

@@ -145,6 +145,12 @@ async function client(number: number): Promise<Conversation> {
   return conversation;
 }
 
+// An exception in a socket's callback would be told, and the clients waited for for ever.
+process.on("uncaughtException", (error) => {
+  console.error(error);
+  process.exit(1);
+});
+
 const clients = await Promise.all(Array.from({ length: connections }, (_, i) => client(i)));
 const begun = performance.now();
 for (const conversation of clients) conversation.send();
