@@ -15,10 +15,17 @@ export interface DeliveryOptions {
   readonly duplicateWindow: number | "off";
 }
 
+interface UnderWay {
+  /** When it began, among all deliveries. */
+  readonly order: number;
+  readonly outcome: Promise<Outcome | SentBefore>;
+}
+
 export class DirectDelivery {
   readonly #options: DeliveryOptions;
   readonly #duplicates: Duplicates | undefined;
-  readonly #underWay = new Map<Submission, Promise<Outcome>>();
+  readonly #underWay = new Map<Submission, UnderWay>();
+  #begun = 0;
 
   constructor(options: DeliveryOptions) {
     this.#options = options;
@@ -28,11 +35,9 @@ export class DirectDelivery {
 
   /** Prepares the message and hands it to the backend, unless it is known to have been sent before. */
   async deliver(submission: Submission): Promise<Outcome | SentBefore> {
-    const pending = this.#duplicates?.sentBefore(submission);
-    const first = pending instanceof Promise ? await pending : pending;
-    if (first !== undefined) return sentBefore(first);
-    const outcome = this.#send(submission);
-    this.#underWay.set(submission, outcome);
+    const order = ++this.#begun;
+    const outcome = this.#deliver(submission, order);
+    this.#underWay.set(submission, { order, outcome });
     try {
       return await outcome;
     } finally {
@@ -45,8 +50,19 @@ export class DirectDelivery {
    * comes again with the same message, it is not sent again.
    */
   abandon(submission: Submission): void {
-    const outcome = this.#underWay.get(submission);
-    if (outcome !== undefined) this.#duplicates?.abandon(submission, outcome);
+    const underWay = this.#underWay.get(submission);
+    if (underWay === undefined) return;
+    this.#duplicates?.abandon(submission, underWay.order, underWay.outcome);
+  }
+
+  async #deliver(submission: Submission, order: number): Promise<Outcome | SentBefore> {
+    // Deliveries of the same message that began before this one may be sending it yet.
+    for (;;) {
+      const before = this.#duplicates?.sentBefore(submission, order);
+      if (before === undefined) return await this.#send(submission);
+      const id = await before;
+      if (id !== undefined) return sentBefore(id);
+    }
   }
 
   #send(submission: Submission): Promise<Outcome> {

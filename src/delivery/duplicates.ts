@@ -6,7 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import type { Outcome, Submission } from "./outcome.ts";
+import type { Outcome, SentBefore, Submission } from "./outcome.ts";
 
 export interface DuplicatesOptions {
   /** Milliseconds that a sent message is remembered. */
@@ -16,54 +16,102 @@ export interface DuplicatesOptions {
   now?(): number;
 }
 
-/** A delivery whose client is gone: under way, or sent under this id. */
-type Abandoned = Promise<string | undefined> | string;
+/** A delivery whose client is gone. */
+interface Abandoned {
+  /** When it began, among all deliveries. */
+  readonly order: number;
+  /** Under way, or the id under which the message was sent. */
+  readonly sent: Promise<string | undefined> | string;
+}
 
 export class Duplicates {
   readonly #window: number;
   readonly #abandoned: LRUCache<string, Abandoned>;
+  /** Envelopes and sizes of such messages: only what agrees in these is hashed. */
+  readonly #likely: LRUCache<string, true>;
 
   constructor({ window, capacity = 10_000, now = () => performance.now() }: DuplicatesOptions) {
     this.#window = window;
     this.#abandoned = new LRUCache({ max: capacity, perf: { now }, ttlResolution: 0 });
-  }
-
-  /** The client has gone while its message was being delivered. */
-  abandon(submission: Submission, outcome: Promise<Outcome>): void {
-    const key = keyOf(submission);
-    const pending: Promise<string | undefined> = outcome.then(
-      (settled) => {
-        // What may have been sent is not known to have been: then the client's second try is needed.
-        const id = settled.type === "sent" ? submission.id : undefined;
-        if (this.#abandoned.peek(key) !== pending) return id;
-        if (id === undefined) this.#abandoned.delete(key);
-        else this.#abandoned.set(key, id, { ttl: this.#window });
-        return id;
-      },
-      () => {
-        this.#abandoned.delete(key);
-        return undefined;
-      },
-    );
-    // Of two deliveries of one message, the first to have been sent is the one to be remembered.
-    if (typeof this.#abandoned.get(key) !== "string") this.#abandoned.set(key, pending);
+    this.#likely = new LRUCache({ max: capacity });
   }
 
   /**
-   * The id under which the same account's same envelope and content have been sent already, awaited
-   * where that is still under way; undefined where this message is to be delivered.
+   * The client has gone while its message was being delivered.
+   *
+   * @param order when the delivery began, among all of them
+   * @param outcome what becomes of it
    */
-  sentBefore(submission: Submission): Promise<string | undefined> | string | undefined {
+  abandon(
+    submission: Submission,
+    order: number,
+    outcome: Promise<Outcome | SentBefore>,
+  ): void {
+    const summary = summaryOf(submission);
+    const key = keyOf(submission, summary);
+    const known = this.#abandoned.get(key);
+    // Of two deliveries of one message, the first to have been sent is the one to be remembered.
+    if (known !== undefined && typeof known.sent === "string") return;
+    const settle = (id: string | undefined): string | undefined => {
+      if (this.#abandoned.peek(key) !== entry) return id;
+      if (id === undefined) this.#abandoned.delete(key);
+      else this.#abandoned.set(key, { order, sent: id }, { ttl: this.#window });
+      return id;
+    };
+    const entry: Abandoned = {
+      order,
+      sent: outcome.then(
+        (settled) => settle(sentId(settled, submission.id)),
+        () => settle(undefined),
+      ),
+    };
+    this.#likely.set(summary, true);
+    this.#abandoned.set(key, entry);
+  }
+
+  /**
+   * The id under which the same account's same envelope and content have been sent already; a
+   * promise of it where that is still under way, which may turn out to be of nothing: then ask
+   * again. Undefined where this message is to be delivered.
+   *
+   * @param order when this delivery began: those that began later wait for this one, if at all
+   */
+  sentBefore(
+    submission: Submission,
+    order: number,
+  ): Promise<string | undefined> | string | undefined {
     if (this.#abandoned.size === 0) return undefined;
-    return this.#abandoned.get(keyOf(submission));
+    const summary = summaryOf(submission);
+    if (!this.#likely.has(summary)) return undefined;
+    const found = this.#abandoned.get(keyOf(submission, summary));
+    if (found === undefined) return undefined;
+    return typeof found.sent === "string" || found.order < order ? found.sent : undefined;
   }
 }
 
-/** The same for the same account, envelope and content only. */
-function keyOf({ account, envelope, content }: Submission): string {
-  const hash = createHash("sha256");
-  const names = [account.tenantId, account.clientId, envelope.from, ...envelope.recipients];
-  hash.update(JSON.stringify(names));
+/** What may have been sent is not known to have been: then the client's second try is needed. */
+function sentId(outcome: Outcome | SentBefore, id: string): string | undefined {
+  if (outcome.type === "sent") return id;
+  return outcome.type === "sentBefore" ? outcome.id : undefined;
+}
+
+/** All but the content's octets: the same account, envelope and size. */
+function summaryOf({ account, envelope, content }: Submission): string {
+  let length = 0;
+  for (const block of content) length += block.length;
+  const { tenantId, clientId, fromEmail = "" } = account;
+  return JSON.stringify([
+    tenantId,
+    clientId,
+    fromEmail,
+    envelope.from,
+    envelope.recipients,
+    length,
+  ]);
+}
+
+function keyOf({ content }: Submission, summary: string): string {
+  const hash = createHash("sha256").update(summary);
   for (const block of content) hash.update(block);
   return hash.digest("base64");
 }

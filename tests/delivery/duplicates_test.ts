@@ -37,19 +37,19 @@ function at(capacity?: number) {
 describe("a message whose client was gone before its 250", () => {
   it("is known again for the window, under its first id, and not longer", async () => {
     const { duplicates, pass } = at();
-    duplicates.abandon(submission("first"), Promise.resolve(SENT));
-    assert.equal(await duplicates.sentBefore(submission("second")), "first");
+    duplicates.abandon(submission("first"), 1, Promise.resolve(SENT));
+    assert.equal(await duplicates.sentBefore(submission("second"), 2), "first");
     pass(WINDOW - 1);
-    assert.equal(await duplicates.sentBefore(submission("third")), "first");
+    assert.equal(await duplicates.sentBefore(submission("third"), 2), "first");
     pass(2);
-    assert.equal(duplicates.sentBefore(submission("fourth")), undefined);
+    assert.equal(duplicates.sentBefore(submission("fourth"), 2), undefined);
   });
 
   it("is known again while it is still under way: the second try waits for the first", async () => {
     const { duplicates } = at();
     const first = Promise.withResolvers<Outcome>();
-    duplicates.abandon(submission("first"), first.promise);
-    const second = Promise.resolve(duplicates.sentBefore(submission("second")));
+    duplicates.abandon(submission("first"), 1, first.promise);
+    const second = Promise.resolve(duplicates.sentBefore(submission("second"), 2));
     let settled = false;
     void second.then(() => settled = true);
     await Promise.resolve();
@@ -61,73 +61,84 @@ describe("a message whose client was gone before its 250", () => {
   it("is the window's from when it was sent, not from when its client went", async () => {
     const { duplicates, pass } = at();
     const first = Promise.withResolvers<Outcome>();
-    duplicates.abandon(submission("first"), first.promise);
+    duplicates.abandon(submission("first"), 1, first.promise);
     pass(WINDOW * 2);
     first.resolve(SENT);
-    assert.equal(await duplicates.sentBefore(submission("second")), "first");
+    assert.equal(await duplicates.sentBefore(submission("second"), 2), "first");
     pass(WINDOW - 1);
-    assert.equal(await duplicates.sentBefore(submission("second")), "first");
+    assert.equal(await duplicates.sentBefore(submission("second"), 2), "first");
   });
 
   it("is the same whatever pieces its content came in", async () => {
     const { duplicates } = at();
-    duplicates.abandon(submission("first"), Promise.resolve(SENT));
+    duplicates.abandon(submission("first"), 1, Promise.resolve(SENT));
     const [whole] = submission("").content;
     const cut = [whole!.subarray(0, 7), whole!.subarray(7)];
-    assert.equal(await duplicates.sentBefore(submission("second", { content: cut })), "first");
+    assert.equal(await duplicates.sentBefore(submission("second", { content: cut }), 2), "first");
   });
 
   for (const ambiguous of [true, false]) {
     it(`is to be sent again where it ${ambiguous ? "may have been" : "was not"} sent`, async () => {
       const { duplicates } = at();
-      duplicates.abandon(submission("first"), Promise.resolve(notSent(ambiguous)));
-      assert.equal(await duplicates.sentBefore(submission("second")), undefined);
-      assert.equal(duplicates.sentBefore(submission("third")), undefined);
+      duplicates.abandon(submission("first"), 1, Promise.resolve(notSent(ambiguous)));
+      assert.equal(await duplicates.sentBefore(submission("second"), 2), undefined);
+      assert.equal(duplicates.sentBefore(submission("third"), 2), undefined);
     });
   }
 
   it("is to be sent again where its delivery broke with an error", async () => {
     const { duplicates } = at();
-    duplicates.abandon(submission("first"), Promise.reject(new Error("a bug")));
-    assert.equal(await duplicates.sentBefore(submission("second")), undefined);
+    duplicates.abandon(submission("first"), 1, Promise.reject(new Error("a bug")));
+    assert.equal(await duplicates.sentBefore(submission("second"), 2), undefined);
+    assert.equal(duplicates.sentBefore(submission("third"), 2), undefined, "nothing is left of it");
+  });
+
+  it("keeps the id of the first that was sent, whatever becomes of another", async () => {
+    const { duplicates } = at();
+    duplicates.abandon(submission("first"), 1, Promise.resolve(SENT));
+    await duplicates.sentBefore(submission("second"), 2);
+    duplicates.abandon(submission("second"), 1, Promise.resolve(notSent(true)));
+    await duplicates.sentBefore(submission("third"), 2);
+    assert.equal(duplicates.sentBefore(submission("fourth"), 2), "first");
   });
 
   it("is remembered from its second try where the first failed", async () => {
     const { duplicates } = at();
-    duplicates.abandon(submission("first"), Promise.resolve(notSent(true)));
-    assert.equal(await duplicates.sentBefore(submission("second")), undefined);
-    duplicates.abandon(submission("second"), Promise.resolve(SENT));
-    assert.equal(await duplicates.sentBefore(submission("third")), "second");
+    duplicates.abandon(submission("first"), 1, Promise.resolve(notSent(true)));
+    assert.equal(await duplicates.sentBefore(submission("second"), 2), undefined);
+    duplicates.abandon(submission("second"), 1, Promise.resolve(SENT));
+    assert.equal(await duplicates.sentBefore(submission("third"), 2), "second");
   });
 
   it("does not hide one that differs in account, envelope or content", async () => {
     const { duplicates } = at();
     const first = submission("first");
-    duplicates.abandon(first, Promise.resolve(SENT));
-    assert.equal(await duplicates.sentBefore(first), "first");
+    duplicates.abandon(first, 1, Promise.resolve(SENT));
+    assert.equal(await duplicates.sentBefore(submission("again"), 2), "first");
     const { envelope, account } = first;
     const others: Partial<Submission>[] = [
       { account: { ...account, clientId: "33333333-3333-3333-3333-333333333333" } },
       { account: { ...account, tenantId: "33333333-3333-3333-3333-333333333333" } },
+      { account: { ...account, fromEmail: "other@x.test" } },
       { envelope: { ...envelope, from: "eve@x.test" } },
       { envelope: { ...envelope, recipients: ["bea@x.test", "cem@x.test"] } },
       { envelope: { from: "", recipients: ["ann@x.test", "bea@x.test"] } },
       { content: [...first.content, Buffer.from(" ")] },
     ];
     for (const other of others) {
-      assert.equal(duplicates.sentBefore(submission("other", other)), undefined);
+      assert.equal(duplicates.sentBefore(submission("other", other), 2), undefined);
     }
   });
 
   it("is forgotten, the oldest first, where there are too many", async () => {
     const { duplicates } = at(2);
-    const message = (n: number) => submission(`id${n}`, { content: [Buffer.from([n])] });
+    const message = (id: string, n: number) => submission(id, { content: [Buffer.from([n])] });
     for (const n of [1, 2, 3]) {
-      duplicates.abandon(message(n), Promise.resolve(SENT));
-      await duplicates.sentBefore(message(n));
+      duplicates.abandon(message(`id${n}`, n), 1, Promise.resolve(SENT));
+      await duplicates.sentBefore(message("again", n), 2);
     }
-    assert.equal(duplicates.sentBefore(message(1)), undefined);
-    assert.equal(await duplicates.sentBefore(message(2)), "id2");
-    assert.equal(await duplicates.sentBefore(message(3)), "id3");
+    assert.equal(duplicates.sentBefore(message("again", 1), 2), undefined);
+    assert.equal(await duplicates.sentBefore(message("again", 2), 2), "id2");
+    assert.equal(await duplicates.sentBefore(message("again", 3), 2), "id3");
   });
 });
