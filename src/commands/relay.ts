@@ -53,10 +53,13 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   const { log } = parts;
   let { settings } = parts;
   const runtime = await currentRuntime();
-  const tls = settings.TLS_SOURCE === "off"
-    ? undefined
-    : await readOrError(() => loadIdentity(settings, runtime, parts.certificate));
-  const authorities = await readOrError(() => readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH));
+  const [tls, authorities] = await readAll(
+    async () => {
+      if (settings.TLS_SOURCE === "off") return undefined;
+      return await loadIdentity(settings, runtime, parts.certificate);
+    },
+    async () => await readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH),
+  );
 
   const listening = { smtp: false };
   let server: SmtpServer<Account> | undefined;
@@ -160,11 +163,18 @@ function addressOf({ hostname, port }: Listener | HttpService): ListenAddress {
   return { hostname, port };
 }
 
-async function readOrError<T>(load: () => T | Promise<T>): Promise<T> {
-  try {
-    return await load();
-  } catch (error) {
-    if (error instanceof CertificateError) throw new CommandError(EXIT.config, [error.message]);
-    throw error;
+/** Reads both, so that the problems of both are told at once. */
+async function readAll<A, B>(a: () => Promise<A>, b: () => Promise<B>): Promise<[A, B]> {
+  const results = await Promise.allSettled([a(), b()]);
+  const [first, second] = results;
+  if (first.status === "fulfilled" && second.status === "fulfilled") {
+    return [first.value, second.value];
   }
+  const problems: string[] = [];
+  for (const result of results) {
+    if (result.status === "fulfilled") continue;
+    if (!(result.reason instanceof CertificateError)) throw result.reason;
+    problems.push(result.reason.message);
+  }
+  throw new CommandError(EXIT.config, problems);
 }

@@ -75,7 +75,7 @@ export async function requestToken(
     },
   };
 
-  const fetchedAt = Date.now();
+  const fetchedAt = performance.now();
   try {
     const application = new ConfidentialClientApplication({
       auth: {
@@ -100,7 +100,7 @@ export async function requestToken(
     return {
       value: new Secret(result.accessToken),
       fetchedAt,
-      expiresAt: result.expiresOn.getTime(),
+      expiresAt: performance.now() + result.expiresOn.getTime() - Date.now(),
       roles: rolesOf(result.accessToken),
     };
   } catch (error) {

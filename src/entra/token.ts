@@ -8,7 +8,7 @@ export const MAIL_SEND = "Mail.Send";
 
 export interface AccessToken {
   readonly value: Secret;
-  /** Unix time, milliseconds. */
+  /** Milliseconds as `performance.now` tells: whoever sets the machine's time changes nothing. */
   readonly fetchedAt: number;
   readonly expiresAt: number;
   /** Application permissions; empty where the token cannot be read. */

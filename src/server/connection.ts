@@ -60,7 +60,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   readonly #connection: Connection;
   readonly #session: Session;
   readonly #client: Client;
-  readonly #openedAt = Date.now();
+  readonly #openedAt = performance.now();
   #account: Account | undefined;
   #secure = false;
   /** The peer has half-closed. */
@@ -122,7 +122,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
 
   ended(): void {
     this.#peerEnded = true;
-    this.#abandon();
+    if (this.#left) this.#abandon();
     if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
   }
 
@@ -148,7 +148,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
       handshakeFailed: this.#handshake,
       received: this.#received,
       messages: this.#messages,
-      milliseconds: Date.now() - this.#openedAt,
+      milliseconds: Math.round(performance.now() - this.#openedAt),
       reason,
       error: error !== undefined || this.#timedOut,
     };
@@ -159,6 +159,14 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   #over(): void {
     if (this.#summary === undefined || this.#submitting !== undefined) return;
     this.#context.ended({ ...this.#summary, messages: this.#messages });
+  }
+
+  /**
+   * Whether the client has ended its side and gone, most likely. One that has sent QUIT ahead, as a
+   * script does, reads its replies yet; one that gives up has not.
+   */
+  get #left(): boolean {
+    return this.#peerEnded && !this.#session.inputWaiting;
   }
 
   #abandon(): void {
@@ -257,9 +265,9 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     }
     const { command, data, handshake, unread } = this.#context.timeouts;
     if (busy) this.#deadline = Infinity;
-    else if (!this.#writable) this.#deadline = Date.now() + unread;
-    else if (this.#handshake) this.#deadline = Date.now() + handshake;
-    else this.#deadline = Date.now() + (this.#session.receivingContent ? data : command);
+    else if (!this.#writable) this.#deadline = performance.now() + unread;
+    else if (this.#handshake) this.#deadline = performance.now() + handshake;
+    else this.#deadline = performance.now() + (this.#session.receivingContent ? data : command);
   }
 
   #startTls(): void {
@@ -290,7 +298,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
       if (account === undefined) throw new Error("a message was submitted without an account");
       const verdict = this.#context.submit(account, this.#submitting);
       // It had sent all that it wanted to, and ended its side, before this message's turn came.
-      if (this.#peerEnded) this.#abandon();
+      if (this.#left) this.#abandon();
       answer = await verdict;
       this.#messages++;
     } catch (error) {
@@ -325,7 +333,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     if (this.#closing) return;
     this.#reason = reason;
     this.#closing = true;
-    this.#deadline = Date.now() + this.#context.timeouts.linger;
+    this.#deadline = performance.now() + this.#context.timeouts.linger;
     if (this.#paused) this.#connection.resume();
     this.#connection.end();
   }

@@ -142,7 +142,7 @@ export class SmtpServer<Account> {
   }
 
   #tick(): void {
-    const now = Date.now();
+    const now = performance.now();
     for (const connection of this.#connections) connection.tick(now);
   }
 }

@@ -54,6 +54,11 @@ export class Session {
     return this.#mode === "busy" || this.#mode === "tls";
   }
 
+  /** Whether the client has sent something ahead that is not answered yet. */
+  get inputWaiting(): boolean {
+    return this.#reader.input.length > 0;
+  }
+
   /** Whether message content is being received: another timeout applies. */
   get receivingContent(): boolean {
     return this.#mode === "data" || this.#mode === "chunk";

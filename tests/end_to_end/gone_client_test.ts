@@ -77,6 +77,25 @@ for (const program of PROGRAMS) {
       });
     }
 
+    it("is not taken for gone where it half-closes behind its QUIT, as scripts do", async () => {
+      const { cloud, relay, asked, letGo } = await stage();
+      try {
+        const { client, reply } = await submit(relay);
+        await asked;
+        client.write("QUIT\r\n");
+        client.end();
+        // A round trip on another connection: the relay has seen it by then.
+        assert.match(await new SmtpClient(relay.smtp).login(USERNAME, SECRET), /^235/);
+        letGo();
+        assert.match(await reply, /^250 /);
+        assert.match(await client.reply(), /^221 /);
+        assert.match(await (await submit(relay)).reply, /^250 /);
+        assert.equal(cloud.inbox.list().length, 2);
+      } finally {
+        await end(relay, cloud);
+      }
+    });
+
     it("sends it twice where DUPLICATE_WINDOW is off", async () => {
       const { cloud, relay, asked, letGo } = await stage({ DUPLICATE_WINDOW: "off" });
       try {

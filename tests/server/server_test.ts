@@ -201,10 +201,6 @@ describe("a server", () => {
       "half-closes": (leaving) => leaving.end(),
       "closes": (leaving) => leaving.destroy(),
       "resets the connection": (leaving) => leaving.reset(),
-      "sends QUIT and hangs up": (leaving) => {
-        leaving.write("QUIT\r\n");
-        setTimeout(() => leaving.end(), 50);
-      },
     };
     for (const [how, leave] of Object.entries(LEAVE)) {
       it(`where it ${how}, once, and stays until the message has its verdict`, async () => {
@@ -248,19 +244,43 @@ describe("a server", () => {
         submit: () => answers.shift()!,
         abandoned: (message) => {
           abandoned.push(message);
-          if (abandoned.length === 1) first.resolve(SENT);
-          else second.resolve(SENT);
+          second.resolve(SENT);
         },
         ended: ended.resolve,
       });
       const eager = client(port);
       await eager.login("user", "secret");
-      const message =
-        "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n";
-      eager.write(message.repeat(2));
+      const message = (name: string) =>
+        `MAIL FROM:<${name}@example.com>\r\nRCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n`;
+      eager.write(message("a") + message("b"));
       eager.end();
+      first.resolve(SENT);
       assert.equal((await ended.promise).messages, 2);
-      assert.equal(abandoned.length, 2);
+      // While the first was sent there was more to come.
+      assert.deepEqual(abandoned.map(({ envelope }) => envelope.from), ["b@example.com"]);
+    });
+
+    it("but not where it ends its side behind its QUIT, as scripts do", async () => {
+      const delivery = Promise.withResolvers<Reply>();
+      const begun = Promise.withResolvers<void>();
+      let told = 0;
+      const { port } = await start({
+        submit: () => {
+          begun.resolve();
+          return delivery.promise;
+        },
+        abandoned: () => void told++,
+      });
+      const script = await sending(port);
+      script.write(`${MESSAGE}QUIT\r\n`);
+      script.end();
+      await begun.promise;
+      // A round trip on another connection: time enough to see that the first has ended its side.
+      await client(port).login("user", "secret");
+      assert.equal(told, 0);
+      delivery.resolve(SENT);
+      assert.match(await script.reply(), /^250 /);
+      assert.match(await script.reply(), /^221 /);
     });
 
     it("once, where it half-closes first and is gone altogether then", async () => {

@@ -25,7 +25,7 @@ export function accountWith(token: AccessToken | EntraRefusal): WatchedAccount {
 }
 
 export function tokenOf(value: string): AccessToken {
-  const fetchedAt = Date.now();
+  const fetchedAt = performance.now();
   return {
     value: new Secret(value),
     fetchedAt,
