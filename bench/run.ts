@@ -1,11 +1,17 @@
 // `npm run bench [scenario …]`: all scenarios, or those named.
 
 import process from "node:process";
+import { burstOfOneMailbox } from "./burst.ts";
 import { memory } from "./memory.ts";
 import { startup } from "./startup.ts";
 import { throughput } from "./throughput.ts";
 
-const SCENARIOS: Record<string, () => Promise<void>> = { startup, throughput, memory };
+const SCENARIOS: Record<string, () => Promise<void>> = {
+  startup,
+  throughput,
+  memory,
+  burst: burstOfOneMailbox,
+};
 
 const names = process.argv.slice(2);
 const unknown = names.filter((name) => !(name in SCENARIOS));

@@ -144,6 +144,20 @@ for (const program of PROGRAMS) {
       });
     }
 
+    it("tells of a certificate and of authorities that are missing, both at once", async () => {
+      assertRefusal(
+        await ends(["serve"], {
+          ...certificate("absent.pem", "key.pem"),
+          EXTRA_CA_CERTS_FILEPATH: join(directory, "no-authorities.pem"),
+        }),
+        EX_CONFIG,
+        [
+          /TLS_CERT_FILEPATH ".*absent\.pem" does not exist/,
+          /EXTRA_CA_CERTS_FILEPATH ".*no-authorities\.pem" does not exist/,
+        ],
+      );
+    });
+
     it("does not start with ciphers or a TLS version that the runtime cannot do", async () => {
       const result = await ends(["serve"], {
         ...certificate("cert.pem", "key.pem"),
