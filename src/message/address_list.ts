@@ -6,7 +6,7 @@
 // without nested comments or escapes would take apart differently.
 
 import { Buffer } from "node:buffer";
-import { addressKey } from "./addresses.ts";
+import { addressKey, isUnmistakable } from "./addresses.ts";
 
 /** A range of octets of the field body. */
 export interface Range {
@@ -17,10 +17,13 @@ export interface Range {
 export type Item =
   | (Range & {
     readonly type: "mailbox";
-    /** Whether every parser finds this address in it and no other. */
-    readonly certain: boolean;
+    /**
+     * Whether every parser finds this address in it and no other; `angle` where that holds for the
+     * address in its brackets, but what stands before them is no proper name.
+     */
+    readonly certain: boolean | "angle";
     readonly address: string;
-    /** Where the display name stands, if there is one. */
+    /** Where the display name stands, if there is one: all before the brackets of an `angle`. */
     readonly phrase: Range | undefined;
   })
   | (Range & {
@@ -82,7 +85,7 @@ class Parser {
   #regular = true;
   /** A quoted string or comment of the current group has a semicolon, which may end it for some. */
   #hiddenSemicolon = false;
-  /** The quoted string or comment that was read last is one that some parsers end early, … */
+  /** The comment that was read last is one that some parsers end early or look into, … */
   #doubtful = false;
   /** … and what they read then would mean something to them. */
   #misleading = false;
@@ -120,6 +123,8 @@ class Parser {
     const { length } = octets;
     /** Something stands where it must not, or is read differently by others. */
     let bad = false;
+    /** … but only in what stands before the brackets. */
+    let oddName = false;
     let doubtfulComment = false;
     let commented = false;
     let bracketed = false;
@@ -127,8 +132,13 @@ class Parser {
     let angle: Range | undefined;
     let phraseStart = -1;
     let phraseEnd = -1;
+    let angleStart = -1;
+    const odd = () => {
+      if (bracketed) bad = true;
+      else oddName = true;
+    };
     const word = (from: number, to: number) => {
-      if (bare !== undefined || angle !== undefined) bad = true;
+      if (bare !== undefined || bracketed) odd();
       if (phraseStart < 0) phraseStart = from;
       phraseEnd = to;
     };
@@ -153,7 +163,7 @@ class Parser {
         const end = this.#wordEnd(i);
         if (this.#at >= 0) {
           const address = { start: i, end: this.#literalEnd(end) };
-          if (bare !== undefined || angle !== undefined || phraseStart >= 0) bad = true;
+          if (bare !== undefined || bracketed || phraseStart >= 0) odd();
           // A bare literal with colons is a group to some.
           if (address.end > end && octets.subarray(end, address.end).includes(COLON)) bad = true;
           bare ??= address;
@@ -185,6 +195,7 @@ class Parser {
         }
       } else if (octet === LESS) {
         if (bracketed) bad = true;
+        else angleStart = i;
         bracketed = true;
         const address = this.#angleAddress(i);
         if (address === undefined) {
@@ -209,11 +220,11 @@ class Parser {
         break;
       } else if (octet === COLON) {
         const name = phraseStart >= 0 && bare === undefined && !bracketed && !doubtfulComment;
-        if (name && !bad && !inGroup) return this.#group(start, i + 1);
+        if (name && !bad && !oddName && !inGroup) return this.#group(start, i + 1);
         bad = true;
         i++;
       } else if (octet === OPEN_BRACKET || octet === CLOSE_BRACKET) {
-        bad = true;
+        odd();
         i++;
       } else {
         // A control character, or the end of what has not begun: nobody can say what comes next.
@@ -223,21 +234,33 @@ class Parser {
 
     const found = angle ?? bare;
     if (found === undefined) {
-      return phraseStart < 0 && !commented && !bad ? { type: "empty", start, end: i } : unknown(i);
+      return phraseStart < 0 && !commented && !bad && !oddName
+        ? { type: "empty", start, end: i }
+        : unknown(i);
     }
     const address = this.#text(found);
-    if (bad || address === undefined) return unknown(i);
+    if (bad || (oddName && angle === undefined) || address === undefined) return unknown(i);
     // An address as its own display name is no phrase (§3.2.5), but usual.
     if (angle !== undefined && bare !== undefined) {
       const name = this.#text(bare);
-      if (name === undefined || addressKey(name) !== addressKey(address)) return unknown(i);
+      if (name === undefined || addressKey(name) !== addressKey(address)) oddName = true;
+    }
+    if (oddName) {
+      return {
+        type: "mailbox",
+        start,
+        end: i,
+        certain: isUnmistakable(address) && "angle",
+        address,
+        phrase: { start, end: angleStart },
+      };
     }
     return {
       type: "mailbox",
       start,
       end: i,
       // What is left of a nested comment, to a parser that knows of none, sticks to the address.
-      certain: !(doubtfulComment && angle === undefined),
+      certain: !(doubtfulComment && angle === undefined) && isUnmistakable(address),
       address,
       phrase: phraseStart < 0 || angle === undefined
         ? undefined
@@ -310,6 +333,7 @@ class Parser {
     let nested = false;
     /** Something that would mean something outside of a comment. */
     let meaningful = false;
+    let address = false;
     this.#doubtful = this.#misleading = false;
     for (let i = start; i < octets.length; i++) {
       const octet = octets[i]!;
@@ -317,7 +341,7 @@ class Parser {
         if (++depth > 1) nested = true;
       } else if (octet === CLOSE_PAREN) {
         if (--depth > 0) continue;
-        this.#doubtful = nested;
+        this.#doubtful = nested || address;
         this.#misleading = nested && meaningful;
         return i + 1;
       } else if (KINDS[octet] === CONTROL) {
@@ -328,6 +352,7 @@ class Parser {
         if (KINDS[octets[i]!] === CONTROL) return -1;
       } else if (octet === AT || KINDS[octet] === OTHER) {
         meaningful = true;
+        if (octet === AT) address = true;
         if (octet === SEMICOLON) this.#hiddenSemicolon = true;
       }
     }

@@ -1,6 +1,6 @@
 // When two addresses are the same, and what an address is (RFC 5321 §4.1.2, RFC 5890).
 
-import { domainToASCII } from "node:url";
+import { domainToASCII, domainToUnicode } from "node:url";
 import { addressOf, parsePathArgument } from "../smtp/path.ts";
 
 /** An address with nothing in it that needs more than lower case, as nearly all are. */
@@ -33,6 +33,21 @@ function asciiDomain(domain: string): string {
   // deno-lint-ignore no-control-regex -- all of ASCII but letters, digits, dot and hyphen
   if (/[\x00-\x2c\x2f\x3a-\x60\x7b-\x7f]/.test(lower)) return lower;
   return domainToASCII(lower) || lower;
+}
+
+/** What is not seen, or is not there; U+FFFD stands for octets that are no UTF-8. */
+const UNSEEN = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\ufffd]/u;
+
+/**
+ * Whether every reader takes the same address from this text: {@link addressKey} drops and replaces
+ * characters of a domain as UTS #46 has it, which another reader may not do.
+ */
+export function isUnmistakable(address: string): boolean {
+  if (PLAIN.test(address)) return true;
+  if (UNSEEN.test(address)) return false;
+  const domain = address.slice(address.lastIndexOf("@") + 1).toLowerCase();
+  const ascii = asciiDomain(domain);
+  return ascii === domain || domainToUnicode(ascii) === domain.normalize("NFC");
 }
 
 /** What nearly all addresses are. */

@@ -1,7 +1,6 @@
 // A file name for a part that is taken out of a message (RFC 2183 §2.3).
 
-import { parseParameterized, textParameter } from "./parameters.ts";
-import { fieldBody, type Part } from "./mime.ts";
+import { fileNameOf, type Part } from "./mime.ts";
 
 /** Characters, UTF-16. */
 const MAX_NAME = 255;
@@ -37,10 +36,9 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
   "video/mp4": "mp4",
 };
 
-/** The name that a part gives its content, or undefined. */
+/** The name that a part gives its content, made safe, or undefined where nothing is left of it. */
 export function givenName(part: Part): string | undefined {
-  const disposition = parseParameterized(fieldBody(part, "content-disposition") ?? "");
-  const name = textParameter(disposition, "filename") ?? textParameter(part.contentType, "name");
+  const name = fileNameOf(part);
   return name === undefined ? undefined : cleanName(name);
 }
 

@@ -27,9 +27,11 @@ export interface CanonicalOptions {
  * - a part in base64 with long lines: they are broken;
  * - a part in quoted-printable, if so asked for: base64.
  *
- * The decoded content of a part is the same afterwards. Inside of nested messages and of what is
- * signed or encrypted only line ends are repaired: signatures are made over CRLF (RFC 1847 §2.1).
- * The same goes for what is malformed.
+ * The decoded content of a part is the same afterwards. Inside of nested messages and of multiparts
+ * that are signed or encrypted only line ends are repaired: signatures are made over CRLF (RFC 1847
+ * §2.1). The same goes for what is malformed. An S/MIME content of one part (application/pkcs7-mime)
+ * is protected within itself, whatever its encoding: it is treated as other files are, but its
+ * quoted-printable stays.
  */
 export function canonical(
   content: Content,
@@ -43,7 +45,7 @@ export function canonical(
   for (const leaf of leaves(readMime(pieces))) {
     const base64 = inBase64(pieces, leaf, irregular, reencode);
     if (base64 === undefined) continue;
-    if (leaf.encoding !== "base64") edits.push(base64Label(leaf));
+    if (leaf.encoding !== "base64") edits.push(...base64Labels(leaf));
     edits.push(...editsFor(leaf.bodyStart, leaf.bodyEnd, base64));
   }
   const edited = applyEdits(content, edits);
@@ -69,7 +71,7 @@ function inBase64(
   const lastLineEnd = leaf.bodyEnd === pieces.length;
   switch (leaf.encoding) {
     case "quoted-printable":
-      // It may be what a signature was made over.
+      // A precaution, which is not worth touching what is signed or encrypted.
       if (!reencode || leaf.protection !== undefined) return undefined;
       return encodeBase64(decodeQuotedPrintable(body), lastLineEnd);
     case "base64":
@@ -114,19 +116,24 @@ function withoutLastCrs(body: Content, isLast: boolean): Content {
 const CR = 13;
 const FIELD = "Content-Transfer-Encoding";
 
-/** Says base64 where another encoding was named, or in a field that is added. */
-function base64Label(leaf: Part): Edit {
-  const field = leaf.fields.find(({ name }) => name === FIELD.toLowerCase());
-  if (field === undefined) {
+/** Says base64 wherever another encoding was named, or in a field that is added. */
+function base64Labels(leaf: Part): Edit[] {
+  const fields = leaf.fields.filter(({ name }) => name === FIELD.toLowerCase());
+  if (fields.length === 0) {
     // The field means nothing in a message that is not MIME (RFC 2045 §4).
     const isMessage = leaf.enclosure === undefined;
     const version = isMessage && fieldBody(leaf, "mime-version") === undefined
       ? "MIME-Version: 1.0\r\n"
       : "";
     const octets = Buffer.from(`${version}${FIELD}: base64\r\n`);
-    return { start: leaf.headerEnd, end: leaf.headerEnd, octets };
+    return [{ start: leaf.headerEnd, end: leaf.headerEnd, octets }];
   }
   const token = leaf.encoding!;
-  const start = field.bodyStart + withoutComments(field.body).toLowerCase().indexOf(token);
-  return { start, end: start + token.length, octets: Buffer.from("base64") };
+  return fields.map(({ body, bodyStart }) => {
+    const text = withoutComments(body).toLowerCase();
+    const start = text.indexOf(token);
+    // A semicolon behind it goes too.
+    const end = Math.max(start + token.length, text.lastIndexOf(";") + 1);
+    return { start: bodyStart + start, end: bodyStart + end, octets: Buffer.from("base64") };
+  });
 }

@@ -5,8 +5,7 @@ import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
 import { attachmentName, givenName } from "./attachment_name.ts";
 import { applyEdits, type Edit } from "./edits.ts";
-import { fieldBody, type Part, readMime } from "./mime.ts";
-import { parseParameterized } from "./parameters.ts";
+import { dispositionOf, fieldBody, type Part, readMime } from "./mime.ts";
 import { Pieces } from "./pieces.ts";
 import { chunks, decodeBase64, decodedLength, decodeQuotedPrintable } from "./transfer_encoding.ts";
 
@@ -93,7 +92,10 @@ interface Candidate {
 /** The parts that can be taken out. */
 function* candidates(part: Part, parent: Part | undefined): Generator<Candidate> {
   if (part.kind === "multipart") {
-    for (const child of part.parts) yield* candidates(child, part);
+    const root = relatedRoot(part);
+    for (const child of part.parts) {
+      if (child !== root || child.kind === "multipart") yield* candidates(child, part);
+    }
   } else if (
     part.protection === undefined && part.encoding !== undefined && lengthOf(part) > 0 &&
     (part.kind === "leaf" ? !isBody(part, parent) : isMessage(part))
@@ -102,12 +104,18 @@ function* candidates(part: Part, parent: Part | undefined): Generator<Candidate>
   }
 }
 
-/** Whether a reader sees it as the message itself, or as what holds the rest together. */
+/** What holds the other parts of a multipart/related together (RFC 2387 §3.2). */
+function relatedRoot({ type, contentType, parts }: Part): Part | undefined {
+  if (type !== "multipart/related") return undefined;
+  const start = contentIdIn(contentType.parameters.get("start") ?? "");
+  const named = start === undefined ? undefined : parts.find((part) => contentIdOf(part) === start);
+  return named ?? parts[0];
+}
+
+/** Whether a reader sees it as the message itself. */
 function isBody(part: Part, parent: Part | undefined): boolean {
-  // RFC 2387 §3.2: the first one is the root.
-  if (parent?.type === "multipart/related" && parent.parts[0] === part) return true;
   if (parent?.type === "multipart/alternative" && part.type.startsWith("text/")) return true;
-  return BODY_TYPES.has(part.type) && dispositionOf(part) !== "attachment" &&
+  return BODY_TYPES.has(part.type) && dispositionOf(part).value !== "attachment" &&
     givenName(part) === undefined;
 }
 
@@ -122,10 +130,6 @@ const BODY_TYPES: ReadonlySet<string> = new Set([
 /** RFC 2046 §5.2.1, RFC 6532 §3.7 */
 function isMessage({ kind, type }: Part): boolean {
   return kind === "message" && (type === "message/rfc822" || type === "message/global");
-}
-
-function dispositionOf(part: Part): string {
-  return parseParameterized(fieldBody(part, "content-disposition") ?? "").value;
 }
 
 /** What has to change for parts to be gone. */
@@ -192,7 +196,7 @@ function attachmentOf(
     return chunks(body);
   };
   const contentId = contentIdOf(part);
-  const disposition = dispositionOf(part);
+  const { value: disposition } = dispositionOf(part);
   const isRelated = parent?.type === "multipart/related" && disposition !== "attachment";
   return {
     name: attachmentName(part, number),
@@ -204,9 +208,14 @@ function attachmentOf(
   };
 }
 
-/** RFC 2045 §7; many write it without the brackets. */
+/** RFC 2045 §7 */
 function contentIdOf(part: Part): string | undefined {
-  const body = (fieldBody(part, "content-id") ?? "").replace(/\s+/g, "");
+  return contentIdIn(fieldBody(part, "content-id") ?? "");
+}
+
+/** Without its brackets, which many do not write. */
+function contentIdIn(text: string): string | undefined {
+  const body = text.replace(/\s+/g, "");
   const [, id = body] = /<([^<>]*)>/.exec(body) ?? [];
   return id === "" || id.length > MAX_CONTENT_ID ? undefined : id;
 }

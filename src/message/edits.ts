@@ -10,6 +10,12 @@ export interface Edit {
   readonly octets: Uint8Array;
 }
 
+/** Takes out a header field with its line end. */
+export function removal({ start, end }: { readonly start: number; readonly end: number }): Edit {
+  return { start, end: end + 2, octets: NOTHING };
+}
+const NOTHING = new Uint8Array(0);
+
 /**
  * The content with all edits made. What stays is shared with the content that was given.
  *

@@ -31,27 +31,22 @@ export class HeaderField {
   }
 }
 
-/**
- * What stands behind the last field: the empty line, nothing at all, a line that is no field, or
- * more header than is looked at.
- */
-export type HeaderEnding = "emptyLine" | "endOfMessage" | "noField" | "tooLong";
-
 export interface HeaderSection {
   /** The message's octets up to the end of the last field; its line end is counted in. */
   readonly octets: Buffer;
   readonly fields: readonly HeaderField[];
-  readonly ending: HeaderEnding;
   /**
    * Whether every line is as RFC 5322 §2.1.1 and §2.2 want it now, the obsolete forms left out: no
-   * mbox line, no white space before a colon, no continuation line of white space alone, none over
-   * 998 octets, and an empty line at the end.
+   * stray CR or LF, no NUL, no line that is no field, no white space before a colon, no continuation
+   * line of white space alone, none over 998 octets, and an empty line at the end.
    */
   readonly regular: boolean;
 }
 
-/** Octets; Exchange takes 256 KB of header at most, so what is longer is not looked at. */
-const MAX_HEADER = 512 * 1024;
+/** Octets; Exchange takes no more header than this. */
+export const MAX_HEADER = 256 * 1024;
+/** Octets: what is longer is not looked at. */
+export const HEADER_LOOK = 2 * MAX_HEADER;
 /** RFC 5322 §2.1.1: octets of a line, its line end left out. */
 export const MAX_LINE = 998;
 const LF = 10;
@@ -60,20 +55,21 @@ const COLON = 58;
 const SPACE = 32;
 const TAB = 9;
 
+const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/;
+
 /**
  * Reads the fields at the beginning of a message with CRLF line ends. The section ends before the
- * first line that is no field: mostly the empty one. Lines of an mbox file at the very top, `From `
- * and `>From `, are passed over (RFC 4155).
+ * first line that is no field: mostly the empty one. Of a message that is not regular, the fields
+ * are those up to where it is not understood: `repairHeader` makes it regular.
  */
 export function readHeader(content: Content): HeaderSection {
   const octets = beginning(content);
   const fields: HeaderField[] = [];
-  const start = mboxLinesEnd(octets);
-  let regular = start === 0;
-  let ending: HeaderEnding = octets.length >= MAX_HEADER ? "tooLong" : "endOfMessage";
-  let position = start;
+  let regular = true;
+  let ended = false;
+  let position = 0;
   // The field that is being read.
-  let fieldStart = start;
+  let fieldStart = 0;
   let colon = -1;
   let nameStop = 0;
   let bodyEnd = 0;
@@ -86,12 +82,12 @@ export function readHeader(content: Content): HeaderSection {
     const lineFeed = octets.indexOf(LF, position);
     const end = lineFeed < 0 ? octets.length : lineFeed - 1;
     const first = octets[position]!;
-    if ((first === SPACE || first === TAB) && colon >= 0) {
+    if (isWhite(first) && colon >= 0) {
       if (isBlank(octets, position, end)) regular = false;
     } else {
       const nextColon = colonOf(octets, position, end);
       if (nextColon < 0) {
-        ending = end === position && lineFeed >= 0 ? "emptyLine" : "noField";
+        ended = end === position && first === CR;
         break;
       }
       finish();
@@ -106,11 +102,11 @@ export function readHeader(content: Content): HeaderSection {
     position = lineFeed < 0 ? octets.length : lineFeed + 1;
   }
   finish();
+  const section = octets.subarray(0, position);
   return {
-    octets: octets.subarray(0, position),
+    octets: section,
     fields,
-    ending,
-    regular: regular && ending === "emptyLine",
+    regular: regular && ended && !STRAY_OR_NUL.test(section.toString("latin1")),
   };
 }
 
@@ -119,9 +115,9 @@ function beginning(content: Content): Buffer {
   const pieces: Uint8Array[] = [];
   let length = 0;
   for (const block of content) {
-    if (length >= MAX_HEADER) break;
+    if (length >= HEADER_LOOK) break;
     // Only as far as the header goes: a body needs no copy.
-    const piece = block.subarray(0, MAX_HEADER - length);
+    const piece = block.subarray(0, HEADER_LOOK - length);
     pieces.push(piece);
     length += piece.length;
     if (holdsEmptyLine(piece)) break;
@@ -153,38 +149,18 @@ export function colonOf(octets: Buffer, start: number, end: number): number {
   return -1;
 }
 
-function isWhite(octet: number): boolean {
+/** Space or tab (RFC 5234 WSP). */
+export function isWhite(octet: number): boolean {
   return octet === SPACE || octet === TAB;
 }
 
+/** Whether there is nothing but spaces and tabs. */
 export function isBlank(octets: Buffer, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (!isWhite(octets[i]!)) return false;
   return true;
 }
 
-const MBOX_LINE = /^>?From /;
-/** `From ann@example.com Mon Nov 23 20:27:56 2026` */
-const MBOX_DATE = /\d\d:\d\d.* \d{4}\s*$/;
-
-/**
- * Where the mbox lines at the top end. A text that begins with "From here …" is none: a field has
- * to follow, or a date to stand in the line.
- */
-function mboxLinesEnd(octets: Buffer): number {
-  const first = octets[0];
-  // Nearly every message is done here.
-  if (first !== 0x46 && first !== 0x3e) return 0;
-  let position = 0;
-  let last = "";
-  for (;;) {
-    const lineFeed = octets.indexOf(LF, position);
-    const end = lineFeed < 0 ? octets.length : lineFeed - 1;
-    const line = octets.toString("latin1", position, Math.min(end, position + MAX_LINE));
-    if (lineFeed < 0 || !MBOX_LINE.test(line) || colonOf(octets, position, end) >= 0) {
-      const field = colonOf(octets, position, end) >= 0;
-      return field || MBOX_DATE.test(last) ? position : 0;
-    }
-    last = line;
-    position = lineFeed + 1;
-  }
+/** Whether the field says nothing: its body is white space. */
+export function isEmpty({ body }: HeaderField): boolean {
+  return body.length < 1000 && body.toString("latin1").trim() === "";
 }

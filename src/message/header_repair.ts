@@ -3,43 +3,183 @@
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
 import { applyEdits } from "./edits.ts";
-import { colonOf, type HeaderSection, isBlank, MAX_LINE } from "./header.ts";
+import { asBuffer } from "../octets.ts";
+import { colonOf, HEADER_LOOK, isBlank, isWhite, MAX_LINE } from "./header.ts";
 
 const LF = 10;
+const CR = 13;
 const SPACE = 32;
-const TAB = 9;
 const CRLF = Buffer.from("\r\n");
 
+/** What becomes of a message whose header is not regular. */
+export type Repair =
+  | { readonly type: "repaired"; readonly message: Content }
+  /** A line is no field, and nobody can say whether the header goes on behind it. */
+  | { readonly type: "broken"; readonly line: string }
+  /** No line ends but CRs, which no reader of mail takes for any. */
+  | { readonly type: "crOnly" }
+  /** More header than is looked at. */
+  | { readonly type: "tooLong" };
+
+/** Lines of a mailbox file (RFC 4155), and what some programs make of them. */
+const MBOX_LINE = /^>?From /;
+/** `From ann@example.com Mon Nov 23 20:27:56 2026` */
+const MBOX_DATE = /\d\d:\d\d.* \d{4}\s*$/;
+/** Fields that say that a header goes on: they are about people, or about how to read the body. */
+const TELLING =
+  /^(?:to|cc|bcc|from|sender|reply-to|resent-[a-z-]+|mime-version|content-[a-z-]+)[ \t\0\r]*:/gim;
+/** A line that was meant as a field: its name has a space in it, or letters that are not ASCII. */
+const NEARLY_FIELD = /^[^:]{1,76}:/;
+const ENCODING = /^content-transfer-encoding$/i;
+const BASE64_LINE = /^[A-Za-z0-9+/=]+$/;
+
 /**
- * The message with a regular header. What programs disagree about is what a stranger could use to
- * have a field read by Exchange that was text to us: so mbox lines and white space before a colon
- * go, continuation lines of white space alone go (some take them for the empty line), long lines
- * are folded at their white space, and an empty line stands between header and text.
+ * The message with a regular header, whatever its line ends; behind the header nothing changes. What
+ * programs disagree about is what a stranger could use to have a field read by Exchange that was text
+ * to us: so mbox lines, a byte order mark and white space before a colon go, continuation lines of
+ * white space alone go (some take them for the empty line), NULs and stray CRs become spaces, long
+ * lines are folded at their white space, and an empty line stands between header and text.
+ *
+ * A line that is no field ends the header, and the rest is text. But where fields follow that tell
+ * that the header goes on, or where the body is base64 and the line is not, it is no text: a line
+ * with a colon, or before base64, is left out, any other breaks the header.
  */
-export function repairHeader(message: Content, header: HeaderSection): Content {
-  const pieces: Uint8Array[] = [];
-  for (const { start, colon, end } of header.fields) {
-    let nameEnd = colon;
-    while (isWhite(header.octets[nameEnd - 1]!)) nameEnd--;
-    const field = Buffer.concat([
-      header.octets.subarray(start, nameEnd),
-      header.octets.subarray(colon, end),
-    ]);
-    pieces.push(refolded(withoutBlankLines(field)), CRLF);
+export function repairHeader(message: Content): Repair {
+  if (hasCrsOnly(message)) return { type: "crOnly" };
+  const raw = firstOctets(message);
+  const text = raw.toString("latin1");
+  const empty = /^\r*\n|\n\r*\n/.exec(text);
+  // The first of the two line ends is the last field's.
+  const end = empty === null ? raw.length : empty.index === 0 ? 0 : empty.index + 1;
+  const behind = empty === null ? raw.length : empty.index + empty[0].length;
+
+  const fields: Buffer[][] = [];
+  /** Where the text begins. */
+  let bodyStart = empty === null ? undefined : behind;
+  let lastTelling: number | undefined;
+  let encoding: readonly Buffer[] = [];
+  let leftOut = false;
+  for (let at = firstField(raw, end); at < end;) {
+    const lineFeed = raw.indexOf(LF, at);
+    const next = lineFeed < 0 || lineFeed >= end ? end : lineFeed + 1;
+    const line = cleaned(raw.subarray(at, next));
+    const colon = colonOf(line, 0, line.length);
+    const field = fields.at(-1);
+    if (field !== undefined && isBlank(line, 0, 1)) {
+      if (!leftOut && !isBlank(line, 0, line.length)) field.push(line);
+    } else if (colon > 0) {
+      let nameEnd = colon;
+      while (isWhite(line[nameEnd - 1]!)) nameEnd--;
+      fields.push([Buffer.concat([line.subarray(0, nameEnd), line.subarray(colon)])]);
+      if (ENCODING.test(line.toString("latin1", 0, nameEnd))) encoding = fields.at(-1)!;
+      leftOut = false;
+    } else {
+      const words = line.toString("latin1");
+      // Where no field stands before it, there is no header that it could break.
+      if (field !== undefined) lastTelling ??= lastIndex(TELLING, text.slice(0, end));
+      if (lastTelling !== undefined && lastTelling > at) {
+        if (!NEARLY_FIELD.test(words)) return { type: "broken", line: words.slice(0, 80) };
+      } else if (empty === null || !isBase64(encoding) || BASE64_LINE.test(words)) {
+        bodyStart = at;
+        break;
+      }
+      leftOut = true;
+    }
+    at = next;
   }
-  if (header.ending !== "emptyLine") pieces.push(CRLF);
-  const edit = { start: 0, end: header.octets.length, octets: Buffer.concat(pieces) };
-  return applyEdits(message, [edit]);
+  if (bodyStart === undefined && raw.length >= HEADER_LOOK) return { type: "tooLong" };
+
+  const pieces = fields.flatMap((lines) => [refolded(joined(lines)), CRLF]);
+  pieces.push(CRLF);
+  const octets = Buffer.concat(pieces);
+  const edit = { start: 0, end: bodyStart ?? raw.length, octets };
+  return { type: "repaired", message: applyEdits(message, [edit]) };
 }
 
-function withoutBlankLines(field: Buffer): Buffer {
-  const kept: Uint8Array[] = [];
-  for (const line of linesOf(field)) {
-    if (kept.length > 0 && isBlank(line, 0, line.length)) continue;
-    if (kept.length > 0) kept.push(CRLF);
-    kept.push(line);
+/** Whether CRs stand where lines end, and LF nowhere but perhaps at the very end. */
+function hasCrsOnly(message: Content): boolean {
+  let found = false;
+  let heldCr = false;
+  let ending = false;
+  for (const block of message) {
+    const octets = asBuffer(block);
+    const lineFeed = ending ? 0 : octets.indexOf(LF);
+    const before = octets.toString("latin1", 0, lineFeed < 0 ? octets.length : lineFeed);
+    if (before !== "") {
+      found ||= (heldCr && before[0] !== "\r") || /\r[^\r]/.test(before);
+      heldCr = before.endsWith("\r");
+    }
+    if (lineFeed < 0) continue;
+    ending = true;
+    if (octets.subarray(lineFeed).some((octet) => octet !== LF && octet !== CR)) return false;
   }
-  return Buffer.concat(kept);
+  return found;
+}
+
+function firstOctets(message: Content): Buffer {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for (const block of message) {
+    if (length >= HEADER_LOOK) break;
+    const piece = block.subarray(0, HEADER_LOOK - length);
+    pieces.push(piece);
+    length += piece.length;
+  }
+  return Buffer.concat(pieces);
+}
+
+/**
+ * Where the first field is to stand, behind a byte order mark or mbox lines. A text that begins with
+ * "From here …" has none of these: a field has to follow, or a date to stand in the line.
+ */
+function firstField(raw: Buffer, end: number): number {
+  if (raw.indexOf(BYTE_ORDER_MARK) === 0) {
+    return isField(cleaned(raw.subarray(BYTE_ORDER_MARK.length, end))) ? BYTE_ORDER_MARK.length : 0;
+  }
+  let position = 0;
+  let last = "";
+  for (;;) {
+    const lineFeed = raw.indexOf(LF, position);
+    const next = lineFeed < 0 || lineFeed >= end ? end : lineFeed + 1;
+    const line = cleaned(raw.subarray(position, next));
+    const words = line.toString("latin1", 0, MAX_LINE);
+    if (position >= end || !MBOX_LINE.test(words) || isField(line)) {
+      return isField(line) || MBOX_DATE.test(last) ? position : 0;
+    }
+    last = words;
+    position = next;
+  }
+}
+
+const BYTE_ORDER_MARK = Buffer.from("\ufeff");
+
+function isField(line: Buffer): boolean {
+  return colonOf(line, 0, line.length) > 0;
+}
+
+/** The line without its line end, as `withCrlf` reads it; a NUL, too, becomes a space. */
+function cleaned(line: Buffer): Buffer {
+  let end = line.length;
+  if (line[end - 1] === LF) end--;
+  while (end > 0 && line[end - 1] === CR) end--;
+  const text = line.subarray(0, end);
+  if (!text.includes(CR) && !text.includes(0)) return text;
+  return Buffer.from(text.map((octet) => octet === CR || octet === 0 ? SPACE : octet));
+}
+
+function isBase64(encoding: readonly Buffer[]): boolean {
+  return /^[^:]*:\s*base64\b/i.test(encoding.join("\r\n"));
+}
+
+function lastIndex(pattern: RegExp, text: string): number {
+  let last = -1;
+  for (const match of text.matchAll(pattern)) last = match.index;
+  return last;
+}
+
+function joined(lines: readonly Buffer[]): Buffer {
+  if (lines.length === 1) return lines[0]!;
+  return Buffer.concat(lines.flatMap((line, i) => i === 0 ? [line] : [CRLF, line]));
 }
 
 /** The field, or body of one, with lines over 998 octets folded where they have white space. */
@@ -79,47 +219,4 @@ function* linesOf(field: Buffer): Generator<Buffer> {
     position = lineFeed + 1;
   }
   yield field.subarray(position);
-}
-
-function isWhite(octet: number): boolean {
-  return octet === SPACE || octet === TAB;
-}
-
-/** Fields that say that a header goes on: their text is addresses, or how to read the body. */
-const TELLING =
-  /^(?:(?:to|cc|bcc|from|resent-bcc)[ \t]*:.*@|(?:mime-version|content-[a-z-]+)[ \t]*:)/i;
-/** Octets of what follows a broken line that are looked at. */
-const LOOK_AHEAD = 64 * 1024;
-
-/**
- * The line that breaks a header into two, or undefined where only text follows. A program that
- * skips such a line reads the fields behind it, one that ends the header there shows them as text:
- * the Bcc field, too. Where no such field follows, it is a text that lacks its empty line.
- */
-export function breakingLine(message: Content, header: HeaderSection): string | undefined {
-  if (header.ending !== "noField") return undefined;
-  const rest = lookAhead(message, header.octets.length);
-  let broken: string | undefined;
-  for (const line of linesOf(rest)) {
-    if (line.length === 0) return undefined;
-    if (broken === undefined) {
-      broken = line.toString("latin1", 0, 80);
-      continue;
-    }
-    const colon = colonOf(line, 0, line.length);
-    if (colon > 0 && TELLING.test(line.toString("latin1", 0, MAX_LINE))) return broken;
-  }
-  return undefined;
-}
-
-function lookAhead(message: Content, start: number): Buffer {
-  const pieces: Uint8Array[] = [];
-  let blockStart = 0;
-  for (const block of message) {
-    if (blockStart > start + LOOK_AHEAD) break;
-    const from = Math.max(0, start - blockStart);
-    if (from < block.length) pieces.push(block.subarray(from, start + LOOK_AHEAD - blockStart));
-    blockStart += block.length;
-  }
-  return Buffer.concat(pieces);
 }

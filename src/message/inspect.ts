@@ -5,6 +5,7 @@
 
 import { asBuffer } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
+import { MAX_LINE } from "./header.ts";
 
 export interface Findings {
   /** CR or LF apart from CRLF, NUL, or a line over 998 octets (RFC 5322 §2.1.1, §2.3). */
@@ -19,8 +20,6 @@ const LOOK = 512 * 1024;
 const LARGE = 1024 * 1024;
 const LF = 10;
 const CR = 13;
-/** RFC 5322 §2.1.1: octets of a line, without its CRLF. */
-const MAX_LINE = 998;
 
 const STRAY = /\r(?!\n)|(?<!\r)\n/g;
 const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/g;

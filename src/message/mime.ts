@@ -3,7 +3,12 @@
 // which nobody changes anything: better a message that is not improved than one that is mangled.
 
 import { type Field, readPartHeader } from "./part_header.ts";
-import { type Parameterized, parseParameterized, withoutComments } from "./parameters.ts";
+import {
+  type Parameterized,
+  parseParameterized,
+  textParameter,
+  withoutComments,
+} from "./parameters.ts";
 import type { Pieces } from "./pieces.ts";
 
 /** RFC 2045 §6.1 */
@@ -20,7 +25,7 @@ export interface Part {
   /** `type/subtype` in lower case; where none is given or it is malformed, the default. */
   readonly type: string;
   readonly contentType: Parameterized;
-  /** Undefined where it is unknown, malformed or given twice. */
+  /** Undefined where it is unknown or malformed, or where several are given that differ. */
   readonly encoding: TransferEncoding | undefined;
   /** The fields that begin with `Content-`, and MIME-Version. */
   readonly fields: readonly Field[];
@@ -50,13 +55,25 @@ const MAX_BOUNDARY = 998;
 
 /** The structure of a message; its root is the message itself. */
 export function readMime(pieces: Pieces): Part {
-  return new Reader(pieces).part(0, pieces.length, undefined, undefined, []);
+  return new Reader(pieces).part(0, pieces.length, undefined, undefined, 0);
 }
 
 /** The body of the first field of a name in lower case, with its folding, one character an octet. */
-export function fieldBody({ fields }: Part, name: string): string | undefined {
+export function fieldBody({ fields }: Described, name: string): string | undefined {
   return fields.find((field) => field.name === name)?.body;
 }
+
+/** RFC 2183 */
+export function dispositionOf(part: Described): Parameterized {
+  return parseParameterized(fieldBody(part, "content-disposition") ?? "");
+}
+
+/** The name that a part gives its content (RFC 2183 §2.3), or else its type (RFC 2046 §4.1). */
+export function fileNameOf(part: Described): string | undefined {
+  return textParameter(dispositionOf(part), "filename") ?? textParameter(part.contentType, "name");
+}
+
+type Described = Pick<Part, "fields" | "contentType">;
 
 class Reader {
   readonly #pieces: Pieces;
@@ -70,24 +87,24 @@ class Reader {
     this.#budget = MAX_SEARCHES * pieces.length;
   }
 
-  /** @param boundaries of the multiparts around it */
+  /** @param depth multiparts around it */
   part(
     start: number,
     end: number,
     enclosure: Part["enclosure"],
     around: string | undefined,
-    boundaries: readonly string[],
+    depth: number,
   ): Part {
-    const header = readPartHeader(this.#pieces, start, end, enclosure === undefined);
+    const isMessage = enclosure === undefined;
+    const header = readPartHeader(this.#pieces, start, end, isMessage);
     const { fields } = header;
     const types = fields.filter(({ name }) => name === "content-type").map(({ body }) => body);
     const contentType = parseParameterized(types[0] ?? "");
     const type = mediaType(contentType.value, around);
-    const encoding = transferEncoding(fields);
     const base = {
       type,
       contentType,
-      encoding,
+      encoding: transferEncoding(fields),
       fields,
       start,
       headerEnd: header.end,
@@ -96,7 +113,8 @@ class Reader {
       enclosure,
       parts: [],
       boundary: undefined,
-      protection: protectionOf(type, contentType),
+      protection: protectionOf(type, contentType) ??
+        (isMessage ? protectionByName(type, { fields, contentType }) : undefined),
     };
     const opaque: Part = { ...base, kind: "opaque" };
     // Which of several types is meant, each reader decides for itself.
@@ -104,22 +122,20 @@ class Reader {
     if (type.startsWith("message/")) return { ...base, kind: "message" };
     if (!type.startsWith("multipart/")) return { ...base, kind: "leaf" };
     const boundary = boundaryOf(contentType);
-    if (
-      base.protection !== undefined || boundary === undefined ||
-      boundaries.includes(boundary) || boundaries.length >= MAX_DEPTH ||
-      // A multipart has none of the others (RFC 2045 §6.4).
-      encoding === undefined || encoding === "base64" || encoding === "quoted-printable"
-    ) return opaque;
+    // Whatever encoding it names: a multipart is not encoded (RFC 2045 §6.4), though some programs
+    // write a part's encoding there too.
+    if (base.protection !== undefined || boundary === undefined || depth >= MAX_DEPTH) {
+      return opaque;
+    }
     const delimiters = this.#delimiters(boundary, base.bodyStart, base.bodyEnd);
     if (delimiters === undefined) return opaque;
-    const inside = [...boundaries, boundary];
     const parts = delimiters.map((delimiter, i) =>
       this.part(
         delimiter.partStart,
         delimiter.partEnd,
         { start: delimiter.start, end: delimiters[i + 1]?.start ?? delimiter.next },
         type,
-        inside,
+        depth + 1,
       )
     );
     return { ...base, kind: "multipart", parts, boundary };
@@ -214,12 +230,30 @@ function protectionOf(type: string, { parameters }: Parameterized): Part["protec
   return parameters.get("smime-type")?.toLowerCase() === "signed-data" ? "signed" : "encrypted";
 }
 
+/**
+ * A whole message may be S/MIME by its file name alone (RFC 8551 §3.9). A part with such a name is
+ * a file like others: signed documents are handed around so.
+ */
+function protectionByName(type: string, part: Described): Part["protection"] {
+  if (type !== "application/octet-stream") return undefined;
+  const [, suffix] = /\.(p7[mscz])$/i.exec(fileNameOf(part)?.trimEnd() ?? "") ?? [];
+  if (suffix === undefined) return undefined;
+  return suffix.toLowerCase() === "p7s" ? "signed" : "encrypted";
+}
+
 function transferEncoding(fields: readonly Field[]): TransferEncoding | undefined {
-  const given = fields.filter(({ name }) => name === "content-transfer-encoding");
-  if (given.length === 0) return "7bit";
-  if (given.length > 1) return undefined;
-  const value = withoutComments(given[0]!.body).trim().toLowerCase();
+  const given = fields.filter(({ name }) => name === "content-transfer-encoding")
+    .map(({ body }) => encodingName(body));
+  const [value = "7bit"] = given;
+  // Which of several is meant, each reader decides for itself.
+  if (given.some((other) => other !== value)) return undefined;
   return ENCODINGS.find((encoding) => encoding === value);
+}
+
+/** Some programs end it with a semicolon, as if parameters could follow. */
+function encodingName(body: string): string {
+  const text = withoutComments(body).trim().toLowerCase();
+  return text.endsWith(";") ? text.slice(0, -1).trimEnd() : text;
 }
 
 const ENCODINGS: readonly TransferEncoding[] = [
@@ -232,8 +266,11 @@ const ENCODINGS: readonly TransferEncoding[] = [
 
 /** Undefined where there is none that all readers agree on. */
 function boundaryOf({ parameters, ambiguous }: Parameterized): string | undefined {
-  const boundary = parameters.get("boundary")?.replace(/[ \t]+$/, "");
-  if (boundary === undefined || boundary === "" || boundary.length > MAX_BOUNDARY) return undefined;
+  const given = parameters.get("boundary");
+  // The length first: the search for white space at the end is slow where much of it is elsewhere.
+  if (given === undefined || given.length > MAX_BOUNDARY) return undefined;
+  const boundary = given.replace(/[ \t]+$/, "");
+  if (boundary === "") return undefined;
   // deno-lint-ignore no-control-regex -- a line end would end the delimiter line
   return ambiguous || /[\x00-\x1f\\]/.test(boundary) ? undefined : boundary;
 }

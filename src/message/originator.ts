@@ -4,10 +4,10 @@ import { Buffer } from "node:buffer";
 import { printable, type Reply, reply } from "../smtp/reply.ts";
 import { type AddressList, type Item, parseAddressList } from "./address_list.ts";
 import { addressKey, isAddress } from "./addresses.ts";
-import type { Edit } from "./edits.ts";
-import type { HeaderField } from "./header.ts";
+import { type Edit, removal } from "./edits.ts";
+import { type HeaderField, isEmpty } from "./header.ts";
 import { refolded } from "./header_repair.ts";
-import { phrase } from "./phrase.ts";
+import { phrase, repairedPhrase } from "./phrase.ts";
 
 /** What an account says about the sender, if it says anything. */
 export interface SenderOverride {
@@ -48,7 +48,8 @@ export function unusable(reply: Reply, code: string, detail: string): Unusable {
 
 /**
  * The sender is the account's `fromEmail`, else the reverse-path, else the first address in From.
- * From itself is replaced by `fromEmail` only. Reply-To is the author's business: it is never
+ * From itself is replaced by `fromEmail` only, but one that is empty counts as missing, and one of
+ * words alone, as programs write it that know no address, gets the sender's. Reply-To is the author's business: it is never
  * touched.
  *
  * @param reversePath "" for the null one
@@ -63,25 +64,32 @@ export function originator(
     if (!isAddress(fromEmail)) return badOverride(fromEmail);
     return overridden(fields, fromEmail, account.fromName);
   }
-  const lists = fields.from.map(({ body }) => parseAddressList(body));
+  const given = fields.from.filter((field) => !isEmpty(field));
+  const empty = fields.from.filter(isEmpty).map(removal);
+  const lists = given.map(({ body }) => parseAddressList(body));
   const authors = lists.flatMap(addressesOf).filter(isAddress);
   const sender = isAddress(reversePath) ? reversePath : authors[0];
   if (sender === undefined) return NO_SENDER;
-  const [from] = fields.from;
+  const [from] = given;
+  const edits = [...surplus(fields.sender), ...empty];
   if (from === undefined) {
-    return {
-      type: "originator",
-      sender,
-      edits: surplus(fields.sender),
-      added: `From: <${sender}>\r\n`,
-    };
+    return { type: "originator", sender, edits, added: `From: <${sender}>\r\n` };
   }
-  if (fields.from.length > 1) return severalFrom(fields.from.length);
-  if (authors.length === 0) return badFrom(from);
+  if (given.length > 1) return severalFrom(given.length);
+  if (authors.length === 0) {
+    const words = from.body.toString("latin1");
+    if (!IS_WORDS.test(words)) return badFrom(from);
+    edits.push(replaced(from, repairedPhrase(words), sender));
+    return { type: "originator", sender, edits, added: "" };
+  }
   // Several authors need one who answers for the sending.
   const added = authors.length > 1 && fields.sender.length === 0 ? `Sender: <${sender}>\r\n` : "";
-  return { type: "originator", sender, edits: surplus(fields.sender), added };
+  return { type: "originator", sender, edits, added };
 }
+
+/** Nothing in it was meant as an address, or as a list of them. */
+// deno-lint-ignore no-control-regex -- all of them but white space
+const IS_WORDS = /^[^@<>:;\x00-\x08\x0e-\x1f\x7f]*$/;
 
 /** RFC 5322 §3.6 allows one Sender: the first stays. */
 function surplus(senders: readonly HeaderField[]): Edit[] {
@@ -113,27 +121,45 @@ function overridden(
   const same = given === "" && items.length === 1 && only?.type === "mailbox" &&
     addressKey(only.address) === addressKey(fromEmail);
   if (!same) {
-    const name = given === "" ? nameOf(from, author) : Buffer.from(given, "latin1");
-    const field = Buffer.concat([
-      Buffer.from("From: "),
-      name,
-      Buffer.from(`${name.length === 0 ? "" : " "}<${fromEmail}>`, "utf8"),
-    ]);
-    const octets = Buffer.concat([refolded(field), Buffer.from("\r\n")]);
-    edits.push({ start: from.start, end: from.end + 2, octets });
+    const name = given === "" ? nameOf(from, items, author) : given;
+    edits.push(replaced(from, name, fromEmail));
   }
   return { type: "originator", sender: fromEmail, edits, added: "" };
 }
 
-/** The display name in its own octets, encoded words and all. */
-function nameOf(from: HeaderField, author: Item & { readonly type: "mailbox" } | undefined) {
-  const range = author?.phrase;
-  return range === undefined ? Buffer.alloc(0) : from.body.subarray(range.start, range.end);
+/** @param name one character an octet */
+function replaced({ start, end }: HeaderField, name: string, address: string): Edit {
+  const field = Buffer.concat([
+    Buffer.from(name === "" ? "From:" : `From: ${name}`, "latin1"),
+    Buffer.from(` <${address}>\r\n`, "utf8"),
+  ]);
+  return { start, end: end + 2, octets: refolded(field) };
 }
 
-function removal({ start, end }: HeaderField): Edit {
-  return { start, end: end + 2, octets: new Uint8Array(0) };
+/** The display name in its own octets, encoded words and all; or what was meant as one. */
+function nameOf(
+  from: HeaderField,
+  [first]: readonly Item[],
+  author: Mailbox | undefined,
+): string {
+  const text = (start: number, end: number) => from.body.toString("latin1", start, end);
+  // Of `Last, First <ann@x.test>`, the first item is no mailbox.
+  if (author?.phrase !== undefined && first?.type !== "unknown") {
+    const { start, end } = author.phrase;
+    const words = text(start, end);
+    if (author.certain !== "angle") return words;
+    return words.includes("@") ? "" : repairedPhrase(words);
+  }
+  const all = text(0, from.body.length);
+  // `ann@x.test (Ann)` was the way to give a name before RFC 822.
+  const comment = /^\s*[^\s<>(),;:"]+@[^\s<>(),;:"]+\s*\(([^()\\]*)\)\s*$/.exec(all);
+  if (comment !== null) return comment[1]!.includes("@") ? "" : repairedPhrase(comment[1]!);
+  const bracket = all.lastIndexOf("<");
+  const words = bracket < 0 ? all : all.slice(0, bracket);
+  return IS_WORDS.test(words) ? repairedPhrase(words) : "";
 }
+
+type Mailbox = Item & { readonly type: "mailbox" };
 
 /** Those that are well-formed first, then what merely looks like an address. */
 function addressesOf({ items }: AddressList): string[] {
@@ -144,7 +170,7 @@ function addressesOf({ items }: AddressList): string[] {
   );
 }
 
-function mailboxesOf(items: readonly Item[]): (Item & { readonly type: "mailbox" })[] {
+function mailboxesOf(items: readonly Item[]): Mailbox[] {
   return items.flatMap((item) => {
     if (item.type === "mailbox") return [item];
     return item.type === "group" ? mailboxesOf(item.members) : [];
@@ -173,7 +199,7 @@ function severalFrom(count: number): Unusable {
 
 function badFrom(from: HeaderField): Unusable {
   const text = quoted(from.body.toString("latin1", 0, 200).trim());
-  const problem = text === "" ? "is empty" : `has no valid address: "${text}"`;
+  const problem = `has no valid address: "${text}"`;
   const detail = `The From field ${problem}`;
   return unusable(
     reply(554, "5.6.0", `${detail}; it should be like: From: Scanner <scanner@example.com>`),

@@ -40,7 +40,7 @@ function splitParameters(body: string): string[] {
   const text = withoutComments(body).replace(/[\r\n]+/g, "");
   const found: string[] = [];
   let start = 0;
-  for (const { index, 0: match } of text.matchAll(/;|"(?:[^"\\]|\\.)*(?:"|$)/gs)) {
+  for (const { index, 0: match } of text.matchAll(/;|"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)/gs)) {
     if (match !== ";") continue;
     found.push(text.slice(start, index));
     if (found.length > MAX_PARAMETERS) return found;

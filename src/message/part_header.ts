@@ -1,6 +1,7 @@
 // The fields of a part's header that MIME is about (RFC 2045 §3), and where they stand. Line ends may
 // be LF or CR CR LF too; header.ts reads the header of a whole message once they are repaired.
 
+import { HEADER_LOOK } from "./header.ts";
 import type { Pieces } from "./pieces.ts";
 
 export interface Field {
@@ -27,10 +28,8 @@ export interface PartHeader {
 }
 
 const FIRST_LOOK = 2 * 1024;
-/** Octets; Exchange takes 256 KB of header at most. */
-const MAX_HEADER = 512 * 1024;
 
-/** @param isMessage whether this is the message's own header, before which an mbox line may stand */
+/** @param isMessage whether this is the message's own header, before which mbox lines may stand */
 export function readPartHeader(
   pieces: Pieces,
   start: number,
@@ -42,12 +41,11 @@ export function readPartHeader(
   if (malformed) return { fields: [], end: start + length, bodyStart, malformed };
   const fields: Field[] = [];
   let isField = true;
-  for (let at = 0; at < length;) {
+  for (let at = isMessage ? mboxLinesEnd(text) : 0; at < length;) {
     const next = fieldEnd(text, at, length);
     const match = /^([!-9;-~]+)[ \t\r]*:/.exec(text.slice(at, next));
     if (match === null) {
-      // Some programs leave it there, and some put a `>` before it.
-      isField &&= isMessage && at === 0 && /^>?From /.test(text);
+      isField = false;
     } else if (/^(?:content-|mime-version$)/i.test(match[1]!)) {
       const behindColon = at + match[0].length;
       fields.push({
@@ -61,6 +59,11 @@ export function readPartHeader(
     at = next;
   }
   return { fields, end: start + length, bodyStart, malformed: !isField };
+}
+
+/** Where the lines of an mbox file at the top end (RFC 4155), that some programs leave there. */
+function mboxLinesEnd(text: string): number {
+  return /^(?:>?From (?![ \t\r]*:)[^\n]*\n)*/.exec(text)![0].length;
 }
 
 /** Where the field that begins at `at` ends: behind it stands a line that is no folded one. */
@@ -91,7 +94,7 @@ function headerText(
     if (text.length === available) {
       return { text, length: available, bodyLength: available, malformed: false };
     }
-    if (look > MAX_HEADER) {
+    if (look > HEADER_LOOK) {
       return { text, length: text.length, bodyLength: text.length, malformed: true };
     }
   }

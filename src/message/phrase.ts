@@ -20,6 +20,41 @@ export function phrase(name: string): string {
   return `"${text.replace(/["\\]/g, "\\$&")}"`;
 }
 
+const ENCODED_WORD = /^=\?[^?\s]+\?[bq]\?[^?\s]*\?=$/i;
+/** Other octets than ASCII's have always stood here, and mean what they do in UTF-8 (RFC 6532). */
+const ATOM = /^[\w!#$%&'*+/=?^`{|}~\x80-\xff-]+$/;
+
+/**
+ * What stands where a display name is to stand, as a proper one: what is no word is put into quotes,
+ * and encoded words are kept.
+ *
+ * @param text one character an octet, as is what is returned
+ */
+export function repairedPhrase(text: string): string {
+  // deno-lint-ignore no-control-regex -- all of ASCII's control characters
+  const words = text.replace(/[\x00-\x20\x7f]+/g, " ").trim()
+    .replace(/"((?:[^"\\]|\\.)*)"/g, (_, quoted: string) => quoted.replace(/\\(.)/g, "$1"));
+  if (words === "") return "";
+  const all = words.split(" ").filter((word) => word !== "");
+  if (all.every((word) => ATOM.test(word))) return all.join(" ");
+  const pieces: string[] = [];
+  let plain: string[] = [];
+  const close = () => {
+    if (plain.length > 0) pieces.push(`"${plain.join(" ").replace(/["\\]/g, "\\$&")}"`);
+    plain = [];
+  };
+  for (const word of all) {
+    if (ENCODED_WORD.test(word)) {
+      close();
+      pieces.push(word);
+    } else {
+      plain.push(word);
+    }
+  }
+  close();
+  return pieces.join(" ");
+}
+
 function encodedWords(text: string): string {
   const words: string[] = [];
   let piece = "";

@@ -5,9 +5,9 @@ import type { Content } from "../smtp/content.ts";
 import type { Envelope } from "../smtp/effects.ts";
 import { printable, reply } from "../smtp/reply.ts";
 import { canonical } from "./canonical.ts";
-import { applyEdits, type Edit } from "./edits.ts";
-import { type HeaderField, type HeaderSection, readHeader } from "./header.ts";
-import { breakingLine, repairHeader } from "./header_repair.ts";
+import { applyEdits, removal } from "./edits.ts";
+import { type HeaderField, type HeaderSection, isEmpty, MAX_HEADER, readHeader } from "./header.ts";
+import { type Repair, repairHeader } from "./header_repair.ts";
 import { originator, type SenderOverride, type Unusable, unusable } from "./originator.ts";
 import { messageId, receivedField, rfc5322Date, type Trace } from "./received.ts";
 import { recipientEdits } from "./recipients.ts";
@@ -28,9 +28,6 @@ export interface Prepared {
   readonly sender: string;
 }
 
-/** Octets; Exchange takes no more header than this. */
-const MAX_HEADER = 256 * 1024;
-
 /**
  * Prepares a message: makes its octets fit (see {@link canonical}), has the header name just the
  * envelope's recipients and the sender, puts a Received field on top (RFC 5321 §4.4) and adds a
@@ -41,25 +38,25 @@ export function prepareMessage(
   envelope: Envelope,
   { trace, account, reencodeQuotedPrintable }: PrepareOptions,
 ): Prepared | Unusable {
-  const fit = (octets: Content) => canonical(octets, { reencodeQuotedPrintable });
-  let message = fit(content);
-  let header = readHeader(message);
-  if (header.ending === "tooLong") return tooLong(header.octets.length);
-  const broken = breakingLine(message, header);
-  if (broken !== undefined) return brokenHeader(broken);
+  let sound = content;
+  let header = readHeader(content);
   if (!header.regular) {
-    // Only now is it certain where the body begins, and what it is.
-    message = fit(repairHeader(message, header));
-    header = readHeader(message);
+    // Only then is it certain where the body begins, and what it is.
+    const repair = repairHeader(content);
+    if (repair.type !== "repaired") return beyondRepair(repair);
+    sound = repair.message;
+    header = readHeader(sound);
   }
+  const message = canonical(sound, { reencodeQuotedPrintable });
+  if (message !== sound) header = readHeader(message);
 
   const fields = sorted(header);
   const origin = originator(fields, envelope.from, account);
   if (origin.type === "unusable") return origin;
   const { sender } = origin;
   const forwardPaths = envelope.recipients.map((path) => qualified(path, sender));
-  const hidden = forwardPaths.find(hasEncodedWord);
-  if (hidden !== undefined) return encodedRecipient(hidden);
+  const doubtful = forwardPaths.find(isDoubtful);
+  if (doubtful !== undefined) return doubtfulRecipient(doubtful);
   const recipients = recipientEdits(fields, forwardPaths);
 
   const edits = [...origin.edits, ...recipients.edits, ...fields.useless.map(removal)];
@@ -128,31 +125,47 @@ function sorted(header: HeaderSection): Fields {
   return fields;
 }
 
-function isEmpty({ body }: HeaderField): boolean {
-  return body.length < 1000 && body.toString("latin1").trim() === "";
-}
-
-function removal({ start, end }: HeaderField): Edit {
-  return { start, end: end + 2, octets: new Uint8Array(0) };
-}
-
 /** RFC 5321 §4.5.1 lets `postmaster` stand without a domain: the sender's is meant. */
 function qualified(recipient: string, sender: string): string {
   return recipient.includes("@") ? recipient : recipient + sender.slice(sender.lastIndexOf("@"));
 }
 
 /**
- * An encoded word has no place in an address (RFC 2047 §5), and a mail system that decodes it there
- * all the same sends to an address that nobody sees in the envelope.
+ * Whether a mail system may read another address in it, that nobody sees in the envelope: where it
+ * decodes an encoded word (which has no place here, RFC 2047 §5), or divides a list at signs that
+ * stand in quotes. U+FFFD stands for octets that are no UTF-8.
  */
-function hasEncodedWord(address: string): boolean {
-  return /=\?[^?]*\?[bq]\?.*\?=/i.test(address);
+function isDoubtful(address: string): boolean {
+  if (/=\?[^?]*\?[bq]\?.*\?=|\ufffd/i.test(address)) return true;
+  return address.startsWith('"') && /[@,;:<>()[\]\\"]/.test(quotedText(address));
 }
 
-function encodedRecipient(address: string): Unusable {
-  const detail = `Recipient with an encoded word in the address: <${printable(address)}>`;
-  return unusable(reply(550, "5.1.3", detail), "ENCODED_RECIPIENT", detail);
+function quotedText(address: string): string {
+  return address.slice(1, address.lastIndexOf('"@'));
 }
+
+function doubtfulRecipient(address: string): Unusable {
+  const detail = "Recipient whose address other mail systems read differently: " +
+    `<${printable(address)}>`;
+  return unusable(reply(550, "5.1.3", detail), "DOUBTFUL_RECIPIENT", detail);
+}
+
+function beyondRepair(repair: Exclude<Repair, { readonly type: "repaired" }>): Unusable {
+  switch (repair.type) {
+    case "broken":
+      return brokenHeader(repair.line);
+    case "crOnly":
+      return CR_ONLY;
+    case "tooLong":
+      return tooLong(MAX_HEADER);
+  }
+}
+
+const CR_ONLY = unusable(
+  reply(554, "5.6.0", "The lines of the message end in CR alone; they have to end in CRLF"),
+  "CR_ONLY",
+  "The lines of the message end in CR alone",
+);
 
 function tooLong(octets: number): Unusable {
   const detail = `The header has ${octets} octets or more; Exchange takes ${MAX_HEADER}`;

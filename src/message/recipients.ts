@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import { type Item, parseAddressList } from "./address_list.ts";
 import { addressKey } from "./addresses.ts";
 import type { Edit } from "./edits.ts";
-import type { HeaderField } from "./header.ts";
+import { type HeaderField, isWhite } from "./header.ts";
 import { refolded } from "./header_repair.ts";
 
 /** The fields of a header that name recipients, in their order. */
@@ -74,7 +74,7 @@ interface Sifted {
   readonly kept: readonly Uint8Array[];
   /** How many of the envelope's recipients they name. */
   readonly recipients: number;
-  /** Something was taken out. */
+  /** Something was taken out, or stays in another form. */
   readonly reduced: boolean;
   readonly regular: boolean;
 }
@@ -97,22 +97,30 @@ function sifted(
         continue;
       }
       const key = item.type === "mailbox" && item.certain ? addressKey(item.address) : undefined;
-      if (key === undefined || !wanted.has(key)) {
+      if (item.type !== "mailbox" || key === undefined || !wanted.has(key)) {
         reduced = true;
         continue;
       }
       named.add(key);
       recipients++;
-      kept.push(body.subarray(item.start, item.end));
+      if (item.certain === "angle") {
+        reduced = true;
+        kept.push(withProperName(item, body));
+      } else {
+        kept.push(body.subarray(item.start, item.end));
+      }
     }
     return kept;
   };
   const siftGroup = (group: Item & { readonly type: "group" }): Uint8Array => {
     const { start, end, membersStart, members, membersEnd } = group;
+    const before = reduced;
+    reduced = false;
     const kept = siftItems(members);
     // Comments, too, are no members: an empty group has nothing in it.
-    const same = kept.length === members.length;
-    if (same || members.every(({ type }) => type === "empty")) return body.subarray(start, end);
+    const same = !reduced;
+    reduced ||= before;
+    if (same) return body.subarray(start, end);
     return Buffer.concat([
       body.subarray(start, membersStart),
       joined(kept),
@@ -120,6 +128,18 @@ function sifted(
     ]);
   };
   return { field, kept: siftItems(items), recipients, reduced, regular };
+}
+
+/** Its address in brackets, behind the name as a quoted string where nothing in it has a meaning. */
+function withProperName(
+  { phrase, address }: Item & { readonly type: "mailbox" },
+  body: Buffer,
+): Buffer {
+  const name = phrase === undefined
+    ? ""
+    : body.toString("latin1", phrase.start, phrase.end).replace(/\s+/g, " ").trim();
+  const quoted = name === "" || /[@<>()"\\,:;]|=\?/.test(name) ? "" : ` "${name}"`;
+  return Buffer.concat([Buffer.from(quoted, "latin1"), Buffer.from(` <${address}>`, "utf8")]);
 }
 
 interface Kind {
@@ -145,7 +165,10 @@ function rewrite(
 ): void {
   const [first, ...others] = fields;
   if (first === undefined) return;
-  if (others.length === 0 && added.length === 0 && !first.reduced && first.regular) return;
+  const empty = first.kept.length === 0;
+  if (others.length === 0 && added.length === 0 && !first.reduced && first.regular && !empty) {
+    return;
+  }
 
   const items = [...first.kept];
   for (const { kept } of others) {
@@ -155,7 +178,9 @@ function rewrite(
     items.unshift(Buffer.from(` ${added.join(FOLDED_COMMA)}`, "utf8"));
   }
   const recipients = fields.reduce((sum, field) => sum + field.recipients, added.length);
-  const emptied = recipients === 0 && fields.some(({ reduced }) => reduced);
+  // An address field has to have something in it (RFC 5322 §3.6.3).
+  const emptied = items.length === 0 ||
+    (recipients === 0 && fields.some(({ reduced }) => reduced));
   const field = emptied ? kind.empty : Buffer.concat([first.field.nameAndColon, joined(items)]);
   const lines = [...(field === undefined ? [] : [toOctets(field)]), ...original(first, kind)];
   edits.push(replacement(first.field, lines));
@@ -187,21 +212,22 @@ function joined(items: readonly Uint8Array[]): Buffer {
   const pieces: Uint8Array[] = [];
   for (const item of items) {
     if (pieces.length > 0) pieces.push(COMMA);
-    else if (!isWhite(item[0]!)) pieces.push(SPACE);
+    else if (!isFolding(item[0]!)) pieces.push(SPACE);
     pieces.push(item);
   }
   const list = Buffer.concat(pieces);
   let end = list.length;
-  while (end > 0 && isWhite(list[end - 1]!)) end--;
+  while (end > 0 && isFolding(list[end - 1]!)) end--;
   return list.subarray(0, end);
 }
 
 function onNewLine(item: Uint8Array): Uint8Array {
   let start = 0;
-  while (isWhite(item[start]!)) start++;
+  while (isFolding(item[start]!)) start++;
   return Buffer.concat([Buffer.from("\r\n\t"), item.subarray(start)]);
 }
 
-function isWhite(octet: number): boolean {
-  return octet === 32 || octet === 9 || octet === 13 || octet === 10;
+/** White space, or an octet of the line end in a folding (RFC 5322 FWS). */
+function isFolding(octet: number): boolean {
+  return isWhite(octet) || octet === 13 || octet === 10;
 }

@@ -9,7 +9,9 @@ const CHUNK = 256 * 1024;
 /** Octets that a line of base64 stands for: 76 characters (RFC 2045 §6.8). */
 const LINE = 57;
 const LINE_CHARACTERS = 76;
-const BLOCK = 8 * 1024 * LINE;
+/** Octets of encoded lines in a block: little at first, for most contents are small. */
+const FIRST_BLOCK = 256 * (LINE_CHARACTERS + 2);
+const LARGEST_BLOCK = 32 * FIRST_BLOCK;
 
 const ASCII = new TextEncoder();
 
@@ -25,22 +27,73 @@ const EQUALS = 61;
  */
 export function encodeBase64(octets: Iterable<Uint8Array>, lastLineEnd: boolean): Uint8Array[] {
   const blocks: Buffer[] = [];
-  let held: Uint8Array[] = [];
+  let block = Buffer.allocUnsafeSlow(FIRST_BLOCK);
+  let used = 0;
+  const write = (source: Uint8Array, start: number, end: number) => {
+    if (used === block.length) {
+      blocks.push(block);
+      block = Buffer.allocUnsafeSlow(Math.min(used * 2, LARGEST_BLOCK));
+      used = 0;
+    }
+    used = writeLine(source, start, end, block, used);
+  };
+  /** The line that the pieces before have begun. */
+  const begun = new Uint8Array(LINE);
   let length = 0;
   for (const piece of octets) {
-    held.push(piece);
-    length += piece.length;
-    if (length < BLOCK) continue;
-    const whole = Buffer.concat(held, length);
-    const used = length - length % LINE;
-    for (let at = 0; at < used; at += BLOCK) {
-      blocks.push(base64Lines(whole.subarray(at, Math.min(at + BLOCK, used))));
+    let at = 0;
+    if (length > 0) {
+      at = Math.min(LINE - length, piece.length);
+      begun.set(piece.subarray(0, at), length);
+      length += at;
+      if (length < LINE) continue;
+      write(begun, 0, LINE);
     }
-    held = [whole.subarray(used)];
-    length -= used;
+    for (; at + LINE <= piece.length; at += LINE) write(piece, at, at + LINE);
+    begun.set(piece.subarray(at));
+    length = piece.length - at;
   }
-  if (length > 0) blocks.push(base64Lines(Buffer.concat(held, length)));
+  if (length > 0) write(begun, 0, length);
+  if (used > 0) blocks.push(block.subarray(0, used));
   return lastLineEnd ? blocks : withoutLastLineEnd(blocks);
+}
+
+/**
+ * A line of base64 with its CRLF. A loop, not the native encoder: that makes strings, and those of a
+ * large content pile up as garbage.
+ *
+ * @returns where the next line begins
+ */
+function writeLine(
+  octets: Uint8Array,
+  start: number,
+  end: number,
+  out: Uint8Array,
+  at: number,
+): number {
+  let to = at;
+  let i = start;
+  for (; i + 2 < end; i += 3) {
+    const a = octets[i]!;
+    const b = octets[i + 1]!;
+    const c = octets[i + 2]!;
+    out[to] = CHARACTERS[a >> 2]!;
+    out[to + 1] = CHARACTERS[(a & 3) << 4 | b >> 4]!;
+    out[to + 2] = CHARACTERS[(b & 15) << 2 | c >> 6]!;
+    out[to + 3] = CHARACTERS[c & 63]!;
+    to += 4;
+  }
+  if (i < end) {
+    const both = i + 1 < end;
+    const bits = octets[i]! << 16 | (both ? octets[i + 1]! << 8 : 0);
+    out[to++] = CHARACTERS[bits >> 18]!;
+    out[to++] = CHARACTERS[bits >> 12 & 63]!;
+    out[to++] = both ? CHARACTERS[bits >> 6 & 63]! : EQUALS;
+    out[to++] = EQUALS;
+  }
+  out[to++] = CR;
+  out[to++] = LF;
+  return to;
 }
 
 /**
@@ -70,10 +123,6 @@ function withoutLastLineEnd(blocks: Buffer[]): Buffer[] {
   return blocks;
 }
 
-function base64Lines(octets: Buffer): Buffer {
-  return inLines(octets.toBase64());
-}
-
 /** Each line with its CRLF. */
 function inLines(base64: string): Buffer {
   // Native on both runtimes, which Buffer's conversion is not.
@@ -98,6 +147,7 @@ const BASE64 = new Int8Array(256).fill(-1);
 const ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 for (let i = 0; i < 64; i++) BASE64[ALPHABET.charCodeAt(i)] = i;
 BASE64[EQUALS] = PADDING;
+const CHARACTERS = Uint8Array.from(ALPHABET, (character) => character.charCodeAt(0));
 
 /**
  * Base64 decoded. Line ends and whatever else is no base64 are passed over (RFC 2045 §6.8). What
@@ -216,7 +266,7 @@ function quotedPrintableCut(chunk: Uint8Array): number {
   const lines = chunk.lastIndexOf(LF) + 1;
   if (chunk.length - lines <= MAX_HELD) return lines;
   let cut = chunk.length;
-  while (cut > lines && isBlank(chunk[cut - 1]!)) cut--;
+  while (cut > lines && isWhiteOrCr(chunk[cut - 1]!)) cut--;
   // Not between `=` and what belongs to it.
   for (let back = 1; back <= 2 && cut - back >= lines; back++) {
     if (chunk[cut - back] === EQUALS) return cut - back;
@@ -225,7 +275,7 @@ function quotedPrintableCut(chunk: Uint8Array): number {
   return cut > lines ? cut : chunk.length;
 }
 
-function isBlank(octet: number): boolean {
+function isWhiteOrCr(octet: number): boolean {
   return octet === SPACE || octet === TAB || octet === CR;
 }
 
@@ -258,7 +308,7 @@ function decodeLines(octets: Uint8Array, last: boolean): Uint8Array {
       out[used++] = CR;
       out[used++] = LF;
       i++;
-    } else if (isBlank(octet)) {
+    } else if (isWhiteOrCr(octet)) {
       const end = blanksEnd(octets, i);
       if (octets[end] !== LF && !(end === length && last)) {
         for (let at = i; at < end; at++) out[used++] = octets[at] === CR ? SPACE : octets[at]!;
@@ -275,7 +325,7 @@ function decodeLines(octets: Uint8Array, last: boolean): Uint8Array {
 /** Index behind the white space, CRs among it, that begins at `start`. */
 function blanksEnd(octets: Uint8Array, start: number): number {
   let end = start;
-  while (end < octets.length && isBlank(octets[end]!)) end++;
+  while (end < octets.length && isWhiteOrCr(octets[end]!)) end++;
   return end;
 }
 

@@ -6,7 +6,10 @@ import fc from "fast-check";
 import { type Item, parseAddressList } from "../../src/message/address_list.ts";
 import { octets } from "../support/content.ts";
 
-/** The items as text: addresses with their display names; `~` before those that are not certain. */
+/**
+ * The items as text: addresses with their display names; `~` before those that are not certain, `^`
+ * before those whose brackets are, but not their names.
+ */
 function read(body: string): string[] {
   const buffer = Buffer.from(body, "utf8");
   const show = (item: Item): string[] => {
@@ -24,7 +27,7 @@ function read(body: string): string[] {
       case "mailbox": {
         const { certain, address, phrase } = item;
         const name = phrase && buffer.toString("utf8", phrase.start, phrase.end) + " ";
-        return [`${certain ? "" : "~"}${name ?? ""}${address}`];
+        return [`${certain === "angle" ? "^" : certain ? "" : "~"}${name ?? ""}${address}`];
       }
     }
   };
@@ -43,14 +46,36 @@ const FIELDS: readonly (readonly [name: string, body: string, items: readonly st
   ["a quoted display name with quotes and an address in it", '"\\" <b@x>" <a@x.test>', [
     "?a@x.test",
   ]],
-  ["a display name that is another's address", "b@x.test <a@x.test>", ["?a@x.test"]],
+  ["a display name that is another's address", "b@x.test <a@x.test>", [
+    "^b@x.test  a@x.test",
+  ]],
+  ["a display name with brackets or signs", "J [Ext] <a@x.test>, J @ Work <b@x.test>", [
+    "^J [Ext]  a@x.test",
+    "^ J @ Work  b@x.test",
+  ]],
+  ["brackets behind the address", "<a@x.test> [Ext]", ["?a@x.test"]],
+  ["a bare domain literal with a colon, a group to some", "b@[IPv6:::1], <b@[IPv6:::1]>", [
+    "?b@[IPv6:::1]",
+    "b@[IPv6:::1]",
+  ]],
+  ["an escaped semicolon in a group's quotes", 'T: "x\\; y" <a@x.test>;', ["?"]],
+  ["characters that are not seen", "a@x\u200b.test, a@x\u00ad.test, <a@x\ufe0f.test>", [
+    "~a@x\u200b.test",
+    "~a@x\u00ad.test",
+    "~a@x\ufe0f.test",
+  ]],
+  ["characters that become others in a domain (UTS #46)", "a@x\u3002test, a@\uff58.test", [
+    "~a@x\u3002test",
+    "~a@\uff58.test",
+  ]],
   ["a display name that is the address", "A@x.test <a@x.test>", ["a@x.test"]],
   ["a display name as an encoded word (RFC 2047)", "=?utf-8?q?M=2C?= <a@x.test>", [
     "=?utf-8?q?M=2C?= a@x.test",
   ]],
   ["a display name that is not ASCII (RFC 6532)", "Jürgen <j@x.test>", ["Jürgen j@x.test"]],
   ["folding", "A\r\n <a@x.test>,\r\n\tb@x.test", ["A a@x.test", "b@x.test"]],
-  ["comments (§3.2.2)", "a@x.test (Ann), (b@y.test) c@x.test", ["a@x.test", "c@x.test"]],
+  ["comments (§3.2.2)", "a@x.test (Ann), (of y.test) c@x.test", ["a@x.test", "c@x.test"]],
+  ["an address in a comment beside a bare address", "a@x.test (x, b@y.test)", ["~a@x.test"]],
   ["comments amid a display name", "Ann (the first) B <a@x.test>", ["Ann (the first) B a@x.test"]],
   ["comments that nest, before a bracket", "(one (two)) <a@x.test> (x)", ["a@x.test"]],
   ["comments that nest, beside a bare address", "a@x.test (one (two))", ["~a@x.test"]],
@@ -106,6 +131,11 @@ describe("the items of an address field (RFC 5322 §3.4)", () => {
     assert.deepEqual(types('"\x81\\" \x81\\"" <a@x.test>'), ["unknown"]);
     assert.deepEqual(types('"\xc3\xbc\\" \xc3\xbc" <a@x.test>'), ["mailbox"]);
     assert.deepEqual(types('"\x81" <a@x.test>'), ["mailbox"]);
+  });
+
+  it("are not certain where octets are no UTF-8: another address may have others", () => {
+    const { items } = parseAddressList(Buffer.from(octets("\xf6@x.test, J [x] <\xf6@x.test>")));
+    assert.deepEqual(items.map((item) => item.type === "mailbox" && item.certain), [false, false]);
   });
 
   it("are regular where commas alone stand between them", () => {

@@ -111,6 +111,10 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
       `Content-Type: application/pkcs7-mime\r\n${QP}\r\n\r\n=41`,
     ],
     [
+      "in a message that is S/MIME by its name (RFC 8551 §3.9)",
+      `Content-Type: application/octet-stream; name=smime.p7m\r\n${QP}\r\n\r\n=41`,
+    ],
+    [
       "in application/x-pkcs7-mime",
       mixed(part(`Content-Type: application/x-pkcs7-mime\r\n${QP}`, "=41")),
     ],
@@ -123,8 +127,6 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
       "in a digest (RFC 2046 §5.1.5)",
       mixed(part("X: y", `${QP}\r\n\r\n=41`)).replace("mixed", "digest"),
     ],
-    ["on a multipart (RFC 2045 §6.4)", `${QP}\r\n${mixed(part(QP, "=41"))}`],
-    ["given twice", mixed(part(`${QP}\r\n${QP}`, "=41"))],
     ["beside another encoding", mixed(part(`${QP}\r\n${B64}`, "=41"))],
     ["with something behind", mixed(part(`${QP}; x`, "=41"))],
     ["with two types", mixed(part(`Content-Type: a/b\r\nContent-Type: c/d\r\n${QP}`, "=41"))],
@@ -138,16 +140,69 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
     it(`stays: ${name}`, () => assert.equal(result(message), message));
   }
 
+  for (const encoding of ["quoted-printable", "base64", "8-bit", "x\r\n" + B64]) {
+    const field = `Content-Transfer-Encoding: ${encoding}\r\n`;
+    it(`becomes base64 in a multipart that must not name it (RFC 2045 §6.4): ${encoding}`, () => {
+      const inner = field + mixed(part(QP, "=41")).replaceAll("--b", "--c").replace('"b"', "c");
+      assert.equal(
+        result(field + mixed(part(QP, "=41"), `--b\r\n${inner}\r\n`)),
+        // What it names means nothing, and stays.
+        field + mixed(part(QP, "=41"), `--b\r\n${inner}\r\n`)
+          .replaceAll(`--b\r\n${QP}\r\n\r\n=41`, `--b\r\n${B64}\r\n\r\nQQ==`)
+          .replaceAll(`--c\r\n${QP}\r\n\r\n=41`, `--c\r\n${B64}\r\n\r\nQQ==`),
+      );
+    });
+  }
+
+  it("becomes base64 in a part that says it twice, or with a semicolon behind", () => {
+    const twice = (field: string, other: string) => `${field}\r\nX: y\r\n${other}`;
+    assert.equal(
+      result(
+        mixed(
+          part(twice(QP, `${QP.toUpperCase()} (x)`), "=41"),
+          part(`${QP} (;) ; `, "=42"),
+          part(twice(QP, `${QP};`), "=43"),
+        ),
+      ),
+      mixed(
+        part(twice(B64, `${QP.toUpperCase().replace(/QUOTED.*/, "base64")} (x)`), "QQ=="),
+        part(`${B64} `, "Qg=="),
+        part(twice(B64, B64), "Qw=="),
+      ),
+    );
+  });
+
+  it("is decoded the same wherever a very long line is split (rule 5 forbids it)", () => {
+    // Longer than what is held back of a line, so that it is decoded in pieces.
+    const head = content(`${QP}\r\n\r\n`);
+    const before = "x".repeat(70_000);
+    for (
+      const [encoded, decoded] of [["=41=42", "AB"], ["=\r\n=4", "=4"], ["a \t\r\nb", "a\r\nb"], [
+        " =20 y",
+        "   y",
+      ]]
+    ) {
+      for (let cut = 0; cut <= encoded!.length; cut++) {
+        const body = [before + encoded!.slice(0, cut), encoded!.slice(cut)]
+          .flatMap((text) => content(text));
+        assert.equal(
+          textOf(canonical([...head, ...body], REENCODE)),
+          `${B64}\r\n\r\n${base64(before + decoded)}\r\n`,
+          `${JSON.stringify(encoded)} at ${cut}`,
+        );
+      }
+    }
+  });
+
   it("stays where it was not asked for", () => {
     const message = mixed(part(QP, "=41"));
     assert.equal(result(message, KEEP), message);
   });
 
-  it("is found below an mbox line, and in a part that is never closed", () => {
-    assert.equal(
-      result(`From a@b Mon\r\n${QP}\r\n\r\n=41`),
-      `From a@b Mon\r\n${B64}\r\n\r\nQQ==\r\n`,
-    );
+  it("is found below mbox lines, and in a part that is never closed", () => {
+    for (const mbox of ["From a@b Mon\r\n", "From a@b Mon\r\n>From b Mon\r\n>From c\r\n"]) {
+      assert.equal(result(`${mbox}${QP}\r\n\r\n=41`), `${mbox}${B64}\r\n\r\nQQ==\r\n`);
+    }
     const open = mixed(part(QP, "=41")).replace(/\r\n--b--[^]*/, "");
     assert.equal(result(open), `${open.replace(QP, B64).slice(0, -3)}QQ==\r\n`);
   });
@@ -208,6 +263,24 @@ describe("line ends", () => {
       mixed(part(B64, "QQ=="), part(`Content-Type: text/plain\r\n${B64}`, base64(`a\r\n${LONG}`))),
     );
   });
+});
+
+describe("S/MIME in one part (RFC 8551), protected within itself", () => {
+  const types = ["application/pkcs7-mime", "application/octet-stream; name=smime.p7m"];
+  for (const type of types) {
+    it(`has its base64 broken into lines, and its binary content made base64: ${type}`, () => {
+      const header = `MIME-Version: 1.0\r\nContent-Type: ${type}\r\n`;
+      const characters = Buffer.from(LONG).toString("base64");
+      assert.equal(
+        result(`${header}${B64}\r\n\r\n${characters}\r\n`),
+        `${header}${B64}\r\n\r\n${base64(LONG)}\r\n`,
+      );
+      assert.equal(
+        result(`${header}Content-Transfer-Encoding: binary\r\n\r\n0\0\n`),
+        `${header}${B64}\r\n\r\n${base64("0\0\n")}\r\n`,
+      );
+    });
+  }
 });
 
 describe("what has no place in lines (RFC 5322 §2.1.1, RFC 2045 §2.7)", () => {

@@ -132,6 +132,35 @@ describe("a message that is too large", () => {
   });
 });
 
+describe("the root of a multipart/related (RFC 2387 §3.2)", () => {
+  const octets = (name: string, header = "") =>
+    `Content-Type: application/xhtml+xml; name=${name}\r\n${header}\r\n${OCTETS}\r\n`;
+  const cases: readonly (readonly [name: string, start: string, second: string, kept: string])[] = [
+    ["is the first part", "", "Content-ID: <b@x>\r\n", "a"],
+    ["is what start names", ';\r\n start="<b@x>"', "Content-ID: <b@x>\r\n", "b"],
+    ["is what start names, brackets or not", "; start=b@x", "Content-ID:\r\n b@x\r\n", "b"],
+    ["is the first part where start names none", '; start="<c@x>"', "Content-ID: <b@x>\r\n", "a"],
+    ["is the first part where start is empty", '; start=""', "", "a"],
+  ];
+  for (const [name, start, second, kept] of cases) {
+    it(`stays: it ${name}`, () => {
+      const parts = [octets("a", "Content-ID: <a@x>\r\n"), octets("b", second)];
+      const { rest, attachments } = detached(message(`multipart/related${start}`, ...parts), 2200);
+      assert.deepEqual(attachments.map((attachment) => attachment.name), [
+        kept === "a" ? "b" : "a",
+      ]);
+      assert.ok(rest.includes(`name=${kept}\r\n`));
+      assert.equal(indivisible(message(`multipart/related${start}`, ...parts), 1000), "body");
+    });
+  }
+
+  it("may be a multipart itself, of which files come out", () => {
+    const inner = `Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n${TEXT}--c\r\n`;
+    const text = message("multipart/related", `${inner}${file(PDF, OCTETS)}--c--\r\n`, TEXT);
+    assert.deepEqual(detached(text, 600).attachments.map(({ name }) => name), ["scan.pdf"]);
+  });
+});
+
 describe("a content that comes out", () => {
   const encodings: readonly (readonly [field: string, body: string, octets: string])[] = [
     ["base64", "QU JD\r\nR!EU=\r\n", "ABCDE"],
@@ -204,6 +233,22 @@ describe("a message that cannot be made smaller", () => {
       ),
       "signed",
     ],
+    ...["name=smime.p7m", 'name="SMIME.P7M"', "name*=utf-8''a%2Ep7z", "name=a.p7c"].map((name) =>
+      [
+        `encrypted by its name (RFC 8551 §3.9): ${name}`,
+        file(`Content-Type: application/octet-stream; ${name}`, OCTETS),
+        "encrypted",
+      ] as const
+    ),
+    [
+      "signed by its name (RFC 8551 §3.9)",
+      file(
+        "Content-Type: application/octet-stream\r\n" +
+          "Content-Disposition: attachment; filename=smime.p7s",
+        OCTETS,
+      ),
+      "signed",
+    ],
     ["with a large text", `Subject: s\r\n\r\n${OCTETS}`, "body"],
     [
       "with large alternatives",
@@ -234,6 +279,31 @@ describe("a message that cannot be made smaller", () => {
   for (const [name, text, reason] of cases) {
     it(`is said to be so: ${name}`, () => assert.equal(indivisible(text, 600), reason));
   }
+
+  it("is divided all the same where a part has a name of S/MIME, as signed documents have", () => {
+    const signed = "Content-Type: application/octet-stream; name=contract.pdf.p7m";
+    for (const header of [signed, signed.replace("octet-stream", "pdf")]) {
+      const text = message("multipart/mixed", TEXT, file(header, OCTETS));
+      assert.equal(detached(text, 600).attachments[0]!.name, "contract.pdf.p7m");
+    }
+    const alone = file(signed.replace("octet-stream", "pdf"), OCTETS);
+    assert.equal(detached(alone, 600).attachments.length, 1);
+  });
+
+  it("is divided all the same where a multipart names an encoding (RFC 2045 §6.4)", () => {
+    for (const encoding of ["base64", "quoted-printable", "8-bit"]) {
+      const text = message("multipart/mixed", TEXT, part)
+        .replace("MIME-Version", `Content-Transfer-Encoding: ${encoding}\r\nMIME-Version`);
+      assert.equal(detached(text, 600).attachments[0]!.name, "scan.pdf");
+    }
+  });
+
+  it("is divided all the same where a part says its encoding twice, or with a semicolon", () => {
+    for (const field of ["base64;", "base64\r\nContent-Transfer-Encoding: BASE64"]) {
+      const text = message("multipart/mixed", TEXT, part.replace("base64", field));
+      assert.deepEqual(detached(text, 600).attachments.map(read), [OCTETS]);
+    }
+  });
 
   it("is divided all the same beside a small signed part, which stays as it is", () => {
     const signed = `Content-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n${TEXT}--c--\r\n`;

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { canonical } from "../../src/message/canonical.ts";
 import { detach } from "../../src/message/detach.ts";
 import { Pieces } from "../../src/message/pieces.ts";
-import { decodeBase64, decodedLength } from "../../src/message/transfer_encoding.ts";
+import { decodeBase64, decodedLength, encodeBase64 } from "../../src/message/transfer_encoding.ts";
 import type { Content } from "../../src/smtp/content.ts";
 
 const LARGE = 1_200_000;
@@ -84,6 +84,34 @@ describe("a large message", () => {
       fit.toString("latin1"),
       /\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nR3LDvMOfZQ==\r\n--b--\r\n$/,
     );
+  });
+});
+
+describe("content as base64 (RFC 2045 §6.8)", () => {
+  /** By the runtime's encoder. */
+  const native = (octets: Buffer) => octets.toString("base64").replace(/.{1,76}/g, "$&\r\n");
+
+  it("has lines of 76 characters, however its pieces are cut", () => {
+    const octets = fc.uint8Array({ maxLength: 400 });
+    fc.assert(
+      fc.property(octets, fc.integer({ min: 1, max: 130 }), fc.boolean(), (all, size, end) => {
+        const whole = Buffer.from(all);
+        const expected = end ? native(whole) : native(whole).slice(0, -2);
+        assert.equal(
+          Buffer.concat(encodeBase64(cut(whole, size), end)).toString("latin1"),
+          expected,
+        );
+      }),
+    );
+  });
+
+  it("has few blocks, however small its pieces are", () => {
+    const large = Buffer.alloc(3 * LARGE, "The quick brown fox");
+    for (const size of [100, 16_384, large.length]) {
+      const blocks = encodeBase64(cut(large, size), true);
+      assert.ok(blocks.length < 20);
+      assert.ok(Buffer.concat(blocks).equals(Buffer.from(native(large))));
+    }
   });
 });
 

@@ -47,6 +47,14 @@ describe("the parts of a message", () => {
       "--b (c\r\n\r\none\r\n--b (c--",
       ["one"],
     ],
+    ["a multipart whose boundary is that of the one around it", `${HEAD}--b\r\n${HEAD}--b--`, [
+      "opaque",
+    ]],
+    ["mbox lines", `From a b\r\n>From a b\r\n${HEAD}--b\r\n\r\none\r\n--b--`, ["one"]],
+    ["a From with a space before its colon", `From : a\r\n b\r\n${HEAD}--b\r\n\r\none`, ["one"]],
+    ["an mbox line that is folded", `From a b\r\n c\r\n${HEAD}--b\r\n\r\none`, "opaque"],
+    ["an mbox line in its header", `X: y\r\nFrom a b\r\n${HEAD}--b\r\n\r\none`, "opaque"],
+    ["an mbox line in a part", `${HEAD}--b\r\nFrom a b\r\n\r\none\r\n--b--`, ["opaque"]],
     ["a nested message", `${HEAD}--b\r\nContent-Type: message/rfc822\r\n\r\n\r\n--b--`, [
       "message",
     ]],
@@ -94,6 +102,33 @@ describe("what would take too long", () => {
     // Each of them is searched for its boundary to its end.
     assert.ok(depth > 5 && depth <= 10);
   });
+
+  it("is opaque: more than 50 multiparts in one another, however short the inner ones are", () => {
+    let text = "\r\n";
+    for (let i = 0; i < 60; i++) {
+      // So much that searching all of them is not too long either.
+      const preamble = "x\r\n".repeat(Math.ceil(text.length / 15));
+      text = `Content-Type: multipart/mixed; boundary=b${i}x\r\n\r\n${preamble}--b${i}x\r\n${text}`;
+    }
+    let depth = 0;
+    let inner = outline(text, 1e6);
+    for (; typeof inner !== "string"; depth++) inner = inner[0]!;
+    assert.equal(inner, "opaque");
+    assert.equal(depth, 50);
+  });
+
+  for (
+    const [name, boundary] of [
+      ["white space that does not stand at its end", `"${" ".repeat(400_000)}x"`],
+      ["quotes with backslashes, and no end", `"${'\\"'.repeat(200_000)}\\`],
+    ]
+  ) {
+    it(`is read in one go: a boundary of ${name}`, () => {
+      const before = performance.now();
+      assert.equal(outline(`${HEAD.replace("b\r\n", `${boundary}\r\n`)}text`, 1e6), "opaque");
+      assert.ok(performance.now() - before < 3000);
+    });
+  }
 
   it("is malformed: a header of more than a megabyte", () => {
     assert.equal(outline(`X: ${"y".repeat(3_000_000)}\r\n\r\nbody`, 1e6), "opaque");

@@ -27,6 +27,8 @@ export type Tree =
   | {
     readonly kind: "multipart";
     readonly subtype: string;
+    /** A field that means nothing there (RFC 2045 §6.4). */
+    readonly encoding: string;
     readonly style: number;
     readonly preamble: string;
     readonly epilogue: string;
@@ -76,6 +78,8 @@ const LEAF: fc.Arbitrary<Tree> = fc.record({
     "quoted-printable",
     "Quoted-Printable",
     "(quoted-printable) QUOTED-PRINTABLE (quoted-printable)",
+    "quoted-printable (;) ; ",
+    "base64;",
     "x-own",
   ),
   label: fc.constantFrom("Content-Transfer-Encoding: ", "CONTENT-transfer-encoding:\r\n  "),
@@ -89,7 +93,6 @@ const RAW: fc.Arbitrary<Tree> = fc.record({
     'Content-Type: multipart/signed; boundary=s; protocol="application/pgp-signature"',
     "Content-Type: multipart/encrypted; boundary=s",
     "Content-Type: message/rfc822",
-    "Content-Type: multipart/mixed; boundary=s\r\nContent-Transfer-Encoding: quoted-printable",
     "Content-Type: multipart/mixed",
     "Content-Type: multipart/mixed; boundary=never",
   ),
@@ -109,6 +112,8 @@ export const TREE: fc.Arbitrary<Tree> = fc.letrec<{ tree: Tree; multipart: Tree 
   multipart: fc.record({
     kind: fc.constant("multipart" as const),
     subtype: fc.constantFrom("mixed", "alternative", "related", "x-own", "Mixed"),
+    encoding: fc.constantFrom("", "", "8-bit", "base64", "quoted-printable")
+      .map((encoding) => encoding && `Content-Transfer-Encoding: ${encoding}\r\n`),
     style: fc.nat({ max: 4 }),
     preamble: fc.oneof(fc.constant(""), CRLF_LINES),
     epilogue: fc.oneof(fc.constant(""), CRLF_LINES),
@@ -133,7 +138,8 @@ function renderPart(tree: Tree, parent: string, used: Set<string>, counter: { ne
   const boundary = boundaryFor(tree.style, parent, used, counter);
   used.add(boundary);
   const quoted = tree.style % 2 === 0 ? `"${boundary}"` : boundary;
-  let text = `Content-Type: multipart/${tree.subtype}; boundary=${quoted}\r\n\r\n${tree.preamble}`;
+  let text = `Content-Type: multipart/${tree.subtype}; boundary=${quoted}\r\n` +
+    `${tree.encoding}\r\n${tree.preamble}`;
   for (const part of tree.parts) {
     text += `--${boundary}${tree.padding}\r\n${renderPart(part, boundary, used, counter)}\r\n`;
   }
@@ -150,7 +156,7 @@ function boundaryFor(style: number, parent: string, used: Set<string>, counter: 
 }
 
 function encoded(content: string, encoding: string | undefined, width: number): string {
-  if (encoding === "base64") {
+  if (encoding?.startsWith("base64")) {
     const characters = Buffer.from(content, "latin1").toString("base64");
     return characters.replace(new RegExp(`.{${width}}(?=.)`, "g"), "$&\r\n");
   }
@@ -178,11 +184,10 @@ export function readLeaves(text: string, around: readonly string[] = []): Leaf[]
     new RegExp(`^${name}:((?:[^\r\n]|\r\n[ \t])*)`, "im").exec(header)?.[1]?.trim();
   const type = (field("content-type") ?? "text/plain").toLowerCase();
   const encoding = (field("content-transfer-encoding") ?? "7bit").replace(/\([^)]*\)/g, "").trim()
-    .toLowerCase();
-  const boundary =
-    /^multipart\/(?!signed|encrypted)/.test(type) && /^(?:[78]bit|binary)$/.test(encoding)
-      ? /boundary="?([^";\s]+)"?/.exec(field("content-type")!)?.[1]
-      : undefined;
+    .replace(/\s*;$/, "").toLowerCase();
+  const boundary = /^multipart\/(?!signed|encrypted)/.test(type)
+    ? /boundary="?([^";\s]+)"?/.exec(field("content-type")!)?.[1]
+    : undefined;
   const parts = boundary === undefined ? undefined : splitParts(body, boundary);
   if (parts !== undefined) return parts.flatMap((part) => readLeaves(part, [...around, boundary!]));
   const raw = /^(?:multipart|message)\//.test(type);

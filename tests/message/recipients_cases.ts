@@ -50,8 +50,6 @@ const SAME: readonly (readonly [name: string, header: string, envelope: readonly
   ["a group", "To: Team: a@x.test, B <b@x.test>;, c@x.test\r\n", [A, B, C]],
   ["a group with a quoted name", 'To: "Team: x, y": a@x.test;\r\n', [A]],
   ["an empty group beside", "To: Nobody:;\r\nCc: a@x.test\r\n", [A]],
-  ["an empty To", "To:\r\nCc: a@x.test\r\n", [A]],
-  ["an empty Bcc", "To: a@x.test\r\nBcc: \r\n", [A]],
   ["empty places in the list (§4.4)", "To: a@x.test,, ,b@x.test,\r\n", [A, B]],
   ["one address twice", "To: a@x.test, Ann <A@x.test>\r\nCc: a@x.test\r\n", [A]],
   ["an address literal", "To: a@[192.0.2.1], <b@[IPv6:2001:db8::1]>\r\n", [
@@ -303,6 +301,50 @@ export const CASES: readonly RecipientCase[] = [
     fields: ["To: a@x.test,\r\n b@x.test"],
   },
 
+  {
+    name: "makes a space of a NUL",
+    header: "To: a@x.test, b@x.test\0, c@x.test\r\n",
+    envelope: [A, B, C],
+    fields: ["To: a@x.test, b@x.test , c@x.test"],
+  },
+
+  // Fields of nothing (RFC 5322 §3.6.3).
+  ...["To:", "To: ;", "To: ,", "To: \r\n "].map((to): RecipientCase => ({
+    name: `gives an empty To something to say: ${JSON.stringify(to)}`,
+    header: `${to}\r\nCc: a@x.test\r\n`,
+    envelope: [A],
+    fields: [NOBODY, "Cc: a@x.test"],
+  })),
+  {
+    name: "removes an empty Cc and Bcc",
+    header: "To: a@x.test\r\nCc: ;\r\nBcc: \r\n",
+    envelope: [A],
+    fields: ["To: a@x.test"],
+  },
+
+  // A sound address in brackets behind what is no name.
+  ...([
+    ["John [Ext] <a@x.test>", '"John [Ext]" <a@x.test>'],
+    ["'a@x.test' <a@x.test>", "<a@x.test>"],
+    ["John @ Work <a@x.test>", "<a@x.test>"],
+    ["z@z.test <a@x.test>, b@x.test", "<a@x.test>, b@x.test"],
+    ["Größe [3]\r\n <a@x.test> (x), b@x.test", '"Größe [3]" <a@x.test>, b@x.test'],
+    ['"Ex, z@z.test" [x] <a@x.test>', "<a@x.test>"],
+    ["=?utf-8?q?x?= [3] <a@x.test>", "<a@x.test>"],
+    ["T: J [x] <a@x.test>, b@x.test;", 'T: "J [x]" <a@x.test>, b@x.test;'],
+  ] as const).map(([to, left]): RecipientCase => ({
+    name: `keeps the address, and mends the name: ${to}`,
+    header: `To: ${to}\r\n`,
+    envelope: to.includes("b@x") ? [A, B] : [A],
+    fields: [`To: ${left}`, `X-Original-To: ${to}`],
+  })),
+  {
+    name: "takes out such an address that is not in the envelope",
+    header: "To: Z [Ext] <z@z.test>, a@x.test\r\n",
+    envelope: [A],
+    fields: ["To: a@x.test", "X-Original-To: Z [Ext] <z@z.test>, a@x.test"],
+  },
+
   // What Exchange might read in another way than we do.
   ...([
     ["a quote that does not end", 'a@x.test, "b@x.test, z@z.test', "a@x.test"],
@@ -311,7 +353,6 @@ export const CASES: readonly RecipientCase[] = [
     ["a bracket that does not end", "a@x.test, B <b@x.test, z@z.test", "a@x.test"],
     ["a group that does not end", "a@x.test, Team: b@x.test, z@z.test", "a@x.test"],
     ["undisclosed recipients without an end", "undisclosed-recipients:", ""],
-    ["NUL", "a@x.test, b@x.test\0, c@x.test", "a@x.test"],
     ["a control character", "a@x.test, B\x07 <b@x.test>, c@x.test", "a@x.test"],
     ["DEL", "a@x.test, b\x7f@x.test, c@x.test", "a@x.test"],
     ["a backslash outside of quotes", "a@x.test, b\\@x.test, c@x.test", "a@x.test"],
@@ -321,7 +362,6 @@ export const CASES: readonly RecipientCase[] = [
     ["two bracketed addresses", "<b@x.test> <z@z.test>, a@x.test", "a@x.test"],
     ["two addresses in one bracket", "<b@x.test, z@z.test>, a@x.test", "a@x.test"],
     ["brackets in brackets", "a@x.test, <<b@x.test>>, c@x.test", "a@x.test"],
-    ["another's address as unquoted name", "z@z.test <b@x.test>, a@x.test", "a@x.test"],
     ["a name before a bare address", "Bea b@x.test, a@x.test", "a@x.test"],
     ["words behind the bracket", "<b@x.test> z@z.test, a@x.test", "a@x.test"],
     ["words that are no address", "root, all staff, a@x.test", "a@x.test"],
@@ -354,6 +394,9 @@ export const CASES: readonly RecipientCase[] = [
     ["a comment that nests in a group's name", "T (u (v)): b@x.test;, a@x.test", "a@x.test"],
     ["an address as a group's name", "z@z.test: b@x.test;, a@x.test", "a@x.test"],
     ["a letter that only looks like one (Kelvin)", "\u212a@x.test, a@x.test", "a@x.test"],
+    ["a character that is not seen (RFC 5890)", "b@x\u200b.test, a@x.test", "a@x.test"],
+    ["a variation selector", "b@x\ufe0f.test, a@x.test", "a@x.test"],
+    ["an address in a comment behind a bare one", "b@x.test (x, z@z.test), a@x.test", "a@x.test"],
     ["octets that are no address in any charset", "\ufffd@x.test, a@x.test", "a@x.test"],
   ] as const).map(([name, body, left]): RecipientCase => ({
     name: `takes out ${name}`,
