@@ -20,6 +20,7 @@ import {
   OTHER_4XX,
   STOPPING,
   UNREACHABLE,
+  UNTRUSTED,
 } from "../src/graph/answers.ts";
 import { NOT_SENT } from "../src/graph/not_sent.ts";
 import { type Setting, SETTINGS } from "../src/settings/schema.ts";
@@ -169,7 +170,8 @@ const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
   "404": CHECK_MAILBOX,
   "408": "Look whether the message has arrived before it is sent again.",
   "409": "Try again.",
-  "413": "Send less: Graph takes 4 MB in one request, which is about 3 MB of message.",
+  "413":
+    "Leave `GRAPH_REQUEST_LIMIT` at its default, so that what is larger goes by way of a draft.",
   "423": "Try again.",
   "425": "Try again.",
   "429": "As ApplicationThrottled.",
@@ -234,6 +236,12 @@ const TABLES: Readonly<Record<string, () => string>> = {
         "ECONNREFUSED",
         UNREACHABLE,
         "Check name resolution, the firewall and the route to `GRAPH_ENDPOINT`.",
+      ],
+      [
+        "UNABLE_TO_VERIFY_LEAF_SIGNATURE and the like",
+        UNTRUSTED,
+        "Where a proxy looks into TLS, name its authority in `EXTRA_CA_CERTS_FILEPATH`; else " +
+        "check the relay's clock and `GRAPH_ENDPOINT`.",
       ],
       [
         "ETIMEDOUT",
@@ -329,6 +337,7 @@ function graphByReplyTable(): string {
   add("any other status 4xx", OTHER_4XX);
   add("any other status", OTHER);
   add("no connection", UNREACHABLE);
+  add("a certificate that is not trusted", UNTRUSTED);
   add("no clear answer to the request that sends", AMBIGUOUS);
   add("no clear answer to a request before that", INTERRUPTED);
   for (const [name, meaning] of Object.entries(NOT_SENT)) add(code(name), meaning);

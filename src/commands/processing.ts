@@ -87,6 +87,7 @@ export function processing(settings: Settings, http: HttpClient, events: Events)
   return {
     handlers,
     cutOff() {
+      // In this order: what abort() ends begins nothing more then, but for taking back its draft.
       backend.stop();
       http.abort();
     },

@@ -3,7 +3,7 @@
 // Graph's mail API answers with Exchange's response codes in `error.code`; `error.message` is for
 // people and is never branched upon (https://learn.microsoft.com/graph/errors).
 
-import type { Outcome } from "../delivery/outcome.ts";
+import type { NotSent } from "../delivery/outcome.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import { asBuffer } from "../octets.ts";
@@ -133,6 +133,12 @@ export const UNREACHABLE: GraphMeaning = {
   enhanced: "4.4.1",
   text: "Graph cannot be reached",
 };
+/** Likewise; and what is wrong with a certificate does not pass while a client waits. */
+export const UNTRUSTED: GraphMeaning = {
+  code: 451,
+  enhanced: "4.4.1",
+  text: "the certificate that Graph's address shows is not trusted; nothing was sent",
+};
 /** Likewise, because the relay was stopped and did not begin the request. */
 export const STOPPING: GraphMeaning = {
   code: 451,
@@ -193,21 +199,47 @@ export function judgeAnswer({ status, headers, body }: HttpAnswer, sends = true)
   };
 }
 
+/**
+ * OpenSSL's verdicts on a chain without their `X509_V_ERR_`, as the runtimes name them
+ * (https://docs.openssl.org/3.0/man3/X509_STORE_CTX_get_error/), and theirs on the host name.
+ */
+const CERTIFICATE_ERRORS =
+  /^(?:CERT_|UNABLE_TO_|(?:DEPTH_ZERO_)?SELF_SIGNED_CERT|INVALID_(?:CA|PURPOSE)$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_|ENOCERTIFICATE$)/;
+
 /** Judges the lack of an answer. @param sends as for {@link judgeAnswer} */
 export function judgeFailure({ sent, code, message }: HttpFailure, sends = true): Verdict {
   const stopped = !sent && code === "ABORTED";
-  const row = sent ? (sends ? AMBIGUOUS : INTERRUPTED) : stopped ? STOPPING : UNREACHABLE;
+  const untrusted = !sent && CERTIFICATE_ERRORS.test(code);
+  const row = sent
+    ? (sends ? AMBIGUOUS : INTERRUPTED)
+    : stopped
+    ? STOPPING
+    : untrusted
+    ? UNTRUSTED
+    : UNREACHABLE;
   return {
     reply: reply(row.code, row.enhanced, `${code}: ${row.text}`),
     ambiguous: sent && sends,
     code,
     detail: `${row.text} (${message})`,
-    ...(sent || stopped ? {} : { again: "later" }),
+    ...(sent || stopped || untrusted ? {} : { again: "later" }),
+  };
+}
+
+/** The relay has been stopped, and nothing was begun. */
+export function stopped(): NotSent {
+  const detail = `${STOPPING.text}; nothing was sent`;
+  return {
+    type: "later",
+    reply: reply(STOPPING.code, STOPPING.enhanced, `STOPPING: ${detail}`),
+    ambiguous: false,
+    code: "STOPPING",
+    detail,
   };
 }
 
 /** The verdict as what became of the message. */
-export function outcomeOf(verdict: Verdict): Exclude<Outcome, { type: "sent" }> {
+export function outcomeOf(verdict: Verdict): NotSent {
   const { again: _, ...rest } = verdict;
   return { ...rest, type: verdict.reply.code < 500 ? "later" : "refused" };
 }

@@ -6,17 +6,17 @@ import type { RequestBody } from "../http/client.ts";
 import type { Attachment } from "../message/detach.ts";
 import { base64Parts } from "./base64_body.ts";
 import type { Calls } from "./calls.ts";
-import type { Draft } from "./drafts.ts";
+import { type Draft, withoutPermission } from "./drafts.ts";
 import { asciiJson } from "./json.ts";
 import { failedAt, type NotSent, notSent } from "./not_sent.ts";
 import { uploadInSession } from "./upload_session.ts";
 
 /**
- * Octets from which an attachment goes by a session. Graph's pages say 3 MB and leave open which;
- * with the smaller one a request stays within its limit, and a session that finds the attachment
- * too small says so.
+ * Octets of a request with an attachment in it at most; what needs more goes by a session. Graph's
+ * pages draw the line at 3 MB of attachment and leave open which; a session that finds the
+ * attachment too small says so.
  */
-const SESSION_MINIMUM = 3_000_000;
+const REQUEST_LIMIT = 4_000_000;
 /** https://learn.microsoft.com/graph/outlook-large-attachments#errors */
 const TOO_SMALL = "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize";
 
@@ -26,29 +26,31 @@ export async function attach(
   draft: Draft,
   attachment: Attachment,
 ): Promise<NotSent | undefined> {
-  if (attachment.size < SESSION_MINIMUM) return await attachInOneRequest(calls, draft, attachment);
+  const body = fileAttachment(attachment);
+  if (body.length <= REQUEST_LIMIT) return await attachInOneRequest(calls, draft, body);
   const failure = await uploadInSession(calls, draft, attachment);
-  return failure?.code === TOO_SMALL ? await attachInOneRequest(calls, draft, attachment) : failure;
+  return failure?.code === TOO_SMALL ? await attachInOneRequest(calls, draft, body) : failure;
 }
 
 /** The request is not repeated when its answer is lost: the attachment might be there twice then. */
 async function attachInOneRequest(
   calls: Calls,
   draft: Draft,
-  attachment: Attachment,
+  body: RequestBody,
 ): Promise<NotSent | undefined> {
   const result = await calls.call({
     method: "POST",
     url: new URL(`${draft.url}/attachments`),
     headers: { "Content-Type": "application/json" },
-    body: fileAttachment(attachment),
+    body,
     authorized: true,
     sends: false,
   }, [201]);
   if (result.type === "answer") return undefined;
   const { outcome, result: answer } = result;
   const gone = answer?.type === "answer" && answer.status === 404;
-  return failedAt("attaching", gone ? notSent("DRAFT_GONE", outcome) : outcome);
+  const meant = gone ? notSent("DRAFT_GONE", outcome) : withoutPermission(outcome, answer);
+  return failedAt("attaching", meant ?? outcome);
 }
 
 /** The resource fileAttachment, with its content encoded while it is sent. */

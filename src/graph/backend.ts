@@ -6,10 +6,10 @@ import type { Backend, Outcome, Submission } from "../delivery/outcome.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Content } from "../smtp/content.ts";
 import { reply } from "../smtp/reply.ts";
-import { STOPPING } from "./answers.ts";
+import { stopped } from "./answers.ts";
 import { base64Body } from "./base64_body.ts";
-import { DeliveryCalls } from "./calls.ts";
-import { type Clock, realClock } from "./clock.ts";
+import { type CallResult, DeliveryCalls, type GraphCall } from "./calls.ts";
+import { type Clock, eventLoopTurn, realClock } from "./clock.ts";
 import { type Lane, Lanes } from "./lanes.ts";
 import { sendMail } from "./send_mail.ts";
 import { uploadAndSend } from "./upload.ts";
@@ -41,6 +41,10 @@ const OCTETS_A_SECOND = 100_000;
 const LONGEST_DELIVERY = 540_000;
 /** Milliseconds for deleting a draft, repeats included: the client waits for its reply. */
 const CLEANUP_TIME = 5_000;
+/** The same once the relay is being stopped: it waits two seconds for the last outcomes. */
+const LAST_CLEANUP_TIME = 1_500;
+/** Octets of a request's body over which making it has held up the event loop for long. */
+const LONG_WORK = 1_000_000;
 
 export class GraphBackend implements Backend {
   readonly #options: GraphOptions;
@@ -75,7 +79,15 @@ export class GraphBackend implements Backend {
     const lane = turn instanceof Promise ? await turn : turn;
     if (lane === undefined) return this.#stop.signal.aborted ? stopped() : outOfTurn(pacingTimeout);
     try {
-      const calls = this.#calls(account, lane, this.#deliveryTime(body.length));
+      const calls = this.#calls(
+        account,
+        lane,
+        this.#deliveryTime(body.length),
+        this.#stop.signal,
+      );
+      // Preparing a large message takes a while, in which Graph may have closed connections that are
+      // kept for it; without a look at them, the message would be sent into one of them and lost.
+      if (!large && body.length > LONG_WORK) await eventLoopTurn();
       const base = this.#base;
       const outcome = large
         ? await uploadAndSend(calls, {
@@ -84,10 +96,7 @@ export class GraphBackend implements Backend {
           message,
           requestLimit,
           id,
-          // What a delivery that has run out of time leaves behind is taken back all the same.
-          cleanup: {
-            call: (call, expected) => this.#calls(account, lane, CLEANUP_TIME).call(call, expected),
-          },
+          cleanup: { call: (call, expected) => this.#cleanUp(account, lane, call, expected) },
         })
         : await sendMail(calls, { base, sender, body, id });
       return calls.attempts > 1 ? { ...outcome, attempts: calls.attempts } : outcome;
@@ -102,8 +111,29 @@ export class GraphBackend implements Backend {
     this.#lanes.close();
   }
 
-  /** @param time milliseconds for all of them together */
-  #calls(account: Account, pace: Lane, time: number): DeliveryCalls {
+  /** What a delivery leaves behind is taken back although its time is over or the relay stops. */
+  async #cleanUp(
+    account: Account,
+    lane: Lane,
+    call: GraphCall,
+    expected: readonly number[],
+  ): Promise<CallResult> {
+    const { signal } = this.#stop;
+    const begin = () =>
+      this.#calls(account, lane, signal.aborted ? LAST_CLEANUP_TIME : CLEANUP_TIME)
+        .call(call, expected);
+    const before = signal.aborted;
+    const result = await begin();
+    // The stop has ended it with all that was under way.
+    const aborted = result.type === "failed" && result.outcome.code === "ABORTED";
+    return aborted && !before ? await begin() : result;
+  }
+
+  /**
+   * @param time milliseconds for all of them together
+   * @param stop keeps them from being begun
+   */
+  #calls(account: Account, pace: Lane, time: number, stop?: AbortSignal): DeliveryCalls {
     const { http, timeout } = this.#options;
     const clock = this.#clock;
     return new DeliveryCalls({
@@ -113,7 +143,7 @@ export class GraphBackend implements Backend {
       deadline: clock.now() + time,
       clock,
       pace,
-      stop: this.#stop.signal,
+      ...(stop === undefined ? {} : { stop }),
     });
   }
 
@@ -137,17 +167,6 @@ function tooLarge(length: number, limit: number): Outcome {
     ),
     ambiguous: false,
     code: "GRAPH_REQUEST_LIMIT",
-    detail,
-  };
-}
-
-function stopped(): Outcome {
-  const detail = `${STOPPING.text}; nothing was sent`;
-  return {
-    type: "later",
-    reply: reply(STOPPING.code, STOPPING.enhanced, `STOPPING: ${detail}`),
-    ambiguous: false,
-    code: "STOPPING",
     detail,
   };
 }

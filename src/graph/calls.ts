@@ -8,7 +8,7 @@ import type { Outcome } from "../delivery/outcome.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
 import { reply } from "../smtp/reply.ts";
-import { judgeAnswer, judgeFailure, outcomeOf } from "./answers.ts";
+import { judgeAnswer, judgeFailure, outcomeOf, stopped } from "./answers.ts";
 import { type Clock, realClock } from "./clock.ts";
 import { retryAfter } from "./retry_after.ts";
 
@@ -46,7 +46,7 @@ export interface CallsOptions {
   readonly clock?: Clock;
   /** Is told how Graph takes the requests. */
   readonly pace?: Pace;
-  /** When it is aborted, nothing is repeated any more. */
+  /** When it is aborted, nothing is begun any more. */
   readonly stop?: AbortSignal;
 }
 
@@ -61,6 +61,8 @@ export interface Pace {
 /** The requests of one delivery. */
 export interface Calls {
   call(call: GraphCall, expected: readonly number[]): Promise<CallResult>;
+  /** Waits between two calls; a stop ends it early. Half of the time is left to chance. */
+  pause(milliseconds: number): Promise<void>;
 }
 
 /** Milliseconds of the first wait at most, where Graph does not say how long; doubled each time. */
@@ -69,19 +71,23 @@ const LONGEST_WAIT = 8_000;
 /** Milliseconds by which those who were told the same time come apart, at most. */
 const LONGEST_SPREAD = 1_000;
 /**
- * Milliseconds that must be left for a repeat. With less, a clear refusal would most likely become
- * a request that was cut off, and nobody knew whether the message was sent.
+ * Milliseconds that must be left to begin a request that sends, or to repeat any. With less, it would
+ * most likely be cut off, and what was clear before (a refusal, or that nothing has been sent) would
+ * become a request of which nobody knew whether the message was sent.
  */
-const WORTH_REPEATING = 500;
+const WORTH_BEGINNING = 500;
 
 export class DeliveryCalls implements Calls {
   readonly #options: CallsOptions;
   readonly #clock: Clock;
+  /** Milliseconds that must be left for a first try that sends: fewer where there are few in all. */
+  readonly #worthSending: number;
   #attempts = 0;
 
   constructor(options: CallsOptions) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
+    this.#worthSending = Math.min(WORTH_BEGINNING, (options.deadline - this.#clock.now()) / 2);
   }
 
   /** How often a request that sends has been tried. */
@@ -98,13 +104,15 @@ export class DeliveryCalls implements Calls {
     /** What became of the last try. */
     let last: CallResult | undefined;
     for (let repeats = 0;; repeats++) {
+      if (stop?.aborted) return last ?? STOPPED;
       let headers = call.headers;
       let token: AccessToken | undefined;
       if (authorized) {
         const pending = account.token();
         const got = pending instanceof Promise
-          ? await within(pending, deadline - clock.now(), clock)
+          ? await within(pending, deadline - clock.now(), clock, stop)
           : pending;
+        if (stop?.aborted) return last ?? STOPPED;
         if (got === undefined) return last ?? TOO_LATE;
         // The login was good once; now it is not, or Entra cannot say.
         if ("type" in got) return { type: "failed", outcome: withoutToken(got) };
@@ -113,7 +121,7 @@ export class DeliveryCalls implements Calls {
         headers = { Authorization: `Bearer ${token.value.reveal()}`, ...headers };
       }
       const left = deadline - clock.now();
-      if (left <= 0) return last ?? TOO_LATE;
+      if (left <= 0 || sends && left < this.#worthSending) return last ?? TOO_LATE;
 
       if (sends) this.#attempts++;
       const time = Math.min(timeout, Math.ceil(left));
@@ -149,10 +157,15 @@ export class DeliveryCalls implements Calls {
         continue;
       }
       const wait = this.#wait(asked, repeats);
-      if (stop?.aborted || clock.now() + wait + WORTH_REPEATING > deadline) return last;
+      if (stop?.aborted || clock.now() + wait + WORTH_BEGINNING > deadline) return last;
       await clock.sleep(wait, stop);
-      if (stop?.aborted) return last;
     }
+  }
+
+  pause(milliseconds: number): Promise<void> {
+    // Clients that broke off together do not come back together.
+    const time = milliseconds * (0.5 + this.#clock.random() / 2);
+    return this.#clock.sleep(time, this.#options.stop);
   }
 
   /** Milliseconds until the next try. */
@@ -170,9 +183,9 @@ export class DeliveryCalls implements Calls {
 /** The answer, or what is certain of it: behind the head of a 202, nothing that follows matters. */
 function answerIn(result: HttpAnswer | HttpFailure, sends: boolean): HttpAnswer | undefined {
   if (result.type === "answer") return result;
-  const { status } = result;
+  const { status, headers = new Map<string, string>() } = result;
   if (!sends || status !== 202) return undefined;
-  return { type: "answer", status, headers: new Map(), body: new Uint8Array(0) };
+  return { type: "answer", status, headers, body: new Uint8Array(0) };
 }
 
 type Refusal = Exclude<Awaited<ReturnType<Account["token"]>>, AccessToken>;
@@ -188,7 +201,7 @@ function withoutToken({ type, code, detail }: Refusal): Exclude<Outcome, { type:
   };
 }
 
-/** The deadline has come, and no request has said anything. */
+/** The deadline has come, or is so near that nothing is begun, and no request has said anything. */
 const TOO_LATE: CallResult = {
   type: "failed",
   outcome: {
@@ -200,10 +213,25 @@ const TOO_LATE: CallResult = {
   },
 };
 
-/** What `pending` brings within `time` milliseconds, or undefined. */
-function within<T>(pending: Promise<T>, time: number, clock: Clock): Promise<T | undefined> {
+/** The relay has been stopped before a request was begun. */
+const STOPPED: CallResult = { type: "failed", outcome: stopped() };
+
+/** What `pending` brings within `time` milliseconds and before the stop, or undefined. */
+function within<T>(
+  pending: Promise<T>,
+  time: number,
+  clock: Clock,
+  stop: AbortSignal | undefined,
+): Promise<T | undefined> {
   return new Promise((resolve, reject) => {
-    const cancel = clock.alarm(Math.max(0, time), () => resolve(undefined));
-    pending.then(resolve, reject).finally(cancel);
+    const giveUp = () => resolve(undefined);
+    const cancel = clock.alarm(Math.max(0, time), giveUp);
+    stop?.addEventListener("abort", giveUp);
+    pending.then(resolve, reject);
+    pending.then(end, end);
+    function end() {
+      cancel();
+      stop?.removeEventListener("abort", giveUp);
+    }
   });
 }

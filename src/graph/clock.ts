@@ -42,3 +42,8 @@ export const realClock: Clock = {
     return () => clearTimeout(timer);
   },
 };
+
+/** Lets the event loop see to its connections: who has been closed meanwhile is told so. */
+export function eventLoopTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}

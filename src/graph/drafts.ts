@@ -4,6 +4,7 @@
 // All but the last needs Mail.ReadWrite besides Mail.Send.
 
 import type { Outcome } from "../delivery/outcome.ts";
+import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import type { Content } from "../smtp/content.ts";
 import { reply } from "../smtp/reply.ts";
 import { base64Body } from "./base64_body.ts";
@@ -45,9 +46,7 @@ export async function createDraft(
   }, [201]);
   if (result.type === "failed") {
     const { outcome, result: answer } = result;
-    const denied = answer?.type === "answer" && answer.status === 403 &&
-      outcome.code === "ErrorAccessDenied";
-    return failedAt("making the draft", denied ? notSent("MAIL_READWRITE", outcome) : outcome);
+    return failedAt("making the draft", withoutPermission(outcome, answer) ?? outcome);
   }
   const { id } = readObject(result.answer.body);
   if (typeof id === "string" && id.length <= MAX_ID && /^[\x21-\x7e]+$/.test(id) && !isDots(id)) {
@@ -82,7 +81,10 @@ export async function sendDraft(calls: Calls, draft: Draft, id: string): Promise
 }
 
 /** Deletes a draft. @returns what went wrong, if anything */
-export async function deleteDraft(calls: Calls, draft: Draft): Promise<string | undefined> {
+export async function deleteDraft(
+  calls: Pick<Calls, "call">,
+  draft: Draft,
+): Promise<string | undefined> {
   const result = await calls.call({
     method: "DELETE",
     url: new URL(draft.url),
@@ -91,6 +93,21 @@ export async function deleteDraft(calls: Calls, draft: Draft): Promise<string | 
     sends: false,
   }, [204, 404]);
   return result.type === "failed" ? result.outcome.detail : undefined;
+}
+
+/**
+ * What a refusal means on the way to a draft that is whole, none of which Mail.Send allows.
+ * Directory and Exchange have several codes for a permission that is missing.
+ *
+ * @returns undefined where it is about something else, such as a disabled account
+ */
+export function withoutPermission(
+  outcome: NotSent,
+  result: HttpAnswer | HttpFailure | undefined,
+): NotSent | undefined {
+  const denied = result?.type === "answer" && result.status === 403 &&
+    outcome.reply.enhanced === "5.7.1";
+  return denied ? notSent("MAIL_READWRITE", outcome) : undefined;
 }
 
 /** `.` and `..` are steps in a path, however they are written. */

@@ -55,6 +55,11 @@ export const NOT_SENT = {
     enhanced: "4.3.0",
     text: "Graph named no upload address that can be trusted",
   },
+  UPLOAD_REFUSED: {
+    code: 451,
+    enhanced: "4.3.0",
+    text: "the upload service did not take the attachment, or no longer knows the upload",
+  },
   UPLOAD_ANSWER: {
     code: 451,
     enhanced: "4.3.0",

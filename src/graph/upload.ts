@@ -8,6 +8,7 @@ import { detach, type Detached } from "../message/detach.ts";
 import type { Content } from "../smtp/content.ts";
 import { attach } from "./attachments.ts";
 import type { Calls } from "./calls.ts";
+import { eventLoopTurn } from "./clock.ts";
 import { createDraft, deleteDraft, type Draft, sendDraft } from "./drafts.ts";
 import { type NotSent, notSent, type NotSentCode } from "./not_sent.ts";
 
@@ -21,8 +22,8 @@ export interface Upload {
   readonly requestLimit: number;
   /** Names the message in the reply. */
   readonly id: string;
-  /** For deleting a draft whose delivery has run out of time; `calls` when left out. */
-  readonly cleanup?: Calls;
+  /** For deleting a draft whose delivery has no time left; `calls` when left out. */
+  readonly cleanup?: Pick<Calls, "call">;
 }
 
 /**
@@ -35,7 +36,7 @@ export async function uploadAndSend(calls: Calls, upload: Upload): Promise<Outco
   if (parts.type === "indivisible") return notSent(INDIVISIBLE[parts.reason]);
   // Taking a large message apart takes a while, in which a service may have closed connections that
   // are kept for it: without this turn, the draft would be sent into one of them and lost.
-  await new Promise((resolve) => setTimeout(resolve, 0));
+  await eventLoopTurn();
   const draft = await createDraft(calls, base, sender, parts.rest);
   if (draft.type !== "draft") return draft;
   for (const attachment of parts.attachments) {
@@ -48,7 +49,11 @@ export async function uploadAndSend(calls: Calls, upload: Upload): Promise<Outco
   return { ...outcome, detail: `${outcome.detail}; its draft is left as it is` };
 }
 
-async function discard(calls: Calls, draft: Draft, outcome: NotSent): Promise<NotSent> {
+async function discard(
+  calls: Pick<Calls, "call">,
+  draft: Draft,
+  outcome: NotSent,
+): Promise<NotSent> {
   const trouble = await deleteDraft(calls, draft);
   if (trouble === undefined) return outcome;
   return { ...outcome, detail: `${outcome.detail}; its draft could not be deleted: ${trouble}` };

@@ -8,7 +8,7 @@ import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import type { Attachment } from "../message/detach.ts";
 import { AttachmentReader } from "./attachment_reader.ts";
 import type { Calls } from "./calls.ts";
-import type { Draft } from "./drafts.ts";
+import { type Draft, withoutPermission } from "./drafts.ts";
 import { asciiJson, readObject } from "./json.ts";
 import { failedAt, type NotSent, notSent } from "./not_sent.ts";
 import { uploadUrl } from "./upload_url.ts";
@@ -74,7 +74,8 @@ function sessionRefused(outcome: NotSent, result: HttpAnswer | HttpFailure | und
   if ([400, 404, 405, 501].includes(status) && UNKNOWN_ACTION.test(outcome.code)) {
     return notSent("UPLOAD_SESSION", outcome);
   }
-  return status === 404 ? notSent("DRAFT_GONE", outcome) : outcome;
+  if (status === 404) return notSent("DRAFT_GONE", outcome);
+  return withoutPermission(outcome, result) ?? outcome;
 }
 
 /** The ranges of one attachment. */
@@ -123,7 +124,9 @@ class UploadSession {
       sends: false,
     }, [200, 201]);
     if (result.type === "failed") {
-      return isBreak(result.result) ? await this.#resume(result.outcome) : result.outcome;
+      const { result: answer } = result;
+      const outcome = uploadRefused(result.outcome, answer);
+      return isBreak(answer) ? await this.#resume(outcome) : outcome;
     }
     const { answer } = result;
     if (answer.status === 201) {
@@ -139,7 +142,7 @@ class UploadSession {
   async #resume(cause: NotSent): Promise<"next" | NotSent> {
     for (;;) {
       if (++this.#breaks > MAX_BREAKS) return cause;
-      if (this.#breaks > 1) await pause(FIRST_PAUSE * 2 ** (this.#breaks - 2));
+      if (this.#breaks > 1) await this.#calls.pause(FIRST_PAUSE * 2 ** (this.#breaks - 2));
       const result = await this.#calls.call({
         method: "GET",
         url: this.#url,
@@ -173,6 +176,18 @@ class UploadSession {
   }
 }
 
+/**
+ * The upload address is not the mailbox: its 404 is about the session and its 403 about the address,
+ * and neither is the message's fault. Only what is about size and quota stands, and what passes.
+ */
+function uploadRefused(outcome: NotSent, result: HttpAnswer | HttpFailure | undefined): NotSent {
+  if (result?.type !== "answer" || /size|quota/i.test(outcome.code)) return outcome;
+  const { code, enhanced } = outcome.reply;
+  const stands = enhanced === "5.2.3" || enhanced === "5.3.4" ||
+    code < 500 && enhanced !== "4.7.0";
+  return stands ? outcome : notSent("UPLOAD_REFUSED", outcome);
+}
+
 /** Whether to ask how far the upload has come: no answer, or one that is not about the request. */
 function isBreak(result: HttpAnswer | HttpFailure | undefined): boolean {
   if (result === undefined) return false;
@@ -193,9 +208,4 @@ function nextExpected({ body }: HttpAnswer): number | undefined {
     ? /^(\d{1,15})(?:-\d{0,15})?$/.exec(first)?.[1]
     : undefined;
   return start === undefined ? undefined : Number(start);
-}
-
-/** Half of the time at random: clients that broke off together do not come back together. */
-function pause(milliseconds: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, milliseconds * (0.5 + Math.random() / 2)));
 }

@@ -1,7 +1,7 @@
 // Reads one HTTP/1.1 answer (RFC 9112) out of whatever pieces it arrives in.
 
 import { Buffer } from "node:buffer";
-import type { HttpAnswer } from "./client.ts";
+import type { AnswerHead, HttpAnswer } from "./client.ts";
 import { asBuffer } from "../octets.ts";
 
 export type Progress = "more" | "complete" | "malformed" | "tooLong";
@@ -39,8 +39,8 @@ export class AnswerReader {
   }
 
   /** Of the answer itself, not of an interim one; undefined until its head has come in whole. */
-  get status(): number | undefined {
-    return this.#headRead ? this.#status : undefined;
+  get head(): AnswerHead | undefined {
+    return this.#headRead ? { status: this.#status, headers: this.#headers } : undefined;
   }
 
   /** Whether the connection may carry another request (RFC 9112 §9.3). */

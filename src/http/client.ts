@@ -29,23 +29,28 @@ export interface RequestBody {
   parts(): Iterable<string | Uint8Array>;
 }
 
-export interface HttpAnswer {
-  readonly type: "answer";
+export interface AnswerHead {
   readonly status: number;
   /** Names in lower case; of several fields with one name, the last. */
   readonly headers: ReadonlyMap<string, string>;
+}
+
+export interface HttpAnswer extends AnswerHead {
+  readonly type: "answer";
   readonly body: Uint8Array;
 }
 
-export interface HttpFailure {
+/** With the answer's head, where that had come in whole and behind all of the request. */
+export interface HttpFailure extends Partial<AnswerHead> {
   readonly type: "failure";
   /** Whether the service may have seen any of the request. */
   readonly sent: boolean;
-  /** Such as `ECONNREFUSED`, `ETIMEDOUT`, `TRUNCATED`, `MALFORMED`, `ABORTED`. */
+  /**
+   * Such as `ECONNREFUSED`, `ETIMEDOUT`, `TRUNCATED`, `MALFORMED`, `ABORTED`; `EARLY` where a success
+   * was answered before all of the request had left.
+   */
   readonly code: string;
   readonly message: string;
-  /** The answer's, where its head had come in whole before the trouble. */
-  readonly status?: number;
 }
 
 export interface HttpClientOptions {
@@ -76,7 +81,6 @@ export class HttpClient {
   readonly #idle = new Map<string, Exchange[]>();
   readonly #owner;
   #closed = false;
-  #aborted = false;
 
   constructor(options: HttpClientOptions = {}) {
     const { connect, authorities, maxAnswer, keepAlive } = this.#options = {
@@ -96,14 +100,6 @@ export class HttpClient {
 
   /** Sends a request once. Trouble is a value: see {@link HttpFailure}. */
   request(request: HttpRequest): Promise<HttpAnswer | HttpFailure> {
-    if (this.#aborted) {
-      return Promise.resolve({
-        type: "failure",
-        sent: false,
-        code: "ABORTED",
-        message: "given up by the relay",
-      });
-    }
     const origin = originOf(request.url);
     const exchange = this.#unused(origin) ?? new Exchange(origin, request.url, this.#owner);
     return exchange.run(request);
@@ -117,9 +113,8 @@ export class HttpClient {
     }
   }
 
-  /** Ends everything at once: requests under way, and all later ones, fail with `ABORTED`. */
+  /** Ends everything at once: requests under way fail with `ABORTED`. Later ones are none of them. */
   abort(): void {
-    this.#aborted = true;
     for (const exchange of this.#deadlines.items) exchange.abort();
   }
 

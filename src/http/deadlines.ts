@@ -10,6 +10,10 @@ export interface Timed {
 
 /** Milliseconds between two looks at least: a deadline is noticed that much late at most. */
 const PAUSE_MS = 100;
+/** Milliseconds by which a look comes late only where the thread was busy. */
+const LATE_MS = 25;
+/** Milliseconds for what has arrived meanwhile to be read, before anything is called late. */
+const GRACE_MS = 10;
 
 export class Deadlines<Item extends Timed> {
   readonly #items = new Set<Item>();
@@ -36,7 +40,13 @@ export class Deadlines<Item extends Timed> {
   #wake(at: number): void {
     clearTimeout(this.#timer);
     this.#wakeAt = at;
-    this.#timer = setTimeout(() => this.#look(), Math.max(Math.ceil(at - performance.now()), 1));
+    this.#timer = setTimeout(() => this.#awake(), Math.max(Math.ceil(at - performance.now()), 1));
+  }
+
+  #awake(): void {
+    if (performance.now() - this.#wakeAt < LATE_MS) return this.#look();
+    // The time was the relay's own, not the service's: its answer may be here already.
+    this.#timer = setTimeout(() => this.#look(), GRACE_MS);
   }
 
   #look(): void {

@@ -26,8 +26,13 @@ interface Running {
   readonly reader: AnswerReader;
   readonly resolve: (result: HttpAnswer | HttpFailure) => void;
   readonly request: HttpRequest;
-  /** What is left of the body. */
+  /**
+   * What is left of the body. It stays here behind the last part until the connection has room again,
+   * though the service may have read all by then: {@link gaveAll} knows.
+   */
   rest: Iterator<string | Uint8Array> | undefined;
+  /** What {@link gaveAll} has found out. */
+  gaveAll?: boolean;
 }
 
 export class Exchange implements OutboundHandler, Timed {
@@ -144,16 +149,22 @@ export class Exchange implements OutboundHandler, Timed {
 
   #complete(running: Running): void {
     const { reader } = running;
+    const answer = reader.answer();
+    const success = answer.status >= 200 && answer.status < 300;
+    // Nobody can have taken what has not left: a success that comes first is not about this request.
+    if (success && !gaveAll(running)) {
+      return this.#fail("EARLY", `status ${answer.status} before all of the request had left`);
+    }
     this.#running = undefined;
     // An answer that came before all of the request had left ends the connection (RFC 9112 §9.6).
-    if (reader.reusable && running.rest === undefined) {
+    if (reader.reusable && (running.gaveAll ?? running.rest === undefined)) {
       this.deadline = performance.now() + this.#owner.keepAlive;
       this.#owner.waiting(this);
       this.#owner.reusable(this);
     } else {
       this.destroy();
     }
-    running.resolve(reader.answer());
+    running.resolve(answer);
   }
 
   #fail(code: string, message: string): void {
@@ -161,15 +172,23 @@ export class Exchange implements OutboundHandler, Timed {
     this.#running = undefined;
     this.destroy();
     if (running === undefined) return;
-    const { status } = running.reader;
+    const { head } = running.reader;
     running.resolve({
       type: "failure",
       sent: this.#sent,
       code,
       message,
-      ...(status === undefined ? {} : { status }),
+      ...(head !== undefined && gaveAll(running) ? head : {}),
     });
   }
+}
+
+/**
+ * Whether the connection has been given all of the request. Makes sure of it by asking for one more
+ * part, so that nothing may be sent afterwards.
+ */
+function gaveAll(running: Running): boolean {
+  return running.gaveAll ??= running.rest === undefined || running.rest.next().done === true;
 }
 
 function codeOf(error: Error | undefined): string {

@@ -10,6 +10,7 @@ import { fileURLToPath } from "node:url";
 import { PAGES, withTables } from "../../scripts/docs.ts";
 import { AADSTS } from "../../src/entra/answers.ts";
 import { BY_CODE, BY_STATUS } from "../../src/graph/answers.ts";
+import { NOT_SENT } from "../../src/graph/not_sent.ts";
 import { cloudOf } from "../../src/settings/clouds.ts";
 import { type Setting, SETTINGS, type Settings } from "../../src/settings/schema.ts";
 import { formatReply, REPLIES, type Reply } from "../../src/smtp/reply.ts";
@@ -198,6 +199,11 @@ const NO_SETTINGS = new Set([
   "UNKNOWN_CA",
   "BAD_CERTIFICATE",
   "CERTIFICATE_UNKNOWN",
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "ERR_TLS_CERT_ALTNAME_INVALID",
+  // The relay's own reasons, in replies and log lines.
+  ...Object.keys(NOT_SENT),
 ]);
 
 describe("names in the pages", () => {

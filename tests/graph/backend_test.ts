@@ -210,6 +210,73 @@ describe("a stop", () => {
   });
 });
 
+describe("a stop in the middle of an upload", () => {
+  const aborted: Result = { type: "failure", sent: true, code: "ABORTED", message: "given up" };
+
+  it("takes the draft back, within less than the two seconds that the relay waits", async () => {
+    const { graph, send, backend } = setUp();
+    const large = send("ann", largeMessage(4_200_000));
+    await graph.until(1);
+    await graph.answer(0, answer(201, {}, { id: "AAA" }));
+    await graph.until(2);
+    await graph.answer(1, answer(201, {}, { uploadUrl: "https://upload.test/1" }));
+    await graph.until(3);
+    backend.stop();
+    await graph.answer(2, aborted);
+    // It does not ask where the upload has stopped.
+    assert.deepEqual(graph.requests.slice(2).map(({ method }) => method), ["PUT", "DELETE"]);
+    assert(graph.requests[3]!.timeout < 2_000);
+    await graph.answer(3, answer(204));
+    assert.match(line(large), /^451 4\.3\.2 STOPPING: /);
+    assert(large.outcome?.type === "later" && !large.outcome.ambiguous);
+    assert.doesNotMatch(large.outcome.detail, /could not be deleted/);
+  });
+
+  it("does not send the draft any more", async () => {
+    const { graph, send, backend } = setUp();
+    const large = send("ann", largeMessage(4_200_000));
+    await graph.until(1);
+    backend.stop();
+    await graph.answer(0, answer(201, {}, { id: "AAA" }));
+    await graph.until(2);
+    assert.equal(graph.asked, "POST ann messages, DELETE ann AAA");
+    await graph.answer(1, answer(204));
+    assert.match(line(large), /^451 4\.3\.2 STOPPING: /);
+  });
+
+  it("makes the deletion again that it has ended itself", async () => {
+    const { graph, send, backend } = setUp();
+    const large = send("ann", largeMessage(4_200_000));
+    await graph.until(1);
+    await graph.answer(0, answer(201, {}, { id: "AAA" }));
+    await graph.until(2);
+    await graph.answer(1, answer(403));
+    await graph.until(3);
+    backend.stop();
+    await graph.answer(2, aborted);
+    await graph.until(4);
+    assert.match(graph.asked, /DELETE ann AAA, DELETE ann AAA$/);
+    await graph.answer(3, answer(204));
+    assert(large.outcome?.type === "refused");
+    assert.doesNotMatch(large.outcome.detail, /could not be deleted/);
+  });
+});
+
+describe("a message whose preparation has held up the program", () => {
+  it("is sent a turn of the event loop later, so that closed connections are told of", async () => {
+    const { graph, send } = setUp({ concurrency: 2 });
+    const large = send("ann", [Buffer.alloc(900_000, "x")]);
+    await settle();
+    assert.equal(graph.requests.length, 0);
+    send("bea");
+    assert.equal(graph.asked, "POST bea sendMail", "a small one does not wait");
+    await graph.until(2);
+    assert.equal(graph.asked, "POST bea sendMail, POST ann sendMail");
+    await graph.answer(1, answer(202));
+    assert.match(line(large), /^250 /);
+  });
+});
+
 describe("a delivery's time", () => {
   it("begins with its turn: waiting does not count", async () => {
     const { graph, send, clock } = setUp();
@@ -295,6 +362,24 @@ describe("a message over GRAPH_REQUEST_LIMIT", () => {
     assert.equal(graph.requests.at(-1)!.timeout, 5_000);
     await graph.answer(2, answer(204));
     assert.match(line(large), /^451 4\.4\.1 ETIMEDOUT: /);
+    assert(large.outcome?.type === "later" && !large.outcome.ambiguous);
+  });
+
+  it("is not sent with less than half a second left: its draft is deleted, and nothing in doubt", async () => {
+    const { graph, send, clock } = setUp();
+    const large = send("ann", largeMessage(4_200_000));
+    await graph.until(1);
+    const time = graph.requests[0]!.timeout;
+    await graph.answer(0, answer(201, {}, { id: "AAA" }));
+    await graph.until(2);
+    await graph.answer(1, answer(201, {}, { uploadUrl: "https://upload.test/1" }));
+    await graph.until(3);
+    clock.pass(time - 300);
+    await graph.answer(2, answer(201));
+    await graph.until(4);
+    assert.equal(graph.requests[3]!.method, "DELETE", graph.asked);
+    await graph.answer(3, answer(204));
+    assert.match(line(large), /^451 4\.4\.1 DELIVERY_TIMEOUT: .*nothing was sent$/);
     assert(large.outcome?.type === "later" && !large.outcome.ambiguous);
   });
 

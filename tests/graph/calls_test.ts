@@ -35,7 +35,7 @@ function failure(sent: boolean, code = "ECONNRESET", status?: number): Happening
     sent,
     code,
     message: "words",
-    ...(status === undefined ? {} : { status }),
+    ...(status === undefined ? {} : { status, headers: new Map([["request-id", "r-1"]]) }),
   };
 }
 
@@ -257,6 +257,9 @@ describe("a request that was taken", () => {
   it("counts as taken from the head of the 202 on, whatever becomes of its body", async () => {
     const seen = await play({ script: [failure(true, "TRUNCATED", 202)] });
     assert.equal(told(seen), "answer 202");
+    // By which Microsoft's support finds it.
+    assert(seen.result.type === "answer");
+    assert.equal(seen.result.answer.headers.get("request-id"), "r-1");
     assert.deepEqual(seen.events, ["confirmed first", "accepted"]);
   });
 
@@ -279,6 +282,96 @@ describe("a request that the relay itself gives up", () => {
     const sent = await play({ script: [failure(true, "ABORTED")] });
     assert.match(told(sent), /^451 4\.4\.2 ABORTED: .*may have been sent/);
     assert.equal(sent.requests.length, 1);
+  });
+});
+
+describe("a request to a service whose certificate is not trusted", () => {
+  for (
+    const code of [
+      "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+      "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+      "SELF_SIGNED_CERT_IN_CHAIN",
+      "DEPTH_ZERO_SELF_SIGNED_CERT",
+      "CERT_HAS_EXPIRED",
+      "CERT_NOT_YET_VALID",
+      "ERR_TLS_CERT_ALTNAME_INVALID",
+      "ENOCERTIFICATE",
+    ]
+  ) {
+    it(`is not made again, for that does not heal while a client waits: ${code}`, async () => {
+      const seen = await play({ script: [failure(false, code)] });
+      assert.match(
+        told(seen),
+        new RegExp(`^451 4\\.4\\.1 ${code}: .*certificate.*nothing was sent$`),
+      );
+      assert.equal(seen.requests.length, 1);
+      assert.equal(seen.took, 10);
+    });
+  }
+});
+
+describe("a request that a stop finds not begun", () => {
+  const call: GraphCall = {
+    method: "POST",
+    url: new URL("http://graph.test/v1.0/users/ann/sendMail"),
+    headers: {},
+    authorized: true,
+    sends: true,
+  };
+  function stoppable(token: () => ReturnType<Account["token"]>) {
+    const stop = new AbortController();
+    let requests = 0;
+    const clock = new FakeClock();
+    clock.patient = true;
+    const calls = new DeliveryCalls({
+      http: { request: () => Promise.resolve((requests++, answer(202))) },
+      account: {
+        tenantId: TENANT,
+        clientId: CLIENT,
+        token,
+        reject() {},
+        confirm() {},
+      },
+      timeout: 30_000,
+      deadline: clock.now() + 60_000,
+      clock,
+      stop: stop.signal,
+    });
+    return { stop, calls, clock, requests: () => requests };
+  }
+  const told = (result: CallResult) => {
+    assert(result.type === "failed" && !result.outcome.ambiguous);
+    return formatReply(result.outcome.reply).trimEnd();
+  };
+
+  it("is not begun: 451 4.3.2, nothing was sent", async () => {
+    for (const sends of [true, false]) {
+      const { stop, calls, requests } = stoppable(() => FIRST);
+      stop.abort();
+      assert.match(
+        told(await calls.call({ ...call, sends }, [202])),
+        /^451 4\.3\.2 STOPPING: .*nothing was sent$/,
+      );
+      assert.equal(requests(), 0);
+    }
+  });
+
+  it("is not begun while it waits for its token, nor waits for it any longer", async () => {
+    const { stop, calls, clock, requests } = stoppable(() => new Promise(() => {}));
+    const pending = calls.call(call, [202]);
+    stop.abort();
+    assert.match(told(await pending), /^451 4\.3\.2 STOPPING: /);
+    assert.equal(requests(), 0);
+    clock.pass(60_000);
+    assert.equal(clock.alarms, 0);
+  });
+
+  it("ends a pause between two of them", async () => {
+    const { stop, calls, clock } = stoppable(() => FIRST);
+    const pause = calls.pause(1000);
+    assert.deepEqual(clock.sleeps, [750]);
+    stop.abort();
+    await pause;
   });
 });
 
@@ -426,5 +519,48 @@ describe("a request's own time", () => {
     assert.match(told(seen), /^451 4\.4\.1 DELIVERY_TIMEOUT: /);
     assert.equal(seen.requests.length, 0);
     assert.equal(seen.took, 5_000);
+  });
+
+  it("is not begun by one that sends with less than half a second: it would be cut off", async () => {
+    const cases: readonly (readonly [time: number, token: number, sends: boolean, made: number])[] =
+      [
+        [10_000, 9_600, true, 0],
+        [10_000, 9_400, true, 1],
+        [10_000, 9_600, false, 1],
+        // Where there is less in all, half of it is enough.
+        [400, 0, true, 1],
+        [400, 250, true, 0],
+      ];
+    for (const [time, token, sends, made] of cases) {
+      const clock = new FakeClock();
+      let requests = 0;
+      const calls = new DeliveryCalls({
+        http: { request: () => Promise.resolve((requests++, answer(202))) },
+        account: {
+          tenantId: TENANT,
+          clientId: CLIENT,
+          token() {
+            clock.pass(token);
+            return FIRST;
+          },
+          reject() {},
+          confirm() {},
+        },
+        timeout: 30_000,
+        deadline: clock.now() + time,
+        clock,
+      });
+      const result = await calls.call({
+        method: "POST",
+        url: new URL("http://graph.test/v1.0/users/ann/sendMail"),
+        headers: {},
+        authorized: true,
+        sends,
+      }, [202]);
+      assert.equal(requests, made, `${time} ms, ${token} ms for the token`);
+      if (made > 0) continue;
+      assert(result.type === "failed" && !result.outcome.ambiguous);
+      assert.match(formatReply(result.outcome.reply), /^451 4\.4\.1 DELIVERY_TIMEOUT: .*nothing/);
+    }
   });
 });

@@ -5,10 +5,13 @@
 import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { attach } from "../../src/graph/attachments.ts";
+import type { CallResult, GraphCall } from "../../src/graph/calls.ts";
 import type { Draft } from "../../src/graph/drafts.ts";
+import { notSent } from "../../src/graph/not_sent.ts";
 import { uploadUrl } from "../../src/graph/upload_url.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import type { Attachment } from "../../src/message/detach.ts";
+import { formatReply } from "../../src/smtp/reply.ts";
 import { DRAFT_ID, type DraftServer, SENDER, sha256, startDraftServer } from "./draft_server.ts";
 import { callsWith, TOKEN } from "./upload_calls.ts";
 
@@ -50,9 +53,9 @@ function ranges(): readonly string[] {
     .map((line) => line.replace(/\/upload\/\d+ ?/, "").replace("bytes ", ""));
 }
 
-describe("an attachment under 3 MB", () => {
+describe("an attachment whose request is no longer than 4,000,000 octets", () => {
   it("goes in one request, with its name, type and content id", async () => {
-    const attachment = file(2_999_999, {
+    const attachment = file(2_990_000, {
       name: 'Prüf"bericht\\ 日本 😀.png',
       contentType: "image/png",
       contentId: "logo@x",
@@ -65,7 +68,7 @@ describe("an attachment under 3 MB", () => {
       contentType: "image/png",
       contentId: "logo@x",
       inline: true,
-      size: 2_999_999,
+      size: 2_990_000,
       sha256: sha256(attachment.octets()),
       way: "request",
     }]);
@@ -74,6 +77,32 @@ describe("an attachment under 3 MB", () => {
       JSON.parse(server.seen[0]!.body.toString())["@odata.type"],
       "#microsoft.graph.fileAttachment",
     );
+  });
+
+  it("is told from a longer one by the octets of the request, not of the attachment", async () => {
+    const long = "n".repeat(200);
+    for (let size = 2_999_700; size <= 3_000_000; size += 50) {
+      for (const name of ["scan.pdf", long]) {
+        const lengths: number[] = [];
+        const calls = {
+          call: ({ url, body }: GraphCall) => {
+            const session = url.pathname.endsWith("createUploadSession");
+            lengths.push(session ? Infinity : body!.length);
+            return Promise.resolve<CallResult>({
+              type: "failed",
+              outcome: notSent("DRAFT_GONE"),
+            });
+          },
+          pause: () => Promise.resolve(),
+        };
+        await attach(calls, draft, file(size, { name }));
+        assert.equal(lengths.length, 1);
+        const [length] = lengths;
+        assert(length === Infinity || length! <= 4_000_000, `${size} octets: ${length}`);
+        if (name === "scan.pdf" && size < 2_999_800) assert.notEqual(length, Infinity);
+        if (size === 3_000_000) assert.equal(length, Infinity);
+      }
+    }
   });
 
   it("of no octets at all goes, too", async () => {
@@ -261,6 +290,64 @@ describe("an upload that breaks", () => {
     assert.deepEqual([failure.reply.code, failure.reply.enhanced], [552, "5.2.3"]);
     assert.equal(server.log.length, 2);
   });
+});
+
+describe("an upload that its address refuses", () => {
+  const REFUSALS: readonly (readonly [status: number, code?: string])[] = [
+    [404],
+    [404, "ErrorItemNotFound"],
+    [410],
+    [403, "ErrorAccessDenied"],
+    [403],
+    [400, "ErrorInvalidRequest"],
+    [401],
+    [416],
+  ];
+  for (const [status, code] of REFUSALS) {
+    it(`(${status} ${code ?? "alone"}) is 451: neither mailbox nor message is at fault`, async () => {
+      server.intercept = ({ method, headers }) =>
+        method === "PUT" && headers.get("content-range")!.startsWith(`bytes ${RANGE}-`)
+          ? { status, json: code === undefined ? {} : { error: { code } } }
+          : undefined;
+      const failure = await attach(callsWith(http), draft, file(5_000_000));
+      assert(failure?.type === "later" && !failure.ambiguous);
+      assert.match(
+        formatReply(failure.reply),
+        new RegExp(`^451 4\\.3\\.0 ${code ?? `HTTP ${status}`}: the upload service did not take`),
+      );
+    });
+  }
+
+  it("(size, quota, throttling) is what its code says", async () => {
+    for (
+      const [status, code, expected] of [
+        [413, undefined, /^552 5\.3\.4 /],
+        [400, "ErrorMessageSizeExceeded", /^552 5\.2\.3 /],
+        [400, "ErrorQuotaExceeded", /^452 4\.2\.2 /],
+        [400, "ErrorAttachmentSizeLimitExceeded", /^554 5\.6\.0 ErrorAttachmentSizeLimit/],
+        [403, "ErrorServerBusy", /^451 4\.3\.2 /],
+      ] as const
+    ) {
+      server.intercept = ({ method }) =>
+        method === "PUT"
+          ? { status, json: code === undefined ? {} : { error: { code } } }
+          : undefined;
+      const failure = await attach(callsWith(http), draft, file(5_000_000));
+      assert.match(formatReply(failure!.reply), expected);
+    }
+  });
+});
+
+describe("an upload session that the app may not open", () => {
+  for (const code of ["ErrorAccessDenied", "Authorization_RequestDenied", undefined]) {
+    it(`(403 ${code ?? "alone"}) is for want of Mail.ReadWrite`, async () => {
+      server.intercept = () => ({ status: 403, json: { error: { code } } });
+      for (const size of [1000, 5_000_000]) {
+        const failure = await attach(callsWith(http), draft, file(size));
+        assert.match(formatReply(failure!.reply), /^552 5\.3\.4 .*Mail\.ReadWrite/);
+      }
+    });
+  }
 });
 
 describe("a cloud without upload sessions", () => {

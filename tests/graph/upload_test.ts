@@ -98,13 +98,15 @@ describe("a message by way of a draft", () => {
 });
 
 describe("a draft that cannot be made", () => {
-  it("because the token lacks Mail.ReadWrite is 552, and says what to grant", async () => {
-    server.intercept = () => error(403, "ErrorAccessDenied");
-    const outcome = await send();
-    assert.match(line(outcome), /^552 5\.3\.4 ErrorAccessDenied: .*Mail\.ReadWrite.*smaller/);
-    assert.equal(outcome.type, "refused");
-    assert.deepEqual(server.log, ["POST /messages"]);
-  });
+  for (const code of ["ErrorAccessDenied", "Authorization_RequestDenied"]) {
+    it(`because the token lacks Mail.ReadWrite is 552, and says what to grant: ${code}`, async () => {
+      server.intercept = () => error(403, code);
+      const outcome = await send();
+      assert.match(line(outcome), /^552 5\.3\.4 \w+: .*Mail\.ReadWrite.*smaller/);
+      assert.equal(outcome.type, "refused");
+      assert.deepEqual(server.log, ["POST /messages"]);
+    });
+  }
 
   const answers: readonly [string, Answer, RegExp][] = [
     ["reset", "reset", /^451 /],
@@ -116,6 +118,7 @@ describe("a draft that cannot be made", () => {
     ["an id without end", { status: 201, json: { id: "a".repeat(1025) } }, /^451 4\.3\.0 DRAFT_/],
     ["an id that is a step", { status: 201, json: { id: ".." } }, /^451 4\.3\.0 DRAFT_WITHOUT/],
     ["200", { status: 200, json: { id: "a" } }, /^451 /],
+    ["an account that is disabled", error(403, "ErrorAccountDisabled"), /^550 5\.2\.1 /],
     ["an invalid recipient", error(400, "ErrorInvalidRecipients"), /^550 5\.1\.3 /],
     ["no such mailbox", error(404, "ErrorInvalidUser"), /^550 5\.1\.0 /],
     ["a mailbox's limit", error(413, "ErrorMessageSizeExceeded"), /^552 5\.2\.3 /],

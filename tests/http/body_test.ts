@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { type AddressInfo, createServer } from "node:net";
 import { describe, it } from "node:test";
-import type { RequestBody } from "../../src/http/client.ts";
+import { HttpClient, type RequestBody } from "../../src/http/client.ts";
 import { httpClient } from "../support/http.ts";
 import { startRawServer } from "../support/raw_server.ts";
 
@@ -100,5 +100,84 @@ describe("an answer that comes before all of the request has left", () => {
       http.close();
       await server.close();
     }
+  });
+
+  const parts = ["x".repeat(256 * 1024), "the end"];
+  const LARGE = 64;
+  /** A body of which the service reads only the beginning. */
+  const body = (made: { count: number }): RequestBody => ({
+    length: LARGE * parts[0]!.length + parts[1]!.length,
+    *parts() {
+      for (; made.count < LARGE; made.count++) yield parts[0]!;
+      yield parts[1]!;
+    },
+  });
+
+  for (
+    const [what, text, broken] of [
+      ["whole", "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n", false],
+      ["without an end of its own", "HTTP/1.1 202 Accepted\r\n\r\nok", true],
+      ["cut short", "HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\nok", true],
+    ] as const
+  ) {
+    it(`is no success (${what}): what has not left cannot have been taken`, async () => {
+      const server = await startRawServer(async (connection) => {
+        await connection.until(() => connection.received.length > 0);
+        connection.socket.pause();
+        if (broken) connection.socket.end(text);
+        else connection.write(text);
+      });
+      const http = httpClient();
+      const made = { count: 0 };
+      try {
+        const result = await http.request(post(server.url, body(made)));
+        assert(made.count < LARGE, "all of the body was taken though nobody read it");
+        assert(result.type === "failure", JSON.stringify(result));
+        assert.equal(result.sent, true);
+        if (what !== "cut short") assert.equal(result.code, "EARLY");
+        // A 202 that is told here would count as the message's.
+        assert.equal(result.status, undefined);
+      } finally {
+        http.close();
+        await server.close();
+      }
+    });
+  }
+
+  it("is no success either when only the last part is left", async () => {
+    const made = { count: 0 };
+    const seen: string[] = [];
+    // A connection that never has room: each part waits until it is asked for.
+    const http = new HttpClient({
+      connect: (_, handler) => {
+        queueMicrotask(() => handler.connected());
+        return {
+          write(data, more) {
+            seen.push(`${data}${more ?? ""}`.slice(-1));
+            if (made.count === 2) {
+              queueMicrotask(() =>
+                handler.data(Buffer.from("HTTP/1.1 202 A\r\nContent-Length: 0\r\n\r\n"))
+              );
+            } else queueMicrotask(() => handler.drained());
+            return false;
+          },
+          destroy() {},
+        };
+      },
+    });
+    for (const [total, type] of [[3, "failure"], [2, "answer"]] as const) {
+      made.count = 0;
+      const result = await http.request(post(new URL("http://127.0.0.1/"), {
+        length: total,
+        *parts() {
+          while (made.count < total) yield String(++made.count);
+        },
+      }));
+      assert.equal(result.type, type);
+      assert.equal(result.type === "failure" ? result.status : undefined, undefined);
+    }
+    // The last part was given, though the connection has not said that it has room for more.
+    assert.deepEqual(seen, ["1", "2", "1", "2"]);
+    http.close();
   });
 });
