@@ -6,6 +6,7 @@
 
 import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { lengthOf } from "../smtp/content.ts";
 import type { Outcome, SentBefore, Submission } from "./outcome.ts";
 
 export interface DuplicatesOptions {
@@ -97,16 +98,15 @@ function sentId(outcome: Outcome | SentBefore, id: string): string | undefined {
 
 /** All but the content's octets: the same account, envelope and size. */
 function summaryOf({ account, envelope, content }: Submission): string {
-  let length = 0;
-  for (const block of content) length += block.length;
   const { tenantId, clientId, fromEmail = "" } = account;
+  const size = lengthOf(content);
   return JSON.stringify([
     tenantId,
     clientId,
     fromEmail,
     envelope.from,
     envelope.recipients,
-    length,
+    size,
   ]);
 }
 

@@ -3,7 +3,7 @@
 // Graph's mail API answers with Exchange's response codes in `error.code`; `error.message` is for
 // people and is never branched upon (https://learn.microsoft.com/graph/errors).
 
-import type { NotSent } from "../delivery/outcome.ts";
+import type { NotSent, Sent } from "../delivery/outcome.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import { asBuffer } from "../octets.ts";
@@ -235,6 +235,16 @@ export function stopped(): NotSent {
     ambiguous: false,
     code: "STOPPING",
     detail,
+  };
+}
+
+/** Graph has taken the message. @param id names it in the reply */
+export function sent(id: string, { headers }: Pick<HttpAnswer, "headers">): Sent {
+  const requestId = headers.get("request-id");
+  return {
+    type: "sent",
+    reply: reply(250, "2.0.0", `OK id=${id}`),
+    ...(requestId === undefined ? {} : { requestId }),
   };
 }
 

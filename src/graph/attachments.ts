@@ -2,13 +2,14 @@
 //
 // https://learn.microsoft.com/graph/api/message-post-attachments
 
+import type { NotSent } from "../delivery/outcome.ts";
 import type { RequestBody } from "../http/client.ts";
 import type { Attachment } from "../message/detach.ts";
 import { base64Parts } from "./base64_body.ts";
 import type { Calls } from "./calls.ts";
 import { type Draft, withoutPermission } from "./drafts.ts";
 import { asciiJson } from "./json.ts";
-import { failedAt, type NotSent, notSent } from "./not_sent.ts";
+import { failedAt, notSent } from "./not_sent.ts";
 import { uploadInSession } from "./upload_session.ts";
 
 /**

@@ -3,7 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import type { RequestBody } from "../http/client.ts";
-import type { Content } from "../smtp/content.ts";
+import { type Content, lengthOf } from "../smtp/content.ts";
 import { asBuffer } from "../octets.ts";
 
 /** Octets of message encoded at once; a multiple of three, so that pieces join without padding. */
@@ -11,8 +11,7 @@ const PIECE = 192 * 1024;
 const EMPTY: Uint8Array = new Uint8Array(0);
 
 export function base64Body(content: Content): RequestBody {
-  let octets = 0;
-  for (const block of content) octets += block.length;
+  const octets = lengthOf(content);
   return {
     length: 4 * Math.ceil(octets / 3),
     // One piece of a small message is cheaper to encode than several to join.

@@ -4,7 +4,7 @@
 // https://learn.microsoft.com/graph/throttling
 
 import type { Account } from "../accounts/accounts.ts";
-import type { Outcome } from "../delivery/outcome.ts";
+import type { NotSent } from "../delivery/outcome.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
 import { reply } from "../smtp/reply.ts";
@@ -31,7 +31,7 @@ export type CallResult =
   /** Anything else, with what the client would be told; and what there was to judge by. */
   | {
     readonly type: "failed";
-    readonly outcome: Exclude<Outcome, { type: "sent" }>;
+    readonly outcome: NotSent;
     readonly result?: HttpAnswer | HttpFailure;
   };
 
@@ -190,7 +190,7 @@ function answerIn(result: HttpAnswer | HttpFailure, sends: boolean): HttpAnswer 
 
 type Refusal = Exclude<Awaited<ReturnType<Account["token"]>>, AccessToken>;
 
-function withoutToken({ type, code, detail }: Refusal): Exclude<Outcome, { type: "sent" }> {
+function withoutToken({ type, code, detail }: Refusal): NotSent {
   const text = `${code}: ${detail}`;
   return {
     type,

@@ -3,14 +3,14 @@
 // https://learn.microsoft.com/graph/api/user-post-messages, message-send and message-delete.
 // All but the last needs Mail.ReadWrite besides Mail.Send.
 
-import type { Outcome } from "../delivery/outcome.ts";
+import type { NotSent, Outcome } from "../delivery/outcome.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import type { Content } from "../smtp/content.ts";
-import { reply } from "../smtp/reply.ts";
+import { sent } from "./answers.ts";
 import { base64Body } from "./base64_body.ts";
 import type { Calls } from "./calls.ts";
 import { readObject } from "./json.ts";
-import { failedAt, type NotSent, notSent } from "./not_sent.ts";
+import { failedAt, notSent } from "./not_sent.ts";
 
 /** A message in the mailbox that nobody has been sent yet. */
 export interface Draft {
@@ -72,12 +72,7 @@ export async function sendDraft(calls: Calls, draft: Draft, id: string): Promise
       ? notSent("DRAFT_GONE", outcome)
       : { ...outcome, detail: `sending the draft: ${outcome.detail}` };
   }
-  const requestId = result.answer.headers.get("request-id");
-  return {
-    type: "sent",
-    reply: reply(250, "2.0.0", `OK id=${id}`),
-    ...(requestId === undefined ? {} : { requestId }),
-  };
+  return sent(id, result.answer);
 }
 
 /** Deletes a draft. @returns what went wrong, if anything */

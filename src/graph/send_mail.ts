@@ -3,7 +3,7 @@
 
 import type { Outcome } from "../delivery/outcome.ts";
 import type { RequestBody } from "../http/client.ts";
-import { reply } from "../smtp/reply.ts";
+import { sent } from "./answers.ts";
 import type { Calls } from "./calls.ts";
 
 export interface SendMail {
@@ -34,10 +34,5 @@ export async function sendMail(
     sends: true,
   }, TAKEN);
   if (result.type === "failed") return result.outcome;
-  const requestId = result.answer.headers.get("request-id");
-  return {
-    type: "sent",
-    reply: reply(250, "2.0.0", `OK id=${id}`),
-    ...(requestId === undefined ? {} : { requestId }),
-  };
+  return sent(id, result.answer);
 }

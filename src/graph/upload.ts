@@ -3,14 +3,14 @@
 //
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
-import type { Outcome } from "../delivery/outcome.ts";
+import type { NotSent, Outcome } from "../delivery/outcome.ts";
 import { detach, type Detached } from "../message/detach.ts";
 import type { Content } from "../smtp/content.ts";
 import { attach } from "./attachments.ts";
 import type { Calls } from "./calls.ts";
 import { eventLoopTurn } from "./clock.ts";
 import { createDraft, deleteDraft, type Draft, sendDraft } from "./drafts.ts";
-import { type NotSent, notSent, type NotSentCode } from "./not_sent.ts";
+import { notSent, type NotSentCode } from "./not_sent.ts";
 
 export interface Upload {
   /** Graph's address without a slash at the end. */

@@ -4,13 +4,14 @@
 // https://learn.microsoft.com/graph/api/attachment-createuploadsession and
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
+import type { NotSent } from "../delivery/outcome.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import type { Attachment } from "../message/detach.ts";
 import { AttachmentReader } from "./attachment_reader.ts";
 import type { Calls } from "./calls.ts";
 import { type Draft, withoutPermission } from "./drafts.ts";
 import { asciiJson, readObject } from "./json.ts";
-import { failedAt, type NotSent, notSent } from "./not_sent.ts";
+import { failedAt, notSent } from "./not_sent.ts";
 import { uploadUrl } from "./upload_url.ts";
 
 /** Octets of a range: a request must have less than 4 MB. */
