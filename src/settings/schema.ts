@@ -151,6 +151,13 @@ export const SETTINGS = {
     ...optional(serviceUrl, "Where Entra ID is."),
     standardShown: "`https://login.microsoftonline.com`",
   },
+  AZURE_CLIENT_SECRET: {
+    ...optional(
+      secretText,
+      "The secret of the relay's own identity, by which it reaches table and vault (with `AZURE_TENANT_ID` and `AZURE_CLIENT_ID`, which the Azure SDK reads itself).",
+    ),
+    secret: true,
+  },
   GRAPH_ENDPOINT: {
     ...optional(serviceUrl, "Where Microsoft Graph is; the token's scope follows it."),
     standardShown: "`https://graph.microsoft.com`",

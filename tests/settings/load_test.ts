@@ -37,6 +37,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   TLS_MIN_VERSION: "1.2",
   AZURE_CLOUD: "public",
   AZURE_AUTHORITY_HOST: undefined,
+  AZURE_CLIENT_SECRET: undefined,
   GRAPH_ENDPOINT: undefined,
   MAX_MESSAGE_SIZE: 36_700_160,
   MAX_RECIPIENTS: 500,
