@@ -64,8 +64,11 @@ export function assemble(
   }
   const chain = [own];
   for (;;) {
-    const last = chain.at(-1)!;
-    const issuer = all.find((one) => !chain.includes(one) && last.x509.checkIssued(one.x509));
+    const { x509: last } = chain.at(-1)!;
+    // By name and by signature: several authorities may have one name.
+    const issuer = all.find((one) =>
+      !chain.includes(one) && last.checkIssued(one.x509) && last.verify(one.x509.publicKey)
+    );
     if (issuer === undefined) break;
     chain.push(issuer);
   }

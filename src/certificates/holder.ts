@@ -2,6 +2,7 @@
 // what cannot be used is told, and so is an end that comes near.
 
 import { setTimeout as sleep } from "node:timers/promises";
+import type { PartState } from "../observe/http.ts";
 import type { Log } from "../observe/log.ts";
 import { Seldom } from "../observe/seldom.ts";
 import type { Runtime, TlsIdentity } from "../runtime/runtime.ts";
@@ -31,7 +32,7 @@ export interface HolderOptions {
 }
 
 /** The certificate's state for /readyz. */
-export interface CertificateState {
+export interface CertificateState extends PartState {
   readonly ready: true;
   readonly source: string;
   readonly expires: string;

@@ -11,8 +11,8 @@ import {
   assemble,
   type Certificate,
   CertificateError,
-  CertificateUnavailable,
   certificatesIn,
+  CertificateUnavailable,
   keysIn,
 } from "./certificate.ts";
 import { explainVault } from "./keyvault_errors.ts";

@@ -35,16 +35,29 @@ const LONGEST = 300;
 export function explainVault(error: unknown, name: string, late?: string): string {
   const { name: kind = "", message = "", code, statusCode, details } = error as SdkError;
   if (late !== undefined) return late;
-  if (NO_TOKEN.has(kind)) return `the relay's own identity gets no token for it: ${words(message)}`;
+  if (NO_TOKEN.has(kind)) {
+    return `the relay's own identity gets no token for it: ${noToken(message)}`;
+  }
   if (message.startsWith("The challenge ")) {
     return "what answers there is no Key Vault of that name: check AZURE_KEY_VAULT_URL";
   }
   if (statusCode === undefined) {
-    return `it cannot be reached: ${code === undefined ? words(message) : `${code}: ${words(message)}`}`;
+    return `it cannot be reached: ${
+      code === undefined ? words(message) : `${code}: ${words(message)}`
+    }`;
   }
   const inner = details?.error?.innerError?.code;
   const said = inner ?? details?.error?.code ?? `HTTP ${statusCode}`;
   return `${meaning(statusCode, inner, name, words(details?.error?.message ?? ""))} (${said})`;
+}
+
+/** What Entra ID said stands behind much that is the SDK's. */
+function noToken(message: string): string {
+  const said = /\bAADSTS\d+: [^]*/.exec(message)?.[0];
+  if (said !== undefined) return words(said);
+  return message.includes("network_error")
+    ? "Entra ID cannot be reached (AZURE_AUTHORITY_HOST)"
+    : words(message);
 }
 
 function meaning(

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type Certificate, CertificateError } from "../../src/certificates/file.ts";
+import { type Certificate, CertificateError } from "../../src/certificates/certificate.ts";
 import { loadIdentity } from "../../src/certificates/identity.ts";
 import { proveTls } from "../../src/certificates/prove.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
