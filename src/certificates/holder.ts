@@ -29,6 +29,8 @@ export interface HolderOptions {
   readonly now?: () => number;
   /** A clock that never goes back, milliseconds. */
   readonly elapsed?: () => number;
+  /** Milliseconds for one look; 30 s when left out. */
+  readonly timeout?: number;
 }
 
 /** The certificate's state for /readyz. */
@@ -51,6 +53,7 @@ export class IdentityHolder {
   readonly #runtime: Runtime;
   readonly #log: Log;
   readonly #now: () => number;
+  readonly #timeout: number;
   readonly #dates: Seldom;
   readonly #trouble: Seldom;
   readonly #stopping = new AbortController();
@@ -88,6 +91,7 @@ export class IdentityHolder {
     this.#runtime = options.runtime;
     this.#log = options.log;
     this.#now = now;
+    this.#timeout = options.timeout ?? LOOK_TIMEOUT;
     this.#dates = new Seldom(DAY_MS, elapsed);
     this.#trouble = new Seldom(AGAIN_MS, elapsed);
     this.#inForce = found;
@@ -164,10 +168,11 @@ export class IdentityHolder {
     try {
       return await Promise.race([
         this.#reading,
-        sleep(LOOK_TIMEOUT, undefined, { signal: over.signal }).then(() => {
-          const source = this.#source.name;
+        sleep(this.#timeout, undefined, { signal: over.signal }).then(() => {
           throw new CertificateUnavailable(
-            `TLS_SOURCE "${source}" has not answered for ${LOOK_TIMEOUT / 1000} seconds`,
+            `TLS_SOURCE "${this.#source.name}" has not answered for ${
+              this.#timeout / 1000
+            } seconds`,
           );
         }),
       ]);
