@@ -68,6 +68,7 @@ export class IdentityHolder {
   #told = false;
   #reading: Promise<Found | undefined> | undefined;
   #turn: Promise<void> = Promise.resolve();
+  #asked: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /**
@@ -118,8 +119,13 @@ export class IdentityHolder {
   }
 
   /** Looks at once: an administrator has said that the certificate is new. Never fails. */
-  async refresh(): Promise<void> {
-    await this.#inTurn(() => this.#look(true));
+  refresh(): Promise<void> {
+    // Many that ask at once are content with one look, if that has not begun yet.
+    this.#asked ??= this.#inTurn(() => {
+      this.#asked = undefined;
+      return this.#look(true);
+    });
+    return this.#asked;
   }
 
   close(): void {

@@ -52,7 +52,7 @@ async function prove(
         );
       }
     }
-    for (const version of ["1.2", "1.3"] as const) {
+    for (const version of ["1.1", "1.2", "1.3"] as const) {
       // Not demanded by any setting: shown where it works.
       if (version <= oldest) continue;
       await proveTls(runtime, identity, version).then((one) => handshakes.push(one), () => {});
