@@ -6,7 +6,7 @@ import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
 import { IdentityHolder } from "../certificates/holder.ts";
 import type { CertificateSource } from "../certificates/source.ts";
-import { HttpClient } from "../http/client.ts";
+import type { HttpClient } from "../http/client.ts";
 import { Events } from "../observe/events.ts";
 import { type HttpService, serveHttp } from "../observe/http.ts";
 import type { Log } from "../observe/log.ts";
@@ -14,11 +14,12 @@ import { currentRuntime } from "../runtime/current.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
 import { SmtpServer } from "../server/server.ts";
-import type { ListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
 import { certificateSource } from "./certificates.ts";
 import { CommandError, EXIT, type ExitStatus } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
+import { outgoingClient, proxyIn } from "./outgoing.ts";
 import { processing } from "./processing.ts";
 
 const HANDSHAKE_TIMEOUT = 30_000;
@@ -182,7 +183,11 @@ async function openOutside(
   } catch (error) {
     tell(error);
   }
-  const client = new HttpClient({ connect: runtime.connect, authorities });
+  const client = outgoingClient(settings, runtime, authorities);
+  const proxy = proxyIn(settings);
+  if (proxy !== undefined) {
+    log.info("Outgoing connections take the proxy", { proxy: formatListenAddress(proxy) });
+  }
   let tls: IdentityHolder | undefined;
   try {
     const source = await sourceFor(settings, client, certificates, problems.length > 0);

@@ -191,6 +191,8 @@ const NO_SETTINGS = new Set([
   "RUNTIME_BASE",
   "RELAY_BUILD_COMMIT",
   "NO_SENDER",
+  // Of other programs; without effect here.
+  "HTTP_PROXY",
   // Of Node; another name of one of ours.
   "NODE_EXTRA_CA_CERTS",
   // Of the Azure SDK.

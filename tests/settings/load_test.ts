@@ -36,6 +36,8 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   HTTP_LISTEN: { hostname: "127.0.0.1", port: 8026 },
   HTTP_PASSWORD: undefined,
   EXTRA_CA_CERTS_FILEPATH: undefined,
+  HTTPS_PROXY: undefined,
+  NO_PROXY: undefined,
   TLS_MIN_VERSION: "1.2",
   AZURE_CLOUD: "public",
   AZURE_AUTHORITY_HOST: undefined,
