@@ -202,6 +202,7 @@ const NO_SETTINGS = new Set([
   // Of certbot.
   "RENEWED_LINEAGE",
   // Of TLS libraries.
+  "TLS_AES_256_GCM_SHA384",
   "UNSUPPORTED_PROTOCOL",
   "NO_SHARED_CIPHER",
   "UNKNOWN_CA",
