@@ -27,13 +27,22 @@ command("sandbox", "run the relay against an imitated Entra ID and Graph, with a
     await sandbox(envFile(command));
   });
 
-command("username", "print the SMTP username, long and short")
-  .argument("<TENANT_ID>", "directory (tenant) id, a UUID")
-  .argument("<CLIENT_ID>", "application (client) id, a UUID")
-  .action(async (tenant: string, client: string, _options, command: Command) => {
-    const { usernames } = await import("./commands/username.ts");
-    for (const line of usernames(tenant, client, envFile(command))) print(line);
-  });
+command("username", "print the SMTP username of two ids, long and short; or the ids of a username")
+  .argument("<TENANT_ID|USERNAME>", "directory (tenant) id, a UUID; alone: a username to read")
+  .argument("[CLIENT_ID]", "application (client) id, a UUID")
+  .option("--json", "print one JSON object")
+  .action(
+    async (first: string, client: string | undefined, { json }, command: Command) => {
+      const { linesOf, makeUsername, readUsername } = await import("./commands/username.ts");
+      if (client === undefined) {
+        const username = readUsername(first, envFile(command));
+        printAll(json ? [JSON.stringify(username)] : linesOf(username));
+      } else {
+        const username = makeUsername(first, client, envFile(command));
+        printAll(json ? [JSON.stringify(username)] : [username.long, username.short]);
+      }
+    },
+  );
 
 command("healthcheck", "ask the running relay whether it is ready")
   .action(async (_options, command: Command) => {
@@ -59,6 +68,10 @@ function envFile(command: Command): string | undefined {
 
 function print(line: string): void {
   process.stdout.write(line + "\n");
+}
+
+function printAll(lines: readonly string[]): void {
+  for (const line of lines) print(line);
 }
 
 /** No command means `serve`; `--version` means `version`. */
