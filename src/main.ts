@@ -80,8 +80,15 @@ function withCommand(args: readonly string[]): string[] {
     !arg.startsWith("--env-file") && args[i - 1] !== "--env-file"
   );
   if (rest.length === 0 && args.at(-1) !== "--env-file") return [...args, "serve"];
-  return args.map((arg) => arg === "--version" && arg === rest[0] ? "version" : arg);
+  return args.map((arg) => {
+    if (arg === "--version" && arg === rest[0]) return "version";
+    // In base64 the same id begins with a plus, and is not taken for an option.
+    return rest[0] === "username" && HYPHEN_FIRST.test(arg) ? `+${arg.slice(1)}` : arg;
+  });
 }
+
+/** A short id that begins with a hyphen, alone or at the front of a username. */
+const HYPHEN_FIRST = /^-[A-Za-z0-9_-]{21}={0,2}(?:$|[@:|](?!lookup))/;
 
 // No top-level await: the executable's bytecode is made from a module without one.
 program.parseAsync(withCommand(process.argv.slice(2)), { from: "user" }).catch((error) => {

@@ -82,8 +82,9 @@ done
   refuse "--name '$name' must be 1 to 48 letters, digits, spaces, dots, hyphens or underscores"
 [[ -z $client_id ]] || is_uuid "$client_id" || refuse "--client-id '$client_id' must be a UUID"
 [[ -z $tenant_wanted ]] || is_uuid "$tenant_wanted" || refuse "--tenant '$tenant_wanted' must be a UUID"
-[[ $secret_days =~ ^[1-9][0-9]{0,2}$ ]] && ((secret_days <= 730)) ||
+if [[ ! $secret_days =~ ^[1-9][0-9]{0,2}$ ]] || ((secret_days > 730)); then
   refuse "--secret-days '$secret_days' must be a number from 1 to 730"
+fi
 [[ $delimiter == [@:\|] ]] || refuse "--delimiter '$delimiter' must be @, : or |"
 if $all_mailboxes; then
   ((${#mailboxes[@]} == 0)) || refuse "--mailbox and --all-mailboxes exclude each other"
@@ -91,7 +92,7 @@ else
   ((${#mailboxes[@]} > 0)) || refuse "say which mailboxes: --mailbox ADDRESS, or --all-mailboxes"
   for mailbox in "${mailboxes[@]}"; do
     [[ $mailbox =~ ^[A-Za-z0-9._+-]+@([A-Za-z0-9-]+\.)+[A-Za-z0-9-]{2,}$ ]] ||
-      refuse "--mailbox '$mailbox' must be an address, such as scanner@example.com"
+      refuse "--mailbox '${mailbox//[[:cntrl:]]/?}' must be an address, such as scanner@example.com"
   done
 fi
 command -v az >/dev/null || fail "the Azure CLI (az) is not installed"
@@ -176,7 +177,7 @@ grant() { # id, name
   [[ $requested == *$1* ]] ||
     ask ad app permission add --id "$client_id" --api "$GRAPH" --api-permissions "$1=Role"
   # The consent itself. `az ad app permission admin-consent` knows the public cloud only.
-  ask_patiently rest --method post --url "$graph_url/v1.0/servicePrincipals/$graph_id/appRoleAssignedTo" \
+  ask rest --method post --url "$graph_url/v1.0/servicePrincipals/$graph_id/appRoleAssignedTo" \
     --body "{\"principalId\":\"$object_id\",\"resourceId\":\"$graph_id\",\"appRoleId\":\"$1\"}" >/dev/null
   say "Granted $2 for all mailboxes"
 }
@@ -196,7 +197,9 @@ at() { date -u -d "@$1" +%Y-%m-%dT%H:%M:%SZ 2>/dev/null || date -u -r "$1" +%Y-%
 now=$(date +%s)
 good_until=""
 if [[ -n $client_id ]]; then
-  for end in $(ask ad app credential list --id "$client_id" --query "[?displayName=='$SECRET_NAME'].endDateTime"); do
+  ends=$(ask ad app credential list --id "$client_id" \
+    --query "[?displayName=='$SECRET_NAME'].endDateTime")
+  for end in $ends; do
     # Times in UTC, the longest part first: as text they sort as times.
     if [[ $end > $(at "$now") && $end > $good_until ]]; then good_until=$end; fi
   done
