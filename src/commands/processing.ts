@@ -23,8 +23,7 @@ export interface Processing {
 }
 
 export function processing(settings: Settings, http: HttpClient, events: Events): Processing {
-  const { authorityHost, graphEndpoint } = cloudOf(settings);
-  const scope = `${graphEndpoint.origin}/.default`;
+  const { authorityHost, graphEndpoint, graphScope: scope } = cloudOf(settings);
   const tokens = new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
     async request(credentials) {

@@ -1,11 +1,16 @@
 // Where Entra ID and Microsoft Graph are in each cloud.
 // https://learn.microsoft.com/graph/deployments
+//
+// Table and vault need no row: their URLs are settings of their own. The table's tokens have one
+// audience in every cloud (https://storage.azure.com), and a vault names its own when it is asked.
 
 import type { Settings } from "./schema.ts";
 
 export interface Cloud {
   readonly authorityHost: URL;
   readonly graphEndpoint: URL;
+  /** What a token for Graph is asked for with: it follows the endpoint, not the cloud. */
+  readonly graphScope: string;
 }
 
 const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; graph: string }>> = {
@@ -24,8 +29,10 @@ const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; grap
 /** The endpoints in force: the cloud's, unless they are set one by one. */
 export function cloudOf(settings: Settings): Cloud {
   const { authority, graph } = CLOUDS[settings.AZURE_CLOUD];
+  const graphEndpoint = settings.GRAPH_ENDPOINT ?? new URL(graph);
   return {
     authorityHost: settings.AZURE_AUTHORITY_HOST ?? new URL(authority),
-    graphEndpoint: settings.GRAPH_ENDPOINT ?? new URL(graph),
+    graphEndpoint,
+    graphScope: `${graphEndpoint.origin}/.default`,
   };
 }
