@@ -28,6 +28,8 @@ export type LoginResult =
     readonly reply: Reply;
     /** For the log; never holds the password. */
     readonly detail: string;
+    /** Entra ID's own code, or the network's, where it comes from there. */
+    readonly code?: string;
   };
 
 export interface AccountsOptions {
@@ -55,7 +57,8 @@ export class Accounts {
     const login = this.#options.tokens.login({ tenantId, clientId, clientSecret: password });
     const token = await login.token();
     if ("type" in token) {
-      return { type: token.type, reply: token.reply, detail: `${token.code}: ${token.detail}` };
+      const { type, reply, code } = token;
+      return { type, reply, detail: `${code}: ${token.detail}`, code };
     }
     return {
       type: "account",

@@ -13,8 +13,27 @@ export interface Certificate {
   readonly leaf: X509Certificate;
 }
 
+/** What is wrong with a certificate: for programs, where the line is for people. */
+export type CertificateFault =
+  /** There is no such file. */
+  | "missing"
+  | "unreadable"
+  /** No certificate, or no key, in PEM form. */
+  | "malformed"
+  /** The key is another certificate's. */
+  | "mismatch"
+  /** The runtime cannot serve TLS with it and the settings. */
+  | "unusable";
+
 /** One line for the administrator: which file, what is wrong with it, what to do. */
-export class CertificateError extends Error {}
+export class CertificateError extends Error {
+  readonly fault: CertificateFault;
+
+  constructor(fault: CertificateFault, message: string) {
+    super(message);
+    this.fault = fault;
+  }
+}
 
 /**
  * Reads a certificate and its key, and makes sure that they fit.
@@ -22,30 +41,41 @@ export class CertificateError extends Error {}
  * @throws CertificateError
  */
 export function readCertificate(certificatePath: string, keyPath: string): Certificate {
-  const certificate = readPem("TLS_CERT_FILEPATH", certificatePath);
-  const privateKey = readPem("TLS_KEY_FILEPATH", keyPath);
-  let leaf: X509Certificate;
-  try {
-    leaf = new X509Certificate(certificate);
-  } catch {
-    throw new CertificateError(
-      `TLS_CERT_FILEPATH "${certificatePath}" holds no certificate in PEM form`,
-    );
-  }
-  let key: KeyObject;
-  try {
-    key = createPrivateKey(privateKey);
-  } catch {
-    throw new CertificateError(
-      `TLS_KEY_FILEPATH "${keyPath}" holds no private key in PEM form without a passphrase`,
-    );
-  }
+  const { certificate, leaf } = readLeaf(certificatePath);
+  const { privateKey, key } = readKey(keyPath);
   if (!leaf.checkPrivateKey(key)) {
     throw new CertificateError(
+      "mismatch",
       `TLS_KEY_FILEPATH "${keyPath}" is not the key of the certificate in "${certificatePath}"`,
     );
   }
   return { certificate, privateKey, leaf };
+}
+
+/** @throws CertificateError */
+export function readLeaf(certificatePath: string): Pick<Certificate, "certificate" | "leaf"> {
+  const certificate = readPem("TLS_CERT_FILEPATH", certificatePath);
+  try {
+    return { certificate, leaf: new X509Certificate(certificate) };
+  } catch {
+    throw new CertificateError(
+      "malformed",
+      `TLS_CERT_FILEPATH "${certificatePath}" holds no certificate in PEM form`,
+    );
+  }
+}
+
+/** @throws CertificateError */
+export function readKey(keyPath: string): { privateKey: string; key: KeyObject } {
+  const privateKey = readPem("TLS_KEY_FILEPATH", keyPath);
+  try {
+    return { privateKey, key: createPrivateKey(privateKey) };
+  } catch {
+    throw new CertificateError(
+      "malformed",
+      `TLS_KEY_FILEPATH "${keyPath}" holds no private key in PEM form without a passphrase`,
+    );
+  }
 }
 
 /** @throws CertificateError */
@@ -54,7 +84,8 @@ export function readPem(setting: string, path: string): string {
     return readFileSync(path, "utf8");
   } catch (error) {
     const problem = explain(setting, error as NodeJS.ErrnoException);
-    throw new CertificateError(`${setting} "${path}" ${problem}`);
+    const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+    throw new CertificateError(missing ? "missing" : "unreadable", `${setting} "${path}" ${problem}`);
   }
 }
 

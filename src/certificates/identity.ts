@@ -50,6 +50,7 @@ async function prove(identity: TlsIdentity, settings: Settings, runtime: Runtime
       ? `TLS_MIN_VERSION "${version}"`
       : `TLS_MIN_VERSION "${version}" with TLS_CIPHER_SUITE "${settings.TLS_CIPHER_SUITE}"`;
     throw new CertificateError(
+      "unusable",
       `${named} cannot be used on ${runtime.name} ${runtime.version} with this certificate: ${reason}`,
     );
   }

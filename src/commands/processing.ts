@@ -22,7 +22,13 @@ export interface Processing {
   cutOff(): void;
 }
 
-export function processing(settings: Settings, http: HttpClient, events: Events): Processing {
+/** Who is told of what happens: the log, mostly. */
+export type Observer = Pick<
+  Events,
+  "login" | "message" | "refused" | "notAccepted" | "bug" | "connection"
+>;
+
+export function processing(settings: Settings, http: HttpClient, events: Observer): Processing {
   const { authorityHost, graphEndpoint } = cloudOf(settings);
   const scope = `${graphEndpoint.origin}/.default`;
   const tokens = new TokenSource({

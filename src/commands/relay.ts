@@ -14,7 +14,7 @@ import { currentRuntime } from "../runtime/current.ts";
 import type { Listener } from "../runtime/runtime.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
 import { SmtpServer } from "../server/server.ts";
-import type { ListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
@@ -61,13 +61,17 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     async () => await readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH),
   );
 
-  const listening = { smtp: false };
+  const listening = { smtp: false, on: [] as readonly string[] };
   let server: SmtpServer<Account> | undefined;
   let http: HttpService | undefined;
   if (settings.HTTP_LISTEN !== "off") {
     const listen = settings.HTTP_LISTEN;
     const readiness = () => ({
-      smtp: { ready: listening.smtp, connections: server?.connections ?? 0 },
+      smtp: {
+        ready: listening.smtp,
+        connections: server?.connections ?? 0,
+        listening: listening.on,
+      },
       tls: tls === undefined ? { ready: true, source: "off" } : {
         ready: true,
         source: settings.TLS_SOURCE,
@@ -132,6 +136,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     const smtp = await bind("SMTP_LISTEN", settings.SMTP_LISTEN, false);
     const smtps = await bind("SMTPS_LISTEN", settings.SMTPS_LISTEN ?? [], true);
     listening.smtp = true;
+    listening.on = [...smtp, ...smtps].map((bound) => formatListenAddress(addressOf(bound)));
     return {
       smtp: smtp.map(addressOf),
       smtps: smtps.map(addressOf),

@@ -57,6 +57,17 @@ export class SandboxEntra {
         ? await faultAnswer(context, fault, entraError)
         : answer;
     });
+    // What OpenID Connect Discovery 1.0 §4 tells of an authority; asked for to see whether it is there.
+    this.routes.get("/:tenant/v2.0/.well-known/openid-configuration", (context) => {
+      const here = context.req.url.replace(/\/v2\.0\/\.well-known\/.*$/, "");
+      return context.json({
+        issuer: `${here}/v2.0`,
+        token_endpoint: `${here}/oauth2/v2.0/token`,
+        token_endpoint_auth_methods_supported: ["client_secret_post"],
+        jwks_uri: `${here}/discovery/v2.0/keys`,
+        authorization_endpoint: `${here}/oauth2/v2.0/authorize`,
+      });
+    });
     this.routes.notFound((context) => context.text("not found", 404));
   }
 

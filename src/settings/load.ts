@@ -11,11 +11,32 @@ export type LoadedSettings =
   | { readonly type: "settings"; readonly settings: Settings; readonly warnings: readonly string[] }
   | { readonly type: "problems"; readonly problems: readonly string[] };
 
+/** What can be said of an environment, whether or not a relay may start with it. */
+export interface ExaminedSettings {
+  /** Where a value is not allowed, the standard one stands in its place. */
+  readonly settings: Settings;
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+  /** The settings whose values are not allowed. */
+  readonly bad: ReadonlySet<SettingName>;
+}
+
 /** @param defaults standards of one command that differ from the schema's */
 export function loadSettings(
   environment: Environment,
   defaults: Partial<Record<SettingName, string>> = {},
 ): LoadedSettings {
+  const { settings, problems, warnings } = examineSettings(environment, defaults);
+  return problems.length > 0
+    ? { type: "problems", problems }
+    : { type: "settings", settings, warnings };
+}
+
+/** As {@link loadSettings}, for who wants to go on in spite of problems: to look for more of them. */
+export function examineSettings(
+  environment: Environment,
+  defaults: Partial<Record<SettingName, string>> = {},
+): ExaminedSettings {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
   const bad = new Set<SettingName>();
@@ -23,13 +44,16 @@ export function loadSettings(
     const before = problems.length;
     const value = readSetting(name, setting, environment, defaults[name], problems);
     if (value !== undefined) values[name] = value;
-    if (problems.length > before) bad.add(name);
+    if (problems.length > before) {
+      bad.add(name);
+      const standard = defaults[name] ?? setting.standard;
+      if (standard !== undefined) values[name] = setting.parser.parse(standard);
+    }
   }
   const settings = values as unknown as Settings;
   problems.push(...contradictions(settings, bad));
-  if (problems.length > 0) return { type: "problems", problems };
   const warnings = [...misspelled(environment), ...doubts(settings)];
-  return { type: "settings", settings, warnings };
+  return { settings, problems, warnings, bad };
 }
 
 /**
