@@ -35,6 +35,20 @@ command("username", "print the SMTP username, long and short")
     for (const line of usernames(tenant, client, envFile(command))) print(line);
   });
 
+command("check", "try everything that is configured, and say what is wrong and how to mend it")
+  .option("--username <username>", "also log in, with this SMTP username in any of its forms")
+  .option("--password-file <file>", "the client secret; else the variable RELAY_PASSWORD")
+  .option("--from <address>", "also send a real test message, from this mailbox")
+  .option("--to <address>", "the test message's recipient")
+  .option("--json", "print the findings as JSON")
+  .addHelpText("after", "\nExit status: 0 if all is ok or warn, 1 if something is FAIL.")
+  .action(async (options: Record<string, string | undefined>, command: Command) => {
+    const { check } = await import("./commands/check.ts");
+    const { username, passwordFile, from, to } = options;
+    const json = options["json"] !== undefined;
+    await check({ envFile: envFile(command), username, passwordFile, from, to, json });
+  });
+
 command("healthcheck", "ask the running relay whether it is ready")
   .action(async (_options, command: Command) => {
     const { healthcheck } = await import("./commands/healthcheck.ts");

@@ -16,7 +16,10 @@ export function readAuthorities(path: string | undefined): readonly string[] {
   if (path === undefined) return [];
   const found = readPem(SETTING, path).match(CERTIFICATE) ?? [];
   if (found.length === 0) {
-    throw new CertificateError("malformed", `${SETTING} "${path}" holds no certificate in PEM form`);
+    throw new CertificateError(
+      "malformed",
+      `${SETTING} "${path}" holds no certificate in PEM form`,
+    );
   }
   for (const [index, certificate] of found.entries()) {
     try {

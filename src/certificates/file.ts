@@ -85,7 +85,10 @@ export function readPem(setting: string, path: string): string {
   } catch (error) {
     const problem = explain(setting, error as NodeJS.ErrnoException);
     const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
-    throw new CertificateError(missing ? "missing" : "unreadable", `${setting} "${path}" ${problem}`);
+    throw new CertificateError(
+      missing ? "missing" : "unreadable",
+      `${setting} "${path}" ${problem}`,
+    );
   }
 }
 

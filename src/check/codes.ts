@@ -127,6 +127,10 @@ export const CODES = {
     "Another program listens there.",
     "end it, or choose another port; `ss -ltnp` shows which it is",
   ),
+  "ports.twice": fail(
+    "Two settings want the same port.",
+    "give each of SMTP_LISTEN, SMTPS_LISTEN and HTTP_LISTEN a port of its own",
+  ),
   "ports.privileged": fail(
     "This user may not listen there: ports below 1024 need a privilege.",
     "use a port from 1024 on, or grant CAP_NET_BIND_SERVICE, as the systemd unit does",

@@ -41,7 +41,12 @@ export function settingFor<Name extends SettingName>(
   return loaded.value;
 }
 
-function environment(envFile: string | undefined): Environment {
+/**
+ * The variables themselves.
+ *
+ * @throws CommandError 78 where the file cannot be read
+ */
+export function environment(envFile: string | undefined): Environment {
   return { ...readEnvFile(envFile), ...process.env };
 }
 

@@ -132,7 +132,8 @@ function readSecret(
   }
 }
 
-function withoutNewline(text: string): string {
+/** Without the one newline that an editor leaves at the end of a file. */
+export function withoutNewline(text: string): string {
   return text.replace(/\r?\n$/, "");
 }
 

@@ -1,0 +1,163 @@
+// What clients will say of a certificate and the chain behind it (RFC 5280 §6; RFC 8446 §4.4.2 asks
+// for the server's certificate first, then each one's issuer). No I/O.
+
+import { X509Certificate } from "node:crypto";
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { type Finding, finding } from "./finding.ts";
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+const DAY_MS = 86_400_000;
+const SOON_MS = 14 * DAY_MS;
+/** CA/Browser Forum Baseline Requirements §6.1.5. */
+const SHORTEST_RSA = 2048;
+
+export interface ChainView {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** The name that clients are expected to connect to. */
+  readonly hostname: string;
+  /** Of this machine, PEM; asked for only when the file does not hold the whole chain. */
+  readonly authorities: () => readonly string[];
+}
+
+/** The certificates of a PEM text; those that cannot be read are left out. */
+export function certificatesOf(pem: string): X509Certificate[] {
+  return (pem.match(CERTIFICATE) ?? []).flatMap((block) => {
+    try {
+      return [new X509Certificate(block)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/** @returns nothing where all is in order */
+export function judgeChain(pem: string, view: ChainView): Finding[] {
+  const certificates = certificatesOf(pem);
+  const leaf = certificates[0];
+  if (leaf === undefined) return [];
+  return [
+    ...judgeTime(leaf, view.now),
+    ...judgeNames(leaf, view.hostname),
+    ...judgeKey(leaf),
+    ...judgeIssuers(certificates, view),
+  ];
+}
+
+/** Such as `smtp.example.com, www.example.com`. */
+export function namesOf({ subjectAltName }: X509Certificate): string {
+  const names = (subjectAltName ?? "").split(", ").map((name) => name.replace(/^[\w ]+:/, ""));
+  return shortened(names.filter((name) => name !== ""));
+}
+
+/** The issuer's or subject's name as one line. */
+export function nameLine(distinguishedName: string): string {
+  return distinguishedName.split("\n").filter((part) => part !== "").join(", ");
+}
+
+/** Such as `2026-11-24`. */
+export function day(time: number): string {
+  return new Date(time).toISOString().slice(0, 10);
+}
+
+export function daysBetween(from: number, to: number): number {
+  return Math.floor((to - from) / DAY_MS);
+}
+
+function judgeTime(leaf: X509Certificate, now: number): Finding[] {
+  const from = Date.parse(leaf.validFrom);
+  const until = Date.parse(leaf.validTo);
+  if (now >= until) {
+    const days = daysBetween(until, now);
+    return [finding("certificate.expired", `expired on ${day(until)}, ${days} days ago`)];
+  }
+  if (now < from) {
+    return [finding("certificate.not-yet-valid", `not valid before ${day(from)}`)];
+  }
+  // Some authorities issue for six days only: that alone is no reason to warn.
+  if (until - now < Math.min(SOON_MS, (until - from) / 3)) {
+    const days = daysBetween(now, until);
+    return [finding("certificate.expires-soon", `ends on ${day(until)}, in ${days} days`)];
+  }
+  return [];
+}
+
+function judgeNames(leaf: X509Certificate, hostname: string): Finding[] {
+  const { subjectAltName } = leaf;
+  if (subjectAltName === undefined || subjectAltName === "") {
+    const subject = nameLine(leaf.subject);
+    return [finding("certificate.no-names", `has no subject alternative names (${subject})`)];
+  }
+  // Not `checkHost`: Deno's knows no wildcards.
+  const shown = { subject: {}, subjectaltname: subjectAltName } as unknown as PeerCertificate;
+  if (checkServerIdentity(hostname, shown) === undefined) return [];
+  const what = `is for ${namesOf(leaf)}, not for SERVER_HOSTNAME "${hostname}"`;
+  return [finding("certificate.name", what)];
+}
+
+function judgeKey({ publicKey }: X509Certificate): Finding[] {
+  const bits = publicKey.asymmetricKeyDetails?.modulusLength;
+  if (publicKey.asymmetricKeyType !== "rsa" || bits === undefined || bits >= SHORTEST_RSA) {
+    return [];
+  }
+  return [finding("certificate.weak-key", `has an RSA key of ${bits} bits`)];
+}
+
+function judgeIssuers(certificates: readonly X509Certificate[], view: ChainView): Finding[] {
+  const findings: Finding[] = [];
+  const rest = new Set(certificates.keys());
+  let at = 0;
+  rest.delete(at);
+  let disordered = false;
+  while (!signedBy(certificates[at]!, certificates[at]!)) {
+    const next = [...rest].find((index) => signedBy(certificates[at]!, certificates[index]!));
+    if (next === undefined) break;
+    if (next !== at + 1) disordered = true;
+    rest.delete(next);
+    at = next;
+    const issuer = certificates[at]!;
+    const from = Date.parse(issuer.validFrom);
+    const until = Date.parse(issuer.validTo);
+    if (view.now >= until || view.now < from) {
+      const what = `intermediate certificate "${nameLine(issuer.subject)}" was good from ` +
+        `${day(from)} to ${day(until)}`;
+      findings.push(finding("certificate.chain-expired", what));
+    }
+  }
+  const top = certificates[at]!;
+  if (signedBy(top, top)) {
+    if (at === 0) findings.push(finding("certificate.self-signed", "is signed by itself"));
+  } else if (!view.authorities().flatMap(certificatesOf).some((root) => signedBy(top, root))) {
+    findings.push(
+      finding(
+        "certificate.chain-incomplete",
+        `its issuer "${nameLine(top.issuer)}" is neither in the file nor known to this machine`,
+      ),
+    );
+  }
+  if (disordered || rest.size > 0) {
+    const strays = [...rest].map((index) => index + 1).join(", ");
+    const what = rest.size > 0
+      ? `certificate number ${strays} of the file has no part in the chain`
+      : "the certificates of the file are not in the order of the chain";
+    findings.push(finding("certificate.chain-order", what));
+  }
+  return findings;
+}
+
+function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  try {
+    return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+  } catch {
+    // Kinds of keys that do not go together.
+    return false;
+  }
+}
+
+const MOST_NAMES = 5;
+
+function shortened(names: readonly string[]): string {
+  const more = names.length - MOST_NAMES;
+  const shown = names.slice(0, MOST_NAMES).join(", ");
+  return more > 0 ? `${shown} and ${more} more` : shown;
+}
