@@ -26,8 +26,8 @@ const CODE_OF: Readonly<Record<CertificateFault, Code>> = {
 
 export interface CertificateTools {
   readonly runtime: Runtime;
-  /** EXTRA_CA_CERTS_FILEPATH's, PEM. */
-  readonly authorities: readonly string[];
+  /** EXTRA_CA_CERTS_FILEPATH's, PEM; undefined where they cannot be read. */
+  readonly authorities: readonly string[] | undefined;
   readonly now?: number;
 }
 
@@ -56,7 +56,7 @@ export function judgeFor(pem: string, settings: Settings, tools: CertificateTool
   return judgeChain(pem, {
     now: tools.now ?? Date.now(),
     hostname: settings.SERVER_HOSTNAME,
-    authorities: () => [...getCACertificates("default"), ...tools.authorities],
+    authorities: () => tools.authorities && [...getCACertificates("default"), ...tools.authorities],
   });
 }
 

@@ -16,8 +16,11 @@ export interface ChainView {
   readonly now: number;
   /** The name that clients are expected to connect to. */
   readonly hostname: string;
-  /** Of this machine, PEM; asked for only when the file does not hold the whole chain. */
-  readonly authorities: () => readonly string[];
+  /**
+   * Of this machine, PEM; asked for only when the file does not hold the whole chain. Undefined where
+   * they are not known: then nobody can say whether a chain is whole.
+   */
+  readonly authorities: () => readonly string[] | undefined;
 }
 
 /** The certificates of a PEM text; those that cannot be read are left out. */
@@ -127,7 +130,9 @@ function judgeIssuers(certificates: readonly X509Certificate[], view: ChainView)
   const top = certificates[at]!;
   if (signedBy(top, top)) {
     if (at === 0) findings.push(finding("certificate.self-signed", "is signed by itself"));
-  } else if (!view.authorities().flatMap(certificatesOf).some((root) => signedBy(top, root))) {
+  } else if (
+    view.authorities()?.flatMap(certificatesOf).some((root) => signedBy(top, root)) === false
+  ) {
     findings.push(
       finding(
         "certificate.chain-incomplete",

@@ -55,20 +55,21 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   const { settings, bad } = examined;
   yield* checkSettings(examined, countSet(variables), wantedParts(options, settings, bad));
 
-  const authorities = authoritiesOf(settings);
-  if ("level" in authorities) yield authorities;
-  const trusted = "level" in authorities ? [] : authorities;
+  const { authorities, problem: unread } = authoritiesOf(settings);
+  if (unread !== undefined) yield unread;
   const runtime = await currentRuntime();
-  const http = new HttpClient({ connect: runtime.connect, authorities: trusted });
+  const http = new HttpClient({ connect: runtime.connect, authorities: authorities ?? [] });
   // Never by way of a proxy, whatever the settings say: it asks this machine.
   const local = new HttpClient({ connect: runtime.connect });
 
   const judged = (part: Part) => canJudge(part, bad);
   const { authorityHost, graphEndpoint } = cloudOf(settings);
-  const ask = (service: Service, base: URL) =>
-    checkService(service, base, { http, timeout: REQUEST_TIMEOUT });
+  const ask = (service: Service, base: URL, timeout = REQUEST_TIMEOUT) =>
+    checkService(service, base, { http, timeout });
   const authority = judged("Entra ID") ? ask("authority", authorityHost) : undefined;
-  const graph = judged("Graph") ? ask("graph", graphEndpoint) : undefined;
+  const graph = judged("Graph")
+    ? ask("graph", graphEndpoint, Math.min(settings.GRAPH_HTTP_TIMEOUT, REQUEST_TIMEOUT))
+    : undefined;
 
   const checks: Check[] = [];
   const add = (subject: string, deadline: number, run: Check["run"]) =>
@@ -77,7 +78,7 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
     add(
       "certificate",
       LOCAL_DEADLINE,
-      () => checkCertificate(settings, { runtime, authorities: trusted }),
+      () => checkCertificate(settings, { runtime, authorities }),
     );
   }
   add(
@@ -170,12 +171,14 @@ async function clocksOf(
   });
 }
 
-function authoritiesOf(settings: Settings): readonly string[] | Finding {
+function authoritiesOf(
+  settings: Settings,
+): { readonly authorities: readonly string[] | undefined; readonly problem?: Finding } {
   try {
-    return readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH);
+    return { authorities: readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH) };
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
-    return finding("authorities.unusable", error.message);
+    return { authorities: undefined, problem: finding("authorities.unusable", error.message) };
   }
 }
 
