@@ -9,6 +9,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { CODES } from "../src/check/codes.ts";
 import { AADSTS } from "../src/entra/answers.ts";
 import {
   AMBIGUOUS,
@@ -27,7 +28,12 @@ import { type Setting, SETTINGS } from "../src/settings/schema.ts";
 import { REPLIES, type Reply } from "../src/smtp/reply.ts";
 
 /** The pages with tables in them, from the top of the project. */
-export const PAGES = ["docs/settings.md", "docs/replies.md", "docs/delivery.md"] as const;
+export const PAGES = [
+  "docs/settings.md",
+  "docs/replies.md",
+  "docs/delivery.md",
+  "docs/check.md",
+] as const;
 
 /** When each reply is given, and what its reader can do about it; "" where nothing is wrong. */
 const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: string]> = {
@@ -215,6 +221,7 @@ const TABLES: Readonly<Record<string, () => string>> = {
   settings: settingsTable,
   "settings without a function": missingTable,
   "SMTP replies": repliesTable,
+  "what check finds": checkTable,
   "Entra ID": entraTable,
   "Graph by code": () =>
     graphTable(
@@ -257,6 +264,21 @@ const TABLES: Readonly<Record<string, () => string>> = {
       ["ABORTED", STOPPING, "The client may try again by itself once the relay is back."],
     ]),
 };
+
+const LEVELS = { ok: "ok", warn: "warn", fail: "FAIL" } as const;
+
+/** What `check` can find, in its own order: by subject. */
+function checkTable(): string {
+  return table(
+    ["Code", "Level", "Meaning", "What to do"],
+    Object.entries(CODES).map(([name, { level, meaning, fix }]) => [
+      code(name),
+      LEVELS[level],
+      meaning,
+      fix === "" ? "" : `${fix[0]!.toUpperCase()}${fix.slice(1)}.`,
+    ]),
+  );
+}
 
 function settingsTable(): string {
   const rows = settings().filter(([, setting]) => setting.missing === undefined);

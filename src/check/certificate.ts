@@ -39,21 +39,28 @@ export async function checkCertificate(
     return [finding("certificate.off", "TLS_SOURCE is off: clients speak in plain text")];
   }
   const findings: Finding[] = [];
+  const named = `TLS_CERT_FILEPATH "${settings.TLS_CERT_FILEPATH}"`;
   const leaf = attempt(() => readLeaf(settings.TLS_CERT_FILEPATH), findings);
   const key = attempt(() => readKey(settings.TLS_KEY_FILEPATH), findings);
-  if (leaf !== undefined) findings.push(...judgeFor(leaf.certificate, settings, tools));
+  if (leaf !== undefined) findings.push(...judgeFor(leaf.certificate, named, settings, tools));
   if (leaf !== undefined && key !== undefined) {
     const pair = { ...leaf, privateKey: key.privateKey };
     const mismatch = judgePair(pair, key.key, settings);
     findings.push(...mismatch ?? await proved(pair, settings, tools.runtime));
   }
   if (findings.length > 0 || leaf === undefined) return findings;
-  return [finding("certificate.ok", praise(leaf.leaf, tools.now ?? Date.now()))];
+  return [finding("certificate.ok", praise(leaf.leaf, named, tools.now ?? Date.now()))];
 }
 
 /** What is wrong with a chain, for the clients that these settings expect. */
-export function judgeFor(pem: string, settings: Settings, tools: CertificateTools): Finding[] {
+export function judgeFor(
+  pem: string,
+  named: string,
+  settings: Settings,
+  tools: CertificateTools,
+): Finding[] {
   return judgeChain(pem, {
+    named,
     now: tools.now ?? Date.now(),
     hostname: settings.SERVER_HOSTNAME,
     authorities: () => tools.authorities && [...getCACertificates("default"), ...tools.authorities],
@@ -61,9 +68,11 @@ export function judgeFor(pem: string, settings: Settings, tools: CertificateTool
 }
 
 /** A certificate that nothing is wrong with, in one line. */
-export function praise(leaf: Certificate["leaf"], now: number): string {
+export function praise(leaf: Certificate["leaf"], named: string, now: number): string {
   const until = Date.parse(leaf.validTo);
-  return `for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", good until ${day(until)} ` +
+  return `${named} is for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", good until ${
+    day(until)
+  } ` +
     `(${daysBetween(now, until)} days), fits its key`;
 }
 

@@ -3,6 +3,7 @@
 
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
@@ -12,6 +13,8 @@ const SOON_MS = 14 * DAY_MS;
 const SHORTEST_RSA = 2048;
 
 export interface ChainView {
+  /** What the certificate is called, such as `TLS_CERT_FILEPATH "certs/cert.pem"`. */
+  readonly named: string;
   /** Milliseconds since 1970. */
   readonly now: number;
   /** The name that clients are expected to connect to. */
@@ -39,13 +42,17 @@ export function judgeChain(pem: string, view: ChainView): Finding[] {
   const certificates = certificatesOf(pem);
   const leaf = certificates[0];
   if (leaf === undefined) return [];
-  return [
+  const faults = [
     ...judgeTime(leaf, view.now),
     ...judgeNames(leaf, view.hostname),
     ...judgeKey(leaf),
     ...judgeIssuers(certificates, view),
   ];
+  return faults.map(([code, what]) => finding(code, `${view.named} ${what}`));
 }
+
+/** What is wrong; the words go on behind the certificate's name. */
+type Fault = readonly [code: Code, what: string];
 
 /** Such as `smtp.example.com, www.example.com`. */
 export function namesOf({ subjectAltName }: X509Certificate): string {
@@ -67,47 +74,47 @@ export function daysBetween(from: number, to: number): number {
   return Math.floor((to - from) / DAY_MS);
 }
 
-function judgeTime(leaf: X509Certificate, now: number): Finding[] {
+function judgeTime(leaf: X509Certificate, now: number): Fault[] {
   const from = Date.parse(leaf.validFrom);
   const until = Date.parse(leaf.validTo);
   if (now >= until) {
     const days = daysBetween(until, now);
-    return [finding("certificate.expired", `expired on ${day(until)}, ${days} days ago`)];
+    return [["certificate.expired", `expired on ${day(until)}, ${days} days ago`]];
   }
   if (now < from) {
-    return [finding("certificate.not-yet-valid", `not valid before ${day(from)}`)];
+    return [["certificate.not-yet-valid", `is not valid before ${day(from)}`]];
   }
   // Some authorities issue for six days only: that alone is no reason to warn.
   if (until - now < Math.min(SOON_MS, (until - from) / 3)) {
     const days = daysBetween(now, until);
-    return [finding("certificate.expires-soon", `ends on ${day(until)}, in ${days} days`)];
+    return [["certificate.expires-soon", `ends on ${day(until)}, in ${days} days`]];
   }
   return [];
 }
 
-function judgeNames(leaf: X509Certificate, hostname: string): Finding[] {
+function judgeNames(leaf: X509Certificate, hostname: string): Fault[] {
   const { subjectAltName } = leaf;
   if (subjectAltName === undefined || subjectAltName === "") {
     const subject = nameLine(leaf.subject);
-    return [finding("certificate.no-names", `has no subject alternative names (${subject})`)];
+    return [["certificate.no-names", `has no subject alternative names (${subject})`]];
   }
   // Not `checkHost`: Deno's knows no wildcards.
   const shown = { subject: {}, subjectaltname: subjectAltName } as unknown as PeerCertificate;
   if (checkServerIdentity(hostname, shown) === undefined) return [];
   const what = `is for ${namesOf(leaf)}, not for SERVER_HOSTNAME "${hostname}"`;
-  return [finding("certificate.name", what)];
+  return [["certificate.name", what]];
 }
 
-function judgeKey({ publicKey }: X509Certificate): Finding[] {
+function judgeKey({ publicKey }: X509Certificate): Fault[] {
   const bits = publicKey.asymmetricKeyDetails?.modulusLength;
   if (publicKey.asymmetricKeyType !== "rsa" || bits === undefined || bits >= SHORTEST_RSA) {
     return [];
   }
-  return [finding("certificate.weak-key", `has an RSA key of ${bits} bits`)];
+  return [["certificate.weak-key", `has an RSA key of ${bits} bits`]];
 }
 
-function judgeIssuers(certificates: readonly X509Certificate[], view: ChainView): Finding[] {
-  const findings: Finding[] = [];
+function judgeIssuers(certificates: readonly X509Certificate[], view: ChainView): Fault[] {
+  const faults: Fault[] = [];
   const rest = new Set(certificates.keys());
   let at = 0;
   rest.delete(at);
@@ -122,32 +129,30 @@ function judgeIssuers(certificates: readonly X509Certificate[], view: ChainView)
     const from = Date.parse(issuer.validFrom);
     const until = Date.parse(issuer.validTo);
     if (view.now >= until || view.now < from) {
-      const what = `intermediate certificate "${nameLine(issuer.subject)}" was good from ` +
+      const what =
+        `has an intermediate certificate "${nameLine(issuer.subject)}", which was good from ` +
         `${day(from)} to ${day(until)}`;
-      findings.push(finding("certificate.chain-expired", what));
+      faults.push(["certificate.chain-expired", what]);
     }
   }
   const top = certificates[at]!;
   if (signedBy(top, top)) {
-    if (at === 0) findings.push(finding("certificate.self-signed", "is signed by itself"));
+    if (at === 0) faults.push(["certificate.self-signed", "is signed by itself"]);
   } else if (
     view.authorities()?.flatMap(certificatesOf).some((root) => signedBy(top, root)) === false
   ) {
-    findings.push(
-      finding(
-        "certificate.chain-incomplete",
-        `its issuer "${nameLine(top.issuer)}" is neither in the file nor known to this machine`,
-      ),
-    );
+    const issuer = nameLine(top.issuer);
+    const what = `comes from "${issuer}", which is neither in the file nor known to this machine`;
+    faults.push(["certificate.chain-incomplete", what]);
   }
   if (disordered || rest.size > 0) {
     const strays = [...rest].map((index) => index + 1).join(", ");
     const what = rest.size > 0
-      ? `certificate number ${strays} of the file has no part in the chain`
-      : "the certificates of the file are not in the order of the chain";
-    findings.push(finding("certificate.chain-order", what));
+      ? `has a certificate in it that has no part in the chain, number ${strays}`
+      : "has its certificates not in the order of the chain";
+    faults.push(["certificate.chain-order", what]);
   }
-  return findings;
+  return faults;
 }
 
 function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {

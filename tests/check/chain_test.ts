@@ -28,6 +28,7 @@ describe("a chain", () => {
   const judge = (parts: readonly Made[], now = NOW, authorities = [root]) =>
     judgeChain(parts.map(({ certificate }) => certificate).join(""), {
       now,
+      named: "it",
       hostname: HOST,
       authorities: () => authorities.map(({ certificate }) => certificate),
     }).map(({ code, what }) => ({ code, what }));
@@ -44,7 +45,8 @@ describe("a chain", () => {
   it("without its intermediate certificate is incomplete, and the one that lacks is named", async () => {
     assert.deepEqual(judge([await leaf()]), [{
       code: "certificate.chain-incomplete",
-      what: 'its issuer "CN=Intermediate" is neither in the file nor known to this machine',
+      what:
+        'it comes from "CN=Intermediate", which is neither in the file nor known to this machine',
     }]);
   });
 
@@ -63,7 +65,7 @@ describe("a chain", () => {
     assert.deepEqual(codes([good, root, intermediate]), ["certificate.chain-order"]);
     assert.deepEqual(judge([good, stranger, intermediate]), [{
       code: "certificate.chain-order",
-      what: "certificate number 2 of the file has no part in the chain",
+      what: "it has a certificate in it that has no part in the chain, number 2",
     }]);
   });
 
@@ -84,7 +86,7 @@ describe("a chain", () => {
     it("that is over says how long", async () => {
       const [found] = await at(95);
       assert.equal(found?.code, "certificate.expired");
-      assert.match(found!.what, /^expired on \d{4}-\d\d-\d\d, [45] days ago$/);
+      assert.match(found!.what, /^it expired on \d{4}-\d\d-\d\d, [45] days ago$/);
     });
 
     it("that has not begun says when", async () => {

@@ -191,6 +191,8 @@ const NO_SETTINGS = new Set([
   "RUNTIME_BASE",
   "RELAY_BUILD_COMMIT",
   "NO_SENDER",
+  // A password for `check`, which is no setting of the relay.
+  "RELAY_PASSWORD",
   // Of Node; another name of one of ours.
   "NODE_EXTRA_CA_CERTS",
   // Of TLS libraries.

@@ -90,7 +90,7 @@ const PAGE = readFileSync(`${root}docs/check.md`, "utf8");
 /** The page shows what the program printed, but for names, times and numbers of this run. */
 function assertInDocs(example: string, stdout: string): void {
   const block = new RegExp(
-    `<!-- example: ${example} -->\\n+\`\`\`[a-z]*\\n(?:\\$ .*\\n)?([^]*?)\`\`\``,
+    `<!-- example: ${example} -->\\n\\n\`\`\`[a-z]*\\n(?:\\$ .*\\n)?([^]*?)\`\`\``,
   );
   const shown = block.exec(PAGE)?.[1];
   assert.ok(shown !== undefined, `docs/check.md has no example of ${example}`);
@@ -99,7 +99,7 @@ function assertInDocs(example: string, stdout: string): void {
 
 function alike(text: string): string {
   return text
-    .replaceAll(world.file(""), "certs/")
+    .replaceAll(world.file(""), "certs")
     .replace(
       /(?:127\.0\.0\.1|localhost|\[::\]|login\.microsoftonline\.com|graph\.microsoft\.com)(?::\d+)?/g,
       "HOST",
