@@ -139,6 +139,12 @@ export const UNTRUSTED: GraphMeaning = {
   enhanced: "4.4.1",
   text: "the certificate that Graph's address shows is not trusted; nothing was sent",
 };
+/** Likewise; and what a proxy forbids, or its password, does not change meanwhile either. */
+export const NO_WAY: GraphMeaning = {
+  code: 451,
+  enhanced: "4.4.1",
+  text: "the proxy does not let the relay through to Graph; nothing was sent",
+};
 /** Likewise, because the relay was stopped and did not begin the request. */
 export const STOPPING: GraphMeaning = {
   code: 451,
@@ -211,24 +217,30 @@ export function isUntrusted({ sent, code }: Pick<HttpFailure, "sent" | "code">):
   return !sent && CERTIFICATE_ERRORS.test(code);
 }
 
+/** A proxy's own 4xx (`runtime/tunnel.ts`); a 5xx of it may pass. */
+const PROXY_REFUSALS = /^PROXY_4/;
+
 /** Judges the lack of an answer. @param sends as for {@link judgeAnswer} */
 export function judgeFailure(failure: HttpFailure, sends = true): Verdict {
   const { sent, code, message } = failure;
   const stopped = !sent && code === "ABORTED";
   const untrusted = isUntrusted(failure);
+  const forbidden = !sent && PROXY_REFUSALS.test(code);
   const row = sent
     ? (sends ? AMBIGUOUS : INTERRUPTED)
     : stopped
     ? STOPPING
     : untrusted
     ? UNTRUSTED
+    : forbidden
+    ? NO_WAY
     : UNREACHABLE;
   return {
     reply: reply(row.code, row.enhanced, `${code}: ${row.text}`),
     ambiguous: sent && sends,
     code,
     detail: `${row.text} (${message})`,
-    ...(sent || stopped || untrusted ? {} : { again: "later" }),
+    ...(sent || stopped || untrusted || forbidden ? {} : { again: "later" }),
   };
 }
 

@@ -19,6 +19,10 @@ export interface HttpRequest {
   readonly body?: RequestBody;
   /** Milliseconds for all of it, from connecting to the last octet of the answer. */
   readonly timeout: number;
+  /** Ends it before its time, with `ABORTED`. */
+  readonly signal?: AbortSignal;
+  /** Octets of the answer's body that are read at most; the client's own bound when left out. */
+  readonly maxAnswer?: number;
 }
 
 /** A body that is made while it is sent, so that it need not be held a second time. */
@@ -100,6 +104,10 @@ export class HttpClient {
 
   /** Sends a request once. Trouble is a value: see {@link HttpFailure}. */
   request(request: HttpRequest): Promise<HttpAnswer | HttpFailure> {
+    if (request.signal?.aborted) {
+      const message = "given up before it was begun";
+      return Promise.resolve({ type: "failure", sent: false, code: "ABORTED", message });
+    }
     const origin = originOf(request.url);
     const exchange = this.#unused(origin) ?? new Exchange(origin, request.url, this.#owner);
     return exchange.run(request);

@@ -33,6 +33,8 @@ interface Running {
   rest: Iterator<string | Uint8Array> | undefined;
   /** What {@link gaveAll} has found out. */
   gaveAll?: boolean;
+  /** Listens to the request's signal; called no more as soon as the request is over. */
+  readonly abort: (() => void) | undefined;
 }
 
 export class Exchange implements OutboundHandler, Timed {
@@ -59,8 +61,11 @@ export class Exchange implements OutboundHandler, Timed {
 
   run(request: HttpRequest): Promise<HttpAnswer | HttpFailure> {
     return new Promise((resolve) => {
-      const reader = new AnswerReader(this.#owner.maxAnswer, request.method);
-      this.#running = { reader, resolve, request, rest: undefined };
+      const maxAnswer = request.maxAnswer ?? this.#owner.maxAnswer;
+      const reader = new AnswerReader(maxAnswer, request.method);
+      const abort = request.signal === undefined ? undefined : () => this.abort();
+      if (abort !== undefined) request.signal!.addEventListener("abort", abort);
+      this.#running = { reader, resolve, request, rest: undefined, abort };
       this.#sent = false;
       this.deadline = performance.now() + request.timeout;
       this.#owner.waiting(this);
@@ -103,7 +108,9 @@ export class Exchange implements OutboundHandler, Timed {
   expired(): void {
     const running = this.#running;
     if (running === undefined) return this.destroy();
-    const step = this.#connected ? "answer" : "connection";
+    const { via } = this.#connection;
+    const way = via === undefined ? "" : ` through ${via}`;
+    const step = this.#connected ? "answer" : `connection${way}`;
     this.#fail("ETIMEDOUT", `no ${step} within ${running.request.timeout / 1000} s`);
   }
 
@@ -155,7 +162,7 @@ export class Exchange implements OutboundHandler, Timed {
     if (success && !gaveAll(running)) {
       return this.#fail("EARLY", `status ${answer.status} before all of the request had left`);
     }
-    this.#running = undefined;
+    this.#over(running);
     // An answer that came before all of the request had left ends the connection (RFC 9112 §9.6).
     if (reader.reusable && (running.gaveAll ?? running.rest === undefined)) {
       this.deadline = performance.now() + this.#owner.keepAlive;
@@ -167,9 +174,15 @@ export class Exchange implements OutboundHandler, Timed {
     running.resolve(answer);
   }
 
+  /** At once: the connection may carry another request before anybody hears of this one's end. */
+  #over({ request, abort }: Running): void {
+    this.#running = undefined;
+    if (abort !== undefined) request.signal!.removeEventListener("abort", abort);
+  }
+
   #fail(code: string, message: string): void {
     const running = this.#running;
-    this.#running = undefined;
+    if (running !== undefined) this.#over(running);
     this.destroy();
     if (running === undefined) return;
     const { head } = running.reader;

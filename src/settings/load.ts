@@ -52,7 +52,11 @@ export function examineSettings(
   }
   const settings = values as unknown as Settings;
   problems.push(...contradictions(settings, bad));
-  const warnings = [...misspelled(environment), ...doubts(settings)];
+  const warnings = [
+    ...misspelled(environment),
+    ...doubts(settings),
+    ...unused(environment, settings),
+  ];
   return { settings, problems, warnings, bad };
 }
 
@@ -78,7 +82,7 @@ function readSetting(
   problems: string[],
 ): unknown {
   const raw = setting.secret
-    ? readSecret(name, environment, problems)
+    ? readSecret(name, setting.alias, environment, problems)
     : environment[name] || environment[setting.alias ?? ""];
   const given = raw === undefined || raw === "" ? undefined : raw;
   if (setting.missing !== undefined) {
@@ -103,10 +107,11 @@ function readSetting(
  */
 function readSecret(
   name: string,
+  alias: string | undefined,
   environment: Environment,
   problems: string[],
 ): string | undefined {
-  const direct = environment[name] || undefined;
+  const direct = environment[name] || environment[alias ?? ""] || undefined;
   const path = environment[`${name}_FILE`] || undefined;
   if (direct !== undefined && path !== undefined) {
     problems.push(`${name} and ${name}_FILE are both set: unset one`);
@@ -177,6 +182,13 @@ function doubts(settings: Settings): string[] {
   return warnings;
 }
 
+/** Conventional variables that a reader may count on, without any effect here. */
+function unused(environment: Environment, settings: Settings): string[] {
+  const name = ["HTTP_PROXY", "http_proxy"].find((name) => environment[name]);
+  if (name === undefined || settings.HTTPS_PROXY !== undefined) return [];
+  return [`${name} has no effect, because everything goes out by https: set HTTPS_PROXY`];
+}
+
 /** Variables that are not ours, but within two letters of one that is. */
 function misspelled(environment: Environment): string[] {
   const warnings: string[] = [];
@@ -186,7 +198,7 @@ function misspelled(environment: Environment): string[] {
     if (setting.secret) known.add(`${name}_FILE`);
   }
   for (const name of Object.keys(environment)) {
-    if (known.has(name)) continue;
+    if (known.has(name) || name === "HTTP_PROXY") continue;
     const near = nearest(name, known);
     if (near !== undefined) warnings.push(`${name} is not a setting: did you mean ${near}?`);
   }

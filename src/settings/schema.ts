@@ -18,6 +18,7 @@ import {
   size,
   text,
 } from "./parsers.ts";
+import { noProxy, proxyUrl } from "./proxy.ts";
 
 export interface Setting<T> {
   readonly parser: Parser<T>;
@@ -151,6 +152,13 @@ export const SETTINGS = {
     ...optional(serviceUrl, "Where Entra ID is."),
     standardShown: "`https://login.microsoftonline.com`",
   },
+  AZURE_CLIENT_SECRET: {
+    ...optional(
+      secretText,
+      "The secret of the relay's own identity, by which it reaches table and vault (with `AZURE_TENANT_ID` and `AZURE_CLIENT_ID`, which the Azure SDK reads itself).",
+    ),
+    secret: true,
+  },
   GRAPH_ENDPOINT: {
     ...optional(serviceUrl, "Where Microsoft Graph is; the token's scope follows it."),
     standardShown: "`https://graph.microsoft.com`",
@@ -161,6 +169,21 @@ export const SETTINGS = {
       "PEM file of certificate authorities that every outgoing connection trusts besides the usual ones, as a proxy that opens TLS needs. `NODE_EXTRA_CA_CERTS` means the same.",
     ),
     alias: "NODE_EXTRA_CA_CERTS",
+  },
+  HTTPS_PROXY: {
+    ...optional(
+      proxyUrl,
+      "The HTTP proxy through which everything goes out, by CONNECT. `https_proxy` means the same.",
+    ),
+    secret: true,
+    alias: "https_proxy",
+  },
+  NO_PROXY: {
+    ...optional(
+      noProxy,
+      "What is reached without the proxy, besides this machine and link-local addresses. A name stands for the names under it too. `no_proxy` means the same.",
+    ),
+    alias: "no_proxy",
   },
   AZURE_TABLES_CONNECTION_STRING: missing("Access to the table.", undefined, true),
   ALLOWED_TENANTS: missing("Tenants that may use the relay."),

@@ -193,8 +193,14 @@ const NO_SETTINGS = new Set([
   "NO_SENDER",
   // A password for `check`, which is no setting of the relay.
   "RELAY_PASSWORD",
+  // Of other programs; without effect here.
+  "HTTP_PROXY",
   // Of Node; another name of one of ours.
   "NODE_EXTRA_CA_CERTS",
+  // Of the Azure SDK.
+  "AZURE_TENANT_ID",
+  "AZURE_CLIENT_ID",
+  "AZURE_TOKEN_CREDENTIALS",
   // Of TLS libraries.
   "UNSUPPORTED_PROTOCOL",
   "NO_SHARED_CIPHER",

@@ -107,7 +107,9 @@ describe("a secret", () => {
   it("is marked as one in the schema, each of the contract's", () => {
     const marked = Object.entries(SETTINGS).filter(([, s]) => "secret" in s && s.secret === true);
     assert.deepEqual(marked.map(([name]) => name).sort(), [
+      "AZURE_CLIENT_SECRET",
       "AZURE_TABLES_CONNECTION_STRING",
+      "HTTPS_PROXY",
       "HTTP_PASSWORD",
       "QUEUE_CONNECTION_STRING",
       "QUEUE_KEY",

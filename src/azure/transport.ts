@@ -1,0 +1,117 @@
+// The Azure SDKs over our own HTTP client: the same authorities, proxy and deadlines for the table,
+// the vault and their tokens as for everything else.
+//
+// The SDKs' own client is `node:https`, which heeds neither EXTRA_CA_CERTS_FILEPATH nor, on every
+// runtime, NODE_EXTRA_CA_CERTS.
+
+import { Buffer } from "node:buffer";
+import type {
+  HttpClient as PipelineClient,
+  PipelineRequest,
+  PipelineResponse,
+} from "@azure/core-rest-pipeline";
+import type { HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
+import { asBuffer } from "../octets.ts";
+
+/** Milliseconds for a request of an SDK that brings no time of its own. */
+const TIMEOUT = 10_000;
+/** A page of a thousand table entries is 4 MiB at most, in a JSON that may be larger. */
+const MAX_ANSWER = 16 * 1024 * 1024;
+
+/**
+ * How often an SDK's pipeline tries again, for the `retryOptions` of its clients. A login waits
+ * meanwhile: with the SDKs' own three tries it would be five seconds for a refused connection. One
+ * repeat is worth having, because a kept-alive connection may have been closed by the other side.
+ */
+export const AZURE_RETRIES = {
+  maxRetries: 1,
+  retryDelayInMs: 200,
+  maxRetryDelayInMs: 1000,
+} as const;
+
+/** Our own header fields, and those that would ask for what our client does not do. */
+const OWN_FIELDS = new Set([
+  "host",
+  "content-length",
+  "connection",
+  "transfer-encoding",
+  "accept-encoding",
+  "expect",
+]);
+/** Without a body, these say so (RFC 9110 §8.6). */
+const WITH_BODY = new Set(["POST", "PUT", "PATCH"]);
+
+/**
+ * The `httpClient` option of an SDK's clients.
+ *
+ * Failures are `RestError`s with our codes (see {@link HttpFailure}). The SDKs repeat a request after
+ * `ECONNREFUSED`, `ECONNRESET` and `ENOTFOUND`. A request whose time is over is not repeated: it
+ * fails with `TIMEOUT`, or with an `AbortError` where the SDK itself has set the time.
+ */
+export function azureTransport(http: Pick<HttpClient, "request">): PipelineClient {
+  return { sendRequest: (request) => send(http, request) };
+}
+
+async function send(
+  http: Pick<HttpClient, "request">,
+  request: PipelineRequest,
+): Promise<PipelineResponse> {
+  // Whoever has a request to send has loaded this already.
+  const { createHttpHeaders, RestError } = await import("@azure/core-rest-pipeline");
+  const refuse = (code: string, message: string) => new RestError(message, { code });
+  const url = new URL(request.url);
+  if (url.protocol !== "https:" && !request.allowInsecureConnection) {
+    throw refuse("INSECURE", `${url.origin} is not https`);
+  }
+  const body = bodyOf(request);
+  if (body === "unknown") {
+    throw refuse("UNSUPPORTED_BODY", "only text and octets can be sent, no streams or forms");
+  }
+  const headers: Record<string, string> = {};
+  for (const [name, value] of request.headers) {
+    if (!OWN_FIELDS.has(name.toLowerCase())) headers[name] = value;
+  }
+  const signal = request.abortSignal as AbortSignal | undefined;
+  const result = await http.request({
+    method: request.method,
+    url,
+    headers,
+    ...(body === undefined ? {} : { body }),
+    timeout: request.timeout > 0 ? request.timeout : TIMEOUT,
+    maxAnswer: MAX_ANSWER,
+    ...(signal === undefined ? {} : { signal }),
+  });
+  if (result.type === "failure") throw errorFor(result, request, refuse);
+  return {
+    request,
+    status: result.status,
+    headers: createHttpHeaders(Object.fromEntries(result.headers)),
+    bodyAsText: asBuffer(result.body).toString("utf8"),
+  };
+}
+
+/** The error does not hold the request, whose header has a token in it. */
+function errorFor(
+  { code, message }: HttpFailure,
+  { abortSignal, timeout }: PipelineRequest,
+  refuse: (code: string, message: string) => Error,
+): Error {
+  const late = code === "ETIMEDOUT";
+  if (abortSignal?.aborted || (late && timeout > 0)) {
+    return Object.assign(new Error(message), { name: "AbortError" });
+  }
+  return refuse(late ? "TIMEOUT" : code, message);
+}
+
+function bodyOf({ body, method }: PipelineRequest): RequestBody | undefined | "unknown" {
+  if (body === undefined || body === null) {
+    return WITH_BODY.has(method) ? { length: 0, parts: () => [] } : undefined;
+  }
+  let octets: Uint8Array;
+  if (typeof body === "string") octets = Buffer.from(body, "utf8");
+  else if (body instanceof ArrayBuffer) octets = new Uint8Array(body);
+  else if (ArrayBuffer.isView(body)) {
+    octets = new Uint8Array(body.buffer, body.byteOffset, body.byteLength);
+  } else return "unknown";
+  return { length: octets.length, parts: () => [octets] };
+}

@@ -1,0 +1,28 @@
+// The one client of everything that goes out: authorities, proxy and exemptions as the settings say.
+
+import { HttpClient } from "../http/client.ts";
+import { proxied } from "../http/proxy.ts";
+import type { Connect, Proxy, Runtime } from "../runtime/runtime.ts";
+import { isExempt, proxyOf } from "../settings/proxy.ts";
+import type { Settings } from "../settings/schema.ts";
+
+/** @param authorities those of EXTRA_CA_CERTS_FILEPATH, PEM, one each */
+export function outgoingClient(
+  settings: Settings,
+  { connect }: Pick<Runtime, "connect">,
+  authorities: readonly string[],
+): HttpClient {
+  return new HttpClient({ connect: outgoing(settings, connect), authorities });
+}
+
+function outgoing(settings: Settings, connect: Connect): Connect {
+  const proxy = proxyIn(settings);
+  if (proxy === undefined) return connect;
+  const exemptions = settings.NO_PROXY ?? [];
+  return proxied(connect, proxy, (hostname, port) => isExempt(exemptions, hostname, port));
+}
+
+/** The proxy in force, if there is one. */
+export function proxyIn({ HTTPS_PROXY }: Settings): Proxy | undefined {
+  return HTTPS_PROXY === undefined ? undefined : proxyOf(HTTPS_PROXY);
+}
