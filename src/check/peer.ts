@@ -1,8 +1,10 @@
 // The certificate that an address shows, whoever it is from: to name who opens TLS on the way. Makes a
 // handshake and hangs up; nothing is said inside of it.
 
-import { isIP } from "node:net";
-import { connect, type PeerCertificate } from "node:tls";
+import { Buffer } from "node:buffer";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { connect as connectTls, type PeerCertificate } from "node:tls";
+import type { Proxy } from "../runtime/runtime.ts";
 
 export interface Peer {
   /** Such as `Corp Firewall CA (Corp)`. */
@@ -13,27 +15,79 @@ export interface Peer {
   readonly until: number;
 }
 
-/** @returns undefined where there is no handshake within `timeout` milliseconds */
-export function presentedCertificate(url: URL, timeout: number): Promise<Peer | undefined> {
-  const host = url.hostname.replace(/^\[|\]$/g, "");
+export interface PeerOptions {
+  readonly hostname: string;
+  readonly port: number;
+  /** On the way there, if there is one. */
+  readonly proxy?: Proxy | undefined;
+  /** Milliseconds. */
+  readonly timeout: number;
+}
+
+/** @returns undefined where there is no handshake in time */
+export function presentedCertificate(options: PeerOptions): Promise<Peer | undefined> {
+  const { hostname, port, proxy, timeout } = options;
   return new Promise((resolve) => {
-    const socket = connect({
-      host,
-      port: url.port === "" ? 443 : Number(url.port),
-      // It is looked at just because it is not trusted.
-      rejectUnauthorized: false,
-      ...(isIP(host) ? {} : { servername: host }),
-    });
-    const end = (peer: Peer | undefined) => {
-      socket.destroy();
+    const socket = connectTcp(
+      proxy === undefined ? { host: hostname, port } : {
+        host: proxy.hostname,
+        port: proxy.port,
+      },
+    );
+    const end = (peer?: Peer) => {
+      clearTimeout(timer);
       resolve(peer);
+      socket.destroy();
     };
-    socket.setTimeout(timeout, () => end(undefined));
-    socket.on("error", () => end(undefined));
-    socket.on("close", () => end(undefined));
-    socket.on("secureConnect", () => end(peerOf(socket.getPeerCertificate())));
+    const timer = setTimeout(end, timeout);
+    const shake = () => {
+      const secured = connectTls({
+        socket,
+        // It is looked at just because it is not trusted.
+        rejectUnauthorized: false,
+        ...(isIP(hostname) ? {} : { servername: hostname }),
+      });
+      secured.on("error", () => end());
+      secured.on("secureConnect", () => end(peerOf(secured.getPeerCertificate())));
+    };
+    socket.on("error", () => end());
+    socket.on("close", () => end());
+    socket.on("connect", () => {
+      if (proxy === undefined) shake();
+      else askProxy(socket, proxy, options, shake);
+    });
   });
 }
+
+/** CONNECT (RFC 9110 §9.3.6); whatever but a plain success is waited for in vain. */
+function askProxy(
+  socket: Socket,
+  { authorization }: Proxy,
+  { hostname, port }: PeerOptions,
+  connected: () => void,
+): void {
+  const target = isIP(hostname) === 6 ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+  const field = authorization === undefined
+    ? ""
+    : `Proxy-Authorization: ${authorization.reveal()}\r\n`;
+  let head = "";
+  const read = (octets: Uint8Array) => {
+    head += Buffer.from(octets).toString("latin1");
+    if (!head.includes("\r\n\r\n")) {
+      if (head.length > MAX_HEAD) socket.destroy();
+      return;
+    }
+    socket.off("data", read);
+    socket.pause();
+    if (/^HTTP\/1\.[01] 2\d\d/.test(head)) connected();
+    else socket.destroy();
+  };
+  socket.on("data", read);
+  socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n${field}\r\n`, "latin1");
+}
+
+/** Octets. */
+const MAX_HEAD = 16 * 1024;
 
 function peerOf(certificate: PeerCertificate): Peer | undefined {
   if (certificate?.issuer === undefined) return undefined;

@@ -3,6 +3,7 @@
 
 import { isUntrusted } from "../graph/answers.ts";
 import type { HttpAnswer, HttpClient, HttpFailure } from "../http/client.ts";
+import type { Proxy } from "../runtime/runtime.ts";
 import { asBuffer } from "../octets.ts";
 import type { ClockReading } from "./clock.ts";
 import { type Finding, finding } from "./finding.ts";
@@ -14,6 +15,8 @@ export interface ServiceTools {
   readonly http: Pick<HttpClient, "request">;
   /** Milliseconds for one request. */
   readonly timeout: number;
+  /** The proxy on the way to a service, if there is one. */
+  proxyFor(hostname: string, port: number): Proxy | undefined;
 }
 
 export interface ServiceResult {
@@ -45,8 +48,9 @@ const ASKED: Readonly<Record<Service, Asked>> = {
 export async function checkService(
   service: Service,
   base: URL,
-  { http, timeout }: ServiceTools,
+  tools: ServiceTools,
 ): Promise<ServiceResult> {
+  const { http, timeout } = tools;
   const { path, own } = ASKED[service];
   const url = new URL(base.href.replace(/\/+$/, "") + path);
   const begun = performance.now();
@@ -58,7 +62,7 @@ export async function checkService(
   });
   const took = performance.now() - begun;
   if (result.type === "failure") {
-    const peer = isUntrusted(result) ? await presentedCertificate(url, timeout) : undefined;
+    const peer = isUntrusted(result) ? await peerAt(url, tools) : undefined;
     return { findings: [judgeFailure(service, url, result, peer)] };
   }
   if (!own(result, parsed(result.body))) {
@@ -69,6 +73,12 @@ export async function checkService(
   const ok = finding(`${service}.ok`, `${url.host} answers (${Math.round(took)} ms)`);
   if (Number.isNaN(date)) return { findings: [ok] };
   return { findings: [ok], clock: { host: url.host, theirs: date, ours: Date.now(), took } };
+}
+
+function peerAt(url: URL, { timeout, proxyFor }: ServiceTools): Promise<Peer | undefined> {
+  const hostname = url.hostname.replace(/^\[|\]$/g, "");
+  const port = url.port === "" ? 443 : Number(url.port);
+  return presentedCertificate({ hostname, port, proxy: proxyFor(hostname, port), timeout });
 }
 
 /** @param peer whose certificate it is that is not trusted, where that is known */
@@ -103,6 +113,10 @@ export function judgeFailure(
     return finding(`${service}.intercepted`, what);
   }
   const what = `${where}: ${code}: ${message}`;
+  // The codes of runtime/tunnel.ts; of a proxy that does not answer, the message tells.
+  if (code.startsWith("PROXY_") || / through the proxy /.test(message)) {
+    return finding(`${service}.proxy`, what);
+  }
   switch (code) {
     case "ENOTFOUND":
     case "EAI_AGAIN":

@@ -16,9 +16,16 @@ export const NEEDS = {
   "SMTP port": ["SMTP_LISTEN"],
   "SMTPS port": ["SMTPS_LISTEN"],
   "HTTP port": ["HTTP_LISTEN"],
-  "Entra ID": ["AZURE_CLOUD", "AZURE_AUTHORITY_HOST"],
-  Graph: ["AZURE_CLOUD", "GRAPH_ENDPOINT"],
-  login: ["AZURE_CLOUD", "AZURE_AUTHORITY_HOST", "GRAPH_ENDPOINT", "USERNAME_DELIMITER"],
+  "Entra ID": ["AZURE_CLOUD", "AZURE_AUTHORITY_HOST", "HTTPS_PROXY", "NO_PROXY"],
+  Graph: ["AZURE_CLOUD", "GRAPH_ENDPOINT", "HTTPS_PROXY", "NO_PROXY"],
+  login: [
+    "AZURE_CLOUD",
+    "AZURE_AUTHORITY_HOST",
+    "GRAPH_ENDPOINT",
+    "USERNAME_DELIMITER",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+  ],
 } as const satisfies Readonly<Record<string, readonly SettingName[]>>;
 
 export type Part = keyof typeof NEEDS;

@@ -21,6 +21,7 @@ import { checkLogin } from "./check_login.ts";
 import { type CheckOptions, passwordFor, testMessage } from "./check_options.ts";
 import { environment } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
+import { outgoingClient, proxyFor } from "./outgoing.ts";
 
 /** Milliseconds for one request that only looks. */
 const REQUEST_TIMEOUT = 10_000;
@@ -58,14 +59,18 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   const { authorities, problem: unread } = authoritiesOf(settings);
   if (unread !== undefined) yield unread;
   const runtime = await currentRuntime();
-  const http = new HttpClient({ connect: runtime.connect, authorities: authorities ?? [] });
+  const http = outgoingClient(settings, runtime, authorities ?? []);
   // Never by way of a proxy, whatever the settings say: it asks this machine.
   const local = new HttpClient({ connect: runtime.connect });
 
   const judged = (part: Part) => canJudge(part, bad);
   const { authorityHost, graphEndpoint } = cloudOf(settings);
   const ask = (service: Service, base: URL, timeout = REQUEST_TIMEOUT) =>
-    checkService(service, base, { http, timeout });
+    checkService(service, base, {
+      http,
+      timeout,
+      proxyFor: (hostname, port) => proxyFor(settings, hostname, port),
+    });
   const authority = judged("Entra ID") ? ask("authority", authorityHost) : undefined;
   const graph = judged("Graph")
     ? ask("graph", graphEndpoint, Math.min(settings.GRAPH_HTTP_TIMEOUT, REQUEST_TIMEOUT))

@@ -22,6 +22,11 @@ function outgoing(settings: Settings, connect: Connect): Connect {
   return proxied(connect, proxy, (hostname, port) => isExempt(exemptions, hostname, port));
 }
 
+/** The proxy on the way to a service, if there is one. */
+export function proxyFor(settings: Settings, hostname: string, port: number): Proxy | undefined {
+  return isExempt(settings.NO_PROXY ?? [], hostname, port) ? undefined : proxyIn(settings);
+}
+
 /** The proxy in force, if there is one. */
 export function proxyIn({ HTTPS_PROXY }: Settings): Proxy | undefined {
   return HTTPS_PROXY === undefined ? undefined : proxyOf(HTTPS_PROXY);

@@ -43,9 +43,14 @@ export function secured(
   socket.setNoDelay(true);
   return new NodeOutbound(socket, "secureConnect", handler, () => {
     // The runtime has looked at both; should a version of it forget to, nothing is said all the same.
-    if (!socket.authorized) return new Error("the service's certificate is not trusted");
+    if (!socket.authorized) return untrusted();
     return identityProblem(hostname, socket.getPeerCertificate());
   });
+}
+
+function untrusted(): Error {
+  const error = new Error("the service's certificate is not trusted");
+  return Object.assign(error, { code: "CERT_UNTRUSTED" });
 }
 
 class NodeOutbound implements Outbound {

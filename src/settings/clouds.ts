@@ -1,5 +1,8 @@
 // Where Entra ID and Microsoft Graph are in each cloud.
 // https://learn.microsoft.com/graph/deployments
+//
+// Table and vault need no row: their URLs are settings of their own. The table's tokens have one
+// audience in every cloud (https://storage.azure.com), and a vault names its own when it is asked.
 
 import type { Settings } from "./schema.ts";
 

@@ -53,6 +53,12 @@ const at = (service: keyof World["services"]) => (world: World) => ({
   GRAPH_ENDPOINT: world.services[service],
   GRAPH_HTTP_TIMEOUT: "1",
 });
+/** Names that nobody but a proxy can look up (RFC 6761 §6.2). */
+const behind = (proxy: keyof World["proxies"]) => (world: World) => ({
+  AZURE_AUTHORITY_HOST: "https://login.relay.test",
+  GRAPH_ENDPOINT: "https://graph.relay.test",
+  HTTPS_PROXY: world.proxies[proxy],
+});
 const nothing = () => [];
 
 const SETTINGS: readonly Case[] = [
@@ -285,6 +291,28 @@ const SERVICES: readonly Case[] = [
     says: [
       /certificate of localhost:\d+ is out of its time, good from .*Fix: check this machine's/,
     ],
+  },
+  {
+    name: "a proxy that wants another password",
+    settings: behind("locked"),
+    args: nothing,
+    codes: ["authority.proxy", "graph.proxy", "clock.unknown"],
+    says: [/PROXY_407: .* the proxy 127\.0\.0\.1:\d+ answers 407: .*Fix: correct HTTPS_PROXY/],
+    everywhere: true,
+  },
+  {
+    name: "a proxy that is not there",
+    settings: behind("refused"),
+    args: nothing,
+    codes: ["authority.proxy", "graph.proxy", "clock.unknown"],
+    says: [/PROXY_ECONNREFUSED: .*the proxy 127\.0\.0\.1:\d+ cannot be reached/],
+  },
+  {
+    name: "a proxy that opens TLS",
+    settings: behind("opening"),
+    args: nothing,
+    codes: ["authority.intercepted", "graph.intercepted", "clock.unknown"],
+    says: [/graph\.relay\.test shows a certificate from an authority "Corp Firewall CA"/],
   },
   {
     name: "a clock that is ten minutes slow",

@@ -7,11 +7,13 @@ import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
 import { type Made, make } from "../check/certificates.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { startProxy } from "../support/proxy.ts";
 import { CLIENT, TENANT } from "./programs.ts";
 
 export const HOST = "smtp.example.com";
 /** Found wherever it were printed: nothing in it that anybody would escape. */
 export const SECRET = "S3cret-that-must-not-show";
+const PROXY_SECRET = "Pr0xy-secret-that-must-not-show";
 export const USERNAME = `${TENANT}@${CLIENT}`;
 /** Clients of the imitated Entra ID, by what they may do. */
 export const APPS = {
@@ -41,6 +43,14 @@ export interface World {
     readonly intercepted: string;
     readonly misnamed: string;
     readonly outOfTime: string;
+  };
+  /** URLs of proxies, as HTTPS_PROXY has them. */
+  readonly proxies: {
+    /** Wants another password than it gets. */
+    readonly locked: string;
+    /** Shows a certificate of its own for every service. */
+    readonly opening: string;
+    readonly refused: string;
   };
   /** The same services with another time of day, by their offset in seconds. */
   clock(offset: number): Promise<string>;
@@ -132,6 +142,13 @@ export async function createWorld(): Promise<World> {
   const nobody = createServer();
   const refused = await serve(nobody);
   await servers.pop()!.close();
+  const intercepted = await tls(
+    await make({ name: "localhost", issuer: corporate, names: ["localhost"] }),
+  );
+  const locked = await startProxy({ route: () => undefined, credentials: "relay:right" });
+  const opening = await startProxy({ route: () => Number(new URL(intercepted).port) });
+  servers.push(locked, opening);
+  secrets.push(PROXY_SECRET);
   const clocks = new Map<number, Promise<string>>();
 
   return {
@@ -162,11 +179,14 @@ export async function createWorld(): Promise<World> {
       page: `http://127.0.0.1:${await serve(
         createHttpServer((_, response) => response.end("<h1>Welcome to the hotel</h1>")),
       )}`,
-      intercepted: await tls(
-        await make({ name: "localhost", issuer: corporate, names: ["localhost"] }),
-      ),
+      intercepted,
       misnamed: await tls(await leaf(["elsewhere.example.net"], -1, 89), intermediate),
       outOfTime: await tls(await leaf(["localhost"], -90, -12), intermediate),
+    },
+    proxies: {
+      locked: `http://relay:${PROXY_SECRET}@127.0.0.1:${locked.port}`,
+      opening: opening.url,
+      refused: `http://127.0.0.1:${refused}`,
     },
     clock(offset) {
       const known = clocks.get(offset);
