@@ -2,10 +2,10 @@
 // EXTRA_CA_CERTS_FILEPATH, and NODE_EXTRA_CA_CERTS, which means the same.
 
 import { X509Certificate } from "node:crypto";
-import { CertificateError, readPem } from "./file.ts";
+import { CertificateError, certificatesIn } from "./certificate.ts";
+import { readPem } from "./file.ts";
 
 const SETTING = "EXTRA_CA_CERTS_FILEPATH";
-const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /**
  * @param path of a PEM file; text around the certificates is passed over
@@ -14,19 +14,15 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
  */
 export function readAuthorities(path: string | undefined): readonly string[] {
   if (path === undefined) return [];
-  const found = readPem(SETTING, path).match(CERTIFICATE) ?? [];
+  const found = certificatesIn(readPem(SETTING, path));
   if (found.length === 0) {
-    throw new CertificateError(
-      "malformed",
-      `${SETTING} "${path}" holds no certificate in PEM form`,
-    );
+    throw new CertificateError(`${SETTING} "${path}" holds no certificate in PEM form`);
   }
   for (const [index, certificate] of found.entries()) {
     try {
       new X509Certificate(certificate);
     } catch {
       throw new CertificateError(
-        "malformed",
         `${SETTING} "${path}" is damaged: its certificate number ${index + 1} cannot be read`,
       );
     }

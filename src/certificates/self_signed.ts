@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { X509Certificate } from "node:crypto";
-import type { Certificate } from "./file.ts";
+import type { Certificate } from "./certificate.ts";
 
 const DAY_MS = 86_400_000;
 

@@ -1,4 +1,4 @@
-// The certificate from files: both files, whether they fit, the chain, and a handshake with oneself.
+// The certificate: both files, or what the vault hands out; the chain; a handshake with oneself.
 
 import type { KeyObject } from "node:crypto";
 import { getCACertificates } from "node:tls";
@@ -6,10 +6,13 @@ import {
   type Certificate,
   CertificateError,
   type CertificateFault,
-  readKey,
-  readLeaf,
-} from "../certificates/file.ts";
+  type CertificateTrouble,
+  CertificateUnavailable,
+  isWhole,
+} from "../certificates/certificate.ts";
+import { keyIn, leafIn, readPem } from "../certificates/file.ts";
 import { loadIdentity } from "../certificates/identity.ts";
+import type { CertificateSource } from "../certificates/source.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Settings } from "../settings/schema.ts";
 import { certificatesOf, day, daysBetween, judgeChain, nameLine, namesOf } from "./chain.ts";
@@ -24,60 +27,105 @@ const CODE_OF: Readonly<Record<CertificateFault, Code>> = {
   unusable: "certificate.unusable",
 };
 
+const VAULT_CODE_OF: Readonly<Record<CertificateTrouble, Code>> = {
+  forbidden: "vault.forbidden",
+  firewall: "vault.firewall",
+  absent: "vault.absent",
+  disabled: "vault.disabled",
+  identity: "vault.identity",
+  foreign: "vault.foreign",
+  unreachable: "vault.unreachable",
+  refused: "vault.refused",
+};
+
 export interface CertificateTools {
   readonly runtime: Runtime;
   /** EXTRA_CA_CERTS_FILEPATH's, PEM; undefined where they cannot be read. */
   readonly authorities: readonly string[] | undefined;
-  readonly now?: number;
 }
 
-export async function checkCertificate(
+/** For TLS_SOURCE=file. */
+export async function checkFiles(
   settings: Settings,
   tools: CertificateTools,
 ): Promise<readonly Finding[]> {
-  if (settings.TLS_SOURCE === "off") {
-    return [finding("certificate.off", "TLS_SOURCE is off: clients speak in plain text")];
-  }
+  const { TLS_CERT_FILEPATH: certificatePath, TLS_KEY_FILEPATH: keyPath } = settings;
+  const named = `TLS_CERT_FILEPATH "${certificatePath}"`;
   const findings: Finding[] = [];
-  const named = `TLS_CERT_FILEPATH "${settings.TLS_CERT_FILEPATH}"`;
-  const leaf = attempt(() => readLeaf(settings.TLS_CERT_FILEPATH), findings);
-  const key = attempt(() => readKey(settings.TLS_KEY_FILEPATH), findings);
-  if (leaf !== undefined) findings.push(...judgeFor(leaf.certificate, named, settings, tools));
-  if (leaf !== undefined && key !== undefined) {
-    const pair = { ...leaf, privateKey: key.privateKey };
+  const own = attempt(findings, () => {
+    const certificate = readPem("TLS_CERT_FILEPATH", certificatePath);
+    return { certificate, leaf: leafIn(certificatePath, certificate) };
+  });
+  const key = attempt(findings, () => {
+    const privateKey = readPem("TLS_KEY_FILEPATH", keyPath);
+    return { privateKey, key: keyIn(keyPath, privateKey) };
+  });
+  if (own !== undefined && !isWhole(own.certificate)) {
+    findings.push(finding("certificate.malformed", `${named} is cut off in a certificate`));
+  }
+  if (own !== undefined) findings.push(...judged(own.certificate, named, settings, tools));
+  if (own !== undefined && key !== undefined) {
+    const pair = { ...own, privateKey: key.privateKey };
     const mismatch = judgePair(pair, key.key, settings);
     findings.push(...mismatch ?? await proved(pair, settings, tools.runtime));
   }
-  if (findings.length > 0 || leaf === undefined) return findings;
-  return [finding("certificate.ok", praise(leaf.leaf, named, tools.now ?? Date.now()))];
+  if (findings.length > 0 || own === undefined) return findings;
+  return [finding("certificate.ok", praise(own.leaf, named))];
+}
+
+/** For TLS_SOURCE=keyvault. @param source asks the vault as the relay does */
+export async function checkVault(
+  source: CertificateSource,
+  settings: Settings,
+  tools: CertificateTools,
+): Promise<readonly Finding[]> {
+  const { AZURE_KEY_VAULT_CERT_NAME: name, AZURE_KEY_VAULT_URL: vault } = settings;
+  const named = `Key Vault's certificate "${name}"`;
+  let certificate: Certificate;
+  try {
+    const { signal } = new AbortController();
+    const found = await source.read({ known: undefined, complete: true, signal });
+    certificate = found!.certificate;
+  } catch (error) {
+    if (error instanceof CertificateUnavailable) {
+      return [finding(VAULT_CODE_OF[error.trouble], error.message)];
+    }
+    if (!(error instanceof CertificateError)) throw error;
+    return [finding("vault.malformed", error.message)];
+  }
+  const ok = finding("vault.ok", `${vault?.host} hands out "${name}" with its key`);
+  const faults = [
+    ...judged(certificate.certificate, named, settings, tools),
+    ...await proved(certificate, settings, tools.runtime),
+  ];
+  if (faults.length > 0) return [ok, ...faults];
+  return [ok, finding("certificate.ok", praise(certificate.leaf, named))];
 }
 
 /** What is wrong with a chain, for the clients that these settings expect. */
-export function judgeFor(
+function judged(
   pem: string,
   named: string,
-  settings: Settings,
-  tools: CertificateTools,
+  { SERVER_HOSTNAME: hostname }: Settings,
+  { authorities }: CertificateTools,
 ): Finding[] {
   return judgeChain(pem, {
     named,
-    now: tools.now ?? Date.now(),
-    hostname: settings.SERVER_HOSTNAME,
-    authorities: () => tools.authorities && [...getCACertificates("default"), ...tools.authorities],
+    now: Date.now(),
+    hostname,
+    authorities: () => authorities && [...getCACertificates("default"), ...authorities],
   });
 }
 
 /** A certificate that nothing is wrong with, in one line. */
-export function praise(leaf: Certificate["leaf"], named: string, now: number): string {
+function praise(leaf: Certificate["leaf"], named: string): string {
   const until = Date.parse(leaf.validTo);
-  return `${named} is for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", good until ${
-    day(until)
-  } ` +
-    `(${daysBetween(now, until)} days), fits its key`;
+  return `${named} is for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", good until ` +
+    `${day(until)} (${daysBetween(Date.now(), until)} days), fits its key`;
 }
 
 /** Serves TLS with it once, as the relay does at its start. */
-export async function proved(
+async function proved(
   certificate: Certificate,
   settings: Settings,
   runtime: Runtime,
@@ -99,18 +147,18 @@ function judgePair(
   const fits = certificatesOf(certificate).findIndex((other) => other.checkPrivateKey(key));
   const what = `TLS_KEY_FILEPATH "${TLS_KEY_FILEPATH}" is not the key of the certificate in ` +
     `"${TLS_CERT_FILEPATH}"`;
-  return fits < 1 ? [finding("certificate.key-mismatch", what)] : [
+  if (fits < 1) return [finding("certificate.key-mismatch", what)];
+  const number = `certificate number ${fits + 1}`;
+  return [
     finding(
       "certificate.key-mismatch",
-      `${what}, but that of certificate number ${fits + 1} in the file`,
-      `put certificate number ${
-        fits + 1
-      } first in the file: the server's own comes before its chain`,
+      `${what}, but that of ${number} in the file`,
+      `put ${number} first in the file: the server's own comes before its chain`,
     ),
   ];
 }
 
-function attempt<T>(read: () => T, findings: Finding[]): T | undefined {
+function attempt<T>(findings: Finding[], read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {

@@ -112,6 +112,43 @@ export const CODES = {
     "get a certificate with an RSA key of 2048 bits or more, or with an EC key",
   ),
 
+  "vault.ok": ok("Key Vault hands out the certificate with its chain and key."),
+  "vault.forbidden": fail(
+    "The relay's own identity may not get the certificate's secret.",
+    'give it the role "Key Vault Secrets User" on the vault (or, with access policies, the right to ' +
+      "get secrets); it takes some minutes to count",
+  ),
+  "vault.firewall": fail(
+    "The vault's firewall does not let this machine in.",
+    "add this machine's address or network on the vault's page Networking",
+  ),
+  "vault.absent": fail(
+    "The vault has no certificate of that name.",
+    "correct AZURE_KEY_VAULT_CERT_NAME: it is the certificate's name, not a version or a thumbprint",
+  ),
+  "vault.disabled": fail(
+    "The certificate's present version is disabled.",
+    "enable it in the vault, or make a new version",
+  ),
+  "vault.identity": fail(
+    "The relay's own identity gets no token for the vault, or the vault does not accept it.",
+    "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or run where there is a managed " +
+      "identity; vault and identity must be of one tenant",
+  ),
+  "vault.foreign": fail(
+    "What answers is no Key Vault of that name.",
+    "correct AZURE_KEY_VAULT_URL: https://NAME.vault.azure.net",
+  ),
+  "vault.unreachable": fail(
+    "The vault cannot be reached.",
+    `correct AZURE_KEY_VAULT_URL, or ${NETWORK}`,
+  ),
+  "vault.malformed": fail(
+    "What the vault hands out cannot be read, or there is no private key in it.",
+    "make the certificate with an exportable key, as PKCS #12 or PEM",
+  ),
+  "vault.refused": fail("The vault refuses for another reason, or has a passing fault.", LATER),
+
   "authorities.unusable": fail(
     "The file of EXTRA_CA_CERTS_FILEPATH is missing, cannot be read or holds no certificate.",
     "name a PEM file with the authority's certificate, or unset EXTRA_CA_CERTS_FILEPATH",

@@ -12,6 +12,8 @@ export const NEEDS = {
     "TLS_KEY_FILEPATH",
     "TLS_MIN_VERSION",
     "TLS_CIPHER_SUITE",
+    "AZURE_KEY_VAULT_URL",
+    "AZURE_KEY_VAULT_CERT_NAME",
   ],
   "SMTP port": ["SMTP_LISTEN"],
   "SMTPS port": ["SMTPS_LISTEN"],

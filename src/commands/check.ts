@@ -2,8 +2,8 @@
 
 import process from "node:process";
 import { readAuthorities } from "../certificates/authorities.ts";
-import { CertificateError } from "../certificates/file.ts";
-import { checkCertificate } from "../check/certificate.ts";
+import { CertificateError } from "../certificates/certificate.ts";
+import { type CertificateTools, checkFiles, checkVault } from "../check/certificate.ts";
 import { type ClockReading, judgeClock } from "../check/clock.ts";
 import { type Finding, finding, worst } from "../check/finding.ts";
 import { checkPorts, type PortTools, type WantedPort } from "../check/ports.ts";
@@ -17,6 +17,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import { type Environment, examineSettings } from "../settings/load.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
+import { certificateSource } from "./certificates.ts";
 import { checkLogin } from "./check_login.ts";
 import { type CheckOptions, passwordFor, testMessage } from "./check_options.ts";
 import { environment } from "./environment.ts";
@@ -27,6 +28,8 @@ import { outgoingClient, proxyFor } from "./outgoing.ts";
 const REQUEST_TIMEOUT = 10_000;
 /** Milliseconds for a check that asks nobody but this machine. */
 const LOCAL_DEADLINE = 20_000;
+/** Milliseconds for the certificate, which a vault may have: a token, a request, their repeats. */
+const CERTIFICATE_DEADLINE = 40_000;
 /** Milliseconds for a check of a service: a request, then a look at its certificate. */
 const SERVICE_DEADLINE = 2 * REQUEST_TIMEOUT + 5_000;
 
@@ -82,8 +85,8 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   if (judged("certificate")) {
     add(
       "certificate",
-      LOCAL_DEADLINE,
-      () => checkCertificate(settings, { runtime, authorities }),
+      CERTIFICATE_DEADLINE,
+      () => checkCertificate(settings, http, { runtime, authorities }),
     );
   }
   add(
@@ -105,6 +108,31 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
     http.abort();
     http.close();
     local.close();
+  }
+}
+
+async function checkCertificate(
+  settings: Settings,
+  http: HttpClient,
+  tools: CertificateTools,
+): Promise<readonly Finding[]> {
+  switch (settings.TLS_SOURCE) {
+    case "off":
+      return [finding("certificate.off", "TLS_SOURCE is off: clients speak in plain text")];
+    case "file":
+      return await checkFiles(settings, tools);
+    case "keyvault": {
+      const { AZURE_KEY_VAULT_URL: vault, AZURE_KEY_VAULT_CERT_NAME: name } = settings;
+      // That they are missing is among the settings' problems.
+      if (vault === undefined || name === undefined) return [];
+      try {
+        const source = await certificateSource(settings, http);
+        return source === undefined ? [] : await checkVault(source, settings, tools);
+      } catch (error) {
+        if (!(error instanceof CommandError)) throw error;
+        return [finding("vault.identity", error.lines.join("; "))];
+      }
+    }
   }
 }
 

@@ -3,19 +3,21 @@
 import type { Hono } from "hono";
 import type { Account } from "../accounts/accounts.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
-import type { Certificate } from "../certificates/file.ts";
-import { CertificateError } from "../certificates/file.ts";
-import { loadIdentity } from "../certificates/identity.ts";
+import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
+import { IdentityHolder } from "../certificates/holder.ts";
+import type { CertificateSource } from "../certificates/source.ts";
+import type { HttpClient } from "../http/client.ts";
 import { Events } from "../observe/events.ts";
 import { type HttpService, serveHttp } from "../observe/http.ts";
 import type { Log } from "../observe/log.ts";
 import { currentRuntime } from "../runtime/current.ts";
-import type { Listener } from "../runtime/runtime.ts";
+import type { Listener, Runtime } from "../runtime/runtime.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
 import { SmtpServer } from "../server/server.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
-import { CommandError, EXIT } from "./exit.ts";
+import { certificateSource } from "./certificates.ts";
+import { CommandError, EXIT, type ExitStatus } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
 import { outgoingClient, proxyIn } from "./outgoing.ts";
 import { processing } from "./processing.ts";
@@ -29,8 +31,8 @@ const UNREAD = 30_000;
 export interface RelayParts {
   readonly settings: Settings;
   readonly log: Log;
-  /** In place of the certificate that the settings name. */
-  readonly certificate?: Certificate;
+  /** In place of the certificate that the settings name, unless TLS is off. */
+  readonly certificates?: CertificateSource;
   /** Pages of the HTTP side, besides health. */
   readonly pages?: Hono;
   /** Path prefixes that never ask for HTTP_PASSWORD. */
@@ -44,7 +46,8 @@ export interface Relay {
   readonly smtp: readonly ListenAddress[];
   readonly smtps: readonly ListenAddress[];
   readonly http: ListenAddress | undefined;
-  readonly certificate: Certificate | undefined;
+  /** Looks whether there is a new certificate, at once. Never fails: the log has what comes of it. */
+  refreshCertificate(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -53,13 +56,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   const { log } = parts;
   let { settings } = parts;
   const runtime = await currentRuntime();
-  const [tls, authorities] = await readAll(
-    async () => {
-      if (settings.TLS_SOURCE === "off") return undefined;
-      return await loadIdentity(settings, runtime, parts.certificate);
-    },
-    async () => await readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH),
-  );
+  const { tls, client } = await openOutside(parts, runtime);
 
   const listening = { smtp: false, on: [] as readonly string[] };
   let server: SmtpServer<Account> | undefined;
@@ -72,28 +69,25 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
         connections: server?.connections ?? 0,
         listening: listening.on,
       },
-      tls: tls === undefined ? { ready: true, source: "off" } : {
-        ready: true,
-        source: settings.TLS_SOURCE,
-        expires: new Date(tls.certificate.leaf.validTo).toISOString(),
-      },
+      tls: tls?.state ?? { ready: true, source: "off" },
     });
-    http = await listenOrError("HTTP_LISTEN", listen, (hostname, port) =>
-      serveHttp({
-        listen: { hostname, port },
-        readiness,
-        password: settings.HTTP_PASSWORD,
-        unlocked: parts.unlocked ?? [],
-        ...(parts.pages === undefined ? {} : { pages: parts.pages }),
-      }));
+    try {
+      http = await listenOrError("HTTP_LISTEN", listen, (hostname, port) =>
+        serveHttp({
+          listen: { hostname, port },
+          readiness,
+          password: settings.HTTP_PASSWORD,
+          unlocked: parts.unlocked ?? [],
+          ...(parts.pages === undefined ? {} : { pages: parts.pages }),
+        }));
+    } catch (error) {
+      tls?.close();
+      client.close();
+      throw error;
+    }
     if (parts.httpReady !== undefined) settings = parts.httpReady(http);
   }
 
-  const client = outgoingClient(settings, runtime, authorities);
-  const proxy = proxyIn(settings);
-  if (proxy !== undefined) {
-    log.info("Outgoing connections take the proxy", { proxy: formatListenAddress(proxy) });
-  }
   const events = new Events(log);
   const { handlers, cutOff } = processing(settings, client, events);
   const smtpServer = server = new SmtpServer<Account>({
@@ -118,6 +112,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   });
   const stop = async () => {
     listening.smtp = false;
+    tls?.close();
     const { cutOff: messages } = await smtpServer.stop(settings.SHUTDOWN_TIMEOUT, cutOff);
     if (messages > 0) {
       const waited = settings.SHUTDOWN_TIMEOUT / 1000;
@@ -145,7 +140,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       smtp: smtp.map(addressOf),
       smtps: smtps.map(addressOf),
       http: http === undefined ? undefined : addressOf(http),
-      certificate: tls?.certificate,
+      refreshCertificate: async () => await tls?.refresh(),
       stop,
     };
   } catch (error) {
@@ -172,18 +167,57 @@ function addressOf({ hostname, port }: Listener | HttpService): ListenAddress {
   return { hostname, port };
 }
 
-/** Reads both, so that the problems of both are told at once. */
-async function readAll<A, B>(a: () => Promise<A>, b: () => Promise<B>): Promise<[A, B]> {
-  const results = await Promise.allSettled([a(), b()]);
-  const [first, second] = results;
-  if (first.status === "fulfilled" && second.status === "fulfilled") {
-    return [first.value, second.value];
-  }
+/**
+ * What the start depends on outside of this program: authorities, certificate. All that is wrong with
+ * them is told at once.
+ */
+async function openOutside(
+  { settings, log, certificates }: RelayParts,
+  runtime: Runtime,
+): Promise<{ tls: IdentityHolder | undefined; client: HttpClient }> {
   const problems: string[] = [];
-  for (const result of results) {
-    if (result.status === "fulfilled") continue;
-    if (!(result.reason instanceof CertificateError)) throw result.reason;
-    problems.push(result.reason.message);
+  let status: ExitStatus = EXIT.unavailable;
+  const tell = (error: unknown) => {
+    if (!(error instanceof CertificateError)) throw error;
+    problems.push(error.message);
+    if (!(error instanceof CertificateUnavailable)) status = EXIT.config;
+  };
+  let authorities: readonly string[] = [];
+  try {
+    authorities = readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH);
+  } catch (error) {
+    tell(error);
   }
-  throw new CommandError(EXIT.config, problems);
+  const client = outgoingClient(settings, runtime, authorities);
+  const proxy = proxyIn(settings);
+  if (proxy !== undefined) {
+    log.info("Outgoing connections take the proxy", { proxy: formatListenAddress(proxy) });
+  }
+  let tls: IdentityHolder | undefined;
+  try {
+    const source = await sourceFor(settings, client, certificates, problems.length > 0);
+    if (source !== undefined) {
+      tls = await IdentityHolder.open({ source, settings, runtime, log });
+    }
+  } catch (error) {
+    client.close();
+    tell(error);
+  }
+  if (problems.length === 0) return { tls, client };
+  tls?.close();
+  client.close();
+  throw new CommandError(status, problems);
+}
+
+/** @param alone without its authorities, a vault would only give cause for a second, wrong line */
+async function sourceFor(
+  settings: Settings,
+  client: HttpClient,
+  given: CertificateSource | undefined,
+  alone: boolean,
+): Promise<CertificateSource | undefined> {
+  if (settings.TLS_SOURCE === "off") return undefined;
+  if (given !== undefined) return given;
+  if (settings.TLS_SOURCE === "keyvault" && alone) return undefined;
+  return await certificateSource(settings, client);
 }

@@ -5,6 +5,7 @@ import process from "node:process";
 import { Hono } from "hono";
 import { shortId } from "../accounts/username.ts";
 import { selfSignedCertificate } from "../certificates/self_signed.ts";
+import { fixedSource } from "../certificates/source.ts";
 import { createLog } from "../observe/log.ts";
 import { createCloud } from "../sandbox/cloud.ts";
 import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
@@ -52,7 +53,9 @@ export async function sandbox(envFile: string | undefined): Promise<void> {
     log,
     pages,
     unlocked: ["/entra/", "/graph/"],
-    ...(settings.TLS_SOURCE === "off" ? {} : { certificate: await selfSignedCertificate() }),
+    ...(settings.TLS_SOURCE === "off"
+      ? {}
+      : { certificates: fixedSource("self-signed", await selfSignedCertificate()) }),
     httpReady: ({ hostname, port }) => pointedAt(settings, localUrl({ hostname, port })),
   });
   const stopped = untilStopped(relay, log, () => ended.abort());

@@ -5,18 +5,23 @@ import { createLog, type Log } from "../observe/log.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import { settingsFor } from "./environment.ts";
 import { type Relay, startRelay } from "./relay.ts";
-import { stopSignal } from "./signals.ts";
+import { onHangup, stopSignal } from "./signals.ts";
 import { versionLine } from "./version.ts";
 
 export async function serve(envFile: string | undefined): Promise<void> {
   const { settings, warnings } = settingsFor(envFile);
   const log = createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT });
   for (const warning of warnings) log.warning(warning);
-  const relay = await startRelay({ settings, log });
+  const starting = startRelay({ settings, log });
+  // From the beginning: a hangup that comes early must not end the program.
+  onHangup(() => {
+    log.info("Asked to look for a new certificate", { signal: "SIGHUP" });
+    starting.then((relay) => relay.refreshCertificate(), () => {});
+  });
+  const relay = await starting;
   const stopped = untilStopped(relay, log);
   // Visible at the default level, so that an administrator sees that it runs, and where.
   log.warning("Relay started", await describe(relay));
-  logCertificate(relay, log);
   await stopped;
 }
 
@@ -44,21 +49,4 @@ async function describe({ smtp, smtps, http }: Relay) {
     ...(smtps.length === 0 ? {} : { smtps: shown(smtps) }),
     ...(http === undefined ? {} : { http: shown([http]) }),
   };
-}
-
-const DAY_MS = 86_400_000;
-
-function logCertificate({ certificate }: Relay, log: Log): void {
-  if (certificate === undefined) return;
-  const { leaf } = certificate;
-  const days = Math.floor((Date.parse(leaf.validTo) - Date.now()) / DAY_MS);
-  const fields = {
-    subject: leaf.subject,
-    names: leaf.subjectAltName,
-    issuer: leaf.issuer,
-    expires: leaf.validTo,
-    days,
-  };
-  if (days < 0) log.warning("The certificate has expired: clients that check it refuse it", fields);
-  else log.info("Certificate loaded", fields);
 }

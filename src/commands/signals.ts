@@ -1,4 +1,4 @@
-// Signals that ask the program to stop.
+// Signals that ask the program to stop, or to look at its certificate again.
 
 import process from "node:process";
 
@@ -16,4 +16,9 @@ export function stopSignal(): Promise<NodeJS.Signals> {
       });
     }
   });
+}
+
+/** Each SIGHUP. Windows has none to send: there it would mean that the console is being closed. */
+export function onHangup(hangup: () => void): void {
+  if (process.platform !== "win32") process.on("SIGHUP", hangup);
 }

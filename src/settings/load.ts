@@ -152,7 +152,11 @@ function contradictions(settings: Settings, bad: ReadonlySet<SettingName>): stri
   const problems: string[] = [];
   const sound = (...names: SettingName[]) => !names.some((name) => bad.has(name));
   if (settings.TLS_SOURCE === "keyvault") {
-    problems.push('TLS_SOURCE "keyvault" is not in this version yet: use "file" or "off"');
+    for (const name of ["AZURE_KEY_VAULT_URL", "AZURE_KEY_VAULT_CERT_NAME"] as const) {
+      if (sound(name) && settings[name] === undefined) {
+        problems.push(`${name} must be set when TLS_SOURCE is keyvault`);
+      }
+    }
   }
   if (
     sound("SMTPS_LISTEN") && settings.TLS_SOURCE === "off" && settings.SMTPS_LISTEN !== undefined

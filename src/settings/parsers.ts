@@ -148,3 +148,12 @@ export const serviceUrl: Parser<URL> = {
     return url.protocol === "http:" && isLoopback(url.hostname) ? url : undefined;
   },
 };
+
+/** The address of a service without a path: what is served there has one place. */
+export const serviceOrigin: Parser<URL> = {
+  allowed: `${serviceUrl.allowed} without a path`,
+  parse(text) {
+    const url = serviceUrl.parse(text);
+    return url?.pathname === "/" ? url : undefined;
+  },
+};

@@ -14,6 +14,7 @@ import {
   oneOf,
   type Parser,
   seconds,
+  serviceOrigin,
   serviceUrl,
   size,
   text,
@@ -74,7 +75,7 @@ export const SETTINGS = {
   TLS_SOURCE: required(
     oneOf("off", "file", "keyvault"),
     "file",
-    "Where the certificate comes from. `keyvault` is not in this version yet.",
+    "Where the certificate comes from: from nowhere (no TLS), two files, or Azure Key Vault.",
   ),
   REQUIRE_TLS: required(boolean, "true", "Refuses AUTH and mail before TLS."),
   SERVER_GREETING: required(
@@ -97,8 +98,17 @@ export const SETTINGS = {
     "@",
     "What stands between tenant and client in a username.",
   ),
-  AZURE_KEY_VAULT_URL: missing("The key vault that holds the certificate."),
-  AZURE_KEY_VAULT_CERT_NAME: missing("The certificate's name in the key vault."),
+  AZURE_KEY_VAULT_URL: optional(
+    serviceOrigin,
+    "The key vault that holds the certificate, such as `https://example.vault.azure.net`. Needed with TLS_SOURCE=keyvault.",
+  ),
+  AZURE_KEY_VAULT_CERT_NAME: optional(
+    {
+      allowed: "1 to 127 letters, digits and hyphens",
+      parse: (name) => /^[a-z0-9-]{1,127}$/i.test(name) ? name : undefined,
+    },
+    "The certificate's name in the key vault. Needed with TLS_SOURCE=keyvault.",
+  ),
   AZURE_TABLES_URL: missing("The lookup table."),
   AZURE_TABLES_PARTITION_KEY: missing("The lookup table's partition.", "user"),
   AZURE_TABLES_FORCE_USAGE: missing("Only senders in the table may use the relay.", "false"),

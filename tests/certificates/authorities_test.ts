@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { readAuthorities } from "../../src/certificates/authorities.ts";
-import { CertificateError } from "../../src/certificates/file.ts";
+import { CertificateError } from "../../src/certificates/certificate.ts";
 import { createAuthority } from "../support/authority.ts";
 
 describe("EXTRA_CA_CERTS_FILEPATH", () => {

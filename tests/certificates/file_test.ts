@@ -4,11 +4,8 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import {
-  type Certificate,
-  CertificateError,
-  readCertificate,
-} from "../../src/certificates/file.ts";
+import { type Certificate, CertificateError } from "../../src/certificates/certificate.ts";
+import { readCertificate } from "../../src/certificates/file.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { type CertificateFiles, writeCertificate } from "../support/certificates.ts";
 

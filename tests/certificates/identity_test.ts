@@ -4,34 +4,38 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { type Certificate, CertificateError } from "../../src/certificates/file.ts";
+import { type Certificate, CertificateError } from "../../src/certificates/certificate.ts";
 import { loadIdentity } from "../../src/certificates/identity.ts";
 import { proveTls } from "../../src/certificates/prove.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime, TlsVersion } from "../../src/runtime/runtime.ts";
+import { issueChain } from "../support/chains.ts";
 import { settingsOf, writeCertificate } from "../support/certificates.ts";
 
 let directory: string;
-let made: Certificate;
+let made: { readonly EC: Certificate; readonly RSA: Certificate };
 let runtime: Runtime;
 
 before(async () => {
   directory = mkdtempSync(join(tmpdir(), "relay-identity-"));
-  made = await selfSignedCertificate();
+  made = { EC: await selfSignedCertificate(), RSA: await issueChain({ key: "RSA" }) };
   runtime = await currentRuntime();
 });
 after(() => rmSync(directory, { recursive: true }));
 
-async function load(environment: Record<string, string>) {
-  const { identity } = await loadIdentity(settingsOf(environment), runtime, made);
+async function load(environment: Record<string, string>, certificate = made.EC) {
+  const { identity } = await loadIdentity(settingsOf(environment), runtime, certificate);
   return identity;
 }
 
 /** The line that the start is refused with. */
-async function refusal(environment: Record<string, string>): Promise<string> {
+async function refusal(
+  environment: Record<string, string>,
+  certificate = made.EC,
+): Promise<string> {
   try {
-    await load(environment);
+    await load(environment, certificate);
   } catch (error) {
     assert(error instanceof CertificateError, String(error));
     assert(!/[\r\n]/.test(error.message));
@@ -51,13 +55,13 @@ async function handshake(identity: Awaited<ReturnType<typeof load>>, version: Tl
 
 describe("the TLS identity", () => {
   it("is the files' that the settings name", async () => {
-    const { certificatePath, keyPath } = writeCertificate(directory, "good", made);
+    const { certificatePath, keyPath } = writeCertificate(directory, "good", made.EC);
     const { identity, certificate } = await loadIdentity(
       settingsOf({ TLS_CERT_FILEPATH: certificatePath, TLS_KEY_FILEPATH: keyPath }),
       runtime,
     );
-    assert.equal(identity.certificate, made.certificate);
-    assert.equal(certificate.leaf.fingerprint256, made.leaf.fingerprint256);
+    assert.equal(identity.certificate, made.EC.certificate);
+    assert.equal(certificate.leaf.fingerprint256, made.EC.leaf.fingerprint256);
     assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
   });
 
@@ -103,19 +107,32 @@ describe("the TLS identity", () => {
     }
   });
 
-  it("is refused with a TLS_CIPHER_SUITE that the certificate's key cannot be used with", async () => {
-    // The certificate has an elliptic curve key (RFC 8422 §2.1).
-    await refusal({ TLS_CIPHER_SUITE: "ECDHE-RSA-AES128-GCM-SHA256" });
-  });
+  for (const [key, kind] of [["EC", "ECDSA"], ["RSA", "RSA"]] as const) {
+    const other = kind === "RSA" ? "ECDSA" : "RSA";
+    it(`is refused with a TLS_CIPHER_SUITE that an ${key} key cannot be used with (RFC 8422 §2)`, async () => {
+      await refusal({ TLS_CIPHER_SUITE: `ECDHE-${other}-AES128-GCM-SHA256` }, made[key]);
+    });
 
-  for (const cipher of ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"]) {
-    it(`uses ${cipher} where TLS_CIPHER_SUITE says so and the runtime obeys, else stops the start`, async () => {
-      if (runtime.name === "Bun") {
-        const identity = await load({ TLS_CIPHER_SUITE: cipher });
-        assert.equal((await proveTls(runtime, identity, "1.2")).cipher, cipher);
-      } else {
-        assert.match(await refusal({ TLS_CIPHER_SUITE: cipher }), /ignores cipher strings/);
-      }
+    for (const cipher of [`ECDHE-${kind}-AES128-GCM-SHA256`, `ECDHE-${kind}-AES256-GCM-SHA384`]) {
+      it(`uses ${cipher} where TLS_CIPHER_SUITE says so and the runtime obeys, else stops the start`, async () => {
+        if (runtime.name === "Bun") {
+          const identity = await load({ TLS_CIPHER_SUITE: cipher }, made[key]);
+          assert.equal((await proveTls(runtime, identity, "1.2")).cipher, cipher);
+          assert.equal((await proveTls(runtime, identity, "1.3")).protocol, "TLSv1.3");
+        } else {
+          const line = await refusal({ TLS_CIPHER_SUITE: cipher }, made[key]);
+          assert.match(line, /ignores cipher strings/);
+        }
+      });
+    }
+
+    it(`tells what handshakes with an ${key} key come to, in each version from the oldest on`, async () => {
+      const { handshakes } = await loadIdentity(settingsOf({}), runtime, made[key]);
+      assert.deepEqual(handshakes.map(({ protocol }) => protocol), ["TLSv1.2", "TLSv1.3"]);
+      assert.match(handshakes[0]!.cipher, new RegExp(`^ECDHE-${kind}-`));
+      assert.match(handshakes[1]!.cipher, /^TLS_/);
+      const newest = await loadIdentity(settingsOf({ TLS_MIN_VERSION: "1.3" }), runtime, made[key]);
+      assert.deepEqual(newest.handshakes.map(({ protocol }) => protocol), ["TLSv1.3"]);
     });
   }
 
@@ -130,7 +147,7 @@ describe("the TLS identity", () => {
   it("is refused when key and certificate do not fit, by the handshake itself", async () => {
     const other = await selfSignedCertificate();
     await assert.rejects(
-      loadIdentity(settingsOf({}), runtime, { ...made, privateKey: other.privateKey }),
+      loadIdentity(settingsOf({}), runtime, { ...made.EC, privateKey: other.privateKey }),
       CertificateError,
     );
   });

@@ -1,7 +1,9 @@
-// A bare SMTP client for tests that need many connections or exact control: plain text only.
+// A bare SMTP client for tests that need many connections or exact control: in plain text, or with
+// TLS from the first octet.
 
 import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
+import { connect as connectTls, TLSSocket } from "node:tls";
 
 export class SmtpClient {
   readonly #socket: Socket;
@@ -9,8 +11,11 @@ export class SmtpClient {
   #ended = false;
   #wake: (() => void) | undefined;
 
-  constructor(port: number, host = "127.0.0.1") {
-    this.#socket = connect({ host, port });
+  /** @param tls any certificate will do */
+  constructor(port: number, host = "127.0.0.1", tls = false) {
+    this.#socket = tls
+      ? connectTls({ host, port, rejectUnauthorized: false })
+      : connect({ host, port });
     this.#socket.on("data", (octets: Uint8Array) => {
       this.#text += Buffer.from(octets).toString("latin1");
       this.#wake?.();
@@ -20,6 +25,14 @@ export class SmtpClient {
       this.#ended = true;
       this.#wake?.();
     });
+  }
+
+  /** The serial number of the certificate that the server has shown, in lower case. */
+  get serial(): string {
+    const socket = this.#socket;
+    return socket instanceof TLSSocket
+      ? socket.getPeerCertificate().serialNumber.toLowerCase()
+      : "";
   }
 
   /** The next reply, all its lines joined by LF. @throws Error where the connection ended before */

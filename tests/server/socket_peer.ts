@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import { type Certificate } from "../../src/certificates/file.ts";
+import { type Certificate } from "../../src/certificates/certificate.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Message } from "../../src/server/handlers.ts";

@@ -27,6 +27,8 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   TLS_CERT_FILEPATH: "certs/cert.pem",
   TLS_KEY_FILEPATH: "certs/key.pem",
   TLS_CIPHER_SUITE: undefined,
+  AZURE_KEY_VAULT_URL: undefined,
+  AZURE_KEY_VAULT_CERT_NAME: undefined,
   USERNAME_DELIMITER: "@",
   GRAPH_HTTP_TIMEOUT: 30_000,
   SMTP_LISTEN: [{ hostname: "::", port: 8025 }],
@@ -113,7 +115,7 @@ describe("settings", () => {
       SMTP_LISTEN: "here",
       GRAPH_ENDPOINT: "http://graph.microsoft.com",
       QUEUE_URL: "sqlite:queue.db",
-      TLS_SOURCE: "keyvault",
+      TLS_SOURCE: "vault",
     });
     assert.deepEqual(found.map((problem) => problem.split(" ")[0]).sort(), [
       "GRAPH_ENDPOINT",
@@ -163,12 +165,6 @@ describe("a setting whose function is missing from this version", () => {
     }
     load(Object.fromEntries(missing.map(([name]) => [name, ""])));
   });
-
-  it("is TLS_SOURCE=keyvault too, in any case", () => {
-    for (const value of ["keyvault", "KeyVault"]) {
-      assert.match(problems({ TLS_SOURCE: value })[0]!, /^TLS_SOURCE "keyvault" is not in this/);
-    }
-  });
 });
 
 describe("settings that contradict each other", () => {
@@ -176,6 +172,42 @@ describe("settings that contradict each other", () => {
     const [problem] = problems({ TLS_SOURCE: "off", SMTPS_LISTEN: ":465" });
     assert.match(problem!, /^SMTPS_LISTEN needs a certificate/);
     load({ TLS_SOURCE: "file", SMTPS_LISTEN: ":465" });
+  });
+
+  it("stop the start: TLS_SOURCE=keyvault without a vault or a name, in any case", () => {
+    const vault = { AZURE_KEY_VAULT_URL: "https://example.vault.azure.net/" };
+    const name = { AZURE_KEY_VAULT_CERT_NAME: "smtp-relay" };
+    const unset = (lines: readonly string[]) => lines.map((line) => line.split(" must be set")[0]);
+    for (const TLS_SOURCE of ["keyvault", "KeyVault"]) {
+      assert.deepEqual(unset(problems({ TLS_SOURCE })), [
+        "AZURE_KEY_VAULT_URL",
+        "AZURE_KEY_VAULT_CERT_NAME",
+      ]);
+      assert.deepEqual(unset(problems({ TLS_SOURCE, ...name })), ["AZURE_KEY_VAULT_URL"]);
+      assert.deepEqual(unset(problems({ TLS_SOURCE, ...vault })), ["AZURE_KEY_VAULT_CERT_NAME"]);
+      load({ TLS_SOURCE, ...vault, ...name });
+    }
+    load({ ...vault, ...name });
+  });
+
+  it("stop the start: a vault that is no https origin, a name that no certificate has", () => {
+    const names = { TLS_SOURCE: "keyvault", AZURE_KEY_VAULT_CERT_NAME: "under_score" };
+    for (
+      const url of [
+        "example.vault.azure.net",
+        "http://example.vault.azure.net",
+        "https://example.vault.azure.net/certificates/smtp",
+        "https://example.vault.azure.net?x=y",
+      ]
+    ) {
+      const [vault, name, ...others] = problems({ ...names, AZURE_KEY_VAULT_URL: url });
+      assert.match(vault!, /^AZURE_KEY_VAULT_URL ".*" must be an https URL .*without a path$/);
+      assert.match(name!, /^AZURE_KEY_VAULT_CERT_NAME "under_score" must be 1 to 127 letters/);
+      assert.deepEqual(others, []);
+    }
+    for (const url of ["http://127.0.0.1:8443", "https://[::1]:8443/"]) {
+      load({ ...names, AZURE_KEY_VAULT_CERT_NAME: "a", AZURE_KEY_VAULT_URL: url });
+    }
   });
 
   it("stop the start: pages off the loopback without a password", () => {

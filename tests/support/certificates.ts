@@ -1,7 +1,7 @@
 /** Certificates as files, and settings that name them. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { Certificate } from "../../src/certificates/file.ts";
+import type { Certificate } from "../../src/certificates/certificate.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import type { Settings } from "../../src/settings/schema.ts";
 

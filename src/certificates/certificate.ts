@@ -1,0 +1,132 @@
+// A certificate with its chain and its private key, wherever they came from.
+
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+
+export interface Certificate {
+  /** PEM: the server's own certificate, and the chain where there is one. */
+  readonly certificate: string;
+  /** PEM. */
+  readonly privateKey: string;
+  /** What is in it, for the log: the server's own certificate. */
+  readonly leaf: X509Certificate;
+}
+
+/** What is wrong with a certificate: for programs, where the line is for people. */
+export type CertificateFault =
+  /** There is no such file. */
+  | "missing"
+  | "unreadable"
+  /** No certificate, or no key, that can be read. */
+  | "malformed"
+  /** The key is another certificate's. */
+  | "mismatch"
+  /** The runtime cannot serve TLS with it and the settings. */
+  | "unusable";
+
+/** One line for the administrator: what is wrong with the certificate, where, what to do. */
+export class CertificateError extends Error {
+  readonly fault: CertificateFault;
+
+  constructor(message: string, fault: CertificateFault = "malformed") {
+    super(message);
+    this.fault = fault;
+  }
+}
+
+/** Why a service does not hand a certificate out: for programs. */
+export type CertificateTrouble =
+  /** Its rights: a role or an access policy is missing. */
+  | "forbidden"
+  /** Its firewall. */
+  | "firewall"
+  /** It has no such certificate. */
+  | "absent"
+  | "disabled"
+  /** Entra ID gives no token for it, or it is not accepted. */
+  | "identity"
+  /** Something else answers in its place. */
+  | "foreign"
+  | "unreachable"
+  /** Any other answer. */
+  | "refused";
+
+/** The certificate is kept by a service, and the service does not hand it out. */
+export class CertificateUnavailable extends CertificateError {
+  readonly trouble: CertificateTrouble;
+
+  constructor(message: string, trouble: CertificateTrouble = "unreachable") {
+    super(message, "missing");
+    this.trouble = trouble;
+  }
+}
+
+const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+const KEYS = /-----BEGIN ((?:[A-Z0-9]+ )?PRIVATE KEY)-----[^]+?-----END \1-----/g;
+
+/** The certificates in a PEM text (RFC 7468), in its order. */
+export function certificatesIn(pem: string): string[] {
+  return pem.match(CERTIFICATES) ?? [];
+}
+
+/** The private keys in a PEM text (RFC 7468), in its order. */
+export function keysIn(pem: string): string[] {
+  return pem.match(KEYS) ?? [];
+}
+
+/** Whether each block of a PEM text has its end: half a file has not. */
+export function isWhole(pem: string): boolean {
+  const count = (pattern: RegExp) => pem.match(pattern)?.length ?? 0;
+  return count(/^-----BEGIN [A-Z0-9 ]+-----/gm) === count(/^-----END [A-Z0-9 ]+-----/gm);
+}
+
+/**
+ * Puts together what lies in any order: the certificate that belongs to the key first, then its
+ * issuer, and so on. What does not belong to that chain is left out.
+ *
+ * @param certificates PEM, one each
+ * @param key PEM, without a passphrase
+ * @param where names the place in errors, at the beginning of the line
+ * @throws CertificateError
+ */
+export function assemble(
+  certificates: readonly string[],
+  key: string,
+  where: string,
+): Certificate {
+  const privateKey = readKey(key, where);
+  const all = certificates.map((pem, index) => {
+    try {
+      return { pem, x509: new X509Certificate(pem) };
+    } catch {
+      throw new CertificateError(`${where}: its certificate number ${index + 1} cannot be read`);
+    }
+  });
+  const own = all.find(({ x509 }) => x509.checkPrivateKey(privateKey));
+  if (own === undefined) {
+    throw new CertificateError(`${where}: its private key belongs to none of its certificates`);
+  }
+  const chain = [own];
+  for (;;) {
+    const { x509: last } = chain.at(-1)!;
+    // By name and by signature: several authorities may have one name.
+    const issuer = all.find((one) =>
+      !chain.includes(one) && last.checkIssued(one.x509) && last.verify(one.x509.publicKey)
+    );
+    if (issuer === undefined) break;
+    chain.push(issuer);
+  }
+  return {
+    certificate: chain.map(({ pem }) => `${pem}\n`).join(""),
+    privateKey: key,
+    leaf: own.x509,
+  };
+}
+
+function readKey(pem: string, where: string): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    // The library's words may quote what it has read.
+    throw new CertificateError(`${where}: its private key cannot be read`);
+  }
+}

@@ -1,0 +1,70 @@
+// What is in a certificate, in an administrator's words: for the log and for /readyz.
+
+import type { X509Certificate } from "node:crypto";
+import type { ProvenTls } from "./prove.ts";
+
+const DAY_MS = 86_400_000;
+/** Days left below which a certificate should have been renewed: Let's Encrypt's have 30 then. */
+const SOON_DAYS = 14;
+
+export interface Validity {
+  readonly expires: Date;
+  /** Whole days; below 0 once it has expired. */
+  readonly days: number;
+  readonly state: "good" | "soon" | "expired" | "early";
+}
+
+/** @param now milliseconds since 1970 */
+export function validityOf(leaf: X509Certificate, now: number): Validity {
+  const until = Date.parse(leaf.validTo);
+  const days = Math.floor((until - now) / DAY_MS);
+  const state = until < now
+    ? "expired"
+    : Date.parse(leaf.validFrom) > now
+    ? "early"
+    : days < SOON_DAYS
+    ? "soon"
+    : "good";
+  return { expires: new Date(until), days, state };
+}
+
+/** Fields for the log. */
+export function certificateFields(
+  leaf: X509Certificate,
+  now: number,
+): Readonly<Record<string, string | number>> {
+  const { expires, days } = validityOf(leaf, now);
+  return {
+    subject: inOneLine(leaf.subject),
+    names: inOneLine(leaf.subjectAltName ?? ""),
+    issuer: inOneLine(leaf.issuer),
+    serial: leaf.serialNumber.toLowerCase(),
+    key: keyOf(leaf),
+    from: new Date(leaf.validFrom).toISOString(),
+    expires: expires.toISOString(),
+    days,
+  };
+}
+
+/** Fields for the log: what handshakes have come to, in the same order. */
+export function handshakeFields(
+  handshakes: readonly ProvenTls[],
+): Readonly<Record<string, string>> {
+  return {
+    protocols: handshakes.map(({ protocol }) => protocol).join(","),
+    ciphers: handshakes.map(({ cipher }) => cipher).join(","),
+  };
+}
+
+/** Such as `RSA 2048` and `EC prime256v1`. */
+function keyOf({ publicKey }: X509Certificate): string {
+  const { modulusLength, namedCurve } = publicKey.asymmetricKeyDetails ?? {};
+  const type = publicKey.asymmetricKeyType ?? "unknown";
+  return [type.toUpperCase(), modulusLength ?? namedCurve].filter((word) => word !== undefined)
+    .join(" ");
+}
+
+/** Distinguished names come with a line for each part. */
+function inOneLine(text: string): string {
+  return text.trim().replace(/\r?\n/g, ", ");
+}

@@ -1,0 +1,130 @@
+// The certificate from Azure Key Vault: chain and private key are in the secret that has the
+// certificate's name. https://learn.microsoft.com/azure/key-vault/certificates/about-certificates
+//
+// The key is in memory only. One right is enough for all of this, to get secrets.
+
+import { Buffer } from "node:buffer";
+import type { TokenCredential } from "@azure/core-auth";
+import type { HttpClient as PipelineClient } from "@azure/core-rest-pipeline";
+import type { KeyVaultSecret, SecretClient } from "@azure/keyvault-secrets";
+import {
+  assemble,
+  type Certificate,
+  CertificateError,
+  certificatesIn,
+  CertificateUnavailable,
+  keysIn,
+} from "./certificate.ts";
+import { explainVault, troubleOf } from "./keyvault_errors.ts";
+import type { CertificateSource, Found, Look } from "./source.ts";
+
+/** Milliseconds between two looks: a change is in force within 60 s, with room. */
+const INTERVAL = 45_000;
+/** Milliseconds for one look, token and repeats included. */
+const TIMEOUT = 20_000;
+/** An API version that every cloud has. */
+const API_VERSION = "7.4";
+
+export interface KeyVaultOptions {
+  /** AZURE_KEY_VAULT_URL */
+  readonly vault: URL;
+  /** AZURE_KEY_VAULT_CERT_NAME */
+  readonly name: string;
+  readonly credential: TokenCredential;
+  /** How requests are sent. */
+  readonly transport: PipelineClient;
+  /** How often the SDK sends them again. */
+  readonly retries: Readonly<Record<string, number>>;
+  /**
+   * The vault is an imitation on this machine. A real one has to prove by its name that the token
+   * which it asks for is meant for it.
+   */
+  readonly imitated?: boolean;
+  /** Milliseconds between two looks; 45 s when left out. */
+  readonly interval?: number;
+}
+
+/** @throws CertificateUnavailable from `read`, where the vault does not hand it out */
+export class KeyVaultSource implements CertificateSource {
+  readonly name = "keyvault";
+  readonly interval: number;
+  readonly patience = 0;
+  readonly #options: KeyVaultOptions;
+  #client: SecretClient | undefined;
+
+  constructor(options: KeyVaultOptions) {
+    this.#options = options;
+    this.interval = options.interval ?? INTERVAL;
+  }
+
+  async read({ known, signal }: Look): Promise<Found | undefined> {
+    const { vault, name } = this.#options;
+    const deadline = AbortSignal.timeout(TIMEOUT);
+    let secret: KeyVaultSecret;
+    try {
+      this.#client ??= await this.#open();
+      const abortSignal = AbortSignal.any([signal, deadline]);
+      secret = await this.#client.getSecret(name, { abortSignal });
+    } catch (error) {
+      const late = deadline.aborted ? `no answer within ${TIMEOUT / 1000} seconds` : undefined;
+      throw new CertificateUnavailable(
+        `Key Vault ${vault.origin}: ${explainVault(error, name, late)}`,
+        troubleOf(error, late),
+      );
+    }
+    // A version never changes its content.
+    const { version = "unknown", contentType } = secret.properties;
+    if (version === known) return undefined;
+    const where = `Key Vault ${vault.origin}, certificate "${name}", version ${version}`;
+    const certificate = await certificateOf(secret.value ?? "", contentType, where);
+    return { certificate, revision: version, detail: { vault: vault.host, version } };
+  }
+
+  async #open(): Promise<SecretClient> {
+    const { vault, credential, transport, retries, imitated = false } = this.#options;
+    // Loaded here, where it is needed.
+    const { SecretClient } = await import("@azure/keyvault-secrets");
+    return new SecretClient(vault.origin, credential, {
+      httpClient: transport,
+      serviceVersion: API_VERSION,
+      retryOptions: { ...retries },
+      ...(imitated
+        ? { disableChallengeResourceVerification: true, allowInsecureConnection: true }
+        : {}),
+    });
+  }
+}
+
+/** @param where names the place in errors */
+async function certificateOf(
+  value: string,
+  contentType: string | undefined,
+  where: string,
+): Promise<Certificate> {
+  // What somebody has put there as a plain secret has no type: the text itself tells.
+  const pem = value.includes("-----BEGIN ");
+  const { certificates, keys } = pem
+    ? { certificates: certificatesIn(value), keys: keysIn(value) }
+    : await fromPkcs12(value, contentType, where);
+  const [key] = keys;
+  if (key === undefined) {
+    throw new CertificateError(
+      `${where}: it has no private key; make the certificate with an exportable key`,
+    );
+  }
+  if (certificates.length === 0) throw new CertificateError(`${where}: it has no certificate`);
+  return assemble(certificates, key, where);
+}
+
+async function fromPkcs12(value: string, contentType: string | undefined, where: string) {
+  const { Pkcs12Error, readPkcs12 } = await import("./pkcs12.ts");
+  try {
+    return await readPkcs12(Buffer.from(value, "base64"));
+  } catch (error) {
+    if (!(error instanceof Pkcs12Error)) throw error;
+    const type = contentType ?? "no content type";
+    throw new CertificateError(
+      `${where}: it ${error.message} (${type}); application/x-pkcs12 and application/x-pem-file can be read`,
+    );
+  }
+}
