@@ -2,6 +2,7 @@
 import type { Code } from "../../src/check/codes.ts";
 import type { Fault } from "../../src/sandbox/faults.ts";
 import { TENANT } from "./programs.ts";
+import type { VaultFault } from "../support/vault.ts";
 import { APPS, USERNAME, type World } from "./check_world.ts";
 
 export interface Case {
@@ -13,6 +14,7 @@ export interface Case {
   readonly args?: (world: World) => readonly string[];
   /** What the imitated services are to do wrong. */
   readonly faults?: readonly Fault[];
+  readonly vaultFault?: VaultFault;
   /** Everything that is not ok, in order. */
   readonly codes: readonly Code[];
   /** What the lines say, cause and fix. */
@@ -52,6 +54,10 @@ const at = (service: keyof World["services"]) => (world: World) => ({
   AZURE_AUTHORITY_HOST: world.services[service],
   GRAPH_ENDPOINT: world.services[service],
   GRAPH_HTTP_TIMEOUT: "1",
+});
+const inVault = (name: string) => ({ vault, sound }: World) => ({
+  ...vault.environment(name),
+  AZURE_AUTHORITY_HOST: sound["AZURE_AUTHORITY_HOST"]!,
 });
 /** Names that nobody but a proxy can look up (RFC 6761 §6.2). */
 const behind = (proxy: keyof World["proxies"]) => (world: World) => ({
@@ -221,6 +227,84 @@ const PORTS: readonly Case[] = [
     settings: () => ({ SMTP_LISTEN: "192.0.2.9:8025" }),
     codes: ["ports.address"],
     says: [/SMTP_LISTEN 192\.0\.2\.9:8025: the address is not one of this machine's\. Fix: /],
+  },
+];
+
+const VAULT: readonly Case[] = [
+  {
+    name: "no fault of a certificate in a vault that is as it should be",
+    settings: inVault("good"),
+    args: nothing,
+    codes: [],
+    says: [
+      /ok {3}vault: 127\.0\.0\.1:\d+ hands out "good"/,
+      /ok {3}certificate: Key Vault's .* is for/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "a certificate in the vault that has expired",
+    settings: inVault("expired"),
+    args: nothing,
+    codes: ["certificate.expired"],
+    says: [/Key Vault's certificate "expired" expired on \d{4}-\d\d-\d\d, 12 days ago/],
+  },
+  {
+    name: "a role that the relay's identity lacks on the vault",
+    settings: inVault("good"),
+    args: nothing,
+    vaultFault: "forbidden by role",
+    codes: ["vault.forbidden"],
+    says: [
+      /does not hand out "good".*\(ForbiddenByRbac\).*Fix: give it the role "Key Vault Secrets/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "a vault's firewall",
+    settings: inVault("good"),
+    args: nothing,
+    vaultFault: "forbidden by firewall",
+    codes: ["vault.firewall"],
+    says: [/its firewall does not let this machine in.*Fix: add this machine's address/],
+  },
+  {
+    name: "a certificate that the vault does not have",
+    settings: inVault("absent"),
+    args: nothing,
+    codes: ["vault.absent"],
+    says: [/it has no certificate "absent".*Fix: correct AZURE_KEY_VAULT_CERT_NAME/],
+  },
+  {
+    name: "a key that the vault keeps for itself",
+    settings: inVault("locked"),
+    args: nothing,
+    codes: ["vault.malformed"],
+    says: [/it has no private key.*Fix: make the certificate with an exportable key/],
+  },
+  {
+    name: "an identity whose secret is wrong",
+    settings: (world) => ({ ...inVault("good")(world), AZURE_CLIENT_SECRET: "wrong-secret" }),
+    args: nothing,
+    codes: ["vault.identity"],
+    says: [/gets no token for it: AADSTS7000215.*Fix: set AZURE_TENANT_ID/],
+  },
+  {
+    name: "a vault that is not there",
+    settings: (world) => ({
+      ...inVault("good")(world),
+      AZURE_KEY_VAULT_URL: world.services.refused,
+    }),
+    args: nothing,
+    codes: ["vault.unreachable"],
+    says: [/it cannot be reached: ECONNREFUSED.*Fix: correct AZURE_KEY_VAULT_URL, or check/],
+  },
+  {
+    name: "a vault that is asked for without its name",
+    settings: () => ({ TLS_SOURCE: "keyvault" }),
+    args: nothing,
+    codes: ["settings.bad", "settings.bad"],
+    says: [/AZURE_KEY_VAULT_URL must be set/, /AZURE_KEY_VAULT_CERT_NAME must be set/],
   },
 ];
 
@@ -476,6 +560,7 @@ export const CASES: readonly Case[] = [
   ...SETTINGS,
   ...CERTIFICATES,
   ...PORTS,
+  ...VAULT,
   ...SERVICES,
   ...LOGINS,
   ...MESSAGES,

@@ -71,11 +71,16 @@ function linesOf(stdout: string): Line[] {
   return findings;
 }
 
-async function tryCase(program: Program, { settings, args, faults = [], ...expected }: Case) {
+async function tryCase(
+  program: Program,
+  { settings, args, faults = [], vaultFault, ...expected }: Case,
+) {
   for (const fault of faults) world.cloud.faults.add(fault);
+  world.vault.fault = vaultFault;
   const given = args?.(world) ?? ["--username", USERNAME];
   const { status, stdout, stderr } = await check(program, given, await settings?.(world));
   world.cloud.faults.clear();
+  world.vault.fault = undefined;
   assert.equal(stderr, "");
   const wrong = linesOf(stdout).filter(({ level }) => level !== "ok");
   assert.deepEqual(wrong.map(({ code }) => code), expected.codes, stdout);

@@ -8,6 +8,7 @@ import { createServer as createTlsServer } from "node:tls";
 import { type Made, make } from "../check/certificates.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { startProxy } from "../support/proxy.ts";
+import { startVault, type Vault, VAULT_SECRET } from "../support/vault.ts";
 import { CLIENT, TENANT } from "./programs.ts";
 
 export const HOST = "smtp.example.com";
@@ -30,6 +31,8 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
 
 export interface World {
   readonly cloud: CloudServer;
+  /** Has the certificates `good` and `expired`, and `locked`, whose key it does not hand out. */
+  readonly vault: Vault;
   /** The path of a file in the world's folder. */
   file(name: string): string;
   /** What a sound relay is configured with. */
@@ -78,6 +81,16 @@ export async function createWorld(): Promise<World> {
     make({ name: HOST, issuer: intermediate, names, from, until });
   const good = await leaf([HOST], -1, 89);
   const secrets: string[] = [SECRET];
+
+  const vault = await startVault(cloud);
+  const stored = ({ certificate, privateKey }: Made) => ({
+    certificates: [certificate, intermediate.certificate, root.certificate] as const,
+    privateKey,
+  });
+  vault.putPkcs12("good", stored(good));
+  vault.putPem("expired", stored(await leaf([HOST], -90, -12)));
+  vault.putPem("locked", stored(good), good.certificate);
+  secrets.push(VAULT_SECRET);
 
   const directory = mkdtempSync(join(tmpdir(), "relay-check-"));
   const file = (name: string) => join(directory, name);
@@ -153,6 +166,7 @@ export async function createWorld(): Promise<World> {
 
   return {
     cloud,
+    vault,
     file,
     secrets,
     sound: {
@@ -166,9 +180,7 @@ export async function createWorld(): Promise<World> {
       AZURE_AUTHORITY_HOST: cloud.authority.href,
       GRAPH_ENDPOINT: cloud.endpoint.href,
       RELAY_PASSWORD: SECRET,
-      // The loudest that there is.
       LOG_LEVEL: "DEBUG",
-      AZURE_LOG_LEVEL: "verbose",
     },
     services: {
       refused: `http://127.0.0.1:${refused}`,
@@ -208,6 +220,7 @@ export async function createWorld(): Promise<World> {
     taken: await serve(createServer()),
     async close() {
       await Promise.all(servers.map((server) => server.close()));
+      await vault.close();
       await cloud.close();
       rmSync(directory, { recursive: true });
     },
