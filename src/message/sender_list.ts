@@ -25,6 +25,8 @@ export class SenderList {
     const entries = text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");
     if (entries.length === 0 || entries.length > MAX_ENTRIES) return undefined;
     for (const entry of entries) {
+      // It is an address, but nobody means it as one.
+      if (entry.startsWith("*@")) return undefined;
       const domain = entry.startsWith("@");
       const address = domain ? `any${entry}` : entry;
       if (!isAddress(address) || !isUnmistakable(address)) return undefined;
