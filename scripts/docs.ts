@@ -16,6 +16,7 @@ import {
   BY_STATUS,
   type GraphMeaning,
   INTERRUPTED,
+  NO_WAY,
   OTHER,
   OTHER_4XX,
   STOPPING,
@@ -252,6 +253,12 @@ const TABLES: Readonly<Record<string, () => string>> = {
         "check the relay's clock and `GRAPH_ENDPOINT`.",
       ],
       [
+        "PROXY_407, PROXY_403 and the like",
+        NO_WAY,
+        "407: correct user name and password in `HTTPS_PROXY`. 403: allow the relay's hosts in the " +
+        "proxy. See [a proxy on the way out](installation.md#a-proxy-on-the-way-out).",
+      ],
+      [
         "ETIMEDOUT",
         AMBIGUOUS,
         "Look for the message before it is sent again. Raise `GRAPH_HTTP_TIMEOUT` on slow lines.",
@@ -346,6 +353,7 @@ function graphByReplyTable(): string {
   add("any other status", OTHER);
   add("no connection", UNREACHABLE);
   add("a certificate that is not trusted", UNTRUSTED);
+  add("a proxy that refuses", NO_WAY);
   add("no clear answer to the request that sends", AMBIGUOUS);
   add("no clear answer to a request before that", INTERRUPTED);
   for (const [name, meaning] of Object.entries(NOT_SENT)) add(code(name), meaning);

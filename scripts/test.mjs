@@ -22,6 +22,8 @@ function run(command, args) {
         NO_COLOR: "1",
         // No test asks another machine for an identity.
         AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
+        // Nor does Deno ask for a newer Deno.
+        DENO_NO_UPDATE_CHECK: "1",
       },
       stdio: ["ignore", "pipe", "pipe"],
     });

@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import process from "node:process";
 import { parseEnv } from "node:util";
 import { type Environment, loadSetting, loadSettings } from "../settings/load.ts";
-import type { SettingName, Settings } from "../settings/schema.ts";
+import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
 export interface CommandSettings {
@@ -63,7 +63,19 @@ export function settingFor<Name extends SettingName>(
 }
 
 function environment(envFile: string | undefined): Environment {
-  return { ...readEnvFile(envFile), ...process.env };
+  const file = readEnvFile(envFile);
+  handOn(file);
+  return { ...file, ...process.env };
+}
+
+/** What the Azure SDK reads by itself, such as AZURE_TENANT_ID: it knows no --env-file. */
+const READ_BY_SDK = /^(?:AZURE|IDENTITY|IMDS|MSI)_/;
+
+function handOn(file: Environment): void {
+  for (const [name, value] of Object.entries(file)) {
+    if (!READ_BY_SDK.test(name) || name in SETTINGS) continue;
+    process.env[name] ??= value;
+  }
 }
 
 function readEnvFile(path: string | undefined): Environment {

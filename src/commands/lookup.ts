@@ -7,11 +7,12 @@ import { isTrouble, type TableTrouble } from "../accounts/entry_source.ts";
 import type { Change, LookupTable } from "../accounts/table.ts";
 import { isTableKey } from "../accounts/table_key.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
-import { HttpClient } from "../http/client.ts";
+import { CertificateError } from "../certificates/file.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import { nearest } from "../settings/load.ts";
 import { settingsAmong } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
+import { outgoingClient } from "./outgoing.ts";
 import { openTable } from "./table.ts";
 import { aligned, printableText } from "./text_table.ts";
 
@@ -51,10 +52,12 @@ export async function lookup(
     "AZURE_AUTHORITY_HOST",
     "GRAPH_ENDPOINT",
     "EXTRA_CA_CERTS_FILEPATH",
+    "HTTPS_PROXY",
+    "NO_PROXY",
   ], envFile);
   const runtime = await currentRuntime();
-  const authorities = await readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH);
-  const http = new HttpClient({ connect: runtime.connect, authorities });
+  const authorities = await authoritiesOrError(settings.EXTRA_CA_CERTS_FILEPATH);
+  const http = outgoingClient(settings, runtime, authorities);
   try {
     const table = await openTable(settings, http);
     if (table === undefined) {
@@ -72,6 +75,15 @@ export async function lookup(
     }
   } finally {
     http.close();
+  }
+}
+
+async function authoritiesOrError(path: string | undefined): Promise<readonly string[]> {
+  try {
+    return await readAuthorities(path);
+  } catch (error) {
+    if (!(error instanceof CertificateError)) throw error;
+    throw new CommandError(EXIT.config, [error.message]);
   }
 }
 

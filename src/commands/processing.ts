@@ -34,8 +34,7 @@ export interface ProcessingParts {
 }
 
 export function processing({ settings, http, events, entries }: ProcessingParts): Processing {
-  const { authorityHost, graphEndpoint } = cloudOf(settings);
-  const scope = `${graphEndpoint.origin}/.default`;
+  const { authorityHost, graphEndpoint, graphScope: scope } = cloudOf(settings);
   const tokens = new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
     async request(credentials) {

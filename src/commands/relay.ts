@@ -8,7 +8,6 @@ import { readAuthorities } from "../certificates/authorities.ts";
 import type { Certificate } from "../certificates/file.ts";
 import { CertificateError } from "../certificates/file.ts";
 import { loadIdentity } from "../certificates/identity.ts";
-import { HttpClient } from "../http/client.ts";
 import { Events } from "../observe/events.ts";
 import { type HttpService, serveHttp } from "../observe/http.ts";
 import type { Log } from "../observe/log.ts";
@@ -16,10 +15,11 @@ import { currentRuntime } from "../runtime/current.ts";
 import type { Listener } from "../runtime/runtime.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
 import { SmtpServer } from "../server/server.ts";
-import type { ListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
+import { outgoingClient, proxyIn } from "./outgoing.ts";
 import { processing } from "./processing.ts";
 import { openTable } from "./table.ts";
 
@@ -92,7 +92,11 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     if (parts.httpReady !== undefined) settings = parts.httpReady(http);
   }
 
-  const client = new HttpClient({ connect: runtime.connect, authorities });
+  const client = outgoingClient(settings, runtime, authorities);
+  const proxy = proxyIn(settings);
+  if (proxy !== undefined) {
+    log.info("Outgoing connections take the proxy", { proxy: formatListenAddress(proxy) });
+  }
   const events = new Events(log);
   const table = await openTable(settings, client);
   const entries = table ?? parts.entries;

@@ -139,6 +139,12 @@ export const UNTRUSTED: GraphMeaning = {
   enhanced: "4.4.1",
   text: "the certificate that Graph's address shows is not trusted; nothing was sent",
 };
+/** Likewise; and what a proxy forbids, or its password, does not change meanwhile either. */
+export const NO_WAY: GraphMeaning = {
+  code: 451,
+  enhanced: "4.4.1",
+  text: "the proxy does not let the relay through to Graph; nothing was sent",
+};
 /** Likewise, because the relay was stopped and did not begin the request. */
 export const STOPPING: GraphMeaning = {
   code: 451,
@@ -206,23 +212,29 @@ export function judgeAnswer({ status, headers, body }: HttpAnswer, sends = true)
 const CERTIFICATE_ERRORS =
   /^(?:CERT_|UNABLE_TO_|(?:DEPTH_ZERO_)?SELF_SIGNED_CERT|INVALID_(?:CA|PURPOSE)$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_|ENOCERTIFICATE$)/;
 
+/** A proxy's own 4xx (`runtime/tunnel.ts`); a 5xx of it may pass. */
+const PROXY_REFUSALS = /^PROXY_4/;
+
 /** Judges the lack of an answer. @param sends as for {@link judgeAnswer} */
 export function judgeFailure({ sent, code, message }: HttpFailure, sends = true): Verdict {
   const stopped = !sent && code === "ABORTED";
   const untrusted = !sent && CERTIFICATE_ERRORS.test(code);
+  const forbidden = !sent && PROXY_REFUSALS.test(code);
   const row = sent
     ? (sends ? AMBIGUOUS : INTERRUPTED)
     : stopped
     ? STOPPING
     : untrusted
     ? UNTRUSTED
+    : forbidden
+    ? NO_WAY
     : UNREACHABLE;
   return {
     reply: reply(row.code, row.enhanced, `${code}: ${row.text}`),
     ambiguous: sent && sends,
     code,
     detail: `${row.text} (${message})`,
-    ...(sent || stopped || untrusted ? {} : { again: "later" }),
+    ...(sent || stopped || untrusted || forbidden ? {} : { again: "later" }),
   };
 }
 

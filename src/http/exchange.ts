@@ -108,7 +108,9 @@ export class Exchange implements OutboundHandler, Timed {
   expired(): void {
     const running = this.#running;
     if (running === undefined) return this.destroy();
-    const step = this.#connected ? "answer" : "connection";
+    const { via } = this.#connection;
+    const way = via === undefined ? "" : ` through ${via}`;
+    const step = this.#connected ? "answer" : `connection${way}`;
     this.#fail("ETIMEDOUT", `no ${step} within ${running.request.timeout / 1000} s`);
   }
 

@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
-import type { ConnectOptions, Outbound, OutboundHandler } from "./runtime.ts";
+import type { ConnectOptions, Outbound, OutboundHandler, ServiceTrust } from "./runtime.ts";
 import { ALPN_PROTOCOL, identityProblem, serverName, trusted } from "./trust.ts";
 
 export function connectByNode(
@@ -14,11 +14,24 @@ export function connectByNode(
     const socket = connectTcp({ host: hostname, port, noDelay: true });
     return new NodeOutbound(socket, "connect", handler);
   }
-  const authorities = trusted(tls.authorities);
+  return secured({ host: hostname, port }, hostname, tls, handler);
+}
+
+/**
+ * TLS with a service.
+ *
+ * @param over where it is, or a connection that leads to it already
+ */
+export function secured(
+  over: { readonly host: string; readonly port: number } | { readonly socket: Socket },
+  hostname: string,
+  trust: ServiceTrust,
+  handler: OutboundHandler,
+): Outbound {
+  const authorities = trusted(trust.authorities);
   const name = serverName(hostname);
   const socket = connectTls({
-    host: hostname,
-    port,
+    ...over,
     minVersion: "TLSv1.2",
     // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
     rejectUnauthorized: true,
@@ -28,7 +41,16 @@ export function connectByNode(
     ...(authorities === undefined ? {} : { ca: [...authorities] }),
   });
   socket.setNoDelay(true);
-  return new NodeOutbound(socket, "secureConnect", handler);
+  return new NodeOutbound(socket, "secureConnect", handler, () => {
+    // The runtime has looked at both; should a version of it forget to, nothing is said all the same.
+    if (!socket.authorized) return untrusted();
+    return identityProblem(hostname, socket.getPeerCertificate());
+  });
+}
+
+function untrusted(): Error {
+  const error = new Error("the service's certificate is not trusted");
+  return Object.assign(error, { code: "CERT_UNTRUSTED" });
 }
 
 class NodeOutbound implements Outbound {
@@ -36,7 +58,13 @@ class NodeOutbound implements Outbound {
   #connected = false;
   #gone = false;
 
-  constructor(socket: Socket, ready: "connect" | "secureConnect", handler: OutboundHandler) {
+  /** @param problem what speaks against the service, once it is ready */
+  constructor(
+    socket: Socket,
+    ready: "connect" | "secureConnect",
+    handler: OutboundHandler,
+    problem: () => Error | undefined = () => undefined,
+  ) {
     this.#socket = socket;
     const closed = (error?: Error) => {
       if (this.#gone) return;
@@ -45,6 +73,8 @@ class NodeOutbound implements Outbound {
     };
     socket.on(ready, () => {
       if (this.#gone) return;
+      const found = problem();
+      if (found !== undefined) return closed(found);
       this.#connected = true;
       handler.connected();
     });

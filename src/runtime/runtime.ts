@@ -1,6 +1,8 @@
 // What the relay asks of the runtime it runs on. Everything else comes from `node:` modules and
 // web standards that both have.
 
+import type { Secret } from "../secret.ts";
+
 /** Certificate chain and private key, PEM, with the protocol settings they are used with. */
 export interface TlsIdentity {
   readonly certificate: string;
@@ -72,6 +74,8 @@ export interface Listener {
 
 /** A connection of ours to a service. No method throws; trouble arrives through `closed`. */
 export interface Outbound {
+  /** The proxy that it goes through, if there is one, in words. */
+  readonly via?: string;
   /**
    * Sends octets, which must not change afterwards, or ASCII text. Not before `connected`: until
    * then nobody knows whom it would go to.
@@ -114,6 +118,15 @@ export interface ConnectOptions {
 export interface ServiceTrust {
   /** Authorities besides those that the runtime trusts, PEM, one each. */
   readonly authorities: readonly string[];
+}
+
+/** A program in between that connects us to a service on request (RFC 9110 §9.3.6, CONNECT). */
+export interface Proxy {
+  /** A name, or an IP address without brackets. */
+  readonly hostname: string;
+  readonly port: number;
+  /** The value of Proxy-Authorization. */
+  readonly authorization?: Secret;
 }
 
 export type Connect = (options: ConnectOptions, handler: OutboundHandler) => Outbound;

@@ -1,11 +1,16 @@
 // Where Entra ID and Microsoft Graph are in each cloud.
 // https://learn.microsoft.com/graph/deployments
+//
+// Table and vault need no row: their URLs are settings of their own. The table's tokens have one
+// audience in every cloud (https://storage.azure.com), and a vault names its own when it is asked.
 
 import type { Settings } from "./schema.ts";
 
 export interface Cloud {
   readonly authorityHost: URL;
   readonly graphEndpoint: URL;
+  /** What a token for Graph is asked for with: it follows the endpoint, not the cloud. */
+  readonly graphScope: string;
 }
 
 const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; graph: string }>> = {
@@ -26,8 +31,10 @@ export function cloudOf(
   settings: Pick<Settings, "AZURE_CLOUD" | "AZURE_AUTHORITY_HOST" | "GRAPH_ENDPOINT">,
 ): Cloud {
   const { authority, graph } = CLOUDS[settings.AZURE_CLOUD];
+  const graphEndpoint = settings.GRAPH_ENDPOINT ?? new URL(graph);
   return {
     authorityHost: settings.AZURE_AUTHORITY_HOST ?? new URL(authority),
-    graphEndpoint: settings.GRAPH_ENDPOINT ?? new URL(graph),
+    graphEndpoint,
+    graphScope: `${graphEndpoint.origin}/.default`,
   };
 }

@@ -28,7 +28,11 @@ export function loadSettings(
   const settings = values as unknown as Settings;
   problems.push(...contradictions(settings, bad));
   if (problems.length > 0) return { type: "problems", problems };
-  const warnings = [...misspelled(environment), ...doubts(settings)];
+  const warnings = [
+    ...misspelled(environment),
+    ...doubts(settings),
+    ...unused(environment, settings),
+  ];
   return { type: "settings", settings, warnings };
 }
 
@@ -54,7 +58,7 @@ function readSetting(
   problems: string[],
 ): unknown {
   const raw = setting.secret
-    ? readSecret(name, environment, problems)
+    ? readSecret(name, setting.alias, environment, problems)
     : environment[name] || environment[setting.alias ?? ""];
   const given = raw === undefined || raw === "" ? undefined : raw;
   if (setting.missing !== undefined) {
@@ -79,10 +83,11 @@ function readSetting(
  */
 function readSecret(
   name: string,
+  alias: string | undefined,
   environment: Environment,
   problems: string[],
 ): string | undefined {
-  const direct = environment[name] || undefined;
+  const direct = environment[name] || environment[alias ?? ""] || undefined;
   const path = environment[`${name}_FILE`] || undefined;
   if (direct !== undefined && path !== undefined) {
     problems.push(`${name} and ${name}_FILE are both set: unset one`);
@@ -186,6 +191,13 @@ function doubts(settings: Settings): string[] {
   return warnings;
 }
 
+/** Conventional variables that a reader may count on, without any effect here. */
+function unused(environment: Environment, settings: Settings): string[] {
+  const name = ["HTTP_PROXY", "http_proxy"].find((name) => environment[name]);
+  if (name === undefined || settings.HTTPS_PROXY !== undefined) return [];
+  return [`${name} has no effect, because everything goes out by https: set HTTPS_PROXY`];
+}
+
 /** Variables that are not ours, but within two letters of one that is. */
 function misspelled(environment: Environment): string[] {
   const warnings: string[] = [];
@@ -195,7 +207,7 @@ function misspelled(environment: Environment): string[] {
     if (setting.secret) known.add(`${name}_FILE`);
   }
   for (const name of Object.keys(environment)) {
-    if (known.has(name)) continue;
+    if (known.has(name) || name === "HTTP_PROXY") continue;
     const near = nearest(name, known);
     if (near !== undefined) warnings.push(`${name} is not a setting: did you mean ${near}?`);
   }

@@ -22,6 +22,7 @@ import {
   tenants,
   text,
 } from "./parsers.ts";
+import { noProxy, proxyUrl } from "./proxy.ts";
 import { storageAccess } from "./storage_access.ts";
 
 export interface Setting<T> {
@@ -184,6 +185,21 @@ export const SETTINGS = {
       "PEM file of certificate authorities that every outgoing connection trusts besides the usual ones, as a proxy that opens TLS needs. `NODE_EXTRA_CA_CERTS` means the same.",
     ),
     alias: "NODE_EXTRA_CA_CERTS",
+  },
+  HTTPS_PROXY: {
+    ...optional(
+      proxyUrl,
+      "The HTTP proxy through which everything goes out, by CONNECT. `https_proxy` means the same.",
+    ),
+    secret: true,
+    alias: "https_proxy",
+  },
+  NO_PROXY: {
+    ...optional(
+      noProxy,
+      "What is reached without the proxy, besides this machine and link-local addresses. A name stands for the names under it too. `no_proxy` means the same.",
+    ),
+    alias: "no_proxy",
   },
   AZURE_TABLES_CONNECTION_STRING: {
     ...optional(

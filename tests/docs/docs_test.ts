@@ -191,6 +191,9 @@ const NO_SETTINGS = new Set([
   "RUNTIME_BASE",
   "RELAY_BUILD_COMMIT",
   "NO_SENDER",
+  "HTTPS_PROXY_FILE",
+  // Of other programs; without effect here.
+  "HTTP_PROXY",
   // Of Node; another name of one of ours.
   "NODE_EXTRA_CA_CERTS",
   // Of the Azure SDK.
@@ -206,6 +209,12 @@ const NO_SETTINGS = new Set([
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
   "SELF_SIGNED_CERT_IN_CHAIN",
   "ERR_TLS_CERT_ALTNAME_INVALID",
+  // Of a proxy (runtime/tunnel.ts).
+  "PROXY_407",
+  "PROXY_403",
+  "PROXY_502",
+  "PROXY_ECONNREFUSED",
+  "PROXY_ENOTFOUND",
   // The relay's own reasons, in replies and log lines.
   ...Object.keys(NOT_SENT),
 ]);

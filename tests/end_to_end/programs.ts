@@ -95,6 +95,8 @@ export function run(
     env: {
       PATH: process.env["PATH"],
       HOME: process.env["HOME"],
+      // Deno would look for a newer Deno, far away.
+      DENO_NO_UPDATE_CHECK: "1",
       // Never a probe for an identity of the machine.
       AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
       ...environment,

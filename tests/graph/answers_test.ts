@@ -219,6 +219,17 @@ describe("the verdict that a message may have been sent", () => {
     assert.match(line(unsent), /^451 4\.4\.1 ECONNREFUSED: Graph cannot be reached/);
     assert.match(unsent.detail, /no answer within 30 s/);
   });
+
+  it("is not given where a proxy refuses; only what may pass is tried again", () => {
+    const failure = { type: "failure", sent: false, message: "the proxy says no" } as const;
+    for (const [code, again] of [["PROXY_407", undefined], ["PROXY_502", "later"]] as const) {
+      const verdict = judgeFailure({ ...failure, code });
+      assert.equal(verdict.ambiguous, false);
+      assert.equal(verdict.again, again);
+      assert.match(line(verdict), new RegExp(`^451 4\\.4\\.1 ${code}: `));
+      assert.match(verdict.detail, /the proxy says no/);
+    }
+  });
 });
 
 describe("any answer of Graph's", () => {

@@ -34,6 +34,8 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   HTTP_LISTEN: { hostname: "127.0.0.1", port: 8026 },
   HTTP_PASSWORD: undefined,
   EXTRA_CA_CERTS_FILEPATH: undefined,
+  HTTPS_PROXY: undefined,
+  NO_PROXY: undefined,
   TLS_MIN_VERSION: "1.2",
   AZURE_CLOUD: "public",
   AZURE_AUTHORITY_HOST: undefined,
@@ -295,16 +297,19 @@ describe("a cloud", () => {
   ];
   for (const [cloud, authority, graph] of CLOUDS) {
     it(`${cloud} has its own Entra ID and Graph (learn.microsoft.com/graph/deployments)`, () => {
-      const { authorityHost, graphEndpoint } = cloudOf(load({ AZURE_CLOUD: cloud }).settings);
+      const { settings } = load({ AZURE_CLOUD: cloud });
+      const { authorityHost, graphEndpoint, graphScope } = cloudOf(settings);
       assert.equal(authorityHost.href, `https://${authority}/`);
       assert.equal(graphEndpoint.href, `https://${graph}/`);
+      assert.equal(graphScope, `https://${graph}/.default`);
     });
   }
 
   it("may have each of its two places set by itself", () => {
     const { settings } = load({ AZURE_CLOUD: "china", GRAPH_ENDPOINT: "http://127.0.0.1:1/graph" });
-    const { authorityHost, graphEndpoint } = cloudOf(settings);
+    const { authorityHost, graphEndpoint, graphScope } = cloudOf(settings);
     assert.equal(authorityHost.host, "login.partner.microsoftonline.cn");
     assert.equal(graphEndpoint.href, "http://127.0.0.1:1/graph");
+    assert.equal(graphScope, "http://127.0.0.1:1/.default");
   });
 });

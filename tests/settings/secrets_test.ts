@@ -109,6 +109,7 @@ describe("a secret", () => {
     assert.deepEqual(marked.map(([name]) => name).sort(), [
       "AZURE_CLIENT_SECRET",
       "AZURE_TABLES_CONNECTION_STRING",
+      "HTTPS_PROXY",
       "HTTP_PASSWORD",
       "QUEUE_CONNECTION_STRING",
       "QUEUE_KEY",

@@ -1,0 +1,169 @@
+// Connections to services through an HTTP proxy: CONNECT (RFC 9110 §9.3.6), and inside of what it
+// gives, TLS with the service itself. The proxy sees the service's name, and nothing of what is said.
+//
+// On `node:net` and `node:tls` on both runtimes. Bun's own `upgradeTLS` is not used: earlier versions
+// did not verify the other side of a connection that was upgraded by the client.
+
+import { Buffer } from "node:buffer";
+import { connect as connectTcp, isIP, type Socket } from "node:net";
+import { secured } from "./node_connect.ts";
+import type { Outbound, OutboundHandler, Proxy, ServiceTrust } from "./runtime.ts";
+
+export interface TunnelOptions {
+  /** The service: a name, which the proxy looks up, or an IP address without brackets. */
+  readonly hostname: string;
+  readonly port: number;
+  readonly tls: ServiceTrust;
+}
+
+/** Octets of a proxy's answer, which is a status line and some header fields. */
+const MAX_HEAD = 16 * 1024;
+const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})(?: |\r\n)/;
+
+/**
+ * Failures on the way to the service and at the proxy have codes that begin with `PROXY_`:
+ * `PROXY_407` and the like for the proxy's own answers, `PROXY_ECONNREFUSED` and the like where there
+ * is no connection to it, `PROXY_CLOSED`, `PROXY_MALFORMED`.
+ */
+export function connectThrough(
+  proxy: Proxy,
+  options: TunnelOptions,
+  handler: OutboundHandler,
+): Outbound {
+  return new Tunnel(proxy, options, handler);
+}
+
+class Tunnel implements Outbound {
+  readonly via: string;
+  readonly #proxy: Proxy;
+  readonly #options: TunnelOptions;
+  readonly #handler: OutboundHandler;
+  readonly #socket: Socket;
+  readonly #listeners = {
+    connect: () => this.#ask(),
+    data: (octets: Uint8Array) => this.#read(octets),
+    end: () => this.#fail("CLOSED", "closes the connection without an answer"),
+    close: () => this.#fail("CLOSED", "closes the connection without an answer"),
+    error: (error: Error) => this.#fail(codeOf(error), `cannot be reached: ${error.message}`),
+  };
+  /** The connection to the service, once the proxy has made it. */
+  #inner: Outbound | undefined;
+  #head: Buffer = Buffer.alloc(0);
+  #gone = false;
+
+  constructor(proxy: Proxy, options: TunnelOptions, handler: OutboundHandler) {
+    this.#proxy = proxy;
+    this.#options = options;
+    this.#handler = handler;
+    this.via = `the proxy ${authority(proxy)}`;
+    this.#socket = connectTcp({ host: proxy.hostname, port: proxy.port, noDelay: true });
+    for (const [name, listener] of Object.entries(this.#listeners)) {
+      this.#socket.on(name, listener);
+    }
+  }
+
+  write(data: string | Uint8Array, more?: string | Uint8Array): boolean {
+    if (this.#inner === undefined) throw new Error("written before it was connected");
+    return this.#inner.write(data, more);
+  }
+
+  destroy(): void {
+    this.#gone = true;
+    this.#inner?.destroy();
+    this.#socket.destroy();
+  }
+
+  #ask(): void {
+    if (this.#gone) return;
+    const target = authority(this.#options);
+    const { authorization } = this.#proxy;
+    const field = authorization === undefined
+      ? ""
+      : `Proxy-Authorization: ${authorization.reveal()}\r\n`;
+    this.#socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n${field}\r\n`, "latin1");
+  }
+
+  #read(octets: Uint8Array): void {
+    if (this.#gone || this.#inner !== undefined) return;
+    this.#head = Buffer.concat([this.#head, octets]);
+    for (;;) {
+      const end = this.#head.indexOf("\r\n\r\n");
+      if (end < 0) {
+        if (this.#head.length > MAX_HEAD) this.#malformed();
+        return;
+      }
+      const status = Number(STATUS_LINE.exec(this.#head.toString("latin1", 0, end + 2))?.[1] ?? 0);
+      this.#head = this.#head.subarray(end + 4);
+      // RFC 9110 §15.2: interim answers come before the real one.
+      if (status >= 100 && status < 200) continue;
+      if (status < 100) return this.#malformed();
+      if (status > 299) return this.#fail(String(status), refusal(status, this.#options));
+      // The service does not speak first in TLS: this comes from somebody else.
+      if (this.#head.length > 0) return this.#malformed();
+      return this.#secure();
+    }
+  }
+
+  #secure(): void {
+    const socket = this.#socket;
+    for (const [name, listener] of Object.entries(this.#listeners)) socket.off(name, listener);
+    socket.pause();
+    // TLS hears of it too; without a listener it would end the process.
+    socket.on("error", () => {});
+    let connected = false;
+    const handler = this.#handler;
+    this.#inner = secured({ socket }, this.#options.hostname, this.#options.tls, {
+      connected: () => {
+        connected = true;
+        handler.connected();
+      },
+      data: (octets) => handler.data(octets),
+      drained: () => handler.drained(),
+      closed: (error) => {
+        if (this.#gone) return;
+        this.destroy();
+        handler.closed(connected ? error : this.#inTheHandshake(error));
+      },
+    });
+  }
+
+  /** The code is the handshake's own: it tells a certificate that is not trusted. */
+  #inTheHandshake(error: Error | undefined): Error {
+    const message = error?.message ?? "closed in the TLS handshake";
+    const code = (error as { code?: string } | undefined)?.code ?? "ECONNRESET";
+    return Object.assign(new Error(`${message} (through ${this.via})`), { code });
+  }
+
+  #malformed(): void {
+    this.#fail("MALFORMED", "gives an answer that is not HTTP");
+  }
+
+  #fail(code: string, what: string): void {
+    if (this.#gone) return;
+    this.destroy();
+    const error = new Error(`${this.via} ${what}`);
+    this.#handler.closed(Object.assign(error, { code: `PROXY_${code}` }));
+  }
+}
+
+/** What a proxy's refusal means. Its own words are not passed on: nobody knows what is in them. */
+function refusal(status: number, service: TunnelOptions): string {
+  switch (status) {
+    case 407:
+      return "answers 407: it wants a user name and a password, or others than HTTPS_PROXY has";
+    case 401:
+    case 403:
+    case 405:
+      return `answers ${status}: it does not allow connections to ${authority(service)}`;
+    default:
+      return `answers ${status}: it cannot connect to ${authority(service)}`;
+  }
+}
+
+function authority({ hostname, port }: { hostname: string; port: number }): string {
+  return isIP(hostname) === 6 ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+function codeOf(error: Error): string {
+  return (error as { code?: string }).code ?? "EUNKNOWN";
+}

@@ -1,0 +1,47 @@
+// What a command sees of the environment and of --env-file, and what of the file others see.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { settingsFor } from "../../src/commands/environment.ts";
+
+describe("an --env-file", () => {
+  const names = ["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "NO_PROXY"];
+  let directory: string;
+  let before: (string | undefined)[];
+  beforeEach(() => {
+    directory = mkdtempSync(join(tmpdir(), "relay-environment-"));
+    before = names.map((name) => process.env[name]);
+    for (const name of names) delete process.env[name];
+  });
+  afterEach(() => {
+    names.forEach((name, index) => {
+      if (before[index] === undefined) delete process.env[name];
+      else process.env[name] = before[index];
+    });
+    rmSync(directory, { recursive: true });
+  });
+
+  function load(text: string) {
+    const path = join(directory, ".env");
+    writeFileSync(path, text);
+    return settingsFor(path).settings;
+  }
+
+  it("hands on to the Azure SDK what that reads by itself, unless the environment has it", () => {
+    process.env["AZURE_CLIENT_ID"] = "of the environment";
+    load("AZURE_TENANT_ID=of the file\nAZURE_CLIENT_ID=of the file\n");
+    assert.equal(process.env["AZURE_TENANT_ID"], "of the file");
+    assert.equal(process.env["AZURE_CLIENT_ID"], "of the environment");
+  });
+
+  it("gives its settings and secrets to the relay alone", () => {
+    const settings = load("AZURE_CLIENT_SECRET=s3cret\nNO_PROXY=a.test\n");
+    assert.equal(settings.AZURE_CLIENT_SECRET?.reveal(), "s3cret");
+    assert.equal(process.env["AZURE_CLIENT_SECRET"], undefined);
+    assert.equal(process.env["NO_PROXY"], undefined);
+  });
+});
