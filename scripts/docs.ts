@@ -99,6 +99,14 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   rcptAfterBdat: ["RCPT after the first BDAT.", "The program is at fault."],
   dataAfterBdat: ["DATA after BDAT.", "The program is at fault."],
   bdatFailed: ["BDAT after one that was refused.", "See what the first one was answered with."],
+  senderNotAllowed: [
+    "MAIL FROM is not in `ALLOWED_SENDERS`. Behind a message, with the address at the end: the mailbox, From or Sender is not.",
+    "Set the sender's address in the device, and From, to one that is listed; or list it.",
+  ],
+  senderNotInEntry: [
+    "MAIL FROM is not in the column `allowed_senders` of the login's entry; behind a message as above.",
+    "The same, or change the entry: see [lookup_table.md](lookup_table.md).",
+  ],
   tooManyRecipients: [
     "More recipients than `MAX_RECIPIENTS`. Those before are accepted.",
     "Good clients send the rest in a second message. Exchange Online takes 500 at most unless told otherwise.",

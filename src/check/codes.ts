@@ -112,6 +112,38 @@ export const CODES = {
     "get a certificate with an RSA key of 2048 bits or more, or with an EC key",
   ),
 
+  "table.ok": ok("The lookup table can be read."),
+  "table.missing": fail(
+    "The table does not exist. Usernames of the form id@lookup are refused for now.",
+    "create it, or correct the name at the end of AZURE_TABLES_URL",
+  ),
+  "table.forbidden": fail(
+    "Access to the table is refused.",
+    "give the relay's identity the role Storage Table Data Reader, or correct " +
+      "AZURE_TABLES_CONNECTION_STRING; look at the storage account's firewall too",
+  ),
+  "table.identity": fail(
+    "The relay's own identity gets no token for the table.",
+    "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, run where there is a managed " +
+      "identity, or set AZURE_TABLES_CONNECTION_STRING",
+  ),
+  "table.unreachable": fail(
+    "The table service cannot be reached.",
+    `correct AZURE_TABLES_URL, or ${NETWORK}`,
+  ),
+  "table.refused": fail(
+    "The table service refuses for another reason, or has a passing fault.",
+    `correct AZURE_TABLES_URL, or ${LATER}`,
+  ),
+  "table.empty": warn(
+    "The table has no entry in this partition. With AZURE_TABLES_FORCE_USAGE nobody can log in.",
+    "make entries with: smtp-oauth-relay lookup set; or correct AZURE_TABLES_PARTITION_KEY",
+  ),
+  "table.row": warn(
+    "An entry has a mistake: logins with it are refused.",
+    "correct it with: smtp-oauth-relay lookup set ID COLUMN=VALUE",
+  ),
+
   "vault.ok": ok("Key Vault hands out the certificate with its chain and key."),
   "vault.forbidden": fail(
     "The relay's own identity may not get the certificate's secret.",
@@ -199,6 +231,26 @@ export const CODES = {
     "name a file that holds the client secret and nothing else",
   ),
   "login.username": fail("The username has none of the forms that the relay takes.", USERNAME),
+  "login.no-table": fail(
+    "The username is one of the lookup table, and there is none.",
+    "set AZURE_TABLES_URL, or use a username of tenant and client",
+  ),
+  "login.no-entry": fail(
+    "The lookup table has no entry for this login.",
+    "correct the id, which is the entry's RowKey, or make the entry: smtp-oauth-relay lookup set",
+  ),
+  "login.entry-disabled": fail(
+    "The login's entry in the lookup table is disabled.",
+    "enable it with: smtp-oauth-relay lookup set ID disabled=false",
+  ),
+  "login.entry-malformed": fail(
+    "The login's entry in the lookup table has a mistake.",
+    "correct it with: smtp-oauth-relay lookup set ID COLUMN=VALUE",
+  ),
+  "login.tenant-not-allowed": fail(
+    "The tenant is not one of ALLOWED_TENANTS.",
+    "add it there, if it may use this relay",
+  ),
   "login.tenant-unknown": fail(
     "There is no such tenant in this cloud.",
     `compare the tenant id with the app registration's overview page, and AZURE_CLOUD; ${USERNAME}`,

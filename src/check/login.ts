@@ -22,6 +22,15 @@ const BY_NUMBER: Readonly<Record<number, Code>> = {
   500011: "login.cloud",
 };
 
+/** By the relay's own codes (src/accounts/). */
+const BY_CODE: Readonly<Record<string, Code>> = {
+  NO_TABLE: "login.no-table",
+  NO_ENTRY: "login.no-entry",
+  ENTRY_DISABLED: "login.entry-disabled",
+  ENTRY_MALFORMED: "login.entry-malformed",
+  TENANT_NOT_ALLOWED: "login.tenant-not-allowed",
+};
+
 const MAIL_READWRITE = "Mail.ReadWrite";
 
 /** Why there is no account. */
@@ -30,7 +39,7 @@ export function judgeRefusal(result: Exclude<LoginResult, { type: "account" }>):
   const number = Number(/^AADSTS(\d+)$/.exec(code ?? "")?.[1]);
   if (type === "later") return finding("login.later", detail);
   if (code === undefined) return finding("login.username", detail);
-  return finding(BY_NUMBER[number] ?? "login.refused", detail);
+  return finding(BY_NUMBER[number] ?? BY_CODE[code] ?? "login.refused", detail);
 }
 
 /** @param uploads whether large messages go by way of a draft, which needs Mail.ReadWrite */

@@ -6,7 +6,10 @@ import type { Content } from "../smtp/content.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
 
-/** By Graph's `error.code`, or `HTTP` and the status where there is none (src/graph/answers.ts). */
+/**
+ * By Graph's `error.code`, or `HTTP` and the status where there is none (src/graph/answers.ts); and by
+ * the relay's own codes.
+ */
 const BY_CODE: Readonly<Record<string, Code>> = {
   ErrorAccessDenied: "message.access-denied",
   NoPermissionsInAccessToken: "message.access-denied",
@@ -19,6 +22,8 @@ const BY_CODE: Readonly<Record<string, Code>> = {
   "HTTP 404": "message.no-mailbox",
   MailboxNotEnabledForRESTAPI: "message.not-licensed",
   ErrorAccountDisabled: "message.not-licensed",
+  SENDER_NOT_ALLOWED: "message.sender-not-allowed",
+  LOOKUP_ENTRY: "message.sender-not-allowed",
   ErrorInvalidRecipients: "message.recipient",
   ErrorInvalidSmtpAddress: "message.recipient",
 };

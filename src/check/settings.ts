@@ -1,11 +1,23 @@
 // The settings as a relay would read them: each problem by itself, and what it keeps from being judged.
 
 import type { ExaminedSettings } from "../settings/load.ts";
-import { type SettingName, SETTINGS } from "../settings/schema.ts";
+import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
 import { type Finding, finding } from "./finding.ts";
+
+const TABLE = [
+  "AZURE_TABLES_URL",
+  "AZURE_TABLES_PARTITION_KEY",
+  "AZURE_TABLES_CONNECTION_STRING",
+  "AZURE_CLIENT_SECRET",
+  "AZURE_CLOUD",
+  "AZURE_AUTHORITY_HOST",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+] as const;
 
 /** The settings that a part of the check is about; with one of them bad, it would judge another set-up. */
 export const NEEDS = {
+  table: TABLE,
   certificate: [
     "TLS_SOURCE",
     "TLS_CERT_FILEPATH",
@@ -14,6 +26,7 @@ export const NEEDS = {
     "TLS_CIPHER_SUITE",
     "AZURE_KEY_VAULT_URL",
     "AZURE_KEY_VAULT_CERT_NAME",
+    "AZURE_CLIENT_SECRET",
   ],
   "SMTP port": ["SMTP_LISTEN"],
   "SMTPS port": ["SMTPS_LISTEN"],
@@ -21,16 +34,39 @@ export const NEEDS = {
   "Entra ID": ["AZURE_CLOUD", "AZURE_AUTHORITY_HOST", "HTTPS_PROXY", "NO_PROXY"],
   Graph: ["AZURE_CLOUD", "GRAPH_ENDPOINT", "HTTPS_PROXY", "NO_PROXY"],
   login: [
-    "AZURE_CLOUD",
-    "AZURE_AUTHORITY_HOST",
+    ...TABLE,
+    "AZURE_TABLES_FORCE_USAGE",
     "GRAPH_ENDPOINT",
     "USERNAME_DELIMITER",
-    "HTTPS_PROXY",
-    "NO_PROXY",
+    "ALLOWED_TENANTS",
+    "ALLOWED_SENDERS",
+    "LARGE_MESSAGES",
   ],
 } as const satisfies Readonly<Record<string, readonly SettingName[]>>;
 
 export type Part = keyof typeof NEEDS;
+
+/**
+ * The bad settings, with those that are missing: what cannot do without them is not judged either.
+ * That they are missing has been told among the problems.
+ */
+export function withContradictions(
+  settings: Settings,
+  bad: ReadonlySet<SettingName>,
+): ReadonlySet<SettingName> {
+  const { TLS_SOURCE, AZURE_KEY_VAULT_URL, AZURE_KEY_VAULT_CERT_NAME } = settings;
+  const all = new Set(bad);
+  if (TLS_SOURCE === "keyvault") {
+    if (AZURE_KEY_VAULT_URL === undefined) all.add("AZURE_KEY_VAULT_URL");
+    if (AZURE_KEY_VAULT_CERT_NAME === undefined) all.add("AZURE_KEY_VAULT_CERT_NAME");
+  }
+  const { AZURE_TABLES_URL: table, AZURE_TABLES_CONNECTION_STRING: access } = settings;
+  const lacking = table === undefined
+    ? settings.AZURE_TABLES_FORCE_USAGE
+    : table.protocol === "http:" && access === undefined;
+  if (lacking) all.add("AZURE_TABLES_URL");
+  return all;
+}
 
 /** Whether nothing that the part needs is bad. */
 export function canJudge(part: Part, bad: ReadonlySet<SettingName>): boolean {

@@ -3,33 +3,43 @@
 import process from "node:process";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError } from "../certificates/certificate.ts";
-import { type CertificateTools, checkFiles, checkVault } from "../check/certificate.ts";
 import { type ClockReading, judgeClock } from "../check/clock.ts";
 import { type Finding, finding, worst } from "../check/finding.ts";
-import { checkPorts, type PortTools, type WantedPort } from "../check/ports.ts";
+import { checkPorts } from "../check/ports.ts";
 import { jsonReport, summaryLine, textLine } from "../check/report.ts";
 import { type Check, runChecks } from "../check/run.ts";
 import { checkService, type Service, type ServiceResult } from "../check/services.ts";
-import { canJudge, checkSettings, countSet, type Part } from "../check/settings.ts";
+import {
+  canJudge,
+  checkSettings,
+  countSet,
+  type Part,
+  withContradictions,
+} from "../check/settings.ts";
 import { HttpClient } from "../http/client.ts";
 import { currentRuntime } from "../runtime/current.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import { type Environment, examineSettings } from "../settings/load.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
-import { certificateSource } from "./certificates.ts";
 import { checkLogin } from "./check_login.ts";
 import { type CheckOptions, passwordFor, testMessage } from "./check_options.ts";
+import {
+  checkCertificate,
+  portsOf,
+  portTools,
+  REQUEST_TIMEOUT,
+  tableToCheck,
+} from "./check_parts.ts";
 import { environment } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { outgoingClient, proxyFor } from "./outgoing.ts";
 
-/** Milliseconds for one request that only looks. */
-const REQUEST_TIMEOUT = 10_000;
 /** Milliseconds for a check that asks nobody but this machine. */
 const LOCAL_DEADLINE = 20_000;
 /** Milliseconds for the certificate, which a vault may have: a token, a request, their repeats. */
 const CERTIFICATE_DEADLINE = 40_000;
+/** Milliseconds for the table, which has less for its answer. */
+const TABLE_DEADLINE = 25_000;
 /** Milliseconds for a check of a service: a request, then a look at its certificate. */
 const SERVICE_DEADLINE = 2 * REQUEST_TIMEOUT + 5_000;
 
@@ -56,8 +66,11 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   if (problem !== undefined) return yield problem;
   const password = passwordFor(options, variables);
   const examined = examineSettings(variables);
-  const { settings, bad } = examined;
-  yield* checkSettings(examined, countSet(variables), wantedParts(options, settings, bad));
+  const { settings } = examined;
+  const bad = withContradictions(settings, examined.bad);
+  const { problems, warnings } = examined;
+  const wanted = wantedParts(options, settings, bad);
+  yield* checkSettings({ problems, warnings, bad }, countSet(variables), wanted);
 
   const { authorities, problem: unread } = authoritiesOf(settings);
   if (unread !== undefined) yield unread;
@@ -99,8 +112,12 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   }
   if (graph !== undefined) add("graph", SERVICE_DEADLINE, async () => (await graph).findings);
   add("clock", SERVICE_DEADLINE, async () => [judgeClock(await clocksOf([authority, graph]))]);
-  if (options.username === undefined || judged("login")) {
-    checks.push(checkLogin({ username: options.username, password, test, settings, http, sent }));
+  const table = judged("table") ? await tableToCheck(settings, http) : undefined;
+  if (table !== undefined) add("table", TABLE_DEADLINE, table.run);
+  const { username } = options;
+  if (username === undefined || judged("login")) {
+    const entries = table?.entries;
+    checks.push(checkLogin({ username, password, test, settings, http, entries, sent }));
   }
   try {
     yield* runChecks(checks);
@@ -108,31 +125,6 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
     http.abort();
     http.close();
     local.close();
-  }
-}
-
-async function checkCertificate(
-  settings: Settings,
-  http: HttpClient,
-  tools: CertificateTools,
-): Promise<readonly Finding[]> {
-  switch (settings.TLS_SOURCE) {
-    case "off":
-      return [finding("certificate.off", "TLS_SOURCE is off: clients speak in plain text")];
-    case "file":
-      return await checkFiles(settings, tools);
-    case "keyvault": {
-      const { AZURE_KEY_VAULT_URL: vault, AZURE_KEY_VAULT_CERT_NAME: name } = settings;
-      // That they are missing is among the settings' problems.
-      if (vault === undefined || name === undefined) return [];
-      try {
-        const source = await certificateSource(settings, http);
-        return source === undefined ? [] : await checkVault(source, settings, tools);
-      } catch (error) {
-        if (!(error instanceof CommandError)) throw error;
-        return [finding("vault.identity", error.lines.join("; "))];
-      }
-    }
   }
 }
 
@@ -154,44 +146,9 @@ function wantedParts(
 ): readonly Part[] {
   const parts: Part[] = ["certificate", "SMTP port", "HTTP port", "Entra ID", "Graph"];
   if (settings.SMTPS_LISTEN !== undefined || bad.has("SMTPS_LISTEN")) parts.push("SMTPS port");
+  if (settings.AZURE_TABLES_URL !== undefined || bad.has("AZURE_TABLES_URL")) parts.push("table");
   if (username !== undefined) parts.push("login");
   return parts;
-}
-
-function portsOf(settings: Settings, bad: ReadonlySet<SettingName>): readonly WantedPort[] {
-  const { SMTP_LISTEN, SMTPS_LISTEN = [], HTTP_LISTEN } = settings;
-  const all: WantedPort[] = [
-    ...SMTP_LISTEN.map((address) => ({ setting: "SMTP_LISTEN", address } as const)),
-    ...SMTPS_LISTEN.map((address) => ({ setting: "SMTPS_LISTEN", address } as const)),
-    ...(HTTP_LISTEN === "off" ? [] : [{ setting: "HTTP_LISTEN", address: HTTP_LISTEN } as const]),
-  ];
-  return all.filter(({ setting }) => !bad.has(setting));
-}
-
-function portTools(
-  { HTTP_LISTEN }: Settings,
-  bad: ReadonlySet<SettingName>,
-  runtime: Runtime,
-  http: HttpClient,
-): PortTools {
-  return {
-    listen: (hostname, port) =>
-      runtime.listen({
-        hostname,
-        port,
-        // Whoever comes in this moment is hung up on, as if nobody listened.
-        accept: (connection) => ({
-          opened: () => connection.destroy(),
-          data() {},
-          drained() {},
-          ended() {},
-          secured() {},
-          closed() {},
-        }),
-      }),
-    http: HTTP_LISTEN === "off" || bad.has("HTTP_LISTEN") ? undefined : HTTP_LISTEN,
-    get: (url) => http.request({ method: "GET", url, headers: {}, timeout: REQUEST_TIMEOUT }),
-  };
 }
 
 async function clocksOf(

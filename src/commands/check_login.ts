@@ -2,6 +2,7 @@
 // log.
 
 import type { Account, LoginResult } from "../accounts/accounts.ts";
+import type { EntrySource } from "../accounts/entry_source.ts";
 import { type Finding, finding } from "../check/finding.ts";
 import { judgeRefusal, judgeRoles } from "../check/login.ts";
 import { judgeOutcome, mayBeSent, testContent, type TestMessage } from "../check/message.ts";
@@ -21,6 +22,8 @@ export interface LoginToCheck {
   readonly test: TestMessage | undefined;
   readonly settings: Settings;
   readonly http: HttpClient;
+  /** The lookup table. */
+  readonly entries: EntrySource | undefined;
   /** Takes the ids of the messages that were sent, or may have been. */
   readonly sent: string[];
 }
@@ -52,10 +55,10 @@ export function checkLogin(parts: LoginToCheck): Check {
 async function logIn(
   username: string,
   password: Secret,
-  { test, settings, http, sent }: LoginToCheck,
+  { test, settings, http, entries, sent }: LoginToCheck,
 ): Promise<readonly Finding[]> {
   const told = new Told();
-  const { handlers } = processing(settings, http, told);
+  const { handlers } = processing({ settings, http, events: told, entries });
   const { account } = await handlers.authenticate(
     { mechanism: "PLAIN", username, password },
     CLIENT,
@@ -127,4 +130,6 @@ class Told implements Observer {
   notAccepted(): void {}
   bug(): void {}
   connection(): void {}
+  tableTrouble(): void {}
+  tableRecovered(): void {}
 }

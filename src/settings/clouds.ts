@@ -9,6 +9,8 @@ import type { Settings } from "./schema.ts";
 export interface Cloud {
   readonly authorityHost: URL;
   readonly graphEndpoint: URL;
+  /** What a token for Graph is asked for with: it follows the endpoint, not the cloud. */
+  readonly graphScope: string;
 }
 
 const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; graph: string }>> = {
@@ -25,10 +27,14 @@ const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; grap
 };
 
 /** The endpoints in force: the cloud's, unless they are set one by one. */
-export function cloudOf(settings: Settings): Cloud {
+export function cloudOf(
+  settings: Pick<Settings, "AZURE_CLOUD" | "AZURE_AUTHORITY_HOST" | "GRAPH_ENDPOINT">,
+): Cloud {
   const { authority, graph } = CLOUDS[settings.AZURE_CLOUD];
+  const graphEndpoint = settings.GRAPH_ENDPOINT ?? new URL(graph);
   return {
     authorityHost: settings.AZURE_AUTHORITY_HOST ?? new URL(authority),
-    graphEndpoint: settings.GRAPH_ENDPOINT ?? new URL(graph),
+    graphEndpoint,
+    graphScope: `${graphEndpoint.origin}/.default`,
   };
 }

@@ -95,7 +95,7 @@ function readSetting(
   if (text === undefined) return undefined;
   const value = setting.parser.parse(text);
   if (value === undefined) {
-    const shown = setting.secret ? "" : ` ${JSON.stringify(text)}`;
+    const shown = setting.secret ? "" : ` ${JSON.stringify(withoutSecrets(text))}`;
     problems.push(`${name}${shown} must be ${setting.parser.allowed}`);
   }
   return value;
@@ -147,6 +147,11 @@ function reason(error: unknown): string {
   return code ?? message;
 }
 
+/** A password or a shared access signature in a URL, where neither belongs. */
+function withoutSecrets(text: string): string {
+  return text.replace(/(:\/\/[^/@\s]*:)[^/@\s]*@/g, "$1…@").replace(/([?&]sig=)[^&\s]*/gi, "$1…");
+}
+
 /** Settings that are allowed each, but not together. @param bad those that have no value to judge */
 function contradictions(settings: Settings, bad: ReadonlySet<SettingName>): string[] {
   const problems: string[] = [];
@@ -170,7 +175,36 @@ function contradictions(settings: Settings, bad: ReadonlySet<SettingName>): stri
   ) {
     problems.push("HTTP_PASSWORD must be set when HTTP_LISTEN is not a loopback address");
   }
+  if (sound("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, sound));
   return problems;
+}
+
+function tableProblems(
+  settings: Settings,
+  sound: (...names: SettingName[]) => boolean,
+): string[] {
+  const { AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: access } = settings;
+  if (url === undefined) {
+    const problems: string[] = [];
+    if (sound("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE) {
+      problems.push("AZURE_TABLES_FORCE_USAGE needs a table: AZURE_TABLES_URL must be set");
+    }
+    if (access !== undefined) {
+      problems.push(
+        "AZURE_TABLES_CONNECTION_STRING does not say which table: AZURE_TABLES_URL must be set",
+      );
+    }
+    return problems;
+  }
+  if (
+    url.protocol === "http:" && sound("AZURE_TABLES_CONNECTION_STRING") && access === undefined
+  ) {
+    return [
+      "AZURE_TABLES_URL with http needs AZURE_TABLES_CONNECTION_STRING: an identity's token goes " +
+      "over https only",
+    ];
+  }
+  return [];
 }
 
 function doubts(settings: Settings): string[] {

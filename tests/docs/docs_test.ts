@@ -193,6 +193,7 @@ const NO_SETTINGS = new Set([
   "NO_SENDER",
   // A password for `check`, which is no setting of the relay.
   "RELAY_PASSWORD",
+  "HTTPS_PROXY_FILE",
   // Of other programs; without effect here.
   "HTTP_PROXY",
   // Of Node; another name of one of ours.
@@ -212,6 +213,12 @@ const NO_SETTINGS = new Set([
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
   "SELF_SIGNED_CERT_IN_CHAIN",
   "ERR_TLS_CERT_ALTNAME_INVALID",
+  // Of a proxy (runtime/tunnel.ts).
+  "PROXY_407",
+  "PROXY_403",
+  "PROXY_502",
+  "PROXY_ECONNREFUSED",
+  "PROXY_ENOTFOUND",
   // The relay's own reasons, in replies and log lines.
   ...Object.keys(NOT_SENT),
 ]);

@@ -26,6 +26,8 @@ describe("a relay behind a proxy", () => {
   let proxy: ProxyServer;
   /** `METHOD host/path` of what the services have been asked. */
   let seen: string[] = [];
+  /** What tokens have been asked for. */
+  let scopes: (string | null)[] = [];
   /** Hosts that the proxy does not connect to. */
   const blocked = new Set<string>();
 
@@ -40,8 +42,12 @@ describe("a relay behind a proxy", () => {
     service = createServer({ cert: certificate, key: privateKey }, (request, response) => {
       seen.push(`${request.method} ${request.headers.host}${request.url}`);
       const login = request.url!.includes("/oauth2/");
-      const end = () => response.writeHead(login ? 200 : 202).end(login ? TOKEN : "");
-      request.resume().on("end", end);
+      let body = "";
+      request.setEncoding("utf8").on("data", (text: string) => body += text);
+      request.on("end", () => {
+        if (login) scopes.push(new URLSearchParams(body).get("scope"));
+        response.writeHead(login ? 200 : 202).end(login ? TOKEN : "");
+      });
     });
     await new Promise<void>((resolve) => service.listen(0, "127.0.0.1", resolve));
     const { port } = service.address() as AddressInfo;
@@ -95,6 +101,7 @@ describe("a relay behind a proxy", () => {
   for (const program of PROGRAMS) {
     it(`sends mail through it with ${program.name}: token and message`, async () => {
       seen = [];
+      scopes = [];
       const before = proxy.requests.length;
       const relay = await serve(program, environment());
       const log = await during(relay, async (client) => {
@@ -105,6 +112,8 @@ describe("a relay behind a proxy", () => {
         `POST ${LOGIN}/${TENANT}/oauth2/v2.0/token`,
         `POST ${GRAPH}/v1.0/users/me%40example.com/sendMail`,
       ]);
+      assert.equal(scopes.length, 1);
+      assert.match(scopes[0]!, new RegExp(`^https://${GRAPH}/\\.default(?: |$)`));
       assert.deepEqual(
         proxy.requests.slice(before).map((head) => head.split("\r\n")[0]),
         [`CONNECT ${LOGIN}:443 HTTP/1.1`, `CONNECT ${GRAPH}:443 HTTP/1.1`],

@@ -114,10 +114,7 @@ for (const program of PROGRAMS) {
 
     it("does not start with a setting whose function is missing: it would be open", async () => {
       for (
-        const [name, value] of [["ALLOWED_SENDERS", "@example.com"], [
-          "AZURE_TABLES_FORCE_USAGE",
-          "true",
-        ]]
+        const [name, value] of [["DELIVERY_MODE", "queue"], ["AUTH_RATE_LIMIT", "10/1m"]]
       ) {
         assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, [name!]: value! }), EX_CONFIG, [
           new RegExp(`${name} is set, but this version does not have its function yet`),

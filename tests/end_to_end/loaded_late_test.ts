@@ -1,0 +1,140 @@
+// A relay without table and vault loads none of their packages, which are most of what there is: shown
+// by what its files import, and by running it where each of these packages is a trap.
+
+import assert from "node:assert/strict";
+import {
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { after, before, describe, it } from "node:test";
+import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { type Program, root, run, SECRET, serve, USERNAME } from "./programs.ts";
+import { SmtpClient } from "./smtp_client.ts";
+
+/** Packages that have to do with table, vault, identities, or the sandbox alone. */
+const LATE =
+  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/)/;
+
+/** `import … from "x"`, `export … from "x"`, `import "x"`; not those of types, nor `import("x")`. */
+const STATIC = /^(?:import|export)\s(?!type\s)(?:[^;"']*?\sfrom\s)?\s*["']([^"']+)["']/gm;
+
+/** Every file and package that comes with a file, each with the way that leads there. */
+function comesWith(file: string, way: readonly string[] = [], found = new Map<string, string>()) {
+  const path = [...way, file];
+  found.set(file, path.join(" → "));
+  for (const [, target = ""] of readFileSync(join(root, file), "utf8").matchAll(STATIC)) {
+    const module = target.startsWith(".") ? join(dirname(file), target) : target;
+    if (found.has(module)) continue;
+    if (target.startsWith(".")) comesWith(module, path, found);
+    else found.set(module, [...path, module].join(" → "));
+  }
+  return found;
+}
+
+describe("what comes with a relay", () => {
+  for (const start of ["src/main.ts", "src/commands/serve.ts", "src/commands/healthcheck.ts"]) {
+    it(`is no package for table, vault or identities: ${start}`, () => {
+      const found = comesWith(start);
+      assert(found.size > 3, "the imports have been read");
+      const late = [...found].filter(([module]) => LATE.test(module)).map(([, way]) => way);
+      assert.deepEqual(late, []);
+    });
+  }
+
+  it("is found out rightly", () => {
+    const found = comesWith("src/commands/serve.ts");
+    assert(found.has("src/smtp/session.ts") && found.has("pino"));
+    assert(!found.has("@azure/msal-node"), "it is imported when it is needed");
+    assert(comesWith("src/entra/msal.ts").has("@azure/msal-node"));
+  });
+});
+
+describe("a relay whose packages for table, vault and identities are traps", () => {
+  let directory: string;
+  let program: Program;
+  let cloud: CloudServer;
+  before(async () => {
+    directory = mkdtempSync(join(tmpdir(), "relay-late-"));
+    for (const name of ["src", "package.json", "deno.json"]) {
+      cpSync(join(root, name), join(directory, name), { recursive: true });
+    }
+    const real = realpathSync(join(root, "node_modules"));
+    const copy = join(directory, "node_modules");
+    for (const name of packages(real)) {
+      mkdirSync(dirname(join(copy, name)), { recursive: true });
+      if (!LATE.test(name)) symlinkSync(join(real, name), join(copy, name));
+      else setTrap(join(copy, name), name);
+    }
+    const main = join(directory, "src", "main.ts");
+    const deno = "Deno" in globalThis;
+    program = deno
+      ? { name: "Deno", command: [process.execPath, "run", "-A", "--no-check", main] }
+      : { name: "Bun", command: [process.execPath, main] };
+    cloud = await startCloud();
+  });
+  after(async () => {
+    await cloud.close();
+    rmSync(directory, { recursive: true });
+  });
+
+  /** Names of all packages, with their scopes. */
+  function packages(folder: string): string[] {
+    return readdirSync(folder).filter((name) => !name.startsWith(".")).flatMap((name) =>
+      name.startsWith("@") ? readdirSync(join(folder, name)).map((own) => `${name}/${own}`) : name
+    );
+  }
+
+  function setTrap(path: string, name: string): void {
+    mkdirSync(path, { recursive: true });
+    const { version } = JSON.parse(
+      readFileSync(join(root, "node_modules", name, "package.json"), "utf8"),
+    ) as { version: string };
+    writeFileSync(
+      join(path, "package.json"),
+      JSON.stringify({ name, version, type: "module", exports: "./index.js" }),
+    );
+    writeFileSync(
+      join(path, "index.js"),
+      `import process from "node:process";\nprocess.stderr.write("LOADED ${name}\\n");\n` +
+        `export default undefined;\n`,
+    );
+  }
+
+  it("logs in, sends and stops, and none of them is loaded", async () => {
+    const relay = await serve(program, {
+      TLS_SOURCE: "off",
+      REQUIRE_TLS: "false",
+      AZURE_AUTHORITY_HOST: cloud.authority.href,
+      GRAPH_ENDPOINT: cloud.endpoint.href,
+    });
+    const client = new SmtpClient(relay.smtp);
+    assert.match(await client.login(USERNAME, SECRET), /^235 2\.7\.0/);
+    assert.match(await client.send("me@example.com", "you@example.org"), /^250 2\.0\.0/);
+    client.destroy();
+    assert.equal(await relay.running.stop(), 0);
+    assert.doesNotMatch(relay.running.stderr, /LOADED/);
+  });
+
+  it("would be caught by them", async () => {
+    const script = join(directory, "src", "trapped.ts");
+    writeFileSync(
+      script,
+      `import { azureCredential } from "./azure/credential.ts";\n` +
+        `await azureCredential({ http: undefined, authorityHost: new URL("https://a.test") });\n`,
+    );
+    const command = [...program.command.slice(0, -1), script];
+    const trapped = run({ name: program.name, command }, []);
+    await trapped.exited;
+    assert.match(trapped.stderr, /^LOADED @azure\/identity$/m);
+  });
+});
