@@ -3,6 +3,8 @@ import type { Code } from "../../src/check/codes.ts";
 import type { Fault } from "../../src/sandbox/faults.ts";
 import { TENANT } from "./programs.ts";
 import type { VaultFault } from "../support/vault.ts";
+import { ACCOUNT, CONNECTION_STRING } from "../support/azurite.ts";
+import { VAULT_CLIENT, VAULT_TENANT } from "../support/vault.ts";
 import { APPS, USERNAME, type World } from "./check_world.ts";
 
 export interface Case {
@@ -55,6 +57,12 @@ const at = (service: keyof World["services"]) => (world: World) => ({
   GRAPH_ENDPOINT: world.services[service],
   GRAPH_HTTP_TIMEOUT: "1",
 });
+const inTable = (name: string) => (world: World) => ({
+  AZURE_TABLES_URL: world.table(name),
+  AZURE_TABLES_CONNECTION_STRING: CONNECTION_STRING,
+});
+/** Of the right form. */
+const WRONG_KEY = "V3Jvbmcta2V5LXRoYXQtbXVzdC1ub3Qtc2hvdw==";
 const inVault = (name: string) => ({ vault, sound }: World) => ({
   ...vault.environment(name),
   AZURE_AUTHORITY_HOST: sound["AZURE_AUTHORITY_HOST"]!,
@@ -303,8 +311,12 @@ const VAULT: readonly Case[] = [
     name: "a vault that is asked for without its name",
     settings: () => ({ TLS_SOURCE: "keyvault" }),
     args: nothing,
-    codes: ["settings.bad", "settings.bad"],
-    says: [/AZURE_KEY_VAULT_URL must be set/, /AZURE_KEY_VAULT_CERT_NAME must be set/],
+    codes: ["settings.bad", "settings.bad", "settings.not-judged"],
+    says: [
+      /AZURE_KEY_VAULT_URL must be set/,
+      /AZURE_KEY_VAULT_CERT_NAME must be set/,
+      /AZURE_KEY_VAULT_URL, AZURE_KEY_VAULT_CERT_NAME: certificate/,
+    ],
   },
 ];
 
@@ -417,6 +429,119 @@ const SERVICES: readonly Case[] = [
     args: nothing,
     codes: ["clock.off"],
     says: [/warn clock: (?:2 min|11\d s|12\d s) ahead of 127\.0\.0\.1/],
+  },
+];
+
+const TABLE: readonly Case[] = [
+  {
+    name: "no fault of a table that is as it should be, and sends as its entry says",
+    settings: inTable("users"),
+    args: message("ignored@example.com", "scanner@lookup"),
+    codes: [],
+    says: [
+      /ok {3}table: 127\.0\.0\.1:\d+\/devstoreaccount1\/users has 2 entries, 1 of them disabled/,
+      /ok {3}message: sent from scanner@example\.com to/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "a table that does not exist",
+    settings: inTable("nowhere"),
+    args: nothing,
+    codes: ["table.missing"],
+    says: [/\/nowhere: TableNotFound: the table does not exist.*Fix: create it, or correct/],
+    everywhere: true,
+  },
+  {
+    name: "access to the table that is refused",
+    settings: (world) => ({
+      ...inTable("users")(world),
+      AZURE_TABLES_CONNECTION_STRING: `AccountName=${ACCOUNT};AccountKey=${WRONG_KEY}`,
+    }),
+    args: nothing,
+    codes: ["table.forbidden"],
+    says: [/AuthorizationFailure: access to the table is refused.*Fix: give the relay's identity/],
+  },
+  {
+    name: "an identity that gets no token for the table",
+    settings: (world) => ({
+      AZURE_TABLES_URL: world.services.misnamed + "/users",
+      AZURE_TENANT_ID: VAULT_TENANT,
+      AZURE_CLIENT_ID: VAULT_CLIENT,
+      AZURE_CLIENT_SECRET: "expired-secret",
+    }),
+    args: nothing,
+    codes: ["table.identity"],
+    says: [/AADSTS7000222: the relay's own identity for the table got no token/],
+  },
+  {
+    name: "a table service that is not there",
+    settings: (world) => ({
+      ...inTable("users")(world),
+      AZURE_TABLES_URL: world.services.refused + "/users",
+    }),
+    args: nothing,
+    codes: ["table.unreachable"],
+    says: [/\/users: ECONNREFUSED: the table cannot be reached.*Fix: correct AZURE_TABLES_URL/],
+  },
+  {
+    name: "a table without entries",
+    settings: inTable("empty"),
+    args: nothing,
+    codes: ["table.empty"],
+    says: [/has no entry in AZURE_TABLES_PARTITION_KEY\. Fix: make entries with/],
+  },
+  {
+    name: "an entry with a mistake, and why the login by it fails",
+    settings: inTable("mistakes"),
+    args: login("typo@lookup"),
+    codes: ["table.row", "login.entry-malformed"],
+    says: [
+      /warn table: entry "typo": client_id must be a UUID\. Fix: correct it with/,
+      /FAIL login: entry "typo" of the lookup table: client_id must be a UUID/,
+    ],
+  },
+  {
+    name: "an id that is not in the table",
+    settings: inTable("users"),
+    args: login("scaner@lookup"),
+    codes: ["login.no-entry"],
+    says: [/the lookup table has no entry with this id as its RowKey.*Fix: correct the id/],
+  },
+  {
+    name: "an entry that is disabled",
+    settings: inTable("users"),
+    args: login("retired@lookup"),
+    codes: ["login.entry-disabled"],
+    says: [/entry "retired" of the lookup table is disabled\. Fix: enable it with/],
+  },
+  {
+    name: "a username of the table where there is no table",
+    args: login("scanner@lookup"),
+    codes: ["login.no-table"],
+    says: [/usernames of the form id@lookup need AZURE_TABLES_URL/],
+  },
+  {
+    name: "a table that is demanded without its address",
+    settings: () => ({ AZURE_TABLES_FORCE_USAGE: "true" }),
+    codes: ["settings.bad", "settings.not-judged"],
+    says: [
+      /AZURE_TABLES_FORCE_USAGE needs a table/,
+      /not looked at because of AZURE_TABLES_URL: table, login/,
+    ],
+  },
+  {
+    name: "a tenant that ALLOWED_TENANTS does not have",
+    settings: () => ({ ALLOWED_TENANTS: "99999999-9999-9999-9999-999999999999" }),
+    codes: ["login.tenant-not-allowed"],
+    says: [/is not in ALLOWED_TENANTS\. Fix: add it there/],
+  },
+  {
+    name: "a sender that ALLOWED_SENDERS does not have",
+    settings: () => ({ ALLOWED_SENDERS: "@example.net" }),
+    args: message(),
+    codes: ["message.sender-not-allowed"],
+    says: [/SENDER_NOT_ALLOWED: scanner@example\.com may not send.*Fix: correct ALLOWED_SENDERS/],
   },
 ];
 
@@ -562,6 +687,7 @@ export const CASES: readonly Case[] = [
   ...PORTS,
   ...VAULT,
   ...SERVICES,
+  ...TABLE,
   ...LOGINS,
   ...MESSAGES,
 ];

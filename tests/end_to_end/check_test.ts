@@ -7,6 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { CODES } from "../../src/check/codes.ts";
 import { type Case, CASES } from "./check_cases.ts";
 import { createWorld, SECRET, USERNAME, type World } from "./check_world.ts";
+import { CONNECTION_STRING } from "../support/azurite.ts";
 import { type Program, PROGRAMS, root, run, serve } from "./programs.ts";
 
 const MESSAGE = ["--from", "scanner@example.com", "--to", "you@example.org"];
@@ -18,6 +19,9 @@ interface Ended {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** What the cases use in their place. */
+const WRONG_SECRETS = ["wrong-secret", "expired-secret", "V3Jvbmcta2V5LXRoYXQtbXVzdC1ub3Qtc2hvdw"];
 
 let world: World;
 
@@ -43,7 +47,7 @@ async function check(
 /** Neither the password in any form, nor a key, nor a token, of whatever was printed. */
 function assertNoSecret(printed: string): void {
   const base64 = Buffer.from(`\0${USERNAME}\0${SECRET}`).toString("base64");
-  for (const hidden of [...world.secrets, base64, base64.slice(8, -8), "eyJ", "wrong-secret"]) {
+  for (const hidden of [...world.secrets, base64, base64.slice(8, -8), "eyJ", ...WRONG_SECRETS]) {
     assert.ok(!printed.includes(hidden), `the output holds ${hidden.slice(0, 4)}…`);
   }
 }
@@ -170,6 +174,21 @@ for (const program of PROGRAMS) {
       const sent = findings.find(({ code }) => code === "message.sent")!;
       const id = /id=([0-9a-f]{16})/.exec(sent["what"]!)?.[1];
       assert.deepEqual(report["sent"], [id]);
+    });
+
+    it("shows no secret either where the Azure SDK tells all that it does", async () => {
+      const settings = {
+        ...world.vault.environment("good"),
+        AZURE_AUTHORITY_HOST: world.sound["AZURE_AUTHORITY_HOST"]!,
+        AZURE_TABLES_URL: world.table("users"),
+        AZURE_TABLES_CONNECTION_STRING: CONNECTION_STRING,
+        AZURE_LOG_LEVEL: "verbose",
+      };
+      const args = ["--json", "--username", "scanner@lookup", ...MESSAGE];
+      const { status, stdout, stderr } = await check(program, args, settings);
+      assert.equal(status, 0, stdout);
+      assert.match(stderr, /azure:/);
+      assert.equal(JSON.parse(stdout).result, "ok");
     });
 
     it("knows its own relay on the ports, and leaves it alone", async () => {

@@ -5,7 +5,9 @@ import { type AddressInfo, createServer, type Server, type Socket } from "node:n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createServer as createTlsServer } from "node:tls";
+import { AzureNamedKeyCredential, TableClient } from "@azure/data-tables";
 import { type Made, make } from "../check/certificates.ts";
+import { ACCOUNT, ACCOUNT_KEY, type Azurite, startAzurite } from "../support/azurite.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { startProxy } from "../support/proxy.ts";
 import { startVault, type Vault, VAULT_SECRET } from "../support/vault.ts";
@@ -33,6 +35,8 @@ export interface World {
   readonly cloud: CloudServer;
   /** Has the certificates `good` and `expired`, and `locked`, whose key it does not hand out. */
   readonly vault: Vault;
+  /** The address of a table: `users`, `mistakes`, `empty`, or one that does not exist. */
+  table(name: string): string;
   /** The path of a file in the world's folder. */
   file(name: string): string;
   /** What a sound relay is configured with. */
@@ -91,6 +95,10 @@ export async function createWorld(): Promise<World> {
   vault.putPem("expired", stored(await leaf([HOST], -90, -12)));
   vault.putPem("locked", stored(good), good.certificate);
   secrets.push(VAULT_SECRET);
+
+  const azurite = await startAzurite();
+  await fillTables(azurite);
+  secrets.push(ACCOUNT_KEY);
 
   const directory = mkdtempSync(join(tmpdir(), "relay-check-"));
   const file = (name: string) => join(directory, name);
@@ -167,6 +175,7 @@ export async function createWorld(): Promise<World> {
   return {
     cloud,
     vault,
+    table: (name) => azurite.url(name),
     file,
     secrets,
     sound: {
@@ -220,9 +229,31 @@ export async function createWorld(): Promise<World> {
     taken: await serve(createServer()),
     async close() {
       await Promise.all(servers.map((server) => server.close()));
+      await azurite.stop();
       await vault.close();
       await cloud.close();
       rmSync(directory, { recursive: true });
     },
   };
+}
+
+async function fillTables(azurite: Azurite): Promise<void> {
+  const entry = { tenant_id: TENANT, client_id: CLIENT };
+  const tables = {
+    users: {
+      scanner: { ...entry, from_email: "scanner@example.com" },
+      retired: { ...entry, disabled: true },
+    },
+    mistakes: { scanner: entry, typo: { ...entry, client_id: "not-a-uuid" } },
+    empty: {},
+  };
+  const key = new AzureNamedKeyCredential(ACCOUNT, ACCOUNT_KEY);
+  for (const [name, rows] of Object.entries(tables)) {
+    const service = azurite.url("").replace(/\/$/, "");
+    const client = new TableClient(service, name, key, { allowInsecureConnection: true });
+    await client.createTable();
+    for (const [rowKey, columns] of Object.entries(rows)) {
+      await client.createEntity({ partitionKey: "user", rowKey, ...columns });
+    }
+  }
 }

@@ -55,7 +55,7 @@ for (const program of PROGRAMS) {
     });
 
     it("has --help for every command", async () => {
-      for (const command of ["serve", "sandbox", "username", "healthcheck", "version"]) {
+      for (const command of ["serve", "sandbox", "username", "check", "healthcheck", "version"]) {
         const { status, stdout, stderr } = await ends([command, "--help"]);
         assert.equal(status, 0);
         assert.match(stdout, new RegExp(`^Usage: smtp-oauth-relay ${command}`));
