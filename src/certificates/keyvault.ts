@@ -5,8 +5,8 @@
 
 import { Buffer } from "node:buffer";
 import type { TokenCredential } from "@azure/core-auth";
-import type { HttpClient as PipelineClient } from "@azure/core-rest-pipeline";
 import type { KeyVaultSecret, SecretClient } from "@azure/keyvault-secrets";
+import type { AzureClientOptions } from "../azure/transport.ts";
 import {
   assemble,
   type Certificate,
@@ -31,10 +31,8 @@ export interface KeyVaultOptions {
   /** AZURE_KEY_VAULT_CERT_NAME */
   readonly name: string;
   readonly credential: TokenCredential;
-  /** How requests are sent. */
-  readonly transport: PipelineClient;
-  /** How often the SDK sends them again. */
-  readonly retries: Readonly<Record<string, number>>;
+  /** How requests are sent, and how often again. */
+  readonly client: AzureClientOptions;
   /**
    * The vault is an imitation on this machine. A real one has to prove by its name that the token
    * which it asks for is meant for it.
@@ -81,13 +79,12 @@ export class KeyVaultSource implements CertificateSource {
   }
 
   async #open(): Promise<SecretClient> {
-    const { vault, credential, transport, retries, imitated = false } = this.#options;
+    const { vault, credential, client, imitated = false } = this.#options;
     // Loaded here, where it is needed.
     const { SecretClient } = await import("@azure/keyvault-secrets");
     return new SecretClient(vault.origin, credential, {
-      httpClient: transport,
+      ...client,
       serviceVersion: API_VERSION,
-      retryOptions: { ...retries },
       ...(imitated
         ? { disableChallengeResourceVerification: true, allowInsecureConnection: true }
         : {}),

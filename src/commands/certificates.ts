@@ -33,7 +33,7 @@ export async function certificateSource(
 async function keyVaultSource(settings: Settings, http: HttpClient): Promise<CertificateSource> {
   const { AZURE_KEY_VAULT_URL: vault, AZURE_KEY_VAULT_CERT_NAME: name } = settings;
   if (vault === undefined || name === undefined) throw new Error("settings have been checked");
-  const [{ KeyVaultSource }, { azureCredential }, { AZURE_RETRIES, azureTransport }] = await Promise
+  const [{ KeyVaultSource }, { azureCredential }, { azureClientOptions }] = await Promise
     .all([
       import("../certificates/keyvault.ts"),
       import("../azure/credential.ts"),
@@ -49,8 +49,7 @@ async function keyVaultSource(settings: Settings, http: HttpClient): Promise<Cer
       vault,
       name,
       credential,
-      transport: azureTransport(http),
-      retries: AZURE_RETRIES,
+      client: azureClientOptions(http),
       imitated: isLoopback(vault.hostname),
     });
   } catch (error) {

@@ -9,7 +9,7 @@ import process from "node:process";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import type { HttpClient as PipelineClient } from "@azure/core-rest-pipeline";
 import { azureCredential } from "../../src/azure/credential.ts";
-import { AZURE_RETRIES, azureTransport } from "../../src/azure/transport.ts";
+import { azureClientOptions, azureTransport } from "../../src/azure/transport.ts";
 import {
   type Certificate,
   CertificateError,
@@ -89,8 +89,10 @@ async function source(wishes: Wishes = {}): Promise<KeyVaultSource> {
       authorityHost: authority,
       clientSecret: new Secret(secret),
     }),
-    transport: url === vault.url ? azureTransport(http) : leadingHere(url),
-    retries: AZURE_RETRIES,
+    client: {
+      ...azureClientOptions(http),
+      ...(url === vault.url ? {} : { httpClient: leadingHere(url) }),
+    },
     imitated: wishes.imitated ?? true,
   });
 }

@@ -181,6 +181,7 @@ const NO_SETTINGS = new Set([
   "CLIENT_ID",
   "CLIENT_SECRET",
   "OBJECT_ID",
+  "KEY_ID",
   "NAME_FILE",
   // A misspelling that the relay warns about.
   "USERNAME_DELIMTER",
@@ -205,6 +206,7 @@ const NO_SETTINGS = new Set([
   // Of certbot.
   "RENEWED_LINEAGE",
   // Of TLS libraries.
+  "TLS_AES_256_GCM_SHA384",
   "UNSUPPORTED_PROTOCOL",
   "NO_SHARED_CIPHER",
   "UNKNOWN_CA",
