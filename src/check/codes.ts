@@ -280,7 +280,11 @@ export const CODES = {
     "Entra ID does not know Microsoft Graph under this name.",
     "set AZURE_CLOUD to the tenant's cloud, or correct GRAPH_ENDPOINT",
   ),
-  "login.later": fail("Entra ID or what is between gives no answer to the login for now.", LATER),
+  "login.later": fail("Entra ID, or what is between, puts the login off.", LATER),
+  "login.unreachable": fail(
+    "Entra ID, or the lookup table, could not be asked.",
+    "mend what the lines about authority and table say, then try again",
+  ),
   "login.refused": fail(
     "The login is refused for another reason.",
     "look the code up in docs/replies.md",

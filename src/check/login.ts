@@ -37,7 +37,11 @@ const MAIL_READWRITE = "Mail.ReadWrite";
 export function judgeRefusal(result: Exclude<LoginResult, { type: "account" }>): Finding {
   const { type, detail, code } = result;
   const number = Number(/^AADSTS(\d+)$/.exec(code ?? "")?.[1]);
-  if (type === "later") return finding("login.later", detail);
+  if (type === "later") {
+    // Entra ID has answered where the code is one of its own, or an answer's status.
+    const answered = !Number.isNaN(number) || /^[a-z_]+$|^HTTP /.test(code ?? "");
+    return finding(answered ? "login.later" : "login.unreachable", detail);
+  }
   if (code === undefined) return finding("login.username", detail);
   return finding(BY_NUMBER[number] ?? BY_CODE[code] ?? "login.refused", detail);
 }

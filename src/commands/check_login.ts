@@ -30,6 +30,8 @@ export interface LoginToCheck {
 
 /** Milliseconds for a login: the table, then a token. */
 const LOGIN_DEADLINE = 60_000;
+/** Milliseconds that no delivery is over (DELIVERY_TIMEOUT). */
+const LONGEST_DELIVERY = 540_000;
 /** Milliseconds for the delivery's own deadline to be the one that counts. */
 const MARGIN = 10_000;
 /** The client whom the check stands for. */
@@ -38,7 +40,9 @@ const CLIENT = { connection: "check", address: "127.0.0.1", port: 0 };
 /** Login, permissions and message: each needs the one before it. */
 export function checkLogin(parts: LoginToCheck): Check {
   const { username, password, test, settings } = parts;
-  const delivery = test === undefined ? 0 : settings.DELIVERY_TIMEOUT + MARGIN;
+  const delivery = test === undefined
+    ? 0
+    : Math.min(settings.DELIVERY_TIMEOUT, LONGEST_DELIVERY) + MARGIN;
   return {
     subject: "login",
     deadline: LOGIN_DEADLINE + delivery,

@@ -596,6 +596,30 @@ const LOGINS: readonly Case[] = [
     says: [/AADSTS90033: .*Fix: try again in a few minutes/],
   },
   {
+    name: "a login that cannot be asked for, besides what is in the way",
+    settings: at("refused"),
+    codes: [
+      "authority.refused",
+      "graph.refused",
+      "clock.unknown",
+      "login.unreachable",
+    ],
+    says: [/FAIL login: ECONNREFUSED: Entra ID cannot be reached .*Fix: mend what the lines/],
+  },
+  {
+    name: "a login by a table that is not there",
+    settings: inTable("nowhere"),
+    args: login("scanner@lookup"),
+    codes: ["table.missing", "login.unreachable"],
+    says: [/FAIL login: TableNotFound: the table does not exist/],
+  },
+  {
+    name: "a page of a proxy in answer to the login",
+    faults: [{ on: "token", status: 502, html: true }],
+    codes: ["login.later"],
+    says: [/HTTP 502: unexpected answer with status 502/],
+  },
+  {
     name: "a file of the password that is empty",
     args: (world) => ["--username", USERNAME, "--password-file", world.file("empty")],
     codes: ["login.password-file"],
