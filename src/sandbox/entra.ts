@@ -57,8 +57,9 @@ export class SandboxEntra {
         ? await faultAnswer(context, fault, entraError)
         : answer;
     });
-    // What OpenID Connect Discovery 1.0 §4 tells of an authority; asked for to see whether it is there.
-    this.routes.get("/:tenant/v2.0/.well-known/openid-configuration", (context) => {
+    // What OpenID Connect Discovery 1.0 §4 tells of the authority, for who wants to see whether it is
+    // there. Of a tenant nothing is told: logins are to need no discovery.
+    this.routes.get("/common/v2.0/.well-known/openid-configuration", (context) => {
       const here = context.req.url.replace(/\/v2\.0\/\.well-known\/.*$/, "");
       return context.json({
         issuer: `${here}/v2.0`,
