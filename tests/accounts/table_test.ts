@@ -8,10 +8,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, afterEach, before, describe, it } from "node:test";
-import type {
-  HttpClient as PipelineClient,
-  PipelineRequest,
-  PipelineResponse,
+import {
+  createHttpHeaders,
+  type HttpClient as PipelineClient,
+  type PipelineRequest,
+  type PipelineResponse,
 } from "@azure/core-rest-pipeline";
 import { AzureNamedKeyCredential, generateTableSas } from "@azure/data-tables";
 import { Entries } from "../../src/accounts/entries.ts";
@@ -335,6 +336,75 @@ describe("the lookup table by an identity (over https)", () => {
     assert.match(answer.code, /CERT|VERIFY|SELF_SIGNED|ISSUER/i);
     http.close();
   });
+});
+
+describe("a table service in trouble", () => {
+  // https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
+  const ANSWERS: readonly (readonly [
+    status: number,
+    code: string | undefined,
+    headers: Record<string, string>,
+    detail: RegExp,
+    requests: number,
+  ])[] = [
+    [
+      429,
+      undefined,
+      { "retry-after": "60" },
+      /^HTTP 429: the table service throttles the relay/,
+      1,
+    ],
+    [503, "ServerBusy", { "retry-after": "60" }, /^ServerBusy: the table service is busy/, 1],
+    [503, "ServerBusy", {}, /^ServerBusy: the table service is busy/, 2],
+    [500, "InternalError", {}, /^InternalError: the table service has a passing fault/, 2],
+    [401, "InvalidAuthenticationInfo", {}, /^InvalidAuthenticationInfo: access .* is refused/, 1],
+    [403, "AuthenticationFailed", {}, /^AuthenticationFailed: .*the relay's clock/, 1],
+    [
+      403,
+      "AuthorizationPermissionMismatch",
+      {},
+      /role Storage Table Data Reader \(Contributor to change entries\)/,
+      1,
+    ],
+    [404, undefined, {}, /^HTTP 404: there is no table service at AZURE_TABLES_URL/, 1],
+    [404, "TableNotFound", {}, /^TableNotFound: the table does not exist/, 1],
+    [409, "TableBeingDeleted", {}, /^TableBeingDeleted: the table is being deleted/, 1],
+    [302, undefined, {}, /^HTTP 302: /, 1],
+    [400, "<script>", {}, /^HTTP 400: the table service does not understand/, 1],
+  ];
+  for (const [status, code, headers, detail, expected] of ANSWERS) {
+    it(`that answers ${status} ${code ?? ""} ${JSON.stringify(headers)} is told of as such`, async () => {
+      let requests = 0;
+      const said = { "odata.error": { code, message: { lang: "en-US", value: "key=hunter2" } } };
+      const table = new LookupTable({
+        url: new URL("https://account.table.relay.test/users"),
+        partitionKey: "user",
+        access: KEY,
+        retries: { maxRetries: 1, retryDelayInMs: 1, maxRetryDelayInMs: 1 },
+        transport: {
+          sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
+            requests++;
+            return Promise.resolve({
+              request,
+              status,
+              headers: createHttpHeaders({
+                "content-type": "application/json",
+                ...(code === undefined ? {} : { "x-ms-error-code": code }),
+                ...headers,
+              }),
+              bodyAsText: code === undefined ? "" : JSON.stringify(said),
+            });
+          },
+        },
+      });
+      const answer = await table.find("printer", TIMEOUT);
+      assert(answer !== undefined && isTrouble(answer), JSON.stringify(answer));
+      assert.match(`${answer.code}: ${answer.detail}`, detail);
+      assert(!JSON.stringify(answer).includes("hunter2"));
+      assert.equal(answer.gone, status === 404 && code !== undefined || status === 409);
+      assert.equal(requests, expected);
+    });
+  }
 });
 
 describe("a lookup table that is not there", () => {

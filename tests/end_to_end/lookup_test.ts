@@ -15,7 +15,7 @@ import {
   startAzurite,
 } from "../support/azurite.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
-import { CLIENT, PROGRAMS, run, SECRET, serve, TENANT, USERNAME } from "./programs.ts";
+import { CLIENT, PROGRAMS, run, sandbox, SECRET, serve, TENANT, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
 const IDS = [`tenant_id=${TENANT}`, `client_id=${CLIENT}`];
@@ -160,6 +160,30 @@ for (const program of PROGRAMS) {
 
     it("has shown no key", () => {
       assert(output.length > 1000 && !output.includes(ACCOUNT_KEY));
+    });
+  });
+
+  describe(`the sandbox's own lookup table, on ${program.name}`, () => {
+    it("has an entry to try, which it tells of", async () => {
+      const { running, smtp, http } = await sandbox(program, {
+        REQUIRE_TLS: "false",
+        USERNAME_DELIMITER: ":",
+      });
+      assert.match(running.stdout, /scanner:lookup, from an imitated lookup table/);
+      const client = new SmtpClient(smtp);
+      assert.match(await client.login("scanner:lookup", SECRET), /^235 /);
+      assert.match(await client.send("root@localhost", "bob@example.org"), /^250 /);
+      client.destroy();
+      const stranger = new SmtpClient(smtp);
+      assert.match(
+        await stranger.login("printer:lookup", SECRET),
+        /^535 5\.7\.8 .*no entry for this/,
+      );
+      stranger.destroy();
+      const answer = await fetch(`http://127.0.0.1:${http}/api/messages`);
+      const [message] = await answer.json() as { from: string }[];
+      assert.match(message!.from, /scanner@example\.com/);
+      assert.equal(await running.stop(), 0);
     });
   });
 
