@@ -164,12 +164,12 @@ export class Accounts {
     if ("reply" in now) return duringSession(now);
     const same = now.tenantId === before.tenantId && now.clientId === before.clientId;
     if (same) return this.#accountOf(name, now, login);
-    return duringSession({
+    return {
       type: "later",
-      reply: reply(454, "4.7.0", "The lookup table's entry is of another app now: log in again"),
+      reply: reply(451, "4.7.0", "The lookup table's entry is of another app now: log in again"),
       detail: "the lookup table's entry has been given another tenant_id or client_id: " +
         "the client has to log in again",
-    });
+    };
   }
 }
 

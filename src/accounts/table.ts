@@ -2,7 +2,11 @@
 // https://learn.microsoft.com/javascript/api/overview/azure/data-tables-readme
 
 import type { TokenCredential } from "@azure/core-auth";
-import type { HttpClient as PipelineClient } from "@azure/core-rest-pipeline";
+import type {
+  HttpClient as PipelineClient,
+  PipelineRequest,
+  PipelineResponse,
+} from "@azure/core-rest-pipeline";
 import type { TableClient, TableEntityResult } from "@azure/data-tables";
 import type { StorageAccess } from "../settings/storage_access.ts";
 import type { Row } from "./entry.ts";
@@ -14,10 +18,10 @@ export interface LookupTableOptions {
   /** Of the table: its name is the end of the path. */
   readonly url: URL;
   readonly partitionKey: string;
-  /** The way to the service; the SDK's own when left out. */
-  readonly transport?: PipelineClient;
+  /** The way to the service. */
+  readonly transport: PipelineClient;
   /** How often a request is repeated, and how soon. */
-  readonly retries?: RetryOptions;
+  readonly retries: RetryOptions;
   /** An account key or a signature, or who makes the credential of an identity. */
   readonly access: StorageAccess | (() => Promise<TokenCredential>);
 }
@@ -210,8 +214,8 @@ export class LookupTable implements EntrySource {
       : new sdk.AzureSASCredential(access.signature.reveal());
     const options = {
       allowInsecureConnection: url.protocol === "http:",
-      ...(transport === undefined ? {} : { httpClient: transport }),
-      ...(retries === undefined ? {} : { retryOptions: { ...retries } }),
+      httpClient: impatient(transport),
+      retryOptions: { ...retries },
     };
     const name = url.pathname.slice(end + 1);
     // One overload for each kind of credential.
@@ -244,6 +248,23 @@ export class LookupTable implements EntrySource {
     return odata`PartitionKey eq ${this.#options.partitionKey} and (` +
       `${ranges.join(" or ")} or client_id eq guid'${clientId}')`;
   }
+}
+
+/**
+ * The SDK waits as long as a throttled answer asks it to, while a login waits for it. Such an answer is
+ * an error at once instead; who is throttled is not asked again meanwhile where that can be helped.
+ */
+function impatient(transport: PipelineClient): PipelineClient {
+  return {
+    async sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
+      const response = await transport.sendRequest(request);
+      const { status, headers } = response;
+      if (!headers.has("retry-after") || (status !== 429 && status !== 503)) return response;
+      // A RestError would be repeated.
+      const code = headers.get("x-ms-error-code");
+      throw Object.assign(new Error("the service asks to wait"), { statusCode: status, code });
+    },
+  };
 }
 
 /** Properties that the service or its SDK adds. */

@@ -10,8 +10,9 @@ const BY_CODE: Readonly<Record<string, string>> = {
   TableBeingDeleted: "the table is being deleted",
   AuthenticationFailed: "access to the table is refused: check AZURE_TABLES_CONNECTION_STRING " +
     "(is the key that account's, has the signature run out?) and the relay's clock",
-  AuthorizationFailure: "access to the table is refused: the storage account's firewall, or a " +
-    "shared access signature without the right, does not let the relay in",
+  AuthorizationFailure: "access to the table is refused: check AZURE_TABLES_CONNECTION_STRING " +
+    "(its key, or its signature's rights), and whether the storage account's firewall lets the " +
+    "relay in",
   AuthorizationPermissionMismatch: "access to the table is refused: give the relay's identity " +
     "the role Storage Table Data Reader (Contributor to change entries)",
   InsufficientAccountPermissions: "access to the table is refused: the shared access signature " +

@@ -116,7 +116,7 @@ async function set(
   { json }: LookupOptions,
 ): Promise<string> {
   // A new entry is made only where it can be used.
-  const make = readEntry({ id, columns: changes }).type !== "malformed";
+  const make = "tenant_id" in changes && "client_id" in changes;
   const change = answered(await table.set(id, changes, make, TIMEOUT));
   if (change === "missing") {
     throw failure(`there is no entry ${shown(id)}; a new one needs tenant_id and client_id`);

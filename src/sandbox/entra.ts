@@ -190,10 +190,14 @@ export class SandboxEntra {
   #issue(tenant: string, client: string, scope: string): string {
     const roles = this.#options.roles?.(client) ?? ["Mail.Send", "Mail.ReadWrite"];
     const expiresAt = Date.now() + LIFETIME_S * 1000;
+    const now = Math.floor(Date.now() / 1000);
     const token = [
       { typ: "JWT", alg: "none", sandbox: true },
       {
         aud: scope.slice(0, -"/.default".length),
+        iss: `https://sts.windows.net/${tenant}/`,
+        iat: now,
+        nbf: now,
         tid: tenant,
         appid: client,
         roles,

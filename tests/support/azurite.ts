@@ -8,6 +8,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { AzureNamedKeyCredential, TableClient } from "@azure/data-tables";
+import { azureTransport } from "../../src/azure/transport.ts";
+import { HttpClient } from "../../src/http/client.ts";
 
 const MAIN = fileURLToPath(
   new URL("../../node_modules/azurite/dist/src/table/main.js", import.meta.url),
@@ -92,4 +95,23 @@ function portOf(child: ChildProcess): Promise<number> {
     child.stderr!.setEncoding("utf8").on("data", read);
     child.once("close", () => reject(new Error(`Azurite ended: ${said}`)));
   });
+}
+
+/** A client that may do all, for setting the stage. @param authority PEM, for https */
+export function admin(azurite: Azurite, table: string, authority?: string) {
+  const url = new URL(azurite.url(table));
+  const http = new HttpClient(authority === undefined ? {} : { authorities: [authority] });
+  const client = new TableClient(
+    `${url.origin}/${ACCOUNT}`,
+    table,
+    new AzureNamedKeyCredential(ACCOUNT, ACCOUNT_KEY),
+    { allowInsecureConnection: url.protocol === "http:", httpClient: azureTransport(http) },
+  );
+  return {
+    client,
+    /** Makes or replaces an entry. */
+    put: (rowKey: string, columns: Record<string, unknown>, partitionKey = "user") =>
+      client.upsertEntity({ partitionKey, rowKey, ...columns }, "Replace"),
+    close: () => http.close(),
+  };
 }
