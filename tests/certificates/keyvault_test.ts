@@ -16,10 +16,14 @@ import {
   certificatesIn,
   CertificateUnavailable,
 } from "../../src/certificates/certificate.ts";
+import { IdentityHolder } from "../../src/certificates/holder.ts";
 import { KeyVaultSource } from "../../src/certificates/keyvault.ts";
 import type { HttpClient } from "../../src/http/client.ts";
+import { createLog } from "../../src/observe/log.ts";
+import { currentRuntime } from "../../src/runtime/current.ts";
 import { WRONG_SECRET } from "../../src/sandbox/entra.ts";
 import { Secret } from "../../src/secret.ts";
+import { settingsOf } from "../support/certificates.ts";
 import { type Chain, issueChain, type KeyKind } from "../support/chains.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { httpClient } from "../support/http.ts";
@@ -77,6 +81,7 @@ interface Wishes {
   readonly secret?: string;
   readonly authority?: URL;
   readonly imitated?: boolean;
+  readonly interval?: number;
 }
 
 async function source(wishes: Wishes = {}): Promise<KeyVaultSource> {
@@ -94,6 +99,7 @@ async function source(wishes: Wishes = {}): Promise<KeyVaultSource> {
       ...(url === vault.url ? {} : { httpClient: leadingHere(url) }),
     },
     imitated: wishes.imitated ?? true,
+    ...(wishes.interval === undefined ? {} : { interval: wishes.interval }),
   });
 }
 
@@ -195,6 +201,33 @@ describe("a look into Key Vault", () => {
     assert.equal(cloud.seen.length, 1, "one token");
     const next = vault.putPem(NAME, chain);
     assert.equal((await opened.read(look(version)))!.revision, next);
+  });
+
+  it("comes again and again while it is in force, and a new version is taken by itself", async () => {
+    vault.putPkcs12(NAME, chains.get("RSA")!);
+    const replaced = Promise.withResolvers<string>();
+    const holder = await IdentityHolder.open({
+      source: await source({ interval: 10 }),
+      settings: settingsOf({}),
+      runtime: await currentRuntime(),
+      log: createLog({
+        level: "INFO",
+        format: "json",
+        write(line) {
+          const { message, serial } = JSON.parse(line) as { message: string; serial: string };
+          if (message === "Certificate replaced") replaced.resolve(serial);
+        },
+      }),
+    });
+    try {
+      await vault.answered();
+      await vault.answered();
+      vault.putPem(NAME, chains.get("EC")!);
+      assert.equal(await replaced.promise, chains.get("EC")!.serial);
+      assert.ok(holder.identity.privateKey === chains.get("EC")!.privateKey.trimEnd());
+    } finally {
+      holder.close();
+    }
   });
 
   it("leaves out what does not belong to the chain", async () => {

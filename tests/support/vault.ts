@@ -43,6 +43,8 @@ export interface Vault {
   readonly seen: readonly string[];
   /** Tokens that it has been given. */
   readonly tokens: ReadonlySet<string>;
+  /** What has ever been put there, as it is handed out. */
+  readonly values: ReadonlySet<string>;
   /** A new version of a certificate. @returns the version */
   putPkcs12(
     name: string,
@@ -69,6 +71,7 @@ export async function startVault(cloud: CloudServer): Promise<Vault> {
   const secrets = new Map<string, StoredSecret>();
   const seen: string[] = [];
   const tokens = new Set<string>();
+  const values = new Set<string>();
   let waiting: (() => void)[] = [];
   const server = createServer((request, response) => {
     request.resume();
@@ -186,6 +189,7 @@ export async function startVault(cloud: CloudServer): Promise<Vault> {
     url,
     seen,
     tokens,
+    values,
     putPkcs12(name, { certificates, privateKey }, wishes = {}) {
       const pfx = makePkcs12({ certificates, privateKey, ...wishes });
       return vault.put(name, pfx.toString("base64"), PKCS12);
@@ -194,6 +198,7 @@ export async function startVault(cloud: CloudServer): Promise<Vault> {
       vault.put(name, text ?? `${privateKey}${certificates.join("\n")}\n`, PEM),
     put(name, value, contentType) {
       const version = randomBytes(16).toString("hex");
+      values.add(value);
       secrets.set(name.toLowerCase(), { version, contentType, value, enabled: true });
       return version;
     },
