@@ -9,6 +9,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { CODES } from "../src/check/codes.ts";
 import { AADSTS } from "../src/entra/answers.ts";
 import {
   AMBIGUOUS,
@@ -28,7 +29,12 @@ import { type Setting, SETTINGS } from "../src/settings/schema.ts";
 import { REPLIES, type Reply } from "../src/smtp/reply.ts";
 
 /** The pages with tables in them, from the top of the project. */
-export const PAGES = ["docs/settings.md", "docs/replies.md", "docs/delivery.md"] as const;
+export const PAGES = [
+  "docs/settings.md",
+  "docs/replies.md",
+  "docs/delivery.md",
+  "docs/check.md",
+] as const;
 
 /** When each reply is given, and what its reader can do about it; "" where nothing is wrong. */
 const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: string]> = {
@@ -93,6 +99,14 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   rcptAfterBdat: ["RCPT after the first BDAT.", "The program is at fault."],
   dataAfterBdat: ["DATA after BDAT.", "The program is at fault."],
   bdatFailed: ["BDAT after one that was refused.", "See what the first one was answered with."],
+  senderNotAllowed: [
+    "MAIL FROM is not in `ALLOWED_SENDERS`. Behind a message, with the address at the end: the mailbox, From or Sender is not.",
+    "Set the sender's address in the device, and From, to one that is listed; or list it.",
+  ],
+  senderNotInEntry: [
+    "MAIL FROM is not in the column `allowed_senders` of the login's entry; behind a message as above.",
+    "The same, or change the entry: see [lookup_table.md](lookup_table.md).",
+  ],
   tooManyRecipients: [
     "More recipients than `MAX_RECIPIENTS`. Those before are accepted.",
     "Good clients send the rest in a second message. Exchange Online takes 500 at most unless told otherwise.",
@@ -216,6 +230,7 @@ const TABLES: Readonly<Record<string, () => string>> = {
   settings: settingsTable,
   "settings without a function": missingTable,
   "SMTP replies": repliesTable,
+  "what check finds": checkTable,
   "Entra ID": entraTable,
   "Graph by code": () =>
     graphTable(
@@ -264,6 +279,21 @@ const TABLES: Readonly<Record<string, () => string>> = {
       ["ABORTED", STOPPING, "The client may try again by itself once the relay is back."],
     ]),
 };
+
+const LEVELS = { ok: "ok", warn: "warn", fail: "FAIL" } as const;
+
+/** What `check` can find, in its own order: by subject. */
+function checkTable(): string {
+  return table(
+    ["Code", "Level", "Meaning", "What to do"],
+    Object.entries(CODES).map(([name, { level, meaning, fix }]) => [
+      code(name),
+      LEVELS[level],
+      meaning,
+      fix === "" ? "" : `${fix[0]!.toUpperCase()}${fix.slice(1)}.`,
+    ]),
+  );
+}
 
 function settingsTable(): string {
   const rows = settings().filter(([, setting]) => setting.missing === undefined);

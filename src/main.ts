@@ -3,6 +3,7 @@
 import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { CommandError, EXIT } from "./commands/exit.ts";
+import type { LookupOptions } from "./commands/lookup.ts";
 
 const program = new Command("smtp-oauth-relay")
   .description("Takes mail by SMTP and hands it to Microsoft Graph. Without a command: serve.")
@@ -43,6 +44,34 @@ command("username", "print the SMTP username of two ids, long and short; or the 
       }
     },
   );
+
+command("check", "try everything that is configured, and say what is wrong and how to mend it")
+  .option("--username <username>", "also log in, with this SMTP username in any of its forms")
+  .option("--password-file <file>", "the client secret; else the variable RELAY_PASSWORD")
+  .option("--from <address>", "also send a real test message, from this mailbox")
+  .option("--to <address>", "the test message's recipient")
+  .option("--json", "print the findings as JSON")
+  .addHelpText("after", "\nExit status: 0 if all is ok or warn, 1 if something is FAIL.")
+  .action(async (options: Record<string, string | undefined>, command: Command) => {
+    const { check } = await import("./commands/check.ts");
+    const { username, passwordFile, from, to } = options;
+    const json = options["json"] !== undefined;
+    await check({ envFile: envFile(command), username, passwordFile, from, to, json });
+  });
+
+command("lookup", "read and edit the entries of the lookup table: list, get, set, delete")
+  .usage("list|get ID|set ID COLUMN=VALUE…|delete ID [options]")
+  .argument("<ACTION>", "list, get, set or delete")
+  .argument("[ID]", "the entry's RowKey")
+  .argument("[COLUMN=VALUE...]", "set: columns and their values; an empty value removes the column")
+  .option("--json", "print JSON")
+  .option("--yes", "delete without asking")
+  .action(async (action: string, id: string | undefined, ...rest: unknown[]) => {
+    const { lookup } = await import("./commands/lookup.ts");
+    const [assignments, options, command] = rest as [string[], LookupOptions, Command];
+    const words = [action, ...(id === undefined ? [] : [id]), ...assignments];
+    print(await lookup(words, options, envFile(command)));
+  });
 
 command("healthcheck", "ask the running relay whether it is ready")
   .action(async (_options, command: Command) => {

@@ -1,38 +1,79 @@
-// From credentials to an account: the username's form, then a token that proves the secret.
+// From credentials to an account: the username's form, the lookup table, then a token that proves
+// the secret.
 
 import type { EntraRefusal } from "../entra/answers.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { TokenLogin, TokenSource } from "../entra/tokens.ts";
+import type { SenderList } from "../message/sender_list.ts";
 import { REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
-import { type Delimiter, parseUsername } from "./username.ts";
+import type { Entries, EntryResult } from "./entries.ts";
+import type { Entry } from "./entry.ts";
+import { senderRefusal } from "./senders.ts";
+import { isDomain } from "./tenant.ts";
+import { type Delimiter, parseUsername, type Username } from "./username.ts";
 
 /** Who a session sends mail as. */
 export interface Account {
+  /** UUID in lower case, or a domain of the tenant where the lookup table has one. */
   readonly tenantId: string;
   readonly clientId: string;
+  /** The RowKey of its entry in the lookup table, where it has one. */
+  readonly entry?: string;
   /** The mailbox to send from, whatever the message says, and the display name for it. */
   readonly fromEmail?: string;
   readonly fromName?: string;
+  /** Why it may not send as this address; undefined where it may. */
+  refusesSender?(address: string): Reply | undefined;
   token(): Promise<AccessToken | EntraRefusal> | AccessToken;
   /** See {@link TokenLogin.reject}. */
   reject(token: AccessToken): void;
   /** See {@link TokenLogin.confirm}. */
   confirm(token: AccessToken): void;
+  /**
+   * The account as its entry is now: a session may last for days, and an entry that is disabled
+   * meanwhile must count within a minute. Left out where there is no entry.
+   */
+  renewed?(): Promise<Account | NoAccount>;
+}
+
+/** Why there is no account. */
+export interface NoAccount {
+  readonly type: "refused" | "later";
+  readonly reply: Reply;
+  /** For the log; never holds the password. */
+  readonly detail: string;
+  /**
+   * Entra ID's own code, the table's or the network's; or the relay's own, such as `NO_ENTRY`. Left
+   * out where the username or the password has no form that could be asked about.
+   */
+  readonly code?: string;
 }
 
 export type LoginResult =
   | { readonly type: "account"; readonly account: Account; readonly reply: Reply }
-  | {
-    readonly type: "refused" | "later";
-    readonly reply: Reply;
-    /** For the log; never holds the password. */
-    readonly detail: string;
-  };
+  | NoAccount;
 
 export interface AccountsOptions {
   readonly delimiter: Delimiter;
   readonly tokens: TokenSource;
+  /** The lookup table. */
+  readonly entries?: Entries;
+  /** Logins by tenant and client need an entry, too. */
+  readonly entryNeeded?: boolean;
+  /** ALLOWED_TENANTS, as `parseTenant` writes them. */
+  readonly allowedTenants?: ReadonlySet<string>;
+  /** ALLOWED_SENDERS. */
+  readonly allowedSenders?: SenderList;
+}
+
+type Name = Exclude<Username, { readonly type: "invalid" }>;
+
+/** Whose token is needed, and the entry that says so. */
+interface Identity {
+  readonly tenantId: string;
+  readonly clientId: string;
+  readonly entry: Entry | undefined;
 }
 
 export class Accounts {
@@ -45,37 +86,104 @@ export class Accounts {
   async login({ username, password }: Credentials): Promise<LoginResult> {
     const name = parseUsername(username, this.#options.delimiter);
     if (name.type === "invalid") return refused(name.problem);
-    if (name.type === "lookup") {
-      const detail = "usernames of the form id" + this.#options.delimiter +
-        "lookup need a lookup table, which this version does not have yet";
-      return { type: "later", reply: reply(454, "4.7.0", capitalized(detail)), detail };
-    }
     if (password.reveal() === "") return refused("the password is empty");
-    const { tenantId, clientId } = name;
+    const identity = await this.#identify(name);
+    if ("reply" in identity) return identity;
+    const { tenantId, clientId } = identity;
     const login = this.#options.tokens.login({ tenantId, clientId, clientSecret: password });
     const token = await login.token();
     if ("type" in token) {
-      return { type: token.type, reply: token.reply, detail: `${token.code}: ${token.detail}` };
+      const { type, reply, code } = token;
+      return { type, reply, detail: `${code}: ${token.detail}`, code };
     }
+    const account = this.#accountOf(name, identity, login);
+    return { type: "account", account, reply: REPLIES.authenticated };
+  }
+
+  async #identify(name: Name): Promise<Identity | NoAccount> {
+    const { entries, entryNeeded, delimiter } = this.#options;
+    if (name.type === "direct") {
+      const { tenantId, clientId } = name;
+      const foreign = this.#foreignTenant(tenantId);
+      if (foreign !== undefined) return foreign;
+      if (!entryNeeded) return { tenantId, clientId, entry: undefined };
+      if (entries === undefined) throw new Error("entries are needed, but there is no table");
+      const result = await entries.byTenantAndClient(tenantId, clientId);
+      return this.#identityIn(result);
+    }
+    if (entries === undefined) {
+      const problem = `usernames of the form id${delimiter}lookup need AZURE_TABLES_URL`;
+      return { ...refused(problem), code: "NO_TABLE" };
+    }
+    return this.#identityIn(await entries.byId(name.id));
+  }
+
+  #identityIn(result: EntryResult): Identity | NoAccount {
+    if (result.type !== "entry") return result;
+    const { entry } = result;
+    const { tenantId, clientId } = entry;
+    return this.#foreignTenant(tenantId) ?? { tenantId, clientId, entry };
+  }
+
+  #foreignTenant(tenantId: string): NoAccount | undefined {
+    const { allowedTenants } = this.#options;
+    if (allowedTenants === undefined || allowedTenants.has(tenantId)) return undefined;
+    const hint = isDomain(tenantId)
+      ? "; a tenant that the lookup table names by a domain must be listed by that domain"
+      : "";
     return {
-      type: "account",
-      account: accountOf(tenantId, clientId, login),
-      reply: REPLIES.authenticated,
+      type: "refused",
+      reply: reply(535, "5.7.8", "This tenant may not use the relay"),
+      detail: `the tenant ${tenantId} is not in ALLOWED_TENANTS${hint}`,
+      code: "TENANT_NOT_ALLOWED",
+    };
+  }
+
+  #accountOf(name: Name, identity: Identity, login: TokenLogin): Account {
+    const { tenantId, clientId, entry } = identity;
+    const { allowedSenders: allowed } = this.#options;
+    const lists = { allowed, ofEntry: entry?.allowedSenders };
+    return {
+      tenantId,
+      clientId,
+      ...(entry?.fromEmail === undefined ? {} : { fromEmail: entry.fromEmail }),
+      ...(entry?.fromName === undefined ? {} : { fromName: entry.fromName }),
+      refusesSender: (address) => senderRefusal(address, lists),
+      token: () => login.token(),
+      reject: (token) => login.reject(token),
+      confirm: (token) => login.confirm(token),
+      ...(entry === undefined ? {} : {
+        entry: entry.id,
+        renewed: () => this.#renewed(name, identity, login),
+      }),
+    };
+  }
+
+  async #renewed(name: Name, before: Identity, login: TokenLogin): Promise<Account | NoAccount> {
+    const now = await this.#identify(name);
+    if ("reply" in now) return duringSession(now);
+    const same = now.tenantId === before.tenantId && now.clientId === before.clientId;
+    if (same) return this.#accountOf(name, now, login);
+    return {
+      type: "later",
+      reply: reply(451, "4.7.0", "The lookup table's entry is of another app now: log in again"),
+      detail: "the lookup table's entry has been given another tenant_id or client_id: " +
+        "the client has to log in again",
     };
   }
 }
 
-function accountOf(tenantId: string, clientId: string, login: TokenLogin): Account {
+/** The same in answer to a message, where the codes of AUTH have no place (RFC 4954 §6). */
+function duringSession({ type, reply: { text }, detail }: NoAccount): NoAccount {
+  const words = typeof text === "string" ? text : text.join(" ");
   return {
-    tenantId,
-    clientId,
-    token: () => login.token(),
-    reject: (token) => login.reject(token),
-    confirm: (token) => login.confirm(token),
+    type,
+    reply: type === "refused" ? reply(550, "5.7.1", words) : reply(451, "4.7.0", words),
+    detail,
   };
 }
 
-function refused(problem: string): LoginResult {
+function refused(problem: string): NoAccount {
   return { type: "refused", reply: reply(535, "5.7.8", capitalized(problem)), detail: problem };
 }
 

@@ -11,11 +11,54 @@ export interface Certificate {
   readonly leaf: X509Certificate;
 }
 
+/** What is wrong with a certificate: for programs, where the line is for people. */
+export type CertificateFault =
+  /** There is no such file. */
+  | "missing"
+  | "unreadable"
+  /** No certificate, or no key, that can be read. */
+  | "malformed"
+  /** The key is another certificate's. */
+  | "mismatch"
+  /** The runtime cannot serve TLS with it and the settings. */
+  | "unusable";
+
 /** One line for the administrator: what is wrong with the certificate, where, what to do. */
-export class CertificateError extends Error {}
+export class CertificateError extends Error {
+  readonly fault: CertificateFault;
+
+  constructor(message: string, fault: CertificateFault = "malformed") {
+    super(message);
+    this.fault = fault;
+  }
+}
+
+/** Why a service does not hand a certificate out: for programs. */
+export type CertificateTrouble =
+  /** Its rights: a role or an access policy is missing. */
+  | "forbidden"
+  /** Its firewall. */
+  | "firewall"
+  /** It has no such certificate. */
+  | "absent"
+  | "disabled"
+  /** Entra ID gives no token for it, or it is not accepted. */
+  | "identity"
+  /** Something else answers in its place. */
+  | "foreign"
+  | "unreachable"
+  /** Any other answer. */
+  | "refused";
 
 /** The certificate is kept by a service, and the service does not hand it out. */
-export class CertificateUnavailable extends CertificateError {}
+export class CertificateUnavailable extends CertificateError {
+  readonly trouble: CertificateTrouble;
+
+  constructor(message: string, trouble: CertificateTrouble = "unreachable") {
+    super(message, "missing");
+    this.trouble = trouble;
+  }
+}
 
 const CERTIFICATES = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 const KEYS = /-----BEGIN ((?:[A-Z0-9]+ )?PRIVATE KEY)-----[^]+?-----END \1-----/g;

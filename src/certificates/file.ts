@@ -96,33 +96,52 @@ function fit(
   certificate: string,
   privateKey: string,
 ): Certificate {
+  const leaf = leafIn(certificatePath, certificate);
+  const key = keyIn(keyPath, privateKey);
+  if (!leaf.checkPrivateKey(key)) {
+    throw new CertificateError(
+      `TLS_KEY_FILEPATH "${keyPath}" is not the key of the certificate in "${certificatePath}"`,
+      "mismatch",
+    );
+  }
+  return { certificate, privateKey, leaf };
+}
+
+/**
+ * The server's own certificate, which is the first.
+ *
+ * @param path for the errors
+ * @throws CertificateError
+ */
+export function leafIn(path: string, certificate: string): X509Certificate {
   let leaf: X509Certificate;
   try {
     leaf = new X509Certificate(certificate);
   } catch {
     throw new CertificateError(
-      `TLS_CERT_FILEPATH "${certificatePath}" holds no certificate in PEM form`,
+      `TLS_CERT_FILEPATH "${path}" holds no certificate in PEM form`,
     );
   }
   if (!isWhole(certificate)) {
     throw new CertificateError(
-      `TLS_CERT_FILEPATH "${certificatePath}" is cut off: it has a beginning of a certificate without its end`,
+      `TLS_CERT_FILEPATH "${path}" is cut off: it has a beginning of a certificate without its end`,
     );
   }
-  let key: KeyObject;
+  return leaf;
+}
+
+/**
+ * @param path for the errors
+ * @throws CertificateError
+ */
+export function keyIn(path: string, privateKey: string): KeyObject {
   try {
-    key = createPrivateKey(privateKey);
+    return createPrivateKey(privateKey);
   } catch {
     throw new CertificateError(
-      `TLS_KEY_FILEPATH "${keyPath}" holds no private key in PEM form without a passphrase`,
+      `TLS_KEY_FILEPATH "${path}" holds no private key in PEM form without a passphrase`,
     );
   }
-  if (!leaf.checkPrivateKey(key)) {
-    throw new CertificateError(
-      `TLS_KEY_FILEPATH "${keyPath}" is not the key of the certificate in "${certificatePath}"`,
-    );
-  }
-  return { certificate, privateKey, leaf };
 }
 
 /** @throws CertificateError */
@@ -145,7 +164,11 @@ async function readPemLater(setting: string, path: string): Promise<string> {
 
 function unreadable(setting: string, path: string, error: unknown): CertificateError {
   const problem = explain(setting, error as NodeJS.ErrnoException);
-  return new CertificateError(`${setting} "${path}" ${problem}`);
+  const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+  return new CertificateError(
+    `${setting} "${path}" ${problem}`,
+    missing ? "missing" : "unreadable",
+  );
 }
 
 function explain(setting: string, { code, message }: NodeJS.ErrnoException): string {

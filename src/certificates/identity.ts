@@ -65,6 +65,7 @@ async function prove(
       : `TLS_MIN_VERSION "${oldest}" with TLS_CIPHER_SUITE "${settings.TLS_CIPHER_SUITE}"`;
     throw new CertificateError(
       `${named} cannot be used on ${runtime.name} ${runtime.version} with this certificate: ${reason}`,
+      "unusable",
     );
   }
 }

@@ -15,7 +15,7 @@ import {
   CertificateUnavailable,
   keysIn,
 } from "./certificate.ts";
-import { explainVault } from "./keyvault_errors.ts";
+import { explainVault, troubleOf } from "./keyvault_errors.ts";
 import type { CertificateSource, Found, Look } from "./source.ts";
 
 /** Milliseconds between two looks: a change is in force within 60 s, with room. */
@@ -67,6 +67,7 @@ export class KeyVaultSource implements CertificateSource {
       const late = deadline.aborted ? `no answer within ${TIMEOUT / 1000} seconds` : undefined;
       throw new CertificateUnavailable(
         `Key Vault ${vault.origin}: ${explainVault(error, name, late)}`,
+        troubleOf(error, late),
       );
     }
     // A version never changes its content.

@@ -1,6 +1,8 @@
 // What a vault's refusal, or its silence, means: one line for the administrator.
 // https://learn.microsoft.com/azure/key-vault/general/common-error-codes
 
+import type { CertificateTrouble } from "./certificate.ts";
+
 /** What is read of an error of the SDK, its transport or its credential. */
 interface SdkError {
   readonly name?: string;
@@ -49,6 +51,29 @@ export function explainVault(error: unknown, name: string, late?: string): strin
   const inner = details?.error?.innerError?.code;
   const said = inner ?? details?.error?.code ?? `HTTP ${statusCode}`;
   return `${meaning(statusCode, inner, name, words(details?.error?.message ?? ""))} (${said})`;
+}
+
+/** The same for programs. */
+export function troubleOf(error: unknown, late?: string): CertificateTrouble {
+  const { name: kind = "", message = "", statusCode, details } = error as SdkError;
+  if (late !== undefined) return "unreachable";
+  if (NO_TOKEN.has(kind)) return "identity";
+  if (message.startsWith("The challenge ")) return "foreign";
+  switch (statusCode) {
+    case undefined:
+      return "unreachable";
+    case 401:
+      return "identity";
+    case 404:
+      return "absent";
+    case 403: {
+      const inner = details?.error?.innerError?.code;
+      if (inner === "SecretDisabled") return "disabled";
+      return /^ForbiddenBy(?:Firewall|Connection)$/.test(inner ?? "") ? "firewall" : "forbidden";
+    }
+    default:
+      return "refused";
+  }
 }
 
 /** What Entra ID said stands behind much that is the SDK's. */

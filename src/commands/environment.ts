@@ -28,6 +28,27 @@ export function settingsFor(
 }
 
 /**
+ * Loads some settings, for a command that needs no others.
+ *
+ * @throws CommandError 78 with every problem of theirs
+ */
+export function settingsAmong<Name extends SettingName>(
+  names: readonly Name[],
+  envFile: string | undefined,
+): Pick<Settings, Name> {
+  const variables = environment(envFile);
+  const values: Partial<Record<Name, unknown>> = {};
+  const problems: string[] = [];
+  for (const name of names) {
+    const loaded = loadSetting(name, variables);
+    if ("problems" in loaded) problems.push(...loaded.problems);
+    else values[name] = loaded.value;
+  }
+  if (problems.length > 0) throw new CommandError(EXIT.config, problems);
+  return values as Pick<Settings, Name>;
+}
+
+/**
  * Loads one setting, for a command that needs no other.
  *
  * @throws CommandError 78 where its value is not allowed
@@ -41,7 +62,12 @@ export function settingFor<Name extends SettingName>(
   return loaded.value;
 }
 
-function environment(envFile: string | undefined): Environment {
+/**
+ * The variables themselves.
+ *
+ * @throws CommandError 78 where the file cannot be read
+ */
+export function environment(envFile: string | undefined): Environment {
   const file = readEnvFile(envFile);
   handOn(file);
   return { ...file, ...process.env };

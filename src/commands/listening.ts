@@ -1,6 +1,6 @@
 // Listens where a setting says, or says in an administrator's words why not.
 
-import { listenDualStack } from "../server/addresses.ts";
+import { bindProblem, listenDualStack } from "../server/addresses.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
@@ -20,26 +20,7 @@ export async function listenOrError<Listener>(
     if (code === undefined) throw error;
     const where = `${setting} ${formatListenAddress(address)}`;
     throw new CommandError(EXIT.unavailable, [
-      `${where}: ${bindProblem(code, message, address.port)}`,
+      `${where}: ${bindProblem(code, message, address.port).text}`,
     ]);
-  }
-}
-
-function bindProblem(code: string, message: string, port: number): string {
-  switch (code) {
-    case "EADDRINUSE":
-      return "the port is in use by another program";
-    case "EACCES":
-    case "EPERM":
-      return port < 1024
-        ? "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)"
-        : "not allowed to listen there";
-    case "EADDRNOTAVAIL":
-      return "the address is not one of this machine's";
-    case "ENOTFOUND":
-    case "EAI_AGAIN":
-      return "the host name cannot be resolved";
-    default:
-      return `cannot listen: ${code}: ${message}`;
   }
 }

@@ -6,23 +6,30 @@ import type { Connect, Proxy, Runtime } from "../runtime/runtime.ts";
 import { isExempt, proxyOf } from "../settings/proxy.ts";
 import type { Settings } from "../settings/schema.ts";
 
+export type ProxySettings = Pick<Settings, "HTTPS_PROXY" | "NO_PROXY">;
+
 /** @param authorities those of EXTRA_CA_CERTS_FILEPATH, PEM, one each */
 export function outgoingClient(
-  settings: Settings,
+  settings: ProxySettings,
   { connect }: Pick<Runtime, "connect">,
   authorities: readonly string[],
 ): HttpClient {
   return new HttpClient({ connect: outgoing(settings, connect), authorities });
 }
 
-function outgoing(settings: Settings, connect: Connect): Connect {
+function outgoing(settings: ProxySettings, connect: Connect): Connect {
   const proxy = proxyIn(settings);
   if (proxy === undefined) return connect;
   const exemptions = settings.NO_PROXY ?? [];
   return proxied(connect, proxy, (hostname, port) => isExempt(exemptions, hostname, port));
 }
 
+/** The proxy on the way to a service, if there is one. */
+export function proxyFor(settings: Settings, hostname: string, port: number): Proxy | undefined {
+  return isExempt(settings.NO_PROXY ?? [], hostname, port) ? undefined : proxyIn(settings);
+}
+
 /** The proxy in force, if there is one. */
-export function proxyIn({ HTTPS_PROXY }: Settings): Proxy | undefined {
+export function proxyIn({ HTTPS_PROXY }: Pick<Settings, "HTTPS_PROXY">): Proxy | undefined {
   return HTTPS_PROXY === undefined ? undefined : proxyOf(HTTPS_PROXY);
 }

@@ -1,9 +1,12 @@
 // What becomes of a login and of a message: the way from the SMTP server to Entra ID and Graph.
 
 import { randomBytes } from "node:crypto";
-import { type Account, Accounts } from "../accounts/accounts.ts";
+import { type Account, Accounts, type NoAccount } from "../accounts/accounts.ts";
+import { Entries } from "../accounts/entries.ts";
+import type { EntrySource } from "../accounts/entry_source.ts";
+import { senderCheck } from "../accounts/senders.ts";
 import { DirectDelivery } from "../delivery/direct.ts";
-import type { Submission } from "../delivery/outcome.ts";
+import type { NotSent, Submission } from "../delivery/outcome.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
@@ -22,7 +25,28 @@ export interface Processing {
   cutOff(): void;
 }
 
-export function processing(settings: Settings, http: HttpClient, events: Events): Processing {
+/** Who is told of what happens: the log, mostly. */
+export type Observer = Pick<
+  Events,
+  | "login"
+  | "message"
+  | "refused"
+  | "notAccepted"
+  | "bug"
+  | "connection"
+  | "tableTrouble"
+  | "tableRecovered"
+>;
+
+export interface ProcessingParts {
+  readonly settings: Settings;
+  readonly http: HttpClient;
+  readonly events: Observer;
+  /** Where usernames of the form `id@lookup` are looked up. */
+  readonly entries: EntrySource | undefined;
+}
+
+export function processing({ settings, http, events, entries }: ProcessingParts): Processing {
   const { authorityHost, graphEndpoint, graphScope: scope } = cloudOf(settings);
   const tokens = new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
@@ -32,7 +56,22 @@ export function processing(settings: Settings, http: HttpClient, events: Events)
       return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
     },
   });
-  const accounts = new Accounts({ delimiter: settings.USERNAME_DELIMITER, tokens });
+  const { ALLOWED_TENANTS: allowedTenants, ALLOWED_SENDERS: allowedSenders } = settings;
+  const accounts = new Accounts({
+    delimiter: settings.USERNAME_DELIMITER,
+    tokens,
+    ...(entries === undefined ? {} : {
+      entries: new Entries({
+        source: entries,
+        maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
+        onTrouble: (trouble, served) => events.tableTrouble(trouble, served),
+        onRecovery: () => events.tableRecovered(),
+      }),
+    }),
+    entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
+    ...(allowedTenants === undefined ? {} : { allowedTenants }),
+    ...(allowedSenders === undefined ? {} : { allowedSenders }),
+  });
   const backend = new GraphBackend({
     http,
     endpoint: graphEndpoint,
@@ -50,33 +89,41 @@ export function processing(settings: Settings, http: HttpClient, events: Events)
     duplicateWindow: settings.DUPLICATE_WINDOW,
   });
   const submissions = new WeakMap<Message, Submission>();
+  /** Whose client has gone before their delivery began. */
+  const gone = new WeakSet<Message>();
   const handlers: Handlers<Account> = {
     async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
       const result = await accounts.login(credentials);
       events.login(credentials, client, result);
-      return result.type === "account"
-        ? { reply: result.reply, account: result.account }
-        : { reply: result.reply };
+      const { reply } = result;
+      if (result.type !== "account") return { reply };
+      return { reply, account: result.account, checkSender: senderCheck(result.account) };
     },
     async submit(account: Account, message: Message) {
+      const begun = performance.now();
+      const current = account.renewed === undefined ? account : await account.renewed();
       const submission: Submission = {
         id: randomBytes(8).toString("hex"),
-        account,
+        account: "token" in current ? current : account,
         envelope: message.envelope,
         content: message.content,
         facts: message.facts,
         client: message.client.address,
         receivedAt: new Date(),
       };
-      const begun = performance.now();
+      const delivering = "token" in current
+        ? delivery.deliver(submission)
+        : Promise.resolve(notSent(current));
       submissions.set(message, submission);
-      const outcome = await delivery.deliver(submission);
+      if (gone.has(message)) delivery.abandon(submission);
+      const outcome = await delivering;
       events.message(submission, outcome, message.client, performance.now() - begun);
       return outcome.reply;
     },
     abandoned(message) {
       const submission = submissions.get(message);
       if (submission !== undefined) delivery.abandon(submission);
+      else gone.add(message);
     },
     refused: (refusal, client, account) => events.refused(refusal, client, account),
     notAccepted: (error) => events.notAccepted(error),
@@ -91,4 +138,9 @@ export function processing(settings: Settings, http: HttpClient, events: Events)
       http.abort();
     },
   };
+}
+
+/** The account's entry in the lookup table does not allow it any more, or not for now. */
+function notSent({ type, reply, detail }: NoAccount): NotSent {
+  return { type, reply, ambiguous: false, code: "LOOKUP_ENTRY", detail };
 }

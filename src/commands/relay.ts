@@ -2,6 +2,8 @@
 
 import type { Hono } from "hono";
 import type { Account } from "../accounts/accounts.ts";
+import type { EntrySource } from "../accounts/entry_source.ts";
+import type { LookupTable } from "../accounts/table.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
 import { IdentityHolder } from "../certificates/holder.ts";
@@ -21,8 +23,11 @@ import { CommandError, EXIT, type ExitStatus } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
 import { outgoingClient, proxyIn } from "./outgoing.ts";
 import { processing } from "./processing.ts";
+import { openTable } from "./table.ts";
 
 const HANDSHAKE_TIMEOUT = 30_000;
+/** Milliseconds for the lookup table to answer at the start. */
+const TABLE_TIMEOUT = 20_000;
 /** Milliseconds for a client to read the last reply. */
 const LINGER = 5_000;
 /** Milliseconds for a client to read our replies, once they pile up. */
@@ -35,6 +40,8 @@ export interface RelayParts {
   readonly certificates?: CertificateSource;
   /** Pages of the HTTP side, besides health. */
   readonly pages?: Hono;
+  /** In place of the lookup table, unless the settings name one. */
+  readonly entries?: EntrySource;
   /** Path prefixes that never ask for HTTP_PASSWORD. */
   readonly unlocked?: readonly string[];
   /** Called when the HTTP side listens, before SMTP does: may change the settings once more. */
@@ -58,13 +65,17 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   const runtime = await currentRuntime();
   const { tls, client } = await openOutside(parts, runtime);
 
-  const listening = { smtp: false };
+  const listening = { smtp: false, on: [] as readonly string[] };
   let server: SmtpServer<Account> | undefined;
   let http: HttpService | undefined;
   if (settings.HTTP_LISTEN !== "off") {
     const listen = settings.HTTP_LISTEN;
     const readiness = () => ({
-      smtp: { ready: listening.smtp, connections: server?.connections ?? 0 },
+      smtp: {
+        ready: listening.smtp,
+        connections: server?.connections ?? 0,
+        listening: listening.on,
+      },
       tls: tls?.state ?? { ready: true, source: "off" },
     });
     try {
@@ -85,7 +96,9 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   }
 
   const events = new Events(log);
-  const { handlers, cutOff } = processing(settings, client, events);
+  const table = await openTable(settings, client);
+  const entries = table ?? parts.entries;
+  const { handlers, cutOff } = processing({ settings, http: client, events, entries });
   const smtpServer = server = new SmtpServer<Account>({
     runtime,
     handlers,
@@ -118,6 +131,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     await http?.close();
   };
   try {
+    if (table !== undefined && settings.AZURE_TABLES_FORCE_USAGE) await proveTable(table, log);
     const bind = (name: string, addresses: readonly ListenAddress[], implicitTls: boolean) =>
       Promise.all(
         addresses.map((address) =>
@@ -131,6 +145,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     const smtp = await bind("SMTP_LISTEN", settings.SMTP_LISTEN, false);
     const smtps = await bind("SMTPS_LISTEN", settings.SMTPS_LISTEN ?? [], true);
     listening.smtp = true;
+    listening.on = [...smtp, ...smtps].map((bound) => formatListenAddress(addressOf(bound)));
     return {
       smtp: smtp.map(addressOf),
       smtps: smtps.map(addressOf),
@@ -141,6 +156,21 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   } catch (error) {
     await stop();
     throw error;
+  }
+}
+
+/** @throws CommandError where the table does not answer: nobody could log in */
+async function proveTable(table: LookupTable, log: Log): Promise<void> {
+  const answer = await table.probe(TABLE_TIMEOUT);
+  if ("type" in answer) {
+    throw new CommandError(EXIT.unavailable, [
+      `AZURE_TABLES_FORCE_USAGE needs the lookup table: ${answer.code}: ${answer.detail}`,
+    ]);
+  }
+  if (answer.empty) {
+    log.warning(
+      "The lookup table has no entry, and AZURE_TABLES_FORCE_USAGE is set: all logins fail",
+    );
   }
 }
 

@@ -11,6 +11,7 @@ import { createCloud } from "../sandbox/cloud.ts";
 import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
 import { inboxRoutes } from "../sandbox/inbox/routes.ts";
 import { Inbox } from "../sandbox/inbox/store.ts";
+import { SandboxTable } from "../sandbox/table.ts";
 import { sendWelcome } from "../sandbox/welcome.ts";
 import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
@@ -23,6 +24,17 @@ import { untilStopped } from "./serve.ts";
 const TENANT = "11111111-1111-1111-1111-111111111111";
 const CLIENT = "22222222-2222-2222-2222-222222222222";
 const SECRET = "any-secret";
+
+/** What the imitated lookup table holds. */
+const ENTRY = {
+  id: "scanner",
+  columns: {
+    tenant_id: TENANT,
+    client_id: CLIENT,
+    from_email: "scanner@example.com",
+    from_name: "Scanner",
+  },
+};
 
 export async function sandbox(envFile: string | undefined): Promise<void> {
   const { settings, warnings } = settingsFor(envFile, { SMTP_LISTEN: "127.0.0.1:8025" });
@@ -53,6 +65,7 @@ export async function sandbox(envFile: string | undefined): Promise<void> {
     log,
     pages,
     unlocked: ["/entra/", "/graph/"],
+    entries: new SandboxTable([ENTRY]),
     ...(settings.TLS_SOURCE === "off"
       ? {}
       : { certificates: fixedSource("self-signed", await selfSignedCertificate()) }),
@@ -120,6 +133,10 @@ async function welcome(
     ...(connection.smtps === undefined ? [] : [`TLS at once  ${connection.smtps}`]),
     `Username     ${connection.username}`,
     `             (any other well-formed one will do)`,
+    ...(settings.AZURE_TABLES_URL !== undefined ? [] : [
+      `             ${ENTRY.id}${settings.USERNAME_DELIMITER}lookup, from an imitated lookup table`,
+      `             (sends as ${ENTRY.columns.from_email}, whatever the message says)`,
+    ]),
     `Password     ${connection.password}`,
     `             (any but wrong-secret and expired-secret)`,
     `Inbox        ${url}/`,

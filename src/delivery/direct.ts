@@ -1,9 +1,10 @@
 // Direct delivery: the client gets its 250 only after the mail service has taken the message.
 
-import { prepareMessage } from "../message/prepare.ts";
-import { reply } from "../smtp/reply.ts";
+import type { Account } from "../accounts/accounts.ts";
+import { type Prepared, prepareMessage } from "../message/prepare.ts";
+import { printable, reply } from "../smtp/reply.ts";
 import { Duplicates } from "./duplicates.ts";
-import type { Backend, Outcome, SentBefore, Submission } from "./outcome.ts";
+import type { Backend, NotSent, Outcome, SentBefore, Submission } from "./outcome.ts";
 
 export interface DeliveryOptions {
   readonly backend: Backend;
@@ -14,6 +15,9 @@ export interface DeliveryOptions {
   /** Milliseconds that a sent message is remembered whose client was gone before its reply. */
   readonly duplicateWindow: number | "off";
 }
+
+/** Characters of an address that a reply and the log quote at most. */
+const MAX_SHOWN = 256;
 
 interface UnderWay {
   /** When it began, among all deliveries. */
@@ -74,8 +78,35 @@ export class DirectDelivery {
       const { reply, code, detail } = message;
       return Promise.resolve({ type: "refused", reply, ambiguous: false, code, detail });
     }
+    const stranger = notAllowed(account, message);
+    if (stranger !== undefined) return Promise.resolve(stranger);
     return backend.send(submission, message.sender, message.content);
   }
+}
+
+/**
+ * The mailbox that would send, or somebody whom From or Sender would name, that the account may not
+ * send as. MAIL has been checked already; but what a reader sees is in the header.
+ */
+function notAllowed(account: Account, { sender, named }: Prepared): NotSent | undefined {
+  if (account.refusesSender === undefined) return undefined;
+  for (const { text, certain } of [{ text: sender, certain: true }, ...named]) {
+    // No list has what is no certain address: "" is none.
+    const refusal = account.refusesSender(certain ? text : "");
+    if (refusal === undefined) continue;
+    const shown = printable(text.slice(0, MAX_SHOWN));
+    const detail = certain
+      ? `${shown} may not send: ${refusal.text}`
+      : `From or Sender cannot be read for certain: ${shown}; ${refusal.text}`;
+    return {
+      type: "refused",
+      reply: reply(550, "5.7.1", `${refusal.text} (${shown})`),
+      ambiguous: false,
+      code: "SENDER_NOT_ALLOWED",
+      detail,
+    };
+  }
+  return undefined;
 }
 
 function sentBefore(id: string): SentBefore {

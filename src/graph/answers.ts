@@ -212,13 +212,19 @@ export function judgeAnswer({ status, headers, body }: HttpAnswer, sends = true)
 const CERTIFICATE_ERRORS =
   /^(?:CERT_|UNABLE_TO_|(?:DEPTH_ZERO_)?SELF_SIGNED_CERT|INVALID_(?:CA|PURPOSE)$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_|ENOCERTIFICATE$)/;
 
+/** Whether there was no connection because the service's certificate is not to be trusted. */
+export function isUntrusted({ sent, code }: Pick<HttpFailure, "sent" | "code">): boolean {
+  return !sent && CERTIFICATE_ERRORS.test(code);
+}
+
 /** A proxy's own 4xx (`runtime/tunnel.ts`); a 5xx of it may pass. */
 const PROXY_REFUSALS = /^PROXY_4/;
 
 /** Judges the lack of an answer. @param sends as for {@link judgeAnswer} */
-export function judgeFailure({ sent, code, message }: HttpFailure, sends = true): Verdict {
+export function judgeFailure(failure: HttpFailure, sends = true): Verdict {
+  const { sent, code, message } = failure;
   const stopped = !sent && code === "ABORTED";
-  const untrusted = !sent && CERTIFICATE_ERRORS.test(code);
+  const untrusted = isUntrusted(failure);
   const forbidden = !sent && PROXY_REFUSALS.test(code);
   const row = sent
     ? (sends ? AMBIGUOUS : INTERRUPTED)

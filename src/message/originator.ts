@@ -40,6 +40,16 @@ export interface Originator {
   readonly edits: readonly Edit[];
   /** Fields with their line ends, for a header that lacks them; or "". */
   readonly added: string;
+  /** Whom the finished message names in From and Sender. */
+  readonly named: readonly Named[];
+}
+
+/** Somebody whom From or Sender names. */
+export interface Named {
+  /** The address; or where there is no certain one, what stands there. */
+  readonly text: string;
+  /** Whether every reader finds this address there, and no other. */
+  readonly certain: boolean;
 }
 
 export function unusable(reply: Reply, code: string, detail: string): Unusable {
@@ -73,18 +83,44 @@ export function originator(
   const [from] = given;
   const edits = [...surplus(fields.sender), ...empty];
   if (from === undefined) {
-    return { type: "originator", sender, edits, added: `From: <${sender}>\r\n` };
+    const added = `From: <${sender}>\r\n`;
+    const named = [address(sender), ...namedAsSender(fields)];
+    return { type: "originator", sender, edits, added, named };
   }
   if (given.length > 1) return severalFrom(given.length);
   if (authors.length === 0) {
     const words = from.body.toString("latin1");
     if (!IS_WORDS.test(words)) return badFrom(from);
     edits.push(replaced(from, repairedPhrase(words), sender));
-    return { type: "originator", sender, edits, added: "" };
+    const named = [address(sender), ...namedAsSender(fields)];
+    return { type: "originator", sender, edits, added: "", named };
   }
   // Several authors need one who answers for the sending.
   const added = authors.length > 1 && fields.sender.length === 0 ? `Sender: <${sender}>\r\n` : "";
-  return { type: "originator", sender, edits, added };
+  const named = [...namedIn(from.body, lists[0]!.items), ...namedAsSender(fields)];
+  return { type: "originator", sender, edits, added, named };
+}
+
+function address(text: string): Named {
+  return { text, certain: true };
+}
+
+/** Of several Sender fields, the first stays. */
+function namedAsSender({ sender: [sender] }: OriginatorFields): Named[] {
+  return sender === undefined ? [] : namedIn(sender.body, parseAddressList(sender.body).items);
+}
+
+function namedIn(body: Buffer, items: readonly Item[]): Named[] {
+  return items.flatMap((item) => {
+    if (item.type === "group") return namedIn(body, item.members);
+    if (item.type === "mailbox") return [{ text: item.address, certain: item.certain !== false }];
+    const text = body.toString("utf8", item.start, item.end);
+    // Words are nobody's address, unless they are encoded ones.
+    if (item.type === "empty" || !/@|=\?/.test(text)) return [];
+    const { candidate } = item;
+    const certain = candidate !== undefined && /^[^@]*@[^@]*$/.test(text) && !text.includes("=?");
+    return [{ text: certain ? candidate : text.trim(), certain }];
+  });
 }
 
 /** Nothing in it was meant as an address, or as a list of them. */
@@ -112,6 +148,7 @@ function overridden(
       sender: fromEmail,
       edits,
       added: `From: ${name}<${fromEmail}>\r\n`,
+      named: [address(fromEmail)],
     };
   }
   edits.push(...others.map(removal));
@@ -124,7 +161,7 @@ function overridden(
     const name = given === "" ? nameOf(from, items, author) : given;
     edits.push(replaced(from, name, fromEmail));
   }
-  return { type: "originator", sender: fromEmail, edits, added: "" };
+  return { type: "originator", sender: fromEmail, edits, added: "", named: [address(fromEmail)] };
 }
 
 /** @param name one character an octet */

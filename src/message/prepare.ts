@@ -8,7 +8,13 @@ import { canonical } from "./canonical.ts";
 import { applyEdits, removal } from "./edits.ts";
 import { type HeaderField, type HeaderSection, isEmpty, MAX_HEADER, readHeader } from "./header.ts";
 import { type Repair, repairHeader } from "./header_repair.ts";
-import { originator, type SenderOverride, type Unusable, unusable } from "./originator.ts";
+import {
+  type Named,
+  originator,
+  type SenderOverride,
+  type Unusable,
+  unusable,
+} from "./originator.ts";
 import { messageId, receivedField, rfc5322Date, type Trace } from "./received.ts";
 import { recipientEdits } from "./recipients.ts";
 
@@ -26,6 +32,8 @@ export interface Prepared {
   readonly content: Content;
   /** The mailbox to send from. */
   readonly sender: string;
+  /** Whom From and Sender name now. */
+  readonly named: readonly Named[];
 }
 
 /**
@@ -71,7 +79,8 @@ export function prepareMessage(
   for (const { start, end, octets } of edits) length += octets.length - (end - start);
   if (length > MAX_HEADER) return tooLong(length);
   edits.sort((a, b) => a.start - b.start);
-  return { type: "prepared", content: [added, ...applyEdits(message, edits)], sender };
+  const { named } = origin;
+  return { type: "prepared", content: [added, ...applyEdits(message, edits)], sender, named };
 }
 
 /** The fields that the relay looks at. */

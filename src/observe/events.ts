@@ -2,6 +2,7 @@
 
 import { format } from "node:util";
 import type { Account, LoginResult } from "../accounts/accounts.ts";
+import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
 import type { Client, ConnectionSummary } from "../server/handlers.ts";
 import type { Refusal } from "../smtp/effects.ts";
@@ -19,17 +20,23 @@ export class Events {
   readonly #log: Log;
   readonly #strangers: Seldom;
   readonly #memory: Seldom;
+  readonly #table: Seldom;
 
   /** @param now milliseconds, of a clock that never goes back */
   constructor(log: Log, now: () => number = () => performance.now()) {
     this.#log = log;
     this.#strangers = new Seldom(SELDOM, now);
     this.#memory = new Seldom(SELDOM, now);
+    this.#table = new Seldom(SELDOM, now);
   }
 
   login({ username, mechanism }: Credentials, client: Client, result: LoginResult): void {
     const fields = { ...from(client), username: username.slice(0, MAX_QUOTED), mechanism };
-    if (result.type === "account") return this.#log.debug("Login succeeded", fields);
+    if (result.type === "account") {
+      const { entry, tenantId, clientId } = result.account;
+      const found = entry === undefined ? {} : { entry, tenant: tenantId, app: clientId };
+      return this.#log.debug("Login succeeded", { ...fields, ...found });
+    }
     const message = result.type === "refused" ? "Login refused" : "Login deferred";
     this.#log.warning(message, { ...fields, detail: result.detail, reply: result.reply.code });
   }
@@ -46,6 +53,7 @@ export class Events {
       ...from(client),
       tenant: account.tenantId,
       app: account.clientId,
+      ...(account.entry === undefined ? {} : { entry: account.entry }),
       sender: envelope.from,
       recipients: envelope.recipients.length,
       bytes: content.reduce((sum, block) => sum + block.length, 0),
@@ -96,6 +104,19 @@ export class Events {
   outOfMemory(used: number, limit: number): void {
     if (!this.#memory.due()) return;
     this.#log.warning("MAX_MEMORY is used up: mail is deferred", { used, limit });
+  }
+
+  /** The lookup table does not answer. @param served whether an entry from before took its place */
+  tableTrouble({ code, detail }: TableTrouble, served: boolean): void {
+    const fields = { code, detail };
+    // A login without an entry has a line of its own.
+    if (!served) return this.#log.debug("Lookup table does not answer", fields);
+    if (!this.#table.due()) return;
+    this.#log.warning("Lookup table does not answer; entries read before serve on", fields);
+  }
+
+  tableRecovered(): void {
+    this.#log.warning("Lookup table answers again");
   }
 
   connection(summary: ConnectionSummary): void {

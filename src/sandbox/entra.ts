@@ -57,6 +57,18 @@ export class SandboxEntra {
         ? await faultAnswer(context, fault, entraError)
         : answer;
     });
+    // What OpenID Connect Discovery 1.0 §4 tells of the authority, for who wants to see whether it is
+    // there. Of a tenant nothing is told: logins are to need no discovery.
+    this.routes.get("/common/v2.0/.well-known/openid-configuration", (context) => {
+      const here = context.req.url.replace(/\/v2\.0\/\.well-known\/.*$/, "");
+      return context.json({
+        issuer: `${here}/v2.0`,
+        token_endpoint: `${here}/oauth2/v2.0/token`,
+        token_endpoint_auth_methods_supported: ["client_secret_post"],
+        jwks_uri: `${here}/discovery/v2.0/keys`,
+        authorization_endpoint: `${here}/oauth2/v2.0/authorize`,
+      });
+    });
     this.routes.notFound((context) => context.text("not found", 404));
   }
 
@@ -178,10 +190,14 @@ export class SandboxEntra {
   #issue(tenant: string, client: string, scope: string): string {
     const roles = this.#options.roles?.(client) ?? ["Mail.Send", "Mail.ReadWrite"];
     const expiresAt = Date.now() + LIFETIME_S * 1000;
+    const now = Math.floor(Date.now() / 1000);
     const token = [
       { typ: "JWT", alg: "none", sandbox: true },
       {
         aud: scope.slice(0, -"/.default".length),
+        iss: `https://sts.windows.net/${tenant}/`,
+        iat: now,
+        nbf: now,
         tid: tenant,
         appid: client,
         roles,

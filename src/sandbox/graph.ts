@@ -80,6 +80,8 @@ export class SandboxGraph {
         () => this.#authorized(context, "DELETE", "Mail.ReadWrite", (a) => deleteDraft(a, drafts)),
       ));
     this.routes.all("/upload/:id", (context) => this.#upload(context));
+    // Nobody has signed in: an application has no "me", and without a token nobody gets that far.
+    this.routes.get("/v1.0/me", (context) => refuse(context, NO_TOKEN));
     this.routes.onError((error, context) => {
       // A client that goes in the middle of its request is no fault of ours.
       if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") console.error(error);

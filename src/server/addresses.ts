@@ -18,3 +18,33 @@ export async function listenDualStack<Listener>(
     return await listen("0.0.0.0", port);
   }
 }
+
+/** Why an address cannot be listened on. */
+export interface BindProblem {
+  readonly kind: "taken" | "privileged" | "foreign" | "unresolved" | "other";
+  /** In an administrator's words. */
+  readonly text: string;
+}
+
+/** @param code of the error, such as `EADDRINUSE`; @param message its text */
+export function bindProblem(code: string, message: string, port: number): BindProblem {
+  switch (code) {
+    case "EADDRINUSE":
+      return { kind: "taken", text: "the port is in use by another program" };
+    case "EACCES":
+    case "EPERM":
+      return port < 1024
+        ? {
+          kind: "privileged",
+          text: "ports below 1024 need a privilege (CAP_NET_BIND_SERVICE)",
+        }
+        : { kind: "privileged", text: "not allowed to listen there" };
+    case "EADDRNOTAVAIL":
+      return { kind: "foreign", text: "the address is not one of this machine's" };
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+      return { kind: "unresolved", text: "the host name cannot be resolved" };
+    default:
+      return { kind: "other", text: `cannot listen: ${code}: ${message}` };
+  }
+}

@@ -282,7 +282,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     try {
       const login = await this.#context.authenticate(credentials, this.#client);
       if (login.account !== undefined) this.#account = login.account;
-      this.#guard(() => this.#run(this.#session.authenticated(login.reply)));
+      this.#guard(() => this.#run(this.#session.authenticated(login.reply, login.checkSender)));
     } catch (error) {
       this.#fail(error);
     }

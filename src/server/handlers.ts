@@ -3,6 +3,7 @@
 import type { Content } from "../smtp/content.ts";
 import type { Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
+import type { SenderCheck } from "../smtp/session.ts";
 import type { Envelope, Refusal, SessionFacts } from "../smtp/effects.ts";
 
 /** Who is at the other end of a connection. */
@@ -26,6 +27,8 @@ export interface Message {
 export interface Login<Account> {
   readonly reply: Reply;
   readonly account?: Account;
+  /** What MAIL is refused with, for each reverse-path but the null one. */
+  readonly checkSender?: SenderCheck;
 }
 
 export interface ConnectionSummary {

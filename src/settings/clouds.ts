@@ -27,7 +27,9 @@ const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; grap
 };
 
 /** The endpoints in force: the cloud's, unless they are set one by one. */
-export function cloudOf(settings: Settings): Cloud {
+export function cloudOf(
+  settings: Pick<Settings, "AZURE_CLOUD" | "AZURE_AUTHORITY_HOST" | "GRAPH_ENDPOINT">,
+): Cloud {
   const { authority, graph } = CLOUDS[settings.AZURE_CLOUD];
   const graphEndpoint = settings.GRAPH_ENDPOINT ?? new URL(graph);
   return {

@@ -11,11 +11,32 @@ export type LoadedSettings =
   | { readonly type: "settings"; readonly settings: Settings; readonly warnings: readonly string[] }
   | { readonly type: "problems"; readonly problems: readonly string[] };
 
+/** What can be said of an environment, whether or not a relay may start with it. */
+export interface ExaminedSettings {
+  /** Where a value is not allowed, the standard one stands in its place. */
+  readonly settings: Settings;
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+  /** The settings whose values are not allowed. */
+  readonly bad: ReadonlySet<SettingName>;
+}
+
 /** @param defaults standards of one command that differ from the schema's */
 export function loadSettings(
   environment: Environment,
   defaults: Partial<Record<SettingName, string>> = {},
 ): LoadedSettings {
+  const { settings, problems, warnings } = examineSettings(environment, defaults);
+  return problems.length > 0
+    ? { type: "problems", problems }
+    : { type: "settings", settings, warnings };
+}
+
+/** As {@link loadSettings}, for who wants to go on in spite of problems: to look for more of them. */
+export function examineSettings(
+  environment: Environment,
+  defaults: Partial<Record<SettingName, string>> = {},
+): ExaminedSettings {
   const problems: string[] = [];
   const values: Record<string, unknown> = {};
   const bad = new Set<SettingName>();
@@ -23,17 +44,20 @@ export function loadSettings(
     const before = problems.length;
     const value = readSetting(name, setting, environment, defaults[name], problems);
     if (value !== undefined) values[name] = value;
-    if (problems.length > before) bad.add(name);
+    if (problems.length > before) {
+      bad.add(name);
+      const standard = defaults[name] ?? setting.standard;
+      if (standard !== undefined) values[name] = setting.parser.parse(standard);
+    }
   }
   const settings = values as unknown as Settings;
   problems.push(...contradictions(settings, bad));
-  if (problems.length > 0) return { type: "problems", problems };
   const warnings = [
     ...misspelled(environment),
     ...doubts(settings),
     ...unused(environment, settings),
   ];
-  return { type: "settings", settings, warnings };
+  return { settings, problems, warnings, bad };
 }
 
 /**
@@ -71,7 +95,7 @@ function readSetting(
   if (text === undefined) return undefined;
   const value = setting.parser.parse(text);
   if (value === undefined) {
-    const shown = setting.secret ? "" : ` ${JSON.stringify(text)}`;
+    const shown = setting.secret ? "" : ` ${JSON.stringify(withoutSecrets(text))}`;
     problems.push(`${name}${shown} must be ${setting.parser.allowed}`);
   }
   return value;
@@ -113,13 +137,19 @@ function readSecret(
   }
 }
 
-function withoutNewline(text: string): string {
+/** Without the one newline that an editor leaves at the end of a file. */
+export function withoutNewline(text: string): string {
   return text.replace(/\r?\n$/, "");
 }
 
 function reason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code ?? message;
+}
+
+/** A password or a shared access signature in a URL, where neither belongs. */
+function withoutSecrets(text: string): string {
+  return text.replace(/(:\/\/[^/@\s]*:)[^/@\s]*@/g, "$1…@").replace(/([?&]sig=)[^&\s]*/gi, "$1…");
 }
 
 /** Settings that are allowed each, but not together. @param bad those that have no value to judge */
@@ -145,7 +175,36 @@ function contradictions(settings: Settings, bad: ReadonlySet<SettingName>): stri
   ) {
     problems.push("HTTP_PASSWORD must be set when HTTP_LISTEN is not a loopback address");
   }
+  if (sound("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, sound));
   return problems;
+}
+
+function tableProblems(
+  settings: Settings,
+  sound: (...names: SettingName[]) => boolean,
+): string[] {
+  const { AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: access } = settings;
+  if (url === undefined) {
+    const problems: string[] = [];
+    if (sound("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE) {
+      problems.push("AZURE_TABLES_FORCE_USAGE needs a table: AZURE_TABLES_URL must be set");
+    }
+    if (access !== undefined) {
+      problems.push(
+        "AZURE_TABLES_CONNECTION_STRING does not say which table: AZURE_TABLES_URL must be set",
+      );
+    }
+    return problems;
+  }
+  if (
+    url.protocol === "http:" && sound("AZURE_TABLES_CONNECTION_STRING") && access === undefined
+  ) {
+    return [
+      "AZURE_TABLES_URL with http needs AZURE_TABLES_CONNECTION_STRING: an identity's token goes " +
+      "over https only",
+    ];
+  }
+  return [];
 }
 
 function doubts(settings: Settings): string[] {

@@ -1,6 +1,9 @@
 // Parsers of setting values. Each one says what it allows, for error texts and for the reference.
 
 import { isIP } from "node:net";
+import { isTableKey } from "../accounts/table_key.ts";
+import { parseTenant } from "../accounts/tenant.ts";
+import { SENDER_LIST_FORM, SenderList } from "../message/sender_list.ts";
 
 export interface Parser<T> {
   /** What is allowed, as the end of "must be …". */
@@ -136,6 +139,43 @@ export function isLoopback(hostname: string): boolean {
   if (isIP(host) === 4) return host.startsWith("127.");
   return host === "::1" || host.toLowerCase() === "localhost";
 }
+
+/** One segment of a path, which the service's rules for a table's name allow. */
+const TABLE_NAME = /^[A-Za-z][A-Za-z0-9]{2,62}$/;
+
+/** The URL of a table, whose name is the path's end. */
+export const tableUrl: Parser<URL> = {
+  allowed: "the https URL of a table, such as https://account.table.core.windows.net/users " +
+    "(http only to a loopback address; without a query)",
+  parse(text) {
+    const url = serviceUrl.parse(text.replace(/\/+$/, ""));
+    const segments = url?.pathname.split("/").slice(1) ?? [];
+    // The emulator has the account's name before the table's.
+    if (segments.length > 2 || !TABLE_NAME.test(segments.at(-1) ?? "")) return undefined;
+    return url;
+  },
+};
+
+export const tableKey: Parser<string> = {
+  allowed: "a table's key: up to 1 KiB, without / \\ # ? and control characters",
+  parse: (text) => isTableKey(text) ? text : undefined,
+};
+
+export const senderList: Parser<SenderList> = {
+  allowed: SENDER_LIST_FORM,
+  parse: (text) => SenderList.parse(text),
+};
+
+/** Tenants as {@link parseTenant} writes them. */
+export const tenants: Parser<ReadonlySet<string>> = {
+  allowed: "tenant ids (or domains, for entries of the lookup table that have one) with commas " +
+    "between them",
+  parse(text) {
+    const parts = text.split(",").map((part) => part.trim()).filter((part) => part !== "");
+    const ids = parts.map(parseTenant);
+    return ids.length === 0 || ids.includes(undefined) ? undefined : new Set(ids as string[]);
+  },
+};
 
 /** An https URL without query or credentials; http is for a loopback address alone. */
 export const serviceUrl: Parser<URL> = {

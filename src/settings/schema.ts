@@ -14,12 +14,17 @@ import {
   oneOf,
   type Parser,
   seconds,
+  senderList,
   serviceOrigin,
   serviceUrl,
   size,
+  tableKey,
+  tableUrl,
+  tenants,
   text,
 } from "./parsers.ts";
 import { noProxy, proxyUrl } from "./proxy.ts";
+import { storageAccess } from "./storage_access.ts";
 
 export interface Setting<T> {
   readonly parser: Parser<T>;
@@ -109,9 +114,20 @@ export const SETTINGS = {
     },
     "The certificate's name in the key vault. Needed with TLS_SOURCE=keyvault.",
   ),
-  AZURE_TABLES_URL: missing("The lookup table."),
-  AZURE_TABLES_PARTITION_KEY: missing("The lookup table's partition.", "user"),
-  AZURE_TABLES_FORCE_USAGE: missing("Only senders in the table may use the relay.", "false"),
+  AZURE_TABLES_URL: optional(
+    tableUrl,
+    "The lookup table, for usernames of the form `id@lookup`; see [lookup_table.md](lookup_table.md).",
+  ),
+  AZURE_TABLES_PARTITION_KEY: required(
+    tableKey,
+    "user",
+    "The PartitionKey of the entries in the lookup table.",
+  ),
+  AZURE_TABLES_FORCE_USAGE: required(
+    boolean,
+    "false",
+    "Only senders in the table may use the relay: logins with tenant and client need their entry too. The table must be reachable when the relay starts.",
+  ),
   GRAPH_HTTP_TIMEOUT: required(
     seconds,
     "30",
@@ -195,9 +211,32 @@ export const SETTINGS = {
     ),
     alias: "no_proxy",
   },
-  AZURE_TABLES_CONNECTION_STRING: missing("Access to the table.", undefined, true),
-  ALLOWED_TENANTS: missing("Tenants that may use the relay."),
-  ALLOWED_SENDERS: missing("Addresses and domains that may send."),
+  AZURE_TABLES_CONNECTION_STRING: {
+    ...optional(
+      storageAccess,
+      "Access to the table by account key or shared access signature, in place of an identity. Where the table is, AZURE_TABLES_URL says.",
+    ),
+    secret: true,
+  },
+  AZURE_TABLES_CACHE_MAX_AGE: required(
+    durationOrOff,
+    "12h",
+    "How long an entry that was read serves on while the table does not answer. A table that answers is asked again after a minute at most.",
+  ),
+  ALLOWED_TENANTS: {
+    ...optional(
+      tenants,
+      "Tenants that may use the relay, by their ids; others are refused without asking Entra ID.",
+    ),
+    standardShown: "any",
+  },
+  ALLOWED_SENDERS: {
+    ...optional(
+      senderList,
+      "Addresses and `@domain`s that may send, for all logins: the mailbox that sends, and whom From and Sender name. A domain does not stand for its subdomains.",
+    ),
+    standardShown: "any",
+  },
   MAX_MESSAGE_SIZE: required(
     size(64 * KIB, 150 * MIB),
     "36700160",

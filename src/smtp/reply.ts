@@ -76,6 +76,12 @@ export const REPLIES = {
   rcptAfterBdat: reply(503, "5.5.1", "RCPT is not allowed after BDAT"),
   dataAfterBdat: reply(503, "5.5.1", "DATA cannot follow BDAT in one transaction"),
   bdatFailed: reply(503, "5.5.1", "An earlier BDAT of this transaction failed; send RSET"),
+  senderNotAllowed: reply(550, "5.7.1", "Sender not allowed: it is not in ALLOWED_SENDERS"),
+  senderNotInEntry: reply(
+    550,
+    "5.7.1",
+    "Sender not allowed: it is not in allowed_senders of this account in the lookup table",
+  ),
   tooManyRecipients: reply(452, "4.5.3", "Too many recipients"),
   tooBig: reply(552, "5.3.4", "Message exceeds the maximum size"),
   outOfMemory: reply(452, "4.3.1", "No memory for this message now; try again later"),

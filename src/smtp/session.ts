@@ -19,6 +19,9 @@ import { Transaction } from "./transaction.ts";
 
 export type { SessionOptions } from "./options.ts";
 
+/** Why a reverse-path is not allowed; undefined where it is. Does no I/O. */
+export type SenderCheck = (from: string) => Reply | undefined;
+
 type Mode = "command" | "sasl" | "data" | "chunk" | "busy" | "tls" | "closed";
 
 /** First octet of a TLS record that holds a ClientHello. */
@@ -29,6 +32,7 @@ export class Session {
   #mode: Mode = "command";
   #secure: boolean;
   #authenticated = false;
+  #checkSender: SenderCheck | undefined;
   #helo: { name: string; esmtp: boolean } | undefined;
   #transaction: Transaction | undefined;
   #sasl: SaslExchange | undefined;
@@ -93,16 +97,22 @@ export class Session {
     this.#secure = true;
     this.#helo = undefined;
     this.#authenticated = false;
+    this.#checkSender = undefined;
     this.#endTransaction();
     this.#mode = "command";
     this.#process();
     return this.#take();
   }
 
-  /** Answers `authenticate`. Any reply but a 2yz leaves the session as it was. */
-  authenticated(answer: Reply): Effect[] {
+  /**
+   * Answers `authenticate`. Any reply but a 2yz leaves the session as it was.
+   *
+   * @param checkSender what MAIL is to be refused with; asked for each reverse-path but the null one
+   */
+  authenticated(answer: Reply, checkSender?: SenderCheck): Effect[] {
     if (this.#mode !== "busy") return [];
     this.#authenticated = answer.code < 300;
+    this.#checkSender = checkSender;
     return this.#goOn(answer);
   }
 
@@ -338,6 +348,8 @@ export class Session {
     const { maxMessageSize, memory = UNLIMITED } = this.#options;
     const sender = readSender(argument, maxMessageSize);
     if ("code" in sender) return this.#refuse("MAIL", sender, argument);
+    const notAllowed = sender.from === "" ? undefined : this.#checkSender?.(sender.from);
+    if (notAllowed !== undefined) return this.#refuse("MAIL", notAllowed, argument);
     const reservation = new Reservation(memory, maxMessageSize);
     // A client that does not say how much is to come is turned away here, too, when all is full.
     if (!reservation.cover(Math.max(sender.size, 1))) {

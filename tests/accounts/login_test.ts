@@ -108,10 +108,13 @@ describe("a login", () => {
     close();
   });
 
-  it("gets 454 4.7.0 for a lookup, as long as there is no table", async () => {
+  it("gets 535 5.7.8 for a lookup where no table is set, as from the Python relay", async () => {
     const result = await logins.login("printer@lookup.example.com", "a secret");
-    assert(result.type === "later");
-    assert.match(line(result), /^454 4\.7\.0 .*lookup table/);
+    assert(result.type === "refused");
+    assert.match(
+      line(result),
+      /^535 5\.7\.8 Usernames of the form id@lookup need AZURE_TABLES_URL/,
+    );
   });
 
   it("uses the delimiter that is set, alone", async () => {

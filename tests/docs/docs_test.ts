@@ -192,6 +192,8 @@ const NO_SETTINGS = new Set([
   "RUNTIME_BASE",
   "RELAY_BUILD_COMMIT",
   "NO_SENDER",
+  // A password for `check`, which is no setting of the relay.
+  "RELAY_PASSWORD",
   "HTTPS_PROXY_FILE",
   // Of other programs; without effect here.
   "HTTP_PROXY",

@@ -247,3 +247,14 @@ describe("the imitated Entra ID", () => {
     }
   });
 });
+
+describe("the imitated authority's metadata (OpenID Connect Discovery 1.0 §4)", () => {
+  it("names the token endpoint to everybody, without a login", async () => {
+    const path = "/common/v2.0/.well-known/openid-configuration";
+    const response = await new SandboxEntra().routes.request(`http://127.0.0.1:1${path}`);
+    assert.equal(response.status, 200);
+    const { issuer, token_endpoint } = await response.json() as Record<string, string>;
+    assert.equal(issuer, "http://127.0.0.1:1/common/v2.0");
+    assert.equal(token_endpoint, "http://127.0.0.1:1/common/oauth2/v2.0/token");
+  });
+});

@@ -259,3 +259,13 @@ describe("the imitated Graph", () => {
     assert.deepEqual([graph.requests, graph.mostInFlight], [4, 3]);
   });
 });
+
+describe("a request to the imitated Graph without a token", () => {
+  it("is 401 in Graph's form of an error", async () => {
+    const graph = new SandboxGraph({ verify: () => undefined, deliver() {} });
+    const response = await graph.routes.request("/v1.0/me");
+    assert.equal(response.status, 401);
+    const { error } = await response.json() as { error: { code: string } };
+    assert.equal(error.code, "InvalidAuthenticationToken");
+  });
+});

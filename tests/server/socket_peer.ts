@@ -18,6 +18,7 @@ import type {
   DialogueSubmission,
   ExpectedLogin,
 } from "../smtp/dialogue.ts";
+import { checkSenderOf } from "../smtp/options.ts";
 
 const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
@@ -63,7 +64,10 @@ export class SocketPeer implements DialoguePeer {
       identity: () => options.offerTls || implicitTls ? identity : undefined,
       timeouts: TIMEOUTS,
       handlers: {
-        authenticate: (credentials) => Promise.resolve(handlers.peer!.#authenticate(credentials)),
+        authenticate(credentials) {
+          const login = handlers.peer!.#authenticate(credentials);
+          return Promise.resolve({ ...login, checkSender: checkSenderOf(options) });
+        },
         submit: (_account, message) => Promise.resolve(handlers.peer!.#submit(message)),
         failed: (error) => handlers.peer!.#problems.push(String(error)),
         ended: () => {},

@@ -43,6 +43,13 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   AZURE_AUTHORITY_HOST: undefined,
   AZURE_CLIENT_SECRET: undefined,
   GRAPH_ENDPOINT: undefined,
+  AZURE_TABLES_URL: undefined,
+  AZURE_TABLES_PARTITION_KEY: "user",
+  AZURE_TABLES_FORCE_USAGE: false,
+  AZURE_TABLES_CONNECTION_STRING: undefined,
+  AZURE_TABLES_CACHE_MAX_AGE: 12 * 3_600_000,
+  ALLOWED_TENANTS: undefined,
+  ALLOWED_SENDERS: undefined,
   MAX_MESSAGE_SIZE: 36_700_160,
   MAX_RECIPIENTS: 500,
   COMMAND_TIMEOUT: 300_000,
@@ -87,7 +94,8 @@ describe("settings", () => {
       LOG_LEVEL: "info",
       TLS_SOURCE: "OFF",
       REQUIRE_TLS: "FALSE",
-      AZURE_TABLES_FORCE_USAGE: "False",
+      AZURE_TABLES_FORCE_USAGE: "True",
+      AZURE_TABLES_URL: "https://account.table.core.windows.net/users",
       LOG_FORMAT: "JSON",
       AZURE_CLOUD: "UsGov",
     });
@@ -96,6 +104,7 @@ describe("settings", () => {
       [LOG_LEVEL, TLS_SOURCE, REQUIRE_TLS, LOG_FORMAT, AZURE_CLOUD],
       ["INFO", "off", false, "json", "usgov"],
     );
+    assert.equal(settings.AZURE_TABLES_FORCE_USAGE, true);
   });
 
   it("take a command's own standard where nothing is set, and what is set before it", () => {
@@ -153,8 +162,6 @@ describe("a setting whose function is missing from this version", () => {
 
   it("is allowed when its value asks for what this version does anyway, in any case", () => {
     const inert: Environment = {
-      AZURE_TABLES_PARTITION_KEY: "user",
-      AZURE_TABLES_FORCE_USAGE: "FALSE",
       AUTH_RATE_LIMIT: "off",
       MESSAGE_RATE_LIMIT: "OFF",
       DELIVERY_MODE: "direct",
@@ -218,6 +225,27 @@ describe("settings that contradict each other", () => {
     for (const listen of ["127.0.0.1:1", "[::1]:1", "localhost:1", "off"]) {
       load({ HTTP_LISTEN: listen });
     }
+  });
+
+  const TABLE = "https://account.table.core.windows.net/users";
+  const ACCESS = "UseDevelopmentStorage=true";
+
+  it("stop the start: AZURE_TABLES_FORCE_USAGE, or access to a table, without a table", () => {
+    const [force] = problems({ AZURE_TABLES_FORCE_USAGE: "true" });
+    assert.match(force!, /^AZURE_TABLES_FORCE_USAGE needs a table: AZURE_TABLES_URL must be set/);
+    const [access] = problems({ AZURE_TABLES_CONNECTION_STRING: ACCESS });
+    assert.match(access!, /^AZURE_TABLES_CONNECTION_STRING .*AZURE_TABLES_URL must be set/);
+    load({ AZURE_TABLES_URL: TABLE, AZURE_TABLES_FORCE_USAGE: "true" });
+    load({ AZURE_TABLES_URL: TABLE, AZURE_TABLES_CONNECTION_STRING: ACCESS });
+  });
+
+  it("stop the start: an identity's token to a table over http", () => {
+    const url = "http://127.0.0.1:10002/devstoreaccount1/users";
+    assert.match(
+      problems({ AZURE_TABLES_URL: url })[0]!,
+      /^AZURE_TABLES_URL with http needs AZURE_TABLES_CONNECTION_STRING/,
+    );
+    load({ AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: ACCESS });
   });
 
   it("are said together with all other problems", () => {

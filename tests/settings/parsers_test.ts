@@ -1,6 +1,7 @@
 /** Each parser of setting values, at its limits and beyond them. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { inspect } from "node:util";
 import fc from "fast-check";
 import {
   boolean,
@@ -15,8 +16,12 @@ import {
   seconds,
   serviceUrl,
   size,
+  tableKey,
+  tableUrl,
+  tenants,
   text,
 } from "../../src/settings/parsers.ts";
+import { storageAccess } from "../../src/settings/storage_access.ts";
 
 interface Case {
   readonly name: string;
@@ -27,7 +32,63 @@ interface Case {
 
 const all = (port: number) => ({ hostname: "::", port });
 
+const TABLE = "https://account.table.core.windows.net/users";
+
 const CASES: readonly Case[] = [
+  {
+    name: "a table's URL",
+    parser: tableUrl,
+    taken: [
+      [TABLE, new URL(TABLE)],
+      [`${TABLE}/`, new URL(TABLE)],
+      [
+        "http://127.0.0.1:1/devstoreaccount1/users",
+        new URL("http://127.0.0.1:1/devstoreaccount1/users"),
+      ],
+    ],
+    refused: [
+      "",
+      "account.table.core.windows.net/users",
+      "https://account.table.core.windows.net",
+      "https://account.table.core.windows.net/",
+      "https://account.table.core.windows.net/my-users",
+      "https://account.table.core.windows.net/a/b/users",
+      "http://account.table.core.windows.net/users",
+      `${TABLE}?sv=2019&sig=abc`,
+      `${TABLE}(PartitionKey='user')`,
+    ],
+  },
+  {
+    name: "a key of a table",
+    parser: tableKey,
+    taken: [["user", "user"], ["o'neil 日本", "o'neil 日本"], ["x".repeat(1024), "x".repeat(1024)]],
+    refused: [
+      "",
+      "a/b",
+      "a\\b",
+      "a#b",
+      "a?b",
+      "a\x00b",
+      "a\x9fb",
+      "x".repeat(1025),
+      "é".repeat(513),
+    ],
+  },
+  {
+    name: "a list of tenants",
+    parser: tenants,
+    taken: [
+      [
+        "11111111-2222-4333-8444-AAAAAAAAAAAA, Contoso.example, EjRWeBI0EjQSNBI0VniavA,",
+        new Set([
+          "11111111-2222-4333-8444-aaaaaaaaaaaa",
+          "contoso.example",
+          "12345678-1234-1234-1234-123456789abc",
+        ]),
+      ],
+    ],
+    refused: ["", ",", "common", "contoso", "a..b", "-a.example", "a b.example", "11111111-2222"],
+  },
   {
     name: "a truth value",
     parser: boolean,
@@ -234,4 +295,50 @@ describe("a service's URL", () => {
       assert.equal(isLoopback(host), false, host);
     }
   });
+});
+
+describe("a storage connection string", () => {
+  const KEY = "Zm9vYmFyYmF6";
+
+  it("gives an account's key, whatever else it says", () => {
+    const text = `DefaultEndpointsProtocol=https;AccountName=acct;AccountKey=${KEY};` +
+      "EndpointSuffix=core.windows.net";
+    const access = storageAccess.parse(text);
+    assert(access?.type === "key");
+    assert.deepEqual([access.account, access.key.reveal()], ["acct", KEY]);
+    assert(!inspect(access).includes(KEY));
+  });
+
+  it("gives a shared access signature, with its question mark or without", () => {
+    const signature = "sv=2024-11-04&sp=r&sig=a%2Bb%3D";
+    for (const mark of ["", "?"]) {
+      const access = storageAccess.parse(
+        `TableEndpoint=https://acct.table.core.windows.net/;SharedAccessSignature=${mark}${signature}`,
+      );
+      assert(access?.type === "sas");
+      assert.equal(access.signature.reveal(), signature);
+    }
+  });
+
+  it("gives the emulator's well-known key", () => {
+    const access = storageAccess.parse("UseDevelopmentStorage=true");
+    assert(access?.type === "key");
+    assert.equal(access.account, "devstoreaccount1");
+  });
+
+  for (
+    const text of [
+      "",
+      "secret",
+      "AccountName=acct",
+      `AccountKey=${KEY}`,
+      "AccountName=acct;AccountKey=not base64",
+      "AccountName=a/b;AccountKey=" + KEY,
+      "SharedAccessSignature=sv=2024",
+      "UseDevelopmentStorage=false",
+      "=x",
+    ]
+  ) {
+    it(`is not ${JSON.stringify(text)}`, () => assert.equal(storageAccess.parse(text), undefined));
+  }
 });

@@ -1,5 +1,9 @@
 // The relay that dialogue scripts talk to, unless they say `! option`.
 
+import { senderRefusal } from "../../src/accounts/senders.ts";
+import { SenderList } from "../../src/message/sender_list.ts";
+import type { SenderCheck } from "../../src/smtp/session.ts";
+
 /** What a script can rely on; as in the session's options. */
 export interface DialogueOptions {
   readonly hostname: string;
@@ -9,8 +13,21 @@ export interface DialogueOptions {
   readonly maxRecipients: number;
   readonly offerTls: boolean;
   readonly requireTls: boolean;
+  /** ALLOWED_SENDERS of every login; "" for any. */
+  readonly allowedSenders: string;
+  /** allowed_senders of every login's entry in the lookup table; "" for any. */
+  readonly entrySenders: string;
   /** MAX_MEMORY, octets: two thirds of it are for messages. */
   readonly maxMemory: number;
+}
+
+/** What the relay hands to the session with an account. */
+export function checkSenderOf(options: DialogueOptions): SenderCheck {
+  const lists = {
+    allowed: SenderList.parse(options.allowedSenders),
+    ofEntry: SenderList.parse(options.entrySenders),
+  };
+  return (from) => senderRefusal(from, lists);
 }
 
 export const DIALOGUE_OPTIONS: DialogueOptions = {
@@ -21,5 +38,7 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   maxRecipients: 3,
   offerTls: true,
   requireTls: true,
+  allowedSenders: "",
+  entrySenders: "",
   maxMemory: 268_435_456,
 };

@@ -5,13 +5,14 @@ import { Buffer } from "node:buffer";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import type { Effect } from "../../src/smtp/effects.ts";
-import { Session } from "../../src/smtp/session.ts";
+import { type SenderCheck, Session } from "../../src/smtp/session.ts";
 import type {
   DialogueOptions,
   DialoguePeer,
   DialogueSubmission,
   ExpectedLogin,
 } from "./dialogue.ts";
+import { checkSenderOf } from "./options.ts";
 
 /**
  * When logins and messages are answered: at once, or only when the client has nothing left to
@@ -31,6 +32,7 @@ export class SessionPeer implements DialoguePeer {
   readonly #session: Session;
   readonly #memory: MemoryBudget;
   readonly #answers: Answers;
+  readonly #checkSender: SenderCheck;
   readonly #lines: string[] = [];
   readonly #logins: ExpectedLogin[] = [];
   readonly #submissions: DialogueSubmission[] = [];
@@ -43,6 +45,7 @@ export class SessionPeer implements DialoguePeer {
     this.#memory = new MemoryBudget(options.maxMemory);
     this.#session = new Session({ ...options, memory: this.#memory }, implicitTls);
     this.#answers = answers;
+    this.#checkSender = checkSenderOf(options);
     this.#carryOut(this.#session.open());
   }
 
@@ -156,7 +159,7 @@ export class SessionPeer implements DialoguePeer {
       username: login.username,
       password: login.password,
     });
-    this.#carryOut(this.#session.authenticated(AUTH_ANSWERS[login.answer]));
+    this.#carryOut(this.#session.authenticated(AUTH_ANSWERS[login.answer], this.#checkSender));
     return true;
   }
 

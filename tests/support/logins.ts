@@ -1,5 +1,5 @@
 /** Logins against the imitated Entra ID, wired as the relay wires them. */
-import { Accounts, type LoginResult } from "../../src/accounts/accounts.ts";
+import { Accounts, type AccountsOptions, type LoginResult } from "../../src/accounts/accounts.ts";
 import type { Delimiter } from "../../src/accounts/username.ts";
 import { requestToken } from "../../src/entra/msal.ts";
 import type { TokenSourceOptions } from "../../src/entra/tokens.ts";
@@ -14,6 +14,8 @@ export const SCOPE = "https://graph.microsoft.com/.default";
 
 export interface LoginsOptions extends Partial<Omit<TokenSourceOptions, "request">> {
   readonly delimiter?: Delimiter;
+  /** Table and lists. */
+  readonly accounts?: Partial<Omit<AccountsOptions, "tokens" | "delimiter">>;
   /** Milliseconds for a token request. */
   readonly timeout?: number;
 }
@@ -28,7 +30,8 @@ export interface Logins {
 
 /** @param authority what AZURE_AUTHORITY_HOST would be */
 export function openLogins(authority: URL, options: LoginsOptions = {}): Logins {
-  const { delimiter = "@", timeout = 10_000, maxAge = 3_600_000, ...rest } = options;
+  const { delimiter = "@", timeout = 10_000, maxAge = 3_600_000, accounts: more, ...rest } =
+    options;
   const http = new HttpClient();
   const tokens = new TokenSource({
     ...rest,
@@ -36,7 +39,7 @@ export function openLogins(authority: URL, options: LoginsOptions = {}): Logins 
     request: (credentials) =>
       requestToken(credentials, { http, authorityHost: authority, scope: SCOPE, timeout }),
   });
-  const accounts = new Accounts({ delimiter, tokens });
+  const accounts = new Accounts({ delimiter, tokens, ...more });
   return {
     accounts,
     tokens,

@@ -1,0 +1,129 @@
+// What it means when the table service does not answer the question: one table.
+// https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
+
+import type { PipelineResponse } from "@azure/core-rest-pipeline";
+import type { TableTrouble } from "./entry_source.ts";
+
+/** Meanings by the service's own code. */
+const BY_CODE: Readonly<Record<string, string>> = {
+  TableNotFound: "the table does not exist; check the name at the end of AZURE_TABLES_URL",
+  TableBeingDeleted: "the table is being deleted",
+  AuthenticationFailed: "access to the table is refused: check AZURE_TABLES_CONNECTION_STRING " +
+    "(is the key that account's, has the signature run out?) and the relay's clock",
+  AuthorizationFailure: "access to the table is refused: check AZURE_TABLES_CONNECTION_STRING " +
+    "(its key, or its signature's rights), and whether the storage account's firewall lets the " +
+    "relay in",
+  AuthorizationPermissionMismatch: "access to the table is refused: give the relay's identity " +
+    "the role Storage Table Data Reader (Contributor to change entries)",
+  InsufficientAccountPermissions: "access to the table is refused: the shared access signature " +
+    "lacks a right",
+  AuthorizationResourceTypeMismatch: "access to the table is refused: the shared access " +
+    "signature must allow objects and the table service",
+  KeyBasedAuthenticationNotPermitted: "the storage account does not allow keys: unset " +
+    "AZURE_TABLES_CONNECTION_STRING, so that the relay's identity is used",
+  InvalidAuthenticationInfo: "access to the table is refused: the relay's identity, or " +
+    "AZURE_TABLES_CONNECTION_STRING, is not accepted",
+  NoAuthenticationInformation: "access to the table is refused: the relay shows no identity",
+  ServerBusy: "the table service is busy",
+  OperationTimedOut: "the table service took too long",
+};
+
+/** Codes that say the table, with all that was in it, is no more. */
+const GONE = new Set(["TableNotFound", "TableBeingDeleted"]);
+
+/** Names of the errors that `@azure/identity` throws. */
+const IDENTITY_ERROR =
+  /^(?:CredentialUnavailableError|AuthenticationError|AggregateAuthenticationError|AuthenticationRequiredError)$/;
+
+/** Codes of a key that no entry can have, in answer to the question for one. */
+const IMPOSSIBLE_KEY = new Set(["OutOfRangeInput", "KeyValueTooLarge", "PropertyValueTooLarge"]);
+
+/** Whether the error says that the entry which was asked for does not exist. */
+export function isMissingEntry(error: unknown): boolean {
+  const { status, code } = factsOf(error);
+  return status === 404 && code === "ResourceNotFound" ||
+    status === 400 && code !== undefined && IMPOSSIBLE_KEY.has(code);
+}
+
+/** @param timeout milliseconds that the query had */
+export function troubleOf(error: unknown, timeout: number): TableTrouble {
+  const { name, status, code } = factsOf(error);
+  if (IDENTITY_ERROR.test(name)) return identityTrouble(error as Error);
+  if (status !== undefined) {
+    const known = code ?? `HTTP ${status}`;
+    return trouble(known, BY_CODE[known] ?? byStatus(status));
+  }
+  if (name === "AbortError" || code === "TIMEOUT" || code === "ETIMEDOUT") return late(timeout);
+  if (code === "INSECURE") return trouble(code, "the table is not asked over plain http");
+  if (code !== undefined) {
+    return trouble(code, "the table cannot be reached; check AZURE_TABLES_URL and the network");
+  }
+  // The SDK's own complaint, such as an AZURE_TOKEN_CREDENTIALS that it does not know.
+  return trouble(name, firstLine(error instanceof Error ? error.message : String(error)));
+}
+
+/** @param timeout milliseconds */
+export function late(timeout: number): TableTrouble {
+  return trouble("ETIMEDOUT", `the table did not answer within ${timeout / 1000} s`);
+}
+
+/** The relay's own identity, towards the table, got no token. */
+function identityTrouble(error: Error): TableTrouble {
+  const said = /AADSTS\d+/.exec(error.message)?.[0];
+  const name = said ?? error.name;
+  return trouble(
+    name,
+    "the relay's own identity for the table got no token; check AZURE_TENANT_ID, AZURE_CLIENT_ID " +
+      "and AZURE_CLIENT_SECRET, or the machine's managed identity",
+  );
+}
+
+function byStatus(status: number): string {
+  if (status === 401 || status === 403) {
+    return "access to the table is refused: check AZURE_TABLES_CONNECTION_STRING, or give the " +
+      "relay's identity the role Storage Table Data Reader";
+  }
+  if (status === 404) return "there is no table service at AZURE_TABLES_URL";
+  if (status === 429) return "the table service throttles the relay";
+  if (status >= 500) return "the table service has a passing fault";
+  return "the table service does not understand the request; check AZURE_TABLES_URL";
+}
+
+function trouble(code: string, detail: string): TableTrouble {
+  return { type: "trouble", code, detail, gone: GONE.has(code) };
+}
+
+interface Facts {
+  readonly name: string;
+  /** Of the answer, where there was one. */
+  readonly status: number | undefined;
+  /** The service's own code, or the network's. */
+  readonly code: string | undefined;
+}
+
+/** What the SDK's errors hold: https://learn.microsoft.com/javascript/api/@azure/core-rest-pipeline/resterror */
+function factsOf(error: unknown): Facts {
+  const { name, statusCode, code, details, response } = (error ?? {}) as {
+    name?: unknown;
+    statusCode?: unknown;
+    code?: unknown;
+    details?: { odataError?: { code?: unknown } };
+    response?: PipelineResponse;
+  };
+  const codes = [details?.odataError?.code, response?.headers.get("x-ms-error-code"), code];
+  const own = codes.find((code): code is string => typeof code === "string" && isCode(code));
+  return {
+    name: typeof name === "string" ? name : "Error",
+    status: typeof statusCode === "number" ? statusCode : undefined,
+    code: own,
+  };
+}
+
+/** What a service calls its code is quoted, so it must look like one. */
+function isCode(text: string): boolean {
+  return /^[A-Za-z][A-Za-z0-9_]{1,63}$/.test(text);
+}
+
+function firstLine(text: string): string {
+  return text.split("\n", 1)[0]!.slice(0, 200);
+}

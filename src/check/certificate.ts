@@ -1,0 +1,173 @@
+// The certificate: both files, or what the vault hands out; the chain; a handshake with oneself.
+
+import type { KeyObject } from "node:crypto";
+import { getCACertificates } from "node:tls";
+import {
+  type Certificate,
+  CertificateError,
+  type CertificateFault,
+  type CertificateTrouble,
+  CertificateUnavailable,
+  isWhole,
+} from "../certificates/certificate.ts";
+import { keyIn, leafIn, readPem } from "../certificates/file.ts";
+import { loadIdentity } from "../certificates/identity.ts";
+import type { CertificateSource } from "../certificates/source.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Settings } from "../settings/schema.ts";
+import { certificatesOf, day, daysBetween, judgeChain, nameLine, namesOf } from "./chain.ts";
+import type { Code } from "./codes.ts";
+import { type Finding, finding } from "./finding.ts";
+
+const CODE_OF: Readonly<Record<CertificateFault, Code>> = {
+  missing: "certificate.missing",
+  unreadable: "certificate.unreadable",
+  malformed: "certificate.malformed",
+  mismatch: "certificate.key-mismatch",
+  unusable: "certificate.unusable",
+};
+
+const VAULT_CODE_OF: Readonly<Record<CertificateTrouble, Code>> = {
+  forbidden: "vault.forbidden",
+  firewall: "vault.firewall",
+  absent: "vault.absent",
+  disabled: "vault.disabled",
+  identity: "vault.identity",
+  foreign: "vault.foreign",
+  unreachable: "vault.unreachable",
+  refused: "vault.refused",
+};
+
+export interface CertificateTools {
+  readonly runtime: Runtime;
+  /** EXTRA_CA_CERTS_FILEPATH's, PEM; undefined where they cannot be read. */
+  readonly authorities: readonly string[] | undefined;
+}
+
+/** For TLS_SOURCE=file. */
+export async function checkFiles(
+  settings: Settings,
+  tools: CertificateTools,
+): Promise<readonly Finding[]> {
+  const { TLS_CERT_FILEPATH: certificatePath, TLS_KEY_FILEPATH: keyPath } = settings;
+  const named = `TLS_CERT_FILEPATH "${certificatePath}"`;
+  const findings: Finding[] = [];
+  const own = attempt(findings, () => {
+    const certificate = readPem("TLS_CERT_FILEPATH", certificatePath);
+    return { certificate, leaf: leafIn(certificatePath, certificate) };
+  });
+  const key = attempt(findings, () => {
+    const privateKey = readPem("TLS_KEY_FILEPATH", keyPath);
+    return { privateKey, key: keyIn(keyPath, privateKey) };
+  });
+  if (own !== undefined && !isWhole(own.certificate)) {
+    findings.push(finding("certificate.malformed", `${named} is cut off in a certificate`));
+  }
+  if (own !== undefined) findings.push(...judged(own.certificate, named, settings, tools));
+  if (own !== undefined && key !== undefined) {
+    const pair = { ...own, privateKey: key.privateKey };
+    const mismatch = judgePair(pair, key.key, settings);
+    findings.push(...mismatch ?? await proved(pair, settings, tools.runtime));
+  }
+  if (findings.length > 0 || own === undefined) return findings;
+  return [finding("certificate.ok", praise(own.leaf, named))];
+}
+
+/** For TLS_SOURCE=keyvault. @param source asks the vault as the relay does */
+export async function checkVault(
+  source: CertificateSource,
+  settings: Settings,
+  tools: CertificateTools,
+): Promise<readonly Finding[]> {
+  const { AZURE_KEY_VAULT_CERT_NAME: name, AZURE_KEY_VAULT_URL: vault } = settings;
+  const named = `Key Vault's certificate "${name}"`;
+  let certificate: Certificate;
+  try {
+    const { signal } = new AbortController();
+    const found = await source.read({ known: undefined, complete: true, signal });
+    certificate = found!.certificate;
+  } catch (error) {
+    if (error instanceof CertificateUnavailable) {
+      return [finding(VAULT_CODE_OF[error.trouble], error.message)];
+    }
+    if (!(error instanceof CertificateError)) throw error;
+    return [finding("vault.malformed", error.message)];
+  }
+  const ok = finding("vault.ok", `${vault?.host} hands out "${name}" with its key`);
+  const faults = [
+    ...judged(certificate.certificate, named, settings, tools),
+    ...await proved(certificate, settings, tools.runtime),
+  ];
+  if (faults.length > 0) return [ok, ...faults];
+  return [ok, finding("certificate.ok", praise(certificate.leaf, named))];
+}
+
+/** What is wrong with a chain, for the clients that these settings expect. */
+function judged(
+  pem: string,
+  named: string,
+  { SERVER_HOSTNAME: hostname }: Settings,
+  { authorities }: CertificateTools,
+): Finding[] {
+  return judgeChain(pem, {
+    named,
+    now: Date.now(),
+    hostname,
+    authorities: () => authorities && [...getCACertificates("default"), ...authorities],
+  });
+}
+
+/** A certificate that nothing is wrong with, in one line. */
+function praise(leaf: Certificate["leaf"], named: string): string {
+  const until = Date.parse(leaf.validTo);
+  return `${named} is for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", good until ` +
+    `${day(until)} (${daysBetween(Date.now(), until)} days), fits its key`;
+}
+
+/** Serves TLS with it once, as the relay does at its start. */
+async function proved(
+  certificate: Certificate,
+  settings: Settings,
+  runtime: Runtime,
+): Promise<readonly Finding[]> {
+  try {
+    await loadIdentity(settings, runtime, certificate);
+    return [];
+  } catch (error) {
+    return [faultOf(error)];
+  }
+}
+
+function judgePair(
+  { certificate, leaf }: Pick<Certificate, "certificate" | "leaf">,
+  key: KeyObject,
+  { TLS_CERT_FILEPATH, TLS_KEY_FILEPATH }: Settings,
+): readonly Finding[] | undefined {
+  if (leaf.checkPrivateKey(key)) return undefined;
+  const fits = certificatesOf(certificate).findIndex((other) => other.checkPrivateKey(key));
+  const what = `TLS_KEY_FILEPATH "${TLS_KEY_FILEPATH}" is not the key of the certificate in ` +
+    `"${TLS_CERT_FILEPATH}"`;
+  if (fits < 1) return [finding("certificate.key-mismatch", what)];
+  const number = `certificate number ${fits + 1}`;
+  return [
+    finding(
+      "certificate.key-mismatch",
+      `${what}, but that of ${number} in the file`,
+      `put ${number} first in the file: the server's own comes before its chain`,
+    ),
+  ];
+}
+
+function attempt<T>(findings: Finding[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    findings.push(faultOf(error));
+    return undefined;
+  }
+}
+
+function faultOf(error: unknown): Finding {
+  if (!(error instanceof CertificateError)) throw error;
+  return finding(CODE_OF[error.fault], error.message);
+}

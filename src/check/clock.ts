@@ -1,0 +1,46 @@
+// This machine's clock against those of the services: their Date fields (RFC 9110 §6.6.1).
+
+import { type Finding, finding } from "./finding.ts";
+
+export interface ClockReading {
+  readonly host: string;
+  /** Milliseconds since 1970, to the second. */
+  readonly theirs: number;
+  /** This machine's, when the answer had come. */
+  readonly ours: number;
+  /** Milliseconds from request to answer: their clock was read in between. */
+  readonly took: number;
+}
+
+const DOUBTFUL_MS = 60_000;
+const WRONG_MS = 300_000;
+
+export function judgeClock(readings: readonly ClockReading[]): Finding {
+  if (readings.length === 0) {
+    return finding("clock.unknown", "no service answered whose clock could be compared");
+  }
+  // A service whose own clock is wrong is rarer than ours, but two of them do not agree on it.
+  const [least] = readings.map((reading) => ({ reading, skew: skewOf(reading) }))
+    .sort((a, b) => Math.abs(a.skew) - Math.abs(b.skew));
+  const { reading, skew } = least!;
+  const seconds = Math.round(Math.abs(skew) / 1000);
+  const far = `${duration(seconds)} ${skew < 0 ? "behind" : "ahead of"} ${reading.host}`;
+  if (Math.abs(skew) > WRONG_MS) return finding("clock.wrong", far);
+  if (Math.abs(skew) > DOUBTFUL_MS) return finding("clock.off", far);
+  return finding("clock.ok", `agrees with ${reading.host} within a minute`);
+}
+
+/** Milliseconds that we are ahead, as far as it is certain: the way of the answer may explain some. */
+function skewOf({ theirs, ours, took }: ClockReading): number {
+  // Their second may be nearly over.
+  const most = ours - theirs;
+  const least = most - took - 1000;
+  if (least > 0) return least;
+  return most < 0 ? most : 0;
+}
+
+function duration(seconds: number): string {
+  if (seconds < 120) return `${seconds} s`;
+  const minutes = Math.round(seconds / 60);
+  return minutes < 120 ? `${minutes} min` : `${Math.round(minutes / 60)} h`;
+}

@@ -1,0 +1,63 @@
+// The login with a username and a password, and the permissions that its token names.
+
+import type { LoginResult } from "../accounts/accounts.ts";
+import { MAIL_SEND } from "../entra/token.ts";
+import type { Code } from "./codes.ts";
+import { type Finding, finding } from "./finding.ts";
+
+/** By Entra ID's numbers (src/entra/answers.ts); temporary ones are `login.later` without a row. */
+const BY_NUMBER: Readonly<Record<number, Code>> = {
+  7000215: "login.secret-wrong",
+  7000218: "login.secret-wrong",
+  7000222: "login.secret-expired",
+  700016: "login.app-unknown",
+  700011: "login.app-unknown",
+  70001: "login.app-unknown",
+  7000112: "login.app-disabled",
+  90002: "login.tenant-unknown",
+  900023: "login.tenant-unknown",
+  53003: "login.blocked",
+  530032: "login.blocked",
+  70011: "login.cloud",
+  500011: "login.cloud",
+};
+
+/** By the relay's own codes (src/accounts/). */
+const BY_CODE: Readonly<Record<string, Code>> = {
+  NO_TABLE: "login.no-table",
+  NO_ENTRY: "login.no-entry",
+  ENTRY_DISABLED: "login.entry-disabled",
+  ENTRY_MALFORMED: "login.entry-malformed",
+  TENANT_NOT_ALLOWED: "login.tenant-not-allowed",
+};
+
+const MAIL_READWRITE = "Mail.ReadWrite";
+
+/** Why there is no account. */
+export function judgeRefusal(result: Exclude<LoginResult, { type: "account" }>): Finding {
+  const { type, detail, code } = result;
+  const number = Number(/^AADSTS(\d+)$/.exec(code ?? "")?.[1]);
+  if (type === "later") {
+    // Entra ID has answered where the code is one of its own, or an answer's status.
+    const answered = !Number.isNaN(number) || /^[a-z_]+$|^HTTP /.test(code ?? "");
+    return finding(answered ? "login.later" : "login.unreachable", detail);
+  }
+  if (code === undefined) return finding("login.username", detail);
+  return finding(BY_NUMBER[number] ?? BY_CODE[code] ?? "login.refused", detail);
+}
+
+/** @param uploads whether large messages go by way of a draft, which needs Mail.ReadWrite */
+export function judgeRoles(roles: readonly string[], uploads: boolean): readonly Finding[] {
+  if (roles.length === 0) {
+    const what =
+      "names no permission: all is left to RBAC for Applications, or nothing is granted" +
+      (uploads ? "; the same goes for Mail.ReadWrite, which large messages need" : "");
+    return [finding("token.no-roles", what)];
+  }
+  const named = `names ${roles.join(", ")}`;
+  if (!roles.includes(MAIL_SEND)) return [finding("token.no-mail-send", `${named}, no Mail.Send`)];
+  if (uploads && !roles.includes(MAIL_READWRITE)) {
+    return [finding("token.no-mail-readwrite", `${named}, no Mail.ReadWrite`)];
+  }
+  return [finding("token.ok", named)];
+}

@@ -1,0 +1,77 @@
+// The real test message: what it says, and what its outcome means. It goes the way of every message.
+
+import { Buffer } from "node:buffer";
+import type { NotSent, Outcome, SentBefore } from "../delivery/outcome.ts";
+import type { Content } from "../smtp/content.ts";
+import type { Code } from "./codes.ts";
+import { type Finding, finding } from "./finding.ts";
+
+/**
+ * By Graph's `error.code`, or `HTTP` and the status where there is none (src/graph/answers.ts); and by
+ * the relay's own codes.
+ */
+const BY_CODE: Readonly<Record<string, Code>> = {
+  ErrorAccessDenied: "message.access-denied",
+  NoPermissionsInAccessToken: "message.access-denied",
+  "HTTP 403": "message.access-denied",
+  ErrorSendAsDenied: "message.send-as",
+  ErrorInvalidUser: "message.no-mailbox",
+  ResourceNotFound: "message.no-mailbox",
+  ErrorItemNotFound: "message.no-mailbox",
+  Request_ResourceNotFound: "message.no-mailbox",
+  "HTTP 404": "message.no-mailbox",
+  MailboxNotEnabledForRESTAPI: "message.not-licensed",
+  ErrorAccountDisabled: "message.not-licensed",
+  SENDER_NOT_ALLOWED: "message.sender-not-allowed",
+  LOOKUP_ENTRY: "message.sender-not-allowed",
+  ErrorInvalidRecipients: "message.recipient",
+  ErrorInvalidSmtpAddress: "message.recipient",
+};
+
+export interface TestMessage {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** Plain text that says where it comes from, for who finds it in a mailbox. */
+export function testContent({ from, to }: TestMessage, hostname: string): Content {
+  const lines = [
+    `From: <${from}>`,
+    `To: <${to}>`,
+    "Subject: Test message of smtp-oauth-relay",
+    "MIME-Version: 1.0",
+    "Content-Type: text/plain; charset=utf-8",
+    "",
+    `smtp-oauth-relay check, run on ${hostname}, has sent this message.`,
+    "It has come the way that every message of the relay takes.",
+    "",
+  ];
+  return [Buffer.from(lines.join("\r\n"), "utf8")];
+}
+
+/** @param id the submission's, which the mailbox's owner and the logs of the relay know it by */
+export function judgeOutcome(
+  outcome: Outcome | SentBefore,
+  id: string,
+  { from, to }: TestMessage,
+): Finding {
+  if (outcome.type === "sent" || outcome.type === "sentBefore") {
+    const request = outcome.type === "sent" && outcome.requestId !== undefined
+      ? `, Graph's request-id ${outcome.requestId}`
+      : "";
+    return finding("message.sent", `sent from ${from} to ${to}, id=${id}${request}`);
+  }
+  const about = `from ${from} to ${to}, id=${id}: ${outcome.code}: ${outcome.detail}`;
+  return finding(codeOf(outcome), outcome.ambiguous ? `may have been sent ${about}` : about);
+}
+
+/** Whether the message is with Graph, or may be. */
+export function mayBeSent(outcome: Outcome | SentBefore): boolean {
+  return outcome.type === "sent" || outcome.type === "sentBefore" || outcome.ambiguous;
+}
+
+function codeOf({ type, ambiguous, code }: NotSent): Code {
+  if (ambiguous) return "message.ambiguous";
+  if (type === "later") return "message.later";
+  return Object.hasOwn(BY_CODE, code) ? BY_CODE[code]! : "message.refused";
+}

@@ -1,0 +1,119 @@
+// Whether the relay can listen where the settings say, or does so already. Each free port is listened
+// on for a moment; one that is in use is left alone.
+
+import type { HttpAnswer, HttpFailure } from "../http/client.ts";
+import { asBuffer } from "../octets.ts";
+import { type BindProblem, bindProblem, listenDualStack } from "../server/addresses.ts";
+import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
+import type { Code } from "./codes.ts";
+import { type Finding, finding } from "./finding.ts";
+
+export interface WantedPort {
+  /** The setting that it comes from. */
+  readonly setting: "SMTP_LISTEN" | "SMTPS_LISTEN" | "HTTP_LISTEN";
+  readonly address: ListenAddress;
+}
+
+export interface PortTools {
+  /** @throws Error with a `code` such as `EADDRINUSE` */
+  listen(hostname: string, port: number): { close(): void } | Promise<{ close(): void }>;
+  /** Where HTTP_LISTEN would be asked; undefined where it is off or unknown. */
+  readonly http: ListenAddress | undefined;
+  get(url: URL): Promise<HttpAnswer | HttpFailure>;
+}
+
+/** A relay of ours that answers at HTTP_LISTEN. */
+interface RunningRelay {
+  readonly ready: boolean;
+  /** The ports that it takes mail on. */
+  readonly ports: ReadonlySet<number>;
+}
+
+const CODE_OF: Readonly<Record<Exclude<BindProblem["kind"], "taken">, Code>> = {
+  privileged: "ports.privileged",
+  foreign: "ports.address",
+  unresolved: "ports.address",
+  other: "ports.other",
+};
+
+export async function checkPorts(
+  wanted: readonly WantedPort[],
+  tools: PortTools,
+): Promise<readonly Finding[]> {
+  // All are held until the last has been tried: two settings may want the same port.
+  const held: { readonly port: WantedPort; readonly listener: { close(): void } }[] = [];
+  const findings: Finding[] = [];
+  let relay: Promise<RunningRelay | undefined> | undefined;
+  try {
+    for (const port of wanted) {
+      const { setting, address } = port;
+      const where = `${setting} ${formatListenAddress(address)}`;
+      try {
+        const listener = await listenDualStack(address, tools.listen);
+        held.push({ port, listener });
+        findings.push(finding("ports.free", `${where}: free, and may be listened on`));
+      } catch (error) {
+        const { code, message } = error as { code?: string; message: string };
+        if (code === undefined) throw error;
+        const problem = bindProblem(code, message, address.port);
+        if (problem.kind !== "taken") {
+          findings.push(finding(CODE_OF[problem.kind], `${where}: ${problem.text}`));
+          continue;
+        }
+        const other = held.find((one) => one.port.address.port === address.port);
+        if (other !== undefined) {
+          findings.push(
+            finding("ports.twice", `${where}: ${other.port.setting} wants the same port`),
+          );
+          continue;
+        }
+        findings.push(judgeTaken(where, port, await (relay ??= runningRelay(tools)), tools));
+      }
+    }
+  } finally {
+    for (const { listener } of held) listener.close();
+  }
+  return findings;
+}
+
+function judgeTaken(
+  where: string,
+  { setting, address }: WantedPort,
+  relay: RunningRelay | undefined,
+  { http }: PortTools,
+): Finding {
+  if (relay === undefined || (setting !== "HTTP_LISTEN" && !relay.ports.has(address.port))) {
+    const unknown = http === undefined
+      ? ", or by a running relay, which HTTP_LISTEN=off keeps from being asked"
+      : "";
+    return finding("ports.taken", `${where}: the port is in use by another program${unknown}`);
+  }
+  return relay.ready
+    ? finding("ports.relay", `${where}: in use by the relay that is running, which is ready`)
+    : finding(
+      "ports.relay-not-ready",
+      `${where}: in use by a relay that is running, but not ready`,
+    );
+}
+
+/** Asks /readyz, which tells a relay of ours from any other program. */
+async function runningRelay({ http, get }: PortTools): Promise<RunningRelay | undefined> {
+  if (http === undefined) return undefined;
+  const all = http.hostname === "::" || http.hostname === "0.0.0.0";
+  const host = formatListenAddress(all ? { ...http, hostname: "127.0.0.1" } : http);
+  const answer = await get(new URL(`http://${host}/readyz`));
+  if (answer.type === "failure") return undefined;
+  try {
+    const { ready, parts } = JSON.parse(asBuffer(answer.body).toString("utf8")) as {
+      ready: unknown;
+      parts: { smtp: { listening: unknown } };
+    };
+    const { listening } = parts.smtp;
+    if (typeof ready !== "boolean" || !Array.isArray(listening)) return undefined;
+    const ports = listening.map((address) => Number(/:(\d+)$/.exec(String(address))?.[1]));
+    return { ready, ports: new Set(ports) };
+  } catch {
+    // Some other program's page.
+    return undefined;
+  }
+}

@@ -1,0 +1,146 @@
+// Whether Entra ID and Graph can be reached, and if not, what is in the way. Each is asked for
+// something that needs no login.
+
+import { isUntrusted } from "../graph/answers.ts";
+import type { HttpAnswer, HttpClient, HttpFailure } from "../http/client.ts";
+import type { Proxy } from "../runtime/runtime.ts";
+import { asBuffer } from "../octets.ts";
+import type { ClockReading } from "./clock.ts";
+import { type Finding, finding } from "./finding.ts";
+import { type Peer, presentedCertificate } from "./peer.ts";
+
+export type Service = "authority" | "graph";
+
+export interface ServiceTools {
+  readonly http: Pick<HttpClient, "request">;
+  /** Milliseconds for one request. */
+  readonly timeout: number;
+  /** The proxy on the way to a service, if there is one. */
+  proxyFor(hostname: string, port: number): Proxy | undefined;
+}
+
+export interface ServiceResult {
+  readonly findings: readonly Finding[];
+  /** The service's own clock, where it has answered. */
+  readonly clock?: ClockReading;
+}
+
+interface Asked {
+  readonly path: string;
+  /** Whether it is the service's own answer, rather than some page of somebody else's. */
+  own(answer: HttpAnswer, json: unknown): boolean;
+}
+
+const ASKED: Readonly<Record<Service, Asked>> = {
+  // OpenID Connect Discovery 1.0 §4, as Entra ID serves it to everybody.
+  authority: {
+    path: "/common/v2.0/.well-known/openid-configuration",
+    own: ({ status }, json) => status === 200 && isObject(json) && "token_endpoint" in json,
+  },
+  // Answered with 401 and Graph's form of an error (https://learn.microsoft.com/graph/errors).
+  graph: {
+    path: "/v1.0/me",
+    own: (_, json) => isObject(json) && isObject(json["error"]) && "code" in json["error"],
+  },
+};
+
+/** @param base such as `https://graph.microsoft.com`; a path is for loopback tests */
+export async function checkService(
+  service: Service,
+  base: URL,
+  tools: ServiceTools,
+): Promise<ServiceResult> {
+  const { http, timeout } = tools;
+  const { path, own } = ASKED[service];
+  const url = new URL(base.href.replace(/\/+$/, "") + path);
+  const begun = performance.now();
+  const result = await http.request({
+    method: "GET",
+    url,
+    headers: { Accept: "application/json" },
+    timeout,
+  });
+  const took = performance.now() - begun;
+  if (result.type === "failure") {
+    const peer = isUntrusted(result) ? await peerAt(url, tools) : undefined;
+    return { findings: [judgeFailure(service, url, result, peer)] };
+  }
+  if (!own(result, parsed(result.body))) {
+    const what = `${url.host} answers with status ${result.status}, but not as the service does`;
+    return { findings: [finding(`${service}.unexpected`, what)] };
+  }
+  const date = Date.parse(result.headers.get("date") ?? "");
+  const ok = finding(`${service}.ok`, `${url.host} answers (${Math.round(took)} ms)`);
+  if (Number.isNaN(date)) return { findings: [ok] };
+  return { findings: [ok], clock: { host: url.host, theirs: date, ours: Date.now(), took } };
+}
+
+function peerAt(url: URL, { timeout, proxyFor }: ServiceTools): Promise<Peer | undefined> {
+  const hostname = url.hostname.replace(/^\[|\]$/g, "");
+  const port = url.port === "" ? 443 : Number(url.port);
+  return presentedCertificate({ hostname, port, proxy: proxyFor(hostname, port), timeout });
+}
+
+/** @param peer whose certificate it is that is not trusted, where that is known */
+export function judgeFailure(
+  service: Service,
+  url: URL,
+  failure: HttpFailure,
+  peer: Peer | undefined,
+  now = Date.now(),
+): Finding {
+  const { code, message } = failure;
+  const where = url.host;
+  if (isUntrusted(failure)) {
+    if (/ALTNAME|HOSTNAME/.test(code)) {
+      const whose = peer === undefined ? "" : ` for "${peer.subject}" from "${peer.issuer}"`;
+      return finding(`${service}.name`, `${where} shows a certificate${whose}: another name`);
+    }
+    const outOfTime = peer !== undefined && (now >= peer.until || now < peer.from);
+    if (outOfTime || /EXPIRED|NOT_YET_VALID/.test(code)) {
+      const times = peer === undefined
+        ? ""
+        : `, good from ${new Date(peer.from).toISOString()} to ${
+          new Date(peer.until).toISOString()
+        }`;
+      const what = `the certificate of ${where} is out of its time${times}; this machine's clock ` +
+        `says ${new Date(now).toISOString()}`;
+      return finding(`${service}.expired`, what);
+    }
+    const issuer = peer === undefined ? "" : ` "${peer.issuer}"`;
+    const what = `${where} shows a certificate from an authority${issuer} that is not trusted ` +
+      `(${code})`;
+    return finding(`${service}.intercepted`, what);
+  }
+  const what = `${where}: ${code}: ${message}`;
+  // The codes of runtime/tunnel.ts; of a proxy that does not answer, the message tells.
+  if (code.startsWith("PROXY_") || / through the proxy /.test(message)) {
+    return finding(`${service}.proxy`, what);
+  }
+  switch (code) {
+    case "ENOTFOUND":
+    case "EAI_AGAIN":
+    case "EAI_FAIL":
+      return finding(`${service}.dns`, `the name of ${where} cannot be resolved (${code})`);
+    case "ECONNREFUSED":
+    case "EHOSTUNREACH":
+    case "ENETUNREACH":
+      return finding(`${service}.refused`, what);
+    case "ETIMEDOUT":
+      return finding(`${service}.timeout`, what);
+    default:
+      return finding(`${service}.broken`, what);
+  }
+}
+
+function parsed(body: Uint8Array): unknown {
+  try {
+    return JSON.parse(asBuffer(body).toString("utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}

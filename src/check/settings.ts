@@ -1,0 +1,107 @@
+// The settings as a relay would read them: each problem by itself, and what it keeps from being judged.
+
+import type { ExaminedSettings } from "../settings/load.ts";
+import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
+import { type Finding, finding } from "./finding.ts";
+
+const TABLE = [
+  "AZURE_TABLES_URL",
+  "AZURE_TABLES_PARTITION_KEY",
+  "AZURE_TABLES_CONNECTION_STRING",
+  "AZURE_CLIENT_SECRET",
+  "AZURE_CLOUD",
+  "AZURE_AUTHORITY_HOST",
+  "HTTPS_PROXY",
+  "NO_PROXY",
+] as const;
+
+/** The settings that a part of the check is about; with one of them bad, it would judge another set-up. */
+export const NEEDS = {
+  table: TABLE,
+  certificate: [
+    "TLS_SOURCE",
+    "TLS_CERT_FILEPATH",
+    "TLS_KEY_FILEPATH",
+    "TLS_MIN_VERSION",
+    "TLS_CIPHER_SUITE",
+    "AZURE_KEY_VAULT_URL",
+    "AZURE_KEY_VAULT_CERT_NAME",
+    "AZURE_CLIENT_SECRET",
+  ],
+  "SMTP port": ["SMTP_LISTEN"],
+  "SMTPS port": ["SMTPS_LISTEN"],
+  "HTTP port": ["HTTP_LISTEN"],
+  "Entra ID": ["AZURE_CLOUD", "AZURE_AUTHORITY_HOST", "HTTPS_PROXY", "NO_PROXY"],
+  Graph: ["AZURE_CLOUD", "GRAPH_ENDPOINT", "HTTPS_PROXY", "NO_PROXY"],
+  login: [
+    ...TABLE,
+    "AZURE_TABLES_FORCE_USAGE",
+    "GRAPH_ENDPOINT",
+    "USERNAME_DELIMITER",
+    "ALLOWED_TENANTS",
+    "ALLOWED_SENDERS",
+    "LARGE_MESSAGES",
+  ],
+} as const satisfies Readonly<Record<string, readonly SettingName[]>>;
+
+export type Part = keyof typeof NEEDS;
+
+/**
+ * The bad settings, with those that are missing: what cannot do without them is not judged either.
+ * That they are missing has been told among the problems.
+ */
+export function withContradictions(
+  settings: Settings,
+  bad: ReadonlySet<SettingName>,
+): ReadonlySet<SettingName> {
+  const { TLS_SOURCE, AZURE_KEY_VAULT_URL, AZURE_KEY_VAULT_CERT_NAME } = settings;
+  const all = new Set(bad);
+  if (TLS_SOURCE === "keyvault") {
+    if (AZURE_KEY_VAULT_URL === undefined) all.add("AZURE_KEY_VAULT_URL");
+    if (AZURE_KEY_VAULT_CERT_NAME === undefined) all.add("AZURE_KEY_VAULT_CERT_NAME");
+  }
+  const { AZURE_TABLES_URL: table, AZURE_TABLES_CONNECTION_STRING: access } = settings;
+  const lacking = table === undefined
+    ? settings.AZURE_TABLES_FORCE_USAGE
+    : table.protocol === "http:" && access === undefined;
+  if (lacking) all.add("AZURE_TABLES_URL");
+  return all;
+}
+
+/** Whether nothing that the part needs is bad. */
+export function canJudge(part: Part, bad: ReadonlySet<SettingName>): boolean {
+  return !NEEDS[part].some((name) => bad.has(name));
+}
+
+/** @param wanted the parts that would be judged if they could */
+export function checkSettings(
+  { problems, warnings, bad }: Pick<ExaminedSettings, "problems" | "warnings" | "bad">,
+  set: number,
+  wanted: readonly Part[],
+): readonly Finding[] {
+  const findings = [
+    ...problems.map((problem) => finding("settings.bad", problem)),
+    ...warnings.map((warning) => finding("settings.doubtful", warning)),
+  ];
+  const unjudged = wanted.filter((part) => !canJudge(part, bad));
+  if (unjudged.length > 0) {
+    const names = [...bad].filter((name) =>
+      unjudged.some((part) => (NEEDS[part] as readonly SettingName[]).includes(name))
+    );
+    findings.push(
+      finding(
+        "settings.not-judged",
+        `not looked at because of ${names.join(", ")}: ${unjudged.join(", ")}`,
+      ),
+    );
+  }
+  if (findings.length > 0) return findings;
+  return [finding("settings.ok", `${set} set, all others at their defaults; all allowed`)];
+}
+
+/** How many settings the environment has a value for. */
+export function countSet(environment: Readonly<Record<string, string | undefined>>): number {
+  return Object.keys(SETTINGS).filter((name) =>
+    (environment[name] ?? "") !== "" || (environment[`${name}_FILE`] ?? "") !== ""
+  ).length;
+}

@@ -1,0 +1,91 @@
+// What `check` looks at besides the services, opened just as the relay opens it.
+
+import type { EntrySource } from "../accounts/entry_source.ts";
+import { type CertificateTools, checkFiles, checkVault } from "../check/certificate.ts";
+import { type Finding, finding } from "../check/finding.ts";
+import type { PortTools, WantedPort } from "../check/ports.ts";
+import type { Check } from "../check/run.ts";
+import { checkTable } from "../check/table.ts";
+import type { HttpClient } from "../http/client.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { SettingName, Settings } from "../settings/schema.ts";
+import { certificateSource } from "./certificates.ts";
+import { CommandError } from "./exit.ts";
+import { openTable } from "./table.ts";
+
+/** Milliseconds for one request that only looks. */
+export const REQUEST_TIMEOUT = 10_000;
+/** Milliseconds for all entries of the table. */
+const TABLE_TIMEOUT = 20_000;
+
+export async function checkCertificate(
+  settings: Settings,
+  http: HttpClient,
+  tools: CertificateTools,
+): Promise<readonly Finding[]> {
+  switch (settings.TLS_SOURCE) {
+    case "off":
+      return [finding("certificate.off", "TLS_SOURCE is off: clients speak in plain text")];
+    case "file":
+      return await checkFiles(settings, tools);
+    case "keyvault": {
+      const { AZURE_KEY_VAULT_URL: vault, AZURE_KEY_VAULT_CERT_NAME: name } = settings;
+      if (vault === undefined || name === undefined) throw new Error("settings have been checked");
+      try {
+        const source = await certificateSource(settings, http);
+        return source === undefined ? [] : await checkVault(source, settings, tools);
+      } catch (error) {
+        if (!(error instanceof CommandError)) throw error;
+        return [finding("vault.identity", error.lines.join("; "))];
+      }
+    }
+  }
+}
+
+/** Undefined where no table is set. Nothing is asked before the first question. */
+export async function tableToCheck(
+  settings: Settings,
+  http: HttpClient,
+): Promise<{ readonly entries: EntrySource; readonly run: Check["run"] } | undefined> {
+  const { AZURE_TABLES_URL: url } = settings;
+  const table = await openTable(settings, http);
+  if (table === undefined || url === undefined) return undefined;
+  return { entries: table, run: () => checkTable(table, url, TABLE_TIMEOUT) };
+}
+
+/** Where the relay would listen, as far as the settings are sound. */
+export function portsOf(settings: Settings, bad: ReadonlySet<SettingName>): readonly WantedPort[] {
+  const { SMTP_LISTEN, SMTPS_LISTEN = [], HTTP_LISTEN } = settings;
+  const all: WantedPort[] = [
+    ...SMTP_LISTEN.map((address) => ({ setting: "SMTP_LISTEN", address } as const)),
+    ...SMTPS_LISTEN.map((address) => ({ setting: "SMTPS_LISTEN", address } as const)),
+    ...(HTTP_LISTEN === "off" ? [] : [{ setting: "HTTP_LISTEN", address: HTTP_LISTEN } as const]),
+  ];
+  return all.filter(({ setting }) => !bad.has(setting));
+}
+
+export function portTools(
+  { HTTP_LISTEN }: Settings,
+  bad: ReadonlySet<SettingName>,
+  runtime: Runtime,
+  http: HttpClient,
+): PortTools {
+  return {
+    listen: (hostname, port) =>
+      runtime.listen({
+        hostname,
+        port,
+        // Whoever comes in this moment is hung up on, as if nobody listened.
+        accept: (connection) => ({
+          opened: () => connection.destroy(),
+          data() {},
+          drained() {},
+          ended() {},
+          secured() {},
+          closed() {},
+        }),
+      }),
+    http: HTTP_LISTEN === "off" || bad.has("HTTP_LISTEN") ? undefined : HTTP_LISTEN,
+    get: (url) => http.request({ method: "GET", url, headers: {}, timeout: REQUEST_TIMEOUT }),
+  };
+}

@@ -1,0 +1,209 @@
+/** Logins by way of the lookup table, with the imitated Entra ID behind them. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, it } from "node:test";
+import type { Account, AccountsOptions, LoginResult } from "../../src/accounts/accounts.ts";
+import { Entries } from "../../src/accounts/entries.ts";
+import { senderCheck } from "../../src/accounts/senders.ts";
+import { SenderList } from "../../src/message/sender_list.ts";
+import { SandboxTable } from "../../src/sandbox/table.ts";
+import { formatReply } from "../../src/smtp/reply.ts";
+import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { CLIENT, type Logins, openLogins, TENANT, USERNAME } from "../support/logins.ts";
+
+const OTHER = "99999999-2222-4333-8444-555555555555";
+const IDS = { tenant_id: TENANT, client_id: CLIENT };
+
+let cloud: CloudServer;
+const opened: Logins[] = [];
+before(async () => {
+  cloud = await startCloud();
+});
+afterEach(() => {
+  for (const logins of opened.splice(0)) logins.close();
+});
+after(() => cloud.close());
+
+type Rows = Record<string, Record<string, unknown>>;
+
+/** Logins with a table of these rows, which the test may change, and its clock. */
+function open(rows: Rows, options: Partial<Omit<AccountsOptions, "tokens" | "delimiter">> = {}) {
+  const clock = { now: 0 };
+  const source = {
+    find: (id: string) => table().find(id),
+    findByClient: () => table().findByClient(),
+  };
+  const table = () =>
+    new SandboxTable(Object.entries(rows).map(([id, columns]) => ({ id, columns })));
+  const entries = new Entries({ source, maxAge: "off", now: () => clock.now });
+  const logins = openLogins(cloud.authority, { accounts: { entries, ...options } });
+  opened.push(logins);
+  return { ...logins, clock };
+}
+
+function line({ reply }: { readonly reply: LoginResult["reply"] }): string {
+  return formatReply(reply).trim();
+}
+
+function account(result: LoginResult): Account {
+  assert(result.type === "account", JSON.stringify(result));
+  return result.account;
+}
+
+describe("a login of the form id@lookup", () => {
+  it("becomes the entry's tenant and client; the password is that app's secret", async () => {
+    const { login } = open({ printer: { ...IDS, from_email: "p@x.test", from_name: "Printer" } });
+    const found = account(await login("printer@lookup", "a secret"));
+    const { tenantId, clientId, fromEmail, fromName, entry } = found;
+    assert.deepEqual([tenantId, clientId, entry], [TENANT, CLIENT, "printer"]);
+    assert.deepEqual([fromEmail, fromName], ["p@x.test", "Printer"]);
+    const token = await found.token();
+    assert("value" in token);
+    assert.equal(cloud.entra.verify(token.value.reveal())?.client, CLIENT);
+    assert.match(
+      line(await login("printer@lookup", "wrong-secret")),
+      /^535 5\.7\.8 .*AADSTS7000215/,
+    );
+  });
+
+  it("keeps dots in the id, and drops what follows the first one behind the delimiter", async () => {
+    const { login } = open({ "floor.2.printer": IDS });
+    account(await login("floor.2.printer@lookup.example.com", "a secret"));
+  });
+
+  it("asks Entra by the tenant's domain where the entry has one", async () => {
+    const { login } = open({ printer: { ...IDS, tenant_id: "contoso.example" } });
+    account(await login("printer@lookup", "a secret"));
+    assert.equal(cloud.entra.requests.get(`contoso.example/${CLIENT}`), 1);
+  });
+
+  it("is refused without a word to Entra where the table says no", async () => {
+    const { login } = open({
+      off: { ...IDS, disabled: "true" },
+      bad: { ...IDS, client_id: "not-a-uuid" },
+    });
+    const before = cloud.seen.length;
+    for (
+      const [id, reply] of [
+        ["off", /^535 5\.7\.8 This account is disabled in the lookup table$/],
+        ["bad", /^535 5\.7\.8 The lookup table's entry has a mistake in client_id; see the log$/],
+        ["none", /^535 5\.7\.8 The lookup table has no entry for this id$/],
+        ["a/b", /^535 5\.7\.8 The lookup id has characters that no key of a table may have$/],
+      ] as const
+    ) {
+      assert.match(line(await login(`${id}@lookup`, "a secret")), reply);
+    }
+    assert.match(line(await login("off@lookup", "")), /password is empty/);
+    assert.equal(cloud.seen.length, before);
+  });
+});
+
+describe("AZURE_TABLES_FORCE_USAGE", () => {
+  it("lets a login by tenant and client in only with its entry, which then counts", async () => {
+    const entryNeeded = true;
+    const rows: Rows = { a: { ...IDS, from_email: "a@x.test", allowed_senders: "@x.test" } };
+    const found = account(await open(rows, { entryNeeded }).login(USERNAME, "a secret"));
+    assert.deepEqual([found.entry, found.fromEmail], ["a", "a@x.test"]);
+    assert.match(formatReply(found.refusesSender!("b@y.test")!), /^550 5\.7\.1 .*allowed_senders/);
+
+    const before = cloud.seen.length;
+    const missing = open({ a: { ...IDS, client_id: OTHER } }, { entryNeeded });
+    assert.match(
+      line(await missing.login(USERNAME, "a secret")),
+      /^535 5\.7\.8 The lookup table has no entry for this tenant and client$/,
+    );
+    const disabled = open({ a: { ...IDS, disabled: true } }, { entryNeeded });
+    assert.match(line(await disabled.login(USERNAME, "a secret")), /^535 .* disabled/);
+    assert.equal(cloud.seen.length, before);
+  });
+
+  it("that is not set leaves logins by tenant and client alone", async () => {
+    const { login } = open({ a: { ...IDS, disabled: true, from_email: "a@x.test" } });
+    const found = account(await login(USERNAME, "a secret"));
+    assert.deepEqual([found.entry, found.fromEmail, found.renewed], [
+      undefined,
+      undefined,
+      undefined,
+    ]);
+  });
+});
+
+describe("ALLOWED_TENANTS", () => {
+  const NO = /^535 5\.7\.8 This tenant may not use the relay$/;
+
+  it("refuses other tenants without asking Entra, in both forms of a username", async () => {
+    const rows = { mine: IDS, other: { ...IDS, tenant_id: OTHER } };
+    const { login } = open(rows, { allowedTenants: new Set([TENANT]) });
+    account(await login(USERNAME, "a secret"));
+    account(await login("mine@lookup", "a secret"));
+    const before = cloud.seen.length;
+    assert.match(line(await login(`${OTHER}@${CLIENT}`, "a secret")), NO);
+    const result = await login("other@lookup", "a secret");
+    assert.match(line(result), NO);
+    assert(result.type === "refused");
+    assert.equal(result.detail, `the tenant ${OTHER} is not in ALLOWED_TENANTS`);
+    assert.equal(cloud.seen.length, before);
+  });
+
+  it("has to list a domain that the table names a tenant by: only Entra knows whose it is", async () => {
+    const rows = { printer: { ...IDS, tenant_id: "Contoso.example" } };
+    const result = await open(rows, { allowedTenants: new Set([TENANT]) })
+      .login("printer@lookup", "a secret");
+    assert.match(line(result), NO);
+    assert(result.type === "refused");
+    assert.match(result.detail, /must be listed by that domain$/);
+    const listed = open(rows, { allowedTenants: new Set(["contoso.example"]) });
+    account(await listed.login("printer@lookup", "a secret"));
+  });
+});
+
+describe("an account of the lookup table", () => {
+  it("is what its entry is now, a minute later at the latest, in the same session", async () => {
+    const rows: Rows = { printer: { ...IDS, from_email: "old@x.test" } };
+    const { login, clock } = open(rows);
+    const found = account(await login("printer@lookup", "a secret"));
+    const now = async (columns: Record<string, unknown> | undefined) => {
+      if (columns === undefined) delete rows["printer"];
+      else rows["printer"] = columns;
+      clock.now += 60_000;
+      return await found.renewed!();
+    };
+    const renewed = await now({ ...IDS, from_email: "new@x.test" });
+    assert("token" in renewed);
+    assert.equal(renewed.fromEmail, "new@x.test");
+    assert("value" in await renewed.token());
+    const text = (result: Account | { reply: LoginResult["reply"] }) =>
+      "token" in result ? "an account" : line(result);
+    // 535 and 454 are answers to AUTH (RFC 4954 §6), not to a message.
+    assert.match(text(await now({ ...IDS, disabled: true })), /^550 5\.7\.1 .* disabled/);
+    assert.match(text(await now({ ...IDS, disabled: "x" })), /^550 5\.7\.1 .*mistake in disabled/);
+    assert.match(text(await now(undefined)), /^550 5\.7\.1 .*no entry/);
+    assert.match(text(await now({ ...IDS, client_id: OTHER })), /^451 4\.7\.0 .*log in again$/);
+    assert.equal(text(await now(IDS)), "an account");
+  });
+
+  it("refuses at MAIL what its lists do not have, and looks at the entry again then", async () => {
+    const rows: Rows = { printer: { ...IDS, allowed_senders: "a@x.test" } };
+    const { login, clock } = open(rows, { allowedSenders: SenderList.parse("@x.test")! });
+    const check = senderCheck(account(await login("printer@lookup", "a secret")));
+    assert.equal(check("A@x.test"), undefined);
+    assert.match(
+      formatReply(check("b@x.test")!),
+      /^550 5\.7\.1 .*in allowed_senders of this account/,
+    );
+    assert.match(formatReply(check("a@y.test")!), /^550 5\.7\.1 .*not in ALLOWED_SENDERS/);
+    rows["printer"] = { ...IDS, allowed_senders: "b@x.test" };
+    clock.now = 60_000;
+    assert.notEqual(check("b@x.test"), undefined);
+    // The look at the entry goes on behind the reply.
+    for (let i = 0; i < 100 && check("b@x.test") !== undefined; i++) await Promise.resolve();
+    assert.equal(check("b@x.test"), undefined);
+  });
+
+  it("whose entry has from_email may say anything at MAIL", async () => {
+    const { login } = open({
+      printer: { ...IDS, from_email: "p@x.test", allowed_senders: "@x.test" },
+    });
+    const check = senderCheck(account(await login("printer@lookup", "a secret")));
+    assert.equal(check("printer@localhost"), undefined);
+  });
+});

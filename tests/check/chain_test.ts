@@ -1,0 +1,141 @@
+// What clients will say of a certificate and its chain: one fault, one finding.
+
+import assert from "node:assert/strict";
+import { before, describe, it } from "node:test";
+import { judgeChain } from "../../src/check/chain.ts";
+import { type Made, make, type Wishes } from "./certificates.ts";
+
+const HOST = "smtp.example.com";
+const NOW = Date.now();
+const DAY_MS = 86_400_000;
+
+describe("a chain", () => {
+  let root: Made;
+  let intermediate: Made;
+  before(async () => {
+    root = await make({ name: "Root", ca: true, from: -100, until: 1000 });
+    intermediate = await make({
+      name: "Intermediate",
+      ca: true,
+      issuer: root,
+      from: -100,
+      until: 500,
+    });
+  });
+
+  const leaf = (wishes: Partial<Wishes> = {}) =>
+    make({ name: HOST, issuer: intermediate, names: [HOST], ...wishes });
+  const judge = (parts: readonly Made[], now = NOW, authorities = [root]) =>
+    judgeChain(parts.map(({ certificate }) => certificate).join(""), {
+      now,
+      named: "it",
+      hostname: HOST,
+      authorities: () => authorities.map(({ certificate }) => certificate),
+    }).map(({ code, what }) => ({ code, what }));
+  const codes = (...args: Parameters<typeof judge>) => judge(...args).map(({ code }) => code);
+
+  it("in order is not found fault with, with the root in the file or without", async () => {
+    const good = await leaf();
+    assert.deepEqual(judge([good, intermediate]), []);
+    assert.deepEqual(judge([good, intermediate, root]), []);
+    // The root is in the file: nobody need know it to see that the chain is whole.
+    assert.deepEqual(judge([good, intermediate, root], NOW, []), []);
+  });
+
+  it("without its intermediate certificate is incomplete, and the one that lacks is named", async () => {
+    assert.deepEqual(judge([await leaf()]), [{
+      code: "certificate.chain-incomplete",
+      what:
+        'it comes from "CN=Intermediate", which is neither in the file nor known to this machine',
+    }]);
+  });
+
+  it("needs no intermediate where the machine knows the issuer", async () => {
+    assert.deepEqual(judge([await leaf()], NOW, [intermediate]), []);
+  });
+
+  it("is not taken for whole by an issuer of the same name with another key", async () => {
+    const namesake = await make({ name: "Intermediate", issuer: root });
+    assert.ok(codes([await leaf(), namesake]).includes("certificate.chain-incomplete"));
+  });
+
+  it("in another order, or with a stranger in it, is told so", async () => {
+    const good = await leaf();
+    const stranger = await make({ name: "Stranger" });
+    assert.deepEqual(codes([good, root, intermediate]), ["certificate.chain-order"]);
+    assert.deepEqual(judge([good, stranger, intermediate]), [{
+      code: "certificate.chain-order",
+      what: "it has a certificate in it that has no part in the chain, number 2",
+    }]);
+  });
+
+  it("with an intermediate certificate out of its time is told so", async () => {
+    const old = await make({ name: "Old", ca: true, issuer: root, from: -100, until: -1 });
+    assert.deepEqual(codes([await leaf({ issuer: old }), old]), ["certificate.chain-expired"]);
+  });
+
+  it("of one certificate that is signed by itself is told so", async () => {
+    const own = await make({ name: HOST, names: [HOST] });
+    assert.deepEqual(codes([own]), ["certificate.self-signed"]);
+  });
+
+  describe("time", () => {
+    const at = async (days: number, wishes: Partial<Wishes> = {}) =>
+      judge([await leaf(wishes), intermediate], NOW + days * DAY_MS);
+
+    it("that is over says how long", async () => {
+      const [found] = await at(95);
+      assert.equal(found?.code, "certificate.expired");
+      assert.match(found!.what, /^it expired on \d{4}-\d\d-\d\d, [45] days ago$/);
+    });
+
+    it("that has not begun says when", async () => {
+      const [found] = await at(-50, { from: -1 });
+      assert.equal(found?.code, "certificate.not-yet-valid");
+    });
+
+    it("that ends within two weeks is warned about, and not before", async () => {
+      assert.deepEqual(await at(75), []);
+      const [found] = await at(77);
+      assert.equal(found?.code, "certificate.expires-soon");
+      assert.match(found!.what, /in 1[23] days$/);
+    });
+
+    it("of six days, as some authorities give, is warned about in the last two only", async () => {
+      assert.deepEqual(await at(2, { from: 0, until: 6 }), []);
+      assert.equal((await at(4.5, { from: 0, until: 6 }))[0]?.code, "certificate.expires-soon");
+    });
+  });
+
+  describe("names", () => {
+    const named = async (names: readonly string[]) => judge([await leaf({ names }), intermediate]);
+
+    // RFC 6125 §6.4.3: the asterisk is one whole label.
+    for (const names of [[HOST], ["SMTP.example.com"], ["*.example.com"], ["other.org", HOST]]) {
+      it(`of the server: ${names.join(", ")}`, async () =>
+        assert.deepEqual(await named(names), []));
+    }
+    for (const names of [["example.com"], ["*.com"], ["other.example.com"]]) {
+      it(`of another one: ${names.join(", ")}`, async () => {
+        const [found] = await named(names);
+        assert.equal(found?.code, "certificate.name");
+        assert.ok(found!.what.includes(names[0]!) && found!.what.includes(HOST), found!.what);
+      });
+    }
+
+    it("are shown five of, at most", async () => {
+      const [found] = await named(["a.org", "b.org", "c.org", "d.org", "e.org", "f.org", "g.org"]);
+      assert.match(found!.what, /a\.org, b\.org, c\.org, d\.org, e\.org and 2 more/);
+    });
+
+    it("are none: the common name does not count any more (RFC 9525 §2)", async () => {
+      const bare = await make({ name: HOST, issuer: intermediate });
+      assert.deepEqual(codes([bare, intermediate]), ["certificate.no-names"]);
+    });
+  });
+
+  it("with a short RSA key is told so", async () => {
+    assert.deepEqual(codes([await leaf({ bits: 1024 }), intermediate]), ["certificate.weak-key"]);
+    assert.deepEqual(codes([await leaf({ bits: 2048 }), intermediate]), []);
+  });
+});

@@ -1,0 +1,107 @@
+// The table of findings, and the way from what Entra ID and Graph answer to one of them.
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import type { LoginResult } from "../../src/accounts/accounts.ts";
+import { CODES } from "../../src/check/codes.ts";
+import { judgeRefusal } from "../../src/check/login.ts";
+import { judgeOutcome } from "../../src/check/message.ts";
+import type { HttpAnswer } from "../../src/http/client.ts";
+import { AADSTS, refusalFor } from "../../src/entra/answers.ts";
+import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/answers.ts";
+
+describe("the table of findings", () => {
+  for (const [code, { level, meaning, fix }] of Object.entries(CODES)) {
+    it(`has a meaning for ${code}, and a fix unless it is ok`, () => {
+      assert.match(code, /^[a-z]+\.[a-z-]+$/);
+      assert.match(meaning, /\.$/);
+      assert.equal(fix === "", level === "ok");
+      // It is put behind "Fix: " and in front of the code.
+      assert.ok(!/[.\n]$/.test(fix), fix);
+    });
+  }
+
+  it("has no row that nothing finds", () => {
+    const folders = ["check", "commands"].map((name) =>
+      fileURLToPath(new URL(`../../src/${name}/`, import.meta.url))
+    );
+    const source = folders.flatMap((folder) =>
+      readdirSync(folder).filter((name) => name !== "codes.ts")
+        .map((name) => readFileSync(folder + name, "utf8"))
+    ).join("\n");
+    for (const code of Object.keys(CODES)) {
+      const shared = code.replace(/^(?:authority|graph)\./, "${service}.");
+      assert.ok(source.includes(`"${code}"`) || source.includes(`\`${shared}\``), code);
+    }
+  });
+});
+
+describe("a refused login", () => {
+  const codeFor = (number: number) => {
+    const { type, reply, detail, code } = refusalFor({
+      status: 400,
+      error: "invalid_client",
+      numbers: [number],
+    });
+    return judgeRefusal({ type, reply, detail, code } as Exclude<LoginResult, { type: "account" }>)
+      .code;
+  };
+
+  for (const [number, { temporary }] of Object.entries(AADSTS)) {
+    it(`with AADSTS${number} is a finding of its own${temporary ? ": later" : ""}`, () => {
+      const code = codeFor(Number(number));
+      if (temporary) assert.equal(code, "login.later");
+      // The client assertion is the one thing that the relay does not use.
+      else assert.equal(code === "login.refused", number === "700027", code);
+    });
+  }
+
+  it("for a reason that nobody knows is told as that", () => {
+    assert.equal(codeFor(999_999), "login.refused");
+  });
+});
+
+describe("a refused message", () => {
+  const codeFor = (status: number, code?: string) => {
+    const body = new TextEncoder().encode(
+      code === undefined ? "" : JSON.stringify({
+        error: { code },
+      }),
+    );
+    const answer: HttpAnswer = { type: "answer", status, headers: new Map(), body };
+    const message = { from: "a@example.com", to: "b@example.com" };
+    return judgeOutcome(outcomeOf(judgeAnswer(answer)), "id", message).code;
+  };
+  /** Of a 4xx by this code. */
+  const expected = (code: string) => {
+    if (BY_CODE[code]!.code < 500) return "message.later";
+    return {
+      "5.7.1": code === "ErrorSendAsDenied" ? "message.send-as" : "message.access-denied",
+      "5.1.0": code === "MailboxNotEnabledForRESTAPI"
+        ? "message.not-licensed"
+        : "message.no-mailbox",
+      "5.2.1": "message.not-licensed",
+      "5.1.3": "message.recipient",
+    }[BY_CODE[code]!.enhanced] ?? "message.refused";
+  };
+
+  for (const code of Object.keys(BY_CODE)) {
+    it(`with ${code} is ${expected(code)}`, () => assert.equal(codeFor(400, code), expected(code)));
+  }
+
+  for (const status of Object.keys(BY_STATUS).map(Number)) {
+    it(`with the bare status ${status} is a finding`, () => {
+      const code = codeFor(status);
+      if (status === 403) assert.equal(code, "message.access-denied");
+      else if (status === 404) assert.equal(code, "message.no-mailbox");
+      else if (status === 408) assert.equal(code, "message.ambiguous");
+      else assert.match(code, /^message\.(?:later|refused)$/);
+    });
+  }
+
+  it("after which it may have been sent all the same is told as that, whatever the code", () => {
+    assert.equal(codeFor(504, "ErrorAccessDenied"), "message.ambiguous");
+  });
+});

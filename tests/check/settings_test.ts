@@ -1,0 +1,52 @@
+// What bad settings keep from being judged: nothing may be judged by a value that is not in force.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import {
+  canJudge,
+  checkSettings,
+  NEEDS,
+  type Part,
+  withContradictions,
+} from "../../src/check/settings.ts";
+import { examineSettings } from "../../src/settings/load.ts";
+import type { SettingName } from "../../src/settings/schema.ts";
+
+const PARTS = Object.keys(NEEDS) as Part[];
+
+function judged(environment: Record<string, string>): Part[] {
+  const { settings, bad } = examineSettings(environment);
+  const all = withContradictions(settings, bad);
+  return PARTS.filter((part) => canJudge(part, all));
+}
+
+describe("a part of the check", () => {
+  it("is judged where all settings are sound", () => assert.deepEqual(judged({}), PARTS));
+
+  const cases: readonly [environment: Record<string, string>, unjudged: Part[]][] = [
+    [{ LOG_LEVEL: "LOUD" }, []],
+    [{ SMTP_LISTEN: "x" }, ["SMTP port"]],
+    [{ TLS_SOURCE: "nowhere" }, ["certificate"]],
+    [{ GRAPH_ENDPOINT: "x" }, ["Graph", "login"]],
+    [{ AZURE_CLOUD: "x" }, ["table", "Entra ID", "Graph", "login"]],
+    [{ HTTPS_PROXY: "socks5://x" }, ["table", "Entra ID", "Graph", "login"]],
+    // A message would go where the rule in force forbids it.
+    [{ ALLOWED_SENDERS: "???" }, ["login"]],
+    [{ TLS_SOURCE: "keyvault" }, ["certificate"]],
+    [{ AZURE_TABLES_FORCE_USAGE: "true" }, ["table", "login"]],
+    [{ AZURE_TABLES_URL: "http://127.0.0.1:1/users" }, ["table", "login"]],
+  ];
+  for (const [environment, unjudged] of cases) {
+    it(`is left out with ${JSON.stringify(environment)}: ${unjudged.join(", ") || "none"}`, () => {
+      assert.deepEqual(judged(environment), PARTS.filter((part) => !unjudged.includes(part)));
+    });
+  }
+
+  it("that is left out is named with the setting", () => {
+    const bad = new Set<SettingName>(["SMTP_LISTEN", "LOG_LEVEL"]);
+    const findings = checkSettings({ problems: [], warnings: [], bad }, 0, ["SMTP port", "Graph"]);
+    assert.deepEqual(findings.map(({ code, what }) => [code, what]), [
+      ["settings.not-judged", "not looked at because of SMTP_LISTEN: SMTP port"],
+    ]);
+  });
+});

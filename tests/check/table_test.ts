@@ -1,0 +1,90 @@
+// The lookup table: what its silence means, and what is told of its rows.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Row } from "../../src/accounts/entry.ts";
+import { troubleOf } from "../../src/accounts/table_trouble.ts";
+import { checkTable } from "../../src/check/table.ts";
+
+const URL_ = new URL("https://account.table.core.windows.net/users");
+const ID = "12345678-1234-1234-1234-123456789abc";
+
+const judge = (answer: Awaited<ReturnType<Parameters<typeof checkTable>[0]["list"]>>) =>
+  checkTable({ list: () => Promise.resolve(answer) }, URL_, 1000);
+
+describe("a table that gives no answer", () => {
+  /** As the SDK throws it: https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes */
+  const service = (statusCode: number, code?: string) =>
+    Object.assign(new Error("refused"), { statusCode, details: { odataError: { code } } });
+  const network = (code: string) => Object.assign(new Error("broken"), { code });
+  const named = (name: string, message = "none") => Object.assign(new Error(message), { name });
+
+  const cases: readonly [error: Error, code: string][] = [
+    [service(404, "TableNotFound"), "table.missing"],
+    [service(409, "TableBeingDeleted"), "table.missing"],
+    // No role: https://learn.microsoft.com/azure/storage/tables/assign-azure-role-data-access
+    [service(403, "AuthorizationPermissionMismatch"), "table.forbidden"],
+    [service(403, "AuthenticationFailed"), "table.forbidden"],
+    [service(403, "AuthorizationFailure"), "table.forbidden"],
+    [service(403, "InsufficientAccountPermissions"), "table.forbidden"],
+    [service(403, "AuthorizationResourceTypeMismatch"), "table.forbidden"],
+    [service(403, "KeyBasedAuthenticationNotPermitted"), "table.forbidden"],
+    [service(401, "InvalidAuthenticationInfo"), "table.forbidden"],
+    [service(401, "NoAuthenticationInformation"), "table.forbidden"],
+    [service(403), "table.forbidden"],
+    [named("CredentialUnavailableError"), "table.identity"],
+    [named("AuthenticationError", "AADSTS700016: not found"), "table.identity"],
+    [named("AggregateAuthenticationError"), "table.identity"],
+    [network("ENOTFOUND"), "table.unreachable"],
+    [network("ECONNREFUSED"), "table.unreachable"],
+    [network("PROXY_407"), "table.unreachable"],
+    [network("UNABLE_TO_VERIFY_LEAF_SIGNATURE"), "table.unreachable"],
+    [network("SELF_SIGNED_CERT_IN_CHAIN"), "table.unreachable"],
+    [named("AbortError"), "table.unreachable"],
+    [service(503, "ServerBusy"), "table.refused"],
+    [service(404), "table.refused"],
+    [service(500), "table.refused"],
+  ];
+  for (const [error, code] of cases) {
+    const trouble = troubleOf(error, 1000);
+    it(`is ${code} after ${trouble.code}`, async () => {
+      const [found, ...more] = await judge(trouble);
+      assert.equal(found?.code, code);
+      assert.ok(found!.what.startsWith("account.table.core.windows.net/users: "));
+      assert.deepEqual(more, []);
+    });
+  }
+});
+
+describe("a table's rows", () => {
+  const row = (id: string, columns: Row["columns"] = {}): Row => ({
+    id,
+    columns: { tenant_id: ID, client_id: ID, ...columns },
+  });
+  const codes = async (rows: readonly Row[]) => (await judge(rows)).map(({ code }) => code);
+
+  it("are counted, those that are disabled too", async () => {
+    const [found] = await judge([row("a"), row("b", { disabled: true })]);
+    assert.equal(found?.code, "table.ok");
+    assert.match(found!.what, /\/users has 2 entries, 1 of them disabled$/);
+  });
+
+  it("that are none are warned about", async () => {
+    assert.deepEqual(await codes([]), ["table.empty"]);
+  });
+
+  it("with a mistake are named with the column, and without what it holds", async () => {
+    const secret = "pasted-into-the-wrong-column";
+    const found = await judge([row("a", { client_id: secret }), row("b")]);
+    assert.deepEqual(found.map(({ code }) => code), ["table.ok", "table.row"]);
+    assert.equal(found[1]!.what, 'entry "a": client_id must be a UUID');
+    assert.ok(!JSON.stringify(found).includes(secret));
+  });
+
+  it("with mistakes are named up to ten, and the others counted", async () => {
+    const many = Array.from({ length: 25 }, (_, i) => row(String(i), { tenant_id: "?" }));
+    const found = await judge(many);
+    assert.equal(found.length, 1 + 10 + 1);
+    assert.equal(found.at(-1)!.what, "15 more entries have a mistake");
+  });
+});

@@ -1,0 +1,717 @@
+/** Broken set-ups, each with the fault that `check` must name, and no other. */
+import type { Code } from "../../src/check/codes.ts";
+import type { Fault } from "../../src/sandbox/faults.ts";
+import { TENANT } from "./programs.ts";
+import type { VaultFault } from "../support/vault.ts";
+import { ACCOUNT, CONNECTION_STRING } from "../support/azurite.ts";
+import { VAULT_CLIENT, VAULT_TENANT } from "../support/vault.ts";
+import { APPS, USERNAME, type World } from "./check_world.ts";
+
+export interface Case {
+  /** Reads on from "names". */
+  readonly name: string;
+  /** Settings in place of the sound ones; an empty one is unset. */
+  readonly settings?: (world: World) => Record<string, string> | Promise<Record<string, string>>;
+  /** Of the command line; a login without a message when left out. */
+  readonly args?: (world: World) => readonly string[];
+  /** What the imitated services are to do wrong. */
+  readonly faults?: readonly Fault[];
+  readonly vaultFault?: VaultFault;
+  /** Everything that is not ok, in order. */
+  readonly codes: readonly Code[];
+  /** What the lines say, cause and fix. */
+  readonly says: readonly RegExp[];
+  /** On the executable as well. */
+  readonly everywhere?: boolean;
+  /** The name of the example in docs/check.md that this is. */
+  readonly example?: string;
+}
+
+const login = (username: string) => () => ["--username", username];
+const message = (from = "scanner@example.com", username = USERNAME) => () => [
+  ...["--username", username, "--from", from],
+  ...["--to", "you@example.org"],
+];
+const refusal = (number: number, code = "invalid_client", status = 401): Fault => ({
+  on: "token",
+  status,
+  code,
+  number,
+  message: "Scripted.",
+});
+const graph = (status: number, code: string, times = 1): Fault => ({
+  on: "sendMail",
+  status,
+  code,
+  times,
+});
+const pair = (name: string) => (world: World) => ({
+  TLS_CERT_FILEPATH: world.file(`${name}.pem`),
+  TLS_KEY_FILEPATH: world.file(`${name}-key.pem`),
+});
+const certificate = (name: string) => (world: World) => ({
+  TLS_CERT_FILEPATH: world.file(name),
+});
+const at = (service: keyof World["services"]) => (world: World) => ({
+  AZURE_AUTHORITY_HOST: world.services[service],
+  GRAPH_ENDPOINT: world.services[service],
+  GRAPH_HTTP_TIMEOUT: "1",
+});
+const inTable = (name: string) => (world: World) => ({
+  AZURE_TABLES_URL: world.table(name),
+  AZURE_TABLES_CONNECTION_STRING: CONNECTION_STRING,
+});
+/** Of the right form. */
+const WRONG_KEY = "V3Jvbmcta2V5LXRoYXQtbXVzdC1ub3Qtc2hvdw==";
+const inVault = (name: string) => ({ vault, sound }: World) => ({
+  ...vault.environment(name),
+  AZURE_AUTHORITY_HOST: sound["AZURE_AUTHORITY_HOST"]!,
+});
+/** Names that nobody but a proxy can look up (RFC 6761 §6.2). */
+const behind = (proxy: keyof World["proxies"]) => (world: World) => ({
+  AZURE_AUTHORITY_HOST: "https://login.relay.test",
+  GRAPH_ENDPOINT: "https://graph.relay.test",
+  HTTPS_PROXY: world.proxies[proxy],
+});
+const nothing = () => [];
+
+const SETTINGS: readonly Case[] = [
+  {
+    name: "every bad setting, and goes on with the rest",
+    settings: () => ({
+      LOG_LEVEL: "LOUD",
+      SMTP_LISTEN: "8025",
+      GRAPH_ENDPOINT: "http://x.example",
+    }),
+    codes: ["settings.bad", "settings.bad", "settings.bad", "settings.not-judged"],
+    says: [
+      /LOG_LEVEL "LOUD" must be "DEBUG"/,
+      /SMTP_LISTEN "8025" must be host:port/,
+      /GRAPH_ENDPOINT "http:\/\/x\.example" must be an https URL/,
+      /not looked at because of SMTP_LISTEN, GRAPH_ENDPOINT: SMTP port, Graph, login/,
+      /ok {3}certificate: TLS_CERT_FILEPATH ".*cert\.pem" is for smtp\.example\.com/,
+      /ok {3}authority: 127\.0\.0\.1:\d+ answers/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "a misspelled setting",
+    settings: () => ({ USERNAME_DELIMTER: ":" }),
+    codes: ["settings.doubtful"],
+    says: [/USERNAME_DELIMTER is not a setting: did you mean USERNAME_DELIMITER\?/],
+  },
+  {
+    name: "an --env-file that is missing",
+    args: (world) => ["--env-file", world.file("absent.env")],
+    codes: ["settings.env-file"],
+    says: [/--env-file ".*absent\.env" cannot be read: ENOENT\. Fix: name a file/],
+  },
+  {
+    name: "a file of authorities that holds none",
+    settings: (world) => ({ EXTRA_CA_CERTS_FILEPATH: world.file("nonsense.pem") }),
+    codes: ["authorities.unusable"],
+    says: [/EXTRA_CA_CERTS_FILEPATH ".*nonsense\.pem" holds no certificate in PEM form\. Fix: /],
+  },
+];
+
+const CERTIFICATES: readonly Case[] = [
+  {
+    name: "a certificate file that is missing, and its key's",
+    settings: (world) => ({
+      TLS_CERT_FILEPATH: world.file("absent.pem"),
+      TLS_KEY_FILEPATH: world.file("absent-key.pem"),
+    }),
+    codes: ["certificate.missing", "certificate.missing"],
+    says: [
+      /TLS_CERT_FILEPATH ".*absent\.pem" does not exist/,
+      /TLS_KEY_FILEPATH ".*absent-key\.pem" does not exist/,
+    ],
+  },
+  {
+    // A directory stands for what cannot be read: tests may run as root, who reads every file.
+    name: "a certificate file that cannot be read",
+    settings: certificate("directory.pem"),
+    codes: ["certificate.unreadable"],
+    says: [/TLS_CERT_FILEPATH ".*directory\.pem" is a directory\. Fix: change the file's owner/],
+  },
+  {
+    name: "a certificate file with something else in it",
+    settings: certificate("nonsense.pem"),
+    codes: ["certificate.malformed"],
+    says: [/holds no certificate in PEM form\. Fix: convert it: openssl pkcs12/],
+  },
+  {
+    name: "a key of another certificate",
+    settings: (world) => ({ TLS_KEY_FILEPATH: world.file("other-key.pem") }),
+    codes: ["certificate.key-mismatch"],
+    says: [
+      /".*other-key\.pem" is not the key of the certificate in ".*cert\.pem"\. Fix: copy both|copy certificate and key/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "an intermediate certificate in the server's place",
+    settings: certificate("wrong-order.pem"),
+    codes: [
+      "certificate.no-names",
+      "certificate.chain-order",
+      "certificate.key-mismatch",
+    ],
+    says: [/but that of certificate number 2 in the file\. Fix: put certificate number 2 first/],
+  },
+  {
+    name: "an expired certificate",
+    settings: pair("expired"),
+    codes: ["certificate.expired"],
+    says: [/expired on \d{4}-\d\d-\d\d, 12 days ago\. Fix: renew the certificate/],
+    example: "an expired certificate",
+    args: nothing,
+  },
+  {
+    name: "a certificate whose time has not begun",
+    settings: pair("future"),
+    codes: ["certificate.not-yet-valid"],
+    says: [/not valid before \d{4}-\d\d-\d\d\. Fix: wait, or let the machine set its clock/],
+  },
+  {
+    name: "a certificate that ends soon",
+    settings: pair("soon"),
+    codes: ["certificate.expires-soon"],
+    says: [/warn certificate: .* ends on \d{4}-\d\d-\d\d, in [45] days\. Fix: renew/],
+  },
+  {
+    name: "a certificate for another name",
+    settings: pair("misnamed"),
+    codes: ["certificate.name"],
+    says: [/is for mail\.example\.org, not for SERVER_HOSTNAME "smtp\.example\.com"/],
+  },
+  {
+    name: "a certificate without names",
+    settings: pair("nameless"),
+    codes: ["certificate.no-names"],
+    says: [/has no subject alternative names \(CN=smtp\.example\.com\)/],
+  },
+  {
+    name: "a certificate without its chain",
+    settings: certificate("leaf-only.pem"),
+    codes: ["certificate.chain-incomplete"],
+    says: [/comes from "CN=Example Issuing CA", which is neither in the file nor.*fullchain\.pem/],
+    everywhere: true,
+  },
+  {
+    name: "a certificate that is signed by itself",
+    settings: pair("self-signed"),
+    codes: ["certificate.self-signed"],
+    says: [/is signed by itself\. Fix: give it to the clients as trusted/],
+  },
+  {
+    name: "a cipher string that cannot be used",
+    settings: () => ({ TLS_CIPHER_SUITE: "NONSENSE" }),
+    codes: ["certificate.unusable"],
+    says: [/TLS_CIPHER_SUITE "NONSENSE" cannot be used on .*Fix: leave TLS_CIPHER_SUITE unset/],
+  },
+];
+
+const PORTS: readonly Case[] = [
+  {
+    name: "a port that another program has",
+    settings: (world) => ({ SMTP_LISTEN: `127.0.0.1:${world.taken}` }),
+    codes: ["ports.taken"],
+    says: [/SMTP_LISTEN 127\.0\.0\.1:\d+: the port is in use by another program\. Fix: end it/],
+    everywhere: true,
+  },
+  {
+    name: "a port that two settings want",
+    settings: (world) => {
+      // Free for the moment: it was given out and handed back.
+      const { port } = new URL(world.services.refused);
+      return { SMTP_LISTEN: `127.0.0.1:${port}`, HTTP_LISTEN: `127.0.0.1:${port}` };
+    },
+    codes: ["ports.twice"],
+    says: [/HTTP_LISTEN 127\.0\.0\.1:\d+: SMTP_LISTEN wants the same port\. Fix: give each/],
+  },
+  {
+    name: "an address of another machine",
+    settings: () => ({ SMTP_LISTEN: "192.0.2.9:8025" }),
+    codes: ["ports.address"],
+    says: [/SMTP_LISTEN 192\.0\.2\.9:8025: the address is not one of this machine's\. Fix: /],
+  },
+];
+
+const VAULT: readonly Case[] = [
+  {
+    name: "no fault of a certificate in a vault that is as it should be",
+    settings: inVault("good"),
+    args: nothing,
+    codes: [],
+    says: [
+      /ok {3}vault: 127\.0\.0\.1:\d+ hands out "good"/,
+      /ok {3}certificate: Key Vault's .* is for/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "a certificate in the vault that has expired",
+    settings: inVault("expired"),
+    args: nothing,
+    codes: ["certificate.expired"],
+    says: [/Key Vault's certificate "expired" expired on \d{4}-\d\d-\d\d, 12 days ago/],
+  },
+  {
+    name: "a role that the relay's identity lacks on the vault",
+    settings: inVault("good"),
+    args: nothing,
+    vaultFault: "forbidden by role",
+    codes: ["vault.forbidden"],
+    says: [
+      /does not hand out "good".*\(ForbiddenByRbac\).*Fix: give it the role "Key Vault Secrets/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "a vault's firewall",
+    settings: inVault("good"),
+    args: nothing,
+    vaultFault: "forbidden by firewall",
+    codes: ["vault.firewall"],
+    says: [/its firewall does not let this machine in.*Fix: add this machine's address/],
+  },
+  {
+    name: "a certificate that the vault does not have",
+    settings: inVault("absent"),
+    args: nothing,
+    codes: ["vault.absent"],
+    says: [/it has no certificate "absent".*Fix: correct AZURE_KEY_VAULT_CERT_NAME/],
+  },
+  {
+    name: "a key that the vault keeps for itself",
+    settings: inVault("locked"),
+    args: nothing,
+    codes: ["vault.malformed"],
+    says: [/it has no private key.*Fix: make the certificate with an exportable key/],
+  },
+  {
+    name: "an identity whose secret is wrong",
+    settings: (world) => ({ ...inVault("good")(world), AZURE_CLIENT_SECRET: "wrong-secret" }),
+    args: nothing,
+    codes: ["vault.identity"],
+    says: [/gets no token for it: AADSTS7000215.*Fix: set AZURE_TENANT_ID/],
+  },
+  {
+    name: "a vault that is not there",
+    settings: (world) => ({
+      ...inVault("good")(world),
+      AZURE_KEY_VAULT_URL: world.services.refused,
+    }),
+    args: nothing,
+    codes: ["vault.unreachable"],
+    says: [/it cannot be reached: ECONNREFUSED.*Fix: correct AZURE_KEY_VAULT_URL, or check/],
+  },
+  {
+    name: "a vault that is asked for without its name",
+    settings: () => ({ TLS_SOURCE: "keyvault" }),
+    args: nothing,
+    codes: ["settings.bad", "settings.bad", "settings.not-judged"],
+    says: [
+      /AZURE_KEY_VAULT_URL must be set/,
+      /AZURE_KEY_VAULT_CERT_NAME must be set/,
+      /AZURE_KEY_VAULT_URL, AZURE_KEY_VAULT_CERT_NAME: certificate/,
+    ],
+  },
+];
+
+const SERVICES: readonly Case[] = [
+  {
+    name: "services whose names cannot be resolved",
+    settings: () => ({
+      AZURE_AUTHORITY_HOST: "https://login.invalid",
+      GRAPH_ENDPOINT: "https://graph.invalid",
+    }),
+    args: nothing,
+    codes: ["authority.dns", "graph.dns", "clock.unknown"],
+    says: [/the name of login\.invalid cannot be resolved \(\w+\)\. Fix: check the name server/],
+  },
+  {
+    name: "services that refuse the connection",
+    settings: at("refused"),
+    args: nothing,
+    codes: ["authority.refused", "graph.refused", "clock.unknown"],
+    says: [/FAIL authority: 127\.0\.0\.1:\d+: ECONNREFUSED: .*Fix: check the firewall/],
+  },
+  {
+    name: "a Graph that does not answer in time",
+    settings: (world) => ({ GRAPH_ENDPOINT: world.services.silent, GRAPH_HTTP_TIMEOUT: "1" }),
+    args: nothing,
+    codes: ["graph.timeout"],
+    says: [/FAIL graph: 127\.0\.0\.1:\d+: ETIMEDOUT: no answer within 1 s\. Fix: /],
+  },
+  {
+    name: "a connection that breaks off",
+    settings: at("closing"),
+    args: nothing,
+    codes: ["authority.broken", "graph.broken", "clock.unknown"],
+    says: [/FAIL graph: 127\.0\.0\.1:\d+: ECONNRESET: connection closed without an answer/],
+  },
+  {
+    name: "a page of somebody else in the services' place",
+    settings: at("page"),
+    args: nothing,
+    codes: ["authority.unexpected", "graph.unexpected", "clock.unknown"],
+    says: [
+      /answers with status 200, but not as the service does\. Fix: check AZURE_AUTHORITY_HOST/,
+    ],
+  },
+  {
+    name: "who opens TLS on the way",
+    settings: at("intercepted"),
+    args: nothing,
+    codes: ["authority.intercepted", "graph.intercepted", "clock.unknown"],
+    says: [
+      /from an authority "Corp Firewall CA" that is not trusted \(\w+\)\. Fix: get that authority's certificate as PEM and name the file in EXTRA_CA_CERTS_FILEPATH/,
+    ],
+    everywhere: true,
+    example: "a firewall that opens TLS",
+  },
+  {
+    name: "a service with a certificate for another name",
+    settings: at("misnamed"),
+    args: nothing,
+    codes: ["authority.name", "graph.name", "clock.unknown"],
+    says: [/localhost:\d+ shows a certificate for .* another name\. Fix: check the name server/],
+  },
+  {
+    name: "a service with a certificate that is out of its time",
+    settings: at("outOfTime"),
+    args: nothing,
+    codes: ["authority.expired", "graph.expired", "clock.unknown"],
+    says: [
+      /certificate of localhost:\d+ is out of its time, good from .*Fix: check this machine's/,
+    ],
+  },
+  {
+    name: "a proxy that wants another password",
+    settings: behind("locked"),
+    args: nothing,
+    codes: ["authority.proxy", "graph.proxy", "clock.unknown"],
+    says: [/PROXY_407: .* the proxy 127\.0\.0\.1:\d+ answers 407: .*Fix: correct HTTPS_PROXY/],
+    everywhere: true,
+  },
+  {
+    name: "a proxy that is not there",
+    settings: behind("refused"),
+    args: nothing,
+    codes: ["authority.proxy", "graph.proxy", "clock.unknown"],
+    says: [/PROXY_ECONNREFUSED: .*the proxy 127\.0\.0\.1:\d+ cannot be reached/],
+  },
+  {
+    name: "a proxy that opens TLS",
+    settings: behind("opening"),
+    args: nothing,
+    codes: ["authority.intercepted", "graph.intercepted", "clock.unknown"],
+    says: [/graph\.relay\.test shows a certificate from an authority "Corp Firewall CA"/],
+  },
+  {
+    name: "a clock that is ten minutes slow",
+    settings: async (world) => ({
+      AZURE_AUTHORITY_HOST: await world.clock(600),
+      GRAPH_ENDPOINT: await world.clock(600),
+    }),
+    args: nothing,
+    codes: ["clock.wrong"],
+    says: [/FAIL clock: 10 min behind 127\.0\.0\.1:\d+\. Fix: let the machine set its clock/],
+  },
+  {
+    name: "a clock that is two minutes fast",
+    settings: async (world) => ({
+      AZURE_AUTHORITY_HOST: await world.clock(-125),
+      GRAPH_ENDPOINT: await world.clock(-125),
+    }),
+    args: nothing,
+    codes: ["clock.off"],
+    says: [/warn clock: (?:2 min|11\d s|12\d s) ahead of 127\.0\.0\.1/],
+  },
+];
+
+const TABLE: readonly Case[] = [
+  {
+    name: "no fault of a table that is as it should be, and sends as its entry says",
+    settings: inTable("users"),
+    args: message("ignored@example.com", "scanner@lookup"),
+    codes: [],
+    says: [
+      /ok {3}table: 127\.0\.0\.1:\d+\/devstoreaccount1\/users has 2 entries, 1 of them disabled/,
+      /ok {3}message: sent from scanner@example\.com to/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "a table that does not exist",
+    settings: inTable("nowhere"),
+    args: nothing,
+    codes: ["table.missing"],
+    says: [/\/nowhere: TableNotFound: the table does not exist.*Fix: create it, or correct/],
+    everywhere: true,
+  },
+  {
+    name: "access to the table that is refused",
+    settings: (world) => ({
+      ...inTable("users")(world),
+      AZURE_TABLES_CONNECTION_STRING: `AccountName=${ACCOUNT};AccountKey=${WRONG_KEY}`,
+    }),
+    args: nothing,
+    codes: ["table.forbidden"],
+    says: [/AuthorizationFailure: access to the table is refused.*Fix: give the relay's identity/],
+  },
+  {
+    name: "an identity that gets no token for the table",
+    settings: (world) => ({
+      AZURE_TABLES_URL: world.services.misnamed + "/users",
+      AZURE_TENANT_ID: VAULT_TENANT,
+      AZURE_CLIENT_ID: VAULT_CLIENT,
+      AZURE_CLIENT_SECRET: "expired-secret",
+    }),
+    args: nothing,
+    codes: ["table.identity"],
+    says: [/AADSTS7000222: the relay's own identity for the table got no token/],
+  },
+  {
+    name: "a table service that is not there",
+    settings: (world) => ({
+      ...inTable("users")(world),
+      AZURE_TABLES_URL: world.services.refused + "/users",
+    }),
+    args: nothing,
+    codes: ["table.unreachable"],
+    says: [/\/users: ECONNREFUSED: the table cannot be reached.*Fix: correct AZURE_TABLES_URL/],
+  },
+  {
+    name: "a table without entries",
+    settings: inTable("empty"),
+    args: nothing,
+    codes: ["table.empty"],
+    says: [/has no entry in AZURE_TABLES_PARTITION_KEY\. Fix: make entries with/],
+  },
+  {
+    name: "an entry with a mistake, and why the login by it fails",
+    settings: inTable("mistakes"),
+    args: login("typo@lookup"),
+    codes: ["table.row", "login.entry-malformed"],
+    says: [
+      /warn table: entry "typo": client_id must be a UUID\. Fix: correct it with/,
+      /FAIL login: entry "typo" of the lookup table: client_id must be a UUID/,
+    ],
+  },
+  {
+    name: "an id that is not in the table",
+    settings: inTable("users"),
+    args: login("scaner@lookup"),
+    codes: ["login.no-entry"],
+    says: [/the lookup table has no entry with this id as its RowKey.*Fix: correct the id/],
+  },
+  {
+    name: "an entry that is disabled",
+    settings: inTable("users"),
+    args: login("retired@lookup"),
+    codes: ["login.entry-disabled"],
+    says: [/entry "retired" of the lookup table is disabled\. Fix: enable it with/],
+  },
+  {
+    name: "a username of the table where there is no table",
+    args: login("scanner@lookup"),
+    codes: ["login.no-table"],
+    says: [/usernames of the form id@lookup need AZURE_TABLES_URL/],
+  },
+  {
+    name: "a table that is demanded without its address",
+    settings: () => ({ AZURE_TABLES_FORCE_USAGE: "true" }),
+    codes: ["settings.bad", "settings.not-judged"],
+    says: [
+      /AZURE_TABLES_FORCE_USAGE needs a table/,
+      /not looked at because of AZURE_TABLES_URL: table, login/,
+    ],
+  },
+  {
+    name: "a tenant that ALLOWED_TENANTS does not have",
+    settings: () => ({ ALLOWED_TENANTS: "99999999-9999-9999-9999-999999999999" }),
+    codes: ["login.tenant-not-allowed"],
+    says: [/is not in ALLOWED_TENANTS\. Fix: add it there/],
+  },
+  {
+    name: "a sender that ALLOWED_SENDERS does not have",
+    settings: () => ({ ALLOWED_SENDERS: "@example.net" }),
+    args: message(),
+    codes: ["message.sender-not-allowed"],
+    says: [/SENDER_NOT_ALLOWED: scanner@example\.com may not send.*Fix: correct ALLOWED_SENDERS/],
+  },
+];
+
+const LOGINS: readonly Case[] = [
+  {
+    name: "a username that is none",
+    args: login("scanner"),
+    codes: ["login.username"],
+    says: [/the username has no "@"; expected tenant@client.*Fix: make the username with/],
+  },
+  {
+    name: "a tenant that does not exist",
+    faults: [refusal(90002, "invalid_request", 400)],
+    codes: ["login.tenant-unknown"],
+    says: [/AADSTS90002: the tenant does not exist.*Fix: compare the tenant id/],
+  },
+  {
+    name: "an app that the tenant does not have",
+    faults: [refusal(700016, "unauthorized_client", 400)],
+    codes: ["login.app-unknown"],
+    says: [/AADSTS700016: the application is not known in this tenant.*Fix: compare the client id/],
+  },
+  {
+    name: "an app that is disabled",
+    faults: [refusal(7000112, "unauthorized_client", 400)],
+    codes: ["login.app-disabled"],
+    says: [/AADSTS7000112: the application is disabled\. Fix: enable it/],
+  },
+  {
+    name: "a wrong secret",
+    settings: () => ({ RELAY_PASSWORD: "wrong-secret" }),
+    codes: ["login.secret-wrong"],
+    says: [/AADSTS7000215: the client secret is wrong.*Fix: enter the secret's value, not its id/],
+    everywhere: true,
+  },
+  {
+    name: "an expired secret",
+    settings: () => ({ RELAY_PASSWORD: "expired-secret" }),
+    codes: ["login.secret-expired"],
+    says: [/AADSTS7000222: the client secret has expired.*Fix: make a new secret/],
+  },
+  {
+    name: "a policy that blocks the app",
+    faults: [refusal(53003, "access_denied", 400)],
+    codes: ["login.blocked"],
+    says: [/AADSTS53003: a Conditional Access policy blocks/],
+  },
+  {
+    name: "an Entra ID that asks to come later",
+    faults: [refusal(90033, "temporarily_unavailable", 503)],
+    codes: ["login.later"],
+    says: [/AADSTS90033: .*Fix: try again in a few minutes/],
+  },
+  {
+    name: "a login that cannot be asked for, besides what is in the way",
+    settings: at("refused"),
+    codes: [
+      "authority.refused",
+      "graph.refused",
+      "clock.unknown",
+      "login.unreachable",
+    ],
+    says: [/FAIL login: ECONNREFUSED: Entra ID cannot be reached .*Fix: mend what the lines/],
+  },
+  {
+    name: "a login by a table that is not there",
+    settings: inTable("nowhere"),
+    args: login("scanner@lookup"),
+    codes: ["table.missing", "login.unreachable"],
+    says: [/FAIL login: TableNotFound: the table does not exist/],
+  },
+  {
+    name: "a page of a proxy in answer to the login",
+    faults: [{ on: "token", status: 502, html: true }],
+    codes: ["login.later"],
+    says: [/HTTP 502: unexpected answer with status 502/],
+  },
+  {
+    name: "a file of the password that is empty",
+    args: (world) => ["--username", USERNAME, "--password-file", world.file("empty")],
+    codes: ["login.password-file"],
+    says: [/--password-file ".*empty" is empty\. Fix: name a file that holds the client secret/],
+  },
+  {
+    name: "a token without any permission, which may be as it should be",
+    args: login(`${TENANT}@${APPS.noRoles}`),
+    codes: ["token.no-roles"],
+    says: [/warn token: .*RBAC for Applications.*Fix: try a real message with --from and --to/],
+  },
+  {
+    name: "a token with other permissions than Mail.Send",
+    args: login(`${TENANT}@${APPS.readOnly}`),
+    codes: ["token.no-mail-send"],
+    says: [/warn token: names User\.Read\.All, no Mail\.Send\. Fix: /],
+  },
+  {
+    name: "a token that large messages cannot be sent with",
+    args: login(`${TENANT}@${APPS.sendOnly}`),
+    codes: ["token.no-mail-readwrite"],
+    says: [/warn token: names Mail\.Send, no Mail\.ReadWrite\. Fix: grant Mail\.ReadWrite/],
+  },
+];
+
+const MESSAGES: readonly Case[] = [
+  {
+    name: "a mailbox outside of the app's scope",
+    args: message(),
+    faults: [{
+      ...graph(403, "ErrorAccessDenied", 2),
+      message: "Access is denied. Check credentials and try again.",
+    }],
+    codes: ["message.access-denied"],
+    says: [
+      /from scanner@example\.com to you@example\.org, id=\w+: ErrorAccessDenied: .*Fix: grant/,
+    ],
+    everywhere: true,
+    example: "a mailbox outside of the app's scope",
+  },
+  {
+    name: "a permission that is missing, once Graph refuses: then it is a FAIL",
+    args: message("scanner@example.com", `${TENANT}@${APPS.noRoles}`),
+    codes: ["token.no-roles", "message.access-denied"],
+    says: [/FAIL message: .*ErrorAccessDenied/],
+  },
+  {
+    name: "a mailbox that does not exist",
+    args: message("nobody@example.com"),
+    codes: ["message.no-mailbox"],
+    says: [/ErrorInvalidUser: the sender has no mailbox.*Fix: send from a mailbox that exists/],
+  },
+  {
+    name: "a mailbox without a licence",
+    args: message(),
+    faults: [graph(404, "MailboxNotEnabledForRESTAPI")],
+    codes: ["message.not-licensed"],
+    says: [/MailboxNotEnabledForRESTAPI: .*licence.*Fix: give the account a licence/],
+  },
+  {
+    name: "an address that is not the mailbox's own",
+    args: message(),
+    faults: [graph(403, "ErrorSendAsDenied", 2)],
+    codes: ["message.send-as"],
+    says: [/ErrorSendAsDenied: .*Fix: send as the mailbox itself, or grant it Send As/],
+  },
+  {
+    name: "a Graph that throttles",
+    settings: () => ({ DELIVERY_TIMEOUT: "1s" }),
+    args: message(),
+    faults: [{ ...graph(429, "ApplicationThrottled", 50), retryAfter: 1 }],
+    codes: ["message.later"],
+    says: [/ApplicationThrottled: Graph throttles this mailbox.*Fix: try again/],
+  },
+  {
+    name: "a message of which nobody knows whether it was sent",
+    args: message(),
+    faults: [{ on: "sendMail", connection: "close", after: "take" }],
+    codes: ["message.ambiguous"],
+    says: [
+      /may have been sent from scanner@example\.com .*Fix: look into the mailbox's Sent Items/,
+    ],
+  },
+];
+
+export const CASES: readonly Case[] = [
+  ...SETTINGS,
+  ...CERTIFICATES,
+  ...PORTS,
+  ...VAULT,
+  ...SERVICES,
+  ...TABLE,
+  ...LOGINS,
+  ...MESSAGES,
+];

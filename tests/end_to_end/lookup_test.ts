@@ -1,0 +1,255 @@
+// The lookup table with the program as its users run it, against Azurite: the `lookup` command, and a
+// relay that reads the table as an identity, over https.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { createAuthority } from "../support/authority.ts";
+import {
+  ACCOUNT_KEY,
+  admin,
+  type Azurite,
+  CONNECTION_STRING,
+  startAzurite,
+} from "../support/azurite.ts";
+import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { CLIENT, PROGRAMS, run, sandbox, SECRET, serve, TENANT, USERNAME } from "./programs.ts";
+import { SmtpClient } from "./smtp_client.ts";
+
+const IDS = [`tenant_id=${TENANT}`, `client_id=${CLIENT}`];
+const IDENTITY_SECRET = "1dentity-secret-that-must-not-show";
+
+for (const program of PROGRAMS) {
+  describe(`the lookup command, on ${program.name}`, () => {
+    let azurite: Azurite;
+    let stage: ReturnType<typeof admin>;
+    let output = "";
+    before(async () => {
+      azurite = await startAzurite();
+      stage = admin(azurite, "users");
+      await stage.client.createTable();
+    });
+    after(async () => {
+      stage.close();
+      await azurite.stop();
+    });
+
+    const lookup = async (args: readonly string[], environment: Record<string, string> = {}) => {
+      const running = run(program, ["lookup", ...args], {
+        AZURE_TABLES_URL: azurite.url("users"),
+        AZURE_TABLES_CONNECTION_STRING: CONNECTION_STRING,
+        ...environment,
+      });
+      const status = await running.exited;
+      output += running.stdout + running.stderr;
+      return { status, stdout: running.stdout, stderr: running.stderr };
+    };
+
+    it("makes, shows, changes and deletes entries", async () => {
+      const list = await lookup(["list"]);
+      assert.deepEqual([list.status, list.stdout, list.stderr], [0, "There is no entry.\n", ""]);
+      const made = await lookup(["set", "o'neil", ...IDS, "from_email=oneil@example.com"]);
+      assert.deepEqual([made.status, made.stdout], [0, 'Entry "o\'neil" created: ok\n']);
+      const changed = await lookup(["set", "o'neil", "disabled=TRUE", "from_email="]);
+      assert.deepEqual([changed.status, changed.stdout], [
+        0,
+        'Entry "o\'neil" changed: disabled\n',
+      ]);
+      const got = await lookup(["get", "o'neil"]);
+      assert.equal(
+        got.stdout,
+        `id         o'neil\ntenant_id  ${TENANT}\nclient_id  ${CLIENT}\ndisabled   true\n` +
+          "state      disabled\n",
+      );
+      const deleted = await lookup(["delete", "o'neil"]);
+      assert.deepEqual([deleted.status, deleted.stdout], [0, 'Entry "o\'neil" deleted\n']);
+      const gone = await lookup(["get", "o'neil"]);
+      assert.deepEqual([gone.status, gone.stderr], [
+        1,
+        'smtp-oauth-relay: there is no entry "o\'neil"\n',
+      ]);
+    });
+
+    it("shows all entries in aligned columns, with what is wrong with them", async () => {
+      await stage.put("b", { tenant_id: "contoso.example", client_id: CLIENT, description: "x" });
+      await stage.put("a", { tenant_id: TENANT, client_id: "x\u001b[2J\ny" });
+      const { status, stdout } = await lookup(["list"]);
+      assert.equal(status, 0);
+      const [head = "", a = "", b = "", ...rest] = stdout.split("\n");
+      assert.match(head, /^id  tenant_id +client_id +description +state$/);
+      assert.match(a, /^a +11111111-\S+ +x\?\[2J\?y +client_id must be a UUID$/);
+      assert.match(b, /^b +contoso\.example +22222222-\S+ +x +ok$/);
+      assert.equal(a.indexOf("client_id must"), head.indexOf("state"));
+      assert.deepEqual(rest, [""]);
+      const json = JSON.parse((await lookup(["list", "--json"])).stdout);
+      assert.deepEqual(json, [
+        {
+          id: "a",
+          tenant_id: TENANT,
+          client_id: "x\u001b[2J\ny",
+          disabled: false,
+          usable: false,
+          problem: "client_id must be a UUID",
+        },
+        {
+          id: "b",
+          tenant_id: "contoso.example",
+          client_id: CLIENT,
+          description: "x",
+          disabled: false,
+          usable: true,
+        },
+      ]);
+      for (const id of ["a", "b"]) await lookup(["delete", id, "--yes"]);
+    });
+
+    it("writes ids as the Python relay compares them", async () => {
+      const { stdout } = await lookup([
+        "set",
+        "short",
+        "tenant_id=EREREREREREREREREREREQ",
+        "client_id=IiIiIiIiIiIiIiIiIiIiIg",
+        "--json",
+      ]);
+      const { tenant_id, client_id, change } = JSON.parse(stdout);
+      assert.deepEqual([tenant_id, client_id, change], [TENANT, CLIENT, "created"]);
+      await lookup(["delete", "short"]);
+    });
+
+    const WRONG: readonly (readonly [args: readonly string[], status: number, line: RegExp])[] = [
+      [[], 2, /missing required argument 'ACTION'/],
+      [["lst"], 2, /unknown action "lst" of lookup: did you mean list\?/],
+      [["get"], 2, /lookup get needs an ID/],
+      [["get", "a/b"], 2, /ID "a\/b" can be no key of a table/],
+      [["set", "x"], 2, /lookup set needs COLUMN=VALUE/],
+      [["set", "x", "from_emial=a@b"], 2, /unknown column "from_emial": did you mean from_email\?/],
+      [["set", "x", "colour=red"], 2, /unknown column "colour": there are tenant_id, client_id/],
+      [["set", "x", "from_email"], 2, /"from_email" must be COLUMN=VALUE/],
+      [["set", "x", "from_email=ann"], 2, /from_email must be one mail address/],
+      [["set", "x", "client_id=secret~value"], 2, /client_id must be a UUID$/m],
+      [["set", "x", "tenant_id="], 2, /tenant_id cannot be removed/],
+      [["set", "x", "disabled=yes"], 2, /disabled must be true or false/],
+      [["set", "x", "allowed_senders=example.com"], 2, /allowed_senders must be addresses or @dom/],
+      [["list", "x"], 2, /lookup list takes no ID/],
+      [["set", "x", "disabled=true"], 1, /there is no entry "x"; a new one needs tenant_id and cl/],
+      [["delete", "x"], 1, /there is no entry "x"/],
+    ];
+    for (const [args, status, line] of WRONG) {
+      it(`ends with ${status} and one line for: lookup ${args.join(" ")}`, async () => {
+        const result = await lookup(args);
+        assert.equal(result.status, status, result.stderr);
+        assert.match(result.stderr, /^smtp-oauth-relay: .*\n$/);
+        assert.match(result.stderr, line);
+        assert.equal(result.stdout, "");
+      });
+    }
+
+    it("ends with 78 for a bad setting, with 1 for a table that cannot be read", async () => {
+      const unset = await lookup(["list"], { AZURE_TABLES_URL: "" });
+      assert.deepEqual([unset.status, unset.stdout], [78, ""]);
+      assert.match(unset.stderr, /AZURE_TABLES_URL must be set/);
+      const bad = await lookup(["list"], { AZURE_TABLES_CONNECTION_STRING: "AccountKey=hunter2" });
+      assert.equal(bad.status, 78);
+      assert(!bad.stderr.includes("hunter2"));
+      const missing = await lookup(["list"], { AZURE_TABLES_URL: azurite.url("nobodys") });
+      assert.equal(missing.status, 1);
+      assert.match(missing.stderr, /^smtp-oauth-relay: TableNotFound: the table does not exist/);
+    });
+
+    it("has shown no key", () => {
+      assert(output.length > 1000 && !output.includes(ACCOUNT_KEY));
+    });
+  });
+
+  describe(`the sandbox's own lookup table, on ${program.name}`, () => {
+    it("has an entry to try, which it tells of", async () => {
+      const { running, smtp, http } = await sandbox(program, {
+        REQUIRE_TLS: "false",
+        USERNAME_DELIMITER: ":",
+      });
+      assert.match(running.stdout, /scanner:lookup, from an imitated lookup table/);
+      const client = new SmtpClient(smtp);
+      assert.match(await client.login("scanner:lookup", SECRET), /^235 /);
+      assert.match(await client.send("root@localhost", "bob@example.org"), /^250 /);
+      client.destroy();
+      const stranger = new SmtpClient(smtp);
+      assert.match(
+        await stranger.login("printer:lookup", SECRET),
+        /^535 5\.7\.8 .*no entry for this/,
+      );
+      stranger.destroy();
+      const answer = await fetch(`http://127.0.0.1:${http}/api/messages`);
+      const [message] = await answer.json() as { from: string }[];
+      assert.match(message!.from, /scanner@example\.com/);
+      assert.equal(await running.stop(), 0);
+    });
+  });
+
+  describe(`a relay that reads the table as an identity, on ${program.name}`, () => {
+    let folder: string;
+    let azurite: Azurite;
+    let cloud: CloudServer;
+    before(async () => {
+      folder = mkdtempSync(join(tmpdir(), "lookup-test-"));
+      const company = await createAuthority("a company's authority");
+      const service = await company.issue({ addresses: ["127.0.0.1"] });
+      const file = (name: string, text: string) => {
+        writeFileSync(join(folder, name), text);
+        return join(folder, name);
+      };
+      file("ca.pem", company.certificate);
+      const tls = {
+        certificate: file("cert.pem", service.certificate),
+        key: file("key.pem", service.privateKey),
+      };
+      [azurite, cloud] = await Promise.all([startAzurite({ tls }), startCloud()]);
+      const stage = admin(azurite, "users", company.certificate);
+      await stage.client.createTable();
+      await stage.put("scanner", {
+        tenant_id: TENANT,
+        client_id: CLIENT,
+        from_email: "scanner@example.com",
+      });
+      stage.close();
+    });
+    after(async () => {
+      await Promise.all([azurite.stop(), cloud.close()]);
+      rmSync(folder, { recursive: true });
+    });
+
+    it("looks users up and sends as from_email, and shows no secret at DEBUG", async () => {
+      const { running, smtp } = await serve(program, {
+        TLS_SOURCE: "off",
+        REQUIRE_TLS: "false",
+        LOG_LEVEL: "DEBUG",
+        AZURE_AUTHORITY_HOST: cloud.authority.href,
+        GRAPH_ENDPOINT: cloud.endpoint.href,
+        EXTRA_CA_CERTS_FILEPATH: join(folder, "ca.pem"),
+        AZURE_TABLES_URL: azurite.url("users"),
+        AZURE_TABLES_FORCE_USAGE: "true",
+        AZURE_TENANT_ID: "33333333-3333-3333-3333-333333333333",
+        AZURE_CLIENT_ID: "44444444-4444-4444-4444-444444444444",
+        AZURE_CLIENT_SECRET: IDENTITY_SECRET,
+      });
+      for (const username of ["scanner@lookup", USERNAME]) {
+        const client = new SmtpClient(smtp);
+        assert.match(await client.login(username, SECRET), /^235 2\.7\.0 /);
+        assert.match(await client.send("root@localhost", "bob@example.org"), /^250 2\.0\.0 /);
+        client.destroy();
+        const [message] = cloud.inbox.list();
+        assert.equal(cloud.inbox.get(message!.id)!.mailbox, "scanner@example.com");
+      }
+      const stranger = new SmtpClient(smtp);
+      assert.match(await stranger.login("nobody@lookup", SECRET), /^535 5\.7\.8 /);
+      stranger.destroy();
+      assert.equal(await running.stop(), 0);
+      const output = running.stdout + running.stderr;
+      assert.match(output, /Login succeeded .* entry=scanner /);
+      for (const secret of [IDENTITY_SECRET, SECRET, "eyJ", "Bearer"]) {
+        assert(!output.includes(secret), secret);
+      }
+    });
+  });
+}
