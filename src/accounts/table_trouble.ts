@@ -5,7 +5,7 @@ import type { PipelineResponse } from "@azure/core-rest-pipeline";
 import type { TableTrouble } from "./entry_source.ts";
 
 /** Meanings by the service's own code. */
-const BY_CODE: Readonly<Record<string, string>> = {
+export const TABLE_TROUBLE: Readonly<Record<string, string>> = {
   TableNotFound: "the table does not exist; check the name at the end of AZURE_TABLES_URL",
   TableBeingDeleted: "the table is being deleted",
   AuthenticationFailed: "access to the table is refused: check AZURE_TABLES_CONNECTION_STRING " +
@@ -51,7 +51,7 @@ export function troubleOf(error: unknown, timeout: number): TableTrouble {
   if (IDENTITY_ERROR.test(name)) return identityTrouble(error as Error);
   if (status !== undefined) {
     const known = code ?? `HTTP ${status}`;
-    return trouble(known, BY_CODE[known] ?? byStatus(status));
+    return trouble(known, TABLE_TROUBLE[known] ?? byStatus(status));
   }
   if (name === "AbortError" || code === "TIMEOUT" || code === "ETIMEDOUT") return late(timeout);
   if (code === "INSECURE") return trouble(code, "the table is not asked over plain http");

@@ -191,6 +191,8 @@ const NO_SETTINGS = new Set([
   "RUNTIME_BASE",
   "RELAY_BUILD_COMMIT",
   "NO_SENDER",
+  "SENDER_NOT_ALLOWED",
+  "LOOKUP_ENTRY",
   "HTTPS_PROXY_FILE",
   // Of other programs; without effect here.
   "HTTP_PROXY",
