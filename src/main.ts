@@ -28,13 +28,22 @@ command("sandbox", "run the relay against an imitated Entra ID and Graph, with a
     await sandbox(envFile(command));
   });
 
-command("username", "print the SMTP username, long and short")
-  .argument("<TENANT_ID>", "directory (tenant) id, a UUID")
-  .argument("<CLIENT_ID>", "application (client) id, a UUID")
-  .action(async (tenant: string, client: string, _options, command: Command) => {
-    const { usernames } = await import("./commands/username.ts");
-    for (const line of usernames(tenant, client, envFile(command))) print(line);
-  });
+command("username", "print the SMTP username of two ids, long and short; or the ids of a username")
+  .argument("<TENANT_ID|USERNAME>", "directory (tenant) id, a UUID; alone: a username to read")
+  .argument("[CLIENT_ID]", "application (client) id, a UUID")
+  .option("--json", "print one JSON object")
+  .action(
+    async (first: string, client: string | undefined, { json }, command: Command) => {
+      const { linesOf, makeUsername, readUsername } = await import("./commands/username.ts");
+      if (client === undefined) {
+        const username = readUsername(first, envFile(command));
+        printAll(json ? [JSON.stringify(username)] : linesOf(username));
+      } else {
+        const username = makeUsername(first, client, envFile(command));
+        printAll(json ? [JSON.stringify(username)] : [username.long, username.short]);
+      }
+    },
+  );
 
 command("lookup", "read and edit the entries of the lookup table: list, get, set, delete")
   .usage("list|get ID|set ID COLUMN=VALUE…|delete ID [options]")
@@ -76,14 +85,25 @@ function print(line: string): void {
   process.stdout.write(line + "\n");
 }
 
+function printAll(lines: readonly string[]): void {
+  for (const line of lines) print(line);
+}
+
 /** No command means `serve`; `--version` means `version`. */
 function withCommand(args: readonly string[]): string[] {
   const rest = args.filter((arg, i) =>
     !arg.startsWith("--env-file") && args[i - 1] !== "--env-file"
   );
   if (rest.length === 0 && args.at(-1) !== "--env-file") return [...args, "serve"];
-  return args.map((arg) => arg === "--version" && arg === rest[0] ? "version" : arg);
+  return args.map((arg) => {
+    if (arg === "--version" && arg === rest[0]) return "version";
+    // In base64 the same id begins with a plus, and is not taken for an option.
+    return rest[0] === "username" && HYPHEN_FIRST.test(arg) ? `+${arg.slice(1)}` : arg;
+  });
 }
+
+/** A short id that begins with a hyphen, alone or at the front of a username. */
+const HYPHEN_FIRST = /^-[A-Za-z0-9_-]{21}={0,2}(?:$|[@:|](?!lookup))/;
 
 // No top-level await: the executable's bytecode is made from a module without one.
 program.parseAsync(withCommand(process.argv.slice(2)), { from: "user" }).catch((error) => {

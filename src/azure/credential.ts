@@ -10,7 +10,7 @@ import type {
 } from "@azure/core-rest-pipeline";
 import type { HttpClient } from "../http/client.ts";
 import type { Secret } from "../secret.ts";
-import { AZURE_RETRIES, azureTransport } from "./transport.ts";
+import { azureClientOptions } from "./transport.ts";
 
 export interface AzureCredentialOptions {
   readonly http: Pick<HttpClient, "request">;
@@ -41,12 +41,12 @@ export async function azureCredential(
 ): Promise<TokenCredential> {
   const { DefaultAzureCredential } = await import("@azure/identity");
   const known = KNOWN_HOSTS.has(authorityHost.href.replace(/\/+$/, ""));
-  const transport = azureTransport(http);
+  const options = azureClientOptions(http);
   return withClientSecret(clientSecret, () =>
     new DefaultAzureCredential({
+      ...options,
       authorityHost: known ? authorityHost.origin : STAND_IN,
-      httpClient: known ? transport : redirected(transport, authorityHost),
-      retryOptions: { ...AZURE_RETRIES },
+      httpClient: known ? options.httpClient : redirected(options.httpClient, authorityHost),
     }));
 }
 

@@ -9,6 +9,8 @@ import type {
   HttpClient as PipelineClient,
   PipelineRequest,
   PipelineResponse,
+  PipelineRetryOptions,
+  ProxySettings,
 } from "@azure/core-rest-pipeline";
 import type { HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
 import { asBuffer } from "../octets.ts";
@@ -28,6 +30,32 @@ export const AZURE_RETRIES = {
   retryDelayInMs: 200,
   maxRetryDelayInMs: 1000,
 } as const;
+
+/**
+ * The options that every client of an SDK is made with.
+ *
+ * @example new TableClient(url, name, credential, azureClientOptions(http))
+ */
+export function azureClientOptions(http: Pick<HttpClient, "request">): AzureClientOptions {
+  return {
+    httpClient: azureTransport(http),
+    retryOptions: { ...AZURE_RETRIES },
+    proxyOptions: { ...NO_SDK_PROXY },
+  };
+}
+
+export interface AzureClientOptions {
+  httpClient: PipelineClient;
+  retryOptions: PipelineRetryOptions;
+  proxyOptions: ProxySettings;
+}
+
+/**
+ * Never used, because the transport has its own: without it, the SDKs read HTTPS_PROXY, HTTP_PROXY and
+ * ALL_PROXY from the environment, and a client cannot be made where one of them is no URL in their eyes
+ * (`10.0.0.1:3128`).
+ */
+const NO_SDK_PROXY = { host: "http://proxy.invalid", port: 80 } as const;
 
 /** Our own header fields, and those that would ask for what our client does not do. */
 const OWN_FIELDS = new Set([

@@ -1,22 +1,73 @@
-// `username`: the SMTP username of a tenant and a client, in both forms.
+// `username`: from two ids to the SMTP username in both forms, and from a username back to the ids.
 
-import { parseId, shortId } from "../accounts/username.ts";
+import { parseId, parseUsername, shortId } from "../accounts/username.ts";
 import { settingFor } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
-/** The long form and the short one. */
-export function usernames(
+/** The ids of a tenant and an app (lower case), and the usernames made of them. */
+export interface DirectUsername {
+  readonly type: "direct";
+  readonly tenantId: string;
+  readonly clientId: string;
+  readonly long: string;
+  readonly short: string;
+}
+
+export type ReadUsername = DirectUsername | { readonly type: "lookup"; readonly id: string };
+
+/**
+ * The username of two ids, each in any form that a username may have.
+ *
+ * @throws CommandError 2 where one of them is no id
+ */
+export function makeUsername(
   tenant: string,
   client: string,
   envFile: string | undefined,
-): [long: string, short: string] {
+): DirectUsername {
   const delimiter = settingFor("USERNAME_DELIMITER", envFile);
-  const tenantId = idOrError("TENANT_ID", tenant);
-  const clientId = idOrError("CLIENT_ID", client);
-  return [
-    `${tenantId}${delimiter}${clientId}`,
-    `${shortId(tenantId)}${delimiter}${shortId(clientId)}`,
-  ];
+  return direct(idOrError("TENANT_ID", tenant), idOrError("CLIENT_ID", client), delimiter);
+}
+
+/**
+ * What the relay takes a username for: long, short or mixed, or a lookup.
+ *
+ * @throws CommandError 2 where it cannot be read with the delimiter that is set
+ */
+export function readUsername(text: string, envFile: string | undefined): ReadUsername {
+  const delimiter = settingFor("USERNAME_DELIMITER", envFile);
+  if (parseId(text) !== undefined) {
+    throw new CommandError(EXIT.usage, [
+      "this is one id: give TENANT_ID and CLIENT_ID, or a whole username",
+    ]);
+  }
+  const username = parseUsername(text, delimiter);
+  if (username.type === "invalid") {
+    // The text itself is left out: it may be long, or more than a username.
+    throw new CommandError(EXIT.usage, [
+      `${username.problem} (USERNAME_DELIMITER is "${delimiter}")`,
+    ]);
+  }
+  if (username.type === "lookup") return username;
+  return direct(username.tenantId, username.clientId, delimiter);
+}
+
+/** What a username was read as, for people. */
+export function linesOf(username: ReadUsername): string[] {
+  if (username.type === "lookup") {
+    return [`table id   ${username.id} (the RowKey of a row in the lookup table)`];
+  }
+  return [`tenant id  ${username.tenantId}`, `client id  ${username.clientId}`];
+}
+
+function direct(tenantId: string, clientId: string, delimiter: string): DirectUsername {
+  return {
+    type: "direct",
+    tenantId,
+    clientId,
+    long: `${tenantId}${delimiter}${clientId}`,
+    short: `${shortId(tenantId)}${delimiter}${shortId(clientId)}`,
+  };
 }
 
 function idOrError(name: string, text: string): string {

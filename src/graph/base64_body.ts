@@ -15,8 +15,20 @@ export function base64Body(content: Content): RequestBody {
   return {
     length: 4 * Math.ceil(octets / 3),
     // One piece of a small message is cheaper to encode than several to join.
-    parts: () => octets <= PIECE ? [base64(Buffer.concat(content, octets))] : base64Parts(content),
+    parts: () => octets <= PIECE ? [base64OfAll(content)] : base64Parts(content),
   };
+}
+
+/** Where the blocks of a small message are put together: nothing of it is kept. */
+const scratch = Buffer.allocUnsafeSlow(PIECE);
+
+function base64OfAll(content: Content): string {
+  let end = 0;
+  for (const block of content) {
+    scratch.set(block, end);
+    end += block.length;
+  }
+  return scratch.toString("base64", 0, end);
 }
 
 /** Base64 of the octets, in pieces that join. */

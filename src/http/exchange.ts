@@ -16,6 +16,8 @@ export interface ExchangeOwner {
   readonly keepAlive: number;
   /** Its deadline has been set. */
   waiting(exchange: Exchange): void;
+  /** It has a request, and a connection to send it on: {@link Exchange.leave} does. */
+  ready(exchange: Exchange): void;
   /** It is free for another request. */
   reusable(exchange: Exchange): void;
   /** It can carry no more requests. */
@@ -25,6 +27,7 @@ export interface ExchangeOwner {
 interface Running {
   readonly reader: AnswerReader;
   readonly resolve: (result: HttpAnswer | HttpFailure) => void;
+  readonly reject: (bug: unknown) => void;
   readonly request: HttpRequest;
   /**
    * What is left of the body. It stays here behind the last part until the connection has room again,
@@ -60,22 +63,36 @@ export class Exchange implements OutboundHandler, Timed {
   }
 
   run(request: HttpRequest): Promise<HttpAnswer | HttpFailure> {
-    return new Promise((resolve) => {
+    return new Promise((resolve, reject) => {
       const maxAnswer = request.maxAnswer ?? this.#owner.maxAnswer;
       const reader = new AnswerReader(maxAnswer, request.method);
       const abort = request.signal === undefined ? undefined : () => this.abort();
       if (abort !== undefined) request.signal!.addEventListener("abort", abort);
-      this.#running = { reader, resolve, request, rest: undefined, abort };
+      this.#running = { reader, resolve, reject, request, rest: undefined, abort };
       this.#sent = false;
       this.deadline = performance.now() + request.timeout;
       this.#owner.waiting(this);
-      if (this.#connected) this.#send(this.#running);
+      if (this.#connected) this.#owner.ready(this);
     });
+  }
+
+  /** Sends the request that {@link ExchangeOwner.ready} has been told of, if it still is to be. */
+  leave(): void {
+    const running = this.#running;
+    if (running === undefined) return;
+    try {
+      this.#send(running);
+    } catch (bug) {
+      // A body that cannot be made is its own request's end, and nobody else's.
+      this.#over(running);
+      this.destroy();
+      running.reject(bug);
+    }
   }
 
   connected(): void {
     this.#connected = true;
-    if (this.#running !== undefined) this.#send(this.#running);
+    this.leave();
   }
 
   data(octets: Uint8Array): void {

@@ -5,7 +5,7 @@
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
 import { applyEdits, type Edit } from "./edits.ts";
-import { hasLongLine, hasNul, inspect } from "./inspect.ts";
+import { hasIrregular, hasLongLine, hasNul, mayHoldQuotedPrintable } from "./inspect.ts";
 import { withCrlf } from "./line_endings.ts";
 import { fieldBody, type Part, readMime } from "./mime.ts";
 import { withoutComments } from "./parameters.ts";
@@ -37,8 +37,8 @@ export function canonical(
   content: Content,
   { reencodeQuotedPrintable }: CanonicalOptions,
 ): Content {
-  const { irregular, quotedPrintable } = inspect(content);
-  const reencode = reencodeQuotedPrintable && quotedPrintable;
+  const irregular = hasIrregular(content);
+  const reencode = reencodeQuotedPrintable && mayHoldQuotedPrintable(content);
   if (!irregular && !reencode) return content;
   const pieces = new Pieces(content);
   const edits: Edit[] = [];
@@ -81,7 +81,7 @@ function inBase64(
     case "binary": {
       if (!irregular) return undefined;
       if (isBinary(leaf)) {
-        return inspect(body).irregular ? encodeBase64(body, lastLineEnd) : undefined;
+        return hasIrregular(body) ? encodeBase64(body, lastLineEnd) : undefined;
       }
       const text = withCrlf(withoutLastCrs(body, lastLineEnd));
       return hasNul(text) || hasLongLine(text) ? encodeBase64(text, lastLineEnd) : undefined;

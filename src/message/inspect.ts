@@ -1,96 +1,86 @@
 // A look over all octets of a message for what makes work. It is done for every message, and nearly
-// none has any: hence one native search each, over the octets as a string where only those are fast
-// on both runtimes. A large message is looked at octet by octet instead: it would leave strings of
-// its own size behind, which Bun is slow to collect.
+// none has any: hence four octets at a time, and no string of a message's size, which would have to
+// be collected again.
 
+import { Buffer } from "node:buffer";
 import { asBuffer } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { MAX_LINE } from "./header.ts";
 
-export interface Findings {
-  /** CR or LF apart from CRLF, NUL, or a line over 998 octets (RFC 5322 §2.1.1, §2.3). */
-  readonly irregular: boolean;
-  /** The words stand somewhere, which need not mean anything. */
-  readonly quotedPrintable: boolean;
-}
-
-/** Octets that become a string at once. */
-const LOOK = 512 * 1024;
-/** Octets from which a content is large. */
-const LARGE = 1024 * 1024;
 const LF = 10;
 const CR = 13;
 
-const STRAY = /\r(?!\n)|(?<!\r)\n/g;
-const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/g;
-const QUOTED_PRINTABLE = /quoted-printable/i;
-const OVERLAP = "quoted-printable".length - 1;
-
-export function inspect(content: Content): Findings {
-  if (isLarge(content)) {
-    // Whether there is quoted-printable shows when the message is read by parts.
-    return { irregular: hasIrregular(content), quotedPrintable: true };
-  }
-  let quotedPrintable = false;
-  let tail = "";
-  let irregular = hasLongLine(content);
-  let heldCr = false;
-  for (const piece of content) {
-    for (let at = 0; at < piece.length; at += LOOK) {
-      const text = asBuffer(piece).toString("latin1", at, Math.min(at + LOOK, piece.length));
-      irregular ||= hasStray(STRAY_OR_NUL, text, heldCr);
-      heldCr = text.endsWith("\r");
-      quotedPrintable ||= QUOTED_PRINTABLE.test(text) ||
-        (tail !== "" && QUOTED_PRINTABLE.test(tail + text.slice(0, OVERLAP)));
-      tail = text.length >= OVERLAP ? text.slice(-OVERLAP) : (tail + text).slice(-OVERLAP);
-    }
-  }
-  return { irregular: irregular || heldCr, quotedPrintable };
-}
-
-function isLarge(content: Content): boolean {
-  let length = 0;
-  return content.some((piece) => (length += piece.length) >= LARGE);
-}
-
-/** Whether there is a CR or LF apart from CRLF, a NUL, or a line over 998 octets. */
-function hasIrregular(content: Content): boolean {
-  let heldCr = false;
-  for (const piece of content) {
-    for (let i = 0; i < piece.length; i++) {
-      const octet = piece[i]!;
-      if (octet === LF) {
-        if (!heldCr) return true;
-        heldCr = false;
-      } else if (heldCr || octet === 0) {
-        return true;
-      } else if (octet === CR) {
-        heldCr = true;
-      }
-    }
-  }
-  return heldCr || hasLongLine(content);
+/** Whether there is a CR or LF apart from CRLF, a NUL, or a line over 998 octets (RFC 5322 §2.1.1). */
+export function hasIrregular(content: Content): boolean {
+  return hasNul(content) || hasStrays(content) || hasLongLine(content);
 }
 
 /** Whether a CR or LF stands alone. */
 export function hasStrays(content: Content): boolean {
-  let heldCr = false;
+  let state = REGULAR;
   for (const piece of content) {
-    for (let at = 0; at < piece.length; at += LOOK) {
-      const text = asBuffer(piece).toString("latin1", at, Math.min(at + LOOK, piece.length));
-      if (hasStray(STRAY, text, heldCr)) return true;
-      heldCr = text.endsWith("\r");
-    }
+    state = look(piece, state);
+    if (state === STRAY) return true;
   }
-  return heldCr;
+  return state !== REGULAR;
 }
 
-/** @param heldCr whether a CR stands before the text; one at its end is left to the next text */
-function hasStray(stray: RegExp, text: string, heldCr: boolean): boolean {
-  if (heldCr && !text.startsWith("\n")) return true;
-  stray.lastIndex = heldCr ? 1 : 0;
-  const found = stray.exec(text);
-  return found !== null && (found.index < text.length - 1 || found[0] !== "\r");
+/** What a look has come to: all is well; it ends in a CR whose LF may come yet; one stands alone. */
+const REGULAR = 0;
+const HELD_CR = 1;
+const STRAY = 2;
+
+/** Octets from which it pays to look at four at a time: Bun moves smaller memory for that. */
+const WORTH_WORDS = 2048;
+
+function look(piece: Uint8Array, before: number): number {
+  const { length } = piece;
+  let state = before;
+  let i = 0;
+  if (length >= WORTH_WORDS) {
+    const unaligned = -piece.byteOffset & 3;
+    for (; i < unaligned; i++) state = next(state, piece[i]!);
+    const words = new Int32Array(piece.buffer, piece.byteOffset + i, (length - i) >> 2);
+    for (let word = 0; word < words.length; word++, i += 4) {
+      const four = words[word]!;
+      // Zero where each of the four is 14 or more, so that none of them is a CR or LF.
+      if (state === REGULAR && ((four - 0x0e0e0e0e) & ~four & 0x80808080) === 0) continue;
+      for (let octet = i; octet < i + 4; octet++) state = next(state, piece[octet]!);
+      if (state === STRAY) return STRAY;
+    }
+  }
+  while (i < length && state !== STRAY) state = next(state, piece[i++]!);
+  return state;
+}
+
+function next(state: number, octet: number): number {
+  if (state === HELD_CR) return octet === LF ? REGULAR : STRAY;
+  if (state === STRAY || octet === LF) return STRAY;
+  return octet === CR ? HELD_CR : REGULAR;
+}
+
+/** Octets of a message from which its quoted-printable parts are looked for by reading it by parts. */
+const LARGE = 1024 * 1024;
+const QUOTED_PRINTABLE = /quoted-printable/i;
+/** Where a header has neither word, no part of the message has a header of its own. */
+const HAS_PARTS = /multipart|message/i;
+
+/** Whether a part may be quoted-printable: the words stand somewhere, which need not mean anything. */
+export function mayHoldQuotedPrintable(content: Content): boolean {
+  const [first] = content;
+  if (first === undefined) return false;
+  const header = headerText(first);
+  if (header !== undefined && !HAS_PARTS.test(header)) return QUOTED_PRINTABLE.test(header);
+  let length = 0;
+  if (content.some((piece) => (length += piece.length) >= LARGE)) return true;
+  return QUOTED_PRINTABLE.test(Buffer.concat(content).toString("latin1"));
+}
+
+/** The header section, where it is in this piece as a whole. */
+function headerText(piece: Uint8Array): string | undefined {
+  const octets = asBuffer(piece);
+  const end = octets.indexOf("\r\n\r\n");
+  return end < 0 ? undefined : octets.toString("latin1", 0, end);
 }
 
 export function hasNul(content: Content): boolean {

@@ -11,7 +11,7 @@ import type { AccessToken, TokenCredential } from "@azure/core-auth";
 import { TableClient } from "@azure/data-tables";
 import { SecretClient } from "@azure/keyvault-secrets";
 import { azureCredential } from "../../src/azure/credential.ts";
-import { AZURE_RETRIES, azureTransport } from "../../src/azure/transport.ts";
+import { azureClientOptions } from "../../src/azure/transport.ts";
 import { outgoingClient } from "../../src/commands/outgoing.ts";
 import type { HttpClient, HttpRequest } from "../../src/http/client.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
@@ -22,7 +22,6 @@ import { type ProxyServer, startProxy } from "../support/proxy.ts";
 
 const TENANT = "11111111-1111-1111-1111-111111111111";
 const CLIENT = "22222222-2222-2222-2222-222222222222";
-const retryOptions = { ...AZURE_RETRIES };
 
 describe("table and vault behind a proxy, with a certificate of one's own authority", () => {
   let service: Server;
@@ -33,7 +32,11 @@ describe("table and vault behind a proxy, with a certificate of one's own author
   /** What has been asked, and with which token. */
   const seen: string[] = [];
   before(async () => {
-    Object.assign(process.env, names, { AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential" });
+    Object.assign(process.env, names, {
+      AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
+      // In the SDKs' eyes no URL: they must not look at it.
+      HTTPS_PROXY: "10.0.0.1:3128",
+    });
     const company = await createAuthority("a company's authority");
     authority = company.certificate;
     const { certificate, privateKey } = await company.issue({
@@ -68,7 +71,7 @@ describe("table and vault behind a proxy, with a certificate of one's own author
     proxy = await startProxy({ route: () => port });
   });
   after(async () => {
-    for (const name of [...Object.keys(names), "AZURE_TOKEN_CREDENTIALS"]) {
+    for (const name of [...Object.keys(names), "AZURE_TOKEN_CREDENTIALS", "HTTPS_PROXY"]) {
       if (earlier[name] === undefined) delete process.env[name];
       else process.env[name] = earlier[name];
     }
@@ -89,7 +92,7 @@ describe("table and vault behind a proxy, with a certificate of one's own author
       authorityHost: cloudOf(settings).authorityHost,
       clientSecret: settings.AZURE_CLIENT_SECRET,
     });
-    const options = { httpClient: azureTransport(http), retryOptions };
+    const options = azureClientOptions(http);
     const table = new TableClient(
       "https://account.table.relay.test",
       "users",
@@ -140,7 +143,7 @@ describe("the audience of the relay's own token", () => {
         return Promise.resolve({ type: "answer", status, headers, body });
       },
     };
-    return { scopes, credential, options: { httpClient: azureTransport(http), retryOptions } };
+    return { scopes, credential, options: azureClientOptions(http) };
   }
 
   for (const domain of ["windows.net", "usgovcloudapi.net", "chinacloudapi.cn"]) {

@@ -181,6 +181,7 @@ const NO_SETTINGS = new Set([
   "CLIENT_ID",
   "CLIENT_SECRET",
   "OBJECT_ID",
+  "KEY_ID",
   "NAME_FILE",
   // A misspelling that the relay warns about.
   "USERNAME_DELIMTER",

@@ -73,6 +73,24 @@ for (const program of PROGRAMS) {
       assert.equal(stdout, `${id}:${id}\nEjRWeBI0EjQSNBI0VniavA:EjRWeBI0EjQSNBI0VniavA\n`);
     });
 
+    it("reads a username back, also a short one that looks like an option", async () => {
+      const id = "fbefbeff-fbef-4bef-bfbe-fffbefbefffe";
+      const made = await ends(["username", id, id, "--json"]);
+      assert.equal(made.status, 0);
+      const json = JSON.parse(made.stdout);
+      assert.match(json.short, /^-/);
+      for (const args of [["username", json.short], ["username", json.long]]) {
+        const { status, stdout, stderr } = await ends(args);
+        assert.equal(status, 0, stderr);
+        assert.equal(stdout, `tenant id  ${id}\nclient id  ${id}\n`);
+      }
+      const [half] = json.short.split("@");
+      const again = await ends(["username", half, "--json", half]);
+      assert.deepEqual(JSON.parse(again.stdout), json);
+      const lookup = await ends(["username", "printer@lookup", "--json"]);
+      assert.deepEqual(JSON.parse(lookup.stdout), { type: "lookup", id: "printer" });
+    });
+
     it("reads settings from --env-file, which the environment overrules", async () => {
       const file = join(directory, "settings.env");
       writeFileSync(file, "USERNAME_DELIMITER=|\n");
@@ -90,6 +108,8 @@ for (const program of PROGRAMS) {
       ["an unknown flag", ["serve", "--prot"], /unknown option '--prot'/],
       ["a missing argument", ["username"], /TENANT_ID/],
       ["an id that is none", ["username", "x", "y"], /TENANT_ID "x" must be a UUID/],
+      ["a username that is none", ["username", "x@y"], /tenant id is neither/],
+      ["an unknown flag of username", ["username", "--jsn", "x@lookup"], /unknown option '--jsn'/],
     ];
     for (const [name, args, line] of usageErrors) {
       it(`ends with 2 and one line for ${name}`, async () => {

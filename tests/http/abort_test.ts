@@ -98,3 +98,56 @@ describe("abort()", () => {
     await server.close();
   });
 });
+
+describe("a request's own signal", () => {
+  it("ends it, whether it waits for its connection or for its answer", async () => {
+    const server = await startRawServer();
+    const http = httpClient();
+    for (const [index, scheme] of ["http", "https"].entries()) {
+      const controller = new AbortController();
+      const { signal } = controller;
+      const url = new URL(`${scheme}://127.0.0.1:${server.port}/`);
+      const result = http.request({ ...post(url), signal });
+      const connection = await server.connection(index);
+      await connection.until(() => connection.received.length > 0);
+      controller.abort();
+      const failure = await result;
+      assert(failure.type === "failure");
+      assert.deepEqual([failure.code, failure.sent], ["ABORTED", scheme === "http"]);
+      await connection.ended();
+    }
+    await server.close();
+  });
+
+  it("does nothing to the next request on the connection", async () => {
+    const server = await startRawServer(async (connection) => {
+      await connection.request();
+      connection.write(OK);
+    });
+    const http = httpClient();
+    const controller = new AbortController();
+    const first = http.request({ ...post(server.url), signal: controller.signal });
+    // At once: before anybody else hears that the first one is over.
+    const second = first.then(() => {
+      const next = http.request(post(server.url));
+      controller.abort();
+      return next;
+    });
+    const connection = await server.connection(0);
+    await connection.request(2);
+    connection.write(OK);
+    assert.equal((await second).type, "answer");
+    assert.equal(server.connections.length, 1);
+    http.close();
+    await server.close();
+  });
+
+  it("keeps one that has not begun from beginning", async () => {
+    const server = await startRawServer();
+    const result = await httpClient().request({ ...post(server.url), signal: AbortSignal.abort() });
+    assert(result.type === "failure");
+    assert.deepEqual([result.code, result.sent], ["ABORTED", false]);
+    assert.equal(server.connections.length, 0);
+    await server.close();
+  });
+});

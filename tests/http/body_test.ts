@@ -181,3 +181,43 @@ describe("an answer that comes before all of the request has left", () => {
     http.close();
   });
 });
+
+describe("a body that cannot be made", () => {
+  const answer = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+  const sound: RequestBody = { length: 4, parts: () => ["good"] };
+  const faulty: RequestBody = {
+    length: 4,
+    parts() {
+      throw new Error("a bug in the body");
+    },
+  };
+
+  it("is the end of its own request, and of none that leaves with it", async () => {
+    const server = await startRawServer(async (connection) => {
+      for (let count = 1;; count++) {
+        await connection.request(count);
+        connection.write(answer);
+      }
+    });
+    const http = httpClient();
+    const url = new URL(server.url);
+    try {
+      // On new connections, then on those that these have left behind.
+      for (let round = 0; round < 2; round++) {
+        const [first, bug, last] = await Promise.allSettled([
+          http.request(post(url, sound)),
+          http.request(post(url, faulty)),
+          http.request(post(url, sound)),
+        ]);
+        for (const result of [first, last]) {
+          assert(result?.status === "fulfilled" && result.value.type === "answer");
+          assert.equal(result.value.status, 202);
+        }
+        assert.equal(bug?.status, "rejected");
+      }
+    } finally {
+      http.close();
+      await server.close();
+    }
+  });
+});
