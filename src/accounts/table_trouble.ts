@@ -14,7 +14,8 @@ export const TABLE_TROUBLE: Readonly<Record<string, string>> = {
     "(its key, or its signature's rights), and whether the storage account's firewall lets the " +
     "relay in",
   AuthorizationPermissionMismatch: "access to the table is refused: give the relay's identity " +
-    "the role Storage Table Data Reader (Contributor to change entries)",
+    "the role Storage Table Data Reader (Contributor to change entries), or the shared access " +
+    "signature that right",
   InsufficientAccountPermissions: "access to the table is refused: the shared access signature " +
     "lacks a right",
   AuthorizationResourceTypeMismatch: "access to the table is refused: the shared access " +
