@@ -9,6 +9,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { TABLE_TROUBLE } from "../src/accounts/table_trouble.ts";
 import { CODES } from "../src/check/codes.ts";
 import { AADSTS } from "../src/entra/answers.ts";
 import {
@@ -232,6 +233,11 @@ const TABLES: Readonly<Record<string, () => string>> = {
   "SMTP replies": repliesTable,
   "what check finds": checkTable,
   "Entra ID": entraTable,
+  "Lookup table": () =>
+    table(
+      ["Code", "Meaning, and what to do"],
+      Object.entries(TABLE_TROUBLE).map(([name, text]) => [code(name), text]),
+    ),
   "Graph by code": () =>
     graphTable(
       "`error.code`",

@@ -5,7 +5,7 @@ import type { PipelineResponse } from "@azure/core-rest-pipeline";
 import type { TableTrouble } from "./entry_source.ts";
 
 /** Meanings by the service's own code. */
-const BY_CODE: Readonly<Record<string, string>> = {
+export const TABLE_TROUBLE: Readonly<Record<string, string>> = {
   TableNotFound: "the table does not exist; check the name at the end of AZURE_TABLES_URL",
   TableBeingDeleted: "the table is being deleted",
   AuthenticationFailed: "access to the table is refused: check AZURE_TABLES_CONNECTION_STRING " +
@@ -14,7 +14,8 @@ const BY_CODE: Readonly<Record<string, string>> = {
     "(its key, or its signature's rights), and whether the storage account's firewall lets the " +
     "relay in",
   AuthorizationPermissionMismatch: "access to the table is refused: give the relay's identity " +
-    "the role Storage Table Data Reader (Contributor to change entries)",
+    "the role Storage Table Data Reader (Contributor to change entries), or the shared access " +
+    "signature that right",
   InsufficientAccountPermissions: "access to the table is refused: the shared access signature " +
     "lacks a right",
   AuthorizationResourceTypeMismatch: "access to the table is refused: the shared access " +
@@ -51,7 +52,7 @@ export function troubleOf(error: unknown, timeout: number): TableTrouble {
   if (IDENTITY_ERROR.test(name)) return identityTrouble(error as Error);
   if (status !== undefined) {
     const known = code ?? `HTTP ${status}`;
-    return trouble(known, BY_CODE[known] ?? byStatus(status));
+    return trouble(known, TABLE_TROUBLE[known] ?? byStatus(status));
   }
   if (name === "AbortError" || code === "TIMEOUT" || code === "ETIMEDOUT") return late(timeout);
   if (code === "INSECURE") return trouble(code, "the table is not asked over plain http");

@@ -194,6 +194,8 @@ const NO_SETTINGS = new Set([
   "NO_SENDER",
   // A password for `check`, which is no setting of the relay.
   "RELAY_PASSWORD",
+  "SENDER_NOT_ALLOWED",
+  "LOOKUP_ENTRY",
   "HTTPS_PROXY_FILE",
   // Of other programs; without effect here.
   "HTTP_PROXY",

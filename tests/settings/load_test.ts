@@ -239,6 +239,14 @@ describe("settings that contradict each other", () => {
     load({ AZURE_TABLES_URL: TABLE, AZURE_TABLES_CONNECTION_STRING: ACCESS });
   });
 
+  it("show no signature or password of a URL that should have none", () => {
+    const [problem] = problems({ AZURE_TABLES_URL: `${TABLE}?sv=2024&sig=hunter2%3D&sp=r` });
+    assert.match(problem!, /^AZURE_TABLES_URL "https:.*sig=….*" must be the https URL of a table/);
+    assert(!problem!.includes("hunter2"));
+    const [other] = problems({ GRAPH_ENDPOINT: "https://ann:hunter2@graph.example" });
+    assert(!other!.includes("hunter2"));
+  });
+
   it("stop the start: an identity's token to a table over http", () => {
     const url = "http://127.0.0.1:10002/devstoreaccount1/users";
     assert.match(
