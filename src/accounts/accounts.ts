@@ -23,7 +23,7 @@ export interface Account {
   /** The mailbox to send from, whatever the message says, and the display name for it. */
   readonly fromEmail?: string;
   readonly fromName?: string;
-  /** Why it may not send as this address; undefined where it may. */
+  /** Why it may not send as this address; undefined where it may. Left out where it may be anybody. */
   refusesSender?(address: string): Reply | undefined;
   token(): Promise<AccessToken | EntraRefusal> | AccessToken;
   /** See {@link TokenLogin.reject}. */
@@ -143,12 +143,13 @@ export class Accounts {
     const { tenantId, clientId, entry } = identity;
     const { allowedSenders: allowed } = this.#options;
     const lists = { allowed, ofEntry: entry?.allowedSenders };
+    const anybody = lists.allowed === undefined && lists.ofEntry === undefined;
     return {
       tenantId,
       clientId,
       ...(entry?.fromEmail === undefined ? {} : { fromEmail: entry.fromEmail }),
       ...(entry?.fromName === undefined ? {} : { fromName: entry.fromName }),
-      refusesSender: (address) => senderRefusal(address, lists),
+      ...(anybody ? {} : { refusesSender: (address) => senderRefusal(address, lists) }),
       token: () => login.token(),
       reject: (token) => login.reject(token),
       confirm: (token) => login.confirm(token),

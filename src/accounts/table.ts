@@ -8,6 +8,7 @@ import type {
   PipelineResponse,
 } from "@azure/core-rest-pipeline";
 import type { TableClient, TableEntityResult } from "@azure/data-tables";
+import type { AzureClientOptions } from "../azure/transport.ts";
 import type { StorageAccess } from "../settings/storage_access.ts";
 import type { Row } from "./entry.ts";
 import { type EntrySource, isTrouble, type TableTrouble } from "./entry_source.ts";
@@ -18,18 +19,10 @@ export interface LookupTableOptions {
   /** Of the table: its name is the end of the path. */
   readonly url: URL;
   readonly partitionKey: string;
-  /** The way to the service. */
-  readonly transport: PipelineClient;
-  /** How often a request is repeated, and how soon. */
-  readonly retries: RetryOptions;
+  /** How the SDK's client goes to the service. */
+  readonly client: AzureClientOptions;
   /** An account key or a signature, or who makes the credential of an identity. */
   readonly access: StorageAccess | (() => Promise<TokenCredential>);
-}
-
-export interface RetryOptions {
-  readonly maxRetries: number;
-  readonly retryDelayInMs: number;
-  readonly maxRetryDelayInMs: number;
 }
 
 /** An entity, each property with its type, so that what is written back is what was read. */
@@ -204,7 +197,7 @@ export class LookupTable implements EntrySource {
 
   async #connect(): Promise<{ client: TableClient; sdk: Sdk }> {
     const sdk = await import("@azure/data-tables");
-    const { url, access, transport, retries } = this.#options;
+    const { url, access, client } = this.#options;
     const end = url.pathname.lastIndexOf("/");
     const service = url.origin + url.pathname.slice(0, end);
     const credential = typeof access === "function"
@@ -214,8 +207,8 @@ export class LookupTable implements EntrySource {
       : new sdk.AzureSASCredential(access.signature.reveal());
     const options = {
       allowInsecureConnection: url.protocol === "http:",
-      httpClient: impatient(transport),
-      retryOptions: { ...retries },
+      ...client,
+      httpClient: impatient(client.httpClient),
     };
     const name = url.pathname.slice(end + 1);
     // One overload for each kind of credential.

@@ -23,12 +23,11 @@ export async function openTable(
 ): Promise<LookupTable | undefined> {
   const { AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: access } = settings;
   if (url === undefined) return undefined;
-  const { AZURE_RETRIES, azureTransport } = await import("../azure/transport.ts");
+  const { azureClientOptions } = await import("../azure/transport.ts");
   return new LookupTable({
     url,
     partitionKey: settings.AZURE_TABLES_PARTITION_KEY,
-    transport: azureTransport(http),
-    retries: AZURE_RETRIES,
+    client: azureClientOptions(http),
     access: access ?? (async () => {
       const { azureCredential } = await import("../azure/credential.ts");
       const { authorityHost } = cloudOf(settings);

@@ -90,7 +90,7 @@ export class DirectDelivery {
  */
 function notAllowed(account: Account, { sender, named }: Prepared): NotSent | undefined {
   if (account.refusesSender === undefined) return undefined;
-  for (const { text, certain } of [{ text: sender, certain: true }, ...named]) {
+  for (const { text, certain } of [{ text: sender, certain: true }, ...named()]) {
     // No list has what is no certain address: "" is none.
     const refusal = account.refusesSender(certain ? text : "");
     if (refusal === undefined) continue;

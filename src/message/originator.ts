@@ -40,8 +40,8 @@ export interface Originator {
   readonly edits: readonly Edit[];
   /** Fields with their line ends, for a header that lacks them; or "". */
   readonly added: string;
-  /** Whom the finished message names in From and Sender. */
-  readonly named: readonly Named[];
+  /** Whom the finished message names in From and Sender: for those who have to ask. */
+  named(): readonly Named[];
 }
 
 /** Somebody whom From or Sender names. */
@@ -84,7 +84,7 @@ export function originator(
   const edits = [...surplus(fields.sender), ...empty];
   if (from === undefined) {
     const added = `From: <${sender}>\r\n`;
-    const named = [address(sender), ...namedAsSender(fields)];
+    const named = () => [address(sender), ...namedAsSender(fields)];
     return { type: "originator", sender, edits, added, named };
   }
   if (given.length > 1) return severalFrom(given.length);
@@ -92,12 +92,12 @@ export function originator(
     const words = from.body.toString("latin1");
     if (!IS_WORDS.test(words)) return badFrom(from);
     edits.push(replaced(from, repairedPhrase(words), sender));
-    const named = [address(sender), ...namedAsSender(fields)];
+    const named = () => [address(sender), ...namedAsSender(fields)];
     return { type: "originator", sender, edits, added: "", named };
   }
   // Several authors need one who answers for the sending.
   const added = authors.length > 1 && fields.sender.length === 0 ? `Sender: <${sender}>\r\n` : "";
-  const named = [...namedIn(from.body, lists[0]!.items), ...namedAsSender(fields)];
+  const named = () => [...namedIn(from.body, lists[0]!.items), ...namedAsSender(fields)];
   return { type: "originator", sender, edits, added, named };
 }
 
@@ -148,7 +148,7 @@ function overridden(
       sender: fromEmail,
       edits,
       added: `From: ${name}<${fromEmail}>\r\n`,
-      named: [address(fromEmail)],
+      named: () => [address(fromEmail)],
     };
   }
   edits.push(...others.map(removal));
@@ -161,7 +161,8 @@ function overridden(
     const name = given === "" ? nameOf(from, items, author) : given;
     edits.push(replaced(from, name, fromEmail));
   }
-  return { type: "originator", sender: fromEmail, edits, added: "", named: [address(fromEmail)] };
+  const named = () => [address(fromEmail)];
+  return { type: "originator", sender: fromEmail, edits, added: "", named };
 }
 
 /** @param name one character an octet */

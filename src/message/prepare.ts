@@ -33,7 +33,7 @@ export interface Prepared {
   /** The mailbox to send from. */
   readonly sender: string;
   /** Whom From and Sender name now. */
-  readonly named: readonly Named[];
+  named(): readonly Named[];
 }
 
 /**

@@ -19,7 +19,8 @@ import { Entries } from "../../src/accounts/entries.ts";
 import { isTrouble } from "../../src/accounts/entry_source.ts";
 import { LookupTable, type LookupTableOptions } from "../../src/accounts/table.ts";
 import { azureCredential } from "../../src/azure/credential.ts";
-import { AZURE_RETRIES, azureTransport } from "../../src/azure/transport.ts";
+import { azureClientOptions } from "../../src/azure/transport.ts";
+import { httpClient } from "../support/http.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { shortId } from "../../src/accounts/username.ts";
 import { storageAccess } from "../../src/settings/storage_access.ts";
@@ -48,20 +49,19 @@ function open(
 ) {
   const { authority, ...rest } = options;
   const http = new HttpClient(authority === undefined ? {} : { authorities: [authority] });
-  const transport = azureTransport(http);
+  const client = azureClientOptions(http);
   const requests: string[] = [];
   const counting: PipelineClient = {
     sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
       requests.push(`${request.method} ${decodeURIComponent(request.url)}`);
-      return transport.sendRequest(request);
+      return client.httpClient.sendRequest(request);
     },
   };
   const table = new LookupTable({
     url: new URL(azurite.url("users")),
     partitionKey: "user",
     access: KEY,
-    transport: counting,
-    retries: AZURE_RETRIES,
+    client: { ...client, httpClient: counting },
     ...rest,
   });
   return { table, requests, http, entries: new Entries({ source: table, maxAge: 3_600_000 }) };
@@ -380,20 +380,23 @@ describe("a table service in trouble", () => {
         url: new URL("https://account.table.relay.test/users"),
         partitionKey: "user",
         access: KEY,
-        retries: { maxRetries: 1, retryDelayInMs: 1, maxRetryDelayInMs: 1 },
-        transport: {
-          sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
-            requests++;
-            return Promise.resolve({
-              request,
-              status,
-              headers: createHttpHeaders({
-                "content-type": "application/json",
-                ...(code === undefined ? {} : { "x-ms-error-code": code }),
-                ...headers,
-              }),
-              bodyAsText: code === undefined ? "" : JSON.stringify(said),
-            });
+        client: {
+          ...azureClientOptions(httpClient()),
+          retryOptions: { maxRetries: 1, retryDelayInMs: 1, maxRetryDelayInMs: 1 },
+          httpClient: {
+            sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
+              requests++;
+              return Promise.resolve({
+                request,
+                status,
+                headers: createHttpHeaders({
+                  "content-type": "application/json",
+                  ...(code === undefined ? {} : { "x-ms-error-code": code }),
+                  ...headers,
+                }),
+                bodyAsText: code === undefined ? "" : JSON.stringify(said),
+              });
+            },
           },
         },
       });
