@@ -51,7 +51,7 @@ export interface HttpFailure extends Partial<AnswerHead> {
   readonly sent: boolean;
   /**
    * Such as `ECONNREFUSED`, `ETIMEDOUT`, `TRUNCATED`, `MALFORMED`, `ABORTED`; `EARLY` where a success
-   * was answered before all of the request had left.
+   * was answered before all of the request had left, `UNASKED` where the service spoke before any had.
    */
   readonly code: string;
   readonly message: string;

@@ -79,7 +79,7 @@ export class Exchange implements OutboundHandler, Timed {
   /** Sends the request that {@link ExchangeOwner.ready} has been told of, if it still is to be. */
   leave(): void {
     const running = this.#running;
-    if (running === undefined) return;
+    if (running === undefined || this.#sent) return;
     try {
       this.#send(running);
     } catch (bug) {
@@ -99,6 +99,8 @@ export class Exchange implements OutboundHandler, Timed {
     const running = this.#running;
     // Octets that nobody asked for: the connection cannot be trusted with another request.
     if (running === undefined) return this.destroy();
+    // An answer to a request that has not left is an answer to none: perhaps to the one before.
+    if (!this.#sent) return this.#fail("UNASKED", "the service spoke before it was asked");
     const progress = running.reader.push(octets);
     if (progress === "malformed") this.#fail("MALFORMED", "the answer is not HTTP");
     else if (progress === "tooLong") this.#fail("TOOLONG", "the answer is too long");

@@ -76,7 +76,8 @@ class BunOutbound implements Outbound {
     const taken = this.#socket!.write(scratch, 0, end);
     // Below zero the socket is gone, and `close` follows.
     if (taken === end || taken < 0) return true;
-    this.#waiting.push(scratch.subarray(taken, end).slice());
+    // A copy: what is scratch now is another connection's in a moment (a Buffer's slice would share it).
+    this.#waiting.push(Buffer.from(scratch.subarray(taken, end)));
     return false;
   }
 

@@ -3,8 +3,10 @@
  * a kept-alive connection breaks is the same mail sent twice.
  */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import type { HttpRequest } from "../../src/http/client.ts";
+import type { OutboundHandler } from "../../src/runtime/runtime.ts";
 import { httpClient } from "../support/http.ts";
 import { type RawConnection, startRawServer } from "../support/raw_server.ts";
 
@@ -155,5 +157,65 @@ describe("a POST on a kept-alive connection", () => {
       http.close();
       await server.close();
     }
+  });
+});
+
+describe("an answer that nobody has asked for", () => {
+  const ACCEPTED = Buffer.from("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+
+  /** A service that is there at once, and speaks when the test says so. */
+  function scripted() {
+    const written: string[] = [];
+    const handlers: OutboundHandler[] = [];
+    const http = httpClient({
+      connect(_, handler) {
+        handlers.push(handler);
+        queueMicrotask(() => handler.connected());
+        return {
+          write(data, more) {
+            written.push(String(data).split(" ")[1]! + String(more ?? ""));
+            return true;
+          },
+          destroy() {},
+        };
+      },
+    });
+    const ask = (path: string) => http.request(post(new URL(path, "http://127.0.0.1/")));
+    return { http, ask, written, speak: (index: number) => handlers[index]!.data(ACCEPTED) };
+  }
+
+  it("is none to the request that is about to leave: that is not sent, and told so", async () => {
+    const { http, ask, written, speak } = scripted();
+    const first = ask("/first");
+    await new Promise((resolve) => setImmediate(resolve));
+    speak(0);
+    assert.equal((await first).type, "answer");
+    // On the kept connection, and the service speaks before it has left.
+    const second = ask("/second");
+    speak(0);
+    const failure = await second;
+    assert(failure.type === "failure");
+    assert.deepEqual([failure.code, failure.sent], ["UNASKED", false]);
+    assert.equal(failure.status, undefined);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(written, [`/first${BODY}`]);
+    http.close();
+  });
+
+  it("does not make the next request leave twice", async () => {
+    const { http, ask, written, speak } = scripted();
+    const first = ask("/first");
+    await new Promise((resolve) => setImmediate(resolve));
+    speak(0);
+    await first;
+    const second = ask("/second");
+    speak(0);
+    await second;
+    const third = ask("/third");
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(written, [`/first${BODY}`, `/third${BODY}`]);
+    speak(1);
+    assert.equal((await third).type, "answer");
+    http.close();
   });
 });

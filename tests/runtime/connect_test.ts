@@ -103,6 +103,40 @@ for (const [way, connect] of WAYS) {
       await server.close();
     });
 
+    it("sends nobody else's octets, where the service has taken a part only", async () => {
+      const server = await startRawServer(({ socket }) => void socket.pause());
+      const address = { hostname: "127.0.0.1", port: server.port };
+      const slow = open(address);
+      await slow.connected;
+      const { socket } = await server.connection(0);
+      const other = open(address);
+      await other.connected;
+      // Small enough to be put together with others' in one place on the way.
+      const size = 50_000;
+      let written = 0;
+      for (let writable = true; writable && written < 2_000; written++) {
+        writable = slow.connection.write("s".repeat(size));
+      }
+      assert(written < 2_000, "it never said stop");
+      other.connection.write("o".repeat(size));
+      const read: Uint8Array[] = [];
+      let octets = 0;
+      const all = new Promise<void>((resolve) => {
+        socket.on("data", (piece: Uint8Array) => {
+          read.push(piece);
+          octets += piece.length;
+          if (octets >= TOKEN.length + written * size) resolve();
+        });
+      });
+      socket.resume();
+      await all;
+      slow.connection.destroy();
+      other.connection.destroy();
+      await server.close();
+      const strange = Buffer.concat(read).toString("latin1", TOKEN.length).replaceAll("s", "");
+      assert.equal(strange.length, 0);
+    });
+
     it("reaches a name whose first address refuses (RFC 8305)", async () => {
       // `localhost` is ::1 too on most machines, and nobody listens there.
       const server = await startRawServer();
