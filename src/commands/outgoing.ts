@@ -20,13 +20,15 @@ export function outgoingClient(
 function outgoing(settings: ProxySettings, connect: Connect): Connect {
   const proxy = proxyIn(settings);
   if (proxy === undefined) return connect;
-  const exemptions = settings.NO_PROXY ?? [];
+  const exemptions = settings.NO_PROXY?.exemptions ?? [];
   return proxied(connect, proxy, (hostname, port) => isExempt(exemptions, hostname, port));
 }
 
 /** The proxy on the way to a service, if there is one. */
 export function proxyFor(settings: Settings, hostname: string, port: number): Proxy | undefined {
-  return isExempt(settings.NO_PROXY ?? [], hostname, port) ? undefined : proxyIn(settings);
+  return isExempt(settings.NO_PROXY?.exemptions ?? [], hostname, port)
+    ? undefined
+    : proxyIn(settings);
 }
 
 /** The proxy in force, if there is one. */

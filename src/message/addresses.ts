@@ -63,3 +63,17 @@ export function isAddress(text: string): boolean {
   if (typeof path === "string" || path.mailbox === undefined) return false;
   return path.mailbox.domain !== "" && addressOf(path.mailbox) === text;
 }
+
+/**
+ * Whether a mail system may read another address in it, that nobody sees in the envelope: where it
+ * decodes an encoded word (which has no place here, RFC 2047 §5), or divides a list at signs that
+ * stand in quotes. U+FFFD stands for octets that are no UTF-8.
+ */
+export function isDoubtful(address: string): boolean {
+  if (/=\?[^?]*\?[bq]\?.*\?=|\ufffd/i.test(address)) return true;
+  return address.startsWith('"') && /[@,;:<>()[\]\\"]/.test(quotedText(address));
+}
+
+function quotedText(address: string): string {
+  return address.slice(1, address.lastIndexOf('"@'));
+}

@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
 import type { Envelope } from "../smtp/effects.ts";
 import { printable, reply } from "../smtp/reply.ts";
+import { isDoubtful } from "./addresses.ts";
 import { canonical } from "./canonical.ts";
 import { applyEdits, removal } from "./edits.ts";
 import { type HeaderField, type HeaderSection, isEmpty, MAX_HEADER, readHeader } from "./header.ts";
@@ -137,20 +138,6 @@ function sorted(header: HeaderSection): Fields {
 /** RFC 5321 §4.5.1 lets `postmaster` stand without a domain: the sender's is meant. */
 function qualified(recipient: string, sender: string): string {
   return recipient.includes("@") ? recipient : recipient + sender.slice(sender.lastIndexOf("@"));
-}
-
-/**
- * Whether a mail system may read another address in it, that nobody sees in the envelope: where it
- * decodes an encoded word (which has no place here, RFC 2047 §5), or divides a list at signs that
- * stand in quotes. U+FFFD stands for octets that are no UTF-8.
- */
-function isDoubtful(address: string): boolean {
-  if (/=\?[^?]*\?[bq]\?.*\?=|\ufffd/i.test(address)) return true;
-  return address.startsWith('"') && /[@,;:<>()[\]\\"]/.test(quotedText(address));
-}
-
-function quotedText(address: string): string {
-  return address.slice(1, address.lastIndexOf('"@'));
 }
 
 function doubtfulRecipient(address: string): Unusable {

@@ -1,6 +1,6 @@
 // Lists of addresses that may send: ALLOWED_SENDERS, and allowed_senders of the lookup table.
 
-import { addressKey, isAddress, isUnmistakable } from "./addresses.ts";
+import { addressKey, isAddress, isDoubtful, isUnmistakable } from "./addresses.ts";
 
 /** Entries of one list at most. */
 const MAX_ENTRIES = 10_000;
@@ -37,9 +37,12 @@ export class SenderList {
     return list;
   }
 
-  /** Whether the list has this address, or its domain. What is no address, it never has. */
+  /**
+   * Whether the list has this address, or its domain. What is no address, or another one to some mail
+   * systems, it never has.
+   */
   allows(address: string): boolean {
-    if (!isAddress(address) || !isUnmistakable(address)) return false;
+    if (!isAddress(address) || !isUnmistakable(address) || isDoubtful(address)) return false;
     const key = addressKey(address);
     return this.#addresses.has(key) || this.#domains.has(domainOf(key));
   }

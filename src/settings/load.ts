@@ -147,9 +147,11 @@ function reason(error: unknown): string {
   return code ?? message;
 }
 
-/** A password or a shared access signature in a URL, where neither belongs. */
+/** A password or a signature in a URL, or a whole connection string, where none of them belongs. */
 function withoutSecrets(text: string): string {
-  return text.replace(/(:\/\/[^/@\s]*:)[^/@\s]*@/g, "$1…@").replace(/([?&]sig=)[^&\s]*/gi, "$1…");
+  return text.replace(/(:\/\/[^/@\s]*:)[^/@\s]*@/g, "$1…@")
+    .replace(/((?:AccountKey|SharedAccessSignature) *=)[^;]*/gi, "$1…")
+    .replace(/((?:^|[?&;=])sig=)[^&;\s]*/gi, "$1…");
 }
 
 /** Settings that are allowed each, but not together. @param bad those that have no value to judge */
@@ -222,9 +224,15 @@ function doubts(settings: Settings): string[] {
 
 /** Conventional variables that a reader may count on, without any effect here. */
 function unused(environment: Environment, settings: Settings): string[] {
-  const name = ["HTTP_PROXY", "http_proxy"].find((name) => environment[name]);
-  if (name === undefined || settings.HTTPS_PROXY !== undefined) return [];
-  return [`${name} has no effect, because everything goes out by https: set HTTPS_PROXY`];
+  if (settings.HTTPS_PROXY === undefined) {
+    const names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+    const name = names.find((name) => environment[name]);
+    if (name === undefined) return [];
+    return [`${name} has no effect, because everything goes out by https: set HTTPS_PROXY`];
+  }
+  return (settings.NO_PROXY?.unread ?? []).map((entry) =>
+    `NO_PROXY ${JSON.stringify(entry)} is no name, address or network: it exempts nothing`
+  );
 }
 
 /** Variables that are not ours, but within two letters of one that is. */

@@ -52,13 +52,30 @@ function decoded(text: string): string | undefined {
 /** Whether a service is to be reached without the proxy. */
 export type Exemption = (hostname: string, port: number) => boolean;
 
-export const noProxy: Parser<readonly Exemption[]> = {
+export interface NoProxy {
+  readonly exemptions: readonly Exemption[];
+  /** Entries that mean nothing here: they exempt nobody. */
+  readonly unread: readonly string[];
+}
+
+/**
+ * The variable is mostly set for a whole machine, in the form of some other program: what cannot be
+ * read is no reason not to start.
+ */
+export const noProxy: Parser<NoProxy> = {
   allowed:
     'names, IP addresses or networks, several with commas, ":port" behind each allowed; "*" ' +
     "for all",
   parse(text) {
-    const exemptions = text.split(/[\s,]+/).filter((entry) => entry !== "").map(readExemption);
-    return exemptions.includes(undefined) ? undefined : exemptions as Exemption[];
+    const exemptions: Exemption[] = [];
+    const unread: string[] = [];
+    for (const entry of text.split(/[\s,;]+/)) {
+      if (entry === "") continue;
+      const exemption = readExemption(entry);
+      if (exemption === undefined) unread.push(entry);
+      else exemptions.push(exemption);
+    }
+    return { exemptions, unread };
   },
 };
 

@@ -199,6 +199,7 @@ const NO_SETTINGS = new Set([
   "HTTPS_PROXY_FILE",
   // Of other programs; without effect here.
   "HTTP_PROXY",
+  "ALL_PROXY",
   // Of Node; another name of one of ours.
   "NODE_EXTRA_CA_CERTS",
   // Of the Azure SDK.

@@ -43,6 +43,9 @@ describe("a list of senders", () => {
       "eve@evil.example <x@example.org>",
       "x@example.org\r\n",
       "x@exa\u00admple.org",
+      // Decoded, though it must not be (RFC 2047 §5), the first is `ceo@evil.example> @example.org`.
+      "=?utf-8?b?Y2VvQGV2aWwuZXhhbXBsZT4g?=@example.org",
+      '"eve@evil.example"@example.org',
       "x@example\u3002org",
       "\u212aate@bücher.example\u200b",
     ]

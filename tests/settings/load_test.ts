@@ -247,6 +247,20 @@ describe("settings that contradict each other", () => {
     assert(!other!.includes("hunter2"));
   });
 
+  it("show no key of a connection string that stands in the wrong place", () => {
+    for (
+      const misplaced of [
+        "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=hunter2==;EndpointSuffix=b",
+        "TableEndpoint=https://a.test/;SharedAccessSignature=sig=hunter2%3D&sv=2024",
+        "SharedAccessSignature=sv=2024&sig=hunter2",
+      ]
+    ) {
+      const [problem] = problems({ AZURE_TABLES_URL: misplaced });
+      assert.match(problem!, /^AZURE_TABLES_URL ".*….*" must be the https URL of a table/);
+      assert(!problem!.includes("hunter2"));
+    }
+  });
+
   it("stop the start: an identity's token to a table over http", () => {
     const url = "http://127.0.0.1:10002/devstoreaccount1/users";
     assert.match(

@@ -87,7 +87,7 @@ describe("HTTPS_PROXY", () => {
   });
 
   it("is asked for where only HTTP_PROXY is set, which has no effect", () => {
-    for (const name of ["HTTP_PROXY", "http_proxy"]) {
+    for (const name of ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]) {
       const { warnings } = load({ [name]: "http://proxy:3128" });
       assert.deepEqual(warnings, [
         `${name} has no effect, because everything goes out by https: set HTTPS_PROXY`,
@@ -102,7 +102,7 @@ describe("HTTPS_PROXY", () => {
 
 describe("NO_PROXY", () => {
   const exempt = (list: string, hostname: string, port = 443) =>
-    isExempt(load({ NO_PROXY: list }).settings.NO_PROXY ?? [], hostname, port);
+    isExempt(load({ NO_PROXY: list }).settings.NO_PROXY?.exemptions ?? [], hostname, port);
 
   const CASES: readonly (readonly [list: string, yes: readonly string[], no: readonly string[]])[] =
     [
@@ -116,7 +116,7 @@ describe("NO_PROXY", () => {
       [".example.com", ["example.com", "a.example.com"], ["badexample.com"]],
       ["*.example.com", ["example.com", "a.example.com"], ["badexample.com"]],
       ["Example.COM.", ["a.example.com"], ["example.org"]],
-      ["a.test, b.test c.test,,", ["a.test", "b.test", "c.test"], ["d.test"]],
+      ["a.test, b.test c.test;,", ["a.test", "b.test", "c.test"], ["d.test"]],
       ["10.0.0.1", ["10.0.0.1", "::ffff:10.0.0.1"], ["10.0.0.2", "x.10.0.0.1.test"]],
       ["10.0.0.0/8", ["10.1.2.3"], ["11.0.0.1", "a.test", "fd00::1"]],
       ["0.0.0.0/0", ["1.2.3.4"], ["fd00::1"]],
@@ -156,17 +156,23 @@ describe("NO_PROXY", () => {
       "[a.test]",
       "a.test/8",
       "ok.test,!",
+      "<local>",
     ]
   ) {
-    it(`${list} stops the start`, () => {
-      const [problem, ...more] = problems({ NO_PROXY: list });
-      assert.deepEqual(more, []);
-      assert.match(problem!, /^NO_PROXY "[^"]+" must be names, IP addresses or networks/);
+    it(`${list} is for other programs: it exempts nothing, and is told of where there is a proxy`, () => {
+      assert.deepEqual(load({ NO_PROXY: list }).warnings, []);
+      const { settings, warnings } = load({ NO_PROXY: list, HTTPS_PROXY: "http://p.test:3128" });
+      const unread = list.split(",").at(-1)!;
+      assert.deepEqual(warnings, [
+        `NO_PROXY ${JSON.stringify(unread)} is no name, address or network: it exempts nothing`,
+      ]);
+      const { exemptions } = settings.NO_PROXY!;
+      assert.equal(exemptions.length, list.startsWith("ok.test") ? 1 : 0);
     });
   }
 
   it("may be written in lower case", () => {
-    assert.equal(load({ no_proxy: "a.test" }).settings.NO_PROXY!.length, 1);
+    assert.equal(load({ no_proxy: "a.test" }).settings.NO_PROXY!.exemptions.length, 1);
   });
 
   for (
