@@ -109,11 +109,18 @@ function withCommand(args: readonly string[]): string[] {
     !arg.startsWith("--env-file") && args[i - 1] !== "--env-file"
   );
   if (rest.length === 0 && args.at(-1) !== "--env-file") return [...args, "serve"];
+  const word = rest.find((arg) => !arg.startsWith("-") && arg !== "help");
+  // Help on a command that is not there would hide that it is not.
+  if (word !== undefined && rest.indexOf(word) <= 1 && !isCommand(word)) return [word];
   return args.map((arg) => {
     if (arg === "--version" && arg === rest[0]) return "version";
     // In base64 the same id begins with a plus, and is not taken for an option.
     return rest[0] === "username" && HYPHEN_FIRST.test(arg) ? `+${arg.slice(1)}` : arg;
   });
+}
+
+function isCommand(word: string): boolean {
+  return program.commands.some((command) => command.name() === word);
 }
 
 /** A short id that begins with a hyphen, alone or at the front of a username. */

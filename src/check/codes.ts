@@ -45,7 +45,7 @@ export const CODES = {
     "correct it, or leave it if it is meant",
   ),
   "settings.env-file": fail(
-    "The file of --env-file cannot be read. Nothing else is looked at.",
+    "The file of --env-file cannot be read, or has a line that is no setting. Nothing else is looked at.",
     "name a file that this user can read",
   ),
   "settings.not-judged": warn(

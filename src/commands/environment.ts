@@ -86,11 +86,39 @@ function handOn(file: Environment): void {
 function readEnvFile(path: string | undefined): Environment {
   if (path === undefined) return {};
   try {
-    return parseEnv(readFileSync(path, "utf8"));
+    const text = readFileSync(path, "utf8");
+    const line = brokenLine(text);
+    if (line !== undefined) {
+      throw new CommandError(EXIT.config, [
+        `--env-file "${path}" line ${line} is neither NAME=VALUE nor a comment (#)`,
+      ]);
+    }
+    return parseEnv(text);
   } catch (error) {
+    if (error instanceof CommandError) throw error;
     const { code, message } = error as NodeJS.ErrnoException;
     throw new CommandError(EXIT.config, [
       `--env-file "${path}" cannot be read: ${code ?? message}`,
     ]);
   }
+}
+
+const ASSIGNMENT = /^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*=\s*(["'`]?)/;
+
+/** The number of the first line that `parseEnv` would pass over: a setting may have been meant. */
+function brokenLine(text: string): number | undefined {
+  /** Of a value that goes on over several lines. */
+  let quote = "";
+  for (const [index, line] of text.split("\n").entries()) {
+    if (quote !== "") {
+      if (line.includes(quote)) quote = "";
+      continue;
+    }
+    if (/^\s*(?:#|$)/.test(line)) continue;
+    const match = ASSIGNMENT.exec(line);
+    if (match === null) return index + 1;
+    const opening = match[1]!;
+    if (opening !== "" && !line.slice(match[0].length).includes(opening)) quote = opening;
+  }
+  return undefined;
 }

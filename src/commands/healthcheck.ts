@@ -23,9 +23,12 @@ export async function healthcheck(envFile: string | undefined): Promise<string> 
   });
   http.close();
   if (result.type === "failure") throw notReady(`${host}:${port} does not answer: ${result.code}`);
-  if (result.status !== 200) {
-    throw notReady(`not ready: ${Buffer.from(result.body).toString("utf8")}`);
+  const body = Buffer.from(result.body).toString("utf8").trim();
+  // Whoever else has the port has no such answer.
+  if (result.status !== 200 && result.status !== 503 || !body.startsWith('{"ready":')) {
+    throw notReady(`${host}:${port} answers ${result.status}, but is not this relay`);
   }
+  if (result.status !== 200) throw notReady(`not ready: ${body}`);
   return "ready";
 }
 

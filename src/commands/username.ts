@@ -1,5 +1,6 @@
 // `username`: from two ids to the SMTP username in both forms, and from a username back to the ids.
 
+import { isTableKey } from "../accounts/table_key.ts";
 import { parseId, parseUsername, shortId } from "../accounts/username.ts";
 import { settingFor } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
@@ -48,14 +49,20 @@ export function readUsername(text: string, envFile: string | undefined): ReadUse
       `${username.problem} (USERNAME_DELIMITER is "${delimiter}")`,
     ]);
   }
-  if (username.type === "lookup") return username;
+  if (username.type === "lookup") {
+    if (isTableKey(username.id)) return username;
+    throw new CommandError(EXIT.usage, [
+      "the id before the delimiter can be no key of the lookup table: / \\ # ? and control " +
+      "characters are not allowed, nor more than 1 KiB",
+    ]);
+  }
   return direct(username.tenantId, username.clientId, delimiter);
 }
 
 /** What a username was read as, for people. */
 export function linesOf(username: ReadUsername): string[] {
   if (username.type === "lookup") {
-    return [`table id   ${username.id} (the RowKey of a row in the lookup table)`];
+    return [`table id   ${username.id} (the RowKey of an entry in the lookup table)`];
   }
   return [`tenant id  ${username.tenantId}`, `client id  ${username.clientId}`];
 }

@@ -69,18 +69,20 @@ export class DirectDelivery {
     }
   }
 
-  #send(submission: Submission): Promise<Outcome> {
+  async #send(submission: Submission): Promise<Outcome> {
     const { backend, hostname, reencodeQuotedPrintable } = this.#options;
     const { account, envelope, content, facts, client, id, receivedAt } = submission;
     const trace = { ...facts, address: client, hostname, id, at: receivedAt };
     const message = prepareMessage(content, envelope, { trace, account, reencodeQuotedPrintable });
     if (message.type === "unusable") {
       const { reply, code, detail } = message;
-      return Promise.resolve({ type: "refused", reply, ambiguous: false, code, detail });
+      return { type: "refused", reply, ambiguous: false, code, detail };
     }
     const stranger = notAllowed(account, message);
-    if (stranger !== undefined) return Promise.resolve(stranger);
-    return backend.send(submission, message.sender, message.content);
+    if (stranger !== undefined) return stranger;
+    const { sender } = message;
+    const outcome = await backend.send(submission, sender, message.content);
+    return sender === envelope.from ? outcome : { ...outcome, mailbox: sender };
   }
 }
 

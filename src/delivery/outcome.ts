@@ -28,6 +28,8 @@ export interface Sent {
   readonly requestId?: string;
   /** How often the request that sends was tried; left out for once. */
   readonly attempts?: number;
+  /** The mailbox that the service was asked to send from, where it is not the reverse-path. */
+  readonly mailbox?: string;
 }
 
 export interface NotSent {
@@ -42,6 +44,7 @@ export interface NotSent {
   readonly detail: string;
   readonly requestId?: string;
   readonly attempts?: number;
+  readonly mailbox?: string;
 }
 
 /** The same message was sent a moment ago, and its client was gone before the reply. */

@@ -54,7 +54,7 @@ export class Events {
       tenant: account.tenantId,
       app: account.clientId,
       ...(account.entry === undefined ? {} : { entry: account.entry }),
-      sender: envelope.from,
+      ...senderFields(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
       recipients: envelope.recipients.length,
       bytes: content.reduce((sum, block) => sum + block.length, 0),
       ms: Math.round(milliseconds),
@@ -138,6 +138,12 @@ export class Events {
       error: format("%s", error instanceof Error ? error.stack : error),
     });
   }
+}
+
+/** Who sent, or was to; and what the client gave as MAIL FROM, where that is somebody else. */
+function senderFields(reversePath: string, mailbox: string | undefined): LogFields {
+  if (mailbox === undefined || mailbox === reversePath) return { sender: reversePath };
+  return { sender: mailbox, mail_from: reversePath };
 }
 
 function from({ connection, address }: Client): LogFields {

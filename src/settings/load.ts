@@ -38,11 +38,12 @@ export function examineSettings(
   defaults: Partial<Record<SettingName, string>> = {},
 ): ExaminedSettings {
   const problems: string[] = [];
+  const emptyFiles: string[] = [];
   const values: Record<string, unknown> = {};
   const bad = new Set<SettingName>();
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting<unknown>][]) {
     const before = problems.length;
-    const value = readSetting(name, setting, environment, defaults[name], problems);
+    const value = readSetting(name, setting, environment, defaults[name], problems, emptyFiles);
     if (value !== undefined) values[name] = value;
     if (problems.length > before) {
       bad.add(name);
@@ -54,6 +55,7 @@ export function examineSettings(
   problems.push(...contradictions(settings, bad));
   const warnings = [
     ...misspelled(environment),
+    ...emptyFiles,
     ...doubts(settings),
     ...unused(environment, settings),
   ];
@@ -73,16 +75,22 @@ export function loadSetting<Name extends SettingName>(
   return problems.length > 0 ? { problems } : { value: value as Settings[Name] };
 }
 
-/** @param standard in place of the schema's */
+/**
+ * @param standard in place of the schema's
+ * @param emptyFiles takes a line for each file of a secret that has nothing in it
+ */
 function readSetting(
   name: SettingName,
   setting: Setting<unknown>,
   environment: Environment,
   standard: string | undefined,
   problems: string[],
+  emptyFiles: string[] = [],
 ): unknown {
+  // What the reader has set is what a problem names.
+  const shownName = !environment[name] && environment[setting.alias ?? ""] ? setting.alias! : name;
   const raw = setting.secret
-    ? readSecret(name, setting.alias, environment, problems)
+    ? readSecret(name, setting.alias, environment, problems, emptyFiles)
     : environment[name] || environment[setting.alias ?? ""];
   const given = raw === undefined || raw === "" ? undefined : raw;
   if (setting.missing !== undefined) {
@@ -96,7 +104,7 @@ function readSetting(
   const value = setting.parser.parse(text);
   if (value === undefined) {
     const shown = setting.secret ? "" : ` ${JSON.stringify(withoutSecrets(text))}`;
-    problems.push(`${name}${shown} must be ${setting.parser.allowed}`);
+    problems.push(`${shownName}${shown} must be ${setting.parser.allowed}`);
   }
   return value;
 }
@@ -110,6 +118,7 @@ function readSecret(
   alias: string | undefined,
   environment: Environment,
   problems: string[],
+  emptyFiles: string[],
 ): string | undefined {
   const direct = environment[name] || environment[alias ?? ""] || undefined;
   const path = environment[`${name}_FILE`] || undefined;
@@ -120,7 +129,11 @@ function readSecret(
   if (direct !== undefined) return direct;
   if (path !== undefined) {
     try {
-      return withoutNewline(readFileSync(path, "utf8"));
+      const secret = withoutNewline(readFileSync(path, "utf8"));
+      if (secret === "") {
+        emptyFiles.push(`${name}_FILE ${JSON.stringify(path)} is empty: ${name} is unset`);
+      }
+      return secret;
     } catch (error) {
       problems.push(`${name}_FILE ${JSON.stringify(path)} cannot be read: ${reason(error)}`);
       return undefined;
@@ -129,7 +142,9 @@ function readSecret(
   const directory = environment["CREDENTIALS_DIRECTORY"];
   if (!directory) return undefined;
   try {
-    return withoutNewline(readFileSync(join(directory, name), "utf8"));
+    const secret = withoutNewline(readFileSync(join(directory, name), "utf8"));
+    if (secret === "") emptyFiles.push(`the credential ${name} is empty: ${name} is unset`);
+    return secret;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
     problems.push(`the credential ${name} cannot be read: ${reason(error)}`);
@@ -235,6 +250,9 @@ function unused(environment: Environment, settings: Settings): string[] {
   );
 }
 
+/** Variables that the program reads besides its settings. */
+const OTHER_NAMES = ["RELAY_PASSWORD"];
+
 /** Variables that are not ours, but within two letters of one that is. */
 function misspelled(environment: Environment): string[] {
   const warnings: string[] = [];
@@ -243,6 +261,7 @@ function misspelled(environment: Environment): string[] {
     known.add(name);
     if (setting.secret) known.add(`${name}_FILE`);
   }
+  for (const name of OTHER_NAMES) known.add(name);
   for (const name of Object.keys(environment)) {
     if (known.has(name) || name === "HTTP_PROXY") continue;
     const near = nearest(name, known);

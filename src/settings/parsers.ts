@@ -73,7 +73,7 @@ const LONGEST = 2 ** 31 - 1;
 
 /** Milliseconds. */
 export const duration: Parser<number> = {
-  allowed: 'a number with "s", "m", "h" or "d" behind it, up to 24d',
+  allowed: 'a number above 0 with "s", "m", "h" or "d" behind it, up to 24d',
   parse(text) {
     const match = /^(\d{1,10})(ms|[smhd])$/i.exec(text);
     if (match === null) return undefined;
@@ -122,7 +122,8 @@ export function formatListenAddress({ hostname, port }: ListenAddress): string {
 }
 
 export const listenAddresses: Parser<readonly ListenAddress[]> = {
-  allowed: "host:port or [IPv6]:port, several with commas; :port means all addresses",
+  allowed: "host:port or [IPv6]:port, ports up to 65535, several with commas; :port means all " +
+    "addresses",
   parse(text) {
     const addresses = text.split(",").map((part) => parseListenAddress(part.trim()));
     return addresses.includes(undefined) ? undefined : addresses as ListenAddress[];
@@ -130,7 +131,7 @@ export const listenAddresses: Parser<readonly ListenAddress[]> = {
 };
 
 export const listenAddressOrOff: Parser<ListenAddress | "off"> = {
-  allowed: 'host:port, [IPv6]:port, :port for all addresses, or "off"',
+  allowed: 'host:port, [IPv6]:port, :port for all addresses (ports up to 65535), or "off"',
   parse: (text) => text.toLowerCase() === "off" ? "off" : parseListenAddress(text),
 };
 
@@ -179,7 +180,7 @@ export const tenants: Parser<ReadonlySet<string>> = {
 
 /** An https URL without query or credentials; http is for a loopback address alone. */
 export const serviceUrl: Parser<URL> = {
-  allowed: "an https URL (http only to a loopback address)",
+  allowed: "an https URL without query and password (http only to a loopback address)",
   parse(text) {
     const url = URL.canParse(text) ? new URL(text) : undefined;
     if (url === undefined || url.username !== "" || url.password !== "") return undefined;

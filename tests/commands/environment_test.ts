@@ -38,6 +38,22 @@ describe("an --env-file", () => {
     assert.equal(process.env["AZURE_CLIENT_ID"], "of the environment");
   });
 
+  it("is refused with the number of a line that is no setting, and not with what stands there", () => {
+    for (const [text, line] of [["LOG_LEVEL=INFO\nhunter2\n", 2], ["# one\n\n=x", 3]] as const) {
+      assert.throws(() => load(text), (error: Error) => {
+        assert.match(error.message, new RegExp(`line ${line} is neither NAME=VALUE nor a comment`));
+        return !error.message.includes("hunter2");
+      });
+    }
+  });
+
+  it("may have comments, empty lines, `export`, and values of several lines", () => {
+    const text = "# a\r\n\r\n  export LOG_LEVEL=INFO\nSERVER_GREETING='one'\n" +
+      'SOME_OTHER="first\n second\n"\nLOG_FORMAT = json # so\n';
+    const { LOG_LEVEL, SERVER_GREETING, LOG_FORMAT } = load(text);
+    assert.deepEqual([LOG_LEVEL, SERVER_GREETING, LOG_FORMAT], ["INFO", "one", "json"]);
+  });
+
   it("gives its settings and secrets to the relay alone", () => {
     const settings = load("AZURE_CLIENT_SECRET=s3cret\nNO_PROXY=a.test\n");
     assert.equal(settings.AZURE_CLIENT_SECRET?.reveal(), "s3cret");

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { PROGRAMS, run, serve } from "./programs.ts";
+import { startRawServer } from "../support/raw_server.ts";
 
 const EX_USAGE = 2;
 const EX_UNAVAILABLE = 69;
@@ -55,7 +56,17 @@ for (const program of PROGRAMS) {
     });
 
     it("has --help for every command", async () => {
-      for (const command of ["serve", "sandbox", "username", "check", "healthcheck", "version"]) {
+      for (
+        const command of [
+          "serve",
+          "sandbox",
+          "username",
+          "check",
+          "lookup",
+          "healthcheck",
+          "version",
+        ]
+      ) {
         const { status, stdout, stderr } = await ends([command, "--help"]);
         assert.equal(status, 0);
         assert.match(stdout, new RegExp(`^Usage: smtp-oauth-relay ${command}`));
@@ -105,10 +116,18 @@ for (const program of PROGRAMS) {
 
     const usageErrors: readonly [name: string, args: string[], line: RegExp][] = [
       ["an unknown command", ["srve"], /unknown command 'srve'.*serve/],
+      ["an unknown command that is asked for help", ["srve", "--help"], /unknown command 'srve'/],
+      ["help on an unknown command", ["--help", "srve"], /unknown command 'srve'/],
+      ["help on an unknown command, in words", ["help", "srve"], /unknown command 'srve'/],
       ["an unknown flag", ["serve", "--prot"], /unknown option '--prot'/],
       ["a missing argument", ["username"], /TENANT_ID/],
       ["an id that is none", ["username", "x", "y"], /TENANT_ID "x" must be a UUID/],
       ["a username that is none", ["username", "x@y"], /tenant id is neither/],
+      [
+        "a username that no table can have",
+        ["username", "a/b@lookup"],
+        /no key of the lookup table/,
+      ],
       ["an unknown flag of username", ["username", "--jsn", "x@lookup"], /unknown option '--jsn'/],
     ];
     for (const [name, args, line] of usageErrors) {
@@ -224,6 +243,18 @@ for (const program of PROGRAMS) {
         assert.equal(status, 1);
         assert.match(stderr, /does not answer: ECONNREFUSED/);
       }
+    });
+
+    it("takes no other server's answer for the relay's health", async () => {
+      const stranger = await startRawServer(async (connection) => {
+        await connection.request();
+        connection.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");
+      });
+      const HTTP_LISTEN = `127.0.0.1:${stranger.port}`;
+      assertRefusal(await ends(["healthcheck"], { HTTP_LISTEN }), 1, [
+        /answers 200, but is not this/,
+      ]);
+      await stranger.close();
     });
   });
 }

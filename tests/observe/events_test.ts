@@ -91,6 +91,12 @@ describe("a message's line", () => {
     });
   });
 
+  it("names the mailbox that sent; what the client gave comes behind, where that is another", () => {
+    const sent = { type: "sent", reply: reply(250, "2.0.0", "OK"), mailbox: "box@x.test" } as const;
+    const line = told(sent);
+    assert.deepEqual([line["sender"], line["mail_from"]], ["box@x.test", "ann@x.test"]);
+  });
+
   const OTHERS: readonly (readonly [message: string, outcome: Outcome])[] = [
     ["Message refused", { ...failed, type: "refused", reply: reply(554, "5.6.0", "No") }],
     ["Message deferred", { ...failed, type: "later", reply: reply(451, "4.3.2", "Later") }],

@@ -247,6 +247,11 @@ describe("settings that contradict each other", () => {
     assert(!other!.includes("hunter2"));
   });
 
+  it("name the variable that was set, where another program's means the same", () => {
+    const [problem] = problems({ https_proxy: "socks5://a.test" });
+    assert.match(problem!, /^https_proxy must be /);
+  });
+
   it("show no key of a connection string that stands in the wrong place", () => {
     for (
       const misplaced of [

@@ -37,6 +37,16 @@ describe("a secret", () => {
     assert.equal(password({ HTTP_PASSWORD_FILE: file("a", "s3cret") }), "s3cret");
   });
 
+  it("is warned about where its file is empty: nobody means that", () => {
+    const path = file("empty", "\n");
+    const loaded = loadSettings({ HTTP_PASSWORD_FILE: path });
+    assert(loaded.type === "settings");
+    assert.equal(loaded.settings.HTTP_PASSWORD, undefined);
+    assert.deepEqual(loaded.warnings, [
+      `HTTP_PASSWORD_FILE ${JSON.stringify(path)} is empty: HTTP_PASSWORD is unset`,
+    ]);
+  });
+
   it("comes from CREDENTIALS_DIRECTORY (systemd.exec, LoadCredential=)", () => {
     file("HTTP_PASSWORD", "from systemd\n");
     assert.equal(password({ CREDENTIALS_DIRECTORY: directory }), "from systemd");
