@@ -1,8 +1,7 @@
-// The entries of the lookup table as logins need them: remembered for a minute, and while the table
-// does not answer, for longer.
+// The entries of the lookup table as logins need them: which row counts, and what it means.
 
-import { LRUCache } from "lru-cache";
 import { type Reply, reply } from "../smtp/reply.ts";
+import { Answers, type AnswersOptions } from "./answers.ts";
 import { type Entry, type EntryReading, readEntry, type Row, textOf } from "./entry.ts";
 import { type EntrySource, isTrouble, type TableTrouble } from "./entry_source.ts";
 import { isTableKey } from "./table_key.ts";
@@ -20,158 +19,73 @@ export type EntryResult =
     readonly code?: string;
   };
 
-export interface EntriesOptions {
+export interface EntriesOptions extends AnswersOptions {
   readonly source: EntrySource;
-  /** Milliseconds that an entry serves on while the table does not answer. */
-  readonly maxAge: number | "off";
-  /** Entries remembered at most, and as many that are not there. */
-  readonly capacity?: number;
-  /** The table did not answer; `served`: an entry that had been read before took its place. */
-  onTrouble?(trouble: TableTrouble, served: boolean): void;
-  /** It answers again. */
-  onRecovery?(): void;
-  now?(): number;
 }
 
-/** Milliseconds, from the question on, after which the table is asked again. */
-const FRESH = 60_000;
-/** Milliseconds that an entry counts as missing: one that is made meanwhile is not seen before. */
-const ABSENT = 10_000;
-/** Milliseconds for a query: a client waits for its 235 meanwhile. */
-const TIMEOUT = 10_000;
-/** The same where an entry is there that can take the answer's place. */
-const SHORT_TIMEOUT = 3_000;
-/** Milliseconds that a table which did not answer is left alone, where there is such an entry. */
-const QUIET = 10_000;
-
-interface Known {
-  readonly result: EntryResult;
-  /** When the question was asked that this is the answer to. */
-  readonly askedAt: number;
+/** What counts of a row. */
+interface Candidate {
+  /** Its RowKey. */
+  readonly id: string;
+  /** As `parseTenant` writes it; "" for what is none. */
+  readonly tenant: string;
+  readonly reading: EntryReading;
 }
-
-type Ask = (timeout: number) => Promise<EntryResult | undefined | TableTrouble>;
 
 export class Entries {
-  readonly #options: EntriesOptions;
-  readonly #now: () => number;
-  readonly #known: LRUCache<string, Known>;
-  /** When each was found missing; apart, so that strangers' guesses push out no entry. */
-  readonly #absent: LRUCache<string, number>;
-  /** Questions under way, each shared by all who ask the same. */
-  readonly #pending = new Map<string, Promise<EntryResult>>();
-  #quietUntil = -Infinity;
-  #troubled = false;
+  readonly #source: EntrySource;
+  /** The rows of an id or of a client, as they were read. */
+  readonly #answers: Answers<readonly [Candidate, ...Candidate[]]>;
 
   constructor(options: EntriesOptions) {
-    this.#options = options;
-    this.#now = options.now ?? (() => performance.now());
-    const max = options.capacity ?? 10_000;
-    this.#known = new LRUCache({ max });
-    this.#absent = new LRUCache({ max });
+    this.#source = options.source;
+    this.#answers = new Answers(options);
   }
 
   /** The entry with this RowKey. */
-  byId(id: string): Promise<EntryResult> | EntryResult {
+  async byId(id: string): Promise<EntryResult> {
     if (!isTableKey(id)) return NO_KEY;
-    return this.#get(`id ${id}`, NO_ENTRY, async (timeout) => {
-      const row = await this.#options.source.find(id, timeout);
-      if (row === undefined || isTrouble(row)) return row;
-      return resultOf(readEntry(row));
+    const answer = await this.#answers.get(`id ${id}`, async (timeout) => {
+      const row = await this.#source.find(id, timeout);
+      return row === undefined || isTrouble(row) ? row : [candidate(row)];
     });
+    if (answer === "nothing") return NO_ENTRY;
+    return isTrouble(answer) ? later(answer) : resultOf(answer[0].reading);
   }
 
   /**
    * The entry of a login by tenant and client. Of several, the first by RowKey that is not disabled.
+   * The table is asked for the client, so guessing tenants is no more than one question.
    *
    * @param tenantId UUID in lower case
    * @param clientId UUID in lower case
    */
-  byTenantAndClient(tenantId: string, clientId: string): Promise<EntryResult> | EntryResult {
-    return this.#get(`direct ${tenantId} ${clientId}`, NO_DIRECT_ENTRY, async (timeout) => {
-      const rows = await this.#options.source.findByClient(clientId, timeout);
+  async byTenantAndClient(tenantId: string, clientId: string): Promise<EntryResult> {
+    const answer = await this.#answers.get(`client ${clientId}`, async (timeout) => {
+      const rows = await this.#source.findByClient(clientId, timeout);
       if (isTrouble(rows)) return rows;
-      return choose(rows, tenantId, clientId);
+      const [first, ...others] = rows.filter(({ columns }) => {
+        return parseId(textOf(columns["client_id"]) ?? "") === clientId;
+      }).sort((a, b) => a.id < b.id ? -1 : 1).map(candidate);
+      return first === undefined ? undefined : [first, ...others];
     });
-  }
-
-  #get(key: string, missing: EntryResult, ask: Ask): Promise<EntryResult> | EntryResult {
-    const now = this.#now();
-    const known = this.#known.get(key);
-    if (known !== undefined && now - known.askedAt < FRESH) return known.result;
-    if (now - (this.#absent.get(key) ?? -Infinity) < ABSENT) return missing;
-    if (known !== undefined && now < this.#quietUntil && this.#serves(known)) return known.result;
-    const pending = this.#pending.get(key);
-    if (pending !== undefined) return pending;
-    const asking = this.#ask(key, missing, ask, known).finally(() => this.#pending.delete(key));
-    this.#pending.set(key, asking);
-    return asking;
-  }
-
-  async #ask(
-    key: string,
-    missing: EntryResult,
-    ask: Ask,
-    known: Known | undefined,
-  ): Promise<EntryResult> {
-    const askedAt = this.#now();
-    const replaceable = known !== undefined && this.#serves(known);
-    const answer = await ask(replaceable ? SHORT_TIMEOUT : TIMEOUT);
-    if (answer !== undefined && answer.type === "trouble") {
-      return this.#trouble(answer, known);
-    }
-    this.#quietUntil = -Infinity;
-    if (this.#troubled) {
-      this.#troubled = false;
-      this.#options.onRecovery?.();
-    }
-    if (answer === undefined) {
-      this.#known.delete(key);
-      this.#absent.set(key, askedAt);
-      return missing;
-    }
-    this.#absent.delete(key);
-    this.#known.set(key, { result: answer, askedAt });
-    return answer;
-  }
-
-  #trouble(trouble: TableTrouble, known: Known | undefined): EntryResult {
-    this.#troubled = true;
-    const served = !trouble.gone && known !== undefined && this.#serves(known);
-    this.#options.onTrouble?.(trouble, served);
-    if (!trouble.gone) this.#quietUntil = this.#now() + QUIET;
-    if (served) return known.result;
-    const { code, detail } = trouble;
-    return {
-      type: "later",
-      reply: reply(454, "4.7.0", `Temporary authentication failure: ${code}: ${detail}`),
-      detail: `${code}: ${detail}`,
-      code,
-    };
-  }
-
-  /** Whether it may take the place of an answer that the table does not give. */
-  #serves({ askedAt }: Known): boolean {
-    const { maxAge } = this.#options;
-    return maxAge !== "off" && this.#now() - askedAt < maxAge;
+    if (answer === "nothing") return NO_DIRECT_ENTRY;
+    return isTrouble(answer) ? later(answer) : choose(answer, tenantId);
   }
 }
 
-/** Of several rows, the first that is not disabled: which one must not depend on chance. */
-function choose(
-  rows: readonly Row[],
-  tenantId: string,
-  clientId: string,
-): EntryResult | undefined {
-  const clients = rows.filter(({ columns }) => {
-    return parseId(textOf(columns["client_id"]) ?? "") === clientId;
-  }).sort((a, b) => a.id < b.id ? -1 : 1);
-  const tenantOf = ({ columns }: Row) => parseTenant(textOf(columns["tenant_id"]) ?? "") ?? "";
-  const readings = clients.filter((row) => tenantOf(row) === tenantId).map(readEntry);
-  const reading = readings.find(({ type }) => type !== "disabled") ?? readings[0];
-  if (reading !== undefined) return resultOf(reading);
-  const other = clients.find((row) => isDomain(tenantOf(row)));
-  if (other === undefined) return undefined;
+function candidate(row: Row): Candidate {
+  const tenant = parseTenant(textOf(row.columns["tenant_id"]) ?? "") ?? "";
+  return { id: row.id, tenant, reading: readEntry(row) };
+}
+
+/** Of a client's rows, the first that is not disabled: which one must not depend on chance. */
+function choose(candidates: readonly Candidate[], tenantId: string): EntryResult {
+  const own = candidates.filter(({ tenant }) => tenant === tenantId);
+  const found = own.find(({ reading }) => reading.type !== "disabled") ?? own[0];
+  if (found !== undefined) return resultOf(found.reading);
+  const other = candidates.find(({ tenant }) => isDomain(tenant));
+  if (other === undefined) return NO_DIRECT_ENTRY;
   // Whose domain it is, only Entra ID knows.
   return refused(
     NO_DIRECT_ENTRY.reply,
@@ -201,6 +115,15 @@ function resultOf(reading: EntryReading): EntryResult {
       );
     }
   }
+}
+
+function later({ code, detail }: TableTrouble): EntryResult {
+  return {
+    type: "later",
+    reply: reply(454, "4.7.0", `Temporary authentication failure: ${code}: ${detail}`),
+    detail: `${code}: ${detail}`,
+    code,
+  };
 }
 
 function refused(

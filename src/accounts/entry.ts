@@ -95,11 +95,33 @@ export function readEntry({ id, columns }: Row): EntryReading {
     (values as Record<string, unknown>)[name] = value;
     if (values.disabled) return { type: "disabled", id };
   }
+  const mistake = misnamed(columns);
+  if (mistake !== undefined) return { type: "malformed", id, mistake };
   const { tenant_id: tenantId, client_id: clientId } = values;
   if (tenantId === undefined) return malformed("tenant_id");
   if (clientId === undefined) return malformed("client_id");
   const { from_email: fromEmail, from_name: fromName, allowed_senders: allowedSenders } = values;
   return { type: "entry", entry: { id, tenantId, clientId, fromEmail, fromName, allowedSenders } };
+}
+
+/** Our columns' names without case and hyphens. */
+const FOLDED = new Map(Object.keys(COLUMNS).map((name) => [folded(name), name as ColumnName]));
+
+/**
+ * A column that is meant to be ours, but is called otherwise, such as `Disabled`. The table service
+ * tells names by case; that such a column does nothing would let in who was shut out.
+ */
+function misnamed(columns: Row["columns"]): Mistake | undefined {
+  for (const [name, value] of Object.entries(columns)) {
+    const column = FOLDED.get(folded(name));
+    if (column === undefined || column === name || textOf(value) === "") continue;
+    return { column, allowed: `called exactly so in the table, not ${JSON.stringify(name)}` };
+  }
+  return undefined;
+}
+
+function folded(name: string): string {
+  return name.toLowerCase().replaceAll(/[-_ ]/g, "");
 }
 
 /**

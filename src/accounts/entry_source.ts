@@ -29,6 +29,8 @@ export interface TableTrouble {
   readonly detail: string;
   /** There is no such table: whatever was in it counts no more. */
   readonly gone: boolean;
+  /** Whether other questions would fare the same, or this one alone is not understood. */
+  readonly concerns: "table" | "question";
 }
 
 export function isTrouble<T extends object>(answer: T | TableTrouble): answer is TableTrouble {

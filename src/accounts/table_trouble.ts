@@ -52,7 +52,8 @@ export function troubleOf(error: unknown, timeout: number): TableTrouble {
   if (IDENTITY_ERROR.test(name)) return identityTrouble(error as Error);
   if (status !== undefined) {
     const known = code ?? `HTTP ${status}`;
-    return trouble(known, TABLE_TROUBLE[known] ?? byStatus(status));
+    const concerns = isOfQuestion(status) ? "question" : "table";
+    return { ...trouble(known, TABLE_TROUBLE[known] ?? byStatus(status)), concerns };
   }
   if (name === "AbortError" || code === "TIMEOUT" || code === "ETIMEDOUT") return late(timeout);
   if (code === "INSECURE") return trouble(code, "the table is not asked over plain http");
@@ -65,7 +66,10 @@ export function troubleOf(error: unknown, timeout: number): TableTrouble {
 
 /** @param timeout milliseconds */
 export function late(timeout: number): TableTrouble {
-  return trouble("ETIMEDOUT", `the table did not answer within ${timeout / 1000} s`);
+  return trouble(
+    "ETIMEDOUT",
+    `the table did not answer within ${Math.round(timeout / 10) / 100} s`,
+  );
 }
 
 /** The relay's own identity, towards the table, got no token. */
@@ -91,7 +95,14 @@ function byStatus(status: number): string {
 }
 
 function trouble(code: string, detail: string): TableTrouble {
-  return { type: "trouble", code, detail, gone: GONE.has(code) };
+  return { type: "trouble", code, detail, gone: GONE.has(code), concerns: "table" };
+}
+
+/** Statuses of 4xx that are about access, the address or the load: others are about the question. */
+const OF_TABLE = new Set([401, 403, 404, 407, 408, 429]);
+
+function isOfQuestion(status: number): boolean {
+  return status >= 400 && status < 500 && !OF_TABLE.has(status);
 }
 
 interface Facts {

@@ -21,6 +21,8 @@ export class Events {
   readonly #strangers: Seldom;
   readonly #memory: Seldom;
   readonly #table: Seldom;
+  /** Whether the log has it that the table does not answer, and not yet that it answers again. */
+  #tableTold = false;
 
   /** @param now milliseconds, of a clock that never goes back */
   constructor(log: Log, now: () => number = () => performance.now()) {
@@ -109,14 +111,20 @@ export class Events {
   /** The lookup table does not answer. @param served whether an entry from before took its place */
   tableTrouble({ code, detail }: TableTrouble, served: boolean): void {
     const fields = { code, detail };
+    const due = this.#table.due(served ? "served" : "deferred");
+    this.#tableTold ||= due;
     // A login without an entry has a line of its own.
-    if (!served) return this.#log.debug("Lookup table does not answer", fields);
-    if (!this.#table.due()) return;
-    this.#log.warning("Lookup table does not answer; entries read before serve on", fields);
+    if (!served) this.#log.debug("Lookup table does not answer", fields);
+    else if (due) {
+      this.#log.warning("Lookup table does not answer; entries read before serve on", fields);
+    }
   }
 
+  /** Told as seldom as the trouble. */
   tableRecovered(): void {
-    this.#log.warning("Lookup table answers again");
+    if (this.#tableTold) this.#log.warning("Lookup table answers again");
+    else this.#log.debug("Lookup table answers again");
+    this.#tableTold = false;
   }
 
   connection(summary: ConnectionSummary): void {

@@ -18,31 +18,69 @@ const DOWN: TableTrouble = {
   code: "ECONNREFUSED",
   detail: "no table",
   gone: false,
+  concerns: "table",
 };
 const GONE: TableTrouble = { ...DOWN, code: "TableNotFound", gone: true };
+const BAD_QUESTION: TableTrouble = { ...DOWN, code: "InvalidInput", concerns: "question" };
 
-/** A table whose state the test sets, and a clock that stands still. */
+/** Until everything that can go on without a timer or an answer has gone on. */
+function settled(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** A table whose state the test sets, and a clock that goes when the test says so. */
 class Table implements EntrySource {
   rows = new Map<string, Record<string, unknown>>();
   trouble: TableTrouble | undefined;
+  /** Questions for these alone get no answer. */
+  readonly troubles = new Map<string, TableTrouble>();
   /** Every question, with the milliseconds it was given. */
   readonly asked: [question: string, timeout: number][] = [];
   /** Answers wait for it. */
   gate: Promise<void> | undefined;
   readonly told: string[] = [];
   now = 0;
+  readonly #timers = new Set<{ readonly at: number; readonly ring: () => void }>();
+
+  /** Lets time pass, and rings what is due. */
+  async elapse(milliseconds: number): Promise<void> {
+    await settled();
+    this.now += milliseconds;
+    for (const timer of this.#timers) {
+      if (timer.at > this.now) continue;
+      this.#timers.delete(timer);
+      timer.ring();
+    }
+    await settled();
+  }
+
+  /** Makes answers wait. @returns what lets them come */
+  hold(): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.gate = promise;
+    return () => {
+      this.gate = undefined;
+      resolve();
+    };
+  }
+
+  get timers(): number {
+    return this.#timers.size;
+  }
 
   async find(id: string, timeout: number) {
     this.asked.push([id, timeout]);
     await this.gate;
     const columns = this.rows.get(id);
-    return this.trouble ?? (columns === undefined ? undefined : { id, columns });
+    return this.trouble ?? this.troubles.get(id) ??
+      (columns === undefined ? undefined : { id, columns });
   }
 
   async findByClient(clientId: string, timeout: number) {
     this.asked.push([clientId, timeout]);
     await this.gate;
-    return this.trouble ?? [...this.rows].map(([id, columns]): Row => ({ id, columns }));
+    return this.trouble ?? this.troubles.get(clientId) ??
+      [...this.rows].map(([id, columns]): Row => ({ id, columns }));
   }
 
   entries(options: Partial<EntriesOptions> = {}): Entries {
@@ -50,6 +88,11 @@ class Table implements EntrySource {
       source: this,
       maxAge: HOUR,
       now: () => this.now,
+      timer: (milliseconds, ring) => {
+        const timer = { at: this.now + milliseconds, ring };
+        this.#timers.add(timer);
+        return () => this.#timers.delete(timer);
+      },
       onTrouble: ({ code }, served) => void this.told.push(`${code} ${served}`),
       onRecovery: () => void this.told.push("recovered"),
       ...options,
@@ -83,11 +126,10 @@ describe("an entry", () => {
   it("counts its age from the question, not from a late answer", async () => {
     const table = open();
     const entries = table.entries();
-    const gate = Promise.withResolvers<void>();
-    table.gate = gate.promise;
+    const answer = table.hold();
     const first = entries.byId("printer");
-    table.now = 5_000;
-    gate.resolve();
+    await table.elapse(5_000);
+    answer();
     await first;
     table.now = MINUTE;
     await entries.byId("printer");
@@ -201,7 +243,7 @@ describe("a table that does not answer", () => {
     assert.match(line(await entries.byId("printer")), /^535 /);
   });
 
-  it("is asked less often, and for a shorter time, where there is something to make up", async () => {
+  it("is asked less often where there is something to make up for it", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
@@ -210,7 +252,7 @@ describe("a table that does not answer", () => {
       table.now = MINUTE + i * 100;
       await entries.byId("printer");
     }
-    assert.deepEqual(table.asked, [["printer", 10_000], ["printer", 3_000]]);
+    assert.deepEqual(table.asked, [["printer", 10_000], ["printer", 10_000]]);
   });
 
   it("takes effect again as soon as it answers, within the minute, and that is told once", async () => {
@@ -237,6 +279,206 @@ describe("a table that does not answer", () => {
     table.now = MINUTE;
     assert.match(line(await entries.byId("printer")), /^454 4\.7\.0 .*TableNotFound/);
     assert.deepEqual(table.told, ["TableNotFound false"]);
+    // Nor when it cannot even say that any more.
+    table.trouble = DOWN;
+    table.now = 2 * MINUTE;
+    assert.match(line(await entries.byId("printer")), /^454 4\.7\.0 .*ECONNREFUSED/);
+  });
+
+  it("because it was deleted has lost all entries, whoever is told so", async () => {
+    const table = open({ printer: IDS, scanner: IDS });
+    const entries = table.entries();
+    await entries.byId("printer");
+    table.trouble = GONE;
+    await entries.byId("scanner");
+    table.trouble = DOWN;
+    assert.match(line(await entries.byId("printer")), /^454 /);
+  });
+});
+
+describe("a table that is slow to answer", () => {
+  it("is waited for three seconds where an entry can serve, ten where there is none", async () => {
+    const table = open();
+    const entries = table.entries();
+    await entries.byId("printer");
+    table.now = MINUTE;
+    table.hold();
+    const results: string[] = [];
+    const login = (id: string) => entries.byId(id).then((result) => results.push(line(result)));
+    void login("printer");
+    void login("scanner");
+    await table.elapse(2_999);
+    assert.deepEqual(results, []);
+    await table.elapse(1);
+    assert.deepEqual(results, ["entry printer"]);
+    // Who comes later does not wait for the same once more.
+    await login("printer");
+    assert.deepEqual(results, ["entry printer", "entry printer"]);
+    assert.deepEqual(table.asked.slice(1), [["printer", 10_000], ["scanner", 10_000]]);
+  });
+
+  it("is obeyed all the same: the answer counts when it comes, from its question on", async () => {
+    const table = open();
+    const entries = table.entries({ maxAge: 12 * HOUR });
+    await entries.byId("printer");
+    table.rows.set("printer", { ...IDS, disabled: true });
+    table.now = MINUTE;
+    const answer = table.hold();
+    const login = entries.byId("printer");
+    await table.elapse(4_000);
+    assert.equal(line(await login), "entry printer");
+    answer();
+    await settled();
+    assert.match(line(await entries.byId("printer")), /^535 .* disabled/);
+    table.now = 2 * MINUTE - 1;
+    await entries.byId("printer");
+    assert.equal(table.asked.length, 2);
+    table.now = 2 * MINUTE;
+    await entries.byId("printer");
+    assert.equal(table.asked.length, 3);
+    assert.deepEqual(table.told, []);
+    assert.equal(table.timers, 0);
+  });
+
+  it("and then fails is told of, and left alone for ten seconds from then on", async () => {
+    const table = open();
+    const entries = table.entries();
+    await entries.byId("printer");
+    table.now = MINUTE;
+    const answer = table.hold();
+    const login = entries.byId("printer");
+    await table.elapse(3_000);
+    assert.equal(line(await login), "entry printer");
+    await table.elapse(7_000);
+    table.trouble = DOWN;
+    answer();
+    await settled();
+    assert.deepEqual(table.told, ["ECONNREFUSED true"]);
+    await table.elapse(9_999);
+    await entries.byId("printer");
+    assert.equal(table.asked.length, 2);
+    await table.elapse(1);
+    await entries.byId("printer");
+    assert.equal(table.asked.length, 3);
+  });
+
+  it("brings nothing back that was read before the table was deleted", async () => {
+    const table = open();
+    const entries = table.entries();
+    const answer = table.hold();
+    const early = entries.byId("printer");
+    await table.elapse(1);
+    table.gate = undefined;
+    table.troubles.set("scanner", GONE);
+    await entries.byId("scanner");
+    answer();
+    await early;
+    table.trouble = DOWN;
+    assert.match(line(await entries.byId("printer")), /^454 4\.7\.0 .*ECONNREFUSED/);
+  });
+});
+
+describe("strangers' questions", () => {
+  for (const trouble of [BAD_QUESTION, DOWN]) {
+    it(`that fail with ${trouble.code} keep no disabled entry alive`, async () => {
+      const table = open();
+      const entries = table.entries({ maxAge: 12 * HOUR });
+      await entries.byId("printer");
+      table.rows.set("printer", { ...IDS, disabled: true });
+      for (table.now = 5_000; table.now <= 2 * MINUTE; table.now += 5_000) {
+        table.troubles.set(`bad${table.now}`, trouble);
+        await entries.byId(`bad${table.now}`);
+        const served = line(await entries.byId("printer"));
+        if (table.now >= MINUTE) assert.match(served, /^535 .* disabled/, `at ${table.now}`);
+      }
+    });
+  }
+
+  it("put off an entry whose own question failed for a minute at most", async () => {
+    const table = open();
+    const entries = table.entries({ maxAge: 12 * HOUR });
+    await entries.byId("printer");
+    table.rows.set("printer", { ...IDS, disabled: true });
+    table.troubles.set("printer", DOWN).set("bad", DOWN);
+    table.now = MINUTE;
+    assert.equal(line(await entries.byId("printer")), "entry printer");
+    table.troubles.delete("printer");
+    for (let i = 1; i < 12; i++) {
+      table.now += 5_000;
+      await entries.byId("bad");
+      assert.equal(line(await entries.byId("printer")), "entry printer");
+    }
+    table.now += 5_000;
+    await entries.byId("bad");
+    assert.match(line(await entries.byId("printer")), /^535 .* disabled/);
+  });
+
+  it("that are not understood do not count as the table's trouble", async () => {
+    const table = open();
+    const entries = table.entries();
+    table.troubles.set("bad", BAD_QUESTION);
+    assert.match(line(await entries.byId("bad")), /^454 4\.7\.0 .*InvalidInput/);
+    await entries.byId("printer");
+    assert.deepEqual(table.told, ["InvalidInput false"]);
+  });
+
+  it("push out no entry, and are one question for a client whatever tenants they guess", async () => {
+    const table = open({ domain: { tenant_id: "contoso.example", client_id: CLIENT } });
+    table.rows.set("printer", { tenant_id: TENANT, client_id: OTHER });
+    const entries = table.entries({ capacity: 10 });
+    await entries.byId("printer");
+    for (let i = 0; i < 100; i++) {
+      const tenant = `${String(i).padStart(8, "0")}${TENANT.slice(8)}`;
+      const guess = await entries.byTenantAndClient(tenant, CLIENT);
+      assert.match(line(guess), /^535 .* no entry for this tenant and client/);
+    }
+    assert.equal(table.asked.length, 2);
+    // Clients that have no entry push nothing out either.
+    for (let i = 0; i < 100; i++) {
+      await entries.byTenantAndClient(TENANT, `${String(i).padStart(8, "0")}${CLIENT.slice(8)}`);
+    }
+    table.trouble = DOWN;
+    table.now = MINUTE;
+    assert.equal(line(await entries.byId("printer")), "entry printer");
+  });
+
+  it("are 32 at once; the others wait, and get 454 when ten seconds are over", async () => {
+    const table = open();
+    const entries = table.entries();
+    const answer = table.hold();
+    const results: string[] = [];
+    for (let i = 0; i < 100; i++) {
+      void entries.byId(`guess${i}`).then((result) => results.push(line(result)));
+    }
+    await table.elapse(9_000);
+    assert.equal(table.asked.length, 32);
+    answer();
+    await settled();
+    assert.equal(results.length, 100);
+    // What is left of the ten seconds.
+    assert.deepEqual(table.asked.at(-1), ["guess99", 1_000]);
+
+    table.hold();
+    results.length = 0;
+    for (let i = 100; i < 133; i++) {
+      void entries.byId(`guess${i}`).then((result) => results.push(line(result)));
+    }
+    await table.elapse(10_000);
+    assert.equal(results.length, 1);
+    assert.match(results[0]!, /^454 4\.7\.0 .*TABLE_CROWDED: .* 32 questions .* try again$/);
+  });
+
+  it("do not keep an entry that was read before from being looked at again", async () => {
+    const table = open();
+    const entries = table.entries();
+    await entries.byId("printer");
+    table.rows.set("printer", { ...IDS, disabled: true });
+    table.hold();
+    for (let i = 0; i < 100; i++) void entries.byId(`guess${i}`);
+    await settled();
+    table.gate = undefined;
+    table.now = MINUTE;
+    assert.match(line(await entries.byId("printer")), /^535 .* disabled/);
   });
 });
 
@@ -280,6 +522,18 @@ describe("the entry of a login by tenant and client", () => {
     const { line, detail } = await direct({ b: of(), a: of({ from_email: "nobody" }) });
     assert.match(line, /^535 .* mistake in from_email/);
     assert.match(detail, /entry "a"/);
+  });
+
+  it("is chosen for each tenant of a client, and asked for once for all", async () => {
+    const table = open({
+      a: of(),
+      b: of({ tenant_id: OTHER, disabled: true }),
+      c: of({ tenant_id: OTHER }),
+    });
+    const entries = table.entries();
+    assert.equal(line(await entries.byTenantAndClient(TENANT, CLIENT)), "entry a");
+    assert.equal(line(await entries.byTenantAndClient(OTHER, CLIENT)), "entry c");
+    assert.equal(table.asked.length, 1);
   });
 
   it("is not found by a domain of the tenant, and the log says what to do", async () => {

@@ -100,6 +100,47 @@ describe("a row of the lookup table", () => {
   }
 });
 
+describe("a column that is called almost as one of ours", () => {
+  for (
+    const [name, value, column] of [
+      ["Disabled", true, "disabled"],
+      ["DISABLED", "false", "disabled"],
+      ["Allowed_Senders", "@x.test", "allowed_senders"],
+      ["allowed-senders", "@x.test", "allowed_senders"],
+      ["allowedSenders", "@x.test", "allowed_senders"],
+      ["From Email", "ann@x.test", "from_email"],
+      ["Client_id", 42, "client_id"],
+    ] as const
+  ) {
+    it(`makes the entry malformed, and is named: ${name}`, () => {
+      const reading = readEntry({ id: "printer", columns: { ...IDS, [name]: value } });
+      assert(reading.type === "malformed", JSON.stringify(reading));
+      assert.deepEqual(reading.mistake, {
+        column,
+        allowed: `called exactly so in the table, not "${name}"`,
+      });
+    });
+  }
+
+  it("is named, too, where ours is missing for it", () => {
+    const { client_id: _, ...columns } = { ...IDS, Client_ID: CLIENT };
+    const reading = readEntry({ id: "printer", columns });
+    assert(reading.type === "malformed");
+    assert.match(reading.mistake.allowed, /not "Client_ID"$/);
+  });
+
+  it("does not matter where it is empty, or the entry is disabled", () => {
+    assert.deepEqual(entry({ ...IDS, Disabled: "", Allowed_Senders: null }), entry(IDS));
+    const columns = { ...IDS, disabled: true, Allowed_Senders: "@x.test" };
+    assert.equal(readEntry({ id: "printer", columns }).type, "disabled");
+  });
+
+  it("is no other column: those are left alone, whatever they are called", () => {
+    const columns = { ...IDS, Description: "x", sender: "x", disabled2: "true", disable: "true" };
+    assert.deepEqual(entry(columns), entry(IDS));
+  });
+});
+
 describe("a key of a table", () => {
   for (
     const key of ["printer", "o'neil", "a b", "日本", "x".repeat(1024), "a%2Fb", "; drop", "(x)"]

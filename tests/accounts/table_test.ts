@@ -405,6 +405,8 @@ describe("a table service in trouble", () => {
       assert.match(`${answer.code}: ${answer.detail}`, detail);
       assert(!JSON.stringify(answer).includes("hunter2"));
       assert.equal(answer.gone, status === 404 && code !== undefined || status === 409);
+      // Access, address and load are the same for all; what is not understood is one's own.
+      if (!answer.gone) assert.equal(answer.concerns, status === 400 ? "question" : "table");
       assert.equal(requests, expected);
     });
   }

@@ -81,6 +81,14 @@ describe("a table's rows", () => {
     assert.ok(!JSON.stringify(found).includes(secret));
   });
 
+  it("with a column that is only almost called as ours are named, too", async () => {
+    const found = await judge([row("a", { Disabled: true })]);
+    assert.equal(
+      found[1]?.what,
+      'entry "a": disabled must be called exactly so in the table, not "Disabled"',
+    );
+  });
+
   it("with mistakes are named up to ten, and the others counted", async () => {
     const many = Array.from({ length: 25 }, (_, i) => row(String(i), { tenant_id: "?" }));
     const found = await judge(many);

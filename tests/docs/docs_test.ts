@@ -196,6 +196,7 @@ const NO_SETTINGS = new Set([
   "RELAY_PASSWORD",
   "SENDER_NOT_ALLOWED",
   "LOOKUP_ENTRY",
+  "TABLE_CROWDED",
   "HTTPS_PROXY_FILE",
   // Of other programs; without effect here.
   "HTTP_PROXY",

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { LoginResult } from "../../src/accounts/accounts.ts";
+import type { TableTrouble } from "../../src/accounts/entry_source.ts";
 import type { Outcome } from "../../src/delivery/outcome.ts";
 import { Events } from "../../src/observe/events.ts";
 import { createLog } from "../../src/observe/log.ts";
@@ -242,5 +243,52 @@ describe("the line for MAX_MEMORY", () => {
       90,
       100,
     ]);
+  });
+});
+
+describe("the lookup table's lines", () => {
+  const trouble: TableTrouble = {
+    type: "trouble",
+    code: "ECONNREFUSED",
+    detail: "no table",
+    gone: false,
+    concerns: "table",
+  };
+  function open() {
+    const clock = { now: 0 };
+    const lines: string[] = [];
+    const write = (line: string) => {
+      const { level, message } = JSON.parse(line) as Record<string, string>;
+      lines.push(`${level} ${message}`);
+    };
+    const log = createLog({ level: "WARNING", format: "json", write });
+    return { clock, lines, events: new Events(log, () => clock.now) };
+  }
+
+  it("are WARNING when entries from before serve, once a minute, with an end", () => {
+    const { clock, lines, events } = open();
+    for (let i = 0; i < 100; i++) events.tableTrouble(trouble, true);
+    events.tableRecovered();
+    const both = [
+      "WARNING Lookup table does not answer; entries read before serve on",
+      "WARNING Lookup table answers again",
+    ];
+    assert.deepEqual(lines, both);
+    clock.now = 60_000;
+    events.tableTrouble(trouble, true);
+    events.tableRecovered();
+    assert.deepEqual(lines, [...both, ...both]);
+  });
+
+  it("are no flood of ends either, when it answers and fails in turns", () => {
+    for (const served of [true, false]) {
+      const { clock, lines, events } = open();
+      for (; clock.now < 60_000; clock.now += 100) {
+        events.tableTrouble(trouble, served);
+        events.tableRecovered();
+      }
+      const ends = lines.filter((line) => line === "WARNING Lookup table answers again");
+      assert.equal(ends.length, 1);
+    }
   });
 });
