@@ -104,17 +104,25 @@ export function readEntry({ id, columns }: Row): EntryReading {
   return { type: "entry", entry: { id, tenantId, clientId, fromEmail, fromName, allowedSenders } };
 }
 
-/** Our columns' names without case and hyphens. */
-const FOLDED = new Map(Object.keys(COLUMNS).map((name) => [folded(name), name as ColumnName]));
+/**
+ * The columns that decide whether a login gets anywhere and how far, by their names without case and
+ * hyphens. A column of another table that is called `From-Email` does no harm.
+ */
+const DECISIVE = new Map(
+  (["tenant_id", "client_id", "from_name", "allowed_senders", "disabled"] satisfies ColumnName[])
+    .map((name) => [folded(name), name]),
+);
 
 /**
  * A column that is meant to be ours, but is called otherwise, such as `Disabled`. The table service
- * tells names by case; that such a column does nothing would let in who was shut out.
+ * tells names by case; that such a column does nothing would let in who was shut out. Where ours is
+ * there, too, it is the one that counts.
  */
 function misnamed(columns: Row["columns"]): Mistake | undefined {
   for (const [name, value] of Object.entries(columns)) {
-    const column = FOLDED.get(folded(name));
+    const column = DECISIVE.get(folded(name));
     if (column === undefined || column === name || textOf(value) === "") continue;
+    if (textOf(columns[column]) !== "") continue;
     return { column, allowed: `called exactly so in the table, not ${JSON.stringify(name)}` };
   }
   return undefined;
