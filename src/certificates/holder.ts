@@ -19,6 +19,13 @@ const DATES_MS = 3_600_000;
 const AGAIN_MS = 6 * 3_600_000;
 /** Milliseconds for one look: a file on a network may never answer. */
 const LOOK_TIMEOUT = 30_000;
+/**
+ * Milliseconds until the next look where a new certificate has failed its proof: a machine that is
+ * busy, or out of sockets, fails it too, and the change is to be in force within 60 s.
+ */
+const SOON_MS = 5_000;
+/** How many looks follow that soon. After them it is proved at the looks of the source's interval. */
+const SOON_LOOKS = 6;
 
 export interface HolderOptions {
   readonly source: CertificateSource;
@@ -31,6 +38,8 @@ export interface HolderOptions {
   readonly elapsed?: () => number;
   /** Milliseconds for one look; 30 s when left out. */
   readonly timeout?: number;
+  /** Milliseconds until a new certificate that has failed is looked at again; 5 s when left out. */
+  readonly soon?: number;
 }
 
 /** The certificate's state for /readyz. */
@@ -54,19 +63,20 @@ export class IdentityHolder {
   readonly #log: Log;
   readonly #now: () => number;
   readonly #timeout: number;
+  readonly #soon: number;
   readonly #dates: Seldom;
   readonly #trouble: Seldom;
   readonly #stopping = new AbortController();
   #loaded: LoadedIdentity;
   #inForce: Found;
-  /** The revision found last, whether it could be used or not. */
-  #known: string;
-  /** Why the revision found last is not in force, where it is not. */
-  #refused: unknown;
+  /** What was found last. Where that is not what is in force, each look proves it again. */
+  #latest: Found;
+  /** Looks that come soon, and not only after the source's interval. */
+  #soonLooks = 0;
   /** Looks in a row that have found nothing that can be used. */
   #failures = 0;
   #told = false;
-  #reading: Promise<Found | undefined> | undefined;
+  #reading: Promise<Found> | undefined;
   #turn: Promise<void> = Promise.resolve();
   #asked: Promise<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -93,10 +103,11 @@ export class IdentityHolder {
     this.#log = options.log;
     this.#now = now;
     this.#timeout = options.timeout ?? LOOK_TIMEOUT;
+    this.#soon = options.soon ?? SOON_MS;
     this.#dates = new Seldom(DAY_MS, elapsed);
     this.#trouble = new Seldom(AGAIN_MS, elapsed);
     this.#inForce = found;
-    this.#known = found.revision;
+    this.#latest = found;
     this.#loaded = loaded;
     this.#log.info("Certificate loaded", this.#fields());
     this.#tellDates();
@@ -133,12 +144,15 @@ export class IdentityHolder {
     this.#stopping.abort();
   }
 
+  /** The next look, so long after the one that is over. */
   #schedule(): void {
-    const interval = this.#source.interval ?? DATES_MS;
-    this.#timer = setTimeout(async () => {
-      await this.#inTurn(() => this.#look(false));
-      if (!this.#stopping.signal.aborted) this.#schedule();
-    }, interval);
+    clearTimeout(this.#timer);
+    let wait = this.#source.interval ?? DATES_MS;
+    if (this.#soonLooks > 0) {
+      this.#soonLooks--;
+      wait = Math.min(wait, this.#soon);
+    }
+    this.#timer = setTimeout(() => this.#inTurn(() => this.#look(false)), wait);
   }
 
   /** One look after another. */
@@ -151,25 +165,28 @@ export class IdentityHolder {
     if (this.#stopping.signal.aborted) return;
     try {
       const found = await this.#read(asked);
-      if (found !== undefined) this.#known = found.revision;
-      if (this.#known === this.#inForce.revision) this.#unchanged(asked);
-      else if (found !== undefined) await this.#swap(found);
-      else this.#failed(this.#refused, asked);
+      if (found.revision !== this.#latest.revision) this.#soonLooks = SOON_LOOKS;
+      this.#latest = found;
+      if (found.revision === this.#inForce.revision) this.#unchanged(asked);
+      else await this.#swap(found);
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
       this.#failed(error, asked);
     }
-    if (!this.#stopping.signal.aborted) this.#tellDates();
+    if (this.#stopping.signal.aborted) return;
+    this.#tellDates();
+    this.#schedule();
   }
 
   /** A read that hangs is waited for, look after look, rather than begun once more. */
-  async #read(asked: boolean): Promise<Found | undefined> {
+  async #read(asked: boolean): Promise<Found> {
+    // Whoever asks wants to hear again what is wrong with it.
+    const known = asked ? this.#inForce : this.#latest;
     this.#reading ??= this.#source.read({
-      // Whoever asks wants to hear again what is wrong with it.
-      known: asked ? this.#inForce.revision : this.#known,
+      known: known.revision,
       complete: asked,
       signal: this.#stopping.signal,
-    }).finally(() => this.#reading = undefined);
+    }).then((found) => found ?? known).finally(() => this.#reading = undefined);
     const over = new AbortController();
     try {
       return await Promise.race([
@@ -188,16 +205,11 @@ export class IdentityHolder {
   }
 
   async #swap(found: Found): Promise<void> {
-    let loaded: LoadedIdentity;
-    try {
-      loaded = await loadIdentity(this.#settings, this.#runtime, found.certificate);
-    } catch (error) {
-      this.#refused = error;
-      throw error;
-    }
+    const loaded = await loadIdentity(this.#settings, this.#runtime, found.certificate);
     if (this.#stopping.signal.aborted) return;
     this.#loaded = loaded;
     this.#inForce = found;
+    this.#soonLooks = 0;
     this.#failures = 0;
     this.#told = false;
     this.#log.info("Certificate replaced", this.#fields());
@@ -206,6 +218,7 @@ export class IdentityHolder {
   #unchanged(asked: boolean): void {
     if (this.#told) this.#log.info("The certificate can be read again, and is unchanged");
     else if (asked) this.#log.info("Certificate unchanged", this.#fields());
+    this.#soonLooks = 0;
     this.#failures = 0;
     this.#told = false;
   }
@@ -220,7 +233,7 @@ export class IdentityHolder {
     const reason = error.message;
     const fields = { source: this.#source.name, reason, days: this.#validity().days };
     const due = asked ||
-      this.#failures > this.#source.patience && this.#trouble.due(reason);
+      this.#failures > this.#source.patience && this.#trouble.due(kindOf(error));
     if (!due) return this.#log.debug("The certificate in force stays for now", fields);
     this.#told = true;
     const message = error instanceof CertificateUnavailable
@@ -247,4 +260,9 @@ export class IdentityHolder {
       ...this.#inForce.detail,
     };
   }
+}
+
+/** Errors of one kind are one trouble. A proof names its port, which is another one each time. */
+function kindOf({ message, fault }: CertificateError): string {
+  return fault === "unusable" ? message.replace(/\d+/g, "") : message;
 }

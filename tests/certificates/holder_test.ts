@@ -61,6 +61,14 @@ function assertServes({ identity }: IdentityHolder, { privateKey }: Certificate)
   assert.ok(identity.privateKey === privateKey, "it is another certificate that is in force");
 }
 
+/** Waits for what no event tells of, for some seconds. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let tries = 0; !condition(); tries++) {
+    assert.ok(tries < 5000, "it has not come");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
 interface Line {
   readonly level: string;
   readonly message: string;
@@ -162,6 +170,83 @@ describe("the certificate in force", () => {
     assertServes(holder, other);
   });
 
+  /** A runtime that is out of sockets for a while; the port in its error is another one each time. */
+  function scarce() {
+    const state = { out: false, proofs: 0 };
+    const listen: Runtime["listen"] = (options) => {
+      state.proofs++;
+      if (state.out) throw new Error(`EMFILE: too many open files 127.0.0.1:${state.proofs}`);
+      return runtime.listen(options);
+    };
+    const short: Runtime = Object.create(runtime, { listen: { value: listen } });
+    return { state, runtime: short };
+  }
+
+  it("gives way to a new one whose proof has failed for a passing reason, once that has passed", async () => {
+    const { state, runtime } = scarce();
+    const source = new ToldSource(one);
+    const { holder, told } = await open(source, { runtime });
+    state.out = true;
+    source.next = other;
+    await source.looks(10);
+    assertServes(holder, one);
+    const [line, ...more] = told("The new certificate cannot be used: the one in force stays");
+    assert.match(String(line?.["reason"]), /EMFILE/);
+    assert.deepEqual(more, [], "one trouble, whatever its port");
+    state.out = false;
+    await source.looks(2);
+    assertServes(holder, other);
+    assert.equal(told("Certificate replaced").length, 1);
+    const { proofs } = state;
+    await source.looks(3);
+    assert.equal(state.proofs, proofs, "what is in force is not proved again");
+  });
+
+  it("gives way to it soon, where the next look would be far off", async () => {
+    const { state, runtime } = scarce();
+    const source = new ToldSource(one, { interval: HOUR });
+    const { holder, told } = await open(source, { runtime, soon: 1 });
+    state.out = true;
+    source.next = other;
+    await holder.refresh();
+    assertServes(holder, one);
+    state.out = false;
+    await until(() => told("Certificate replaced").length > 0);
+    assertServes(holder, other);
+  });
+
+  it("is not asked for that soon for ever, where the new one is really bad", async () => {
+    const source = new ToldSource(one, { interval: HOUR });
+    const { holder } = await open(source, { soon: 1 });
+    source.next = { ...other, privateKey: one.privateKey };
+    const { reads } = source;
+    await holder.refresh();
+    await until(() => source.reads === reads + 1 + 6);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(source.reads, reads + 1 + 6);
+    assertServes(holder, one);
+  });
+
+  it("is unchanged for whoever asks, where the old one is back after a bad one", async () => {
+    const { state, runtime } = scarce();
+    const source = new ToldSource(one, { interval: HOUR });
+    const { holder, lines } = await open(source, { runtime });
+    state.out = true;
+    source.next = other;
+    await holder.refresh();
+    state.out = false;
+    source.next = one;
+    await holder.refresh();
+    await holder.refresh();
+    assertServes(holder, one);
+    assert.deepEqual(lines.map(({ level, message }) => `${level} ${message}`), [
+      "INFO Certificate loaded",
+      "WARNING The new certificate cannot be used: the one in force stays",
+      "INFO The certificate can be read again, and is unchanged",
+      "INFO Certificate unchanged",
+    ]);
+  });
+
   it("stays when its source cannot be reached, which is told once for each reason", async () => {
     const source = new ToldSource(one);
     const { holder, told } = await open(source);
@@ -256,9 +341,7 @@ describe("the certificate in force", () => {
     const reads = source.reads;
     source.next = answer.promise;
     await source.looks(1);
-    while (told("The certificate could not be refreshed").length === 0) {
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
+    await until(() => told("The certificate could not be refreshed").length > 0);
     assert.ok(source.reads <= reads + 2, "one read hangs, no more are begun");
     source.next = other;
     answer.resolve({ certificate: other, revision: revisionOf(other) });
