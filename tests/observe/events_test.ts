@@ -120,6 +120,24 @@ describe("a message's line", () => {
   }
 });
 
+describe("the line of what the session turned away", () => {
+  it("names the entry of the account: several devices may share an app", () => {
+    const refusal: Refusal = {
+      command: "MAIL",
+      reply: reply(550, "5.7.1", "Sender not allowed"),
+      authenticated: true,
+      from: "boss@x.test",
+    };
+    const line = lineOf((events) =>
+      events.refused(refusal, client, { ...account, entry: "scanner" })
+    );
+    assert.deepEqual(
+      [line["message"], line["tenant"], line["app"], line["entry"]],
+      ["Refused by the relay", TENANT, CLIENT, "scanner"],
+    );
+  });
+});
+
 describe("a connection's line", () => {
   const summary: ConnectionSummary = {
     client,
