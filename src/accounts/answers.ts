@@ -49,6 +49,9 @@ export type Answer<T> = T | "nothing" | TableTrouble;
 /** Puts a question. @returns undefined where there is nothing */
 export type Ask<T> = (timeout: number) => Promise<T | undefined | TableTrouble>;
 
+/** Whether the table answered last: strangers' questions that make no sense do not count. */
+export type TableState = "not asked" | "answers" | TableTrouble;
+
 export class Answers<T extends object> {
   readonly #options: AnswersOptions;
   readonly #now: () => number;
@@ -62,7 +65,7 @@ export class Answers<T extends object> {
   /** Apart, so that no flood of guesses keeps an entry from being looked at again. */
   readonly #renewalTurns: Turns;
   #quietUntil = -Infinity;
-  #troubled = false;
+  #state: TableState = "not asked";
   /** When the table was found to be no more. */
   #goneAt = -Infinity;
 
@@ -75,6 +78,10 @@ export class Answers<T extends object> {
     this.#absent = new LRUCache({ max });
     this.#firstTurns = new Turns(AT_ONCE, this.#timer);
     this.#renewalTurns = new Turns(AT_ONCE, this.#timer);
+  }
+
+  get state(): TableState {
+    return this.#state;
   }
 
   get(key: string, ask: Ask<T>): Promise<Answer<T>> | Answer<T> {
@@ -138,9 +145,9 @@ export class Answers<T extends object> {
 
   #recovered(): void {
     this.#quietUntil = -Infinity;
-    if (!this.#troubled) return;
-    this.#troubled = false;
-    this.#options.onRecovery?.();
+    const troubled = typeof this.#state === "object";
+    this.#state = "answers";
+    if (troubled) this.#options.onRecovery?.();
   }
 
   #trouble(key: string, trouble: TableTrouble): Answer<T> {
@@ -151,7 +158,7 @@ export class Answers<T extends object> {
     } else if (trouble.concerns === "table") this.#quietUntil = now + QUIET;
     const known = this.#known.peek(key);
     const served = known !== undefined && this.#serves(known);
-    this.#troubled ||= served || trouble.concerns === "table";
+    if (served || trouble.concerns === "table") this.#state = trouble;
     this.#options.onTrouble?.(trouble, served);
     if (known !== undefined) known.failedAt = now;
     return served ? known.value : trouble;

@@ -1,7 +1,7 @@
 // The entries of the lookup table as logins need them: which row counts, and what it means.
 
 import { type Reply, reply } from "../smtp/reply.ts";
-import { Answers, type AnswersOptions } from "./answers.ts";
+import { Answers, type AnswersOptions, type TableState } from "./answers.ts";
 import { type Entry, type EntryReading, readEntry, type Row, textOf } from "./entry.ts";
 import { type EntrySource, isTrouble, type TableTrouble } from "./entry_source.ts";
 import { isTableKey } from "./table_key.ts";
@@ -40,6 +40,11 @@ export class Entries {
   constructor(options: EntriesOptions) {
     this.#source = options.source;
     this.#answers = new Answers(options);
+  }
+
+  /** Whether the table answered the last question. Nothing is asked for it. */
+  get tableState(): TableState {
+    return this.#answers.state;
   }
 
   /** The entry with this RowKey. */

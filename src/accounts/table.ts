@@ -44,6 +44,12 @@ export class LookupTable implements EntrySource {
     this.#options = options;
   }
 
+  /** Its URL, for people: without a query, which may hold a secret. */
+  get address(): string {
+    const { origin, pathname } = this.#options.url;
+    return `${origin}${pathname}`;
+  }
+
   find(id: string, timeout: number): Promise<Row | undefined | TableTrouble> {
     return this.#ask(timeout, async ({ client }, abortSignal) => {
       return rowOf(await client.getEntity(this.#options.partitionKey, id, { abortSignal }));

@@ -50,7 +50,9 @@ export async function tableToCheck(
   const { AZURE_TABLES_URL: url } = settings;
   const table = await openTable(settings, http);
   if (table === undefined || url === undefined) return undefined;
-  return { entries: table, run: () => checkTable(table, url, TABLE_TIMEOUT) };
+  const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
+  const options = { url, timeout: TABLE_TIMEOUT, rules: { delimiter, allowedSenders } };
+  return { entries: table, run: () => checkTable(table, options) };
 }
 
 /** Where the relay would listen, as far as the settings are sound. */

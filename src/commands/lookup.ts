@@ -2,16 +2,24 @@
 
 import process from "node:process";
 import { createInterface } from "node:readline/promises";
-import { type ColumnName, COLUMNS, readEntry, type Row, textOf } from "../accounts/entry.ts";
+import { type Row, textOf } from "../accounts/entry.ts";
 import { isTrouble, type TableTrouble } from "../accounts/entry_source.ts";
+import { type EntryRules, entryState } from "../accounts/entry_state.ts";
 import type { Change, LookupTable } from "../accounts/table.ts";
-import { isTableKey } from "../accounts/table_key.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError } from "../certificates/certificate.ts";
 import { currentRuntime } from "../runtime/current.ts";
-import { nearest } from "../settings/load.ts";
 import { settingsAmong } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
+import {
+  actionOf,
+  type Changes,
+  changesFor,
+  checkId,
+  idWithin,
+  NAMES,
+  shown,
+} from "./lookup_arguments.ts";
 import { outgoingClient } from "./outgoing.ts";
 import { openTable } from "./table.ts";
 import { aligned, printableText } from "./text_table.ts";
@@ -19,16 +27,17 @@ import { aligned, printableText } from "./text_table.ts";
 /** Milliseconds; a table of many entries takes several requests. */
 const TIMEOUT = 60_000;
 
-const ACTIONS = ["list", "get", "set", "delete"] as const;
-type Action = (typeof ACTIONS)[number];
-
-/** In the order of the output; `description` is for people alone. */
-const NAMES = [...Object.keys(COLUMNS), "description"] as (ColumnName | "description")[];
-
 export interface LookupOptions {
   readonly json?: boolean;
   /** Deletes without asking. */
   readonly yes?: boolean;
+}
+
+/** What all of it needs. */
+interface Context {
+  readonly table: LookupTable;
+  readonly rules: EntryRules;
+  readonly options: LookupOptions;
 }
 
 /** @returns what to print, without the last line end */
@@ -39,10 +48,7 @@ export async function lookup(
 ): Promise<string> {
   const [word = "", id, ...assignments] = words;
   const action = actionOf(word, id, assignments);
-  if (id !== undefined && !isTableKey(id)) {
-    throw usage(`ID ${shown(id)} can be no key of a table: / \\ # ? and controls are not allowed`);
-  }
-  const changes = action === "set" ? changesOf(assignments) : {};
+  if (id !== undefined && action !== "set") checkId(id);
   const settings = settingsAmong([
     "AZURE_TABLES_URL",
     "AZURE_TABLES_PARTITION_KEY",
@@ -54,7 +60,11 @@ export async function lookup(
     "EXTRA_CA_CERTS_FILEPATH",
     "HTTPS_PROXY",
     "NO_PROXY",
+    "USERNAME_DELIMITER",
+    "ALLOWED_SENDERS",
   ], envFile);
+  const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
+  const changes = action === "set" ? changesFor(id!, assignments, delimiter) : {};
   const runtime = await currentRuntime();
   const authorities = await authoritiesOrError(settings.EXTRA_CA_CERTS_FILEPATH);
   const http = outgoingClient(settings, runtime, authorities);
@@ -63,15 +73,16 @@ export async function lookup(
     if (table === undefined) {
       throw new CommandError(EXIT.config, ["AZURE_TABLES_URL must be set: it names the table"]);
     }
+    const context: Context = { table, rules: { delimiter, allowedSenders }, options };
     switch (action) {
       case "list":
-        return await list(table, options);
+        return await list(context);
       case "get":
-        return await get(table, id!, options);
+        return await get(context, id!);
       case "set":
-        return await set(table, id!, changes, options);
+        return await set(context, id!, changes);
       case "delete":
-        return await remove(table, id!, options);
+        return await remove(context, id!);
     }
   } finally {
     http.close();
@@ -87,59 +98,54 @@ async function authoritiesOrError(path: string | undefined): Promise<readonly st
   }
 }
 
-async function list(table: LookupTable, { json }: LookupOptions): Promise<string> {
-  const rows = answered(await table.list(TIMEOUT));
-  if (json) return JSON.stringify(rows.map(entryJson), null, 2);
+async function list(context: Context): Promise<string> {
+  const { table, rules, options: { json } } = context;
+  const rows = answered(context, await table.list(TIMEOUT));
+  if (json) return JSON.stringify(rows.map((row) => entryJson(row, rules)), null, 2);
   if (rows.length === 0) return "There is no entry.";
   const names = NAMES.filter((name) => rows.some((row) => textIn(row, name) !== ""));
   return aligned([
     ["id", ...names, "state"],
-    ...rows.map((row) => [row.id, ...names.map((name) => textIn(row, name)), stateOf(row)]),
+    ...rows.map((row) => [row.id, ...names.map((name) => textIn(row, name)), stateOf(row, rules)]),
   ]);
 }
 
-async function get(table: LookupTable, id: string, { json }: LookupOptions): Promise<string> {
-  const row = await found(table, id);
-  if (json) return JSON.stringify(entryJson(row), null, 2);
+async function get(context: Context, id: string): Promise<string> {
+  const { rules, options: { json } } = context;
+  const row = await found(context, id);
+  if (json) return JSON.stringify(entryJson(row, rules), null, 2);
   const names = NAMES.filter((name) => textIn(row, name) !== "");
   return aligned([
     ["id", row.id],
     ...names.map((name) => [name, textIn(row, name)]),
-    ["state", stateOf(row)],
+    ["state", stateOf(row, rules)],
   ]);
 }
 
-async function set(
-  table: LookupTable,
-  id: string,
-  changes: Changes,
-  { json }: LookupOptions,
-): Promise<string> {
+async function set(context: Context, id: string, changes: Changes): Promise<string> {
+  const { table, rules, options: { json } } = context;
   // A new entry is made only where it can be used.
   const make = "tenant_id" in changes && "client_id" in changes;
-  const change = answered(await table.set(id, changes, make, TIMEOUT));
+  const change = answered(context, await table.set(id, changes, make, TIMEOUT));
   if (change === "missing") {
     throw failure(`there is no entry ${shown(id)}; a new one needs tenant_id and client_id`);
   }
   if (change === "conflict") throw failure(conflict(id));
-  const row = await found(table, id);
-  if (json) return JSON.stringify({ change, ...entryJson(row) }, null, 2);
-  return `Entry ${shown(id)} ${change}: ${stateOf(row)}`;
+  const row = await found(context, id);
+  if (json) return JSON.stringify({ change, ...entryJson(row, rules) }, null, 2);
+  return `Entry ${shown(id)} ${change}: ${stateOf(row, rules)}`;
 }
 
-async function remove(
-  table: LookupTable,
-  id: string,
-  { json, yes }: LookupOptions,
-): Promise<string> {
+async function remove(context: Context, id: string): Promise<string> {
+  const { table, options: { json, yes } } = context;
   if (!yes && process.stdin.isTTY) {
-    const row = await found(table, id);
+    const row = await found(context, id);
     const { from_email: from } = row.columns;
     const what = from === undefined ? "" : ` (from_email ${printableText(String(from))})`;
     if (!await agreed(`Delete entry ${shown(id)}${what}? [y/N] `)) throw failure("not deleted");
   }
-  const change = answered<Change>(await table.delete(id, TIMEOUT));
-  if (change === "missing") throw failure(`there is no entry ${shown(id)}`);
+  const change = answered<Change>(context, await table.delete(id, TIMEOUT));
+  if (change === "missing") throw missing(context, id);
   if (change === "conflict") throw failure(conflict(id));
   return json ? JSON.stringify({ change, id }) : `Entry ${shown(id)} deleted`;
 }
@@ -154,77 +160,18 @@ async function agreed(question: string): Promise<boolean> {
   }
 }
 
-async function found(table: LookupTable, id: string): Promise<Row> {
-  const row = await table.find(id, TIMEOUT);
-  if (row === undefined) throw failure(`there is no entry ${shown(id)}`);
-  return answered(row);
+async function found(context: Context, id: string): Promise<Row> {
+  const row = await context.table.find(id, TIMEOUT);
+  if (row === undefined) throw missing(context, id);
+  return answered(context, row);
 }
 
-function answered<T>(answer: T | TableTrouble): T {
+function answered<T>({ table }: Context, answer: T | TableTrouble): T {
   if (typeof answer === "object" && answer !== null && isTrouble(answer)) {
     const { code, detail } = answer;
-    throw failure(`${code}: ${detail}`);
+    throw failure(`${code}: ${detail} (the table is ${table.address})`);
   }
   return answer as T;
-}
-
-// --- arguments ---
-
-function actionOf(
-  word: string,
-  id: string | undefined,
-  assignments: readonly string[],
-): Action {
-  const action = ACTIONS.find((name) => name === word);
-  if (action === undefined) {
-    const near = nearest(word, ACTIONS);
-    const hint = near === undefined
-      ? `one of ${ACTIONS.join(", ")} is needed`
-      : `did you mean ${near}?`;
-    throw usage(`unknown action ${shown(word)} of lookup: ${hint}`);
-  }
-  if (action === "list" && id !== undefined) throw usage("lookup list takes no ID");
-  if (action !== "list" && id === undefined) throw usage(`lookup ${action} needs an ID`);
-  if (action === "set" && assignments.length === 0) {
-    throw usage("lookup set needs COLUMN=VALUE, one or more; an empty value removes the column");
-  }
-  if (action !== "set" && assignments.length > 0) {
-    throw usage(`lookup ${action} takes one ID, and nothing behind it`);
-  }
-  return action;
-}
-
-type Changes = Readonly<Record<string, string | boolean | undefined>>;
-
-function changesOf(assignments: readonly string[]): Changes {
-  const changes: Record<string, string | boolean | undefined> = {};
-  for (const assignment of assignments) {
-    const equals = assignment.indexOf("=");
-    if (equals < 0) throw usage(`${shown(assignment)} must be COLUMN=VALUE`);
-    const name = assignment.slice(0, equals);
-    const known = NAMES.find((column) => column === name);
-    if (known === undefined) {
-      const near = nearest(name, NAMES);
-      const hint = near === undefined ? `there are ${NAMES.join(", ")}` : `did you mean ${near}?`;
-      throw usage(`unknown column ${shown(name)}: ${hint}`);
-    }
-    if (known in changes) throw usage(`${known} is given twice`);
-    changes[known] = valueOf(known, assignment.slice(equals + 1).trim());
-  }
-  return changes;
-}
-
-/** As the table is to have it: ids in the form in which the Python relay compares them, too. */
-function valueOf(name: ColumnName | "description", text: string): string | boolean | undefined {
-  if (text === "") {
-    if (name === "tenant_id" || name === "client_id") throw usage(`${name} cannot be removed`);
-    return undefined;
-  }
-  if (name === "description") return text;
-  const { parse, allowed } = COLUMNS[name];
-  const value = parse(text);
-  if (value === undefined) throw usage(`${name} must be ${allowed}`);
-  return typeof value === "object" ? text : value;
 }
 
 // --- output ---
@@ -235,36 +182,34 @@ function textIn({ columns }: Row, name: string): string {
 }
 
 /** `ok`, `disabled`, or what is wrong. */
-function stateOf(row: Row): string {
-  const reading = readEntry(row);
-  if (reading.type === "entry") return "ok";
-  if (reading.type === "disabled") return "disabled";
-  return `${reading.mistake.column} must be ${reading.mistake.allowed}`;
+function stateOf(row: Row, rules: EntryRules): string {
+  const state = entryState(row, rules);
+  if (state.type === "mistake") return state.problem;
+  return state.type === "ok" && state.hint !== undefined ? `ok; ${state.hint}` : state.type;
 }
 
-function entryJson(row: Row): Record<string, string | boolean> {
-  const reading = readEntry(row);
+function entryJson(row: Row, rules: EntryRules): Record<string, string | boolean> {
+  const state = entryState(row, rules);
   const json: Record<string, string | boolean> = { id: row.id };
   for (const name of NAMES) {
     const text = textIn(row, name);
     if (text !== "" && name !== "disabled") json[name] = text;
   }
-  json["disabled"] = reading.type === "disabled";
-  json["usable"] = reading.type === "entry";
-  if (reading.type === "malformed") json["problem"] = stateOf(row);
+  json["disabled"] = state.type === "disabled";
+  json["usable"] = state.type === "ok";
+  if (state.type === "mistake") json["problem"] = state.problem;
+  if (state.type === "ok" && state.hint !== undefined) json["hint"] = state.hint;
   return json;
 }
 
-function shown(text: string): string {
-  return JSON.stringify(printableText(text));
+function missing({ rules: { delimiter } }: Context, id: string): CommandError {
+  const meant = idWithin(id, delimiter);
+  const hint = meant === undefined ? "" : `; did you mean ${shown(meant)}?`;
+  return failure(`there is no entry ${shown(id)}${hint}`);
 }
 
 function conflict(id: string): string {
   return `entry ${shown(id)} has just been changed by somebody else: look at it and try again`;
-}
-
-function usage(line: string): CommandError {
-  return new CommandError(EXIT.usage, [line]);
 }
 
 function failure(line: string): CommandError {

@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { type Account, Accounts, type NoAccount } from "../accounts/accounts.ts";
+import type { TableState } from "../accounts/answers.ts";
 import { Entries } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { senderCheck } from "../accounts/senders.ts";
@@ -21,6 +22,8 @@ const TOKEN_TIMEOUT = 20_000;
 
 export interface Processing {
   readonly handlers: Handlers<Account>;
+  /** Whether the lookup table answered the last question; undefined where there is none. */
+  tableState(): TableState | undefined;
   /** Ends what is under way at Entra and Graph: its outcome is known as far as it can be. */
   cutOff(): void;
 }
@@ -46,7 +49,9 @@ export interface ProcessingParts {
   readonly entries: EntrySource | undefined;
 }
 
-export function processing({ settings, http, events, entries }: ProcessingParts): Processing {
+export function processing(
+  { settings, http, events, entries: source }: ProcessingParts,
+): Processing {
   const { authorityHost, graphEndpoint, graphScope: scope } = cloudOf(settings);
   const tokens = new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
@@ -57,17 +62,16 @@ export function processing({ settings, http, events, entries }: ProcessingParts)
     },
   });
   const { ALLOWED_TENANTS: allowedTenants, ALLOWED_SENDERS: allowedSenders } = settings;
+  const entries = source === undefined ? undefined : new Entries({
+    source,
+    maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
+    onTrouble: (trouble, served) => events.tableTrouble(trouble, served),
+    onRecovery: () => events.tableRecovered(),
+  });
   const accounts = new Accounts({
     delimiter: settings.USERNAME_DELIMITER,
     tokens,
-    ...(entries === undefined ? {} : {
-      entries: new Entries({
-        source: entries,
-        maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
-        onTrouble: (trouble, served) => events.tableTrouble(trouble, served),
-        onRecovery: () => events.tableRecovered(),
-      }),
-    }),
+    ...(entries === undefined ? {} : { entries }),
     entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
     ...(allowedTenants === undefined ? {} : { allowedTenants }),
     ...(allowedSenders === undefined ? {} : { allowedSenders }),
@@ -132,6 +136,7 @@ export function processing({ settings, http, events, entries }: ProcessingParts)
   };
   return {
     handlers,
+    tableState: () => entries?.tableState,
     cutOff() {
       // In this order: what abort() ends begins nothing more then, but for taking back its draft.
       backend.stop();

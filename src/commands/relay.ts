@@ -2,6 +2,7 @@
 
 import type { Hono } from "hono";
 import type { Account } from "../accounts/accounts.ts";
+import type { TableState } from "../accounts/answers.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import type { LookupTable } from "../accounts/table.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
@@ -10,7 +11,7 @@ import { IdentityHolder } from "../certificates/holder.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import type { HttpClient } from "../http/client.ts";
 import { Events } from "../observe/events.ts";
-import { type HttpService, serveHttp } from "../observe/http.ts";
+import { type HttpService, type PartState, serveHttp } from "../observe/http.ts";
 import type { Log } from "../observe/log.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
@@ -22,7 +23,7 @@ import { certificateSource } from "./certificates.ts";
 import { CommandError, EXIT, type ExitStatus } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
 import { outgoingClient, proxyIn } from "./outgoing.ts";
-import { processing } from "./processing.ts";
+import { type Processing, processing } from "./processing.ts";
 import { openTable } from "./table.ts";
 
 const HANDSHAKE_TIMEOUT = 30_000;
@@ -68,6 +69,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   const listening = { smtp: false, on: [] as readonly string[] };
   let server: SmtpServer<Account> | undefined;
   let http: HttpService | undefined;
+  let work: Processing | undefined;
   if (settings.HTTP_LISTEN !== "off") {
     const listen = settings.HTTP_LISTEN;
     const readiness = () => ({
@@ -77,6 +79,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
         listening: listening.on,
       },
       tls: tls?.state ?? { ready: true, source: "off" },
+      ...(settings.AZURE_TABLES_URL === undefined ? {} : { table: tablePart(work?.tableState()) }),
     });
     try {
       http = await listenOrError("HTTP_LISTEN", listen, (hostname, port) =>
@@ -98,7 +101,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   const events = new Events(log);
   const table = await openTable(settings, client);
   const entries = table ?? parts.entries;
-  const { handlers, cutOff } = processing({ settings, http: client, events, entries });
+  const { handlers, cutOff } = work = processing({ settings, http: client, events, entries });
   const smtpServer = server = new SmtpServer<Account>({
     runtime,
     handlers,
@@ -159,12 +162,23 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   }
 }
 
+/**
+ * It is no reason to be not ready that the table does not answer: entries that were read serve on, who
+ * needs no entry needs no table, and a restart would only forget.
+ */
+function tablePart(state: TableState | undefined): PartState {
+  if (state === undefined || state === "not asked") return { ready: true };
+  if (state === "answers") return { ready: true, answers: true };
+  return { ready: true, answers: false, code: state.code };
+}
+
 /** @throws CommandError where the table does not answer: nobody could log in */
 async function proveTable(table: LookupTable, log: Log): Promise<void> {
   const answer = await table.probe(TABLE_TIMEOUT);
   if ("type" in answer) {
     throw new CommandError(EXIT.unavailable, [
-      `AZURE_TABLES_FORCE_USAGE needs the lookup table: ${answer.code}: ${answer.detail}`,
+      `AZURE_TABLES_FORCE_USAGE needs the lookup table: ${answer.code}: ${answer.detail} ` +
+      `(the table is ${table.address})`,
     ]);
   }
   if (answer.empty) {

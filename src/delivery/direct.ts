@@ -98,7 +98,7 @@ function notAllowed(account: Account, { sender, named }: Prepared): NotSent | un
     if (refusal === undefined) continue;
     const shown = printable(text.slice(0, MAX_SHOWN));
     const detail = certain
-      ? `${shown} may not send: ${refusal.text}`
+      ? `${shown} may not send: ${String(refusal.text).replace(/^Sender not allowed: /, "")}`
       : `From or Sender cannot be read for certain: ${shown}; ${refusal.text}`;
     return {
       type: "refused",

@@ -53,9 +53,7 @@ export class Events {
     const common = {
       id,
       ...from(client),
-      tenant: account.tenantId,
-      app: account.clientId,
-      ...(account.entry === undefined ? {} : { entry: account.entry }),
+      ...whose(account),
       ...senderFields(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
       recipients: envelope.recipients.length,
       bytes: content.reduce((sum, block) => sum + block.length, 0),
@@ -88,7 +86,7 @@ export class Events {
     const { command, reply, authenticated, argument, from: sender } = refusal;
     const fields = {
       ...from(client),
-      ...(account === undefined ? {} : { tenant: account.tenantId, app: account.clientId }),
+      ...(account === undefined ? {} : whose(account)),
       command,
       ...(argument === undefined ? {} : { argument: argument.slice(0, MAX_QUOTED) }),
       ...(sender === undefined ? {} : { sender }),
@@ -152,6 +150,11 @@ export class Events {
 function senderFields(reversePath: string, mailbox: string | undefined): LogFields {
   if (mailbox === undefined || mailbox === reversePath) return { sender: reversePath };
   return { sender: mailbox, mail_from: reversePath };
+}
+
+/** With an app that several devices share, only the entry tells which one it was. */
+function whose({ tenantId, clientId, entry }: Account): LogFields {
+  return { tenant: tenantId, app: clientId, ...(entry === undefined ? {} : { entry }) };
 }
 
 function from({ connection, address }: Client): LogFields {

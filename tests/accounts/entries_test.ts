@@ -422,6 +422,29 @@ describe("strangers' questions", () => {
     assert.deepEqual(table.told, ["InvalidInput false"]);
   });
 
+  it("have no say in whether the table answers; those that it does not answer for itself have", async () => {
+    const table = open();
+    const entries = table.entries();
+    assert.equal(entries.tableState, "not asked");
+    table.troubles.set("bad", BAD_QUESTION);
+    await entries.byId("bad");
+    assert.equal(entries.tableState, "not asked");
+    await entries.byId("printer");
+    assert.equal(entries.tableState, "answers");
+    await entries.byId("bad");
+    assert.equal(entries.tableState, "answers");
+    table.trouble = DOWN;
+    await entries.byId("nobody");
+    assert.equal(entries.tableState, DOWN);
+    table.trouble = undefined;
+    await entries.byId("another");
+    assert.equal(entries.tableState, "answers");
+    table.trouble = DOWN;
+    table.now = MINUTE;
+    assert.equal(line(await entries.byId("printer")), "entry printer");
+    assert.equal(entries.tableState, DOWN);
+  });
+
   it("push out no entry, and are one question for a client whatever tenants they guess", async () => {
     const table = open({ domain: { tenant_id: "contoso.example", client_id: CLIENT } });
     table.rows.set("printer", { tenant_id: TENANT, client_id: OTHER });

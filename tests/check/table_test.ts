@@ -3,14 +3,20 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Row } from "../../src/accounts/entry.ts";
+import type { EntryRules } from "../../src/accounts/entry_state.ts";
 import { troubleOf } from "../../src/accounts/table_trouble.ts";
 import { checkTable } from "../../src/check/table.ts";
+import { SenderList } from "../../src/message/sender_list.ts";
 
 const URL_ = new URL("https://account.table.core.windows.net/users");
 const ID = "12345678-1234-1234-1234-123456789abc";
 
-const judge = (answer: Awaited<ReturnType<Parameters<typeof checkTable>[0]["list"]>>) =>
-  checkTable({ list: () => Promise.resolve(answer) }, URL_, 1000);
+const RULES: EntryRules = { delimiter: "@", allowedSenders: undefined };
+
+const judge = (
+  answer: Awaited<ReturnType<Parameters<typeof checkTable>[0]["list"]>>,
+  rules: EntryRules = RULES,
+) => checkTable({ list: () => Promise.resolve(answer) }, { url: URL_, timeout: 1000, rules });
 
 describe("a table that gives no answer", () => {
   /** As the SDK throws it: https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes */
@@ -87,6 +93,28 @@ describe("a table's rows", () => {
       found[1]?.what,
       'entry "a": disabled must be called exactly so in the table, not "Disabled"',
     );
+  });
+
+  it("that no username can name, or whose messages are all refused, are named too", async () => {
+    const sender = { from_email: "a@x.test" };
+    const rows = [
+      row("scanner@lookup"),
+      row("own", { ...sender, allowed_senders: "@y.test" }),
+      row("off", { ...sender, allowed_senders: "@y.test", disabled: true }),
+      row("fine", { from_email: "a@y.test", allowed_senders: "@y.test" }),
+      row("all", sender),
+    ];
+    const rules: EntryRules = { delimiter: "@", allowedSenders: SenderList.parse("@y.test") };
+    const [ok, ...others] = await judge(rows, rules);
+    assert.equal(ok?.code, "table.ok");
+    assert.deepEqual(others.map(({ code, what }) => `${code} ${what}`), [
+      'table.row entry "scanner@lookup": the id may not contain "@", the USERNAME_DELIMITER',
+      'table.row entry "own": from_email is not in allowed_senders; ' +
+      "from_email is not in ALLOWED_SENDERS",
+      'table.row entry "all": from_email is not in ALLOWED_SENDERS',
+    ]);
+    assert.match(others[0]!.fix!, /another id, and delete this one: smtp-oauth-relay lookup del/);
+    assert.match(others[1]!.fix!, /lookup set ID COLUMN=VALUE/);
   });
 
   it("with mistakes are named up to ten, and the others counted", async () => {

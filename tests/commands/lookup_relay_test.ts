@@ -180,7 +180,10 @@ describe("a relay with a lookup table", () => {
           down,
           /^AZURE_TABLES_FORCE_USAGE needs the lookup table: ECONNREFUSED: .*cannot be reached/,
         ],
-        [azurite.url("nobodys"), /: TableNotFound: the table does not exist; check the name/],
+        [
+          azurite.url("nobodys"),
+          /: TableNotFound: the table does not exist; .* \(the table is http:\S+\/nobodys\)$/,
+        ],
       ] as const
     ) {
       const started = start({ AZURE_TABLES_FORCE_USAGE: "true", AZURE_TABLES_URL: url });
@@ -299,22 +302,40 @@ describe("a relay with a lookup table", () => {
       return stage;
     };
     const first = await seed(own);
-    const { relay, lines } = await start({ AZURE_TABLES_URL: own.url("users") });
+    const { relay, lines } = await start({
+      AZURE_TABLES_URL: own.url("users"),
+      HTTP_LISTEN: "127.0.0.1:0",
+    });
+    /** It stays ready through all of it: a restart would only forget. */
+    const tablePart = async () => {
+      const answer = await fetch(`http://127.0.0.1:${relay.http!.port}/readyz`);
+      const { ready, parts } = await answer.json() as {
+        ready: boolean;
+        parts: { table: Record<string, unknown> };
+      };
+      assert.deepEqual([answer.status, ready, parts.table["ready"]], [200, true, true]);
+      return parts.table;
+    };
+    assert.deepEqual(await tablePart(), { ready: true });
     await login(relay, "scanner@lookup", /^235 /);
+    assert.deepEqual(await tablePart(), { ready: true, answers: true });
 
     first.close();
     await own.stop();
     await login(relay, "another@lookup", /^454 4\.7\.0 .*ECONNREFUSED/);
+    assert.deepEqual(await tablePart(), { ready: true, answers: false, code: "ECONNREFUSED" });
     const client = await login(relay, "scanner@lookup", /^235 /);
     assert.match(await send(client, "me@example.com", ""), /^250 /);
 
     const again = await startAzurite({ port });
     const second = await seed(again);
     await login(relay, "third@lookup", /^535 5\.7\.8 The lookup table has no entry/);
+    assert.deepEqual(await tablePart(), { ready: true, answers: true });
     await second.client.deleteTable();
     second.close();
     await login(relay, "other@lookup", /^454 4\.7\.0 .*TableNotFound: the table does not exist/);
     await login(relay, "scanner@lookup", /^454 4\.7\.0 .*TableNotFound/);
+    assert.deepEqual(await tablePart(), { ready: true, answers: false, code: "TableNotFound" });
     const deferred = lines.filter(({ message }) => message === "Login deferred");
     assert.deepEqual(deferred.map(({ level }) => level), ["WARNING", "WARNING", "WARNING"]);
     const back = lines.filter(({ message }) => message === "Lookup table answers again");

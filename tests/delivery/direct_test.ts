@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { DirectDelivery } from "../../src/delivery/direct.ts";
 import type { Backend, Outcome, Submission } from "../../src/delivery/outcome.ts";
-import { reply } from "../../src/smtp/reply.ts";
+import { REPLIES, reply } from "../../src/smtp/reply.ts";
 import { accountWith, submissionOf, tokenOf } from "../support/submissions.ts";
 
 const SENT: Outcome = { type: "sent", reply: reply(250, "2.0.0", "OK") };
@@ -103,5 +103,23 @@ describe("a message that is tried again by a client that was gone", () => {
       assert.equal(sent(), "first second");
       sending.forEach(({ end }) => end(SENT));
     }
+  });
+});
+
+describe("a sender who is not allowed", () => {
+  it("is named once in the log, with the list that does not have it", async () => {
+    const { delivery, sent, submission } = setUp();
+    const { account, ...rest } = submission("first");
+    const outcome = await delivery.deliver({
+      ...rest,
+      account: { ...account, refusesSender: () => REPLIES.senderNotAllowed },
+    });
+    assert(outcome.type === "refused" && outcome.code === "SENDER_NOT_ALLOWED");
+    assert.equal(outcome.detail, "ann@x.test may not send: it is not in ALLOWED_SENDERS");
+    assert.equal(
+      outcome.reply.text,
+      "Sender not allowed: it is not in ALLOWED_SENDERS (ann@x.test)",
+    );
+    assert.equal(sent(), "");
   });
 });

@@ -2,9 +2,11 @@
 // relay that reads the table as an identity, over https.
 
 import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { createAuthority } from "../support/authority.ts";
 import {
@@ -15,10 +17,25 @@ import {
   startAzurite,
 } from "../support/azurite.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
-import { CLIENT, PROGRAMS, run, sandbox, SECRET, serve, TENANT, USERNAME } from "./programs.ts";
+import {
+  CLIENT,
+  PROGRAMS,
+  root,
+  run,
+  Running,
+  sandbox,
+  SECRET,
+  serve,
+  TENANT,
+  USERNAME,
+} from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
 const IDS = [`tenant_id=${TENANT}`, `client_id=${CLIENT}`];
+/** What util-linux makes a terminal with; others of the name take other arguments. */
+const NO_SCRIPT = /util-linux/.test(String(spawnSync("script", ["--version"]).stdout))
+  ? false
+  : "util-linux's script is not installed";
 const IDENTITY_SECRET = "1dentity-secret-that-must-not-show";
 
 for (const program of PROGRAMS) {
@@ -118,11 +135,118 @@ for (const program of PROGRAMS) {
       await lookup(["delete", "short"]);
     });
 
+    it("says what keeps an entry that can be read from being of use", async () => {
+      const made = await lookup([
+        "set",
+        "scanner",
+        ...IDS,
+        "from_email=a@other.org",
+        "allowed_senders=@example.com",
+      ]);
+      const problem = "from_email is not in allowed_senders";
+      assert.deepEqual([made.status, made.stdout], [0, `Entry "scanner" created: ${problem}\n`]);
+      const changed = await lookup(["set", "scanner", "from_email=", "from_name=Scanner"]);
+      const hint = "from_name has no effect without from_email";
+      assert.equal(changed.stdout, `Entry "scanner" changed: ok; ${hint}\n`);
+
+      // Made elsewhere: no login can be by it, but it can be looked at and deleted.
+      await stage.put("scanner@lookup", { tenant_id: TENANT, client_id: CLIENT });
+      const idProblem = 'the id may not contain "@", the USERNAME_DELIMITER';
+      assert.match(
+        (await lookup(["list"])).stdout,
+        /^scanner@lookup .* the id may not contain "@"/m,
+      );
+      const json = JSON.parse((await lookup(["get", "scanner@lookup", "--json"])).stdout);
+      assert.deepEqual([json.usable, json.problem], [false, idProblem]);
+      const colon = await lookup(["list"], {
+        USERNAME_DELIMITER: ":",
+        ALLOWED_SENDERS: "@other.org",
+      });
+      assert.match(colon.stdout, /^scanner@lookup .* ok$/m);
+      assert.equal((await lookup(["delete", "scanner@lookup"])).status, 0);
+      const gone = await lookup(["delete", "scanner@lookup"]);
+      assert.equal(gone.status, 1);
+      assert.match(gone.stderr, /there is no entry "scanner@lookup"; did you mean "scanner"\?/);
+
+      await lookup(["set", "scanner", "from_email=a@example.com"]);
+      const foreign = await lookup(["get", "scanner"], { ALLOWED_SENDERS: "@other.org" });
+      assert.match(foreign.stdout, /^state +from_email is not in ALLOWED_SENDERS$/m);
+      await lookup(["delete", "scanner"]);
+    });
+
+    it("tells of all mistakes in what is to be set at once", async () => {
+      const wrong = await lookup([
+        "set",
+        "a@b",
+        "from_email=bad",
+        "allowed_senders=x,y",
+        "client_id=foo",
+        "disabled=true",
+        "disabled=false",
+        "colour=red",
+      ]);
+      assert.equal(wrong.status, 2);
+      const lines = wrong.stderr.trimEnd().split("\n");
+      assert.deepEqual(
+        lines.map((line) => /^smtp-oauth-relay: (.*? (?:must|may|is|column)\b)/.exec(line)?.[1]),
+        [
+          'ID "a@b" may',
+          "from_email must",
+          "allowed_senders must",
+          "client_id must",
+          "disabled is",
+          "unknown column",
+        ],
+      );
+    });
+
+    it("asks before it deletes, on a terminal", { skip: NO_SCRIPT }, async () => {
+      await stage.put("old", { tenant_id: TENANT, client_id: CLIENT, from_email: "old@x.test" });
+      const answerWith = async (answer: string) => {
+        const command = [...program.command, "lookup", "delete", "old"];
+        const quoted = command.map((word) => `'${word}'`).join(" ");
+        // Standard output is for results alone: the question is seen without it.
+        const child = spawn("script", ["-qec", `${quoted} > /dev/null`, "/dev/null"], {
+          cwd: root,
+          env: {
+            PATH: process.env["PATH"],
+            HOME: process.env["HOME"],
+            SHELL: "/bin/sh",
+            DENO_NO_UPDATE_CHECK: "1",
+            AZURE_TABLES_URL: azurite.url("users"),
+            AZURE_TABLES_CONNECTION_STRING: CONNECTION_STRING,
+          },
+        });
+        const running = new Running(child);
+        await running.until("stdout", /Delete entry "old" \(from_email old@x\.test\)\? \[y\/N\] /);
+        child.stdin.end(`${answer}\n`);
+        return { status: await running.exited, text: running.stdout };
+      };
+      for (const answer of ["n", "", "yesterday"]) {
+        const { status, text } = await answerWith(answer);
+        assert.equal(status, 1, text);
+        assert.match(text, /smtp-oauth-relay: not deleted/);
+      }
+      assert.equal((await lookup(["get", "old"])).status, 0);
+      assert.equal((await answerWith("Y")).status, 0);
+      assert.equal((await lookup(["get", "old"])).status, 1);
+    });
+
     const WRONG: readonly (readonly [args: readonly string[], status: number, line: RegExp])[] = [
       [[], 2, /missing required argument 'ACTION'/],
       [["lst"], 2, /unknown action "lst" of lookup: did you mean list\?/],
       [["get"], 2, /lookup get needs an ID/],
       [["get", "a/b"], 2, /ID "a\/b" can be no key of a table/],
+      [["set", "", ...IDS], 2, /: ID is empty$/m],
+      [["get", ""], 2, /: ID is empty$/m],
+      [["set", "x".repeat(2000), ...IDS], 2, /: ID "x{128}…" is over 1 KiB, which is the most/],
+      [["set", "x".repeat(1020), ...IDS], 2, /: ID "x{128}…" is too long for a username$/m],
+      [["set", "a@b", ...IDS], 2, /: ID "a@b" may not contain "@", the USERNAME_DELIMITER$/m],
+      [
+        ["set", "scanner@lookup", ...IDS],
+        2,
+        /the USERNAME_DELIMITER: give the id alone, "scanner"$/m,
+      ],
       [["set", "x"], 2, /lookup set needs COLUMN=VALUE/],
       [["set", "x", "from_emial=a@b"], 2, /unknown column "from_emial": did you mean from_email\?/],
       [["set", "x", "colour=red"], 2, /unknown column "colour": there are tenant_id, client_id/],
@@ -137,7 +261,7 @@ for (const program of PROGRAMS) {
       [["delete", "x"], 1, /there is no entry "x"/],
     ];
     for (const [args, status, line] of WRONG) {
-      it(`ends with ${status} and one line for: lookup ${args.join(" ")}`, async () => {
+      it(`ends with ${status} and one line for: lookup ${args.join(" ").slice(0, 60)}`, async () => {
         const result = await lookup(args);
         assert.equal(result.status, status, result.stderr);
         assert.match(result.stderr, /^smtp-oauth-relay: .*\n$/);
@@ -155,7 +279,10 @@ for (const program of PROGRAMS) {
       assert(!bad.stderr.includes("hunter2"));
       const missing = await lookup(["list"], { AZURE_TABLES_URL: azurite.url("nobodys") });
       assert.equal(missing.status, 1);
-      assert.match(missing.stderr, /^smtp-oauth-relay: TableNotFound: the table does not exist/);
+      assert.match(
+        missing.stderr,
+        /^smtp-oauth-relay: TableNotFound: the table does not exist.*http:\/\/\S+\/nobodys\)\n$/,
+      );
     });
 
     it("has shown no key", () => {

@@ -228,6 +228,22 @@ describe("a line for what the session turned away", () => {
     const many = Array.from({ length: 1100 }, (_, i) => `2001:db8::${i}`);
     assert.equal(levelsOf(many, 530).filter((level) => level === "WARNING").length, 1000);
   });
+
+  it("names the entry of the account: several devices may share an app", () => {
+    const refusal: Refusal = {
+      command: "MAIL",
+      reply: reply(550, "5.7.1", "Sender not allowed"),
+      authenticated: true,
+      from: "boss@x.test",
+    };
+    const line = lineOf((events) =>
+      events.refused(refusal, client, { ...account, entry: "scanner" })
+    );
+    assert.deepEqual(
+      [line["message"], line["tenant"], line["app"], line["entry"]],
+      ["Refused by the relay", TENANT, CLIENT, "scanner"],
+    );
+  });
 });
 
 describe("the line for MAX_MEMORY", () => {

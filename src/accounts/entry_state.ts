@@ -1,0 +1,63 @@
+// What an entry of the lookup table is good for, as far as its row and the settings tell: for those
+// who edit the table.
+
+import type { SenderList } from "../message/sender_list.ts";
+import { type Entry, readEntry, type Row } from "./entry.ts";
+import { type Delimiter, parseUsername } from "./username.ts";
+
+/** The settings that have a say in it. */
+export interface EntryRules {
+  /** USERNAME_DELIMITER. */
+  readonly delimiter: Delimiter;
+  /** ALLOWED_SENDERS. */
+  readonly allowedSenders: SenderList | undefined;
+}
+
+export type EntryState =
+  /** @property hint one line: something in it has no effect */
+  | { readonly type: "ok"; readonly hint?: string }
+  | { readonly type: "disabled" }
+  /**
+   * Its logins, or all their messages, are refused.
+   *
+   * @property inId no change of its columns would help
+   */
+  | { readonly type: "mistake"; readonly problem: string; readonly inId: boolean };
+
+/** What is wrong with it is told without what its columns hold: see {@link readEntry}. */
+export function entryState(row: Row, { delimiter, allowedSenders }: EntryRules): EntryState {
+  const reading = readEntry(row);
+  if (reading.type === "disabled") return { type: "disabled" };
+  if (reading.type === "malformed") {
+    const { column, allowed } = reading.mistake;
+    return { type: "mistake", problem: `${column} must be ${allowed}`, inId: false };
+  }
+  const { entry } = reading;
+  const idProblem = loginIdProblem(entry.id, delimiter);
+  const problems = [
+    ...(idProblem === undefined ? [] : [`the id ${idProblem}`]),
+    ...(sends(entry, entry.allowedSenders) ? [] : ["from_email is not in allowed_senders"]),
+    ...(sends(entry, allowedSenders) ? [] : ["from_email is not in ALLOWED_SENDERS"]),
+  ];
+  if (problems.length > 0) {
+    return { type: "mistake", problem: problems.join("; "), inId: idProblem !== undefined };
+  }
+  if (entry.fromName === undefined || entry.fromEmail !== undefined) return { type: "ok" };
+  return { type: "ok", hint: "from_name has no effect without from_email" };
+}
+
+/**
+ * Why no username can name this id, as the end of "the id …".
+ *
+ * @param id what a table's key may be
+ */
+export function loginIdProblem(id: string, delimiter: Delimiter): string | undefined {
+  if (id.includes(delimiter)) return `may not contain "${delimiter}", the USERNAME_DELIMITER`;
+  const username = parseUsername(`${id}${delimiter}lookup`, delimiter);
+  return username.type === "invalid" ? "is too long for a username" : undefined;
+}
+
+/** Whether the list lets `from_email` through, which is the sender of each message then. */
+function sends({ fromEmail }: Entry, list: SenderList | undefined): boolean {
+  return fromEmail === undefined || list === undefined || list.allows(fromEmail);
+}

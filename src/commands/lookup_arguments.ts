@@ -1,0 +1,141 @@
+// The command line of `lookup`: what it is to do, with which entry, and the columns of `set`.
+
+import { type ColumnName, COLUMNS } from "../accounts/entry.ts";
+import { loginIdProblem } from "../accounts/entry_state.ts";
+import { tableKeyProblem } from "../accounts/table_key.ts";
+import { type Delimiter, parseUsername } from "../accounts/username.ts";
+import { nearest } from "../settings/load.ts";
+import { CommandError, EXIT } from "./exit.ts";
+import { printableText } from "./text_table.ts";
+
+const ACTIONS = ["list", "get", "set", "delete"] as const;
+export type Action = (typeof ACTIONS)[number];
+
+/** In the order of the output; `description` is for people alone. */
+export const NAMES = [...Object.keys(COLUMNS), "description"] as (ColumnName | "description")[];
+
+/** Characters of what was given that a line quotes at most. */
+const MAX_SHOWN = 128;
+
+/** Columns and their new values, undefined for none. */
+export type Changes = Readonly<Record<string, string | boolean | undefined>>;
+
+/** @throws CommandError 2 where the words are too many or too few for it, or it is unknown */
+export function actionOf(
+  word: string,
+  id: string | undefined,
+  assignments: readonly string[],
+): Action {
+  const action = ACTIONS.find((name) => name === word);
+  if (action === undefined) {
+    const near = nearest(word, ACTIONS);
+    const hint = near === undefined
+      ? `one of ${ACTIONS.join(", ")} is needed`
+      : `did you mean ${near}?`;
+    throw usage(`unknown action ${shown(word)} of lookup: ${hint}`);
+  }
+  if (action === "list" && id !== undefined) throw usage("lookup list takes no ID");
+  if (action !== "list" && id === undefined) throw usage(`lookup ${action} needs an ID`);
+  if (action === "set" && assignments.length === 0) {
+    throw usage("lookup set needs COLUMN=VALUE, one or more; an empty value removes the column");
+  }
+  if (action !== "set" && assignments.length > 0) {
+    throw usage(`lookup ${action} takes one ID, and nothing behind it`);
+  }
+  return action;
+}
+
+/**
+ * What `set` is to do, looked at as a whole.
+ *
+ * @throws CommandError 2 with every problem
+ */
+export function changesFor(
+  id: string,
+  assignments: readonly string[],
+  delimiter: Delimiter,
+): Changes {
+  const problems: string[] = [];
+  const idProblem = newIdProblem(id, delimiter);
+  if (idProblem !== undefined) problems.push(idProblem);
+  const changes: Record<string, string | boolean | undefined> = {};
+  for (const assignment of assignments) {
+    const change = readAssignment(assignment);
+    if (typeof change === "string") problems.push(change);
+    else if (change.name in changes) problems.push(`${change.name} is given twice`);
+    else {
+      changes[change.name] = change.value;
+      if (change.problem !== undefined) problems.push(change.problem);
+    }
+  }
+  if (problems.length > 0) throw new CommandError(EXIT.usage, problems);
+  return changes;
+}
+
+/** @throws CommandError 2 where no table can have such an entry */
+export function checkId(id: string): void {
+  const problem = tableKeyProblem(id);
+  if (problem !== undefined) throw usage(withId(id, problem));
+}
+
+/** What is meant by an id that is a whole username. */
+export function idWithin(text: string, delimiter: Delimiter): string | undefined {
+  const username = parseUsername(text, delimiter);
+  return username.type === "lookup" ? username.id : undefined;
+}
+
+/** An entry that no login can name is not made, nor changed. */
+function newIdProblem(id: string, delimiter: Delimiter): string | undefined {
+  const problem = tableKeyProblem(id) ?? loginIdProblem(id, delimiter);
+  if (problem === undefined) return undefined;
+  const meant = idWithin(id, delimiter);
+  const hint = meant === undefined ? "" : `: give the id alone, ${shown(meant)}`;
+  return `${withId(id, problem)}${hint}`;
+}
+
+function withId(id: string, problem: string): string {
+  return id === "" ? `ID ${problem}` : `ID ${shown(id)} ${problem}`;
+}
+
+interface Assignment {
+  readonly name: string;
+  readonly value?: string | boolean | undefined;
+  readonly problem?: string;
+}
+
+/** @returns a text where it is none */
+function readAssignment(assignment: string): Assignment | string {
+  const equals = assignment.indexOf("=");
+  if (equals < 0) return `${shown(assignment)} must be COLUMN=VALUE`;
+  const name = assignment.slice(0, equals);
+  const known = NAMES.find((column) => column === name);
+  if (known === undefined) {
+    const near = nearest(name, NAMES);
+    const hint = near === undefined ? `there are ${NAMES.join(", ")}` : `did you mean ${near}?`;
+    return `unknown column ${shown(name)}: ${hint}`;
+  }
+  return { name: known, ...readValue(known, assignment.slice(equals + 1).trim()) };
+}
+
+/** As the table is to have it: ids in the form in which the Python relay compares them, too. */
+function readValue(name: ColumnName | "description", text: string): Omit<Assignment, "name"> {
+  if (text === "") {
+    const needed = name === "tenant_id" || name === "client_id";
+    return needed ? { problem: `${name} cannot be removed` } : {};
+  }
+  if (name === "description") return { value: text };
+  const { parse, allowed } = COLUMNS[name];
+  const value = parse(text);
+  if (value === undefined) return { problem: `${name} must be ${allowed}` };
+  return { value: typeof value === "object" ? text : value };
+}
+
+/** In quotes, and safe for a terminal. */
+export function shown(text: string): string {
+  const cut = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
+  return JSON.stringify(printableText(cut));
+}
+
+function usage(line: string): CommandError {
+  return new CommandError(EXIT.usage, [line]);
+}

@@ -1,0 +1,92 @@
+/** What an entry is good for, held against what a login and its messages really get. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type EntryRules, entryState } from "../../src/accounts/entry_state.ts";
+import { senderRefusal } from "../../src/accounts/senders.ts";
+import { isTableKey } from "../../src/accounts/table_key.ts";
+import { type Delimiter, parseUsername } from "../../src/accounts/username.ts";
+import { SenderList } from "../../src/message/sender_list.ts";
+
+const ID = "12345678-1234-1234-1234-123456789abc";
+const IDS = { tenant_id: ID, client_id: ID };
+
+function state(columns: Record<string, unknown>, id = "x", rules: Partial<EntryRules> = {}) {
+  const row = { id, columns: { ...IDS, ...columns } };
+  return entryState(row, { delimiter: "@", allowedSenders: undefined, ...rules });
+}
+
+describe("the state of an entry", () => {
+  const SENDERS: readonly (readonly [from: string, list: string, allowed: boolean])[] = [
+    ["a@other.org", "@example.com", false],
+    ["a@sub.example.com", "@example.com", false],
+    ["A@EXAMPLE.com", "b@example.com, a@example.com", true],
+    ["a@example.com", "@EXAMPLE.com", true],
+  ];
+  for (const [from, list, allowed] of SENDERS) {
+    it(`${allowed ? "is ok" : "is a mistake"} with from_email ${from} and ${list}`, () => {
+      const senders = SenderList.parse(list);
+      assert.equal(
+        senderRefusal(from, { allowed: undefined, ofEntry: senders }) === undefined,
+        allowed,
+      );
+      const problem = (name: string) =>
+        allowed
+          ? { type: "ok" }
+          : { type: "mistake", problem: `from_email is not in ${name}`, inId: false };
+      assert.deepEqual(
+        state({ from_email: from, allowed_senders: list }),
+        problem("allowed_senders"),
+      );
+      assert.deepEqual(
+        state({ from_email: from }, "x", { allowedSenders: senders }),
+        problem("ALLOWED_SENDERS"),
+      );
+    });
+  }
+
+  const KEYS = [
+    "x",
+    "a@b",
+    "a:b",
+    "scanner@lookup",
+    "a.b",
+    "é",
+    "x".repeat(1017),
+    "x".repeat(1018),
+  ];
+  for (const delimiter of ["@", ":", "|"] as Delimiter[]) {
+    for (const id of KEYS) {
+      it(`is ok for the id ${id.slice(0, 20)} (${id.length}) just where a username with ${delimiter} names it`, () => {
+        assert(isTableKey(id));
+        const username = parseUsername(`${id}${delimiter}lookup`, delimiter);
+        const named = username.type === "lookup" && username.id === id;
+        const found = state({}, id, { delimiter });
+        assert.equal(found.type === "ok", named, JSON.stringify(found));
+        if (found.type === "mistake") assert(found.inId);
+      });
+    }
+  }
+
+  it("tells of several mistakes at once, and of a column that has no effect", () => {
+    const both = state({ from_email: "a@x.test", allowed_senders: "@y.test" }, "a@b");
+    assert(both.type === "mistake" && both.inId);
+    assert.match(
+      both.problem,
+      /^the id may not contain "@", the USERNAME_DELIMITER; from_email is/,
+    );
+    assert.deepEqual(state({ from_name: "Ann" }), {
+      type: "ok",
+      hint: "from_name has no effect without from_email",
+    });
+    assert.deepEqual(state({ from_name: "Ann", from_email: "a@x.test" }), { type: "ok" });
+  });
+
+  it("is that of the row where that says enough", () => {
+    assert.deepEqual(state({ disabled: true }, "a@b"), { type: "disabled" });
+    assert.deepEqual(state({ client_id: "?" }, "a@b"), {
+      type: "mistake",
+      problem: "client_id must be a UUID",
+      inId: false,
+    });
+  });
+});
