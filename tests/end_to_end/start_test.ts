@@ -161,15 +161,16 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("tells of a certificate and of authorities that are missing, both at once", async () => {
+    it("tells of a certificate, its key and authorities that are missing, all at once", async () => {
       assertRefusal(
         await ends(["serve"], {
-          ...certificate("absent.pem", "key.pem"),
+          ...certificate("absent.pem", "absent-key.pem"),
           EXTRA_CA_CERTS_FILEPATH: join(directory, "no-authorities.pem"),
         }),
         EX_CONFIG,
         [
           /TLS_CERT_FILEPATH ".*absent\.pem" does not exist/,
+          /TLS_KEY_FILEPATH ".*absent-key\.pem" does not exist/,
           /EXTRA_CA_CERTS_FILEPATH ".*no-authorities\.pem" does not exist/,
         ],
       );
