@@ -138,7 +138,12 @@ export const CODES = {
     `correct AZURE_TABLES_URL, or ${LATER}`,
   ),
   "table.empty": warn(
-    "The table has no entry in this partition. With AZURE_TABLES_FORCE_USAGE nobody can log in.",
+    "The table has no entry in this partition.",
+    "make entries with: smtp-oauth-relay lookup set; or correct AZURE_TABLES_PARTITION_KEY",
+  ),
+  "table.empty-forced": fail(
+    "The table has no entry in this partition, and AZURE_TABLES_FORCE_USAGE is set: nobody can log " +
+      "in.",
     "make entries with: smtp-oauth-relay lookup set; or correct AZURE_TABLES_PARTITION_KEY",
   ),
   "table.row": warn(

@@ -3,6 +3,7 @@
 import { readEntry, type Row } from "../accounts/entry.ts";
 import { isTrouble, type TableTrouble } from "../accounts/entry_source.ts";
 import type { Code } from "./codes.ts";
+import { setCommand } from "./set_command.ts";
 import { type Finding, finding } from "./finding.ts";
 
 export interface TableToCheck {
@@ -13,18 +14,33 @@ export interface TableToCheck {
 /** Rows with a mistake that are told one by one. */
 const MOST_TOLD = 10;
 
+export interface TableView {
+  readonly url: URL;
+  /** AZURE_TABLES_FORCE_USAGE: nobody logs in without an entry. */
+  readonly needed: boolean;
+  /** Milliseconds. */
+  readonly timeout: number;
+}
+
 export async function checkTable(
   table: TableToCheck,
-  url: URL,
-  timeout: number,
+  { url, needed, timeout }: TableView,
 ): Promise<readonly Finding[]> {
   const named = `${url.host}${url.pathname}`;
   const rows = await table.list(timeout);
   if (isTrouble(rows)) {
-    return [finding(codeOf(rows), `${named}: ${rows.code}: ${rows.detail}`)];
+    const code = codeOf(rows);
+    const { problem, advice } = parted(rows.detail);
+    const what = `${named}: ${rows.code}: ${problem}`;
+    // What the code says is better than what all troubles of its kind have in common.
+    return [finding(code, what, ADVISED.has(code) ? advice : undefined)];
   }
   if (rows.length === 0) {
-    return [finding("table.empty", `${named} has no entry in AZURE_TABLES_PARTITION_KEY`)];
+    const what = `${named} has no entry in AZURE_TABLES_PARTITION_KEY`;
+    if (!needed) return [finding("table.empty", what)];
+    return [
+      finding("table.empty-forced", `${what}, and AZURE_TABLES_FORCE_USAGE lets nobody in without`),
+    ];
   }
   const readings = rows.map(readEntry);
   const disabled = readings.filter(({ type }) => type === "disabled").length;
@@ -33,17 +49,30 @@ export async function checkTable(
   const findings = [finding("table.ok", `${count}, ${disabled} of them disabled`)];
   for (const { id, mistake: { column, allowed } } of mistakes.slice(0, MOST_TOLD)) {
     const what = `entry ${JSON.stringify(id)}: ${column} must be ${allowed}`;
-    findings.push(finding("table.row", what));
+    findings.push(finding("table.row", what, `correct it with: ${setCommand(id, column)}`));
   }
   const more = mistakes.length - MOST_TOLD;
   if (more > 0) findings.push(finding("table.row", `${more} more entries have a mistake`));
   return findings;
 }
 
+/** Where the trouble's own advice is better than the finding's. */
+const ADVISED: ReadonlySet<Code> = new Set<Code>(["table.forbidden", "table.identity"]);
+
+/** The advice in a text of accounts/table_trouble.ts, which would stand there twice otherwise. */
+export function parted(detail: string): { readonly problem: string; readonly advice?: string } {
+  const [, problem, advice] = /^(.+?)[:;] ((?:check|give|unset|set) .+)$/.exec(detail) ?? [];
+  return problem === undefined || advice === undefined ? { problem: detail } : { problem, advice };
+}
+
 /** By the codes of accounts/table_trouble.ts. */
 function codeOf({ code, gone }: TableTrouble): Code {
   if (gone) return "table.missing";
-  if (/^AADSTS|^(?:CredentialUnavailable|.*Authentication(?:Required)?)Error$/.test(code)) {
+  if (
+    /^AADSTS|^NO_IDENTITY$|^(?:CredentialUnavailable|.*Authentication(?:Required)?)Error$/.test(
+      code,
+    )
+  ) {
     return "table.identity";
   }
   if (FORBIDDEN.test(code)) return "table.forbidden";

@@ -146,7 +146,9 @@ describe("the certificate's files", () => {
         await assert.rejects(read(), (error) => {
           assert(error instanceof CertificateError);
           assert.equal(error.lines.length, 2);
-          for (const [i, line] of error.lines.toSorted().entries()) assert.match(line, expected[i]!);
+          for (const [i, line] of error.lines.toSorted().entries()) {
+            assert.match(line, expected[i]!);
+          }
           assert.equal(error.message, error.lines.join("; "));
           return true;
         });

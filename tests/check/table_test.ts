@@ -3,14 +3,17 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Row } from "../../src/accounts/entry.ts";
-import { troubleOf } from "../../src/accounts/table_trouble.ts";
+import { TABLE_TROUBLE, troubleOf } from "../../src/accounts/table_trouble.ts";
+import { setCommand } from "../../src/check/set_command.ts";
 import { checkTable } from "../../src/check/table.ts";
 
 const URL_ = new URL("https://account.table.core.windows.net/users");
 const ID = "12345678-1234-1234-1234-123456789abc";
 
-const judge = (answer: Awaited<ReturnType<Parameters<typeof checkTable>[0]["list"]>>) =>
-  checkTable({ list: () => Promise.resolve(answer) }, URL_, 1000);
+const judge = (
+  answer: Awaited<ReturnType<Parameters<typeof checkTable>[0]["list"]>>,
+  needed = false,
+) => checkTable({ list: () => Promise.resolve(answer) }, { url: URL_, needed, timeout: 1000 });
 
 describe("a table that gives no answer", () => {
   /** As the SDK throws it: https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes */
@@ -54,6 +57,47 @@ describe("a table that gives no answer", () => {
       assert.deepEqual(more, []);
     });
   }
+
+  // All troubles that have a text of their own, and the way that it begins to say what to do.
+  const ADVICE = /[:;] (?:check|give|unset|set) /;
+  for (const known of Object.keys(TABLE_TROUBLE)) {
+    it(`says once what to do after ${known}, and not in two places`, async () => {
+      const [found] = await judge(troubleOf(service(400, known), 1000));
+      assert.ok(!ADVICE.test(found!.what), found!.what);
+      const advice = ADVICE.exec(TABLE_TROUBLE[known]!);
+      if (found?.code !== "table.forbidden" || advice === null) return;
+      assert.ok(TABLE_TROUBLE[known]!.endsWith(found.fix!), known);
+    });
+  }
+
+  it("says in words that no identity was found, where none of the SDK's is there", async () => {
+    const message =
+      "ChainedTokenCredential authentication failed.\nCredentialUnavailableError: none";
+    const none = troubleOf(named("AggregateAuthenticationError", message), 1000);
+    assert.equal(none.code, "NO_IDENTITY");
+    const refused = `${message}\nAuthenticationError: invalid_client: AADSTS7000215`;
+    assert.equal(
+      troubleOf(named("AggregateAuthenticationError", refused), 1000).code,
+      "AADSTS7000215",
+    );
+  });
+});
+
+describe("the command that mends an entry", () => {
+  for (
+    const [id, command] of [
+      ["scanner-1@example.com", "scanner-1@example.com"],
+      ["two words", "'two words'"],
+      ["O'Brien$(id)", "'O'\\''Brien$(id)'"],
+    ]
+  ) {
+    it(`can be pasted into a shell for ${id}`, () => {
+      assert.equal(
+        setCommand(id!, "client_id"),
+        `smtp-oauth-relay lookup set ${command} client_id=VALUE`,
+      );
+    });
+  }
 });
 
 describe("a table's rows", () => {
@@ -71,6 +115,8 @@ describe("a table's rows", () => {
 
   it("that are none are warned about", async () => {
     assert.deepEqual(await codes([]), ["table.empty"]);
+    const [forced] = await judge([], true);
+    assert.deepEqual([forced?.code, forced?.level], ["table.empty-forced", "fail"]);
   });
 
   it("with a mistake are named with the column, and without what it holds", async () => {

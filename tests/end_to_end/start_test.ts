@@ -198,6 +198,36 @@ for (const program of PROGRAMS) {
       });
     }
 
+    for (const setting of ["SMTP_LISTEN", "HTTP_LISTEN"]) {
+      it(`ends with 69 when the name in ${setting} cannot be resolved`, async () => {
+        const given = {
+          [setting]: "nosuchhost.invalid:19025",
+          HTTP_PASSWORD: "x",
+          LOG_LEVEL: "ERROR",
+        };
+        assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, ...given }), EX_UNAVAILABLE, [
+          new RegExp(`${setting} nosuchhost\\.invalid:19025: the host name cannot be resolved$`),
+        ]);
+      });
+    }
+
+    for (const needed of ["true", "false"]) {
+      it(`ends with 78 when its own identity for the table cannot be made, needed: ${needed}`, async () => {
+        const result = await ends(["serve"], {
+          ...PLAIN,
+          ...FREE,
+          LOG_LEVEL: "ERROR",
+          AZURE_TABLES_URL: "https://account.table.core.windows.net/users",
+          AZURE_TABLES_FORCE_USAGE: needed,
+          AZURE_TOKEN_CREDENTIALS: "bogus",
+        });
+        // To the last of the names that are allowed, not cut off inside of a word.
+        assertRefusal(result, EX_CONFIG, [
+          /: the relay's own identity cannot be made: .*AZURE_TOKEN_CREDENTIALS = bogus\..*Credential/,
+        ]);
+      });
+    }
+
     it("tells whether it is ready, and stops in good order on SIGTERM and SIGINT", async () => {
       for (const signal of ["SIGTERM", "SIGINT"] as const) {
         const relay = await serve(program, PLAIN);
