@@ -70,7 +70,7 @@ describe("a table that gives no answer", () => {
     });
   }
 
-  it("says in words that no identity was found, where none of the SDK's is there", async () => {
+  it("says in words that no identity was found, where none of the SDK's is there", () => {
     const message =
       "ChainedTokenCredential authentication failed.\nCredentialUnavailableError: none";
     const none = troubleOf(named("AggregateAuthenticationError", message), 1000);
