@@ -183,7 +183,8 @@ const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
   "400": CHECK_MIME,
   "401": "As InvalidAuthenticationToken.",
   "403": GRANT,
-  "404": CHECK_MAILBOX,
+  "404": `Graph says more than that of a missing mailbox, mostly: check \`GRAPH_ENDPOINT\`, and ` +
+    `proxies in between. If they are right: ${CHECK_MAILBOX.replace(/^C/, "c")}`,
   "408": "Look whether the message has arrived before it is sent again.",
   "409": "Try again.",
   "413":

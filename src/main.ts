@@ -47,11 +47,14 @@ command("username", "print the SMTP username of two ids, long and short; or the 
 
 command("check", "try everything that is configured, and say what is wrong and how to mend it")
   .option("--username <username>", "also log in, with this SMTP username in any of its forms")
-  .option("--password-file <file>", "the client secret; else the variable RELAY_PASSWORD")
+  .option("--password-file <file>", "has the client secret, which RELAY_PASSWORD may hold instead")
   .option("--from <address>", "also send a real test message, from this mailbox")
   .option("--to <address>", "the test message's recipient")
   .option("--json", "print the findings as JSON")
-  .addHelpText("after", "\nExit status: 0 if all is ok or warn, 1 if something is FAIL.")
+  .addHelpText(
+    "after",
+    "\nExit status: 0 if all is ok or warn, 1 if something is FAIL, 2 if the command line is wrong.",
+  )
   .action(async (options: Record<string, string | undefined>, command: Command) => {
     const { check } = await import("./commands/check.ts");
     const { username, passwordFile, from, to } = options;

@@ -2,7 +2,7 @@
 // who edit the table.
 
 import type { SenderList } from "../message/sender_list.ts";
-import { type Entry, readEntry, type Row } from "./entry.ts";
+import { type ColumnName, type Entry, readEntry, type Row } from "./entry.ts";
 import { type Delimiter, parseUsername } from "./username.ts";
 
 /** The settings that have a say in it. */
@@ -20,9 +20,9 @@ export type EntryState =
   /**
    * Its logins, or all their messages, are refused.
    *
-   * @property inId no change of its columns would help
+   * @property column whose change would help; left out where it is the id that is at fault
    */
-  | { readonly type: "mistake"; readonly problem: string; readonly inId: boolean };
+  | { readonly type: "mistake"; readonly problem: string; readonly column?: ColumnName };
 
 /** What is wrong with it is told without what its columns hold: see {@link readEntry}. */
 export function entryState(row: Row, { delimiter, allowedSenders }: EntryRules): EntryState {
@@ -30,7 +30,7 @@ export function entryState(row: Row, { delimiter, allowedSenders }: EntryRules):
   if (reading.type === "disabled") return { type: "disabled" };
   if (reading.type === "malformed") {
     const { column, allowed } = reading.mistake;
-    return { type: "mistake", problem: `${column} must be ${allowed}`, inId: false };
+    return { type: "mistake", problem: `${column} must be ${allowed}`, column };
   }
   const { entry } = reading;
   const idProblem = loginIdProblem(entry.id, delimiter);
@@ -40,7 +40,12 @@ export function entryState(row: Row, { delimiter, allowedSenders }: EntryRules):
     ...(sends(entry, allowedSenders) ? [] : ["from_email is not in ALLOWED_SENDERS"]),
   ];
   if (problems.length > 0) {
-    return { type: "mistake", problem: problems.join("; "), inId: idProblem !== undefined };
+    const problem = problems.join("; ");
+    return {
+      type: "mistake",
+      problem,
+      ...(idProblem === undefined ? { column: "from_email" } : {}),
+    };
   }
   if (entry.fromName === undefined || entry.fromEmail !== undefined) return { type: "ok" };
   return { type: "ok", hint: "from_name has no effect without from_email" };

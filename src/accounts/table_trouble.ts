@@ -36,6 +36,9 @@ const GONE = new Set(["TableNotFound", "TableBeingDeleted"]);
 const IDENTITY_ERROR =
   /^(?:CredentialUnavailableError|AuthenticationError|AggregateAuthenticationError|AuthenticationRequiredError)$/;
 
+/** Nothing that the SDK has tried was there to be asked. */
+const NOBODY = /^(?:CredentialUnavailableError|AggregateAuthenticationError)$/;
+
 /** Codes of a key that no entry can have, in answer to the question for one. */
 const IMPOSSIBLE_KEY = new Set(["OutOfRangeInput", "KeyValueTooLarge", "PropertyValueTooLarge"]);
 
@@ -60,7 +63,7 @@ export function troubleOf(error: unknown, timeout: number): TableTrouble {
   if (code !== undefined) {
     return trouble(code, "the table cannot be reached; check AZURE_TABLES_URL and the network");
   }
-  // The SDK's own complaint, such as an AZURE_TOKEN_CREDENTIALS that it does not know.
+  // The SDK's own complaint.
   return trouble(name, firstLine(error instanceof Error ? error.message : String(error)));
 }
 
@@ -75,9 +78,19 @@ export function late(timeout: number): TableTrouble {
 /** The relay's own identity, towards the table, got no token. */
 function identityTrouble(error: Error): TableTrouble {
   const said = /AADSTS\d+/.exec(error.message)?.[0];
-  const name = said ?? error.name;
+  if (
+    said === undefined && NOBODY.test(error.name) &&
+    !/network_error|^AuthenticationError/m.test(error.message)
+  ) {
+    return trouble(
+      "NO_IDENTITY",
+      "no identity of the relay's own was found for the table; set AZURE_TENANT_ID, " +
+        "AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, run where there is a managed identity, or set " +
+        "AZURE_TABLES_CONNECTION_STRING",
+    );
+  }
   return trouble(
-    name,
+    said ?? error.name,
     "the relay's own identity for the table got no token; check AZURE_TENANT_ID, AZURE_CLIENT_ID " +
       "and AZURE_CLIENT_SECRET, or the machine's managed identity",
   );

@@ -20,6 +20,17 @@ export interface AzureCredentialOptions {
   readonly clientSecret?: Secret | undefined;
 }
 
+/** The identity cannot even be made: a variable of the SDK has a value that it does not take. */
+export class IdentityError extends Error {
+  override readonly name = "IdentityError";
+
+  /** @param reason the SDK's words */
+  constructor(reason: unknown) {
+    const words = reason instanceof Error ? reason.message : String(reason);
+    super(`the relay's own identity cannot be made: ${words.replace(/\s+/g, " ").trim()}`);
+  }
+}
+
 /** Where Entra ID is in the clouds. MSAL knows these hosts: no discovery, one request for a token. */
 const KNOWN_HOSTS = new Set([
   "https://login.microsoftonline.com",
@@ -34,7 +45,7 @@ const STAND_IN = "https://login.microsoftonline.com";
  * (`AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_FEDERATED_TOKEN_FILE`, `AZURE_TOKEN_CREDENTIALS` …)
  * or asked of the machine it runs on, with the first token.
  *
- * @throws Error where `AZURE_TOKEN_CREDENTIALS` has no value that the SDK knows
+ * @throws IdentityError where `AZURE_TOKEN_CREDENTIALS` has no value that the SDK knows
  */
 export async function azureCredential(
   { http, authorityHost, clientSecret }: AzureCredentialOptions,
@@ -42,12 +53,16 @@ export async function azureCredential(
   const { DefaultAzureCredential } = await import("@azure/identity");
   const known = KNOWN_HOSTS.has(authorityHost.href.replace(/\/+$/, ""));
   const options = azureClientOptions(http);
-  return withClientSecret(clientSecret, () =>
-    new DefaultAzureCredential({
-      ...options,
-      authorityHost: known ? authorityHost.origin : STAND_IN,
-      httpClient: known ? options.httpClient : redirected(options.httpClient, authorityHost),
-    }));
+  try {
+    return withClientSecret(clientSecret, () =>
+      new DefaultAzureCredential({
+        ...options,
+        authorityHost: known ? authorityHost.origin : STAND_IN,
+        httpClient: known ? options.httpClient : redirected(options.httpClient, authorityHost),
+      }));
+  } catch (error) {
+    throw new IdentityError(error);
+  }
 }
 
 /**

@@ -18,6 +18,8 @@ export type CertificateFault =
   | "unreadable"
   /** No certificate, or no key, that can be read. */
   | "malformed"
+  /** A beginning without its end: the file was not written, or copied, as a whole. */
+  | "cut"
   /** The key is another certificate's. */
   | "mismatch"
   /** The runtime cannot serve TLS with it and the settings. */
@@ -26,11 +28,41 @@ export type CertificateFault =
 /** One line for the administrator: what is wrong with the certificate, where, what to do. */
 export class CertificateError extends Error {
   readonly fault: CertificateFault;
+  /** What to do, without what is wrong; undefined where that has to be known from elsewhere. */
+  readonly remedy: string | undefined;
+  /** What is wrong, without what to do. */
+  readonly problem: string;
+  /** One for each thing that is wrong. */
+  readonly lines: readonly string[];
 
-  constructor(message: string, fault: CertificateFault = "malformed") {
-    super(message);
+  /** @param remedy goes behind the problem, unless the problem says as much */
+  constructor(
+    problem: string,
+    fault: CertificateFault = "malformed",
+    remedy?: string,
+  ) {
+    super(remedy === undefined ? problem : `${problem}: ${remedy}`);
     this.fault = fault;
+    this.remedy = remedy;
+    this.problem = problem;
+    this.lines = [this.message];
   }
+}
+
+/** Several things are wrong, and all are told at once. */
+class CertificateErrors extends CertificateError {
+  override readonly lines: readonly string[];
+
+  constructor(errors: readonly CertificateError[]) {
+    const lines = errors.map(({ message }) => message);
+    super(lines.join("; "), errors[0]!.fault);
+    this.lines = lines;
+  }
+}
+
+/** @param errors one at least */
+export function together(errors: readonly CertificateError[]): CertificateError {
+  return errors.length === 1 ? errors[0]! : new CertificateErrors(errors);
 }
 
 /** Why a service does not hand a certificate out: for programs. */

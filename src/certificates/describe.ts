@@ -9,7 +9,7 @@ const SOON_DAYS = 14;
 
 export interface Validity {
   readonly expires: Date;
-  /** Whole days; below 0 once it has expired. */
+  /** Whole days that are left; below 0, those since it has expired. */
   readonly days: number;
   readonly state: "good" | "soon" | "expired" | "early";
 }
@@ -17,8 +17,9 @@ export interface Validity {
 /** @param now milliseconds since 1970 */
 export function validityOf(leaf: X509Certificate, now: number): Validity {
   const until = Date.parse(leaf.validTo);
-  const days = Math.floor((until - now) / DAY_MS);
-  const state = until < now
+  // Not -0.
+  const days = Math.trunc((until - now) / DAY_MS) + 0;
+  const state = until <= now
     ? "expired"
     : Date.parse(leaf.validFrom) > now
     ? "early"

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Certificate, CertificateError, isWhole } from "./certificate.ts";
+import { type Certificate, CertificateError, isWhole, together } from "./certificate.ts";
 import type { CertificateSource, Found, Look } from "./source.ts";
 
 /** Milliseconds between two looks at the files: a change is in force within 60 s, with room. */
@@ -67,10 +67,16 @@ export class FileSource implements CertificateSource {
 
   async #texts(): Promise<readonly [certificate: string, key: string]> {
     const { certificatePath, keyPath } = this.#options;
-    return [
-      await readPemLater("TLS_CERT_FILEPATH", certificatePath),
-      await readPemLater("TLS_KEY_FILEPATH", keyPath),
-    ];
+    const problems: CertificateError[] = [];
+    const note = (error: unknown): undefined => {
+      problems.push(asProblem(error));
+    };
+    const certificate = await readPemLater("TLS_CERT_FILEPATH", certificatePath).catch(note);
+    const key = await readPemLater("TLS_KEY_FILEPATH", keyPath).catch(note);
+    if (certificate !== undefined && key !== undefined) return [certificate, key];
+    // What is wrong with the other one is told too, rather than after the next try.
+    partsIn(certificatePath, keyPath, { certificate, key }, problems);
+    throw together(problems);
   }
 }
 
@@ -84,20 +90,31 @@ function revisionOf(texts: readonly string[]): string {
  * @throws CertificateError
  */
 export function readCertificate(certificatePath: string, keyPath: string): Certificate {
-  const certificate = readPem("TLS_CERT_FILEPATH", certificatePath);
-  const key = readPem("TLS_KEY_FILEPATH", keyPath);
-  return fit(certificatePath, keyPath, certificate, key);
+  const problems: CertificateError[] = [];
+  const certificate = tried(problems, () => readPem("TLS_CERT_FILEPATH", certificatePath));
+  const key = tried(problems, () => readPem("TLS_KEY_FILEPATH", keyPath));
+  return fit(certificatePath, keyPath, certificate, key, problems);
 }
 
-/** @param paths for the errors */
+/** @param problems that there were with what is undefined */
 function fit(
   certificatePath: string,
   keyPath: string,
-  certificate: string,
-  privateKey: string,
+  certificate: string | undefined,
+  privateKey: string | undefined,
+  problems: CertificateError[] = [],
 ): Certificate {
-  const leaf = leafIn(certificatePath, certificate);
-  const key = keyIn(keyPath, privateKey);
+  const { leaf, key } = partsIn(
+    certificatePath,
+    keyPath,
+    { certificate, key: privateKey },
+    problems,
+  );
+  if (
+    certificate === undefined || privateKey === undefined || leaf === undefined || key === undefined
+  ) {
+    throw together(problems);
+  }
   if (!leaf.checkPrivateKey(key)) {
     throw new CertificateError(
       `TLS_KEY_FILEPATH "${keyPath}" is not the key of the certificate in "${certificatePath}"`,
@@ -107,6 +124,36 @@ function fit(
   return { certificate, privateKey, leaf };
 }
 
+/** Reads as much as can be read. @param problems takes what is wrong with the rest */
+function partsIn(
+  certificatePath: string,
+  keyPath: string,
+  texts: { readonly certificate: string | undefined; readonly key: string | undefined },
+  problems: CertificateError[],
+): { readonly leaf: X509Certificate | undefined; readonly key: KeyObject | undefined } {
+  const { certificate, key } = texts;
+  return {
+    leaf: certificate === undefined
+      ? undefined
+      : tried(problems, () => leafIn(certificatePath, certificate)),
+    key: key === undefined ? undefined : tried(problems, () => keyIn(keyPath, key)),
+  };
+}
+
+function tried<T>(problems: CertificateError[], read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    problems.push(asProblem(error));
+    return undefined;
+  }
+}
+
+function asProblem(error: unknown): CertificateError {
+  if (!(error instanceof CertificateError)) throw error;
+  return error;
+}
+
 /**
  * The server's own certificate, which is the first.
  *
@@ -114,20 +161,18 @@ function fit(
  * @throws CertificateError
  */
 export function leafIn(path: string, certificate: string): X509Certificate {
-  let leaf: X509Certificate;
-  try {
-    leaf = new X509Certificate(certificate);
-  } catch {
-    throw new CertificateError(
-      `TLS_CERT_FILEPATH "${path}" holds no certificate in PEM form`,
-    );
-  }
-  if (!isWhole(certificate)) {
+  // First: of half a certificate, the library says no more than of none.
+  if (/^-----BEGIN CERTIFICATE-----/m.test(certificate) && !isWhole(certificate)) {
     throw new CertificateError(
       `TLS_CERT_FILEPATH "${path}" is cut off: it has a beginning of a certificate without its end`,
+      "cut",
     );
   }
-  return leaf;
+  try {
+    return new X509Certificate(certificate);
+  } catch {
+    throw new CertificateError(`TLS_CERT_FILEPATH "${path}" holds no certificate in PEM form`);
+  }
 }
 
 /**
@@ -135,14 +180,31 @@ export function leafIn(path: string, certificate: string): X509Certificate {
  * @throws CertificateError
  */
 export function keyIn(path: string, privateKey: string): KeyObject {
+  const named = `TLS_KEY_FILEPATH "${path}"`;
+  if (/^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----/m.test(privateKey) && !isWhole(privateKey)) {
+    throw new CertificateError(
+      `${named} is cut off: it has a beginning of a key without its end`,
+      "cut",
+    );
+  }
+  if (LOCKED.test(privateKey)) {
+    throw new CertificateError(
+      `${named} has a passphrase, which nobody is there to type`,
+      "malformed",
+      "remove it with openssl pkey -in key.pem -out plain.pem",
+    );
+  }
   try {
     return createPrivateKey(privateKey);
   } catch {
     throw new CertificateError(
-      `TLS_KEY_FILEPATH "${path}" holds no private key in PEM form without a passphrase`,
+      `${named} holds no private key in PEM form without a passphrase`,
     );
   }
 }
+
+/** A key under a passphrase: RFC 7468 §11 and, the older form, RFC 1421 §4.6.1.1. */
+const LOCKED = /^-----BEGIN ENCRYPTED PRIVATE KEY-----|^Proc-Type: 4,ENCRYPTED\s*$/m;
 
 /** @throws CertificateError */
 export function readPem(setting: string, path: string): string {
@@ -163,11 +225,11 @@ async function readPemLater(setting: string, path: string): Promise<string> {
 }
 
 function unreadable(setting: string, path: string, error: unknown): CertificateError {
-  const problem = explain(setting, error as NodeJS.ErrnoException);
-  const missing = (error as NodeJS.ErrnoException).code === "ENOENT";
+  const { code } = error as NodeJS.ErrnoException;
   return new CertificateError(
-    `${setting} "${path}" ${problem}`,
-    missing ? "missing" : "unreadable",
+    `${setting} "${path}" ${explain(setting, error as NodeJS.ErrnoException)}`,
+    code === "ENOENT" ? "missing" : "unreadable",
+    code === "EACCES" || code === "EPERM" ? "change the file's owner or mode" : undefined,
   );
 }
 
@@ -180,8 +242,7 @@ function explain(setting: string, { code, message }: NodeJS.ErrnoException): str
     case "EACCES":
     case "EPERM": {
       const user = process.getuid?.();
-      return `cannot be read by this user${user === undefined ? "" : ` (uid ${user})`}: ` +
-        "change the file's owner or mode";
+      return `cannot be read by this user${user === undefined ? "" : ` (uid ${user})`}`;
     }
     case "EISDIR":
       return "is a directory";

@@ -1,5 +1,6 @@
 // The TLS identity that the settings ask for: made of a certificate, and proved to work.
 
+import { createSecureContext } from "node:tls";
 import type { Runtime, TlsIdentity, TlsVersion } from "../runtime/runtime.ts";
 import type { Settings } from "../settings/schema.ts";
 import { type Certificate, CertificateError } from "./certificate.ts";
@@ -48,7 +49,7 @@ async function prove(
     if (identity.ciphers !== undefined && oldest !== "1.3") {
       if (await ignoresCiphers(identity, runtime, oldest)) {
         throw new Error(
-          "the runtime ignores cipher strings: unset TLS_CIPHER_SUITE (the released executable obeys it)",
+          "the runtime ignores cipher strings (the released executable obeys them)",
         );
       }
     }
@@ -59,14 +60,54 @@ async function prove(
     }
     return handshakes;
   } catch (error) {
+    const { what, whose, fix } = await culprit(identity, oldest, runtime);
     const reason = error instanceof Error ? error.message : String(error);
-    const named = settings.TLS_CIPHER_SUITE === undefined
-      ? `TLS_MIN_VERSION "${oldest}"`
-      : `TLS_MIN_VERSION "${oldest}" with TLS_CIPHER_SUITE "${settings.TLS_CIPHER_SUITE}"`;
     throw new CertificateError(
-      `${named} cannot be used on ${runtime.name} ${runtime.version} with this certificate: ${reason}`,
+      `${what} cannot be used on ${runtime.name} ${runtime.version}${whose}: ${reason}`,
       "unusable",
+      fix,
     );
+  }
+}
+
+/** What has to be changed: the cipher string, the version or the certificate. Tried, not guessed. */
+async function culprit(
+  identity: TlsIdentity,
+  oldest: TlsVersion,
+  runtime: Runtime,
+): Promise<{ readonly what: string; readonly whose: string; readonly fix: string }> {
+  const { ciphers, ...plain } = identity;
+  const works = (version: TlsVersion, other: TlsIdentity) =>
+    proveTls(runtime, other, version).then(() => true, () => false);
+  if (ciphers !== undefined && await works(oldest, plain)) {
+    return {
+      what: `TLS_CIPHER_SUITE "${ciphers}"`,
+      // With the key's kind it has to do only where it is a cipher string at all.
+      whose: isCipherString(ciphers) && runtime.name === "Bun" ? " with this certificate" : "",
+      fix: "leave TLS_CIPHER_SUITE unset, or name ciphers for the certificate's kind of key",
+    };
+  }
+  const modern = await works("1.3", { ...plain, minVersion: "1.2" });
+  if (modern) {
+    return {
+      what: `TLS_MIN_VERSION "${oldest}"`,
+      whose: "",
+      fix: "leave TLS_MIN_VERSION at 1.2, unless somebody demands otherwise",
+    };
+  }
+  return {
+    what: "TLS",
+    whose: " with this certificate",
+    fix: "see whether the key is its own, and of a kind and length that clients of today take",
+  };
+}
+
+function isCipherString(ciphers: string): boolean {
+  try {
+    createSecureContext({ ciphers });
+    return true;
+  } catch {
+    return false;
   }
 }
 

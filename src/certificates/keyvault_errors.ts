@@ -38,7 +38,7 @@ export function explainVault(error: unknown, name: string, late?: string): strin
   const { name: kind = "", message = "", code, statusCode, details } = error as SdkError;
   if (late !== undefined) return late;
   if (NO_TOKEN.has(kind)) {
-    return `the relay's own identity gets no token for it: ${noToken(message)}`;
+    return `the relay's own identity gets no token for it: ${noToken(kind, message)}`;
   }
   if (message.startsWith("The challenge ")) {
     return "what answers there is no Key Vault of that name: check AZURE_KEY_VAULT_URL";
@@ -77,11 +77,12 @@ export function troubleOf(error: unknown, late?: string): CertificateTrouble {
 }
 
 /** What Entra ID said stands behind much that is the SDK's. */
-function noToken(message: string): string {
+function noToken(kind: string, message: string): string {
   const said = /\bAADSTS\d+: [^]*/.exec(message)?.[0];
   if (said !== undefined) return words(said);
-  return message.includes("network_error")
-    ? "Entra ID cannot be reached (AZURE_AUTHORITY_HOST)"
+  if (message.includes("network_error")) return "Entra ID cannot be reached (AZURE_AUTHORITY_HOST)";
+  return kind === "AggregateAuthenticationError" || kind === "CredentialUnavailableError"
+    ? `no identity was found: ${words(message)}`
     : words(message);
 }
 

@@ -8,14 +8,14 @@ import {
   type CertificateFault,
   type CertificateTrouble,
   CertificateUnavailable,
-  isWhole,
 } from "../certificates/certificate.ts";
 import { keyIn, leafIn, readPem } from "../certificates/file.ts";
 import { loadIdentity } from "../certificates/identity.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Settings } from "../settings/schema.ts";
-import { certificatesOf, day, daysBetween, judgeChain, nameLine, namesOf } from "./chain.ts";
+import { validityOf } from "../certificates/describe.ts";
+import { certificatesOf, day, inDays, judgeChain, nameLine, namesOf } from "./chain.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
 
@@ -23,9 +23,12 @@ const CODE_OF: Readonly<Record<CertificateFault, Code>> = {
   missing: "certificate.missing",
   unreadable: "certificate.unreadable",
   malformed: "certificate.malformed",
+  cut: "certificate.malformed",
   mismatch: "certificate.key-mismatch",
   unusable: "certificate.unusable",
 };
+
+const COPY_AGAIN = "copy or write the file again, to its end";
 
 const VAULT_CODE_OF: Readonly<Record<CertificateTrouble, Code>> = {
   forbidden: "vault.forbidden",
@@ -42,6 +45,8 @@ export interface CertificateTools {
   readonly runtime: Runtime;
   /** EXTRA_CA_CERTS_FILEPATH's, PEM; undefined where they cannot be read. */
   readonly authorities: readonly string[] | undefined;
+  /** SERVER_HOSTNAME is not set: the machine's name stands in for it. */
+  readonly unnamed: boolean;
 }
 
 /** For TLS_SOURCE=file. */
@@ -60,9 +65,6 @@ export async function checkFiles(
     const privateKey = readPem("TLS_KEY_FILEPATH", keyPath);
     return { privateKey, key: keyIn(keyPath, privateKey) };
   });
-  if (own !== undefined && !isWhole(own.certificate)) {
-    findings.push(finding("certificate.malformed", `${named} is cut off in a certificate`));
-  }
   if (own !== undefined) findings.push(...judged(own.certificate, named, settings, tools));
   if (own !== undefined && key !== undefined) {
     const pair = { ...own, privateKey: key.privateKey };
@@ -107,21 +109,22 @@ function judged(
   pem: string,
   named: string,
   { SERVER_HOSTNAME: hostname }: Settings,
-  { authorities }: CertificateTools,
+  { authorities, unnamed }: CertificateTools,
 ): Finding[] {
   return judgeChain(pem, {
     named,
     now: Date.now(),
     hostname,
+    unnamed,
     authorities: () => authorities && [...getCACertificates("default"), ...authorities],
   });
 }
 
 /** A certificate that nothing is wrong with, in one line. */
 function praise(leaf: Certificate["leaf"], named: string): string {
-  const until = Date.parse(leaf.validTo);
+  const { expires, days } = validityOf(leaf, Date.now());
   return `${named} is for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", good until ` +
-    `${day(until)} (${daysBetween(Date.now(), until)} days), fits its key`;
+    `${day(expires.getTime())} (${inDays(days)}), fits its key`;
 }
 
 /** Serves TLS with it once, as the relay does at its start. */
@@ -169,5 +172,6 @@ function attempt<T>(findings: Finding[], read: () => T): T | undefined {
 
 function faultOf(error: unknown): Finding {
   if (!(error instanceof CertificateError)) throw error;
-  return finding(CODE_OF[error.fault], error.message);
+  const { fault, problem, remedy } = error;
+  return finding(CODE_OF[fault], problem, remedy ?? (fault === "cut" ? COPY_AGAIN : undefined));
 }

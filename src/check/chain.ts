@@ -3,12 +3,11 @@
 
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { validityOf } from "../certificates/describe.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-const DAY_MS = 86_400_000;
-const SOON_MS = 14 * DAY_MS;
 /** CA/Browser Forum Baseline Requirements §6.1.5. */
 const SHORTEST_RSA = 2048;
 
@@ -19,6 +18,8 @@ export interface ChainView {
   readonly now: number;
   /** The name that clients are expected to connect to. */
   readonly hostname: string;
+  /** Whether that is only the machine's name, since SERVER_HOSTNAME is not set. */
+  readonly unnamed?: boolean;
   /**
    * Of this machine, PEM; asked for only when the file does not hold the whole chain. Undefined where
    * they are not known: then nobody can say whether a chain is whole.
@@ -44,15 +45,15 @@ export function judgeChain(pem: string, view: ChainView): Finding[] {
   if (leaf === undefined) return [];
   const faults = [
     ...judgeTime(leaf, view.now),
-    ...judgeNames(leaf, view.hostname),
+    ...judgeNames(leaf, view),
     ...judgeKey(leaf),
     ...judgeIssuers(certificates, view),
   ];
-  return faults.map(([code, what]) => finding(code, `${view.named} ${what}`));
+  return faults.map(([code, what, fix]) => finding(code, `${view.named} ${what}`, fix));
 }
 
-/** What is wrong; the words go on behind the certificate's name. */
-type Fault = readonly [code: Code, what: string];
+/** What is wrong; the words go on behind the certificate's name. @see finding for the fix */
+type Fault = readonly [code: Code, what: string, fix?: string];
 
 /** Such as `smtp.example.com, www.example.com`. */
 export function namesOf({ subjectAltName }: X509Certificate): string {
@@ -70,29 +71,30 @@ export function day(time: number): string {
   return new Date(time).toISOString().slice(0, 10);
 }
 
-export function daysBetween(from: number, to: number): number {
-  return Math.floor((to - from) / DAY_MS);
+/** Such as `1 day`. */
+export function inDays(count: number): string {
+  return count === 1 ? "1 day" : `${count} days`;
 }
 
 function judgeTime(leaf: X509Certificate, now: number): Fault[] {
-  const from = Date.parse(leaf.validFrom);
-  const until = Date.parse(leaf.validTo);
-  if (now >= until) {
-    const days = daysBetween(until, now);
-    return [["certificate.expired", `expired on ${day(until)}, ${days} days ago`]];
+  // As the relay counts it, which warns of the same in its log.
+  const { state, days, expires } = validityOf(leaf, now);
+  const until = day(expires.getTime());
+  switch (state) {
+    case "expired":
+      return [["certificate.expired", `expired on ${until}, ${inDays(-days)} ago`]];
+    case "early": {
+      const from = day(Date.parse(leaf.validFrom));
+      return [["certificate.not-yet-valid", `is not valid before ${from}`]];
+    }
+    case "soon":
+      return [["certificate.expires-soon", `ends on ${until}, in ${inDays(days)}`]];
+    case "good":
+      return [];
   }
-  if (now < from) {
-    return [["certificate.not-yet-valid", `is not valid before ${day(from)}`]];
-  }
-  // Some authorities issue for six days only: that alone is no reason to warn.
-  if (until - now < Math.min(SOON_MS, (until - from) / 3)) {
-    const days = daysBetween(now, until);
-    return [["certificate.expires-soon", `ends on ${day(until)}, in ${days} days`]];
-  }
-  return [];
 }
 
-function judgeNames(leaf: X509Certificate, hostname: string): Fault[] {
+function judgeNames(leaf: X509Certificate, { hostname, unnamed }: ChainView): Fault[] {
   const { subjectAltName } = leaf;
   if (subjectAltName === undefined || subjectAltName === "") {
     const subject = nameLine(leaf.subject);
@@ -101,8 +103,10 @@ function judgeNames(leaf: X509Certificate, hostname: string): Fault[] {
   // Not `checkHost`: Deno's knows no wildcards.
   const shown = { subject: {}, subjectaltname: subjectAltName } as unknown as PeerCertificate;
   if (checkServerIdentity(hostname, shown) === undefined) return [];
-  const what = `is for ${namesOf(leaf)}, not for SERVER_HOSTNAME "${hostname}"`;
-  return [["certificate.name", what]];
+  const other = unnamed
+    ? `the machine's name "${hostname}" (SERVER_HOSTNAME is not set)`
+    : `SERVER_HOSTNAME "${hostname}"`;
+  return [["certificate.name", `is for ${namesOf(leaf)}, not for ${other}`]];
 }
 
 function judgeKey({ publicKey }: X509Certificate): Fault[] {
@@ -142,8 +146,15 @@ function judgeIssuers(certificates: readonly X509Certificate[], view: ChainView)
     view.authorities()?.flatMap(certificatesOf).some((root) => signedBy(top, root)) === false
   ) {
     const issuer = nameLine(top.issuer);
-    const what = `comes from "${issuer}", which is neither in the file nor known to this machine`;
-    faults.push(["certificate.chain-incomplete", what]);
+    if (at === 0) {
+      const what = `comes from "${issuer}", which is neither in the file nor known to this machine`;
+      faults.push(["certificate.chain-incomplete", what]);
+    } else {
+      const what =
+        `has a chain that ends with "${nameLine(top.subject)}", from "${issuer}", which ` +
+        "is not known to this machine";
+      faults.push(["certificate.chain-incomplete", what, OWN_AUTHORITY]);
+    }
   }
   if (disordered || rest.size > 0) {
     const strays = [...rest].map((index) => index + 1).join(", ");
@@ -154,6 +165,12 @@ function judgeIssuers(certificates: readonly X509Certificate[], view: ChainView)
   }
   return faults;
 }
+
+/** The chain may be whole but for its root, which belongs to the clients and not into the file. */
+const OWN_AUTHORITY =
+  "if that is an authority of your own, have the clients trust it, and name its " +
+  "certificate in EXTRA_CA_CERTS_FILEPATH for this machine to know it; if not, append the " +
+  "intermediate certificates that are missing";
 
 function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
   try {

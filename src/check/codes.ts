@@ -64,7 +64,7 @@ export const CODES = {
     "change the file's owner or mode, so that the relay's user can read it",
   ),
   "certificate.malformed": fail(
-    "A file holds no certificate, or no key without a passphrase, in PEM form.",
+    "A file holds no certificate, or no key without a passphrase, in PEM form, or is cut off.",
     "convert it: openssl pkcs12 -in file.pfx -nodes -out both.pem, or openssl pkey for a key",
   ),
   "certificate.key-mismatch": fail("The key is not the certificate's.", COPY_BOTH),
@@ -97,7 +97,9 @@ export const CODES = {
   "certificate.chain-incomplete": warn(
     "The certificate's issuer is neither in the file nor known to this machine. Clients that do not " +
       "know it either refuse the certificate.",
-    "append the intermediate certificates to the file (fullchain.pem, not cert.pem)",
+    "append the intermediate certificates to the file (fullchain.pem, not cert.pem); if the issuer " +
+      "is an authority of your own, have the clients trust it, and name it here in " +
+      "EXTRA_CA_CERTS_FILEPATH",
   ),
   "certificate.chain-order": warn(
     "A certificate of the file has no part in the chain, or comes before the one that it has signed.",
@@ -136,7 +138,12 @@ export const CODES = {
     `correct AZURE_TABLES_URL, or ${LATER}`,
   ),
   "table.empty": warn(
-    "The table has no entry in this partition. With AZURE_TABLES_FORCE_USAGE nobody can log in.",
+    "The table has no entry in this partition.",
+    "make entries with: smtp-oauth-relay lookup set; or correct AZURE_TABLES_PARTITION_KEY",
+  ),
+  "table.empty-forced": fail(
+    "The table has no entry in this partition, and AZURE_TABLES_FORCE_USAGE is set: nobody can log " +
+      "in.",
     "make entries with: smtp-oauth-relay lookup set; or correct AZURE_TABLES_PARTITION_KEY",
   ),
   "table.row": warn(

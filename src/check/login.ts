@@ -1,9 +1,11 @@
 // The login with a username and a password, and the permissions that its token names.
 
 import type { LoginResult } from "../accounts/accounts.ts";
+import type { Username, UsernameError } from "../accounts/username.ts";
 import { MAIL_SEND } from "../entra/token.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
+import { lookupCommand } from "./lookup_command.ts";
 
 /** By Entra ID's numbers (src/entra/answers.ts); temporary ones are `login.later` without a row. */
 const BY_NUMBER: Readonly<Record<number, Code>> = {
@@ -33,18 +35,61 @@ const BY_CODE: Readonly<Record<string, Code>> = {
 
 const MAIL_READWRITE = "Mail.ReadWrite";
 
-/** Why there is no account. */
-export function judgeRefusal(result: Exclude<LoginResult, { type: "account" }>): Finding {
+/**
+ * Why there is no account.
+ *
+ * @param username that was tried, as far as it could be read
+ */
+export function judgeRefusal(
+  result: Exclude<LoginResult, { type: "account" }>,
+  username?: Username | UsernameError,
+): Finding {
   const { type, detail, code } = result;
   const number = Number(/^AADSTS(\d+)$/.exec(code ?? "")?.[1]);
   if (type === "later") {
     // Entra ID has answered where the code is one of its own, or an answer's status.
     const answered = !Number.isNaN(number) || /^[a-z_]+$|^HTTP /.test(code ?? "");
-    return finding(answered ? "login.later" : "login.unreachable", detail);
+    if (!answered) return finding("login.unreachable", detail);
+    return finding("login.later", detail, NOT_ENTRA.test(code ?? "") ? ELSEWHERE : undefined);
   }
   if (code === undefined) return finding("login.username", detail);
-  return finding(BY_NUMBER[number] ?? BY_CODE[code] ?? "login.refused", detail);
+  return finding(
+    BY_NUMBER[number] ?? BY_CODE[code] ?? "login.refused",
+    detail,
+    entryFix(code, detail, username),
+  );
 }
+
+/** Statuses of an answer that was not Entra's: they do not pass, as a 429 or 503 does. */
+const NOT_ENTRA = /^HTTP (?:[23]..|4(?!08|25|29)..)$/;
+const ELSEWHERE =
+  "correct AZURE_AUTHORITY_HOST, behind which the tenant is appended; with that right, a proxy or a " +
+  "firewall answers in the place of Entra ID";
+
+/** What to do about an entry, where its id and its columns are known. */
+function entryFix(
+  code: string,
+  detail: string,
+  username: Username | UsernameError | undefined,
+): string | undefined {
+  if (code === "NO_ENTRY") {
+    if (username?.type !== "direct") return undefined;
+    const { tenantId, clientId } = username;
+    const command = lookupCommand("set", "ID", `tenant_id=${tenantId}`, `client_id=${clientId}`);
+    return `make an entry with these two ids, by an id of your choice: ${command}`;
+  }
+  // As accounts/entries.ts words it: a login by tenant and client says nothing of its entry's id.
+  const [, shown, column] = ENTRY.exec(detail) ?? [];
+  if (shown === undefined) return undefined;
+  const id = JSON.parse(shown) as string;
+  if (code === "ENTRY_DISABLED") {
+    return `enable it with: ${lookupCommand("set", id, "disabled=false")}`;
+  }
+  if (code !== "ENTRY_MALFORMED" || column === undefined) return undefined;
+  return `correct it with: ${lookupCommand("set", id, column)}`;
+}
+
+const ENTRY = /^entry ("(?:[^"\\]|\\.)*") of the lookup table(?:: (\w+) must be)?/;
 
 /** @param uploads whether large messages go by way of a draft, which needs Mail.ReadWrite */
 export function judgeRoles(roles: readonly string[], uploads: boolean): readonly Finding[] {

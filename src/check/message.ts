@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import type { NotSent, Outcome, SentBefore } from "../delivery/outcome.ts";
+import { MAIL_SEND } from "../entra/token.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
@@ -19,7 +20,6 @@ const BY_CODE: Readonly<Record<string, Code>> = {
   ResourceNotFound: "message.no-mailbox",
   ErrorItemNotFound: "message.no-mailbox",
   Request_ResourceNotFound: "message.no-mailbox",
-  "HTTP 404": "message.no-mailbox",
   MailboxNotEnabledForRESTAPI: "message.not-licensed",
   ErrorAccountDisabled: "message.not-licensed",
   SENDER_NOT_ALLOWED: "message.sender-not-allowed",
@@ -27,6 +27,21 @@ const BY_CODE: Readonly<Record<string, Code>> = {
   ErrorInvalidRecipients: "message.recipient",
   ErrorInvalidSmtpAddress: "message.recipient",
 };
+
+/** Where Graph's code, or the status alone, says what to do. */
+const FIXES: Readonly<Record<string, string>> = {
+  ErrorQuotaExceeded:
+    "empty the mailbox, or give it a retention policy: it keeps every sent message",
+  ErrorSubmissionQuotaExceeded: "wait for a day, or send from several mailboxes",
+  "HTTP 404":
+    "correct GRAPH_ENDPOINT, behind which /v1.0 is appended; with that right, look whether the sender " +
+    "has a mailbox: Graph mostly says so",
+};
+/** Of an app that has Mail.Send for all mailboxes, which leaves Exchange to have said no. */
+const RESTRICTED =
+  "the token has Mail.Send: look for an application access policy in Exchange that " +
+  "leaves this mailbox out (Get-ApplicationAccessPolicy), and whether the mailbox is one of this " +
+  "tenant";
 
 export interface TestMessage {
   readonly from: string;
@@ -49,11 +64,15 @@ export function testContent({ from, to }: TestMessage, hostname: string): Conten
   return [Buffer.from(lines.join("\r\n"), "utf8")];
 }
 
-/** @param id the submission's, which the mailbox's owner and the logs of the relay know it by */
+/**
+ * @param id the submission's, which the mailbox's owner and the logs of the relay know it by
+ * @param roles that the token names
+ */
 export function judgeOutcome(
   outcome: Outcome | SentBefore,
   id: string,
   { from, to }: TestMessage,
+  roles: readonly string[] = [],
 ): Finding {
   if (outcome.type === "sent" || outcome.type === "sentBefore") {
     const request = outcome.type === "sent" && outcome.requestId !== undefined
@@ -62,7 +81,14 @@ export function judgeOutcome(
     return finding("message.sent", `sent from ${from} to ${to}, id=${id}${request}`);
   }
   const about = `from ${from} to ${to}, id=${id}: ${outcome.code}: ${outcome.detail}`;
-  return finding(codeOf(outcome), outcome.ambiguous ? `may have been sent ${about}` : about);
+  if (outcome.ambiguous) return finding("message.ambiguous", `may have been sent ${about}`);
+  const code = codeOf(outcome);
+  const fix = code === "message.access-denied" && roles.includes(MAIL_SEND)
+    ? RESTRICTED
+    : Object.hasOwn(FIXES, outcome.code)
+    ? FIXES[outcome.code]
+    : undefined;
+  return finding(code, about, fix);
 }
 
 /** Whether the message is with Graph, or may be. */
@@ -70,8 +96,7 @@ export function mayBeSent(outcome: Outcome | SentBefore): boolean {
   return outcome.type === "sent" || outcome.type === "sentBefore" || outcome.ambiguous;
 }
 
-function codeOf({ type, ambiguous, code }: NotSent): Code {
-  if (ambiguous) return "message.ambiguous";
+function codeOf({ type, code }: NotSent): Code {
   if (type === "later") return "message.later";
   return Object.hasOwn(BY_CODE, code) ? BY_CODE[code]! : "message.refused";
 }

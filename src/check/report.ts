@@ -7,7 +7,8 @@ const MARKS: Readonly<Record<Level, string>> = { ok: "ok  ", warn: "warn", fail:
 
 /** One line: `FAIL certificate: what. Fix: what to do. [code]` */
 export function textLine({ level, subject, code, what, fix }: Finding): string {
-  const remedy = fix === undefined ? "" : `. Fix: ${fix}`;
+  const end = /[.?!]$/.test(what) ? "" : ".";
+  const remedy = fix === undefined ? "" : `${end} Fix: ${fix}`;
   return `${MARKS[level]} ${subject}: ${what}${remedy} [${code}]`;
 }
 

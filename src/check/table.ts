@@ -5,6 +5,7 @@ import { isTrouble, type TableTrouble } from "../accounts/entry_source.ts";
 import { type EntryRules, entryState } from "../accounts/entry_state.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
+import { lookupCommand } from "./lookup_command.ts";
 
 export interface TableToCheck {
   /** All rows. @param timeout milliseconds */
@@ -13,6 +14,8 @@ export interface TableToCheck {
 
 export interface TableOptions {
   readonly url: URL;
+  /** AZURE_TABLES_FORCE_USAGE: nobody logs in without an entry. */
+  readonly needed: boolean;
   /** Milliseconds. */
   readonly timeout: number;
   readonly rules: EntryRules;
@@ -21,20 +24,27 @@ export interface TableOptions {
 /** Rows with a mistake that are told one by one. */
 const MOST_TOLD = 10;
 
-const OTHER_ID =
-  "make an entry with another id, and delete this one: smtp-oauth-relay lookup delete ID";
+const OTHER_ID = "make an entry with another id, and delete this one: ";
 
 export async function checkTable(
   table: TableToCheck,
-  { url, timeout, rules }: TableOptions,
+  { url, needed, timeout, rules }: TableOptions,
 ): Promise<readonly Finding[]> {
   const named = `${url.host}${url.pathname}`;
   const rows = await table.list(timeout);
   if (isTrouble(rows)) {
-    return [finding(codeOf(rows), `${named}: ${rows.code}: ${rows.detail}`)];
+    const code = codeOf(rows);
+    const { problem, advice } = parted(rows.detail);
+    const what = `${named}: ${rows.code}: ${problem}`;
+    // What the code says is better than what all troubles of its kind have in common.
+    return [finding(code, what, ADVISED.has(code) ? advice : undefined)];
   }
   if (rows.length === 0) {
-    return [finding("table.empty", `${named} has no entry in AZURE_TABLES_PARTITION_KEY`)];
+    const what = `${named} has no entry in AZURE_TABLES_PARTITION_KEY`;
+    if (!needed) return [finding("table.empty", what)];
+    return [
+      finding("table.empty-forced", `${what}, and AZURE_TABLES_FORCE_USAGE lets nobody in without`),
+    ];
   }
   const states = rows.map((row) => ({ id: row.id, state: entryState(row, rules) }));
   const disabled = states.filter(({ state }) => state.type === "disabled").length;
@@ -43,19 +53,35 @@ export async function checkTable(
   );
   const count = `${named} has ${rows.length} ${rows.length === 1 ? "entry" : "entries"}`;
   const findings = [finding("table.ok", `${count}, ${disabled} of them disabled`)];
-  for (const { id, problem, inId } of mistakes.slice(0, MOST_TOLD)) {
+  for (const { id, problem, column } of mistakes.slice(0, MOST_TOLD)) {
     const what = `entry ${JSON.stringify(id)}: ${problem}`;
-    findings.push(inId ? finding("table.row", what, OTHER_ID) : finding("table.row", what));
+    const fix = column === undefined
+      ? OTHER_ID + lookupCommand("delete", id)
+      : `correct it with: ${lookupCommand("set", id, column)}`;
+    findings.push(finding("table.row", what, fix));
   }
   const more = mistakes.length - MOST_TOLD;
   if (more > 0) findings.push(finding("table.row", `${more} more entries have a mistake`));
   return findings;
 }
 
+/** Where the trouble's own advice is better than the finding's. */
+const ADVISED: ReadonlySet<Code> = new Set<Code>(["table.forbidden", "table.identity"]);
+
+/** The advice in a text of accounts/table_trouble.ts, which would stand there twice otherwise. */
+export function parted(detail: string): { readonly problem: string; readonly advice?: string } {
+  const [, problem, advice] = /^(.+?)[:;] ((?:check|give|unset|set) .+)$/.exec(detail) ?? [];
+  return problem === undefined || advice === undefined ? { problem: detail } : { problem, advice };
+}
+
 /** By the codes of accounts/table_trouble.ts. */
 function codeOf({ code, gone }: TableTrouble): Code {
   if (gone) return "table.missing";
-  if (/^AADSTS|^(?:CredentialUnavailable|.*Authentication(?:Required)?)Error$/.test(code)) {
+  if (
+    /^AADSTS|^NO_IDENTITY$|^(?:CredentialUnavailable|.*Authentication(?:Required)?)Error$/.test(
+      code,
+    )
+  ) {
     return "table.identity";
   }
   if (FORBIDDEN.test(code)) return "table.forbidden";

@@ -4,10 +4,8 @@
 import { FileSource } from "../certificates/file.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import type { HttpClient } from "../http/client.ts";
-import { cloudOf } from "../settings/clouds.ts";
 import { isLoopback } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
-import { CommandError, EXIT } from "./exit.ts";
 
 /**
  * @returns undefined where TLS is off
@@ -33,28 +31,17 @@ export async function certificateSource(
 async function keyVaultSource(settings: Settings, http: HttpClient): Promise<CertificateSource> {
   const { AZURE_KEY_VAULT_URL: vault, AZURE_KEY_VAULT_CERT_NAME: name } = settings;
   if (vault === undefined || name === undefined) throw new Error("settings have been checked");
-  const [{ KeyVaultSource }, { azureCredential }, { azureClientOptions }] = await Promise
+  const [{ KeyVaultSource }, { ownIdentity }, { azureClientOptions }] = await Promise
     .all([
       import("../certificates/keyvault.ts"),
-      import("../azure/credential.ts"),
+      import("./identity.ts"),
       import("../azure/transport.ts"),
     ]);
-  try {
-    const credential = await azureCredential({
-      http,
-      authorityHost: cloudOf(settings).authorityHost,
-      clientSecret: settings.AZURE_CLIENT_SECRET,
-    });
-    return new KeyVaultSource({
-      vault,
-      name,
-      credential,
-      client: azureClientOptions(http),
-      imitated: isLoopback(vault.hostname),
-    });
-  } catch (error) {
-    // Such as an AZURE_TOKEN_CREDENTIALS that the SDK does not know.
-    const reason = (error instanceof Error ? error.message : String(error)).replace(/\s+/g, " ");
-    throw new CommandError(EXIT.config, [`the relay's own identity cannot be made: ${reason}`]);
-  }
+  return new KeyVaultSource({
+    vault,
+    name,
+    credential: await ownIdentity(settings, http),
+    client: azureClientOptions(http),
+    imitated: isLoopback(vault.hostname),
+  });
 }

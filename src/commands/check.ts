@@ -79,6 +79,7 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   // Never by way of a proxy, whatever the settings say: it asks this machine.
   const local = new HttpClient({ connect: runtime.connect });
 
+  const unnamed = (variables["SERVER_HOSTNAME"] ?? "") === "" || bad.has("SERVER_HOSTNAME");
   const judged = (part: Part) => canJudge(part, bad);
   const { authorityHost, graphEndpoint } = cloudOf(settings);
   const ask = (service: Service, base: URL, timeout = REQUEST_TIMEOUT) =>
@@ -99,7 +100,7 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
     add(
       "certificate",
       CERTIFICATE_DEADLINE,
-      () => checkCertificate(settings, http, { runtime, authorities }),
+      () => checkCertificate(settings, http, { runtime, authorities, unnamed }),
     );
   }
   add(

@@ -1,8 +1,9 @@
 // The part of `check` that logs in and sends: on the relay's own way, with an observer in place of the
 // log.
 
-import type { Account, LoginResult } from "../accounts/accounts.ts";
+import type { LoginResult } from "../accounts/accounts.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
+import { parseUsername } from "../accounts/username.ts";
 import { type Finding, finding } from "../check/finding.ts";
 import { judgeRefusal, judgeRoles } from "../check/login.ts";
 import { judgeOutcome, mayBeSent, testContent, type TestMessage } from "../check/message.ts";
@@ -67,11 +68,16 @@ async function logIn(
     { mechanism: "PLAIN", username, password },
     CLIENT,
   );
-  if (account === undefined) return [judgeRefusal(told.refusal)];
+  if (account === undefined) {
+    return [judgeRefusal(told.refusal, parseUsername(username, settings.USERNAME_DELIMITER))];
+  }
   const { tenantId, clientId } = account;
+  // The one that the login has fetched.
+  const token = await account.token();
+  const roles = "type" in token ? undefined : token.roles;
   const findings = [
     finding("login.ok", `tenant ${tenantId} gave app ${clientId} a token`),
-    ...await rolesOf(account, settings),
+    ...(roles === undefined ? [] : judgeRoles(roles, settings.LARGE_MESSAGES === "upload")),
   ];
   if (test === undefined) {
     const what =
@@ -83,7 +89,7 @@ async function logIn(
   const { submission: { id }, outcome } = told.submitted;
   if (mayBeSent(outcome)) sent.push(id);
   const from = account.fromEmail ?? test.from;
-  return [...findings, judgeOutcome(outcome, id, { from, to: test.to })];
+  return [...findings, judgeOutcome(outcome, id, { from, to: test.to }, roles)];
 }
 
 function messageOf(test: TestMessage, { SERVER_HOSTNAME }: Settings): Message {
@@ -98,13 +104,6 @@ function messageOf(test: TestMessage, { SERVER_HOSTNAME }: Settings): Message {
     },
     client: CLIENT,
   };
-}
-
-async function rolesOf(account: Account, settings: Settings): Promise<readonly Finding[]> {
-  // The one that the login has fetched.
-  const token = await account.token();
-  if ("type" in token) return [];
-  return judgeRoles(token.roles, settings.LARGE_MESSAGES === "upload");
 }
 
 /** Keeps what the log would be told. */

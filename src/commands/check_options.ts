@@ -47,26 +47,30 @@ export function testMessage(
 }
 
 /**
- * The password: from the file, else from the variable. Never from the command line, which every user
+ * The password: from the file or from the variable. Never from the command line, which every user
  * of the machine can read.
  *
  * @returns what is wrong with the file, where it cannot be had from there; undefined without a username
- * @throws CommandError 2 where there is none
+ * @throws CommandError 2 where there is none, or both are given
  */
 export function passwordFor(
   { username, passwordFile }: CheckOptions,
   variables: Environment,
 ): Secret | Finding | undefined {
   if (username === undefined) return undefined;
+  const password = variables[PASSWORD] || undefined;
   if (passwordFile === undefined) {
-    const password = variables[PASSWORD] || undefined;
     if (password !== undefined) return new Secret(password);
     throw usage(`--username needs --password-file or the variable ${PASSWORD}`);
   }
+  // As with a setting and its file: nobody could see which of them counts.
+  if (password !== undefined) {
+    throw usage(`--password-file and ${PASSWORD} are both given: leave one of them out`);
+  }
   const named = `--password-file ${JSON.stringify(passwordFile)}`;
   try {
-    const password = withoutNewline(readFileSync(passwordFile, "utf8"));
-    if (password !== "") return new Secret(password);
+    const read = withoutNewline(readFileSync(passwordFile, "utf8"));
+    if (read !== "") return new Secret(read);
     return finding("login.password-file", `${named} is empty`);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;

@@ -36,7 +36,7 @@ export async function checkCertificate(
         return source === undefined ? [] : await checkVault(source, settings, tools);
       } catch (error) {
         if (!(error instanceof CommandError)) throw error;
-        return [finding("vault.identity", error.lines.join("; "))];
+        return [identityFinding("vault.identity", error)];
       }
     }
   }
@@ -47,12 +47,42 @@ export async function tableToCheck(
   settings: Settings,
   http: HttpClient,
 ): Promise<{ readonly entries: EntrySource; readonly run: Check["run"] } | undefined> {
-  const { AZURE_TABLES_URL: url } = settings;
-  const table = await openTable(settings, http);
-  if (table === undefined || url === undefined) return undefined;
+  const { AZURE_TABLES_URL: url, AZURE_TABLES_FORCE_USAGE: needed } = settings;
   const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
-  const options = { url, timeout: TABLE_TIMEOUT, rules: { delimiter, allowedSenders } };
-  return { entries: table, run: () => checkTable(table, options) };
+  if (url === undefined) return undefined;
+  try {
+    const table = await openTable(settings, http);
+    if (table === undefined) return undefined;
+    const rules = { delimiter, allowedSenders };
+    const options = { url, needed, timeout: TABLE_TIMEOUT, rules };
+    return { entries: table, run: () => checkTable(table, options) };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    const detail = error.lines.join("; ");
+    const found = identityFinding("table.identity", error);
+    const trouble = {
+      type: "trouble",
+      code: "IDENTITY",
+      detail,
+      gone: false,
+      concerns: "table",
+    } as const;
+    const none = () => Promise.resolve(trouble);
+    return {
+      entries: { find: none, findByClient: none },
+      run: () => Promise.resolve([found]),
+    };
+  }
+}
+
+/** The relay's own identity cannot even be made. */
+function identityFinding(code: "table.identity" | "vault.identity", error: CommandError): Finding {
+  return finding(
+    code,
+    error.lines.join("; "),
+    "correct AZURE_TOKEN_CREDENTIALS, such as EnvironmentCredential or ManagedIdentityCredential, " +
+      "or unset it",
+  );
 }
 
 /** Where the relay would listen, as far as the settings are sound. */

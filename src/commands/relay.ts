@@ -99,7 +99,12 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   }
 
   const events = new Events(log);
-  const table = await openTable(settings, client);
+  const table = await openTable(settings, client).catch(async (error) => {
+    tls?.close();
+    client.close();
+    await http?.close();
+    throw error;
+  });
   const entries = table ?? parts.entries;
   const { handlers, cutOff } = work = processing({ settings, http: client, events, entries });
   const smtpServer = server = new SmtpServer<Account>({
@@ -218,7 +223,7 @@ async function openOutside(
   let status: ExitStatus = EXIT.unavailable;
   const tell = (error: unknown) => {
     if (!(error instanceof CertificateError)) throw error;
-    problems.push(error.message);
+    problems.push(...error.lines);
     if (!(error instanceof CertificateUnavailable)) status = EXIT.config;
   };
   let authorities: readonly string[] = [];

@@ -1,8 +1,8 @@
 // The lookup table that the settings name.
 
+import process from "node:process";
 import { LookupTable } from "../accounts/table.ts";
 import type { HttpClient } from "../http/client.ts";
-import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
 
 export type TableSettings = Pick<
@@ -16,7 +16,11 @@ export type TableSettings = Pick<
   | "GRAPH_ENDPOINT"
 >;
 
-/** Undefined where no table is set. The Azure SDK is loaded here, and nowhere before. */
+/**
+ * Undefined where no table is set. The Azure SDK is loaded here, and nowhere before.
+ *
+ * @throws CommandError 78 where the relay's own identity is needed and cannot be made
+ */
 export async function openTable(
   settings: TableSettings,
   http: HttpClient,
@@ -24,18 +28,14 @@ export async function openTable(
   const { AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: access } = settings;
   if (url === undefined) return undefined;
   const { azureClientOptions } = await import("../azure/transport.ts");
+  const identity = async () => await (await import("./identity.ts")).ownIdentity(settings, http);
+  // The one variable whose value alone can be wrong: told now, not with the first login.
+  const named = access === undefined && (process.env["AZURE_TOKEN_CREDENTIALS"] ?? "") !== "";
+  const made = named ? await identity() : undefined;
   return new LookupTable({
     url,
     partitionKey: settings.AZURE_TABLES_PARTITION_KEY,
     client: azureClientOptions(http),
-    access: access ?? (async () => {
-      const { azureCredential } = await import("../azure/credential.ts");
-      const { authorityHost } = cloudOf(settings);
-      return await azureCredential({
-        http,
-        authorityHost,
-        clientSecret: settings.AZURE_CLIENT_SECRET,
-      });
-    }),
+    access: access ?? (made === undefined ? identity : () => Promise.resolve(made)),
   });
 }

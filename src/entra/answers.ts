@@ -76,7 +76,8 @@ export function refusalFor({ status, error, numbers }: EntraError): EntraRefusal
   const code = number === undefined ? error ?? `HTTP ${status}` : `AADSTS${number}`;
   if (error === undefined) {
     // Not from Entra at all: a proxy's page, a captive portal, an overloaded front end.
-    return refusal({ temporary: true, text: `unexpected answer with status ${status}` }, code);
+    const hint = status === 404 ? "; check AZURE_AUTHORITY_HOST" : "";
+    return refusal(later(`unexpected answer with status ${status}${hint}`), code);
   }
   const throttledOrBroken = status === 429 || status >= 500 || TEMPORARY_ERRORS.has(error);
   if (throttledOrBroken) return refusal(later(`Entra ID asks to try later (${error})`), code);

@@ -102,7 +102,11 @@ export const BY_STATUS: Readonly<Record<number, GraphMeaning>> = {
   400: { code: 554, enhanced: "5.6.0", text: "Graph does not accept the message" },
   401: { code: 451, enhanced: "4.7.0", text: "Graph refused the token" },
   403: { code: 550, enhanced: "5.7.1", text: "the app may not send as this mailbox" },
-  404: { code: 550, enhanced: "5.1.0", text: "the sender has no mailbox" },
+  404: {
+    code: 550,
+    enhanced: "5.1.0",
+    text: "the sender has no mailbox, or GRAPH_ENDPOINT is not where Graph is",
+  },
   408: { code: 451, enhanced: "4.3.0", text: "the request timed out on its way" },
   409: { code: 451, enhanced: "4.3.0", text: "the mailbox is being changed by somebody else" },
   413: {

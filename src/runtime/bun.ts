@@ -245,7 +245,7 @@ export const bunRuntime: Runtime = {
         close: () => listener.stop(false),
       };
     } catch (error) {
-      throw listenError(error);
+      throw listenError(error, hostname);
     }
   },
 };

@@ -286,7 +286,7 @@ export const denoRuntime: Runtime = {
     try {
       listener = Deno.listen({ hostname, port });
     } catch (error) {
-      throw listenError(error);
+      throw listenError(error, hostname);
     }
     let open = true;
     let failing = false;

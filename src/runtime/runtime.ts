@@ -1,6 +1,7 @@
 // What the relay asks of the runtime it runs on. Everything else comes from `node:` modules and
 // web standards that both have.
 
+import { isIP } from "node:net";
 import type { Secret } from "../secret.ts";
 
 /** Certificate chain and private key, PEM, with the protocol settings they are used with. */
@@ -148,8 +149,12 @@ export function endReason(error: Error | undefined, inHandshake: boolean): Error
   return inHandshake && code === "ECONNRESET" ? undefined : error;
 }
 
-/** A socket error's cause in a form that is the same on both runtimes. */
-export function listenError(error: unknown): Error & { code: string } {
+/**
+ * A socket error's cause in a form that is the same on both runtimes.
+ *
+ * @param hostname that was to be listened on
+ */
+export function listenError(error: unknown, hostname: string): Error & { code: string } {
   const message = error instanceof Error ? error.message : String(error);
   const given = (error as { code?: unknown } | null)?.code;
   const name = error instanceof Error ? error.name : "";
@@ -159,6 +164,9 @@ export function listenError(error: unknown): Error & { code: string } {
     else if (name === "PermissionDenied" || /permission|EACCES/i.test(message)) code = "EACCES";
     else if (/EADDRNOTAVAIL|not available|cannot assign/i.test(message)) code = "EADDRNOTAVAIL";
     else if (/EAFNOSUPPORT|address family/i.test(message)) code = "EAFNOSUPPORT";
+    else if (/lookup address|getaddrinfo|ENOTFOUND/i.test(message)) code = "ENOTFOUND";
+    // Bun says nothing of the cause only where it has found no address for a name.
+    else if (/^Failed to listen at /.test(message) && isIP(hostname) === 0) code = "ENOTFOUND";
     else code = "EUNKNOWN";
   }
   return Object.assign(new Error(message), { code });

@@ -43,6 +43,7 @@ export function bindProblem(code: string, message: string, port: number): BindPr
       return { kind: "foreign", text: "the address is not one of this machine's" };
     case "ENOTFOUND":
     case "EAI_AGAIN":
+    case "EAI_FAIL":
       return { kind: "unresolved", text: "the host name cannot be resolved" };
     default:
       return { kind: "other", text: `cannot listen: ${code}: ${message}` };

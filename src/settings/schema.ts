@@ -8,6 +8,7 @@ import {
   boolean,
   duration,
   durationOrOff,
+  graphUrl,
   integer,
   listenAddresses,
   listenAddressOrOff,
@@ -186,7 +187,7 @@ export const SETTINGS = {
     secret: true,
   },
   GRAPH_ENDPOINT: {
-    ...optional(serviceUrl, "Where Microsoft Graph is; the token's scope follows it."),
+    ...optional(graphUrl, "Where Microsoft Graph is; the token's scope follows it."),
     standardShown: "`https://graph.microsoft.com`",
   },
   EXTRA_CA_CERTS_FILEPATH: {

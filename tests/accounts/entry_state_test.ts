@@ -32,7 +32,7 @@ describe("the state of an entry", () => {
       const problem = (name: string) =>
         allowed
           ? { type: "ok" }
-          : { type: "mistake", problem: `from_email is not in ${name}`, inId: false };
+          : { type: "mistake", problem: `from_email is not in ${name}`, column: "from_email" };
       assert.deepEqual(
         state({ from_email: from, allowed_senders: list }),
         problem("allowed_senders"),
@@ -62,14 +62,14 @@ describe("the state of an entry", () => {
         const named = username.type === "lookup" && username.id === id;
         const found = state({}, id, { delimiter });
         assert.equal(found.type === "ok", named, JSON.stringify(found));
-        if (found.type === "mistake") assert(found.inId);
+        if (found.type === "mistake") assert.equal(found.column, undefined);
       });
     }
   }
 
   it("tells of several mistakes at once, and of a column that has no effect", () => {
     const both = state({ from_email: "a@x.test", allowed_senders: "@y.test" }, "a@b");
-    assert(both.type === "mistake" && both.inId);
+    assert(both.type === "mistake" && both.column === undefined);
     assert.match(
       both.problem,
       /^the id may not contain "@", the USERNAME_DELIMITER; from_email is/,
@@ -86,7 +86,7 @@ describe("the state of an entry", () => {
     assert.deepEqual(state({ client_id: "?" }, "a@b"), {
       type: "mistake",
       problem: "client_id must be a UUID",
-      inId: false,
+      column: "client_id",
     });
   });
 });

@@ -1,11 +1,12 @@
 /** The certificate from two files, and what an administrator reads when it is not one. */
 import assert from "node:assert/strict";
+import { createPrivateKey } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type Certificate, CertificateError } from "../../src/certificates/certificate.ts";
-import { readCertificate } from "../../src/certificates/file.ts";
+import { FileSource, readCertificate } from "../../src/certificates/file.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { type CertificateFiles, writeCertificate } from "../support/certificates.ts";
 
@@ -77,7 +78,6 @@ describe("the certificate's files", () => {
     ["nothing", ""],
     ["text", "hello\n"],
     ["DER", "\x30\x82\x01\x00\x02"],
-    ["PEM that is cut off", "-----BEGIN CERTIFICATE-----\nMIIB\n"],
     ["PEM of nonsense", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"],
     ["a key of nonsense", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"],
   ];
@@ -91,6 +91,70 @@ describe("the certificate's files", () => {
       );
     });
   }
+
+  it("are refused when they are cut off, wherever: half a file holds a beginning", () => {
+    for (const length of [40, 300, made.certificate.length - 30]) {
+      const half = file("half.pem", made.certificate.slice(0, length));
+      assert.equal(
+        problem(half, good.keyPath),
+        `TLS_CERT_FILEPATH "${half}" is cut off: it has a beginning of a certificate without its end`,
+      );
+    }
+    const half = file("half.pem", made.privateKey.slice(0, 80));
+    assert.equal(
+      problem(good.certificatePath, half),
+      `TLS_KEY_FILEPATH "${half}" is cut off: it has a beginning of a key without its end`,
+    );
+    const chain = file("half.pem", made.certificate + other.certificate.slice(0, 100));
+    assert.match(problem(chain, good.keyPath), /is cut off/);
+  });
+
+  it("are refused when the key has a passphrase, with the command that removes it", () => {
+    const key = createPrivateKey(made.privateKey);
+    const locked = { cipher: "aes-256-cbc", passphrase: "x", format: "pem" } as const;
+    const pkcs8 = key.export({ ...locked, type: "pkcs8" }) as string;
+    // Of RFC 1421: only its header tells.
+    const older = made.privateKey.replace(
+      /(-----BEGIN) (PRIVATE KEY-----\n)/,
+      "$1 EC $2Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n",
+    ).replace("-----END ", "-----END EC ");
+    for (const text of [pkcs8, older]) {
+      const path = file("locked.pem", text);
+      assert.equal(
+        problem(good.certificatePath, path),
+        `TLS_KEY_FILEPATH "${path}" has a passphrase, which nobody is there to type: ` +
+          "remove it with openssl pkey -in key.pem -out plain.pem",
+      );
+    }
+  });
+
+  it("are both told of where both are wrong, in whatever way", async () => {
+    const missing = join(directory, "missing.pem");
+    const nonsense = file("nonsense.pem", "nonsense");
+    const expected = [
+      /^TLS_CERT_FILEPATH .*(?:exist|PEM form)/,
+      /^TLS_KEY_FILEPATH .*(?:exist|PEM)/,
+    ];
+    for (const [cert, key] of [[missing, missing], [missing, nonsense], [nonsense, missing]]) {
+      const source = new FileSource({ certificatePath: cert!, keyPath: key! });
+      const { signal } = new AbortController();
+      const reads = [
+        async () => await source.read({ known: undefined, complete: true, signal }),
+        async () => await Promise.resolve(readCertificate(cert!, key!)),
+      ];
+      for (const read of reads) {
+        await assert.rejects(read(), (error) => {
+          assert(error instanceof CertificateError);
+          assert.equal(error.lines.length, 2);
+          for (const [i, line] of error.lines.toSorted().entries()) {
+            assert.match(line, expected[i]!);
+          }
+          assert.equal(error.message, error.lines.join("; "));
+          return true;
+        });
+      }
+    }
+  });
 
   it("are refused when one is given for the other", () => {
     assert.match(

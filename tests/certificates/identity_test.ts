@@ -94,7 +94,10 @@ describe("the TLS identity", () => {
         assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
       } else {
         const line = await refusal({ TLS_MIN_VERSION: version });
-        assert(line.startsWith(`TLS_MIN_VERSION "${version}" cannot be used on ${runtime.name} `));
+        const named = `TLS_MIN_VERSION "${version}" cannot be used on ${runtime.name}`;
+        assert(line.startsWith(`${named} ${runtime.version}: `), line);
+        const both = await refusal({ TLS_MIN_VERSION: version, TLS_CIPHER_SUITE: "HIGH" });
+        assert(both.startsWith(`${named} ${runtime.version}: `), both);
       }
     });
   }
@@ -102,15 +105,20 @@ describe("the TLS identity", () => {
   it("is refused with a TLS_CIPHER_SUITE that names no cipher", async () => {
     for (const ciphers of ["NOT-A-CIPHER", ":", "NOT-A-CIPHER:NEITHER-IS-THIS"]) {
       const line = await refusal({ TLS_CIPHER_SUITE: ciphers });
-      const named = `TLS_MIN_VERSION "1.2" with TLS_CIPHER_SUITE "${ciphers}" cannot be used on`;
-      assert(line.startsWith(`${named} ${runtime.name} ${runtime.version}`), line);
+      const named = `TLS_CIPHER_SUITE "${ciphers}" cannot be used on`;
+      assert(line.startsWith(`${named} ${runtime.name} ${runtime.version}: `), line);
+      // Neither the version nor the certificate is to blame.
+      assert(!/TLS_MIN_VERSION|with this certificate/.test(line), line);
     }
   });
 
   for (const [key, kind] of [["EC", "ECDSA"], ["RSA", "RSA"]] as const) {
     const other = kind === "RSA" ? "ECDSA" : "RSA";
     it(`is refused with a TLS_CIPHER_SUITE that an ${key} key cannot be used with (RFC 8422 §2)`, async () => {
-      await refusal({ TLS_CIPHER_SUITE: `ECDHE-${other}-AES128-GCM-SHA256` }, made[key]);
+      const suite = `ECDHE-${other}-AES128-GCM-SHA256`;
+      const line = await refusal({ TLS_CIPHER_SUITE: suite }, made[key]);
+      assert(line.startsWith(`TLS_CIPHER_SUITE "${suite}" cannot be used on `), line);
+      assert.equal(/ with this certificate: /.test(line), runtime.name === "Bun", line);
     });
 
     for (const cipher of [`ECDHE-${kind}-AES128-GCM-SHA256`, `ECDHE-${kind}-AES256-GCM-SHA384`]) {

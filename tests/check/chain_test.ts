@@ -1,7 +1,9 @@
 // What clients will say of a certificate and its chain: one fault, one finding.
 
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { before, describe, it } from "node:test";
+import { validityOf } from "../../src/certificates/describe.ts";
 import { judgeChain } from "../../src/check/chain.ts";
 import { type Made, make, type Wishes } from "./certificates.ts";
 
@@ -48,6 +50,21 @@ describe("a chain", () => {
       what:
         'it comes from "CN=Intermediate", which is neither in the file nor known to this machine',
     }]);
+  });
+
+  it("with an intermediate certificate, up to a root that nobody knows here, may be of one's own", async () => {
+    const found = judgeChain((await leaf()).certificate + intermediate.certificate, {
+      now: NOW,
+      named: "it",
+      hostname: HOST,
+      authorities: () => [],
+    });
+    assert.deepEqual(found.map(({ code }) => code), ["certificate.chain-incomplete"]);
+    assert.equal(
+      found[0]!.what,
+      'it has a chain that ends with "CN=Intermediate", from "CN=Root", which is not known to this machine',
+    );
+    assert.match(found[0]!.fix!, /^if that is an authority of your own.*EXTRA_CA_CERTS_FILEPATH/);
   });
 
   it("needs no intermediate where the machine knows the issuer", async () => {
@@ -101,9 +118,26 @@ describe("a chain", () => {
       assert.match(found!.what, /in 1[23] days$/);
     });
 
-    it("of six days, as some authorities give, is warned about in the last two only", async () => {
-      assert.deepEqual(await at(2, { from: 0, until: 6 }), []);
-      assert.equal((await at(4.5, { from: 0, until: 6 }))[0]?.code, "certificate.expires-soon");
+    it("is counted as in the relay's log, and the same kinds are warned about", async () => {
+      const states = { expired: "expired", early: "not-yet-valid", soon: "expires-soon" };
+      for (const until of [6, 90]) {
+        const one = await leaf({ until });
+        for (const days of [-3, 0, 2, 5.9, 6.1, 76.5, 89.9, 90.1, 92.5]) {
+          const now = NOW + days * DAY_MS;
+          const of = validityOf(new X509Certificate(one.certificate), now);
+          const [found, ...more] = judge([one, intermediate], now);
+          assert.deepEqual(more, []);
+          const expected = of.state === "good" ? undefined : `certificate.${states[of.state]}`;
+          assert.equal(found?.code, expected, `${days} of ${until}`);
+          const count = /(\d+) days?\b/.exec(found?.what ?? "")?.[1];
+          if (count !== undefined) assert.equal(Number(count), Math.abs(of.days));
+        }
+      }
+    });
+
+    it("of a certificate that is signed by itself is warned about too", async () => {
+      const own = await make({ name: HOST, names: [HOST], until: 4.5 });
+      assert.deepEqual(codes([own]), ["certificate.expires-soon", "certificate.self-signed"]);
     });
   });
 
@@ -122,6 +156,20 @@ describe("a chain", () => {
         assert.ok(found!.what.includes(names[0]!) && found!.what.includes(HOST), found!.what);
       });
     }
+
+    it("are compared with the machine's name where SERVER_HOSTNAME is not set: that is said", async () => {
+      const [found] = judgeChain((await leaf()).certificate, {
+        now: NOW,
+        named: "it",
+        hostname: "vm",
+        unnamed: true,
+        authorities: () => undefined,
+      });
+      assert.equal(
+        found?.what,
+        `it is for ${HOST}, not for the machine's name "vm" (SERVER_HOSTNAME is not set)`,
+      );
+    });
 
     it("are shown five of, at most", async () => {
       const [found] = await named(["a.org", "b.org", "c.org", "d.org", "e.org", "f.org", "g.org"]);

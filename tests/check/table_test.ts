@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Row } from "../../src/accounts/entry.ts";
 import type { EntryRules } from "../../src/accounts/entry_state.ts";
-import { troubleOf } from "../../src/accounts/table_trouble.ts";
+import { TABLE_TROUBLE, troubleOf } from "../../src/accounts/table_trouble.ts";
+import { lookupCommand } from "../../src/check/lookup_command.ts";
 import { checkTable } from "../../src/check/table.ts";
 import { SenderList } from "../../src/message/sender_list.ts";
 
@@ -15,8 +16,11 @@ const RULES: EntryRules = { delimiter: "@", allowedSenders: undefined };
 
 const judge = (
   answer: Awaited<ReturnType<Parameters<typeof checkTable>[0]["list"]>>,
-  rules: EntryRules = RULES,
-) => checkTable({ list: () => Promise.resolve(answer) }, { url: URL_, timeout: 1000, rules });
+  { needed = false, rules = RULES } = {},
+) => {
+  const table = { list: () => Promise.resolve(answer) };
+  return checkTable(table, { url: URL_, needed, timeout: 1000, rules });
+};
 
 describe("a table that gives no answer", () => {
   /** As the SDK throws it: https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes */
@@ -60,6 +64,47 @@ describe("a table that gives no answer", () => {
       assert.deepEqual(more, []);
     });
   }
+
+  // All troubles that have a text of their own, and the way that it begins to say what to do.
+  const ADVICE = /[:;] (?:check|give|unset|set) /;
+  for (const known of Object.keys(TABLE_TROUBLE)) {
+    it(`says once what to do after ${known}, and not in two places`, async () => {
+      const [found] = await judge(troubleOf(service(400, known), 1000));
+      assert.ok(!ADVICE.test(found!.what), found!.what);
+      const advice = ADVICE.exec(TABLE_TROUBLE[known]!);
+      if (found?.code !== "table.forbidden" || advice === null) return;
+      assert.ok(TABLE_TROUBLE[known]!.endsWith(found.fix!), known);
+    });
+  }
+
+  it("says in words that no identity was found, where none of the SDK's is there", () => {
+    const message =
+      "ChainedTokenCredential authentication failed.\nCredentialUnavailableError: none";
+    const none = troubleOf(named("AggregateAuthenticationError", message), 1000);
+    assert.equal(none.code, "NO_IDENTITY");
+    const refused = `${message}\nAuthenticationError: invalid_client: AADSTS7000215`;
+    assert.equal(
+      troubleOf(named("AggregateAuthenticationError", refused), 1000).code,
+      "AADSTS7000215",
+    );
+  });
+});
+
+describe("the command that mends an entry", () => {
+  for (
+    const [id, command] of [
+      ["scanner-1@example.com", "scanner-1@example.com"],
+      ["two words", "'two words'"],
+      ["O'Brien$(id)", "'O'\\''Brien$(id)'"],
+    ]
+  ) {
+    it(`can be pasted into a shell for ${id}`, () => {
+      assert.equal(
+        lookupCommand("set", id!, "client_id"),
+        `smtp-oauth-relay lookup set ${command} client_id=VALUE`,
+      );
+    });
+  }
 });
 
 describe("a table's rows", () => {
@@ -77,6 +122,8 @@ describe("a table's rows", () => {
 
   it("that are none are warned about", async () => {
     assert.deepEqual(await codes([]), ["table.empty"]);
+    const [forced] = await judge([], { needed: true });
+    assert.deepEqual([forced?.code, forced?.level], ["table.empty-forced", "fail"]);
   });
 
   it("with a mistake are named with the column, and without what it holds", async () => {
@@ -105,7 +152,7 @@ describe("a table's rows", () => {
       row("all", sender),
     ];
     const rules: EntryRules = { delimiter: "@", allowedSenders: SenderList.parse("@y.test") };
-    const [ok, ...others] = await judge(rows, rules);
+    const [ok, ...others] = await judge(rows, { rules });
     assert.equal(ok?.code, "table.ok");
     assert.deepEqual(others.map(({ code, what }) => `${code} ${what}`), [
       'table.row entry "scanner@lookup": the id may not contain "@", the USERNAME_DELIMITER',
@@ -113,8 +160,14 @@ describe("a table's rows", () => {
       "from_email is not in ALLOWED_SENDERS",
       'table.row entry "all": from_email is not in ALLOWED_SENDERS',
     ]);
-    assert.match(others[0]!.fix!, /another id, and delete this one: smtp-oauth-relay lookup del/);
-    assert.match(others[1]!.fix!, /lookup set ID COLUMN=VALUE/);
+    assert.match(
+      others[0]!.fix!,
+      /another id, and delete this one: smtp-oauth-relay lookup delete scanner@lookup$/,
+    );
+    assert.match(
+      others[1]!.fix!,
+      /^correct it with: smtp-oauth-relay lookup set own from_email=VALUE$/,
+    );
   });
 
   it("with mistakes are named up to ten, and the others counted", async () => {

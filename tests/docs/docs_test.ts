@@ -192,6 +192,7 @@ const NO_SETTINGS = new Set([
   "RUNTIME_BASE",
   "RELAY_BUILD_COMMIT",
   "NO_SENDER",
+  "NO_IDENTITY",
   // A password for `check`, which is no setting of the relay.
   "RELAY_PASSWORD",
   "SENDER_NOT_ALLOWED",

@@ -98,7 +98,13 @@ const SETTINGS: readonly Case[] = [
     name: "a misspelled setting",
     settings: () => ({ USERNAME_DELIMTER: ":" }),
     codes: ["settings.doubtful"],
-    says: [/USERNAME_DELIMTER is not a setting: did you mean USERNAME_DELIMITER\?/],
+    says: [/USERNAME_DELIMTER is not a setting: did you mean USERNAME_DELIMITER\? Fix: correct it/],
+  },
+  {
+    name: "a version at the end of Graph's address, which the relay appends itself",
+    settings: ({ sound }) => ({ GRAPH_ENDPOINT: `${sound["GRAPH_ENDPOINT"]}/v1.0/` }),
+    codes: ["settings.bad", "settings.not-judged"],
+    says: [/GRAPH_ENDPOINT ".*" must be an https URL .* without Graph's version, \/v1\.0 or/],
   },
   {
     name: "an --env-file that is missing",
@@ -139,6 +145,20 @@ const CERTIFICATES: readonly Case[] = [
     settings: certificate("nonsense.pem"),
     codes: ["certificate.malformed"],
     says: [/holds no certificate in PEM form\. Fix: convert it: openssl pkcs12/],
+  },
+  {
+    name: "a certificate file that is cut off",
+    settings: certificate("half.pem"),
+    codes: ["certificate.malformed"],
+    says: [/half\.pem" is cut off: it has a beginning .*\. Fix: copy or write the file again/],
+  },
+  {
+    name: "a key with a passphrase",
+    settings: (world) => ({ TLS_KEY_FILEPATH: world.file("locked-key.pem") }),
+    codes: ["certificate.malformed"],
+    says: [
+      /has a passphrase, which nobody is there to type\. Fix: remove it with openssl pkey -in/,
+    ],
   },
   {
     name: "a key of another certificate",
@@ -186,6 +206,12 @@ const CERTIFICATES: readonly Case[] = [
     says: [/is for mail\.example\.org, not for SERVER_HOSTNAME "smtp\.example\.com"/],
   },
   {
+    name: "a certificate that is not for the machine, where no other name is set",
+    settings: () => ({ SERVER_HOSTNAME: "" }),
+    codes: ["certificate.name"],
+    says: [/not for the machine's name "[^"]+" \(SERVER_HOSTNAME is not set\)\. Fix: /],
+  },
+  {
     name: "a certificate without names",
     settings: pair("nameless"),
     codes: ["certificate.no-names"],
@@ -199,6 +225,12 @@ const CERTIFICATES: readonly Case[] = [
     everywhere: true,
   },
   {
+    name: "a chain that ends with an authority of one's own",
+    settings: () => ({ EXTRA_CA_CERTS_FILEPATH: "" }),
+    codes: ["certificate.chain-incomplete"],
+    says: [/"CN=Example Root", which is not known to this machine\. Fix: if that is an authority/],
+  },
+  {
     name: "a certificate that is signed by itself",
     settings: pair("self-signed"),
     codes: ["certificate.self-signed"],
@@ -208,7 +240,7 @@ const CERTIFICATES: readonly Case[] = [
     name: "a cipher string that cannot be used",
     settings: () => ({ TLS_CIPHER_SUITE: "NONSENSE" }),
     codes: ["certificate.unusable"],
-    says: [/TLS_CIPHER_SUITE "NONSENSE" cannot be used on .*Fix: leave TLS_CIPHER_SUITE unset/],
+    says: [/: TLS_CIPHER_SUITE "NONSENSE" cannot be used on .*Fix: leave TLS_CIPHER_SUITE unset/],
   },
 ];
 
@@ -235,6 +267,17 @@ const PORTS: readonly Case[] = [
     settings: () => ({ SMTP_LISTEN: "192.0.2.9:8025" }),
     codes: ["ports.address"],
     says: [/SMTP_LISTEN 192\.0\.2\.9:8025: the address is not one of this machine's\. Fix: /],
+  },
+  {
+    name: "a name to listen at that cannot be resolved",
+    settings: () => ({
+      SMTP_LISTEN: "nosuchhost.invalid:0",
+      HTTP_LISTEN: "nosuchhost.invalid:0",
+      HTTP_PASSWORD: "x",
+    }),
+    codes: ["ports.address", "ports.address"],
+    says: [/SMTP_LISTEN nosuchhost\.invalid:0: the host name cannot be resolved\. Fix: correct it/],
+    everywhere: true,
   },
 ];
 
@@ -449,7 +492,7 @@ const TABLE: readonly Case[] = [
     settings: inTable("nowhere"),
     args: nothing,
     codes: ["table.missing"],
-    says: [/\/nowhere: TableNotFound: the table does not exist.*Fix: create it, or correct/],
+    says: [/\/nowhere: TableNotFound: the table does not exist\. Fix: create it, or correct/],
     everywhere: true,
   },
   {
@@ -460,7 +503,29 @@ const TABLE: readonly Case[] = [
     }),
     args: nothing,
     codes: ["table.forbidden"],
-    says: [/AuthorizationFailure: access to the table is refused.*Fix: give the relay's identity/],
+    says: [
+      /AuthorizationFailure: access to the table is refused\. Fix: check AZURE_TABLES_CONNECTION_STRING/,
+    ],
+  },
+  {
+    name: "an identity for the table that is nobody's",
+    settings: (world) => ({ AZURE_TABLES_URL: world.services.misnamed + "/users" }),
+    args: nothing,
+    codes: ["table.identity"],
+    says: [/NO_IDENTITY: no identity .* was found for the table\. Fix: set AZURE_TENANT_ID/],
+  },
+  {
+    name: "an identity that cannot be made, and a login that needs the table",
+    settings: (world) => ({
+      AZURE_TABLES_URL: world.services.misnamed + "/users",
+      AZURE_TOKEN_CREDENTIALS: "bogus",
+    }),
+    args: login("scanner@lookup"),
+    codes: ["table.identity", "login.unreachable"],
+    says: [
+      /FAIL table: the relay's own identity cannot be made: .*AZURE_TOKEN_CREDENTIALS = bogus.*\. Fix: correct AZURE_TOKEN_CREDENTIALS/,
+    ],
+    everywhere: true,
   },
   {
     name: "an identity that gets no token for the table",
@@ -492,13 +557,32 @@ const TABLE: readonly Case[] = [
     says: [/has no entry in AZURE_TABLES_PARTITION_KEY\. Fix: make entries with/],
   },
   {
+    name: "a table without entries where nobody may log in without one",
+    settings: (world) => ({ ...inTable("empty")(world), AZURE_TABLES_FORCE_USAGE: "true" }),
+    args: nothing,
+    codes: ["table.empty-forced"],
+    says: [/FAIL table: .* has no entry in .*FORCE_USAGE lets nobody in without\. Fix: make/],
+  },
+  {
+    name: "ids of tenant and client that have no entry where they need one",
+    settings: (world) => ({ ...inTable("users")(world), AZURE_TABLES_FORCE_USAGE: "true" }),
+    args: login(`${TENANT}@${APPS.noRoles}`),
+    codes: ["login.no-entry"],
+    says: [
+      new RegExp(
+        "Fix: make an entry with these two ids, .*: smtp-oauth-relay lookup set ID " +
+          `tenant_id=${TENANT} client_id=${APPS.noRoles} \\[`,
+      ),
+    ],
+  },
+  {
     name: "an entry with a mistake, and why the login by it fails",
     settings: inTable("mistakes"),
     args: login("typo@lookup"),
     codes: ["table.row", "login.entry-malformed"],
     says: [
-      /warn table: entry "typo": client_id must be a UUID\. Fix: correct it with/,
-      /FAIL login: entry "typo" of the lookup table: client_id must be a UUID/,
+      /warn table: entry "typo": client_id must be a UUID\. Fix: correct it with: smtp-oauth-relay lookup set typo client_id=VALUE \[/,
+      /FAIL login: entry "typo" of the lookup table: client_id must be a UUID\. Fix: correct it with: smtp-oauth-relay lookup set typo client_id=VALUE \[/,
     ],
   },
   {
@@ -513,7 +597,9 @@ const TABLE: readonly Case[] = [
     settings: inTable("users"),
     args: login("retired@lookup"),
     codes: ["login.entry-disabled"],
-    says: [/entry "retired" of the lookup table is disabled\. Fix: enable it with/],
+    says: [
+      /entry "retired" of the lookup table is disabled\. Fix: enable it with: smtp-oauth-relay lookup set retired disabled=false \[/,
+    ],
   },
   {
     name: "a username of the table where there is no table",
@@ -620,7 +706,14 @@ const LOGINS: readonly Case[] = [
     says: [/HTTP 502: unexpected answer with status 502/],
   },
   {
+    name: "an answer that is not Entra ID's, which no waiting will change",
+    faults: [{ on: "token", status: 404, html: true }],
+    codes: ["login.later"],
+    says: [/HTTP 404: unexpected answer with status 404; .*\. Fix: correct AZURE_AUTHORITY_HOST/],
+  },
+  {
     name: "a file of the password that is empty",
+    settings: () => ({ RELAY_PASSWORD: "" }),
     args: (world) => ["--username", USERNAME, "--password-file", world.file("empty")],
     codes: ["login.password-file"],
     says: [/--password-file ".*empty" is empty\. Fix: name a file that holds the client secret/],
@@ -648,12 +741,12 @@ const LOGINS: readonly Case[] = [
 const MESSAGES: readonly Case[] = [
   {
     name: "a mailbox outside of the app's scope",
-    args: message(),
+    args: message("scanner@example.com", `${TENANT}@${APPS.noRoles}`),
     faults: [{
       ...graph(403, "ErrorAccessDenied", 2),
       message: "Access is denied. Check credentials and try again.",
     }],
-    codes: ["message.access-denied"],
+    codes: ["token.no-roles", "message.access-denied"],
     says: [
       /from scanner@example\.com to you@example\.org, id=\w+: ErrorAccessDenied: .*Fix: grant/,
     ],
@@ -665,6 +758,27 @@ const MESSAGES: readonly Case[] = [
     args: message("scanner@example.com", `${TENANT}@${APPS.noRoles}`),
     codes: ["token.no-roles", "message.access-denied"],
     says: [/FAIL message: .*ErrorAccessDenied/],
+  },
+  {
+    name: "a mailbox that an app with Mail.Send may not use all the same",
+    args: message(),
+    faults: [graph(403, "ErrorAccessDenied", 2)],
+    codes: ["message.access-denied"],
+    says: [/ErrorAccessDenied: .*Fix: the token has Mail\.Send: look for an application access/],
+  },
+  {
+    name: "a full mailbox",
+    args: message(),
+    faults: [graph(403, "ErrorQuotaExceeded", 2)],
+    codes: ["message.later"],
+    says: [/ErrorQuotaExceeded: the sender's mailbox is full.*Fix: empty the mailbox/],
+  },
+  {
+    name: "no missing mailbox where it was perhaps not Graph that has answered",
+    args: message(),
+    faults: [{ on: "sendMail", status: 404, html: true }],
+    codes: ["message.refused"],
+    says: [/HTTP 404: the sender has no mailbox, or GRAPH_ENDPOINT .*Fix: correct GRAPH_ENDPOINT/],
   },
   {
     name: "a mailbox that does not exist",

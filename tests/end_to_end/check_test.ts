@@ -12,7 +12,7 @@ import { type Program, PROGRAMS, root, run, serve } from "./programs.ts";
 
 const MESSAGE = ["--from", "scanner@example.com", "--to", "you@example.org"];
 /** `FAIL certificate: what. Fix: what to do [certificate.expired]` */
-const LINE = /^(ok {2}|warn|FAIL) ([a-z]+): (.+?)(?:\. Fix: (.+))? \[([a-z-]+\.[a-z-]+)\]$/;
+const LINE = /^(ok {2}|warn|FAIL) ([a-z]+): (.+?)(?:(?<=[.?!]) Fix: (.+))? \[([a-z-]+\.[a-z-]+)\]$/;
 
 interface Ended {
   readonly status: number | null;
@@ -217,6 +217,11 @@ for (const program of PROGRAMS) {
       assert.ok(!log.includes("Connection"), "no connection was made to it");
     });
 
+    it("tells in its --help what each exit status means", async () => {
+      const { stdout } = await check(program, ["--help"]);
+      assert.match(stdout, /Exit status: 0 .*, 1 .*, 2 if the command line is wrong\./);
+    });
+
     const mistakes: readonly [args: string[], line: RegExp][] = [
       [["--from", "a@example.com", "--to", "b@example.com"], /--from needs --username/],
       [["--password-file", "x"], /--password-file needs --username/],
@@ -239,6 +244,10 @@ for (const program of PROGRAMS) {
       const bare = await check(program, ["--username", USERNAME], { RELAY_PASSWORD: "" });
       assert.equal(bare.status, 2);
       assert.match(bare.stderr, /--username needs --password-file or the variable RELAY_PASSWORD/);
+      const file = ["--username", USERNAME, "--password-file", world.file("password")];
+      const both = await check(program, file);
+      assert.deepEqual([both.status, both.stdout], [2, ""]);
+      assert.match(both.stderr, /--password-file and RELAY_PASSWORD are both given: leave one/);
     });
 
     const everywhere = program.name !== "the executable";

@@ -1,4 +1,5 @@
 /** What `check` looks at in the tests: files, ports and services, each of them sound or broken. */
+import { createPrivateKey } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
@@ -115,6 +116,16 @@ export async function createWorld(): Promise<World> {
   write("cert.pem", good, intermediate);
   writeKey("key.pem", good);
   writeKey("other-key.pem", corporate);
+  writeFileSync(
+    file("locked-key.pem"),
+    createPrivateKey(good.privateKey).export({
+      type: "pkcs8",
+      format: "pem",
+      cipher: "aes-256-cbc",
+      passphrase: PROXY_SECRET,
+    }),
+  );
+  write("half.pem", good.certificate.slice(0, 500));
   write("leaf-only.pem", good);
   write("wrong-order.pem", intermediate, good);
   write("nonsense.pem", "nothing of the kind\n");

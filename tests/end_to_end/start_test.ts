@@ -180,15 +180,16 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("tells of a certificate and of authorities that are missing, both at once", async () => {
+    it("tells of a certificate, its key and authorities that are missing, all at once", async () => {
       assertRefusal(
         await ends(["serve"], {
-          ...certificate("absent.pem", "key.pem"),
+          ...certificate("absent.pem", "absent-key.pem"),
           EXTRA_CA_CERTS_FILEPATH: join(directory, "no-authorities.pem"),
         }),
         EX_CONFIG,
         [
           /TLS_CERT_FILEPATH ".*absent\.pem" does not exist/,
+          /TLS_KEY_FILEPATH ".*absent-key\.pem" does not exist/,
           /EXTRA_CA_CERTS_FILEPATH ".*no-authorities\.pem" does not exist/,
         ],
       );
@@ -212,6 +213,36 @@ for (const program of PROGRAMS) {
         const [, ...lines] = result.stderr.trimEnd().split("\n");
         assertRefusal({ ...result, stderr: lines.join("\n") + "\n" }, EX_UNAVAILABLE, [
           new RegExp(`${setting} 127\\.0\\.0\\.1:${port}: the port is in use by another program`),
+        ]);
+      });
+    }
+
+    for (const setting of ["SMTP_LISTEN", "HTTP_LISTEN"]) {
+      it(`ends with 69 when the name in ${setting} cannot be resolved`, async () => {
+        const given = {
+          [setting]: "nosuchhost.invalid:19025",
+          HTTP_PASSWORD: "x",
+          LOG_LEVEL: "ERROR",
+        };
+        assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, ...given }), EX_UNAVAILABLE, [
+          new RegExp(`${setting} nosuchhost\\.invalid:19025: the host name cannot be resolved$`),
+        ]);
+      });
+    }
+
+    for (const needed of ["true", "false"]) {
+      it(`ends with 78 when its own identity for the table cannot be made, needed: ${needed}`, async () => {
+        const result = await ends(["serve"], {
+          ...PLAIN,
+          ...FREE,
+          LOG_LEVEL: "ERROR",
+          AZURE_TABLES_URL: "https://account.table.core.windows.net/users",
+          AZURE_TABLES_FORCE_USAGE: needed,
+          AZURE_TOKEN_CREDENTIALS: "bogus",
+        });
+        // To the last of the names that are allowed, not cut off inside of a word.
+        assertRefusal(result, EX_CONFIG, [
+          /: the relay's own identity cannot be made: .*AZURE_TOKEN_CREDENTIALS = bogus\..*Credential/,
         ]);
       });
     }

@@ -7,6 +7,7 @@ import {
   boolean,
   duration,
   formatListenAddress,
+  graphUrl,
   integer,
   isLoopback,
   listenAddresses,
@@ -295,6 +296,23 @@ describe("a service's URL", () => {
       assert.equal(isLoopback(host), false, host);
     }
   });
+});
+
+describe("Graph's URL", () => {
+  for (
+    const url of [
+      "https://graph.microsoft.com",
+      "http://127.0.0.1:1/graph/",
+      "https://a.example/v2",
+    ]
+  ) {
+    it(`may be ${url}`, () => assert.equal(graphUrl.parse(url)?.href, new URL(url).href));
+  }
+  for (const end of ["/v1.0", "/V1.0/", "/beta", "/graph/v1.0//"]) {
+    it(`must not end in ${end}, which the relay appends itself`, () => {
+      assert.equal(graphUrl.parse(`https://graph.microsoft.com${end}`), undefined);
+    });
+  }
 });
 
 describe("a storage connection string", () => {
