@@ -129,6 +129,12 @@ function isCommand(word: string): boolean {
 /** A short id that begins with a hyphen, alone or at the front of a username. */
 const HYPHEN_FIRST = /^-[A-Za-z0-9_-]{21}={0,2}(?:$|[@:|](?!lookup))/;
 
+// `| head -1` has read enough: no error of ours.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit();
+});
+
 // No top-level await: the executable's bytecode is made from a module without one.
 program.parseAsync(withCommand(process.argv.slice(2)), { from: "user" }).catch((error) => {
   process.exitCode = statusOf(error);

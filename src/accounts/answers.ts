@@ -27,6 +27,8 @@ const TIMEOUT = 10_000;
 const PATIENCE = 3_000;
 /** Milliseconds that a question which failed is not put again, where there is such an answer. */
 const QUIET = 10_000;
+/** Milliseconds of that for its turn: what is left must do for a table that is only slow. */
+const LONGEST_WAIT = TIMEOUT - PATIENCE;
 /** Questions at once, of either kind: strangers can make the relay ask as often as they like. */
 const AT_ONCE = 32;
 
@@ -118,11 +120,11 @@ export class Answers<T extends object> {
   /** The answer is stored however late it comes, so that a slow table is obeyed, too. */
   async #ask(key: string, ask: Ask<T>, renewal: boolean): Promise<Answer<T>> {
     const begun = this.#now();
-    const endTurn = await (renewal ? this.#renewalTurns : this.#firstTurns).take(TIMEOUT);
+    const endTurn = await (renewal ? this.#renewalTurns : this.#firstTurns).take(LONGEST_WAIT);
     if (endTurn === undefined) return this.#trouble(key, CROWDED);
     try {
       const askedAt = this.#now();
-      const answer = await ask(Math.max(1, TIMEOUT - (askedAt - begun)));
+      const answer = await ask(Math.max(PATIENCE, TIMEOUT - (askedAt - begun)));
       if (answer !== undefined && isTrouble(answer)) return this.#trouble(key, answer);
       this.#recovered();
       // What was read before the table was deleted does not come back.

@@ -104,14 +104,14 @@ export function readEntry({ id, columns }: Row): EntryReading {
   return { type: "entry", entry: { id, tenantId, clientId, fromEmail, fromName, allowedSenders } };
 }
 
-/**
- * The columns that decide whether a login gets anywhere and how far, by their names without case and
- * hyphens. A column of another table that is called `From-Email` does no harm.
- */
-const DECISIVE = new Map(
-  (["tenant_id", "client_id", "from_name", "allowed_senders", "disabled"] satisfies ColumnName[])
-    .map((name) => [folded(name), name]),
-);
+/** The columns that say who is let in, by their names without case and hyphens. */
+const DECISIVE = namesOf(["tenant_id", "client_id", "allowed_senders", "disabled"]);
+/** The others, of which the tables of the Python relay may have namesakes that it never read. */
+const OTHERS = namesOf(["from_email", "from_name"]);
+
+function namesOf(names: readonly ColumnName[]): ReadonlyMap<string, ColumnName> {
+  return new Map(names.map((name) => [folded(name), name]));
+}
 
 /**
  * A column that is meant to be ours, but is called otherwise, such as `Disabled`. The table service
@@ -119,13 +119,27 @@ const DECISIVE = new Map(
  * there, too, it is the one that counts.
  */
 function misnamed(columns: Row["columns"]): Mistake | undefined {
-  for (const [name, value] of Object.entries(columns)) {
-    const column = DECISIVE.get(folded(name));
-    if (column === undefined || column === name || textOf(value) === "") continue;
-    if (textOf(columns[column]) !== "") continue;
-    return { column, allowed: `called exactly so in the table, not ${JSON.stringify(name)}` };
-  }
-  return undefined;
+  const [found] = namesakes(columns, DECISIVE);
+  if (found === undefined) return undefined;
+  const [name, column] = found;
+  return { column, allowed: `called exactly so in the table, not ${JSON.stringify(name)}` };
+}
+
+/** The columns that may be meant to be ours, and do nothing, though the entry can be used. */
+export function withoutEffect({ columns }: Row): string[] {
+  return namesakes(columns, OTHERS).map(([name]) => name);
+}
+
+function namesakes(
+  columns: Row["columns"],
+  names: ReadonlyMap<string, ColumnName>,
+): [name: string, column: ColumnName][] {
+  return Object.entries(columns).flatMap(([name, value]) => {
+    const column = names.get(folded(name));
+    const stray = column !== undefined && column !== name && textOf(value) !== "" &&
+      textOf(columns[column]) === "";
+    return stray ? [[name, column]] : [];
+  });
 }
 
 function folded(name: string): string {

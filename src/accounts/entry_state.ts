@@ -2,7 +2,7 @@
 // who edit the table.
 
 import type { SenderList } from "../message/sender_list.ts";
-import { type ColumnName, type Entry, readEntry, type Row } from "./entry.ts";
+import { type ColumnName, type Entry, readEntry, type Row, withoutEffect } from "./entry.ts";
 import { type Delimiter, parseUsername } from "./username.ts";
 
 /** The settings that have a say in it. */
@@ -11,6 +11,8 @@ export interface EntryRules {
   readonly delimiter: Delimiter;
   /** ALLOWED_SENDERS. */
   readonly allowedSenders: SenderList | undefined;
+  /** AZURE_TABLES_FORCE_USAGE: logins by tenant and client find their entry, whatever its id. */
+  readonly forced: boolean;
 }
 
 export type EntryState =
@@ -25,7 +27,10 @@ export type EntryState =
   | { readonly type: "mistake"; readonly problem: string; readonly column?: ColumnName };
 
 /** What is wrong with it is told without what its columns hold: see {@link readEntry}. */
-export function entryState(row: Row, { delimiter, allowedSenders }: EntryRules): EntryState {
+export function entryState(
+  row: Row,
+  { delimiter, allowedSenders, forced }: EntryRules,
+): EntryState {
   const reading = readEntry(row);
   if (reading.type === "disabled") return { type: "disabled" };
   if (reading.type === "malformed") {
@@ -34,21 +39,29 @@ export function entryState(row: Row, { delimiter, allowedSenders }: EntryRules):
   }
   const { entry } = reading;
   const idProblem = loginIdProblem(entry.id, delimiter);
-  const problems = [
-    ...(idProblem === undefined ? [] : [`the id ${idProblem}`]),
+  const senderProblems = [
     ...(sends(entry, entry.allowedSenders) ? [] : ["from_email is not in allowed_senders"]),
     ...(sends(entry, allowedSenders) ? [] : ["from_email is not in ALLOWED_SENDERS"]),
   ];
-  if (problems.length > 0) {
-    const problem = problems.join("; ");
+  const idProblems = idProblem === undefined || forced ? [] : [`the id ${idProblem}`];
+  const problem = [...idProblems, ...senderProblems].join("; ");
+  if (problem !== "") {
     return {
       type: "mistake",
       problem,
-      ...(idProblem === undefined ? { column: "from_email" } : {}),
+      ...(senderProblems.length > 0 ? { column: "from_email" } : {}),
     };
   }
-  if (entry.fromName === undefined || entry.fromEmail !== undefined) return { type: "ok" };
-  return { type: "ok", hint: "from_name has no effect without from_email" };
+  const hints = [
+    ...(idProblem === undefined
+      ? []
+      : ["for logins by tenant and client alone: the id " + idProblem]),
+    ...(entry.fromName === undefined || entry.fromEmail !== undefined
+      ? []
+      : ["from_name has no effect without from_email"]),
+    ...withoutEffect(row).map((name) => `the column ${JSON.stringify(name)} has no effect`),
+  ];
+  return hints.length === 0 ? { type: "ok" } : { type: "ok", hint: hints.join("; ") };
 }
 
 /**

@@ -128,6 +128,8 @@ function errorFor(
   if (abortSignal?.aborted || (late && timeout > 0)) {
     return Object.assign(new Error(message), { name: "AbortError" });
   }
+  // The SDK knows this one, and may well ask again: nothing has been sent.
+  if (code === "UNASKED") return refuse("ECONNRESET", message);
   return refuse(late ? "TIMEOUT" : code, message);
 }
 

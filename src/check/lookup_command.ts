@@ -9,7 +9,9 @@ export function lookupCommand(
   ...columns: readonly string[]
 ): string {
   const words = columns.map((column) => column.includes("=") ? column : `${column}=VALUE`);
-  return [`smtp-oauth-relay lookup ${action}`, ...[id, ...words].map(quoted)].join(" ");
+  // Behind it, an id that begins with a hyphen is no option.
+  const end = id.startsWith("-") ? ["--"] : [];
+  return [`smtp-oauth-relay lookup ${action}`, ...end, ...[id, ...words].map(quoted)].join(" ");
 }
 
 /** One word for a POSIX shell. */

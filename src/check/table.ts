@@ -24,7 +24,7 @@ export interface TableOptions {
 /** Rows with a mistake that are told one by one. */
 const MOST_TOLD = 10;
 
-const OTHER_ID = "make an entry with another id, and delete this one: ";
+const OTHER_ID = "make an entry with another id; no login finds this one: ";
 
 export async function checkTable(
   table: TableToCheck,

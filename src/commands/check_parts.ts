@@ -53,7 +53,7 @@ export async function tableToCheck(
   try {
     const table = await openTable(settings, http);
     if (table === undefined) return undefined;
-    const rules = { delimiter, allowedSenders };
+    const rules = { delimiter, allowedSenders, forced: needed };
     const options = { url, needed, timeout: TABLE_TIMEOUT, rules };
     return { entries: table, run: () => checkTable(table, options) };
   } catch (error) {

@@ -86,7 +86,8 @@ function handOn(file: Environment): void {
 function readEnvFile(path: string | undefined): Environment {
   if (path === undefined) return {};
   try {
-    const text = readFileSync(path, "utf8");
+    // Editors on Windows put a mark in front, which not every runtime takes off.
+    const text = readFileSync(path, "utf8").replace(/^\ufeff/, "");
     const line = brokenLine(text);
     if (line !== undefined) {
       throw new CommandError(EXIT.config, [
@@ -103,22 +104,21 @@ function readEnvFile(path: string | undefined): Environment {
   }
 }
 
-const ASSIGNMENT = /^\s*(?:export\s+)?[A-Za-z_][\w.-]*\s*=\s*(["'`]?)/;
+const ASSIGNMENT = /^\s*(?:export\s+)?[^\s=#][^=]*=\s*(["'`]?)/;
 
 /** The number of the first line that `parseEnv` would pass over: a setting may have been meant. */
 function brokenLine(text: string): number | undefined {
-  /** Of a value that goes on over several lines. */
-  let quote = "";
-  for (const [index, line] of text.split("\n").entries()) {
-    if (quote !== "") {
-      if (line.includes(quote)) quote = "";
-      continue;
-    }
+  const lines = text.split("\n");
+  for (let index = 0; index < lines.length; index++) {
+    const line = lines[index]!;
     if (/^\s*(?:#|$)/.test(line)) continue;
     const match = ASSIGNMENT.exec(line);
     if (match === null) return index + 1;
-    const opening = match[1]!;
-    if (opening !== "" && !line.slice(match[0].length).includes(opening)) quote = opening;
+    const quote = match[1]!;
+    if (quote === "" || line.slice(match[0].length).includes(quote)) continue;
+    // A value of several lines; a quote that never closes is part of its own line.
+    const closing = lines.findIndex((other, at) => at > index && other.includes(quote));
+    if (closing > 0) index = closing;
   }
   return undefined;
 }

@@ -18,6 +18,7 @@ import {
   checkId,
   idWithin,
   NAMES,
+  newIdProblem,
   shown,
 } from "./lookup_arguments.ts";
 import { outgoingClient } from "./outgoing.ts";
@@ -62,9 +63,10 @@ export async function lookup(
     "NO_PROXY",
     "USERNAME_DELIMITER",
     "ALLOWED_SENDERS",
+    "AZURE_TABLES_FORCE_USAGE",
   ], envFile);
   const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
-  const changes = action === "set" ? changesFor(id!, assignments, delimiter) : {};
+  const changes = action === "set" ? changesFor(id!, assignments) : {};
   const runtime = await currentRuntime();
   const authorities = await authoritiesOrError(settings.EXTRA_CA_CERTS_FILEPATH);
   const http = outgoingClient(settings, runtime, authorities);
@@ -73,7 +75,8 @@ export async function lookup(
     if (table === undefined) {
       throw new CommandError(EXIT.config, ["AZURE_TABLES_URL must be set: it names the table"]);
     }
-    const context: Context = { table, rules: { delimiter, allowedSenders }, options };
+    const rules = { delimiter, allowedSenders, forced: settings.AZURE_TABLES_FORCE_USAGE };
+    const context: Context = { table, rules, options };
     switch (action) {
       case "list":
         return await list(context);
@@ -125,9 +128,11 @@ async function get(context: Context, id: string): Promise<string> {
 async function set(context: Context, id: string, changes: Changes): Promise<string> {
   const { table, rules, options: { json } } = context;
   // A new entry is made only where it can be used.
-  const make = "tenant_id" in changes && "client_id" in changes;
+  const idProblem = rules.forced ? undefined : newIdProblem(id, rules.delimiter);
+  const make = "tenant_id" in changes && "client_id" in changes && idProblem === undefined;
   const change = answered(context, await table.set(id, changes, make, TIMEOUT));
   if (change === "missing") {
+    if (idProblem !== undefined) throw new CommandError(EXIT.usage, [idProblem]);
     throw failure(`there is no entry ${shown(id)}; a new one needs tenant_id and client_id`);
   }
   if (change === "conflict") throw failure(conflict(id));

@@ -53,11 +53,10 @@ export function actionOf(
 export function changesFor(
   id: string,
   assignments: readonly string[],
-  delimiter: Delimiter,
 ): Changes {
   const problems: string[] = [];
-  const idProblem = newIdProblem(id, delimiter);
-  if (idProblem !== undefined) problems.push(idProblem);
+  const idProblem = tableKeyProblem(id);
+  if (idProblem !== undefined) problems.push(withId(id, idProblem));
   const changes: Record<string, string | boolean | undefined> = {};
   for (const assignment of assignments) {
     const change = readAssignment(assignment);
@@ -84,9 +83,9 @@ export function idWithin(text: string, delimiter: Delimiter): string | undefined
   return username.type === "lookup" ? username.id : undefined;
 }
 
-/** An entry that no login can name is not made, nor changed. */
-function newIdProblem(id: string, delimiter: Delimiter): string | undefined {
-  const problem = tableKeyProblem(id) ?? loginIdProblem(id, delimiter);
+/** Why an entry with this id is not made: no login can name it. One that is there can be changed. */
+export function newIdProblem(id: string, delimiter: Delimiter): string | undefined {
+  const problem = loginIdProblem(id, delimiter);
   if (problem === undefined) return undefined;
   const meant = idWithin(id, delimiter);
   const hint = meant === undefined ? "" : `: give the id alone, ${shown(meant)}`;

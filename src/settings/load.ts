@@ -164,7 +164,7 @@ function reason(error: unknown): string {
 
 /** A password or a signature in a URL, or a whole connection string, where none of them belongs. */
 function withoutSecrets(text: string): string {
-  return text.replace(/(:\/\/[^/@\s]*:)[^/@\s]*@/g, "$1…@")
+  return text.replace(/(:\/\/[^/:@\s]*:)\S*@/g, "$1…@")
     .replace(/((?:AccountKey|SharedAccessSignature) *=)[^;]*/gi, "$1…")
     .replace(/((?:^|[?&;=])sig=)[^&;\s]*/gi, "$1…");
 }
@@ -246,7 +246,9 @@ function unused(environment: Environment, settings: Settings): string[] {
     return [`${name} has no effect, because everything goes out by https: set HTTPS_PROXY`];
   }
   return (settings.NO_PROXY?.unread ?? []).map((entry) =>
-    `NO_PROXY ${JSON.stringify(entry)} is no name, address or network: it exempts nothing`
+    `NO_PROXY ${
+      JSON.stringify(withoutSecrets(entry))
+    } is no name, address or network: it exempts nothing`
   );
 }
 

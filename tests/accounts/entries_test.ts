@@ -465,7 +465,7 @@ describe("strangers' questions", () => {
     assert.equal(line(await entries.byId("printer")), "entry printer");
   });
 
-  it("are 32 at once; the others wait, and get 454 when ten seconds are over", async () => {
+  it("are 32 at once; the others wait, and get 454 when seven seconds are over", async () => {
     const table = open();
     const entries = table.entries();
     const answer = table.hold();
@@ -473,20 +473,20 @@ describe("strangers' questions", () => {
     for (let i = 0; i < 100; i++) {
       void entries.byId(`guess${i}`).then((result) => results.push(line(result)));
     }
-    await table.elapse(9_000);
+    await table.elapse(6_000);
     assert.equal(table.asked.length, 32);
     answer();
     await settled();
     assert.equal(results.length, 100);
-    // What is left of the ten seconds.
-    assert.deepEqual(table.asked.at(-1), ["guess99", 1_000]);
+    // What is left of the ten seconds: never so little that a sound table would be called late.
+    assert.deepEqual(table.asked.at(-1), ["guess99", 4_000]);
 
     table.hold();
     results.length = 0;
     for (let i = 100; i < 133; i++) {
       void entries.byId(`guess${i}`).then((result) => results.push(line(result)));
     }
-    await table.elapse(10_000);
+    await table.elapse(7_000);
     assert.equal(results.length, 1);
     assert.match(results[0]!, /^454 4\.7\.0 .*TABLE_CROWDED: .* 32 questions .* try again$/);
   });

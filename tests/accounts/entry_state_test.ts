@@ -12,7 +12,7 @@ const IDS = { tenant_id: ID, client_id: ID };
 
 function state(columns: Record<string, unknown>, id = "x", rules: Partial<EntryRules> = {}) {
   const row = { id, columns: { ...IDS, ...columns } };
-  return entryState(row, { delimiter: "@", allowedSenders: undefined, ...rules });
+  return entryState(row, { delimiter: "@", allowedSenders: undefined, forced: false, ...rules });
 }
 
 describe("the state of an entry", () => {
@@ -69,7 +69,7 @@ describe("the state of an entry", () => {
 
   it("tells of several mistakes at once, and of a column that has no effect", () => {
     const both = state({ from_email: "a@x.test", allowed_senders: "@y.test" }, "a@b");
-    assert(both.type === "mistake" && both.column === undefined);
+    assert(both.type === "mistake" && both.column === "from_email");
     assert.match(
       both.problem,
       /^the id may not contain "@", the USERNAME_DELIMITER; from_email is/,
@@ -87,6 +87,24 @@ describe("the state of an entry", () => {
       type: "mistake",
       problem: "client_id must be a UUID",
       column: "client_id",
+    });
+  });
+});
+
+describe("an entry that no username can name", () => {
+  it("is ok where logins by tenant and client need their entry, and says whom it is for", () => {
+    const found = state({}, "scanner@contoso.com", { forced: true });
+    assert(found.type === "ok");
+    assert.match(found.hint!, /^for logins by tenant and client alone: the id may not contain "@"/);
+  });
+});
+
+describe("a column that is nearly called as ours, and has no say in who is let in", () => {
+  it("is told of, and does no harm: the Python relay never read it", () => {
+    const found = state({ From_Email: "a@x.test", FromName: "Ann" });
+    assert.deepEqual(found, {
+      type: "ok",
+      hint: 'the column "From_Email" has no effect; the column "FromName" has no effect',
     });
   });
 });

@@ -12,7 +12,7 @@ import { SenderList } from "../../src/message/sender_list.ts";
 const URL_ = new URL("https://account.table.core.windows.net/users");
 const ID = "12345678-1234-1234-1234-123456789abc";
 
-const RULES: EntryRules = { delimiter: "@", allowedSenders: undefined };
+const RULES: EntryRules = { delimiter: "@", allowedSenders: undefined, forced: false };
 
 const judge = (
   answer: Awaited<ReturnType<Parameters<typeof checkTable>[0]["list"]>>,
@@ -151,7 +151,7 @@ describe("a table's rows", () => {
       row("fine", { from_email: "a@y.test", allowed_senders: "@y.test" }),
       row("all", sender),
     ];
-    const rules: EntryRules = { delimiter: "@", allowedSenders: SenderList.parse("@y.test") };
+    const rules: EntryRules = { ...RULES, allowedSenders: SenderList.parse("@y.test") };
     const [ok, ...others] = await judge(rows, { rules });
     assert.equal(ok?.code, "table.ok");
     assert.deepEqual(others.map(({ code, what }) => `${code} ${what}`), [
@@ -162,7 +162,7 @@ describe("a table's rows", () => {
     ]);
     assert.match(
       others[0]!.fix!,
-      /another id, and delete this one: smtp-oauth-relay lookup delete scanner@lookup$/,
+      /another id; no login finds this one: smtp-oauth-relay lookup delete scanner@lookup$/,
     );
     assert.match(
       others[1]!.fix!,

@@ -39,7 +39,13 @@ describe("an --env-file", () => {
   });
 
   it("is refused with the number of a line that is no setting, and not with what stands there", () => {
-    for (const [text, line] of [["LOG_LEVEL=INFO\nhunter2\n", 2], ["# one\n\n=x", 3]] as const) {
+    const broken = [
+      ["LOG_LEVEL=INFO\nhunter2\n", 2],
+      ["# one\n\n=x", 3],
+      // A quote that never closes hides nothing behind it.
+      ['A="open\nSMTP_LISTEN hunter2\n', 2],
+    ] as const;
+    for (const [text, line] of broken) {
       assert.throws(() => load(text), (error: Error) => {
         assert.match(error.message, new RegExp(`line ${line} is neither NAME=VALUE nor a comment`));
         return !error.message.includes("hunter2");
@@ -52,6 +58,14 @@ describe("an --env-file", () => {
       'SOME_OTHER="first\n second\n"\nLOG_FORMAT = json # so\n';
     const { LOG_LEVEL, SERVER_GREETING, LOG_FORMAT } = load(text);
     assert.deepEqual([LOG_LEVEL, SERVER_GREETING, LOG_FORMAT], ["INFO", "one", "json"]);
+  });
+
+  it("may begin with a byte order mark, as editors on Windows write it", () => {
+    assert.equal(load("\ufeffUSERNAME_DELIMITER=:\n").USERNAME_DELIMITER, ":");
+  });
+
+  it("may have names of other programs that are none of ours", () => {
+    assert.equal(load("1ST_VAR=x\na/b=1\nLOG_LEVEL=INFO\n").LOG_LEVEL, "INFO");
   });
 
   it("gives its settings and secrets to the relay alone", () => {

@@ -163,6 +163,12 @@ for (const program of PROGRAMS) {
         ALLOWED_SENDERS: "@other.org",
       });
       assert.match(colon.stdout, /^scanner@lookup .* ok$/m);
+      // It may serve logins by tenant and client: it can be shut out without deleting it.
+      const shut = await lookup(["set", "scanner@lookup", "disabled=true"]);
+      assert.deepEqual([shut.status, shut.stdout], [
+        0,
+        'Entry "scanner@lookup" changed: disabled\n',
+      ]);
       assert.equal((await lookup(["delete", "scanner@lookup"])).status, 0);
       const gone = await lookup(["delete", "scanner@lookup"]);
       assert.equal(gone.status, 1);
@@ -177,7 +183,7 @@ for (const program of PROGRAMS) {
     it("tells of all mistakes in what is to be set at once", async () => {
       const wrong = await lookup([
         "set",
-        "a@b",
+        "a/b",
         "from_email=bad",
         "allowed_senders=x,y",
         "client_id=foo",
@@ -188,9 +194,11 @@ for (const program of PROGRAMS) {
       assert.equal(wrong.status, 2);
       const lines = wrong.stderr.trimEnd().split("\n");
       assert.deepEqual(
-        lines.map((line) => /^smtp-oauth-relay: (.*? (?:must|may|is|column)\b)/.exec(line)?.[1]),
+        lines.map((line) =>
+          /^smtp-oauth-relay: (.*? (?:must|can|may|is|column)\b)/.exec(line)?.[1]
+        ),
         [
-          'ID "a@b" may',
+          'ID "a/b" can',
           "from_email must",
           "allowed_senders must",
           "client_id must",

@@ -171,6 +171,12 @@ describe("NO_PROXY", () => {
     });
   }
 
+  it("shows no password of a proxy that stands in it by mistake", () => {
+    const NO_PROXY = "a.test,http://user:hun@ter/2@proxy.test:8080";
+    const { warnings } = load({ NO_PROXY, HTTPS_PROXY: "http://p.test:3128" });
+    assert.match(warnings.join(), /^NO_PROXY "http:\/\/user:…@proxy\.test:8080" is no name/);
+  });
+
   it("may be written in lower case", () => {
     assert.equal(load({ no_proxy: "a.test" }).settings.NO_PROXY!.exemptions.length, 1);
   });
