@@ -9,7 +9,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { TABLE_TROUBLE } from "../src/accounts/table_trouble.ts";
+import { inOne, TABLE_TROUBLE } from "../src/accounts/table_trouble.ts";
 import { CODES } from "../src/check/codes.ts";
 import { AADSTS } from "../src/entra/answers.ts";
 import {
@@ -237,7 +237,7 @@ const TABLES: Readonly<Record<string, () => string>> = {
   "Lookup table": () =>
     table(
       ["Code", "Meaning, and what to do"],
-      Object.entries(TABLE_TROUBLE).map(([name, text]) => [code(name), text]),
+      Object.entries(TABLE_TROUBLE).map(([name, words]) => [code(name), inOne(words)]),
     ),
   "Graph by code": () =>
     graphTable(

@@ -8,7 +8,7 @@ import type { SenderList } from "../message/sender_list.ts";
 import { REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Entries, EntryResult } from "./entries.ts";
-import type { Entry } from "./entry.ts";
+import type { Culprit, Entry } from "./entry.ts";
 import { senderRefusal } from "./senders.ts";
 import { isDomain } from "./tenant.ts";
 import { type Delimiter, parseUsername, type Username } from "./username.ts";
@@ -48,6 +48,8 @@ export interface NoAccount {
    * out where the username or the password has no form that could be asked about.
    */
   readonly code?: string;
+  /** Where it is an entry of the lookup table that says no. */
+  readonly culprit?: Culprit;
 }
 
 export type LoginResult =

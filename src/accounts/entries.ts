@@ -2,7 +2,14 @@
 
 import { type Reply, reply } from "../smtp/reply.ts";
 import { Answers, type AnswersOptions, type TableState } from "./answers.ts";
-import { type Entry, type EntryReading, readEntry, type Row, textOf } from "./entry.ts";
+import {
+  type Culprit,
+  type Entry,
+  type EntryReading,
+  readEntry,
+  type Row,
+  textOf,
+} from "./entry.ts";
 import { type EntrySource, isTrouble, type TableTrouble } from "./entry_source.ts";
 import { isTableKey } from "./table_key.ts";
 import { isDomain, parseTenant } from "./tenant.ts";
@@ -17,6 +24,7 @@ export type EntryResult =
     readonly detail: string;
     /** The table's own code or the network's, or the relay's. */
     readonly code?: string;
+    readonly culprit?: Culprit;
   };
 
 export interface EntriesOptions extends AnswersOptions {
@@ -110,6 +118,7 @@ function resultOf(reading: EntryReading): EntryResult {
         reply(535, "5.7.8", "This account is disabled in the lookup table"),
         `entry ${shown(reading.id)} of the lookup table is disabled`,
         "ENTRY_DISABLED",
+        { id: reading.id },
       );
     case "malformed": {
       const { column, allowed } = reading.mistake;
@@ -117,6 +126,7 @@ function resultOf(reading: EntryReading): EntryResult {
         reply(535, "5.7.8", `The lookup table's entry has a mistake in ${column}; see the log`),
         `entry ${shown(reading.id)} of the lookup table: ${column} must be ${allowed}`,
         "ENTRY_MALFORMED",
+        { id: reading.id, column },
       );
     }
   }
@@ -135,8 +145,9 @@ function refused(
   reply: Reply,
   detail: string,
   code = "NO_ENTRY",
+  culprit?: Culprit,
 ): EntryResult & { readonly type: "refused" } {
-  return { type: "refused", reply, detail, code };
+  return { type: "refused", reply, detail, code, ...(culprit === undefined ? {} : { culprit }) };
 }
 
 function shown(id: string): string {

@@ -37,6 +37,14 @@ export interface Mistake {
   readonly allowed: string;
 }
 
+/** The entry that keeps a login out, for who would mend it. */
+export interface Culprit {
+  /** Its RowKey. */
+  readonly id: string;
+  /** The column at fault; left out where the entry is disabled. */
+  readonly column?: ColumnName;
+}
+
 interface Column<T> {
   /** The end of "must be …". */
   readonly allowed: string;

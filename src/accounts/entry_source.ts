@@ -20,6 +20,12 @@ export interface EntrySource {
   findByClient(clientId: string, timeout: number): Promise<readonly Row[] | TableTrouble>;
 }
 
+export interface Words {
+  readonly problem: string;
+  /** What to do about it. */
+  readonly advice?: string;
+}
+
 /** The table gave no answer to the question. */
 export interface TableTrouble {
   readonly type: "trouble";
@@ -27,6 +33,8 @@ export interface TableTrouble {
   readonly code: string;
   /** For reply and log: what happened, and what to do about it. Never a secret. */
   readonly detail: string;
+  /** The detail in its two parts, where it has advice in it. */
+  readonly words?: Words;
   /** There is no such table: whatever was in it counts no more. */
   readonly gone: boolean;
   /** Whether other questions would fare the same, or this one alone is not understood. */

@@ -2,32 +2,57 @@
 // https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
 
 import type { PipelineResponse } from "@azure/core-rest-pipeline";
-import type { TableTrouble } from "./entry_source.ts";
+import type { TableTrouble, Words } from "./entry_source.ts";
+
+const REFUSED = "access to the table is refused";
 
 /** Meanings by the service's own code. */
-export const TABLE_TROUBLE: Readonly<Record<string, string>> = {
-  TableNotFound: "the table does not exist; check the name at the end of AZURE_TABLES_URL",
-  TableBeingDeleted: "the table is being deleted",
-  AuthenticationFailed: "access to the table is refused: check AZURE_TABLES_CONNECTION_STRING " +
-    "(is the key that account's, has the signature run out?) and the relay's clock",
-  AuthorizationFailure: "access to the table is refused: check AZURE_TABLES_CONNECTION_STRING " +
-    "(its key, or its signature's rights), and whether the storage account's firewall lets the " +
-    "relay in",
-  AuthorizationPermissionMismatch: "access to the table is refused: give the relay's identity " +
-    "the role Storage Table Data Reader (Contributor to change entries), or the shared access " +
-    "signature that right",
-  InsufficientAccountPermissions: "access to the table is refused: the shared access signature " +
-    "lacks a right",
-  AuthorizationResourceTypeMismatch: "access to the table is refused: the shared access " +
-    "signature must allow objects and the table service",
-  KeyBasedAuthenticationNotPermitted: "the storage account does not allow keys: unset " +
-    "AZURE_TABLES_CONNECTION_STRING, so that the relay's identity is used",
-  InvalidAuthenticationInfo: "access to the table is refused: the relay's identity, or " +
-    "AZURE_TABLES_CONNECTION_STRING, is not accepted",
-  NoAuthenticationInformation: "access to the table is refused: the relay shows no identity",
-  ServerBusy: "the table service is busy",
-  OperationTimedOut: "the table service took too long",
+export const TABLE_TROUBLE: Readonly<Record<string, Words>> = {
+  TableNotFound: {
+    problem: "the table does not exist",
+    advice: "check the name at the end of AZURE_TABLES_URL",
+  },
+  TableBeingDeleted: { problem: "the table is being deleted" },
+  AuthenticationFailed: refused(
+    "check AZURE_TABLES_CONNECTION_STRING (is the key that account's, has the signature run out?) " +
+      "and the relay's clock",
+  ),
+  AuthorizationFailure: refused(
+    "check AZURE_TABLES_CONNECTION_STRING (its key, or its signature's rights), and whether the " +
+      "storage account's firewall lets the relay in",
+  ),
+  AuthorizationPermissionMismatch: refused(
+    "give the relay's identity the role Storage Table Data Reader (Contributor to change " +
+      "entries), or the shared access signature that right",
+  ),
+  InsufficientAccountPermissions: refusedAs("the shared access signature lacks a right"),
+  AuthorizationResourceTypeMismatch: refusedAs(
+    "the shared access signature must allow objects and the table service",
+  ),
+  KeyBasedAuthenticationNotPermitted: {
+    problem: "the storage account does not allow keys",
+    advice: "unset AZURE_TABLES_CONNECTION_STRING, so that the relay's identity is used",
+  },
+  InvalidAuthenticationInfo: refusedAs(
+    "the relay's identity, or AZURE_TABLES_CONNECTION_STRING, is not accepted",
+  ),
+  NoAuthenticationInformation: refusedAs("the relay shows no identity"),
+  ServerBusy: { problem: "the table service is busy" },
+  OperationTimedOut: { problem: "the table service took too long" },
 };
+
+function refused(advice: string): Words {
+  return { problem: REFUSED, advice };
+}
+
+function refusedAs(reason: string): Words {
+  return { problem: `${REFUSED}: ${reason}` };
+}
+
+/** As one text, for replies, log and reference. */
+export function inOne({ problem, advice }: Words): string {
+  return advice === undefined ? problem : `${problem}: ${advice}`;
+}
 
 /** Codes that say the table, with all that was in it, is no more. */
 const GONE = new Set(["TableNotFound", "TableBeingDeleted"]);
@@ -59,20 +84,24 @@ export function troubleOf(error: unknown, timeout: number): TableTrouble {
     return { ...trouble(known, TABLE_TROUBLE[known] ?? byStatus(status)), concerns };
   }
   if (name === "AbortError" || code === "TIMEOUT" || code === "ETIMEDOUT") return late(timeout);
-  if (code === "INSECURE") return trouble(code, "the table is not asked over plain http");
+  if (code === "INSECURE") {
+    return trouble(code, { problem: "the table is not asked over plain http" });
+  }
   if (code !== undefined) {
-    return trouble(code, "the table cannot be reached; check AZURE_TABLES_URL and the network");
+    return trouble(code, {
+      problem: "the table cannot be reached",
+      advice: "check AZURE_TABLES_URL and the network",
+    });
   }
   // The SDK's own complaint.
-  return trouble(name, firstLine(error instanceof Error ? error.message : String(error)));
+  const problem = firstLine(error instanceof Error ? error.message : String(error));
+  return trouble(name, { problem });
 }
 
 /** @param timeout milliseconds */
 export function late(timeout: number): TableTrouble {
-  return trouble(
-    "ETIMEDOUT",
-    `the table did not answer within ${Math.round(timeout / 10) / 100} s`,
-  );
+  const problem = `the table did not answer within ${Math.round(timeout / 10) / 100} s`;
+  return trouble("ETIMEDOUT", { problem });
 }
 
 /** The relay's own identity, towards the table, got no token. */
@@ -82,33 +111,39 @@ function identityTrouble(error: Error): TableTrouble {
     said === undefined && NOBODY.test(error.name) &&
     !/network_error|^AuthenticationError/m.test(error.message)
   ) {
-    return trouble(
-      "NO_IDENTITY",
-      "no identity of the relay's own was found for the table; set AZURE_TENANT_ID, " +
-        "AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, run where there is a managed identity, or set " +
-        "AZURE_TABLES_CONNECTION_STRING",
+    return trouble("NO_IDENTITY", {
+      problem: "no identity of the relay's own was found for the table",
+      advice:
+        "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, run where there is a " +
+        "managed identity, or set AZURE_TABLES_CONNECTION_STRING",
+    });
+  }
+  return trouble(said ?? error.name, {
+    problem: "the relay's own identity for the table got no token",
+    advice: "check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or the machine's " +
+      "managed identity",
+  });
+}
+
+function byStatus(status: number): Words {
+  if (status === 401 || status === 403) {
+    return refused(
+      "check AZURE_TABLES_CONNECTION_STRING, or give the relay's identity the role Storage Table " +
+        "Data Reader",
     );
   }
-  return trouble(
-    said ?? error.name,
-    "the relay's own identity for the table got no token; check AZURE_TENANT_ID, AZURE_CLIENT_ID " +
-      "and AZURE_CLIENT_SECRET, or the machine's managed identity",
-  );
+  if (status === 404) return { problem: "there is no table service at AZURE_TABLES_URL" };
+  if (status === 429) return { problem: "the table service throttles the relay" };
+  if (status >= 500) return { problem: "the table service has a passing fault" };
+  return {
+    problem: "the table service does not understand the request",
+    advice: "check AZURE_TABLES_URL",
+  };
 }
 
-function byStatus(status: number): string {
-  if (status === 401 || status === 403) {
-    return "access to the table is refused: check AZURE_TABLES_CONNECTION_STRING, or give the " +
-      "relay's identity the role Storage Table Data Reader";
-  }
-  if (status === 404) return "there is no table service at AZURE_TABLES_URL";
-  if (status === 429) return "the table service throttles the relay";
-  if (status >= 500) return "the table service has a passing fault";
-  return "the table service does not understand the request; check AZURE_TABLES_URL";
-}
-
-function trouble(code: string, detail: string): TableTrouble {
-  return { type: "trouble", code, detail, gone: GONE.has(code), concerns: "table" };
+function trouble(code: string, words: Words): TableTrouble {
+  const detail = inOne(words);
+  return { type: "trouble", code, detail, words, gone: GONE.has(code), concerns: "table" };
 }
 
 /** Statuses of 4xx that are about access, the address or the load: others are about the question. */

@@ -1,6 +1,6 @@
 // The login with a username and a password, and the permissions that its token names.
 
-import type { LoginResult } from "../accounts/accounts.ts";
+import type { NoAccount } from "../accounts/accounts.ts";
 import type { Username, UsernameError } from "../accounts/username.ts";
 import { MAIL_SEND } from "../entra/token.ts";
 import type { Code } from "./codes.ts";
@@ -41,7 +41,7 @@ const MAIL_READWRITE = "Mail.ReadWrite";
  * @param username that was tried, as far as it could be read
  */
 export function judgeRefusal(
-  result: Exclude<LoginResult, { type: "account" }>,
+  result: NoAccount,
   username?: Username | UsernameError,
 ): Finding {
   const { type, detail, code } = result;
@@ -56,7 +56,7 @@ export function judgeRefusal(
   return finding(
     BY_NUMBER[number] ?? BY_CODE[code] ?? "login.refused",
     detail,
-    entryFix(code, detail, username),
+    entryFix(result, username),
   );
 }
 
@@ -68,8 +68,7 @@ const ELSEWHERE =
 
 /** What to do about an entry, where its id and its columns are known. */
 function entryFix(
-  code: string,
-  detail: string,
+  { code, culprit }: Pick<NoAccount, "code" | "culprit">,
   username: Username | UsernameError | undefined,
 ): string | undefined {
   if (code === "NO_ENTRY") {
@@ -78,18 +77,13 @@ function entryFix(
     const command = lookupCommand("set", "ID", `tenant_id=${tenantId}`, `client_id=${clientId}`);
     return `make an entry with these two ids, by an id of your choice: ${command}`;
   }
-  // As accounts/entries.ts words it: a login by tenant and client says nothing of its entry's id.
-  const [, shown, column] = ENTRY.exec(detail) ?? [];
-  if (shown === undefined) return undefined;
-  const id = JSON.parse(shown) as string;
-  if (code === "ENTRY_DISABLED") {
-    return `enable it with: ${lookupCommand("set", id, "disabled=false")}`;
-  }
-  if (code !== "ENTRY_MALFORMED" || column === undefined) return undefined;
-  return `correct it with: ${lookupCommand("set", id, column)}`;
+  // A login by tenant and client says nothing of its entry's id.
+  if (culprit === undefined) return undefined;
+  const { id, column } = culprit;
+  return column === undefined
+    ? `enable it with: ${lookupCommand("set", id, "disabled=false")}`
+    : `correct it with: ${lookupCommand("set", id, column)}`;
 }
-
-const ENTRY = /^entry ("(?:[^"\\]|\\.)*") of the lookup table(?:: (\w+) must be)?/;
 
 /** @param uploads whether large messages go by way of a draft, which needs Mail.ReadWrite */
 export function judgeRoles(roles: readonly string[], uploads: boolean): readonly Finding[] {

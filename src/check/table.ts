@@ -1,7 +1,7 @@
 // The lookup table: whether it can be read with the access that the relay has, and its rows.
 
 import type { Row } from "../accounts/entry.ts";
-import { isTrouble, type TableTrouble } from "../accounts/entry_source.ts";
+import { isTrouble, type TableTrouble, type Words } from "../accounts/entry_source.ts";
 import { type EntryRules, entryState } from "../accounts/entry_state.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
@@ -34,7 +34,7 @@ export async function checkTable(
   const rows = await table.list(timeout);
   if (isTrouble(rows)) {
     const code = codeOf(rows);
-    const { problem, advice } = parted(rows.detail);
+    const { problem, advice }: Words = rows.words ?? { problem: rows.detail };
     const what = `${named}: ${rows.code}: ${problem}`;
     // What the code says is better than what all troubles of its kind have in common.
     return [finding(code, what, ADVISED.has(code) ? advice : undefined)];
@@ -67,12 +67,6 @@ export async function checkTable(
 
 /** Where the trouble's own advice is better than the finding's. */
 const ADVISED: ReadonlySet<Code> = new Set<Code>(["table.forbidden", "table.identity"]);
-
-/** The advice in a text of accounts/table_trouble.ts, which would stand there twice otherwise. */
-export function parted(detail: string): { readonly problem: string; readonly advice?: string } {
-  const [, problem, advice] = /^(.+?)[:;] ((?:check|give|unset|set) .+)$/.exec(detail) ?? [];
-  return problem === undefined || advice === undefined ? { problem: detail } : { problem, advice };
-}
 
 /** By the codes of accounts/table_trouble.ts. */
 function codeOf({ code, gone }: TableTrouble): Code {

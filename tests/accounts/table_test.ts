@@ -239,7 +239,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     for (const answer of [await table.find("a", TIMEOUT), await table.probe(TIMEOUT)]) {
       assert(answer !== undefined && isTrouble(answer));
       assert.equal(answer.code, "TableNotFound");
-      assert.match(answer.detail, /does not exist; check the name at the end of AZURE_TABLES_URL/);
+      assert.match(answer.detail, /does not exist: check the name at the end of AZURE_TABLES_URL/);
       assert(answer.gone);
     }
     http.close();

@@ -182,7 +182,7 @@ describe("a relay with a lookup table", () => {
         ],
         [
           azurite.url("nobodys"),
-          /: TableNotFound: the table does not exist; .* \(the table is http:\S+\/nobodys\)$/,
+          /: TableNotFound: the table does not exist: .* \(the table is http:\S+\/nobodys\)$/,
         ],
       ] as const
     ) {
