@@ -13,6 +13,7 @@ import type { HttpClient } from "../http/client.ts";
 import { Events } from "../observe/events.ts";
 import { type HttpService, type PartState, serveHttp } from "../observe/http.ts";
 import type { Log } from "../observe/log.ts";
+import { Metrics } from "../observe/metrics.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
@@ -70,6 +71,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   let server: SmtpServer<Account> | undefined;
   let http: HttpService | undefined;
   let work: Processing | undefined;
+  const metrics = new Metrics();
   if (settings.HTTP_LISTEN !== "off") {
     const listen = settings.HTTP_LISTEN;
     const readiness = () => ({
@@ -86,6 +88,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
         serveHttp({
           listen: { hostname, port },
           readiness,
+          metrics,
           password: settings.HTTP_PASSWORD,
           unlocked: parts.unlocked ?? [],
           ...(parts.pages === undefined ? {} : { pages: parts.pages }),
@@ -98,7 +101,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     if (parts.httpReady !== undefined) settings = parts.httpReady(http);
   }
 
-  const events = new Events(log);
+  const events = new Events(log, undefined, metrics);
   const table = await openTable(settings, client).catch(async (error) => {
     tls?.close();
     client.close();
@@ -107,6 +110,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   });
   const entries = table ?? parts.entries;
   const { handlers, cutOff } = work = processing({ settings, http: client, events, entries });
+  const memory = memoryFor(settings, log, events);
   const smtpServer = server = new SmtpServer<Account>({
     runtime,
     handlers,
@@ -116,7 +120,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       maxMessageSize: settings.MAX_MESSAGE_SIZE,
       maxRecipients: settings.MAX_RECIPIENTS,
       requireTls: settings.REQUIRE_TLS,
-      memory: memoryFor(settings, log, events),
+      memory,
     },
     identity: () => tls?.identity,
     timeouts: {
@@ -126,6 +130,16 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       linger: LINGER,
       unread: UNREAD,
     },
+  });
+  metrics.gauge({
+    name: "open_connections",
+    help: "SMTP connections that are open.",
+    value: () => smtpServer.connections,
+  });
+  metrics.gauge({
+    name: "mail_memory_bytes",
+    help: "Memory that mail in flight takes, of MAX_MEMORY.",
+    value: () => memory.used,
   });
   const stop = async () => {
     listening.smtp = false;

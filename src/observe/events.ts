@@ -4,10 +4,13 @@ import { format } from "node:util";
 import type { Account, LoginResult } from "../accounts/accounts.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
+import { clientKey } from "../networks.ts";
 import type { Client, ConnectionSummary } from "../server/handlers.ts";
+import type { SettingName } from "../settings/schema.ts";
 import type { Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Log, LogFields } from "./log.ts";
+import { Metrics } from "./metrics.ts";
 import { Seldom } from "./seldom.ts";
 
 /** Characters of what a client said that a line quotes at most. */
@@ -18,22 +21,27 @@ const SELDOM = 60_000;
 
 export class Events {
   readonly #log: Log;
+  readonly #metrics: Metrics;
   readonly #strangers: Seldom;
+  readonly #limits: Seldom;
   readonly #memory: Seldom;
   readonly #table: Seldom;
   /** Whether the log has it that the table does not answer, and not yet that it answers again. */
   #tableTold = false;
 
   /** @param now milliseconds, of a clock that never goes back */
-  constructor(log: Log, now: () => number = () => performance.now()) {
+  constructor(log: Log, now: () => number = () => performance.now(), metrics = new Metrics()) {
     this.#log = log;
+    this.#metrics = metrics;
     this.#strangers = new Seldom(SELDOM, now);
+    this.#limits = new Seldom(SELDOM, now);
     this.#memory = new Seldom(SELDOM, now);
     this.#table = new Seldom(SELDOM, now);
   }
 
   login({ username, mechanism }: Credentials, client: Client, result: LoginResult): void {
     const fields = { ...from(client), username: username.slice(0, MAX_QUOTED), mechanism };
+    this.#metrics.count("logins", { result: RESULTS[result.type] });
     if (result.type === "account") {
       const { entry, tenantId, clientId } = result.account;
       const found = entry === undefined ? {} : { entry, tenant: tenantId, app: clientId };
@@ -59,6 +67,7 @@ export class Events {
       bytes: content.reduce((sum, block) => sum + block.length, 0),
       ms: Math.round(milliseconds),
     };
+    this.#metrics.count("messages", { result: messageResult(outcome) });
     if (outcome.type === "sentBefore") {
       const text = "Message was sent before, when its client was gone; not sent again";
       return this.#log.info(text, { ...common, first: outcome.id });
@@ -93,6 +102,7 @@ export class Events {
       detail: typeof reply.text === "string" ? reply.text : reply.text.join(" "),
       reply: reply.code,
     };
+    this.#metrics.count("refusals", { command, code: String(reply.code) });
     const failedLogin = reply.code === 535;
     const what = command === "AUTH" ? "Login refused" : "Refused by the relay";
     if (authenticated || failedLogin || this.#strangers.due(client.address)) {
@@ -100,8 +110,24 @@ export class Events {
     } else this.#log.debug(what, fields);
   }
 
+  /**
+   * A limit was reached, and somebody was refused or put off because of it. In floods it is told once a
+   * minute for each client.
+   *
+   * @param setting the one that holds the limit
+   * @param what became of it, as the log says it
+   */
+  limited(setting: SettingName, client: Client, what: string): void {
+    this.#metrics.count("limit_hits", { setting });
+    const fields = { ...from(client), setting };
+    if (this.#limits.due(`${setting} ${clientKey(client.address)}`)) {
+      this.#log.warning(what, fields);
+    } else this.#log.debug(what, fields);
+  }
+
   /** @param used octets, @param limit octets */
   outOfMemory(used: number, limit: number): void {
+    this.#metrics.count("limit_hits", { setting: "MAX_MEMORY" });
     if (!this.#memory.due()) return;
     this.#log.warning("MAX_MEMORY is used up: mail is deferred", { used, limit });
   }
@@ -128,6 +154,7 @@ export class Events {
   connection(summary: ConnectionSummary): void {
     const { client, secure, handshakeFailed, received, messages, milliseconds, reason } = summary;
     const fields: LogFields = { ...from(client), tls: secure, messages, ms: milliseconds, reason };
+    this.#metrics.count("connections", {});
     if (handshakeFailed && summary.error) this.#log.warning("TLS handshake failed", fields);
     else if (received === 0) this.#log.debug("Connection ended", fields);
     else this.#log.info("Connection ended", fields);
@@ -139,11 +166,21 @@ export class Events {
   }
 
   bug(error: unknown, client: Client): void {
+    this.#metrics.count("internal_errors", {});
     this.#log.error("Internal error; the connection was ended", {
       ...from(client),
       error: format("%s", error instanceof Error ? error.stack : error),
     });
   }
+}
+
+const RESULTS = { account: "succeeded", refused: "refused", later: "deferred" } as const;
+
+function messageResult(outcome: Outcome | SentBefore): string {
+  if (outcome.type === "sentBefore") return "repeated";
+  if (outcome.type === "sent") return "sent";
+  if (outcome.ambiguous) return "ambiguous";
+  return RESULTS[outcome.type];
 }
 
 /** Who sent, or was to; and what the client gave as MAIL FROM, where that is somebody else. */

@@ -1,4 +1,4 @@
-// The HTTP side: health for probes, and whatever pages a command adds.
+// The HTTP side: health for probes, metrics, and whatever pages a command adds.
 
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { createServer, type Server } from "node:http";
@@ -8,6 +8,7 @@ import { Hono } from "hono";
 import { basicAuth } from "hono/basic-auth";
 import type { Secret } from "../secret.ts";
 import type { ListenAddress } from "../settings/parsers.ts";
+import type { Metrics } from "./metrics.ts";
 
 /** Each part's state, for `/readyz`: ready when all are. */
 export type Readiness = () => Readonly<Record<string, PartState>>;
@@ -20,6 +21,8 @@ export interface PartState {
 export interface HttpOptions {
   readonly listen: ListenAddress;
   readonly readiness: Readiness;
+  /** What `/metrics` shows. */
+  readonly metrics?: Metrics;
   /** Asked for by everything but `/healthz` and `/readyz`. */
   readonly password?: Secret | undefined;
   /** Path prefixes besides that do not ask for it. */
@@ -36,7 +39,7 @@ export interface HttpService {
 
 /** @throws Error with a `code` such as `EADDRINUSE` */
 export async function serveHttp(options: HttpOptions): Promise<HttpService> {
-  const { listen, readiness, password, unlocked = [], pages } = options;
+  const { listen, readiness, metrics, password, unlocked = [], pages } = options;
   const app = new Hono();
   app.get("/healthz", (context) => context.text("ok\n"));
   app.get("/readyz", (context) => {
@@ -54,6 +57,12 @@ export async function serveHttp(options: HttpOptions): Promise<HttpService> {
     app.use((context, next) =>
       unlocked.some((prefix) => context.req.path.startsWith(prefix)) ? next() : lock(context, next)
     );
+  }
+  if (metrics !== undefined) {
+    app.get("/metrics", (context) => {
+      context.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+      return context.body(metrics.text());
+    });
   }
   if (pages !== undefined) app.route("/", pages);
   const server = createServer(getRequestListener(app.fetch));

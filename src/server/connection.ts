@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import { plainAddress } from "../networks.ts";
 import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runtime.ts";
 import { formatReply, REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
@@ -337,9 +338,4 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     if (this.#paused) this.#connection.resume();
     this.#connection.end();
   }
-}
-
-/** An IPv4 address that a dual-stack socket reports as IPv6 in its own form. */
-export function plainAddress(address: string): string {
-  return /^::ffff:\d+\.\d+\.\d+\.\d+$/i.test(address) ? address.slice(7) : address;
 }

@@ -3,6 +3,7 @@
 import { isIP } from "node:net";
 import { isTableKey } from "../accounts/table_key.ts";
 import { parseTenant } from "../accounts/tenant.ts";
+import { Networks, NETWORKS_FORM } from "../networks.ts";
 import { SENDER_LIST_FORM, SenderList } from "../message/sender_list.ts";
 
 export interface Parser<T> {
@@ -165,6 +166,11 @@ export const tableKey: Parser<string> = {
 export const senderList: Parser<SenderList> = {
   allowed: SENDER_LIST_FORM,
   parse: (text) => SenderList.parse(text),
+};
+
+export const networks: Parser<Networks> = {
+  allowed: NETWORKS_FORM,
+  parse: (text) => Networks.parse(text),
 };
 
 /** Tenants as {@link parseTenant} writes them. */

@@ -1,0 +1,88 @@
+// What is counted, for `/metrics`: the Prometheus text format, version 0.0.4
+// (https://prometheus.io/docs/instrumenting/exposition_formats/).
+//
+// Counted by ourselves, because a library for it takes longer to load than all the rest of the start.
+
+/** Each counter with its help text and the names of its labels. Labels have few values, each known. */
+export const COUNTERS = {
+  connections: { help: "SMTP connections that have ended.", labels: [] },
+  logins: {
+    help: "Logins by their result: succeeded, refused (535 and the like) or deferred (454).",
+    labels: ["result"],
+  },
+  messages: {
+    help: "Messages by their result: sent, refused, deferred, ambiguous or repeated.",
+    labels: ["result"],
+  },
+  refusals: {
+    help: "Commands of logins and messages that the session refused by itself.",
+    labels: ["command", "code"],
+  },
+  limit_hits: {
+    help: "What was refused or ended because of a limit, by the setting that holds the limit.",
+    labels: ["setting"],
+  },
+  internal_errors: { help: "Faults of the program, each one ended a connection.", labels: [] },
+} as const satisfies Record<string, { help: string; labels: readonly string[] }>;
+
+export type CounterName = keyof typeof COUNTERS;
+
+type Labels<Name extends CounterName> = Readonly<
+  Record<(typeof COUNTERS)[Name]["labels"][number], string>
+>;
+
+/** What is measured when somebody asks. */
+export interface Gauge {
+  readonly name: string;
+  readonly help: string;
+  value(): number;
+}
+
+const PREFIX = "smtp_oauth_relay_";
+
+export class Metrics {
+  /** Values by their labels as they are written, by counter. */
+  readonly #values: Record<CounterName, Map<string, number>>;
+  readonly #gauges: Gauge[] = [];
+
+  constructor() {
+    const names = Object.keys(COUNTERS) as CounterName[];
+    this.#values = Object.fromEntries(names.map((name) => [name, new Map()])) as never;
+    // A counter without labels is there from the beginning: a query for it finds 0, not nothing.
+    for (const name of names) if (COUNTERS[name].labels.length === 0) this.#values[name].set("", 0);
+  }
+
+  count<Name extends CounterName>(name: Name, labels: Labels<Name>): void {
+    const values = this.#values[name];
+    const key = written(labels);
+    values.set(key, (values.get(key) ?? 0) + 1);
+  }
+
+  gauge(gauge: Gauge): void {
+    this.#gauges.push(gauge);
+  }
+
+  /** The page that Prometheus reads. */
+  text(): string {
+    let page = "";
+    for (const name of Object.keys(COUNTERS) as CounterName[]) {
+      const full = `${PREFIX}${name}_total`;
+      page += `# HELP ${full} ${COUNTERS[name].help}\n# TYPE ${full} counter\n`;
+      for (const [labels, value] of this.#values[name]) page += `${full}${labels} ${value}\n`;
+    }
+    for (const { name, help, value } of this.#gauges) {
+      const full = PREFIX + name;
+      page += `# HELP ${full} ${help}\n# TYPE ${full} gauge\n${full} ${value()}\n`;
+    }
+    return page;
+  }
+}
+
+function written(labels: Readonly<Record<string, string>>): string {
+  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
+  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
+}
+
+function escaped(value: string): string {
+  return value.replace(/[\\"\n]/g, (c) => c === "\n" ? "\\n" : "\\" + c);
+}
