@@ -29,6 +29,8 @@ export function senderRefusal(
 export function senderCheck(account: Account): SenderCheck {
   let latest = account;
   return (from) => {
+    // The null reverse-path is nobody's; who is named in the message is looked at with it.
+    if (from === "") return undefined;
     if (latest.fromEmail !== undefined) return undefined;
     const refusal = latest.refusesSender?.(from);
     if (refusal !== undefined) {

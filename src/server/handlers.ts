@@ -27,7 +27,7 @@ export interface Message {
 export interface Login<Account> {
   readonly reply: Reply;
   readonly account?: Account;
-  /** What MAIL is refused with, for each reverse-path but the null one. */
+  /** What MAIL is refused with. */
   readonly checkSender?: SenderCheck;
 }
 

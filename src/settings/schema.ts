@@ -25,6 +25,7 @@ import {
   text,
 } from "./parsers.ts";
 import { noProxy, proxyUrl } from "./proxy.ts";
+import { rateOrOff } from "./rate.ts";
 import { storageAccess } from "./storage_access.ts";
 
 export interface Setting<T> {
@@ -254,8 +255,16 @@ export const SETTINGS = {
     ),
     standardShown: "the smaller of `256m` and half the cgroup's limit",
   },
-  AUTH_RATE_LIMIT: missing("Failed logins of one address.", "off"),
-  MESSAGE_RATE_LIMIT: missing("Messages of one account.", "off"),
+  AUTH_RATE_LIMIT: required(
+    rateOrOff,
+    "10/1m",
+    "Failed logins of one address (IPv6: its /64); then 421, without asking Entra ID. Credentials that have worked within the last day are never refused by it; see [logins.md](logins.md).",
+  ),
+  MESSAGE_RATE_LIMIT: required(
+    rateOrOff,
+    "off",
+    "Messages of one account; then 451. See [logins.md](logins.md#messages-an-account).",
+  ),
   COMMAND_TIMEOUT: required(
     duration,
     "5m",

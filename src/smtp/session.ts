@@ -19,7 +19,7 @@ import { Transaction } from "./transaction.ts";
 
 export type { SessionOptions } from "./options.ts";
 
-/** Why a reverse-path is not allowed; undefined where it is. Does no I/O. */
+/** Why a message from this reverse-path, "" for the null one, may not come; undefined where it may. Does no I/O. */
 export type SenderCheck = (from: string) => Reply | undefined;
 
 type Mode = "command" | "sasl" | "data" | "chunk" | "busy" | "tls" | "closed";
@@ -105,12 +105,14 @@ export class Session {
   }
 
   /**
-   * Answers `authenticate`. Any reply but a 2yz leaves the session as it was.
+   * Answers `authenticate`. A 2yz logs in, a 421 ends the session (RFC 5321 §3.8); any other reply
+   * leaves it as it was.
    *
-   * @param checkSender what MAIL is to be refused with; asked for each reverse-path but the null one
+   * @param checkSender what MAIL is to be refused with
    */
   authenticated(answer: Reply, checkSender?: SenderCheck): Effect[] {
     if (this.#mode !== "busy") return [];
+    if (answer.code === 421) return this.abort(answer, "a login was answered with 421");
     this.#authenticated = answer.code < 300;
     this.#checkSender = checkSender;
     return this.#goOn(answer);
@@ -348,7 +350,7 @@ export class Session {
     const { maxMessageSize, memory = UNLIMITED } = this.#options;
     const sender = readSender(argument, maxMessageSize);
     if ("code" in sender) return this.#refuse("MAIL", sender, argument);
-    const notAllowed = sender.from === "" ? undefined : this.#checkSender?.(sender.from);
+    const notAllowed = this.#checkSender?.(sender.from);
     if (notAllowed !== undefined) return this.#refuse("MAIL", notAllowed, argument);
     const reservation = new Reservation(memory, maxMessageSize);
     // A client that does not say how much is to come is turned away here, too, when all is full.

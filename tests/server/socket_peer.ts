@@ -24,6 +24,7 @@ const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
   535: reply(535, "5.7.8", "Authentication credentials invalid"),
   454: reply(454, "4.7.0", "Temporary authentication failure"),
+  421: REPLIES.tooManyFailedLogins,
 };
 
 /** Milliseconds; no test waits for these. */

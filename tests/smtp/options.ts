@@ -27,7 +27,7 @@ export function checkSenderOf(options: DialogueOptions): SenderCheck {
     allowed: SenderList.parse(options.allowedSenders),
     ofEntry: SenderList.parse(options.entrySenders),
   };
-  return (from) => senderRefusal(from, lists);
+  return (from) => from === "" ? undefined : senderRefusal(from, lists);
 }
 
 export const DIALOGUE_OPTIONS: DialogueOptions = {
