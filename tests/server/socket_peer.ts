@@ -18,7 +18,7 @@ import type {
   DialogueSubmission,
   ExpectedLogin,
 } from "../smtp/dialogue.ts";
-import { checkSenderOf } from "../smtp/options.ts";
+import { limitsOf } from "../smtp/options.ts";
 
 const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
@@ -58,6 +58,7 @@ export class SocketPeer implements DialoguePeer {
     const identity = { certificate: pem, privateKey, minVersion: "1.2" } as const;
     const runtime = await currentRuntime();
     const memory = new MemoryBudget(options.maxMemory);
+    const { checkSender, sent } = limitsOf(options);
     const handlers: { peer?: SocketPeer } = {};
     const server = new SmtpServer<true>({
       runtime,
@@ -67,9 +68,12 @@ export class SocketPeer implements DialoguePeer {
       handlers: {
         authenticate(credentials) {
           const login = handlers.peer!.#authenticate(credentials);
-          return Promise.resolve({ ...login, checkSender: checkSenderOf(options) });
+          return Promise.resolve({ ...login, checkSender });
         },
-        submit: (_account, message) => Promise.resolve(handlers.peer!.#submit(message)),
+        submit(_account, message) {
+          sent();
+          return Promise.resolve(handlers.peer!.#submit(message));
+        },
         failed: (error) => handlers.peer!.#problems.push(String(error)),
         ended: () => {},
       },

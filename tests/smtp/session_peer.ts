@@ -5,14 +5,14 @@ import { Buffer } from "node:buffer";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import type { Effect } from "../../src/smtp/effects.ts";
-import { type SenderCheck, Session } from "../../src/smtp/session.ts";
+import { Session } from "../../src/smtp/session.ts";
 import type {
   DialogueOptions,
   DialoguePeer,
   DialogueSubmission,
   ExpectedLogin,
 } from "./dialogue.ts";
-import { checkSenderOf } from "./options.ts";
+import { limitsOf } from "./options.ts";
 
 /**
  * When logins and messages are answered: at once, or only when the client has nothing left to
@@ -33,7 +33,7 @@ export class SessionPeer implements DialoguePeer {
   readonly #session: Session;
   readonly #memory: MemoryBudget;
   readonly #answers: Answers;
-  readonly #checkSender: SenderCheck;
+  readonly #limits: ReturnType<typeof limitsOf>;
   readonly #lines: string[] = [];
   readonly #logins: ExpectedLogin[] = [];
   readonly #submissions: DialogueSubmission[] = [];
@@ -46,7 +46,7 @@ export class SessionPeer implements DialoguePeer {
     this.#memory = new MemoryBudget(options.maxMemory);
     this.#session = new Session({ ...options, memory: this.#memory }, implicitTls);
     this.#answers = answers;
-    this.#checkSender = checkSenderOf(options);
+    this.#limits = limitsOf(options);
     this.#carryOut(this.#session.open());
   }
 
@@ -150,6 +150,7 @@ export class SessionPeer implements DialoguePeer {
       const answer = this.#submissionAnswers.shift() ?? "250 2.0.0 Accepted as 0001";
       const [code, enhanced, ...text] = answer.split(" ");
       this.#memory.release(question.reserved);
+      this.#limits.sent();
       this.#carryOut(this.#session.submitted(reply(Number(code), enhanced!, text.join(" "))));
       return true;
     }
@@ -160,7 +161,9 @@ export class SessionPeer implements DialoguePeer {
       username: login.username,
       password: login.password,
     });
-    this.#carryOut(this.#session.authenticated(AUTH_ANSWERS[login.answer], this.#checkSender));
+    this.#carryOut(
+      this.#session.authenticated(AUTH_ANSWERS[login.answer], this.#limits.checkSender),
+    );
     return true;
   }
 
