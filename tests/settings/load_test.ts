@@ -52,6 +52,8 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   ALLOWED_SENDERS: undefined,
   MAX_MESSAGE_SIZE: 36_700_160,
   MAX_RECIPIENTS: 500,
+  AUTH_RATE_LIMIT: { most: 10, window: 60_000 },
+  MESSAGE_RATE_LIMIT: "off",
   COMMAND_TIMEOUT: 300_000,
   DATA_TIMEOUT: 180_000,
   GRAPH_REQUEST_LIMIT: 4_000_000,
@@ -162,8 +164,6 @@ describe("a setting whose function is missing from this version", () => {
 
   it("is allowed when its value asks for what this version does anyway, in any case", () => {
     const inert: Environment = {
-      AUTH_RATE_LIMIT: "off",
-      MESSAGE_RATE_LIMIT: "OFF",
       DELIVERY_MODE: "direct",
     };
     for (const [name, value] of Object.entries(inert)) {
