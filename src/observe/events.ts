@@ -24,6 +24,7 @@ export class Events {
   readonly #metrics: Metrics;
   readonly #strangers: Seldom;
   readonly #limits: Seldom;
+  readonly #handshakes: Seldom;
   readonly #memory: Seldom;
   readonly #table: Seldom;
   /** Whether the log has it that the table does not answer, and not yet that it answers again. */
@@ -35,6 +36,7 @@ export class Events {
     this.#metrics = metrics;
     this.#strangers = new Seldom(SELDOM, now);
     this.#limits = new Seldom(SELDOM, now);
+    this.#handshakes = new Seldom(SELDOM, now);
     this.#memory = new Seldom(SELDOM, now);
     this.#table = new Seldom(SELDOM, now);
   }
@@ -155,8 +157,12 @@ export class Events {
     const { client, secure, handshakeFailed, received, messages, milliseconds, reason } = summary;
     const fields: LogFields = { ...from(client), tls: secure, messages, ms: milliseconds, reason };
     this.#metrics.count("connections", {});
-    if (handshakeFailed && summary.error) this.#log.warning("TLS handshake failed", fields);
-    else if (received === 0) this.#log.debug("Connection ended", fields);
+    if (handshakeFailed && summary.error) {
+      // A device that is too old for the relay is told of; a scanner makes hundreds of these.
+      if (this.#handshakes.due(clientKey(client.address))) {
+        this.#log.warning("TLS handshake failed", fields);
+      } else this.#log.debug("TLS handshake failed", fields);
+    } else if (received === 0) this.#log.debug("Connection ended", fields);
     else this.#log.info("Connection ended", fields);
   }
 

@@ -149,6 +149,30 @@ describe("a connection's line", () => {
   }
 });
 
+describe("lines of failed TLS handshakes", () => {
+  it("are WARNING once a minute for a client (IPv6: its /64), else DEBUG", () => {
+    const levels: unknown[] = [];
+    const write = (line: string) => void levels.push(JSON.parse(line).level);
+    let now = 0;
+    const events = new Events(createLog({ level: "DEBUG", format: "json", write }), () => now);
+    const failed = (address: string) =>
+      events.connection({
+        client: { ...client, address },
+        secure: false,
+        handshakeFailed: true,
+        received: 0,
+        messages: 0,
+        milliseconds: 5,
+        reason: "unsupported protocol",
+        error: true,
+      });
+    for (const address of ["192.0.2.1", "192.0.2.1", "2001:db8::1", "2001:db8::2"]) failed(address);
+    now = 60_000;
+    failed("192.0.2.1");
+    assert.deepEqual(levels, ["WARNING", "DEBUG", "WARNING", "DEBUG", "WARNING"]);
+  });
+});
+
 describe("a bug's line", () => {
   it("is ERROR, with the stack, in one line", () => {
     const line = lineOf((events) => events.bug(new Error("oh\nno"), client));
