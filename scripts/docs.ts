@@ -53,7 +53,10 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   authenticated: ["Entra ID gave a token for this username and password.", ""],
   usernameChallenge: ["AUTH LOGIN asks for the username (`Username:` in base64).", ""],
   passwordChallenge: ["AUTH LOGIN asks for the password (`Password:` in base64).", ""],
-  emptyChallenge: ["AUTH PLAIN without an initial response: the relay asks for it.", ""],
+  emptyChallenge: [
+    "AUTH PLAIN, XOAUTH2 or OAUTHBEARER without an initial response: the relay asks for it.",
+    "",
+  ],
   authCancelled: ["The client sent `*` in the middle of AUTH.", ""],
   badBase64: [
     "What the client sent in AUTH is not base64.",
@@ -63,17 +66,26 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
     "The response to AUTH PLAIN does not have its two NUL characters.",
     "Encode with `printf '\\0USERNAME\\0PASSWORD' \\| base64 -w0`, or choose LOGIN in the device.",
   ],
+  malformedXoauth2: [
+    "The response to AUTH XOAUTH2 does not have its form; `^A` is an octet of value 1.",
+    "The program is at fault, or what it was given as a token is none.",
+  ],
+  malformedOauthbearer: [
+    "The response to AUTH OAUTHBEARER does not have its form (RFC 7628 §3.1).",
+    "As above.",
+  ],
+  xoauth2Error: [
+    "AUTH XOAUTH2 failed: the mechanism's own error (`status` 401 in base64). The 535 follows when the client has answered.",
+    "",
+  ],
+  oauthbearerError: ["The same of AUTH OAUTHBEARER (`status` `invalid_token`).", ""],
   authTooLong: [
     "A line of AUTH is longer than 12288 octets.",
-    "No username or secret is that long: look for a paste error.",
+    "No username, secret or token is that long: look for a paste error.",
   ],
   notUtf8: [
     "Username or password has octets that are not UTF-8.",
     "Retype them; a client secret has ASCII characters only.",
-  ],
-  unknownMechanism: [
-    "The client wants another mechanism, such as CRAM-MD5 or XOAUTH2.",
-    "Choose PLAIN or LOGIN in the client; the connection is encrypted by TLS.",
   ],
   alreadyAuthenticated: ["A second AUTH in one session.", "The program is at fault."],
   authInTransaction: ["AUTH after MAIL.", "The program is at fault."],

@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
 import type { Effect, Envelope, Refusal, SessionFacts } from "../../src/smtp/effects.ts";
+import { secretIn } from "../../src/smtp/sasl.ts";
 import { Session, type SessionOptions } from "../../src/smtp/session.ts";
 import { DIALOGUE_OPTIONS } from "./options.ts";
 import { joinOctets } from "./script.ts";
@@ -80,7 +81,7 @@ export class Driver {
         const id = `Accepted as ${this.submissions.length}`;
         this.carryOut(this.session.submitted(reply(250, "2.0.0", id)));
       } else {
-        const good = question.credentials.password.reveal() === GOOD_PASSWORD;
+        const good = secretIn(question.credentials).reveal() === GOOD_PASSWORD;
         const refusal = reply(535, "5.7.8", "Authentication credentials invalid");
         this.carryOut(this.session.authenticated(good ? REPLIES.authenticated : refusal));
       }
@@ -112,8 +113,9 @@ export class Driver {
           this.refusals.push(effect.refusal);
           break;
         case "authenticate": {
-          const { mechanism, username, password } = effect.credentials;
-          this.logins.push({ mechanism, username, password: password.reveal() });
+          const { mechanism, username } = effect.credentials;
+          const password = secretIn(effect.credentials).reveal();
+          this.logins.push({ mechanism, username, password });
           this.#question = effect;
           break;
         }
@@ -151,7 +153,7 @@ function byValue(a: number, b: number): number {
 }
 
 const EHLO_LINES =
-  /^250[ -](?:relay\.example|SIZE \d+|8BITMIME|SMTPUTF8|PIPELINING|CHUNKING|ENHANCEDSTATUSCODES|LIMITS RCPTMAX=\d+|STARTTLS|AUTH PLAIN LOGIN)$/;
+  /^250[ -](?:relay\.example|SIZE \d+|8BITMIME|SMTPUTF8|PIPELINING|CHUNKING|ENHANCEDSTATUSCODES|LIMITS RCPTMAX=\d+|STARTTLS|AUTH PLAIN LOGIN(?: XOAUTH2 OAUTHBEARER)?)$/;
 
 /**
  * Checks complete replies: RFC 5321 §4.2 for their form, §4.5.3.1.5 for their length, RFC 2034 §3
