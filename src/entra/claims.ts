@@ -6,6 +6,7 @@
 // Graph has taken a message with it.
 
 import { Buffer } from "node:buffer";
+import { printable } from "../smtp/reply.ts";
 
 /** A token that has passed, as far as anybody but Graph can tell. */
 export interface Claims {
@@ -68,7 +69,7 @@ export function readClaims(
   const { aud, exp, nbf, scp } = claims;
   if (typeof aud !== "string") return without("aud");
   if (!audiences.has(aud)) {
-    const shown = JSON.stringify(aud.slice(0, MAX_QUOTED));
+    const shown = JSON.stringify(printable(aud.slice(0, MAX_QUOTED)));
     return { code: "TOKEN_AUDIENCE", detail: `the token is for ${shown}, not for Microsoft Graph` };
   }
   if (!isTime(exp)) return without("exp");
