@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { inOne, TABLE_TROUBLE } from "../src/accounts/table_trouble.ts";
 import { CODES } from "../src/check/codes.ts";
 import { AADSTS } from "../src/entra/answers.ts";
+import { TOKEN_FAULTS, type TokenFaultCode } from "../src/entra/claims.ts";
 import {
   AMBIGUOUS,
   BY_CODE,
@@ -35,6 +36,7 @@ export const PAGES = [
   "docs/replies.md",
   "docs/delivery.md",
   "docs/check.md",
+  "docs/token_logins.md",
 ] as const;
 
 /** When each reply is given, and what its reader can do about it; "" where nothing is wrong. */
@@ -240,12 +242,37 @@ const ENTRA_REMEDIES: Readonly<Record<number, string>> = {
   90090: TRY_LATER,
 };
 
+const NEW_TOKEN = "Have the client fetch a new token.";
+
+/** What to do about each fault of a token that a client brings. */
+const TOKEN_REMEDIES: Readonly<Record<TokenFaultCode, string>> = {
+  TOKEN_MALFORMED:
+    "Give the client an access token of Entra ID: no refresh token, no ID token, no " +
+    "secret. Those of personal accounts are none that the relay can read.",
+  TOKEN_AUDIENCE: "Ask for the token with Graph's scope; see [which token](#which-token). If the " +
+    "audience is another cloud's Graph, set `AZURE_CLOUD`.",
+  TOKEN_EXPIRED: NEW_TOKEN,
+  TOKEN_NOT_YET_VALID: "Set the clock of this machine, which is late.",
+  TOKEN_SCOPE: "Grant the app the delegated permission Mail.Send, and ask for it.",
+  TOKEN_MISMATCH: "Correct the username or the entry, or use a mail address as the username.",
+  TOKEN_REFUSED: `${NEW_TOKEN} If that is refused, too, look at the first refusal in the log.`,
+};
+
 const TABLES: Readonly<Record<string, () => string>> = {
   settings: settingsTable,
   "settings without a function": missingTable,
   "SMTP replies": repliesTable,
   "what check finds": checkTable,
   "Entra ID": entraTable,
+  Tokens: () =>
+    table(
+      ["Code", "Meaning", "What to do"],
+      (Object.entries(TOKEN_FAULTS) as [TokenFaultCode, string][]).map(([name, meaning]) => [
+        code(name),
+        meaning,
+        TOKEN_REMEDIES[name],
+      ]),
+    ),
   "Lookup table": () =>
     table(
       ["Code", "Meaning, and what to do"],

@@ -1,9 +1,9 @@
 // What a token that a client brings says of itself, and whether that will do for Graph.
 // https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference
 //
-// Its signature is not looked at: tokens for Graph have a nonce in their header that only Graph knows
-// how to undo, so nobody else can verify them. All of this is what the client claims, then, until
-// Graph has taken a message with it.
+// Its signature is not looked at: in the header of a token for Graph stands a nonce, with which the
+// signature fits in Graph only, so nobody else can verify it. All of this is what the client claims,
+// then, until Graph has taken a message with it.
 
 import { Buffer } from "node:buffer";
 import { printable } from "../smtp/reply.ts";
