@@ -3,6 +3,7 @@
 import { randomBytes } from "node:crypto";
 import { type Account, Accounts, type NoAccount } from "../accounts/accounts.ts";
 import type { TableState } from "../accounts/answers.ts";
+import { BroughtTokens } from "../accounts/bearer.ts";
 import { Entries } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { senderCheck } from "../accounts/senders.ts";
@@ -52,7 +53,8 @@ export interface ProcessingParts {
 export function processing(
   { settings, http, events, entries: source }: ProcessingParts,
 ): Processing {
-  const { authorityHost, graphEndpoint, graphScope: scope } = cloudOf(settings);
+  const cloud = cloudOf(settings);
+  const { authorityHost, graphEndpoint, graphScope: scope } = cloud;
   const tokens = new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
     async request(credentials) {
@@ -71,6 +73,7 @@ export function processing(
   const accounts = new Accounts({
     delimiter: settings.USERNAME_DELIMITER,
     tokens,
+    brought: new BroughtTokens({ audiences: cloud.graphAudiences }),
     ...(entries === undefined ? {} : { entries }),
     entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
     ...(allowedTenants === undefined ? {} : { allowedTenants }),
@@ -101,7 +104,9 @@ export function processing(
       events.login(credentials, client, result);
       const { reply } = result;
       if (result.type !== "account") return { reply };
-      return { reply, account: result.account, checkSender: senderCheck(result.account) };
+      const { account } = result;
+      const proved = account.unproved?.() === undefined;
+      return { reply, account, checkSender: senderCheck(account), ...(proved ? {} : { proved }) };
     },
     async submit(account: Account, message: Message) {
       const begun = performance.now();

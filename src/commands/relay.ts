@@ -120,6 +120,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       maxMessageSize: settings.MAX_MESSAGE_SIZE,
       maxRecipients: settings.MAX_RECIPIENTS,
       requireTls: settings.REQUIRE_TLS,
+      mechanisms: settings.AUTH_MECHANISMS,
       memory,
     },
     identity: () => tls?.identity,

@@ -41,12 +41,14 @@ export class Events {
     this.#table = new Seldom(SELDOM, now);
   }
 
-  login({ username, mechanism }: Credentials, client: Client, result: LoginResult): void {
+  login(credentials: Credentials, client: Client, result: LoginResult): void {
+    const { username, mechanism } = credentials;
     const fields = { ...from(client), username: username.slice(0, MAX_QUOTED), mechanism };
     this.#metrics.count("logins", { result: RESULTS[result.type] });
     if (result.type === "account") {
-      const { entry, tenantId, clientId } = result.account;
-      const found = entry === undefined ? {} : { entry, tenant: tenantId, app: clientId };
+      // Only where the username does not say the same.
+      const telling = result.account.entry !== undefined || "token" in credentials;
+      const found = telling ? whose(result.account) : {};
       return this.#log.debug("Login succeeded", { ...fields, ...found });
     }
     const message = result.type === "refused" ? "Login refused" : "Login deferred";
@@ -195,9 +197,17 @@ function senderFields(reversePath: string, mailbox: string | undefined): LogFiel
   return { sender: mailbox, mail_from: reversePath };
 }
 
-/** With an app that several devices share, only the entry tells which one it was. */
-function whose({ tenantId, clientId, entry }: Account): LogFields {
-  return { tenant: tenantId, app: clientId, ...(entry === undefined ? {} : { entry }) };
+/**
+ * With an app that several devices share, only the entry tells which one it was. Tenant and app of a
+ * token that nobody has verified are what the client says.
+ */
+function whose({ tenantId, clientId, entry, unproved }: Account): LogFields {
+  return {
+    tenant: tenantId,
+    app: clientId,
+    ...(entry === undefined ? {} : { entry }),
+    ...(unproved?.() === undefined ? {} : { proved: false }),
+  };
 }
 
 function from({ connection, address }: Client): LogFields {

@@ -27,8 +27,13 @@ export interface Message {
 export interface Login<Account> {
   readonly reply: Reply;
   readonly account?: Account;
-  /** What MAIL is refused with, for each reverse-path but the null one. */
+  /** What MAIL is refused with, for each reverse-path, the null one too. */
   readonly checkSender?: SenderCheck;
+  /**
+   * False where nobody has verified the credentials yet (a token that the client brought): the first
+   * message that gets its 250 does. Till then limits on strangers should go on. Left out, it is proved.
+   */
+  readonly proved?: boolean;
 }
 
 export interface ConnectionSummary {

@@ -12,6 +12,7 @@ import {
   integer,
   listenAddresses,
   listenAddressOrOff,
+  mechanisms,
   oneOf,
   type Parser,
   seconds,
@@ -254,6 +255,11 @@ export const SETTINGS = {
     ),
     standardShown: "the smaller of `256m` and half the cgroup's limit",
   },
+  AUTH_MECHANISMS: required(
+    mechanisms,
+    "PLAIN,LOGIN",
+    "How clients may log in, in the order that EHLO tells them. XOAUTH2 and OAUTHBEARER are for clients that bring a token of their own; see [token_logins.md](token_logins.md).",
+  ),
   AUTH_RATE_LIMIT: missing("Failed logins of one address.", "off"),
   MESSAGE_RATE_LIMIT: missing("Messages of one account.", "off"),
   COMMAND_TIMEOUT: required(

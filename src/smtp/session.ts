@@ -14,12 +14,18 @@ import { Output } from "./output.ts";
 import { ChunkReceiver, DataReceiver, MAX_SWALLOWED } from "./receivers.ts";
 import { REPLIES, type Reply, reply } from "./reply.ts";
 import { Reservation, UNLIMITED } from "./reservation.ts";
-import { beginSasl, type SaslExchange, type SaslStep } from "./sasl.ts";
+import {
+  afterRefusal,
+  beginSasl,
+  type SaslExchange,
+  type SaslStep,
+  STANDARD_MECHANISMS,
+} from "./sasl.ts";
 import { Transaction } from "./transaction.ts";
 
 export type { SessionOptions } from "./options.ts";
 
-/** Why a reverse-path is not allowed; undefined where it is. Does no I/O. */
+/** Why MAIL is refused for a reverse-path, "" for the null one; undefined where not. Does no I/O. */
 export type SenderCheck = (from: string) => Reply | undefined;
 
 type Mode = "command" | "sasl" | "data" | "chunk" | "busy" | "tls" | "closed";
@@ -36,6 +42,8 @@ export class Session {
   #helo: { name: string; esmtp: boolean } | undefined;
   #transaction: Transaction | undefined;
   #sasl: SaslExchange | undefined;
+  /** What comes before the 535 of the login that is being checked (RFC 7628 §3.2.2). */
+  #errorChallenge: Reply | undefined;
 
   /** Input that has not been looked at: while busy, or an unfinished line. */
   readonly #reader = new LineReader();
@@ -107,13 +115,19 @@ export class Session {
   /**
    * Answers `authenticate`. Any reply but a 2yz leaves the session as it was.
    *
-   * @param checkSender what MAIL is to be refused with; asked for each reverse-path but the null one
+   * @param checkSender what MAIL is to be refused with; asked for each reverse-path
    */
   authenticated(answer: Reply, checkSender?: SenderCheck): Effect[] {
     if (this.#mode !== "busy") return [];
     this.#authenticated = answer.code < 300;
     this.#checkSender = checkSender;
-    return this.#goOn(answer);
+    const challenge = this.#errorChallenge;
+    this.#errorChallenge = undefined;
+    if (challenge === undefined || answer.code !== 535 || this.#stopping !== undefined) {
+      return this.#goOn(answer);
+    }
+    this.#sasl = afterRefusal(answer);
+    return this.#goOn(challenge, "sasl");
   }
 
   /** Answers `submit`. The transaction is over, however it went (RFC 5321 §4.1.1.4). */
@@ -140,8 +154,8 @@ export class Session {
     return [];
   }
 
-  #goOn(answer: Reply): Effect[] {
-    this.#mode = "command";
+  #goOn(answer: Reply, mode: Mode = "command"): Effect[] {
+    this.#mode = mode;
     this.#say(answer);
     this.#process();
     return this.#take();
@@ -316,7 +330,8 @@ export class Session {
     if (this.#authenticated) return this.#say(REPLIES.alreadyAuthenticated);
     const [mechanism, initial, ...more] = argument.split(/ +/);
     if (more.length > 0) return this.#refuse("AUTH", REPLIES.badBase64);
-    const { exchange, step } = beginSasl(mechanism!, initial);
+    const { mechanisms = STANDARD_MECHANISMS } = this.#options;
+    const { exchange, step } = beginSasl(mechanism!, initial, mechanisms);
     this.#sasl = exchange;
     this.#saslStep(step);
   }
@@ -337,7 +352,9 @@ export class Session {
     this.#sasl = undefined;
     this.#mode = "command";
     if (step.type === "failed") return this.#refuse("AUTH", step.reply);
+    if (step.type === "refused") return this.#say(step.reply);
     this.#mode = "busy";
+    this.#errorChallenge = step.errorChallenge;
     this.#output.then({ type: "authenticate", credentials: step.credentials });
   }
 
@@ -348,7 +365,7 @@ export class Session {
     const { maxMessageSize, memory = UNLIMITED } = this.#options;
     const sender = readSender(argument, maxMessageSize);
     if ("code" in sender) return this.#refuse("MAIL", sender, argument);
-    const notAllowed = sender.from === "" ? undefined : this.#checkSender?.(sender.from);
+    const notAllowed = this.#checkSender?.(sender.from);
     if (notAllowed !== undefined) return this.#refuse("MAIL", notAllowed, argument);
     const reservation = new Reservation(memory, maxMessageSize);
     // A client that does not say how much is to come is turned away here, too, when all is full.

@@ -11,14 +11,14 @@ import type { Message } from "../../src/server/handlers.ts";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import { SmtpServer } from "../../src/server/server.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
-import type { Credentials } from "../../src/smtp/sasl.ts";
+import { type Credentials, secretIn } from "../../src/smtp/sasl.ts";
 import type {
   DialogueOptions,
   DialoguePeer,
   DialogueSubmission,
   ExpectedLogin,
 } from "../smtp/dialogue.ts";
-import { checkSenderOf } from "../smtp/options.ts";
+import { checkSenderOf, mechanismsOf } from "../smtp/options.ts";
 
 const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
@@ -60,7 +60,7 @@ export class SocketPeer implements DialoguePeer {
     const handlers: { peer?: SocketPeer } = {};
     const server = new SmtpServer<true>({
       runtime,
-      session: { ...options, memory },
+      session: { ...options, memory, mechanisms: mechanismsOf(options) },
       identity: () => options.offerTls || implicitTls ? identity : undefined,
       timeouts: TIMEOUTS,
       handlers: {
@@ -145,10 +145,11 @@ export class SocketPeer implements DialoguePeer {
     ];
   }
 
-  #authenticate({ username, password }: Credentials) {
+  #authenticate(credentials: Credentials) {
+    const { username } = credentials;
     const login = this.#logins.shift();
     if (login === undefined) throw new Error(`the script knows of no login; it was ${username}`);
-    assert.deepEqual({ username, password: password.reveal() }, {
+    assert.deepEqual({ username, password: secretIn(credentials).reveal() }, {
       username: login.username,
       password: login.password,
     });

@@ -51,6 +51,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   ALLOWED_TENANTS: undefined,
   ALLOWED_SENDERS: undefined,
   MAX_MESSAGE_SIZE: 36_700_160,
+  AUTH_MECHANISMS: ["PLAIN", "LOGIN"],
   MAX_RECIPIENTS: 500,
   COMMAND_TIMEOUT: 300_000,
   DATA_TIMEOUT: 180_000,

@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
 import type { Effect, Envelope, Refusal, SessionFacts } from "../../src/smtp/effects.ts";
+import { secretIn } from "../../src/smtp/sasl.ts";
 import { Session, type SessionOptions } from "../../src/smtp/session.ts";
 import { DIALOGUE_OPTIONS } from "./options.ts";
 import { joinOctets } from "./script.ts";
@@ -27,7 +28,12 @@ export interface Submission {
 /** Any login with this password succeeds. */
 export const GOOD_PASSWORD = "good";
 
-const OPTIONS: DriverOptions = { ...DIALOGUE_OPTIONS, requireTls: false, late: false };
+const OPTIONS: DriverOptions = {
+  ...DIALOGUE_OPTIONS,
+  mechanisms: ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"],
+  requireTls: false,
+  late: false,
+};
 
 export class Driver {
   readonly session: Session;
@@ -80,7 +86,7 @@ export class Driver {
         const id = `Accepted as ${this.submissions.length}`;
         this.carryOut(this.session.submitted(reply(250, "2.0.0", id)));
       } else {
-        const good = question.credentials.password.reveal() === GOOD_PASSWORD;
+        const good = secretIn(question.credentials).reveal() === GOOD_PASSWORD;
         const refusal = reply(535, "5.7.8", "Authentication credentials invalid");
         this.carryOut(this.session.authenticated(good ? REPLIES.authenticated : refusal));
       }
@@ -112,8 +118,9 @@ export class Driver {
           this.refusals.push(effect.refusal);
           break;
         case "authenticate": {
-          const { mechanism, username, password } = effect.credentials;
-          this.logins.push({ mechanism, username, password: password.reveal() });
+          const { mechanism, username } = effect.credentials;
+          const password = secretIn(effect.credentials).reveal();
+          this.logins.push({ mechanism, username, password });
           this.#question = effect;
           break;
         }
@@ -151,7 +158,7 @@ function byValue(a: number, b: number): number {
 }
 
 const EHLO_LINES =
-  /^250[ -](?:relay\.example|SIZE \d+|8BITMIME|SMTPUTF8|PIPELINING|CHUNKING|ENHANCEDSTATUSCODES|LIMITS RCPTMAX=\d+|STARTTLS|AUTH PLAIN LOGIN)$/;
+  /^250[ -](?:relay\.example|SIZE \d+|8BITMIME|SMTPUTF8|PIPELINING|CHUNKING|ENHANCEDSTATUSCODES|LIMITS RCPTMAX=\d+|STARTTLS|AUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER)$/;
 
 /**
  * Checks complete replies: RFC 5321 §4.2 for their form, §4.5.3.1.5 for their length, RFC 2034 §3
@@ -172,6 +179,8 @@ type Step = string | "<TLS>" | "<SETTLE>";
 const HELLO = "EHLO client.example\r\n";
 /** NUL, "user", NUL, "good". */
 const LOGIN = "AUTH PLAIN AHVzZXIAZ29vZA==\r\n";
+/** user=user ^A auth=Bearer bad ^A ^A */
+const BAD_TOKEN = "AUTH XOAUTH2 dXNlcj11c2VyAWF1dGg9QmVhcmVyIGJhZAEB\r\n";
 const AUTHENTICATED: Step[] = [HELLO, LOGIN, "<SETTLE>"];
 const MAIL = [...AUTHENTICATED, "MAIL FROM:<alice@example.com>\r\n"];
 const RCPT = [...MAIL, "RCPT TO:<bob@example.net>\r\n"];
@@ -189,6 +198,9 @@ export const STATES: Readonly<Record<string, readonly Step[]>> = {
   "at the empty challenge of AUTH PLAIN": [HELLO, "AUTH PLAIN\r\n"],
   "at the first challenge of AUTH LOGIN": [HELLO, "AUTH LOGIN\r\n"],
   "at the second challenge of AUTH LOGIN": [HELLO, "AUTH LOGIN dXNlcg==\r\n"],
+  "at the empty challenge of AUTH XOAUTH2": [HELLO, "AUTH XOAUTH2\r\n"],
+  "at the empty challenge of AUTH OAUTHBEARER": [HELLO, "AUTH OAUTHBEARER\r\n"],
+  "at the error challenge of AUTH XOAUTH2": [HELLO, BAD_TOKEN, "<SETTLE>"],
   "in a response that is too long": [HELLO, "AUTH PLAIN\r\n", "A".repeat(12_400)],
   "while a login is checked": [HELLO, LOGIN],
   "logged in": AUTHENTICATED,

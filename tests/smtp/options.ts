@@ -2,6 +2,7 @@
 
 import { senderRefusal } from "../../src/accounts/senders.ts";
 import { SenderList } from "../../src/message/sender_list.ts";
+import type { Mechanism } from "../../src/smtp/sasl.ts";
 import type { SenderCheck } from "../../src/smtp/session.ts";
 
 /** What a script can rely on; as in the session's options. */
@@ -13,6 +14,8 @@ export interface DialogueOptions {
   readonly maxRecipients: number;
   readonly offerTls: boolean;
   readonly requireTls: boolean;
+  /** AUTH_MECHANISMS. */
+  readonly authMechanisms: string;
   /** ALLOWED_SENDERS of every login; "" for any. */
   readonly allowedSenders: string;
   /** allowed_senders of every login's entry in the lookup table; "" for any. */
@@ -27,7 +30,11 @@ export function checkSenderOf(options: DialogueOptions): SenderCheck {
     allowed: SenderList.parse(options.allowedSenders),
     ofEntry: SenderList.parse(options.entrySenders),
   };
-  return (from) => senderRefusal(from, lists);
+  return (from) => from === "" ? undefined : senderRefusal(from, lists);
+}
+
+export function mechanismsOf({ authMechanisms }: DialogueOptions): readonly Mechanism[] {
+  return authMechanisms.split(",") as Mechanism[];
 }
 
 export const DIALOGUE_OPTIONS: DialogueOptions = {
@@ -38,6 +45,7 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   maxRecipients: 3,
   offerTls: true,
   requireTls: true,
+  authMechanisms: "PLAIN,LOGIN",
   allowedSenders: "",
   entrySenders: "",
   maxMemory: 268_435_456,

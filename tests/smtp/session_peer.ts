@@ -5,6 +5,7 @@ import { Buffer } from "node:buffer";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import type { Effect } from "../../src/smtp/effects.ts";
+import { secretIn } from "../../src/smtp/sasl.ts";
 import { type SenderCheck, Session } from "../../src/smtp/session.ts";
 import type {
   DialogueOptions,
@@ -12,7 +13,7 @@ import type {
   DialogueSubmission,
   ExpectedLogin,
 } from "./dialogue.ts";
-import { checkSenderOf } from "./options.ts";
+import { checkSenderOf, mechanismsOf } from "./options.ts";
 
 /**
  * When logins and messages are answered: at once, or only when the client has nothing left to
@@ -43,7 +44,10 @@ export class SessionPeer implements DialoguePeer {
 
   constructor(options: DialogueOptions, implicitTls: boolean, answers: Answers) {
     this.#memory = new MemoryBudget(options.maxMemory);
-    this.#session = new Session({ ...options, memory: this.#memory }, implicitTls);
+    this.#session = new Session(
+      { ...options, memory: this.#memory, mechanisms: mechanismsOf(options) },
+      implicitTls,
+    );
     this.#answers = answers;
     this.#checkSender = checkSenderOf(options);
     this.#carryOut(this.#session.open());
@@ -152,10 +156,10 @@ export class SessionPeer implements DialoguePeer {
       this.#carryOut(this.#session.submitted(reply(Number(code), enhanced!, text.join(" "))));
       return true;
     }
-    const { username, password } = question.credentials;
+    const { username } = question.credentials;
     const login = this.#logins.shift();
     if (login === undefined) assert.fail(`the script knows of no login; it was ${username}`);
-    assert.deepEqual({ username, password: password.reveal() }, {
+    assert.deepEqual({ username, password: secretIn(question.credentials).reveal() }, {
       username: login.username,
       password: login.password,
     });

@@ -130,6 +130,12 @@ describe("a session that is to stop (RFC 5321 §3.8)", () => {
     const login = stopped("while a login is checked");
     login.settle();
     assert.match(login.replies, /^235 [^\r]+\r\n421 [^\r]+\r\n$/);
+    // The client is not asked once more what it has to say to a mechanism's error.
+    const token = driverIn("at the empty challenge of AUTH XOAUTH2", { late: true });
+    token.feed("dXNlcj11c2VyAWF1dGg9QmVhcmVyIGJhZAEB\r\n");
+    token.carryOut(token.session.stop(STOPPING, "the relay stops"));
+    token.settle();
+    assert.match(token.replies, /^535 [^\r]+\r\n421 [^\r]+\r\n$/);
     const chunk = stopped("in a refused chunk");
     chunk.feed("x".repeat(27));
     assert.match(chunk.replies, /^503 [^\r]+\r\n421 [^\r]+\r\n$/);
