@@ -39,8 +39,15 @@ export class Events {
     this.#table = new Seldom(SELDOM, now);
   }
 
-  login({ username, mechanism }: Credentials, client: Client, result: LoginResult): void {
-    const fields = { ...from(client), username: username.slice(0, MAX_QUOTED), mechanism };
+  /** @param trusted whether the client is in a trusted network, and has not logged in itself */
+  login(
+    { username, mechanism }: Credentials,
+    client: Client,
+    result: LoginResult,
+    trusted = false,
+  ): void {
+    const how = trusted ? TRUSTED : { mechanism };
+    const fields = { ...from(client), username: username.slice(0, MAX_QUOTED), ...how };
     this.#metrics.count("logins", { result: RESULTS[result.type] });
     if (result.type === "account") {
       const { entry, tenantId, clientId } = result.account;
@@ -57,10 +64,11 @@ export class Events {
     client: Client,
     milliseconds: number,
   ): void {
-    const { id, account, envelope, content } = submission;
+    const { id, account, envelope, content, facts } = submission;
     const common = {
       id,
       ...from(client),
+      ...(facts.trusted ? TRUSTED : {}),
       ...whose(account),
       ...senderFields(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
       recipients: envelope.recipients.length,
@@ -92,9 +100,10 @@ export class Events {
    * password: it is told of, but only once a minute for an address.
    */
   refused(refusal: Refusal, client: Client, account: Account | undefined): void {
-    const { command, reply, authenticated, argument, from: sender } = refusal;
+    const { command, reply, authenticated, argument, from: sender, trusted } = refusal;
     const fields = {
       ...from(client),
+      ...(trusted ? TRUSTED : {}),
       ...(account === undefined ? {} : whose(account)),
       command,
       ...(argument === undefined ? {} : { argument: argument.slice(0, MAX_QUOTED) }),
@@ -173,6 +182,9 @@ export class Events {
     });
   }
 }
+
+/** Marks what came from a trusted network without a login. */
+const TRUSTED = { trusted: true };
 
 const RESULTS = { account: "succeeded", refused: "refused", later: "deferred" } as const;
 
