@@ -9,7 +9,7 @@ import type { SettingName, Settings } from "./schema.ts";
 const SHORTEST = { 4: 8, 6: 32 } as const;
 
 export const trustedNetworks: Parser<Networks> = {
-  allowed: `${NETWORKS_FORM}; prefixes from /${SHORTEST[4]} on, of IPv6 from /${SHORTEST[6]} on`,
+  allowed: `${NETWORKS_FORM}; no prefix shorter than /${SHORTEST[4]}, or /${SHORTEST[6]} for IPv6`,
   parse(text) {
     const networks = Networks.parse(text);
     return networks?.ranges.every(narrow) ? networks : undefined;
