@@ -11,8 +11,8 @@ export const UNBOUND = "TRUSTED_UNBOUND";
  * Makes of TRUSTED_USERNAME's login what a client gets that has not logged in.
  *
  * The account is bound by ALLOWED_SENDERS, or by the `from_email` of its entry in the lookup table, in
- * this moment and at each message. The entry's `allowed_senders` alone is not enough: with it, strangers
- * to the relay could still choose among mailboxes, and nothing in the settings would show it.
+ * this moment and at each message. The entry's `allowed_senders` alone is not enough: whoever edits the
+ * table can widen a list, or empty it, while a `from_email` is always one mailbox.
  *
  * @param limited whether ALLOWED_SENDERS is set
  */
