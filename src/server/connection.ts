@@ -100,12 +100,12 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   opened(): void {
     this.#guard(() => {
       if (this.#context.implicitTls) this.#startTls();
-      else this.#run(this.#begin());
+      else this.#run(this.#greet());
     });
   }
 
   /** The greeting: who the client is, is certain by now. */
-  #begin(): Effect[] {
+  #greet(): Effect[] {
     if (this.#context.trusted?.has(this.#client)) this.#session.trust();
     return this.#session.open();
   }
@@ -138,7 +138,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     this.#secure = true;
     this.#handshake = false;
     this.#guard(() => {
-      const effects = this.#context.implicitTls ? this.#begin() : this.#session.tlsStarted();
+      const effects = this.#context.implicitTls ? this.#greet() : this.#session.tlsStarted();
       this.#run(effects);
     });
   }
