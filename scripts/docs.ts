@@ -97,7 +97,8 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   ],
   mustAuthenticate: [
     "Mail without a login.",
-    "Give the client a username and a password. The relay takes no mail without them.",
+    "Give the client a username and a password. The relay takes no mail without them, unless it is " +
+    "from a [trusted network](trusted_networks.md).",
   ],
   tlsActive: ["STARTTLS on a connection that is on TLS already.", "The program is at fault."],
   tlsNotOffered: [

@@ -1,19 +1,20 @@
 // What becomes of a login and of a message: the way from the SMTP server to Entra ID and Graph.
 
 import { randomBytes } from "node:crypto";
-import { type Account, Accounts, type NoAccount } from "../accounts/accounts.ts";
+import { type Account, Accounts, type LoginResult, type NoAccount } from "../accounts/accounts.ts";
 import type { TableState } from "../accounts/answers.ts";
 import { BroughtTokens } from "../accounts/bearer.ts";
 import { Entries } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { senderCheck } from "../accounts/senders.ts";
+import { asTrusted } from "../accounts/trusted.ts";
 import { DirectDelivery } from "../delivery/direct.ts";
 import type { NotSent, Submission } from "../delivery/outcome.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Events } from "../observe/events.ts";
-import type { Client, Handlers, Login, Message } from "../server/handlers.ts";
+import type { Client, Handlers, Login, Message, TrustedClients } from "../server/handlers.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { Credentials } from "../smtp/sasl.ts";
@@ -102,12 +103,9 @@ export function processing(
     async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
       const result = await accounts.login(credentials);
       events.login(credentials, client, result);
-      const { reply } = result;
-      if (result.type !== "account") return { reply };
-      const { account } = result;
-      const proved = account.unproved?.() === undefined;
-      return { reply, account, checkSender: senderCheck(account), ...(proved ? {} : { proved }) };
+      return loginOf(result);
     },
+    trusted: trustedClients(settings, accounts, events),
     async submit(account: Account, message: Message) {
       const begun = performance.now();
       const current = account.renewed === undefined ? account : await account.renewed();
@@ -146,6 +144,42 @@ export function processing(
       // In this order: what abort() ends begins nothing more then, but for taking back its draft.
       backend.stop();
       http.abort();
+    },
+  };
+}
+
+function loginOf(result: LoginResult): Login<Account> {
+  const { reply } = result;
+  if (result.type !== "account") return { reply };
+  const { account } = result;
+  const anySender = account.fromEmail !== undefined;
+  const proved = account.unproved?.() === undefined;
+  return {
+    reply,
+    account,
+    checkSender: senderCheck(account),
+    anySender,
+    ...(proved ? {} : { proved }),
+  };
+}
+
+/** Who may send without a login, and as whom; undefined where nobody may. */
+function trustedClients(
+  settings: Settings,
+  accounts: Accounts,
+  events: Observer,
+): TrustedClients<Account> | undefined {
+  const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
+  const { TRUSTED_PASSWORD: password } = settings;
+  if (networks === undefined || username === undefined || password === undefined) return undefined;
+  const credentials: Credentials = { mechanism: "PLAIN", username, password };
+  const limited = settings.ALLOWED_SENDERS !== undefined;
+  return {
+    has: ({ address }) => networks.has(address),
+    async logIn(client) {
+      const result = asTrusted(await accounts.login(credentials), limited);
+      events.login(credentials, client, result, true);
+      return loginOf(result);
     },
   };
 }

@@ -41,9 +41,11 @@ export class Events {
     this.#table = new Seldom(SELDOM, now);
   }
 
-  login(credentials: Credentials, client: Client, result: LoginResult): void {
+  /** @param trusted whether the client is in a trusted network, and has not logged in itself */
+  login(credentials: Credentials, client: Client, result: LoginResult, trusted = false): void {
     const { username, mechanism } = credentials;
-    const fields = { ...from(client), username: username.slice(0, MAX_QUOTED), mechanism };
+    const how = trusted ? TRUSTED : { mechanism };
+    const fields = { ...from(client), username: username.slice(0, MAX_QUOTED), ...how };
     this.#metrics.count("logins", { result: RESULTS[result.type] });
     if (result.type === "account") {
       // Only where the username does not say the same.
@@ -61,10 +63,11 @@ export class Events {
     client: Client,
     milliseconds: number,
   ): void {
-    const { id, account, envelope, content } = submission;
+    const { id, account, envelope, content, facts } = submission;
     const common = {
       id,
       ...from(client),
+      ...(facts.trusted ? TRUSTED : {}),
       ...whose(account),
       ...senderFields(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
       recipients: envelope.recipients.length,
@@ -96,9 +99,10 @@ export class Events {
    * password: it is told of, but only once a minute for an address.
    */
   refused(refusal: Refusal, client: Client, account: Account | undefined): void {
-    const { command, reply, authenticated, argument, from: sender } = refusal;
+    const { command, reply, authenticated, argument, from: sender, trusted } = refusal;
     const fields = {
       ...from(client),
+      ...(trusted ? TRUSTED : {}),
       ...(account === undefined ? {} : whose(account)),
       command,
       ...(argument === undefined ? {} : { argument: argument.slice(0, MAX_QUOTED) }),
@@ -181,6 +185,9 @@ export class Events {
     });
   }
 }
+
+/** Marks what came from a trusted network without a login. */
+const TRUSTED = { trusted: true };
 
 const RESULTS = { account: "succeeded", refused: "refused", later: "deferred" } as const;
 

@@ -12,6 +12,8 @@ export interface Parser<T> {
   readonly allowed: string;
   /** @returns undefined where the text is not allowed */
   parse(text: string): T | undefined;
+  /** Of a list that is not allowed, the entry that is to blame. */
+  culprit?(text: string): string | undefined;
 }
 
 export function text(allowed = "text without control characters"): Parser<string> {

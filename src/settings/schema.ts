@@ -27,6 +27,7 @@ import {
 } from "./parsers.ts";
 import { noProxy, proxyUrl } from "./proxy.ts";
 import { storageAccess } from "./storage_access.ts";
+import { trustedNetworks } from "./trusted.ts";
 
 export interface Setting<T> {
   readonly parser: Parser<T>;
@@ -309,9 +310,18 @@ export const SETTINGS = {
   ),
   SHUTDOWN_TIMEOUT: required(duration, "90s", "How long a stop waits for mail in flight."),
   PROXY_PROTOCOL_NETWORKS: missing("Networks whose connections begin with a PROXY header."),
-  TRUSTED_NETWORKS: missing("Networks that may send without AUTH."),
-  TRUSTED_USERNAME: missing("The account of TRUSTED_NETWORKS."),
-  TRUSTED_PASSWORD: missing("The secret of TRUSTED_USERNAME.", undefined, true),
+  TRUSTED_NETWORKS: optional(
+    trustedNetworks,
+    "Networks whose clients may send without AUTH, and without TLS, as TRUSTED_USERNAME: for devices that can do neither. Needs ALLOWED_SENDERS, or an entry of the lookup table with `from_email`; see [trusted_networks.md](trusted_networks.md).",
+  ),
+  TRUSTED_USERNAME: optional(
+    text(),
+    "The account that clients of TRUSTED_NETWORKS send as, as they would log in.",
+  ),
+  TRUSTED_PASSWORD: {
+    ...optional(secretText, "The client secret of TRUSTED_USERNAME."),
+    secret: true,
+  },
   DELIVERY_MODE: missing("When the client gets its 250.", "direct"),
   QUEUE_URL: missing("Where the queue is kept."),
   QUEUE_CONNECTION_STRING: missing("Access to the queue.", undefined, true),

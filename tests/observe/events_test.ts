@@ -49,6 +49,18 @@ describe("a login's line", () => {
     });
   });
 
+  it("says so where the client is trusted and has not logged in itself", () => {
+    const { trusted, mechanism, username } = lineOf((events) =>
+      events.login(
+        { mechanism: "PLAIN", username: USERNAME, password: new Secret("hunter2") },
+        client,
+        { type: "account", account, reply: reply(235, "2.7.0", "OK") },
+        true,
+      )
+    );
+    assert.deepEqual([trusted, mechanism, username], [true, undefined, USERNAME]);
+  });
+
   for (
     const [type, code, message] of [["refused", 535, "Login refused"], [
       "later",

@@ -19,6 +19,7 @@ import type {
   ExpectedLogin,
 } from "../smtp/dialogue.ts";
 import { checkSenderOf, mechanismsOf } from "../smtp/options.ts";
+import { replyOf } from "../smtp/session_peer.ts";
 
 const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
@@ -48,6 +49,8 @@ export class SocketPeer implements DialoguePeer {
   #ended = false;
   #wake: (() => void) | undefined;
   readonly #logins: ExpectedLogin[] = [];
+  /** MAIL's replies where they fail. */
+  readonly #trustedLogins: (string | undefined)[] = [];
   readonly #submissions: DialogueSubmission[] = [];
   readonly #answers: string[] = [];
   readonly #problems: string[] = [];
@@ -58,6 +61,7 @@ export class SocketPeer implements DialoguePeer {
     const runtime = await currentRuntime();
     const memory = new MemoryBudget(options.maxMemory);
     const handlers: { peer?: SocketPeer } = {};
+    const rules = { checkSender: checkSenderOf(options), anySender: options.anySender };
     const server = new SmtpServer<true>({
       runtime,
       session: { ...options, memory, mechanisms: mechanismsOf(options) },
@@ -65,8 +69,11 @@ export class SocketPeer implements DialoguePeer {
       timeouts: TIMEOUTS,
       handlers: {
         authenticate(credentials) {
-          const login = handlers.peer!.#authenticate(credentials);
-          return Promise.resolve({ ...login, checkSender: checkSenderOf(options) });
+          return Promise.resolve({ ...handlers.peer!.#authenticate(credentials), ...rules });
+        },
+        trusted: {
+          has: () => options.trusted,
+          logIn: () => Promise.resolve({ ...handlers.peer!.#logInTrusted(), ...rules }),
         },
         submit: (_account, message) => Promise.resolve(handlers.peer!.#submit(message)),
         failed: (error) => handlers.peer!.#problems.push(String(error)),
@@ -126,6 +133,10 @@ export class SocketPeer implements DialoguePeer {
     this.#logins.push(login);
   }
 
+  expectTrustedLogin(refusal: string | undefined): void {
+    this.#trustedLogins.push(refusal);
+  }
+
   answerSubmission(answer: string): void {
     this.#answers.push(answer);
   }
@@ -138,6 +149,7 @@ export class SocketPeer implements DialoguePeer {
   leftovers(): string[] {
     return [
       ...this.#logins.map(({ username }) => `no login of ${username}`),
+      ...this.#trustedLogins.map(() => "no login with the trusted account"),
       ...this.#answers.map((answer) => `no message for the answer ${answer}`),
       ...this.#submissions.map(({ from }) => `a message from <${from}>`),
       ...this.#problems,
@@ -160,10 +172,15 @@ export class SocketPeer implements DialoguePeer {
   #submit({ envelope, content, facts }: Message): Reply {
     this.#submissions.push({ ...envelope, content: Buffer.concat(content), facts });
     this.#wake?.();
-    const [code, enhanced, ...text] = (this.#answers.shift() ?? "250 2.0.0 Accepted as 0001").split(
-      " ",
-    );
-    return reply(Number(code), enhanced!, text.join(" "));
+    return replyOf(this.#answers.shift() ?? "250 2.0.0 Accepted as 0001");
+  }
+
+  #logInTrusted() {
+    if (this.#trustedLogins.length === 0) throw new Error("the script knows of no trusted login");
+    const refusal = this.#trustedLogins.shift();
+    return refusal === undefined
+      ? { reply: REPLIES.authenticated, account: true as const }
+      : { reply: replyOf(refusal) };
   }
 
   async #handshake(): Promise<void> {

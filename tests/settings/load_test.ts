@@ -65,6 +65,9 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   TOKEN_CACHE_MAX_AGE: 3_600_000,
   SHUTDOWN_TIMEOUT: 90_000,
   LOG_FORMAT: "text",
+  TRUSTED_NETWORKS: undefined,
+  TRUSTED_USERNAME: undefined,
+  TRUSTED_PASSWORD: undefined,
 };
 
 /** Those whose default is this machine's, tested below and in memory_test.ts. */

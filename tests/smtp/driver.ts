@@ -46,7 +46,11 @@ export class Driver {
   closed = false;
   awaitsTls = false;
   late: boolean;
-  #question: Extract<Effect, { type: "authenticate" | "submit" }> | undefined;
+  /** How often the account of the trusted networks was asked for; every third login fails. */
+  trustedLogins = 0;
+  #question:
+    | Extract<Effect, { type: "authenticate" | "authenticateTrusted" | "submit" }>
+    | undefined;
 
   constructor(options: Partial<DriverOptions> = {}) {
     const all = { ...OPTIONS, ...options };
@@ -85,6 +89,10 @@ export class Driver {
         this.memory.release(question.reserved);
         const id = `Accepted as ${this.submissions.length}`;
         this.carryOut(this.session.submitted(reply(250, "2.0.0", id)));
+      } else if (question.type === "authenticateTrusted") {
+        const good = ++this.trustedLogins % 3 !== 0;
+        const refusal = reply(550, "5.7.1", "The trusted account is refused");
+        this.carryOut(this.session.authenticated(good ? REPLIES.authenticated : refusal));
       } else {
         const good = secretIn(question.credentials).reveal() === GOOD_PASSWORD;
         const refusal = reply(535, "5.7.8", "Authentication credentials invalid");
@@ -124,6 +132,9 @@ export class Driver {
           this.#question = effect;
           break;
         }
+        case "authenticateTrusted":
+          this.#question = effect;
+          break;
         case "submit": {
           const { envelope, facts } = effect;
           const content = Buffer.from(joinOctets(effect.content)).toString("latin1");
@@ -147,9 +158,10 @@ export class Driver {
 
   /** All that can be seen of the session from outside. */
   outcome(): unknown {
-    const { replies, submissions, logins, refusals, closed, awaitsTls, session } = this;
-    const { busy, receivingContent } = session;
-    return { replies, submissions, logins, refusals, closed, awaitsTls, busy, receivingContent };
+    const { replies, submissions, logins, trustedLogins, refusals, closed, awaitsTls } = this;
+    const { busy, receivingContent } = this.session;
+    const state = { closed, awaitsTls, busy, receivingContent };
+    return { replies, submissions, logins, trustedLogins, refusals, ...state };
   }
 }
 
@@ -174,7 +186,7 @@ export function assertWellFormed(text: string): void {
   }
 }
 
-type Step = string | "<TLS>" | "<SETTLE>";
+type Step = string | "<TLS>" | "<SETTLE>" | "<TRUST>";
 
 const HELLO = "EHLO client.example\r\n";
 /** NUL, "user", NUL, "good". */
@@ -185,6 +197,8 @@ const AUTHENTICATED: Step[] = [HELLO, LOGIN, "<SETTLE>"];
 const MAIL = [...AUTHENTICATED, "MAIL FROM:<alice@example.com>\r\n"];
 const RCPT = [...MAIL, "RCPT TO:<bob@example.net>\r\n"];
 const DATA = [...RCPT, "DATA\r\n"];
+/** No login, no TLS. */
+const TRUSTED: Step[] = ["<TRUST>", HELLO, "MAIL FROM:<alice@example.com>\r\n"];
 
 /** What leads to each state that a session can be in. */
 export const STATES: Readonly<Record<string, readonly Step[]>> = {
@@ -214,6 +228,10 @@ export const STATES: Readonly<Record<string, readonly Step[]>> = {
   "between chunks": [...RCPT, "BDAT 3\r\nabc"],
   "behind a refused chunk": [...RCPT, "BDAT 3000\r\n" + "x".repeat(3000)],
   "while a message is delivered": [...DATA, "Subject: x\r\n\r\n.\r\n"],
+  "behind the greeting, trusted": ["<TRUST>"],
+  "while the trusted account logs in": TRUSTED,
+  "in DATA, trusted": [...TRUSTED, "<SETTLE>", "RCPT TO:<bob@example.net>\r\n", "DATA\r\n"],
+  "logged in, trusted": ["<TRUST>", ...AUTHENTICATED],
   "closed": ["QUIT\r\n"],
 };
 
@@ -225,6 +243,7 @@ export function driverIn(state: string, options: Partial<DriverOptions> = {}): D
   for (const step of steps) {
     if (step === "<TLS>") driver.tlsStarted();
     else if (step === "<SETTLE>") driver.settle();
+    else if (step === "<TRUST>") driver.session.trust();
     else driver.feed(step);
   }
   driver.late = options.late ?? false;

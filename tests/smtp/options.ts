@@ -20,6 +20,10 @@ export interface DialogueOptions {
   readonly allowedSenders: string;
   /** allowed_senders of every login's entry in the lookup table; "" for any. */
   readonly entrySenders: string;
+  /** Whether the client's address may send without AUTH and TLS. */
+  readonly trusted: boolean;
+  /** Whether every login has an address of its own to send from, as from_email of an entry says. */
+  readonly anySender: boolean;
   /** MAX_MEMORY, octets: two thirds of it are for messages. */
   readonly maxMemory: number;
 }
@@ -48,5 +52,7 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   authMechanisms: "PLAIN,LOGIN",
   allowedSenders: "",
   entrySenders: "",
+  trusted: false,
+  anySender: false,
   maxMemory: 268_435_456,
 };

@@ -27,7 +27,7 @@ const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   454: reply(454, "4.7.0", "Temporary authentication failure"),
 };
 
-type Question = Extract<Effect, { type: "authenticate" | "submit" }>;
+type Question = Extract<Effect, { type: "authenticate" | "authenticateTrusted" | "submit" }>;
 
 export class SessionPeer implements DialoguePeer {
   readonly #session: Session;
@@ -35,7 +35,10 @@ export class SessionPeer implements DialoguePeer {
   readonly #answers: Answers;
   readonly #checkSender: SenderCheck;
   readonly #lines: string[] = [];
+  readonly #anySender: boolean;
   readonly #logins: ExpectedLogin[] = [];
+  /** MAIL's replies where they fail. */
+  readonly #trustedLogins: (string | undefined)[] = [];
   readonly #submissions: DialogueSubmission[] = [];
   readonly #submissionAnswers: string[] = [];
   #question: Question | undefined;
@@ -50,6 +53,8 @@ export class SessionPeer implements DialoguePeer {
     );
     this.#answers = answers;
     this.#checkSender = checkSenderOf(options);
+    this.#anySender = options.anySender;
+    if (options.trusted) this.#session.trust();
     this.#carryOut(this.#session.open());
   }
 
@@ -88,6 +93,10 @@ export class SessionPeer implements DialoguePeer {
     this.#logins.push(login);
   }
 
+  expectTrustedLogin(refusal: string | undefined): void {
+    this.#trustedLogins.push(refusal);
+  }
+
   answerSubmission(answer: string): void {
     this.#submissionAnswers.push(answer);
   }
@@ -104,6 +113,7 @@ export class SessionPeer implements DialoguePeer {
   leftovers(): string[] {
     return [
       ...this.#logins.map(({ username }) => `no login of ${username}`),
+      ...this.#trustedLogins.map(() => "no login with the trusted account"),
       ...this.#submissionAnswers.map((answer) => `no message for the answer ${answer}`),
       ...this.#submissions.map(({ from }) => `a message from <${from}>`),
       ...(this.#memory.used === 0 ? [] : [`${this.#memory.used} octets of memory in use`]),
@@ -133,6 +143,7 @@ export class SessionPeer implements DialoguePeer {
           this.#question = effect;
           break;
         case "authenticate":
+        case "authenticateTrusted":
           this.#question = effect;
           break;
         case "refused":
@@ -151,9 +162,15 @@ export class SessionPeer implements DialoguePeer {
     assert.equal(this.#session.busy, true, "the session does not wait for its answer");
     if (question.type === "submit") {
       const answer = this.#submissionAnswers.shift() ?? "250 2.0.0 Accepted as 0001";
-      const [code, enhanced, ...text] = answer.split(" ");
       this.#memory.release(question.reserved);
-      this.#carryOut(this.#session.submitted(reply(Number(code), enhanced!, text.join(" "))));
+      this.#carryOut(this.#session.submitted(replyOf(answer)));
+      return true;
+    }
+    if (question.type === "authenticateTrusted") {
+      if (this.#trustedLogins.length === 0) assert.fail("the script knows of no trusted login");
+      const refusal = this.#trustedLogins.shift();
+      const answer = refusal === undefined ? REPLIES.authenticated : replyOf(refusal);
+      this.#loggedIn(answer);
       return true;
     }
     const { username } = question.credentials;
@@ -163,11 +180,22 @@ export class SessionPeer implements DialoguePeer {
       username: login.username,
       password: login.password,
     });
-    this.#carryOut(this.#session.authenticated(AUTH_ANSWERS[login.answer], this.#checkSender));
+    this.#loggedIn(AUTH_ANSWERS[login.answer]);
     return true;
+  }
+
+  #loggedIn(answer: Reply): void {
+    const [check, any] = [this.#checkSender, this.#anySender];
+    this.#carryOut(this.#session.authenticated(answer, check, any));
   }
 
   #attempt<T>(work: () => T): Promise<T> {
     return new Promise((resolve) => resolve(work()));
   }
+}
+
+/** @param text such as `250 2.0.0 OK` */
+export function replyOf(text: string): Reply {
+  const [code, enhanced, ...words] = text.split(" ");
+  return reply(Number(code), enhanced!, words.join(" "));
 }

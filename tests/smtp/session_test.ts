@@ -37,6 +37,7 @@ describe("what a session awaits decides about timeouts (RFC 5321 §4.5.3.2)", ()
     "an answer": [
       "before a TLS handshake",
       "while a login is checked",
+      "while the trusted account logs in",
       "while a message is delivered",
     ],
     "content": [
