@@ -10,7 +10,7 @@ import type { Clock } from "../graph/clock.ts";
 import { KeyedHash } from "../keyed_hash.ts";
 import { clientKey } from "../networks.ts";
 import { REPLIES, type Reply, reply } from "../smtp/reply.ts";
-import type { Credentials } from "../smtp/sasl.ts";
+import { type Credentials, secretIn } from "../smtp/sasl.ts";
 import type { LoginResult } from "./accounts.ts";
 import { GuessTurns } from "./guess_turns.ts";
 import { type Rate, RateLimit } from "./rate_limit.ts";
@@ -76,8 +76,9 @@ export class LoginGuard {
     const limits = this.#limits;
     if (limits === undefined) return await this.#options.login(credentials);
     const account = this.#accountOf(credentials.username);
-    // What has no account never works, so it is no matter that all of that share a name.
-    const name = this.#hash.of(account ?? "", credentials.password.reveal());
+    // A username that is none names no account; its password never works, and its token says whose it is.
+    const kind = "token" in credentials ? "token" : "password";
+    const name = this.#hash.of(kind, account ?? "", secretIn(credentials).reveal());
     const client = clientKey(address);
     if (!this.#known.has(name)) return await this.#guess(credentials, { account, name, client });
     const result = await this.#options.login(credentials);
@@ -85,8 +86,15 @@ export class LoginGuard {
       this.#known.delete(name);
       this.#failed(client);
     }
-    if (result.type === "account") this.#known.set(name, true);
+    this.#remember(result, name);
     return result;
+  }
+
+  /** What Graph has not yet taken a token for proves nothing: anybody can write one. */
+  #remember(result: LoginResult, name: string): void {
+    if (result.type === "account" && result.account.unproved?.() === undefined) {
+      this.#known.set(name, true);
+    }
   }
 
   /** A login of this address has failed before it came to anything. */
@@ -117,7 +125,7 @@ export class LoginGuard {
     try {
       const result = await this.#options.login(credentials);
       failed = result.type === "refused";
-      if (result.type === "account") this.#known.set(name, true);
+      this.#remember(result, name);
       if (failed && account !== undefined) accounts.count(account);
       return result;
     } finally {

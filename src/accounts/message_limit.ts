@@ -9,7 +9,7 @@ import type { Account } from "./accounts.ts";
 import { type EndUse, type Rate, RateLimit } from "./rate_limit.ts";
 
 /** Whose messages are counted together. */
-type Sender = Pick<Account, "tenantId" | "clientId" | "entry">;
+type Sender = Pick<Account, "tenantId" | "clientId" | "entry" | "unproved">;
 
 export class MessageLimit {
   readonly #limit: RateLimit;
@@ -21,8 +21,7 @@ export class MessageLimit {
 
   /** What MAIL is refused with for the limit's sake, behind what it is refused with else. */
   checkAfter(check: SenderCheck, account: Sender): SenderCheck {
-    const key = keyOf(account);
-    return (from) => check(from) ?? this.#refusal(key);
+    return (from) => check(from) ?? this.#refusal(keyOf(account));
   }
 
   /**
@@ -39,7 +38,12 @@ export class MessageLimit {
   }
 }
 
-/** An app that several devices share has a limit for each entry: one of them must not use up them all. */
-function keyOf({ tenantId, clientId, entry }: Sender): string {
-  return entry === undefined ? `${tenantId} ${clientId}` : `entry ${entry}`;
+/**
+ * An app that several devices share has a limit for each entry: one of them must not use up them all.
+ * Whoever only says that an account is theirs, by a token that Graph has not seen yet, must not either.
+ */
+function keyOf({ tenantId, clientId, entry, unproved }: Sender): string {
+  const name = entry === undefined ? `${tenantId} ${clientId}` : `entry ${entry}`;
+  const token = unproved?.();
+  return token === undefined ? name : `${name} ${token}`;
 }

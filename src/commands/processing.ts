@@ -1,13 +1,15 @@
 // What becomes of a login and of a message: the way from the SMTP server to Entra ID and Graph.
 
 import { randomBytes } from "node:crypto";
-import { type Account, Accounts, type NoAccount } from "../accounts/accounts.ts";
+import { type Account, Accounts, type LoginResult, type NoAccount } from "../accounts/accounts.ts";
 import type { TableState } from "../accounts/answers.ts";
+import { BroughtTokens } from "../accounts/bearer.ts";
 import { Entries } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { LoginGuard } from "../accounts/login_guard.ts";
 import { MessageLimit } from "../accounts/message_limit.ts";
 import { senderCheck } from "../accounts/senders.ts";
+import { asTrusted } from "../accounts/trusted.ts";
 import { DirectDelivery } from "../delivery/direct.ts";
 import type { NotSent, Submission } from "../delivery/outcome.ts";
 import { TokenSource } from "../entra/tokens.ts";
@@ -15,7 +17,7 @@ import { GraphBackend } from "../graph/backend.ts";
 import { realClock } from "../graph/clock.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Events } from "../observe/events.ts";
-import type { Client, Handlers, Login, Message } from "../server/handlers.ts";
+import type { Client, Handlers, Login, Message, TrustedClients } from "../server/handlers.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
 import { REPLIES } from "../smtp/reply.ts";
@@ -59,7 +61,8 @@ export interface ProcessingParts {
 export function processing(
   { settings, http, events, entries: source }: ProcessingParts,
 ): Processing {
-  const { authorityHost, graphEndpoint, graphScope: scope } = cloudOf(settings);
+  const cloud = cloudOf(settings);
+  const { authorityHost, graphEndpoint, graphScope: scope } = cloud;
   const tokens = new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
     async request(credentials) {
@@ -78,6 +81,7 @@ export function processing(
   const accounts = new Accounts({
     delimiter: settings.USERNAME_DELIMITER,
     tokens,
+    brought: new BroughtTokens({ audiences: cloud.graphAudiences }),
     ...(entries === undefined ? {} : { entries }),
     entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
     ...(allowedTenants === undefined ? {} : { allowedTenants }),
@@ -113,17 +117,14 @@ export function processing(
   const handlers: Handlers<Account> = {
     async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
       const result = await guard.login(credentials, client.address);
-      const { reply } = result;
       if (result.type === "limited") {
         events.limited("AUTH_RATE_LIMIT", client, result.what);
-        return { reply };
+        return { reply: result.reply };
       }
       events.login(credentials, client, result);
-      if (result.type !== "account") return { reply };
-      const { account } = result;
-      const check = senderCheck(account);
-      return { reply, account, checkSender: limit?.checkAfter(check, account) ?? check };
+      return loginOf(result, limit);
     },
+    trusted: trustedClients(settings, accounts, events, limit),
     async submit(account: Account, message: Message) {
       const begun = performance.now();
       const place = limit?.begin(account);
@@ -197,6 +198,44 @@ const TOO_MANY: NotSent = {
   code: "MESSAGE_RATE_LIMIT",
   detail: "the account has sent as many messages as MESSAGE_RATE_LIMIT allows",
 };
+
+function loginOf(result: LoginResult, limit: MessageLimit | undefined): Login<Account> {
+  const { reply } = result;
+  if (result.type !== "account") return { reply };
+  const { account } = result;
+  const anySender = account.fromEmail !== undefined;
+  const proved = account.unproved?.() === undefined;
+  const check = senderCheck(account);
+  return {
+    reply,
+    account,
+    checkSender: limit?.checkAfter(check, account) ?? check,
+    anySender,
+    ...(proved ? {} : { proved }),
+  };
+}
+
+/** Who may send without a login, and as whom; undefined where nobody may. */
+function trustedClients(
+  settings: Settings,
+  accounts: Accounts,
+  events: Observer,
+  limit: MessageLimit | undefined,
+): TrustedClients<Account> | undefined {
+  const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
+  const { TRUSTED_PASSWORD: password } = settings;
+  if (networks === undefined || username === undefined || password === undefined) return undefined;
+  const credentials: Credentials = { mechanism: "PLAIN", username, password };
+  const limited = settings.ALLOWED_SENDERS !== undefined;
+  return {
+    has: ({ address }) => networks.has(address),
+    async logIn(client) {
+      const result = asTrusted(await accounts.login(credentials), limited);
+      events.login(credentials, client, result, true);
+      return loginOf(result, limit);
+    },
+  };
+}
 
 /** The account's entry in the lookup table does not allow it any more, or not for now. */
 function notSent({ type, reply, detail }: NoAccount): NotSent {

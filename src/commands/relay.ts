@@ -102,6 +102,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   }
 
   const events = new Events(log, undefined, metrics);
+  tellTrusted(settings, log);
   const table = await openTable(settings, client).catch(async (error) => {
     tls?.close();
     client.close();
@@ -125,6 +126,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       maxMessageSize: settings.MAX_MESSAGE_SIZE,
       maxRecipients: settings.MAX_RECIPIENTS,
       requireTls: settings.REQUIRE_TLS,
+      mechanisms: settings.AUTH_MECHANISMS,
       memory,
     },
     identity: () => tls?.identity,
@@ -211,6 +213,15 @@ async function proveTable(table: LookupTable, log: Log): Promise<void> {
       "The lookup table has no entry, and AZURE_TABLES_FORCE_USAGE is set: all logins fail",
     );
   }
+}
+
+/** That somebody may send without a login is nothing to be forgotten. */
+function tellTrusted({ TRUSTED_NETWORKS: networks, TRUSTED_USERNAME }: Settings, log: Log): void {
+  if (networks === undefined) return;
+  log.warning("Clients in TRUSTED_NETWORKS send without a login, as TRUSTED_USERNAME", {
+    networks: String(networks),
+    username: TRUSTED_USERNAME,
+  });
 }
 
 /** MAX_MEMORY for all connections together. */

@@ -8,7 +8,7 @@ import { formatReply, REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
 import { Session, type SessionOptions } from "../smtp/session.ts";
-import type { Client, ConnectionSummary, Login, Message } from "./handlers.ts";
+import type { Client, ConnectionSummary, Login, Message, TrustedClients } from "./handlers.ts";
 
 /** What a connection needs from its server. */
 export interface ConnectionContext<Account> {
@@ -19,6 +19,7 @@ export interface ConnectionContext<Account> {
   identity(): TlsIdentity | undefined;
   readonly timeouts: Timeouts;
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
+  readonly trusted: TrustedClients<Account> | undefined;
   submit(account: Account, message: Message): Promise<Reply>;
   /** A message has its verdict. */
   settled(): void;
@@ -99,8 +100,14 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   opened(): void {
     this.#guard(() => {
       if (this.#context.implicitTls) this.#startTls();
-      else this.#run(this.#session.open());
+      else this.#run(this.#greet());
     });
+  }
+
+  /** The greeting: who the client is, is certain by now. */
+  #greet(): Effect[] {
+    if (this.#context.trusted?.has(this.#client)) this.#session.trust();
+    return this.#session.open();
   }
 
   data(bytes: Uint8Array): void {
@@ -131,7 +138,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     this.#secure = true;
     this.#handshake = false;
     this.#guard(() => {
-      const effects = this.#context.implicitTls ? this.#session.open() : this.#session.tlsStarted();
+      const effects = this.#context.implicitTls ? this.#greet() : this.#session.tlsStarted();
       this.#run(effects);
     });
   }
@@ -235,7 +242,12 @@ export class SmtpConnection<Account> implements ConnectionHandler {
           this.#startTls();
           break;
         case "authenticate":
-          void this.#authenticate(effect.credentials);
+          void this.#authenticate(() =>
+            this.#context.authenticate(effect.credentials, this.#client)
+          );
+          break;
+        case "authenticateTrusted":
+          void this.#authenticate(() => this.#context.trusted!.logIn(this.#client));
           break;
         case "submit":
           void this.#submit(effect);
@@ -279,11 +291,12 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     this.#flow();
   }
 
-  async #authenticate(credentials: Credentials): Promise<void> {
+  async #authenticate(logIn: () => Promise<Login<Account>>): Promise<void> {
     try {
-      const login = await this.#context.authenticate(credentials, this.#client);
+      const login = await logIn();
       if (login.account !== undefined) this.#account = login.account;
-      this.#guard(() => this.#run(this.#session.authenticated(login.reply, login.checkSender)));
+      const { reply: answer, checkSender, anySender } = login;
+      this.#guard(() => this.#run(this.#session.authenticated(answer, checkSender, anySender)));
     } catch (error) {
       this.#fail(error);
     }

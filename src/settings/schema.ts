@@ -12,6 +12,7 @@ import {
   integer,
   listenAddresses,
   listenAddressOrOff,
+  mechanisms,
   oneOf,
   type Parser,
   seconds,
@@ -27,6 +28,7 @@ import {
 import { noProxy, proxyUrl } from "./proxy.ts";
 import { rateOrOff } from "./rate.ts";
 import { storageAccess } from "./storage_access.ts";
+import { trustedNetworks } from "./trusted.ts";
 
 export interface Setting<T> {
   readonly parser: Parser<T>;
@@ -255,6 +257,11 @@ export const SETTINGS = {
     ),
     standardShown: "the smaller of `256m` and half the cgroup's limit",
   },
+  AUTH_MECHANISMS: required(
+    mechanisms,
+    "PLAIN,LOGIN",
+    "How clients may log in, in the order that EHLO tells them. XOAUTH2 and OAUTHBEARER are for clients that bring a token of their own; see [token_logins.md](token_logins.md).",
+  ),
   AUTH_RATE_LIMIT: required(
     rateOrOff,
     "10/1m",
@@ -312,9 +319,18 @@ export const SETTINGS = {
   ),
   SHUTDOWN_TIMEOUT: required(duration, "90s", "How long a stop waits for mail in flight."),
   PROXY_PROTOCOL_NETWORKS: missing("Networks whose connections begin with a PROXY header."),
-  TRUSTED_NETWORKS: missing("Networks that may send without AUTH."),
-  TRUSTED_USERNAME: missing("The account of TRUSTED_NETWORKS."),
-  TRUSTED_PASSWORD: missing("The secret of TRUSTED_USERNAME.", undefined, true),
+  TRUSTED_NETWORKS: optional(
+    trustedNetworks,
+    "Networks whose clients may send without AUTH, and without TLS, as TRUSTED_USERNAME: for devices that can do neither. Needs ALLOWED_SENDERS, or an entry of the lookup table with `from_email`; see [trusted_networks.md](trusted_networks.md).",
+  ),
+  TRUSTED_USERNAME: optional(
+    text(),
+    "The account that clients of TRUSTED_NETWORKS send as, as they would log in.",
+  ),
+  TRUSTED_PASSWORD: {
+    ...optional(secretText, "The client secret of TRUSTED_USERNAME."),
+    secret: true,
+  },
   DELIVERY_MODE: missing("When the client gets its 250.", "direct"),
   QUEUE_URL: missing("Where the queue is kept."),
   QUEUE_CONNECTION_STRING: missing("Access to the queue.", undefined, true),

@@ -58,9 +58,17 @@ export const REPLIES = {
   authCancelled: reply(501, "5.7.0", "Authentication cancelled"),
   badBase64: reply(501, "5.5.2", "Not valid base64"),
   malformedPlain: reply(501, "5.5.2", "PLAIN needs authorization-id NUL username NUL password"),
+  malformedXoauth2: reply(501, "5.5.2", "XOAUTH2 needs user=NAME ^A auth=Bearer TOKEN ^A ^A"),
+  malformedOauthbearer: reply(
+    501,
+    "5.5.2",
+    "OAUTHBEARER needs n,a=NAME, ^A auth=Bearer TOKEN ^A ^A",
+  ),
+  // {"status":"401","schemes":"bearer"}, and {"status":"invalid_token"} (RFC 7628 §3.2.2).
+  xoauth2Error: { code: 334, text: "eyJzdGF0dXMiOiI0MDEiLCJzY2hlbWVzIjoiYmVhcmVyIn0=" },
+  oauthbearerError: { code: 334, text: "eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=" },
   authTooLong: reply(500, "5.5.6", "Authentication exchange line is too long"),
   notUtf8: reply(535, "5.7.8", "Username and password must be UTF-8"),
-  unknownMechanism: reply(504, "5.5.4", "Only AUTH PLAIN and AUTH LOGIN are supported"),
   alreadyAuthenticated: reply(503, "5.5.1", "Already authenticated"),
   authInTransaction: reply(503, "5.5.1", "AUTH is not allowed during a mail transaction"),
   tooManyFailedLogins: reply(421, "4.7.0", "Too many failed logins from this address; try later"),

@@ -11,6 +11,7 @@ import { KNOWN_FOR, type LimitedLogin, LoginGuard } from "../../src/accounts/log
 import type { Rate } from "../../src/accounts/rate_limit.ts";
 import { Secret } from "../../src/secret.ts";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
+import { secretIn } from "../../src/smtp/sasl.ts";
 import { FakeClock } from "../graph/fake_clock.ts";
 
 const MINUTE = 60_000;
@@ -22,6 +23,11 @@ const THERE = "192.0.2.2";
 
 const RESULTS: Readonly<Record<string, LoginResult>> = {
   right: { type: "account", account: {} as Account, reply: REPLIES.authenticated },
+  unproved: {
+    type: "account",
+    account: { unproved: () => "a token" } as Account,
+    reply: REPLIES.authenticated,
+  },
   wrong: { type: "refused", reply: reply(535, "5.7.8", "Wrong"), detail: "wrong" },
   later: { type: "later", reply: reply(454, "4.7.0", "Later"), detail: "later" },
 };
@@ -51,9 +57,10 @@ function open(rate: Rate | "off" = { most: 10, window: MINUTE }) {
     rate,
     delimiter: "@",
     clock,
-    login({ username, password }) {
+    login(credentials) {
       state.asked++;
-      const word = password.reveal();
+      const { username } = credentials;
+      const word = secretIn(credentials).reveal();
       const answer = () => RESULTS[state.meanings.get(word) ?? word.split(" ")[0]!]!;
       if (!state.held) return Promise.resolve(answer());
       return new Promise((resolve) => {
@@ -247,6 +254,28 @@ describe("credentials that have worked", () => {
     await fail(10);
     assert.equal(await code(7, "right"), 235);
     assert.equal(clock.alarms, 0);
+  });
+});
+
+describe("a token that a client has brought", () => {
+  const withToken = (guard: LoginGuard, word: string) =>
+    guard.login({ mechanism: "XOAUTH2", username: username(7), token: new Secret(word) }, HERE);
+
+  it("passes a limit only once it has worked: anybody can write one that nobody has seen", async () => {
+    const { guard, fail } = open();
+    assert.equal((await withToken(guard, "unproved")).reply.code, 235);
+    assert.equal((await withToken(guard, "right")).reply.code, 235);
+    await fail(10);
+    assert.equal((await withToken(guard, "unproved")).reply.code, 421);
+    assert.equal((await withToken(guard, "right")).reply.code, 235);
+  });
+
+  it("is another thing than a password of the same letters, and counts as one where it is wrong", async () => {
+    const { guard, code, fail } = open();
+    assert.equal((await withToken(guard, "right")).reply.code, 235);
+    await fail(9);
+    assert.equal((await withToken(guard, "wrong")).reply.code, 535);
+    assert.equal(await code(7, "right"), 421);
   });
 });
 

@@ -11,7 +11,7 @@ const NONE = () => undefined;
 function open(most: number) {
   const clock = new FakeClock();
   const limit = new MessageLimit({ most, window: 60_000 }, () => clock.now());
-  const mail = (account: typeof APP & { entry?: string }) =>
+  const mail = (account: Parameters<MessageLimit["begin"]>[0]) =>
     limit.checkAfter(NONE, account)("a@x.test");
   return { clock, limit, mail };
 }
@@ -48,6 +48,20 @@ describe("a limit for messages", () => {
     assert.equal(mail({ ...APP, entry: "scanner" }), undefined);
     assert.equal(mail(APP), undefined);
     assert.equal(mail({ ...APP, clientId: "another" }), undefined);
+  });
+
+  it("is not used up by who only says that the account is theirs, by a token of their own", () => {
+    const { limit, mail } = open(1);
+    let proof: string | undefined = "their token";
+    const stranger = { ...APP, unproved: () => proof };
+    limit.begin(stranger)!(true);
+    assert.equal(mail(stranger), REPLIES.tooManyMessages);
+    assert.equal(mail(APP), undefined);
+    // Once Graph has taken the token, they are one.
+    proof = undefined;
+    assert.equal(mail(stranger), undefined);
+    limit.begin(stranger)!(true);
+    assert.equal(mail(APP), REPLIES.tooManyMessages);
   });
 
   it("comes behind what the sender may not do at all", () => {

@@ -51,6 +51,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   ALLOWED_TENANTS: undefined,
   ALLOWED_SENDERS: undefined,
   MAX_MESSAGE_SIZE: 36_700_160,
+  AUTH_MECHANISMS: ["PLAIN", "LOGIN"],
   MAX_RECIPIENTS: 500,
   AUTH_RATE_LIMIT: { most: 10, window: 60_000 },
   MESSAGE_RATE_LIMIT: "off",
@@ -66,6 +67,9 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   TOKEN_CACHE_MAX_AGE: 3_600_000,
   SHUTDOWN_TIMEOUT: 90_000,
   LOG_FORMAT: "text",
+  TRUSTED_NETWORKS: undefined,
+  TRUSTED_USERNAME: undefined,
+  TRUSTED_PASSWORD: undefined,
 };
 
 /** Those whose default is this machine's, tested below and in memory_test.ts. */

@@ -4,6 +4,7 @@ import { MessageLimit } from "../../src/accounts/message_limit.ts";
 import { senderRefusal } from "../../src/accounts/senders.ts";
 import { SenderList } from "../../src/message/sender_list.ts";
 import { rateOrOff } from "../../src/settings/rate.ts";
+import type { Mechanism } from "../../src/smtp/sasl.ts";
 import type { SenderCheck } from "../../src/smtp/session.ts";
 
 /** What a script can rely on; as in the session's options. */
@@ -15,12 +16,18 @@ export interface DialogueOptions {
   readonly maxRecipients: number;
   readonly offerTls: boolean;
   readonly requireTls: boolean;
+  /** AUTH_MECHANISMS. */
+  readonly authMechanisms: string;
   /** ALLOWED_SENDERS of every login; "" for any. */
   readonly allowedSenders: string;
   /** allowed_senders of every login's entry in the lookup table; "" for any. */
   readonly entrySenders: string;
   /** MESSAGE_RATE_LIMIT, for all logins of a connection together. */
   readonly messageRateLimit: string;
+  /** Whether the client's address may send without AUTH and TLS. */
+  readonly trusted: boolean;
+  /** Whether every login has an address of its own to send from, as from_email of an entry says. */
+  readonly anySender: boolean;
   /** MAX_MEMORY, octets: two thirds of it are for messages. */
   readonly maxMemory: number;
 }
@@ -48,6 +55,10 @@ function checkSenderOf(options: DialogueOptions): SenderCheck {
   return (from) => from === "" ? undefined : senderRefusal(from, lists);
 }
 
+export function mechanismsOf({ authMechanisms }: DialogueOptions): readonly Mechanism[] {
+  return authMechanisms.split(",") as Mechanism[];
+}
+
 export const DIALOGUE_OPTIONS: DialogueOptions = {
   hostname: "relay.example",
   greeting: "Microsoft Graph SMTP OAuth Relay",
@@ -56,8 +67,11 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   maxRecipients: 3,
   offerTls: true,
   requireTls: true,
+  authMechanisms: "PLAIN,LOGIN",
   allowedSenders: "",
   entrySenders: "",
   messageRateLimit: "off",
+  trusted: false,
+  anySender: false,
   maxMemory: 268_435_456,
 };

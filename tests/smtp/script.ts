@@ -19,6 +19,7 @@ export type Action =
     readonly password: string;
     readonly answer: AuthAnswer;
   }
+  | { readonly type: "trusted"; readonly refusal: string | undefined }
   | { readonly type: "submit"; readonly answer: string }
   | { readonly type: "envelope"; readonly from: string; readonly recipients: readonly string[] }
   | { readonly type: "content"; readonly octets: Uint8Array }
@@ -28,6 +29,7 @@ export type Action =
     readonly helo: string;
     readonly tls: boolean;
     readonly smtputf8: boolean;
+    readonly trusted: boolean;
   };
 
 /** An action and the line of the script that wants it. */
@@ -170,6 +172,12 @@ function action(text: string): Action {
     return { type: "auth", username, password, answer: Number(auth[3]) as AuthAnswer };
   }
 
+  const trusted = /^trusted-login -> (?:235|([45]\d\d \d\.\d{1,3}\.\d{1,3} .+))$/.exec(text);
+  if (trusted !== null) {
+    const refusal = trusted[1];
+    return { type: "trusted", refusal: refusal === undefined ? undefined : unescapeText(refusal) };
+  }
+
   const submit = /^submit -> ([245]\d\d \d\.\d{1,3}\.\d{1,3} .+)$/.exec(text);
   if (submit !== null) return { type: "submit", answer: unescapeText(submit[1]!) };
 
@@ -182,7 +190,7 @@ function action(text: string): Action {
   const content = /^content "(.*)"$/.exec(text);
   if (content !== null) return { type: "content", octets: unescapeOctets(content[1]!) };
 
-  const facts = /^facts (EHLO|HELO) "(.*)"( TLS)?( SMTPUTF8)?$/.exec(text);
+  const facts = /^facts (EHLO|HELO) "(.*)"( TLS)?( SMTPUTF8)?( TRUSTED)?$/.exec(text);
   if (facts !== null) {
     return {
       type: "facts",
@@ -190,6 +198,7 @@ function action(text: string): Action {
       helo: unescapeText(facts[2]!),
       tls: facts[3] !== undefined,
       smtputf8: facts[4] !== undefined,
+      trusted: facts[5] !== undefined,
     };
   }
   throw new SyntaxError(`unknown directive: ${text}`);
