@@ -91,6 +91,10 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   ],
   alreadyAuthenticated: ["A second AUTH in one session.", "The program is at fault."],
   authInTransaction: ["AUTH after MAIL.", "The program is at fault."],
+  tooManyFailedLogins: [
+    "The client's address has as many failed logins behind it as `AUTH_RATE_LIMIT` allows. Nobody was asked; the connection is closed.",
+    "Look in the log for `Login refused` from this address, and correct that device's password. It passes by itself: see [logins.md](logins.md).",
+  ],
   mustStartTls: [
     "AUTH or mail before TLS, and `REQUIRE_TLS` is true.",
     'Switch on STARTTLS (it may be called "TLS", "TLS if available" or "explicit") in the client.',
@@ -122,6 +126,10 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   senderNotInEntry: [
     "MAIL FROM is not in the column `allowed_senders` of the login's entry; behind a message as above.",
     "The same, or change the entry: see [lookup_table.md](lookup_table.md).",
+  ],
+  tooManyMessages: [
+    "The account has sent as many messages as `MESSAGE_RATE_LIMIT` allows; at MAIL, or behind the message.",
+    "The client may try again by itself. See [logins.md](logins.md#messages-an-account).",
   ],
   tooManyRecipients: [
     "More recipients than `MAX_RECIPIENTS`. Those before are accepted.",

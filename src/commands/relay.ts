@@ -110,7 +110,12 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     throw error;
   });
   const entries = table ?? parts.entries;
-  const { handlers, cutOff } = work = processing({ settings, http: client, events, entries });
+  const { handlers, stopping, cutOff } = work = processing({
+    settings,
+    http: client,
+    events,
+    entries,
+  });
   const memory = memoryFor(settings, log, events);
   const smtpServer = server = new SmtpServer<Account>({
     runtime,
@@ -146,6 +151,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   const stop = async () => {
     listening.smtp = false;
     tls?.close();
+    stopping();
     const { cutOff: messages } = await smtpServer.stop(settings.SHUTDOWN_TIMEOUT, cutOff);
     if (messages > 0) {
       const waited = settings.SHUTDOWN_TIMEOUT / 1000;

@@ -120,15 +120,17 @@ export class Events {
 
   /**
    * A limit was reached, and somebody was refused or put off because of it. In floods it is told once a
-   * minute for each client.
+   * minute for each client, and for each account where it is an account's limit.
    *
    * @param setting the one that holds the limit
    * @param what became of it, as the log says it
    */
-  limited(setting: SettingName, client: Client, what: string): void {
+  limited(setting: SettingName, client: Client, what: string, account?: Account): void {
     this.#metrics.count("limit_hits", { setting });
-    const fields = { ...from(client), setting };
-    if (this.#limits.due(`${setting} ${clientKey(client.address)}`)) {
+    const owner = account === undefined ? {} : whose(account);
+    const fields = { ...from(client), ...owner, setting };
+    const source = [setting, clientKey(client.address), ...Object.values(owner)].join(" ");
+    if (this.#limits.due(source)) {
       this.#log.warning(what, fields);
     } else this.#log.debug(what, fields);
   }

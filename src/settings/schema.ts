@@ -26,6 +26,7 @@ import {
   text,
 } from "./parsers.ts";
 import { noProxy, proxyUrl } from "./proxy.ts";
+import { rateOrOff } from "./rate.ts";
 import { storageAccess } from "./storage_access.ts";
 import { trustedNetworks } from "./trusted.ts";
 
@@ -261,8 +262,16 @@ export const SETTINGS = {
     "PLAIN,LOGIN",
     "How clients may log in, in the order that EHLO tells them. XOAUTH2 and OAUTHBEARER are for clients that bring a token of their own; see [token_logins.md](token_logins.md).",
   ),
-  AUTH_RATE_LIMIT: missing("Failed logins of one address.", "off"),
-  MESSAGE_RATE_LIMIT: missing("Messages of one account.", "off"),
+  AUTH_RATE_LIMIT: required(
+    rateOrOff,
+    "10/1m",
+    "Failed logins of one address (IPv6: its /64); then 421, without asking Entra ID. Credentials that have worked within the last day are never refused by it; see [logins.md](logins.md).",
+  ),
+  MESSAGE_RATE_LIMIT: required(
+    rateOrOff,
+    "off",
+    "Messages of one account; then 451. See [logins.md](logins.md#messages-an-account).",
+  ),
   COMMAND_TIMEOUT: required(
     duration,
     "5m",

@@ -71,6 +71,7 @@ export const REPLIES = {
   notUtf8: reply(535, "5.7.8", "Username and password must be UTF-8"),
   alreadyAuthenticated: reply(503, "5.5.1", "Already authenticated"),
   authInTransaction: reply(503, "5.5.1", "AUTH is not allowed during a mail transaction"),
+  tooManyFailedLogins: reply(421, "4.7.0", "Too many failed logins from this address; try later"),
   mustStartTls: reply(530, "5.7.0", "Must issue a STARTTLS command first"),
   mustAuthenticate: reply(530, "5.7.0", "Authentication required"),
 
@@ -90,6 +91,7 @@ export const REPLIES = {
     "5.7.1",
     "Sender not allowed: it is not in allowed_senders of this account in the lookup table",
   ),
+  tooManyMessages: reply(451, "4.7.0", "Too many messages from this account; try again later"),
   tooManyRecipients: reply(452, "4.5.3", "Too many recipients"),
   tooBig: reply(552, "5.3.4", "Message exceeds the maximum size"),
   outOfMemory: reply(452, "4.3.1", "No memory for this message now; try again later"),

@@ -132,7 +132,7 @@ export class Session {
 
   /**
    * Answers `authenticate` and `authenticateTrusted`. With any reply but a 2yz there is no account; in
-   * answer to the latter, MAIL is refused with it.
+   * answer to the latter, MAIL is refused with it. A 421 ends the session (RFC 5321 §3.8).
    *
    * @param checkSender what MAIL is to be refused with; asked for each reverse-path
    * @param anySender whether the account's own address takes the reverse-path's place: then one without
@@ -140,6 +140,7 @@ export class Session {
    */
   authenticated(answer: Reply, checkSender?: SenderCheck, anySender = false): Effect[] {
     if (this.#mode !== "busy") return [];
+    if (answer.code === 421) return this.abort(answer, "a login was answered with 421");
     const mail = this.#mailWaiting;
     this.#mailWaiting = undefined;
     this.#authenticated = answer.code < 300;

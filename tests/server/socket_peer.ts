@@ -18,13 +18,14 @@ import type {
   DialogueSubmission,
   ExpectedLogin,
 } from "../smtp/dialogue.ts";
-import { checkSenderOf, mechanismsOf } from "../smtp/options.ts";
+import { limitsOf, mechanismsOf } from "../smtp/options.ts";
 import { replyOf } from "../smtp/session_peer.ts";
 
 const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
   535: reply(535, "5.7.8", "Authentication credentials invalid"),
   454: reply(454, "4.7.0", "Temporary authentication failure"),
+  421: REPLIES.tooManyFailedLogins,
 };
 
 /** Milliseconds; no test waits for these. */
@@ -60,8 +61,9 @@ export class SocketPeer implements DialoguePeer {
     const identity = { certificate: pem, privateKey, minVersion: "1.2" } as const;
     const runtime = await currentRuntime();
     const memory = new MemoryBudget(options.maxMemory);
+    const { checkSender, sent } = limitsOf(options);
     const handlers: { peer?: SocketPeer } = {};
-    const rules = { checkSender: checkSenderOf(options), anySender: options.anySender };
+    const rules = { checkSender, anySender: options.anySender };
     const server = new SmtpServer<true>({
       runtime,
       session: { ...options, memory, mechanisms: mechanismsOf(options) },
@@ -71,11 +73,14 @@ export class SocketPeer implements DialoguePeer {
         authenticate(credentials) {
           return Promise.resolve({ ...handlers.peer!.#authenticate(credentials), ...rules });
         },
+        submit(_account, message) {
+          sent();
+          return Promise.resolve(handlers.peer!.#submit(message));
+        },
         trusted: {
           has: () => options.trusted,
           logIn: () => Promise.resolve({ ...handlers.peer!.#logInTrusted(), ...rules }),
         },
-        submit: (_account, message) => Promise.resolve(handlers.peer!.#submit(message)),
         failed: (error) => handlers.peer!.#problems.push(String(error)),
         ended: () => {},
       },

@@ -53,6 +53,8 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   MAX_MESSAGE_SIZE: 36_700_160,
   AUTH_MECHANISMS: ["PLAIN", "LOGIN"],
   MAX_RECIPIENTS: 500,
+  AUTH_RATE_LIMIT: { most: 10, window: 60_000 },
+  MESSAGE_RATE_LIMIT: "off",
   COMMAND_TIMEOUT: 300_000,
   DATA_TIMEOUT: 180_000,
   GRAPH_REQUEST_LIMIT: 4_000_000,
@@ -166,8 +168,6 @@ describe("a setting whose function is missing from this version", () => {
 
   it("is allowed when its value asks for what this version does anyway, in any case", () => {
     const inert: Environment = {
-      AUTH_RATE_LIMIT: "off",
-      MESSAGE_RATE_LIMIT: "OFF",
       DELIVERY_MODE: "direct",
     };
     for (const [name, value] of Object.entries(inert)) {

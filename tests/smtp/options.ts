@@ -1,7 +1,9 @@
 // The relay that dialogue scripts talk to, unless they say `! option`.
 
+import { MessageLimit } from "../../src/accounts/message_limit.ts";
 import { senderRefusal } from "../../src/accounts/senders.ts";
 import { SenderList } from "../../src/message/sender_list.ts";
+import { rateOrOff } from "../../src/settings/rate.ts";
 import type { Mechanism } from "../../src/smtp/sasl.ts";
 import type { SenderCheck } from "../../src/smtp/session.ts";
 
@@ -20,6 +22,8 @@ export interface DialogueOptions {
   readonly allowedSenders: string;
   /** allowed_senders of every login's entry in the lookup table; "" for any. */
   readonly entrySenders: string;
+  /** MESSAGE_RATE_LIMIT, for all logins of a connection together. */
+  readonly messageRateLimit: string;
   /** Whether the client's address may send without AUTH and TLS. */
   readonly trusted: boolean;
   /** Whether every login has an address of its own to send from, as from_email of an entry says. */
@@ -28,8 +32,22 @@ export interface DialogueOptions {
   readonly maxMemory: number;
 }
 
-/** What the relay hands to the session with an account. */
-export function checkSenderOf(options: DialogueOptions): SenderCheck {
+/** What the relay hands to the session with an account, and what it is told of a message. */
+export function limitsOf(
+  options: DialogueOptions,
+): { readonly checkSender: SenderCheck; readonly sent: () => void } {
+  const checkSender = checkSenderOf(options);
+  const rate = rateOrOff.parse(options.messageRateLimit)!;
+  if (rate === "off") return { checkSender, sent: () => {} };
+  const limit = new MessageLimit(rate, () => 0);
+  const account = { tenantId: "tenant", clientId: "client" };
+  return {
+    checkSender: limit.checkAfter(checkSender, account),
+    sent: () => limit.begin(account)!(true),
+  };
+}
+
+function checkSenderOf(options: DialogueOptions): SenderCheck {
   const lists = {
     allowed: SenderList.parse(options.allowedSenders),
     ofEntry: SenderList.parse(options.entrySenders),
@@ -52,6 +70,7 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   authMechanisms: "PLAIN,LOGIN",
   allowedSenders: "",
   entrySenders: "",
+  messageRateLimit: "off",
   trusted: false,
   anySender: false,
   maxMemory: 268_435_456,

@@ -5,7 +5,7 @@ import { DIALOGUE_OPTIONS, type DialogueOptions } from "./options.ts";
 import { unescapeOctets, unescapeText } from "./escapes.ts";
 
 /** What the authenticator answers; the reply's code. */
-export type AuthAnswer = 235 | 535 | 454;
+export type AuthAnswer = 235 | 535 | 454 | 421;
 
 export type Action =
   | { readonly type: "send"; readonly octets: Uint8Array }
@@ -166,7 +166,7 @@ const LINE_ENDS: Readonly<Record<string, string>> = { "": "\\r\\n", "-LF": "\\n"
 function action(text: string): Action {
   if (text === "tls" || text === "closed" || text === "connect") return { type: text };
 
-  const auth = /^auth (\S+) (\S+) -> (235|535|454)$/.exec(text);
+  const auth = /^auth (\S+) (\S+) -> (235|535|454|421)$/.exec(text);
   if (auth !== null) {
     const [username, password] = [word(auth[1]!), word(auth[2]!)];
     return { type: "auth", username, password, answer: Number(auth[3]) as AuthAnswer };

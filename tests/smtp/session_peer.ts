@@ -6,14 +6,14 @@ import { MemoryBudget } from "../../src/server/memory.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import type { Effect } from "../../src/smtp/effects.ts";
 import { secretIn } from "../../src/smtp/sasl.ts";
-import { type SenderCheck, Session } from "../../src/smtp/session.ts";
+import { Session } from "../../src/smtp/session.ts";
 import type {
   DialogueOptions,
   DialoguePeer,
   DialogueSubmission,
   ExpectedLogin,
 } from "./dialogue.ts";
-import { checkSenderOf, mechanismsOf } from "./options.ts";
+import { limitsOf, mechanismsOf } from "./options.ts";
 
 /**
  * When logins and messages are answered: at once, or only when the client has nothing left to
@@ -25,6 +25,7 @@ const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
   535: reply(535, "5.7.8", "Authentication credentials invalid"),
   454: reply(454, "4.7.0", "Temporary authentication failure"),
+  421: REPLIES.tooManyFailedLogins,
 };
 
 type Question = Extract<Effect, { type: "authenticate" | "authenticateTrusted" | "submit" }>;
@@ -33,7 +34,7 @@ export class SessionPeer implements DialoguePeer {
   readonly #session: Session;
   readonly #memory: MemoryBudget;
   readonly #answers: Answers;
-  readonly #checkSender: SenderCheck;
+  readonly #limits: ReturnType<typeof limitsOf>;
   readonly #lines: string[] = [];
   readonly #anySender: boolean;
   readonly #logins: ExpectedLogin[] = [];
@@ -52,7 +53,7 @@ export class SessionPeer implements DialoguePeer {
       implicitTls,
     );
     this.#answers = answers;
-    this.#checkSender = checkSenderOf(options);
+    this.#limits = limitsOf(options);
     this.#anySender = options.anySender;
     if (options.trusted) this.#session.trust();
     this.#carryOut(this.#session.open());
@@ -163,6 +164,7 @@ export class SessionPeer implements DialoguePeer {
     if (question.type === "submit") {
       const answer = this.#submissionAnswers.shift() ?? "250 2.0.0 Accepted as 0001";
       this.#memory.release(question.reserved);
+      this.#limits.sent();
       this.#carryOut(this.#session.submitted(replyOf(answer)));
       return true;
     }
@@ -185,7 +187,7 @@ export class SessionPeer implements DialoguePeer {
   }
 
   #loggedIn(answer: Reply): void {
-    const [check, any] = [this.#checkSender, this.#anySender];
+    const [check, any] = [this.#limits.checkSender, this.#anySender];
     this.#carryOut(this.#session.authenticated(answer, check, any));
   }
 
