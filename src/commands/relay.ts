@@ -16,6 +16,7 @@ import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
+import { Admission } from "../server/admission.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
 import { SmtpServer } from "../server/server.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
@@ -120,16 +121,23 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       maxMessageSize: settings.MAX_MESSAGE_SIZE,
       maxRecipients: settings.MAX_RECIPIENTS,
       requireTls: settings.REQUIRE_TLS,
+      maxErrors: settings.MAX_ERRORS,
+      maxIdleCommands: settings.MAX_IDLE_COMMANDS,
       memory,
     },
     identity: () => tls?.identity,
     timeouts: {
       command: settings.COMMAND_TIMEOUT,
       data: settings.DATA_TIMEOUT,
+      dataRate: settings.MIN_DATA_RATE,
       handshake: HANDSHAKE_TIMEOUT,
       linger: LINGER,
       unread: UNREAD,
     },
+    admission: new Admission({
+      connections: settings.MAX_CONNECTIONS,
+      perAddress: settings.MAX_CONNECTIONS_PER_IP,
+    }),
   });
   metrics.gauge({
     name: "open_connections",

@@ -120,7 +120,9 @@ export class Events {
   limited(setting: SettingName, client: Client, what: string): void {
     this.#metrics.count("limit_hits", { setting });
     const fields = { ...from(client), setting };
-    if (this.#limits.due(`${setting} ${clientKey(client.address)}`)) {
+    // Who keeps a connection for later, and forgets it, is nothing to worry about.
+    const worth = setting !== "COMMAND_TIMEOUT";
+    if (worth && this.#limits.due(`${setting} ${clientKey(client.address)}`)) {
       this.#log.warning(what, fields);
     } else this.#log.debug(what, fields);
   }
