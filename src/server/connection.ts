@@ -164,8 +164,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   }
 
   drained(): void {
-    this.#writable = true;
-    this.#flow();
+    this.#guard(() => {
+      this.#writable = true;
+      this.#flow();
+    });
   }
 
   /** Whether a message is being submitted, with its client or without. */
@@ -174,9 +176,11 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   }
 
   ended(): void {
-    this.#peerEnded = true;
-    if (this.#left) this.#abandon();
-    if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
+    this.#guard(() => {
+      this.#peerEnded = true;
+      if (this.#left) this.#abandon();
+      if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
+    });
   }
 
   secured(): void {
@@ -192,10 +196,12 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   closed(error?: Error): void {
     this.#closing = true;
     this.#abandon();
-    // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
-    this.#session.abort(STOPPING, "the connection is gone");
     this.#patience.deadline = Infinity;
-    this.#place?.leave();
+    this.#guard(() => {
+      // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
+      this.#session.abort(STOPPING, "the connection is gone");
+      this.#place?.leave();
+    });
     const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
     this.#summary = {
       client: this.#client,
@@ -273,6 +279,12 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       if (this.#submitting !== undefined) this.#run(this.#session.submitted(CUT_OFF));
       this.#run(this.#session.abort(STOPPING, "the relay is stopping"));
     });
+  }
+
+  /** A fault that the connection has not dealt with itself. */
+  broken(error: unknown): void {
+    this.#fail(error);
+    this.#connection.destroy();
   }
 
   /** Lets go at once. */
@@ -397,6 +409,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   #fail(error: unknown): void {
     this.#context.failed(error, this.#client);
+    if (this.#mute) return this.#connection.destroy();
     try {
       this.#run(this.#session.abort(INTERNAL, "internal error"));
     } catch {

@@ -166,7 +166,14 @@ export class SmtpServer<Account> {
 
   #tick(): void {
     const now = performance.now();
-    for (const connection of this.#connections) connection.tick(now);
+    for (const connection of this.#connections) {
+      try {
+        connection.tick(now);
+      } catch (error) {
+        // Else whoever comes behind it would never be looked at again.
+        connection.broken(error);
+      }
+    }
     this.#options.admission?.tick();
   }
 }
