@@ -137,7 +137,7 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   notImplemented: ["EXPN, TURN, ETRN, SEND, SOML or SAML.", "The relay does not have them."],
   tooManyErrors: [
     "`MAX_ERRORS` commands of this session were refused that are the client's own mistakes.",
-    "See the replies before it. [limits.md](limits.md#max_errors) tells what counts.",
+    "See the replies before it. [limits.md](limits.md#mistakes) tells what counts.",
   ],
   tooManyIdleCommands: [
     "`MAX_IDLE_COMMANDS` commands in a row, before a login, that bring nothing forward.",

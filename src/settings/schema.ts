@@ -253,12 +253,12 @@ export const SETTINGS = {
   MAX_CONNECTIONS_PER_IP: required(
     integer(1, 100_000),
     "100",
-    "Connections of one address (IPv6: its /64) that have not logged in; then 421. See [limits.md](limits.md#max_connections_per_ip).",
+    "Connections of one address (IPv6: its /64) that have not logged in; then 421. See [limits.md](limits.md#connections-of-one-address).",
   ),
   MAX_ERRORS: required(
     integer(1, 100_000),
     "20",
-    "Refused commands in one session that are the client's own mistakes; then 421. See [limits.md](limits.md#max_errors).",
+    "Refused commands in one session that are the client's own mistakes; then 421. See [limits.md](limits.md#mistakes).",
   ),
   MAX_IDLE_COMMANDS: required(
     integer(1, 100_000),
