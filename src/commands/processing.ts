@@ -173,6 +173,7 @@ export function processing(
       }
       events.refused(refusal, client, account);
     },
+    limited: (setting, client, what) => events.limited(setting, client, what),
     notAccepted: (error) => events.notAccepted(error),
     failed: (error, client) => events.bug(error, client),
     ended: (summary) => events.connection(summary),

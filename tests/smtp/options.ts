@@ -28,6 +28,8 @@ export interface DialogueOptions {
   readonly trusted: boolean;
   /** Whether every login has an address of its own to send from, as from_email of an entry says. */
   readonly anySender: boolean;
+  readonly maxErrors: number;
+  readonly maxIdleCommands: number;
   /** MAX_MEMORY, octets: two thirds of it are for messages. */
   readonly maxMemory: number;
 }
@@ -73,5 +75,8 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   messageRateLimit: "off",
   trusted: false,
   anySender: false,
+  // The scripts show many mistakes in one session, and only their own limits.
+  maxErrors: 1000,
+  maxIdleCommands: 1000,
   maxMemory: 268_435_456,
 };
