@@ -26,9 +26,9 @@ export interface ProxySource {
 const MORE: ProxyHeaderStep = { type: "more" };
 
 /** What a header of version 1 begins with. */
-const V1 = new TextEncoder().encode("PROXY ");
+export const V1 = new TextEncoder().encode("PROXY ");
 /** What a header of version 2 begins with (§2.2); no text protocol does. */
-const V2 = Uint8Array.of(13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10);
+export const V2 = Uint8Array.of(13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10);
 
 /** Octets of a header of version 1 at most, CRLF included (§2.1). */
 const MAX_V1 = 107;
@@ -168,25 +168,6 @@ export class ProxyHeaderReader {
       address: addressText(this.#held.subarray(V2_FIXED, V2_FIXED + size)),
       port: this.#number(V2_FIXED + 2 * size),
     };
-  }
-}
-
-/**
- * Watches the first octets of somebody who may not send a header, and must not be taken for one who
- * may: SMTP has no command PROXY, and a client has no reason for the signature of version 2.
- */
-export class ProxyHeaderAlarm {
-  #seen = 0;
-  #signature: Uint8Array | undefined;
-
-  /** @returns whether it is a header; "maybe" while that is open */
-  push(bytes: Uint8Array): boolean | "maybe" {
-    for (const octet of bytes) {
-      this.#signature ??= octet === V2[0] ? V2 : V1;
-      if (octet !== this.#signature[this.#seen++]) return false;
-      if (this.#seen === this.#signature.length) return true;
-    }
-    return "maybe";
   }
 }
 
