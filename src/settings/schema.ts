@@ -13,6 +13,7 @@ import {
   listenAddresses,
   listenAddressOrOff,
   mechanisms,
+  networks,
   octetRateOrOff,
   oneOf,
   type Parser,
@@ -342,7 +343,10 @@ export const SETTINGS = {
     "How long a token is used at most, whatever its own lifetime.",
   ),
   SHUTDOWN_TIMEOUT: required(duration, "90s", "How long a stop waits for mail in flight."),
-  PROXY_PROTOCOL_NETWORKS: missing("Networks whose connections begin with a PROXY header."),
+  PROXY_PROTOCOL_NETWORKS: optional(
+    networks,
+    "Networks of the proxies whose connections begin with a PROXY header, version 1 or 2, that says who the client is; nobody else's may. See [proxy_protocol.md](proxy_protocol.md).",
+  ),
   TRUSTED_NETWORKS: optional(
     trustedNetworks,
     "Networks whose clients may send without AUTH, and without TLS, as TRUSTED_USERNAME: for devices that can do neither. Needs ALLOWED_SENDERS, or an entry of the lookup table with `from_email`; see [trusted_networks.md](trusted_networks.md).",

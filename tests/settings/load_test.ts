@@ -48,6 +48,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   AZURE_TABLES_FORCE_USAGE: false,
   AZURE_TABLES_CONNECTION_STRING: undefined,
   AZURE_TABLES_CACHE_MAX_AGE: 12 * 3_600_000,
+  PROXY_PROTOCOL_NETWORKS: undefined,
   ALLOWED_TENANTS: undefined,
   ALLOWED_SENDERS: undefined,
   MAX_MESSAGE_SIZE: 36_700_160,
