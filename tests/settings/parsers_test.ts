@@ -13,6 +13,7 @@ import {
   listenAddresses,
   listenAddressOrOff,
   mechanisms,
+  octetRateOrOff,
   oneOf,
   type Parser,
   seconds,
@@ -46,6 +47,12 @@ const CASES: readonly Case[] = [
       ["LOGIN,,login,", ["LOGIN"]],
     ],
     refused: ["", ",", "CRAM-MD5", "PLAIN;LOGIN", "PLAIN LOGIN", "off"],
+  },
+  {
+    name: "a rate",
+    parser: octetRateOrOff,
+    taken: [["1", 1], ["500", 500], ["1000000", 1_000_000], ["off", "off"], ["OFF", "off"]],
+    refused: ["0", "-1", "1000001", "1.5", "500k", "on", " 5"],
   },
   {
     name: "a table's URL",
