@@ -1,6 +1,7 @@
 // Who sends: the mailbox that Graph sends from, and the fields From and Sender (RFC 5322 §3.6.2).
 
 import { Buffer } from "node:buffer";
+import type { SettingName } from "../settings/schema.ts";
 import { printable, type Reply, reply } from "../smtp/reply.ts";
 import { type AddressList, type Item, parseAddressList } from "./address_list.ts";
 import { addressKey, isAddress } from "./addresses.ts";
@@ -31,6 +32,8 @@ export interface Unusable {
   readonly code: string;
   /** For the log. */
   readonly detail: string;
+  /** The setting whose limit it is over, if that is why. */
+  readonly limit?: SettingName;
 }
 
 export interface Originator {
