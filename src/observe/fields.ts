@@ -41,7 +41,9 @@ function plainObject(value: object, depth: number): unknown {
   if (value instanceof Error) return shortened(`${value.name}: ${value.message}`);
   // A query may hold a signature or a token.
   if (value instanceof URL) return shortened(`${value.origin}${value.pathname}`);
-  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return `${value.byteLength} octets`;
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
+    return `${value.byteLength} octets`;
+  }
   const { toJSON } = value as { toJSON?: unknown };
   if (typeof toJSON === "function") {
     const json: unknown = toJSON.call(value);
