@@ -125,16 +125,16 @@ async function send(
   return {
     request,
     status: result.status,
-    headers: headersOf(result),
+    headers: createHttpHeaders(fieldsOf(result)),
     bodyAsText: asBuffer(result.body).toString("utf8"),
   };
 }
 
 /** Without Location on a redirect (RFC 9110 §15.4): the pipeline would go there, with a new token. */
-function headersOf({ status, headers }: HttpAnswer): PipelineResponse["headers"] {
+function fieldsOf({ status, headers }: HttpAnswer): Record<string, string> {
   const fields = Object.fromEntries(headers);
   if (status >= 300 && status < 400) delete fields["location"];
-  return createHttpHeaders(fields);
+  return fields;
 }
 
 /** The error does not hold the request, whose header has a token in it. */

@@ -193,12 +193,15 @@ function nameOf(
   }
   const all = text(0, from.body.length);
   // `ann@x.test (Ann)` was the way to give a name before RFC 822.
-  const comment = /^\s*[^\s<>(),;:"]+@[^\s<>(),;:"]+\s*\(([^()\\]*)\)\s*$/.exec(all);
-  if (comment !== null) return comment[1]!.includes("@") ? "" : repairedPhrase(comment[1]!);
+  const [, word = "", comment = ""] = COMMENTED.exec(all) ?? [];
+  if (/.@./s.test(word)) return comment.includes("@") ? "" : repairedPhrase(comment);
   const bracket = all.lastIndexOf("<");
   const words = bracket < 0 ? all : all.slice(0, bracket);
   return IS_WORDS.test(words) ? repairedPhrase(words) : "";
 }
+
+/** One word, and a comment behind it. */
+const COMMENTED = /^\s*([^\s<>(),;:"]+)\s*\(([^()\\]*)\)\s*$/;
 
 type Mailbox = Item & { readonly type: "mailbox" };
 
