@@ -366,7 +366,11 @@ describe("the lookup table's requests (OData)", () => {
           asked = [];
           const talk = await door.connect();
           await talk.say("EHLO client.example");
-          assert.match(await talk.auth(`${id}@lookup`, SECRET), /^(?:535 5\.7\.8|501 5\.5\.2) /, id);
+          assert.match(
+            await talk.auth(`${id}@lookup`, SECRET),
+            /^(?:535 5\.7\.8|501 5\.5\.2) /,
+            id,
+          );
           if (asked.length === 0) {
             // deno-lint-ignore no-control-regex -- what no key of a table may have
             assert.match(id, /[/\\#?\x00-\x1f\x7f-\x9f]/);
