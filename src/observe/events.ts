@@ -1,6 +1,5 @@
 // What the log says of logins, messages and connections: one line for each.
 
-import { format } from "node:util";
 import type { Account, LoginResult } from "../accounts/accounts.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
@@ -9,6 +8,7 @@ import type { Client, ConnectionSummary, ProxyRefusal } from "../server/handlers
 import type { SettingName } from "../settings/schema.ts";
 import type { Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
+import { thrown } from "./fields.ts";
 import type { Log, LogFields } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { Seldom } from "./seldom.ts";
@@ -91,7 +91,8 @@ export class Events {
       ...(outcome.attempts === undefined ? {} : { attempts: outcome.attempts }),
     };
     if (outcome.type === "sent") return this.#log.info("Message sent", fields);
-    const { code, detail, reply } = outcome;
+    const { code, detail, reply, limit } = outcome;
+    if (limit !== undefined) this.#metrics.count("limit_hits", { setting: limit });
     const message = outcome.ambiguous
       ? "Message may have been sent"
       : outcome.type === "later"
@@ -207,7 +208,7 @@ export class Events {
     this.#metrics.count("internal_errors", {});
     this.#log.error("Internal error; the connection was ended", {
       ...from(client),
-      error: stackOf(error),
+      error: thrown(error),
     });
   }
 
@@ -218,15 +219,11 @@ export class Events {
     this.#metrics.count("internal_errors", {});
     if (!this.#faults.due()) return;
     try {
-      this.#log.error("Internal error; the relay goes on", { error: stackOf(error) });
+      this.#log.error("Internal error; the relay goes on", { error: thrown(error) });
     } catch {
       // Nobody is left to tell.
     }
   }
-}
-
-function stackOf(error: unknown): string {
-  return format("%s", error instanceof Error ? error.stack : error);
 }
 
 /** Marks what came from a trusted network without a login. */

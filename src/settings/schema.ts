@@ -269,6 +269,21 @@ export const SETTINGS = {
     "100",
     "Commands in a row that bring a client no further before its login; then 421.",
   ),
+  MAX_HEADER_SIZE: required(
+    size(4 * KIB, 256 * KIB),
+    "256k",
+    "The largest header taken, in bytes, with the fields that the relay adds (a Bcc for each recipient that stands in no field): Exchange takes 256 KB.",
+  ),
+  MAX_MIME_DEPTH: required(
+    integer(1, 1000),
+    "100",
+    "How deep a message's parts may be nested: multiparts and attached messages, one in the other.",
+  ),
+  MAX_MIME_PARTS: required(
+    integer(1, 10_000),
+    "1000",
+    "Parts of one message, those in attached messages too.",
+  ),
   MAX_MEMORY: {
     ...required(
       size(16 * MIB, 1024 * 1024 * MIB),
