@@ -1,6 +1,7 @@
 // `sandbox`: the same relay against an imitated cloud, with an inbox in the browser. Needs no
 // setting, account or network.
 
+import { isIP } from "node:net";
 import process from "node:process";
 import { Hono } from "hono";
 import { shortId } from "../accounts/username.ts";
@@ -126,6 +127,8 @@ async function welcome(
 ): Promise<void> {
   const url = localUrl(relay.http!);
   const { hostname, port } = local(relay.smtp[0]!);
+  // A connection to oneself comes from the address that it goes to, but for names and 127.0.0.0/8.
+  const source = isIP(hostname) === 6 || !isLoopback(hostname) ? hostname : "127.0.0.1";
   const lines = [
     `SMTP server  ${connection.smtp}${
       settings.TLS_SOURCE === "off" ? "" : " (STARTTLS, self-signed certificate)"
@@ -149,6 +152,7 @@ async function welcome(
         hostname,
         port,
         tls: settings.TLS_SOURCE !== "off",
+        proxied: settings.PROXY_PROTOCOL_NETWORKS?.has(source) ?? false,
         username: connection.username,
         password: connection.password,
         lines,

@@ -11,6 +11,8 @@ export interface WelcomeOptions {
   readonly port: number;
   /** Whether STARTTLS is offered. */
   readonly tls: boolean;
+  /** Whether the relay awaits a PROXY header from this machine. */
+  readonly proxied: boolean;
   readonly username: string;
   readonly password: string;
   /** What the message tells besides: where to look, how to go on. */
@@ -28,7 +30,7 @@ const TO = "you@example.org";
  * @throws Error with the reply that was not the expected one
  */
 export async function sendWelcome(options: WelcomeOptions): Promise<readonly string[]> {
-  const { hostname, port, tls, username, password, lines } = options;
+  const { hostname, port, tls, proxied, username, password, lines } = options;
   const dialogue: string[] = [];
   let line = new Line(connectTcp({ host: hostname, port }));
   const expect = async (code: number) => {
@@ -42,6 +44,11 @@ export async function sendWelcome(options: WelcomeOptions): Promise<readonly str
     await expect(code);
   };
   try {
+    if (proxied) {
+      // From a proxy itself, on nobody's behalf (proxy-protocol.txt §2.1).
+      dialogue.push("C: PROXY UNKNOWN");
+      line.write("PROXY UNKNOWN\r\n");
+    }
     await expect(220);
     await say("EHLO newcomer.example.com", 250);
     if (tls) {

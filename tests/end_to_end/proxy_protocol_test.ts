@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { ABSENT, Haproxy, PROXY_ADDRESS, sendFrom, WAYS } from "./haproxy.ts";
-import { PROGRAMS, type Relay, sandbox, SECRET, USERNAME } from "./programs.ts";
+import { PROGRAMS, type Relay, run, sandbox, SECRET, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
 const CLIENT = "127.0.0.7";
@@ -113,6 +113,30 @@ for (const program of PROGRAMS) {
       const metrics = await (await fetch(`http://127.0.0.1:${relay.http}/metrics`)).text();
       assert.match(metrics, /proxy_headers_refused_total\{reason="foreign"\} 3\n/);
       assert.match(metrics, /proxy_headers_refused_total\{reason="missing"\} 1\n/);
+    });
+  });
+}
+
+for (const program of PROGRAMS) {
+  describe(`a sandbox on ${program.name} that awaits headers from this machine`, () => {
+    it("sends its own first message, and its health check asks as ever", async () => {
+      const relay = await sandbox(program, {
+        PROXY_PROTOCOL_NETWORKS: "127.0.0.0/8, ::1",
+        REQUIRE_TLS: "false",
+      });
+      const check = run(program, ["healthcheck"], { HTTP_LISTEN: `127.0.0.1:${relay.http}` });
+      assert.equal(await check.exited, 0);
+      const client = new SmtpClient(relay.smtp);
+      client.write("PROXY TCP6 2001:db8::7 2001:db8::1 40000 25\r\n");
+      assert.match(await client.login(USERNAME, SECRET), /^235/);
+      assert.match(await client.send("printer@example.com", "reader@example.org", "IPv6"), /^250/);
+      assert.match(await client.say("QUIT"), /^221/);
+      // RFC 5321 §4.1.3
+      assert.match(
+        (await received(relay, "IPv6")).raw,
+        /^Received: from \S+ \(\[IPv6:2001:db8::7\]\)/,
+      );
+      assert.equal(await relay.running.stop("SIGINT"), 0);
     });
   });
 }

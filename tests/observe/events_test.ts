@@ -6,6 +6,7 @@ import type { TableTrouble } from "../../src/accounts/entry_source.ts";
 import type { Outcome } from "../../src/delivery/outcome.ts";
 import { Events } from "../../src/observe/events.ts";
 import { createLog } from "../../src/observe/log.ts";
+import { Metrics } from "../../src/observe/metrics.ts";
 import { Secret } from "../../src/secret.ts";
 import type { ConnectionSummary } from "../../src/server/handlers.ts";
 import type { Refusal } from "../../src/smtp/effects.ts";
@@ -342,5 +343,66 @@ describe("the lookup table's lines", () => {
       const ends = lines.filter((line) => line === "WARNING Lookup table answers again");
       assert.equal(ends.length, 1);
     }
+  });
+});
+
+describe("a refusal because of a PROXY header", () => {
+  for (
+    const [reason, message] of [
+      ["missing", /from PROXY_PROTOCOL_NETWORKS and has no sound PROXY header/],
+      ["foreign", /not in PROXY_PROTOCOL_NETWORKS/],
+      ["second", /behind another one/],
+    ] as const
+  ) {
+    it(`is WARNING where it is ${reason}, counted, and seldom in floods`, () => {
+      const lines: Record<string, unknown>[] = [];
+      const write = (line: string) => void lines.push(JSON.parse(line));
+      const metrics = new Metrics();
+      let now = 0;
+      const events = new Events(
+        createLog({ level: "DEBUG", format: "json", write }),
+        () => now,
+        metrics,
+      );
+      const tell = (address: string) =>
+        events.proxyRefused({ reason, detail: "because" }, { ...client, address });
+      tell("192.0.2.7");
+      tell("192.0.2.7");
+      tell("192.0.2.8");
+      now = 60_000;
+      tell("192.0.2.7");
+      assert.deepEqual(lines.map((line) => line["level"]), [
+        "WARNING",
+        "DEBUG",
+        "WARNING",
+        "WARNING",
+      ]);
+      assert.match(String(lines[0]!["message"]), message);
+      assert.equal(lines[0]!["client"], "192.0.2.7");
+      assert.equal(lines[0]!["detail"], "because");
+      assert.match(
+        metrics.text(),
+        new RegExp(`proxy_headers_refused_total\\{reason="${reason}"\\} 4\n`),
+      );
+    });
+  }
+});
+
+describe("a proxied connection's line", () => {
+  it("names the proxy, which no other line does", () => {
+    const proxied = { ...client, proxy: "198.51.100.1" };
+    const ended = lineOf((events) =>
+      events.connection({
+        client: proxied,
+        secure: true,
+        handshakeFailed: false,
+        received: 10,
+        messages: 0,
+        milliseconds: 5,
+        reason: "quit",
+        error: false,
+      })
+    );
+    assert.deepEqual([ended["client"], ended["proxy"]], ["192.0.2.7", "198.51.100.1"]);
   });
 });

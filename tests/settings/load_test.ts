@@ -75,6 +75,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   LARGE_MESSAGES: "upload",
   TOKEN_CACHE_MAX_AGE: 3_600_000,
   SHUTDOWN_TIMEOUT: 90_000,
+  PROXY_PROTOCOL_NETWORKS: undefined,
   LOG_FORMAT: "text",
   TRUSTED_NETWORKS: undefined,
   TRUSTED_USERNAME: undefined,
@@ -304,6 +305,16 @@ describe("settings that contradict each other", () => {
     assert.equal(problems({ TLS_SOURCE: "what", SMTPS_LISTEN: ":465" }).length, 1);
     const password = { HTTP_PASSWORD: "secret", HTTP_PASSWORD_FILE: "/secret" };
     assert.equal(problems({ HTTP_LISTEN: ":8026", ...password }).length, 1);
+  });
+
+  it("are doubts where everybody could claim to be anybody", () => {
+    for (const all of ["0.0.0.0/0", "::/0", "10.0.0.0/8, ::/0", "::ffff:0:0/96"]) {
+      const { warnings } = load({ PROXY_PROTOCOL_NETWORKS: all });
+      assert.equal(warnings.length, 1, all);
+      assert.match(warnings[0]!, /^PROXY_PROTOCOL_NETWORKS holds all addresses/);
+    }
+    assert.deepEqual(load({ PROXY_PROTOCOL_NETWORKS: "10.0.0.0/8, 2001:db8::/32" }).warnings, []);
+    assert.match(problems({ PROXY_PROTOCOL_NETWORKS: "10.0.0.0/33" })[0]!, /must be networks/);
   });
 
   it("are doubts only where no client could log in, or in plain text", () => {
