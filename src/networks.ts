@@ -77,6 +77,39 @@ export function clientKey(address: string): string {
   return ipv6Groups(address).slice(0, 4).map((group) => group.toString(16)).join(":") + "::/64";
 }
 
+/**
+ * The text of an address of 4 or 16 octets: as {@link plainAddress} gives it, IPv6 in the one form that
+ * RFC 5952 §4 recommends.
+ */
+export function addressText(octets: Uint8Array): string {
+  if (octets.length === 4) return octets.join(".");
+  const groups = Array.from({ length: 8 }, (_, i) => octets[2 * i]! << 8 | octets[2 * i + 1]!);
+  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
+    return octets.subarray(12).join(".");
+  }
+  const hexadecimal = (from: number, to?: number) =>
+    groups.slice(from, to).map((group) => group.toString(16)).join(":");
+  const { start, length } = longestZeros(groups);
+  if (length < 2) return hexadecimal(0);
+  return `${hexadecimal(0, start)}::${hexadecimal(start + length)}`;
+}
+
+/** The longest run of zeros, the first one of several (RFC 5952 §4.2.3). */
+function longestZeros(groups: readonly number[]): { start: number; length: number } {
+  let longest = { start: 0, length: 0 };
+  let length = 0;
+  groups.forEach((group, i) => {
+    length = group === 0 ? length + 1 : 0;
+    if (length > longest.length) longest = { start: i + 1 - length, length };
+  });
+  return longest;
+}
+
+/** @param address a valid one, without a zone */
+export function ipv6Octets(address: string): Uint8Array {
+  return Uint8Array.from(ipv6Groups(address).flatMap((group) => [group >> 8, group & 0xff]));
+}
+
 /** The eight groups of an IPv6 address. */
 function ipv6Groups(address: string): number[] {
   // The last 32 bits may be written as IPv4 (RFC 4291 §2.2).

@@ -130,6 +130,7 @@ class Told implements Observer {
   }
 
   refused(): void {}
+  proxyRefused(): void {}
   notAccepted(): void {}
   bug(): void {}
   connection(): void {}

@@ -34,6 +34,7 @@ export type Observer = Pick<
   | "login"
   | "message"
   | "refused"
+  | "proxyRefused"
   | "notAccepted"
   | "bug"
   | "connection"
@@ -130,6 +131,7 @@ export function processing(
       else gone.add(message);
     },
     refused: (refusal, client, account) => events.refused(refusal, client, account),
+    proxyRefused: (refusal, client) => events.proxyRefused(refusal, client),
     notAccepted: (error) => events.notAccepted(error),
     failed: (error, client) => events.bug(error, client),
     ended: (summary) => events.connection(summary),

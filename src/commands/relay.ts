@@ -28,6 +28,8 @@ import { type Processing, processing } from "./processing.ts";
 import { openTable } from "./table.ts";
 
 const HANDSHAKE_TIMEOUT = 30_000;
+/** Milliseconds for a proxy to say who its client is. */
+const PROXY_HEADER_TIMEOUT = 5_000;
 /** Milliseconds for the lookup table to answer at the start. */
 const TABLE_TIMEOUT = 20_000;
 /** Milliseconds for a client to read the last reply. */
@@ -129,6 +131,10 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       handshake: HANDSHAKE_TIMEOUT,
       linger: LINGER,
       unread: UNREAD,
+    },
+    proxies: settings.PROXY_PROTOCOL_NETWORKS && {
+      networks: settings.PROXY_PROTOCOL_NETWORKS,
+      headerTimeout: PROXY_HEADER_TIMEOUT,
     },
   });
   metrics.gauge({

@@ -5,7 +5,7 @@ import type { Account, LoginResult } from "../accounts/accounts.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
 import { clientKey } from "../networks.ts";
-import type { Client, ConnectionSummary } from "../server/handlers.ts";
+import type { Client, ConnectionSummary, ProxyRefusal } from "../server/handlers.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
@@ -24,6 +24,7 @@ export class Events {
   readonly #metrics: Metrics;
   readonly #strangers: Seldom;
   readonly #limits: Seldom;
+  readonly #proxies: Seldom;
   readonly #memory: Seldom;
   readonly #table: Seldom;
   /** Whether the log has it that the table does not answer, and not yet that it answers again. */
@@ -35,6 +36,7 @@ export class Events {
     this.#metrics = metrics;
     this.#strangers = new Seldom(SELDOM, now);
     this.#limits = new Seldom(SELDOM, now);
+    this.#proxies = new Seldom(SELDOM, now);
     this.#memory = new Seldom(SELDOM, now);
     this.#table = new Seldom(SELDOM, now);
   }
@@ -125,6 +127,15 @@ export class Events {
     } else this.#log.debug(what, fields);
   }
 
+  /** In floods, such as from a probe that comes every few seconds, told once a minute for each client. */
+  proxyRefused({ reason, detail }: ProxyRefusal, client: Client): void {
+    this.#metrics.count("proxy_headers_refused", { reason });
+    const fields = { ...from(client), ...proxied(client), detail };
+    if (this.#proxies.due(`${reason} ${clientKey(client.proxy ?? client.address)}`)) {
+      this.#log.warning(PROXY_REFUSALS[reason], fields);
+    } else this.#log.debug(PROXY_REFUSALS[reason], fields);
+  }
+
   /** @param used octets, @param limit octets */
   outOfMemory(used: number, limit: number): void {
     this.#metrics.count("limit_hits", { setting: "MAX_MEMORY" });
@@ -153,7 +164,14 @@ export class Events {
 
   connection(summary: ConnectionSummary): void {
     const { client, secure, handshakeFailed, received, messages, milliseconds, reason } = summary;
-    const fields: LogFields = { ...from(client), tls: secure, messages, ms: milliseconds, reason };
+    const fields: LogFields = {
+      ...from(client),
+      ...proxied(client),
+      tls: secure,
+      messages,
+      ms: milliseconds,
+      reason,
+    };
     this.#metrics.count("connections", {});
     if (handshakeFailed && summary.error) this.#log.warning("TLS handshake failed", fields);
     else if (received === 0) this.#log.debug("Connection ended", fields);
@@ -173,6 +191,13 @@ export class Events {
     });
   }
 }
+
+const PROXY_REFUSALS = {
+  missing: "Connection closed: it is from PROXY_PROTOCOL_NETWORKS and has no sound PROXY header",
+  foreign: "Connection closed: a PROXY header from an address that is not in " +
+    "PROXY_PROTOCOL_NETWORKS",
+  second: "Connection closed: a PROXY header came behind another one",
+} as const;
 
 const RESULTS = { account: "succeeded", refused: "refused", later: "deferred" } as const;
 
@@ -196,4 +221,9 @@ function whose({ tenantId, clientId, entry }: Account): LogFields {
 
 function from({ connection, address }: Client): LogFields {
   return { connection, client: address };
+}
+
+/** Told once a connection, where it ends. */
+function proxied({ proxy }: Client): LogFields {
+  return proxy === undefined ? {} : { proxy };
 }

@@ -8,7 +8,8 @@ import { formatReply, REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
 import { Session, type SessionOptions } from "../smtp/session.ts";
-import type { Client, ConnectionSummary, Login, Message } from "./handlers.ts";
+import type { Client, ConnectionSummary, Login, Message, ProxyRefusal } from "./handlers.ts";
+import { type Proxies, ProxyGate } from "./proxy_gate.ts";
 
 /** What a connection needs from its server. */
 export interface ConnectionContext<Account> {
@@ -18,6 +19,9 @@ export interface ConnectionContext<Account> {
   /** The certificate in force now; undefined without TLS. */
   identity(): TlsIdentity | undefined;
   readonly timeouts: Timeouts;
+  /** Whose connections begin with a PROXY header. */
+  readonly proxies?: Proxies;
+  proxyRefused(refusal: ProxyRefusal, client: Client): void;
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
   submit(account: Account, message: Message): Promise<Reply>;
   /** A message has its verdict. */
@@ -60,7 +64,9 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   readonly #context: ConnectionContext<Account>;
   readonly #connection: Connection;
   readonly #session: Session;
-  readonly #client: Client;
+  #client: Client;
+  /** Until the first octets have been judged. */
+  #gate: ProxyGate | undefined;
   readonly #openedAt = performance.now();
   #account: Account | undefined;
   #secure = false;
@@ -94,21 +100,59 @@ export class SmtpConnection<Account> implements ConnectionHandler {
       address: plainAddress(connection.remoteAddress),
       port: connection.remotePort,
     };
+    this.#gate = new ProxyGate(this.#client, context.proxies);
   }
 
   opened(): void {
-    this.#guard(() => {
-      if (this.#context.implicitTls) this.#startTls();
-      else this.#run(this.#session.open());
-    });
+    if (this.#gate?.waiting) {
+      this.#deadline = performance.now() + this.#context.proxies!.headerTimeout;
+    } else this.#guard(() => this.#begin());
+  }
+
+  /** It is known who the client is. @param bytes that it has sent already */
+  #begin(bytes?: Uint8Array): void {
+    if (this.#context.implicitTls) return this.#startTls(bytes);
+    this.#run(this.#session.open());
+    if (bytes !== undefined) this.data(bytes);
   }
 
   data(bytes: Uint8Array): void {
+    if (this.#gate !== undefined && !this.#passes(this.#gate, bytes)) return;
     this.#received += bytes.length;
     // What comes behind the last reply is read only so that the reply is not lost to a reset.
     if (this.#closing) return;
     if (this.#session.busy) this.#ahead += bytes.length;
     this.#guard(() => this.#run(this.#session.receive(bytes)));
+  }
+
+  /** Whether the octets are the client's own. */
+  #passes(gate: ProxyGate, bytes: Uint8Array): boolean {
+    if (this.#closing) return false;
+    const step = gate.push(bytes);
+    switch (step.type) {
+      case "pass":
+        if (step.open) this.#gate = undefined;
+        return true;
+      case "header":
+        this.#client = step.client;
+        this.#guard(() => this.#begin(step.rest.length > 0 ? step.rest : undefined));
+        return false;
+      case "refused":
+        this.#refuseProxy(step.refusal);
+        return false;
+      case "more":
+        return false;
+    }
+  }
+
+  /** Ends the connection without a word, which whoever sends or lacks a header would not understand. */
+  #refuseProxy(refusal: ProxyRefusal | undefined): void {
+    if (!this.#closing && refusal !== undefined) {
+      this.#reason = "PROXY header";
+      this.#context.proxyRefused(refusal, this.#client);
+    }
+    this.#closing = true;
+    this.#connection.destroy();
   }
 
   drained(): void {
@@ -122,6 +166,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   }
 
   ended(): void {
+    if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.cutOff());
     this.#peerEnded = true;
     if (this.#left) this.#abandon();
     if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
@@ -136,7 +181,11 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     });
   }
 
-  closed(error?: Error): void {
+  closed(error?: Error, opening?: Uint8Array): void {
+    if (this.#gate?.waiting) this.#refuseProxy(this.#gate.cutOff());
+    // Implicit TLS alone: before STARTTLS the gate has seen the first octets.
+    const header = opening === undefined ? undefined : this.#gate?.instead(opening);
+    if (header !== undefined) this.#context.proxyRefused(header, this.#client);
     this.#closing = true;
     this.#abandon();
     // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
@@ -146,7 +195,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     this.#summary = {
       client: this.#client,
       secure: this.#secure,
-      handshakeFailed: this.#handshake,
+      handshakeFailed: this.#handshake && header === undefined,
       received: this.#received,
       messages: this.#messages,
       milliseconds: Math.round(performance.now() - this.#openedAt),
@@ -179,6 +228,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   /** Called now and then: ends what has made no progress for too long. */
   tick(now: number): void {
     if (now < this.#deadline) return;
+    if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.timedOut());
     if (this.#closing || this.#handshake) {
       if (!this.#closing) {
         this.#timedOut = true;
@@ -197,7 +247,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
 
   /** Ends the session as soon as no mail is under way (RFC 5321 §3.8). */
   stop(): void {
-    if (this.#handshake) return this.#connection.destroy();
+    if (this.#handshake || this.#gate?.waiting) return this.destroy();
     if (this.#closing) return;
     this.#guard(() => this.#run(this.#session.stop(STOPPING, "the relay is stopping")));
   }
@@ -220,6 +270,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   /** Lets go at once. */
   destroy(): void {
     this.#reason ||= "the relay is stopping";
+    this.#closing = true;
     this.#connection.destroy();
   }
 
@@ -271,11 +322,12 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     else this.#deadline = performance.now() + (this.#session.receivingContent ? data : command);
   }
 
-  #startTls(): void {
+  /** @param received what has come of the handshake already */
+  #startTls(received?: Uint8Array): void {
     const identity = this.#context.identity();
     if (identity === undefined) throw new Error("TLS was offered without a certificate");
     this.#handshake = true;
-    this.#connection.startTls(identity);
+    this.#connection.startTls(identity, received);
     this.#flow();
   }
 

@@ -4,7 +4,8 @@ import type { Listener, Runtime, TlsIdentity } from "../runtime/runtime.ts";
 import type { Refusal } from "../smtp/effects.ts";
 import type { SessionOptions } from "../smtp/session.ts";
 import { type ConnectionContext, SmtpConnection, type Timeouts } from "./connection.ts";
-import type { Client, Handlers, Message } from "./handlers.ts";
+import type { Client, Handlers, Message, ProxyRefusal } from "./handlers.ts";
+import type { Proxies } from "./proxy_gate.ts";
 
 export interface ServerOptions<Account> {
   readonly runtime: Runtime;
@@ -13,6 +14,8 @@ export interface ServerOptions<Account> {
   /** The certificate for the next handshake; undefined where TLS is off. */
   identity(): TlsIdentity | undefined;
   readonly timeouts: Timeouts;
+  /** Whose connections begin with a PROXY header; nobody's where left out. */
+  readonly proxies?: Proxies | undefined;
 }
 
 /** How often patience is looked at, milliseconds: timeouts are that coarse. */
@@ -53,18 +56,21 @@ export class SmtpServer<Account> {
    * @throws Error with a `code` such as `EADDRINUSE`
    */
   listen(hostname: string, port: number, implicitTls: boolean): Listener {
-    const { runtime, session, handlers, timeouts } = this.#options;
+    const { runtime, session, handlers, timeouts, proxies } = this.#options;
     const offerTls = this.#options.identity() !== undefined;
     const context = {
       session: { ...session, offerTls },
       implicitTls,
       timeouts,
+      ...(proxies === undefined ? {} : { proxies }),
       identity: this.#options.identity,
       authenticate: handlers.authenticate.bind(handlers),
       submit: handlers.submit.bind(handlers),
       abandoned: (message: Message) => handlers.abandoned?.(message),
       refused: (refusal: Refusal, client: Client, account: Account | undefined) =>
         handlers.refused?.(refusal, client, account),
+      proxyRefused: (refusal: ProxyRefusal, client: Client) =>
+        handlers.proxyRefused?.(refusal, client),
       settled: () => this.#changed?.(),
       failed: handlers.failed.bind(handlers),
     };
