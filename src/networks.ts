@@ -16,11 +16,15 @@ export const NETWORKS_FORM =
 
 /** Networks that somebody has listed. */
 export class Networks {
-  readonly #blocks = new BlockList();
+  /**
+   * A list for each family: Bun would find IPv4 addresses, which it takes for `::ffff:a.b.c.d`, in IPv6
+   * networks such as `::1/64`, too.
+   */
+  readonly #blocks = { 4: new BlockList(), 6: new BlockList() };
 
   constructor(readonly ranges: readonly Network[]) {
     for (const { family, address, prefix } of ranges) {
-      this.#blocks.addSubnet(address, prefix, `ipv${family}`);
+      this.#blocks[family].addSubnet(address, prefix, `ipv${family}`);
     }
   }
 
@@ -35,8 +39,8 @@ export class Networks {
 
   /** @param address as {@link plainAddress} gives it */
   has(address: string): boolean {
-    const family = isIP(address);
-    return family !== 0 && this.#blocks.check(address, family === 4 ? "ipv4" : "ipv6");
+    const family = isIP(address) as 0 | 4 | 6;
+    return family !== 0 && this.#blocks[family].check(address, `ipv${family}`);
   }
 }
 
