@@ -103,7 +103,7 @@ function readSetting(
   if (text === undefined) return undefined;
   const value = setting.parser.parse(text);
   if (value === undefined) {
-    const shown = setting.secret ? "" : ` ${JSON.stringify(withoutSecrets(text))}`;
+    const shown = setting.secret ? "" : ` ${quoted(withoutSecrets(text))}`;
     problems.push(`${shownName}${shown} must be ${setting.parser.allowed}`);
   }
   return value;
@@ -131,11 +131,11 @@ function readSecret(
     try {
       const secret = withoutNewline(readFileSync(path, "utf8"));
       if (secret === "") {
-        emptyFiles.push(`${name}_FILE ${JSON.stringify(path)} is empty: ${name} is unset`);
+        emptyFiles.push(`${name}_FILE ${quoted(path)} is empty: ${name} is unset`);
       }
       return secret;
     } catch (error) {
-      problems.push(`${name}_FILE ${JSON.stringify(path)} cannot be read: ${reason(error)}`);
+      problems.push(`${name}_FILE ${quoted(path)} cannot be read: ${reason(error)}`);
       return undefined;
     }
   }
@@ -160,6 +160,14 @@ export function withoutNewline(text: string): string {
 function reason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code ?? message;
+}
+
+/** As a JSON string; what a terminal would obey, and JSON lets pass, is escaped too. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** A password or a signature in a URL, or a whole connection string, where none of them belongs. */
@@ -254,7 +262,7 @@ function unused(environment: Environment, settings: Settings): string[] {
   }
   return (settings.NO_PROXY?.unread ?? []).map((entry) =>
     `NO_PROXY ${
-      JSON.stringify(withoutSecrets(entry))
+      quoted(withoutSecrets(entry))
     } is no name, address or network: it exempts nothing`
   );
 }
@@ -274,7 +282,8 @@ function misspelled(environment: Environment): string[] {
   for (const name of Object.keys(environment)) {
     if (known.has(name) || name === "HTTP_PROXY") continue;
     const near = nearest(name, known);
-    if (near !== undefined) warnings.push(`${name} is not a setting: did you mean ${near}?`);
+    const shown = /^\w+$/.test(name) ? name : quoted(name);
+    if (near !== undefined) warnings.push(`${shown} is not a setting: did you mean ${near}?`);
   }
   return warnings;
 }

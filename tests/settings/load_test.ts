@@ -147,6 +147,15 @@ describe("settings", () => {
     const [problem] = problems({ SERVER_GREETING: "a\r\nb" });
     assert.match(problem!, /^SERVER_GREETING "a\\r\\nb" must be /);
   });
+
+  // Found by fuzzing: JSON lets pass what a terminal obeys.
+  it("show nothing that moves a terminal's cursor or turns text about", () => {
+    const [level] = problems({ LOG_LEVEL: "a\x9b2J\u202e" });
+    assert.match(level!, /^LOG_LEVEL "a\\u009b2J\\u202e" must be /);
+    assert.deepEqual(load({ "LOG_LEVEL\n": "x" }).warnings, [
+      '"LOG_LEVEL\\n" is not a setting: did you mean LOG_LEVEL?',
+    ]);
+  });
 });
 
 describe("a setting whose function is missing from this version", () => {
