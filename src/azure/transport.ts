@@ -12,7 +12,7 @@ import type {
   PipelineRetryOptions,
   ProxySettings,
 } from "@azure/core-rest-pipeline";
-import type { HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
+import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
 import { asBuffer } from "../octets.ts";
 
 /** Milliseconds for a request of an SDK that brings no time of its own. */
@@ -34,11 +34,16 @@ export const AZURE_RETRIES = {
 /**
  * The options that every client of an SDK is made with.
  *
- * @example new TableClient(url, name, credential, azureClientOptions(http))
+ * @param origin the only one that is asked, whatever an answer says of others: a table and a vault
+ *   have one address. Left out for identities, whose places the SDK knows.
+ * @example new TableClient(url, name, credential, azureClientOptions(http, url.origin))
  */
-export function azureClientOptions(http: Pick<HttpClient, "request">): AzureClientOptions {
+export function azureClientOptions(
+  http: Pick<HttpClient, "request">,
+  origin?: string,
+): AzureClientOptions {
   return {
-    httpClient: azureTransport(http),
+    httpClient: azureTransport(http, origin),
     retryOptions: { ...AZURE_RETRIES },
     proxyOptions: { ...NO_SDK_PROXY },
   };
@@ -76,13 +81,17 @@ const WITH_BODY = new Set(["POST", "PUT", "PATCH"]);
  * `ECONNREFUSED`, `ECONNRESET` and `ENOTFOUND`. A request whose time is over is not repeated: it
  * fails with `TIMEOUT`, or with an `AbortError` where the SDK itself has set the time.
  */
-export function azureTransport(http: Pick<HttpClient, "request">): PipelineClient {
-  return { sendRequest: (request) => send(http, request) };
+export function azureTransport(
+  http: Pick<HttpClient, "request">,
+  origin?: string,
+): PipelineClient {
+  return { sendRequest: (request) => send(http, request, origin) };
 }
 
 async function send(
   http: Pick<HttpClient, "request">,
   request: PipelineRequest,
+  origin: string | undefined,
 ): Promise<PipelineResponse> {
   // Whoever has a request to send has loaded this already.
   const { createHttpHeaders, RestError } = await import("@azure/core-rest-pipeline");
@@ -90,6 +99,9 @@ async function send(
   const url = new URL(request.url);
   if (url.protocol !== "https:" && !request.allowInsecureConnection) {
     throw refuse("INSECURE", `${url.origin} is not https`);
+  }
+  if (origin !== undefined && url.origin !== origin) {
+    throw refuse("ELSEWHERE", `${url.origin} is not ${origin}`);
   }
   const body = bodyOf(request);
   if (body === "unknown") {
@@ -113,9 +125,16 @@ async function send(
   return {
     request,
     status: result.status,
-    headers: createHttpHeaders(Object.fromEntries(result.headers)),
+    headers: createHttpHeaders(fieldsOf(result)),
     bodyAsText: asBuffer(result.body).toString("utf8"),
   };
+}
+
+/** Without Location on a redirect (RFC 9110 §15.4): the pipeline would go there, with a new token. */
+function fieldsOf({ status, headers }: HttpAnswer): Record<string, string> {
+  const fields = Object.fromEntries(headers);
+  if (status >= 300 && status < 400) delete fields["location"];
+  return fields;
 }
 
 /** The error does not hold the request, whose header has a token in it. */

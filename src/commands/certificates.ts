@@ -41,7 +41,7 @@ async function keyVaultSource(settings: Settings, http: HttpClient): Promise<Cer
     vault,
     name,
     credential: await ownIdentity(settings, http),
-    client: azureClientOptions(http),
+    client: azureClientOptions(http, vault.origin),
     imitated: isLoopback(vault.hostname),
   });
 }

@@ -92,6 +92,11 @@ export function processing(
     hostname: settings.SERVER_HOSTNAME,
     reencodeQuotedPrintable: settings.REENCODE_QUOTED_PRINTABLE,
     duplicateWindow: settings.DUPLICATE_WINDOW,
+    limits: {
+      header: settings.MAX_HEADER_SIZE,
+      depth: settings.MAX_MIME_DEPTH,
+      parts: settings.MAX_MIME_PARTS,
+    },
   });
   const submissions = new WeakMap<Message, Submission>();
   /** Whose client has gone before their delivery began. */

@@ -35,7 +35,7 @@ export async function openTable(
   return new LookupTable({
     url,
     partitionKey: settings.AZURE_TABLES_PARTITION_KEY,
-    client: azureClientOptions(http),
+    client: azureClientOptions(http, url.origin),
     access: access ?? (made === undefined ? identity : () => Promise.resolve(made)),
   });
 }

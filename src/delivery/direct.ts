@@ -1,7 +1,7 @@
 // Direct delivery: the client gets its 250 only after the mail service has taken the message.
 
 import type { Account } from "../accounts/accounts.ts";
-import { type Prepared, prepareMessage } from "../message/prepare.ts";
+import { type MessageLimits, type Prepared, prepareMessage } from "../message/prepare.ts";
 import { printable, reply } from "../smtp/reply.ts";
 import { Duplicates } from "./duplicates.ts";
 import type { Backend, NotSent, Outcome, SentBefore, Submission } from "./outcome.ts";
@@ -12,6 +12,8 @@ export interface DeliveryOptions {
   readonly hostname: string;
   /** Quoted-printable leaf parts become base64. */
   readonly reencodeQuotedPrintable: boolean;
+  /** What a message may be like; the defaults of the settings when left out. */
+  readonly limits?: MessageLimits;
   /** Milliseconds that a sent message is remembered whose client was gone before its reply. */
   readonly duplicateWindow: number | "off";
 }
@@ -70,13 +72,18 @@ export class DirectDelivery {
   }
 
   async #send(submission: Submission): Promise<Outcome> {
-    const { backend, hostname, reencodeQuotedPrintable } = this.#options;
+    const { backend, hostname, reencodeQuotedPrintable, limits } = this.#options;
     const { account, envelope, content, facts, client, id, receivedAt } = submission;
     const trace = { ...facts, address: client, hostname, id, at: receivedAt };
-    const message = prepareMessage(content, envelope, { trace, account, reencodeQuotedPrintable });
+    const message = prepareMessage(content, envelope, {
+      trace,
+      account,
+      reencodeQuotedPrintable,
+      ...(limits === undefined ? {} : { limits }),
+    });
     if (message.type === "unusable") {
-      const { reply, code, detail } = message;
-      return { type: "refused", reply, ambiguous: false, code, detail };
+      const { type: _, ...why } = message;
+      return { ...why, type: "refused", ambiguous: false };
     }
     const stranger = notAllowed(account, message);
     if (stranger !== undefined) return stranger;

@@ -1,6 +1,7 @@
 // From a submission to what became of it.
 
 import type { Account } from "../accounts/accounts.ts";
+import type { SettingName } from "../settings/schema.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Reply } from "../smtp/reply.ts";
 import type { Envelope, SessionFacts } from "../smtp/effects.ts";
@@ -45,6 +46,8 @@ export interface NotSent {
   readonly requestId?: string;
   readonly attempts?: number;
   readonly mailbox?: string;
+  /** The setting whose limit the message is over, where that is why. */
+  readonly limit?: SettingName;
 }
 
 /** The same message was sent a moment ago, and its client was gone before the reply. */

@@ -57,6 +57,9 @@ export interface EntraError {
   readonly numbers: readonly number[];
 }
 
+/** Characters of `error` that are quoted: it is a word (RFC 6749 §5.2). */
+const MAX_ERROR = 100;
+
 /** Reads an error answer's body, of which nothing is taken for granted. */
 export function readEntraError(status: number, body: unknown): EntraError {
   const { error, error_codes } = (typeof body === "object" && body !== null ? body : {}) as {
@@ -65,7 +68,7 @@ export function readEntraError(status: number, body: unknown): EntraError {
   };
   return {
     status,
-    error: typeof error === "string" ? error : undefined,
+    error: typeof error === "string" ? error.slice(0, MAX_ERROR) : undefined,
     numbers: Array.isArray(error_codes) ? error_codes.filter((n) => Number.isSafeInteger(n)) : [],
   };
 }

@@ -190,7 +190,7 @@ export interface Verdict {
  */
 export function judgeAnswer({ status, headers, body }: HttpAnswer, sends = true): Verdict {
   const error = readError(body);
-  const requestId = headers.get("request-id");
+  const requestId = requestIdIn(headers);
   const code = error.code ?? `HTTP ${status}`;
   const row = tooLarge(status, error) ? BY_STATUS[413]! : meaning(status, error.code);
   const throttled = status === 429 ||
@@ -262,12 +262,17 @@ export function stopped(): NotSent {
 
 /** Graph has taken the message. @param id names it in the reply */
 export function sent(id: string, { headers }: Pick<HttpAnswer, "headers">): Sent {
-  const requestId = headers.get("request-id");
+  const requestId = requestIdIn(headers);
   return {
     type: "sent",
     reply: reply(250, "2.0.0", `OK id=${id}`),
     ...(requestId === undefined ? {} : { requestId }),
   };
+}
+
+/** Graph's name for the request, a UUID, for the log. */
+function requestIdIn(headers: HttpAnswer["headers"]): string | undefined {
+  return headers.get("request-id")?.slice(0, 100);
 }
 
 /** The verdict as what became of the message. */

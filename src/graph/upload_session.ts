@@ -12,7 +12,7 @@ import type { Calls } from "./calls.ts";
 import { type Draft, withoutPermission } from "./drafts.ts";
 import { asciiJson, readObject } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";
-import { uploadUrl } from "./upload_url.ts";
+import { originIn, uploadUrl } from "./upload_url.ts";
 
 /** Octets of a range: a request must have less than 4 MB. */
 const RANGE = 3_840 * 1024;
@@ -61,8 +61,11 @@ async function createSession(
     const { outcome, result: answer } = result;
     return failedAt("opening an upload session", sessionRefused(outcome, answer));
   }
-  const url = uploadUrl(readObject(result.answer.body)["uploadUrl"], draft.url);
-  return url ?? notSent("UPLOAD_URL");
+  const named = readObject(result.answer.body)["uploadUrl"];
+  const url = uploadUrl(named, draft.url);
+  if (url !== undefined) return url;
+  const outcome = notSent("UPLOAD_URL");
+  return { ...outcome, detail: `${outcome.detail}: ${originIn(named)}` };
 }
 
 /** Codes of a service that does not know what is asked for. */

@@ -6,8 +6,10 @@ import { asBuffer } from "../octets.ts";
 
 export type Progress = "more" | "complete" | "malformed" | "tooLong";
 
-/** Octets of status line and header fields together. */
+/** Octets of status line and header fields together, interim answers' and trailers counted in. */
 const MAX_HEAD = 64 * 1024;
+/** Octets about chunks for each octet in them: a chunk of one takes five. */
+const MAX_PER_OCTET = 16;
 const HEAD_END = Buffer.from("\r\n\r\n");
 const NOTHING: Buffer = Buffer.alloc(0);
 const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: |\r\n|$)/;
@@ -25,6 +27,8 @@ export class AnswerReader {
   #expected = 0;
   /** Octets left of the current chunk; -1 before its size line. */
   #chunkLeft = -1;
+  /** Octets so far that are no body. */
+  #overhead = 0;
   #begun = false;
   #headRead = false;
 
@@ -93,7 +97,11 @@ export class AnswerReader {
 
   #readHead(): Progress | undefined {
     const end = this.#input.indexOf(HEAD_END);
-    if (end < 0) return this.#input.length > MAX_HEAD ? "malformed" : "more";
+    if (end < 0) {
+      return this.#overhead + this.#input.length > MAX_HEAD ? "malformed" : "more";
+    }
+    this.#overhead += end + HEAD_END.length;
+    if (this.#overhead > MAX_HEAD) return "malformed";
     const head = this.#input.toString("latin1", 0, end);
     this.#input = this.#input.subarray(end + HEAD_END.length);
     const status = STATUS_LINE.exec(head);
@@ -155,6 +163,9 @@ export class AnswerReader {
     }
     const end = this.#input.indexOf("\r\n");
     if (end < 0) return this.#input.length > MAX_HEAD ? "malformed" : "more";
+    this.#overhead += end + 2;
+    // Nobody's chunks and trailers say so much about so little.
+    if (this.#overhead > 2 * MAX_HEAD + MAX_PER_OCTET * this.#bodyLength) return "malformed";
     const line = this.#input.toString("latin1", 0, end);
     this.#input = this.#input.subarray(end + 2);
     if (this.#chunkLeft === 0) {

@@ -1,6 +1,7 @@
 // Who sends: the mailbox that Graph sends from, and the fields From and Sender (RFC 5322 §3.6.2).
 
 import { Buffer } from "node:buffer";
+import type { SettingName } from "../settings/schema.ts";
 import { printable, type Reply, reply } from "../smtp/reply.ts";
 import { type AddressList, type Item, parseAddressList } from "./address_list.ts";
 import { addressKey, isAddress } from "./addresses.ts";
@@ -31,6 +32,8 @@ export interface Unusable {
   readonly code: string;
   /** For the log. */
   readonly detail: string;
+  /** The setting whose limit it is over, if that is why. */
+  readonly limit?: SettingName;
 }
 
 export interface Originator {
@@ -190,12 +193,15 @@ function nameOf(
   }
   const all = text(0, from.body.length);
   // `ann@x.test (Ann)` was the way to give a name before RFC 822.
-  const comment = /^\s*[^\s<>(),;:"]+@[^\s<>(),;:"]+\s*\(([^()\\]*)\)\s*$/.exec(all);
-  if (comment !== null) return comment[1]!.includes("@") ? "" : repairedPhrase(comment[1]!);
+  const [, word = "", comment = ""] = COMMENTED.exec(all) ?? [];
+  if (/.@./s.test(word)) return comment.includes("@") ? "" : repairedPhrase(comment);
   const bracket = all.lastIndexOf("<");
   const words = bracket < 0 ? all : all.slice(0, bracket);
   return IS_WORDS.test(words) ? repairedPhrase(words) : "";
 }
+
+/** One word, and a comment behind it. */
+const COMMENTED = /^\s*([^\s<>(),;:"]+)\s*\(([^()\\]*)\)\s*$/;
 
 type Mailbox = Item & { readonly type: "mailbox" };
 

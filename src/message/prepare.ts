@@ -7,7 +7,14 @@ import { printable, reply } from "../smtp/reply.ts";
 import { isDoubtful } from "./addresses.ts";
 import { canonical } from "./canonical.ts";
 import { applyEdits, removal } from "./edits.ts";
-import { type HeaderField, type HeaderSection, isEmpty, MAX_HEADER, readHeader } from "./header.ts";
+import {
+  HEADER_LOOK,
+  type HeaderField,
+  type HeaderSection,
+  isEmpty,
+  MAX_HEADER,
+  readHeader,
+} from "./header.ts";
 import { type Repair, repairHeader } from "./header_repair.ts";
 import {
   type Named,
@@ -18,14 +25,30 @@ import {
 } from "./originator.ts";
 import { messageId, receivedField, rfc5322Date, type Trace } from "./received.ts";
 import { recipientEdits } from "./recipients.ts";
+import { structureExcess } from "./structure.ts";
 
 export type { Unusable } from "./originator.ts";
+
+/** What a message may be like at most; each is a setting. */
+export interface MessageLimits {
+  /** MAX_HEADER_SIZE: octets of the header as it is handed on. */
+  readonly header: number;
+  /** MAX_MIME_DEPTH: multiparts and attached messages, one in the other. */
+  readonly depth: number;
+  /** MAX_MIME_PARTS: parts of all multiparts together. */
+  readonly parts: number;
+}
+
+/** The settings' defaults. */
+export const MESSAGE_LIMITS: MessageLimits = { header: MAX_HEADER, depth: 100, parts: 1000 };
 
 export interface PrepareOptions {
   readonly trace: Trace;
   readonly account: SenderOverride;
   /** Quoted-printable leaf parts become base64. */
   readonly reencodeQuotedPrintable: boolean;
+  /** {@link MESSAGE_LIMITS} when left out. */
+  readonly limits?: MessageLimits;
 }
 
 export interface Prepared {
@@ -45,17 +68,19 @@ export interface Prepared {
 export function prepareMessage(
   content: Content,
   envelope: Envelope,
-  { trace, account, reencodeQuotedPrintable }: PrepareOptions,
+  { trace, account, reencodeQuotedPrintable, limits = MESSAGE_LIMITS }: PrepareOptions,
 ): Prepared | Unusable {
   let sound = content;
   let header = readHeader(content);
   if (!header.regular) {
     // Only then is it certain where the body begins, and what it is.
     const repair = repairHeader(content);
-    if (repair.type !== "repaired") return beyondRepair(repair);
+    if (repair.type !== "repaired") return beyondRepair(repair, limits);
     sound = repair.message;
     header = readHeader(sound);
   }
+  const excess = hasStructure(header) ? structureExcess(sound, limits) : undefined;
+  if (excess !== undefined) return excess === "depth" ? tooDeep(limits) : tooManyParts(limits);
   const message = canonical(sound, { reencodeQuotedPrintable });
   if (message !== sound) header = readHeader(message);
 
@@ -78,10 +103,17 @@ export function prepareMessage(
   );
   let length = added.length + header.octets.length;
   for (const { start, end, octets } of edits) length += octets.length - (end - start);
-  if (length > MAX_HEADER) return tooLong(length);
+  if (length > limits.header) return tooLong(length, limits);
   edits.sort((a, b) => a.start - b.start);
   const { named } = origin;
   return { type: "prepared", content: [added, ...applyEdits(message, edits)], sender, named };
+}
+
+/** Whether there may be other parts in the message than its text. */
+function hasStructure({ fields }: HeaderSection): boolean {
+  return fields.some(({ name, body }) =>
+    name === "content-type" && /multipart|message/i.test(body.toString("latin1"))
+  );
 }
 
 /** The fields that the relay looks at. */
@@ -146,14 +178,17 @@ function doubtfulRecipient(address: string): Unusable {
   return unusable(reply(550, "5.1.3", detail), "DOUBTFUL_RECIPIENT", detail);
 }
 
-function beyondRepair(repair: Exclude<Repair, { readonly type: "repaired" }>): Unusable {
+function beyondRepair(
+  repair: Exclude<Repair, { readonly type: "repaired" }>,
+  limits: MessageLimits,
+): Unusable {
   switch (repair.type) {
     case "broken":
       return brokenHeader(repair.line);
     case "crOnly":
       return CR_ONLY;
     case "tooLong":
-      return tooLong(MAX_HEADER);
+      return tooLong(HEADER_LOOK, limits);
   }
 }
 
@@ -163,9 +198,22 @@ const CR_ONLY = unusable(
   "The lines of the message end in CR alone",
 );
 
-function tooLong(octets: number): Unusable {
-  const detail = `The header has ${octets} octets or more; Exchange takes ${MAX_HEADER}`;
-  return unusable(reply(552, "5.3.4", detail), "HEADER_TOO_LARGE", detail);
+function tooLong(octets: number, { header }: MessageLimits): Unusable {
+  const detail = `The header has ${octets} octets or more; MAX_HEADER_SIZE is ${header}`;
+  const limit = "MAX_HEADER_SIZE";
+  return { ...unusable(reply(552, "5.3.4", detail), "HEADER_TOO_LARGE", detail), limit };
+}
+
+function tooDeep({ depth }: MessageLimits): Unusable {
+  const detail = `Parts are nested deeper than MAX_MIME_DEPTH, which is ${depth}`;
+  const limit = "MAX_MIME_DEPTH";
+  return { ...unusable(reply(554, "5.6.0", detail), "MIME_TOO_DEEP", detail), limit };
+}
+
+function tooManyParts({ parts }: MessageLimits): Unusable {
+  const detail = `The message has more parts than MAX_MIME_PARTS, which is ${parts}`;
+  const limit = "MAX_MIME_PARTS";
+  return { ...unusable(reply(554, "5.6.0", detail), "MIME_TOO_MANY_PARTS", detail), limit };
 }
 
 function brokenHeader(line: string): Unusable {

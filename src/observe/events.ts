@@ -80,7 +80,8 @@ export class Events {
       ...(outcome.attempts === undefined ? {} : { attempts: outcome.attempts }),
     };
     if (outcome.type === "sent") return this.#log.info("Message sent", fields);
-    const { code, detail, reply } = outcome;
+    const { code, detail, reply, limit } = outcome;
+    if (limit !== undefined) this.#metrics.count("limit_hits", { setting: limit });
     const message = outcome.ambiguous
       ? "Message may have been sent"
       : outcome.type === "later"

@@ -1,8 +1,9 @@
 // The log: one line an event, with fields, as text or JSON, on standard error.
 //
-// Secrets are masked by their type (`Secret.toJSON`), not by a pattern.
+// Secrets are masked by their type (`fields.ts`), not by a pattern.
 
 import pino from "pino";
+import { loggable, shortened } from "./fields.ts";
 
 export type LogLevel = "DEBUG" | "INFO" | "WARNING" | "ERROR" | "CRITICAL";
 export type LogFields = Readonly<Record<string, unknown>>;
@@ -27,9 +28,10 @@ const LEVELS = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
 
 export function createLog({ level, format, write }: LogOptions): Log {
   const out = write === undefined ? pino.destination({ fd: 2, sync: true }) : { write };
-  const destination = format === "json" ? out : {
+  const form = format === "json" ? inLine : textLine;
+  const destination = {
     write(line: string): void {
-      out.write(textLine(line));
+      out.write(form(line.trimEnd()) + "\n");
     },
   };
   const logger = pino({
@@ -41,12 +43,15 @@ export function createLog({ level, format, write }: LogOptions): Log {
     timestamp: () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label) => ({ level: label.toUpperCase() }) },
   }, destination);
+  const at = (method: Lowercase<LogLevel>) => (message: string, fields: LogFields = {}) => {
+    if (logger.isLevelEnabled(method)) logger[method](loggable(fields), shortened(message));
+  };
   return {
-    debug: (message, fields = {}) => logger.debug(fields, message),
-    info: (message, fields = {}) => logger.info(fields, message),
-    warning: (message, fields = {}) => logger.warning(fields, message),
-    error: (message, fields = {}) => logger.error(fields, message),
-    critical: (message, fields = {}) => logger.critical(fields, message),
+    debug: at("debug"),
+    info: at("info"),
+    warning: at("warning"),
+    error: at("error"),
+    critical: at("critical"),
   };
 }
 
@@ -55,7 +60,7 @@ function textLine(json: string): string {
   const { time, level, message, ...fields } = JSON.parse(json) as Record<string, unknown>;
   let line = `${time} ${level} ${inLine(String(message))}`;
   for (const key in fields) line += ` ${key}=${fieldValue(fields[key])}`;
-  return line + "\n";
+  return line;
 }
 
 /** Bare where that is clear, else a JSON string: nothing can begin a new line or a new field. */
@@ -64,11 +69,14 @@ function fieldValue(value: unknown): string {
   return /^[\x21\x23-\x3c\x3e-\x7e]+$/.test(text) ? text : inLine(JSON.stringify(text));
 }
 
-/** Control characters, and those that move text about on a terminal, as escapes. */
+/**
+ * Control characters, and those that move text about on a terminal or are not seen there, as escapes.
+ * JSON stays the same JSON: they stand in its strings only.
+ */
 function inLine(text: string): string {
   return text.replace(
     // deno-lint-ignore no-control-regex -- control characters are what is looked for
-    /[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    /[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }

@@ -245,6 +245,21 @@ export const SETTINGS = {
     "The largest message taken, in bytes; announced as SIZE. What is over GRAPH_REQUEST_LIMIT goes the LARGE_MESSAGES way.",
   ),
   MAX_RECIPIENTS: required(integer(1, 1000), "500", "Recipients of one message."),
+  MAX_HEADER_SIZE: required(
+    size(4 * KIB, 256 * KIB),
+    "256k",
+    "The largest header taken, in bytes, with the fields that the relay adds (a Bcc for each recipient that stands in no field): Exchange takes 256 KB.",
+  ),
+  MAX_MIME_DEPTH: required(
+    integer(1, 1000),
+    "100",
+    "How deep a message's parts may be nested: multiparts and attached messages, one in the other.",
+  ),
+  MAX_MIME_PARTS: required(
+    integer(1, 10_000),
+    "1000",
+    "Parts of one message, those in attached messages too.",
+  ),
   MAX_CONNECTIONS: missing("Connections at once."),
   MAX_CONNECTIONS_PER_IP: missing("Unauthenticated connections of one address."),
   MAX_MEMORY: {

@@ -196,6 +196,9 @@ const NO_SETTINGS = new Set([
   // A password for `check`, which is no setting of the relay.
   "RELAY_PASSWORD",
   "SENDER_NOT_ALLOWED",
+  "HEADER_TOO_LARGE",
+  "MIME_TOO_DEEP",
+  "MIME_TOO_MANY_PARTS",
   "LOOKUP_ENTRY",
   "TABLE_CROWDED",
   "HTTPS_PROXY_FILE",

@@ -219,7 +219,7 @@ describe("a stop in the middle of an upload", () => {
     await graph.until(1);
     await graph.answer(0, answer(201, {}, { id: "AAA" }));
     await graph.until(2);
-    await graph.answer(1, answer(201, {}, { uploadUrl: "https://upload.test/1" }));
+    await graph.answer(1, answer(201, {}, { uploadUrl: "https://outlook.office.com/1" }));
     await graph.until(3);
     backend.stop();
     await graph.answer(2, aborted);
@@ -372,7 +372,7 @@ describe("a message over GRAPH_REQUEST_LIMIT", () => {
     const time = graph.requests[0]!.timeout;
     await graph.answer(0, answer(201, {}, { id: "AAA" }));
     await graph.until(2);
-    await graph.answer(1, answer(201, {}, { uploadUrl: "https://upload.test/1" }));
+    await graph.answer(1, answer(201, {}, { uploadUrl: "https://outlook.office.com/1" }));
     await graph.until(3);
     clock.pass(time - 300);
     await graph.answer(2, answer(201));

@@ -1,0 +1,60 @@
+// What may be a field of a log line: everything, but bounded, and without what its type says is secret.
+//
+// Strangers and services say how long a text is, and errors of libraries carry whole requests with
+// their tokens. So each value is made plain here before it is written, whoever logs it.
+
+/** Characters of one text at most; what is cut off is counted. */
+const MAX_TEXT = 2048;
+/** Entries of one object or list, and objects within objects. */
+const MAX_ENTRIES = 50;
+const MAX_DEPTH = 10;
+
+/** The fields, ready to be written as JSON. */
+export function loggable(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const plain: Record<string, unknown> = {};
+  for (const name in fields) plain[name] = plainValue(fields[name], MAX_DEPTH);
+  return plain;
+}
+
+/** The text, as far as it is not too long for a line of log. */
+export function shortened(text: string): string {
+  if (text.length <= MAX_TEXT) return text;
+  return `${text.slice(0, MAX_TEXT).toWellFormed()}… (${text.length - MAX_TEXT} more)`;
+}
+
+function plainValue(value: unknown, depth: number): unknown {
+  switch (typeof value) {
+    case "string":
+      return shortened(value);
+    case "bigint":
+      return String(value);
+    case "object":
+      return value === null ? null : plainObject(value, depth);
+    default:
+      // JSON has no functions and symbols; pino leaves them out.
+      return value;
+  }
+}
+
+function plainObject(value: object, depth: number): unknown {
+  // Its properties may be anything: a request with its header, a whole answer.
+  if (value instanceof Error) return shortened(`${value.name}: ${value.message}`);
+  // A query may hold a signature or a token.
+  if (value instanceof URL) return shortened(`${value.origin}${value.pathname}`);
+  if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
+    return `${value.byteLength} octets`;
+  }
+  const { toJSON } = value as { toJSON?: unknown };
+  if (typeof toJSON === "function") {
+    const json: unknown = toJSON.call(value);
+    return json === value ? undefined : plainValue(json, depth - 1);
+  }
+  if (depth <= 0) return "…";
+  if (Array.isArray(value)) {
+    return value.slice(0, MAX_ENTRIES).map((entry) => plainValue(entry, depth - 1));
+  }
+  return Object.fromEntries(
+    Object.entries(value).slice(0, MAX_ENTRIES)
+      .map(([name, entry]) => [shortened(name), plainValue(entry, depth - 1)]),
+  );
+}
