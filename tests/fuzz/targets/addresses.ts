@@ -21,10 +21,13 @@ const CONTROL = /[\x00-\x1f\x7f]/;
 const MOST = 1_000_000;
 
 const WORDS = [
-  ..."FROM:|TO:|<|>|@|,|:|;|.|(|)|[|]|\\|\"| |\t|\r\n |=?utf-8?q?z=40z?=|\0|\x7f|\xff".split("|"),
-  ..."a@x.test|Bea <bea@y.test>|\"a b\"@x.test|<@h1,@h2:a@x.test>|a@[192.0.2.1]|@x.test".split("|"),
-  ..." SIZE=10| SIZE=9999999| BODY=8BITMIME| SMTPUTF8| AUTH=<>| X=1|T: a@x.test;|postmaster".split("|"),
-  ..."\xc3\xbc|\xe2\x80\x8b|\xe2\x80\xae|\xe2\x84\xaa|\xef\xbf\xbd|xn--bcher-kva.test|\xc3\x9f".split("|"),
+  ...'FROM:|TO:|<|>|@|,|:|;|.|(|)|[|]|\\|"| |\t|\r\n |=?utf-8?q?z=40z?=|\0|\x7f|\xff'.split("|"),
+  ...'a@x.test|Bea <bea@y.test>|"a b"@x.test|<@h1,@h2:a@x.test>|a@[192.0.2.1]|@x.test'.split("|"),
+  ..." SIZE=10| SIZE=9999999| BODY=8BITMIME| SMTPUTF8| AUTH=<>| X=1|T: a@x.test;|postmaster".split(
+    "|",
+  ),
+  ..."\xc3\xbc|\xe2\x80\x8b|\xe2\x80\xae|\xe2\x84\xaa|\xef\xbf\xbd|xn--bcher-kva.test|\xc3\x9f"
+    .split("|"),
   "x".repeat(64),
   "y".repeat(200) + ".",
 ];
@@ -100,11 +103,11 @@ export const addresses: Target = {
   },
   seeds: [
     "\x00<ann@x.test> SIZE=100 BODY=8BITMIME",
-    "\x00<\"a\\\"b c\"@\xc3\xbc.test> SMTPUTF8",
+    '\x00<"a\\"b c"@\xc3\xbc.test> SMTPUTF8',
     "\x00 a@[IPv6:2001:db8::1]",
     "\x00<@a,@b:c@d.test>",
     "\x00<Postmaster>",
-    "\x01 Ann <a@x.test>, \"B, C\" <b@x.test> (c (d)), T: e@x.test, f@x.test;",
+    '\x01 Ann <a@x.test>, "B, C" <b@x.test> (c (d)), T: e@x.test, f@x.test;',
     "\x01 =?utf-8?q?x?= <a@x.test>,,;b",
     "\x02ann@example.com, @example.org",
   ],

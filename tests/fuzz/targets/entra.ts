@@ -90,10 +90,13 @@ export const entra: Target = {
     "\x0f\x01ECONNREFUSED\xff",
   ],
   words: [
-    ..."{|}|\"|:|,|[|]|null|true|1e999|-1|0|\"error\":|\"error_codes\":|\"access_token\":".split("|"),
-    ..."\"expires_in\":|\"token_type\":|\"error_description\":|\"suberror\":|\"claims\":|\\r\\n".split("|"),
-    ..."\\u0000|\\u001b|\\ud800|\r\n235 OK\r\n|\xff|\xc3\xbc|\"refresh_in\":|\"scope\":|__proto__".split("|"),
-    ..."\"id_token\":|\"client_info\":|\"refresh_token\":|\"correlation_id\":|\"foci\":|e30.e30.|3599".split("|"),
+    ...'{|}|"|:|,|[|]|null|true|1e999|-1|0|"error":|"error_codes":|"access_token":'.split("|"),
+    ...'"expires_in":|"token_type":|"error_description":|"suberror":|"claims":|\\r\\n'.split("|"),
+    ...'\\u0000|\\u001b|\\ud800|\r\n235 OK\r\n|\xff|\xc3\xbc|"refresh_in":|"scope":|__proto__'
+      .split("|"),
+    ...'"id_token":|"client_info":|"refresh_token":|"correlation_id":|"foci":|e30.e30.|3599'.split(
+      "|",
+    ),
   ],
   maxLength: 1024,
 };

@@ -7,7 +7,7 @@ import { AnswerReader } from "../../../src/http/answer_reader.ts";
 import { HttpClient } from "../../../src/http/client.ts";
 import type { HttpAnswer, HttpFailure } from "../../../src/http/client.ts";
 import type { Outbound, OutboundHandler } from "../../../src/runtime/runtime.ts";
-import { Input, inPieces, type Target, UNPRINTABLE } from "../engine/target.ts";
+import { inPieces, Input, type Target, UNPRINTABLE } from "../engine/target.ts";
 
 const MAX_BODY = 300;
 const METHODS = ["POST", "GET", "HEAD", "DELETE"];
@@ -122,9 +122,12 @@ export const httpAnswer: Target = {
     "\x00\x01HTTP/1.1 101 Switching Protocols\r\n\r\n",
   ],
   words: [
-    ..."\r\n|\n|\r\n\r\n|: |;|HTTP/1.1 |HTTP/1.0 |200|100|204|304|99|999| OK|\0|\xff|,|\t".split("|"),
+    ..."\r\n|\n|\r\n\r\n|: |;|HTTP/1.1 |HTTP/1.0 |200|100|204|304|99|999| OK|\0|\xff|,|\t".split(
+      "|",
+    ),
     ..."Content-Length: |Transfer-Encoding: chunked\r\n|Connection: close\r\n|0\r\n\r\n".split("|"),
-    ..."ffffffff\r\n|-1|+5|1e3|0x10|12c\r\n|12d\r\n|1\r\na\r\n|300|301|Transfer-Encoding: gzip".split("|"),
+    ..."ffffffff\r\n|-1|+5|1e3|0x10|12c\r\n|12d\r\n|1\r\na\r\n|300|301|Transfer-Encoding: gzip"
+      .split("|"),
     "x".repeat(301),
   ],
 };

@@ -49,7 +49,7 @@ export const log: Target = {
       const input = new Input(octets);
       const events = new Events(log, () => 0, new Metrics());
       const text = () => input.until(0xff).toString("utf8");
-      const client = { connection: "c1", address: text() };
+      const client = { connection: "c1", address: text(), port: 1 };
       const said: Reply = reply(500 + input.below(50), "5.0.0", text());
       const account = { ...accountWith(tokenOf("x")), entry: text() };
       const argument = text();
@@ -93,8 +93,10 @@ export const log: Target = {
     "a\xff\x00b\xffc\xffd\xffe\xff\x01\x01f\xffg\xff\x01h\xffi\xffj\xffk\xff\x06error\xffmessage\xff\x05key\xff\x00v\xff\x04\x03",
   ],
   words: [
-    ..."\xff|\r|\n|\r\n|\x00|\x1b[2J|\x7f|\xc2\x85|\xc2\x9b|\xe2\x80\xa8|\xe2\x80\xae|\xe2\x81\xa6".split("|"),
-    ..."\"|\\|=|}|{| |'|\\u000a|%s|%o|%j|\xed\xa0\x80|__proto__|toJSON|2026-01-01T00:00:00Z WARNING x".split("|"),
+    ..."\xff|\r|\n|\r\n|\x00|\x1b[2J|\x7f|\xc2\x85|\xc2\x9b|\xe2\x80\xa8|\xe2\x80\xae|\xe2\x81\xa6"
+      .split("|"),
+    ..."\"|\\|=|}|{| |'|\\u000a|%s|%o|%j|\xed\xa0\x80|__proto__|toJSON|2026-01-01T00:00:00Z WARNING x"
+      .split("|"),
     "x".repeat(5000),
   ],
 };

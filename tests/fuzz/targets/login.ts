@@ -24,7 +24,9 @@ export const username: Target = {
       assert.ok(!UNPRINTABLE.test(parsed.problem) && parsed.problem.length < 200);
     } else if (parsed.type === "lookup") {
       assert.notEqual(parsed.id, "");
-      assert.ok(!parsed.id.includes(delimiter) && text.startsWith(`${parsed.id}${delimiter}lookup`));
+      assert.ok(
+        !parsed.id.includes(delimiter) && text.startsWith(`${parsed.id}${delimiter}lookup`),
+      );
       isTableKey(parsed.id);
     } else {
       const { tenantId, clientId } = parsed;
@@ -49,7 +51,22 @@ export const username: Target = {
     "\x02a|lookup.example",
     "\x00contoso.onmicrosoft.com",
   ],
-  words: ["@", ":", "|", ".", "lookup", "=", "==", "-", "+/", "_", "\xc3\xbc", "\0", "\r\n", "LOOKUP"],
+  words: [
+    "@",
+    ":",
+    "|",
+    ".",
+    "lookup",
+    "=",
+    "==",
+    "-",
+    "+/",
+    "_",
+    "\xc3\xbc",
+    "\0",
+    "\r\n",
+    "LOOKUP",
+  ],
 };
 
 /** What the table service forbids. */
@@ -103,5 +120,17 @@ export const sasl: Target = {
     "CRAM-MD5 \n",
     "XOAUTH2 dXNlcj1hQGIBYXV0aD1CZWFyZXIgeAEB\n\n",
   ],
-  words: ["PLAIN ", "LOGIN ", "=\n", "*\n", "\n", "AA==", "AAAA", "w7w=", "/w==", "AGEAYgBj", "AGEAYg=="],
+  words: [
+    "PLAIN ",
+    "LOGIN ",
+    "=\n",
+    "*\n",
+    "\n",
+    "AA==",
+    "AAAA",
+    "w7w=",
+    "/w==",
+    "AGEAYgBj",
+    "AGEAYg==",
+  ],
 };

@@ -12,7 +12,7 @@ import { formatReply } from "../../../src/smtp/reply.ts";
 import { normalized, recipientsOf } from "../../message/graph_reading.ts";
 import { envelope, OPTIONS } from "../../message/preparing.ts";
 import { assertWellFormed } from "../../smtp/driver.ts";
-import { Input, inPieces, type Target, UNPRINTABLE } from "../engine/target.ts";
+import { inPieces, Input, type Target, UNPRINTABLE } from "../engine/target.ts";
 
 const RECIPIENTS = ["a@x.test", "Bea@Y.test", "c.c@x.test"];
 const WANTED = RECIPIENTS.map(normalized).sort();
@@ -44,12 +44,16 @@ function built(input: Input, depth: number): string {
       "text/plain; charset=utf-8",
       "text/html",
       "application/pdf; name=a.pdf",
-      'image/png; name*=utf-8\'\'%2e%2e%2Fx',
+      "image/png; name*=utf-8''%2e%2e%2Fx",
       "application/pkcs7-mime",
       "text/plain; charset=utf-16",
       'application/x; name="a\\"b',
     ]);
-    const disposition = input.pick(["", "", `Content-Disposition: attachment;${end} filename=x${end}`]);
+    const disposition = input.pick([
+      "",
+      "",
+      `Content-Disposition: attachment;${end} filename=x${end}`,
+    ]);
     const body = input.until(0xff).toString("latin1").repeat(1 << input.below(4));
     return `Content-Type: ${type}${end}${header}${disposition}${end}${body}`;
   }
@@ -72,7 +76,8 @@ function built(input: Input, depth: number): string {
     const pad = input.pick(["", "", " ", "\t ", "x", "--"]);
     text += `--${boundary}${pad}${end}${built(input, depth + 1)}${end}`;
   }
-  return text + input.pick([`--${boundary}--${end}`, "", `--${boundary}`, `--${boundary}--x${end}`]);
+  return text +
+    input.pick([`--${boundary}--${end}`, "", `--${boundary}`, `--${boundary}--x${end}`]);
 }
 
 async function judge(octets: Buffer, choices: number): Promise<void> {
@@ -135,12 +140,17 @@ async function judge(octets: Buffer, choices: number): Promise<void> {
 const HEAD = "From: me@x.test\r\nTo: a@x.test, Bea <bea@y.test>\r\nSubject: s\r\n";
 
 const WORDS = [
-  ..."\r\n|\n|\r|\0|\r\n\r\n|\r\n |\r\n\t|\r\n \r\n|: |--b\r\n|--b--\r\n|\r\n--b|; |=|=\r\n|=3D".split("|"),
-  ..."Content-Type: |multipart/mixed; boundary=b|text/plain|message/rfc822|boundary=|\"".split("|"),
-  ..."Content-Transfer-Encoding: |base64|quoted-printable|8bit|binary|QUJD|=C3=BC|\xc3\xbc".split("|"),
-  ..."To: |Cc: |Bcc: |From: |Sender: |Resent-Bcc: |a@x.test|z@z.test|<|>|,|(|)|\\|\"|:;".split("|"),
+  ..."\r\n|\n|\r|\0|\r\n\r\n|\r\n |\r\n\t|\r\n \r\n|: |--b\r\n|--b--\r\n|\r\n--b|; |=|=\r\n|=3D"
+    .split("|"),
+  ...'Content-Type: |multipart/mixed; boundary=b|text/plain|message/rfc822|boundary=|"'.split("|"),
+  ..."Content-Transfer-Encoding: |base64|quoted-printable|8bit|binary|QUJD|=C3=BC|\xc3\xbc".split(
+    "|",
+  ),
+  ...'To: |Cc: |Bcc: |From: |Sender: |Resent-Bcc: |a@x.test|z@z.test|<|>|,|(|)|\\|"|:;'.split("|"),
   ..."=?utf-8?q?=3Cz=40z.test=3E?=|From x Mon Nov 23 20:27:56 2026\r\n|\xef\xbb\xbf|T: ".split("|"),
-  ..."Content-Disposition: attachment; filename=x\r\n|MIME-Version: 1.0\r\n|\xff|Date: x\r\n".split("|"),
+  ..."Content-Disposition: attachment; filename=x\r\n|MIME-Version: 1.0\r\n|\xff|Date: x\r\n".split(
+    "|",
+  ),
   "x".repeat(999),
   `${"y".repeat(998)}\r\n`,
 ];
@@ -158,10 +168,10 @@ export const message: Target = {
     "\x07" + HEAD + "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n" +
     "--b\r\n\r\nText\r\n--b\r\nContent-Type: application/pdf; name=a.pdf\r\n" +
     "Content-Transfer-Encoding: base64\r\n\r\nQUJDREVG\r\n--b--\r\n",
-    "\x0c" + HEAD + "Content-Type: multipart/related; boundary=b; start=\"<1>\"\r\n\r\n--b\r\n" +
+    "\x0c" + HEAD + 'Content-Type: multipart/related; boundary=b; start="<1>"\r\n\r\n--b\r\n' +
     "Content-Type: text/html\r\nContent-ID: <1>\r\nContent-Transfer-Encoding: quoted-printable\r\n" +
     "\r\n=C3=BC=\r\n x\r\n--b\r\nContent-Type: image/png\r\nContent-ID: <2>\r\n\r\n\0\r\n--b--\r\n",
-    "\x01From: A B\r\nTo: T: a@x.test, \"x\" <bea@y.test>;\r\nCc: (c) z@z.test\r\n \r\n x\r\n\r\nb",
+    '\x01From: A B\r\nTo: T: a@x.test, "x" <bea@y.test>;\r\nCc: (c) z@z.test\r\n \r\n x\r\n\r\nb',
     "\x02To : a@x.test\r\nX\r\nBcc: z@z.test\r\n\r\n",
   ],
   words: WORDS,

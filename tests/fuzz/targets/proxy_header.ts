@@ -4,11 +4,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { isIP } from "node:net";
 import { plainAddress } from "../../../src/networks.ts";
-import {
-  ProxyHeaderReader,
-  type ProxyHeaderStep,
-} from "../../../src/server/proxy_header.ts";
-import { Input, inPieces, type Target, UNPRINTABLE } from "../engine/target.ts";
+import { ProxyHeaderReader, type ProxyHeaderStep } from "../../../src/server/proxy_header.ts";
+import { inPieces, Input, type Target, UNPRINTABLE } from "../engine/target.ts";
 
 /** The first 16 octets of version 2 are followed by at most so many. */
 const MOST = 16 + 65_535;
@@ -80,7 +77,8 @@ function v2(command: number, family: number, block: string, announced = block.le
 }
 
 const IPV4 = "\xc0\0\x02\x07\xc0\0\x02\x08\x10\0\0\x19";
-const IPV6 = "\x20\x01\x0d\xb8" + "\0".repeat(11) + "\x01" + "\0".repeat(10) + "\xff\xff\xc0\0\x02\x07" +
+const IPV6 = "\x20\x01\x0d\xb8" + "\0".repeat(11) + "\x01" + "\0".repeat(10) +
+  "\xff\xff\xc0\0\x02\x07" +
   "\x10\0\0\x19";
 
 export const proxyHeader: Target = {
@@ -107,7 +105,8 @@ export const proxyHeader: Target = {
   words: [
     V2.toString("latin1"),
     ..."PROXY |TCP4 |TCP6 |UNKNOWN|\r\n| |0|65535|65536|255.255.255.255|::|00|01|-1|+1".split("|"),
-    ..."\x20|\x21|\x11|\x12|\x22|\x31|\x01|\xff\xff|\0\x0c|\0\x24|\0\xd8|::ffff:1.2.3.4|%eth0".split("|"),
+    ..."\x20|\x21|\x11|\x12|\x22|\x31|\x01|\xff\xff|\0\x0c|\0\x24|\0\xd8|::ffff:1.2.3.4|%eth0"
+      .split("|"),
     "\x16\x03\x01",
     "x".repeat(107),
   ],

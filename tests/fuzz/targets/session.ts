@@ -5,8 +5,14 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { Effect } from "../../../src/smtp/effects.ts";
 import { REPLIES, reply } from "../../../src/smtp/reply.ts";
-import { type Driver, type DriverOptions, driverIn, GOOD_PASSWORD, STATES } from "../../smtp/driver.ts";
-import { Input, inPieces, type Target } from "../engine/target.ts";
+import {
+  type Driver,
+  driverIn,
+  type DriverOptions,
+  GOOD_PASSWORD,
+  STATES,
+} from "../../smtp/driver.ts";
+import { inPieces, Input, type Target } from "../engine/target.ts";
 
 /** Begins an event in the input; no text has this octet. */
 const MARK = 0xfe;
@@ -187,7 +193,9 @@ export const session: Target = {
     "RCPT TO:<\xc3\xbc@\xc3\xa4.test>\r\nBDAT 0 LAST\r\n\xfe\x02\xfe\x00",
   ],
   words: [
-    ..."\r\n|\n|\r\n.\r\n|\n.\n|\r.\r|..\r\n|\xfe\x00|\xfe\x01|\xfe\x02|\xfe\x03|\xfe\x04".split("|"),
+    ..."\r\n|\n|\r\n.\r\n|\n.\n|\r.\r|..\r\n|\xfe\x00|\xfe\x01|\xfe\x02|\xfe\x03|\xfe\x04".split(
+      "|",
+    ),
     ..."EHLO a\r\n|HELO\r\n|STARTTLS\r\n|RSET\r\n|NOOP\n|HELP\r\n|VRFY a\r\n|QUIT\r\n".split("|"),
     ..."AUTH PLAIN|AUTH LOGIN| =\r\n|AHVzZXIAZ29vZA==|Z29vZA==\r\n|*\r\n|AUTH PLAIN\r\n".split("|"),
     ..."MAIL FROM:|RCPT TO:|<alice@example.com>|<>| SIZE=1999| BODY=8BITMIME| SMTPUTF8".split("|"),

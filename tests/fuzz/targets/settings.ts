@@ -39,7 +39,7 @@ export const settings: Target = {
     const environment: Record<string, string> = {};
     while (!input.ended) {
       const name = NAMES[input.below(NAMES.length)]!;
-      const text = input.until(0xff).toString("utf8");
+      const text = input.until(0xff).toString("utf8").replaceAll(MARK, "");
       if (FILES.includes(name)) environment[name] = PATHS[text.length % PATHS.length]!;
       else if (SECRETS.has(name)) {
         const at = text.length >> 1;
@@ -71,8 +71,13 @@ export const settings: Target = {
   ],
   words: [
     ..."\xff|true|false|off|5m|0s|24d|10m|-1|1e3|:25|[::]:8025|127.0.0.1:0|,|@|;|=|/|//".split("|"),
-    ..."https://|http://127.0.0.1|http://a:b@c:1|https://a.b/users|?sig=x|#|AccountKey=QUJD".split("|"),
-    ..."AccountName=abc|SharedAccessSignature=sig=|UseDevelopmentStorage=true|*|10.0.0.0/8".split("|"),
-    ..."ann@x.test|@x.test|\0|\r\n|\x1b[31m|\xe2\x80\xae|\xc2\x9b|\xe2\x80\xa8|keyvault|direct".split("|"),
+    ..."https://|http://127.0.0.1|http://a:b@c:1|https://a.b/users|?sig=x|#|AccountKey=QUJD".split(
+      "|",
+    ),
+    ..."AccountName=abc|SharedAccessSignature=sig=|UseDevelopmentStorage=true|*|10.0.0.0/8".split(
+      "|",
+    ),
+    ..."ann@x.test|@x.test|\0|\r\n|\x1b[31m|\xe2\x80\xae|\xc2\x9b|\xe2\x80\xa8|keyvault|direct"
+      .split("|"),
   ],
 };
