@@ -261,9 +261,7 @@ function unused(environment: Environment, settings: Settings): string[] {
     return [`${name} has no effect, because everything goes out by https: set HTTPS_PROXY`];
   }
   return (settings.NO_PROXY?.unread ?? []).map((entry) =>
-    `NO_PROXY ${
-      quoted(withoutSecrets(entry))
-    } is no name, address or network: it exempts nothing`
+    `NO_PROXY ${quoted(withoutSecrets(entry))} is no name, address or network: it exempts nothing`
   );
 }
 

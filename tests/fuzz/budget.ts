@@ -2,7 +2,7 @@
 // the same. Seconds end it only where a machine is so slow that the suite would wait for it.
 
 import process from "node:process";
-import type { Budget } from "./engine/fuzz.ts";
+import type { Budget, Finding } from "./engine/fuzz.ts";
 
 /** What `FUZZ_SEED` says, or the standard one. */
 export const SEED = Number(process.env["FUZZ_SEED"] ?? 20_261_105);
@@ -44,9 +44,10 @@ export function guidedBudget(target: string): Budget {
 
 /** What to do with a finding, as the tests and the bench say it. */
 export function howToRepeat(
-  { target, input, error }: { target: string; input: string; error: string },
+  { target, input, error }: Finding,
+  seed = SEED,
 ): string {
   return `${error}\n\nTo see it again, add this to FINDINGS in tests/fuzz/findings.ts:\n` +
     `  { target: ${JSON.stringify(target)}, what: "…", input: ${JSON.stringify(input)} },\n` +
-    `It was found with FUZZ_SEED=${SEED}.`;
+    `It was found with FUZZ_SEED=${seed}.`;
 }

@@ -80,6 +80,21 @@ async function exchange(
   return { result, destroyed };
 }
 
+/** The body of a whole answer in chunks (RFC 9112 §7.1), read another way; undefined for none. */
+function unchunked(text: string): string | undefined {
+  let body = "";
+  for (let rest = text;;) {
+    const line = /^([0-9a-f]{1,8})[ \t]*(?:;.*?)?\r\n/is.exec(rest);
+    if (line === null) return undefined;
+    const size = parseInt(line[1]!, 16);
+    rest = rest.slice(line[0].length);
+    if (size === 0) return rest.startsWith("\r\n") || rest.includes("\r\n\r\n") ? body : undefined;
+    if (rest.slice(size, size + 2) !== "\r\n") return undefined;
+    body += rest.slice(0, size);
+    rest = rest.slice(size + 2);
+  }
+}
+
 export const httpAnswer: Target = {
   name: "http_answer",
   async run(octets) {
@@ -99,6 +114,14 @@ export const httpAnswer: Target = {
     for (const [name, value] of whole.headers) {
       assert.equal(name, name.toLowerCase());
       assert.doesNotMatch(name + value, /\r\n/);
+    }
+    const text = answer.toString("latin1");
+    const [head = "", ...behind] = text.split("\r\n\r\n");
+    if (
+      whole.progress === "complete" &&
+      /^HTTP\/1\.1 200 .*\r\nTransfer-Encoding: chunked$/.test(head)
+    ) {
+      assert.equal(whole.body, method === "HEAD" ? "" : unchunked(behind.join("\r\n\r\n")));
     }
     const { result } = await exchange(answer, method, [cut, 3]);
     const complete = whole.progress === "complete" || whole.progress === "closed";
