@@ -20,6 +20,7 @@ const BLIND: Readonly<Record<string, number>> = {
   entra: 2000,
   settings: 3000,
   log: 1500,
+  repeated: 200,
 };
 /** With coverage. */
 const GUIDED: Readonly<Record<string, number>> = {
@@ -32,6 +33,7 @@ const GUIDED: Readonly<Record<string, number>> = {
   entra: 2000,
   settings: 4000,
   log: 2000,
+  repeated: 200,
 };
 
 export function blindBudget(target: string): Budget {

@@ -10,6 +10,7 @@ import { sasl, username } from "./targets/login.ts";
 import { message, mime } from "./targets/message.ts";
 import { networks } from "./targets/networks.ts";
 import { proxyHeader } from "./targets/proxy_header.ts";
+import { repeated } from "./targets/repeated.ts";
 import { session } from "./targets/session.ts";
 import { settings } from "./targets/settings.ts";
 
@@ -28,6 +29,7 @@ export const TARGETS: readonly Target[] = [
   entra,
   settings,
   log,
+  repeated,
 ];
 
 export function targetOf(name: string): Target {

@@ -7,6 +7,7 @@ import { canonical } from "../../../src/message/canonical.ts";
 import { detach } from "../../../src/message/detach.ts";
 import { readHeader } from "../../../src/message/header.ts";
 import { prepareMessage } from "../../../src/message/prepare.ts";
+import { structureExcess } from "../../../src/message/structure.ts";
 import type { Content } from "../../../src/smtp/content.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
 import { normalized, recipientsOf } from "../../message/graph_reading.ts";
@@ -89,6 +90,10 @@ async function judge(octets: Buffer, choices: number): Promise<void> {
   const text = textOf(fit);
   assert.doesNotMatch(text, STRAY);
   assert.equal(textOf(canonical(cut, options)), text, "however it is cut");
+
+  for (const limits of [{ depth: 1, parts: 3 }, { depth: 3, parts: 1 }]) {
+    assert.equal(structureExcess(cut, limits), structureExcess(whole, limits), "the structure");
+  }
 
   const result = prepareMessage(whole, envelope(RECIPIENTS, "me@x.test"), {
     ...options,
