@@ -5,7 +5,7 @@ import { BlockList, isIP } from "node:net";
 /** A range of addresses as CIDR writes it (RFC 4632 §3.1, RFC 4291 §2.3). */
 export interface Network {
   readonly family: 4 | 6;
-  /** As it was given; bits behind the prefix decide nothing. */
+  /** Bits behind the prefix decide nothing. */
   readonly address: string;
   /** Bits that all addresses of the network have in common. */
   readonly prefix: number;
@@ -16,10 +16,7 @@ export const NETWORKS_FORM =
 
 /** Networks that somebody has listed. */
 export class Networks {
-  /**
-   * A list for each family: Bun would find IPv4 addresses, which it takes for `::ffff:a.b.c.d`, in IPv6
-   * networks such as `::1/64`, too.
-   */
+  // Apart, because in one list `::/0` would hold IPv4 addresses too, as some take it.
   readonly #blocks = { 4: new BlockList(), 6: new BlockList() };
 
   constructor(readonly ranges: readonly Network[]) {
@@ -39,8 +36,9 @@ export class Networks {
 
   /** @param address as {@link plainAddress} gives it */
   has(address: string): boolean {
-    const family = isIP(address) as 0 | 4 | 6;
-    return family !== 0 && this.#blocks[family].check(address, `ipv${family}`);
+    const family = isIP(address);
+    if (family === 4) return this.#blocks[4].check(address, "ipv4");
+    return family === 6 && this.#blocks[6].check(address, "ipv6");
   }
 }
 
@@ -52,7 +50,7 @@ function parseNetwork(text: string): Network | undefined {
   const bits = family === 4 ? 32 : 128;
   const prefix = match[2] === undefined ? bits : Number(match[2]);
   if (prefix > bits) return undefined;
-  const address = plainAddress(match[1]!);
+  const address = family === 6 ? addressText(ipv6Octets(match[1]!)) : match[1]!;
   // A dual-stack socket shows IPv4 clients in this form; the list may, too.
   if (family === 6 && isIP(address) === 4) {
     return prefix < 96 ? undefined : { family: 4, address, prefix: prefix - 96 };

@@ -17,6 +17,8 @@ import {
 } from "./runtime.ts";
 
 const ACCEPT_PAUSE_MS = 100;
+/** What `accept` says of a connection that has ended before it was accepted. */
+const GONE: ReadonlySet<string> = new Set(["ENOTCONN", "ECONNABORTED", "ECONNRESET"]);
 const READ_SIZE = 64 * 1024;
 /** Octets waiting to be written above which `write` asks for a pause. */
 const WRITE_HIGH_WATER = 64 * 1024;
@@ -320,6 +322,8 @@ export const denoRuntime: Runtime = {
           // Closed, or out of file descriptors for a while: that must not end the listening.
           if (!open) return;
           if (conn !== undefined) closeQuietly(conn);
+          // A client that has reset its connection before its turn: others are not to wait for that.
+          if (GONE.has((error as { code?: string }).code ?? "")) continue;
           if (!failing) failed?.(asError(error));
           failing = true;
           await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));
