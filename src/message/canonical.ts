@@ -5,6 +5,7 @@
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
 import { applyEdits, type Edit } from "./edits.ts";
+import { withoutHiddenDots } from "./hidden_dots.ts";
 import { hasIrregular, hasLongLine, hasNul, mayHoldQuotedPrintable } from "./inspect.ts";
 import { withCrlf } from "./line_endings.ts";
 import { fieldBody, type Part, readMime } from "./mime.ts";
@@ -28,8 +29,8 @@ export interface CanonicalOptions {
  * - a part in quoted-printable, if so asked for: base64.
  *
  * The decoded content of a part is the same afterwards. Inside of nested messages and of multiparts
- * that are signed or encrypted only line ends are repaired: signatures are made over CRLF (RFC 1847
- * §2.1). The same goes for what is malformed. An S/MIME content of one part (application/pkcs7-mime)
+ * that are signed or encrypted only line ends are repaired, for signatures are made over CRLF (RFC 1847
+ * §2.1), and lines that NULs alone keep from being a dot (`withoutHiddenDots`). The same goes for what is malformed. An S/MIME content of one part (application/pkcs7-mime)
  * is protected within itself, whatever its encoding: it is treated as other files are, but its
  * quoted-printable stays.
  */
@@ -49,7 +50,7 @@ export function canonical(
     edits.push(...editsFor(leaf.bodyStart, leaf.bodyEnd, base64));
   }
   const edited = applyEdits(content, edits);
-  return irregular ? withCrlf(edited) : edited;
+  return irregular ? withoutHiddenDots(withCrlf(edited)) : edited;
 }
 
 /** In the order in which they stand. */
