@@ -1,9 +1,13 @@
 /** The fuzzing itself: it finds what is there, by coverage too, and says the same each time. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { Coverage } from "./engine/coverage.ts";
 import { fuzz } from "./engine/fuzz.ts";
+import { guided } from "./engine/guided.ts";
 import { Random } from "./engine/random.ts";
 import { inPieces, Input, type Target } from "./engine/target.ts";
 
@@ -74,6 +78,42 @@ describe("fuzzing", () => {
     const coverage = new Coverage(1);
     coverage.listen();
     assert.match((await fuzz(instrumented, BUDGET, coverage)).finding!.error, /found/);
+  });
+});
+
+describe("a process that fuzzes", () => {
+  /** Fuzzes a target whose `run` has this body. */
+  async function ofBody(body: string) {
+    const folder = mkdtempSync(join(tmpdir(), "fuzz-"));
+    const path = join(folder, "targets.mjs");
+    const run = `const kept = []; function run(octets) { ${body} }`;
+    const target = '{ name: "x", run, seeds: ["seed"], words: [] }';
+    writeFileSync(path, `${run}\nexport const targetOf = () => (${target});\n`);
+    try {
+      const instrumented = { path, branches: 1, remove: () => {} };
+      return await guided(instrumented, "x", { seed: 1, runs: 300, seconds: 3 }, 2);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }
+
+  it("is ended when it hangs, and the input is known", async () => {
+    const { finding } = await ofBody("if (octets.length > 4) for (;;);");
+    assert.equal(finding?.error, "it hangs");
+    assert.ok(Buffer.from(finding.input, "base64").length > 4);
+  });
+
+  it("tells of a rejection that nobody handles", async () => {
+    const { finding } = await ofBody('if (octets.length > 4) Promise.reject(new Error("alone"));');
+    assert.match(finding!.error, /unhandled rejection:[^]*alone/);
+  });
+
+  it("tells of memory that grows", async () => {
+    const { growth, finding } = await ofBody("kept.push(Array(2000).fill(octets));");
+    assert.equal(finding, undefined);
+    assert.ok(growth! > 1_000_000, String(growth));
+    const other = await ofBody("Array(2000).fill(octets);");
+    assert.ok(other.growth! < 1_000_000, String(other.growth));
   });
 });
 

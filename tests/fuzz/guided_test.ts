@@ -9,7 +9,7 @@ import { guided } from "./engine/guided.ts";
 import { instrument, type Instrumented } from "./engine/instrument.ts";
 import { TARGETS } from "./targets.ts";
 
-/** Octets that the heap may have grown by: what the runtime keeps by itself, and no more. */
+/** Octets by which the heap may grow in 300 runs: what the runtime keeps by itself, and no more. */
 const MAX_GROWTH = 2_000_000;
 
 /** Branches that each target reaches at least: with fewer, the feedback does not work. */

@@ -17,13 +17,13 @@ export interface ChildReport extends Omit<Report, "corpus"> {
   /** Branches that were taken, of how many. */
   readonly edges: number;
   readonly branches: number;
-  /** Octets that the heap has grown by while the same inputs were run again and again. */
+  /** Octets that the heap has grown by while known inputs were run {@link RUNS_AGAIN} times. */
   readonly growth: number;
 }
 
-/** Times that the corpus is run again to see whether memory grows. */
-const ROUNDS = 3;
-const MAX_AGAIN = 200;
+/** Inputs that are run again, and how often altogether, to see whether memory grows. */
+const MAX_AGAIN = 100;
+const RUNS_AGAIN = 300;
 
 const { gc } = globalThis as { gc?: () => unknown };
 
@@ -37,15 +37,15 @@ async function heap(): Promise<number> {
 
 /** Runs known inputs again: what is left behind by each shows as growth. */
 async function growth(target: Target, inputs: readonly Uint8Array[]): Promise<number> {
-  const again = async () => {
-    for (const input of inputs) {
-      const pending = target.run(input);
+  const again = async (runs: number) => {
+    for (let i = 0; i < runs; i++) {
+      const pending = target.run(inputs[i % inputs.length]!);
       if (pending !== undefined) await pending;
     }
   };
-  await again();
+  await again(MAX_AGAIN);
   const before = await heap();
-  for (let round = 0; round < ROUNDS; round++) await again();
+  await again(RUNS_AGAIN);
   return await heap() - before;
 }
 

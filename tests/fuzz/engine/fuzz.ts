@@ -99,8 +99,20 @@ export async function fuzz(
   return report();
 }
 
-/** Runs the target once. Time is the processor's: other programs must not make it look slow. */
+/** Runs the target once; again where it takes too long, for a busy machine may be the reason. */
 async function attempt(
+  target: Target,
+  input: Uint8Array,
+): Promise<{ failure: Error | undefined; time: number }> {
+  const once = await timed(target, input);
+  if (once.failure !== undefined || once.time <= TOO_SLOW) return once;
+  const { failure, time } = await timed(target, input);
+  const slow = time > TOO_SLOW ? new Error(`took ${Math.round(time)} ms`) : undefined;
+  return { failure: failure ?? slow, time };
+}
+
+/** Time is the processor's: other programs must not make it look slow. */
+async function timed(
   target: Target,
   input: Uint8Array,
 ): Promise<{ failure: Error | undefined; time: number }> {
@@ -113,13 +125,9 @@ async function attempt(
   } catch (error) {
     failure = error instanceof Error ? error : new Error(String(error));
   }
-  let time = performance.now() - before;
-  if (time > TOO_SLOW) {
-    const { user } = process.cpuUsage(cpu);
-    time = Math.min(time, user / 1000);
-    if (time > TOO_SLOW) failure ??= new Error(`took ${Math.round(time)} ms`);
-  }
-  return { failure, time };
+  const time = performance.now() - before;
+  // Asked for only where it matters: it is a call of the system.
+  return { failure, time: time < TOO_SLOW ? time : process.cpuUsage(cpu).user / 1000 };
 }
 
 export function seedsOf({ seeds }: Target): Uint8Array[] {

@@ -6,13 +6,13 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import type { ChildReport } from "./child.ts";
-import { type Budget, type Finding, TOO_SLOW } from "./fuzz.ts";
+import type { Budget, Finding } from "./fuzz.ts";
 import type { Instrumented } from "./instrument.ts";
 
 export type { ChildReport } from "./child.ts";
 
-/** Seconds over the budget until the program counts as hanging: its last look at memory takes some. */
-const GRACE = 25;
+/** Seconds over the budget until the program counts as hanging: its look at memory takes some. */
+const GRACE = 28;
 
 const CHILD = fileURLToPath(new URL("child.ts", import.meta.url));
 
@@ -21,11 +21,16 @@ const COMMAND = "Deno" in globalThis
   ? ["run", "-A", "--no-check", "--v8-flags=--expose-gc"]
   : ["--expose-gc"];
 
-/** Fuzzes one target on this runtime, with coverage. What went wrong is a finding. */
+/**
+ * Fuzzes one target on this runtime, with coverage. What went wrong is a finding.
+ *
+ * @param grace seconds
+ */
 export function guided(
   { path, branches }: Instrumented,
   target: string,
   { seed, runs, seconds }: Budget,
+  grace = GRACE,
 ): Promise<Partial<ChildReport> & { readonly finding?: Finding }> {
   const file = join(dirname(path), `${target}-${seed}.input`);
   const child = spawn(process.execPath, [
@@ -46,7 +51,7 @@ export function guided(
   const timer = setTimeout(() => {
     hangs = true;
     child.kill("SIGKILL");
-  }, (seconds + GRACE) * 1000 + TOO_SLOW);
+  }, (seconds + grace) * 1000);
   let stdout = "";
   let stderr = "";
   child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text);

@@ -121,12 +121,15 @@ export const repeated: Target = {
     const behind = input.until(0xff).toString("latin1");
     const times = piece === "" ? 0 : Math.floor(MOST / piece.length);
     const text = before + piece.repeat(times) + behind;
-    const begun = performance.now();
-    const cpu = process.cpuUsage();
-    reader(text);
-    if (performance.now() - begun < BOUND) return;
-    const spent = process.cpuUsage(cpu).user / 1000;
-    assert.ok(spent < BOUND, `${text.length} octets took ${Math.round(spent)} ms`);
+    let spent = Infinity;
+    // What is slow is so each time; what only seems so, on a busy machine, is not.
+    for (let tries = 0; tries < 3 && spent > BOUND; tries++) {
+      const begun = performance.now();
+      const cpu = process.cpuUsage();
+      reader(text);
+      spent = Math.min(performance.now() - begun, process.cpuUsage(cpu).user / 1000);
+    }
+    assert.ok(spent <= BOUND, `${text.length} octets took ${Math.round(spent)} ms`);
   },
   seeds: READERS.flatMap((_, i) =>
     ["<a@x.test>, \xff", '\xff\\"', "\xff(", "\xff@", "\xff \xff;", "\xff\r\n --b"]
