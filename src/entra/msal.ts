@@ -110,7 +110,8 @@ export async function requestToken(
     // What the service said counts, not how MSAL words it.
     if (failure !== undefined) return unreachable(failure.code, failure.message);
     if (refused !== undefined) return refusalFor(refused);
-    return unreachable("msal", error instanceof Error ? error.message : String(error));
+    const words = error instanceof Error ? error.message : String(error);
+    return unreachable("msal", words.replace(/\s+/g, " ").slice(0, 200));
   }
 }
 

@@ -1,6 +1,5 @@
 // What the log says of logins, messages and connections: one line for each.
 
-import { format } from "node:util";
 import type { Account, LoginResult } from "../accounts/accounts.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
@@ -9,6 +8,7 @@ import type { Client, ConnectionSummary, ProxyRefusal } from "../server/handlers
 import type { SettingName } from "../settings/schema.ts";
 import type { Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
+import { thrown } from "./fields.ts";
 import type { Log, LogFields } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { Seldom } from "./seldom.ts";
@@ -188,7 +188,7 @@ export class Events {
     this.#metrics.count("internal_errors", {});
     this.#log.error("Internal error; the connection was ended", {
       ...from(client),
-      error: format("%s", error instanceof Error ? error.stack : error),
+      error: thrown(error),
     });
   }
 }

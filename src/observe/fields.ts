@@ -3,6 +3,8 @@
 // Strangers and services say how long a text is, and errors of libraries carry whole requests with
 // their tokens. So each value is made plain here before it is written, whoever logs it.
 
+import { Secret } from "../secret.ts";
+
 /** Characters of one text at most; what is cut off is counted. */
 const MAX_TEXT = 2048;
 /** Entries of one object or list, and objects within objects. */
@@ -30,8 +32,11 @@ function plainValue(value: unknown, depth: number): unknown {
       return String(value);
     case "object":
       return value === null ? null : plainObject(value, depth);
+    // JSON has none of these, and would ask a function called toJSON.
+    case "function":
+    case "symbol":
+      return undefined;
     default:
-      // JSON has no functions and symbols; pino leaves them out.
       return value;
   }
 }
@@ -44,17 +49,22 @@ function plainObject(value: object, depth: number): unknown {
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
     return `${value.byteLength} octets`;
   }
-  const { toJSON } = value as { toJSON?: unknown };
-  if (typeof toJSON === "function") {
-    const json: unknown = toJSON.call(value);
-    return json === value ? undefined : plainValue(json, depth - 1);
-  }
+  if (value instanceof Secret || value instanceof Date) return value.toJSON();
   if (depth <= 0) return "…";
   if (Array.isArray(value)) {
     return value.slice(0, MAX_ENTRIES).map((entry) => plainValue(entry, depth - 1));
   }
+  // A client, a request, a credential: whatever it holds was not made to be read.
+  const kind: unknown = Object.getPrototypeOf(value);
+  if (kind !== null && kind !== Object.prototype) return `[${value.constructor?.name ?? "object"}]`;
   return Object.fromEntries(
     Object.entries(value).slice(0, MAX_ENTRIES)
       .map(([name, entry]) => [shortened(name), plainValue(entry, depth - 1)]),
   );
+}
+
+/** What was thrown, with where it was: an error's words and its stack, and nothing that it holds besides. */
+export function thrown(error: unknown): string {
+  if (error instanceof Error) return error.stack ?? `${error.name}: ${error.message}`;
+  return typeof error === "object" && error !== null ? "an object was thrown" : String(error);
 }

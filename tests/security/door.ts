@@ -53,6 +53,8 @@ export interface Door {
   readonly port: number;
   /** TLS from the first octet. */
   readonly tlsPort: number;
+  /** The page of HTTP_LISTEN, where that is on: undefined else. */
+  readonly metrics: URL | undefined;
   /** What has been asked of Entra ID and Graph, each with head and body, one character an octet. */
   readonly requests: string[];
   /** What was written to the log, a piece for each call. */
@@ -115,6 +117,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
   return {
     port,
     tlsPort: relay.smtps[0]!.port,
+    metrics: relay.http && new URL(`http://127.0.0.1:${relay.http.port}/metrics`),
     requests,
     log: lines,
     connect: open,
