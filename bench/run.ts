@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { burstOfOneMailbox } from "./burst.ts";
+import { fuzzing } from "./fuzz.ts";
 import { memory } from "./memory.ts";
 import { startup } from "./startup.ts";
 import { throughput } from "./throughput.ts";
@@ -11,6 +12,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   throughput,
   memory,
   burst: burstOfOneMailbox,
+  fuzz: fuzzing,
 };
 
 const names = process.argv.slice(2);
@@ -25,4 +27,4 @@ for (const name of names.length > 0 ? names : Object.keys(SCENARIOS)) {
   console.log(`\n${name}`);
   await SCENARIOS[name]!();
 }
-process.exit(0);
+process.exit();

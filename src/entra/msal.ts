@@ -97,10 +97,13 @@ export async function requestToken(
     if (result === null || !result.accessToken || result.expiresOn === null) {
       return unreachable("no_token", "the answer holds no token");
     }
+    const lifetime = result.expiresOn.getTime() - Date.now();
+    // MSAL makes no date of a number that is none, or too large for one.
+    if (Number.isNaN(lifetime)) return unreachable("no_token", "the token has no sound expires_in");
     return {
       value: new Secret(result.accessToken),
       fetchedAt,
-      expiresAt: performance.now() + result.expiresOn.getTime() - Date.now(),
+      expiresAt: performance.now() + lifetime,
       roles: rolesOf(result.accessToken),
     };
   } catch (error) {

@@ -283,8 +283,10 @@ export function outcomeOf(verdict: Verdict): NotSent {
 
 function meaning(status: number, code: string | undefined): GraphMeaning {
   const known = code !== undefined && Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined;
-  // A 5yz reply to a 5xx status would tell the client to give up on a passing fault.
-  if (known !== undefined && (status < 500 || known.code < 500)) return known;
+  // A 5yz reply is for what was surely refused: to a 5xx status it would tell the client to give up on
+  // a passing fault, and to one below 400 or a 408, on a message that may have been sent.
+  const refused = status >= 400 && status < 500 && status !== 408;
+  if (known !== undefined && (refused || known.code < 500)) return known;
   return BY_STATUS[status] ?? (status >= 400 && status < 500 ? OTHER_4XX : OTHER);
 }
 

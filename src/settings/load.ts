@@ -104,7 +104,7 @@ function readSetting(
   if (text === undefined) return undefined;
   const value = setting.parser.parse(text);
   if (value === undefined) {
-    const shown = (part: string) => JSON.stringify(withoutSecrets(part));
+    const shown = (part: string) => quoted(withoutSecrets(part));
     const culprit = setting.secret ? undefined : setting.parser.culprit?.(text);
     const what = setting.secret
       ? ""
@@ -138,11 +138,11 @@ function readSecret(
     try {
       const secret = withoutNewline(readFileSync(path, "utf8"));
       if (secret === "") {
-        emptyFiles.push(`${name}_FILE ${JSON.stringify(path)} is empty: ${name} is unset`);
+        emptyFiles.push(`${name}_FILE ${quoted(path)} is empty: ${name} is unset`);
       }
       return secret;
     } catch (error) {
-      problems.push(`${name}_FILE ${JSON.stringify(path)} cannot be read: ${reason(error)}`);
+      problems.push(`${name}_FILE ${quoted(path)} cannot be read: ${reason(error)}`);
       return undefined;
     }
   }
@@ -167,6 +167,14 @@ export function withoutNewline(text: string): string {
 function reason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code ?? message;
+}
+
+/** As a JSON string; what a terminal would obey, and JSON lets pass, is escaped too. */
+function quoted(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /** A password or a signature in a URL, or a whole connection string, where none of them belongs. */
@@ -261,9 +269,7 @@ function unused(environment: Environment, settings: Settings): string[] {
     return [`${name} has no effect, because everything goes out by https: set HTTPS_PROXY`];
   }
   return (settings.NO_PROXY?.unread ?? []).map((entry) =>
-    `NO_PROXY ${
-      JSON.stringify(withoutSecrets(entry))
-    } is no name, address or network: it exempts nothing`
+    `NO_PROXY ${quoted(withoutSecrets(entry))} is no name, address or network: it exempts nothing`
   );
 }
 
@@ -282,7 +288,8 @@ function misspelled(environment: Environment): string[] {
   for (const name of Object.keys(environment)) {
     if (known.has(name) || name === "HTTP_PROXY") continue;
     const near = nearest(name, known);
-    if (near !== undefined) warnings.push(`${name} is not a setting: did you mean ${near}?`);
+    const shown = /^\w+$/.test(name) ? name : quoted(name);
+    if (near !== undefined) warnings.push(`${shown} is not a setting: did you mean ${near}?`);
   }
   return warnings;
 }

@@ -118,7 +118,8 @@ function inNetwork(address: string, prefix: number): Exemption | undefined {
   networks.addSubnet(address, prefix, family(version));
   return (hostname) => {
     const own = isIP(hostname);
-    return own !== 0 && networks.check(hostname, family(own));
+    // Bun would find an IPv4 address in an IPv6 network such as ::/64, too.
+    return own >= version && networks.check(hostname, family(own));
   };
 }
 

@@ -53,6 +53,12 @@ const TROUBLES: readonly Trouble[] = [
     /cannot be reached/,
   ),
   answered("JSON that is null", answer("200 OK", "null"), /Entra ID/),
+  // Found by fuzzing: of these, MSAL makes a date that is none.
+  answered(
+    "a token whose lifetime is no time",
+    answer("200 OK", '{"access_token":"x","expires_in":"33333333333333"}'),
+    /no_token.*expires_in/,
+  ),
   answered(
     "a token that is no text",
     answer("200 OK", '{"access_token":7,"expires_in":3599}'),

@@ -185,6 +185,10 @@ describe("the verdict that a message may have been sent", () => {
       ["500 ErrorServerBusy", true, 500, graphError("ErrorServerBusy"), {}],
       ["200, which is not 202", true, 200, "", {}],
       ["204", true, 204, "", {}],
+      // Found by fuzzing: a 5yz reply to a message that may have been sent.
+      ["201 with a code that refuses", true, 201, graphError("ErrorAccessDenied"), {}],
+      ["307 with a code that refuses", true, 307, graphError("ErrorInvalidUser"), {}],
+      ["408 with a code that refuses", true, 408, graphError("ErrorAccessDenied"), {}],
       ["a redirect", true, 302, "", { location: "/" }],
       ["400", false, 400, "", {}],
       ["401", false, 401, "", {}],

@@ -75,7 +75,6 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   LARGE_MESSAGES: "upload",
   TOKEN_CACHE_MAX_AGE: 3_600_000,
   SHUTDOWN_TIMEOUT: 90_000,
-  PROXY_PROTOCOL_NETWORKS: undefined,
   LOG_FORMAT: "text",
   TRUSTED_NETWORKS: undefined,
   TRUSTED_USERNAME: undefined,
@@ -162,6 +161,15 @@ describe("settings", () => {
   it("show a bad value so that it cannot end its line", () => {
     const [problem] = problems({ SERVER_GREETING: "a\r\nb" });
     assert.match(problem!, /^SERVER_GREETING "a\\r\\nb" must be /);
+  });
+
+  // Found by fuzzing: JSON lets pass what a terminal obeys.
+  it("show nothing that moves a terminal's cursor or turns text about", () => {
+    const [level] = problems({ LOG_LEVEL: "a\x9b2J\u202e" });
+    assert.match(level!, /^LOG_LEVEL "a\\u009b2J\\u202e" must be /);
+    assert.deepEqual(load({ "LOG_LEVEL\n": "x" }).warnings, [
+      '"LOG_LEVEL\\n" is not a setting: did you mean LOG_LEVEL?',
+    ]);
   });
 });
 

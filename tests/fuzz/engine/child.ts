@@ -1,0 +1,82 @@
+// The fuzzing program: runs one target, writes a report as JSON. It is a process of its own, so that
+// who started it can end it when an input makes it hang, and knows which one it was.
+//
+// Arguments: the module with the targets, how many branches it has, the target's name, the seed, runs,
+// seconds, and a file for the input that is being run.
+
+import { closeSync, ftruncateSync, openSync, writeSync } from "node:fs";
+import process from "node:process";
+import { pathToFileURL } from "node:url";
+import { Coverage } from "./coverage.ts";
+import { base64, fuzz, type Report } from "./fuzz.ts";
+import type { Target } from "./target.ts";
+
+/** What the child says at its end. */
+export interface ChildReport extends Omit<Report, "corpus"> {
+  readonly corpus: number;
+  /** Branches that were taken, of how many. */
+  readonly edges: number;
+  readonly branches: number;
+  /** Octets that the heap has grown by while known inputs were run {@link RUNS_AGAIN} times. */
+  readonly growth: number;
+}
+
+/** Inputs that are run again, and how often altogether, to see whether memory grows. */
+const MAX_AGAIN = 100;
+const RUNS_AGAIN = 300;
+
+const { gc } = globalThis as { gc?: () => unknown };
+
+async function heap(): Promise<number> {
+  for (let i = 0; i < 3; i++) {
+    gc?.();
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+  return process.memoryUsage().heapUsed;
+}
+
+/** Runs known inputs again: what is left behind by each shows as growth. */
+async function growth(target: Target, inputs: readonly Uint8Array[]): Promise<number> {
+  const again = async (runs: number) => {
+    for (let i = 0; i < runs; i++) {
+      const pending = target.run(inputs[i % inputs.length]!);
+      if (pending !== undefined) await pending;
+    }
+  };
+  await again(MAX_AGAIN);
+  const before = await heap();
+  await again(RUNS_AGAIN);
+  return await heap() - before;
+}
+
+async function main(): Promise<void> {
+  const [module = "", branches, name = "", seed, runs, seconds, file = ""] = process.argv.slice(2);
+  const coverage = new Coverage(Number(branches));
+  coverage.listen();
+  // Only now: it is instrumented, and says so from its first line on.
+  const { targetOf } = await import(pathToFileURL(module).href) as typeof import("../targets.ts");
+  const target = targetOf(name);
+  const noted = openSync(file, "w");
+  const budget = { seed: Number(seed), runs: Number(runs), seconds: Number(seconds) };
+  const { corpus, ...report } = await fuzz(target, budget, coverage, (input) => {
+    const text = base64(input);
+    ftruncateSync(noted, text.length);
+    writeSync(noted, text, 0);
+  });
+  const said: ChildReport = {
+    ...report,
+    corpus: corpus.length,
+    edges: coverage.edges,
+    branches: coverage.size,
+    growth: report.finding === undefined ? await growth(target, corpus.slice(0, MAX_AGAIN)) : 0,
+  };
+  closeSync(noted);
+  console.log(JSON.stringify(said));
+}
+
+process.on("unhandledRejection", (error) => {
+  console.error("unhandled rejection:", error);
+  process.exit(3);
+});
+await main();
+process.exit(0);

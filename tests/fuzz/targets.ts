@@ -1,0 +1,41 @@
+// All fuzz targets.
+
+import type { Target } from "./engine/target.ts";
+import { addresses } from "./targets/addresses.ts";
+import { entra } from "./targets/entra.ts";
+import { graph, upload } from "./targets/graph.ts";
+import { httpAnswer } from "./targets/http_answer.ts";
+import { log } from "./targets/log.ts";
+import { sasl, username } from "./targets/login.ts";
+import { message, mime } from "./targets/message.ts";
+import { networks } from "./targets/networks.ts";
+import { proxyHeader } from "./targets/proxy_header.ts";
+import { repeated } from "./targets/repeated.ts";
+import { session } from "./targets/session.ts";
+import { settings } from "./targets/settings.ts";
+
+export const TARGETS: readonly Target[] = [
+  session,
+  message,
+  mime,
+  proxyHeader,
+  username,
+  sasl,
+  addresses,
+  networks,
+  httpAnswer,
+  graph,
+  upload,
+  entra,
+  settings,
+  log,
+  repeated,
+];
+
+export function targetOf(name: string): Target {
+  const target = TARGETS.find((target) => target.name === name);
+  if (target === undefined) {
+    throw new Error(`no such target: ${name}; there are ${TARGETS.map(({ name }) => name)}`);
+  }
+  return target;
+}
