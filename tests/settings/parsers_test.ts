@@ -14,6 +14,7 @@ import {
   listenAddressOrOff,
   oneOf,
   type Parser,
+  rateOrOff,
   seconds,
   serviceUrl,
   size,
@@ -36,6 +37,12 @@ const all = (port: number) => ({ hostname: "::", port });
 const TABLE = "https://account.table.core.windows.net/users";
 
 const CASES: readonly Case[] = [
+  {
+    name: "a rate",
+    parser: rateOrOff,
+    taken: [["1", 1], ["500", 500], ["1000000", 1_000_000], ["off", "off"], ["OFF", "off"]],
+    refused: ["0", "-1", "1000001", "1.5", "500k", "on", " 5"],
+  },
   {
     name: "a table's URL",
     parser: tableUrl,
