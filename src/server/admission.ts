@@ -173,8 +173,6 @@ export class Admission {
   }
 
   begin(place: Place, key: string): void {
-    // Whoever needs no login is not held.
-    if (place.state === "authenticated") return place.guest.welcome();
     if (place.state !== "arrived") return;
     const crowd = this.#crowdOf(key);
     place.crowd = crowd;

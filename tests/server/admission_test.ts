@@ -173,16 +173,6 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
     world.pass(HOLD_MS);
     assert.deepEqual([next.fate, checking.fate, lively.fate], ["crowded", "welcome", "welcome"]);
   });
-
-  it("does not hold whoever needs no login", () => {
-    const world = new World(100, 1);
-    world.arrive();
-    const trusted = new Client();
-    trusted.place = world.admission.arrive(trusted);
-    trusted.place.authenticated();
-    trusted.place.begin("a");
-    assert.equal(trusted.fate, "welcome");
-  });
 });
 
 describe("a flood from one address", () => {

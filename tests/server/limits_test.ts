@@ -75,9 +75,9 @@ describe("the server's limits", () => {
       timeouts: { ...PATIENT, ...timeouts },
       admission: new Admission({ connections, perAddress }),
       handlers: {
-        authenticate: ({ password }) =>
+        authenticate: (credentials) =>
           login !== undefined ? login() : Promise.resolve(
-            password.reveal() === "wrong"
+            "password" in credentials && credentials.password.reveal() === "wrong"
               ? { reply: REFUSED }
               : { reply: REPLIES.authenticated, account: true },
           ),

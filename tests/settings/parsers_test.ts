@@ -5,6 +5,7 @@ import { inspect } from "node:util";
 import fc from "fast-check";
 import {
   boolean,
+  dataRateOrOff,
   duration,
   formatListenAddress,
   graphUrl,
@@ -12,9 +13,9 @@ import {
   isLoopback,
   listenAddresses,
   listenAddressOrOff,
+  mechanisms,
   oneOf,
   type Parser,
-  rateOrOff,
   seconds,
   serviceUrl,
   size,
@@ -39,9 +40,19 @@ const TABLE = "https://account.table.core.windows.net/users";
 const CASES: readonly Case[] = [
   {
     name: "a rate",
-    parser: rateOrOff,
+    parser: dataRateOrOff,
     taken: [["1", 1], ["500", 500], ["1000000", 1_000_000], ["off", "off"], ["OFF", "off"]],
     refused: ["0", "-1", "1000001", "1.5", "500k", "on", " 5"],
+  },
+  {
+    name: "mechanisms",
+    parser: mechanisms,
+    taken: [
+      ["PLAIN,LOGIN", ["PLAIN", "LOGIN"]],
+      ["oauthbearer, XOAuth2 ,login", ["OAUTHBEARER", "XOAUTH2", "LOGIN"]],
+      ["LOGIN,,login,", ["LOGIN"]],
+    ],
+    refused: ["", ",", "CRAM-MD5", "PLAIN;LOGIN", "PLAIN LOGIN", "off"],
   },
   {
     name: "a table's URL",
