@@ -107,7 +107,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   opened(): void {
     this.#guard(() => {
-      this.#place = this.#context.admission?.arrive(this);
+      this.#place = this.#context.admission?.arrive(this, clientKey(this.#client.address));
       this.#begin();
     });
   }
