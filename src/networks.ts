@@ -5,7 +5,7 @@ import { BlockList, isIP } from "node:net";
 /** A range of addresses as CIDR writes it (RFC 4632 §3.1, RFC 4291 §2.3). */
 export interface Network {
   readonly family: 4 | 6;
-  /** As it was given; bits behind the prefix decide nothing. */
+  /** Bits behind the prefix decide nothing. */
   readonly address: string;
   /** Bits that all addresses of the network have in common. */
   readonly prefix: number;
@@ -41,10 +41,8 @@ export class Networks {
   /** @param address as {@link plainAddress} gives it */
   has(address: string): boolean {
     const family = isIP(address);
-    if (family === 0) return false;
-    return family === 4
-      ? this.#blocks[4].check(address, "ipv4")
-      : this.#blocks[6].check(address, "ipv6");
+    if (family === 4) return this.#blocks[4].check(address, "ipv4");
+    return family === 6 && this.#blocks[6].check(address, "ipv6");
   }
 }
 
@@ -56,7 +54,7 @@ function parseNetwork(text: string): Network | undefined {
   const bits = family === 4 ? 32 : 128;
   const prefix = match[2] === undefined ? bits : Number(match[2]);
   if (prefix > bits) return undefined;
-  const address = plainAddress(match[1]!);
+  const address = family === 6 ? addressText(ipv6Octets(match[1]!)) : match[1]!;
   // A dual-stack socket shows IPv4 clients in this form; the list may, too.
   if (family === 6 && isIP(address) === 4) {
     return prefix < 96 ? undefined : { family: 4, address, prefix: prefix - 96 };
@@ -85,6 +83,39 @@ export function plainAddress(address: string): string {
 export function clientKey(address: string): string {
   if (isIP(address) !== 6) return address;
   return ipv6Groups(address).slice(0, 4).map((group) => group.toString(16)).join(":") + "::/64";
+}
+
+/**
+ * The text of an address of 4 or 16 octets: as {@link plainAddress} gives it, IPv6 in the one form that
+ * RFC 5952 §4 recommends.
+ */
+export function addressText(octets: Uint8Array): string {
+  if (octets.length === 4) return octets.join(".");
+  const groups = Array.from({ length: 8 }, (_, i) => octets[2 * i]! << 8 | octets[2 * i + 1]!);
+  if (groups.slice(0, 5).every((group) => group === 0) && groups[5] === 0xffff) {
+    return octets.subarray(12).join(".");
+  }
+  const hexadecimal = (from: number, to?: number) =>
+    groups.slice(from, to).map((group) => group.toString(16)).join(":");
+  const { start, length } = longestZeros(groups);
+  if (length < 2) return hexadecimal(0);
+  return `${hexadecimal(0, start)}::${hexadecimal(start + length)}`;
+}
+
+/** The longest run of zeros, the first one of several (RFC 5952 §4.2.3). */
+function longestZeros(groups: readonly number[]): { start: number; length: number } {
+  let longest = { start: 0, length: 0 };
+  let length = 0;
+  groups.forEach((group, i) => {
+    length = group === 0 ? length + 1 : 0;
+    if (length > longest.length) longest = { start: i + 1 - length, length };
+  });
+  return longest;
+}
+
+/** @param address a valid one, without a zone */
+export function ipv6Octets(address: string): Uint8Array {
+  return Uint8Array.from(ipv6Groups(address).flatMap((group) => [group >> 8, group & 0xff]));
 }
 
 /** The eight groups of an IPv6 address. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { clientKey, Networks, plainAddress } from "../src/networks.ts";
+import { addressText, clientKey, ipv6Octets, Networks, plainAddress } from "../src/networks.ts";
 
 describe("networks", () => {
   for (
@@ -9,6 +9,8 @@ describe("networks", () => {
       ["192.0.2.77/24", ["192.0.2.1"], ["192.0.1.77"]],
       ["192.0.2.1", ["192.0.2.1"], ["192.0.2.2"]],
       ["0.0.0.0/0", ["203.0.113.9"], ["2001:db8::1"]],
+      ["::/0", ["2001:db8::1", "::1"], ["203.0.113.9"]],
+      ["::ffff:0:0/96", ["203.0.113.9"], ["2001:db8::1"]],
       ["2001:db8::/32", ["2001:db8:ffff::1"], ["2001:db9::1", "192.0.2.1"]],
       ["::1", ["::1", "0:0:0:0:0:0:0:1"], ["::2", "127.0.0.1"]],
       ["::ffff:192.0.2.0/120", ["192.0.2.9"], ["192.0.3.9"]],
@@ -60,6 +62,35 @@ describe("networks", () => {
     const all = Networks.parse("0.0.0.0/0,::/0")!;
     assert.equal(all.has(""), false);
     assert.equal(all.has("localhost"), false);
+  });
+});
+
+describe("the text of an address", () => {
+  // RFC 5952 §4, its own examples among them.
+  for (
+    const [given, text] of [
+      ["2001:db8::1", "2001:db8::1"],
+      ["2001:0DB8:0:0:0:0:0:0001", "2001:db8::1"],
+      ["2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"],
+      ["2001:0:0:1:0:0:0:1", "2001:0:0:1::1"],
+      ["2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"],
+      ["0:0:0:0:0:0:0:0", "::"],
+      ["1:0:0:0:0:0:0:0", "1::"],
+      ["0:0:1:2:3:4:5:6", "::1:2:3:4:5:6"],
+      ["1:2:3:4:5:6:0:0", "1:2:3:4:5:6::"],
+      ["64:ff9b::192.0.2.1", "64:ff9b::c000:201"],
+      ["::ffff:192.0.2.1", "192.0.2.1"],
+      ["::FFFF:c000:201", "192.0.2.1"],
+      ["::192.0.2.1", "::c000:201"],
+    ] as const
+  ) {
+    it(`${given} is ${text}`, () => {
+      assert.equal(addressText(ipv6Octets(given)), text);
+    });
+  }
+
+  it("is IPv4 of four octets", () => {
+    assert.equal(addressText(Uint8Array.of(192, 0, 2, 1)), "192.0.2.1");
   });
 });
 

@@ -131,6 +131,7 @@ export class Told implements Observer {
 
   refused(): void {}
   limited(): void {}
+  proxyRefused(): void {}
   notAccepted(): void {}
   bug(): void {}
   connection(): void {}

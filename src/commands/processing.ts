@@ -43,6 +43,7 @@ export type Observer = Pick<
   | "message"
   | "refused"
   | "limited"
+  | "proxyRefused"
   | "notAccepted"
   | "bug"
   | "connection"
@@ -174,6 +175,7 @@ export function processing(
       events.refused(refusal, client, account);
     },
     limited: (setting, client, what) => events.limited(setting, client, what),
+    proxyRefused: (refusal, client) => events.proxyRefused(refusal, client),
     notAccepted: (error) => events.notAccepted(error),
     failed: (error, client) => events.bug(error, client),
     ended: (summary) => events.connection(summary),

@@ -24,12 +24,14 @@ import type { Settings } from "../settings/schema.ts";
 import { certificateSource } from "./certificates.ts";
 import { CommandError, EXIT, type ExitStatus } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
-import { openFileLimit, openFileWarning, queueFor } from "./open_files.ts";
+import { openFileLimit, openFileWarning } from "./open_files.ts";
 import { outgoingClient, proxyIn } from "./outgoing.ts";
 import { type Processing, processing } from "./processing.ts";
 import { openTable } from "./table.ts";
 
 const HANDSHAKE_TIMEOUT = 30_000;
+/** Milliseconds for a proxy to say who its client is. */
+const PROXY_HEADER_TIMEOUT = 5_000;
 /** Milliseconds for the lookup table to answer at the start. */
 const TABLE_TIMEOUT = 20_000;
 /** Milliseconds for a client to read the last reply. */
@@ -121,12 +123,6 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     entries,
   });
   const memory = memoryFor(settings, log, events);
-  const fileLimit = openFileLimit();
-  const admission = new Admission({
-    connections: settings.MAX_CONNECTIONS,
-    perAddress: settings.MAX_CONNECTIONS_PER_IP,
-    queue: queueFor(settings.MAX_CONNECTIONS, fileLimit),
-  });
   const smtpServer = server = new SmtpServer<Account>({
     runtime,
     handlers,
@@ -136,9 +132,9 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       maxMessageSize: settings.MAX_MESSAGE_SIZE,
       maxRecipients: settings.MAX_RECIPIENTS,
       requireTls: settings.REQUIRE_TLS,
+      mechanisms: settings.AUTH_MECHANISMS,
       maxErrors: settings.MAX_ERRORS,
       maxIdleCommands: settings.MAX_IDLE_COMMANDS,
-      mechanisms: settings.AUTH_MECHANISMS,
       memory,
     },
     identity: () => tls?.identity,
@@ -150,17 +146,19 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       linger: LINGER,
       unread: UNREAD,
     },
-    admission,
+    admission: new Admission({
+      connections: settings.MAX_CONNECTIONS,
+      perAddress: settings.MAX_CONNECTIONS_PER_IP,
+    }),
+    proxies: settings.PROXY_PROTOCOL_NETWORKS && {
+      networks: settings.PROXY_PROTOCOL_NETWORKS,
+      headerTimeout: PROXY_HEADER_TIMEOUT,
+    },
   });
   metrics.gauge({
     name: "open_connections",
     help: "SMTP connections that are open.",
     value: () => smtpServer.connections,
-  });
-  metrics.gauge({
-    name: "queued_connections",
-    help: "Of these, those that wait for a place among MAX_CONNECTIONS.",
-    value: () => admission.queued,
   });
   metrics.gauge({
     name: "mail_memory_bytes",
@@ -193,7 +191,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       );
     const smtp = await bind("SMTP_LISTEN", settings.SMTP_LISTEN, false);
     const smtps = await bind("SMTPS_LISTEN", settings.SMTPS_LISTEN ?? [], true);
-    const tooFew = openFileWarning(settings.MAX_CONNECTIONS, fileLimit);
+    const tooFew = openFileWarning(settings.MAX_CONNECTIONS, openFileLimit());
     if (tooFew !== undefined) log.warning(...tooFew);
     listening.smtp = true;
     listening.on = [...smtp, ...smtps].map((bound) => formatListenAddress(addressOf(bound)));

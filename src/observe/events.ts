@@ -5,7 +5,7 @@ import type { Account, LoginResult } from "../accounts/accounts.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
 import { clientKey } from "../networks.ts";
-import type { Client, ConnectionSummary } from "../server/handlers.ts";
+import type { Client, ConnectionSummary, ProxyRefusal } from "../server/handlers.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
@@ -27,6 +27,7 @@ export class Events {
   readonly #strangers: Seldom;
   readonly #limits: Seldom;
   readonly #handshakes: Seldom;
+  readonly #proxies: Seldom;
   readonly #memory: Seldom;
   readonly #table: Seldom;
   readonly #faults: Seldom;
@@ -40,6 +41,7 @@ export class Events {
     this.#strangers = new Seldom(SELDOM, now);
     this.#limits = new Seldom(SELDOM, now);
     this.#handshakes = new Seldom(SELDOM, now);
+    this.#proxies = new Seldom(SELDOM, now);
     this.#memory = new Seldom(SELDOM, now);
     this.#table = new Seldom(SELDOM, now);
     this.#faults = new Seldom(FAULTS, now);
@@ -141,6 +143,15 @@ export class Events {
     } else this.#log.debug(what, fields);
   }
 
+  /** In floods, such as from a probe that comes every few seconds, told once a minute for each client. */
+  proxyRefused({ reason, detail }: ProxyRefusal, client: Client): void {
+    this.#metrics.count("proxy_headers_refused", { reason });
+    const fields = { ...from(client), ...proxied(client), detail };
+    if (this.#proxies.due(`${reason} ${clientKey(client.proxy ?? client.address)}`)) {
+      this.#log.warning(PROXY_REFUSALS[reason], fields);
+    } else this.#log.debug(PROXY_REFUSALS[reason], fields);
+  }
+
   /** @param used octets, @param limit octets */
   outOfMemory(used: number, limit: number): void {
     this.#metrics.count("limit_hits", { setting: "MAX_MEMORY" });
@@ -169,7 +180,14 @@ export class Events {
 
   connection(summary: ConnectionSummary): void {
     const { client, secure, handshakeFailed, received, messages, milliseconds, reason } = summary;
-    const fields: LogFields = { ...from(client), tls: secure, messages, ms: milliseconds, reason };
+    const fields: LogFields = {
+      ...from(client),
+      ...proxied(client),
+      tls: secure,
+      messages,
+      ms: milliseconds,
+      reason,
+    };
     this.#metrics.count("connections", {});
     if (handshakeFailed && summary.error) {
       // A device that is too old for the relay is told of; a scanner makes hundreds of these.
@@ -214,6 +232,13 @@ function stackOf(error: unknown): string {
 /** Marks what came from a trusted network without a login. */
 const TRUSTED = { trusted: true };
 
+const PROXY_REFUSALS = {
+  missing: "Connection closed: it is from PROXY_PROTOCOL_NETWORKS and has no sound PROXY header",
+  foreign: "Connection closed: a PROXY header from an address that is not in " +
+    "PROXY_PROTOCOL_NETWORKS",
+  second: "Connection closed: a PROXY header came behind another one",
+} as const;
+
 const RESULTS = { account: "succeeded", refused: "refused", later: "deferred" } as const;
 
 function messageResult(outcome: Outcome | SentBefore): string {
@@ -244,4 +269,9 @@ function whose({ tenantId, clientId, entry, unproved }: Account): LogFields {
 
 function from({ connection, address }: Client): LogFields {
   return { connection, client: address };
+}
+
+/** Told once a connection, where it ends. */
+function proxied({ proxy }: Client): LogFields {
+  return proxy === undefined ? {} : { proxy };
 }

@@ -22,6 +22,10 @@ export const COUNTERS = {
     help: "What was refused or ended because of a limit, by the setting that holds the limit.",
     labels: ["setting"],
   },
+  proxy_headers_refused: {
+    help: "Connections ended because of a PROXY header: missing, foreign or second.",
+    labels: ["reason"],
+  },
   internal_errors: { help: "Faults of the program; most of them ended a connection.", labels: [] },
 } as const satisfies Record<string, { help: string; labels: readonly string[] }>;
 

@@ -9,6 +9,7 @@ import {
   type Listener,
   listenError,
   type ListenOptions,
+  openingOf,
   type Runtime,
   type TlsIdentity,
   type TlsVersion,
@@ -31,6 +32,8 @@ interface BunSocket {
     data: BunConnection;
     tls: { cert: string; key: string; minVersion: number; ciphers?: string };
     socket: BunSocketHandlers;
+    /** Not documented, but what Bun's own `node:tls` gives on; the tests hold it. */
+    initialData?: Uint8Array;
   }): [raw: BunSocket, tls: BunSocket];
 }
 interface BunSocketHandlers {
@@ -70,7 +73,9 @@ class BunConnection implements Connection {
   #offset = 0;
   #ending = false;
   #closed = false;
-  #pendingTls: TlsIdentity | undefined;
+  #pendingTls: { identity: TlsIdentity; received: Uint8Array | undefined } | undefined;
+  /** What the client's handshake began with, until it is done. */
+  #opening: Uint8Array | undefined;
   #inHandshake = false;
   #error: Error | undefined;
 
@@ -110,9 +115,9 @@ class BunConnection implements Connection {
     if (!this.#closed) this.#socket.terminate();
   }
 
-  startTls(identity: TlsIdentity): void {
+  startTls(identity: TlsIdentity, received?: Uint8Array): void {
     if (this.#closed) return;
-    this.#pendingTls = identity;
+    this.#pendingTls = { identity, received };
     this.#flush();
   }
 
@@ -129,15 +134,21 @@ class BunConnection implements Connection {
       this.#queue.shift();
       this.#offset = 0;
     }
-    if (this.#pendingTls !== undefined) this.#upgrade(this.#pendingTls);
+    if (this.#pendingTls !== undefined) {
+      this.#upgrade(this.#pendingTls.identity, this.#pendingTls.received);
+    }
     // shutdown, not end: the peer's last octets are still read, and a reset that would take our
     // reply back from its buffer is avoided.
     if (this.#ending) this.#socket.shutdown();
   }
 
-  #upgrade({ certificate, privateKey, minVersion, ciphers }: TlsIdentity): void {
+  #upgrade(
+    { certificate, privateKey, minVersion, ciphers }: TlsIdentity,
+    received: Uint8Array | undefined,
+  ): void {
     this.#pendingTls = undefined;
     this.#inHandshake = true;
+    if (received !== undefined) this.#opening = openingOf(received);
     try {
       const [, secure] = this.#socket.upgradeTLS({
         isServer: true,
@@ -149,6 +160,7 @@ class BunConnection implements Connection {
           ...(ciphers === undefined ? {} : { ciphers }),
         },
         socket: secureHandlers,
+        ...(received === undefined ? {} : { initialData: received }),
       });
       this.#socket = secure;
     } catch (error) {
@@ -160,6 +172,11 @@ class BunConnection implements Connection {
   /** The plain socket under TLS goes on reporting; only the one in use counts. */
   uses(socket: BunSocket): boolean {
     return socket === this.#socket;
+  }
+
+  /** Octets of the handshake, or what is encrypted. */
+  onRaw(bytes: Uint8Array): void {
+    if (this.#inHandshake) this.#opening ??= openingOf(bytes);
   }
 
   onDrain(): void {
@@ -174,6 +191,7 @@ class BunConnection implements Connection {
     // handshake is done.
     if (success || error === null) {
       this.#inHandshake = false;
+      this.#opening = undefined;
       return this.handler.secured();
     }
     this.#error = error;
@@ -190,13 +208,14 @@ class BunConnection implements Connection {
     if (this.#closed) return;
     this.#closed = true;
     this.#queue = [];
-    this.handler.closed(endReason(this.#error ?? error, this.#inHandshake));
+    this.handler.closed(endReason(this.#error ?? error, this.#inHandshake), this.#opening);
   }
 }
 
 const plainHandlers: BunSocketHandlers = {
   data(socket, bytes) {
     if (socket.data.uses(socket)) socket.data.handler.data(bytes);
+    else socket.data.onRaw(bytes);
   },
   drain(socket) {
     if (socket.data.uses(socket)) socket.data.onDrain();

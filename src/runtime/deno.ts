@@ -11,11 +11,14 @@ import {
   type Listener,
   listenError,
   type ListenOptions,
+  openingOf,
   type Runtime,
   type TlsIdentity,
 } from "./runtime.ts";
 
 const ACCEPT_PAUSE_MS = 100;
+/** What `accept` says of a connection that has ended before it was accepted. */
+const GONE: ReadonlySet<string> = new Set(["ENOTCONN", "ECONNABORTED", "ECONNRESET"]);
 const READ_SIZE = 64 * 1024;
 /** Octets waiting to be written above which `write` asks for a pause. */
 const WRITE_HIGH_WATER = 64 * 1024;
@@ -28,7 +31,7 @@ class DenoConnection implements Connection {
   #secure: TLSSocket | undefined;
   #stream: ConnectionStream | undefined;
   #inHandshake = false;
-  #pendingTls: TlsIdentity | undefined;
+  #pendingTls: { identity: TlsIdentity; received: Uint8Array | undefined } | undefined;
   #paused = false;
   #reading = false;
   /** A read has been asked for and is not answered. */
@@ -85,9 +88,9 @@ class DenoConnection implements Connection {
     this.#close();
   }
 
-  startTls(identity: TlsIdentity): void {
+  startTls(identity: TlsIdentity, received?: Uint8Array): void {
     if (this.#closed) return;
-    this.#pendingTls = identity;
+    this.#pendingTls = { identity, received };
     void this.#flush();
   }
 
@@ -142,8 +145,9 @@ class DenoConnection implements Connection {
         this.#blocked = false;
         this.handler.drained();
       }
-      if (this.#pendingTls !== undefined) this.#upgrade(this.#pendingTls);
-      else if (this.#ending && this.#secure === undefined) {
+      if (this.#pendingTls !== undefined) {
+        this.#upgrade(this.#pendingTls.identity, this.#pendingTls.received);
+      } else if (this.#ending && this.#secure === undefined) {
         await this.#conn.closeWrite();
         if (this.#ended) this.#close();
       }
@@ -155,11 +159,11 @@ class DenoConnection implements Connection {
     if (this.#queue.length > 0 && !this.#closed) await this.#flush();
   }
 
-  #upgrade(identity: TlsIdentity): void {
+  #upgrade(identity: TlsIdentity, received: Uint8Array | undefined): void {
     this.#pendingTls = undefined;
     this.#inHandshake = true;
     try {
-      this.#stream = new ConnectionStream(this.#conn, this.#awaitingRead);
+      this.#stream = new ConnectionStream(this.#conn, this.#awaitingRead, received);
       const secure = new TLSSocket(
         this.#stream,
         {
@@ -171,6 +175,7 @@ class DenoConnection implements Connection {
       this.#secure = secure;
       secure.on("secure", () => {
         this.#inHandshake = false;
+        if (this.#stream !== undefined) this.#stream.opening = undefined;
         if (!this.#closed) this.handler.secured();
       });
       secure.on("data", (bytes: Uint8Array) => this.#closed || this.handler.data(bytes));
@@ -196,7 +201,8 @@ class DenoConnection implements Connection {
     // Never inside the caller's own call: `closed` always comes as an event.
     queueMicrotask(() => {
       const error = reason === undefined ? undefined : asError(reason);
-      this.handler.closed(endReason(error, this.#inHandshake));
+      const opening = this.#inHandshake ? this.#stream?.opening : undefined;
+      this.handler.closed(endReason(error, this.#inHandshake), opening);
     });
   }
 }
@@ -206,15 +212,26 @@ class ConnectionStream extends Duplex {
   readonly #conn: Deno.TcpConn;
   /** Somebody else's read is under way; its octets come through `handOver`. */
   #waiting: boolean;
+  /** What has come first; none is noted any more once the handshake is done. */
+  opening: Uint8Array | undefined;
+  #opened = false;
 
-  constructor(conn: Deno.TcpConn, waiting: boolean) {
+  /** @param received octets that were read before and come first */
+  constructor(conn: Deno.TcpConn, waiting: boolean, received: Uint8Array | undefined) {
     super({ allowHalfOpen: true });
     this.#conn = conn;
     this.#waiting = waiting;
+    if (received !== undefined) this.#take(received);
   }
 
   handOver(octets: Uint8Array | null): void {
     this.#waiting = false;
+    this.#take(octets);
+  }
+
+  #take(octets: Uint8Array | null): void {
+    if (!this.#opened && octets !== null) this.opening = openingOf(octets);
+    this.#opened = true;
     this.push(octets);
   }
 
@@ -222,7 +239,7 @@ class ConnectionStream extends Duplex {
     if (this.#waiting) return;
     const buffer = new Uint8Array(READ_SIZE);
     this.#conn.read(buffer).then(
-      (length) => this.push(length === null ? null : buffer.subarray(0, length)),
+      (length) => this.#take(length === null ? null : buffer.subarray(0, length)),
       (error) => this.destroy(error),
     );
   }
@@ -305,6 +322,8 @@ export const denoRuntime: Runtime = {
           // Closed, or out of file descriptors for a while: that must not end the listening.
           if (!open) return;
           if (conn !== undefined) closeQuietly(conn);
+          // A client that has reset its connection before its turn: others are not to wait for that.
+          if (GONE.has((error as { code?: string }).code ?? "")) continue;
           if (!failing) failed?.(asError(error));
           failing = true;
           await new Promise((resolve) => setTimeout(resolve, ACCEPT_PAUSE_MS));

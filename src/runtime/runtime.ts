@@ -36,8 +36,10 @@ export interface Connection {
   /**
    * Goes on as a TLS server once what is queued has left; `secured` or `closed` follows. Right at
    * the start of a connection it gives TLS from the first octet (RFC 8314 §3.3).
+   *
+   * @param received octets that have come as `data` and belong to the handshake, if there are any
    */
-  startTls(identity: TlsIdentity): void;
+  startTls(identity: TlsIdentity, received?: Uint8Array): void;
 }
 
 /** What happens on a connection. `opened` comes first; after `closed` nothing more does. */
@@ -49,8 +51,11 @@ export interface ConnectionHandler {
   /** The peer has half-closed: no more `data`, but it may still read. */
   ended(): void;
   secured(): void;
-  /** @param error the reason, when it was not an orderly end */
-  closed(error?: Error): void;
+  /**
+   * @param error the reason, when it was not an orderly end
+   * @param opening the first octets of a handshake that was not done, 16 of them at most
+   */
+  closed(error?: Error, opening?: Uint8Array): void;
 }
 
 export interface ListenOptions {
@@ -138,6 +143,14 @@ export interface Runtime {
   /** @throws Error with a `code` such as `EADDRINUSE` */
   listen(options: ListenOptions): Listener;
   readonly connect: Connect;
+}
+
+/** Octets of a handshake that are kept until it is done: enough to tell what it was instead. */
+const OPENING = 16;
+
+/** A copy, so that what it lay in is free. */
+export function openingOf(octets: Uint8Array): Uint8Array {
+  return Uint8Array.from(octets.subarray(0, OPENING));
 }
 
 /**

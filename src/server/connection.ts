@@ -16,9 +16,11 @@ import type {
   LimitSetting,
   Login,
   Message,
+  ProxyRefusal,
   TrustedClients,
 } from "./handlers.ts";
 import { type Awaited, Patience, type Timeouts } from "./patience.ts";
+import { type Proxies, ProxyGate } from "./proxy_gate.ts";
 
 /** What a connection needs from its server. */
 export interface ConnectionContext<Account> {
@@ -30,6 +32,9 @@ export interface ConnectionContext<Account> {
   readonly timeouts: Timeouts;
   /** Who may stay; everybody when left out. */
   readonly admission?: Admission;
+  /** Whose connections begin with a PROXY header. */
+  readonly proxies?: Proxies;
+  proxyRefused(refusal: ProxyRefusal, client: Client): void;
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
   readonly trusted: TrustedClients<Account> | undefined;
   submit(account: Account, message: Message): Promise<Reply>;
@@ -62,7 +67,9 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   readonly #context: ConnectionContext<Account>;
   readonly #connection: Connection;
   readonly #session: Session;
-  readonly #client: Client;
+  #client: Client;
+  /** Until the first octets have been judged. */
+  #gate: ProxyGate | undefined;
   readonly #openedAt = performance.now();
   #account: Account | undefined;
   #secure = false;
@@ -85,7 +92,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   #place: Place | undefined;
   /** Not greeted yet: it waits for a place. */
   #held = false;
-  /** Octets that have come all the same. */
+  /** Octets that have come all the same, or together with a PROXY header. */
   #early: Uint8Array[] = [];
   /** How far the session had come on its way to a login when admission was told of it. */
   #stage = 0;
@@ -103,18 +110,21 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       address: plainAddress(connection.remoteAddress),
       port: connection.remotePort,
     };
+    this.#gate = new ProxyGate(this.#client, context.proxies);
   }
 
   opened(): void {
     this.#guard(() => {
-      this.#place = this.#context.admission?.arrive(this, clientKey(this.#client.address));
-      this.#begin();
+      this.#place = this.#context.admission?.arrive(this);
+      if (!this.#gate?.waiting) return this.#begin();
+      this.#patience.deadline = performance.now() + this.#context.proxies!.headerTimeout;
     });
   }
 
   /** The client's address is known: asks for a place, and goes on once there is one. */
   #begin(): void {
     if (this.#closing) return;
+    this.#patience.deadline = Infinity;
     this.#held = true;
     if (this.#place === undefined) return this.welcome();
     this.#place.begin(clientKey(this.#client.address));
@@ -133,9 +143,12 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
         this.#paused = false;
         this.#connection.resume();
       }
-      if (this.#context.implicitTls) return this.#startTls();
+      const early = this.#early.splice(0);
+      if (this.#context.implicitTls) {
+        return this.#startTls(early.length === 0 ? undefined : Buffer.concat(early));
+      }
       this.#run(this.#greet());
-      for (const bytes of this.#early.splice(0)) this.#run(this.#session.receive(bytes));
+      for (const bytes of early) this.#run(this.#session.receive(bytes));
     });
   }
 
@@ -165,16 +178,51 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   /** Whether a reply in plain text would be garbage to the client: TLS has to come first. */
   get #mute(): boolean {
-    return this.#handshake || (this.#context.implicitTls && !this.#secure);
+    return this.#handshake || this.#gate?.waiting === true ||
+      (this.#context.implicitTls && !this.#secure);
   }
 
   data(bytes: Uint8Array): void {
+    if (this.#gate !== undefined && !this.#passes(this.#gate, bytes)) return;
     this.#received += bytes.length;
     // What comes behind the last reply is read only so that the reply is not lost to a reset.
     if (this.#closing) return;
     if (this.#held) return void this.#early.push(bytes);
     if (this.#session.busy) this.#ahead += bytes.length;
     this.#guard(() => this.#run(this.#session.receive(bytes)));
+  }
+
+  /** Whether the octets are the client's own. */
+  #passes(gate: ProxyGate, bytes: Uint8Array): boolean {
+    if (this.#closing) return false;
+    const step = gate.push(bytes);
+    switch (step.type) {
+      case "pass":
+        if (step.open) this.#gate = undefined;
+        return true;
+      case "header":
+        this.#client = step.client;
+        // A handshake's first octets have to be there when TLS begins.
+        if (this.#context.implicitTls && step.rest.length > 0) this.#early.push(step.rest);
+        this.#guard(() => this.#begin());
+        if (!this.#context.implicitTls && step.rest.length > 0) this.data(step.rest);
+        return false;
+      case "refused":
+        this.#refuseProxy(step.refusal);
+        return false;
+      case "more":
+        return false;
+    }
+  }
+
+  /** Ends the connection without a word, which whoever sends or lacks a header would not understand. */
+  #refuseProxy(refusal: ProxyRefusal | undefined): void {
+    if (!this.#closing && refusal !== undefined) {
+      this.#reason = "PROXY header";
+      this.#context.proxyRefused(refusal, this.#client);
+    }
+    this.#closing = true;
+    this.#connection.destroy();
   }
 
   drained(): void {
@@ -191,6 +239,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   ended(): void {
     this.#guard(() => {
+      if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.cutOff());
       this.#peerEnded = true;
       if (this.#left) this.#abandon();
       if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
@@ -207,7 +256,11 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     });
   }
 
-  closed(error?: Error): void {
+  closed(error?: Error, opening?: Uint8Array): void {
+    if (this.#gate?.waiting) this.#refuseProxy(this.#gate.cutOff());
+    // Implicit TLS alone: before STARTTLS the gate has seen the first octets.
+    const header = opening === undefined ? undefined : this.#gate?.instead(opening);
+    if (header !== undefined) this.#context.proxyRefused(header, this.#client);
     this.#closing = true;
     this.#abandon();
     this.#patience.deadline = Infinity;
@@ -220,7 +273,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#summary = {
       client: this.#client,
       secure: this.#secure,
-      handshakeFailed: this.#handshake,
+      handshakeFailed: this.#handshake && header === undefined,
       received: this.#received,
       messages: this.#messages,
       milliseconds: Math.round(performance.now() - this.#openedAt),
@@ -253,6 +306,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   /** Called now and then: ends what has made no progress for too long. */
   tick(now: number): void {
     if (now < this.#patience.deadline) return;
+    if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.timedOut());
     if (this.#closing || this.#handshake) {
       if (!this.#closing) {
         this.#timedOut = true;
@@ -275,7 +329,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   /** Ends the session as soon as no mail is under way (RFC 5321 §3.8). */
   stop(): void {
-    if (this.#mute) return this.#connection.destroy();
+    if (this.#mute) return this.destroy();
     if (this.#closing) return;
     this.#guard(() => this.#run(this.#session.stop(STOPPING, "the relay is stopping")));
   }
@@ -304,6 +358,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   /** Lets go at once. */
   destroy(): void {
     this.#reason ||= "the relay is stopping";
+    this.#closing = true;
     this.#connection.destroy();
   }
 
@@ -372,11 +427,12 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#patience.look(awaited, this.#session, this.#received, performance.now());
   }
 
-  #startTls(): void {
+  /** @param received what has come of the handshake already */
+  #startTls(received?: Uint8Array): void {
     const identity = this.#context.identity();
     if (identity === undefined) throw new Error("TLS was offered without a certificate");
     this.#handshake = true;
-    this.#connection.startTls(identity);
+    this.#connection.startTls(identity, received);
     this.#flow();
   }
 
@@ -384,10 +440,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#place?.checking();
     try {
       const login = await logIn();
-      if (login.account !== undefined) {
-        this.#account = login.account;
-        this.#place?.authenticated();
-      } else this.#place?.checked();
+      if (login.account !== undefined) this.#account = login.account;
+      // Credentials that nobody has verified yet are a stranger's, until a message goes through.
+      if (login.account !== undefined && login.proved !== false) this.#place?.authenticated();
+      else this.#place?.checked();
       const { reply: answer, checkSender, anySender } = login;
       this.#guard(() => this.#run(this.#session.authenticated(answer, checkSender, anySender)));
     } catch (error) {
@@ -408,6 +464,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       if (this.#left) this.#abandon();
       answer = await verdict;
       this.#messages++;
+      // Whoever logged in with what nobody had verified has proved it by this.
+      if (answer.code < 300) this.#place?.authenticated();
     } catch (error) {
       this.#fail(error);
     }

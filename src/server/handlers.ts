@@ -23,6 +23,18 @@ export interface Client {
   /** IP address; IPv4 always as `a.b.c.d`. */
   readonly address: string;
   readonly port: number;
+  /** Address of the proxy that has told of this client, if one has. */
+  readonly proxy?: string;
+}
+
+/** Why a connection was ended because of a PROXY header. */
+export interface ProxyRefusal {
+  /**
+   * `missing`: none, or a broken one, came from where it must come first; `foreign`: one came from
+   * elsewhere; `second`: another one came behind the first.
+   */
+  readonly reason: "missing" | "foreign" | "second";
+  readonly detail: string;
 }
 
 /** A message as it was received, with its envelope. */
@@ -83,6 +95,8 @@ export interface Handlers<Account> {
   abandoned?(message: Message): void;
   /** The session has turned a login or a message away by itself. */
   refused?(refusal: Refusal, client: Client, account: Account | undefined): void;
+  /** The connection is ended without a word, because of a PROXY header that is there or is not. */
+  proxyRefused?(refusal: ProxyRefusal, client: Client): void;
   /** Clients cannot connect for the moment; told once until one can again. */
   notAccepted?(error: Error): void;
   /**

@@ -5,8 +5,9 @@ import type { Refusal } from "../smtp/effects.ts";
 import type { SessionOptions } from "../smtp/session.ts";
 import type { Admission } from "./admission.ts";
 import { type ConnectionContext, SmtpConnection } from "./connection.ts";
-import type { Client, Handlers, LimitSetting, Message } from "./handlers.ts";
+import type { Client, Handlers, LimitSetting, Message, ProxyRefusal } from "./handlers.ts";
 import type { Timeouts } from "./patience.ts";
+import type { Proxies } from "./proxy_gate.ts";
 
 export interface ServerOptions<Account> {
   readonly runtime: Runtime;
@@ -17,6 +18,8 @@ export interface ServerOptions<Account> {
   readonly timeouts: Timeouts;
   /** Who may stay; everybody when left out. */
   readonly admission?: Admission;
+  /** Whose connections begin with a PROXY header; nobody's where left out. */
+  readonly proxies?: Proxies | undefined;
 }
 
 /** How often patience is looked at, milliseconds: timeouts are that coarse. */
@@ -61,13 +64,14 @@ export class SmtpServer<Account> {
    * @throws Error with a `code` such as `EADDRINUSE`
    */
   listen(hostname: string, port: number, implicitTls: boolean): Listener {
-    const { runtime, session, handlers, timeouts, admission } = this.#options;
+    const { runtime, session, handlers, timeouts, admission, proxies } = this.#options;
     const offerTls = this.#options.identity() !== undefined;
     const context = {
       session: { ...session, offerTls },
       implicitTls,
       timeouts,
       ...(admission === undefined ? {} : { admission }),
+      ...(proxies === undefined ? {} : { proxies }),
       identity: this.#options.identity,
       authenticate: handlers.authenticate.bind(handlers),
       trusted: handlers.trusted,
@@ -78,6 +82,8 @@ export class SmtpServer<Account> {
       limited: (setting: LimitSetting, client: Client, what: string) =>
         handlers.limited?.(setting, client, what),
       dismissed: (connection: SmtpConnection<Account>) => this.#dismiss(connection),
+      proxyRefused: (refusal: ProxyRefusal, client: Client) =>
+        handlers.proxyRefused?.(refusal, client),
       settled: () => this.#changed?.(),
       failed: handlers.failed.bind(handlers),
     };

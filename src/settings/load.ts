@@ -242,6 +242,13 @@ function doubts(settings: Settings): string[] {
   } else if (!settings.REQUIRE_TLS) {
     warnings.push("REQUIRE_TLS is false: passwords may cross the network in plain text");
   }
+  const everything = settings.PROXY_PROTOCOL_NETWORKS?.ranges.find(({ prefix }) => prefix === 0);
+  if (everything !== undefined) {
+    warnings.push(
+      `PROXY_PROTOCOL_NETWORKS holds all addresses (${everything.address}/0): whoever can connect ` +
+        "can claim to be any client; name the proxies alone",
+    );
+  }
   return warnings;
 }
 

@@ -92,12 +92,12 @@ export const durationOrOff: Parser<number | "off"> = {
   parse: (text) => text.toLowerCase() === "off" ? "off" : duration.parse(text),
 };
 
-const dataRate = integer(1, 1_000_000);
+const octetRate = integer(1, 1_000_000);
 
 /** Octets a second, or `off`. */
-export const dataRateOrOff: Parser<number | "off"> = {
-  allowed: `${dataRate.allowed}, or "off"`,
-  parse: (text) => text.toLowerCase() === "off" ? "off" : dataRate.parse(text),
+export const octetRateOrOff: Parser<number | "off"> = {
+  allowed: `${octetRate.allowed}, or "off"`,
+  parse: (text) => text.toLowerCase() === "off" ? "off" : octetRate.parse(text),
 };
 
 /** Seconds without a unit, as milliseconds. */

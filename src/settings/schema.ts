@@ -6,7 +6,6 @@ import { Secret } from "../secret.ts";
 import { standardMemory } from "./memory.ts";
 import {
   boolean,
-  dataRateOrOff,
   duration,
   durationOrOff,
   graphUrl,
@@ -14,6 +13,8 @@ import {
   listenAddresses,
   listenAddressOrOff,
   mechanisms,
+  networks,
+  octetRateOrOff,
   oneOf,
   type Parser,
   seconds,
@@ -302,7 +303,7 @@ export const SETTINGS = {
     "How long a client may pause inside a message; then 421.",
   ),
   MIN_DATA_RATE: required(
-    dataRateOrOff,
+    octetRateOrOff,
     "500",
     "How slowly a message may come, in bytes a second: it has DATA_TIMEOUT, and the time besides that it takes at this rate; then 421.",
   ),
@@ -342,7 +343,10 @@ export const SETTINGS = {
     "How long a token is used at most, whatever its own lifetime.",
   ),
   SHUTDOWN_TIMEOUT: required(duration, "90s", "How long a stop waits for mail in flight."),
-  PROXY_PROTOCOL_NETWORKS: missing("Networks whose connections begin with a PROXY header."),
+  PROXY_PROTOCOL_NETWORKS: optional(
+    networks,
+    "Networks of the proxies whose connections begin with a PROXY header, version 1 or 2, that says who the client is; nobody else's may. See [proxy_protocol.md](proxy_protocol.md).",
+  ),
   TRUSTED_NETWORKS: optional(
     trustedNetworks,
     "Networks whose clients may send without AUTH, and without TLS, as TRUSTED_USERNAME: for devices that can do neither. Needs ALLOWED_SENDERS, or an entry of the lookup table with `from_email`; see [trusted_networks.md](trusted_networks.md).",

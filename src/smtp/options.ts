@@ -17,12 +17,12 @@ export interface SessionOptions {
   readonly offerTls: boolean;
   /** Whether mail and AUTH have to wait for TLS. */
   readonly requireTls: boolean;
+  /** The mechanisms of AUTH, in the order of EHLO; PLAIN and LOGIN when left out. */
+  readonly mechanisms?: readonly Mechanism[];
   /** Refused commands that end a session; unlimited when left out. */
   readonly maxErrors?: number;
   /** Commands in a row that bring a client no further before its login; unlimited when left out. */
   readonly maxIdleCommands?: number;
-  /** The mechanisms of AUTH, in the order of EHLO; PLAIN and LOGIN when left out. */
-  readonly mechanisms?: readonly Mechanism[];
   /** Where messages find room; unlimited when left out. */
   readonly memory?: Memory;
 }

@@ -183,16 +183,15 @@ export class Session {
     this.#asTrusted = this.#authenticated && mail !== undefined;
     this.#checkSender = checkSender;
     this.#anySender = anySender;
+    this.#verb = mail === undefined ? "AUTH" : "MAIL";
     if (mail !== undefined && this.#authenticated) {
       this.#mode = "command";
       this.#turn++;
-      this.#verb = "MAIL";
       this.#mail(mail);
       this.#verb = undefined;
       this.#process();
       return this.#take();
     }
-    this.#verb = mail === undefined ? "AUTH" : "MAIL";
     const challenge = this.#errorChallenge;
     this.#errorChallenge = undefined;
     if (challenge === undefined || answer.code !== 535 || this.#stopping !== undefined) {
@@ -243,7 +242,7 @@ export class Session {
   #say(answer: Reply): void {
     this.#output.say(answer);
     if (answer.code >= 500 && this.#verb !== undefined) {
-      this.#conduct.refused(this.#verb, answer, this.#mayMail);
+      this.#conduct.refused(this.#verb, answer, this.#authenticated);
     }
   }
 
@@ -311,7 +310,7 @@ export class Session {
           else if (line.limit === MAX_SASL_LINE) this.#refuse("AUTH", REPLIES.authTooLong);
           else this.#say(REPLIES.lineTooLong);
           if (this.#mode === "command") {
-            this.#conduct.answered(this.#further, this.#mayMail);
+            this.#conduct.answered(this.#further, this.#authenticated);
           }
           this.#verb = undefined;
           break;

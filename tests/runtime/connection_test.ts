@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { spawnSync } from "node:child_process";
 import { connect, type Socket } from "node:net";
+import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { connect as connectTls } from "node:tls";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
@@ -23,6 +25,7 @@ class Peer implements ConnectionHandler {
   #pieces: Uint8Array[] = [];
   readonly events: string[] = [];
   error: Error | undefined;
+  opening: Uint8Array | undefined;
   onOpened: () => void = () => {};
   onData: (bytes: Uint8Array) => void = () => {};
   /** What a server does when its client has nothing more to say. */
@@ -59,8 +62,9 @@ class Peer implements ConnectionHandler {
   secured() {
     this.#event("secured");
   }
-  closed(error?: Error) {
+  closed(error?: Error, opening?: Uint8Array) {
     this.error = error;
+    this.opening = opening;
     this.#event("closed");
   }
   async until(condition: () => boolean) {
@@ -269,6 +273,39 @@ describe("a connection of the runtime", () => {
     await peer.event("closed");
   });
 
+  it("goes on in TLS with octets of the handshake that were read before", async () => {
+    const { client, peer } = await open((peer) => {
+      peer.onData = (bytes) => {
+        peer.onData = () => {};
+        peer.forget();
+        peer.connection.startTls(identity, bytes);
+      };
+    });
+    const secure = await tlsOver(client);
+    await peer.event("secured");
+    peer.forget();
+    secure.write("inside");
+    await peer.until(() => peer.received.toString() === "inside");
+    const answer = read(secure, 2);
+    peer.connection.write(Buffer.from("ok"));
+    assert.equal((await answer).toString(), "ok");
+    peer.connection.destroy();
+    await peer.event("closed");
+  });
+
+  it("tells with what a handshake began that was not done, sixteen octets of it", async () => {
+    for (const received of [false, true]) {
+      const { client, peer } = await open((peer) => {
+        if (received) peer.onData = (bytes) => peer.connection.startTls(identity, bytes);
+        else peer.onOpened = () => peer.connection.startTls(identity);
+      });
+      client.write("this is no ClientHello\r\n".repeat(10));
+      await peer.event("closed");
+      assert.equal(Buffer.from(peer.opening!).toString(), "this is no Clien");
+      assert.ok(peer.error !== undefined);
+    }
+  });
+
   it("takes another certificate for the next connection", async () => {
     const next = await selfSignedCertificate();
     const identities = [identity, {
@@ -342,6 +379,42 @@ describe("a connection of the runtime", () => {
     // 192.0.2.0/24 is for documentation (RFC 5737): no machine has it.
     assert.throws(() => runtime.listen({ hostname: "192.0.2.1", port: 0, accept }), {
       code: "EADDRNOTAVAIL",
+    });
+  });
+
+  it("goes on accepting at once when clients have reset their connections before their turn", () => {
+    // A flood of these must not keep others waiting, nor look like a lack of file descriptors.
+    return new Promise<void>((resolve, reject) => {
+      const second = runtime.listen({
+        hostname: "127.0.0.1",
+        port: 0,
+        failed: reject,
+        accept: (connection) => {
+          const peer = new Peer(connection);
+          // Some runtimes take them and tell that they are closed.
+          void peer.until(() => peer.received.length > 0).then(() => {
+            second.close();
+            connection.destroy();
+            resolve();
+          });
+          return peer;
+        },
+      });
+      // While this waits, nobody accepts.
+      const code = `const { connect } = require("node:net");
+        const one = (left) => {
+          const socket = connect(${second.port}, "127.0.0.1", () => socket.resetAndDestroy());
+          socket.on("close", () => left > 1 && one(left - 1)).on("error", () => {});
+        };
+        one(20);`;
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        "Deno" in globalThis ? ["eval", "--ext=cjs", code] : ["-e", code],
+        { env: { ...process.env, DENO_NO_UPDATE_CHECK: "1" }, encoding: "utf8" },
+      );
+      if (status !== 0) return reject(new Error(stderr));
+      const client = connect(second.port, "127.0.0.1", () => client.end("here"));
+      client.on("error", reject);
     });
   });
 

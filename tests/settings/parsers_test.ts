@@ -5,7 +5,6 @@ import { inspect } from "node:util";
 import fc from "fast-check";
 import {
   boolean,
-  dataRateOrOff,
   duration,
   formatListenAddress,
   graphUrl,
@@ -14,6 +13,7 @@ import {
   listenAddresses,
   listenAddressOrOff,
   mechanisms,
+  octetRateOrOff,
   oneOf,
   type Parser,
   seconds,
@@ -39,12 +39,6 @@ const TABLE = "https://account.table.core.windows.net/users";
 
 const CASES: readonly Case[] = [
   {
-    name: "a rate",
-    parser: dataRateOrOff,
-    taken: [["1", 1], ["500", 500], ["1000000", 1_000_000], ["off", "off"], ["OFF", "off"]],
-    refused: ["0", "-1", "1000001", "1.5", "500k", "on", " 5"],
-  },
-  {
     name: "mechanisms",
     parser: mechanisms,
     taken: [
@@ -53,6 +47,12 @@ const CASES: readonly Case[] = [
       ["LOGIN,,login,", ["LOGIN"]],
     ],
     refused: ["", ",", "CRAM-MD5", "PLAIN;LOGIN", "PLAIN LOGIN", "off"],
+  },
+  {
+    name: "a rate",
+    parser: octetRateOrOff,
+    taken: [["1", 1], ["500", 500], ["1000000", 1_000_000], ["off", "off"], ["OFF", "off"]],
+    refused: ["0", "-1", "1000001", "1.5", "500k", "on", " 5"],
   },
   {
     name: "a table's URL",

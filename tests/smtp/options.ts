@@ -22,14 +22,14 @@ export interface DialogueOptions {
   readonly allowedSenders: string;
   /** allowed_senders of every login's entry in the lookup table; "" for any. */
   readonly entrySenders: string;
-  readonly maxErrors: number;
-  readonly maxIdleCommands: number;
   /** MESSAGE_RATE_LIMIT, for all logins of a connection together. */
   readonly messageRateLimit: string;
   /** Whether the client's address may send without AUTH and TLS. */
   readonly trusted: boolean;
   /** Whether every login has an address of its own to send from, as from_email of an entry says. */
   readonly anySender: boolean;
+  readonly maxErrors: number;
+  readonly maxIdleCommands: number;
   /** MAX_MEMORY, octets: two thirds of it are for messages. */
   readonly maxMemory: number;
 }
@@ -72,11 +72,11 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   authMechanisms: "PLAIN,LOGIN",
   allowedSenders: "",
   entrySenders: "",
-  // The scripts show many mistakes in one session, and only their own limits.
-  maxErrors: 1000,
-  maxIdleCommands: 1000,
   messageRateLimit: "off",
   trusted: false,
   anySender: false,
+  // The scripts show many mistakes in one session, and only their own limits.
+  maxErrors: 1000,
+  maxIdleCommands: 1000,
   maxMemory: 268_435_456,
 };

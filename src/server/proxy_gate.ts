@@ -1,0 +1,113 @@
+// What a connection must begin with, and must not: a PROXY header comes from the proxies that the
+// relay's owner has named, and from nobody else.
+
+import type { Networks } from "../networks.ts";
+import type { Client, ProxyRefusal } from "./handlers.ts";
+import { ProxyHeaderReader, V1, V2 } from "./proxy_header.ts";
+
+export interface Proxies {
+  readonly networks: Networks;
+  /** Milliseconds for the whole header, however it comes; at least 3 s (proxy-protocol.txt §2). */
+  readonly headerTimeout: number;
+}
+
+export type GateStep =
+  /** The header is not whole. */
+  | { readonly type: "more" }
+  /** The header has said who the client is: now the connection begins. */
+  | { readonly type: "header"; readonly client: Client; readonly rest: Uint8Array }
+  /** These octets are the client's; the gate has to see the next ones too, unless it is `open`. */
+  | { readonly type: "pass"; readonly open: boolean }
+  | { readonly type: "refused"; readonly refusal: ProxyRefusal };
+
+const MORE: GateStep = { type: "more" };
+const OPEN: GateStep = { type: "pass", open: true };
+const AJAR: GateStep = { type: "pass", open: false };
+
+export class ProxyGate {
+  readonly #client: Client;
+  readonly #alarm = new ProxyHeaderAlarm();
+  /** The header that must come first, until it has. */
+  #reader: ProxyHeaderReader | undefined;
+  #begun = false;
+
+  /** @param client the socket's own peer */
+  constructor(client: Client, proxies: Proxies | undefined) {
+    this.#client = client;
+    if (proxies?.networks.has(client.address)) this.#reader = new ProxyHeaderReader();
+  }
+
+  /** Whether nothing may be said before a header has come. */
+  get waiting(): boolean {
+    return this.#reader !== undefined;
+  }
+
+  push(bytes: Uint8Array): GateStep {
+    return this.#reader === undefined ? this.#watch(bytes) : this.#read(this.#reader, bytes);
+  }
+
+  /** The header does not come any more. @returns undefined where none was begun, as by a probe */
+  cutOff(): ProxyRefusal | undefined {
+    return this.waiting && this.#begun ? missing("it is cut off") : undefined;
+  }
+
+  /** The header has taken too long. */
+  timedOut(): ProxyRefusal {
+    return missing(this.#begun ? "it was not whole in time" : "nothing came in time");
+  }
+
+  #read(reader: ProxyHeaderReader, bytes: Uint8Array): GateStep {
+    this.#begun ||= bytes.length > 0;
+    const step = reader.push(bytes);
+    if (step.type === "more") return MORE;
+    if (step.type === "invalid") return { type: "refused", refusal: missing(step.problem) };
+    this.#reader = undefined;
+    const client = step.source === undefined
+      ? this.#client
+      : { ...this.#client, ...step.source, proxy: this.#client.address };
+    return { type: "header", client, rest: step.rest };
+  }
+
+  #watch(bytes: Uint8Array): GateStep {
+    const header = this.#alarm.push(bytes);
+    if (header === "maybe") return AJAR;
+    return header === undefined ? OPEN : { type: "refused", refusal: this.#uncalledFor(header) };
+  }
+
+  /**
+   * A header that nobody has asked for, in octets that came where TLS was expected.
+   *
+   * @param opening the first of them
+   */
+  instead(opening: Uint8Array): ProxyRefusal | undefined {
+    const header = this.#alarm.push(opening);
+    return typeof header === "object" ? this.#uncalledFor(header) : undefined;
+  }
+
+  #uncalledFor({ version }: { readonly version: number }): ProxyRefusal {
+    return { reason: this.#begun ? "second" : "foreign", detail: `version ${version}` };
+  }
+}
+
+function missing(detail: string): ProxyRefusal {
+  return { reason: "missing", detail };
+}
+
+/**
+ * Watches the first octets of somebody who may not send a header, and must not be taken for one who
+ * may: SMTP has no command PROXY, and a client has no reason for the signature of version 2.
+ */
+export class ProxyHeaderAlarm {
+  #seen = 0;
+  #signature: Uint8Array | undefined;
+
+  /** @returns which header it is, undefined if none, "maybe" while that is open */
+  push(bytes: Uint8Array): { readonly version: 1 | 2 } | "maybe" | undefined {
+    for (const octet of bytes) {
+      this.#signature ??= octet === V2[0] ? V2 : V1;
+      if (octet !== this.#signature[this.#seen++]) return undefined;
+      if (this.#seen === this.#signature.length) return { version: this.#signature === V2 ? 2 : 1 };
+    }
+    return "maybe";
+  }
+}

@@ -1,0 +1,473 @@
+// PROXY_PROTOCOL_NETWORKS on real sockets: who must send a header and who must not, in plain text and
+// before TLS, and whom everything else takes for the client (haproxy's doc/proxy-protocol.txt).
+
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { afterEach, describe, it } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
+import { Networks } from "../../src/networks.ts";
+import { currentRuntime } from "../../src/runtime/current.ts";
+import type { Client, ConnectionSummary, ProxyRefusal } from "../../src/server/handlers.ts";
+import { SmtpServer } from "../../src/server/server.ts";
+import { REPLIES, reply } from "../../src/smtp/reply.ts";
+import { ProxiedClient } from "./proxied_client.ts";
+import { v2, V2_SIGNATURE } from "./proxy_headers.ts";
+
+const V1 = Buffer.from("PROXY TCP4 192.0.2.7 198.51.100.1 40000 25\r\n");
+const V1_IPV6 = Buffer.from("PROXY TCP6 2001:DB8:0::7 2001:db8::1 40000 25\r\n");
+const ADDRESSES = [192, 0, 2, 7, 198, 51, 100, 1, 0x9c, 0x40, 0, 25];
+const V2 = v2({ family: 0x11, addresses: ADDRESSES });
+const V2_TLVS = v2({ family: 0x11, addresses: ADDRESSES, tlvs: Array(3000).fill(13) });
+const LOCAL = v2({ command: 0x20, family: 0, addresses: [] });
+const UNKNOWN = Buffer.from("PROXY UNKNOWN\r\n");
+
+const SOURCE = { address: "192.0.2.7", port: 40000, proxy: "127.0.0.1" };
+
+let identity: { certificate: string; privateKey: string; minVersion: "1.2" } | undefined;
+
+interface Told {
+  readonly refusals: { refusal: ProxyRefusal; client: Client }[];
+  readonly ended: ConnectionSummary[];
+  readonly logins: Client[];
+  readonly messages: Client[];
+}
+
+describe("the PROXY protocol", () => {
+  const servers: SmtpServer<true>[] = [];
+  const clients: ProxiedClient[] = [];
+  afterEach(async () => {
+    for (const client of clients.splice(0)) client.destroy();
+    await Promise.all(servers.splice(0).map((server) => server.stop(1_000)));
+  });
+
+  interface Started {
+    readonly server: SmtpServer<true>;
+    readonly port: number;
+    readonly told: Told;
+    /** The next connection that has ended. */
+    ended(): Promise<ConnectionSummary>;
+    client(): Promise<ProxiedClient>;
+  }
+
+  async function start(
+    { networks, tls = false, headerTimeout = 60_000, host = "127.0.0.1" }: {
+      networks?: string;
+      tls?: boolean;
+      headerTimeout?: number;
+      host?: string;
+    } = {},
+  ): Promise<Started> {
+    const told: Told = { refusals: [], ended: [], logins: [], messages: [] };
+    const waiting: ((summary: ConnectionSummary) => void)[] = [];
+    if (identity === undefined) {
+      const { certificate, privateKey } = await selfSignedCertificate();
+      identity = { certificate, privateKey, minVersion: "1.2" };
+    }
+    const server = new SmtpServer<true>({
+      runtime: await currentRuntime(),
+      session: {
+        hostname: "relay.example",
+        greeting: "ready",
+        maxMessageSize: 1_000_000,
+        maxRecipients: 10,
+        requireTls: false,
+      },
+      identity: () => identity,
+      timeouts: { command: 60_000, data: 60_000, handshake: 60_000, unread: 60_000, linger: 5_000 },
+      proxies: networks === undefined
+        ? undefined
+        : { networks: Networks.parse(networks)!, headerTimeout },
+      handlers: {
+        authenticate(_credentials, client) {
+          told.logins.push(client);
+          return Promise.resolve({ reply: REPLIES.authenticated, account: true });
+        },
+        submit(_account, { client }) {
+          told.messages.push(client);
+          return Promise.resolve(reply(250, "2.0.0", "OK id=1"));
+        },
+        proxyRefused: (refusal, client) => told.refusals.push({ refusal, client }),
+        failed: (error) => {
+          throw error;
+        },
+        ended(summary) {
+          told.ended.push(summary);
+          waiting.shift()?.(summary);
+        },
+      },
+    });
+    servers.push(server);
+    const { port } = server.listen(host, 0, tls);
+    return {
+      server,
+      port,
+      told,
+      ended: () => new Promise((resolve) => waiting.push(resolve)),
+      async client() {
+        const client = await ProxiedClient.connect(port, host === "::" ? "127.0.0.1" : host);
+        clients.push(client);
+        return client;
+      },
+    };
+  }
+
+  /** One that is reset before would leave no trace. */
+  async function accepted(server: SmtpServer<true>): Promise<void> {
+    while (server.connections === 0) await sleep(1);
+  }
+
+  /** A whole message; the greeting has been read. */
+  async function sendMail(client: ProxiedClient): Promise<void> {
+    assert.match(await client.say("EHLO client.example"), /^250 /);
+    const plain = Buffer.from("\0user\0secret").toString("base64");
+    assert.match(await client.say(`AUTH PLAIN ${plain}`), /^235/);
+    assert.match(await client.say("MAIL FROM:<a@example.com>"), /^250/);
+    assert.match(await client.say("RCPT TO:<b@example.org>"), /^250/);
+    assert.match(await client.say("DATA"), /^354/);
+    assert.match(await client.say("Subject: x\r\n\r\nText\r\n."), /^250/);
+    assert.match(await client.say("QUIT"), /^221/);
+  }
+
+  for (
+    const [name, header, from] of [
+      ["version 1", V1, SOURCE],
+      ["version 1, IPv6", V1_IPV6, { ...SOURCE, address: "2001:db8::7" }],
+      ["version 2", V2, SOURCE],
+      ["version 2 with TLVs", V2_TLVS, SOURCE],
+      ["version 1, UNKNOWN", UNKNOWN, undefined],
+      ["version 2, LOCAL", LOCAL, undefined],
+    ] as const
+  ) {
+    for (const tls of [false, true]) {
+      it(`${name}${tls ? ", before TLS" : ""}: its client is the one that counts`, async () => {
+        const { client: connect, told, ended } = await start({ networks: "127.0.0.0/8", tls });
+        const over = ended();
+        const client = await connect();
+        if (tls) await client.startTls((hello) => client.send(Buffer.concat([header, hello])));
+        else await client.send(header);
+        assert.match(await client.readLine(), /^220 /);
+        await sendMail(client);
+        const summary = await over;
+        const seen = [told.logins[0], told.messages[0], summary.client];
+        for (const client of seen) {
+          const { connection: _, ...who } = client!;
+          if (from !== undefined) assert.deepEqual(who, from);
+          else {
+            assert.equal(who.address, "127.0.0.1");
+            assert.equal(who.proxy, undefined);
+          }
+        }
+        assert.equal(summary.secure, tls);
+        assert.equal(summary.messages, 1);
+        assert.deepEqual(told.refusals, []);
+      });
+    }
+  }
+
+  it("greets after the whole header only (§2), wherever it is cut", async () => {
+    const { client: connect } = await start({ networks: "127.0.0.1" });
+    for (const header of [V1, V2]) {
+      for (let cut = 1; cut < header.length; cut += 3) {
+        const client = await connect();
+        await client.send(header.subarray(0, cut));
+        // A server that spoke too early would do so before this answer of another connection.
+        const other = await connect();
+        await other.send(UNKNOWN);
+        assert.match(await other.readLine(), /^220 /);
+        other.destroy();
+        assert.equal(client.text, "");
+        await client.send(header.subarray(cut));
+        assert.match(await client.readLine(), /^220 /);
+        client.destroy();
+      }
+    }
+  });
+
+  it("begins with TLS when header and ClientHello come in any pieces", async () => {
+    const { client: connect, ended } = await start({ networks: "127.0.0.1", tls: true });
+    const ways: ((header: Buffer, hello: Buffer) => Uint8Array[])[] = [
+      (header, hello) => [Buffer.concat([header, hello])],
+      (header, hello) => [header, hello],
+      (header, hello) => [header.subarray(0, 1), Buffer.concat([header.subarray(1), hello])],
+      (header, hello) => [header.subarray(0, 14), header.subarray(14), hello],
+      (header, hello) => [Buffer.concat([header, hello.subarray(0, 1)]), hello.subarray(1)],
+      (header, hello) => [
+        header.subarray(0, header.length - 1),
+        Buffer.concat([header.subarray(header.length - 1), hello.subarray(0, 100)]),
+        hello.subarray(100),
+      ],
+      (header, hello) => {
+        const whole = Buffer.concat([header, hello]);
+        const single = Array.from(
+          whole.subarray(0, header.length + 20),
+          (octet) => Uint8Array.of(octet),
+        );
+        return [...single, whole.subarray(header.length + 20)];
+      },
+    ];
+    for (const header of [V1, V2, V2_TLVS]) {
+      for (const [i, way] of ways.entries()) {
+        // Octet by octet is no way for thousands of them.
+        if (header.length > 1000 && i === ways.length - 1) continue;
+        const over = ended();
+        const client = await connect();
+        await client.startTls(async (hello) => {
+          for (const piece of way(header, hello)) {
+            await client.send(piece);
+            // For the pieces to arrive as pieces; if they do not, the test is weaker, but right.
+            await sleep(1);
+          }
+        });
+        assert.match(await client.readLine(), /^220 /, `way ${i}`);
+        assert.match(await client.say("QUIT"), /^221/);
+        assert.equal((await over).client.address, "192.0.2.7");
+      }
+    }
+  });
+
+  it("starts TLS by STARTTLS behind a header as without one", async () => {
+    const { client: connect, told } = await start({ networks: "127.0.0.1" });
+    const client = await connect();
+    await client.send(V2);
+    assert.match(await client.readLine(), /^220 /);
+    await client.say("EHLO client.example");
+    assert.match(await client.say("STARTTLS"), /^220 /);
+    await client.startTls((hello) => client.send(hello));
+    await sendMail(client);
+    assert.equal(told.messages[0]!.address, "192.0.2.7");
+  });
+
+  it("answers commands that come in one segment with the header", async () => {
+    const { client: connect } = await start({ networks: "127.0.0.1" });
+    const client = await connect();
+    await client.send(Buffer.concat([V2, Buffer.from("EHLO client.example\r\nQUIT\r\n")]));
+    assert.match(await client.closed(), /^220 [^]*250 [^]*221 [^\r]*\r\n$/);
+  });
+
+  it("counts a proxy's IPv4 address on a dual-stack socket as what it is", async () => {
+    const { client: connect, ended } = await start({ networks: "127.0.0.1", host: "::" });
+    const over = ended();
+    const client = await connect();
+    await client.send(V1);
+    assert.match(await client.readLine(), /^220 /);
+    client.end();
+    assert.deepEqual({ ...(await over).client, connection: "" }, { ...SOURCE, connection: "" });
+  });
+
+  for (
+    const [name, octets, detail] of [
+      ["SMTP", Buffer.from("EHLO client.example\r\n"), /no PROXY header/],
+      ["TLS", Buffer.from("16030100c8010000c40303", "hex"), /no PROXY header/],
+      ["a broken header", Buffer.from("PROXY TCP4 192.0.2.7\r\n"), /six words/],
+      ["a broken header of version 2", v2({ family: 0x11, addresses: [1] }), /longer/],
+    ] as const
+  ) {
+    for (const tls of [false, true]) {
+      it(`closes${tls ? " (TLS)" : ""} without a word where a proxy sends ${name}`, async () => {
+        const { client: connect, told, ended } = await start({ networks: "127.0.0.1", tls });
+        const over = ended();
+        const client = await connect();
+        await client.send(octets);
+        assert.equal(await client.closed(), "");
+        const { received, handshakeFailed, messages } = await over;
+        assert.deepEqual({ received, handshakeFailed, messages }, {
+          received: 0,
+          handshakeFailed: false,
+          messages: 0,
+        });
+        assert.equal(told.refusals.length, 1);
+        const { refusal, client: who } = told.refusals[0]!;
+        assert.equal(refusal.reason, "missing");
+        assert.match(refusal.detail, detail);
+        assert.equal(who.address, "127.0.0.1");
+      });
+    }
+  }
+
+  it("says nothing of a proxy's connection that ends without an octet, as probes do", async () => {
+    const { client: connect, told, ended, server } = await start({ networks: "127.0.0.1" });
+    for (const leave of ["end", "reset"] as const) {
+      const over = ended();
+      const client = await connect();
+      await accepted(server);
+      client[leave]();
+      assert.equal((await over).received, 0);
+      assert.equal(await client.closed(), "");
+    }
+    assert.deepEqual(told.refusals, []);
+  });
+
+  it("says nothing of a check that sends LOCAL and leaves, with and without TLS", async () => {
+    for (const tls of [false, true]) {
+      const { client: connect, told, ended, server } = await start({ networks: "127.0.0.1", tls });
+      for (const leave of ["end", "reset"] as const) {
+        const over = ended();
+        const client = await connect();
+        await accepted(server);
+        await client.send(LOCAL);
+        if (!tls) assert.match(await client.readLine(), /^220 /);
+        client[leave]();
+        const { received, handshakeFailed, error } = await over;
+        assert.equal(received, 0);
+        assert.equal(handshakeFailed && error, false);
+      }
+      assert.deepEqual(told.refusals, []);
+    }
+  });
+
+  it("tells of a header that is cut off", async () => {
+    const { client: connect, told, ended } = await start({ networks: "127.0.0.1" });
+    const over = ended();
+    const client = await connect();
+    await client.send(V2.subarray(0, 20));
+    client.end();
+    await over;
+    assert.equal(await client.closed(), "");
+    assert.deepEqual(told.refusals.map(({ refusal }) => refusal), [
+      { reason: "missing", detail: "it is cut off" },
+    ]);
+  });
+
+  it("waits for a header no longer than its time, which drips do not extend (§2)", async () => {
+    const { client: connect, told } = await start({ networks: "127.0.0.1", headerTimeout: 1_000 });
+    const silent = await connect();
+    const dripping = await connect();
+    const begun = performance.now();
+    let over = false;
+    const drip = (async () => {
+      for (const octet of V2_TLVS) {
+        if (over) return;
+        await Promise.race([dripping.send(Uint8Array.of(octet)), sleep(50)]);
+        await sleep(50);
+      }
+    })();
+    assert.equal(await silent.closed(), "");
+    assert.equal(await dripping.closed(), "");
+    over = true;
+    await drip;
+    const taken = performance.now() - begun;
+    assert.ok(taken > 900 && taken < 5_000, `${taken} ms`);
+    assert.deepEqual(told.refusals.map(({ refusal }) => refusal.detail).sort(), [
+      "it was not whole in time",
+      "nothing came in time",
+    ]);
+  });
+
+  it("gives a client behind a header all the time that others have", async () => {
+    const { client: connect, ended } = await start({ networks: "127.0.0.1", headerTimeout: 600 });
+    const client = await connect();
+    await client.send(V1);
+    assert.match(await client.readLine(), /^220 /);
+    const over = ended();
+    // The header's own time would be over, and looked at, by then.
+    await sleep(1_300);
+    assert.match(await client.say("QUIT"), /^221/);
+    assert.equal((await over).error, false);
+  });
+
+  it("ends a connection that waits for its header when the server stops", async () => {
+    const { client: connect, server, told } = await start({ networks: "127.0.0.1" });
+    const silent = await connect();
+    const begun = await connect();
+    await begun.send(V2.subarray(0, 5));
+    const admitted = await connect();
+    await admitted.send(V2);
+    assert.match(await admitted.readLine(), /^220 /);
+    assert.equal(server.connections, 3);
+    assert.deepEqual(await server.stop(60_000), { cutOff: 0 });
+    assert.equal(await silent.closed(), "");
+    assert.equal(await begun.closed(), "");
+    assert.match(await admitted.closed(), /^421 /);
+    assert.equal(server.connections, 0);
+    assert.deepEqual(told.refusals, []);
+  });
+
+  for (const networks of [undefined, "192.0.2.0/24, ::/0"]) {
+    describe(
+      networks === undefined ? "without a proxy" : "from an address that is no proxy's",
+      () => {
+        for (const [version, header] of [[1, V1], [1, UNKNOWN], [2, V2], [2, LOCAL]] as const) {
+          for (const tls of [false, true]) {
+            it(`a header of version ${version} ends the connection${tls ? " (TLS)" : ""}`, async () => {
+              const { client: connect, told, ended } = await start({
+                tls,
+                ...(networks === undefined ? {} : { networks }),
+              });
+              const over = ended();
+              const client = await connect();
+              if (!tls) assert.match(await client.readLine(), /^220 /);
+              await client.send(header);
+              // What comes back where TLS is expected is an alert, which is no word of ours.
+              const said = await client.closed();
+              if (!tls) assert.equal(said, "");
+              const { client: who, handshakeFailed, received } = await over;
+              assert.equal(who.address, "127.0.0.1");
+              assert.equal(handshakeFailed, false);
+              assert.equal(received, 0);
+              assert.deepEqual(told.refusals.map(({ refusal }) => refusal), [
+                { reason: "foreign", detail: `version ${version}` },
+              ]);
+            });
+          }
+        }
+
+        it("a header that comes in single octets ends it as well", async () => {
+          for (const header of [V1, V2]) {
+            const { client: connect, told, ended } = await start(
+              networks === undefined ? {} : { networks },
+            );
+            const over = ended();
+            const client = await connect();
+            await client.readLine();
+            for (const octet of header.subarray(0, 12)) {
+              await Promise.race([client.send(Uint8Array.of(octet)), client.closed()]);
+              await sleep(1);
+            }
+            await over;
+            assert.equal(told.refusals[0]?.refusal.reason, "foreign");
+            assert.deepEqual(told.messages, []);
+          }
+        });
+
+        it("octets that only begin like one are a bad command", async () => {
+          const { client: connect, told } = await start(networks === undefined ? {} : { networks });
+          const client = await connect();
+          await client.readLine();
+          await client.send("\r\n\r\n\0\r\nQUIET\r\n");
+          for (const _ of ["", "", "\\0", "QUIET"]) assert.match(await client.readLine(), /^500 /);
+          // Not first any more.
+          assert.match(await client.say("PROXY TCP4 192.0.2.7 198.51.100.1 40000 25"), /^500 /);
+          assert.match(await client.say("QUIT"), /^221/);
+          assert.deepEqual(told.refusals, []);
+        });
+      },
+    );
+  }
+
+  for (const second of [V1, V2]) {
+    it("a second header behind the first ends the connection: its sender is nobody's proxy", async () => {
+      const { client: connect, told } = await start({ networks: "127.0.0.1" });
+      const client = await connect();
+      await client.send(Buffer.concat([V2, second]));
+      await client.closed();
+      assert.equal(told.refusals[0]?.refusal.reason, "second");
+      assert.equal(told.refusals[0]?.client.address, "192.0.2.7");
+      assert.equal(told.refusals[0]?.client.proxy, "127.0.0.1");
+    });
+  }
+
+  it("a handshake that fails for other reasons is told as one", async () => {
+    const { client: connect, told, ended } = await start({ tls: true, networks: "127.0.0.1" });
+    for (const garbage of ["EHLO client.example\r\n", V2_SIGNATURE.subarray(0, 8)]) {
+      const over = ended();
+      const client = await connect();
+      await client.send(Buffer.concat([V1, Buffer.from(garbage), Buffer.alloc(64)]));
+      const { handshakeFailed, error, client: who } = await over;
+      assert.equal(handshakeFailed, true);
+      assert.equal(error, true);
+      assert.equal(who.address, "192.0.2.7");
+    }
+    assert.deepEqual(told.refusals, []);
+  });
+});
