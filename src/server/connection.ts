@@ -115,8 +115,11 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   opened(): void {
     this.#guard(() => {
-      this.#place = this.#context.admission?.arrive(this);
-      if (!this.#gate?.waiting) return this.#begin();
+      const waiting = this.#gate?.waiting === true;
+      // Behind a proxy, nobody knows yet whom the connection is for.
+      const key = waiting ? undefined : clientKey(this.#client.address);
+      this.#place = this.#context.admission?.arrive(this, key);
+      if (!waiting) return this.#begin();
       this.#patience.deadline = performance.now() + this.#context.proxies!.headerTimeout;
     });
   }
