@@ -14,7 +14,7 @@ export const PROBATION_MS = 3_000;
 /** Milliseconds in which so many come over the limit that it is a flood; see {@link floodOf}. */
 export const FLOOD_WINDOW_MS = 10_000;
 /** Milliseconds without progress that everybody has before another may take the place… */
-export const STAY_MS = 1_000;
+export const STAY_MS = 1_500;
 /**
  * … but where there is no queue, so many a second: a tenth of all places, and where there are few, this.
  */
