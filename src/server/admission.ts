@@ -115,12 +115,12 @@ export class Place {
     this.#admission.progress(this);
   }
 
-  /** Its login is being checked: it waits for us, and gives way to nobody. */
+  /** Its login is being checked, or a message: it waits for us, and gives way to nobody. */
   checking(): void {
     this.#admission.checking(this);
   }
 
-  /** The check has ended without a login. */
+  /** The check has ended, and has proved nothing. */
   checked(): void {
     this.#admission.checked(this);
   }
@@ -228,6 +228,7 @@ export class Admission {
   }
 
   checking(place: Place): void {
+    if (place.state === "authenticated") return;
     for (const set of this.#orders(place)) set.delete(place);
   }
 

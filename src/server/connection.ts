@@ -458,6 +458,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     const { envelope, content, facts, reserved } = effect;
     this.#submitting = { envelope, content, facts, client: this.#client };
     this.#abandoned = false;
+    // It waits for us, whoever it is.
+    this.#place?.checking();
     let answer: Reply | undefined;
     try {
       const account = this.#account;
@@ -469,6 +471,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       this.#messages++;
       // Whoever logged in with what nobody had verified has proved it by this.
       if (answer.code < 300) this.#place?.authenticated();
+      else this.#place?.checked();
     } catch (error) {
       this.#fail(error);
     }
