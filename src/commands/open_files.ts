@@ -22,6 +22,17 @@ export function openFileLimit(read = () => readFileSync("/proc/self/limits", "ut
   }
 }
 
+/** The most that may queue up for a place (admission.ts). */
+const LARGEST_QUEUE = 8192;
+/** What may, where the limit is not known. */
+const SMALL_QUEUE = 1024;
+
+/** How many may queue up for a place among MAX_CONNECTIONS: what the limit leaves, each is a file. */
+export function queueFor(connections: number, limit: number | undefined): number {
+  if (limit === undefined) return SMALL_QUEUE;
+  return Math.max(0, Math.min(LARGEST_QUEUE, limit - connections * EACH - BESIDES));
+}
+
 /** The line for the log where the limit is too low for MAX_CONNECTIONS. */
 export function openFileWarning(
   connections: number,

@@ -24,7 +24,7 @@ import type { Settings } from "../settings/schema.ts";
 import { certificateSource } from "./certificates.ts";
 import { CommandError, EXIT, type ExitStatus } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
-import { openFileLimit, openFileWarning } from "./open_files.ts";
+import { openFileLimit, openFileWarning, queueFor } from "./open_files.ts";
 import { outgoingClient, proxyIn } from "./outgoing.ts";
 import { type Processing, processing } from "./processing.ts";
 import { openTable } from "./table.ts";
@@ -123,6 +123,12 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     entries,
   });
   const memory = memoryFor(settings, log, events);
+  const fileLimit = openFileLimit();
+  const admission = new Admission({
+    connections: settings.MAX_CONNECTIONS,
+    perAddress: settings.MAX_CONNECTIONS_PER_IP,
+    queue: queueFor(settings.MAX_CONNECTIONS, fileLimit),
+  });
   const smtpServer = server = new SmtpServer<Account>({
     runtime,
     handlers,
@@ -146,10 +152,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       linger: LINGER,
       unread: UNREAD,
     },
-    admission: new Admission({
-      connections: settings.MAX_CONNECTIONS,
-      perAddress: settings.MAX_CONNECTIONS_PER_IP,
-    }),
+    admission,
     proxies: settings.PROXY_PROTOCOL_NETWORKS && {
       networks: settings.PROXY_PROTOCOL_NETWORKS,
       headerTimeout: PROXY_HEADER_TIMEOUT,
@@ -159,6 +162,11 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     name: "open_connections",
     help: "SMTP connections that are open.",
     value: () => smtpServer.connections,
+  });
+  metrics.gauge({
+    name: "queued_connections",
+    help: "Of these, those that wait for a place among MAX_CONNECTIONS.",
+    value: () => admission.queued,
   });
   metrics.gauge({
     name: "mail_memory_bytes",
@@ -191,7 +199,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       );
     const smtp = await bind("SMTP_LISTEN", settings.SMTP_LISTEN, false);
     const smtps = await bind("SMTPS_LISTEN", settings.SMTPS_LISTEN ?? [], true);
-    const tooFew = openFileWarning(settings.MAX_CONNECTIONS, openFileLimit());
+    const tooFew = openFileWarning(settings.MAX_CONNECTIONS, fileLimit);
     if (tooFew !== undefined) log.warning(...tooFew);
     listening.smtp = true;
     listening.on = [...smtp, ...smtps].map((bound) => formatListenAddress(addressOf(bound)));

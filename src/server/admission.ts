@@ -13,6 +13,16 @@ export const STALE_MS = 30_000;
 export const PROBATION_MS = 3_000;
 /** Milliseconds in which so many come over the limit that it is a flood; see {@link floodOf}. */
 export const FLOOD_WINDOW_MS = 10_000;
+/** Milliseconds without progress that everybody has before another may take the place… */
+export const STAY_MS = 1_500;
+/**
+ * … but where there is no queue, so many a second: a tenth of all places, and where there are few, this.
+ */
+const HURRIED = 16;
+/** Milliseconds in the queue after which a client is refused. */
+export const QUEUE_MS = 30_000;
+/** Clients in the queue, if nobody says otherwise. */
+const QUEUE = 8192;
 /** The most that one look charges to those on probation: our own slowness is not theirs. */
 const LARGEST_STEP_MS = 1_000;
 
@@ -23,7 +33,7 @@ export function floodOf(limit: number): number {
 
 /** Why a client has to go. */
 export type Dismissal =
-  /** All places are taken, and by clients that have logged in: none for the new one. */
+  /** All places are taken, and by clients that have logged in, or others are before it: none is left. */
   | "full"
   /** It has been longest without progress, and a new one needs a place. */
   | "makes room"
@@ -47,6 +57,8 @@ export interface AdmissionOptions {
   readonly connections: number;
   /** MAX_CONNECTIONS_PER_IP */
   readonly perAddress: number;
+  /** Connections besides that may queue up for a place: each is an open file. */
+  readonly queue?: number;
   /** Milliseconds, of a clock that never goes back. */
   readonly now?: () => number;
 }
@@ -68,11 +80,13 @@ class Crowd {
   constructor(readonly key: string) {}
 }
 
-type State = "arrived" | "held" | "seated" | "probation" | "authenticated" | "gone";
+type State = "queued" | "arrived" | "held" | "seated" | "probation" | "authenticated" | "gone";
 
 /** One connection's place, as long as it has one. */
 export class Place {
-  state: State = "arrived";
+  state: State = "queued";
+  /** What counts as one client, once that is known. */
+  key: string | undefined;
   crowd: Crowd | undefined;
   /** When it came, or made progress last. */
   since: number;
@@ -92,7 +106,8 @@ export class Place {
    * @param key what counts as one client (`clientKey`)
    */
   begin(key: string): void {
-    this.#admission.begin(this, key);
+    this.key = key;
+    this.#admission.begin(this);
   }
 
   /** It has reached a further stage on the way to its login. */
@@ -100,12 +115,12 @@ export class Place {
     this.#admission.progress(this);
   }
 
-  /** Its login is being checked: it waits for us, and gives way to nobody. */
+  /** Its login is being checked, or a message: it waits for us, and gives way to nobody. */
   checking(): void {
     this.#admission.checking(this);
   }
 
-  /** The check has ended without a login. */
+  /** The check has ended, and has proved nothing. */
   checked(): void {
     this.#admission.checked(this);
   }
@@ -123,8 +138,16 @@ export class Place {
 export class Admission {
   readonly #connections: number;
   readonly #perAddress: number;
+  readonly #queueLimit: number;
   readonly #now: () => number;
   #count = 0;
+  /** Those that wait until somebody has had the time for progress, in the order in which they came… */
+  readonly #queue = new Set<Place>();
+  /** … and behind them, those of addresses that flood us. */
+  readonly #floodQueue = new Set<Place>();
+  /** Places taken in the second from `hurriedSince` on from those that had not had that time. */
+  #hurried = 0;
+  #hurriedSince = -Infinity;
   /** Those that may have to make room, by their last progress: all that have not logged in… */
   readonly #waiting = new Set<Place>();
   /** … and before them, those on probation. */
@@ -138,9 +161,11 @@ export class Admission {
   readonly #counting = new Set<Crowd>();
   #lastTick: number;
 
-  constructor({ connections, perAddress, now = () => performance.now() }: AdmissionOptions) {
+  constructor(options: AdmissionOptions) {
+    const { connections, perAddress, queue = QUEUE, now = () => performance.now() } = options;
     this.#connections = connections;
     this.#perAddress = perAddress;
+    this.#queueLimit = queue;
     this.#now = now;
     this.#lastTick = now();
   }
@@ -155,28 +180,32 @@ export class Admission {
     return this.#crowds.size;
   }
 
-  /** A connection was accepted: it takes a place, if need be somebody else's. */
-  arrive(guest: Guest): Place {
-    const place = new Place(guest, this, this.#now());
-    if (this.#count >= this.#connections) {
-      const victim = first(this.#probation) ?? first(this.#waiting);
-      if (victim === undefined) {
-        place.state = "gone";
-        guest.dismiss("full");
-        return place;
-      }
-      this.#dismiss(victim, "makes room");
-    }
-    this.#count++;
-    this.#waiting.add(place);
+  /** Connections that queue up for a place. */
+  get queued(): number {
+    return this.#queue.size + this.#floodQueue.size;
+  }
+
+  /**
+   * A connection was accepted: it takes a place, if need be somebody else's.
+   *
+   * @param key as in {@link Place.begin}, where it is known already
+   */
+  arrive(guest: Guest, key?: string): Place {
+    const now = this.#now();
+    const place = new Place(guest, this, now);
+    const crowd = key === undefined ? undefined : this.#crowds.get(key);
+    const floods = crowd !== undefined && this.#overOf(crowd, now) > floodOf(this.#perAddress);
+    (floods ? this.#floodQueue : this.#queue).add(place);
+    this.#serve(now);
+    // It may have to go quickly, then; better than to be refused.
+    if (this.queued > this.#queueLimit) this.#serve(now, true);
     return place;
   }
 
-  begin(place: Place, key: string): void {
-    // Whoever needs no login is not held.
-    if (place.state === "authenticated") return place.guest.welcome();
-    if (place.state !== "arrived") return;
-    const crowd = this.#crowdOf(key);
+  begin(place: Place): void {
+    // While it queues up, it only has to be remembered.
+    if (place.state !== "arrived" || place.key === undefined) return;
+    const crowd = this.#crowdOf(place.key);
     place.crowd = crowd;
     crowd.members++;
     if (crowd.seats < this.#perAddress && crowd.held.size === 0) return this.#seat(place, crowd);
@@ -199,6 +228,7 @@ export class Admission {
   }
 
   checking(place: Place): void {
+    if (place.state === "authenticated") return;
     for (const set of this.#orders(place)) set.delete(place);
   }
 
@@ -209,12 +239,18 @@ export class Admission {
   }
 
   authenticated(place: Place): void {
-    if (place.state === "gone" || place.state === "authenticated") return;
+    if (place.state !== "seated" && place.state !== "probation") return;
     this.#unseat(place, "authenticated");
   }
 
   leave(place: Place): void {
     if (place.state === "gone") return;
+    if (place.state === "queued") {
+      place.state = "gone";
+      this.#queue.delete(place);
+      this.#floodQueue.delete(place);
+      return;
+    }
     this.#count--;
     if (place.state === "authenticated") place.state = "gone";
     else this.#unseat(place, "gone");
@@ -225,14 +261,21 @@ export class Admission {
     const now = this.#now();
     const step = Math.min(now - this.#lastTick, LARGEST_STEP_MS);
     this.#lastTick = now;
+    for (const place of this.#probation) {
+      place.left -= step;
+      if (place.left <= 0) this.#dismiss(place, "probation");
+    }
+    this.#serve(now);
+    for (const queue of [this.#queue, this.#floodQueue]) {
+      for (const place of queue) {
+        if (now - place.since < QUEUE_MS) break;
+        this.#dismiss(place, "full");
+      }
+    }
     for (const crowd of [...this.#holding]) this.#relieve(crowd, now);
     for (const place of this.#held) {
       if (now - place.since < HOLD_MS) break;
       this.#dismiss(place, "crowded");
-    }
-    for (const place of this.#probation) {
-      place.left -= step;
-      if (place.left <= 0) this.#dismiss(place, "probation");
     }
     for (const crowd of this.#counting) {
       if (now - crowd.bucket < 2 * FLOOD_WINDOW_MS) break;
@@ -240,6 +283,47 @@ export class Admission {
       this.#counting.delete(crowd);
       this.#forget(crowd);
     }
+  }
+
+  /**
+   * Gives places to those who queue up for one, as long as there are any.
+   *
+   * @param hurry at least one, whether or not its owner has had time for progress
+   */
+  #serve(now: number, hurry = false): void {
+    for (;;) {
+      const next = first(this.#queue) ?? first(this.#floodQueue);
+      if (next === undefined) return;
+      if (this.#count >= this.#connections) {
+        const victim = first(this.#probation) ?? first(this.#waiting);
+        if (victim === undefined) {
+          this.#dismiss(next, "full");
+          continue;
+        }
+        // Those that flood us have no time to lose against others.
+        const before = victim.state === "probation" && this.#queue.has(next);
+        if (!before && !hurry && now - victim.since < STAY_MS && !this.#mayHurry(now)) return;
+        hurry = false;
+        this.#dismiss(victim, "makes room");
+      }
+      this.#queue.delete(next);
+      this.#floodQueue.delete(next);
+      next.state = "arrived";
+      next.since = now;
+      this.#count++;
+      this.#waiting.add(next);
+      this.begin(next);
+    }
+  }
+
+  /** Whether another place may change hands before its owner had the time for progress: while calm. */
+  #mayHurry(now: number): boolean {
+    if (this.queued > 1) return false;
+    if (now - this.#hurriedSince >= 1_000) {
+      this.#hurriedSince = now;
+      this.#hurried = 0;
+    }
+    return ++this.#hurried <= Math.max(HURRIED, this.#connections / 10);
   }
 
   /** The sets that hold a place in order of progress, while it may have to give way. */
@@ -328,8 +412,14 @@ export class Admission {
       this.#counting.add(crowd);
     }
     crowd.over++;
-    const rest = 1 - (now - crowd.bucket) / FLOOD_WINDOW_MS;
-    return crowd.over + crowd.overBefore * rest > floodOf(this.#perAddress);
+    return this.#overOf(crowd, now) > floodOf(this.#perAddress);
+  }
+
+  /** How many came over the limit in the last {@link FLOOD_WINDOW_MS}, about. */
+  #overOf({ over, overBefore, bucket }: Crowd, now: number): number {
+    const age = (now - bucket) / FLOOD_WINDOW_MS;
+    if (age >= 2) return 0;
+    return age >= 1 ? over * (2 - age) : over + overBefore * (1 - age);
   }
 }
 

@@ -115,8 +115,11 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   opened(): void {
     this.#guard(() => {
-      this.#place = this.#context.admission?.arrive(this);
-      if (!this.#gate?.waiting) return this.#begin();
+      const waiting = this.#gate?.waiting === true;
+      // Behind a proxy, nobody knows yet whom the connection is for.
+      const key = waiting ? undefined : clientKey(this.#client.address);
+      this.#place = this.#context.admission?.arrive(this, key);
+      if (!waiting) return this.#begin();
       this.#patience.deadline = performance.now() + this.#context.proxies!.headerTimeout;
     });
   }
@@ -455,6 +458,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     const { envelope, content, facts, reserved } = effect;
     this.#submitting = { envelope, content, facts, client: this.#client };
     this.#abandoned = false;
+    // It waits for us, whoever it is.
+    this.#place?.checking();
     let answer: Reply | undefined;
     try {
       const account = this.#account;
@@ -466,6 +471,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       this.#messages++;
       // Whoever logged in with what nobody had verified has proved it by this.
       if (answer.code < 300) this.#place?.authenticated();
+      else this.#place?.checked();
     } catch (error) {
       this.#fail(error);
     }

@@ -242,7 +242,7 @@ export class Session {
   #say(answer: Reply): void {
     this.#output.say(answer);
     if (answer.code >= 500 && this.#verb !== undefined) {
-      this.#conduct.refused(this.#verb, answer, this.#authenticated);
+      this.#conduct.refused(this.#verb, answer, this.#mayMail);
     }
   }
 
@@ -310,7 +310,7 @@ export class Session {
           else if (line.limit === MAX_SASL_LINE) this.#refuse("AUTH", REPLIES.authTooLong);
           else this.#say(REPLIES.lineTooLong);
           if (this.#mode === "command") {
-            this.#conduct.answered(this.#further, this.#authenticated);
+            this.#conduct.answered(this.#further, this.#mayMail);
           }
           this.#verb = undefined;
           break;
