@@ -74,7 +74,7 @@ const READERS: readonly ((text: string) => unknown)[] = [
   },
   (text) => readSender(`FROM:${text.slice(0, LINE)}`, 1000),
   (text) => readSender(`FROM:<a@x.test> ${text.slice(0, LINE)}`, 1000),
-  (text) => beginSasl("PLAIN", text.slice(0, SASL)),
+  (text) => beginSasl("PLAIN", text.slice(0, SASL), ["PLAIN"]),
   (text) => [parseUsername(text, "@"), parseTenant(text)],
   (text) => [SenderList.parse(text), Networks.parse(text), plainAddress(text), printable(text)],
   (text) =>
