@@ -3,6 +3,7 @@
 import process from "node:process";
 import { burstOfOneMailbox } from "./burst.ts";
 import { memory } from "./memory.ts";
+import { slow } from "./slow.ts";
 import { startup } from "./startup.ts";
 import { throughput } from "./throughput.ts";
 
@@ -11,6 +12,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   throughput,
   memory,
   burst: burstOfOneMailbox,
+  slow,
 };
 
 const names = process.argv.slice(2);
