@@ -4,6 +4,7 @@ import process from "node:process";
 import { burstOfOneMailbox } from "./burst.ts";
 import { memory } from "./memory.ts";
 import { slow } from "./slow.ts";
+import { soak } from "./soak.ts";
 import { startup } from "./startup.ts";
 import { throughput } from "./throughput.ts";
 
@@ -13,6 +14,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   memory,
   burst: burstOfOneMailbox,
   slow,
+  soak,
 };
 
 const names = process.argv.slice(2);
