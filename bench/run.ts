@@ -2,6 +2,7 @@
 
 import process from "node:process";
 import { burstOfOneMailbox } from "./burst.ts";
+import { large } from "./large.ts";
 import { memory } from "./memory.ts";
 import { slow } from "./slow.ts";
 import { soak } from "./soak.ts";
@@ -14,6 +15,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   memory,
   burst: burstOfOneMailbox,
   slow,
+  large,
   soak,
 };
 

@@ -9,7 +9,7 @@ import { SECRET, TENANT } from "../../tests/end_to_end/programs.ts";
 import { WRONG_SECRET } from "../../src/sandbox/entra.ts";
 import type { ClientLedger, ClientOptions, Try } from "./ledgers.ts";
 import { contentOf, dotStuffed, type Size, sizeFor } from "./message.ts";
-import { Hangup, SmtpConnection } from "./smtp.ts";
+import { Hangup, SmtpConnection } from "../smtp.ts";
 
 const options = JSON.parse(process.argv[2]!) as ClientOptions;
 const random = seeded(options.seed + 2);

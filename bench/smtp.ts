@@ -1,4 +1,4 @@
-// The clients' end of a connection, on an address of its own.
+// The clients' end of a connection, on an address of its own, with TLS.
 
 import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
@@ -97,11 +97,15 @@ export class SmtpConnection {
     return this.reply();
   }
 
-  /** Resolves when the octets have left. */
+  /** Resolves when the octets have left, or the connection has. */
   written(octets: Buffer): Promise<void> {
     return new Promise((resolve) => {
-      this.#socket.write(octets, () => resolve());
-      this.#socket.once("close", () => resolve());
+      const done = () => {
+        this.#socket.off("close", done);
+        resolve();
+      };
+      this.#socket.once("close", done);
+      this.#socket.write(octets, done);
     });
   }
 
