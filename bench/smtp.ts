@@ -100,6 +100,7 @@ export class SmtpConnection {
   /** Resolves when the octets have left, or the connection has. */
   written(octets: Buffer): Promise<void> {
     return new Promise((resolve) => {
+      if (this.#ended) return resolve();
       const done = () => {
         this.#socket.off("close", done);
         resolve();

@@ -1,7 +1,13 @@
 // A relay in a control group of little memory, with many clients that send large mail at once, slow
 // clients by the thousand, and an honest one.
 
-import { type Program, SECRET, serve, USERNAME } from "../../tests/end_to_end/programs.ts";
+import {
+  type Program,
+  type Relay,
+  SECRET,
+  serve,
+  USERNAME,
+} from "../../tests/end_to_end/programs.ts";
 import { certificateFiles, metricsOf, Script, Watch, type Watched } from "../processes.ts";
 import type { HonestClient, HonestMessage, SlowClients } from "../slow/scenario.ts";
 import type { MemoryFigures, MemoryGroup } from "./cgroup.ts";
@@ -122,10 +128,10 @@ export async function largeMail(
       slow?.tell("end");
       cloud.tell("arrivals");
       const arrived = await cloud.object<LargeArrival[]>();
-      const metrics = await metricsOf(relay.http);
       const watched = watch.end();
       const figures = group.figures();
-      exitStatus = await relay.running.stop();
+      const metrics = hasEnded(relay) ? new Map() : await metricsOf(relay.http);
+      if (!hasEnded(relay)) exitStatus = await relay.running.stop();
       return {
         large,
         arrived,
@@ -138,10 +144,15 @@ export async function largeMail(
         seconds,
       };
     } finally {
-      if (exitStatus === null && relay.running.child.exitCode === null) await relay.running.stop();
+      if (exitStatus === null && !hasEnded(relay)) await relay.running.stop();
     }
   } finally {
     for (const script of scripts) await script.end();
     files.remove();
   }
+}
+
+/** Whether it has been killed. */
+function hasEnded({ running: { child } }: Relay): boolean {
+  return child.exitCode !== null || child.signalCode !== null;
 }
