@@ -135,6 +135,14 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   empty: ["A line with nothing in it.", "The program is at fault; it does no harm."],
   unknown: ["A command that does not exist.", "The program is at fault; it does no harm."],
   notImplemented: ["EXPN, TURN, ETRN, SEND, SOML or SAML.", "The relay does not have them."],
+  tooManyErrors: [
+    "`MAX_ERRORS` commands of this session were refused that are the client's own mistakes.",
+    "See the replies before it. [limits.md](limits.md#max_errors) tells what counts.",
+  ],
+  tooManyIdleCommands: [
+    "`MAX_IDLE_COMMANDS` commands in a row, before a login, that bring nothing forward.",
+    "A monitor or a load balancer should say QUIT and connect anew.",
+  ],
   notHttp: [
     "A browser or a web program has connected. The connection is closed.",
     "Use the HTTP port (`HTTP_LISTEN`).",

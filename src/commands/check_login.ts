@@ -130,6 +130,7 @@ class Told implements Observer {
   }
 
   refused(): void {}
+  limited(): void {}
   notAccepted(): void {}
   bug(): void {}
   connection(): void {}

@@ -34,6 +34,7 @@ export type Observer = Pick<
   | "login"
   | "message"
   | "refused"
+  | "limited"
   | "notAccepted"
   | "bug"
   | "connection"
@@ -130,6 +131,7 @@ export function processing(
       else gone.add(message);
     },
     refused: (refusal, client, account) => events.refused(refusal, client, account),
+    limited: (setting, client, what) => events.limited(setting, client, what),
     notAccepted: (error) => events.notAccepted(error),
     failed: (error, client) => events.bug(error, client),
     ended: (summary) => events.connection(summary),

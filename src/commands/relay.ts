@@ -16,6 +16,7 @@ import type { Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
+import { Admission } from "../server/admission.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
 import { SmtpServer } from "../server/server.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
@@ -23,6 +24,7 @@ import type { Settings } from "../settings/schema.ts";
 import { certificateSource } from "./certificates.ts";
 import { CommandError, EXIT, type ExitStatus } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
+import { openFileLimit, openFileWarning } from "./open_files.ts";
 import { outgoingClient, proxyIn } from "./outgoing.ts";
 import { type Processing, processing } from "./processing.ts";
 import { openTable } from "./table.ts";
@@ -57,6 +59,8 @@ export interface Relay {
   readonly http: ListenAddress | undefined;
   /** Looks whether there is a new certificate, at once. Never fails: the log has what comes of it. */
   refreshCertificate(): Promise<void>;
+  /** Tells of a fault that nobody has caught; never fails. */
+  fault(error: unknown): void;
   stop(): Promise<void>;
 }
 
@@ -120,16 +124,23 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       maxMessageSize: settings.MAX_MESSAGE_SIZE,
       maxRecipients: settings.MAX_RECIPIENTS,
       requireTls: settings.REQUIRE_TLS,
+      maxErrors: settings.MAX_ERRORS,
+      maxIdleCommands: settings.MAX_IDLE_COMMANDS,
       memory,
     },
     identity: () => tls?.identity,
     timeouts: {
       command: settings.COMMAND_TIMEOUT,
       data: settings.DATA_TIMEOUT,
+      dataRate: settings.MIN_DATA_RATE,
       handshake: HANDSHAKE_TIMEOUT,
       linger: LINGER,
       unread: UNREAD,
     },
+    admission: new Admission({
+      connections: settings.MAX_CONNECTIONS,
+      perAddress: settings.MAX_CONNECTIONS_PER_IP,
+    }),
   });
   metrics.gauge({
     name: "open_connections",
@@ -166,6 +177,8 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       );
     const smtp = await bind("SMTP_LISTEN", settings.SMTP_LISTEN, false);
     const smtps = await bind("SMTPS_LISTEN", settings.SMTPS_LISTEN ?? [], true);
+    const tooFew = openFileWarning(settings.MAX_CONNECTIONS, openFileLimit());
+    if (tooFew !== undefined) log.warning(...tooFew);
     listening.smtp = true;
     listening.on = [...smtp, ...smtps].map((bound) => formatListenAddress(addressOf(bound)));
     return {
@@ -173,6 +186,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       smtps: smtps.map(addressOf),
       http: http === undefined ? undefined : addressOf(http),
       refreshCertificate: async () => await tls?.refresh(),
+      fault: (error) => events.fault(error),
       stop,
     };
   } catch (error) {

@@ -5,6 +5,7 @@ import { createLog, type Log } from "../observe/log.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import { settingsFor } from "./environment.ts";
 import { type Relay, startRelay } from "./relay.ts";
+import { surviveFaults } from "./last_resort.ts";
 import { onHangup, stopSignal } from "./signals.ts";
 import { versionLine } from "./version.ts";
 
@@ -25,12 +26,13 @@ export async function serve(envFile: string | undefined): Promise<void> {
   await stopped;
 }
 
-/** Waits for a signal, then stops the relay in good order. */
+/** Keeps the relay up, and waits for a signal; then stops the relay in good order. */
 export async function untilStopped(
   relay: Relay,
   log: Log,
   stopping: () => void = () => {},
 ): Promise<void> {
+  surviveFaults((error) => relay.fault(error));
   const signal = await stopSignal();
   stopping();
   log.warning("Relay is stopping", { signal });

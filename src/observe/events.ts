@@ -18,6 +18,8 @@ const MAX_QUOTED = 256;
 
 /** Milliseconds between two WARNING lines of those that would else come in floods. */
 const SELDOM = 60_000;
+/** Milliseconds between two lines of faults that nobody has caught. */
+const FAULTS = 1_000;
 
 export class Events {
   readonly #log: Log;
@@ -26,6 +28,7 @@ export class Events {
   readonly #limits: Seldom;
   readonly #memory: Seldom;
   readonly #table: Seldom;
+  readonly #faults: Seldom;
   /** Whether the log has it that the table does not answer, and not yet that it answers again. */
   #tableTold = false;
 
@@ -37,6 +40,7 @@ export class Events {
     this.#limits = new Seldom(SELDOM, now);
     this.#memory = new Seldom(SELDOM, now);
     this.#table = new Seldom(SELDOM, now);
+    this.#faults = new Seldom(FAULTS, now);
   }
 
   login({ username, mechanism }: Credentials, client: Client, result: LoginResult): void {
@@ -120,7 +124,9 @@ export class Events {
   limited(setting: SettingName, client: Client, what: string): void {
     this.#metrics.count("limit_hits", { setting });
     const fields = { ...from(client), setting };
-    if (this.#limits.due(`${setting} ${clientKey(client.address)}`)) {
+    // Who keeps a connection for later, and forgets it, is nothing to worry about.
+    const worth = setting !== "COMMAND_TIMEOUT";
+    if (worth && this.#limits.due(`${setting} ${clientKey(client.address)}`)) {
       this.#log.warning(what, fields);
     } else this.#log.debug(what, fields);
   }
@@ -169,9 +175,26 @@ export class Events {
     this.#metrics.count("internal_errors", {});
     this.#log.error("Internal error; the connection was ended", {
       ...from(client),
-      error: format("%s", error instanceof Error ? error.stack : error),
+      error: stackOf(error),
     });
   }
+
+  /**
+   * A fault that nobody has caught. It is told once a second at most: to tell of it may be what fails.
+   */
+  fault(error: unknown): void {
+    this.#metrics.count("internal_errors", {});
+    if (!this.#faults.due()) return;
+    try {
+      this.#log.error("Internal error; the relay goes on", { error: stackOf(error) });
+    } catch {
+      // Nobody is left to tell.
+    }
+  }
+}
+
+function stackOf(error: unknown): string {
+  return format("%s", error instanceof Error ? error.stack : error);
 }
 
 const RESULTS = { account: "succeeded", refused: "refused", later: "deferred" } as const;

@@ -22,7 +22,7 @@ export const COUNTERS = {
     help: "What was refused or ended because of a limit, by the setting that holds the limit.",
     labels: ["setting"],
   },
-  internal_errors: { help: "Faults of the program, each one ended a connection.", labels: [] },
+  internal_errors: { help: "Faults of the program; most of them ended a connection.", labels: [] },
 } as const satisfies Record<string, { help: string; labels: readonly string[] }>;
 
 export type CounterName = keyof typeof COUNTERS;

@@ -2,13 +2,16 @@
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import { plainAddress } from "../networks.ts";
+import { clientKey, plainAddress } from "../networks.ts";
 import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runtime.ts";
-import { formatReply, REPLIES, type Reply, reply } from "../smtp/reply.ts";
+import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
 import { Session, type SessionOptions } from "../smtp/session.ts";
-import type { Client, ConnectionSummary, Login, Message } from "./handlers.ts";
+import type { Admission, Dismissal, Guest, Place } from "./admission.ts";
+import { CUT_OFF, DISMISSALS, INTERNAL, LATE, MISCONDUCT, STOPPING } from "./endings.ts";
+import type { Client, ConnectionSummary, LimitSetting, Login, Message } from "./handlers.ts";
+import { type Awaited, Patience, type Timeouts } from "./patience.ts";
 
 /** What a connection needs from its server. */
 export interface ConnectionContext<Account> {
@@ -18,31 +21,20 @@ export interface ConnectionContext<Account> {
   /** The certificate in force now; undefined without TLS. */
   identity(): TlsIdentity | undefined;
   readonly timeouts: Timeouts;
+  /** Who may stay; everybody when left out. */
+  readonly admission?: Admission;
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
   submit(account: Account, message: Message): Promise<Reply>;
   /** A message has its verdict. */
   settled(): void;
   abandoned(message: Message): void;
   refused(refusal: Refusal, client: Client, account: Account | undefined): void;
+  limited(setting: LimitSetting, client: Client, what: string): void;
+  /** The connection has lost its place, and is about to read its last reply. */
+  dismissed(connection: SmtpConnection<Account>): void;
   failed(error: unknown, client: Client): void;
   ended(summary: ConnectionSummary): void;
 }
-
-/** Milliseconds without progress. */
-export interface Timeouts {
-  readonly command: number;
-  readonly data: number;
-  readonly handshake: number;
-  /** How long a client may leave our replies unread, once they pile up. */
-  readonly unread: number;
-  /** How long a client may take to read our last reply and hang up. */
-  readonly linger: number;
-}
-
-const TIMED_OUT = reply(421, "4.4.2", "Timed out waiting for the client");
-const INTERNAL = reply(421, "4.3.0", "Internal error; try again");
-const STOPPING = reply(421, "4.3.2", "The relay is stopping; try again");
-const CUT_OFF = reply(451, "4.4.2", "The relay is stopping; the message may have been sent");
 
 /** Replies that never change, ready to be written: most of them stand alone. */
 const OCTETS = new Map(
@@ -55,8 +47,10 @@ const OCTETS = new Map(
  * even that it is closed, so the less often one is paused the better.
  */
 const MAX_AHEAD = 4 * 1024;
+/** Milliseconds for a client that has lost its place to read why. */
+const LAST_WORD_MS = 1_000;
 
-export class SmtpConnection<Account> implements ConnectionHandler {
+export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   readonly #context: ConnectionContext<Account>;
   readonly #connection: Connection;
   readonly #session: Session;
@@ -79,8 +73,14 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   #summary: ConnectionSummary | undefined;
   #handshake = false;
   #timedOut = false;
-  /** When patience ends; Infinity while the client waits for us. */
-  #deadline = Infinity;
+  readonly #patience: Patience;
+  #place: Place | undefined;
+  /** Not greeted yet: it waits for a place. */
+  #held = false;
+  /** Octets that have come all the same. */
+  #early: Uint8Array[] = [];
+  /** How far the session had come on its way to a login when admission was told of it. */
+  #stage = 0;
   #received = 0;
   #messages = 0;
   #reason = "";
@@ -89,6 +89,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     this.#connection = connection;
     this.#context = context;
     this.#session = new Session(context.session, context.implicitTls);
+    this.#patience = new Patience(context.timeouts);
     this.#client = {
       connection: randomBytes(4).toString("hex"),
       address: plainAddress(connection.remoteAddress),
@@ -98,22 +99,75 @@ export class SmtpConnection<Account> implements ConnectionHandler {
 
   opened(): void {
     this.#guard(() => {
-      if (this.#context.implicitTls) this.#startTls();
-      else this.#run(this.#session.open());
+      this.#place = this.#context.admission?.arrive(this);
+      this.#begin();
     });
+  }
+
+  /** The client's address is known: asks for a place, and goes on once there is one. */
+  #begin(): void {
+    if (this.#closing) return;
+    this.#held = true;
+    if (this.#place === undefined) return this.welcome();
+    this.#place.begin(clientKey(this.#client.address));
+    if (!this.#held || this.#closing) return;
+    // What comes now may belong to a handshake.
+    this.#paused = true;
+    this.#connection.pause();
+  }
+
+  /** There is a place. */
+  welcome(): void {
+    if (!this.#held || this.#closing) return;
+    this.#held = false;
+    this.#guard(() => {
+      if (this.#paused) {
+        this.#paused = false;
+        this.#connection.resume();
+      }
+      if (this.#context.implicitTls) return this.#startTls();
+      this.#run(this.#session.open());
+      for (const bytes of this.#early.splice(0)) this.#run(this.#session.receive(bytes));
+    });
+  }
+
+  /** There is no place, or not any more. */
+  dismiss(why: Dismissal): void {
+    const { reply, setting, told } = DISMISSALS[why];
+    this.#guard(() => {
+      this.#context.limited(setting, this.#client, told);
+      if (this.#closing || this.#mute) {
+        this.#reason ||= told;
+        return this.#connection.destroy();
+      }
+      this.#run(this.#session.abort(reply, told));
+      this.#patience.deadline = Math.min(
+        this.#patience.deadline,
+        performance.now() + LAST_WORD_MS,
+      );
+      this.#context.dismissed(this);
+    });
+  }
+
+  /** Whether a reply in plain text would be garbage to the client: TLS has to come first. */
+  get #mute(): boolean {
+    return this.#handshake || (this.#context.implicitTls && !this.#secure);
   }
 
   data(bytes: Uint8Array): void {
     this.#received += bytes.length;
     // What comes behind the last reply is read only so that the reply is not lost to a reset.
     if (this.#closing) return;
+    if (this.#held) return void this.#early.push(bytes);
     if (this.#session.busy) this.#ahead += bytes.length;
     this.#guard(() => this.#run(this.#session.receive(bytes)));
   }
 
   drained(): void {
-    this.#writable = true;
-    this.#flow();
+    this.#guard(() => {
+      this.#writable = true;
+      this.#flow();
+    });
   }
 
   /** Whether a message is being submitted, with its client or without. */
@@ -122,14 +176,17 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   }
 
   ended(): void {
-    this.#peerEnded = true;
-    if (this.#left) this.#abandon();
-    if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
+    this.#guard(() => {
+      this.#peerEnded = true;
+      if (this.#left) this.#abandon();
+      if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
+    });
   }
 
   secured(): void {
     this.#secure = true;
     this.#handshake = false;
+    this.#place?.progress();
     this.#guard(() => {
       const effects = this.#context.implicitTls ? this.#session.open() : this.#session.tlsStarted();
       this.#run(effects);
@@ -139,9 +196,12 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   closed(error?: Error): void {
     this.#closing = true;
     this.#abandon();
-    // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
-    this.#session.abort(STOPPING, "the connection is gone");
-    this.#deadline = Infinity;
+    this.#patience.deadline = Infinity;
+    this.#guard(() => {
+      // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
+      this.#session.abort(STOPPING, "the connection is gone");
+      this.#place?.leave();
+    });
     const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
     this.#summary = {
       client: this.#client,
@@ -178,7 +238,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
 
   /** Called now and then: ends what has made no progress for too long. */
   tick(now: number): void {
-    if (now < this.#deadline) return;
+    if (now < this.#patience.deadline) return;
     if (this.#closing || this.#handshake) {
       if (!this.#closing) {
         this.#timedOut = true;
@@ -192,12 +252,16 @@ export class SmtpConnection<Account> implements ConnectionHandler {
       this.#reason = "the client does not read the replies";
       return this.#connection.destroy();
     }
-    this.#guard(() => this.#run(this.#session.abort(TIMED_OUT, "timed out")));
+    this.#guard(() => {
+      const { reply, setting, told } = LATE[this.#patience.limit ?? "COMMAND_TIMEOUT"];
+      this.#context.limited(setting, this.#client, told);
+      this.#run(this.#session.abort(reply, "timed out"));
+    });
   }
 
   /** Ends the session as soon as no mail is under way (RFC 5321 §3.8). */
   stop(): void {
-    if (this.#handshake) return this.#connection.destroy();
+    if (this.#mute) return this.#connection.destroy();
     if (this.#closing) return;
     this.#guard(() => this.#run(this.#session.stop(STOPPING, "the relay is stopping")));
   }
@@ -215,6 +279,12 @@ export class SmtpConnection<Account> implements ConnectionHandler {
       if (this.#submitting !== undefined) this.#run(this.#session.submitted(CUT_OFF));
       this.#run(this.#session.abort(STOPPING, "the relay is stopping"));
     });
+  }
+
+  /** A fault that the connection has not dealt with itself. */
+  broken(error: unknown): void {
+    this.#fail(error);
+    this.#connection.destroy();
   }
 
   /** Lets go at once. */
@@ -244,11 +314,18 @@ export class SmtpConnection<Account> implements ConnectionHandler {
           this.#context.refused(effect.refusal, this.#client, this.#account);
           break;
         case "close":
+          if (effect.limit !== undefined) {
+            this.#context.limited(effect.limit, this.#client, MISCONDUCT[effect.limit]);
+          }
           this.#end(effect.reason);
           break;
       }
     }
     if (this.#closing) return;
+    if (this.#account === undefined && this.#session.stage > this.#stage) {
+      this.#stage = this.#session.stage;
+      this.#place?.progress();
+    }
     if (this.#peerEnded && !this.#session.busy) return this.#end("the client hung up");
     this.#flow();
   }
@@ -264,11 +341,16 @@ export class SmtpConnection<Account> implements ConnectionHandler {
       if (pause) this.#connection.pause();
       else this.#connection.resume();
     }
-    const { command, data, handshake, unread } = this.#context.timeouts;
-    if (busy) this.#deadline = Infinity;
-    else if (!this.#writable) this.#deadline = performance.now() + unread;
-    else if (this.#handshake) this.#deadline = performance.now() + handshake;
-    else this.#deadline = performance.now() + (this.#session.receivingContent ? data : command);
+    const awaited: Awaited = busy
+      ? "us"
+      : this.#handshake
+      ? "handshake"
+      : !this.#writable
+      ? "reader"
+      : this.#session.receivingContent
+      ? "content"
+      : "command";
+    this.#patience.look(awaited, this.#session, this.#received, performance.now());
   }
 
   #startTls(): void {
@@ -280,9 +362,13 @@ export class SmtpConnection<Account> implements ConnectionHandler {
   }
 
   async #authenticate(credentials: Credentials): Promise<void> {
+    this.#place?.checking();
     try {
       const login = await this.#context.authenticate(credentials, this.#client);
-      if (login.account !== undefined) this.#account = login.account;
+      if (login.account !== undefined) {
+        this.#account = login.account;
+        this.#place?.authenticated();
+      } else this.#place?.checked();
       this.#guard(() => this.#run(this.#session.authenticated(login.reply, login.checkSender)));
     } catch (error) {
       this.#fail(error);
@@ -323,6 +409,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
 
   #fail(error: unknown): void {
     this.#context.failed(error, this.#client);
+    if (this.#mute) return this.#connection.destroy();
     try {
       this.#run(this.#session.abort(INTERNAL, "internal error"));
     } catch {
@@ -334,7 +421,7 @@ export class SmtpConnection<Account> implements ConnectionHandler {
     if (this.#closing) return;
     this.#reason = reason;
     this.#closing = true;
-    this.#deadline = performance.now() + this.#context.timeouts.linger;
+    this.#patience.deadline = performance.now() + this.#context.timeouts.linger;
     if (this.#paused) this.#connection.resume();
     this.#connection.end();
   }

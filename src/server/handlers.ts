@@ -6,6 +6,16 @@ import type { Credentials } from "../smtp/sasl.ts";
 import type { SenderCheck } from "../smtp/session.ts";
 import type { Envelope, Refusal, SessionFacts } from "../smtp/effects.ts";
 
+/** The settings whose limits are kept here. */
+export type LimitSetting =
+  | "MAX_CONNECTIONS"
+  | "MAX_CONNECTIONS_PER_IP"
+  | "MAX_ERRORS"
+  | "MAX_IDLE_COMMANDS"
+  | "COMMAND_TIMEOUT"
+  | "DATA_TIMEOUT"
+  | "MIN_DATA_RATE";
+
 /** Who is at the other end of a connection. */
 export interface Client {
   /** Short random name of the connection, for the logs. */
@@ -59,6 +69,13 @@ export interface Handlers<Account> {
   refused?(refusal: Refusal, client: Client, account: Account | undefined): void;
   /** Clients cannot connect for the moment; told once until one can again. */
   notAccepted?(error: Error): void;
+  /**
+   * Somebody was ended or turned away because of a limit.
+   *
+   * @param setting that holds it
+   * @param what became of it, for the log
+   */
+  limited?(setting: LimitSetting, client: Client, what: string): void;
   /** A bug: the connection got a 421. */
   failed(error: unknown, client: Client): void;
   /** The connection is closed, and no message of it is being submitted any more. */

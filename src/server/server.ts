@@ -3,8 +3,10 @@
 import type { Listener, Runtime, TlsIdentity } from "../runtime/runtime.ts";
 import type { Refusal } from "../smtp/effects.ts";
 import type { SessionOptions } from "../smtp/session.ts";
-import { type ConnectionContext, SmtpConnection, type Timeouts } from "./connection.ts";
-import type { Client, Handlers, Message } from "./handlers.ts";
+import type { Admission } from "./admission.ts";
+import { type ConnectionContext, SmtpConnection } from "./connection.ts";
+import type { Client, Handlers, LimitSetting, Message } from "./handlers.ts";
+import type { Timeouts } from "./patience.ts";
 
 export interface ServerOptions<Account> {
   readonly runtime: Runtime;
@@ -13,10 +15,14 @@ export interface ServerOptions<Account> {
   /** The certificate for the next handshake; undefined where TLS is off. */
   identity(): TlsIdentity | undefined;
   readonly timeouts: Timeouts;
+  /** Who may stay; everybody when left out. */
+  readonly admission?: Admission;
 }
 
 /** How often patience is looked at, milliseconds: timeouts are that coarse. */
 const TICK_MS = 500;
+/** Connections without a place that may still read their last reply. */
+const MAX_DISMISSED = 256;
 /** Milliseconds for messages that were cut off to come to their outcomes, which are logged. */
 const OUTCOME_MS = 2_000;
 /** Milliseconds for clients to read their last reply when the relay's patience is over. */
@@ -32,6 +38,8 @@ export class SmtpServer<Account> {
   readonly #options: ServerOptions<Account>;
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<SmtpConnection<Account>>();
+  /** Those that have lost their place and are not closed yet, the longest first. */
+  readonly #dismissed = new Set<SmtpConnection<Account>>();
   readonly #ticker: ReturnType<typeof setInterval>;
   /** While a stop waits: a message or a connection has ended. */
   #changed: (() => void) | undefined;
@@ -53,18 +61,22 @@ export class SmtpServer<Account> {
    * @throws Error with a `code` such as `EADDRINUSE`
    */
   listen(hostname: string, port: number, implicitTls: boolean): Listener {
-    const { runtime, session, handlers, timeouts } = this.#options;
+    const { runtime, session, handlers, timeouts, admission } = this.#options;
     const offerTls = this.#options.identity() !== undefined;
     const context = {
       session: { ...session, offerTls },
       implicitTls,
       timeouts,
+      ...(admission === undefined ? {} : { admission }),
       identity: this.#options.identity,
       authenticate: handlers.authenticate.bind(handlers),
       submit: handlers.submit.bind(handlers),
       abandoned: (message: Message) => handlers.abandoned?.(message),
       refused: (refusal: Refusal, client: Client, account: Account | undefined) =>
         handlers.refused?.(refusal, client, account),
+      limited: (setting: LimitSetting, client: Client, what: string) =>
+        handlers.limited?.(setting, client, what),
+      dismissed: (connection: SmtpConnection<Account>) => this.#dismiss(connection),
       settled: () => this.#changed?.(),
       failed: handlers.failed.bind(handlers),
     };
@@ -75,6 +87,7 @@ export class SmtpServer<Account> {
       accept: (socket) => {
         const ended: ConnectionContext<Account>["ended"] = (summary) => {
           this.#connections.delete(connection);
+          this.#dismissed.delete(connection);
           handlers.ended(summary);
           this.#changed?.();
         };
@@ -141,8 +154,26 @@ export class SmtpServer<Account> {
     for (const connection of [...this.#connections]) tell(connection);
   }
 
+  /** They are not counted any more, so there must not be many of them. */
+  #dismiss(connection: SmtpConnection<Account>): void {
+    this.#dismissed.add(connection);
+    if (this.#dismissed.size <= MAX_DISMISSED) return;
+    for (const longest of this.#dismissed) {
+      this.#dismissed.delete(longest);
+      return longest.destroy();
+    }
+  }
+
   #tick(): void {
     const now = performance.now();
-    for (const connection of this.#connections) connection.tick(now);
+    for (const connection of this.#connections) {
+      try {
+        connection.tick(now);
+      } catch (error) {
+        // Else whoever comes behind it would never be looked at again.
+        connection.broken(error);
+      }
+    }
+    this.#options.admission?.tick();
   }
 }

@@ -89,6 +89,14 @@ export const durationOrOff: Parser<number | "off"> = {
   parse: (text) => text.toLowerCase() === "off" ? "off" : duration.parse(text),
 };
 
+const rate = integer(1, 1_000_000);
+
+/** Octets a second, or `off`. */
+export const rateOrOff: Parser<number | "off"> = {
+  allowed: `${rate.allowed}, or "off"`,
+  parse: (text) => text.toLowerCase() === "off" ? "off" : rate.parse(text),
+};
+
 /** Seconds without a unit, as milliseconds. */
 export const seconds: Parser<number> = {
   allowed: "a number of seconds from 1 to 3600",

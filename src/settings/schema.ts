@@ -14,6 +14,7 @@ import {
   listenAddressOrOff,
   oneOf,
   type Parser,
+  rateOrOff,
   seconds,
   senderList,
   serviceOrigin,
@@ -244,8 +245,26 @@ export const SETTINGS = {
     "The largest message taken, in bytes; announced as SIZE. What is over GRAPH_REQUEST_LIMIT goes the LARGE_MESSAGES way.",
   ),
   MAX_RECIPIENTS: required(integer(1, 1000), "500", "Recipients of one message."),
-  MAX_CONNECTIONS: missing("Connections at once."),
-  MAX_CONNECTIONS_PER_IP: missing("Unauthenticated connections of one address."),
+  MAX_CONNECTIONS: required(
+    integer(1, 100_000),
+    "1000",
+    "Connections at once. When full, the one that has been longest without progress before its login is closed for a new one; when all have logged in, the new one gets 421. See [limits.md](limits.md).",
+  ),
+  MAX_CONNECTIONS_PER_IP: required(
+    integer(1, 100_000),
+    "100",
+    "Connections of one address (IPv6: its /64) that have not logged in; then 421. See [limits.md](limits.md#max_connections_per_ip).",
+  ),
+  MAX_ERRORS: required(
+    integer(1, 100_000),
+    "20",
+    "Refused commands in one session that are the client's own mistakes; then 421. See [limits.md](limits.md#max_errors).",
+  ),
+  MAX_IDLE_COMMANDS: required(
+    integer(1, 100_000),
+    "100",
+    "Commands in a row that bring a client no further before its login; then 421.",
+  ),
   MAX_MEMORY: {
     ...required(
       size(16 * MIB, 1024 * 1024 * MIB),
@@ -259,12 +278,17 @@ export const SETTINGS = {
   COMMAND_TIMEOUT: required(
     duration,
     "5m",
-    "How long a client may take for its next command; then 421.",
+    "How long a client may take for its next complete command; then 421.",
   ),
   DATA_TIMEOUT: required(
     duration,
     "3m",
     "How long a client may pause inside a message; then 421.",
+  ),
+  MIN_DATA_RATE: required(
+    rateOrOff,
+    "500",
+    "How slowly a message may come, in bytes a second: it has DATA_TIMEOUT, and the time besides that it takes at this rate; then 421.",
   ),
   GRAPH_REQUEST_LIMIT: required(
     size(1000, 150 * MIB),

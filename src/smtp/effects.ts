@@ -1,5 +1,6 @@
 // What a session asks of the owner of its connection.
 
+import type { Overrun } from "./conduct.ts";
 import type { Content } from "./content.ts";
 import type { Reply } from "./reply.ts";
 import type { Credentials } from "./sasl.ts";
@@ -52,4 +53,9 @@ export type Effect =
   /** Tell of it; its reply is among the replies. */
   | { readonly type: "refused"; readonly refusal: Refusal }
   /** End the connection after the replies before this have left. */
-  | { readonly type: "close"; readonly reason: string };
+  | {
+    readonly type: "close";
+    readonly reason: string;
+    /** The setting whose limit has ended the session. */
+    readonly limit?: Overrun["setting"];
+  };

@@ -17,6 +17,10 @@ export interface SessionOptions {
   readonly offerTls: boolean;
   /** Whether mail and AUTH have to wait for TLS. */
   readonly requireTls: boolean;
+  /** Refused commands that end a session; unlimited when left out. */
+  readonly maxErrors?: number;
+  /** Commands in a row that bring a client no further before its login; unlimited when left out. */
+  readonly maxIdleCommands?: number;
   /** Where messages find room; unlimited when left out. */
   readonly memory?: Memory;
 }

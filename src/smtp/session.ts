@@ -5,6 +5,7 @@
 // busy: it keeps what arrives, and answers it when it goes on (RFC 2920 §3.2: replies in order).
 
 import { commandLimit, MAX_SASL_LINE, parseCommand } from "./command.ts";
+import { Conduct, type Overrun } from "./conduct.ts";
 import { type Content, ContentBuilder, lengthOf } from "./content.ts";
 import type { Effect, Refusal } from "./effects.ts";
 import { readRecipient, readSender, utf8 } from "./envelope.ts";
@@ -21,6 +22,16 @@ export type { SessionOptions } from "./options.ts";
 
 /** Why a reverse-path is not allowed; undefined where it is. Does no I/O. */
 export type SenderCheck = (from: string) => Reply | undefined;
+
+/** The way to a login. */
+const enum Stage {
+  Greeted,
+  Hello,
+  StartTls,
+  Secure,
+  SecureHello,
+  Auth,
+}
 
 type Mode = "command" | "sasl" | "data" | "chunk" | "busy" | "tls" | "closed";
 
@@ -45,12 +56,35 @@ export class Session {
   #stopping: { readonly reply: Reply; readonly reason: string } | undefined;
 
   readonly #output = new Output();
+  readonly #conduct: Conduct;
+  /** The verb of the command that is being answered; undefined in between. */
+  #verb: string | undefined;
+  #stage: Stage = Stage.Greeted;
+  /** Whether the command that is being answered has reached a further stage. */
+  #further = false;
+  #turn = 0;
   #greeted = false;
 
   /** @param secure whether the connection is on TLS already (RFC 8314 §3.3) */
   constructor(options: SessionOptions, secure = false) {
     this.#options = options;
     this.#secure = secure;
+    this.#conduct = new Conduct(options);
+  }
+
+  /** How far the client has come on its way to a login: what counts as progress before that. */
+  get stage(): number {
+    return this.#stage;
+  }
+
+  /** Counts complete commands, and answers that the client had to wait for. */
+  get turn(): number {
+    return this.#turn;
+  }
+
+  /** Whether content of a message has begun to come, which may pause between chunks. */
+  get contentBegun(): boolean {
+    return this.receivingContent || this.#transaction?.chunked === true;
   }
 
   /** Whether an answer to `authenticate` or `submit`, or a TLS handshake, is awaited. */
@@ -94,6 +128,8 @@ export class Session {
   /** TLS is in place: everything known from before is forgotten (RFC 3207 §4.2). */
   tlsStarted(): Effect[] {
     if (this.#mode !== "tls") return [];
+    this.#turn++;
+    this.#reached(Stage.Secure);
     this.#secure = true;
     this.#helo = undefined;
     this.#authenticated = false;
@@ -113,18 +149,22 @@ export class Session {
     if (this.#mode !== "busy") return [];
     this.#authenticated = answer.code < 300;
     this.#checkSender = checkSender;
+    this.#verb = "AUTH";
     return this.#goOn(answer);
   }
 
   /** Answers `submit`. The transaction is over, however it went (RFC 5321 §4.1.1.4). */
   submitted(answer: Reply): Effect[] {
     if (this.#mode !== "busy") return [];
+    // A message's verdict is Graph's, and no conduct of the client's.
+    if (answer.code < 300) this.#conduct.messageSent();
     return this.#goOn(answer);
   }
 
   /** Ends the session from the server's side: a timeout, a limit, a stop (RFC 5321 §3.8). */
   abort(answer: Reply, reason: string): Effect[] {
     if (this.#mode === "closed") return [];
+    this.#verb = undefined;
     this.#say(answer);
     this.#close(reason);
     return this.#take();
@@ -142,7 +182,9 @@ export class Session {
 
   #goOn(answer: Reply): Effect[] {
     this.#mode = "command";
+    this.#turn++;
     this.#say(answer);
+    this.#verb = undefined;
     this.#process();
     return this.#take();
   }
@@ -151,14 +193,17 @@ export class Session {
 
   #say(answer: Reply): void {
     this.#output.say(answer);
+    if (answer.code >= 500 && this.#verb !== undefined) {
+      this.#conduct.refused(this.#verb, answer, this.#authenticated);
+    }
   }
 
   #take(): Effect[] {
     return this.#output.take();
   }
 
-  #close(reason: string): void {
-    this.#output.then({ type: "close", reason });
+  #close(reason: string, limit?: Overrun["setting"]): void {
+    this.#output.then({ type: "close", reason, ...(limit === undefined ? {} : { limit }) });
     this.#mode = "closed";
     this.#reader.clear();
     this.#endTransaction();
@@ -199,20 +244,35 @@ export class Session {
         this.#say(this.#stopping.reply);
         return this.#close(this.#stopping.reason);
       }
+      const { overrun } = this.#conduct;
+      if (overrun !== undefined && this.#mode === "command") {
+        this.#say(overrun.reply);
+        return this.#close(`${overrun.setting} reached`, overrun.setting);
+      }
       if (this.#reader.input.length === 0) return;
       switch (this.#mode) {
         case "command": {
           const line = this.#reader.next(commandLimit);
           if (line === undefined) return;
+          this.#turn++;
+          this.#verb = "";
+          this.#further = false;
           if (typeof line === "string") this.#command(line);
           else if (line.limit === MAX_SASL_LINE) this.#refuse("AUTH", REPLIES.authTooLong);
           else this.#say(REPLIES.lineTooLong);
+          if (this.#mode === "command") {
+            this.#conduct.answered(this.#further, this.#authenticated);
+          }
+          this.#verb = undefined;
           break;
         }
         case "sasl": {
           const line = this.#reader.next(() => MAX_SASL_LINE);
           if (line === undefined) return;
+          this.#turn++;
+          this.#verb = "AUTH";
           this.#saslLine(line);
+          this.#verb = undefined;
           break;
         }
         case "data":
@@ -227,12 +287,19 @@ export class Session {
     }
   }
 
+  #reached(stage: Stage): void {
+    if (stage <= this.#stage) return;
+    this.#stage = stage;
+    this.#further = true;
+  }
+
   // --- commands ---
 
   #command(line: string): void {
     const command = parseCommand(line);
     if (!("verb" in command)) return this.#say(command);
     const { verb, argument } = command;
+    this.#verb = verb;
     if (this.#options.requireTls && !this.#secure && NEEDS_TLS.has(verb)) {
       if (verb !== "AUTH" && verb !== "MAIL") return this.#say(REPLIES.mustStartTls);
       return this.#refuse(verb, REPLIES.mustStartTls);
@@ -294,6 +361,7 @@ export class Session {
   #hello(name: string, esmtp: boolean): void {
     // Any name will do, or none: devices send their serial number, brackets, or nothing.
     this.#helo = { name, esmtp };
+    this.#reached(this.#secure ? Stage.SecureHello : Stage.Hello);
     this.#endTransaction();
     if (esmtp) return this.#say(ehloReply(this.#options, this.#secure));
     this.#say({ code: 250, text: this.#options.hostname });
@@ -303,6 +371,7 @@ export class Session {
     if (argument !== "") return this.#say(REPLIES.noArgument);
     if (this.#secure) return this.#say(REPLIES.tlsActive);
     if (!this.#options.offerTls) return this.#say(REPLIES.tlsNotOffered);
+    this.#reached(Stage.StartTls);
     this.#say(REPLIES.readyForTls);
     this.#output.then({ type: "startTls" });
     this.#mode = "tls";
@@ -316,6 +385,7 @@ export class Session {
     if (this.#authenticated) return this.#say(REPLIES.alreadyAuthenticated);
     const [mechanism, initial, ...more] = argument.split(/ +/);
     if (more.length > 0) return this.#refuse("AUTH", REPLIES.badBase64);
+    this.#reached(Stage.Auth);
     const { exchange, step } = beginSasl(mechanism!, initial);
     this.#sasl = exchange;
     this.#saslStep(step);
@@ -356,6 +426,7 @@ export class Session {
       return this.#refuse("MAIL", REPLIES.outOfMemory, argument);
     }
     this.#transaction = new Transaction(sender, reservation);
+    this.#conduct.mailBegan();
     this.#say(REPLIES.senderOk);
   }
 
@@ -399,8 +470,11 @@ export class Session {
     const content = receiver.finish();
     this.#receiver = undefined;
     this.#mode = "command";
+    this.#turn++;
     if (!("code" in content)) return this.#submit(content);
+    this.#verb = "DATA";
     this.#refuse("DATA", content);
+    this.#verb = undefined;
     this.#endTransaction();
   }
 
@@ -438,13 +512,17 @@ export class Session {
   #chunkOctets(): void {
     const chunk = this.#chunk!;
     this.#reader.consume(chunk.push(this.#reader.input));
-    if (chunk.complete) this.#endOfChunk();
+    if (!chunk.complete) return;
+    this.#verb = "BDAT";
+    this.#endOfChunk();
+    this.#verb = undefined;
   }
 
   #endOfChunk(): void {
     const { target, last } = this.#chunk!;
     this.#chunk = undefined;
     this.#mode = "command";
+    this.#turn++;
     if (target instanceof ContentBuilder) {
       if (last) return this.#submit(target.finish());
       return this.#say(reply(250, "2.0.0", `${target.length} octets so far`));

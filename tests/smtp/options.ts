@@ -17,6 +17,8 @@ export interface DialogueOptions {
   readonly allowedSenders: string;
   /** allowed_senders of every login's entry in the lookup table; "" for any. */
   readonly entrySenders: string;
+  readonly maxErrors: number;
+  readonly maxIdleCommands: number;
   /** MAX_MEMORY, octets: two thirds of it are for messages. */
   readonly maxMemory: number;
 }
@@ -40,5 +42,8 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   requireTls: true,
   allowedSenders: "",
   entrySenders: "",
+  // The scripts show many mistakes in one session, and only their own limits.
+  maxErrors: 1000,
+  maxIdleCommands: 1000,
   maxMemory: 268_435_456,
 };

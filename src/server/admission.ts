@@ -1,0 +1,339 @@
+// Who may stay: MAX_CONNECTIONS and MAX_CONNECTIONS_PER_IP. Policy alone: no I/O, no timer and no
+// clock of its own.
+//
+// A place is free for everybody until there are too many. What then decides is progress: whoever has
+// been longest without any gives way. Each event costs the same however many connections there are;
+// sets keep the order in which their members came, so that the first one is the longest there.
+
+/** Milliseconds for which a client over its address's limit waits for a place. */
+export const HOLD_MS = 2_000;
+/** Milliseconds without progress after which a client gives way to one that is held. */
+export const STALE_MS = 30_000;
+/** Milliseconds of its own that a client on probation has to log in. */
+export const PROBATION_MS = 3_000;
+/** Milliseconds in which so many come over the limit that it is a flood; see {@link floodOf}. */
+export const FLOOD_WINDOW_MS = 10_000;
+/** The most that one look charges to those on probation: our own slowness is not theirs. */
+const LARGEST_STEP_MS = 1_000;
+
+/** Clients over an address's limit in {@link FLOOD_WINDOW_MS} beyond which it is a flood. */
+export function floodOf(limit: number): number {
+  return 2 * limit + 64;
+}
+
+/** Why a client has to go. */
+export type Dismissal =
+  /** All places are taken, and by clients that have logged in: none for the new one. */
+  | "full"
+  /** It has been longest without progress, and a new one needs a place. */
+  | "makes room"
+  /** Its address has no place for it, and had none while it waited. */
+  | "crowded"
+  /** It has stood still, and another one of its address needs its place. */
+  | "gives way"
+  /** Its address floods us, and it has not logged in fast enough. */
+  | "probation";
+
+/** A connection as admission knows it. Neither method may throw. */
+export interface Guest {
+  /** It may go on: by a greeting, or TLS. */
+  welcome(): void;
+  /** It has to go. Its place is not counted any more. */
+  dismiss(why: Dismissal): void;
+}
+
+export interface AdmissionOptions {
+  /** MAX_CONNECTIONS */
+  readonly connections: number;
+  /** MAX_CONNECTIONS_PER_IP */
+  readonly perAddress: number;
+  /** Milliseconds, of a clock that never goes back. */
+  readonly now?: () => number;
+}
+
+/** Those of one address that have not logged in. */
+class Crowd {
+  /** All of them. */
+  members = 0;
+  /** Those that count for the limit: neither held nor on probation. */
+  seats = 0;
+  /** Of those, the ones whose login is not being checked, by their last progress. */
+  readonly idle = new Set<Place>();
+  readonly held = new Set<Place>();
+  /** Clients over the limit: since `bucket`, and in the time as long before that. */
+  over = 0;
+  overBefore = 0;
+  bucket = -Infinity;
+
+  constructor(readonly key: string) {}
+}
+
+type State = "arrived" | "held" | "seated" | "probation" | "authenticated" | "gone";
+
+/** One connection's place, as long as it has one. */
+export class Place {
+  state: State = "arrived";
+  crowd: Crowd | undefined;
+  /** When it came, or made progress last. */
+  since: number;
+  /** Milliseconds that are left of its probation. */
+  left = PROBATION_MS;
+  readonly #admission: Admission;
+
+  constructor(readonly guest: Guest, admission: Admission, now: number) {
+    this.#admission = admission;
+    this.since = now;
+  }
+
+  /**
+   * The client's address is known, and it wants to be served: `welcome` or `dismiss` follow, at once or
+   * after a while.
+   *
+   * @param key what counts as one client (`clientKey`)
+   */
+  begin(key: string): void {
+    this.#admission.begin(this, key);
+  }
+
+  /** It has reached a further stage on the way to its login. */
+  progress(): void {
+    this.#admission.progress(this);
+  }
+
+  /** Its login is being checked: it waits for us, and gives way to nobody. */
+  checking(): void {
+    this.#admission.checking(this);
+  }
+
+  /** The check has ended without a login. */
+  checked(): void {
+    this.#admission.checked(this);
+  }
+
+  authenticated(): void {
+    this.#admission.authenticated(this);
+  }
+
+  /** The connection is closed. */
+  leave(): void {
+    this.#admission.leave(this);
+  }
+}
+
+export class Admission {
+  readonly #connections: number;
+  readonly #perAddress: number;
+  readonly #now: () => number;
+  #count = 0;
+  /** Those that may have to make room, by their last progress: all that have not logged in… */
+  readonly #waiting = new Set<Place>();
+  /** … and before them, those on probation. */
+  readonly #probation = new Set<Place>();
+  /** All that are held, the longest first. */
+  readonly #held = new Set<Place>();
+  readonly #crowds = new Map<string, Crowd>();
+  /** Crowds that some of their clients are held for. */
+  readonly #holding = new Set<Crowd>();
+  /** Crowds that remember how many came over the limit, the latest last. */
+  readonly #counting = new Set<Crowd>();
+  #lastTick: number;
+
+  constructor({ connections, perAddress, now = () => performance.now() }: AdmissionOptions) {
+    this.#connections = connections;
+    this.#perAddress = perAddress;
+    this.#now = now;
+    this.#lastTick = now();
+  }
+
+  /** Connections that have a place. */
+  get connections(): number {
+    return this.#count;
+  }
+
+  /** Addresses that something is remembered of. */
+  get addresses(): number {
+    return this.#crowds.size;
+  }
+
+  /** A connection was accepted: it takes a place, if need be somebody else's. */
+  arrive(guest: Guest): Place {
+    const place = new Place(guest, this, this.#now());
+    if (this.#count >= this.#connections) {
+      const victim = first(this.#probation) ?? first(this.#waiting);
+      if (victim === undefined) {
+        place.state = "gone";
+        guest.dismiss("full");
+        return place;
+      }
+      this.#dismiss(victim, "makes room");
+    }
+    this.#count++;
+    this.#waiting.add(place);
+    return place;
+  }
+
+  begin(place: Place, key: string): void {
+    // Whoever needs no login is not held.
+    if (place.state === "authenticated") return place.guest.welcome();
+    if (place.state !== "arrived") return;
+    const crowd = this.#crowdOf(key);
+    place.crowd = crowd;
+    crowd.members++;
+    if (crowd.seats < this.#perAddress && crowd.held.size === 0) return this.#seat(place, crowd);
+    const now = this.#now();
+    place.state = "held";
+    place.since = now;
+    crowd.held.add(place);
+    this.#held.add(place);
+    this.#holding.add(crowd);
+    if (this.#floods(crowd, now)) {
+      // Whom to keep out cannot be told before they speak; so all may, but not for long.
+      for (const held of [...crowd.held]) this.#tryOut(held, crowd);
+    } else this.#relieve(crowd, now);
+  }
+
+  progress(place: Place): void {
+    if (place.state !== "seated" && place.state !== "probation") return;
+    place.since = this.#now();
+    for (const set of this.#orders(place)) if (set.delete(place)) set.add(place);
+  }
+
+  checking(place: Place): void {
+    for (const set of this.#orders(place)) set.delete(place);
+  }
+
+  checked(place: Place): void {
+    if (place.state !== "seated" && place.state !== "probation") return;
+    place.since = this.#now();
+    for (const set of this.#orders(place)) set.add(place);
+  }
+
+  authenticated(place: Place): void {
+    if (place.state === "gone" || place.state === "authenticated") return;
+    this.#unseat(place, "authenticated");
+  }
+
+  leave(place: Place): void {
+    if (place.state === "gone") return;
+    this.#count--;
+    if (place.state === "authenticated") place.state = "gone";
+    else this.#unseat(place, "gone");
+  }
+
+  /** To be called about twice a second: ends what has waited long enough. */
+  tick(): void {
+    const now = this.#now();
+    const step = Math.min(now - this.#lastTick, LARGEST_STEP_MS);
+    this.#lastTick = now;
+    for (const crowd of [...this.#holding]) this.#relieve(crowd, now);
+    for (const place of this.#held) {
+      if (now - place.since < HOLD_MS) break;
+      this.#dismiss(place, "crowded");
+    }
+    for (const place of this.#probation) {
+      place.left -= step;
+      if (place.left <= 0) this.#dismiss(place, "probation");
+    }
+    for (const crowd of this.#counting) {
+      if (now - crowd.bucket < 2 * FLOOD_WINDOW_MS) break;
+      crowd.over = crowd.overBefore = 0;
+      this.#counting.delete(crowd);
+      this.#forget(crowd);
+    }
+  }
+
+  /** The sets that hold a place in order of progress, while it may have to give way. */
+  #orders({ state, crowd }: Place): Set<Place>[] {
+    if (state === "probation") return [this.#probation];
+    return state === "seated" ? [this.#waiting, crowd!.idle] : [this.#waiting];
+  }
+
+  #seat(place: Place, crowd: Crowd): void {
+    place.state = "seated";
+    crowd.seats++;
+    crowd.idle.add(place);
+    this.progress(place);
+    place.guest.welcome();
+  }
+
+  #tryOut(place: Place, crowd: Crowd): void {
+    this.#release(place, crowd);
+    this.#waiting.delete(place);
+    place.state = "probation";
+    this.#probation.add(place);
+    place.guest.welcome();
+  }
+
+  /** Takes a place out of those that are held. */
+  #release(place: Place, crowd: Crowd): void {
+    crowd.held.delete(place);
+    this.#held.delete(place);
+    if (crowd.held.size === 0) this.#holding.delete(crowd);
+  }
+
+  /** Gives the places that there are to those who wait for one, in the order in which they came. */
+  #relieve(crowd: Crowd, now: number): void {
+    for (;;) {
+      const next = first(crowd.held);
+      if (next === undefined) return;
+      if (crowd.seats >= this.#perAddress) {
+        const oldest = first(crowd.idle);
+        if (oldest === undefined || now - oldest.since < STALE_MS) return;
+        // Its place goes to the first one that is held.
+        this.#dismiss(oldest, "gives way");
+        continue;
+      }
+      this.#release(next, crowd);
+      this.#seat(next, crowd);
+    }
+  }
+
+  #dismiss(place: Place, why: Dismissal): void {
+    this.leave(place);
+    place.guest.dismiss(why);
+  }
+
+  /** Takes a place out of all that is about clients that have not logged in. */
+  #unseat(place: Place, state: "authenticated" | "gone"): void {
+    for (const set of this.#orders(place)) set.delete(place);
+    const { crowd, state: before } = place;
+    place.state = state;
+    if (crowd === undefined) return;
+    crowd.members--;
+    if (before === "held") this.#release(place, crowd);
+    else if (before === "seated") crowd.seats--;
+    if (crowd.held.size > 0) this.#relieve(crowd, this.#now());
+    this.#forget(crowd);
+  }
+
+  #crowdOf(key: string): Crowd {
+    let crowd = this.#crowds.get(key);
+    if (crowd === undefined) this.#crowds.set(key, crowd = new Crowd(key));
+    return crowd;
+  }
+
+  #forget(crowd: Crowd): void {
+    if (crowd.members > 0 || this.#counting.has(crowd)) return;
+    if (this.#crowds.get(crowd.key) === crowd) this.#crowds.delete(crowd.key);
+  }
+
+  /** Counts one more over the limit. @returns whether there are so many of late that it is a flood */
+  #floods(crowd: Crowd, now: number): boolean {
+    const age = now - crowd.bucket;
+    if (age >= FLOOD_WINDOW_MS) {
+      crowd.overBefore = age < 2 * FLOOD_WINDOW_MS ? crowd.over : 0;
+      crowd.over = 0;
+      crowd.bucket = age < 2 * FLOOD_WINDOW_MS ? crowd.bucket + FLOOD_WINDOW_MS : now;
+      this.#counting.delete(crowd);
+      this.#counting.add(crowd);
+    }
+    crowd.over++;
+    const rest = 1 - (now - crowd.bucket) / FLOOD_WINDOW_MS;
+    return crowd.over + crowd.overBefore * rest > floodOf(this.#perAddress);
+  }
+}
+
+function first<T>(set: Set<T>): T | undefined {
+  for (const member of set) return member;
+  return undefined;
+}

@@ -1,0 +1,76 @@
+// What a connection is told when it is ended from our side, and what the log says of it.
+
+import { type Reply, reply } from "../smtp/reply.ts";
+import type { Dismissal } from "./admission.ts";
+import type { LimitSetting } from "./handlers.ts";
+
+export interface Ending {
+  readonly reply: Reply;
+  /** Of a limit: the setting that holds it… */
+  readonly setting: LimitSetting;
+  /** … and what the log says. */
+  readonly told: string;
+}
+
+export const INTERNAL = reply(421, "4.3.0", "Internal error; try again");
+export const STOPPING = reply(421, "4.3.2", "The relay is stopping; try again");
+export const CUT_OFF = reply(451, "4.4.2", "The relay is stopping; the message may have been sent");
+
+const CROWDED = reply(421, "4.7.0", "Too many connections of your address have not logged in");
+const TIMED_OUT = reply(421, "4.4.2", "Timed out waiting for the client");
+
+/** Why a connection lost its place, or got none (admission.ts). */
+export const DISMISSALS: Readonly<Record<Dismissal, Ending>> = {
+  full: {
+    reply: reply(421, "4.3.2", "Too many connections; try again later"),
+    setting: "MAX_CONNECTIONS",
+    told: "Connection refused: all are taken by clients that have logged in",
+  },
+  "makes room": {
+    reply: reply(421, "4.4.2", "Too many connections; this one was longest without progress"),
+    setting: "MAX_CONNECTIONS",
+    told: "Connection ended to make room for a new one",
+  },
+  crowded: {
+    reply: CROWDED,
+    setting: "MAX_CONNECTIONS_PER_IP",
+    told: "Connection refused: too many of its address have not logged in",
+  },
+  "gives way": {
+    reply: CROWDED,
+    setting: "MAX_CONNECTIONS_PER_IP",
+    told: "Connection ended for another one of its address: it made no progress",
+  },
+  probation: {
+    reply: CROWDED,
+    setting: "MAX_CONNECTIONS_PER_IP",
+    told: "Connection ended: its address floods the relay, and it did not log in at once",
+  },
+};
+
+/** What a client is told whose patience with us is longer than ours. */
+export const LATE: Readonly<
+  Record<"COMMAND_TIMEOUT" | "DATA_TIMEOUT" | "MIN_DATA_RATE", Ending>
+> = {
+  COMMAND_TIMEOUT: {
+    reply: TIMED_OUT,
+    setting: "COMMAND_TIMEOUT",
+    told: "Connection timed out: no command came",
+  },
+  DATA_TIMEOUT: {
+    reply: TIMED_OUT,
+    setting: "DATA_TIMEOUT",
+    told: "Connection timed out inside a message",
+  },
+  MIN_DATA_RATE: {
+    reply: reply(421, "4.4.2", "The message comes too slowly"),
+    setting: "MIN_DATA_RATE",
+    told: "Connection ended: its message came too slowly",
+  },
+};
+
+/** What the log says of a session that has ended because of how its client behaved. */
+export const MISCONDUCT = {
+  MAX_ERRORS: "Connection ended: too many refused commands",
+  MAX_IDLE_COMMANDS: "Connection ended: too many commands that bring nothing forward",
+} as const;

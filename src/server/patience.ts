@@ -1,0 +1,110 @@
+// How long a connection may take for what it is expected to do next. Nothing that a client does
+// extends a deadline but what was waited for: a whole command, or content that comes fast enough.
+
+/** Milliseconds, but for the rate. */
+export interface Timeouts {
+  /** COMMAND_TIMEOUT: from one complete command, or our answer to it, to the next. */
+  readonly command: number;
+  /** DATA_TIMEOUT: silence inside a message; and the time that every message has, whatever its size. */
+  readonly data: number;
+  /** MIN_DATA_RATE, octets a second: a message has the time besides that it takes at this rate. */
+  readonly dataRate?: number | "off";
+  readonly handshake: number;
+  /** How long a client may leave our replies unread, once they pile up. */
+  readonly unread: number;
+  /** How long a client may take to read our last reply and hang up. */
+  readonly linger: number;
+}
+
+/** What a connection waits for. */
+export type Awaited =
+  /** The client waits for us. */
+  | "us"
+  /** The client is to read our replies. */
+  | "reader"
+  | "handshake"
+  | "command"
+  | "content";
+
+/** What has come of a session so far. */
+export interface Course {
+  /** Counts complete commands, and answers that the client had to wait for. */
+  readonly turn: number;
+  /** Whether content of a message has begun to come: it may pause for a command between chunks. */
+  readonly contentBegun: boolean;
+}
+
+export class Patience {
+  readonly #timeouts: Timeouts;
+  #awaited: Awaited = "us";
+  /** When the wait for that began. */
+  #since = 0;
+  #turn = 0;
+  /** When the message's content began, later by the time in which it was not read. */
+  #contentSince: number | undefined;
+  /** Octets that the connection had received then. */
+  #before = 0;
+  /** When it ends; Infinity while the client waits for us. */
+  deadline = Infinity;
+  /** What the deadline is for. */
+  limit: "COMMAND_TIMEOUT" | "DATA_TIMEOUT" | "MIN_DATA_RATE" | undefined;
+
+  constructor(timeouts: Timeouts) {
+    this.#timeouts = timeouts;
+  }
+
+  /**
+   * Something has happened.
+   *
+   * @param received octets of the connection
+   * @param now milliseconds
+   */
+  look(awaited: Awaited, { turn, contentBegun }: Course, received: number, now: number): void {
+    if (awaited !== this.#awaited) {
+      // What is not read cannot come.
+      if (this.#awaited === "reader" && this.#contentSince !== undefined) {
+        this.#contentSince += now - this.#since;
+      }
+      this.#awaited = awaited;
+      this.#since = now;
+    } else if (turn !== this.#turn && awaited === "command") this.#since = now;
+    this.#turn = turn;
+    if (!contentBegun) this.#contentSince = undefined;
+    else if (this.#contentSince === undefined) {
+      this.#contentSince = now;
+      this.#before = received;
+    }
+    const { command, data, handshake, unread } = this.#timeouts;
+    this.limit = undefined;
+    switch (awaited) {
+      case "us":
+        this.deadline = Infinity;
+        break;
+      case "reader":
+        this.deadline = this.#since + unread;
+        break;
+      case "handshake":
+        this.deadline = this.#since + handshake;
+        break;
+      case "command":
+        this.#until(this.#since + command, "COMMAND_TIMEOUT", received);
+        break;
+      case "content":
+        this.#until(now + data, "DATA_TIMEOUT", received);
+        break;
+    }
+  }
+
+  /** As said, unless the message as a whole has to be there before. */
+  #until(deadline: number, limit: "COMMAND_TIMEOUT" | "DATA_TIMEOUT", received: number): void {
+    this.deadline = deadline;
+    this.limit = limit;
+    const { data, dataRate = "off" } = this.#timeouts;
+    if (this.#contentSince === undefined || dataRate === "off") return;
+    const whole = this.#contentSince + data + (received - this.#before) / dataRate * 1000;
+    if (whole < deadline) {
+      this.deadline = whole;
+      this.limit = "MIN_DATA_RATE";
+    }
+  }
+}

@@ -1,0 +1,298 @@
+// Who may stay (MAX_CONNECTIONS, MAX_CONNECTIONS_PER_IP), on a clock that the test moves.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import {
+  Admission,
+  type Dismissal,
+  FLOOD_WINDOW_MS,
+  floodOf,
+  type Guest,
+  HOLD_MS,
+  type Place,
+  PROBATION_MS,
+  STALE_MS,
+} from "../../src/server/admission.ts";
+
+/** A client as admission treats it: "" while it is held. */
+class Client implements Guest {
+  fate: "" | "welcome" | Dismissal = "";
+  place!: Place;
+  welcome() {
+    assert.equal(this.fate, "");
+    this.fate = "welcome";
+  }
+  dismiss(why: Dismissal) {
+    this.fate = why;
+  }
+}
+
+class World {
+  now = 0;
+  readonly admission: Admission;
+  constructor(connections: number, perAddress: number) {
+    this.admission = new Admission({ connections, perAddress, now: () => this.now });
+  }
+  arrive(key = "a"): Client {
+    const client = new Client();
+    client.place = this.admission.arrive(client);
+    client.place.begin(key);
+    return client;
+  }
+  many(count: number, key = "a"): Client[] {
+    return Array.from({ length: count }, () => this.arrive(key));
+  }
+  /** As the server does: a look every half second. */
+  pass(milliseconds: number) {
+    for (let passed = 0; passed < milliseconds; passed += 500) {
+      this.now += 500;
+      this.admission.tick();
+    }
+  }
+}
+
+function fates(clients: readonly Client[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { fate } of clients) counts[fate] = (counts[fate] ?? 0) + 1;
+  return counts;
+}
+
+describe("MAX_CONNECTIONS", () => {
+  it("takes so many, each from another address", () => {
+    const world = new World(3, 1);
+    const clients = ["a", "b", "c"].map((key) => world.arrive(key));
+    assert.deepEqual(fates(clients), { welcome: 3 });
+    assert.equal(world.admission.connections, 3);
+  });
+
+  it("beyond that ends the one that has been longest without progress, for the new one", () => {
+    const world = new World(3, 10);
+    const [first, second, third] = world.many(3) as [Client, Client, Client];
+    first.place.progress();
+    assert.equal(world.arrive().fate, "welcome");
+    assert.equal(second.fate, "makes room");
+    assert.equal(world.arrive().fate, "welcome");
+    assert.equal(third.fate, "makes room");
+    assert.equal(world.arrive().fate, "welcome");
+    assert.equal(first.fate, "makes room");
+    assert.equal(world.admission.connections, 3);
+  });
+
+  it("spares those whose login is being checked, and those that have logged in", () => {
+    const world = new World(3, 10);
+    const [checking, loggedIn, idle] = world.many(3) as [Client, Client, Client];
+    checking.place.checking();
+    loggedIn.place.checking();
+    loggedIn.place.authenticated();
+    const next = world.arrive();
+    assert.deepEqual([next.fate, idle.fate], ["welcome", "makes room"]);
+    next.place.authenticated();
+    assert.equal(world.arrive().fate, "full");
+    // Its login has failed: it is like all others again.
+    checking.place.checked();
+    assert.equal(world.arrive().fate, "welcome");
+    assert.deepEqual([checking.fate, loggedIn.fate], ["makes room", "welcome"]);
+  });
+
+  it("counts those whose address is not known yet, and ends them too", () => {
+    const world = new World(1, 10);
+    const waiting = new Client();
+    waiting.place = world.admission.arrive(waiting);
+    assert.equal(world.arrive().fate, "welcome");
+    assert.equal(waiting.fate, "makes room");
+    // Its PROXY header comes too late.
+    waiting.place.begin("a");
+    assert.equal(waiting.fate, "makes room");
+    assert.equal(world.admission.connections, 1);
+  });
+
+  it("has a place again for each one that leaves, once", () => {
+    const world = new World(2, 10);
+    const [one, two] = world.many(2) as [Client, Client];
+    two.place.authenticated();
+    one.place.leave();
+    one.place.leave();
+    two.place.leave();
+    two.place.leave();
+    assert.equal(world.admission.connections, 0);
+    assert.equal(world.admission.addresses, 0);
+  });
+});
+
+describe("MAX_CONNECTIONS_PER_IP", () => {
+  it("of 3: the fourth is held, and refused where no place becomes free", () => {
+    const world = new World(100, 3);
+    const idle = world.many(3);
+    const fourth = world.arrive();
+    assert.deepEqual([fates(idle), fourth.fate], [{ welcome: 3 }, ""]);
+    assert.equal(world.arrive("b").fate, "welcome");
+    world.pass(HOLD_MS - 500);
+    assert.equal(fourth.fate, "");
+    world.pass(500);
+    assert.equal(fourth.fate, "crowded");
+    assert.deepEqual(fates(idle), { welcome: 3 });
+  });
+
+  it("of 5, and 20 at once: 15 are refused", () => {
+    const world = new World(100, 5);
+    const clients = world.many(20);
+    world.pass(HOLD_MS);
+    assert.deepEqual(fates(clients), { welcome: 5, crowded: 15 });
+  });
+
+  it("gives a place that becomes free to the first that is held: by a login, and by leaving", () => {
+    const world = new World(100, 2);
+    const [one, two] = world.many(2) as [Client, Client];
+    const held = world.many(3);
+    one.place.authenticated();
+    assert.deepEqual(held.map(({ fate }) => fate), ["welcome", "", ""]);
+    two.place.leave();
+    assert.deepEqual(held.map(({ fate }) => fate), ["welcome", "welcome", ""]);
+    world.pass(HOLD_MS);
+    assert.equal(held[2]!.fate, "crowded");
+  });
+
+  it("is for those who have not logged in: any number may have, and a thousand may follow at once", () => {
+    const world = new World(10_000, 100);
+    for (const { place } of world.many(100)) place.authenticated();
+    const clients = world.many(100);
+    assert.deepEqual(fates(clients), { welcome: 100 });
+  });
+
+  it("has who made no progress for 30 s give way, but nobody whose login is being checked", () => {
+    const world = new World(100, 3);
+    const [stale, checking, lively] = world.many(3) as [Client, Client, Client];
+    checking.place.checking();
+    world.pass(STALE_MS - 1_000);
+    lively.place.progress();
+    const held = world.arrive();
+    assert.equal(held.fate, "");
+    world.pass(1_000);
+    assert.deepEqual([held.fate, stale.fate], ["welcome", "gives way"]);
+    const next = world.arrive();
+    world.pass(HOLD_MS);
+    assert.deepEqual([next.fate, checking.fate, lively.fate], ["crowded", "welcome", "welcome"]);
+  });
+
+  it("does not hold whoever needs no login", () => {
+    const world = new World(100, 1);
+    world.arrive();
+    const trusted = new Client();
+    trusted.place = world.admission.arrive(trusted);
+    trusted.place.authenticated();
+    trusted.place.begin("a");
+    assert.equal(trusted.fate, "welcome");
+  });
+});
+
+describe("a flood from one address", () => {
+  const LIMIT = 100;
+  const FLOOD = LIMIT + floodOf(LIMIT);
+
+  it("begins behind twice the limit and 64 over it: then all are let in, for a while", () => {
+    const world = new World(10_000, LIMIT);
+    const clients = world.many(FLOOD);
+    assert.deepEqual(fates(clients), { welcome: LIMIT, "": FLOOD - LIMIT });
+    const one = world.arrive();
+    assert.equal(one.fate, "welcome");
+    assert.deepEqual(fates(clients), { welcome: FLOOD });
+  });
+
+  it("lets in 600 honest clients at once", () => {
+    const world = new World(1000, LIMIT);
+    const clients = world.many(600);
+    assert.deepEqual(fates(clients), { welcome: 600 });
+    world.pass(1_000);
+    for (const { place } of clients) place.authenticated();
+    world.pass(60_000);
+    assert.deepEqual(fates(clients), { welcome: 600 });
+  });
+
+  it("ends who has not logged in within its probation, whatever it does meanwhile; our time is not counted", () => {
+    const world = new World(10_000, LIMIT);
+    world.many(FLOOD);
+    const [idle, busy, checked] = world.many(3) as [Client, Client, Client];
+    world.pass(PROBATION_MS - 1_000);
+    busy.place.progress();
+    checked.place.checking();
+    world.pass(1_000);
+    assert.deepEqual([idle.fate, busy.fate], ["probation", "probation"]);
+    world.pass(20_000);
+    assert.equal(checked.fate, "welcome");
+    checked.place.checked();
+    world.pass(500);
+    assert.equal(checked.fate, "welcome");
+    world.pass(500);
+    assert.equal(checked.fate, "probation");
+  });
+
+  it("charges nobody for a look that comes late", () => {
+    const world = new World(10_000, LIMIT);
+    world.many(FLOOD);
+    const client = world.arrive();
+    world.now += 60_000;
+    world.admission.tick();
+    assert.equal(client.fate, "welcome");
+  });
+
+  it("gives way to everybody where MAX_CONNECTIONS is full, those of other addresses last", () => {
+    const world = new World(1000, LIMIT);
+    const other = world.arrive("b");
+    const flood = world.many(5_000);
+    assert.equal(world.admission.connections, 1000);
+    assert.equal(other.fate, "welcome");
+    const stranger = world.arrive("c");
+    assert.deepEqual([stranger.fate, other.fate], ["welcome", "welcome"]);
+    // Who came first, and was within the limit, stays too: its place is nobody else's.
+    assert.deepEqual(fates(flood.slice(0, LIMIT)), { welcome: LIMIT });
+  });
+
+  it("never harms an honest client of the same address that gets on", () => {
+    const world = new World(1000, LIMIT);
+    world.many(FLOOD + 1);
+    // Five stages to a login, and for each of them five hundred more strangers.
+    for (let i = 0; i < 20; i++) {
+      const honest = world.arrive();
+      for (let stage = 0; stage < 5; stage++) {
+        world.many(500);
+        assert.equal(honest.fate, "welcome");
+        honest.place.progress();
+      }
+      honest.place.checking();
+      world.many(2_000);
+      assert.equal(honest.fate, "welcome");
+      honest.place.authenticated();
+      world.pass(1_000);
+      assert.equal(honest.fate, "welcome");
+      honest.place.leave();
+    }
+    assert.ok(world.admission.connections <= 1000);
+  });
+
+  it("is over when fewer come: then they are held again", () => {
+    const world = new World(10_000, LIMIT);
+    for (const { place } of world.many(FLOOD + 1).slice(LIMIT)) place.leave();
+    world.pass(FLOOD_WINDOW_MS - 500);
+    assert.equal(world.arrive().fate, "welcome");
+    world.pass(FLOOD_WINDOW_MS);
+    assert.equal(world.arrive().fate, "");
+  });
+
+  it("is remembered for no longer than it counts", () => {
+    const world = new World(10_000, 1);
+    for (let i = 0; i < 200; i++) for (const { place } of world.many(5, `${i}`)) place.leave();
+    assert.equal(world.admission.connections, 0);
+    assert.equal(world.admission.addresses, 200);
+    world.pass(2 * FLOOD_WINDOW_MS + 500);
+    assert.equal(world.admission.addresses, 0);
+  });
+});
+
+it("admission takes the same time for each, however many there are", () => {
+  const world = new World(20_000, 50);
+  const begun = performance.now();
+  for (let i = 0; i < 60_000; i++) world.arrive(`${i % 1000}`);
+  // A walk through all places for each of them would take minutes.
+  assert.ok(performance.now() - begun < 10_000);
+  assert.equal(world.admission.connections, 20_000);
+});
