@@ -180,8 +180,10 @@ class BunConnection implements Connection {
     this.#socket.terminate();
   }
 
+  /** The socket's error, or one that a handler has thrown: after that, nobody would end the connection. */
   onError(error: Error): void {
     this.#error ??= error;
+    this.destroy();
   }
 
   onClose(error?: Error): void {
