@@ -140,6 +140,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     admission: new Admission({
       connections: settings.MAX_CONNECTIONS,
       perAddress: settings.MAX_CONNECTIONS_PER_IP,
+      soon: setImmediate,
     }),
   });
   metrics.gauge({

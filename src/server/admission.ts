@@ -13,6 +13,13 @@ export const STALE_MS = 30_000;
 export const PROBATION_MS = 3_000;
 /** Milliseconds in which so many come over the limit that it is a flood; see {@link floodOf}. */
 export const FLOOD_WINDOW_MS = 10_000;
+/**
+ * When even the client that has been longest without progress made some within so many milliseconds,
+ * they come faster than anybody can log in. Then the address that has most of them makes room.
+ */
+export const RUSH_MS = 10_000;
+/** Connections over MAX_CONNECTIONS until those that have to make room are chosen. */
+const MAX_OVER = 256;
 /** The most that one look charges to those on probation: our own slowness is not theirs. */
 const LARGEST_STEP_MS = 1_000;
 
@@ -49,6 +56,11 @@ export interface AdmissionOptions {
   readonly perAddress: number;
   /** Milliseconds, of a clock that never goes back. */
   readonly now?: () => number;
+  /**
+   * Calls back when what has come already has been read: before that, nobody can be said to have been
+   * without progress. At once when left out.
+   */
+  readonly soon?: (callback: () => void) => void;
 }
 
 /** Those of one address that have not logged in. */
@@ -60,6 +72,11 @@ class Crowd {
   /** Of those, the ones whose login is not being checked, by their last progress. */
   readonly idle = new Set<Place>();
   readonly held = new Set<Place>();
+  /** Those that may have to make room: on probation, and the others, by their last progress. */
+  readonly probation = new Set<Place>();
+  readonly waiting = new Set<Place>();
+  /** How many they were when the crowds were put in order of their size. */
+  size = 0;
   /** Clients over the limit: since `bucket`, and in the time as long before that. */
   over = 0;
   overBefore = 0;
@@ -134,14 +151,24 @@ export class Admission {
   readonly #crowds = new Map<string, Crowd>();
   /** Crowds that some of their clients are held for. */
   readonly #holding = new Set<Crowd>();
+  /** Crowds by how many of theirs may have to make room, and the largest such number. */
+  readonly #bySize: Set<Crowd>[] = [];
+  #largest = 0;
   /** Crowds that remember how many came over the limit, the latest last. */
   readonly #counting = new Set<Crowd>();
+  readonly #soon: (callback: () => void) => void;
+  /** Somebody will be chosen to make room. */
+  #choosing = false;
   #lastTick: number;
 
-  constructor({ connections, perAddress, now = () => performance.now() }: AdmissionOptions) {
+  constructor(
+    { connections, perAddress, now = () => performance.now(), soon = (callback) => callback() }:
+      AdmissionOptions,
+  ) {
     this.#connections = connections;
     this.#perAddress = perAddress;
     this.#now = now;
+    this.#soon = soon;
     this.#lastTick = now();
   }
 
@@ -158,18 +185,49 @@ export class Admission {
   /** A connection was accepted: it takes a place, if need be somebody else's. */
   arrive(guest: Guest): Place {
     const place = new Place(guest, this, this.#now());
-    if (this.#count >= this.#connections) {
-      const victim = first(this.#probation) ?? first(this.#waiting);
-      if (victim === undefined) {
-        place.state = "gone";
-        guest.dismiss("full");
-        return place;
-      }
-      this.#dismiss(victim, "makes room");
+    const over = this.#count + 1 - this.#connections;
+    if (over > this.#probation.size + this.#waiting.size) {
+      place.state = "gone";
+      guest.dismiss("full");
+      return place;
     }
     this.#count++;
     this.#waiting.add(place);
+    if (over > MAX_OVER) this.#makeRoom();
+    else if (over > 0 && !this.#choosing) {
+      this.#choosing = true;
+      this.#soon(() => this.#makeRoom());
+    }
     return place;
+  }
+
+  #makeRoom(): void {
+    this.#choosing = false;
+    while (this.#count > this.#connections) {
+      const victim = this.#nextToGo();
+      if (victim === undefined) return;
+      this.#dismiss(victim, "makes room");
+    }
+  }
+
+  /** Whoever has been longest without progress; in a rush, of the address that has most of them. */
+  #nextToGo(): Place | undefined {
+    const longest = first(this.#probation) ?? first(this.#waiting);
+    if (longest === undefined || this.#largest < 2) return longest;
+    if (this.#now() - longest.since >= RUSH_MS) return longest;
+    const crowd = first(this.#bySize[this.#largest]!)!;
+    return first(crowd.probation) ?? first(crowd.waiting);
+  }
+
+  /** To be called when one more or one less of a crowd may have to make room. */
+  #resized(crowd: Crowd): void {
+    const size = crowd.probation.size + crowd.waiting.size;
+    if (size === crowd.size) return;
+    this.#bySize[crowd.size]?.delete(crowd);
+    crowd.size = size;
+    if (size > 0) (this.#bySize[size] ??= new Set()).add(crowd);
+    this.#largest = Math.max(this.#largest, size);
+    while (this.#largest > 0 && !this.#bySize[this.#largest]?.size) this.#largest--;
   }
 
   begin(place: Place, key: string): void {
@@ -186,6 +244,8 @@ export class Admission {
     crowd.held.add(place);
     this.#held.add(place);
     this.#holding.add(crowd);
+    crowd.waiting.add(place);
+    this.#resized(crowd);
     if (this.#floods(crowd, now)) {
       // Whom to keep out cannot be told before they speak; so all may, but not for long.
       for (const held of [...crowd.held]) this.#tryOut(held, crowd);
@@ -200,12 +260,14 @@ export class Admission {
 
   checking(place: Place): void {
     for (const set of this.#orders(place)) set.delete(place);
+    if (place.crowd !== undefined) this.#resized(place.crowd);
   }
 
   checked(place: Place): void {
     if (place.state !== "seated" && place.state !== "probation") return;
     place.since = this.#now();
     for (const set of this.#orders(place)) set.add(place);
+    this.#resized(place.crowd!);
   }
 
   authenticated(place: Place): void {
@@ -244,23 +306,27 @@ export class Admission {
 
   /** The sets that hold a place in order of progress, while it may have to give way. */
   #orders({ state, crowd }: Place): Set<Place>[] {
-    if (state === "probation") return [this.#probation];
-    return state === "seated" ? [this.#waiting, crowd!.idle] : [this.#waiting];
+    if (crowd === undefined) return [this.#waiting];
+    if (state === "probation") return [this.#probation, crowd.probation];
+    const both = [this.#waiting, crowd.waiting];
+    return state === "seated" ? [...both, crowd.idle] : both;
   }
 
   #seat(place: Place, crowd: Crowd): void {
     place.state = "seated";
     crowd.seats++;
     crowd.idle.add(place);
+    crowd.waiting.add(place);
+    this.#resized(crowd);
     this.progress(place);
     place.guest.welcome();
   }
 
   #tryOut(place: Place, crowd: Crowd): void {
     this.#release(place, crowd);
-    this.#waiting.delete(place);
+    for (const set of this.#orders(place)) set.delete(place);
     place.state = "probation";
-    this.#probation.add(place);
+    for (const set of this.#orders(place)) set.add(place);
     place.guest.welcome();
   }
 
@@ -300,6 +366,7 @@ export class Admission {
     place.state = state;
     if (crowd === undefined) return;
     crowd.members--;
+    this.#resized(crowd);
     if (before === "held") this.#release(place, crowd);
     else if (before === "seated") crowd.seats--;
     if (crowd.held.size > 0) this.#relieve(crowd, this.#now());

@@ -11,6 +11,7 @@ import {
   HOLD_MS,
   type Place,
   PROBATION_MS,
+  RUSH_MS,
   STALE_MS,
 } from "../../src/server/admission.ts";
 
@@ -30,8 +31,15 @@ class Client implements Guest {
 class World {
   now = 0;
   readonly admission: Admission;
-  constructor(connections: number, perAddress: number) {
-    this.admission = new Admission({ connections, perAddress, now: () => this.now });
+  /** What happens as soon as what has come has been read. */
+  readonly soon: (() => void)[] = [];
+  constructor(connections: number, perAddress: number, { late = false } = {}) {
+    this.admission = new Admission({
+      connections,
+      perAddress,
+      now: () => this.now,
+      ...(late ? { soon: (callback) => void this.soon.push(callback) } : {}),
+    });
   }
   arrive(key = "a"): Client {
     const client = new Client();
@@ -116,6 +124,78 @@ describe("MAX_CONNECTIONS", () => {
     two.place.leave();
     assert.equal(world.admission.connections, 0);
     assert.equal(world.admission.addresses, 0);
+  });
+});
+
+describe("a rush, in which nobody has time to log in", () => {
+  it("is at the cost of the address that most come from", () => {
+    const world = new World(10, 100);
+    const honest = world.arrive("honest");
+    const two = world.many(2, "two");
+    const many = world.many(7, "many");
+    for (let i = 0; i < 1000; i++) {
+      world.now += 9;
+      many.push(world.arrive("many"));
+    }
+    assert.deepEqual(fates([honest, ...two]), { welcome: 3 });
+    assert.deepEqual(fates(many), { "makes room": 1000, welcome: 7 });
+    assert.deepEqual(fates(many.slice(-7)), { welcome: 7 });
+  });
+
+  it("shares the places among many such addresses", () => {
+    const world = new World(100, 100);
+    const honest = world.arrive("honest");
+    for (let i = 0; i < 5000; i++) {
+      world.now += 1;
+      world.arrive(String(i % 40));
+    }
+    assert.equal(honest.fate, "welcome");
+  });
+
+  it("is none where one has stood still for 10 s: it goes, whatever its address", () => {
+    const world = new World(10, 100);
+    const idle = world.arrive("idle");
+    world.now += RUSH_MS - 1;
+    const many = world.many(10, "many");
+    assert.equal(idle.fate, "welcome");
+    world.now += 1;
+    world.arrive("many");
+    assert.equal(idle.fate, "makes room");
+    assert.deepEqual(fates(many), { "makes room": 1, welcome: 9 });
+  });
+
+  it("from as many addresses is at the cost of the one longest without progress", () => {
+    const world = new World(10, 100);
+    const clients = Array.from({ length: 11 }, (_, i) => world.arrive(String(i)));
+    assert.equal(clients[0]!.fate, "makes room");
+    assert.deepEqual(fates(clients.slice(1)), { welcome: 10 });
+  });
+
+  it("ends nobody whose progress has come and was not read yet", () => {
+    const world = new World(3, 100, { late: true });
+    const [first, second] = world.many(3);
+    const [fourth] = world.many(1);
+    assert.equal(world.soon.length, 1);
+    world.now += 1;
+    first!.place.progress();
+    world.soon.shift()!();
+    assert.equal(first!.fate, "welcome");
+    assert.equal(second!.fate, "makes room");
+    assert.equal(fourth!.fate, "welcome");
+    assert.equal(world.admission.connections, 3);
+  });
+
+  it("has no more than 256 over the limit at once, and refuses where there are none to end", () => {
+    const world = new World(500, 1000, { late: true });
+    world.many(1000);
+    assert(world.admission.connections <= 500 + 256);
+    for (const choose of world.soon) choose();
+    assert.equal(world.admission.connections, 500);
+    const few = new World(2, 1000, { late: true });
+    const clients = few.many(3);
+    // Both were about to be ended; a third could only be ended itself.
+    for (const { place } of clients.slice(0, 2)) place.authenticated();
+    assert.equal(few.arrive().fate, "full");
   });
 });
 
