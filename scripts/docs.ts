@@ -12,6 +12,7 @@ import { fileURLToPath } from "node:url";
 import { inOne, TABLE_TROUBLE } from "../src/accounts/table_trouble.ts";
 import { CODES } from "../src/check/codes.ts";
 import { AADSTS } from "../src/entra/answers.ts";
+import { TOKEN_FAULTS, type TokenFaultCode } from "../src/entra/claims.ts";
 import {
   AMBIGUOUS,
   BY_CODE,
@@ -35,6 +36,7 @@ export const PAGES = [
   "docs/replies.md",
   "docs/delivery.md",
   "docs/check.md",
+  "docs/token_logins.md",
 ] as const;
 
 /** When each reply is given, and what its reader can do about it; "" where nothing is wrong. */
@@ -53,7 +55,10 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   authenticated: ["Entra ID gave a token for this username and password.", ""],
   usernameChallenge: ["AUTH LOGIN asks for the username (`Username:` in base64).", ""],
   passwordChallenge: ["AUTH LOGIN asks for the password (`Password:` in base64).", ""],
-  emptyChallenge: ["AUTH PLAIN without an initial response: the relay asks for it.", ""],
+  emptyChallenge: [
+    "AUTH PLAIN, XOAUTH2 or OAUTHBEARER without an initial response: the relay asks for it.",
+    "",
+  ],
   authCancelled: ["The client sent `*` in the middle of AUTH.", ""],
   badBase64: [
     "What the client sent in AUTH is not base64.",
@@ -63,27 +68,41 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
     "The response to AUTH PLAIN does not have its two NUL characters.",
     "Encode with `printf '\\0USERNAME\\0PASSWORD' \\| base64 -w0`, or choose LOGIN in the device.",
   ],
+  malformedXoauth2: [
+    "The response to AUTH XOAUTH2 does not have its form; `^A` is an octet of value 1.",
+    "The program is at fault, or what it was given as a token is none.",
+  ],
+  malformedOauthbearer: [
+    "The response to AUTH OAUTHBEARER does not have its form (RFC 7628 §3.1).",
+    "As above.",
+  ],
+  xoauth2Error: [
+    "AUTH XOAUTH2 failed: the mechanism's own error (`status` 401 in base64). The 535 follows when the client has answered.",
+    "",
+  ],
+  oauthbearerError: ["The same of AUTH OAUTHBEARER (`status` `invalid_token`).", ""],
   authTooLong: [
     "A line of AUTH is longer than 12288 octets.",
-    "No username or secret is that long: look for a paste error.",
+    "No username, secret or token is that long: look for a paste error.",
   ],
   notUtf8: [
     "Username or password has octets that are not UTF-8.",
     "Retype them; a client secret has ASCII characters only.",
   ],
-  unknownMechanism: [
-    "The client wants another mechanism, such as CRAM-MD5 or XOAUTH2.",
-    "Choose PLAIN or LOGIN in the client; the connection is encrypted by TLS.",
-  ],
   alreadyAuthenticated: ["A second AUTH in one session.", "The program is at fault."],
   authInTransaction: ["AUTH after MAIL.", "The program is at fault."],
+  tooManyFailedLogins: [
+    "The client's address has as many failed logins behind it as `AUTH_RATE_LIMIT` allows. Nobody was asked; the connection is closed.",
+    "Look in the log for `Login refused` from this address, and correct that device's password. It passes by itself: see [logins.md](logins.md).",
+  ],
   mustStartTls: [
     "AUTH or mail before TLS, and `REQUIRE_TLS` is true.",
     'Switch on STARTTLS (it may be called "TLS", "TLS if available" or "explicit") in the client.',
   ],
   mustAuthenticate: [
     "Mail without a login.",
-    "Give the client a username and a password. The relay takes no mail without them.",
+    "Give the client a username and a password. The relay takes no mail without them, unless it is " +
+    "from a [trusted network](trusted_networks.md).",
   ],
   tlsActive: ["STARTTLS on a connection that is on TLS already.", "The program is at fault."],
   tlsNotOffered: [
@@ -107,6 +126,10 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   senderNotInEntry: [
     "MAIL FROM is not in the column `allowed_senders` of the login's entry; behind a message as above.",
     "The same, or change the entry: see [lookup_table.md](lookup_table.md).",
+  ],
+  tooManyMessages: [
+    "The account has sent as many messages as `MESSAGE_RATE_LIMIT` allows; at MAIL, or behind the message.",
+    "The client may try again by itself. See [logins.md](logins.md#messages-an-account).",
   ],
   tooManyRecipients: [
     "More recipients than `MAX_RECIPIENTS`. Those before are accepted.",
@@ -137,7 +160,7 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   notImplemented: ["EXPN, TURN, ETRN, SEND, SOML or SAML.", "The relay does not have them."],
   tooManyErrors: [
     "`MAX_ERRORS` commands of this session were refused that are the client's own mistakes.",
-    "See the replies before it. [limits.md](limits.md#max_errors) tells what counts.",
+    "See the replies before it. [limits.md](limits.md#mistakes) tells what counts.",
   ],
   tooManyIdleCommands: [
     "`MAX_IDLE_COMMANDS` commands in a row, before a login, that bring nothing forward.",
@@ -236,12 +259,37 @@ const ENTRA_REMEDIES: Readonly<Record<number, string>> = {
   90090: TRY_LATER,
 };
 
+const NEW_TOKEN = "Have the client fetch a new token.";
+
+/** What to do about each fault of a token that a client brings. */
+const TOKEN_REMEDIES: Readonly<Record<TokenFaultCode, string>> = {
+  TOKEN_MALFORMED:
+    "Give the client an access token of Entra ID: no refresh token, no ID token, no " +
+    "secret. Those of personal accounts are none that the relay can read.",
+  TOKEN_AUDIENCE: "Ask for the token with Graph's scope; see [which token](#which-token). If the " +
+    "audience is another cloud's Graph, set `AZURE_CLOUD`.",
+  TOKEN_EXPIRED: NEW_TOKEN,
+  TOKEN_NOT_YET_VALID: "Set the clock of this machine, which is late.",
+  TOKEN_SCOPE: "Grant the app the delegated permission Mail.Send, and ask for it.",
+  TOKEN_MISMATCH: "Correct the username or the entry, or use a mail address as the username.",
+  TOKEN_REFUSED: `${NEW_TOKEN} If that is refused, too, look at the first refusal in the log.`,
+};
+
 const TABLES: Readonly<Record<string, () => string>> = {
   settings: settingsTable,
   "settings without a function": missingTable,
   "SMTP replies": repliesTable,
   "what check finds": checkTable,
   "Entra ID": entraTable,
+  Tokens: () =>
+    table(
+      ["Code", "Meaning", "What to do"],
+      (Object.entries(TOKEN_FAULTS) as [TokenFaultCode, string][]).map(([name, meaning]) => [
+        code(name),
+        meaning,
+        TOKEN_REMEDIES[name],
+      ]),
+    ),
   "Lookup table": () =>
     table(
       ["Code", "Meaning, and what to do"],

@@ -16,11 +16,12 @@ export const NETWORKS_FORM =
 
 /** Networks that somebody has listed. */
 export class Networks {
-  readonly #blocks = new BlockList();
+  /** One for each family: a `BlockList` finds IPv4 addresses in `::/32`, on one of the runtimes. */
+  readonly #blocks = { 4: new BlockList(), 6: new BlockList() };
 
   constructor(readonly ranges: readonly Network[]) {
     for (const { family, address, prefix } of ranges) {
-      this.#blocks.addSubnet(address, prefix, `ipv${family}`);
+      this.#blocks[family].addSubnet(address, prefix, `ipv${family}`);
     }
   }
 
@@ -33,10 +34,17 @@ export class Networks {
       : new Networks(ranges as Network[]);
   }
 
+  toString(): string {
+    return this.ranges.map(({ address, prefix }) => `${address}/${prefix}`).join(",");
+  }
+
   /** @param address as {@link plainAddress} gives it */
   has(address: string): boolean {
     const family = isIP(address);
-    return family !== 0 && this.#blocks.check(address, family === 4 ? "ipv4" : "ipv6");
+    if (family === 0) return false;
+    return family === 4
+      ? this.#blocks[4].check(address, "ipv4")
+      : this.#blocks[6].check(address, "ipv6");
   }
 }
 
@@ -62,8 +70,10 @@ function parseNetwork(text: string): Network | undefined {
  */
 export function plainAddress(address: string): string {
   const bare = address.replace(/%.*$/s, "");
-  const mapped = /^(?:0{0,4}:){2,5}ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(bare);
-  return mapped !== null && isIP(mapped[1]!) === 4 ? mapped[1]! : bare;
+  if (!/ffff:/i.test(bare) || isIP(bare) !== 6) return bare;
+  const groups = ipv6Groups(bare);
+  if (groups[5] !== 0xffff || groups.slice(0, 5).some((group) => group !== 0)) return bare;
+  return groups.slice(6).map((group) => `${group >> 8}.${group & 0xff}`).join(".");
 }
 
 /**

@@ -1,12 +1,14 @@
 // From credentials to an account: the username's form, the lookup table, then a token that proves
-// the secret.
+// the secret. A client may bring its token, too: see bearer.ts.
 
 import type { EntraRefusal } from "../entra/answers.ts";
 import type { AccessToken } from "../entra/token.ts";
-import type { TokenLogin, TokenSource } from "../entra/tokens.ts";
+import type { TokenSource } from "../entra/tokens.ts";
 import type { SenderList } from "../message/sender_list.ts";
 import { REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
+import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
+import { type BroughtTokens, entryMismatch, nameFor } from "./bearer.ts";
 import type { Entries, EntryResult } from "./entries.ts";
 import type { Culprit, Entry } from "./entry.ts";
 import { senderRefusal } from "./senders.ts";
@@ -26,10 +28,18 @@ export interface Account {
   /** Why it may not send as this address; undefined where it may. Left out where it may be anybody. */
   refusesSender?(address: string): Reply | undefined;
   token(): Promise<AccessToken | EntraRefusal> | AccessToken;
-  /** See {@link TokenLogin.reject}. */
-  reject(token: AccessToken): void;
-  /** See {@link TokenLogin.confirm}. */
+  /** Graph answered 401 or 403. See `TokenLogin.reject`. */
+  reject(token: AccessToken, status: number): void;
+  /** Graph took a message. See `TokenLogin.confirm`. */
   confirm(token: AccessToken): void;
+  /**
+   * A name for this login's token, while nobody has verified it: what is counted or limited by tenant
+   * and client must not take its word for them. Undefined once Graph has taken a message with it; left
+   * out where Entra ID has proved the login.
+   */
+  unproved?(): string | undefined;
+  /** Why it cannot send any more until the client logs in again; left out where that cannot be. */
+  ended?(): Reply | undefined;
   /**
    * The account as its entry is now: a session may last for days, and an entry that is disabled
    * meanwhile must count within a minute. Left out where there is no entry.
@@ -52,6 +62,10 @@ export interface NoAccount {
   readonly culprit?: Culprit;
 }
 
+/** What gives an account its token. */
+type AccountToken = Pick<Account, "token" | "reject" | "confirm" | "unproved" | "ended">;
+
+/** An account may be `unproved`: then the login is no proof that the credentials are good. */
 export type LoginResult =
   | { readonly type: "account"; readonly account: Account; readonly reply: Reply }
   | NoAccount;
@@ -59,6 +73,8 @@ export type LoginResult =
 export interface AccountsOptions {
   readonly delimiter: Delimiter;
   readonly tokens: TokenSource;
+  /** For clients that bring a token; needed where a mechanism for that is enabled. */
+  readonly brought?: BroughtTokens;
   /** The lookup table. */
   readonly entries?: Entries;
   /** Logins by tenant and client need an entry, too. */
@@ -85,7 +101,9 @@ export class Accounts {
     this.#options = options;
   }
 
-  async login({ username, password }: Credentials): Promise<LoginResult> {
+  async login(credentials: Credentials): Promise<LoginResult> {
+    if ("token" in credentials) return await this.#loginWithToken(credentials);
+    const { username, password } = credentials;
     const name = parseUsername(username, this.#options.delimiter);
     if (name.type === "invalid") return refused(name.problem);
     if (password.reveal() === "") return refused("the password is empty");
@@ -100,6 +118,21 @@ export class Accounts {
     }
     const account = this.#accountOf(name, identity, login);
     return { type: "account", account, reply: REPLIES.authenticated };
+  }
+
+  /** Entra ID is not asked: there is nothing that it could say of a token. */
+  async #loginWithToken({ username, token }: TokenCredentials): Promise<LoginResult> {
+    const { brought: tokens, delimiter } = this.#options;
+    if (tokens === undefined) throw new Error("a token was brought, but nobody can look at it");
+    const brought = tokens.take(token);
+    if ("reply" in brought) return brought;
+    const name = nameFor(username, brought, delimiter);
+    if ("reply" in name) return name;
+    const identity = await this.#identify(name);
+    if ("reply" in identity) return identity;
+    const account = this.#accountOf(name, identity, brought);
+    return entryMismatch(identity, brought) ??
+      { type: "account", account, reply: REPLIES.authenticated };
   }
 
   async #identify(name: Name): Promise<Identity | NoAccount> {
@@ -141,7 +174,7 @@ export class Accounts {
     };
   }
 
-  #accountOf(name: Name, identity: Identity, login: TokenLogin): Account {
+  #accountOf(name: Name, identity: Identity, login: AccountToken): Account {
     const { tenantId, clientId, entry } = identity;
     const { allowedSenders: allowed } = this.#options;
     const lists = { allowed, ofEntry: entry?.allowedSenders };
@@ -153,8 +186,10 @@ export class Accounts {
       ...(entry?.fromName === undefined ? {} : { fromName: entry.fromName }),
       ...(anybody ? {} : { refusesSender: (address) => senderRefusal(address, lists) }),
       token: () => login.token(),
-      reject: (token) => login.reject(token),
+      reject: (token, status) => login.reject(token, status),
       confirm: (token) => login.confirm(token),
+      ...(login.unproved === undefined ? {} : { unproved: () => login.unproved?.() }),
+      ...(login.ended === undefined ? {} : { ended: () => login.ended?.() }),
       ...(entry === undefined ? {} : {
         entry: entry.id,
         renewed: () => this.#renewed(name, identity, login),
@@ -162,7 +197,7 @@ export class Accounts {
     };
   }
 
-  async #renewed(name: Name, before: Identity, login: TokenLogin): Promise<Account | NoAccount> {
+  async #renewed(name: Name, before: Identity, login: AccountToken): Promise<Account | NoAccount> {
     const now = await this.#identify(name);
     if ("reply" in now) return duringSession(now);
     const same = now.tenantId === before.tenantId && now.clientId === before.clientId;

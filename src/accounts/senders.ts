@@ -23,13 +23,16 @@ export function senderRefusal(
 }
 
 /**
- * What a session refuses MAIL with. A reverse-path that is replaced by `fromEmail` may be any. Where
+ * What a session refuses MAIL with. A reverse-path that is replaced by `fromEmail` may be any, and who
+ * the null one stands for is known only when the message is there. Where
  * the account's entry says no, it is looked at again meanwhile: the next MAIL knows what it is now.
  */
 export function senderCheck(account: Account): SenderCheck {
   let latest = account;
   return (from) => {
-    if (latest.fromEmail !== undefined) return undefined;
+    const ended = latest.ended?.();
+    if (ended !== undefined) return ended;
+    if (from === "" || latest.fromEmail !== undefined) return undefined;
     const refusal = latest.refusesSender?.(from);
     if (refusal !== undefined) {
       void latest.renewed?.().then((now) => {

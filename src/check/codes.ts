@@ -231,6 +231,35 @@ export const CODES = {
     "make one of them reachable first",
   ),
 
+  "trusted.networks": ok("TRUSTED_NETWORKS holds neither this machine nor its gateway."),
+  "trusted.gateway": warn(
+    "TRUSTED_NETWORKS holds the gateway of this machine or container. Docker's userland proxy, a " +
+      "masquerading bridge and some routers give all clients from outside that address: then " +
+      "everybody may send without a login.",
+    "name the devices' own networks without the gateway, and see in the log (client=) that clients " +
+      "keep their addresses; see docs/trusted_networks.md",
+  ),
+  "trusted.loopback": warn(
+    "TRUSTED_NETWORKS holds loopback addresses. Each program on this machine may send, and so may " +
+      "the clients of a proxy on it.",
+    "leave them out, unless programs on this machine are the ones that are meant",
+  ),
+  "trusted.account": ok("TRUSTED_USERNAME gets a token, and is bound to senders."),
+  "trusted.unbound": fail(
+    "The entry of TRUSTED_USERNAME has no from_email, and ALLOWED_SENDERS is not set. Mail from " +
+      "trusted networks is refused.",
+    "set ALLOWED_SENDERS, or from_email in the entry",
+  ),
+  "trusted.refused": fail(
+    "TRUSTED_USERNAME or TRUSTED_PASSWORD is refused. So is mail from trusted networks.",
+    "try it as a login with --username and --password-file; correct TRUSTED_USERNAME or " +
+      "TRUSTED_PASSWORD",
+  ),
+  "trusted.later": fail(
+    "TRUSTED_USERNAME cannot log in for now, because Entra ID or the table puts it off.",
+    LATER,
+  ),
+
   "login.ok": ok("Entra ID gave a token for the username and the password."),
   "login.not-tried": ok("No --username was given: the login was not tried."),
   "login.password-file": fail(

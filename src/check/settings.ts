@@ -2,6 +2,7 @@
 
 import type { ExaminedSettings } from "../settings/load.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
+import { trustedProblems } from "../settings/trusted.ts";
 import { type Finding, finding } from "./finding.ts";
 
 const TABLE = [
@@ -13,6 +14,16 @@ const TABLE = [
   "AZURE_AUTHORITY_HOST",
   "HTTPS_PROXY",
   "NO_PROXY",
+] as const;
+
+const LOGIN = [
+  ...TABLE,
+  "AZURE_TABLES_FORCE_USAGE",
+  "GRAPH_ENDPOINT",
+  "USERNAME_DELIMITER",
+  "ALLOWED_TENANTS",
+  "ALLOWED_SENDERS",
+  "LARGE_MESSAGES",
 ] as const;
 
 /** The settings that a part of the check is about; with one of them bad, it would judge another set-up. */
@@ -33,15 +44,8 @@ export const NEEDS = {
   "HTTP port": ["HTTP_LISTEN"],
   "Entra ID": ["AZURE_CLOUD", "AZURE_AUTHORITY_HOST", "HTTPS_PROXY", "NO_PROXY"],
   Graph: ["AZURE_CLOUD", "GRAPH_ENDPOINT", "HTTPS_PROXY", "NO_PROXY"],
-  login: [
-    ...TABLE,
-    "AZURE_TABLES_FORCE_USAGE",
-    "GRAPH_ENDPOINT",
-    "USERNAME_DELIMITER",
-    "ALLOWED_TENANTS",
-    "ALLOWED_SENDERS",
-    "LARGE_MESSAGES",
-  ],
+  login: LOGIN,
+  "trusted networks": [...LOGIN, "TRUSTED_NETWORKS", "TRUSTED_USERNAME", "TRUSTED_PASSWORD"],
 } as const satisfies Readonly<Record<string, readonly SettingName[]>>;
 
 export type Part = keyof typeof NEEDS;
@@ -65,6 +69,8 @@ export function withContradictions(
     ? settings.AZURE_TABLES_FORCE_USAGE
     : table.protocol === "http:" && access === undefined;
   if (lacking) all.add("AZURE_TABLES_URL");
+  const sound = (...names: SettingName[]) => !names.some((name) => bad.has(name));
+  if (trustedProblems(settings, sound).length > 0) all.add("TRUSTED_NETWORKS");
   return all;
 }
 

@@ -22,6 +22,7 @@ import { cloudOf } from "../settings/clouds.ts";
 import { type Environment, examineSettings } from "../settings/load.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import { checkLogin } from "./check_login.ts";
+import { checkTrusted } from "./check_trusted.ts";
 import { type CheckOptions, passwordFor, testMessage } from "./check_options.ts";
 import {
   checkCertificate,
@@ -115,6 +116,10 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   add("clock", SERVICE_DEADLINE, async () => [judgeClock(await clocksOf([authority, graph]))]);
   const table = judged("table") ? await tableToCheck(settings, http) : undefined;
   if (table !== undefined) add("table", TABLE_DEADLINE, table.run);
+  const trusted = judged("trusted networks")
+    ? checkTrusted({ settings, http, entries: table?.entries })
+    : undefined;
+  if (trusted !== undefined) checks.push(trusted);
   const { username } = options;
   if (username === undefined || judged("login")) {
     const entries = table?.entries;
@@ -148,6 +153,9 @@ function wantedParts(
   const parts: Part[] = ["certificate", "SMTP port", "HTTP port", "Entra ID", "Graph"];
   if (settings.SMTPS_LISTEN !== undefined || bad.has("SMTPS_LISTEN")) parts.push("SMTPS port");
   if (settings.AZURE_TABLES_URL !== undefined || bad.has("AZURE_TABLES_URL")) parts.push("table");
+  if (settings.TRUSTED_NETWORKS !== undefined || bad.has("TRUSTED_NETWORKS")) {
+    parts.push("trusted networks");
+  }
   if (username !== undefined) parts.push("login");
   return parts;
 }

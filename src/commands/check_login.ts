@@ -30,13 +30,13 @@ export interface LoginToCheck {
 }
 
 /** Milliseconds for a login: the table, then a token. */
-const LOGIN_DEADLINE = 60_000;
+export const LOGIN_DEADLINE = 60_000;
 /** Milliseconds that no delivery is over (DELIVERY_TIMEOUT). */
 const LONGEST_DELIVERY = 540_000;
 /** Milliseconds for the delivery's own deadline to be the one that counts. */
 const MARGIN = 10_000;
 /** The client whom the check stands for. */
-const CLIENT = { connection: "check", address: "127.0.0.1", port: 0 };
+export const CLIENT = { connection: "check", address: "127.0.0.1", port: 0 };
 
 /** Login, permissions and message: each needs the one before it. */
 export function checkLogin(parts: LoginToCheck): Check {
@@ -107,7 +107,7 @@ function messageOf(test: TestMessage, { SERVER_HOSTNAME }: Settings): Message {
 }
 
 /** Keeps what the log would be told. */
-class Told implements Observer {
+export class Told implements Observer {
   #login: LoginResult | undefined;
   #submitted: { submission: Submission; outcome: Outcome | SentBefore } | undefined;
 

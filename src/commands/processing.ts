@@ -1,20 +1,26 @@
 // What becomes of a login and of a message: the way from the SMTP server to Entra ID and Graph.
 
 import { randomBytes } from "node:crypto";
-import { type Account, Accounts, type NoAccount } from "../accounts/accounts.ts";
+import { type Account, Accounts, type LoginResult, type NoAccount } from "../accounts/accounts.ts";
 import type { TableState } from "../accounts/answers.ts";
+import { BroughtTokens } from "../accounts/bearer.ts";
 import { Entries } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
+import { LoginGuard } from "../accounts/login_guard.ts";
+import { MessageLimit } from "../accounts/message_limit.ts";
 import { senderCheck } from "../accounts/senders.ts";
+import { asTrusted } from "../accounts/trusted.ts";
 import { DirectDelivery } from "../delivery/direct.ts";
 import type { NotSent, Submission } from "../delivery/outcome.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
+import { realClock } from "../graph/clock.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Events } from "../observe/events.ts";
-import type { Client, Handlers, Login, Message } from "../server/handlers.ts";
+import type { Client, Handlers, Login, Message, TrustedClients } from "../server/handlers.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
+import { REPLIES } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 
 /** Milliseconds for one token request: a client waits for its 235 meanwhile. */
@@ -24,6 +30,8 @@ export interface Processing {
   readonly handlers: Handlers<Account>;
   /** Whether the lookup table answered the last question; undefined where there is none. */
   tableState(): TableState | undefined;
+  /** Logins that were made to wait wait no longer. */
+  stopping(): void;
   /** Ends what is under way at Entra and Graph: its outcome is known as far as it can be. */
   cutOff(): void;
 }
@@ -53,7 +61,8 @@ export interface ProcessingParts {
 export function processing(
   { settings, http, events, entries: source }: ProcessingParts,
 ): Processing {
-  const { authorityHost, graphEndpoint, graphScope: scope } = cloudOf(settings);
+  const cloud = cloudOf(settings);
+  const { authorityHost, graphEndpoint, graphScope: scope } = cloud;
   const tokens = new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
     async request(credentials) {
@@ -72,11 +81,20 @@ export function processing(
   const accounts = new Accounts({
     delimiter: settings.USERNAME_DELIMITER,
     tokens,
+    brought: new BroughtTokens({ audiences: cloud.graphAudiences }),
     ...(entries === undefined ? {} : { entries }),
     entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
     ...(allowedTenants === undefined ? {} : { allowedTenants }),
     ...(allowedSenders === undefined ? {} : { allowedSenders }),
   });
+  const guard = new LoginGuard({
+    rate: settings.AUTH_RATE_LIMIT,
+    delimiter: settings.USERNAME_DELIMITER,
+    login: (credentials) => accounts.login(credentials),
+    clock: realClock,
+  });
+  const messageRate = settings.MESSAGE_RATE_LIMIT;
+  const limit = messageRate === "off" ? undefined : new MessageLimit(messageRate, realClock.now);
   const backend = new GraphBackend({
     http,
     endpoint: graphEndpoint,
@@ -98,39 +116,63 @@ export function processing(
   const gone = new WeakSet<Message>();
   const handlers: Handlers<Account> = {
     async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
-      const result = await accounts.login(credentials);
+      const result = await guard.login(credentials, client.address);
+      if (result.type === "limited") {
+        events.limited("AUTH_RATE_LIMIT", client, result.what);
+        return { reply: result.reply };
+      }
       events.login(credentials, client, result);
-      const { reply } = result;
-      if (result.type !== "account") return { reply };
-      return { reply, account: result.account, checkSender: senderCheck(result.account) };
+      return loginOf(result, limit);
     },
+    trusted: trustedClients(settings, accounts, events, limit),
     async submit(account: Account, message: Message) {
       const begun = performance.now();
-      const current = account.renewed === undefined ? account : await account.renewed();
-      const submission: Submission = {
-        id: randomBytes(8).toString("hex"),
-        account: "token" in current ? current : account,
-        envelope: message.envelope,
-        content: message.content,
-        facts: message.facts,
-        client: message.client.address,
-        receivedAt: new Date(),
-      };
-      const delivering = "token" in current
-        ? delivery.deliver(submission)
-        : Promise.resolve(notSent(current));
-      submissions.set(message, submission);
-      if (gone.has(message)) delivery.abandon(submission);
-      const outcome = await delivering;
-      events.message(submission, outcome, message.client, performance.now() - begun);
-      return outcome.reply;
+      const place = limit?.begin(account);
+      const tooMany = limit !== undefined && place === undefined;
+      // Where a fault hides what has become of it, it may have been sent.
+      let counts = true;
+      try {
+        const current = tooMany || account.renewed === undefined
+          ? account
+          : await account.renewed();
+        const submission: Submission = {
+          id: randomBytes(8).toString("hex"),
+          account: "token" in current ? current : account,
+          envelope: message.envelope,
+          content: message.content,
+          facts: message.facts,
+          client: message.client.address,
+          receivedAt: new Date(),
+        };
+        const delivering = tooMany
+          ? Promise.resolve(TOO_MANY)
+          : "token" in current
+          ? delivery.deliver(submission)
+          : Promise.resolve(notSent(current));
+        submissions.set(message, submission);
+        if (gone.has(message)) delivery.abandon(submission);
+        const outcome = await delivering;
+        counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
+        if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, account);
+        events.message(submission, outcome, message.client, performance.now() - begun);
+        return outcome.reply;
+      } finally {
+        place?.(counts);
+      }
     },
     abandoned(message) {
       const submission = submissions.get(message);
       if (submission !== undefined) delivery.abandon(submission);
       else gone.add(message);
     },
-    refused: (refusal, client, account) => events.refused(refusal, client, account),
+    refused(refusal, client, account) {
+      if (refusal.reply === REPLIES.notUtf8) guard.failed(client.address);
+      // A device that is not stopped by it must not fill the log.
+      if (refusal.reply === REPLIES.tooManyMessages) {
+        return events.limited("MESSAGE_RATE_LIMIT", client, TOO_MANY_SAID, account);
+      }
+      events.refused(refusal, client, account);
+    },
     limited: (setting, client, what) => events.limited(setting, client, what),
     notAccepted: (error) => events.notAccepted(error),
     failed: (error, client) => events.bug(error, client),
@@ -139,10 +181,59 @@ export function processing(
   return {
     handlers,
     tableState: () => entries?.tableState,
+    stopping: () => guard.stop(),
     cutOff() {
       // In this order: what abort() ends begins nothing more then, but for taking back its draft.
       backend.stop();
       http.abort();
+    },
+  };
+}
+
+const TOO_MANY_SAID = "Message deferred: too many messages from this account";
+
+const TOO_MANY: NotSent = {
+  type: "later",
+  reply: REPLIES.tooManyMessages,
+  ambiguous: false,
+  code: "MESSAGE_RATE_LIMIT",
+  detail: "the account has sent as many messages as MESSAGE_RATE_LIMIT allows",
+};
+
+function loginOf(result: LoginResult, limit: MessageLimit | undefined): Login<Account> {
+  const { reply } = result;
+  if (result.type !== "account") return { reply };
+  const { account } = result;
+  const anySender = account.fromEmail !== undefined;
+  const proved = account.unproved?.() === undefined;
+  const check = senderCheck(account);
+  return {
+    reply,
+    account,
+    checkSender: limit?.checkAfter(check, account) ?? check,
+    anySender,
+    ...(proved ? {} : { proved }),
+  };
+}
+
+/** Who may send without a login, and as whom; undefined where nobody may. */
+function trustedClients(
+  settings: Settings,
+  accounts: Accounts,
+  events: Observer,
+  limit: MessageLimit | undefined,
+): TrustedClients<Account> | undefined {
+  const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
+  const { TRUSTED_PASSWORD: password } = settings;
+  if (networks === undefined || username === undefined || password === undefined) return undefined;
+  const credentials: Credentials = { mechanism: "PLAIN", username, password };
+  const limited = settings.ALLOWED_SENDERS !== undefined;
+  return {
+    has: ({ address }) => networks.has(address),
+    async logIn(client) {
+      const result = asTrusted(await accounts.login(credentials), limited);
+      events.login(credentials, client, result, true);
+      return loginOf(result, limit);
     },
   };
 }

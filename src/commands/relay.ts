@@ -106,6 +106,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   }
 
   const events = new Events(log, undefined, metrics);
+  tellTrusted(settings, log);
   const table = await openTable(settings, client).catch(async (error) => {
     tls?.close();
     client.close();
@@ -113,7 +114,12 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     throw error;
   });
   const entries = table ?? parts.entries;
-  const { handlers, cutOff } = work = processing({ settings, http: client, events, entries });
+  const { handlers, stopping, cutOff } = work = processing({
+    settings,
+    http: client,
+    events,
+    entries,
+  });
   const memory = memoryFor(settings, log, events);
   const smtpServer = server = new SmtpServer<Account>({
     runtime,
@@ -124,6 +130,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       maxMessageSize: settings.MAX_MESSAGE_SIZE,
       maxRecipients: settings.MAX_RECIPIENTS,
       requireTls: settings.REQUIRE_TLS,
+      mechanisms: settings.AUTH_MECHANISMS,
       maxErrors: settings.MAX_ERRORS,
       maxIdleCommands: settings.MAX_IDLE_COMMANDS,
       memory,
@@ -156,6 +163,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   const stop = async () => {
     listening.smtp = false;
     tls?.close();
+    stopping();
     const { cutOff: messages } = await smtpServer.stop(settings.SHUTDOWN_TIMEOUT, cutOff);
     if (messages > 0) {
       const waited = settings.SHUTDOWN_TIMEOUT / 1000;
@@ -220,6 +228,15 @@ async function proveTable(table: LookupTable, log: Log): Promise<void> {
       "The lookup table has no entry, and AZURE_TABLES_FORCE_USAGE is set: all logins fail",
     );
   }
+}
+
+/** That somebody may send without a login is nothing to be forgotten. */
+function tellTrusted({ TRUSTED_NETWORKS: networks, TRUSTED_USERNAME }: Settings, log: Log): void {
+  if (networks === undefined) return;
+  log.warning("Clients in TRUSTED_NETWORKS send without a login, as TRUSTED_USERNAME", {
+    networks: String(networks),
+    username: TRUSTED_USERNAME,
+  });
 }
 
 /** MAX_MEMORY for all connections together. */

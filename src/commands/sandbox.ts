@@ -141,21 +141,25 @@ async function welcome(
     `             (any but wrong-secret and expired-secret)`,
     `Inbox        ${url}/`,
   ];
-  const dialogue = await sendWelcome({
-    hostname,
-    port,
-    tls: settings.TLS_SOURCE !== "off",
-    username: connection.username,
-    password: connection.password,
-    lines,
-  });
+  const told = settings.AUTH_MECHANISMS.includes("PLAIN")
+    ? [
+      "One message has just gone through this relay:",
+      "",
+      ...(await sendWelcome({
+        hostname,
+        port,
+        tls: settings.TLS_SOURCE !== "off",
+        username: connection.username,
+        password: connection.password,
+        lines,
+      })).map((line) => `  ${line}`),
+      "",
+      `It has arrived: ${url}/`,
+      "",
+    ]
+    : ["No message has been sent yet: AUTH_MECHANISMS leaves PLAIN out.", ""];
   process.stdout.write([
-    "One message has just gone through this relay:",
-    "",
-    ...dialogue.map((line) => `  ${line}`),
-    "",
-    `It has arrived: ${url}/`,
-    "",
+    ...told,
     "Send one yourself:",
     "",
     ...lines.map((line) => `  ${line}`),

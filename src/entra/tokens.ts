@@ -1,7 +1,7 @@
 // The token cache: who may be served a token that has been fetched before.
 
-import { createHmac, randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
+import { KeyedHash } from "../keyed_hash.ts";
 import type { Secret } from "../secret.ts";
 import type { EntraRefusal } from "./answers.ts";
 import { type AccessToken, MAIL_SEND } from "./token.ts";
@@ -28,6 +28,14 @@ export interface TokenSourceOptions {
 const RENEW_BEFORE = 300_000;
 /** Milliseconds between two requests for a login whose token does not work. */
 const RETRY_DOUBTFUL = 60_000;
+/**
+ * Milliseconds that a refused login is not asked about again. A device with an old password that tries
+ * in a loop would else get its tenant throttled (AADSTS90055), with all devices in it. No longer,
+ * because a new secret takes a moment to reach all of Entra ID, and whoever has just made it waits.
+ */
+const REMEMBER_REFUSAL = 30_000;
+/** Refused logins remembered at most: apart from tokens, so that guesses push none of these out. */
+const MAX_REFUSALS = 10_000;
 
 interface Entry {
   token?: AccessToken;
@@ -42,19 +50,21 @@ interface Entry {
 }
 
 /**
- * Tokens by login. The key holds the secret too, as an HMAC under a key that only this process
- * knows: a caller with another secret finds nothing, and a memory dump gives no secret away.
+ * Tokens by login. The key holds the secret too, as a {@link KeyedHash}: a caller with another secret
+ * finds nothing, and a memory dump gives no secret away.
  */
 export class TokenSource {
   readonly #options: TokenSourceOptions;
-  readonly #key = randomBytes(32);
+  readonly #hash = new KeyedHash();
   readonly #entries: LRUCache<string, Entry>;
+  readonly #refusals: LRUCache<string, { readonly refusal: EntraRefusal; readonly at: number }>;
   readonly #now: () => number;
 
   constructor(options: TokenSourceOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#entries = new LRUCache({ max: options.capacity ?? 10_000 });
+    this.#refusals = new LRUCache({ max: MAX_REFUSALS });
   }
 
   /** A handle for one login, so that its key is made once. */
@@ -70,6 +80,8 @@ export class TokenSource {
     const entry = this.#entries.get(key);
     if (entry?.token !== undefined && this.#fresh(entry, entry.token)) return entry.token;
     if (entry?.pending !== undefined) return entry.pending;
+    const refusal = this.#remembered(key);
+    if (refusal !== undefined) return Promise.resolve(refusal);
     const fetching: Entry = entry ?? { doubtful: false, refused: false, askedAt: 0 };
     if (entry === undefined) this.#entries.set(key, fetching);
     return fetching.pending = this.#fetch(key, fetching, credentials).finally(() => {
@@ -105,9 +117,27 @@ export class TokenSource {
     // While Entra cannot say, a token that is only doubtful has to do.
     const { token } = entry;
     if (result.type === "later" && token !== undefined && this.#usable(token)) return token;
-    // A refusal is not kept: the next login asks again.
     if (this.#entries.get(key) === entry) this.#entries.delete(key);
+    // Trouble is not kept: the next login asks again.
+    if (result.type === "refused") this.#refusals.set(key, { refusal: result, at: this.#now() });
     return result;
+  }
+
+  /** What Entra has said a moment ago to these very credentials, and would say again. */
+  #remembered(key: string): EntraRefusal | undefined {
+    const found = this.#refusals.get(key);
+    if (found === undefined) return undefined;
+    const age = this.#now() - found.at;
+    if (age >= REMEMBER_REFUSAL) {
+      this.#refusals.delete(key);
+      return undefined;
+    }
+    const seconds = Math.round(age / 1000);
+    const { detail } = found.refusal;
+    return {
+      ...found.refusal,
+      detail: `${detail} (remembered: Entra ID said so ${seconds} s ago and was not asked again)`,
+    };
   }
 
   /** Whether a token is to be used without asking Entra. */
@@ -125,12 +155,7 @@ export class TokenSource {
   }
 
   #keyOf({ tenantId, clientId, clientSecret }: ClientCredentials): string {
-    const hmac = createHmac("sha256", this.#key);
-    // Lengths go in so that no two logins can have the same octets.
-    for (const part of [tenantId, clientId, clientSecret.reveal()]) {
-      hmac.update(`${part.length}:${part};`);
-    }
-    return hmac.digest("base64");
+    return this.#hash.of(tenantId, clientId, clientSecret.reveal());
   }
 }
 

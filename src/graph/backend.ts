@@ -75,7 +75,9 @@ export class GraphBackend implements Backend {
     const large = body.length > requestLimit;
     if (large && largeMessages === "reject") return tooLarge(body.length, requestLimit);
 
-    const turn = this.#lanes.enter(account.tenantId, account.clientId, sender);
+    // Who only claims to be an app must not take up its turns.
+    const app = account.clientId + (account.unproved?.() ?? "");
+    const turn = this.#lanes.enter(account.tenantId, app, sender);
     const lane = turn instanceof Promise ? await turn : turn;
     if (lane === undefined) return this.#stop.signal.aborted ? stopped() : outOfTurn(pacingTimeout);
     try {

@@ -146,7 +146,9 @@ export class DeliveryCalls implements Calls {
       let asked: number | undefined;
       if (result.type === "answer") {
         const { status } = result;
-        if (token !== undefined && (status === 401 || status === 403)) account.reject(token);
+        if (token !== undefined && (status === 401 || status === 403)) {
+          account.reject(token, status);
+        }
         if (status === 429 || status >= 500) asked = retryAfter(result.headers, clock.date());
         if (verdict.again === "later" || asked !== undefined) pace?.throttled(asked);
       }

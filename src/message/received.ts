@@ -13,6 +13,8 @@ export interface Trace {
   readonly tls: boolean;
   /** RFC 6531 §4.3 */
   readonly smtputf8: boolean;
+  /** It came from a trusted network, without a login. */
+  readonly trusted?: boolean;
   readonly id: string;
   readonly at: Date;
 }
@@ -25,10 +27,10 @@ export function receivedField(trace: Trace): string {
     `\t${rfc5322Date(at)}\r\n`;
 }
 
-/** RFC 3848 and RFC 6531 §4.3: every message has been authenticated, hence the A. */
-function protocol({ esmtp, tls, smtputf8 }: Trace): string {
-  if (!esmtp) return "SMTP";
-  return `${smtputf8 ? "UTF8SMTP" : "ESMTP"}${tls ? "S" : ""}A`;
+/** RFC 3848 and RFC 6531 §4.3: A for a login, which a comment says the lack of (RFC 5321 §4.4). */
+function protocol({ esmtp, tls, smtputf8, trusted = false }: Trace): string {
+  const extended = `${smtputf8 ? "UTF8SMTP" : "ESMTP"}${tls ? "S" : ""}${trusted ? "" : "A"}`;
+  return (esmtp ? extended : "SMTP") + (trusted ? " (trusted network)" : "");
 }
 
 /** What a client calls itself, as far as it can stand in a header field. */

@@ -26,6 +26,7 @@ export class Events {
   readonly #metrics: Metrics;
   readonly #strangers: Seldom;
   readonly #limits: Seldom;
+  readonly #handshakes: Seldom;
   readonly #memory: Seldom;
   readonly #table: Seldom;
   readonly #faults: Seldom;
@@ -38,17 +39,22 @@ export class Events {
     this.#metrics = metrics;
     this.#strangers = new Seldom(SELDOM, now);
     this.#limits = new Seldom(SELDOM, now);
+    this.#handshakes = new Seldom(SELDOM, now);
     this.#memory = new Seldom(SELDOM, now);
     this.#table = new Seldom(SELDOM, now);
     this.#faults = new Seldom(FAULTS, now);
   }
 
-  login({ username, mechanism }: Credentials, client: Client, result: LoginResult): void {
-    const fields = { ...from(client), username: username.slice(0, MAX_QUOTED), mechanism };
+  /** @param trusted whether the client is in a trusted network, and has not logged in itself */
+  login(credentials: Credentials, client: Client, result: LoginResult, trusted = false): void {
+    const { username, mechanism } = credentials;
+    const how = trusted ? TRUSTED : { mechanism };
+    const fields = { ...from(client), username: username.slice(0, MAX_QUOTED), ...how };
     this.#metrics.count("logins", { result: RESULTS[result.type] });
     if (result.type === "account") {
-      const { entry, tenantId, clientId } = result.account;
-      const found = entry === undefined ? {} : { entry, tenant: tenantId, app: clientId };
+      // Only where the username does not say the same.
+      const telling = result.account.entry !== undefined || "token" in credentials;
+      const found = telling ? whose(result.account) : {};
       return this.#log.debug("Login succeeded", { ...fields, ...found });
     }
     const message = result.type === "refused" ? "Login refused" : "Login deferred";
@@ -61,10 +67,11 @@ export class Events {
     client: Client,
     milliseconds: number,
   ): void {
-    const { id, account, envelope, content } = submission;
+    const { id, account, envelope, content, facts } = submission;
     const common = {
       id,
       ...from(client),
+      ...(facts.trusted ? TRUSTED : {}),
       ...whose(account),
       ...senderFields(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
       recipients: envelope.recipients.length,
@@ -96,9 +103,10 @@ export class Events {
    * password: it is told of, but only once a minute for an address.
    */
   refused(refusal: Refusal, client: Client, account: Account | undefined): void {
-    const { command, reply, authenticated, argument, from: sender } = refusal;
+    const { command, reply, authenticated, argument, from: sender, trusted } = refusal;
     const fields = {
       ...from(client),
+      ...(trusted ? TRUSTED : {}),
       ...(account === undefined ? {} : whose(account)),
       command,
       ...(argument === undefined ? {} : { argument: argument.slice(0, MAX_QUOTED) }),
@@ -116,17 +124,19 @@ export class Events {
 
   /**
    * A limit was reached, and somebody was refused or put off because of it. In floods it is told once a
-   * minute for each client.
+   * minute for each client, and for each account where it is an account's limit.
    *
    * @param setting the one that holds the limit
    * @param what became of it, as the log says it
    */
-  limited(setting: SettingName, client: Client, what: string): void {
+  limited(setting: SettingName, client: Client, what: string, account?: Account): void {
     this.#metrics.count("limit_hits", { setting });
-    const fields = { ...from(client), setting };
+    const owner = account === undefined ? {} : whose(account);
+    const fields = { ...from(client), ...owner, setting };
+    const source = [setting, clientKey(client.address), ...Object.values(owner)].join(" ");
     // Who keeps a connection for later, and forgets it, is nothing to worry about.
     const worth = setting !== "COMMAND_TIMEOUT";
-    if (worth && this.#limits.due(`${setting} ${clientKey(client.address)}`)) {
+    if (worth && this.#limits.due(source)) {
       this.#log.warning(what, fields);
     } else this.#log.debug(what, fields);
   }
@@ -161,8 +171,12 @@ export class Events {
     const { client, secure, handshakeFailed, received, messages, milliseconds, reason } = summary;
     const fields: LogFields = { ...from(client), tls: secure, messages, ms: milliseconds, reason };
     this.#metrics.count("connections", {});
-    if (handshakeFailed && summary.error) this.#log.warning("TLS handshake failed", fields);
-    else if (received === 0) this.#log.debug("Connection ended", fields);
+    if (handshakeFailed && summary.error) {
+      // A device that is too old for the relay is told of; a scanner makes hundreds of these.
+      if (this.#handshakes.due(clientKey(client.address))) {
+        this.#log.warning("TLS handshake failed", fields);
+      } else this.#log.debug("TLS handshake failed", fields);
+    } else if (received === 0) this.#log.debug("Connection ended", fields);
     else this.#log.info("Connection ended", fields);
   }
 
@@ -197,6 +211,9 @@ function stackOf(error: unknown): string {
   return format("%s", error instanceof Error ? error.stack : error);
 }
 
+/** Marks what came from a trusted network without a login. */
+const TRUSTED = { trusted: true };
+
 const RESULTS = { account: "succeeded", refused: "refused", later: "deferred" } as const;
 
 function messageResult(outcome: Outcome | SentBefore): string {
@@ -212,9 +229,17 @@ function senderFields(reversePath: string, mailbox: string | undefined): LogFiel
   return { sender: mailbox, mail_from: reversePath };
 }
 
-/** With an app that several devices share, only the entry tells which one it was. */
-function whose({ tenantId, clientId, entry }: Account): LogFields {
-  return { tenant: tenantId, app: clientId, ...(entry === undefined ? {} : { entry }) };
+/**
+ * With an app that several devices share, only the entry tells which one it was. Tenant and app of a
+ * token that nobody has verified are what the client says.
+ */
+function whose({ tenantId, clientId, entry, unproved }: Account): LogFields {
+  return {
+    tenant: tenantId,
+    app: clientId,
+    ...(entry === undefined ? {} : { entry }),
+    ...(unproved?.() === undefined ? {} : { proved: false }),
+  };
 }
 
 function from({ connection, address }: Client): LogFields {

@@ -24,6 +24,8 @@ const MAX_COUNTED = 10_000;
 export interface IssuedToken {
   readonly tenant: string;
   readonly client: string;
+  /** The service that it is for: the scope's. */
+  readonly audience: string;
   readonly roles: readonly string[];
   /** Unix time, milliseconds. */
   readonly expiresAt: number;
@@ -191,10 +193,11 @@ export class SandboxEntra {
     const roles = this.#options.roles?.(client) ?? ["Mail.Send", "Mail.ReadWrite"];
     const expiresAt = Date.now() + LIFETIME_S * 1000;
     const now = Math.floor(Date.now() / 1000);
+    const audience = scope.slice(0, -"/.default".length);
     const token = [
       { typ: "JWT", alg: "none", sandbox: true },
       {
-        aud: scope.slice(0, -"/.default".length),
+        aud: audience,
         iss: `https://sts.windows.net/${tenant}/`,
         iat: now,
         nbf: now,
@@ -206,7 +209,7 @@ export class SandboxEntra {
       },
     ].map((part) => Buffer.from(JSON.stringify(part)).toString("base64url")).join(".") +
       "." + randomBytes(32).toString("base64url");
-    this.#tokens.set(token, { tenant, client, roles, expiresAt });
+    this.#tokens.set(token, { tenant, client, audience, roles, expiresAt });
     return token;
   }
 }

@@ -176,7 +176,8 @@ export class SandboxGraph {
 
   #tokenOf(context: Context): IssuedToken | undefined {
     const bearer = /^Bearer ([\w.~+/=-]+)$/.exec(context.req.header("authorization") ?? "")?.[1];
-    return bearer === undefined ? undefined : this.#options.verify(bearer);
+    const token = bearer === undefined ? undefined : this.#options.verify(bearer);
+    return token !== undefined && isFor(token, context.req.url) ? token : undefined;
   }
 
   async #authorized(
@@ -272,4 +273,9 @@ const CODES: Readonly<Record<number, string>> = {
 
 function looksLikeMailbox(mailbox: string): boolean {
   return /^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(mailbox) || /^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(mailbox);
+}
+
+/** Whether the token is for Graph: by the host that Graph is asked for as here, or by its own. */
+function isFor({ audience }: IssuedToken, url: string): boolean {
+  return [new URL(url).host, "graph.microsoft.com"].includes(new URL(audience).host);
 }

@@ -10,7 +10,14 @@ import type { Effect, Refusal } from "../smtp/effects.ts";
 import { Session, type SessionOptions } from "../smtp/session.ts";
 import type { Admission, Dismissal, Guest, Place } from "./admission.ts";
 import { CUT_OFF, DISMISSALS, INTERNAL, LATE, MISCONDUCT, STOPPING } from "./endings.ts";
-import type { Client, ConnectionSummary, LimitSetting, Login, Message } from "./handlers.ts";
+import type {
+  Client,
+  ConnectionSummary,
+  LimitSetting,
+  Login,
+  Message,
+  TrustedClients,
+} from "./handlers.ts";
 import { type Awaited, Patience, type Timeouts } from "./patience.ts";
 
 /** What a connection needs from its server. */
@@ -24,6 +31,7 @@ export interface ConnectionContext<Account> {
   /** Who may stay; everybody when left out. */
   readonly admission?: Admission;
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
+  readonly trusted: TrustedClients<Account> | undefined;
   submit(account: Account, message: Message): Promise<Reply>;
   /** A message has its verdict. */
   settled(): void;
@@ -126,9 +134,15 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
         this.#connection.resume();
       }
       if (this.#context.implicitTls) return this.#startTls();
-      this.#run(this.#session.open());
+      this.#run(this.#greet());
       for (const bytes of this.#early.splice(0)) this.#run(this.#session.receive(bytes));
     });
+  }
+
+  /** The greeting: who the client is, is certain by now. */
+  #greet(): Effect[] {
+    if (this.#context.trusted?.has(this.#client)) this.#session.trust();
+    return this.#session.open();
   }
 
   /** There is no place, or not any more. */
@@ -188,7 +202,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#handshake = false;
     this.#place?.progress();
     this.#guard(() => {
-      const effects = this.#context.implicitTls ? this.#session.open() : this.#session.tlsStarted();
+      const effects = this.#context.implicitTls ? this.#greet() : this.#session.tlsStarted();
       this.#run(effects);
     });
   }
@@ -305,7 +319,12 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
           this.#startTls();
           break;
         case "authenticate":
-          void this.#authenticate(effect.credentials);
+          void this.#authenticate(() =>
+            this.#context.authenticate(effect.credentials, this.#client)
+          );
+          break;
+        case "authenticateTrusted":
+          void this.#authenticate(() => this.#context.trusted!.logIn(this.#client));
           break;
         case "submit":
           void this.#submit(effect);
@@ -361,15 +380,16 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#flow();
   }
 
-  async #authenticate(credentials: Credentials): Promise<void> {
+  async #authenticate(logIn: () => Promise<Login<Account>>): Promise<void> {
     this.#place?.checking();
     try {
-      const login = await this.#context.authenticate(credentials, this.#client);
-      if (login.account !== undefined) {
-        this.#account = login.account;
-        this.#place?.authenticated();
-      } else this.#place?.checked();
-      this.#guard(() => this.#run(this.#session.authenticated(login.reply, login.checkSender)));
+      const login = await logIn();
+      if (login.account !== undefined) this.#account = login.account;
+      // Credentials that nobody has verified yet are a stranger's, until a message goes through.
+      if (login.account !== undefined && login.proved !== false) this.#place?.authenticated();
+      else this.#place?.checked();
+      const { reply: answer, checkSender, anySender } = login;
+      this.#guard(() => this.#run(this.#session.authenticated(answer, checkSender, anySender)));
     } catch (error) {
       this.#fail(error);
     }
@@ -388,6 +408,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       if (this.#left) this.#abandon();
       answer = await verdict;
       this.#messages++;
+      // Whoever logged in with what nobody had verified has proved it by this.
+      if (answer.code < 300) this.#place?.authenticated();
     } catch (error) {
       this.#fail(error);
     }

@@ -37,8 +37,22 @@ export interface Message {
 export interface Login<Account> {
   readonly reply: Reply;
   readonly account?: Account;
-  /** What MAIL is refused with, for each reverse-path but the null one. */
+  /** What MAIL is refused with, for each reverse-path, the null one too. */
   readonly checkSender?: SenderCheck;
+  /**
+   * False where nobody has verified the credentials yet (a token that the client brought): the first
+   * message that gets its 250 does. Till then limits on strangers should go on. Left out, it is proved.
+   */
+  readonly proved?: boolean;
+  /** The account's own address takes the reverse-path's place: one without a domain will do. */
+  readonly anySender?: boolean;
+}
+
+/** Clients that need not log in themselves. */
+export interface TrustedClients<Account> {
+  has(client: Client): boolean;
+  /** The account that they send as; where there is none, the reply is MAIL's. */
+  logIn(client: Client): Promise<Login<Account>>;
 }
 
 export interface ConnectionSummary {
@@ -58,6 +72,8 @@ export interface ConnectionSummary {
 
 export interface Handlers<Account> {
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
+  /** Left out where nobody is trusted. */
+  readonly trusted?: TrustedClients<Account> | undefined;
   submit(account: Account, message: Message): Promise<Reply>;
   /**
    * The client has gone, or has ended its side, while this message was being submitted: nobody can

@@ -70,6 +70,7 @@ export class SmtpServer<Account> {
       ...(admission === undefined ? {} : { admission }),
       identity: this.#options.identity,
       authenticate: handlers.authenticate.bind(handlers),
+      trusted: handlers.trusted,
       submit: handlers.submit.bind(handlers),
       abandoned: (message: Message) => handlers.abandoned?.(message),
       refused: (refusal: Refusal, client: Client, account: Account | undefined) =>

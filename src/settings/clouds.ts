@@ -11,7 +11,12 @@ export interface Cloud {
   readonly graphEndpoint: URL;
   /** What a token for Graph is asked for with: it follows the endpoint, not the cloud. */
   readonly graphScope: string;
+  /** Whom a token for Graph is made out to, in all spellings that Entra ID uses. */
+  readonly graphAudiences: ReadonlySet<string>;
 }
+
+/** Graph's application id, in every cloud. */
+const GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000";
 
 const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; graph: string }>> = {
   public: { authority: "https://login.microsoftonline.com", graph: "https://graph.microsoft.com" },
@@ -36,5 +41,6 @@ export function cloudOf(
     authorityHost: settings.AZURE_AUTHORITY_HOST ?? new URL(authority),
     graphEndpoint,
     graphScope: `${graphEndpoint.origin}/.default`,
+    graphAudiences: new Set([graphEndpoint.origin, `${graphEndpoint.origin}/`, GRAPH_APP_ID]),
   };
 }

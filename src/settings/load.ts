@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { isLoopback } from "./parsers.ts";
 import { type Setting, type SettingName, SETTINGS, type Settings } from "./schema.ts";
+import { trustedProblems } from "./trusted.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -103,8 +104,14 @@ function readSetting(
   if (text === undefined) return undefined;
   const value = setting.parser.parse(text);
   if (value === undefined) {
-    const shown = setting.secret ? "" : ` ${JSON.stringify(withoutSecrets(text))}`;
-    problems.push(`${shownName}${shown} must be ${setting.parser.allowed}`);
+    const shown = (part: string) => JSON.stringify(withoutSecrets(part));
+    const culprit = setting.secret ? undefined : setting.parser.culprit?.(text);
+    const what = setting.secret
+      ? ""
+      : culprit === undefined || culprit === text
+      ? ` ${shown(text)}`
+      : ` ${shown(culprit)}, in ${shown(text)},`;
+    problems.push(`${shownName}${what} must be ${setting.parser.allowed}`);
   }
   return value;
 }
@@ -193,6 +200,7 @@ function contradictions(settings: Settings, bad: ReadonlySet<SettingName>): stri
     problems.push("HTTP_PASSWORD must be set when HTTP_LISTEN is not a loopback address");
   }
   if (sound("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, sound));
+  problems.push(...trustedProblems(settings, sound));
   return problems;
 }
 

@@ -5,12 +5,15 @@ import { isTableKey } from "../accounts/table_key.ts";
 import { parseTenant } from "../accounts/tenant.ts";
 import { Networks, NETWORKS_FORM } from "../networks.ts";
 import { SENDER_LIST_FORM, SenderList } from "../message/sender_list.ts";
+import type { Mechanism } from "../smtp/sasl.ts";
 
 export interface Parser<T> {
   /** What is allowed, as the end of "must be …". */
   readonly allowed: string;
   /** @returns undefined where the text is not allowed */
   parse(text: string): T | undefined;
+  /** Of a list that is not allowed, the entry that is to blame. */
+  culprit?(text: string): string | undefined;
 }
 
 export function text(allowed = "text without control characters"): Parser<string> {
@@ -89,12 +92,12 @@ export const durationOrOff: Parser<number | "off"> = {
   parse: (text) => text.toLowerCase() === "off" ? "off" : duration.parse(text),
 };
 
-const rate = integer(1, 1_000_000);
+const octetRate = integer(1, 1_000_000);
 
 /** Octets a second, or `off`. */
-export const rateOrOff: Parser<number | "off"> = {
-  allowed: `${rate.allowed}, or "off"`,
-  parse: (text) => text.toLowerCase() === "off" ? "off" : rate.parse(text),
+export const octetRateOrOff: Parser<number | "off"> = {
+  allowed: `${octetRate.allowed}, or "off"`,
+  parse: (text) => text.toLowerCase() === "off" ? "off" : octetRate.parse(text),
 };
 
 /** Seconds without a unit, as milliseconds. */
@@ -189,6 +192,20 @@ export const tenants: Parser<ReadonlySet<string>> = {
     const parts = text.split(",").map((part) => part.trim()).filter((part) => part !== "");
     const ids = parts.map(parseTenant);
     return ids.length === 0 || ids.includes(undefined) ? undefined : new Set(ids as string[]);
+  },
+};
+
+const MECHANISMS: readonly Mechanism[] = ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"];
+
+/** Mechanisms of AUTH in the order given, each once. */
+export const mechanisms: Parser<readonly Mechanism[]> = {
+  allowed: `one or more of ${MECHANISMS.join(", ")}, with commas between them`,
+  parse(text) {
+    const parts = text.split(",").map((part) => part.trim().toUpperCase())
+      .filter((part) => part !== "");
+    const found = parts.map((part) => MECHANISMS.find((name) => name === part));
+    if (found.length === 0 || found.includes(undefined)) return undefined;
+    return [...new Set(found as Mechanism[])];
   },
 };
 

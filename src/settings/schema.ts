@@ -12,9 +12,10 @@ import {
   integer,
   listenAddresses,
   listenAddressOrOff,
+  mechanisms,
+  octetRateOrOff,
   oneOf,
   type Parser,
-  rateOrOff,
   seconds,
   senderList,
   serviceOrigin,
@@ -26,7 +27,9 @@ import {
   text,
 } from "./parsers.ts";
 import { noProxy, proxyUrl } from "./proxy.ts";
+import { rateOrOff } from "./rate.ts";
 import { storageAccess } from "./storage_access.ts";
+import { trustedNetworks } from "./trusted.ts";
 
 export interface Setting<T> {
   readonly parser: Parser<T>;
@@ -253,12 +256,12 @@ export const SETTINGS = {
   MAX_CONNECTIONS_PER_IP: required(
     integer(1, 100_000),
     "100",
-    "Connections of one address (IPv6: its /64) that have not logged in; then 421. See [limits.md](limits.md#max_connections_per_ip).",
+    "Connections of one address (IPv6: its /64) that have not logged in; then 421. See [limits.md](limits.md#connections-of-one-address).",
   ),
   MAX_ERRORS: required(
     integer(1, 100_000),
     "20",
-    "Refused commands in one session that are the client's own mistakes; then 421. See [limits.md](limits.md#max_errors).",
+    "Refused commands in one session that are the client's own mistakes; then 421. See [limits.md](limits.md#mistakes).",
   ),
   MAX_IDLE_COMMANDS: required(
     integer(1, 100_000),
@@ -273,8 +276,21 @@ export const SETTINGS = {
     ),
     standardShown: "the smaller of `256m` and half the cgroup's limit",
   },
-  AUTH_RATE_LIMIT: missing("Failed logins of one address.", "off"),
-  MESSAGE_RATE_LIMIT: missing("Messages of one account.", "off"),
+  AUTH_MECHANISMS: required(
+    mechanisms,
+    "PLAIN,LOGIN",
+    "How clients may log in, in the order that EHLO tells them. XOAUTH2 and OAUTHBEARER are for clients that bring a token of their own; see [token_logins.md](token_logins.md).",
+  ),
+  AUTH_RATE_LIMIT: required(
+    rateOrOff,
+    "10/1m",
+    "Failed logins of one address (IPv6: its /64); then 421, without asking Entra ID. Credentials that have worked within the last day are never refused by it; see [logins.md](logins.md).",
+  ),
+  MESSAGE_RATE_LIMIT: required(
+    rateOrOff,
+    "off",
+    "Messages of one account; then 451. See [logins.md](logins.md#messages-an-account).",
+  ),
   COMMAND_TIMEOUT: required(
     duration,
     "5m",
@@ -286,7 +302,7 @@ export const SETTINGS = {
     "How long a client may pause inside a message; then 421.",
   ),
   MIN_DATA_RATE: required(
-    rateOrOff,
+    octetRateOrOff,
     "500",
     "How slowly a message may come, in bytes a second: it has DATA_TIMEOUT, and the time besides that it takes at this rate; then 421.",
   ),
@@ -327,9 +343,18 @@ export const SETTINGS = {
   ),
   SHUTDOWN_TIMEOUT: required(duration, "90s", "How long a stop waits for mail in flight."),
   PROXY_PROTOCOL_NETWORKS: missing("Networks whose connections begin with a PROXY header."),
-  TRUSTED_NETWORKS: missing("Networks that may send without AUTH."),
-  TRUSTED_USERNAME: missing("The account of TRUSTED_NETWORKS."),
-  TRUSTED_PASSWORD: missing("The secret of TRUSTED_USERNAME.", undefined, true),
+  TRUSTED_NETWORKS: optional(
+    trustedNetworks,
+    "Networks whose clients may send without AUTH, and without TLS, as TRUSTED_USERNAME: for devices that can do neither. Needs ALLOWED_SENDERS, or an entry of the lookup table with `from_email`; see [trusted_networks.md](trusted_networks.md).",
+  ),
+  TRUSTED_USERNAME: optional(
+    text(),
+    "The account that clients of TRUSTED_NETWORKS send as, as they would log in.",
+  ),
+  TRUSTED_PASSWORD: {
+    ...optional(secretText, "The client secret of TRUSTED_USERNAME."),
+    secret: true,
+  },
   DELIVERY_MODE: missing("When the client gets its 250.", "direct"),
   QUEUE_URL: missing("Where the queue is kept."),
   QUEUE_CONNECTION_STRING: missing("Access to the queue.", undefined, true),

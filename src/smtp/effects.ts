@@ -20,6 +20,8 @@ export interface SessionFacts {
   readonly esmtp: boolean;
   readonly tls: boolean;
   readonly smtputf8: boolean;
+  /** It came without a login, as the account of the trusted networks. Left out otherwise. */
+  readonly trusted?: true;
 }
 
 /**
@@ -35,6 +37,8 @@ export interface Refusal {
   readonly argument?: string;
   /** RCPT, DATA, BDAT: the reverse-path of the transaction. */
   readonly from?: string;
+  /** The client is trusted, and has not logged in itself. Left out otherwise. */
+  readonly trusted?: true;
 }
 
 export type Effect =
@@ -42,6 +46,8 @@ export type Effect =
   /** Begin TLS after the replies before this have left; then call {@link Session.tlsStarted}. */
   | { readonly type: "startTls" }
   | { readonly type: "authenticate"; readonly credentials: Credentials }
+  /** Log in with the account of the trusted networks; answered like `authenticate`. */
+  | { readonly type: "authenticateTrusted" }
   | {
     readonly type: "submit";
     readonly envelope: Envelope;

@@ -15,15 +15,22 @@ export interface Sender {
   readonly size: number;
 }
 
-/** @param maxMessageSize octets */
-export function readSender(argument: string, maxMessageSize: number): Sender | Reply {
-  const path = readPath(argument, /^FROM *:(.*)$/is, "MAIL FROM", "5.1.7");
+/**
+ * @param maxMessageSize octets
+ * @param bare whether a name without a domain will do, because something else takes its place
+ */
+export function readSender(
+  argument: string,
+  maxMessageSize: number,
+  bare = false,
+): Sender | Reply {
+  const path = readPath(argument, /^FROM *:(.*)$/is, "MAIL FROM", "5.1.7", bare);
   if ("code" in path) return path;
   const parameters = checkMailParameters(path.parameters, maxMessageSize);
   if ("code" in parameters) return parameters;
   const { mailbox } = path;
   // `postmaster` alone is a recipient (RFC 5321 §4.5.1), not a sender.
-  if (mailbox?.domain === "") return pathRefusal("address", "MAIL FROM", "5.1.7");
+  if (mailbox?.domain === "" && !bare) return pathRefusal("address", "MAIL FROM", "5.1.7");
   const from = mailbox === undefined ? "" : addressOf(mailbox);
   const { smtputf8, size } = parameters;
   return smtputf8 || isAscii(from) ? { from, smtputf8, size } : needsSmtputf8();
@@ -47,12 +54,13 @@ function readPath(
   form: RegExp,
   command: string,
   enhanced: string,
+  bare = false,
 ): PathArgument | Reply {
   const rest = form.exec(argument)?.[1];
   if (rest === undefined) return pathRefusal("syntax", command, enhanced);
   const text = utf8(rest);
   if (text === undefined) return reply(553, "5.6.7", "Address is not valid UTF-8");
-  const path = parsePathArgument(text);
+  const path = parsePathArgument(text, bare);
   return typeof path === "string" ? pathRefusal(path, command, enhanced) : path;
 }
 

@@ -2,7 +2,7 @@
 
 import type { Reply } from "./reply.ts";
 import type { Memory } from "./reservation.ts";
-import { MECHANISM_NAMES } from "./sasl.ts";
+import { type Mechanism, STANDARD_MECHANISMS } from "./sasl.ts";
 
 export interface SessionOptions {
   /** The name in the greeting and in the answer to EHLO. */
@@ -17,6 +17,8 @@ export interface SessionOptions {
   readonly offerTls: boolean;
   /** Whether mail and AUTH have to wait for TLS. */
   readonly requireTls: boolean;
+  /** The mechanisms of AUTH, in the order of EHLO; PLAIN and LOGIN when left out. */
+  readonly mechanisms?: readonly Mechanism[];
   /** Refused commands that end a session; unlimited when left out. */
   readonly maxErrors?: number;
   /** Commands in a row that bring a client no further before its login; unlimited when left out. */
@@ -28,6 +30,7 @@ export interface SessionOptions {
 /** The answer to EHLO (RFC 5321 §4.1.1.1). @param secure whether the connection is on TLS */
 export function ehloReply(options: SessionOptions, secure: boolean): Reply {
   const { hostname, maxMessageSize, maxRecipients, offerTls, requireTls } = options;
+  const { mechanisms = STANDARD_MECHANISMS } = options;
   const lines = [
     hostname,
     `SIZE ${maxMessageSize}`,
@@ -39,6 +42,6 @@ export function ehloReply(options: SessionOptions, secure: boolean): Reply {
     `LIMITS RCPTMAX=${maxRecipients}`,
   ];
   if (offerTls && !secure) lines.push("STARTTLS");
-  if (secure || !requireTls) lines.push(`AUTH ${MECHANISM_NAMES.join(" ")}`);
+  if (secure || !requireTls) lines.push(`AUTH ${mechanisms.join(" ")}`);
   return { code: 250, text: lines };
 }

@@ -7,7 +7,7 @@ import { trimSpaces } from "./command.ts";
 export interface Mailbox {
   /** Unquoted spelling is kept: `"john doe"` stays quoted. */
   readonly localPart: string;
-  /** Empty only for the bare `postmaster` of RFC 5321 §4.5.1. */
+  /** Empty for the bare `postmaster` of RFC 5321 §4.5.1, and where a bare name was asked for. */
   readonly domain: string;
 }
 
@@ -31,8 +31,10 @@ const MAX_PATH = 256;
  *
  * Tolerated, because devices send it and it cannot be misread: spaces after the colon, a path
  * without angle brackets, trailing spaces, a source route (parsed and dropped, §4.1.1.3).
+ *
+ * @param bare whether a local part alone will do, such as `scanner`
  */
-export function parsePathArgument(text: string): PathArgument | PathError {
+export function parsePathArgument(text: string, bare = false): PathArgument | PathError {
   const rest = trimSpaces(text);
   let path: string;
   let tail: string;
@@ -61,7 +63,7 @@ export function parsePathArgument(text: string): PathArgument | PathError {
 
   if (path === "") return { mailbox: undefined, parameters };
   if (octets(path) > MAX_PATH - 2) return "tooLong";
-  const mailbox = parseMailbox(withoutSourceRoute(path));
+  const mailbox = parseMailbox(withoutSourceRoute(path), bare);
   return typeof mailbox === "string" ? mailbox : { mailbox, parameters };
 }
 
@@ -113,9 +115,12 @@ const DOMAIN =
 const INVISIBLE = /(?! )[\p{C}\p{Z}]/u;
 const ADDRESS_LITERAL = /^\[[A-Za-z0-9.:-]+\]$/;
 
-function parseMailbox(text: string): Mailbox | PathError {
+function parseMailbox(text: string, bare: boolean): Mailbox | PathError {
   if (/^postmaster$/i.test(text)) return { localPart: text, domain: "" };
   const at = text.lastIndexOf("@");
+  if (bare && at < 0 && octets(text) <= MAX_LOCAL_PART && DOT_STRING.test(text)) {
+    return INVISIBLE.test(text) ? "address" : { localPart: text, domain: "" };
+  }
   if (at < 1 || at === text.length - 1) return "address";
   const localPart = text.slice(0, at);
   // The dot of the root is DNS's, not mail's (RFC 5321 §2.3.5); readers of mail do not know it.

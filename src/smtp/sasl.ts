@@ -1,43 +1,73 @@
-// SASL PLAIN (RFC 4616) and LOGIN inside AUTH (RFC 4954): responses in, credentials out.
+// SASL inside AUTH (RFC 4954): responses in, credentials out. PLAIN (RFC 4616) and LOGIN are here, the
+// mechanisms that bring a token in sasl_bearer.ts.
 
 import { Buffer } from "node:buffer";
 import { Secret } from "../secret.ts";
-import { REPLIES, type Reply } from "./reply.ts";
+import { REPLIES, type Reply, reply } from "./reply.ts";
+import { readOauthbearer, readXoauth2, type TokenCredentials } from "./sasl_bearer.ts";
 
-export interface Credentials {
+export interface PasswordCredentials {
   readonly mechanism: "PLAIN" | "LOGIN";
   readonly username: string;
   readonly password: Secret;
 }
 
+/** `"token" in credentials` tells the two kinds apart. */
+export type Credentials = PasswordCredentials | TokenCredentials;
+
+export type Mechanism = Credentials["mechanism"];
+
+/** The password or the token. */
+export function secretIn(credentials: Credentials): Secret {
+  return "token" in credentials ? credentials.token : credentials.password;
+}
+
 /** One exchange's next step. */
 export type SaslStep =
   | { readonly type: "challenge"; readonly reply: Reply }
-  | { readonly type: "done"; readonly credentials: Credentials }
-  | { readonly type: "failed"; readonly reply: Reply };
+  | {
+    readonly type: "done";
+    readonly credentials: Credentials;
+    /** What the mechanism says before a 535; {@link afterRefusal} takes the answer to it. */
+    readonly errorChallenge?: Reply;
+  }
+  | { readonly type: "failed"; readonly reply: Reply }
+  /** The reply that a refusal had to wait with; whom it concerns has been told of it. */
+  | { readonly type: "refused"; readonly reply: Reply };
 
 /** A running exchange: takes the client's response line, without its line end. */
 export type SaslExchange = (response: string) => SaslStep;
 
-const MECHANISMS = new Map<string, () => SaslExchange>([["PLAIN", plain], ["LOGIN", login]]);
+const MECHANISMS: Readonly<Record<Mechanism, () => SaslExchange>> = {
+  PLAIN: plain,
+  LOGIN: login,
+  XOAUTH2: () => bearer(readXoauth2, REPLIES.malformedXoauth2, REPLIES.xoauth2Error),
+  OAUTHBEARER: () =>
+    bearer(readOauthbearer, REPLIES.malformedOauthbearer, REPLIES.oauthbearerError),
+};
 
-/** The names for the AUTH line of EHLO. */
-export const MECHANISM_NAMES: readonly string[] = [...MECHANISMS.keys()];
+/** The mechanisms of a relay that has been told of none. */
+export const STANDARD_MECHANISMS: readonly Mechanism[] = ["PLAIN", "LOGIN"];
 
 /**
  * Begins an exchange.
  *
+ * @param mechanism in any case
  * @param initial the initial response as sent (`=` for an empty one), if there was one
+ * @param enabled what may be used, at least one
  */
 export function beginSasl(
   mechanism: string,
   initial: string | undefined,
+  enabled: readonly Mechanism[],
 ): { exchange: SaslExchange; step: SaslStep } {
-  const begin = MECHANISMS.get(mechanism.toUpperCase());
-  if (begin === undefined) {
-    const step: SaslStep = { type: "failed", reply: REPLIES.unknownMechanism };
+  const name = mechanism.toUpperCase();
+  const known = enabled.find((one) => one === name);
+  if (known === undefined) {
+    const step: SaslStep = { type: "failed", reply: unknownMechanism(enabled) };
     return { exchange: () => step, step };
   }
+  const begin = MECHANISMS[known];
   const exchange = begin();
   if (initial !== undefined) {
     // RFC 4954 §4: a lone `=` is an initial response of no octets.
@@ -45,6 +75,38 @@ export function beginSasl(
   }
   const reply = begin === login ? REPLIES.usernameChallenge : REPLIES.emptyChallenge;
   return { exchange, step: { type: "challenge", reply } };
+}
+
+function unknownMechanism(enabled: readonly Mechanism[]): Reply {
+  const names = enabled.map((name) => `AUTH ${name}`).join(", ").replace(/, ([^,]*)$/, " and $1");
+  return reply(504, "5.5.4", `Only ${names} ${enabled.length > 1 ? "are" : "is"} supported`);
+}
+
+/**
+ * Takes the client's answer to a mechanism's error challenge, whatever it is: RFC 7628 §3.2.3 asks for
+ * one octet of value 1, Google's clients send an empty line. Only `*` has a reply of its own (RFC 4954
+ * §4).
+ *
+ * @param refusal the reply that the login is refused with
+ */
+export function afterRefusal(refusal: Reply): SaslExchange {
+  return (response) => {
+    return { type: "refused", reply: response === "*" ? REPLIES.authCancelled : refusal };
+  };
+}
+
+function bearer(
+  read: (response: Buffer) => TokenCredentials | undefined,
+  malformed: Reply,
+  errorChallenge: Reply,
+): SaslExchange {
+  return (response) => {
+    const decoded = decode(response);
+    if ("type" in decoded) return decoded;
+    const credentials = read(decoded);
+    if (credentials === undefined) return { type: "failed", reply: malformed };
+    return { type: "done", credentials, errorChallenge };
+  };
 }
 
 function plain(): SaslExchange {

@@ -15,12 +15,18 @@ import { Output } from "./output.ts";
 import { ChunkReceiver, DataReceiver, MAX_SWALLOWED } from "./receivers.ts";
 import { REPLIES, type Reply, reply } from "./reply.ts";
 import { Reservation, UNLIMITED } from "./reservation.ts";
-import { beginSasl, type SaslExchange, type SaslStep } from "./sasl.ts";
+import {
+  afterRefusal,
+  beginSasl,
+  type SaslExchange,
+  type SaslStep,
+  STANDARD_MECHANISMS,
+} from "./sasl.ts";
 import { Transaction } from "./transaction.ts";
 
 export type { SessionOptions } from "./options.ts";
 
-/** Why a reverse-path is not allowed; undefined where it is. Does no I/O. */
+/** Why MAIL is refused for a reverse-path, "" for the null one; undefined where not. Does no I/O. */
 export type SenderCheck = (from: string) => Reply | undefined;
 
 /** The way to a login. */
@@ -42,11 +48,21 @@ export class Session {
   readonly #options: SessionOptions;
   #mode: Mode = "command";
   #secure: boolean;
+  /** The client's address may send without AUTH and TLS. */
+  #trusted = false;
   #authenticated = false;
+  /** The account is that of the trusted networks. */
+  #asTrusted = false;
   #checkSender: SenderCheck | undefined;
+  /** The account's own address takes the reverse-path's place. */
+  #anySender = false;
+  /** The argument of the MAIL that waits for the account of the trusted networks. */
+  #mailWaiting: string | undefined;
   #helo: { name: string; esmtp: boolean } | undefined;
   #transaction: Transaction | undefined;
   #sasl: SaslExchange | undefined;
+  /** What comes before the 535 of the login that is being checked (RFC 7628 §3.2.2). */
+  #errorChallenge: Reply | undefined;
 
   /** Input that has not been looked at: while busy, or an unfinished line. */
   readonly #reader = new LineReader();
@@ -102,6 +118,14 @@ export class Session {
     return this.#mode === "data" || this.#mode === "chunk";
   }
 
+  /**
+   * The client's address is one that may send without AUTH, and without TLS: MAIL asks for the account
+   * that it sends as. It may log in itself all the same. Call it before {@link open}.
+   */
+  trust(): void {
+    this.#trusted = true;
+  }
+
   /** The greeting. Call it once, before any input. */
   open(): Effect[] {
     const { hostname, greeting } = this.#options;
@@ -133,7 +157,9 @@ export class Session {
     this.#secure = true;
     this.#helo = undefined;
     this.#authenticated = false;
+    this.#asTrusted = false;
     this.#checkSender = undefined;
+    this.#anySender = false;
     this.#endTransaction();
     this.#mode = "command";
     this.#process();
@@ -141,16 +167,38 @@ export class Session {
   }
 
   /**
-   * Answers `authenticate`. Any reply but a 2yz leaves the session as it was.
+   * Answers `authenticate` and `authenticateTrusted`. With any reply but a 2yz there is no account; in
+   * answer to the latter, MAIL is refused with it. A 421 ends the session (RFC 5321 §3.8).
    *
-   * @param checkSender what MAIL is to be refused with; asked for each reverse-path but the null one
+   * @param checkSender what MAIL is to be refused with; asked for each reverse-path
+   * @param anySender whether the account's own address takes the reverse-path's place: then one without
+   *   a domain will do
    */
-  authenticated(answer: Reply, checkSender?: SenderCheck): Effect[] {
+  authenticated(answer: Reply, checkSender?: SenderCheck, anySender = false): Effect[] {
     if (this.#mode !== "busy") return [];
+    if (answer.code === 421) return this.abort(answer, "a login was answered with 421");
+    const mail = this.#mailWaiting;
+    this.#mailWaiting = undefined;
     this.#authenticated = answer.code < 300;
+    this.#asTrusted = this.#authenticated && mail !== undefined;
     this.#checkSender = checkSender;
-    this.#verb = "AUTH";
-    return this.#goOn(answer);
+    this.#anySender = anySender;
+    this.#verb = mail === undefined ? "AUTH" : "MAIL";
+    if (mail !== undefined && this.#authenticated) {
+      this.#mode = "command";
+      this.#turn++;
+      this.#mail(mail);
+      this.#verb = undefined;
+      this.#process();
+      return this.#take();
+    }
+    const challenge = this.#errorChallenge;
+    this.#errorChallenge = undefined;
+    if (challenge === undefined || answer.code !== 535 || this.#stopping !== undefined) {
+      return this.#goOn(answer);
+    }
+    this.#sasl = afterRefusal(answer);
+    return this.#goOn(challenge, "sasl");
   }
 
   /** Answers `submit`. The transaction is over, however it went (RFC 5321 §4.1.1.4). */
@@ -180,8 +228,8 @@ export class Session {
     return [];
   }
 
-  #goOn(answer: Reply): Effect[] {
-    this.#mode = "command";
+  #goOn(answer: Reply, mode: Mode = "command"): Effect[] {
+    this.#mode = mode;
     this.#turn++;
     this.#say(answer);
     this.#verb = undefined;
@@ -232,6 +280,7 @@ export class Session {
         authenticated: this.#authenticated,
         ...(argument === undefined ? {} : { argument: utf8(argument) ?? argument }),
         ...(transaction === undefined ? {} : { from: transaction.from }),
+        ...(this.#asTrusted ? { trusted: true } : {}),
       },
     });
   }
@@ -300,7 +349,7 @@ export class Session {
     if (!("verb" in command)) return this.#say(command);
     const { verb, argument } = command;
     this.#verb = verb;
-    if (this.#options.requireTls && !this.#secure && NEEDS_TLS.has(verb)) {
+    if (this.#lacksTls(verb)) {
       if (verb !== "AUTH" && verb !== "MAIL") return this.#say(REPLIES.mustStartTls);
       return this.#refuse(verb, REPLIES.mustStartTls);
     }
@@ -358,6 +407,12 @@ export class Session {
     }
   }
 
+  /** Whether TLS has to come first. A password has to wait for it wherever its client is. */
+  #lacksTls(verb: string): boolean {
+    if (!this.#options.requireTls || this.#secure) return false;
+    return this.#trusted ? verb === "AUTH" : NEEDS_TLS.has(verb);
+  }
+
   #hello(name: string, esmtp: boolean): void {
     // Any name will do, or none: devices send their serial number, brackets, or nothing.
     this.#helo = { name, esmtp };
@@ -382,11 +437,12 @@ export class Session {
     if (argument === "") return this.#say(REPLIES.needsArgument);
     if (this.#helo === undefined) return this.#say(REPLIES.helloFirst);
     if (this.#transaction !== undefined) return this.#say(REPLIES.authInTransaction);
-    if (this.#authenticated) return this.#say(REPLIES.alreadyAuthenticated);
+    if (this.#authenticated && !this.#asTrusted) return this.#say(REPLIES.alreadyAuthenticated);
     const [mechanism, initial, ...more] = argument.split(/ +/);
     if (more.length > 0) return this.#refuse("AUTH", REPLIES.badBase64);
     this.#reached(Stage.Auth);
-    const { exchange, step } = beginSasl(mechanism!, initial);
+    const { mechanisms = STANDARD_MECHANISMS } = this.#options;
+    const { exchange, step } = beginSasl(mechanism!, initial, mechanisms);
     this.#sasl = exchange;
     this.#saslStep(step);
   }
@@ -407,18 +463,27 @@ export class Session {
     this.#sasl = undefined;
     this.#mode = "command";
     if (step.type === "failed") return this.#refuse("AUTH", step.reply);
+    if (step.type === "refused") return this.#say(step.reply);
     this.#mode = "busy";
+    this.#errorChallenge = step.errorChallenge;
     this.#output.then({ type: "authenticate", credentials: step.credentials });
   }
 
   #mail(argument: string): void {
-    if (!this.#authenticated) return this.#refuse("MAIL", REPLIES.mustAuthenticate);
+    if (!this.#authenticated && !this.#trusted) {
+      return this.#refuse("MAIL", REPLIES.mustAuthenticate);
+    }
     if (this.#helo === undefined) return this.#say(REPLIES.helloFirst);
     if (this.#transaction !== undefined) return this.#say(REPLIES.nestedMail);
+    if (!this.#authenticated) {
+      this.#mailWaiting = argument;
+      this.#mode = "busy";
+      return this.#output.then({ type: "authenticateTrusted" });
+    }
     const { maxMessageSize, memory = UNLIMITED } = this.#options;
-    const sender = readSender(argument, maxMessageSize);
+    const sender = readSender(argument, maxMessageSize, this.#anySender);
     if ("code" in sender) return this.#refuse("MAIL", sender, argument);
-    const notAllowed = sender.from === "" ? undefined : this.#checkSender?.(sender.from);
+    const notAllowed = this.#checkSender?.(sender.from);
     if (notAllowed !== undefined) return this.#refuse("MAIL", notAllowed, argument);
     const reservation = new Reservation(memory, maxMessageSize);
     // A client that does not say how much is to come is turned away here, too, when all is full.
@@ -430,8 +495,13 @@ export class Session {
     this.#say(REPLIES.senderOk);
   }
 
+  /** Whether RCPT, DATA and BDAT need only MAIL before them. */
+  get #mayMail(): boolean {
+    return this.#authenticated || this.#trusted;
+  }
+
   #rcpt(argument: string): void {
-    if (!this.#authenticated) return this.#say(REPLIES.mustAuthenticate);
+    if (!this.#mayMail) return this.#say(REPLIES.mustAuthenticate);
     const transaction = this.#transaction;
     if (transaction === undefined) return this.#say(REPLIES.mailFirst);
     if (transaction.chunked) return this.#say(REPLIES.rcptAfterBdat);
@@ -449,7 +519,7 @@ export class Session {
   // --- content ---
 
   #data(argument: string): void {
-    if (!this.#authenticated) return this.#say(REPLIES.mustAuthenticate);
+    if (!this.#mayMail) return this.#say(REPLIES.mustAuthenticate);
     if (argument !== "") return this.#say(REPLIES.noArgument);
     const transaction = this.#transaction;
     if (transaction === undefined) return this.#say(REPLIES.mailFirst);
@@ -504,8 +574,8 @@ export class Session {
   }
 
   #chunkTarget(octets: number): ContentBuilder | Reply {
-    if (this.#options.requireTls && !this.#secure) return REPLIES.mustStartTls;
-    if (!this.#authenticated) return REPLIES.mustAuthenticate;
+    if (this.#lacksTls("DATA")) return REPLIES.mustStartTls;
+    if (!this.#mayMail) return REPLIES.mustAuthenticate;
     return this.#transaction?.chunk(octets, this.#options.maxMessageSize) ?? REPLIES.mailFirst;
   }
 
@@ -540,7 +610,13 @@ export class Session {
       type: "submit",
       envelope: { from, recipients },
       content,
-      facts: { helo: name, esmtp, tls: this.#secure, smtputf8 },
+      facts: {
+        helo: name,
+        esmtp,
+        tls: this.#secure,
+        smtputf8,
+        ...(this.#asTrusted ? { trusted: true } : {}),
+      },
       reserved: reservation.handOver(lengthOf(content)),
     });
   }

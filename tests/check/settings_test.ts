@@ -12,6 +12,7 @@ import {
 import { examineSettings } from "../../src/settings/load.ts";
 import type { SettingName } from "../../src/settings/schema.ts";
 
+const LOGINS: Part[] = ["login", "trusted networks"];
 const PARTS = Object.keys(NEEDS) as Part[];
 
 function judged(environment: Record<string, string>): Part[] {
@@ -27,14 +28,17 @@ describe("a part of the check", () => {
     [{ LOG_LEVEL: "LOUD" }, []],
     [{ SMTP_LISTEN: "x" }, ["SMTP port"]],
     [{ TLS_SOURCE: "nowhere" }, ["certificate"]],
-    [{ GRAPH_ENDPOINT: "x" }, ["Graph", "login"]],
-    [{ AZURE_CLOUD: "x" }, ["table", "Entra ID", "Graph", "login"]],
-    [{ HTTPS_PROXY: "socks5://x" }, ["table", "Entra ID", "Graph", "login"]],
+    [{ GRAPH_ENDPOINT: "x" }, ["Graph", ...LOGINS]],
+    [{ AZURE_CLOUD: "x" }, ["table", "Entra ID", "Graph", ...LOGINS]],
+    [{ HTTPS_PROXY: "socks5://x" }, ["table", "Entra ID", "Graph", ...LOGINS]],
     // A message would go where the rule in force forbids it.
-    [{ ALLOWED_SENDERS: "???" }, ["login"]],
+    [{ ALLOWED_SENDERS: "???" }, LOGINS],
     [{ TLS_SOURCE: "keyvault" }, ["certificate"]],
-    [{ AZURE_TABLES_FORCE_USAGE: "true" }, ["table", "login"]],
-    [{ AZURE_TABLES_URL: "http://127.0.0.1:1/users" }, ["table", "login"]],
+    [{ AZURE_TABLES_FORCE_USAGE: "true" }, ["table", ...LOGINS]],
+    [{ AZURE_TABLES_URL: "http://127.0.0.1:1/users" }, ["table", ...LOGINS]],
+    [{ TRUSTED_NETWORKS: "0.0.0.0/0" }, ["trusted networks"]],
+    [{ TRUSTED_NETWORKS: "10.0.0.0/8" }, ["trusted networks"]],
+    [{ TRUSTED_PASSWORD: "x" }, ["trusted networks"]],
   ];
   for (const [environment, unjudged] of cases) {
     it(`is left out with ${JSON.stringify(environment)}: ${unjudged.join(", ") || "none"}`, () => {

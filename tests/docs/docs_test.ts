@@ -9,6 +9,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { PAGES, withTables } from "../../scripts/docs.ts";
 import { AADSTS } from "../../src/entra/answers.ts";
+import { TOKEN_FAULTS } from "../../src/entra/claims.ts";
 import { BY_CODE, BY_STATUS } from "../../src/graph/answers.ts";
 import { NOT_SENT } from "../../src/graph/not_sent.ts";
 import { cloudOf } from "../../src/settings/clouds.ts";
@@ -228,6 +229,7 @@ const NO_SETTINGS = new Set([
   "PROXY_ENOTFOUND",
   // The relay's own reasons, in replies and log lines.
   ...Object.keys(NOT_SENT),
+  ...Object.keys(TOKEN_FAULTS),
 ]);
 
 describe("names in the pages", () => {

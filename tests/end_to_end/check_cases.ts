@@ -1,11 +1,13 @@
 /** Broken set-ups, each with the fault that `check` must name, and no other. */
+import { readFileSync } from "node:fs";
 import type { Code } from "../../src/check/codes.ts";
+import { defaultGateways } from "../../src/check/gateways.ts";
 import type { Fault } from "../../src/sandbox/faults.ts";
 import { TENANT } from "./programs.ts";
 import type { VaultFault } from "../support/vault.ts";
 import { ACCOUNT, CONNECTION_STRING } from "../support/azurite.ts";
 import { VAULT_CLIENT, VAULT_TENANT } from "../support/vault.ts";
-import { APPS, USERNAME, type World } from "./check_world.ts";
+import { APPS, SECRET, USERNAME, type World } from "./check_world.ts";
 
 export interface Case {
   /** Reads on from "names". */
@@ -738,6 +740,134 @@ const LOGINS: readonly Case[] = [
   },
 ];
 
+/** Networks of documentation (RFC 5737), which no machine has; the account may log in. */
+const trusted = (settings: Record<string, string> = {}) => ({
+  TRUSTED_NETWORKS: "198.51.100.0/24",
+  TRUSTED_USERNAME: USERNAME,
+  TRUSTED_PASSWORD: SECRET,
+  ALLOWED_SENDERS: "@example.com",
+  ...settings,
+});
+
+/** Where this machine is in no network, there is none to be named. */
+const [gateway] = defaultGateways({ ipv4: routes("route"), ipv6: routes("ipv6_route") }) ?? [];
+
+function routes(file: string): string | undefined {
+  try {
+    return readFileSync(`/proc/net/${file}`, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+const TRUSTED: readonly Case[] = [
+  {
+    name: "no fault of trusted networks whose account logs in and is bound",
+    settings: () => trusted(),
+    args: nothing,
+    codes: [],
+    says: [
+      /ok {3}trusted: TRUSTED_NETWORKS 198\.51\.100\.0\/24; .*\[trusted\.networks\]/,
+      /ok {3}trusted: TRUSTED_USERNAME: .* a token; it sends as those in ALLOWED_SENDERS only/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "no fault of an account of the table, which its from_email binds",
+    settings: (world) =>
+      trusted({
+        ...inTable("users")(world),
+        TRUSTED_USERNAME: "scanner@lookup",
+        ALLOWED_SENDERS: "",
+      }),
+    args: nothing,
+    codes: [],
+    says: [/ok {3}trusted: TRUSTED_USERNAME: .* it sends as scanner@example\.com only/],
+  },
+  ...(gateway === undefined ? [] : [
+    {
+      name: "the gateway in trusted networks, whose address Docker's proxy shows for everybody",
+      settings: () => trusted({ TRUSTED_NETWORKS: `198.51.100.0/24,${gateway}` }),
+      args: nothing,
+      codes: ["trusted.gateway"],
+      says: [
+        /warn trusted: TRUSTED_NETWORKS .* holds .*, the gateway of this machine or .*Fix: name/,
+      ],
+      everywhere: true,
+    } satisfies Case,
+  ]),
+  {
+    name: "this machine itself in trusted networks",
+    settings: () => trusted({ TRUSTED_NETWORKS: "127.0.0.0/8" }),
+    args: nothing,
+    codes: ["trusted.loopback"],
+    says: [/warn trusted: TRUSTED_NETWORKS 127\.0\.0\.0\/8 holds addresses of this machine itself/],
+  },
+  {
+    name: "a trusted network that is too wide, and does not judge it",
+    settings: () => trusted({ TRUSTED_NETWORKS: "198.51.100.1,0.0.0.0/0" }),
+    args: nothing,
+    codes: ["settings.bad", "settings.not-judged"],
+    says: [
+      /TRUSTED_NETWORKS "0\.0\.0\.0\/0", in "198\.51\.100\.1,0\.0\.0\.0\/0", must be networks .* \/8/,
+      /not looked at because of TRUSTED_NETWORKS: trusted networks/,
+    ],
+  },
+  {
+    name: "trusted networks that could send as anybody",
+    settings: () => trusted({ ALLOWED_SENDERS: "" }),
+    args: nothing,
+    codes: ["settings.bad", "settings.not-judged"],
+    says: [/ALLOWED_SENDERS must be set when TRUSTED_NETWORKS is, unless TRUSTED_USERNAME is an/],
+  },
+  {
+    name: "an entry of the table that binds trusted networks to nobody",
+    settings: (world) =>
+      trusted({
+        ...inTable("unbound")(world),
+        TRUSTED_USERNAME: "printers@lookup",
+        ALLOWED_SENDERS: "",
+      }),
+    args: nothing,
+    codes: ["trusted.unbound"],
+    says: [
+      /FAIL trusted: entry "printers" of the lookup table, .* no from_email.*Fix: set ALLOWED/,
+    ],
+  },
+  {
+    name: "a wrong secret of trusted networks",
+    settings: () => trusted({ TRUSTED_PASSWORD: "wrong-secret" }),
+    args: nothing,
+    codes: ["trusted.refused"],
+    says: [
+      /FAIL trusted: TRUSTED_USERNAME cannot log in: AADSTS7000215: .*Fix: set TRUSTED_PASSWORD/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "an account of trusted networks that the table does not have",
+    settings: (world) => trusted({ ...inTable("users")(world), TRUSTED_USERNAME: "absent@lookup" }),
+    args: nothing,
+    codes: ["trusted.refused"],
+    says: [/FAIL trusted: TRUSTED_USERNAME cannot log in: the lookup table has no entry/],
+  },
+  {
+    name: "an Entra ID that puts the account of trusted networks off",
+    settings: () => trusted(),
+    args: nothing,
+    faults: [refusal(90033, "temporarily_unavailable", 503)],
+    codes: ["trusted.later"],
+    says: [/FAIL trusted: TRUSTED_USERNAME cannot log in: AADSTS90033.*Fix: try again/],
+  },
+  {
+    name: "a permission that the account of trusted networks lacks",
+    settings: () => trusted({ TRUSTED_USERNAME: `${TENANT}@${APPS.sendOnly}` }),
+    args: nothing,
+    codes: ["token.no-mail-readwrite"],
+    says: [/warn token: that of TRUSTED_USERNAME names Mail\.Send, no Mail\.ReadWrite/],
+  },
+];
+
 const MESSAGES: readonly Case[] = [
   {
     name: "a mailbox outside of the app's scope",
@@ -827,5 +957,6 @@ export const CASES: readonly Case[] = [
   ...SERVICES,
   ...TABLE,
   ...LOGINS,
+  ...TRUSTED,
   ...MESSAGES,
 ];

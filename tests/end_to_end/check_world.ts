@@ -36,7 +36,7 @@ export interface World {
   readonly cloud: CloudServer;
   /** Has the certificates `good` and `expired`, and `locked`, whose key it does not hand out. */
   readonly vault: Vault;
-  /** The address of a table: `users`, `mistakes`, `empty`, or one that does not exist. */
+  /** The address of a table: `users`, `mistakes`, `unbound`, `empty`, or one that does not exist. */
   table(name: string): string;
   /** The path of a file in the world's folder. */
   file(name: string): string;
@@ -257,6 +257,7 @@ async function fillTables(azurite: Azurite): Promise<void> {
     },
     mistakes: { scanner: entry, typo: { ...entry, client_id: "not-a-uuid" } },
     empty: {},
+    unbound: { printers: entry },
   };
   const key = new AzureNamedKeyCredential(ACCOUNT, ACCOUNT_KEY);
   for (const [name, rows] of Object.entries(tables)) {

@@ -383,7 +383,7 @@ for (const program of PROGRAMS) {
       stranger.destroy();
       assert.equal(await running.stop(), 0);
       const output = running.stdout + running.stderr;
-      assert.match(output, /Login succeeded .* entry=scanner /);
+      assert.match(output, /Login succeeded .* entry=scanner\b/);
       for (const secret of [IDENTITY_SECRET, SECRET, "eyJ", "Bearer"]) {
         assert(!output.includes(secret), secret);
       }

@@ -11,11 +11,14 @@ export class SmtpClient {
   #ended = false;
   #wake: (() => void) | undefined;
 
-  /** @param tls any certificate will do */
-  constructor(port: number, host = "127.0.0.1", tls = false) {
+  /**
+   * @param tls any certificate will do
+   * @param from this machine's address to connect from, in plain text
+   */
+  constructor(port: number, host = "127.0.0.1", tls = false, from?: string) {
     this.#socket = tls
       ? connectTls({ host, port, rejectUnauthorized: false })
-      : connect({ host, port });
+      : connect({ host, port, ...(from === undefined ? {} : { localAddress: from }) });
     this.#socket.on("data", (octets: Uint8Array) => {
       this.#text += Buffer.from(octets).toString("latin1");
       this.#wake?.();

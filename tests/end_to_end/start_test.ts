@@ -153,7 +153,7 @@ for (const program of PROGRAMS) {
 
     it("does not start with a setting whose function is missing: it would be open", async () => {
       for (
-        const [name, value] of [["DELIVERY_MODE", "queue"], ["AUTH_RATE_LIMIT", "10/1m"]]
+        const [name, value] of [["DELIVERY_MODE", "queue"], ["QUEUE_MAX_AGE", "2d"]]
       ) {
         assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, [name!]: value! }), EX_CONFIG, [
           new RegExp(`${name} is set, but this version does not have its function yet`),

@@ -1,7 +1,7 @@
 /** The token cache by the clock: how long a token is used, and when a new one is asked for. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type EntraRefusal, unreachable } from "../../src/entra/answers.ts";
+import { type EntraRefusal, refusalFor, unreachable } from "../../src/entra/answers.ts";
 import type { AccessToken } from "../../src/entra/token.ts";
 import { type ClientCredentials, TokenSource } from "../../src/entra/tokens.ts";
 import { Secret } from "../../src/secret.ts";
@@ -167,6 +167,65 @@ describe("a request for a token", () => {
     await assert.rejects(async () => await login.token(), /a bug/);
     assert("type" in await login.token());
     assert.equal(requests, 2);
+  });
+});
+
+describe("a refusal of Entra's", () => {
+  const WRONG = refusalFor({ status: 401, error: "invalid_client", numbers: [7000215] });
+
+  it("is remembered for half a minute, for these very credentials, and says so", async () => {
+    const { state, login } = open();
+    state.refuse = WRONG;
+    assert.equal(await login().token(), WRONG);
+    state.now += 29_999;
+    const again = await login().token();
+    assert("type" in again && again.type === "refused");
+    assert.deepEqual(again.reply, WRONG.reply);
+    assert.match(
+      again.detail,
+      /secret is wrong .*\(remembered: Entra ID said so 30 s ago and was n/,
+    );
+    assert.equal(state.requests, 1);
+    await login("another").token();
+    assert.equal(state.requests, 2);
+    // A question after that time is asked, and its answer remembered for as long.
+    state.now += 1;
+    assert.equal(await login().token(), WRONG);
+    assert.equal(state.requests, 3);
+    state.now += 29_999;
+    await login().token();
+    assert.equal(state.requests, 3);
+  });
+
+  it("is forgotten in time for a secret that has just been made", async () => {
+    const { state, login } = open();
+    state.refuse = WRONG;
+    await login().token();
+    state.refuse = undefined;
+    state.now += 30_000;
+    assert("value" in await login().token());
+  });
+
+  it("ends a token that is too old, and is remembered then, too", async () => {
+    const { state, login, token } = open();
+    await token();
+    state.now += HOUR;
+    state.refuse = WRONG;
+    await login().token();
+    await login().token();
+    assert.equal(state.requests, 2);
+  });
+
+  it("pushes no token out, however many there are", async () => {
+    const { state, login, token } = open({ capacity: 3 });
+    const first = await token();
+    state.refuse = WRONG;
+    for (let i = 0; i < 20_000; i++) await login(`wrong ${i}`).token();
+    assert.equal(await token(), first);
+    // Nor are they remembered without bound: the first of them is asked about again.
+    const { requests } = state;
+    await login("wrong 0").token();
+    assert.equal(state.requests, requests + 1);
   });
 });
 

@@ -40,6 +40,21 @@ describe("the Received field", () => {
     });
   }
 
+  const UNTOLD: readonly (readonly [esmtp: boolean, tls: boolean, utf8: boolean, with_: string])[] =
+    [
+      [false, false, false, "SMTP"],
+      [true, false, false, "ESMTP"],
+      [true, true, false, "ESMTPS"],
+      [true, false, true, "UTF8SMTP"],
+      [true, true, true, "UTF8SMTPS"],
+    ];
+  for (const [esmtp, tls, smtputf8, name] of UNTOLD) {
+    it(`says ${name}, without the A of a login, and why, for a trusted client (RFC 3848)`, () => {
+      const field = receivedField({ ...TRACE, esmtp, tls, smtputf8, trusted: true });
+      assert(field.includes(` with ${name} (trusted network) id 0123456789abcdef;\r\n`));
+    });
+  }
+
   it("has IPv6 addresses as literals (RFC 5321 §4.1.3)", () => {
     const field = receivedField({ ...TRACE, address: "2001:db8::1" });
     assert(field.startsWith("Received: from printer ([IPv6:2001:db8::1])\r\n"));

@@ -49,6 +49,18 @@ describe("a login's line", () => {
     });
   });
 
+  it("says so where the client is trusted and has not logged in itself", () => {
+    const { trusted, mechanism, username } = lineOf((events) =>
+      events.login(
+        { mechanism: "PLAIN", username: USERNAME, password: new Secret("hunter2") },
+        client,
+        { type: "account", account, reply: reply(235, "2.7.0", "OK") },
+        true,
+      )
+    );
+    assert.deepEqual([trusted, mechanism, username], [true, undefined, USERNAME]);
+  });
+
   for (
     const [type, code, message] of [["refused", 535, "Login refused"], [
       "later",
@@ -147,6 +159,30 @@ describe("a connection's line", () => {
       assert.equal(lineOf((events) => events.connection({ ...summary, ...part }))["level"], level);
     });
   }
+});
+
+describe("lines of failed TLS handshakes", () => {
+  it("are WARNING once a minute for a client (IPv6: its /64), else DEBUG", () => {
+    const levels: unknown[] = [];
+    const write = (line: string) => void levels.push(JSON.parse(line).level);
+    let now = 0;
+    const events = new Events(createLog({ level: "DEBUG", format: "json", write }), () => now);
+    const failed = (address: string) =>
+      events.connection({
+        client: { ...client, address },
+        secure: false,
+        handshakeFailed: true,
+        received: 0,
+        messages: 0,
+        milliseconds: 5,
+        reason: "unsupported protocol",
+        error: true,
+      });
+    for (const address of ["192.0.2.1", "192.0.2.1", "2001:db8::1", "2001:db8::2"]) failed(address);
+    now = 60_000;
+    failed("192.0.2.1");
+    assert.deepEqual(levels, ["WARNING", "DEBUG", "WARNING", "DEBUG", "WARNING"]);
+  });
 });
 
 describe("a bug's line", () => {

@@ -22,7 +22,7 @@ describe("the imitated cloud", () => {
         grant_type: "client_credentials",
         client_id: CLIENT,
         client_secret: "a secret",
-        scope: "http://127.0.0.1:8026/.default",
+        scope: "https://graph.microsoft.com/.default",
       }),
     });
     const { access_token } = await login.json() as { access_token: string };
@@ -213,7 +213,7 @@ async function tokenOf(url: string): Promise<string> {
       grant_type: "client_credentials",
       client_id: CLIENT,
       client_secret: "a secret",
-      scope: "http://127.0.0.1:8026/.default",
+      scope: "https://graph.microsoft.com/.default",
     }),
   });
   const { access_token } = await login.json() as { access_token: string };

@@ -10,7 +10,8 @@ export const MAILBOX = "ann@x.test";
 export const MESSAGE = "From: ann@x.test\r\nTo: bea@x.test\r\nSubject: Hi\r\n\r\nHello\r\n";
 
 function issued(roles: readonly string[], client = CLIENT): IssuedToken {
-  return { tenant: TENANT, client, roles, expiresAt: Date.now() + 60_000 };
+  const audience = "https://graph.microsoft.com";
+  return { tenant: TENANT, client, audience, roles, expiresAt: Date.now() + 60_000 };
 }
 
 export const TOKENS: ReadonlyMap<string, IssuedToken> = new Map([

@@ -6,14 +6,16 @@ import type { IssuedToken } from "../../src/sandbox/entra.ts";
 import { type GraphOptions, REQUEST_LIMIT, SandboxGraph } from "../../src/sandbox/graph.ts";
 import { CLIENT, TENANT } from "../support/logins.ts";
 
+const GRAPH = "https://graph.microsoft.com";
 const MESSAGE = "From: ann@x.test\r\nTo: bea@x.test\r\n\r\nHello\r\n";
 
 function issued(roles: readonly string[]): IssuedToken {
-  return { tenant: TENANT, client: CLIENT, roles, expiresAt: Date.now() + 1000 };
+  return { tenant: TENANT, client: CLIENT, audience: GRAPH, roles, expiresAt: Date.now() + 1000 };
 }
 const TOKENS = new Map([
   ["good", issued(["Mail.Send"])],
   ["roleless", issued([])],
+  ["for-outlook", { ...issued(["Mail.Send"]), audience: "https://outlook.office365.com" }],
   ["reader", issued(["Mail.Read", "Mail.ReadWrite"])],
 ]);
 
@@ -76,6 +78,12 @@ const OVER = "A".repeat(REQUEST_LIMIT + 4);
 const REFUSALS: readonly Refusal[] = [
   { what: "another method", method: "PUT", status: 405, code: "Request_BadRequest" },
   { what: "GET", method: "GET", status: 405, code: "Request_BadRequest" },
+  {
+    what: "a token for another service",
+    authorization: "Bearer for-outlook",
+    status: 401,
+    code: "InvalidAuthenticationToken",
+  },
   { what: "no token", authorization: "", status: 401, code: "InvalidAuthenticationToken" },
   {
     what: "an unknown token",

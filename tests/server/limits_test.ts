@@ -12,6 +12,7 @@ import { Admission, floodOf } from "../../src/server/admission.ts";
 import type { ConnectionSummary, Login } from "../../src/server/handlers.ts";
 import type { Timeouts } from "../../src/server/patience.ts";
 import { SmtpServer } from "../../src/server/server.ts";
+import { secretIn } from "../../src/smtp/sasl.ts";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
 import type { SessionOptions } from "../../src/smtp/session.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
@@ -75,9 +76,9 @@ describe("the server's limits", () => {
       timeouts: { ...PATIENT, ...timeouts },
       admission: new Admission({ connections, perAddress }),
       handlers: {
-        authenticate: ({ password }) =>
+        authenticate: (credentials) =>
           login !== undefined ? login() : Promise.resolve(
-            password.reveal() === "wrong"
+            secretIn(credentials).reveal() === "wrong"
               ? { reply: REFUSED }
               : { reply: REPLIES.authenticated, account: true },
           ),

@@ -11,19 +11,21 @@ import type { Message } from "../../src/server/handlers.ts";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import { SmtpServer } from "../../src/server/server.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
-import type { Credentials } from "../../src/smtp/sasl.ts";
+import { type Credentials, secretIn } from "../../src/smtp/sasl.ts";
 import type {
   DialogueOptions,
   DialoguePeer,
   DialogueSubmission,
   ExpectedLogin,
 } from "../smtp/dialogue.ts";
-import { checkSenderOf } from "../smtp/options.ts";
+import { limitsOf, mechanismsOf } from "../smtp/options.ts";
+import { replyOf } from "../smtp/session_peer.ts";
 
 const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
   535: reply(535, "5.7.8", "Authentication credentials invalid"),
   454: reply(454, "4.7.0", "Temporary authentication failure"),
+  421: REPLIES.tooManyFailedLogins,
 };
 
 /** Milliseconds; no test waits for these. */
@@ -48,6 +50,8 @@ export class SocketPeer implements DialoguePeer {
   #ended = false;
   #wake: (() => void) | undefined;
   readonly #logins: ExpectedLogin[] = [];
+  /** MAIL's replies where they fail. */
+  readonly #trustedLogins: (string | undefined)[] = [];
   readonly #submissions: DialogueSubmission[] = [];
   readonly #answers: string[] = [];
   readonly #problems: string[] = [];
@@ -57,18 +61,26 @@ export class SocketPeer implements DialoguePeer {
     const identity = { certificate: pem, privateKey, minVersion: "1.2" } as const;
     const runtime = await currentRuntime();
     const memory = new MemoryBudget(options.maxMemory);
+    const { checkSender, sent } = limitsOf(options);
     const handlers: { peer?: SocketPeer } = {};
+    const rules = { checkSender, anySender: options.anySender };
     const server = new SmtpServer<true>({
       runtime,
-      session: { ...options, memory },
+      session: { ...options, memory, mechanisms: mechanismsOf(options) },
       identity: () => options.offerTls || implicitTls ? identity : undefined,
       timeouts: TIMEOUTS,
       handlers: {
         authenticate(credentials) {
-          const login = handlers.peer!.#authenticate(credentials);
-          return Promise.resolve({ ...login, checkSender: checkSenderOf(options) });
+          return Promise.resolve({ ...handlers.peer!.#authenticate(credentials), ...rules });
         },
-        submit: (_account, message) => Promise.resolve(handlers.peer!.#submit(message)),
+        submit(_account, message) {
+          sent();
+          return Promise.resolve(handlers.peer!.#submit(message));
+        },
+        trusted: {
+          has: () => options.trusted,
+          logIn: () => Promise.resolve({ ...handlers.peer!.#logInTrusted(), ...rules }),
+        },
         failed: (error) => handlers.peer!.#problems.push(String(error)),
         ended: () => {},
       },
@@ -126,6 +138,10 @@ export class SocketPeer implements DialoguePeer {
     this.#logins.push(login);
   }
 
+  expectTrustedLogin(refusal: string | undefined): void {
+    this.#trustedLogins.push(refusal);
+  }
+
   answerSubmission(answer: string): void {
     this.#answers.push(answer);
   }
@@ -138,6 +154,7 @@ export class SocketPeer implements DialoguePeer {
   leftovers(): string[] {
     return [
       ...this.#logins.map(({ username }) => `no login of ${username}`),
+      ...this.#trustedLogins.map(() => "no login with the trusted account"),
       ...this.#answers.map((answer) => `no message for the answer ${answer}`),
       ...this.#submissions.map(({ from }) => `a message from <${from}>`),
       ...this.#problems,
@@ -145,10 +162,11 @@ export class SocketPeer implements DialoguePeer {
     ];
   }
 
-  #authenticate({ username, password }: Credentials) {
+  #authenticate(credentials: Credentials) {
+    const { username } = credentials;
     const login = this.#logins.shift();
     if (login === undefined) throw new Error(`the script knows of no login; it was ${username}`);
-    assert.deepEqual({ username, password: password.reveal() }, {
+    assert.deepEqual({ username, password: secretIn(credentials).reveal() }, {
       username: login.username,
       password: login.password,
     });
@@ -159,10 +177,15 @@ export class SocketPeer implements DialoguePeer {
   #submit({ envelope, content, facts }: Message): Reply {
     this.#submissions.push({ ...envelope, content: Buffer.concat(content), facts });
     this.#wake?.();
-    const [code, enhanced, ...text] = (this.#answers.shift() ?? "250 2.0.0 Accepted as 0001").split(
-      " ",
-    );
-    return reply(Number(code), enhanced!, text.join(" "));
+    return replyOf(this.#answers.shift() ?? "250 2.0.0 Accepted as 0001");
+  }
+
+  #logInTrusted() {
+    if (this.#trustedLogins.length === 0) throw new Error("the script knows of no trusted login");
+    const refusal = this.#trustedLogins.shift();
+    return refusal === undefined
+      ? { reply: REPLIES.authenticated, account: true as const }
+      : { reply: replyOf(refusal) };
   }
 
   async #handshake(): Promise<void> {

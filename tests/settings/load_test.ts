@@ -51,7 +51,15 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   ALLOWED_TENANTS: undefined,
   ALLOWED_SENDERS: undefined,
   MAX_MESSAGE_SIZE: 36_700_160,
+  AUTH_MECHANISMS: ["PLAIN", "LOGIN"],
   MAX_RECIPIENTS: 500,
+  AUTH_RATE_LIMIT: { most: 10, window: 60_000 },
+  MESSAGE_RATE_LIMIT: "off",
+  MAX_CONNECTIONS: 1000,
+  MAX_CONNECTIONS_PER_IP: 100,
+  MAX_ERRORS: 20,
+  MAX_IDLE_COMMANDS: 100,
+  MIN_DATA_RATE: 500,
   COMMAND_TIMEOUT: 300_000,
   DATA_TIMEOUT: 180_000,
   GRAPH_REQUEST_LIMIT: 4_000_000,
@@ -64,6 +72,9 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   TOKEN_CACHE_MAX_AGE: 3_600_000,
   SHUTDOWN_TIMEOUT: 90_000,
   LOG_FORMAT: "text",
+  TRUSTED_NETWORKS: undefined,
+  TRUSTED_USERNAME: undefined,
+  TRUSTED_PASSWORD: undefined,
 };
 
 /** Those whose default is this machine's, tested below and in memory_test.ts. */
@@ -162,8 +173,6 @@ describe("a setting whose function is missing from this version", () => {
 
   it("is allowed when its value asks for what this version does anyway, in any case", () => {
     const inert: Environment = {
-      AUTH_RATE_LIMIT: "off",
-      MESSAGE_RATE_LIMIT: "OFF",
       DELIVERY_MODE: "direct",
     };
     for (const [name, value] of Object.entries(inert)) {

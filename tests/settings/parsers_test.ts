@@ -12,6 +12,7 @@ import {
   isLoopback,
   listenAddresses,
   listenAddressOrOff,
+  mechanisms,
   oneOf,
   type Parser,
   seconds,
@@ -36,6 +37,16 @@ const all = (port: number) => ({ hostname: "::", port });
 const TABLE = "https://account.table.core.windows.net/users";
 
 const CASES: readonly Case[] = [
+  {
+    name: "mechanisms",
+    parser: mechanisms,
+    taken: [
+      ["PLAIN,LOGIN", ["PLAIN", "LOGIN"]],
+      ["oauthbearer, XOAuth2 ,login", ["OAUTHBEARER", "XOAUTH2", "LOGIN"]],
+      ["LOGIN,,login,", ["LOGIN"]],
+    ],
+    refused: ["", ",", "CRAM-MD5", "PLAIN;LOGIN", "PLAIN LOGIN", "off"],
+  },
   {
     name: "a table's URL",
     parser: tableUrl,

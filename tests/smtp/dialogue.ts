@@ -19,6 +19,7 @@ export interface DialogueSubmission {
     readonly esmtp: boolean;
     readonly tls: boolean;
     readonly smtputf8: boolean;
+    readonly trusted?: true;
   };
 }
 
@@ -42,6 +43,11 @@ export interface DialoguePeer {
   closed(): Promise<void>;
   /** Announces one login; they come in this order, and any other one fails. */
   expectLogin(login: ExpectedLogin): void;
+  /**
+   * Announces one login with the account of the trusted networks. @param refusal MAIL's reply where it
+   * fails
+   */
+  expectTrustedLogin(refusal: string | undefined): void;
   /** The reply to the next message that has none yet; without it, one of the peer's with `250 2.0.0`. */
   answerSubmission(reply: string): void;
   /** The next message. Fails when none comes. */
@@ -119,6 +125,8 @@ class Player {
         return;
       case "auth":
         return peer.expectLogin(step);
+      case "trusted":
+        return peer.expectTrustedLogin(step.refusal);
       case "submit":
         return peer.answerSubmission(step.answer);
       case "envelope": {
@@ -132,8 +140,9 @@ class Player {
         assert.equal(escapeOctets(this.#current().content), escapeOctets(step.octets));
         return;
       case "facts": {
-        const { esmtp, helo, tls, smtputf8 } = step;
-        assert.deepEqual(this.#current().facts, { esmtp, helo, tls, smtputf8 });
+        const { esmtp, helo, tls, smtputf8, trusted } = step;
+        const facts = { esmtp, helo, tls, smtputf8, ...(trusted ? { trusted } : {}) };
+        assert.deepEqual(this.#current().facts, facts);
         return;
       }
       case "connect":
@@ -168,7 +177,7 @@ function joined(steps: readonly Step[]): Step[] {
   };
   for (const step of steps) {
     if (step.type === "send") sent.push(step.octets);
-    else if (step.type === "auth" || step.type === "submit") announced.push(step);
+    else if (["auth", "trusted", "submit"].includes(step.type)) announced.push(step);
     else checks.push(step);
     if (step.type === "tls" || step.type === "closed") flush(step.at);
     // A new connection is to be there before anything is announced to it.

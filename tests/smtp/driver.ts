@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
 import type { Effect, Envelope, Refusal, SessionFacts } from "../../src/smtp/effects.ts";
+import { secretIn } from "../../src/smtp/sasl.ts";
 import { Session, type SessionOptions } from "../../src/smtp/session.ts";
 import { DIALOGUE_OPTIONS } from "./options.ts";
 import { joinOctets } from "./script.ts";
@@ -27,7 +28,12 @@ export interface Submission {
 /** Any login with this password succeeds. */
 export const GOOD_PASSWORD = "good";
 
-const OPTIONS: DriverOptions = { ...DIALOGUE_OPTIONS, requireTls: false, late: false };
+const OPTIONS: DriverOptions = {
+  ...DIALOGUE_OPTIONS,
+  mechanisms: ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"],
+  requireTls: false,
+  late: false,
+};
 
 export class Driver {
   readonly session: Session;
@@ -40,7 +46,11 @@ export class Driver {
   closed = false;
   awaitsTls = false;
   late: boolean;
-  #question: Extract<Effect, { type: "authenticate" | "submit" }> | undefined;
+  /** How often the account of the trusted networks was asked for; every third login fails. */
+  trustedLogins = 0;
+  #question:
+    | Extract<Effect, { type: "authenticate" | "authenticateTrusted" | "submit" }>
+    | undefined;
 
   constructor(options: Partial<DriverOptions> = {}) {
     const all = { ...OPTIONS, ...options };
@@ -79,8 +89,12 @@ export class Driver {
         this.memory.release(question.reserved);
         const id = `Accepted as ${this.submissions.length}`;
         this.carryOut(this.session.submitted(reply(250, "2.0.0", id)));
+      } else if (question.type === "authenticateTrusted") {
+        const good = ++this.trustedLogins % 3 !== 0;
+        const refusal = reply(550, "5.7.1", "The trusted account is refused");
+        this.carryOut(this.session.authenticated(good ? REPLIES.authenticated : refusal));
       } else {
-        const good = question.credentials.password.reveal() === GOOD_PASSWORD;
+        const good = secretIn(question.credentials).reveal() === GOOD_PASSWORD;
         const refusal = reply(535, "5.7.8", "Authentication credentials invalid");
         this.carryOut(this.session.authenticated(good ? REPLIES.authenticated : refusal));
       }
@@ -112,11 +126,15 @@ export class Driver {
           this.refusals.push(effect.refusal);
           break;
         case "authenticate": {
-          const { mechanism, username, password } = effect.credentials;
-          this.logins.push({ mechanism, username, password: password.reveal() });
+          const { mechanism, username } = effect.credentials;
+          const password = secretIn(effect.credentials).reveal();
+          this.logins.push({ mechanism, username, password });
           this.#question = effect;
           break;
         }
+        case "authenticateTrusted":
+          this.#question = effect;
+          break;
         case "submit": {
           const { envelope, facts } = effect;
           const content = Buffer.from(joinOctets(effect.content)).toString("latin1");
@@ -140,9 +158,10 @@ export class Driver {
 
   /** All that can be seen of the session from outside. */
   outcome(): unknown {
-    const { replies, submissions, logins, refusals, closed, awaitsTls, session } = this;
-    const { busy, receivingContent } = session;
-    return { replies, submissions, logins, refusals, closed, awaitsTls, busy, receivingContent };
+    const { replies, submissions, logins, trustedLogins, refusals, closed, awaitsTls } = this;
+    const { busy, receivingContent } = this.session;
+    const state = { closed, awaitsTls, busy, receivingContent };
+    return { replies, submissions, logins, trustedLogins, refusals, ...state };
   }
 }
 
@@ -151,7 +170,7 @@ function byValue(a: number, b: number): number {
 }
 
 const EHLO_LINES =
-  /^250[ -](?:relay\.example|SIZE \d+|8BITMIME|SMTPUTF8|PIPELINING|CHUNKING|ENHANCEDSTATUSCODES|LIMITS RCPTMAX=\d+|STARTTLS|AUTH PLAIN LOGIN)$/;
+  /^250[ -](?:relay\.example|SIZE \d+|8BITMIME|SMTPUTF8|PIPELINING|CHUNKING|ENHANCEDSTATUSCODES|LIMITS RCPTMAX=\d+|STARTTLS|AUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER)$/;
 
 /**
  * Checks complete replies: RFC 5321 §4.2 for their form, §4.5.3.1.5 for their length, RFC 2034 §3
@@ -167,15 +186,19 @@ export function assertWellFormed(text: string): void {
   }
 }
 
-type Step = string | "<TLS>" | "<SETTLE>";
+type Step = string | "<TLS>" | "<SETTLE>" | "<TRUST>";
 
 const HELLO = "EHLO client.example\r\n";
 /** NUL, "user", NUL, "good". */
 const LOGIN = "AUTH PLAIN AHVzZXIAZ29vZA==\r\n";
+/** user=user ^A auth=Bearer bad ^A ^A */
+const BAD_TOKEN = "AUTH XOAUTH2 dXNlcj11c2VyAWF1dGg9QmVhcmVyIGJhZAEB\r\n";
 const AUTHENTICATED: Step[] = [HELLO, LOGIN, "<SETTLE>"];
 const MAIL = [...AUTHENTICATED, "MAIL FROM:<alice@example.com>\r\n"];
 const RCPT = [...MAIL, "RCPT TO:<bob@example.net>\r\n"];
 const DATA = [...RCPT, "DATA\r\n"];
+/** No login, no TLS. */
+const TRUSTED: Step[] = ["<TRUST>", HELLO, "MAIL FROM:<alice@example.com>\r\n"];
 
 /** What leads to each state that a session can be in. */
 export const STATES: Readonly<Record<string, readonly Step[]>> = {
@@ -189,6 +212,9 @@ export const STATES: Readonly<Record<string, readonly Step[]>> = {
   "at the empty challenge of AUTH PLAIN": [HELLO, "AUTH PLAIN\r\n"],
   "at the first challenge of AUTH LOGIN": [HELLO, "AUTH LOGIN\r\n"],
   "at the second challenge of AUTH LOGIN": [HELLO, "AUTH LOGIN dXNlcg==\r\n"],
+  "at the empty challenge of AUTH XOAUTH2": [HELLO, "AUTH XOAUTH2\r\n"],
+  "at the empty challenge of AUTH OAUTHBEARER": [HELLO, "AUTH OAUTHBEARER\r\n"],
+  "at the error challenge of AUTH XOAUTH2": [HELLO, BAD_TOKEN, "<SETTLE>"],
   "in a response that is too long": [HELLO, "AUTH PLAIN\r\n", "A".repeat(12_400)],
   "while a login is checked": [HELLO, LOGIN],
   "logged in": AUTHENTICATED,
@@ -202,6 +228,10 @@ export const STATES: Readonly<Record<string, readonly Step[]>> = {
   "between chunks": [...RCPT, "BDAT 3\r\nabc"],
   "behind a refused chunk": [...RCPT, "BDAT 3000\r\n" + "x".repeat(3000)],
   "while a message is delivered": [...DATA, "Subject: x\r\n\r\n.\r\n"],
+  "behind the greeting, trusted": ["<TRUST>"],
+  "while the trusted account logs in": TRUSTED,
+  "in DATA, trusted": [...TRUSTED, "<SETTLE>", "RCPT TO:<bob@example.net>\r\n", "DATA\r\n"],
+  "logged in, trusted": ["<TRUST>", ...AUTHENTICATED],
   "closed": ["QUIT\r\n"],
 };
 
@@ -213,6 +243,7 @@ export function driverIn(state: string, options: Partial<DriverOptions> = {}): D
   for (const step of steps) {
     if (step === "<TLS>") driver.tlsStarted();
     else if (step === "<SETTLE>") driver.settle();
+    else if (step === "<TRUST>") driver.session.trust();
     else driver.feed(step);
   }
   driver.late = options.late ?? false;

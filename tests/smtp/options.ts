@@ -1,7 +1,10 @@
 // The relay that dialogue scripts talk to, unless they say `! option`.
 
+import { MessageLimit } from "../../src/accounts/message_limit.ts";
 import { senderRefusal } from "../../src/accounts/senders.ts";
 import { SenderList } from "../../src/message/sender_list.ts";
+import { rateOrOff } from "../../src/settings/rate.ts";
+import type { Mechanism } from "../../src/smtp/sasl.ts";
 import type { SenderCheck } from "../../src/smtp/session.ts";
 
 /** What a script can rely on; as in the session's options. */
@@ -13,23 +16,49 @@ export interface DialogueOptions {
   readonly maxRecipients: number;
   readonly offerTls: boolean;
   readonly requireTls: boolean;
+  /** AUTH_MECHANISMS. */
+  readonly authMechanisms: string;
   /** ALLOWED_SENDERS of every login; "" for any. */
   readonly allowedSenders: string;
   /** allowed_senders of every login's entry in the lookup table; "" for any. */
   readonly entrySenders: string;
+  /** MESSAGE_RATE_LIMIT, for all logins of a connection together. */
+  readonly messageRateLimit: string;
+  /** Whether the client's address may send without AUTH and TLS. */
+  readonly trusted: boolean;
+  /** Whether every login has an address of its own to send from, as from_email of an entry says. */
+  readonly anySender: boolean;
   readonly maxErrors: number;
   readonly maxIdleCommands: number;
   /** MAX_MEMORY, octets: two thirds of it are for messages. */
   readonly maxMemory: number;
 }
 
-/** What the relay hands to the session with an account. */
-export function checkSenderOf(options: DialogueOptions): SenderCheck {
+/** What the relay hands to the session with an account, and what it is told of a message. */
+export function limitsOf(
+  options: DialogueOptions,
+): { readonly checkSender: SenderCheck; readonly sent: () => void } {
+  const checkSender = checkSenderOf(options);
+  const rate = rateOrOff.parse(options.messageRateLimit)!;
+  if (rate === "off") return { checkSender, sent: () => {} };
+  const limit = new MessageLimit(rate, () => 0);
+  const account = { tenantId: "tenant", clientId: "client" };
+  return {
+    checkSender: limit.checkAfter(checkSender, account),
+    sent: () => limit.begin(account)!(true),
+  };
+}
+
+function checkSenderOf(options: DialogueOptions): SenderCheck {
   const lists = {
     allowed: SenderList.parse(options.allowedSenders),
     ofEntry: SenderList.parse(options.entrySenders),
   };
-  return (from) => senderRefusal(from, lists);
+  return (from) => from === "" ? undefined : senderRefusal(from, lists);
+}
+
+export function mechanismsOf({ authMechanisms }: DialogueOptions): readonly Mechanism[] {
+  return authMechanisms.split(",") as Mechanism[];
 }
 
 export const DIALOGUE_OPTIONS: DialogueOptions = {
@@ -40,8 +69,12 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   maxRecipients: 3,
   offerTls: true,
   requireTls: true,
+  authMechanisms: "PLAIN,LOGIN",
   allowedSenders: "",
   entrySenders: "",
+  messageRateLimit: "off",
+  trusted: false,
+  anySender: false,
   // The scripts show many mistakes in one session, and only their own limits.
   maxErrors: 1000,
   maxIdleCommands: 1000,

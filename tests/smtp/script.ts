@@ -5,7 +5,7 @@ import { DIALOGUE_OPTIONS, type DialogueOptions } from "./options.ts";
 import { unescapeOctets, unescapeText } from "./escapes.ts";
 
 /** What the authenticator answers; the reply's code. */
-export type AuthAnswer = 235 | 535 | 454;
+export type AuthAnswer = 235 | 535 | 454 | 421;
 
 export type Action =
   | { readonly type: "send"; readonly octets: Uint8Array }
@@ -19,6 +19,7 @@ export type Action =
     readonly password: string;
     readonly answer: AuthAnswer;
   }
+  | { readonly type: "trusted"; readonly refusal: string | undefined }
   | { readonly type: "submit"; readonly answer: string }
   | { readonly type: "envelope"; readonly from: string; readonly recipients: readonly string[] }
   | { readonly type: "content"; readonly octets: Uint8Array }
@@ -28,6 +29,7 @@ export type Action =
     readonly helo: string;
     readonly tls: boolean;
     readonly smtputf8: boolean;
+    readonly trusted: boolean;
   };
 
 /** An action and the line of the script that wants it. */
@@ -164,10 +166,16 @@ const LINE_ENDS: Readonly<Record<string, string>> = { "": "\\r\\n", "-LF": "\\n"
 function action(text: string): Action {
   if (text === "tls" || text === "closed" || text === "connect") return { type: text };
 
-  const auth = /^auth (\S+) (\S+) -> (235|535|454)$/.exec(text);
+  const auth = /^auth (\S+) (\S+) -> (235|535|454|421)$/.exec(text);
   if (auth !== null) {
     const [username, password] = [word(auth[1]!), word(auth[2]!)];
     return { type: "auth", username, password, answer: Number(auth[3]) as AuthAnswer };
+  }
+
+  const trusted = /^trusted-login -> (?:235|([45]\d\d \d\.\d{1,3}\.\d{1,3} .+))$/.exec(text);
+  if (trusted !== null) {
+    const refusal = trusted[1];
+    return { type: "trusted", refusal: refusal === undefined ? undefined : unescapeText(refusal) };
   }
 
   const submit = /^submit -> ([245]\d\d \d\.\d{1,3}\.\d{1,3} .+)$/.exec(text);
@@ -182,7 +190,7 @@ function action(text: string): Action {
   const content = /^content "(.*)"$/.exec(text);
   if (content !== null) return { type: "content", octets: unescapeOctets(content[1]!) };
 
-  const facts = /^facts (EHLO|HELO) "(.*)"( TLS)?( SMTPUTF8)?$/.exec(text);
+  const facts = /^facts (EHLO|HELO) "(.*)"( TLS)?( SMTPUTF8)?( TRUSTED)?$/.exec(text);
   if (facts !== null) {
     return {
       type: "facts",
@@ -190,6 +198,7 @@ function action(text: string): Action {
       helo: unescapeText(facts[2]!),
       tls: facts[3] !== undefined,
       smtputf8: facts[4] !== undefined,
+      trusted: facts[5] !== undefined,
     };
   }
   throw new SyntaxError(`unknown directive: ${text}`);

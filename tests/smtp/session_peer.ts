@@ -5,14 +5,15 @@ import { Buffer } from "node:buffer";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import type { Effect } from "../../src/smtp/effects.ts";
-import { type SenderCheck, Session } from "../../src/smtp/session.ts";
+import { secretIn } from "../../src/smtp/sasl.ts";
+import { Session } from "../../src/smtp/session.ts";
 import type {
   DialogueOptions,
   DialoguePeer,
   DialogueSubmission,
   ExpectedLogin,
 } from "./dialogue.ts";
-import { checkSenderOf } from "./options.ts";
+import { limitsOf, mechanismsOf } from "./options.ts";
 
 /**
  * When logins and messages are answered: at once, or only when the client has nothing left to
@@ -24,17 +25,21 @@ const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
   535: reply(535, "5.7.8", "Authentication credentials invalid"),
   454: reply(454, "4.7.0", "Temporary authentication failure"),
+  421: REPLIES.tooManyFailedLogins,
 };
 
-type Question = Extract<Effect, { type: "authenticate" | "submit" }>;
+type Question = Extract<Effect, { type: "authenticate" | "authenticateTrusted" | "submit" }>;
 
 export class SessionPeer implements DialoguePeer {
   readonly #session: Session;
   readonly #memory: MemoryBudget;
   readonly #answers: Answers;
-  readonly #checkSender: SenderCheck;
+  readonly #limits: ReturnType<typeof limitsOf>;
   readonly #lines: string[] = [];
+  readonly #anySender: boolean;
   readonly #logins: ExpectedLogin[] = [];
+  /** MAIL's replies where they fail. */
+  readonly #trustedLogins: (string | undefined)[] = [];
   readonly #submissions: DialogueSubmission[] = [];
   readonly #submissionAnswers: string[] = [];
   #question: Question | undefined;
@@ -43,9 +48,14 @@ export class SessionPeer implements DialoguePeer {
 
   constructor(options: DialogueOptions, implicitTls: boolean, answers: Answers) {
     this.#memory = new MemoryBudget(options.maxMemory);
-    this.#session = new Session({ ...options, memory: this.#memory }, implicitTls);
+    this.#session = new Session(
+      { ...options, memory: this.#memory, mechanisms: mechanismsOf(options) },
+      implicitTls,
+    );
     this.#answers = answers;
-    this.#checkSender = checkSenderOf(options);
+    this.#limits = limitsOf(options);
+    this.#anySender = options.anySender;
+    if (options.trusted) this.#session.trust();
     this.#carryOut(this.#session.open());
   }
 
@@ -84,6 +94,10 @@ export class SessionPeer implements DialoguePeer {
     this.#logins.push(login);
   }
 
+  expectTrustedLogin(refusal: string | undefined): void {
+    this.#trustedLogins.push(refusal);
+  }
+
   answerSubmission(answer: string): void {
     this.#submissionAnswers.push(answer);
   }
@@ -100,6 +114,7 @@ export class SessionPeer implements DialoguePeer {
   leftovers(): string[] {
     return [
       ...this.#logins.map(({ username }) => `no login of ${username}`),
+      ...this.#trustedLogins.map(() => "no login with the trusted account"),
       ...this.#submissionAnswers.map((answer) => `no message for the answer ${answer}`),
       ...this.#submissions.map(({ from }) => `a message from <${from}>`),
       ...(this.#memory.used === 0 ? [] : [`${this.#memory.used} octets of memory in use`]),
@@ -129,6 +144,7 @@ export class SessionPeer implements DialoguePeer {
           this.#question = effect;
           break;
         case "authenticate":
+        case "authenticateTrusted":
           this.#question = effect;
           break;
         case "refused":
@@ -147,23 +163,41 @@ export class SessionPeer implements DialoguePeer {
     assert.equal(this.#session.busy, true, "the session does not wait for its answer");
     if (question.type === "submit") {
       const answer = this.#submissionAnswers.shift() ?? "250 2.0.0 Accepted as 0001";
-      const [code, enhanced, ...text] = answer.split(" ");
       this.#memory.release(question.reserved);
-      this.#carryOut(this.#session.submitted(reply(Number(code), enhanced!, text.join(" "))));
+      this.#limits.sent();
+      this.#carryOut(this.#session.submitted(replyOf(answer)));
       return true;
     }
-    const { username, password } = question.credentials;
+    if (question.type === "authenticateTrusted") {
+      if (this.#trustedLogins.length === 0) assert.fail("the script knows of no trusted login");
+      const refusal = this.#trustedLogins.shift();
+      const answer = refusal === undefined ? REPLIES.authenticated : replyOf(refusal);
+      this.#loggedIn(answer);
+      return true;
+    }
+    const { username } = question.credentials;
     const login = this.#logins.shift();
     if (login === undefined) assert.fail(`the script knows of no login; it was ${username}`);
-    assert.deepEqual({ username, password: password.reveal() }, {
+    assert.deepEqual({ username, password: secretIn(question.credentials).reveal() }, {
       username: login.username,
       password: login.password,
     });
-    this.#carryOut(this.#session.authenticated(AUTH_ANSWERS[login.answer], this.#checkSender));
+    this.#loggedIn(AUTH_ANSWERS[login.answer]);
     return true;
+  }
+
+  #loggedIn(answer: Reply): void {
+    const [check, any] = [this.#limits.checkSender, this.#anySender];
+    this.#carryOut(this.#session.authenticated(answer, check, any));
   }
 
   #attempt<T>(work: () => T): Promise<T> {
     return new Promise((resolve) => resolve(work()));
   }
+}
+
+/** @param text such as `250 2.0.0 OK` */
+export function replyOf(text: string): Reply {
+  const [code, enhanced, ...words] = text.split(" ");
+  return reply(Number(code), enhanced!, words.join(" "));
 }

@@ -203,6 +203,36 @@ describe("credentials and addresses arrive as they left", () => {
     );
   });
 
+  const token = fc.stringMatching(/^[A-Za-z0-9._~+/-]+=*$/);
+  const withoutSeparator = text.filter((it) => it !== "" && !it.includes("\x01"));
+
+  it("AUTH XOAUTH2: any UTF-8 but its separator as the user", () => {
+    fc.assert(
+      fc.property(withoutSeparator, token, (username, password) => {
+        const driver = driverIn("at the empty challenge of AUTH XOAUTH2");
+        driver.feed(base64(`user=${username}\x01auth=Bearer ${password}\x01\x01`) + "\r\n");
+        assert.deepEqual(driver.logins, [{ mechanism: "XOAUTH2", username, password }]);
+      }),
+    );
+  });
+
+  it("AUTH OAUTHBEARER: any UTF-8 but NUL and its separator, or none (RFC 7628 §3.1)", () => {
+    fc.assert(
+      fc.property(withoutSeparator, fc.boolean(), token, (text, named, password) => {
+        const username = named ? text.replaceAll("\0", "") : "";
+        const name = username.replaceAll("=", "=3D").replaceAll(",", "=2C");
+        const driver = driverIn("at the empty challenge of AUTH OAUTHBEARER");
+        driver.feed(
+          base64(
+            `n,${name === "" ? "" : `a=${name}`},\x01host=relay.example\x01port=587\x01` +
+              `auth=Bearer ${password}\x01\x01`,
+          ) + "\r\n",
+        );
+        assert.deepEqual(driver.logins, [{ mechanism: "OAUTHBEARER", username, password }]);
+      }),
+    );
+  });
+
   it("paths: dot-strings and quoted strings, in ASCII or beyond (RFC 5321 §4.1.2)", () => {
     const letter = fc.constantFrom(..."abcXYZ019!#$%&'*+-/=?^_`{|}~", "ü", "à", "例", "🙂");
     const atom = fc.array(letter, { minLength: 1, maxLength: 5 }).map((it) => it.join(""));

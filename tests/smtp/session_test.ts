@@ -37,6 +37,7 @@ describe("what a session awaits decides about timeouts (RFC 5321 §4.5.3.2)", ()
     "an answer": [
       "before a TLS handshake",
       "while a login is checked",
+      "while the trusted account logs in",
       "while a message is delivered",
     ],
     "content": [
@@ -130,6 +131,12 @@ describe("a session that is to stop (RFC 5321 §3.8)", () => {
     const login = stopped("while a login is checked");
     login.settle();
     assert.match(login.replies, /^235 [^\r]+\r\n421 [^\r]+\r\n$/);
+    // The client is not asked once more what it has to say to a mechanism's error.
+    const token = driverIn("at the empty challenge of AUTH XOAUTH2", { late: true });
+    token.feed("dXNlcj11c2VyAWF1dGg9QmVhcmVyIGJhZAEB\r\n");
+    token.carryOut(token.session.stop(STOPPING, "the relay stops"));
+    token.settle();
+    assert.match(token.replies, /^535 [^\r]+\r\n421 [^\r]+\r\n$/);
     const chunk = stopped("in a refused chunk");
     chunk.feed("x".repeat(27));
     assert.match(chunk.replies, /^503 [^\r]+\r\n421 [^\r]+\r\n$/);

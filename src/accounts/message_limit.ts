@@ -1,0 +1,49 @@
+// MESSAGE_RATE_LIMIT: so many messages an account in so much time, from all of its sessions together.
+//
+// Refused is mostly MAIL, before the content is sent. What counts is asked once more when the message
+// is there: of many at once, all may have been told at MAIL that there is room.
+
+import { REPLIES, type Reply } from "../smtp/reply.ts";
+import type { SenderCheck } from "../smtp/session.ts";
+import type { Account } from "./accounts.ts";
+import { type EndUse, type Rate, RateLimit } from "./rate_limit.ts";
+
+/** Whose messages are counted together. */
+type Sender = Pick<Account, "tenantId" | "clientId" | "entry" | "unproved">;
+
+export class MessageLimit {
+  readonly #limit: RateLimit;
+
+  /** @param now milliseconds, of a clock that never goes back */
+  constructor(rate: Rate, now: () => number) {
+    this.#limit = new RateLimit({ rate, now });
+  }
+
+  /** What MAIL is refused with for the limit's sake, behind what it is refused with else. */
+  checkAfter(check: SenderCheck, account: Sender): SenderCheck {
+    return (from) => check(from) ?? this.#refusal(keyOf(account));
+  }
+
+  /**
+   * A message has come. It takes its place until it is known whether it was sent.
+   *
+   * @returns undefined where the limit is reached
+   */
+  begin(account: Sender): EndUse | undefined {
+    return this.#limit.begin(keyOf(account));
+  }
+
+  #refusal(key: string): Reply | undefined {
+    return this.#limit.free(key) ? undefined : REPLIES.tooManyMessages;
+  }
+}
+
+/**
+ * An app that several devices share has a limit for each entry: one of them must not use up them all.
+ * Whoever only says that an account is theirs, by a token that Graph has not seen yet, must not either.
+ */
+function keyOf({ tenantId, clientId, entry, unproved }: Sender): string {
+  const name = entry === undefined ? `${tenantId} ${clientId}` : `entry ${entry}`;
+  const token = unproved?.();
+  return token === undefined ? name : `${name} ${token}`;
+}

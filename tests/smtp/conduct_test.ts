@@ -1,0 +1,93 @@
+// What counts for MAX_ERRORS and MAX_IDLE_COMMANDS. The dialogues too_many_*.txt show the same as a
+// client sees it.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Conduct } from "../../src/smtp/conduct.ts";
+import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
+
+const FAILED = reply(535, "5.7.8", "Authentication credentials invalid");
+
+function conduct(maxErrors = 20, maxIdleCommands = 100, maxRecipients = 500): Conduct {
+  return new Conduct({ maxErrors, maxIdleCommands, maxRecipients });
+}
+
+/** How often a refusal can be had before the session is ended; at most a thousand times. */
+function allowed(verb: string, answer: Reply, authenticated: boolean, subject = conduct()): number {
+  for (let count = 1; count <= 1000; count++) {
+    subject.refused(verb, answer, authenticated);
+    if (subject.overrun !== undefined) return count;
+  }
+  return Infinity;
+}
+
+describe("MAX_ERRORS=20", () => {
+  const cases: readonly [verb: string, answer: Reply, authenticated: boolean, times: number][] = [
+    ["XYZZY", REPLIES.unknown, false, 20],
+    ["XYZZY", REPLIES.unknown, true, 20],
+    ["", REPLIES.empty, false, 20],
+    ["AUTH", FAILED, false, 20],
+    ["MAIL", REPLIES.mustAuthenticate, false, 20],
+    ["RCPT", REPLIES.mustAuthenticate, false, 20],
+    ["MAIL", REPLIES.senderNotAllowed, true, 20],
+    // Refused for want of something of ours.
+    ["MAIL", REPLIES.outOfMemory, true, Infinity],
+    ["RCPT", REPLIES.tooManyRecipients, true, Infinity],
+    ["AUTH", reply(454, "4.7.0", "Try again later"), false, Infinity],
+    // As many bad recipients as a message may have, and what counts behind them.
+    ["RCPT", reply(501, "5.1.3", "RCPT TO has no valid address"), true, 520],
+    ["RCPT", REPLIES.mailFirst, true, 520],
+    ["DATA", REPLIES.rcptFirst, true, 520],
+  ];
+  for (const [verb, answer, authenticated, times] of cases) {
+    const who = authenticated ? "who has logged in" : "a stranger";
+    it(`ends ${who} after ${times} times ${answer.code} ${answer.text} to ${verb}`, () => {
+      assert.equal(allowed(verb, answer, authenticated), times);
+    });
+  }
+
+  it("begins anew with an accepted message, and recipients with each accepted MAIL", () => {
+    const subject = conduct();
+    for (let i = 0; i < 100; i++) {
+      for (let j = 0; j < 19; j++) subject.refused("XYZZY", REPLIES.unknown, true);
+      subject.mailBegan();
+      for (let j = 0; j < 500; j++) subject.refused("RCPT", REPLIES.mailFirst, true);
+      subject.messageSent();
+    }
+    assert.equal(subject.overrun, undefined);
+    assert.equal(allowed("XYZZY", REPLIES.unknown, true, subject), 20);
+  });
+
+  it("of 1 drops nobody for a failed login before the third (RFC 4954 §9)", () => {
+    assert.equal(allowed("AUTH", FAILED, false, conduct(1)), 3);
+    assert.equal(allowed("XYZZY", REPLIES.unknown, false, conduct(1)), 1);
+    const subject = conduct(2);
+    subject.refused("XYZZY", REPLIES.unknown, false);
+    subject.refused("AUTH", FAILED, false);
+    assert.equal(subject.overrun, undefined);
+  });
+});
+
+describe("MAX_IDLE_COMMANDS=100", () => {
+  it("ends a stranger with the hundredth in a row", () => {
+    const subject = conduct();
+    const settings: (string | undefined)[] = [];
+    for (let i = 0; i < 100; i++) {
+      subject.answered(false, false);
+      settings.push(subject.overrun?.setting);
+    }
+    assert.deepEqual(settings.slice(-2), [undefined, "MAX_IDLE_COMMANDS"]);
+  });
+
+  it("begins anew with each further stage", () => {
+    const subject = conduct();
+    for (let i = 0; i < 500; i++) subject.answered(i % 99 === 0, false);
+    assert.equal(subject.overrun, undefined);
+  });
+
+  it("lets who has logged in say NOOP for ever", () => {
+    const subject = conduct();
+    for (let i = 0; i < 10_000; i++) subject.answered(false, true);
+    assert.equal(subject.overrun, undefined);
+  });
+});
