@@ -45,6 +45,7 @@ function report(result: LargeResult): string[] {
     console.log(`    ${count} × ${reply}`);
   }
   if (large.lost.length > 0) console.log(`    without a reply: ${large.lost.join(", ")}`);
+  if (large.notServed.length > 0) console.log(`    not served: ${large.notServed.join(", ")}`);
   const replies = Object.groupBy(honest, ({ reply }) => reply.slice(0, 9));
   const told = Object.entries(replies).map(([reply, all]) => `${all!.length} × ${reply}`);
   console.log(`  the honest client meanwhile: ${told.join(", ")}`);

@@ -6,7 +6,14 @@ import { connect as connectTls } from "node:tls";
 
 const REPLY = /^(?:\d{3}-[^\r\n]*\r\n)*\d{3}(?: [^\r\n]*)?\r\n/;
 
+/** Milliseconds for the relay to answer while a connection is being opened. */
+const OPENING = 60_000;
+
+/** The relay is gone, or has refused to go on. */
 export class Hangup extends Error {}
+
+/** Likewise, before the client could begin: nothing of it is lost. */
+export class NotServed extends Hangup {}
 
 export class SmtpConnection {
   #plain: Socket;
@@ -20,22 +27,48 @@ export class SmtpConnection {
     this.#listen(socket);
   }
 
-  /** With TLS from the first octet, or by STARTTLS; EHLO is done then. @throws Hangup */
+  /** With TLS from the first octet, or by STARTTLS; EHLO is done then. @throws NotServed */
   static async open(port: number, address: string, implicit: boolean): Promise<SmtpConnection> {
     const socket = connect({ host: "127.0.0.1", port, localAddress: address });
+    let stage = "connecting";
+    let late: ReturnType<typeof setTimeout>;
+    const opening = SmtpConnection.#open(socket, implicit, (next) => stage = next)
+      .catch((error) => {
+        throw error instanceof Hangup ? new NotServed(`${stage}: ${error.message}`) : error;
+      });
+    const tooLate = new Promise<never>((_, reject) => {
+      late = setTimeout(() => {
+        socket.destroy();
+        reject(new NotServed(`nothing came for too long: ${stage}`));
+      }, OPENING);
+    });
+    return await Promise.race([opening, tooLate]).finally(() => clearTimeout(late));
+  }
+
+  static async #open(
+    socket: Socket,
+    implicit: boolean,
+    stage: (text: string) => void,
+  ): Promise<SmtpConnection> {
     await new Promise<void>((resolve, reject) => {
       socket.once("connect", resolve);
       socket.once("error", (error) => reject(new Hangup(error.message)));
+      socket.once("close", () => reject(new Hangup("closed while connecting")));
     });
     const connection = new SmtpConnection(socket);
+    stage("the greeting");
     if (implicit) await connection.#secure();
     await connection.#expect("220");
+    stage("EHLO");
     connection.write("EHLO soak.example\r\n");
     await connection.#expect("250");
     if (!implicit) {
+      stage("STARTTLS");
       connection.write("STARTTLS\r\n");
       await connection.#expect("220");
+      stage("TLS");
       await connection.#secure();
+      stage("EHLO on TLS");
       connection.write("EHLO soak.example\r\n");
       await connection.#expect("250");
     }
@@ -57,7 +90,9 @@ export class SmtpConnection {
     await new Promise<void>((resolve, reject) => {
       socket.once("secureConnect", resolve);
       socket.once("error", (error) => reject(new Hangup(error.message)));
-      socket.once("close", () => reject(new Hangup("closed in the handshake")));
+      const closed = () => reject(new Hangup("closed in the handshake"));
+      socket.once("close", closed);
+      this.#plain.once("close", closed);
     });
   }
 

@@ -4,7 +4,7 @@
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { filesFor, largeMessage, sizeOf } from "../../tests/support/large_message.ts";
-import { Hangup, SmtpConnection } from "../smtp.ts";
+import { Hangup, NotServed, SmtpConnection } from "../smtp.ts";
 import type { LargeClients, LargeReport } from "./scenario.ts";
 
 const options = JSON.parse(process.argv[2]!) as LargeClients;
@@ -13,9 +13,11 @@ const { port, clients, octets, username, password, time } = options;
 const AGAIN = [500, 2000] as const;
 /** Octets that are written at once. */
 const BLOCK = 256 * 1024;
+/** Milliseconds for a reply. */
+const PATIENCE = 60_000;
 
 const begun = performance.now();
-const report: LargeReport = { replies: {}, taken: [], lost: [] };
+const report: LargeReport = { replies: {}, taken: [], notServed: [], lost: [] };
 const message = largeMessage(filesFor(octets)).map((block) => Buffer.from(block));
 const size = sizeOf(message);
 const auth = Buffer.from(`\0${username}\0${password}`).toString("base64");
@@ -24,7 +26,8 @@ async function client(number: number): Promise<void> {
   while (performance.now() - begun < time) {
     const reply = await send(number).catch((error: unknown) => {
       if (!(error instanceof Hangup)) throw error;
-      report.lost.push(error.message);
+      if (error instanceof NotServed) report.notServed.push(error.message);
+      else report.lost.push(`client ${number}: ${error.message}`);
       return "";
     });
     if (reply.startsWith("250")) {
@@ -50,7 +53,7 @@ async function send(number: number): Promise<string> {
         "DATA",
       ]
     ) {
-      const reply = await connection.say(command);
+      const reply = await inTime(connection.say(command), command.slice(0, 4));
       if (!/^[23]/.test(reply)) return counted(`${command.slice(0, 4)} ${reply}`, reply);
     }
     connection.write(`X-Attack: ${number}\r\n`);
@@ -60,11 +63,20 @@ async function send(number: number): Promise<string> {
       }
     }
     connection.write(".\r\n");
-    const reply = await connection.reply();
+    const reply = await inTime(connection.reply());
     return counted(`content ${reply}`, reply);
   } finally {
     connection.destroy();
   }
+}
+
+/** Fails where no reply comes in a minute. */
+async function inTime(reply: Promise<string>, what = "content"): Promise<string> {
+  let timer: ReturnType<typeof setTimeout>;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Hangup(`no reply to ${what}`)), PATIENCE);
+  });
+  return await Promise.race([reply, late]).finally(() => clearTimeout(timer));
 }
 
 function counted(what: string, reply: string): string {

@@ -36,7 +36,9 @@ export interface LargeReport {
   readonly replies: Record<string, number>;
   /** Numbers of the messages that got 250. */
   readonly taken: number[];
-  /** Connections that ended without a reply. */
+  /** Connections that came to no login, because slow clients took the places: tried again. */
+  readonly notServed: string[];
+  /** Connections that ended without a reply, later than that. */
   readonly lost: string[];
 }
 

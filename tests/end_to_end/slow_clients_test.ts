@@ -7,7 +7,7 @@ import { describe, it } from "node:test";
 import { failuresOf, slowClients } from "../../bench/slow/scenario.ts";
 import { PROGRAMS } from "./programs.ts";
 
-const CONNECTIONS = 200;
+const CONNECTIONS = 300;
 const LEAVING = 256;
 const OTHER_FILES = 50;
 
