@@ -3,7 +3,10 @@
 import process from "node:process";
 import { burstOfOneMailbox } from "./burst.ts";
 import { fuzzing } from "./fuzz.ts";
+import { large } from "./large.ts";
 import { memory } from "./memory.ts";
+import { slow } from "./slow.ts";
+import { soak } from "./soak.ts";
 import { startup } from "./startup.ts";
 import { throughput } from "./throughput.ts";
 
@@ -13,6 +16,9 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   memory,
   burst: burstOfOneMailbox,
   fuzz: fuzzing,
+  slow,
+  large,
+  soak,
 };
 
 const names = process.argv.slice(2);

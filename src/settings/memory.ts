@@ -16,16 +16,23 @@ export function standardMemory(read: (path: string) => string = readText): numbe
 }
 
 /**
- * Where limits may stand: those of the process's own group and of all above it (version 2: kernel.org,
- * admin-guide/cgroup-v2), as a service manager sets them, and version 1's.
+ * Where limits may stand: those of the process's own group and of all above it, as a service manager
+ * sets them (cgroups(7); of version 2, kernel.org's admin-guide/cgroup-v2). In a container, its own
+ * group mostly is the root that it sees.
  */
 function limitFiles(read: (path: string) => string): string[] {
-  const files = [`${ROOT}/memory/memory.limit_in_bytes`];
-  const own = /^0::(\/.*)$/m.exec(tried(read, "/proc/self/cgroup") ?? "")?.[1] ?? "/";
-  for (let group = own;; group = posix.dirname(group)) {
-    files.push(posix.join(ROOT, group, "memory.max"));
-    if (group === "/" || group === ".") return files;
-  }
+  const groups = tried(read, "/proc/self/cgroup") ?? "";
+  const unified = /^0::(\/.*)$/m.exec(groups)?.[1];
+  const version1 = /^\d+:(?:[^:]*,)?memory(?:,[^:]*)?:(\/.*)$/m.exec(groups)?.[1];
+  return [
+    ...upwards(unified).map((group) => posix.join(ROOT, group, "memory.max")),
+    ...upwards(version1).map((group) => posix.join(ROOT, "memory", group, "memory.limit_in_bytes")),
+  ];
+}
+
+/** A group and all above it; the root alone where none is known. */
+function upwards(group = "/"): string[] {
+  return group === "/" || group === "." ? ["/"] : [group, ...upwards(posix.dirname(group))];
 }
 
 function tried(read: (path: string) => string, path: string): string | undefined {

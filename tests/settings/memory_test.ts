@@ -43,6 +43,17 @@ describe("the default of MAX_MEMORY", () => {
     assert.equal(machine({ ...files, ...slice }), 50 * MIB);
   });
 
+  it("follows its own group and those above it in version 1, too", () => {
+    const group = "/sys/fs/cgroup/memory/relay/inner/memory.limit_in_bytes";
+    const files = {
+      [OWN]: "5:cpu,memory:/relay/inner\n4:devices:/elsewhere\n0::/\n",
+      [group]: `${200 * MIB}\n`,
+    };
+    assert.equal(machine(files), 100 * MIB);
+    const above = { "/sys/fs/cgroup/memory/relay/memory.limit_in_bytes": `${80 * MIB}\n` };
+    assert.equal(machine({ ...files, ...above }), 40 * MIB);
+  });
+
   it("is never less than 16 MiB, and a text that is no number counts for nothing", () => {
     assert.equal(machine({ "/sys/fs/cgroup/memory.max": `${4 * MIB}` }), 16 * MIB);
     assert.equal(machine({ "/sys/fs/cgroup/memory.max": "lots" }), 256 * MIB);

@@ -1,0 +1,39 @@
+// Far more slow clients than MAX_CONNECTIONS, of every kind, and an honest one among them: it never
+// fails, whether it has an address of its own or shares theirs. The long one, with 5,000 and the
+// default limits, is `npm run bench -- slow`.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { failuresOf, slowClients } from "../../bench/slow/scenario.ts";
+import { PROGRAMS } from "./programs.ts";
+
+const CONNECTIONS = 300;
+const LEAVING = 256;
+const OTHER_FILES = 50;
+
+for (const program of PROGRAMS) {
+  describe(`slow clients, on ${program.name}`, () => {
+    for (const oneAddress of [false, true]) {
+      it(`do not keep out an honest one ${oneAddress ? "of their address" : "elsewhere"}`, async () => {
+        const result = await slowClients(program, {
+          clients: 600,
+          content: 60,
+          seconds: 12,
+          oneAddress,
+          environment: { MAX_CONNECTIONS: String(CONNECTIONS) },
+        });
+        assert.deepEqual(failuresOf(result), []);
+        assert.deepEqual(result.errors, []);
+        const { metrics, slow } = result;
+        // Those that have been told to go, and have not gone yet, are few, even if they never do.
+        assert(result.relay.mostFiles < CONNECTIONS + LEAVING + OTHER_FILES);
+        assert(metrics.get('limit_hits_total{setting="MAX_CONNECTIONS"}')! > 0);
+        // Each kind was there, and those that had not logged in were closed for others.
+        for (const kind of ["silent", "command", "handshake", "half hello"]) {
+          assert(slow.kinds[kind]!.closed > 0, `no ${kind} client was closed`);
+        }
+        assert(slow.kinds["content"]!.connected > 0);
+      });
+    }
+  });
+}
