@@ -5,6 +5,8 @@
 // been longest without any gives way. Each event costs the same however many connections there are;
 // sets keep the order in which their members came, so that the first one is the longest there.
 
+import { FairQueue } from "./fair_queue.ts";
+
 /** Milliseconds for which a client over its address's limit waits for a place. */
 export const HOLD_MS = 2_000;
 /** Milliseconds without progress after which a client gives way to one that is held. */
@@ -141,10 +143,10 @@ export class Admission {
   readonly #queueLimit: number;
   readonly #now: () => number;
   #count = 0;
-  /** Those that wait until somebody has had the time for progress, in the order in which they came… */
-  readonly #queue = new Set<Place>();
+  /** Those that wait until somebody has had the time for progress, an address after the other… */
+  readonly #queue = new FairQueue<Place>();
   /** … and behind them, those of addresses that flood us. */
-  readonly #floodQueue = new Set<Place>();
+  readonly #floodQueue = new FairQueue<Place>();
   /** Places taken in the second from `hurriedSince` on from those that had not had that time. */
   #hurried = 0;
   #hurriedSince = -Infinity;
@@ -195,7 +197,7 @@ export class Admission {
     const place = new Place(guest, this, now);
     const crowd = key === undefined ? undefined : this.#crowds.get(key);
     const floods = crowd !== undefined && this.#overOf(crowd, now) > floodOf(this.#perAddress);
-    (floods ? this.#floodQueue : this.#queue).add(place);
+    (floods ? this.#floodQueue : this.#queue).add(place, key ?? "");
     this.#serve(now);
     // It may have to go quickly, then; better than to be refused.
     if (this.queued > this.#queueLimit) this.#serve(now, true);
@@ -203,8 +205,10 @@ export class Admission {
   }
 
   begin(place: Place): void {
-    // While it queues up, it only has to be remembered.
-    if (place.state !== "arrived" || place.key === undefined) return;
+    if (place.key === undefined) return;
+    // While it queues up, it only has to be remembered; and now it is known whose turn it waits for.
+    if (this.#queue.has(place)) return this.#queue.add(place, place.key);
+    if (place.state !== "arrived") return;
     const crowd = this.#crowdOf(place.key);
     place.crowd = crowd;
     crowd.members++;
@@ -267,7 +271,7 @@ export class Admission {
     }
     this.#serve(now);
     for (const queue of [this.#queue, this.#floodQueue]) {
-      for (const place of queue) {
+      for (let place = queue.oldest; place !== undefined; place = queue.oldest) {
         if (now - place.since < QUEUE_MS) break;
         this.#dismiss(place, "full");
       }
@@ -292,7 +296,7 @@ export class Admission {
    */
   #serve(now: number, hurry = false): void {
     for (;;) {
-      const next = first(this.#queue) ?? first(this.#floodQueue);
+      const next = this.#queue.next ?? this.#floodQueue.next;
       if (next === undefined) return;
       if (this.#count >= this.#connections) {
         const victim = first(this.#probation) ?? first(this.#waiting);
@@ -306,8 +310,8 @@ export class Admission {
         hurry = false;
         this.#dismiss(victim, "makes room");
       }
-      this.#queue.delete(next);
-      this.#floodQueue.delete(next);
+      this.#queue.serve(next);
+      this.#floodQueue.serve(next);
       next.state = "arrived";
       next.since = now;
       this.#count++;

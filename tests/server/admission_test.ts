@@ -361,3 +361,31 @@ it("admission takes the same time for each, however many there are", () => {
   assert.ok(performance.now() - begun < 10_000);
   assert.equal(world.admission.connections, 20_000);
 });
+
+describe("turns in the queue", () => {
+  it("go from address to address: one that came last waits for no crowd of another", () => {
+    const world = new World(20, 1000);
+    const crowd = world.many(500, "crowd");
+    const honest = world.arrive("honest");
+    assert.equal(honest.fate, "");
+    // One of the crowd has its turn, then the other address.
+    crowd.filter(({ fate }) => fate === "welcome").slice(0, 2).forEach(({ place }) =>
+      place.leave()
+    );
+    world.pass(1);
+    assert.equal(honest.fate, "welcome");
+  });
+
+  it("are taken by the address of the PROXY header, once it is known", () => {
+    const world = new World(20, 1000);
+    const crowd = world.many(500, "proxy");
+    const honest = new Client();
+    honest.place = world.admission.arrive(honest, "proxy");
+    honest.place.begin("honest");
+    crowd.filter(({ fate }) => fate === "welcome").slice(0, 2).forEach(({ place }) =>
+      place.leave()
+    );
+    world.pass(1);
+    assert.equal(honest.fate, "welcome");
+  });
+});
