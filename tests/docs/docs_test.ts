@@ -329,3 +329,15 @@ describe("rooms in architecture.md", () => {
     }
   });
 });
+
+describe("SECURITY.md", () => {
+  const page = read("SECURITY.md");
+  const paths = new Set(
+    page.match(/`(?:src|tests|deploy)\/[\w./]+`/g)!.map((path) => path.slice(1, -1)),
+  );
+
+  it("names code and tests that exist", () => {
+    assert.ok(paths.size > 50);
+    assert.deepEqual([...paths].filter((path) => !existsSync(join(ROOT, path))), []);
+  });
+});
