@@ -8,6 +8,7 @@ import {
   existsSync,
   mkdirSync,
   readFileSync,
+  readlinkSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -86,6 +87,14 @@ const machine: Machine = {
   sameContent: (one, other) =>
     realpathSync(one) === realpathSync(other) || readFileSync(one).equals(readFileSync(other)),
   copy: (from, to, mode) => replace(to, mode, (part) => copyFileSync(from, part)),
+  executableOf(pid) {
+    try {
+      const path = readlinkSync(`/proc/${pid}/exe`);
+      return path.endsWith(" (deleted)") ? undefined : path;
+    } catch {
+      return undefined;
+    }
+  },
   systemctl(...args) {
     const { status, stdout, stderr, error } = spawnSync("systemctl", args, {
       encoding: "utf8",

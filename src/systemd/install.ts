@@ -37,6 +37,8 @@ export interface Machine {
   sameContent(one: string, other: string): boolean;
   /** As {@link write}. */
   copy(from: string, to: string, mode: number): void;
+  /** The file that a process was started from; undefined when that has been replaced since. */
+  executableOf(pid: string): string | undefined;
   systemctl(...args: readonly string[]): { readonly ok: boolean; readonly output: string };
 }
 
@@ -143,15 +145,19 @@ function startService(
     if (active(service)) steps.push(["stop", service]);
     steps.push(["start", ...closed.map(({ name }) => name)]);
   }
-  if (changed || closed.length > 0 || !active(service)) steps.push(["restart", service]);
+  const outdated = active(service) &&
+    machine.executableOf(property(machine, "MainPID")) === undefined;
+  if (changed || outdated || closed.length > 0 || !active(service)) {
+    steps.push(["restart", service]);
+  }
   for (const args of steps) {
     const { ok, output } = machine.systemctl(...args);
     if (ok) continue;
-    const why = statusText(machine) || output;
+    const why = property(machine, "StatusText") || output;
     return { lines, problem: `systemctl ${args.join(" ")}: ${why} (journalctl -u ${service})` };
   }
   const how = steps.length === 0 ? "runs on" : "started";
-  return { lines: [...lines, `${service} ${how}: ${statusText(machine)}`] };
+  return { lines: [...lines, `${service} ${how}: ${property(machine, "StatusText")}`] };
 }
 
 function unitsFor(socketActivation: boolean): readonly Unit[] {
@@ -166,8 +172,7 @@ function certificateFiles(machine: Machine): readonly string[] {
     .filter((path) => !machine.exists(path));
 }
 
-/** What the relay has told of itself. */
-function statusText(machine: Machine): string {
-  const { output } = machine.systemctl("show", "--property=StatusText", "--value", SERVICE.name);
-  return output;
+/** The service's. StatusText is what the relay has told of itself. */
+function property(machine: Machine, name: "StatusText" | "MainPID"): string {
+  return machine.systemctl("show", `--property=${name}`, "--value", SERVICE.name).output;
 }
