@@ -159,6 +159,9 @@ logged() {
 is() {
   [ "$(property "$1")" = "$2" ]
 }
+arrived() {
+  inside curl --silent --max-time 20 http://127.0.0.1:9026/api/messages | grep_all -F "$1"
+}
 mail() { # where, with which curl options
   local url=$1
   shift
@@ -167,7 +170,7 @@ mail() { # where, with which curl options
       --user '11111111-1111-1111-1111-111111111111@22222222-2222-2222-2222-222222222222:secret' \
       --mail-from scanner@example.com --mail-rcpt you@example.org --upload-file - "$@" ||
     fail "a message to $url did not get through"
-  inside curl --silent --max-time 20 http://127.0.0.1:9026/api/messages | grep_all -F "$url" ||
+  arrived "$url" ||
     fail "a message to $url did not arrive"
 }
 certificate() {
@@ -242,6 +245,19 @@ until_ok "a frozen relay is not restarted" is NRestarts 1
 until_ok "a frozen relay does not come back" is ActiveState active
 logged "Watchdog timeout" || fail "it was not the watchdog"
 mail smtp://127.0.0.1:8025
+
+# A stop waits for a message under way, longer than its TimeoutStopSec=: the relay asks for more time.
+echo TimeoutStopSec=3 | inside tee -a /etc/systemd/system/$service.d/test.conf > /dev/null
+inside systemctl daemon-reload
+inside curl --silent --fail --output /dev/null --header 'Content-Type: application/json' \
+  --data '{"on":"sendMail","after":"take","status":202,"delay":8000}' http://127.0.0.1:9026/api/faults
+mail smtp://localhost:8025 &
+client=$!
+until_ok "the message does not get as far as the cloud" arrived smtp://localhost:8025
+inside systemctl stop "$service" || fail "stop"
+is Result success || fail "the stop with a message under way: $(property Result)"
+wait "$client" || fail "a message under way did not survive the stop"
+inside systemctl start "$service" || fail "start"
 
 # Stopped, in good order.
 inside systemctl stop "$service" || fail "stop"
