@@ -257,7 +257,9 @@ describe("names in the pages", () => {
     for (const page of DOCS) {
       // In a console example, or in a code span; not as the last word of another command.
       for (
-        const [line, name] of read(page).matchAll(/(?:^ *|`|\$ |&& )smtp-oauth-relay ([a-z][a-z-]*)/gm)
+        const [line, name] of read(page).matchAll(
+          /(?:^ *|`|\$ |&& )smtp-oauth-relay ([a-z][a-z-]*)/gm,
+        )
       ) {
         assert.ok(commands.includes(name!), `${page}: ${line}`);
       }
