@@ -62,6 +62,11 @@ export class Metrics {
     values.set(key, (values.get(key) ?? 0) + 1);
   }
 
+  /** How often that has been counted. */
+  value<Name extends CounterName>(name: Name, labels: Labels<Name>): number {
+    return this.#values[name].get(written(labels)) ?? 0;
+  }
+
   gauge(gauge: Gauge): void {
     this.#gauges.push(gauge);
   }
