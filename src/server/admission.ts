@@ -304,8 +304,10 @@ export class Admission {
           this.#dismiss(next, "full");
           continue;
         }
-        // Those that flood us have no time to lose against others.
-        const before = victim.state === "probation" && this.#queue.has(next);
+        // Those that flood us have no time to lose against others: of other addresses, since the first
+        // of a flood have come before it was one.
+        const owner = this.#queue.ownerOf(next) ?? "";
+        const before = victim.state === "probation" && owner !== "" && owner !== victim.crowd!.key;
         if (!before && !hurry && now - victim.since < STAY_MS && !this.#mayHurry(now)) return;
         hurry = false;
         this.#dismiss(victim, "makes room");
