@@ -83,7 +83,12 @@ command("healthcheck", "ask the running relay whether it is ready")
   });
 
 command("version", "print name, version, commit and runtime")
-  .action(async () => {
+  .option("--licenses", "print the licence notices of what is in the executable")
+  .action(async ({ licenses }) => {
+    if (licenses) {
+      const { licenseNotices } = await import("./commands/licenses.ts");
+      return print(licenseNotices().trimEnd());
+    }
     const { versionLine } = await import("./commands/version.ts");
     print(await versionLine());
   });
