@@ -22,6 +22,7 @@ import { bundle, compile, type Facts } from "./build/bundle.ts";
 import { checksums } from "./build/checksums.ts";
 import { commit } from "./build/commit.ts";
 import { readLock } from "./build/lock.ts";
+import { isSigned, signAdHoc } from "./build/mach_o.ts";
 import { notices } from "./build/notices.ts";
 import { report } from "./build/report.ts";
 import { fetchRuntime } from "./build/runtimes.ts";
@@ -73,7 +74,9 @@ async function buildAll(): Promise<void> {
     try {
       const runtime = fetchRuntime(target, lock, folder);
       await compile(root, facts, join(folder, NAME), { target, runtime });
-      renameSync(join(folder, `${NAME}${target.suffix}`), join(dist, name));
+      const made = join(folder, `${NAME}${target.suffix}`);
+      if (target.name.startsWith("darwin-")) seeToSignature(made);
+      renameSync(made, join(dist, name));
       names.push(name);
       tell(name);
       if (args.includes("--report")) tellReport(name, runtime);
@@ -91,6 +94,12 @@ async function buildAll(): Promise<void> {
   if (missing > 0) fail(`${missing} of ${TARGETS.length} executables are missing`, 1);
   const sums = await checksums(dist, [...names, ...Object.keys(others)]);
   writeFileSync(join(dist, "SHA256SUMS"), sums);
+}
+
+/** Bun signs the one for Apple's processor, and not the one for Intel. */
+function seeToSignature(path: string): void {
+  const octets = readFileSync(path);
+  if (!isSigned(octets)) writeFileSync(path, signAdHoc(octets, NAME));
 }
 
 function tell(name: string): void {
