@@ -2,8 +2,8 @@
 # Builds the executables of all systems, and shows that the same source gives the same octets in
 # another directory, that the sums fit, and that what can run here does:
 #
-# - this machine's, in a root file system with nothing but the C library, certificate authorities
-#   and the executable, read-only, as a user without rights, with an empty environment and without a
+# - this machine's, in a root file system with nothing but the C library, certificate authorities,
+#   /proc and the executable, read-only, as a user without rights, with an empty environment and without a
 #   network: sandbox, healthcheck, check, serve, and a message by each of the two
 # - the one for x64 on a processor without AVX, and the one for arm64, both by qemu
 # - of the others, that the form of the file is right, and the signature of those for macOS
@@ -87,6 +87,9 @@ if [ "${1:-}" = inside ]; then
   ip link set lo up
   mount --bind "$work/bare" "$work/bare"
   mount -o remount,bind,ro "$work/bare"
+  # Bun finds the program by it.
+  mount -t proc proc "$work/bare/proc"
+  ! touch "$work/bare/file" 2> /dev/null || fail "the root file system can be written to"
   alone() {
     exec env -i "$@"
   }
@@ -198,7 +201,7 @@ done
 # --- this machine's, alone ---
 
 bare=$work/bare
-mkdir -p "$bare/etc/ssl/certs"
+mkdir -p "$bare/etc/ssl/certs" "$bare/proc"
 for library in $(ldd $name-linux-x64 | sed -n 's/^[^/]*\(\/[^ ]*\) (0x.*/\1/p'); do
   mkdir -p "$bare$(dirname "$library")"
   cp -L "$library" "$bare$library"
