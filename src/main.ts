@@ -97,7 +97,12 @@ command("install-service", "install the relay as a systemd service, and start it
   });
 
 command("version", "print name, version, commit and runtime")
-  .action(async () => {
+  .option("--licenses", "print the licence notices of what is in the executable")
+  .action(async ({ licenses }) => {
+    if (licenses) {
+      const { licenseNotices } = await import("./commands/licenses.ts");
+      return print(licenseNotices().trimEnd());
+    }
     const { versionLine } = await import("./commands/version.ts");
     print(await versionLine());
   });
