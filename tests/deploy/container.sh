@@ -319,7 +319,7 @@ replay() {
   curl --silent --max-time 20 "${inbox}api/messages" | grep -q "\"subject\":\"$name\"" ||
     fail "$name: the message has not arrived"
   pid=$(innermost $serving)
-  peak=$(sed -n 's/^VmHWM: *\([0-9]*\) kB/\1/p' "/proc/$pid/status")
+  peak=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status")
   [ "$peak" -lt $((256 * 1024)) ] || fail "$name: $peak kB do not fit into a pod with 256Mi"
   kill -TERM "$pid"
   status=0
