@@ -1,7 +1,8 @@
 #!/bin/sh
 # deploy/compose.yaml and deploy/kubernetes, as docker-compose and kubectl read them: no daemon and
 # no cluster is asked. docker-compose knows its schema. kubectl builds the kustomizations, and reads
-# the deployment into its own types: a field that it does not know would be gone afterwards.
+# deployment and service into its own types: a field that it does not know would be gone afterwards.
+# It has no command that does so for the other kinds without a cluster.
 # Prints one line; exit 0 when all is well, 1 when not, 77 where neither tool is installed.
 set -eu
 
@@ -24,9 +25,25 @@ if command -v docker-compose > /dev/null; then
   done="compose.yaml by docker-compose"
 fi
 
-# How many fields there are: lines with a key, whatever their order and indentation.
+# The keys of a manifest, whatever their order and indentation, without those that kubectl adds.
 fields() {
-  sed -n 's/^[ -]*\([A-Za-z][A-Za-z.\/]*\):.*/\1/p' "$1" | grep -v '^\(status\|creationTimestamp\|strategy\|resources\)$' | sort
+  sed -n 's/^[ -]*\([A-Za-z][A-Za-z.\/-]*\):.*/\1/p' "$1" |
+    grep -v '^\(status\|loadBalancer\|creationTimestamp\|strategy\|resources\)$' | sort
+}
+
+# reads KIND COMMAND…: one document of all, read and written by a command of kubectl's that has types.
+reads() {
+  kind=$1
+  shift
+  awk -v "kind=\nkind: $kind\n" 'BEGIN { RS = "---\n"; ORS = "" } index($0, kind)' \
+    "$work/all" > "$work/one"
+  kubectl set "$@" --local -f "$work/one" -o yaml > "$work/read" 2> "$work/said" ||
+    fail "kubectl reads $kind in $folder: $(cat "$work/said")"
+  grep -q "^kind: $kind\$" "$work/read" || fail "kubectl wrote no $kind in $folder"
+  fields "$work/one" > "$work/before"
+  fields "$work/read" > "$work/after"
+  lost=$(diff "$work/before" "$work/after" || true)
+  [ -z "$lost" ] || fail "fields of the $kind that kubectl does not know, in $folder: $lost"
 }
 
 if command -v kubectl > /dev/null; then
@@ -34,14 +51,8 @@ if command -v kubectl > /dev/null; then
     kubectl kustomize "$root/deploy/kubernetes/$folder" > "$work/all" 2> "$work/said" ||
       fail "kubectl kustomize $folder: $(cat "$work/said")"
     [ ! -s "$work/said" ] || fail "kubectl kustomize $folder: $(cat "$work/said")"
-    awk 'BEGIN { RS = "---\n"; ORS = "" } /\nkind: Deployment\n/' "$work/all" > "$work/deployment"
-    kubectl set image --local -f "$work/deployment" relay=registry.example.com/other:1 -o yaml \
-      > "$work/read" 2> "$work/said" || fail "kubectl reads $folder: $(cat "$work/said")"
-    grep -q 'image: registry.example.com/other:1' "$work/read" || fail "kubectl changed nothing"
-    fields "$work/deployment" > "$work/before"
-    fields "$work/read" > "$work/after"
-    lost=$(diff "$work/before" "$work/after" || true)
-    [ -z "$lost" ] || fail "fields of the deployment that kubectl does not know, in $folder: $lost"
+    reads Deployment image relay=registry.example.com/other:1
+    reads Service selector app.kubernetes.io/name=smtp-oauth-relay
   done
   done="${done:+$done, }kubernetes by kubectl"
 fi
