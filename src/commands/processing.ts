@@ -175,7 +175,9 @@ export function processing(
       else gone.add(message);
     },
     refused(refusal, client, account) {
-      if (refusal.reply === REPLIES.notUtf8) guard.failed(client.address);
+      if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address)) {
+        return events.limited("AUTH_RATE_LIMIT", client, TOO_MANY_FAILED);
+      }
       // A device that is not stopped by it must not fill the log.
       if (refusal.reply === REPLIES.tooManyMessages) {
         return events.limited("MESSAGE_RATE_LIMIT", client, TOO_MANY_SAID, account);
@@ -200,6 +202,7 @@ export function processing(
   };
 }
 
+const TOO_MANY_FAILED = "Login refused: it was none, and too many of this address have failed";
 const TOO_MANY_SAID = "Message deferred: too many messages from this account";
 
 const TOO_MANY: NotSent = {
