@@ -137,6 +137,7 @@ export function processing(
       const tooMany = limit !== undefined && place === undefined;
       // Where a fault hides what has become of it, it may have been sent.
       let counts = true;
+      const claimed = account.unproved?.() !== undefined;
       try {
         const current = tooMany || account.renewed === undefined
           ? account
@@ -158,6 +159,8 @@ export function processing(
         submissions.set(message, submission);
         if (gone.has(message)) delivery.abandon(submission);
         const outcome = await delivering;
+        // Graph has said of the token what Entra ID says of a password: it was a guess.
+        if (claimed && account.ended?.() !== undefined) guard.failed(message.client.address);
         counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
         if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, account);
         events.message(submission, outcome, message.client, performance.now() - begun);
@@ -172,7 +175,9 @@ export function processing(
       else gone.add(message);
     },
     refused(refusal, client, account) {
-      if (refusal.reply === REPLIES.notUtf8) guard.failed(client.address);
+      if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address)) {
+        return events.limited("AUTH_RATE_LIMIT", client, TOO_MANY_FAILED);
+      }
       // A device that is not stopped by it must not fill the log.
       if (refusal.reply === REPLIES.tooManyMessages) {
         return events.limited("MESSAGE_RATE_LIMIT", client, TOO_MANY_SAID, account);
@@ -197,6 +202,7 @@ export function processing(
   };
 }
 
+const TOO_MANY_FAILED = "Login refused: it was none, and too many of this address have failed";
 const TOO_MANY_SAID = "Message deferred: too many messages from this account";
 
 const TOO_MANY: NotSent = {

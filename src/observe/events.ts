@@ -119,8 +119,10 @@ export class Events {
     };
     this.#metrics.count("refusals", { command, code: String(reply.code) });
     const failedLogin = reply.code === 535;
+    // Whoever has only claimed to be an account may go on being refused for ever.
+    const known = authenticated && account?.unproved?.() === undefined;
     const what = command === "AUTH" ? "Login refused" : "Refused by the relay";
-    if (authenticated || failedLogin || this.#strangers.due(client.address)) {
+    if (known || failedLogin || this.#strangers.due(clientKey(client.address))) {
       this.#log.warning(what, fields);
     } else this.#log.debug(what, fields);
   }

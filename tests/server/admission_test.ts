@@ -154,6 +154,22 @@ describe("a queue for MAX_CONNECTIONS", () => {
     assert.equal(flood.at(-1)!.fate, "");
   });
 
+  it("does so behind a proxy as well, whose client's address is known later", () => {
+    const world = new World(1000, 1);
+    const arrive = (key: string) => {
+      const client = new Client();
+      client.place = world.admission.arrive(client);
+      client.place.begin(key);
+      return client;
+    };
+    const flood = Array.from({ length: 3_000 }, () => arrive("a"));
+    assert.ok(world.admission.queued > 1_000);
+    const others = Array.from({ length: 200 }, (_, i) => arrive(`other ${i}`));
+    assert.equal(flood.at(-1)!.fate, "");
+    world.pass(500);
+    assert.deepEqual(fates(others), { welcome: 200 });
+  });
+
   it("leaves everybody their time where one address begins to flood, too", () => {
     // Less than a flood takes all places; more of the same queue up before it is one.
     const world = new World(60, 20);
