@@ -64,7 +64,9 @@ function accountProblems(
         "must be set",
     );
   }
-  if (name?.type === "direct" && sound("ALLOWED_TENANTS") && tenants?.has(name.tenantId) === false) {
+  if (
+    name?.type === "direct" && sound("ALLOWED_TENANTS") && tenants?.has(name.tenantId) === false
+  ) {
     problems.push(`TRUSTED_USERNAME is of the tenant ${name.tenantId}: ALLOWED_TENANTS lacks it`);
   }
   // Whether the entry has a from_email is found out with the login: it may be changed at any time.
