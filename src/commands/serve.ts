@@ -44,7 +44,9 @@ export async function untilStopped(
   stopping: () => void = () => {},
 ): Promise<void> {
   surviveFaults((error) => relay.fault(error));
-  const signal = await stopSignal();
+  const signal = await stopSignal((signal) => {
+    log.warning("Relay ended at once, by a second signal; nothing was waited for", { signal });
+  });
   stopping();
   manager.stopping();
   log.warning("Relay is stopping", { signal });

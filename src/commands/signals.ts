@@ -7,13 +7,23 @@ const STOP_SIGNALS: readonly NodeJS.Signals[] = process.platform === "win32"
   ? ["SIGTERM", "SIGINT", "SIGBREAK"]
   : ["SIGTERM", "SIGINT"];
 
-/** The first stop signal. A second one ends the program at once. */
-export function stopSignal(): Promise<NodeJS.Signals> {
+/**
+ * The first stop signal. A second one ends the program at once.
+ *
+ * @param hurried told of the second one; what it throws is passed over
+ */
+export function stopSignal(hurried: (signal: NodeJS.Signals) => void): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     let stopping = false;
     for (const signal of STOP_SIGNALS) {
       process.on(signal, () => {
-        if (stopping) process.exit(1);
+        if (stopping) {
+          try {
+            hurried(signal);
+          } finally {
+            process.exit(1);
+          }
+        }
         stopping = true;
         resolve(signal);
       });

@@ -18,14 +18,22 @@ const MAX_QUOTED = 256;
 
 /** Milliseconds between two WARNING lines of those that would else come in floods. */
 const SELDOM = 60_000;
+/**
+ * Lines for one limit in that time: an attack from thousands of addresses would else push everything
+ * else out of the log, and hit limits of other kinds unseen.
+ */
+const CROWD = 100;
 /** Milliseconds between two lines of faults that nobody has caught. */
 const FAULTS = 1_000;
 
 export class Events {
   readonly #log: Log;
+  readonly #now: () => number;
   readonly #metrics: Metrics;
   readonly #strangers: Seldom;
-  readonly #limits: Seldom;
+  /** Whom a line has told of, for each setting. */
+  readonly #limits = new Map<SettingName, Seldom>();
+  readonly #crowds: Seldom;
   readonly #handshakes: Seldom;
   readonly #proxies: Seldom;
   readonly #memory: Seldom;
@@ -37,9 +45,10 @@ export class Events {
   /** @param now milliseconds, of a clock that never goes back */
   constructor(log: Log, now: () => number = () => performance.now(), metrics = new Metrics()) {
     this.#log = log;
+    this.#now = now;
     this.#metrics = metrics;
     this.#strangers = new Seldom(SELDOM, now);
-    this.#limits = new Seldom(SELDOM, now);
+    this.#crowds = new Seldom(SELDOM, now);
     this.#handshakes = new Seldom(SELDOM, now);
     this.#proxies = new Seldom(SELDOM, now);
     this.#memory = new Seldom(SELDOM, now);
@@ -129,7 +138,8 @@ export class Events {
 
   /**
    * A limit was reached, and somebody was refused or put off because of it. In floods it is told once a
-   * minute for each client, and for each account where it is an account's limit.
+   * minute for each client, and for each account where it is an account's limit; and of so many of
+   * them only, with one line that says that there are more.
    *
    * @param setting the one that holds the limit
    * @param what became of it, as the log says it
@@ -141,9 +151,17 @@ export class Events {
     const source = [setting, clientKey(client.address), ...Object.values(owner)].join(" ");
     // Who keeps a connection for later, and forgets it, is nothing to worry about.
     const worth = setting !== "COMMAND_TIMEOUT";
-    if (worth && this.#limits.due(source)) {
-      this.#log.warning(what, fields);
-    } else this.#log.debug(what, fields);
+    let told = this.#limits.get(setting);
+    if (told === undefined) {
+      this.#limits.set(setting, told = new Seldom(SELDOM, this.#now, CROWD));
+    }
+    if (!worth || !told.due(source)) return this.#log.debug(what, fields);
+    this.#log.warning(what, fields);
+    if (told.full && this.#crowds.due(setting)) {
+      const text = "Many clients meet this limit; those that follow are not told of for a while, " +
+        "but counted at /metrics";
+      this.#log.warning(text, { setting });
+    }
   }
 
   /** In floods, such as from a probe that comes every few seconds, told once a minute for each client. */

@@ -31,14 +31,14 @@ export function trustedProblems(
   settings: Settings,
   sound: (...names: SettingName[]) => boolean,
 ): string[] {
-  if (!sound(...NAMES)) return [];
-  const { TRUSTED_NETWORKS: networks } = settings;
-  if (networks === undefined) {
-    return NAMES.filter((name) => settings[name] !== undefined).map((name) =>
+  // What is set, but bad, is told of elsewhere; here it counts as set, so that the rest is told of too.
+  const given = (name: (typeof NAMES)[number]) => settings[name] !== undefined || !sound(name);
+  if (!given("TRUSTED_NETWORKS")) {
+    return NAMES.filter(given).map((name) =>
       `${name} is set, but TRUSTED_NETWORKS is not: set both, or neither`
     );
   }
-  const problems = NAMES.filter((name) => settings[name] === undefined).map((name) =>
+  const problems = NAMES.filter((name) => !given(name)).map((name) =>
     `${name} must be set when TRUSTED_NETWORKS is: clients there send as that account`
   );
   return [...problems, ...accountProblems(settings, sound)];
@@ -49,24 +49,30 @@ function accountProblems(
   sound: (...names: SettingName[]) => boolean,
 ): string[] {
   const { TRUSTED_USERNAME: username, ALLOWED_TENANTS: tenants } = settings;
-  if (username === undefined || !sound("USERNAME_DELIMITER")) return [];
-  const name = parseUsername(username, settings.USERNAME_DELIMITER);
-  if (name.type === "invalid") {
-    return [`TRUSTED_USERNAME ${JSON.stringify(username)} is no username: ${name.problem}`];
-  }
+  if (!sound("TRUSTED_USERNAME", "USERNAME_DELIMITER")) return [];
   const problems: string[] = [];
+  const name = username === undefined
+    ? undefined
+    : parseUsername(username, settings.USERNAME_DELIMITER);
+  if (name?.type === "invalid") {
+    problems.push(`TRUSTED_USERNAME ${JSON.stringify(username)} is no username: ${name.problem}`);
+  }
   const table = settings.AZURE_TABLES_URL !== undefined;
-  if (name.type === "lookup" && !table && sound("AZURE_TABLES_URL")) {
+  if (name?.type === "lookup" && !table && sound("AZURE_TABLES_URL")) {
     problems.push(
       `TRUSTED_USERNAME ${JSON.stringify(username)} is looked up in the table: AZURE_TABLES_URL ` +
         "must be set",
     );
   }
-  if (name.type === "direct" && sound("ALLOWED_TENANTS") && tenants?.has(name.tenantId) === false) {
+  if (
+    name?.type === "direct" && sound("ALLOWED_TENANTS") && tenants?.has(name.tenantId) === false
+  ) {
     problems.push(`TRUSTED_USERNAME is of the tenant ${name.tenantId}: ALLOWED_TENANTS lacks it`);
   }
   // Whether the entry has a from_email is found out with the login: it may be changed at any time.
-  const mayHaveEntry = name.type === "lookup" || (table && settings.AZURE_TABLES_FORCE_USAGE);
+  // A username that is yet to be set, or to be corrected, may become one.
+  const mayHaveEntry = name?.type === "lookup" ||
+    (table && (settings.AZURE_TABLES_FORCE_USAGE || name?.type !== "direct"));
   const judged = sound("ALLOWED_SENDERS", "AZURE_TABLES_URL", "AZURE_TABLES_FORCE_USAGE");
   if (judged && settings.ALLOWED_SENDERS === undefined && !mayHaveEntry) {
     problems.push(

@@ -18,16 +18,21 @@ export const MAX_SASL_LINE = 12288;
 
 /** How long the command line that begins with these octets may be. */
 export function commandLimit(input: Uint8Array): number {
-  // The first letter is enough: no other verb begins with these.
   switch (input[0]! | 0x20) {
-    case 0x61: // a: AUTH
-      return MAX_SASL_LINE;
+    case 0x61: // a: AUTH, or nothing that exists
+      return isAuth(input) ? MAX_SASL_LINE : MAX_COMMAND_LINE;
+    // The first letter is enough: no other verb begins with these.
     case 0x6d: // m: MAIL
     case 0x72: // r: RCPT
       return MAX_PATH_LINE;
     default:
       return MAX_COMMAND_LINE;
   }
+}
+
+/** Whether these octets, of a line that is longer than a few, begin with `AUTH` in any case. */
+function isAuth(input: Uint8Array): boolean {
+  return (input[1]! | 0x20) === 0x75 && (input[2]! | 0x20) === 0x74 && (input[3]! | 0x20) === 0x68;
 }
 
 /** Splits a line, which has lost its line end, at the first space. */

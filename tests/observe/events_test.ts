@@ -281,6 +281,11 @@ describe("a line for what the session turned away", () => {
     assert.equal(levelsOf(many, 530).filter((level) => level === "WARNING").length, 1000);
   });
 
+  it("takes a network of IPv6, which one host has to itself, for one stranger", () => {
+    const one = Array.from({ length: 20 }, (_, i) => `2001:db8::${i}`);
+    assert.equal(levelsOf(one, 530).filter((level) => level === "WARNING").length, 1);
+  });
+
   it("names the entry of the account: several devices may share an app", () => {
     const refusal: Refusal = {
       command: "MAIL",
@@ -295,6 +300,49 @@ describe("a line for what the session turned away", () => {
       [line["message"], line["tenant"], line["app"], line["entry"]],
       ["Refused by the relay", TENANT, CLIENT, "scanner"],
     );
+  });
+});
+
+describe("the lines for a limit that a crowd meets", () => {
+  it("are a hundred a minute, with one that says so, and hide no other limit", () => {
+    const lines: Record<string, unknown>[] = [];
+    const write = (line: string) => void lines.push(JSON.parse(line));
+    let now = 0;
+    const events = new Events(createLog({ level: "WARNING", format: "json", write }), () => now);
+    const crowd = () => {
+      for (let i = 0; i < 5000; i++) {
+        const from = { ...client, address: `10.0.${i >> 8}.${i & 255}` };
+        events.limited("MAX_CONNECTIONS", from, "Connection ended to make room for a new one");
+      }
+    };
+    crowd();
+    assert.equal(lines.length, 101);
+    const last = lines[100]!;
+    assert.match(
+      String(last["message"]),
+      /^Many clients meet this limit; .* counted at \/metrics$/,
+    );
+    assert.deepEqual([last["level"], last["setting"]], ["WARNING", "MAX_CONNECTIONS"]);
+    events.limited("MESSAGE_RATE_LIMIT", client, "Message deferred", account);
+    assert.equal(lines[101]!["setting"], "MESSAGE_RATE_LIMIT");
+    now = 60_000;
+    crowd();
+    assert.equal(lines.length, 203);
+  });
+
+  it("say that there are more once a minute, however the crowd comes", () => {
+    const lines: string[] = [];
+    let now = 0;
+    const events = new Events(
+      createLog({ level: "WARNING", format: "text", write: (line) => void lines.push(line) }),
+      () => now,
+    );
+    for (; now < 120_000; now += 100) {
+      const from = { ...client, address: `10.0.${now >> 14}.${(now >> 6) & 255}` };
+      events.limited("MAX_CONNECTIONS", from, "Connection ended to make room for a new one");
+    }
+    assert.equal(lines.filter((line) => line.includes("Many clients")).length, 2);
+    assert.ok(lines.length <= 202, `${lines.length} lines`);
   });
 });
 

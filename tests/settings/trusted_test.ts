@@ -93,6 +93,28 @@ describe("the settings of trusted networks", () => {
       "TRUSTED_PASSWORD is set, but TRUSTED_NETWORKS is not: set both, or neither",
     ]],
     ["need ALLOWED_SENDERS", { ALLOWED_SENDERS: "" }, NO_SENDERS],
+    ["are told of together, whichever of them is bad itself", {
+      TRUSTED_NETWORKS: "10.0.0.0/7",
+      TRUSTED_USERNAME: "printers",
+      TRUSTED_PASSWORD: "",
+      ALLOWED_SENDERS: "",
+    }, [
+      'TRUSTED_NETWORKS "10.0.0.0/7" must be networks such as 192.0.2.0/24 or 2001:db8::/32, or ' +
+      "single addresses, with commas between them; no prefix shorter than /8, or /32 for IPv6",
+      "TRUSTED_PASSWORD must be set when TRUSTED_NETWORKS is: clients there send as that account",
+      'TRUSTED_USERNAME "printers" is no username: the username has no "@"; expected tenant@client ' +
+      "or id@lookup",
+      ...NO_SENDERS,
+    ]],
+    ["are told of together where nothing but the networks is set", {
+      TRUSTED_USERNAME: "",
+      TRUSTED_PASSWORD: "",
+      ALLOWED_SENDERS: "",
+    }, [
+      "TRUSTED_USERNAME must be set when TRUSTED_NETWORKS is: clients there send as that account",
+      "TRUSTED_PASSWORD must be set when TRUSTED_NETWORKS is: clients there send as that account",
+      ...NO_SENDERS,
+    ]],
     ["may go without where the account is of the table", {
       ALLOWED_SENDERS: "",
       TRUSTED_USERNAME: "printers@lookup",
