@@ -19,8 +19,8 @@ import type { HttpClient } from "../http/client.ts";
 import type { Events } from "../observe/events.ts";
 import type { Client, Handlers, Login, Message, TrustedClients } from "../server/handlers.ts";
 import { cloudOf } from "../settings/clouds.ts";
-import type { Settings } from "../settings/schema.ts";
-import { REPLIES } from "../smtp/reply.ts";
+import type { SettingName, Settings } from "../settings/schema.ts";
+import { REPLIES, type Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 
 /** Milliseconds for one token request: a client waits for its 235 meanwhile. */
@@ -182,7 +182,7 @@ export function processing(
       if (refusal.reply === REPLIES.tooManyMessages) {
         return events.limited("MESSAGE_RATE_LIMIT", client, TOO_MANY_SAID, account);
       }
-      events.refused(refusal, client, account);
+      events.refused(refusal, client, account, LIMITS.get(refusal.reply));
     },
     limited: (setting, client, what) => events.limited(setting, client, what),
     proxyRefused: (refusal, client) => events.proxyRefused(refusal, client),
@@ -203,6 +203,12 @@ export function processing(
 }
 
 const TOO_MANY_FAILED = "Login refused: it was none, and too many of this address have failed";
+/** What the session refuses because of a limit, by its reply. */
+const LIMITS = new Map<Reply, SettingName>([
+  [REPLIES.tooBig, "MAX_MESSAGE_SIZE"],
+  [REPLIES.tooManyRecipients, "MAX_RECIPIENTS"],
+]);
+
 const TOO_MANY_SAID = "Message deferred: too many messages from this account";
 
 const TOO_MANY: NotSent = {
