@@ -25,8 +25,11 @@ const HURRIED = 16;
 export const QUEUE_MS = 30_000;
 /** Clients in the queue, if nobody says otherwise. */
 const QUEUE = 8192;
-/** The most that one look charges to those on probation: our own slowness is not theirs. */
-const LARGEST_STEP_MS = 1_000;
+/**
+ * Milliseconds from one event to the next that count at most. There is one every half second, the look;
+ * what is more has been our own slowness, and not that of clients whose octets nobody has read.
+ */
+const LARGEST_STEP_MS = 600;
 
 /** Clients over an address's limit in {@link FLOOD_WINDOW_MS} beyond which it is a flood. */
 export function floodOf(limit: number): number {
@@ -163,7 +166,10 @@ export class Admission {
   readonly #holding = new Set<Crowd>();
   /** Crowds that remember how many came over the limit, the latest last. */
   readonly #counting = new Set<Crowd>();
-  #lastTick: number;
+  /** Time as it counts for clients, and what the clock said at the last event. */
+  #counted = 0;
+  #real: number;
+  #lastTick = 0;
 
   constructor(options: AdmissionOptions) {
     const { connections, perAddress, queue = QUEUE, now = () => performance.now() } = options;
@@ -171,7 +177,7 @@ export class Admission {
     this.#perAddress = perAddress;
     this.#queueLimit = queue;
     this.#now = now;
-    this.#lastTick = now();
+    this.#real = now();
   }
 
   /** Connections that have a place. */
@@ -195,7 +201,7 @@ export class Admission {
    * @param key as in {@link Place.begin}, where it is known already
    */
   arrive(guest: Guest, key?: string): Place {
-    const now = this.#now();
+    const now = this.#time();
     const place = new Place(guest, this, now);
     // Nobody has to go for it before it is known whether it is one of a flood.
     const nameless = key === undefined && this.#count >= this.#connections;
@@ -208,13 +214,13 @@ export class Admission {
     if (place.key === undefined) return;
     // While it queues up, it only has to be remembered; and now it is known whose turn it waits for.
     if (this.#queue.has(place)) return this.#queue.add(place, place.key);
-    if (this.#nameless.delete(place)) this.#line(place, place.key, this.#now());
+    if (this.#nameless.delete(place)) this.#line(place, place.key, this.#time());
     if (place.state !== "arrived") return;
     const crowd = this.#crowdOf(place.key);
     place.crowd = crowd;
     crowd.members++;
     if (crowd.seats < this.#perAddress && crowd.held.size === 0) return this.#seat(place, crowd);
-    const now = this.#now();
+    const now = this.#time();
     place.state = "held";
     place.since = now;
     crowd.held.add(place);
@@ -228,7 +234,7 @@ export class Admission {
 
   progress(place: Place): void {
     if (place.state !== "seated" && place.state !== "probation") return;
-    place.since = this.#now();
+    place.since = this.#time();
     for (const set of this.#orders(place)) if (set.delete(place)) set.add(place);
   }
 
@@ -239,7 +245,7 @@ export class Admission {
 
   checked(place: Place): void {
     if (place.state !== "seated" && place.state !== "probation") return;
-    place.since = this.#now();
+    place.since = this.#time();
     for (const set of this.#orders(place)) set.add(place);
   }
 
@@ -264,8 +270,8 @@ export class Admission {
 
   /** To be called about twice a second: ends what has waited long enough. */
   tick(): void {
-    const now = this.#now();
-    const step = Math.min(now - this.#lastTick, LARGEST_STEP_MS);
+    const now = this.#time();
+    const step = now - this.#lastTick;
     this.#lastTick = now;
     for (const place of this.#probation) {
       place.left -= step;
@@ -351,6 +357,14 @@ export class Admission {
     return ++this.#hurried <= Math.max(HURRIED, this.#connections / 10);
   }
 
+  /** Milliseconds in which we were there for our clients. */
+  #time(): number {
+    const real = this.#now();
+    this.#counted += Math.min(real - this.#real, LARGEST_STEP_MS);
+    this.#real = real;
+    return this.#counted;
+  }
+
   /** The sets that hold a place in order of progress, while it may have to give way. */
   #orders({ state, crowd }: Place): Set<Place>[] {
     if (state === "probation") return [this.#probation];
@@ -411,7 +425,7 @@ export class Admission {
     crowd.members--;
     if (before === "held") this.#release(place, crowd);
     else if (before === "seated") crowd.seats--;
-    if (crowd.held.size > 0) this.#relieve(crowd, this.#now());
+    if (crowd.held.size > 0) this.#relieve(crowd, this.#time());
     this.#forget(crowd);
   }
 

@@ -190,6 +190,20 @@ describe("a queue for MAX_CONNECTIONS", () => {
     assert.ok(hurried <= 6 * 16, `${hurried} had less`);
   });
 
+  it("takes nobody's place for what was our own slowness", () => {
+    const world = new World(100, 20);
+    keys(world, 499);
+    world.pass(STAY_MS);
+    const honest = world.arrive("honest");
+    while (honest.fate === "") world.pass(500);
+    // Three seconds in which nothing is read, nor anybody looked at; then those come who came meanwhile.
+    world.now += 2 * STAY_MS;
+    for (let i = 0; i < 100; i++) world.arrive(`later ${i}`);
+    assert.equal(honest.fate, "welcome");
+    world.pass(STAY_MS);
+    assert.equal(honest.fate, "makes room");
+  });
+
   it("is not longer than it may be: then places change hands after all", () => {
     const world = new World(1000, 100, 50);
     const clients = keys(world, 3_000);
