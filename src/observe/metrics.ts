@@ -64,18 +64,16 @@ export class Metrics {
   }
 
   count<Name extends CounterName>(name: Name, labels: Labels<Name>): void {
-    const all = this.#counted[name];
     // Each message comes here: its labels are written when somebody reads them.
-    let key = "";
-    for (const label of COUNTERS[name].labels) key += labels[label as keyof typeof labels] + "\0";
-    const counted = all.get(key);
-    if (counted === undefined) all.set(key, { labels, value: 1 });
+    const key = keyOf(name, labels);
+    const counted = this.#counted[name].get(key);
+    if (counted === undefined) this.#counted[name].set(key, { labels, value: 1 });
     else counted.value++;
   }
 
   /** How often that has been counted. */
   value<Name extends CounterName>(name: Name, labels: Labels<Name>): number {
-    return this.#values[name].get(written(labels)) ?? 0;
+    return this.#counted[name].get(keyOf(name, labels))?.value ?? 0;
   }
 
   gauge(gauge: Gauge): void {
@@ -98,6 +96,12 @@ export class Metrics {
     }
     return page;
   }
+}
+
+function keyOf<Name extends CounterName>(name: Name, labels: Labels<Name>): string {
+  let key = "";
+  for (const label of COUNTERS[name].labels) key += labels[label as keyof typeof labels] + "\0";
+  return key;
 }
 
 function written(labels: Readonly<Record<string, string>>): string {
