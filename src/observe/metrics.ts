@@ -64,10 +64,10 @@ export class Metrics {
   }
 
   count<Name extends CounterName>(name: Name, labels: Labels<Name>): void {
-    const all = this.#counted[name];
+    // Each message comes here: its labels are written when somebody reads them.
     const key = keyOf(name, labels);
-    const counted = all.get(key);
-    if (counted === undefined) all.set(key, { labels, value: 1 });
+    const counted = this.#counted[name].get(key);
+    if (counted === undefined) this.#counted[name].set(key, { labels, value: 1 });
     else counted.value++;
   }
 
@@ -98,7 +98,6 @@ export class Metrics {
   }
 }
 
-/** Each message comes here: labels are written only when somebody reads them. */
 function keyOf<Name extends CounterName>(name: Name, labels: Labels<Name>): string {
   let key = "";
   for (const label of COUNTERS[name].labels) key += labels[label as keyof typeof labels] + "\0";

@@ -219,11 +219,11 @@ expect "version on arm64" \
 old="qemu-x86_64-static -cpu Nehalem ./$name-linux-x64"
 expect "version on an old processor" "$($old version 2>&1)" "$emulated"
 env -i PATH="$PATH" SMTP_LISTEN=127.0.0.1:0 HTTP_LISTEN=127.0.0.1:0 $old sandbox \
-  > "$work/said" 2> "$log" &
+  > "$work/said-old" 2> "$log" &
 sandbox=$!
-wait_for "$work/said" "Ctrl-C ends the sandbox" $sandbox
-send "$(field "$work/said" 'SMTP server')" "$(field "$work/said" Username)" \
-  "$(field "$work/said" Password)" "From an old processor" --ssl-reqd --insecure
+wait_for "$work/said-old" "Ctrl-C ends the sandbox" $sandbox
+send "$(field "$work/said-old" 'SMTP server')" "$(field "$work/said-old" Username)" \
+  "$(field "$work/said-old" Password)" "From an old processor" --ssl-reqd --insecure
 kill -TERM $sandbox
 status=0
 wait $sandbox || status=$?

@@ -212,6 +212,8 @@ const NO_SETTINGS = new Set([
   "AZURE_TENANT_ID",
   "AZURE_CLIENT_ID",
   "AZURE_TOKEN_CREDENTIALS",
+  // A file beside the executables.
+  "THIRD_PARTY_LICENSES",
   // Of certbot.
   "RENEWED_LINEAGE",
   // Of TLS libraries.

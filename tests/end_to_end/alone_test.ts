@@ -7,7 +7,7 @@ import { copyFileSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { PROGRAMS, root, Running, SECRET, USERNAME } from "./programs.ts";
+import { PROGRAMS, root, run, Running, SECRET, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
 const LISTEN = { SMTP_LISTEN: "127.0.0.1:0", HTTP_LISTEN: "127.0.0.1:0" };
@@ -90,5 +90,14 @@ for (const { command: [executable] } of PROGRAMS.filter(({ name }) => name === "
       for (const running of [relay, sandbox]) assert.equal(await running.stop(), 0);
       assert.deepEqual(readdirSync(directory), ["relay"]);
     });
+  });
+}
+
+for (const program of PROGRAMS.filter(({ name }) => name !== "the executable")) {
+  it(`a run from source, on ${program.name}, says where its licences are`, async () => {
+    const running = run(program, ["version", "--licenses"]);
+    assert.equal(await running.exited, 1);
+    assert.equal(running.stdout, "");
+    assert.match(running.stderr, /^smtp-oauth-relay: only the executable has .* node_modules\n$/);
   });
 }
