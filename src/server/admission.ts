@@ -21,6 +21,11 @@ export const STAY_MS = 1_500;
  * … but where there is no queue, so many a second: a tenth of all places, and where there are few, this.
  */
 const HURRIED = 16;
+/**
+ * When even the client that has been longest without progress made some within so many milliseconds, they
+ * come in a rush. Then the address that has most of them makes room, not one that has a single one.
+ */
+export const RUSH_MS = 10_000;
 /** Milliseconds in the queue after which a client is refused. */
 export const QUEUE_MS = 30_000;
 /** Clients in the queue, if nobody says otherwise. */
@@ -77,6 +82,11 @@ class Crowd {
   /** Of those, the ones whose login is not being checked, by their last progress. */
   readonly idle = new Set<Place>();
   readonly held = new Set<Place>();
+  /** Those that may have to make room: on probation, and the others, by their last progress. */
+  readonly probation = new Set<Place>();
+  readonly waiting = new Set<Place>();
+  /** How many they were when the crowds were put in order of their size. */
+  size = 0;
   /** Clients over the limit: since `bucket`, and in the time as long before that. */
   over = 0;
   overBefore = 0;
@@ -164,6 +174,9 @@ export class Admission {
   readonly #crowds = new Map<string, Crowd>();
   /** Crowds that some of their clients are held for. */
   readonly #holding = new Set<Crowd>();
+  /** Crowds by how many of theirs may have to make room, and the largest such number. */
+  readonly #bySize: Set<Crowd>[] = [];
+  #largest = 0;
   /** Crowds that remember how many came over the limit, the latest last. */
   readonly #counting = new Set<Crowd>();
   /** Time as it counts for clients, and what the clock said at the last event. */
@@ -226,6 +239,8 @@ export class Admission {
     crowd.held.add(place);
     this.#held.add(place);
     this.#holding.add(crowd);
+    crowd.waiting.add(place);
+    this.#resized(crowd);
     if (this.#floods(crowd, now)) {
       // Whom to keep out cannot be told before they speak; so all may, but not for long.
       for (const held of [...crowd.held]) this.#tryOut(held, crowd);
@@ -241,12 +256,14 @@ export class Admission {
   checking(place: Place): void {
     if (place.state === "authenticated") return;
     for (const set of this.#orders(place)) set.delete(place);
+    if (place.crowd !== undefined) this.#resized(place.crowd);
   }
 
   checked(place: Place): void {
     if (place.state !== "seated" && place.state !== "probation") return;
     place.since = this.#time();
     for (const set of this.#orders(place)) set.add(place);
+    this.#resized(place.crowd!);
   }
 
   authenticated(place: Place): void {
@@ -327,7 +344,7 @@ export class Admission {
       const next = this.#queue.next ?? this.#floodQueue.next;
       if (next === undefined) return;
       if (this.#count >= this.#connections) {
-        const victim = first(this.#probation) ?? first(this.#waiting);
+        const victim = this.#nextToGo(now);
         if (victim === undefined) {
           this.#dismiss(next, "full");
           continue;
@@ -335,7 +352,7 @@ export class Admission {
         // Those that flood us have no time to lose against others: of other addresses, since the first
         // of a flood have come before it was one.
         const owner = this.#queue.ownerOf(next) ?? "";
-        const before = victim.state === "probation" && owner !== "" && owner !== victim.crowd!.key;
+        const before = victim.state === "probation" && owner !== "" && owner !== victim.crowd?.key;
         if (!before && !hurry && now - victim.since < STAY_MS && !this.#mayHurry(now)) return;
         hurry = false;
         this.#dismiss(victim, "makes room");
@@ -345,6 +362,26 @@ export class Admission {
       this.#take(next, now);
       this.begin(next);
     }
+  }
+
+  /** Whoever has been longest without progress; in a rush, of the address that has most of them. */
+  #nextToGo(now: number): Place | undefined {
+    const longest = first(this.#probation) ?? first(this.#waiting);
+    if (longest === undefined || this.#largest < 2) return longest;
+    if (now - longest.since >= RUSH_MS) return longest;
+    const crowd = first(this.#bySize[this.#largest]!)!;
+    return first(crowd.probation) ?? first(crowd.waiting);
+  }
+
+  /** To be called when one more or one less of a crowd may have to make room. */
+  #resized(crowd: Crowd): void {
+    const size = crowd.probation.size + crowd.waiting.size;
+    if (size === crowd.size) return;
+    this.#bySize[crowd.size]?.delete(crowd);
+    crowd.size = size;
+    if (size > 0) (this.#bySize[size] ??= new Set()).add(crowd);
+    this.#largest = Math.max(this.#largest, size);
+    while (this.#largest > 0 && !this.#bySize[this.#largest]?.size) this.#largest--;
   }
 
   /** Whether another place may change hands before its owner had the time for progress: while calm. */
@@ -367,23 +404,27 @@ export class Admission {
 
   /** The sets that hold a place in order of progress, while it may have to give way. */
   #orders({ state, crowd }: Place): Set<Place>[] {
-    if (state === "probation") return [this.#probation];
-    return state === "seated" ? [this.#waiting, crowd!.idle] : [this.#waiting];
+    if (crowd === undefined) return [this.#waiting];
+    if (state === "probation") return [this.#probation, crowd.probation];
+    const both = [this.#waiting, crowd.waiting];
+    return state === "seated" ? [...both, crowd.idle] : both;
   }
 
   #seat(place: Place, crowd: Crowd): void {
     place.state = "seated";
     crowd.seats++;
     crowd.idle.add(place);
+    crowd.waiting.add(place);
+    this.#resized(crowd);
     this.progress(place);
     place.guest.welcome();
   }
 
   #tryOut(place: Place, crowd: Crowd): void {
     this.#release(place, crowd);
-    this.#waiting.delete(place);
+    for (const set of this.#orders(place)) set.delete(place);
     place.state = "probation";
-    this.#probation.add(place);
+    for (const set of this.#orders(place)) set.add(place);
     place.guest.welcome();
   }
 
@@ -423,6 +464,7 @@ export class Admission {
     place.state = state;
     if (crowd === undefined) return;
     crowd.members--;
+    this.#resized(crowd);
     if (before === "held") this.#release(place, crowd);
     else if (before === "seated") crowd.seats--;
     if (crowd.held.size > 0) this.#relieve(crowd, this.#time());

@@ -12,6 +12,7 @@ import {
   type Place,
   PROBATION_MS,
   QUEUE_MS,
+  RUSH_MS,
   STALE_MS,
   STAY_MS,
 } from "../../src/server/admission.ts";
@@ -264,6 +265,37 @@ describe("a queue for MAX_CONNECTIONS", () => {
       }
     });
   }
+});
+
+describe("a rush, in which places change hands all the time", () => {
+  it("is at the cost of the addresses that most come from, and not of one with a single client", () => {
+    const world = new World(100, 100);
+    const single = world.arrive("single");
+    const two = world.many(2, "two");
+    // For nearly ten seconds, and each of these has no more time than it must have.
+    for (let i = 0; world.now < RUSH_MS - 500; i++) {
+      for (let j = 0; j < 10; j++) world.arrive(`many ${j}`);
+      world.pass(500);
+    }
+    assert.deepEqual(fates([single, ...two]), { welcome: 3 });
+  });
+
+  it("spares nobody who has stood still for ten seconds, whatever its address", () => {
+    const world = new World(100, 100);
+    const single = world.arrive("single");
+    for (let i = 0; world.now < RUSH_MS + 1_000; i++) {
+      for (let j = 0; j < 100; j++) world.arrive(`many ${j % 10}`);
+      world.pass(500);
+    }
+    assert.equal(single.fate, "makes room");
+  });
+
+  it("from as many addresses is at the cost of whoever is longest without progress", () => {
+    const world = new World(10, 100);
+    const clients = Array.from({ length: 11 }, (_, i) => world.arrive(String(i)));
+    assert.equal(clients[0]!.fate, "makes room");
+    assert.deepEqual(fates(clients.slice(1)), { welcome: 10 });
+  });
 });
 
 describe("MAX_CONNECTIONS_PER_IP", () => {
