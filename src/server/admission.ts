@@ -21,12 +21,20 @@ export const STAY_MS = 1_500;
  * … but where there is no queue, so many a second: a tenth of all places, and where there are few, this.
  */
 const HURRIED = 16;
+/**
+ * When even the client that has been longest without progress made some within so many milliseconds, they
+ * come in a rush. Then the address that has most of them makes room, not one that has a single one.
+ */
+export const RUSH_MS = 10_000;
 /** Milliseconds in the queue after which a client is refused. */
 export const QUEUE_MS = 30_000;
 /** Clients in the queue, if nobody says otherwise. */
 const QUEUE = 8192;
-/** The most that one look charges to those on probation: our own slowness is not theirs. */
-const LARGEST_STEP_MS = 1_000;
+/**
+ * Milliseconds from one event to the next that count at most. There is one every half second, the look;
+ * what is more has been our own slowness, and not that of clients whose octets nobody has read.
+ */
+const LARGEST_STEP_MS = 600;
 
 /** Clients over an address's limit in {@link FLOOD_WINDOW_MS} beyond which it is a flood. */
 export function floodOf(limit: number): number {
@@ -74,6 +82,11 @@ class Crowd {
   /** Of those, the ones whose login is not being checked, by their last progress. */
   readonly idle = new Set<Place>();
   readonly held = new Set<Place>();
+  /** Those that may have to make room: on probation, and the others, by their last progress. */
+  readonly probation = new Set<Place>();
+  readonly waiting = new Set<Place>();
+  /** How many they were when the crowds were put in order of their size. */
+  size = 0;
   /** Clients over the limit: since `bucket`, and in the time as long before that. */
   over = 0;
   overBefore = 0;
@@ -161,9 +174,15 @@ export class Admission {
   readonly #crowds = new Map<string, Crowd>();
   /** Crowds that some of their clients are held for. */
   readonly #holding = new Set<Crowd>();
+  /** Crowds by how many of theirs may have to make room, and the largest such number. */
+  readonly #bySize: Set<Crowd>[] = [];
+  #largest = 0;
   /** Crowds that remember how many came over the limit, the latest last. */
   readonly #counting = new Set<Crowd>();
-  #lastTick: number;
+  /** Time as it counts for clients, and what the clock said at the last event. */
+  #counted = 0;
+  #real: number;
+  #lastTick = 0;
 
   constructor(options: AdmissionOptions) {
     const { connections, perAddress, queue = QUEUE, now = () => performance.now() } = options;
@@ -171,7 +190,7 @@ export class Admission {
     this.#perAddress = perAddress;
     this.#queueLimit = queue;
     this.#now = now;
-    this.#lastTick = now();
+    this.#real = now();
   }
 
   /** Connections that have a place. */
@@ -195,7 +214,7 @@ export class Admission {
    * @param key as in {@link Place.begin}, where it is known already
    */
   arrive(guest: Guest, key?: string): Place {
-    const now = this.#now();
+    const now = this.#time();
     const place = new Place(guest, this, now);
     // Nobody has to go for it before it is known whether it is one of a flood.
     const nameless = key === undefined && this.#count >= this.#connections;
@@ -208,18 +227,20 @@ export class Admission {
     if (place.key === undefined) return;
     // While it queues up, it only has to be remembered; and now it is known whose turn it waits for.
     if (this.#queue.has(place)) return this.#queue.add(place, place.key);
-    if (this.#nameless.delete(place)) this.#line(place, place.key, this.#now());
+    if (this.#nameless.delete(place)) this.#line(place, place.key, this.#time());
     if (place.state !== "arrived") return;
     const crowd = this.#crowdOf(place.key);
     place.crowd = crowd;
     crowd.members++;
     if (crowd.seats < this.#perAddress && crowd.held.size === 0) return this.#seat(place, crowd);
-    const now = this.#now();
+    const now = this.#time();
     place.state = "held";
     place.since = now;
     crowd.held.add(place);
     this.#held.add(place);
     this.#holding.add(crowd);
+    crowd.waiting.add(place);
+    this.#resized(crowd);
     if (this.#floods(crowd, now)) {
       // Whom to keep out cannot be told before they speak; so all may, but not for long.
       for (const held of [...crowd.held]) this.#tryOut(held, crowd);
@@ -228,19 +249,21 @@ export class Admission {
 
   progress(place: Place): void {
     if (place.state !== "seated" && place.state !== "probation") return;
-    place.since = this.#now();
+    place.since = this.#time();
     for (const set of this.#orders(place)) if (set.delete(place)) set.add(place);
   }
 
   checking(place: Place): void {
     if (place.state === "authenticated") return;
     for (const set of this.#orders(place)) set.delete(place);
+    if (place.crowd !== undefined) this.#resized(place.crowd);
   }
 
   checked(place: Place): void {
     if (place.state !== "seated" && place.state !== "probation") return;
-    place.since = this.#now();
+    place.since = this.#time();
     for (const set of this.#orders(place)) set.add(place);
+    this.#resized(place.crowd!);
   }
 
   authenticated(place: Place): void {
@@ -264,8 +287,8 @@ export class Admission {
 
   /** To be called about twice a second: ends what has waited long enough. */
   tick(): void {
-    const now = this.#now();
-    const step = Math.min(now - this.#lastTick, LARGEST_STEP_MS);
+    const now = this.#time();
+    const step = now - this.#lastTick;
     this.#lastTick = now;
     for (const place of this.#probation) {
       place.left -= step;
@@ -321,7 +344,7 @@ export class Admission {
       const next = this.#queue.next ?? this.#floodQueue.next;
       if (next === undefined) return;
       if (this.#count >= this.#connections) {
-        const victim = first(this.#probation) ?? first(this.#waiting);
+        const victim = this.#nextToGo(now);
         if (victim === undefined) {
           this.#dismiss(next, "full");
           continue;
@@ -329,7 +352,7 @@ export class Admission {
         // Those that flood us have no time to lose against others: of other addresses, since the first
         // of a flood have come before it was one.
         const owner = this.#queue.ownerOf(next) ?? "";
-        const before = victim.state === "probation" && owner !== "" && owner !== victim.crowd!.key;
+        const before = victim.state === "probation" && owner !== "" && owner !== victim.crowd?.key;
         if (!before && !hurry && now - victim.since < STAY_MS && !this.#mayHurry(now)) return;
         hurry = false;
         this.#dismiss(victim, "makes room");
@@ -339,6 +362,26 @@ export class Admission {
       this.#take(next, now);
       this.begin(next);
     }
+  }
+
+  /** Whoever has been longest without progress; in a rush, of the address that has most of them. */
+  #nextToGo(now: number): Place | undefined {
+    const longest = first(this.#probation) ?? first(this.#waiting);
+    if (longest === undefined || this.#largest < 2) return longest;
+    if (now - longest.since >= RUSH_MS) return longest;
+    const crowd = first(this.#bySize[this.#largest]!)!;
+    return first(crowd.probation) ?? first(crowd.waiting);
+  }
+
+  /** To be called when one more or one less of a crowd may have to make room. */
+  #resized(crowd: Crowd): void {
+    const size = crowd.probation.size + crowd.waiting.size;
+    if (size === crowd.size) return;
+    this.#bySize[crowd.size]?.delete(crowd);
+    crowd.size = size;
+    if (size > 0) (this.#bySize[size] ??= new Set()).add(crowd);
+    this.#largest = Math.max(this.#largest, size);
+    while (this.#largest > 0 && !this.#bySize[this.#largest]?.size) this.#largest--;
   }
 
   /** Whether another place may change hands before its owner had the time for progress: while calm. */
@@ -351,25 +394,37 @@ export class Admission {
     return ++this.#hurried <= Math.max(HURRIED, this.#connections / 10);
   }
 
+  /** Milliseconds in which we were there for our clients. */
+  #time(): number {
+    const real = this.#now();
+    this.#counted += Math.min(real - this.#real, LARGEST_STEP_MS);
+    this.#real = real;
+    return this.#counted;
+  }
+
   /** The sets that hold a place in order of progress, while it may have to give way. */
   #orders({ state, crowd }: Place): Set<Place>[] {
-    if (state === "probation") return [this.#probation];
-    return state === "seated" ? [this.#waiting, crowd!.idle] : [this.#waiting];
+    if (crowd === undefined) return [this.#waiting];
+    if (state === "probation") return [this.#probation, crowd.probation];
+    const both = [this.#waiting, crowd.waiting];
+    return state === "seated" ? [...both, crowd.idle] : both;
   }
 
   #seat(place: Place, crowd: Crowd): void {
     place.state = "seated";
     crowd.seats++;
     crowd.idle.add(place);
+    crowd.waiting.add(place);
+    this.#resized(crowd);
     this.progress(place);
     place.guest.welcome();
   }
 
   #tryOut(place: Place, crowd: Crowd): void {
     this.#release(place, crowd);
-    this.#waiting.delete(place);
+    for (const set of this.#orders(place)) set.delete(place);
     place.state = "probation";
-    this.#probation.add(place);
+    for (const set of this.#orders(place)) set.add(place);
     place.guest.welcome();
   }
 
@@ -409,9 +464,10 @@ export class Admission {
     place.state = state;
     if (crowd === undefined) return;
     crowd.members--;
+    this.#resized(crowd);
     if (before === "held") this.#release(place, crowd);
     else if (before === "seated") crowd.seats--;
-    if (crowd.held.size > 0) this.#relieve(crowd, this.#now());
+    if (crowd.held.size > 0) this.#relieve(crowd, this.#time());
     this.#forget(crowd);
   }
 

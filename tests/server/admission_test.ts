@@ -12,6 +12,7 @@ import {
   type Place,
   PROBATION_MS,
   QUEUE_MS,
+  RUSH_MS,
   STALE_MS,
   STAY_MS,
 } from "../../src/server/admission.ts";
@@ -190,6 +191,20 @@ describe("a queue for MAX_CONNECTIONS", () => {
     assert.ok(hurried <= 6 * 16, `${hurried} had less`);
   });
 
+  it("takes nobody's place for what was our own slowness", () => {
+    const world = new World(100, 20);
+    keys(world, 499);
+    world.pass(STAY_MS);
+    const honest = world.arrive("honest");
+    while (honest.fate === "") world.pass(500);
+    // Three seconds in which nothing is read, nor anybody looked at; then those come who came meanwhile.
+    world.now += 2 * STAY_MS;
+    for (let i = 0; i < 100; i++) world.arrive(`later ${i}`);
+    assert.equal(honest.fate, "welcome");
+    world.pass(STAY_MS);
+    assert.equal(honest.fate, "makes room");
+  });
+
   it("is not longer than it may be: then places change hands after all", () => {
     const world = new World(1000, 100, 50);
     const clients = keys(world, 3_000);
@@ -250,6 +265,37 @@ describe("a queue for MAX_CONNECTIONS", () => {
       }
     });
   }
+});
+
+describe("a rush, in which places change hands all the time", () => {
+  it("is at the cost of the addresses that most come from, and not of one with a single client", () => {
+    const world = new World(100, 100);
+    const single = world.arrive("single");
+    const two = world.many(2, "two");
+    // For nearly ten seconds, and each of these has no more time than it must have.
+    for (let i = 0; world.now < RUSH_MS - 500; i++) {
+      for (let j = 0; j < 10; j++) world.arrive(`many ${j}`);
+      world.pass(500);
+    }
+    assert.deepEqual(fates([single, ...two]), { welcome: 3 });
+  });
+
+  it("spares nobody who has stood still for ten seconds, whatever its address", () => {
+    const world = new World(100, 100);
+    const single = world.arrive("single");
+    for (let i = 0; world.now < RUSH_MS + 1_000; i++) {
+      for (let j = 0; j < 100; j++) world.arrive(`many ${j % 10}`);
+      world.pass(500);
+    }
+    assert.equal(single.fate, "makes room");
+  });
+
+  it("from as many addresses is at the cost of whoever is longest without progress", () => {
+    const world = new World(10, 100);
+    const clients = Array.from({ length: 11 }, (_, i) => world.arrive(String(i)));
+    assert.equal(clients[0]!.fate, "makes room");
+    assert.deepEqual(fates(clients.slice(1)), { welcome: 10 });
+  });
 });
 
 describe("MAX_CONNECTIONS_PER_IP", () => {
