@@ -59,6 +59,8 @@ export interface Relay {
   readonly smtp: readonly ListenAddress[];
   readonly smtps: readonly ListenAddress[];
   readonly http: ListenAddress | undefined;
+  /** MAX_MEMORY as it became, octets. */
+  readonly memory: number;
   /** Looks whether there is a new certificate, at once. Never fails: the log has what comes of it. */
   refreshCertificate(): Promise<void>;
   /** Tells of a fault that nobody has caught; never fails. */
@@ -207,6 +209,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       smtp: smtp.map(addressOf),
       smtps: smtps.map(addressOf),
       http: http === undefined ? undefined : addressOf(http),
+      memory: settings.MAX_MEMORY,
       refreshCertificate: async () => await tls?.refresh(),
       fault: (error) => events.fault(error),
       stop,

@@ -44,7 +44,7 @@ export async function untilStopped(
   process.exit(0);
 }
 
-async function describe({ smtp, smtps, http }: Relay) {
+async function describe({ smtp, smtps, http, memory }: Relay) {
   const shown = (addresses: readonly ListenAddress[]) =>
     addresses.map(formatListenAddress).join(",");
   return {
@@ -52,5 +52,6 @@ async function describe({ smtp, smtps, http }: Relay) {
     smtp: shown(smtp),
     ...(smtps.length === 0 ? {} : { smtps: shown(smtps) }),
     ...(http === undefined ? {} : { http: shown([http]) }),
+    memory,
   };
 }
