@@ -1,53 +1,119 @@
-// Builds the executable: `dist/smtp-oauth-relay` for the machine it runs on, with --all every
-// target. Run by Bun, whose compiler makes it.
+// Builds the executable: `dist/smtp-oauth-relay` for the machine it runs on.
+//
+//   --all      one for every system instead, with SHA256SUMS, the list of what is in them (SBOM) and
+//              the licence notices
+//   --report   also tells what the octets of the executable are
+//
+// Run by Bun, whose compiler makes them.
 
-import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { bundle, compile, type Facts } from "./build/bundle.ts";
+import { checksums } from "./build/checksums.ts";
+import { commit } from "./build/commit.ts";
+import { readLock } from "./build/lock.ts";
+import { isSigned, signAdHoc } from "./build/mach_o.ts";
+import { notices } from "./build/notices.ts";
+import { report } from "./build/report.ts";
+import { fetchRuntime } from "./build/runtimes.ts";
+import { sbom } from "./build/sbom.ts";
+import { TARGETS } from "./build/targets.ts";
 
-const TARGETS = [
-  "bun-linux-x64",
-  "bun-linux-x64-musl",
-  "bun-linux-arm64",
-  "bun-linux-arm64-musl",
-  "bun-darwin-x64",
-  "bun-darwin-arm64",
-  "bun-windows-x64",
-];
+const NAME = "smtp-oauth-relay";
+const OPTIONS = ["--all", "--report"];
+
 const root = fileURLToPath(new URL("..", import.meta.url));
-const name = "smtp-oauth-relay";
+const dist = join(root, "dist");
+const args = process.argv.slice(2);
+const unknown = args.filter((arg) => !OPTIONS.includes(arg));
+if (unknown.length > 0) {
+  fail(`no such option: ${unknown.join(" ")}; there are ${OPTIONS.join(" and ")}`, 2);
+}
 
-function commit(): string {
-  if (process.env["RELAY_BUILD_COMMIT"]) return process.env["RELAY_BUILD_COMMIT"];
-  try {
-    return execFileSync("git", ["rev-parse", "--short=12", "HEAD"], { cwd: root, encoding: "utf8" })
-      .trim();
-  } catch {
-    return "unknown commit";
+mkdirSync(dist, { recursive: true });
+const lock = readLock(root);
+const bundled = await bundle(root);
+const facts: Facts = { commit: commit(root), notices: notices(root, lock, bundled.files.keys()) };
+// In here the file always has the same name, which the compiler writes into it.
+const workshop = mkdtempSync(join(dist, ".build-"));
+process.on("exit", () => rmSync(workshop, { recursive: true, force: true }));
+
+if (args.includes("--all")) await buildAll();
+else await buildHere();
+
+async function buildHere(): Promise<void> {
+  const made = join(workshop, NAME);
+  await compile(root, facts, made);
+  const name = process.platform === "win32" ? `${NAME}.exe` : NAME;
+  renameSync(made, join(dist, name));
+  tell(name);
+  if (args.includes("--report")) tellReport(name, process.execPath);
+}
+
+async function buildAll(): Promise<void> {
+  for (const name of readdirSync(dist)) {
+    if (name.startsWith(`${NAME}-`)) rmSync(join(dist, name));
   }
+  // Half a set with sums would look like a whole one.
+  rmSync(join(dist, "SHA256SUMS"), { force: true });
+  const names: string[] = [];
+  let missing = 0;
+  for (const target of TARGETS) {
+    const name = `${NAME}-${target.name}${target.suffix}`;
+    const folder = mkdtempSync(join(workshop, "target-"));
+    try {
+      const runtime = fetchRuntime(target, lock, folder);
+      await compile(root, facts, join(folder, NAME), { target, runtime });
+      const made = join(folder, `${NAME}${target.suffix}`);
+      if (target.name.startsWith("darwin-")) seeToSignature(made);
+      renameSync(made, join(dist, name));
+      names.push(name);
+      tell(name);
+      if (args.includes("--report")) tellReport(name, runtime);
+    } catch (error) {
+      missing++;
+      process.stderr.write(`build: ${name} is not built: ${(error as Error).message}\n`);
+    }
+    rmSync(folder, { recursive: true });
+  }
+  const others = {
+    [`${NAME}.cdx.json`]: sbom(lock, facts.commit, bundled.files.keys()),
+    "THIRD_PARTY_LICENSES.txt": facts.notices,
+  };
+  for (const [name, text] of Object.entries(others)) writeFileSync(join(dist, name), text);
+  if (missing > 0) fail(`${missing} of ${TARGETS.length} executables are missing`, 1);
+  const sums = await checksums(dist, [...names, ...Object.keys(others)]);
+  writeFileSync(join(dist, "SHA256SUMS"), sums);
 }
 
-function build(outfile: string, target: string | undefined): void {
-  execFileSync("bun", [
-    "build",
-    "--compile",
-    "--minify",
-    "--bytecode",
-    // The settings come from the environment and --env-file alone, whatever lies in the directory.
-    "--no-compile-autoload-dotenv",
-    "--no-compile-autoload-bunfig",
-    `--define=RELAY_BUILD_COMMIT=${JSON.stringify(commit())}`,
-    ...(target === undefined ? [] : [`--target=${target}`]),
-    `--outfile=${outfile}`,
-    "src/main.ts",
-  ], { cwd: root, stdio: ["ignore", "inherit", "inherit"] });
+/** Bun signs the one for Apple's processor, and not the one for Intel. */
+function seeToSignature(path: string): void {
+  const octets = readFileSync(path);
+  if (!isSigned(octets)) writeFileSync(path, signAdHoc(octets, NAME));
 }
 
-mkdirSync(`${root}dist`, { recursive: true });
-if (process.argv.includes("--all")) {
-  for (const target of TARGETS) build(`dist/${name}-${target.slice("bun-".length)}`, target);
-} else {
-  rmSync(`${root}dist/${name}`, { force: true });
-  build(`dist/${name}`, undefined);
+function tell(name: string): void {
+  const size = statSync(join(dist, name)).size / 1_000_000;
+  console.log(`dist/${name}  ${size.toFixed(1)} MB  ${facts.commit}`);
+}
+
+function tellReport(name: string, runtime: string): void {
+  const sizes = { executable: statSync(join(dist, name)).size, runtime: statSync(runtime).size };
+  console.log(report(bundled, sizes));
+}
+
+function fail(line: string, status: number): never {
+  process.stderr.write(`build: ${line}\n`);
+  process.exit(status);
 }

@@ -82,8 +82,27 @@ command("healthcheck", "ask the running relay whether it is ready")
     print(await healthcheck(envFile(command)));
   });
 
+command("install-service", "install the relay as a systemd service, and start it")
+  .option("--print", "only print what would be done, and the units")
+  .option("--no-start", "do not start it")
+  .option("--socket-activation", "have systemd open ports 25, 587 and 465 for it")
+  .addHelpText(
+    "after",
+    "\nDoing it again brings an installed service to this version. Settings go into\n" +
+      "/etc/smtp-oauth-relay/environment, cert.pem and key.pem next to it.",
+  )
+  .action(async ({ print, start, socketActivation }) => {
+    const { installService } = await import("./commands/install_service.ts");
+    printAll(installService({ print: !!print, start, socketActivation: !!socketActivation }));
+  });
+
 command("version", "print name, version, commit and runtime")
-  .action(async () => {
+  .option("--licenses", "print the licence notices of what is in the executable")
+  .action(async ({ licenses }) => {
+    if (licenses) {
+      const { licenseNotices } = await import("./commands/licenses.ts");
+      return print(licenseNotices().trimEnd());
+    }
     const { versionLine } = await import("./commands/version.ts");
     print(await versionLine());
   });

@@ -97,9 +97,13 @@ export class LoginGuard {
     }
   }
 
-  /** A login of this address has failed before it came to anything. */
-  failed(address: string): void {
-    this.#failed(clientKey(address));
+  /**
+   * A login of this address has failed before it came to anything.
+   *
+   * @returns whether the address was below its limit
+   */
+  failed(address: string): boolean {
+    return this.#failed(clientKey(address));
   }
 
   /** The relay is stopping: nobody is kept waiting any more. */
@@ -138,9 +142,11 @@ export class LoginGuard {
   }
 
   /** Up to the limit only: whoever goes on failing must not keep an address shut for ever. */
-  #failed(client: string): void {
+  #failed(client: string): boolean {
     const addresses = this.#limits?.addresses;
-    if (addresses !== undefined && !addresses.reached(client)) addresses.count(client);
+    if (addresses?.reached(client)) return false;
+    addresses?.count(client);
+    return true;
   }
 
   #delay(failures: number): Promise<void> | undefined {

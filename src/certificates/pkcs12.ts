@@ -47,9 +47,18 @@ interface Ciphers {
  * @throws Pkcs12Error
  */
 export async function readPkcs12(octets: Uint8Array): Promise<Pkcs12> {
-  // Loaded here, where it is needed.
-  const { default: library } = await import("node-forge");
-  return new Reader(library).read(Buffer.from(octets).toString("latin1"));
+  return new Reader(await loadForge()).read(Buffer.from(octets).toString("latin1"));
+}
+
+/**
+ * Loaded where it is needed, and of it the part that is: the whole has TLS, SSH and more, which
+ * would be in the executable. Each file adds what it has to one object.
+ */
+async function loadForge(): Promise<Forge> {
+  const forge = await import("node-forge/lib/forge.js") as unknown as { default: Forge };
+  await import("node-forge/lib/md.all.js");
+  await import("node-forge/lib/pbe.js");
+  return forge.default;
 }
 
 class Reader {

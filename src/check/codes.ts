@@ -209,7 +209,8 @@ export const CODES = {
   ),
   "ports.privileged": fail(
     "This user may not listen there: ports below 1024 need a privilege.",
-    "use a port from 1024 on, or grant CAP_NET_BIND_SERVICE, as the systemd unit does",
+    "use a port from 1024 on, have systemd open it (install-service --socket-activation), or grant " +
+      "CAP_NET_BIND_SERVICE",
   ),
   "ports.address": fail(
     "The address is not one of this machine's, or its name cannot be resolved.",

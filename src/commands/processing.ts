@@ -19,8 +19,8 @@ import type { HttpClient } from "../http/client.ts";
 import type { Events } from "../observe/events.ts";
 import type { Client, Handlers, Login, Message, TrustedClients } from "../server/handlers.ts";
 import { cloudOf } from "../settings/clouds.ts";
-import type { Settings } from "../settings/schema.ts";
-import { REPLIES } from "../smtp/reply.ts";
+import type { SettingName, Settings } from "../settings/schema.ts";
+import { REPLIES, type Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 
 /** Milliseconds for one token request: a client waits for its 235 meanwhile. */
@@ -137,6 +137,7 @@ export function processing(
       const tooMany = limit !== undefined && place === undefined;
       // Where a fault hides what has become of it, it may have been sent.
       let counts = true;
+      const claimed = account.unproved?.() !== undefined;
       try {
         const current = tooMany || account.renewed === undefined
           ? account
@@ -158,6 +159,8 @@ export function processing(
         submissions.set(message, submission);
         if (gone.has(message)) delivery.abandon(submission);
         const outcome = await delivering;
+        // Graph has said of the token what Entra ID says of a password: it was a guess.
+        if (claimed && account.ended?.() !== undefined) guard.failed(message.client.address);
         counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
         if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, account);
         events.message(submission, outcome, message.client, performance.now() - begun);
@@ -172,12 +175,14 @@ export function processing(
       else gone.add(message);
     },
     refused(refusal, client, account) {
-      if (refusal.reply === REPLIES.notUtf8) guard.failed(client.address);
+      if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address)) {
+        return events.limited("AUTH_RATE_LIMIT", client, TOO_MANY_FAILED);
+      }
       // A device that is not stopped by it must not fill the log.
       if (refusal.reply === REPLIES.tooManyMessages) {
         return events.limited("MESSAGE_RATE_LIMIT", client, TOO_MANY_SAID, account);
       }
-      events.refused(refusal, client, account);
+      events.refused(refusal, client, account, LIMITS.get(refusal.reply));
     },
     limited: (setting, client, what) => events.limited(setting, client, what),
     proxyRefused: (refusal, client) => events.proxyRefused(refusal, client),
@@ -196,6 +201,13 @@ export function processing(
     },
   };
 }
+
+const TOO_MANY_FAILED = "Login refused: it was none, and too many of this address have failed";
+/** What the session refuses because of a limit, by its reply. */
+const LIMITS = new Map<Reply, SettingName>([
+  [REPLIES.tooBig, "MAX_MESSAGE_SIZE"],
+  [REPLIES.tooManyRecipients, "MAX_RECIPIENTS"],
+]);
 
 const TOO_MANY_SAID = "Message deferred: too many messages from this account";
 

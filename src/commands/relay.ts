@@ -21,6 +21,8 @@ import { COPIES, MemoryBudget } from "../server/memory.ts";
 import { SmtpServer } from "../server/server.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
+import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
+import type { RelayState } from "../systemd/status.ts";
 import { certificateSource } from "./certificates.ts";
 import { CommandError, EXIT, type ExitStatus } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
@@ -48,6 +50,8 @@ export interface RelayParts {
   readonly pages?: Hono;
   /** In place of the lookup table, unless the settings name one. */
   readonly entries?: EntrySource;
+  /** Take the place of the settings where to listen, by their names. */
+  readonly sockets?: HandedOverSockets;
   /** Path prefixes that never ask for HTTP_PASSWORD. */
   readonly unlocked?: readonly string[];
   /** Called when the HTTP side listens, before SMTP does: may change the settings once more. */
@@ -61,6 +65,10 @@ export interface Relay {
   readonly http: ListenAddress | undefined;
   /** MAX_MEMORY as it became, octets. */
   readonly memory: number;
+  /** All addresses of the HTTP side. */
+  readonly pages: readonly ListenAddress[];
+  /** How it is doing, for the service manager. */
+  state(): RelayState;
   /** Looks whether there is a new certificate, at once. Never fails: the log has what comes of it. */
   refreshCertificate(): Promise<void>;
   /** Tells of a fault that nobody has caught; never fails. */
@@ -70,7 +78,7 @@ export interface Relay {
 
 /** @throws CommandError where it cannot start; nothing is left running then */
 export async function startRelay(parts: RelayParts): Promise<Relay> {
-  const { log } = parts;
+  const { log, sockets = NO_SOCKETS } = parts;
   let { settings } = parts;
   const runtime = await currentRuntime();
   const { tls, client } = await openOutside(parts, runtime);
@@ -80,8 +88,8 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   let http: HttpService | undefined;
   let work: Processing | undefined;
   const metrics = new Metrics();
-  if (settings.HTTP_LISTEN !== "off") {
-    const listen = settings.HTTP_LISTEN;
+  const listen = sockets.http[0] ?? settings.HTTP_LISTEN;
+  if (listen !== "off") {
     const readiness = () => ({
       smtp: {
         ready: listening.smtp,
@@ -95,6 +103,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       http = await listenOrError("HTTP_LISTEN", listen, (hostname, port) =>
         serveHttp({
           listen: { hostname, port },
+          sockets: sockets.http,
           readiness,
           metrics,
           password: settings.HTTP_PASSWORD,
@@ -199,17 +208,35 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
           )
         ),
       );
-    const smtp = await bind("SMTP_LISTEN", settings.SMTP_LISTEN, false);
-    const smtps = await bind("SMTPS_LISTEN", settings.SMTPS_LISTEN ?? [], true);
+    const takeOver = (handed: HandedOverSockets["smtp"], implicitTls: boolean) =>
+      handed.map(({ hostname, port, descriptor }) =>
+        smtpServer.listen(hostname, port, implicitTls, descriptor)
+      );
+    const smtp = sockets.smtp.length > 0
+      ? takeOver(sockets.smtp, false)
+      : await bind("SMTP_LISTEN", settings.SMTP_LISTEN, false);
+    const smtps = sockets.smtps.length > 0
+      ? takeOver(sockets.smtps, true)
+      : await bind("SMTPS_LISTEN", settings.SMTPS_LISTEN ?? [], true);
     const tooFew = openFileWarning(settings.MAX_CONNECTIONS, fileLimit);
     if (tooFew !== undefined) log.warning(...tooFew);
     listening.smtp = true;
+    const messagesThat = (result: string) => metrics.value("messages", { result });
     listening.on = [...smtp, ...smtps].map((bound) => formatListenAddress(addressOf(bound)));
     return {
       smtp: smtp.map(addressOf),
       smtps: smtps.map(addressOf),
       http: http === undefined ? undefined : addressOf(http),
       memory: settings.MAX_MEMORY,
+      pages: http?.listening ?? [],
+      state: () => ({
+        listening: listening.on,
+        connections: smtpServer.connections,
+        sent: messagesThat("sent"),
+        refused: messagesThat("refused"),
+        deferred: messagesThat("deferred"),
+        ambiguous: messagesThat("ambiguous"),
+      }),
       refreshCertificate: async () => await tls?.refresh(),
       fault: (error) => events.fault(error),
       stop,

@@ -16,9 +16,11 @@ import { SandboxTable } from "../sandbox/table.ts";
 import { sendWelcome } from "../sandbox/welcome.ts";
 import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
+import type { ServiceManager } from "../systemd/manager.ts";
 import { settingsFor } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { type Relay, startRelay } from "./relay.ts";
+import { socketsFor, underServiceManager } from "./service.ts";
 import { untilStopped } from "./serve.ts";
 
 /** Any well-formed username will do; these are easy to tell from real ones. */
@@ -38,6 +40,10 @@ const ENTRY = {
 };
 
 export async function sandbox(envFile: string | undefined): Promise<void> {
+  await underServiceManager((manager) => sandboxUnder(manager, envFile));
+}
+
+async function sandboxUnder(manager: ServiceManager, envFile: string | undefined): Promise<void> {
   const { settings, warnings } = settingsFor(envFile, { SMTP_LISTEN: "127.0.0.1:8025" }, true);
   if (settings.HTTP_LISTEN === "off") {
     throw new CommandError(EXIT.config, [
@@ -46,6 +52,8 @@ export async function sandbox(envFile: string | undefined): Promise<void> {
   }
   const log = createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT });
   for (const warning of warnings) log.warning(warning);
+  manager.logTo((message, fields) => log.warning(message, fields));
+  const sockets = await socketsFor(settings);
 
   const inbox = new Inbox();
   // Filled in once the ports are known: a page cannot be asked for before.
@@ -64,6 +72,7 @@ export async function sandbox(envFile: string | undefined): Promise<void> {
   const relay = await startRelay({
     settings,
     log,
+    sockets,
     pages,
     unlocked: ["/entra/", "/graph/"],
     entries: new SandboxTable([ENTRY]),
@@ -72,13 +81,14 @@ export async function sandbox(envFile: string | undefined): Promise<void> {
       : { certificates: fixedSource("self-signed", await selfSignedCertificate()) }),
     httpReady: ({ hostname, port }) => pointedAt(settings, localUrl({ hostname, port })),
   });
-  const stopped = untilStopped(relay, log, () => ended.abort());
+  const stopped = untilStopped(relay, log, manager, () => ended.abort());
   Object.assign(connection, connectionDetails(relay, settings));
   try {
     await welcome(relay, connection, settings);
   } catch (error) {
     log.error("The welcome message could not be sent", { error: String(error) });
   }
+  manager.ready(() => relay.state());
   await stopped;
 }
 

@@ -3,26 +3,36 @@
 import process from "node:process";
 import { createLog, type Log } from "../observe/log.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
+import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
+import type { ServiceManager } from "../systemd/manager.ts";
 import { settingsFor } from "./environment.ts";
 import { type Relay, startRelay } from "./relay.ts";
 import { surviveFaults } from "./last_resort.ts";
+import { socketsFor, underServiceManager } from "./service.ts";
 import { onHangup, stopSignal } from "./signals.ts";
 import { versionLine } from "./version.ts";
 
 export async function serve(envFile: string | undefined): Promise<void> {
+  await underServiceManager((manager) => serveUnder(manager, envFile));
+}
+
+async function serveUnder(manager: ServiceManager, envFile: string | undefined): Promise<void> {
   const { settings, warnings } = settingsFor(envFile);
   const log = createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT });
   for (const warning of warnings) log.warning(warning);
-  const starting = startRelay({ settings, log });
+  manager.logTo((message, fields) => log.warning(message, fields));
+  const sockets = await socketsFor(settings);
+  const starting = startRelay({ settings, log, sockets });
   // From the beginning: a hangup that comes early must not end the program.
   onHangup(() => {
     log.info("Asked to look for a new certificate", { signal: "SIGHUP" });
-    starting.then((relay) => relay.refreshCertificate(), () => {});
+    starting.then((relay) => manager.reloading(() => relay.refreshCertificate()), () => {});
   });
   const relay = await starting;
-  const stopped = untilStopped(relay, log);
+  const stopped = untilStopped(relay, log, manager);
   // Visible at the default level, so that an administrator sees that it runs, and where.
-  log.warning("Relay started", await describe(relay));
+  log.warning("Relay started", { ...await describe(relay), ...handedOver(sockets) });
+  manager.ready(() => relay.state());
   await stopped;
 }
 
@@ -30,6 +40,7 @@ export async function serve(envFile: string | undefined): Promise<void> {
 export async function untilStopped(
   relay: Relay,
   log: Log,
+  manager: ServiceManager,
   stopping: () => void = () => {},
 ): Promise<void> {
   surviveFaults((error) => relay.fault(error));
@@ -37,21 +48,29 @@ export async function untilStopped(
     log.warning("Relay ended at once, by a second signal; nothing was waited for", { signal });
   });
   stopping();
+  manager.stopping();
   log.warning("Relay is stopping", { signal });
   await relay.stop();
   log.warning("Relay stopped");
+  manager.ended();
   // Whatever still waits somewhere waits for nothing any more.
   process.exit(0);
 }
 
-async function describe({ smtp, smtps, http, memory }: Relay) {
+/** Which of them are the service manager's sockets, where some are. */
+function handedOver(sockets: HandedOverSockets) {
+  const names = SOCKET_NAMES.filter((name) => sockets[name].length > 0);
+  return names.length === 0 ? {} : { handed_over: names.join(",") };
+}
+
+async function describe({ smtp, smtps, pages, memory }: Relay) {
   const shown = (addresses: readonly ListenAddress[]) =>
     addresses.map(formatListenAddress).join(",");
   return {
     version: await versionLine(),
     smtp: shown(smtp),
     ...(smtps.length === 0 ? {} : { smtps: shown(smtps) }),
-    ...(http === undefined ? {} : { http: shown([http]) }),
+    ...(pages.length === 0 ? {} : { http: shown(pages) }),
     memory,
   };
 }

@@ -2,7 +2,10 @@
 
 import process from "node:process";
 
-const STOP_SIGNALS = ["SIGTERM", "SIGINT"] as const;
+/** On Windows, Ctrl-Break is a signal of its own; others do not know it, and Deno refuses it there. */
+const STOP_SIGNALS: readonly NodeJS.Signals[] = process.platform === "win32"
+  ? ["SIGTERM", "SIGINT", "SIGBREAK"]
+  : ["SIGTERM", "SIGINT"];
 
 /**
  * The first stop signal. A second one ends the program at once.

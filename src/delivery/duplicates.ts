@@ -55,8 +55,10 @@ export class Duplicates {
     if (known !== undefined && typeof known.sent === "string") return;
     const settle = (id: string | undefined): string | undefined => {
       if (this.#abandoned.peek(key) !== entry) return id;
-      if (id === undefined) this.#abandoned.delete(key);
-      else this.#abandoned.set(key, { order, sent: id }, { ttl: this.#window });
+      this.#abandoned.delete(key);
+      // What its token was before, nobody knew: by now, Graph has taken it.
+      const now = keyOf(submission, summary);
+      if (id !== undefined) this.#abandoned.set(now, { order, sent: id }, { ttl: this.#window });
       return id;
     };
     const entry: Abandoned = {
@@ -110,8 +112,9 @@ function summaryOf({ account, envelope, content }: Submission): string {
   ]);
 }
 
-function keyOf({ content }: Submission, summary: string): string {
-  const hash = createHash("sha256").update(summary);
+/** Who only claims to be the account, by a token that Graph has not taken, is somebody else. */
+function keyOf({ account, content }: Submission, summary: string): string {
+  const hash = createHash("sha256").update(summary).update(account.unproved?.() ?? "");
   for (const block of content) hash.update(block);
   return hash.digest("base64");
 }

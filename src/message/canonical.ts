@@ -30,9 +30,9 @@ export interface CanonicalOptions {
  *
  * The decoded content of a part is the same afterwards. Inside of nested messages and of multiparts
  * that are signed or encrypted only line ends are repaired, for signatures are made over CRLF (RFC 1847
- * §2.1), and lines that NULs alone keep from being a dot (`withoutHiddenDots`). The same goes for what is malformed. An S/MIME content of one part (application/pkcs7-mime)
- * is protected within itself, whatever its encoding: it is treated as other files are, but its
- * quoted-printable stays.
+ * §2.1), and lines that NULs alone keep from being a dot (`withoutHiddenDots`). The same goes for what
+ * is malformed. An S/MIME content of one part (application/pkcs7-mime) is protected within itself,
+ * whatever its encoding: it is treated as other files are, but its quoted-printable stays.
  */
 export function canonical(
   content: Content,

@@ -113,8 +113,15 @@ export class Events {
   /**
    * What the session turned away by itself. A stranger may be a device that nobody has given a
    * password: it is told of, but only once a minute for an address.
+   *
+   * @param limit the setting that holds the limit, where it was refused because of one
    */
-  refused(refusal: Refusal, client: Client, account: Account | undefined): void {
+  refused(
+    refusal: Refusal,
+    client: Client,
+    account: Account | undefined,
+    limit?: SettingName,
+  ): void {
     const { command, reply, authenticated, argument, from: sender, trusted } = refusal;
     const fields = {
       ...from(client),
@@ -125,11 +132,15 @@ export class Events {
       ...(sender === undefined ? {} : { sender }),
       detail: typeof reply.text === "string" ? reply.text : reply.text.join(" "),
       reply: reply.code,
+      ...(limit === undefined ? {} : { setting: limit }),
     };
+    if (limit !== undefined) this.#metrics.count("limit_hits", { setting: limit });
     this.#metrics.count("refusals", { command, code: String(reply.code) });
     const failedLogin = reply.code === 535;
+    // Whoever has only claimed to be an account may go on being refused for ever.
+    const known = authenticated && account?.unproved?.() === undefined;
     const what = command === "AUTH" ? "Login refused" : "Refused by the relay";
-    if (authenticated || failedLogin || this.#strangers.due(clientKey(client.address))) {
+    if (known || failedLogin || this.#strangers.due(clientKey(client.address))) {
       this.#log.warning(what, fields);
     } else this.#log.debug(what, fields);
   }

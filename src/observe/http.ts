@@ -2,7 +2,7 @@
 
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { basicAuth } from "hono/basic-auth";
@@ -20,6 +20,8 @@ export interface PartState {
 
 export interface HttpOptions {
   readonly listen: ListenAddress;
+  /** Sockets that listen already, one at least; they take the place of `listen`. */
+  readonly sockets?: readonly OpenSocket[] | undefined;
   readonly readiness: Readiness;
   /** What `/metrics` shows. */
   readonly metrics?: Metrics;
@@ -31,15 +33,22 @@ export interface HttpOptions {
   readonly pages?: Hono;
 }
 
+/** A listening socket that somebody else has opened, and what it is bound to. */
+export interface OpenSocket extends ListenAddress {
+  readonly descriptor: number;
+}
+
 export interface HttpService {
   readonly hostname: string;
   readonly port: number;
+  /** All addresses; the one above is the first of them. */
+  readonly listening: readonly ListenAddress[];
   close(): Promise<void>;
 }
 
 /** @throws Error with a `code` such as `EADDRINUSE` */
 export async function serveHttp(options: HttpOptions): Promise<HttpService> {
-  const { listen, readiness, metrics, password, unlocked = [], pages } = options;
+  const { listen, sockets = [], readiness, metrics, password, unlocked = [], pages } = options;
   const app = new Hono();
   app.get("/healthz", (context) => context.text("ok\n"));
   app.get("/readyz", (context) => {
@@ -66,15 +75,50 @@ export async function serveHttp(options: HttpOptions): Promise<HttpService> {
   }
   if (pages !== undefined) app.route("/", pages);
   const server = createServer(getRequestListener(app.fetch));
+  if (sockets.length > 0) return serveOn(sockets, server);
   const { address, port } = await listening(server, listen);
   return {
     hostname: address,
     port,
+    listening: [{ hostname: address, port }],
     close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // A browser's event stream would hold it open for ever.
       server.closeAllConnections();
       return closed;
+    },
+  };
+}
+
+/** Not by the server's own `listen({ fd })`: Bun's listens elsewhere, and does not say so. */
+async function serveOn(sockets: readonly OpenSocket[], server: Server): Promise<HttpService> {
+  const open = new Set<Socket>();
+  const listeners = sockets.map(({ descriptor }) => {
+    const listener = createTcpServer((socket) => {
+      open.add(socket);
+      socket.on("close", () => open.delete(socket));
+      server.emit("connection", socket);
+    });
+    return { listener, descriptor };
+  });
+  await Promise.all(
+    listeners.map(({ listener, descriptor }) =>
+      new Promise<void>((resolve, reject) => {
+        listener.once("error", reject);
+        listener.listen({ fd: descriptor }, resolve);
+      })
+    ),
+  );
+  const addresses = sockets.map(({ hostname, port }) => ({ hostname, port }));
+  return {
+    ...addresses[0]!,
+    listening: addresses,
+    async close() {
+      const closed = listeners.map(({ listener }) =>
+        new Promise<void>((resolve) => listener.close(() => resolve()))
+      );
+      for (const socket of open) socket.destroy();
+      await Promise.all(closed);
     },
   };
 }

@@ -42,24 +42,38 @@ export interface Gauge {
   value(): number;
 }
 
+interface Counted {
+  readonly labels: Readonly<Record<string, string>>;
+  value: number;
+}
+
 const PREFIX = "smtp_oauth_relay_";
 
 export class Metrics {
-  /** Values by their labels as they are written, by counter. */
-  readonly #values: Record<CounterName, Map<string, number>>;
+  /** What has been counted, by counter and the values of its labels. */
+  readonly #counted: Record<CounterName, Map<string, Counted>>;
   readonly #gauges: Gauge[] = [];
 
   constructor() {
     const names = Object.keys(COUNTERS) as CounterName[];
-    this.#values = Object.fromEntries(names.map((name) => [name, new Map()])) as never;
+    this.#counted = Object.fromEntries(names.map((name) => [name, new Map()])) as never;
     // A counter without labels is there from the beginning: a query for it finds 0, not nothing.
-    for (const name of names) if (COUNTERS[name].labels.length === 0) this.#values[name].set("", 0);
+    for (const name of names) {
+      if (COUNTERS[name].labels.length === 0) this.#counted[name].set("", { labels: {}, value: 0 });
+    }
   }
 
   count<Name extends CounterName>(name: Name, labels: Labels<Name>): void {
-    const values = this.#values[name];
-    const key = written(labels);
-    values.set(key, (values.get(key) ?? 0) + 1);
+    // Each message comes here: its labels are written when somebody reads them.
+    const key = keyOf(name, labels);
+    const counted = this.#counted[name].get(key);
+    if (counted === undefined) this.#counted[name].set(key, { labels, value: 1 });
+    else counted.value++;
+  }
+
+  /** How often that has been counted. */
+  value<Name extends CounterName>(name: Name, labels: Labels<Name>): number {
+    return this.#counted[name].get(keyOf(name, labels))?.value ?? 0;
   }
 
   gauge(gauge: Gauge): void {
@@ -72,7 +86,9 @@ export class Metrics {
     for (const name of Object.keys(COUNTERS) as CounterName[]) {
       const full = `${PREFIX}${name}_total`;
       page += `# HELP ${full} ${COUNTERS[name].help}\n# TYPE ${full} counter\n`;
-      for (const [labels, value] of this.#values[name]) page += `${full}${labels} ${value}\n`;
+      for (const { labels, value } of this.#counted[name].values()) {
+        page += `${full}${written(labels)} ${value}\n`;
+      }
     }
     for (const { name, help, value } of this.#gauges) {
       const full = PREFIX + name;
@@ -80,6 +96,12 @@ export class Metrics {
     }
     return page;
   }
+}
+
+function keyOf<Name extends CounterName>(name: Name, labels: Labels<Name>): string {
+  let key = "";
+  for (const label of COUNTERS[name].labels) key += labels[label as keyof typeof labels] + "\0";
+  return key;
 }
 
 function written(labels: Readonly<Record<string, string>>): string {

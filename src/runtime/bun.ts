@@ -47,13 +47,12 @@ interface BunSocketHandlers {
 }
 declare const Bun: {
   readonly version: string;
-  listen(options: {
-    hostname: string;
-    port: number;
-    exclusive: boolean;
-    allowHalfOpen: boolean;
-    socket: BunSocketHandlers;
-  }): { readonly hostname: string; readonly port: number; stop(closeActive?: boolean): void };
+  listen(
+    options: ({ hostname: string; port: number; exclusive: boolean } | { fd: number }) & {
+      allowHalfOpen: boolean;
+      socket: BunSocketHandlers;
+    },
+  ): { readonly hostname: string; readonly port: number; stop(closeActive?: boolean): void };
 };
 
 /** The protocol versions as OpenSSL numbers them: `upgradeTLS` obeys numbers, not names. */
@@ -242,13 +241,13 @@ export const bunRuntime: Runtime = {
   name: "Bun",
   version: Bun.version,
   connect: connectByBun,
-  listen({ hostname, port, accept }: ListenOptions): Listener {
+  listen({ hostname, port, descriptor, accept }: ListenOptions): Listener {
     try {
       const listener = Bun.listen({
-        hostname,
-        port,
-        // Without it a second relay on the same port would silently share it.
-        exclusive: true,
+        ...(descriptor === undefined
+          // Without `exclusive` a second relay on the same port would silently share it.
+          ? { hostname, port, exclusive: true }
+          : { fd: descriptor }),
         allowHalfOpen: true,
         socket: {
           ...plainHandlers,
@@ -260,9 +259,13 @@ export const bunRuntime: Runtime = {
           },
         },
       });
+      // Of a socket that it has not opened itself, Bun tells no address.
+      const { hostname: boundHostname, port: boundPort } = descriptor === undefined
+        ? listener
+        : { hostname, port };
       return {
-        hostname: listener.hostname,
-        port: listener.port,
+        hostname: boundHostname,
+        port: boundPort,
         close: () => listener.stop(false),
       };
     } catch (error) {

@@ -1,9 +1,19 @@
 // Chooses the implementation for the runtime that this process runs on.
 
+import process from "node:process";
 import type { Runtime } from "./runtime.ts";
+
+declare const Bun: { readonly main: string };
 
 export async function currentRuntime(): Promise<Runtime> {
   return "Bun" in globalThis
     ? (await import("./bun.ts")).bunRuntime
     : (await import("./deno.ts")).denoRuntime;
+}
+
+/** The path of the compiled executable; undefined in a run from source. */
+export function ownExecutable(): string | undefined {
+  if (!("Bun" in globalThis)) return undefined;
+  // What is inside of it has paths of its own (https://bun.sh/docs/bundler/executables).
+  return /^(?:\/\$bunfs\/|[A-Z]:[\\/]~BUN[\\/])/i.test(Bun.main) ? process.execPath : undefined;
 }

@@ -3,6 +3,7 @@
 
 import { Duplex } from "node:stream";
 import { createSecureContext, type SecureContext, TLSSocket } from "node:tls";
+import { type Conn, type Conns, listenOnDescriptor } from "./deno_inherited.ts";
 import { connectByNode } from "./node_connect.ts";
 import {
   type Connection,
@@ -27,7 +28,7 @@ class DenoConnection implements Connection {
   readonly remoteAddress: string;
   readonly remotePort: number;
   handler!: ConnectionHandler;
-  readonly #conn: Deno.TcpConn;
+  readonly #conn: Conn;
   #secure: TLSSocket | undefined;
   #stream: ConnectionStream | undefined;
   #inHandshake = false;
@@ -44,7 +45,7 @@ class DenoConnection implements Connection {
   #ending = false;
   #closed = false;
 
-  constructor(conn: Deno.TcpConn) {
+  constructor(conn: Conn) {
     this.#conn = conn;
     this.remoteAddress = conn.remoteAddr.hostname;
     this.remotePort = conn.remoteAddr.port;
@@ -207,9 +208,9 @@ class DenoConnection implements Connection {
   }
 }
 
-/** A `Deno.TcpConn` as the stream that `node:tls` wants. */
+/** A connection as the stream that `node:tls` wants. */
 class ConnectionStream extends Duplex {
-  readonly #conn: Deno.TcpConn;
+  readonly #conn: Conn;
   /** Somebody else's read is under way; its octets come through `handOver`. */
   #waiting: boolean;
   /** What has come first; none is noted any more once the handshake is done. */
@@ -217,7 +218,7 @@ class ConnectionStream extends Duplex {
   #opened = false;
 
   /** @param received octets that were read before and come first */
-  constructor(conn: Deno.TcpConn, waiting: boolean, received: Uint8Array | undefined) {
+  constructor(conn: Conn, waiting: boolean, received: Uint8Array | undefined) {
     super({ allowHalfOpen: true });
     this.#conn = conn;
     this.#waiting = waiting;
@@ -282,7 +283,7 @@ function secureContext(identity: TlsIdentity): SecureContext {
   return context;
 }
 
-function closeQuietly(conn: Deno.TcpConn): void {
+function closeQuietly(conn: Conn): void {
   try {
     conn.close();
   } catch {
@@ -298,10 +299,12 @@ export const denoRuntime: Runtime = {
   name: "Deno",
   version: Deno.version.deno,
   connect: connectByNode,
-  listen({ hostname, port, accept, failed }: ListenOptions): Listener {
-    let listener: Deno.TcpListener;
+  listen({ hostname, port, descriptor, accept, failed }: ListenOptions): Listener {
+    let listener: Conns;
     try {
-      listener = Deno.listen({ hostname, port });
+      listener = descriptor === undefined
+        ? Deno.listen({ hostname, port })
+        : listenOnDescriptor(descriptor, { hostname, port });
     } catch (error) {
       throw listenError(error, hostname);
     }
@@ -309,7 +312,7 @@ export const denoRuntime: Runtime = {
     let failing = false;
     const acceptAll = async () => {
       while (open) {
-        let conn: Deno.TcpConn | undefined;
+        let conn: Conn | undefined;
         try {
           conn = await listener.accept();
           // Taken just as the listener was closed: nobody would count it any more.

@@ -63,6 +63,11 @@ export interface ListenOptions {
   readonly hostname: string;
   /** 0 for a free one. */
   readonly port: number;
+  /**
+   * A socket that somebody else has opened and bound to this address: it is listened on in place of a
+   * new one. It must be one of TCP, and listening (`Libc.describe`).
+   */
+  readonly descriptor?: number | undefined;
   accept(connection: Connection): ConnectionHandler;
   /**
    * Connections cannot be accepted for the moment, for want of file descriptors mostly. They wait,

@@ -147,6 +147,8 @@ export class Admission {
   readonly #queue = new FairQueue<Place>();
   /** … and behind them, those of addresses that flood us. */
   readonly #floodQueue = new FairQueue<Place>();
+  /** Those that queue up, too, once it is known for whom; the longest first. */
+  readonly #nameless = new Set<Place>();
   /** Places taken in the second from `hurriedSince` on from those that had not had that time. */
   #hurried = 0;
   #hurriedSince = -Infinity;
@@ -184,7 +186,7 @@ export class Admission {
 
   /** Connections that queue up for a place. */
   get queued(): number {
-    return this.#queue.size + this.#floodQueue.size;
+    return this.#queue.size + this.#floodQueue.size + this.#nameless.size;
   }
 
   /**
@@ -195,12 +197,10 @@ export class Admission {
   arrive(guest: Guest, key?: string): Place {
     const now = this.#now();
     const place = new Place(guest, this, now);
-    const crowd = key === undefined ? undefined : this.#crowds.get(key);
-    const floods = crowd !== undefined && this.#overOf(crowd, now) > floodOf(this.#perAddress);
-    (floods ? this.#floodQueue : this.#queue).add(place, key ?? "");
-    this.#serve(now);
-    // It may have to go quickly, then; better than to be refused.
-    if (this.queued > this.#queueLimit) this.#serve(now, true);
+    // Nobody has to go for it before it is known whether it is one of a flood.
+    const nameless = key === undefined && this.#count >= this.#connections;
+    if (nameless && this.queued < this.#queueLimit) this.#nameless.add(place);
+    else this.#line(place, key ?? "", now);
     return place;
   }
 
@@ -208,6 +208,7 @@ export class Admission {
     if (place.key === undefined) return;
     // While it queues up, it only has to be remembered; and now it is known whose turn it waits for.
     if (this.#queue.has(place)) return this.#queue.add(place, place.key);
+    if (this.#nameless.delete(place)) this.#line(place, place.key, this.#now());
     if (place.state !== "arrived") return;
     const crowd = this.#crowdOf(place.key);
     place.crowd = crowd;
@@ -253,6 +254,7 @@ export class Admission {
       place.state = "gone";
       this.#queue.delete(place);
       this.#floodQueue.delete(place);
+      this.#nameless.delete(place);
       return;
     }
     this.#count--;
@@ -276,6 +278,10 @@ export class Admission {
         this.#dismiss(place, "full");
       }
     }
+    for (const place of this.#nameless) {
+      if (now - place.since < QUEUE_MS) break;
+      this.#dismiss(place, "full");
+    }
     for (const crowd of [...this.#holding]) this.#relieve(crowd, now);
     for (const place of this.#held) {
       if (now - place.since < HOLD_MS) break;
@@ -287,6 +293,22 @@ export class Admission {
       this.#counting.delete(crowd);
       this.#forget(crowd);
     }
+  }
+
+  /** It queues up, for no time where there is a place. */
+  #line(place: Place, key: string, now: number): void {
+    (this.#isFlooding(key, now) ? this.#floodQueue : this.#queue).add(place, key);
+    this.#serve(now);
+    // It may have to go quickly, then; better than to be refused.
+    if (this.queued > this.#queueLimit) this.#serve(now, true);
+  }
+
+  /** It has a place from now on. */
+  #take(place: Place, now: number): void {
+    place.state = "arrived";
+    place.since = now;
+    this.#count++;
+    this.#waiting.add(place);
   }
 
   /**
@@ -304,25 +326,24 @@ export class Admission {
           this.#dismiss(next, "full");
           continue;
         }
-        // Those that flood us have no time to lose against others.
-        const before = victim.state === "probation" && this.#queue.has(next);
+        // Those that flood us have no time to lose against others: of other addresses, since the first
+        // of a flood have come before it was one.
+        const owner = this.#queue.ownerOf(next) ?? "";
+        const before = victim.state === "probation" && owner !== "" && owner !== victim.crowd!.key;
         if (!before && !hurry && now - victim.since < STAY_MS && !this.#mayHurry(now)) return;
         hurry = false;
         this.#dismiss(victim, "makes room");
       }
       this.#queue.serve(next);
       this.#floodQueue.serve(next);
-      next.state = "arrived";
-      next.since = now;
-      this.#count++;
-      this.#waiting.add(next);
+      this.#take(next, now);
       this.begin(next);
     }
   }
 
   /** Whether another place may change hands before its owner had the time for progress: while calm. */
   #mayHurry(now: number): boolean {
-    if (this.queued > 1) return false;
+    if (this.#queue.size + this.#floodQueue.size > 1) return false;
     if (now - this.#hurriedSince >= 1_000) {
       this.#hurriedSince = now;
       this.#hurried = 0;
@@ -405,6 +426,11 @@ export class Admission {
     if (this.#crowds.get(crowd.key) === crowd) this.#crowds.delete(crowd.key);
   }
 
+  #isFlooding(key: string, now: number): boolean {
+    const crowd = this.#crowds.get(key);
+    return crowd !== undefined && this.#overOf(crowd, now) > floodOf(this.#perAddress);
+  }
+
   /** Counts one more over the limit. @returns whether there are so many of late that it is a flood */
   #floods(crowd: Crowd, now: number): boolean {
     const age = now - crowd.bucket;
@@ -416,7 +442,7 @@ export class Admission {
       this.#counting.add(crowd);
     }
     crowd.over++;
-    return this.#overOf(crowd, now) > floodOf(this.#perAddress);
+    return this.#isFlooding(crowd.key, now);
   }
 
   /** How many came over the limit in the last {@link FLOOD_WINDOW_MS}, about. */

@@ -94,6 +94,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   #held = false;
   /** Octets that have come all the same, or together with a PROXY header. */
   #early: Uint8Array[] = [];
+  #earlyOctets = 0;
   /** How far the session had come on its way to a login when admission was told of it. */
   #stage = 0;
   #received = 0;
@@ -190,9 +191,22 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#received += bytes.length;
     // What comes behind the last reply is read only so that the reply is not lost to a reset.
     if (this.#closing) return;
-    if (this.#held) return void this.#early.push(bytes);
+    if (this.#held) return this.#keep(bytes);
     if (this.#session.busy) this.#ahead += bytes.length;
     this.#guard(() => this.#run(this.#session.receive(bytes)));
+  }
+
+  /**
+   * Keeps what has come before the client was greeted. An honest one waits for the greeting (RFC 5321
+   * §4.3.1), or has sent its ClientHello; thousands may be in the queue, each with what it sent.
+   */
+  #keep(bytes: Uint8Array): void {
+    this.#earlyOctets += bytes.length;
+    if (this.#earlyOctets <= MAX_AHEAD) return void this.#early.push(Uint8Array.from(bytes));
+    this.#early = [];
+    this.#reason ||= "the client sent too much before the greeting";
+    this.#closing = true;
+    this.#connection.destroy();
   }
 
   /** Whether the octets are the client's own. */
@@ -206,7 +220,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       case "header":
         this.#client = step.client;
         // A handshake's first octets have to be there when TLS begins.
-        if (this.#context.implicitTls && step.rest.length > 0) this.#early.push(step.rest);
+        if (this.#context.implicitTls && step.rest.length > 0) this.#keep(step.rest);
         this.#guard(() => this.#begin());
         if (!this.#context.implicitTls && step.rest.length > 0) this.data(step.rest);
         return false;

@@ -15,6 +15,11 @@ export class FairQueue<Member> {
     return this.#all.has(member);
   }
 
+  /** Whose it is; undefined where it is not in here. */
+  ownerOf(member: Member): string | undefined {
+    return this.#all.get(member);
+  }
+
   /** @param key whose it is; a member that is there is given to another one */
   add(member: Member, key: string): void {
     if (this.#all.get(member) === key) return;

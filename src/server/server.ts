@@ -61,9 +61,10 @@ export class SmtpServer<Account> {
    *
    * @param hostname IP address; `::` takes IPv4 clients too
    * @param implicitTls TLS from the first octet (RFC 8314), else STARTTLS
+   * @param descriptor a socket that is bound to this address and listens already
    * @throws Error with a `code` such as `EADDRINUSE`
    */
-  listen(hostname: string, port: number, implicitTls: boolean): Listener {
+  listen(hostname: string, port: number, implicitTls: boolean, descriptor?: number): Listener {
     const { runtime, session, handlers, timeouts, admission, proxies } = this.#options;
     const offerTls = this.#options.identity() !== undefined;
     const context = {
@@ -90,6 +91,7 @@ export class SmtpServer<Account> {
     const listener = runtime.listen({
       hostname,
       port,
+      descriptor,
       failed: (error) => handlers.notAccepted?.(error),
       accept: (socket) => {
         const ended: ConnectionContext<Account>["ended"] = (summary) => {

@@ -170,7 +170,7 @@ describe("a relay", () => {
     });
 
     it("counts malformed usernames, empty passwords and what is no UTF-8", async () => {
-      const { connect, login, asked } = await start();
+      const { connect, login, asked, told, hits } = await start();
       const [notUtf8] = [Buffer.from("\0user\0\xff", "latin1").toString("base64")];
       for (const name of ["user", `${TENANT}@`, "@lookup", "printer@lookup"]) {
         assert.match(await login(name, "a secret"), /^535 /);
@@ -184,6 +184,12 @@ describe("a relay", () => {
       }
       assert.match(await login(username(50), "a secret"), LIMIT);
       assert.equal(asked(), 0);
+      // Beyond the limit no line for each, whoever goes on and on.
+      for (const _ of range(3)) {
+        assert.match(await client.say(`AUTH PLAIN ${notUtf8}`), /^535 .*UTF-8/);
+      }
+      assert.equal(told("Login refused").length, 10);
+      assert.equal(await hits("AUTH_RATE_LIMIT"), 4);
     });
 
     it("counts no login that Entra could not check", async () => {

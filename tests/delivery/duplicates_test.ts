@@ -130,6 +130,32 @@ describe("a message whose client was gone before its 250", () => {
     }
   });
 
+  it("is nothing to who only claims to be its account, by a token that nobody has verified", async () => {
+    const { duplicates } = at();
+    const first = submission("first");
+    const forged = { ...first.account, unproved: () => "forged" };
+    duplicates.abandon(first, 1, Promise.resolve(SENT));
+    const attempt = submission("second", { account: forged });
+    assert.equal(duplicates.sentBefore(attempt, 2), undefined);
+    // Nor does it change what is remembered of the real one.
+    duplicates.abandon(attempt, 2, Promise.resolve(notSent(false)));
+    await Promise.resolve();
+    assert.equal(await duplicates.sentBefore(submission("third"), 3), "first");
+  });
+
+  it("is known again to a token that was verified by it, before that and behind it", async () => {
+    const { duplicates } = at();
+    let token: string | undefined = "brought";
+    const account = { ...submission("").account, unproved: () => token };
+    const first = Promise.withResolvers<Outcome>();
+    duplicates.abandon(submission("first", { account }), 1, first.promise);
+    const second = Promise.resolve(duplicates.sentBefore(submission("second", { account }), 2));
+    token = undefined;
+    first.resolve(SENT);
+    assert.equal(await second, "first");
+    assert.equal(await duplicates.sentBefore(submission("third", { account }), 3), "first");
+  });
+
   it("is forgotten, the oldest first, where there are too many", async () => {
     const { duplicates } = at(2);
     const message = (id: string, n: number) => submission(id, { content: [Buffer.from([n])] });

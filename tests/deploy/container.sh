@@ -6,13 +6,21 @@
 # is configured as it is outside. So this shows that the Containerfile builds, and what the image
 # it makes can do; it does not show that the real base images fit.
 #
-# Needs root, buildah, curl, node and npm. Prints one line; exit 0 when all is well, 1 when not, 77
-# where buildah is not installed. Everything is made in a directory of its own and removed.
+# Then the Python relay's documented deployments are replayed with this image: its environment, its
+# mounts for docker, compose and Kubernetes, its TCP probes. buildah runs neither a daemon nor a
+# cluster, and sets no limit of memory: what the relay takes at most is read from the kernel.
+#
+# Needs root, buildah, curl, node and npm. Prints what the image holds, and one line of result; exit
+# 0 when all is well, 1 when not, 77 where buildah is not installed. Everything is made in a
+# directory of its own and removed.
 set -eu
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=
 sandbox=
+serving=
+# Of the build, and to be found nowhere in the image.
+canary=canary-$(od -An -N8 -tx1 /dev/urandom | tr -d ' \n')
 
 if ! command -v buildah > /dev/null; then
   echo "skipped: buildah is not installed"
@@ -53,10 +61,10 @@ innermost() {
 cleanup() {
   status=$?
   trap - EXIT INT TERM
-  if [ -n "$sandbox" ]; then
-    kill -KILL "$(innermost "$sandbox")" 2> /dev/null || true
-    wait "$sandbox" 2> /dev/null || true
-  fi
+  for process in $serving $sandbox; do
+    kill -KILL "$(innermost "$process")" 2> /dev/null || true
+    wait "$process" 2> /dev/null || true
+  done
   storage rm --all > /dev/null 2>&1 || true
   storage rmi --all --force > /dev/null 2>&1 || true
   rm -rf "$work"
@@ -127,7 +135,8 @@ global=$(npm config get globalconfig 2> /dev/null)
 user=$(npm config get userconfig 2> /dev/null)
 [ ! -f "$global" ] || cp "$global" "$build_base/root/npmrc-global"
 [ ! -f "$user" ] || cp "$user" "$build_base/root/.npmrc"
-set -- --env npm_config_globalconfig=/root/npmrc-global --env HOME=/root \
+printf '\n; %s\n' "$canary" >> "$build_base/root/.npmrc"
+set -- --env "BUILD_TOKEN=$canary" --env npm_config_globalconfig=/root/npmrc-global --env HOME=/root \
   --env "PATH=/usr/local/bin:/usr/bin:/bin:$(dirname "$(command -v node)")"
 authorities=${NODE_EXTRA_CA_CERTS:-${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}}
 if [ -f "$authorities" ]; then
@@ -219,7 +228,10 @@ chmod 755 "$work" "$work/certs"
 chmod 600 "$work/certs/key.pem"
 status=0
 run "--volume=$work/certs:/usr/src/smtp-relay/certs:ro" -- serve > "$log" 2>&1 || status=$?
-grep -q 'TLS_KEY_FILEPATH "certs/key.pem" cannot be read by this user (uid 65532)' "$log" ||
+# To the letter as docs/coming_from_python_relay.md has it.
+told="TLS_KEY_FILEPATH \"certs/key.pem\" cannot be read by this user (uid 65532): change the file's owner or mode"
+grep -qF "$told" "$root/docs/coming_from_python_relay.md" || fail "the migration page does not have: $told"
+grep -qF "smtp-oauth-relay: $told" "$log" ||
   fail "an unreadable key is not told of (status $status)"
 [ $status -eq 78 ] || fail "an unreadable key ends with $status and not 78"
 
@@ -255,6 +267,91 @@ curl --silent --max-time 20 --output "$work/raw" "${inbox}api/messages/$id/raw"
 tail -c "$(wc -c < "$work/message")" "$work/raw" | cmp -s - "$work/message" ||
   fail "the message was changed on its way"
 
+# --- the Python relay's deployments, with this image ---
+
+sandbox_container=$container
+send() { # SUBJECT ADDRESS
+  printf 'From: me@example.com\r\nTo: you@example.org\r\nSubject: %s\r\n\r\nIt works.\r\n' "$1" \
+    > "$work/message"
+  curl --silent --show-error --max-time 20 --ssl-reqd --insecure --url "smtp://$2" \
+    --user "$(field Username):$(field Password)" --mail-from me@example.com \
+    --mail-rcpt you@example.org --upload-file "$work/message" 2> "$log"
+}
+
+# Connects and is gone without a word, as kubelet and load balancers do: by FIN and by RST.
+probe() { # ADDRESS
+  node -e '
+    const { connect } = require("node:net");
+    const [host, port] = process.argv[1].split(":");
+    (async () => {
+      for (let i = 0; i < 10; i++) {
+        await new Promise((resolve, reject) => {
+          const socket = connect(port, host, () => i % 2 ? socket.resetAndDestroy() : socket.destroy());
+          socket.on("error", reject).on("close", resolve);
+        });
+      }
+    })();
+  ' "$1" 2> "$log"
+}
+
+# replay NAME MOUNT: `serve` with the original's variables and this mount; a message, probes, a stop.
+replay() {
+  name=$1
+  container=$(storage from --pull=false localhost/relay)
+  # Those of the original's compose file and ConfigMap, and of its env file.
+  storage config --env LOG_LEVEL=INFO --env TLS_SOURCE=file --env REQUIRE_TLS=true \
+    --env "SERVER_GREETING=Microsoft Graph SMTP OAuth Relay" --env USERNAME_DELIMITER=@ \
+    --env "AZURE_AUTHORITY_HOST=${inbox}entra" --env "GRAPH_ENDPOINT=${inbox}graph" \
+    --env SMTP_LISTEN=127.0.0.1:0 --env HTTP_LISTEN=127.0.0.1:0 "$container"
+  # The original has no arguments: the entry point alone has to serve.
+  run "--volume=$2" -- > "$work/served" 2>&1 &
+  serving=$!
+  tries=0
+  until grep -q 'Relay started' "$work/served"; do
+    tries=$((tries + 1))
+    [ $tries -le 150 ] || fail "$name: the relay does not start: $(cat "$work/served")"
+    kill -0 $serving 2> /dev/null || fail "$name: the relay has ended: $(cat "$work/served")"
+    sleep 0.2
+  done
+  smtp=$(sed -n 's/.*Relay started.* smtp=\([0-9.:]*\).*/\1/p' "$work/served")
+  # About the certificate of a day, and the limit of open files here.
+  warnings=$(grep -c WARNING "$work/served")
+  probe "$smtp" || fail "$name: the port cannot be probed"
+  send "$name" "$smtp" || fail "$name: curl cannot send a message"
+  curl --silent --max-time 20 "${inbox}api/messages" | grep -q "\"subject\":\"$name\"" ||
+    fail "$name: the message has not arrived"
+  grep -q 'INFO Message sent' "$work/served" || fail "$name: the message is not in the log"
+  [ "$(grep -c WARNING "$work/served")" -eq "$warnings" ] ||
+    fail "$name: probes and a message make warnings: $(grep WARNING "$work/served")"
+  pid=$(innermost $serving)
+  peak=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' "/proc/$pid/status")
+  [ "$peak" -lt $((256 * 1024)) ] || fail "$name: $peak kB do not fit into a pod with 256Mi"
+  kill -TERM "$pid"
+  status=0
+  wait $serving || status=$?
+  serving=
+  [ $status -eq 0 ] || fail "$name: the relay ended with $status"
+  storage rm "$container" > /dev/null
+}
+
+# docker and compose: certs/ as it is on the machine, writable mount and all. The one change:
+chown 65532 "$work/certs/key.pem"
+chmod 400 "$work/certs/key.pem"
+replay docker "$work/certs:/usr/src/smtp-relay/certs"
+
+# Kubernetes: the files of a Secret are links into a folder that is exchanged as a whole, root's and
+# 0644, where the manifest says nothing else.
+secret=$work/secret
+mkdir -p "$secret/..2026_11_24"
+cp "$work/certs/cert.pem" "$work/certs/key.pem" "$secret/..2026_11_24"
+chown -R 0:0 "$secret"
+chmod 755 "$secret" "$secret/..2026_11_24"
+chmod 644 "$secret/..2026_11_24/"*
+ln -s ..2026_11_24 "$secret/..data"
+ln -s ..data/cert.pem ..data/key.pem "$secret"
+replay kubernetes "$secret:/usr/src/smtp-relay/certs:ro"
+container=$sandbox_container
+
 kill -TERM "$(innermost $sandbox)"
 status=0
 wait $sandbox || status=$?
@@ -262,6 +359,45 @@ sandbox=
 [ $status -eq 0 ] || fail "the sandbox ended with $status"
 grep -q 'Relay stopped' "$log" || fail "the sandbox did not stop in good order"
 
-size=$(du -sm "$(storage mount "$container")" | cut -f 1)
+# --- what it holds ---
+
+# From the image itself: the container above has had mounts, and buildah's own files.
+container=$(storage from --pull=false localhost/relay)
+files=$(storage mount "$container")
+(cd "$files" && find . -mindepth 1 | sed 's/^\.//' | sort) > "$work/holds"
+(cd "$runtime_base" && find . -mindepth 1 | sed 's/^\.//' | sort) > "$work/base-holds"
+added=$(comm -23 "$work/holds" "$work/base-holds" | tr '\n' ' ')
+expect "what is added to the base" "$added" \
+  "/usr/local /usr/local/bin /usr/local/bin/smtp-oauth-relay /usr/src /usr/src/smtp-relay "
+
+found=$(find "$files" \( -name '*sh' -o -name busybox -o -name toybox -o -name env \) ! -type d)
+[ -z "$found" ] || fail "there is a shell: $found"
+# /tmp is the base's, as in the real one.
+found=$(find "$files" -mindepth 1 ! -type l ! -path "$files/tmp" \
+  \( -perm -0002 -o -user 65532 -perm -0200 -o -group 65532 -perm -0020 \))
+[ -z "$found" ] || fail "user 65532 may write to: $found"
+found=$(find "$files" \( -user 65532 -o -group 65532 \))
+[ -z "$found" ] || fail "user 65532 owns: $found"
+found=$(find "$files" -type f -perm /6000)
+[ -z "$found" ] || fail "setuid or setgid: $found"
+found=$(find "$files" \( -name '*.pem' -o -name '*.key' -o -name '.npmrc' -o -name '.env' \))
+[ -z "$found" ] || fail "there may be a secret in: $found"
+found=$(grep -rlF "$canary" "$files" "$work/image.json" || true)
+[ -z "$found" ] || fail "a secret of the build is in: $found"
+variables=$(node -p \
+  '(JSON.parse(fs.readFileSync(process.argv[1])).Docker.config.Env ?? []).map((line) => line.split("=")[0]).join(" ")' \
+  "$work/image.json")
+case $variables in
+  PATH | "") ;;
+  *) fail "the image has variables of the build: $variables" ;;
+esac
+
+echo "what the image holds (in bytes, with the stand-in for its base):"
+(cd "$files" && find . -mindepth 1 -type f -printf '  %m %U:%G %10s %P\n' | sort -k 4)
+layers=$(node -p 'JSON.parse(fs.readFileSync(process.argv[1])).OCIv1.rootfs.diff_ids.length' \
+  "$work/image.json")
+program=$(du -m "$files/usr/local/bin/smtp-oauth-relay" | cut -f 1)
+size=$(du -sm "$files" | cut -f 1)
 storage umount "$container" > /dev/null
-echo "ok container: built on stand-ins, $size MB with the C library; $version"
+echo "ok container: built on stand-ins, $layers layers, $size MB, of which the program $program MB," \
+  "peak memory $((peak / 1024)) MB; $version"

@@ -212,6 +212,8 @@ const NO_SETTINGS = new Set([
   "AZURE_TENANT_ID",
   "AZURE_CLIENT_ID",
   "AZURE_TOKEN_CREDENTIALS",
+  // A file beside the executables.
+  "THIRD_PARTY_LICENSES",
   // Of certbot.
   "RENEWED_LINEAGE",
   // Of TLS libraries.
@@ -230,6 +232,10 @@ const NO_SETTINGS = new Set([
   "PROXY_502",
   "PROXY_ECONNREFUSED",
   "PROXY_ENOTFOUND",
+  // The service manager's (sd_notify(3), sd_listen_fds(3)).
+  "NOTIFY_SOCKET",
+  "LISTEN_FDS",
+  "MONOTONIC_USEC",
   // The relay's own reasons, in replies and log lines.
   ...Object.keys(NOT_SENT),
   ...Object.keys(TOKEN_FAULTS),
@@ -249,14 +255,16 @@ describe("names in the pages", () => {
   }
 
   const main = read("src/main.ts");
-  const commands = [...main.matchAll(/^command\("([a-z]+)"/gm)].map((match) => match[1]!);
+  const commands = [...main.matchAll(/^command\("([a-z-]+)"/gm)].map((match) => match[1]!);
 
   it("of commands exist", () => {
     assert.ok(commands.includes("serve"));
     for (const page of DOCS) {
       // In a console example, or in a code span; not as the last word of another command.
       for (
-        const [line, name] of read(page).matchAll(/(?:^ *|`|\$ |&& )smtp-oauth-relay ([a-z]+)/gm)
+        const [line, name] of read(page).matchAll(
+          /(?:^ *|`|\$ |&& )smtp-oauth-relay ([a-z][a-z-]*)/gm,
+        )
       ) {
         assert.ok(commands.includes(name!), `${page}: ${line}`);
       }

@@ -1,5 +1,8 @@
 // Many clients at once: nobody waits for another's answer from Graph. Bun's fetch, for one, stops
 // at 256 requests; the original serves one message at a time.
+//
+// Graph answers nobody before all have asked: on a machine that is busy with other things they may
+// take seconds to get there.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -8,16 +11,28 @@ import { PROGRAMS, SECRET, serve, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
 const CLIENTS = 600;
-/** Milliseconds that Graph takes for a message. */
-const DELAY = 1_000;
+/** Milliseconds until Graph answers all the same; less than GRAPH_HTTP_TIMEOUT. */
+const PATIENCE = 25_000;
 
 for (const program of PROGRAMS) {
   describe(`many clients at once, on ${program.name}`, () => {
-    it(`has ${CLIENTS} requests under way at Graph, and is done in little more than one round`, async () => {
-      const cloud = await startCloud({ graph: { delay: DELAY } });
+    it(`has ${CLIENTS} requests under way at Graph`, async () => {
+      const all = Promise.withResolvers<void>();
+      const cloud = await startCloud({
+        graph: {
+          async intercept() {
+            if (cloud.graph.requests === CLIENTS) all.resolve();
+            await all.promise;
+            return undefined;
+          },
+        },
+      });
+      let timer: ReturnType<typeof setTimeout> | undefined;
       const relay = await serve(program, {
         TLS_SOURCE: "off",
         REQUIRE_TLS: "false",
+        // Bursts of logins from one address have tests of their own.
+        MAX_CONNECTIONS_PER_IP: String(CLIENTS),
         AZURE_AUTHORITY_HOST: cloud.authority.href,
         GRAPH_ENDPOINT: cloud.endpoint.href,
       });
@@ -37,19 +52,17 @@ for (const program of PROGRAMS) {
           "one login, one token",
         );
 
-        const begun = performance.now();
+        timer = setTimeout(all.resolve, PATIENCE);
         const replies = await Promise.all(
           clients.map((client) => client.say("To: <to@example.org>\r\n\r\nText\r\n.")),
         );
-        const rounds = (performance.now() - begun) / DELAY;
 
         for (const reply of replies) assert.match(reply, /^250 2\.0\.0/);
         assert.equal(cloud.graph.mostInFlight, CLIENTS);
         assert.equal(cloud.graph.requests, CLIENTS);
-        // Two rounds would mean that some waited for others.
-        assert.ok(rounds < 2, `took ${rounds.toFixed(2)} rounds`);
         for (const client of clients) client.destroy();
       } finally {
+        clearTimeout(timer);
         await relay.running.stop();
         await cloud.close();
       }

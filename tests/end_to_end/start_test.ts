@@ -64,6 +64,7 @@ for (const program of PROGRAMS) {
           "check",
           "lookup",
           "healthcheck",
+          "install-service",
           "version",
         ]
       ) {

@@ -150,6 +150,21 @@ describe("a client that brings a token", () => {
     assert.deepEqual([told["code"], told["proved"]], ["InvalidAuthenticationToken", false]);
   });
 
+  it("guesses no more often with tokens than with passwords: AUTH_RATE_LIMIT", async () => {
+    const world = await start({ AUTH_RATE_LIMIT: "3/1m" });
+    for (const number of [1, 2, 3]) {
+      const { client } = await greeted(world);
+      assert.match(await client.say(xoauth2(world.forged(`Zm9yZ2Vk${number}`))), /^235 /);
+      assert.match(await client.send(USER, TO), /^451 4\.7\.0 InvalidAuthenticationToken: /);
+    }
+    const { client } = await greeted(world);
+    assert.match(
+      await client.say(xoauth2(world.forged("Zm9yZ2Vk4"))),
+      /^421 4\.7\.0 Too many failed/,
+    );
+    assert.equal(world.cloud.seen.length, 3);
+  });
+
   it("is told to bring a new token when its own is revoked during the session", async () => {
     const world = await start();
     const { client } = await greeted(world);

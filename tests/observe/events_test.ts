@@ -1,7 +1,7 @@
 /** Which events make which lines: what went wrong is WARNING, mail that went is INFO. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { LoginResult } from "../../src/accounts/accounts.ts";
+import type { Account, LoginResult } from "../../src/accounts/accounts.ts";
 import type { TableTrouble } from "../../src/accounts/entry_source.ts";
 import type { Outcome } from "../../src/delivery/outcome.ts";
 import { Events } from "../../src/observe/events.ts";
@@ -236,16 +236,21 @@ describe("a line for what the session turned away", () => {
   });
 
   /** The levels of the lines that strangers make. */
-  function levelsOf(addresses: readonly string[], code: number, clock = () => 0): unknown[] {
+  function levelsOf(
+    addresses: readonly string[],
+    code: number,
+    clock = () => 0,
+    unproved?: Account,
+  ): unknown[] {
     const levels: unknown[] = [];
     const write = (line: string) => void levels.push(JSON.parse(line).level);
     const events = new Events(createLog({ level: "DEBUG", format: "json", write }), clock);
     const refusal: Refusal = {
       command: "AUTH",
       reply: reply(code, "5.7.0", "No"),
-      authenticated: false,
+      authenticated: unproved !== undefined,
     };
-    for (const address of addresses) events.refused(refusal, { ...client, address }, undefined);
+    for (const address of addresses) events.refused(refusal, { ...client, address }, unproved);
     return levels;
   }
 
@@ -257,12 +262,22 @@ describe("a line for what the session turned away", () => {
     assert.deepEqual(levelsOf([a, a, a], 530, later), ["WARNING", "DEBUG", "WARNING"]);
   });
 
+  it("takes the /64 of an IPv6 address for one stranger, as all limits do", () => {
+    assert.deepEqual(levelsOf(["2001:db8::1", "2001:db8::2"], 530), ["WARNING", "DEBUG"]);
+  });
+
+  it("takes for a stranger who has brought a token that nobody has verified", () => {
+    const unproved = { ...account, unproved: () => "token" };
+    const levels = levelsOf(["192.0.2.7", "192.0.2.7"], 451, () => 0, unproved);
+    assert.deepEqual(levels, ["WARNING", "DEBUG"]);
+  });
+
   it("is WARNING each time for a failed login", () => {
     assert.deepEqual(levelsOf(["192.0.2.7", "192.0.2.7"], 535), ["WARNING", "WARNING"]);
   });
 
   it("remembers no more than a thousand strangers", () => {
-    const many = Array.from({ length: 1100 }, (_, i) => `2001:db8:0:${i}::1`);
+    const many = Array.from({ length: 1100 }, (_, i) => `2001:db8:${i}::1`);
     assert.equal(levelsOf(many, 530).filter((level) => level === "WARNING").length, 1000);
   });
 

@@ -154,6 +154,42 @@ describe("a queue for MAX_CONNECTIONS", () => {
     assert.equal(flood.at(-1)!.fate, "");
   });
 
+  it("does so behind a proxy as well, whose client's address is known later", () => {
+    const world = new World(1000, 1);
+    const arrive = (key: string) => {
+      const client = new Client();
+      client.place = world.admission.arrive(client);
+      client.place.begin(key);
+      return client;
+    };
+    const flood = Array.from({ length: 3_000 }, () => arrive("a"));
+    assert.ok(world.admission.queued > 1_000);
+    const others = Array.from({ length: 200 }, (_, i) => arrive(`other ${i}`));
+    assert.equal(flood.at(-1)!.fate, "");
+    world.pass(500);
+    assert.deepEqual(fates(others), { welcome: 200 });
+  });
+
+  it("leaves everybody their time where one address begins to flood, too", () => {
+    // Less than a flood takes all places; more of the same queue up before it is one.
+    const world = new World(60, 20);
+    const clients: Client[] = [];
+    let hurried = 0;
+    for (let i = 0; i < 1_000; i++) {
+      clients.push(world.arrive("a"));
+      world.now += 5;
+      if (i % 100 === 99) world.admission.tick();
+      for (const client of [...clients]) {
+        if (client.fate === "" || client.fate === "welcome") continue;
+        clients.splice(clients.indexOf(client), 1);
+        if (client.fate === "makes room" && world.now - client.place.since < STAY_MS) hurried++;
+      }
+    }
+    assert.ok(world.admission.queued > 100);
+    // While it is calm, so many a second may have less.
+    assert.ok(hurried <= 6 * 16, `${hurried} had less`);
+  });
+
   it("is not longer than it may be: then places change hands after all", () => {
     const world = new World(1000, 100, 50);
     const clients = keys(world, 3_000);

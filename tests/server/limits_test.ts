@@ -8,6 +8,7 @@ import { afterEach, before, describe, it } from "node:test";
 import { type Certificate } from "../../src/certificates/certificate.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
+import { Networks } from "../../src/networks.ts";
 import { Admission, floodOf } from "../../src/server/admission.ts";
 import type { ConnectionSummary, Login } from "../../src/server/handlers.ts";
 import type { Timeouts } from "../../src/server/patience.ts";
@@ -34,6 +35,8 @@ interface Setup extends Partial<Timeouts> {
   readonly perAddress?: number;
   readonly session?: Partial<SessionOptions>;
   readonly implicitTls?: boolean;
+  /** Whose connections begin with a PROXY header. */
+  readonly proxies?: string;
   readonly login?: () => Promise<Login<true>>;
   readonly submit?: () => Promise<Reply>;
 }
@@ -56,6 +59,7 @@ describe("the server's limits", () => {
       perAddress = 100,
       session,
       implicitTls = false,
+      proxies,
       login,
       submit,
       ...timeouts
@@ -77,6 +81,9 @@ describe("the server's limits", () => {
       identity: () => ({ ...certificate, minVersion: "1.2" }),
       timeouts: { ...PATIENT, ...timeouts },
       admission: new Admission({ connections, perAddress }),
+      proxies: proxies === undefined
+        ? undefined
+        : { networks: Networks.parse(proxies)!, headerTimeout: 60_000 },
       handlers: {
         authenticate: (credentials) =>
           login !== undefined ? login() : Promise.resolve(
@@ -86,7 +93,7 @@ describe("the server's limits", () => {
           ),
         submit: submit ?? (() => Promise.resolve(reply(250, "2.0.0", "OK"))),
         limited: (setting, client) => {
-          assert.match(client.address, /^127\./);
+          assert.match(client.address, proxies === undefined ? /^127\./ : /^2001:db8:/);
           limited.push(setting);
         },
         failed: (error) => faults.push(error),
@@ -275,6 +282,20 @@ describe("the server's limits", () => {
       assert.equal(replies.filter((reply) => reply.startsWith("220 ")).length, 5);
       assert.equal(replies.filter((reply) => reply.startsWith("421 4.7.0 ")).length, 15);
       assert.equal(limited.length, 15);
+    });
+
+    it("counts an IPv6 client by its /64 (RFC 6177 §2), the one behind a proxy, too", async () => {
+      const { port, limited } = await start({ perAddress: 2, proxies: "127.0.0.1" });
+      const from = (address: string) => {
+        const made = client(port);
+        made.write(`PROXY TCP6 ${address} 2001:db8:ffff::25 4711 25\r\n`);
+        return made.reply();
+      };
+      assert.match(await from("2001:db8:0:1::1"), /^220 /);
+      assert.match(await from("2001:db8:0:1:ffff::2"), /^220 /);
+      assert.match(await from("2001:db8:0:1::3"), /^421 4\.7\.0 /);
+      assert.deepEqual(limited, ["MAX_CONNECTIONS_PER_IP"]);
+      assert.match(await from("2001:db8:0:2::1"), /^220 /);
     });
 
     it("counts only those that have not logged in", async () => {

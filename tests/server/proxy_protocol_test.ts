@@ -9,6 +9,7 @@ import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { Networks } from "../../src/networks.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Client, ConnectionSummary, ProxyRefusal } from "../../src/server/handlers.ts";
+import { Admission } from "../../src/server/admission.ts";
 import { SmtpServer } from "../../src/server/server.ts";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
 import { ProxiedClient } from "./proxied_client.ts";
@@ -51,7 +52,8 @@ describe("the PROXY protocol", () => {
   }
 
   async function start(
-    { networks, tls = false, headerTimeout = 60_000, host = "127.0.0.1" }: {
+    { networks, tls = false, headerTimeout = 60_000, host = "127.0.0.1", admission }: {
+      admission?: Admission;
       networks?: string;
       tls?: boolean;
       headerTimeout?: number;
@@ -75,6 +77,7 @@ describe("the PROXY protocol", () => {
       },
       identity: () => identity,
       timeouts: { command: 60_000, data: 60_000, handshake: 60_000, unread: 60_000, linger: 5_000 },
+      ...(admission === undefined ? {} : { admission }),
       proxies: networks === undefined
         ? undefined
         : { networks: Networks.parse(networks)!, headerTimeout },
@@ -456,6 +459,42 @@ describe("the PROXY protocol", () => {
       assert.equal(told.refusals[0]?.client.proxy, "127.0.0.1");
     });
   }
+
+  it("what comes behind a header while there is no place is kept up to 4 KiB, and no more", async () => {
+    const admission = new Admission({ connections: 10, perAddress: 1 });
+    for (const tls of [false, true]) {
+      const { client: connect, ended, server } = await start({
+        networks: "127.0.0.1",
+        admission,
+        tls,
+      });
+      const first = await connect();
+      await first.send(V1);
+      if (!tls) assert.match(await first.readLine(), /^220 /);
+      // One after the other: the header of the first must have been read.
+      while (admission.addresses === 0) await sleep(1);
+      const over = ended();
+      const second = await connect();
+      await second.send(Buffer.concat([V1, Buffer.alloc(4097, "x")]));
+      assert.match((await over).reason, /too much before the greeting/);
+      assert.equal(await second.closed(), "");
+      const third = await connect();
+      if (!tls) {
+        await third.send(Buffer.concat([V1, Buffer.from("EHLO client.example\r\n")]));
+        while (server.connections < 2) await sleep(1);
+        first.destroy();
+        assert.match(await third.readLine(), /^220 /);
+        assert.match(await third.readLine(), /^250/);
+      } else {
+        const secure = third.startTls((hello) => third.send(Buffer.concat([V1, hello])));
+        first.destroy();
+        await secure;
+        assert.match(await third.readLine(), /^220 /);
+      }
+      third.destroy();
+      while (server.connections > 0) await sleep(1);
+    }
+  });
 
   it("a handshake that fails for other reasons is told as one", async () => {
     const { client: connect, told, ended } = await start({ tls: true, networks: "127.0.0.1" });

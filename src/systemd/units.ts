@@ -1,0 +1,18 @@
+// The units of `deploy/systemd/`, as the program carries them to install them.
+
+import service from "../../deploy/systemd/smtp-oauth-relay.service" with { type: "text" };
+import smtps from "../../deploy/systemd/smtp-oauth-relay-smtps.socket" with { type: "text" };
+import smtp from "../../deploy/systemd/smtp-oauth-relay.socket" with { type: "text" };
+
+export interface Unit {
+  readonly name: string;
+  readonly text: string;
+}
+
+export const SERVICE: Unit = { name: "smtp-oauth-relay.service", text: service };
+
+/** For the ports below 1024, by socket activation. */
+export const SOCKETS: readonly Unit[] = [
+  { name: "smtp-oauth-relay.socket", text: smtp },
+  { name: "smtp-oauth-relay-smtps.socket", text: smtps },
+];

@@ -1,0 +1,255 @@
+/**
+ * deploy/kubernetes and deploy/compose.yaml, held against the program: its settings, its ports, its
+ * user, and the time that it takes to stop. What kubectl and docker-compose say of them is
+ * manifests.sh's business.
+ */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { parse, parseAllDocuments } from "yaml";
+import { loadSettings } from "../../src/settings/load.ts";
+import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
+
+const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+const BASE = join(ROOT, "deploy/kubernetes/base");
+const AZURE = join(ROOT, "deploy/kubernetes/overlays/azure");
+/** The image's working directory: see the Containerfile. */
+const WORKDIR = "/usr/src/smtp-relay";
+const USER = 65532;
+/** Milliseconds from the end of SHUTDOWN_TIMEOUT until the process is gone: docs/installation.md. */
+const LAST_WORDS = 3_000;
+
+// deno-lint-ignore no-explicit-any -- manifests have no types here; kubectl knows them
+type Manifest = any;
+
+function manifest(path: string): Manifest {
+  return parse(readFileSync(path, "utf8"), { version: "1.2" });
+}
+
+function variables(literals: readonly string[]): Record<string, string> {
+  return Object.fromEntries(literals.map((literal) => {
+    const equals = literal.indexOf("=");
+    return [literal.slice(0, equals), literal.slice(equals + 1)];
+  }));
+}
+
+/** Read by the Azure SDK, not by us: docs/settings.md. */
+const OF_THE_SDK = new Set(["AZURE_TOKEN_CREDENTIALS"]);
+
+/** The settings of an environment in which every name is a setting and every value is allowed. */
+function settingsOf(environment: Record<string, string>): Settings {
+  for (const name of Object.keys(environment)) {
+    assert.ok(name in SETTINGS || OF_THE_SDK.has(name), `${name} is no setting`);
+  }
+  const loaded = loadSettings(environment);
+  assert.ok(loaded.type === "settings", JSON.stringify(loaded));
+  assert.deepEqual(loaded.warnings, []);
+  return loaded.settings;
+}
+
+function portsOf(settings: Settings): Set<number> {
+  const smtps = settings.SMTPS_LISTEN ?? [];
+  return new Set([...settings.SMTP_LISTEN, ...smtps].map(({ port }) => port));
+}
+
+for (const folder of [BASE, AZURE]) {
+  describe(`the kustomization ${folder.slice(ROOT.length)}`, () => {
+    it("names all files that are there, and no others", () => {
+      const { resources, patches = [] } = manifest(join(folder, "kustomization.yaml"));
+      const named = [...resources, ...patches.map(({ path }: { path: string }) => path)]
+        .filter((path: string) => !path.startsWith("../"));
+      const there = readdirSync(folder).filter((file) => file !== "kustomization.yaml");
+      assert.deepEqual(named.sort(), there.sort());
+    });
+  });
+}
+
+const deployment = manifest(join(BASE, "deployment.yaml"));
+const pod = deployment.spec.template.spec;
+const [container] = pod.containers;
+const [generator] = manifest(join(BASE, "kustomization.yaml")).configMapGenerator;
+const secrets = Object.fromEntries(
+  container.env.map(({ name }: { name: string }) => [name, "a secret"]),
+);
+const environment = { ...variables(generator.literals), ...secrets };
+
+describe("the deployment for Kubernetes", () => {
+  const ports = new Map<string, number>(
+    container.ports.map((port: Manifest) => [port.name, port.containerPort]),
+  );
+
+  it("has settings that the relay takes", () => {
+    assert.equal(container.envFrom[0].configMapRef.name, generator.name);
+    assert.equal(container.env[0].valueFrom.secretKeyRef.key, "password");
+    settingsOf(environment);
+  });
+
+  it("has the ports that the relay listens on", () => {
+    const settings = settingsOf(environment);
+    const http = settings.HTTP_LISTEN;
+    assert.ok(http !== "off");
+    assert.equal(ports.get("http"), http.port);
+    const others = [...ports].filter(([name]) => name !== "http").map(([, port]) => port);
+    assert.deepEqual(new Set(others), portsOf(settings));
+  });
+
+  it("is asked by probes where the relay answers them, from outside of the pod", () => {
+    const http = settingsOf(environment).HTTP_LISTEN;
+    assert.ok(http !== "off" && http.hostname === "::", JSON.stringify(http));
+    assert.deepEqual(container.readinessProbe.httpGet, { path: "/readyz", port: "http" });
+    for (const probe of [container.livenessProbe, container.startupProbe]) {
+      assert.deepEqual(probe.httpGet, { path: "/healthz", port: "http" });
+    }
+  });
+
+  it("leaves more time to stop than the relay takes", () => {
+    const { SHUTDOWN_TIMEOUT } = settingsOf(environment);
+    // preStop counts: its time is taken from the grace period.
+    const grace = (pod.terminationGracePeriodSeconds - container.lifecycle.preStop.sleep.seconds) *
+      1000;
+    assert.ok(grace > SHUTDOWN_TIMEOUT + LAST_WORDS, `${grace} ms`);
+  });
+
+  it("meets the standard that the namespace enforces, and has a read-only root", () => {
+    const namespace = manifest(join(BASE, "namespace.yaml"));
+    assert.equal(namespace.metadata.labels["pod-security.kubernetes.io/enforce"], "restricted");
+    assert.deepEqual(pod.securityContext, {
+      runAsNonRoot: true,
+      runAsUser: USER,
+      runAsGroup: USER,
+      fsGroup: USER,
+      seccompProfile: { type: "RuntimeDefault" },
+    });
+    assert.deepEqual(container.securityContext, {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] },
+    });
+    assert.equal(pod.automountServiceAccountToken, false);
+  });
+
+  it("runs in 256Mi", () => assert.equal(container.resources.limits.memory, "256Mi"));
+
+  it("has the certificate where the relay looks for it, readable by its group alone", () => {
+    const settings = settingsOf(environment);
+    const [mount] = container.volumeMounts;
+    const { secret } = pod.volumes.find(({ name }: Manifest) => name === mount.name);
+    const files = secret.items.map(({ path }: Manifest) => `${mount.mountPath}/${path}`);
+    const wanted = [settings.TLS_CERT_FILEPATH, settings.TLS_KEY_FILEPATH]
+      .map((path) => `${WORKDIR}/${path}`);
+    assert.deepEqual(files, wanted);
+    assert.equal(mount.readOnly, true);
+    assert.ok(mount.subPath === undefined);
+    assert.equal(secret.defaultMode, 0o440);
+  });
+});
+
+describe("what belongs to the deployment", () => {
+  const labels = deployment.spec.template.metadata.labels;
+
+  it("is the service's, on the ports that devices know, with their addresses kept", () => {
+    const { spec } = manifest(join(BASE, "service.yaml"));
+    assert.deepEqual(spec.selector, labels);
+    assert.equal(spec.externalTrafficPolicy, "Local");
+    const names = new Set(container.ports.map(({ name }: Manifest) => name));
+    const targets = Object.fromEntries(
+      spec.ports.map(({ port, targetPort }: Manifest) => [port, targetPort]),
+    );
+    assert.deepEqual(targets, { 25: "smtp", 587: "smtp", 465: "smtps", 8025: "smtp" });
+    for (const target of Object.values(targets)) assert.ok(names.has(target));
+  });
+
+  it("is chosen by its labels everywhere", () => {
+    assert.deepEqual(deployment.spec.selector.matchLabels, labels);
+    const budget = manifest(join(BASE, "poddisruptionbudget.yaml"));
+    assert.deepEqual(budget.spec.selector.matchLabels, labels);
+    assert.equal(budget.spec.maxUnavailable, 1);
+    const [spread] = pod.topologySpreadConstraints;
+    assert.deepEqual(spread.labelSelector.matchLabels, labels);
+  });
+
+  it("is scaled by the autoscaler, and shares what Graph takes at once", () => {
+    const { spec } = manifest(join(BASE, "horizontalpodautoscaler.yaml"));
+    const { scaleTargetRef, minReplicas, maxReplicas } = spec;
+    assert.deepEqual(scaleTargetRef, {
+      apiVersion: deployment.apiVersion,
+      kind: deployment.kind,
+      name: deployment.metadata.name,
+    });
+    assert.ok(maxReplicas >= minReplicas);
+    assert.equal(deployment.spec.replicas, undefined);
+    assert.equal(minReplicas * settingsOf(environment).GRAPH_CONCURRENCY, 4);
+  });
+
+  it("runs under its service account", () => {
+    const account = manifest(join(BASE, "serviceaccount.yaml"));
+    assert.equal(account.metadata.name, pod.serviceAccountName);
+    assert.equal(account.automountServiceAccountToken, false);
+  });
+});
+
+describe("the overlay for Azure", () => {
+  const { configMapGenerator } = manifest(join(AZURE, "kustomization.yaml"));
+  const patch = parseAllDocuments(readFileSync(join(AZURE, "workload_identity.yaml"), "utf8"))
+    .map((document) => document.toJS() as Manifest);
+
+  it("has settings that the relay takes together with the base's", () => {
+    const [{ name, behavior, literals }] = configMapGenerator;
+    assert.deepEqual([name, behavior], [generator.name, "merge"]);
+    const settings = settingsOf({ ...environment, ...variables(literals) });
+    assert.equal(settings.TLS_SOURCE, "keyvault");
+  });
+
+  it("gives the pods the workload identity of their service account", () => {
+    const [account, labelled] = patch;
+    assert.equal(account.metadata.name, pod.serviceAccountName);
+    assert.ok("azure.workload.identity/client-id" in account.metadata.annotations);
+    // The webhook looks at the pods' label, and at a string.
+    const labels = labelled.spec.template.metadata.labels;
+    assert.equal(labels["azure.workload.identity/use"], "true");
+  });
+});
+
+describe("compose.yaml", () => {
+  const { relay } = manifest(join(ROOT, "deploy/compose.yaml")).services;
+
+  it("has settings that the relay takes, and publishes the ports that it listens on", () => {
+    const ports = portsOf(settingsOf(relay.environment));
+    const published = new Map<string, number>(relay.ports.map((pair: string) => {
+      const [outside = "", inside] = pair.split(":");
+      return [outside, Number(inside)];
+    }));
+    assert.deepEqual([...published.keys()], ["25", "587", "465"]);
+    assert.deepEqual(new Set(published.values()), ports);
+  });
+
+  it("leaves more time to stop than the relay takes", () => {
+    const { SHUTDOWN_TIMEOUT } = settingsOf(relay.environment);
+    const grace = Number(/^(\d+)s$/.exec(relay.stop_grace_period)?.[1]) * 1000;
+    assert.ok(grace > SHUTDOWN_TIMEOUT + LAST_WORDS, `${grace} ms`);
+  });
+
+  it("is hardened as the deployment is", () => {
+    assert.equal(relay.read_only, true);
+    assert.equal(relay.user, `${USER}:${USER}`);
+    assert.deepEqual(relay.cap_drop, ["ALL"]);
+    assert.deepEqual(relay.security_opt, ["no-new-privileges:true"]);
+    assert.deepEqual(relay.volumes, [`./certs:${WORKDIR}/certs:ro`]);
+  });
+
+  it("has the image's own health check", () => {
+    const image = readFileSync(join(ROOT, "Containerfile"), "utf8");
+    const [, options = "", command = ""] = /^HEALTHCHECK (.*) \\\n *CMD (\[.*\])$/m.exec(image) ??
+      [];
+    const { test, ...times } = relay.healthcheck;
+    assert.deepEqual(test, ["CMD", ...JSON.parse(command)]);
+    const same = options.split(" ").map((option) => option.replace(/^--/, "").split("="))
+      .map(([name, value]) => [name!.replaceAll("-", "_"), value]);
+    assert.deepEqual(
+      Object.fromEntries(Object.entries(times).map(([name, value]) => [name, String(value)])),
+      Object.fromEntries(same),
+    );
+  });
+});

@@ -1,0 +1,205 @@
+// sd_notify(3): what is told, in which order, and what becomes of trouble.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type Messenger, ServiceManager } from "../../src/systemd/manager.ts";
+import { type RelayState, statusLine } from "../../src/systemd/status.ts";
+
+const PID = 4711;
+const STATE: RelayState = {
+  listening: ["[::]:25", "[::]:465"],
+  connections: 1,
+  sent: 12,
+  refused: 2,
+  deferred: 0,
+  ambiguous: 0,
+};
+
+/** A service manager as it is told of things. */
+class Told implements Messenger {
+  readonly texts: string[] = [];
+  /** What the next datagrams come to; then 0. */
+  readonly errnos: number[] = [];
+  #waiting: (() => void)[] = [];
+
+  sendDatagram(path: string, text: string): number {
+    assert.equal(path, "/run/notify");
+    const errno = this.errnos.shift() ?? 0;
+    if (errno === 0) this.texts.push(text);
+    for (const resolve of this.#waiting.splice(0)) resolve();
+    return errno;
+  }
+  monotonic() {
+    return 1234567n;
+  }
+  async until(condition: () => boolean) {
+    while (!condition()) await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+}
+
+async function managed(variables: Record<string, string> = {}, canAccept = () => true) {
+  const told = new Told();
+  const environment: Record<string, string | undefined> = {
+    NOTIFY_SOCKET: "/run/notify",
+    ...variables,
+  };
+  const load = () => Promise.resolve(told);
+  const manager = await ServiceManager.of(environment, PID, load, canAccept);
+  assert.deepEqual(environment, {}, "no child speaks in our name");
+  const warnings: unknown[] = [];
+  manager.logTo((message, fields) => warnings.push([message, fields]));
+  return { told, manager, warnings };
+}
+
+describe("the service manager", () => {
+  it("hears that the relay is ready, reloads, stops and ends", async () => {
+    const { told, manager } = await managed();
+    manager.ready(() => STATE);
+    await manager.reloading(() => Promise.resolve());
+    manager.stopping();
+    manager.ended();
+    const status = `STATUS=${statusLine(STATE)}`;
+    assert.deepEqual(told.texts, [
+      `READY=1\n${status}`,
+      "RELOADING=1\nMONOTONIC_USEC=1234567\nSTATUS=Reloading",
+      `READY=1\n${status}`,
+      "STOPPING=1",
+      "EXTEND_TIMEOUT_USEC=20000000\nSTATUS=Stopping: 1 connection still open",
+      "STATUS=Stopped",
+    ]);
+  });
+
+  it("hears of no reload before the relay is ready, nor of READY while it stops", async () => {
+    const { told, manager } = await managed();
+    await manager.reloading(() => Promise.resolve());
+    assert.equal(told.texts.length, 0);
+    manager.ready(() => STATE);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const reload = manager.reloading(() => promise);
+    manager.stopping();
+    resolve();
+    await reload;
+    manager.ended();
+    assert.equal(told.texts.filter((text) => text.startsWith("READY=1")).length, 1);
+  });
+
+  it("hears READY once after reloads that overlap, also when one fails", async () => {
+    const { told, manager } = await managed();
+    manager.ready(() => STATE);
+    const first = Promise.withResolvers<void>();
+    const second = Promise.withResolvers<void>();
+    const both = [manager.reloading(() => first.promise), manager.reloading(() => second.promise)];
+    first.resolve();
+    await both[0];
+    assert.doesNotMatch(told.texts.at(-1)!, /READY/);
+    second.reject(new Error("no"));
+    await assert.rejects(both[1]!, /no/);
+    assert.match(told.texts.at(-1)!, /^READY=1\n/);
+    manager.ended();
+  });
+
+  it("hears a heartbeat at half of WATCHDOG_USEC, if it is meant for this process", async () => {
+    const { told, manager } = await managed({ WATCHDOG_USEC: "20000", WATCHDOG_PID: String(PID) });
+    const beats = () => told.texts.filter((text) => text === "WATCHDOG=1").length;
+    assert.equal(beats(), 0, "none before it is ready");
+    manager.ready(() => STATE);
+    await told.until(() => beats() >= 3);
+    manager.stopping();
+    const before = beats();
+    await told.until(() => beats() > before);
+    manager.ended();
+    for (
+      const variables of [{ WATCHDOG_USEC: "20000", WATCHDOG_PID: "1" }, { WATCHDOG_USEC: "0" }]
+    ) {
+      const other = await managed(variables);
+      other.manager.ready(() => STATE);
+      other.manager.ended();
+      assert.ok(!other.told.texts.includes("WATCHDOG=1"));
+    }
+  });
+
+  it("hears no heartbeat while no connection could be accepted", async () => {
+    let accepts = false;
+    let asked = 0;
+    const { told, manager } = await managed({ WATCHDOG_USEC: "2000" }, () => {
+      asked++;
+      if (asked === 5) {
+        assert.ok(!told.texts.includes("WATCHDOG=1"));
+        accepts = true;
+      }
+      return accepts;
+    });
+    manager.ready(() => STATE);
+    await told.until(() => told.texts.includes("WATCHDOG=1"));
+    assert.ok(asked >= 5);
+    manager.ended();
+  });
+
+  it("is told again, in order, when its queue is full", async () => {
+    const { told, manager, warnings } = await managed();
+    const EAGAIN = 11;
+    told.errnos.push(EAGAIN, EAGAIN);
+    manager.ready(() => STATE);
+    await manager.reloading(() => Promise.resolve());
+    assert.equal(told.texts.length, 0);
+    await told.until(() => told.texts.length === 3);
+    assert.deepEqual(told.texts.map((text) => text.split("\n")[0]), [
+      "READY=1",
+      "RELOADING=1",
+      "READY=1",
+    ]);
+    assert.deepEqual(warnings, []);
+    manager.ended();
+  });
+
+  it("is no reason to fail when it cannot be told: one warning, until it works again", async () => {
+    const { told, manager, warnings } = await managed();
+    told.errnos.push(111, 111, 0, 2);
+    manager.ready(() => STATE);
+    for (let i = 0; i < 2; i++) await manager.reloading(() => Promise.resolve());
+    manager.ended();
+    const text = "The service manager cannot be told how the relay does (NOTIFY_SOCKET)";
+    assert.deepEqual(warnings, [
+      [text, { socket: "/run/notify", error: "errno 111" }],
+      [text, { socket: "/run/notify", error: "errno 2" }],
+    ]);
+    const warned: unknown[] = [];
+    const none = await ServiceManager.of({ NOTIFY_SOCKET: "/x" }, PID, () => {
+      throw new Error("no libc");
+    });
+    none.logTo((_, fields) => warned.push(fields["error"]));
+    none.ready(() => STATE);
+    none.ended();
+    assert.deepEqual(warned, ["no libc"]);
+  });
+
+  it("gets a status of one line, whatever an error says", async () => {
+    const { told, manager } = await managed();
+    manager.ended("first\nREADY=1\r\nlast");
+    assert.deepEqual(told.texts, ["STATUS=first READY=1 last"]);
+  });
+
+  it("is left alone where there is none", async () => {
+    const manager = await ServiceManager.of({}, PID, () => {
+      throw new Error("nothing is loaded");
+    });
+    manager.ready(() => STATE);
+    await manager.reloading(() => Promise.resolve());
+    manager.stopping();
+    manager.ended();
+  });
+});
+
+describe("the status line", () => {
+  it("says where it listens and what it has done, for a person", () => {
+    assert.equal(
+      statusLine(STATE),
+      "Listening on [::]:25, [::]:465; 1 connection open; since the start 12 messages sent, " +
+        "2 refused, 0 deferred",
+    );
+    assert.match(
+      statusLine({ ...STATE, connections: 0, sent: 1, ambiguous: 3 }),
+      /; 0 connections open; since the start 1 message sent, .*, 3 perhaps sent$/,
+    );
+  });
+});
