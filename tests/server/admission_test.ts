@@ -81,6 +81,14 @@ describe("MAX_CONNECTIONS", () => {
     assert.equal(world.admission.connections, 3);
   });
 
+  it("does so whichever address it is from, and however many others have, while there is no queue", () => {
+    const world = new World(3, 10);
+    const alone = world.arrive("alone");
+    world.many(2, "crowd");
+    assert.equal(world.arrive("crowd").fate, "welcome");
+    assert.equal(alone.fate, "makes room");
+  });
+
   it("spares those whose login is being checked, and those that have logged in", () => {
     const world = new World(3, 10);
     const [checking, loggedIn, idle] = world.many(3) as [Client, Client, Client];
@@ -274,9 +282,10 @@ describe("a rush, in which places change hands all the time", () => {
     const two = world.many(2, "two");
     // For nearly ten seconds, and each of these has no more time than it must have.
     for (let i = 0; world.now < RUSH_MS - 500; i++) {
-      for (let j = 0; j < 10; j++) world.arrive(`many ${j}`);
+      for (let j = 0; j < 100; j++) world.arrive(`many ${j % 10}`);
       world.pass(500);
     }
+    assert.ok(world.admission.queued > 1);
     assert.deepEqual(fates([single, ...two]), { welcome: 3 });
   });
 
