@@ -27,6 +27,7 @@ import {
   UNTRUSTED,
 } from "../src/graph/answers.ts";
 import { NOT_SENT } from "../src/graph/not_sent.ts";
+import { COUNTERS, PREFIX } from "../src/observe/metrics.ts";
 import { type Setting, SETTINGS } from "../src/settings/schema.ts";
 import { REPLIES, type Reply } from "../src/smtp/reply.ts";
 
@@ -36,6 +37,7 @@ export const PAGES = [
   "docs/replies.md",
   "docs/delivery.md",
   "docs/check.md",
+  "docs/installation.md",
   "docs/token_logins.md",
 ] as const;
 
@@ -280,6 +282,15 @@ const TABLES: Readonly<Record<string, () => string>> = {
   "settings without a function": missingTable,
   "SMTP replies": repliesTable,
   "what check finds": checkTable,
+  counters: () =>
+    table(
+      ["Name", "Labels", "What is counted"],
+      Object.entries(COUNTERS).map(([name, { labels, help }]) => [
+        code(`${PREFIX}${name}_total`),
+        labels.map(code).join(", "),
+        help,
+      ]),
+    ),
   "Entra ID": entraTable,
   Tokens: () =>
     table(

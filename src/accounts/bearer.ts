@@ -1,11 +1,11 @@
 // Logins with a token that the client brings: what Graph has made of it, and how long it lasts. The
 // relay can neither verify such a token nor get another, so it is a claim until Graph takes it.
 
-import { createHmac, randomBytes } from "node:crypto";
 import { LRUCache } from "lru-cache";
 import type { EntraRefusal } from "../entra/answers.ts";
 import { type Claims, CLOCK_SKEW, expired, readClaims, type TokenFault } from "../entra/claims.ts";
 import { type AccessToken, rolesOf } from "../entra/token.ts";
+import { KeyedHash } from "../keyed_hash.ts";
 import { isAddress } from "../message/addresses.ts";
 import type { Secret } from "../secret.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
@@ -22,29 +22,42 @@ export interface BroughtTokensOptions {
 }
 
 /**
- * The tokens that clients have brought, by what Graph said to them. What is kept of a token is an HMAC
- * under a key that only this process knows.
+ * The tokens that clients have brought, by what Graph said to them. What is kept of a token is its
+ * {@link KeyedHash}.
  */
 export class BroughtTokens {
   readonly #audiences: ReadonlySet<string>;
   readonly #now: () => number;
-  readonly #key = randomBytes(32);
-  readonly #proved: LRUCache<string, true>;
-  /** Apart, so that forged tokens push out no verdict on a good one. */
-  readonly #refused: LRUCache<string, true>;
+  readonly #hash = new KeyedHash();
+  readonly #capacity: number;
+  #verdicts: Record<"proved" | "refused", LRUCache<string, true>> | undefined;
 
   constructor({ audiences, capacity = 10_000, now = Date.now }: BroughtTokensOptions) {
     this.#audiences = audiences;
     this.#now = now;
-    this.#proved = new LRUCache({ max: capacity });
-    this.#refused = new LRUCache({ max: capacity });
+    this.#capacity = capacity;
+  }
+
+  get #proved(): LRUCache<string, true> {
+    return this.#kept.proved;
+  }
+
+  /** Apart, so that forged tokens push out no verdict on a good one. */
+  get #refused(): LRUCache<string, true> {
+    return this.#kept.refused;
+  }
+
+  /** Made with the first token: they take their whole room at once, and few relays see one. */
+  get #kept() {
+    const max = this.#capacity;
+    return this.#verdicts ??= { proved: new LRUCache({ max }), refused: new LRUCache({ max }) };
   }
 
   /** Looks at a token before anything is done with it. Asks nobody. */
   take(token: Secret): BroughtToken | NoAccount {
     const claims = readClaims(token.reveal(), this.#audiences, this.#now());
     if ("code" in claims) return refusedFor(claims);
-    const brought = new BroughtToken(this, token, claims, this.#keyOf(token));
+    const brought = new BroughtToken(this, token, claims, this.#hash.of(token.reveal()));
     return this.#refused.has(brought.key) ? refusedFor(REFUSED) : brought;
   }
 
@@ -67,10 +80,6 @@ export class BroughtTokens {
   judge(key: string, good: boolean): void {
     (good ? this.#refused : this.#proved).delete(key);
     (good ? this.#proved : this.#refused).set(key, true);
-  }
-
-  #keyOf(token: Secret): string {
-    return createHmac("sha256", this.#key).update(token.reveal()).digest("base64");
   }
 }
 

@@ -49,8 +49,8 @@ const DELAYS = [250, 500, 1000, 2000];
 export class LoginGuard {
   readonly #options: LoginGuardOptions;
   readonly #hash = new KeyedHash();
-  /** Credentials that have worked. */
-  readonly #known: LRUCache<string, true>;
+  readonly #now: () => number;
+  #worked: LRUCache<string, true> | undefined;
   readonly #limits: Limits | undefined;
   #stopping = false;
   /** Ends a delay. */
@@ -60,7 +60,7 @@ export class LoginGuard {
     this.#options = options;
     const { rate, clock } = options;
     const now = () => clock.now();
-    this.#known = new LRUCache({ max: MAX_KNOWN, ttl: KNOWN_FOR, perf: { now }, ttlResolution: 0 });
+    this.#now = now;
     if (rate === "off") return;
     const addresses = new RateLimit({ rate, now });
     const timer = (milliseconds: number, ring: () => void) => clock.alarm(milliseconds, ring);
@@ -69,6 +69,17 @@ export class LoginGuard {
       accounts: new RateLimit({ rate: { most: Infinity, window: rate.window }, now }),
       turns: new GuessTurns(addresses, (credentials) => this.#known.has(credentials), timer),
     };
+  }
+
+  /** Credentials that have worked. Made with the first login: it takes its whole room at once. */
+  get #known(): LRUCache<string, true> {
+    const perf = { now: this.#now };
+    return this.#worked ??= new LRUCache({
+      max: MAX_KNOWN,
+      ttl: KNOWN_FOR,
+      perf,
+      ttlResolution: 0,
+    });
   }
 
   /** @param address the client's, as `plainAddress` gives it */

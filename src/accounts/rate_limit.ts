@@ -37,15 +37,20 @@ export interface RateLimitOptions {
 export class RateLimit {
   readonly rate: Rate;
   readonly #now: () => number;
-  /** The oldest first. */
-  readonly #bursts: LRUCache<string, Burst[]>;
+  readonly #capacity: number;
+  #made: LRUCache<string, Burst[]> | undefined;
   /** Has who has something under way, and nobody else. */
   readonly #underWay = new Map<string, number>();
 
   constructor({ rate, capacity = 10_000, now }: RateLimitOptions) {
     this.rate = rate;
     this.#now = now;
-    this.#bursts = new LRUCache({ max: capacity });
+    this.#capacity = capacity;
+  }
+
+  /** The oldest first. Made when it is needed: it takes its whole room at once, and the start waits. */
+  get #bursts(): LRUCache<string, Burst[]> {
+    return this.#made ??= new LRUCache({ max: this.#capacity });
   }
 
   /** Uses within the window, without those under way. */

@@ -16,13 +16,15 @@ export interface CommandSettings {
  * Loads the settings.
  *
  * @param envFile a `.env` file; what the environment has too, the environment decides
+ * @param ownTable whether the command has a lookup table where AZURE_TABLES_URL is not set
  * @throws CommandError 78 with every problem
  */
 export function settingsFor(
   envFile: string | undefined,
   defaults: Partial<Record<SettingName, string>> = {},
+  ownTable = false,
 ): CommandSettings {
-  const loaded = loadSettings(environment(envFile), defaults);
+  const loaded = loadSettings(environment(envFile), defaults, ownTable);
   if (loaded.type === "problems") throw new CommandError(EXIT.config, loaded.problems);
   return loaded;
 }

@@ -63,6 +63,8 @@ export interface Relay {
   readonly smtp: readonly ListenAddress[];
   readonly smtps: readonly ListenAddress[];
   readonly http: ListenAddress | undefined;
+  /** MAX_MEMORY as it became, octets. */
+  readonly memory: number;
   /** All addresses of the HTTP side. */
   readonly pages: readonly ListenAddress[];
   /** How it is doing, for the service manager. */
@@ -225,6 +227,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       smtp: smtp.map(addressOf),
       smtps: smtps.map(addressOf),
       http: http === undefined ? undefined : addressOf(http),
+      memory: settings.MAX_MEMORY,
       pages: http?.listening ?? [],
       state: () => ({
         listening: listening.on,

@@ -44,7 +44,7 @@ export async function sandbox(envFile: string | undefined): Promise<void> {
 }
 
 async function sandboxUnder(manager: ServiceManager, envFile: string | undefined): Promise<void> {
-  const { settings, warnings } = settingsFor(envFile, { SMTP_LISTEN: "127.0.0.1:8025" });
+  const { settings, warnings } = settingsFor(envFile, { SMTP_LISTEN: "127.0.0.1:8025" }, true);
   if (settings.HTTP_LISTEN === "off") {
     throw new CommandError(EXIT.config, [
       "HTTP_LISTEN must not be off: the sandbox's cloud is served there",

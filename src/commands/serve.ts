@@ -63,7 +63,7 @@ function handedOver(sockets: HandedOverSockets) {
   return names.length === 0 ? {} : { handed_over: names.join(",") };
 }
 
-async function describe({ smtp, smtps, pages }: Relay) {
+async function describe({ smtp, smtps, pages, memory }: Relay) {
   const shown = (addresses: readonly ListenAddress[]) =>
     addresses.map(formatListenAddress).join(",");
   return {
@@ -71,5 +71,6 @@ async function describe({ smtp, smtps, pages }: Relay) {
     smtp: shown(smtp),
     ...(smtps.length === 0 ? {} : { smtps: shown(smtps) }),
     ...(pages.length === 0 ? {} : { http: shown(pages) }),
+    memory,
   };
 }

@@ -57,14 +57,18 @@ export class TokenSource {
   readonly #options: TokenSourceOptions;
   readonly #hash = new KeyedHash();
   readonly #entries: LRUCache<string, Entry>;
-  readonly #refusals: LRUCache<string, { readonly refusal: EntraRefusal; readonly at: number }>;
+  #refused: LRUCache<string, { readonly refusal: EntraRefusal; readonly at: number }> | undefined;
   readonly #now: () => number;
 
   constructor(options: TokenSourceOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#entries = new LRUCache({ max: options.capacity ?? 10_000 });
-    this.#refusals = new LRUCache({ max: MAX_REFUSALS });
+  }
+
+  /** Made with the first login: it takes its whole room at once, and the start waits. */
+  get #refusals() {
+    return this.#refused ??= new LRUCache({ max: MAX_REFUSALS });
   }
 
   /** A handle for one login, so that its key is made once. */

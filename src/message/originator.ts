@@ -62,8 +62,8 @@ export function unusable(reply: Reply, code: string, detail: string): Unusable {
 /**
  * The sender is the account's `fromEmail`, else the reverse-path, else the first address in From.
  * From itself is replaced by `fromEmail` only, but one that is empty counts as missing, and one of
- * words alone, as programs write it that know no address, gets the sender's. Reply-To is the author's business: it is never
- * touched.
+ * words alone, as programs write it that know no address, gets the sender's. Reply-To is the author's
+ * business: it is never touched.
  *
  * @param reversePath "" for the null one
  */

@@ -47,7 +47,8 @@ interface Counted {
   value: number;
 }
 
-const PREFIX = "smtp_oauth_relay_";
+/** What all names begin with. */
+export const PREFIX = "smtp_oauth_relay_";
 
 export class Metrics {
   /** What has been counted, by counter and the values of its labels. */

@@ -22,8 +22,9 @@ export const STAY_MS = 1_500;
  */
 const HURRIED = 16;
 /**
- * When even the client that has been longest without progress made some within so many milliseconds, they
- * come in a rush. Then the address that has most of them makes room, not one that has a single one.
+ * When there is a queue, and even the client that has been longest without progress made some within so
+ * many milliseconds, they come in a rush. Then the address that has most of them makes room, not one
+ * that has a single one.
  */
 export const RUSH_MS = 10_000;
 /** Milliseconds in the queue after which a client is refused. */
@@ -367,7 +368,7 @@ export class Admission {
   /** Whoever has been longest without progress; in a rush, of the address that has most of them. */
   #nextToGo(now: number): Place | undefined {
     const longest = first(this.#probation) ?? first(this.#waiting);
-    if (longest === undefined || this.#largest < 2) return longest;
+    if (longest === undefined || this.#largest < 2 || this.#calm) return longest;
     if (now - longest.since >= RUSH_MS) return longest;
     const crowd = first(this.#bySize[this.#largest]!)!;
     return first(crowd.probation) ?? first(crowd.waiting);
@@ -384,9 +385,14 @@ export class Admission {
     while (this.#largest > 0 && !this.#bySize[this.#largest]?.size) this.#largest--;
   }
 
+  /** Whether nobody waits but for the one whose turn it is. */
+  get #calm(): boolean {
+    return this.#queue.size + this.#floodQueue.size <= 1;
+  }
+
   /** Whether another place may change hands before its owner had the time for progress: while calm. */
   #mayHurry(now: number): boolean {
-    if (this.#queue.size + this.#floodQueue.size > 1) return false;
+    if (!this.#calm) return false;
     if (now - this.#hurriedSince >= 1_000) {
       this.#hurriedSince = now;
       this.#hurried = 0;

@@ -22,12 +22,16 @@ export interface ExaminedSettings {
   readonly bad: ReadonlySet<SettingName>;
 }
 
-/** @param defaults standards of one command that differ from the schema's */
+/**
+ * @param defaults standards of one command that differ from the schema's
+ * @param ownTable whether that command has a lookup table where AZURE_TABLES_URL is not set
+ */
 export function loadSettings(
   environment: Environment,
   defaults: Partial<Record<SettingName, string>> = {},
+  ownTable = false,
 ): LoadedSettings {
-  const { settings, problems, warnings } = examineSettings(environment, defaults);
+  const { settings, problems, warnings } = examineSettings(environment, defaults, ownTable);
   return problems.length > 0
     ? { type: "problems", problems }
     : { type: "settings", settings, warnings };
@@ -37,6 +41,7 @@ export function loadSettings(
 export function examineSettings(
   environment: Environment,
   defaults: Partial<Record<SettingName, string>> = {},
+  ownTable = false,
 ): ExaminedSettings {
   const problems: string[] = [];
   const emptyFiles: string[] = [];
@@ -53,7 +58,7 @@ export function examineSettings(
     }
   }
   const settings = values as unknown as Settings;
-  problems.push(...contradictions(settings, bad));
+  problems.push(...contradictions(settings, bad, ownTable));
   const warnings = [
     ...misspelled(environment),
     ...emptyFiles,
@@ -184,8 +189,17 @@ function withoutSecrets(text: string): string {
     .replace(/((?:^|[?&;=])sig=)[^&;\s]*/gi, "$1…");
 }
 
-/** Settings that are allowed each, but not together. @param bad those that have no value to judge */
-function contradictions(settings: Settings, bad: ReadonlySet<SettingName>): string[] {
+/**
+ * Settings that are allowed each, but not together.
+ *
+ * @param bad those that have no value to judge
+ * @param ownTable whether there is a lookup table without AZURE_TABLES_URL
+ */
+function contradictions(
+  settings: Settings,
+  bad: ReadonlySet<SettingName>,
+  ownTable: boolean,
+): string[] {
   const problems: string[] = [];
   const sound = (...names: SettingName[]) => !names.some((name) => bad.has(name));
   if (settings.TLS_SOURCE === "keyvault") {
@@ -207,19 +221,20 @@ function contradictions(settings: Settings, bad: ReadonlySet<SettingName>): stri
   ) {
     problems.push("HTTP_PASSWORD must be set when HTTP_LISTEN is not a loopback address");
   }
-  if (sound("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, sound));
-  problems.push(...trustedProblems(settings, sound));
+  if (sound("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, sound, ownTable));
+  problems.push(...trustedProblems(settings, sound, ownTable));
   return problems;
 }
 
 function tableProblems(
   settings: Settings,
   sound: (...names: SettingName[]) => boolean,
+  ownTable: boolean,
 ): string[] {
   const { AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: access } = settings;
   if (url === undefined) {
     const problems: string[] = [];
-    if (sound("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE) {
+    if (!ownTable && sound("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE) {
       problems.push("AZURE_TABLES_FORCE_USAGE needs a table: AZURE_TABLES_URL must be set");
     }
     if (access !== undefined) {

@@ -26,10 +26,14 @@ function narrow({ family, prefix }: Network): boolean {
 
 const NAMES = ["TRUSTED_NETWORKS", "TRUSTED_USERNAME", "TRUSTED_PASSWORD"] as const;
 
-/** @param sound whether these settings have values that can be judged */
+/**
+ * @param sound whether these settings have values that can be judged
+ * @param ownTable whether there is a lookup table without AZURE_TABLES_URL: the sandbox's
+ */
 export function trustedProblems(
   settings: Settings,
   sound: (...names: SettingName[]) => boolean,
+  ownTable = false,
 ): string[] {
   // What is set, but bad, is told of elsewhere; here it counts as set, so that the rest is told of too.
   const given = (name: (typeof NAMES)[number]) => settings[name] !== undefined || !sound(name);
@@ -41,12 +45,13 @@ export function trustedProblems(
   const problems = NAMES.filter((name) => !given(name)).map((name) =>
     `${name} must be set when TRUSTED_NETWORKS is: clients there send as that account`
   );
-  return [...problems, ...accountProblems(settings, sound)];
+  return [...problems, ...accountProblems(settings, sound, ownTable)];
 }
 
 function accountProblems(
   settings: Settings,
   sound: (...names: SettingName[]) => boolean,
+  ownTable: boolean,
 ): string[] {
   const { TRUSTED_USERNAME: username, ALLOWED_TENANTS: tenants } = settings;
   if (!sound("TRUSTED_USERNAME", "USERNAME_DELIMITER")) return [];
@@ -57,7 +62,7 @@ function accountProblems(
   if (name?.type === "invalid") {
     problems.push(`TRUSTED_USERNAME ${JSON.stringify(username)} is no username: ${name.problem}`);
   }
-  const table = settings.AZURE_TABLES_URL !== undefined;
+  const table = ownTable || settings.AZURE_TABLES_URL !== undefined;
   if (name?.type === "lookup" && !table && sound("AZURE_TABLES_URL")) {
     problems.push(
       `TRUSTED_USERNAME ${JSON.stringify(username)} is looked up in the table: AZURE_TABLES_URL ` +

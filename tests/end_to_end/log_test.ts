@@ -122,6 +122,7 @@ for (const program of PROGRAMS) {
         assert.ok(match !== null, line);
         return match[1];
       });
+      assert.match(relay.running.stderr, / Relay started .* memory=\d+\n/);
       assert.deepEqual(messages, [
         "REQUIRE_TLS is false: passwords may cross the network in plain text",
         "Relay started",

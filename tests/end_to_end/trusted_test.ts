@@ -7,7 +7,8 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
-import { CLIENT, PROGRAMS, type Relay, serve, USERNAME } from "./programs.ts";
+import { CLIENT, PROGRAMS, type Relay, sandbox, serve, USERNAME } from "./programs.ts";
+import { SmtpClient } from "./smtp_client.ts";
 
 const TRUSTED = "127.0.0.2";
 const STRANGER = "127.0.0.3";
@@ -129,6 +130,31 @@ for (const program of PROGRAMS) {
       for (const hidden of [SECRET, Buffer.from(SECRET).toString("base64"), "eyJ"]) {
         assert.ok(!(stdout + stderr).includes(hidden), `the log holds ${hidden.slice(0, 4)}…`);
       }
+    });
+  });
+
+  describe(`a trusted network in the sandbox, on ${program.name}`, () => {
+    it("sends as the entry of the imitated table, which takes no AZURE_TABLES_URL", async () => {
+      const { smtp, running } = await sandbox(program, {
+        TRUSTED_NETWORKS: TRUSTED,
+        TRUSTED_USERNAME: "scanner@lookup",
+        TRUSTED_PASSWORD: SECRET,
+        AZURE_TABLES_FORCE_USAGE: "true",
+        LOG_LEVEL: "INFO",
+      });
+      const printer = new SmtpClient(smtp, "127.0.0.1", false, TRUSTED);
+      assert.match(await printer.reply(), /^220/);
+      assert.match(await printer.say("EHLO printer"), /^250/);
+      assert.match(await printer.say("MAIL FROM:<root>"), /^250/);
+      assert.match(await printer.say(`RCPT TO:<${TO}>`), /^250/);
+      assert.match(await printer.say("DATA"), /^354/);
+      assert.match(await printer.say("Subject: Scan\r\n\r\nScan\r\n."), /^250 2\.0\.0/);
+      await printer.say("QUIT");
+      await running.until(
+        "stderr",
+        /Message sent .*client=127\.0\.0\.2 trusted=true .*entry=scanner sender=scanner@example\.com/,
+      );
+      assert.equal(await running.stop(), 0);
     });
   });
 }

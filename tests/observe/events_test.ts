@@ -469,3 +469,48 @@ describe("a proxied connection's line", () => {
     assert.deepEqual([ended["client"], ended["proxy"]], ["192.0.2.7", "198.51.100.1"]);
   });
 });
+
+describe("what happens is counted", () => {
+  const no = { reply: reply(550, "5.0.0", "No"), detail: "because" };
+  const failed = { ...no, ambiguous: false, code: "ErrorX" };
+  const login = (result: LoginResult) => (events: Events) =>
+    events.login(
+      { mechanism: "PLAIN", username: USERNAME, password: new Secret("hunter2") },
+      client,
+      result,
+    );
+  const message = (outcome: Parameters<Events["message"]>[1]) => (events: Events) =>
+    events.message(submissionOf(account), outcome, client, 1);
+  const CASES: readonly (readonly [counter: string, tell: (events: Events) => void])[] = [
+    [
+      'logins_total{result="succeeded"}',
+      login({ type: "account", account, reply: reply(235, "2.7.0", "OK") }),
+    ],
+    ['logins_total{result="refused"}', login({ type: "refused", ...no })],
+    ['logins_total{result="deferred"}', login({ type: "later", ...no })],
+    [
+      'messages_total{result="sent"}',
+      message({ type: "sent", reply: reply(250, "2.0.0", "OK") }),
+    ],
+    ['messages_total{result="refused"}', message({ ...failed, type: "refused" })],
+    ['messages_total{result="deferred"}', message({ ...failed, type: "later" })],
+    ['messages_total{result="ambiguous"}', message({ ...failed, type: "later", ambiguous: true })],
+    [
+      'refusals_total{command="MAIL",code="550"}',
+      (events) =>
+        events.refused({ command: "MAIL", reply: no.reply, authenticated: true }, client, account),
+    ],
+    ["internal_errors_total", (events) => events.bug(new Error("oh no"), client)],
+    ["internal_errors_total", (events) => events.fault(new Error("oh no"))],
+    ["internal_errors_total", (events) => events.fault(undefined)],
+  ];
+  for (const [counter, tell] of CASES) {
+    it(counter, () => {
+      const metrics = new Metrics();
+      const log = createLog({ level: "DEBUG", format: "json", write: () => {} });
+      const events = new Events(log, () => 0, metrics);
+      for (let i = 0; i < 3; i++) tell(events);
+      assert.ok(metrics.text().includes(`\nsmtp_oauth_relay_${counter} 3\n`), metrics.text());
+    });
+  }
+});

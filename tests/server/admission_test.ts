@@ -81,6 +81,14 @@ describe("MAX_CONNECTIONS", () => {
     assert.equal(world.admission.connections, 3);
   });
 
+  it("does so whichever address it is from, and however many others have, while there is no queue", () => {
+    const world = new World(3, 10);
+    const alone = world.arrive("alone");
+    world.many(2, "crowd");
+    assert.equal(world.arrive("crowd").fate, "welcome");
+    assert.equal(alone.fate, "makes room");
+  });
+
   it("spares those whose login is being checked, and those that have logged in", () => {
     const world = new World(3, 10);
     const [checking, loggedIn, idle] = world.many(3) as [Client, Client, Client];
@@ -270,13 +278,18 @@ describe("a queue for MAX_CONNECTIONS", () => {
 describe("a rush, in which places change hands all the time", () => {
   it("is at the cost of the addresses that most come from, and not of one with a single client", () => {
     const world = new World(100, 100);
+    const rush = (until: number) => {
+      while (world.now < until) {
+        for (let j = 0; j < 100; j++) world.arrive(`many ${j % 10}`);
+        world.pass(500);
+      }
+    };
+    rush(1_000);
     const single = world.arrive("single");
     const two = world.many(2, "two");
     // For nearly ten seconds, and each of these has no more time than it must have.
-    for (let i = 0; world.now < RUSH_MS - 500; i++) {
-      for (let j = 0; j < 10; j++) world.arrive(`many ${j}`);
-      world.pass(500);
-    }
+    rush(RUSH_MS);
+    assert.ok(world.admission.queued > 1);
     assert.deepEqual(fates([single, ...two]), { welcome: 3 });
   });
 
