@@ -11,27 +11,30 @@ import type { LargeArrival, LargeCloud } from "./scenario.ts";
 
 const { octets } = JSON.parse(process.argv[2]!) as LargeCloud;
 const expected = filesFor(octets).map((file) => `${file.name} ${sha256Of(file)}`).sort();
-const arrivals: Promise<LargeArrival>[] = [];
+/** What has arrived; it is read at the end, because a cloud that reads has no time to answer. */
+const arrived: { number: number; raw: Uint8Array; uploads: string[] }[] = [];
 const cloud = await startCloud();
 cloud.inbox.subscribe((event) => {
   if (event.type !== "message") return;
   const { raw, uploads } = cloud.inbox.get(event.summary.id)!;
-  // Its memory is needed for the next.
+  // The memory of what was uploaded is needed for the next.
   cloud.inbox.clear();
   const head = Buffer.from(raw.subarray(0, 4096)).toString("latin1");
   const number = /^X-Attack: (\d+)/m.exec(head)?.[1];
   if (number === undefined) return;
-  arrivals.push(
-    readContent(raw).then(({ attachments }) => {
-      const files = [
-        ...attachments.map(({ filename, sha256 }) => `${filename} ${sha256}`),
-        ...uploads.map(({ name, sha256 }) => `${name} ${sha256}`),
-      ].sort();
-      return { number: Number(number), right: JSON.stringify(files) === JSON.stringify(expected) };
-    }),
-  );
+  const files = uploads.map(({ name, sha256 }) => `${name} ${sha256}`);
+  arrived.push({ number: Number(number), raw, uploads: files });
 });
 console.log(cloud.url);
 createInterface(process.stdin).on("line", async () => {
-  console.log(JSON.stringify(await Promise.all(arrivals)));
+  const arrivals: LargeArrival[] = [];
+  for (const { number, raw, uploads } of arrived) {
+    const { attachments } = await readContent(raw);
+    const files = [
+      ...attachments.map(({ filename, sha256 }) => `${filename} ${sha256}`),
+      ...uploads,
+    ];
+    arrivals.push({ number, right: JSON.stringify(files.sort()) === JSON.stringify(expected) });
+  }
+  console.log(JSON.stringify(arrivals));
 });
