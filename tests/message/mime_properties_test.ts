@@ -9,7 +9,7 @@ import { canonical } from "../../src/message/canonical.ts";
 import { detach } from "../../src/message/detach.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { inBlocks, textOf } from "../support/content.ts";
-import { type Leaf, readLeaves, render, TREE } from "./mime_tree.ts";
+import { type Leaf, readLeaves, render, TREE, type Tree } from "./mime_tree.ts";
 
 /** Octets of a piece. */
 const CUTS = fc.constantFrom(1, 3, 7, 64, 100_000, 100_000);
@@ -26,14 +26,36 @@ function withLineEnds(text: string): string {
   return text.replace(/\r*\n|\r/g, (end) => end === "\r" ? " " : "\r\n");
 }
 
+/** What becomes of lines that would be a lone dot, were it not for NULs in them. */
+function withoutHiddenDots(text: string): string {
+  return text.split("\n").map((line) =>
+    /^[\0\r]*\.[\0\r]*$/.test(line) ? line.replaceAll("\0", " ") : line
+  ).join("\n");
+}
+
 /** What a reader of the repaired message must find. */
 function expected({ type, encoding, content, raw }: Leaf, isMessage: boolean): string {
   const isEncoded = encoding === "base64" || encoding === "quoted-printable";
   const isBinary = encoding === "binary" || !type.startsWith("text/");
-  if (raw || isEncoded || (isBinary && encoding !== "x-own")) return content;
+  if (isEncoded) return content;
+  if (raw) return withoutHiddenDots(content);
+  if (isBinary && encoding !== "x-own") return content;
   // The line end before a delimiter is the delimiter's, but CRs before it are dropped with it.
-  return isMessage ? withLineEnds(content) : withLineEnds(`${content}\r\n`).slice(0, -2);
+  const text = isMessage ? withLineEnds(content) : withLineEnds(`${content}\r\n`).slice(0, -2);
+  // What has NULs and an encoding that is known is encoded anew.
+  return encoding === "x-own" ? withoutHiddenDots(text) : text;
 }
+
+/** Found by chance: an encoding that nobody knows keeps its NULs, but for these. */
+const HIDDEN_DOT: [Tree, number][] = [[{
+  kind: "leaf",
+  type: "text/plain; charset=utf-8",
+  extra: "",
+  encoding: "x-own",
+  label: "Content-Transfer-Encoding: ",
+  content: ".\0",
+  width: 76,
+}, 1]];
 
 describe("the canonical form of any message", () => {
   for (const reencodeQuotedPrintable of [true, false]) {
@@ -61,7 +83,7 @@ describe("the canonical form of any message", () => {
           const again = canonical(cutUp(result, cut), { reencodeQuotedPrintable });
           assert.equal(textOf(again), result);
         }),
-        { numRuns: 150 },
+        { numRuns: 150, examples: HIDDEN_DOT },
       );
     });
   }
