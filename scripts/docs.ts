@@ -37,7 +37,7 @@ export const PAGES = [
   "docs/replies.md",
   "docs/delivery.md",
   "docs/check.md",
-  "docs/installation.md",
+  "docs/operations.md",
   "docs/token_logins.md",
 ] as const;
 
