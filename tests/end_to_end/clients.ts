@@ -150,7 +150,8 @@ smtp.sendmail(sender, to, sys.stdin.buffer.read(), mail_options=["BODY=8BITMIME"
 smtp.quit()
 `;
 
-function missing(program: string): string | false {
+/** Why a program cannot be run here. */
+export function missing(program: string): string | false {
   const found = spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
   return found ? false : `${program} is not installed`;
 }
@@ -166,7 +167,12 @@ async function withFile(message: Uint8Array, use: (path: string) => Promise<void
   }
 }
 
-function execute(command: string, args: readonly string[], input?: Uint8Array): Promise<void> {
+/** Runs a client to its end. @throws Error with what it printed, where it does not end well */
+export function execute(
+  command: string,
+  args: readonly string[],
+  input?: Uint8Array | string,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, {
       env: { PATH: process.env["PATH"], HOME: process.env["HOME"] },
@@ -174,6 +180,8 @@ function execute(command: string, args: readonly string[], input?: Uint8Array): 
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => output += text);
+    // It may end before it has read all of it.
+    child.stdin.on("error", () => {});
     child.once("error", reject);
     child.once(
       "close",

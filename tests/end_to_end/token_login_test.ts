@@ -3,8 +3,6 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { spawn, spawnSync } from "node:child_process";
-import process from "node:process";
 import { afterEach, describe, it } from "node:test";
 import { createTransport } from "nodemailer";
 import { type Relay, startRelay } from "../../src/commands/relay.ts";
@@ -13,6 +11,7 @@ import { loadSettings } from "../../src/settings/load.ts";
 import { type CloudServer, type CloudServerOptions, startCloud } from "../support/cloud.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 import { fetchToken, jwt } from "../support/tokens.ts";
+import { execute, missing } from "./clients.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
 const USER = "printer@example.com";
@@ -329,27 +328,3 @@ smtp.auth("XOAUTH2", response)
 smtp.sendmail(user, [to], sys.stdin.buffer.read())
 smtp.quit()
 `;
-
-function missing(program: string): string | false {
-  const found = spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
-  return found ? false : `${program} is not installed`;
-}
-
-function execute(command: string, args: readonly string[], input: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, {
-      env: { PATH: process.env["PATH"], HOME: process.env["HOME"] },
-    });
-    let output = "";
-    child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
-    child.stderr.setEncoding("utf8").on("data", (text: string) => output += text);
-    child.stdin.on("error", () => {});
-    child.once("error", reject);
-    child.once(
-      "close",
-      (code) =>
-        code === 0 ? resolve() : reject(new Error(`${command} ended with ${code}: ${output}`)),
-    );
-    child.stdin.end(input);
-  });
-}

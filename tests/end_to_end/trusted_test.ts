@@ -2,11 +2,12 @@
 // program to the imitated cloud; and what its log has of it.
 
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { missing } from "./clients.ts";
 import { CLIENT, PROGRAMS, type Relay, sandbox, serve, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
@@ -35,11 +36,6 @@ const CLIENTS: Readonly<
     ...["--mail-from", from, "--mail-rcpt", TO, "--upload-file", "-"],
   ], `From: <${from}>\r\nTo: <${TO}>\r\nSubject: from-curl\r\n\r\nScan\r\n`],
 };
-
-function missing(program: string): string | false {
-  const found = spawnSync("sh", ["-c", `command -v ${program}`]).status === 0;
-  return found ? false : `${program} is not installed`;
-}
 
 function execute([command, ...args]: readonly string[], input: string): Promise<Ended> {
   return new Promise((resolve, reject) => {

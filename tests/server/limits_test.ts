@@ -453,6 +453,21 @@ describe("the server's limits", () => {
     });
   });
 
+  describe("the time to hang up", () => {
+    it("is over at last for a client that has its last reply and stays", async () => {
+      const { port, oneEnds, server } = await start({ linger: 400 });
+      const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+      clients.push(socket);
+      socket.on("error", () => {});
+      socket.resume();
+      const farewell = new Promise<void>((resolve) => socket.once("end", () => resolve()));
+      socket.write("QUIT\r\n");
+      await farewell;
+      assert.equal((await oneEnds()).reason, "quit");
+      assert.equal(server.connections, 0);
+    });
+  });
+
   describe("MAX_ERRORS and MAX_IDLE_COMMANDS", () => {
     it("end a session, and are counted", async () => {
       const { port, limited } = await start({ session: { maxErrors: 3, maxIdleCommands: 4 } });
