@@ -5,11 +5,8 @@
 
 import { REPLIES, type Reply } from "../smtp/reply.ts";
 import type { SenderCheck } from "../smtp/session.ts";
-import type { Account } from "./accounts.ts";
+import { type Claim, ownerKey } from "./owners.ts";
 import { type EndUse, type Rate, RateLimit } from "./rate_limit.ts";
-
-/** Whose messages are counted together. */
-type Sender = Pick<Account, "tenantId" | "clientId" | "entry" | "unproved">;
 
 export class MessageLimit {
   readonly #limit: RateLimit;
@@ -20,8 +17,8 @@ export class MessageLimit {
   }
 
   /** What MAIL is refused with for the limit's sake, behind what it is refused with else. */
-  checkAfter(check: SenderCheck, account: Sender): SenderCheck {
-    return (from) => check(from) ?? this.#refusal(keyOf(account));
+  checkAfter(check: SenderCheck, account: Claim): SenderCheck {
+    return (from) => check(from) ?? this.#refusal(ownerKey(account));
   }
 
   /**
@@ -29,21 +26,11 @@ export class MessageLimit {
    *
    * @returns undefined where the limit is reached
    */
-  begin(account: Sender): EndUse | undefined {
-    return this.#limit.begin(keyOf(account));
+  begin(account: Claim): EndUse | undefined {
+    return this.#limit.begin(ownerKey(account));
   }
 
   #refusal(key: string): Reply | undefined {
     return this.#limit.free(key) ? undefined : REPLIES.tooManyMessages;
   }
-}
-
-/**
- * An app that several devices share has a limit for each entry: one of them must not use up them all.
- * Whoever only says that an account is theirs, by a token that Graph has not seen yet, must not either.
- */
-function keyOf({ tenantId, clientId, entry, unproved }: Sender): string {
-  const name = entry === undefined ? `${tenantId} ${clientId}` : `entry ${entry}`;
-  const token = unproved?.();
-  return token === undefined ? name : `${name} ${token}`;
 }

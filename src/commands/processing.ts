@@ -8,10 +8,11 @@ import { Entries } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { LoginGuard } from "../accounts/login_guard.ts";
 import { MessageLimit } from "../accounts/message_limit.ts";
+import { Owners } from "../accounts/owners.ts";
 import { senderCheck } from "../accounts/senders.ts";
 import { asTrusted } from "../accounts/trusted.ts";
 import { DirectDelivery } from "../delivery/direct.ts";
-import type { NotSent, Submission } from "../delivery/outcome.ts";
+import type { NotSent, OnWait, Submission } from "../delivery/outcome.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
 import { realClock } from "../graph/clock.ts";
@@ -117,6 +118,7 @@ export function processing(
       parts: settings.MAX_MIME_PARTS,
     },
   });
+  const owners = new Owners();
   const submissions = new WeakMap<Message, Submission>();
   /** Whose client has gone before their delivery began. */
   const gone = new WeakSet<Message>();
@@ -128,10 +130,10 @@ export function processing(
         return { reply: result.reply };
       }
       events.login(credentials, client, result);
-      return loginOf(result, limit);
+      return loginOf(result, owners, limit);
     },
-    trusted: trustedClients(settings, accounts, events, limit),
-    async submit(account: Account, message: Message) {
+    trusted: trustedClients(settings, accounts, events, owners, limit),
+    async submit(account: Account, message: Message, onWait?: OnWait) {
       const begun = performance.now();
       const place = limit?.begin(account);
       const tooMany = limit !== undefined && place === undefined;
@@ -154,13 +156,14 @@ export function processing(
         const delivering = tooMany
           ? Promise.resolve(TOO_MANY)
           : "token" in current
-          ? delivery.deliver(submission)
+          ? delivery.deliver(submission, onWait)
           : Promise.resolve(notSent(current));
         submissions.set(message, submission);
         if (gone.has(message)) delivery.abandon(submission);
         const outcome = await delivering;
         // Graph has said of the token what Entra ID says of a password: it was a guess.
         if (claimed && account.ended?.() !== undefined) guard.failed(message.client.address);
+        if (outcome.type === "sent") owners.sent(account);
         counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
         if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, account);
         events.message(submission, outcome, message.client, performance.now() - begun);
@@ -219,7 +222,11 @@ const TOO_MANY: NotSent = {
   detail: "the account has sent as many messages as MESSAGE_RATE_LIMIT allows",
 };
 
-function loginOf(result: LoginResult, limit: MessageLimit | undefined): Login<Account> {
+function loginOf(
+  result: LoginResult,
+  owners: Owners,
+  limit: MessageLimit | undefined,
+): Login<Account> {
   const { reply } = result;
   if (result.type !== "account") return { reply };
   const { account } = result;
@@ -229,6 +236,7 @@ function loginOf(result: LoginResult, limit: MessageLimit | undefined): Login<Ac
   return {
     reply,
     account,
+    owner: owners.of(account),
     checkSender: limit?.checkAfter(check, account) ?? check,
     anySender,
     ...(proved ? {} : { proved }),
@@ -240,6 +248,7 @@ function trustedClients(
   settings: Settings,
   accounts: Accounts,
   events: Observer,
+  owners: Owners,
   limit: MessageLimit | undefined,
 ): TrustedClients<Account> | undefined {
   const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
@@ -252,7 +261,7 @@ function trustedClients(
     async logIn(client) {
       const result = asTrusted(await accounts.login(credentials), limited);
       events.login(credentials, client, result, true);
-      return loginOf(result, limit);
+      return loginOf(result, owners, limit);
     },
   };
 }

@@ -152,7 +152,6 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       mechanisms: settings.AUTH_MECHANISMS,
       maxErrors: settings.MAX_ERRORS,
       maxIdleCommands: settings.MAX_IDLE_COMMANDS,
-      memory,
     },
     identity: () => tls?.identity,
     timeouts: {
@@ -164,6 +163,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       unread: UNREAD,
     },
     admission,
+    memory,
     proxies: settings.PROXY_PROTOCOL_NETWORKS && {
       networks: settings.PROXY_PROTOCOL_NETWORKS,
       headerTimeout: PROXY_HEADER_TIMEOUT,
@@ -293,7 +293,7 @@ function memoryFor(settings: Settings, log: Log, events: Events): MemoryBudget {
       needed: Math.ceil(largest * COPIES),
     });
   } else log.info("Memory for mail", fields);
-  return new MemoryBudget(limit, (used) => events.outOfMemory(used, limit));
+  return new MemoryBudget(limit, { exhausted: (used) => events.outOfMemory(used, limit) });
 }
 
 function addressOf({ hostname, port }: Listener | HttpService): ListenAddress {

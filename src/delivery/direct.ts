@@ -4,7 +4,7 @@ import type { Account } from "../accounts/accounts.ts";
 import { type MessageLimits, type Prepared, prepareMessage } from "../message/prepare.ts";
 import { printable, reply } from "../smtp/reply.ts";
 import { Duplicates } from "./duplicates.ts";
-import type { Backend, NotSent, Outcome, SentBefore, Submission } from "./outcome.ts";
+import type { Backend, NotSent, OnWait, Outcome, SentBefore, Submission } from "./outcome.ts";
 
 export interface DeliveryOptions {
   readonly backend: Backend;
@@ -40,9 +40,9 @@ export class DirectDelivery {
   }
 
   /** Prepares the message and hands it to the backend, unless it is known to have been sent before. */
-  async deliver(submission: Submission): Promise<Outcome | SentBefore> {
+  async deliver(submission: Submission, onWait?: OnWait): Promise<Outcome | SentBefore> {
     const order = ++this.#begun;
-    const outcome = this.#deliver(submission, order);
+    const outcome = this.#deliver(submission, order, onWait);
     this.#underWay.set(submission, { order, outcome });
     try {
       return await outcome;
@@ -61,17 +61,21 @@ export class DirectDelivery {
     this.#duplicates?.abandon(submission, underWay.order, underWay.outcome);
   }
 
-  async #deliver(submission: Submission, order: number): Promise<Outcome | SentBefore> {
+  async #deliver(
+    submission: Submission,
+    order: number,
+    onWait?: OnWait,
+  ): Promise<Outcome | SentBefore> {
     // Deliveries of the same message that began before this one may be sending it yet.
     for (;;) {
       const before = this.#duplicates?.sentBefore(submission, order);
-      if (before === undefined) return await this.#send(submission);
+      if (before === undefined) return await this.#send(submission, onWait);
       const id = await before;
       if (id !== undefined) return sentBefore(id);
     }
   }
 
-  async #send(submission: Submission): Promise<Outcome> {
+  async #send(submission: Submission, onWait?: OnWait): Promise<Outcome> {
     const { backend, hostname, reencodeQuotedPrintable, limits } = this.#options;
     const { account, envelope, content, facts, client, id, receivedAt } = submission;
     const trace = { ...facts, address: client, hostname, id, at: receivedAt };
@@ -88,7 +92,7 @@ export class DirectDelivery {
     const stranger = notAllowed(account, message);
     if (stranger !== undefined) return stranger;
     const { sender } = message;
-    const outcome = await backend.send(submission, sender, message.content);
+    const outcome = await backend.send(submission, sender, message.content, onWait);
     return sender === envelope.from ? outcome : { ...outcome, mailbox: sender };
   }
 }

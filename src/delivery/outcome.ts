@@ -58,8 +58,19 @@ export interface SentBefore {
   readonly id: string;
 }
 
+/**
+ * Is called when a message begins to wait for its turn, with a function that ends the wait: nothing has
+ * been sent then, and the client is told to try again. Called with undefined when the wait is over.
+ */
+export type OnWait = (end: (() => void) | undefined) => void;
+
 /** Hands messages to a mail service. */
 export interface Backend {
   /** @param message the submission's content as it is to be sent */
-  send(submission: Submission, sender: string, message: Content): Promise<Outcome>;
+  send(
+    submission: Submission,
+    sender: string,
+    message: Content,
+    onWait?: OnWait,
+  ): Promise<Outcome>;
 }

@@ -2,7 +2,7 @@
 // one request, or by way of a draft where it is too large for that.
 
 import type { Account } from "../accounts/accounts.ts";
-import type { Backend, Outcome, Submission } from "../delivery/outcome.ts";
+import type { Backend, OnWait, Outcome, Submission } from "../delivery/outcome.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Content } from "../smtp/content.ts";
 import { reply } from "../smtp/reply.ts";
@@ -69,7 +69,12 @@ export class GraphBackend implements Backend {
     return this.#lanes.size;
   }
 
-  async send({ id, account }: Submission, sender: string, message: Content): Promise<Outcome> {
+  async send(
+    { id, account }: Submission,
+    sender: string,
+    message: Content,
+    onWait?: OnWait,
+  ): Promise<Outcome> {
     const { requestLimit, pacingTimeout, largeMessages } = this.#options;
     const body = base64Body(message);
     const large = body.length > requestLimit;
@@ -77,9 +82,10 @@ export class GraphBackend implements Backend {
 
     // Who only claims to be an app must not take up its turns.
     const app = account.clientId + (account.unproved?.() ?? "");
-    const turn = this.#lanes.enter(account.tenantId, app, sender);
+    const turn = this.#lanes.enter(account.tenantId, app, sender, onWait);
     const lane = turn instanceof Promise ? await turn : turn;
-    if (lane === undefined) return this.#stop.signal.aborted ? stopped() : outOfTurn(pacingTimeout);
+    if (lane === "ended") return madeRoom();
+    if (lane === "late") return this.#stop.signal.aborted ? stopped() : outOfTurn(pacingTimeout);
     try {
       const calls = this.#calls(
         account,
@@ -181,6 +187,19 @@ function outOfTurn(timeout: number): Outcome {
     reply: reply(451, "4.3.2", `PACING_TIMEOUT: ${detail}`),
     ambiguous: false,
     code: "PACING_TIMEOUT",
+    detail,
+  };
+}
+
+/** Its wait was ended, for its account holds more than its share of what others need. */
+function madeRoom(): Outcome {
+  const detail = "others need the memory or the connection, and this account holds more than its " +
+    "share; nothing was sent";
+  return {
+    type: "later",
+    reply: reply(451, "4.3.2", `OVER_SHARE: ${detail}`),
+    ambiguous: false,
+    code: "OVER_SHARE",
     detail,
   };
 }

@@ -6,6 +6,7 @@
 // throttled, the next message would be as well. One that finds its lane free pays a look into a map:
 // no timer, no promise.
 
+import type { OnWait } from "../delivery/outcome.ts";
 import type { Clock } from "./clock.ts";
 
 export interface LanesOptions {
@@ -46,25 +47,33 @@ export class Lanes {
    * Asks for a turn. Who gets one must {@link Lane.leave} it.
    *
    * @param mailbox upper and lower case are the same
-   * @returns the lane at once where there is room; undefined where the turn did not come in time
+   * @param onWait is told of the wait, if there is one
+   * @returns the lane at once where there is room; else how the wait has ended
    */
-  enter(tenantId: string, clientId: string, mailbox: string): Lane | Promise<Lane | undefined> {
-    if (this.#closed) return Promise.resolve(undefined);
+  enter(
+    tenantId: string,
+    clientId: string,
+    mailbox: string,
+    onWait?: OnWait,
+  ): Lane | Promise<Lane | WaitEnd> {
+    if (this.#closed) return Promise.resolve("late");
     const key = `${tenantId} ${clientId} ${mailbox.toLowerCase()}`;
     let lane = this.#lanes.get(key);
     if (lane === undefined) {
       lane = new Lane(this.#options, () => this.#lanes.delete(key));
       this.#lanes.set(key, lane);
     }
-    return lane.enter();
+    return lane.enter(onWait);
   }
 }
 
+/** Why a turn did not come: `late` where not in time, `ended` by {@link OnWait}. */
+export type WaitEnd = "late" | "ended";
+
 interface Waiting {
-  readonly resolve: (lane: Lane | undefined) => void;
+  readonly resolve: (lane: Lane | WaitEnd) => void;
   /** When it gives up, as the clock's `now` tells. All wait equally long: the first one is first. */
   readonly until: number;
-  next: Waiting | undefined;
 }
 
 /** The turns of one app and mailbox. */
@@ -76,8 +85,8 @@ export class Lane {
   #width: number;
   /** Messages taken since the width has changed. */
   #taken = 0;
-  #first: Waiting | undefined;
-  #last: Waiting | undefined;
+  /** The longest first. */
+  readonly #waiting = new Set<Waiting>();
   /** No turn begins before; 0 when the lane does not stand still. */
   #pausedUntil = 0;
   #alarmAt = Infinity;
@@ -91,7 +100,7 @@ export class Lane {
   }
 
   /** @internal */
-  enter(): Lane | Promise<Lane | undefined> {
+  enter(onWait?: OnWait): Lane | Promise<Lane | WaitEnd> {
     // An open lane has nobody waiting: they were let in when it opened.
     if (this.#open) {
       this.#active++;
@@ -100,12 +109,19 @@ export class Lane {
     const { clock, timeout } = this.#options;
     const until = clock.now() + timeout;
     // Why wait for nothing.
-    if (this.#pausedUntil >= until) return Promise.resolve(undefined);
-    return new Promise((resolve) => {
-      const waiting: Waiting = { resolve, until, next: undefined };
-      if (this.#last === undefined) this.#first = waiting;
-      else this.#last.next = waiting;
-      this.#last = waiting;
+    if (this.#pausedUntil >= until) return Promise.resolve("late");
+    return new Promise((done) => {
+      const resolve = (end: Lane | WaitEnd) => {
+        onWait?.(undefined);
+        done(end);
+      };
+      const waiting: Waiting = { resolve, until };
+      this.#waiting.add(waiting);
+      onWait?.(() => {
+        if (!this.#waiting.delete(waiting)) return;
+        resolve("ended");
+        this.#removeIfEmpty();
+      });
       this.#arm();
     });
   }
@@ -153,31 +169,29 @@ export class Lane {
   }
 
   #admit(): void {
-    while (this.#first !== undefined && this.#open) {
+    for (const waiting of this.#waiting) {
+      if (!this.#open) return;
       this.#active++;
-      this.#shift()!.resolve(this);
+      this.#waiting.delete(waiting);
+      waiting.resolve(this);
     }
   }
 
   /** Ends the waiting of all whose time is over by `time`. */
   #giveUp(time: number): void {
-    while (this.#first !== undefined && this.#first.until <= time) {
-      this.#shift()!.resolve(undefined);
+    for (const waiting of this.#waiting) {
+      if (waiting.until > time) return;
+      this.#waiting.delete(waiting);
+      waiting.resolve("late");
     }
-  }
-
-  #shift(): Waiting | undefined {
-    const first = this.#first;
-    this.#first = first?.next;
-    if (this.#first === undefined) this.#last = undefined;
-    return first;
   }
 
   /** Sees to it that the lane wakes when something is due; what wakes it early does no harm. */
   #arm(): void {
     const { clock } = this.#options;
     const pause = this.#pausedUntil === 0 ? Infinity : this.#pausedUntil;
-    const at = Math.min(pause, this.#first?.until ?? Infinity);
+    const [first] = this.#waiting;
+    const at = Math.min(pause, first?.until ?? Infinity);
     if (at >= this.#alarmAt) return;
     this.#cancelAlarm?.();
     this.#alarmAt = at;
@@ -195,7 +209,7 @@ export class Lane {
   }
 
   #removeIfEmpty(): boolean {
-    if (this.#active > 0 || this.#first !== undefined || this.#pausedUntil > 0) return false;
+    if (this.#active > 0 || this.#waiting.size > 0 || this.#pausedUntil > 0) return false;
     this.#cancelAlarm?.();
     this.#empty();
     return true;

@@ -6,6 +6,9 @@
 // sets keep the order in which their members came, so that the first one is the longest there.
 
 import { FairQueue } from "./fair_queue.ts";
+import type { Owner } from "./handlers.ts";
+import { accountShare, type Activity, LoggedIn } from "./logged_in.ts";
+import { Ranking } from "./ranking.ts";
 
 /** Milliseconds for which a client over its address's limit waits for a place. */
 export const HOLD_MS = 2_000;
@@ -53,7 +56,11 @@ export type Dismissal =
   /** It has stood still, and another one of its address needs its place. */
   | "gives way"
   /** Its address floods us, and it has not logged in fast enough. */
-  | "probation";
+  | "probation"
+  /** It has logged in, and its account or address holds more than its share. */
+  | "over share"
+  /** It has had its last reply, or its client is gone: it held the place only while nobody wanted it. */
+  | "retired";
 
 /** A connection as admission knows it. Neither method may throw. */
 export interface Guest {
@@ -86,8 +93,6 @@ class Crowd {
   /** Those that may have to make room: on probation, and the others, by their last progress. */
   readonly probation = new Set<Place>();
   readonly waiting = new Set<Place>();
-  /** How many they were when the crowds were put in order of their size. */
-  size = 0;
   /** Clients over the limit: since `bucket`, and in the time as long before that. */
   over = 0;
   overBefore = 0;
@@ -96,7 +101,15 @@ class Crowd {
   constructor(readonly key: string) {}
 }
 
-type State = "queued" | "arrived" | "held" | "seated" | "probation" | "authenticated" | "gone";
+type State =
+  | "queued"
+  | "arrived"
+  | "held"
+  | "seated"
+  | "probation"
+  | "authenticated"
+  | "retired"
+  | "gone";
 
 /** One connection's place, as long as it has one. */
 export class Place {
@@ -141,8 +154,19 @@ export class Place {
     this.#admission.checked(this);
   }
 
-  authenticated(): void {
-    this.#admission.authenticated(this);
+  /** @param owner the account that it has logged in to; left out, no share is kept for it */
+  authenticated(owner?: Owner): void {
+    this.#admission.authenticated(this, owner);
+  }
+
+  /** It has logged in, and does something else from now on. */
+  does(activity: Activity): void {
+    this.#admission.does(this, activity);
+  }
+
+  /** It has had its last reply, or its client is gone: anybody may have the place. */
+  retire(): void {
+    this.#admission.retire(this);
   }
 
   /** The connection is closed. */
@@ -157,6 +181,7 @@ export class Admission {
   readonly #queueLimit: number;
   readonly #now: () => number;
   #count = 0;
+  #closed = false;
   /** Those that wait until somebody has had the time for progress, an address after the other… */
   readonly #queue = new FairQueue<Place>();
   /** … and behind them, those of addresses that flood us. */
@@ -172,12 +197,14 @@ export class Admission {
   readonly #probation = new Set<Place>();
   /** All that are held, the longest first. */
   readonly #held = new Set<Place>();
+  readonly #loggedIn: LoggedIn<Place>;
+  /** Those whose place anybody may have. */
+  readonly #retired = new Set<Place>();
   readonly #crowds = new Map<string, Crowd>();
   /** Crowds that some of their clients are held for. */
   readonly #holding = new Set<Crowd>();
-  /** Crowds by how many of theirs may have to make room, and the largest such number. */
-  readonly #bySize: Set<Crowd>[] = [];
-  #largest = 0;
+  /** Crowds by how many of theirs may have to make room. */
+  readonly #bySize = new Ranking<Crowd>();
   /** Crowds that remember how many came over the limit, the latest last. */
   readonly #counting = new Set<Crowd>();
   /** Time as it counts for clients, and what the clock said at the last event. */
@@ -192,6 +219,7 @@ export class Admission {
     this.#queueLimit = queue;
     this.#now = now;
     this.#real = now();
+    this.#loggedIn = new LoggedIn(connections);
   }
 
   /** Connections that have a place. */
@@ -255,21 +283,40 @@ export class Admission {
   }
 
   checking(place: Place): void {
-    if (place.state === "authenticated") return;
+    if (place.state === "authenticated") return this.does(place, "busy");
+    if (place.state === "retired") return;
     for (const set of this.#orders(place)) set.delete(place);
     if (place.crowd !== undefined) this.#resized(place.crowd);
   }
 
   checked(place: Place): void {
+    if (place.state === "authenticated") return this.does(place, "idle");
     if (place.state !== "seated" && place.state !== "probation") return;
     place.since = this.#time();
     for (const set of this.#orders(place)) set.add(place);
     this.#resized(place.crowd!);
   }
 
-  authenticated(place: Place): void {
+  authenticated(place: Place, owner?: Owner): void {
+    if (place.state === "authenticated") return this.does(place, "idle");
     if (place.state !== "seated" && place.state !== "probation") return;
     this.#unseat(place, "authenticated");
+    this.#loggedIn.add(place, owner, place.key!, this.#time());
+  }
+
+  does(place: Place, activity: Activity): void {
+    if (place.state === "authenticated") this.#loggedIn.does(place, activity, this.#time());
+  }
+
+  retire(place: Place): void {
+    if (place.state === "authenticated") {
+      this.#loggedIn.delete(place);
+      place.state = "retired";
+    } else if (place.state === "seated" || place.state === "probation") {
+      this.#unseat(place, "retired");
+    } else return;
+    this.#retired.add(place);
+    this.#serve(this.#time());
   }
 
   leave(place: Place): void {
@@ -282,8 +329,16 @@ export class Admission {
       return;
     }
     this.#count--;
-    if (place.state === "authenticated") place.state = "gone";
-    else this.#unseat(place, "gone");
+    if (place.state === "authenticated" || place.state === "retired") {
+      this.#loggedIn.delete(place);
+      this.#retired.delete(place);
+      place.state = "gone";
+    } else this.#unseat(place, "gone");
+  }
+
+  /** Lets no more in: the server stops, and tells those that wait. */
+  close(): void {
+    this.#closed = true;
   }
 
   /** To be called about twice a second: ends what has waited long enough. */
@@ -341,22 +396,17 @@ export class Admission {
    * @param hurry at least one, whether or not its owner has had time for progress
    */
   #serve(now: number, hurry = false): void {
-    for (;;) {
+    while (!this.#closed) {
       const next = this.#queue.next ?? this.#floodQueue.next;
       if (next === undefined) return;
       if (this.#count >= this.#connections) {
-        const victim = this.#nextToGo(now);
-        if (victim === undefined) {
+        const room = this.#makeRoom(next, now, hurry);
+        if (room === "later") return;
+        if (room === "never") {
           this.#dismiss(next, "full");
           continue;
         }
-        // Those that flood us have no time to lose against others: of other addresses, since the first
-        // of a flood have come before it was one.
-        const owner = this.#queue.ownerOf(next) ?? "";
-        const before = victim.state === "probation" && owner !== "" && owner !== victim.crowd?.key;
-        if (!before && !hurry && now - victim.since < STAY_MS && !this.#mayHurry(now)) return;
         hurry = false;
-        this.#dismiss(victim, "makes room");
       }
       this.#queue.serve(next);
       this.#floodQueue.serve(next);
@@ -365,24 +415,50 @@ export class Admission {
     }
   }
 
+  /**
+   * Ends a connection for one that queues up.
+   *
+   * @returns `later` where it has to wait until a place may change hands, `never` where none will
+   */
+  #makeRoom(next: Place, now: number, hurry: boolean): "made" | "later" | "never" {
+    const end = (place: Place, why: Dismissal) => {
+      this.#dismiss(place, why);
+      return "made" as const;
+    };
+    const retired = first(this.#retired);
+    if (retired !== undefined) return end(retired, "retired");
+    const victim = this.#nextToGo(now);
+    const key = this.#queue.ownerOf(next) ?? "";
+    if (victim !== undefined) {
+      // Those that flood us have no time to lose against others: of other addresses, since the first
+      // of a flood have come before it was one.
+      const before = victim.state === "probation" && key !== "" && key !== victim.crowd?.key;
+      if (before || now - victim.since >= STAY_MS) return end(victim, "makes room");
+    }
+    // Strangers have a share of places too, and take no more from those that have logged in.
+    const strangers = this.#count - this.#loggedIn.size;
+    const entitled = strangers < accountShare(this.#connections);
+    const address = key === "" ? undefined : key;
+    const over = entitled ? this.#loggedIn.next(address, now - STAY_MS) : undefined;
+    if (over !== undefined) return end(over, "over share");
+    if (victim === undefined) {
+      return entitled && !hurry && this.#loggedIn.overShare(address) ? "later" : "never";
+    }
+    return hurry || this.#mayHurry(now) ? end(victim, "makes room") : "later";
+  }
+
   /** Whoever has been longest without progress; in a rush, of the address that has most of them. */
   #nextToGo(now: number): Place | undefined {
     const longest = first(this.#probation) ?? first(this.#waiting);
-    if (longest === undefined || this.#largest < 2 || this.#calm) return longest;
+    if (longest === undefined || this.#bySize.largestSize < 2 || this.#calm) return longest;
     if (now - longest.since >= RUSH_MS) return longest;
-    const crowd = first(this.#bySize[this.#largest]!)!;
+    const crowd = this.#bySize.largest!;
     return first(crowd.probation) ?? first(crowd.waiting);
   }
 
   /** To be called when one more or one less of a crowd may have to make room. */
   #resized(crowd: Crowd): void {
-    const size = crowd.probation.size + crowd.waiting.size;
-    if (size === crowd.size) return;
-    this.#bySize[crowd.size]?.delete(crowd);
-    crowd.size = size;
-    if (size > 0) (this.#bySize[size] ??= new Set()).add(crowd);
-    this.#largest = Math.max(this.#largest, size);
-    while (this.#largest > 0 && !this.#bySize[this.#largest]?.size) this.#largest--;
+    this.#bySize.resize(crowd, crowd.probation.size + crowd.waiting.size);
   }
 
   /** Whether nobody waits but for the one whose turn it is. */
@@ -443,7 +519,7 @@ export class Admission {
 
   /** Gives the places that there are to those who wait for one, in the order in which they came. */
   #relieve(crowd: Crowd, now: number): void {
-    for (;;) {
+    while (!this.#closed) {
       const next = first(crowd.held);
       if (next === undefined) return;
       if (crowd.seats >= this.#perAddress) {
@@ -464,7 +540,7 @@ export class Admission {
   }
 
   /** Takes a place out of all that is about clients that have not logged in. */
-  #unseat(place: Place, state: "authenticated" | "gone"): void {
+  #unseat(place: Place, state: "authenticated" | "retired" | "gone"): void {
     for (const set of this.#orders(place)) set.delete(place);
     const { crowd, state: before } = place;
     place.state = state;

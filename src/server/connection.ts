@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import type { OnWait } from "../delivery/outcome.ts";
 import { clientKey, plainAddress } from "../networks.ts";
 import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runtime.ts";
 import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
@@ -16,9 +17,11 @@ import type {
   LimitSetting,
   Login,
   Message,
+  Owner,
   ProxyRefusal,
   TrustedClients,
 } from "./handlers.ts";
+import type { ClientMemory, MemoryBudget } from "./memory.ts";
 import { type Awaited, Patience, type Timeouts } from "./patience.ts";
 import { type Proxies, ProxyGate } from "./proxy_gate.ts";
 
@@ -32,12 +35,14 @@ export interface ConnectionContext<Account> {
   readonly timeouts: Timeouts;
   /** Who may stay; everybody when left out. */
   readonly admission?: Admission;
+  /** Where messages find room; unlimited when left out. */
+  readonly memory?: MemoryBudget;
   /** Whose connections begin with a PROXY header. */
   readonly proxies?: Proxies;
   proxyRefused(refusal: ProxyRefusal, client: Client): void;
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
   readonly trusted: TrustedClients<Account> | undefined;
-  submit(account: Account, message: Message): Promise<Reply>;
+  submit(account: Account, message: Message, onWait: OnWait): Promise<Reply>;
   /** A message has its verdict. */
   settled(): void;
   abandoned(message: Message): void;
@@ -67,11 +72,13 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   readonly #context: ConnectionContext<Account>;
   readonly #connection: Connection;
   readonly #session: Session;
+  readonly #memory: ClientMemory | undefined;
   #client: Client;
   /** Until the first octets have been judged. */
   #gate: ProxyGate | undefined;
   readonly #openedAt = performance.now();
   #account: Account | undefined;
+  #owner: Owner | undefined;
   #secure = false;
   /** The peer has half-closed. */
   #peerEnded = false;
@@ -82,6 +89,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   #ahead = 0;
   /** The message that is being submitted. */
   #submitting: Message | undefined;
+  /** Ends its wait for its turn, while it waits. */
+  #endWait: (() => void) | undefined;
+  /** Content of a message is coming, as admission knows it. */
+  #receiving = false;
   /** Its handler has been told that the client is gone. */
   #abandoned = false;
   /** What `closed` found out, while a submission outlives its connection. */
@@ -104,11 +115,13 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   constructor(connection: Connection, context: ConnectionContext<Account>) {
     this.#connection = connection;
     this.#context = context;
-    this.#session = new Session(context.session, context.implicitTls);
+    const address = plainAddress(connection.remoteAddress);
+    this.#memory = context.memory?.client(clientKey(address));
+    this.#session = new Session(context.session, context.implicitTls, this.#memory);
     this.#patience = new Patience(context.timeouts);
     this.#client = {
       connection: randomBytes(4).toString("hex"),
-      address: plainAddress(connection.remoteAddress),
+      address,
       port: connection.remotePort,
     };
     this.#gate = new ProxyGate(this.#client, context.proxies);
@@ -130,8 +143,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     if (this.#closing) return;
     this.#patience.deadline = Infinity;
     this.#held = true;
+    const key = clientKey(this.#client.address);
+    if (this.#memory !== undefined) this.#memory.address = key;
     if (this.#place === undefined) return this.welcome();
-    this.#place.begin(clientKey(this.#client.address));
+    this.#place.begin(key);
     if (!this.#held || this.#closing) return;
     // What comes now may belong to a handshake.
     this.#paused = true;
@@ -164,12 +179,23 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   /** There is no place, or not any more. */
   dismiss(why: Dismissal): void {
+    // A message goes on without its client, which may yet read the reply.
+    if (why === "retired") {
+      if (this.#submitting === undefined) return this.#connection.destroy();
+      return this.#context.dismissed(this);
+    }
     const { reply, setting, told } = DISMISSALS[why];
     this.#guard(() => {
       this.#context.limited(setting, this.#client, told);
       if (this.#closing || this.#mute) {
         this.#reason ||= told;
         return this.#connection.destroy();
+      }
+      if (this.#submitting !== undefined) {
+        // The message gets its own reply before: that its wait has ended.
+        this.#run(this.#session.stop(reply, told));
+        this.#endWait?.();
+        return this.#context.dismissed(this);
       }
       this.#run(this.#session.abort(reply, told));
       this.#patience.deadline = Math.min(
@@ -258,7 +284,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#guard(() => {
       if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.cutOff());
       this.#peerEnded = true;
-      if (this.#left) this.#abandon();
+      if (this.#left) this.#leave();
       if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
     });
   }
@@ -312,6 +338,13 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
    */
   get #left(): boolean {
     return this.#peerEnded && !this.#session.inputWaiting;
+  }
+
+  /** Most likely nobody reads the reply: the place is anybody's, whatever becomes of the message. */
+  #leave(): void {
+    if (this.#submitting === undefined) return;
+    this.#abandon();
+    this.#place?.retire();
   }
 
   #abandon(): void {
@@ -413,6 +446,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       }
     }
     if (this.#closing) return;
+    if (this.#session.contentBegun !== this.#receiving) {
+      this.#receiving = !this.#receiving;
+      if (!this.#session.busy) this.#place?.does(this.#receiving ? "receiving" : "idle");
+    }
     if (this.#account === undefined && this.#session.stage > this.#stage) {
       this.#stage = this.#session.stage;
       this.#place?.progress();
@@ -457,10 +494,15 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#place?.checking();
     try {
       const login = await logIn();
-      if (login.account !== undefined) this.#account = login.account;
+      if (login.account !== undefined) {
+        this.#account = login.account;
+        this.#owner = login.owner;
+        if (this.#memory !== undefined) this.#memory.owner = login.owner;
+      }
       // Credentials that nobody has verified yet are a stranger's, until a message goes through.
-      if (login.account !== undefined && login.proved !== false) this.#place?.authenticated();
-      else this.#place?.checked();
+      if (login.account !== undefined && login.proved !== false) {
+        this.#place?.authenticated(this.#owner);
+      } else this.#place?.checked();
       const { reply: answer, checkSender, anySender } = login;
       this.#guard(() => this.#run(this.#session.authenticated(answer, checkSender, anySender)));
     } catch (error) {
@@ -469,7 +511,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   }
 
   async #submit(effect: Extract<Effect, { type: "submit" }>): Promise<void> {
-    const { envelope, content, facts, reserved } = effect;
+    const { envelope, content, facts, reservation } = effect;
     this.#submitting = { envelope, content, facts, client: this.#client };
     this.#abandoned = false;
     // It waits for us, whoever it is.
@@ -478,19 +520,23 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     try {
       const account = this.#account;
       if (account === undefined) throw new Error("a message was submitted without an account");
-      const verdict = this.#context.submit(account, this.#submitting);
+      const verdict = this.#context.submit(account, this.#submitting, (end) => {
+        this.#endWait = reservation.giveUp = end;
+        this.#place?.does(end === undefined ? "busy" : "waiting");
+      });
       // It had sent all that it wanted to, and ended its side, before this message's turn came.
-      if (this.#left) this.#abandon();
+      if (this.#left) this.#leave();
       answer = await verdict;
       this.#messages++;
       // Whoever logged in with what nobody had verified has proved it by this.
-      if (answer.code < 300) this.#place?.authenticated();
+      if (answer.code < 300) this.#place?.authenticated(this.#owner);
       else this.#place?.checked();
     } catch (error) {
       this.#fail(error);
     }
     this.#submitting = undefined;
-    this.#context.session.memory?.release(reserved);
+    this.#endWait = undefined;
+    reservation.release();
     this.#guard(() => answer && this.#run(this.#session.submitted(answer)));
     this.#context.settled();
     this.#over();
@@ -520,6 +566,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#reason = reason;
     this.#closing = true;
     this.#patience.deadline = performance.now() + this.#context.timeouts.linger;
+    this.#place?.retire();
     if (this.#paused) this.#connection.resume();
     this.#connection.end();
   }

@@ -20,7 +20,7 @@ const CROWDED = reply(421, "4.7.0", "Too many connections of your address have n
 const TIMED_OUT = reply(421, "4.4.2", "Timed out waiting for the client");
 
 /** Why a connection lost its place, or got none (admission.ts). */
-export const DISMISSALS: Readonly<Record<Dismissal, Ending>> = {
+export const DISMISSALS: Readonly<Record<Exclude<Dismissal, "retired">, Ending>> = {
   full: {
     reply: reply(421, "4.3.2", "Too many connections; try again later"),
     setting: "MAX_CONNECTIONS",
@@ -45,6 +45,11 @@ export const DISMISSALS: Readonly<Record<Dismissal, Ending>> = {
     reply: CROWDED,
     setting: "MAX_CONNECTIONS_PER_IP",
     told: "Connection ended: its address floods the relay, and it did not log in at once",
+  },
+  "over share": {
+    reply: reply(421, "4.4.2", "Too many connections; your account or address has most of them"),
+    setting: "MAX_CONNECTIONS",
+    told: "Connection ended for another account's: this account or address has more than its share",
   },
 };
 

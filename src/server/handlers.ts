@@ -1,5 +1,6 @@
 // What a server asks of the rest of the relay, and what it tells it.
 
+import type { OnWait } from "../delivery/outcome.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
@@ -45,10 +46,19 @@ export interface Message {
   readonly client: Client;
 }
 
+/** Whose connections and messages count together, for the shares of places and memory. */
+export interface Owner {
+  readonly key: string;
+  /** Whether the mail service has taken a message of the account: what anybody can register has not. */
+  readonly known: boolean;
+}
+
 /** The answer to AUTH: an account comes with a 2yz reply only. */
 export interface Login<Account> {
   readonly reply: Reply;
   readonly account?: Account;
+  /** Comes with the account; left out, it has no share that others could want. */
+  readonly owner?: Owner;
   /** What MAIL is refused with, for each reverse-path, the null one too. */
   readonly checkSender?: SenderCheck;
   /**
@@ -86,7 +96,7 @@ export interface Handlers<Account> {
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
   /** Left out where nobody is trusted. */
   readonly trusted?: TrustedClients<Account> | undefined;
-  submit(account: Account, message: Message): Promise<Reply>;
+  submit(account: Account, message: Message, onWait?: OnWait): Promise<Reply>;
   /**
    * The client has gone, or has ended its side, while this message was being submitted: nobody can
    * say that it gets to read the reply. Called at most once for a message, before its `submit` has

@@ -6,6 +6,7 @@ import type { SessionOptions } from "../smtp/session.ts";
 import type { Admission } from "./admission.ts";
 import { type ConnectionContext, SmtpConnection } from "./connection.ts";
 import type { Client, Handlers, LimitSetting, Message, ProxyRefusal } from "./handlers.ts";
+import type { MemoryBudget } from "./memory.ts";
 import type { Timeouts } from "./patience.ts";
 import type { Proxies } from "./proxy_gate.ts";
 
@@ -18,6 +19,8 @@ export interface ServerOptions<Account> {
   readonly timeouts: Timeouts;
   /** Who may stay; everybody when left out. */
   readonly admission?: Admission;
+  /** Where messages find room; unlimited when left out. */
+  readonly memory?: MemoryBudget;
   /** Whose connections begin with a PROXY header; nobody's where left out. */
   readonly proxies?: Proxies | undefined;
 }
@@ -65,13 +68,14 @@ export class SmtpServer<Account> {
    * @throws Error with a `code` such as `EADDRINUSE`
    */
   listen(hostname: string, port: number, implicitTls: boolean, descriptor?: number): Listener {
-    const { runtime, session, handlers, timeouts, admission, proxies } = this.#options;
+    const { runtime, session, handlers, timeouts, admission, memory, proxies } = this.#options;
     const offerTls = this.#options.identity() !== undefined;
     const context = {
       session: { ...session, offerTls },
       implicitTls,
       timeouts,
       ...(admission === undefined ? {} : { admission }),
+      ...(memory === undefined ? {} : { memory }),
       ...(proxies === undefined ? {} : { proxies }),
       identity: this.#options.identity,
       authenticate: handlers.authenticate.bind(handlers),
@@ -120,6 +124,7 @@ export class SmtpServer<Account> {
    */
   async stop(patience: number, cutOff: () => void = () => {}): Promise<Stopped> {
     for (const listener of this.#listeners.splice(0)) listener.close();
+    this.#options.admission?.close();
     this.#each((connection) => connection.stop());
     await this.#until(() => this.#connections.size === 0, patience);
     this.#each((connection) => connection.interrupt());

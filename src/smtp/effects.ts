@@ -3,6 +3,7 @@
 import type { Overrun } from "./conduct.ts";
 import type { Content } from "./content.ts";
 import type { Reply } from "./reply.ts";
+import type { Reservation } from "./reservation.ts";
 import type { Credentials } from "./sasl.ts";
 
 /** What the sender promised about a message, apart from its content. */
@@ -53,8 +54,8 @@ export type Effect =
     readonly envelope: Envelope;
     readonly content: Content;
     readonly facts: SessionFacts;
-    /** Octets to {@link Memory.release} once the message is held no longer, whatever became of it. */
-    readonly reserved: number;
+    /** To be released once the message is held no longer, whatever became of it. */
+    readonly reservation: Reservation;
   }
   /** Tell of it; its reply is among the replies. */
   | { readonly type: "refused"; readonly refusal: Refusal }

@@ -1,7 +1,6 @@
 // How a session is set up, and what of it EHLO tells the client.
 
 import type { Reply } from "./reply.ts";
-import type { Memory } from "./reservation.ts";
 import { type Mechanism, STANDARD_MECHANISMS } from "./sasl.ts";
 
 export interface SessionOptions {
@@ -23,8 +22,6 @@ export interface SessionOptions {
   readonly maxErrors?: number;
   /** Commands in a row that bring a client no further before its login; unlimited when left out. */
   readonly maxIdleCommands?: number;
-  /** Where messages find room; unlimited when left out. */
-  readonly memory?: Memory;
 }
 
 /** The answer to EHLO (RFC 5321 §4.1.1.1). @param secure whether the connection is on TLS */

@@ -24,6 +24,7 @@ export class DataReceiver {
   constructor(limit: number, reservation: Reservation) {
     this.#limit = limit;
     this.#reservation = reservation;
+    reservation.giveUp = () => this.#builder = undefined;
   }
 
   /** @returns the index behind the end of data, or -1 when more is needed */
@@ -34,7 +35,7 @@ export class DataReceiver {
   append(bytes: Uint8Array): void {
     this.#length += bytes.length;
     if (this.#builder === undefined) return;
-    if (this.#length <= this.#limit && this.#reservation.cover(this.#length)) {
+    if (this.#length <= this.#limit && this.#reservation.ensure(this.#length)) {
       this.#builder.append(bytes);
     } else {
       this.#builder = undefined;
@@ -57,25 +58,45 @@ export class DataReceiver {
 /** The octets of one BDAT command (RFC 3030 §2): swallowed before any refusal of it. */
 export class ChunkReceiver {
   readonly last: boolean;
-  /** Where the octets go, or why they are refused. */
-  readonly target: ContentBuilder | Reply;
+  readonly #reservation: Reservation | undefined;
+  #target: ContentBuilder | Reply;
   #left: number;
 
-  constructor(octets: number, last: boolean, target: ContentBuilder | Reply) {
+  /** @param reservation of the message that the chunk is a part of */
+  constructor(
+    octets: number,
+    last: boolean,
+    target: ContentBuilder | Reply,
+    reservation?: Reservation,
+  ) {
     this.#left = octets;
     this.last = last;
-    this.target = target;
+    this.#target = target;
+    this.#reservation = reservation;
+  }
+
+  /** Where the octets go, or why they are refused. */
+  get target(): ContentBuilder | Reply {
+    return this.#target;
   }
 
   get complete(): boolean {
     return this.#left === 0;
   }
 
+  /** Neither the octets that have come nor the rest are kept. */
+  refuse(why: Reply): void {
+    this.#target = why;
+  }
+
   /** @returns how many of the octets belong to the chunk */
   push(bytes: Uint8Array): number {
     const part = bytes.subarray(0, this.#left);
     this.#left -= part.length;
-    if (this.target instanceof ContentBuilder) this.target.append(part);
+    if (!(this.#target instanceof ContentBuilder)) return part.length;
+    if (this.#reservation?.ensure(this.#target.length + part.length) === false) {
+      this.refuse(REPLIES.outOfMemory);
+    } else this.#target.append(part);
     return part.length;
   }
 }

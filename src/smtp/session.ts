@@ -14,7 +14,7 @@ import { ehloReply, type SessionOptions } from "./options.ts";
 import { Output } from "./output.ts";
 import { ChunkReceiver, DataReceiver, MAX_SWALLOWED } from "./receivers.ts";
 import { REPLIES, type Reply, reply } from "./reply.ts";
-import { Reservation, UNLIMITED } from "./reservation.ts";
+import { type Memory, UNLIMITED } from "./reservation.ts";
 import {
   afterRefusal,
   beginSasl,
@@ -46,6 +46,7 @@ const TLS_HANDSHAKE = 0x16;
 
 export class Session {
   readonly #options: SessionOptions;
+  readonly #memory: Memory;
   #mode: Mode = "command";
   #secure: boolean;
   /** The client's address may send without AUTH and TLS. */
@@ -81,9 +82,13 @@ export class Session {
   #turn = 0;
   #greeted = false;
 
-  /** @param secure whether the connection is on TLS already (RFC 8314 §3.3) */
-  constructor(options: SessionOptions, secure = false) {
+  /**
+   * @param secure whether the connection is on TLS already (RFC 8314 §3.3)
+   * @param memory where messages find room
+   */
+  constructor(options: SessionOptions, secure = false, memory: Memory = UNLIMITED) {
     this.#options = options;
+    this.#memory = memory;
     this.#secure = secure;
     this.#conduct = new Conduct(options);
   }
@@ -93,7 +98,10 @@ export class Session {
     return this.#stage;
   }
 
-  /** Counts complete commands, and answers that the client had to wait for. */
+  /**
+   * Counts complete commands, and answers that the client had to wait for. Of the commands in an open
+   * transaction, only those count that bring it further.
+   */
   get turn(): number {
     return this.#turn;
   }
@@ -303,12 +311,17 @@ export class Session {
         case "command": {
           const line = this.#reader.next(commandLimit);
           if (line === undefined) return;
-          this.#turn++;
           this.#verb = "";
           this.#further = false;
+          const transaction = this.#transaction;
+          const recipients = transaction?.recipients.length;
           if (typeof line === "string") this.#command(line);
           else if (line.limit === MAX_SASL_LINE) this.#refuse("AUTH", REPLIES.authTooLong);
           else this.#say(REPLIES.lineTooLong);
+          // What brings an open transaction no further does not keep it open either.
+          const same = transaction !== undefined && transaction === this.#transaction;
+          const longer = same && transaction.recipients.length !== recipients;
+          if (!same || longer || this.#mode !== "command") this.#turn++;
           if (this.#mode === "command") {
             this.#conduct.answered(this.#further, this.#mayMail);
           }
@@ -480,16 +493,12 @@ export class Session {
       this.#mode = "busy";
       return this.#output.then({ type: "authenticateTrusted" });
     }
-    const { maxMessageSize, memory = UNLIMITED } = this.#options;
-    const sender = readSender(argument, maxMessageSize, this.#anySender);
+    const sender = readSender(argument, this.#options.maxMessageSize, this.#anySender);
     if ("code" in sender) return this.#refuse("MAIL", sender, argument);
     const notAllowed = this.#checkSender?.(sender.from);
     if (notAllowed !== undefined) return this.#refuse("MAIL", notAllowed, argument);
-    const reservation = new Reservation(memory, maxMessageSize);
-    // A client that does not say how much is to come is turned away here, too, when all is full.
-    if (!reservation.cover(Math.max(sender.size, 1))) {
-      return this.#refuse("MAIL", REPLIES.outOfMemory, argument);
-    }
+    const reservation = this.#memory.open(sender.size);
+    if (reservation === undefined) return this.#refuse("MAIL", REPLIES.outOfMemory, argument);
     this.#transaction = new Transaction(sender, reservation);
     this.#conduct.mailBegan();
     this.#say(REPLIES.senderOk);
@@ -525,6 +534,11 @@ export class Session {
     if (transaction === undefined) return this.#say(REPLIES.mailFirst);
     if (transaction.chunked) return this.#say(REPLIES.dataAfterBdat);
     if (transaction.recipients.length === 0) return this.#say(REPLIES.rcptFirst);
+    // Others may have needed the room meanwhile: better said now than behind the message.
+    if (!transaction.reservation.ensure(1)) {
+      this.#refuse("DATA", REPLIES.outOfMemory);
+      return this.#endTransaction();
+    }
     this.#receiver = new DataReceiver(this.#options.maxMessageSize, transaction.reservation);
     this.#mode = "data";
     this.#say(REPLIES.startData);
@@ -559,13 +573,29 @@ export class Session {
   }
 
   #bdat(argument: string): void {
-    const match = /^(\d{1,15})( +LAST)?$/i.exec(argument);
-    if (match === null) return this.#say(REPLIES.bdatSyntax);
-    const octets = Number(match[1]);
+    const match = /^(\d+)(?: +(\S.*))?$/.exec(argument);
+    if (match === null) {
+      this.#say(REPLIES.bdatSyntax);
+      // Octets of a chunk may follow, however many: they must not be read as commands.
+      if (argument !== "") this.#close("the client sent BDAT without a size");
+      return;
+    }
+    const [, size = "", word] = match;
+    const octets = Number(size);
     if (octets > this.#options.maxMessageSize + MAX_SWALLOWED) return this.#giveUp("BDAT");
-    const broken = this.#transaction?.broken;
-    const target = this.#chunkTarget(octets);
-    this.#chunk = new ChunkReceiver(octets, match[2] !== undefined, target);
+    const last = word?.toUpperCase() === "LAST";
+    const transaction = this.#transaction;
+    const broken = transaction?.broken;
+    const target = word === undefined || last
+      ? this.#chunkTarget(octets)
+      : transaction?.lose(REPLIES.bdatSyntax) ?? REPLIES.bdatSyntax;
+    this.#chunk = new ChunkReceiver(octets, last, target, transaction?.reservation);
+    if (target instanceof ContentBuilder && transaction !== undefined) {
+      transaction.reservation.giveUp = () => {
+        transaction.lose(REPLIES.outOfMemory);
+        this.#chunk?.refuse(REPLIES.outOfMemory);
+      };
+    }
     this.#mode = "chunk";
     if (broken === false && (target === REPLIES.tooBig || target === REPLIES.outOfMemory)) {
       this.#tell("BDAT", target);
@@ -597,6 +627,10 @@ export class Session {
       if (last) return this.#submit(target.finish());
       return this.#say(reply(250, "2.0.0", `${target.length} octets so far`));
     }
+    if (target === REPLIES.outOfMemory && this.#transaction?.broken === false) {
+      this.#transaction.lose(REPLIES.outOfMemory);
+      this.#tell("BDAT", target);
+    }
     if (last) this.#endTransaction();
     this.#say(target);
   }
@@ -606,6 +640,8 @@ export class Session {
     const { name, esmtp } = this.#helo!;
     this.#transaction = undefined;
     this.#mode = "busy";
+    reservation.settle(lengthOf(content));
+    reservation.giveUp = undefined;
     this.#output.then({
       type: "submit",
       envelope: { from, recipients },
@@ -617,7 +653,7 @@ export class Session {
         smtputf8,
         ...(this.#asTrusted ? { trusted: true } : {}),
       },
-      reserved: reservation.handOver(lengthOf(content)),
+      reservation,
     });
   }
 }

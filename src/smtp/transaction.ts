@@ -21,6 +21,8 @@ export class Transaction {
     this.from = from;
     this.smtputf8 = smtputf8;
     this.reservation = reservation;
+    // Nothing of it is there yet: its content finds no room.
+    reservation.giveUp = () => {};
   }
 
   /** Whether a BDAT has come: then neither RCPT nor DATA may (RFC 3030 §2, §3). */
@@ -42,14 +44,19 @@ export class Transaction {
    */
   chunk(octets: number, limit: number): ContentBuilder | Reply {
     if (this.#broken !== undefined) return this.#broken;
-    if (this.recipients.length === 0) return this.#break(REPLIES.rcptFirst);
+    if (this.recipients.length === 0) return this.lose(REPLIES.rcptFirst);
     const size = (this.#chunks?.length ?? 0) + octets;
-    if (size > limit) return this.#break(REPLIES.tooBig);
-    if (!this.reservation.cover(size)) return this.#break(REPLIES.outOfMemory);
+    if (size > limit) return this.lose(REPLIES.tooBig);
+    if (!this.reservation.expect(size)) return this.lose(REPLIES.outOfMemory);
     return this.#chunks ??= new ContentBuilder();
   }
 
-  #break(refusal: Reply): Reply {
+  /**
+   * A chunk was refused, or there is no room for them any more: what has come is not kept.
+   *
+   * @returns the refusal
+   */
+  lose(refusal: Reply): Reply {
     // No room now may be room later: a client that looks at the last answer has to see that.
     this.#broken = refusal === REPLIES.outOfMemory ? refusal : REPLIES.bdatFailed;
     this.#chunks = undefined;

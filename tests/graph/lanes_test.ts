@@ -1,7 +1,7 @@
 /** Turns: how many at once, in which order, and what becomes of who waits too long. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type Lane, Lanes } from "../../src/graph/lanes.ts";
+import { type Lane, Lanes, type WaitEnd } from "../../src/graph/lanes.ts";
 import { FakeClock } from "./fake_clock.ts";
 
 const TENANT = "11111111-2222-4333-8444-555555555555";
@@ -9,7 +9,9 @@ const APP = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
 
 interface Asked {
   /** Undefined while it waits. */
-  lane: Lane | "too late" | undefined;
+  lane: Lane | WaitEnd | undefined;
+  /** Ends the wait, while there is one. */
+  end: (() => void) | undefined;
 }
 
 function setUp({ concurrency = 2, timeout = 60_000 } = {}) {
@@ -17,9 +19,9 @@ function setUp({ concurrency = 2, timeout = 60_000 } = {}) {
   const lanes = new Lanes({ concurrency, timeout, clock });
   /** Asks for a turn; what is known at once is known at once. */
   function ask(mailbox = "ann@x.test", app = APP, tenant = TENANT): Asked {
-    const turn = lanes.enter(tenant, app, mailbox);
-    const asked: Asked = { lane: undefined };
-    if (turn instanceof Promise) void turn.then((lane) => asked.lane = lane ?? "too late");
+    const asked: Asked = { lane: undefined, end: undefined };
+    const turn = lanes.enter(tenant, app, mailbox, (end) => asked.end = end);
+    if (turn instanceof Promise) void turn.then((lane) => asked.lane = lane);
     else asked.lane = turn;
     return asked;
   }
@@ -32,14 +34,14 @@ async function settle(): Promise<void> {
 }
 
 function laneOf({ lane }: Asked): Lane {
-  assert(lane !== undefined && lane !== "too late", "has no turn");
+  assert(typeof lane === "object", "has no turn");
   return lane;
 }
 
 function states(asked: readonly Asked[]): string {
-  return asked.map(({ lane }) => lane === undefined ? "w" : lane === "too late" ? "x" : "T").join(
-    "",
-  );
+  const state = ({ lane }: Asked) =>
+    lane === undefined ? "w" : lane === "late" ? "x" : lane === "ended" ? "e" : "T";
+  return asked.map(state).join("");
 }
 
 describe("a lane", () => {
@@ -67,6 +69,27 @@ describe("a lane", () => {
       assert.equal(states(asked), "T".repeat(turn + 1) + "w".repeat(5 - turn));
       laneOf(asked[turn]!).leave();
     }
+  });
+
+  it("ends a wait for others' sake, whose place in the line nobody takes", async () => {
+    const { ask, lanes, clock } = setUp({ concurrency: 1 });
+    const asked = Array.from({ length: 4 }, () => ask());
+    assert.equal(asked[0]!.end, undefined);
+    asked[1]!.end!();
+    asked[3]!.end!();
+    await settle();
+    assert.equal(states(asked), "Tewe");
+    // It is told that the wait is over, once.
+    assert.deepEqual(asked.map(({ end }) => end !== undefined), [false, false, true, false]);
+    laneOf(asked[0]!).leave();
+    await settle();
+    assert.equal(states(asked), "TeTe");
+    assert.equal(asked[2]!.end, undefined);
+    laneOf(asked[2]!).leave();
+    assert.equal(lanes.size, 0);
+    clock.pass(60_000);
+    await settle();
+    assert.equal(states(asked), "TeTe");
   });
 
   it("lets nobody in before those who wait, when a turn has just become free", async () => {

@@ -130,6 +130,129 @@ describe("MAX_CONNECTIONS", () => {
   });
 });
 
+describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
+  /** Of forty places, ten are an account's share. */
+  const PLACES = 40;
+
+  function loggedIn(world: World, count: number, account: string, key: string, known = true) {
+    const clients = world.many(count, key);
+    for (const { place } of clients) place.authenticated({ key: account, known });
+    return clients;
+  }
+
+  it("has room for others: the account with most of them gives up what it has over its share", () => {
+    for (const key of ["elsewhere", "same"]) {
+      const world = new World(PLACES, 100);
+      const greedy = loggedIn(world, PLACES, "greedy", "same");
+      world.pass(STAY_MS);
+      const honest = loggedIn(world, 10, "honest", key);
+      assert.deepEqual(fates(honest), { welcome: 10 });
+      assert.deepEqual(fates(greedy), { welcome: 30, "over share": 10 });
+      assert.equal(world.admission.connections, PLACES);
+    }
+  });
+
+  it("so too where it is many accounts that nobody knows yet", () => {
+    const world = new World(PLACES, 100);
+    const strangers = range(PLACES).flatMap((i) => loggedIn(world, 1, `${i}`, `${i}`, false));
+    world.pass(STAY_MS);
+    assert.deepEqual(fates(loggedIn(world, 10, "honest", "honest")), { welcome: 10 });
+    assert.equal(fates(strangers)["over share"], 10);
+  });
+
+  it("does not end them for strangers that already have a share", () => {
+    const world = new World(PLACES, 100);
+    const greedy = loggedIn(world, PLACES, "greedy", "greedy");
+    world.pass(STAY_MS);
+    const strangers = world.many(30, "strangers");
+    assert.equal(fates(greedy)["over share"], 10);
+    world.pass(20 * STAY_MS);
+    assert.equal(fates(greedy)["over share"], 10);
+    assert.equal(world.admission.connections, PLACES);
+    assert.equal(fates(strangers)["full"], undefined);
+  });
+
+  it("prefers one that has not logged in and stands still", () => {
+    const world = new World(PLACES, 100);
+    const idle = world.arrive("idle");
+    const greedy = loggedIn(world, PLACES - 1, "greedy", "greedy");
+    world.pass(STAY_MS);
+    assert.equal(world.arrive("new").fate, "welcome");
+    assert.equal(idle.fate, "makes room");
+    assert.deepEqual(fates(greedy), { welcome: PLACES - 1 });
+  });
+
+  it("has a new one wait where all messages of an account over its share are on their way", () => {
+    const world = new World(PLACES, 100);
+    const greedy = loggedIn(world, PLACES, "greedy", "greedy");
+    for (const { place } of greedy) place.checking();
+    world.pass(STAY_MS);
+    const honest = world.arrive("honest");
+    assert.equal(honest.fate, "");
+    greedy[3]!.place.leave();
+    world.pass(500);
+    assert.equal(honest.fate, "welcome");
+  });
+
+  it("ends one whose message waits for its turn", () => {
+    const world = new World(PLACES, 100);
+    const greedy = loggedIn(world, PLACES, "greedy", "greedy");
+    for (const { place } of greedy) {
+      place.checking();
+      place.does("waiting");
+    }
+    world.pass(STAY_MS);
+    assert.equal(world.arrive("honest").fate, "welcome");
+    assert.equal(greedy.at(-1)!.fate, "over share");
+  });
+});
+
+describe("a place that nobody needs any more", () => {
+  it("is kept while there are others, and is the first to be had", () => {
+    const world = new World(3, 10);
+    const [first, second, third] = world.many(3) as [Client, Client, Client];
+    third.place.authenticated();
+    second.place.retire();
+    third.place.retire();
+    assert.deepEqual(fates([first, second, third]), { welcome: 3 });
+    assert.equal(world.arrive().fate, "welcome");
+    assert.equal(world.arrive().fate, "welcome");
+    assert.deepEqual(fates([first, second, third]), { welcome: 1, retired: 2 });
+    second.place.leave();
+    third.place.leave();
+    assert.equal(world.admission.connections, 3);
+  });
+
+  it("is none of its address any more", () => {
+    const world = new World(10, 1);
+    const one = world.arrive();
+    const held = world.arrive();
+    assert.equal(held.fate, "");
+    one.place.retire();
+    assert.equal(held.fate, "welcome");
+    one.place.leave();
+    assert.equal(world.admission.connections, 1);
+  });
+
+  it("may be had at once by one that queues up", () => {
+    const world = new World(1, 10);
+    const one = world.arrive("a");
+    one.place.authenticated();
+    one.place.leave();
+    const two = world.arrive("b");
+    two.place.checking();
+    const three = world.arrive("c");
+    assert.equal(three.fate, "full");
+    two.place.retire();
+    assert.equal(world.arrive("d").fate, "welcome");
+    assert.equal(two.fate, "retired");
+  });
+});
+
+function range(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i);
+}
+
 describe("a queue for MAX_CONNECTIONS", () => {
   const keys = (world: World, count: number) =>
     Array.from({ length: count }, (_, i) => world.arrive(`${i}`));

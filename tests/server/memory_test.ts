@@ -1,72 +1,224 @@
-// MAX_MEMORY: what all messages in flight take together, one and a half times their size.
+// MAX_MEMORY: what all messages in flight take together, and who gives way where there is no room.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import { MemoryBudget } from "../../src/server/memory.ts";
-import { Reservation } from "../../src/smtp/reservation.ts";
+import type { Owner } from "../../src/server/handlers.ts";
+import { COPIES, MemoryBudget, PROMISE_MS } from "../../src/server/memory.ts";
+import type { Reservation } from "../../src/smtp/reservation.ts";
+
+const STEP = 16 * 1024;
+
+/** A budget for so many octets of mail, on a clock that the test moves. */
+class World {
+  now = 0;
+  readonly exhausted: number[] = [];
+  readonly memory: MemoryBudget;
+  readonly #owners = new Map<string, { key: string; known: boolean }>();
+
+  constructor(readonly octets: number) {
+    this.memory = new MemoryBudget(octets * COPIES, {
+      exhausted: (used) => this.exhausted.push(used / COPIES),
+      now: () => this.now,
+    });
+  }
+
+  owner(key: string): { key: string; known: boolean } {
+    let owner = this.#owners.get(key);
+    if (owner === undefined) this.#owners.set(key, owner = { key, known: true });
+    return owner;
+  }
+
+  /** Opens a message, with MAIL's SIZE. */
+  open(announced: number, account = "ann", address = "192.0.2.1"): Message | undefined {
+    const client = this.memory.client(address);
+    client.owner = this.owner(account) satisfies Owner;
+    const reservation = client.open(announced);
+    return reservation && new Message(reservation);
+  }
+
+  get used(): number {
+    return this.memory.used / COPIES;
+  }
+}
+
+class Message {
+  givenUp = false;
+  constructor(readonly reservation: Reservation) {
+    reservation.giveUp = () => this.givenUp = true;
+  }
+  /** So many of its octets have come. */
+  has(octets: number): boolean {
+    return this.reservation.ensure(octets);
+  }
+}
 
 describe("a memory budget", () => {
-  it("counts each octet of a message one and a half times", () => {
-    const memory = new MemoryBudget(150);
-    assert.equal(memory.reserve(100, 100), 100);
-    assert.equal(memory.used, 150);
-    assert.equal(memory.reserve(1, 1), 0);
-    memory.release(40);
-    assert.equal(memory.reserve(40, 40), 40);
+  it("takes room as octets arrive, and a little ahead", () => {
+    const world = new World(1_000_000);
+    const message = world.open(0)!;
+    assert.equal(world.used, STEP);
+    assert(message.has(STEP + 1));
+    assert.equal(world.used, 2 * STEP);
+    message.reservation.settle(20_000);
+    assert.equal(world.used, 20_000);
+    message.reservation.release();
+    message.reservation.release();
+    assert.equal(world.used, 0);
+    assert.equal(world.memory.holders, 0);
   });
 
-  it("gives what there is, but not less than is needed", () => {
-    const memory = new MemoryBudget(150);
-    assert.equal(memory.reserve(10, 60), 60);
-    assert.equal(memory.reserve(10, 60), 40);
-    assert.equal(memory.reserve(10, 60), 0);
+  it("has no room for what SIZE announces beyond the limit, and says how much is in use", () => {
+    const world = new World(100_000);
+    assert(world.open(90_000));
+    assert.equal(world.open(10_001), undefined);
+    assert(world.open(10_000));
+    assert.equal(world.open(0), undefined);
+    assert.deepEqual(world.exhausted, [90_000, 100_000]);
   });
 
-  it("tells each time that there is no room, and how much is in use", () => {
-    const told: number[] = [];
-    const memory = new MemoryBudget(150, (used) => told.push(used));
-    memory.reserve(90, 90);
-    memory.reserve(11, 11);
-    memory.reserve(10, 10);
-    memory.reserve(1, 1);
-    assert.deepEqual(told, [135, 150]);
+  it("keeps what SIZE announced for two seconds without an octet", () => {
+    const world = new World(100_000);
+    const first = world.open(100_000)!;
+    world.now = PROMISE_MS - 1;
+    assert.equal(world.open(50_000), undefined);
+    // Octets come: it is kept on.
+    assert(first.has(20_000));
+    world.now = 2 * PROMISE_MS - 2;
+    assert.equal(world.open(50_000), undefined);
+    world.now += 1;
+    const second = world.open(50_000)!;
+    assert(second.has(50_000));
+    // The first gets as far as there is room, which is what would have become of one without SIZE.
+    assert(first.has(50_000));
+    assert(!first.has(100_000));
+    assert.equal(world.used, 50_000);
   });
-});
 
-describe("a message's reservation", () => {
-  it("never takes more than the largest message, and gives back all that it took", () => {
-    const most = 40_000;
+  it("keeps what a chunk announces in the same way, and no longer", () => {
+    const world = new World(100_000);
+    const first = world.open(0)!;
+    assert(!first.reservation.expect(100_001));
+    const second = world.open(0)!;
+    assert(second.reservation.expect(100_000));
+    assert.equal(world.used, 100_000);
+    world.now = PROMISE_MS;
+    assert(world.open(50_000));
+  });
+
+  describe("that has no room left", () => {
+    it("takes back what it has promised an account over its share, before octets", () => {
+      const world = new World(100_000);
+      const complete = world.open(20_000, "greedy")!;
+      complete.has(20_000);
+      const announced = world.open(80_000, "greedy")!;
+      const honest = world.open(30_000, "honest");
+      assert(honest?.has(30_000));
+      assert(!complete.givenUp && !announced.givenUp);
+      assert(world.used <= 100_000);
+    });
+
+    it("has it give up messages that can be, the latest first, and as few as are needed", () => {
+      const world = new World(100_000);
+      const greedy = Array.from({ length: 5 }, () => world.open(20_000, "greedy")!);
+      for (const message of greedy) message.has(20_000);
+      const honest = world.open(0, "honest")!;
+      assert(honest.has(30_000));
+      assert.deepEqual(greedy.map(({ givenUp }) => givenUp), [false, false, false, true, true]);
+      assert(!greedy[4]!.has(20_001));
+      assert.equal(world.used, 60_000 + 2 * STEP);
+    });
+
+    it("has nothing given up in vain", () => {
+      const world = new World(100_000);
+      const greedy = Array.from({ length: 5 }, () => world.open(20_000, "greedy")!);
+      for (const message of greedy) message.has(20_000);
+      // Four of them are on their way to the mail service.
+      for (const { reservation } of greedy.slice(1)) reservation.giveUp = undefined;
+      assert.equal(world.open(30_000, "honest"), undefined);
+      assert.deepEqual(greedy.map(({ givenUp }) => givenUp), [false, false, false, false, false]);
+      assert(world.open(20_000, "honest"));
+    });
+
+    it("leaves an account its share, and takes nothing for one that would have more", () => {
+      const world = new World(100_000);
+      for (let i = 0; i < 4; i++) world.open(25_000, "ann")!.has(25_000);
+      assert.equal(world.open(50_000, "ann"), undefined);
+      // Half of it, and no more.
+      assert(world.open(50_000, "bob")!.has(50_000));
+      assert.equal(world.open(1, "bob"), undefined);
+      assert.equal(world.open(50_001, "cid"), undefined);
+      assert(world.open(25_000, "cid")!.has(25_000));
+    });
+
+    it("counts all accounts as one of which the mail service has taken no message yet", () => {
+      const world = new World(100_000);
+      const strangers = Array.from({ length: 10 }, (_, i) => {
+        world.owner(`stranger ${i}`).known = false;
+        const message = world.open(10_000, `stranger ${i}`)!;
+        message.has(10_000);
+        return message;
+      });
+      assert(world.open(40_000, "known")!.has(40_000));
+      assert.equal(strangers.filter(({ givenUp }) => givenUp).length, 4);
+      // Among themselves each account is one: none has more than a new one would.
+      world.owner("one more").known = false;
+      assert.equal(world.open(10_000, "one more"), undefined);
+    });
+
+    it("shares among strangers, too", () => {
+      const world = new World(100_000);
+      world.owner("greedy").known = world.owner("new").known = false;
+      for (let i = 0; i < 10; i++) world.open(10_000, "greedy")!.has(10_000);
+      assert(world.open(40_000, "new")!.has(40_000));
+    });
+
+    it("takes from an address with many accounts for another one, but not for its own", () => {
+      const world = new World(100_000);
+      for (let i = 0; i < 10; i++) world.open(10_000, `account ${i}`, "greedy")!.has(10_000);
+      assert.equal(world.open(20_000, "one more", "greedy"), undefined);
+      assert(world.open(20_000, "one more", "other")!.has(20_000));
+    });
+
+    it("gives a single account all there is", () => {
+      const world = new World(100_000);
+      for (let i = 0; i < 4; i++) assert(world.open(25_000)!.has(25_000));
+      assert.equal(world.open(1), undefined);
+    });
+  });
+
+  it("never holds more than its limit, and forgets everything with the last message", () => {
     const steps = fc.array(
       fc.record({
-        message: fc.nat(3),
-        what: fc.constantFrom("cover", "cover", "cover", "release", "hand over"),
-        octets: fc.integer({ min: 1, max: most }),
+        message: fc.nat(5),
+        what: fc.constantFrom("open", "ensure", "ensure", "expect", "settle", "release", "wait"),
+        octets: fc.integer({ min: 1, max: 60_000 }),
+        known: fc.boolean(),
       }),
     );
     fc.assert(fc.property(steps, fc.nat(200_000), (steps, limit) => {
-      const memory = new MemoryBudget(limit);
-      const messages = Array.from({ length: 4 }, () => new Reservation(memory, most));
-      let handedOver = 0;
-      for (const { message, what, octets } of steps) {
-        const reservation = messages[message]!;
-        if (what === "cover") reservation.cover(octets);
-        else if (what === "release") reservation.release();
-        else handedOver += reservation.handOver(octets);
-        assert.ok(memory.used <= limit);
-        assert.ok(memory.used <= (4 * most + handedOver) * 1.5);
+      const world = new World(limit);
+      const messages: (Message | undefined)[] = [];
+      for (const { message: i, what, octets, known } of steps) {
+        const message = messages[i];
+        world.owner(`account ${i % 3}`).known = known;
+        if (what === "open" && message === undefined) {
+          messages[i] = world.open(octets, `account ${i % 3}`, `address ${i % 2}`);
+        } else if (what === "ensure") {
+          const room = message?.has(octets);
+          assert(room !== true || !message!.givenUp);
+        } else if (what === "expect") message?.reservation.expect(octets);
+        else if (what === "settle") message?.reservation.settle(octets);
+        else if (what === "wait") world.now += octets % 3000;
+        else if (what === "release") {
+          message?.reservation.release();
+          messages[i] = undefined;
+        }
+        assert(world.used <= limit && world.used >= 0);
       }
-      for (const reservation of messages) reservation.release();
-      memory.release(handedOver);
-      assert.equal(memory.used, 0);
+      for (const message of messages) message?.reservation.release();
+      assert.equal(world.used, 0);
+      assert.equal(world.memory.holders, 0);
     }));
-  });
-
-  it("keeps no more than the message's size when it is handed over", () => {
-    const memory = new MemoryBudget(1_000_000);
-    const reservation = new Reservation(memory, 500_000);
-    reservation.cover(300_000);
-    assert.equal(reservation.handOver(100), 100);
-    assert.equal(memory.used, 150);
   });
 });

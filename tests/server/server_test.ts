@@ -32,7 +32,10 @@ describe("a server", () => {
 
   async function start(
     handlers: Partial<Handlers<true>> = {},
-    { session, ...timeouts }: Partial<Timeouts> & { session?: Partial<SessionOptions> } = {},
+    { session, memory, ...timeouts }: Partial<Timeouts> & {
+      session?: Partial<SessionOptions>;
+      memory?: MemoryBudget;
+    } = {},
   ): Promise<{ server: SmtpServer<true>; port: number }> {
     const server = new SmtpServer<true>({
       runtime: await currentRuntime(),
@@ -45,6 +48,7 @@ describe("a server", () => {
         ...session,
       },
       identity: () => undefined,
+      ...(memory === undefined ? {} : { memory }),
       timeouts: { ...PATIENT, ...timeouts },
       handlers: {
         authenticate: () => Promise.resolve({ reply: REPLIES.authenticated, account: true }),
@@ -332,7 +336,7 @@ describe("a server", () => {
       },
       abandoned: abandoned.resolve,
       ended: ended.resolve,
-    }, { session: { memory } });
+    }, { memory });
     const leaving = client(port);
     await leaving.login("user", "secret");
     await leaving.say("MAIL FROM:<a@example.com> SIZE=18000");
@@ -358,7 +362,7 @@ describe("a server", () => {
       submit: () => Promise.reject(new Error("bug")),
       failed: () => {},
       ended: () => ends.shift()!(),
-    }, { session: { memory } });
+    }, { memory });
     const oneEnds = () => new Promise<void>((resolve) => ends.push(resolve));
     const failing = oneEnds();
     assert.match(await (await sending(port)).say("x\r\n."), /^421 4\.3\.0 /);

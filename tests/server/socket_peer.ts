@@ -66,7 +66,8 @@ export class SocketPeer implements DialoguePeer {
     const rules = { checkSender, anySender: options.anySender };
     const server = new SmtpServer<true>({
       runtime,
-      session: { ...options, memory, mechanisms: mechanismsOf(options) },
+      session: { ...options, mechanisms: mechanismsOf(options) },
+      memory,
       identity: () => options.offerTls || implicitTls ? identity : undefined,
       timeouts: TIMEOUTS,
       handlers: {

@@ -11,7 +11,7 @@ import { Session, type SessionOptions } from "../../src/smtp/session.ts";
 import { DIALOGUE_OPTIONS } from "./options.ts";
 import { joinOctets } from "./script.ts";
 
-export interface DriverOptions extends Omit<SessionOptions, "memory"> {
+export interface DriverOptions extends SessionOptions {
   /** MAX_MEMORY, octets. */
   readonly maxMemory: number;
   /** Whether logins and messages are answered only by {@link Driver.settle}. */
@@ -56,7 +56,7 @@ export class Driver {
     const all = { ...OPTIONS, ...options };
     this.late = all.late;
     this.memory = new MemoryBudget(all.maxMemory);
-    this.session = new Session({ ...all, memory: this.memory });
+    this.session = new Session(all, false, this.memory.client("192.0.2.1"));
     const greeting = this.session.open();
     assert.deepEqual(greeting.map((effect) => effect.type), ["reply"]);
   }
@@ -86,7 +86,7 @@ export class Driver {
       this.#question = undefined;
       assert.equal(this.session.busy, true);
       if (question.type === "submit") {
-        this.memory.release(question.reserved);
+        question.reservation.release();
         const id = `Accepted as ${this.submissions.length}`;
         this.carryOut(this.session.submitted(reply(250, "2.0.0", id)));
       } else if (question.type === "authenticateTrusted") {
@@ -151,7 +151,7 @@ export class Driver {
     }
     if (this.closed && this.#question !== undefined) {
       // Its answer comes too late for the client; the message was held until then.
-      if (this.#question.type === "submit") this.memory.release(this.#question.reserved);
+      if (this.#question.type === "submit") this.#question.reservation.release();
       this.#question = undefined;
     }
   }

@@ -49,8 +49,9 @@ export class SessionPeer implements DialoguePeer {
   constructor(options: DialogueOptions, implicitTls: boolean, answers: Answers) {
     this.#memory = new MemoryBudget(options.maxMemory);
     this.#session = new Session(
-      { ...options, memory: this.#memory, mechanisms: mechanismsOf(options) },
+      { ...options, mechanisms: mechanismsOf(options) },
       implicitTls,
+      this.#memory.client("192.0.2.1"),
     );
     this.#answers = answers;
     this.#limits = limitsOf(options);
@@ -163,7 +164,7 @@ export class SessionPeer implements DialoguePeer {
     assert.equal(this.#session.busy, true, "the session does not wait for its answer");
     if (question.type === "submit") {
       const answer = this.#submissionAnswers.shift() ?? "250 2.0.0 Accepted as 0001";
-      this.#memory.release(question.reserved);
+      question.reservation.release();
       this.#limits.sent();
       this.#carryOut(this.#session.submitted(replyOf(answer)));
       return true;
