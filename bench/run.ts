@@ -5,6 +5,7 @@ import { burstOfOneMailbox } from "./burst.ts";
 import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
 import { memory } from "./memory.ts";
+import { sharesOfAccounts } from "./shares.ts";
 import { slow } from "./slow.ts";
 import { soak } from "./soak.ts";
 import { startup } from "./startup.ts";
@@ -17,6 +18,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   burst: burstOfOneMailbox,
   fuzz: fuzzing,
   slow,
+  shares: sharesOfAccounts,
   large,
   soak,
 };
