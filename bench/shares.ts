@@ -7,7 +7,7 @@ import { percentile, theExecutable } from "./processes.ts";
 import { failuresOf, GREEDS, shares } from "./shares/scenario.ts";
 
 /** What it takes to fill the memory of the default limits. */
-const MEMORY_CLIENTS = 9;
+const MEMORY_CLIENTS = 40;
 
 export async function sharesOfAccounts(): Promise<void> {
   const seconds = Number(process.env["RELAY_BENCH_SECONDS"] ?? 15);

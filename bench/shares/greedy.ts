@@ -32,9 +32,17 @@ function told(reply: string): string {
 /** Takes what it can; resolves once it has, and goes on until the connection is over. */
 async function take(connection: SmtpConnection): Promise<{ readonly over: Promise<void> }> {
   const say = async (line: string) => told(await connection.say(line));
-  const mail = async (size = "") => {
-    await say(`MAIL FROM:<${SLOW_MAILBOX}>${size}`);
-    return await say("RCPT TO:<to@example.org>");
+  const mail = async () => {
+    await say(`MAIL FROM:<${SLOW_MAILBOX}>`);
+    await say("RCPT TO:<to@example.org>");
+  };
+  /** As much as there is room for. @returns octets */
+  const largestMail = async () => {
+    for (let size = octets; size > 1; size >>= 1) {
+      const reply = await say(`MAIL FROM:<${SLOW_MAILBOX}> SIZE=${size}`);
+      if (reply.startsWith("250")) return size;
+    }
+    return 0;
   };
   const nextReply = async () => void told(await connection.reply());
   const each = async (act: () => Promise<unknown>) => {
@@ -46,10 +54,9 @@ async function take(connection: SmtpConnection): Promise<{ readonly over: Promis
   switch (greed) {
     case "silent":
       return { over: nextReply() };
-    case "announces": {
-      await say(`MAIL FROM:<${SLOW_MAILBOX}> SIZE=${octets}`);
+    case "announces":
+      await largestMail();
       return { over: each(() => say("NOOP")) };
-    }
     case "gone":
     case "waits":
       await mail();
@@ -59,9 +66,10 @@ async function take(connection: SmtpConnection): Promise<{ readonly over: Promis
       connection.end();
       return { over: Promise.resolve() };
     case "drips": {
-      await mail();
+      const size = await largestMail();
+      await say("RCPT TO:<to@example.org>");
       await say("DATA");
-      connection.write(Buffer.alloc(octets - 100_000, "x"));
+      connection.write(Buffer.alloc(Math.max(0, size - 100), "x"));
       return {
         over: each(() => {
           connection.write("x");

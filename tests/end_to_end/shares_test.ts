@@ -8,7 +8,7 @@ import { PROGRAMS } from "./programs.ts";
 
 const CONNECTIONS = 60;
 /** As many as it takes to fill MAX_MEMORY. */
-const MEMORY = 9;
+const MEMORY = 30;
 
 for (const program of PROGRAMS) {
   describe(`greedy clients, on ${program.name}`, () => {
