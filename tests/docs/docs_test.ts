@@ -237,6 +237,7 @@ const NO_SETTINGS = new Set([
   "LISTEN_FDS",
   "MONOTONIC_USEC",
   // The relay's own reasons, in replies and log lines.
+  "OVER_SHARE",
   ...Object.keys(NOT_SENT),
   ...Object.keys(TOKEN_FAULTS),
 ]);

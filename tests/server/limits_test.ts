@@ -10,7 +10,7 @@ import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { Networks } from "../../src/networks.ts";
 import { Admission, floodOf } from "../../src/server/admission.ts";
-import type { ConnectionSummary, Login } from "../../src/server/handlers.ts";
+import type { ConnectionSummary, Handlers, Login } from "../../src/server/handlers.ts";
 import type { Timeouts } from "../../src/server/patience.ts";
 import { SmtpServer } from "../../src/server/server.ts";
 import { secretIn } from "../../src/smtp/sasl.ts";
@@ -38,7 +38,13 @@ interface Setup extends Partial<Timeouts> {
   /** Whose connections begin with a PROXY header. */
   readonly proxies?: string;
   readonly login?: () => Promise<Login<true>>;
-  readonly submit?: () => Promise<Reply>;
+  readonly submit?: Handlers<true>["submit"];
+}
+
+/** All log in as this account, which the mail service has taken a message of. */
+function login(key: string): () => Promise<Login<true>> {
+  const owner = { key, known: true };
+  return () => Promise.resolve({ reply: REPLIES.authenticated, account: true, owner });
 }
 
 describe("the server's limits", () => {
@@ -194,6 +200,93 @@ describe("the server's limits", () => {
       leaving.destroy();
       await oneEnds();
       await loggedIn(port);
+    });
+
+    it("ends one of an account that has more than its share: 421 4.4.2", async () => {
+      const { port, limited } = await start({ connections: 10, login: login("greedy") });
+      const greedy = [];
+      for (let i = 0; i < 10; i++) greedy.push(await loggedIn(port));
+      const honest = client(port);
+      assert.match(await honest.reply(), /^220 /);
+      assert.match(await greedy[0]!.reply(), /^421 4\.4\.2 /);
+      await greedy[0]!.closed();
+      assert.match(await greedy[1]!.say("NOOP"), /^250/);
+      assert.deepEqual(limited, ["MAX_CONNECTIONS"]);
+    });
+
+    it("puts a message off that waits for its turn: 451 4.3.2, then the 421", async () => {
+      const waiting = Promise.withResolvers<void>();
+      let waits = 0;
+      const { port } = await start({
+        connections: 10,
+        login: login("greedy"),
+        submit: (_account, _message, onWait) =>
+          new Promise((resolve) => {
+            onWait!(() => {
+              onWait!(undefined);
+              resolve(reply(451, "4.3.2", "Later"));
+            });
+            if (++waits === 10) waiting.resolve();
+          }),
+      });
+      const greedy = [];
+      for (let i = 0; i < 10; i++) {
+        const one = await sending(port);
+        one.write("x\r\n.\r\n");
+        greedy.push(one);
+      }
+      await waiting.promise;
+      assert.match(await client(port).reply(), /^220 /);
+      // The one whose turn would have come last.
+      const latest = greedy.at(-1)!;
+      assert.match(await latest.reply(), /^451 4\.3\.2 Later/);
+      assert.match(await latest.reply(), /^421 4\.4\.2 /);
+      await latest.closed();
+    });
+
+    it("has the place of a client with its last reply for another at once", async () => {
+      const { port, oneEnds } = await start({ connections: 1 });
+      const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+      clients.push(socket);
+      socket.on("error", () => {});
+      socket.resume();
+      const farewell = new Promise<void>((resolve) => socket.once("end", () => resolve()));
+      socket.write("QUIT\r\n");
+      await farewell;
+      assert.match(await client(port).reply(), /^220 /);
+      assert.equal((await oneEnds()).reason, "quit");
+    });
+
+    it("has the place of a client that has ended its side, which reads its reply all the same", async () => {
+      const begun = Promise.withResolvers<void>();
+      const verdict = Promise.withResolvers<Reply>();
+      const { port } = await start({
+        connections: 1,
+        submit: () => {
+          begun.resolve();
+          return verdict.promise;
+        },
+      });
+      const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+      clients.push(socket);
+      let text = "";
+      socket.setEncoding("latin1").on("data", (piece: string) => text += piece);
+      const ended = new Promise<void>((resolve) => socket.once("end", () => resolve()));
+      const auth = Buffer.from("\0user\0secret").toString("base64");
+      socket.end(
+        `EHLO client.example\r\nAUTH PLAIN ${auth}\r\nMAIL FROM:<a@example.com>\r\n` +
+          "RCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n",
+      );
+      await begun.promise;
+      // When the end of its side has been seen, its place is there to be had.
+      let other = client(port);
+      while (!(await other.reply()).startsWith("220 ")) {
+        await other.closed();
+        other = client(port);
+      }
+      verdict.resolve(reply(250, "2.0.0", "OK taken"));
+      await ended;
+      assert.match(text, /250 2\.0\.0 OK taken/);
     });
 
     it("spares whose login is being checked", async () => {
@@ -375,6 +468,20 @@ describe("the server's limits", () => {
         assert.match(await slow.reply(), /^421 4\.4\.2 Timed out/);
         stop();
         assert.deepEqual(limited, ["COMMAND_TIMEOUT"]);
+      }
+    });
+
+    it("is not extended by commands that bring an open transaction no further", async () => {
+      const { port, limited } = await start({ command: 400 });
+      for (
+        const line of ["NOOP", "VRFY <a@example.com>", "RCPT TO:<nobody>", "MAIL FROM:<b@x.test>"]
+      ) {
+        const idle = await loggedIn(port);
+        assert.match(await idle.say("MAIL FROM:<a@example.com>"), /^250/);
+        let answer = "";
+        while (!answer.startsWith("421")) answer = await idle.say(line);
+        assert.match(answer, /^421 4\.4\.2 Timed out/);
+        assert.equal(limited.pop(), "COMMAND_TIMEOUT");
       }
     });
 
