@@ -102,7 +102,7 @@ export class Exchange implements OutboundHandler, Timed {
     // An answer to a request that has not left is an answer to none: perhaps to the one before.
     if (!this.#sent) return this.#fail("UNASKED", "the service spoke before it was asked");
     const progress = running.reader.push(octets);
-    if (progress === "malformed") this.#fail("MALFORMED", "the answer is not HTTP");
+    if (progress === "malformed") this.#fail("MALFORMED", malformed(running.reader));
     else if (progress === "tooLong") this.#fail("TOOLONG", "the answer is too long");
     else if (progress === "complete") this.#complete(running);
   }
@@ -221,6 +221,11 @@ export class Exchange implements OutboundHandler, Timed {
  */
 function gaveAll(running: Running): boolean {
   return running.gaveAll ??= running.rest === undefined || running.rest.next().done === true;
+}
+
+function malformed({ fault, head }: AnswerReader): string {
+  const status = head === undefined ? "" : ` with status ${head.status}`;
+  return `the answer${status} is not HTTP: ${fault}`;
 }
 
 function codeOf(error: Error | undefined): string {
