@@ -102,7 +102,7 @@ export const SETTINGS = {
   TLS_KEY_FILEPATH: required(text(), "certs/key.pem", "The certificate's private key, PEM."),
   TLS_CIPHER_SUITE: optional(
     text(),
-    "OpenSSL cipher string for TLS 1.2 and older. A runtime that cannot obey it refuses to start.",
+    "OpenSSL cipher string for TLS 1.2 and older; when unset, forward secrecy and AEAD alone. A runtime that cannot obey it refuses to start.",
   ),
   USERNAME_DELIMITER: required(
     oneOf("@", ":", "|"),
