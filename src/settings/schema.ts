@@ -155,7 +155,7 @@ export const SETTINGS = {
   HTTP_PASSWORD: {
     ...optional(
       secretText,
-      "Asked for by all pages but `/healthz` and `/readyz` (basic authentication, any user name). Needed when HTTP_LISTEN is not a loopback address.",
+      "Asked for by all pages but `/healthz` and `/readyz` (basic authentication, any user name). Needed when HTTP_LISTEN is not a loopback address; there, `/readyz` tells details only with it.",
     ),
     secret: true,
   },
