@@ -2,6 +2,7 @@
 // https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
 
 import type { PipelineResponse } from "@azure/core-rest-pipeline";
+import { serviceCode, serviceWords } from "../service_text.ts";
 import type { TableTrouble, Words } from "./entry_source.ts";
 
 const REFUSED = "access to the table is refused";
@@ -94,8 +95,8 @@ export function troubleOf(error: unknown, timeout: number): TableTrouble {
     });
   }
   // The SDK's own complaint.
-  const problem = firstLine(error instanceof Error ? error.message : String(error));
-  return trouble(name, { problem });
+  const problem = serviceWords(error instanceof Error ? error.message : String(error));
+  return trouble(name, { problem: problem?.slice(0, 200) ?? "the SDK does not say why" });
 }
 
 /** @param timeout milliseconds */
@@ -106,7 +107,7 @@ export function late(timeout: number): TableTrouble {
 
 /** The relay's own identity, towards the table, got no token. */
 function identityTrouble(error: Error): TableTrouble {
-  const said = /AADSTS\d+/.exec(error.message)?.[0];
+  const said = /AADSTS\d{1,9}/.exec(error.message)?.[0];
   if (
     said === undefined && NOBODY.test(error.name) &&
     !/network_error|^AuthenticationError/m.test(error.message)
@@ -118,7 +119,7 @@ function identityTrouble(error: Error): TableTrouble {
         "managed identity, or set AZURE_TABLES_CONNECTION_STRING",
     });
   }
-  return trouble(said ?? error.name, {
+  return trouble(said ?? serviceCode(error.name) ?? "Error", {
     problem: "the relay's own identity for the table got no token",
     advice: "check AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, or the machine's " +
       "managed identity",
@@ -171,19 +172,11 @@ function factsOf(error: unknown): Facts {
     response?: PipelineResponse;
   };
   const codes = [details?.odataError?.code, response?.headers.get("x-ms-error-code"), code];
-  const own = codes.find((code): code is string => typeof code === "string" && isCode(code));
+  // What a service calls its code is quoted, so it must be one.
+  const own = codes.map((code) => serviceCode(code)).find((code) => code !== undefined);
   return {
-    name: typeof name === "string" ? name : "Error",
+    name: serviceCode(name) ?? "Error",
     status: typeof statusCode === "number" ? statusCode : undefined,
     code: own,
   };
-}
-
-/** What a service calls its code is quoted, so it must look like one. */
-function isCode(text: string): boolean {
-  return /^[A-Za-z][A-Za-z0-9_]{1,63}$/.test(text);
-}
-
-function firstLine(text: string): string {
-  return text.split("\n", 1)[0]!.slice(0, 200);
 }

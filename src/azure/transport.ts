@@ -14,6 +14,7 @@ import type {
 } from "@azure/core-rest-pipeline";
 import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
 import { asBuffer } from "../octets.ts";
+import { serviceCode, withoutCredentials } from "../service_text.ts";
 
 /** Milliseconds for a request of an SDK that brings no time of its own. */
 const TIMEOUT = 10_000;
@@ -122,12 +123,16 @@ async function send(
     ...(signal === undefined ? {} : { signal }),
   });
   if (result.type === "failure") throw errorFor(result, request, refuse);
-  return {
-    request,
-    status: result.status,
-    headers: createHttpHeaders(fieldsOf(result)),
-    bodyAsText: asBuffer(result.body).toString("utf8"),
-  };
+  const fields = fieldsOf(result);
+  let bodyAsText = asBuffer(result.body).toString("utf8");
+  if (result.status >= 400) {
+    // The SDKs make an error's code and message of these, which end in the log.
+    const credentials = credentialsIn(request);
+    bodyAsText = withoutCredentials(bodyAsText, credentials);
+    const code = serviceCode(fields[ERROR_CODE], credentials);
+    if (code === undefined) delete fields[ERROR_CODE];
+  }
+  return { request, status: result.status, headers: createHttpHeaders(fields), bodyAsText };
 }
 
 /** Without Location on a redirect (RFC 9110 §15.4): the pipeline would go there, with a new token. */
@@ -135,6 +140,25 @@ function fieldsOf({ status, headers }: HttpAnswer): Record<string, string> {
   const fields = Object.fromEntries(headers);
   if (status >= 300 && status < 400) delete fields["location"];
   return fields;
+}
+
+/** https://learn.microsoft.com/rest/api/storageservices/status-and-error-codes2 */
+const ERROR_CODE = "x-ms-error-code";
+
+/** Fields of a form that are credentials (RFC 6749 §2.3.1, RFC 7521 §4.2). */
+const CREDENTIAL_FIELDS = ["client_secret", "client_assertion", "assertion", "refresh_token"];
+
+/** What the service could echo of a request: its token or key, its secret, its signature. */
+function credentialsIn({ url, headers, body }: PipelineRequest): readonly string[] {
+  const authorization = headers.get("authorization") ?? "";
+  const found = [authorization.slice(authorization.lastIndexOf(" ") + 1)];
+  const signature = new URL(url).searchParams.get("sig");
+  if (signature !== null) found.push(signature);
+  if (typeof body === "string") {
+    const form = new URLSearchParams(body);
+    for (const name of CREDENTIAL_FIELDS) found.push(form.get(name) ?? "");
+  }
+  return found;
 }
 
 /** The error does not hold the request, whose header has a token in it. */

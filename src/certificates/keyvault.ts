@@ -15,6 +15,7 @@ import {
   CertificateUnavailable,
   keysIn,
 } from "./certificate.ts";
+import { serviceCode } from "../service_text.ts";
 import { explainVault, troubleOf } from "./keyvault_errors.ts";
 import type { CertificateSource, Found, Look } from "./source.ts";
 
@@ -71,7 +72,8 @@ export class KeyVaultSource implements CertificateSource {
       );
     }
     // A version never changes its content.
-    const { version = "unknown", contentType } = secret.properties;
+    const { contentType } = secret.properties;
+    const version = serviceCode(secret.properties.version) ?? "unknown";
     if (version === known) return undefined;
     const where = `Key Vault ${vault.origin}, certificate "${name}", version ${version}`;
     const certificate = await certificateOf(secret.value ?? "", contentType, where);
@@ -119,9 +121,14 @@ async function fromPkcs12(value: string, contentType: string | undefined, where:
     return await readPkcs12(Buffer.from(value, "base64"));
   } catch (error) {
     if (!(error instanceof Pkcs12Error)) throw error;
-    const type = contentType ?? "no content type";
+    const type = contentType === undefined ? "no content type" : named(contentType);
     throw new CertificateError(
       `${where}: it ${error.message} (${type}); application/x-pkcs12 and application/x-pem-file can be read`,
     );
   }
+}
+
+/** A media type (RFC 6838 §4.2), or what stands for one: people write anything there. */
+function named(contentType: string): string {
+  return /^[\w.+-]{1,64}\/[\w.+-]{1,64}$/.test(contentType) ? contentType : "another content type";
 }

@@ -1,6 +1,7 @@
 // What a vault's refusal, or its silence, means: one line for the administrator.
 // https://learn.microsoft.com/azure/key-vault/general/common-error-codes
 
+import { serviceCode, serviceWords } from "../service_text.ts";
 import type { CertificateTrouble } from "./certificate.ts";
 
 /** What is read of an error of the SDK, its transport or its credential. */
@@ -35,7 +36,8 @@ const LONGEST = 300;
  * @returns the end of a line; nothing that was sent is in it
  */
 export function explainVault(error: unknown, name: string, late?: string): string {
-  const { name: kind = "", message = "", code, statusCode, details } = error as SdkError;
+  const { name: kind = "", message = "", statusCode, details } = error as SdkError;
+  const code = serviceCode((error as SdkError).code);
   if (late !== undefined) return late;
   if (NO_TOKEN.has(kind)) {
     return `the relay's own identity gets no token for it: ${noToken(kind, message)}`;
@@ -48,8 +50,8 @@ export function explainVault(error: unknown, name: string, late?: string): strin
       code === undefined ? words(message) : `${code}: ${words(message)}`
     }`;
   }
-  const inner = details?.error?.innerError?.code;
-  const said = inner ?? details?.error?.code ?? `HTTP ${statusCode}`;
+  const inner = serviceCode(details?.error?.innerError?.code);
+  const said = inner ?? serviceCode(details?.error?.code) ?? `HTTP ${statusCode}`;
   return `${meaning(statusCode, inner, name, words(details?.error?.message ?? ""))} (${said})`;
 }
 
@@ -119,7 +121,7 @@ function meaning(
 }
 
 /** In one line, and without what only Microsoft can use. */
-function words(message: string): string {
-  const line = message.replace(/\s+/g, " ").replace(/ ?Trace ID: .*$/, "").trim();
+function words(message: unknown): string {
+  const line = (serviceWords(message) ?? "").replace(/ ?Trace ID: .*$/, "").trim();
   return line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line;
 }

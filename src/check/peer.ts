@@ -5,6 +5,7 @@ import { Buffer } from "node:buffer";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { connect as connectTls, type PeerCertificate } from "node:tls";
 import type { Proxy } from "../runtime/runtime.ts";
+import { serviceWords } from "../service_text.ts";
 
 export interface Peer {
   /** Such as `Corp Firewall CA (Corp)`. */
@@ -105,7 +106,10 @@ function shown({ CN, O }: PeerCertificate["issuer"]): string {
   return organization === undefined ? name : `${name} (${organization})`;
 }
 
+/** Characters (X.520, ub-common-name): a stranger has written it. */
+const MAX_NAME = 64;
+
 /** A name may have several values of a kind. */
 function one(value: string | readonly string[] | undefined): string | undefined {
-  return typeof value === "string" ? value : value?.join(", ");
+  return serviceWords(typeof value === "string" ? value : value?.join(", "))?.slice(0, MAX_NAME);
 }

@@ -1,5 +1,6 @@
 // Runs checks side by side, each with a deadline, and hands their findings out in order.
 
+import { serviceWords } from "../service_text.ts";
 import { type Finding, finding } from "./finding.ts";
 
 export interface Check {
@@ -26,7 +27,9 @@ async function runOne({ subject, deadline, run }: Check): Promise<readonly Findi
   try {
     return await Promise.race([run(), late]);
   } catch (error) {
-    const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+    const what = serviceWords(
+      error instanceof Error ? `${error.name}: ${error.message}` : String(error),
+    ) ?? "an error without words";
     return [{ ...finding("check.error", what), subject }];
   } finally {
     clearTimeout(timer);

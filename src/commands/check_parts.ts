@@ -1,5 +1,6 @@
 // What `check` looks at besides the services, opened just as the relay opens it.
 
+import { Buffer } from "node:buffer";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { type CertificateTools, checkFiles, checkVault } from "../check/certificate.ts";
 import { type Finding, finding } from "../check/finding.ts";
@@ -8,6 +9,8 @@ import type { Check } from "../check/run.ts";
 import { checkTable } from "../check/table.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { Secret } from "../secret.ts";
+import { isLoopback } from "../settings/parsers.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import { certificateSource } from "./certificates.ts";
 import { CommandError } from "./exit.ts";
@@ -97,11 +100,14 @@ export function portsOf(settings: Settings, bad: ReadonlySet<SettingName>): read
 }
 
 export function portTools(
-  { HTTP_LISTEN }: Settings,
+  { HTTP_LISTEN, HTTP_PASSWORD }: Settings,
   bad: ReadonlySet<SettingName>,
   runtime: Runtime,
   http: HttpClient,
 ): PortTools {
+  const on = HTTP_LISTEN === "off" || bad.has("HTTP_LISTEN") ? undefined : HTTP_LISTEN;
+  // Off the loopback, /readyz tells nobody else where the relay listens.
+  const password = on === undefined || isLoopback(on.hostname) ? undefined : HTTP_PASSWORD;
   return {
     listen: (hostname, port) =>
       runtime.listen({
@@ -117,7 +123,15 @@ export function portTools(
           closed() {},
         }),
       }),
-    http: HTTP_LISTEN === "off" || bad.has("HTTP_LISTEN") ? undefined : HTTP_LISTEN,
-    get: (url) => http.request({ method: "GET", url, headers: {}, timeout: REQUEST_TIMEOUT }),
+    http: on,
+    get: (url) =>
+      http.request({ method: "GET", url, headers: basic(password), timeout: REQUEST_TIMEOUT }),
   };
+}
+
+/** RFC 7617; any user name will do. */
+function basic(password: Secret | undefined): Record<string, string> {
+  if (password === undefined) return {};
+  const pair = Buffer.from(`check:${password.reveal()}`, "utf8").toString("base64");
+  return { Authorization: `Basic ${pair}` };
 }

@@ -6,6 +6,8 @@ import { settingFor } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
 const TIMEOUT = 5_000;
+/** Characters of the answer: whoever has the port may say anything. */
+const MAX_SHOWN = 2_000;
 
 /** @throws CommandError where the relay is not ready */
 export async function healthcheck(envFile: string | undefined): Promise<string> {
@@ -23,7 +25,7 @@ export async function healthcheck(envFile: string | undefined): Promise<string> 
   });
   http.close();
   if (result.type === "failure") throw notReady(`${host}:${port} does not answer: ${result.code}`);
-  const body = Buffer.from(result.body).toString("utf8").trim();
+  const body = Buffer.from(result.body).toString("utf8").trim().slice(0, MAX_SHOWN);
   // Whoever else has the port has no such answer.
   if (result.status !== 200 && result.status !== 503 || !body.startsWith('{"ready":')) {
     throw notReady(`${host}:${port} answers ${result.status}, but is not this relay`);

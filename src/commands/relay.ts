@@ -108,6 +108,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
           metrics,
           password: settings.HTTP_PASSWORD,
           unlocked: parts.unlocked ?? [],
+          names: [settings.SERVER_HOSTNAME],
           ...(parts.pages === undefined ? {} : { pages: parts.pages }),
         }));
     } catch (error) {

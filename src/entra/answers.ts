@@ -3,7 +3,11 @@
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes. Entra's documentation
 // asks programs to react to `error`; the AADSTS numbers say more to a person, so they are quoted.
 
+import { serviceCode } from "../service_text.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
+
+/** AADSTS numbers have seven digits at most today. */
+const MAX_NUMBER = 1_000_000_000;
 
 /** A login that got no token. */
 export interface EntraRefusal {
@@ -57,19 +61,27 @@ export interface EntraError {
   readonly numbers: readonly number[];
 }
 
-/** Characters of `error` that are quoted: it is a word (RFC 6749 §5.2). */
-const MAX_ERROR = 100;
-
-/** Reads an error answer's body, of which nothing is taken for granted. */
-export function readEntraError(status: number, body: unknown): EntraError {
+/**
+ * Reads an error answer's body, of which nothing is taken for granted. `error` is a word (RFC 6749
+ * §5.2); what is none is left out.
+ *
+ * @param credentials that were in the request, which the answer may echo
+ */
+export function readEntraError(
+  status: number,
+  body: unknown,
+  credentials: readonly string[] = [],
+): EntraError {
   const { error, error_codes } = (typeof body === "object" && body !== null ? body : {}) as {
     error?: unknown;
     error_codes?: unknown;
   };
   return {
     status,
-    error: typeof error === "string" ? error.slice(0, MAX_ERROR) : undefined,
-    numbers: Array.isArray(error_codes) ? error_codes.filter((n) => Number.isSafeInteger(n)) : [],
+    error: serviceCode(error, credentials),
+    numbers: Array.isArray(error_codes)
+      ? error_codes.filter((n) => Number.isSafeInteger(n) && n >= 0 && n < MAX_NUMBER)
+      : [],
   };
 }
 

@@ -8,6 +8,7 @@ import { Buffer } from "node:buffer";
 import { ConfidentialClientApplication, type INetworkModule } from "@azure/msal-node";
 import type { HttpClient, HttpFailure } from "../http/client.ts";
 import { Secret } from "../secret.ts";
+import { serviceWords } from "../service_text.ts";
 import {
   type EntraError,
   type EntraRefusal,
@@ -65,7 +66,7 @@ export async function requestToken(
       }
       const json = parseJson(result.body);
       if (result.status !== 200 || json === undefined) {
-        refused = readEntraError(result.status, json);
+        refused = readEntraError(result.status, json, [credentials.clientSecret.reveal()]);
       }
       return {
         headers: Object.fromEntries(result.headers),
@@ -110,8 +111,11 @@ export async function requestToken(
     // What the service said counts, not how MSAL words it.
     if (failure !== undefined) return unreachable(failure.code, failure.message);
     if (refused !== undefined) return refusalFor(refused);
-    const words = error instanceof Error ? error.message : String(error);
-    return unreachable("msal", words.replace(/\s+/g, " ").slice(0, 200));
+    // With a 200, MSAL quotes what it does not like about the answer.
+    const words = serviceWords(error instanceof Error ? error.message : String(error), [
+      credentials.clientSecret.reveal(),
+    ]);
+    return unreachable("msal", words?.slice(0, 200) ?? "MSAL does not say why");
   }
 }
 

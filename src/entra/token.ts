@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { Secret } from "../secret.ts";
+import { serviceCode } from "../service_text.ts";
 
 /** The application permission that sendMail needs, as the `roles` claim names it. */
 export const MAIL_SEND = "Mail.Send";
@@ -25,7 +26,9 @@ export function rolesOf(token: string): readonly string[] {
   try {
     const claims: unknown = JSON.parse(Buffer.from(payload, "base64url").toString("utf8"));
     const roles = (claims as { roles?: unknown } | null)?.roles;
-    return Array.isArray(roles) ? roles.filter((role) => typeof role === "string") : [];
+    return Array.isArray(roles)
+      ? roles.filter((role): role is string => serviceCode(role) !== undefined)
+      : [];
   } catch {
     return [];
   }

@@ -7,6 +7,7 @@ import type { NotSent, Sent } from "../delivery/outcome.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import { asBuffer } from "../octets.ts";
+import { serviceCode, serviceWords } from "../service_text.ts";
 
 /** A row: what Graph says, and what the client is told. */
 export interface GraphMeaning {
@@ -187,10 +188,15 @@ export interface Verdict {
  * Judges an answer that is not the expected one.
  *
  * @param sends whether the message may be on its way after the request
+ * @param credentials that were in the request, which the answer may echo
  */
-export function judgeAnswer({ status, headers, body }: HttpAnswer, sends = true): Verdict {
-  const error = readError(body);
-  const requestId = requestIdIn(headers);
+export function judgeAnswer(
+  { status, headers, body }: HttpAnswer,
+  sends = true,
+  credentials: readonly string[] = [],
+): Verdict {
+  const error = readError(body, credentials);
+  const requestId = requestIdIn(headers, credentials);
   const code = error.code ?? `HTTP ${status}`;
   const row = tooLarge(status, error) ? BY_STATUS[413]! : meaning(status, error.code);
   const throttled = status === 429 ||
@@ -270,9 +276,16 @@ export function sent(id: string, { headers }: Pick<HttpAnswer, "headers">): Sent
   };
 }
 
-/** Graph's name for the request, a UUID, for the log. */
-function requestIdIn(headers: HttpAnswer["headers"]): string | undefined {
-  return headers.get("request-id")?.slice(0, 100);
+/** A UUID; its length and characters leave no room for a token. */
+const REQUEST_ID = /^[A-Za-z0-9-]{1,40}$/;
+
+/** Graph's name for the request, for the log. */
+function requestIdIn(
+  headers: HttpAnswer["headers"],
+  credentials: readonly string[] = [],
+): string | undefined {
+  const id = serviceCode(headers.get("request-id"), credentials);
+  return id !== undefined && REQUEST_ID.test(id) ? id : undefined;
 }
 
 /** The verdict as what became of the message. */
@@ -301,13 +314,14 @@ interface GraphError {
   readonly message: string | undefined;
 }
 
-function readError(body: Uint8Array): GraphError {
+/** A code that is none, and words that hold a credential, are as if they had not been said. */
+function readError(body: Uint8Array, credentials: readonly string[]): GraphError {
   try {
     const text = asBuffer(body).toString("utf8");
     const error = (JSON.parse(text) as { error?: { code?: unknown; message?: unknown } }).error;
     return {
-      code: typeof error?.code === "string" ? error.code.slice(0, 100) : undefined,
-      message: typeof error?.message === "string" ? error.message.slice(0, 500) : undefined,
+      code: serviceCode(error?.code, credentials),
+      message: serviceWords(error?.message, credentials),
     };
   } catch {
     // HTML from a proxy, or nothing.

@@ -141,7 +141,7 @@ export class DeliveryCalls implements Calls {
 
       const verdict = result.type === "failure"
         ? judgeFailure(result, sends)
-        : judgeAnswer(result, sends);
+        : judgeAnswer(result, sends, credentialsIn(url, token));
       last = { type: "failed", outcome: outcomeOf(verdict), result };
       let asked: number | undefined;
       if (result.type === "answer") {
@@ -188,6 +188,11 @@ function answerIn(result: HttpAnswer | HttpFailure, sends: boolean): HttpAnswer 
   const { status, headers = new Map<string, string>() } = result;
   if (!sends || status !== 202) return undefined;
   return { type: "answer", status, headers, body: new Uint8Array(0) };
+}
+
+/** What a service could echo: the token, or the right that an upload URL carries in its query. */
+function credentialsIn({ search }: URL, token: AccessToken | undefined): readonly string[] {
+  return token === undefined ? [search.slice(1)] : [token.value.reveal()];
 }
 
 type Refusal = Exclude<Awaited<ReturnType<Account["token"]>>, AccessToken>;

@@ -2,9 +2,13 @@
 // attachment goes there, so it is looked at before it is used.
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
+import { serviceWords } from "../service_text.ts";
+
 const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/;
 /** Characters; the token in such an address takes about 2000. */
 const MAX_LENGTH = 16 * 1024;
+/** Characters of a scheme, a domain of 255 at most, and a port. */
+const MAX_ORIGIN = 300;
 
 /**
  * Where Outlook is, by the host of the Graph that speaks for it: an upload goes to Outlook itself.
@@ -46,5 +50,6 @@ function isPlainLoopback({ protocol, hostname }: URL): boolean {
 
 /** Where an address leads, for the log: the rest of it is a right to write. */
 export function originIn(text: unknown): string {
-  return typeof text === "string" && URL.canParse(text) ? new URL(text).origin : "no address";
+  const origin = typeof text === "string" && URL.canParse(text) ? new URL(text).origin : undefined;
+  return serviceWords(origin)?.slice(0, MAX_ORIGIN) ?? "no address";
 }

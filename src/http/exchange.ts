@@ -5,6 +5,7 @@ import { AnswerReader } from "./answer_reader.ts";
 import type { HttpAnswer, HttpFailure, HttpRequest } from "./client.ts";
 import type { Timed } from "./deadlines.ts";
 import { requestHead } from "./request_head.ts";
+import { serviceCode, serviceWords } from "../service_text.ts";
 
 /** The pool that a connection belongs to. */
 export interface ExchangeOwner {
@@ -102,7 +103,7 @@ export class Exchange implements OutboundHandler, Timed {
     // An answer to a request that has not left is an answer to none: perhaps to the one before.
     if (!this.#sent) return this.#fail("UNASKED", "the service spoke before it was asked");
     const progress = running.reader.push(octets);
-    if (progress === "malformed") this.#fail("MALFORMED", "the answer is not HTTP");
+    if (progress === "malformed") this.#fail("MALFORMED", malformed(running.reader));
     else if (progress === "tooLong") this.#fail("TOOLONG", "the answer is too long");
     else if (progress === "complete") this.#complete(running);
   }
@@ -114,11 +115,13 @@ export class Exchange implements OutboundHandler, Timed {
   closed(error?: Error): void {
     const running = this.#running;
     if (running?.reader.end()) return this.#complete(running);
+    // A certificate's names can be in it, and they are a stranger's.
+    const words = serviceWords(error?.message);
     if (!this.#connected) {
-      const message = error?.message ?? "closed by the other side";
+      const message = words ?? "closed by the other side";
       return this.#fail(codeOf(error), `no connection to ${this.origin}: ${message}`);
     }
-    if (error !== undefined) return this.#fail(codeOf(error), error.message);
+    if (error !== undefined) return this.#fail(codeOf(error), words ?? "the connection broke");
     const begun = running?.reader.begun === true;
     const what = begun ? "in the middle of the answer" : "without an answer";
     this.#fail(begun ? "TRUNCATED" : "ECONNRESET", `connection closed ${what}`);
@@ -223,7 +226,12 @@ function gaveAll(running: Running): boolean {
   return running.gaveAll ??= running.rest === undefined || running.rest.next().done === true;
 }
 
+function malformed({ fault, head }: AnswerReader): string {
+  const status = head === undefined ? "" : ` with status ${head.status}`;
+  return `the answer${status} is not HTTP: ${fault}`;
+}
+
 function codeOf(error: Error | undefined): string {
   if (error === undefined) return "ECONNRESET";
-  return (error as { code?: string }).code ?? "EUNKNOWN";
+  return serviceCode((error as { code?: unknown }).code) ?? "EUNKNOWN";
 }

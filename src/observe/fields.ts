@@ -4,6 +4,7 @@
 // their tokens. So each value is made plain here before it is written, whoever logs it.
 
 import { Secret } from "../secret.ts";
+import { withoutCredentials } from "../service_text.ts";
 
 /** Characters of one text at most; what is cut off is counted. */
 const MAX_TEXT = 2048;
@@ -43,7 +44,9 @@ function plainValue(value: unknown, depth: number): unknown {
 
 function plainObject(value: object, depth: number): unknown {
   // Its properties may be anything: a request with its header, a whole answer.
-  if (value instanceof Error) return shortened(`${value.name}: ${value.message}`);
+  if (value instanceof Error) {
+    return shortened(withoutCredentials(bounded(`${value.name}: ${value.message}`)));
+  }
   // A query may hold a signature or a token.
   if (value instanceof URL) return shortened(`${value.origin}${value.pathname}`);
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) {
@@ -65,6 +68,15 @@ function plainObject(value: object, depth: number): unknown {
 
 /** What was thrown, with where it was: an error's words and its stack, and nothing that it holds besides. */
 export function thrown(error: unknown): string {
-  if (error instanceof Error) return error.stack ?? `${error.name}: ${error.message}`;
+  if (error instanceof Error) {
+    return withoutCredentials(bounded(error.stack ?? `${error.name}: ${error.message}`));
+  }
   return typeof error === "object" && error !== null ? "an object was thrown" : String(error);
+}
+
+/** Characters of an error's words that are looked at: an SDK puts whole answers there. */
+const MAX_READ = 16 * 1024;
+
+function bounded(text: string): string {
+  return text.slice(0, MAX_READ);
 }

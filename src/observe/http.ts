@@ -6,8 +6,10 @@ import { type AddressInfo, createServer as createTcpServer, type Socket } from "
 import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { basicAuth } from "hono/basic-auth";
+import { auth } from "hono/utils/basic-auth";
 import type { Secret } from "../secret.ts";
 import type { ListenAddress } from "../settings/parsers.ts";
+import { isLoopbackAddress, isOwnHost } from "./host_guard.ts";
 import type { Metrics } from "./metrics.ts";
 
 /** Each part's state, for `/readyz`: ready when all are. */
@@ -27,8 +29,10 @@ export interface HttpOptions {
   readonly metrics?: Metrics;
   /** Asked for by everything but `/healthz` and `/readyz`. */
   readonly password?: Secret | undefined;
-  /** Path prefixes besides that do not ask for it. */
+  /** Path prefixes besides that do not ask for it, and look at Host by themselves. */
   readonly unlocked?: readonly string[];
+  /** Names in Host that are taken on the loopback, besides its own and that of `listen`. */
+  readonly names?: readonly string[];
   /** Further pages. */
   readonly pages?: Hono;
 }
@@ -49,23 +53,37 @@ export interface HttpService {
 /** @throws Error with a `code` such as `EADDRINUSE` */
 export async function serveHttp(options: HttpOptions): Promise<HttpService> {
   const { listen, sockets = [], readiness, metrics, password, unlocked = [], pages } = options;
+  const names = [listen.hostname, ...(options.names ?? [])];
+  /** Whether nobody but this machine can ask; known once it listens. */
+  let onLoopback = false;
+  // Any user name will do.
+  const verifyUser = (_: string, given: string) =>
+    password !== undefined && sameText(given, password.reveal());
+  const hasPassword = (request: Request) => {
+    const given = auth(request);
+    return given !== undefined && verifyUser(given.username, given.password);
+  };
+  const isUnlocked = (path: string) => unlocked.some((prefix) => path.startsWith(prefix));
+
   const app = new Hono();
   app.get("/healthz", (context) => context.text("ok\n"));
+  app.use((context, next) => {
+    const { req } = context;
+    // Off the loopback, the password is what no other web site has.
+    const own = !onLoopback || isOwnHost(req.header("host"), names) || isUnlocked(req.path);
+    if (own || hasPassword(req.raw)) return next();
+    const error = "this Host is not the relay's: use localhost, an address or SERVER_HOSTNAME";
+    return Promise.resolve(context.json({ error }, 403));
+  });
   app.get("/readyz", (context) => {
     const parts = readiness();
     const ready = Object.values(parts).every((part) => part.ready);
-    return context.json({ ready, parts }, ready ? 200 : 503);
+    const shown = onLoopback || hasPassword(context.req.raw) ? parts : statesOf(parts);
+    return context.json({ ready, parts: shown }, ready ? 200 : 503);
   });
   if (password !== undefined) {
-    const expected = password.reveal();
-    // Any user name will do.
-    const lock = basicAuth({
-      verifyUser: (_, given) => sameText(given, expected),
-      realm: "smtp-oauth-relay",
-    });
-    app.use((context, next) =>
-      unlocked.some((prefix) => context.req.path.startsWith(prefix)) ? next() : lock(context, next)
-    );
+    const lock = basicAuth({ verifyUser, realm: "smtp-oauth-relay" });
+    app.use((context, next) => isUnlocked(context.req.path) ? next() : lock(context, next));
   }
   if (metrics !== undefined) {
     app.get("/metrics", (context) => {
@@ -75,8 +93,12 @@ export async function serveHttp(options: HttpOptions): Promise<HttpService> {
   }
   if (pages !== undefined) app.route("/", pages);
   const server = createServer(getRequestListener(app.fetch));
-  if (sockets.length > 0) return serveOn(sockets, server);
+  if (sockets.length > 0) {
+    onLoopback = sockets.every(({ hostname }) => isLoopbackAddress(hostname));
+    return serveOn(sockets, server);
+  }
   const { address, port } = await listening(server, listen);
+  onLoopback = isLoopbackAddress(address);
   return {
     hostname: address,
     port,
@@ -88,6 +110,11 @@ export async function serveHttp(options: HttpOptions): Promise<HttpService> {
       return closed;
     },
   };
+}
+
+/** Each part's state and nothing of it besides: probes need no more, and have no password. */
+function statesOf(parts: ReturnType<Readiness>): Record<string, PartState> {
+  return Object.fromEntries(Object.entries(parts).map(([name, { ready }]) => [name, { ready }]));
 }
 
 /** Not by the server's own `listen({ fd })`: Bun's listens elsewhere, and does not say so. */

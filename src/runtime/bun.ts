@@ -63,6 +63,22 @@ const VERSION_NUMBERS: Record<TlsVersion, number> = {
   "1.3": 772,
 };
 
+/**
+ * For TLS 1.2, where no cipher string is given: forward secrecy and AEAD alone (RFC 9325 §4.2), as
+ * Deno's TLS has it. Bun's own choice goes on to RSA key exchange and CBC. Where TLS 1.0 or 1.1 is
+ * allowed that choice stays, because those versions have nothing else.
+ */
+const STRONG_CIPHERS = [
+  ...["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
+  ...["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-RSA-AES128-GCM-SHA256"],
+  ...["ECDHE-ECDSA-CHACHA20-POLY1305", "ECDHE-RSA-CHACHA20-POLY1305"],
+].join(":");
+
+function ciphersFor({ minVersion, ciphers }: TlsIdentity): { ciphers?: string } {
+  if (ciphers !== undefined) return { ciphers };
+  return minVersion === "1.0" || minVersion === "1.1" ? {} : { ciphers: STRONG_CIPHERS };
+}
+
 class BunConnection implements Connection {
   readonly remoteAddress: string;
   readonly remotePort: number;
@@ -141,10 +157,7 @@ class BunConnection implements Connection {
     if (this.#ending) this.#socket.shutdown();
   }
 
-  #upgrade(
-    { certificate, privateKey, minVersion, ciphers }: TlsIdentity,
-    received: Uint8Array | undefined,
-  ): void {
+  #upgrade(identity: TlsIdentity, received: Uint8Array | undefined): void {
     this.#pendingTls = undefined;
     this.#inHandshake = true;
     if (received !== undefined) this.#opening = openingOf(received);
@@ -153,10 +166,10 @@ class BunConnection implements Connection {
         isServer: true,
         data: this,
         tls: {
-          cert: certificate,
-          key: privateKey,
-          minVersion: VERSION_NUMBERS[minVersion],
-          ...(ciphers === undefined ? {} : { ciphers }),
+          cert: identity.certificate,
+          key: identity.privateKey,
+          minVersion: VERSION_NUMBERS[identity.minVersion],
+          ...ciphersFor(identity),
         },
         socket: secureHandlers,
         ...(received === undefined ? {} : { initialData: received }),

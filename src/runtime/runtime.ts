@@ -9,7 +9,10 @@ export interface TlsIdentity {
   readonly certificate: string;
   readonly privateKey: string;
   readonly minVersion: TlsVersion;
-  /** OpenSSL cipher string for TLS 1.2 and older; the runtime's own choice when left out. */
+  /**
+   * OpenSSL cipher string for TLS 1.2 and older. When left out: forward secrecy and AEAD alone, or, where
+   * `minVersion` is below 1.2, the runtime's own choice.
+   */
   readonly ciphers?: string;
 }
 

@@ -1,7 +1,8 @@
 // Whom connections of ours trust, and the proof that a certificate names the host.
 
 import { isIP } from "node:net";
-import { checkServerIdentity, getCACertificates, type PeerCertificate } from "node:tls";
+import { getCACertificates, type PeerCertificate } from "node:tls";
+import { type AlternativeNames, alternativeNames } from "./alternative_names.ts";
 
 /** The one protocol spoken on these connections (RFC 7301). */
 export const ALPN_PROTOCOL = "http/1.1";
@@ -25,13 +26,67 @@ export function serverName(hostname: string): string {
   return isIP(hostname) ? "" : hostname;
 }
 
-/** @returns what is wrong with the certificate for this host, undefined when nothing is */
+/**
+ * Whether the certificate names the host, by its subjectAltName alone (RFC 9525 §2, §6.3): its common
+ * name is text, and a wildcard stands for the whole leftmost label of a name. An IP address is compared
+ * with addresses, and never with names. Not `checkServerIdentity` of `node:tls`, which falls back to the
+ * common name and takes `f*.example.com`.
+ *
+ * @returns what is wrong with the certificate for this host, undefined when nothing is
+ */
 export function identityProblem(
   hostname: string,
-  certificate: PeerCertificate | undefined,
+  certificate: Pick<PeerCertificate, "raw"> | undefined,
 ): Error | undefined {
-  if (certificate?.subject === undefined) {
+  if (certificate?.raw === undefined) {
     return Object.assign(new Error("the service has no certificate"), { code: "ENOCERTIFICATE" });
   }
-  return checkServerIdentity(hostname, certificate);
+  const found = alternativeNames(certificate.raw);
+  const named = isIP(hostname) === 0
+    ? found.names.some((pattern) => covers(pattern, withoutRoot(hostname.toLowerCase())))
+    : found.addresses.includes(addressInHex(hostname));
+  if (named) return undefined;
+  const message = `the certificate is not for ${hostname}, but for ${described(found)}`;
+  return Object.assign(new Error(message), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
+}
+
+/** RFC 9525 §6.3. Under a wildcard there are two labels at least: nobody is `*.com`. */
+function covers(pattern: string, hostname: string): boolean {
+  if (!pattern.startsWith("*.")) return pattern === hostname;
+  const parent = pattern.slice(1);
+  const dot = hostname.indexOf(".");
+  return dot > 0 && hostname.slice(dot) === parent && parent.indexOf(".", 1) > 0;
+}
+
+/** `graph.microsoft.com.` is the same name. */
+function withoutRoot(hostname: string): string {
+  return hostname.endsWith(".") ? hostname.slice(0, -1) : hostname;
+}
+
+/** @param address IPv4 or IPv6 @returns octets, as in a certificate */
+function addressInHex(address: string): string {
+  if (isIP(address) === 4) return address.split(".").map((part) => hex(Number(part), 2)).join("");
+  if (!URL.canParse(`http://[${address}]`)) return "";
+  // The URL has brought it into one form: groups in hex, one run of zeros left out at most.
+  const [before = "", after] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
+  const groups = (text = "") =>
+    text === "" ? [] : text.split(":").map((group) => group.padStart(4, "0"));
+  const head = groups(before);
+  const tail = groups(after);
+  return [...head, ...Array<string>(8 - head.length - tail.length).fill("0000"), ...tail].join("");
+}
+
+function hex(number: number, digits: number): string {
+  return number.toString(16).padStart(digits, "0");
+}
+
+/** Names that are shown of a certificate, and characters of each: both are a stranger's. */
+const SHOWN = 5;
+const LONGEST = 100;
+
+function described({ names, addresses }: AlternativeNames): string {
+  const all = [...names, ...addresses.map((octets) => `address ${octets}`)];
+  if (all.length === 0) return "nobody: it has no subjectAltName with a name or an address";
+  const shown = all.slice(0, SHOWN).map((name) => name.slice(0, LONGEST)).join(", ");
+  return all.length > SHOWN ? `${shown} and ${all.length - SHOWN} more` : shown;
 }

@@ -16,7 +16,7 @@ export interface TunnelOptions {
   readonly tls: ServiceTrust;
 }
 
-/** Octets of a proxy's answer, which is a status line and some header fields. */
+/** Octets of a proxy's answer, which is a status line and some header fields; interim ones count, too. */
 const MAX_HEAD = 16 * 1024;
 const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})(?: |\r\n)/;
 
@@ -49,6 +49,8 @@ class Tunnel implements Outbound {
   /** The connection to the service, once the proxy has made it. */
   #inner: Outbound | undefined;
   #head: Buffer = Buffer.alloc(0);
+  /** Octets of interim answers. */
+  #passed = 0;
   #gone = false;
 
   constructor(proxy: Proxy, options: TunnelOptions, handler: OutboundHandler) {
@@ -89,11 +91,13 @@ class Tunnel implements Outbound {
     for (;;) {
       const end = this.#head.indexOf("\r\n\r\n");
       if (end < 0) {
-        if (this.#head.length > MAX_HEAD) this.#malformed();
+        if (this.#passed + this.#head.length > MAX_HEAD) this.#malformed();
         return;
       }
       const status = Number(STATUS_LINE.exec(this.#head.toString("latin1", 0, end + 2))?.[1] ?? 0);
       this.#head = this.#head.subarray(end + 4);
+      this.#passed += end + 4;
+      if (this.#passed > MAX_HEAD) return this.#malformed();
       // RFC 9110 §15.2: interim answers come before the real one.
       if (status >= 100 && status < 200) continue;
       if (status < 100) return this.#malformed();

@@ -102,7 +102,7 @@ export const SETTINGS = {
   TLS_KEY_FILEPATH: required(text(), "certs/key.pem", "The certificate's private key, PEM."),
   TLS_CIPHER_SUITE: optional(
     text(),
-    "OpenSSL cipher string for TLS 1.2 and older. A runtime that cannot obey it refuses to start.",
+    "OpenSSL cipher string for TLS 1.2 and older; when unset, forward secrecy and AEAD alone. A runtime that cannot obey it refuses to start.",
   ),
   USERNAME_DELIMITER: required(
     oneOf("@", ":", "|"),
@@ -155,7 +155,7 @@ export const SETTINGS = {
   HTTP_PASSWORD: {
     ...optional(
       secretText,
-      "Asked for by all pages but `/healthz` and `/readyz` (basic authentication, any user name). Needed when HTTP_LISTEN is not a loopback address.",
+      "Asked for by all pages but `/healthz` and `/readyz` (basic authentication, any user name). Needed when HTTP_LISTEN is not a loopback address; there, `/readyz` tells details only with it.",
     ),
     secret: true,
   },

@@ -217,6 +217,26 @@ for (const program of PROGRAMS) {
       assert.ok(!log.includes("Connection"), "no connection was made to it");
     });
 
+    it("knows it off the loopback, too, where /readyz tells strangers no addresses", async () => {
+      const HTTP_PASSWORD = "a password of the pages";
+      const environment = { ...world.sound, HTTP_LISTEN: "0.0.0.0:0", HTTP_PASSWORD };
+      const relay = await serve(program, { ...environment, SMTPS_LISTEN: "127.0.0.1:0" });
+      const settings = {
+        SMTP_LISTEN: `127.0.0.1:${relay.smtp}`,
+        SMTPS_LISTEN: `127.0.0.1:${relay.smtps}`,
+        HTTP_LISTEN: `0.0.0.0:${relay.http}`,
+      };
+      const stranger = await fetch(`http://127.0.0.1:${relay.http}/readyz`);
+      assert.deepEqual((await stranger.json()).parts.smtp, { ready: true });
+      const { stdout } = await check(program, [], { ...settings, HTTP_PASSWORD });
+      const ports = linesOf(stdout).filter(({ code }) => code.startsWith("ports."));
+      const { length } = Object.keys(settings);
+      assert.deepEqual(ports.map(({ code }) => code), Array(length).fill("ports.relay"));
+      const health = run(program, ["healthcheck"], settings);
+      assert.equal(await health.exited, 0, health.stderr);
+      assert.equal(await relay.running.stop(), 0);
+    });
+
     it("tells in its --help what each exit status means", async () => {
       const { stdout } = await check(program, ["--help"]);
       assert.match(stdout, /Exit status: 0 .*, 1 .*, 2 if the command line is wrong\./);

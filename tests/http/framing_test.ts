@@ -138,6 +138,56 @@ const FRAMINGS: readonly Framing[] = [
     reusable: true,
   },
   {
+    name: "a Content-Length that is there twice, on a connection that is not kept (RFC 9110 §8.6)",
+    answer: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    status: 200,
+    body: "ok",
+    reusable: false,
+  },
+  {
+    name: "a list of one Content-Length, on a connection that is not kept (§6.3 rule 5)",
+    answer: "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\t,2\r\n\r\nok",
+    status: 200,
+    body: "ok",
+    reusable: false,
+  },
+  {
+    name: "its status 204, with the length of a body that it cannot have (RFC 9110 §8.6)",
+    answer: "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+    status: 204,
+    body: "",
+    reusable: false,
+  },
+  {
+    name: "its status 204, with chunks that it cannot have (§6.1)",
+    answer: "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+    status: 204,
+    body: "",
+    reusable: false,
+  },
+  {
+    name: "a Content-Length, on a connection that one of its Connection fields closes (§9.6)",
+    answer: "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nConnection: y\r\n" +
+      "Content-Length: 2\r\n\r\nok",
+    status: 200,
+    body: "ok",
+    reusable: false,
+  },
+  {
+    name: "a Content-Length, whatever option of Connection has close in its name",
+    answer: "HTTP/1.1 200 OK\r\nConnection: not-close\r\nContent-Length: 2\r\n\r\nok",
+    status: 200,
+    body: "ok",
+    reusable: true,
+  },
+  {
+    name: "a Content-Length, from HTTP/1.0 that only names keep-alive in another word",
+    answer: "HTTP/1.0 200 OK\r\nConnection: no-keep-alive\r\nContent-Length: 2\r\n\r\nok",
+    status: 200,
+    body: "ok",
+    reusable: false,
+  },
+  {
     name: "a status line without a reason (§4)",
     answer: "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
     status: 200,
@@ -210,6 +260,106 @@ describe("an HTTP answer (RFC 9112)", () => {
     });
   }
 
+  const CODED = "HTTP/1.1 202 OK\r\nTransfer-Encoding: ";
+  const LENGTHS = "HTTP/1.1 202 OK\r\nContent-Length: ";
+  const CHUNKED = `${CODED}chunked\r\n\r\n`;
+  /** Malformed, but for the status, which nobody could read as another. */
+  const UNCLEAR: readonly (readonly [name: string, answer: string])[] = [
+    ["two lengths (§6.3)", `${LENGTHS}5\r\nContent-Length: 6\r\n\r\nhello`],
+    ["the lengths 5 and 05", `${LENGTHS}5\r\nContent-Length: 05\r\n\r\nhello`],
+    ["a list of two lengths", `${LENGTHS}5, 6\r\n\r\nhello`],
+    ["a length and nothing behind its comma", `${LENGTHS}5,\r\n\r\nhello`],
+    ["a length with a sign", `${LENGTHS}+5\r\n\r\nhello`],
+    ["a length in hex", `${LENGTHS}0x5\r\n\r\nhello`],
+    ["a length with an underscore", `${LENGTHS}1_0\r\n\r\nhello`],
+    ["an empty length", `${LENGTHS}\r\n\r\nhello`],
+    ["what is no white space to HTTP before a length", `${LENGTHS}\xa05\r\n\r\nhello`],
+    ["a vertical tab before a length", `${LENGTHS}\x0b5\r\n\r\nhello`],
+    ["a length and chunks (§6.1)", `${LENGTHS}5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
+    ["chunks and a length", `${CODED}chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n`],
+    ["a coding before the chunks", `${CODED}gzip, chunked\r\n\r\n0\r\n\r\n`],
+    ["a coding behind the chunks", `${CODED}chunked, gzip\r\n\r\n0\r\n\r\n`],
+    ["chunks twice over (§6.1)", `${CODED}chunked, chunked\r\n\r\n0\r\n\r\n`],
+    ["two codings", `${CODED}gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`],
+    ["a coding with a parameter", `${CODED}chunked;q=1\r\n\r\n0\r\n\r\n`],
+    ["the coding identity", `${CODED}identity\r\nContent-Length: 0\r\n\r\n`],
+    ["an empty coding", `${CODED}\r\nContent-Length: 0\r\n\r\n`],
+    ["a vertical tab before its coding", `${CODED}\x0bchunked\r\n\r\n0\r\n\r\n`],
+    ["chunks in HTTP/1.0 (§6.1)", `${CHUNKED.replace("1.1", "1.0")}0\r\n\r\n`],
+    ["a space before a colon (§5.1)", "HTTP/1.1 202 OK\r\nContent-Length : 0\r\n\r\n"],
+    ["a folded line (§5.2)", `${LENGTHS}0\r\nX: a\r\n\tb: c\r\n\r\n`],
+    ["a name that is none", `${LENGTHS}0\r\nX(y): a\r\n\r\n`],
+    ["a line without a colon", `${LENGTHS}0\r\nHTTP/1.1 200 OK\r\n\r\n`],
+    ["an empty chunk size (§7.1)", `${CHUNKED}\r\n`],
+    ["a chunk size with a sign", `${CHUNKED}+5\r\nhello\r\n0\r\n\r\n`],
+    ["a chunk size with 0x", `${CHUNKED}0x5\r\nhello\r\n0\r\n\r\n`],
+    ["a chunk size with an underscore", `${CHUNKED}0_5\r\nhello\r\n0\r\n\r\n`],
+    ["a chunk size in white space", `${CHUNKED} 5\r\nhello\r\n0\r\n\r\n`],
+    ["white space behind a chunk size", `${CHUNKED}5 \r\nhello\r\n0\r\n\r\n`],
+    ["a lone LF behind a chunk size (§2.2)", `${CHUNKED}5\nhello\r\n0\r\n\r\n`],
+    ["a lone CR in a chunk's extension", `${CHUNKED}5;a\rb\r\nhello\r\n0\r\n\r\n`],
+    ["a trailer that is no field (§7.1.2)", `${CHUNKED}0\r\nHTTP/1.1 200 OK\r\n\r\n`],
+    ["a folded trailer", `${CHUNKED}0\r\nX: a\r\n b\r\n\r\n`],
+  ];
+  for (const [name, answer] of UNCLEAR) {
+    it(`is worth its status and nothing else with ${name}`, () => {
+      for (const pieces of [[answer], [...answer]]) {
+        const { reader, progress } = read(pieces);
+        assert.equal(progress, "malformed");
+        assert.equal(reader.head?.status, 202);
+        assert.equal(reader.reusable, false);
+        assert.equal(reader.end(), false);
+        assert.notEqual(reader.fault, "");
+      }
+    });
+  }
+
+  it("has no status where its first line or the lines' ends are in doubt", () => {
+    const DOUBTFUL = [
+      "HTTP/1.1 202 OK\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 202 OK\rX\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 202 OK\r\nX: a\nContent-Length: 5\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 202 OK\r\nX: a\rContent-Length: 5\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 202 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
+      "\r\nHTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n",
+      " HTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1  202 OK\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1\t202 OK\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 202\tOK\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.10 202 OK\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 099 OK\r\n\r\nHTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n",
+      "HTTP/1.1 602 OK\r\nContent-Length: 0\r\n\r\n",
+      // RFC 9110 §15.2.2: nothing asks for another protocol; §8.6: nor do interim answers have a body.
+      "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+      "HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\nHTTP/1.1 202 OK\r\n\r\n",
+      "HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 202 OK\r\n\r\n",
+    ];
+    for (const answer of DOUBTFUL) {
+      for (const pieces of [[answer], [...answer]]) {
+        const { reader, progress } = read(pieces);
+        assert.equal(progress, "malformed", JSON.stringify(answer));
+        assert.equal(reader.head, undefined, JSON.stringify(answer));
+        assert.equal(reader.reusable, false);
+      }
+    }
+  });
+
+  it("does not take trailers for fields of its head (RFC 9110 §6.5.1)", () => {
+    const { reader, progress } = read([`${CHUNKED}0\r\nRetry-After: 7\r\n\r\n`]);
+    assert.equal(progress, "complete");
+    assert.equal(reader.answer().headers.has("retry-after"), false);
+  });
+
+  it("is malformed behind interim answers without end (RFC 9110 §15.2)", () => {
+    const reader = new AnswerReader(MAX_BODY, "POST");
+    const interim = Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+    let octets = 0;
+    while (reader.push(interim) === "more") octets += interim.length;
+    assert(octets < 64 * 1024, `${octets} octets were read`);
+    assert.equal(reader.head, undefined);
+  });
+
   it("is malformed when its head or a line of its chunks never ends", () => {
     const line = "x".repeat(70 * 1024);
     assert.equal(read([`HTTP/1.1 200 OK\r\nX: ${line}`]).progress, "malformed");
@@ -250,6 +400,13 @@ describe("an HTTP answer (RFC 9112)", () => {
   it("leaves no connection to reuse when more octets follow it than it has", () => {
     const { reader, progress } = read(["HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK"]);
     assert.equal(progress, "complete");
+    assert.equal(reader.reusable, false);
+  });
+
+  it("leaves none either when its body is longer than its length", () => {
+    const { reader, progress } = read(["HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokay"]);
+    assert.equal(progress, "complete");
+    assert.equal(bodyOf(reader), "ok");
     assert.equal(reader.reusable, false);
   });
 

@@ -5,6 +5,7 @@ import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { Hono } from "hono";
 import { type HttpOptions, type HttpService, serveHttp } from "../../src/observe/http.ts";
+import { Metrics } from "../../src/observe/metrics.ts";
 import { Secret } from "../../src/secret.ts";
 
 const LISTEN = { hostname: "127.0.0.1", port: 0 };
@@ -173,12 +174,132 @@ describe("the HTTP side", () => {
   });
 });
 
+/** What a browser sends that a page has led here (RFC 9110 §7.2). */
+function ask(port: number, path: string, host: string, password?: string): Promise<string> {
+  const credentials = Buffer.from(`x:${password}`, "utf8").toString("base64");
+  const field = password === undefined ? "" : `Authorization: Basic ${credentials}\r\n`;
+  return raw(port, path, `Host: ${host}\r\n${field}`);
+}
+
+const PARTS = {
+  smtp: { ready: true, connections: 3, listening: ["192.0.2.1:25"] },
+  tls: { ready: true, source: "file", expires: "2026-12-23T09:24:00.000Z" },
+  table: { ready: true, answers: false, code: "TableNotFound" },
+};
+
+describe("Host on the loopback (DNS rebinding)", () => {
+  const metrics = new Metrics();
+  const options = { readiness: () => PARTS, metrics, names: ["relay.example.com"] };
+  const OWN = [
+    "localhost",
+    "LocalHost:8026",
+    "localhost.",
+    "127.0.0.1:8026",
+    "127.8.9.10",
+    "[::1]:8026",
+    "192.0.2.1:8026",
+    "relay.example.com",
+    "Relay.Example.COM:8026",
+  ];
+  const FOREIGN = [
+    "evil.example",
+    "evil.example:8026",
+    "localhost.evil.example",
+    "127.0.0.1.evil.example",
+    "127.0.0.1.nip.example:80",
+    "relay.example.com.evil.example",
+    "xlocalhost",
+  ];
+
+  for (const host of OWN) {
+    it(`may be ${host}`, () =>
+      withHttp(options, async (_, { port }) => {
+        for (const path of ["/", "/metrics", "/readyz", "/healthz"]) {
+          assert.match(await ask(port, path, host), /^HTTP\/1\.1 200 /, path);
+        }
+      }));
+  }
+
+  for (const host of FOREIGN) {
+    it(`must not be ${host}: another site's page reads nothing`, () =>
+      withHttp(options, async (_, { port }) => {
+        for (const path of ["/", "/metrics", "/readyz", "/missing"]) {
+          const heard = await ask(port, path, host);
+          assert.match(heard, /^HTTP\/1\.1 403 /, path);
+          assert.doesNotMatch(heard, /a page|192\.0\.2\.1|smtp_oauth_relay/);
+        }
+        // It says nothing, and probes come under any name.
+        assert.match(await ask(port, "/healthz", host), /^HTTP\/1\.1 200 [^]*\r\n\r\n[^]*ok\n/);
+      }));
+  }
+
+  it("may be any name with the password, which no other site has", () =>
+    withHttp({ ...options, password: new Secret(PASSWORD) }, async (_, { port }) => {
+      for (const path of ["/", "/metrics", "/readyz"]) {
+        assert.match(await ask(port, path, "proxy.example", PASSWORD), /^HTTP\/1\.1 200 /, path);
+        assert.match(await ask(port, path, "proxy.example", "wrong"), /^HTTP\/1\.1 403 /, path);
+      }
+    }));
+
+  it("is looked at by the unlocked pages themselves", () =>
+    withHttp({ ...options, unlocked: ["/graph/"] }, async (_, { port }) => {
+      assert.match(await ask(port, "/graph/x", "relay-1.example"), /imitated/);
+    }));
+});
+
+describe("off the loopback", () => {
+  const options = {
+    listen: { hostname: "0.0.0.0", port: 0 },
+    readiness: () => PARTS,
+    metrics: new Metrics(),
+    password: new Secret(PASSWORD),
+  };
+
+  it("/readyz tells a stranger whether each part is ready, and no addresses or counts", () =>
+    withHttp(options, async (get) => {
+      for (const init of [{}, basic("x", "wrong"), { headers: { Authorization: "Bearer x" } }]) {
+        const response = await get("/readyz", init);
+        assert.equal(response.status, 200);
+        assert.deepEqual(await response.json(), {
+          ready: true,
+          parts: { smtp: { ready: true }, tls: { ready: true }, table: { ready: true } },
+        });
+      }
+    }));
+
+  it("/readyz tells all to who has the password", () =>
+    withHttp(options, async (get) => {
+      const response = await get("/readyz", basic("x", PASSWORD));
+      assert.deepEqual(await response.json(), { ready: true, parts: PARTS });
+    }));
+
+  it("/readyz is 503 to a stranger, too, as long as a part is not ready", () =>
+    withHttp({ ...options, readiness: () => ({ smtp: { ready: false, x: 1 } }) }, async (get) => {
+      const response = await get("/readyz");
+      assert.equal(response.status, 503);
+      assert.deepEqual(await response.json(), { ready: false, parts: { smtp: { ready: false } } });
+    }));
+
+  it("any Host will do, as services and probes call it, and the pages ask for the password", () =>
+    withHttp(options, async (_, { port }) => {
+      for (const host of ["relay.mail.svc.cluster.local:8026", "10.0.0.7", "[2001:db8::1]:8026"]) {
+        for (const path of ["/healthz", "/readyz"]) {
+          assert.match(await ask(port, path, host), /^HTTP\/1\.1 200 /);
+        }
+        for (const path of ["/", "/metrics"]) {
+          assert.match(await ask(port, path, host), /^HTTP\/1\.1 401 /);
+          assert.match(await ask(port, path, host, PASSWORD), /^HTTP\/1\.1 200 /);
+        }
+      }
+    }));
+});
+
 /** All that is answered to a request line as it stands. */
-function raw(port: number, path: string): Promise<string> {
+function raw(port: number, path: string, fields = "Host: 127.0.0.1\r\n"): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = "";
     const socket = connect(port, "127.0.0.1", () => {
-      socket.write(`GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n`);
+      socket.write(`GET ${path} HTTP/1.1\r\n${fields}Connection: close\r\n\r\n`);
     });
     socket.on("data", (octets) => answer += octets.toString("latin1"));
     socket.on("close", () => resolve(answer));

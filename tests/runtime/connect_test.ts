@@ -3,12 +3,14 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { connectByNode } from "../../src/runtime/node_connect.ts";
+import { connectThrough } from "../../src/runtime/tunnel.ts";
 import type { Connect, ConnectOptions, OutboundHandler } from "../../src/runtime/runtime.ts";
 import { type CertificateWishes, createAuthority, startTlsServer } from "../support/authority.ts";
 import { type ClientHello, readClientHello } from "../support/client_hello.ts";
+import { type ProxyServer, startProxy } from "../support/proxy.ts";
 import { closedPort, startRawServer } from "../support/raw_server.ts";
 
 const runtime = await currentRuntime();
@@ -178,12 +180,40 @@ for (const [way, connect] of WAYS) {
       await server.close();
     });
   });
+}
+
+/** The same, inside of what a proxy gives; it looks up any name, and finds this machine. */
+let proxy: ProxyServer;
+const THROUGH_A_PROXY: Connect = ({ hostname, port, tls }, handler) =>
+  connectThrough(
+    { hostname: "127.0.0.1", port: proxy.port },
+    { hostname, port, tls: tls! },
+    handler,
+  );
+before(async () => {
+  proxy = await startProxy({ route: (target) => Number(/:(\d+)$/.exec(target)![1]) });
+});
+after(() => proxy.close());
+
+for (const [way, connect] of [...WAYS, ["a proxy's tunnel", THROUGH_A_PROXY] as const]) {
+  const open = (options: ConnectOptions) => begin(connect, options);
+  /** Whether a name can be one that this machine does not know. */
+  const anyName = connect === THROUGH_A_PROXY;
 
   describe(`TLS to a service, by ${way} (RFC 9110 §4.3.4)`, () => {
     const HOSTS: readonly (readonly [host: string, wishes: CertificateWishes])[] = [
       ["localhost", { names: ["localhost"] }],
       ["localhost", { names: ["example.com", "LOCALHOST"] }],
+      ["localhost", { names: ["localhost"], addresses: ["127.0.0.1"] }],
       ["127.0.0.1", { addresses: ["127.0.0.1"] }],
+      ["127.0.0.1", { names: ["localhost"], addresses: ["192.0.2.1", "127.0.0.1"] }],
+      ...(anyName
+        ? [
+          ["graph.example.com", { names: ["*.example.com"] }],
+          ["graph.example.com", { names: ["*.Example.COM"] }],
+          ["2001:db8::1", { addresses: ["2001:db8:0:0:0::1"] }],
+        ] as const
+        : []),
     ];
     for (const [hostname, wishes] of HOSTS) {
       it(`trusts ${hostname} with a certificate for ${JSON.stringify(wishes)}`, async () => {
@@ -218,6 +248,62 @@ for (const [way, connect] of WAYS) {
         hostname: "127.0.0.1",
         wishes: { names: ["127.0.0.1"] },
       },
+      // RFC 9525 §2 and §6.3: the common name is no name of the service.
+      {
+        name: "with its name as common name alone",
+        wishes: { names: [], commonName: "localhost" },
+      },
+      {
+        name: "with addresses, and its name as common name",
+        wishes: { names: [], addresses: ["127.0.0.1"], commonName: "localhost" },
+      },
+      {
+        name: "with a URI, and its name as common name",
+        wishes: { names: [], uris: ["https://localhost/"], commonName: "localhost" },
+      },
+      {
+        name: "with its address as common name",
+        hostname: "127.0.0.1",
+        wishes: { names: [], commonName: "127.0.0.1" },
+      },
+      {
+        name: "with its name inside of a URI (CVE-2021-44532)",
+        wishes: { names: ["example.com"], uris: ["http://x/, DNS:localhost"] },
+      },
+      {
+        name: "with its address inside of a URI",
+        hostname: "127.0.0.1",
+        wishes: { uris: ["http://x/, IP Address:127.0.0.1"] },
+      },
+      { name: "for all names", wishes: { names: ["*"] } },
+      // RFC 9525 §6.3: a wildcard is the whole leftmost label, and stands for one.
+      ...(anyName
+        ? ["g*.example.com", "*h.example.com", "g*h.example.com", "graph.*.com", "*.*.com", "*.com"]
+          .map((name) => ({
+            name: `for ${name}`,
+            hostname: "graph.example.com",
+            wishes: { names: [name] },
+          }))
+        : []),
+      ...(anyName
+        ? [
+          {
+            name: "for *.example.com, asked for a name of two labels below",
+            hostname: "a.graph.example.com",
+            wishes: { names: ["*.example.com"] },
+          },
+          {
+            name: "for *.example.com, asked for that domain",
+            hostname: "example.com",
+            wishes: { names: ["*.example.com"] },
+          },
+          {
+            name: "for another address of IPv6",
+            hostname: "2001:db8::1",
+            wishes: { addresses: ["2001:db8::2"] },
+          },
+        ]
+        : []),
       { name: "that has expired", wishes: { names: ["localhost"], from: -20, until: -10 } },
       { name: "that is not valid yet", wishes: { names: ["localhost"], from: 10, until: 20 } },
     ];

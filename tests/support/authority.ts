@@ -16,6 +16,10 @@ export interface ServerCertificate {
 export interface CertificateWishes {
   readonly names?: readonly string[];
   readonly addresses?: readonly string[];
+  /** Uniform resource identifiers, in subjectAltName too. */
+  readonly uris?: readonly string[];
+  /** `service` when left out. */
+  readonly commonName?: string;
   /** Days from now. */
   readonly from?: number;
   readonly until?: number;
@@ -39,22 +43,27 @@ export async function createAuthority(name: string): Promise<Authority> {
   });
   return {
     certificate: own.toString("pem"),
-    async issue({ names = [], addresses = [], from = -1, until = 1 }) {
+    async issue(
+      { names = [], addresses = [], uris = [], commonName = "service", from = -1, until = 1 },
+    ) {
+      const alternatives = [
+        ...uris.map((value) => ({ type: "url" as const, value })),
+        ...names.map((value) => ({ type: "dns" as const, value })),
+        ...addresses.map((value) => ({ type: "ip" as const, value })),
+      ];
       const serverKeys = await crypto.subtle.generateKey(ALGORITHM, true, ["sign", "verify"]);
       const certificate = await x509.X509CertificateGenerator.create({
-        subject: "CN=service",
+        subject: `CN=${commonName}`,
         issuer: own.subject,
         notBefore: new Date(Date.now() + from * DAY_MS),
         notAfter: new Date(Date.now() + until * DAY_MS),
         publicKey: serverKeys.publicKey,
         signingKey: keys.privateKey,
         signingAlgorithm: ALGORITHM,
-        extensions: [
-          new x509.SubjectAlternativeNameExtension([
-            ...names.map((value) => ({ type: "dns" as const, value })),
-            ...addresses.map((value) => ({ type: "ip" as const, value })),
-          ]),
-        ],
+        // Without any name there is no such extension at all.
+        extensions: alternatives.length === 0
+          ? []
+          : [new x509.SubjectAlternativeNameExtension(alternatives)],
       });
       const key = Buffer.from(await crypto.subtle.exportKey("pkcs8", serverKeys.privateKey));
       return {

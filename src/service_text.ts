@@ -1,0 +1,126 @@
+// What a service says, as far as it may be shown in replies, log and `check`: a code that is a word, and
+// a line of words without credentials. A service, or a proxy in its place, may echo the request, and
+// that has a token or a secret in it (CWE-209, CWE-532).
+
+const REDACTED = "[redacted]";
+/** Exchange's longest code has 49 characters. */
+const CODE = /^[A-Za-z0-9_.-]{1,64}$/;
+/** Characters of a service's words that are looked at, and shown. */
+const MAX_READ = 16 * 1024;
+const MAX_WORDS = 500;
+/** Characters of a credential by which it is known; a shorter one must be there whole. */
+const TELLING = 8;
+/** Shorter ones are no credentials, and would hide half of every text. */
+const SHORTEST = 4;
+
+/**
+ * What a service calls an error, where it can be a code.
+ *
+ * @param sent credentials that were in the request
+ * @returns undefined for everything else: the status of the answer has to stand for it
+ */
+export function serviceCode(code: unknown, sent: readonly string[] = []): string | undefined {
+  return typeof code === "string" && CODE.test(code) && withoutCredentials(code, sent) === code
+    ? code
+    : undefined;
+}
+
+/**
+ * What a service says to people, in one line that is bounded.
+ *
+ * @param sent as for {@link serviceCode}
+ * @returns undefined where it says nothing
+ */
+export function serviceWords(text: unknown, sent: readonly string[] = []): string | undefined {
+  if (typeof text !== "string") return undefined;
+  const words = withoutCredentials(text.slice(0, MAX_READ), sent).replace(/\s+/g, " ").trim();
+  if (words === "") return undefined;
+  return words.length > MAX_WORDS ? `${words.slice(0, MAX_WORDS).toWellFormed()}…` : words;
+}
+
+/**
+ * The text with each credential replaced: those that were sent, and what looks like one.
+ *
+ * @param sent as for {@link serviceCode}
+ */
+export function withoutCredentials(text: string, sent: readonly string[] = []): string {
+  let hidden = text;
+  for (const credential of sent) {
+    if (credential.length < SHORTEST) continue;
+    for (
+      const form of new Set(formsOf(credential))
+    ) {
+      hidden = without(hidden, form);
+    }
+  }
+  for (const [pattern, replacement] of LOOKS) hidden = hidden.replace(pattern, replacement);
+  return hidden.replace(OPAQUE, (run) => /\d/.test(run) && /[A-Za-z]/.test(run) ? REDACTED : run);
+}
+
+const SECRETS =
+  "client_?secret|client_?assertion|(?:access|refresh|id|auth|sas)_?token|assertion|" +
+  "password|passwd|pwd|account_?key|shared_?access_?(?:key|signature)|api_?key|sig|signature|secret";
+/** Up to what ends a word; a backslash stays, for JSON is to remain JSON. */
+const VALUE = `\\\\?["']?[^\\s"'\\\\&,;<>{}]+`;
+/** What stands behind a scheme's name where it is only spoken of. */
+const NO_VALUE =
+  "tokens?|auth\\w*|access|scheme|challenge|realm|resource|error\\w*|is|was|in|header|or|" +
+  "and|for|of|from|with|to|not|sig=";
+
+/** In the order in which they are looked for. Each takes time in proportion to the text. */
+const LOOKS: readonly (readonly [pattern: RegExp, replacement: string])[] = [
+  // A value of Authorization (RFC 9110 §11.4).
+  [
+    new RegExp(
+      "\\b(Bearer|Basic|PoP|Negotiate|NTLM|SharedKey(?:Lite)?|SharedAccessSignature)" +
+        `(?:\\s+|\\s*[:=]\\s*|%20|\\+)(?!(?:${NO_VALUE})\\b)${VALUE}`,
+      "gi",
+    ),
+    `$1 ${REDACTED}`,
+  ],
+  // A form, a query or a connection string; JSON; a header field.
+  [new RegExp(`\\b(${SECRETS})(=|%3D)${VALUE}`, "gi"), `$1$2${REDACTED}`],
+  [
+    new RegExp(
+      `(\\\\?["'])(${SECRETS})\\1(\\s*:\\s*)(\\\\?["'])(?:\\\\[^"']|[^"'\\\\])*`,
+      "gi",
+    ),
+    `$1$2$1$3$4${REDACTED}`,
+  ],
+  [
+    new RegExp(`\\b(client_secret|client_assertion|authorization)\\s*:\\s*${VALUE}`, "gi"),
+    `$1: ${REDACTED}`,
+  ],
+  // A JSON Web Token, or the beginning of one (RFC 7519): `{"` in base64url.
+  [/(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)*/g, REDACTED],
+  // Entra's client secrets have a tilde at their fourth or so place.
+  [/(?<![A-Za-z0-9_.~-])(?=[A-Za-z0-9_.-]{0,12}~)[A-Za-z0-9_.~-]{30,}/g, REDACTED],
+];
+
+/** Keys, signatures and identifiers of items: longer than a UUID, and of letters and digits. */
+const OPAQUE = /[A-Za-z0-9_~+-]{40,}={0,2}/g;
+
+/** All that begins as the credential does, up to the end of the word. */
+function without(text: string, credential: string): string {
+  const telling = credential.length < 2 * TELLING ? credential : credential.slice(0, TELLING);
+  let found = text.indexOf(telling);
+  if (found < 0) return text;
+  let hidden = "";
+  let at = 0;
+  for (; found >= 0; found = text.indexOf(telling, at)) {
+    hidden += text.slice(at, found) + REDACTED;
+    at = found + (text.startsWith(credential, found) ? credential.length : telling.length);
+    while (at < text.length && !isDelimiter(text[at]!)) at++;
+  }
+  return hidden + text.slice(at);
+}
+
+function isDelimiter(character: string): boolean {
+  return /[\s"'\\&,;<>(){}]/.test(character);
+}
+
+/** As it is, in a URL, and as `application/x-www-form-urlencoded` has it. */
+function formsOf(credential: string): readonly string[] {
+  const form = new URLSearchParams([["", credential]]).toString().slice(1);
+  return [credential, encodeURIComponent(credential.toWellFormed()), form];
+}
