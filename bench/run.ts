@@ -1,6 +1,7 @@
 // `npm run bench [scenario …]`: all scenarios, or those named.
 
 import process from "node:process";
+import { authors } from "./authors.ts";
 import { burstOfOneMailbox } from "./burst.ts";
 import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
@@ -17,6 +18,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   memory,
   burst: burstOfOneMailbox,
   fuzz: fuzzing,
+  authors,
   slow,
   shares: sharesOfAccounts,
   large,

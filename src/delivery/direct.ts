@@ -81,7 +81,7 @@ export class DirectDelivery {
     const trace = { ...facts, address: client, hostname, id, at: receivedAt };
     const message = prepareMessage(content, envelope, {
       trace,
-      account,
+      account: { ...account, restricted: account.refusesSender !== undefined },
       reencodeQuotedPrintable,
       ...(limits === undefined ? {} : { limits }),
     });

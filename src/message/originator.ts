@@ -3,12 +3,12 @@
 import { Buffer } from "node:buffer";
 import type { SettingName } from "../settings/schema.ts";
 import { printable, type Reply, reply } from "../smtp/reply.ts";
-import { type AddressList, type Item, parseAddressList } from "./address_list.ts";
-import { addressKey, isAddress } from "./addresses.ts";
+import { addressKey, isAddress, isDoubtful } from "./addresses.ts";
+import { type Author, type Authors, type AuthorsOptions, readAuthors } from "./authors.ts";
 import { type Edit, removal } from "./edits.ts";
 import { type HeaderField, isEmpty } from "./header.ts";
 import { refolded } from "./header_repair.ts";
-import { phrase, repairedPhrase } from "./phrase.ts";
+import { phrase } from "./phrase.ts";
 
 /** What an account says about the sender, if it says anything. */
 export interface SenderOverride {
@@ -16,11 +16,17 @@ export interface SenderOverride {
   readonly fromEmail?: string;
   /** The display name for it. */
   readonly fromName?: string;
+  /** Whether it may send as some addresses only: then nothing in From and Sender may be read as another. */
+  readonly restricted?: boolean;
 }
 
 export interface OriginatorFields {
   readonly from: readonly HeaderField[];
   readonly sender: readonly HeaderField[];
+  /** Resent-From and Resent-Sender. */
+  readonly resent: readonly HeaderField[];
+  /** Of the message's text, as its Content-Type has it; or "". */
+  readonly charset: string;
 }
 
 /** A message that cannot be sent as it is. */
@@ -60,10 +66,11 @@ export function unusable(reply: Reply, code: string, detail: string): Unusable {
 }
 
 /**
- * The sender is the account's `fromEmail`, else the reverse-path, else the first address in From.
- * From itself is replaced by `fromEmail` only, but one that is empty counts as missing, and one of
- * words alone, as programs write it that know no address, gets the sender's. Reply-To is the author's
- * business: it is never touched.
+ * The sender is the account's `fromEmail`, else the reverse-path, else the first address in From. From
+ * and Sender stay where every reader finds the same addresses in them, are written anew where it is
+ * clear what was meant, and get the sender's address where they have none. Where it is not clear, they
+ * stay too, and are not `certain` in what `named` tells. Reply-To is the author's business: it is never
+ * touched.
  *
  * @param reversePath "" for the null one
  */
@@ -72,154 +79,126 @@ export function originator(
   reversePath: string,
   account: SenderOverride,
 ): Originator | Unusable {
-  const { fromEmail } = account;
+  const { fromEmail, restricted = false } = account;
+  const options = { strict: restricted || fromEmail !== undefined, charset: fields.charset };
+  // They speak of an earlier sending (§3.6.6); but some readers show them as the sender's.
+  const resent = options.strict ? fields.resent.map(removal) : [];
   if (fromEmail !== undefined) {
-    if (!isAddress(fromEmail)) return badOverride(fromEmail);
-    return overridden(fields, fromEmail, account.fromName);
+    if (!isAddress(fromEmail) || isDoubtful(fromEmail)) return badOverride(fromEmail);
+    return overridden(fields, resent, fromEmail, account.fromName, options);
   }
   const given = fields.from.filter((field) => !isEmpty(field));
-  const empty = fields.from.filter(isEmpty).map(removal);
-  const lists = given.map(({ body }) => parseAddressList(body));
-  const authors = lists.flatMap(addressesOf).filter(isAddress);
-  const sender = isAddress(reversePath) ? reversePath : authors[0];
-  if (sender === undefined) return NO_SENDER;
+  const readings = given.map(({ body }) => readAuthors(body, options));
   const [from] = given;
-  const edits = [...surplus(fields.sender), ...empty];
-  if (from === undefined) {
-    const added = `From: <${sender}>\r\n`;
-    const named = () => [address(sender), ...namedAsSender(fields)];
-    return { type: "originator", sender, edits, added, named };
+  const [authors] = readings;
+  const sender = isAddress(reversePath) ? reversePath : addressesOf(authors)[0];
+  if (sender === undefined) return NO_SENDER;
+  if (isDoubtful(sender)) return doubtfulSender(sender);
+  if (!areSame(given, readings)) return severalFrom(given.length);
+  const edits = [...resent, ...fields.from.filter(isEmpty).map(removal)];
+  edits.push(...given.slice(1).map(removal));
+  const named: Named[] = [];
+  let added = "";
+  if (from === undefined || authors === undefined) {
+    added = `From: <${sender}>\r\n`;
+    named.push({ text: sender, certain: true });
+  } else {
+    settle(from, authors, sender, options.strict, edits, named);
   }
-  if (given.length > 1) return severalFrom(given.length);
-  if (authors.length === 0) {
-    const words = from.body.toString("latin1");
-    if (!IS_WORDS.test(words)) return badFrom(from);
-    edits.push(replaced(from, repairedPhrase(words), sender));
-    const named = () => [address(sender), ...namedAsSender(fields)];
-    return { type: "originator", sender, edits, added: "", named };
+  const senders = fields.sender.filter((field) => !isEmpty(field));
+  edits.push(...fields.sender.filter(isEmpty).map(removal), ...senders.slice(1).map(removal));
+  const [first] = senders;
+  if (first !== undefined) {
+    settle(first, readAuthors(first.body, options), sender, options.strict, edits, named);
+  } else if (addressesOf(authors).length > 1) {
+    // Several authors need one who answers for the sending.
+    added += `Sender: <${sender}>\r\n`;
   }
-  // Several authors need one who answers for the sending.
-  const added = authors.length > 1 && fields.sender.length === 0 ? `Sender: <${sender}>\r\n` : "";
-  const named = () => [...namedIn(from.body, lists[0]!.items), ...namedAsSender(fields)];
-  return { type: "originator", sender, edits, added, named };
+  return { type: "originator", sender, edits, added, named: () => named };
 }
 
-function address(text: string): Named {
-  return { text, certain: true };
+/** Mends a From or Sender field where it has to be, and notes whom it names then. */
+function settle(
+  field: HeaderField,
+  reading: Authors,
+  sender: string,
+  strict: boolean,
+  edits: Edit[],
+  named: Named[],
+): void {
+  if (reading.type === "doubtful" && (strict || reading.candidates.length > 0)) {
+    named.push({ text: field.body.toString("utf8").trim(), certain: false });
+    return;
+  }
+  const authors = reading.type === "sound" || reading.type === "mended"
+    ? reading.authors
+    : [{ address: sender, name: nameIn(reading) }];
+  if (reading.type !== "sound") edits.push(replaced(field, authors));
+  for (const { address } of authors) named.push({ text: address, certain: true });
 }
 
-/** Of several Sender fields, the first stays. */
-function namedAsSender({ sender: [sender] }: OriginatorFields): Named[] {
-  return sender === undefined ? [] : namedIn(sender.body, parseAddressList(sender.body).items);
+function addressesOf(authors: Authors | undefined): readonly string[] {
+  if (authors === undefined || authors.type === "nobody") return [];
+  if (authors.type === "doubtful") return authors.candidates;
+  return authors.authors.map(({ address }) => address);
 }
 
-function namedIn(body: Buffer, items: readonly Item[]): Named[] {
-  return items.flatMap((item) => {
-    if (item.type === "group") return namedIn(body, item.members);
-    if (item.type === "mailbox") return [{ text: item.address, certain: item.certain !== false }];
-    const text = body.toString("utf8", item.start, item.end);
-    // Words are nobody's address, unless they are encoded ones.
-    if (item.type === "empty" || !/@|=\?/.test(text)) return [];
-    const { candidate } = item;
-    const certain = candidate !== undefined && /^[^@]*@[^@]*$/.test(text) && !text.includes("=?");
-    return [{ text: certain ? candidate : text.trim(), certain }];
-  });
-}
-
-/** Nothing in it was meant as an address, or as a list of them. */
-// deno-lint-ignore no-control-regex -- all of them but white space
-const IS_WORDS = /^[^@<>:;\x00-\x08\x0e-\x1f\x7f]*$/;
-
-/** RFC 5322 §3.6 allows one Sender: the first stays. */
-function surplus(senders: readonly HeaderField[]): Edit[] {
-  return senders.slice(1).map(removal);
+/** Whether several From fields say the same, so that the first is enough. */
+function areSame(fields: readonly HeaderField[], readings: readonly Authors[]): boolean {
+  const [first, ...others] = fields;
+  if (first === undefined || others.every(({ body }) => body.equals(first.body))) return true;
+  const certain = readings.every(({ type }) => type === "sound" || type === "mended");
+  const keys = readings.map((authors) => addressesOf(authors).map(addressKey));
+  return certain && keys.every(({ length, [0]: key }) => length === 1 && key === keys[0]![0]);
 }
 
 function overridden(
   fields: OriginatorFields,
+  resent: readonly Edit[],
   fromEmail: string,
   fromName: string | undefined,
+  options: AuthorsOptions,
 ): Originator {
   // The author sends, so Sender should not be used (§3.6.2): it would name the mailbox of before.
-  const edits = fields.sender.map(removal);
+  const edits = [...resent, ...fields.sender.map(removal)];
   const given = phrase(fromName ?? "");
   const [from, ...others] = fields.from;
+  let added = "";
   if (from === undefined) {
-    const name = given === "" ? "" : given + " ";
-    return {
-      type: "originator",
-      sender: fromEmail,
-      edits,
-      added: `From: ${name}<${fromEmail}>\r\n`,
-      named: () => [address(fromEmail)],
-    };
+    added = `From: ${given === "" ? "" : given + " "}<${fromEmail}>\r\n`;
+  } else {
+    edits.push(...others.map(removal));
+    const authors = readAuthors(from.body, options);
+    const addresses = addressesOf(authors);
+    const same = given === "" && authors.type === "sound" && addresses.length === 1 &&
+      addressKey(addresses[0]!) === addressKey(fromEmail);
+    if (!same) {
+      edits.push(replaced(from, [{ address: fromEmail, name: given || nameIn(authors) }]));
+    }
   }
-  edits.push(...others.map(removal));
-  const { items } = parseAddressList(from.body);
-  const [author] = mailboxesOf(items);
-  const [only] = items;
-  const same = given === "" && items.length === 1 && only?.type === "mailbox" &&
-    addressKey(only.address) === addressKey(fromEmail);
-  if (!same) {
-    const name = given === "" ? nameOf(from, items, author) : given;
-    edits.push(replaced(from, name, fromEmail));
-  }
-  const named = () => [address(fromEmail)];
-  return { type: "originator", sender: fromEmail, edits, added: "", named };
+  const named = () => [{ text: fromEmail, certain: true }];
+  return { type: "originator", sender: fromEmail, edits, added, named };
 }
 
-/** @param name one character an octet */
-function replaced({ start, end }: HeaderField, name: string, address: string): Edit {
-  const field = Buffer.concat([
-    Buffer.from(name === "" ? "From:" : `From: ${name}`, "latin1"),
-    Buffer.from(` <${address}>\r\n`, "utf8"),
+/** The first author's name. */
+function nameIn(authors: Authors): string {
+  if (authors.type === "nobody") return authors.name;
+  return authors.type === "doubtful" ? "" : authors.authors[0]?.name ?? "";
+}
+
+/** The field with these in it and nothing else. */
+function replaced({ name, start, end }: HeaderField, authors: readonly Author[]): Edit {
+  const fieldName = Buffer.from(name === "from" ? "From:" : "Sender:");
+  const list = authors.flatMap(({ name: words, address }, i) => [
+    Buffer.from(i > 0 ? ",\r\n\t" : " "),
+    Buffer.from(words === "" ? "" : `${words} `, "latin1"),
+    Buffer.from(`<${address}>`, "utf8"),
   ]);
-  return { start, end: end + 2, octets: refolded(field) };
+  const octets = Buffer.concat([refolded(Buffer.concat([fieldName, ...list])), CRLF]);
+  return { start, end: end + CRLF.length, octets };
 }
 
-/** The display name in its own octets, encoded words and all; or what was meant as one. */
-function nameOf(
-  from: HeaderField,
-  [first]: readonly Item[],
-  author: Mailbox | undefined,
-): string {
-  const text = (start: number, end: number) => from.body.toString("latin1", start, end);
-  // Of `Last, First <ann@x.test>`, the first item is no mailbox.
-  if (author?.phrase !== undefined && first?.type !== "unknown") {
-    const { start, end } = author.phrase;
-    const words = text(start, end);
-    if (author.certain !== "angle") return words;
-    return words.includes("@") ? "" : repairedPhrase(words);
-  }
-  const all = text(0, from.body.length);
-  // `ann@x.test (Ann)` was the way to give a name before RFC 822.
-  const [, word = "", comment = ""] = COMMENTED.exec(all) ?? [];
-  if (/.@./s.test(word)) return comment.includes("@") ? "" : repairedPhrase(comment);
-  const bracket = all.lastIndexOf("<");
-  const words = bracket < 0 ? all : all.slice(0, bracket);
-  return IS_WORDS.test(words) ? repairedPhrase(words) : "";
-}
-
-/** One word, and a comment behind it. */
-const COMMENTED = /^\s*([^\s<>(),;:"]+)\s*\(([^()\\]*)\)\s*$/;
-
-type Mailbox = Item & { readonly type: "mailbox" };
-
-/** Those that are well-formed first, then what merely looks like an address. */
-function addressesOf({ items }: AddressList): string[] {
-  const addresses = mailboxesOf(items).map(({ address }) => address);
-  if (addresses.length > 0) return addresses;
-  return items.flatMap((item) =>
-    item.type === "unknown" && item.candidate !== undefined ? [item.candidate] : []
-  );
-}
-
-function mailboxesOf(items: readonly Item[]): Mailbox[] {
-  return items.flatMap((item) => {
-    if (item.type === "mailbox") return [item];
-    return item.type === "group" ? mailboxesOf(item.members) : [];
-  });
-}
+const CRLF = Buffer.from("\r\n");
 
 const NO_SENDER = unusable(
   reply(550, "5.1.7", "No sender: MAIL FROM is empty and the From field has no address"),
@@ -241,15 +220,9 @@ function severalFrom(count: number): Unusable {
   return unusable(reply(554, "5.6.0", detail), "SEVERAL_FROM", detail);
 }
 
-function badFrom(from: HeaderField): Unusable {
-  const text = quoted(from.body.toString("latin1", 0, 200).trim());
-  const problem = `has no valid address: "${text}"`;
-  const detail = `The From field ${problem}`;
-  return unusable(
-    reply(554, "5.6.0", `${detail}; it should be like: From: Scanner <scanner@example.com>`),
-    "BAD_FROM",
-    detail,
-  );
+function doubtfulSender(address: string): Unusable {
+  const detail = `Sender whose address other mail systems read differently: <${quoted(address)}>`;
+  return unusable(reply(550, "5.1.7", detail), "DOUBTFUL_SENDER", detail);
 }
 
 /** The beginning of what a stranger wrote, to be read in a reply or log. */

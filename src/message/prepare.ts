@@ -123,6 +123,8 @@ interface Fields {
   readonly bcc: HeaderField[];
   readonly from: HeaderField[];
   readonly sender: HeaderField[];
+  readonly resent: HeaderField[];
+  charset: string;
   /** To be removed. */
   readonly useless: HeaderField[];
   hasDate: boolean;
@@ -136,10 +138,13 @@ function sorted(header: HeaderSection): Fields {
     bcc: [],
     from: [],
     sender: [],
+    resent: [],
+    charset: "",
     useless: [],
     hasDate: false,
     hasMessageId: false,
   };
+  const names = new Set<string>();
   for (const field of header.fields) {
     switch (field.name) {
       case "to":
@@ -149,13 +154,27 @@ function sorted(header: HeaderSection): Fields {
       case "sender":
         fields[field.name].push(field);
         break;
-      // An empty one says nothing, and a second one is not allowed (RFC 5322 §3.6).
+      case "resent-from":
+      case "resent-sender":
+        fields.resent.push(field);
+        break;
+      case "content-type":
+        fields.charset ||= charsetOf(field);
+        break;
+      // RFC 5322 §3.6 and RFC 2045 §4 allow one of each: the first stays.
+      case "subject":
+      case "mime-version":
+      case "reply-to":
+        if (names.has(field.name)) fields.useless.push(field);
+        names.add(field.name);
+        break;
+      // An empty one says nothing, and a second one is not allowed.
       case "date":
-        if (isEmpty(field)) fields.useless.push(field);
+        if (isEmpty(field) || fields.hasDate) fields.useless.push(field);
         else fields.hasDate = true;
         break;
       case "message-id":
-        if (isEmpty(field)) fields.useless.push(field);
+        if (isEmpty(field) || fields.hasMessageId) fields.useless.push(field);
         else fields.hasMessageId = true;
         break;
       // It says who was to receive a copy unseen when somebody sent the message on (RFC 5322
@@ -165,6 +184,14 @@ function sorted(header: HeaderSection): Fields {
     }
   }
   return fields;
+}
+
+/** Octets of a Content-Type in which its charset is looked for. */
+const MAX_LOOK = 1000;
+
+function charsetOf({ body }: HeaderField): string {
+  const text = body.toString("latin1", 0, MAX_LOOK);
+  return /;\s*charset="?([\w.:+-]+)/i.exec(text)?.[1] ?? "";
 }
 
 /** RFC 5321 §4.5.1 lets `postmaster` stand without a domain: the sender's is meant. */

@@ -19,7 +19,7 @@ import {
 import { discardBody, readBody, REQUEST_LIMIT } from "./graph/body.ts";
 import { attach, createDraft, deleteDraft, messageLimit, sendDraft } from "./graph/draft_routes.ts";
 import { Drafts } from "./graph/drafts.ts";
-import { decodeMime, recipientsOf } from "./graph/mime.ts";
+import { decodeMime, recipientsOf, senderRefusal } from "./graph/mime.ts";
 import type { GraphOperation, GraphOptions, MailboxRequest } from "./graph/options.ts";
 import { Throttle, throttleKey } from "./graph/throttle.ts";
 import { cancelUpload, createUploadSession, uploadChunk, uploadStatus } from "./graph/uploads.ts";
@@ -206,6 +206,8 @@ export class SandboxGraph {
     if ("code" in raw) return refuse(context, raw);
     const recipients = recipientsOf(raw);
     if ("code" in recipients) return refuse(context, recipients);
+    const denied = senderRefusal(raw);
+    if (denied !== undefined) return refuse(context, denied);
     if (raw.length > messageLimit(this.#options)) return refuse(context, MESSAGE_TOO_LARGE);
     await this.#options.deliver({ mailbox, raw, recipients, uploads: [] });
     return context.body(null, 202, { "request-id": randomUUID() });

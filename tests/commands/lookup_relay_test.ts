@@ -17,6 +17,7 @@ import {
   CONNECTION_STRING,
   startAzurite,
 } from "../support/azurite.ts";
+import { readersOf } from "../message/readers/readers.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 import { closedPort } from "../support/raw_server.ts";
@@ -280,6 +281,91 @@ describe("a relay with a lookup table", () => {
       const codes = lines.filter(({ message }) => message === "Message refused")
         .map(({ code }) => code);
       assert.deepEqual(codes, ["SENDER_NOT_ALLOWED", "SENDER_NOT_ALLOWED"]);
+    });
+  });
+
+  describe("lets no reader see another author than it has checked", () => {
+    const ANN = "ann@sender.example";
+    /** Two readers or more have taken the boss for the author of each. */
+    const ESCAPES = [
+      "boss@corp.example <ann@sender.example>",
+      "boss@corp.example\t<ann@sender.example>",
+      "boss@corp.example\r\n\t<ann@sender.example>",
+      '"boss"@corp.example <ann@sender.example>',
+      "boss@corp.example(x) <ann@sender.example>",
+      "[boss@corp.example] <ann@sender.example>",
+      "ann@sender.example\\",
+      '"boss@corp.example" <ann@sender.example>',
+      "=?utf-8?q?boss=40corp=2Eexample?= <ann@sender.example>",
+    ];
+    /** Nobody can say who is meant. */
+    const DOUBTFUL = [
+      "boss@corp.example ann@sender.example",
+      "<boss@corp.example> <ann@sender.example>",
+      "=?utf-8?q?boss=40corp.example=2C?=ann@sender.example",
+    ];
+    const accounts: readonly {
+      readonly what: string;
+      readonly entry: Readonly<Record<string, string>>;
+      readonly environment: Readonly<Record<string, string>>;
+      readonly author: string;
+    }[] = [
+      {
+        what: "with ALLOWED_SENDERS",
+        entry: {},
+        environment: { ALLOWED_SENDERS: ANN },
+        author: ANN,
+      },
+      {
+        what: "with allowed_senders of its entry",
+        entry: { allowed_senders: "@sender.example" },
+        environment: {},
+        author: ANN,
+      },
+      { what: "with from_email", entry: { from_email: ANN }, environment: {}, author: ANN },
+      {
+        what: "with another from_email",
+        entry: { from_email: "own@sender.example" },
+        environment: {},
+        author: "own@sender.example",
+      },
+    ];
+    for (const { what, entry, environment, author } of accounts) {
+      it(`${what} (RFC 5322 §3.6.2)`, async () => {
+        await stage.put("escape", { ...IDS, ...entry });
+        const { relay } = await start(environment);
+        const client = await login(relay, "escape@lookup", /^235 /);
+        const headers: Buffer[] = [];
+        for (const text of ESCAPES) {
+          const header = `From: ${text}\r\nSender: ${text}\r\n`;
+          for (const path of ["ann@sender.example", ""]) {
+            assert.match(await send(client, path, header), /^250 /, text);
+            const sent = Buffer.from(cloud.inbox.get(newest()!.id)!.raw);
+            assert.match(sent.toString("latin1"), new RegExp(`^From: <${author}>\r$`, "m"));
+            headers.push(sent.subarray(0, sent.indexOf("\r\n\r\n") + 4));
+          }
+        }
+        for (const { from, sender } of await readersOf(headers)) {
+          for (const found of [...Object.values(from), ...Object.values(sender)]) {
+            assert.deepEqual(new Set([author, ...found]), new Set([author]));
+          }
+        }
+        const overridden = entry["from_email"] !== undefined;
+        for (const text of DOUBTFUL) {
+          for (const header of [`From: ${text}\r\n`, `From: ${ANN}\r\nSender: ${text}\r\n`]) {
+            const reply = await send(client, ANN, header);
+            assert.match(reply, overridden ? /^250 / : /^550 5\.7\.1 Sender not allowed: /, text);
+          }
+        }
+      });
+    }
+
+    it("and sends what a printer writes, where nothing is restricted", async () => {
+      const { relay } = await start();
+      const client = await login(relay, USERNAME, /^235 /);
+      const header = "From: printer@example.com <printer@example.com>\r\n";
+      assert.match(await send(client, "printer@example.com", header), /^250 /);
+      assert.match(raw(), /^From: <printer@example\.com>\r$/m);
     });
   });
 

@@ -165,6 +165,12 @@ const REFUSALS: readonly Refusal[] = [
     code: "ErrorInvalidRecipients",
   },
   {
+    what: "a From whose display name has a bare at sign",
+    body: encode(MESSAGE.replace("ann@x.test", "ann@x.test <ann@x.test>")),
+    status: 403,
+    code: "ErrorSendAsDenied",
+  },
+  {
     what: "a message to an empty group",
     body: encode("To: undisclosed-recipients:;\r\n\r\n"),
     status: 400,

@@ -9,7 +9,7 @@ import { readContent, readSummary } from "../inbox/mime.ts";
 import { MESSAGE_TOO_LARGE, NO_SUCH_ITEM, type Refusal, refusal, refuse } from "./answers.ts";
 import { decodeBase64, readJson } from "./body.ts";
 import { type Draft, type Drafts, type FileDescription, sizeOf } from "./drafts.ts";
-import { decodeMime, recipientsOf } from "./mime.ts";
+import { decodeMime, recipientsOf, senderRefusal } from "./mime.ts";
 import type { GraphOptions, MailboxRequest } from "./options.ts";
 
 const DEFAULT_MESSAGE_LIMIT = 150 * 1024 * 1024;
@@ -141,6 +141,8 @@ export async function sendDraft(
   }
   const recipients = recipientsOf(draft.raw);
   if ("code" in recipients) return refuse(context, recipients);
+  const denied = senderRefusal(draft.raw);
+  if (denied !== undefined) return refuse(context, denied);
   if (sizeOf(draft) > messageLimit(limits)) return refuse(context, MESSAGE_TOO_LARGE);
   drafts.delete(draft);
   await deliver({ mailbox, raw: draft.raw, recipients, uploads: uploadsOf(draft) });

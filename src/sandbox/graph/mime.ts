@@ -36,7 +36,7 @@ export function decodeMime(contentType: string | undefined, body: Buffer): Buffe
  */
 export function recipientsOf(raw: Uint8Array): string[] | Refusal {
   const recipients = new Map<string, string>();
-  for (const value of destinationFields(raw)) {
+  for (const value of fieldsOf(raw, /^(?:to|cc|bcc)$/i)) {
     for (const mailbox of addressParser(value).flatMap(members)) {
       const address = mailbox.address ?? "";
       if (!/^[^@].*@[^@]+$/s.test(address)) {
@@ -63,14 +63,56 @@ export function recipientsOf(raw: Uint8Array): string[] | Refusal {
   return [...recipients.values()];
 }
 
-/** The bodies of To, Cc and Bcc in the header (RFC 5322 §2.2), unfolded. */
-function destinationFields(raw: Uint8Array): string[] {
+/**
+ * Why Exchange does not take the sender. Seen with a printer that writes its address twice, as in
+ * `a@x.test <a@x.test>`: where an at sign stands bare in a display name (RFC 5322 §3.2.5 allows none
+ * there), Exchange finds another sender than the mailbox. What else it refuses is not imitated.
+ */
+export function senderRefusal(raw: Uint8Array): Refusal | undefined {
+  if (!fieldsOf(raw, /^from$/i).some(hasBareAt)) return undefined;
+  return refusal(
+    403,
+    "ErrorSendAsDenied",
+    "The user account which was used to submit this request does not have the right to send mail " +
+      "on behalf of the specified sending account., Cannot submit message.",
+  );
+}
+
+/** Whether an at sign stands before the brackets of an address, in no quotes and no comment. */
+function hasBareAt(value: string): boolean {
+  let quoted = false;
+  let depth = 0;
+  let found = false;
+  for (let i = 0; i < value.length; i++) {
+    const c = value[i]!;
+    if (c === "\\" && (quoted || depth > 0)) i++;
+    else if (quoted) quoted = c !== '"';
+    else if (c === "(") depth++;
+    else if (depth > 0) depth -= c === ")" ? 1 : 0;
+    else if (c === '"') quoted = true;
+    else if (c === "@") found = true;
+    else if (c === "<" && found) return true;
+    else if (c === "<") i = endOfBrackets(value, i);
+    else if (c === ",") found = false;
+  }
+  return false;
+}
+
+function endOfBrackets(value: string, start: number): number {
+  const end = value.indexOf(">", start);
+  return end < 0 ? value.length : end;
+}
+
+/** The bodies of fields of the header (RFC 5322 §2.2), unfolded. */
+function fieldsOf(raw: Uint8Array, names: RegExp): string[] {
   const message = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);
   const end = message.indexOf("\r\n") === 0 ? 0 : message.indexOf("\r\n\r\n");
   return message.toString("utf8", 0, end < 0 ? message.length : end)
     .split(/\r\n(?![ \t])/)
-    .map((field) => /^(?:to|cc|bcc)[ \t]*:(.*)$/is.exec(field)?.[1]?.replaceAll("\r\n", ""))
-    .filter((body) => body !== undefined);
+    .flatMap((field) => {
+      const [, name = "", body = ""] = /^([!-9;-~]+)[ \t]*:(.*)$/s.exec(field) ?? [];
+      return names.test(name) ? [body.replaceAll("\r\n", "")] : [];
+    });
 }
 
 function members(entry: Address): readonly Address[] {

@@ -1,0 +1,160 @@
+// What was meant by a From or Sender field that breaks the rules: the addresses in it, and the words
+// beside each.
+
+import { Buffer } from "node:buffer";
+import { addressKey, isAddress, isDoubtful, isUnmistakable } from "./addresses.ts";
+import { hasAtSign, nameOf, shownName } from "./author_name.ts";
+import { type Token, tokenize } from "./author_tokens.ts";
+import type { Author } from "./authors.ts";
+import { decodedWords } from "./encoded_words.ts";
+
+export type Meaning =
+  /** One or more authors, beyond doubt. */
+  | { readonly type: "mended"; readonly authors: readonly Author[] }
+  | { readonly type: "nobody"; readonly name: string }
+  | { readonly type: "doubtful" };
+
+const DOUBTFUL = { type: "doubtful" } as const;
+
+/** Octets of what may be an address, with white space and a route. */
+const MAX_ADDRESS = 512;
+
+/**
+ * Addresses in brackets go before bare ones, and what stands beside an address is its name, also where
+ * a comma stands in it (`Doe, John <j@x.test>`). An encoded word is read as an address only where no
+ * other is.
+ *
+ * @param octets UTF-8 where that is known, one character an octet
+ * @param decoded whether they are not those of the field, but what these mean
+ * @param strict see `AuthorsOptions`
+ */
+export function meaningOf(octets: string, decoded: boolean, strict: boolean): Meaning {
+  const { tokens, balanced } = tokenize(octets, !decoded);
+  const found: { readonly address: string; readonly name: Token[] }[] = [];
+  let words: Token[] = [];
+  // Whether some readers find an address where this one finds words.
+  let hidden = tokens.some(({ type, text }) => type === "encoded" && text.includes("@"));
+  for (const piece of piecesOf(tokens)) {
+    const address = addressIn(piece, decoded);
+    if (typeof address === "object") return DOUBTFUL;
+    if (address === undefined) {
+      const shown = shownName(piece, decoded);
+      hidden ||= shown === undefined || hasAtSign(shown);
+      for (const token of piece) words.push(token);
+      continue;
+    }
+    const name = [...words, ...piece].filter((token) => !isAddressIn(token, address));
+    found.push({ address, name });
+    words = [];
+  }
+  const last = found.at(-1);
+  if (last === undefined) return nobody(tokens, octets, decoded, strict);
+  if (hidden || (found.length > 1 && !balanced)) return DOUBTFUL;
+  for (const token of words) last.name.push(token);
+  const authors = found.map(({ address, name }) => ({
+    address,
+    name: nameOf(name, decoded, strict),
+  }));
+  return { type: "mended", authors };
+}
+
+function nobody(
+  tokens: readonly Token[],
+  octets: string,
+  decoded: boolean,
+  strict: boolean,
+): Meaning {
+  if (!decoded && tokens.some(({ type }) => type === "encoded")) {
+    const text = decodedWords(octets);
+    if (text !== undefined && hasAtSign(text)) {
+      return meaningOf(Buffer.from(text, "utf8").toString("latin1"), true, strict);
+    }
+  }
+  const words = tokens.filter(({ type, text }) =>
+    type !== "address" && !(type === "text" && text.includes("@"))
+  );
+  const name = nameOf(words, decoded, strict);
+  if (name !== "") return { type: "nobody", name };
+  // `<scanner>` is a name as well.
+  const inner = words.filter(({ type, text }) => type === "bracket" && !text.includes("@"))
+    .map(({ text }): Token => ({ type: "text", text: text.slice(1, -1) }));
+  return { type: "nobody", name: nameOf(inner, decoded, strict) };
+}
+
+/** What stands between separators; each piece after the first begins with its separator. */
+function* piecesOf(tokens: readonly Token[]): Generator<readonly Token[]> {
+  let piece: Token[] = [];
+  for (const token of tokens) {
+    if (token.type === "separator") {
+      yield piece;
+      piece = [];
+    }
+    piece.push(token);
+  }
+  yield piece;
+}
+
+/** The one address of the piece, if there is any. */
+function addressIn(piece: readonly Token[], decoded: boolean): Found {
+  const bracketed = oneOf(piece.map(inBrackets));
+  if (bracketed !== undefined) return bracketed;
+  const address = oneOf(piece.map(bare));
+  if (typeof address !== "string") return address;
+  // Without brackets there is nothing that tells the author from an address in a name.
+  const names = piece.filter(({ type }) => type === "quoted" || type === "encoded");
+  return hasAtSign(shownName(names, decoded) ?? "") ? DOUBTFUL : address;
+}
+
+function bare({ type, text }: Token, i: number, piece: readonly Token[]): Found {
+  if (type !== "address") return undefined;
+  const glued = [piece[i - 1]?.type, piece[i + 1]?.type];
+  // Part of it may be meant by somebody who reads these.
+  return glued.includes("encoded") || glued.includes("quoted") ? DOUBTFUL : judged(text);
+}
+
+type Found = string | undefined | typeof DOUBTFUL;
+
+function oneOf(found: readonly Found[]): Found {
+  let one: string | undefined;
+  for (const address of found) {
+    if (address === undefined) continue;
+    if (typeof address === "object") return DOUBTFUL;
+    if (one !== undefined && addressKey(one) !== addressKey(address)) return DOUBTFUL;
+    one ??= address;
+  }
+  return one;
+}
+
+/** A route, which nobody uses (§4.4), or what stands before an address in a URL. */
+const BEFORE_ADDRESS = /^(?:(?:[\s,]*@[\w.-]+)+\s*:|(?:mailto|smtp):)\s*/i;
+
+function inBrackets({ type, text }: Token): Found {
+  if (type !== "bracket" || !text.includes("@")) return undefined;
+  if (text.length > MAX_ADDRESS) return DOUBTFUL;
+  const address = text.slice(1, -1).trim().replace(BEFORE_ADDRESS, "");
+  // White space around dots and at signs is of §4.4, too.
+  return judged(address.includes('"') ? address : address.replace(/\s*([.@])\s*/g, "$1"));
+}
+
+/** @returns undefined for what is no address, such as `scanner@` */
+function judged(text: string): Found {
+  const [local, domain, ...others] = text.length > MAX_ADDRESS ? [text, text, ""] : text.split("@");
+  if (local === "" || domain === undefined || domain === "") {
+    return others.length === 0 ? undefined : DOUBTFUL;
+  }
+  // Some put it into apostrophes; and the dot of the root is DNS's, not mail's.
+  const bare = /^'(.+)'$/s.exec(text)?.[1] ?? text;
+  const address = Buffer.from(bare.replace(/\.$/, ""), "latin1").toString("utf8");
+  if (isAddress(address)) {
+    return isUnmistakable(address) && !isDoubtful(address) ? address : DOUBTFUL;
+  }
+  return others.length === 0 ? undefined : DOUBTFUL;
+}
+
+/** Whether the token is a bracket, or the address once more: neither is part of its name. */
+function isAddressIn({ type, text }: Token, address: string): boolean {
+  if (type === "bracket") return true;
+  if (type !== "address") return false;
+  const found = judged(text);
+  return typeof found === "string" && addressKey(found) === addressKey(address);
+}

@@ -1,0 +1,143 @@
+// Who a From or Sender field names (RFC 5322 §3.6.2), and the form in which every reader finds them.
+//
+// Readers of mail disagree about fields that break the rules, and some about fields that do not: of
+// `boss@corp.example <ann@sender.example>` two take the first for the author. So a field stays only
+// where nothing can be read into it. Else what was meant is written anew: the address in brackets, and
+// before it a name that is no address.
+
+import { Buffer } from "node:buffer";
+import { type Item, parseAddressList } from "./address_list.ts";
+import { addressKey, isAddress, isDoubtful } from "./addresses.ts";
+import { meaningOf } from "./author_meaning.ts";
+import { hasAtSign, nameOf, shownName } from "./author_name.ts";
+import { type Token, tokenize } from "./author_tokens.ts";
+import { decodedOctets, isProper, isUtf8 } from "./encoded_words.ts";
+
+export interface Author {
+  readonly address: string;
+  /** A phrase (§3.2.5), one character an octet; "" for none. */
+  readonly name: string;
+}
+
+export type Authors =
+  /** Every reader finds these, and nobody else: the field may stay. */
+  | { readonly type: "sound"; readonly authors: readonly Author[] }
+  /** These are meant, beyond doubt; but the field must be written anew. */
+  | { readonly type: "mended"; readonly authors: readonly Author[] }
+  /** There is no address in it. The name is a phrase, or "". */
+  | { readonly type: "nobody"; readonly name: string }
+  /** Readers disagree, and so may those who wrote it. */
+  | {
+    readonly type: "doubtful";
+    /** What looks like an address. */
+    readonly candidates: readonly string[];
+  };
+
+export interface AuthorsOptions {
+  /**
+   * Whether the account may send as some addresses only. Then no name may have an at sign in it, even
+   * where the rules allow it: a reader may show the name alone.
+   */
+  readonly strict: boolean;
+  /** Charset of octets that are no UTF-8, as the message's Content-Type has it; or "". */
+  readonly charset: string;
+}
+
+/** @param body a field body with its folding */
+export function readAuthors(body: Buffer, { strict, charset }: AuthorsOptions): Authors {
+  const list = parseAddressList(body);
+  // A comma may stand after the last.
+  const whole = list.regular && list.items.at(-1)?.end === body.length;
+  const sound = whole ? soundAuthors(body, list.items, strict) : undefined;
+  if (sound !== undefined) return { type: "sound", authors: sound };
+  const octets = body.toString("latin1");
+  const decoded = otherCharset(body, octets, charset);
+  const meaning = meaningOf(decoded ?? octets, decoded !== undefined, strict);
+  if (meaning.type !== "doubtful") return meaning;
+  return { type: "doubtful", candidates: candidatesOf(list.items).filter(isAddress) };
+}
+
+/** Those that are well-formed, or else what merely looks like an address. */
+function candidatesOf(items: readonly Item[]): string[] {
+  const mailboxes = (list: readonly Item[]): string[] =>
+    list.flatMap((item) => {
+      if (item.type === "mailbox") return [item.address];
+      return item.type === "group" ? mailboxes(item.members) : [];
+    });
+  const addresses = mailboxes(items);
+  if (addresses.length > 0) return addresses;
+  return items.flatMap((item) =>
+    item.type === "unknown" && item.candidate !== undefined ? [item.candidate] : []
+  );
+}
+
+/** The body in UTF-8, one character an octet, where it is in another charset that is known. */
+function otherCharset(body: Buffer, octets: string, charset: string): string | undefined {
+  // What ISO-2022-JP (RFC 1468) switches its characters with.
+  // deno-lint-ignore no-control-regex -- an escape sequence
+  const label = /\x1b[$(][@-J]/.test(octets) ? "iso-2022-jp" : isUtf8(octets) ? "" : charset;
+  const text = label === "" ? undefined : decodedOctets(body, label);
+  return text === undefined ? undefined : Buffer.from(text, "utf8").toString("latin1");
+}
+
+function soundAuthors(
+  body: Buffer,
+  items: readonly Item[],
+  strict: boolean,
+): Author[] | undefined {
+  const authors: Author[] = [];
+  for (const item of items) {
+    if (item.type === "mailbox") {
+      const author = soundAuthor(body, item, strict);
+      if (author === undefined) return undefined;
+      authors.push(author);
+    } else if (item.type === "group" && !strict) {
+      // Groups have been allowed in From since RFC 6854; not every reader knows them there.
+      if (body.subarray(item.start, item.membersStart).includes("@")) return undefined;
+      const found = soundAuthors(body, item.members, strict);
+      if (found === undefined) return undefined;
+      authors.push(...found);
+    } else {
+      return undefined;
+    }
+  }
+  return authors.length > 0 ? authors : undefined;
+}
+
+function soundAuthor(
+  body: Buffer,
+  { start, end, certain, address, phrase }: Item & { readonly type: "mailbox" },
+  strict: boolean,
+): Author | undefined {
+  if (certain !== true || !isAddress(address) || isDoubtful(address)) return undefined;
+  const octets = body.toString("latin1", start, end);
+  const { tokens, balanced } = tokenize(octets, true);
+  const brackets = tokens.filter(({ type }) => type === "bracket").length;
+  const addresses = tokens.filter(({ type }) => type === "address").length;
+  if (!balanced || brackets > 1 || addresses !== 1 - brackets) return undefined;
+  const rest = tokens.filter(({ type }) => type !== "bracket" && type !== "address");
+  if (!rest.every(isLegal)) return undefined;
+  const shown = shownName(rest, false);
+  if (strict && hasOther(shown, address)) return undefined;
+  // Where another address takes this one's place, its name must not be this one.
+  const name = shown === undefined || hasAtSign(shown)
+    ? ""
+    : phrase === undefined
+    ? nameOf(rest, false, strict)
+    : body.toString("latin1", phrase.start, phrase.end);
+  return { address, name };
+}
+
+function isLegal({ type, text }: Token): boolean {
+  return type === "encoded" ? isProper(text) : type !== "text" || !text.includes("@");
+}
+
+/** Characters of an address at most. */
+const MAX_ADDRESS = 320;
+
+/** Whether somebody may see another address in this name than that it belongs to. */
+function hasOther(shown: string | undefined, address: string): boolean {
+  if (shown === undefined) return true;
+  if (!hasAtSign(shown)) return false;
+  return shown.length > MAX_ADDRESS || addressKey(shown) !== addressKey(address);
+}
