@@ -101,6 +101,12 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
     "AUTH or mail before TLS, and `REQUIRE_TLS` is true.",
     'Switch on STARTTLS (it may be called "TLS", "TLS if available" or "explicit") in the client.',
   ],
+  loginFailedBefore: [
+    "Mail without a login, after one that was refused in the same session.",
+    "Renew the secret in the client: the reply to its AUTH says what is wrong. The client keeps the " +
+    "mail meanwhile: Exim and sendmail go on after a refused login, and would return all their " +
+    "mail at a `530`.",
+  ],
   mustAuthenticate: [
     "Mail without a login.",
     "Give the client a username and a password. The relay takes no mail without them, unless it is " +

@@ -10,6 +10,7 @@ import { CertificateError, CertificateUnavailable } from "../certificates/certif
 import { IdentityHolder } from "../certificates/holder.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import type { HttpClient } from "../http/client.ts";
+import { recipientRefusal } from "../message/recipients.ts";
 import { Events } from "../observe/events.ts";
 import { type HttpService, type PartState, serveHttp } from "../observe/http.ts";
 import type { Log } from "../observe/log.ts";
@@ -153,6 +154,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       mechanisms: settings.AUTH_MECHANISMS,
       maxErrors: settings.MAX_ERRORS,
       maxIdleCommands: settings.MAX_IDLE_COMMANDS,
+      checkRecipient: recipientRefusal,
     },
     identity: () => tls?.identity,
     timeouts: {

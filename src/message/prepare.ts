@@ -4,7 +4,6 @@ import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
 import type { Envelope } from "../smtp/effects.ts";
 import { printable, reply } from "../smtp/reply.ts";
-import { isDoubtful } from "./addresses.ts";
 import { canonical } from "./canonical.ts";
 import { applyEdits, removal } from "./edits.ts";
 import {
@@ -24,7 +23,7 @@ import {
   unusable,
 } from "./originator.ts";
 import { messageId, receivedField, rfc5322Date, type Trace } from "./received.ts";
-import { recipientEdits } from "./recipients.ts";
+import { recipientEdits, recipientRefusal } from "./recipients.ts";
 import { structureExcess } from "./structure.ts";
 
 export type { Unusable } from "./originator.ts";
@@ -89,8 +88,10 @@ export function prepareMessage(
   if (origin.type === "unusable") return origin;
   const { sender } = origin;
   const forwardPaths = envelope.recipients.map((path) => qualified(path, sender));
-  const doubtful = forwardPaths.find(isDoubtful);
-  if (doubtful !== undefined) return doubtfulRecipient(doubtful);
+  for (const path of forwardPaths) {
+    const refusal = recipientRefusal(path);
+    if (refusal !== undefined) return unusable(refusal, "DOUBTFUL_RECIPIENT", refusal.text);
+  }
   const recipients = recipientEdits(fields, forwardPaths);
 
   const edits = [...origin.edits, ...recipients.edits, ...fields.useless.map(removal)];
@@ -197,12 +198,6 @@ function charsetOf({ body }: HeaderField): string {
 /** RFC 5321 §4.5.1 lets `postmaster` stand without a domain: the sender's is meant. */
 function qualified(recipient: string, sender: string): string {
   return recipient.includes("@") ? recipient : recipient + sender.slice(sender.lastIndexOf("@"));
-}
-
-function doubtfulRecipient(address: string): Unusable {
-  const detail = "Recipient whose address other mail systems read differently: " +
-    `<${printable(address)}>`;
-  return unusable(reply(550, "5.1.3", detail), "DOUBTFUL_RECIPIENT", detail);
 }
 
 function beyondRepair(

@@ -4,10 +4,19 @@
 
 import { Buffer } from "node:buffer";
 import { type Item, parseAddressList } from "./address_list.ts";
-import { addressKey } from "./addresses.ts";
+import { addressKey, isDoubtful } from "./addresses.ts";
+import { printable, type Reply } from "../smtp/reply.ts";
 import type { Edit } from "./edits.ts";
 import { type HeaderField, isWhite } from "./header.ts";
 import { refolded } from "./header_repair.ts";
+
+/** What RCPT is refused with for an address that is never sent to; undefined where it may be. */
+export function recipientRefusal(address: string): Reply & { readonly text: string } | undefined {
+  if (!isDoubtful(address)) return undefined;
+  const text = "Recipient whose address other mail systems read differently: " +
+    `<${printable(address)}>`;
+  return { code: 550, enhanced: "5.1.3", text };
+}
 
 /** The fields of a header that name recipients, in their order. */
 export interface RecipientFields {

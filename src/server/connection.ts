@@ -10,7 +10,15 @@ import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
 import { Session, type SessionOptions } from "../smtp/session.ts";
 import type { Admission, Dismissal, Guest, Place } from "./admission.ts";
-import { CUT_OFF, DISMISSALS, INTERNAL, LATE, MISCONDUCT, STOPPING } from "./endings.ts";
+import {
+  CUT_OFF,
+  DISMISSALS,
+  END_MISSED,
+  INTERNAL,
+  LATE,
+  MISCONDUCT,
+  STOPPING,
+} from "./endings.ts";
 import type {
   Client,
   ConnectionSummary,
@@ -371,7 +379,9 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       return this.#connection.destroy();
     }
     this.#guard(() => {
-      const { reply, setting, told } = LATE[this.#patience.limit ?? "COMMAND_TIMEOUT"];
+      const { reply, setting, told } = this.#session.endMissed
+        ? END_MISSED
+        : LATE[this.#patience.limit ?? "COMMAND_TIMEOUT"];
       this.#context.limited(setting, this.#client, told);
       this.#run(this.#session.abort(reply, "timed out"));
     });

@@ -74,6 +74,18 @@ export const LATE: Readonly<
   },
 };
 
+/** A message whose end cannot be found: its lines end in LF alone. */
+export const END_MISSED: Ending = {
+  reply: reply(
+    421,
+    "4.4.2",
+    "Timed out: a line with a single dot ended in LF; lines of a message must end in CRLF",
+  ),
+  setting: "DATA_TIMEOUT",
+  told: "Connection timed out inside a message: a line with a single dot ended in LF; " +
+    "lines of a message must end in CRLF",
+};
+
 /** What the log says of a session that has ended because of how its client behaved. */
 export const MISCONDUCT = {
   MAX_ERRORS: "Connection ended: too many refused commands",

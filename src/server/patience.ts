@@ -9,6 +9,8 @@ export interface Timeouts {
   readonly data: number;
   /** MIN_DATA_RATE, octets a second: a message has the time besides that it takes at this rate. */
   readonly dataRate?: number | "off";
+  /** Silence after what the client may take for the end of its message; 5,000 when left out. */
+  readonly missedEnd?: number;
   readonly handshake: number;
   /** How long a client may leave our replies unread, once they pile up. */
   readonly unread: number;
@@ -32,6 +34,8 @@ export interface Course {
   readonly turn: number;
   /** Whether content of a message has begun to come: it may pause for a command between chunks. */
   readonly contentBegun: boolean;
+  /** Whether the client may think that it has sent all of its content, and is mistaken. */
+  readonly endMissed?: boolean;
 }
 
 export class Patience {
@@ -59,7 +63,12 @@ export class Patience {
    * @param received octets of the connection
    * @param now milliseconds
    */
-  look(awaited: Awaited, { turn, contentBegun }: Course, received: number, now: number): void {
+  look(
+    awaited: Awaited,
+    { turn, contentBegun, endMissed = false }: Course,
+    received: number,
+    now: number,
+  ): void {
     if (awaited !== this.#awaited) {
       // What is not read cannot come.
       if (this.#awaited === "reader" && this.#contentSince !== undefined) {
@@ -74,7 +83,7 @@ export class Patience {
       this.#contentSince = now;
       this.#before = received;
     }
-    const { command, data, handshake, unread } = this.#timeouts;
+    const { command, data, missedEnd = 5_000, handshake, unread } = this.#timeouts;
     this.limit = undefined;
     switch (awaited) {
       case "us":
@@ -90,7 +99,11 @@ export class Patience {
         this.#until(this.#since + command, "COMMAND_TIMEOUT", received);
         break;
       case "content":
-        this.#until(now + data, "DATA_TIMEOUT", received);
+        this.#until(
+          now + (endMissed ? Math.min(data, missedEnd) : data),
+          "DATA_TIMEOUT",
+          received,
+        );
         break;
     }
   }

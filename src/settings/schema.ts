@@ -294,7 +294,7 @@ export const SETTINGS = {
   },
   AUTH_MECHANISMS: required(
     mechanisms,
-    "PLAIN,LOGIN",
+    "LOGIN,PLAIN",
     "How clients may log in, in the order that EHLO tells them. XOAUTH2 and OAUTHBEARER are for clients that bring a token of their own; see [token_logins.md](token_logins.md).",
   ),
   AUTH_RATE_LIMIT: required(

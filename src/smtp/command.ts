@@ -37,13 +37,29 @@ function isAuth(input: Uint8Array): boolean {
 
 /** Splits a line, which has lost its line end, at the first space. */
 export function parseCommand(line: string): Command | Reply {
-  // deno-lint-ignore no-control-regex -- control characters are what is looked for; a tab is a space
-  if (/[\x00-\x08\x0a-\x1f\x7f]/.test(line)) return REPLIES.badCharacter;
-  const text = trimSpaces(line.includes("\t") ? line.replaceAll("\t", " ") : line);
+  const text = trimSpaces(withoutControls(line));
   if (text === "") return REPLIES.empty;
+  if (CONTROLS.test(text) && !HELLO.test(text)) return REPLIES.badCharacter;
   const space = text.indexOf(" ");
   if (space < 0) return { verb: text.toUpperCase(), argument: "" };
   return { verb: text.slice(0, space).toUpperCase(), argument: trimSpaces(text.slice(space + 1)) };
+}
+
+// deno-lint-ignore no-control-regex -- control characters are what is looked for; a tab is a space
+const CONTROLS = /[\x00-\x08\x0a-\x1f\x7f]/;
+/** Whatever a client calls itself is let pass. */
+const HELLO = /^(?:EHLO|HELO) /i;
+
+/** With spaces for tabs, and without the NULs at the end that programs in C leave there. */
+function withoutControls(line: string): string {
+  if (!CONTROLS.test(line) && !line.includes("\t")) return line;
+  let end = line.length;
+  while (end > 0 && (line[end - 1] === "\0" || isSpace(line[end - 1]!))) end--;
+  return line.slice(0, end).replaceAll("\t", " ");
+}
+
+function isSpace(c: string): boolean {
+  return c === " " || c === "\t";
 }
 
 /** Not `trim`: it would take the octet A0, too, with which UTF-8 ends letters like `à`. */

@@ -12,6 +12,11 @@ const DOT = 46;
 const CRLF_DOT = Buffer.from("\r\n.");
 const CRLF = Buffer.from("\r\n");
 
+/** A line with a single dot, and the line end before it. */
+const MISSED_END = /\n\.\r*\n$/;
+/** Octets of that, with two CRs at most. */
+const LONGEST_END = 6;
+
 /** Where content octets go. */
 export interface ContentSink {
   append(bytes: Uint8Array): void;
@@ -34,6 +39,8 @@ const enum Seen {
 export class DataDecoder {
   #seen: Seen = Seen.LineStart;
   readonly #sink: ContentSink;
+  /** The last octets, as text. */
+  #last = "\r\n";
 
   constructor(sink: ContentSink) {
     this.#sink = sink;
@@ -46,6 +53,8 @@ export class DataDecoder {
    */
   push(bytes: Uint8Array): number {
     const buffer = asBuffer(bytes);
+    this.#last = (this.#last + buffer.toString("latin1", Math.max(0, buffer.length - LONGEST_END)))
+      .slice(-LONGEST_END);
     let i = 0;
     while (i < buffer.length) {
       if (this.#seen === Seen.Nothing) {
@@ -90,6 +99,14 @@ export class DataDecoder {
       }
     }
     return -1;
+  }
+
+  /**
+   * Whether what has come ends in a line with a single dot that is no end of data, because it or the
+   * line before does not end in CRLF.
+   */
+  get endMissed(): boolean {
+    return MISSED_END.test(this.#last);
   }
 
   /**

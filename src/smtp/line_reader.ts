@@ -42,8 +42,8 @@ export class LineReader {
   }
 
   /**
-   * Takes one line, which ends in LF, whether a CR stands before it or not: devices send both, and
-   * no command can be hidden in the difference.
+   * Takes one line, which ends in LF, however many CRs stand before it: devices send none, one and two,
+   * and no command can be hidden in the difference.
    *
    * @param limit octets of a line that begins with these, its end included
    * @returns the line as Latin-1 without its end; undefined where it is not complete
@@ -67,7 +67,8 @@ export class LineReader {
     this.#skipping = undefined;
     this.consume(end + 1);
     if (tooLong !== undefined) return tooLong;
-    const textEnd = end > 0 && input[end - 1] === CR ? end - 1 : end;
+    let textEnd = end;
+    while (textEnd > 0 && input[textEnd - 1] === CR) textEnd--;
     return asBuffer(input).toString("latin1", 0, textEnd);
   }
 }

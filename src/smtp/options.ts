@@ -18,6 +18,8 @@ export interface SessionOptions {
   readonly requireTls: boolean;
   /** The mechanisms of AUTH, in the order of EHLO; PLAIN and LOGIN when left out. */
   readonly mechanisms?: readonly Mechanism[];
+  /** What RCPT is refused with for an address; undefined where it is not. Does no I/O. */
+  readonly checkRecipient?: (address: string) => Reply | undefined;
   /** Refused commands that end a session; unlimited when left out. */
   readonly maxErrors?: number;
   /** Commands in a row that bring a client no further before its login; unlimited when left out. */
@@ -40,5 +42,7 @@ export function ehloReply(options: SessionOptions, secure: boolean): Reply {
   ];
   if (offerTls && !secure) lines.push("STARTTLS");
   if (secure || !requireTls) lines.push(`AUTH ${mechanisms.join(" ")}`);
+  // Last, so that the lines before begin with `250-`: some clients search for `250-STARTTLS`.
+  lines.push("HELP");
   return { code: 250, text: lines };
 }

@@ -29,8 +29,9 @@ const MAX_PATH = 256;
 /**
  * Parses what follows `MAIL FROM:` or `RCPT TO:`.
  *
- * Tolerated, because devices send it and it cannot be misread: spaces after the colon, a path
- * without angle brackets, trailing spaces, a source route (parsed and dropped, §4.1.1.3).
+ * Tolerated, because devices send it and it cannot be misread: spaces after the colon and inside the
+ * angle brackets, a path without these, parameters right behind it, trailing spaces, a source route
+ * (parsed and dropped, §4.1.1.3).
  *
  * @param bare whether a local part alone will do, such as `scanner`
  */
@@ -41,9 +42,8 @@ export function parsePathArgument(text: string, bare = false): PathArgument | Pa
   if (rest.startsWith("<")) {
     const end = closingBracket(rest);
     if (end < 0) return "syntax";
-    path = rest.slice(1, end);
+    path = trimSpaces(rest.slice(1, end));
     tail = rest.slice(end + 1);
-    if (tail !== "" && !tail.startsWith(" ")) return "syntax";
   } else {
     const end = unquotedSpace(rest);
     path = rest.slice(0, end);
@@ -113,7 +113,14 @@ const DOMAIN =
  * are no characters yet (RFC 8264 §8, §9). The ASCII space is for quoted strings.
  */
 const INVISIBLE = /(?! )[\p{C}\p{Z}]/u;
-const ADDRESS_LITERAL = /^\[[A-Za-z0-9.:-]+\]$/;
+
+/** RFC 5321 §4.1.3: `[192.0.2.1]` or `[IPv6:2001:db8::1]`; no other kind is registered. */
+function isAddressLiteral(domain: string): boolean {
+  const [, ipv6] = /^\[IPv6:([\da-f:.]{2,45})\]$/i.exec(domain) ?? [];
+  if (ipv6 !== undefined) return URL.canParse(`http://[${ipv6}]/`);
+  const [, ...octets] = /^\[(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\]$/.exec(domain) ?? [];
+  return octets.length === 4 && octets.every((octet) => Number(octet) <= 255);
+}
 
 function parseMailbox(text: string, bare: boolean): Mailbox | PathError {
   if (/^postmaster$/i.test(text)) return { localPart: text, domain: "" };
@@ -128,7 +135,7 @@ function parseMailbox(text: string, bare: boolean): Mailbox | PathError {
   if (octets(localPart) > MAX_LOCAL_PART || octets(domain) > MAX_DOMAIN) return "tooLong";
   if (octets(text) !== text.length && INVISIBLE.test(text)) return "address";
   if (!DOT_STRING.test(localPart) && !QUOTED_STRING.test(localPart)) return "address";
-  if (!DOMAIN.test(domain) && !ADDRESS_LITERAL.test(domain)) return "address";
+  if (!DOMAIN.test(domain) && !isAddressLiteral(domain)) return "address";
   return { localPart, domain };
 }
 

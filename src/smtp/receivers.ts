@@ -43,6 +43,11 @@ export class DataReceiver {
     }
   }
 
+  /** Whether what has come ends in a line with a single dot whose line ends are not CRLF. */
+  get endMissed(): boolean {
+    return this.#decoder.endMissed;
+  }
+
   /** Whether so much has come that the end is not worth waiting for. */
   get endless(): boolean {
     return this.#length > this.#limit + MAX_SWALLOWED;

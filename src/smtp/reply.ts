@@ -74,6 +74,8 @@ export const REPLIES = {
   tooManyFailedLogins: reply(421, "4.7.0", "Too many failed logins from this address; try later"),
   mustStartTls: reply(530, "5.7.0", "Must issue a STARTTLS command first"),
   mustAuthenticate: reply(530, "5.7.0", "Authentication required"),
+  // Exim and sendmail go on without a login, and would give the mail up at a 5yz.
+  loginFailedBefore: reply(454, "4.7.0", "The login before has failed; log in first"),
 
   tlsActive: reply(503, "5.5.1", "TLS is already active"),
   tlsNotOffered: reply(502, "5.5.1", "STARTTLS is not offered here"),

@@ -47,7 +47,7 @@ const MECHANISMS: Readonly<Record<Mechanism, () => SaslExchange>> = {
 };
 
 /** The mechanisms of a relay that has been told of none. */
-export const STANDARD_MECHANISMS: readonly Mechanism[] = ["PLAIN", "LOGIN"];
+export const STANDARD_MECHANISMS: readonly Mechanism[] = ["LOGIN", "PLAIN"];
 
 /**
  * Begins an exchange.

@@ -52,6 +52,8 @@ export class Session {
   /** The client's address may send without AUTH and TLS. */
   #trusted = false;
   #authenticated = false;
+  /** A login was refused, or could not be checked, and none has succeeded since. */
+  #loginFailed = false;
   /** The account is that of the trusted networks. */
   #asTrusted = false;
   #checkSender: SenderCheck | undefined;
@@ -121,6 +123,14 @@ export class Session {
     return this.#reader.input.length > 0;
   }
 
+  /**
+   * Whether the content so far ends in a line with a single dot that ends no content, because the line
+   * before it, or that line, ends in LF alone: the client may think that it has sent all.
+   */
+  get endMissed(): boolean {
+    return this.#mode === "data" && this.#receiver!.endMissed;
+  }
+
   /** Whether message content is being received: another timeout applies. */
   get receivingContent(): boolean {
     return this.#mode === "data" || this.#mode === "chunk";
@@ -165,6 +175,7 @@ export class Session {
     this.#secure = true;
     this.#helo = undefined;
     this.#authenticated = false;
+    this.#loginFailed = false;
     this.#asTrusted = false;
     this.#checkSender = undefined;
     this.#anySender = false;
@@ -188,6 +199,7 @@ export class Session {
     const mail = this.#mailWaiting;
     this.#mailWaiting = undefined;
     this.#authenticated = answer.code < 300;
+    if (mail === undefined) this.#loginFailed = !this.#authenticated;
     this.#asTrusted = this.#authenticated && mail !== undefined;
     this.#checkSender = checkSender;
     this.#anySender = anySender;
@@ -475,7 +487,10 @@ export class Session {
     }
     this.#sasl = undefined;
     this.#mode = "command";
-    if (step.type === "failed") return this.#refuse("AUTH", step.reply);
+    if (step.type === "failed") {
+      this.#loginFailed ||= step.reply.code === 535;
+      return this.#refuse("AUTH", step.reply);
+    }
     if (step.type === "refused") return this.#say(step.reply);
     this.#mode = "busy";
     this.#errorChallenge = step.errorChallenge;
@@ -484,7 +499,7 @@ export class Session {
 
   #mail(argument: string): void {
     if (!this.#authenticated && !this.#trusted) {
-      return this.#refuse("MAIL", REPLIES.mustAuthenticate);
+      return this.#refuse("MAIL", this.#noLogin);
     }
     if (this.#helo === undefined) return this.#say(REPLIES.helloFirst);
     if (this.#transaction !== undefined) return this.#say(REPLIES.nestedMail);
@@ -504,18 +519,25 @@ export class Session {
     this.#say(REPLIES.senderOk);
   }
 
+  /** What is said to a client that has not logged in. */
+  get #noLogin(): Reply {
+    return this.#loginFailed ? REPLIES.loginFailedBefore : REPLIES.mustAuthenticate;
+  }
+
   /** Whether RCPT, DATA and BDAT need only MAIL before them. */
   get #mayMail(): boolean {
     return this.#authenticated || this.#trusted;
   }
 
   #rcpt(argument: string): void {
-    if (!this.#mayMail) return this.#say(REPLIES.mustAuthenticate);
+    if (!this.#mayMail) return this.#say(this.#noLogin);
     const transaction = this.#transaction;
     if (transaction === undefined) return this.#say(REPLIES.mailFirst);
     if (transaction.chunked) return this.#say(REPLIES.rcptAfterBdat);
     const recipient = readRecipient(argument, transaction.smtputf8);
     if (typeof recipient !== "string") return this.#refuse("RCPT", recipient, argument);
+    const notSendable = this.#options.checkRecipient?.(recipient);
+    if (notSendable !== undefined) return this.#refuse("RCPT", notSendable, argument);
     if (transaction.recipients.length >= this.#options.maxRecipients) {
       if (transaction.full) return this.#say(REPLIES.tooManyRecipients);
       transaction.full = true;
@@ -528,7 +550,7 @@ export class Session {
   // --- content ---
 
   #data(argument: string): void {
-    if (!this.#mayMail) return this.#say(REPLIES.mustAuthenticate);
+    if (!this.#mayMail) return this.#say(this.#noLogin);
     if (argument !== "") return this.#say(REPLIES.noArgument);
     const transaction = this.#transaction;
     if (transaction === undefined) return this.#say(REPLIES.mailFirst);
@@ -576,8 +598,8 @@ export class Session {
     const match = /^(\d+)(?: +(\S.*))?$/.exec(argument);
     if (match === null) {
       this.#say(REPLIES.bdatSyntax);
-      // Octets of a chunk may follow, however many: they must not be read as commands.
-      if (argument !== "") this.#close("the client sent BDAT without a size");
+      // Octets of a chunk may follow, nobody knows how many: they must not be read as commands.
+      if (/^[+-]?\d/.test(argument)) this.#close("the client sent BDAT with a size that is none");
       return;
     }
     const [, size = "", word] = match;
@@ -605,7 +627,7 @@ export class Session {
 
   #chunkTarget(octets: number): ContentBuilder | Reply {
     if (this.#lacksTls("DATA")) return REPLIES.mustStartTls;
-    if (!this.#mayMail) return REPLIES.mustAuthenticate;
+    if (!this.#mayMail) return this.#noLogin;
     return this.#transaction?.chunk(octets, this.#options.maxMessageSize) ?? REPLIES.mailFirst;
   }
 

@@ -60,7 +60,7 @@ for (const [what, words] of Object.entries(HOSTILE_WORDS)) {
           return replies;
         };
         const short = words.slice(0, 400);
-        for (const verb of ["EHLO", "HELO", "NOOP", "VRFY", "HELP", "BDAT", ""]) {
+        for (const verb of ["EHLO", "HELO", "NOOP", "VRFY", "HELP", "BDAT x", ""]) {
           await speak(utf8(`${verb} ${short}`.trimStart()));
         }
         await speak(utf8(`AUTH ${words.slice(0, 3000)}`), ["EHLO client.example"]);

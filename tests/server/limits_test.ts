@@ -531,6 +531,26 @@ describe("the server's limits", () => {
       }
     });
 
+    it("say what is wrong where the last line is a dot that ended in LF, after a short silence", async () => {
+      const { port, limited } = await start({ data: 60_000, missedEnd: 300 });
+      for (const end of ["x\n.\r\n", "x\n.\n", "x\r\n.\n", "\n.\r\r\n"]) {
+        const mistaken = await sending(port);
+        mistaken.write("Subject: lines that end in LF\n\n" + end);
+        assert.match(await mistaken.reply(), /^421 4\.4\.2 .*single dot ended in LF.*CRLF$/);
+        assert.equal(limited.pop(), "DATA_TIMEOUT");
+      }
+    });
+
+    it("wait on where more follows such a dot, for it is content (RFC 5321 §4.1.1.4)", async () => {
+      const { port, limited } = await start({ data: 60_000, missedEnd: 300 });
+      const patient = await sending(port);
+      patient.write("x\n.\r\n");
+      patient.write("y");
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      assert.match(await patient.say("\r\n."), /^250/);
+      assert.deepEqual(limited, []);
+    });
+
     it("end a silent one: DATA_TIMEOUT", async () => {
       const { port, limited } = await start({ data: 300, dataRate: 500 });
       const silent = await sending(port);

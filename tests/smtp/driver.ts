@@ -30,7 +30,7 @@ export const GOOD_PASSWORD = "good";
 
 const OPTIONS: DriverOptions = {
   ...DIALOGUE_OPTIONS,
-  mechanisms: ["PLAIN", "LOGIN", "XOAUTH2", "OAUTHBEARER"],
+  mechanisms: ["LOGIN", "PLAIN", "XOAUTH2", "OAUTHBEARER"],
   requireTls: false,
   late: false,
 };
@@ -170,7 +170,7 @@ function byValue(a: number, b: number): number {
 }
 
 const EHLO_LINES =
-  /^250[ -](?:relay\.example|SIZE \d+|8BITMIME|SMTPUTF8|PIPELINING|CHUNKING|ENHANCEDSTATUSCODES|LIMITS RCPTMAX=\d+|STARTTLS|AUTH PLAIN LOGIN XOAUTH2 OAUTHBEARER)$/;
+  /^250[ -](?:relay\.example|SIZE \d+|8BITMIME|SMTPUTF8|PIPELINING|CHUNKING|ENHANCEDSTATUSCODES|LIMITS RCPTMAX=\d+|STARTTLS|AUTH LOGIN PLAIN XOAUTH2 OAUTHBEARER|HELP)$/;
 
 /**
  * Checks complete replies: RFC 5321 §4.2 for their form, §4.5.3.1.5 for their length, RFC 2034 §3

@@ -69,7 +69,7 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   maxRecipients: 3,
   offerTls: true,
   requireTls: true,
-  authMechanisms: "PLAIN,LOGIN",
+  authMechanisms: "LOGIN,PLAIN",
   allowedSenders: "",
   entrySenders: "",
   messageRateLimit: "off",
