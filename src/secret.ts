@@ -43,7 +43,12 @@ const SECRET_RUN = /(?<![\w.~-])[\w.~-]{34,48}(?![\w.~-])/g;
 export function withoutSecrets(text: string): string {
   // Each of them has one, and hardly anything else does.
   if (!text.includes("~")) return text;
-  return text.replace(SECRET_RUN, (run) => isSecret(run) ? `[${run.length} characters]` : run);
+  return text.replace(SECRET_RUN, (run) => isSecret(run) ? `[${lengthShown(run)}]` : run);
+}
+
+/** What is said of a text that is not shown. */
+export function lengthShown(text: string): string {
+  return text.length === 1 ? "1 character" : `${text.length} characters`;
 }
 
 /** Whether there is something in the text that has the form of one of Entra ID's client secrets. */

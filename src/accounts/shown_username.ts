@@ -2,7 +2,7 @@
 // is a secret: what is no valid username is never shown, and of a lookup's id only what is one for sure.
 
 import { isAddress } from "../message/addresses.ts";
-import { looksLikeSecret } from "../secret.ts";
+import { lengthShown, looksLikeSecret } from "../secret.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { LoginResult } from "./accounts.ts";
 import { type Delimiter, parseUsername } from "./username.ts";
@@ -65,5 +65,5 @@ function isPlainName(id: string): boolean {
 }
 
 function hidden(text: string): string {
-  return text === "" ? "" : `(${text.length} characters, not shown)`;
+  return text === "" ? "" : `(${lengthShown(text)}, not shown)`;
 }

@@ -1,7 +1,7 @@
 // The forms of an SMTP username: `tenant<delimiter>client`, or `id<delimiter>lookup`.
 
 import { Buffer } from "node:buffer";
-import { looksLikeSecret } from "../secret.ts";
+import { lengthShown, looksLikeSecret } from "../secret.ts";
 
 export type Delimiter = "@" | ":" | "|";
 
@@ -32,7 +32,7 @@ export function parseUsername(text: string, delimiter: Delimiter): Username | Us
   const name = parse(text, delimiter);
   if (name.type !== "invalid" || !looksLikeSecret(text)) return name;
   return invalid(
-    `${name.problem}; it has ${text.length} characters and ${LOOKS_SWAPPED}`,
+    `${name.problem}; it has ${lengthShown(text)} and ${LOOKS_SWAPPED}`,
   );
 }
 

@@ -38,6 +38,8 @@ async function serveWith(
   const stopped = untilStopped(relay, output, manager);
   // Visible at the default level, so that an administrator sees that it runs, and where.
   log.warning("Relay started", { ...await describe(relay), ...handedOver(sockets) });
+  // Whoever is told that the relay is ready finds in the log where it listens.
+  await output.flush();
   manager.ready(() => relay.state());
   await stopped;
 }

@@ -2,7 +2,7 @@
 
 import { isTableKey } from "../accounts/table_key.ts";
 import { parseId, parseUsername, shortId } from "../accounts/username.ts";
-import { looksLikeSecret, withoutSecrets } from "../secret.ts";
+import { lengthShown, looksLikeSecret, withoutSecrets } from "../secret.ts";
 import { settingFor } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
@@ -86,7 +86,7 @@ function idOrError(name: string, text: string): string {
     // Not the text: it may be the client secret.
     const hint = looksLikeSecret(text) ? "; this looks like a client secret" : "";
     throw new CommandError(EXIT.usage, [
-      `${name} (${text.length} characters) must be a UUID, such as ` +
+      `${name} (${lengthShown(text)}) must be a UUID, such as ` +
       `12345678-1234-1234-1234-123456789abc${hint}`,
     ]);
   }
