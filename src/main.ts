@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { Command, CommanderError } from "commander";
-import { CommandError, EXIT } from "./commands/exit.ts";
+import { CommandError, EXIT, usageLine } from "./commands/exit.ts";
 import type { LookupOptions } from "./commands/lookup.ts";
 
 const program = new Command("smtp-oauth-relay")
@@ -12,8 +12,7 @@ const program = new Command("smtp-oauth-relay")
   .exitOverride()
   .configureOutput({
     // One line on standard error, with the nearest known name in it.
-    outputError: (text, write) =>
-      write(`smtp-oauth-relay: ${text.trim().replace(/^error: /, "").replace(/\s*\n\s*/g, " ")}\n`),
+    outputError: (text, write) => write(`smtp-oauth-relay: ${usageLine(text)}\n`),
   });
 
 command("serve", "run the relay with the settings from the environment")

@@ -1,6 +1,7 @@
 // The forms of an SMTP username: `tenant<delimiter>client`, or `id<delimiter>lookup`.
 
 import { Buffer } from "node:buffer";
+import { lengthShown, looksLikeSecret } from "../secret.ts";
 
 export type Delimiter = "@" | ":" | "|";
 
@@ -11,7 +12,7 @@ export type Username =
 
 export interface UsernameError {
   readonly type: "invalid";
-  /** One line for the reply and the log. */
+  /** One line for the reply and the log; never with the username, which may be a secret. */
   readonly problem: string;
 }
 
@@ -28,6 +29,17 @@ const MAX_USERNAME = 1024;
  * address get `tenant@client.example.com`.
  */
 export function parseUsername(text: string, delimiter: Delimiter): Username | UsernameError {
+  const name = parse(text, delimiter);
+  if (name.type !== "invalid" || !looksLikeSecret(text)) return name;
+  return invalid(
+    `${name.problem}; it has ${lengthShown(text)} and ${LOOKS_SWAPPED}`,
+  );
+}
+
+/** What is said of a username that may be the password. */
+const LOOKS_SWAPPED = "looks like a client secret: are the two swapped?";
+
+function parse(text: string, delimiter: Delimiter): Username | UsernameError {
   const form = `tenant${delimiter}client or id${delimiter}lookup`;
   if (text === "") return invalid(`the username is empty; expected ${form}`);
   if (text.length > MAX_USERNAME) return invalid("the username is too long");

@@ -1,5 +1,6 @@
 // What a check has found: a value, with a stable code for scripts and words for people.
 
+import { withoutSecrets } from "../secret.ts";
 import { type Code, CODES, type Level } from "./codes.ts";
 
 export interface Finding {
@@ -31,7 +32,7 @@ export function finding(code: Code, what: string, fix: string = CODES[code].fix)
 /** What services and files say may hold anything: a finding is one line, and not a long one. */
 function oneLine(text: string): string {
   // deno-lint-ignore no-control-regex -- they could move the terminal's cursor
-  return text.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ").trim().slice(0, MAX_LINE);
+  return withoutSecrets(text).replace(/[\x00-\x1f\x7f-\x9f]+/g, " ").trim().slice(0, MAX_LINE);
 }
 
 const MAX_LINE = 600;

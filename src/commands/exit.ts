@@ -1,5 +1,7 @@
 // How the program ends: exit statuses (sysexits.h) and one line for the administrator.
 
+import { withoutSecrets } from "../secret.ts";
+
 export const EXIT = {
   ok: 0,
   failure: 1,
@@ -12,14 +14,24 @@ export const EXIT = {
 
 export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
 
-/** Ends a command: each line is for the administrator, on standard error. */
+/**
+ * Ends a command: each line is for the administrator, on standard error. What was given to a command
+ * may be quoted in them, and may be a secret in the wrong place: {@link withoutSecrets}.
+ */
 export class CommandError extends Error {
   readonly status: ExitStatus;
   readonly lines: readonly string[];
 
   constructor(status: ExitStatus, lines: readonly string[]) {
-    super(lines.join("\n"));
+    const shown = lines.map(withoutSecrets);
+    super(shown.join("\n"));
     this.status = status;
-    this.lines = lines;
+    this.lines = shown;
   }
+}
+
+/** What was wrong with the command line, in one line and without a value that may be a secret. */
+export function usageLine(text: string): string {
+  const line = text.trim().replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
+  return withoutSecrets(line.replace(/(unknown option '--?[^'=]*)=[^']*'/, "$1=…'"));
 }

@@ -10,6 +10,7 @@ import { LoginGuard } from "../accounts/login_guard.ts";
 import { MessageLimit } from "../accounts/message_limit.ts";
 import { Owners } from "../accounts/owners.ts";
 import { senderCheck } from "../accounts/senders.ts";
+import { shownCredentials } from "../accounts/shown_username.ts";
 import { asTrusted } from "../accounts/trusted.ts";
 import { DirectDelivery } from "../delivery/direct.ts";
 import type { NotSent, OnWait, Submission } from "../delivery/outcome.ts";
@@ -129,7 +130,8 @@ export function processing(
         events.limited("AUTH_RATE_LIMIT", client, result.what);
         return { reply: result.reply };
       }
-      events.login(credentials, client, result);
+      const shown = shownCredentials(credentials, result, settings.USERNAME_DELIMITER);
+      events.login(shown, client, result);
       return loginOf(result, owners, limit);
     },
     trusted: trustedClients(settings, accounts, events, owners, limit),
@@ -260,7 +262,8 @@ function trustedClients(
     has: ({ address }) => networks.has(address),
     async logIn(client) {
       const result = asTrusted(await accounts.login(credentials), limited);
-      events.login(credentials, client, result, true);
+      const shown = shownCredentials(credentials, result, settings.USERNAME_DELIMITER);
+      events.login(shown, client, result, true);
       return loginOf(result, owners, limit);
     },
   };

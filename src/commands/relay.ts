@@ -4,6 +4,7 @@ import type { Hono } from "hono";
 import type { Account } from "../accounts/accounts.ts";
 import type { TableState } from "../accounts/answers.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
+import { shownUsername } from "../accounts/shown_username.ts";
 import type { LookupTable } from "../accounts/table.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
@@ -13,7 +14,7 @@ import type { HttpClient } from "../http/client.ts";
 import { recipientRefusal } from "../message/recipients.ts";
 import { Events } from "../observe/events.ts";
 import { type HttpService, type PartState, serveHttp } from "../observe/http.ts";
-import type { Log } from "../observe/log.ts";
+import type { LevelLog, Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
@@ -44,7 +45,9 @@ const UNREAD = 30_000;
 
 export interface RelayParts {
   readonly settings: Settings;
-  readonly log: Log;
+  readonly log: LevelLog;
+  /** Where everything is counted, where something has been before. */
+  readonly metrics?: Metrics;
   /** In place of the certificate that the settings name, unless TLS is off. */
   readonly certificates?: CertificateSource;
   /** Pages of the HTTP side, besides health. */
@@ -79,7 +82,7 @@ export interface Relay {
 
 /** @throws CommandError where it cannot start; nothing is left running then */
 export async function startRelay(parts: RelayParts): Promise<Relay> {
-  const { log, sockets = NO_SOCKETS } = parts;
+  const { log, metrics = new Metrics(), sockets = NO_SOCKETS } = parts;
   let { settings } = parts;
   const runtime = await currentRuntime();
   const { tls, client } = await openOutside(parts, runtime);
@@ -88,7 +91,6 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   let server: SmtpServer<Account> | undefined;
   let http: HttpService | undefined;
   let work: Processing | undefined;
-  const metrics = new Metrics();
   const listen = sockets.http[0] ?? settings.HTTP_LISTEN;
   if (listen !== "off") {
     const readiness = () => ({
@@ -196,6 +198,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       const waited = settings.SHUTDOWN_TIMEOUT / 1000;
       log.warning("Messages were cut off by the stop", { messages, waited });
     }
+    events.stop();
     client.close();
     await http?.close();
   };
@@ -277,11 +280,12 @@ async function proveTable(table: LookupTable, log: Log): Promise<void> {
 }
 
 /** That somebody may send without a login is nothing to be forgotten. */
-function tellTrusted({ TRUSTED_NETWORKS: networks, TRUSTED_USERNAME }: Settings, log: Log): void {
+function tellTrusted(settings: Settings, log: Log): void {
+  const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username = "" } = settings;
   if (networks === undefined) return;
   log.warning("Clients in TRUSTED_NETWORKS send without a login, as TRUSTED_USERNAME", {
     networks: String(networks),
-    username: TRUSTED_USERNAME,
+    username: shownUsername(username, settings.USERNAME_DELIMITER),
   });
 }
 

@@ -7,7 +7,6 @@ import { Hono } from "hono";
 import { shortId } from "../accounts/username.ts";
 import { selfSignedCertificate } from "../certificates/self_signed.ts";
 import { fixedSource } from "../certificates/source.ts";
-import { createLog } from "../observe/log.ts";
 import { createCloud } from "../sandbox/cloud.ts";
 import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
 import { inboxRoutes } from "../sandbox/inbox/routes.ts";
@@ -17,8 +16,9 @@ import { sendWelcome } from "../sandbox/welcome.ts";
 import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
-import { settingsFor } from "./environment.ts";
+import { type CommandSettings, settingsFor } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
+import { type ProcessLog, withLog } from "./logging.ts";
 import { type Relay, startRelay } from "./relay.ts";
 import { socketsFor, underServiceManager } from "./service.ts";
 import { untilStopped } from "./serve.ts";
@@ -40,17 +40,23 @@ const ENTRY = {
 };
 
 export async function sandbox(envFile: string | undefined): Promise<void> {
-  await underServiceManager((manager) => sandboxUnder(manager, envFile));
+  await underServiceManager(async (manager) => {
+    const loaded = settingsFor(envFile, { SMTP_LISTEN: "127.0.0.1:8025" }, true);
+    await withLog(loaded.settings, (output) => sandboxWith(loaded, manager, output));
+  });
 }
 
-async function sandboxUnder(manager: ServiceManager, envFile: string | undefined): Promise<void> {
-  const { settings, warnings } = settingsFor(envFile, { SMTP_LISTEN: "127.0.0.1:8025" }, true);
+async function sandboxWith(
+  { settings, warnings }: CommandSettings,
+  manager: ServiceManager,
+  output: ProcessLog,
+): Promise<void> {
   if (settings.HTTP_LISTEN === "off") {
     throw new CommandError(EXIT.config, [
       "HTTP_LISTEN must not be off: the sandbox's cloud is served there",
     ]);
   }
-  const log = createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT });
+  const { log, metrics } = output;
   for (const warning of warnings) log.warning(warning);
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
@@ -72,6 +78,7 @@ async function sandboxUnder(manager: ServiceManager, envFile: string | undefined
   const relay = await startRelay({
     settings,
     log,
+    metrics,
     sockets,
     pages,
     unlocked: ["/entra/", "/graph/"],
@@ -81,7 +88,7 @@ async function sandboxUnder(manager: ServiceManager, envFile: string | undefined
       : { certificates: fixedSource("self-signed", await selfSignedCertificate()) }),
     httpReady: ({ hostname, port }) => pointedAt(settings, localUrl({ hostname, port })),
   });
-  const stopped = untilStopped(relay, log, manager, () => ended.abort());
+  const stopped = untilStopped(relay, output, manager, () => ended.abort());
   Object.assign(connection, connectionDetails(relay, settings));
   try {
     await welcome(relay, connection, settings);

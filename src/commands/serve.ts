@@ -1,11 +1,11 @@
 // `serve`: the relay with the settings from the environment.
 
 import process from "node:process";
-import { createLog, type Log } from "../observe/log.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
-import { settingsFor } from "./environment.ts";
+import { type CommandSettings, settingsFor } from "./environment.ts";
+import { type ProcessLog, withLog } from "./logging.ts";
 import { type Relay, startRelay } from "./relay.ts";
 import { surviveFaults } from "./last_resort.ts";
 import { socketsFor, underServiceManager } from "./service.ts";
@@ -13,25 +13,33 @@ import { onHangup, stopSignal } from "./signals.ts";
 import { versionLine } from "./version.ts";
 
 export async function serve(envFile: string | undefined): Promise<void> {
-  await underServiceManager((manager) => serveUnder(manager, envFile));
+  await underServiceManager(async (manager) => {
+    const loaded = settingsFor(envFile);
+    await withLog(loaded.settings, (output) => serveWith(loaded, manager, output));
+  });
 }
 
-async function serveUnder(manager: ServiceManager, envFile: string | undefined): Promise<void> {
-  const { settings, warnings } = settingsFor(envFile);
-  const log = createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT });
+async function serveWith(
+  { settings, warnings }: CommandSettings,
+  manager: ServiceManager,
+  output: ProcessLog,
+): Promise<void> {
+  const { log, metrics } = output;
   for (const warning of warnings) log.warning(warning);
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
-  const starting = startRelay({ settings, log, sockets });
+  const starting = startRelay({ settings, log, metrics, sockets });
   // From the beginning: a hangup that comes early must not end the program.
   onHangup(() => {
     log.info("Asked to look for a new certificate", { signal: "SIGHUP" });
     starting.then((relay) => manager.reloading(() => relay.refreshCertificate()), () => {});
   });
   const relay = await starting;
-  const stopped = untilStopped(relay, log, manager);
+  const stopped = untilStopped(relay, output, manager);
   // Visible at the default level, so that an administrator sees that it runs, and where.
   log.warning("Relay started", { ...await describe(relay), ...handedOver(sockets) });
+  // Whoever is told that the relay is ready finds in the log where it listens.
+  await output.flush();
   manager.ready(() => relay.state());
   await stopped;
 }
@@ -39,13 +47,14 @@ async function serveUnder(manager: ServiceManager, envFile: string | undefined):
 /** Keeps the relay up, and waits for a signal; then stops the relay in good order. */
 export async function untilStopped(
   relay: Relay,
-  log: Log,
+  { log, flush }: ProcessLog,
   manager: ServiceManager,
   stopping: () => void = () => {},
 ): Promise<void> {
   surviveFaults((error) => relay.fault(error));
-  const signal = await stopSignal((signal) => {
+  const signal = await stopSignal(async (signal) => {
     log.warning("Relay ended at once, by a second signal; nothing was waited for", { signal });
+    await flush();
   });
   stopping();
   manager.stopping();
@@ -53,6 +62,7 @@ export async function untilStopped(
   await relay.stop();
   log.warning("Relay stopped");
   manager.ended();
+  await flush();
   // Whatever still waits somewhere waits for nothing any more.
   process.exit(0);
 }

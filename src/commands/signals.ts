@@ -10,19 +10,19 @@ const STOP_SIGNALS: readonly NodeJS.Signals[] = process.platform === "win32"
 /**
  * The first stop signal. A second one ends the program at once.
  *
- * @param hurried told of the second one; what it throws is passed over
+ * @param hurried told of the second one, and waited for; must not take long. What it throws is passed
+ *   over
  */
-export function stopSignal(hurried: (signal: NodeJS.Signals) => void): Promise<NodeJS.Signals> {
+export function stopSignal(
+  hurried: (signal: NodeJS.Signals) => Promise<void>,
+): Promise<NodeJS.Signals> {
   return new Promise((resolve) => {
     let stopping = false;
     for (const signal of STOP_SIGNALS) {
       process.on(signal, () => {
         if (stopping) {
-          try {
-            hurried(signal);
-          } finally {
-            process.exit(1);
-          }
+          const exit = () => process.exit(1);
+          return hurried(signal).then(exit, exit);
         }
         stopping = true;
         resolve(signal);

@@ -2,6 +2,7 @@
 
 import { isTableKey } from "../accounts/table_key.ts";
 import { parseId, parseUsername, shortId } from "../accounts/username.ts";
+import { lengthShown, looksLikeSecret, withoutSecrets } from "../secret.ts";
 import { settingFor } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
@@ -62,7 +63,9 @@ export function readUsername(text: string, envFile: string | undefined): ReadUse
 /** What a username was read as, for people. */
 export function linesOf(username: ReadUsername): string[] {
   if (username.type === "lookup") {
-    return [`table id   ${username.id} (the RowKey of an entry in the lookup table)`];
+    return [
+      `table id   ${withoutSecrets(username.id)} (the RowKey of an entry in the lookup table)`,
+    ];
   }
   return [`tenant id  ${username.tenantId}`, `client id  ${username.clientId}`];
 }
@@ -80,8 +83,11 @@ function direct(tenantId: string, clientId: string, delimiter: string): DirectUs
 function idOrError(name: string, text: string): string {
   const id = parseId(text);
   if (id === undefined) {
+    // Not the text: it may be the client secret.
+    const hint = looksLikeSecret(text) ? "; this looks like a client secret" : "";
     throw new CommandError(EXIT.usage, [
-      `${name} "${text}" must be a UUID, such as 12345678-1234-1234-1234-123456789abc`,
+      `${name} (${lengthShown(text)}) must be a UUID, such as ` +
+      `12345678-1234-1234-1234-123456789abc${hint}`,
     ]);
   }
   return id;

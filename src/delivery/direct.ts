@@ -70,13 +70,31 @@ export class DirectDelivery {
     for (;;) {
       const before = this.#duplicates?.sentBefore(submission, order);
       if (before === undefined) return await this.#send(submission, onWait);
+      // An account that may not send this must not learn that it was sent.
+      const refusal = this.#refusal(submission);
+      if (refusal !== undefined) return refusal;
       const id = await before;
       if (id !== undefined) return sentBefore(id);
     }
   }
 
   async #send(submission: Submission, onWait?: OnWait): Promise<Outcome> {
-    const { backend, hostname, reencodeQuotedPrintable, limits } = this.#options;
+    const message = this.#prepare(submission);
+    if ("type" in message) return message;
+    const { sender, content } = message;
+    const outcome = await this.#options.backend.send(submission, sender, content, onWait);
+    return sender === submission.envelope.from ? outcome : { ...outcome, mailbox: sender };
+  }
+
+  /** The message is not kept: it may have to wait for another delivery. */
+  #refusal(submission: Submission): NotSent | undefined {
+    const message = this.#prepare(submission);
+    return "type" in message ? message : undefined;
+  }
+
+  /** The message as it is to be sent, or why the account may not send it. */
+  #prepare(submission: Submission): Pick<Prepared, "sender" | "content"> | NotSent {
+    const { hostname, reencodeQuotedPrintable, limits } = this.#options;
     const { account, envelope, content, facts, client, id, receivedAt } = submission;
     const trace = { ...facts, address: client, hostname, id, at: receivedAt };
     const message = prepareMessage(content, envelope, {
@@ -89,11 +107,8 @@ export class DirectDelivery {
       const { type: _, ...why } = message;
       return { ...why, type: "refused", ambiguous: false };
     }
-    const stranger = notAllowed(account, message);
-    if (stranger !== undefined) return stranger;
-    const { sender } = message;
-    const outcome = await backend.send(submission, sender, message.content, onWait);
-    return sender === envelope.from ? outcome : { ...outcome, mailbox: sender };
+    const { sender, content: prepared } = message;
+    return notAllowed(account, message) ?? { sender, content: prepared };
   }
 }
 

@@ -98,13 +98,17 @@ function sentId(outcome: Outcome | SentBefore, id: string): string | undefined {
   return outcome.type === "sentBefore" ? outcome.id : undefined;
 }
 
-/** All but the content's octets: the same account, envelope and size. */
+/**
+ * All but the content's octets: the same account, envelope and size. Entries of the lookup table are
+ * accounts of their own, though they may share an app: each may send as others.
+ */
 function summaryOf({ account, envelope, content }: Submission): string {
-  const { tenantId, clientId, fromEmail = "" } = account;
+  const { tenantId, clientId, entry = null, fromEmail = "" } = account;
   const size = lengthOf(content);
   return JSON.stringify([
     tenantId,
     clientId,
+    entry,
     fromEmail,
     envelope.from,
     envelope.recipients,

@@ -5,11 +5,13 @@ import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
 import { clientKey } from "../networks.ts";
 import type { Client, ConnectionSummary, ProxyRefusal } from "../server/handlers.ts";
+import { withoutSecrets } from "../secret.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import { thrown } from "./fields.ts";
-import type { Log, LogFields } from "./log.ts";
+import { LineBudget, type LineSource } from "./line_budget.ts";
+import type { LevelLog, LogFields, LogLevel } from "./log.ts";
 import { Metrics } from "./metrics.ts";
 import { Seldom } from "./seldom.ts";
 
@@ -25,9 +27,20 @@ const SELDOM = 60_000;
 const CROWD = 100;
 /** Milliseconds between two lines of faults that nobody has caught. */
 const FAULTS = 1_000;
+/** Accounts that are remembered to have sent mail; the one whose last message is oldest is forgotten. */
+const MAX_SENDERS = 10_000;
+
+/** Who has caused a line, as far as that is known. */
+interface Cause {
+  readonly client?: Client | undefined;
+  readonly account?: Account | undefined;
+}
 
 export class Events {
-  readonly #log: Log;
+  readonly #log: LevelLog;
+  readonly #budget: LineBudget;
+  /** Accounts of which a message was sent, the oldest first. */
+  readonly #senders = new Set<string>();
   readonly #now: () => number;
   readonly #metrics: Metrics;
   readonly #strangers: Seldom;
@@ -43,8 +56,13 @@ export class Events {
   #tableTold = false;
 
   /** @param now milliseconds, of a clock that never goes back */
-  constructor(log: Log, now: () => number = () => performance.now(), metrics = new Metrics()) {
+  constructor(log: LevelLog, now: () => number = () => performance.now(), metrics = new Metrics()) {
     this.#log = log;
+    this.#budget = new LineBudget({
+      now,
+      suppressed: () => metrics.count("log_lines_suppressed", {}),
+      tell: (level, message, fields) => this.#write(level, message, fields),
+    });
     this.#now = now;
     this.#metrics = metrics;
     this.#strangers = new Seldom(SELDOM, now);
@@ -56,20 +74,62 @@ export class Events {
     this.#faults = new Seldom(FAULTS, now);
   }
 
-  /** @param trusted whether the client is in a trusted network, and has not logged in itself */
+  /** The relay is stopping: tells of lines that were left out. */
+  stop(): void {
+    this.#budget.close();
+  }
+
+  /**
+   * A line that a client has caused: it is left out, and counted, where there are too many of it. An
+   * account that has sent mail answers for its lines itself. So nobody else at its address, which may
+   * be all that come by one proxy, takes its lines away. Anybody else's count for the address too, since
+   * accounts are to be had for nothing where ALLOWED_TENANTS is not set.
+   */
+  #tell(level: LogLevel, message: string, fields: LogFields, { client, account }: Cause): void {
+    if (!this.#log.enabled(level)) return;
+    const sources: LineSource[] = [];
+    const proved = account !== undefined && account.unproved?.() === undefined;
+    if (proved) sources.push({ kind: "account", fields: whose(account) });
+    const sender = proved && this.#senders.has(nameOf(account));
+    if (!sender && client !== undefined) {
+      sources.push({ kind: "address", fields: { client: clientKey(client.address) } });
+    }
+    const pool = sender ? "senders" : "strangers";
+    if (this.#budget.take(level, message, pool, sources)) this.#write(level, message, fields);
+  }
+
+  #write(level: LogLevel, message: string, fields: LogFields): void {
+    this.#log[level.toLowerCase() as Lowercase<LogLevel>](message, fields);
+  }
+
+  #sent(account: Account): void {
+    if (account.unproved?.() !== undefined) return;
+    const name = nameOf(account);
+    this.#senders.delete(name);
+    this.#senders.add(name);
+    if (this.#senders.size <= MAX_SENDERS) return;
+    for (const oldest of this.#senders) return void this.#senders.delete(oldest);
+  }
+
+  /**
+   * @param credentials with a username that the log may have
+   * @param trusted whether the client is in a trusted network, and has not logged in itself
+   */
   login(credentials: Credentials, client: Client, result: LoginResult, trusted = false): void {
     const { username, mechanism } = credentials;
     const how = trusted ? TRUSTED : { mechanism };
-    const fields = { ...from(client), username: username.slice(0, MAX_QUOTED), ...how };
+    const fields = { ...from(client), username: quoted(username), ...how };
     this.#metrics.count("logins", { result: RESULTS[result.type] });
     if (result.type === "account") {
       // Only where the username does not say the same.
       const telling = result.account.entry !== undefined || "token" in credentials;
       const found = telling ? whose(result.account) : {};
-      return this.#log.debug("Login succeeded", { ...fields, ...found });
+      const { account } = result;
+      return this.#tell("DEBUG", "Login succeeded", { ...fields, ...found }, { client, account });
     }
     const message = result.type === "refused" ? "Login refused" : "Login deferred";
-    this.#log.warning(message, { ...fields, detail: result.detail, reply: result.reply.code });
+    const why = { detail: result.detail, reply: result.reply.code };
+    this.#tell("WARNING", message, { ...fields, ...why }, { client });
   }
 
   message(
@@ -90,16 +150,21 @@ export class Events {
       ms: Math.round(milliseconds),
     };
     this.#metrics.count("messages", { result: messageResult(outcome) });
+    const cause = { client, account };
     if (outcome.type === "sentBefore") {
       const text = "Message was sent before, when its client was gone; not sent again";
-      return this.#log.info(text, { ...common, first: outcome.id });
+      return this.#tell("INFO", text, { ...common, first: outcome.id }, cause);
     }
     const fields = {
       ...common,
       ...(outcome.requestId === undefined ? {} : { request: outcome.requestId }),
       ...(outcome.attempts === undefined ? {} : { attempts: outcome.attempts }),
     };
-    if (outcome.type === "sent") return this.#log.info("Message sent", fields);
+    if (outcome.type === "sent") {
+      this.#sent(account);
+      // Always written: each has cost its sender a message, and is all that is left of it here.
+      return this.#log.info("Message sent", fields);
+    }
     const { code, detail, reply, limit } = outcome;
     if (limit !== undefined) this.#metrics.count("limit_hits", { setting: limit });
     const message = outcome.ambiguous
@@ -107,7 +172,7 @@ export class Events {
       : outcome.type === "later"
       ? "Message deferred"
       : "Message refused";
-    this.#log.warning(message, { ...fields, code, detail, reply: reply.code });
+    this.#tell("WARNING", message, { ...fields, code, detail, reply: reply.code }, cause);
   }
 
   /**
@@ -128,7 +193,7 @@ export class Events {
       ...(trusted ? TRUSTED : {}),
       ...(account === undefined ? {} : whose(account)),
       command,
-      ...(argument === undefined ? {} : { argument: argument.slice(0, MAX_QUOTED) }),
+      ...(argument === undefined ? {} : { argument: quoted(argument) }),
       ...(sender === undefined ? {} : { sender }),
       detail: typeof reply.text === "string" ? reply.text : reply.text.join(" "),
       reply: reply.code,
@@ -140,9 +205,8 @@ export class Events {
     // Whoever has only claimed to be an account may go on being refused for ever.
     const known = authenticated && account?.unproved?.() === undefined;
     const what = command === "AUTH" ? "Login refused" : "Refused by the relay";
-    if (known || failedLogin || this.#strangers.due(clientKey(client.address))) {
-      this.#log.warning(what, fields);
-    } else this.#log.debug(what, fields);
+    const told = known || failedLogin || this.#strangers.due(clientKey(client.address));
+    this.#tell(told ? "WARNING" : "DEBUG", what, fields, { client, account });
   }
 
   /**
@@ -164,8 +228,9 @@ export class Events {
     if (told === undefined) {
       this.#limits.set(setting, told = new Seldom(SELDOM, this.#now, CROWD));
     }
-    if (!worth || !told.due(source)) return this.#log.debug(what, fields);
-    this.#log.warning(what, fields);
+    const cause = { client, account };
+    if (!worth || !told.due(source)) return this.#tell("DEBUG", what, fields, cause);
+    this.#tell("WARNING", what, fields, cause);
     if (told.full && this.#crowds.due(setting)) {
       const text = "Many clients meet this limit; those that follow are not told of for a while, " +
         "but counted at /metrics";
@@ -177,9 +242,8 @@ export class Events {
   proxyRefused({ reason, detail }: ProxyRefusal, client: Client): void {
     this.#metrics.count("proxy_headers_refused", { reason });
     const fields = { ...from(client), ...proxied(client), detail };
-    if (this.#proxies.due(`${reason} ${clientKey(client.proxy ?? client.address)}`)) {
-      this.#log.warning(PROXY_REFUSALS[reason], fields);
-    } else this.#log.debug(PROXY_REFUSALS[reason], fields);
+    const due = this.#proxies.due(`${reason} ${clientKey(client.proxy ?? client.address)}`);
+    this.#tell(due ? "WARNING" : "DEBUG", PROXY_REFUSALS[reason], fields, { client });
   }
 
   /** @param used octets, @param limit octets */
@@ -195,7 +259,7 @@ export class Events {
     const due = this.#table.due(served ? "served" : "deferred");
     this.#tableTold ||= due;
     // A login without an entry has a line of its own.
-    if (!served) this.#log.debug("Lookup table does not answer", fields);
+    if (!served) this.#tell("DEBUG", "Lookup table does not answer", fields, {});
     else if (due) {
       this.#log.warning("Lookup table does not answer; entries read before serve on", fields);
     }
@@ -204,7 +268,7 @@ export class Events {
   /** Told as seldom as the trouble. */
   tableRecovered(): void {
     if (this.#tableTold) this.#log.warning("Lookup table answers again");
-    else this.#log.debug("Lookup table answers again");
+    else this.#tell("DEBUG", "Lookup table answers again", {}, {});
     this.#tableTold = false;
   }
 
@@ -221,24 +285,21 @@ export class Events {
     this.#metrics.count("connections", {});
     if (handshakeFailed && summary.error) {
       // A device that is too old for the relay is told of; a scanner makes hundreds of these.
-      if (this.#handshakes.due(clientKey(client.address))) {
-        this.#log.warning("TLS handshake failed", fields);
-      } else this.#log.debug("TLS handshake failed", fields);
-    } else if (received === 0) this.#log.debug("Connection ended", fields);
-    else this.#log.info("Connection ended", fields);
+      const due = this.#handshakes.due(clientKey(client.address));
+      return this.#tell(due ? "WARNING" : "DEBUG", "TLS handshake failed", fields, { client });
+    }
+    this.#tell(received === 0 ? "DEBUG" : "INFO", "Connection ended", fields, { client });
   }
 
   /** Such as "Too many open files": LimitNOFILE= or `ulimit -n` is too low. */
   notAccepted(error: Error): void {
-    this.#log.error("Clients cannot connect for the moment", { error: error.message });
+    this.#tell("ERROR", "Clients cannot connect for the moment", { error: error.message }, {});
   }
 
   bug(error: unknown, client: Client): void {
     this.#metrics.count("internal_errors", {});
-    this.#log.error("Internal error; the connection was ended", {
-      ...from(client),
-      error: thrown(error),
-    });
+    const fields = { ...from(client), error: thrown(error) };
+    this.#tell("ERROR", "Internal error; the connection was ended", fields, { client });
   }
 
   /**
@@ -291,6 +352,16 @@ function whose({ tenantId, clientId, entry, unproved }: Account): LogFields {
     ...(entry === undefined ? {} : { entry }),
     ...(unproved?.() === undefined ? {} : { proved: false }),
   };
+}
+
+/** The same for all logins of one account. */
+function nameOf({ tenantId, clientId, entry = "" }: Account): string {
+  return `${tenantId} ${clientId} ${entry}`;
+}
+
+/** What a client said, as far as a line has room. Half a secret would not look like one any more. */
+function quoted(text: string): string {
+  return withoutSecrets(text).slice(0, MAX_QUOTED);
 }
 
 function from({ connection, address }: Client): LogFields {

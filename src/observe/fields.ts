@@ -1,9 +1,10 @@
-// What may be a field of a log line: everything, but bounded, and without what its type says is secret.
+// What may be a field of a log line: everything, but bounded, and without what its type says is secret;
+// nor what has the form of a client secret, wherever somebody has put it.
 //
 // Strangers and services say how long a text is, and errors of libraries carry whole requests with
 // their tokens. So each value is made plain here before it is written, whoever logs it.
 
-import { Secret } from "../secret.ts";
+import { Secret, withoutSecrets } from "../secret.ts";
 import { withoutCredentials } from "../service_text.ts";
 
 /** Characters of one text at most; what is cut off is counted. */
@@ -19,10 +20,12 @@ export function loggable(fields: Readonly<Record<string, unknown>>): Record<stri
   return plain;
 }
 
-/** The text, as far as it is not too long for a line of log. */
+/** The text, as far as it is not too long for a line of log, and without what looks like a secret. */
 export function shortened(text: string): string {
-  if (text.length <= MAX_TEXT) return text;
-  return `${text.slice(0, MAX_TEXT).toWellFormed()}… (${text.length - MAX_TEXT} more)`;
+  if (text.length <= MAX_TEXT) return withoutSecrets(text);
+  // Looked at before it is cut: half a secret would not look like one.
+  const shown = withoutSecrets(text.slice(0, 2 * MAX_TEXT)).slice(0, MAX_TEXT).toWellFormed();
+  return `${shown}… (${text.length - MAX_TEXT} more)`;
 }
 
 function plainValue(value: unknown, depth: number): unknown {

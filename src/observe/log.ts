@@ -1,4 +1,4 @@
-// The log: one line an event, with fields, as text or JSON, on standard error.
+// The log: one line an event, with fields, as text or JSON.
 //
 // Secrets are masked by their type (`fields.ts`), not by a pattern.
 
@@ -16,22 +16,27 @@ export interface Log {
   critical(message: string, fields?: LogFields): void;
 }
 
+/** A log that can be asked before a line is made for it. */
+export interface LevelLog extends Log {
+  /** Whether lines of this level are written. */
+  enabled(level: LogLevel): boolean;
+}
+
 export interface LogOptions {
   readonly level: LogLevel;
   readonly format: "text" | "json";
-  /** Takes whole lines with their line end; standard error when left out. */
-  readonly write?: (line: string) => void;
+  /** Takes whole lines with their line end. */
+  readonly write: (line: string) => void;
 }
 
 /** Python's numbers, by ten. */
 const LEVELS = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
 
-export function createLog({ level, format, write }: LogOptions): Log {
-  const out = write === undefined ? pino.destination({ fd: 2, sync: true }) : { write };
+export function createLog({ level, format, write }: LogOptions): LevelLog {
   const form = format === "json" ? inLine : textLine;
   const destination = {
     write(line: string): void {
-      out.write(form(line.trimEnd()) + "\n");
+      write(form(line.trimEnd()) + "\n");
     },
   };
   const logger = pino({
@@ -47,6 +52,7 @@ export function createLog({ level, format, write }: LogOptions): Log {
     if (logger.isLevelEnabled(method)) logger[method](loggable(fields), shortened(message));
   };
   return {
+    enabled: (level) => logger.isLevelEnabled(level.toLowerCase()),
     debug: at("debug"),
     info: at("info"),
     warning: at("warning"),

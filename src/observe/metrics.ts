@@ -26,6 +26,14 @@ export const COUNTERS = {
     help: "Connections ended because of a PROXY header: missing, foreign or second.",
     labels: ["reason"],
   },
+  log_lines_suppressed: {
+    help: "Lines that clients made beyond what the log has of one account or address in a minute.",
+    labels: [],
+  },
+  log_lines_dropped: {
+    help: "Lines that were lost because standard error was not read fast enough.",
+    labels: [],
+  },
   internal_errors: { help: "Faults of the program; most of them ended a connection.", labels: [] },
 } as const satisfies Record<string, { help: string; labels: readonly string[] }>;
 

@@ -1,5 +1,6 @@
 // TRUSTED_NETWORKS, TRUSTED_USERNAME, TRUSTED_PASSWORD: what each may be, and that they go together.
 
+import { shownUsername } from "../accounts/shown_username.ts";
 import { parseUsername } from "../accounts/username.ts";
 import { type Network, Networks, NETWORKS_FORM } from "../networks.ts";
 import type { Parser } from "./parsers.ts";
@@ -60,12 +61,14 @@ function accountProblems(
     ? undefined
     : parseUsername(username, settings.USERNAME_DELIMITER);
   if (name?.type === "invalid") {
-    problems.push(`TRUSTED_USERNAME ${JSON.stringify(username)} is no username: ${name.problem}`);
+    const shown = shownUsername(username!, settings.USERNAME_DELIMITER);
+    problems.push(`TRUSTED_USERNAME ${shown} is no username: ${name.problem}`);
   }
   const table = ownTable || settings.AZURE_TABLES_URL !== undefined;
   if (name?.type === "lookup" && !table && sound("AZURE_TABLES_URL")) {
+    const shown = shownUsername(username!, settings.USERNAME_DELIMITER);
     problems.push(
-      `TRUSTED_USERNAME ${JSON.stringify(username)} is looked up in the table: AZURE_TABLES_URL ` +
+      `TRUSTED_USERNAME ${JSON.stringify(shown)} is looked up in the table: AZURE_TABLES_URL ` +
         "must be set",
     );
   }

@@ -106,6 +106,58 @@ describe("a message that is tried again by a client that was gone", () => {
   });
 });
 
+describe("a message that another entry of the same app has just sent", () => {
+  const of = (submission: Submission, entry: string, may: boolean): Submission => ({
+    ...submission,
+    account: {
+      ...submission.account,
+      entry,
+      ...(may ? {} : { refusesSender: () => REPLIES.senderNotAllowed }),
+    },
+  });
+
+  it("is none of this one's: it is sent for itself", async () => {
+    const { delivery, sending, sent, submission } = setUp();
+    const first = of(submission("first"), "scanner", true);
+    void delivery.deliver(first);
+    delivery.abandon(first);
+    await settle();
+    sending[0]!.end(SENT);
+    await settle();
+    const second = delivery.deliver(of(submission("second"), "printer", true));
+    await settle();
+    assert.equal(sent(), "first second");
+    sending[1]!.end(SENT);
+    assert.equal((await second).type, "sent");
+  });
+
+  it("is refused where this one may not send as its author", async () => {
+    const { delivery, sending, sent, submission } = setUp();
+    const first = of(submission("first"), "scanner", true);
+    void delivery.deliver(first);
+    delivery.abandon(first);
+    await settle();
+    sending[0]!.end(SENT);
+    await settle();
+    // Another entry; and the same one, whose list has been made shorter meanwhile.
+    for (const entry of ["printer", "scanner"]) {
+      const outcome = await delivery.deliver(of(submission("second"), entry, false));
+      assert(outcome.type === "refused" && outcome.code === "SENDER_NOT_ALLOWED", entry);
+    }
+    assert.equal(sent(), "first");
+  });
+
+  it("is refused at once, while the first is still under way", async () => {
+    const { delivery, sent, submission } = setUp();
+    const first = of(submission("first"), "scanner", true);
+    void delivery.deliver(first);
+    delivery.abandon(first);
+    const outcome = await delivery.deliver(of(submission("second"), "scanner", false));
+    assert.equal(outcome.type, "refused");
+    assert.equal(sent(), "first");
+  });
+});
+
 describe("a sender who is not allowed", () => {
   it("is named once in the log, with the list that does not have it", async () => {
     const { delivery, sent, submission } = setUp();

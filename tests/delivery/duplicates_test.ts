@@ -120,6 +120,7 @@ describe("a message whose client was gone before its 250", () => {
       { account: { ...account, clientId: "33333333-3333-3333-3333-333333333333" } },
       { account: { ...account, tenantId: "33333333-3333-3333-3333-333333333333" } },
       { account: { ...account, fromEmail: "other@x.test" } },
+      { account: { ...account, entry: "scanner" } },
       { envelope: { ...envelope, from: "eve@x.test" } },
       { envelope: { ...envelope, recipients: ["bea@x.test", "cem@x.test"] } },
       { envelope: { from: "", recipients: ["ann@x.test", "bea@x.test"] } },

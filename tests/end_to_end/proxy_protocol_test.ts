@@ -49,12 +49,13 @@ for (const program of PROGRAMS) {
             `^Received: from \\S+ \\(\\[127\\.0\\.0\\.7\\]\\)\\r\\n\\tby \\S+ with ${protocol} id `,
           ),
         );
+        await relay.running.until("stderr", new RegExp(`"id":"${id}".*\n`));
         const sent = lines(relay, "Message sent").find((line) => line["id"] === id);
         assert.equal(sent?.["client"], CLIENT);
         const { connection } = sent;
         await relay.running.until(
           "stderr",
-          new RegExp(`"connection":"${connection}"[^\n]*"Connection ended"`),
+          new RegExp(`"connection":"${connection}".*"Connection ended".*\n`),
         );
         const [ended] = lines(relay, "Connection ended").filter((line) =>
           line["connection"] === connection
@@ -88,6 +89,7 @@ for (const program of PROGRAMS) {
       const seconds = (performance.now() - begun) / 1000;
       assert.ok(seconds > 4.9 && seconds < 9, `${seconds} s`);
       await assert.rejects(client.reply(), /the connection ended; unread: ""/);
+      await relay.running.until("stderr", /no sound PROXY header.*\n/);
       const [line, ...more] = warnings(relay);
       assert.deepEqual(more, []);
       assert.match(
@@ -105,7 +107,7 @@ for (const program of PROGRAMS) {
         client.write("PROXY TCP4 192.0.2.7 198.51.100.1 40000 25\r\n");
         await client.closed();
       }
-      await relay.running.until("stderr", /(?:not in PROXY_PROTOCOL_NETWORKS[^]*){3}/);
+      await relay.running.until("stderr", /(?:not in PROXY_PROTOCOL_NETWORKS.*\n[^]*){3}/);
       const [line, ...more] = warnings(relay).slice(before);
       assert.deepEqual(more, []);
       assert.match(String(line?.["message"]), /not in PROXY_PROTOCOL_NETWORKS/);

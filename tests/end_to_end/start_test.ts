@@ -122,7 +122,7 @@ for (const program of PROGRAMS) {
       ["help on an unknown command, in words", ["help", "srve"], /unknown command 'srve'/],
       ["an unknown flag", ["serve", "--prot"], /unknown option '--prot'/],
       ["a missing argument", ["username"], /TENANT_ID/],
-      ["an id that is none", ["username", "x", "y"], /TENANT_ID "x" must be a UUID/],
+      ["an id that is none", ["username", "x", "y"], /TENANT_ID \(1 character\) must be a UUID/],
       ["a username that is none", ["username", "x@y"], /tenant id is neither/],
       [
         "a username that no table can have",

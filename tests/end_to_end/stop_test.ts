@@ -97,8 +97,8 @@ for (const program of PROGRAMS) {
       const metrics = await (await fetch(`http://127.0.0.1:${relay.http}/metrics`)).text();
       for (const setting of ["MAX_CONNECTIONS_PER_IP", "MAX_ERRORS"]) {
         assert.ok(metrics.includes(`limit_hits_total{setting="${setting}"} 1\n`), metrics);
-        assert.match(
-          relay.running.stderr,
+        await relay.running.until(
+          "stderr",
           new RegExp(
             `WARNING Connection (?:refused|ended).* client=127\\.0\\.0\\.1 setting=${setting}`,
           ),

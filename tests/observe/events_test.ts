@@ -235,31 +235,37 @@ describe("a line for what the session turned away", () => {
     assert.deepEqual([line["level"], line["sender"]], ["WARNING", "ann@x.test"]);
   });
 
-  /** The levels of the lines that strangers make. */
+  /**
+   * The levels of the lines that strangers make.
+   *
+   * @param apart milliseconds
+   */
   function levelsOf(
     addresses: readonly string[],
     code: number,
-    clock = () => 0,
+    apart = 0,
     unproved?: Account,
   ): unknown[] {
     const levels: unknown[] = [];
     const write = (line: string) => void levels.push(JSON.parse(line).level);
-    const events = new Events(createLog({ level: "DEBUG", format: "json", write }), clock);
+    let now = 0;
+    const events = new Events(createLog({ level: "DEBUG", format: "json", write }), () => now);
     const refusal: Refusal = {
       command: "AUTH",
       reply: reply(code, "5.7.0", "No"),
       authenticated: unproved !== undefined,
     };
-    for (const address of addresses) events.refused(refusal, { ...client, address }, unproved);
+    for (const address of addresses) {
+      events.refused(refusal, { ...client, address }, unproved);
+      now += apart;
+    }
     return levels;
   }
 
   it("is WARNING once a minute for an address that has not logged in, else DEBUG", () => {
     const [a, b] = ["192.0.2.7", "192.0.2.8"] as const;
     assert.deepEqual(levelsOf([a, a, b, a], 530), ["WARNING", "DEBUG", "WARNING", "DEBUG"]);
-    let now = 0;
-    const later = () => now += 40_000;
-    assert.deepEqual(levelsOf([a, a, a], 530, later), ["WARNING", "DEBUG", "WARNING"]);
+    assert.deepEqual(levelsOf([a, a, a], 530, 40_000), ["WARNING", "DEBUG", "WARNING"]);
   });
 
   it("takes the /64 of an IPv6 address for one stranger, as all limits do", () => {
@@ -268,7 +274,7 @@ describe("a line for what the session turned away", () => {
 
   it("takes for a stranger who has brought a token that nobody has verified", () => {
     const unproved = { ...account, unproved: () => "token" };
-    const levels = levelsOf(["192.0.2.7", "192.0.2.7"], 451, () => 0, unproved);
+    const levels = levelsOf(["192.0.2.7", "192.0.2.7"], 451, 0, unproved);
     assert.deepEqual(levels, ["WARNING", "DEBUG"]);
   });
 

@@ -102,8 +102,8 @@ describe("the settings of trusted networks", () => {
       'TRUSTED_NETWORKS "10.0.0.0/7" must be networks such as 192.0.2.0/24 or 2001:db8::/32, or ' +
       "single addresses, with commas between them; no prefix shorter than /8, or /32 for IPv6",
       "TRUSTED_PASSWORD must be set when TRUSTED_NETWORKS is: clients there send as that account",
-      'TRUSTED_USERNAME "printers" is no username: the username has no "@"; expected tenant@client ' +
-      "or id@lookup",
+      'TRUSTED_USERNAME (8 characters, not shown) is no username: the username has no "@"; ' +
+      "expected tenant@client or id@lookup",
       ...NO_SENDERS,
     ]],
     ["are told of together where nothing but the networks is set", {
@@ -133,12 +133,12 @@ describe("the settings of trusted networks", () => {
       'TRUSTED_USERNAME "printers@lookup" is looked up in the table: AZURE_TABLES_URL must be set',
     ]],
     ["need a username that is one", { TRUSTED_USERNAME: "printers" }, [
-      'TRUSTED_USERNAME "printers" is no username: the username has no "@"; expected tenant@client ' +
-      "or id@lookup",
+      'TRUSTED_USERNAME (8 characters, not shown) is no username: the username has no "@"; ' +
+      "expected tenant@client or id@lookup",
     ]],
     ["need it with the delimiter that is set", { USERNAME_DELIMITER: ":" }, [
-      `TRUSTED_USERNAME "${USERNAME}" is no username: the username has no ":"; expected ` +
-      "tenant:client or id:lookup",
+      `TRUSTED_USERNAME (${USERNAME.length} characters, not shown) is no username: the username ` +
+      'has no ":"; expected tenant:client or id:lookup',
     ]],
     ["take it with the delimiter that is set", {
       USERNAME_DELIMITER: ":",

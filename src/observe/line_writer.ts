@@ -1,0 +1,129 @@
+// Writes lines in the background, so that a reader that has stopped stops nothing else. What waits for
+// it is bounded; what does not fit is dropped and counted.
+
+import { Buffer } from "node:buffer";
+
+export interface LineWriterOptions {
+  /** Writes octets; resolves with how many of them. Rejects with an Error that has a `code`. */
+  write(octets: Uint8Array): Promise<number>;
+  /** Characters of lines that wait. */
+  readonly capacity?: number;
+  /** A line was dropped. */
+  dropped?(): void;
+  /**
+   * There is room again. What is written within this call takes the place of the lines that were
+   * dropped.
+   */
+  resumed?(lines: number): void;
+}
+
+/** Some thousand lines. */
+const CAPACITY = 1024 * 1024;
+/** Characters in one write. */
+const BATCH = 64 * 1024;
+/** Milliseconds until a descriptor that does not block is tried again. */
+const RETRY = 50;
+
+export class LineWriter {
+  readonly #options: LineWriterOptions;
+  readonly #capacity: number;
+  /** Whole lines, the oldest first. */
+  #waiting: string[] = [];
+  /** Characters in them. */
+  #size = 0;
+  /** Lines dropped since the last that was not. */
+  #lost = 0;
+  /** Settles when nothing waits any more; undefined where nothing does. */
+  #writing: Promise<void> | undefined;
+
+  constructor(options: LineWriterOptions) {
+    this.#options = options;
+    this.#capacity = options.capacity ?? CAPACITY;
+  }
+
+  /** @param line with its line end */
+  write(line: string): void {
+    // Once a line is lost, so are those that follow, until there is room for many: else each of them
+    // would need a line that tells of the one before it. Where none waits, this one tries it.
+    const refused = this.#lost > 0 && this.#writing !== undefined;
+    if (refused || this.#size + line.length > this.#capacity) return this.#drop(1);
+    this.#waiting.push(line);
+    this.#size += line.length;
+    this.#writing ??= this.#writeAll();
+  }
+
+  /**
+   * Waits until all lines are written.
+   *
+   * @param milliseconds at most
+   * @returns whether they are
+   */
+  async flush(milliseconds: number): Promise<boolean> {
+    const { promise: late, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(() => resolve(false), milliseconds);
+    try {
+      return await Promise.race([this.#written(), late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #written(): Promise<boolean> {
+    while (this.#writing !== undefined) await this.#writing;
+    return true;
+  }
+
+  #drop(lines: number): void {
+    this.#lost += lines;
+    for (let i = 0; i < lines; i++) this.#options.dropped?.();
+  }
+
+  #tellLost(): void {
+    if (this.#lost === 0 || this.#size > this.#capacity / 2) return;
+    const lines = this.#lost;
+    this.#lost = 0;
+    this.#options.resumed?.(lines);
+  }
+
+  async #writeAll(): Promise<void> {
+    let works = false;
+    while (this.#waiting.length > 0) {
+      const batch = this.#nextBatch();
+      if (works) this.#tellLost();
+      const left = await this.#writeBatch(Buffer.from(batch.join(""), "utf8"));
+      works = left.length === 0;
+      if (works) this.#tellLost();
+      else this.#drop(linesIn(left));
+    }
+    this.#writing = undefined;
+  }
+
+  #nextBatch(): string[] {
+    let size = 0;
+    let count = 0;
+    while (count < this.#waiting.length && (count === 0 || size < BATCH)) {
+      size += this.#waiting[count++]!.length;
+    }
+    this.#size -= size;
+    return this.#waiting.splice(0, count);
+  }
+
+  /** @returns what could not be written */
+  async #writeBatch(octets: Uint8Array): Promise<Uint8Array> {
+    let left = octets;
+    while (left.length > 0) {
+      try {
+        left = left.subarray(await this.#options.write(left));
+      } catch (error) {
+        const { code } = error as NodeJS.ErrnoException;
+        if (code === "EAGAIN") await new Promise((resolve) => setTimeout(resolve, RETRY));
+        else if (code !== "EINTR") return left;
+      }
+    }
+    return left;
+  }
+}
+
+function linesIn(octets: Uint8Array): number {
+  return octets.reduce((lines, octet) => octet === 0x0a ? lines + 1 : lines, 0);
+}
