@@ -1,4 +1,4 @@
-// Octets as a Buffer, for its searches and encodings.
+// Octets as a Buffer, for its searches and encodings, and octets that arrive in pieces.
 
 import { Buffer } from "node:buffer";
 
@@ -10,4 +10,38 @@ export function asBuffer(octets: Uint8Array): Buffer {
   return Buffer.isBuffer(octets)
     ? octets
     : Buffer.from(octets.buffer, octets.byteOffset, octets.length);
+}
+
+/** Pieces from this size on, octets, are joined without room behind them for the next one. */
+const LARGE_PIECE = 4 * 1024;
+/** Octets of such room at most: whoever keeps a part of the octets keeps it too. */
+const MAX_ROOM = 16 * 1024;
+
+/**
+ * Joins what is left of a stream with the piece that comes next. What is left may be as long as its
+ * reader allows, and the pieces may have one octet each: so there is room behind it, and it is not
+ * copied for each of them.
+ */
+export class Joiner {
+  #memory: Buffer | undefined;
+  /** Octets of the memory that are in use. They never change. */
+  #used = 0;
+
+  /** @param rest the end of what this has returned last, where that has not been read */
+  join(rest: Uint8Array, piece: Uint8Array): Buffer {
+    const length = rest.length + piece.length;
+    if (rest.length === 0) {
+      this.#memory = undefined;
+      return asBuffer(piece);
+    }
+    if (this.#memory === undefined || this.#memory.length - this.#used < piece.length) {
+      const room = piece.length < LARGE_PIECE ? Math.min(length, MAX_ROOM) : 0;
+      this.#memory = Buffer.allocUnsafeSlow(length + room);
+      this.#memory.set(rest);
+      this.#used = rest.length;
+    }
+    this.#memory.set(piece, this.#used);
+    this.#used += piece.length;
+    return this.#memory.subarray(this.#used - length, this.#used);
+  }
 }

@@ -32,7 +32,7 @@ const ALL_HOSTS = Object.values(UPLOAD_HOSTS).flat();
  * @param graph an address of the Graph that said it
  */
 export function uploadUrl(text: unknown, graph: string): URL | undefined {
-  if (typeof text !== "string" || text.length > MAX_LENGTH || !URL.canParse(text)) return undefined;
+  if (!isUrl(text)) return undefined;
   const url = new URL(text);
   const service = new URL(graph);
   if (url.username !== "" || url.password !== "") return undefined;
@@ -44,12 +44,21 @@ export function uploadUrl(text: unknown, graph: string): URL | undefined {
   return known.includes(url.host) ? url : undefined;
 }
 
+/**
+ * URIs are ASCII (RFC 3986 §2). To make that of a host of other letters takes time that grows faster
+ * than the text: such a text is not even looked at, nor is one that is too long.
+ */
+function isUrl(text: unknown): text is string {
+  return typeof text === "string" && text.length <= MAX_LENGTH && /^[\x21-\x7e]*$/.test(text) &&
+    URL.canParse(text);
+}
+
 function isPlainLoopback({ protocol, hostname }: URL): boolean {
   return protocol === "http:" && LOOPBACK.test(hostname);
 }
 
 /** Where an address leads, for the log: the rest of it is a right to write. */
 export function originIn(text: unknown): string {
-  const origin = typeof text === "string" && URL.canParse(text) ? new URL(text).origin : undefined;
+  const origin = isUrl(text) ? new URL(text).origin : undefined;
   return serviceWords(origin)?.slice(0, MAX_ORIGIN) ?? "no address";
 }

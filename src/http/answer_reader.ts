@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import type { AnswerHead, HttpAnswer } from "./client.ts";
-import { asBuffer } from "../octets.ts";
+import { Joiner } from "../octets.ts";
 
 export type Progress = "more" | "complete" | "malformed" | "tooLong";
 
@@ -11,6 +11,7 @@ const MAX_HEAD = 64 * 1024;
 /** Octets about chunks for each octet in them: a chunk of one takes five. */
 const MAX_PER_OCTET = 16;
 const HEAD_END = Buffer.from("\r\n\r\n");
+const LINE_END = Buffer.from("\r\n");
 const NOTHING: Buffer = Buffer.alloc(0);
 /** RFC 9112 §4; a reason is not needed, and a status has one of five classes (RFC 9110 §15). */
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: .*)?$/;
@@ -23,6 +24,9 @@ export class AnswerReader {
   readonly #maxBody: number;
   readonly #method: string;
   #input = NOTHING;
+  readonly #joiner = new Joiner();
+  /** Octets of the input in which no line end has been found that is looked for. */
+  #searched = 0;
   #status = 0;
   #headers = new Map<string, string>();
   #keepAlive = false;
@@ -68,8 +72,7 @@ export class AnswerReader {
 
   push(octets: Uint8Array): Progress {
     this.#begun = true;
-    const piece = asBuffer(octets);
-    this.#input = this.#input.length === 0 ? piece : Buffer.concat([this.#input, piece]);
+    this.#input = this.#joiner.join(this.#input, octets);
     for (;;) {
       const progress = this.#step();
       if (progress !== undefined) return progress;
@@ -110,7 +113,7 @@ export class AnswerReader {
   }
 
   #readHead(): Progress | undefined {
-    const end = this.#input.indexOf(HEAD_END);
+    const end = this.#find(HEAD_END);
     if (end < 0) {
       return this.#overhead + this.#input.length > MAX_HEAD
         ? this.#malformed("its head never ends")
@@ -211,7 +214,7 @@ export class AnswerReader {
       this.#chunkLeft -= part;
       return this.#take(part) ? undefined : "tooLong";
     }
-    const end = this.#input.indexOf("\r\n");
+    const end = this.#find(LINE_END);
     if (end < 0) {
       return this.#input.length > MAX_HEAD
         ? this.#malformed("a line of its chunks never ends")
@@ -240,6 +243,13 @@ export class AnswerReader {
       if (this.#chunkLeft === 0) this.#chunkLeft = -2;
     }
     return undefined;
+  }
+
+  /** Where these octets begin, or -1: what has been searched in vain is not searched again. */
+  #find(octets: Buffer): number {
+    const found = this.#input.indexOf(octets, Math.max(0, this.#searched - octets.length + 1));
+    this.#searched = found < 0 ? this.#input.length : 0;
+    return found;
   }
 
   #take(octets: number): boolean {

@@ -6,7 +6,7 @@
 // without nested comments or escapes would take apart differently.
 
 import { Buffer } from "node:buffer";
-import { addressKey, isUnmistakable } from "./addresses.ts";
+import { addressKey, isUnmistakable, MAX_ADDRESS } from "./addresses.ts";
 
 /** A range of octets of the field body. */
 export interface Range {
@@ -404,6 +404,7 @@ class Parser {
 
   /** An address as text, or undefined where it is none. */
   #text({ start, end }: Range): string | undefined {
+    if (end - start > MAX_ADDRESS) return undefined;
     const text = this.#octets.toString("utf8", start, end);
     const at = text.indexOf("@");
     return at > 0 && at < text.length - 1 && at === text.lastIndexOf("@") ? text : undefined;

@@ -9,10 +9,20 @@ const PLAIN = /^[\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]*\w$/;
 const POSING_AS_ASCII = /[\u212a\u037e\u1fef]/;
 
 /**
+ * Octets of an address at most: RFC 5321 §4.5.3.1 gives a local part 64, a domain 255. A path of the
+ * envelope has 254 for both, but a header field may be a little longer and still name one of these: with
+ * quotes that are not needed, with letters that NFC puts together, with a domain in U-labels.
+ */
+export const MAX_ADDRESS = 64 + 1 + 255;
+
+/**
  * A form in which two spellings of one address are equal: local parts without regard to case
- * (Exchange takes them so) and to needless quotes, domains as A-labels.
+ * (Exchange takes them so) and to needless quotes, domains as A-labels. What is longer than
+ * {@link MAX_ADDRESS} is no address, and equal to nothing but itself.
  */
 export function addressKey(address: string): string {
+  // Before anything is looked for in it: to normalize a text takes time that grows faster than it.
+  if (address.length > MAX_ADDRESS) return address;
   if (PLAIN.test(address)) return address.toLowerCase();
   const at = address.lastIndexOf("@");
   let local = address.slice(0, at);
@@ -43,6 +53,7 @@ const UNSEEN = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\ufffd]/u;
  * characters of a domain as UTS #46 has it, which another reader may not do.
  */
 export function isUnmistakable(address: string): boolean {
+  if (address.length > MAX_ADDRESS) return false;
   if (PLAIN.test(address)) return true;
   if (UNSEEN.test(address)) return false;
   const domain = address.slice(address.lastIndexOf("@") + 1).toLowerCase();
@@ -56,6 +67,7 @@ const MAX_SIMPLE = 64;
 
 /** Whether the text is one address with a domain, as a reverse-path may have it. */
 export function isAddress(text: string): boolean {
+  if (text.length > MAX_ADDRESS) return false;
   if (text.length <= MAX_SIMPLE && SIMPLE.test(text)) return true;
   // U+FFFD stands for octets that are no UTF-8.
   if (text.includes("\ufffd")) return false;

@@ -60,9 +60,10 @@ const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/;
 /**
  * Reads the fields at the beginning of a message with CRLF line ends. The section ends before the
  * first line that is no field: mostly the empty one. Of a message that is not regular, the fields
- * are those up to where it is not understood: `repairHeader` makes it regular.
+ * are those up to where it is not understood: `repairHeader` makes it regular. One that is longer than
+ * `limit` octets is not regular either: what is behind them is not read.
  */
-export function readHeader(content: Content): HeaderSection {
+export function readHeader(content: Content, limit = HEADER_LOOK): HeaderSection {
   const octets = beginning(content);
   const fields: HeaderField[] = [];
   let regular = true;
@@ -78,7 +79,7 @@ export function readHeader(content: Content): HeaderSection {
     const name = octets.toString("latin1", fieldStart, nameStop).toLowerCase();
     fields.push(new HeaderField(octets, name, fieldStart, colon, bodyEnd));
   };
-  while (position < octets.length) {
+  while (position < octets.length && position <= limit) {
     const lineFeed = octets.indexOf(LF, position);
     const end = lineFeed < 0 ? octets.length : lineFeed - 1;
     const first = octets[position]!;

@@ -18,8 +18,12 @@ export type Repair =
   | { readonly type: "broken"; readonly line: string }
   /** No line ends but CRs, which no reader of mail takes for any. */
   | { readonly type: "crOnly" }
-  /** More header than is looked at. */
-  | { readonly type: "tooLong" };
+  /** More header than is allowed, or than is looked at. */
+  | {
+    readonly type: "tooLong";
+    /** Octets that it has at least. */
+    readonly octets: number;
+  };
 
 /** Lines of a mailbox file (RFC 4155), and what some programs make of them. */
 const MBOX_LINE = /^>?From /;
@@ -43,8 +47,10 @@ const BASE64_LINE = /^[A-Za-z0-9+/=]+$/;
  * A line that is no field ends the header, and the rest is text. But where fields follow that tell
  * that the header goes on, or where the body is base64 and the line is not, it is no text: a line
  * with a colon, or before base64, is left out, any other breaks the header.
+ *
+ * @param limit octets of the repaired header at most: no more fields are read than fit
  */
-export function repairHeader(message: Content): Repair {
+export function repairHeader(message: Content, limit = HEADER_LOOK): Repair {
   if (hasCrsOnly(message)) return { type: "crOnly" };
   const raw = firstOctets(message);
   const text = raw.toString("latin1");
@@ -58,7 +64,11 @@ export function repairHeader(message: Content): Repair {
   let bodyStart = empty === null ? undefined : behind;
   let lastTelling: number | undefined;
   let encoding: readonly Buffer[] = [];
+  /** What `encoding` says, once that is asked: no line is added to a field behind one left out. */
+  let base64: boolean | undefined;
   let leftOut = false;
+  /** Octets of the fields so far. */
+  let kept = 0;
   for (let at = firstField(raw, end); at < end;) {
     const lineFeed = raw.indexOf(LF, at);
     const next = lineFeed < 0 || lineFeed >= end ? end : lineFeed + 1;
@@ -66,12 +76,20 @@ export function repairHeader(message: Content): Repair {
     const colon = colonOf(line, 0, line.length);
     const field = fields.at(-1);
     if (field !== undefined && isBlank(line, 0, 1)) {
-      if (!leftOut && !isBlank(line, 0, line.length)) field.push(line);
+      if (!leftOut && !isBlank(line, 0, line.length)) {
+        field.push(line);
+        kept += line.length + CRLF.length;
+      }
     } else if (colon > 0) {
       let nameEnd = colon;
       while (isWhite(line[nameEnd - 1]!)) nameEnd--;
-      fields.push([Buffer.concat([line.subarray(0, nameEnd), line.subarray(colon)])]);
-      if (ENCODING.test(line.toString("latin1", 0, nameEnd))) encoding = fields.at(-1)!;
+      const lines = [Buffer.concat([line.subarray(0, nameEnd), line.subarray(colon)])];
+      fields.push(lines);
+      kept += lines[0]!.length + CRLF.length;
+      if (ENCODING.test(line.toString("latin1", 0, nameEnd))) {
+        encoding = lines;
+        base64 = undefined;
+      }
       leftOut = false;
     } else {
       const words = line.toString("latin1");
@@ -79,15 +97,20 @@ export function repairHeader(message: Content): Repair {
       if (field !== undefined) lastTelling ??= lastIndex(TELLING, text.slice(0, end));
       if (lastTelling !== undefined && lastTelling > at) {
         if (!NEARLY_FIELD.test(words)) return { type: "broken", line: words.slice(0, 80) };
-      } else if (empty === null || !isBase64(encoding) || BASE64_LINE.test(words)) {
+      } else if (
+        empty === null || !(base64 ??= isBase64(encoding)) || BASE64_LINE.test(words)
+      ) {
         bodyStart = at;
         break;
       }
       leftOut = true;
     }
+    if (kept > limit) return { type: "tooLong", octets: kept };
     at = next;
   }
-  if (bodyStart === undefined && raw.length >= HEADER_LOOK) return { type: "tooLong" };
+  if (bodyStart === undefined && raw.length >= HEADER_LOOK) {
+    return { type: "tooLong", octets: raw.length };
+  }
 
   const pieces = fields.flatMap((lines) => [refolded(joined(lines)), CRLF]);
   pieces.push(CRLF);
@@ -187,26 +210,36 @@ export function refolded(field: Buffer): Buffer {
   if (field.length <= MAX_LINE) return field;
   const out: Uint8Array[] = [];
   for (const line of linesOf(field)) {
-    let rest = line;
-    for (let at = foldingPoint(rest); at > 0; at = foldingPoint(rest)) {
-      out.push(rest.subarray(0, at), CRLF);
-      rest = rest.subarray(at);
+    const last = lastWord(line);
+    let start = 0;
+    for (let at = foldingPoint(line, start, last); at > 0; at = foldingPoint(line, start, last)) {
+      out.push(line.subarray(start, at), CRLF);
+      start = at;
     }
-    out.push(rest, CRLF);
+    out.push(line.subarray(start), CRLF);
   }
   out.pop();
   return Buffer.concat(out);
 }
 
-/** Index of the white space before which to fold (§2.2.3), or -1: no line becomes blank by it. */
-function foldingPoint(line: Buffer): number {
-  if (line.length <= MAX_LINE) return -1;
+/** Index of the line's last octet that is no white space: behind it, a fold makes a blank line. */
+function lastWord(line: Buffer): number {
   let last = line.length - 1;
   while (last > 0 && isWhite(line[last]!)) last--;
+  return last;
+}
+
+/**
+ * Index of the white space before which to fold (§2.2.3) the line that goes on at `start`, or -1: no
+ * line becomes blank by it.
+ */
+function foldingPoint(line: Buffer, start: number, last: number): number {
+  const furthest = start + MAX_LINE;
+  if (line.length <= furthest) return -1;
   const folds = (i: number) => isWhite(line[i]!) && !isWhite(line[i - 1]!);
-  for (let i = Math.min(MAX_LINE, last); i > 0; i--) if (folds(i)) return i;
+  for (let i = Math.min(furthest, last); i > start; i--) if (folds(i)) return i;
   // Too late, but the lines behind are within the limit then.
-  for (let i = MAX_LINE; i < last; i++) if (folds(i)) return i;
+  for (let i = furthest; i < last; i++) if (folds(i)) return i;
   return -1;
 }
 

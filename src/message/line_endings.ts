@@ -22,8 +22,18 @@ function repaired(content: Content): Content {
   /** CRs that have not been written yet, because what follows decides what becomes of them. */
   let heldCrs = 0;
   for (const block of content) {
-    // At worst each octet is an LF; and then there are the CRs of the blocks before.
-    const out = new Uint8Array(countLf(block) + block.length + heldCrs);
+    if (heldCrs > 0) {
+      const next = block.find(isNoCr);
+      // No block is made for CRs alone: their octets would be taken anew for each one.
+      if (next === undefined) {
+        heldCrs += block.length;
+        continue;
+      }
+      if (next !== LF) blocks.push(new Uint8Array(heldCrs).fill(SPACE));
+      heldCrs = 0;
+    }
+    // At worst each octet is an LF.
+    const out = new Uint8Array(countLf(block) + block.length);
     let used = 0;
     for (let i = 0; i < block.length; i++) {
       const octet = block[i]!;
@@ -42,6 +52,10 @@ function repaired(content: Content): Content {
   }
   if (heldCrs > 0) blocks.push(new Uint8Array(heldCrs).fill(SPACE));
   return blocks;
+}
+
+function isNoCr(octet: number): boolean {
+  return octet !== CR;
 }
 
 function countLf(block: Uint8Array): number {

@@ -126,7 +126,7 @@ function joinedSegments(
       octets += percentDecoded(encoded);
     }
   }
-  return extended ? decoded(octets, charset) : decodedWords(octets);
+  return extended ? decoded(octets, charset) : decodedWords(octets.slice(0, MAX_TEXT));
 }
 
 /** RFC 2231 §4: `charset'language'percent-encoded` */

@@ -6,14 +6,7 @@ import type { Envelope } from "../smtp/effects.ts";
 import { printable, reply } from "../smtp/reply.ts";
 import { canonical } from "./canonical.ts";
 import { applyEdits, removal } from "./edits.ts";
-import {
-  HEADER_LOOK,
-  type HeaderField,
-  type HeaderSection,
-  isEmpty,
-  MAX_HEADER,
-  readHeader,
-} from "./header.ts";
+import { type HeaderField, type HeaderSection, isEmpty, MAX_HEADER, readHeader } from "./header.ts";
 import { type Repair, repairHeader } from "./header_repair.ts";
 import {
   type Named,
@@ -70,14 +63,16 @@ export function prepareMessage(
   { trace, account, reencodeQuotedPrintable, limits = MESSAGE_LIMITS }: PrepareOptions,
 ): Prepared | Unusable {
   let sound = content;
-  let header = readHeader(content);
+  let header = readHeader(content, limits.header);
   if (!header.regular) {
     // Only then is it certain where the body begins, and what it is.
-    const repair = repairHeader(content);
+    const repair = repairHeader(content, limits.header);
     if (repair.type !== "repaired") return beyondRepair(repair, limits);
     sound = repair.message;
     header = readHeader(sound);
   }
+  // Before anything is made of it.
+  if (header.octets.length > limits.header) return tooLong(header.octets.length, limits);
   const excess = hasStructure(header) ? structureExcess(sound, limits) : undefined;
   if (excess !== undefined) return excess === "depth" ? tooDeep(limits) : tooManyParts(limits);
   const message = canonical(sound, { reencodeQuotedPrintable });
@@ -210,7 +205,7 @@ function beyondRepair(
     case "crOnly":
       return CR_ONLY;
     case "tooLong":
-      return tooLong(HEADER_LOOK, limits);
+      return tooLong(repair.octets, limits);
   }
 }
 

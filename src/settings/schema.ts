@@ -272,7 +272,7 @@ export const SETTINGS = {
   MAX_HEADER_SIZE: required(
     size(4 * KIB, 256 * KIB),
     "256k",
-    "The largest header taken, in bytes, with the fields that the relay adds (a Bcc for each recipient that stands in no field): Exchange takes 256 KB.",
+    "The largest header taken, in bytes, as it comes and with the fields that the relay adds (a Bcc for each recipient that stands in no field): Exchange takes 256 KB.",
   ),
   MAX_MIME_DEPTH: required(
     integer(1, 1000),

@@ -1,7 +1,6 @@
 // Lines out of octets that arrive in whatever pieces (RFC 5321 §2.3.8, §4.5.3.1.4).
 
-import { Buffer } from "node:buffer";
-import { asBuffer } from "../octets.ts";
+import { asBuffer, Joiner } from "../octets.ts";
 
 const EMPTY = new Uint8Array(0);
 const LF = 10;
@@ -15,6 +14,7 @@ export interface LineTooLong {
 
 export class LineReader {
   #input: Uint8Array = EMPTY;
+  readonly #joiner = new Joiner();
   /** Where the search for the end of an unfinished line goes on. */
   #searched = 0;
   /** The rest of this line is being thrown away. */
@@ -26,7 +26,7 @@ export class LineReader {
   }
 
   add(bytes: Uint8Array): void {
-    this.#input = this.#input.length === 0 ? bytes : Buffer.concat([this.#input, bytes]);
+    this.#input = this.#joiner.join(this.#input, bytes);
   }
 
   /** Takes octets that are no line. */

@@ -21,6 +21,7 @@ const BLIND: Readonly<Record<string, number>> = {
   settings: 3000,
   log: 1500,
   repeated: 200,
+  three: 200,
 };
 /** With coverage. */
 const GUIDED: Readonly<Record<string, number>> = {
@@ -34,6 +35,7 @@ const GUIDED: Readonly<Record<string, number>> = {
   settings: 4000,
   log: 2000,
   repeated: 200,
+  three: 200,
 };
 
 export function blindBudget(target: string): Budget {

@@ -10,7 +10,7 @@ import { sasl, username } from "./targets/login.ts";
 import { message, mime } from "./targets/message.ts";
 import { networks } from "./targets/networks.ts";
 import { proxyHeader } from "./targets/proxy_header.ts";
-import { repeated } from "./targets/repeated.ts";
+import { repeated, three } from "./targets/repeated.ts";
 import { session } from "./targets/session.ts";
 import { settings } from "./targets/settings.ts";
 
@@ -30,6 +30,7 @@ export const TARGETS: readonly Target[] = [
   settings,
   log,
   repeated,
+  three,
 ];
 
 export function targetOf(name: string): Target {

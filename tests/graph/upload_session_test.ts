@@ -394,6 +394,9 @@ describe("an upload address", () => {
     ["https://graph.microsoft.com", undefined, false],
     ["https://graph.microsoft.com", 7, false],
     ["https://graph.microsoft.com", `https://x.test/${"x".repeat(16 * 1024)}`, false],
+    // RFC 3986 §2: ASCII. That a host of other letters is the same is not looked into.
+    ["https://graph.microsoft.com", "https://\uff4futlook.office.com/x", false],
+    ["https://graph.microsoft.com", " https://outlook.office.com/x", false],
     ["http://127.0.0.1:8026/graph", "http://127.0.0.1:8026/x", true],
     ["http://127.0.0.1:8026/graph", "http://[::1]:1/x", true],
     ["http://localhost:8026/graph", "http://127.9.9.9/x", true],

@@ -1,7 +1,7 @@
 /** When two addresses are the same, and what is one. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { addressKey, isAddress } from "../../src/message/addresses.ts";
+import { addressKey, isAddress, isUnmistakable } from "../../src/message/addresses.ts";
 
 const SAME: readonly (readonly [name: string, a: string, b: string])[] = [
   ["in the case of the domain (RFC 5321 §2.4)", "a@EXAMPLE.com", "a@example.COM"],
@@ -71,4 +71,23 @@ describe("an address", () => {
   for (const text of NONE) {
     it(`is not ${JSON.stringify(text)}`, () => assert(!isAddress(text)));
   }
+});
+
+describe("an address longer than any may be (RFC 5321 §4.5.3.1)", () => {
+  // Marks that NFC would put in another order.
+  const marks = "\u0345\u0327".repeat(200);
+  for (const address of [`a${marks}@x.test`, `a@x${marks}.test`, `"${marks}"@x.test`]) {
+    it(`is none, and is not normalized: ${address.length} characters`, () => {
+      assert.equal(isAddress(address), false);
+      assert.equal(isUnmistakable(address), false);
+      assert.equal(addressKey(address), address);
+    });
+  }
+
+  it("has a local part of 64 octets and a domain of 255, each of which may be there", () => {
+    const domain = `${"d".repeat(63)}.`.repeat(3) + "d".repeat(63);
+    const longest = `${"L".repeat(64)}@${domain}`;
+    assert.equal(addressKey(longest), longest.toLowerCase());
+    assert.equal(addressKey(`${longest}d`), `${longest}d`);
+  });
 });

@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import PostalMime from "postal-mime";
-import { prepareMessage } from "../../src/message/prepare.ts";
+import { MESSAGE_LIMITS, prepareMessage } from "../../src/message/prepare.ts";
 import { anyContent, content, inBlocks, octets, textOf } from "../support/content.ts";
 import { DATE, envelope, MESSAGE_ID, OPTIONS, prepared, RECEIVED, TRACE } from "./preparing.ts";
 
@@ -302,6 +302,35 @@ describe("a header", () => {
     }
     assert.equal(refusal(`X: ${"y".repeat(600_000)}`).code, "HEADER_TOO_LARGE");
     prepared(inBlocks(`${HEADER}${line.repeat(280)}\r\n${line.repeat(1000)}`, 5000), ["a@x.test"]);
+  });
+
+  it("is refused for its size before anything else in it is looked at", () => {
+    const several = "From: a@x.test\r\nFrom: b@x.test\r\n";
+    const line = `X: ${"y".repeat(900)}\r\n`;
+    const limits = { ...MESSAGE_LIMITS, header: 4096 };
+    for (
+      const text of [
+        `${several}${line.repeat(5)}\r\nText`,
+        // Not regular, and broken behind the limit.
+        `${several}${line.repeat(5)}!\r\n${several}\r\nText`,
+        // It would be parts without number.
+        `${several}${line.repeat(5)}Content-Type: multipart/mixed; boundary=b\r\n\r\n` +
+        "--b\r\n\r\n".repeat(2000),
+      ]
+    ) {
+      const options = { ...OPTIONS, limits };
+      const result = prepareMessage(inBlocks(text, 1000), envelope(["a@x.test"]), options);
+      assert(result.type === "unusable");
+      assert.equal(result.code, "HEADER_TOO_LARGE");
+    }
+  });
+
+  it("has its octets counted as they are once it is repaired", () => {
+    // Each line end loses an octet, and each line of white space goes.
+    const text = `From: me@x.test\r\r\n${"X: y\r\r\n \r\r\n".repeat(500)}\r\r\nText`;
+    assert.ok(text.length > 5000);
+    const limits = { ...MESSAGE_LIMITS, header: 4096 };
+    prepared(inBlocks(text, 1000), ["a@x.test"], undefined, { limits });
   });
 
   it("counts what is added to it", () => {

@@ -1,0 +1,57 @@
+// Pieces of text that make a reader work when they stand there many times: what begins something, what
+// ends it, what nearly does. And messages, answers and command lines that consist of three such pieces.
+
+import { Buffer } from "node:buffer";
+
+/** Lines of a header, whole ones and such as are none. */
+const LINES = [
+  "a: b\r\n",
+  " x\r\n",
+  "!\r\n",
+  "\r\n",
+  "a\n",
+  "\r",
+  "To:\r\n",
+  "From \r\n",
+  "Content-Transfer-Encoding: base64\r\n",
+  "Content-Type: multipart/mixed; boundary=b\r\n",
+];
+/** What an address is made of. Of the marks, NFC sorts each row by class. */
+const ADDRESSES = [
+  "a@b,",
+  '"a"@b ',
+  '\\"',
+  "<",
+  "(",
+  "a:;",
+  "@[",
+  "\r\n ",
+  octets("\u0345\u0327"),
+  octets("\u0327"),
+];
+const PARAMETERS = ["a=b;", ' "', '\\"', "(", ";a*1*=%41", "'", "=?hz?q?a?=", "\r\n ", "\0", "/."];
+const PARTS = ["--b\r\n", "--b", "--b-- \r\n", "-", "\r\n", "\n\n", "a: b\n", "\r", "=\n", " \0"];
+const WORDS = ["a", " ", "\0", '"', "\\", "<a@b>", "=", "\r\n", octets("\u0327"), "\x01"];
+const ANSWERS = ["a: b\r\n", "\r\n", "\r", "0\r\n", "1\r\na\r\n", ";", ":", "\0", "1", "\n"];
+
+/** A character for each octet of UTF-8. */
+function octets(text: string): string {
+  return Buffer.from(text, "utf8").toString("latin1");
+}
+
+export const PIECES = { LINES, ADDRESSES, PARAMETERS, PARTS, WORDS, ANSWERS };
+
+/** Each piece again and again, one after the other, so that all have as many octets. */
+export function inARow(pieces: readonly string[], length: number): string {
+  const share = Math.floor(length / Math.max(1, pieces.length));
+  return pieces.map((piece) => piece.repeat(Math.max(1, Math.floor(share / piece.length)))).join(
+    "",
+  );
+}
+
+/** Three out of these in every order, the same ones twice and three times among them. */
+export function triples(pieces: readonly string[]): string[][] {
+  return pieces.flatMap((first) =>
+    pieces.flatMap((second) => pieces.map((third) => [first, second, third]))
+  );
+}
