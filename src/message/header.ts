@@ -37,8 +37,8 @@ export interface HeaderSection {
   readonly fields: readonly HeaderField[];
   /**
    * Whether every line is as RFC 5322 §2.1.1 and §2.2 want it now, the obsolete forms left out: no
-   * stray CR or LF, no NUL, no line that is no field, no white space before a colon, no continuation
-   * line of white space alone, none over 998 octets, and an empty line at the end.
+   * stray CR or LF, no NUL, no line that is no field or may be a delimiter, no white space before a
+   * colon, no continuation line of white space alone, none over 998 octets, and an empty line at the end.
    */
   readonly regular: boolean;
 }
@@ -54,6 +54,7 @@ const CR = 13;
 const COLON = 58;
 const SPACE = 32;
 const TAB = 9;
+const HYPHEN = 45;
 
 const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/;
 
@@ -94,6 +95,8 @@ export function readHeader(content: Content): HeaderSection {
       fieldStart = position;
       colon = nextColon;
       nameStop = colon;
+      // A delimiter line with a colon in it looks like a field.
+      if (first === HYPHEN && octets[position + 1] === HYPHEN) regular = false;
       while (isWhite(octets[nameStop - 1]!)) nameStop--;
       if (nameStop < colon) regular = false;
     }

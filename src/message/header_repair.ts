@@ -4,11 +4,15 @@ import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
 import { applyEdits } from "./edits.ts";
 import { asBuffer } from "../octets.ts";
+import { boundariesOf } from "./boundary.ts";
+import { refolded } from "./folding.ts";
 import { colonOf, HEADER_LOOK, isBlank, isWhite, MAX_LINE } from "./header.ts";
+import { parseParameterized } from "./parameters.ts";
 
 const LF = 10;
 const CR = 13;
 const SPACE = 32;
+const HYPHEN = 45;
 const CRLF = Buffer.from("\r\n");
 
 /** What becomes of a message whose header is not regular. */
@@ -42,7 +46,8 @@ const BASE64_LINE = /^[A-Za-z0-9+/=]+$/;
  *
  * A line that is no field ends the header, and the rest is text. But where fields follow that tell
  * that the header goes on, or where the body is base64 and the line is not, it is no text: a line
- * with a colon, or before base64, is left out, any other breaks the header.
+ * with a colon, or before base64, is left out, any other breaks the header. Beyond a delimiter line of
+ * its own boundary no header goes on.
  */
 export function repairHeader(message: Content): Repair {
   if (hasCrsOnly(message)) return { type: "crOnly" };
@@ -54,9 +59,10 @@ export function repairHeader(message: Content): Repair {
   const behind = empty === null ? raw.length : empty.index + empty[0].length;
 
   const fields: Buffer[][] = [];
+  const delimiters = new OwnDelimiters(text);
   /** Where the text begins. */
   let bodyStart = empty === null ? undefined : behind;
-  let lastTelling: number | undefined;
+  let lastTelling: { readonly before: number; readonly at: number } | undefined;
   let encoding: readonly Buffer[] = [];
   let leftOut = false;
   for (let at = firstField(raw, end); at < end;) {
@@ -65,6 +71,10 @@ export function repairHeader(message: Content): Repair {
     const line = cleaned(raw.subarray(at, next));
     const colon = colonOf(line, 0, line.length);
     const field = fields.at(-1);
+    if (line[0] === HYPHEN && line[1] === HYPHEN && delimiters.next(fields, at) === at) {
+      bodyStart = at;
+      break;
+    }
     if (field !== undefined && isBlank(line, 0, 1)) {
       if (!leftOut && !isBlank(line, 0, line.length)) field.push(line);
     } else if (colon > 0) {
@@ -75,11 +85,15 @@ export function repairHeader(message: Content): Repair {
       leftOut = false;
     } else {
       const words = line.toString("latin1");
+      const delimiter = delimiters.next(fields, at);
+      const before = Math.min(end, delimiter ?? end);
       // Where no field stands before it, there is no header that it could break.
-      if (field !== undefined) lastTelling ??= lastIndex(TELLING, text.slice(0, end));
-      if (lastTelling !== undefined && lastTelling > at) {
+      if (field !== undefined && lastTelling?.before !== before) {
+        lastTelling = { before, at: lastIndex(TELLING, text.slice(0, before)) };
+      }
+      if (lastTelling !== undefined && lastTelling.at > at) {
         if (!NEARLY_FIELD.test(words)) return { type: "broken", line: words.slice(0, 80) };
-      } else if (empty === null || !isBase64(encoding) || BASE64_LINE.test(words)) {
+      } else if (before < end || empty === null || !isBase64(encoding) || BASE64_LINE.test(words)) {
         bodyStart = at;
         break;
       }
@@ -95,6 +109,58 @@ export function repairHeader(message: Content): Repair {
   const edit = { start: 0, end: bodyStart ?? raw.length, octets };
   return { type: "repaired", message: applyEdits(message, [edit]) };
 }
+
+/** The delimiter lines (RFC 2046 §5.1.1) of the multipart that a header says its message is. */
+class OwnDelimiters {
+  readonly #text: string;
+  /** How many fields have been looked at for a Content-Type, and how many were one. */
+  #fields = 0;
+  #types = 0;
+  readonly #boundaries = new Set<string>();
+  /** Where the first delimiter line behind the last Content-Type begins. */
+  #first: number | undefined;
+
+  /** @param text the message's beginning, one character an octet */
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  /** Where the first delimiter line at `at` or behind it begins, if there is one. */
+  next(fields: readonly Buffer[][], at: number): number | undefined {
+    let isNew = false;
+    for (; this.#fields < fields.length; this.#fields++) {
+      const field = joined(fields[this.#fields]!).toString("latin1");
+      const [name] = /^content-type:/i.exec(field) ?? [];
+      if (name === undefined || ++this.#types > MAX_TYPES) continue;
+      for (const boundary of boundariesOf(parseParameterized(field.slice(name.length)))) {
+        this.#boundaries.add(boundary);
+        isNew = true;
+      }
+    }
+    if (isNew) this.#first = this.#find(at);
+    return this.#first;
+  }
+
+  #find(from: number): number | undefined {
+    let first: number | undefined;
+    for (const boundary of this.#boundaries) {
+      const needle = `--${boundary}`;
+      for (let at = this.#text.indexOf(needle, from); at >= 0;) {
+        END_OF_DELIMITER.lastIndex = at + needle.length;
+        if ((at === 0 || this.#text[at - 1] === "\n") && END_OF_DELIMITER.test(this.#text)) {
+          first = Math.min(first ?? at, at);
+          break;
+        }
+        at = this.#text.indexOf(needle, at + 1);
+      }
+    }
+    return first;
+  }
+}
+
+/** Fields Content-Type that are looked at; there may be one. */
+const MAX_TYPES = 3;
+const END_OF_DELIMITER = /(?:--)?[ \t\r\0]*(?:\n|$)/y;
 
 /** Whether CRs stand where lines end, and LF nowhere but perhaps at the very end. */
 function hasCrsOnly(message: Content): boolean {
@@ -180,43 +246,4 @@ function lastIndex(pattern: RegExp, text: string): number {
 function joined(lines: readonly Buffer[]): Buffer {
   if (lines.length === 1) return lines[0]!;
   return Buffer.concat(lines.flatMap((line, i) => i === 0 ? [line] : [CRLF, line]));
-}
-
-/** The field, or body of one, with lines over 998 octets folded where they have white space. */
-export function refolded(field: Buffer): Buffer {
-  if (field.length <= MAX_LINE) return field;
-  const out: Uint8Array[] = [];
-  for (const line of linesOf(field)) {
-    let rest = line;
-    for (let at = foldingPoint(rest); at > 0; at = foldingPoint(rest)) {
-      out.push(rest.subarray(0, at), CRLF);
-      rest = rest.subarray(at);
-    }
-    out.push(rest, CRLF);
-  }
-  out.pop();
-  return Buffer.concat(out);
-}
-
-/** Index of the white space before which to fold (§2.2.3), or -1: no line becomes blank by it. */
-function foldingPoint(line: Buffer): number {
-  if (line.length <= MAX_LINE) return -1;
-  let last = line.length - 1;
-  while (last > 0 && isWhite(line[last]!)) last--;
-  const folds = (i: number) => isWhite(line[i]!) && !isWhite(line[i - 1]!);
-  for (let i = Math.min(MAX_LINE, last); i > 0; i--) if (folds(i)) return i;
-  // Too late, but the lines behind are within the limit then.
-  for (let i = MAX_LINE; i < last; i++) if (folds(i)) return i;
-  return -1;
-}
-
-function* linesOf(field: Buffer): Generator<Buffer> {
-  let position = 0;
-  for (;;) {
-    const lineFeed = field.indexOf(LF, position);
-    if (lineFeed < 0) break;
-    yield field.subarray(position, lineFeed - 1);
-    position = lineFeed + 1;
-  }
-  yield field.subarray(position);
 }

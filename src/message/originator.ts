@@ -7,7 +7,7 @@ import { type AddressList, type Item, parseAddressList } from "./address_list.ts
 import { addressKey, isAddress } from "./addresses.ts";
 import { type Edit, removal } from "./edits.ts";
 import { type HeaderField, isEmpty } from "./header.ts";
-import { refolded } from "./header_repair.ts";
+import { refolded } from "./folding.ts";
 import { phrase, repairedPhrase } from "./phrase.ts";
 
 /** What an account says about the sender, if it says anything. */

@@ -7,7 +7,7 @@ import { type Item, parseAddressList } from "./address_list.ts";
 import { addressKey } from "./addresses.ts";
 import type { Edit } from "./edits.ts";
 import { type HeaderField, isWhite } from "./header.ts";
-import { refolded } from "./header_repair.ts";
+import { refolded } from "./folding.ts";
 
 /** The fields of a header that name recipients, in their order. */
 export interface RecipientFields {
@@ -182,7 +182,10 @@ function rewrite(
   const emptied = items.length === 0 ||
     (recipients === 0 && fields.some(({ reduced }) => reduced));
   const field = emptied ? kind.empty : Buffer.concat([first.field.nameAndColon, joined(items)]);
-  const lines = [...(field === undefined ? [] : [toOctets(field)]), ...original(first, kind)];
+  const lines = [
+    ...(field === undefined ? [] : [refolded(toOctets(field))]),
+    ...original(first, kind),
+  ];
   edits.push(replacement(first.field, lines));
   for (const other of others) edits.push(replacement(other.field, original(other, kind)));
 }
