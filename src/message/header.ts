@@ -37,8 +37,8 @@ export interface HeaderSection {
   readonly fields: readonly HeaderField[];
   /**
    * Whether every line is as RFC 5322 §2.1.1 and §2.2 want it now, the obsolete forms left out: no
-   * stray CR or LF, no NUL, no line that is no field or may be a delimiter, no white space before a
-   * colon, no continuation line of white space alone, none over 998 octets, and an empty line at the end.
+   * stray CR or LF, no NUL, no line that is no field, no white space before a colon, no continuation
+   * line of white space alone, none over 998 octets, and an empty line at the end.
    */
   readonly regular: boolean;
 }
@@ -95,8 +95,6 @@ export function readHeader(content: Content): HeaderSection {
       fieldStart = position;
       colon = nextColon;
       nameStop = colon;
-      // A delimiter line with a colon in it looks like a field.
-      if (first === HYPHEN && octets[position + 1] === HYPHEN) regular = false;
       while (isWhite(octets[nameStop - 1]!)) nameStop--;
       if (nameStop < colon) regular = false;
     }
@@ -138,6 +136,8 @@ function holdsEmptyLine(piece: Uint8Array): boolean {
 
 /** Index of the colon behind a field name (RFC 5322 §2.2), or -1 where the line is no field. */
 export function colonOf(octets: Buffer, start: number, end: number): number {
+  // A delimiter line (RFC 2046 §5.1.1) may have a colon; no field's name begins so.
+  if (octets[start] === HYPHEN && octets[start + 1] === HYPHEN) return -1;
   for (let i = start; i < end; i++) {
     const octet = octets[i]!;
     if (octet === COLON) return i > start ? i : -1;

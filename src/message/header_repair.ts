@@ -12,7 +12,6 @@ import { parseParameterized } from "./parameters.ts";
 const LF = 10;
 const CR = 13;
 const SPACE = 32;
-const HYPHEN = 45;
 const CRLF = Buffer.from("\r\n");
 
 /** What becomes of a message whose header is not regular. */
@@ -71,10 +70,6 @@ export function repairHeader(message: Content): Repair {
     const line = cleaned(raw.subarray(at, next));
     const colon = colonOf(line, 0, line.length);
     const field = fields.at(-1);
-    if (line[0] === HYPHEN && line[1] === HYPHEN && delimiters.next(fields, at) === at) {
-      bodyStart = at;
-      break;
-    }
     if (field !== undefined && isBlank(line, 0, 1)) {
       if (!leftOut && !isBlank(line, 0, line.length)) field.push(line);
     } else if (colon > 0) {
@@ -85,8 +80,7 @@ export function repairHeader(message: Content): Repair {
       leftOut = false;
     } else {
       const words = line.toString("latin1");
-      const delimiter = delimiters.next(fields, at);
-      const before = Math.min(end, delimiter ?? end);
+      const before = Math.min(end, delimiters.next(fields, at) ?? end);
       // Where no field stands before it, there is no header that it could break.
       if (field !== undefined && lastTelling?.before !== before) {
         lastTelling = { before, at: lastIndex(TELLING, text.slice(0, before)) };

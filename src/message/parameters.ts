@@ -173,8 +173,12 @@ class Reader {
   #comments = true;
 
   constructor(body: string) {
-    // Of folding (RFC 5322 §2.2.3) the white space behind it counts, the line end does not.
-    this.#text = body.replace(/[\r\n]+/g, "");
+    // Of folding (RFC 5322 §2.2.3) the white space behind it counts, the line end does not. A CR that
+    // is none becomes a space, as it does in the message (line_endings.ts).
+    this.#text = body.replace(
+      /\r+\n?|\n/g,
+      (end) => end.endsWith("\n") ? "" : " ".repeat(end.length),
+    );
   }
 
   /** What stands before the parameters. */

@@ -231,8 +231,9 @@ describe("any field", () => {
       const text = `${name}: ${pieces.join("")}`;
       const result = refolded(Buffer.from(text, "latin1")).toString("latin1");
       const bare = (folded: string) => folded.replace(/\s/g, "");
+      // A Subject may become encoded words.
       if (name !== "Subject") assert.equal(bare(result), bare(text));
-      if (!/[,;<>?]/.test(text)) {
+      if (name !== "Subject" && !/[,;<>?]/.test(text)) {
         assert.equal(result.replaceAll("\r\n", ""), text.replaceAll("\r\n", ""));
       }
       for (const line of result.split("\r\n").slice(1)) assert.match(line, /^[ \t]/);
