@@ -165,12 +165,16 @@ function percentDecoded(text: string): string {
 const BEHIND_QUOTE = /[ \t]*(?:$|;|[ \t]\(|[ \t][\w*-]{1,40}[ \t]?=)/y;
 const WITHOUT_SEMICOLON = /[\w*-]{1,40}[ \t]?=/y;
 
+/** What ends a piece of the body, or a comment that may begin there. */
+const SEMICOLON = /[;(]/g;
+const EQUALS_OR_SEMICOLON = /[=;(]/g;
+
 /** Takes a field body apart, in one go from its beginning to its end. */
 class Reader {
   readonly #text: string;
   #at = 0;
-  /** Whether comments end: once one does not, no parenthesis begins another. */
-  #comments = true;
+  /** Whether there may be comments: once one does not end, no parenthesis begins another. */
+  #comments: boolean;
 
   constructor(body: string) {
     // Of folding (RFC 5322 §2.2.3) the white space behind it counts, the line end does not. A CR that
@@ -179,11 +183,12 @@ class Reader {
       /\r+\n?|\n/g,
       (end) => end.endsWith("\n") ? "" : " ".repeat(end.length),
     );
+    this.#comments = this.#text.includes("(");
   }
 
   /** What stands before the parameters. */
   value(): string {
-    const text = this.#upTo(";");
+    const text = this.#upTo(SEMICOLON);
     this.#at++;
     // What is open to the end.
     const [open = ""] = /^[^(]*/.exec(text) ?? [];
@@ -193,7 +198,7 @@ class Reader {
   /** The next parameter; undefined behind the last one. */
   parameter(): { name: string; text: string } | undefined {
     while (this.#at < this.#text.length) {
-      const name = this.#upTo("=;").trim().toLowerCase();
+      const name = this.#upTo(EQUALS_OR_SEMICOLON).trim().toLowerCase();
       const separator = this.#text[this.#at++];
       if (separator === "=") return { name, text: this.#content() };
     }
@@ -201,21 +206,23 @@ class Reader {
   }
 
   /** The text, with white space for comments, up to one of these characters or the end. */
-  #upTo(ends: string): string {
+  #upTo(ends: RegExp): string {
     const text = this.#text;
     let found = "";
     let from = this.#at;
-    let at = from;
-    while (at < text.length && !ends.includes(text[at]!)) {
-      const end = text[at] === "(" ? this.#commentEnd(at) : -1;
+    for (let at = from;;) {
+      ends.lastIndex = at;
+      at = ends.exec(text)?.index ?? text.length;
+      const end = this.#commentEnd(at);
       if (end >= 0) {
         found += `${text.slice(from, at)} `;
         from = end;
+      } else if (text[at] !== "(") {
+        this.#at = at;
+        return found + text.slice(from, at);
       }
       at = end < 0 ? at + 1 : end;
     }
-    this.#at = at;
-    return found + text.slice(from, at);
   }
 
   /** What stands behind the equals sign; goes to behind the semicolon. */
@@ -235,6 +242,11 @@ class Reader {
   #unquoted(): string {
     const text = this.#text;
     const start = this.#at;
+    if (!this.#comments) {
+      const value = this.#upTo(SEMICOLON);
+      this.#at++;
+      return value.trimEnd();
+    }
     let end = start;
     let at = start;
     while (at < text.length && text[at] !== ";") {
@@ -273,7 +285,7 @@ class Reader {
     this.#skipWhite();
     WITHOUT_SEMICOLON.lastIndex = this.#at;
     if (!WITHOUT_SEMICOLON.test(text)) {
-      this.#upTo(";");
+      this.#upTo(SEMICOLON);
       this.#at++;
     }
     return content;
