@@ -23,6 +23,13 @@ const NO_BODY = { length: 0, parts: () => [] };
 /** Characters of a message's id that are believed; Exchange's have some 150. */
 const MAX_ID = 1024;
 
+/** Graph made no draft, because the app has no Mail.ReadWrite for the mailbox. */
+export interface Forbidden {
+  readonly type: "forbidden";
+  /** What Graph said. */
+  readonly outcome: NotSent;
+}
+
 /**
  * Makes a draft. When the answer is lost there may be one all the same; nobody knows its name, so
  * it stays behind in the mailbox.
@@ -34,7 +41,7 @@ export async function createDraft(
   base: string,
   sender: string,
   message: Content,
-): Promise<Draft | NotSent> {
+): Promise<Draft | Forbidden | NotSent> {
   const messages = `${base}/v1.0/users/${encodeURIComponent(sender)}/messages`;
   const result = await calls.call({
     method: "POST",
@@ -46,7 +53,8 @@ export async function createDraft(
   }, [201]);
   if (result.type === "failed") {
     const { outcome, result: answer } = result;
-    return failedAt("making the draft", withoutPermission(outcome, answer) ?? outcome);
+    if (isForbidden(outcome, answer)) return { type: "forbidden", outcome };
+    return failedAt("making the draft", outcome);
   }
   const { id } = readObject(result.answer.body);
   if (typeof id === "string" && id.length <= MAX_ID && /^[\x21-\x7e]+$/.test(id) && !isDots(id)) {
@@ -92,7 +100,6 @@ export async function deleteDraft(
 
 /**
  * What a refusal means on the way to a draft that is whole, none of which Mail.Send allows.
- * Directory and Exchange have several codes for a permission that is missing.
  *
  * @returns undefined where it is about something else, such as a disabled account
  */
@@ -100,9 +107,12 @@ export function withoutPermission(
   outcome: NotSent,
   result: HttpAnswer | HttpFailure | undefined,
 ): NotSent | undefined {
-  const denied = result?.type === "answer" && result.status === 403 &&
-    outcome.reply.enhanced === "5.7.1";
-  return denied ? notSent("MAIL_READWRITE", outcome) : undefined;
+  return isForbidden(outcome, result) ? notSent("MAIL_READWRITE", outcome) : undefined;
+}
+
+/** Directory and Exchange have several codes for a permission that is missing. */
+function isForbidden(outcome: NotSent, result: HttpAnswer | HttpFailure | undefined): boolean {
+  return result?.type === "answer" && result.status === 403 && outcome.reply.enhanced === "5.7.1";
 }
 
 /** `.` and `..` are steps in a path, however they are written. */

@@ -20,6 +20,12 @@ export const NOT_SENT = {
     text: "the message is too large for one request to Graph, and encrypted: its attachments " +
       "cannot be taken out. Send it smaller or not encrypted",
   },
+  LARGE_TNEF: {
+    code: 552,
+    enhanced: "5.3.4",
+    text: "the message is too large for one request to Graph, and in Outlook's own format " +
+      "(winmail.dat), whose attachments cannot be taken out. Send it as HTML or plain text, or smaller",
+  },
   LARGE_BODY: {
     code: 552,
     enhanced: "5.3.4",
@@ -29,8 +35,9 @@ export const NOT_SENT = {
   MAIL_READWRITE: {
     code: 552,
     enhanced: "5.3.4",
-    text: "a message of this size goes by way of a draft, which the app may not make. Grant it " +
-      "Mail.ReadWrite for this mailbox, or send smaller messages",
+    text:
+      "the message is too large for one request to Graph, and the app may not make a draft for " +
+      "it. Grant it Mail.ReadWrite for this mailbox, or send smaller messages",
   },
   UPLOAD_SESSION: {
     code: 552,
@@ -76,9 +83,13 @@ export const NOT_SENT = {
 
 export type NotSentCode = keyof typeof NOT_SENT;
 
-/** @param cause what Graph said, if that is where it comes from; its code is the better known one */
-export function notSent(reason: NotSentCode, cause?: NotSent): NotSent {
-  const { code, enhanced, text } = NOT_SENT[reason];
+/**
+ * @param cause what Graph said, if that is where it comes from; its code is the better known one
+ * @param part what is in the way, if a part of the message is
+ */
+export function notSent(reason: NotSentCode, cause?: NotSent, part?: string): NotSent {
+  const { code, enhanced, text: meaning } = NOT_SENT[reason];
+  const text = part === undefined ? meaning : `${meaning}. In the way: ${part}`;
   const shown = cause?.code ?? reason;
   return {
     type: code < 500 ? "later" : "refused",

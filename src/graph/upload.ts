@@ -1,5 +1,6 @@
 // Sends a message that is too large for one request: a draft of what remains without its large
-// attachments, then those one by one, then the request that sends the draft.
+// attachments, then those one by one, then the request that sends the draft. Where the app may not make
+// drafts, the one request is tried all the same: what it takes is for Graph to say.
 //
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
@@ -7,10 +8,12 @@ import type { NotSent, Outcome } from "../delivery/outcome.ts";
 import { detach, type Detached } from "../message/detach.ts";
 import type { Content } from "../smtp/content.ts";
 import { attach } from "./attachments.ts";
+import { base64Body } from "./base64_body.ts";
 import type { Calls } from "./calls.ts";
 import { eventLoopTurn } from "./clock.ts";
 import { createDraft, deleteDraft, type Draft, sendDraft } from "./drafts.ts";
-import { notSent, type NotSentCode } from "./not_sent.ts";
+import { failedAt, notSent, type NotSentCode } from "./not_sent.ts";
+import { sendMail } from "./send_mail.ts";
 
 export interface Upload {
   /** Graph's address without a slash at the end. */
@@ -33,11 +36,14 @@ export interface Upload {
 export async function uploadAndSend(calls: Calls, upload: Upload): Promise<Outcome> {
   const { base, sender, message, requestLimit, id } = upload;
   const parts = detach(message, Math.floor(requestLimit / 4) * 3);
-  if (parts.type === "indivisible") return notSent(INDIVISIBLE[parts.reason]);
+  if (parts.type === "indivisible") {
+    return notSent(INDIVISIBLE[parts.reason], undefined, parts.part);
+  }
   // Taking a large message apart takes a while, in which a service may have closed connections that
   // are kept for it: without this turn, the draft would be sent into one of them and lost.
   await eventLoopTurn();
   const draft = await createDraft(calls, base, sender, parts.rest);
+  if (draft.type === "forbidden") return await sendWhole(calls, upload, draft.outcome);
   if (draft.type !== "draft") return draft;
   for (const attachment of parts.attachments) {
     const failure = await attach(calls, draft, attachment);
@@ -48,6 +54,27 @@ export async function uploadAndSend(calls: Calls, upload: Upload): Promise<Outco
   if (!outcome.ambiguous) return await discard(upload.cleanup ?? calls, draft, outcome);
   return { ...outcome, detail: `${outcome.detail}; its draft is left as it is` };
 }
+
+/**
+ * Sends the message in one request, because there is no draft that could be sent: once, as every
+ * request that sends.
+ *
+ * @param forbidden what Graph said to the draft
+ */
+async function sendWhole(calls: Calls, upload: Upload, forbidden: NotSent): Promise<Outcome> {
+  const { base, sender, message, id } = upload;
+  const outcome = await sendMail(calls, { base, sender, body: base64Body(message), id });
+  if (outcome.type === "sent") return outcome;
+  const isTooLarge = !outcome.ambiguous && outcome.reply.enhanced === TOO_LARGE;
+  if (!isTooLarge) {
+    return { ...outcome, detail: `${outcome.detail}; no draft: ${forbidden.detail}` };
+  }
+  const meant = notSent("MAIL_READWRITE", { ...outcome, code: forbidden.code });
+  return failedAt(`making the draft: ${forbidden.detail}; sending it whole`, meant);
+}
+
+/** RFC 3463 X.3.4, which a 413 of Graph is told as. */
+const TOO_LARGE = "5.3.4";
 
 async function discard(
   calls: Pick<Calls, "call">,
@@ -62,5 +89,6 @@ async function discard(
 const INDIVISIBLE = {
   signed: "LARGE_SIGNED",
   encrypted: "LARGE_ENCRYPTED",
+  tnef: "LARGE_TNEF",
   body: "LARGE_BODY",
 } as const satisfies Record<Extract<Detached, { type: "indivisible" }>["reason"], NotSentCode>;

@@ -1,6 +1,6 @@
 // A file name for a part that is taken out of a message (RFC 2183 §2.3).
 
-import { fileNameOf, type Part } from "./mime.ts";
+import { fileNamesOf, type Part } from "./mime.ts";
 
 /** Characters, UTF-16. */
 const MAX_NAME = 255;
@@ -36,32 +36,52 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
   "video/mp4": "mp4",
 };
 
-/** The name that a part gives its content, made safe, or undefined where nothing is left of it. */
-export function givenName(part: Part): string | undefined {
-  const name = fileNameOf(part);
-  return name === undefined ? undefined : cleanName(name);
+/**
+ * The first name that a part gives its content and that says something, made safe; or undefined.
+ *
+ * @param nearby charset labels for names that come without one, besides the part's own
+ */
+export function givenName(part: Part, nearby: readonly string[] = []): string | undefined {
+  const names = fileNamesOf(part, nearby).map(cleanName).filter((name) => name !== "");
+  return names.find((name) => !RESERVED.test(name)) ?? (names[0] && shortened(`_${names[0]}`));
 }
 
-/** @param number tells the attachments of a message that have no name apart */
-export function attachmentName(part: Part, number: number): string {
+/**
+ * @param number tells the attachments of a message that have no name apart
+ * @param nearby as for {@link givenName}
+ */
+export function attachmentName(part: Part, number: number, nearby: readonly string[]): string {
   const isMessage = part.type.startsWith("message/");
-  const name = givenName(part);
+  const name = givenName(part, nearby);
   if (name !== undefined) return isMessage ? withExtension(name, "eml") : name;
   return `attachment-${number}.${isMessage ? "eml" : EXTENSIONS[part.type] ?? "bin"}`;
 }
+
+/**
+ * Names that are devices, which Windows does not let stand for a file
+ * (https://learn.microsoft.com/windows/win32/fileio/naming-a-file).
+ */
+const RESERVED = /^(?:con|prn|aux|nul|com[0-9\xb9\xb2\xb3]|lpt[0-9\xb9\xb2\xb3]) *(?:\.|$)/i;
 
 function withExtension(name: string, extension: string): string {
   if (name.toLowerCase().endsWith(`.${extension}`)) return name;
   return shortened(`${name}.${extension}`);
 }
 
-/** Without path, control characters, and marks that turn the direction of writing around. */
-function cleanName(name: string): string | undefined {
-  const clean = name.toWellFormed()
-    .replace(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, "")
-    .replace(/^.*[/\\]/s, "")
+/** What begins a path: `/…`, `C:\\…`, `../…`, `file://…`. Elsewhere a slash is one of a date, or an "or". */
+const PATH = /^(?:[A-Za-z]:|[a-z][a-z0-9+.-]+:[/\\]|\.{1,2})?[/\\]/i;
+
+/**
+ * Without path, control characters, and characters that are not seen or turn the direction of writing
+ * around; "" where nothing is left that could name a file.
+ */
+function cleanName(name: string): string {
+  const clean = name.toWellFormed().replaceAll("\t", " ")
+    .replace(/[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu, "")
     .trim();
-  return clean === "" || clean === "." || clean === ".." ? undefined : shortened(clean);
+  const last = PATH.test(clean) ? clean.replace(/^.*[/\\]/s, "").trim() : clean;
+  // Nothing but dots is a folder.
+  return /^[. ]*$/.test(last) ? "" : shortened(last.replace(/[/\\]/g, "_"));
 }
 
 /** The extension stays, and so do pairs of surrogates. */

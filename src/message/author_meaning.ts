@@ -6,7 +6,7 @@ import { addressKey, isAddress, isDoubtful, isUnmistakable } from "./addresses.t
 import { hasAtSign, nameOf, shownName } from "./author_name.ts";
 import { type Token, tokenize } from "./author_tokens.ts";
 import type { Author } from "./authors.ts";
-import { decodedWords } from "./encoded_words.ts";
+import { decodedWords } from "./author_words.ts";
 
 export type Meaning =
   /** One or more authors, beyond doubt. */

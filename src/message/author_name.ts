@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Token } from "./author_tokens.ts";
-import { decodedWords, isProper, isUtf8 } from "./encoded_words.ts";
+import { decodedWords, isProper, isUtf8 } from "./author_words.ts";
 import { phrase, repairedPhrase } from "./phrase.ts";
 
 /** Octets of a name that is written anew; a longer one is none, and is left out. */

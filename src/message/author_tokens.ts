@@ -4,7 +4,7 @@
 // person meant who did not know the rules: a quote, bracket or comment that does not end is no more
 // than a sign in somebody's name.
 
-import { encodedWordEnd } from "./encoded_words.ts";
+import { encodedWordEnd } from "./author_words.ts";
 
 export interface Token {
   readonly type:

@@ -11,7 +11,7 @@ import { addressKey, isAddress, isDoubtful } from "./addresses.ts";
 import { meaningOf } from "./author_meaning.ts";
 import { hasAtSign, nameOf, shownName } from "./author_name.ts";
 import { type Token, tokenize } from "./author_tokens.ts";
-import { decodedOctets, isProper, isUtf8 } from "./encoded_words.ts";
+import { decodedOctets, isProper, isUtf8 } from "./author_words.ts";
 
 export interface Author {
   readonly address: string;

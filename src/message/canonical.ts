@@ -8,8 +8,9 @@ import { applyEdits, type Edit } from "./edits.ts";
 import { withoutHiddenDots } from "./hidden_dots.ts";
 import { hasIrregular, hasLongLine, hasNul, mayHoldQuotedPrintable } from "./inspect.ts";
 import { withCrlf } from "./line_endings.ts";
-import { fieldBody, type Part, readMime } from "./mime.ts";
-import { withoutComments } from "./parameters.ts";
+import { encodingText, type Part, readMime } from "./mime.ts";
+import { parameter, withoutComments } from "./parameters.ts";
+import type { Field } from "./part_header.ts";
 import { editsFor, Pieces } from "./pieces.ts";
 import { decodeQuotedPrintable, encodeBase64, rewrapBase64 } from "./transfer_encoding.ts";
 
@@ -26,7 +27,8 @@ export interface CanonicalOptions {
  * - a part with a binary content that holds NULs, long lines, or CR or LF apart from CRLF: base64;
  * - a text with NULs or long lines: base64;
  * - a part in base64 with long lines: they are broken;
- * - a part in quoted-printable, if so asked for: base64.
+ * - a part in quoted-printable, if so asked for: base64;
+ * - a message without MIME-Version in which a part became base64: it gets one.
  *
  * The decoded content of a part is the same afterwards. Inside of nested messages and of multiparts
  * that are signed or encrypted only line ends are repaired, for signatures are made over CRLF (RFC 1847
@@ -42,12 +44,21 @@ export function canonical(
   const reencode = reencodeQuotedPrintable && mayHoldQuotedPrintable(content);
   if (!irregular && !reencode) return content;
   const pieces = new Pieces(content);
+  const root = readMime(pieces);
   const edits: Edit[] = [];
-  for (const leaf of leaves(readMime(pieces))) {
+  let relabelled = false;
+  for (const leaf of leaves(root)) {
     const base64 = inBase64(pieces, leaf, irregular, reencode);
     if (base64 === undefined) continue;
-    if (leaf.encoding !== "base64") edits.push(...base64Labels(leaf));
+    if (leaf.encoding !== "base64") {
+      edits.push(...base64Labels(leaf));
+      relabelled = true;
+    }
     edits.push(...editsFor(leaf.bodyStart, leaf.bodyEnd, base64));
+  }
+  if (relabelled) {
+    edits.unshift(...mimeVersion(root));
+    edits.sort((one, other) => one.start - other.start);
   }
   const edited = applyEdits(content, edits);
   return irregular ? withoutHiddenDots(withCrlf(edited)) : edited;
@@ -95,9 +106,7 @@ function inBase64(
 /** Whether CR and LF are octets like all others, and no line ends (RFC 2046 §4.1.1). */
 function isBinary({ encoding, type, contentType }: Part): boolean {
   if (encoding === "binary" || !type.startsWith("text/")) return true;
-  return /^(?:utf-?16|utf-?32|ucs-?[24]|iso-10646)/i.test(
-    contentType.parameters.get("charset") ?? "",
-  );
+  return /^(?:utf-?16|utf-?32|ucs-?[24]|iso-10646)/i.test(parameter(contentType, "charset") ?? "");
 }
 
 /** CRs before the CRLF that belongs to a delimiter are part of that line end: CR CR LF. */
@@ -121,20 +130,36 @@ const FIELD = "Content-Transfer-Encoding";
 function base64Labels(leaf: Part): Edit[] {
   const fields = leaf.fields.filter(({ name }) => name === FIELD.toLowerCase());
   if (fields.length === 0) {
-    // The field means nothing in a message that is not MIME (RFC 2045 §4).
-    const isMessage = leaf.enclosure === undefined;
-    const version = isMessage && fieldBody(leaf, "mime-version") === undefined
-      ? "MIME-Version: 1.0\r\n"
-      : "";
-    const octets = Buffer.from(`${version}${FIELD}: base64\r\n`);
+    const octets = Buffer.from(`${FIELD}: base64\r\n`);
     return [{ start: leaf.headerEnd, end: leaf.headerEnd, octets }];
   }
   const token = leaf.encoding!;
   return fields.map(({ body, bodyStart }) => {
-    const text = withoutComments(body).toLowerCase();
-    const start = text.indexOf(token);
+    const given = encodingText(body);
     // A semicolon behind it goes too.
-    const end = Math.max(start + token.length, text.lastIndexOf(";") + 1);
-    return { start: bodyStart + start, end: bodyStart + end, octets: Buffer.from("base64") };
+    if ((given.endsWith(";") ? given.slice(0, -1).trimEnd() : given) === token) {
+      const text = withoutComments(body).toLowerCase();
+      const start = text.indexOf(token);
+      const end = Math.max(start + token.length, text.lastIndexOf(";") + 1);
+      return { start: bodyStart + start, end: bodyStart + end, octets: Buffer.from("base64") };
+    }
+    return { ...wholeBody({ body, bodyStart }), octets: Buffer.from(" base64") };
   });
+}
+
+/** The field without which the new encoding would mean nothing (RFC 2045 §4), where it says nothing. */
+function mimeVersion({ fields, headerEnd }: Part): Edit[] {
+  const [given] = fields.filter(({ name }) => name === "mime-version");
+  if (given === undefined) {
+    const octets = Buffer.from("MIME-Version: 1.0\r\n");
+    return [{ start: headerEnd, end: headerEnd, octets }];
+  }
+  return given.body.trim() === "" ? [{ ...wholeBody(given), octets: Buffer.from(" 1.0") }] : [];
+}
+
+/** A field's body without the line end behind it. */
+function wholeBody({ body, bodyStart }: Pick<Field, "body" | "bodyStart">) {
+  let end = body.length;
+  while (end > 0 && (body[end - 1] === "\n" || body[end - 1] === "\r")) end--;
+  return { start: bodyStart, end: bodyStart + end };
 }

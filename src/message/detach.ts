@@ -6,6 +6,8 @@ import type { Content } from "../smtp/content.ts";
 import { attachmentName, givenName } from "./attachment_name.ts";
 import { applyEdits, type Edit } from "./edits.ts";
 import { dispositionOf, fieldBody, type Part, readMime } from "./mime.ts";
+import { isTnef, lengthOf, type Obstacle, obstacle } from "./obstacle.ts";
+import { parameter } from "./parameters.ts";
 import { Pieces } from "./pieces.ts";
 import { chunks, decodeBase64, decodedLength, decodeQuotedPrintable } from "./transfer_encoding.ts";
 
@@ -36,14 +38,12 @@ export type Detached =
     /** In the order in which they stood. */
     readonly attachments: readonly Attachment[];
   }
-  | {
-    readonly type: "indivisible";
-    /** `signed` and `encrypted`: what is, may not be changed; `body`: there is nothing more. */
-    readonly reason: "signed" | "encrypted" | "body";
-  };
+  | (Obstacle & { readonly type: "indivisible" });
 
 /** Exchange Online takes 250 files a message. */
 const MAX_ATTACHMENTS = 250;
+/** Of a message's texts, that are tried on a name. */
+const MAX_CHARSETS = 4;
 
 const EMPTY_TEXT = "Content-Type: text/plain; charset=us-ascii\r\n";
 const NOTHING = new Uint8Array();
@@ -51,8 +51,7 @@ const NOTHING = new Uint8Array();
 /**
  * Takes the largest attachments out, largest first, until the rest fits. Left in place are the texts
  * that a reader sees (text without a file name that is not called an attachment, and all text
- * alternatives), the root of a multipart/related, whatever is signed or encrypted, and what could
- * not be understood or decoded. A nested message comes out as it stands, octet for octet.
+ * XX A nested message comes out as it stands, octet for octet.
  *
  * @param limit octets that the rest may have at most
  */
@@ -60,7 +59,7 @@ export function detach(content: Content, limit: number): Detached {
   const pieces = new Pieces(content);
   if (pieces.length <= limit) return { type: "detached", rest: content, attachments: [] };
   const root = readMime(pieces);
-  if (root.protection !== undefined) return { type: "indivisible", reason: root.protection };
+  if (root.protection !== undefined) return indivisible(root, [], 0);
   const found = [...candidates(root, undefined)];
   found.sort((one, other) => lengthOf(other.part) - lengthOf(one.part));
   const taken: Candidate[] = [];
@@ -69,19 +68,38 @@ export function detach(content: Content, limit: number): Detached {
   while (excess > 0) {
     const next = found[taken.length];
     if (next === undefined || taken.length === MAX_ATTACHMENTS) {
-      return { type: "indivisible", reason: obstacle(root, excess) };
+      return indivisible(root, taken, excess);
     }
     taken.push(next);
     changes = removals(taken);
     excess = pieces.length - limit + growth(changes);
   }
+  const nearby = charsetsOf(root);
   taken.sort((one, other) => one.part.start - other.part.start);
   changes.sort((one, other) => one.start - other.start);
   return {
     type: "detached",
     rest: applyEdits(content, changes),
-    attachments: taken.map((candidate, i) => attachmentOf(pieces, candidate, i + 1)),
+    attachments: taken.map((candidate, i) => attachmentOf(pieces, candidate, i + 1, nearby)),
   };
+}
+
+function indivisible(root: Part, taken: readonly Candidate[], excess: number): Detached {
+  const gone = new Set(taken.map(({ part }) => part));
+  const remaining = [...all(root)].filter((part) => part.kind !== "multipart" && !gone.has(part));
+  const isFull = taken.length === MAX_ATTACHMENTS;
+  return { type: "indivisible", ...obstacle(remaining, excess, root.bodyStart, isFull) };
+}
+
+/** The charsets of the message's texts: names of files that tell none are mostly written in the same. */
+function charsetsOf(root: Part): string[] {
+  const charsets = new Set<string>();
+  for (const { type, contentType } of all(root)) {
+    const charset = type.startsWith("text/") ? parameter(contentType, "charset") : undefined;
+    if (charset !== undefined) charsets.add(charset.toLowerCase());
+    if (charsets.size === MAX_CHARSETS) break;
+  }
+  return [...charsets];
 }
 
 interface Candidate {
@@ -98,7 +116,7 @@ function* candidates(part: Part, parent: Part | undefined): Generator<Candidate>
     }
   } else if (
     part.protection === undefined && part.encoding !== undefined && lengthOf(part) > 0 &&
-    (part.kind === "leaf" ? !isBody(part, parent) : isMessage(part))
+    !isTnef(part) && (part.kind === "leaf" ? !isBody(part, parent) : isMessage(part))
   ) {
     yield { part, parent };
   }
@@ -107,7 +125,7 @@ function* candidates(part: Part, parent: Part | undefined): Generator<Candidate>
 /** What holds the other parts of a multipart/related together (RFC 2387 §3.2). */
 function relatedRoot({ type, contentType, parts }: Part): Part | undefined {
   if (type !== "multipart/related") return undefined;
-  const start = contentIdIn(contentType.parameters.get("start") ?? "");
+  const start = contentIdIn(parameter(contentType, "start") ?? "");
   const named = start === undefined ? undefined : parts.find((part) => contentIdOf(part) === start);
   return named ?? parts[0];
 }
@@ -166,27 +184,16 @@ function growth(changes: readonly Edit[]): number {
   return sum;
 }
 
-/** Why so much could not be removed: one protected part is it, or nothing in particular. */
-function obstacle(root: Part, excess: number): "signed" | "encrypted" | "body" {
-  for (const part of all(root)) {
-    if (part.protection !== undefined && lengthOf(part) >= excess) return part.protection;
-  }
-  return "body";
-}
-
 function* all(part: Part): Generator<Part> {
   yield part;
   for (const child of part.parts) yield* all(child);
-}
-
-function lengthOf({ bodyStart, bodyEnd }: Part): number {
-  return bodyEnd - bodyStart;
 }
 
 function attachmentOf(
   pieces: Pieces,
   { part, parent }: Candidate,
   number: number,
+  nearby: readonly string[],
 ): Attachment {
   const { encoding, bodyStart, bodyEnd } = part;
   const body = pieces.slice(bodyStart, bodyEnd);
@@ -199,7 +206,7 @@ function attachmentOf(
   const { value: disposition } = dispositionOf(part);
   const isRelated = parent?.type === "multipart/related" && disposition !== "attachment";
   return {
-    name: attachmentName(part, number),
+    name: attachmentName(part, number, nearby),
     contentType: part.type,
     ...(contentId === undefined ? {} : { contentId }),
     inline: contentId !== undefined && (isRelated || disposition === "inline"),

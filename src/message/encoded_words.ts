@@ -1,106 +1,98 @@
-// Encoded words (RFC 2047) in a display name, and names in other charsets than UTF-8.
+// Encoded words (RFC 2047) as text, wherever programs write them: in names of files too, where they
+// must not stand (§5), split within a character, and joined without white space.
 
 import { Buffer } from "node:buffer";
+import { charsetOf, decoded, guessed } from "./charsets.ts";
 
-/**
- * One encoded word. Its text may hold what RFC 2047 §5 forbids in a display name (spaces, commas,
- * brackets): programs write such words, and readers decode them.
- */
-const ENCODED_WORD = /=\?([^?\s"<>@]{1,60})\?([bq])\?([^?]*)\?=/iy;
-/** One that readers of a display name take for a word: there are no specials in it (§5 (3)). */
-const PROPER = /^=\?[\w.+-]+(?:\*[\w-]*)?\?[bq]\?[\w!#$%&'*+/=^`{|}~.-]*\?=$/i;
+/** Charset, encoding, text. RFC 2231 §5 lets a language stand behind the charset. */
+const ENCODED_WORD = /=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=/gi;
 
-/** Where the encoded word ends that begins at this index, or -1 where none does. */
-export function encodedWordEnd(text: string, start: number): number {
-  ENCODED_WORD.lastIndex = start;
-  return ENCODED_WORD.test(text) ? ENCODED_WORD.lastIndex : -1;
-}
-
-/** Whether a display name may hold this encoded word. */
-export function isProper(word: string): boolean {
-  return PROPER.test(word);
+interface Word {
+  readonly charset: string;
+  /** `B` or `Q`, in any case. */
+  readonly encoding: string;
+  readonly encoded: string;
 }
 
 /**
- * The text with its encoded words decoded; white space between two of them does not count (§6.2).
+ * A text with all its encoded words decoded; what stands besides is guessed.
  *
  * @param text one character an octet
- * @returns undefined where a word is in a charset that is not known here, or not in its charset, or
- *   begins and does not end: some readers decode it all the same
+ * @param nearby charset labels for what has none of its own
  */
-export function decodedWords(text: string): string | undefined {
+export function decodedWords(text: string, nearby: readonly string[] = []): string {
   let result = "";
-  let from = 0;
-  /** Octets of words of one charset, which may have been cut inside of a character. */
-  let octets: Buffer[] = [];
-  let charset = "";
+  let at = 0;
+  let words: Word[] = [];
   const close = () => {
-    if (octets.length === 0) return true;
-    const decoded = decodedOctets(Buffer.concat(octets), charset);
-    octets = [];
-    if (decoded === undefined) return false;
-    result += decoded;
-    return true;
+    result += textOf(words, nearby);
+    words = [];
   };
-  for (let at = text.indexOf("=?"); at >= 0; at = text.indexOf("=?", at)) {
-    const end = encodedWordEnd(text, at);
-    if (end < 0) return undefined;
-    const [, label = "", encoding = "", content = ""] = match(text, at);
-    const between = text.slice(from, at);
-    const joins = octets.length > 0 && between.trim() === "";
-    const [name = ""] = label.toLowerCase().split("*", 1);
-    if (!joins || name !== charset) {
-      if (!close()) return undefined;
-      if (!joins) result += utf8(between);
-      charset = name;
+  for (
+    const { index, 0: whole, 1: charset = "", 2: encoding = "", 3: encoded = "" } of matches(text)
+  ) {
+    const between = text.slice(at, index);
+    // White space between two encoded words does not count (§6.2).
+    if (words.length === 0 || /\S/.test(between)) {
+      close();
+      result += guessed(between, nearby);
     }
-    octets.push(
-      encoding.toLowerCase() === "b" ? Buffer.from(content, "base64") : unquoted(content),
-    );
-    from = at = end;
+    words.push({ charset, encoding, encoded });
+    at = index + whole.length;
   }
-  return close() ? result + utf8(text.slice(from)) : undefined;
+  close();
+  return result + guessed(text.slice(at), nearby);
 }
 
-function match(text: string, start: number): readonly string[] {
-  ENCODED_WORD.lastIndex = start;
-  return ENCODED_WORD.exec(text) ?? [];
+function matches(text: string): Iterable<RegExpExecArray> {
+  return text.includes("=?") ? text.matchAll(ENCODED_WORD) : [];
 }
 
-/** The Q encoding (§4.2). */
-function unquoted(content: string): Buffer {
-  const text = content.replaceAll("_", " ").replace(
+/** Words that stand next to one another: those of one charset belong together. */
+function textOf(words: readonly Word[], nearby: readonly string[]): string {
+  let text = "";
+  for (let i = 0; i < words.length;) {
+    const charset = charsetOf(words[i]!.charset);
+    let end = i + 1;
+    while (end < words.length && charsetOf(words[end]!.charset) === charset) end++;
+    text += textOfCharset(words.slice(i, end), charset, nearby);
+    i = end;
+  }
+  return text;
+}
+
+/** A character may be split between words, though it must not be (§5). */
+function textOfCharset(
+  words: readonly Word[],
+  charset: string | undefined,
+  nearby: readonly string[],
+): string {
+  const octets = words.map(octetsOf);
+  if (charset === undefined) return guessed(octets.join(""), nearby);
+  const together = decoded(octets.join(""), charset);
+  if (together !== undefined) return together;
+  // Some programs cut the base64 of the whole anywhere.
+  const base64 = words.map(({ encoded }) => encoded).join("");
+  const cut = words.every(isBase64) && !/=[^=]/.test(base64)
+    ? decoded(fromBase64(base64), charset)
+    : undefined;
+  if (cut !== undefined) return cut;
+  return octets.map((word) => decoded(word, charset) ?? guessed(word, nearby)).join("");
+}
+
+/** The octets that an encoded word stands for (§4), one character each. */
+export function octetsOf({ encoding, encoded }: Pick<Word, "encoding" | "encoded">): string {
+  if (isBase64({ encoding })) return fromBase64(encoded);
+  return encoded.replaceAll("_", " ").replace(
     /=([0-9A-Fa-f]{2})/g,
     (_, hex: string) => String.fromCharCode(parseInt(hex, 16)),
   );
-  return Buffer.from(text, "latin1");
 }
 
-function utf8(text: string): string {
-  return Buffer.from(text, "latin1").toString("utf8");
+function isBase64({ encoding }: Pick<Word, "encoding">): boolean {
+  return encoding.toLowerCase() === "b";
 }
 
-/** Code pages that have another name in the WHATWG's list. */
-const CODE_PAGES: Readonly<Record<string, string>> = {
-  cp932: "shift_jis",
-  ms932: "shift_jis",
-  cp936: "gbk",
-  cp949: "euc-kr",
-  cp950: "big5",
-};
-
-/** The octets as text, or undefined where they are none in this charset, or it is not known. */
-export function decodedOctets(octets: Uint8Array, charset: string): string | undefined {
-  const label = CODE_PAGES[charset.toLowerCase()] ?? charset;
-  try {
-    return new TextDecoder(label, { fatal: true }).decode(octets);
-  } catch {
-    return undefined;
-  }
-}
-
-/** Whether octets, one character each, are UTF-8. */
-export function isUtf8(text: string): boolean {
-  const octets = Buffer.from(text, "latin1");
-  return octets.equals(Buffer.from(octets.toString("utf8"), "utf8"));
+function fromBase64(text: string): string {
+  return Buffer.from(text, "base64").toString("latin1");
 }

@@ -54,6 +54,7 @@ const CR = 13;
 const COLON = 58;
 const SPACE = 32;
 const TAB = 9;
+const HYPHEN = 45;
 
 const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/;
 
@@ -136,6 +137,8 @@ function holdsEmptyLine(piece: Uint8Array): boolean {
 
 /** Index of the colon behind a field name (RFC 5322 §2.2), or -1 where the line is no field. */
 export function colonOf(octets: Buffer, start: number, end: number): number {
+  // A delimiter line (RFC 2046 §5.1.1) may have a colon; no field's name begins so.
+  if (octets[start] === HYPHEN && octets[start + 1] === HYPHEN) return -1;
   for (let i = start; i < end; i++) {
     const octet = octets[i]!;
     if (octet === COLON) return i > start ? i : -1;

@@ -4,7 +4,10 @@ import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
 import { applyEdits } from "./edits.ts";
 import { asBuffer } from "../octets.ts";
+import { boundariesOf } from "./boundary.ts";
+import { refolded } from "./folding.ts";
 import { colonOf, HEADER_LOOK, isBlank, isWhite, MAX_LINE } from "./header.ts";
+import { parseParameterized } from "./parameters.ts";
 
 const LF = 10;
 const CR = 13;
@@ -46,7 +49,8 @@ const BASE64_LINE = /^[A-Za-z0-9+/=]+$/;
  *
  * A line that is no field ends the header, and the rest is text. But where fields follow that tell
  * that the header goes on, or where the body is base64 and the line is not, it is no text: a line
- * with a colon, or before base64, is left out, any other breaks the header.
+ * with a colon, or before base64, is left out, any other breaks the header. Beyond a delimiter line of
+ * its own boundary no header goes on.
  *
  * @param limit octets of the repaired header at most: no more fields are read than fit
  */
@@ -60,9 +64,10 @@ export function repairHeader(message: Content, limit = HEADER_LOOK): Repair {
   const behind = empty === null ? raw.length : empty.index + empty[0].length;
 
   const fields: Buffer[][] = [];
+  const delimiters = new OwnDelimiters(text);
   /** Where the text begins. */
   let bodyStart = empty === null ? undefined : behind;
-  let lastTelling: number | undefined;
+  let lastTelling: { readonly before: number; readonly at: number } | undefined;
   let encoding: readonly Buffer[] = [];
   /** What `encoding` says, once that is asked: no line is added to a field behind one left out. */
   let base64: boolean | undefined;
@@ -93,12 +98,16 @@ export function repairHeader(message: Content, limit = HEADER_LOOK): Repair {
       leftOut = false;
     } else {
       const words = line.toString("latin1");
+      const before = Math.min(end, delimiters.next(fields, at) ?? end);
       // Where no field stands before it, there is no header that it could break.
-      if (field !== undefined) lastTelling ??= lastIndex(TELLING, text.slice(0, end));
-      if (lastTelling !== undefined && lastTelling > at) {
+      if (field !== undefined && lastTelling?.before !== before) {
+        lastTelling = { before, at: lastIndex(TELLING, text.slice(0, before)) };
+      }
+      if (lastTelling !== undefined && lastTelling.at > at) {
         if (!NEARLY_FIELD.test(words)) return { type: "broken", line: words.slice(0, 80) };
       } else if (
-        empty === null || !(base64 ??= isBase64(encoding)) || BASE64_LINE.test(words)
+        before < end || empty === null || !(base64 ??= isBase64(encoding)) ||
+        BASE64_LINE.test(words)
       ) {
         bodyStart = at;
         break;
@@ -118,6 +127,58 @@ export function repairHeader(message: Content, limit = HEADER_LOOK): Repair {
   const edit = { start: 0, end: bodyStart ?? raw.length, octets };
   return { type: "repaired", message: applyEdits(message, [edit]) };
 }
+
+/** The delimiter lines (RFC 2046 §5.1.1) of the multipart that a header says its message is. */
+class OwnDelimiters {
+  readonly #text: string;
+  /** How many fields have been looked at for a Content-Type, and how many were one. */
+  #fields = 0;
+  #types = 0;
+  readonly #boundaries = new Set<string>();
+  /** Where the first delimiter line behind the last Content-Type begins. */
+  #first: number | undefined;
+
+  /** @param text the message's beginning, one character an octet */
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  /** Where the first delimiter line at `at` or behind it begins, if there is one. */
+  next(fields: readonly Buffer[][], at: number): number | undefined {
+    let isNew = false;
+    for (; this.#fields < fields.length; this.#fields++) {
+      const field = joined(fields[this.#fields]!).toString("latin1");
+      const [name] = /^content-type:/i.exec(field) ?? [];
+      if (name === undefined || ++this.#types > MAX_TYPES) continue;
+      for (const boundary of boundariesOf(parseParameterized(field.slice(name.length)))) {
+        this.#boundaries.add(boundary);
+        isNew = true;
+      }
+    }
+    if (isNew) this.#first = this.#find(at);
+    return this.#first;
+  }
+
+  #find(from: number): number | undefined {
+    let first: number | undefined;
+    for (const boundary of this.#boundaries) {
+      const needle = `--${boundary}`;
+      for (let at = this.#text.indexOf(needle, from); at >= 0;) {
+        END_OF_DELIMITER.lastIndex = at + needle.length;
+        if ((at === 0 || this.#text[at - 1] === "\n") && END_OF_DELIMITER.test(this.#text)) {
+          first = Math.min(first ?? at, at);
+          break;
+        }
+        at = this.#text.indexOf(needle, at + 1);
+      }
+    }
+    return first;
+  }
+}
+
+/** Fields Content-Type that are looked at; there may be one. */
+const MAX_TYPES = 3;
+const END_OF_DELIMITER = /(?:--)?[ \t\r\0]*(?:\n|$)/y;
 
 /** Whether CRs stand where lines end, and LF nowhere but perhaps at the very end. */
 function hasCrsOnly(message: Content): boolean {
@@ -203,53 +264,4 @@ function lastIndex(pattern: RegExp, text: string): number {
 function joined(lines: readonly Buffer[]): Buffer {
   if (lines.length === 1) return lines[0]!;
   return Buffer.concat(lines.flatMap((line, i) => i === 0 ? [line] : [CRLF, line]));
-}
-
-/** The field, or body of one, with lines over 998 octets folded where they have white space. */
-export function refolded(field: Buffer): Buffer {
-  if (field.length <= MAX_LINE) return field;
-  const out: Uint8Array[] = [];
-  for (const line of linesOf(field)) {
-    const last = lastWord(line);
-    let start = 0;
-    for (let at = foldingPoint(line, start, last); at > 0; at = foldingPoint(line, start, last)) {
-      out.push(line.subarray(start, at), CRLF);
-      start = at;
-    }
-    out.push(line.subarray(start), CRLF);
-  }
-  out.pop();
-  return Buffer.concat(out);
-}
-
-/** Index of the line's last octet that is no white space: behind it, a fold makes a blank line. */
-function lastWord(line: Buffer): number {
-  let last = line.length - 1;
-  while (last > 0 && isWhite(line[last]!)) last--;
-  return last;
-}
-
-/**
- * Index of the white space before which to fold (§2.2.3) the line that goes on at `start`, or -1: no
- * line becomes blank by it.
- */
-function foldingPoint(line: Buffer, start: number, last: number): number {
-  const furthest = start + MAX_LINE;
-  if (line.length <= furthest) return -1;
-  const folds = (i: number) => isWhite(line[i]!) && !isWhite(line[i - 1]!);
-  for (let i = Math.min(furthest, last); i > start; i--) if (folds(i)) return i;
-  // Too late, but the lines behind are within the limit then.
-  for (let i = furthest; i < last; i++) if (folds(i)) return i;
-  return -1;
-}
-
-function* linesOf(field: Buffer): Generator<Buffer> {
-  let position = 0;
-  for (;;) {
-    const lineFeed = field.indexOf(LF, position);
-    if (lineFeed < 0) break;
-    yield field.subarray(position, lineFeed - 1);
-    position = lineFeed + 1;
-  }
-  yield field.subarray(position);
 }

@@ -2,11 +2,13 @@
 // CR CR LF, as they may be before they are repaired. What is not understood is one opaque part, of
 // which nobody changes anything: better a message that is not improved than one that is mangled.
 
+import { plainBoundariesOf } from "./boundary.ts";
 import { type Field, readPartHeader } from "./part_header.ts";
 import {
+  parameter,
   type Parameterized,
   parseParameterized,
-  textParameter,
+  textsOf,
   withoutComments,
 } from "./parameters.ts";
 import type { Pieces } from "./pieces.ts";
@@ -51,7 +53,6 @@ const MAX_PARTS = 10_000;
 const MAX_SEARCHES = 8;
 /** Lines that begin like a delimiter and are none, in a whole message. */
 const MAX_OTHERS = 10_000;
-const MAX_BOUNDARY = 998;
 
 /** The structure of a message; its root is the message itself. */
 export function readMime(pieces: Pieces): Part {
@@ -68,9 +69,19 @@ export function dispositionOf(part: Described): Parameterized {
   return parseParameterized(fieldBody(part, "content-disposition") ?? "");
 }
 
-/** The name that a part gives its content (RFC 2183 §2.3), or else its type (RFC 2046 §4.1). */
-export function fileNameOf(part: Described): string | undefined {
-  return textParameter(dispositionOf(part), "filename") ?? textParameter(part.contentType, "name");
+/**
+ * The names that a part gives its content, those of its disposition (RFC 2183 §2.3) before those of its
+ * type (RFC 2046 §4.1).
+ *
+ * @param nearby charset labels for those that name none, besides the part's own
+ */
+export function fileNamesOf(part: Described, nearby: readonly string[] = []): string[] {
+  const own = parameter(part.contentType, "charset");
+  const charsets = own === undefined ? nearby : [own, ...nearby];
+  return [
+    ...textsOf(dispositionOf(part), "filename", charsets),
+    ...textsOf(part.contentType, "name", charsets),
+  ];
 }
 
 type Described = Pick<Part, "fields" | "contentType">;
@@ -121,14 +132,17 @@ class Reader {
     if (header.malformed || types.some((other) => other !== types[0])) return opaque;
     if (type.startsWith("message/")) return { ...base, kind: "message" };
     if (!type.startsWith("multipart/")) return { ...base, kind: "leaf" };
-    const boundary = boundaryOf(contentType);
     // Whatever encoding it names: a multipart is not encoded (RFC 2045 §6.4), though some programs
     // write a part's encoding there too.
-    if (base.protection !== undefined || boundary === undefined || depth >= MAX_DEPTH) {
-      return opaque;
-    }
-    const delimiters = this.#delimiters(boundary, base.bodyStart, base.bodyEnd);
-    if (delimiters === undefined) return opaque;
+    if (base.protection !== undefined || depth >= MAX_DEPTH) return opaque;
+    const found = plainBoundariesOf(contentType).flatMap((boundary) => {
+      const delimiters = this.#delimiters(boundary, base.bodyStart, base.bodyEnd);
+      return delimiters === undefined ? [] : [{ boundary, delimiters }];
+    });
+    const [only] = found;
+    // Of two whose delimiter lines are there, each reader chooses for itself.
+    if (only === undefined || found.length > 1) return opaque;
+    const { boundary, delimiters } = only;
     const parts = delimiters.map((delimiter, i) =>
       this.part(
         delimiter.partStart,
@@ -222,12 +236,13 @@ function mediaType(value: string, around: string | undefined): string {
   return value === "" && around === "multipart/digest" ? "message/rfc822" : "text/plain";
 }
 
-function protectionOf(type: string, { parameters }: Parameterized): Part["protection"] {
+function protectionOf(type: string, contentType: Parameterized): Part["protection"] {
   if (type === "multipart/signed") return "signed";
   if (type === "multipart/encrypted") return "encrypted";
   if (!/^application\/(?:x-)?pkcs7-mime$/.test(type)) return undefined;
   // RFC 8551 §3.2.2
-  return parameters.get("smime-type")?.toLowerCase() === "signed-data" ? "signed" : "encrypted";
+  const smimeType = parameter(contentType, "smime-type")?.toLowerCase();
+  return smimeType === "signed-data" ? "signed" : "encrypted";
 }
 
 /**
@@ -236,24 +251,41 @@ function protectionOf(type: string, { parameters }: Parameterized): Part["protec
  */
 function protectionByName(type: string, part: Described): Part["protection"] {
   if (type !== "application/octet-stream") return undefined;
-  const [, suffix] = /\.(p7[mscz])$/i.exec(fileNameOf(part)?.trimEnd() ?? "") ?? [];
+  const name = fileNamesOf(part).find((name) => name.trim() !== "") ?? "";
+  const [, suffix] = /\.(p7[mscz])$/i.exec(name.trimEnd()) ?? [];
   if (suffix === undefined) return undefined;
   return suffix.toLowerCase() === "p7s" ? "signed" : "encrypted";
 }
 
 function transferEncoding(fields: readonly Field[]): TransferEncoding | undefined {
   const given = fields.filter(({ name }) => name === "content-transfer-encoding")
-    .map(({ body }) => encodingName(body));
+    .map(({ body }) => encodingOf(body)).filter((encoding) => encoding !== "");
   const [value = "7bit"] = given;
   // Which of several is meant, each reader decides for itself.
   if (given.some((other) => other !== value)) return undefined;
   return ENCODINGS.find((encoding) => encoding === value);
 }
 
-/** Some programs end it with a semicolon, as if parameters could follow. */
-function encodingName(body: string): string {
-  const text = withoutComments(body).trim().toLowerCase();
-  return text.endsWith(";") ? text.slice(0, -1).trimEnd() : text;
+/**
+ * What a field Content-Transfer-Encoding says; "" where that is nothing. Some programs end it with a
+ * semicolon, as if parameters could follow, or put it in quotes. One that is 7bit or 8bit but for blanks
+ * and hyphens can mean nothing else, for readers decode none that they do not know (RFC 2045 §6.4).
+ */
+function encodingOf(body: string): string {
+  const text = encodingText(body);
+  if (text.length > MAX_ENCODING) return text;
+  const bare = text.replace(/^["'\s]+|["'\s;,.]+$/g, "");
+  const joined = bare.replace(/["'\s-]+/g, "");
+  return joined === "" ? "" : IDENTITY.exec(joined)?.[1] ?? bare;
+}
+
+/** Characters; the longest has 16. */
+const MAX_ENCODING = 200;
+const IDENTITY = /^([78]bit)s?$/;
+
+/** In lower case, without comments. */
+export function encodingText(body: string): string {
+  return withoutComments(body).trim().toLowerCase();
 }
 
 const ENCODINGS: readonly TransferEncoding[] = [
@@ -263,14 +295,3 @@ const ENCODINGS: readonly TransferEncoding[] = [
   "quoted-printable",
   "base64",
 ];
-
-/** Undefined where there is none that all readers agree on. */
-function boundaryOf({ parameters, ambiguous }: Parameterized): string | undefined {
-  const given = parameters.get("boundary");
-  // The length first: the search for white space at the end is slow where much of it is elsewhere.
-  if (given === undefined || given.length > MAX_BOUNDARY) return undefined;
-  const boundary = given.replace(/[ \t]+$/, "");
-  if (boundary === "") return undefined;
-  // deno-lint-ignore no-control-regex -- a line end would end the delimiter line
-  return ambiguous || /[\x00-\x1f\\]/.test(boundary) ? undefined : boundary;
-}

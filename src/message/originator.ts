@@ -7,7 +7,7 @@ import { addressKey, isAddress, isDoubtful } from "./addresses.ts";
 import { type Author, type Authors, type AuthorsOptions, readAuthors } from "./authors.ts";
 import { type Edit, removal } from "./edits.ts";
 import { type HeaderField, isEmpty } from "./header.ts";
-import { refolded } from "./header_repair.ts";
+import { refolded } from "./folding.ts";
 import { phrase } from "./phrase.ts";
 
 /** What an account says about the sender, if it says anything. */

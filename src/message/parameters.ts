@@ -1,15 +1,40 @@
 // Field bodies of the form `value; name=value; …` (RFC 2045 §5.1, RFC 2183 §2), with the extended
-// and continued parameters of RFC 2231 and names in encoded words (RFC 2047), which many write.
+// and continued parameters of RFC 2231: the one reader of them for all.
+//
+// Many programs write names of files as they are. So what no reader could take for syntax is a part of
+// the value: a parenthesis that does not stand behind white space, a quote that nothing ends.
 
-import { Buffer } from "node:buffer";
+import { charsetOf, decoded, guessed } from "./charsets.ts";
+import { decodedWords } from "./encoded_words.ts";
+
+/** What is given for a parameter. */
+export interface Value {
+  /** One character an octet, percent-encoding undone. */
+  readonly octets: string;
+  /** The label that an extended value begins with (RFC 2231 §4); undefined for others. */
+  readonly charset: string | undefined;
+}
+
+/** All that a field says of one parameter. */
+interface Given {
+  /** Different values of `name=`, in their order. */
+  readonly plain: string[];
+  /** `name*=` */
+  extended: string | undefined;
+  /** `name*0=`, `name*1*=`, …; those with a second asterisk are percent-encoded. */
+  readonly segments: Map<number, Segment>;
+}
+
+interface Segment {
+  readonly text: string;
+  readonly encoded: boolean;
+}
 
 export interface Parameterized {
   /** What stands before the first semicolon, in lower case, without comments. */
   readonly value: string;
-  /** By names in lower case; of several with one name the first. An octet is a character. */
-  readonly parameters: ReadonlyMap<string, string>;
-  /** Whether a name stands there more than once with different values: readers do not agree then. */
-  readonly ambiguous: boolean;
+  /** By names in lower case, without asterisks. */
+  readonly given: ReadonlyMap<string, Given>;
 }
 
 /** Parameters that are looked at; nobody needs more. */
@@ -19,35 +44,293 @@ const MAX_TEXT = 8 * 1024;
 
 /** @param body a field body with its folding, one character an octet */
 export function parseParameterized(body: string): Parameterized {
-  const [value = "", ...rest] = splitParameters(body);
-  const parameters = new Map<string, string>();
-  let ambiguous = false;
-  for (const text of rest) {
-    const equals = text.indexOf("=");
-    if (equals < 0) continue;
-    const name = text.slice(0, equals).trim().toLowerCase();
-    const content = unquoted(text.slice(equals + 1).trim());
-    const known = parameters.get(name);
-    if (known === undefined) parameters.set(name, content);
-    else if (known !== content) ambiguous = true;
+  const given = new Map<string, Given>();
+  const reader = new Reader(body);
+  const value = reader.value();
+  for (let count = 0; count < MAX_PARAMETERS; count++) {
+    const parameter = reader.parameter();
+    if (parameter === undefined) break;
+    const { name, text } = parameter;
+    // RFC 2231 §3, §4
+    const [, base = "", section, encoded] = /^([^*]+)(?:\*(\d{1,4}))?(\*)?$/.exec(name) ?? [];
+    if (base === "") continue;
+    let known = given.get(base);
+    if (known === undefined) {
+      known = { plain: [], extended: undefined, segments: new Map() };
+      given.set(base, known);
+    }
+    const number = Number(section);
+    if (section !== undefined) {
+      if (known.segments.has(number)) continue;
+      known.segments.set(number, { text, encoded: encoded !== undefined });
+    } else if (encoded !== undefined) {
+      known.extended ??= text;
+    } else if (!known.plain.includes(text)) {
+      known.plain.push(text);
+    }
   }
-  return { value: value.trim().toLowerCase(), parameters, ambiguous };
+  return { value: value.trim().toLowerCase(), given };
 }
 
-/** The pieces between semicolons that are in no quoted string. */
-function splitParameters(body: string): string[] {
-  // Of folding (RFC 5322 §2.2.3) the white space behind it counts, the line end does not.
-  const text = withoutComments(body).replace(/[\r\n]+/g, "");
-  const found: string[] = [];
-  let start = 0;
-  for (const { index, 0: match } of text.matchAll(/;|"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?$)/gs)) {
-    if (match !== ";") continue;
-    found.push(text.slice(start, index));
-    if (found.length > MAX_PARAMETERS) return found;
-    start = index + 1;
+/**
+ * What a parameter may be, what says most of it first: the extended value, the segments where none is
+ * missing, plain values, and what there is of segments.
+ */
+export function valuesOf({ given }: Parameterized, name: string): Value[] {
+  const found = given.get(name);
+  if (found === undefined) return [];
+  const { plain, extended, segments } = found;
+  const numbers = [...segments.keys()].sort((a, b) => a - b);
+  const all = numbers.map((number) => segments.get(number)!);
+  // Some programs count from 1.
+  const first = numbers[0] === 1 ? 1 : 0;
+  const gap = numbers.findIndex((number, i) => number !== first + i);
+  return [
+    ...(extended === undefined ? [] : [extendedValue(extended)]),
+    ...(gap < 0 && all.length > 0 ? [joined(all)] : []),
+    ...plain.map((text) => looksExtended(text) ? extendedValue(text) : asItIs(text)),
+    ...(gap < 0 ? [] : [joined(all)]),
+    ...(gap < 1 ? [] : [joined(all.slice(0, gap))]),
+  ];
+}
+
+/** What a parameter most likely is, one character an octet; undefined where it is not given. */
+export function parameter(parameterized: Parameterized, name: string): string | undefined {
+  return valuesOf(parameterized, name)[0]?.octets;
+}
+
+/** Whether a plain `name=` stands there more than once with different values. */
+export function isAmbiguous({ given }: Parameterized, name: string): boolean {
+  return (given.get(name)?.plain.length ?? 0) > 1;
+}
+
+/**
+ * The values of a parameter as texts for people: RFC 2231, RFC 2047, or raw octets.
+ *
+ * @param nearby charset labels for what has none of its own
+ */
+export function textsOf(
+  parameterized: Parameterized,
+  name: string,
+  nearby: readonly string[],
+): string[] {
+  return valuesOf(parameterized, name).map(({ octets, charset }) => {
+    const text = octets.slice(0, MAX_TEXT);
+    if (charset === undefined) return decodedWords(text, nearby);
+    const known = charsetOf(charset);
+    return (known === undefined ? undefined : decoded(text, known)) ?? guessed(text, nearby);
+  });
+}
+
+function asItIs(octets: string): Value {
+  return { octets, charset: undefined };
+}
+
+/** RFC 2231 §4: `charset'language'percent-encoded`; some programs leave out what is before, or a quote. */
+function extendedValue(text: string): Value {
+  const [, charset = "", language, rest = ""] =
+    /^([\w.:+-]*)'(?:([A-Za-z0-9-]*)')?(.*)$/s.exec(text) ?? [];
+  const isLabel = language === "" || charsetOf(charset) !== undefined ||
+    /^us-ascii$/i.test(charset);
+  return isLabel
+    ? { octets: percentDecoded(rest), charset }
+    : { octets: percentDecoded(text), charset: undefined };
+}
+
+/** Whether a program has left out the asterisk that says so. */
+function looksExtended(text: string): boolean {
+  return /^(?:utf-8|iso-8859-\d+|windows-\d+|us-ascii)'[A-Za-z-]*'\S*%[0-9A-Fa-f]{2}/i.test(text);
+}
+
+function joined(segments: readonly Segment[]): Value {
+  const [first, ...others] = segments;
+  const { octets: beginning, charset } = first!.encoded
+    ? extendedValue(first!.text)
+    : asItIs(first!.text);
+  let octets = beginning;
+  for (const { text, encoded } of others) octets += encoded ? percentDecoded(text) : text;
+  return charset === undefined && looksExtended(octets)
+    ? extendedValue(octets)
+    : { octets, charset };
+}
+
+function percentDecoded(text: string): string {
+  return text.replace(
+    /%([0-9A-Fa-f]{2})/g,
+    (_, hex: string) => String.fromCharCode(parseInt(hex, 16)),
+  );
+}
+
+/** What may stand behind a quoted string: nothing more, a comment, or a parameter without semicolon. */
+const BEHIND_QUOTE = /[ \t]*(?:$|;|[ \t]\(|[ \t][\w*-]{1,40}[ \t]?=)/y;
+const WITHOUT_SEMICOLON = /[\w*-]{1,40}[ \t]?=/y;
+
+/** What ends a piece of the body, or a comment that may begin there. */
+const SEMICOLON = /[;(]/g;
+const EQUALS_OR_SEMICOLON = /[=;(]/g;
+
+/** Takes a field body apart, in one go from its beginning to its end. */
+class Reader {
+  readonly #text: string;
+  #at = 0;
+  /** Whether there may be comments: once one does not end, no parenthesis begins another. */
+  #comments: boolean;
+
+  constructor(body: string) {
+    // Of folding (RFC 5322 §2.2.3) the white space behind it counts, the line end does not. A CR that
+    // is none becomes a space, as it does in the message (line_endings.ts).
+    this.#text = body.replace(
+      /\r+\n?|\n/g,
+      (end) => end.endsWith("\n") ? "" : " ".repeat(end.length),
+    );
+    this.#comments = this.#text.includes("(");
   }
-  found.push(text.slice(start));
-  return found;
+
+  /** What stands before the parameters. */
+  value(): string {
+    const text = this.#upTo(SEMICOLON);
+    this.#at++;
+    // What is open to the end.
+    const [open = ""] = /^[^(]*/.exec(text) ?? [];
+    return open;
+  }
+
+  /** The next parameter; undefined behind the last one. */
+  parameter(): { name: string; text: string } | undefined {
+    while (this.#at < this.#text.length) {
+      const name = this.#upTo(EQUALS_OR_SEMICOLON).trim().toLowerCase();
+      const separator = this.#text[this.#at++];
+      if (separator === "=") return { name, text: this.#content() };
+    }
+    return undefined;
+  }
+
+  /** The text, with white space for comments, up to one of these characters or the end. */
+  #upTo(ends: RegExp): string {
+    const text = this.#text;
+    let found = "";
+    let from = this.#at;
+    for (let at = from;;) {
+      ends.lastIndex = at;
+      at = ends.exec(text)?.index ?? text.length;
+      const end = this.#commentEnd(at);
+      if (end >= 0) {
+        found += `${text.slice(from, at)} `;
+        from = end;
+      } else if (text[at] !== "(") {
+        this.#at = at;
+        return found + text.slice(from, at);
+      }
+      at = end < 0 ? at + 1 : end;
+    }
+  }
+
+  /** What stands behind the equals sign; goes to behind the semicolon. */
+  #content(): string {
+    const text = this.#text;
+    this.#skipWhite();
+    while (isWhite(text[this.#at - 1])) {
+      const end = this.#commentEnd(this.#at);
+      if (end < 0 || !isWhite(text[end])) break;
+      this.#at = end;
+      this.#skipWhite();
+    }
+    return text[this.#at] === '"' ? this.#quoted() : this.#unquoted();
+  }
+
+  /** Everything up to the semicolon, but comments at the end: what has text behind it is none. */
+  #unquoted(): string {
+    const text = this.#text;
+    const start = this.#at;
+    if (!this.#comments) {
+      const value = this.#upTo(SEMICOLON);
+      this.#at++;
+      return value.trimEnd();
+    }
+    let end = start;
+    let at = start;
+    while (at < text.length && text[at] !== ";") {
+      const comment = isWhite(text[at - 1]) ? this.#commentEnd(at) : -1;
+      const isComment = comment >= 0 && (isWhite(text[comment]) || isEnd(text[comment]));
+      at = comment < 0 ? at + 1 : comment;
+      if (!isComment && !isWhite(text[at - 1])) end = at;
+    }
+    this.#at = at + 1;
+    return text.slice(start, end);
+  }
+
+  #quoted(): string {
+    const text = this.#text;
+    const start = this.#at + 1;
+    let end = -1;
+    /** Quotes that might be the last: the first within the name, and the first behind a backslash. */
+    let inner = -1;
+    let escaped = -1;
+    for (let at = start; at < text.length && end < 0; at++) {
+      const escapes = this.#escapes(at);
+      if (escapes) at++;
+      if (text[at] !== '"' || (escapes && escaped >= 0)) continue;
+      BEHIND_QUOTE.lastIndex = at + 1;
+      const isLast = BEHIND_QUOTE.test(text);
+      if (isLast && escapes) escaped = at;
+      else if (isLast) end = at;
+      else if (!escapes && inner < 0) inner = at;
+    }
+    if (end < 0) end = inner >= 0 ? inner : escaped >= 0 ? escaped : text.length;
+    let content = "";
+    for (let at = start; at < end; at++) {
+      content += text[at + 1 < end && this.#escapes(at) ? ++at : at];
+    }
+    this.#at = end + 1;
+    this.#skipWhite();
+    WITHOUT_SEMICOLON.lastIndex = this.#at;
+    if (!WITHOUT_SEMICOLON.test(text)) {
+      this.#upTo(SEMICOLON);
+      this.#at++;
+    }
+    return content;
+  }
+
+  /**
+   * Whether a backslash here is one of a quoted pair. It goes only before a quote or a backslash:
+   * programs that write a Windows path as a file name do not double it. Behind an octet that is no
+   * UTF-8 it is half a character of Shift_JIS, GBK or Big5.
+   */
+  #escapes(at: number): boolean {
+    const text = this.#text;
+    if (text[at] !== "\\" || (text[at + 1] !== '"' && text[at + 1] !== "\\")) return false;
+    if (at === 0 || text.charCodeAt(at - 1) < 0x81) return true;
+    return UTF_8_END.test(text.slice(Math.max(0, at - 4), at));
+  }
+
+  #skipWhite(): void {
+    while (isWhite(this.#text[this.#at])) this.#at++;
+  }
+
+  /** Behind the comment (RFC 5322 §3.2.2) that begins here; -1 where none does, or it does not end. */
+  #commentEnd(start: number): number {
+    const text = this.#text;
+    if (text[start] !== "(" || !this.#comments) return -1;
+    let depth = 0;
+    for (let at = start; at < text.length; at++) {
+      const c = text[at];
+      if (c === "\\") at++;
+      else if (c === "(") depth++;
+      else if (c === ")" && --depth === 0) return at + 1;
+    }
+    this.#comments = false;
+    return -1;
+  }
+}
+
+const UTF_8_END = /(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{2})[\x80-\xbf]$/;
+
+function isWhite(c: string | undefined): boolean {
+  return c === " " || c === "\t";
+}
+
+function isEnd(c: string | undefined): boolean {
+  return c === undefined || c === ";";
 }
 
 /** The body with spaces in the place of comments (RFC 5322 §3.2.2), as long as before. */
@@ -73,111 +356,4 @@ export function withoutComments(body: string): string {
     i += length - 1;
   }
   return result;
-}
-
-/**
- * The value of a quoted string. A backslash goes only before a quote or a backslash: programs that
- * write a Windows path as a file name do not double it.
- */
-function unquoted(text: string): string {
-  if (!text.startsWith('"')) return text;
-  const end = /(?<!\\)(?:\\\\)*"/.exec(text.slice(1));
-  const inner = end === null ? text.slice(1) : text.slice(1, 1 + end.index + end[0].length - 1);
-  return inner.replace(/\\(["\\])/g, "$1");
-}
-
-/**
- * A parameter as text for people: RFC 2231 §3 and §4, RFC 2047, raw UTF-8 or, failing all of these,
- * windows-1252. Undefined where there is none.
- */
-export function textParameter({ parameters }: Parameterized, name: string): string | undefined {
-  const single = parameters.get(`${name}*`);
-  if (single !== undefined) {
-    const { charset, octets } = extendedValue(single);
-    return decoded(octets, charset);
-  }
-  const continued = joinedSegments(parameters, name);
-  if (continued !== undefined) return continued;
-  const plain = parameters.get(name);
-  return plain === undefined ? undefined : decodedWords(plain.slice(0, MAX_TEXT));
-}
-
-/** RFC 2231 §3: `name*0`, `name*1*`, …; those with a second asterisk are percent-encoded. */
-function joinedSegments(
-  parameters: ReadonlyMap<string, string>,
-  name: string,
-): string | undefined {
-  let charset = "";
-  let octets = "";
-  let extended = false;
-  for (let i = 0; i <= MAX_PARAMETERS; i++) {
-    const encoded = parameters.get(`${name}*${i}*`);
-    const segment = encoded ?? parameters.get(`${name}*${i}`);
-    if (segment === undefined) {
-      if (i === 0) return undefined;
-      break;
-    }
-    if (encoded === undefined) {
-      octets += segment;
-    } else if (i === 0) {
-      extended = true;
-      ({ charset, octets } = extendedValue(encoded));
-    } else {
-      octets += percentDecoded(encoded);
-    }
-  }
-  return extended ? decoded(octets, charset) : decodedWords(octets.slice(0, MAX_TEXT));
-}
-
-/** RFC 2231 §4: `charset'language'percent-encoded` */
-function extendedValue(value: string): { charset: string; octets: string } {
-  const [, charset = "", rest = value] = /^([^']*)'[^']*'(.*)$/s.exec(value) ?? [];
-  return { charset, octets: percentDecoded(rest) };
-}
-
-function percentDecoded(text: string): string {
-  return text.replace(
-    /%([0-9A-Fa-f]{2})/g,
-    (_, hex: string) => String.fromCharCode(parseInt(hex, 16)),
-  );
-}
-
-const ENCODED_WORD = /=\?([^?*\s]+)(?:\*[^?\s]*)?\?([BbQq])\?([^?]*)\?=/g;
-
-/** RFC 2047 §2: white space between two encoded words does not count (§6.2). */
-function decodedWords(text: string): string {
-  if (!text.includes("=?")) return decoded(text, "");
-  const joined = text.replace(/(\?=)\s+(?==\?)/g, "$1");
-  let result = "";
-  let at = 0;
-  for (const match of joined.matchAll(ENCODED_WORD)) {
-    const [whole, charset = "", encoding = "", content = ""] = match;
-    result += decoded(joined.slice(at, match.index), "");
-    const octets = encoding.toLowerCase() === "b"
-      ? Buffer.from(content, "base64").toString("latin1")
-      : content.replaceAll("_", " ").replace(
-        /=([0-9A-Fa-f]{2})/g,
-        (_, hex: string) => String.fromCharCode(parseInt(hex, 16)),
-      );
-    result += decoded(octets, charset);
-    at = match.index + whole.length;
-  }
-  return result + decoded(joined.slice(at), "");
-}
-
-/** @param octets a character each */
-function decoded(octets: string, charset: string): string {
-  // deno-lint-ignore no-control-regex -- all of ASCII
-  if (/^[\x00-\x7f]*$/.test(octets) && !/^(?:utf-?(?:16|32|7)|iso-2022|hz)/i.test(charset)) {
-    return octets;
-  }
-  const bytes = Buffer.from(octets, "latin1");
-  for (const label of [charset || "utf-8", "utf-8"]) {
-    try {
-      return new TextDecoder(label, { fatal: true }).decode(bytes);
-    } catch {
-      // An unknown charset, or octets that are not in it: the next guess.
-    }
-  }
-  return new TextDecoder("windows-1252").decode(bytes);
 }

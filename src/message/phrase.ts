@@ -71,7 +71,8 @@ function withoutQuotes(text: string): string {
   return result + text.slice(from);
 }
 
-function encodedWords(text: string): string {
+/** Any text as encoded words of UTF-8, folded where there are several of them. */
+export function encodedWords(text: string): string {
   const words: string[] = [];
   let piece = "";
   let length = 0;

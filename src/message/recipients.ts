@@ -8,7 +8,7 @@ import { addressKey, isDoubtful } from "./addresses.ts";
 import { printable, type Reply } from "../smtp/reply.ts";
 import type { Edit } from "./edits.ts";
 import { type HeaderField, isWhite } from "./header.ts";
-import { refolded } from "./header_repair.ts";
+import { refolded } from "./folding.ts";
 
 /** What RCPT is refused with for an address that is never sent to; undefined where it may be. */
 export function recipientRefusal(address: string): Reply & { readonly text: string } | undefined {
@@ -191,7 +191,10 @@ function rewrite(
   const emptied = items.length === 0 ||
     (recipients === 0 && fields.some(({ reduced }) => reduced));
   const field = emptied ? kind.empty : Buffer.concat([first.field.nameAndColon, joined(items)]);
-  const lines = [...(field === undefined ? [] : [toOctets(field)]), ...original(first, kind)];
+  const lines = [
+    ...(field === undefined ? [] : [refolded(toOctets(field))]),
+    ...original(first, kind),
+  ];
   edits.push(replacement(first.field, lines));
   for (const other of others) edits.push(replacement(other.field, original(other, kind)));
 }

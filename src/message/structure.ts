@@ -6,7 +6,8 @@
 
 import { asBuffer } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
-import { type Parameterized, parseParameterized, textParameter } from "./parameters.ts";
+import { boundariesOf } from "./boundary.ts";
+import { parseParameterized } from "./parameters.ts";
 
 export interface StructureLimits {
   /** Multiparts and attached messages around the innermost part. */
@@ -23,7 +24,7 @@ export function structureExcess(
   return new Scan(content, limits).run();
 }
 
-/** A multipart with its boundary (or boundaries, where its type is given twice), or a message. */
+/** A multipart with its boundary (or boundaries, where several are given), or a message. */
 interface Frame {
   readonly boundaries: readonly string[];
   /** Whether a part without a type is a message (RFC 2046 §5.1.5). */
@@ -201,7 +202,7 @@ function frameOf(types: readonly string[], digest: boolean): Frame | undefined {
   if (types.length === 0) return digest ? MESSAGE : undefined;
   const read = types.map(parseParameterized);
   const multiparts = read.filter(({ value }) => value.startsWith("multipart/"));
-  const boundaries = multiparts.map(boundaryOf).filter((boundary) => boundary !== "");
+  const boundaries = multiparts.flatMap(boundariesOf);
   if (boundaries.length > 0) {
     return { boundaries, digest: multiparts.some(({ value }) => value === "multipart/digest") };
   }
@@ -211,11 +212,6 @@ function frameOf(types: readonly string[], digest: boolean): Frame | undefined {
 const MESSAGE: Frame = { boundaries: [], digest: false };
 /** RFC 2046 §5.2.1, RFC 6532 §3.7; news is what it was called in newsgroups. */
 const IS_MESSAGE = /^message\/(?:rfc822|global|news)$/;
-
-function boundaryOf(type: Parameterized): string {
-  const boundary = type.parameters.get("boundary") ?? textParameter(type, "boundary") ?? "";
-  return boundary.length > MAX_DELIMITER ? "" : boundary.trimEnd();
-}
 
 /** Octets by position, whatever pieces they lie in: mostly asked for in their order. */
 class Cursor {

@@ -382,7 +382,7 @@ export const SETTINGS = {
   LARGE_MESSAGES: required(
     oneOf("upload", "reject"),
     "upload",
-    "What becomes of messages over GRAPH_REQUEST_LIMIT: a draft with uploaded attachments (needs Mail.ReadWrite), or 552.",
+    "What becomes of messages over GRAPH_REQUEST_LIMIT: a draft with uploaded attachments (needs Mail.ReadWrite; without it the one request is tried, and 413 is then 552), or 552.",
   ),
   WEBHOOK_URL: missing("Where delivery events go.", undefined, true),
   WEBHOOK_SECRET: missing("The key that signs delivery events.", undefined, true),

@@ -117,6 +117,17 @@ for (const program of PROGRAMS) {
       );
     });
 
+    it("is sent whole, once, where the app has no Mail.ReadWrite and Graph takes it", async () => {
+      await withRelay(
+        async (relay, cloud) => {
+          assert.match(await send(relay, 1 * MB), /^250 2\.0\.0 /);
+          assert.equal(cloud.inbox.list().length, 1);
+        },
+        { GRAPH_REQUEST_LIMIT: "200000" },
+        { entra: { roles: () => ["Mail.Send"] } },
+      );
+    });
+
     it("is refused where LARGE_MESSAGES=reject says so", async () => {
       await withRelay(
         async (relay) => assert.match(await send(relay, 5 * MB), /^552 5\.3\.4 .*LARGE_MESSAGES/),

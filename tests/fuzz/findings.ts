@@ -47,4 +47,14 @@ export const FINDINGS: readonly KnownFinding[] = [
     what: "a line of JSON had marks of direction as they were",
     input: base64("\xe2\x81\xa6\xff"),
   },
+  {
+    target: "mime",
+    what: "a CR within a boundary, which is a space once it is repaired",
+    input: "CAADBQVpbWFnZS9wbmcBAAMAAAUAQy//AwEAAP9E/wIABAACPQ0BUVVKRP8CAAQA",
+  },
+  {
+    target: "message",
+    what: "a field whose name begins like a delimiter line",
+    input: "b206Ci0tOg==",
+  },
 ];

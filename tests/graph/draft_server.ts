@@ -40,6 +40,10 @@ export interface DraftServer {
   readonly arrived: readonly Arrived[];
   /** In place of the usual answer. */
   intercept: ((seen: Seen) => Answer | undefined) | undefined;
+  /** What is written, before the connection is closed, once a request's head has arrived. */
+  early: ((head: Pick<Seen, "method" | "path">) => string | undefined) | undefined;
+  /** Forgets what it has seen. */
+  clear(): void;
   /** Octets of a PUT's body after which the connection is reset; they count as arrived. */
   cut: ((range: string) => number | undefined) | undefined;
   close(): Promise<void>;
@@ -62,7 +66,8 @@ export async function startDraftServer(): Promise<DraftServer> {
   const arrived: Arrived[] = [];
   const sessions: Session[] = [];
   const sockets = new Set<Socket>();
-  const messages = `/graph/v1.0/users/${encodeURIComponent(SENDER)}/messages`;
+  const mailbox = `/graph/v1.0/users/${encodeURIComponent(SENDER)}`;
+  const messages = `${mailbox}/messages`;
   const draft = `${messages}/${encodeURIComponent(DRAFT_ID)}`;
   let origin = "";
 
@@ -137,7 +142,11 @@ export async function startDraftServer(): Promise<DraftServer> {
     seen,
     arrived,
     intercept: undefined,
+    early: undefined,
     cut: undefined,
+    clear() {
+      log.length = seen.length = arrived.length = 0;
+    },
     close() {
       const closed = new Promise<void>((resolve) => listener.close(() => resolve()));
       for (const socket of sockets) socket.destroy();
@@ -171,8 +180,16 @@ export async function startDraftServer(): Promise<DraftServer> {
       }
       const range = head.headers.get("content-range");
       const name = `${head.method} ${
-        head.path.replace(draft, "/draft").replace(messages, "/messages").replace(/\?.*/, "")
+        head.path.replace(draft, "/draft").replace(messages, "/messages")
+          .replace(mailbox, "").replace(/\?.*/, "")
       }${range === undefined ? "" : ` ${range}`}`;
+      const early = server.early?.(head);
+      if (early !== undefined) {
+        log.push(name);
+        socket.end(early);
+        socket.removeAllListeners("data");
+        return;
+      }
       const cut = range === undefined ? undefined : server.cut?.(range);
       if (cut !== undefined && length >= cut) {
         log.push(`${name} cut`);

@@ -98,16 +98,6 @@ describe("a message by way of a draft", () => {
 });
 
 describe("a draft that cannot be made", () => {
-  for (const code of ["ErrorAccessDenied", "Authorization_RequestDenied"]) {
-    it(`because the token lacks Mail.ReadWrite is 552, and says what to grant: ${code}`, async () => {
-      server.intercept = () => error(403, code);
-      const outcome = await send();
-      assert.match(line(outcome), /^552 5\.3\.4 \w+: .*Mail\.ReadWrite.*smaller/);
-      assert.equal(outcome.type, "refused");
-      assert.deepEqual(server.log, ["POST /messages"]);
-    });
-  }
-
   const answers: readonly [string, Answer, RegExp][] = [
     ["reset", "reset", /^451 /],
     ["500", { status: 500 }, /^451 /],
@@ -133,6 +123,118 @@ describe("a draft that cannot be made", () => {
       assert.deepEqual(server.log, ["POST /messages"]);
     });
   }
+});
+
+describe("a message without a draft, because the app has no Mail.ReadWrite", () => {
+  const ONCE = ["POST /messages", "POST /sendMail"];
+  const codes = ["ErrorAccessDenied", "Authorization_RequestDenied", undefined];
+
+  /** Graph forbids the draft; this is what it says to the message as a whole. */
+  function whole(code: string | undefined, answer: Answer): void {
+    server.intercept = ({ path }) =>
+      path.endsWith("/sendMail")
+        ? answer
+        : path.endsWith("/messages")
+        ? code === undefined ? { status: 403 } : error(403, code)
+        : undefined;
+  }
+
+  for (const code of codes) {
+    it(`is tried in one request, once, with all its octets: 403 ${code}`, async () => {
+      whole(code, { status: 202, headers: "request-id: r-2\r\n" });
+      const outcome = await send(LARGE);
+      assert.equal(line(outcome), "250 2.0.0 OK id=0123456789abcdef");
+      assert.equal(outcome.requestId, "r-2");
+      assert.deepEqual(server.log, ONCE);
+      const [, sent] = server.seen as [Seen, Seen];
+      assert.match(sent.path, /\/users\/ann%2Bx%40x\.test\/sendMail$/);
+      assert.equal(sent.headers.get("content-type"), "text/plain");
+      assert(Buffer.from(sent.body.toString(), "base64").equals(Buffer.concat([...LARGE])));
+    });
+
+    it(`is 552 with the way out where that is too much: 403 ${code}`, async () => {
+      const answers: Answer[] = [
+        { status: 413 },
+        error(413, "RequestEntityTooLarge"),
+        { status: 400, json: { error: { message: "Maximum request length exceeded." } } },
+      ];
+      for (const answer of answers) {
+        whole(code, answer);
+        server.clear();
+        const outcome = await send(LARGE);
+        assert.match(line(outcome), /^552 5\.3\.4 .*Grant it Mail\.ReadWrite .*smaller/);
+        assert(outcome.type === "refused" && !outcome.ambiguous);
+        assert.equal(outcome.code, code ?? "HTTP 403");
+        assert.match(outcome.detail, /^making the draft: .*; sending it whole: /);
+        assert.deepEqual(server.log, ONCE);
+      }
+    });
+  }
+
+  it("is 552 too where Graph hangs up behind its 413 before it has read all", async () => {
+    whole("ErrorAccessDenied", { status: 403 });
+    server.early = ({ path }) =>
+      path.endsWith("/sendMail")
+        ? "HTTP/1.1 413 X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        : undefined;
+    const outcome = await send(LARGE);
+    assert.match(line(outcome), /^552 5\.3\.4 /);
+    assert.deepEqual(server.log, ONCE);
+  });
+
+  const others: readonly [string, Answer, RegExp][] = [
+    ["no permission at all", error(403, "ErrorAccessDenied"), /^550 5\.7\.1 ErrorAccessDenied/],
+    ["another sender", error(403, "ErrorSendAsDenied"), /^550 5\.7\.1 ErrorSendAsDenied/],
+    ["the mailbox's own limit", error(413, "ErrorMessageSizeExceeded"), /^552 5\.2\.3 /],
+    ["a wrong recipient", error(400, "ErrorInvalidRecipients"), /^550 5\.1\.3 /],
+  ];
+  for (const [what, answer, expected] of others) {
+    it(`gets the answer to that request: ${what}`, async () => {
+      whole("ErrorAccessDenied", answer);
+      const outcome = await send(LARGE);
+      assert.match(line(outcome), expected);
+      assert(outcome.type === "refused" && !outcome.ambiguous);
+      assert.match(outcome.detail, /; no draft: /);
+      assert.deepEqual(server.log, ONCE);
+    });
+  }
+
+  for (
+    const [what, answer] of [["reset", "reset"], ["500", { status: 500 }], ["200", {
+      status: 200,
+    }]] as const
+  ) {
+    it(`may have been sent, and is not sent again: ${what}`, async () => {
+      whole("ErrorAccessDenied", answer);
+      const outcome = await send(LARGE);
+      assert(outcome.type === "later" && outcome.ambiguous);
+      assert.match(line(outcome), /may have been sent/);
+      assert.deepEqual(server.log, ONCE);
+    });
+  }
+
+  it("is not tried where the draft failed for another reason", async () => {
+    for (
+      const answer of [error(403, "ErrorAccountDisabled"), error(404, "ErrorInvalidUser"), {
+        status: 500,
+      }]
+    ) {
+      server.intercept = () => answer;
+      server.clear();
+      assert.notEqual((await send(LARGE)).type, "sent");
+      assert.deepEqual(server.log, ["POST /messages"]);
+    }
+  });
+
+  it("is not tried once there is a draft", async () => {
+    server.intercept = answering("POST", "/createUploadSession", error(403, "ErrorAccessDenied"));
+    assert.match(line(await send(LARGE)), /^552 5\.3\.4 .*Mail\.ReadWrite/);
+    assert.deepEqual(server.log, [
+      "POST /messages",
+      "POST /draft/attachments/createUploadSession",
+      "DELETE /draft",
+    ]);
+  });
 });
 
 describe("a draft that was not sent", () => {
@@ -233,7 +335,14 @@ describe("a message that cannot be taken apart", () => {
     [
       "a text",
       "Content-Type: text/plain\r\n\r\n" + padding.repeat(50_000),
-      /^552 5\.3\.4 LARGE_BODY: .*Shorten its text/,
+      /^552 5\.3\.4 LARGE_BODY: .*Shorten its text.*: its text \(text\/plain, 3600000 octets\)$/,
+    ],
+    [
+      "winmail.dat",
+      "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nhi\r\n" +
+      "--b\r\nContent-Type: application/ms-tnef; name=winmail.dat\r\n" +
+      "Content-Transfer-Encoding: base64\r\n\r\n" + padding.repeat(50_000) + "--b--\r\n",
+      /^552 5\.3\.4 LARGE_TNEF: .*winmail\.dat.*HTML or plain text/,
     ],
   ];
   for (const [what, text, expected] of cases) {

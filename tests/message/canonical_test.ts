@@ -27,6 +27,7 @@ function mixed(...parts: string[]): string {
 }
 
 const QP = "Content-Transfer-Encoding: quoted-printable";
+const MIME = "MIME-Version: 1.0\r\n";
 const B64 = "Content-Transfer-Encoding: base64";
 
 describe("a message that needs nothing", () => {
@@ -54,9 +55,11 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
   it("becomes base64; the rest of the header stays", () => {
     assert.equal(
       result(
-        `content-TRANSFER-encoding :\r\n (x) Quoted-Printable (y)\r\nX: y\r\n\r\na=3D=\r\nb\r\n`,
+        `${MIME}content-TRANSFER-encoding :\r\n (x) Quoted-Printable (y)\r\nX: y\r\n\r\na=3D=\r\nb\r\n`,
       ),
-      `content-TRANSFER-encoding :\r\n (x) base64 (y)\r\nX: y\r\n\r\n${base64("a=b\r\n")}\r\n`,
+      `${MIME}content-TRANSFER-encoding :\r\n (x) base64 (y)\r\nX: y\r\n\r\n${
+        base64("a=b\r\n")
+      }\r\n`,
     );
   });
 
@@ -85,11 +88,11 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
   ];
   for (const [body, decoded] of BROKEN) {
     it(`is read as readers do: ${JSON.stringify(body)}`, () => {
-      const message = `${QP}\r\n\r\n${body}`;
+      const message = `${MIME}${QP}\r\n\r\n${body}`;
       for (const size of [1, 2, 1000]) {
         assert.equal(
           textOf(canonical(inBlocks(message, size), REENCODE)),
-          `${B64}\r\n\r\n${base64(decoded)}\r\n`,
+          `${MIME}${B64}\r\n\r\n${base64(decoded)}\r\n`,
         );
       }
     });
@@ -174,7 +177,7 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
 
   it("is decoded the same wherever a very long line is split (rule 5 forbids it)", () => {
     // Longer than what is held back of a line, so that it is decoded in pieces.
-    const head = content(`${QP}\r\n\r\n`);
+    const head = content(`${MIME}${QP}\r\n\r\n`);
     const before = "x".repeat(70_000);
     for (
       const [encoded, decoded] of [["=41=42", "AB"], ["=\r\n=4", "=4"], ["a \t\r\nb", "a\r\nb"], [
@@ -187,7 +190,7 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
           .flatMap((text) => content(text));
         assert.equal(
           textOf(canonical([...head, ...body], REENCODE)),
-          `${B64}\r\n\r\n${base64(before + decoded)}\r\n`,
+          `${MIME}${B64}\r\n\r\n${base64(before + decoded)}\r\n`,
           `${JSON.stringify(encoded)} at ${cut}`,
         );
       }
@@ -201,7 +204,10 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
 
   it("is found below mbox lines, and in a part that is never closed", () => {
     for (const mbox of ["From a@b Mon\r\n", "From a@b Mon\r\n>From b Mon\r\n>From c\r\n"]) {
-      assert.equal(result(`${mbox}${QP}\r\n\r\n=41`), `${mbox}${B64}\r\n\r\nQQ==\r\n`);
+      assert.equal(
+        result(`${mbox}${MIME}${QP}\r\n\r\n=41`),
+        `${mbox}${MIME}${B64}\r\n\r\nQQ==\r\n`,
+      );
     }
     const open = mixed(part(QP, "=41")).replace(/\r\n--b--[^]*/, "");
     assert.equal(result(open), `${open.replace(QP, B64).slice(0, -3)}QQ==\r\n`);
@@ -317,5 +323,109 @@ describe("what has no place in lines (RFC 5322 §2.1.1, RFC 2045 §2.7)", () => 
     const message = mixed(part("Content-Type: message/rfc822", `a: \0${LONG}\r\n\r\n${LONG}\0`))
       .replace("preamble", LONG).replace("Subject: s", `Subject: \0${LONG}`);
     assert.equal(result(message), message);
+  });
+});
+
+describe("MIME-Version, without which an encoding means nothing (RFC 2045 §4)", () => {
+  const html = "Content-Type: text/html; charset=utf-8\r\n";
+  const cases: readonly (readonly [name: string, message: string, result: string])[] = [
+    [
+      "is added where quoted-printable becomes base64",
+      "Subject: s\r\n" + html + `${QP}\r\n\r\nGr=C3=BC=\r\n=C3=9Fe\r\n`,
+      "Subject: s\r\n" + html + `${B64}\r\n${MIME}\r\n${base64("Gr\xc3\xbc\xc3\x9fe\r\n")}\r\n`,
+    ],
+    [
+      "is added where only a part of the message is encoded anew",
+      mixed(part(QP, "=41")).replace(MIME, ""),
+      mixed(part(B64, "QQ==")).replace(MIME, "").replace('"b"\r\n', `"b"\r\n${MIME}`),
+    ],
+    [
+      "is added where long lines name an encoding",
+      `Subject: s\r\nContent-Transfer-Encoding: 8bit\r\n\r\n${LONG}`,
+      `Subject: s\r\n${B64}\r\n${MIME}\r\n${base64(LONG)}\r\n`,
+    ],
+    [
+      "takes the place of one that says nothing",
+      `mime-version:\r\n ${"\r\n"}${QP}\r\n\r\n=41`,
+      `mime-version: 1.0\r\n${B64}\r\n\r\nQQ==\r\n`,
+    ],
+    [
+      "stays as it is, whatever it says",
+      `MIME-Version: 1.0 (x)\r\n${QP}\r\n\r\n=41`,
+      `MIME-Version: 1.0 (x)\r\n${B64}\r\n\r\nQQ==\r\n`,
+    ],
+  ];
+  for (const [name, message, expected] of cases) {
+    it(name, () => assert.equal(result(message), expected));
+  }
+
+  it("is not added to a message in which nothing is encoded anew", () => {
+    for (
+      const message of [`Subject: s\r\n${html}\r\nx`, mixed(part(B64, "QQ==")).replace(MIME, "")]
+    ) {
+      assert.equal(result(message), message);
+      assert.equal(result(message.replaceAll("\r\n", "\n")), message);
+    }
+  });
+});
+
+describe("an encoding that is 7bit or 8bit but for quotes, blanks and hyphens (RFC 2045 §6)", () => {
+  const odd = [
+    '8bit"',
+    '"8bit"',
+    "'7bit'",
+    "8-bit",
+    "8 bit",
+    "7-Bit",
+    "7 bit;",
+    "8bit.",
+    "8bits",
+    "8bit -",
+    "(c) 8-bit (c)",
+    "",
+    '""',
+    " - ",
+    "\r\n ",
+  ];
+  for (const encoding of odd) {
+    it(`becomes base64 where lines are long: ${JSON.stringify(encoding)}`, () => {
+      const message = (field: string, body: string) =>
+        `${MIME}Content-Type: text/html; charset=utf-8\r\n` +
+        `Content-Transfer-Encoding:${field}\r\nX: y\r\n\r\n${body}`;
+      const text = `<p>${LONG}</p>\r\n`;
+      assert.equal(
+        result(message(` ${encoding}`, text)),
+        message(" base64", `${base64(text)}\r\n`),
+      );
+      const lines = mixed(part(`Content-Transfer-Encoding: ${encoding}`, LONG));
+      assert.equal(result(lines), mixed(part(B64, base64(LONG))));
+    });
+  }
+
+  it("stays as it is where nothing has to be encoded", () => {
+    for (const encoding of odd) {
+      const message = `${MIME}Content-Transfer-Encoding: ${encoding}\r\n\r\nText\r\n`;
+      assert.equal(result(message), message);
+    }
+  });
+
+  it("may be quoted-printable or base64 in quotes, and empty beside another", () => {
+    for (
+      const field of ['"quoted-printable"', "quoted-printable,", "\r\nContent-Transfer-Encoding:"]
+    ) {
+      const fields = `Content-Transfer-Encoding: ${field}`;
+      const both = field.startsWith("\r") ? `${QP}${field}` : fields;
+      const expected = field.startsWith("\r") ? `${B64}\r\n${B64}` : B64;
+      assert.equal(result(mixed(part(both, "=41"))), mixed(part(expected, "QQ==")));
+    }
+    const quoted = part(B64.replace("base64", '"base64"'), base64(LONG).replace(/\r\n/g, ""));
+    assert.equal(result(mixed(quoted)).includes(base64(LONG)), true);
+  });
+
+  it("is none that nobody knows", () => {
+    for (const encoding of ["x-own", "8bit-mime", "16bit", "bit", "uuencode"]) {
+      const message = `${MIME}Content-Transfer-Encoding: ${encoding}\r\n\r\n${LONG}\r\n`;
+      assert.equal(result(message), message);
+    }
   });
 });

@@ -30,6 +30,13 @@ function indivisible(text: string, limit: number) {
   return result.type === "indivisible" ? result.reason : result.type;
 }
 
+/** Which part keeps a message from being made smaller. */
+function inTheWay(text: string, limit: number) {
+  const result = detach(content(text), limit);
+  assert(result.type === "indivisible");
+  return result.part;
+}
+
 function read(attachment: Attachment): string {
   return textOf([...attachment.octets()]);
 }
@@ -202,7 +209,7 @@ describe("a content that comes out", () => {
     ["Content-Type: a/b; name=../../etc/passwd", "passwd"],
     ["Content-Type: a/b; name*=utf-8''a%00%0d%E2%80%AEb.x", "ab.x"],
     ["Content-Type: a/b; name=..", "attachment-1.bin"],
-    ["Content-Type: a/b (; name=no); name=(no) yes (no)", "yes"],
+    ["Content-Type: a/b (; name=no); name= (no) yes (no)", "yes"],
     [`Content-Type: a/b; name="${"x".repeat(300)}.docx"`, `${"x".repeat(250)}.docx`],
   ];
   for (const [header, name] of names) {
@@ -275,10 +282,87 @@ describe("a message that cannot be made smaller", () => {
       "body",
     ],
     ["with a large header", `Subject: ${OCTETS}\r\n${part}`, "body"],
+    ...[
+      "application/ms-tnef",
+      "application/vnd.ms-tnef; name=other.bin",
+      "application/octet-stream; name=winmail.dat",
+      'application/octet-stream; name="Winmail.DAT "',
+    ].flatMap((type) => [
+      [
+        `in Outlook's own format ([MS-OXTNEF]): ${type}`,
+        message("multipart/mixed", TEXT, file(`Content-Type: ${type}`, OCTETS)),
+        "tnef",
+      ] as const,
+      [
+        `in Outlook's own format ([MS-OXTNEF]), and nothing else: ${type}`,
+        file(`Content-Type: ${type}`, OCTETS),
+        "tnef",
+      ] as const,
+    ]),
   ];
   for (const [name, text, reason] of cases) {
     it(`is said to be so: ${name}`, () => assert.equal(indivisible(text, 600), reason));
   }
+
+  const size = 2400;
+  const obstacles: readonly (readonly [text: string, part: string | RegExp])[] = [
+    [`Subject: s\r\n\r\n${OCTETS}`, `its text (text/plain, ${OCTETS.length} octets)`],
+    [
+      message("multipart/alternative", TEXT, `Content-Type: text/html\r\n\r\n${OCTETS}\r\n`),
+      `its text (text/html, ${OCTETS.length} octets)`,
+    ],
+    [
+      message("multipart/mixed", TEXT, part.replace("base64", "x-Own")),
+      /^a part in an unknown Content-Transfer-Encoding, "x-own" \("scan.pdf", application\/pdf, \d+ octets\)$/,
+    ],
+    [
+      message("multipart/mixed", TEXT, part).replace("boundary=b", ""),
+      /^a part that is malformed \(multipart\/mixed, \d+ octets\)$/,
+    ],
+    [
+      message("multipart/related", `Content-Type: image/png\r\n\r\n${OCTETS}\r\n`, TEXT),
+      `a part of the text (image/png, ${OCTETS.length} octets)`,
+    ],
+    [
+      message("multipart/mixed", TEXT, part.replace("Application/PDF", "application/ms-tnef")),
+      /^winmail\.dat \("scan.pdf", application\/ms-tnef, \d+ octets\)$/,
+    ],
+    [
+      message(
+        "multipart/mixed",
+        TEXT,
+        `Content-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n${part}--c--\r\n`,
+      ),
+      /^a part that is signed \(multipart\/signed, \d+ octets\)$/,
+    ],
+    [
+      message("multipart/mixed", ...Array(300).fill(file(PDF, "x"))),
+      "more attachments than Exchange takes",
+    ],
+    [`Subject: ${OCTETS}\r\n${part}`, /^its header \(\d+ octets\)$/],
+  ];
+  for (const [text, expected] of obstacles) {
+    it(`is told by the part that is in the way: ${expected}`, () => {
+      const part = inTheWay(text, 600);
+      if (typeof expected === "string") assert.equal(part, expected);
+      else assert.match(part, expected);
+    });
+  }
+
+  it("is told by the largest of several, though others came out", () => {
+    const html = `Content-Type: text/html\r\n\r\n${OCTETS.repeat(2)}\r\n`;
+    const plain = `Content-Type: text/plain\r\n\r\n${OCTETS}\r\n`;
+    const text = message("multipart/mixed", plain, part, html, part);
+    assert.equal(inTheWay(text, size), `its text (text/html, ${2 * OCTETS.length} octets)`);
+  });
+
+  it("keeps a small winmail.dat, which Exchange opens, and loses what is beside it", () => {
+    const tnef = file("Content-Type: application/ms-tnef; name=winmail.dat", "x".repeat(90));
+    assert.equal(
+      detached(message("multipart/mixed", TEXT, tnef, part), 600).rest,
+      message("multipart/mixed", TEXT, tnef),
+    );
+  });
 
   it("is divided all the same where a part has a name of S/MIME, as signed documents have", () => {
     const signed = "Content-Type: application/octet-stream; name=contract.pdf.p7m";

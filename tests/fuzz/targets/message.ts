@@ -36,6 +36,7 @@ function built(input: Input, depth: number): string {
     "base64",
     "quoted-printable",
     "(c) Base64;",
+    '8-bit"',
     "x-own",
   ]);
   const header = encoding === "" ? "" : `Content-Transfer-Encoding: ${encoding}${end}`;
@@ -49,6 +50,9 @@ function built(input: Input, depth: number): string {
       "application/pkcs7-mime",
       "text/plain; charset=utf-16",
       'application/x; name="a\\"b',
+      "application/x; name*1=b(1).x; name*0*=cp932''%97%5C",
+      'text/csv; charset=gbk; name="\x81\\"; x=" (c)"',
+      "application/ms-tnef",
     ]);
     const disposition = input.pick([
       "",
@@ -70,6 +74,7 @@ function built(input: Input, depth: number): string {
     "encrypted",
     "digest",
     "mixed; boundary=c",
+    "mixed; boundary*0=b; boundary*1=b",
   ]);
   const quoted = input.flag() ? `"${boundary}"` : boundary;
   let text = `Content-Type: multipart/${subtype}; boundary=${quoted}${end}${header}${end}`;
@@ -156,6 +161,8 @@ const WORDS = [
   ..."Content-Disposition: attachment; filename=x\r\n|MIME-Version: 1.0\r\n|\xff|Date: x\r\n".split(
     "|",
   ),
+  ..."name*0*=|boundary*1=|utf-8''%C3|=?gb2312?B?|?=|winmail.dat|/|..|8-bit|References: |Subject: "
+    .split("|"),
   "x".repeat(999),
   `${"y".repeat(998)}\r\n`,
 ];

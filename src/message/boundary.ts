@@ -1,0 +1,34 @@
+// The boundary of a multipart (RFC 2046 §5.1.1), which a field may give in several ways. Which of them
+// is meant, the delimiter lines tell.
+
+import { isAmbiguous, type Parameterized, valuesOf } from "./parameters.ts";
+
+/** Octets of one at most; RFC 2046 allows 70. */
+const MAX_BOUNDARY = 998;
+/** Boundaries of one multipart that are looked for. */
+const MAX_BOUNDARIES = 8;
+
+/**
+ * All that a field of this type may mean as its boundary, without white space at the end: what stands
+ * there, whole or in pieces (RFC 2231 §3), and what is before a comment or a missing semicolon.
+ *
+ * @param type the field Content-Type
+ */
+export function boundariesOf(type: Parameterized): string[] {
+  const found = new Set<string>();
+  for (const { octets } of valuesOf(type, "boundary")) {
+    // The length first: the search for white space at the end is slow where much of it is elsewhere.
+    if (octets.length > MAX_BOUNDARY) continue;
+    for (const boundary of [octets.replace(/[ \t]+$/, ""), octets.replace(/[ \t(].*$/s, "")]) {
+      if (boundary !== "") found.add(boundary);
+    }
+  }
+  return [...found].slice(0, MAX_BOUNDARIES);
+}
+
+/** Those of them that all readers take for the same delimiters. */
+export function plainBoundariesOf(type: Parameterized): string[] {
+  if (isAmbiguous(type, "boundary")) return [];
+  // deno-lint-ignore no-control-regex -- a line end would end the delimiter line
+  return boundariesOf(type).filter((boundary) => !/[\x00-\x1f\\]/.test(boundary));
+}
