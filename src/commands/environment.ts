@@ -3,13 +3,15 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { parseEnv } from "node:util";
-import { type Environment, loadSetting, loadSettings } from "../settings/load.ts";
+import { type Environment, loadSetting, loadSettings, misspelled } from "../settings/load.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
 export interface CommandSettings {
   readonly settings: Settings;
   readonly warnings: readonly string[];
+  /** The settings that have a value of their own, and not the default. */
+  readonly given: ReadonlySet<SettingName>;
 }
 
 /**
@@ -46,7 +48,9 @@ export function settingsAmong<Name extends SettingName>(
     if ("problems" in loaded) problems.push(...loaded.problems);
     else values[name] = loaded.value;
   }
-  if (problems.length > 0) throw new CommandError(EXIT.config, problems);
+  if (problems.length > 0) {
+    throw new CommandError(EXIT.config, [...problems, ...misspelled(variables)]);
+  }
   return values as Pick<Settings, Name>;
 }
 

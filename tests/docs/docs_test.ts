@@ -206,8 +206,10 @@ const NO_SETTINGS = new Set([
   // Of other programs; without effect here.
   "HTTP_PROXY",
   "ALL_PROXY",
-  // Of Node; another name of one of ours.
+  // Of Node and of Python's libraries; other names of one of ours.
   "NODE_EXTRA_CA_CERTS",
+  "SSL_CERT_FILE",
+  "REQUESTS_CA_BUNDLE",
   // Of the Azure SDK.
   "AZURE_TENANT_ID",
   "AZURE_CLIENT_ID",
