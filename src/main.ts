@@ -47,7 +47,10 @@ command("username", "print the SMTP username of two ids, long and short; or the 
 
 command("check", "try everything that is configured, and say what is wrong and how to mend it")
   .option("--username <username>", "also log in, with this SMTP username in any of its forms")
-  .option("--password-file <file>", "has the client secret, which RELAY_PASSWORD may hold instead")
+  .option(
+    "--password-file <file>",
+    "has the client secret (- is standard input), which RELAY_PASSWORD may hold instead",
+  )
   .option("--from <address>", "also send a real test message, from this mailbox")
   .option("--to <address>", "the test message's recipient")
   .option("--json", "print the findings as JSON")
@@ -131,6 +134,8 @@ function withCommand(args: readonly string[]): string[] {
     !arg.startsWith("--env-file") && args[i - 1] !== "--env-file"
   );
   if (rest.length === 0 && args.at(-1) !== "--env-file") return [...args, "serve"];
+  // An option that is not there comes first: what follows may be its value, and no command.
+  if (/^-(?!-?h(?:elp)?$|-version$)/.test(rest[0] ?? "")) return [...args];
   const word = rest.find((arg) => !arg.startsWith("-") && arg !== "help");
   // Help on a command that is not there would hide that it is not.
   if (word !== undefined && rest.indexOf(word) <= 1 && !isCommand(word)) return [word];

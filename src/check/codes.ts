@@ -2,18 +2,25 @@
 //
 // Scripts rely on the names: a code keeps its name and its level for good. The words may change.
 
-export type Level = "ok" | "warn" | "fail";
+import { SERVED_KINDS } from "../certificates/key_kind.ts";
+
+export type Level = "ok" | "skip" | "warn" | "fail";
 
 export interface Kind {
   readonly level: Level;
   /** For the reference. */
   readonly meaning: string;
-  /** What to do about it, where the finding itself does not know better; "" with `ok`. */
+  /** What to do about it, where the finding itself does not know better; "" with `ok` and `skip`. */
   readonly fix: string;
 }
 
 function ok(meaning: string): Kind {
   return { level: "ok", meaning, fix: "" };
+}
+
+/** Not tried, and why. */
+function skip(meaning: string): Kind {
+  return { level: "skip", meaning, fix: "" };
 }
 
 function warn(meaning: string, fix: string): Kind {
@@ -68,6 +75,20 @@ export const CODES = {
     "convert it: openssl pkcs12 -in file.pfx -nodes -out both.pem, or openssl pkey for a key",
   ),
   "certificate.key-mismatch": fail("The key is not the certificate's.", COPY_BOTH),
+  "certificate.swapped": fail(
+    "Each of the two files holds what the other one should.",
+    "exchange TLS_CERT_FILEPATH and TLS_KEY_FILEPATH, or the files",
+  ),
+  "certificate.key-kind": fail(
+    "The key is of a kind that TLS cannot be served with here, such as EC P-521, EC secp256k1 or " +
+      "RSA-PSS.",
+    `get a certificate with ${SERVED_KINDS}`,
+  ),
+  "certificate.cipher-level": warn(
+    "TLS_CIPHER_SUITE has a security level, which the TLS library does not know. The relay starts, " +
+      "and leaves it out.",
+    "take @SECLEVEL out of TLS_CIPHER_SUITE; for devices with old TLS set TLS_MIN_VERSION",
+  ),
   "certificate.unusable": fail(
     "This runtime cannot serve TLS with the certificate, TLS_MIN_VERSION and TLS_CIPHER_SUITE.",
     "leave TLS_CIPHER_SUITE unset and TLS_MIN_VERSION at 1.2, unless somebody demands otherwise",
@@ -203,6 +224,11 @@ export const CODES = {
     "Another program listens there.",
     "end it, or choose another port; `ss -ltnp` shows which it is",
   ),
+  "ports.http-taken": warn(
+    "Another program listens at the default of HTTP_LISTEN. The relay starts, without health, " +
+      "metrics and pages.",
+    "set HTTP_LISTEN to a free port, or to off",
+  ),
   "ports.twice": fail(
     "Two settings want the same port.",
     "give each of SMTP_LISTEN, SMTPS_LISTEN and HTTP_LISTEN a port of its own",
@@ -262,7 +288,7 @@ export const CODES = {
   ),
 
   "login.ok": ok("Entra ID gave a token for the username and the password."),
-  "login.not-tried": ok("No --username was given: the login was not tried."),
+  "login.not-tried": skip("No --username was given: the login was not tried."),
   "login.password-file": fail(
     "The file of --password-file cannot be read, or is empty.",
     "name a file that holds the client secret and nothing else",
@@ -346,7 +372,7 @@ export const CODES = {
   "message.sent": ok(
     "Graph took the test message. Whether it arrives, the recipient's mailbox tells.",
   ),
-  "message.not-tried": ok(
+  "message.not-tried": skip(
     "No test message was asked for with --from and --to. Whether the app may send as a mailbox, " +
       "nothing but a message shows: Graph has no request that asks for it with Mail.Send alone.",
   ),

@@ -6,7 +6,14 @@ import { CertificateError } from "../certificates/certificate.ts";
 import { type ClockReading, judgeClock } from "../check/clock.ts";
 import { type Finding, finding, worst } from "../check/finding.ts";
 import { checkPorts } from "../check/ports.ts";
-import { jsonReport, summaryLine, textLine } from "../check/report.ts";
+import {
+  failedAgain,
+  jsonReport,
+  summaryLine,
+  terminalOf,
+  terminalText,
+  textLine,
+} from "../check/report.ts";
 import { type Check, runChecks } from "../check/run.ts";
 import { checkService, type Service, type ServiceResult } from "../check/services.ts";
 import {
@@ -52,10 +59,13 @@ const SERVICE_DEADLINE = 2 * REQUEST_TIMEOUT + 5_000;
 export async function check(options: CheckOptions): Promise<void> {
   const findings: Finding[] = [];
   const sent: string[] = [];
+  const terminal = options.json ? undefined : terminalOf(process.stdout, process.env);
   for await (const found of look(options, sent)) {
     findings.push(found);
-    if (!options.json) print(textLine(found));
+    if (options.json) continue;
+    print(terminal === undefined ? textLine(found) : terminalText(found, terminal));
   }
+  if (terminal !== undefined) { for (const line of failedAgain(findings, terminal)) print(line); }
   print(options.json ? jsonReport(findings, sent) : summaryLine(findings));
   if (worst(findings) === "fail") throw new CommandError(EXIT.failure, []);
 }
@@ -65,7 +75,7 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   const test = testMessage(options);
   const { variables, problem } = variablesOf(options.envFile);
   if (problem !== undefined) return yield problem;
-  const password = passwordFor(options, variables);
+  const password = await passwordFor(options, variables);
   const examined = examineSettings(variables);
   const { settings } = examined;
   const bad = withContradictions(settings, examined.bad);
@@ -73,8 +83,8 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   const wanted = wantedParts(options, settings, bad);
   yield* checkSettings({ problems, warnings, bad }, countSet(variables), wanted);
 
-  const { authorities, problem: unread } = authoritiesOf(settings);
-  if (unread !== undefined) yield unread;
+  const { authorities, problems: unread } = authoritiesOf(settings);
+  yield* unread;
   const runtime = await currentRuntime();
   const http = outgoingClient(settings, runtime, authorities ?? []);
   // Never by way of a proxy, whatever the settings say: it asks this machine.
@@ -107,7 +117,8 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   add(
     "ports",
     LOCAL_DEADLINE,
-    () => checkPorts(portsOf(settings, bad), portTools(settings, bad, runtime, local)),
+    () =>
+      checkPorts(portsOf(settings, bad, examined.given), portTools(settings, bad, runtime, local)),
   );
   if (authority !== undefined) {
     add("authority", SERVICE_DEADLINE, async () => (await authority).findings);
@@ -172,12 +183,13 @@ async function clocksOf(
 
 function authoritiesOf(
   settings: Settings,
-): { readonly authorities: readonly string[] | undefined; readonly problem?: Finding } {
+): { readonly authorities: readonly string[] | undefined; readonly problems: readonly Finding[] } {
   try {
-    return { authorities: readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH) };
+    return { authorities: readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH), problems: [] };
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
-    return { authorities: undefined, problem: finding("authorities.unusable", error.message) };
+    const problems = error.lines.map((line) => finding("authorities.unusable", line));
+    return { authorities: undefined, problems };
   }
 }
 

@@ -17,12 +17,13 @@ export async function serve(envFile: string | undefined): Promise<void> {
 }
 
 async function serveUnder(manager: ServiceManager, envFile: string | undefined): Promise<void> {
-  const { settings, warnings } = settingsFor(envFile);
+  const { settings, warnings, given } = settingsFor(envFile);
   const log = createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT });
   for (const warning of warnings) log.warning(warning);
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
-  const starting = startRelay({ settings, log, sockets });
+  const httpOptional = !given.has("HTTP_LISTEN") && sockets.http.length === 0;
+  const starting = startRelay({ settings, log, sockets, httpOptional });
   // From the beginning: a hangup that comes early must not end the program.
   onHangup(() => {
     log.info("Asked to look for a new certificate", { signal: "SIGHUP" });
