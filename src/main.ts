@@ -53,16 +53,22 @@ command("check", "try everything that is configured, and say what is wrong and h
   )
   .option("--from <address>", "also send a real test message, from this mailbox")
   .option("--to <address>", "the test message's recipient")
+  .option(
+    "--service [unit]",
+    "check what the installed service runs with: its unit, environment and credentials",
+  )
   .option("--json", "print the findings as JSON")
   .addHelpText(
     "after",
     "\nExit status: 0 if all is ok or warn, 1 if something is FAIL, 2 if the command line is wrong.",
   )
-  .action(async (options: Record<string, string | undefined>, command: Command) => {
+  .action(async (options: Record<string, string | true | undefined>, command: Command) => {
     const { check } = await import("./commands/check.ts");
-    const { username, passwordFile, from, to } = options;
+    const { username, passwordFile, from, to } = options as Record<string, string | undefined>;
+    const { SERVICE } = await import("./systemd/units.ts");
+    const service = options["service"] === true ? SERVICE.name : options["service"];
     const json = options["json"] !== undefined;
-    await check({ envFile: envFile(command), username, passwordFile, from, to, json });
+    await check({ envFile: envFile(command), service, username, passwordFile, from, to, json });
   });
 
 command("lookup", "read and edit the entries of the lookup table: list, get, set, delete")

@@ -42,6 +42,31 @@ const PERMISSION = "grant the app Mail.Send for this mailbox, see docs/entra.md;
   "last two hours may not be in force yet";
 
 export const CODES = {
+  "service.ok": ok("The unit of --service, and what it is started with."),
+  "service.sockets": ok("Socket units open ports in the place of settings."),
+  "service.missing": fail(
+    "There is no such unit.",
+    "install it with: smtp-oauth-relay install-service; or name another unit, or its file",
+  ),
+  "service.fails": fail(
+    "systemd cannot start the service: a file that the unit names is not there.",
+    "put it there, or correct the unit with systemctl edit",
+  ),
+  "service.ignored": warn(
+    "systemd passes a line over, so that a setting does not count.",
+    "write NAME=value, without export, and systemctl restart the service",
+  ),
+  "service.hidden": fail(
+    "The service cannot read a file that a setting names: its user may not, or the unit hides the " +
+      "directory from it.",
+    "hand the file over with LoadCredential=, or put it where the service's user can read it",
+  ),
+  "service.not-root": warn(
+    "systemd reads credentials as root, and this user may not: what follows may be wrong.",
+    "run check --service as root",
+  ),
+  "service.sealed": skip("A sealed credential could not be opened here, and is not judged."),
+
   "settings.ok": ok("Every setting has a value that is allowed."),
   "settings.bad": fail(
     "A setting's value is not allowed, or contradicts another one. The relay does not start.",

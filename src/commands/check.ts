@@ -1,5 +1,6 @@
 // `check`: tries every configured thing and says, a line each, what is wrong and what to do about it.
 
+import { resolve } from "node:path";
 import process from "node:process";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError } from "../certificates/certificate.ts";
@@ -29,6 +30,7 @@ import { cloudOf } from "../settings/clouds.ts";
 import { type Environment, examineSettings } from "../settings/load.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import { checkLogin } from "./check_login.ts";
+import { type ServiceToCheck, serviceToCheck } from "./check_service.ts";
 import { checkTrusted } from "./check_trusted.ts";
 import { type CheckOptions, passwordFor, testMessage } from "./check_options.ts";
 import {
@@ -71,10 +73,17 @@ export async function check(options: CheckOptions): Promise<void> {
 }
 
 /** @param sent takes the ids of the messages that were sent, or may have been */
-async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Finding> {
-  const test = testMessage(options);
-  const { variables, problem } = variablesOf(options.envFile);
+async function* look(given: CheckOptions, sent: string[]): AsyncGenerator<Finding> {
+  const test = testMessage(given);
+  const { passwordFile } = given;
+  // A service has a working directory of its own, this file is of the one who asks.
+  const options = given.service === undefined || passwordFile === undefined || passwordFile === "-"
+    ? given
+    : { ...given, passwordFile: resolve(passwordFile) };
+  const { variables, problem, service } = variablesOf(options);
+  if (service !== undefined) yield* service.findings;
   if (problem !== undefined) return yield problem;
+  if (service?.stopped) return;
   const password = await passwordFor(options, variables);
   const examined = examineSettings(variables);
   const { settings } = examined;
@@ -117,8 +126,11 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   add(
     "ports",
     LOCAL_DEADLINE,
-    () =>
-      checkPorts(portsOf(settings, bad, examined.given), portTools(settings, bad, runtime, local)),
+    () => {
+      const wanted = portsOf(settings, bad, examined.given);
+      const tools = portTools(settings, bad, runtime, local);
+      return checkPorts(...(service?.ports(wanted, tools) ?? [wanted, tools] as const));
+    },
   );
   if (authority !== undefined) {
     add("authority", SERVICE_DEADLINE, async () => (await authority).findings);
@@ -139,17 +151,22 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   try {
     yield* runChecks(checks);
   } finally {
+    service?.close();
     http.abort();
     http.close();
     local.close();
   }
 }
 
-function variablesOf(
-  envFile: string | undefined,
-): { readonly variables: Environment; readonly problem?: Finding } {
+function variablesOf({ envFile, service: unit }: CheckOptions): {
+  readonly variables: Environment;
+  readonly problem?: Finding;
+  readonly service?: ServiceToCheck;
+} {
   try {
-    return { variables: environment(envFile) };
+    if (unit === undefined) return { variables: environment(envFile) };
+    const service = serviceToCheck(unit);
+    return { variables: service.variables, service };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     return { variables: {}, problem: finding("settings.env-file", error.lines.join("; ")) };

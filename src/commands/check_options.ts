@@ -14,6 +14,8 @@ import { CommandError, EXIT } from "./exit.ts";
 
 export interface CheckOptions {
   readonly envFile?: string | undefined;
+  /** The unit whose service is looked at, in place of this command's own environment. */
+  readonly service?: string | undefined;
   readonly json: boolean;
   readonly username?: string | undefined;
   readonly passwordFile?: string | undefined;
@@ -30,8 +32,11 @@ const PASSWORD = "RELAY_PASSWORD";
  * @throws CommandError 2
  */
 export function testMessage(
-  { username, passwordFile, from, to }: CheckOptions,
+  { username, passwordFile, from, to, service, envFile }: CheckOptions,
 ): TestMessage | undefined {
+  if (service !== undefined && envFile !== undefined) {
+    throw usage("--service reads what its unit names: leave --env-file out");
+  }
   if (username === undefined) {
     const needy = { "--password-file": passwordFile, "--from": from, "--to": to };
     for (const [flag, value] of Object.entries(needy)) {

@@ -89,7 +89,16 @@ function handOn(file: Environment): void {
   }
 }
 
-function readEnvFile(path: string | undefined): Environment {
+/** Has the Azure SDK read these variables, and no others. */
+export function actAs(variables: Environment): void {
+  for (const name of Object.keys(process.env)) {
+    if (READ_BY_SDK.test(name)) delete process.env[name];
+  }
+  handOn(variables);
+}
+
+/** @throws CommandError 78 where the file cannot be read */
+export function readEnvFile(path: string | undefined): Environment {
   if (path === undefined) return {};
   try {
     // Editors on Windows put a mark in front, which not every runtime takes off.

@@ -231,6 +231,15 @@ said=$(inside /usr/local/bin/smtp-oauth-relay install-service) || fail "install-
 echo "$said" | grep_all "runs on: Listening on" || fail "install-service again: $said"
 is MainPID "$main" || fail "a second install-service restarts it"
 
+# Checked as the service runs: by its unit, drop-in, environment and credentials, beside it.
+said=$(inside /usr/local/bin/smtp-oauth-relay check --service) || fail "check --service: $said"
+echo "$said" | grep_all "^ok   service: .*$service, with .*test.conf: .*credentials cert.pem, key.pem" ||
+  fail "check --service does not tell of the unit: $said"
+echo "$said" | grep_all "SMTP_LISTEN.*in use by the relay that is running" ||
+  fail "check --service does not know the relay: $said"
+echo "$said" | grep_all 'TLS_CERT_FILEPATH "/etc/smtp-oauth-relay/cert.pem"' ||
+  fail "check --service looks at another certificate: $said"
+
 # A renewed certificate is taken by itself and without a restart; the files may stay root's alone.
 serial() {
   openssl x509 -in "$work/cert.pem" -noout -serial
@@ -292,6 +301,9 @@ inside grep -q "^CapBnd:[[:space:]]0000000000000000$" "/proc/$main/status" || fa
 mail smtp://127.0.0.1:25
 mail smtp://127.0.0.1:587
 mail smtps://127.0.0.1:465
+said=$(inside /usr/local/bin/smtp-oauth-relay check --service) || fail "check --service: $said"
+echo "$said" | grep_all "smtp-oauth-relay.socket opens 25, 587 in place of SMTP_LISTEN" ||
+  fail "check --service does not know the sockets: $said"
 (
   # Each connection must be taken, and greeted sooner or later.
   for _ in $(seq 60); do
