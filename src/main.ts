@@ -65,8 +65,7 @@ command("check", "try everything that is configured, and say what is wrong and h
   .action(async (options: Record<string, string | true | undefined>, command: Command) => {
     const { check } = await import("./commands/check.ts");
     const { username, passwordFile, from, to } = options as Record<string, string | undefined>;
-    const { SERVICE } = await import("./systemd/units.ts");
-    const service = options["service"] === true ? SERVICE.name : options["service"];
+    const { service } = options;
     const json = options["json"] !== undefined;
     await check({ envFile: envFile(command), service, username, passwordFile, from, to, json });
   });

@@ -14,8 +14,8 @@ import { CommandError, EXIT } from "./exit.ts";
 
 export interface CheckOptions {
   readonly envFile?: string | undefined;
-  /** The unit whose service is looked at, in place of this command's own environment. */
-  readonly service?: string | undefined;
+  /** The unit whose service is looked at, in place of this command's own environment; true for ours. */
+  readonly service?: string | true | undefined;
   readonly json: boolean;
   readonly username?: string | undefined;
   readonly passwordFile?: string | undefined;

@@ -19,6 +19,7 @@ import type { PortTools, WantedPort } from "../check/ports.ts";
 import type { Environment } from "../settings/load.ts";
 import { type Setting, SETTINGS } from "../settings/schema.ts";
 import { credentialAt, type Service, serviceOf } from "../systemd/service.ts";
+import { SERVICE } from "../systemd/units.ts";
 import { type Files, isEnabled, readUnit, unitNames } from "../systemd/unit_file.ts";
 import { actAs, readEnvFile } from "./environment.ts";
 
@@ -51,11 +52,15 @@ const files: Files = {
 };
 
 /**
- * @param given a unit's name, with or without its ending, or the path of its file
+ * @param given a unit's name, with or without its ending, or the path of its file; true for ours
  * @throws CommandError 78 where the `--env-file` of its command line cannot be read
  */
-export function serviceToCheck(given: string): ServiceToCheck {
-  const name = /\.service$/.test(given) ? given : `${given}.service`;
+export function serviceToCheck(given: string | true): ServiceToCheck {
+  const name = given === true
+    ? SERVICE.name
+    : /\.service$/.test(given)
+    ? given
+    : `${given}.service`;
   const unit = readUnit(name, files);
   if (unit === undefined) {
     const missing = finding("service.missing", `there is no unit ${JSON.stringify(name)}`);

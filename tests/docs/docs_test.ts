@@ -184,8 +184,9 @@ const NO_SETTINGS = new Set([
   "OBJECT_ID",
   "KEY_ID",
   "NAME_FILE",
-  // A misspelling that the relay warns about.
+  // Misspellings that the relay warns about.
   "USERNAME_DELIMTER",
+  "TLS_SOURC",
   // Of systemd, the kernel, the build and the log.
   "CREDENTIALS_DIRECTORY",
   "CAP_NET_BIND_SERVICE",
@@ -218,6 +219,8 @@ const NO_SETTINGS = new Set([
   "THIRD_PARTY_LICENSES",
   // Of certbot.
   "RENEWED_LINEAGE",
+  // Of terminals (no-color.org).
+  "NO_COLOR",
   // Of TLS libraries.
   "TLS_AES_256_GCM_SHA384",
   "UNSUPPORTED_PROTOCOL",
