@@ -342,7 +342,7 @@ export function misspelled(environment: Environment): string[] {
   }
   for (const name of OTHER_NAMES) known.add(name);
   for (const name of Object.keys(environment)) {
-    if (known.has(name) || name === "HTTP_PROXY") continue;
+    if (known.has(name) || /^http_proxy$/i.test(name)) continue;
     const near = nearest(name, known);
     const shown = /^\w+$/.test(name) ? name : quoted(name);
     if (near !== undefined) warnings.push(`${shown} is not a setting: did you mean ${near}?`);

@@ -1,7 +1,7 @@
 // Installs the relay as a service: itself, its units, a place for its settings. Doing it again
 // changes nothing, or brings everything to this version.
 
-import { SERVICE, SOCKETS, type Unit, UNITS as ALWAYS, WATCH } from "./units.ts";
+import { SERVICE, SOCKETS, type Unit, UNITS as ALWAYS } from "./units.ts";
 
 /** Where the units expect the executable. */
 export const INSTALLED = "/usr/local/bin/smtp-oauth-relay";
@@ -113,10 +113,7 @@ export function install(options: InstallOptions, machine: Machine): Installed {
     if (!ok) return { lines, problem: `systemctl ${args.join(" ")}: ${output}` };
   }
   lines.push(`${names.join(", ")} enabled`);
-  if (!start) {
-    const first = names.filter((name) => name !== WATCH.name).join(" ");
-    return { lines: [...lines, `to start: systemctl start ${first}`] };
-  }
+  if (!start) return { lines: [...lines, `to start: systemctl start ${names.join(" ")}`] };
   return { ...startService(machine, socketActivation, changed, lines) };
 }
 
@@ -167,10 +164,9 @@ function unitsFor(socketActivation: boolean): readonly Unit[] {
   return socketActivation ? [...ALWAYS, ...SOCKETS] : ALWAYS;
 }
 
-/** The names of those that are started by others than a unit of ours. */
+/** The names of those that are started with the machine. */
 function enabled(socketActivation: boolean): readonly string[] {
-  const units = [SERVICE, WATCH, ...(socketActivation ? SOCKETS : [])];
-  return units.map(({ name }) => name);
+  return [SERVICE, ...(socketActivation ? SOCKETS : [])].map(({ name }) => name);
 }
 
 /** Those of the certificate's files that are missing, where the settings make it come from files. */

@@ -18,12 +18,12 @@ export interface Unit {
 export const SERVICE: Unit = { name: "smtp-oauth-relay.service", text: service };
 
 /** Watches over the certificate's files; the service starts it. */
-export const WATCH: Unit = { name: "smtp-oauth-relay-certificate.path", text: certificatePath };
+const WATCH: Unit = { name: "smtp-oauth-relay-certificate.path", text: certificatePath };
 /** What {@link WATCH} starts. */
 const RENEWAL: Unit = { name: "smtp-oauth-relay-certificate.service", text: certificate };
 
 /** What is installed in any case. */
-export const UNITS: readonly Unit[] = [SERVICE, WATCH, RENEWAL];
+export const UNITS: readonly Unit[] = [WATCH, RENEWAL, SERVICE];
 
 /** For the ports below 1024, by socket activation. */
 export const SOCKETS: readonly Unit[] = [

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { install, type InstallOptions, type Machine, plan } from "../../src/systemd/install.ts";
-import { SERVICE, SOCKETS, UNITS, WATCH } from "../../src/systemd/units.ts";
+import { SERVICE, SOCKETS, UNITS } from "../../src/systemd/units.ts";
 
 const INSTALLED = "/usr/local/bin/smtp-oauth-relay";
 const UNIT = "/etc/systemd/system/smtp-oauth-relay.service";
@@ -72,8 +72,6 @@ class Imitated implements Machine {
 }
 
 const { name: service } = SERVICE;
-/** What is enabled in any case. */
-const both = `${service} ${WATCH.name}`;
 const sockets = SOCKETS.map(({ name }) => name).join(" ");
 
 describe("install-service", () => {
@@ -91,7 +89,7 @@ describe("install-service", () => {
     assert.ok(!machine.files.has(SOCKET));
     // Nothing in it is set: it only shows how.
     assert.match(machine.files.get(ENVIRONMENT)!, /^(?:#.*\n)+$/);
-    assert.deepEqual(machine.asked(), ["daemon-reload", `enable ${both}`, `restart ${service}`]);
+    assert.deepEqual(machine.asked(), ["daemon-reload", `enable ${service}`, `restart ${service}`]);
     assert.equal(lines.at(-1), `${service} started: Listening on [::]:8025`);
   });
 
@@ -101,7 +99,7 @@ describe("install-service", () => {
     machine.write(ENVIRONMENT, "LOG_LEVEL=INFO\n", 0o600);
     machine.asked();
     const again = install({ ...OPTIONS, executable: INSTALLED }, machine);
-    assert.deepEqual(machine.asked(), ["daemon-reload", `enable ${both}`]);
+    assert.deepEqual(machine.asked(), ["daemon-reload", `enable ${service}`]);
     assert.match(again.lines.at(-1)!, / runs on: /);
     assert.equal(machine.files.get(ENVIRONMENT), "LOG_LEVEL=INFO\n", "settings are the owner's");
 
@@ -155,7 +153,7 @@ describe("install-service", () => {
     assert.equal(machine.files.get(SOCKET), SOCKETS[0]!.text);
     assert.deepEqual(machine.asked(), [
       "daemon-reload",
-      `enable ${both} ${sockets}`,
+      `enable ${service} ${sockets}`,
       `stop ${service}`,
       `start ${sockets}`,
       `restart ${service}`,
@@ -164,13 +162,13 @@ describe("install-service", () => {
     machine.files.set(SOCKET, "version 1");
     install(OPTIONS, machine);
     assert.equal(machine.files.get(SOCKET), SOCKETS[0]!.text);
-    assert.deepEqual(machine.asked(), ["daemon-reload", `enable ${both}`, `restart ${service}`]);
+    assert.deepEqual(machine.asked(), ["daemon-reload", `enable ${service}`, `restart ${service}`]);
   });
 
   it("only enables with --no-start", () => {
     const machine = new Imitated(CERTIFICATE);
     const { lines } = install({ ...OPTIONS, start: false }, machine);
-    assert.deepEqual(machine.asked(), ["daemon-reload", `enable ${both}`]);
+    assert.deepEqual(machine.asked(), ["daemon-reload", `enable ${service}`]);
     assert.equal(lines.at(-1), `to start: systemctl start ${service}`);
   });
 
@@ -189,7 +187,7 @@ describe("install-service", () => {
     const planned = plan(options).join("\n");
     install(options, machine);
     for (const path of machine.modes.keys()) assert.ok(planned.includes(path), path);
-    assert.ok(planned.includes(`systemctl enable --now ${both} ${sockets}`));
+    assert.ok(planned.includes(`systemctl enable --now ${service} ${sockets}`));
     assert.ok(!plan({ ...OPTIONS, executable: INSTALLED }).join("\n").includes("copy"));
   });
 });
