@@ -360,7 +360,7 @@ const TABLES: Readonly<Record<string, () => string>> = {
     ]),
 };
 
-const LEVELS = { ok: "ok", warn: "warn", fail: "FAIL" } as const;
+const LEVELS = { ok: "ok", skip: "skip", warn: "warn", fail: "FAIL" } as const;
 
 /** What `check` can find, in its own order: by subject. */
 function checkTable(): string {

@@ -46,19 +46,27 @@ command("username", "print the SMTP username of two ids, long and short; or the 
 
 command("check", "try everything that is configured, and say what is wrong and how to mend it")
   .option("--username <username>", "also log in, with this SMTP username in any of its forms")
-  .option("--password-file <file>", "has the client secret, which RELAY_PASSWORD may hold instead")
+  .option(
+    "--password-file <file>",
+    "has the client secret (- is standard input), which RELAY_PASSWORD may hold instead",
+  )
   .option("--from <address>", "also send a real test message, from this mailbox")
   .option("--to <address>", "the test message's recipient")
+  .option(
+    "--service [unit]",
+    "check what the installed service runs with: its unit, environment and credentials",
+  )
   .option("--json", "print the findings as JSON")
   .addHelpText(
     "after",
     "\nExit status: 0 if all is ok or warn, 1 if something is FAIL, 2 if the command line is wrong.",
   )
-  .action(async (options: Record<string, string | undefined>, command: Command) => {
+  .action(async (options: Record<string, string | true | undefined>, command: Command) => {
     const { check } = await import("./commands/check.ts");
-    const { username, passwordFile, from, to } = options;
+    const { username, passwordFile, from, to } = options as Record<string, string | undefined>;
+    const { service } = options;
     const json = options["json"] !== undefined;
-    await check({ envFile: envFile(command), username, passwordFile, from, to, json });
+    await check({ envFile: envFile(command), service, username, passwordFile, from, to, json });
   });
 
 command("lookup", "read and edit the entries of the lookup table: list, get, set, delete")
@@ -130,6 +138,8 @@ function withCommand(args: readonly string[]): string[] {
     !arg.startsWith("--env-file") && args[i - 1] !== "--env-file"
   );
   if (rest.length === 0 && args.at(-1) !== "--env-file") return [...args, "serve"];
+  // An option that is not there comes first: what follows may be its value, and no command.
+  if (/^-(?!-?h(?:elp)?$|-version$)/.test(rest[0] ?? "")) return [...args];
   const word = rest.find((arg) => !arg.startsWith("-") && arg !== "help");
   // Help on a command that is not there would hide that it is not.
   if (word !== undefined && rest.indexOf(word) <= 1 && !isCommand(word)) return [word];

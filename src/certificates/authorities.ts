@@ -1,29 +1,42 @@
 // Certificate authorities that outgoing connections trust besides the runtime's own:
-// EXTRA_CA_CERTS_FILEPATH, and NODE_EXTRA_CA_CERTS, which means the same.
+// EXTRA_CA_CERTS_FILEPATH, or the variables of other programs that mean the same.
 
 import { X509Certificate } from "node:crypto";
-import { CertificateError, certificatesIn } from "./certificate.ts";
+import type { AuthorityFile } from "../settings/parsers.ts";
+import { CertificateError, certificatesIn, together } from "./certificate.ts";
 import { readPem } from "./file.ts";
 
-const SETTING = "EXTRA_CA_CERTS_FILEPATH";
-
 /**
- * @param path of a PEM file; text around the certificates is passed over
- * @returns the certificates in it, PEM, one each; none without a path
- * @throws CertificateError
+ * @param files PEM; text around the certificates is passed over
+ * @returns the certificates in them, PEM, one each; none without a file
+ * @throws CertificateError with a line for each file
  */
-export function readAuthorities(path: string | undefined): readonly string[] {
-  if (path === undefined) return [];
-  const found = certificatesIn(readPem(SETTING, path));
+export function readAuthorities(files: readonly AuthorityFile[] | undefined): readonly string[] {
+  const found: string[] = [];
+  const problems: CertificateError[] = [];
+  for (const file of files ?? []) {
+    try {
+      found.push(...certificatesOf(file));
+    } catch (error) {
+      if (!(error instanceof CertificateError)) throw error;
+      problems.push(error);
+    }
+  }
+  if (problems.length > 0) throw together(problems);
+  return found;
+}
+
+function certificatesOf({ variable, path }: AuthorityFile): readonly string[] {
+  const found = certificatesIn(readPem(variable, path));
   if (found.length === 0) {
-    throw new CertificateError(`${SETTING} "${path}" holds no certificate in PEM form`);
+    throw new CertificateError(`${variable} "${path}" holds no certificate in PEM form`);
   }
   for (const [index, certificate] of found.entries()) {
     try {
       new X509Certificate(certificate);
     } catch {
       throw new CertificateError(
-        `${SETTING} "${path}" is damaged: its certificate number ${index + 1} cannot be read`,
+        `${variable} "${path}" is damaged: its certificate number ${index + 1} cannot be read`,
       );
     }
   }

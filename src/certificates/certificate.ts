@@ -1,6 +1,7 @@
 // A certificate with its chain and its private key, wherever they came from.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { isServedKind, kindName, kindOfCertificate, kindOfKey, SERVED_KINDS } from "./key_kind.ts";
 
 export interface Certificate {
   /** PEM: the server's own certificate, and the chain where there is one. */
@@ -22,6 +23,10 @@ export type CertificateFault =
   | "cut"
   /** The key is another certificate's. */
   | "mismatch"
+  /** The certificate is where the key should be, and the other way round. */
+  | "swapped"
+  /** TLS cannot be served with keys of this kind. */
+  | "kind"
   /** The runtime cannot serve TLS with it and the settings. */
   | "unusable";
 
@@ -133,7 +138,7 @@ export function assemble(
       throw new CertificateError(`${where}: its certificate number ${index + 1} cannot be read`);
     }
   });
-  const own = all.find(({ x509 }) => x509.checkPrivateKey(privateKey));
+  const own = all.find(({ x509 }) => belongsTo(x509, privateKey));
   if (own === undefined) {
     throw new CertificateError(`${where}: its private key belongs to none of its certificates`);
   }
@@ -141,9 +146,7 @@ export function assemble(
   for (;;) {
     const { x509: last } = chain.at(-1)!;
     // By name and by signature: several authorities may have one name.
-    const issuer = all.find((one) =>
-      !chain.includes(one) && last.checkIssued(one.x509) && last.verify(one.x509.publicKey)
-    );
+    const issuer = all.find((one) => !chain.includes(one) && isIssuer(one.x509, last));
     if (issuer === undefined) break;
     chain.push(issuer);
   }
@@ -159,6 +162,51 @@ function readKey(pem: string, where: string): KeyObject {
     return createPrivateKey(pem);
   } catch {
     // The library's words may quote what it has read.
-    throw new CertificateError(`${where}: its private key cannot be read`);
+    throw unservedKey(pem, `${where}: its private key`) ??
+      new CertificateError(`${where}: its private key cannot be read`);
   }
 }
+
+/** Whether a private key is the certificate's. */
+export function belongsTo(certificate: X509Certificate, key: KeyObject): boolean {
+  try {
+    return certificate.checkPrivateKey(key);
+  } catch {
+    return false;
+  }
+}
+
+/** Whether the one has signed the other, as far as this runtime knows the kind of key. */
+export function isIssuer(issuer: X509Certificate, certificate: X509Certificate): boolean {
+  if (!certificate.checkIssued(issuer)) return false;
+  try {
+    return certificate.verify(issuer.publicKey);
+  } catch {
+    // Of a kind that the runtime knows, the signature was looked at; of another, the name decides.
+    return !isReadable(issuer);
+  }
+}
+
+function isReadable(certificate: X509Certificate): boolean {
+  const kind = kindOfCertificate(certificate);
+  return kind !== undefined && isServedKind(kind) && (kind.bits ?? 0) <= 4096;
+}
+
+/**
+ * What is wrong with a key that the runtime cannot read: its kind, if that is all.
+ *
+ * @param named what the line begins with
+ * @returns undefined where its kind is one that every runtime can serve, or cannot be told
+ */
+export function unservedKey(pem: string, named: string): CertificateError | undefined {
+  const kind = kindOfKey(pem);
+  if (kind === undefined || isServedKind(kind)) return undefined;
+  return new CertificateError(
+    `${named} is of the kind ${kindName(kind)}, which TLS cannot be served with here`,
+    "kind",
+    OTHER_KIND,
+  );
+}
+
+/** What to do about a key of a kind that cannot be served. */
+export const OTHER_KIND = `get a certificate with ${SERVED_KINDS}`;

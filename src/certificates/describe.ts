@@ -1,6 +1,7 @@
 // What is in a certificate, in an administrator's words: for the log and for /readyz.
 
 import type { X509Certificate } from "node:crypto";
+import { kindName, kindOfCertificate } from "./key_kind.ts";
 import type { ProvenTls } from "./prove.ts";
 
 const DAY_MS = 86_400_000;
@@ -57,12 +58,10 @@ export function handshakeFields(
   };
 }
 
-/** Such as `RSA 2048` and `EC prime256v1`. */
-function keyOf({ publicKey }: X509Certificate): string {
-  const { modulusLength, namedCurve } = publicKey.asymmetricKeyDetails ?? {};
-  const type = publicKey.asymmetricKeyType ?? "unknown";
-  return [type.toUpperCase(), modulusLength ?? namedCurve].filter((word) => word !== undefined)
-    .join(" ");
+/** Such as `RSA 2048` and `EC P-256`. The runtime's library cannot read keys of all kinds and sizes. */
+function keyOf(leaf: X509Certificate): string {
+  const kind = kindOfCertificate(leaf);
+  return kind === undefined ? "unknown" : kindName(kind);
 }
 
 /** Distinguished names come with a line for each part. */

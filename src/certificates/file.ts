@@ -5,7 +5,16 @@ import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Certificate, CertificateError, isWhole, together } from "./certificate.ts";
+import {
+  belongsTo,
+  type Certificate,
+  CertificateError,
+  certificatesIn,
+  isWhole,
+  keysIn,
+  together,
+  unservedKey,
+} from "./certificate.ts";
 import type { CertificateSource, Found, Look } from "./source.ts";
 
 /** Milliseconds between two looks at the files: a change is in force within 60 s, with room. */
@@ -115,13 +124,24 @@ function fit(
   ) {
     throw together(problems);
   }
-  if (!leaf.checkPrivateKey(key)) {
+  if (!belongsTo(leaf, key)) {
     throw new CertificateError(
       `TLS_KEY_FILEPATH "${keyPath}" is not the key of the certificate in "${certificatePath}"`,
       "mismatch",
     );
   }
-  return { certificate, privateKey, leaf };
+  return {
+    certificate: alone(certificate, certificatesIn),
+    privateKey: alone(privateKey, keysIn),
+    leaf,
+  };
+}
+
+/** Without blocks of other kinds, which not every runtime passes over: one file may hold all. */
+export function alone(pem: string, blocksIn: (pem: string) => string[]): string {
+  const blocks = blocksIn(pem);
+  const all = pem.match(/^-----BEGIN /gm)?.length ?? 0;
+  return blocks.length === 0 || blocks.length === all ? pem : blocks.join("\n") + "\n";
 }
 
 /** Reads as much as can be read. @param problems takes what is wrong with the rest */
@@ -132,11 +152,42 @@ function partsIn(
   problems: CertificateError[],
 ): { readonly leaf: X509Certificate | undefined; readonly key: KeyObject | undefined } {
   const { certificate, key } = texts;
+  const swapped = whetherSwapped(certificatePath, keyPath, texts);
+  if (swapped !== undefined) {
+    problems.push(swapped);
+    return { leaf: undefined, key: undefined };
+  }
   return {
     leaf: certificate === undefined
       ? undefined
       : tried(problems, () => leafIn(certificatePath, certificate)),
     key: key === undefined ? undefined : tried(problems, () => keyIn(keyPath, key)),
+  };
+}
+
+/** What is wrong where each file holds what the other one should, and nothing else. */
+export function whetherSwapped(
+  certificatePath: string,
+  keyPath: string,
+  { certificate = "", key = "" }: {
+    readonly certificate: string | undefined;
+    readonly key: string | undefined;
+  },
+): CertificateError | undefined {
+  const [first, second] = [contentOf(certificate), contentOf(key)];
+  if (first.certificate || !first.key || !second.certificate || second.key) return undefined;
+  return new CertificateError(
+    `TLS_CERT_FILEPATH "${certificatePath}" holds the private key and TLS_KEY_FILEPATH ` +
+      `"${keyPath}" the certificate`,
+    "swapped",
+    "exchange the two",
+  );
+}
+
+function contentOf(pem: string): { readonly certificate: boolean; readonly key: boolean } {
+  return {
+    certificate: /^-----BEGIN CERTIFICATE-----/m.test(pem),
+    key: /^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----/m.test(pem),
   };
 }
 
@@ -169,9 +220,13 @@ export function leafIn(path: string, certificate: string): X509Certificate {
     );
   }
   try {
-    return new X509Certificate(certificate);
+    return new X509Certificate(certificatesIn(certificate)[0] ?? certificate);
   } catch {
-    throw new CertificateError(`TLS_CERT_FILEPATH "${path}" holds no certificate in PEM form`);
+    const { certificate: has, key } = contentOf(certificate);
+    const instead = key && !has ? ", but a private key" : "";
+    throw new CertificateError(
+      `TLS_CERT_FILEPATH "${path}" holds no certificate in PEM form${instead}`,
+    );
   }
 }
 
@@ -195,11 +250,14 @@ export function keyIn(path: string, privateKey: string): KeyObject {
     );
   }
   try {
-    return createPrivateKey(privateKey);
+    return createPrivateKey(keysIn(privateKey)[0] ?? privateKey);
   } catch {
-    throw new CertificateError(
-      `${named} holds no private key in PEM form without a passphrase`,
-    );
+    const { certificate, key } = contentOf(privateKey);
+    const instead = certificate && !key ? ", but a certificate" : "";
+    throw unservedKey(privateKey, `the key in ${named}`) ??
+      new CertificateError(
+        `${named} holds no private key in PEM form without a passphrase${instead}`,
+      );
   }
 }
 

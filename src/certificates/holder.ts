@@ -109,6 +109,7 @@ export class IdentityHolder {
     this.#inForce = found;
     this.#latest = found;
     this.#loaded = loaded;
+    if (loaded.dropped !== undefined) this.#log.warning(loaded.dropped);
     this.#log.info("Certificate loaded", this.#fields());
     this.#tellDates();
     this.#schedule();

@@ -1,15 +1,24 @@
 // The TLS identity that the settings ask for: made of a certificate, and proved to work.
 
+import type { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import type { Runtime, TlsIdentity, TlsVersion } from "../runtime/runtime.ts";
 import type { Settings } from "../settings/schema.ts";
-import { type Certificate, CertificateError } from "./certificate.ts";
+import {
+  type Certificate,
+  CertificateError,
+  type CertificateFault,
+  OTHER_KIND,
+} from "./certificate.ts";
 import { readCertificate } from "./file.ts";
+import { isServedKind, kindName, kindOfCertificate } from "./key_kind.ts";
 import { type ProvenTls, proveTls } from "./prove.ts";
 
 export interface LoadedIdentity {
   readonly identity: TlsIdentity;
   readonly certificate: Certificate;
+  /** What of the settings could not be obeyed, and was left out; a line for the log. */
+  readonly dropped?: string;
   /** What clients that know nothing newer than each version get, the oldest first. */
   readonly handshakes: readonly ProvenTls[];
 }
@@ -26,19 +35,44 @@ export async function loadIdentity(
 ): Promise<LoadedIdentity> {
   const certificate = given ??
     readCertificate(settings.TLS_CERT_FILEPATH, settings.TLS_KEY_FILEPATH);
-  const ciphers = settings.TLS_CIPHER_SUITE;
-  const identity: TlsIdentity = {
+  const base: TlsIdentity = {
     certificate: certificate.certificate,
     privateKey: certificate.privateKey,
     minVersion: settings.TLS_MIN_VERSION,
-    ...(ciphers === undefined ? {} : { ciphers }),
   };
-  const handshakes = await prove(identity, settings, runtime);
-  return { identity, certificate, handshakes };
+  const { ciphers, dropped } = await ciphersFor(base, settings, runtime);
+  const identity = ciphers === undefined ? base : { ...base, ciphers };
+  const handshakes = await prove(identity, certificate, settings, runtime);
+  return { identity, certificate, handshakes, ...(dropped === undefined ? {} : { dropped }) };
+}
+
+/** OpenSSL's security levels (SSL_CTX_set_security_level(3)); BoringSSL has none. */
+const LEVEL = /@SECLEVEL=[0-5]/g;
+
+/** TLS_CIPHER_SUITE without security levels, where the runtime has none. Tried, not guessed. */
+async function ciphersFor(
+  identity: TlsIdentity,
+  { TLS_CIPHER_SUITE: given, TLS_MIN_VERSION: oldest }: Settings,
+  runtime: Runtime,
+): Promise<{ readonly ciphers?: string; readonly dropped?: string }> {
+  if (given === undefined) return {};
+  const levels = given.match(LEVEL);
+  if (levels === null) return { ciphers: given };
+  const whole = { ...identity, ciphers: given };
+  const obeyed = await works(runtime, whole, oldest) &&
+    !await ignoresCiphers(whole, runtime, oldest);
+  if (obeyed) return { ciphers: given };
+  const rest = given.replace(LEVEL, "").split(/[:, ;]+/).filter((word) => word !== "").join(":");
+  const dropped = `TLS_CIPHER_SUITE "${given}": ${[...new Set(levels)].join(" ")} is dropped: ` +
+    `the TLS library of ${runtime.name} ${runtime.version} has no security levels ` +
+    "(TLS_MIN_VERSION allows older versions)";
+  // What is left may be no more than what holds anyway.
+  return rest === "" || rest === "DEFAULT" ? { dropped } : { ciphers: rest, dropped };
 }
 
 async function prove(
   identity: TlsIdentity,
+  { leaf }: Certificate,
   settings: Settings,
   runtime: Runtime,
 ): Promise<readonly ProvenTls[]> {
@@ -60,11 +94,11 @@ async function prove(
     }
     return handshakes;
   } catch (error) {
-    const { what, whose, fix } = await culprit(identity, oldest, runtime);
+    const { what, whose, fix, fault } = await culprit(identity, leaf, settings, runtime);
     const reason = error instanceof Error ? error.message : String(error);
     throw new CertificateError(
       `${what} cannot be used on ${runtime.name} ${runtime.version}${whose}: ${reason}`,
-      "unusable",
+      fault ?? "unusable",
       fix,
     );
   }
@@ -73,21 +107,37 @@ async function prove(
 /** What has to be changed: the cipher string, the version or the certificate. Tried, not guessed. */
 async function culprit(
   identity: TlsIdentity,
-  oldest: TlsVersion,
+  leaf: X509Certificate,
+  { TLS_CIPHER_SUITE: given, TLS_MIN_VERSION: oldest }: Settings,
   runtime: Runtime,
-): Promise<{ readonly what: string; readonly whose: string; readonly fix: string }> {
+): Promise<{
+  readonly what: string;
+  readonly whose: string;
+  readonly fix: string;
+  readonly fault?: CertificateFault;
+}> {
   const { ciphers, ...plain } = identity;
-  const works = (version: TlsVersion, other: TlsIdentity) =>
-    proveTls(runtime, other, version).then(() => true, () => false);
-  if (ciphers !== undefined && await works(oldest, plain)) {
+  if (ciphers !== undefined && await works(runtime, plain, oldest)) {
     return {
-      what: `TLS_CIPHER_SUITE "${ciphers}"`,
+      what: `TLS_CIPHER_SUITE "${given}"`,
       // With the key's kind it has to do only where it is a cipher string at all.
       whose: isCipherString(ciphers) && runtime.name === "Bun" ? " with this certificate" : "",
       fix: "leave TLS_CIPHER_SUITE unset, or name ciphers for the certificate's kind of key",
     };
   }
-  const modern = await works("1.3", { ...plain, minVersion: "1.2" });
+  const kind = kindOfCertificate(leaf);
+  if (
+    kind !== undefined && !isServedKind(kind) &&
+    !await works(runtime, { ...plain, minVersion: "1.2" }, "1.2")
+  ) {
+    return {
+      what: `a certificate with a key of the kind ${kindName(kind)}`,
+      whose: "",
+      fix: OTHER_KIND,
+      fault: "kind",
+    };
+  }
+  const modern = await works(runtime, { ...plain, minVersion: "1.2" }, "1.3");
   if (modern) {
     return {
       what: `TLS_MIN_VERSION "${oldest}"`,
@@ -100,6 +150,11 @@ async function culprit(
     whose: " with this certificate",
     fix: "see whether the key is its own, and of a kind and length that clients of today take",
   };
+}
+
+/** Whether a client of this version gets its handshake. */
+function works(runtime: Runtime, identity: TlsIdentity, version: TlsVersion): Promise<boolean> {
+  return proveTls(runtime, identity, version).then(() => true, () => false);
 }
 
 function isCipherString(ciphers: string): boolean {
@@ -117,6 +172,5 @@ function ignoresCiphers(
   runtime: Runtime,
   version: TlsVersion,
 ): Promise<boolean> {
-  return proveTls(runtime, { ...identity, ciphers: "NO-SUCH-CIPHER" }, version)
-    .then(() => true, () => false);
+  return works(runtime, { ...identity, ciphers: "NO-SUCH-CIPHER" }, version);
 }

@@ -8,6 +8,7 @@
 import { Buffer } from "node:buffer";
 import { createPrivateKey } from "node:crypto";
 import type forge from "node-forge";
+import { kindOfKey } from "./key_kind.ts";
 
 type Forge = typeof forge;
 type Asn1 = forge.asn1.Asn1;
@@ -124,6 +125,11 @@ class Reader {
       const object = createPrivateKey({ key, format: "der", type: "pkcs8" });
       this.#keys.push(object.export({ format: "pem", type: "pkcs8" }).toString().trimEnd());
     } catch {
+      const pem = `-----BEGIN PRIVATE KEY-----\n${
+        key.toString("base64")
+      }\n-----END PRIVATE KEY-----`;
+      // Of a kind that the runtime does not know: what it is, is told by whoever puts it to use.
+      if (kindOfKey(pem) !== undefined) return void this.#keys.push(pem);
       throw new Pkcs12Error("holds a private key that cannot be read");
     }
   }

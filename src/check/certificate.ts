@@ -3,13 +3,16 @@
 import type { KeyObject } from "node:crypto";
 import { getCACertificates } from "node:tls";
 import {
+  belongsTo,
   type Certificate,
   CertificateError,
   type CertificateFault,
+  certificatesIn,
   type CertificateTrouble,
   CertificateUnavailable,
+  keysIn,
 } from "../certificates/certificate.ts";
-import { keyIn, leafIn, readPem } from "../certificates/file.ts";
+import { alone, keyIn, leafIn, readPem, whetherSwapped } from "../certificates/file.ts";
 import { loadIdentity } from "../certificates/identity.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -25,6 +28,8 @@ const CODE_OF: Readonly<Record<CertificateFault, Code>> = {
   malformed: "certificate.malformed",
   cut: "certificate.malformed",
   mismatch: "certificate.key-mismatch",
+  swapped: "certificate.swapped",
+  kind: "certificate.key-kind",
   unusable: "certificate.unusable",
 };
 
@@ -57,12 +62,18 @@ export async function checkFiles(
   const { TLS_CERT_FILEPATH: certificatePath, TLS_KEY_FILEPATH: keyPath } = settings;
   const named = `TLS_CERT_FILEPATH "${certificatePath}"`;
   const findings: Finding[] = [];
-  const own = attempt(findings, () => {
-    const certificate = readPem("TLS_CERT_FILEPATH", certificatePath);
+  const texts = {
+    certificate: attempt(findings, () => readPem("TLS_CERT_FILEPATH", certificatePath)),
+    key: attempt(findings, () => readPem("TLS_KEY_FILEPATH", keyPath)),
+  };
+  const swapped = whetherSwapped(certificatePath, keyPath, texts);
+  if (swapped !== undefined) return [faultOf(swapped)];
+  const own = texts.certificate === undefined ? undefined : attempt(findings, () => {
+    const certificate = alone(texts.certificate!, certificatesIn);
     return { certificate, leaf: leafIn(certificatePath, certificate) };
   });
-  const key = attempt(findings, () => {
-    const privateKey = readPem("TLS_KEY_FILEPATH", keyPath);
+  const key = texts.key === undefined ? undefined : attempt(findings, () => {
+    const privateKey = alone(texts.key!, keysIn);
     return { privateKey, key: keyIn(keyPath, privateKey) };
   });
   if (own !== undefined) findings.push(...judged(own.certificate, named, settings, tools));
@@ -134,8 +145,8 @@ async function proved(
   runtime: Runtime,
 ): Promise<readonly Finding[]> {
   try {
-    await loadIdentity(settings, runtime, certificate);
-    return [];
+    const { dropped } = await loadIdentity(settings, runtime, certificate);
+    return dropped === undefined ? [] : [finding("certificate.cipher-level", dropped)];
   } catch (error) {
     return [faultOf(error)];
   }
@@ -146,8 +157,8 @@ function judgePair(
   key: KeyObject,
   { TLS_CERT_FILEPATH, TLS_KEY_FILEPATH }: Settings,
 ): readonly Finding[] | undefined {
-  if (leaf.checkPrivateKey(key)) return undefined;
-  const fits = certificatesOf(certificate).findIndex((other) => other.checkPrivateKey(key));
+  if (belongsTo(leaf, key)) return undefined;
+  const fits = certificatesOf(certificate).findIndex((other) => belongsTo(other, key));
   const what = `TLS_KEY_FILEPATH "${TLS_KEY_FILEPATH}" is not the key of the certificate in ` +
     `"${TLS_CERT_FILEPATH}"`;
   if (fits < 1) return [finding("certificate.key-mismatch", what)];

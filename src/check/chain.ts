@@ -3,7 +3,9 @@
 
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
+import { isIssuer } from "../certificates/certificate.ts";
 import { validityOf } from "../certificates/describe.ts";
+import { kindOfCertificate } from "../certificates/key_kind.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
 
@@ -109,11 +111,9 @@ function judgeNames(leaf: X509Certificate, { hostname, unnamed }: ChainView): Fa
   return [["certificate.name", `is for ${namesOf(leaf)}, not for ${other}`]];
 }
 
-function judgeKey({ publicKey }: X509Certificate): Fault[] {
-  const bits = publicKey.asymmetricKeyDetails?.modulusLength;
-  if (publicKey.asymmetricKeyType !== "rsa" || bits === undefined || bits >= SHORTEST_RSA) {
-    return [];
-  }
+function judgeKey(leaf: X509Certificate): Fault[] {
+  const { bits } = kindOfCertificate(leaf) ?? {};
+  if (bits === undefined || bits >= SHORTEST_RSA) return [];
   return [["certificate.weak-key", `has an RSA key of ${bits} bits`]];
 }
 
@@ -173,12 +173,7 @@ const OWN_AUTHORITY =
   "intermediate certificates that are missing";
 
 function signedBy(certificate: X509Certificate, issuer: X509Certificate): boolean {
-  try {
-    return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
-  } catch {
-    // Kinds of keys that do not go together.
-    return false;
-  }
+  return isIssuer(issuer, certificate);
 }
 
 const MOST_NAMES = 5;

@@ -2,18 +2,25 @@
 //
 // Scripts rely on the names: a code keeps its name and its level for good. The words may change.
 
-export type Level = "ok" | "warn" | "fail";
+import { SERVED_KINDS } from "../certificates/key_kind.ts";
+
+export type Level = "ok" | "skip" | "warn" | "fail";
 
 export interface Kind {
   readonly level: Level;
   /** For the reference. */
   readonly meaning: string;
-  /** What to do about it, where the finding itself does not know better; "" with `ok`. */
+  /** What to do about it, where the finding itself does not know better; "" with `ok` and `skip`. */
   readonly fix: string;
 }
 
 function ok(meaning: string): Kind {
   return { level: "ok", meaning, fix: "" };
+}
+
+/** Not tried, and why. */
+function skip(meaning: string): Kind {
+  return { level: "skip", meaning, fix: "" };
 }
 
 function warn(meaning: string, fix: string): Kind {
@@ -35,6 +42,31 @@ const PERMISSION = "grant the app Mail.Send for this mailbox, see docs/entra.md;
   "last two hours may not be in force yet";
 
 export const CODES = {
+  "service.ok": ok("The unit of --service, and what it is started with."),
+  "service.sockets": ok("Socket units open ports in the place of settings."),
+  "service.missing": fail(
+    "There is no such unit.",
+    "install it with: smtp-oauth-relay install-service; or name another unit, or its file",
+  ),
+  "service.fails": fail(
+    "systemd cannot start the service: a file that the unit names is not there.",
+    "put it there, or correct the unit with systemctl edit",
+  ),
+  "service.ignored": warn(
+    "systemd passes a line over, so that a setting does not count.",
+    "write NAME=value, without export, and systemctl restart the service",
+  ),
+  "service.hidden": fail(
+    "The service cannot read a file that a setting names: its user may not, or the unit hides the " +
+      "directory from it.",
+    "hand the file over with LoadCredential=, or put it where the service's user can read it",
+  ),
+  "service.not-root": warn(
+    "systemd reads credentials as root, and this user may not: what follows may be wrong.",
+    "run check --service as root",
+  ),
+  "service.sealed": skip("A sealed credential could not be opened here, and is not judged."),
+
   "settings.ok": ok("Every setting has a value that is allowed."),
   "settings.bad": fail(
     "A setting's value is not allowed, or contradicts another one. The relay does not start.",
@@ -68,6 +100,20 @@ export const CODES = {
     "convert it: openssl pkcs12 -in file.pfx -nodes -out both.pem, or openssl pkey for a key",
   ),
   "certificate.key-mismatch": fail("The key is not the certificate's.", COPY_BOTH),
+  "certificate.swapped": fail(
+    "Each of the two files holds what the other one should.",
+    "exchange TLS_CERT_FILEPATH and TLS_KEY_FILEPATH, or the files",
+  ),
+  "certificate.key-kind": fail(
+    "The key is of a kind that TLS cannot be served with here, such as EC P-521, EC secp256k1 or " +
+      "RSA-PSS.",
+    `get a certificate with ${SERVED_KINDS}`,
+  ),
+  "certificate.cipher-level": warn(
+    "TLS_CIPHER_SUITE has a security level, which the TLS library does not know. The relay starts, " +
+      "and leaves it out.",
+    "take @SECLEVEL out of TLS_CIPHER_SUITE; for devices with old TLS set TLS_MIN_VERSION",
+  ),
   "certificate.unusable": fail(
     "This runtime cannot serve TLS with the certificate, TLS_MIN_VERSION and TLS_CIPHER_SUITE.",
     "leave TLS_CIPHER_SUITE unset and TLS_MIN_VERSION at 1.2, unless somebody demands otherwise",
@@ -203,6 +249,11 @@ export const CODES = {
     "Another program listens there.",
     "end it, or choose another port; `ss -ltnp` shows which it is",
   ),
+  "ports.http-taken": warn(
+    "Another program listens at the default of HTTP_LISTEN. The relay starts, without health, " +
+      "metrics and pages.",
+    "set HTTP_LISTEN to a free port, or to off",
+  ),
   "ports.twice": fail(
     "Two settings want the same port.",
     "give each of SMTP_LISTEN, SMTPS_LISTEN and HTTP_LISTEN a port of its own",
@@ -262,7 +313,7 @@ export const CODES = {
   ),
 
   "login.ok": ok("Entra ID gave a token for the username and the password."),
-  "login.not-tried": ok("No --username was given: the login was not tried."),
+  "login.not-tried": skip("No --username was given: the login was not tried."),
   "login.password-file": fail(
     "The file of --password-file cannot be read, or is empty.",
     "name a file that holds the client secret and nothing else",
@@ -346,7 +397,7 @@ export const CODES = {
   "message.sent": ok(
     "Graph took the test message. Whether it arrives, the recipient's mailbox tells.",
   ),
-  "message.not-tried": ok(
+  "message.not-tried": skip(
     "No test message was asked for with --from and --to. Whether the app may send as a mailbox, " +
       "nothing but a message shows: Graph has no request that asks for it with Mail.Send alone.",
   ),

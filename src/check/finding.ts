@@ -37,8 +37,8 @@ function oneLine(text: string): string {
 
 const MAX_LINE = 600;
 
-/** The worst of all; `ok` of none. */
-export function worst(findings: readonly Finding[]): Level {
+/** The worst of all; `ok` of none, and of what was not tried. */
+export function worst(findings: readonly Finding[]): Exclude<Level, "skip"> {
   const levels = findings.map(({ level }) => level);
   return levels.includes("fail") ? "fail" : levels.includes("warn") ? "warn" : "ok";
 }

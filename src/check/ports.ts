@@ -12,6 +12,8 @@ export interface WantedPort {
   /** The setting that it comes from. */
   readonly setting: "SMTP_LISTEN" | "SMTPS_LISTEN" | "HTTP_LISTEN";
   readonly address: ListenAddress;
+  /** The relay does without it where it cannot be had: the setting is not set. */
+  readonly optional?: boolean;
 }
 
 export interface PortTools {
@@ -56,6 +58,10 @@ export async function checkPorts(
         const { code, message } = error as { code?: string; message: string };
         if (code === undefined) throw error;
         const problem = bindProblem(code, message, address.port);
+        if (port.optional && problem.kind !== "taken") {
+          findings.push(finding("ports.http-taken", `${where}: ${problem.text}`));
+          continue;
+        }
         if (problem.kind !== "taken") {
           findings.push(finding(CODE_OF[problem.kind], `${where}: ${problem.text}`));
           continue;
@@ -78,10 +84,13 @@ export async function checkPorts(
 
 function judgeTaken(
   where: string,
-  { setting, address }: WantedPort,
+  { setting, address, optional }: WantedPort,
   relay: RunningRelay | undefined,
   { http }: PortTools,
 ): Finding {
+  if (relay === undefined && optional) {
+    return finding("ports.http-taken", `${where}: the port is in use by another program`);
+  }
   if (relay === undefined || (setting !== "HTTP_LISTEN" && !relay.ports.has(address.port))) {
     const unknown = http === undefined
       ? ", or by a running relay, which HTTP_LISTEN=off keeps from being asked"

@@ -1,7 +1,7 @@
 // The settings as a relay would read them: each problem by itself, and what it keeps from being judged.
 
 import type { ExaminedSettings } from "../settings/load.ts";
-import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
+import { type Setting, type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
 import { trustedProblems } from "../settings/trusted.ts";
 import { type Finding, finding } from "./finding.ts";
 
@@ -107,7 +107,8 @@ export function checkSettings(
 
 /** How many settings the environment has a value for. */
 export function countSet(environment: Readonly<Record<string, string | undefined>>): number {
-  return Object.keys(SETTINGS).filter((name) =>
-    (environment[name] ?? "") !== "" || (environment[`${name}_FILE`] ?? "") !== ""
-  ).length;
+  return Object.entries(SETTINGS as Readonly<Record<string, Setting<unknown>>>)
+    .filter(([name, { aliases = [] }]) =>
+      [name, `${name}_FILE`, ...aliases].some((variable) => (environment[variable] ?? "") !== "")
+    ).length;
 }

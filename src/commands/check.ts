@@ -1,12 +1,20 @@
 // `check`: tries every configured thing and says, a line each, what is wrong and what to do about it.
 
+import { resolve } from "node:path";
 import process from "node:process";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError } from "../certificates/certificate.ts";
 import { type ClockReading, judgeClock } from "../check/clock.ts";
 import { type Finding, finding, worst } from "../check/finding.ts";
 import { checkPorts } from "../check/ports.ts";
-import { jsonReport, summaryLine, textLine } from "../check/report.ts";
+import {
+  failedAgain,
+  jsonReport,
+  summaryLine,
+  terminalOf,
+  terminalText,
+  textLine,
+} from "../check/report.ts";
 import { type Check, runChecks } from "../check/run.ts";
 import { checkService, type Service, type ServiceResult } from "../check/services.ts";
 import {
@@ -22,6 +30,7 @@ import { cloudOf } from "../settings/clouds.ts";
 import { type Environment, examineSettings } from "../settings/load.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import { checkLogin } from "./check_login.ts";
+import { type ServiceToCheck, serviceToCheck } from "./check_service.ts";
 import { checkTrusted } from "./check_trusted.ts";
 import { type CheckOptions, passwordFor, testMessage } from "./check_options.ts";
 import {
@@ -52,20 +61,30 @@ const SERVICE_DEADLINE = 2 * REQUEST_TIMEOUT + 5_000;
 export async function check(options: CheckOptions): Promise<void> {
   const findings: Finding[] = [];
   const sent: string[] = [];
+  const terminal = options.json ? undefined : terminalOf(process.stdout, process.env);
   for await (const found of look(options, sent)) {
     findings.push(found);
-    if (!options.json) print(textLine(found));
+    if (options.json) continue;
+    print(terminal === undefined ? textLine(found) : terminalText(found, terminal));
   }
+  if (terminal !== undefined) { for (const line of failedAgain(findings, terminal)) print(line); }
   print(options.json ? jsonReport(findings, sent) : summaryLine(findings));
   if (worst(findings) === "fail") throw new CommandError(EXIT.failure, []);
 }
 
 /** @param sent takes the ids of the messages that were sent, or may have been */
-async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Finding> {
-  const test = testMessage(options);
-  const { variables, problem } = variablesOf(options.envFile);
+async function* look(given: CheckOptions, sent: string[]): AsyncGenerator<Finding> {
+  const test = testMessage(given);
+  const { passwordFile } = given;
+  // A service has a working directory of its own, this file is of the one who asks.
+  const options = given.service === undefined || passwordFile === undefined || passwordFile === "-"
+    ? given
+    : { ...given, passwordFile: resolve(passwordFile) };
+  const { variables, problem, service } = variablesOf(options);
+  if (service !== undefined) yield* service.findings;
   if (problem !== undefined) return yield problem;
-  const password = passwordFor(options, variables);
+  if (service?.stopped) return;
+  const password = await passwordFor(options, variables);
   const examined = examineSettings(variables);
   const { settings } = examined;
   const bad = withContradictions(settings, examined.bad);
@@ -73,8 +92,8 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   const wanted = wantedParts(options, settings, bad);
   yield* checkSettings({ problems, warnings, bad }, countSet(variables), wanted);
 
-  const { authorities, problem: unread } = authoritiesOf(settings);
-  if (unread !== undefined) yield unread;
+  const { authorities, problems: unread } = authoritiesOf(settings);
+  yield* unread;
   const runtime = await currentRuntime();
   const http = outgoingClient(settings, runtime, authorities ?? []);
   // Never by way of a proxy, whatever the settings say: it asks this machine.
@@ -107,7 +126,11 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   add(
     "ports",
     LOCAL_DEADLINE,
-    () => checkPorts(portsOf(settings, bad), portTools(settings, bad, runtime, local)),
+    () => {
+      const wanted = portsOf(settings, bad, examined.given);
+      const tools = portTools(settings, bad, runtime, local);
+      return checkPorts(...(service?.ports(wanted, tools) ?? [wanted, tools] as const));
+    },
   );
   if (authority !== undefined) {
     add("authority", SERVICE_DEADLINE, async () => (await authority).findings);
@@ -128,17 +151,22 @@ async function* look(options: CheckOptions, sent: string[]): AsyncGenerator<Find
   try {
     yield* runChecks(checks);
   } finally {
+    service?.close();
     http.abort();
     http.close();
     local.close();
   }
 }
 
-function variablesOf(
-  envFile: string | undefined,
-): { readonly variables: Environment; readonly problem?: Finding } {
+function variablesOf({ envFile, service: unit }: CheckOptions): {
+  readonly variables: Environment;
+  readonly problem?: Finding;
+  readonly service?: ServiceToCheck;
+} {
   try {
-    return { variables: environment(envFile) };
+    if (unit === undefined) return { variables: environment(envFile) };
+    const service = serviceToCheck(unit);
+    return { variables: service.variables, service };
   } catch (error) {
     if (!(error instanceof CommandError)) throw error;
     return { variables: {}, problem: finding("settings.env-file", error.lines.join("; ")) };
@@ -172,12 +200,13 @@ async function clocksOf(
 
 function authoritiesOf(
   settings: Settings,
-): { readonly authorities: readonly string[] | undefined; readonly problem?: Finding } {
+): { readonly authorities: readonly string[] | undefined; readonly problems: readonly Finding[] } {
   try {
-    return { authorities: readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH) };
+    return { authorities: readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH), problems: [] };
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
-    return { authorities: undefined, problem: finding("authorities.unusable", error.message) };
+    const problems = error.lines.map((line) => finding("authorities.unusable", line));
+    return { authorities: undefined, problems };
   }
 }
 

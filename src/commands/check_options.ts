@@ -1,6 +1,10 @@
 // What `check` is told on its command line, and where it gets the password from.
 
-import { readFileSync } from "node:fs";
+import { Buffer } from "node:buffer";
+import { createReadStream } from "node:fs";
+import process from "node:process";
+import { createInterface } from "node:readline/promises";
+import { Writable } from "node:stream";
 import { type Finding, finding } from "../check/finding.ts";
 import type { TestMessage } from "../check/message.ts";
 import { Secret } from "../secret.ts";
@@ -10,6 +14,8 @@ import { CommandError, EXIT } from "./exit.ts";
 
 export interface CheckOptions {
   readonly envFile?: string | undefined;
+  /** The unit whose service is looked at, in place of this command's own environment; true for ours. */
+  readonly service?: string | true | undefined;
   readonly json: boolean;
   readonly username?: string | undefined;
   readonly passwordFile?: string | undefined;
@@ -26,8 +32,11 @@ const PASSWORD = "RELAY_PASSWORD";
  * @throws CommandError 2
  */
 export function testMessage(
-  { username, passwordFile, from, to }: CheckOptions,
+  { username, passwordFile, from, to, service, envFile }: CheckOptions,
 ): TestMessage | undefined {
+  if (service !== undefined && envFile !== undefined) {
+    throw usage("--service reads what its unit names: leave --env-file out");
+  }
   if (username === undefined) {
     const needy = { "--password-file": passwordFile, "--from": from, "--to": to };
     for (const [flag, value] of Object.entries(needy)) {
@@ -47,16 +56,16 @@ export function testMessage(
 }
 
 /**
- * The password: from the file or from the variable. Never from the command line, which every user
- * of the machine can read.
+ * The password: from the file, from standard input or from the variable. Never from the command line,
+ * which every user of the machine can read.
  *
  * @returns what is wrong with the file, where it cannot be had from there; undefined without a username
  * @throws CommandError 2 where there is none, or both are given
  */
-export function passwordFor(
+export async function passwordFor(
   { username, passwordFile }: CheckOptions,
   variables: Environment,
-): Secret | Finding | undefined {
+): Promise<Secret | Finding | undefined> {
   if (username === undefined) return undefined;
   const password = variables[PASSWORD] || undefined;
   if (passwordFile === undefined) {
@@ -67,15 +76,57 @@ export function passwordFor(
   if (password !== undefined) {
     throw usage(`--password-file and ${PASSWORD} are both given: leave one of them out`);
   }
-  const named = `--password-file ${JSON.stringify(passwordFile)}`;
+  const named = passwordFile === "-"
+    ? "--password-file - (standard input)"
+    : `--password-file ${JSON.stringify(passwordFile)}`;
   try {
-    const read = withoutNewline(readFileSync(passwordFile, "utf8"));
+    const text = passwordFile !== "-"
+      ? await wholeOf(createReadStream(passwordFile))
+      : process.stdin.isTTY
+      ? await typed("Password: ")
+      : await wholeOf(process.stdin);
+    if (text === undefined) {
+      return finding("login.password-file", `${named} has more in it than a password`);
+    }
+    const read = withoutNewline(text);
     if (read !== "") return new Secret(read);
     return finding("login.password-file", `${named} is empty`);
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     return finding("login.password-file", `${named} cannot be read: ${code ?? message}`);
   }
+}
+
+/** A line that is not shown as it is typed; an empty one where the terminal gives up on it. */
+async function typed(prompt: string): Promise<string> {
+  process.stderr.write(prompt);
+  // To the line editor this is the terminal.
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true });
+  try {
+    return await new Promise((resolve, reject) => {
+      terminal.once("close", () => resolve(""));
+      terminal.question("").then(resolve, reject);
+    });
+  } finally {
+    terminal.close();
+    process.stderr.write("\n");
+  }
+}
+
+/** Octets that no client secret and no token is longer than. */
+const LONGEST = 65_536;
+
+/** All that comes; undefined where that is too much. */
+async function wholeOf(source: AsyncIterable<Uint8Array>): Promise<string | undefined> {
+  const pieces: Uint8Array[] = [];
+  let octets = 0;
+  for await (const piece of source) {
+    octets += piece.length;
+    if (octets > LONGEST) return undefined;
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString("utf8");
 }
 
 function usage(line: string): CommandError {

@@ -89,12 +89,22 @@ function identityFinding(code: "table.identity" | "vault.identity", error: Comma
 }
 
 /** Where the relay would listen, as far as the settings are sound. */
-export function portsOf(settings: Settings, bad: ReadonlySet<SettingName>): readonly WantedPort[] {
+export function portsOf(
+  settings: Settings,
+  bad: ReadonlySet<SettingName>,
+  given: ReadonlySet<SettingName>,
+): readonly WantedPort[] {
   const { SMTP_LISTEN, SMTPS_LISTEN = [], HTTP_LISTEN } = settings;
   const all: WantedPort[] = [
     ...SMTP_LISTEN.map((address) => ({ setting: "SMTP_LISTEN", address } as const)),
     ...SMTPS_LISTEN.map((address) => ({ setting: "SMTPS_LISTEN", address } as const)),
-    ...(HTTP_LISTEN === "off" ? [] : [{ setting: "HTTP_LISTEN", address: HTTP_LISTEN } as const]),
+    ...(HTTP_LISTEN === "off" ? [] : [
+      {
+        setting: "HTTP_LISTEN",
+        address: HTTP_LISTEN,
+        optional: !given.has("HTTP_LISTEN"),
+      } as const,
+    ]),
   ];
   return all.filter(({ setting }) => !bad.has(setting));
 }

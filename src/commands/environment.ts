@@ -3,13 +3,15 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { parseEnv } from "node:util";
-import { type Environment, loadSetting, loadSettings } from "../settings/load.ts";
+import { type Environment, loadSetting, loadSettings, misspelled } from "../settings/load.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
 export interface CommandSettings {
   readonly settings: Settings;
   readonly warnings: readonly string[];
+  /** The settings that have a value of their own, and not the default. */
+  readonly given: ReadonlySet<SettingName>;
 }
 
 /**
@@ -46,7 +48,9 @@ export function settingsAmong<Name extends SettingName>(
     if ("problems" in loaded) problems.push(...loaded.problems);
     else values[name] = loaded.value;
   }
-  if (problems.length > 0) throw new CommandError(EXIT.config, problems);
+  if (problems.length > 0) {
+    throw new CommandError(EXIT.config, [...problems, ...misspelled(variables)]);
+  }
   return values as Pick<Settings, Name>;
 }
 
@@ -85,7 +89,16 @@ function handOn(file: Environment): void {
   }
 }
 
-function readEnvFile(path: string | undefined): Environment {
+/** Has the Azure SDK read these variables, and no others. */
+export function actAs(variables: Environment): void {
+  for (const name of Object.keys(process.env)) {
+    if (READ_BY_SDK.test(name)) delete process.env[name];
+  }
+  handOn(variables);
+}
+
+/** @throws CommandError 78 where the file cannot be read */
+export function readEnvFile(path: string | undefined): Environment {
   if (path === undefined) return {};
   try {
     // Editors on Windows put a mark in front, which not every runtime takes off.

@@ -9,7 +9,9 @@ import type { Change, LookupTable } from "../accounts/table.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError } from "../certificates/certificate.ts";
 import { currentRuntime } from "../runtime/current.ts";
-import { settingsAmong } from "./environment.ts";
+import { misspelled } from "../settings/load.ts";
+import type { AuthorityFile } from "../settings/parsers.ts";
+import { environment, settingsAmong } from "./environment.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import {
   actionOf,
@@ -49,6 +51,11 @@ export async function lookup(
 ): Promise<string> {
   const [word = "", id, ...assignments] = words;
   const action = actionOf(word, id, assignments);
+  if (action === "delete" && !options.yes && !process.stdin.isTTY) {
+    throw new CommandError(EXIT.usage, [
+      "lookup delete asks before it deletes, and there is no terminal to ask at: give --yes",
+    ]);
+  }
   if (id !== undefined && action !== "set") checkId(id);
   const settings = settingsAmong([
     "AZURE_TABLES_URL",
@@ -68,12 +75,15 @@ export async function lookup(
   const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
   const changes = action === "set" ? changesFor(id!, assignments) : {};
   const runtime = await currentRuntime();
-  const authorities = await authoritiesOrError(settings.EXTRA_CA_CERTS_FILEPATH);
+  const authorities = authoritiesOrError(settings.EXTRA_CA_CERTS_FILEPATH);
   const http = outgoingClient(settings, runtime, authorities);
   try {
     const table = await openTable(settings, http);
     if (table === undefined) {
-      throw new CommandError(EXIT.config, ["AZURE_TABLES_URL must be set: it names the table"]);
+      throw new CommandError(EXIT.config, [
+        "AZURE_TABLES_URL must be set: it names the table",
+        ...misspelled(environment(envFile)),
+      ]);
     }
     const rules = { delimiter, allowedSenders, forced: settings.AZURE_TABLES_FORCE_USAGE };
     const context: Context = { table, rules, options };
@@ -92,12 +102,12 @@ export async function lookup(
   }
 }
 
-async function authoritiesOrError(path: string | undefined): Promise<readonly string[]> {
+function authoritiesOrError(files: readonly AuthorityFile[] | undefined): readonly string[] {
   try {
-    return await readAuthorities(path);
+    return readAuthorities(files);
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
-    throw new CommandError(EXIT.config, [error.message]);
+    throw new CommandError(EXIT.config, error.lines);
   }
 }
 
@@ -143,7 +153,7 @@ async function set(context: Context, id: string, changes: Changes): Promise<stri
 
 async function remove(context: Context, id: string): Promise<string> {
   const { table, options: { json, yes } } = context;
-  if (!yes && process.stdin.isTTY) {
+  if (!yes) {
     const row = await found(context, id);
     const { from_email: from } = row.columns;
     const what = from === undefined ? "" : ` (from_email ${printableText(String(from))})`;

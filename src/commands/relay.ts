@@ -56,6 +56,8 @@ export interface RelayParts {
   readonly entries?: EntrySource;
   /** Take the place of the settings where to listen, by their names. */
   readonly sockets?: HandedOverSockets;
+  /** Goes on, with a warning, where HTTP_LISTEN cannot be had: nobody has asked for it. */
+  readonly httpOptional?: boolean;
   /** Path prefixes that never ask for HTTP_PASSWORD. */
   readonly unlocked?: readonly string[];
   /** Called when the HTTP side listens, before SMTP does: may change the settings once more. */
@@ -115,11 +117,19 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
           ...(parts.pages === undefined ? {} : { pages: parts.pages }),
         }));
     } catch (error) {
-      tls?.close();
-      client.close();
-      throw error;
+      if (!parts.httpOptional || !(error instanceof CommandError)) {
+        tls?.close();
+        client.close();
+        throw error;
+      }
+      log.warning(
+        "No health, metrics and pages: HTTP_LISTEN is not set, and its default cannot be had",
+        {
+          reason: error.lines.join("; "),
+        },
+      );
     }
-    if (parts.httpReady !== undefined) settings = parts.httpReady(http);
+    if (http !== undefined && parts.httpReady !== undefined) settings = parts.httpReady(http);
   }
 
   const events = new Events(log, undefined, metrics);

@@ -20,7 +20,7 @@ export async function serve(envFile: string | undefined): Promise<void> {
 }
 
 async function serveWith(
-  { settings, warnings }: CommandSettings,
+  { settings, warnings, given }: CommandSettings,
   manager: ServiceManager,
   output: ProcessLog,
 ): Promise<void> {
@@ -28,7 +28,8 @@ async function serveWith(
   for (const warning of warnings) log.warning(warning);
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
-  const starting = startRelay({ settings, log, metrics, sockets });
+  const httpOptional = !given.has("HTTP_LISTEN") && sockets.http.length === 0;
+  const starting = startRelay({ settings, log, metrics, sockets, httpOptional });
   // From the beginning: a hangup that comes early must not end the program.
   onHangup(() => {
     log.info("Asked to look for a new certificate", { signal: "SIGHUP" });

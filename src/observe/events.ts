@@ -283,6 +283,11 @@ export class Events {
       reason,
     };
     this.#metrics.count("connections", {});
+    if (summary.wrongPort !== undefined) {
+      const text = WRONG_PORT[summary.wrongPort];
+      const due = this.#handshakes.due(`${summary.wrongPort} ${clientKey(client.address)}`);
+      return due ? this.#log.warning(text, fields) : this.#log.debug(text, fields);
+    }
     if (handshakeFailed && summary.error) {
       // A device that is too old for the relay is told of; a scanner makes hundreds of these.
       const due = this.#handshakes.due(clientKey(client.address));
@@ -315,6 +320,13 @@ export class Events {
     }
   }
 }
+
+const WRONG_PORT = {
+  tls: "TLS on a port that begins in plain text",
+  plain: "Plain text on a port that begins with TLS",
+  silent:
+    "Nothing came on a port that begins with TLS: a client in plain text waits for a greeting",
+} as const;
 
 /** Marks what came from a trusted network without a login. */
 const TRUSTED = { trusted: true };

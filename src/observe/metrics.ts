@@ -3,39 +3,84 @@
 //
 // Counted by ourselves, because a library for it takes longer to load than all the rest of the start.
 
-/** Each counter with its help text and the names of its labels. Labels have few values, each known. */
+/** The settings whose limits are counted. */
+const LIMITS = [
+  ...["MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_IP", "COMMAND_TIMEOUT", "DATA_TIMEOUT"],
+  ...["MIN_DATA_RATE", "MAX_ERRORS", "MAX_IDLE_COMMANDS", "MAX_MESSAGE_SIZE", "MAX_RECIPIENTS"],
+  ...["MAX_MEMORY", "MAX_HEADER_SIZE", "MAX_MIME_DEPTH", "MAX_MIME_PARTS"],
+  ...["AUTH_RATE_LIMIT", "MESSAGE_RATE_LIMIT"],
+];
+
+/** Which commands the session refuses by itself, and with which replies. */
+const REFUSALS = {
+  AUTH: [500, 501, 504, 530, 535],
+  MAIL: [451, 452, 501, 530, 550, 552, 553, 555],
+  RCPT: [452, 501, 550, 553, 555],
+  DATA: [452, 552],
+  BDAT: [452, 552],
+};
+
+/**
+ * Each counter with its help text, the names of its labels, and which values they have. Those are there
+ * from the beginning: a query finds 0, not nothing, and an alarm sees the first one as an increase.
+ */
 export const COUNTERS = {
-  connections: { help: "SMTP connections that have ended.", labels: [] },
+  connections: { help: "SMTP connections that have ended.", labels: [], known: [[]] },
   logins: {
     help: "Logins by their result: succeeded, refused (535 and the like) or deferred (454).",
     labels: ["result"],
+    known: each("succeeded", "refused", "deferred"),
   },
   messages: {
     help: "Messages by their result: sent, refused, deferred, ambiguous or repeated.",
     labels: ["result"],
+    known: each("sent", "refused", "deferred", "ambiguous", "repeated"),
   },
   refusals: {
     help: "Commands of logins and messages that the session refused by itself.",
     labels: ["command", "code"],
+    known: Object.entries(REFUSALS).flatMap(([command, codes]) =>
+      codes.map((code) => [command, String(code)])
+    ),
   },
   limit_hits: {
     help: "What was refused or ended because of a limit, by the setting that holds the limit.",
     labels: ["setting"],
+    known: each(...LIMITS),
   },
   proxy_headers_refused: {
     help: "Connections ended because of a PROXY header: missing, foreign or second.",
     labels: ["reason"],
+    known: each("missing", "foreign", "second"),
   },
   log_lines_suppressed: {
     help: "Lines that clients made beyond what the log has of one account or address in a minute.",
     labels: [],
+    known: [[]],
   },
   log_lines_dropped: {
     help: "Lines that were lost because standard error was not read fast enough.",
     labels: [],
+    known: [[]],
   },
-  internal_errors: { help: "Faults of the program; most of them ended a connection.", labels: [] },
-} as const satisfies Record<string, { help: string; labels: readonly string[] }>;
+  internal_errors: {
+    help: "Faults of the program; most of them ended a connection.",
+    labels: [],
+    known: [[]],
+  },
+} as const satisfies Record<string, Counter>;
+
+interface Counter {
+  readonly help: string;
+  readonly labels: readonly string[];
+  /** The labels' values, in their order. */
+  readonly known: readonly (readonly string[])[];
+}
+
+/** Values of the one label. */
+function each(...values: readonly string[]): readonly (readonly string[])[] {
+  return values.map((value) => [value]);
+}
 
 export type CounterName = keyof typeof COUNTERS;
 
@@ -66,9 +111,12 @@ export class Metrics {
   constructor() {
     const names = Object.keys(COUNTERS) as CounterName[];
     this.#counted = Object.fromEntries(names.map((name) => [name, new Map()])) as never;
-    // A counter without labels is there from the beginning: a query for it finds 0, not nothing.
     for (const name of names) {
-      if (COUNTERS[name].labels.length === 0) this.#counted[name].set("", { labels: {}, value: 0 });
+      const { labels, known }: Counter = COUNTERS[name];
+      for (const values of known) {
+        const given = Object.fromEntries(labels.map((label, i) => [label, values[i]!]));
+        this.#counted[name].set(keyOf(name, given as never), { labels: given, value: 0 });
+      }
     }
   }
 

@@ -17,8 +17,17 @@ const lists = new WeakMap<readonly string[], readonly string[]>();
 export function trusted(more: readonly string[]): readonly string[] | undefined {
   if (more.length === 0) return undefined;
   let list = lists.get(more);
-  if (list === undefined) lists.set(more, list = [...getCACertificates("default"), ...more]);
+  if (list === undefined) lists.set(more, list = withOwn(more));
   return list;
+}
+
+/** Each of them once: SSL_CERT_FILE often names all that the system has, which are the same ones. */
+function withOwn(more: readonly string[]): readonly string[] {
+  const all = new Map<string, string>();
+  for (const certificate of [...getCACertificates("default"), ...more]) {
+    all.set(certificate.replace(/\s+/g, ""), certificate);
+  }
+  return [...all.values()];
 }
 
 /** The name to ask for (RFC 6066 §3): an address is none. */

@@ -8,7 +8,7 @@ import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runt
 import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
-import { Session, type SessionOptions } from "../smtp/session.ts";
+import { Session, type SessionOptions, TLS_FIRST, TLS_HANDSHAKE } from "../smtp/session.ts";
 import type { Admission, Dismissal, Guest, Place } from "./admission.ts";
 import {
   CUT_OFF,
@@ -321,10 +321,12 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       this.#place?.leave();
     });
     const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
+    const wrongPort = header === undefined ? this.#wrongPort(opening) : undefined;
     this.#summary = {
       client: this.#client,
       secure: this.#secure,
       handshakeFailed: this.#handshake && header === undefined,
+      ...(wrongPort === undefined ? {} : { wrongPort }),
       received: this.#received,
       messages: this.#messages,
       milliseconds: Math.round(performance.now() - this.#openedAt),
@@ -332,6 +334,19 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       error: error !== undefined || this.#timedOut,
     };
     this.#over();
+  }
+
+  /**
+   * What the client took this port for. One that says nothing until the handshake has timed out waits
+   * for a greeting, most likely; one that leaves before may be a probe.
+   *
+   * @param opening what it sent in place of a handshake
+   */
+  #wrongPort(opening: Uint8Array | undefined): ConnectionSummary["wrongPort"] {
+    if (this.#reason === TLS_FIRST) return "tls";
+    if (!this.#context.implicitTls || !this.#handshake) return undefined;
+    if (opening === undefined) return this.#timedOut ? "silent" : undefined;
+    return opening[0] === TLS_HANDSHAKE ? undefined : "plain";
   }
 
   /** Tells the server, which waits for messages under way even where their client has gone. */

@@ -82,6 +82,8 @@ export interface ConnectionSummary {
   readonly secure: boolean;
   /** The connection ended inside a TLS handshake. */
   readonly handshakeFailed: boolean;
+  /** The client took the port for one of the other kind: began with TLS, in plain text, or waited. */
+  readonly wrongPort?: "tls" | "plain" | "silent" | undefined;
   /** Octets, after decryption. */
   readonly received: number;
   /** Messages taken to a verdict. */

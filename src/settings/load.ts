@@ -2,6 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { nearest } from "./nearest.ts";
 import { isLoopback } from "./parsers.ts";
 import { type Setting, type SettingName, SETTINGS, type Settings } from "./schema.ts";
 import { trustedProblems } from "./trusted.ts";
@@ -9,7 +10,13 @@ import { trustedProblems } from "./trusted.ts";
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 export type LoadedSettings =
-  | { readonly type: "settings"; readonly settings: Settings; readonly warnings: readonly string[] }
+  | {
+    readonly type: "settings";
+    readonly settings: Settings;
+    readonly warnings: readonly string[];
+    /** The settings that have a value of their own, and not the default. */
+    readonly given: ReadonlySet<SettingName>;
+  }
   | { readonly type: "problems"; readonly problems: readonly string[] };
 
 /** What can be said of an environment, whether or not a relay may start with it. */
@@ -20,6 +27,8 @@ export interface ExaminedSettings {
   readonly warnings: readonly string[];
   /** The settings whose values are not allowed. */
   readonly bad: ReadonlySet<SettingName>;
+  /** The settings that have a value of their own, and not the default. */
+  readonly given: ReadonlySet<SettingName>;
 }
 
 /**
@@ -31,10 +40,10 @@ export function loadSettings(
   defaults: Partial<Record<SettingName, string>> = {},
   ownTable = false,
 ): LoadedSettings {
-  const { settings, problems, warnings } = examineSettings(environment, defaults, ownTable);
-  return problems.length > 0
-    ? { type: "problems", problems }
-    : { type: "settings", settings, warnings };
+  const { settings, problems, warnings, given } = examineSettings(environment, defaults, ownTable);
+  if (problems.length === 0) return { type: "settings", settings, warnings, given };
+  // What is missing or bad may stand under a misspelled name.
+  return { type: "problems", problems: [...problems, ...misspelled(environment)] };
 }
 
 /** As {@link loadSettings}, for who wants to go on in spite of problems: to look for more of them. */
@@ -47,7 +56,9 @@ export function examineSettings(
   const emptyFiles: string[] = [];
   const values: Record<string, unknown> = {};
   const bad = new Set<SettingName>();
+  const given = new Set<SettingName>();
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting<unknown>][]) {
+    if (isGiven(name, setting, environment)) given.add(name);
     const before = problems.length;
     const value = readSetting(name, setting, environment, defaults[name], problems, emptyFiles);
     if (value !== undefined) values[name] = value;
@@ -65,7 +76,11 @@ export function examineSettings(
     ...doubts(settings),
     ...unused(environment, settings),
   ];
-  return { settings, problems, warnings, bad };
+  return { settings, problems, warnings, bad, given };
+}
+
+function isGiven(name: string, setting: Setting<unknown>, environment: Environment): boolean {
+  return [name, `${name}_FILE`, ...setting.aliases ?? []].some((variable) => environment[variable]);
 }
 
 /**
@@ -94,10 +109,13 @@ function readSetting(
   emptyFiles: string[] = [],
 ): unknown {
   // What the reader has set is what a problem names.
-  const shownName = !environment[name] && environment[setting.alias ?? ""] ? setting.alias! : name;
+  const own = environment[name] ? [name] : [];
+  const others = (setting.aliases ?? []).filter((alias) => environment[alias]);
+  const set = own.length > 0 ? own : setting.merge === undefined ? others.slice(0, 1) : others;
+  const [shownName = name] = set;
   const raw = setting.secret
-    ? readSecret(name, setting.alias, environment, problems, emptyFiles)
-    : environment[name] || environment[setting.alias ?? ""];
+    ? readSecret(name, environment[shownName], environment, problems, emptyFiles)
+    : environment[shownName];
   const given = raw === undefined || raw === "" ? undefined : raw;
   if (setting.missing !== undefined) {
     if (given !== undefined && given.toLowerCase() !== setting.missing.inert) {
@@ -105,34 +123,52 @@ function readSetting(
     }
     return undefined;
   }
-  const text = given ?? standard ?? setting.standard;
-  if (text === undefined) return undefined;
-  const value = setting.parser.parse(text);
-  if (value === undefined) {
-    const shown = (part: string) => quoted(withoutSecrets(part));
-    const culprit = setting.secret ? undefined : setting.parser.culprit?.(text);
-    const what = setting.secret
-      ? ""
-      : culprit === undefined || culprit === text
-      ? ` ${shown(text)}`
-      : ` ${shown(culprit)}, in ${shown(text)},`;
-    problems.push(`${shownName}${what} must be ${setting.parser.allowed}`);
+  if (setting.merge !== undefined && set.length > 1) {
+    const values = set.map((variable) =>
+      parsed(variable, setting, environment[variable]!, problems)
+    );
+    return values.includes(undefined) ? undefined : setting.merge(values);
   }
-  return value;
+  const text = given ?? standard ?? setting.standard;
+  return text === undefined ? undefined : parsed(shownName, setting, text, problems);
+}
+
+/** @param variable that has the text, for the problems */
+function parsed(
+  variable: string,
+  { parser, secret }: Setting<unknown>,
+  text: string,
+  problems: string[],
+): unknown {
+  const value = parser.parse(text, variable);
+  if (value !== undefined) return value;
+  const shown = (part: string) => quoted(withoutSecrets(part));
+  const culprit = secret ? undefined : parser.culprit?.(text);
+  const what = secret
+    ? ""
+    : culprit === undefined || culprit === text
+    ? ` ${shown(text)}`
+    : ` ${shown(culprit)}, in ${shown(text)},`;
+  const meant = secret ? undefined : parser.meant?.(text);
+  const hint = meant === undefined ? "" : `; did you mean ${quoted(meant)}?`;
+  problems.push(`${variable}${what} must be ${parser.allowed}${hint}`);
+  return undefined;
 }
 
 /**
  * A secret from `NAME`, from the file that `NAME_FILE` names, or from systemd's credentials. The
  * order is the contract's; one newline at the end is the editor's, not the secret's.
+ *
+ * @param given the value of `NAME`, or of another variable that means the same
  */
 function readSecret(
   name: string,
-  alias: string | undefined,
+  given: string | undefined,
   environment: Environment,
   problems: string[],
   emptyFiles: string[],
 ): string | undefined {
-  const direct = environment[name] || environment[alias ?? ""] || undefined;
+  const direct = given || undefined;
   const path = environment[`${name}_FILE`] || undefined;
   if (direct !== undefined && path !== undefined) {
     problems.push(`${name} and ${name}_FILE are both set: unset one`);
@@ -258,9 +294,13 @@ function tableProblems(
 function doubts(settings: Settings): string[] {
   const warnings: string[] = [];
   if (settings.TLS_SOURCE === "off" && settings.REQUIRE_TLS) {
+    // Clients in TRUSTED_NETWORKS need neither: REQUIRE_TLS=false would only open it to others.
     warnings.push(
-      "TLS_SOURCE is off and REQUIRE_TLS is true: no client can log in; set REQUIRE_TLS=false " +
-        "only where the network is safe",
+      settings.TRUSTED_NETWORKS === undefined
+        ? "TLS_SOURCE is off and REQUIRE_TLS is true: no client can log in; set REQUIRE_TLS=false " +
+          "only where the network is safe"
+        : "TLS_SOURCE is off and REQUIRE_TLS is true: no client can log in, only those in " +
+          "TRUSTED_NETWORKS can send",
     );
   } else if (!settings.REQUIRE_TLS) {
     warnings.push("REQUIRE_TLS is false: passwords may cross the network in plain text");
@@ -291,49 +331,21 @@ function unused(environment: Environment, settings: Settings): string[] {
 /** Variables that the program reads besides its settings. */
 const OTHER_NAMES = ["RELAY_PASSWORD"];
 
-/** Variables that are not ours, but within two letters of one that is. */
-function misspelled(environment: Environment): string[] {
+/** Variables that are not ours, but within two letters of one that is: a line for each. */
+export function misspelled(environment: Environment): string[] {
   const warnings: string[] = [];
   const known = new Set<string>();
   for (const [name, setting] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
     known.add(name);
+    for (const alias of setting.aliases ?? []) known.add(alias);
     if (setting.secret) known.add(`${name}_FILE`);
   }
   for (const name of OTHER_NAMES) known.add(name);
   for (const name of Object.keys(environment)) {
-    if (known.has(name) || name === "HTTP_PROXY") continue;
+    if (known.has(name) || /^http_proxy$/i.test(name)) continue;
     const near = nearest(name, known);
     const shown = /^\w+$/.test(name) ? name : quoted(name);
     if (near !== undefined) warnings.push(`${shown} is not a setting: did you mean ${near}?`);
   }
   return warnings;
-}
-
-/** The candidate within two edits of the word, if there is one. */
-export function nearest(word: string, candidates: Iterable<string>): string | undefined {
-  let best: string | undefined;
-  let bestDistance = 3;
-  for (const candidate of candidates) {
-    if (Math.abs(candidate.length - word.length) >= bestDistance) continue;
-    const distance = editDistance(word, candidate);
-    if (distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-}
-
-/** Levenshtein's distance. */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, row[j]! + 1, next[j - 1]! + 1));
-    }
-    row = next;
-  }
-  return row[b.length]!;
 }

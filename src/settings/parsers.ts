@@ -6,14 +6,20 @@ import { parseTenant } from "../accounts/tenant.ts";
 import { Networks, NETWORKS_FORM } from "../networks.ts";
 import { SENDER_LIST_FORM, SenderList } from "../message/sender_list.ts";
 import type { Mechanism } from "../smtp/sasl.ts";
+import { nearest } from "./nearest.ts";
 
 export interface Parser<T> {
   /** What is allowed, as the end of "must be …". */
   readonly allowed: string;
-  /** @returns undefined where the text is not allowed */
-  parse(text: string): T | undefined;
+  /**
+   * @param variable that has the text
+   * @returns undefined where the text is not allowed
+   */
+  parse(text: string, variable?: string): T | undefined;
   /** Of a list that is not allowed, the entry that is to blame. */
   culprit?(text: string): string | undefined;
+  /** A text that is allowed, where it is plain that it was meant by one that is not. */
+  meant?(text: string): string | undefined;
 }
 
 export function text(allowed = "text without control characters"): Parser<string> {
@@ -24,11 +30,31 @@ export function text(allowed = "text without control characters"): Parser<string
   };
 }
 
+/** A file of certificate authorities, and the variable that names it. */
+export interface AuthorityFile {
+  readonly variable: string;
+  readonly path: string;
+}
+
+export const authorityFiles: Parser<readonly AuthorityFile[]> = {
+  allowed: text().allowed,
+  parse(path, variable = "EXTRA_CA_CERTS_FILEPATH") {
+    return text().parse(path) === undefined ? undefined : [{ variable, path }];
+  },
+};
+
 /** One of some words, in any case; the value is spelled as here. */
 export function oneOf<T extends string>(...words: readonly T[]): Parser<T> {
   return {
     allowed: words.map((word) => `"${word}"`).join(", ").replace(/, ([^,]*)$/, " or $1"),
     parse: (text) => words.find((word) => word.toLowerCase() === text.toLowerCase()),
+    meant(text) {
+      const lower = text.trim().toLowerCase();
+      if (lower.length < 3) return undefined;
+      const longer = words.find((word) => word.toLowerCase().startsWith(lower));
+      const near = nearest(lower, words.map((word) => word.toLowerCase()));
+      return longer ?? words.find((word) => word.length > 3 && word.toLowerCase() === near);
+    },
   };
 }
 
@@ -37,6 +63,11 @@ export const boolean: Parser<boolean> = {
   parse(text) {
     const lower = text.toLowerCase();
     return lower === "true" ? true : lower === "false" ? false : undefined;
+  },
+  meant(text) {
+    const lower = text.trim().toLowerCase();
+    if (/^(?:1|on|yes|y|t|enabled|true)$/.test(lower)) return "true";
+    return /^(?:0|off|no|n|f|disabled|false)$/.test(lower) ? "false" : undefined;
   },
 };
 
@@ -54,14 +85,29 @@ const SIZE_UNITS: Readonly<Record<string, number>> = { "": 1, k: 1024, m: 1024 *
 
 /** Octets. */
 export function size(least: number, most: number): Parser<number> {
+  const parse = (text: string) => {
+    const match = /^(\d{1,15})([kmg]?)$/i.exec(text);
+    if (match === null) return undefined;
+    const value = Number(match[1]) * SIZE_UNITS[match[2]!.toLowerCase()]!;
+    return value >= least && value <= most ? value : undefined;
+  };
   return {
     allowed: `a number of bytes from ${least} to ${most}, "k" or "m" behind it allowed`,
-    parse(text) {
-      const match = /^(\d{1,15})([kmg]?)$/i.exec(text);
-      if (match === null) return undefined;
-      const value = Number(match[1]) * SIZE_UNITS[match[2]!.toLowerCase()]!;
-      return value >= least && value <= most ? value : undefined;
-    },
+    parse,
+    meant: allowedOnly(parse, /^(\d{1,15}) ?([kmg])i?b?$/i, (number, unit) => number + unit),
+  };
+}
+
+/** A text of another form in the right one, where that is allowed. */
+function allowedOnly<T>(
+  parse: (text: string) => T | undefined,
+  form: RegExp,
+  write: (first: string, second: string) => string,
+): (text: string) => string | undefined {
+  return (text) => {
+    const match = form.exec(text.trim().toLowerCase());
+    const meant = match === null ? undefined : write(match[1]!, match[2] ?? "");
+    return meant === undefined || parse(meant) === undefined ? undefined : meant;
   };
 }
 
@@ -84,12 +130,19 @@ export const duration: Parser<number> = {
     const value = Number(match[1]) * TIME_UNITS[match[2]!.toLowerCase()]!;
     return value > 0 && value <= LONGEST ? value : undefined;
   },
+  // Other programs count in seconds where there is no unit.
+  meant: allowedOnly(
+    (text) => duration.parse(text),
+    /^(\d{1,10}) ?((?:s|m|h|d)?)(?:ecs?|econds?|ins?|inutes?|rs?|ours?|ays?)?$/,
+    (number, unit) => number + (unit || "s"),
+  ),
 };
 
 /** Milliseconds, or `off`. */
 export const durationOrOff: Parser<number | "off"> = {
   allowed: `${duration.allowed}, or "off"`,
   parse: (text) => text.toLowerCase() === "off" ? "off" : duration.parse(text),
+  meant: (text) => duration.meant!(text),
 };
 
 const octetRate = integer(1, 1_000_000);
@@ -107,6 +160,7 @@ export const seconds: Parser<number> = {
     const value = /^\d{1,6}(?:\.\d{1,3})?$/.test(text) ? Number(text) : NaN;
     return value >= 1 && value <= 3600 ? Math.round(value * 1000) : undefined;
   },
+  meant: allowedOnly((text) => seconds.parse(text), /^(\d{1,6}) ?s$/, (number) => number),
 };
 
 export interface ListenAddress {
@@ -140,11 +194,25 @@ export const listenAddresses: Parser<readonly ListenAddress[]> = {
     const addresses = text.split(",").map((part) => parseListenAddress(part.trim()));
     return addresses.includes(undefined) ? undefined : addresses as ListenAddress[];
   },
+  meant(text) {
+    const meant = text.split(",").map((part) => withPort(part.trim(), "")).join(",");
+    return listenAddresses.parse(meant) === undefined ? undefined : meant;
+  },
 };
+
+/** A port alone as an address, and `*` as other programs write all addresses. */
+function withPort(text: string, hostname: string): string {
+  return /^\d{1,5}$/.test(text) ? `${hostname}:${text}` : text.replace(/^\*:(?=\d)/, ":");
+}
 
 export const listenAddressOrOff: Parser<ListenAddress | "off"> = {
   allowed: 'host:port, [IPv6]:port, :port for all addresses (ports up to 65535), or "off"',
   parse: (text) => text.toLowerCase() === "off" ? "off" : parseListenAddress(text),
+  // On all addresses it would need a password.
+  meant(text) {
+    const meant = withPort(text.trim(), "127.0.0.1");
+    return parseListenAddress(meant) === undefined ? undefined : meant;
+  },
 };
 
 export function isLoopback(hostname: string): boolean {

@@ -5,6 +5,7 @@ import { hostname } from "node:os";
 import { Secret } from "../secret.ts";
 import { standardMemory } from "./memory.ts";
 import {
+  authorityFiles,
   boolean,
   duration,
   durationOrOff,
@@ -41,8 +42,10 @@ export interface Setting<T> {
   /** One sentence or two for the reference. */
   readonly help: string;
   readonly secret?: boolean;
-  /** A variable of other programs that means the same; the setting's own name goes first. */
-  readonly alias?: string;
+  /** Variables of other programs that mean the same; the setting's own name goes first. */
+  readonly aliases?: readonly string[];
+  /** Where several of the aliases are set: one value that has them all. Else the first one counts. */
+  merge?(values: readonly unknown[]): unknown;
   /**
    * The function is missing from this version: the setting stops the start, unless its value asks
    * for just what this version does (`inert`).
@@ -102,7 +105,7 @@ export const SETTINGS = {
   TLS_KEY_FILEPATH: required(text(), "certs/key.pem", "The certificate's private key, PEM."),
   TLS_CIPHER_SUITE: optional(
     text(),
-    "OpenSSL cipher string for TLS 1.2 and older; when unset, forward secrecy and AEAD alone. A runtime that cannot obey it refuses to start.",
+    "OpenSSL cipher string for TLS 1.2 and older; when unset, forward secrecy and AEAD alone. A runtime that cannot obey it refuses to start. `@SECLEVEL=n` in it is dropped, with a warning, where the TLS library has no levels.",
   ),
   USERNAME_DELIMITER: required(
     oneOf("@", ":", "|"),
@@ -150,7 +153,7 @@ export const SETTINGS = {
   HTTP_LISTEN: required(
     listenAddressOrOff,
     "127.0.0.1:8026",
-    "Where `/healthz` and `/readyz` are served, and the sandbox's inbox.",
+    "Where `/healthz`, `/readyz` and `/metrics` are served, and the sandbox's inbox. Where it is not set and the port is taken, the relay warns and goes on without.",
   ),
   HTTP_PASSWORD: {
     ...optional(
@@ -197,10 +200,11 @@ export const SETTINGS = {
   },
   EXTRA_CA_CERTS_FILEPATH: {
     ...optional(
-      text(),
-      "PEM file of certificate authorities that every outgoing connection trusts besides the usual ones, as a proxy that opens TLS needs. `NODE_EXTRA_CA_CERTS` means the same.",
+      authorityFiles,
+      "PEM file of certificate authorities that every outgoing connection trusts besides the usual ones, as a proxy that opens TLS needs. Where it is not set, `NODE_EXTRA_CA_CERTS`, `SSL_CERT_FILE` and `REQUESTS_CA_BUNDLE` mean the same; of these, all that are set count.",
     ),
-    alias: "NODE_EXTRA_CA_CERTS",
+    aliases: ["NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"],
+    merge: (values) => values.flat(),
   },
   HTTPS_PROXY: {
     ...optional(
@@ -208,14 +212,14 @@ export const SETTINGS = {
       "The HTTP proxy through which everything goes out, by CONNECT. `https_proxy` means the same.",
     ),
     secret: true,
-    alias: "https_proxy",
+    aliases: ["https_proxy"],
   },
   NO_PROXY: {
     ...optional(
       noProxy,
       "What is reached without the proxy, besides this machine and link-local addresses. A name stands for the names under it too. `no_proxy` means the same.",
     ),
-    alias: "no_proxy",
+    aliases: ["no_proxy"],
   },
   AZURE_TABLES_CONNECTION_STRING: {
     ...optional(
@@ -300,7 +304,7 @@ export const SETTINGS = {
   AUTH_RATE_LIMIT: required(
     rateOrOff,
     "10/1m",
-    "Failed logins of one address (IPv6: its /64); then 421, without asking Entra ID. Credentials that have worked within the last day are never refused by it; see [logins.md](logins.md).",
+    "Failed logins of one address (IPv6: its /64); then 421, without asking Entra ID. Credentials that have worked within the last 25 hours are never refused by it; see [logins.md](logins.md).",
   ),
   MESSAGE_RATE_LIMIT: required(
     rateOrOff,

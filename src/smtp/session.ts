@@ -42,7 +42,9 @@ const enum Stage {
 type Mode = "command" | "sasl" | "data" | "chunk" | "busy" | "tls" | "closed";
 
 /** First octet of a TLS record that holds a ClientHello. */
-const TLS_HANDSHAKE = 0x16;
+export const TLS_HANDSHAKE = 0x16;
+/** Why a session ends whose client is on the wrong port. */
+export const TLS_FIRST = "the client began with TLS on a port that begins in plain text";
 
 export class Session {
   readonly #options: SessionOptions;
@@ -158,7 +160,7 @@ export class Session {
     if (!this.#greeted && bytes.length > 0) {
       this.#greeted = true;
       if (bytes[0] === TLS_HANDSHAKE && !this.#secure) {
-        this.#close("the client began with TLS on a port that begins in plain text");
+        this.#close(TLS_FIRST);
         return this.#take();
       }
     }

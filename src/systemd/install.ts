@@ -1,7 +1,7 @@
 // Installs the relay as a service: itself, its units, a place for its settings. Doing it again
 // changes nothing, or brings everything to this version.
 
-import { SERVICE, SOCKETS, type Unit } from "./units.ts";
+import { SERVICE, SOCKETS, type Unit, UNITS as ALWAYS } from "./units.ts";
 
 /** Where the units expect the executable. */
 export const INSTALLED = "/usr/local/bin/smtp-oauth-relay";
@@ -52,7 +52,7 @@ export interface Installed {
 /** What {@link install} would do, and the units, in a form that is a unit itself. */
 export function plan({ executable, socketActivation, start }: InstallOptions): readonly string[] {
   const units = unitsFor(socketActivation);
-  const names = units.map(({ name }) => name).join(" ");
+  const names = enabled(socketActivation).join(" ");
   const steps = [
     ...(executable === INSTALLED ? [] : [`copy ${executable} to ${INSTALLED}`]),
     `write ${ENVIRONMENT}, unless it is there`,
@@ -107,7 +107,7 @@ export function install(options: InstallOptions, machine: Machine): Installed {
     did(`${path} written${before === undefined ? "" : `; what was there is ${name}.old`}`);
   }
 
-  const names = wanted.map(({ name }) => name);
+  const names = enabled(socketActivation);
   for (const args of [["daemon-reload"], ["enable", ...names]]) {
     const { ok, output } = machine.systemctl(...args);
     if (!ok) return { lines, problem: `systemctl ${args.join(" ")}: ${output}` };
@@ -161,7 +161,12 @@ function startService(
 }
 
 function unitsFor(socketActivation: boolean): readonly Unit[] {
-  return socketActivation ? [SERVICE, ...SOCKETS] : [SERVICE];
+  return socketActivation ? [...ALWAYS, ...SOCKETS] : ALWAYS;
+}
+
+/** The names of those that are started with the machine. */
+function enabled(socketActivation: boolean): readonly string[] {
+  return [SERVICE, ...(socketActivation ? SOCKETS : [])].map(({ name }) => name);
 }
 
 /** Those of the certificate's files that are missing, where the settings make it come from files. */

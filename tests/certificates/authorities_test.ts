@@ -31,8 +31,33 @@ describe("EXTRA_CA_CERTS_FILEPATH", () => {
 
   it("may hold several, with text around them and any line ends", () => {
     const text = `# The company's own\r\n${one.replaceAll("\n", "\r\n")}\r\n\nother:\n${other}`;
-    const found = readAuthorities(file(text)).map((pem) => pem.replace(/\s/g, ""));
+    const found = readAuthorities([{ variable: "EXTRA_CA_CERTS_FILEPATH", path: file(text) }]).map((
+      pem,
+    ) => pem.replace(/\s/g, ""));
     assert.deepEqual(found, [one, other].map((pem) => pem.replace(/\s/g, "")));
+  });
+
+  it("may be in several files, each of which is told of by the variable that names it", () => {
+    const path = file(one);
+    const missing = join(directory, "none.pem");
+    assert.deepEqual(
+      readAuthorities([
+        { variable: "SSL_CERT_FILE", path },
+        { variable: "REQUESTS_CA_BUNDLE", path },
+      ]).length,
+      2,
+    );
+    assert.throws(() =>
+      readAuthorities([
+        { variable: "SSL_CERT_FILE", path: missing },
+        { variable: "REQUESTS_CA_BUNDLE", path: directory },
+      ]), (error: Error) => {
+      assert(error instanceof CertificateError);
+      assert.match(error.lines[0]!, /^SSL_CERT_FILE "[^"]+none\.pem" does not exist$/);
+      assert.match(error.lines[1]!, /^REQUESTS_CA_BUNDLE "[^"]+" is a directory$/);
+      assert.equal(error.lines.length, 2);
+      return true;
+    });
   });
 
   const PROBLEMS: readonly (readonly [name: string, path: () => string, line: RegExp])[] = [
@@ -48,12 +73,15 @@ describe("EXTRA_CA_CERTS_FILEPATH", () => {
   ];
   for (const [name, path, line] of PROBLEMS) {
     it(`stops the start with one line when it ${name}`, () => {
-      assert.throws(() => readAuthorities(path()), (error: Error) => {
-        assert(error instanceof CertificateError);
-        assert.match(error.message, /^EXTRA_CA_CERTS_FILEPATH "/);
-        assert.match(error.message, line);
-        return true;
-      });
+      assert.throws(
+        () => readAuthorities([{ variable: "EXTRA_CA_CERTS_FILEPATH", path: path() }]),
+        (error: Error) => {
+          assert(error instanceof CertificateError);
+          assert.match(error.message, /^EXTRA_CA_CERTS_FILEPATH "/);
+          assert.match(error.message, line);
+          return true;
+        },
+      );
     });
   }
 });

@@ -92,6 +92,28 @@ describe("the certificate's files", () => {
     });
   }
 
+  it("are recognised when they are swapped, with what to do", () => {
+    assert.equal(
+      problem(good.keyPath, good.certificatePath),
+      `TLS_CERT_FILEPATH "${good.keyPath}" holds the private key and TLS_KEY_FILEPATH ` +
+        `"${good.certificatePath}" the certificate: exchange the two`,
+    );
+    // One file with both is no such mistake, whichever of the two names it.
+    const both = file("both.pem", made.privateKey + made.certificate);
+    assert.equal(readCertificate(both, both).leaf.fingerprint256, made.leaf.fingerprint256);
+  });
+
+  it("are told of by what they hold, when both settings name the same one of them", () => {
+    assert.match(
+      problem(good.keyPath, good.keyPath),
+      /no certificate in PEM form, but a private key$/,
+    );
+    assert.match(
+      problem(good.certificatePath, good.certificatePath),
+      /no private key in PEM form without a passphrase, but a certificate$/,
+    );
+  });
+
   it("are refused when they are cut off, wherever: half a file holds a beginning", () => {
     for (const length of [40, 300, made.certificate.length - 30]) {
       const half = file("half.pem", made.certificate.slice(0, length));

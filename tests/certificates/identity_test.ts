@@ -1,6 +1,6 @@
 /** TLS settings are proved at the start: what cannot be obeyed stops it, not the first client. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -11,6 +11,18 @@ import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime, TlsVersion } from "../../src/runtime/runtime.ts";
 import { issueChain } from "../support/chains.ts";
+import {
+  BRAINPOOL,
+  ED25519,
+  ED448,
+  type KindOfKey,
+  P224,
+  P384,
+  P521,
+  RSA_PSS,
+  SECP256K1,
+  SECP256K1_OLD_FORM,
+} from "../support/key_kinds.ts";
 import { settingsOf, writeCertificate } from "../support/certificates.ts";
 
 let directory: string;
@@ -158,5 +170,105 @@ describe("the TLS identity", () => {
       loadIdentity(settingsOf({}), runtime, { ...made.EC, privateKey: other.privateKey }),
       CertificateError,
     );
+  });
+});
+
+/** What the start is refused with where the files hold these. */
+async function refusalOf(certificate: string, privateKey: string): Promise<string> {
+  const files = {
+    TLS_CERT_FILEPATH: join(directory, "kind.pem"),
+    TLS_KEY_FILEPATH: join(directory, "kind-key.pem"),
+  };
+  writeFileSync(files.TLS_CERT_FILEPATH, certificate);
+  writeFileSync(files.TLS_KEY_FILEPATH, privateKey);
+  try {
+    await loadIdentity(settingsOf(files), runtime);
+    return "";
+  } catch (error) {
+    assert(error instanceof CertificateError, String(error));
+    return error.message;
+  }
+}
+
+describe("the kind of key", () => {
+  const served: readonly KindOfKey[] = [P384, ED25519];
+  for (const { kind, certificate, privateKey } of served) {
+    it(`${kind} is served, as the list of those that work says`, async () => {
+      assert.equal(await refusalOf(certificate, privateKey), "");
+    });
+  }
+
+  it("P-256 and RSA of 2048 bits are served too, and so are long RSA keys", async () => {
+    for (const { certificate, privateKey } of [made.EC, made.RSA]) {
+      assert.equal(await refusalOf(certificate, privateKey), "");
+    }
+  });
+
+  // P-521 is served by one of the runtimes.
+  const others: readonly KindOfKey[] = [SECP256K1, RSA_PSS, ED448, P224, BRAINPOOL];
+  const unserved = "Deno" in globalThis ? others : [P521, ...others];
+  for (const { kind, certificate, privateKey } of unserved) {
+    it(`${kind} is named as the problem, with the kinds that work`, async () => {
+      const line = await refusalOf(certificate, privateKey);
+      assert.match(line, new RegExp(`of the kind ${kind}\\b`));
+      assert.match(line, /an RSA key of 2048 bits or more, an EC key on P-256 or P-384, or an Ed/);
+      assert.doesNotMatch(line, /passphrase|TLS_MIN_VERSION/);
+    });
+  }
+
+  it("is served out of one file with certificate and key in it, in either order", async () => {
+    const { certificate, privateKey } = made.EC;
+    for (const both of [certificate + privateKey, privateKey + certificate]) {
+      assert.equal(await refusalOf(both, both), "");
+    }
+  });
+
+  it("is told of keys in the older form as well (RFC 5915)", async () => {
+    const line = await refusalOf(SECP256K1.certificate, SECP256K1_OLD_FORM);
+    assert.match(line, /of the kind EC secp256k1\b/);
+  });
+
+  it("is no excuse for a key that is another certificate's", async () => {
+    assert.match(
+      await refusalOf(P384.certificate, ED25519.privateKey),
+      /is not the key of the certificate/,
+    );
+  });
+});
+
+describe("a security level in TLS_CIPHER_SUITE (OpenSSL's @SECLEVEL)", () => {
+  const strings = ["DEFAULT@SECLEVEL=0", "DEFAULT:@SECLEVEL=1", "@SECLEVEL=2"];
+  for (const ciphers of strings) {
+    it(`is dropped and told of where it is all that is asked for: ${ciphers}`, async () => {
+      const settings = settingsOf({ TLS_CIPHER_SUITE: ciphers });
+      const { identity, dropped } = await loadIdentity(settings, runtime, made.EC);
+      assert.equal(identity.ciphers, undefined);
+      assert.match(dropped!, /^TLS_CIPHER_SUITE ".*": @SECLEVEL=\d is dropped: /);
+      assert.equal(await handshake(identity, "1.2"), "TLSv1.2");
+    });
+  }
+
+  it("leaves the ciphers beside it in force, where the runtime obeys them at all", async () => {
+    const TLS_CIPHER_SUITE = "ECDHE-ECDSA-AES256-GCM-SHA384:@SECLEVEL=1";
+    if (runtime.name === "Deno") {
+      assert.match(
+        await refusal({ TLS_CIPHER_SUITE }),
+        /^TLS_CIPHER_SUITE "ECDHE-ECDSA-AES256-GCM-SHA384:@SECLEVEL=1" cannot be used/,
+      );
+      return;
+    }
+    const settings = settingsOf({ TLS_CIPHER_SUITE });
+    const { identity, dropped, handshakes } = await loadIdentity(settings, runtime, made.EC);
+    assert.equal(identity.ciphers, "ECDHE-ECDSA-AES256-GCM-SHA384");
+    assert.equal(handshakes[0]!.cipher, "ECDHE-ECDSA-AES256-GCM-SHA384");
+    assert.match(dropped!, /@SECLEVEL=1 is dropped/);
+  });
+
+  it("is not told of where there is none", async () => {
+    assert.equal((await loadIdentity(settingsOf({}), runtime, made.EC)).dropped, undefined);
+  });
+
+  it("that OpenSSL does not have either stops the start", async () => {
+    assert.match(await refusal({ TLS_CIPHER_SUITE: "DEFAULT@SECLEVEL=9" }), /cannot be used/);
   });
 });

@@ -51,6 +51,15 @@ describe("a port that cannot be listened on", () => {
     });
   }
 
+  it("is a warning where it is the default of HTTP_LISTEN: the relay starts without", async () => {
+    const http: WantedPort = { setting: "HTTP_LISTEN", address: HTTP, optional: true };
+    for (const code of ["EADDRINUSE", "EADDRNOTAVAIL"]) {
+      assert.deepEqual(await codes(tools(code), [http]), ["ports.http-taken"]);
+    }
+    const set: WantedPort = { ...http, optional: false };
+    assert.deepEqual(await codes(tools("EADDRINUSE"), [set]), ["ports.taken"]);
+  });
+
   it("below 1024 names the privilege that it needs", async () => {
     const [finding] = await checkPorts([SMTP], tools("EACCES"));
     assert.match(finding!.what, /^SMTP_LISTEN 127\.0\.0\.1:25: .*CAP_NET_BIND_SERVICE/);

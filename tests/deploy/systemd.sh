@@ -25,9 +25,9 @@ sed "s#^ExecStart=/usr/local/bin/smtp-oauth-relay#ExecStart=/bin/true#" \
   "$root/deploy/systemd/$unit" > "$work/$unit"
 grep -q "^ExecStart=/bin/true serve$" "$work/$unit" || fail "ExecStart is not where it is expected"
 
-cp "$root"/deploy/systemd/*.socket "$work/"
+cp "$root"/deploy/systemd/*.socket "$root"/deploy/systemd/*-certificate.* "$work/"
 # It says what it does not know or cannot read on standard error, and may still exit 0.
-said=$(systemd-analyze verify "$work/$unit" "$work"/*.socket 2>&1) || fail "$said"
+said=$(systemd-analyze verify "$work/$unit" "$work"/*.socket "$work"/*-certificate.* 2>&1) || fail "$said"
 [ -z "$said" ] || fail "$said"
 
 report=$(systemd-analyze security --offline=true --threshold=$threshold --no-pager "$work/$unit" 2>&1) ||

@@ -231,8 +231,35 @@ said=$(inside /usr/local/bin/smtp-oauth-relay install-service) || fail "install-
 echo "$said" | grep_all "runs on: Listening on" || fail "install-service again: $said"
 is MainPID "$main" || fail "a second install-service restarts it"
 
-# Reloaded: RELOADING=1, then READY=1 again.
+# Checked as the service runs: by its unit, drop-in, environment and credentials, beside it.
+said=$(inside /usr/local/bin/smtp-oauth-relay check --service) || fail "check --service: $said"
+echo "$said" | grep_all "^ok   service: .*$service, with .*test.conf: .*credentials cert.pem, key.pem" ||
+  fail "check --service does not tell of the unit: $said"
+echo "$said" | grep_all "SMTP_LISTEN.*in use by the relay that is running" ||
+  fail "check --service does not know the relay: $said"
+echo "$said" | grep_all 'TLS_CERT_FILEPATH "/etc/smtp-oauth-relay/cert.pem"' ||
+  fail "check --service looks at another certificate: $said"
+
+# A renewed certificate is taken by itself and without a restart; the files may stay root's alone.
+serial() {
+  openssl x509 -in "$work/cert.pem" -noout -serial
+}
+serves() {
+  [ "$(inside openssl s_client -connect 127.0.0.1:8025 -starttls smtp < /dev/null 2> /dev/null |
+    openssl x509 -noout -serial)" = "$1" ]
+}
+until_ok "it does not serve its certificate" serves "$(serial)"
+certificate renewed
+until_ok "a renewed certificate is not taken" serves "$(serial)"
+is MainPID "$main" || fail "a renewed certificate restarts it"
+logged "Certificate replaced" || fail "the new certificate is not logged"
+mode=$(inside stat -L -c %a /run/smtp-oauth-relay)
+[ "$mode" = 700 ] || fail "others can read the copy of the key: mode $mode"
+
+# Reloaded: RELOADING=1, then READY=1 again; and a certificate that is new just then is taken at once.
+certificate again
 inside systemctl reload "$service" || fail "reload"
+until_ok "a reload does not take a renewed certificate" serves "$(serial)"
 until_ok "it does not come back from a reload" is ActiveState active
 until_ok "the reload is not logged" logged "Asked to look for a new certificate"
 is MainPID "$main" || fail "a reload restarts it"
@@ -274,6 +301,9 @@ inside grep -q "^CapBnd:[[:space:]]0000000000000000$" "/proc/$main/status" || fa
 mail smtp://127.0.0.1:25
 mail smtp://127.0.0.1:587
 mail smtps://127.0.0.1:465
+said=$(inside /usr/local/bin/smtp-oauth-relay check --service) || fail "check --service: $said"
+echo "$said" | grep_all "smtp-oauth-relay.socket opens 25, 587 in place of SMTP_LISTEN" ||
+  fail "check --service does not know the sockets: $said"
 (
   # Each connection must be taken, and greeted sooner or later.
   for _ in $(seq 60); do
@@ -293,4 +323,4 @@ mail smtp://127.0.0.1:25
 is ActiveState active || fail "a connection does not start it"
 
 version=$(inside systemctl --version | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
-echo "ok systemd_real: under systemd $version installed, started, watched, reloaded, stopped, activated"
+echo "ok systemd_real: under systemd $version installed, started, renewed, watched, reloaded, stopped, activated"

@@ -184,8 +184,9 @@ const NO_SETTINGS = new Set([
   "OBJECT_ID",
   "KEY_ID",
   "NAME_FILE",
-  // A misspelling that the relay warns about.
+  // Misspellings that the relay warns about.
   "USERNAME_DELIMTER",
+  "TLS_SOURC",
   // Of systemd, the kernel, the build and the log.
   "CREDENTIALS_DIRECTORY",
   "CAP_NET_BIND_SERVICE",
@@ -206,8 +207,10 @@ const NO_SETTINGS = new Set([
   // Of other programs; without effect here.
   "HTTP_PROXY",
   "ALL_PROXY",
-  // Of Node; another name of one of ours.
+  // Of Node and of Python's libraries; other names of one of ours.
   "NODE_EXTRA_CA_CERTS",
+  "SSL_CERT_FILE",
+  "REQUESTS_CA_BUNDLE",
   // Of the Azure SDK.
   "AZURE_TENANT_ID",
   "AZURE_CLIENT_ID",
@@ -216,6 +219,8 @@ const NO_SETTINGS = new Set([
   "THIRD_PARTY_LICENSES",
   // Of certbot.
   "RENEWED_LINEAGE",
+  // Of terminals (no-color.org).
+  "NO_COLOR",
   // Of TLS libraries.
   "TLS_AES_256_GCM_SHA384",
   "UNSUPPORTED_PROTOCOL",

@@ -53,7 +53,14 @@ describe("an authority of one's own", () => {
   }
 
   for (const program of PROGRAMS) {
-    for (const name of ["EXTRA_CA_CERTS_FILEPATH", "NODE_EXTRA_CA_CERTS"]) {
+    const NAMES = [
+      "EXTRA_CA_CERTS_FILEPATH",
+      "NODE_EXTRA_CA_CERTS",
+      // As the Python relay's libraries read them.
+      "SSL_CERT_FILE",
+      "REQUESTS_CA_BUNDLE",
+    ];
+    for (const name of NAMES) {
       it(`is trusted by ${program.name} when ${name} names it`, async () => {
         const relay = await serve(program, { ...environment(), [name]: path });
         const client = new SmtpClient(relay.smtp);
@@ -72,6 +79,18 @@ describe("an authority of one's own", () => {
       client.destroy();
       assert.equal(await relay.running.stop(), 0);
       assert.equal(requests, before, "nothing has been said to the service");
+    });
+
+    // As in an image whose base sets SSL_CERT_FILE.
+    it(`is trusted by ${program.name} besides the authorities of another variable`, async () => {
+      const others = join(directory, "others.pem");
+      writeFileSync(others, (await createAuthority("another authority")).certificate);
+      const variables = { SSL_CERT_FILE: others, REQUESTS_CA_BUNDLE: path };
+      const relay = await serve(program, { ...environment(), ...variables });
+      const client = new SmtpClient(relay.smtp);
+      assert.match(await client.login(USERNAME, SECRET), /^235 2\.7\.0/);
+      client.destroy();
+      assert.equal(await relay.running.stop(), 0);
     });
 
     it(`stops the start of ${program.name} when its file is missing`, async () => {

@@ -172,6 +172,23 @@ const CERTIFICATES: readonly Case[] = [
     everywhere: true,
   },
   {
+    name: "certificate and key in each other's place",
+    settings: (world) => ({
+      TLS_CERT_FILEPATH: world.file("key.pem"),
+      TLS_KEY_FILEPATH: world.file("cert.pem"),
+    }),
+    codes: ["certificate.swapped"],
+    says: [/".*key\.pem" holds the private key and .*cert\.pem" the certificate\. Fix: exchange/],
+    everywhere: true,
+  },
+  {
+    name: "a key of a kind that cannot be served",
+    settings: pair("p224"),
+    codes: ["certificate.name", "certificate.self-signed", "certificate.key-kind"],
+    says: [/of the kind EC P-224.*Fix: get a certificate with an RSA key of 2048 bits or more/],
+    everywhere: true,
+  },
+  {
     name: "an intermediate certificate in the server's place",
     settings: certificate("wrong-order.pem"),
     codes: [
@@ -243,6 +260,13 @@ const CERTIFICATES: readonly Case[] = [
     settings: () => ({ TLS_CIPHER_SUITE: "NONSENSE" }),
     codes: ["certificate.unusable"],
     says: [/: TLS_CIPHER_SUITE "NONSENSE" cannot be used on .*Fix: leave TLS_CIPHER_SUITE unset/],
+  },
+  {
+    name: "a security level in the cipher string, which is left out",
+    settings: () => ({ TLS_CIPHER_SUITE: "DEFAULT@SECLEVEL=0" }),
+    codes: ["certificate.cipher-level"],
+    says: [/@SECLEVEL=0 is dropped: the TLS library of .* has no security levels/],
+    everywhere: true,
   },
 ];
 

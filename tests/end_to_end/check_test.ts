@@ -2,17 +2,24 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { spawn, spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
+import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { CODES } from "../../src/check/codes.ts";
 import { type Case, CASES } from "./check_cases.ts";
 import { createWorld, SECRET, USERNAME, type World } from "./check_world.ts";
 import { CONNECTION_STRING } from "../support/azurite.ts";
-import { type Program, PROGRAMS, root, run, serve } from "./programs.ts";
+import { type Program, PROGRAMS, root, run, Running, serve } from "./programs.ts";
+
+const NO_SCRIPT = spawnSync("script", ["--version"]).error === undefined
+  ? false
+  : "script is not installed";
 
 const MESSAGE = ["--from", "scanner@example.com", "--to", "you@example.org"];
 /** `FAIL certificate: what. Fix: what to do [certificate.expired]` */
-const LINE = /^(ok {2}|warn|FAIL) ([a-z]+): (.+?)(?:(?<=[.?!]) Fix: (.+))? \[([a-z-]+\.[a-z-]+)\]$/;
+const LINE =
+  /^(ok {2}|skip|warn|FAIL) ([a-z]+): (.+?)(?:(?<=[.?!]) Fix: (.+))? \[([a-z-]+\.[a-z-]+)\]$/;
 
 interface Ended {
   readonly status: number | null;
@@ -71,7 +78,8 @@ function linesOf(stdout: string): Line[] {
     return { level: level!.trim(), code: code!, fix };
   });
   const count = (level: string) => findings.filter((finding) => finding.level === level).length;
-  assert.equal(summary, `${count("ok")} ok, ${count("warn")} warn, ${count("FAIL")} FAIL`);
+  const counted = ["ok", "skip", "warn", "FAIL"].map((level) => `${count(level)} ${level}`);
+  assert.equal(summary, counted.join(", "));
   return findings;
 }
 
@@ -86,7 +94,7 @@ async function tryCase(
   world.cloud.faults.clear();
   world.vault.fault = undefined;
   assert.equal(stderr, "");
-  const wrong = linesOf(stdout).filter(({ level }) => level !== "ok");
+  const wrong = linesOf(stdout).filter(({ level }) => level === "warn" || level === "FAIL");
   assert.deepEqual(wrong.map(({ code }) => code), expected.codes, stdout);
   for (const { fix, code } of wrong) assert.ok(fix, `${code} has a fix`);
   for (const pattern of expected.says) assert.match(stdout, pattern);
@@ -167,7 +175,8 @@ for (const program of PROGRAMS) {
         assert.deepEqual(Object.keys(finding), ["level", "subject", "code", "what", "fix"]);
         assert.ok(finding["code"]!.startsWith(`${finding["subject"]}.`));
         assert.equal(typeof finding["what"], "string");
-        assert.equal(finding["fix"] === null, finding["level"] === "ok");
+        const well = ["ok", "skip"].includes(finding["level"]!);
+        assert.equal(finding["fix"] === null, well);
       }
       const shown = linesOf(text.stdout).map(({ level, code }) => [level.toLowerCase(), code]);
       assert.deepEqual(findings.map(({ level, code }) => [level, code]), shown);
@@ -241,6 +250,61 @@ for (const program of PROGRAMS) {
       const { stdout } = await check(program, ["--help"]);
       assert.match(stdout, /Exit status: 0 .*, 1 .*, 2 if the command line is wrong\./);
     });
+
+    it("takes the password from standard input: --password-file -", async () => {
+      const [command, ...before] = program.command;
+      const args = [...before, "check", "--username", USERNAME, "--password-file", "-"];
+      const child = spawn(command!, args, {
+        cwd: root,
+        env: {
+          PATH: process.env["PATH"],
+          HOME: process.env["HOME"],
+          DENO_NO_UPDATE_CHECK: "1",
+          ...world.sound,
+          RELAY_PASSWORD: "",
+        },
+      });
+      const running = new Running(child);
+      child.stdin.end(`${SECRET}\n`);
+      assert.equal(await running.exited, 0, running.stdout + running.stderr);
+      assert.match(running.stdout, /^ok {3}login: .*\[login\.ok\]$/m);
+      assertNoSecret(running.stdout + running.stderr);
+    });
+
+    it(
+      "shows a terminal colours, its width, and what failed once more",
+      { skip: NO_SCRIPT },
+      async () => {
+        const onTerminal = async (environment: Record<string, string>) => {
+          const command = [...program.command, "check"].map((word) => `'${word}'`).join(" ");
+          const child = spawn("script", ["-qec", `stty cols 60; ${command}`, "/dev/null"], {
+            cwd: root,
+            env: {
+              PATH: process.env["PATH"],
+              HOME: process.env["HOME"],
+              SHELL: "/bin/sh",
+              TERM: "xterm",
+              DENO_NO_UPDATE_CHECK: "1",
+              ...world.sound,
+              SMTP_LISTEN: `127.0.0.1:${world.taken}`,
+              ...environment,
+            },
+          });
+          const running = new Running(child);
+          await running.exited;
+          return running.stdout.replaceAll("\r", "");
+        };
+        const coloured = await onTerminal({});
+        assert.ok(coloured.includes("\x1b[1;31mFAIL\x1b[0m ports: "), coloured);
+        const plain = await onTerminal({ NO_COLOR: "1" });
+        assert.ok(!plain.includes("\x1b["), plain);
+        const lines = plain.split("\n");
+        const narrow = lines.filter((line) => line.trim().includes(" "));
+        assert.ok(narrow.length > 10 && narrow.every((line) => line.length <= 60), plain);
+        const [, again = ""] = plain.split("\nWhat failed:\n");
+        assert.match(again, /^FAIL ports: SMTP_LISTEN [^]*\n\n\d+ ok, 1 skip, 0 warn, 1 FAIL\n$/);
+      },
+    );
 
     const mistakes: readonly [args: string[], line: RegExp][] = [
       [["--from", "a@example.com", "--to", "b@example.com"], /--from needs --username/],

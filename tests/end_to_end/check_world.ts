@@ -10,6 +10,7 @@ import { AzureNamedKeyCredential, TableClient } from "@azure/data-tables";
 import { type Made, make } from "../check/certificates.ts";
 import { ACCOUNT, ACCOUNT_KEY, type Azurite, startAzurite } from "../support/azurite.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { P224 } from "../support/key_kinds.ts";
 import { startProxy } from "../support/proxy.ts";
 import { startVault, type Vault, VAULT_SECRET } from "../support/vault.ts";
 import { CLIENT, TENANT } from "./programs.ts";
@@ -125,6 +126,8 @@ export async function createWorld(): Promise<World> {
       passphrase: PROXY_SECRET,
     }),
   );
+  writeFileSync(file("p224.pem"), P224.certificate);
+  writeFileSync(file("p224-key.pem"), P224.privateKey);
   write("half.pem", good.certificate.slice(0, 500));
   write("leaf-only.pem", good);
   write("wrong-order.pem", intermediate, good);

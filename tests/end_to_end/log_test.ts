@@ -2,7 +2,13 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { connect as connectTls } from "node:tls";
+import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { CLIENT, PROGRAMS, type Relay, serve, TENANT, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
@@ -69,6 +75,31 @@ for (const program of PROGRAMS) {
 
     const parsed = (text: string) =>
       text.trimEnd().split("\n").map((line) => JSON.parse(line) as Line);
+
+    it("warns of TLS on a port that begins in plain text, and the other way round", async () => {
+      const directory = mkdtempSync(join(tmpdir(), "relay-log-"));
+      const { certificate, privateKey } = await selfSignedCertificate();
+      writeFileSync(join(directory, "both.pem"), certificate + privateKey);
+      const relay = await start({
+        TLS_SOURCE: "file",
+        REQUIRE_TLS: "true",
+        TLS_CERT_FILEPATH: join(directory, "both.pem"),
+        TLS_KEY_FILEPATH: join(directory, "both.pem"),
+        SMTPS_LISTEN: "127.0.0.1:0",
+        LOG_LEVEL: "WARNING",
+      });
+      const tls = connectTls({ host: "127.0.0.1", port: relay.smtp, rejectUnauthorized: false });
+      tls.on("error", () => {});
+      await relay.running.until("stderr", /WARNING TLS on a port that begins in plain text .*\n/);
+      const plain = connect({ host: "127.0.0.1", port: relay.smtps });
+      plain.on("error", () => {}).write("EHLO scanner\r\n");
+      const [line] = await relay.running.until("stderr", /WARNING Plain text on a port .*\n/);
+      assert.match(line, /Plain text on a port that begins with TLS connection=\w+ client=127/);
+      tls.destroy();
+      plain.destroy();
+      assert.equal(await relay.running.stop(), 0);
+      rmSync(directory, { recursive: true });
+    });
 
     it("has a line for each message's fate, with the id of the reply", async () => {
       const relay = await start({ LOG_LEVEL: "DEBUG", LOG_FORMAT: "json" });

@@ -80,7 +80,7 @@ for (const program of PROGRAMS) {
         `id         o'neil\ntenant_id  ${TENANT}\nclient_id  ${CLIENT}\ndisabled   true\n` +
           "state      disabled\n",
       );
-      const deleted = await lookup(["delete", "o'neil"]);
+      const deleted = await lookup(["delete", "o'neil", "--yes"]);
       assert.deepEqual([deleted.status, deleted.stdout], [0, 'Entry "o\'neil" deleted\n']);
       const gone = await lookup(["get", "o'neil"]);
       assert.deepEqual([gone.status, gone.stderr], [
@@ -132,7 +132,7 @@ for (const program of PROGRAMS) {
       ]);
       const { tenant_id, client_id, change } = JSON.parse(stdout);
       assert.deepEqual([tenant_id, client_id, change], [TENANT, CLIENT, "created"]);
-      await lookup(["delete", "short"]);
+      await lookup(["delete", "short", "--yes"]);
     });
 
     it("says what keeps an entry that can be read from being of use", async () => {
@@ -169,15 +169,15 @@ for (const program of PROGRAMS) {
         0,
         'Entry "scanner@lookup" changed: disabled\n',
       ]);
-      assert.equal((await lookup(["delete", "scanner@lookup"])).status, 0);
-      const gone = await lookup(["delete", "scanner@lookup"]);
+      assert.equal((await lookup(["delete", "scanner@lookup", "--yes"])).status, 0);
+      const gone = await lookup(["delete", "scanner@lookup", "--yes"]);
       assert.equal(gone.status, 1);
       assert.match(gone.stderr, /there is no entry "scanner@lookup"; did you mean "scanner"\?/);
 
       await lookup(["set", "scanner", "from_email=a@example.com"]);
       const foreign = await lookup(["get", "scanner"], { ALLOWED_SENDERS: "@other.org" });
       assert.match(foreign.stdout, /^state +from_email is not in ALLOWED_SENDERS$/m);
-      await lookup(["delete", "scanner"]);
+      await lookup(["delete", "scanner", "--yes"]);
     });
 
     it("tells of all mistakes in what is to be set at once", async () => {
@@ -206,6 +206,15 @@ for (const program of PROGRAMS) {
           "unknown column",
         ],
       );
+    });
+
+    it("deletes nothing where it can ask nobody", async () => {
+      await stage.put("kept", { tenant_id: TENANT, client_id: CLIENT });
+      const { status, stdout, stderr } = await lookup(["delete", "kept"]);
+      assert.deepEqual([status, stdout], [2, ""]);
+      assert.match(stderr, /lookup delete asks before it deletes, .*: give --yes\n$/);
+      assert.equal((await lookup(["get", "kept"])).status, 0);
+      assert.equal((await lookup(["delete", "kept", "--yes"])).status, 0);
     });
 
     it("asks before it deletes, on a terminal", { skip: NO_SCRIPT }, async () => {
@@ -266,7 +275,9 @@ for (const program of PROGRAMS) {
       [["set", "x", "allowed_senders=example.com"], 2, /allowed_senders must be addresses or @dom/],
       [["list", "x"], 2, /lookup list takes no ID/],
       [["set", "x", "disabled=true"], 1, /there is no entry "x"; a new one needs tenant_id and cl/],
-      [["delete", "x"], 1, /there is no entry "x"/],
+      [["delete", "x", "--yes"], 1, /there is no entry "x"/],
+      [["delete", "x"], 2, /there is no terminal to ask at: give --yes$/m],
+      [["delete", "x", "--json"], 2, /there is no terminal to ask at: give --yes$/m],
     ];
     for (const [args, status, line] of WRONG) {
       it(`ends with ${status} and one line for: lookup ${args.join(" ").slice(0, 60)}`, async () => {
@@ -282,6 +293,8 @@ for (const program of PROGRAMS) {
       const unset = await lookup(["list"], { AZURE_TABLES_URL: "" });
       assert.deepEqual([unset.status, unset.stdout], [78, ""]);
       assert.match(unset.stderr, /AZURE_TABLES_URL must be set/);
+      const near = await lookup(["list"], { AZURE_TABLES_URL: "", AZURE_TABLE_URL: "https://x" });
+      assert.match(near.stderr, /AZURE_TABLE_URL is not a setting: did you mean AZURE_TABLES_URL/);
       const bad = await lookup(["list"], { AZURE_TABLES_CONNECTION_STRING: "AccountKey=hunter2" });
       assert.equal(bad.status, 78);
       assert(!bad.stderr.includes("hunter2"));

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { PROGRAMS, run, serve } from "./programs.ts";
+import { P224 } from "../support/key_kinds.ts";
 import { startRawServer } from "../support/raw_server.ts";
 
 const EX_USAGE = 2;
@@ -27,6 +28,8 @@ for (const program of PROGRAMS) {
       writeFileSync(join(directory, "cert.pem"), mine.certificate);
       writeFileSync(join(directory, "key.pem"), mine.privateKey);
       writeFileSync(join(directory, "other-key.pem"), other.privateKey);
+      writeFileSync(join(directory, "p224.pem"), P224.certificate);
+      writeFileSync(join(directory, "p224-key.pem"), P224.privateKey);
       writeFileSync(join(directory, "empty.pem"), "");
       mkdirSync(join(directory, "directory.pem"));
     });
@@ -121,6 +124,28 @@ for (const program of PROGRAMS) {
       ["help on an unknown command", ["--help", "srve"], /unknown command 'srve'/],
       ["help on an unknown command, in words", ["help", "srve"], /unknown command 'srve'/],
       ["an unknown flag", ["serve", "--prot"], /unknown option '--prot'/],
+      [
+        "an unknown flag with a value",
+        ["serve", "--enf-file", "x"],
+        /unknown option '--enf-file'.*--env-file/,
+      ],
+      [
+        "an unknown flag with a value, before any command",
+        ["--enf-file", "x"],
+        /unknown option '--enf-file'.*--env-file/,
+      ],
+      ["the same joined", ["--enf-file=x"], /unknown option '--enf-file(?:=x)?'.*--env-file/],
+      [
+        "an unknown flag before a command",
+        ["--enf-file", "x", "serve"],
+        /unknown option '--enf-file'.*--env-file/,
+      ],
+      [
+        "a flag that another command has",
+        ["lookup", "list", "--jsn"],
+        /unknown option '--jsn'.*--json/,
+      ],
+      ["a flag far from all", ["--nonsense"], /unknown option '--nonsense'/],
       ["a missing argument", ["username"], /TENANT_ID/],
       ["an id that is none", ["username", "x", "y"], /TENANT_ID \(1 character\) must be a UUID/],
       ["a username that is none", ["username", "x@y"], /tenant id is neither/],
@@ -143,11 +168,13 @@ for (const program of PROGRAMS) {
         SMTP_LISTEN: "8025",
         USERNAME_DELIMITER: "#",
         HTTP_PASSWORD_FILE: join(directory, "absent"),
+        TLS_SOURC: "off",
       });
       assertRefusal(result, EX_CONFIG, [
+        /TLS_SOURC is not a setting: did you mean TLS_SOURCE\?/,
         /LOG_LEVEL "LOUD" must be "DEBUG", "INFO", "WARNING", "ERROR" or "CRITICAL"/,
         /USERNAME_DELIMITER "#" must be "@", ":" or "\|"/,
-        /SMTP_LISTEN "8025" must be host:port/,
+        /SMTP_LISTEN "8025" must be host:port.*; did you mean ":8025"\?/,
         /HTTP_PASSWORD_FILE ".*absent" cannot be read: ENOENT/,
       ]);
     });
@@ -174,6 +201,13 @@ for (const program of PROGRAMS) {
       ],
       ["is empty", "empty.pem", "key.pem", /TLS_CERT_FILEPATH ".*empty\.pem" holds no certificate/],
       ["does not fit its key", "cert.pem", "other-key.pem", /is not the key of the certificate/],
+      ["is in its key's place", "key.pem", "cert.pem", /: exchange the two$/],
+      [
+        "has a key of a kind that cannot be served",
+        "p224.pem",
+        "p224-key.pem",
+        /of the kind EC P-224.*: get a certificate with an RSA key of 2048 bits or more/,
+      ],
     ];
     for (const [name, cert, key, line] of certificates) {
       it(`does not start with a certificate that ${name}`, async () => {
@@ -204,6 +238,15 @@ for (const program of PROGRAMS) {
       assertRefusal(result, EX_CONFIG, [/TLS_CIPHER_SUITE "NONSENSE" cannot be used/]);
     });
 
+    it("drops a security level that the TLS library does not know, and warns", async () => {
+      const relay = await serve(program, {
+        ...certificate("cert.pem", "key.pem"),
+        TLS_CIPHER_SUITE: "DEFAULT@SECLEVEL=0",
+      });
+      assert.match(relay.running.stderr, /WARNING TLS_CIPHER_SUITE .*@SECLEVEL=0 is dropped: /);
+      assert.equal(await relay.running.stop(), 0);
+    });
+
     for (const setting of ["SMTP_LISTEN", "HTTP_LISTEN"]) {
       it(`ends with 69 when the port of ${setting} is in use, and listens nowhere`, async () => {
         const taken = createServer();
@@ -217,6 +260,25 @@ for (const program of PROGRAMS) {
         ]);
       });
     }
+
+    it("starts without HTTP, and warns, when the port of its default is in use", async () => {
+      const taken = createServer();
+      // Who else has it is all the same.
+      await new Promise<void>((resolve) => {
+        taken.once("error", () => resolve()).listen(8026, "127.0.0.1", resolve);
+      });
+      const running = run(program, ["serve"], { ...PLAIN, SMTP_LISTEN: "127.0.0.1:0" });
+      const [line] = await running.until("stderr", /.*Relay started.*\n/);
+      assert.doesNotMatch(line, / http=/);
+      assert.match(
+        running.stderr,
+        /WARNING No health, metrics and pages: HTTP_LISTEN is not set, .* reason="HTTP_LISTEN 127\.0\.0\.1:8026: the port is in use by another program/,
+      );
+      const found = await ends(["check"], { ...PLAIN, SMTP_LISTEN: "127.0.0.1:0" });
+      assert.match(found.stdout, /^warn ports: HTTP_LISTEN .* \[ports\.http-taken\]$/m);
+      assert.equal(await running.stop(), 0);
+      taken.close();
+    });
 
     for (const setting of ["SMTP_LISTEN", "HTTP_LISTEN"]) {
       it(`ends with 69 when the name in ${setting} cannot be resolved`, async () => {

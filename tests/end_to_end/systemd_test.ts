@@ -309,7 +309,14 @@ PROGRAMS.forEach((program, number) => {
       const args = ["install-service", "--print", "--socket-activation", "--no-start"];
       const sockets = run(program, args);
       assert.equal(await sockets.exited, 0);
-      for (const name of ["smtp-oauth-relay.socket", "smtp-oauth-relay-smtps.socket"]) {
+      for (
+        const name of [
+          "smtp-oauth-relay.socket",
+          "smtp-oauth-relay-smtps.socket",
+          "smtp-oauth-relay-certificate.path",
+          "smtp-oauth-relay-certificate.service",
+        ]
+      ) {
         assert.ok(
           sockets.stdout.includes(`\n# /etc/systemd/system/${name}\n${file(name)}\n`),
           name,

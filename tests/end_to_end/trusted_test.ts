@@ -74,7 +74,9 @@ for (const program of PROGRAMS) {
     });
 
     it("are told of at the start, in a WARNING with networks and account", () => {
-      const line = relay.running.stderr.split("\n").find((text) => / TRUSTED_NETWORKS /.test(text));
+      const line = relay.running.stderr.split("\n").find((text) =>
+        /Clients in TRUSTED_N/.test(text)
+      );
       assert.match(
         line ?? "",
         /^\S+ WARNING Clients in TRUSTED_NETWORKS send without a login, as TRUSTED_USERNAME networks=/,

@@ -162,6 +162,47 @@ describe("a connection's line", () => {
   }
 });
 
+describe("lines of clients on the wrong port", () => {
+  const WORDS = {
+    tls: "TLS on a port that begins in plain text",
+    plain: "Plain text on a port that begins with TLS",
+    silent:
+      "Nothing came on a port that begins with TLS: a client in plain text waits for a greeting",
+  } as const;
+  for (const [wrongPort, words] of Object.entries(WORDS)) {
+    it(`are WARNING, once a minute for an address: ${words}`, () => {
+      const lines: unknown[] = [];
+      const write = (line: string) => {
+        const { level, message } = JSON.parse(line);
+        lines.push([level, message]);
+      };
+      let now = 0;
+      const events = new Events(createLog({ level: "DEBUG", format: "json", write }), () => now);
+      const told = (address: string) =>
+        events.connection({
+          client: { ...client, address },
+          secure: false,
+          handshakeFailed: wrongPort !== "tls",
+          wrongPort: wrongPort as keyof typeof WORDS,
+          received: 0,
+          messages: 0,
+          milliseconds: 5,
+          reason: "wrong version number",
+          error: wrongPort !== "tls",
+        });
+      for (const address of ["192.0.2.7", "192.0.2.7", "192.0.2.8"]) told(address);
+      now = 60_000;
+      told("192.0.2.7");
+      assert.deepEqual(lines, [
+        ["WARNING", words],
+        ["DEBUG", words],
+        ["WARNING", words],
+        ["WARNING", words],
+      ]);
+    });
+  }
+});
+
 describe("lines of failed TLS handshakes", () => {
   it("are WARNING once a minute for a client (IPv6: its /64), else DEBUG", () => {
     const levels: unknown[] = [];

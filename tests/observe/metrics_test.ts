@@ -1,7 +1,14 @@
 /** The page that Prometheus reads (https://prometheus.io/docs/instrumenting/exposition_formats/). */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
 import { Metrics } from "../../src/observe/metrics.ts";
+import { REPLIES } from "../../src/smtp/reply.ts";
+
+function read(path: string): string {
+  return readFileSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)), "utf8");
+}
 
 describe("metrics", () => {
   it("count by their labels", () => {
@@ -18,6 +25,49 @@ describe("metrics", () => {
         "smtp_oauth_relay_internal_errors_total 0",
       ]
     ) assert.ok(lines.includes(line), line);
+  });
+
+  it("are there at 0 from the start, with each value that a label may have", () => {
+    const page = new Metrics().text();
+    const total = (name: string, labels: string) => `smtp_oauth_relay_${name}_total${labels} 0\n`;
+    for (const result of ["succeeded", "refused", "deferred"]) {
+      assert.ok(page.includes(total("logins", `{result="${result}"}`)), result);
+    }
+    for (const result of ["sent", "refused", "deferred", "ambiguous", "repeated"]) {
+      assert.ok(page.includes(total("messages", `{result="${result}"}`)), result);
+    }
+    for (const reason of ["missing", "foreign", "second"]) {
+      assert.ok(page.includes(total("proxy_headers_refused", `{reason="${reason}"}`)), reason);
+    }
+    assert.ok(page.includes(total("connections", "")));
+    // The limits that the page about them has.
+    const limits = new Set(
+      [...read("docs/limits.md").matchAll(/^\| `([A-Z_]+)` +\|/gm)].map(([, name]) => name!),
+    );
+    assert.ok(limits.size >= 10);
+    for (const setting of [...limits, "AUTH_RATE_LIMIT", "MESSAGE_RATE_LIMIT"]) {
+      assert.ok(page.includes(total("limit_hits", `{setting="${setting}"}`)), setting);
+    }
+    // What the session refuses with a reply of its own.
+    const refused = [
+      ...read("src/smtp/session.ts").matchAll(/#refuse\("([A-Z]+)", REPLIES\.(\w+)/g),
+    ];
+    assert.ok(refused.length >= 5);
+    for (const [, command, name] of refused) {
+      const { code } = REPLIES[name as keyof typeof REPLIES];
+      const labels = `{command="${command}",code="${code}"}`;
+      assert.ok(page.includes(total("refusals", labels)), labels);
+    }
+    // Nothing has been counted yet.
+    assert.ok(page.split("\n").every((line) => line === "" || /^#| 0$/.test(line)));
+  });
+
+  it("count a value that nobody has foreseen all the same", () => {
+    const metrics = new Metrics();
+    metrics.count("logins", { result: "refused" });
+    metrics.count("logins", { result: "unforeseen" });
+    assert.equal(metrics.value("logins", { result: "refused" }), 1);
+    assert.match(metrics.text(), /logins_total\{result="unforeseen"\} 1\n/);
   });
 
   it("measure when they are asked", () => {

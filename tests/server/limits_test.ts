@@ -572,12 +572,21 @@ describe("the server's limits", () => {
           (octet) => slow.socket.write(Buffer.from(octet, "latin1")),
           () => String.fromCharCode(hello[at++]!),
         );
-        const { reason, handshakeFailed } = await oneEnds();
+        const { reason, handshakeFailed, wrongPort } = await oneEnds();
         stop();
         assert.deepEqual([reason, handshakeFailed], ["TLS handshake timed out", true]);
+        assert.equal(wrongPort, undefined);
         await slow.closed;
       }
     });
+  });
+
+  it("tells of a client that waits for a greeting where TLS comes first (RFC 8314 §3.3)", async () => {
+    const { port, oneEnds } = await start({ handshake: 200, implicitTls: true });
+    const silent = await bare(port);
+    const { wrongPort } = await oneEnds();
+    assert.equal(wrongPort, "silent");
+    await silent.closed;
   });
 
   describe("the time to hang up", () => {

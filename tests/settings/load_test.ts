@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { hostname } from "node:os";
 import { describe, it } from "node:test";
 import { cloudOf } from "../../src/settings/clouds.ts";
-import { type Environment, loadSettings, nearest } from "../../src/settings/load.ts";
+import { type Environment, loadSettings } from "../../src/settings/load.ts";
+import { nearest } from "../../src/settings/nearest.ts";
 import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
 
 function load(environment: Environment = {}): { settings: Settings; warnings: readonly string[] } {
@@ -325,10 +326,63 @@ describe("settings that contradict each other", () => {
     assert.match(problems({ PROXY_PROTOCOL_NETWORKS: "10.0.0.0/33" })[0]!, /must be networks/);
   });
 
+  it("give no advice that would not help: trusted networks need neither TLS nor a login", () => {
+    const { warnings } = load({
+      TLS_SOURCE: "off",
+      TRUSTED_NETWORKS: "192.0.2.0/24",
+      TRUSTED_USERNAME: "11111111-1111-1111-1111-111111111111@22222222-2222-2222-2222-222222222222",
+      TRUSTED_PASSWORD: "secret",
+      ALLOWED_SENDERS: "scanner@example.com",
+    });
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0]!, /no client can log in, only those in TRUSTED_NETWORKS can send$/);
+  });
+
   it("are doubts only where no client could log in, or in plain text", () => {
     assert.match(load({ TLS_SOURCE: "off" }).warnings[0]!, /no client can log in/);
     assert.match(load({ REQUIRE_TLS: "false" }).warnings[0]!, /plain text/);
     assert.deepEqual(load().warnings, []);
+  });
+});
+
+describe("a value that is not allowed", () => {
+  const MEANT: readonly (readonly [name: keyof Settings, given: string, meant: string])[] = [
+    ["SMTP_LISTEN", "25", ":25"],
+    ["SMTP_LISTEN", "25, 587", ":25,:587"],
+    ["SMTP_LISTEN", "*:25", ":25"],
+    ["SMTPS_LISTEN", "465", ":465"],
+    ["HTTP_LISTEN", "8026", "127.0.0.1:8026"],
+    ["LOG_LEVEL", "WARN", "WARNING"],
+    ["LOG_LEVEL", "debg", "DEBUG"],
+    ["TLS_SOURCE", "files", "file"],
+    ["REQUIRE_TLS", "yes", "true"],
+    ["REQUIRE_TLS", "0", "false"],
+    ["COMMAND_TIMEOUT", "60", "60s"],
+    ["DUPLICATE_WINDOW", "5 min", "5m"],
+    ["MAX_MESSAGE_SIZE", "35MB", "35m"],
+    ["GRAPH_HTTP_TIMEOUT", "30s", "30"],
+  ];
+  for (const [name, given, meant] of MEANT) {
+    it(`is told with what was meant: ${name}=${given} with ${meant}`, () => {
+      assert.equal(load({ [name]: meant }).settings[name] === undefined, false);
+      const line = problems({ [name]: given })[0]!;
+      assert.ok(line.startsWith(`${name} "${given}" must be `), line);
+      assert.ok(line.endsWith(`; did you mean "${meant}"?`), line);
+    });
+  }
+
+  it("is told without a guess where nothing is near", () => {
+    for (
+      const [name, given] of [
+        ["SMTP_LISTEN", "99999"],
+        ["SMTP_LISTEN", "here"],
+        ["LOG_LEVEL", "LOUD"],
+        ["USERNAME_DELIMITER", "#"],
+        ["MAX_MESSAGE_SIZE", "900gb"],
+        ["COMMAND_TIMEOUT", "0"],
+        ["COMMAND_TIMEOUT", "soon"],
+      ]
+    ) assert.doesNotMatch(problems({ [name!]: given })[0]!, /did you mean/, `${name}=${given}`);
   });
 });
 
@@ -362,13 +416,36 @@ describe("a variable that is not a setting", () => {
     assert.deepEqual(load({ ...environment, HTTP_PASSWORD_FILE: "" }).warnings, []);
   });
 
-  it("is taken by its other name too, where it has one; its own goes first", () => {
-    const other = { NODE_EXTRA_CA_CERTS: "other.pem" };
-    assert.equal(load(other).settings.EXTRA_CA_CERTS_FILEPATH, "other.pem");
-    const own = { ...other, EXTRA_CA_CERTS_FILEPATH: "own.pem" };
-    assert.equal(load(own).settings.EXTRA_CA_CERTS_FILEPATH, "own.pem");
-    const empty = { ...other, EXTRA_CA_CERTS_FILEPATH: "" };
-    assert.equal(load(empty).settings.EXTRA_CA_CERTS_FILEPATH, "other.pem");
+  it("is taken by its other names too, where it has some; its own goes first", () => {
+    const read = (environment: Environment) =>
+      load(environment).settings.EXTRA_CA_CERTS_FILEPATH?.map(({ variable, path }) =>
+        `${variable}=${path}`
+      );
+    const other = { SSL_CERT_FILE: "system.pem", REQUESTS_CA_BUNDLE: "other.pem" };
+    assert.deepEqual(read({ NODE_EXTRA_CA_CERTS: "node.pem" }), ["NODE_EXTRA_CA_CERTS=node.pem"]);
+    assert.deepEqual(read({ REQUESTS_CA_BUNDLE: "o.pem" }), ["REQUESTS_CA_BUNDLE=o.pem"]);
+    // Base images set SSL_CERT_FILE: it must not stand in the way of the other.
+    assert.deepEqual(read({ ...other, EXTRA_CA_CERTS_FILEPATH: "" }), [
+      "SSL_CERT_FILE=system.pem",
+      "REQUESTS_CA_BUNDLE=other.pem",
+    ]);
+    assert.deepEqual(read({ ...other, EXTRA_CA_CERTS_FILEPATH: "own.pem" }), [
+      "EXTRA_CA_CERTS_FILEPATH=own.pem",
+    ]);
+    assert.match(problems({ SSL_CERT_FILE: "a\nb" })[0]!, /^SSL_CERT_FILE "a\\nb" must be text/);
+  });
+
+  it("is told together with bad values: it may be what is missing", () => {
+    assert.deepEqual(problems({ LOG_LEVEL: "LOUD", USERNAME_DELIMTER: ":" }).slice(1), [
+      "USERNAME_DELIMTER is not a setting: did you mean USERNAME_DELIMITER?",
+    ]);
+    assert.deepEqual(
+      problems({ TLS_SOURCE: "keyvault", AZURE_KEYVAULT_URL: "x", AZURE_KEY_VAULT_CERT_NAME: "a" }),
+      [
+        "AZURE_KEY_VAULT_URL must be set when TLS_SOURCE is keyvault",
+        "AZURE_KEYVAULT_URL is not a setting: did you mean AZURE_KEY_VAULT_URL?",
+      ],
+    );
   });
 
   it("is near by Levenshtein's distance of two", () => {

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { install, type InstallOptions, type Machine, plan } from "../../src/systemd/install.ts";
-import { SERVICE, SOCKETS } from "../../src/systemd/units.ts";
+import { SERVICE, SOCKETS, UNITS } from "../../src/systemd/units.ts";
 
 const INSTALLED = "/usr/local/bin/smtp-oauth-relay";
 const UNIT = "/etc/systemd/system/smtp-oauth-relay.service";
@@ -83,6 +83,9 @@ describe("install-service", () => {
     assert.equal(machine.modes.get(INSTALLED), 0o755);
     assert.equal(machine.files.get(UNIT), SERVICE.text);
     assert.equal(machine.modes.get(UNIT), 0o644);
+    for (const { name, text } of UNITS) {
+      assert.equal(machine.files.get(`/etc/systemd/system/${name}`), text);
+    }
     assert.ok(!machine.files.has(SOCKET));
     // Nothing in it is set: it only shows how.
     assert.match(machine.files.get(ENVIRONMENT)!, /^(?:#.*\n)+$/);

@@ -11,14 +11,12 @@ import { Input, type Target, UNPRINTABLE } from "../engine/target.ts";
 const ENTRIES = Object.entries(SETTINGS) as [SettingName, Setting<unknown>][];
 /** Values of these variables are secrets. */
 const SECRETS = new Set(
-  ENTRIES.flatMap(([name, { secret, alias }]) =>
-    secret === true ? [name, ...(alias === undefined ? [] : [alias])] : []
-  ),
+  ENTRIES.flatMap(([name, { secret, aliases = [] }]) => secret === true ? [name, ...aliases] : []),
 );
 /** Files that are read: those of secrets, and the folder of systemd's credentials. */
 const FILES = [...SECRETS].map((name) => `${name}_FILE`).concat("CREDENTIALS_DIRECTORY");
 const NAMES = [
-  ...ENTRIES.flatMap(([name, { alias }]) => alias === undefined ? [name] : [name, alias]),
+  ...ENTRIES.flatMap(([name, { aliases = [] }]) => [name, ...aliases]),
   ...FILES,
   "LOG_LEVL",
   "SMTP_LISTENS",
