@@ -121,8 +121,10 @@ export function processing(
   });
   const owners = new Owners();
   const submissions = new WeakMap<Message, Submission>();
-  /** Whose client has gone before their delivery began. */
-  const gone = new WeakSet<Message>();
+  /** Whose client has gone, or ended its side, before their delivery began. */
+  const left = new WeakMap<Message, Promise<boolean>>();
+  /** Those that had been sent before. */
+  const repeated = new WeakSet<Message>();
   const handlers: Handlers<Account> = {
     async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
       const result = await guard.login(credentials, client.address);
@@ -161,11 +163,13 @@ export function processing(
           ? delivery.deliver(submission, onWait)
           : Promise.resolve(notSent(current));
         submissions.set(message, submission);
-        if (gone.has(message)) delivery.abandon(submission);
+        const gone = left.get(message);
+        if (gone !== undefined) delivery.abandon(submission, gone);
         const outcome = await delivering;
         // Graph has said of the token what Entra ID says of a password: it was a guess.
         if (claimed && account.ended?.() !== undefined) guard.failed(message.client.address);
         if (outcome.type === "sent") owners.sent(account);
+        else if (outcome.type === "sentBefore") repeated.add(message);
         counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
         if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, account);
         events.message(submission, outcome, message.client, performance.now() - begun);
@@ -174,10 +178,13 @@ export function processing(
         place?.(counts);
       }
     },
-    abandoned(message) {
+    abandoned(message, gone) {
       const submission = submissions.get(message);
-      if (submission !== undefined) delivery.abandon(submission);
-      else gone.add(message);
+      if (submission !== undefined) delivery.abandon(submission, gone);
+      else left.set(message, gone);
+    },
+    answered(message) {
+      if (repeated.has(message)) delivery.answered(submissions.get(message)!);
     },
     refused(refusal, client, account) {
       if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address)) {

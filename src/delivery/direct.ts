@@ -52,13 +52,20 @@ export class DirectDelivery {
   }
 
   /**
-   * The client has gone while its message was being delivered. That goes on; but when the client
-   * comes again with the same message, it is not sent again.
+   * The client has gone, or has ended its side, while its message was being delivered. That goes on; but
+   * when a client that was gone comes again with the same message, it is not sent again.
+   *
+   * @param gone whether the reply did not reach the client
    */
-  abandon(submission: Submission): void {
+  abandon(submission: Submission, gone: Promise<boolean>): void {
     const underWay = this.#underWay.get(submission);
     if (underWay === undefined) return;
-    this.#duplicates?.abandon(submission, underWay.order, underWay.outcome);
+    this.#duplicates?.abandon(submission, underWay.order, underWay.outcome, gone);
+  }
+
+  /** The client was there to read that this message had been sent before. */
+  answered(submission: Submission): void {
+    this.#duplicates?.answered(submission);
   }
 
   async #deliver(

@@ -42,17 +42,25 @@ export class Duplicates {
    *
    * @param order when the delivery began, among all of them
    * @param outcome what becomes of it
+   * @param gone whether the reply did not reach the client, which is known after the outcome
    */
   abandon(
     submission: Submission,
     order: number,
     outcome: Promise<Outcome | SentBefore>,
+    gone: Promise<boolean>,
   ): void {
     const summary = summaryOf(submission);
     const key = keyOf(submission, summary);
     const known = this.#abandoned.get(key);
     // Of two deliveries of one message, the first to have been sent is the one to be remembered.
-    if (known !== undefined && typeof known.sent === "string") return;
+    if (known !== undefined && typeof known.sent === "string") {
+      const repeated = outcome.then(({ type }) => type === "sentBefore", () => false);
+      void Promise.all([repeated, gone]).then(([isRepeated, isGone]) => {
+        if (isRepeated && !isGone) this.#abandoned.delete(key);
+      });
+      return;
+    }
     const settle = (id: string | undefined): string | undefined => {
       if (this.#abandoned.peek(key) !== entry) return id;
       this.#abandoned.delete(key);
@@ -63,13 +71,22 @@ export class Duplicates {
     };
     const entry: Abandoned = {
       order,
-      sent: outcome.then(
-        (settled) => settle(sentId(settled, submission.id)),
+      sent: Promise.all([outcome, gone]).then(
+        ([settled, isGone]) => settle(isGone ? sentId(settled, submission.id) : undefined),
         () => settle(undefined),
       ),
     };
     this.#likely.set(summary, true);
     this.#abandoned.set(key, entry);
+  }
+
+  /**
+   * The client was there to read that its message had been sent before: what it sends from now on is
+   * another one, though it be equal.
+   */
+  answered(submission: Submission): void {
+    const key = keyOf(submission, summaryOf(submission));
+    if (typeof this.#abandoned.peek(key)?.sent === "string") this.#abandoned.delete(key);
   }
 
   /**

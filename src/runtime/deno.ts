@@ -20,6 +20,7 @@ import {
 const ACCEPT_PAUSE_MS = 100;
 /** What `accept` says of a connection that has ended before it was accepted. */
 const GONE: ReadonlySet<string> = new Set(["ENOTCONN", "ECONNABORTED", "ECONNRESET"]);
+const NOTHING = new Uint8Array(0);
 const READ_SIZE = 64 * 1024;
 /** Octets waiting to be written above which `write` asks for a pause. */
 const WRITE_HIGH_WATER = 64 * 1024;
@@ -81,8 +82,20 @@ class DenoConnection implements Connection {
   end(): void {
     if (this.#closed || this.#ending) return;
     this.#ending = true;
+    void this.#end();
+  }
+
+  async #end(): Promise<void> {
+    if (this.#ended) {
+      try {
+        // Where the client has answered with a reset, a read goes on saying that it has ended its side.
+        await this.#conn.write(NOTHING);
+      } catch (error) {
+        return this.#close(error);
+      }
+    }
     if (this.#secure !== undefined) this.#secure.end();
-    else void this.#flush();
+    else await this.#flush();
   }
 
   destroy(): void {

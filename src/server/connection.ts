@@ -53,7 +53,8 @@ export interface ConnectionContext<Account> {
   submit(account: Account, message: Message, onWait: OnWait): Promise<Reply>;
   /** A message has its verdict. */
   settled(): void;
-  abandoned(message: Message): void;
+  abandoned(message: Message, gone: Promise<boolean>): void;
+  answered(message: Message): void;
   refused(refusal: Refusal, client: Client, account: Account | undefined): void;
   limited(setting: LimitSetting, client: Client, what: string): void;
   /** The connection has lost its place, and is about to read its last reply. */
@@ -73,6 +74,11 @@ const OCTETS = new Map(
  * even that it is closed, so the less often one is paused the better.
  */
 const MAX_AHEAD = 4 * 1024;
+/**
+ * Milliseconds in which a client that has ended its side shows whether it is gone: then the reply to its
+ * message is answered with a reset.
+ */
+const SHOWN_MS = 500;
 /** Milliseconds for a client that has lost its place to read why. */
 const LAST_WORD_MS = 1_000;
 
@@ -101,8 +107,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   #endWait: (() => void) | undefined;
   /** Content of a message is coming, as admission knows it. */
   #receiving = false;
-  /** Its handler has been told that the client is gone. */
-  #abandoned = false;
+  /** Tells its handler whether the client was gone, once that client has ended its side. */
+  #gone: ((gone: boolean) => void) | undefined;
+  /** The reply has been written to a client that may be gone: the connection ends when that is known. */
+  #awaitsReset = false;
   /** What `closed` found out, while a submission outlives its connection. */
   #summary: ConnectionSummary | undefined;
   #handshake = false;
@@ -313,7 +321,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     const header = opening === undefined ? undefined : this.#gate?.instead(opening);
     if (header !== undefined) this.#context.proxyRefused(header, this.#client);
     this.#closing = true;
-    this.#abandon();
+    if (this.#submitting !== undefined) this.#abandon();
+    this.#gone?.(error !== undefined || this.#submitting !== undefined);
     this.#patience.deadline = Infinity;
     this.#guard(() => {
       // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
@@ -371,15 +380,17 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   }
 
   #abandon(): void {
-    if (this.#submitting === undefined || this.#abandoned) return;
-    this.#abandoned = true;
-    this.#guard(() => this.#context.abandoned(this.#submitting!));
+    if (this.#gone !== undefined) return;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#gone = resolve;
+    this.#guard(() => this.#context.abandoned(this.#submitting!, promise));
   }
 
   /** Called now and then: ends what has made no progress for too long. */
   tick(now: number): void {
     if (now < this.#patience.deadline) return;
     if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.timedOut());
+    if (this.#awaitsReset && !this.#closing) return this.#end("the client hung up");
     if (this.#closing || this.#handshake) {
       if (!this.#closing) {
         this.#timedOut = true;
@@ -479,13 +490,18 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       this.#stage = this.#session.stage;
       this.#place?.progress();
     }
-    if (this.#peerEnded && !this.#session.busy) return this.#end("the client hung up");
+    if (this.#peerEnded && !this.#session.busy) {
+      if (this.#gone === undefined) return this.#end("the client hung up");
+      this.#awaitsReset = true;
+      this.#patience.deadline = performance.now() + SHOWN_MS;
+      return;
+    }
     this.#flow();
   }
 
   /** Reads on exactly when the session can take more and the client reads our replies. */
   #flow(): void {
-    if (this.#closing) return;
+    if (this.#closing || this.#awaitsReset) return;
     const busy = this.#session.busy && !this.#handshake;
     if (!busy) this.#ahead = 0;
     const pause = this.#ahead > MAX_AHEAD || !this.#writable;
@@ -537,8 +553,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   async #submit(effect: Extract<Effect, { type: "submit" }>): Promise<void> {
     const { envelope, content, facts, reservation } = effect;
-    this.#submitting = { envelope, content, facts, client: this.#client };
-    this.#abandoned = false;
+    const message = this.#submitting = { envelope, content, facts, client: this.#client };
     // It waits for us, whoever it is.
     this.#place?.checking();
     let answer: Reply | undefined;
@@ -563,6 +578,9 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#endWait = undefined;
     reservation.release();
     this.#guard(() => answer && this.#run(this.#session.submitted(answer)));
+    if (answer !== undefined && answer.code < 300 && this.#gone === undefined && !this.#closing) {
+      this.#guard(() => this.#context.answered(message));
+    }
     this.#context.settled();
     this.#over();
   }

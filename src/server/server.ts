@@ -81,7 +81,8 @@ export class SmtpServer<Account> {
       authenticate: handlers.authenticate.bind(handlers),
       trusted: handlers.trusted,
       submit: handlers.submit.bind(handlers),
-      abandoned: (message: Message) => handlers.abandoned?.(message),
+      abandoned: (message: Message, gone: Promise<boolean>) => handlers.abandoned?.(message, gone),
+      answered: (message: Message) => handlers.answered?.(message),
       refused: (refusal: Refusal, client: Client, account: Account | undefined) =>
         handlers.refused?.(refusal, client, account),
       limited: (setting: LimitSetting, client: Client, what: string) =>

@@ -5,6 +5,8 @@ import { Buffer } from "node:buffer";
 import { afterEach, describe, it } from "node:test";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { ConnectionSummary, Handlers, Message } from "../../src/server/handlers.ts";
+import type { Certificate } from "../../src/certificates/certificate.ts";
+import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import type { Timeouts } from "../../src/server/patience.ts";
 import { SmtpServer } from "../../src/server/server.ts";
@@ -32,9 +34,11 @@ describe("a server", () => {
 
   async function start(
     handlers: Partial<Handlers<true>> = {},
-    { session, memory, ...timeouts }: Partial<Timeouts> & {
+    { session, memory, tls, ...timeouts }: Partial<Timeouts> & {
       session?: Partial<SessionOptions>;
       memory?: MemoryBudget;
+      /** From the first octet. */
+      tls?: Certificate;
     } = {},
   ): Promise<{ server: SmtpServer<true>; port: number }> {
     const server = new SmtpServer<true>({
@@ -47,7 +51,7 @@ describe("a server", () => {
         requireTls: false,
         ...session,
       },
-      identity: () => undefined,
+      identity: () => tls && { ...tls, minVersion: "1.2" },
       ...(memory === undefined ? {} : { memory }),
       timeouts: { ...PATIENT, ...timeouts },
       handlers: {
@@ -61,19 +65,19 @@ describe("a server", () => {
       },
     });
     servers.push(server);
-    const { port } = server.listen("127.0.0.1", 0, false);
+    const { port } = server.listen("127.0.0.1", 0, tls !== undefined);
     return { server, port };
   }
 
-  function client(port: number): SmtpClient {
-    const made = new SmtpClient(port);
+  function client(port: number, tls = false): SmtpClient {
+    const made = new SmtpClient(port, "127.0.0.1", tls);
     clients.push(made);
     return made;
   }
 
   /** A client that is about to end its message. */
-  async function sending(port: number): Promise<SmtpClient> {
-    const made = client(port);
+  async function sending(port: number, tls = false): Promise<SmtpClient> {
+    const made = client(port, tls);
     assert.match(await made.login("user", "secret"), /^235/);
     await made.say("MAIL FROM:<a@example.com>");
     await made.say("RCPT TO:<b@example.org>");
@@ -201,42 +205,66 @@ describe("a server", () => {
 
   describe("tells that a message's client is gone while it is being sent", () => {
     const MESSAGE = "x\r\n.\r\n";
-    const LEAVE: Readonly<Record<string, (client: SmtpClient) => void>> = {
-      "half-closes": (leaving) => leaving.end(),
-      "closes": (leaving) => leaving.destroy(),
-      "resets the connection": (leaving) => leaving.reset(),
+    const LEAVE: Readonly<Record<string, { leave(client: SmtpClient): void; gone: boolean }>> = {
+      "half-closes, though it reads on": { leave: (leaving) => leaving.end(), gone: false },
+      "closes": { leave: (leaving) => leaving.destroy(), gone: true },
+      "resets the connection": { leave: (leaving) => leaving.reset(), gone: true },
     };
-    for (const [how, leave] of Object.entries(LEAVE)) {
+    const each = Object.entries(LEAVE).flatMap(([how, way]) => [
+      { ...way, how, tls: false },
+      { ...way, how: `${how}, on TLS`, tls: true },
+    ]);
+    for (const { how, leave, gone, tls } of each) {
       it(`where it ${how}, once, and stays until the message has its verdict`, async () => {
         const delivery = Promise.withResolvers<Reply>();
         const begun = Promise.withResolvers<Message>();
         const abandoned = Promise.withResolvers<Message>();
+        const isGone = Promise.withResolvers<boolean>();
         const ended = Promise.withResolvers<ConnectionSummary>();
         let told = 0;
+        let answered = 0;
         const { server, port } = await start({
           submit: (_, message) => {
             begun.resolve(message);
             return delivery.promise;
           },
-          abandoned: (message) => {
+          abandoned: (message, gone) => {
             told++;
             abandoned.resolve(message);
+            isGone.resolve(gone);
           },
+          answered: () => void answered++,
           ended: ended.resolve,
-        });
-        const leaving = await sending(port);
+        }, tls ? { tls: await selfSignedCertificate() } : {});
+        const leaving = await sending(port, tls);
         leaving.write(MESSAGE);
         const message = await begun.promise;
         leave(leaving);
         assert.equal(await abandoned.promise, message);
-        const stopped = server.stop(10_000);
         assert.equal(server.connections, 1);
         delivery.resolve(SENT);
+        assert.equal(await isGone.promise, gone);
         assert.equal((await ended.promise).messages, 1);
-        assert.deepEqual(await stopped, { cutOff: 0 });
-        assert.equal(told, 1);
+        assert.deepEqual([told, answered], [1, 0]);
       });
     }
+
+    it("and stays until the message has its verdict, while it is stopped", async () => {
+      const delivery = Promise.withResolvers<Reply>();
+      const abandoned = Promise.withResolvers<void>();
+      const { server, port } = await start({
+        submit: () => delivery.promise,
+        abandoned: () => abandoned.resolve(),
+      });
+      const leaving = await sending(port);
+      leaving.write(MESSAGE);
+      leaving.end();
+      await abandoned.promise;
+      const stopped = server.stop(10_000);
+      assert.equal(server.connections, 1);
+      delivery.resolve(SENT);
+      assert.deepEqual(await stopped, { cutOff: 0 });
+    });
 
     it("where it had ended its side before the message's turn came", async () => {
       const first = Promise.withResolvers<Reply>();
@@ -314,9 +342,14 @@ describe("a server", () => {
 
     it("but not where it stays", async () => {
       const abandoned: Message[] = [];
-      const { port } = await start({ abandoned: (message) => abandoned.push(message) });
+      const answered: Message[] = [];
+      const { port } = await start({
+        abandoned: (message) => abandoned.push(message),
+        answered: (message) => answered.push(message),
+      });
       const staying = await sending(port);
       assert.match(await staying.say("x\r\n."), /^250/);
+      assert.equal(answered.length, 1);
       assert.match(await staying.say("QUIT"), /^221/);
       await staying.closed();
       assert.deepEqual(abandoned, []);
