@@ -10,7 +10,7 @@ import { LoginGuard } from "../accounts/login_guard.ts";
 import { MessageLimit } from "../accounts/message_limit.ts";
 import { Owners } from "../accounts/owners.ts";
 import { senderCheck } from "../accounts/senders.ts";
-import { asTrusted } from "../accounts/trusted.ts";
+import { asTrusted, UNBOUND } from "../accounts/trusted.ts";
 import { DirectDelivery } from "../delivery/direct.ts";
 import type { NotSent, OnWait, Submission } from "../delivery/outcome.ts";
 import { TokenSource } from "../entra/tokens.ts";
@@ -92,7 +92,7 @@ export function processing(
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
     delimiter: settings.USERNAME_DELIMITER,
-    login: (credentials) => accounts.login(credentials),
+    login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
     clock: realClock,
   });
   const messageRate = settings.MESSAGE_RATE_LIMIT;
@@ -162,7 +162,9 @@ export function processing(
         if (gone.has(message)) delivery.abandon(submission);
         const outcome = await delivering;
         // Graph has said of the token what Entra ID says of a password: it was a guess.
-        if (claimed && account.ended?.() !== undefined) guard.failed(message.client.address);
+        if (claimed && account.ended?.() !== undefined) {
+          guard.disproved(account, message.client.address);
+        }
         if (outcome.type === "sent") owners.sent(account);
         counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
         if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, account);
@@ -178,7 +180,8 @@ export function processing(
       else gone.add(message);
     },
     refused(refusal, client, account) {
-      if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address)) {
+      const { tried } = refusal;
+      if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address, tried)) {
         return events.limited("AUTH_RATE_LIMIT", client, TOO_MANY_FAILED);
       }
       // A device that is not stopped by it must not fill the log.
@@ -260,6 +263,7 @@ function trustedClients(
     has: ({ address }) => networks.has(address),
     async logIn(client) {
       const result = asTrusted(await accounts.login(credentials), limited);
+      if (result.type === "refused" && result.code === UNBOUND) accounts.readAgain(username);
       events.login(credentials, client, result, true);
       return loginOf(result, owners, limit);
     },

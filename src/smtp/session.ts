@@ -4,6 +4,7 @@
 // `authenticate` and `submit` through `authenticated` and `submitted`. Until then the session is
 // busy: it keeps what arrives, and answers it when it goes on (RFC 2920 §3.2: replies in order).
 
+import type { Secret } from "../secret.ts";
 import { commandLimit, MAX_SASL_LINE, parseCommand } from "./command.ts";
 import { Conduct, type Overrun } from "./conduct.ts";
 import { type Content, ContentBuilder, lengthOf } from "./content.ts";
@@ -273,12 +274,12 @@ export class Session {
   }
 
   /** Refuses what loses a login or a message, and has somebody told of it. */
-  #refuse(command: Refusal["command"], answer: Reply, argument?: string): void {
+  #refuse(command: Refusal["command"], answer: Reply, argument?: string, tried?: Secret): void {
     this.#say(answer);
-    this.#tell(command, answer, argument);
+    this.#tell(command, answer, argument, tried);
   }
 
-  #tell(command: Refusal["command"], answer: Reply, argument?: string): void {
+  #tell(command: Refusal["command"], answer: Reply, argument?: string, tried?: Secret): void {
     const transaction = this.#transaction;
     this.#output.besides({
       type: "refused",
@@ -286,6 +287,7 @@ export class Session {
         command,
         reply: answer,
         authenticated: this.#authenticated,
+        ...(tried === undefined ? {} : { tried }),
         ...(argument === undefined ? {} : { argument: utf8(argument) ?? argument }),
         ...(transaction === undefined ? {} : { from: transaction.from }),
         ...(this.#asTrusted ? { trusted: true } : {}),
@@ -475,7 +477,9 @@ export class Session {
     }
     this.#sasl = undefined;
     this.#mode = "command";
-    if (step.type === "failed") return this.#refuse("AUTH", step.reply);
+    if (step.type === "failed") {
+      return this.#refuse("AUTH", step.reply, undefined, step.tried);
+    }
     if (step.type === "refused") return this.#say(step.reply);
     this.#mode = "busy";
     this.#errorChallenge = step.errorChallenge;
