@@ -11,7 +11,7 @@ import { MessageLimit } from "../accounts/message_limit.ts";
 import { Owners } from "../accounts/owners.ts";
 import { senderCheck } from "../accounts/senders.ts";
 import { shownCredentials } from "../accounts/shown_username.ts";
-import { asTrusted } from "../accounts/trusted.ts";
+import { asTrusted, UNBOUND } from "../accounts/trusted.ts";
 import { DirectDelivery } from "../delivery/direct.ts";
 import type { NotSent, OnWait, Submission } from "../delivery/outcome.ts";
 import { TokenSource } from "../entra/tokens.ts";
@@ -93,7 +93,7 @@ export function processing(
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
     delimiter: settings.USERNAME_DELIMITER,
-    login: (credentials) => accounts.login(credentials),
+    login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
     clock: realClock,
   });
   const messageRate = settings.MESSAGE_RATE_LIMIT;
@@ -167,7 +167,9 @@ export function processing(
         if (gone !== undefined) delivery.abandon(submission, gone);
         const outcome = await delivering;
         // Graph has said of the token what Entra ID says of a password: it was a guess.
-        if (claimed && account.ended?.() !== undefined) guard.failed(message.client.address);
+        if (claimed && account.ended?.() !== undefined) {
+          guard.disproved(account, message.client.address);
+        }
         if (outcome.type === "sent") owners.sent(account);
         else if (outcome.type === "sentBefore") repeated.add(message);
         counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
@@ -187,7 +189,8 @@ export function processing(
       if (repeated.has(message)) delivery.answered(submissions.get(message)!);
     },
     refused(refusal, client, account) {
-      if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address)) {
+      const { tried } = refusal;
+      if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address, tried)) {
         return events.limited("AUTH_RATE_LIMIT", client, TOO_MANY_FAILED);
       }
       // A device that is not stopped by it must not fill the log.
@@ -269,6 +272,7 @@ function trustedClients(
     has: ({ address }) => networks.has(address),
     async logIn(client) {
       const result = asTrusted(await accounts.login(credentials), limited);
+      if (result.type === "refused" && result.code === UNBOUND) accounts.readAgain(username);
       const shown = shownCredentials(credentials, result, settings.USERNAME_DELIMITER);
       events.login(shown, client, result, true);
       return loginOf(result, owners, limit);

@@ -4,6 +4,7 @@
 // `authenticate` and `submit` through `authenticated` and `submitted`. Until then the session is
 // busy: it keeps what arrives, and answers it when it goes on (RFC 2920 §3.2: replies in order).
 
+import type { Secret } from "../secret.ts";
 import { commandLimit, MAX_SASL_LINE, parseCommand } from "./command.ts";
 import { Conduct, type Overrun } from "./conduct.ts";
 import { type Content, ContentBuilder, lengthOf } from "./content.ts";
@@ -287,12 +288,12 @@ export class Session {
   }
 
   /** Refuses what loses a login or a message, and has somebody told of it. */
-  #refuse(command: Refusal["command"], answer: Reply, argument?: string): void {
+  #refuse(command: Refusal["command"], answer: Reply, argument?: string, tried?: Secret): void {
     this.#say(answer);
-    this.#tell(command, answer, argument);
+    this.#tell(command, answer, argument, tried);
   }
 
-  #tell(command: Refusal["command"], answer: Reply, argument?: string): void {
+  #tell(command: Refusal["command"], answer: Reply, argument?: string, tried?: Secret): void {
     const transaction = this.#transaction;
     this.#output.besides({
       type: "refused",
@@ -300,6 +301,7 @@ export class Session {
         command,
         reply: answer,
         authenticated: this.#authenticated,
+        ...(tried === undefined ? {} : { tried }),
         ...(argument === undefined ? {} : { argument: utf8(argument) ?? argument }),
         ...(transaction === undefined ? {} : { from: transaction.from }),
         ...(this.#asTrusted ? { trusted: true } : {}),
@@ -491,7 +493,7 @@ export class Session {
     this.#mode = "command";
     if (step.type === "failed") {
       this.#loginFailed ||= step.reply.code === 535;
-      return this.#refuse("AUTH", step.reply);
+      return this.#refuse("AUTH", step.reply, undefined, step.tried);
     }
     if (step.type === "refused") return this.#say(step.reply);
     this.#mode = "busy";

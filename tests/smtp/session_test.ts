@@ -1,7 +1,9 @@
 // What the owner of a connection sees of a session beyond the dialogue: stops, states, blocks.
 
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
+import { Secret } from "../../src/secret.ts";
 import type { Refusal } from "../../src/smtp/effects.ts";
 import { reply } from "../../src/smtp/reply.ts";
 import { driverIn, STATES } from "./driver.ts";
@@ -188,7 +190,7 @@ describe("what a session turns away by itself is told of, once,", () => {
     "AUTH with a password that is not UTF-8": [
       "behind EHLO",
       "AUTH PLAIN AGEA/w==\r\n",
-      [{ command: "AUTH", authenticated: false, code: 535 }],
+      [{ command: "AUTH", authenticated: false, code: 535, tried: new Secret("61 ff") }],
     ],
     "AUTH with an unknown mechanism": [
       "behind EHLO",
@@ -255,6 +257,15 @@ describe("what a session turns away by itself is told of, once,", () => {
       assert.deepEqual(seen, told);
     });
   }
+
+  it("a password that is not UTF-8, with what tells it from others", () => {
+    const driver = driverIn("behind EHLO");
+    for (const octets of ["\0a\0\xff", "\0a\xff\0", "\0a\0\xff"]) {
+      driver.feed(`AUTH PLAIN ${Buffer.from(octets, "latin1").toString("base64")}\r\n`);
+    }
+    const tried = driver.refusals.map(({ tried }) => tried?.reveal());
+    assert.deepEqual(tried, ["61 ff", "61ff ", "61 ff"]);
+  });
 
   it("a message without room in memory", () => {
     const atMail = driverIn("logged in", { maxMemory: 0 });
