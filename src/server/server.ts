@@ -2,6 +2,7 @@
 
 import type { Listener, Runtime, TlsIdentity } from "../runtime/runtime.ts";
 import type { Refusal } from "../smtp/effects.ts";
+import type { SessionObserver } from "../smtp/observer.ts";
 import type { SessionOptions } from "../smtp/session.ts";
 import type { Admission } from "./admission.ts";
 import { type ConnectionContext, SmtpConnection } from "./connection.ts";
@@ -20,6 +21,8 @@ export interface ServerOptions<Account> {
   readonly admission?: Admission;
   /** Whose connections begin with a PROXY header; nobody's where left out. */
   readonly proxies?: Proxies | undefined;
+  /** Gives each session that begins its observer; none is observed where left out. */
+  readonly observe?: ((client: Client) => SessionObserver) | undefined;
 }
 
 /** How often patience is looked at, milliseconds: timeouts are that coarse. */
@@ -76,6 +79,7 @@ export class SmtpServer<Account> {
       identity: this.#options.identity,
       authenticate: handlers.authenticate.bind(handlers),
       trusted: handlers.trusted,
+      observe: this.#options.observe,
       submit: handlers.submit.bind(handlers),
       abandoned: (message: Message) => handlers.abandoned?.(message),
       refused: (refusal: Refusal, client: Client, account: Account | undefined) =>
