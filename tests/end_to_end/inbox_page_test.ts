@@ -1,17 +1,58 @@
 // The inbox page in a real browser: a message sent by SMTP appears without a reload.
 //
-// With SCREENSHOT=path it also stores a picture of the page: docs/inbox.png is made so.
+// With SCREENSHOTS=docs it also stores the pictures of the page that the documentation has.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { writeFileSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { createTransport } from "nodemailer";
 import { Browser, NO_BROWSER } from "./browser.ts";
-import { PROGRAMS, sandbox, SECRET, USERNAME } from "./programs.ts";
+import { PROGRAMS, type Relay, sandbox, SECRET, USERNAME } from "./programs.ts";
 
 const items = `[...document.querySelectorAll('[data-testid="message-item"]')]`;
+
+/** The newest message, the way that it has come, and a failure on a telephone. */
+async function takePictures(browser: Browser, relay: Relay, folder: string): Promise<void> {
+  const there = (name: string) =>
+    browser.until(`document.querySelector('[data-testid="${name}"]') !== null`);
+  const store = async (name: string) => {
+    // Frames and animations come to rest.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    writeFileSync(join(folder, name), Buffer.from(await browser.screenshot(), "base64"));
+  };
+  for (const password of ["wrong-secret", "no-permission"]) {
+    await createTransport({
+      host: "127.0.0.1",
+      port: relay.smtp,
+      requireTLS: true,
+      tls: { rejectUnauthorized: false },
+      auth: { user: USERNAME, pass: password },
+    }).sendMail({
+      from: "ups@example.com",
+      to: "alerts@example.org",
+      subject: "On battery",
+      text: "On battery since 07:12.",
+    }).catch(() => {});
+  }
+  await browser.until(
+    `document.querySelector('[data-testid="failure-count"]').textContent === "2"`,
+  );
+  await browser.until(`document.querySelector("iframe") !== null`);
+  await store("inbox.png");
+  await browser.show({ dark: true });
+  await browser.evaluate(`document.querySelector('[data-testid="tab-delivery"]').click()`);
+  await there("requests");
+  await store("inbox_dark.png");
+  await browser.show({ width: 390, height: 844, mobile: true });
+  await browser.evaluate(`location.hash = "#failures"`);
+  await browser.evaluate(`document.querySelector('[data-testid="failure-item"]').click()`);
+  await there("failure-title");
+  await there("requests");
+  await store("inbox_phone.png");
+}
 
 for (const program of PROGRAMS) {
   describe(`the inbox page of ${program.name}`, () => {
@@ -68,12 +109,10 @@ for (const program of PROGRAMS) {
           /auditor@example\.org/,
         );
 
-        const path = process.env["SCREENSHOT"];
-        if (path) {
-          await browser.until(`document.querySelector("iframe") !== null`);
-          await new Promise((resolve) => setTimeout(resolve, 1_000));
-          writeFileSync(path, Buffer.from(await browser.screenshot(), "base64"));
-        }
+        assert.deepEqual(browser.errors, []);
+
+        const folder = process.env["SCREENSHOTS"];
+        if (folder) await takePictures(browser, relay, folder);
       } finally {
         await browser.close();
         await relay.running.stop();
