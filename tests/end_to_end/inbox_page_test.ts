@@ -10,6 +10,7 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { createTransport } from "nodemailer";
 import { Browser, NO_BROWSER } from "./browser.ts";
+import { SmtpClient } from "./smtp_client.ts";
 import { PROGRAMS, type Relay, sandbox, SECRET, USERNAME } from "./programs.ts";
 
 const items = `[...document.querySelectorAll('[data-testid="message-item"]')]`;
@@ -56,6 +57,38 @@ async function takePictures(browser: Browser, relay: Relay, folder: string): Pro
 
 for (const program of PROGRAMS) {
   describe(`the inbox page of ${program.name}`, () => {
+    it("is told the way of each message, over TLS, and each failed login", {
+      timeout: 60_000,
+    }, async () => {
+      const relay = await sandbox(program);
+      const api = async (path: string) =>
+        await (await fetch(`http://127.0.0.1:${relay.http}/api/${path}`)).json();
+      try {
+        const [{ id }] = await api("messages");
+        const { dialogue, requests } = await api(`messages/${id}/trace`);
+        const said = dialogue.map(({ text }: { text: string }) => text);
+        const tls = said.indexOf("(TLS handshake)");
+        assert.ok(tls > 0 && said.indexOf("AUTH PLAIN (left out)") > tls, said.join("\n"));
+        assert.ok(said.some((line: string) => /^250 2\.0\.0 OK id=/.test(line)));
+        assert.deepEqual(requests.map(({ status }: { status: number }) => status), [200, 202]);
+
+        const client = new SmtpClient(relay.smtps, "127.0.0.1", true);
+        const reply = await client.login(USERNAME, "wrong-secret");
+        client.destroy();
+        const [failure] = await api("failures");
+        assert.deepEqual([failure.type, failure.username, failure.reply], [
+          "login",
+          USERNAME,
+          reply,
+        ]);
+        const { trace } = await api(`failures/${failure.id}`);
+        assert.deepEqual(trace.requests.map(({ status }: { status: number }) => status), [401]);
+        assert.doesNotMatch(JSON.stringify(trace), /wrong-secret|d3Jvbmctc2VjcmV0/);
+      } finally {
+        await relay.running.stop();
+      }
+    });
+
     // Skipped only where there is no browser; CI installs one.
     it("shows the welcome message, and the next one without a reload", {
       skip: NO_BROWSER,
