@@ -104,20 +104,20 @@ export class Browser {
 
   /** Has the console and the requests of a page, or of a frame that has a process of its own, told. */
   async #watch(session: string): Promise<void> {
-    const attach = { autoAttach: true, waitForDebuggerOnStart: true, flatten: true };
-    await Promise.all([
+    const attach = { autoAttach: true, waitForDebuggerOnStart: false, flatten: true };
+    // What the log has had before comes with Log.enable. A frame that has gone refuses all of it.
+    await Promise.allSettled([
       this.#send("Runtime.enable", {}, session),
       this.#send("Log.enable", {}, session),
       this.#send("Network.enable", {}, session),
       this.#send("Target.setAutoAttach", attach, session),
     ]);
-    await this.#send("Runtime.runIfWaitingForDebugger", {}, session);
   }
 
   #event({ method, params }: Incoming): void {
     switch (method) {
       case "Target.attachedToTarget":
-        if (params.waitingForDebugger) this.#watch(params.sessionId).catch(() => {});
+        void this.#watch(params.sessionId);
         break;
       case "Runtime.exceptionThrown":
         this.errors.push(JSON.stringify(params.exceptionDetails));

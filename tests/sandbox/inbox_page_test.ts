@@ -121,12 +121,17 @@ describe("the inbox page", () => {
     await add(
       `From: "${markup.replaceAll('"', "'")}" <a@example.com>\nSubject: ${markup}`,
       `<script>parent.hurt = 1</script><img src="https://images.example/x" onerror="x">` +
-        `<style>p{background:url(https://images.example/y)}</style><p>${markup}`,
+        `<style>p{background:url(https://images.example/y)}q{background:url( "z" )}</style>` +
+        `<p>${markup}<q>z</q>`,
       "text/html",
     );
     await read();
     assert.equal(await text(one("subject")), markup);
     await browser.until(`document.querySelector("iframe") !== null`);
+    await browser.evaluate(`new Promise((resolve) => {
+      document.addEventListener("load", resolve, { capture: true, once: true });
+      ${one("tab-html")}.click();
+    })`);
     assert.equal(await browser.evaluate("window.hurt"), undefined);
     assert.equal(await browser.evaluate(`document.querySelector("main img, main b img")`), null);
     assertQuiet();

@@ -294,12 +294,13 @@ describe("a message in the inbox", () => {
   it("may load images from elsewhere when the reader asks for them, and nothing else", async () => {
     const { add, get } = open();
     const { summary } = await add(page(
-      `<img\nsrc="https://e.example/x.png"><td background=//e.example/y><p>src="https://e.example"` +
+      `<img\nsrc="https://e.example/x.png"><img src = 'cid:y'><img src=data:z><td background=//e.example/y><p>src="https://e.example"` +
         `<style>p{background:url('https://e.example/z')}@import "https://e.example/s"</style>`,
     ));
     const path = `/api/messages/${summary.id}/html`;
     const closed = await (await get(path)).text();
     assert.match(closed, /<img\ndata-remote-src="https:.*<td data-remote-background=/s);
+    assert.match(closed, /<img src = 'cid:y'><img src=data:z>/);
     assert.match(closed, /<p>src="https:/);
     assert.doesNotMatch(closed, /url\(.{0,3}https|@import/);
     for (const other of ["?images=no", "?images", "?images=remote2"]) {

@@ -83,7 +83,7 @@ describe("the sandbox", () => {
     }
   });
 
-  it("has no reply that no client was there to read", async () => {
+  it("has no reply that no client was there to read", { timeout: 30_000 }, async () => {
     const client = await sandbox.logIn();
     await client.send("scanner@example.com", "you@example.org", "and gone");
     const ended = "(the connection has ended: the client hung up)";

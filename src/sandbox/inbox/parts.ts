@@ -40,31 +40,35 @@ export function htmlDocument(
   attachments: readonly MessageAttachment[],
   remoteImages = false,
 ): string {
-  const harmless = withoutHints(html);
   return `<!doctype html><meta charset="utf-8"><base target="_blank">` +
     `<style>body{margin:16px 24px;font-family:system-ui,sans-serif}</style>` +
-    inlineImages(remoteImages ? harmless : withoutRemote(harmless), attachments);
+    inlineImages(quiet(withoutHints(html), remoteImages), attachments);
 }
 
 /**
- * Takes the addresses of images out of their places, so that the browser does not even complain of
- * what the policy forbids. It is the policy that holds: this may miss some.
+ * Takes what the policy forbids out of its place, so that the browser does not even complain of it:
+ * handlers of events, and addresses of images unless they are wanted. Relative ones lead nowhere.
+ * It is the policy that holds: this may miss some.
  */
-function withoutRemote(html: string): string {
-  return html.replace(/<[a-z][^<>]{0,20000}>/gi, (tag) =>
-    tag
-      .replace(
-        /(\s)(src|srcset|background|poster)(\s{0,8}=\s{0,8}["']?\s{0,8}(?:https?:)?\/\/)/gi,
-        "$1data-remote-$2$3",
-      )
-      .replace(REMOTE_URL, "$1data:,"))
-    .replace(
-      /<style\b[^]*?(?:<\/style|$)/gi,
-      (style) => style.replace(REMOTE_URL, "$1data:,").replace(/@import\b/gi, "@not-imported"),
-    );
+function quiet(html: string, remoteImages: boolean): string {
+  const calm = html.replace(/<[a-z][^<>]{0,20000}>/gi, (tag) => {
+    const silent = tag.replace(HANDLER, "$1data-$2");
+    return remoteImages ? silent : withoutUrls(silent.replace(REMOTE_SOURCE, "$1data-remote-$2"));
+  });
+  if (remoteImages) return calm;
+  return calm.replace(
+    /<style\b[^]*?(?:<\/style|$)/gi,
+    (style) => withoutUrls(style).replace(/@import\b/gi, "@not-imported"),
+  );
 }
 
-const REMOTE_URL = /(url\(\s{0,8}["']?)(?:https?:)?\/\//gi;
+function withoutUrls(css: string): string {
+  return css.replace(/(url\(\s{0,8}["']?)(?!["'\s)#]|(?:data|cid):)/gi, "$1data:,");
+}
+
+const HANDLER = /([\s/"'])(on[a-z]{1,40})(?=\s{0,8}=)/gi;
+const REMOTE_SOURCE =
+  /(\s)(src|srcset|background|poster)(?=\s{0,8}=(?!\s{0,8}["']?\s{0,8}(?:data|cid):))/gi;
 
 /**
  * <link> can look up and connect to hosts (preconnect), <meta> can refresh, and a policy does not
