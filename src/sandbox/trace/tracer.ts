@@ -88,10 +88,10 @@ export class Tracer {
     const { trusted } = handlers;
     return {
       ...handlers,
-      authenticate: (credentials, client) => {
+      authenticate: (credentials, client, ...more) => {
         const { mechanism } = credentials;
         const username = shownUsername(credentials.username, this.#delimiter);
-        const logIn = () => handlers.authenticate(credentials, client);
+        const logIn = () => handlers.authenticate(credentials, client, ...more);
         return this.#login(client, { username, mechanism }, logIn);
       },
       ...(trusted === undefined ? {} : {
@@ -100,7 +100,8 @@ export class Tracer {
           logIn: (client) => this.#login(client, {}, () => trusted.logIn(client)),
         },
       }),
-      submit: (account, message) => this.#submit(message, () => handlers.submit(account, message)),
+      submit: (account, message, ...more) =>
+        this.#submit(message, () => handlers.submit(account, message, ...more)),
       refused: (refusal, client, account) => {
         this.#refused(refusal, client);
         handlers.refused?.(refusal, client, account);
