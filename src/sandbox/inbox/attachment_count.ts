@@ -2,7 +2,7 @@
  * How many attachments a message has, for the sign in the list: read by its structure, so that
  * nothing has to be decoded. What the page shows of a message is read by mime.ts.
  */
-import { dispositionOf, fileNameOf, type Part, readMime } from "../../message/mime.ts";
+import { dispositionOf, fieldBody, type Part, readMime } from "../../message/mime.ts";
 import { Pieces } from "../../message/pieces.ts";
 
 /** Files of a message; images that belong to its HTML (`inline`, RFC 2183 §2.1) are none. */
@@ -24,5 +24,12 @@ function countIn(part: Part): number {
 /** Text is a body unless it says that it is a file. */
 function isFile(part: Part): boolean {
   const { value } = dispositionOf(part);
-  return value === "attachment" || (value !== "inline" && fileNameOf(part) !== undefined);
+  return value === "attachment" || (value !== "inline" && hasName(part));
+}
+
+/** RFC 2183 §2.3, or the type's own parameter; extended or in sections (RFC 2231), too. */
+function hasName(part: Part): boolean {
+  return ["content-disposition", "content-type"].some((field) =>
+    /;\s{0,100}(?:file)?name[*\d]{0,8}\s{0,100}=/i.test(fieldBody(part, field) ?? "")
+  );
 }
