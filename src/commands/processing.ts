@@ -55,7 +55,7 @@ export type Observer = Pick<
 
 export interface ProcessingParts {
   readonly settings: Settings;
-  readonly http: HttpClient;
+  readonly http: Pick<HttpClient, "request" | "abort">;
   readonly events: Observer;
   /** Where usernames of the form `id@lookup` are looked up. */
   readonly entries: EntrySource | undefined;

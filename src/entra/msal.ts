@@ -23,7 +23,7 @@ import type { ClientCredentials } from "./tokens.ts";
 import { asBuffer } from "../octets.ts";
 
 export interface MsalOptions {
-  readonly http: HttpClient;
+  readonly http: Pick<HttpClient, "request">;
   /** Such as `https://login.microsoftonline.com`; http and a path are for loopback tests. */
   readonly authorityHost: URL;
   /** `<Graph endpoint>/.default` */

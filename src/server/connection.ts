@@ -32,6 +32,7 @@ import type {
 import type { ClientMemory, MemoryBudget } from "./memory.ts";
 import { type Awaited, Patience, type Timeouts } from "./patience.ts";
 import { type Proxies, ProxyGate } from "./proxy_gate.ts";
+import type { ServerOptions } from "./server.ts";
 
 /** What a connection needs from its server. */
 export interface ConnectionContext<Account> {
@@ -50,6 +51,7 @@ export interface ConnectionContext<Account> {
   proxyRefused(refusal: ProxyRefusal, client: Client): void;
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
   readonly trusted: TrustedClients<Account> | undefined;
+  readonly observe: ServerOptions<Account>["observe"];
   submit(account: Account, message: Message, onWait: OnWait): Promise<Reply>;
   /** A message has its verdict. */
   settled(): void;
@@ -190,6 +192,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   /** The greeting: who the client is, is certain by now. */
   #greet(): Effect[] {
     if (this.#context.trusted?.has(this.#client)) this.#session.trust();
+    this.#session.observe(this.#context.observe?.(this.#client));
     return this.#session.open();
   }
 
@@ -324,6 +327,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     if (this.#submitting !== undefined) this.#abandon();
     this.#gone?.(error !== undefined || this.#submitting !== undefined);
     this.#patience.deadline = Infinity;
+    // Nobody reads what it replies from now on.
+    this.#session.observe(undefined);
     this.#guard(() => {
       // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
       this.#session.abort(STOPPING, "the connection is gone");

@@ -11,10 +11,11 @@ import { type Content, ContentBuilder, lengthOf } from "./content.ts";
 import type { Effect, Refusal } from "./effects.ts";
 import { readRecipient, readSender, utf8 } from "./envelope.ts";
 import { LineReader, type LineTooLong } from "./line_reader.ts";
+import { type SessionObserver, shownCommand, shownContent } from "./observer.ts";
 import { ehloReply, type SessionOptions } from "./options.ts";
 import { Output } from "./output.ts";
 import { ChunkReceiver, DataReceiver, MAX_SWALLOWED } from "./receivers.ts";
-import { REPLIES, type Reply, reply } from "./reply.ts";
+import { formatReply, REPLIES, type Reply, reply } from "./reply.ts";
 import { type Memory, UNLIMITED } from "./reservation.ts";
 import {
   afterRefusal,
@@ -86,6 +87,7 @@ export class Session {
   #further = false;
   #turn = 0;
   #greeted = false;
+  #observer: SessionObserver | undefined;
 
   /**
    * @param secure whether the connection is on TLS already (RFC 8314 §3.3)
@@ -147,6 +149,11 @@ export class Session {
     this.#trusted = true;
   }
 
+  /** Has the dialogue observed from here on. */
+  observe(observer: SessionObserver | undefined): void {
+    this.#observer = observer;
+  }
+
   /** The greeting. Call it once, before any input. */
   open(): Effect[] {
     const { hostname, greeting } = this.#options;
@@ -174,6 +181,7 @@ export class Session {
   tlsStarted(): Effect[] {
     if (this.#mode !== "tls") return [];
     this.#turn++;
+    this.#observer?.command("(TLS handshake)");
     this.#reached(Stage.Secure);
     this.#secure = true;
     this.#helo = undefined;
@@ -264,6 +272,7 @@ export class Session {
 
   #say(answer: Reply): void {
     this.#output.say(answer);
+    this.#observer?.reply(formatReply(answer));
     if (answer.code >= 500 && this.#verb !== undefined) {
       this.#conduct.refused(this.#verb, answer, this.#mayMail);
     }
@@ -331,6 +340,7 @@ export class Session {
           this.#further = false;
           const transaction = this.#transaction;
           const recipients = transaction?.recipients.length;
+          this.#observer?.command(shownCommand(line));
           if (typeof line === "string") this.#command(line);
           else if (line.limit === MAX_SASL_LINE) this.#refuse("AUTH", REPLIES.authTooLong);
           else this.#say(REPLIES.lineTooLong);
@@ -349,6 +359,7 @@ export class Session {
           if (line === undefined) return;
           this.#turn++;
           this.#verb = "AUTH";
+          this.#observer?.command("(SASL response)");
           this.#saslLine(line);
           this.#verb = undefined;
           break;
@@ -578,6 +589,7 @@ export class Session {
     if (receiver.endless) return this.#giveUp("DATA");
     if (end < 0) return;
     const content = receiver.finish();
+    this.#observer?.command(shownContent(content));
     this.#receiver = undefined;
     this.#mode = "command";
     this.#turn++;
@@ -646,6 +658,7 @@ export class Session {
 
   #endOfChunk(): void {
     const { target, last } = this.#chunk!;
+    this.#observer?.command("(the octets of the chunk)");
     this.#chunk = undefined;
     this.#mode = "command";
     this.#turn++;
