@@ -1,6 +1,7 @@
 // From a submission to what became of it.
 
 import type { Account } from "../accounts/accounts.ts";
+import type { LazyContent } from "../message/lazy_piece.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Reply } from "../smtp/reply.ts";
@@ -61,5 +62,5 @@ export interface SentBefore {
 /** Hands messages to a mail service. */
 export interface Backend {
   /** @param message the submission's content as it is to be sent */
-  send(submission: Submission, sender: string, message: Content): Promise<Outcome>;
+  send(submission: Submission, sender: string, message: LazyContent): Promise<Outcome>;
 }

@@ -4,7 +4,7 @@
 import type { Account } from "../accounts/accounts.ts";
 import type { Backend, Outcome, Submission } from "../delivery/outcome.ts";
 import type { HttpClient } from "../http/client.ts";
-import type { Content } from "../smtp/content.ts";
+import type { LazyContent } from "../message/lazy_piece.ts";
 import { reply } from "../smtp/reply.ts";
 import { stopped } from "./answers.ts";
 import { base64Body } from "./base64_body.ts";
@@ -69,7 +69,7 @@ export class GraphBackend implements Backend {
     return this.#lanes.size;
   }
 
-  async send({ id, account }: Submission, sender: string, message: Content): Promise<Outcome> {
+  async send({ id, account }: Submission, sender: string, message: LazyContent): Promise<Outcome> {
     const { requestLimit, pacingTimeout, largeMessages } = this.#options;
     const body = base64Body(message);
     const large = body.length > requestLimit;
