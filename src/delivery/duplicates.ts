@@ -49,7 +49,9 @@ export class Duplicates {
     outcome: Promise<Outcome | SentBefore>,
   ): void {
     const summary = summaryOf(submission);
-    const key = keyOf(submission, summary);
+    // Once: the content is gone when the outcome is known.
+    const digest = digestOf(submission);
+    const key = keyOf(submission, summary, digest);
     const known = this.#abandoned.get(key);
     // Of two deliveries of one message, the first to have been sent is the one to be remembered.
     if (known !== undefined && typeof known.sent === "string") return;
@@ -57,7 +59,7 @@ export class Duplicates {
       if (this.#abandoned.peek(key) !== entry) return id;
       this.#abandoned.delete(key);
       // What its token was before, nobody knew: by now, Graph has taken it.
-      const now = keyOf(submission, summary);
+      const now = keyOf(submission, summary, digest);
       if (id !== undefined) this.#abandoned.set(now, { order, sent: id }, { ttl: this.#window });
       return id;
     };
@@ -86,7 +88,7 @@ export class Duplicates {
     if (this.#abandoned.size === 0) return undefined;
     const summary = summaryOf(submission);
     if (!this.#likely.has(summary)) return undefined;
-    const found = this.#abandoned.get(keyOf(submission, summary));
+    const found = this.#abandoned.get(keyOf(submission, summary, digestOf(submission)));
     if (found === undefined) return undefined;
     return typeof found.sent === "string" || found.order < order ? found.sent : undefined;
   }
@@ -113,8 +115,14 @@ function summaryOf({ account, envelope, content }: Submission): string {
 }
 
 /** Who only claims to be the account, by a token that Graph has not taken, is somebody else. */
-function keyOf({ account, content }: Submission, summary: string): string {
-  const hash = createHash("sha256").update(summary).update(account.unproved?.() ?? "");
+function keyOf({ account }: Submission, summary: string, digest: Uint8Array): string {
+  const hash = createHash("sha256").update(digest).update(summary);
+  return hash.update(account.unproved?.() ?? "").digest("base64");
+}
+
+/** Of the content's octets. */
+function digestOf({ content }: Submission): Uint8Array {
+  const hash = createHash("sha256");
   for (const block of content) hash.update(block);
-  return hash.digest("base64");
+  return hash.digest();
 }

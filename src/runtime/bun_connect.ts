@@ -5,6 +5,7 @@
 
 import { Buffer } from "node:buffer";
 import type { PeerCertificate } from "node:tls";
+import { garbage } from "./bun_memory.ts";
 import type { ConnectOptions, Outbound, OutboundHandler } from "./runtime.ts";
 import { ALPN_PROTOCOL, identityProblem, serverName, trusted } from "./trust.ts";
 
@@ -70,6 +71,7 @@ class BunOutbound implements Outbound {
       const octets = Buffer.allocUnsafeSlow(length);
       copy(more, octets, copy(data, octets, 0));
       this.#waiting.push(octets);
+      garbage(length);
       return this.#writeWaiting();
     }
     // One write of octets that need no memory of their own: half of what texts cost.
@@ -79,6 +81,7 @@ class BunOutbound implements Outbound {
     if (taken === end || taken < 0) return true;
     // A copy: what is scratch now is another connection's in a moment (a Buffer's slice would share it).
     this.#waiting.push(Buffer.from(scratch.subarray(taken, end)));
+    garbage(end - taken);
     return false;
   }
 

@@ -37,9 +37,15 @@ export class DataReceiver {
     if (this.#length <= this.#limit && this.#reservation.cover(this.#length)) {
       this.#builder.append(bytes);
     } else {
-      this.#builder = undefined;
+      this.discard();
       this.#reservation.release();
     }
+  }
+
+  /** Lets go of what has come: the rest is read, but not kept. */
+  discard(): void {
+    this.#builder?.discard();
+    this.#builder = undefined;
   }
 
   /** Whether so much has come that the end is not worth waiting for. */
