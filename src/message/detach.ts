@@ -13,7 +13,7 @@ import {
 } from "./lazy_piece.ts";
 import { dispositionOf, fieldBody, type Part, readMime } from "./mime.ts";
 import { Pieces } from "./pieces.ts";
-import { chunks, decodeBase64, decodedLength, decodeQuotedPrintable } from "./transfer_encoding.ts";
+import { decodeBase64, decodedLength, decodeQuotedPrintable } from "./transfer_encoding.ts";
 
 /** A part that was taken out of a message. */
 export interface Attachment {

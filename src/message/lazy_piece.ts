@@ -2,8 +2,6 @@
 // one whose attachment becomes base64, is not held a second time so: what is held is what came, and
 // how to make the rest of it.
 
-import type { Content } from "../smtp/content.ts";
-
 export interface LazyPieceOptions {
   /** Octets; at least one. */
   readonly length: number;
@@ -48,7 +46,7 @@ export class LazyPiece {
 
 export type Piece = Uint8Array | LazyPiece;
 
-/** A message in pieces, none empty, some of which are made when they are read. A {@link Content} is one. */
+/** A message in pieces, none empty, some of which are made when they are read. A `Content` is one. */
 export type LazyContent = readonly Piece[];
 
 /** Reads pieces one by one, and makes them in one and the same memory. */

@@ -1,7 +1,6 @@
 // Quoted-printable and base64 (RFC 2045 §6.7, §6.8), piece by piece: no content is held as a whole.
 // The decoders take what is broken as readers do: nothing of it is an error.
 
-import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
 import { type LazyContent, LazyPiece, type Piece, PieceReader } from "./lazy_piece.ts";
 import { Pieces } from "./pieces.ts";
