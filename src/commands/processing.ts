@@ -22,6 +22,7 @@ import type { Events } from "../observe/events.ts";
 import type { Client, Handlers, Login, Message, TrustedClients } from "../server/handlers.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
+import { discard } from "../smtp/content.ts";
 import { REPLIES, type Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 
@@ -178,6 +179,8 @@ export function processing(
         return outcome.reply;
       } finally {
         place?.(counts);
+        // Nothing needs it any more, not even a delivery that was cut off: it has ended.
+        discard(message.content);
       }
     },
     abandoned(message, gone) {

@@ -1,6 +1,7 @@
 // From a submission to what became of it.
 
 import type { Account } from "../accounts/accounts.ts";
+import type { LazyContent } from "../message/lazy_piece.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Reply } from "../smtp/reply.ts";
@@ -70,7 +71,7 @@ export interface Backend {
   send(
     submission: Submission,
     sender: string,
-    message: Content,
+    message: LazyContent,
     onWait?: OnWait,
   ): Promise<Outcome>;
 }

@@ -4,7 +4,7 @@
 import type { Account } from "../accounts/accounts.ts";
 import type { Backend, OnWait, Outcome, Submission } from "../delivery/outcome.ts";
 import type { HttpClient } from "../http/client.ts";
-import type { Content } from "../smtp/content.ts";
+import type { LazyContent } from "../message/lazy_piece.ts";
 import { reply } from "../smtp/reply.ts";
 import { stopped } from "./answers.ts";
 import { base64Body } from "./base64_body.ts";
@@ -72,7 +72,7 @@ export class GraphBackend implements Backend {
   async send(
     { id, account }: Submission,
     sender: string,
-    message: Content,
+    message: LazyContent,
     onWait?: OnWait,
   ): Promise<Outcome> {
     const { requestLimit, pacingTimeout, largeMessages } = this.#options;

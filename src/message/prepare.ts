@@ -8,6 +8,7 @@ import { canonical } from "./canonical.ts";
 import { applyEdits, removal } from "./edits.ts";
 import { type HeaderField, type HeaderSection, isEmpty, MAX_HEADER, readHeader } from "./header.ts";
 import { type Repair, repairHeader } from "./header_repair.ts";
+import type { LazyContent } from "./lazy_piece.ts";
 import {
   type Named,
   originator,
@@ -45,7 +46,8 @@ export interface PrepareOptions {
 
 export interface Prepared {
   readonly type: "prepared";
-  readonly content: Content;
+  /** Made out of the content that was given, which has to stay as long. */
+  readonly content: LazyContent;
   /** The mailbox to send from. */
   readonly sender: string;
   /** Whom From and Sender name now. */

@@ -112,8 +112,8 @@ class DenoConnection implements Connection {
     if (this.#reading || this.#ended) return;
     this.#reading = true;
     try {
+      let buffer = new Uint8Array(READ_SIZE);
       while (!this.#paused && !this.#closed && !this.#handedOver) {
-        const buffer = new Uint8Array(READ_SIZE);
         this.#awaitingRead = true;
         const length = await this.#conn.read(buffer);
         this.#awaitingRead = false;
@@ -129,9 +129,13 @@ class DenoConnection implements Connection {
           if (this.#ending && !this.#writing) this.#close();
           return;
         }
-        // A mostly empty buffer would be kept with the few octets in it.
-        const octets = buffer.subarray(0, length);
-        this.handler.data(length < READ_SIZE / 2 ? octets.slice() : octets);
+        // A buffer that is not full would be kept with the octets in it.
+        if (length < READ_SIZE) {
+          this.handler.data(buffer.slice(0, length));
+        } else {
+          this.handler.data(buffer);
+          buffer = new Uint8Array(READ_SIZE);
+        }
       }
     } catch (error) {
       this.#close(error);
@@ -229,6 +233,8 @@ class ConnectionStream extends Duplex {
   /** What has come first; none is noted any more once the handshake is done. */
   opening: Uint8Array | undefined;
   #opened = false;
+  /** For one read after the other: what is encrypted comes in pieces of any size. */
+  readonly #buffer = new Uint8Array(READ_SIZE);
 
   /** @param received octets that were read before and come first */
   constructor(conn: Conn, waiting: boolean, received: Uint8Array | undefined) {
@@ -251,9 +257,9 @@ class ConnectionStream extends Duplex {
 
   override _read(): void {
     if (this.#waiting) return;
-    const buffer = new Uint8Array(READ_SIZE);
+    const buffer = this.#buffer;
     this.#conn.read(buffer).then(
-      (length) => this.#take(length === null ? null : buffer.subarray(0, length)),
+      (length) => this.#take(length === null ? null : buffer.slice(0, length)),
       (error) => this.destroy(error),
     );
   }

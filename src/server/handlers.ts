@@ -41,6 +41,7 @@ export interface ProxyRefusal {
 /** A message as it was received, with its envelope. */
 export interface Message {
   readonly envelope: Envelope;
+  /** Octets that whoever submits it may discard once it has a verdict. */
   readonly content: Content;
   readonly facts: SessionFacts;
   readonly client: Client;

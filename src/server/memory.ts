@@ -9,8 +9,9 @@ import type { Memory, Reservation } from "../smtp/reservation.ts";
 import type { Owner } from "./handlers.ts";
 
 /**
- * Octets of memory for each octet of a message in flight, at most: its content, what of it is held
- * encoded again for Graph, and what waits in the buffers of the connection that sends it.
+ * Octets of memory for each octet of a message in flight, at most, whatever its shape: its content,
+ * and what is made of it piece by piece while it is sent, until it is collected. `npm run bench --
+ * memory` holds it.
  */
 export const COPIES = 1.5;
 

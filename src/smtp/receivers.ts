@@ -24,7 +24,7 @@ export class DataReceiver {
   constructor(limit: number, reservation: Reservation) {
     this.#limit = limit;
     this.#reservation = reservation;
-    reservation.giveUp = () => this.#builder = undefined;
+    reservation.giveUp = () => this.discard();
   }
 
   /** @returns the index behind the end of data, or -1 when more is needed */
@@ -38,7 +38,7 @@ export class DataReceiver {
     if (this.#length <= this.#limit && this.#reservation.ensure(this.#length)) {
       this.#builder.append(bytes);
     } else {
-      this.#builder = undefined;
+      this.discard();
       this.#reservation.release();
     }
   }
@@ -46,6 +46,12 @@ export class DataReceiver {
   /** Whether what has come ends in a line with a single dot whose line ends are not CRLF. */
   get endMissed(): boolean {
     return this.#decoder.endMissed;
+  }
+
+  /** Lets go of what has come: the rest is read, but not kept. */
+  discard(): void {
+    this.#builder?.discard();
+    this.#builder = undefined;
   }
 
   /** Whether so much has come that the end is not worth waiting for. */

@@ -286,13 +286,14 @@ export class Session {
     this.#output.then({ type: "close", reason, ...(limit === undefined ? {} : { limit }) });
     this.#mode = "closed";
     this.#reader.clear();
+    this.#receiver?.discard();
     this.#endTransaction();
     this.#receiver = undefined;
     this.#chunk = undefined;
   }
 
   #endTransaction(): void {
-    this.#transaction?.reservation.release();
+    this.#transaction?.discard();
     this.#transaction = undefined;
   }
 

@@ -59,8 +59,14 @@ export class Transaction {
   lose(refusal: Reply): Reply {
     // No room now may be room later: a client that looks at the last answer has to see that.
     this.#broken = refusal === REPLIES.outOfMemory ? refusal : REPLIES.bdatFailed;
+    this.discard();
+    return refusal;
+  }
+
+  /** Lets go of the chunks, and gives back their room. */
+  discard(): void {
+    this.#chunks?.discard();
     this.#chunks = undefined;
     this.reservation.release();
-    return refusal;
   }
 }
