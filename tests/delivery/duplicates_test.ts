@@ -63,9 +63,10 @@ describe("a message whose client was gone before its 250", () => {
     for (const answer of ["stays", "ends its side"]) {
       const { duplicates } = at();
       duplicates.abandon(submission("first"), 1, Promise.resolve(SENT), GONE);
-      assert.equal(await duplicates.sentBefore(submission("second"), 2), "first");
-      if (answer === "stays") duplicates.answered(submission("second"));
-      else duplicates.abandon(submission("second"), 2, Promise.resolve(REPEATED), THERE);
+      const second = submission("second");
+      assert.equal(await duplicates.sentBefore(second, 2), "first");
+      if (answer === "stays") duplicates.answered(second);
+      else duplicates.abandon(second, 2, Promise.resolve(REPEATED), THERE);
       for (let i = 0; i < 5; i++) await Promise.resolve();
       assert.equal(duplicates.sentBefore(submission("third"), 3), undefined, answer);
     }
