@@ -588,8 +588,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#submitting = undefined;
     this.#endWait = undefined;
     reservation.release();
+    // What the client has sent ahead, such as QUIT, may end the connection with the reply.
+    const isThere = this.#gone === undefined && !this.#closing;
     this.#guard(() => answer && this.#run(this.#session.submitted(answer)));
-    if (answer !== undefined && answer.code < 300 && this.#gone === undefined && !this.#closing) {
+    if (isThere && answer !== undefined && answer.code < 300) {
       this.#guard(() => this.#context.answered(message));
     }
     this.#context.settled();

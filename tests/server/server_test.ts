@@ -371,6 +371,15 @@ describe("a server", () => {
       assert.equal(await isGone.promise, true);
     });
 
+    it("but not where it sends its next commands ahead and reads its reply", async () => {
+      const answered: Message[] = [];
+      const { port } = await start({ answered: (message) => answered.push(message) });
+      const pipelining = await sending(port);
+      assert.match(await pipelining.say(`${MESSAGE}QUIT`), /^250/);
+      assert.match(await pipelining.reply(), /^221/);
+      assert.equal(answered.length, 1);
+    });
+
     it("but not where it stays", async () => {
       const abandoned: Message[] = [];
       const answered: Message[] = [];
