@@ -57,7 +57,8 @@ const NOTHING = new Uint8Array();
 /**
  * Takes the largest attachments out, largest first, until the rest fits. Left in place are the texts
  * that a reader sees (text without a file name that is not called an attachment, and all text
- * XX A nested message comes out as it stands, octet for octet.
+ * alternatives), the root of a multipart/related, whatever is signed or encrypted, and what could
+ * not be understood or decoded. A nested message comes out as it stands, octet for octet.
  *
  * @param limit octets that the rest may have at most
  */

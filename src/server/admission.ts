@@ -298,9 +298,10 @@ export class Admission {
   }
 
   authenticated(place: Place, owner?: Owner): void {
-    if (place.state === "authenticated") return this.does(place, "idle");
-    if (place.state !== "seated" && place.state !== "probation") return;
-    this.#unseat(place, "authenticated");
+    // A client may log in once more: after STARTTLS, or in a trusted network.
+    if (place.state === "authenticated") this.#loggedIn.delete(place);
+    else if (place.state !== "seated" && place.state !== "probation") return;
+    else this.#unseat(place, "authenticated");
     this.#loggedIn.add(place, owner, place.key!, this.#time());
   }
 

@@ -99,6 +99,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   /** The peer has half-closed. */
   #peerEnded = false;
   #closing = false;
+  /** When the connection was ended from our side. */
+  #endedAt = 0;
   #writable = true;
   #paused = false;
   /** Octets that have come while the session was busy. */
@@ -198,11 +200,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   /** There is no place, or not any more. */
   dismiss(why: Dismissal): void {
-    // A message goes on without its client, which may yet read the reply.
-    if (why === "retired") {
-      if (this.#submitting === undefined) return this.#connection.destroy();
-      return this.#context.dismissed(this);
-    }
+    if (why === "retired") return this.#retired();
     const { reply, setting, told } = DISMISSALS[why];
     this.#guard(() => {
       this.#context.limited(setting, this.#client, told);
@@ -223,6 +221,19 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       );
       this.#context.dismissed(this);
     });
+  }
+
+  /**
+   * Its place is another's. A message goes on without its client, which may yet read the reply; and
+   * the last reply may be on its way.
+   */
+  #retired(): void {
+    if (this.#submitting === undefined && !this.#awaitsReset) {
+      const until = this.#endedAt + LAST_WORD_MS;
+      if (performance.now() >= until) return this.#connection.destroy();
+      this.#patience.deadline = Math.min(this.#patience.deadline, until);
+    }
+    this.#context.dismissed(this);
   }
 
   /** Whether a reply in plain text would be garbage to the client: TLS has to come first. */
@@ -582,8 +593,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#submitting = undefined;
     this.#endWait = undefined;
     reservation.release();
+    // What the client has sent ahead, such as QUIT, may end the connection with the reply.
+    const isThere = this.#gone === undefined && !this.#closing;
     this.#guard(() => answer && this.#run(this.#session.submitted(answer)));
-    if (answer !== undefined && answer.code < 300 && this.#gone === undefined && !this.#closing) {
+    if (isThere && answer !== undefined && answer.code < 300) {
       this.#guard(() => this.#context.answered(message));
     }
     this.#context.settled();
@@ -613,9 +626,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     if (this.#closing) return;
     this.#reason = reason;
     this.#closing = true;
-    this.#patience.deadline = performance.now() + this.#context.timeouts.linger;
-    this.#place?.retire();
+    this.#endedAt = performance.now();
+    this.#patience.deadline = this.#endedAt + this.#context.timeouts.linger;
     if (this.#paused) this.#connection.resume();
     this.#connection.end();
+    this.#place?.retire();
   }
 }

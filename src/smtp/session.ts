@@ -624,7 +624,6 @@ export class Session {
     if (octets > this.#options.maxMessageSize + MAX_SWALLOWED) return this.#giveUp("BDAT");
     const last = word?.toUpperCase() === "LAST";
     const transaction = this.#transaction;
-    const broken = transaction?.broken;
     const target = word === undefined || last
       ? this.#chunkTarget(octets)
       : transaction?.lose(REPLIES.bdatSyntax) ?? REPLIES.bdatSyntax;
@@ -636,9 +635,7 @@ export class Session {
       };
     }
     this.#mode = "chunk";
-    if (broken === false && (target === REPLIES.tooBig || target === REPLIES.outOfMemory)) {
-      this.#tell("BDAT", target);
-    }
+    this.#tellLoss();
     if (octets === 0) this.#endOfChunk();
   }
 
@@ -669,10 +666,16 @@ export class Session {
     }
     if (target === REPLIES.outOfMemory && this.#transaction?.broken === false) {
       this.#transaction.lose(REPLIES.outOfMemory);
-      this.#tell("BDAT", target);
     }
+    this.#tellLoss();
     if (last) this.#endTransaction();
     this.#say(target);
+  }
+
+  /** A message in chunks may be lost between two of them: its room may go to others at any time. */
+  #tellLoss(): void {
+    const loss = this.#transaction?.takeLoss();
+    if (loss !== undefined) this.#tell("BDAT", loss);
   }
 
   #submit(content: Content): void {

@@ -16,6 +16,8 @@ export class Transaction {
   #chunks: ContentBuilder | undefined;
   /** What BDAT is answered with after one was refused: the message cannot be saved any more. */
   #broken: Reply | undefined;
+  /** That the message is too large, or has no room any more, until it is told of. */
+  #loss: Reply | undefined;
 
   constructor({ from, smtputf8 }: Sender, reservation: Reservation) {
     this.from = from;
@@ -57,6 +59,8 @@ export class Transaction {
    * @returns the refusal
    */
   lose(refusal: Reply): Reply {
+    const loses = refusal === REPLIES.tooBig || refusal === REPLIES.outOfMemory;
+    if (this.#broken === undefined && loses) this.#loss = refusal;
     // No room now may be room later: a client that looks at the last answer has to see that.
     this.#broken = refusal === REPLIES.outOfMemory ? refusal : REPLIES.bdatFailed;
     this.discard();
@@ -68,5 +72,12 @@ export class Transaction {
     this.#chunks?.discard();
     this.#chunks = undefined;
     this.reservation.release();
+  }
+
+  /** Why the message was lost, once. */
+  takeLoss(): Reply | undefined {
+    const loss = this.#loss;
+    this.#loss = undefined;
+    return loss;
   }
 }

@@ -284,6 +284,22 @@ describe("a From field", () => {
     }
   });
 
+  it("in another charset: however Content-Type names it (RFC 2045 §5.1, RFC 2231)", () => {
+    const types = [
+      "text/plain; charset = iso-8859-1",
+      "text/plain; (western) charset=iso-8859-1",
+      "text/plain; charset*=us-ascii'en'iso-8859-1",
+      'text/plain; charset*0="iso-"; charset*1="8859-1"',
+      'text/plain; name="a; charset=utf-16.txt"; charset=iso-8859-1',
+    ];
+    for (const type of types) {
+      const result = prepare(`Content-Type: ${type}\r\nFrom: B\xfcro: Nord <${SCAN}>\r\n`);
+      assert.ok("fields" in result);
+      const [, word = ""] = /From: =\?utf-8\?B\?([^?]*)\?= <scan@/.exec(result.fields) ?? [];
+      assert.equal(Buffer.from(word, "base64").toString("utf8"), "Büro: Nord", type);
+    }
+  });
+
   it("in another charset has its name in UTF-8, where Content-Type names the charset", () => {
     const names: readonly (readonly [charset: string, name: string, word: string])[] = [
       ["shift_jis", "\x83\x5c\x83\x6a\x81\x5b", "44K944OL44O8"],

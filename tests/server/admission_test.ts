@@ -194,6 +194,19 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     assert.equal(honest.fate, "welcome");
   });
 
+  it("counts a connection for the account that it has logged in to last", () => {
+    for (const [first, second] of [["greedy", ""], ["", "greedy"]] as const) {
+      const world = new World(PLACES, 100);
+      const clients = range(PLACES).flatMap((i) => loggedIn(world, 1, first || `${i}`, `${i}`));
+      for (const [i, { place }] of clients.entries()) {
+        place.checking();
+        place.authenticated({ key: second || `${i}`, known: true });
+      }
+      world.pass(STAY_MS);
+      assert.equal(world.arrive("new").fate, second === "greedy" ? "welcome" : "full");
+    }
+  });
+
   it("ends one whose message waits for its turn", () => {
     const world = new World(PLACES, 100);
     const greedy = loggedIn(world, PLACES, "greedy", "greedy");

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { afterEach, describe, it } from "node:test";
 import { currentRuntime } from "../../src/runtime/current.ts";
+import { Admission } from "../../src/server/admission.ts";
 import type { ConnectionSummary, Handlers, Message } from "../../src/server/handlers.ts";
 import type { Certificate } from "../../src/certificates/certificate.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
@@ -34,8 +35,9 @@ describe("a server", () => {
 
   async function start(
     handlers: Partial<Handlers<true>> = {},
-    { session, memory, tls, ...timeouts }: Partial<Timeouts> & {
+    { session, memory, admission, tls, ...timeouts }: Partial<Timeouts> & {
       session?: Partial<SessionOptions>;
+      admission?: Admission;
       memory?: MemoryBudget;
       /** From the first octet. */
       tls?: Certificate;
@@ -53,6 +55,7 @@ describe("a server", () => {
       },
       identity: () => tls && { ...tls, minVersion: "1.2" },
       ...(memory === undefined ? {} : { memory }),
+      ...(admission === undefined ? {} : { admission }),
       timeouts: { ...PATIENT, ...timeouts },
       handlers: {
         authenticate: () => Promise.resolve({ reply: REPLIES.authenticated, account: true }),
@@ -338,6 +341,43 @@ describe("a server", () => {
       delivery.resolve(SENT);
       await ended.promise;
       assert.equal(told, 1);
+    });
+
+    it("though another takes its place before its reset has come", async () => {
+      const delivery = Promise.withResolvers<Reply>();
+      const begun = Promise.withResolvers<void>();
+      const abandoned = Promise.withResolvers<void>();
+      const isGone = Promise.withResolvers<boolean>();
+      const admission = new Admission({ connections: 1, perAddress: 10 });
+      const { port } = await start({
+        submit: () => {
+          begun.resolve();
+          return delivery.promise;
+        },
+        abandoned: (_, gone) => {
+          abandoned.resolve();
+          void gone.then(isGone.resolve);
+        },
+      }, { admission });
+      const leaving = await sending(port);
+      leaving.write(MESSAGE);
+      await begun.promise;
+      leaving.destroy();
+      await abandoned.promise;
+      delivery.resolve(SENT);
+      // The reply is written within these; nothing can have been read.
+      for (let i = 0; i < 50; i++) await Promise.resolve();
+      admission.arrive({ welcome() {}, dismiss() {} }, "other").begin("other");
+      assert.equal(await isGone.promise, true);
+    });
+
+    it("but not where it sends its next commands ahead and reads its reply", async () => {
+      const answered: Message[] = [];
+      const { port } = await start({ answered: (message) => answered.push(message) });
+      const pipelining = await sending(port);
+      assert.match(await pipelining.say(`${MESSAGE}QUIT`), /^250/);
+      assert.match(await pipelining.reply(), /^221/);
+      assert.equal(answered.length, 1);
     });
 
     it("but not where it stays", async () => {

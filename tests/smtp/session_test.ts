@@ -5,9 +5,19 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { Secret } from "../../src/secret.ts";
 import type { Refusal } from "../../src/smtp/effects.ts";
-import { reply } from "../../src/smtp/reply.ts";
+import { REPLIES, reply } from "../../src/smtp/reply.ts";
+import type { Reservation } from "../../src/smtp/reservation.ts";
+import { Session, type SessionOptions } from "../../src/smtp/session.ts";
 import { driverIn, STATES } from "./driver.ts";
 
+const OPTIONS: SessionOptions = {
+  hostname: "relay.example",
+  greeting: "ready",
+  maxMessageSize: 1000,
+  maxRecipients: 10,
+  requireTls: false,
+  offerTls: false,
+};
 const STOPPING = reply(421, "4.3.2", "relay.example is stopping");
 
 describe("a session that is ended by the server (RFC 5321 §3.8)", () => {
@@ -278,6 +288,52 @@ describe("what a session turns away by itself is told of, once,", () => {
       "DATA 452",
     ]);
   });
+});
+
+describe("a message in chunks whose room is given to others is told of once, with the next answer", () => {
+  /** A session within BDAT, and what takes its room away. */
+  function chunked(): { session: Session; giveUp(): void } {
+    let room = true;
+    const reservation: Reservation = {
+      expect: () => room,
+      ensure: () => room,
+      settle() {},
+      release() {},
+      giveUp: undefined,
+    };
+    const session = new Session(OPTIONS, false, { open: () => reservation });
+    session.open();
+    session.receive(latin1(`EHLO x\r\nAUTH PLAIN ${btoa("\0user\0secret")}\r\n`));
+    session.authenticated(REPLIES.authenticated);
+    session.receive(latin1("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\n"));
+    session.receive(latin1("BDAT 3\r\nabcBDAT 3\r\nd"));
+    const giveUp = () => {
+      room = false;
+      reservation.giveUp?.();
+    };
+    return { session, giveUp };
+  }
+
+  const cases: Readonly<Record<string, readonly [before: string, after: string]>> = {
+    "in a chunk": ["", "efBDAT 3 LAST\r\nghi"],
+    "between chunks": ["ef", "BDAT 3\r\nghiBDAT 3 LAST\r\njkl"],
+    "before the last one": ["ef", "BDAT 0 LAST\r\n"],
+  };
+  for (const [where, [before, after]] of Object.entries(cases)) {
+    it(where, () => {
+      const { session, giveUp } = chunked();
+      session.receive(latin1(before));
+      giveUp();
+      const effects = session.receive(latin1(after));
+      const told = effects.filter((effect) => effect.type === "refused");
+      assert.deepEqual(
+        told.map(({ refusal: { command, from, reply } }) => [command, from, reply.code]),
+        [["BDAT", "a@example.com", 452]],
+      );
+      const said = effects.map((effect) => effect.type === "reply" ? effect.text : "").join("");
+      assert.match(said, /^(?:452 [^\r]*\r\n)+$/);
+    });
+  }
 });
 
 function latin1(text: string): Uint8Array {
