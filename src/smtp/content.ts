@@ -16,11 +16,13 @@ export function lengthOf(content: Content): number {
 
 const FIRST_BLOCK = 4 * 1024;
 const LARGEST_BLOCK = 1024 * 1024;
-/** Octets from which an arriving piece is kept as it is. */
+/** Octets from which an arriving piece is kept as it is… */
 const WORTH_KEEPING = 2 * 1024;
+/** … where it is so much of the memory around it, which is kept with it. */
+const WORTH_ITS_MEMORY = 3 / 4;
 
 /**
- * Large pieces are kept uncopied; small ones are copied into few, growing blocks: a client that
+ * Large pieces are kept uncopied; small ones, and small parts of large ones, are copied into few, growing blocks: a client that
  * sends one octet a segment must not make us hold an object for each.
  */
 export class ContentBuilder {
@@ -40,7 +42,11 @@ export class ContentBuilder {
   /** @param bytes belong to the builder from now on, with the memory around them */
   append(bytes: Uint8Array): void {
     this.#length += bytes.length;
-    if (bytes.length >= WORTH_KEEPING) {
+    // Else a client could have half a megabyte kept for each chunk of two kilobytes, with commands
+    // behind it in the same piece.
+    const isKept = bytes.length >= WORTH_KEEPING &&
+      bytes.length >= WORTH_ITS_MEMORY * bytes.buffer.byteLength;
+    if (isKept) {
       this.#closePiece();
       this.#pieces.push(bytes);
       return;
