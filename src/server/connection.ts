@@ -2,10 +2,12 @@
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers";
 import type { OnWait } from "../delivery/outcome.ts";
 import { clientKey, plainAddress } from "../networks.ts";
 import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runtime.ts";
 import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
+import type { Reservation } from "../smtp/reservation.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
 import { Session, type SessionOptions, TLS_FIRST, TLS_HANDSHAKE } from "../smtp/session.ts";
@@ -18,6 +20,7 @@ import {
   LATE,
   MISCONDUCT,
   STOPPING,
+  TOO_FAR_AHEAD,
 } from "./endings.ts";
 import type {
   Client,
@@ -76,6 +79,13 @@ const OCTETS = new Map(
  * even that it is closed, so the less often one is paused the better.
  */
 const MAX_AHEAD = 4 * 1024;
+/** Octets of them that need no room of their own. */
+const MAX_UNCOUNTED = 32 * 1024;
+/**
+ * The same in all while its login is being checked, or that of its network: as much as a thousand
+ * recipients take, whom a client may name behind MAIL.
+ */
+const MAX_AHEAD_OF_LOGIN = 128 * 1024;
 /**
  * Milliseconds in which a client that has ended its side shows whether it is gone: then the reply to its
  * message is answered with a reset.
@@ -103,8 +113,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   #endedAt = 0;
   #writable = true;
   #paused = false;
-  /** Octets that have come while the session was busy. */
-  #ahead = 0;
+  /** Room for what has come ahead, where that is much. */
+  #aheadRoom: Reservation | undefined;
+  /** The rest of what has come is about to be looked at. */
+  #resuming = false;
   /** The message that is being submitted. */
   #submitting: Message | undefined;
   /** Ends its wait for its turn, while it waits. */
@@ -248,7 +260,6 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     // What comes behind the last reply is read only so that the reply is not lost to a reset.
     if (this.#closing) return;
     if (this.#held) return this.#keep(bytes);
-    if (this.#session.busy) this.#ahead += bytes.length;
     this.#guard(() => this.#run(this.#session.receive(bytes)));
   }
 
@@ -315,7 +326,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.cutOff());
       this.#peerEnded = true;
       if (this.#left) this.#leave();
-      if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
+      const waits = this.#session.busy || this.#session.held;
+      if (!waits || this.#handshake) this.#end("the client hung up");
     });
   }
 
@@ -343,6 +355,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#guard(() => {
       // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
       this.#session.abort(STOPPING, "the connection is gone");
+      this.#keepAhead(0);
       this.#place?.leave();
     });
     const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
@@ -506,7 +519,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       this.#stage = this.#session.stage;
       this.#place?.progress();
     }
-    if (this.#peerEnded && !this.#session.busy) {
+    if (this.#peerEnded && !this.#session.busy && !this.#session.held) {
       if (this.#gone === undefined) return this.#end("the client hung up");
       this.#awaitsReset = true;
       this.#patience.deadline = performance.now() + SHOWN_MS;
@@ -519,14 +532,17 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   #flow(): void {
     if (this.#closing || this.#awaitsReset) return;
     const busy = this.#session.busy && !this.#handshake;
-    if (!busy) this.#ahead = 0;
-    const pause = this.#ahead > MAX_AHEAD || !this.#writable;
+    const held = this.#session.held;
+    const ahead = busy || held ? this.#session.unread : 0;
+    if (!this.#keepAhead(ahead)) return;
+    const pause = held || ahead > MAX_AHEAD || !this.#writable;
     if (pause !== this.#paused) {
       this.#paused = pause;
       if (pause) this.#connection.pause();
       else this.#connection.resume();
     }
-    const awaited: Awaited = busy
+    if (held && this.#writable) this.#resume();
+    const awaited: Awaited = busy || (held && this.#writable)
       ? "us"
       : this.#handshake
       ? "handshake"
@@ -536,6 +552,49 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       ? "content"
       : "command";
     this.#patience.look(awaited, this.#session, this.#received, performance.now());
+  }
+
+  /** Others have their turn before what is left of many commands is looked at. */
+  #resume(): void {
+    if (this.#resuming) return;
+    this.#resuming = true;
+    setImmediate(() => {
+      this.#resuming = false;
+      if (!this.#closing && this.#writable) this.#guard(() => this.#run(this.#session.resume()));
+    });
+  }
+
+  /**
+   * Finds room for what has come ahead: one read may bring half a megabyte, and each connection may
+   * wait. Nobody has reason to send much behind a login that is being checked.
+   *
+   * @param octets of it
+   * @returns whether the connection goes on
+   */
+  #keepAhead(octets: number): boolean {
+    if (octets <= MAX_UNCOUNTED) {
+      this.#aheadRoom?.release();
+      this.#aheadRoom = undefined;
+      return true;
+    }
+    if (this.#memory === undefined) return true;
+    if (this.#account === undefined && octets > MAX_AHEAD_OF_LOGIN) {
+      this.#run(this.#session.abort(TOO_FAR_AHEAD, "the client sent too much ahead"));
+      return false;
+    }
+    const room = this.#aheadRoom ??= this.#memory.open(octets);
+    if (room?.ensure(octets) === true) {
+      room.giveUp = () => this.#guard(() => this.#dropAhead());
+      return true;
+    }
+    this.#dropAhead();
+    return !this.#closing;
+  }
+
+  /** What is under way comes to its answer. What has come behind it is not looked at. */
+  #dropAhead(): void {
+    this.#aheadRoom = undefined;
+    this.#run(this.#session.stop(TOO_FAR_AHEAD, "no room for what the client sent ahead"));
   }
 
   /** @param received what has come of the handshake already */
@@ -628,6 +687,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#closing = true;
     this.#endedAt = performance.now();
     this.#patience.deadline = this.#endedAt + this.#context.timeouts.linger;
+    this.#keepAhead(0);
     if (this.#paused) this.#connection.resume();
     this.#connection.end();
     this.#place?.retire();

@@ -24,7 +24,7 @@ import {
   type SaslStep,
   STANDARD_MECHANISMS,
 } from "./sasl.ts";
-import { Transaction } from "./transaction.ts";
+import { LEAST, Transaction } from "./transaction.ts";
 
 export type { SessionOptions } from "./options.ts";
 
@@ -42,6 +42,12 @@ const enum Stage {
 }
 
 type Mode = "command" | "sasl" | "data" | "chunk" | "busy" | "tls" | "closed";
+
+/**
+ * Octets of replies to what has come at once, after which the client is to read them first: it may send
+ * a hundred thousand short commands in one piece, and the answer to each is many times as long.
+ */
+const MAX_REPLIES = 16 * 1024;
 
 /** First octet of a TLS record that holds a ClientHello. */
 export const TLS_HANDSHAKE = 0x16;
@@ -88,6 +94,7 @@ export class Session {
   #turn = 0;
   #greeted = false;
   #observer: SessionObserver | undefined;
+  #held = false;
 
   /**
    * @param secure whether the connection is on TLS already (RFC 8314 §3.3)
@@ -123,9 +130,22 @@ export class Session {
     return this.#mode === "busy" || this.#mode === "tls";
   }
 
+  /**
+   * Whether commands wait that have come, because the replies so far are to be read before: then
+   * {@link resume} goes on.
+   */
+  get held(): boolean {
+    return this.#held;
+  }
+
   /** Whether the client has sent something ahead that is not answered yet. */
   get inputWaiting(): boolean {
-    return this.#reader.input.length > 0;
+    return this.unread > 0;
+  }
+
+  /** Octets that have come and have not been looked at. */
+  get unread(): number {
+    return this.#reader.input.length;
   }
 
   /**
@@ -172,8 +192,17 @@ export class Session {
         return this.#take();
       }
     }
+    // What stops behind the answer that is awaited looks at nothing more.
+    if (this.#mode === "busy" && this.#stopping !== undefined) return [];
     this.#reader.add(bytes);
-    if (this.#mode !== "busy") this.#process();
+    if (this.#mode !== "busy" && !this.#held) this.#process();
+    return this.#take();
+  }
+
+  /** The replies so far have been written. */
+  resume(): Effect[] {
+    if (!this.#held) return [];
+    this.#process();
     return this.#take();
   }
 
@@ -256,6 +285,7 @@ export class Session {
   stop(answer: Reply, reason: string): Effect[] {
     if (!this.busy && !this.receivingContent) return this.abort(answer, reason);
     this.#stopping = { reply: answer, reason };
+    if (this.#mode === "busy") this.#reader.clear();
     return [];
   }
 
@@ -285,6 +315,7 @@ export class Session {
   #close(reason: string, limit?: Overrun["setting"]): void {
     this.#output.then({ type: "close", reason, ...(limit === undefined ? {} : { limit }) });
     this.#mode = "closed";
+    this.#held = false;
     this.#reader.clear();
     this.#receiver?.discard();
     this.#endTransaction();
@@ -322,6 +353,7 @@ export class Session {
   // --- input ---
 
   #process(): void {
+    this.#held = false;
     for (;;) {
       if (this.#stopping !== undefined && this.#mode === "command") {
         this.#say(this.#stopping.reply);
@@ -333,6 +365,11 @@ export class Session {
         return this.#close(`${overrun.setting} reached`, overrun.setting);
       }
       if (this.#reader.input.length === 0) return;
+      if (this.#mode === "busy") return this.#reader.keep();
+      if (this.#output.length > MAX_REPLIES && this.#mode !== "closed") {
+        this.#held = true;
+        return this.#reader.keep();
+      }
       switch (this.#mode) {
         case "command": {
           const line = this.#reader.next(commandLimit);
@@ -559,7 +596,7 @@ export class Session {
       transaction.full = true;
       return this.#refuse("RCPT", REPLIES.tooManyRecipients, argument);
     }
-    transaction.recipients.push(recipient);
+    if (!transaction.add(recipient)) return this.#refuse("RCPT", REPLIES.outOfMemory, argument);
     this.#say(REPLIES.recipientOk);
   }
 
@@ -573,11 +610,12 @@ export class Session {
     if (transaction.chunked) return this.#say(REPLIES.dataAfterBdat);
     if (transaction.recipients.length === 0) return this.#say(REPLIES.rcptFirst);
     // Others may have needed the room meanwhile: better said now than behind the message.
-    if (!transaction.reservation.ensure(1)) {
+    const { reservation, overhead } = transaction;
+    if (!reservation.ensure(Math.max(1, overhead))) {
       this.#refuse("DATA", REPLIES.outOfMemory);
       return this.#endTransaction();
     }
-    this.#receiver = new DataReceiver(this.#options.maxMessageSize, transaction.reservation);
+    this.#receiver = new DataReceiver(this.#options.maxMessageSize, reservation, overhead);
     this.#mode = "data";
     this.#say(REPLIES.startData);
   }
@@ -627,7 +665,7 @@ export class Session {
     const target = word === undefined || last
       ? this.#chunkTarget(octets)
       : transaction?.lose(REPLIES.bdatSyntax) ?? REPLIES.bdatSyntax;
-    this.#chunk = new ChunkReceiver(octets, last, target, transaction?.reservation);
+    this.#chunk = new ChunkReceiver(octets, last, target, transaction);
     if (target instanceof ContentBuilder && transaction !== undefined) {
       transaction.reservation.giveUp = () => {
         transaction.lose(REPLIES.outOfMemory);
@@ -679,11 +717,11 @@ export class Session {
   }
 
   #submit(content: Content): void {
-    const { from, recipients, smtputf8, reservation } = this.#transaction!;
+    const { from, recipients, smtputf8, reservation, overhead } = this.#transaction!;
     const { name, esmtp } = this.#helo!;
     this.#transaction = undefined;
     this.#mode = "busy";
-    reservation.settle(lengthOf(content));
+    reservation.settle(Math.max(LEAST, lengthOf(content) + overhead));
     reservation.giveUp = undefined;
     this.#output.then({
       type: "submit",

@@ -206,6 +206,45 @@ describe("a server", () => {
     assert.match(await eager.reply(), /^250 2\.0\.0/);
   });
 
+  it("counts what came behind a message, and drops it where there is no room", async () => {
+    const memory = new MemoryBudget(1_000_000);
+    const delivery = Promise.withResolvers<Reply>();
+    const begun = Promise.withResolvers<void>();
+    const { port } = await start({
+      submit: () => {
+        begun.resolve();
+        return delivery.promise;
+      },
+    }, { memory });
+    const other = memory.client("192.0.2.2").open(0)!;
+    assert(other.ensure(600_000));
+    const eager = await sending(port);
+    eager.write(Buffer.concat([Buffer.from("x\r\n.\r\n"), Buffer.alloc(300_000, "NOOP\r\n")]));
+    await begun.promise;
+    delivery.resolve(SENT);
+    assert.match(await eager.reply(), /^250 2\.0\.0/);
+    let reply = "250";
+    while (reply.startsWith("250")) reply = await eager.reply();
+    assert.match(reply, /^421 4\.3\.1 /);
+    await eager.closed();
+    other.release();
+    assert.equal(memory.used, 0);
+  });
+
+  it("answers a hundred thousand commands in one piece, and others meanwhile", async () => {
+    const { port } = await start();
+    const eager = client(port);
+    await eager.login("user", "secret");
+    eager.write(Buffer.from("EHLO a\r\n".repeat(20_000) + "VRFY\r\n"));
+    const other = client(port);
+    assert.match(await other.login("user", "secret"), /^235/);
+    let count = 0;
+    let reply = await eager.reply();
+    for (; reply.startsWith("250"); reply = await eager.reply()) count++;
+    assert.equal(count, 20_000);
+    assert.match(reply, /^501 /);
+  });
+
   describe("tells that a message's client is gone while it is being sent", () => {
     const MESSAGE = "x\r\n.\r\n";
     const LEAVE: Readonly<Record<string, { leave(client: SmtpClient): void; gone: boolean }>> = {

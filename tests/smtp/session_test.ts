@@ -170,6 +170,26 @@ describe("a message that does not end", () => {
 });
 
 describe("room in memory", () => {
+  const inFlight = (recipients: readonly string[]) => {
+    const driver = driverIn("logged in", { late: true, maxRecipients: 500 });
+    const paths = recipients.map((to) => `RCPT TO:<${to}>\r\n`).join("");
+    driver.feed(`MAIL FROM:<a@example.com>\r\n${paths}`);
+    const before = driver.memory.used;
+    driver.feed("BDAT 1 LAST\r\nx");
+    return [before, driver.memory.used] as const;
+  };
+
+  it("is taken for recipients, too, as they come and while the message is under way", () => {
+    const name = (i: number) => `${i}${"x".repeat(50)}@${"y".repeat(60)}.${"z".repeat(60)}.example`;
+    const [before, after] = inFlight(Array.from({ length: 500 }, (_, i) => name(i)));
+    assert(before > 3 * 500 * 180);
+    assert(after > 3 * 500 * 180);
+  });
+
+  it("is taken for the smallest message, so that there cannot be any number of them", () => {
+    assert.equal(inFlight(["b@example.org"])[1], 16 * 1024 * 1.5);
+  });
+
   const TAKEN = ["behind MAIL", "behind RCPT", "in DATA", "in a chunk", "between chunks"];
   for (const state of [...TAKEN, "while a message is delivered"]) {
     it(`is taken ${state}`, () => {
