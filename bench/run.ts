@@ -6,6 +6,7 @@ import { burstOfOneMailbox } from "./burst.ts";
 import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
 import { memory } from "./memory.ts";
+import { properties } from "./properties.ts";
 import { sharesOfAccounts } from "./shares.ts";
 import { slow } from "./slow.ts";
 import { soak } from "./soak.ts";
@@ -18,6 +19,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   memory,
   burst: burstOfOneMailbox,
   fuzz: fuzzing,
+  properties,
   authors,
   slow,
   shares: sharesOfAccounts,

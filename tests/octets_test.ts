@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "./support/property.ts";
 import { Joiner } from "../src/octets.ts";
 
 describe("what is left of a stream, joined with what comes next", () => {

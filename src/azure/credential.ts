@@ -51,7 +51,7 @@ export async function azureCredential(
   { http, authorityHost, clientSecret }: AzureCredentialOptions,
 ): Promise<TokenCredential> {
   const { DefaultAzureCredential } = await import("@azure/identity");
-  const known = KNOWN_HOSTS.has(authorityHost.href.replace(/\/+$/, ""));
+  const known = KNOWN_HOSTS.has(authorityHost.href.replace(/(?<!\/)\/+$/, ""));
   const options = azureClientOptions(http);
   try {
     return withClientSecret(clientSecret, () =>
@@ -70,7 +70,7 @@ export async function azureCredential(
  * would ask a host that it does not know for its metadata before each token.
  */
 function redirected(transport: PipelineClient, authorityHost: URL): PipelineClient {
-  const base = authorityHost.href.replace(/\/+$/, "");
+  const base = authorityHost.href.replace(/(?<!\/)\/+$/, "");
   return {
     async sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
       const { url, allowInsecureConnection } = request;

@@ -52,7 +52,7 @@ export async function checkService(
 ): Promise<ServiceResult> {
   const { http, timeout } = tools;
   const { path, own } = ASKED[service];
-  const url = new URL(base.href.replace(/\/+$/, "") + path);
+  const url = new URL(base.href.replace(/(?<!\/)\/+$/, "") + path);
   const begun = performance.now();
   const result = await http.request({
     method: "GET",

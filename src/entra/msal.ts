@@ -39,7 +39,7 @@ export async function requestToken(
   credentials: ClientCredentials,
   { http, authorityHost, scope, timeout }: MsalOptions,
 ): Promise<AccessToken | EntraRefusal> {
-  const base = authorityHost.href.replace(/\/+$/, "");
+  const base = authorityHost.href.replace(/(?<!\/)\/+$/, "");
   const tenant = encodeURIComponent(credentials.tenantId);
   const endpoint = new URL(`${base}/${tenant}/oauth2/v2.0/token`);
   let failure: HttpFailure | undefined;

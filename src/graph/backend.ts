@@ -55,7 +55,7 @@ export class GraphBackend implements Backend {
 
   constructor(options: GraphOptions) {
     this.#options = options;
-    this.#base = options.endpoint.href.replace(/\/+$/, "");
+    this.#base = options.endpoint.href.replace(/(?<!\/)\/+$/, "");
     this.#clock = options.clock ?? realClock;
     this.#lanes = new Lanes({
       concurrency: options.concurrency,

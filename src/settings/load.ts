@@ -220,9 +220,16 @@ function quoted(text: string): string {
 
 /** A password or a signature in a URL, or a whole connection string, where none of them belongs. */
 function withoutSecrets(text: string): string {
-  return text.replace(/(:\/\/[^/:@\s]*:)\S*@/g, "$1…@")
+  // Word by word: a pattern that ends in an at sign would search for it from each "://" anew.
+  return text.replace(/\S+/g, withoutPassword)
     .replace(/((?:AccountKey|SharedAccessSignature) *=)[^;]*/gi, "$1…")
     .replace(/((?:^|[?&;=])sig=)[^&;\s]*/gi, "$1…");
+}
+
+function withoutPassword(url: string): string {
+  const at = url.lastIndexOf("@");
+  const user = /:\/\/[^/:@]*:/.exec(url.slice(0, Math.max(0, at)));
+  return user === null ? url : url.slice(0, user.index) + user[0] + "…" + url.slice(at);
 }
 
 /**

@@ -229,7 +229,7 @@ export const tableUrl: Parser<URL> = {
   allowed: "the https URL of a table, such as https://account.table.core.windows.net/users " +
     "(http only to a loopback address; without a query)",
   parse(text) {
-    const url = serviceUrl.parse(text.replace(/\/+$/, ""));
+    const url = serviceUrl.parse(text.replace(/(?<!\/)\/+$/, ""));
     const segments = url?.pathname.split("/").slice(1) ?? [];
     // The emulator has the account's name before the table's.
     if (segments.length > 2 || !TABLE_NAME.test(segments.at(-1) ?? "")) return undefined;

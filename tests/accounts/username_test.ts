@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { type Delimiter, parseId, parseUsername, shortId } from "../../src/accounts/username.ts";
 
 const TENANT = "12345678-1234-1234-1234-123456789abc";

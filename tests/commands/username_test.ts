@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { CommandError } from "../../src/commands/exit.ts";
 import { linesOf, makeUsername, readUsername } from "../../src/commands/username.ts";
 

@@ -1,7 +1,7 @@
 /** What Entra's answers mean for a login: every row of the table, and answers outside of it. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import {
   AADSTS,
   type EntraRefusal,

@@ -1,7 +1,7 @@
 /** What a token that a client brings must say of itself before it is used. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { CLOCK_SKEW, readClaims, TOKEN_FAULTS } from "../../src/entra/claims.ts";
 import { cloudOf } from "../../src/settings/clouds.ts";
 import type { Settings } from "../../src/settings/schema.ts";

@@ -57,4 +57,19 @@ export const FINDINGS: readonly KnownFinding[] = [
     what: "a field whose name begins like a delimiter line",
     input: "b206Ci0tOg==",
   },
+  {
+    target: "session",
+    what: "the target's own rule did not count a login of the trusted account",
+    input: "1QpSQ1BUIFRPOjxjQHQ+CkRBVEEKLg0K/gA=",
+  },
+  {
+    target: "repeated",
+    what: "a setting of many :// was searched for a password from each of them anew",
+    input: base64("\x12\xff://"),
+  },
+  {
+    target: "repeated",
+    what: "and one of many slashes for the last of them",
+    input: base64("\x12https://x\xff/\xffx"),
+  },
 ];

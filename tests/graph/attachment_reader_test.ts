@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { AttachmentReader } from "../../src/graph/attachment_reader.ts";
 import type { Attachment } from "../../src/message/detach.ts";
 

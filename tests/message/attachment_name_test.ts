@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { detach } from "../../src/message/detach.ts";
 import { content } from "../support/content.ts";
 

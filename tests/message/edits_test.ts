@@ -1,7 +1,7 @@
 /** Edits of a message: what stays is shared, what goes is gone, wherever the blocks are split. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { applyEdits } from "../../src/message/edits.ts";
 import { content, inBlocks, octets, textOf } from "../support/content.ts";
 

@@ -1,7 +1,7 @@
 /** Where the header section is, and what its fields are (RFC 5322 §2.2, §3.6). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { readHeader } from "../../src/message/header.ts";
 import { anyContent, content, inBlocks, textOf } from "../support/content.ts";
 

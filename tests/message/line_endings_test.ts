@@ -1,7 +1,7 @@
 /** Every line ends in CRLF (RFC 5322 §2.1): Exchange misreads bare LF, or returns the mail. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { withCrlf } from "../../src/message/line_endings.ts";
 import { anyContent, content, inBlocks, textOf } from "../support/content.ts";
 

@@ -1,6 +1,6 @@
 /** Any MIME messages, and a plain reader of them that shares nothing with the code under test. */
 import { Buffer } from "node:buffer";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 
 /** What a reader finds in a leaf, or in what must not be touched. */
 export interface Leaf {

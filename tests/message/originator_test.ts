@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import PostalMime, { addressParser, decodeWords } from "postal-mime";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { prepareMessage } from "../../src/message/prepare.ts";
@@ -376,7 +376,8 @@ describe("an address from the header", () => {
         assert.match(sender, /^[^\r\n\0<>]+@[^\r\n\0<>@\s]+$/);
         assert.match(fields!, /^(?:Sender: <[^\r\n]*>\r\n)?From:/);
       }),
-      { numRuns: 2000 },
+      // A sender that mail systems read differently: it is refused now.
+      { numRuns: 2000, examples: [['"<"@x.y']] },
     );
   });
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import PostalMime from "postal-mime";
 import { MESSAGE_LIMITS, prepareMessage } from "../../src/message/prepare.ts";
 import { anyContent, content, inBlocks, octets, textOf } from "../support/content.ts";

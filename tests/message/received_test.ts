@@ -1,7 +1,7 @@
 /** The trace field (RFC 5321 §4.4, RFC 3848), which holds what a client calls itself. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { readHeader } from "../../src/message/header.ts";
 import { receivedField, rfc5322Date, type Trace } from "../../src/message/received.ts";
 import { content } from "../support/content.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { prepareMessage } from "../../src/message/prepare.ts";
 import { anyContent, content, made, textOf } from "../support/content.ts";

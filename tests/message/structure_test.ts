@@ -1,7 +1,7 @@
 /** MAX_HEADER_SIZE, MAX_MIME_DEPTH and MAX_MIME_PARTS: at, below and above each. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { MESSAGE_LIMITS, type MessageLimits, prepareMessage } from "../../src/message/prepare.ts";
 import { structureExcess } from "../../src/message/structure.ts";
 import { content, inBlocks, textOf } from "../support/content.ts";

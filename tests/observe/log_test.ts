@@ -1,7 +1,7 @@
 /** The log's lines: one an event, in two forms, and nothing of a stranger's can make another one. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { createLog, type Log, type LogFields, type LogLevel } from "../../src/observe/log.ts";
 import { Secret } from "../../src/secret.ts";
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { X509Certificate } from "node:crypto";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { alternativeNames } from "../../src/runtime/alternative_names.ts";
 import { identityProblem } from "../../src/runtime/trust.ts";
 import { type CertificateWishes, createAuthority } from "../support/authority.ts";

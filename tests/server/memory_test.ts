@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import type { Owner } from "../../src/server/handlers.ts";
 import { COPIES, MemoryBudget, PROMISE_MS } from "../../src/server/memory.ts";
 import type { Reservation } from "../../src/smtp/reservation.ts";

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { plainAddress } from "../../src/networks.ts";
 import { ProxyHeaderAlarm } from "../../src/server/proxy_gate.ts";
 import { ProxyHeaderReader, type ProxyHeaderStep } from "../../src/server/proxy_header.ts";

@@ -26,7 +26,7 @@ export interface Submission {
 }
 
 /** Any login with this password succeeds. */
-export const GOOD_PASSWORD = "good";
+const GOOD_PASSWORD = "good";
 
 const OPTIONS: DriverOptions = {
   ...DIALOGUE_OPTIONS,
@@ -48,6 +48,8 @@ export class Driver {
   late: boolean;
   /** How often the account of the trusted networks was asked for; every third login fails. */
   trustedLogins = 0;
+  /** Logins that the session was told to be good, the trusted account's among them. */
+  goodLogins = 0;
   #question:
     | Extract<Effect, { type: "authenticate" | "authenticateTrusted" | "submit" }>
     | undefined;
@@ -92,10 +94,12 @@ export class Driver {
         this.carryOut(this.session.submitted(reply(250, "2.0.0", id)));
       } else if (question.type === "authenticateTrusted") {
         const good = ++this.trustedLogins % 3 !== 0;
+        if (good) this.goodLogins++;
         const refusal = reply(550, "5.7.1", "The trusted account is refused");
         this.carryOut(this.session.authenticated(good ? REPLIES.authenticated : refusal));
       } else {
         const good = secretIn(question.credentials).reveal() === GOOD_PASSWORD;
+        if (good) this.goodLogins++;
         const refusal = reply(535, "5.7.8", "Authentication credentials invalid");
         this.carryOut(this.session.authenticated(good ? REPLIES.authenticated : refusal));
       }

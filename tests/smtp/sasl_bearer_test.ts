@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { readOauthbearer, readXoauth2 } from "../../src/smtp/sasl_bearer.ts";
 
 const READERS = { XOAUTH2: readXoauth2, OAUTHBEARER: readOauthbearer };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { reply } from "../../src/smtp/reply.ts";
 import { type Driver, driverIn, STATES } from "./driver.ts";
 import { joinOctets } from "./script.ts";

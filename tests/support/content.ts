@@ -1,7 +1,7 @@
 /** Messages as blocks of octets, and back. */
 import { Buffer } from "node:buffer";
-import fc from "fast-check";
 import { type LazyContent, octetsIn } from "../../src/message/lazy_piece.ts";
+import * as fc from "./property.ts";
 import type { Content } from "../../src/smtp/content.ts";
 
 /** One character an octet, as ISO 8859-1, so that a test can name any octet. */

@@ -5,13 +5,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { Effect } from "../../../src/smtp/effects.ts";
 import { REPLIES, reply } from "../../../src/smtp/reply.ts";
-import {
-  type Driver,
-  driverIn,
-  type DriverOptions,
-  GOOD_PASSWORD,
-  STATES,
-} from "../../smtp/driver.ts";
+import { type Driver, driverIn, type DriverOptions, STATES } from "../../smtp/driver.ts";
 import { inPieces, Input, type Target } from "../engine/target.ts";
 
 /** Begins an event in the input; no text has this octet. */
@@ -42,11 +36,9 @@ function stepsOf(input: Input): Step[] {
 /** What the session has asked for, judged against what it had been told by then. */
 class Watch {
   readonly #driver: Driver;
-  /** Logged in on the way to the state. */
-  #authenticated: boolean;
   #secure: boolean;
   #stopped = false;
-  /** Logins before TLS, which count for nothing behind it. */
+  /** Good logins before TLS, which count for nothing behind it. */
   #loginsBefore = 0;
   #submissions = 0;
   /** Input that may have an answer. */
@@ -57,7 +49,6 @@ class Watch {
     // What the way to the state has brought about.
     const steps = STATES[state]!;
     this.#secure = steps.includes("<TLS>");
-    this.#authenticated = steps.includes("<SETTLE>");
     this.#submissions = driver.submissions.length;
   }
 
@@ -105,8 +96,7 @@ class Watch {
     const driver = this.#driver;
     driver.awaitsTls = false;
     this.#secure = true;
-    this.#authenticated = false;
-    this.#loginsBefore = driver.logins.length;
+    this.#loginsBefore = driver.goodLogins;
     const effects = driver.session.tlsStarted();
     if (this.#stopped) return this.#carryOut(effects);
     assert.deepEqual(effects, [], "input from before the handshake");
@@ -121,12 +111,9 @@ class Watch {
   }
 
   #judge(): void {
-    const { logins, submissions, memory, session, closed } = this.#driver;
+    const { goodLogins, submissions, memory, session, closed } = this.#driver;
     if (submissions.length > this.#submissions) {
-      const since = logins.slice(this.#loginsBefore);
-      const authenticated = this.#authenticated ||
-        since.some(({ password }) => password === GOOD_PASSWORD);
-      assert.ok(authenticated, "a message without a login");
+      assert.ok(goodLogins > this.#loginsBefore, "a message without a login");
       const { envelope, content, facts } = submissions.at(-1)!;
       assert.ok(envelope.recipients.length >= 1 && envelope.recipients.length <= 3);
       assert.ok(content.length <= 2000, "a message over the limit");
