@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import fc from "fast-check";
+import * as fc from "../support/property.ts";
 import { type Content, ContentBuilder, discard, lengthOf } from "../../src/smtp/content.ts";
 import { DataReceiver } from "../../src/smtp/receivers.ts";
 import { UNLIMITED } from "../../src/smtp/reservation.ts";
