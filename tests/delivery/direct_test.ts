@@ -94,6 +94,28 @@ describe("a message that is tried again by a client that was gone", () => {
     assert.equal(sending.length, tries.length);
   });
 
+  it("is put off while it waits for another try, where others need its place", async () => {
+    const { delivery, sending, sent, submission } = setUp();
+    const first = submission("first");
+    const firstOutcome = delivery.deliver(first);
+    delivery.abandon(first, GONE);
+    const waits: (boolean | undefined)[] = [];
+    let end: (() => void) | undefined;
+    const second = delivery.deliver(submission("second"), (ending) => {
+      end = ending ?? end;
+      waits.push(ending !== undefined);
+    });
+    const third = delivery.deliver(submission("third"));
+    await settle();
+    end!();
+    const outcome = await second;
+    assert(outcome.type === "later" && outcome.code === "OVER_SHARE");
+    assert.deepEqual(waits, [true, false]);
+    sending[0]!.end(SENT);
+    assert.deepEqual([(await firstOutcome).type, (await third).type], ["sent", "sentBefore"]);
+    assert.equal(sent(), "first");
+  });
+
   it("is sent twice where both clients are there, or DUPLICATE_WINDOW is off", async () => {
     for (const window of [600_000, "off"] as const) {
       const { delivery, sending, sent, submission } = setUp(window);
