@@ -237,6 +237,14 @@ const NO_SETTINGS = new Set([
   "PROXY_502",
   "PROXY_ECONNREFUSED",
   "PROXY_ENOTFOUND",
+  // Of other programs' configuration, in clients.md.
+  "REMOTE_SMTP_SMARTHOST_HOSTS_REQUIRE_TLS",
+  "REMOTE_SMTP_SMARTHOST_TLS_VERIFY_HOSTS",
+  "REMOTE_SMTP_SMARTHOST_TLS_VERIFY_CERTIFICATES",
+  "SMART_HOST",
+  "RELAY_MAILER_ARGS",
+  "GENERICS_DOMAIN",
+  "RELAY_FINGERPRINT",
   // The service manager's (sd_notify(3), sd_listen_fds(3)).
   "NOTIFY_SOCKET",
   "LISTEN_FDS",
