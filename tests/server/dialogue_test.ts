@@ -11,9 +11,9 @@ for (const name of scriptNames()) {
       await playDialogue(dialogue, SocketPeer.connect);
     });
 
-    // All that it sends ahead needs room besides its messages.
-    const skip = dialogue.options.maxMemory < 100_000;
-    it("goes the same when the client waits for nothing but TLS", { skip }, async () => {
+    // What a client sends ahead needs room besides its messages: with so little it would get a 421.
+    if (dialogue.options.maxMemory < 100_000) return;
+    it("goes the same when the client waits for nothing but TLS", async () => {
       await playDialogue(dialogue, SocketPeer.connect, "all in one");
     });
   });
