@@ -12,8 +12,8 @@ const ALL = CLIENTS * MESSAGES;
 const FEWER = 4;
 
 for (const program of PROGRAMS) {
-  describe(`a burst of ${ALL} messages of one mailbox, on ${program.name}`, () => {
-    it("goes through four at a time: none throttled, none failed, none twice, in order", async () => {
+  describe(`a burst of messages of one mailbox, on ${program.name}`, () => {
+    it(`of ${ALL} goes through four at a time: none throttled, none failed, none twice, in order`, async () => {
       const result = await burst(program, { delay: 50 });
       assertAllOnce(result, MESSAGES);
       assert.equal(result.throttled, 0);
