@@ -1,6 +1,8 @@
-// Memory of the relay while it takes and uploads one large message: the most that its process has
-// held above what it holds at rest, as a multiple of the message. Client, relay and cloud are
-// processes of their own, and each message has a relay to itself.
+// Memory of the relay while it takes as many large messages at once as MAX_MEMORY admits, in every
+// shape and both ways to Graph: its process may hold MAX_MEMORY, what it holds at rest, and
+// WORKING_SHARE. Then, while it takes and uploads one large message: the most that its process has
+// held above what it holds at rest, as a multiple of the message. Clients, relay and cloud are
+// processes of their own, and each load has a relay to itself.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,6 +13,9 @@ import { createInterface, type Interface } from "node:readline";
 import { selfSignedCertificate } from "../src/certificates/self_signed.ts";
 import { filesFor, sha256Of } from "../tests/support/large_message.ts";
 import { type Program, PROGRAMS, serve } from "../tests/end_to_end/programs.ts";
+import { allowed, fullLoad, type Load, peakOf, WORKING_SHARE } from "./memory/scenario.ts";
+import { SHAPES } from "./memory/shapes.ts";
+import { theExecutable } from "./processes.ts";
 import { firstLine, root } from "./support.ts";
 
 const MEGABYTES = [5, 20, 34, 150];
@@ -22,7 +27,59 @@ const deno: Program = {
   command: [`${root}node_modules/.bin/deno`, "run", "-A", "--no-check", `${root}src/main.ts`],
 };
 
+const MIB = 1024 ** 2;
+/** MAX_MEMORY, and the octets of a message. */
+const BUDGETS = [[64 * MIB, 8_000_000], [256 * MIB, 34_000_000]] as const;
+/** Octets of a small segment that is not quite nothing. */
+const SMALL = 2_150;
+
 export async function memory(): Promise<void> {
+  await peaks();
+  await singleMessages();
+}
+
+async function peaks(): Promise<void> {
+  const loads: Load[] = [];
+  for (const [memory, octets] of BUDGETS) {
+    for (const way of ["sendMail", "upload"] as const) {
+      for (const shape of SHAPES) loads.push(fullLoad(memory, octets, { shape, way }));
+    }
+    for (const verb of ["DATA", "BDAT"] as const) {
+      for (const tls of [true, false]) {
+        const rest = { shape: "base64", way: "sendMail", segment: SMALL, verb, tls } as const;
+        loads.push(fullLoad(memory, octets, rest));
+      }
+    }
+  }
+  console.log(
+    `  at most MAX_MEMORY, what the executable has at rest, and ${WORKING_SHARE} MiB to work with`,
+  );
+  const problems: string[] = [];
+  for (const load of loads) {
+    const peak = await peakOf(theExecutable(), load);
+    const most = allowed(peak, load);
+    const held = peak.peak <= most;
+    const name = nameOf(load);
+    console.log(
+      `  ${name.padEnd(64)} ${peak.peak.toFixed(0).padStart(4)} of ${most.toFixed(0)} MiB ` +
+        `(${peak.rest.toFixed(0)} at rest), ${peak.atOnce} at once, ` +
+        `${peak.cpu.toFixed(1)} ms of CPU for a MB, ${peak.seconds.toFixed(1)} s${
+          held ? "" : "  TOO MUCH"
+        }`,
+    );
+    if (!held) problems.push(name);
+    const { taken, odd } = peak.report;
+    if (taken < load.messages) problems.push(`${name}: only ${taken} were taken; ${odd[0]}`);
+  }
+  if (problems.length > 0) throw new Error(`MAX_MEMORY was not held: ${problems.join("; ")}`);
+}
+
+function nameOf({ memory, octets, shape, way, segment, verb, tls }: Load): string {
+  const small = segment === SMALL ? `, ${verb} in ${SMALL} octets, ${tls ? "TLS" : "plain"}` : "";
+  return `${memory / MIB} MiB, ${octets / 1e6} MB each, ${way}: ${shape}${small}`;
+}
+
+async function singleMessages(): Promise<void> {
   const directory = mkdtempSync(join(tmpdir(), "relay-bench-"));
   const { certificate, privateKey } = await selfSignedCertificate();
   const files = { cert: join(directory, "cert.pem"), key: join(directory, "key.pem") };

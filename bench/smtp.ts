@@ -27,12 +27,21 @@ export class SmtpConnection {
     this.#listen(socket);
   }
 
-  /** With TLS from the first octet, or by STARTTLS; EHLO is done then. @throws NotServed */
-  static async open(port: number, address: string, implicit: boolean): Promise<SmtpConnection> {
+  /**
+   * With TLS from the first octet, by STARTTLS, or, where so told, without; EHLO is done then.
+   *
+   * @throws NotServed
+   */
+  static async open(
+    port: number,
+    address: string,
+    implicit: boolean,
+    tls = true,
+  ): Promise<SmtpConnection> {
     const socket = connect({ host: "127.0.0.1", port, localAddress: address });
     let stage = "connecting";
     let late: ReturnType<typeof setTimeout>;
-    const opening = SmtpConnection.#open(socket, implicit, (next) => stage = next)
+    const opening = SmtpConnection.#open(socket, implicit, tls, (next) => stage = next)
       .catch((error) => {
         throw error instanceof Hangup ? new NotServed(`${stage}: ${error.message}`) : error;
       });
@@ -48,6 +57,7 @@ export class SmtpConnection {
   static async #open(
     socket: Socket,
     implicit: boolean,
+    tls: boolean,
     stage: (text: string) => void,
   ): Promise<SmtpConnection> {
     await new Promise<void>((resolve, reject) => {
@@ -62,7 +72,7 @@ export class SmtpConnection {
     stage("EHLO");
     connection.write("EHLO soak.example\r\n");
     await connection.#expect("250");
-    if (!implicit) {
+    if (tls && !implicit) {
       stage("STARTTLS");
       connection.write("STARTTLS\r\n");
       await connection.#expect("220");

@@ -210,7 +210,7 @@ const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
   ErrorSubmissionQuotaExceeded: "Wait, and spread the mail over several mailboxes.",
   NoPermissionsInAccessToken: GRANT,
   InvalidAuthenticationToken: "The relay has tried once more with a new token, unless it had got " +
-    "one within the last minute. If it lasts, check `AZURE_CLOUD` and the relay's clock.",
+    "one because of a refusal within the last minute. If it lasts, check `AZURE_CLOUD` and the relay's clock.",
   ApplicationThrottled: "The relay has waited and tried again until `DELIVERY_TIMEOUT`. Nothing, " +
     "if it is rare. Else send less at a time, or from several mailboxes.",
   ErrorServerBusy: TRY_LATER,

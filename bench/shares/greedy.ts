@@ -65,6 +65,18 @@ async function take(connection: SmtpConnection): Promise<{ readonly over: Promis
       if (greed === "waits") return { over: nextReply() };
       connection.end();
       return { over: Promise.resolve() };
+    case "bustles":
+      await mail();
+      return {
+        over: each(async () => {
+          connection.write("BDAT 2\r\nx");
+          await pause();
+          connection.write("x");
+          await nextReply();
+          await say("RSET");
+          await mail();
+        }),
+      };
     case "drips": {
       const size = await largestMail();
       await say("RCPT TO:<to@example.org>");

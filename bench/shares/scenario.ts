@@ -16,9 +16,18 @@ export type Greed =
   /** Sends a message, and waits for its reply. */
   | "waits"
   /** As many octets of a large message as there is room for, and then a drip. */
-  | "drips";
+  | "drips"
+  /** Begins a message, and takes it back, over and over: it is never idle for long. */
+  | "bustles";
 
-export const GREEDS: readonly Greed[] = ["silent", "announces", "gone", "waits", "drips"];
+export const GREEDS: readonly Greed[] = [
+  "silent",
+  "announces",
+  "gone",
+  "waits",
+  "drips",
+  "bustles",
+];
 
 /** Mailboxes of this name take a second for each message at the imitated Graph. */
 export const SLOW_MAILBOX = "greedy@example.com";

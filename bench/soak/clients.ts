@@ -201,8 +201,8 @@ async function send(
       await new Promise((resolve) => setTimeout(resolve, random() * 60));
       connection[way]();
       finished({ ...entry, end: "gone", begun });
-      // As most do: it does not know what became of it.
-      if (random() < 0.6) repeat(message);
+      // As most do: it does not know what became of it. One that has only ended its side reads its reply.
+      if (random() < 0.6 && way !== "end") repeat(message);
       return false;
     }
     connection.write(octets);

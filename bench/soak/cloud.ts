@@ -12,7 +12,7 @@ import { getRequestListener } from "@hono/node-server";
 import { Hono } from "hono";
 import { SandboxEntra } from "../../src/sandbox/entra.ts";
 import { SandboxGraph } from "../../src/sandbox/graph.ts";
-import type { IncomingMessage } from "../../src/sandbox/inbox/store.ts";
+import type { AcceptedMessage } from "../../src/sandbox/graph.ts";
 import { seeded } from "../processes.ts";
 import type { CloudLedger, CloudOptions } from "./ledgers.ts";
 import { RandomFaults } from "./trouble.ts";
@@ -34,7 +34,7 @@ const ledger: { taken: [number, string][]; damaged: string[]; strange: number } 
   strange: 0,
 };
 
-function take({ raw, uploads = [] }: Required<IncomingMessage>): void {
+function take({ raw, uploads = [] }: AcceptedMessage): void {
   const text = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString("latin1");
   const end = text.indexOf("\r\n\r\n");
   const head = text.slice(0, end + 2);

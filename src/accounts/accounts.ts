@@ -101,7 +101,8 @@ export class Accounts {
     this.#options = options;
   }
 
-  async login(credentials: Credentials): Promise<LoginResult> {
+  /** @param mayAskAgain whether Entra ID may be asked again about what it has refused */
+  async login(credentials: Credentials, mayAskAgain?: () => boolean): Promise<LoginResult> {
     if ("token" in credentials) return await this.#loginWithToken(credentials);
     const { username, password } = credentials;
     const name = parseUsername(username, this.#options.delimiter);
@@ -111,18 +112,26 @@ export class Accounts {
     if ("reply" in identity) return identity;
     const { tenantId, clientId } = identity;
     const login = this.#options.tokens.login({ tenantId, clientId, clientSecret: password });
-    const token = await login.token();
+    const token = await login.token(mayAskAgain);
     if ("type" in token) {
       const { type, reply, code } = token;
+      // The secret may be right, and the entry of another app.
+      if (type === "refused") this.#options.entries?.doubt(name);
       return { type, reply, detail: `${code}: ${token.detail}`, code };
     }
     const account = this.#accountOf(name, identity, login);
     return { type: "account", account, reply: REPLIES.authenticated };
   }
 
+  /** The entry of this username has been found at fault: it is read again for the next login. */
+  readAgain(username: string): void {
+    const name = parseUsername(username, this.#options.delimiter);
+    if (name.type !== "invalid") this.#options.entries?.doubt(name);
+  }
+
   /** Entra ID is not asked: there is nothing that it could say of a token. */
   async #loginWithToken({ username, token }: TokenCredentials): Promise<LoginResult> {
-    const { brought: tokens, delimiter } = this.#options;
+    const { brought: tokens, delimiter, entries } = this.#options;
     if (tokens === undefined) throw new Error("a token was brought, but nobody can look at it");
     const brought = tokens.take(token);
     if ("reply" in brought) return brought;
@@ -130,12 +139,24 @@ export class Accounts {
     if ("reply" in name) return name;
     const identity = await this.#identify(name);
     if ("reply" in identity) return identity;
+    const mismatch = entryMismatch(identity, brought);
+    if (mismatch !== undefined) entries?.doubt(name);
     const account = this.#accountOf(name, identity, brought);
-    return entryMismatch(identity, brought) ??
-      { type: "account", account, reply: REPLIES.authenticated };
+    return mismatch ?? { type: "account", account, reply: REPLIES.authenticated };
   }
 
-  async #identify(name: Name): Promise<Identity | NoAccount> {
+  /**
+   * Whose token is needed. An entry that says no is read again for the next login.
+   *
+   * @param login false for a message of a session
+   */
+  async #identify(name: Name, login = true): Promise<Identity | NoAccount> {
+    const found = await this.#find(name, login);
+    if ("reply" in found && found.type === "refused") this.#options.entries?.doubt(name);
+    return found;
+  }
+
+  async #find(name: Name, login: boolean): Promise<Identity | NoAccount> {
     const { entries, entryNeeded, delimiter } = this.#options;
     if (name.type === "direct") {
       const { tenantId, clientId } = name;
@@ -143,14 +164,14 @@ export class Accounts {
       if (foreign !== undefined) return foreign;
       if (!entryNeeded) return { tenantId, clientId, entry: undefined };
       if (entries === undefined) throw new Error("entries are needed, but there is no table");
-      const result = await entries.byTenantAndClient(tenantId, clientId);
+      const result = await entries.byTenantAndClient(tenantId, clientId, login);
       return this.#identityIn(result);
     }
     if (entries === undefined) {
       const problem = `usernames of the form id${delimiter}lookup need AZURE_TABLES_URL`;
       return { ...refused(problem), code: "NO_TABLE" };
     }
-    return this.#identityIn(await entries.byId(name.id));
+    return this.#identityIn(await entries.byId(name.id, login));
   }
 
   #identityIn(result: EntryResult): Identity | NoAccount {
@@ -198,7 +219,7 @@ export class Accounts {
   }
 
   async #renewed(name: Name, before: Identity, login: AccountToken): Promise<Account | NoAccount> {
-    const now = await this.#identify(name);
+    const now = await this.#identify(name, false);
     if ("reply" in now) return duringSession(now);
     const same = now.tenantId === before.tenantId && now.clientId === before.clientId;
     if (same) return this.#accountOf(name, now, login);

@@ -1,8 +1,9 @@
-// The table's answers: remembered for a minute, and while it does not answer, for longer.
+// The table's answers: remembered for a minute, and while it does not answer, for longer. Those that a
+// login was refused by are looked at again for the next one: an administrator may be mending them.
 
 import { LRUCache } from "lru-cache";
 import { isTrouble, type TableTrouble } from "./entry_source.ts";
-import { type Timer, Turns } from "./turns.ts";
+import { type Timer, type Turn, Turns } from "./turns.ts";
 
 export interface AnswersOptions {
   /** Milliseconds that an answer serves on while the table does not give another. */
@@ -21,6 +22,8 @@ export interface AnswersOptions {
 const FRESH = 60_000;
 /** Milliseconds that nothing counts as nothing: what is made meanwhile is not seen before. */
 const ABSENT = 10_000;
+/** Milliseconds between two questions for what a login was refused by. */
+const DOUBTED = 2_000;
 /** Milliseconds for a question, its wait for a turn too: a client waits for its 235 meanwhile. */
 const TIMEOUT = 10_000;
 /** Milliseconds for it until what was read before serves. The question goes on: see #ask. */
@@ -31,13 +34,22 @@ const QUIET = 10_000;
 const LONGEST_WAIT = TIMEOUT - PATIENCE;
 /** Questions at once, of either kind: strangers can make the relay ask as often as they like. */
 const AT_ONCE = 32;
+/** Of those that would not be asked yet but for a login that was refused; they wait for no turn. */
+const DOUBTED_AT_ONCE = 8;
 
-interface Known<T> {
-  readonly value: T;
+interface Absent {
   /** When the question was asked that this is the answer to. */
   readonly askedAt: number;
+  /** When it was put last because a login was refused by it. */
+  doubtedAt: number;
   /** When it was put again last, and not answered. */
   failedAt: number;
+}
+
+interface Known<T> extends Absent {
+  readonly value: T;
+  /** Whether a login was refused by it. What is absent always refuses one. */
+  doubted: boolean;
 }
 
 interface Question<T> {
@@ -59,13 +71,15 @@ export class Answers<T extends object> {
   readonly #now: () => number;
   readonly #timer: Timer;
   readonly #known: LRUCache<string, Known<T>>;
-  /** When there was nothing for a question; apart, so that strangers' guesses push out no answer. */
-  readonly #absent: LRUCache<string, number>;
+  /** Questions that there was nothing for; apart, so that strangers' guesses push out no answer. */
+  readonly #absent: LRUCache<string, Absent>;
   /** Questions under way, each shared by all who ask the same. */
   readonly #pending = new Map<string, Question<T>>();
   readonly #firstTurns: Turns;
   /** Apart, so that no flood of guesses keeps an entry from being looked at again. */
   readonly #renewalTurns: Turns;
+  /** Apart likewise: a flood of refused logins puts off neither. */
+  readonly #doubtTurns: Turns;
   #quietUntil = -Infinity;
   #state: TableState = "not asked";
   /** When the table was found to be no more. */
@@ -80,27 +94,59 @@ export class Answers<T extends object> {
     this.#absent = new LRUCache({ max });
     this.#firstTurns = new Turns(AT_ONCE, this.#timer);
     this.#renewalTurns = new Turns(AT_ONCE, this.#timer);
+    this.#doubtTurns = new Turns(DOUBTED_AT_ONCE, this.#timer);
   }
 
   get state(): TableState {
     return this.#state;
   }
 
-  get(key: string, ask: Ask<T>): Promise<Answer<T>> | Answer<T> {
+  /** @param again whether what a login was refused by may be asked for again, and waited for */
+  get(key: string, ask: Ask<T>, again: boolean): Promise<Answer<T>> | Answer<T> {
     const now = this.#now();
     const known = this.#known.get(key);
-    if (known !== undefined && now - known.askedAt < FRESH) return known.value;
-    if (now - (this.#absent.get(key) ?? -Infinity) < ABSENT) return "nothing";
+    if (known !== undefined && now - known.askedAt < FRESH) {
+      return again && known.doubted ? this.#lookAgain(key, ask, known, known.value) : known.value;
+    }
+    const absent = this.#absent.get(key);
+    if (absent !== undefined && now - absent.askedAt < ABSENT) {
+      return again ? this.#lookAgain(key, ask, absent, "nothing") : "nothing";
+    }
     const replaceable = known !== undefined && this.#serves(known);
     if (replaceable && this.#quiet(known)) return known.value;
-    const question = this.#pending.get(key) ?? this.#put(key, ask, known !== undefined);
+    const question = this.#pending.get(key) ??
+      this.#put(key, ask, (known ? this.#renewalTurns : this.#firstTurns).take(LONGEST_WAIT));
     return replaceable ? this.#unlessLate(key, question) : question.answer;
   }
 
-  #put(key: string, ask: Ask<T>, renewal: boolean): Question<T> {
+  /** A login was refused by this answer: the next one is not to go by it, if that can be helped. */
+  doubt(key: string): void {
+    const known = this.#known.peek(key);
+    if (known !== undefined) known.doubted = true;
+  }
+
+  /** @param value what is remembered, for now and where there is no turn for the question */
+  #lookAgain(
+    key: string,
+    ask: Ask<T>,
+    remembered: Absent,
+    value: T | "nothing",
+  ): Promise<Answer<T>> | Answer<T> {
+    const pending = this.#pending.get(key);
+    if (pending !== undefined) return this.#unlessLate(key, pending);
+    const now = this.#now();
+    const { askedAt, doubtedAt, failedAt } = remembered;
+    if (now - Math.max(askedAt, doubtedAt) < DOUBTED || now - failedAt < QUIET) return value;
+    const turn = this.#doubtTurns.takeNow();
+    if (turn === undefined) return value;
+    remembered.doubtedAt = now;
+    return this.#unlessLate(key, this.#put(key, ask, turn));
+  }
+
+  #put(key: string, ask: Ask<T>, turn: Turn | Promise<Turn | undefined>): Question<T> {
     const { promise: late, resolve: ring } = Promise.withResolvers<undefined>();
     const stop = this.#timer(PATIENCE, () => ring(undefined));
-    const answer = this.#ask(key, ask, renewal).finally(() => {
+    const answer = this.#ask(key, ask, turn).finally(() => {
       stop();
       this.#pending.delete(key);
     });
@@ -118,9 +164,13 @@ export class Answers<T extends object> {
   }
 
   /** The answer is stored however late it comes, so that a slow table is obeyed, too. */
-  async #ask(key: string, ask: Ask<T>, renewal: boolean): Promise<Answer<T>> {
+  async #ask(
+    key: string,
+    ask: Ask<T>,
+    turn: Turn | Promise<Turn | undefined>,
+  ): Promise<Answer<T>> {
     const begun = this.#now();
-    const endTurn = await (renewal ? this.#renewalTurns : this.#firstTurns).take(LONGEST_WAIT);
+    const endTurn = await turn;
     if (endTurn === undefined) return this.#trouble(key, CROWDED);
     try {
       const askedAt = this.#now();
@@ -136,12 +186,13 @@ export class Answers<T extends object> {
   }
 
   #remember(key: string, value: T | undefined, askedAt: number): void {
+    const fresh = { askedAt, doubtedAt: -Infinity, failedAt: -Infinity };
     if (value === undefined) {
       this.#known.delete(key);
-      this.#absent.set(key, askedAt);
+      this.#absent.set(key, fresh);
     } else {
       this.#absent.delete(key);
-      this.#known.set(key, { value, askedAt, failedAt: -Infinity });
+      this.#known.set(key, { ...fresh, value, doubted: false });
     }
   }
 
@@ -156,20 +207,25 @@ export class Answers<T extends object> {
     const now = this.#now();
     if (trouble.gone) {
       this.#known.clear();
+      this.#absent.clear();
       this.#goneAt = now;
     } else if (trouble.concerns === "table") this.#quietUntil = now + QUIET;
     const known = this.#known.peek(key);
+    const absent = this.#absent.peek(key);
     const served = known !== undefined && this.#serves(known);
     if (served || trouble.concerns === "table") this.#state = trouble;
     this.#options.onTrouble?.(trouble, served);
     if (known !== undefined) known.failedAt = now;
-    return served ? known.value : trouble;
+    if (absent !== undefined) absent.failedAt = now;
+    if (served) return known.value;
+    return absent !== undefined && now - absent.askedAt < ABSENT ? "nothing" : trouble;
   }
 
   /** Whether it may take the place of an answer that the table does not give. */
   #serves({ askedAt }: Known<T>): boolean {
     const { maxAge } = this.#options;
-    return maxAge !== "off" && this.#now() - askedAt < maxAge;
+    const age = this.#now() - askedAt;
+    return age < FRESH || maxAge !== "off" && age < maxAge;
   }
 
   /**

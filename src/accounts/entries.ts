@@ -55,13 +55,17 @@ export class Entries {
     return this.#answers.state;
   }
 
-  /** The entry with this RowKey. */
-  async byId(id: string): Promise<EntryResult> {
+  /**
+   * The entry with this RowKey.
+   *
+   * @param login whether it is asked for by a login, which may have to wait for a doubted entry
+   */
+  async byId(id: string, login = true): Promise<EntryResult> {
     if (!isTableKey(id)) return NO_KEY;
-    const answer = await this.#answers.get(`id ${id}`, async (timeout) => {
+    const answer = await this.#answers.get(keyOf({ type: "lookup", id }), async (timeout) => {
       const row = await this.#source.find(id, timeout);
       return row === undefined || isTrouble(row) ? row : [candidate(row)];
-    });
+    }, login);
     if (answer === "nothing") return NO_ENTRY;
     return isTrouble(answer) ? later(answer) : resultOf(answer[0].reading);
   }
@@ -72,19 +76,42 @@ export class Entries {
    *
    * @param tenantId UUID in lower case
    * @param clientId UUID in lower case
+   * @param login as for {@link byId}
    */
-  async byTenantAndClient(tenantId: string, clientId: string): Promise<EntryResult> {
-    const answer = await this.#answers.get(`client ${clientId}`, async (timeout) => {
+  async byTenantAndClient(
+    tenantId: string,
+    clientId: string,
+    login = true,
+  ): Promise<EntryResult> {
+    const key = keyOf({ type: "direct", clientId });
+    const answer = await this.#answers.get(key, async (timeout) => {
       const rows = await this.#source.findByClient(clientId, timeout);
       if (isTrouble(rows)) return rows;
       const [first, ...others] = rows.filter(({ columns }) => {
         return parseId(textOf(columns["client_id"]) ?? "") === clientId;
       }).sort((a, b) => a.id < b.id ? -1 : 1).map(candidate);
       return first === undefined ? undefined : [first, ...others];
-    });
+    }, login);
     if (answer === "nothing") return NO_DIRECT_ENTRY;
     return isTrouble(answer) ? later(answer) : choose(answer, tenantId);
   }
+
+  /**
+   * A login was refused by what was read, or Entra ID refused it: who mends the entry now waits for
+   * the next login. So it is read again for that, at most once in two seconds.
+   */
+  doubt(question: Question): void {
+    this.#answers.doubt(keyOf(question));
+  }
+}
+
+/** What is asked for: a RowKey, or all entries of a client. */
+type Question =
+  | { readonly type: "lookup"; readonly id: string }
+  | { readonly type: "direct"; readonly clientId: string };
+
+function keyOf(question: Question): string {
+  return question.type === "lookup" ? `id ${question.id}` : `client ${question.clientId}`;
 }
 
 function candidate(row: Row): Candidate {

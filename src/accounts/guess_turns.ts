@@ -1,6 +1,7 @@
 // Turns for logins with credentials that nobody knows yet: at one address as many at once as may still
 // fail there, so that a hundred guesses at once get no further than a hundred in a row. Whoever is
-// right has to wait for a moment, and no more: it is not the number of logins that is limited.
+// right has to wait for a moment, and no more: it is not the number of logins that is limited. What has
+// been refused before is no guess, and needs no turn either.
 
 import type { EndUse, RateLimit } from "./rate_limit.ts";
 import type { Timer } from "./turns.ts";
@@ -13,11 +14,14 @@ const MAX_WAITING_ALL = 10_000;
 
 /**
  * - A function: the turn has come, and this ends it.
- * - `known`: the credentials have proved to be right meanwhile; they need no turn.
+ * - `right`, `refused`: that is known of the credentials by now; they need no turn.
  * - `reached`: so many others have failed meanwhile that the address is at its limit.
  * - `late`: no turn has come in time.
  */
-export type GuessTurn = EndUse | "known" | "reached" | "late";
+export type GuessTurn = EndUse | Verdict | "reached" | "late";
+
+/** What is known of credentials. */
+export type Verdict = "right" | "refused";
 
 interface Waiting {
   readonly credentials: string;
@@ -26,29 +30,37 @@ interface Waiting {
 
 export class GuessTurns {
   readonly #limit: RateLimit;
-  readonly #known: (credentials: string) => boolean;
+  readonly #verdict: (client: string, credentials: string) => Verdict | undefined;
   readonly #timer: Timer;
   /** By address, in the order in which they came. */
   readonly #lines = new Map<string, Set<Waiting>>();
   #waiting = 0;
   #stopped = false;
 
-  /** @param known whether these credentials have proved to be right */
-  constructor(limit: RateLimit, known: (credentials: string) => boolean, timer: Timer) {
+  constructor(
+    limit: RateLimit,
+    verdict: (client: string, credentials: string) => Verdict | undefined,
+    timer: Timer,
+  ) {
     this.#limit = limit;
-    this.#known = known;
+    this.#verdict = verdict;
     this.#timer = timer;
   }
 
   /** @param client whose limit it is, @param credentials a name for them */
   take(client: string, credentials: string): Promise<GuessTurn> | GuessTurn {
+    const decided = this.#decide(client, credentials);
+    if (decided !== undefined) return decided;
     const line = this.#lines.get(client);
     // Who comes while others wait would not be before them for long, but need not be at all.
     const end = line === undefined ? this.#begin(client) : undefined;
-    if (end !== undefined) return end;
-    if (this.#known(credentials)) return "known";
-    if (this.#limit.reached(client)) return "reached";
-    return this.#wait(client, credentials);
+    return end ?? this.#wait(client, credentials);
+  }
+
+  /** What is certain without a turn: an address at its limit stops all but what is right. */
+  #decide(client: string, credentials: string): Verdict | "reached" | undefined {
+    const verdict = this.#verdict(client, credentials);
+    return verdict !== "right" && this.#limit.reached(client) ? "reached" : verdict;
   }
 
   /** Nobody waits any longer, now or later: the relay is stopping. */
@@ -91,12 +103,8 @@ export class GuessTurns {
   /** A login of this address is over: what becomes of those who wait. */
   #next(client: string): void {
     for (const waiting of [...this.#lines.get(client) ?? []]) {
-      if (this.#known(waiting.credentials)) waiting.go("known");
-      else if (this.#limit.reached(client)) waiting.go("reached");
-      else {
-        const end = this.#begin(client);
-        if (end !== undefined) waiting.go(end);
-      }
+      const turn = this.#decide(client, waiting.credentials) ?? this.#begin(client);
+      if (turn !== undefined) waiting.go(turn);
     }
   }
 }

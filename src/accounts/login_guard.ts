@@ -3,25 +3,32 @@
 //
 // Behind Docker's proxy or a load balancer all clients share an address, and one of them has an old
 // password. So what has worked is remembered, and what has not is counted by address only until the
-// limit: an attempt that is refused for the limit's sake does not prolong it.
+// limit: an attempt that is refused for the limit's sake does not prolong it. What has been refused is
+// remembered, too: the same credentials again are no guess.
 
 import { LRUCache } from "lru-cache";
 import type { Clock } from "../graph/clock.ts";
 import { KeyedHash } from "../keyed_hash.ts";
 import { clientKey } from "../networks.ts";
+import type { Secret } from "../secret.ts";
 import { REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import { type Credentials, secretIn } from "../smtp/sasl.ts";
-import type { LoginResult } from "./accounts.ts";
+import type { Account, LoginResult } from "./accounts.ts";
 import { GuessTurns } from "./guess_turns.ts";
 import { type Rate, RateLimit } from "./rate_limit.ts";
+import { RefusedCredentials } from "./refused_credentials.ts";
 import { type Delimiter, parseUsername } from "./username.ts";
 
 export interface LoginGuardOptions {
   /** AUTH_RATE_LIMIT. */
   readonly rate: Rate | "off";
   readonly delimiter: Delimiter;
-  /** What is guarded. */
-  login(credentials: Credentials): Promise<LoginResult>;
+  /**
+   * What is guarded.
+   *
+   * @param mayAskAgain whether Entra ID may be asked again about credentials that it has refused
+   */
+  login(credentials: Credentials, mayAskAgain?: () => boolean): Promise<LoginResult>;
   readonly clock: Pick<Clock, "now" | "alarm">;
 }
 
@@ -41,6 +48,15 @@ export const KNOWN_FOR = 25 * 3_600_000;
 /** Only what Entra ID has given a token for is in there, so strangers cannot fill it. */
 const MAX_KNOWN = 20_000;
 
+/**
+ * Refused credentials that are remembered for an address, as a multiple of the failed logins that it
+ * may have: so many devices with old passwords do the others there no harm. As often in the same time
+ * is looked whether they are still wrong.
+ */
+const REPEATS = 10;
+/** Those remembered for an address at most: it must not push out what is remembered of the others. */
+const MAX_REFUSED = 1000;
+
 /** Failed logins of one account in the window that cost nothing; all addresses together. */
 const FREE_FAILURES = 5;
 /** Milliseconds before the next ones are even looked at; the last one is for all that follow. */
@@ -52,6 +68,8 @@ export class LoginGuard {
   readonly #now: () => number;
   #worked: LRUCache<string, true> | undefined;
   readonly #limits: Limits | undefined;
+  /** The credentials of accounts that nobody has proved yet. */
+  readonly #claimed = new WeakMap<Account, string>();
   #stopping = false;
   /** Ends a delay. */
   readonly #delayed = new Set<() => void>();
@@ -63,11 +81,19 @@ export class LoginGuard {
     this.#now = now;
     if (rate === "off") return;
     const addresses = new RateLimit({ rate, now });
+    const repeats = { most: rate.most * REPEATS, window: rate.window };
+    const refused = new RefusedCredentials({ most: Math.min(repeats.most, MAX_REFUSED) });
     const timer = (milliseconds: number, ring: () => void) => clock.alarm(milliseconds, ring);
     this.#limits = {
       addresses,
+      refused,
+      repeats: new RateLimit({ rate: repeats, now }),
+      questions: new RateLimit({ rate, now }),
       accounts: new RateLimit({ rate: { most: Infinity, window: rate.window }, now }),
-      turns: new GuessTurns(addresses, (credentials) => this.#known.has(credentials), timer),
+      turns: new GuessTurns(addresses, (client, name) => {
+        if (this.#known.has(name)) return "right";
+        return refused.has(client, name) ? "refused" : undefined;
+      }, timer),
     };
   }
 
@@ -87,34 +113,28 @@ export class LoginGuard {
     const limits = this.#limits;
     if (limits === undefined) return await this.#options.login(credentials);
     const account = this.#accountOf(credentials.username);
-    // A username that is none names no account; its password never works, and its token says whose it is.
-    const kind = "token" in credentials ? "token" : "password";
-    const name = this.#hash.of(kind, account ?? "", secretIn(credentials).reveal());
     const client = clientKey(address);
-    if (!this.#known.has(name)) return await this.#guess(credentials, { account, name, client });
+    const guess = { account, name: this.#nameOf(credentials, account), client };
+    if (!this.#known.has(guess.name)) return await this.#guess(credentials, guess, limits);
     const result = await this.#options.login(credentials);
-    if (result.type === "refused") {
-      this.#known.delete(name);
-      this.#failed(client);
-    }
-    this.#remember(result, name);
+    if (this.#judge(result, guess, limits)) this.#count(client);
     return result;
-  }
-
-  /** What Graph has not yet taken a token for proves nothing: anybody can write one. */
-  #remember(result: LoginResult, name: string): void {
-    if (result.type === "account" && result.account.unproved?.() === undefined) {
-      this.#known.set(name, true);
-    }
   }
 
   /**
    * A login of this address has failed before it came to anything.
    *
+   * @param octets what was tried, where that can be told: the same again is no failed login
    * @returns whether the address was below its limit
    */
-  failed(address: string): boolean {
-    return this.#failed(clientKey(address));
+  failed(address: string, octets?: Secret): boolean {
+    const name = octets && this.#hash.of("octets", octets.reveal());
+    return this.#failed(clientKey(address), name);
+  }
+
+  /** Graph has refused what this account had only claimed: it was a guess of this address. */
+  disproved(account: Account, address: string): void {
+    this.#failed(clientKey(address), this.#claimed.get(account));
   }
 
   /** The relay is stopping: nobody is kept waiting any more. */
@@ -126,34 +146,62 @@ export class LoginGuard {
 
   async #guess(
     credentials: Credentials,
-    { account, name, client }: Guess,
+    guess: Guess,
+    limits: Limits,
   ): Promise<LoginResult | LimitedLogin> {
-    const { addresses, accounts, turns } = this.#limits!;
+    const { addresses, accounts, refused, repeats, questions, turns } = limits;
+    const { account, name, client } = guess;
     if (addresses.reached(client)) return REACHED;
     // The delay is before the question: one that only followed a wrong answer would tell at once, by
     // its beginning, that it was wrong.
-    if (account !== undefined) await this.#delay(accounts.used(account));
+    if (account !== undefined && !refused.has(client, name)) {
+      await this.#delay(accounts.used(account));
+    }
     const turn = await turns.take(client, name);
     if (turn === "reached") return REACHED;
     if (turn === "late") return LATE;
+    if (turn === "refused" && !take(repeats, client)) return AGAIN;
     let failed = false;
     try {
-      const result = await this.#options.login(credentials);
-      failed = result.type === "refused";
-      this.#remember(result, name);
+      const result = await this.#options.login(credentials, () => take(questions, client));
+      failed = this.#judge(result, guess, limits);
       if (failed && account !== undefined) accounts.count(account);
       return result;
     } finally {
-      if (turn !== "known") turn(failed);
-      else if (failed) {
-        this.#known.delete(name);
-        this.#failed(client);
-      }
+      if (typeof turn === "function") turn(failed);
+      else if (failed) this.#count(client);
     }
   }
 
+  /**
+   * Remembers what has become of the credentials. What Graph has not yet taken a token for proves
+   * nothing: anybody can write one.
+   *
+   * @returns whether it is a failed login: not where they have been refused before
+   */
+  #judge(result: LoginResult, { name, client }: Guess, { refused }: Limits): boolean {
+    if (result.type === "refused") {
+      this.#known.delete(name);
+      return refused.add(client, name);
+    }
+    if (result.type !== "account") return false;
+    const { account } = result;
+    if (account.unproved?.() === undefined) {
+      this.#known.set(name, true);
+      refused.delete(client, name);
+    } else this.#claimed.set(account, name);
+    return false;
+  }
+
+  #failed(client: string, name: string | undefined): boolean {
+    const limits = this.#limits;
+    if (limits === undefined) return true;
+    const again = name !== undefined && !limits.refused.add(client, name);
+    return again ? !limits.addresses.reached(client) : this.#count(client);
+  }
+
   /** Up to the limit only: whoever goes on failing must not keep an address shut for ever. */
-  #failed(client: string): boolean {
+  #count(client: string): boolean {
     const addresses = this.#limits?.addresses;
     if (addresses?.reached(client)) return false;
     addresses?.count(client);
@@ -174,6 +222,17 @@ export class LoginGuard {
     return promise;
   }
 
+  /**
+   * A name for the credentials, the same for all spellings of one username. A username that is none
+   * names no account; a token says itself whose it is.
+   */
+  #nameOf(credentials: Credentials, account: string | undefined): string {
+    const secret = secretIn(credentials).reveal();
+    return "token" in credentials
+      ? this.#hash.of("token", account ?? "", secret)
+      : this.#hash.of("password", account ?? `none ${credentials.username}`, secret);
+  }
+
   /** The same for all spellings of one username; undefined for what is none. */
   #accountOf(username: string): string | undefined {
     const name = parseUsername(username, this.#options.delimiter);
@@ -185,6 +244,11 @@ export class LoginGuard {
 interface Limits {
   /** Failed logins by address. */
   readonly addresses: RateLimit;
+  readonly refused: RefusedCredentials;
+  /** Looks at credentials that have been refused before, by address. */
+  readonly repeats: RateLimit;
+  /** The questions to Entra ID that come of them: no more than new guesses would cost. */
+  readonly questions: RateLimit;
   /** Failed logins by account: they are counted, for the delay, and not limited. */
   readonly accounts: RateLimit;
   readonly turns: GuessTurns;
@@ -198,6 +262,12 @@ interface Guess {
   readonly client: string;
 }
 
+function take(limit: RateLimit, client: string): boolean {
+  if (limit.reached(client)) return false;
+  limit.count(client);
+  return true;
+}
+
 const REACHED: LimitedLogin = {
   type: "limited",
   reply: REPLIES.tooManyFailedLogins,
@@ -208,4 +278,10 @@ const LATE: LimitedLogin = {
   type: "limited",
   reply: reply(454, "4.7.0", "Too many logins from this address at once; try again"),
   what: "Login deferred unseen: too many logins from this address at once",
+};
+
+const AGAIN: LimitedLogin = {
+  type: "limited",
+  reply: reply(535, "5.7.8", "Refused before, and tried too often to be looked at again now"),
+  what: "Login refused unseen: credentials that were refused before are tried too often",
 };

@@ -21,10 +21,10 @@ export class Owners {
   }
 
   of(account: Claim): Owner {
-    const key = ownerKey(account);
-    const isKnown = () => this.#known.has(key);
+    // The name of a token's account changes once the mail service has taken the token.
+    const isKnown = () => this.#known.has(ownerKey(account));
     return {
-      key,
+      key: ownerKey(account),
       get known() {
         return isKnown();
       },

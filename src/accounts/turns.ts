@@ -6,6 +6,9 @@ const MAX_WAITING = 1000;
 /** Rings after so many milliseconds. @returns what stops it */
 export type Timer = (milliseconds: number, ring: () => void) => () => void;
 
+/** Ends it. */
+export type Turn = () => void;
+
 export class Turns {
   readonly #timer: Timer;
   #free: number;
@@ -17,8 +20,15 @@ export class Turns {
     this.#timer = timer;
   }
 
+  /** @returns what ends the turn; undefined where none is free */
+  takeNow(): Turn | undefined {
+    if (this.#free === 0) return undefined;
+    this.#free--;
+    return () => this.#end();
+  }
+
   /** @returns what ends the turn; undefined where none has come within these milliseconds */
-  async take(milliseconds: number): Promise<(() => void) | undefined> {
+  async take(milliseconds: number): Promise<Turn | undefined> {
     if (this.#free > 0) this.#free--;
     else if (!await this.#wait(milliseconds)) return undefined;
     return () => this.#end();

@@ -27,6 +27,8 @@ export async function selfSignedCertificate(): Promise<Certificate> {
         { type: "ip", value: "::1" },
       ]),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
+      // By which a client finds a certificate among those that it trusts (RFC 5280 §4.2.1.2).
+      await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
     ],
   });
   const key = await crypto.subtle.exportKey("pkcs8", keys.privateKey);

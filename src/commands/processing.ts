@@ -11,7 +11,7 @@ import { MessageLimit } from "../accounts/message_limit.ts";
 import { Owners } from "../accounts/owners.ts";
 import { senderCheck } from "../accounts/senders.ts";
 import { shownCredentials } from "../accounts/shown_username.ts";
-import { asTrusted } from "../accounts/trusted.ts";
+import { asTrusted, UNBOUND } from "../accounts/trusted.ts";
 import { DirectDelivery } from "../delivery/direct.ts";
 import type { NotSent, OnWait, Submission } from "../delivery/outcome.ts";
 import { TokenSource } from "../entra/tokens.ts";
@@ -22,6 +22,7 @@ import type { Events } from "../observe/events.ts";
 import type { Client, Handlers, Login, Message, TrustedClients } from "../server/handlers.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
+import { discard } from "../smtp/content.ts";
 import { REPLIES, type Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 
@@ -55,7 +56,7 @@ export type Observer = Pick<
 
 export interface ProcessingParts {
   readonly settings: Settings;
-  readonly http: HttpClient;
+  readonly http: Pick<HttpClient, "request" | "abort">;
   readonly events: Observer;
   /** Where usernames of the form `id@lookup` are looked up. */
   readonly entries: EntrySource | undefined;
@@ -93,7 +94,7 @@ export function processing(
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
     delimiter: settings.USERNAME_DELIMITER,
-    login: (credentials) => accounts.login(credentials),
+    login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
     clock: realClock,
   });
   const messageRate = settings.MESSAGE_RATE_LIMIT;
@@ -121,8 +122,10 @@ export function processing(
   });
   const owners = new Owners();
   const submissions = new WeakMap<Message, Submission>();
-  /** Whose client has gone before their delivery began. */
-  const gone = new WeakSet<Message>();
+  /** Whose client has gone, or ended its side, before their delivery began. */
+  const left = new WeakMap<Message, Promise<boolean>>();
+  /** Those that had been sent before. */
+  const repeated = new WeakSet<Message>();
   const handlers: Handlers<Account> = {
     async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
       const result = await guard.login(credentials, client.address);
@@ -161,26 +164,36 @@ export function processing(
           ? delivery.deliver(submission, onWait)
           : Promise.resolve(notSent(current));
         submissions.set(message, submission);
-        if (gone.has(message)) delivery.abandon(submission);
+        const gone = left.get(message);
+        if (gone !== undefined) delivery.abandon(submission, gone);
         const outcome = await delivering;
         // Graph has said of the token what Entra ID says of a password: it was a guess.
-        if (claimed && account.ended?.() !== undefined) guard.failed(message.client.address);
+        if (claimed && account.ended?.() !== undefined) {
+          guard.disproved(account, message.client.address);
+        }
         if (outcome.type === "sent") owners.sent(account);
+        else if (outcome.type === "sentBefore") repeated.add(message);
         counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
         if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, account);
         events.message(submission, outcome, message.client, performance.now() - begun);
         return outcome.reply;
       } finally {
         place?.(counts);
+        // Nothing needs it any more, not even a delivery that was cut off: it has ended.
+        discard(message.content);
       }
     },
-    abandoned(message) {
+    abandoned(message, gone) {
       const submission = submissions.get(message);
-      if (submission !== undefined) delivery.abandon(submission);
-      else gone.add(message);
+      if (submission !== undefined) delivery.abandon(submission, gone);
+      else left.set(message, gone);
+    },
+    answered(message) {
+      if (repeated.has(message)) delivery.answered(submissions.get(message)!);
     },
     refused(refusal, client, account) {
-      if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address)) {
+      const { tried } = refusal;
+      if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address, tried)) {
         return events.limited("AUTH_RATE_LIMIT", client, TOO_MANY_FAILED);
       }
       // A device that is not stopped by it must not fill the log.
@@ -262,6 +275,7 @@ function trustedClients(
     has: ({ address }) => networks.has(address),
     async logIn(client) {
       const result = asTrusted(await accounts.login(credentials), limited);
+      if (result.type === "refused" && result.code === UNBOUND) accounts.readAgain(username);
       const shown = shownCredentials(credentials, result, settings.USERNAME_DELIMITER);
       events.login(shown, client, result, true);
       return loginOf(result, owners, limit);

@@ -20,9 +20,11 @@ import { currentRuntime } from "../runtime/current.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
 import { Admission } from "../server/admission.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
+import type { Client, Handlers } from "../server/handlers.ts";
 import { SmtpServer } from "../server/server.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
+import type { SessionObserver } from "../smtp/observer.ts";
 import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
 import type { RelayState } from "../systemd/status.ts";
 import { certificateSource } from "./certificates.ts";
@@ -30,7 +32,7 @@ import { CommandError, EXIT, type ExitStatus } from "./exit.ts";
 import { listenOrError } from "./listening.ts";
 import { openFileLimit, openFileWarning, queueFor } from "./open_files.ts";
 import { outgoingClient, proxyIn } from "./outgoing.ts";
-import { type Processing, processing } from "./processing.ts";
+import { type Processing, processing, type ProcessingParts } from "./processing.ts";
 import { openTable } from "./table.ts";
 
 const HANDSHAKE_TIMEOUT = 30_000;
@@ -60,8 +62,18 @@ export interface RelayParts {
   readonly httpOptional?: boolean;
   /** Path prefixes that never ask for HTTP_PASSWORD. */
   readonly unlocked?: readonly string[];
+  /** Observes sessions, what becomes of them, and requests. */
+  readonly tracing?: Tracing;
   /** Called when the HTTP side listens, before SMTP does: may change the settings once more. */
   readonly httpReady?: (http: HttpService) => Settings;
+}
+
+/** What the relay does, as it can be observed for a user to see. */
+export interface Tracing {
+  /** An observer of the session that begins. */
+  session(client: Client): SessionObserver;
+  handlers<Account>(handlers: Handlers<Account>): Handlers<Account>;
+  http(client: ProcessingParts["http"]): ProcessingParts["http"];
 }
 
 export interface Relay {
@@ -143,7 +155,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   const entries = table ?? parts.entries;
   const { handlers, stopping, cutOff } = work = processing({
     settings,
-    http: client,
+    http: parts.tracing?.http(client) ?? client,
     events,
     entries,
   });
@@ -156,7 +168,8 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   });
   const smtpServer = server = new SmtpServer<Account>({
     runtime,
-    handlers,
+    handlers: parts.tracing?.handlers(handlers) ?? handlers,
+    observe: parts.tracing && ((client) => parts.tracing!.session(client)),
     session: {
       hostname: settings.SERVER_HOSTNAME,
       greeting: settings.SERVER_GREETING,

@@ -12,6 +12,7 @@ import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
 import { inboxRoutes } from "../sandbox/inbox/routes.ts";
 import { Inbox } from "../sandbox/inbox/store.ts";
 import { SandboxTable } from "../sandbox/table.ts";
+import { Tracer } from "../sandbox/trace/tracer.ts";
 import { sendWelcome } from "../sandbox/welcome.ts";
 import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
@@ -66,13 +67,15 @@ async function sandboxWith(
   const connection = {} as { -readonly [Key in keyof ConnectionDetails]: ConnectionDetails[Key] };
   const ended = new AbortController();
   const host = isLoopback(settings.HTTP_LISTEN.hostname) ? [] : [settings.SERVER_HOSTNAME];
-  const cloud = createCloud({ inbox, allowedHosts: host });
+  const tracer = new Tracer(settings.USERNAME_DELIMITER);
+  const traceOf = (clientRequestId: string | undefined) => tracer.find(clientRequestId);
+  const cloud = createCloud({ inbox, allowedHosts: host, traceOf });
   const pages = new Hono();
   pages.route("/", cloud.routes);
   const { faults } = cloud;
   pages.route(
     "/",
-    inboxRoutes(inbox, { connection, allowedHosts: host, faults, signal: ended.signal }),
+    inboxRoutes(inbox, { connection, allowedHosts: host, faults, tracer, signal: ended.signal }),
   );
 
   const relay = await startRelay({
@@ -83,6 +86,7 @@ async function sandboxWith(
     pages,
     unlocked: ["/entra/", "/graph/"],
     entries: new SandboxTable([ENTRY]),
+    tracing: tracer,
     ...(settings.TLS_SOURCE === "off"
       ? {}
       : { certificates: fixedSource("self-signed", await selfSignedCertificate()) }),
@@ -158,7 +162,7 @@ async function welcome(
       `             (sends as ${ENTRY.columns.from_email}, whatever the message says)`,
     ]),
     `Password     ${connection.password}`,
-    `             (any but wrong-secret and expired-secret)`,
+    `             (any but wrong-secret and expired-secret; no-permission may not send)`,
     `Inbox        ${url}/`,
   ];
   const told = settings.AUTH_MECHANISMS.includes("PLAIN")

@@ -4,7 +4,15 @@ import type { Account } from "../accounts/accounts.ts";
 import { type MessageLimits, type Prepared, prepareMessage } from "../message/prepare.ts";
 import { printable, reply } from "../smtp/reply.ts";
 import { Duplicates } from "./duplicates.ts";
-import type { Backend, NotSent, OnWait, Outcome, SentBefore, Submission } from "./outcome.ts";
+import {
+  type Backend,
+  madeRoom,
+  type NotSent,
+  type OnWait,
+  type Outcome,
+  type SentBefore,
+  type Submission,
+} from "./outcome.ts";
 
 export interface DeliveryOptions {
   readonly backend: Backend;
@@ -52,13 +60,20 @@ export class DirectDelivery {
   }
 
   /**
-   * The client has gone while its message was being delivered. That goes on; but when the client
-   * comes again with the same message, it is not sent again.
+   * The client has gone, or has ended its side, while its message was being delivered. That goes on; but
+   * when a client that was gone comes again with the same message, it is not sent again.
+   *
+   * @param gone whether the reply did not reach the client
    */
-  abandon(submission: Submission): void {
+  abandon(submission: Submission, gone: Promise<boolean>): void {
     const underWay = this.#underWay.get(submission);
     if (underWay === undefined) return;
-    this.#duplicates?.abandon(submission, underWay.order, underWay.outcome);
+    this.#duplicates?.abandon(submission, underWay.order, underWay.outcome, gone);
+  }
+
+  /** The client was there to read that this message had been sent before. */
+  answered(submission: Submission): void {
+    this.#duplicates?.answered(submission);
   }
 
   async #deliver(
@@ -73,7 +88,8 @@ export class DirectDelivery {
       // An account that may not send this must not learn that it was sent.
       const refusal = this.#refusal(submission);
       if (refusal !== undefined) return refusal;
-      const id = await before;
+      const id = typeof before === "string" ? before : await unlessEnded(before, onWait);
+      if (id === ENDED) return madeRoom();
       if (id !== undefined) return sentBefore(id);
     }
   }
@@ -135,6 +151,23 @@ function notAllowed(account: Account, { sender, named }: Prepared): NotSent | un
     };
   }
   return undefined;
+}
+
+const ENDED = Symbol("ended");
+
+/**
+ * Waits for another delivery. That may wait for minutes for its own turn, and any number for it: each of
+ * these waits can be ended too.
+ */
+async function unlessEnded<T>(awaited: Promise<T>, onWait?: OnWait): Promise<T | typeof ENDED> {
+  if (onWait === undefined) return await awaited;
+  const { promise: ended, resolve } = Promise.withResolvers<typeof ENDED>();
+  onWait(() => resolve(ENDED));
+  try {
+    return await Promise.race([awaited, ended]);
+  } finally {
+    onWait(undefined);
+  }
 }
 
 function sentBefore(id: string): SentBefore {

@@ -30,6 +30,8 @@ export class Duplicates {
   readonly #abandoned: LRUCache<string, Abandoned>;
   /** Envelopes and sizes of such messages: only what agrees in these is hashed. */
   readonly #likely: LRUCache<string, true>;
+  /** What was found for a submission: when it is answered, its content is gone. */
+  readonly #repeats = new WeakMap<Submission, string>();
 
   constructor({ window, capacity = 10_000, now = () => performance.now() }: DuplicatesOptions) {
     this.#window = window;
@@ -42,34 +44,53 @@ export class Duplicates {
    *
    * @param order when the delivery began, among all of them
    * @param outcome what becomes of it
+   * @param gone whether the reply did not reach the client, which is known after the outcome
    */
   abandon(
     submission: Submission,
     order: number,
     outcome: Promise<Outcome | SentBefore>,
+    gone: Promise<boolean>,
   ): void {
     const summary = summaryOf(submission);
-    const key = keyOf(submission, summary);
+    // Once: the content is gone when the outcome is known.
+    const digest = digestOf(submission);
+    const key = keyOf(submission, summary, digest);
     const known = this.#abandoned.get(key);
     // Of two deliveries of one message, the first to have been sent is the one to be remembered.
-    if (known !== undefined && typeof known.sent === "string") return;
+    if (known !== undefined && typeof known.sent === "string") {
+      const repeated = outcome.then(({ type }) => type === "sentBefore", () => false);
+      void Promise.all([repeated, gone]).then(([isRepeated, isGone]) => {
+        if (isRepeated && !isGone) this.#abandoned.delete(key);
+      });
+      return;
+    }
     const settle = (id: string | undefined): string | undefined => {
       if (this.#abandoned.peek(key) !== entry) return id;
       this.#abandoned.delete(key);
       // What its token was before, nobody knew: by now, Graph has taken it.
-      const now = keyOf(submission, summary);
+      const now = keyOf(submission, summary, digest);
       if (id !== undefined) this.#abandoned.set(now, { order, sent: id }, { ttl: this.#window });
       return id;
     };
     const entry: Abandoned = {
       order,
-      sent: outcome.then(
-        (settled) => settle(sentId(settled, submission.id)),
+      sent: Promise.all([outcome, gone]).then(
+        ([settled, isGone]) => settle(isGone ? sentId(settled, submission.id) : undefined),
         () => settle(undefined),
       ),
     };
     this.#likely.set(summary, true);
     this.#abandoned.set(key, entry);
+  }
+
+  /**
+   * The client was there to read that its message had been sent before: what it sends from now on is
+   * another one, though it be equal.
+   */
+  answered(submission: Submission): void {
+    const key = this.#repeats.get(submission);
+    if (key !== undefined) this.#abandoned.delete(key);
   }
 
   /**
@@ -86,8 +107,10 @@ export class Duplicates {
     if (this.#abandoned.size === 0) return undefined;
     const summary = summaryOf(submission);
     if (!this.#likely.has(summary)) return undefined;
-    const found = this.#abandoned.get(keyOf(submission, summary));
+    const key = keyOf(submission, summary, digestOf(submission));
+    const found = this.#abandoned.get(key);
     if (found === undefined) return undefined;
+    this.#repeats.set(submission, key);
     return typeof found.sent === "string" || found.order < order ? found.sent : undefined;
   }
 }
@@ -117,8 +140,14 @@ function summaryOf({ account, envelope, content }: Submission): string {
 }
 
 /** Who only claims to be the account, by a token that Graph has not taken, is somebody else. */
-function keyOf({ account, content }: Submission, summary: string): string {
-  const hash = createHash("sha256").update(summary).update(account.unproved?.() ?? "");
+function keyOf({ account }: Submission, summary: string, digest: Uint8Array): string {
+  const hash = createHash("sha256").update(digest).update(summary);
+  return hash.update(account.unproved?.() ?? "").digest("base64");
+}
+
+/** Of the content's octets. */
+function digestOf({ content }: Submission): Uint8Array {
+  const hash = createHash("sha256");
   for (const block of content) hash.update(block);
-  return hash.digest("base64");
+  return hash.digest();
 }

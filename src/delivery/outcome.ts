@@ -1,9 +1,10 @@
 // From a submission to what became of it.
 
 import type { Account } from "../accounts/accounts.ts";
+import type { LazyContent } from "../message/lazy_piece.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Content } from "../smtp/content.ts";
-import type { Reply } from "../smtp/reply.ts";
+import { type Reply, reply } from "../smtp/reply.ts";
 import type { Envelope, SessionFacts } from "../smtp/effects.ts";
 
 /** A message that an account has handed in. */
@@ -64,13 +65,26 @@ export interface SentBefore {
  */
 export type OnWait = (end: (() => void) | undefined) => void;
 
+/** What comes of a message whose wait was ended: its account holds more than its share. */
+export function madeRoom(): NotSent {
+  const detail = "others need the memory or the connection, and this account holds more than its " +
+    "share; nothing was sent";
+  return {
+    type: "later",
+    reply: reply(451, "4.3.2", `OVER_SHARE: ${detail}`),
+    ambiguous: false,
+    code: "OVER_SHARE",
+    detail,
+  };
+}
+
 /** Hands messages to a mail service. */
 export interface Backend {
   /** @param message the submission's content as it is to be sent */
   send(
     submission: Submission,
     sender: string,
-    message: Content,
+    message: LazyContent,
     onWait?: OnWait,
   ): Promise<Outcome>;
 }

@@ -18,6 +18,8 @@ export interface EntraRefusal {
   readonly code: string;
   /** For the log: what happened, and what to do about it. */
   readonly detail: string;
+  /** Milliseconds that Entra ID has asked to wait, where it throttles the account. */
+  readonly retryAfter?: number;
 }
 
 export interface EntraMeaning {
@@ -59,7 +61,12 @@ export interface EntraError {
   readonly status: number;
   readonly error: string | undefined;
   readonly numbers: readonly number[];
+  /** Milliseconds of its Retry-After. */
+  readonly retryAfter?: number | undefined;
 }
+
+/** Numbers that mean what status 429 does. */
+const THROTTLED = new Set([50196, 90055]);
 
 /**
  * Reads an error answer's body, of which nothing is taken for granted. `error` is a word (RFC 6749
@@ -85,7 +92,14 @@ export function readEntraError(
   };
 }
 
-export function refusalFor({ status, error, numbers }: EntraError): EntraRefusal {
+export function refusalFor(answer: EntraError): EntraRefusal {
+  const { status, numbers, retryAfter = 0 } = answer;
+  const throttled = status === 429 || numbers.some((number) => THROTTLED.has(number));
+  const refusal = meaningOf(answer);
+  return throttled && retryAfter > 0 ? { ...refusal, retryAfter } : refusal;
+}
+
+function meaningOf({ status, error, numbers }: EntraError): EntraRefusal {
   const known = numbers.find((number) => AADSTS[number] !== undefined);
   const number = known ?? numbers[0];
   const code = number === undefined ? error ?? `HTTP ${status}` : `AADSTS${number}`;

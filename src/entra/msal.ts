@@ -1,12 +1,14 @@
 // One token request through MSAL, with our own HTTP under it.
 //
 // MSAL's cache key leaves the secret out, so an application object that lives on would hand a
-// cached token to a caller with a wrong secret, and after a 429 it refuses to ask again by itself.
-// Hence a new object for each request, which keeps nothing (13 µs): caching is `TokenSource`'s.
+// cached token to a caller with a wrong secret, and after a 429 it refuses to ask again by itself, for
+// as long as its own clock says. Hence a new object for each request, which keeps nothing (13 µs):
+// caching and waiting are `TokenSource`'s.
 
 import { Buffer } from "node:buffer";
 import { ConfidentialClientApplication, type INetworkModule } from "@azure/msal-node";
 import type { HttpClient, HttpFailure } from "../http/client.ts";
+import { retryAfter } from "../retry_after.ts";
 import { Secret } from "../secret.ts";
 import { serviceWords } from "../service_text.ts";
 import {
@@ -21,7 +23,7 @@ import type { ClientCredentials } from "./tokens.ts";
 import { asBuffer } from "../octets.ts";
 
 export interface MsalOptions {
-  readonly http: HttpClient;
+  readonly http: Pick<HttpClient, "request">;
   /** Such as `https://login.microsoftonline.com`; http and a path are for loopback tests. */
   readonly authorityHost: URL;
   /** `<Graph endpoint>/.default` */
@@ -66,7 +68,10 @@ export async function requestToken(
       }
       const json = parseJson(result.body);
       if (result.status !== 200 || json === undefined) {
-        refused = readEntraError(result.status, json, [credentials.clientSecret.reveal()]);
+        refused = {
+          ...readEntraError(result.status, json, [credentials.clientSecret.reveal()]),
+          retryAfter: retryAfter(result.headers, Date.now()),
+        };
       }
       return {
         headers: Object.fromEntries(result.headers),

@@ -28,6 +28,10 @@ export interface TokenSourceOptions {
 const RENEW_BEFORE = 300_000;
 /** Milliseconds between two requests for a login whose token does not work. */
 const RETRY_DOUBTFUL = 60_000;
+/** Milliseconds that an account waits at most after a 429 of Entra ID; MSAL has the same. */
+const LONGEST_WAIT = 3_600_000;
+/** Accounts that wait, remembered at most. */
+const MAX_WAITING = 10_000;
 /**
  * Milliseconds that a refused login is not asked about again. A device with an old password that tries
  * in a loop would else get its tenant throttled (AADSTS90055), with all devices in it. No longer,
@@ -47,6 +51,15 @@ interface Entry {
   refused: boolean;
   /** When Entra was last asked, as `now` tells. */
   askedAt: number;
+  /** The same because of a refusal by Graph. */
+  refetchedAt: number;
+}
+
+/** What Entra ID has said to an account that it throttles. */
+interface Throttled {
+  readonly refusal: EntraRefusal;
+  /** When it may be asked again. */
+  readonly until: number;
 }
 
 /**
@@ -58,6 +71,7 @@ export class TokenSource {
   readonly #hash = new KeyedHash();
   readonly #entries: LRUCache<string, Entry>;
   #refused: LRUCache<string, { readonly refusal: EntraRefusal; readonly at: number }> | undefined;
+  #waiting: LRUCache<string, Throttled> | undefined;
   readonly #now: () => number;
 
   constructor(options: TokenSourceOptions) {
@@ -71,6 +85,11 @@ export class TokenSource {
     return this.#refused ??= new LRUCache({ max: MAX_REFUSALS });
   }
 
+  /** By tenant and client: it is these that Entra ID throttles, whatever secret comes with them. */
+  get #throttled() {
+    return this.#waiting ??= new LRUCache({ max: MAX_WAITING });
+  }
+
   /** A handle for one login, so that its key is made once. */
   login(credentials: ClientCredentials): TokenLogin {
     return new TokenLogin(this, credentials, this.#keyOf(credentials));
@@ -80,13 +99,22 @@ export class TokenSource {
   get(
     key: string,
     credentials: ClientCredentials,
+    mayAskAgain?: () => boolean,
   ): Promise<AccessToken | EntraRefusal> | AccessToken {
     const entry = this.#entries.get(key);
-    if (entry?.token !== undefined && this.#fresh(entry, entry.token)) return entry.token;
+    const token = entry?.token;
+    // Whoever else was refused with the old one gets the new one, too.
+    if (entry?.refused && entry.pending !== undefined) return entry.pending;
+    if (entry !== undefined && token !== undefined && this.#fresh(entry, token)) return token;
     if (entry?.pending !== undefined) return entry.pending;
-    const refusal = this.#remembered(key);
+    const refusal = this.#remembered(key, mayAskAgain);
     if (refusal !== undefined) return Promise.resolve(refusal);
-    const fetching: Entry = entry ?? { doubtful: false, refused: false, askedAt: 0 };
+    const throttled = this.#throttledNow(credentials);
+    if (throttled !== undefined) {
+      return token !== undefined && this.#usable(token) ? token : Promise.resolve(throttled);
+    }
+    const fetching: Entry = entry ??
+      { doubtful: false, refused: false, askedAt: 0, refetchedAt: -Infinity };
     if (entry === undefined) this.#entries.set(key, fetching);
     return fetching.pending = this.#fetch(key, fetching, credentials).finally(() => {
       delete fetching.pending;
@@ -111,12 +139,19 @@ export class TokenSource {
     credentials: ClientCredentials,
   ): Promise<AccessToken | EntraRefusal> {
     entry.askedAt = this.#now();
+    if (entry.refused) entry.refetchedAt = entry.askedAt;
     const result = await this.#options.request(credentials);
     if (!("type" in result)) {
       entry.token = result;
       entry.doubtful = !result.roles.includes(MAIL_SEND);
       entry.refused = false;
+      this.#refused?.delete(key);
       return result;
+    }
+    const { retryAfter } = result;
+    if (retryAfter !== undefined) {
+      const until = this.#now() + Math.min(retryAfter, LONGEST_WAIT);
+      this.#throttled.set(accountOf(credentials), { refusal: result, until });
     }
     // While Entra cannot say, a token that is only doubtful has to do.
     const { token } = entry;
@@ -128,14 +163,11 @@ export class TokenSource {
   }
 
   /** What Entra has said a moment ago to these very credentials, and would say again. */
-  #remembered(key: string): EntraRefusal | undefined {
-    const found = this.#refusals.get(key);
+  #remembered(key: string, mayAskAgain?: () => boolean): EntraRefusal | undefined {
+    const found = this.#refused?.get(key);
     if (found === undefined) return undefined;
     const age = this.#now() - found.at;
-    if (age >= REMEMBER_REFUSAL) {
-      this.#refusals.delete(key);
-      return undefined;
-    }
+    if (age >= REMEMBER_REFUSAL && (mayAskAgain?.() ?? true)) return undefined;
     const seconds = Math.round(age / 1000);
     const { detail } = found.refusal;
     return {
@@ -144,10 +176,26 @@ export class TokenSource {
     };
   }
 
+  /** What Entra has said to this account, if it has asked to wait, and that is not over. */
+  #throttledNow(credentials: ClientCredentials): EntraRefusal | undefined {
+    const found = this.#waiting?.get(accountOf(credentials));
+    if (found === undefined) return undefined;
+    const left = found.until - this.#now();
+    if (left <= 0) return undefined;
+    const { detail } = found.refusal;
+    const seconds = Math.ceil(left / 1000);
+    return {
+      ...found.refusal,
+      detail: `${detail} (remembered: Entra ID is asked again in ${seconds} s, as it wants)`,
+    };
+  }
+
   /** Whether a token is to be used without asking Entra. */
-  #fresh({ doubtful, refused, askedAt }: Entry, token: AccessToken): boolean {
+  #fresh({ doubtful, refused, askedAt, refetchedAt }: Entry, token: AccessToken): boolean {
     if (!this.#usable(token)) return false;
-    return !(doubtful || refused) || this.#now() - askedAt < RETRY_DOUBTFUL;
+    const now = this.#now();
+    if (refused && now - refetchedAt >= RETRY_DOUBTFUL) return false;
+    return !doubtful || now - askedAt < RETRY_DOUBTFUL;
   }
 
   #usable(token: AccessToken): boolean {
@@ -163,6 +211,10 @@ export class TokenSource {
   }
 }
 
+function accountOf({ tenantId, clientId }: ClientCredentials): string {
+  return `${tenantId} ${clientId}`;
+}
+
 /** One login's way to its token. */
 export class TokenLogin {
   readonly #source: TokenSource;
@@ -175,15 +227,20 @@ export class TokenLogin {
     this.#key = key;
   }
 
-  /** A token that may be used now, fetched when there is none. */
-  token(): Promise<AccessToken | EntraRefusal> | AccessToken {
-    return this.#source.get(this.#key, this.#credentials);
+  /**
+   * A token that may be used now, fetched when there is none.
+   *
+   * @param mayAskAgain whether Entra may be asked again about a secret that it has refused, once the
+   *   time is over in which it is not; it may be when left out
+   */
+  token(mayAskAgain?: () => boolean): Promise<AccessToken | EntraRefusal> | AccessToken {
+    return this.#source.get(this.#key, this.#credentials, mayAskAgain);
   }
 
   /**
-   * Graph answered 401 or 403: the token is dropped. A new one is asked for at most once a minute,
-   * so that neither a missing permission throttles the tenant nor an administrator who has just
-   * granted it waits for the old token's end.
+   * Graph answered 401 or 403: the token is dropped, and a new one asked for at once. It may have been
+   * revoked, or a permission granted since. Refusals of the new one lead to a request once a minute at
+   * most, so that a missing permission does not get the tenant throttled.
    */
   reject(token: AccessToken): void {
     this.#source.reject(this.#key, token);

@@ -204,7 +204,7 @@ export function judgeAnswer(
   // Anything but a refusal, on the call that sends, may come after the message was taken.
   const ambiguous = sends && !throttled && (status < 400 || status === 408 || status >= 500);
   const text = ambiguous ? `${row.text}; the message may have been sent` : row.text;
-  const again = throttled ? "later" : status === 401 ? "newToken" : undefined;
+  const again = throttled ? "later" : status === 401 || status === 403 ? "newToken" : undefined;
   return {
     reply: reply(row.code, row.enhanced, `${code}: ${text}`),
     ambiguous,

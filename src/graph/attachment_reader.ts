@@ -1,43 +1,39 @@
-// Reads ranges of an attachment, one after the other or any again, into one piece of memory: what has
-// been sent is not left behind for the garbage collector, which would let it grow to the size of the
-// attachment.
+// Reads ranges of an attachment, one after the other or any again, in small pieces that are made when
+// they are asked for: a range is never held as a whole.
 
 import type { Attachment } from "../message/detach.ts";
 
+/** Octets of a piece at most: what a connection takes in one write, whatever is decoded at once. */
+const PIECE = 48 * 1024;
+
 export class AttachmentReader {
   readonly #attachment: Attachment;
-  readonly #memory: Uint8Array;
   #octets: Iterator<Uint8Array> | undefined;
   /** Octets that have been read. */
   #at = 0;
   /** What is left of the piece that was read last. */
   #rest: Uint8Array = NOTHING;
 
-  /** @param longest octets of a range at most */
-  constructor(attachment: Attachment, longest: number) {
+  constructor(attachment: Attachment) {
     this.#attachment = attachment;
-    this.#memory = new Uint8Array(Math.min(longest, attachment.size));
   }
 
   /**
-   * The octets from `start` up to `end`, good until the next call. Cheap where the last range ended
-   * at `start`: all before it is decoded anew otherwise.
+   * The octets from `start` up to `end`, in pieces that are good until the next one. Cheap where the last range ended at `start`: all
+   * before it is decoded anew otherwise. One range is read at a time.
    */
-  read(start: number, end: number): Uint8Array {
+  *read(start: number, end: number): Generator<Uint8Array> {
     if (this.#octets === undefined || this.#at > start) {
       this.#octets = this.#attachment.octets(true)[Symbol.iterator]();
       this.#at = 0;
       this.#rest = NOTHING;
     }
     while (this.#at < start && this.#next(start - this.#at).length > 0);
-    let length = 0;
     while (this.#at < end) {
-      const piece = this.#next(end - this.#at);
-      if (piece.length === 0) break;
-      this.#memory.set(piece, length);
-      length += piece.length;
+      const piece = this.#next(Math.min(end - this.#at, PIECE));
+      if (piece.length === 0) return;
+      yield piece;
     }
-    return this.#memory.subarray(0, length);
   }
 
   /** A piece of at most `length` octets; an empty one at the end. */

@@ -70,7 +70,7 @@ function fileAttachment(attachment: Attachment): RequestBody {
     length: before.length + 4 * Math.ceil(size / 3) + after.length,
     *parts() {
       yield before;
-      yield* base64Parts(attachment.octets());
+      yield* base64Parts(attachment.octets(true));
       yield after;
     },
   };

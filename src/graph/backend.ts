@@ -2,9 +2,15 @@
 // one request, or by way of a draft where it is too large for that.
 
 import type { Account } from "../accounts/accounts.ts";
-import type { Backend, OnWait, Outcome, Submission } from "../delivery/outcome.ts";
+import {
+  type Backend,
+  madeRoom,
+  type OnWait,
+  type Outcome,
+  type Submission,
+} from "../delivery/outcome.ts";
 import type { HttpClient } from "../http/client.ts";
-import type { Content } from "../smtp/content.ts";
+import type { LazyContent } from "../message/lazy_piece.ts";
 import { reply } from "../smtp/reply.ts";
 import { stopped } from "./answers.ts";
 import { base64Body } from "./base64_body.ts";
@@ -72,7 +78,7 @@ export class GraphBackend implements Backend {
   async send(
     { id, account }: Submission,
     sender: string,
-    message: Content,
+    message: LazyContent,
     onWait?: OnWait,
   ): Promise<Outcome> {
     const { requestLimit, pacingTimeout, largeMessages } = this.#options;
@@ -187,19 +193,6 @@ function outOfTurn(timeout: number): Outcome {
     reply: reply(451, "4.3.2", `PACING_TIMEOUT: ${detail}`),
     ambiguous: false,
     code: "PACING_TIMEOUT",
-    detail,
-  };
-}
-
-/** Its wait was ended, for its account holds more than its share of what others need. */
-function madeRoom(): Outcome {
-  const detail = "others need the memory or the connection, and this account holds more than its " +
-    "share; nothing was sent";
-  return {
-    type: "later",
-    reply: reply(451, "4.3.2", `OVER_SHARE: ${detail}`),
-    ambiguous: false,
-    code: "OVER_SHARE",
     detail,
   };
 }

@@ -1,16 +1,17 @@
 // One delivery's requests to Graph: with its token, inside its deadline, and repeated only where the
-// service surely took nothing: no connection, 429, 401 (once, with a new token), and 503 that says
-// that it throttles. What is judged how is in answers.ts.
+// service surely took nothing: no connection, 429, 503 that says that it throttles, 401 and 403 (once,
+// with a new token: the old one may lack a permission that was granted meanwhile). What is judged how
+// is in answers.ts.
 // https://learn.microsoft.com/graph/throttling
 
 import type { Account } from "../accounts/accounts.ts";
 import type { NotSent } from "../delivery/outcome.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
+import { retryAfter } from "../retry_after.ts";
 import { reply } from "../smtp/reply.ts";
 import { judgeAnswer, judgeFailure, outcomeOf, stopped } from "./answers.ts";
 import { type Clock, realClock } from "./clock.ts";
-import { retryAfter } from "./retry_after.ts";
 
 export interface GraphCall {
   readonly method: "POST" | "PUT" | "GET" | "DELETE";

@@ -5,7 +5,7 @@
 
 import type { NotSent, Outcome } from "../delivery/outcome.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
-import type { Content } from "../smtp/content.ts";
+import type { LazyContent } from "../message/lazy_piece.ts";
 import { sent } from "./answers.ts";
 import { base64Body } from "./base64_body.ts";
 import type { Calls } from "./calls.ts";
@@ -40,7 +40,7 @@ export async function createDraft(
   calls: Calls,
   base: string,
   sender: string,
-  message: Content,
+  message: LazyContent,
 ): Promise<Draft | Forbidden | NotSent> {
   const messages = `${base}/v1.0/users/${encodeURIComponent(sender)}/messages`;
   const result = await calls.call({

@@ -6,7 +6,7 @@
 
 import type { NotSent, Outcome } from "../delivery/outcome.ts";
 import { detach, type Detached } from "../message/detach.ts";
-import type { Content } from "../smtp/content.ts";
+import type { LazyContent } from "../message/lazy_piece.ts";
 import { attach } from "./attachments.ts";
 import { base64Body } from "./base64_body.ts";
 import type { Calls } from "./calls.ts";
@@ -20,7 +20,7 @@ export interface Upload {
   readonly base: string;
   readonly sender: string;
   /** As it is to be sent. */
-  readonly message: Content;
+  readonly message: LazyContent;
   /** Octets of base64 in one request. */
   readonly requestLimit: number;
   /** Names the message in the reply. */

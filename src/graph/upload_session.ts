@@ -100,7 +100,7 @@ class UploadSession {
     this.#calls = calls;
     this.#url = url;
     this.#size = attachment.size;
-    this.#reader = new AttachmentReader(attachment, RANGE);
+    this.#reader = new AttachmentReader(attachment);
   }
 
   async run(): Promise<NotSent | undefined> {
@@ -123,7 +123,7 @@ class UploadSession {
         "Content-Type": "application/octet-stream",
         "Content-Range": `bytes ${start}-${end - 1}/${this.#size}`,
       },
-      body: { length: end - start, parts: () => [this.#reader.read(start, end)] },
+      body: { length: end - start, parts: () => this.#reader.read(start, end) },
       authorized: false,
       sends: false,
     }, [200, 201]);

@@ -29,7 +29,7 @@ export interface HttpRequest {
 export interface RequestBody {
   /** Octets. */
   readonly length: number;
-  /** ASCII strings or octets, `length` in sum. */
+  /** ASCII strings or octets, `length` in sum. Octets are good until the next part is asked for. */
   parts(): Iterable<string | Uint8Array>;
 }
 

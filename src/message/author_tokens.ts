@@ -57,8 +57,16 @@ export function tokenize(body: string, words: boolean): Tokens {
     tokens.push({ type, text: body.slice(start, end) });
     return end;
   };
-  const wordEnd = (start: number): number => {
+  // A run of a word's characters may be many words, which all end no later than it does.
+  let runEnd = 0;
+  const endOfRun = (start: number): number => {
+    if (start < runEnd) return runEnd;
     const end = matched(WORD, start);
+    runEnd = Math.max(runEnd, end);
+    return end;
+  };
+  const wordEnd = (start: number): number => {
+    const end = endOfRun(start);
     if (!words || end < 0) return end;
     // An encoded word may begin amid of another.
     const word = body.slice(start, end);
@@ -104,7 +112,7 @@ export function tokenize(body: string, words: boolean): Tokens {
     } else {
       const encoded = words && body.startsWith("=?", i) ? encodedWordEnd(body, i) : -1;
       if (encoded > 0) i = add("encoded", i, encoded);
-      else i = matched(WORD, i) > 0 ? addWord(i, i) : add("text", i, i + 1);
+      else i = endOfRun(i) > 0 ? addWord(i, i) : add("text", i, i + 1);
     }
   }
   return { tokens, balanced: quotes && comments && brackets };

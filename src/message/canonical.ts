@@ -8,6 +8,7 @@ import { applyEdits, type Edit } from "./edits.ts";
 import { withoutHiddenDots } from "./hidden_dots.ts";
 import { hasIrregular, hasLongLine, hasNul, mayHoldQuotedPrintable } from "./inspect.ts";
 import { withCrlf } from "./line_endings.ts";
+import { type LazyContent, octetsIn, type Piece } from "./lazy_piece.ts";
 import { encodingText, type Part, readMime } from "./mime.ts";
 import { parameter, withoutComments } from "./parameters.ts";
 import type { Field } from "./part_header.ts";
@@ -39,13 +40,13 @@ export interface CanonicalOptions {
 export function canonical(
   content: Content,
   { reencodeQuotedPrintable }: CanonicalOptions,
-): Content {
+): LazyContent {
   const irregular = hasIrregular(content);
   const reencode = reencodeQuotedPrintable && mayHoldQuotedPrintable(content);
   if (!irregular && !reencode) return content;
   const pieces = new Pieces(content);
   const root = readMime(pieces);
-  const edits: Edit[] = [];
+  const edits: Edit<Piece>[] = [];
   let relabelled = false;
   for (const leaf of leaves(root)) {
     const base64 = inBase64(pieces, leaf, irregular, reencode);
@@ -61,7 +62,9 @@ export function canonical(
     edits.sort((one, other) => one.start - other.start);
   }
   const edited = applyEdits(content, edits);
-  return irregular ? withoutHiddenDots(withCrlf(edited)) : edited;
+  if (!irregular) return edited;
+  const fit = withCrlf(edited);
+  return hasNul(edited) ? withoutHiddenDots(fit) : fit;
 }
 
 /** In the order in which they stand. */
@@ -72,11 +75,11 @@ function* leaves(part: Part): Generator<Part> {
 
 /** The body as base64, or undefined where it can stay as it is but for line ends. */
 function inBase64(
-  pieces: Pieces,
+  pieces: Pieces<Uint8Array>,
   leaf: Part,
   irregular: boolean,
   reencode: boolean,
-): Content | undefined {
+): LazyContent | undefined {
   const body = pieces.slice(leaf.bodyStart, leaf.bodyEnd);
   if (body.length === 0) return undefined;
   // Before a delimiter stands a line end that is not the part's.
@@ -96,7 +99,9 @@ function inBase64(
         return hasIrregular(body) ? encodeBase64(body, lastLineEnd) : undefined;
       }
       const text = withCrlf(withoutLastCrs(body, lastLineEnd));
-      return hasNul(text) || hasLongLine(text) ? encodeBase64(text, lastLineEnd) : undefined;
+      return hasNul(body) || hasLongLine(octetsIn(text, true))
+        ? encodeBase64(text, lastLineEnd)
+        : undefined;
     }
     default:
       return undefined;

@@ -2,14 +2,20 @@
 // can be uploaded apart. What remains is the same message, octet for octet, without these parts.
 
 import { Buffer } from "node:buffer";
-import type { Content } from "../smtp/content.ts";
 import { attachmentName, givenName } from "./attachment_name.ts";
 import { applyEdits, type Edit } from "./edits.ts";
+import {
+  type LazyContent,
+  LazyPiece,
+  lengthOf as total,
+  octetsIn,
+  type Piece,
+} from "./lazy_piece.ts";
 import { dispositionOf, fieldBody, type Part, readMime } from "./mime.ts";
 import { isTnef, lengthOf, type Obstacle, obstacle } from "./obstacle.ts";
 import { parameter } from "./parameters.ts";
 import { Pieces } from "./pieces.ts";
-import { chunks, decodeBase64, decodedLength, decodeQuotedPrintable } from "./transfer_encoding.ts";
+import { decodeBase64, decodedLength, decodeQuotedPrintable } from "./transfer_encoding.ts";
 
 /** A part that was taken out of a message. */
 export interface Attachment {
@@ -34,7 +40,7 @@ export interface Attachment {
 export type Detached =
   | {
     readonly type: "detached";
-    readonly rest: Content;
+    readonly rest: LazyContent;
     /** In the order in which they stood. */
     readonly attachments: readonly Attachment[];
   }
@@ -51,11 +57,12 @@ const NOTHING = new Uint8Array();
 /**
  * Takes the largest attachments out, largest first, until the rest fits. Left in place are the texts
  * that a reader sees (text without a file name that is not called an attachment, and all text
- * XX A nested message comes out as it stands, octet for octet.
+ * alternatives), the root of a multipart/related, whatever is signed or encrypted, and what could
+ * not be understood or decoded. A nested message comes out as it stands, octet for octet.
  *
  * @param limit octets that the rest may have at most
  */
-export function detach(content: Content, limit: number): Detached {
+export function detach(content: LazyContent, limit: number): Detached {
   const pieces = new Pieces(content);
   if (pieces.length <= limit) return { type: "detached", rest: content, attachments: [] };
   const root = readMime(pieces);
@@ -197,11 +204,15 @@ function attachmentOf(
 ): Attachment {
   const { encoding, bodyStart, bodyEnd } = part;
   const body = pieces.slice(bodyStart, bodyEnd);
-  const octets = (scratch?: boolean) => {
-    if (encoding === "base64") return decodeBase64(body, scratch);
-    if (encoding === "quoted-printable") return decodeQuotedPrintable(body);
-    return chunks(body);
-  };
+  const decoded = encoding === "base64"
+    ? decodedOf(body)
+    : encoding === "quoted-printable"
+    ? decodeQuotedPrintable(body)
+    : body;
+  const octets = (scratch?: boolean) =>
+    decoded === undefined
+      ? decodeBase64(octetsIn(body, true), scratch)
+      : octetsIn(decoded, scratch);
   const contentId = contentIdOf(part);
   const { value: disposition } = dispositionOf(part);
   const isRelated = parent?.type === "multipart/related" && disposition !== "attachment";
@@ -210,9 +221,19 @@ function attachmentOf(
     contentType: part.type,
     ...(contentId === undefined ? {} : { contentId }),
     inline: contentId !== undefined && (isRelated || disposition === "inline"),
-    size: encoding === "base64" ? decodedLength(body) : sizeOf(octets()),
+    size: decoded === undefined ? decodedLength(octetsIn(body, true)) : total(decoded),
     octets,
   };
+}
+
+/** What a content in base64 stands for, where all of it has been encoded just now. */
+function decodedOf(body: LazyContent): LazyContent | undefined {
+  const decoded: Piece[] = [];
+  for (const piece of body) {
+    if (!(piece instanceof LazyPiece) || piece.decoded === undefined) return undefined;
+    decoded.push(...piece.decoded);
+  }
+  return decoded;
 }
 
 /** RFC 2045 §7 */
@@ -229,10 +250,3 @@ function contentIdIn(text: string): string | undefined {
 
 /** RFC 5322 §2.1.1 allows a line no more. */
 const MAX_CONTENT_ID = 998;
-
-/** Octets, none of which is kept. */
-function sizeOf(octets: Iterable<Uint8Array>): number {
-  let size = 0;
-  for (const piece of octets) size += piece.length;
-  return size;
-}

@@ -1,13 +1,14 @@
 // Changes to a message as values: which octets give way to which.
 
 import type { Content } from "../smtp/content.ts";
+import type { LazyContent, Piece } from "./lazy_piece.ts";
 
 /** The octets from `start` up to `end` give way to others; where both are one, nothing does. */
-export interface Edit {
+export interface Edit<P extends Piece = Uint8Array> {
   /** Octets from the beginning of the message. */
   readonly start: number;
   readonly end: number;
-  readonly octets: Uint8Array;
+  readonly octets: P;
 }
 
 /** Takes out a header field with its line end. */
@@ -21,10 +22,12 @@ const NOTHING = new Uint8Array(0);
  *
  * @param edits in order, none reaching into another
  */
-export function applyEdits(content: Content, edits: readonly Edit[]): Content {
+export function applyEdits(content: Content, edits: readonly Edit[]): Content;
+export function applyEdits(content: LazyContent, edits: readonly Edit<Piece>[]): LazyContent;
+export function applyEdits(content: LazyContent, edits: readonly Edit<Piece>[]): LazyContent {
   if (edits.length === 0) return content;
-  const blocks: Uint8Array[] = [];
-  const add = (octets: Uint8Array) => {
+  const blocks: Piece[] = [];
+  const add = (octets: Piece) => {
     if (octets.length > 0) blocks.push(octets);
   };
   let next = 0;

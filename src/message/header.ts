@@ -1,8 +1,8 @@
 // The header section of a message, on octets (RFC 5322 §2.2, §3.6).
 
 import { Buffer } from "node:buffer";
-import type { Content } from "../smtp/content.ts";
 import { asBuffer } from "../octets.ts";
+import { type LazyContent, octetsIn } from "./lazy_piece.ts";
 
 /** One header field where it stands. */
 export class HeaderField {
@@ -64,7 +64,7 @@ const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/;
  * are those up to where it is not understood: `repairHeader` makes it regular. One that is longer than
  * `limit` octets is not regular either: what is behind them is not read.
  */
-export function readHeader(content: Content, limit = HEADER_LOOK): HeaderSection {
+export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSection {
   const octets = beginning(content);
   const fields: HeaderField[] = [];
   let regular = true;
@@ -113,10 +113,10 @@ export function readHeader(content: Content, limit = HEADER_LOOK): HeaderSection
 }
 
 /** The first octets in one piece, as many as a header may have. */
-function beginning(content: Content): Buffer {
+function beginning(content: LazyContent): Buffer {
   const pieces: Uint8Array[] = [];
   let length = 0;
-  for (const block of content) {
+  for (const block of octetsIn(content)) {
     if (length >= HEADER_LOOK) break;
     // Only as far as the header goes: a body needs no copy.
     const piece = block.subarray(0, HEADER_LOOK - length);

@@ -2,8 +2,8 @@
 // NULs in them. A server that doubles the dots sees none at the line's beginning; the next one may drop
 // NULs before it looks for the end, and take what follows for commands.
 
-import type { Content } from "../smtp/content.ts";
-import { hasNul } from "./inspect.ts";
+import { type LazyContent, LazyPiece, octetsIn, octetsOf, type Piece } from "./lazy_piece.ts";
+import { chunks } from "./transfer_encoding.ts";
 
 const NUL = 0;
 const LF = 10;
@@ -11,49 +11,100 @@ const CR = 13;
 const SPACE = 32;
 const DOT = 46;
 
+/** What a line has had so far. */
+interface Line {
+  nuls: boolean;
+  dots: number;
+  plain: boolean;
+}
+
 /**
- * The content with spaces for the NULs in such lines. Mostly there are no NULs left when this is asked:
- * no mail may have them (RFC 5322 §2.2), and what could be encoded is. Then it is handed back as it is.
+ * The content with spaces for the NULs in such lines. To be asked for where there are NULs: mostly
+ * there are none, for no mail may have them (RFC 5322 §2.2), and what could be encoded is.
  *
  * @param content with CRLF line ends
  */
-export function withoutHiddenDots(content: Content): Content {
-  if (!hasNul(content)) return content;
-  const pieces = [...content];
-  const copied = new Set<number>();
-  /** Where the line began, and what it has had so far. */
-  let first = { piece: 0, offset: 0 };
-  let nuls = false;
-  let dots = 0;
-  let plain = true;
-  const mend = (last: number, end: number) => {
-    for (let index = first.piece; index <= last; index++) {
-      if (!copied.has(index)) {
-        pieces[index] = new Uint8Array(pieces[index]!);
-        copied.add(index);
-      }
-      const piece = pieces[index]!;
-      const to = index === last ? end : piece.length;
-      for (let i = index === first.piece ? first.offset : 0; i < to; i++) {
-        if (piece[i] === NUL) piece[i] = SPACE;
-      }
-    }
+export function withoutHiddenDots(content: LazyContent): LazyContent {
+  /** Of each piece, whether there is such a line in it. */
+  const found: boolean[] = [];
+  /** Of each piece, whether the line that goes on behind its end is such a line; undefined for none. */
+  const goesOn: (boolean | undefined)[] = [];
+  let line = begun();
+  /** The piece in which the line began. */
+  let first = 0;
+  let index = 0;
+  const settle = () => {
+    const hidden = isHidden(line);
+    for (let at = first; at < index; at++) goesOn[at] = hidden;
+    for (let at = first; hidden && at <= index; at++) found[at] = true;
   };
-  for (let index = 0; index < pieces.length; index++) {
-    const piece = pieces[index]!;
-    for (let i = 0; i < piece.length; i++) {
-      const octet = piece[i]!;
-      if (octet === LF) {
-        if (nuls && plain && dots === 1) mend(index, i);
-        first = { piece: index, offset: i + 1 };
-        nuls = false;
-        dots = 0;
-        plain = true;
-      } else if (octet === NUL) nuls = true;
-      else if (octet === DOT) dots++;
-      else if (octet !== CR) plain = false;
+  const pieces = content.flatMap((piece): Piece[] =>
+    piece instanceof LazyPiece ? [piece] : [...chunks([piece])]
+  );
+  for (const octets of octetsIn(pieces, true)) {
+    for (let i = 0; i < octets.length; i++) {
+      if (look(octets[i]!, line)) continue;
+      settle();
+      line = begun();
+      // Where the line feed is the piece's last octet, the next line begins in the next one.
+      first = i + 1 < octets.length ? index : index + 1;
     }
+    index++;
   }
-  if (nuls && plain && dots === 1) mend(pieces.length - 1, pieces.at(-1)!.length);
-  return pieces;
+  index--;
+  settle();
+  return pieces.map((piece, at): Piece =>
+    found[at] === true
+      ? new LazyPiece({
+        length: piece.length,
+        write: (out) => write(piece, goesOn[at - 1], goesOn[at], out),
+      })
+      : piece
+  );
+}
+
+/**
+ * @param before whether the line that began before the piece is such a line; undefined for none
+ * @param after the same of the line that goes on behind the piece
+ */
+function write(
+  piece: Piece,
+  before: boolean | undefined,
+  after: boolean | undefined,
+  out: Uint8Array,
+): void {
+  const octets = octetsOf(piece);
+  out.set(octets);
+  let start = 0;
+  let known = before;
+  let line = begun();
+  for (let i = 0; i < octets.length; i++) {
+    if (look(octets[i]!, line)) continue;
+    if (known ?? isHidden(line)) spaces(out, start, i);
+    known = undefined;
+    line = begun();
+    start = i + 1;
+  }
+  if (known ?? after ?? isHidden(line)) spaces(out, start, octets.length);
+}
+
+function begun(): Line {
+  return { nuls: false, dots: 0, plain: true };
+}
+
+/** @returns false at the line's end */
+function look(octet: number, line: Line): boolean {
+  if (octet === LF) return false;
+  if (octet === NUL) line.nuls = true;
+  else if (octet === DOT) line.dots++;
+  else if (octet !== CR) line.plain = false;
+  return true;
+}
+
+function isHidden({ nuls, dots, plain }: Line): boolean {
+  return nuls && plain && dots === 1;
+}
+
+function spaces(out: Uint8Array, start: number, end: number): void {
+  for (let i = start; i < end; i++) if (out[i] === NUL) out[i] = SPACE;
 }

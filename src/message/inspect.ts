@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer";
 import { asBuffer } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { MAX_LINE } from "./header.ts";
+import { type LazyContent, LazyPiece, octetsOf } from "./lazy_piece.ts";
 
 const LF = 10;
 const CR = 13;
@@ -16,13 +17,19 @@ export function hasIrregular(content: Content): boolean {
 }
 
 /** Whether a CR or LF stands alone. */
-export function hasStrays(content: Content): boolean {
+export function hasStrays(content: LazyContent): boolean {
   let state = REGULAR;
   for (const piece of content) {
-    state = look(piece, state);
+    // Whole lines of base64 have none, but a CR before them is one.
+    if (!isBase64(piece)) state = look(octetsOf(piece), state);
+    else if (state === HELD_CR) return true;
     if (state === STRAY) return true;
   }
   return state !== REGULAR;
+}
+
+function isBase64(piece: LazyContent[number]): boolean {
+  return piece instanceof LazyPiece && piece.base64;
 }
 
 /** What a look has come to: all is well; it ends in a CR whose LF may come yet; one stands alone. */
@@ -83,15 +90,15 @@ function headerText(piece: Uint8Array): string | undefined {
   return end < 0 ? undefined : octets.toString("latin1", 0, end);
 }
 
-export function hasNul(content: Content): boolean {
-  return content.some((piece) => piece.includes(0));
+export function hasNul(content: LazyContent): boolean {
+  return content.some((piece) => !isBase64(piece) && octetsOf(piece).includes(0));
 }
 
 /**
  * Whether a line has over 998 octets. Looks back for a line end from where the longest line would
  * have its own, so that it need not find each of them.
  */
-export function hasLongLine(content: Content): boolean {
+export function hasLongLine(content: Iterable<Uint8Array>): boolean {
   /** Octets of the line that the pieces before have left open. */
   let open = 0;
   for (const piece of content) {

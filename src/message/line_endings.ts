@@ -1,7 +1,8 @@
 // Every line of a message ends in CRLF (RFC 5322 §2.1): Exchange misreads or returns others.
 
-import type { Content } from "../smtp/content.ts";
 import { hasStrays } from "./inspect.ts";
+import { type LazyContent, LazyPiece, type Piece } from "./lazy_piece.ts";
+import { chunks } from "./transfer_encoding.ts";
 
 const CR = 13;
 const LF = 10;
@@ -11,55 +12,76 @@ const SPACE = 32;
  * The content with each stray LF made CRLF and each stray CR made a space, but dropped where only
  * other CRs stand between it and an LF: as Postfix does. A device that ends its lines in CR CR LF
  * would get two lines out of each otherwise, or a header without an end. Content without strays,
- * nearly all of it, is handed back as it is, uncopied.
+ * nearly all of it, is handed back as it is, uncopied; of other content the stretches that have none.
  */
-export function withCrlf(content: Content): Content {
+export function withCrlf(content: LazyContent): LazyContent {
   return hasStrays(content) ? repaired(content) : content;
 }
 
-function repaired(content: Content): Content {
-  const blocks: Uint8Array[] = [];
+function repaired(content: LazyContent): LazyContent {
+  const pieces: Piece[] = [];
   /** CRs that have not been written yet, because what follows decides what becomes of them. */
   let heldCrs = 0;
-  for (const block of content) {
+  const writeHeld = () => {
     if (heldCrs > 0) {
-      const next = block.find(isNoCr);
-      // No block is made for CRs alone: their octets would be taken anew for each one.
-      if (next === undefined) {
-        heldCrs += block.length;
+      pieces.push(new LazyPiece({ length: heldCrs, write: (out) => out.fill(SPACE) }));
+    }
+    heldCrs = 0;
+  };
+  for (const piece of content) {
+    if (piece instanceof LazyPiece) {
+      // Whole lines, which begin with neither CR nor LF.
+      writeHeld();
+      pieces.push(piece);
+      continue;
+    }
+    for (const chunk of chunks([piece])) {
+      if (heldCrs === 0 && !hasStrays([chunk])) {
+        pieces.push(chunk);
         continue;
       }
-      if (next !== LF) blocks.push(new Uint8Array(heldCrs).fill(SPACE));
+      const before = heldCrs;
+      const measured = measure(chunk, before);
+      heldCrs = measured.heldCrs;
+      const { length } = measured;
+      if (length === 0) continue;
+      pieces.push(new LazyPiece({ length, write: (out) => repair(chunk, before, out) }));
+    }
+  }
+  writeHeld();
+  return pieces;
+}
+
+/** How many octets {@link repair} writes, and how many CRs it leaves to what follows. */
+function measure(chunk: Uint8Array, before: number): { length: number; heldCrs: number } {
+  let length = 0;
+  let heldCrs = before;
+  for (let i = 0; i < chunk.length; i++) {
+    const octet = chunk[i]!;
+    if (octet === CR) heldCrs++;
+    else {
+      length += octet === LF ? 2 : heldCrs + 1;
       heldCrs = 0;
     }
-    // At worst each octet is an LF.
-    const out = new Uint8Array(countLf(block) + block.length);
-    let used = 0;
-    for (let i = 0; i < block.length; i++) {
-      const octet = block[i]!;
-      if (octet === CR) {
-        heldCrs++;
-        continue;
-      }
-      if (octet === LF) {
-        out[used++] = CR;
-        heldCrs = 0;
-      }
-      for (; heldCrs > 0; heldCrs--) out[used++] = SPACE;
-      out[used++] = octet;
-    }
-    if (used > 0) blocks.push(out.subarray(0, used));
   }
-  if (heldCrs > 0) blocks.push(new Uint8Array(heldCrs).fill(SPACE));
-  return blocks;
+  return { length, heldCrs };
 }
 
-function isNoCr(octet: number): boolean {
-  return octet !== CR;
-}
-
-function countLf(block: Uint8Array): number {
-  let count = 0;
-  for (let i = block.indexOf(LF); i >= 0; i = block.indexOf(LF, i + 1)) count++;
-  return count;
+/** @param before CRs that have been held back, which stand before the chunk */
+function repair(chunk: Uint8Array, before: number, out: Uint8Array): void {
+  let heldCrs = before;
+  let used = 0;
+  for (let i = 0; i < chunk.length; i++) {
+    const octet = chunk[i]!;
+    if (octet === CR) {
+      heldCrs++;
+      continue;
+    }
+    if (octet === LF) {
+      out[used++] = CR;
+      heldCrs = 0;
+    }
+    for (; heldCrs > 0; heldCrs--) out[used++] = SPACE;
+    out[used++] = octet;
+  }
 }

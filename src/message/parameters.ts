@@ -175,6 +175,8 @@ class Reader {
   #at = 0;
   /** Whether there may be comments: once one does not end, no parenthesis begins another. */
   #comments: boolean;
+  /** Whether a quote from here on may end a value beyond doubt: once there is none, none is looked for. */
+  #quotesEnd = true;
 
   constructor(body: string) {
     // Of folding (RFC 5322 §2.2.3) the white space behind it counts, the line end does not. A CR that
@@ -275,7 +277,9 @@ class Reader {
       if (isLast && escapes) escaped = at;
       else if (isLast) end = at;
       else if (!escapes && inner < 0) inner = at;
+      if (inner >= 0 && !this.#quotesEnd) break;
     }
+    this.#quotesEnd &&= end >= 0;
     if (end < 0) end = inner >= 0 ? inner : escaped >= 0 ? escaped : text.length;
     let content = "";
     for (let at = start; at < end; at++) {

@@ -2,8 +2,8 @@
 // copied: a message may have 150 MB.
 
 import { asBuffer } from "../octets.ts";
-import type { Content } from "../smtp/content.ts";
 import type { Edit } from "./edits.ts";
+import { type LazyContent, LazyPiece, type Piece, PieceReader } from "./lazy_piece.ts";
 
 /** Octets that a search looks at together: few at first, for most things are near. */
 const FIRST_LOOK = 4 * 1024;
@@ -11,14 +11,17 @@ const FIRST_LOOK = 4 * 1024;
 const LARGEST_STRING = 32 * 1024;
 const HYPHEN = "-";
 
-export class Pieces {
+/** For all: what is looked at is not kept. */
+const reader = new PieceReader();
+
+export class Pieces<P extends Piece = Piece> {
   /** Octets. */
   readonly length: number;
-  readonly #pieces: Content;
+  readonly #pieces: readonly P[];
   /** Where each piece begins. */
   readonly #starts: readonly number[];
 
-  constructor(content: Content) {
+  constructor(content: readonly P[]) {
     const starts: number[] = [];
     let length = 0;
     for (const piece of content) {
@@ -31,15 +34,15 @@ export class Pieces {
   }
 
   /** The octets from `start` up to `end`, uncopied. */
-  slice(start: number, end: number): Content {
-    const found: Uint8Array[] = [];
+  slice(start: number, end: number): readonly P[] {
+    const found: P[] = [];
     let index = this.#indexAt(start);
     for (let at = start; at < end; index++) {
       const piece = this.#pieces[index];
       if (piece === undefined) break;
       const from = at - this.#starts[index]!;
       const to = Math.min(end - this.#starts[index]!, piece.length);
-      found.push(from === 0 && to === piece.length ? piece : piece.subarray(from, to));
+      found.push(from === 0 && to === piece.length ? piece : piece.subarray(from, to) as P);
       at = this.#starts[index]! + to;
     }
     return found;
@@ -48,7 +51,9 @@ export class Pieces {
   /** The octets from `start` up to `end`, a character each; the caller sees to it that they are few. */
   text(start: number, end: number): string {
     let text = "";
-    for (const piece of this.slice(start, end)) text += asBuffer(piece).toString("latin1");
+    for (const piece of this.slice(start, end)) {
+      text += asBuffer(reader.read(piece)).toString("latin1");
+    }
     return text;
   }
 
@@ -81,7 +86,10 @@ export class Pieces {
   /** Where `needle` begins behind `start`, both within one piece. */
   #indexInPiece(needle: string, start: number, end: number): number {
     const index = this.#indexAt(start);
-    const octets = this.#pieces[index]!;
+    const piece: Piece = this.#pieces[index]!;
+    // What holds nothing but base64 has no hyphen, and need not be made to be searched for one.
+    if (piece instanceof LazyPiece && piece.base64 && needle.includes(HYPHEN)) return -1;
+    const octets = reader.read(piece);
     const from = start - this.#starts[index]!;
     const last = end - this.#starts[index]! - needle.length;
     // Base64 has no hyphen, and every delimiter has two: one native search passes by an attachment.
@@ -121,7 +129,7 @@ function holds(octets: Uint8Array, at: number, needle: string): boolean {
 }
 
 /** The octets from `start` up to `end` give way to a content, however many pieces it has. */
-export function editsFor(start: number, end: number, content: Content): Edit[] {
+export function editsFor(start: number, end: number, content: LazyContent): Edit<Piece>[] {
   const [first = new Uint8Array(), ...rest] = content;
   return [{ start, end, octets: first }, ...rest.map((octets) => ({ start: end, end, octets }))];
 }

@@ -8,6 +8,8 @@ import { canonical } from "./canonical.ts";
 import { applyEdits, removal } from "./edits.ts";
 import { type HeaderField, type HeaderSection, isEmpty, MAX_HEADER, readHeader } from "./header.ts";
 import { type Repair, repairHeader } from "./header_repair.ts";
+import type { LazyContent } from "./lazy_piece.ts";
+import { parameter, parseParameterized } from "./parameters.ts";
 import {
   type Named,
   originator,
@@ -45,7 +47,8 @@ export interface PrepareOptions {
 
 export interface Prepared {
   readonly type: "prepared";
-  readonly content: Content;
+  /** Made out of the content that was given, which has to stay as long. */
+  readonly content: LazyContent;
   /** The mailbox to send from. */
   readonly sender: string;
   /** Whom From and Sender name now. */
@@ -186,8 +189,7 @@ function sorted(header: HeaderSection): Fields {
 const MAX_LOOK = 1000;
 
 function charsetOf({ body }: HeaderField): string {
-  const text = body.toString("latin1", 0, MAX_LOOK);
-  return /;\s*charset="?([\w.:+-]+)/i.exec(text)?.[1] ?? "";
+  return parameter(parseParameterized(body.toString("latin1", 0, MAX_LOOK)), "charset") ?? "";
 }
 
 /** RFC 5321 §4.5.1 lets `postmaster` stand without a domain: the sender's is meant. */

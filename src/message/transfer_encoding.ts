@@ -1,19 +1,17 @@
 // Quoted-printable and base64 (RFC 2045 §6.7, §6.8), piece by piece: no content is held as a whole.
 // The decoders take what is broken as readers do: nothing of it is an error.
 
-import { Buffer } from "node:buffer";
-import { asBuffer } from "../octets.ts";
+import type { Content } from "../smtp/content.ts";
+import { type LazyContent, LazyPiece, type Piece, PieceReader } from "./lazy_piece.ts";
+import { Pieces } from "./pieces.ts";
 
-/** Octets that are worked on at once. */
-const CHUNK = 256 * 1024;
+/** Octets that are worked on, or made, at once; of encoded lines some more. */
+const CHUNK = 64 * 1024;
 /** Octets that a line of base64 stands for: 76 characters (RFC 2045 §6.8). */
 const LINE = 57;
 const LINE_CHARACTERS = 76;
-/** Octets of encoded lines in a block: little at first, for most contents are small. */
-const FIRST_BLOCK = 256 * (LINE_CHARACTERS + 2);
-const LARGEST_BLOCK = 32 * FIRST_BLOCK;
-
-const ASCII = new TextEncoder();
+/** Lines that are made at once. */
+const LINES = 1024;
 
 const TAB = 9;
 const LF = 10;
@@ -25,46 +23,19 @@ const EQUALS = 61;
  * Octets as base64 in lines of 76 characters, with CRLF between them and, if `lastLineEnd`, at the
  * end. Nothing becomes nothing.
  */
-export function encodeBase64(octets: Iterable<Uint8Array>, lastLineEnd: boolean): Uint8Array[] {
-  const blocks: Buffer[] = [];
-  let block = Buffer.allocUnsafeSlow(FIRST_BLOCK);
-  let used = 0;
-  const write = (source: Uint8Array, start: number, end: number) => {
-    if (used === block.length) {
-      blocks.push(block);
-      block = Buffer.allocUnsafeSlow(Math.min(used * 2, LARGEST_BLOCK));
-      used = 0;
-    }
-    used = writeLine(source, start, end, block, used);
-  };
-  /** The line that the pieces before have begun. */
-  const begun = new Uint8Array(LINE);
-  let length = 0;
-  for (const piece of octets) {
-    let at = 0;
-    if (length > 0) {
-      at = Math.min(LINE - length, piece.length);
-      begun.set(piece.subarray(0, at), length);
-      length += at;
-      if (length < LINE) continue;
-      write(begun, 0, LINE);
-    }
-    for (; at + LINE <= piece.length; at += LINE) write(piece, at, at + LINE);
-    begun.set(piece.subarray(at));
-    length = piece.length - at;
-  }
-  if (length > 0) write(begun, 0, length);
-  if (used > 0) blocks.push(block.subarray(0, used));
-  return lastLineEnd ? blocks : withoutLastLineEnd(blocks);
+export function encodeBase64(content: LazyContent, lastLineEnd: boolean): LazyPiece[] {
+  return inLines(content, LINE, lastLineEnd, true, (octets, start, end, out, at) => {
+    return writeBase64(octets, start, end, out, at);
+  });
 }
 
 /**
- * A line of base64 with its CRLF. A loop, not the native encoder: that makes strings, and those of a
- * large content pile up as garbage.
+ * Base64 of octets. A loop, not the native encoder: that makes strings, and those of a large content
+ * pile up as garbage.
  *
- * @returns where the next line begins
+ * @returns where it ends
  */
-function writeLine(
+function writeBase64(
   octets: Uint8Array,
   start: number,
   end: number,
@@ -91,8 +62,6 @@ function writeLine(
     out[to++] = both ? CHARACTERS[bits >> 6 & 63]! : EQUALS;
     out[to++] = EQUALS;
   }
-  out[to++] = CR;
-  out[to++] = LF;
   return to;
 }
 
@@ -100,44 +69,114 @@ function writeLine(
  * Base64 with its lines broken anew, all characters as they are, or undefined where others than
  * those of base64 are among them.
  */
-export function rewrapBase64(
-  octets: Iterable<Uint8Array>,
-  lastLineEnd: boolean,
-): Uint8Array[] | undefined {
-  const blocks: Buffer[] = [];
-  let held = "";
-  for (const piece of chunks(octets)) {
-    const text = held + asBuffer(piece).toString("latin1").replace(/\s+/g, "");
-    if (/[^A-Za-z0-9+/=]/.test(text)) return undefined;
-    const used = text.length - text.length % LINE_CHARACTERS;
-    if (used > 0) blocks.push(inLines(text.slice(0, used)));
-    held = text.slice(used);
+export function rewrapBase64(content: Content, lastLineEnd: boolean): LazyPiece[] | undefined {
+  const characters: Piece[] = [];
+  for (const chunk of chunks(content)) {
+    let length = 0;
+    for (let i = 0; i < chunk.length; i++) {
+      if (BASE64[chunk[i]!]! >= 0) length++;
+      else if (!isSpace(chunk[i]!)) return undefined;
+    }
+    if (length === chunk.length) characters.push(chunk);
+    else if (length > 0) {
+      characters.push(new LazyPiece({ length, write: (out) => withoutSpaces(chunk, out) }));
+    }
   }
-  if (held !== "") blocks.push(inLines(held));
-  return lastLineEnd ? blocks : withoutLastLineEnd(blocks);
-}
-
-function withoutLastLineEnd(blocks: Buffer[]): Buffer[] {
-  const last = blocks.pop();
-  if (last !== undefined) blocks.push(last.subarray(0, -2));
-  return blocks;
-}
-
-/** Each line with its CRLF. */
-function inLines(base64: string): Buffer {
-  // Native on both runtimes, which Buffer's conversion is not.
-  const characters = ASCII.encode(base64);
-  const lines = Math.ceil(characters.length / LINE_CHARACTERS);
-  const out = Buffer.allocUnsafeSlow(characters.length + 2 * lines);
-  let used = 0;
-  for (let at = 0; at < characters.length; at += LINE_CHARACTERS) {
-    const end = Math.min(at + LINE_CHARACTERS, characters.length);
+  return inLines(characters, LINE_CHARACTERS, lastLineEnd, false, (octets, start, end, out, at) => {
     // A loop: for so few octets a native copy costs more.
-    for (let i = at; i < end; i++) out[used++] = characters[i]!;
+    for (let i = start; i < end; i++) out[at + i - start] = octets[i]!;
+    return at + end - start;
+  });
+}
+
+function withoutSpaces(chunk: Uint8Array, out: Uint8Array): void {
+  let used = 0;
+  for (let i = 0; i < chunk.length; i++) {
+    if (!isSpace(chunk[i]!)) out[used++] = chunk[i]!;
+  }
+}
+
+/** White space in Latin-1, line ends too. */
+function isSpace(octet: number): boolean {
+  return octet === SPACE || octet >= TAB && octet <= CR || octet === 0xa0;
+}
+
+/** Writes what one line holds. @returns where it ends */
+type WriteLine = (
+  octets: Uint8Array,
+  start: number,
+  end: number,
+  out: Uint8Array,
+  at: number,
+) => number;
+
+/**
+ * A content in lines of base64, made when they are read.
+ *
+ * @param width octets of the content that a line takes, and the last one at most
+ * @param encodes whether the content is what the lines stand for
+ */
+function inLines(
+  content: LazyContent,
+  width: number,
+  lastLineEnd: boolean,
+  encodes: boolean,
+  writeLine: WriteLine,
+): LazyPiece[] {
+  const source = new Pieces(content);
+  const made: LazyPiece[] = [];
+  for (let start = 0; start < source.length; start += LINES * width) {
+    const end = Math.min(start + LINES * width, source.length);
+    const slice = source.slice(start, end);
+    const count = Math.ceil((end - start) / width);
+    const characters = encodes ? 4 * Math.ceil((end - start) / 3) : end - start;
+    const ends = end === source.length && !lastLineEnd ? count - 1 : count;
+    made.push(
+      new LazyPiece({
+        length: characters + 2 * ends,
+        write: (out) => writeLines(slice, width, writeLine, out),
+        base64: true,
+        ...(encodes ? { decoded: slice } : {}),
+      }),
+    );
+  }
+  return made;
+}
+
+/** Of what becomes lines. */
+const reader = new PieceReader();
+
+function writeLines(
+  slice: LazyContent,
+  width: number,
+  writeLine: WriteLine,
+  out: Uint8Array,
+): void {
+  let used = 0;
+  const write = (octets: Uint8Array, start: number, end: number) => {
+    used = writeLine(octets, start, end, out, used);
+    // What does not fit, the last line's CRLF, is written nowhere.
     out[used++] = CR;
     out[used++] = LF;
+  };
+  /** The line that the pieces before have begun. */
+  const begun = new Uint8Array(width);
+  let length = 0;
+  for (const source of slice) {
+    const piece = reader.read(source);
+    let at = 0;
+    if (length > 0) {
+      at = Math.min(width - length, piece.length);
+      begun.set(piece.subarray(0, at), length);
+      length += at;
+      if (length < width) continue;
+      write(begun, 0, width);
+    }
+    for (; at + width <= piece.length; at += width) write(piece, at, at + width);
+    begun.set(piece.subarray(at));
+    length = piece.length - at;
   }
-  return out;
+  if (length > 0) write(begun, 0, length);
 }
 
 /** The value of each base64 character, that of padding, and -1 for other octets. */
@@ -243,20 +282,52 @@ for (const digit of "0123456789abcdefABCDEF") HEX[digit.charCodeAt(0)] = parseIn
  * behind rule 5), and a soft line break at the very end, whose line end belongs to the delimiter, is
  * one too.
  */
-export function* decodeQuotedPrintable(octets: Iterable<Uint8Array>): Generator<Uint8Array> {
+export function decodeQuotedPrintable(content: LazyContent): LazyPiece[] {
+  const made: LazyPiece[] = [];
+  const add = (stretch: LazyContent, last: boolean) => {
+    const length = decodeLines(inOne(stretch), last);
+    if (length === 0) return;
+    const write = (out: Uint8Array) => void decodeLines(inOne(stretch), last, out);
+    made.push(new LazyPiece({ length, write }));
+  };
   /** What has to wait for the rest of its line. */
-  let held: Uint8Array | undefined;
-  for (const piece of chunks(octets)) {
-    const chunk = held === undefined ? piece : Buffer.concat([held, piece]);
-    const cut = quotedPrintableCut(chunk);
-    held = cut < chunk.length ? chunk.subarray(cut) : undefined;
-    const decoded = decodeLines(chunk.subarray(0, cut), false);
-    if (decoded.length > 0) yield decoded;
+  let held: Piece[] = [];
+  let heldLength = 0;
+  for (const piece of lazyChunks(content)) {
+    const lines = source.read(piece).lastIndexOf(LF) + 1;
+    const open = piece.length - lines + (lines === 0 ? heldLength : 0);
+    held.push(piece);
+    heldLength += piece.length;
+    if (lines === 0 && open <= MAX_HELD) continue;
+    const cut = open <= MAX_HELD ? heldLength - open : quotedPrintableCut(inOne(held));
+    const all = new Pieces(held);
+    add(all.slice(0, cut), false);
+    held = [...all.slice(cut, all.length)];
+    heldLength -= cut;
   }
-  if (held === undefined) return;
-  const last = decodeLines(held, true);
-  if (last.length > 0) yield last;
+  if (heldLength > 0) add(held, true);
+  return made;
 }
+
+/** The octets in one piece, which is good until the next. */
+function inOne(stretch: LazyContent): Uint8Array {
+  const [only] = stretch;
+  if (stretch.length === 1) return source.read(only!);
+  let length = 0;
+  for (const piece of stretch) length += piece.length;
+  if (joined.length < length) joined = new Uint8Array(length);
+  let used = 0;
+  for (const piece of stretch) {
+    joined.set(source.read(piece), used);
+    used += piece.length;
+  }
+  return joined.subarray(0, length);
+}
+
+/** Of what is decoded. */
+const source = new PieceReader();
+/** Where pieces of it are put together. */
+let joined = new Uint8Array(0);
 
 /** Octets of a line without end that are held back at most; lines have 76 (§6.7 rule 5). */
 const MAX_HELD = 64 * 1024;
@@ -279,11 +350,13 @@ function isWhiteOrCr(octet: number): boolean {
   return octet === SPACE || octet === TAB || octet === CR;
 }
 
-/** @param last whether nothing follows: white space at the end is dropped then */
-function decodeLines(octets: Uint8Array, last: boolean): Uint8Array {
+/**
+ * @param last whether nothing follows: white space at the end is dropped then
+ * @param out where it is written; left out to learn how much it is
+ * @returns how many octets it is
+ */
+function decodeLines(octets: Uint8Array, last: boolean, out = scratchFor(octets)): number {
   const { length } = octets;
-  // An octet becomes one at most, but LF, which becomes CRLF.
-  const out = Buffer.allocUnsafe(length + count(octets, LF));
   let used = 0;
   for (let i = 0; i < length;) {
     const octet = octets[i]!;
@@ -319,7 +392,16 @@ function decodeLines(octets: Uint8Array, last: boolean): Uint8Array {
       i++;
     }
   }
-  return out.subarray(0, used);
+  return used;
+}
+
+/** What is only measured is written here. */
+let scratch = new Uint8Array(0);
+
+/** An octet becomes one at most, but LF, which becomes CRLF. */
+function scratchFor({ length }: Uint8Array): Uint8Array {
+  if (scratch.length < 2 * length) scratch = new Uint8Array(2 * length);
+  return scratch;
 }
 
 /** Index behind the white space, CRs among it, that begins at `start`. */
@@ -329,10 +411,12 @@ function blanksEnd(octets: Uint8Array, start: number): number {
   return end;
 }
 
-function count(octets: Uint8Array, octet: number): number {
-  let found = 0;
-  for (let i = octets.indexOf(octet); i >= 0; i = octets.indexOf(octet, i + 1)) found++;
-  return found;
+/** The same octets in pieces of a bounded size, as those are that have to be made. */
+function* lazyChunks(content: LazyContent): Generator<Piece> {
+  for (const piece of content) {
+    if (piece instanceof LazyPiece) yield piece;
+    else yield* chunks([piece]);
+  }
 }
 
 /** The same octets in pieces of a bounded size. */

@@ -286,7 +286,7 @@ export class Events {
     if (summary.wrongPort !== undefined) {
       const text = WRONG_PORT[summary.wrongPort];
       const due = this.#handshakes.due(`${summary.wrongPort} ${clientKey(client.address)}`);
-      return due ? this.#log.warning(text, fields) : this.#log.debug(text, fields);
+      return this.#tell(due ? "WARNING" : "DEBUG", text, fields, { client });
     }
     if (handshakeFailed && summary.error) {
       // A device that is too old for the relay is told of; a scanner makes hundreds of these.

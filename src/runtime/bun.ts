@@ -2,6 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { connectByBun } from "./bun_connect.ts";
+import { garbage } from "./bun_memory.ts";
 import {
   type Connection,
   type ConnectionHandler,
@@ -187,8 +188,11 @@ class BunConnection implements Connection {
   }
 
   /** Octets of the handshake, or what is encrypted. */
-  onRaw(bytes: Uint8Array): void {
+  onRaw(bytes: Buffer): void {
     if (this.#inHandshake) this.#opening ??= openingOf(bytes);
+    // As many octets as all mail has: Bun hands out a copy, which is of no more use.
+    const { buffer } = bytes;
+    if (buffer instanceof ArrayBuffer && bytes.length === buffer.byteLength) buffer.transfer(0);
   }
 
   onDrain(): void {
@@ -228,6 +232,8 @@ const plainHandlers: BunSocketHandlers = {
   data(socket, bytes) {
     if (socket.data.uses(socket)) socket.data.handler.data(bytes);
     else socket.data.onRaw(bytes);
+    // Most of it is copied by now, but for the large pieces of a message.
+    garbage(bytes.length);
   },
   drain(socket) {
     if (socket.data.uses(socket)) socket.data.onDrain();

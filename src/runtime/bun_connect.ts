@@ -5,6 +5,7 @@
 
 import { Buffer } from "node:buffer";
 import type { PeerCertificate } from "node:tls";
+import { garbage } from "./bun_memory.ts";
 import type { ConnectOptions, Outbound, OutboundHandler } from "./runtime.ts";
 import { ALPN_PROTOCOL, identityProblem, serverName, trusted } from "./trust.ts";
 
@@ -67,17 +68,20 @@ class BunOutbound implements Outbound {
     if (this.#gone) return true;
     const length = data.length + more.length;
     if (this.#waiting.length > 0 || length > scratch.length) {
-      this.#waiting.push(asOctets(data));
-      if (more.length > 0) this.#waiting.push(asOctets(more));
+      const octets = Buffer.allocUnsafeSlow(length);
+      copy(more, octets, copy(data, octets, 0));
+      this.#waiting.push(octets);
+      garbage(length);
       return this.#writeWaiting();
     }
     // One write of octets that need no memory of their own: half of what texts cost.
-    const end = copy(more, copy(data, 0));
+    const end = copy(more, scratch, copy(data, scratch, 0));
     const taken = this.#socket!.write(scratch, 0, end);
     // Below zero the socket is gone, and `close` follows.
     if (taken === end || taken < 0) return true;
     // A copy: what is scratch now is another connection's in a moment (a Buffer's slice would share it).
     this.#waiting.push(Buffer.from(scratch.subarray(taken, end)));
+    garbage(end - taken);
     return false;
   }
 
@@ -143,14 +147,10 @@ const scratch = Buffer.allocUnsafeSlow(64 * 1024);
 const NOTHING = new Uint8Array(0);
 
 /** @returns where the copy ends */
-function copy(data: string | Uint8Array, at: number): number {
-  if (typeof data === "string") return at + scratch.write(data, at, "latin1");
-  scratch.set(data, at);
+function copy(data: string | Uint8Array, to: Buffer, at: number): number {
+  if (typeof data === "string") return at + to.write(data, at, "latin1");
+  to.set(data, at);
   return at + data.length;
-}
-
-function asOctets(data: string | Uint8Array): Uint8Array {
-  return typeof data === "string" ? Buffer.from(data, "latin1") : data;
 }
 
 const plainHandlers: BunSocketHandlers = {

@@ -20,6 +20,7 @@ import {
 const ACCEPT_PAUSE_MS = 100;
 /** What `accept` says of a connection that has ended before it was accepted. */
 const GONE: ReadonlySet<string> = new Set(["ENOTCONN", "ECONNABORTED", "ECONNRESET"]);
+const NOTHING = new Uint8Array(0);
 const READ_SIZE = 64 * 1024;
 /** Octets waiting to be written above which `write` asks for a pause. */
 const WRITE_HIGH_WATER = 64 * 1024;
@@ -81,8 +82,20 @@ class DenoConnection implements Connection {
   end(): void {
     if (this.#closed || this.#ending) return;
     this.#ending = true;
+    void this.#end();
+  }
+
+  async #end(): Promise<void> {
+    if (this.#ended) {
+      try {
+        // Where the client has answered with a reset, a read goes on saying that it has ended its side.
+        await this.#conn.write(NOTHING);
+      } catch (error) {
+        return this.#close(error);
+      }
+    }
     if (this.#secure !== undefined) this.#secure.end();
-    else void this.#flush();
+    else await this.#flush();
   }
 
   destroy(): void {
@@ -99,8 +112,8 @@ class DenoConnection implements Connection {
     if (this.#reading || this.#ended) return;
     this.#reading = true;
     try {
+      let buffer = new Uint8Array(READ_SIZE);
       while (!this.#paused && !this.#closed && !this.#handedOver) {
-        const buffer = new Uint8Array(READ_SIZE);
         this.#awaitingRead = true;
         const length = await this.#conn.read(buffer);
         this.#awaitingRead = false;
@@ -116,9 +129,13 @@ class DenoConnection implements Connection {
           if (this.#ending && !this.#writing) this.#close();
           return;
         }
-        // A mostly empty buffer would be kept with the few octets in it.
-        const octets = buffer.subarray(0, length);
-        this.handler.data(length < READ_SIZE / 2 ? octets.slice() : octets);
+        // A buffer that is not full would be kept with the octets in it.
+        if (length < READ_SIZE) {
+          this.handler.data(buffer.slice(0, length));
+        } else {
+          this.handler.data(buffer);
+          buffer = new Uint8Array(READ_SIZE);
+        }
       }
     } catch (error) {
       this.#close(error);
@@ -216,6 +233,8 @@ class ConnectionStream extends Duplex {
   /** What has come first; none is noted any more once the handshake is done. */
   opening: Uint8Array | undefined;
   #opened = false;
+  /** For one read after the other: what is encrypted comes in pieces of any size. */
+  readonly #buffer = new Uint8Array(READ_SIZE);
 
   /** @param received octets that were read before and come first */
   constructor(conn: Conn, waiting: boolean, received: Uint8Array | undefined) {
@@ -238,9 +257,9 @@ class ConnectionStream extends Duplex {
 
   override _read(): void {
     if (this.#waiting) return;
-    const buffer = new Uint8Array(READ_SIZE);
+    const buffer = this.#buffer;
     this.#conn.read(buffer).then(
-      (length) => this.#take(length === null ? null : buffer.subarray(0, length)),
+      (length) => this.#take(length === null ? null : buffer.slice(0, length)),
       (error) => this.destroy(error),
     );
   }

@@ -88,10 +88,10 @@ class NodeOutbound implements Outbound {
   write(data: string | Uint8Array, more?: string | Uint8Array): boolean {
     if (!this.#connected) throw new Error("written before it was connected");
     if (this.#gone) return true;
-    if (more === undefined) return this.#socket.write(asOctets(data));
+    if (more === undefined) return this.#socket.write(copyOf(data));
     this.#socket.cork();
-    this.#socket.write(asOctets(data));
-    const writable = this.#socket.write(asOctets(more));
+    this.#socket.write(copyOf(data));
+    const writable = this.#socket.write(copyOf(more));
     this.#socket.uncork();
     return writable;
   }
@@ -102,6 +102,7 @@ class NodeOutbound implements Outbound {
   }
 }
 
-function asOctets(data: string | Uint8Array): Uint8Array {
-  return typeof data === "string" ? Buffer.from(data, "latin1") : data;
+/** The socket keeps what it is given until it has been sent. */
+function copyOf(data: string | Uint8Array): Uint8Array {
+  return typeof data === "string" ? Buffer.from(data, "latin1") : Buffer.from(data);
 }

@@ -91,8 +91,8 @@ export interface Outbound {
   /** The proxy that it goes through, if there is one, in words. */
   readonly via?: string;
   /**
-   * Sends octets, which must not change afterwards, or ASCII text. Not before `connected`: until
-   * then nobody knows whom it would go to.
+   * Sends octets or ASCII text. Octets are taken before it returns, and may change afterwards. Not
+   * before `connected`: until then nobody knows whom it would go to.
    *
    * @param more leaves right behind, together with `data` where both are small
    * @returns false when the service does not keep up: nothing is lost, but wait for `drained`

@@ -6,6 +6,7 @@ import { type EntraOptions, SandboxEntra } from "./entra.ts";
 import { type GraphOptions, SandboxGraph } from "./graph.ts";
 import { programsOnly } from "./inbox/guard.ts";
 import type { Inbox } from "./inbox/store.ts";
+import type { Trace } from "./trace/trace.ts";
 
 export interface CloudOptions {
   readonly inbox: Inbox;
@@ -13,6 +14,8 @@ export interface CloudOptions {
   readonly graph?: Omit<GraphOptions, "verify" | "deliver" | "faults">;
   /** Faults that wait from the beginning; more may be added at any time. */
   readonly faults?: Faults;
+  /** The trace of the message that a request with this `client-request-id` has sent. */
+  readonly traceOf?: (clientRequestId: string | undefined) => Trace | undefined;
   /** Hosts besides addresses and localhost that the services may be reached as. */
   readonly allowedHosts?: readonly string[];
 }
@@ -25,17 +28,16 @@ export interface Cloud {
 }
 
 /** @throws TypeError if one of `allowedHosts` can be no host. */
-export function createCloud(
-  { inbox, allowedHosts, entra: entraOptions, graph: graphOptions, faults = new Faults() }:
-    CloudOptions,
-): Cloud {
+export function createCloud(options: CloudOptions): Cloud {
+  const { inbox, allowedHosts, traceOf, faults = new Faults() } = options;
+  const { entra: entraOptions, graph: graphOptions } = options;
   const entra = new SandboxEntra({ ...entraOptions, faults });
   const graph = new SandboxGraph({
     ...graphOptions,
     verify: (token) => entra.verify(token),
     faults,
-    deliver: async (message) => {
-      await inbox.add(message);
+    deliver: async ({ clientRequestId, ...message }) => {
+      await inbox.add({ ...message, trace: traceOf?.(clientRequestId) });
     },
   });
   const routes = new Hono();

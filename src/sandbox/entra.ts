@@ -12,6 +12,8 @@ import { discardBody } from "./graph/body.ts";
 /** Secrets that are refused, as Entra refuses a wrong one and one past its end. */
 export const WRONG_SECRET = "wrong-secret";
 export const EXPIRED_SECRET = "expired-secret";
+/** A secret that gets a token without any role, as of an app that has been given no permission. */
+export const NO_PERMISSION = "no-permission";
 
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 const DOMAIN = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+$/i;
@@ -169,7 +171,7 @@ export class SandboxEntra {
         token_type: "Bearer",
         expires_in: LIFETIME_S,
         ext_expires_in: LIFETIME_S,
-        access_token: this.#issue(tenant, client, scope),
+        access_token: this.#issue(tenant, client, scope, this.#rolesOf(client, secret)),
       },
       200,
       { "Cache-Control": "no-store" },
@@ -189,8 +191,12 @@ export class SandboxEntra {
     }
   }
 
-  #issue(tenant: string, client: string, scope: string): string {
-    const roles = this.#options.roles?.(client) ?? ["Mail.Send", "Mail.ReadWrite"];
+  #rolesOf(client: string, secret: string): readonly string[] {
+    if (secret === NO_PERMISSION) return [];
+    return this.#options.roles?.(client) ?? ["Mail.Send", "Mail.ReadWrite"];
+  }
+
+  #issue(tenant: string, client: string, scope: string, roles: readonly string[]): string {
     const expiresAt = Date.now() + LIFETIME_S * 1000;
     const now = Math.floor(Date.now() / 1000);
     const audience = scope.slice(0, -"/.default".length);

@@ -20,6 +20,8 @@ export const PROBATION_MS = 3_000;
 export const FLOOD_WINDOW_MS = 10_000;
 /** Milliseconds without progress that everybody has before another may take the place… */
 export const STAY_MS = 1_500;
+/** Milliseconds that a client over its share has at least from its login on; a message needs fewer. */
+export const SETTLED_MS = 500;
 /**
  * … but where there is no queue, so many a second: a tenth of all places, and where there are few, this.
  */
@@ -298,14 +300,19 @@ export class Admission {
   }
 
   authenticated(place: Place, owner?: Owner): void {
-    if (place.state === "authenticated") return this.does(place, "idle");
-    if (place.state !== "seated" && place.state !== "probation") return;
-    this.#unseat(place, "authenticated");
+    // A client may log in once more: after STARTTLS, or in a trusted network.
+    if (place.state === "authenticated") this.#loggedIn.delete(place);
+    else if (place.state !== "seated" && place.state !== "probation") return;
+    else this.#unseat(place, "authenticated");
     this.#loggedIn.add(place, owner, place.key!, this.#time());
   }
 
   does(place: Place, activity: Activity): void {
-    if (place.state === "authenticated") this.#loggedIn.does(place, activity, this.#time());
+    if (place.state !== "authenticated") return;
+    const now = this.#time();
+    this.#loggedIn.does(place, activity, now);
+    // It may be the one to make room. By the next look it may be busy again, and so all others.
+    if (activity !== "busy" && this.queued > 0) this.#serve(now);
   }
 
   retire(place: Place): void {
@@ -439,11 +446,13 @@ export class Admission {
     const strangers = this.#count - this.#loggedIn.size;
     const entitled = strangers < accountShare(this.#connections);
     const address = key === "" ? undefined : key;
-    const over = entitled ? this.#loggedIn.next(address, now - STAY_MS) : undefined;
+    const over = entitled ? this.#loggedIn.next(address, now - SETTLED_MS) : undefined;
     if (over !== undefined) return end(over, "over share");
-    if (victim === undefined) {
-      return entitled && !hurry && this.#loggedIn.overShare(address) ? "later" : "never";
-    }
+    // Rather than that a client on its way to a login goes early, one over its share is waited for.
+    const comes = entitled && this.#loggedIn.overShare(address);
+    if (comes && !hurry) return "later";
+    // A check ends soon: then its client has either logged in or may have to make room.
+    if (victim === undefined) return strangers > 0 && !hurry ? "later" : "never";
     return hurry || this.#mayHurry(now) ? end(victim, "makes room") : "later";
   }
 

@@ -2,10 +2,12 @@
 
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers";
 import type { OnWait } from "../delivery/outcome.ts";
 import { clientKey, plainAddress } from "../networks.ts";
 import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runtime.ts";
 import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
+import type { Reservation } from "../smtp/reservation.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
 import { Session, type SessionOptions, TLS_FIRST, TLS_HANDSHAKE } from "../smtp/session.ts";
@@ -18,6 +20,7 @@ import {
   LATE,
   MISCONDUCT,
   STOPPING,
+  TOO_FAR_AHEAD,
 } from "./endings.ts";
 import type {
   Client,
@@ -32,6 +35,7 @@ import type {
 import type { ClientMemory, MemoryBudget } from "./memory.ts";
 import { type Awaited, Patience, type Timeouts } from "./patience.ts";
 import { type Proxies, ProxyGate } from "./proxy_gate.ts";
+import type { ServerOptions } from "./server.ts";
 
 /** What a connection needs from its server. */
 export interface ConnectionContext<Account> {
@@ -50,10 +54,12 @@ export interface ConnectionContext<Account> {
   proxyRefused(refusal: ProxyRefusal, client: Client): void;
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
   readonly trusted: TrustedClients<Account> | undefined;
+  readonly observe: ServerOptions<Account>["observe"];
   submit(account: Account, message: Message, onWait: OnWait): Promise<Reply>;
   /** A message has its verdict. */
   settled(): void;
-  abandoned(message: Message): void;
+  abandoned(message: Message, gone: Promise<boolean>): void;
+  answered(message: Message): void;
   refused(refusal: Refusal, client: Client, account: Account | undefined): void;
   limited(setting: LimitSetting, client: Client, what: string): void;
   /** The connection has lost its place, and is about to read its last reply. */
@@ -73,6 +79,18 @@ const OCTETS = new Map(
  * even that it is closed, so the less often one is paused the better.
  */
 const MAX_AHEAD = 4 * 1024;
+/** Octets of them that need no room of their own. */
+const MAX_UNCOUNTED = 32 * 1024;
+/**
+ * The same in all while its login is being checked, or that of its network: as much as a thousand
+ * recipients take, whom a client may name behind MAIL.
+ */
+const MAX_AHEAD_OF_LOGIN = 128 * 1024;
+/**
+ * Milliseconds in which a client that has ended its side shows whether it is gone: then the reply to its
+ * message is answered with a reset.
+ */
+const SHOWN_MS = 500;
 /** Milliseconds for a client that has lost its place to read why. */
 const LAST_WORD_MS = 1_000;
 
@@ -91,18 +109,24 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   /** The peer has half-closed. */
   #peerEnded = false;
   #closing = false;
+  /** When the connection was ended from our side. */
+  #endedAt = 0;
   #writable = true;
   #paused = false;
-  /** Octets that have come while the session was busy. */
-  #ahead = 0;
+  /** Room for what has come ahead, where that is much. */
+  #aheadRoom: Reservation | undefined;
+  /** The rest of what has come is about to be looked at. */
+  #resuming = false;
   /** The message that is being submitted. */
   #submitting: Message | undefined;
   /** Ends its wait for its turn, while it waits. */
   #endWait: (() => void) | undefined;
   /** Content of a message is coming, as admission knows it. */
   #receiving = false;
-  /** Its handler has been told that the client is gone. */
-  #abandoned = false;
+  /** Tells its handler whether the client was gone, once that client has ended its side. */
+  #gone: ((gone: boolean) => void) | undefined;
+  /** The reply has been written to a client that may be gone: the connection ends when that is known. */
+  #awaitsReset = false;
   /** What `closed` found out, while a submission outlives its connection. */
   #summary: ConnectionSummary | undefined;
   #handshake = false;
@@ -182,16 +206,13 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   /** The greeting: who the client is, is certain by now. */
   #greet(): Effect[] {
     if (this.#context.trusted?.has(this.#client)) this.#session.trust();
+    this.#session.observe(this.#context.observe?.(this.#client));
     return this.#session.open();
   }
 
   /** There is no place, or not any more. */
   dismiss(why: Dismissal): void {
-    // A message goes on without its client, which may yet read the reply.
-    if (why === "retired") {
-      if (this.#submitting === undefined) return this.#connection.destroy();
-      return this.#context.dismissed(this);
-    }
+    if (why === "retired") return this.#retired();
     const { reply, setting, told } = DISMISSALS[why];
     this.#guard(() => {
       this.#context.limited(setting, this.#client, told);
@@ -214,6 +235,19 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     });
   }
 
+  /**
+   * Its place is another's. A message goes on without its client, which may yet read the reply; and
+   * the last reply may be on its way.
+   */
+  #retired(): void {
+    if (this.#submitting === undefined && !this.#awaitsReset) {
+      const until = this.#endedAt + LAST_WORD_MS;
+      if (performance.now() >= until) return this.#connection.destroy();
+      this.#patience.deadline = Math.min(this.#patience.deadline, until);
+    }
+    this.#context.dismissed(this);
+  }
+
   /** Whether a reply in plain text would be garbage to the client: TLS has to come first. */
   get #mute(): boolean {
     return this.#handshake || this.#gate?.waiting === true ||
@@ -226,7 +260,6 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     // What comes behind the last reply is read only so that the reply is not lost to a reset.
     if (this.#closing) return;
     if (this.#held) return this.#keep(bytes);
-    if (this.#session.busy) this.#ahead += bytes.length;
     this.#guard(() => this.#run(this.#session.receive(bytes)));
   }
 
@@ -293,7 +326,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.cutOff());
       this.#peerEnded = true;
       if (this.#left) this.#leave();
-      if (!this.#session.busy || this.#handshake) this.#end("the client hung up");
+      const waits = this.#session.busy || this.#session.held;
+      if (!waits || this.#handshake) this.#end("the client hung up");
     });
   }
 
@@ -313,11 +347,15 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     const header = opening === undefined ? undefined : this.#gate?.instead(opening);
     if (header !== undefined) this.#context.proxyRefused(header, this.#client);
     this.#closing = true;
-    this.#abandon();
+    if (this.#submitting !== undefined) this.#abandon();
+    this.#gone?.(error !== undefined || this.#submitting !== undefined);
     this.#patience.deadline = Infinity;
+    // Nobody reads what it replies from now on.
+    this.#session.observe(undefined);
     this.#guard(() => {
       // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
       this.#session.abort(STOPPING, "the connection is gone");
+      this.#keepAhead(0);
       this.#place?.leave();
     });
     const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
@@ -371,15 +409,17 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   }
 
   #abandon(): void {
-    if (this.#submitting === undefined || this.#abandoned) return;
-    this.#abandoned = true;
-    this.#guard(() => this.#context.abandoned(this.#submitting!));
+    if (this.#gone !== undefined) return;
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    this.#gone = resolve;
+    this.#guard(() => this.#context.abandoned(this.#submitting!, promise));
   }
 
   /** Called now and then: ends what has made no progress for too long. */
   tick(now: number): void {
     if (now < this.#patience.deadline) return;
     if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.timedOut());
+    if (this.#awaitsReset && !this.#closing) return this.#end("the client hung up");
     if (this.#closing || this.#handshake) {
       if (!this.#closing) {
         this.#timedOut = true;
@@ -479,22 +519,30 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       this.#stage = this.#session.stage;
       this.#place?.progress();
     }
-    if (this.#peerEnded && !this.#session.busy) return this.#end("the client hung up");
+    if (this.#peerEnded && !this.#session.busy && !this.#session.held) {
+      if (this.#gone === undefined) return this.#end("the client hung up");
+      this.#awaitsReset = true;
+      this.#patience.deadline = performance.now() + SHOWN_MS;
+      return;
+    }
     this.#flow();
   }
 
   /** Reads on exactly when the session can take more and the client reads our replies. */
   #flow(): void {
-    if (this.#closing) return;
+    if (this.#closing || this.#awaitsReset) return;
     const busy = this.#session.busy && !this.#handshake;
-    if (!busy) this.#ahead = 0;
-    const pause = this.#ahead > MAX_AHEAD || !this.#writable;
+    const held = this.#session.held;
+    const ahead = busy || held ? this.#session.unread : 0;
+    if (!this.#keepAhead(ahead)) return;
+    const pause = held || ahead > MAX_AHEAD || !this.#writable;
     if (pause !== this.#paused) {
       this.#paused = pause;
       if (pause) this.#connection.pause();
       else this.#connection.resume();
     }
-    const awaited: Awaited = busy
+    if (held && this.#writable) this.#resume();
+    const awaited: Awaited = busy || (held && this.#writable)
       ? "us"
       : this.#handshake
       ? "handshake"
@@ -504,6 +552,49 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       ? "content"
       : "command";
     this.#patience.look(awaited, this.#session, this.#received, performance.now());
+  }
+
+  /** Others have their turn before what is left of many commands is looked at. */
+  #resume(): void {
+    if (this.#resuming) return;
+    this.#resuming = true;
+    setImmediate(() => {
+      this.#resuming = false;
+      if (!this.#closing && this.#writable) this.#guard(() => this.#run(this.#session.resume()));
+    });
+  }
+
+  /**
+   * Finds room for what has come ahead: one read may bring half a megabyte, and each connection may
+   * wait. Nobody has reason to send much behind a login that is being checked.
+   *
+   * @param octets of it
+   * @returns whether the connection goes on
+   */
+  #keepAhead(octets: number): boolean {
+    if (octets <= MAX_UNCOUNTED) {
+      this.#aheadRoom?.release();
+      this.#aheadRoom = undefined;
+      return true;
+    }
+    if (this.#memory === undefined) return true;
+    if (this.#account === undefined && octets > MAX_AHEAD_OF_LOGIN) {
+      this.#run(this.#session.abort(TOO_FAR_AHEAD, "the client sent too much ahead"));
+      return false;
+    }
+    const room = this.#aheadRoom ??= this.#memory.open(octets);
+    if (room?.ensure(octets) === true) {
+      room.giveUp = () => this.#guard(() => this.#dropAhead());
+      return true;
+    }
+    this.#dropAhead();
+    return !this.#closing;
+  }
+
+  /** What is under way comes to its answer. What has come behind it is not looked at. */
+  #dropAhead(): void {
+    this.#aheadRoom = undefined;
+    this.#run(this.#session.stop(TOO_FAR_AHEAD, "no room for what the client sent ahead"));
   }
 
   /** @param received what has come of the handshake already */
@@ -537,8 +628,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   async #submit(effect: Extract<Effect, { type: "submit" }>): Promise<void> {
     const { envelope, content, facts, reservation } = effect;
-    this.#submitting = { envelope, content, facts, client: this.#client };
-    this.#abandoned = false;
+    const message = this.#submitting = { envelope, content, facts, client: this.#client };
     // It waits for us, whoever it is.
     this.#place?.checking();
     let answer: Reply | undefined;
@@ -562,7 +652,12 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#submitting = undefined;
     this.#endWait = undefined;
     reservation.release();
+    // What the client has sent ahead, such as QUIT, may end the connection with the reply.
+    const isThere = this.#gone === undefined && !this.#closing;
     this.#guard(() => answer && this.#run(this.#session.submitted(answer)));
+    if (isThere && answer !== undefined && answer.code < 300) {
+      this.#guard(() => this.#context.answered(message));
+    }
     this.#context.settled();
     this.#over();
   }
@@ -590,9 +685,11 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     if (this.#closing) return;
     this.#reason = reason;
     this.#closing = true;
-    this.#patience.deadline = performance.now() + this.#context.timeouts.linger;
-    this.#place?.retire();
+    this.#endedAt = performance.now();
+    this.#patience.deadline = this.#endedAt + this.#context.timeouts.linger;
+    this.#keepAhead(0);
     if (this.#paused) this.#connection.resume();
     this.#connection.end();
+    this.#place?.retire();
   }
 }

@@ -14,6 +14,11 @@ export interface Ending {
 
 export const INTERNAL = reply(421, "4.3.0", "Internal error; try again");
 export const STOPPING = reply(421, "4.3.2", "The relay is stopping; try again");
+export const TOO_FAR_AHEAD = reply(
+  421,
+  "4.3.1",
+  "No memory for what you sent ahead; wait for the reply before you send more",
+);
 export const CUT_OFF = reply(451, "4.4.2", "The relay is stopping; the message may have been sent");
 
 const CROWDED = reply(421, "4.7.0", "Too many connections of your address have not logged in");

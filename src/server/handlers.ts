@@ -41,6 +41,7 @@ export interface ProxyRefusal {
 /** A message as it was received, with its envelope. */
 export interface Message {
   readonly envelope: Envelope;
+  /** Octets that whoever submits it may discard once it has a verdict. */
   readonly content: Content;
   readonly facts: SessionFacts;
   readonly client: Client;
@@ -100,11 +101,14 @@ export interface Handlers<Account> {
   readonly trusted?: TrustedClients<Account> | undefined;
   submit(account: Account, message: Message, onWait?: OnWait): Promise<Reply>;
   /**
-   * The client has gone, or has ended its side, while this message was being submitted: nobody can
-   * say that it gets to read the reply. Called at most once for a message, before its `submit` has
-   * settled; that goes on.
+   * The client has gone, or has ended its side, while this message was being submitted; that goes on.
+   * Called at most once for a message, before its `submit` has settled.
+   *
+   * @param gone whether the reply did not reach the client: one that has only ended its side reads on
    */
-  abandoned?(message: Message): void;
+  abandoned?(message: Message, gone: Promise<boolean>): void;
+  /** The client was there for the reply to a message that was not {@link abandoned}. */
+  answered?(message: Message): void;
   /** The session has turned a login or a message away by itself. */
   refused?(refusal: Refusal, client: Client, account: Account | undefined): void;
   /** The connection is ended without a word, because of a PROXY header that is there or is not. */

@@ -51,6 +51,8 @@ interface Entry<Member> {
   activity: Activity;
   /** When that began. */
   since: number;
+  /** When it logged in. */
+  readonly joined: number;
 }
 
 export class LoggedIn<Member> {
@@ -83,6 +85,7 @@ export class LoggedIn<Member> {
       address: groupOf(this.#addresses, address),
       activity: "busy",
       since: now,
+      joined: now,
     };
     this.#entries.set(member, entry);
     this.#resize(entry, 1);
@@ -115,21 +118,27 @@ export class LoggedIn<Member> {
    * The connection that makes room for a new one: of an account over its share, or an address.
    *
    * @param address of the new one; undefined while it is not known
-   * @param before only those that have been idle since before this time
+   * @param before only those that logged in before this time: whoever has just come has the time for a
+   *   message. What it has done since does not count, or a client that is never idle for long would
+   *   never give way.
    */
   next(address: string | undefined, before: number): Member | undefined {
     for (const { members: { idle, waiting, receiving } } of this.#groups(address)) {
-      for (const member of idle) {
-        if (this.#entries.get(member)!.since <= before) return member;
-        break;
-      }
+      const idlest = this.#firstBefore(idle, before);
+      if (idlest !== undefined) return idlest;
       // The latest: the others have waited longer, and their turn comes sooner.
       const latest = [...waiting].at(-1);
       if (latest !== undefined) return latest;
-      for (const member of receiving) {
-        if (this.#entries.get(member)!.since <= before) return member;
-        break;
-      }
+      const longest = this.#firstBefore(receiving, before);
+      if (longest !== undefined) return longest;
+    }
+    return undefined;
+  }
+
+  /** Those that have just logged in are mostly the last. */
+  #firstBefore(members: ReadonlySet<Member>, before: number): Member | undefined {
+    for (const member of members) {
+      if (this.#entries.get(member)!.joined <= before) return member;
     }
     return undefined;
   }

@@ -9,13 +9,20 @@ import type { Memory, Reservation } from "../smtp/reservation.ts";
 import type { Owner } from "./handlers.ts";
 
 /**
- * Octets of memory for each octet of a message in flight, at most: its content, what of it is held
- * encoded again for Graph, and what waits in the buffers of the connection that sends it.
+ * Octets of memory for each octet of a message in flight, at most, whatever its shape: its content,
+ * and what is made of it piece by piece while it is sent, until it is collected. `npm run bench --
+ * memory` holds it.
  */
 export const COPIES = 1.5;
 
-/** Octets taken at a time while a message arrives. */
+/**
+ * Octets taken at a time while a message arrives; and the least that one counts for, with what the relay
+ * knows of it besides its octets. A message may wait for minutes when its client, which counts for
+ * MAX_CONNECTIONS, has long gone: so many small ones have to have a bound of their own.
+ */
 const STEP = 16 * 1024;
+/** Messages that there is room for, however little it is. */
+const LEAST_MESSAGES = 256;
 /** Milliseconds without an octet after which a promise lapses. */
 export const PROMISE_MS = 2_000;
 /** The part of all room that an account keeps when others want it; so do all unknown ones together. */
@@ -33,6 +40,8 @@ export interface MemoryOptions {
 export class MemoryBudget {
   /** Octets of mail, as all numbers below. */
   readonly #limit: number;
+  /** That each message takes. */
+  readonly #least: number;
   readonly #exhausted: (used: number) => void;
   readonly #now: () => number;
   readonly #accounts = new Map<string, Holder>();
@@ -44,6 +53,7 @@ export class MemoryBudget {
   /** @param limit octets of memory, not of mail */
   constructor(limit: number, { exhausted, now }: MemoryOptions = {}) {
     this.#limit = Math.floor(limit / COPIES);
+    this.#least = Math.max(1, Math.min(STEP, Math.floor(this.#limit / LEAST_MESSAGES)));
     this.#exhausted = exhausted ?? (() => {});
     this.#now = now ?? (() => performance.now());
   }
@@ -70,9 +80,10 @@ export class MemoryBudget {
     const ofAddress = this.#addresses.get(address) ?? new Holder(this.#addresses, address);
     const room = new Room(this, account === undefined ? [ofAddress] : [ofAddress, account]);
     // Where all is full, a client that does not say how much is to come is turned away here, too.
-    if (!this.#find(Math.max(announced, 1), room)) return undefined;
+    const needed = Math.max(announced, this.#least);
+    if (!this.#find(needed, room)) return undefined;
     for (const holder of room.holders) holder.add(room);
-    const ahead = Math.min(announced === 0 ? STEP : announced, STEP, this.#free);
+    const ahead = Math.min(announced === 0 ? STEP : needed, STEP, this.#free);
     this.#set(room, ahead, Math.max(0, announced - ahead));
     return room;
   }
@@ -110,7 +121,7 @@ export class MemoryBudget {
 
   /** @internal */
   settle(room: Room, octets: number): void {
-    this.#set(room, Math.min(room.octets, octets), 0);
+    this.#set(room, Math.min(room.octets, Math.max(octets, this.#least)), 0);
   }
 
   /** @internal */

@@ -2,6 +2,7 @@
 
 import type { Listener, Runtime, TlsIdentity } from "../runtime/runtime.ts";
 import type { Refusal } from "../smtp/effects.ts";
+import type { SessionObserver } from "../smtp/observer.ts";
 import type { SessionOptions } from "../smtp/session.ts";
 import type { Admission } from "./admission.ts";
 import { type ConnectionContext, SmtpConnection } from "./connection.ts";
@@ -23,6 +24,8 @@ export interface ServerOptions<Account> {
   readonly memory?: MemoryBudget;
   /** Whose connections begin with a PROXY header; nobody's where left out. */
   readonly proxies?: Proxies | undefined;
+  /** Gives each session that begins its observer; none is observed where left out. */
+  readonly observe?: ((client: Client) => SessionObserver) | undefined;
 }
 
 /** How often patience is looked at, milliseconds: timeouts are that coarse. */
@@ -80,8 +83,10 @@ export class SmtpServer<Account> {
       identity: this.#options.identity,
       authenticate: handlers.authenticate.bind(handlers),
       trusted: handlers.trusted,
+      observe: this.#options.observe,
       submit: handlers.submit.bind(handlers),
-      abandoned: (message: Message) => handlers.abandoned?.(message),
+      abandoned: (message: Message, gone: Promise<boolean>) => handlers.abandoned?.(message, gone),
+      answered: (message: Message) => handlers.answered?.(message),
       refused: (refusal: Refusal, client: Client, account: Account | undefined) =>
         handlers.refused?.(refusal, client, account),
       limited: (setting: LimitSetting, client: Client, what: string) =>

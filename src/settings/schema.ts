@@ -304,7 +304,7 @@ export const SETTINGS = {
   AUTH_RATE_LIMIT: required(
     rateOrOff,
     "10/1m",
-    "Failed logins of one address (IPv6: its /64); then 421, without asking Entra ID. Credentials that have worked within the last 25 hours are never refused by it; see [logins.md](logins.md).",
+    "Failed logins of one address (IPv6: its /64); then 421, without asking Entra ID. The same refused credentials again are none. Credentials that have worked within the last 25 hours are never refused by it; see [logins.md](logins.md).",
   ),
   MESSAGE_RATE_LIMIT: required(
     rateOrOff,

@@ -1,6 +1,7 @@
 // What a session asks of the owner of its connection.
 
 import type { Overrun } from "./conduct.ts";
+import type { Secret } from "../secret.ts";
 import type { Content } from "./content.ts";
 import type { Reply } from "./reply.ts";
 import type { Reservation } from "./reservation.ts";
@@ -34,6 +35,8 @@ export interface Refusal {
   readonly reply: Reply;
   /** Whether the client had logged in: what strangers do is told less loudly. */
   readonly authenticated: boolean;
+  /** AUTH: what was tried, where it is a failed login. */
+  readonly tried?: Secret;
   /** MAIL, RCPT: what the client gave it. Never AUTH's: it is secret. */
   readonly argument?: string;
   /** RCPT, DATA, BDAT: the reverse-path of the transaction. */

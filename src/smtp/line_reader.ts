@@ -1,5 +1,6 @@
 // Lines out of octets that arrive in whatever pieces (RFC 5321 §2.3.8, §4.5.3.1.4).
 
+import { Buffer } from "node:buffer";
 import { asBuffer, Joiner } from "../octets.ts";
 
 const EMPTY = new Uint8Array(0);
@@ -33,6 +34,12 @@ export class LineReader {
   consume(octets: number): void {
     this.#input = octets >= this.#input.length ? EMPTY : this.#input.subarray(octets);
     this.#searched = 0;
+  }
+
+  /** The input is to wait: nothing but itself is kept of the memory that it has come in. */
+  keep(): void {
+    const { buffer, byteLength } = this.#input;
+    if (buffer.byteLength > 2 * byteLength) this.#input = Buffer.from(this.#input);
   }
 
   clear(): void {

@@ -11,6 +11,12 @@ const FORMATTED = new Map<Reply, string>(
 export class Output {
   #effects: Effect[] = [];
   #replies = "";
+  #length = 0;
+
+  /** Octets of replies since the last {@link take}. */
+  get length(): number {
+    return this.#length + this.#replies.length;
+  }
 
   say(answer: Reply): void {
     this.#replies += FORMATTED.get(answer) ?? formatReply(answer);
@@ -32,12 +38,14 @@ export class Output {
     this.#flush();
     const effects = this.#effects;
     this.#effects = [];
+    this.#length = 0;
     return effects;
   }
 
   #flush(): void {
     if (this.#replies === "") return;
     this.#effects.push({ type: "reply", text: this.#replies });
+    this.#length += this.#replies.length;
     this.#replies = "";
   }
 }

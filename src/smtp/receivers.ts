@@ -16,15 +16,20 @@ export const MAX_SWALLOWED = 64 * 1024 * 1024;
 export class DataReceiver {
   readonly #limit: number;
   readonly #reservation: Reservation;
+  readonly #overhead: number;
   readonly #decoder = new DataDecoder(this);
   #builder: ContentBuilder | undefined = new ContentBuilder();
   #length = 0;
 
-  /** @param limit octets */
-  constructor(limit: number, reservation: Reservation) {
+  /**
+   * @param limit octets
+   * @param overhead octets of the reservation that are not for the content
+   */
+  constructor(limit: number, reservation: Reservation, overhead = 0) {
     this.#limit = limit;
     this.#reservation = reservation;
-    reservation.giveUp = () => this.#builder = undefined;
+    this.#overhead = overhead;
+    reservation.giveUp = () => this.discard();
   }
 
   /** @returns the index behind the end of data, or -1 when more is needed */
@@ -35,10 +40,11 @@ export class DataReceiver {
   append(bytes: Uint8Array): void {
     this.#length += bytes.length;
     if (this.#builder === undefined) return;
-    if (this.#length <= this.#limit && this.#reservation.ensure(this.#length)) {
+    const room = this.#length + this.#overhead;
+    if (this.#length <= this.#limit && this.#reservation.ensure(room)) {
       this.#builder.append(bytes);
     } else {
-      this.#builder = undefined;
+      this.discard();
       this.#reservation.release();
     }
   }
@@ -46,6 +52,12 @@ export class DataReceiver {
   /** Whether what has come ends in a line with a single dot whose line ends are not CRLF. */
   get endMissed(): boolean {
     return this.#decoder.endMissed;
+  }
+
+  /** Lets go of what has come: the rest is read, but not kept. */
+  discard(): void {
+    this.#builder?.discard();
+    this.#builder = undefined;
   }
 
   /** Whether so much has come that the end is not worth waiting for. */
@@ -60,24 +72,31 @@ export class DataReceiver {
   }
 }
 
+/** What a chunk has to know of its message. */
+interface ChunkedMessage {
+  readonly reservation: Reservation;
+  /** Octets of the reservation that are not for the content. */
+  readonly overhead: number;
+}
+
 /** The octets of one BDAT command (RFC 3030 §2): swallowed before any refusal of it. */
 export class ChunkReceiver {
   readonly last: boolean;
-  readonly #reservation: Reservation | undefined;
+  readonly #message: ChunkedMessage | undefined;
   #target: ContentBuilder | Reply;
   #left: number;
 
-  /** @param reservation of the message that the chunk is a part of */
+  /** @param message that the chunk is a part of */
   constructor(
     octets: number,
     last: boolean,
     target: ContentBuilder | Reply,
-    reservation?: Reservation,
+    message?: ChunkedMessage,
   ) {
     this.#left = octets;
     this.last = last;
     this.#target = target;
-    this.#reservation = reservation;
+    this.#message = message;
   }
 
   /** Where the octets go, or why they are refused. */
@@ -99,7 +118,8 @@ export class ChunkReceiver {
     const part = bytes.subarray(0, this.#left);
     this.#left -= part.length;
     if (!(this.#target instanceof ContentBuilder)) return part.length;
-    if (this.#reservation?.ensure(this.#target.length + part.length) === false) {
+    const { reservation, overhead = 0 } = this.#message ?? {};
+    if (reservation?.ensure(this.#target.length + part.length + overhead) === false) {
       this.refuse(REPLIES.outOfMemory);
     } else this.#target.append(part);
     return part.length;

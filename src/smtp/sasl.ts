@@ -31,7 +31,12 @@ export type SaslStep =
     /** What the mechanism says before a 535; {@link afterRefusal} takes the answer to it. */
     readonly errorChallenge?: Reply;
   }
-  | { readonly type: "failed"; readonly reply: Reply }
+  | {
+    readonly type: "failed";
+    readonly reply: Reply;
+    /** What was tried, where it is a failed login: as text that tells it from others. */
+    readonly tried?: Secret;
+  }
   /** The reply that a refusal had to wait with; whom it concerns has been told of it. */
   | { readonly type: "refused"; readonly reply: Reply };
 
@@ -149,7 +154,8 @@ function done(mechanism: "PLAIN" | "LOGIN", username: Buffer, password: Buffer):
       },
     };
   } catch {
-    return { type: "failed", reply: REPLIES.notUtf8 };
+    const tried = new Secret(`${username.toString("hex")} ${password.toString("hex")}`);
+    return { type: "failed", reply: REPLIES.notUtf8, tried };
   }
 }
 

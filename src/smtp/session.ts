@@ -4,16 +4,18 @@
 // `authenticate` and `submit` through `authenticated` and `submitted`. Until then the session is
 // busy: it keeps what arrives, and answers it when it goes on (RFC 2920 §3.2: replies in order).
 
+import type { Secret } from "../secret.ts";
 import { commandLimit, MAX_SASL_LINE, parseCommand } from "./command.ts";
 import { Conduct, type Overrun } from "./conduct.ts";
 import { type Content, ContentBuilder, lengthOf } from "./content.ts";
 import type { Effect, Refusal } from "./effects.ts";
 import { readRecipient, readSender, utf8 } from "./envelope.ts";
 import { LineReader, type LineTooLong } from "./line_reader.ts";
+import { type SessionObserver, shownCommand, shownContent } from "./observer.ts";
 import { ehloReply, type SessionOptions } from "./options.ts";
 import { Output } from "./output.ts";
 import { ChunkReceiver, DataReceiver, MAX_SWALLOWED } from "./receivers.ts";
-import { REPLIES, type Reply, reply } from "./reply.ts";
+import { formatReply, REPLIES, type Reply, reply } from "./reply.ts";
 import { type Memory, UNLIMITED } from "./reservation.ts";
 import {
   afterRefusal,
@@ -22,7 +24,7 @@ import {
   type SaslStep,
   STANDARD_MECHANISMS,
 } from "./sasl.ts";
-import { Transaction } from "./transaction.ts";
+import { LEAST, Transaction } from "./transaction.ts";
 
 export type { SessionOptions } from "./options.ts";
 
@@ -40,6 +42,12 @@ const enum Stage {
 }
 
 type Mode = "command" | "sasl" | "data" | "chunk" | "busy" | "tls" | "closed";
+
+/**
+ * Octets of replies to what has come at once, after which the client is to read them first: it may send
+ * a hundred thousand short commands in one piece, and the answer to each is many times as long.
+ */
+const MAX_REPLIES = 16 * 1024;
 
 /** First octet of a TLS record that holds a ClientHello. */
 export const TLS_HANDSHAKE = 0x16;
@@ -85,6 +93,8 @@ export class Session {
   #further = false;
   #turn = 0;
   #greeted = false;
+  #observer: SessionObserver | undefined;
+  #held = false;
 
   /**
    * @param secure whether the connection is on TLS already (RFC 8314 §3.3)
@@ -120,9 +130,22 @@ export class Session {
     return this.#mode === "busy" || this.#mode === "tls";
   }
 
+  /**
+   * Whether commands wait that have come, because the replies so far are to be read before: then
+   * {@link resume} goes on.
+   */
+  get held(): boolean {
+    return this.#held;
+  }
+
   /** Whether the client has sent something ahead that is not answered yet. */
   get inputWaiting(): boolean {
-    return this.#reader.input.length > 0;
+    return this.unread > 0;
+  }
+
+  /** Octets that have come and have not been looked at. */
+  get unread(): number {
+    return this.#reader.input.length;
   }
 
   /**
@@ -146,6 +169,11 @@ export class Session {
     this.#trusted = true;
   }
 
+  /** Has the dialogue observed from here on. */
+  observe(observer: SessionObserver | undefined): void {
+    this.#observer = observer;
+  }
+
   /** The greeting. Call it once, before any input. */
   open(): Effect[] {
     const { hostname, greeting } = this.#options;
@@ -164,8 +192,17 @@ export class Session {
         return this.#take();
       }
     }
+    // What stops behind the answer that is awaited looks at nothing more.
+    if (this.#mode === "busy" && this.#stopping !== undefined) return [];
     this.#reader.add(bytes);
-    if (this.#mode !== "busy") this.#process();
+    if (this.#mode !== "busy" && !this.#held) this.#process();
+    return this.#take();
+  }
+
+  /** The replies so far have been written. */
+  resume(): Effect[] {
+    if (!this.#held) return [];
+    this.#process();
     return this.#take();
   }
 
@@ -173,6 +210,7 @@ export class Session {
   tlsStarted(): Effect[] {
     if (this.#mode !== "tls") return [];
     this.#turn++;
+    this.#observer?.command("(TLS handshake)");
     this.#reached(Stage.Secure);
     this.#secure = true;
     this.#helo = undefined;
@@ -247,6 +285,7 @@ export class Session {
   stop(answer: Reply, reason: string): Effect[] {
     if (!this.busy && !this.receivingContent) return this.abort(answer, reason);
     this.#stopping = { reply: answer, reason };
+    if (this.#mode === "busy") this.#reader.clear();
     return [];
   }
 
@@ -263,6 +302,7 @@ export class Session {
 
   #say(answer: Reply): void {
     this.#output.say(answer);
+    this.#observer?.reply(formatReply(answer));
     if (answer.code >= 500 && this.#verb !== undefined) {
       this.#conduct.refused(this.#verb, answer, this.#mayMail);
     }
@@ -275,24 +315,26 @@ export class Session {
   #close(reason: string, limit?: Overrun["setting"]): void {
     this.#output.then({ type: "close", reason, ...(limit === undefined ? {} : { limit }) });
     this.#mode = "closed";
+    this.#held = false;
     this.#reader.clear();
+    this.#receiver?.discard();
     this.#endTransaction();
     this.#receiver = undefined;
     this.#chunk = undefined;
   }
 
   #endTransaction(): void {
-    this.#transaction?.reservation.release();
+    this.#transaction?.discard();
     this.#transaction = undefined;
   }
 
   /** Refuses what loses a login or a message, and has somebody told of it. */
-  #refuse(command: Refusal["command"], answer: Reply, argument?: string): void {
+  #refuse(command: Refusal["command"], answer: Reply, argument?: string, tried?: Secret): void {
     this.#say(answer);
-    this.#tell(command, answer, argument);
+    this.#tell(command, answer, argument, tried);
   }
 
-  #tell(command: Refusal["command"], answer: Reply, argument?: string): void {
+  #tell(command: Refusal["command"], answer: Reply, argument?: string, tried?: Secret): void {
     const transaction = this.#transaction;
     this.#output.besides({
       type: "refused",
@@ -300,6 +342,7 @@ export class Session {
         command,
         reply: answer,
         authenticated: this.#authenticated,
+        ...(tried === undefined ? {} : { tried }),
         ...(argument === undefined ? {} : { argument: utf8(argument) ?? argument }),
         ...(transaction === undefined ? {} : { from: transaction.from }),
         ...(this.#asTrusted ? { trusted: true } : {}),
@@ -310,6 +353,7 @@ export class Session {
   // --- input ---
 
   #process(): void {
+    this.#held = false;
     for (;;) {
       if (this.#stopping !== undefined && this.#mode === "command") {
         this.#say(this.#stopping.reply);
@@ -321,6 +365,11 @@ export class Session {
         return this.#close(`${overrun.setting} reached`, overrun.setting);
       }
       if (this.#reader.input.length === 0) return;
+      if (this.#mode === "busy") return this.#reader.keep();
+      if (this.#output.length > MAX_REPLIES && this.#mode !== "closed") {
+        this.#held = true;
+        return this.#reader.keep();
+      }
       switch (this.#mode) {
         case "command": {
           const line = this.#reader.next(commandLimit);
@@ -329,6 +378,7 @@ export class Session {
           this.#further = false;
           const transaction = this.#transaction;
           const recipients = transaction?.recipients.length;
+          this.#observer?.command(shownCommand(line));
           if (typeof line === "string") this.#command(line);
           else if (line.limit === MAX_SASL_LINE) this.#refuse("AUTH", REPLIES.authTooLong);
           else this.#say(REPLIES.lineTooLong);
@@ -347,6 +397,7 @@ export class Session {
           if (line === undefined) return;
           this.#turn++;
           this.#verb = "AUTH";
+          this.#observer?.command("(SASL response)");
           this.#saslLine(line);
           this.#verb = undefined;
           break;
@@ -491,7 +542,7 @@ export class Session {
     this.#mode = "command";
     if (step.type === "failed") {
       this.#loginFailed ||= step.reply.code === 535;
-      return this.#refuse("AUTH", step.reply);
+      return this.#refuse("AUTH", step.reply, undefined, step.tried);
     }
     if (step.type === "refused") return this.#say(step.reply);
     this.#mode = "busy";
@@ -545,7 +596,7 @@ export class Session {
       transaction.full = true;
       return this.#refuse("RCPT", REPLIES.tooManyRecipients, argument);
     }
-    transaction.recipients.push(recipient);
+    if (!transaction.add(recipient)) return this.#refuse("RCPT", REPLIES.outOfMemory, argument);
     this.#say(REPLIES.recipientOk);
   }
 
@@ -559,11 +610,12 @@ export class Session {
     if (transaction.chunked) return this.#say(REPLIES.dataAfterBdat);
     if (transaction.recipients.length === 0) return this.#say(REPLIES.rcptFirst);
     // Others may have needed the room meanwhile: better said now than behind the message.
-    if (!transaction.reservation.ensure(1)) {
+    const { reservation, overhead } = transaction;
+    if (!reservation.ensure(Math.max(1, overhead))) {
       this.#refuse("DATA", REPLIES.outOfMemory);
       return this.#endTransaction();
     }
-    this.#receiver = new DataReceiver(this.#options.maxMessageSize, transaction.reservation);
+    this.#receiver = new DataReceiver(this.#options.maxMessageSize, reservation, overhead);
     this.#mode = "data";
     this.#say(REPLIES.startData);
   }
@@ -576,6 +628,7 @@ export class Session {
     if (receiver.endless) return this.#giveUp("DATA");
     if (end < 0) return;
     const content = receiver.finish();
+    this.#observer?.command(shownContent(content));
     this.#receiver = undefined;
     this.#mode = "command";
     this.#turn++;
@@ -609,11 +662,10 @@ export class Session {
     if (octets > this.#options.maxMessageSize + MAX_SWALLOWED) return this.#giveUp("BDAT");
     const last = word?.toUpperCase() === "LAST";
     const transaction = this.#transaction;
-    const broken = transaction?.broken;
     const target = word === undefined || last
       ? this.#chunkTarget(octets)
       : transaction?.lose(REPLIES.bdatSyntax) ?? REPLIES.bdatSyntax;
-    this.#chunk = new ChunkReceiver(octets, last, target, transaction?.reservation);
+    this.#chunk = new ChunkReceiver(octets, last, target, transaction);
     if (target instanceof ContentBuilder && transaction !== undefined) {
       transaction.reservation.giveUp = () => {
         transaction.lose(REPLIES.outOfMemory);
@@ -621,9 +673,7 @@ export class Session {
       };
     }
     this.#mode = "chunk";
-    if (broken === false && (target === REPLIES.tooBig || target === REPLIES.outOfMemory)) {
-      this.#tell("BDAT", target);
-    }
+    this.#tellLoss();
     if (octets === 0) this.#endOfChunk();
   }
 
@@ -644,6 +694,7 @@ export class Session {
 
   #endOfChunk(): void {
     const { target, last } = this.#chunk!;
+    this.#observer?.command("(the octets of the chunk)");
     this.#chunk = undefined;
     this.#mode = "command";
     this.#turn++;
@@ -653,18 +704,24 @@ export class Session {
     }
     if (target === REPLIES.outOfMemory && this.#transaction?.broken === false) {
       this.#transaction.lose(REPLIES.outOfMemory);
-      this.#tell("BDAT", target);
     }
+    this.#tellLoss();
     if (last) this.#endTransaction();
     this.#say(target);
   }
 
+  /** A message in chunks may be lost between two of them: its room may go to others at any time. */
+  #tellLoss(): void {
+    const loss = this.#transaction?.takeLoss();
+    if (loss !== undefined) this.#tell("BDAT", loss);
+  }
+
   #submit(content: Content): void {
-    const { from, recipients, smtputf8, reservation } = this.#transaction!;
+    const { from, recipients, smtputf8, reservation, overhead } = this.#transaction!;
     const { name, esmtp } = this.#helo!;
     this.#transaction = undefined;
     this.#mode = "busy";
-    reservation.settle(lengthOf(content));
+    reservation.settle(Math.max(LEAST, lengthOf(content) + overhead));
     reservation.giveUp = undefined;
     this.#output.then({
       type: "submit",

@@ -147,14 +147,15 @@ describe("an entry", () => {
     assert.equal(table.asked.length, 1);
   });
 
-  it("that is missing is asked for again after ten seconds, however often it is wanted", async () => {
+  it("that is missing is asked for again after two seconds, however often it is wanted", async () => {
     const table = open({});
     const entries = table.entries();
     const missing = /^535 5\.7\.8 The lookup table has no entry for this id$/;
-    for (let i = 0; i < 10; i++) assert.match(line(await entries.byId("printer")), missing);
-    assert.equal(table.asked.length, 1);
+    for (table.now = 0; table.now < 20_000; table.now += 100) {
+      assert.match(line(await entries.byId("printer")), missing);
+    }
+    assert.equal(table.asked.length, 10);
     table.rows.set("printer", IDS);
-    table.now = 10_000;
     assert.equal(line(await entries.byId("printer")), "entry printer");
   });
 
@@ -194,6 +195,158 @@ describe("an entry", () => {
       result.detail,
       'entry "printer" of the lookup table: from_email must be one mail address',
     );
+  });
+});
+
+describe("an entry that a login was refused by", () => {
+  const PRINTER = { type: "lookup", id: "printer" } as const;
+
+  it("is read again for the next login, at most once in two seconds", async () => {
+    const table = open();
+    const entries = table.entries();
+    for (; table.now < 30_000; table.now += 100) {
+      await entries.byId("printer");
+      entries.doubt(PRINTER);
+    }
+    assert.equal(table.asked.length, 15);
+    table.rows.set("printer", { ...IDS, from_email: "new@x.test" });
+    const result = await entries.byId("printer");
+    assert(result.type === "entry");
+    assert.equal(result.entry.fromEmail, "new@x.test");
+    // Nobody has been refused by that.
+    table.now += 50_000;
+    await entries.byId("printer");
+    assert.equal(table.asked.length, 16);
+  });
+
+  it("is read again at once where the last time is two seconds past", async () => {
+    const table = open();
+    const entries = table.entries();
+    await entries.byId("printer");
+    table.now = 50_000;
+    await entries.byId("printer");
+    assert.equal(table.asked.length, 1);
+    entries.doubt(PRINTER);
+    await entries.byId("printer");
+    assert.equal(table.asked.length, 2);
+  });
+
+  it("is read again once for all who log in at the same time", async () => {
+    const table = open();
+    const entries = table.entries();
+    await entries.byId("printer");
+    entries.doubt(PRINTER);
+    table.now = 2_000;
+    const answer = table.hold();
+    const logins = Array.from({ length: 50 }, () => entries.byId("printer"));
+    table.rows.set("printer", { ...IDS, disabled: true });
+    answer();
+    for (const result of await Promise.all(logins)) assert.match(line(result), /disabled/);
+    assert.equal(table.asked.length, 2);
+  });
+
+  it("of a client is read again likewise, with all of that client", async () => {
+    const table = open({ a: { ...IDS, tenant_id: OTHER } });
+    const entries = table.entries();
+    assert.match(line(await entries.byTenantAndClient(TENANT, CLIENT)), /^535 .* no entry/);
+    entries.doubt({ type: "direct", clientId: CLIENT });
+    table.rows.set("b", IDS);
+    table.now = 1_999;
+    assert.match(line(await entries.byTenantAndClient(TENANT, CLIENT)), /^535 .* no entry/);
+    table.now = 2_000;
+    assert.equal(line(await entries.byTenantAndClient(TENANT, CLIENT)), "entry b");
+    assert.equal(table.asked.length, 2);
+  });
+
+  it("keeps no message of an open session waiting: it goes by what was read", async () => {
+    const table = open();
+    const entries = table.entries();
+    await entries.byId("printer");
+    entries.doubt(PRINTER);
+    table.now = 2_000;
+    table.hold();
+    void entries.byId("printer");
+    await settled();
+    assert.equal(line(await entries.byId("printer", false)), "entry printer");
+    table.now = 4_500;
+    assert.equal(line(await entries.byId("printer", false)), "entry printer");
+    assert.equal(table.asked.length, 2);
+  });
+
+  for (const maxAge of [HOUR, "off"] as const) {
+    it(`counts on while the table does not answer, with a maxAge of ${maxAge}`, async () => {
+      const table = open({ printer: { ...IDS, disabled: true } });
+      const entries = table.entries({ maxAge });
+      const refused = async (id: string) => assert.match(line(await entries.byId(id)), /^535 /);
+      await refused("printer");
+      await refused("missing");
+      entries.doubt(PRINTER);
+      table.trouble = DOWN;
+      // Each is asked about once, then left alone for as long as others that failed.
+      for (table.now = 2_000; table.now < 9_900; table.now += 100) {
+        await refused("printer");
+        await refused("missing");
+      }
+      assert.deepEqual(table.asked.slice(2).map(([id]) => id), ["printer", "missing"]);
+      table.now = 12_000;
+      await refused("printer");
+      assert.match(line(await entries.byId("missing")), /^454 /);
+    });
+  }
+
+  it("is waited for three seconds where the table is slow", async () => {
+    const table = open();
+    const entries = table.entries({ maxAge: "off" });
+    await entries.byId("printer");
+    entries.doubt(PRINTER);
+    table.now = 2_000;
+    table.hold();
+    const results: string[] = [];
+    void entries.byId("printer").then((result) => results.push(line(result)));
+    await table.elapse(2_999);
+    assert.deepEqual(results, []);
+    await table.elapse(1);
+    assert.deepEqual(results, ["entry printer"]);
+  });
+
+  it("is gone with the table", async () => {
+    const table = open({});
+    const entries = table.entries();
+    await entries.byId("printer");
+    table.trouble = GONE;
+    table.now = 2_000;
+    assert.match(line(await entries.byId("printer")), /^454 4\.7\.0 .*TableNotFound/);
+    assert.match(line(await entries.byId("printer")), /^454 4\.7\.0 .*TableNotFound/);
+  });
+
+  it("is one of eight that are read at once: a flood goes by what was read before", async () => {
+    const ids = Array.from({ length: 100 }, (_, i) => `entry${i}`);
+    const table = open(Object.fromEntries(ids.map((id) => [id, { ...IDS, disabled: true }])));
+    const entries = table.entries();
+    for (const id of ids) {
+      await entries.byId(id);
+      entries.doubt({ type: "lookup", id });
+      await entries.byId(`no ${id}`);
+    }
+    table.now = 2_000;
+    table.hold();
+    let refused = 0;
+    const logIn = (id: string) => void entries.byId(id).then(() => refused++);
+    for (const id of ids) {
+      logIn(id);
+      logIn(`no ${id}`);
+    }
+    await settled();
+    assert.equal(table.asked.length, 200 + 8);
+    assert.equal(refused, 192);
+    // What is new, and what is due, has turns of its own.
+    void entries.byId("new");
+    await settled();
+    assert.equal(table.asked.length, 200 + 9);
+    table.now = MINUTE;
+    logIn("entry50");
+    await settled();
+    assert.equal(table.asked.length, 200 + 10);
   });
 });
 

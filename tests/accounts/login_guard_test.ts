@@ -77,9 +77,10 @@ function open(rate: Rate | "off" = { most: 10, window: MINUTE }) {
     }, address);
   const code = async (name: string | number, password: string, address = HERE) =>
     (await login(name, password, address)).reply.code;
-  /** Lets so many logins of apps of their own fail, one after the other. */
+  let failed = 1000;
+  /** Lets so many logins of apps of their own fail, one after the other, each time others. */
   const fail = async (times: number, address = HERE) => {
-    for (let i = 0; i < times; i++) assert.equal(await code(1000 + i, "wrong", address), 535);
+    for (let i = 0; i < times; i++) assert.equal(await code(failed++, "wrong", address), 535);
   };
   /** Answers what is open, and what is asked because of it, until there is nothing more. */
   const answerAll = async () => {
@@ -257,6 +258,175 @@ describe("credentials that have worked", () => {
   });
 });
 
+describe("the same refused credentials again", () => {
+  it("are no failed login, however often a device tries them", async () => {
+    const { code, fail, clock } = open();
+    for (let i = 0; i < 100; i++) {
+      assert.equal(await code(1, "wrong"), 535);
+      clock.pass(10);
+    }
+    await fail(9);
+    assert.equal(await code(2, "wrong"), 421, "the eleventh");
+    assert.equal(await code(1, "wrong"), 421, "at its limit an address has no other answer");
+  });
+
+  it("are one failed login where they come at once, and nobody else's turn", async () => {
+    const { login, fail, code, answerAll, state, clock } = open();
+    state.held = true;
+    const results = Promise.all(Array.from({ length: 30 }, () => login(1, "wrong")));
+    await settled();
+    await answerAll();
+    assert.deepEqual(codes(await results), { 535: 30 });
+    // As many as may still fail are looked at, beside any number of old ones.
+    const old = Array.from({ length: 50 }, () => login(1, "wrong"));
+    const before = state.asked;
+    const others = Array.from({ length: 20 }, (_, i) => login(2000 + i, "right"));
+    await settled();
+    assert.equal(state.asked - before, 50 + 9);
+    await answerAll();
+    assert.deepEqual(codes(await Promise.all(old)), { 535: 50 });
+    assert.deepEqual(codes(await Promise.all(others)), { 235: 20 });
+    state.held = false;
+    await fail(9);
+    assert.equal(await code(3000, "wrong"), 421);
+    assert.equal(clock.alarms, 0);
+  });
+
+  it("leave the boundary where it is: ten failures are answered, the eleventh is not", async () => {
+    const { login, fail, answerAll, state } = open();
+    assert.equal((await login(1, "wrong")).reply.code, 535);
+    await fail(8);
+    state.held = true;
+    const passwords = ["wrong", "wrong", "wrong a", "wrong a", "wrong b", "wrong c"];
+    const results = Promise.all(passwords.map((password) => login(1, password)));
+    await settled();
+    await answerAll();
+    const got = (await results).map(({ reply: { code } }) => code);
+    assert.deepEqual(got, [535, 535, 535, 421, 421, 421]);
+  });
+
+  it("leave room for 15 first logins beside two devices that try every 3 s", async () => {
+    const { code, clock } = open();
+    const honest: number[] = [];
+    for (let second = 0; second < 180; second++) {
+      if (second % 3 === 0) {
+        assert.equal(await code(1, "wrong"), 535);
+        assert.equal(await code(2, "wrong"), 535);
+      }
+      if (second % 12 === 5) honest.push(await code(100 + second, "right"));
+      clock.pass(1000);
+    }
+    assert.deepEqual(honest, Array(15).fill(235));
+  });
+
+  it("do not put off the new secret of their account", async () => {
+    const { code, clock } = open();
+    clock.patient = true;
+    for (let i = 0; i < 20; i++) assert.equal(await code(1, "wrong"), 535);
+    assert.equal(await code(1, "right"), 235);
+    assert.equal(clock.alarms, 0);
+  });
+
+  it("are looked at each time, and pass as soon as they are right", async () => {
+    const { code, fail, state } = open();
+    for (let i = 0; i < 3; i++) assert.equal(await code(1, "wrong"), 535);
+    assert.equal(state.asked, 3);
+    state.meanings.set("wrong", "right");
+    assert.equal(await code(1, "wrong"), 235);
+    state.meanings.delete("wrong");
+    // Then refused once more, they are a failed login: they were right in between.
+    assert.equal(await code(1, "wrong"), 535);
+    assert.equal(await code(1, "wrong"), 535);
+    await fail(8);
+    assert.equal(await code(3, "wrong"), 421);
+  });
+
+  it("are remembered for each address by itself", async () => {
+    const { code, fail } = open({ most: 2, window: MINUTE });
+    assert.equal(await code(1, "wrong"), 535);
+    assert.equal(await code(1, "wrong", THERE), 535);
+    await fail(1, THERE);
+    assert.equal(await code(2, "wrong", THERE), 421);
+    await fail(1);
+    assert.equal(await code(2, "wrong"), 421);
+  });
+
+  it("are a failed login again when a hundred others have been refused since", async () => {
+    const { code, fail, clock } = open();
+    for (let round = 0; round < 11; round++) {
+      assert.equal(await code(1, "wrong a"), 535);
+      if (round < 10) assert.equal(await code(1, "wrong b"), 535);
+      await fail(round === 0 ? 8 : 9);
+      clock.pass(MINUTE);
+    }
+    // The one that was tried all the time is still known, the other one is not.
+    await fail(9);
+    assert.equal(await code(1, "wrong a"), 535);
+    for (let i = 0; i < 2; i++) {
+      clock.pass(MINUTE);
+      await fail(10);
+      assert.equal(await code(1, "wrong a"), 421);
+    }
+    clock.pass(MINUTE);
+    for (let i = 0; i < 9; i++) {
+      await fail(9);
+      clock.pass(MINUTE);
+    }
+    await fail(9);
+    assert.equal(await code(1, "wrong b"), 535);
+    assert.equal(await code(2, "wrong"), 421);
+  });
+
+  it("are looked at a hundred times in the window, then answered unseen", async () => {
+    const { code, login, fail, state, clock } = open();
+    assert.equal(await code(1, "wrong"), 535);
+    for (let i = 0; i < 150; i++) assert.equal(await code(1, "wrong"), 535);
+    assert.equal(state.asked, 101);
+    const { type, reply } = await login(1, "wrong");
+    assert.deepEqual([type, reply.code, reply.enhanced], ["limited", 535, "5.7.8"]);
+    // Neither that nor anything else of it concerns others.
+    assert.equal(await code(2, "right"), 235);
+    await fail(9);
+    clock.pass(MINUTE);
+    state.meanings.set("wrong", "right");
+    assert.equal(await code(1, "wrong"), 235);
+  });
+
+  it("lose nothing by guesses at other addresses", async () => {
+    const { code, fail } = open();
+    assert.equal(await code(1, "wrong"), 535);
+    for (let i = 0; i < 20; i++) await fail(10, `198.51.100.${i}`);
+    assert.equal(await code(1, "wrong"), 535);
+    await fail(9);
+    assert.equal(await code(2, "wrong"), 421);
+  });
+
+  it("are told from others though their username is none, or they are no UTF-8", async () => {
+    const { code, guard, fail } = open({ most: 4, window: MINUTE });
+    for (let i = 0; i < 9; i++) assert.equal(await code("no username", "wrong"), 535);
+    assert.equal(await code("no other", "wrong"), 535);
+    for (let i = 0; i < 9; i++) assert.equal(guard.failed(HERE, new Secret("ff 00")), true);
+    await fail(1);
+    assert.equal(guard.failed(HERE, new Secret("ff 01")), false);
+    assert.equal(await code(1, "right"), 421);
+  });
+
+  it("are a token that Graph has refused, too, in a message or at the login", async () => {
+    const { guard, state, code, fail } = open({ most: 2, window: MINUTE });
+    const withToken = () =>
+      guard.login({ mechanism: "XOAUTH2", username: "", token: new Secret("unproved") }, HERE);
+    for (let i = 0; i < 5; i++) {
+      const result = await withToken();
+      assert(result.type === "account");
+      guard.disproved(result.account, HERE);
+    }
+    state.meanings.set("unproved", "wrong");
+    for (let i = 0; i < 5; i++) assert.equal((await withToken()).reply.code, 535);
+    await fail(1);
+    assert.equal(await code(2, "wrong"), 421);
+  });
+});
+
 describe("a token that a client has brought", () => {
   const withToken = (guard: LoginGuard, word: string) =>
     guard.login({ mechanism: "XOAUTH2", username: username(7), token: new Secret(word) }, HERE);
@@ -416,10 +586,11 @@ describe("failed logins of one account, from all over", () => {
   async function wait(
     { login, state, clock }: ReturnType<typeof open>,
     number: number,
+    address = `198.51.100.${number}`,
   ): Promise<number> {
     const { asked } = state;
     const begun = clock.now();
-    const result = login(7, `wrong ${number}`, `198.51.100.${number}`);
+    const result = login(7, `wrong ${number}`, address);
     await settled();
     while (state.asked === asked) {
       clock.pass(50);
@@ -451,7 +622,7 @@ describe("failed logins of one account, from all over", () => {
     // From one address all ten come in time: 6 s in all.
     world.clock.pass(MINUTE);
     const begun = world.clock.now();
-    for (let i = 0; i < 10; i++) await wait(world, 100);
+    for (let i = 0; i < 10; i++) await wait(world, 200 + i, "198.51.100.100");
     assert(world.clock.now() - begun < 6000);
     assert.equal(await world.code(7, "wrong 100", "198.51.100.100"), 421);
   });

@@ -23,7 +23,8 @@ afterEach(() => {
 });
 after(() => cloud.close());
 
-type Rows = Record<string, Record<string, unknown>>;
+type Row = Record<string, unknown>;
+type Rows = Record<string, Row>;
 
 /** Logins with a table of these rows, which the test may change, and its clock. */
 function open(rows: Rows, options: Partial<Omit<AccountsOptions, "tokens" | "delimiter">> = {}) {
@@ -153,6 +154,81 @@ describe("ALLOWED_TENANTS", () => {
     assert.match(result.detail, /must be listed by that domain$/);
     const listed = open(rows, { allowedTenants: new Set(["contoso.example"]) });
     account(await listed.login("printer@lookup", "a secret"));
+  });
+});
+
+describe("an entry that a login was refused by", () => {
+  /** What is wrong with it, and what its logins are told. */
+  const FAULTS: readonly (readonly [what: string, entry: Row | undefined, reply: RegExp])[] = [
+    ["is missing", undefined, /^535 .* no entry/],
+    ["is disabled", { ...IDS, disabled: true }, /^535 .* disabled/],
+    ["has a mistake", { ...IDS, from_email: "nobody" }, /^535 .* mistake in from_email/],
+    ["has a foreign tenant", { ...IDS, tenant_id: OTHER }, /^535 .*tenant may not/],
+    [
+      "has another app, that has another secret",
+      { ...IDS, client_id: OTHER },
+      /^535 .*AADSTS7000215/,
+    ],
+  ];
+
+  for (const [what, entry, reply] of FAULTS) {
+    for (const form of ["id@lookup", "tenant and client"] as const) {
+      const direct = form === "tenant and client";
+      if (direct && /foreign|another app/.test(what)) continue;
+      it(`because it ${what} counts as it is at the next login by ${form}`, async () => {
+        const rows: Rows = entry === undefined ? {} : { printer: entry };
+        const { login, clock } = open(rows, {
+          allowedTenants: new Set([TENANT]),
+          entryNeeded: direct,
+        });
+        const logIn = () => login(direct ? USERNAME : "printer@lookup", "a secret");
+        if (entry?.["client_id"] === OTHER) {
+          cloud.faults.add({ on: "token", status: 401, code: "invalid_client", number: 7000215 });
+        }
+        assert.match(line(await logIn()), reply);
+        rows["printer"] = { ...IDS, from_email: "p@x.test" };
+        clock.now = 1_999;
+        assert.match(line(await logIn()), reply);
+        clock.now = 2_000;
+        const result = await logIn();
+        assert.equal(account(result).fromEmail, "p@x.test");
+      });
+    }
+  }
+
+  it("is read no earlier than after a minute where it was right", async () => {
+    const rows: Rows = { printer: IDS };
+    const { login, clock } = open(rows);
+    account(await login("printer@lookup", "a secret"));
+    rows["printer"] = { ...IDS, disabled: true };
+    clock.now = 59_999;
+    account(await login("printer@lookup", "a secret"));
+    clock.now = 60_000;
+    assert.match(line(await login("printer@lookup", "a secret")), /^535 .* disabled/);
+  });
+
+  it("is found by a username alone, as where it does not bind the trusted networks", async () => {
+    const rows: Rows = { printer: IDS };
+    const { login, accounts, clock } = open(rows);
+    account(await login("printer@lookup", "a secret"));
+    rows["printer"] = { ...IDS, from_email: "p@x.test" };
+    accounts.readAgain("no username");
+    accounts.readAgain("printer@lookup.example.com");
+    clock.now = 2_000;
+    assert.equal(account(await login("printer@lookup", "a secret")).fromEmail, "p@x.test");
+  });
+
+  it("by a message of an open session counts as it is at the next login, too", async () => {
+    const rows: Rows = { printer: IDS };
+    const { login, clock } = open(rows);
+    const session = account(await login("printer@lookup", "a secret"));
+    rows["printer"] = { ...IDS, disabled: true };
+    clock.now = 60_000;
+    assert("reply" in await session.renewed!());
+    rows["printer"] = IDS;
+    clock.now = 62_000;
+    account(await login("printer@lookup", "a secret"));
+    assert("token" in await session.renewed!());
   });
 });
 

@@ -17,6 +17,17 @@ describe("an account", () => {
     assert.equal(owners.of({ ...APP, tenantId: CLIENT }).known, false);
   });
 
+  it("is known, too, in the session whose token was verified by that message", () => {
+    const owners = new Owners();
+    let unproved: string | undefined = "token";
+    const brought = { ...APP, unproved: () => unproved };
+    const owner = owners.of(brought);
+    assert.equal(owner.known, false);
+    unproved = undefined;
+    owners.sent(brought);
+    assert.equal(owner.known, true);
+  });
+
   it("is another one for each entry of the lookup table, and for each token that nobody has verified", () => {
     const owners = new Owners();
     const entry = { ...APP, entry: "scanner" };

@@ -171,7 +171,7 @@ describe("a relay", () => {
 
     it("counts malformed usernames, empty passwords and what is no UTF-8", async () => {
       const { connect, login, asked, told, hits } = await start();
-      const [notUtf8] = [Buffer.from("\0user\0\xff", "latin1").toString("base64")];
+      const notUtf8 = (i: number) => Buffer.from(`\0u${i}\0\xff`, "latin1").toString("base64");
       for (const name of ["user", `${TENANT}@`, "@lookup", "printer@lookup"]) {
         assert.match(await login(name, "a secret"), /^535 /);
       }
@@ -179,14 +179,14 @@ describe("a relay", () => {
       const client = connect();
       await client.reply();
       await client.say("EHLO client.example");
-      for (const _ of range(3)) {
-        assert.match(await client.say(`AUTH PLAIN ${notUtf8}`), /^535 .*UTF-8/);
+      for (const i of range(3)) {
+        assert.match(await client.say(`AUTH PLAIN ${notUtf8(i)}`), /^535 .*UTF-8/);
       }
       assert.match(await login(username(50), "a secret"), LIMIT);
       assert.equal(asked(), 0);
       // Beyond the limit no line for each, whoever goes on and on.
-      for (const _ of range(3)) {
-        assert.match(await client.say(`AUTH PLAIN ${notUtf8}`), /^535 .*UTF-8/);
+      for (const i of range(3)) {
+        assert.match(await client.say(`AUTH PLAIN ${notUtf8(3 + i)}`), /^535 .*UTF-8/);
       }
       assert.equal(told("Login refused").length, 10);
       assert.equal(await hits("AUTH_RATE_LIMIT"), 4);
@@ -227,6 +227,57 @@ describe("a relay", () => {
         /remembered/.test(String(detail))
       );
       assert.deepEqual(remembered, [false, true, true, true]);
+    });
+
+    it("serves 15 first logins beside two devices with old secrets, and one that is no UTF-8", async () => {
+      const { connect, asked } = await start();
+      const latin1 = Buffer.from("\0user\0\xff", "latin1").toString("base64");
+      let stopped = false;
+      const refusals: string[] = [];
+      const attempt = async (name: string, password: string) => {
+        const client = connect();
+        const reply = await client.login(name, password);
+        client.destroy();
+        return reply;
+      };
+      /** Devices that go on and on. */
+      const old = async (name: string) => {
+        while (!stopped) refusals.push(await attempt(name, WRONG));
+      };
+      const odd = async () => {
+        while (!stopped) {
+          const client = connect();
+          await client.reply();
+          await client.say("EHLO client.example");
+          refusals.push(await client.say(`AUTH PLAIN ${latin1}`));
+          client.destroy();
+        }
+      };
+      const devices = [old(username(1)), old(username(2)), odd()];
+      const replies: string[] = [];
+      for (const i of range(15)) {
+        const { length } = refusals;
+        while (refusals.length < length + 6) await attempt(username(3), "a secret");
+        replies.push(await attempt(username(100 + i), "a secret"));
+      }
+      stopped = true;
+      await Promise.all(devices);
+      assert.deepEqual(codes(replies), { 235: 15 });
+      assert.deepEqual(Object.keys(codes(refusals)), ["535"]);
+      assert.equal(asked(), 2 + 1 + 15);
+    });
+
+    it("looks at ten of a thousand different guesses, and goes on serving who has worked", async () => {
+      const { login, asked } = await start();
+      assert.match(await login(USERNAME, "a secret"), /^235 /);
+      const replies: string[] = [];
+      for (const i of range(20)) {
+        const guesses = range(50).map((j) => login(username(i * 50 + j), WRONG));
+        replies.push(...await Promise.all(guesses));
+      }
+      assert.deepEqual(codes(replies), { 421: 990, 535: 10 });
+      assert.equal(asked(), 11);
+      assert.match(await login(USERNAME, "a secret"), /^235 /);
     });
   });
 
@@ -377,7 +428,7 @@ describe("a relay", () => {
       const { connect } = await start(LIMITED);
       const client = connect();
       await client.login(USERNAME, "a secret");
-      cloud.faults.add({ on: "sendMail", times: 5, status: 403, code: "ErrorAccessDenied" });
+      cloud.faults.add({ on: "sendMail", times: 6, status: 403, code: "ErrorAccessDenied" });
       for (const _ of range(5)) assert.match(await send(client), /^550 5\.7\.1 /);
       cloud.faults.add({ on: "sendMail", times: 2, status: 504 });
       for (const _ of range(2)) assert.match(await send(client), /^451 .*may have been sent/);

@@ -6,6 +6,8 @@ import type { Backend, Outcome, Submission } from "../../src/delivery/outcome.ts
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
 import { accountWith, submissionOf, tokenOf } from "../support/submissions.ts";
 
+/** The client was not there for the reply. */
+const GONE = Promise.resolve(true);
 const SENT: Outcome = { type: "sent", reply: reply(250, "2.0.0", "OK") };
 const NOT_SENT: Outcome = {
   type: "later",
@@ -42,7 +44,7 @@ describe("a message that is tried again by a client that was gone", () => {
     const { delivery, sending, sent, submission } = setUp();
     const first = submission("first");
     const firstOutcome = delivery.deliver(first);
-    delivery.abandon(first);
+    delivery.abandon(first, GONE);
     const second = delivery.deliver(submission("second"));
     const third = delivery.deliver(submission("third"));
     await settle();
@@ -59,10 +61,10 @@ describe("a message that is tried again by a client that was gone", () => {
     const { delivery, sending, sent, submission } = setUp();
     const [first, second] = [submission("first"), submission("second")];
     void delivery.deliver(first);
-    delivery.abandon(first);
+    delivery.abandon(first, GONE);
     // The second gives up too, while it still waits for the first.
     void delivery.deliver(second);
-    delivery.abandon(second);
+    delivery.abandon(second, GONE);
     const third = delivery.deliver(submission("third"));
     await settle();
     sending[0]!.end(NOT_SENT);
@@ -81,7 +83,7 @@ describe("a message that is tried again by a client that was gone", () => {
     const tries = Array.from({ length: 5 }, (_, i) => submission(`try${i}`));
     const outcomes = tries.map((attempt) => {
       const outcome = delivery.deliver(attempt);
-      delivery.abandon(attempt);
+      delivery.abandon(attempt, GONE);
       return outcome;
     });
     for (let i = 0; i < tries.length; i++) {
@@ -92,12 +94,34 @@ describe("a message that is tried again by a client that was gone", () => {
     assert.equal(sending.length, tries.length);
   });
 
+  it("is put off while it waits for another try, where others need its place", async () => {
+    const { delivery, sending, sent, submission } = setUp();
+    const first = submission("first");
+    const firstOutcome = delivery.deliver(first);
+    delivery.abandon(first, GONE);
+    const waits: (boolean | undefined)[] = [];
+    let end: (() => void) | undefined;
+    const second = delivery.deliver(submission("second"), (ending) => {
+      end = ending ?? end;
+      waits.push(ending !== undefined);
+    });
+    const third = delivery.deliver(submission("third"));
+    await settle();
+    end!();
+    const outcome = await second;
+    assert(outcome.type === "later" && outcome.code === "OVER_SHARE");
+    assert.deepEqual(waits, [true, false]);
+    sending[0]!.end(SENT);
+    assert.deepEqual([(await firstOutcome).type, (await third).type], ["sent", "sentBefore"]);
+    assert.equal(sent(), "first");
+  });
+
   it("is sent twice where both clients are there, or DUPLICATE_WINDOW is off", async () => {
     for (const window of [600_000, "off"] as const) {
       const { delivery, sending, sent, submission } = setUp(window);
       const first = submission("first");
       void delivery.deliver(first);
-      if (window === "off") delivery.abandon(first);
+      if (window === "off") delivery.abandon(first, GONE);
       void delivery.deliver(submission("second"));
       await settle();
       assert.equal(sent(), "first second");
@@ -120,7 +144,7 @@ describe("a message that another entry of the same app has just sent", () => {
     const { delivery, sending, sent, submission } = setUp();
     const first = of(submission("first"), "scanner", true);
     void delivery.deliver(first);
-    delivery.abandon(first);
+    delivery.abandon(first, GONE);
     await settle();
     sending[0]!.end(SENT);
     await settle();
@@ -135,7 +159,7 @@ describe("a message that another entry of the same app has just sent", () => {
     const { delivery, sending, sent, submission } = setUp();
     const first = of(submission("first"), "scanner", true);
     void delivery.deliver(first);
-    delivery.abandon(first);
+    delivery.abandon(first, GONE);
     await settle();
     sending[0]!.end(SENT);
     await settle();
@@ -151,7 +175,7 @@ describe("a message that another entry of the same app has just sent", () => {
     const { delivery, sent, submission } = setUp();
     const first = of(submission("first"), "scanner", true);
     void delivery.deliver(first);
-    delivery.abandon(first);
+    delivery.abandon(first, GONE);
     const outcome = await delivery.deliver(of(submission("second"), "scanner", false));
     assert.equal(outcome.type, "refused");
     assert.equal(sent(), "first");

@@ -243,6 +243,10 @@ const NO_SETTINGS = new Set([
   "MONOTONIC_USEC",
   // The relay's own reasons, in replies and log lines.
   "OVER_SHARE",
+  // Of the tests' properties (tests/support/property.ts).
+  "PROPERTY_SEED",
+  "PROPERTY_RUNS",
+  "PROPERTY_SECONDS",
   ...Object.keys(NOT_SENT),
   ...Object.keys(TOKEN_FAULTS),
 ]);

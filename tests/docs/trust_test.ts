@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import nodemailer from "nodemailer";
 import { PROGRAMS, root, SECRET, serve, USERNAME } from "../end_to_end/programs.ts";
+import { subjectKeyIdentifier } from "../support/certificates.ts";
 import { startCloud } from "../support/cloud.ts";
 
 const README = readFileSync(join(root, "README.md"), "utf8");
@@ -30,6 +31,9 @@ describe("nodemailer as the README has it", { skip }, () => {
     const directory = mkdtempSync(join(tmpdir(), "relay-readme-"));
     const made = spawnSync("sh", ["-ec", block("sh", "openssl req")], { cwd: directory });
     assert.equal(made.status, 0, String(made.stderr));
+    const pem = readFileSync(join(directory, "certs/cert.pem"), "utf8");
+    // By which some clients look for it among those that they trust (RFC 5280 §4.2.1.2).
+    assert.match(await subjectKeyIdentifier(pem) ?? "none", /^[0-9a-f]{40}$/);
     const cloud = await startCloud({});
     const relay = await serve(PROGRAMS[0]!, {
       TLS_CERT_FILEPATH: join(directory, "certs/cert.pem"),

@@ -10,7 +10,30 @@ import process from "node:process";
 export const NO_BROWSER: string | false =
   spawnSync("sh", ["-c", "command -v chromium"]).status === 0 ? false : "chromium is not installed";
 
+/** What the protocol sends: an answer by its `id`, or an event by its `method`. */
+interface Incoming {
+  readonly id?: number;
+  readonly result?: unknown;
+  readonly error?: { readonly message: string };
+  readonly method?: string;
+  readonly sessionId?: string;
+  // deno-lint-ignore no-explicit-any -- each event has parameters of its own
+  readonly params?: any;
+}
+
+export interface Screen {
+  readonly width?: number;
+  readonly height?: number;
+  readonly dark?: boolean;
+  /** Whether it is a telephone's, whose scroll bars take no room. */
+  readonly mobile?: boolean;
+}
+
 export class Browser {
+  /** What the console has said of errors, of frames too. */
+  readonly errors: string[] = [];
+  /** The addresses of all requests, of frames too. */
+  readonly requests: string[] = [];
   readonly #child: ChildProcess;
   readonly #profile: string;
   readonly #socket: WebSocket;
@@ -57,13 +80,9 @@ export class Browser {
     };
     const attached = await browser.#send("Target.attachToTarget", { targetId, flatten: true });
     browser.#session = (attached as { sessionId: string }).sessionId;
+    await browser.#watch(browser.#session);
     await browser.#send("Page.enable", {});
-    await browser.#send("Emulation.setDeviceMetricsOverride", {
-      width,
-      height,
-      deviceScaleFactor: 1,
-      mobile: false,
-    });
+    await browser.show({ width, height });
     await browser.#send("Page.navigate", { url });
     return browser;
   }
@@ -73,16 +92,68 @@ export class Browser {
     this.#profile = profile;
     this.#socket = socket;
     socket.onmessage = ({ data }) => {
-      const { id, result, error } = JSON.parse(String(data)) as {
-        id?: number;
-        result?: unknown;
-        error?: { message: string };
-      };
-      const waiting = this.#waiting.get(id ?? 0);
-      this.#waiting.delete(id ?? 0);
+      const incoming = JSON.parse(String(data)) as Incoming;
+      const { id, result, error } = incoming;
+      if (id === undefined) return this.#event(incoming);
+      const waiting = this.#waiting.get(id);
+      this.#waiting.delete(id);
       if (error === undefined) waiting?.resolve(result);
       else waiting?.reject(new Error(error.message));
     };
+  }
+
+  /** Has the console and the requests of a page, or of a frame that has a process of its own, told. */
+  async #watch(session: string): Promise<void> {
+    const attach = { autoAttach: true, waitForDebuggerOnStart: false, flatten: true };
+    // What the log has had before comes with Log.enable. A frame that has gone refuses all of it.
+    await Promise.allSettled([
+      this.#send("Runtime.enable", {}, session),
+      this.#send("Log.enable", {}, session),
+      this.#send("Network.enable", {}, session),
+      this.#send("Target.setAutoAttach", attach, session),
+    ]);
+  }
+
+  #event({ method, params }: Incoming): void {
+    switch (method) {
+      case "Target.attachedToTarget":
+        void this.#watch(params.sessionId);
+        break;
+      case "Runtime.exceptionThrown":
+        this.errors.push(JSON.stringify(params.exceptionDetails));
+        break;
+      case "Runtime.consoleAPICalled":
+        if (params.type === "error") this.errors.push(JSON.stringify(params.args));
+        break;
+      case "Log.entryAdded":
+        if (params.entry.level === "error") this.errors.push(params.entry.text);
+        break;
+      case "Network.requestWillBeSent":
+        this.requests.push(params.request.url);
+        break;
+    }
+  }
+
+  /** Changes the size of the window, and whether its user prefers dark colours. */
+  async show({ width = 1280, height = 800, dark = false, mobile = false }: Screen): Promise<void> {
+    await this.#send("Emulation.setDeviceMetricsOverride", {
+      width,
+      height,
+      deviceScaleFactor: 1,
+      mobile,
+    });
+    await this.#send("Emulation.setEmulatedMedia", {
+      features: [{ name: "prefers-color-scheme", value: dark ? "dark" : "light" }],
+    });
+  }
+
+  /** Presses a key, by its name such as `Escape`, or by what it writes. */
+  async press(key: string): Promise<void> {
+    const text = key.length === 1 ? { text: key } : key === "Enter" ? { text: "\r" } : {};
+    const code = KEY_CODES[key];
+    const common = { key, ...(code === undefined ? {} : { windowsVirtualKeyCode: code }) };
+    await this.#send("Input.dispatchKeyEvent", { type: "keyDown", ...common, ...text });
+    await this.#send("Input.dispatchKeyEvent", { type: "keyUp", ...common });
   }
 
   /** The value of an expression in the page; a promise's when it is settled. */
@@ -130,12 +201,26 @@ export class Browser {
     rmSync(this.#profile, { recursive: true, force: true, maxRetries: 5 });
   }
 
-  #send(method: string, params: Record<string, unknown>): Promise<unknown> {
+  #send(
+    method: string,
+    params: Record<string, unknown>,
+    session = this.#session,
+  ): Promise<unknown> {
     const id = this.#next++;
-    const session = this.#session === undefined ? {} : { sessionId: this.#session };
+    const to = session === undefined ? {} : { sessionId: session };
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.#socket.send(JSON.stringify({ id, method, params, ...session }));
+      this.#socket.send(JSON.stringify({ id, method, params, ...to }));
     });
   }
 }
+
+const KEY_CODES: Readonly<Record<string, number>> = {
+  Enter: 13,
+  Escape: 27,
+  Tab: 9,
+  ArrowDown: 40,
+  ArrowUp: 38,
+  ArrowLeft: 37,
+  ArrowRight: 39,
+};

@@ -167,10 +167,10 @@ for (const program of PROGRAMS) {
       }
     });
 
-    // Deno's TLS has no other ciphers, and no cipher strings.
-    it("has them by TLS_CIPHER_SUITE, for devices with nothing better", {
-      skip: program.name === "Deno",
-    }, async () => {
+    // Deno's TLS has no other ciphers, and no cipher strings: there the setting stops the start, as
+    // start_test.ts shows.
+    const byCipherSuite = program.name === "Deno" ? () => {} : it;
+    byCipherSuite("has them by TLS_CIPHER_SUITE, for devices with nothing better", async () => {
       const old = await serve(program, {
         TLS_CERT_FILEPATH: join(directory, "cert.pem"),
         TLS_KEY_FILEPATH: join(directory, "key.pem"),

@@ -120,7 +120,7 @@ describe("a client that brings a token", () => {
     const { client, ehlo } = await greeted(standard);
     assert.match(ehlo, /^250[- ]AUTH LOGIN PLAIN$/m);
     const reply = await client.say(xoauth2(await standard.token()));
-    assert.equal(reply, "504 5.5.4 Only AUTH PLAIN and AUTH LOGIN are supported");
+    assert.equal(reply, "504 5.5.4 Only AUTH LOGIN and AUTH PLAIN are supported");
     const tokens = await greeted(await start({ AUTH_MECHANISMS: "OAUTHBEARER,XOAUTH2" }));
     assert.match(tokens.ehlo, /^250[- ]AUTH OAUTHBEARER XOAUTH2$/m);
     assert.equal(

@@ -127,7 +127,7 @@ describe("a secret", () => {
 });
 
 describe("Entra's trouble", () => {
-  it("is not remembered: the next login asks again, at once (no lock after 429)", async () => {
+  it("is not remembered: the next login asks again, at once", async () => {
     const answers = [429, 503, 500];
     await withCloud(
       async ({ login }, { seen }) => {
@@ -142,14 +142,42 @@ describe("Entra's trouble", () => {
           intercept(context) {
             const status = answers.shift();
             if (status === undefined) return undefined;
-            return context.json({ error: "temporarily_unavailable" }, status as 500, {
-              "Retry-After": "60",
-            });
+            const headers = status === 429 ? {} : { "Retry-After": "60" };
+            return context.json({ error: "temporarily_unavailable" }, status as 500, headers);
           },
         },
       },
     );
   });
+
+  for (const form of ["seconds", "a date"]) {
+    it(`is left alone after 429 until Retry-After is over (RFC 9110 §10.2.3: ${form})`, async () => {
+      let now = 1_000_000;
+      await withCloud(
+        async ({ login }, { faults, seen }) => {
+          const at = form === "seconds" ? 30 : new Date(Date.now() + 30_500).toUTCString();
+          faults.add({ on: "token", status: 429, number: 90055, retryAfter: at });
+          const first = await login(USERNAME, "a secret");
+          assert.match(JSON.stringify(first.reply), /454.*4\.7\.0.*AADSTS90055/);
+          for (const passed of [0, 1_000, 27_000]) {
+            now += passed;
+            const again = await login(USERNAME, "a secret");
+            assert.deepEqual(again.reply, first.reply);
+            assert("detail" in again && /asked again in \d+ s/.test(again.detail));
+            // The same app, whose throttle it is.
+            assert.equal((await login(USERNAME, "another secret")).reply.code, 454);
+          }
+          assert.equal(seen.length, 1);
+          assert.equal((await login(`${CLIENT}@${CLIENT}`, "a secret")).reply.code, 235);
+          now += 4_000;
+          assert.equal((await login(USERNAME, "a secret")).reply.code, 235);
+          assert.equal(seen.length, 3);
+        },
+        {},
+        { now: () => now },
+      );
+    });
+  }
 
   it("does not take the token away from an account that has one", async () => {
     let broken = false;

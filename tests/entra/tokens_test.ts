@@ -216,6 +216,20 @@ describe("a refusal of Entra's", () => {
     assert.equal(state.requests, 2);
   });
 
+  it("is asked about again only where that is allowed", async () => {
+    const { state, login } = open();
+    state.refuse = WRONG;
+    await login().token();
+    state.now += 30_000;
+    let asked = 0;
+    const again = await login().token(() => (asked++, false));
+    assert("type" in again && /remembered: Entra ID said so 30 s ago/.test(again.detail));
+    assert.deepEqual([state.requests, asked], [1, 1]);
+    await login().token(() => (asked++, true));
+    await login().token(() => (asked++, true));
+    assert.deepEqual([state.requests, asked], [2, 2]);
+  });
+
   it("pushes no token out, however many there are", async () => {
     const { state, login, token } = open({ capacity: 3 });
     const first = await token();
@@ -230,23 +244,61 @@ describe("a refusal of Entra's", () => {
 });
 
 describe("a token that Graph refused", () => {
-  it("is dropped, and a new one asked for at most once a minute", async () => {
+  it("is dropped, and a new one asked for at once, also in its first minute", async () => {
+    for (const age of [0, 1, MINUTE - 1, 10 * MINUTE]) {
+      const { state, login, token } = open();
+      const first = await token();
+      state.now += age;
+      login().reject(first);
+      assert.notEqual(await token(), first);
+      assert.equal(state.requests, 2);
+    }
+  });
+
+  it("is replaced for all that were refused with it, while the new one is on its way, too", async () => {
     const { state, login, token } = open();
     const first = await token();
-    // It worked for a while.
-    state.now += 10 * MINUTE;
-    login().reject(first);
-    const second = await token();
-    assert.notEqual(second, first);
+    const all = Array.from({ length: 4 }, () => {
+      login().reject(first);
+      return token();
+    });
+    assert.deepEqual(new Set(await Promise.all(all)).size, 1);
+    assert.notEqual(await all[3], first);
     assert.equal(state.requests, 2);
+  });
+
+  it("is followed by one whose refusals lead to a request at most once a minute", async () => {
+    const { state, login, token } = open();
+    login().reject(await token());
+    const second = await token();
     // The new one is refused as well: it is used on, until a minute is over.
     login().reject(second);
     state.now += MINUTE - 1;
     assert.equal(await token(), second);
     assert.equal(state.requests, 2);
     state.now += 1;
-    assert.notEqual(await token(), second);
+    const third = await token();
+    assert.notEqual(third, second);
     assert.equal(state.requests, 3);
+    // Also where it has worked in between.
+    login().confirm(third);
+    login().reject(third);
+    state.now += MINUTE - 1;
+    assert.equal(await token(), third);
+    state.now += 1;
+    assert.notEqual(await token(), third);
+  });
+
+  it("is asked for anew no more often, whoever is refused what for an hour", async () => {
+    for (const roles of [["Mail.Send"], []]) {
+      const { state, login, token } = open({ lifetime: 24 * HOUR, roles });
+      for (let second = 0; second < 3600; second++) {
+        login().reject(await token());
+        state.now += 1000;
+      }
+      // One at the login, one at once, one in each minute.
+      assert.equal(state.requests, 1 + 60);
+    }
   });
 
   it("is dropped once, however many messages it was refused for", async () => {
@@ -267,7 +319,6 @@ describe("a token that Graph refused", () => {
     const first = await token();
     login().reject(first);
     login().confirm(first);
-    state.now += MINUTE;
     assert.notEqual(await token(), first);
     assert.equal(state.requests, 2);
   });
@@ -286,6 +337,19 @@ describe("a token that Graph refused", () => {
 });
 
 describe("a token without Mail.Send in its roles", () => {
+  it("is asked for at once where Graph has refused it: the role may have been granted", async () => {
+    const { state, login, token } = open({ roles: [] });
+    const first = await token();
+    state.roles = ["Mail.Send"];
+    state.now += 5_000;
+    login().reject(first);
+    const granted = await token();
+    assert.notEqual(granted, first);
+    state.now += 50 * MINUTE;
+    assert.equal(await token(), granted);
+    assert.equal(state.requests, 2);
+  });
+
   it("is used, and asked for again after a minute, not before", async () => {
     const { state, token } = open({ roles: ["User.Read.All"] });
     const first = await token();
@@ -330,5 +394,99 @@ describe("a token without Mail.Send in its roles", () => {
     state.refuse = undefined;
     assert.notEqual(await token(), first);
     assert.equal(state.requests, 3);
+  });
+});
+
+describe("an account that Entra ID throttles", () => {
+  const throttled = (seconds: number, status = 429) =>
+    refusalFor({
+      status,
+      error: "temporarily_unavailable",
+      numbers: [90055],
+      retryAfter: seconds * 1000,
+    });
+
+  it("asks again when Retry-After is over, and gets 454 meanwhile, which says so", async () => {
+    const { state, login } = open();
+    const refusal = state.refuse = throttled(120);
+    assert.equal(await login().token(), refusal);
+    state.refuse = undefined;
+    for (const passed of [0, 1_000, 118_999]) {
+      state.now += passed;
+      const again = await login().token();
+      assert("type" in again && again.type === "later");
+      assert.deepEqual(again.reply, refusal.reply);
+      assert.match(again.detail, /throttles this tenant|asks to try later/);
+      assert.match(again.detail, / \(remembered: Entra ID is asked again in \d+ s, as it wants\)$/);
+    }
+    assert.equal(state.requests, 1);
+    state.now += 1;
+    assert("value" in await login().token());
+    assert.equal(state.requests, 2);
+  });
+
+  it("waits with whatever secret; other accounts do not", async () => {
+    const { state, source, login } = open();
+    state.refuse = throttled(60);
+    await login("a").token();
+    state.refuse = undefined;
+    assert("type" in await login("b").token());
+    assert.equal(state.requests, 1);
+    for (const ids of [{ clientId: "other" }, { tenantId: "other" }]) {
+      assert("value" in await source.login({ ...credentials("a"), ...ids }).token());
+    }
+    assert.equal(state.requests, 3);
+  });
+
+  it("waits for an hour at most, and not where nothing says how long", async () => {
+    const { state, login } = open();
+    state.refuse = throttled(86_400);
+    await login().token();
+    state.now += HOUR - 1;
+    await login().token();
+    assert.equal(state.requests, 1);
+    state.now += 1;
+    state.refuse = throttled(0);
+    await login().token();
+    await login().token();
+    assert.equal(state.requests, 3);
+  });
+
+  it("waits because of 429, or of the number that says the same, not because of a fault", () => {
+    const refused = (status: number, number: number) =>
+      refusalFor({ status, error: "x", numbers: [number], retryAfter: 5000 }).retryAfter;
+    assert.equal(refused(429, 1), 5000);
+    assert.equal(refused(400, 50196), 5000);
+    assert.equal(refused(503, 90033), undefined);
+    assert.equal(
+      refusalFor({ status: 429, error: undefined, numbers: [], retryAfter: 1 }).retryAfter,
+      1,
+    );
+  });
+
+  it("goes on with the token that it has, also with one that Graph has refused", async () => {
+    const { state, login, token } = open({ roles: [] });
+    const first = await token();
+    state.now += MINUTE;
+    state.refuse = throttled(600);
+    assert.equal(await token(), first);
+    login().reject(first);
+    state.now += 5 * MINUTE;
+    assert.equal(await token(), first);
+    assert.equal(state.requests, 2);
+    state.now += 5 * MINUTE;
+    state.refuse = undefined;
+    assert.notEqual(await token(), first);
+  });
+
+  it("is told that its secret is wrong while that is remembered", async () => {
+    const { state, login } = open();
+    state.refuse = refusalFor({ status: 401, error: "invalid_client", numbers: [7000215] });
+    await login("wrong").token();
+    state.refuse = throttled(60);
+    await login("another").token();
+    const result = await login("wrong").token();
+    assert("type" in result && result.type === "refused");
+    assert.equal(state.requests, 2);
   });
 });

@@ -376,7 +376,7 @@ describe("a request that a stop finds not begun", () => {
 });
 
 describe("a request that is refused", () => {
-  for (const status of [400, 403, 404, 405, 409, 413, 423]) {
+  for (const status of [400, 404, 405, 409, 413, 423]) {
     it(`is not made again: ${status}`, async () => {
       const seen = await play({ script: [answer(status, { "retry-after": "1" })] });
       assert(seen.result.type === "failed" && !seen.result.outcome.ambiguous);
@@ -427,10 +427,50 @@ describe("a request whose token is refused", () => {
     assert.equal(seen.requests.length, 4);
   });
 
-  it("gives the token up on 403, too, and is not made again", async () => {
-    const seen = await play({ script: [answer(403)], tokens: [FIRST, SECOND] });
-    assert.deepEqual(seen.events, ["rejected first"]);
+  it("with 403 is made again at once with a new one: the permission may be new", async () => {
+    for (const code of ["ErrorAccessDenied", "ErrorSendAsDenied", undefined]) {
+      const script = [answer(403, {}, code), answer(202)];
+      const seen = await play({ script, tokens: [FIRST, SECOND] });
+      assert.equal(told(seen), "answer 202");
+      assert.equal(seen.requests.length, 2);
+      assert.deepEqual(seen.sleeps, []);
+      assert.deepEqual(seen.events, ["rejected first", "confirmed second", "accepted"]);
+    }
+  });
+
+  it("with 403 twice is told what Graph has said, and not made a third time", async () => {
+    for (const sends of [true, false]) {
+      const seen = await play({
+        script: [answer(403, {}, "ErrorSendAsDenied")],
+        tokens: [FIRST, SECOND, tokenOf("third")],
+        call: { sends },
+      });
+      assert.match(told(seen), /^550 5\.7\.1 ErrorSendAsDenied: /);
+      assert.equal(seen.requests.length, 2);
+      assert.deepEqual(seen.events, ["rejected first", "rejected second"]);
+    }
+  });
+
+  it("with 403 and 401 in turn is made twice, no more", async () => {
+    const seen = await play({
+      script: [answer(403, {}, "ErrorAccessDenied"), refused, answer(202)],
+      tokens: [FIRST, SECOND, tokenOf("third")],
+    });
+    assert.match(told(seen), /^451 4\.7\.0 InvalidAuthenticationToken: /);
+    assert.equal(seen.requests.length, 2);
+  });
+
+  it("with 403 is not made again with the very same one: the reply is Graph's", async () => {
+    const seen = await play({ script: [answer(403, {}, "ErrorAccessDenied")] });
+    assert.match(told(seen), /^550 5\.7\.1 ErrorAccessDenied: /);
     assert.equal(seen.requests.length, 1);
+  });
+
+  it("with 403 may fare otherwise the second time, and is not made again then", async () => {
+    const script = [answer(403), failure(true), answer(202)];
+    const seen = await play({ script, tokens: [FIRST, SECOND] });
+    assert.match(told(seen), /^451 4\.4\.2 /);
+    assert.equal(seen.requests.length, 2);
   });
 
   it("never gets a token where it has a right of its own (upload addresses)", async () => {

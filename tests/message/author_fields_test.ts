@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
+import { octetsIn } from "../../src/message/lazy_piece.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { prepareMessage } from "../../src/message/prepare.ts";
 import { generated } from "./readers/differential.ts";
@@ -33,7 +34,7 @@ function prepare(
     const { code, enhanced } = result.reply;
     return { refused: `${code} ${enhanced} ${result.code}` };
   }
-  const text = Buffer.concat([...result.content]).toString("latin1");
+  const text = Buffer.concat([...octetsIn(result.content)]).toString("latin1");
   return {
     fields: text.slice(RECEIVED.length, text.indexOf("\r\n\r\n") + 2).replace(TOP, ""),
     sender: result.sender,
@@ -283,6 +284,22 @@ describe("a From field", () => {
     }
   });
 
+  it("in another charset: however Content-Type names it (RFC 2045 §5.1, RFC 2231)", () => {
+    const types = [
+      "text/plain; charset = iso-8859-1",
+      "text/plain; (western) charset=iso-8859-1",
+      "text/plain; charset*=us-ascii'en'iso-8859-1",
+      'text/plain; charset*0="iso-"; charset*1="8859-1"',
+      'text/plain; name="a; charset=utf-16.txt"; charset=iso-8859-1',
+    ];
+    for (const type of types) {
+      const result = prepare(`Content-Type: ${type}\r\nFrom: B\xfcro: Nord <${SCAN}>\r\n`);
+      assert.ok("fields" in result);
+      const [, word = ""] = /From: =\?utf-8\?B\?([^?]*)\?= <scan@/.exec(result.fields) ?? [];
+      assert.equal(Buffer.from(word, "base64").toString("utf8"), "Büro: Nord", type);
+    }
+  });
+
   it("in another charset has its name in UTF-8, where Content-Type names the charset", () => {
     const names: readonly (readonly [charset: string, name: string, word: string])[] = [
       ["shift_jis", "\x83\x5c\x83\x6a\x81\x5b", "44K944OL44O8"],
@@ -466,7 +483,7 @@ describe("of fields that may stand once (RFC 5322 §3.6, RFC 2045 §4)", () => {
       const message = [Buffer.from(`To: c@x.test\r\n${text}`)];
       const result = prepareMessage(message, envelope(["c@x.test"]), OPTIONS);
       assert(result.type === "prepared");
-      const sent = Buffer.concat([...result.content]).toString("latin1");
+      const sent = Buffer.concat([...octetsIn(result.content)]).toString("latin1");
       assert(sent.endsWith(`To: c@x.test\r\nFrom: a@x.test\r\n${field}\r\nX: y\r\n\r\n`), sent);
       assert.equal(sent.toLowerCase().split(`\n${name.toLowerCase()}:`).length, 2);
     });

@@ -6,6 +6,7 @@ import * as fc from "../support/property.ts";
 import PostalMime, { addressParser, decodeWords } from "postal-mime";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { prepareMessage } from "../../src/message/prepare.ts";
+import { made } from "../support/content.ts";
 import { DATE, envelope, MESSAGE_ID, OPTIONS, RECEIVED } from "./preparing.ts";
 
 const TOP = `${DATE}${MESSAGE_ID}To: c@x.test\r\n`;
@@ -18,7 +19,7 @@ function prepare(header: string, from: string, account: SenderOverride = {}) {
     const { code, enhanced, text } = result.reply;
     return { refused: `${code} ${enhanced} ${text}`, code: result.code };
   }
-  const text = Buffer.concat([...result.content]).toString("utf8");
+  const text = Buffer.concat(made(result.content)).toString("utf8");
   assert(text.endsWith("\r\n\r\nFrom: body@x.test\r\n"));
   const fields = text.slice(RECEIVED.length, text.indexOf("\r\n\r\n") + 2).replace(TOP, "");
   return { sender: result.sender, fields };

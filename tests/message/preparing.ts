@@ -4,6 +4,7 @@ import { prepareMessage, type PrepareOptions } from "../../src/message/prepare.t
 import type { Trace } from "../../src/message/received.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import type { Envelope } from "../../src/smtp/effects.ts";
+import { made } from "../support/content.ts";
 
 export const TRACE: Trace = {
   helo: "printer.example.com",
@@ -41,5 +42,5 @@ export function prepared(
 ): Content {
   const result = prepareMessage(message, envelope(recipients, from), { ...OPTIONS, ...options });
   assert(result.type === "prepared", JSON.stringify(result));
-  return result.content;
+  return made(result.content);
 }

@@ -100,6 +100,8 @@ const KINDS: Readonly<Record<string, (events: Events, client: Client) => void>> 
     events.connection({ ...summary, client, received: 0 }),
   "TLS handshakes": (events, client) =>
     events.connection({ ...summary, client, received: 0, handshakeFailed: true, error: true }),
+  "connections to the wrong port": (events, client) =>
+    events.connection({ ...summary, client, wrongPort: "tls" }),
   "faults": (events, client) => events.bug(new Error("x"), client),
 };
 

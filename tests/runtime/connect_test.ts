@@ -139,6 +139,39 @@ for (const [way, connect] of WAYS) {
       assert.equal(strange.length, 0);
     });
 
+    it("takes octets before it returns: their memory may be used again at once", async () => {
+      const server = await startRawServer(({ socket }) => void socket.pause());
+      const peer = open({ hostname: "127.0.0.1", port: server.port });
+      await peer.connected;
+      const { socket } = await server.connection(0);
+      const memory = Buffer.alloc(200_000);
+      const expected: Buffer[] = [];
+      let writable = true;
+      // Large and small, with room and without.
+      for (let i = 0; (writable || i % 4 !== 3) && i < 2_000; i++) {
+        const octets = memory.subarray(0, i % 2 === 0 ? 200_000 : 30_000).fill(i);
+        const more = memory.subarray(190_000).fill(i + 1);
+        expected.push(Buffer.from(octets), Buffer.from(more));
+        writable = peer.connection.write(octets, more) && writable;
+        memory.fill(0);
+      }
+      assert(!writable, "it never said stop");
+      const whole = Buffer.concat(expected);
+      const read: Uint8Array[] = [];
+      let length = -TOKEN.length;
+      const all = new Promise<void>((resolve) => {
+        socket.on("data", (piece: Uint8Array) => {
+          read.push(piece);
+          if ((length += piece.length) >= whole.length) resolve();
+        });
+      });
+      socket.resume();
+      await all;
+      peer.connection.destroy();
+      await server.close();
+      assert.ok(Buffer.concat(read).subarray(TOKEN.length).equals(whole));
+    });
+
     it("reaches a name whose first address refuses (RFC 8305)", async () => {
       // `localhost` is ::1 too on most machines, and nobody listens there.
       const server = await startRawServer();

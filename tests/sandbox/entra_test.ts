@@ -2,7 +2,12 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import { EXPIRED_SECRET, SandboxEntra, WRONG_SECRET } from "../../src/sandbox/entra.ts";
+import {
+  EXPIRED_SECRET,
+  NO_PERMISSION,
+  SandboxEntra,
+  WRONG_SECRET,
+} from "../../src/sandbox/entra.ts";
 import { CLIENT, SCOPE, TENANT } from "../support/logins.ts";
 
 const GOOD = {
@@ -208,6 +213,16 @@ describe("the imitated Entra ID", () => {
       }
     };
     assert.deepEqual([verifiedIn(3500), verifiedIn(3600)], [true, false]);
+  });
+
+  it("gives a token without roles for no-permission, and for that secret alone", async () => {
+    const entra = new SandboxEntra();
+    const rolesFor = async (client_secret: string) => {
+      const { json } = await ask(entra, { form: { client_secret } });
+      return entra.verify(String(json["access_token"]))?.roles;
+    };
+    assert.deepEqual(await rolesFor(NO_PERMISSION), []);
+    assert.deepEqual(await rolesFor("any-secret"), ["Mail.Send", "Mail.ReadWrite"]);
   });
 
   it("gives another token each time, and counts the requests of each app", async () => {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { IssuedToken } from "../../src/sandbox/entra.ts";
 import { type GraphOptions, SandboxGraph } from "../../src/sandbox/graph.ts";
-import type { IncomingMessage } from "../../src/sandbox/inbox/store.ts";
+import type { AcceptedMessage } from "../../src/sandbox/graph.ts";
 import { CLIENT, TENANT } from "../support/logins.ts";
 
 export const MAILBOX = "ann@x.test";
@@ -48,7 +48,7 @@ export interface Ask {
 
 /** An imitation, what it has delivered, and short ways to ask it. */
 export class GraphClient {
-  readonly delivered: Required<IncomingMessage>[] = [];
+  readonly delivered: AcceptedMessage[] = [];
   readonly graph: SandboxGraph;
 
   constructor(options: Partial<GraphOptions> = {}) {

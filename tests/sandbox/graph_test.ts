@@ -120,6 +120,7 @@ const REFUSALS: readonly Refusal[] = [
   { what: "no content type", type: "", status: 400, code: "BadRequest" },
   { what: "text/plainer", type: "text/plainer", status: 400, code: "BadRequest" },
   { what: "a mailbox that is no address", mailbox: "ann", status: 404, code: "ErrorInvalidUser" },
+  { what: "nobody's mailbox", mailbox: "Nobody@a.example", status: 404, code: "ErrorInvalidUser" },
   { what: "a mailbox without a domain", mailbox: "ann@", status: 404, code: "ErrorInvalidUser" },
   { what: "an empty body", body: "", status: 400, code: "ErrorMimeContentInvalidBase64String" },
   {

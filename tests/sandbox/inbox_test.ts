@@ -66,6 +66,10 @@ AAEC
 const attachment = (type: string, disposition: string) =>
   `Subject: file\nContent-Type: ${type}\nContent-Disposition: ${disposition}\n\n<script>x</script>`;
 
+/** A message of these parts. */
+const mixed = (parts: string) =>
+  `Subject: parts\nContent-Type: multipart/mixed; boundary=b\n\n${parts}--b--\n`;
+
 /** A message that is HTML. */
 const page = (html: string) => `Subject: page\nContent-Type: text/html\n\n${html}`;
 
@@ -74,14 +78,16 @@ const ROUTES = (id: string) => [
   "/api/connection",
   "/api/events",
   "/api/messages",
+  "/api/failures",
   `/api/messages/${id}`,
+  `/api/messages/${id}/trace`,
   `/api/messages/${id}/raw`,
   `/api/messages/${id}/html`,
   `/api/messages/${id}/attachments/0`,
 ];
 
 describe("the inbox's list", () => {
-  it("has exactly the contract's fields, newest first", async () => {
+  it("has the contract's fields and some more, newest first", async () => {
     const { add, json } = open();
     const first = await add(LETTER);
     await add("Subject: second\n\n");
@@ -96,6 +102,11 @@ describe("the inbox's list", () => {
       subject: "Grüße",
       size: first.raw.length,
       receivedAt: first.summary.receivedAt,
+      fromName: "Ann",
+      toNames: ["", "Cy"],
+      ccNames: [""],
+      bccNames: [""],
+      attachmentCount: 0,
     });
     assert.match(list[1].receivedAt, /^\d{4}-\d\d-\d\dT[\d:.]+Z$/);
     assert.match(list[1].id, /^[a-z0-9]{10}$/);
@@ -151,6 +162,72 @@ describe("the inbox's list", () => {
       assert.equal((await get(`/api/messages/${summary.id}/raw`)).status, 200);
     }
     assert.equal((await json("/api/messages")).length, 5);
+  });
+
+  it("lists names and addresses that bidirectional controls and markup stand in as they are", async () => {
+    const { add, json } = open();
+    const name = '\u202E<b>"Bank"</b>\u200B';
+    await add(
+      `From: =?utf-8?b?${Buffer.from(name).toString("base64")}?= <a\u200B@example.com>\n\n`,
+    );
+    const [{ from, fromName }] = await json("/api/messages");
+    assert.deepEqual([from, fromName], ["a\u200B@example.com", name]);
+  });
+
+  const part = (header: string) => `--b\n${header}\n\nx\n`;
+  const counts: [string, number, string][] = [
+    ["no attachment", 0, "Subject: x\n\ntext"],
+    ["a file that is the whole message", 1, attachment("application/pdf", "attachment")],
+    ["a text that is a file", 1, attachment("text/csv", "attachment; filename=a.csv")],
+    ["a text", 0, page("<p>x")],
+    [
+      "a text, an image of the HTML, a file and a message",
+      2,
+      mixed(
+        part("") + part("Content-Type: image/png\nContent-Disposition: inline") +
+          part("Content-Type: application/pdf; name=a.pdf") + part("Content-Type: message/rfc822"),
+      ),
+    ],
+    ["a text with a name", 1, mixed(part("Content-Type: text/plain; name=log.txt"))],
+    ["nothing but boundaries", 0, mixed(part("").repeat(1000))],
+  ];
+  for (const [what, count, message] of counts) {
+    it(`counts the attachments of a message with ${what}`, async () => {
+      const { add, json } = open();
+      await add(message);
+      const [{ attachmentCount }] = await json("/api/messages");
+      assert.equal(attachmentCount, count);
+    });
+  }
+
+  it("counts what was uploaded beside the message, but for what its HTML shows", async () => {
+    const { inbox } = open();
+    const file = {
+      name: "a",
+      contentType: "a/b",
+      size: 1,
+      sha256: "",
+      chunks: [new Uint8Array(1)],
+    };
+    const uploads = [{ ...file, inline: false }, { ...file, inline: true }];
+    const { summary } = await inbox.add({ mailbox: "a@b.example", raw: new Uint8Array(), uploads });
+    assert.equal(summary.attachmentCount, 1);
+  });
+
+  it("lacks one message after its DELETE, and makes room", async () => {
+    const { inbox, routes, add, get } = open({}, { maxBytes: 100 });
+    const events: InboxEvent[] = [];
+    await add(new Uint8Array(40));
+    const { summary } = await add(new Uint8Array(40));
+    inbox.subscribe((event) => events.push(event));
+    const path = `/api/messages/${summary.id}`;
+    assert.equal((await routes.request(path, { method: "DELETE" })).status, 204);
+    assert.equal((await routes.request(path, { method: "DELETE" })).status, 404);
+    assert.deepEqual(events, [{ type: "deleted", id: summary.id }]);
+    assert.equal((await get(`${path}/raw`)).status, 404);
+    assert.equal(inbox.list().length, 1);
+    await add(new Uint8Array(60));
+    assert.equal(inbox.list().length, 2);
   });
 
   it("is empty after DELETE", async () => {
@@ -211,7 +288,34 @@ describe("a message in the inbox", () => {
     assert.equal(response.headers.get("x-dns-prefetch-control"), "off");
     assert.equal(response.headers.get("x-frame-options"), "SAMEORIGIN");
     assert.equal(response.headers.get("content-type"), "text/html; charset=UTF-8");
-    assert.doesNotMatch(await response.text(), /<link|<meta http|<base href/i);
+    assert.doesNotMatch(await response.text(), /<link|<meta http|<base href|<script/i);
+  });
+
+  it("may load images from elsewhere when the reader asks for them, and nothing else", async () => {
+    const { add, get } = open();
+    const { summary } = await add(page(
+      `<img\nsrc="https://e.example/x.png"><img src = 'cid:y'><img src=data:z><td background=//e.example/y><p>src="https://e.example"` +
+        `<style>p{background:url('https://e.example/z')}@import "https://e.example/s"</style>`,
+    ));
+    const path = `/api/messages/${summary.id}/html`;
+    const closed = await (await get(path)).text();
+    assert.match(closed, /<img\ndata-remote-src="https:.*<td data-remote-background=/s);
+    assert.match(closed, /<img src = 'cid:y'><img src=data:z>/);
+    assert.match(closed, /<p>src="https:/);
+    assert.doesNotMatch(closed, /url\(.{0,3}https|@import/);
+    for (const other of ["?images=no", "?images", "?images=remote2"]) {
+      assert.doesNotMatch(
+        (await get(path + other)).headers.get("content-security-policy") ?? "",
+        /http/,
+      );
+    }
+    const response = await get(`${path}?images=remote`);
+    assert.equal(
+      response.headers.get("content-security-policy"),
+      "sandbox; default-src 'none'; img-src data: https: http:; style-src 'unsafe-inline'",
+    );
+    assert.equal(response.headers.get("referrer-policy"), "no-referrer");
+    assert.match(await response.text(), /<img\nsrc="https:.*url\('https:/s);
   });
 
   it("has its attached images in its HTML", async () => {
@@ -395,13 +499,15 @@ describe("the inbox's door", () => {
   for (const headers of strangers) {
     it(`refuses ${JSON.stringify(headers)} without doing anything`, async () => {
       const { routes, inbox, add } = open();
-      await add(LETTER);
-      const response = await routes.request("/api/messages", {
-        method: "DELETE",
-        headers: { host: "localhost:8026", ...headers },
-      });
-      assert.equal(response.status, 403);
-      assert.equal(typeof (await response.json()).error, "string");
+      const { summary } = await add(LETTER);
+      for (const path of ["/api/messages", `/api/messages/${summary.id}`, "/api/failures"]) {
+        const response = await routes.request(path, {
+          method: "DELETE",
+          headers: { host: "localhost:8026", ...headers },
+        });
+        assert.equal(response.status, 403);
+        assert.equal(typeof (await response.json()).error, "string");
+      }
       assert.equal(inbox.list().length, 1);
     });
   }
@@ -443,8 +549,9 @@ describe("the inbox's door", () => {
       assert.equal(response.status, 405, path);
       assert.match(response.headers.get("allow") ?? "", /^GET, HEAD/);
     }
-    const unknown = [...ROUTES("nosuch").slice(4), ...ROUTES(summary.id).slice(6), "/api/nosuch"];
-    for (const path of [...unknown, `/api/messages/${summary.id}/attachments/-1`]) {
+    const unknown = [...ROUTES("nosuch").slice(5), ...ROUTES(summary.id).slice(8), "/api/nosuch"];
+    unknown.push(`/api/messages/${summary.id}/attachments/-1`, "/api/failures/1");
+    for (const path of unknown) {
       const response = await get(path);
       assert.equal(response.status, 404, path);
       assert.deepEqual(Object.keys(await response.json()), ["error"]);

@@ -4,17 +4,18 @@
  * among the others, they take sixteen times as much, and some 100 kB keep everybody else waiting for half
  * a minute.
  *
- * Three pieces of text, each many times, in every order, for each reader: all of them once, to find those
+ * Three pieces of text, each many times, in every order, and two in turns, for each reader: all of them once, to find those
  * that take longest for their size; these are then measured at two sizes.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import process from "node:process";
 import { describe, it } from "node:test";
+import { parseParameterized } from "../../src/message/parameters.ts";
 import { prepareMessage } from "../../src/message/prepare.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { envelope, OPTIONS } from "../message/preparing.ts";
-import { inARow, triples } from "./hostile_pieces.ts";
+import { inARow, inTurns, pairs, triples } from "./hostile_pieces.ts";
 import { READERS, readMessage } from "./hostile_readers.ts";
 
 /** Octets of a text by which the slowest ones are found. */
@@ -72,15 +73,23 @@ function assertInProportion<T>(
 describe("what a stranger sends", () => {
   for (const { name, pieces, read } of READERS) {
     it(`takes time in proportion to its size, whatever three pieces it repeats: ${name}`, () => {
-      const measured = triples(pieces).map((triple) => {
-        const text = inARow(triple, SMALL);
-        return { triple, text, took: timeOf(() => read(text), 1) };
+      const texts = [
+        ...triples(pieces).map((some) => ({ some, textOf: inARow })),
+        ...pairs(pieces).map((some) => ({ some, textOf: inTurns })),
+      ];
+      const measured = texts.map(({ some, textOf }) => {
+        const text = textOf(some, SMALL);
+        return { some, textOf, text, took: timeOf(() => read(text), 1) };
       });
       const slow = measured.sort((one, other) => other.took - one.took).slice(0, 10 * SLOWEST)
         .map((one) => ({ ...one, took: timeOf(() => read(one.text), 2) }))
         .sort((one, other) => other.took - one.took).slice(0, SLOWEST);
-      for (const { triple } of slow) {
-        assertInProportion(JSON.stringify(triple), read, (octets) => inARow(triple, octets));
+      for (const { some, textOf } of slow) {
+        assertInProportion(
+          `${textOf.name} ${JSON.stringify(some)}`,
+          read,
+          (octets) => textOf(some, octets),
+        );
       }
     });
   }
@@ -106,6 +115,10 @@ const KNOWN: Readonly<Record<string, (octets: number) => string>> = {
     `From: a${marks(octets)}@x.test\r\nTo: a@x.test\r\n\r\n`,
   "marks in the author's name, which has an at sign": (octets) =>
     `From: a${marks(octets)}@x.test <me@x.test>\r\nTo: a@x.test\r\n\r\n`,
+  "words and encoded words in the author's name": (octets) =>
+    `From: ${inTurns(["~", "=?utf-8?q?a?="], octets)} <me@x.test>\r\nTo: a@x.test\r\n\r\n`,
+  "words and encoded words in Sender": (octets) =>
+    `${HEAD}Sender: ${inTurns([")", "=?utf-8?q?a?="], octets)}\r\n\r\n`,
   "marks in Sender": (octets) => `${HEAD}Sender: a${marks(octets)}@x.test\r\n\r\n`,
   "marks in a member of a group": (octets) =>
     `From: me@x.test\r\nCc: G: a@x.test, a${marks(octets)}@x.test;\r\n\r\n`,
@@ -126,6 +139,16 @@ describe("a message that was made for it", () => {
         (text) => readMessage(text, { fromEmail: "me@x.test" }),
         textOf,
       );
+    });
+  }
+
+  for (const hostile of ['"*0=', 'x="a;', 'x="\\"']) {
+    it(`has parameters that take not much more time than honest ones: ${hostile}`, () => {
+      const OCTETS = 240_000;
+      const read = (piece: string) => parseParameterized(`a; b=${inARow([piece], OCTETS)}`);
+      const took = timeOf(() => read(hostile), 3);
+      const honest = timeOf(() => read('x="a";'), 3);
+      assert.ok(took <= NOTICEABLE || took <= 50 * honest, `${took} ms, and ${honest} ms`);
     });
   }
 

@@ -26,6 +26,7 @@ const ADDRESSES = [
   "a:;",
   "@[",
   "\r\n ",
+  "=?utf-8?q?a?=",
   octets("\u0345\u0327"),
   octets("\u0327"),
 ];
@@ -46,6 +47,19 @@ export function inARow(pieces: readonly string[], length: number): string {
   const share = Math.floor(length / Math.max(1, pieces.length));
   return pieces.map((piece) => piece.repeat(Math.max(1, Math.floor(share / piece.length)))).join(
     "",
+  );
+}
+
+/** Two pieces in turns. */
+export function inTurns(pieces: readonly string[], length: number): string {
+  const both = pieces.join("");
+  return both.repeat(Math.max(1, Math.floor(length / both.length)));
+}
+
+/** Two out of these in every order. */
+export function pairs(pieces: readonly string[]): string[][] {
+  return pieces.flatMap((first) =>
+    pieces.filter((second) => second !== first).map((second) => [first, second])
   );
 }
 

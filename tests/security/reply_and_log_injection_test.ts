@@ -138,7 +138,7 @@ for (const [what, words] of Object.entries(HOSTILE_WORDS)) {
         answer(403, { error: { code: "x" } }, [`request-id: ${oneLine(words)}`]),
         answer(413, "", [`X-Said: ${oneLine(words)}`]),
       ];
-      await inBothForms({ graph: () => said.shift() ?? answer(202, "") }, async (door) => {
+      await inBothForms({ graph: () => said[0] ?? answer(202, "") }, async (door) => {
         const talk = await door.login();
         for (const text of texts) {
           said.push(text);

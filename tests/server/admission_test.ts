@@ -98,11 +98,19 @@ describe("MAX_CONNECTIONS", () => {
     const next = world.arrive();
     assert.deepEqual([next.fate, idle.fate], ["welcome", "makes room"]);
     next.place.authenticated();
-    assert.equal(world.arrive().fate, "full");
+    // The check will end.
+    const waiting = world.arrive();
+    assert.equal(waiting.fate, "");
     // Its login has failed: it is like all others again.
     checking.place.checked();
-    assert.equal(world.arrive().fate, "welcome");
-    assert.deepEqual([checking.fate, loggedIn.fate], ["makes room", "welcome"]);
+    world.pass(STAY_MS);
+    assert.deepEqual([checking.fate, loggedIn.fate, waiting.fate], [
+      "makes room",
+      "welcome",
+      "welcome",
+    ]);
+    waiting.place.authenticated();
+    assert.equal(world.arrive().fate, "full");
   });
 
   it("counts those whose address is not known yet, and ends them too", () => {
@@ -194,6 +202,19 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     assert.equal(honest.fate, "welcome");
   });
 
+  it("counts a connection for the account that it has logged in to last", () => {
+    for (const [first, second] of [["greedy", ""], ["", "greedy"]] as const) {
+      const world = new World(PLACES, 100);
+      const clients = range(PLACES).flatMap((i) => loggedIn(world, 1, first || `${i}`, `${i}`));
+      for (const [i, { place }] of clients.entries()) {
+        place.checking();
+        place.authenticated({ key: second || `${i}`, known: true });
+      }
+      world.pass(STAY_MS);
+      assert.equal(world.arrive("new").fate, second === "greedy" ? "welcome" : "full");
+    }
+  });
+
   it("ends one whose message waits for its turn", () => {
     const world = new World(PLACES, 100);
     const greedy = loggedIn(world, PLACES, "greedy", "greedy");
@@ -242,10 +263,55 @@ describe("a place that nobody needs any more", () => {
     const two = world.arrive("b");
     two.place.checking();
     const three = world.arrive("c");
-    assert.equal(three.fate, "full");
+    assert.equal(three.fate, "");
     two.place.retire();
-    assert.equal(world.arrive("d").fate, "welcome");
-    assert.equal(two.fate, "retired");
+    assert.deepEqual([two.fate, three.fate], ["retired", "welcome"]);
+  });
+});
+
+describe("an account over its share", () => {
+  const owner = { key: "greedy", known: true };
+  /** Forty connections of it have all places. */
+  const greedy = () => {
+    const world = new World(40, 100);
+    const clients = world.many(40, "greedy");
+    for (const { place } of clients) place.authenticated(owner);
+    return { world, clients };
+  };
+
+  it("makes room though none of its connections is ever idle for long", () => {
+    const { world, clients } = greedy();
+    for (let i = 0; i < 10; i++) {
+      world.pass(500);
+      for (const { place } of clients) {
+        place.does("receiving");
+        place.does("idle");
+      }
+    }
+    assert.equal(world.arrive("honest").fate, "welcome");
+    assert.deepEqual(fates(clients), { welcome: 39, "over share": 1 });
+  });
+
+  it("makes room behind the next message where all are busy", () => {
+    const { world, clients } = greedy();
+    for (const { place } of clients) place.does("busy");
+    world.pass(STAY_MS);
+    const honest = world.arrive("honest");
+    assert.equal(honest.fate, "");
+    clients[7]!.place.does("idle");
+    assert.deepEqual([honest.fate, clients[7]!.fate], ["welcome", "over share"]);
+  });
+
+  it("makes room soon where all have just logged in, before one on its way to a login has to", () => {
+    const { world, clients } = greedy();
+    world.pass(STAY_MS);
+    const honest = world.arrive("honest");
+    const others = clients.filter(({ fate }) => fate === "welcome");
+    for (const { place } of others) place.leave();
+    for (const { place } of world.many(39, "greedy")) place.authenticated(owner);
+    world.many(5, "greedy");
+    world.pass(500);
+    assert.equal(honest.fate, "welcome");
   });
 });
 

@@ -11,7 +11,9 @@ for (const name of scriptNames()) {
       await playDialogue(dialogue, SocketPeer.connect);
     });
 
-    it("goes the same when the client waits for nothing but TLS", async () => {
+    // All that it sends ahead needs room besides its messages.
+    const skip = dialogue.options.maxMemory < 100_000;
+    it("goes the same when the client waits for nothing but TLS", { skip }, async () => {
       await playDialogue(dialogue, SocketPeer.connect, "all in one");
     });
   });

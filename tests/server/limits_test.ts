@@ -33,6 +33,8 @@ const HELLO = Buffer.concat([Buffer.from("1603010200010001fc0303", "hex"), Buffe
 interface Setup extends Partial<Timeouts> {
   readonly connections?: number;
   readonly perAddress?: number;
+  /** Takes the place of these two. */
+  readonly admission?: Admission;
   readonly session?: Partial<SessionOptions>;
   readonly implicitTls?: boolean;
   /** Whose connections begin with a PROXY header. */
@@ -63,6 +65,7 @@ describe("the server's limits", () => {
     const {
       connections = 1000,
       perAddress = 100,
+      admission = new Admission({ connections, perAddress }),
       session,
       implicitTls = false,
       proxies,
@@ -86,7 +89,7 @@ describe("the server's limits", () => {
       },
       identity: () => ({ ...certificate, minVersion: "1.2" }),
       timeouts: { ...PATIENT, ...timeouts },
-      admission: new Admission({ connections, perAddress }),
+      admission,
       proxies: proxies === undefined
         ? undefined
         : { networks: Networks.parse(proxies)!, headerTimeout: 60_000 },
@@ -257,6 +260,34 @@ describe("the server's limits", () => {
       assert.match(await client(port).reply(), /^220 /);
       assert.equal((await oneEnds()).reason, "quit");
     });
+
+    for (const tls of [false, true]) {
+      it(`lets a client read its last reply though another takes its place${tls ? ", on TLS" : ""}`, async () => {
+        const asked = Promise.withResolvers<void>();
+        const answer = Promise.withResolvers<Login<true>>();
+        // Time stands still: there are no more places to be had in a hurry.
+        const admission = new Admission({ connections: 2, perAddress: 1000, now: () => 0 });
+        const { port } = await start({
+          admission,
+          implicitTls: tls,
+          login: () => {
+            asked.resolve();
+            return answer.promise;
+          },
+        });
+        const leaving = client(port, tls);
+        const login = leaving.login("user", "secret");
+        await asked.promise;
+        const silent = { welcome() {}, dismiss() {} };
+        while (admission.queued === 0) admission.arrive(silent, "other").begin("other");
+        leaving.write("QUIT\r\n");
+        answer.resolve({ reply: REFUSED });
+        assert.match(await login, /^535 /);
+        assert.match(await leaving.reply(), /^221 /);
+        await leaving.closed();
+        assert.equal(admission.connections, 2);
+      });
+    }
 
     it("has the place of a client that has ended its side, which reads its reply all the same", async () => {
       const begun = Promise.withResolvers<void>();

@@ -68,6 +68,20 @@ describe("a memory budget", () => {
     assert.equal(world.memory.holders, 0);
   });
 
+  it("counts a message for what it takes besides its octets: many small ones fill it, too", () => {
+    for (const announced of [0, 20]) {
+      const world = new World(1000 * STEP);
+      let messages = 0;
+      for (; messages <= 1000; messages++) {
+        const message = world.open(announced);
+        if (message === undefined) break;
+        assert(message.has(20));
+        message.reservation.settle(20);
+      }
+      assert.equal(messages, 1000);
+    }
+  });
+
   it("has no room for what SIZE announces beyond the limit, and says how much is in use", () => {
     const world = new World(100_000);
     assert(world.open(90_000));

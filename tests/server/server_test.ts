@@ -4,7 +4,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { afterEach, describe, it } from "node:test";
 import { currentRuntime } from "../../src/runtime/current.ts";
+import { Admission } from "../../src/server/admission.ts";
 import type { ConnectionSummary, Handlers, Message } from "../../src/server/handlers.ts";
+import type { Certificate } from "../../src/certificates/certificate.ts";
+import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import type { Timeouts } from "../../src/server/patience.ts";
 import { SmtpServer } from "../../src/server/server.ts";
@@ -32,9 +35,12 @@ describe("a server", () => {
 
   async function start(
     handlers: Partial<Handlers<true>> = {},
-    { session, memory, ...timeouts }: Partial<Timeouts> & {
+    { session, memory, admission, tls, ...timeouts }: Partial<Timeouts> & {
       session?: Partial<SessionOptions>;
+      admission?: Admission;
       memory?: MemoryBudget;
+      /** From the first octet. */
+      tls?: Certificate;
     } = {},
   ): Promise<{ server: SmtpServer<true>; port: number }> {
     const server = new SmtpServer<true>({
@@ -47,8 +53,9 @@ describe("a server", () => {
         requireTls: false,
         ...session,
       },
-      identity: () => undefined,
+      identity: () => tls && { ...tls, minVersion: "1.2" },
       ...(memory === undefined ? {} : { memory }),
+      ...(admission === undefined ? {} : { admission }),
       timeouts: { ...PATIENT, ...timeouts },
       handlers: {
         authenticate: () => Promise.resolve({ reply: REPLIES.authenticated, account: true }),
@@ -61,19 +68,19 @@ describe("a server", () => {
       },
     });
     servers.push(server);
-    const { port } = server.listen("127.0.0.1", 0, false);
+    const { port } = server.listen("127.0.0.1", 0, tls !== undefined);
     return { server, port };
   }
 
-  function client(port: number): SmtpClient {
-    const made = new SmtpClient(port);
+  function client(port: number, tls = false): SmtpClient {
+    const made = new SmtpClient(port, "127.0.0.1", tls);
     clients.push(made);
     return made;
   }
 
   /** A client that is about to end its message. */
-  async function sending(port: number): Promise<SmtpClient> {
-    const made = client(port);
+  async function sending(port: number, tls = false): Promise<SmtpClient> {
+    const made = client(port, tls);
     assert.match(await made.login("user", "secret"), /^235/);
     await made.say("MAIL FROM:<a@example.com>");
     await made.say("RCPT TO:<b@example.org>");
@@ -199,44 +206,107 @@ describe("a server", () => {
     assert.match(await eager.reply(), /^250 2\.0\.0/);
   });
 
+  it("counts what came behind a message, and drops it where there is no room", async () => {
+    const memory = new MemoryBudget(1_000_000);
+    const delivery = Promise.withResolvers<Reply>();
+    const begun = Promise.withResolvers<void>();
+    const { port } = await start({
+      submit: () => {
+        begun.resolve();
+        return delivery.promise;
+      },
+    }, { memory });
+    const other = memory.client("192.0.2.2").open(0)!;
+    assert(other.ensure(600_000));
+    const eager = await sending(port);
+    eager.write(Buffer.concat([Buffer.from("x\r\n.\r\n"), Buffer.alloc(300_000, "NOOP\r\n")]));
+    await begun.promise;
+    delivery.resolve(SENT);
+    assert.match(await eager.reply(), /^250 2\.0\.0/);
+    let reply = "250";
+    while (reply.startsWith("250")) reply = await eager.reply();
+    assert.match(reply, /^421 4\.3\.1 /);
+    await eager.closed();
+    other.release();
+    assert.equal(memory.used, 0);
+  });
+
+  it("answers a hundred thousand commands in one piece, and others meanwhile", async () => {
+    const { port } = await start();
+    const eager = client(port);
+    await eager.login("user", "secret");
+    eager.write(Buffer.from("EHLO a\r\n".repeat(20_000) + "VRFY\r\n"));
+    const other = client(port);
+    assert.match(await other.login("user", "secret"), /^235/);
+    let count = 0;
+    let reply = await eager.reply();
+    for (; reply.startsWith("250"); reply = await eager.reply()) count++;
+    assert.equal(count, 20_000);
+    assert.match(reply, /^501 /);
+  });
+
   describe("tells that a message's client is gone while it is being sent", () => {
     const MESSAGE = "x\r\n.\r\n";
-    const LEAVE: Readonly<Record<string, (client: SmtpClient) => void>> = {
-      "half-closes": (leaving) => leaving.end(),
-      "closes": (leaving) => leaving.destroy(),
-      "resets the connection": (leaving) => leaving.reset(),
+    const LEAVE: Readonly<Record<string, { leave(client: SmtpClient): void; gone: boolean }>> = {
+      "half-closes, though it reads on": { leave: (leaving) => leaving.end(), gone: false },
+      "closes": { leave: (leaving) => leaving.destroy(), gone: true },
+      "resets the connection": { leave: (leaving) => leaving.reset(), gone: true },
     };
-    for (const [how, leave] of Object.entries(LEAVE)) {
+    const each = Object.entries(LEAVE).flatMap(([how, way]) => [
+      { ...way, how, tls: false },
+      { ...way, how: `${how}, on TLS`, tls: true },
+    ]);
+    for (const { how, leave, gone, tls } of each) {
       it(`where it ${how}, once, and stays until the message has its verdict`, async () => {
         const delivery = Promise.withResolvers<Reply>();
         const begun = Promise.withResolvers<Message>();
         const abandoned = Promise.withResolvers<Message>();
+        const isGone = Promise.withResolvers<boolean>();
         const ended = Promise.withResolvers<ConnectionSummary>();
         let told = 0;
+        let answered = 0;
         const { server, port } = await start({
           submit: (_, message) => {
             begun.resolve(message);
             return delivery.promise;
           },
-          abandoned: (message) => {
+          abandoned: (message, gone) => {
             told++;
             abandoned.resolve(message);
+            isGone.resolve(gone);
           },
+          answered: () => void answered++,
           ended: ended.resolve,
-        });
-        const leaving = await sending(port);
+        }, tls ? { tls: await selfSignedCertificate() } : {});
+        const leaving = await sending(port, tls);
         leaving.write(MESSAGE);
         const message = await begun.promise;
         leave(leaving);
         assert.equal(await abandoned.promise, message);
-        const stopped = server.stop(10_000);
         assert.equal(server.connections, 1);
         delivery.resolve(SENT);
+        assert.equal(await isGone.promise, gone);
         assert.equal((await ended.promise).messages, 1);
-        assert.deepEqual(await stopped, { cutOff: 0 });
-        assert.equal(told, 1);
+        assert.deepEqual([told, answered], [1, 0]);
       });
     }
+
+    it("and stays until the message has its verdict, while it is stopped", async () => {
+      const delivery = Promise.withResolvers<Reply>();
+      const abandoned = Promise.withResolvers<void>();
+      const { server, port } = await start({
+        submit: () => delivery.promise,
+        abandoned: () => abandoned.resolve(),
+      });
+      const leaving = await sending(port);
+      leaving.write(MESSAGE);
+      leaving.end();
+      await abandoned.promise;
+      const stopped = server.stop(10_000);
+      assert.equal(server.connections, 1);
+      delivery.resolve(SENT);
+      assert.deepEqual(await stopped, { cutOff: 0 });
+    });
 
     it("where it had ended its side before the message's turn came", async () => {
       const first = Promise.withResolvers<Reply>();
@@ -312,11 +382,53 @@ describe("a server", () => {
       assert.equal(told, 1);
     });
 
+    it("though another takes its place before its reset has come", async () => {
+      const delivery = Promise.withResolvers<Reply>();
+      const begun = Promise.withResolvers<void>();
+      const abandoned = Promise.withResolvers<void>();
+      const isGone = Promise.withResolvers<boolean>();
+      const admission = new Admission({ connections: 1, perAddress: 10 });
+      const { port } = await start({
+        submit: () => {
+          begun.resolve();
+          return delivery.promise;
+        },
+        abandoned: (_, gone) => {
+          abandoned.resolve();
+          void gone.then(isGone.resolve);
+        },
+      }, { admission });
+      const leaving = await sending(port);
+      leaving.write(MESSAGE);
+      await begun.promise;
+      leaving.destroy();
+      await abandoned.promise;
+      delivery.resolve(SENT);
+      // The reply is written within these; nothing can have been read.
+      for (let i = 0; i < 50; i++) await Promise.resolve();
+      admission.arrive({ welcome() {}, dismiss() {} }, "other").begin("other");
+      assert.equal(await isGone.promise, true);
+    });
+
+    it("but not where it sends its next commands ahead and reads its reply", async () => {
+      const answered: Message[] = [];
+      const { port } = await start({ answered: (message) => answered.push(message) });
+      const pipelining = await sending(port);
+      assert.match(await pipelining.say(`${MESSAGE}QUIT`), /^250/);
+      assert.match(await pipelining.reply(), /^221/);
+      assert.equal(answered.length, 1);
+    });
+
     it("but not where it stays", async () => {
       const abandoned: Message[] = [];
-      const { port } = await start({ abandoned: (message) => abandoned.push(message) });
+      const answered: Message[] = [];
+      const { port } = await start({
+        abandoned: (message) => abandoned.push(message),
+        answered: (message) => answered.push(message),
+      });
       const staying = await sending(port);
       assert.match(await staying.say("x\r\n."), /^250/);
+      assert.equal(answered.length, 1);
       assert.match(await staying.say("QUIT"), /^221/);
       await staying.closed();
       assert.deepEqual(abandoned, []);

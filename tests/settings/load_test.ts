@@ -53,7 +53,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   ALLOWED_TENANTS: undefined,
   ALLOWED_SENDERS: undefined,
   MAX_MESSAGE_SIZE: 36_700_160,
-  AUTH_MECHANISMS: ["PLAIN", "LOGIN"],
+  AUTH_MECHANISMS: ["LOGIN", "PLAIN"],
   MAX_RECIPIENTS: 500,
   AUTH_RATE_LIMIT: { most: 10, window: 60_000 },
   MESSAGE_RATE_LIMIT: "off",

@@ -67,6 +67,7 @@ export class Driver {
   feed(octets: Uint8Array | string): void {
     const bytes = typeof octets === "string" ? Buffer.from(octets, "latin1") : octets;
     this.carryOut(this.session.receive(bytes));
+    while (this.session.held) this.carryOut(this.session.resume());
     if (!this.late) this.settle();
   }
 

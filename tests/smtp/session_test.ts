@@ -1,11 +1,23 @@
 // What the owner of a connection sees of a session beyond the dialogue: stops, states, blocks.
 
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
+import { Secret } from "../../src/secret.ts";
 import type { Refusal } from "../../src/smtp/effects.ts";
-import { reply } from "../../src/smtp/reply.ts";
+import { REPLIES, reply } from "../../src/smtp/reply.ts";
+import type { Reservation } from "../../src/smtp/reservation.ts";
+import { Session, type SessionOptions } from "../../src/smtp/session.ts";
 import { driverIn, STATES } from "./driver.ts";
 
+const OPTIONS: SessionOptions = {
+  hostname: "relay.example",
+  greeting: "ready",
+  maxMessageSize: 1000,
+  maxRecipients: 10,
+  requireTls: false,
+  offerTls: false,
+};
 const STOPPING = reply(421, "4.3.2", "relay.example is stopping");
 
 describe("a session that is ended by the server (RFC 5321 §3.8)", () => {
@@ -158,6 +170,26 @@ describe("a message that does not end", () => {
 });
 
 describe("room in memory", () => {
+  const inFlight = (recipients: readonly string[]) => {
+    const driver = driverIn("logged in", { late: true, maxRecipients: 500 });
+    const paths = recipients.map((to) => `RCPT TO:<${to}>\r\n`).join("");
+    driver.feed(`MAIL FROM:<a@example.com>\r\n${paths}`);
+    const before = driver.memory.used;
+    driver.feed("BDAT 1 LAST\r\nx");
+    return [before, driver.memory.used] as const;
+  };
+
+  it("is taken for recipients, too, as they come and while the message is under way", () => {
+    const name = (i: number) => `${i}${"x".repeat(50)}@${"y".repeat(60)}.${"z".repeat(60)}.example`;
+    const [before, after] = inFlight(Array.from({ length: 500 }, (_, i) => name(i)));
+    assert(before > 3 * 500 * 180);
+    assert(after > 3 * 500 * 180);
+  });
+
+  it("is taken for the smallest message, so that there cannot be any number of them", () => {
+    assert.equal(inFlight(["b@example.org"])[1], 16 * 1024 * 1.5);
+  });
+
   const TAKEN = ["behind MAIL", "behind RCPT", "in DATA", "in a chunk", "between chunks"];
   for (const state of [...TAKEN, "while a message is delivered"]) {
     it(`is taken ${state}`, () => {
@@ -188,7 +220,7 @@ describe("what a session turns away by itself is told of, once,", () => {
     "AUTH with a password that is not UTF-8": [
       "behind EHLO",
       "AUTH PLAIN AGEA/w==\r\n",
-      [{ command: "AUTH", authenticated: false, code: 535 }],
+      [{ command: "AUTH", authenticated: false, code: 535, tried: new Secret("61 ff") }],
     ],
     "AUTH with an unknown mechanism": [
       "behind EHLO",
@@ -256,6 +288,15 @@ describe("what a session turns away by itself is told of, once,", () => {
     });
   }
 
+  it("a password that is not UTF-8, with what tells it from others", () => {
+    const driver = driverIn("behind EHLO");
+    for (const octets of ["\0a\0\xff", "\0a\xff\0", "\0a\0\xff"]) {
+      driver.feed(`AUTH PLAIN ${Buffer.from(octets, "latin1").toString("base64")}\r\n`);
+    }
+    const tried = driver.refusals.map(({ tried }) => tried?.reveal());
+    assert.deepEqual(tried, ["61 ff", "61ff ", "61 ff"]);
+  });
+
   it("a message without room in memory", () => {
     const atMail = driverIn("logged in", { maxMemory: 0 });
     atMail.feed("MAIL FROM:<a@b>\r\n");
@@ -267,6 +308,52 @@ describe("what a session turns away by itself is told of, once,", () => {
       "DATA 452",
     ]);
   });
+});
+
+describe("a message in chunks whose room is given to others is told of once, with the next answer", () => {
+  /** A session within BDAT, and what takes its room away. */
+  function chunked(): { session: Session; giveUp(): void } {
+    let room = true;
+    const reservation: Reservation = {
+      expect: () => room,
+      ensure: () => room,
+      settle() {},
+      release() {},
+      giveUp: undefined,
+    };
+    const session = new Session(OPTIONS, false, { open: () => reservation });
+    session.open();
+    session.receive(latin1(`EHLO x\r\nAUTH PLAIN ${btoa("\0user\0secret")}\r\n`));
+    session.authenticated(REPLIES.authenticated);
+    session.receive(latin1("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\n"));
+    session.receive(latin1("BDAT 3\r\nabcBDAT 3\r\nd"));
+    const giveUp = () => {
+      room = false;
+      reservation.giveUp?.();
+    };
+    return { session, giveUp };
+  }
+
+  const cases: Readonly<Record<string, readonly [before: string, after: string]>> = {
+    "in a chunk": ["", "efBDAT 3 LAST\r\nghi"],
+    "between chunks": ["ef", "BDAT 3\r\nghiBDAT 3 LAST\r\njkl"],
+    "before the last one": ["ef", "BDAT 0 LAST\r\n"],
+  };
+  for (const [where, [before, after]] of Object.entries(cases)) {
+    it(where, () => {
+      const { session, giveUp } = chunked();
+      session.receive(latin1(before));
+      giveUp();
+      const effects = session.receive(latin1(after));
+      const told = effects.filter((effect) => effect.type === "refused");
+      assert.deepEqual(
+        told.map(({ refusal: { command, from, reply } }) => [command, from, reply.code]),
+        [["BDAT", "a@example.com", 452]],
+      );
+      const said = effects.map((effect) => effect.type === "reply" ? effect.text : "").join("");
+      assert.match(said, /^(?:452 [^\r]*\r\n)+$/);
+    });
+  }
 });
 
 function latin1(text: string): Uint8Array {

@@ -23,6 +23,16 @@ export function writeCertificate(
   return { certificatePath, keyPath };
 }
 
+/**
+ * A certificate's Subject Key Identifier (RFC 5280 §4.2.1.2) in hexadecimal, undefined where it has
+ * none.
+ */
+export async function subjectKeyIdentifier(pem: string): Promise<string | undefined> {
+  await import("reflect-metadata");
+  const { SubjectKeyIdentifierExtension, X509Certificate } = await import("@peculiar/x509");
+  return new X509Certificate(pem).getExtension(SubjectKeyIdentifierExtension)?.keyId;
+}
+
 export function settingsOf(environment: Readonly<Record<string, string>>): Settings {
   const loaded = loadSettings(environment);
   if (loaded.type === "problems") throw new Error(loaded.problems.join("; "));

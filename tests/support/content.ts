@@ -1,5 +1,6 @@
 /** Messages as blocks of octets, and back. */
 import { Buffer } from "node:buffer";
+import { type LazyContent, octetsIn } from "../../src/message/lazy_piece.ts";
 import * as fc from "./property.ts";
 import type { Content } from "../../src/smtp/content.ts";
 
@@ -14,8 +15,13 @@ export function content(...blocks: readonly string[]): Content {
 }
 
 /** All octets in one text, one character each. */
-export function textOf(blocks: Content): string {
-  return Buffer.concat([...blocks]).toString("latin1");
+export function textOf(blocks: LazyContent): string {
+  return Buffer.concat(made(blocks)).toString("latin1");
+}
+
+/** The content with all its pieces made. */
+export function made(blocks: LazyContent): Uint8Array[] {
+  return [...octetsIn(blocks)];
 }
 
 /** The text in blocks of `size`. */

@@ -145,7 +145,9 @@ export async function sendDraft(
   if (denied !== undefined) return refuse(context, denied);
   if (sizeOf(draft) > messageLimit(limits)) return refuse(context, MESSAGE_TOO_LARGE);
   drafts.delete(draft);
-  await deliver({ mailbox, raw: draft.raw, recipients, uploads: uploadsOf(draft) });
+  const clientRequestId = context.req.header("client-request-id");
+  const uploads = uploadsOf(draft);
+  await deliver({ mailbox, raw: draft.raw, recipients, uploads, clientRequestId });
   return context.body(null, 202, { "request-id": randomUUID() });
 }
 

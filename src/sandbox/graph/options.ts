@@ -10,11 +10,19 @@ import type { DraftLimits } from "./drafts.ts";
 /** What may be asked of Graph, as opposed to Entra ID. */
 export type GraphOperation = Exclude<Operation, "token">;
 
+export interface AcceptedMessage extends Required<Omit<IncomingMessage, "trace">> {
+  /** `client-request-id` of the request that sent it. */
+  readonly clientRequestId: string | undefined;
+}
+
 export interface GraphOptions extends DraftLimits {
   verify(token: string): IssuedToken | undefined;
   /** Takes an accepted message. */
-  deliver(message: Required<IncomingMessage>): void | Promise<void>;
-  /** Whether there is such a mailbox; all well-formed addresses and object ids when left out. */
+  deliver(message: AcceptedMessage): void | Promise<void>;
+  /**
+   * Whether there is such a mailbox; when left out, all well-formed addresses and object ids are some,
+   * but for `nobody@…`.
+   */
   readonly hasMailbox?: (mailbox: string) => boolean;
   /** Milliseconds from a request to its answer. */
   readonly delay?: number;

@@ -1,8 +1,16 @@
 /**
- * The inbox as server-sent events (WHATWG HTML §9.2): `message` with the summary of each new one,
- * `dropped` with `{id}` of one that had to make room, `cleared`.
+ * What happens, as server-sent events (WHATWG HTML §9.2): `message` with the summary of each new one,
+ * `dropped` with `{id}` of one that had to make room, `deleted` with that of one that was taken out,
+ * `cleared`; `failure` with the summary of each new one, `failuresCleared`; `traced` when there may be
+ * more to tell of how messages and logins went.
  */
-import type { Inbox, InboxEvent } from "./store.ts";
+import type { TraceEvent } from "../trace/tracer.ts";
+import type { InboxEvent } from "./store.ts";
+
+export type PageEvent = InboxEvent | TraceEvent;
+
+/** Calls `listener` for each event, until the returned function is called. */
+export type Subscribe = (listener: (event: PageEvent) => void) => () => void;
 
 export interface EventStreamOptions {
   /** Milliseconds between the comments that show a proxy, and us, whether the client still lives. */
@@ -17,7 +25,10 @@ export interface EventStreamOptions {
 const MAX_QUEUE = 1024 * 1024;
 
 /** The body of one client's `GET /api/events`. */
-export function eventStream(inbox: Inbox, options: EventStreamOptions): ReadableStream<Uint8Array> {
+export function eventStream(
+  subscribe: Subscribe,
+  options: EventStreamOptions,
+): ReadableStream<Uint8Array> {
   const encoder = new TextEncoder();
   let end = () => {};
 
@@ -27,7 +38,7 @@ export function eventStream(inbox: Inbox, options: EventStreamOptions): Readable
         if ((controller.desiredSize ?? 0) <= 0) return end();
         controller.enqueue(encoder.encode(text));
       };
-      const unsubscribe = inbox.subscribe((event) => send(serialize(event)));
+      const unsubscribe = subscribe((event) => send(serialize(event)));
       const timer = setInterval(() => send(": still here\n\n"), options.keepAlive);
       let over = false;
       end = () => {
@@ -55,13 +66,7 @@ export function eventStream(inbox: Inbox, options: EventStreamOptions): Readable
 }
 
 /** JSON has no line breaks, so an event's data is always one line. */
-function serialize(event: InboxEvent): string {
-  switch (event.type) {
-    case "message":
-      return `event: message\ndata: ${JSON.stringify(event.summary)}\n\n`;
-    case "dropped":
-      return `event: dropped\ndata: ${JSON.stringify({ id: event.id })}\n\n`;
-    case "cleared":
-      return "event: cleared\ndata: {}\n\n";
-  }
+function serialize(event: PageEvent): string {
+  const data = "summary" in event ? event.summary : "id" in event ? { id: event.id } : {};
+  return `event: ${event.type}\ndata: ${JSON.stringify(data)}\n\n`;
 }

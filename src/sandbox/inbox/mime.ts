@@ -14,6 +14,11 @@ export interface SummaryFields {
   cc: string[];
   bcc: string[];
   subject: string;
+  /** Display names, "" where there is none; those of the lists in the order of their addresses. */
+  fromName: string;
+  toNames: string[];
+  ccNames: string[];
+  bccNames: string[];
 }
 
 /** One part that is neither the text nor the HTML of the message. */
@@ -50,18 +55,28 @@ export interface MessageContent {
 const MAX_HEADER_SIZE = 512 * 1024;
 /** Characters of a subject in the list, of which 500 are sent at once. */
 const MAX_SUBJECT = 10_000;
+/** Characters of a display name in the list. */
+const MAX_NAME = 500;
 /** Attachments that can be listed and downloaded; a message can be nothing but boundaries. */
 const MAX_ATTACHMENTS = 1000;
 
 /** The list's fields. Reads the header only, so that a large message costs no more than a small. */
 export async function readSummary(raw: Uint8Array): Promise<SummaryFields> {
   const header = await readHeader(raw);
+  const [from] = mailboxes(header?.from && [header.from]);
+  const to = mailboxes(header?.to);
+  const cc = mailboxes(header?.cc);
+  const bcc = mailboxes(header?.bcc);
   return {
-    from: addresses(header?.from && [header.from])[0] ?? "",
-    to: addresses(header?.to),
-    cc: addresses(header?.cc),
-    bcc: addresses(header?.bcc),
+    from: from?.address ?? "",
+    to: to.map(({ address }) => address),
+    cc: cc.map(({ address }) => address),
+    bcc: bcc.map(({ address }) => address),
     subject: (header?.subject ?? "").slice(0, MAX_SUBJECT).toWellFormed(),
+    fromName: from?.name ?? "",
+    toNames: to.map(({ name }) => name),
+    ccNames: cc.map(({ name }) => name),
+    bccNames: bcc.map(({ name }) => name),
   };
 }
 
@@ -110,12 +125,15 @@ function headerEnd(raw: Uint8Array): number {
   return limit;
 }
 
-/** Plain addresses, with groups (`Team: a@example.com;`) opened. */
-function addresses(list: readonly Address[] | undefined): string[] {
+/** Those that have an address, with groups (`Team: a@example.com;`) opened. */
+function mailboxes(list: readonly Address[] | undefined): { name: string; address: string }[] {
   return (list ?? [])
     .flatMap((entry) => entry.group ?? [entry])
-    .map((mailbox) => (mailbox.address ?? "").toWellFormed())
-    .filter((address) => address !== "");
+    .map(({ name, address = "" }) => ({
+      name: (name ?? "").slice(0, MAX_NAME).toWellFormed(),
+      address: address.toWellFormed(),
+    }))
+    .filter(({ address }) => address !== "");
 }
 
 function headersOf(email: Email): { name: string; value: string }[] {

@@ -8,8 +8,13 @@ import type { MessageAttachment } from "./mime.ts";
 /**
  * No script, form, plug-in or navigation, an origin of its own, nothing from the network. The
  * policy of the response holds wherever the document is opened, also outside of our page's iframe.
+ *
+ * @param remoteImages whether the reader has asked for images from the network
  */
-export const HTML_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+export function htmlPolicy(remoteImages: boolean): string {
+  const images = remoteImages ? "data: https: http:" : "data:";
+  return `sandbox; default-src 'none'; img-src ${images}; style-src 'unsafe-inline'`;
+}
 
 /** Images that browsers only draw. SVG is not among them: it is a document with scripts. */
 const SAFE_IMAGES = new Set([
@@ -29,21 +34,52 @@ export function safeType({ contentType }: MessageAttachment): string {
   return SAFE_IMAGES.has(contentType) ? contentType : "application/octet-stream";
 }
 
-/** The message's HTML as a document to be served with HTML_POLICY. */
-export function htmlDocument(html: string, attachments: readonly MessageAttachment[]): string {
+/** The message's HTML as a document to be served with its policy, {@link htmlPolicy}. */
+export function htmlDocument(
+  html: string,
+  attachments: readonly MessageAttachment[],
+  remoteImages = false,
+): string {
   return `<!doctype html><meta charset="utf-8"><base target="_blank">` +
     `<style>body{margin:16px 24px;font-family:system-ui,sans-serif}</style>` +
-    inlineImages(withoutHints(html), attachments);
+    inlineImages(quiet(withoutHints(html), remoteImages), attachments);
 }
+
+/**
+ * Takes what the policy forbids out of its place, so that the browser does not even complain of it:
+ * handlers of events, and addresses of images unless they are wanted. Relative ones lead nowhere.
+ * It is the policy that holds: this may miss some.
+ */
+function quiet(html: string, remoteImages: boolean): string {
+  const calm = html.replace(/<[a-z][^<>]{0,20000}>/gi, (tag) => {
+    const silent = tag.replace(HANDLER, "$1data-$2");
+    return remoteImages ? silent : withoutUrls(silent.replace(REMOTE_SOURCE, "$1data-remote-$2"));
+  });
+  if (remoteImages) return calm;
+  return calm.replace(
+    /<style\b[^]*?(?:<\/style|$)/gi,
+    (style) => withoutUrls(style).replace(/@import\b/gi, "@not-imported"),
+  );
+}
+
+function withoutUrls(css: string): string {
+  return css.replace(/(url\(\s{0,8}["']?)(?!["'\s)#]|(?:data|cid):)/gi, "$1data:,");
+}
+
+const HANDLER = /([\s/"'])(on[a-z]{1,40})(?=\s{0,8}=)/gi;
+const REMOTE_SOURCE =
+  /(\s)(src|srcset|background|poster)(?=\s{0,8}=(?!\s{0,8}["']?\s{0,8}(?:data|cid):))/gi;
 
 /**
  * <link> can look up and connect to hosts (preconnect), <meta> can refresh, and a policy does not
  * stop everything of it in every browser. <basefont> takes their place: the parser treats it alike
  * (void, allowed in head), and it does nothing. <base> goes so that ours, which turns a click on a
- * link into nothing instead of an error in the frame, is the only one.
+ * link into nothing instead of an error in the frame, is the only one. <script> becomes <template>,
+ * which is as silent as a script that may not run.
  */
 function withoutHints(html: string): string {
-  return html.replace(/<(?:link|meta|base)(?=[\s/>])/gi, "<basefont");
+  return html.replace(/<(?:link|meta|base)(?=[\s/>])/gi, "<basefont")
+    .replace(/<(\/?)script(?=[\s/>])/gi, "<$1template");
 }
 
 /** Puts attached images in place of the `cid:` URLs (RFC 2392) that refer to them. */

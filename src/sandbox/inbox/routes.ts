@@ -5,10 +5,12 @@
 import { type Context, Hono } from "hono";
 import { faultRoutes } from "../fault_routes.ts";
 import type { Faults } from "../faults.ts";
-import { eventStream } from "./events.ts";
+import { NO_TRACE } from "../trace/trace.ts";
+import type { Tracer } from "../trace/tracer.ts";
+import { eventStream, type Subscribe } from "./events.ts";
 import { ownSiteOnly } from "./guard.ts";
 import { PAGE, PAGE_POLICY } from "./page.ts";
-import { contentDisposition, HTML_POLICY, htmlDocument, safeType } from "./parts.ts";
+import { contentDisposition, htmlDocument, htmlPolicy, safeType } from "./parts.ts";
 import type { Inbox } from "./store.ts";
 
 /** How to reach the relay: shown on the page for copying. */
@@ -31,6 +33,8 @@ export interface InboxRoutesOptions {
   keepAlive?: number;
   /** What the services are told to do wrong; without it, there is no `/api/faults`. */
   faults?: Faults;
+  /** What is known of failures, and of the way of each message; without it, nothing is. */
+  tracer?: Pick<Tracer, "failures" | "subscribe">;
   /** Ends the event streams when aborted, which would otherwise hold up the server's stop. */
   signal?: AbortSignal;
 }
@@ -48,9 +52,13 @@ const MAX_STREAMS = 100;
  * app.route("/", inboxRoutes(inbox, { connection }));
  */
 export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
-  const { connection, allowedHosts, keepAlive = 15_000, signal } = options;
+  const { connection, allowedHosts, keepAlive = 15_000, signal, tracer } = options;
   const app = new Hono();
   const guard = ownSiteOnly(allowedHosts);
+  const subscribe: Subscribe = (listener) => {
+    const unsubscribe = [inbox.subscribe(listener), tracer?.subscribe(listener)];
+    return () => unsubscribe.forEach((end) => end?.());
+  };
   let streams = 0;
 
   for (const path of ["/", "/api/*"]) {
@@ -78,7 +86,8 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
     if (streams >= MAX_STREAMS) return c.json({ error: "too many event streams" }, 503);
     streams++;
     const signals = signal === undefined ? [c.req.raw.signal] : [c.req.raw.signal, signal];
-    return c.body(eventStream(inbox, { keepAlive, signals, onEnd: () => streams-- }), 200, headers);
+    const stream = eventStream(subscribe, { keepAlive, signals, onEnd: () => streams-- });
+    return c.body(stream, 200, headers);
   });
   app.all("/api/events", onlyMethods("GET, HEAD"));
 
@@ -97,7 +106,16 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
     const attachments = content.attachments.map(({ chunks: _, ...part }) => part);
     return c.json({ ...summary, mailbox, recipients, ...content, attachments });
   });
-  app.all("/api/messages/:id", onlyMethods("GET, HEAD"));
+  app.delete("/api/messages/:id", (c) => {
+    return inbox.delete(c.req.param("id")) ? c.body(null, 204) : noMessage(c);
+  });
+  app.all("/api/messages/:id", onlyMethods("GET, HEAD, DELETE"));
+
+  app.get("/api/messages/:id/trace", (c) => {
+    const message = inbox.get(c.req.param("id"));
+    return message === undefined ? noMessage(c) : c.json(message.trace?.show() ?? NO_TRACE);
+  });
+  app.all("/api/messages/:id/trace", onlyMethods("GET, HEAD"));
 
   app.get("/api/messages/:id/raw", (c) => {
     const message = inbox.get(c.req.param("id"));
@@ -113,8 +131,9 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
     const content = await inbox.content(c.req.param("id"));
     if (content === undefined) return noMessage(c);
     if (content.html === null) return c.json({ error: "the message has no HTML part" }, 404);
-    return c.html(htmlDocument(content.html, content.attachments), 200, {
-      "Content-Security-Policy": HTML_POLICY,
+    const remoteImages = c.req.query("images") === "remote";
+    return c.html(htmlDocument(content.html, content.attachments, remoteImages), 200, {
+      "Content-Security-Policy": htmlPolicy(remoteImages),
       "X-Frame-Options": "SAMEORIGIN",
     });
   });
@@ -133,6 +152,20 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
     });
   });
   app.all("/api/messages/:id/attachments/:index", onlyMethods("GET, HEAD"));
+
+  app.get("/api/failures", (c) => c.json(tracer?.failures.list() ?? []));
+  app.delete("/api/failures", (c) => {
+    tracer?.failures.clear();
+    return c.body(null, 204);
+  });
+  app.all("/api/failures", onlyMethods("GET, HEAD, DELETE"));
+
+  app.get("/api/failures/:id", (c) => {
+    const failure = tracer?.failures.get(c.req.param("id"));
+    if (failure === undefined) return c.json({ error: "no such failure" }, 404);
+    return c.json({ ...failure.summary, trace: failure.trace.show() });
+  });
+  app.all("/api/failures/:id", onlyMethods("GET, HEAD"));
 
   if (options.faults !== undefined) app.route("/api/faults", faultRoutes(options.faults));
 

@@ -2,6 +2,8 @@
  * The sandbox's inbox: what the imitated Graph was told to send, in memory only, newest first.
  * Bounded in number and in octets; the oldest make room for the new.
  */
+import type { Trace } from "../trace/trace.ts";
+import { countAttachments } from "./attachment_count.ts";
 import { type MessageContent, readContent, readSummary, type SummaryFields } from "./mime.ts";
 
 /** A message as the list shows it, in exactly the words of `GET /api/messages`. */
@@ -10,6 +12,8 @@ export interface MessageSummary extends SummaryFields {
   id: string;
   /** Octets of the raw message and of what was attached to it by upload. */
   size: number;
+  /** Files in the message and beside it. */
+  attachmentCount: number;
   /** ISO 8601, UTC. */
   receivedAt: string;
 }
@@ -35,6 +39,8 @@ export interface IncomingMessage {
   /** Who receives it, as the imitated Graph reads the header. */
   readonly recipients?: readonly string[];
   readonly uploads?: readonly UploadedFile[];
+  /** The way that it has come, where that was seen. */
+  readonly trace?: Trace | undefined;
 }
 
 /** A message in the inbox. */
@@ -48,12 +54,16 @@ export interface StoredMessage {
   readonly recipients: readonly string[];
   /** What was attached to the draft; the raw message does not have it. */
   readonly uploads: readonly UploadedFile[];
+  readonly trace: Trace | undefined;
 }
 
-/** What a subscriber is told. `dropped` is the oldest one, which had to make room. */
+/**
+ * What a subscriber is told. `dropped` is the oldest one, which had to make room; `deleted` one that a
+ * user has taken out.
+ */
 export type InboxEvent =
   | { type: "message"; summary: MessageSummary }
-  | { type: "dropped"; id: string }
+  | { type: "dropped" | "deleted"; id: string }
   | { type: "cleared" };
 
 export interface InboxLimits {
@@ -92,7 +102,8 @@ export class Inbox {
    *
    * @throws RangeError (as a rejection) if the message alone is larger than the whole inbox.
    */
-  add({ mailbox, raw, recipients = [], uploads = [] }: IncomingMessage): Promise<StoredMessage> {
+  add(incoming: IncomingMessage): Promise<StoredMessage> {
+    const { mailbox, raw, recipients = [], uploads = [], trace } = incoming;
     const size = uploads.reduce((sum, file) => sum + file.size, raw.length);
     if (size > this.#maxBytes) {
       const problem = `message of ${size} bytes, inbox of ${this.#maxBytes}`;
@@ -103,8 +114,10 @@ export class Inbox {
     const copy = new Uint8Array(raw);
     const added = this.#lastAdd.then(async () => {
       const fields = await readSummary(copy);
-      const summary = { id: this.#newId(), ...fields, size, receivedAt };
-      const message: StoredMessage = { summary, mailbox, raw: copy, recipients, uploads };
+      const attachmentCount = uploads.filter(({ inline }) => !inline).length +
+        countAttachments(copy);
+      const summary = { id: this.#newId(), ...fields, size, attachmentCount, receivedAt };
+      const message: StoredMessage = { summary, mailbox, raw: copy, recipients, uploads, trace };
       this.#keep(message);
       return message;
     });
@@ -129,6 +142,13 @@ export class Inbox {
     return this.#open.content;
   }
 
+  /** @returns whether there was such a message */
+  delete(id: string): boolean {
+    if (!this.#forget(id)) return false;
+    this.#tell({ type: "deleted", id });
+    return true;
+  }
+
   clear(): void {
     this.#messages.clear();
     this.#bytes = 0;
@@ -146,13 +166,20 @@ export class Inbox {
     this.#messages.set(message.summary.id, message);
     this.#bytes += message.summary.size;
     this.#tell({ type: "message", summary: message.summary });
-    for (const [id, oldest] of this.#messages) {
+    for (const [id] of this.#messages) {
       if (this.#messages.size <= this.#maxMessages && this.#bytes <= this.#maxBytes) break;
-      this.#messages.delete(id);
-      this.#bytes -= oldest.summary.size;
-      if (this.#open?.id === id) this.#open = undefined;
+      this.#forget(id);
       this.#tell({ type: "dropped", id });
     }
+  }
+
+  #forget(id: string): boolean {
+    const message = this.#messages.get(id);
+    if (message === undefined) return false;
+    this.#messages.delete(id);
+    this.#bytes -= message.summary.size;
+    if (this.#open?.id === id) this.#open = undefined;
+    return true;
   }
 
   #tell(event: InboxEvent): void {

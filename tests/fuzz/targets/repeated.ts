@@ -8,7 +8,7 @@ import process from "node:process";
 import { parseTenant } from "../../../src/accounts/tenant.ts";
 import { parseUsername } from "../../../src/accounts/username.ts";
 import { judgeAnswer } from "../../../src/graph/answers.ts";
-import { retryAfter } from "../../../src/graph/retry_after.ts";
+import { retryAfter } from "../../../src/retry_after.ts";
 import { uploadUrl } from "../../../src/graph/upload_url.ts";
 import { AnswerReader } from "../../../src/http/answer_reader.ts";
 import { detach } from "../../../src/message/detach.ts";

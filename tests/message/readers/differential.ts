@@ -3,6 +3,7 @@
  * nobody else than the relay has let through.
  */
 import { Buffer } from "node:buffer";
+import { octetsIn } from "../../../src/message/lazy_piece.ts";
 import { addressKey } from "../../../src/message/addresses.ts";
 import type { SenderOverride } from "../../../src/message/originator.ts";
 import { prepareMessage } from "../../../src/message/prepare.ts";
@@ -61,7 +62,7 @@ function submitted(fields: string, account: string, from: string): Sent | undefi
   const named = [{ text: result.sender, certain: true }, ...result.named()];
   const own = ACCOUNTS[account]!.fromEmail !== undefined;
   if (!own && !named.every(({ text, certain }) => certain && LIST.allows(text))) return undefined;
-  const octets = Buffer.concat([...result.content]);
+  const octets = Buffer.concat([...octetsIn(result.content)]);
   const header = octets.subarray(0, octets.indexOf("\r\n\r\n") + 4);
   return { account, fields, header, allowed: new Set(named.map(({ text }) => addressKey(text))) };
 }

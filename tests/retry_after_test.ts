@@ -1,7 +1,7 @@
 /** Retry-After (RFC 9110 §10.2.3). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { retryAfter } from "../../src/graph/retry_after.ts";
+import { retryAfter } from "../src/retry_after.ts";
 
 const NOW = Date.UTC(2026, 10, 5, 6, 7, 8);
 

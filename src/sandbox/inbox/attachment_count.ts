@@ -1,0 +1,35 @@
+/**
+ * How many attachments a message has, for the sign in the list: read by its structure, so that
+ * nothing has to be decoded. What the page shows of a message is read by mime.ts.
+ */
+import { dispositionOf, fieldBody, type Part, readMime } from "../../message/mime.ts";
+import { Pieces } from "../../message/pieces.ts";
+
+/** Files of a message; images that belong to its HTML (`inline`, RFC 2183 §2.1) are none. */
+export function countAttachments(raw: Uint8Array): number {
+  return countIn(readMime(new Pieces([raw])));
+}
+
+function countIn(part: Part): number {
+  if (part.kind === "multipart") {
+    return part.parts.reduce((sum, inner) => sum + countIn(inner), 0);
+  }
+  if (part.kind === "message") return 1;
+  // Signed multiparts are not looked into: their octets are nobody's business.
+  if (part.type.startsWith("multipart/")) return 0;
+  if (part.type.startsWith("text/")) return isFile(part) ? 1 : 0;
+  return dispositionOf(part).value === "inline" ? 0 : 1;
+}
+
+/** Text is a body unless it says that it is a file. */
+function isFile(part: Part): boolean {
+  const { value } = dispositionOf(part);
+  return value === "attachment" || (value !== "inline" && hasName(part));
+}
+
+/** RFC 2183 §2.3, or the type's own parameter; extended or in sections (RFC 2231), too. */
+function hasName(part: Part): boolean {
+  return ["content-disposition", "content-type"].some((field) =>
+    /;\s{0,100}(?:file)?name[*\d]{0,8}\s{0,100}=/i.test(fieldBody(part, field) ?? "")
+  );
+}

@@ -1,0 +1,188 @@
+// Follows logins and messages through the relay: from the SMTP session over the requests that go out
+// to the inbox. Which request belongs to which message, the asynchronous context tells; and the
+// imitated Graph is told it by `client-request-id`, a field that Graph has for such a purpose.
+// https://learn.microsoft.com/graph/best-practices-concept#reliability-and-support
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { randomUUID } from "node:crypto";
+import type { Delimiter } from "../../accounts/username.ts";
+import type { HttpClient, HttpRequest } from "../../http/client.ts";
+import type { Client, Handlers, Login, Message } from "../../server/handlers.ts";
+import type { Refusal } from "../../smtp/effects.ts";
+import type { SessionObserver } from "../../smtp/observer.ts";
+import { printable, type Reply } from "../../smtp/reply.ts";
+import { Dialogue } from "./dialogue.ts";
+import { type FailureEvent, Failures, MAX_RECIPIENTS } from "./failures.ts";
+import { Trace } from "./trace.ts";
+import { shownUsername } from "./username.ts";
+
+type Requests = Pick<HttpClient, "request" | "abort">;
+
+/** `traced`: there may be more to tell of a message or a login. */
+export type TraceEvent = FailureEvent | { readonly type: "traced" };
+
+/** A connection that is open. */
+interface Session {
+  readonly dialogue: Dialogue;
+  /** The trace of the login that its messages are sent by. */
+  login?: Trace;
+}
+
+/** The message or login that is being worked on. */
+interface Work {
+  /** Of a message. */
+  readonly id?: string;
+  readonly trace: Trace;
+}
+
+export class Tracer {
+  readonly failures = new Failures((event) => this.#tell(event));
+  readonly #delimiter: Delimiter;
+  readonly #work = new AsyncLocalStorage<Work>();
+  /** By the names of their connections. */
+  readonly #sessions = new Map<string, Session>();
+  /** Of the messages that are being submitted, by their `client-request-id`. */
+  readonly #submitting = new Map<string, Trace>();
+  readonly #listeners = new Set<(event: TraceEvent) => void>();
+
+  constructor(delimiter: Delimiter) {
+    this.#delimiter = delimiter;
+  }
+
+  /** Calls `listener` for each event from now on, until the returned function is called. */
+  subscribe(listener: (event: TraceEvent) => void): () => void {
+    this.#listeners.add(listener);
+    return () => void this.#listeners.delete(listener);
+  }
+
+  #tell(event: TraceEvent): void {
+    for (const listener of [...this.#listeners]) {
+      try {
+        listener(event);
+      } catch {
+        // Mail must not depend on who is looking.
+        this.#listeners.delete(listener);
+      }
+    }
+  }
+
+  /** The trace of the message that a request to Graph is about. */
+  find(clientRequestId: string | undefined): Trace | undefined {
+    return this.#submitting.get(clientRequestId ?? "");
+  }
+
+  session({ connection }: Client): SessionObserver {
+    const dialogue = new Dialogue();
+    this.#sessions.set(connection, { dialogue });
+    return dialogue;
+  }
+
+  http(client: Requests): Requests {
+    return {
+      request: (request) => this.#request(client, request),
+      abort: () => client.abort(),
+    };
+  }
+
+  handlers<Account>(handlers: Handlers<Account>): Handlers<Account> {
+    const { trusted } = handlers;
+    return {
+      ...handlers,
+      authenticate: (credentials, client, ...more) => {
+        const { mechanism } = credentials;
+        const username = shownUsername(credentials.username, this.#delimiter);
+        const logIn = () => handlers.authenticate(credentials, client, ...more);
+        return this.#login(client, { username, mechanism }, logIn);
+      },
+      ...(trusted === undefined ? {} : {
+        trusted: {
+          has: (client) => trusted.has(client),
+          logIn: (client) => this.#login(client, {}, () => trusted.logIn(client)),
+        },
+      }),
+      submit: (account, message, ...more) =>
+        this.#submit(message, () => handlers.submit(account, message, ...more)),
+      refused: (refusal, client, account) => {
+        this.#refused(refusal, client);
+        handlers.refused?.(refusal, client, account);
+      },
+      ended: (summary) => {
+        const { connection } = summary.client;
+        const { dialogue } = this.#sessions.get(connection) ?? {};
+        dialogue?.note(`the connection has ended: ${summary.reason}`);
+        this.#sessions.delete(connection);
+        handlers.ended(summary);
+        this.#tell({ type: "traced" });
+      },
+    };
+  }
+
+  #request(client: Requests, request: HttpRequest): ReturnType<Requests["request"]> {
+    const work = this.#work.getStore();
+    if (work === undefined) return client.request(request);
+    const headers = work.id === undefined
+      ? request.headers
+      : { ...request.headers, "client-request-id": work.id };
+    const answer = client.request({ ...request, headers });
+    void work.trace.request(request, answer);
+    return answer;
+  }
+
+  /** @param sent whether it is of a message, which a login has gone before */
+  #traceOf({ connection, address }: Client, sent = false): Trace {
+    const { dialogue, login } = this.#sessions.get(connection) ?? {};
+    return new Trace(address, dialogue, sent ? login : undefined);
+  }
+
+  async #login<Account>(
+    client: Client,
+    who: { readonly username?: string; readonly mechanism?: string },
+    logIn: () => Promise<Login<Account>>,
+  ): Promise<Login<Account>> {
+    const trace = this.#traceOf(client);
+    const login = await this.#work.run({ trace }, logIn);
+    if (login.account === undefined) {
+      const reply = textOf(login.reply);
+      this.failures.add({ type: "login", client: client.address, reply, ...who }, trace);
+    } else {
+      const session = this.#sessions.get(client.connection);
+      if (session !== undefined) session.login = trace;
+    }
+    return login;
+  }
+
+  async #submit(message: Message, submit: () => Promise<Reply>): Promise<Reply> {
+    const { client, envelope: { from, recipients } } = message;
+    const id = randomUUID();
+    const trace = this.#traceOf(client, true);
+    this.#submitting.set(id, trace);
+    try {
+      const reply = await this.#work.run({ id, trace }, submit);
+      if (reply.code >= 400) {
+        const to = recipients.slice(0, MAX_RECIPIENTS);
+        const failure = { type: "message", client: client.address, reply: textOf(reply) } as const;
+        this.failures.add({ ...failure, from, to }, trace);
+      }
+      return reply;
+    } finally {
+      this.#submitting.delete(id);
+      // The reply is sent in this turn of the event loop.
+      setImmediate(() => this.#tell({ type: "traced" }));
+    }
+  }
+
+  #refused({ command, reply, from }: Refusal, client: Client): void {
+    const type = command === "AUTH" ? "login" : "message";
+    const failure = { type, client: client.address, reply: textOf(reply) } as const;
+    this.failures.add(
+      { ...failure, ...(from === undefined ? {} : { from }) },
+      this.#traceOf(client),
+    );
+  }
+}
+
+/** A reply on one line, as a client's log has it. */
+function textOf({ code, enhanced, text }: Reply): string {
+  const words = printable(typeof text === "string" ? text : text.join(" "));
+  return [code, enhanced, words].filter((part) => part !== undefined).join(" ");
+}

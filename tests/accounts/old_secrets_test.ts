@@ -1,0 +1,188 @@
+/**
+ * Guard, lookup and tokens together by a clock of the test's: what old secrets and guesses cost Entra ID
+ * and the table, and how soon what an administrator has mended is seen.
+ */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { Accounts } from "../../src/accounts/accounts.ts";
+import { Entries } from "../../src/accounts/entries.ts";
+import { LoginGuard } from "../../src/accounts/login_guard.ts";
+import { refusalFor, unreachable } from "../../src/entra/answers.ts";
+import { TokenSource } from "../../src/entra/tokens.ts";
+import { Secret } from "../../src/secret.ts";
+import { FakeClock } from "../graph/fake_clock.ts";
+import { tokenOf } from "../support/submissions.ts";
+import { CLIENT, TENANT } from "../support/logins.ts";
+
+const HERE = "192.0.2.1";
+const WRONG = refusalFor({ status: 401, error: "invalid_client", numbers: [7000215] });
+
+/** The username of one of many apps. */
+function app(number: number): string {
+  return `${TENANT}@00000000-0000-4000-8000-${String(number).padStart(12, "0")}`;
+}
+
+function open(rows: Record<string, Record<string, unknown>> = {}) {
+  const clock = new FakeClock();
+  const now = () => clock.now();
+  /** When Entra ID and the table were asked. */
+  const asked = { entra: [] as number[], table: [] as number[] };
+  const state = { down: false, good: new Set(["good"]) };
+  const tokens = new TokenSource({
+    maxAge: 3_600_000,
+    now,
+    request({ clientSecret }) {
+      asked.entra.push(now());
+      if (state.down) return Promise.resolve(unreachable("ECONNREFUSED", "refused"));
+      if (!state.good.has(clientSecret.reveal())) return Promise.resolve(WRONG);
+      return Promise.resolve({
+        ...tokenOf("t"),
+        fetchedAt: now(),
+        expiresAt: now() + 3_600_000,
+        roles: ["Mail.Send"],
+      });
+    },
+  });
+  const entries = new Entries({
+    maxAge: "off",
+    now,
+    timer: () => () => {},
+    source: {
+      find(id) {
+        asked.table.push(now());
+        const columns = rows[id];
+        return Promise.resolve(columns && { id, columns });
+      },
+      findByClient: () => Promise.resolve([]),
+    },
+  });
+  const accounts = new Accounts({ delimiter: "@", tokens, entries });
+  const guard = new LoginGuard({
+    rate: { most: 10, window: 60_000 },
+    delimiter: "@",
+    clock,
+    login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
+  });
+  const login = async (username: string, password: string) => {
+    const credentials = { mechanism: "PLAIN", username, password: new Secret(password) } as const;
+    return (await guard.login(credentials, HERE)).reply.code;
+  };
+  return { clock, asked, state, login };
+}
+
+/** The most that there are in any minute. */
+function mostInAMinute(times: readonly number[]): number {
+  return Math.max(
+    0,
+    ...times.map((from) => {
+      return times.filter((at) => at >= from && at < from + 60_000).length;
+    }),
+  );
+}
+
+describe("devices with old secrets", () => {
+  it("lock nobody out, and cost Entra ID two requests a minute each", async () => {
+    const { clock, asked, login } = open();
+    const honest: number[] = [];
+    for (let second = 0; second < 300; second++) {
+      if (second % 3 === 0) {
+        assert.equal(await login(app(1), "old"), 535);
+        assert.equal(await login(app(2), "old"), 535);
+      }
+      if (second % 20 === 7) honest.push(await login(app(100 + second), "good"));
+      clock.pass(1000);
+    }
+    assert.deepEqual(honest, Array(15).fill(235));
+    assert.equal(asked.entra.length, 15 + 2 * 10);
+  });
+
+  it("log in at once with the new one, whatever the old one did", async () => {
+    const { clock, state, login } = open();
+    for (let i = 0; i < 30; i++) {
+      assert.equal(await login(app(1), "old"), 535);
+      clock.pass(100);
+    }
+    state.good.add("new");
+    assert.equal(await login(app(1), "new"), 235);
+  });
+
+  it("whose secret has become good log in half a minute later", async () => {
+    const { clock, state, login } = open();
+    assert.equal(await login(app(1), "old"), 535);
+    state.good.add("old");
+    clock.pass(29_999);
+    assert.equal(await login(app(1), "old"), 535);
+    clock.pass(1);
+    assert.equal(await login(app(1), "old"), 235);
+  });
+
+  it("are asked about no more often while Entra ID cannot be reached", async () => {
+    const { clock, asked, state, login } = open();
+    assert.equal(await login(app(1), "old"), 535);
+    clock.pass(30_000);
+    state.down = true;
+    const before = asked.entra.length;
+    const codes = new Set<number>();
+    for (let i = 0; i < 60; i++) codes.add(await login(app(1), "old"));
+    assert.deepEqual([...codes], [454, 535]);
+    assert.equal(asked.entra.length - before, 10);
+  });
+});
+
+describe("guesses from one address", () => {
+  for (const [what, guesses] of [["a thousand", 1000], ["sixty, all remembered", 60]] as const) {
+    it(`that go round ${what}, cost Entra ID twenty requests a minute at most`, async () => {
+      const { clock, asked, login } = open();
+      for (let second = 0, guess = 0; second < 1200; second++) {
+        for (let i = 0; i < 10; i++) await login(app(guess++ % guesses), "guess");
+        clock.pass(1000);
+      }
+      assert(mostInAMinute(asked.entra) <= 20, `${mostInAMinute(asked.entra)} in a minute`);
+    });
+
+    it(`at ids, ${what}, cost the table 110 questions a minute at most`, async () => {
+      const { clock, asked, login } = open();
+      for (let second = 0, guess = 0; second < 1200; second++) {
+        for (let i = 0; i < 10; i++) await login(`id${guess++ % guesses}@lookup`, "guess");
+        clock.pass(1000);
+      }
+      assert(mostInAMinute(asked.table) <= 110, `${mostInAMinute(asked.table)} in a minute`);
+      assert.equal(asked.entra.length, 0);
+    });
+  }
+});
+
+describe("an entry that is mended", () => {
+  const ids = { tenant_id: TENANT, client_id: CLIENT };
+
+  it("lets its device in at the next try, two seconds after the last look", async () => {
+    const faults: Record<string, Record<string, unknown> | undefined> = {
+      missing: undefined,
+      disabled: { ...ids, disabled: true },
+      mistaken: { ...ids, from_email: "nobody" },
+    };
+    for (const [what, columns] of Object.entries(faults)) {
+      const rows: Record<string, Record<string, unknown>> = columns ? { printer: columns } : {};
+      const { clock, asked, login } = open(rows);
+      for (let i = 0; i < 20; i++) {
+        assert.equal(await login("printer@lookup", "good"), 535, what);
+        clock.pass(3000);
+      }
+      rows["printer"] = ids;
+      assert.equal(await login("printer@lookup", "good"), 235, what);
+      assert.equal(asked.table.length, 21, what);
+    }
+  });
+
+  it("lets it in beside two devices with old secrets that use the same entries", async () => {
+    const rows: Record<string, Record<string, unknown>> = { a: ids, b: ids };
+    const { clock, login } = open(rows);
+    for (let second = 0; second < 60; second++) {
+      for (const id of ["a", "b"]) assert.equal(await login(`${id}@lookup`, "old"), 535);
+      assert.equal(await login("printer@lookup", "good"), 535);
+      clock.pass(second < 2 ? 500 : 3000);
+    }
+    rows["printer"] = ids;
+    assert.equal(await login("printer@lookup", "good"), 235);
+  });
+});
