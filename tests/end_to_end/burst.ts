@@ -15,6 +15,8 @@ export interface BurstOptions {
   readonly delay: number;
   /** GRAPH_CONCURRENCY of the relay. */
   readonly relayConcurrency?: number;
+  /** By each client; {@link MESSAGES} when left out. */
+  readonly messages?: number;
   /** Seconds in Graph's 429. */
   readonly retryAfter?: number;
 }
@@ -30,7 +32,7 @@ export interface BurstResult {
 }
 
 export async function burst(program: Program, options: BurstOptions): Promise<BurstResult> {
-  const { delay, relayConcurrency = 4, retryAfter = 1 } = options;
+  const { delay, relayConcurrency = 4, messages = MESSAGES, retryAfter = 1 } = options;
   const cloud = await startCloud({ graph: { delay, concurrency: 4, retryAfter } });
   const relay = await serve(program, {
     TLS_SOURCE: "off",
@@ -48,7 +50,7 @@ export async function burst(program: Program, options: BurstOptions): Promise<Bu
     const begun = performance.now();
     const replies = await Promise.all(clients.map(async (client, index) => {
       const own: string[] = [];
-      for (let number = 0; number < MESSAGES; number++) {
+      for (let number = 0; number < messages; number++) {
         own.push(await client.send(SENDER, "to@example.org", `${index} ${number}`));
       }
       client.destroy();

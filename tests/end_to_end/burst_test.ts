@@ -4,16 +4,18 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { burst, CLIENTS, MESSAGES } from "./burst.ts";
+import { burst, type BurstResult, CLIENTS, MESSAGES } from "./burst.ts";
 import { PROGRAMS } from "./programs.ts";
 
 const ALL = CLIENTS * MESSAGES;
+/** Of each client where Graph throttles: after each 429 all wait for a second. */
+const FEWER = 4;
 
 for (const program of PROGRAMS) {
-  describe(`a burst of ${ALL} messages of one mailbox, on ${program.name}`, () => {
-    it("goes through four at a time: none throttled, none failed, none twice, in order", async () => {
+  describe(`a burst of messages of one mailbox, on ${program.name}`, () => {
+    it(`of ${ALL} goes through four at a time: none throttled, none failed, none twice, in order`, async () => {
       const result = await burst(program, { delay: 50 });
-      assertAllOnce(result);
+      assertAllOnce(result, MESSAGES);
       assert.equal(result.throttled, 0);
       assert.equal(result.mostInFlight, 4);
       assert.equal(result.requests, ALL);
@@ -21,21 +23,27 @@ for (const program of PROGRAMS) {
 
     it("goes through all the same where another instance's mail is throttled with it", async () => {
       // Eight at once is what Graph sees of two relays that keep to four each.
-      const result = await burst(program, { delay: 20, relayConcurrency: 8, retryAfter: 1 });
-      assertAllOnce(result);
+      const result = await burst(program, {
+        delay: 20,
+        relayConcurrency: 8,
+        messages: FEWER,
+        retryAfter: 1,
+      });
+      assertAllOnce(result, FEWER);
       assert.ok(result.throttled > 0, "the imitation throttles");
-      assert.equal(result.requests, ALL + result.throttled);
+      assert.equal(result.requests, CLIENTS * FEWER + result.throttled);
     });
   });
 }
 
-function assertAllOnce({ replies, arrived }: Awaited<ReturnType<typeof burst>>): void {
+/** @param messages of each client */
+function assertAllOnce({ replies, arrived }: BurstResult, messages: number): void {
   for (const reply of replies) assert.match(reply, /^250 2\.0\.0/);
-  assert.equal(arrived.length, ALL);
+  assert.equal(arrived.length, CLIENTS * messages);
   for (let client = 0; client < CLIENTS; client++) {
     assert.deepEqual(
       arrived.filter((message) => message.client === client).map((message) => message.number),
-      Array.from({ length: MESSAGES }, (_, number) => number),
+      Array.from({ length: messages }, (_, number) => number),
       `client ${client}`,
     );
   }

@@ -17,6 +17,8 @@ const EX_UNAVAILABLE = 69;
 const EX_CONFIG = 78;
 
 const PLAIN = { TLS_SOURCE: "off", REQUIRE_TLS: "false" };
+/** A service that cannot be reached, and says so at once. */
+const NOWHERE = "http://127.0.0.1:1";
 const FREE = { SMTP_LISTEN: "127.0.0.1:0", HTTP_LISTEN: "127.0.0.1:0" };
 
 for (const program of PROGRAMS) {
@@ -263,7 +265,8 @@ for (const program of PROGRAMS) {
     }
 
     it("starts without HTTP, and warns, when the port of its default is in use", async () => {
-      const taken = createServer();
+      // Which is asked whether it is this relay, and says at once that it is not.
+      const taken = createServer((socket) => socket.destroy());
       // Who else has it is all the same.
       await new Promise<void>((resolve) => {
         taken.once("error", () => resolve()).listen(8026, "127.0.0.1", resolve);
@@ -275,7 +278,12 @@ for (const program of PROGRAMS) {
         running.stderr,
         /WARNING No health, metrics and pages: HTTP_LISTEN is not set, .* reason="HTTP_LISTEN 127\.0\.0\.1:8026: the port is in use by another program/,
       );
-      const found = await ends(["check"], { ...PLAIN, SMTP_LISTEN: "127.0.0.1:0" });
+      const found = await ends(["check"], {
+        ...PLAIN,
+        SMTP_LISTEN: "127.0.0.1:0",
+        AZURE_AUTHORITY_HOST: NOWHERE,
+        GRAPH_ENDPOINT: NOWHERE,
+      });
       assert.match(found.stdout, /^warn ports: HTTP_LISTEN .* \[ports\.http-taken\]$/m);
       assert.equal(await running.stop(), 0);
       taken.close();

@@ -1,6 +1,9 @@
 // fast-check with the seed and the number of runs that all properties share. Tests import it from here,
 // as `import * as fc`, and `tests/property_test.ts` holds them to it: a property with a seed of its own
 // would fail once, in the run of somebody who has changed nothing.
+//
+// PROPERTY_SEED and PROPERTY_RUNS, as `npm run bench -- properties` prints them, do the same again:
+// `PROPERTY_SEED=7 PROPERTY_RUNS=10 npm test -- FILE`.
 
 import process from "node:process";
 import * as original from "fast-check";

@@ -9,6 +9,8 @@ type Pair = readonly [found: Uint8Array, wanted: Uint8Array];
 /** Comparisons that are remembered. */
 const MAX_PAIRS = 512;
 const MAX_OPERAND = 64;
+/** Comparisons of a run that are looked at: a loop over a long text must not take seconds by them. */
+const MAX_LOOKED_AT = 4096;
 
 export class Coverage {
   /** How often each branch was taken in this run. */
@@ -21,6 +23,7 @@ export class Coverage {
   #edges = 0;
   /** The comparisons of this run that came out unequal. */
   readonly #compared = new Map<string, Pair>();
+  #lookedAt = 0;
   readonly #wanted: Pair[] = [];
   readonly #known = new Set<string>();
 
@@ -74,6 +77,7 @@ export class Coverage {
     for (let i = 0; i < this.#taken; i++) this.#counts[this.#touched[i]!] = 0;
     this.#taken = 0;
     this.#compared.clear();
+    this.#lookedAt = 0;
   }
 
   /** @returns whether the run did what none has done before */
@@ -94,6 +98,7 @@ export class Coverage {
 
   #compare(found: unknown, wanted: unknown): void {
     if (typeof found !== "string" || typeof wanted !== "string") return;
+    if (++this.#lookedAt > MAX_LOOKED_AT) return;
     if (found.length > MAX_OPERAND || wanted.length > MAX_OPERAND) return;
     if (this.#compared.size >= 64) return;
     const octets = (text: string) => Buffer.from(text, "latin1");
