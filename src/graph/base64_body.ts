@@ -19,57 +19,32 @@ export function base64Body(content: LazyContent): RequestBody {
  * the request's head it is little enough for one write.
  */
 const PIECE = 45 * 1024;
-/** Where a piece is put together, and where its base64 is written: nothing of it is kept. */
-const octets = Buffer.allocUnsafeSlow(PIECE);
-const base64 = Buffer.allocUnsafeSlow(PIECE / 3 * 4);
+/** Where a piece is put together: nothing of it is kept. */
+const scratch = Buffer.allocUnsafeSlow(PIECE);
 
 function base64OfAll(content: LazyContent): string {
   let used = 0;
   for (const piece of content) {
-    octets.set(octetsOf(piece), used);
+    scratch.set(octetsOf(piece), used);
     used += piece.length;
   }
-  return octets.toString("base64", 0, used);
+  return scratch.toString("base64", 0, used);
 }
 
-/** Base64 of the octets, in pieces that join, each good until the next. */
-export function* base64Parts(content: Iterable<Uint8Array>): Generator<Uint8Array> {
+/** Base64 of the octets, in pieces that join. */
+export function* base64Parts(content: Iterable<Uint8Array>): Generator<string> {
   let used = 0;
   for (const block of content) {
     for (let at = 0; at < block.length;) {
       const part = block.subarray(at, at + PIECE - used);
-      octets.set(part, used);
+      scratch.set(part, used);
       used += part.length;
       at += part.length;
       if (used < PIECE) continue;
       // Others use the same memory until the next piece is asked for.
       used = 0;
-      yield encoded(PIECE);
+      yield scratch.toString("base64", 0, PIECE);
     }
   }
-  if (used > 0) yield encoded(used);
-}
-
-const CHARACTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-/** Two characters for each twelve bits, in the order in which they are written. */
-const PAIRS = Buffer.alloc(2 * 4096);
-for (let bits = 0; bits < 4096; bits++) {
-  PAIRS.write(CHARACTERS[bits >> 6]! + CHARACTERS[bits & 63]!, 2 * bits, "latin1");
-}
-const PAIR_UNITS = new Uint16Array(Uint8Array.from(PAIRS).buffer);
-const units = new Uint16Array(base64.buffer);
-
-/** A loop, not the native encoder: that makes strings, and those of a large message pile up. */
-function encoded(length: number): Uint8Array {
-  const whole = length - length % 3;
-  let unit = 0;
-  for (let at = 0; at < whole; at += 3) {
-    const middle = octets[at + 1]!;
-    units[unit++] = PAIR_UNITS[octets[at]! << 4 | middle >> 4]!;
-    units[unit++] = PAIR_UNITS[(middle & 15) << 8 | octets[at + 2]!]!;
-  }
-  let end = 2 * unit;
-  // The last one or two, with their padding.
-  if (whole < length) end += base64.write(octets.toString("base64", whole, length), end, "latin1");
-  return base64.subarray(0, end);
+  if (used > 0) yield scratch.toString("base64", 0, used);
 }

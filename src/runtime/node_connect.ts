@@ -1,6 +1,5 @@
 // Connections to services on `node:net` and `node:tls`.
 
-import { Buffer } from "node:buffer";
 import { connect as connectTcp, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { ConnectOptions, Outbound, OutboundHandler, ServiceTrust } from "./runtime.ts";
@@ -102,7 +101,10 @@ class NodeOutbound implements Outbound {
   }
 }
 
+const encoder = new TextEncoder();
+
 /** The socket keeps what it is given until it has been sent. */
 function copyOf(data: string | Uint8Array): Uint8Array {
-  return typeof data === "string" ? Buffer.from(data, "latin1") : Buffer.from(data);
+  // Of texts in ASCII the same, and on Deno many times as fast as Buffer's own way.
+  return typeof data === "string" ? encoder.encode(data) : Uint8Array.from(data);
 }
