@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
 import { readHeader } from "../../src/message/header.ts";
-import { anyContent, content, inBlocks, textOf } from "../support/content.ts";
+import { anyContent } from "../support/any_content.ts";
+import { content, inBlocks, textOf } from "../support/content.ts";
 
 /** The fields as `name=body`, and the octets of the section. */
 function read(blocks: ReturnType<typeof content>) {

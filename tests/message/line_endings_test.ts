@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
 import { withCrlf } from "../../src/message/line_endings.ts";
-import { anyContent, content, inBlocks, textOf } from "../support/content.ts";
+import { anyContent } from "../support/any_content.ts";
+import { content, inBlocks, textOf } from "../support/content.ts";
 
 const CASES: readonly (readonly [name: string, from: string, to: string])[] = [
   ["LF becomes CRLF", "a\nb\n", "a\r\nb\r\n"],

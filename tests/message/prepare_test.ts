@@ -5,7 +5,8 @@ import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
 import PostalMime from "postal-mime";
 import { MESSAGE_LIMITS, prepareMessage } from "../../src/message/prepare.ts";
-import { anyContent, content, inBlocks, octets, textOf } from "../support/content.ts";
+import { anyContent } from "../support/any_content.ts";
+import { content, inBlocks, octets, textOf } from "../support/content.ts";
 import { DATE, envelope, MESSAGE_ID, OPTIONS, prepared, RECEIVED, TRACE } from "./preparing.ts";
 
 /** A header that lacks nothing. */

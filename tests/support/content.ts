@@ -1,7 +1,6 @@
 /** Messages as blocks of octets, and back. */
 import { Buffer } from "node:buffer";
 import { type LazyContent, octetsIn } from "../../src/message/lazy_piece.ts";
-import * as fc from "./property.ts";
 import type { Content } from "../../src/smtp/content.ts";
 
 /** One character an octet, as ISO 8859-1, so that a test can name any octet. */
@@ -29,9 +28,4 @@ export function inBlocks(text: string, size: number): Content {
   const blocks: Uint8Array[] = [];
   for (let at = 0; at < text.length; at += size) blocks.push(octets(text.slice(at, at + size)));
   return blocks;
-}
-
-/** Any split of any octets, taken from `piece`, into blocks that are not empty. */
-export function anyContent(piece: fc.Arbitrary<string>): fc.Arbitrary<Content> {
-  return fc.array(piece, { maxLength: 40 }).map((pieces) => content(...pieces));
 }
