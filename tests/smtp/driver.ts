@@ -67,7 +67,6 @@ export class Driver {
   feed(octets: Uint8Array | string): void {
     const bytes = typeof octets === "string" ? Buffer.from(octets, "latin1") : octets;
     this.carryOut(this.session.receive(bytes));
-    while (this.session.held) this.carryOut(this.session.resume());
     if (!this.late) this.settle();
   }
 
@@ -159,6 +158,8 @@ export class Driver {
       if (this.#question.type === "submit") this.#question.reservation.release();
       this.#question = undefined;
     }
+    // The replies so far have been written: there may be more.
+    if (this.session.held) this.carryOut(this.session.resume());
   }
 
   /** All that can be seen of the session from outside. */
