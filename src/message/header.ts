@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { asBuffer } from "../octets.ts";
-import { type LazyContent, octetsIn } from "./lazy_piece.ts";
+import { type LazyContent, octetsOf } from "./lazy_piece.ts";
 
 /** One header field where it stands. */
 export class HeaderField {
@@ -116,10 +116,10 @@ export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSec
 function beginning(content: LazyContent): Buffer {
   const pieces: Uint8Array[] = [];
   let length = 0;
-  for (const block of octetsIn(content)) {
+  for (const block of content) {
     if (length >= HEADER_LOOK) break;
     // Only as far as the header goes: a body needs no copy.
-    const piece = block.subarray(0, HEADER_LOOK - length);
+    const piece = octetsOf(block).subarray(0, HEADER_LOOK - length);
     pieces.push(piece);
     length += piece.length;
     if (holdsEmptyLine(piece)) break;

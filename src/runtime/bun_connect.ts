@@ -67,8 +67,8 @@ class BunOutbound implements Outbound {
     if (!this.#connected) throw new Error("written before it was connected");
     if (this.#gone) return true;
     const length = data.length + more.length;
-    // A text is made for this, and has memory of its own.
-    if (typeof more === "string" || typeof data === "string") garbage(length);
+    // A text is made for this, and has memory of its own. What comes with a head is little.
+    if (typeof data === "string" && more.length === 0) garbage(length);
     if (this.#waiting.length > 0 || length > scratch.length) {
       const octets = Buffer.allocUnsafeSlow(length);
       copy(more, octets, copy(data, octets, 0));

@@ -8,7 +8,7 @@ declare const Bun: {
 };
 
 /** Octets of such garbage after which it is collected. */
-const INTERVAL = 16 * 1024 * 1024;
+const INTERVAL = 8 * 1024 * 1024;
 
 let left = INTERVAL;
 

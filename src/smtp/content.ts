@@ -31,8 +31,10 @@ const memories = new WeakMap<Content, readonly ArrayBuffer[]>();
  * has made.
  */
 export function discard(content: Content): void {
-  for (const memory of memories.get(content) ?? []) memory.transfer(0);
+  const own = memories.get(content);
+  if (own === undefined) return;
   memories.delete(content);
+  for (const memory of own) memory.transfer(0);
 }
 
 /**
@@ -86,7 +88,7 @@ export class ContentBuilder {
 
   finish(): Content {
     this.#closePiece();
-    memories.set(this.#pieces, this.#memories);
+    if (this.#memories.length > 0) memories.set(this.#pieces, this.#memories);
     return this.#pieces;
   }
 
