@@ -81,7 +81,7 @@ const MIB = 1024 ** 2;
  * compiled for the work, connections, what is made and sent at the moment, garbage between two
  * collections.
  */
-export const WORKING_SHARE = 32;
+export const WORKING_SHARE = 40;
 /** Milliseconds after a few short messages until memory is at rest. */
 const REST = 2_000;
 
