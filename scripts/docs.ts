@@ -9,7 +9,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { inOne, TABLE_TROUBLE } from "../src/accounts/table_trouble.ts";
+import { inOne, TABLE_TROUBLE } from "../src/accounts/table_error.ts";
 import { CODES } from "../src/check/codes.ts";
 import { AADSTS } from "../src/entra/answers.ts";
 import { TOKEN_FAULTS, type TokenFaultCode } from "../src/entra/claims.ts";

@@ -2,7 +2,7 @@
 
 import process from "node:process";
 import { Command, CommanderError } from "commander";
-import { CommandError, EXIT, usageLine } from "./commands/exit.ts";
+import { CommandError, EXIT, usageLine } from "./exit.ts";
 import type { LookupOptions } from "./commands/lookup.ts";
 
 const program = new Command("smtp-oauth-relay")

@@ -4,11 +4,11 @@
 import type { EntraRefusal } from "../entra/answers.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { TokenSource } from "../entra/tokens.ts";
-import type { SenderList } from "../message/sender_list.ts";
+import type { SenderList } from "./sender_list.ts";
 import { REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
-import { type BroughtTokens, entryMismatch, nameFor } from "./bearer.ts";
+import { type BroughtTokens, entryMismatch, nameFor } from "./client_tokens.ts";
 import type { Entries, EntryResult } from "./entries.ts";
 import type { Culprit, Entry } from "./entry.ts";
 import { senderRefusal } from "./senders.ts";

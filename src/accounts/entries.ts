@@ -1,7 +1,7 @@
 // The entries of the lookup table as logins need them: which row counts, and what it means.
 
 import { type Reply, reply } from "../smtp/reply.ts";
-import { Answers, type AnswersOptions, type TableState } from "./answers.ts";
+import { Answers, type AnswersOptions, type TableState } from "./lookup_cache.ts";
 import {
   type Culprit,
   type Entry,

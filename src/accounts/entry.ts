@@ -1,7 +1,7 @@
 // An entry of the lookup table: its columns, and what each may hold.
 
 import { isAddress } from "../message/addresses.ts";
-import { SENDER_LIST_FORM, SenderList } from "../message/sender_list.ts";
+import { SENDER_LIST_FORM, SenderList } from "./sender_list.ts";
 import { parseTenant } from "./tenant.ts";
 import { parseId } from "./username.ts";
 

@@ -1,7 +1,7 @@
 // What an entry of the lookup table is good for, as far as its row and the settings tell: for those
 // who edit the table.
 
-import type { SenderList } from "../message/sender_list.ts";
+import type { SenderList } from "./sender_list.ts";
 import { type ColumnName, type Entry, readEntry, type Row, withoutEffect } from "./entry.ts";
 import { type Delimiter, parseUsername } from "./username.ts";
 

@@ -1,6 +1,6 @@
 // Which addresses an account may send as: ALLOWED_SENDERS, and its entry's own list.
 
-import type { SenderList } from "../message/sender_list.ts";
+import type { SenderList } from "./sender_list.ts";
 import { REPLIES, type Reply } from "../smtp/reply.ts";
 import type { SenderCheck } from "../smtp/session.ts";
 import type { Account } from "./accounts.ts";

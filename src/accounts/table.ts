@@ -12,7 +12,7 @@ import type { AzureClientOptions } from "../azure/transport.ts";
 import type { StorageAccess } from "../settings/storage_access.ts";
 import type { Row } from "./entry.ts";
 import { type EntrySource, isTrouble, type TableTrouble } from "./entry_source.ts";
-import { isMissingEntry, late, troubleOf } from "./table_trouble.ts";
+import { isMissingEntry, late, troubleOf } from "./table_error.ts";
 import { shortId } from "./username.ts";
 
 export interface LookupTableOptions {

@@ -2,7 +2,7 @@
 // and is bound to senders.
 
 import type { NoAccount } from "../accounts/accounts.ts";
-import { UNBOUND } from "../accounts/trusted.ts";
+import { UNBOUND } from "../submission/trusted_login.ts";
 import type { Username, UsernameError } from "../accounts/username.ts";
 import type { Networks } from "../networks.ts";
 import type { Code } from "./codes.ts";

@@ -41,8 +41,8 @@ import {
   tableToCheck,
 } from "./check_parts.ts";
 import { environment } from "./environment.ts";
-import { CommandError, EXIT } from "./exit.ts";
-import { outgoingClient, proxyFor } from "./outgoing.ts";
+import { CommandError, EXIT } from "../exit.ts";
+import { outgoingClient, proxyFor } from "../relay/http_client.ts";
 
 /** Milliseconds for a check that asks nobody but this machine. */
 const LOCAL_DEADLINE = 20_000;

@@ -13,7 +13,7 @@ import type { HttpClient } from "../http/client.ts";
 import type { Secret } from "../secret.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { Message } from "../server/handlers.ts";
-import { type Observer, processing } from "./processing.ts";
+import { type Observer, processing } from "../submission/service.ts";
 
 export interface LoginToCheck {
   readonly username: string | undefined;

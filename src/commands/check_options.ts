@@ -10,7 +10,7 @@ import type { TestMessage } from "../check/message.ts";
 import { Secret } from "../secret.ts";
 import { type Environment, withoutNewline } from "../settings/load.ts";
 import { parsePathArgument } from "../smtp/path.ts";
-import { CommandError, EXIT } from "./exit.ts";
+import { CommandError, EXIT } from "../exit.ts";
 
 export interface CheckOptions {
   readonly envFile?: string | undefined;

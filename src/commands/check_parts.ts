@@ -12,9 +12,9 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Secret } from "../secret.ts";
 import { isLoopback } from "../settings/parsers.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
-import { certificateSource } from "./certificates.ts";
-import { CommandError } from "./exit.ts";
-import { openTable } from "./table.ts";
+import { certificateSource } from "../relay/certificate_source.ts";
+import { CommandError } from "../exit.ts";
+import { openTable } from "../relay/lookup_table.ts";
 
 /** Milliseconds for one request that only looks. */
 export const REQUEST_TIMEOUT = 10_000;

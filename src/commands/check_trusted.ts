@@ -9,7 +9,7 @@ import { judgeNetworks, judgeTrustedLogin, judgeTrustedRefusal } from "../check/
 import type { HttpClient } from "../http/client.ts";
 import type { Settings } from "../settings/schema.ts";
 import { CLIENT, LOGIN_DEADLINE, Told } from "./check_login.ts";
-import { processing } from "./processing.ts";
+import { processing } from "../submission/service.ts";
 
 export interface TrustedToCheck {
   readonly settings: Settings;

@@ -5,7 +5,7 @@ import process from "node:process";
 import { parseEnv } from "node:util";
 import { type Environment, loadSetting, loadSettings, misspelled } from "../settings/load.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
-import { CommandError, EXIT } from "./exit.ts";
+import { CommandError, EXIT } from "../exit.ts";
 
 export interface CommandSettings {
   readonly settings: Settings;

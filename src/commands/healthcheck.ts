@@ -3,7 +3,7 @@
 import { Buffer } from "node:buffer";
 import { HttpClient } from "../http/client.ts";
 import { settingFor } from "./environment.ts";
-import { CommandError, EXIT } from "./exit.ts";
+import { CommandError, EXIT } from "../exit.ts";
 
 const TIMEOUT = 5_000;
 /** Characters of the answer: whoever has the port may say anything. */

@@ -17,7 +17,7 @@ import {
 import process from "node:process";
 import { ownExecutable } from "../runtime/current.ts";
 import { install, type InstallOptions, type Machine, plan } from "../systemd/install.ts";
-import { CommandError, EXIT } from "./exit.ts";
+import { CommandError, EXIT } from "../exit.ts";
 
 export interface InstallServiceOptions {
   readonly print: boolean;

@@ -1,6 +1,6 @@
 // `version --licenses`: the notices of what is bundled, which have to go along with it.
 
-import { CommandError, EXIT } from "./exit.ts";
+import { CommandError, EXIT } from "../exit.ts";
 
 /** Put in by `build`; a run from source bundles nothing. */
 declare const RELAY_BUILD_NOTICES: string | undefined;

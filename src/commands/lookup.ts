@@ -12,7 +12,7 @@ import { currentRuntime } from "../runtime/current.ts";
 import { misspelled } from "../settings/load.ts";
 import type { AuthorityFile } from "../settings/parsers.ts";
 import { environment, settingsAmong } from "./environment.ts";
-import { CommandError, EXIT } from "./exit.ts";
+import { CommandError, EXIT } from "../exit.ts";
 import {
   actionOf,
   type Changes,
@@ -23,8 +23,8 @@ import {
   newIdProblem,
   shown,
 } from "./lookup_arguments.ts";
-import { outgoingClient } from "./outgoing.ts";
-import { openTable } from "./table.ts";
+import { outgoingClient } from "../relay/http_client.ts";
+import { openTable } from "../relay/lookup_table.ts";
 import { aligned, printableText } from "./text_table.ts";
 
 /** Milliseconds; a table of many entries takes several requests. */

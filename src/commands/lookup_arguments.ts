@@ -5,7 +5,7 @@ import { loginIdProblem } from "../accounts/entry_state.ts";
 import { tableKeyProblem } from "../accounts/table_key.ts";
 import { type Delimiter, parseUsername } from "../accounts/username.ts";
 import { nearest } from "../settings/nearest.ts";
-import { CommandError, EXIT } from "./exit.ts";
+import { CommandError, EXIT } from "../exit.ts";
 import { printableText } from "./text_table.ts";
 
 const ACTIONS = ["list", "get", "set", "delete"] as const;

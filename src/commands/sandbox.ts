@@ -18,10 +18,10 @@ import { formatListenAddress, isLoopback, type ListenAddress } from "../settings
 import type { Settings } from "../settings/schema.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
 import { type CommandSettings, settingsFor } from "./environment.ts";
-import { CommandError, EXIT } from "./exit.ts";
-import { type ProcessLog, withLog } from "./logging.ts";
-import { type Relay, startRelay } from "./relay.ts";
-import { socketsFor, underServiceManager } from "./service.ts";
+import { CommandError, EXIT } from "../exit.ts";
+import { type ProcessLog, withLog } from "../relay/process_log.ts";
+import { type Relay, startRelay } from "../relay/relay.ts";
+import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { untilStopped } from "./serve.ts";
 
 /** Any well-formed username will do; these are easy to tell from real ones. */

@@ -5,11 +5,11 @@ import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts"
 import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
 import { type CommandSettings, settingsFor } from "./environment.ts";
-import { type ProcessLog, withLog } from "./logging.ts";
-import { type Relay, startRelay } from "./relay.ts";
-import { surviveFaults } from "./last_resort.ts";
-import { socketsFor, underServiceManager } from "./service.ts";
-import { onHangup, stopSignal } from "./signals.ts";
+import { type ProcessLog, withLog } from "../relay/process_log.ts";
+import { type Relay, startRelay } from "../relay/relay.ts";
+import { surviveFaults } from "../relay/uncaught_errors.ts";
+import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
+import { onHangup, stopSignal } from "../relay/signals.ts";
 import { versionLine } from "./version.ts";
 
 export async function serve(envFile: string | undefined): Promise<void> {

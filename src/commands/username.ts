@@ -4,7 +4,7 @@ import { isTableKey } from "../accounts/table_key.ts";
 import { parseId, parseUsername, shortId } from "../accounts/username.ts";
 import { lengthShown, looksLikeSecret, withoutSecrets } from "../secret.ts";
 import { settingFor } from "./environment.ts";
-import { CommandError, EXIT } from "./exit.ts";
+import { CommandError, EXIT } from "../exit.ts";
 
 /** The ids of a tenant and an app (lower case), and the usernames made of them. */
 export interface DirectUsername {

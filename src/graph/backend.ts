@@ -15,7 +15,7 @@ import { reply } from "../smtp/reply.ts";
 import { stopped } from "./answers.ts";
 import { base64Body } from "./base64_body.ts";
 import { type CallResult, DeliveryCalls, type GraphCall } from "./calls.ts";
-import { type Clock, eventLoopTurn, realClock } from "./clock.ts";
+import { type Clock, eventLoopTurn, realClock } from "../clock.ts";
 import { type Lane, Lanes } from "./lanes.ts";
 import { sendMail } from "./send_mail.ts";
 import { uploadAndSend } from "./upload.ts";

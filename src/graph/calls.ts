@@ -11,7 +11,7 @@ import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/c
 import { retryAfter } from "../retry_after.ts";
 import { reply } from "../smtp/reply.ts";
 import { judgeAnswer, judgeFailure, outcomeOf, stopped } from "./answers.ts";
-import { type Clock, realClock } from "./clock.ts";
+import { type Clock, realClock } from "../clock.ts";
 
 export interface GraphCall {
   readonly method: "POST" | "PUT" | "GET" | "DELETE";

@@ -7,7 +7,7 @@
 // no timer, no promise.
 
 import type { OnWait } from "../delivery/outcome.ts";
-import type { Clock } from "./clock.ts";
+import type { Clock } from "../clock.ts";
 
 export interface LanesOptions {
   /** Turns at once in a lane. */

@@ -10,7 +10,7 @@ import type { LazyContent } from "../message/lazy_piece.ts";
 import { attach } from "./attachments.ts";
 import { base64Body } from "./base64_body.ts";
 import type { Calls } from "./calls.ts";
-import { eventLoopTurn } from "./clock.ts";
+import { eventLoopTurn } from "../clock.ts";
 import { createDraft, deleteDraft, type Draft, sendDraft } from "./drafts.ts";
 import { failedAt, notSent, type NotSentCode } from "./not_sent.ts";
 import { sendMail } from "./send_mail.ts";

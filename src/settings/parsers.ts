@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 import { isTableKey } from "../accounts/table_key.ts";
 import { parseTenant } from "../accounts/tenant.ts";
 import { Networks, NETWORKS_FORM } from "../networks.ts";
-import { SENDER_LIST_FORM, SenderList } from "../message/sender_list.ts";
+import { SENDER_LIST_FORM, SenderList } from "../accounts/sender_list.ts";
 import type { Mechanism } from "../smtp/sasl.ts";
 import { nearest } from "./nearest.ts";
 

@@ -1,6 +1,6 @@
 // The form of a rate: so many in so much time.
 
-import type { Rate } from "../accounts/rate_limit.ts";
+import type { Rate } from "../limits/rate_limit.ts";
 import { duration, type Parser } from "./parsers.ts";
 
 /** More than this is no limit. */

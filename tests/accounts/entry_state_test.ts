@@ -5,7 +5,7 @@ import { type EntryRules, entryState } from "../../src/accounts/entry_state.ts";
 import { senderRefusal } from "../../src/accounts/senders.ts";
 import { isTableKey } from "../../src/accounts/table_key.ts";
 import { type Delimiter, parseUsername } from "../../src/accounts/username.ts";
-import { SenderList } from "../../src/message/sender_list.ts";
+import { SenderList } from "../../src/accounts/sender_list.ts";
 
 const ID = "12345678-1234-1234-1234-123456789abc";
 const IDS = { tenant_id: ID, client_id: ID };

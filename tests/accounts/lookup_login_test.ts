@@ -4,7 +4,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import type { Account, AccountsOptions, LoginResult } from "../../src/accounts/accounts.ts";
 import { Entries } from "../../src/accounts/entries.ts";
 import { senderCheck } from "../../src/accounts/senders.ts";
-import { SenderList } from "../../src/message/sender_list.ts";
+import { SenderList } from "../../src/accounts/sender_list.ts";
 import { SandboxTable } from "../../src/sandbox/table.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Accounts } from "../../src/accounts/accounts.ts";
 import { Entries } from "../../src/accounts/entries.ts";
-import { LoginGuard } from "../../src/accounts/login_guard.ts";
+import { LoginGuard } from "../../src/limits/login_guard.ts";
 import { refusalFor, unreachable } from "../../src/entra/answers.ts";
 import { TokenSource } from "../../src/entra/tokens.ts";
 import { Secret } from "../../src/secret.ts";

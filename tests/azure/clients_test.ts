@@ -12,7 +12,7 @@ import { TableClient } from "@azure/data-tables";
 import { SecretClient } from "@azure/keyvault-secrets";
 import { azureCredential } from "../../src/azure/credential.ts";
 import { azureClientOptions } from "../../src/azure/transport.ts";
-import { outgoingClient } from "../../src/commands/outgoing.ts";
+import { outgoingClient } from "../../src/relay/http_client.ts";
 import type { HttpClient, HttpRequest } from "../../src/http/client.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { cloudOf } from "../../src/settings/clouds.ts";

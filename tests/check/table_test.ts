@@ -4,10 +4,10 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Row } from "../../src/accounts/entry.ts";
 import type { EntryRules } from "../../src/accounts/entry_state.ts";
-import { TABLE_TROUBLE, troubleOf } from "../../src/accounts/table_trouble.ts";
+import { TABLE_TROUBLE, troubleOf } from "../../src/accounts/table_error.ts";
 import { lookupCommand } from "../../src/check/lookup_command.ts";
 import { checkTable } from "../../src/check/table.ts";
-import { SenderList } from "../../src/message/sender_list.ts";
+import { SenderList } from "../../src/accounts/sender_list.ts";
 
 const URL_ = new URL("https://account.table.core.windows.net/users");
 const ID = "12345678-1234-1234-1234-123456789abc";

@@ -1,7 +1,7 @@
 /** What `check` makes of trusted networks, of their account, and of what binds it. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { UNBOUND } from "../../src/accounts/trusted.ts";
+import { UNBOUND } from "../../src/submission/trusted_login.ts";
 import { judgeNetworks, judgeTrustedLogin, judgeTrustedRefusal } from "../../src/check/trusted.ts";
 import { Networks } from "../../src/networks.ts";
 import { reply } from "../../src/smtp/reply.ts";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import * as fc from "../support/property.ts";
-import { CommandError } from "../../src/commands/exit.ts";
+import { CommandError } from "../../src/exit.ts";
 import { linesOf, makeUsername, readUsername } from "../../src/commands/username.ts";
 
 const TENANT = "12345678-1234-1234-1234-123456789abc";

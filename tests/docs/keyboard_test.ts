@@ -152,7 +152,7 @@ describe("sentences", () => {
   it("agree on how long credentials are known that have worked", () => {
     says("docs/logins.md", "never refused by it,** at any address, for 25 hours");
     says("docs/settings.md", "have worked within the last 25 hours are never refused");
-    assert.match(read("src/accounts/login_guard.ts"), /KNOWN_FOR = 25 \* 3_600_000/);
+    assert.match(read("src/limits/login_guard.ts"), /KNOWN_FOR = 25 \* 3_600_000/);
     nowhere(/within the last day|24 hours/);
   });
 

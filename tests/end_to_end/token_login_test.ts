@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { afterEach, describe, it } from "node:test";
 import { createTransport } from "nodemailer";
-import { type Relay, startRelay } from "../../src/commands/relay.ts";
+import { type Relay, startRelay } from "../../src/relay/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { type CloudServer, type CloudServerOptions, startCloud } from "../support/cloud.ts";

@@ -1,5 +1,5 @@
 /** A clock that a test moves. */
-import type { Clock } from "../../src/graph/clock.ts";
+import type { Clock } from "../../src/clock.ts";
 
 interface Alarm {
   readonly at: number;

@@ -10,7 +10,7 @@ import { connect as connectTls } from "node:tls";
 import type { EntrySource } from "../../src/accounts/entry_source.ts";
 import { fixedSource } from "../../src/certificates/source.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
-import { startRelay } from "../../src/commands/relay.ts";
+import { startRelay } from "../../src/relay/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { USERNAME } from "../support/logins.ts";

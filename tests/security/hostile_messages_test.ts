@@ -11,7 +11,7 @@ import { senderRefusal } from "../../src/accounts/senders.ts";
 import { detach } from "../../src/message/detach.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { prepareMessage } from "../../src/message/prepare.ts";
-import { SenderList } from "../../src/message/sender_list.ts";
+import { SenderList } from "../../src/accounts/sender_list.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { envelope, OPTIONS } from "../message/preparing.ts";
 

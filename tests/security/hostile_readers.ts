@@ -6,7 +6,7 @@ import { AnswerReader } from "../../src/http/answer_reader.ts";
 import { detach } from "../../src/message/detach.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { prepareMessage } from "../../src/message/prepare.ts";
-import { SenderList } from "../../src/message/sender_list.ts";
+import { SenderList } from "../../src/accounts/sender_list.ts";
 import { ProxyHeaderReader } from "../../src/server/proxy_header.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { readRecipient, readSender } from "../../src/smtp/envelope.ts";

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { finding } from "../../src/check/finding.ts";
 import { textLine } from "../../src/check/report.ts";
-import { CommandError, usageLine } from "../../src/commands/exit.ts";
+import { CommandError, usageLine } from "../../src/exit.ts";
 import { makeUsername, readUsername } from "../../src/commands/username.ts";
 import { actionOf, changesFor } from "../../src/commands/lookup_arguments.ts";
 import { loadSettings } from "../../src/settings/load.ts";

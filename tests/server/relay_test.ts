@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
-import { type Relay, startRelay } from "../../src/commands/relay.ts";
+import { type Relay, startRelay } from "../../src/relay/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";

@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import { afterEach, before, beforeEach, describe, it } from "node:test";
 import type { Account } from "../../src/accounts/accounts.ts";
 import type { Row } from "../../src/accounts/entry.ts";
-import { processing } from "../../src/commands/processing.ts";
+import { processing } from "../../src/submission/service.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { Events } from "../../src/observe/events.ts";
 import { createLog } from "../../src/observe/log.ts";

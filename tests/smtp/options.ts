@@ -1,8 +1,8 @@
 // The relay that dialogue scripts talk to, unless they say `! option`.
 
-import { MessageLimit } from "../../src/accounts/message_limit.ts";
+import { MessageLimit } from "../../src/submission/message_rate.ts";
 import { senderRefusal } from "../../src/accounts/senders.ts";
-import { SenderList } from "../../src/message/sender_list.ts";
+import { SenderList } from "../../src/accounts/sender_list.ts";
 import { rateOrOff } from "../../src/settings/rate.ts";
 import type { Mechanism } from "../../src/smtp/sasl.ts";
 import type { SenderCheck } from "../../src/smtp/session.ts";

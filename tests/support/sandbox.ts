@@ -1,6 +1,6 @@
 /** The whole sandbox in this process: relay, imitated services, inbox and its pages. */
 import { Hono } from "hono";
-import { type Relay, startRelay } from "../../src/commands/relay.ts";
+import { type Relay, startRelay } from "../../src/relay/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { type Cloud, createCloud } from "../../src/sandbox/cloud.ts";
 import { inboxRoutes } from "../../src/sandbox/inbox/routes.ts";

@@ -9,7 +9,7 @@ import {
   isDoubtful,
   isUnmistakable,
 } from "../../../src/message/addresses.ts";
-import { SenderList } from "../../../src/message/sender_list.ts";
+import { SenderList } from "../../../src/accounts/sender_list.ts";
 import { readRecipient, readSender } from "../../../src/smtp/envelope.ts";
 import { addressOf, parsePathArgument } from "../../../src/smtp/path.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";

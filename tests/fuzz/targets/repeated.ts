@@ -13,7 +13,7 @@ import { uploadUrl } from "../../../src/graph/upload_url.ts";
 import { AnswerReader } from "../../../src/http/answer_reader.ts";
 import { detach } from "../../../src/message/detach.ts";
 import { prepareMessage } from "../../../src/message/prepare.ts";
-import { SenderList } from "../../../src/message/sender_list.ts";
+import { SenderList } from "../../../src/accounts/sender_list.ts";
 import { Networks, plainAddress } from "../../../src/networks.ts";
 import { examineSettings } from "../../../src/settings/load.ts";
 import { readSender } from "../../../src/smtp/envelope.ts";

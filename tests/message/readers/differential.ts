@@ -7,7 +7,7 @@ import { octetsIn } from "../../../src/message/lazy_piece.ts";
 import { addressKey } from "../../../src/message/addresses.ts";
 import type { SenderOverride } from "../../../src/message/originator.ts";
 import { prepareMessage } from "../../../src/message/prepare.ts";
-import { SenderList } from "../../../src/message/sender_list.ts";
+import { SenderList } from "../../../src/accounts/sender_list.ts";
 import { Random } from "../../fuzz/engine/random.ts";
 import { envelope, OPTIONS } from "../preparing.ts";
 import { ALLOWED, fieldBody } from "./fields.ts";

@@ -1,0 +1,53 @@
+// Lists of addresses that may send: ALLOWED_SENDERS, and allowed_senders of the lookup table.
+
+import { addressKey, isAddress, isDoubtful, isUnmistakable } from "../message/addresses.ts";
+
+/** Entries of one list at most. */
+const MAX_ENTRIES = 10_000;
+
+export const SENDER_LIST_FORM =
+  "addresses or @domains with commas between them, such as ann@example.com, @example.org";
+
+/**
+ * Addresses and whole domains. Two spellings of one address are the same, as they are for recipients
+ * (see {@link addressKey}); a domain does not stand for its subdomains.
+ */
+export class SenderList {
+  readonly #addresses = new Set<string>();
+  /** With the `@`. */
+  readonly #domains = new Set<string>();
+
+  private constructor() {}
+
+  /** @returns undefined where the text is no {@link SENDER_LIST_FORM} */
+  static parse(text: string): SenderList | undefined {
+    const list = new SenderList();
+    const entries = text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");
+    if (entries.length === 0 || entries.length > MAX_ENTRIES) return undefined;
+    for (const entry of entries) {
+      // It is an address, but nobody means it as one.
+      if (entry.startsWith("*@")) return undefined;
+      const domain = entry.startsWith("@");
+      const address = domain ? `any${entry}` : entry;
+      if (!isAddress(address) || !isUnmistakable(address)) return undefined;
+      const key = addressKey(address);
+      if (domain) list.#domains.add(domainOf(key));
+      else list.#addresses.add(key);
+    }
+    return list;
+  }
+
+  /**
+   * Whether the list has this address, or its domain. What is no address, or another one to some mail
+   * systems, it never has.
+   */
+  allows(address: string): boolean {
+    if (!isAddress(address) || !isUnmistakable(address) || isDoubtful(address)) return false;
+    const key = addressKey(address);
+    return this.#addresses.has(key) || this.#domains.has(domainOf(key));
+  }
+}
+
+function domainOf(key: string): string {
+  return key.slice(key.lastIndexOf("@"));
+}

@@ -1,0 +1,47 @@
+// The certificate that the settings ask for, wired up: files, or Key Vault with the relay's own
+// identity. What only Key Vault needs is loaded only for it.
+
+import { FileSource } from "../certificates/file.ts";
+import type { CertificateSource } from "../certificates/source.ts";
+import type { HttpClient } from "../http/client.ts";
+import { isLoopback } from "../settings/parsers.ts";
+import type { Settings } from "../settings/schema.ts";
+
+/**
+ * @returns undefined where TLS is off
+ * @throws CommandError where the relay's own identity cannot be made
+ */
+export async function certificateSource(
+  settings: Settings,
+  http: HttpClient,
+): Promise<CertificateSource | undefined> {
+  switch (settings.TLS_SOURCE) {
+    case "off":
+      return undefined;
+    case "file":
+      return new FileSource({
+        certificatePath: settings.TLS_CERT_FILEPATH,
+        keyPath: settings.TLS_KEY_FILEPATH,
+      });
+    case "keyvault":
+      return await keyVaultSource(settings, http);
+  }
+}
+
+async function keyVaultSource(settings: Settings, http: HttpClient): Promise<CertificateSource> {
+  const { AZURE_KEY_VAULT_URL: vault, AZURE_KEY_VAULT_CERT_NAME: name } = settings;
+  if (vault === undefined || name === undefined) throw new Error("settings have been checked");
+  const [{ KeyVaultSource }, { ownIdentity }, { azureClientOptions }] = await Promise
+    .all([
+      import("../certificates/keyvault.ts"),
+      import("./azure_identity.ts"),
+      import("../azure/transport.ts"),
+    ]);
+  return new KeyVaultSource({
+    vault,
+    name,
+    credential: await ownIdentity(settings, http),
+    client: azureClientOptions(http, vault.origin),
+    imitated: isLoopback(vault.hostname),
+  });
+}

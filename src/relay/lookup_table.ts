@@ -1,0 +1,42 @@
+// The lookup table that the settings name.
+
+import process from "node:process";
+import { LookupTable } from "../accounts/table.ts";
+import type { HttpClient } from "../http/client.ts";
+import type { Settings } from "../settings/schema.ts";
+
+export type TableSettings = Pick<
+  Settings,
+  | "AZURE_TABLES_URL"
+  | "AZURE_TABLES_PARTITION_KEY"
+  | "AZURE_TABLES_CONNECTION_STRING"
+  | "AZURE_CLIENT_SECRET"
+  | "AZURE_CLOUD"
+  | "AZURE_AUTHORITY_HOST"
+  | "GRAPH_ENDPOINT"
+>;
+
+/**
+ * Undefined where no table is set. The Azure SDK is loaded here, and nowhere before.
+ *
+ * @throws CommandError 78 where the relay's own identity is needed and cannot be made
+ */
+export async function openTable(
+  settings: TableSettings,
+  http: HttpClient,
+): Promise<LookupTable | undefined> {
+  const { AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: access } = settings;
+  if (url === undefined) return undefined;
+  const { azureClientOptions } = await import("../azure/transport.ts");
+  const identity = async () =>
+    await (await import("./azure_identity.ts")).ownIdentity(settings, http);
+  // The one variable whose value alone can be wrong: told now, not with the first login.
+  const named = access === undefined && (process.env["AZURE_TOKEN_CREDENTIALS"] ?? "") !== "";
+  const made = named ? await identity() : undefined;
+  return new LookupTable({
+    url,
+    partitionKey: settings.AZURE_TABLES_PARTITION_KEY,
+    client: azureClientOptions(http, url.origin),
+    access: access ?? (made === undefined ? identity : () => Promise.resolve(made)),
+  });
+}

@@ -1,0 +1,45 @@
+// Runs under a service manager, where there is one: what it hands over, and what it is told.
+
+import process from "node:process";
+import { isLoopback } from "../settings/parsers.ts";
+import type { Settings } from "../settings/schema.ts";
+import { ServiceManager } from "../systemd/manager.ts";
+import { type HandedOverSockets, takeSockets } from "../systemd/sockets.ts";
+import { CommandError, EXIT } from "../exit.ts";
+
+/** Runs a command. Why it does not start, or ends, is told to the service manager too. */
+export async function underServiceManager(
+  command: (manager: ServiceManager) => Promise<void>,
+): Promise<void> {
+  const manager = await ServiceManager.of(process.env, process.pid);
+  try {
+    await command(manager);
+  } catch (error) {
+    const line = error instanceof CommandError ? error.lines[0] : undefined;
+    manager.ended(line ?? "Internal error: see the log");
+    throw error;
+  }
+}
+
+/**
+ * The sockets that take the place of the settings where to listen.
+ *
+ * @throws CommandError 78 where one cannot be used, or not with these settings
+ */
+export async function socketsFor(settings: Settings): Promise<HandedOverSockets> {
+  const taken = await takeSockets(process.env, process.pid);
+  if (taken.type === "problems") throw new CommandError(EXIT.config, taken.problems);
+  const { sockets } = taken;
+  const problems: string[] = [];
+  if (sockets.smtps.length > 0 && settings.TLS_SOURCE === "off") {
+    problems.push("the socket smtps needs a certificate: TLS_SOURCE must not be off");
+  }
+  if (
+    settings.HTTP_PASSWORD === undefined &&
+    sockets.http.some(({ hostname }) => !isLoopback(hostname))
+  ) {
+    problems.push("HTTP_PASSWORD must be set when the socket http is not of a loopback address");
+  }
+  if (problems.length > 0) throw new CommandError(EXIT.config, problems);
+  return sockets;
+}

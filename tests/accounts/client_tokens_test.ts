@@ -1,0 +1,208 @@
+/** Logins of clients that bring a token: whose account they are, and what becomes of the token. */
+import assert from "node:assert/strict";
+import { after, afterEach, before, describe, it } from "node:test";
+import type { Account, AccountsOptions, LoginResult } from "../../src/accounts/accounts.ts";
+import { BroughtTokens } from "../../src/accounts/client_tokens.ts";
+import { Entries } from "../../src/accounts/entries.ts";
+import { senderCheck } from "../../src/accounts/senders.ts";
+import { shortId } from "../../src/accounts/username.ts";
+import { SandboxTable } from "../../src/sandbox/table.ts";
+import { Secret } from "../../src/secret.ts";
+import { SenderList } from "../../src/accounts/sender_list.ts";
+import { formatReply } from "../../src/smtp/reply.ts";
+import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { CLIENT, type Logins, openLogins, TENANT, USERNAME } from "../support/logins.ts";
+import { jwt } from "../support/tokens.ts";
+
+const OTHER = "99999999-2222-4333-8444-555555555555";
+const GRAPH = "https://graph.microsoft.com";
+const HOUR = 3_600_000;
+
+let cloud: CloudServer;
+const opened: Logins[] = [];
+before(async () => {
+  cloud = await startCloud();
+});
+afterEach(() => {
+  for (const logins of opened.splice(0)) logins.close();
+});
+after(() => cloud.close());
+
+interface Setup extends Partial<Omit<AccountsOptions, "tokens" | "delimiter" | "entries">> {
+  /** The rows of the lookup table, where there is one; the test may change them. */
+  readonly rows?: Record<string, Record<string, unknown>>;
+}
+
+function open({ rows, ...options }: Setup = {}) {
+  const clock = { now: Date.now(), table: 0 };
+  const brought = new BroughtTokens({ audiences: new Set([GRAPH]), now: () => clock.now });
+  const table = () =>
+    new SandboxTable(Object.entries(rows ?? {}).map(([id, columns]) => ({ id, columns })));
+  const entries = new Entries({
+    source: { find: (id) => table().find(id), findByClient: () => table().findByClient() },
+    maxAge: "off",
+    now: () => clock.table,
+  });
+  const logins = openLogins(cloud.authority, {
+    accounts: { brought, ...(rows === undefined ? {} : { entries }), ...options },
+  });
+  opened.push(logins);
+  return {
+    clock,
+    bring: (username: string, token = tokenOf()) =>
+      logins.accounts.login({ mechanism: "XOAUTH2", username, token: new Secret(token) }),
+  };
+}
+
+function tokenOf(claims: Record<string, unknown> = {}, signature?: string): string {
+  const exp = Math.floor((Date.now() + HOUR) / 1000);
+  return jwt({ aud: GRAPH, exp, tid: TENANT, appid: CLIENT, ...claims }, signature);
+}
+
+function line({ reply }: { readonly reply: LoginResult["reply"] }): string {
+  return formatReply(reply).trim();
+}
+
+function accountIn(result: LoginResult): Account {
+  assert(result.type === "account", JSON.stringify(result));
+  return result.account;
+}
+
+async function tokenIn(account: Account) {
+  const token = await account.token();
+  assert("value" in token);
+  return token;
+}
+
+describe("a login with a token", () => {
+  it("is tenant and app of the token, whoever the mail address is (RFC 4954 §6)", async () => {
+    const { bring } = open();
+    const before = cloud.seen.length;
+    for (const name of ["ann@example.com", "", USERNAME, `${shortId(TENANT)}@${shortId(CLIENT)}`]) {
+      const result = await bring(name);
+      assert.equal(line(result), "235 2.7.0 Authentication successful");
+      const { tenantId, clientId, entry } = accountIn(result);
+      assert.deepEqual([tenantId, clientId, entry], [TENANT, CLIENT, undefined]);
+    }
+    assert.equal(cloud.seen.length, before, "Entra ID and Graph are not asked");
+  });
+
+  it("hands out the token that was brought, until it ends, and then asks for a new login", async () => {
+    const { bring, clock } = open();
+    const token = tokenOf();
+    const account = accountIn(await bring("ann@example.com", token));
+    assert.equal((await tokenIn(account)).value.reveal(), token);
+    assert.equal(account.ended?.(), undefined);
+    clock.now += HOUR + 61_000;
+    const ended = await account.token();
+    assert("type" in ended);
+    assert.deepEqual([ended.type, ended.code], ["later", "TOKEN_EXPIRED"]);
+    // Of the null reverse-path, too: the message would have no token.
+    for (const from of ["ann@example.com", ""]) {
+      const refusal = senderCheck(account)(from);
+      assert(refusal !== undefined);
+      assert.match(formatReply(refusal), /^451 4\.7\.0 TOKEN_EXPIRED: .*log in with a new one/);
+    }
+    assert.match(line(await bring("ann@example.com", token)), /^535 5\.7\.8 .*TOKEN_EXPIRED/);
+  });
+
+  it("is unproved until Graph has taken a message with its token", async () => {
+    const { bring } = open();
+    const account = accountIn(await bring("ann@example.com"));
+    const name = account.unproved?.();
+    assert.ok(name !== undefined && !tokenOf().includes(name));
+    const other = accountIn(await bring("ann@example.com", tokenOf({}, "Zm9yZ2Vk")));
+    assert.notEqual(other.unproved?.(), name, "a forged token is another one");
+    account.confirm(await tokenIn(account));
+    assert.equal(account.unproved?.(), undefined);
+    assert.equal(accountIn(await bring("ann@example.com")).unproved?.(), undefined);
+    assert.ok(other.unproved?.() !== undefined, "what Graph took says nothing of the forged one");
+  });
+
+  it("ends with Graph's 401, for all sessions of this token; a 403 is about the mailbox", async () => {
+    const { bring } = open();
+    const [one, two] = [accountIn(await bring("a@b.test")), accountIn(await bring("a@b.test"))];
+    one.reject(await tokenIn(one), 403);
+    assert.equal(one.ended?.(), undefined);
+    one.reject(await tokenIn(one), 401);
+    for (const account of [one, two]) {
+      const refusal = senderCheck(account)("a@b.test");
+      assert.match(formatReply(refusal!), /^451 4\.7\.0 TOKEN_REFUSED: /);
+      assert.ok(account.unproved?.() !== undefined);
+    }
+    assert.match(line(await bring("a@b.test")), /^535 5\.7\.8 .*TOKEN_REFUSED/);
+    accountIn(await bring("a@b.test", tokenOf({}, "bmV3")));
+  });
+
+  const REFUSED: readonly [what: string, name: string, token: string, reply: RegExp][] = [
+    ["another tenant in the username", `${OTHER}@${CLIENT}`, tokenOf(), /TOKEN_MISMATCH: the user/],
+    ["another app in the username", `${TENANT}@${OTHER}`, tokenOf(), /TOKEN_MISMATCH: the user/],
+    ["a username of no form", "ann", tokenOf(), /neither a mail address nor/],
+    ["a lookup without a table", "printer@lookup", tokenOf(), /need AZURE_TABLES_URL/],
+    ["another audience", "a@b.test", tokenOf({ aud: "https://x" }), /TOKEN_AUDIENCE/],
+    ["an expired token", "a@b.test", tokenOf({ exp: 1 }), /TOKEN_EXPIRED: .* 1970-01-01T00:00:01/],
+    ["no JWT", "a@b.test", "any-secret", /TOKEN_MALFORMED: the token is not a JWT/],
+    ["no tenant", "a@b.test", tokenOf({ tid: undefined }), /TOKEN_MALFORMED: .* no tid claim/],
+  ];
+  for (const [what, name, token, reply] of REFUSED) {
+    it(`gets 535 5.7.8 with ${what}, and the token in no field of the result`, async () => {
+      const result = await open().bring(name, token);
+      assert(result.type === "refused");
+      assert.match(line(result), /^535 5\.7\.8 /);
+      assert.match(line(result), reply);
+      assert.ok(!JSON.stringify(result).includes(token));
+    });
+  }
+
+  it("is of an allowed tenant, where ALLOWED_TENANTS says which are", async () => {
+    const { bring } = open({ allowedTenants: new Set([TENANT]) });
+    accountIn(await bring("ann@example.com"));
+    const foreign = await bring("ann@example.com", tokenOf({ tid: OTHER }));
+    assert.match(line(foreign), /^535 5\.7\.8 This tenant may not use the relay/);
+  });
+
+  it("may send as the addresses of ALLOWED_SENDERS only", async () => {
+    const { bring } = open({ allowedSenders: SenderList.parse("@example.com")! });
+    const check = senderCheck(accountIn(await bring("ann@evil.test")));
+    assert.equal(check("ann@example.com"), undefined);
+    assert.equal(check("ann@evil.test")?.code, 550);
+  });
+
+  it("needs an entry of its tenant and app with AZURE_TABLES_FORCE_USAGE, and keeps to it", async () => {
+    const rows: Record<string, Record<string, unknown>> = {};
+    const { bring, clock } = open({ rows, entryNeeded: true });
+    const without = await bring("ann@example.com");
+    assert.match(line(without), /^535 5\.7\.8 The lookup table has no entry for this tenant/);
+    rows["app"] = { tenant_id: TENANT, client_id: CLIENT, allowed_senders: "ann@example.com" };
+    clock.table += 60_000;
+    const account = accountIn(await bring("ann@example.com"));
+    assert.equal(account.entry, "app");
+    assert.equal(senderCheck(account)("bob@example.com")?.code, 550);
+    // It may be disabled meanwhile.
+    rows["app"] = { ...rows["app"], disabled: true };
+    clock.table += 60_000;
+    const now = await account.renewed!();
+    assert("reply" in now);
+    assert.match(line(now), /^550 5\.7\.1 /);
+  });
+
+  it("of the form id@lookup has the entry's sender, if the entry is the token's", async () => {
+    const rows = {
+      mine: { tenant_id: TENANT, client_id: CLIENT, from_email: "device@example.com" },
+      foreign: { tenant_id: OTHER, client_id: CLIENT },
+      other: { tenant_id: TENANT, client_id: OTHER },
+      domain: { tenant_id: "contoso.com", client_id: CLIENT },
+      disabled: { tenant_id: TENANT, client_id: CLIENT, disabled: true },
+    };
+    const { bring } = open({ rows });
+    const { entry, fromEmail, unproved } = accountIn(await bring("mine@lookup"));
+    assert.deepEqual([entry, fromEmail], ["mine", "device@example.com"]);
+    assert.ok(unproved?.() !== undefined);
+    for (const id of ["foreign", "other"]) {
+      assert.match(line(await bring(`${id}@lookup`)), /^535 5\.7\.8 .*TOKEN_MISMATCH/, id);
+    }
+    assert.match(line(await bring("domain@lookup")), /TOKEN_MISMATCH: .* domain as its tenant_id/);
+    assert.match(line(await bring("disabled@lookup")), /^535 5\.7\.8 This account is disabled/);
+    assert.match(line(await bring("nobody@lookup")), /^535 5\.7\.8 The lookup table has no entry/);
+  });
+});

@@ -1,0 +1,123 @@
+/** When the memory of a message is given back: with its verdict, and not before. */
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import type { Account } from "../../src/accounts/accounts.ts";
+import { processing } from "../../src/submission/service.ts";
+import { HttpClient } from "../../src/http/client.ts";
+import { Events } from "../../src/observe/events.ts";
+import { createLog } from "../../src/observe/log.ts";
+import type { Message } from "../../src/server/handlers.ts";
+import { Secret } from "../../src/secret.ts";
+import { loadSettings } from "../../src/settings/load.ts";
+import { ContentBuilder } from "../../src/smtp/content.ts";
+import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { octets } from "../support/content.ts";
+import { USERNAME } from "../support/logins.ts";
+
+const CLIENT = { connection: "c", address: "192.0.2.1", port: 1 };
+const FACTS = { helo: "printer", esmtp: true, tls: true, smtputf8: false };
+
+/** A message as it is when it has come from a socket. */
+function message(): { readonly message: Message; readonly segment: Uint8Array } {
+  const segment = Uint8Array.from(
+    octets(`From: ann@x.test\r\nSubject: s\r\n\r\n${"text\r\n".repeat(10_000)}`),
+  );
+  const builder = new ContentBuilder();
+  builder.append(segment);
+  const envelope = { from: "ann@x.test", recipients: ["bea@x.test"] };
+  return {
+    segment,
+    message: { envelope, content: builder.finish(), facts: FACTS, client: CLIENT },
+  };
+}
+
+describe("the memory of a message that is submitted", () => {
+  let cloud: CloudServer;
+  let http: HttpClient;
+  let arrived: Promise<void>;
+  let answer: (status: number) => void;
+  beforeEach(async () => {
+    const asked = Promise.withResolvers<void>();
+    const answered = Promise.withResolvers<number>();
+    arrived = asked.promise;
+    answer = answered.resolve;
+    cloud = await startCloud({
+      graph: {
+        async intercept() {
+          asked.resolve();
+          return new Response(null, { status: await answered.promise });
+        },
+      },
+    });
+    http = new HttpClient();
+  });
+  afterEach(async () => {
+    answer(202);
+    http.close();
+    await cloud.close();
+  });
+
+  async function start() {
+    const loaded = loadSettings({
+      AZURE_AUTHORITY_HOST: cloud.authority.href,
+      GRAPH_ENDPOINT: cloud.endpoint.href,
+    });
+    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
+    const { settings } = loaded;
+    const events = new Events(createLog({ level: "CRITICAL", format: "json", write: () => {} }));
+    const work = processing({ settings, http, events, entries: undefined });
+    const credentials = {
+      mechanism: "PLAIN",
+      username: USERNAME,
+      password: new Secret("any-secret"),
+    } as const;
+    const { account } = await work.handlers.authenticate(credentials, CLIENT);
+    return { ...work, account: account as Account };
+  }
+
+  for (const status of [202, 400]) {
+    it(`is given back with the verdict on Graph's ${status}, and not before`, async () => {
+      const { handlers, account } = await start();
+      const { message: sent, segment } = message();
+      const { length } = segment;
+      const verdict = handlers.submit(account, sent);
+      await arrived;
+      assert.equal(segment.length, length);
+      answer(status);
+      await verdict;
+      assert.equal(segment.length, 0);
+    });
+  }
+
+  it("stays for a delivery whose client has gone, and the same again is known by it", async () => {
+    const { handlers, account } = await start();
+    const { message: sent, segment } = message();
+    const { length } = segment;
+    const first = handlers.submit(account, sent);
+    await arrived;
+    handlers.abandoned!(sent, Promise.resolve(true));
+    const { message: again, segment: other } = message();
+    const second = handlers.submit(account, again);
+    assert.equal(segment.length, length);
+    answer(202);
+    const [{ text }, repeated] = await Promise.all([first, second]);
+    assert.equal(repeated.text, text);
+    assert.equal(segment.length + other.length, 0);
+    const { message: third, segment: last } = message();
+    // It is known by what was noted of it, not by its octets.
+    assert.equal((await handlers.submit(account, third)).text, text);
+    assert.equal(last.length, 0);
+  });
+
+  it("stays until a delivery that is cut off has come to its end", async () => {
+    const { handlers, account, cutOff } = await start();
+    const { message: sent, segment } = message();
+    const verdict = handlers.submit(account, sent);
+    await arrived;
+    cutOff();
+    assert.ok(segment.length > 0);
+    const { code } = await verdict;
+    assert.equal(code, 451);
+    assert.equal(segment.length, 0);
+  });
+});
