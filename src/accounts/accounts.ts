@@ -48,6 +48,8 @@ export interface Account {
 }
 
 /** Why there is no account. */
+export type LoginFailure = NoAccount;
+
 export interface NoAccount {
   readonly type: "refused" | "later";
   readonly reply: Reply;

@@ -1,0 +1,59 @@
+// What a session sends mail as. An account is data and can be stored; the right to send as it is live.
+
+import type { EntraRefusal } from "../entra/answers.ts";
+import type { AccessToken } from "../entra/token.ts";
+import type { Reply } from "../smtp/reply.ts";
+
+/** Plain data: JSON and back leaves it as it was. Holds no secret. */
+export interface Account {
+  /** UUID in lower case, or a domain of the tenant where the lookup table names one. */
+  readonly tenantId: string;
+  /** UUID in lower case. */
+  readonly clientId: string;
+  /** The entry of the lookup table that the account comes from, where there is one. */
+  readonly entry?: AccountEntry;
+  /** The mailbox to send from, whatever the message says, and the display name for it. */
+  readonly fromEmail?: string;
+  readonly fromName?: string;
+  /** The entry's `allowed_senders`, as written there. Left out where the entry allows any sender. */
+  readonly allowedSenders?: string;
+}
+
+export interface AccountEntry {
+  /** Its RowKey. */
+  readonly id: string;
+  /** How it is read again: by its id, or by tenant and client (AZURE_TABLES_FORCE_USAGE). */
+  readonly foundBy: "id" | "client";
+}
+
+/** The right to send as an account: held by its session, and never stored. */
+export interface Authorization {
+  /**
+   * A token for a service.
+   *
+   * @param scope such as `https://graph.microsoft.com/.default`
+   */
+  token(scope: string): Promise<AccessToken | EntraRefusal> | AccessToken;
+  /** The service answered 401 or 403 to this token. */
+  reject(token: AccessToken, status: number): void;
+  /** The service accepted a message with this token. */
+  confirm(token: AccessToken): void;
+  /**
+   * A name for the client's own token while no service has verified it. Until then it only claims to be
+   * of the account, so limits and caches must keep it apart. Undefined where Entra ID or the mail service
+   * has verified the login.
+   */
+  unverified(): string | undefined;
+  /** Why it gets no token until the client logs in again; undefined where it does. */
+  expiry(): Reply | undefined;
+}
+
+/** A key for everything that is counted or limited per account: its entry, or its tenant and client. */
+export function accountKey(
+  { tenantId, clientId, entry }: Pick<Account, "tenantId" | "clientId" | "entry">,
+  authorization?: Pick<Authorization, "unverified">,
+): string {
+  const name = entry === undefined ? `${tenantId} ${clientId}` : `entry ${entry.id}`;
+  const token = authorization?.unverified();
+  return token === undefined ? name : `${name} ${token}`;
+}

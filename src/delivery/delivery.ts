@@ -1,0 +1,94 @@
+// The interfaces from a submission to its outcome. A delivery is a decorator around another one, down to
+// a back end: duplicate filter, sender policy, back end; later a queue.
+
+import type { Account, Authorization } from "../accounts/account.ts";
+import type { SettingName } from "../settings/schema.ts";
+import type { Content } from "../smtp/content.ts";
+import type { Envelope, SessionFacts } from "../smtp/effects.ts";
+import type { Reply } from "../smtp/reply.ts";
+
+/** A message that an account has submitted. Plain data, but for the octets of its content. */
+export interface Submission {
+  /** Names the message in the reply and in every log line about it. */
+  readonly id: string;
+  readonly account: Account;
+  readonly envelope: Envelope;
+  /** As the client sent it. */
+  readonly content: Content;
+  readonly facts: SessionFacts;
+  /** The client's IP address. */
+  readonly client: string;
+  /** Milliseconds of Unix time. */
+  readonly receivedAt: number;
+}
+
+/** The live side of one delivery of a submission. */
+export interface Attempt {
+  readonly authorization: Authorization;
+  /** Left out where no client waits for the reply. */
+  readonly client?: WaitingClient;
+}
+
+/** A client that waits for the reply to its message. */
+export interface WaitingClient {
+  /**
+   * Aborted when others need the connection or the memory: a delivery that still waits for its turn ends
+   * then. A request that was begun goes on.
+   */
+  readonly signal: AbortSignal;
+  /** Is told when the delivery begins to wait for its turn, and when that wait is over. */
+  waiting(isWaiting: boolean): void;
+  /** Resolves when the client has gone, or has ended its side of the connection, before the reply. */
+  readonly left: Promise<void>;
+  /** Whether the reply reached the client. Resolves after the outcome; never where that is not known. */
+  readonly replied: Promise<boolean>;
+}
+
+export interface Delivery {
+  deliver(submission: Submission, attempt: Attempt): Promise<Outcome>;
+}
+
+/** A mail service. */
+export interface Backend extends Delivery {
+  /** Such as `graph`. */
+  readonly id: string;
+}
+
+/** What became of a submission; each outcome carries the reply for the client. */
+export type Outcome = Sent | AlreadySent | NotSent;
+
+export interface Sent {
+  readonly type: "sent";
+  readonly reply: Reply;
+  /** The service's own name for the request, where it gave one. */
+  readonly requestId?: string;
+  /** How often the request that sends was tried; left out for once. */
+  readonly attempts?: number;
+  /** The mailbox that the service was asked to send from, where it is not the reverse-path. */
+  readonly mailbox?: string;
+}
+
+/** The same message was sent a moment ago, and its client was gone before the reply. */
+export interface AlreadySent {
+  readonly type: "alreadySent";
+  readonly reply: Reply;
+  /** Of the submission that was sent. */
+  readonly id: string;
+}
+
+export interface NotSent {
+  /** `later`: the client may try again (4yz). `refused`: it need not (5yz). */
+  readonly type: "later" | "refused";
+  readonly reply: Reply;
+  /** Whether the message may have been sent all the same. */
+  readonly ambiguous: boolean;
+  /** The service's own error code, or the network's. */
+  readonly code: string;
+  /** For the log. */
+  readonly detail: string;
+  readonly requestId?: string;
+  readonly attempts?: number;
+  readonly mailbox?: string;
+  /** The setting whose limit the message is over, where that is why. */
+  readonly limit?: SettingName;
+}
