@@ -44,6 +44,8 @@ export interface ConnectionContext<Account> {
   readonly implicitTls: boolean;
   /** The certificate in force now; undefined without TLS. */
   identity(): TlsIdentity | undefined;
+  /** Milliseconds; only grows. */
+  now(): number;
   readonly timeouts: Timeouts;
   /** Who may stay; everybody when left out. */
   readonly admission?: Admission;
@@ -102,7 +104,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   #client: Client;
   /** Until the first octets have been judged. */
   #gate: ProxyGate | undefined;
-  readonly #openedAt = performance.now();
+  readonly #openedAt: number;
   #account: Account | undefined;
   #owner: Owner | undefined;
   #secure = false;
@@ -147,6 +149,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   constructor(connection: Connection, context: ConnectionContext<Account>) {
     this.#connection = connection;
     this.#context = context;
+    this.#openedAt = context.now();
     const address = plainAddress(connection.remoteAddress);
     this.#memory = context.memory?.client(clientKey(address));
     this.#session = new Session(context.session, context.implicitTls, this.#memory);
@@ -166,7 +169,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       const key = waiting ? undefined : clientKey(this.#client.address);
       this.#place = this.#context.admission?.arrive(this, key);
       if (!waiting) return this.#begin();
-      this.#patience.deadline = performance.now() + this.#context.proxies!.headerTimeout;
+      this.#patience.deadline = this.#context.now() + this.#context.proxies!.headerTimeout;
     });
   }
 
@@ -229,7 +232,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       this.#run(this.#session.abort(reply, told));
       this.#patience.deadline = Math.min(
         this.#patience.deadline,
-        performance.now() + LAST_WORD_MS,
+        this.#context.now() + LAST_WORD_MS,
       );
       this.#context.dismissed(this);
     });
@@ -242,7 +245,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   #retired(): void {
     if (this.#submitting === undefined && !this.#awaitsReset) {
       const until = this.#endedAt + LAST_WORD_MS;
-      if (performance.now() >= until) return this.#connection.destroy();
+      if (this.#context.now() >= until) return this.#connection.destroy();
       this.#patience.deadline = Math.min(this.#patience.deadline, until);
     }
     this.#context.dismissed(this);
@@ -367,7 +370,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       ...(wrongPort === undefined ? {} : { wrongPort }),
       received: this.#received,
       messages: this.#messages,
-      milliseconds: Math.round(performance.now() - this.#openedAt),
+      milliseconds: Math.round(this.#context.now() - this.#openedAt),
       reason,
       error: error !== undefined || this.#timedOut,
     };
@@ -522,7 +525,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     if (this.#peerEnded && !this.#session.busy && !this.#session.held) {
       if (this.#gone === undefined) return this.#end("the client hung up");
       this.#awaitsReset = true;
-      this.#patience.deadline = performance.now() + SHOWN_MS;
+      this.#patience.deadline = this.#context.now() + SHOWN_MS;
       return;
     }
     this.#flow();
@@ -551,7 +554,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       : this.#session.receivingContent
       ? "content"
       : "command";
-    this.#patience.look(awaited, this.#session, this.#received, performance.now());
+    this.#patience.look(awaited, this.#session, this.#received, this.#context.now());
   }
 
   /** Others have their turn before what is left of many commands is looked at. */
@@ -685,7 +688,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     if (this.#closing) return;
     this.#reason = reason;
     this.#closing = true;
-    this.#endedAt = performance.now();
+    this.#endedAt = this.#context.now();
     this.#patience.deadline = this.#endedAt + this.#context.timeouts.linger;
     this.#keepAhead(0);
     if (this.#paused) this.#connection.resume();

@@ -5,6 +5,7 @@ import type { Refusal } from "../smtp/effects.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
 import type { SessionOptions } from "../smtp/session.ts";
 import type { Admission } from "./admission.ts";
+import { type Clock, realClock } from "./clock.ts";
 import { type ConnectionContext, SmtpConnection } from "./connection.ts";
 import type { Client, Handlers, LimitSetting, Message, ProxyRefusal } from "./handlers.ts";
 import type { MemoryBudget } from "./memory.ts";
@@ -18,6 +19,8 @@ export interface ServerOptions<Account> {
   /** The certificate for the next handshake; undefined where TLS is off. */
   identity(): TlsIdentity | undefined;
   readonly timeouts: Timeouts;
+  /** The machine's own when left out. */
+  readonly clock?: Clock;
   /** Who may stay; everybody when left out. */
   readonly admission?: Admission;
   /** Where messages find room; unlimited when left out. */
@@ -45,17 +48,19 @@ export interface Stopped {
 
 export class SmtpServer<Account> {
   readonly #options: ServerOptions<Account>;
+  readonly #clock: Clock;
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<SmtpConnection<Account>>();
   /** Those that have lost their place and are not closed yet, the longest first. */
   readonly #dismissed = new Set<SmtpConnection<Account>>();
-  readonly #ticker: ReturnType<typeof setInterval>;
+  #endTicks = () => {};
   /** While a stop waits: a message or a connection has ended. */
   #changed: (() => void) | undefined;
 
   constructor(options: ServerOptions<Account>) {
     this.#options = options;
-    this.#ticker = setInterval(() => this.#tick(), TICK_MS);
+    this.#clock = options.clock ?? realClock;
+    this.#armTick();
   }
 
   get connections(): number {
@@ -76,6 +81,7 @@ export class SmtpServer<Account> {
     const context = {
       session: { ...session, offerTls },
       implicitTls,
+      now: () => this.#clock.now(),
       timeouts,
       ...(admission === undefined ? {} : { admission }),
       ...(memory === undefined ? {} : { memory }),
@@ -142,7 +148,7 @@ export class SmtpServer<Account> {
     await this.#until(() => this.#connections.size === 0, LAST_REPLY_MS);
     this.#each((connection) => connection.destroy());
     this.#connections.clear();
-    clearInterval(this.#ticker);
+    this.#endTicks();
     return { cutOff: left };
   }
 
@@ -157,11 +163,11 @@ export class SmtpServer<Account> {
     if (done()) return Promise.resolve();
     return new Promise((resolve) => {
       const end = () => {
-        clearTimeout(timer);
+        cancel();
         this.#changed = undefined;
         resolve();
       };
-      const timer = setTimeout(end, milliseconds);
+      const cancel = this.#clock.alarm(milliseconds, end);
       this.#changed = () => {
         if (done()) end();
       };
@@ -183,8 +189,15 @@ export class SmtpServer<Account> {
     }
   }
 
+  #armTick(): void {
+    this.#endTicks = this.#clock.alarm(TICK_MS, () => {
+      this.#armTick();
+      this.#tick();
+    });
+  }
+
   #tick(): void {
-    const now = performance.now();
+    const now = this.#clock.now();
     for (const connection of this.#connections) {
       try {
         connection.tick(now);

@@ -10,7 +10,7 @@ import { LoginGuard } from "../../src/limits/login_guard.ts";
 import { refusalFor, unreachable } from "../../src/entra/answers.ts";
 import { TokenSource } from "../../src/entra/tokens.ts";
 import { Secret } from "../../src/secret.ts";
-import { FakeClock } from "../graph/fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { tokenOf } from "../support/submissions.ts";
 import { CLIENT, TENANT } from "../support/logins.ts";
 

@@ -9,7 +9,7 @@ import type { HttpAnswer, HttpFailure, HttpRequest } from "../../src/http/client
 import type { Content } from "../../src/smtp/content.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { accountWith, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";
-import { FakeClock } from "./fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 type Result = HttpAnswer | HttpFailure;
 

@@ -10,7 +10,7 @@ import type { HttpAnswer, HttpFailure, HttpRequest } from "../../src/http/client
 import { formatReply } from "../../src/smtp/reply.ts";
 import { CLIENT, TENANT } from "../support/logins.ts";
 import { tokenOf } from "../support/submissions.ts";
-import { FakeClock } from "./fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 /** What comes of a request, and how many milliseconds it takes. */
 type Happening = (HttpAnswer | HttpFailure) & { readonly takes?: number };

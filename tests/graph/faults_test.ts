@@ -10,7 +10,7 @@ import { HttpClient } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { closedPort, type RawConnection, startRawServer } from "../support/raw_server.ts";
 import { accountWith, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";
-import { FakeClock } from "./fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 /** What is done with one request: `nth` of its connection, from 1. */
 type Act = (connection: RawConnection, nth: number) => void | Promise<void>;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Lane, Lanes, type WaitEnd } from "../../src/graph/lanes.ts";
-import { FakeClock } from "./fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 const TENANT = "11111111-2222-4333-8444-555555555555";
 const APP = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";

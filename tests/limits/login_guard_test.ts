@@ -12,7 +12,7 @@ import type { Rate } from "../../src/limits/rate_limit.ts";
 import { Secret } from "../../src/secret.ts";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
 import { secretIn } from "../../src/smtp/sasl.ts";
-import { FakeClock } from "../graph/fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

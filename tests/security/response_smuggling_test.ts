@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { GraphBackend } from "../../src/graph/backend.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
-import { FakeClock } from "../graph/fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { httpClient } from "../support/http.ts";
 import { startRawServer } from "../support/raw_server.ts";
 import { accountWith, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";

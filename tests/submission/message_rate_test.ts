@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { MessageLimit } from "../../src/submission/message_rate.ts";
 import { REPLIES } from "../../src/smtp/reply.ts";
-import { FakeClock } from "../graph/fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 const APP = { tenantId: "tenant", clientId: "client" };
 const NONE = () => undefined;

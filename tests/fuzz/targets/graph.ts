@@ -7,7 +7,7 @@ import { GraphBackend } from "../../../src/graph/backend.ts";
 import type { HttpAnswer, HttpFailure, HttpRequest } from "../../../src/http/client.ts";
 import { createLog } from "../../../src/observe/log.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
-import { FakeClock } from "../../graph/fake_clock.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
 import { TOKEN } from "../../graph/upload_calls.ts";
 import { assertWellFormed } from "../../smtp/driver.ts";
 import { accountWith, MESSAGE, submissionOf, tokenOf } from "../../support/submissions.ts";
