@@ -29,7 +29,7 @@ import {
 import { NOT_SENT } from "../src/graph/not_sent.ts";
 import { COUNTERS, PREFIX } from "../src/observe/metrics.ts";
 import { type Setting, SETTINGS } from "../src/settings/schema.ts";
-import { REPLIES, type Reply } from "../src/smtp/reply.ts";
+import { REPLIES, type Reply, replyText } from "../src/smtp/reply.ts";
 
 /** The pages with tables in them, from the top of the project. */
 export const PAGES = [
@@ -409,7 +409,9 @@ function repliesTable(): string {
     ["Reply", "When", "What to do"],
     (Object.entries(REPLIES) as [keyof typeof REPLIES, Reply][]).map(([name, reply]) => {
       const [when, remedy] = REPLY_NOTES[name];
-      const words = [reply.code, reply.enhanced, reply.text].filter((word) => word !== undefined);
+      const words = [reply.code, reply.enhanced, replyText(reply)].filter((word) =>
+        word !== undefined
+      );
       return [code(words.join(" ").trim()), when, remedy];
     }),
   );

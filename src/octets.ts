@@ -1,6 +1,17 @@
-// Octets as a Buffer, for its searches and encodings, and octets that arrive in pieces.
+// The octets that mail is made of; octets as a Buffer, for its searches and encodings; octets that
+// arrive in pieces.
 
 import { Buffer } from "node:buffer";
+
+export const TAB = 9;
+export const LF = 10;
+export const CR = 13;
+export const SPACE = 32;
+export const HYPHEN = 45;
+export const DOT = 46;
+export const EQUALS = 61;
+/** Shared: copy it before it is changed. */
+export const CRLF = Buffer.from("\r\n");
 
 /**
  * The same memory as a Buffer. Both runtimes' sockets hand out Buffers already, and asking a small

@@ -4,8 +4,8 @@
 import type { EntraRefusal } from "../entra/answers.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { TokenSource } from "../entra/tokens.ts";
+import { REPLIES, type Reply, reply, replyText } from "../smtp/reply.ts";
 import type { SenderList } from "./sender_list.ts";
-import { REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
 import { type BroughtTokens, entryMismatch, nameFor } from "./client_tokens.ts";
@@ -235,8 +235,8 @@ export class Accounts {
 }
 
 /** The same in answer to a message, where the codes of AUTH have no place (RFC 4954 §6). */
-function duringSession({ type, reply: { text }, detail }: NoAccount): NoAccount {
-  const words = typeof text === "string" ? text : text.join(" ");
+function duringSession({ type, reply: refusal, detail }: NoAccount): NoAccount {
+  const words = replyText(refusal);
   return {
     type,
     reply: type === "refused" ? reply(550, "5.7.1", words) : reply(451, "4.7.0", words),

@@ -2,7 +2,7 @@
 
 import type { Account } from "../accounts/accounts.ts";
 import { type MessageLimits, type Prepared, prepareMessage } from "../message/prepare.ts";
-import { printable, reply } from "../smtp/reply.ts";
+import { printable, reply, replyText } from "../smtp/reply.ts";
 import { Duplicates } from "./duplicates.ts";
 import {
   type Backend,
@@ -139,12 +139,13 @@ function notAllowed(account: Account, { sender, named }: Prepared): NotSent | un
     const refusal = account.refusesSender(certain ? text : "");
     if (refusal === undefined) continue;
     const shown = printable(text.slice(0, MAX_SHOWN));
+    const words = replyText(refusal);
     const detail = certain
-      ? `${shown} may not send: ${String(refusal.text).replace(/^Sender not allowed: /, "")}`
-      : `From or Sender cannot be read for certain: ${shown}; ${refusal.text}`;
+      ? `${shown} may not send: ${words.replace(/^Sender not allowed: /, "")}`
+      : `From or Sender cannot be read for certain: ${shown}; ${words}`;
     return {
       type: "refused",
-      reply: reply(550, "5.7.1", `${refusal.text} (${shown})`),
+      reply: reply(550, "5.7.1", `${words} (${shown})`),
       ambiguous: false,
       code: "SENDER_NOT_ALLOWED",
       detail,

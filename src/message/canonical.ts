@@ -3,6 +3,7 @@
 // quoted-printable, of which Exchange loses soft line breaks.
 
 import { Buffer } from "node:buffer";
+import { CR } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { applyEdits, type Edit } from "./edits.ts";
 import { withoutHiddenDots } from "./hidden_dots.ts";
@@ -128,7 +129,6 @@ function withoutLastCrs(body: Content, isLast: boolean): Content {
   return kept;
 }
 
-const CR = 13;
 const FIELD = "Content-Transfer-Encoding";
 
 /** Says base64 wherever another encoding was named, or in a field that is added. */

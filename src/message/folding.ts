@@ -2,12 +2,12 @@
 // space may be put in without changing what the field means.
 
 import { Buffer } from "node:buffer";
+import { EQUALS, LF } from "../octets.ts";
 import { charsetOf, decoded } from "./charsets.ts";
 import { decodedWords, octetsOf } from "./encoded_words.ts";
 import { isWhite, MAX_LINE } from "./header.ts";
 import { encodedWords } from "./phrase.ts";
 
-const LF = 10;
 const CRLF = "\r\n";
 
 /** Characters, in no brackets, quoted string or comment, behind which a line may end; and before which. */
@@ -157,8 +157,6 @@ function placesIn(text: string, { behind, before }: Syntax): Place[] {
   }
   return places;
 }
-
-const EQUALS = 61;
 
 /** The field with several encoded words for each that no line can hold (RFC 2047 §2). */
 function withShortWords(text: string): string {

@@ -1,7 +1,7 @@
 // The header section of a message, on octets (RFC 5322 §2.2, §3.6).
 
 import { Buffer } from "node:buffer";
-import { asBuffer } from "../octets.ts";
+import { asBuffer, CR, HYPHEN, LF, SPACE, TAB } from "../octets.ts";
 import { type LazyContent, octetsOf } from "./lazy_piece.ts";
 
 /** One header field where it stands. */
@@ -49,12 +49,7 @@ export const MAX_HEADER = 256 * 1024;
 export const HEADER_LOOK = 2 * MAX_HEADER;
 /** RFC 5322 §2.1.1: octets of a line, its line end left out. */
 export const MAX_LINE = 998;
-const LF = 10;
-const CR = 13;
 const COLON = 58;
-const SPACE = 32;
-const TAB = 9;
-const HYPHEN = 45;
 
 const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/;
 

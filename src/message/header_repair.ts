@@ -3,16 +3,11 @@
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
 import { applyEdits } from "./edits.ts";
-import { asBuffer } from "../octets.ts";
+import { asBuffer, CR, CRLF, LF, SPACE } from "../octets.ts";
 import { boundariesOf } from "./boundary.ts";
 import { refolded } from "./folding.ts";
 import { colonOf, HEADER_LOOK, isBlank, isWhite, MAX_LINE } from "./header.ts";
 import { parseParameterized } from "./parameters.ts";
-
-const LF = 10;
-const CR = 13;
-const SPACE = 32;
-const CRLF = Buffer.from("\r\n");
 
 /** What becomes of a message whose header is not regular. */
 export type Repair =

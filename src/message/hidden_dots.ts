@@ -2,14 +2,11 @@
 // NULs in them. A server that doubles the dots sees none at the line's beginning; the next one may drop
 // NULs before it looks for the end, and take what follows for commands.
 
+import { CR, DOT, LF, SPACE } from "../octets.ts";
 import { type LazyContent, LazyPiece, octetsIn, octetsOf, type Piece } from "./lazy_piece.ts";
 import { chunks } from "./transfer_encoding.ts";
 
 const NUL = 0;
-const LF = 10;
-const CR = 13;
-const SPACE = 32;
-const DOT = 46;
 
 /** What a line has had so far. */
 interface Line {

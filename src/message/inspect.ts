@@ -3,13 +3,10 @@
 // be collected again.
 
 import { Buffer } from "node:buffer";
-import { asBuffer } from "../octets.ts";
+import { asBuffer, CR, LF } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { MAX_LINE } from "./header.ts";
 import { type LazyContent, LazyPiece, octetsOf } from "./lazy_piece.ts";
-
-const LF = 10;
-const CR = 13;
 
 /** Whether there is a CR or LF apart from CRLF, a NUL, or a line over 998 octets (RFC 5322 §2.1.1). */
 export function hasIrregular(content: Content): boolean {

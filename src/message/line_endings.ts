@@ -1,12 +1,9 @@
 // Every line of a message ends in CRLF (RFC 5322 §2.1): Exchange misreads or returns others.
 
+import { CR, LF, SPACE } from "../octets.ts";
 import { hasStrays } from "./inspect.ts";
 import { type LazyContent, LazyPiece, type Piece } from "./lazy_piece.ts";
 import { chunks } from "./transfer_encoding.ts";
-
-const CR = 13;
-const LF = 10;
-const SPACE = 32;
 
 /**
  * The content with each stray LF made CRLF and each stray CR made a space, but dropped where only

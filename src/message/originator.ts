@@ -1,6 +1,7 @@
 // Who sends: the mailbox that Graph sends from, and the fields From and Sender (RFC 5322 §3.6.2).
 
 import { Buffer } from "node:buffer";
+import { CRLF } from "../octets.ts";
 import type { SettingName } from "../settings/schema.ts";
 import { printable, type Reply, reply } from "../smtp/reply.ts";
 import { addressKey, isAddress, isDoubtful } from "./addresses.ts";
@@ -197,8 +198,6 @@ function replaced({ name, start, end }: HeaderField, authors: readonly Author[])
   const octets = Buffer.concat([refolded(Buffer.concat([fieldName, ...list])), CRLF]);
   return { start, end: end + CRLF.length, octets };
 }
-
-const CRLF = Buffer.from("\r\n");
 
 const NO_SENDER = unusable(
   reply(550, "5.1.7", "No sender: MAIL FROM is empty and the From field has no address"),

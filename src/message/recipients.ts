@@ -3,6 +3,7 @@
 // https://learn.microsoft.com/graph/outlook-send-mime-message
 
 import { Buffer } from "node:buffer";
+import { CRLF } from "../octets.ts";
 import { type Item, parseAddressList } from "./address_list.ts";
 import { addressKey, isDoubtful } from "./addresses.ts";
 import { printable, type Reply } from "../smtp/reply.ts";
@@ -215,7 +216,6 @@ function replacement({ start, end }: HeaderField, fields: readonly Buffer[]): Ed
   return { start, end: end + CRLF.length, octets };
 }
 
-const CRLF = Buffer.from("\r\n");
 const COMMA = Buffer.from(",");
 const SPACE = Buffer.from(" ");
 

@@ -4,7 +4,7 @@
 // attached messages are looked into, a multipart that has been closed may have parts still, and what
 // mime.ts calls opaque is counted too. Limits: MAX_MIME_DEPTH and MAX_MIME_PARTS.
 
-import { asBuffer } from "../octets.ts";
+import { asBuffer, CR, HYPHEN, LF, SPACE, TAB } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { boundariesOf } from "./boundary.ts";
 import { parseParameterized } from "./parameters.ts";
@@ -39,11 +39,6 @@ interface Delimiter {
   readonly end: number;
 }
 
-const LF = 10;
-const CR = 13;
-const SPACE = 32;
-const TAB = 9;
-const HYPHEN = 45;
 /** Octets of a delimiter line that are looked at: a boundary has 70 (RFC 2046 §5.1.1), or too many. */
 const MAX_DELIMITER = 1000;
 /** Octets of one Content-Type field, and such fields of one part, that are looked at. */

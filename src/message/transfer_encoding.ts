@@ -1,6 +1,7 @@
 // Quoted-printable and base64 (RFC 2045 §6.7, §6.8), piece by piece: no content is held as a whole.
 // The decoders take what is broken as readers do: nothing of it is an error.
 
+import { CR, EQUALS, LF, SPACE, TAB } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { type LazyContent, LazyPiece, type Piece, PieceReader } from "./lazy_piece.ts";
 import { Pieces } from "./pieces.ts";
@@ -12,12 +13,6 @@ const LINE = 57;
 const LINE_CHARACTERS = 76;
 /** Lines that are made at once. */
 const LINES = 1024;
-
-const TAB = 9;
-const LF = 10;
-const CR = 13;
-const SPACE = 32;
-const EQUALS = 61;
 
 /**
  * Octets as base64 in lines of 76 characters, with CRLF between them and, if `lastLineEnd`, at the

@@ -4,13 +4,9 @@
 // line here and ends none, so no input can be read as two messages (CVE-2023-51764 and its kin).
 
 import { Buffer } from "node:buffer";
-import { asBuffer } from "../octets.ts";
+import { asBuffer, CR, CRLF, DOT, LF } from "../octets.ts";
 
-const CR = 13;
-const LF = 10;
-const DOT = 46;
 const CRLF_DOT = Buffer.from("\r\n.");
-const CRLF = Buffer.from("\r\n");
 
 /** A line with a single dot, and the line end before it. */
 const MISSED_END = /\n\.\r*\n$/;

@@ -1,6 +1,6 @@
 // What a session asks of the owner of its connection.
 
-import type { Overrun } from "./conduct.ts";
+import type { LimitReached } from "./session_limits.ts";
 import type { Secret } from "../secret.ts";
 import type { Content } from "./content.ts";
 import type { Reply } from "./reply.ts";
@@ -67,5 +67,5 @@ export type Effect =
     readonly type: "close";
     readonly reason: string;
     /** The setting whose limit has ended the session. */
-    readonly limit?: Overrun["setting"];
+    readonly limit?: LimitReached["setting"];
   };

@@ -1,11 +1,9 @@
 // Lines out of octets that arrive in whatever pieces (RFC 5321 §2.3.8, §4.5.3.1.4).
 
 import { Buffer } from "node:buffer";
-import { asBuffer, Joiner } from "../octets.ts";
+import { asBuffer, CR, Joiner, LF } from "../octets.ts";
 
 const EMPTY = new Uint8Array(0);
-const LF = 10;
-const CR = 13;
 
 /** A line that was longer than allowed, and has been thrown away. */
 export interface LineTooLong {

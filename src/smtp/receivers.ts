@@ -6,13 +6,12 @@ import { REPLIES, type Reply } from "./reply.ts";
 import type { Reservation } from "./reservation.ts";
 
 /**
- * Octets of a message over the limit that are read all the same: its verdict can only be given
- * behind its end (RFC 5321 §4.1.1.4), but nobody is read for ever. Whoever sends more is answered
- * and left in the middle (§7.8).
+ * Octets over the limit that are read and discarded: the reply to a message comes after its end (RFC
+ * 5321 §4.1.1.4). A client that sends more is answered in the middle, and its connection closed (§7.8).
  */
-export const MAX_SWALLOWED = 64 * 1024 * 1024;
+export const MAX_DISCARDED = 64 * 1024 * 1024;
 
-/** One DATA content. What there is no room for is read to its end, but not kept. */
+/** One DATA content. Where there is no room for it, it is read to its end and discarded. */
 export class DataReceiver {
   readonly #limit: number;
   readonly #reservation: Reservation;
@@ -32,7 +31,7 @@ export class DataReceiver {
     reservation.giveUp = () => this.discard();
   }
 
-  /** @returns the index behind the end of data, or -1 when more is needed */
+  /** @returns the index after the end of data, or -1 when more is needed */
   push(bytes: Uint8Array): number {
     return this.#decoder.push(bytes);
   }
@@ -49,20 +48,20 @@ export class DataReceiver {
     }
   }
 
-  /** Whether what has come ends in a line with a single dot whose line ends are not CRLF. */
+  /** Whether the client may take a line with a single dot, whose line ends are not CRLF, for the end. */
   get endMissed(): boolean {
     return this.#decoder.endMissed;
   }
 
-  /** Lets go of what has come: the rest is read, but not kept. */
+  /** Discards what has come. The rest is read, and discarded too. */
   discard(): void {
     this.#builder?.discard();
     this.#builder = undefined;
   }
 
-  /** Whether so much has come that the end is not worth waiting for. */
-  get endless(): boolean {
-    return this.#length > this.#limit + MAX_SWALLOWED;
+  /** Whether more has come than is read of any message. */
+  get overHardLimit(): boolean {
+    return this.#length > this.#limit + MAX_DISCARDED;
   }
 
   /** The content, or why there is none. */
@@ -72,14 +71,14 @@ export class DataReceiver {
   }
 }
 
-/** What a chunk has to know of its message. */
+/** What a chunk needs of its message. */
 interface ChunkedMessage {
   readonly reservation: Reservation;
   /** Octets of the reservation that are not for the content. */
   readonly overhead: number;
 }
 
-/** The octets of one BDAT command (RFC 3030 §2): swallowed before any refusal of it. */
+/** The octets of one BDAT command (RFC 3030 §2). A refused chunk is read to its end and discarded. */
 export class ChunkReceiver {
   readonly last: boolean;
   readonly #message: ChunkedMessage | undefined;
@@ -108,7 +107,7 @@ export class ChunkReceiver {
     return this.#left === 0;
   }
 
-  /** Neither the octets that have come nor the rest are kept. */
+  /** Has the octets discarded, those that have come and the rest. */
   refuse(why: Reply): void {
     this.#target = why;
   }

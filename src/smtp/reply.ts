@@ -14,6 +14,11 @@ export function reply(code: number, enhanced: string, text: string): Reply {
   return { code, enhanced, text };
 }
 
+/** The text of a reply on one line. */
+export function replyText({ text }: Pick<Reply, "text">): string {
+  return typeof text === "string" ? text : text.join(" ");
+}
+
 /** RFC 5321 §4.5.3.1.5: a reply line is at most 512 octets, its CRLF counted. */
 const MAX_REPLY_LINE = 512;
 

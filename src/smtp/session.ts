@@ -6,15 +6,15 @@
 
 import type { Secret } from "../secret.ts";
 import { commandLimit, MAX_SASL_LINE, parseCommand } from "./command.ts";
-import { Conduct, type Overrun } from "./conduct.ts";
+import { type LimitReached, SessionLimits } from "./session_limits.ts";
 import { type Content, ContentBuilder, lengthOf } from "./content.ts";
 import type { Effect, Refusal } from "./effects.ts";
 import { readRecipient, readSender, utf8 } from "./envelope.ts";
 import { LineReader, type LineTooLong } from "./line_reader.ts";
 import { type SessionObserver, shownCommand, shownContent } from "./observer.ts";
 import { ehloReply, type SessionOptions } from "./options.ts";
-import { Output } from "./output.ts";
-import { ChunkReceiver, DataReceiver, MAX_SWALLOWED } from "./receivers.ts";
+import { EffectBuffer } from "./effect_buffer.ts";
+import { ChunkReceiver, DataReceiver, MAX_DISCARDED } from "./receivers.ts";
 import { formatReply, REPLIES, type Reply, reply } from "./reply.ts";
 import { type Memory, UNLIMITED } from "./reservation.ts";
 import {
@@ -84,8 +84,8 @@ export class Session {
   /** Set when the session is to end as soon as nothing is under way. */
   #stopping: { readonly reply: Reply; readonly reason: string } | undefined;
 
-  readonly #output = new Output();
-  readonly #conduct: Conduct;
+  readonly #output = new EffectBuffer();
+  readonly #limits: SessionLimits;
   /** The verb of the command that is being answered; undefined in between. */
   #verb: string | undefined;
   #stage: Stage = Stage.Greeted;
@@ -104,7 +104,7 @@ export class Session {
     this.#options = options;
     this.#memory = memory;
     this.#secure = secure;
-    this.#conduct = new Conduct(options);
+    this.#limits = new SessionLimits(options);
   }
 
   /** How far the client has come on its way to a login: what counts as progress before that. */
@@ -265,7 +265,7 @@ export class Session {
   submitted(answer: Reply): Effect[] {
     if (this.#mode !== "busy") return [];
     // A message's verdict is Graph's, and no conduct of the client's.
-    if (answer.code < 300) this.#conduct.messageSent();
+    if (answer.code < 300) this.#limits.messageSent();
     return this.#goOn(answer);
   }
 
@@ -301,19 +301,19 @@ export class Session {
   // --- output ---
 
   #say(answer: Reply): void {
-    this.#output.say(answer);
+    this.#output.reply(answer);
     this.#observer?.reply(formatReply(answer));
     if (answer.code >= 500 && this.#verb !== undefined) {
-      this.#conduct.refused(this.#verb, answer, this.#mayMail);
+      this.#limits.refused(this.#verb, answer, this.#mayMail);
     }
   }
 
   #take(): Effect[] {
-    return this.#output.take();
+    return this.#output.drain();
   }
 
-  #close(reason: string, limit?: Overrun["setting"]): void {
-    this.#output.then({ type: "close", reason, ...(limit === undefined ? {} : { limit }) });
+  #close(reason: string, limit?: LimitReached["setting"]): void {
+    this.#output.effect({ type: "close", reason, ...(limit === undefined ? {} : { limit }) });
     this.#mode = "closed";
     this.#held = false;
     this.#reader.clear();
@@ -336,7 +336,7 @@ export class Session {
 
   #tell(command: Refusal["command"], answer: Reply, argument?: string, tried?: Secret): void {
     const transaction = this.#transaction;
-    this.#output.besides({
+    this.#output.notify({
       type: "refused",
       refusal: {
         command,
@@ -359,10 +359,10 @@ export class Session {
         this.#say(this.#stopping.reply);
         return this.#close(this.#stopping.reason);
       }
-      const { overrun } = this.#conduct;
-      if (overrun !== undefined && this.#mode === "command") {
-        this.#say(overrun.reply);
-        return this.#close(`${overrun.setting} reached`, overrun.setting);
+      const { reached } = this.#limits;
+      if (reached !== undefined && this.#mode === "command") {
+        this.#say(reached.reply);
+        return this.#close(`${reached.setting} reached`, reached.setting);
       }
       if (this.#reader.input.length === 0) return;
       if (this.#mode === "busy") return this.#reader.keep();
@@ -387,7 +387,7 @@ export class Session {
           const longer = same && transaction.recipients.length !== recipients;
           if (!same || longer || this.#mode !== "command") this.#turn++;
           if (this.#mode === "command") {
-            this.#conduct.answered(this.#further, this.#mayMail);
+            this.#limits.answered(this.#further, this.#mayMail);
           }
           this.#verb = undefined;
           break;
@@ -506,7 +506,7 @@ export class Session {
     if (!this.#options.offerTls) return this.#say(REPLIES.tlsNotOffered);
     this.#reached(Stage.StartTls);
     this.#say(REPLIES.readyForTls);
-    this.#output.then({ type: "startTls" });
+    this.#output.effect({ type: "startTls" });
     this.#mode = "tls";
     this.#reader.clear();
   }
@@ -547,7 +547,7 @@ export class Session {
     if (step.type === "refused") return this.#say(step.reply);
     this.#mode = "busy";
     this.#errorChallenge = step.errorChallenge;
-    this.#output.then({ type: "authenticate", credentials: step.credentials });
+    this.#output.effect({ type: "authenticate", credentials: step.credentials });
   }
 
   #mail(argument: string): void {
@@ -559,7 +559,7 @@ export class Session {
     if (!this.#authenticated) {
       this.#mailWaiting = argument;
       this.#mode = "busy";
-      return this.#output.then({ type: "authenticateTrusted" });
+      return this.#output.effect({ type: "authenticateTrusted" });
     }
     const sender = readSender(argument, this.#options.maxMessageSize, this.#anySender);
     if ("code" in sender) return this.#refuse("MAIL", sender, argument);
@@ -568,7 +568,7 @@ export class Session {
     const reservation = this.#memory.open(sender.size);
     if (reservation === undefined) return this.#refuse("MAIL", REPLIES.outOfMemory, argument);
     this.#transaction = new Transaction(sender, reservation);
-    this.#conduct.mailBegan();
+    this.#limits.mailBegan();
     this.#say(REPLIES.senderOk);
   }
 
@@ -625,7 +625,7 @@ export class Session {
     const { input } = this.#reader;
     const end = receiver.push(input);
     this.#reader.consume(end < 0 ? input.length : end);
-    if (receiver.endless) return this.#giveUp("DATA");
+    if (receiver.overHardLimit) return this.#giveUp("DATA");
     if (end < 0) return;
     const content = receiver.finish();
     this.#observer?.command(shownContent(content));
@@ -659,7 +659,7 @@ export class Session {
     }
     const [, size = "", word] = match;
     const octets = Number(size);
-    if (octets > this.#options.maxMessageSize + MAX_SWALLOWED) return this.#giveUp("BDAT");
+    if (octets > this.#options.maxMessageSize + MAX_DISCARDED) return this.#giveUp("BDAT");
     const last = word?.toUpperCase() === "LAST";
     const transaction = this.#transaction;
     const target = word === undefined || last
@@ -723,7 +723,7 @@ export class Session {
     this.#mode = "busy";
     reservation.settle(Math.max(LEAST, lengthOf(content) + overhead));
     reservation.giveUp = undefined;
-    this.#output.then({
+    this.#output.effect({
       type: "submit",
       envelope: { from, recipients },
       content,

@@ -1,8 +1,8 @@
 // The account of the trusted networks: whoever is there sends as it without a login of their own. So it
 // must be bound to senders, and what keeps it from logging in is told to MAIL, and to the administrator.
 
-import { type Reply, reply } from "../smtp/reply.ts";
 import type { Account, LoginResult, NoAccount } from "../accounts/accounts.ts";
+import { type Reply, reply, replyText } from "../smtp/reply.ts";
 
 /** What the log and `check` know an account by that nothing binds. */
 export const UNBOUND = "TRUSTED_UNBOUND";
@@ -58,8 +58,8 @@ function unbound(entry: string | undefined): NoAccount {
 }
 
 /** The client has not logged in, so AUTH's codes would mean nothing to it (RFC 4954 §6). */
-function replyToMail({ type, reply: { text } }: NoAccount): Reply {
-  const words = typeof text === "string" ? text : text.join(" ");
+function replyToMail({ type, reply: refusal }: NoAccount): Reply {
+  const words = replyText(refusal);
   return type === "refused"
     ? reply(
       550,

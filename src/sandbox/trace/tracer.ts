@@ -10,7 +10,7 @@ import type { HttpClient, HttpRequest } from "../../http/client.ts";
 import type { Client, Handlers, Login, Message } from "../../server/handlers.ts";
 import type { Refusal } from "../../smtp/effects.ts";
 import type { SessionObserver } from "../../smtp/observer.ts";
-import { printable, type Reply } from "../../smtp/reply.ts";
+import { printable, type Reply, replyText } from "../../smtp/reply.ts";
 import { Dialogue } from "./dialogue.ts";
 import { type FailureEvent, Failures, MAX_RECIPIENTS } from "./failures.ts";
 import { Trace } from "./trace.ts";
@@ -182,7 +182,7 @@ export class Tracer {
 }
 
 /** A reply on one line, as a client's log has it. */
-function textOf({ code, enhanced, text }: Reply): string {
-  const words = printable(typeof text === "string" ? text : text.join(" "));
-  return [code, enhanced, words].filter((part) => part !== undefined).join(" ");
+function textOf(reply: Reply): string {
+  const words = printable(replyText(reply));
+  return [reply.code, reply.enhanced, words].filter((part) => part !== undefined).join(" ");
 }

@@ -1,22 +1,22 @@
-// What counts for MAX_ERRORS and MAX_IDLE_COMMANDS. The dialogues too_many_*.txt show the same as a
+// What counts for MAX_ERRORS and MAX_IDLE_COMMANDS. The dialogues too_many_*.txt show the same as the
 // client sees it.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { Conduct } from "../../src/smtp/conduct.ts";
+import { SessionLimits } from "../../src/smtp/session_limits.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 
 const FAILED = reply(535, "5.7.8", "Authentication credentials invalid");
 
-function conduct(maxErrors = 20, maxIdleCommands = 100, maxRecipients = 500): Conduct {
-  return new Conduct({ maxErrors, maxIdleCommands, maxRecipients });
+function limits(maxErrors = 20, maxIdleCommands = 100, maxRecipients = 500): SessionLimits {
+  return new SessionLimits({ maxErrors, maxIdleCommands, maxRecipients });
 }
 
 /** How often a refusal can be had before the session is ended; at most a thousand times. */
-function allowed(verb: string, answer: Reply, authenticated: boolean, subject = conduct()): number {
+function allowed(verb: string, answer: Reply, authenticated: boolean, subject = limits()): number {
   for (let count = 1; count <= 1000; count++) {
     subject.refused(verb, answer, authenticated);
-    if (subject.overrun !== undefined) return count;
+    if (subject.reached !== undefined) return count;
   }
   return Infinity;
 }
@@ -47,47 +47,47 @@ describe("MAX_ERRORS=20", () => {
   }
 
   it("begins anew with an accepted message, and recipients with each accepted MAIL", () => {
-    const subject = conduct();
+    const subject = limits();
     for (let i = 0; i < 100; i++) {
       for (let j = 0; j < 19; j++) subject.refused("XYZZY", REPLIES.unknown, true);
       subject.mailBegan();
       for (let j = 0; j < 500; j++) subject.refused("RCPT", REPLIES.mailFirst, true);
       subject.messageSent();
     }
-    assert.equal(subject.overrun, undefined);
+    assert.equal(subject.reached, undefined);
     assert.equal(allowed("XYZZY", REPLIES.unknown, true, subject), 20);
   });
 
   it("of 1 drops nobody for a failed login before the third (RFC 4954 §9)", () => {
-    assert.equal(allowed("AUTH", FAILED, false, conduct(1)), 3);
-    assert.equal(allowed("XYZZY", REPLIES.unknown, false, conduct(1)), 1);
-    const subject = conduct(2);
+    assert.equal(allowed("AUTH", FAILED, false, limits(1)), 3);
+    assert.equal(allowed("XYZZY", REPLIES.unknown, false, limits(1)), 1);
+    const subject = limits(2);
     subject.refused("XYZZY", REPLIES.unknown, false);
     subject.refused("AUTH", FAILED, false);
-    assert.equal(subject.overrun, undefined);
+    assert.equal(subject.reached, undefined);
   });
 });
 
 describe("MAX_IDLE_COMMANDS=100", () => {
   it("ends a stranger with the hundredth in a row", () => {
-    const subject = conduct();
+    const subject = limits();
     const settings: (string | undefined)[] = [];
     for (let i = 0; i < 100; i++) {
       subject.answered(false, false);
-      settings.push(subject.overrun?.setting);
+      settings.push(subject.reached?.setting);
     }
     assert.deepEqual(settings.slice(-2), [undefined, "MAX_IDLE_COMMANDS"]);
   });
 
   it("begins anew with each further stage", () => {
-    const subject = conduct();
+    const subject = limits();
     for (let i = 0; i < 500; i++) subject.answered(i % 99 === 0, false);
-    assert.equal(subject.overrun, undefined);
+    assert.equal(subject.reached, undefined);
   });
 
   it("lets who has logged in say NOOP for ever", () => {
-    const subject = conduct();
+    const subject = limits();
     for (let i = 0; i < 10_000; i++) subject.answered(false, true);
-    assert.equal(subject.overrun, undefined);
+    assert.equal(subject.reached, undefined);
   });
 });

@@ -1,40 +1,40 @@
-// A session's effects while they gather: replies to what came in one segment become one write.
+// Gathers a session's effects: the replies to all that came in one segment become one write.
 
 import type { Effect } from "./effects.ts";
 import { formatReply, REPLIES, type Reply } from "./reply.ts";
 
-/** The replies that never change, as they go onto the wire. */
+/** The replies that never change, formatted once. */
 const FORMATTED = new Map<Reply, string>(
   Object.values(REPLIES).map((reply) => [reply, formatReply(reply)]),
 );
 
-export class Output {
+export class EffectBuffer {
   #effects: Effect[] = [];
   #replies = "";
   #length = 0;
 
-  /** Octets of replies since the last {@link take}. */
+  /** Octets of replies since the last {@link drain}. */
   get length(): number {
     return this.#length + this.#replies.length;
   }
 
-  say(answer: Reply): void {
-    this.#replies += FORMATTED.get(answer) ?? formatReply(answer);
+  reply(reply: Reply): void {
+    this.#replies += FORMATTED.get(reply) ?? formatReply(reply);
   }
 
-  /** An effect that comes behind the replies so far. */
-  then(effect: Effect): void {
+  /** Adds an effect that comes after the replies so far. */
+  effect(effect: Effect): void {
     this.#flush();
     this.#effects.push(effect);
   }
 
-  /** An effect that may come before or behind replies: they need not be parted for it. */
-  besides(effect: Effect): void {
+  /** Adds an effect whose order among the replies is of no matter: they stay one write. */
+  notify(effect: Effect): void {
     this.#effects.push(effect);
   }
 
   /** All effects since the last call. */
-  take(): Effect[] {
+  drain(): Effect[] {
     this.#flush();
     const effects = this.#effects;
     this.#effects = [];
