@@ -22,7 +22,7 @@ export function openFileLimit(read = () => readFileSync("/proc/self/limits", "ut
   }
 }
 
-/** The most that may queue up for a place (admission.ts). */
+/** The most that may queue up for a place (connection_limiter.ts). */
 const LARGEST_QUEUE = 8192;
 /** What may, where the limit is not known. */
 const SMALL_QUEUE = 1024;

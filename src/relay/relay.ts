@@ -18,7 +18,7 @@ import type { LevelLog, Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
-import { Admission } from "../server/admission.ts";
+import { ConnectionLimiter } from "../server/connection_limiter.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
 import type { Client, Handlers } from "../server/handlers.ts";
 import { SmtpServer } from "../server/server.ts";
@@ -161,7 +161,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   });
   const memory = memoryFor(settings, log, events);
   const fileLimit = openFileLimit();
-  const admission = new Admission({
+  const limiter = new ConnectionLimiter({
     connections: settings.MAX_CONNECTIONS,
     perAddress: settings.MAX_CONNECTIONS_PER_IP,
     queue: queueFor(settings.MAX_CONNECTIONS, fileLimit),
@@ -190,7 +190,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       linger: LINGER,
       unread: UNREAD,
     },
-    admission,
+    limiter,
     memory,
     proxies: settings.PROXY_PROTOCOL_NETWORKS && {
       networks: settings.PROXY_PROTOCOL_NETWORKS,
@@ -205,7 +205,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   metrics.gauge({
     name: "queued_connections",
     help: "Of these, those that wait for a place among MAX_CONNECTIONS.",
-    value: () => admission.queued,
+    value: () => limiter.queued,
   });
   metrics.gauge({
     name: "mail_memory_bytes",

@@ -11,17 +11,22 @@ import type { Reservation } from "../smtp/reservation.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
 import { Session, type SessionOptions, TLS_FIRST, TLS_HANDSHAKE } from "../smtp/session.ts";
-import type { Admission, Dismissal, Guest, Place } from "./admission.ts";
+import type {
+  ConnectionLimiter,
+  EvictionReason,
+  LimitedConnection,
+  Slot,
+} from "./connection_limiter.ts";
 import {
-  CUT_OFF,
-  DISMISSALS,
   END_MISSED,
+  EVICTIONS,
   INTERNAL,
-  LATE,
-  MISCONDUCT,
+  INTERRUPTED,
+  SESSION_LIMITS,
   STOPPING,
+  TIMEOUTS,
   TOO_FAR_AHEAD,
-} from "./endings.ts";
+} from "./close_replies.ts";
 import type {
   Client,
   ConnectionSummary,
@@ -33,7 +38,7 @@ import type {
   TrustedClients,
 } from "./handlers.ts";
 import type { ClientMemory, MemoryBudget } from "./memory.ts";
-import { type Awaited, Patience, type Timeouts } from "./patience.ts";
+import { ConnectionDeadline, type Timeouts, type WaitingFor } from "./connection_deadline.ts";
 import { type Proxies, ProxyGate } from "./proxy_gate.ts";
 import type { ServerOptions } from "./server.ts";
 
@@ -48,7 +53,7 @@ export interface ConnectionContext<Account> {
   now(): number;
   readonly timeouts: Timeouts;
   /** Who may stay; everybody when left out. */
-  readonly admission?: Admission;
+  readonly limiter?: ConnectionLimiter;
   /** Where messages find room; unlimited when left out. */
   readonly memory?: MemoryBudget;
   /** Whose connections begin with a PROXY header. */
@@ -65,7 +70,7 @@ export interface ConnectionContext<Account> {
   refused(refusal: Refusal, client: Client, account: Account | undefined): void;
   limited(setting: LimitSetting, client: Client, what: string): void;
   /** The connection has lost its place, and is about to read its last reply. */
-  dismissed(connection: SmtpConnection<Account>): void;
+  evicted(connection: SmtpConnection<Account>): void;
   failed(error: unknown, client: Client): void;
   ended(summary: ConnectionSummary): void;
 }
@@ -96,7 +101,7 @@ const SHOWN_MS = 500;
 /** Milliseconds for a client that has lost its place to read why. */
 const LAST_WORD_MS = 1_000;
 
-export class SmtpConnection<Account> implements ConnectionHandler, Guest {
+export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnection {
   readonly #context: ConnectionContext<Account>;
   readonly #connection: Connection;
   readonly #session: Session;
@@ -133,8 +138,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   #summary: ConnectionSummary | undefined;
   #handshake = false;
   #timedOut = false;
-  readonly #patience: Patience;
-  #place: Place | undefined;
+  readonly #deadline: ConnectionDeadline;
+  #slot: Slot | undefined;
   /** Not greeted yet: it waits for a place. */
   #held = false;
   /** Octets that have come all the same, or together with a PROXY header. */
@@ -153,7 +158,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     const address = plainAddress(connection.remoteAddress);
     this.#memory = context.memory?.client(clientKey(address));
     this.#session = new Session(context.session, context.implicitTls, this.#memory);
-    this.#patience = new Patience(context.timeouts);
+    this.#deadline = new ConnectionDeadline(context.timeouts);
     this.#client = {
       connection: randomBytes(4).toString("hex"),
       address,
@@ -167,21 +172,21 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       const waiting = this.#gate?.waiting === true;
       // Behind a proxy, nobody knows yet whom the connection is for.
       const key = waiting ? undefined : clientKey(this.#client.address);
-      this.#place = this.#context.admission?.arrive(this, key);
+      this.#slot = this.#context.limiter?.add(this, key);
       if (!waiting) return this.#begin();
-      this.#patience.deadline = this.#context.now() + this.#context.proxies!.headerTimeout;
+      this.#deadline.at = this.#context.now() + this.#context.proxies!.headerTimeout;
     });
   }
 
   /** The client's address is known: asks for a place, and goes on once there is one. */
   #begin(): void {
     if (this.#closing) return;
-    this.#patience.deadline = Infinity;
+    this.#deadline.at = Infinity;
     this.#held = true;
     const key = clientKey(this.#client.address);
     if (this.#memory !== undefined) this.#memory.address = key;
-    if (this.#place === undefined) return this.welcome();
-    this.#place.begin(key);
+    if (this.#slot === undefined) return this.admit();
+    this.#slot.identify(key);
     if (!this.#held || this.#closing) return;
     // What comes now may belong to a handshake.
     this.#paused = true;
@@ -189,7 +194,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   }
 
   /** There is a place. */
-  welcome(): void {
+  admit(): void {
     if (!this.#held || this.#closing) return;
     this.#held = false;
     this.#guard(() => {
@@ -214,27 +219,27 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   }
 
   /** There is no place, or not any more. */
-  dismiss(why: Dismissal): void {
+  evict(why: EvictionReason): void {
     if (why === "retired") return this.#retired();
-    const { reply, setting, told } = DISMISSALS[why];
+    const { reply, setting, logMessage } = EVICTIONS[why];
     this.#guard(() => {
-      this.#context.limited(setting, this.#client, told);
+      this.#context.limited(setting, this.#client, logMessage);
       if (this.#closing || this.#mute) {
-        this.#reason ||= told;
+        this.#reason ||= logMessage;
         return this.#connection.destroy();
       }
       if (this.#submitting !== undefined) {
         // The message gets its own reply before: that its wait has ended.
-        this.#run(this.#session.stop(reply, told));
+        this.#run(this.#session.stop(reply, logMessage));
         this.#endWait?.();
-        return this.#context.dismissed(this);
+        return this.#context.evicted(this);
       }
-      this.#run(this.#session.abort(reply, told));
-      this.#patience.deadline = Math.min(
-        this.#patience.deadline,
+      this.#run(this.#session.abort(reply, logMessage));
+      this.#deadline.at = Math.min(
+        this.#deadline.at,
         this.#context.now() + LAST_WORD_MS,
       );
-      this.#context.dismissed(this);
+      this.#context.evicted(this);
     });
   }
 
@@ -246,9 +251,9 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     if (this.#submitting === undefined && !this.#awaitsReset) {
       const until = this.#endedAt + LAST_WORD_MS;
       if (this.#context.now() >= until) return this.#connection.destroy();
-      this.#patience.deadline = Math.min(this.#patience.deadline, until);
+      this.#deadline.at = Math.min(this.#deadline.at, until);
     }
-    this.#context.dismissed(this);
+    this.#context.evicted(this);
   }
 
   /** Whether a reply in plain text would be garbage to the client: TLS has to come first. */
@@ -337,7 +342,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   secured(): void {
     this.#secure = true;
     this.#handshake = false;
-    this.#place?.progress();
+    this.#slot?.progress();
     this.#guard(() => {
       const effects = this.#context.implicitTls ? this.#greet() : this.#session.tlsStarted();
       this.#run(effects);
@@ -347,19 +352,19 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   closed(error?: Error, opening?: Uint8Array): void {
     if (this.#gate?.waiting) this.#refuseProxy(this.#gate.cutOff());
     // Implicit TLS alone: before STARTTLS the gate has seen the first octets.
-    const header = opening === undefined ? undefined : this.#gate?.instead(opening);
+    const header = opening === undefined ? undefined : this.#gate?.insteadOfTls(opening);
     if (header !== undefined) this.#context.proxyRefused(header, this.#client);
     this.#closing = true;
     if (this.#submitting !== undefined) this.#abandon();
     this.#gone?.(error !== undefined || this.#submitting !== undefined);
-    this.#patience.deadline = Infinity;
+    this.#deadline.at = Infinity;
     // Nobody reads what it replies from now on.
     this.#session.observe(undefined);
     this.#guard(() => {
       // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
       this.#session.abort(STOPPING, "the connection is gone");
       this.#keepAhead(0);
-      this.#place?.leave();
+      this.#slot?.remove();
     });
     const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
     const wrongPort = header === undefined ? this.#wrongPort(opening) : undefined;
@@ -408,7 +413,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   #leave(): void {
     if (this.#submitting === undefined) return;
     this.#abandon();
-    this.#place?.retire();
+    this.#slot?.retire();
   }
 
   #abandon(): void {
@@ -420,7 +425,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
 
   /** Called now and then: ends what has made no progress for too long. */
   tick(now: number): void {
-    if (now < this.#patience.deadline) return;
+    if (now < this.#deadline.at) return;
     if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.timedOut());
     if (this.#awaitsReset && !this.#closing) return this.#end("the client hung up");
     if (this.#closing || this.#handshake) {
@@ -437,10 +442,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       return this.#connection.destroy();
     }
     this.#guard(() => {
-      const { reply, setting, told } = this.#session.endMissed
+      const { reply, setting, logMessage } = this.#session.endMissed
         ? END_MISSED
-        : LATE[this.#patience.limit ?? "COMMAND_TIMEOUT"];
-      this.#context.limited(setting, this.#client, told);
+        : TIMEOUTS[this.#deadline.setting ?? "COMMAND_TIMEOUT"];
+      this.#context.limited(setting, this.#client, logMessage);
       this.#run(this.#session.abort(reply, "timed out"));
     });
   }
@@ -462,7 +467,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   cutOff(): void {
     if (this.#closing) return;
     this.#guard(() => {
-      if (this.#submitting !== undefined) this.#run(this.#session.submitted(CUT_OFF));
+      if (this.#submitting !== undefined) this.#run(this.#session.submitted(INTERRUPTED));
       this.#run(this.#session.abort(STOPPING, "the relay is stopping"));
     });
   }
@@ -507,7 +512,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
           break;
         case "close":
           if (effect.limit !== undefined) {
-            this.#context.limited(effect.limit, this.#client, MISCONDUCT[effect.limit]);
+            this.#context.limited(effect.limit, this.#client, SESSION_LIMITS[effect.limit]);
           }
           this.#end(effect.reason);
           break;
@@ -516,16 +521,16 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     if (this.#closing) return;
     if (this.#session.contentBegun !== this.#receiving) {
       this.#receiving = !this.#receiving;
-      if (!this.#session.busy) this.#place?.does(this.#receiving ? "receiving" : "idle");
+      if (!this.#session.busy) this.#slot?.setActivity(this.#receiving ? "receiving" : "idle");
     }
     if (this.#account === undefined && this.#session.stage > this.#stage) {
       this.#stage = this.#session.stage;
-      this.#place?.progress();
+      this.#slot?.progress();
     }
     if (this.#peerEnded && !this.#session.busy && !this.#session.held) {
       if (this.#gone === undefined) return this.#end("the client hung up");
       this.#awaitsReset = true;
-      this.#patience.deadline = this.#context.now() + SHOWN_MS;
+      this.#deadline.at = this.#context.now() + SHOWN_MS;
       return;
     }
     this.#flow();
@@ -545,16 +550,16 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       else this.#connection.resume();
     }
     if (held && this.#writable) this.#resume();
-    const awaited: Awaited = busy || (held && this.#writable)
-      ? "us"
+    const waitingFor: WaitingFor = busy || (held && this.#writable)
+      ? "relay"
       : this.#handshake
       ? "handshake"
       : !this.#writable
-      ? "reader"
+      ? "client reading"
       : this.#session.receivingContent
       ? "content"
       : "command";
-    this.#patience.look(awaited, this.#session, this.#received, this.#context.now());
+    this.#deadline.update(waitingFor, this.#session, this.#received, this.#context.now());
   }
 
   /** Others have their turn before what is left of many commands is looked at. */
@@ -610,7 +615,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
   }
 
   async #authenticate(logIn: () => Promise<Login<Account>>): Promise<void> {
-    this.#place?.checking();
+    this.#slot?.pin();
     try {
       const login = await logIn();
       if (login.account !== undefined) {
@@ -620,8 +625,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       }
       // Credentials that nobody has verified yet are a stranger's, until a message goes through.
       if (login.account !== undefined && login.proved !== false) {
-        this.#place?.authenticated(this.#owner);
-      } else this.#place?.checked();
+        this.#slot?.authenticated(this.#owner);
+      } else this.#slot?.unpin();
       const { reply: answer, checkSender, anySender } = login;
       this.#guard(() => this.#run(this.#session.authenticated(answer, checkSender, anySender)));
     } catch (error) {
@@ -633,22 +638,22 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     const { envelope, content, facts, reservation } = effect;
     const message = this.#submitting = { envelope, content, facts, client: this.#client };
     // It waits for us, whoever it is.
-    this.#place?.checking();
+    this.#slot?.pin();
     let answer: Reply | undefined;
     try {
       const account = this.#account;
       if (account === undefined) throw new Error("a message was submitted without an account");
       const verdict = this.#context.submit(account, this.#submitting, (end) => {
         this.#endWait = reservation.giveUp = end;
-        this.#place?.does(end === undefined ? "busy" : "waiting");
+        this.#slot?.setActivity(end === undefined ? "busy" : "waiting");
       });
       // It had sent all that it wanted to, and ended its side, before this message's turn came.
       if (this.#left) this.#leave();
       answer = await verdict;
       this.#messages++;
       // Whoever logged in with what nobody had verified has proved it by this.
-      if (answer.code < 300) this.#place?.authenticated(this.#owner);
-      else this.#place?.checked();
+      if (answer.code < 300) this.#slot?.authenticated(this.#owner);
+      else this.#slot?.unpin();
     } catch (error) {
       this.#fail(error);
     }
@@ -689,10 +694,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
     this.#reason = reason;
     this.#closing = true;
     this.#endedAt = this.#context.now();
-    this.#patience.deadline = this.#endedAt + this.#context.timeouts.linger;
+    this.#deadline.at = this.#endedAt + this.#context.timeouts.linger;
     this.#keepAhead(0);
     if (this.#paused) this.#connection.resume();
     this.#connection.end();
-    this.#place?.retire();
+    this.#slot?.retire();
   }
 }

@@ -21,12 +21,12 @@ export type GateStep =
   | { readonly type: "refused"; readonly refusal: ProxyRefusal };
 
 const MORE: GateStep = { type: "more" };
-const OPEN: GateStep = { type: "pass", open: true };
-const AJAR: GateStep = { type: "pass", open: false };
+const PASSED: GateStep = { type: "pass", open: true };
+const WATCHING: GateStep = { type: "pass", open: false };
 
 export class ProxyGate {
   readonly #client: Client;
-  readonly #alarm = new ProxyHeaderAlarm();
+  readonly #detector = new ProxyHeaderDetector();
   /** The header that must come first, until it has. */
   #reader: ProxyHeaderReader | undefined;
   #begun = false;
@@ -69,9 +69,9 @@ export class ProxyGate {
   }
 
   #watch(bytes: Uint8Array): GateStep {
-    const header = this.#alarm.push(bytes);
-    if (header === "maybe") return AJAR;
-    return header === undefined ? OPEN : { type: "refused", refusal: this.#uncalledFor(header) };
+    const header = this.#detector.push(bytes);
+    if (header === "maybe") return WATCHING;
+    return header === undefined ? PASSED : { type: "refused", refusal: this.#unexpected(header) };
   }
 
   /**
@@ -79,12 +79,12 @@ export class ProxyGate {
    *
    * @param opening the first of them
    */
-  instead(opening: Uint8Array): ProxyRefusal | undefined {
-    const header = this.#alarm.push(opening);
-    return typeof header === "object" ? this.#uncalledFor(header) : undefined;
+  insteadOfTls(opening: Uint8Array): ProxyRefusal | undefined {
+    const header = this.#detector.push(opening);
+    return typeof header === "object" ? this.#unexpected(header) : undefined;
   }
 
-  #uncalledFor({ version }: { readonly version: number }): ProxyRefusal {
+  #unexpected({ version }: { readonly version: number }): ProxyRefusal {
     return { reason: this.#begun ? "second" : "foreign", detail: `version ${version}` };
   }
 }
@@ -97,7 +97,7 @@ function missing(detail: string): ProxyRefusal {
  * Watches the first octets of somebody who may not send a header, and must not be taken for one who
  * may: SMTP has no command PROXY, and a client has no reason for the signature of version 2.
  */
-export class ProxyHeaderAlarm {
+export class ProxyHeaderDetector {
   #seen = 0;
   #signature: Uint8Array | undefined;
 

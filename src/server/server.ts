@@ -4,12 +4,12 @@ import type { Listener, Runtime, TlsIdentity } from "../runtime/runtime.ts";
 import type { Refusal } from "../smtp/effects.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
 import type { SessionOptions } from "../smtp/session.ts";
-import type { Admission } from "./admission.ts";
 import { type Clock, realClock } from "./clock.ts";
+import type { ConnectionLimiter } from "./connection_limiter.ts";
 import { type ConnectionContext, SmtpConnection } from "./connection.ts";
 import type { Client, Handlers, LimitSetting, Message, ProxyRefusal } from "./handlers.ts";
 import type { MemoryBudget } from "./memory.ts";
-import type { Timeouts } from "./patience.ts";
+import type { Timeouts } from "./connection_deadline.ts";
 import type { Proxies } from "./proxy_gate.ts";
 
 export interface ServerOptions<Account> {
@@ -22,7 +22,7 @@ export interface ServerOptions<Account> {
   /** The machine's own when left out. */
   readonly clock?: Clock;
   /** Who may stay; everybody when left out. */
-  readonly admission?: Admission;
+  readonly limiter?: ConnectionLimiter;
   /** Where messages find room; unlimited when left out. */
   readonly memory?: MemoryBudget;
   /** Whose connections begin with a PROXY header; nobody's where left out. */
@@ -34,7 +34,7 @@ export interface ServerOptions<Account> {
 /** How often patience is looked at, milliseconds: timeouts are that coarse. */
 const TICK_MS = 500;
 /** Connections without a place that may still read their last reply. */
-const MAX_DISMISSED = 256;
+const MAX_EVICTED = 256;
 /** Milliseconds for messages that were cut off to come to their outcomes, which are logged. */
 const OUTCOME_MS = 2_000;
 /** Milliseconds for clients to read their last reply when the relay's patience is over. */
@@ -52,7 +52,7 @@ export class SmtpServer<Account> {
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<SmtpConnection<Account>>();
   /** Those that have lost their place and are not closed yet, the longest first. */
-  readonly #dismissed = new Set<SmtpConnection<Account>>();
+  readonly #evicted = new Set<SmtpConnection<Account>>();
   #endTicks = () => {};
   /** While a stop waits: a message or a connection has ended. */
   #changed: (() => void) | undefined;
@@ -76,14 +76,14 @@ export class SmtpServer<Account> {
    * @throws Error with a `code` such as `EADDRINUSE`
    */
   listen(hostname: string, port: number, implicitTls: boolean, descriptor?: number): Listener {
-    const { runtime, session, handlers, timeouts, admission, memory, proxies } = this.#options;
+    const { runtime, session, handlers, timeouts, limiter, memory, proxies } = this.#options;
     const offerTls = this.#options.identity() !== undefined;
     const context = {
       session: { ...session, offerTls },
       implicitTls,
       now: () => this.#clock.now(),
       timeouts,
-      ...(admission === undefined ? {} : { admission }),
+      ...(limiter === undefined ? {} : { limiter }),
       ...(memory === undefined ? {} : { memory }),
       ...(proxies === undefined ? {} : { proxies }),
       identity: this.#options.identity,
@@ -97,7 +97,7 @@ export class SmtpServer<Account> {
         handlers.refused?.(refusal, client, account),
       limited: (setting: LimitSetting, client: Client, what: string) =>
         handlers.limited?.(setting, client, what),
-      dismissed: (connection: SmtpConnection<Account>) => this.#dismiss(connection),
+      evicted: (connection: SmtpConnection<Account>) => this.#evict(connection),
       proxyRefused: (refusal: ProxyRefusal, client: Client) =>
         handlers.proxyRefused?.(refusal, client),
       settled: () => this.#changed?.(),
@@ -111,7 +111,7 @@ export class SmtpServer<Account> {
       accept: (socket) => {
         const ended: ConnectionContext<Account>["ended"] = (summary) => {
           this.#connections.delete(connection);
-          this.#dismissed.delete(connection);
+          this.#evicted.delete(connection);
           handlers.ended(summary);
           this.#changed?.();
         };
@@ -135,7 +135,7 @@ export class SmtpServer<Account> {
    */
   async stop(patience: number, cutOff: () => void = () => {}): Promise<Stopped> {
     for (const listener of this.#listeners.splice(0)) listener.close();
-    this.#options.admission?.close();
+    this.#options.limiter?.close();
     this.#each((connection) => connection.stop());
     await this.#until(() => this.#connections.size === 0, patience);
     this.#each((connection) => connection.interrupt());
@@ -180,11 +180,11 @@ export class SmtpServer<Account> {
   }
 
   /** They are not counted any more, so there must not be many of them. */
-  #dismiss(connection: SmtpConnection<Account>): void {
-    this.#dismissed.add(connection);
-    if (this.#dismissed.size <= MAX_DISMISSED) return;
-    for (const longest of this.#dismissed) {
-      this.#dismissed.delete(longest);
+  #evict(connection: SmtpConnection<Account>): void {
+    this.#evicted.add(connection);
+    if (this.#evicted.size <= MAX_EVICTED) return;
+    for (const longest of this.#evicted) {
+      this.#evicted.delete(longest);
       return longest.destroy();
     }
   }
@@ -206,6 +206,6 @@ export class SmtpServer<Account> {
         connection.broken(error);
       }
     }
-    this.#options.admission?.tick();
+    this.#options.limiter?.tick();
   }
 }

@@ -1,5 +1,5 @@
 // The server's limits over real sockets: at, below and above each one, with what the client reads and
-// what is counted. The policy itself is in admission_test.ts and patience_test.ts.
+// what is counted. The policy itself is in connection_limiter_test.ts and connection_deadline_test.ts.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -9,9 +9,9 @@ import { type Certificate } from "../../src/certificates/certificate.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { Networks } from "../../src/networks.ts";
-import { Admission, floodOf } from "../../src/server/admission.ts";
+import { ConnectionLimiter, floodOf } from "../../src/server/connection_limiter.ts";
 import type { ConnectionSummary, Handlers, Login } from "../../src/server/handlers.ts";
-import type { Timeouts } from "../../src/server/patience.ts";
+import type { Timeouts } from "../../src/server/connection_deadline.ts";
 import { SmtpServer } from "../../src/server/server.ts";
 import { secretIn } from "../../src/smtp/sasl.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
@@ -34,7 +34,7 @@ interface Setup extends Partial<Timeouts> {
   readonly connections?: number;
   readonly perAddress?: number;
   /** Takes the place of these two. */
-  readonly admission?: Admission;
+  readonly limiter?: ConnectionLimiter;
   readonly session?: Partial<SessionOptions>;
   readonly implicitTls?: boolean;
   /** Whose connections begin with a PROXY header. */
@@ -65,7 +65,7 @@ describe("the server's limits", () => {
     const {
       connections = 1000,
       perAddress = 100,
-      admission = new Admission({ connections, perAddress }),
+      limiter = new ConnectionLimiter({ connections, perAddress }),
       session,
       implicitTls = false,
       proxies,
@@ -89,7 +89,7 @@ describe("the server's limits", () => {
       },
       identity: () => ({ ...certificate, minVersion: "1.2" }),
       timeouts: { ...PATIENT, ...timeouts },
-      admission,
+      limiter,
       proxies: proxies === undefined
         ? undefined
         : { networks: Networks.parse(proxies)!, headerTimeout: 60_000 },
@@ -271,9 +271,9 @@ describe("the server's limits", () => {
         const asked = Promise.withResolvers<void>();
         const answer = Promise.withResolvers<Login<true>>();
         // Time stands still: there are no more places to be had in a hurry.
-        const admission = new Admission({ connections: 2, perAddress: 1000, now: () => 0 });
+        const limiter = new ConnectionLimiter({ connections: 2, perAddress: 1000, now: () => 0 });
         const { port } = await start({
-          admission,
+          limiter,
           implicitTls: tls,
           login: () => {
             asked.resolve();
@@ -283,14 +283,14 @@ describe("the server's limits", () => {
         const leaving = client(port, tls);
         const login = leaving.login("user", "secret");
         await asked.promise;
-        const silent = { welcome() {}, dismiss() {} };
-        while (admission.queued === 0) admission.arrive(silent, "other").begin("other");
+        const silent = { admit() {}, evict() {} };
+        while (limiter.queued === 0) limiter.add(silent, "other").identify("other");
         leaving.write("QUIT\r\n");
         answer.resolve({ reply: REFUSED });
         assert.match(await login, /^535 /);
         assert.match(await leaving.reply(), /^221 /);
         await leaving.closed();
-        assert.equal(admission.connections, 2);
+        assert.equal(limiter.connections, 2);
       });
     }
 

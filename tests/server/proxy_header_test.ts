@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
 import { plainAddress } from "../../src/networks.ts";
-import { ProxyHeaderAlarm } from "../../src/server/proxy_gate.ts";
+import { ProxyHeaderDetector } from "../../src/server/proxy_gate.ts";
 import { ProxyHeaderReader, type ProxyHeaderStep } from "../../src/server/proxy_header.ts";
 import { UNSPECIFIED, v2, V2_SIGNATURE } from "./proxy_headers.ts";
 
@@ -323,7 +323,7 @@ describe("the watch for headers of strangers", () => {
   for (const [name, octets] of HEADERS) {
     it(`knows ${name}, wherever it is cut`, () => {
       for (let cut = 0; cut < 20; cut++) {
-        const alarm = new ProxyHeaderAlarm();
+        const alarm = new ProxyHeaderDetector();
         const first = alarm.push(octets.subarray(0, cut));
         const answer = first === "maybe" ? alarm.push(octets.subarray(cut)) : first;
         assert.deepEqual(answer, { version: name.startsWith("v1") ? 1 : 2 });
@@ -342,7 +342,7 @@ describe("the watch for headers of strangers", () => {
     ]
   ) {
     it(`lets ${JSON.stringify(said)} pass, octet by octet`, () => {
-      const alarm = new ProxyHeaderAlarm();
+      const alarm = new ProxyHeaderDetector();
       let answer: ReturnType<typeof alarm.push> = "maybe";
       for (const octet of Buffer.from(said)) {
         answer = alarm.push(Uint8Array.of(octet));

@@ -9,7 +9,7 @@ import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { Networks } from "../../src/networks.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Client, ConnectionSummary, ProxyRefusal } from "../../src/server/handlers.ts";
-import { Admission } from "../../src/server/admission.ts";
+import { ConnectionLimiter } from "../../src/server/connection_limiter.ts";
 import { SmtpServer } from "../../src/server/server.ts";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
 import { ProxiedClient } from "./proxied_client.ts";
@@ -52,8 +52,8 @@ describe("the PROXY protocol", () => {
   }
 
   async function start(
-    { networks, tls = false, headerTimeout = 60_000, host = "127.0.0.1", admission }: {
-      admission?: Admission;
+    { networks, tls = false, headerTimeout = 60_000, host = "127.0.0.1", limiter }: {
+      limiter?: ConnectionLimiter;
       networks?: string;
       tls?: boolean;
       headerTimeout?: number;
@@ -77,7 +77,7 @@ describe("the PROXY protocol", () => {
       },
       identity: () => identity,
       timeouts: { command: 60_000, data: 60_000, handshake: 60_000, unread: 60_000, linger: 5_000 },
-      ...(admission === undefined ? {} : { admission }),
+      ...(limiter === undefined ? {} : { limiter }),
       proxies: networks === undefined
         ? undefined
         : { networks: Networks.parse(networks)!, headerTimeout },
@@ -461,18 +461,18 @@ describe("the PROXY protocol", () => {
   }
 
   it("what comes behind a header while there is no place is kept up to 4 KiB, and no more", async () => {
-    const admission = new Admission({ connections: 10, perAddress: 1 });
+    const limiter = new ConnectionLimiter({ connections: 10, perAddress: 1 });
     for (const tls of [false, true]) {
       const { client: connect, ended, server } = await start({
         networks: "127.0.0.1",
-        admission,
+        limiter,
         tls,
       });
       const first = await connect();
       await first.send(V1);
       if (!tls) assert.match(await first.readLine(), /^220 /);
       // One after the other: the header of the first must have been read.
-      while (admission.addresses === 0) await sleep(1);
+      while (limiter.addresses === 0) await sleep(1);
       const over = ended();
       const second = await connect();
       await second.send(Buffer.concat([V1, Buffer.alloc(4097, "x")]));

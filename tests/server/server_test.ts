@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { afterEach, describe, it } from "node:test";
 import { currentRuntime } from "../../src/runtime/current.ts";
-import { Admission } from "../../src/server/admission.ts";
+import { ConnectionLimiter } from "../../src/server/connection_limiter.ts";
 import type { ConnectionSummary, Handlers, Message } from "../../src/server/handlers.ts";
 import type { Certificate } from "../../src/certificates/certificate.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { MemoryBudget } from "../../src/server/memory.ts";
-import type { Timeouts } from "../../src/server/patience.ts";
+import type { Timeouts } from "../../src/server/connection_deadline.ts";
 import { SmtpServer } from "../../src/server/server.ts";
 import type { Refusal } from "../../src/smtp/effects.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
@@ -35,9 +35,9 @@ describe("a server", () => {
 
   async function start(
     handlers: Partial<Handlers<true>> = {},
-    { session, memory, admission, tls, ...timeouts }: Partial<Timeouts> & {
+    { session, memory, limiter, tls, ...timeouts }: Partial<Timeouts> & {
       session?: Partial<SessionOptions>;
-      admission?: Admission;
+      limiter?: ConnectionLimiter;
       memory?: MemoryBudget;
       /** From the first octet. */
       tls?: Certificate;
@@ -55,7 +55,7 @@ describe("a server", () => {
       },
       identity: () => tls && { ...tls, minVersion: "1.2" },
       ...(memory === undefined ? {} : { memory }),
-      ...(admission === undefined ? {} : { admission }),
+      ...(limiter === undefined ? {} : { limiter }),
       timeouts: { ...PATIENT, ...timeouts },
       handlers: {
         authenticate: () => Promise.resolve({ reply: REPLIES.authenticated, account: true }),
@@ -387,7 +387,7 @@ describe("a server", () => {
       const begun = Promise.withResolvers<void>();
       const abandoned = Promise.withResolvers<void>();
       const isGone = Promise.withResolvers<boolean>();
-      const admission = new Admission({ connections: 1, perAddress: 10 });
+      const limiter = new ConnectionLimiter({ connections: 1, perAddress: 10 });
       const { port } = await start({
         submit: () => {
           begun.resolve();
@@ -397,7 +397,7 @@ describe("a server", () => {
           abandoned.resolve();
           void gone.then(isGone.resolve);
         },
-      }, { admission });
+      }, { limiter });
       const leaving = await sending(port);
       leaving.write(MESSAGE);
       await begun.promise;
@@ -406,7 +406,7 @@ describe("a server", () => {
       delivery.resolve(SENT);
       // The reply is written within these; nothing can have been read.
       for (let i = 0; i < 50; i++) await Promise.resolve();
-      admission.arrive({ welcome() {}, dismiss() {} }, "other").begin("other");
+      limiter.add({ admit() {}, evict() {} }, "other").identify("other");
       assert.equal(await isGone.promise, true);
     });
 

@@ -19,17 +19,17 @@ export interface Timeouts {
 }
 
 /** What a connection waits for. */
-export type Awaited =
+export type WaitingFor =
   /** The client waits for us. */
-  | "us"
+  | "relay"
   /** The client is to read our replies. */
-  | "reader"
+  | "client reading"
   | "handshake"
   | "command"
   | "content";
 
 /** What has come of a session so far. */
-export interface Course {
+export interface SessionProgress {
   /** Counts complete commands, and answers that the client had to wait for. */
   readonly turn: number;
   /** Whether content of a message has begun to come: it may pause for a command between chunks. */
@@ -38,20 +38,20 @@ export interface Course {
   readonly endMissed?: boolean;
 }
 
-export class Patience {
+export class ConnectionDeadline {
   readonly #timeouts: Timeouts;
-  #awaited: Awaited = "us";
+  #waitingFor: WaitingFor = "relay";
   /** When the wait for that began. */
   #since = 0;
   #turn = 0;
   /** When the message's content began, later by the time in which it was not read. */
   #contentSince: number | undefined;
   /** Octets that the connection had received then. */
-  #before = 0;
+  #receivedBefore = 0;
   /** When it ends; Infinity while the client waits for us. */
-  deadline = Infinity;
+  at = Infinity;
   /** What the deadline is for. */
-  limit: "COMMAND_TIMEOUT" | "DATA_TIMEOUT" | "MIN_DATA_RATE" | undefined;
+  setting: "COMMAND_TIMEOUT" | "DATA_TIMEOUT" | "MIN_DATA_RATE" | undefined;
 
   constructor(timeouts: Timeouts) {
     this.#timeouts = timeouts;
@@ -63,37 +63,37 @@ export class Patience {
    * @param received octets of the connection
    * @param now milliseconds
    */
-  look(
-    awaited: Awaited,
-    { turn, contentBegun, endMissed = false }: Course,
+  update(
+    waitingFor: WaitingFor,
+    { turn, contentBegun, endMissed = false }: SessionProgress,
     received: number,
     now: number,
   ): void {
-    if (awaited !== this.#awaited) {
+    if (waitingFor !== this.#waitingFor) {
       // What is not read cannot come.
-      if (this.#awaited === "reader" && this.#contentSince !== undefined) {
+      if (this.#waitingFor === "client reading" && this.#contentSince !== undefined) {
         this.#contentSince += now - this.#since;
       }
-      this.#awaited = awaited;
+      this.#waitingFor = waitingFor;
       this.#since = now;
-    } else if (turn !== this.#turn && awaited === "command") this.#since = now;
+    } else if (turn !== this.#turn && waitingFor === "command") this.#since = now;
     this.#turn = turn;
     if (!contentBegun) this.#contentSince = undefined;
     else if (this.#contentSince === undefined) {
       this.#contentSince = now;
-      this.#before = received;
+      this.#receivedBefore = received;
     }
     const { command, data, missedEnd = 5_000, handshake, unread } = this.#timeouts;
-    this.limit = undefined;
-    switch (awaited) {
-      case "us":
-        this.deadline = Infinity;
+    this.setting = undefined;
+    switch (waitingFor) {
+      case "relay":
+        this.at = Infinity;
         break;
-      case "reader":
-        this.deadline = this.#since + unread;
+      case "client reading":
+        this.at = this.#since + unread;
         break;
       case "handshake":
-        this.deadline = this.#since + handshake;
+        this.at = this.#since + handshake;
         break;
       case "command":
         this.#until(this.#since + command, "COMMAND_TIMEOUT", received);
@@ -110,14 +110,14 @@ export class Patience {
 
   /** As said, unless the message as a whole has to be there before. */
   #until(deadline: number, limit: "COMMAND_TIMEOUT" | "DATA_TIMEOUT", received: number): void {
-    this.deadline = deadline;
-    this.limit = limit;
+    this.at = deadline;
+    this.setting = limit;
     const { data, dataRate = "off" } = this.#timeouts;
     if (this.#contentSince === undefined || dataRate === "off") return;
-    const whole = this.#contentSince + data + (received - this.#before) / dataRate * 1000;
+    const whole = this.#contentSince + data + (received - this.#receivedBefore) / dataRate * 1000;
     if (whole < deadline) {
-      this.deadline = whole;
-      this.limit = "MIN_DATA_RATE";
+      this.at = whole;
+      this.setting = "MIN_DATA_RATE";
     }
   }
 }

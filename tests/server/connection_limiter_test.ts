@@ -3,43 +3,43 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
-  Admission,
-  type Dismissal,
+  ConnectionLimiter,
+  CONTENTION_MS,
+  type EvictionReason,
   FLOOD_WINDOW_MS,
   floodOf,
-  type Guest,
   HOLD_MS,
-  type Place,
+  type LimitedConnection,
   PROBATION_MS,
   QUEUE_MS,
-  RUSH_MS,
+  type Slot,
   STALE_MS,
   STAY_MS,
-} from "../../src/server/admission.ts";
+} from "../../src/server/connection_limiter.ts";
 
 /** A client as admission treats it: "" while it is held. */
-class Client implements Guest {
-  fate: "" | "welcome" | Dismissal = "";
-  place!: Place;
-  welcome() {
+class Client implements LimitedConnection {
+  fate: "" | "welcome" | EvictionReason = "";
+  slot!: Slot;
+  admit() {
     assert.equal(this.fate, "");
     this.fate = "welcome";
   }
-  dismiss(why: Dismissal) {
+  evict(why: EvictionReason) {
     this.fate = why;
   }
 }
 
 class World {
   now = 0;
-  readonly admission: Admission;
+  readonly limiter: ConnectionLimiter;
   constructor(connections: number, perAddress: number, queue = 10_000) {
-    this.admission = new Admission({ connections, perAddress, queue, now: () => this.now });
+    this.limiter = new ConnectionLimiter({ connections, perAddress, queue, now: () => this.now });
   }
   arrive(key = "a"): Client {
     const client = new Client();
-    client.place = this.admission.arrive(client, key);
-    client.place.begin(key);
+    client.slot = this.limiter.add(client, key);
+    client.slot.identify(key);
     return client;
   }
   many(count: number, key = "a"): Client[] {
@@ -49,7 +49,7 @@ class World {
   pass(milliseconds: number) {
     for (let passed = 0; passed < milliseconds; passed += 500) {
       this.now += 500;
-      this.admission.tick();
+      this.limiter.tick();
     }
   }
 }
@@ -65,20 +65,20 @@ describe("MAX_CONNECTIONS", () => {
     const world = new World(3, 1);
     const clients = ["a", "b", "c"].map((key) => world.arrive(key));
     assert.deepEqual(fates(clients), { welcome: 3 });
-    assert.equal(world.admission.connections, 3);
+    assert.equal(world.limiter.connections, 3);
   });
 
   it("beyond that ends the one that has been longest without progress, for the new one", () => {
     const world = new World(3, 10);
     const [first, second, third] = world.many(3) as [Client, Client, Client];
-    first.place.progress();
+    first.slot.progress();
     assert.equal(world.arrive().fate, "welcome");
     assert.equal(second.fate, "makes room");
     assert.equal(world.arrive().fate, "welcome");
     assert.equal(third.fate, "makes room");
     assert.equal(world.arrive().fate, "welcome");
     assert.equal(first.fate, "makes room");
-    assert.equal(world.admission.connections, 3);
+    assert.equal(world.limiter.connections, 3);
   });
 
   it("does so whichever address it is from, and however many others have, while there is no queue", () => {
@@ -92,49 +92,49 @@ describe("MAX_CONNECTIONS", () => {
   it("spares those whose login is being checked, and those that have logged in", () => {
     const world = new World(3, 10);
     const [checking, loggedIn, idle] = world.many(3) as [Client, Client, Client];
-    checking.place.checking();
-    loggedIn.place.checking();
-    loggedIn.place.authenticated();
+    checking.slot.pin();
+    loggedIn.slot.pin();
+    loggedIn.slot.authenticated();
     const next = world.arrive();
     assert.deepEqual([next.fate, idle.fate], ["welcome", "makes room"]);
-    next.place.authenticated();
+    next.slot.authenticated();
     // The check will end.
     const waiting = world.arrive();
     assert.equal(waiting.fate, "");
     // Its login has failed: it is like all others again.
-    checking.place.checked();
+    checking.slot.unpin();
     world.pass(STAY_MS);
     assert.deepEqual([checking.fate, loggedIn.fate, waiting.fate], [
       "makes room",
       "welcome",
       "welcome",
     ]);
-    waiting.place.authenticated();
+    waiting.slot.authenticated();
     assert.equal(world.arrive().fate, "full");
   });
 
   it("counts those whose address is not known yet, and ends them too", () => {
     const world = new World(1, 10);
     const waiting = new Client();
-    waiting.place = world.admission.arrive(waiting);
+    waiting.slot = world.limiter.add(waiting);
     assert.equal(world.arrive().fate, "welcome");
     assert.equal(waiting.fate, "makes room");
     // Its PROXY header comes too late.
-    waiting.place.begin("a");
+    waiting.slot.identify("a");
     assert.equal(waiting.fate, "makes room");
-    assert.equal(world.admission.connections, 1);
+    assert.equal(world.limiter.connections, 1);
   });
 
   it("has a place again for each one that leaves, once", () => {
     const world = new World(2, 10);
     const [one, two] = world.many(2) as [Client, Client];
-    two.place.authenticated();
-    one.place.leave();
-    one.place.leave();
-    two.place.leave();
-    two.place.leave();
-    assert.equal(world.admission.connections, 0);
-    assert.equal(world.admission.addresses, 0);
+    two.slot.authenticated();
+    one.slot.remove();
+    one.slot.remove();
+    two.slot.remove();
+    two.slot.remove();
+    assert.equal(world.limiter.connections, 0);
+    assert.equal(world.limiter.addresses, 0);
   });
 });
 
@@ -144,7 +144,7 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
 
   function loggedIn(world: World, count: number, account: string, key: string, known = true) {
     const clients = world.many(count, key);
-    for (const { place } of clients) place.authenticated({ key: account, known });
+    for (const { slot } of clients) slot.authenticated({ key: account, known });
     return clients;
   }
 
@@ -156,7 +156,7 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
       const honest = loggedIn(world, 10, "honest", key);
       assert.deepEqual(fates(honest), { welcome: 10 });
       assert.deepEqual(fates(greedy), { welcome: 30, "over share": 10 });
-      assert.equal(world.admission.connections, PLACES);
+      assert.equal(world.limiter.connections, PLACES);
     }
   });
 
@@ -176,7 +176,7 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     assert.equal(fates(greedy)["over share"], 10);
     world.pass(20 * STAY_MS);
     assert.equal(fates(greedy)["over share"], 10);
-    assert.equal(world.admission.connections, PLACES);
+    assert.equal(world.limiter.connections, PLACES);
     assert.equal(fates(strangers)["full"], undefined);
   });
 
@@ -193,11 +193,11 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
   it("has a new one wait where all messages of an account over its share are on their way", () => {
     const world = new World(PLACES, 100);
     const greedy = loggedIn(world, PLACES, "greedy", "greedy");
-    for (const { place } of greedy) place.checking();
+    for (const { slot } of greedy) slot.pin();
     world.pass(STAY_MS);
     const honest = world.arrive("honest");
     assert.equal(honest.fate, "");
-    greedy[3]!.place.leave();
+    greedy[3]!.slot.remove();
     world.pass(500);
     assert.equal(honest.fate, "welcome");
   });
@@ -206,9 +206,9 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     for (const [first, second] of [["greedy", ""], ["", "greedy"]] as const) {
       const world = new World(PLACES, 100);
       const clients = range(PLACES).flatMap((i) => loggedIn(world, 1, first || `${i}`, `${i}`));
-      for (const [i, { place }] of clients.entries()) {
-        place.checking();
-        place.authenticated({ key: second || `${i}`, known: true });
+      for (const [i, { slot }] of clients.entries()) {
+        slot.pin();
+        slot.authenticated({ key: second || `${i}`, known: true });
       }
       world.pass(STAY_MS);
       assert.equal(world.arrive("new").fate, second === "greedy" ? "welcome" : "full");
@@ -218,9 +218,9 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
   it("ends one whose message waits for its turn", () => {
     const world = new World(PLACES, 100);
     const greedy = loggedIn(world, PLACES, "greedy", "greedy");
-    for (const { place } of greedy) {
-      place.checking();
-      place.does("waiting");
+    for (const { slot } of greedy) {
+      slot.pin();
+      slot.setActivity("waiting");
     }
     world.pass(STAY_MS);
     assert.equal(world.arrive("honest").fate, "welcome");
@@ -232,16 +232,16 @@ describe("a place that nobody needs any more", () => {
   it("is kept while there are others, and is the first to be had", () => {
     const world = new World(3, 10);
     const [first, second, third] = world.many(3) as [Client, Client, Client];
-    third.place.authenticated();
-    second.place.retire();
-    third.place.retire();
+    third.slot.authenticated();
+    second.slot.retire();
+    third.slot.retire();
     assert.deepEqual(fates([first, second, third]), { welcome: 3 });
     assert.equal(world.arrive().fate, "welcome");
     assert.equal(world.arrive().fate, "welcome");
     assert.deepEqual(fates([first, second, third]), { welcome: 1, retired: 2 });
-    second.place.leave();
-    third.place.leave();
-    assert.equal(world.admission.connections, 3);
+    second.slot.remove();
+    third.slot.remove();
+    assert.equal(world.limiter.connections, 3);
   });
 
   it("is none of its address any more", () => {
@@ -249,22 +249,22 @@ describe("a place that nobody needs any more", () => {
     const one = world.arrive();
     const held = world.arrive();
     assert.equal(held.fate, "");
-    one.place.retire();
+    one.slot.retire();
     assert.equal(held.fate, "welcome");
-    one.place.leave();
-    assert.equal(world.admission.connections, 1);
+    one.slot.remove();
+    assert.equal(world.limiter.connections, 1);
   });
 
   it("may be had at once by one that queues up", () => {
     const world = new World(1, 10);
     const one = world.arrive("a");
-    one.place.authenticated();
-    one.place.leave();
+    one.slot.authenticated();
+    one.slot.remove();
     const two = world.arrive("b");
-    two.place.checking();
+    two.slot.pin();
     const three = world.arrive("c");
     assert.equal(three.fate, "");
-    two.place.retire();
+    two.slot.retire();
     assert.deepEqual([two.fate, three.fate], ["retired", "welcome"]);
   });
 });
@@ -275,7 +275,7 @@ describe("an account over its share", () => {
   const greedy = () => {
     const world = new World(40, 100);
     const clients = world.many(40, "greedy");
-    for (const { place } of clients) place.authenticated(owner);
+    for (const { slot } of clients) slot.authenticated(owner);
     return { world, clients };
   };
 
@@ -283,9 +283,9 @@ describe("an account over its share", () => {
     const { world, clients } = greedy();
     for (let i = 0; i < 10; i++) {
       world.pass(500);
-      for (const { place } of clients) {
-        place.does("receiving");
-        place.does("idle");
+      for (const { slot } of clients) {
+        slot.setActivity("receiving");
+        slot.setActivity("idle");
       }
     }
     assert.equal(world.arrive("honest").fate, "welcome");
@@ -294,11 +294,11 @@ describe("an account over its share", () => {
 
   it("makes room behind the next message where all are busy", () => {
     const { world, clients } = greedy();
-    for (const { place } of clients) place.does("busy");
+    for (const { slot } of clients) slot.setActivity("busy");
     world.pass(STAY_MS);
     const honest = world.arrive("honest");
     assert.equal(honest.fate, "");
-    clients[7]!.place.does("idle");
+    clients[7]!.slot.setActivity("idle");
     assert.deepEqual([honest.fate, clients[7]!.fate], ["welcome", "over share"]);
   });
 
@@ -307,8 +307,8 @@ describe("an account over its share", () => {
     world.pass(STAY_MS);
     const honest = world.arrive("honest");
     const others = clients.filter(({ fate }) => fate === "welcome");
-    for (const { place } of others) place.leave();
-    for (const { place } of world.many(39, "greedy")) place.authenticated(owner);
+    for (const { slot } of others) slot.remove();
+    for (const { slot } of world.many(39, "greedy")) slot.authenticated(owner);
     world.many(5, "greedy");
     world.pass(500);
     assert.equal(honest.fate, "welcome");
@@ -327,10 +327,10 @@ describe("a queue for MAX_CONNECTIONS", () => {
     const world = new World(1000, 100);
     const clients = keys(world, 1500);
     assert.deepEqual(fates(clients), { welcome: 1000, "makes room": 100, "": 400 });
-    assert.equal(world.admission.queued, 400);
+    assert.equal(world.limiter.queued, 400);
     world.pass(STAY_MS);
     assert.deepEqual(fates(clients), { welcome: 1000, "makes room": 500 });
-    assert.equal(world.admission.connections, 1000);
+    assert.equal(world.limiter.connections, 1000);
   });
 
   it("is served in order, and at once where somebody leaves", () => {
@@ -338,15 +338,15 @@ describe("a queue for MAX_CONNECTIONS", () => {
     const clients = keys(world, 40);
     const waiting = clients.filter(({ fate }) => fate === "");
     assert.equal(waiting.length, 4);
-    clients.find(({ fate }) => fate === "welcome")!.place.leave();
-    world.arrive("z").place.leave();
+    clients.find(({ fate }) => fate === "welcome")!.slot.remove();
+    world.arrive("z").slot.remove();
     assert.deepEqual(waiting.map(({ fate }) => fate), ["welcome", "", "", ""]);
   });
 
   it("has those of an address that floods behind all others, who need not wait for it", () => {
     const world = new World(1000, 1);
     const flood = world.many(3_000);
-    assert.ok(world.admission.queued > 1_000);
+    assert.ok(world.limiter.queued > 1_000);
     const others = keys(world, 200);
     assert.deepEqual(fates(others), { welcome: 200 });
     assert.equal(flood.at(-1)!.fate, "");
@@ -356,12 +356,12 @@ describe("a queue for MAX_CONNECTIONS", () => {
     const world = new World(1000, 1);
     const arrive = (key: string) => {
       const client = new Client();
-      client.place = world.admission.arrive(client);
-      client.place.begin(key);
+      client.slot = world.limiter.add(client);
+      client.slot.identify(key);
       return client;
     };
     const flood = Array.from({ length: 3_000 }, () => arrive("a"));
-    assert.ok(world.admission.queued > 1_000);
+    assert.ok(world.limiter.queued > 1_000);
     const others = Array.from({ length: 200 }, (_, i) => arrive(`other ${i}`));
     assert.equal(flood.at(-1)!.fate, "");
     world.pass(500);
@@ -376,14 +376,14 @@ describe("a queue for MAX_CONNECTIONS", () => {
     for (let i = 0; i < 1_000; i++) {
       clients.push(world.arrive("a"));
       world.now += 5;
-      if (i % 100 === 99) world.admission.tick();
+      if (i % 100 === 99) world.limiter.tick();
       for (const client of [...clients]) {
         if (client.fate === "" || client.fate === "welcome") continue;
         clients.splice(clients.indexOf(client), 1);
-        if (client.fate === "makes room" && world.now - client.place.since < STAY_MS) hurried++;
+        if (client.fate === "makes room" && world.now - client.slot.since < STAY_MS) hurried++;
       }
     }
-    assert.ok(world.admission.queued > 100);
+    assert.ok(world.limiter.queued > 100);
     // While it is calm, so many a second may have less.
     assert.ok(hurried <= 6 * 16, `${hurried} had less`);
   });
@@ -405,29 +405,29 @@ describe("a queue for MAX_CONNECTIONS", () => {
   it("is not longer than it may be: then places change hands after all", () => {
     const world = new World(1000, 100, 50);
     const clients = keys(world, 3_000);
-    assert.equal(world.admission.queued, 50);
+    assert.equal(world.limiter.queued, 50);
     assert.deepEqual(fates(clients), { welcome: 1000, "makes room": 1950, "": 50 });
   });
 
   it("is left with 421 4.3.2 where all others have logged in, or after half a minute", () => {
     const world = new World(20, 20);
     const clients = keys(world, 40);
-    for (const { fate, place } of clients) if (fate === "welcome") place.authenticated();
+    for (const { fate, slot } of clients) if (fate === "welcome") slot.authenticated();
     world.pass(500);
     assert.deepEqual(fates(clients), { "makes room": 16, welcome: 20, full: 4 });
     const busy = new World(20, 20);
     const all = keys(busy, 40);
     for (let passed = 0; passed < QUEUE_MS; passed += 500) {
-      for (const { fate, place } of all) if (fate === "welcome") place.progress();
+      for (const { fate, slot } of all) if (fate === "welcome") slot.progress();
       busy.pass(500);
     }
-    assert.equal(busy.admission.queued, 0);
+    assert.equal(busy.limiter.queued, 0);
   });
 
   it("keeps nobody who has gone", () => {
     const world = new World(20, 20);
-    for (const { place } of keys(world, 40)) place.leave();
-    assert.deepEqual([world.admission.queued, world.admission.connections], [0, 0]);
+    for (const { slot } of keys(world, 40)) slot.remove();
+    assert.deepEqual([world.limiter.queued, world.limiter.connections], [0, 0]);
   });
 
   for (const [where, keyOf] of [["one address", () => "a"], ["each its own", String]] as const) {
@@ -452,13 +452,13 @@ describe("a queue for MAX_CONNECTIONS", () => {
         for (let stage = 0; stage < 5; stage++) {
           pass();
           assert.equal(honest.fate, "welcome");
-          honest.place.progress();
+          honest.slot.progress();
         }
-        honest.place.checking();
+        honest.slot.pin();
         for (let i = 0; i < 10; i++) pass();
-        honest.place.authenticated();
+        honest.slot.authenticated();
         assert.equal(honest.fate, "welcome");
-        honest.place.leave();
+        honest.slot.remove();
       }
     });
   }
@@ -477,15 +477,15 @@ describe("a rush, in which places change hands all the time", () => {
     const single = world.arrive("single");
     const two = world.many(2, "two");
     // For nearly ten seconds, and each of these has no more time than it must have.
-    rush(RUSH_MS);
-    assert.ok(world.admission.queued > 1);
+    rush(CONTENTION_MS);
+    assert.ok(world.limiter.queued > 1);
     assert.deepEqual(fates([single, ...two]), { welcome: 3 });
   });
 
   it("spares nobody who has stood still for ten seconds, whatever its address", () => {
     const world = new World(100, 100);
     const single = world.arrive("single");
-    for (let i = 0; world.now < RUSH_MS + 1_000; i++) {
+    for (let i = 0; world.now < CONTENTION_MS + 1_000; i++) {
       for (let j = 0; j < 100; j++) world.arrive(`many ${j % 10}`);
       world.pass(500);
     }
@@ -525,9 +525,9 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
     const world = new World(100, 2);
     const [one, two] = world.many(2) as [Client, Client];
     const held = world.many(3);
-    one.place.authenticated();
+    one.slot.authenticated();
     assert.deepEqual(held.map(({ fate }) => fate), ["welcome", "", ""]);
-    two.place.leave();
+    two.slot.remove();
     assert.deepEqual(held.map(({ fate }) => fate), ["welcome", "welcome", ""]);
     world.pass(HOLD_MS);
     assert.equal(held[2]!.fate, "crowded");
@@ -535,7 +535,7 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
 
   it("is for those who have not logged in: any number may have, and a thousand may follow at once", () => {
     const world = new World(10_000, 100);
-    for (const { place } of world.many(100)) place.authenticated();
+    for (const { slot } of world.many(100)) slot.authenticated();
     const clients = world.many(100);
     assert.deepEqual(fates(clients), { welcome: 100 });
   });
@@ -543,9 +543,9 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
   it("has who made no progress for 30 s give way, but nobody whose login is being checked", () => {
     const world = new World(100, 3);
     const [stale, checking, lively] = world.many(3) as [Client, Client, Client];
-    checking.place.checking();
+    checking.slot.pin();
     world.pass(STALE_MS - 1_000);
-    lively.place.progress();
+    lively.slot.progress();
     const held = world.arrive();
     assert.equal(held.fate, "");
     world.pass(1_000);
@@ -574,7 +574,7 @@ describe("a flood from one address", () => {
     const clients = world.many(600);
     assert.deepEqual(fates(clients), { welcome: 600 });
     world.pass(1_000);
-    for (const { place } of clients) place.authenticated();
+    for (const { slot } of clients) slot.authenticated();
     world.pass(60_000);
     assert.deepEqual(fates(clients), { welcome: 600 });
   });
@@ -584,13 +584,13 @@ describe("a flood from one address", () => {
     world.many(FLOOD);
     const [idle, busy, checked] = world.many(3) as [Client, Client, Client];
     world.pass(PROBATION_MS - 1_000);
-    busy.place.progress();
-    checked.place.checking();
+    busy.slot.progress();
+    checked.slot.pin();
     world.pass(1_000);
     assert.deepEqual([idle.fate, busy.fate], ["probation", "probation"]);
     world.pass(20_000);
     assert.equal(checked.fate, "welcome");
-    checked.place.checked();
+    checked.slot.unpin();
     world.pass(500);
     assert.equal(checked.fate, "welcome");
     world.pass(500);
@@ -602,7 +602,7 @@ describe("a flood from one address", () => {
     world.many(FLOOD);
     const client = world.arrive();
     world.now += 60_000;
-    world.admission.tick();
+    world.limiter.tick();
     assert.equal(client.fate, "welcome");
   });
 
@@ -610,7 +610,7 @@ describe("a flood from one address", () => {
     const world = new World(1000, LIMIT);
     const other = world.arrive("b");
     const flood = world.many(5_000);
-    assert.equal(world.admission.connections, 1000);
+    assert.equal(world.limiter.connections, 1000);
     assert.equal(other.fate, "welcome");
     const stranger = world.arrive("c");
     assert.deepEqual([stranger.fate, other.fate], ["welcome", "welcome"]);
@@ -620,7 +620,7 @@ describe("a flood from one address", () => {
 
   it("is over when fewer come: then they are held again", () => {
     const world = new World(10_000, LIMIT);
-    for (const { place } of world.many(FLOOD + 1).slice(LIMIT)) place.leave();
+    for (const { slot } of world.many(FLOOD + 1).slice(LIMIT)) slot.remove();
     world.pass(FLOOD_WINDOW_MS - 500);
     assert.equal(world.arrive().fate, "welcome");
     world.pass(FLOOD_WINDOW_MS);
@@ -629,11 +629,11 @@ describe("a flood from one address", () => {
 
   it("is remembered for no longer than it counts", () => {
     const world = new World(10_000, 1);
-    for (let i = 0; i < 200; i++) for (const { place } of world.many(5, `${i}`)) place.leave();
-    assert.equal(world.admission.connections, 0);
-    assert.equal(world.admission.addresses, 200);
+    for (let i = 0; i < 200; i++) for (const { slot } of world.many(5, `${i}`)) slot.remove();
+    assert.equal(world.limiter.connections, 0);
+    assert.equal(world.limiter.addresses, 200);
     world.pass(2 * FLOOD_WINDOW_MS + 500);
-    assert.equal(world.admission.addresses, 0);
+    assert.equal(world.limiter.addresses, 0);
   });
 });
 
@@ -643,32 +643,28 @@ it("admission takes the same time for each, however many there are", () => {
   for (let i = 0; i < 60_000; i++) world.arrive(`${i % 1000}`);
   // A walk through all places for each of them would take minutes.
   assert.ok(performance.now() - begun < 10_000);
-  assert.equal(world.admission.connections, 20_000);
+  assert.equal(world.limiter.connections, 20_000);
 });
 
 describe("turns in the queue", () => {
   it("go from address to address: one that came last waits for no crowd of another", () => {
     const world = new World(20, 1000);
-    const crowd = world.many(500, "crowd");
+    const group = world.many(500, "crowd");
     const honest = world.arrive("honest");
     assert.equal(honest.fate, "");
     // One of the crowd has its turn, then the other address.
-    crowd.filter(({ fate }) => fate === "welcome").slice(0, 2).forEach(({ place }) =>
-      place.leave()
-    );
+    group.filter(({ fate }) => fate === "welcome").slice(0, 2).forEach(({ slot }) => slot.remove());
     world.pass(1);
     assert.equal(honest.fate, "welcome");
   });
 
   it("are taken by the address of the PROXY header, once it is known", () => {
     const world = new World(20, 1000);
-    const crowd = world.many(500, "proxy");
+    const group = world.many(500, "proxy");
     const honest = new Client();
-    honest.place = world.admission.arrive(honest, "proxy");
-    honest.place.begin("honest");
-    crowd.filter(({ fate }) => fate === "welcome").slice(0, 2).forEach(({ place }) =>
-      place.leave()
-    );
+    honest.slot = world.limiter.add(honest, "proxy");
+    honest.slot.identify("honest");
+    group.filter(({ fate }) => fate === "welcome").slice(0, 2).forEach(({ slot }) => slot.remove());
     world.pass(1);
     assert.equal(honest.fate, "welcome");
   });

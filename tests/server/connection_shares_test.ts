@@ -6,20 +6,20 @@ import {
   accountShare,
   type Activity,
   addressShare,
+  ConnectionShares,
   LEAST_SHARE,
-  LoggedIn,
-} from "../../src/server/logged_in.ts";
+} from "../../src/server/connection_shares.ts";
 
 /** Of forty places, an account's share is ten, an address's twenty. */
 const PLACES = 40;
 
 class World {
   now = 0;
-  readonly loggedIn: LoggedIn<string>;
+  readonly shares: ConnectionShares<string>;
   readonly #owners = new Map<string, { key: string; known: boolean }>();
 
   constructor(places = PLACES) {
-    this.loggedIn = new LoggedIn(places);
+    this.shares = new ConnectionShares(places);
   }
 
   owner(key: string): { key: string; known: boolean } {
@@ -31,17 +31,17 @@ class World {
   /** As many connections of an account, a millisecond after each other: `name 0`, `name 1`, … */
   add(count: number, account: string, address = account): void {
     for (let i = 0; i < count; i++) {
-      this.loggedIn.add(`${account} ${i}`, this.owner(account), address, ++this.now);
+      this.shares.add(`${account} ${i}`, this.owner(account), address, ++this.now);
     }
   }
 
-  does(member: string, activity: Activity): void {
-    this.loggedIn.does(member, activity, ++this.now);
+  setActivity(member: string, activity: Activity): void {
+    this.shares.setActivity(member, activity, ++this.now);
   }
 
   /** Who makes room for a new one of this address. */
-  next(address: string | undefined = "elsewhere", before = this.now): string | undefined {
-    return this.loggedIn.next(address, before);
+  nextToEvict(address: string | undefined = "elsewhere", before = this.now): string | undefined {
+    return this.shares.nextToEvict(address, before);
   }
 }
 
@@ -49,49 +49,49 @@ describe("connections that have logged in", () => {
   it("are nobody else's while each account keeps to a quarter of MAX_CONNECTIONS", () => {
     const world = new World();
     for (const account of ["a", "b", "c", "d"]) world.add(10, account);
-    assert.equal(world.next(), undefined);
-    assert.equal(world.loggedIn.overShare("elsewhere"), false);
+    assert.equal(world.nextToEvict(), undefined);
+    assert.equal(world.shares.hasOverShare("elsewhere"), false);
   });
 
   it("make room where their account has more: the one that has been idle longest", () => {
     const world = new World();
     world.add(10, "small");
     world.add(11, "large");
-    assert.equal(world.next(), "large 0");
+    assert.equal(world.nextToEvict(), "large 0");
     // It has sent a message.
-    world.does("large 0", "busy");
-    world.does("large 0", "idle");
-    assert.equal(world.next(), "large 1");
-    world.loggedIn.delete("large 1");
-    assert.equal(world.next(), undefined);
+    world.setActivity("large 0", "busy");
+    world.setActivity("large 0", "idle");
+    assert.equal(world.nextToEvict(), "large 1");
+    world.shares.delete("large 1");
+    assert.equal(world.nextToEvict(), undefined);
   });
 
   it("make room whatever the address of the new one is, for it may be of another account", () => {
     const world = new World();
     world.add(11, "large", "shared");
-    assert.equal(world.next("shared"), "large 0");
-    assert.equal(world.loggedIn.next(undefined, world.now), "large 0");
+    assert.equal(world.nextToEvict("shared"), "large 0");
+    assert.equal(world.shares.nextToEvict(undefined, world.now), "large 0");
   });
 
   it("have the time for progress that everybody has", () => {
     const world = new World();
     world.add(11, "large");
-    assert.equal(world.next("elsewhere", 0), undefined);
-    assert.equal(world.loggedIn.overShare("elsewhere"), true);
-    assert.equal(world.next("elsewhere", 1), "large 0");
+    assert.equal(world.nextToEvict("elsewhere", 0), undefined);
+    assert.equal(world.shares.hasOverShare("elsewhere"), true);
+    assert.equal(world.nextToEvict("elsewhere", 1), "large 0");
   });
 
   it("make room next when their message waits for its turn, the latest first, then when it is coming", () => {
     const world = new World();
     world.add(11, "large");
-    for (let i = 0; i < 11; i++) world.does(`large ${i}`, i < 4 ? "receiving" : "waiting");
-    assert.equal(world.next(), "large 10");
-    for (let i = 4; i < 11; i++) world.does(`large ${i}`, "busy");
-    assert.equal(world.next(), "large 0");
-    for (let i = 0; i < 4; i++) world.does(`large ${i}`, "busy");
+    for (let i = 0; i < 11; i++) world.setActivity(`large ${i}`, i < 4 ? "receiving" : "waiting");
+    assert.equal(world.nextToEvict(), "large 10");
+    for (let i = 4; i < 11; i++) world.setActivity(`large ${i}`, "busy");
+    assert.equal(world.nextToEvict(), "large 0");
+    for (let i = 0; i < 4; i++) world.setActivity(`large ${i}`, "busy");
     // All of them are with the mail service, or log in: their places will come back.
-    assert.equal(world.next(), undefined);
-    assert.equal(world.loggedIn.overShare("elsewhere"), true);
+    assert.equal(world.nextToEvict(), undefined);
+    assert.equal(world.shares.hasOverShare("elsewhere"), true);
   });
 
   it("count as one account where the mail service has not taken a message of theirs yet", () => {
@@ -100,31 +100,31 @@ describe("connections that have logged in", () => {
       world.owner(`stranger ${i}`).known = false;
       world.add(i === 2 ? 4 : 2, `stranger ${i}`);
     }
-    assert.equal(world.next(), undefined);
+    assert.equal(world.nextToEvict(), undefined);
     world.owner("one more").known = false;
     world.add(1, "one more");
-    assert.equal(world.next(), "stranger 2 0");
+    assert.equal(world.nextToEvict(), "stranger 2 0");
     // Its first message is taken.
     world.owner("stranger 2").known = true;
-    world.does("stranger 2 3", "idle");
-    assert.equal(world.next(), undefined);
+    world.setActivity("stranger 2 3", "idle");
+    assert.equal(world.nextToEvict(), undefined);
     world.add(7, "stranger 2");
   });
 
   it("make room where their address has more than half, for one of another address", () => {
     const world = new World();
     for (const account of ["a", "b", "c"]) world.add(7, account, "shared");
-    assert.equal(world.next("elsewhere"), "a 0");
-    assert.equal(world.next("shared"), undefined);
-    assert.equal(world.loggedIn.next(undefined, world.now), undefined);
-    world.loggedIn.delete("b 3");
-    assert.equal(world.next("elsewhere"), undefined);
+    assert.equal(world.nextToEvict("elsewhere"), "a 0");
+    assert.equal(world.nextToEvict("shared"), undefined);
+    assert.equal(world.shares.nextToEvict(undefined, world.now), undefined);
+    world.shares.delete("b 3");
+    assert.equal(world.nextToEvict("elsewhere"), undefined);
   });
 
   it("keep their places where there are too few to be shared", () => {
     const world = new World(LEAST_SHARE);
     world.add(LEAST_SHARE, "only");
-    assert.equal(world.next(), undefined);
+    assert.equal(world.nextToEvict(), undefined);
     assert.deepEqual([accountShare(1000), addressShare(1000)], [250, 500]);
     assert.deepEqual([accountShare(10), addressShare(10)], [8, 8]);
   });
@@ -134,11 +134,11 @@ describe("connections that have logged in", () => {
     world.owner("a").known = false;
     world.add(20, "a");
     world.owner("a").known = true;
-    for (let i = 0; i < 20; i++) world.loggedIn.delete(`a ${i}`);
-    assert.equal(world.loggedIn.size, 0);
-    assert.equal(world.next(), undefined);
+    for (let i = 0; i < 20; i++) world.shares.delete(`a ${i}`);
+    assert.equal(world.shares.size, 0);
+    assert.equal(world.nextToEvict(), undefined);
     world.owner("b").known = false;
     world.add(11, "b");
-    assert.equal(world.next(), "b 0");
+    assert.equal(world.nextToEvict(), "b 0");
   });
 });

@@ -7,7 +7,7 @@
 
 import { FairQueue } from "./fair_queue.ts";
 import type { Owner } from "./handlers.ts";
-import { accountShare, type Activity, LoggedIn } from "./logged_in.ts";
+import { accountShare, type Activity, ConnectionShares } from "./connection_shares.ts";
 import { Ranking } from "./ranking.ts";
 
 /** Milliseconds for which a client over its address's limit waits for a place. */
@@ -25,13 +25,13 @@ export const SETTLED_MS = 500;
 /**
  * … but where there is no queue, so many a second: a tenth of all places, and where there are few, this.
  */
-const HURRIED = 16;
+const FORCED = 16;
 /**
  * When there is a queue, and even the client that has been longest without progress made some within so
  * many milliseconds, they come in a rush. Then the address that has most of them makes room, not one
  * that has a single one.
  */
-export const RUSH_MS = 10_000;
+export const CONTENTION_MS = 10_000;
 /** Milliseconds in the queue after which a client is refused. */
 export const QUEUE_MS = 30_000;
 /** Clients in the queue, if nobody says otherwise. */
@@ -48,7 +48,7 @@ export function floodOf(limit: number): number {
 }
 
 /** Why a client has to go. */
-export type Dismissal =
+export type EvictionReason =
   /** All places are taken, and by clients that have logged in, or others are before it: none is left. */
   | "full"
   /** It has been longest without progress, and a new one needs a place. */
@@ -65,14 +65,14 @@ export type Dismissal =
   | "retired";
 
 /** A connection as admission knows it. Neither method may throw. */
-export interface Guest {
+export interface LimitedConnection {
   /** It may go on: by a greeting, or TLS. */
-  welcome(): void;
+  admit(): void;
   /** It has to go. Its place is not counted any more. */
-  dismiss(why: Dismissal): void;
+  evict(why: EvictionReason): void;
 }
 
-export interface AdmissionOptions {
+export interface ConnectionLimits {
   /** MAX_CONNECTIONS */
   readonly connections: number;
   /** MAX_CONNECTIONS_PER_IP */
@@ -84,17 +84,17 @@ export interface AdmissionOptions {
 }
 
 /** Those of one address that have not logged in. */
-class Crowd {
+class AddressGroup {
   /** All of them. */
   members = 0;
   /** Those that count for the limit: neither held nor on probation. */
   seats = 0;
   /** Of those, the ones whose login is not being checked, by their last progress. */
-  readonly idle = new Set<Place>();
-  readonly held = new Set<Place>();
+  readonly idle = new Set<Slot>();
+  readonly held = new Set<Slot>();
   /** Those that may have to make room: on probation, and the others, by their last progress. */
-  readonly probation = new Set<Place>();
-  readonly waiting = new Set<Place>();
+  readonly probation = new Set<Slot>();
+  readonly waiting = new Set<Slot>();
   /** Clients over the limit: since `bucket`, and in the time as long before that. */
   over = 0;
   overBefore = 0;
@@ -114,19 +114,19 @@ type State =
   | "gone";
 
 /** One connection's place, as long as it has one. */
-export class Place {
+export class Slot {
   state: State = "queued";
   /** What counts as one client, once that is known. */
   key: string | undefined;
-  crowd: Crowd | undefined;
+  group: AddressGroup | undefined;
   /** When it came, or made progress last. */
   since: number;
   /** Milliseconds that are left of its probation. */
   left = PROBATION_MS;
-  readonly #admission: Admission;
+  readonly #limiter: ConnectionLimiter;
 
-  constructor(readonly guest: Guest, admission: Admission, now: number) {
-    this.#admission = admission;
+  constructor(readonly connection: LimitedConnection, limiter: ConnectionLimiter, now: number) {
+    this.#limiter = limiter;
     this.since = now;
   }
 
@@ -136,48 +136,48 @@ export class Place {
    *
    * @param key what counts as one client (`clientKey`)
    */
-  begin(key: string): void {
+  identify(key: string): void {
     this.key = key;
-    this.#admission.begin(this);
+    this.#limiter.identify(this);
   }
 
   /** It has reached a further stage on the way to its login. */
   progress(): void {
-    this.#admission.progress(this);
+    this.#limiter.progress(this);
   }
 
   /** Its login is being checked, or a message: it waits for us, and gives way to nobody. */
-  checking(): void {
-    this.#admission.checking(this);
+  pin(): void {
+    this.#limiter.pin(this);
   }
 
   /** The check has ended, and has proved nothing. */
-  checked(): void {
-    this.#admission.checked(this);
+  unpin(): void {
+    this.#limiter.unpin(this);
   }
 
   /** @param owner the account that it has logged in to; left out, no share is kept for it */
   authenticated(owner?: Owner): void {
-    this.#admission.authenticated(this, owner);
+    this.#limiter.authenticated(this, owner);
   }
 
   /** It has logged in, and does something else from now on. */
-  does(activity: Activity): void {
-    this.#admission.does(this, activity);
+  setActivity(activity: Activity): void {
+    this.#limiter.setActivity(this, activity);
   }
 
   /** It has had its last reply, or its client is gone: anybody may have the place. */
   retire(): void {
-    this.#admission.retire(this);
+    this.#limiter.retire(this);
   }
 
   /** The connection is closed. */
-  leave(): void {
-    this.#admission.leave(this);
+  remove(): void {
+    this.#limiter.remove(this);
   }
 }
 
-export class Admission {
+export class ConnectionLimiter {
   readonly #connections: number;
   readonly #perAddress: number;
   readonly #queueLimit: number;
@@ -185,43 +185,43 @@ export class Admission {
   #count = 0;
   #closed = false;
   /** Those that wait until somebody has had the time for progress, an address after the other… */
-  readonly #queue = new FairQueue<Place>();
+  readonly #queue = new FairQueue<Slot>();
   /** … and behind them, those of addresses that flood us. */
-  readonly #floodQueue = new FairQueue<Place>();
+  readonly #floodQueue = new FairQueue<Slot>();
   /** Those that queue up, too, once it is known for whom; the longest first. */
-  readonly #nameless = new Set<Place>();
+  readonly #unidentified = new Set<Slot>();
   /** Places taken in the second from `hurriedSince` on from those that had not had that time. */
-  #hurried = 0;
-  #hurriedSince = -Infinity;
+  #forcedEvictions = 0;
+  #forcedSince = -Infinity;
   /** Those that may have to make room, by their last progress: all that have not logged in… */
-  readonly #waiting = new Set<Place>();
+  readonly #waiting = new Set<Slot>();
   /** … and before them, those on probation. */
-  readonly #probation = new Set<Place>();
+  readonly #probation = new Set<Slot>();
   /** All that are held, the longest first. */
-  readonly #held = new Set<Place>();
-  readonly #loggedIn: LoggedIn<Place>;
+  readonly #held = new Set<Slot>();
+  readonly #shares: ConnectionShares<Slot>;
   /** Those whose place anybody may have. */
-  readonly #retired = new Set<Place>();
-  readonly #crowds = new Map<string, Crowd>();
+  readonly #retired = new Set<Slot>();
+  readonly #groups = new Map<string, AddressGroup>();
   /** Crowds that some of their clients are held for. */
-  readonly #holding = new Set<Crowd>();
+  readonly #holding = new Set<AddressGroup>();
   /** Crowds by how many of theirs may have to make room. */
-  readonly #bySize = new Ranking<Crowd>();
+  readonly #bySize = new Ranking<AddressGroup>();
   /** Crowds that remember how many came over the limit, the latest last. */
-  readonly #counting = new Set<Crowd>();
+  readonly #counting = new Set<AddressGroup>();
   /** Time as it counts for clients, and what the clock said at the last event. */
   #counted = 0;
   #real: number;
   #lastTick = 0;
 
-  constructor(options: AdmissionOptions) {
+  constructor(options: ConnectionLimits) {
     const { connections, perAddress, queue = QUEUE, now = () => performance.now() } = options;
     this.#connections = connections;
     this.#perAddress = perAddress;
     this.#queueLimit = queue;
     this.#now = now;
     this.#real = now();
-    this.#loggedIn = new LoggedIn(connections);
+    this.#shares = new ConnectionShares(connections);
   }
 
   /** Connections that have a place. */
@@ -231,116 +231,116 @@ export class Admission {
 
   /** Addresses that something is remembered of. */
   get addresses(): number {
-    return this.#crowds.size;
+    return this.#groups.size;
   }
 
   /** Connections that queue up for a place. */
   get queued(): number {
-    return this.#queue.size + this.#floodQueue.size + this.#nameless.size;
+    return this.#queue.size + this.#floodQueue.size + this.#unidentified.size;
   }
 
   /**
    * A connection was accepted: it takes a place, if need be somebody else's.
    *
-   * @param key as in {@link Place.begin}, where it is known already
+   * @param key as in {@link Slot.identify}, where it is known already
    */
-  arrive(guest: Guest, key?: string): Place {
+  add(connection: LimitedConnection, key?: string): Slot {
     const now = this.#time();
-    const place = new Place(guest, this, now);
+    const slot = new Slot(connection, this, now);
     // Nobody has to go for it before it is known whether it is one of a flood.
-    const nameless = key === undefined && this.#count >= this.#connections;
-    if (nameless && this.queued < this.#queueLimit) this.#nameless.add(place);
-    else this.#line(place, key ?? "", now);
-    return place;
+    const unidentified = key === undefined && this.#count >= this.#connections;
+    if (unidentified && this.queued < this.#queueLimit) this.#unidentified.add(slot);
+    else this.#line(slot, key ?? "", now);
+    return slot;
   }
 
-  begin(place: Place): void {
-    if (place.key === undefined) return;
+  identify(slot: Slot): void {
+    if (slot.key === undefined) return;
     // While it queues up, it only has to be remembered; and now it is known whose turn it waits for.
-    if (this.#queue.has(place)) return this.#queue.add(place, place.key);
-    if (this.#nameless.delete(place)) this.#line(place, place.key, this.#time());
-    if (place.state !== "arrived") return;
-    const crowd = this.#crowdOf(place.key);
-    place.crowd = crowd;
-    crowd.members++;
-    if (crowd.seats < this.#perAddress && crowd.held.size === 0) return this.#seat(place, crowd);
+    if (this.#queue.has(slot)) return this.#queue.add(slot, slot.key);
+    if (this.#unidentified.delete(slot)) this.#line(slot, slot.key, this.#time());
+    if (slot.state !== "arrived") return;
+    const group = this.#groupOf(slot.key);
+    slot.group = group;
+    group.members++;
+    if (group.seats < this.#perAddress && group.held.size === 0) return this.#seat(slot, group);
     const now = this.#time();
-    place.state = "held";
-    place.since = now;
-    crowd.held.add(place);
-    this.#held.add(place);
-    this.#holding.add(crowd);
-    crowd.waiting.add(place);
-    this.#resized(crowd);
-    if (this.#floods(crowd, now)) {
+    slot.state = "held";
+    slot.since = now;
+    group.held.add(slot);
+    this.#held.add(slot);
+    this.#holding.add(group);
+    group.waiting.add(slot);
+    this.#resized(group);
+    if (this.#floods(group, now)) {
       // Whom to keep out cannot be told before they speak; so all may, but not for long.
-      for (const held of [...crowd.held]) this.#tryOut(held, crowd);
-    } else this.#relieve(crowd, now);
+      for (const held of [...group.held]) this.#startProbation(held, group);
+    } else this.#promoteWaiting(group, now);
   }
 
-  progress(place: Place): void {
-    if (place.state !== "seated" && place.state !== "probation") return;
-    place.since = this.#time();
-    for (const set of this.#orders(place)) if (set.delete(place)) set.add(place);
+  progress(slot: Slot): void {
+    if (slot.state !== "seated" && slot.state !== "probation") return;
+    slot.since = this.#time();
+    for (const set of this.#orders(slot)) if (set.delete(slot)) set.add(slot);
   }
 
-  checking(place: Place): void {
-    if (place.state === "authenticated") return this.does(place, "busy");
-    if (place.state === "retired") return;
-    for (const set of this.#orders(place)) set.delete(place);
-    if (place.crowd !== undefined) this.#resized(place.crowd);
+  pin(slot: Slot): void {
+    if (slot.state === "authenticated") return this.setActivity(slot, "busy");
+    if (slot.state === "retired") return;
+    for (const set of this.#orders(slot)) set.delete(slot);
+    if (slot.group !== undefined) this.#resized(slot.group);
   }
 
-  checked(place: Place): void {
-    if (place.state === "authenticated") return this.does(place, "idle");
-    if (place.state !== "seated" && place.state !== "probation") return;
-    place.since = this.#time();
-    for (const set of this.#orders(place)) set.add(place);
-    this.#resized(place.crowd!);
+  unpin(slot: Slot): void {
+    if (slot.state === "authenticated") return this.setActivity(slot, "idle");
+    if (slot.state !== "seated" && slot.state !== "probation") return;
+    slot.since = this.#time();
+    for (const set of this.#orders(slot)) set.add(slot);
+    this.#resized(slot.group!);
   }
 
-  authenticated(place: Place, owner?: Owner): void {
+  authenticated(slot: Slot, owner?: Owner): void {
     // A client may log in once more: after STARTTLS, or in a trusted network.
-    if (place.state === "authenticated") this.#loggedIn.delete(place);
-    else if (place.state !== "seated" && place.state !== "probation") return;
-    else this.#unseat(place, "authenticated");
-    this.#loggedIn.add(place, owner, place.key!, this.#time());
+    if (slot.state === "authenticated") this.#shares.delete(slot);
+    else if (slot.state !== "seated" && slot.state !== "probation") return;
+    else this.#unseat(slot, "authenticated");
+    this.#shares.add(slot, owner, slot.key!, this.#time());
   }
 
-  does(place: Place, activity: Activity): void {
-    if (place.state !== "authenticated") return;
+  setActivity(slot: Slot, activity: Activity): void {
+    if (slot.state !== "authenticated") return;
     const now = this.#time();
-    this.#loggedIn.does(place, activity, now);
+    this.#shares.setActivity(slot, activity, now);
     // It may be the one to make room. By the next look it may be busy again, and so all others.
     if (activity !== "busy" && this.queued > 0) this.#serve(now);
   }
 
-  retire(place: Place): void {
-    if (place.state === "authenticated") {
-      this.#loggedIn.delete(place);
-      place.state = "retired";
-    } else if (place.state === "seated" || place.state === "probation") {
-      this.#unseat(place, "retired");
+  retire(slot: Slot): void {
+    if (slot.state === "authenticated") {
+      this.#shares.delete(slot);
+      slot.state = "retired";
+    } else if (slot.state === "seated" || slot.state === "probation") {
+      this.#unseat(slot, "retired");
     } else return;
-    this.#retired.add(place);
+    this.#retired.add(slot);
     this.#serve(this.#time());
   }
 
-  leave(place: Place): void {
-    if (place.state === "gone") return;
-    if (place.state === "queued") {
-      place.state = "gone";
-      this.#queue.delete(place);
-      this.#floodQueue.delete(place);
-      this.#nameless.delete(place);
+  remove(slot: Slot): void {
+    if (slot.state === "gone") return;
+    if (slot.state === "queued") {
+      slot.state = "gone";
+      this.#queue.delete(slot);
+      this.#floodQueue.delete(slot);
+      this.#unidentified.delete(slot);
       return;
     }
     this.#count--;
-    if (place.state === "authenticated" || place.state === "retired") {
-      this.#loggedIn.delete(place);
-      this.#retired.delete(place);
-      place.state = "gone";
-    } else this.#unseat(place, "gone");
+    if (slot.state === "authenticated" || slot.state === "retired") {
+      this.#shares.delete(slot);
+      this.#retired.delete(slot);
+      slot.state = "gone";
+    } else this.#unseat(slot, "gone");
   }
 
   /** Lets no more in: the server stops, and tells those that wait. */
@@ -353,48 +353,48 @@ export class Admission {
     const now = this.#time();
     const step = now - this.#lastTick;
     this.#lastTick = now;
-    for (const place of this.#probation) {
-      place.left -= step;
-      if (place.left <= 0) this.#dismiss(place, "probation");
+    for (const slot of this.#probation) {
+      slot.left -= step;
+      if (slot.left <= 0) this.#evict(slot, "probation");
     }
     this.#serve(now);
     for (const queue of [this.#queue, this.#floodQueue]) {
-      for (let place = queue.oldest; place !== undefined; place = queue.oldest) {
-        if (now - place.since < QUEUE_MS) break;
-        this.#dismiss(place, "full");
+      for (let slot = queue.oldest; slot !== undefined; slot = queue.oldest) {
+        if (now - slot.since < QUEUE_MS) break;
+        this.#evict(slot, "full");
       }
     }
-    for (const place of this.#nameless) {
-      if (now - place.since < QUEUE_MS) break;
-      this.#dismiss(place, "full");
+    for (const slot of this.#unidentified) {
+      if (now - slot.since < QUEUE_MS) break;
+      this.#evict(slot, "full");
     }
-    for (const crowd of [...this.#holding]) this.#relieve(crowd, now);
-    for (const place of this.#held) {
-      if (now - place.since < HOLD_MS) break;
-      this.#dismiss(place, "crowded");
+    for (const group of [...this.#holding]) this.#promoteWaiting(group, now);
+    for (const slot of this.#held) {
+      if (now - slot.since < HOLD_MS) break;
+      this.#evict(slot, "crowded");
     }
-    for (const crowd of this.#counting) {
-      if (now - crowd.bucket < 2 * FLOOD_WINDOW_MS) break;
-      crowd.over = crowd.overBefore = 0;
-      this.#counting.delete(crowd);
-      this.#forget(crowd);
+    for (const group of this.#counting) {
+      if (now - group.bucket < 2 * FLOOD_WINDOW_MS) break;
+      group.over = group.overBefore = 0;
+      this.#counting.delete(group);
+      this.#forget(group);
     }
   }
 
   /** It queues up, for no time where there is a place. */
-  #line(place: Place, key: string, now: number): void {
-    (this.#isFlooding(key, now) ? this.#floodQueue : this.#queue).add(place, key);
+  #line(slot: Slot, key: string, now: number): void {
+    (this.#isFlooding(key, now) ? this.#floodQueue : this.#queue).add(slot, key);
     this.#serve(now);
     // It may have to go quickly, then; better than to be refused.
     if (this.queued > this.#queueLimit) this.#serve(now, true);
   }
 
   /** It has a place from now on. */
-  #take(place: Place, now: number): void {
-    place.state = "arrived";
-    place.since = now;
+  #take(slot: Slot, now: number): void {
+    slot.state = "arrived";
+    slot.since = now;
     this.#count++;
-    this.#waiting.add(place);
+    this.#waiting.add(slot);
   }
 
   /**
@@ -410,7 +410,7 @@ export class Admission {
         const room = this.#makeRoom(next, now, hurry);
         if (room === "later") return;
         if (room === "never") {
-          this.#dismiss(next, "full");
+          this.#evict(next, "full");
           continue;
         }
         hurry = false;
@@ -418,7 +418,7 @@ export class Admission {
       this.#queue.serve(next);
       this.#floodQueue.serve(next);
       this.#take(next, now);
-      this.begin(next);
+      this.identify(next);
     }
   }
 
@@ -427,9 +427,9 @@ export class Admission {
    *
    * @returns `later` where it has to wait until a place may change hands, `never` where none will
    */
-  #makeRoom(next: Place, now: number, hurry: boolean): "made" | "later" | "never" {
-    const end = (place: Place, why: Dismissal) => {
-      this.#dismiss(place, why);
+  #makeRoom(next: Slot, now: number, hurry: boolean): "made" | "later" | "never" {
+    const end = (slot: Slot, why: EvictionReason) => {
+      this.#evict(slot, why);
       return "made" as const;
     };
     const retired = first(this.#retired);
@@ -439,50 +439,50 @@ export class Admission {
     if (victim !== undefined) {
       // Those that flood us have no time to lose against others: of other addresses, since the first
       // of a flood have come before it was one.
-      const before = victim.state === "probation" && key !== "" && key !== victim.crowd?.key;
+      const before = victim.state === "probation" && key !== "" && key !== victim.group?.key;
       if (before || now - victim.since >= STAY_MS) return end(victim, "makes room");
     }
     // Strangers have a share of places too, and take no more from those that have logged in.
-    const strangers = this.#count - this.#loggedIn.size;
+    const strangers = this.#count - this.#shares.size;
     const entitled = strangers < accountShare(this.#connections);
     const address = key === "" ? undefined : key;
-    const over = entitled ? this.#loggedIn.next(address, now - SETTLED_MS) : undefined;
+    const over = entitled ? this.#shares.nextToEvict(address, now - SETTLED_MS) : undefined;
     if (over !== undefined) return end(over, "over share");
     // Rather than that a client on its way to a login goes early, one over its share is waited for.
-    const comes = entitled && this.#loggedIn.overShare(address);
+    const comes = entitled && this.#shares.hasOverShare(address);
     if (comes && !hurry) return "later";
     // A check ends soon: then its client has either logged in or may have to make room.
     if (victim === undefined) return strangers > 0 && !hurry ? "later" : "never";
-    return hurry || this.#mayHurry(now) ? end(victim, "makes room") : "later";
+    return hurry || this.#mayForce(now) ? end(victim, "makes room") : "later";
   }
 
   /** Whoever has been longest without progress; in a rush, of the address that has most of them. */
-  #nextToGo(now: number): Place | undefined {
+  #nextToGo(now: number): Slot | undefined {
     const longest = first(this.#probation) ?? first(this.#waiting);
-    if (longest === undefined || this.#bySize.largestSize < 2 || this.#calm) return longest;
-    if (now - longest.since >= RUSH_MS) return longest;
-    const crowd = this.#bySize.largest!;
-    return first(crowd.probation) ?? first(crowd.waiting);
+    if (longest === undefined || this.#bySize.largestSize < 2 || this.#idle) return longest;
+    if (now - longest.since >= CONTENTION_MS) return longest;
+    const group = this.#bySize.largest!;
+    return first(group.probation) ?? first(group.waiting);
   }
 
   /** To be called when one more or one less of a crowd may have to make room. */
-  #resized(crowd: Crowd): void {
-    this.#bySize.resize(crowd, crowd.probation.size + crowd.waiting.size);
+  #resized(group: AddressGroup): void {
+    this.#bySize.resize(group, group.probation.size + group.waiting.size);
   }
 
   /** Whether nobody waits but for the one whose turn it is. */
-  get #calm(): boolean {
+  get #idle(): boolean {
     return this.#queue.size + this.#floodQueue.size <= 1;
   }
 
   /** Whether another place may change hands before its owner had the time for progress: while calm. */
-  #mayHurry(now: number): boolean {
-    if (!this.#calm) return false;
-    if (now - this.#hurriedSince >= 1_000) {
-      this.#hurriedSince = now;
-      this.#hurried = 0;
+  #mayForce(now: number): boolean {
+    if (!this.#idle) return false;
+    if (now - this.#forcedSince >= 1_000) {
+      this.#forcedSince = now;
+      this.#forcedEvictions = 0;
     }
-    return ++this.#hurried <= Math.max(HURRIED, this.#connections / 10);
+    return ++this.#forcedEvictions <= Math.max(FORCED, this.#connections / 10);
   }
 
   /** Milliseconds in which we were there for our clients. */
@@ -494,106 +494,106 @@ export class Admission {
   }
 
   /** The sets that hold a place in order of progress, while it may have to give way. */
-  #orders({ state, crowd }: Place): Set<Place>[] {
-    if (crowd === undefined) return [this.#waiting];
-    if (state === "probation") return [this.#probation, crowd.probation];
-    const both = [this.#waiting, crowd.waiting];
-    return state === "seated" ? [...both, crowd.idle] : both;
+  #orders({ state, group }: Slot): Set<Slot>[] {
+    if (group === undefined) return [this.#waiting];
+    if (state === "probation") return [this.#probation, group.probation];
+    const both = [this.#waiting, group.waiting];
+    return state === "seated" ? [...both, group.idle] : both;
   }
 
-  #seat(place: Place, crowd: Crowd): void {
-    place.state = "seated";
-    crowd.seats++;
-    crowd.idle.add(place);
-    crowd.waiting.add(place);
-    this.#resized(crowd);
-    this.progress(place);
-    place.guest.welcome();
+  #seat(slot: Slot, group: AddressGroup): void {
+    slot.state = "seated";
+    group.seats++;
+    group.idle.add(slot);
+    group.waiting.add(slot);
+    this.#resized(group);
+    this.progress(slot);
+    slot.connection.admit();
   }
 
-  #tryOut(place: Place, crowd: Crowd): void {
-    this.#release(place, crowd);
-    for (const set of this.#orders(place)) set.delete(place);
-    place.state = "probation";
-    for (const set of this.#orders(place)) set.add(place);
-    place.guest.welcome();
+  #startProbation(slot: Slot, group: AddressGroup): void {
+    this.#release(slot, group);
+    for (const set of this.#orders(slot)) set.delete(slot);
+    slot.state = "probation";
+    for (const set of this.#orders(slot)) set.add(slot);
+    slot.connection.admit();
   }
 
   /** Takes a place out of those that are held. */
-  #release(place: Place, crowd: Crowd): void {
-    crowd.held.delete(place);
-    this.#held.delete(place);
-    if (crowd.held.size === 0) this.#holding.delete(crowd);
+  #release(slot: Slot, group: AddressGroup): void {
+    group.held.delete(slot);
+    this.#held.delete(slot);
+    if (group.held.size === 0) this.#holding.delete(group);
   }
 
   /** Gives the places that there are to those who wait for one, in the order in which they came. */
-  #relieve(crowd: Crowd, now: number): void {
+  #promoteWaiting(group: AddressGroup, now: number): void {
     while (!this.#closed) {
-      const next = first(crowd.held);
+      const next = first(group.held);
       if (next === undefined) return;
-      if (crowd.seats >= this.#perAddress) {
-        const oldest = first(crowd.idle);
+      if (group.seats >= this.#perAddress) {
+        const oldest = first(group.idle);
         if (oldest === undefined || now - oldest.since < STALE_MS) return;
         // Its place goes to the first one that is held.
-        this.#dismiss(oldest, "gives way");
+        this.#evict(oldest, "gives way");
         continue;
       }
-      this.#release(next, crowd);
-      this.#seat(next, crowd);
+      this.#release(next, group);
+      this.#seat(next, group);
     }
   }
 
-  #dismiss(place: Place, why: Dismissal): void {
-    this.leave(place);
-    place.guest.dismiss(why);
+  #evict(slot: Slot, why: EvictionReason): void {
+    this.remove(slot);
+    slot.connection.evict(why);
   }
 
   /** Takes a place out of all that is about clients that have not logged in. */
-  #unseat(place: Place, state: "authenticated" | "retired" | "gone"): void {
-    for (const set of this.#orders(place)) set.delete(place);
-    const { crowd, state: before } = place;
-    place.state = state;
-    if (crowd === undefined) return;
-    crowd.members--;
-    this.#resized(crowd);
-    if (before === "held") this.#release(place, crowd);
-    else if (before === "seated") crowd.seats--;
-    if (crowd.held.size > 0) this.#relieve(crowd, this.#time());
-    this.#forget(crowd);
+  #unseat(slot: Slot, state: "authenticated" | "retired" | "gone"): void {
+    for (const set of this.#orders(slot)) set.delete(slot);
+    const { group, state: before } = slot;
+    slot.state = state;
+    if (group === undefined) return;
+    group.members--;
+    this.#resized(group);
+    if (before === "held") this.#release(slot, group);
+    else if (before === "seated") group.seats--;
+    if (group.held.size > 0) this.#promoteWaiting(group, this.#time());
+    this.#forget(group);
   }
 
-  #crowdOf(key: string): Crowd {
-    let crowd = this.#crowds.get(key);
-    if (crowd === undefined) this.#crowds.set(key, crowd = new Crowd(key));
-    return crowd;
+  #groupOf(key: string): AddressGroup {
+    let group = this.#groups.get(key);
+    if (group === undefined) this.#groups.set(key, group = new AddressGroup(key));
+    return group;
   }
 
-  #forget(crowd: Crowd): void {
-    if (crowd.members > 0 || this.#counting.has(crowd)) return;
-    if (this.#crowds.get(crowd.key) === crowd) this.#crowds.delete(crowd.key);
+  #forget(group: AddressGroup): void {
+    if (group.members > 0 || this.#counting.has(group)) return;
+    if (this.#groups.get(group.key) === group) this.#groups.delete(group.key);
   }
 
   #isFlooding(key: string, now: number): boolean {
-    const crowd = this.#crowds.get(key);
-    return crowd !== undefined && this.#overOf(crowd, now) > floodOf(this.#perAddress);
+    const group = this.#groups.get(key);
+    return group !== undefined && this.#overOf(group, now) > floodOf(this.#perAddress);
   }
 
   /** Counts one more over the limit. @returns whether there are so many of late that it is a flood */
-  #floods(crowd: Crowd, now: number): boolean {
-    const age = now - crowd.bucket;
+  #floods(group: AddressGroup, now: number): boolean {
+    const age = now - group.bucket;
     if (age >= FLOOD_WINDOW_MS) {
-      crowd.overBefore = age < 2 * FLOOD_WINDOW_MS ? crowd.over : 0;
-      crowd.over = 0;
-      crowd.bucket = age < 2 * FLOOD_WINDOW_MS ? crowd.bucket + FLOOD_WINDOW_MS : now;
-      this.#counting.delete(crowd);
-      this.#counting.add(crowd);
+      group.overBefore = age < 2 * FLOOD_WINDOW_MS ? group.over : 0;
+      group.over = 0;
+      group.bucket = age < 2 * FLOOD_WINDOW_MS ? group.bucket + FLOOD_WINDOW_MS : now;
+      this.#counting.delete(group);
+      this.#counting.add(group);
     }
-    crowd.over++;
-    return this.#isFlooding(crowd.key, now);
+    group.over++;
+    return this.#isFlooding(group.key, now);
   }
 
   /** How many came over the limit in the last {@link FLOOD_WINDOW_MS}, about. */
-  #overOf({ over, overBefore, bucket }: Crowd, now: number): number {
+  #overOf({ over, overBefore, bucket }: AddressGroup, now: number): number {
     const age = (now - bucket) / FLOOD_WINDOW_MS;
     if (age >= 2) return 0;
     return age >= 1 ? over * (2 - age) : over + overBefore * (1 - age);

@@ -1,5 +1,5 @@
 // Connections that have logged in, by account and by address: which one makes room when all places are
-// taken. Policy alone, as admission.ts.
+// taken. Policy alone, as connection_limiter.ts.
 //
 // Whoever has logged in keeps its place, but for accounts and addresses that hold more than their
 // share. All accounts of which the mail service has taken no message yet have one share together:
@@ -55,7 +55,7 @@ interface Entry<Member> {
   readonly joined: number;
 }
 
-export class LoggedIn<Member> {
+export class ConnectionShares<Member> {
   readonly #places: number;
   readonly #entries = new Map<Member, Entry<Member>>();
   readonly #accounts = new Map<string, Group<Member>>();
@@ -89,7 +89,7 @@ export class LoggedIn<Member> {
     };
     this.#entries.set(member, entry);
     this.#resize(entry, 1);
-    this.does(member, "idle", now);
+    this.setActivity(member, "idle", now);
   }
 
   delete(member: Member): void {
@@ -101,7 +101,7 @@ export class LoggedIn<Member> {
   }
 
   /** The connection does something else from now on, or has made progress with it. */
-  does(member: Member, activity: Activity, now: number): void {
+  setActivity(member: Member, activity: Activity, now: number): void {
     const entry = this.#entries.get(member);
     if (entry === undefined) return;
     this.#move(member, entry, activity);
@@ -110,7 +110,7 @@ export class LoggedIn<Member> {
   }
 
   /** Whether some account or address holds more than its share, so that a place will come of it. */
-  overShare(address: string | undefined): boolean {
+  hasOverShare(address: string | undefined): boolean {
     return this.#groups(address).next().done === false;
   }
 
@@ -122,7 +122,7 @@ export class LoggedIn<Member> {
    *   message. What it has done since does not count, or a client that is never idle for long would
    *   never give way.
    */
-  next(address: string | undefined, before: number): Member | undefined {
+  nextToEvict(address: string | undefined, before: number): Member | undefined {
     for (const { members: { idle, waiting, receiving } } of this.#groups(address)) {
       const idlest = this.#firstBefore(idle, before);
       if (idlest !== undefined) return idlest;
