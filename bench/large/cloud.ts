@@ -4,7 +4,7 @@
 import process from "node:process";
 import { Buffer } from "node:buffer";
 import { createInterface } from "node:readline";
-import { readContent } from "../../src/sandbox/inbox/mime.ts";
+import { readContent } from "../../src/sandbox/inbox/message_content.ts";
 import { startCloud } from "../../tests/support/cloud.ts";
 import { filesFor, sha256Of } from "../../tests/support/large_message.ts";
 import type { LargeArrival, LargeCloud } from "./scenario.ts";

@@ -29,10 +29,10 @@ const waiting: (() => void)[] = [];
 let most = 0;
 let calm: ReturnType<typeof setTimeout> | undefined;
 
-function answerAll(): void {
+function respondToAll(): void {
   calm = undefined;
   most = Math.max(most, waiting.length);
-  for (const answer of waiting.splice(0)) answer();
+  for (const response of waiting.splice(0)) response();
 }
 
 /** One request at a time: a head, then as many octets as it announces. */
@@ -58,30 +58,30 @@ class Conversation {
       this.#left -= octets.length;
     }
     if (this.#left > 0) return;
-    const answer = answerTo(this.#line, this.#range);
-    if (!/\/send(?:Mail)? /.test(this.#line)) return void socket.write(answer);
-    waiting.push(() => socket.write(answer));
-    calm ??= setTimeout(answerAll, CALM);
+    const response = responseTo(this.#line, this.#range);
+    if (!/\/send(?:Mail)? /.test(this.#line)) return void socket.write(response);
+    waiting.push(() => socket.write(response));
+    calm ??= setTimeout(respondToAll, CALM);
   }
 }
 
-function answerTo(line: string, range: string): Buffer {
+function responseTo(line: string, range: string): Buffer {
   if (line.includes("/token ")) return TOKEN;
-  if (/\/send(?:Mail)? /.test(line)) return answer("202 Accepted");
-  if (line.startsWith("DELETE ")) return answer("204 No Content");
+  if (/\/send(?:Mail)? /.test(line)) return response("202 Accepted");
+  if (line.startsWith("DELETE ")) return response("204 No Content");
   if (line.startsWith("PUT ")) {
     const [last, size] = range.split("/").map(Number) as [number, number];
-    if (last + 1 === size) return answer("201 Created", {});
-    return answer("200 OK", { nextExpectedRanges: [`${last + 1}-`] });
+    if (last + 1 === size) return response("201 Created", {});
+    return response("200 OK", { nextExpectedRanges: [`${last + 1}-`] });
   }
   if (line.includes("/createUploadSession ")) {
-    return answer("201 Created", { uploadUrl: `${address}/upload` });
+    return response("201 Created", { uploadUrl: `${address}/upload` });
   }
-  if (/\/(?:messages|attachments) /.test(line)) return answer("201 Created", { id: "draft" });
-  return answer("400 Bad Request");
+  if (/\/(?:messages|attachments) /.test(line)) return response("201 Created", { id: "draft" });
+  return response("400 Bad Request");
 }
 
-function answer(status: string, body?: unknown): Buffer {
+function response(status: string, body?: unknown): Buffer {
   const text = body === undefined ? "" : JSON.stringify(body);
   return Buffer.from(
     `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n` +
@@ -91,7 +91,7 @@ function answer(status: string, body?: unknown): Buffer {
 
 const roles = ["Mail.Send", "Mail.ReadWrite"];
 const claims = btoa(JSON.stringify({ roles })).replaceAll("=", "");
-const TOKEN = answer("200 OK", {
+const TOKEN = response("200 OK", {
   token_type: "Bearer",
   expires_in: 3599,
   access_token: `e30.${claims}.${"s".repeat(1200)}`,

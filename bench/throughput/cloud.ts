@@ -23,21 +23,21 @@ declare const Bun: {
 
 let count = 0;
 const claims = btoa(JSON.stringify({ roles: ["Mail.Send"] })).replaceAll("=", "");
-const TOKEN = answer("200 OK", {
+const TOKEN = response("200 OK", {
   token_type: "Bearer",
   expires_in: 3599,
   access_token: `e30.${claims}.${"s".repeat(1200)}`,
 });
-const ACCEPTED = answer("202 Accepted");
-const REFUSED = answer("400 Bad Request");
+const ACCEPTED = response("202 Accepted");
+const REFUSED = response("400 Bad Request");
 
 /** One request at a time: a head, then as many octets as it announces. */
 class Conversation {
   #head: Buffer = Buffer.alloc(0);
   #left = 0;
-  #answer: Buffer = REFUSED;
+  #response: Buffer = REFUSED;
 
-  /** @returns the answer once the request is here */
+  /** @returns the response once the request is here */
   received(octets: Buffer): Buffer | undefined {
     if (this.#left === 0) {
       this.#head = this.#head.length === 0 ? octets : Buffer.concat([this.#head, octets]);
@@ -45,18 +45,18 @@ class Conversation {
       if (end < 0) return undefined;
       const head = this.#head.toString("latin1", 0, end);
       const length = Number(/content-length: *(\d+)/i.exec(head)?.[1] ?? 0);
-      this.#answer = answerTo(head.slice(0, head.indexOf("\r\n")), length);
+      this.#response = responseTo(head.slice(0, head.indexOf("\r\n")), length);
       this.#left = length - (this.#head.length - end - 4);
       this.#head = Buffer.alloc(0);
     } else {
       this.#left -= octets.length;
     }
-    return this.#left === 0 ? this.#answer : undefined;
+    return this.#left === 0 ? this.#response : undefined;
   }
 }
 
-function answerTo(requestLine: string, length: number): Buffer {
-  if (requestLine.startsWith("GET /count ")) return answer("200 OK", { count });
+function responseTo(requestLine: string, length: number): Buffer {
+  if (requestLine.startsWith("GET /count ")) return response("200 OK", { count });
   if (requestLine.includes("/token ")) return TOKEN;
   // Base64 of a whole message, or the bench measures something else.
   if (!requestLine.includes("/sendMail ") || length % 4 !== 0 || length < 10_000) return REFUSED;
@@ -64,7 +64,7 @@ function answerTo(requestLine: string, length: number): Buffer {
   return ACCEPTED;
 }
 
-function answer(status: string, body?: unknown): Buffer {
+function response(status: string, body?: unknown): Buffer {
   const text = body === undefined ? "" : JSON.stringify(body);
   return Buffer.from(
     `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n` +

@@ -50,7 +50,7 @@ const HEAD = "POST /graph/v1.0/users/sender@example.com/sendMail HTTP/1.1\r\n" +
 /** A kept connection to the cloud, with one request at a time on it. */
 interface Lane {
   session: Session | undefined;
-  answer: string;
+  response: string;
 }
 const idle: Socket<Lane>[] = [];
 const waiting: { readonly session: Session; readonly base64: string }[] = [];
@@ -61,14 +61,14 @@ function post(lane: Socket<Lane>, session: Session, base64: string): void {
 }
 
 function answered(lane: Socket<Lane>, octets: Buffer): void {
-  lane.data.answer += octets.toString("latin1");
-  if (!lane.data.answer.includes("\r\n\r\n")) return;
-  const { session, answer } = lane.data;
-  lane.data.answer = "";
+  lane.data.response += octets.toString("latin1");
+  if (!lane.data.response.includes("\r\n\r\n")) return;
+  const { session, response } = lane.data;
+  lane.data.response = "";
   const next = waiting.shift();
   if (next === undefined) idle.push(lane);
   else post(lane, next.session, next.base64);
-  session!.reply(answer.startsWith("HTTP/1.1 202") ? "250 OK\r\n" : "451 Not taken\r\n");
+  session!.reply(response.startsWith("HTTP/1.1 202") ? "250 OK\r\n" : "451 Not taken\r\n");
 }
 
 /** One client: lines until DATA, then a message until the lone dot, and so on. */
@@ -152,7 +152,7 @@ for (let i = 0; i < LANES; i++) {
     await Bun.connect<Lane>({
       hostname,
       port: Number(port),
-      data: { session: undefined, answer: "" },
+      data: { session: undefined, response: "" },
       socket: { data: answered },
     }),
   );

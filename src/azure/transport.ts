@@ -12,14 +12,14 @@ import type {
   PipelineRetryOptions,
   ProxySettings,
 } from "@azure/core-rest-pipeline";
-import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
+import type { HttpClient, HttpFailure, HttpResponse, RequestBody } from "../http/client.ts";
 import { asBuffer } from "../octets.ts";
 import { serviceCode, withoutCredentials } from "../service_text.ts";
 
 /** Milliseconds for a request of an SDK that brings no time of its own. */
 const TIMEOUT = 10_000;
 /** A page of a thousand table entries is 4 MiB at most, in a JSON that may be larger. */
-const MAX_ANSWER = 16 * 1024 * 1024;
+const MAX_RESPONSE = 16 * 1024 * 1024;
 
 /**
  * How often an SDK's pipeline tries again, for the `retryOptions` of its clients. A login waits
@@ -35,7 +35,7 @@ export const AZURE_RETRIES = {
 /**
  * The options that every client of an SDK is made with.
  *
- * @param origin the only one that is asked, whatever an answer says of others: a table and a vault
+ * @param origin the only one that is asked, whatever a response says of others: a table and a vault
  *   have one address. Left out for identities, whose places the SDK knows.
  * @example new TableClient(url, name, credential, azureClientOptions(http, url.origin))
  */
@@ -119,7 +119,7 @@ async function send(
     headers,
     ...(body === undefined ? {} : { body }),
     timeout: request.timeout > 0 ? request.timeout : TIMEOUT,
-    maxAnswer: MAX_ANSWER,
+    maxResponse: MAX_RESPONSE,
     ...(signal === undefined ? {} : { signal }),
   });
   if (result.type === "failure") throw errorFor(result, request, refuse);
@@ -136,7 +136,7 @@ async function send(
 }
 
 /** Without Location on a redirect (RFC 9110 §15.4): the pipeline would go there, with a new token. */
-function fieldsOf({ status, headers }: HttpAnswer): Record<string, string> {
+function fieldsOf({ status, headers }: HttpResponse): Record<string, string> {
   const fields = Object.fromEntries(headers);
   if (status >= 300 && status < 400) delete fields["location"];
   return fields;

@@ -1,7 +1,7 @@
 // Whether the relay can listen where the settings say, or does so already. Each free port is listened
 // on for a moment; one that is in use is left alone.
 
-import type { HttpAnswer, HttpFailure } from "../http/client.ts";
+import type { HttpFailure, HttpResponse } from "../http/client.ts";
 import { asBuffer } from "../octets.ts";
 import { type BindProblem, bindProblem, listenDualStack } from "../server/addresses.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
@@ -21,7 +21,7 @@ export interface PortTools {
   listen(hostname: string, port: number): { close(): void } | Promise<{ close(): void }>;
   /** Where HTTP_LISTEN would be asked; undefined where it is off or unknown. */
   readonly http: ListenAddress | undefined;
-  get(url: URL): Promise<HttpAnswer | HttpFailure>;
+  get(url: URL): Promise<HttpResponse | HttpFailure>;
 }
 
 /** A relay of ours that answers at HTTP_LISTEN. */
@@ -110,10 +110,10 @@ async function runningRelay({ http, get }: PortTools): Promise<RunningRelay | un
   if (http === undefined) return undefined;
   const all = http.hostname === "::" || http.hostname === "0.0.0.0";
   const host = formatListenAddress(all ? { ...http, hostname: "127.0.0.1" } : http);
-  const answer = await get(new URL(`http://${host}/readyz`));
-  if (answer.type === "failure") return undefined;
+  const response = await get(new URL(`http://${host}/readyz`));
+  if (response.type === "failure") return undefined;
   try {
-    const { ready, parts } = JSON.parse(asBuffer(answer.body).toString("utf8")) as {
+    const { ready, parts } = JSON.parse(asBuffer(response.body).toString("utf8")) as {
       ready: unknown;
       parts: { smtp: { listening: unknown } };
     };

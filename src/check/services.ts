@@ -2,7 +2,7 @@
 // something that needs no login.
 
 import { isUntrusted } from "../graph/answers.ts";
-import type { HttpAnswer, HttpClient, HttpFailure } from "../http/client.ts";
+import type { HttpClient, HttpFailure, HttpResponse } from "../http/client.ts";
 import type { Proxy } from "../runtime/runtime.ts";
 import { asBuffer } from "../octets.ts";
 import type { ClockReading } from "./clock.ts";
@@ -27,8 +27,8 @@ export interface ServiceResult {
 
 interface Asked {
   readonly path: string;
-  /** Whether it is the service's own answer, rather than some page of somebody else's. */
-  own(answer: HttpAnswer, json: unknown): boolean;
+  /** Whether it is the service's own response, rather than some page of somebody else's. */
+  own(response: HttpResponse, json: unknown): boolean;
 }
 
 const ASKED: Readonly<Record<Service, Asked>> = {
@@ -113,7 +113,7 @@ export function judgeFailure(
     return finding(`${service}.intercepted`, what);
   }
   const what = `${where}: ${code}: ${message}`;
-  // The codes of runtime/tunnel.ts; of a proxy that does not answer, the message tells.
+  // The codes of runtime/tunnel.ts; of a proxy that does not respond, the message tells.
   if (code.startsWith("PROXY_") || / through the proxy /.test(message)) {
     return finding(`${service}.proxy`, what);
   }

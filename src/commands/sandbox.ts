@@ -11,7 +11,7 @@ import { createCloud } from "../sandbox/cloud.ts";
 import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
 import { inboxRoutes } from "../sandbox/inbox/routes.ts";
 import { Inbox } from "../sandbox/inbox/store.ts";
-import { SandboxTable } from "../sandbox/table.ts";
+import { SandboxTable } from "../sandbox/imitated_table.ts";
 import { Tracer } from "../sandbox/trace/tracer.ts";
 import { sendWelcome } from "../sandbox/welcome.ts";
 import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";

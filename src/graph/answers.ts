@@ -4,7 +4,7 @@
 // people and is never branched upon (https://learn.microsoft.com/graph/errors).
 
 import type { NotSent, Sent } from "../delivery/outcome.ts";
-import type { HttpAnswer, HttpFailure } from "../http/client.ts";
+import type { HttpFailure, HttpResponse } from "../http/client.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import { asBuffer } from "../octets.ts";
 import { serviceCode, serviceWords } from "../service_text.ts";
@@ -191,7 +191,7 @@ export interface Verdict {
  * @param credentials that were in the request, which the answer may echo
  */
 export function judgeAnswer(
-  { status, headers, body }: HttpAnswer,
+  { status, headers, body }: HttpResponse,
   sends = true,
   credentials: readonly string[] = [],
 ): Verdict {
@@ -267,7 +267,7 @@ export function stopped(): NotSent {
 }
 
 /** Graph has taken the message. @param id names it in the reply */
-export function sent(id: string, { headers }: Pick<HttpAnswer, "headers">): Sent {
+export function sent(id: string, { headers }: Pick<HttpResponse, "headers">): Sent {
   const requestId = requestIdIn(headers);
   return {
     type: "sent",
@@ -281,7 +281,7 @@ const REQUEST_ID = /^[A-Za-z0-9-]{1,40}$/;
 
 /** Graph's name for the request, for the log. */
 function requestIdIn(
-  headers: HttpAnswer["headers"],
+  headers: HttpResponse["headers"],
   credentials: readonly string[] = [],
 ): string | undefined {
   const id = serviceCode(headers.get("request-id"), credentials);

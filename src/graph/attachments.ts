@@ -49,7 +49,7 @@ async function attachInOneRequest(
   }, [201]);
   if (result.type === "answer") return undefined;
   const { outcome, result: answer } = result;
-  const gone = answer?.type === "answer" && answer.status === 404;
+  const gone = answer?.type === "response" && answer.status === 404;
   const meant = gone ? notSent("DRAFT_GONE", outcome) : withoutPermission(outcome, answer);
   return failedAt("attaching", meant ?? outcome);
 }

@@ -7,7 +7,7 @@
 import type { Account } from "../accounts/accounts.ts";
 import type { NotSent } from "../delivery/outcome.ts";
 import type { AccessToken } from "../entra/token.ts";
-import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
+import type { HttpClient, HttpFailure, HttpResponse, RequestBody } from "../http/client.ts";
 import { retryAfter } from "../retry_after.ts";
 import { reply } from "../smtp/reply.ts";
 import { judgeAnswer, judgeFailure, outcomeOf, stopped } from "./answers.ts";
@@ -28,12 +28,12 @@ export interface GraphCall {
 /** What became of a call, after all repeats. */
 export type CallResult =
   /** One of the expected statuses. */
-  | { readonly type: "answer"; readonly answer: HttpAnswer }
+  | { readonly type: "answer"; readonly answer: HttpResponse }
   /** Anything else, with what the client would be told; and what there was to judge by. */
   | {
     readonly type: "failed";
     readonly outcome: NotSent;
-    readonly result?: HttpAnswer | HttpFailure;
+    readonly result?: HttpResponse | HttpFailure;
   };
 
 export interface CallsOptions {
@@ -145,7 +145,7 @@ export class DeliveryCalls implements Calls {
         : judgeAnswer(result, sends, credentialsIn(url, token));
       last = { type: "failed", outcome: outcomeOf(verdict), result };
       let asked: number | undefined;
-      if (result.type === "answer") {
+      if (result.type === "response") {
         const { status } = result;
         if (token !== undefined && (status === 401 || status === 403)) {
           account.reject(token, status);
@@ -184,11 +184,11 @@ export class DeliveryCalls implements Calls {
 }
 
 /** The answer, or what is certain of it: behind the head of a 202, nothing that follows matters. */
-function answerIn(result: HttpAnswer | HttpFailure, sends: boolean): HttpAnswer | undefined {
-  if (result.type === "answer") return result;
+function answerIn(result: HttpResponse | HttpFailure, sends: boolean): HttpResponse | undefined {
+  if (result.type === "response") return result;
   const { status, headers = new Map<string, string>() } = result;
   if (!sends || status !== 202) return undefined;
-  return { type: "answer", status, headers, body: new Uint8Array(0) };
+  return { type: "response", status, headers, body: new Uint8Array(0) };
 }
 
 /** What a service could echo: the token, or the right that an upload URL carries in its query. */

@@ -4,7 +4,7 @@
 // All but the last needs Mail.ReadWrite besides Mail.Send.
 
 import type { NotSent, Outcome } from "../delivery/outcome.ts";
-import type { HttpAnswer, HttpFailure } from "../http/client.ts";
+import type { HttpFailure, HttpResponse } from "../http/client.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import { sent } from "./answers.ts";
 import { base64Body } from "./base64_body.ts";
@@ -75,7 +75,7 @@ export async function sendDraft(calls: Calls, draft: Draft, id: string): Promise
   }, [202]);
   if (result.type === "failed") {
     const { outcome, result: answer } = result;
-    const gone = answer?.type === "answer" && answer.status === 404;
+    const gone = answer?.type === "response" && answer.status === 404;
     return gone
       ? notSent("DRAFT_GONE", outcome)
       : { ...outcome, detail: `sending the draft: ${outcome.detail}` };
@@ -105,14 +105,14 @@ export async function deleteDraft(
  */
 export function withoutPermission(
   outcome: NotSent,
-  result: HttpAnswer | HttpFailure | undefined,
+  result: HttpResponse | HttpFailure | undefined,
 ): NotSent | undefined {
   return isForbidden(outcome, result) ? notSent("MAIL_READWRITE", outcome) : undefined;
 }
 
 /** Directory and Exchange have several codes for a permission that is missing. */
-function isForbidden(outcome: NotSent, result: HttpAnswer | HttpFailure | undefined): boolean {
-  return result?.type === "answer" && result.status === 403 && outcome.reply.enhanced === "5.7.1";
+function isForbidden(outcome: NotSent, result: HttpResponse | HttpFailure | undefined): boolean {
+  return result?.type === "response" && result.status === 403 && outcome.reply.enhanced === "5.7.1";
 }
 
 /** `.` and `..` are steps in a path, however they are written. */

@@ -5,7 +5,7 @@
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
 import type { NotSent } from "../delivery/outcome.ts";
-import type { HttpAnswer, HttpFailure } from "../http/client.ts";
+import type { HttpFailure, HttpResponse } from "../http/client.ts";
 import type { Attachment } from "../message/detach.ts";
 import { AttachmentReader } from "./attachment_reader.ts";
 import type { Calls } from "./calls.ts";
@@ -72,8 +72,8 @@ async function createSession(
 const UNKNOWN_ACTION = /^(?:HTTP \d+|BadRequest|ResourceNotFound|NotImplemented|NotSupported)$/;
 
 /** Some national clouds have no upload sessions: their Graph does not know the address. */
-function sessionRefused(outcome: NotSent, result: HttpAnswer | HttpFailure | undefined): NotSent {
-  if (result?.type !== "answer") return outcome;
+function sessionRefused(outcome: NotSent, result: HttpResponse | HttpFailure | undefined): NotSent {
+  if (result?.type !== "response") return outcome;
   const { status } = result;
   if ([400, 404, 405, 501].includes(status) && UNKNOWN_ACTION.test(outcome.code)) {
     return notSent("UPLOAD_SESSION", outcome);
@@ -184,8 +184,8 @@ class UploadSession {
  * The upload address is not the mailbox: its 404 is about the session and its 403 about the address,
  * and neither is the message's fault. Only what is about size and quota stands, and what passes.
  */
-function uploadRefused(outcome: NotSent, result: HttpAnswer | HttpFailure | undefined): NotSent {
-  if (result?.type !== "answer" || /size|quota/i.test(outcome.code)) return outcome;
+function uploadRefused(outcome: NotSent, result: HttpResponse | HttpFailure | undefined): NotSent {
+  if (result?.type !== "response" || /size|quota/i.test(outcome.code)) return outcome;
   const { code, enhanced } = outcome.reply;
   const stands = enhanced === "5.2.3" || enhanced === "5.3.4" ||
     code < 500 && enhanced !== "4.7.0";
@@ -193,7 +193,7 @@ function uploadRefused(outcome: NotSent, result: HttpAnswer | HttpFailure | unde
 }
 
 /** Whether to ask how far the upload has come: no answer, or one that is not about the request. */
-function isBreak(result: HttpAnswer | HttpFailure | undefined): boolean {
+function isBreak(result: HttpResponse | HttpFailure | undefined): boolean {
   if (result === undefined) return false;
   if (result.type === "failure") return true;
   // 416 and 409: the service is at another octet.
@@ -204,7 +204,7 @@ function isBreak(result: HttpAnswer | HttpFailure | undefined): boolean {
  * The start of the first range in `nextExpectedRanges`: `"2097152"`, `"0-"` or `"0-26"`. Outlook's
  * own interface, where the upload address leads, writes its names with a capital.
  */
-function nextExpected({ body }: HttpAnswer): number | undefined {
+function nextExpected({ body }: HttpResponse): number | undefined {
   const answer = readObject(body);
   const ranges = answer["nextExpectedRanges"] ?? answer["NextExpectedRanges"];
   const first: unknown = Array.isArray(ranges) ? ranges[0] : undefined;

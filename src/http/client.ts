@@ -9,7 +9,7 @@
 import { connectByNode } from "../runtime/node_connect.ts";
 import type { Connect } from "../runtime/runtime.ts";
 import { Deadlines } from "./deadlines.ts";
-import { Exchange } from "./exchange.ts";
+import { HttpConnection } from "./http_connection.ts";
 
 export interface HttpRequest {
   readonly method: string;
@@ -17,12 +17,12 @@ export interface HttpRequest {
   /** Header fields besides Host, Content-Length and Connection. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: RequestBody;
-  /** Milliseconds for all of it, from connecting to the last octet of the answer. */
+  /** Milliseconds for all of it, from connecting to the last octet of the response. */
   readonly timeout: number;
   /** Ends it before its time, with `ABORTED`. */
   readonly signal?: AbortSignal;
-  /** Octets of the answer's body that are read at most; the client's own bound when left out. */
-  readonly maxAnswer?: number;
+  /** Octets of the response's body that are read at most; the client's own bound when left out. */
+  readonly maxResponse?: number;
 }
 
 /** A body that is made while it is sent, so that it need not be held a second time. */
@@ -33,19 +33,19 @@ export interface RequestBody {
   parts(): Iterable<string | Uint8Array>;
 }
 
-export interface AnswerHead {
+export interface ResponseHead {
   readonly status: number;
   /** Names in lower case; of several fields with one name, the last. */
   readonly headers: ReadonlyMap<string, string>;
 }
 
-export interface HttpAnswer extends AnswerHead {
-  readonly type: "answer";
+export interface HttpResponse extends ResponseHead {
+  readonly type: "response";
   readonly body: Uint8Array;
 }
 
-/** With the answer's head, where that had come in whole and behind all of the request. */
-export interface HttpFailure extends Partial<AnswerHead> {
+/** With the response's head, where that had come in whole and behind all of the request. */
+export interface HttpFailure extends Partial<ResponseHead> {
   readonly type: "failure";
   /** Whether the service may have seen any of the request. */
   readonly sent: boolean;
@@ -62,8 +62,8 @@ export interface HttpClientOptions {
   readonly connect?: Connect;
   /** Certificate authorities trusted besides the runtime's, PEM, one each. */
   readonly authorities?: readonly string[];
-  /** Octets of an answer's body that are read at most; 1 MiB when left out. */
-  readonly maxAnswer?: number;
+  /** Octets of a response's body that are read at most; 1 MiB when left out. */
+  readonly maxResponse?: number;
   /** Milliseconds that an unused connection is kept; services close theirs after a minute or more. */
   readonly keepAlive?: number;
   /** Unused connections kept for one service. */
@@ -73,7 +73,7 @@ export interface HttpClientOptions {
 const DEFAULTS = {
   connect: connectByNode,
   authorities: [],
-  maxAnswer: 1024 * 1024,
+  maxResponse: 1024 * 1024,
   keepAlive: 20_000,
   maxIdle: 256,
 };
@@ -81,52 +81,52 @@ const DEFAULTS = {
 /** A pool of connections, one request on each at a time. */
 export class HttpClient {
   readonly #options: Required<HttpClientOptions>;
-  readonly #deadlines = new Deadlines<Exchange>();
-  readonly #idle = new Map<string, Exchange[]>();
+  readonly #deadlines = new Deadlines<HttpConnection>();
+  readonly #idle = new Map<string, HttpConnection[]>();
   readonly #owner;
   /** Those whose requests leave at the end of this turn of the event loop. */
-  #leaving: Exchange[] = [];
+  #leaving: HttpConnection[] = [];
   #closed = false;
 
   constructor(options: HttpClientOptions = {}) {
-    const { connect, authorities, maxAnswer, keepAlive } = this.#options = {
+    const { connect, authorities, maxResponse, keepAlive } = this.#options = {
       ...DEFAULTS,
       ...options,
     };
     this.#owner = {
       connect,
       trust: { authorities },
-      maxAnswer,
+      maxResponse,
       keepAlive,
-      waiting: (exchange: Exchange) => this.#deadlines.watch(exchange),
-      ready: (exchange: Exchange) => this.#leave(exchange),
-      reusable: (exchange: Exchange) => this.#keep(exchange),
-      gone: (exchange: Exchange) => this.#forget(exchange),
+      waiting: (connection: HttpConnection) => this.#deadlines.watch(connection),
+      ready: (connection: HttpConnection) => this.#leave(connection),
+      reusable: (connection: HttpConnection) => this.#keep(connection),
+      gone: (connection: HttpConnection) => this.#forget(connection),
     };
   }
 
   /** Sends a request once. Trouble is a value: see {@link HttpFailure}. */
-  request(request: HttpRequest): Promise<HttpAnswer | HttpFailure> {
+  request(request: HttpRequest): Promise<HttpResponse | HttpFailure> {
     if (request.signal?.aborted) {
       const message = "given up before it was begun";
       return Promise.resolve({ type: "failure", sent: false, code: "ABORTED", message });
     }
     const origin = originOf(request.url);
-    const exchange = this.#unused(origin) ?? new Exchange(origin, request.url, this.#owner);
-    return exchange.run(request);
+    const connection = this.#unused(origin) ?? new HttpConnection(origin, request.url, this.#owner);
+    return connection.run(request);
   }
 
   /** Closes the unused connections, and those in use as soon as they are done. */
   close(): void {
     this.#closed = true;
-    for (const exchanges of this.#idle.values()) {
-      for (const exchange of exchanges.splice(0)) exchange.destroy();
+    for (const connections of this.#idle.values()) {
+      for (const connection of connections.splice(0)) connection.destroy();
     }
   }
 
   /** Ends everything at once: requests under way fail with `ABORTED`. Later ones are none of them. */
   abort(): void {
-    for (const exchange of this.#deadlines.items) exchange.abort();
+    for (const connection of this.#deadlines.items) connection.abort();
   }
 
   /**
@@ -134,8 +134,8 @@ export class HttpClient {
    * are cheaper by a third than between other work. And a connection that the service has closed is
    * mostly known to be closed by then, so that nothing is sent into it.
    */
-  #leave(exchange: Exchange): void {
-    if (this.#leaving.push(exchange) > 1) return;
+  #leave(connection: HttpConnection): void {
+    if (this.#leaving.push(connection) > 1) return;
     setImmediate(() => {
       const leaving = this.#leaving;
       this.#leaving = [];
@@ -144,30 +144,30 @@ export class HttpClient {
   }
 
   /** The most recently used connection is the least likely to be closed by the other side. */
-  #unused(origin: string): Exchange | undefined {
-    const exchanges = this.#idle.get(origin);
-    if (exchanges === undefined || exchanges.length === 0) return undefined;
-    const exchange = exchanges.pop()!;
-    if (exchange.deadline > performance.now()) return exchange;
+  #unused(origin: string): HttpConnection | undefined {
+    const connections = this.#idle.get(origin);
+    if (connections === undefined || connections.length === 0) return undefined;
+    const connection = connections.pop()!;
+    if (connection.deadline > performance.now()) return connection;
     // Its time is over, though nobody has looked yet; the others have waited longer still.
-    exchange.destroy();
-    for (const older of exchanges.splice(0)) older.destroy();
+    connection.destroy();
+    for (const older of connections.splice(0)) older.destroy();
     return undefined;
   }
 
-  #keep(exchange: Exchange): void {
-    const { origin } = exchange;
-    let exchanges = this.#idle.get(origin);
-    if (exchanges === undefined) this.#idle.set(origin, exchanges = []);
-    if (this.#closed || exchanges.length >= this.#options.maxIdle) exchange.destroy();
-    else exchanges.push(exchange);
+  #keep(connection: HttpConnection): void {
+    const { origin } = connection;
+    let connections = this.#idle.get(origin);
+    if (connections === undefined) this.#idle.set(origin, connections = []);
+    if (this.#closed || connections.length >= this.#options.maxIdle) connection.destroy();
+    else connections.push(connection);
   }
 
-  #forget(exchange: Exchange): void {
-    this.#deadlines.forget(exchange);
-    const exchanges = this.#idle.get(exchange.origin);
-    const index = exchanges?.lastIndexOf(exchange) ?? -1;
-    if (index >= 0) exchanges!.splice(index, 1);
+  #forget(connection: HttpConnection): void {
+    this.#deadlines.forget(connection);
+    const connections = this.#idle.get(connection.origin);
+    const index = connections?.lastIndexOf(connection) ?? -1;
+    if (index >= 0) connections!.splice(index, 1);
   }
 }
 

@@ -45,7 +45,7 @@ export class Deadlines<Item extends Timed> {
 
   #awake(): void {
     if (performance.now() - this.#wakeAt < LATE_MS) return this.#look();
-    // The time was the relay's own, not the service's: its answer may be here already.
+    // The time was the relay's own, not the service's: its response may be here already.
     this.#timer = setTimeout(() => this.#look(), GRACE_MS);
   }
 

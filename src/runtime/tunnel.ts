@@ -16,7 +16,7 @@ export interface TunnelOptions {
   readonly tls: ServiceTrust;
 }
 
-/** Octets of a proxy's answer, which is a status line and some header fields; interim ones count, too. */
+/** Octets of a proxy's response, which is a status line and some header fields; interim ones count, too. */
 const MAX_HEAD = 16 * 1024;
 const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})(?: |\r\n)/;
 

@@ -5,7 +5,7 @@ import { Buffer } from "node:buffer";
 import { randomBytes, randomUUID } from "node:crypto";
 import { type Context, Hono } from "hono";
 import { LRUCache } from "lru-cache";
-import { faultAnswer } from "./fault_answer.ts";
+import { faultResponse } from "./fault_responses.ts";
 import type { Fault, Faults } from "./faults.ts";
 import { discardBody } from "./graph/body.ts";
 
@@ -54,12 +54,12 @@ export class SandboxEntra {
       const fault = options.faults?.take("token");
       if (fault !== undefined && fault.after !== "take") {
         if (fault.after !== "head") await discardBody(context);
-        return await faultAnswer(context, fault, entraError);
+        return await faultResponse(context, fault, entraError);
       }
-      const answer = await options.intercept?.(context) ?? await this.#token(context);
-      return fault !== undefined && answer.ok
-        ? await faultAnswer(context, fault, entraError)
-        : answer;
+      const response = await options.intercept?.(context) ?? await this.#token(context);
+      return fault !== undefined && response.ok
+        ? await faultResponse(context, fault, entraError)
+        : response;
     });
     // What OpenID Connect Discovery 1.0 §4 tells of the authority, for who wants to see whether it is
     // there. Of a tenant nothing is told: logins are to need no discovery.

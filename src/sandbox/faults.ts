@@ -17,7 +17,7 @@ export const OPERATIONS = [
 
 export type Operation = typeof OPERATIONS[number];
 
-/** What is done to the connection in place of, or to, a whole answer. */
+/** What is done to the connection in place of, or to, a whole response. */
 export const CONNECTION_FAULTS = ["close", "reset", "truncate", "drip", "blackhole"] as const;
 
 export const FAULT_TIMES = ["head", "refuse", "take"] as const;
@@ -34,7 +34,7 @@ export interface Fault {
    * sent all the same. `refuse` when left out.
    */
   readonly after?: typeof FAULT_TIMES[number];
-  /** Of the answer; 503 when left out. */
+  /** Of the response; 503 when left out. */
   readonly status?: number;
   /** Of the error: Graph's `error.code`, or Entra ID's `error`. */
   readonly code?: string;
@@ -45,13 +45,13 @@ export interface Fault {
   readonly retryAfter?: number | string;
   /** Of a redirection. */
   readonly location?: string;
-  /** A page of HTML in the place of JSON, as a proxy would answer. */
+  /** A page of HTML in the place of JSON, as a proxy would respond. */
   readonly html?: boolean;
-  /** Milliseconds before the answer; with `drip` before each octet of its body. */
+  /** Milliseconds before the response; with `drip` before each octet of its body. */
   readonly delay?: number;
   /**
-   * `close` ends the connection without an answer, `reset` likewise with a TCP reset, `truncate` in
-   * the middle of the answer's body; `drip` sends the body octet by octet, `blackhole` answers
+   * `close` ends the connection without a response, `reset` likewise with a TCP reset, `truncate` in
+   * the middle of the response's body; `drip` sends the body octet by octet, `blackhole` answers
    * never. They need a real connection.
    */
   readonly connection?: typeof CONNECTION_FAULTS[number];

@@ -5,7 +5,7 @@
 import { randomUUID } from "node:crypto";
 import { type Context, Hono } from "hono";
 import type { IssuedToken } from "./entra.ts";
-import { faultAnswer, pause } from "./fault_answer.ts";
+import { faultResponse, pause } from "./fault_responses.ts";
 import type { Fault } from "./faults.ts";
 import {
   ACCESS_DENIED,
@@ -15,11 +15,11 @@ import {
   refusal,
   refuse,
   REQUEST_TOO_LARGE,
-} from "./graph/answers.ts";
+} from "./graph/refusals.ts";
 import { discardBody, readBody, REQUEST_LIMIT } from "./graph/body.ts";
 import { attach, createDraft, deleteDraft, messageLimit, sendDraft } from "./graph/draft_routes.ts";
 import { Drafts } from "./graph/drafts.ts";
-import { decodeMime, recipientsOf, senderRefusal } from "./graph/mime.ts";
+import { decodeMime, recipientsOf, senderRefusal } from "./graph/mime_rules.ts";
 import type { GraphOperation, GraphOptions, MailboxRequest } from "./graph/options.ts";
 import { Throttle, throttleKey } from "./graph/throttle.ts";
 import { cancelUpload, createUploadSession, uploadChunk, uploadStatus } from "./graph/uploads.ts";
@@ -153,16 +153,18 @@ export class SandboxGraph {
         return refuse(context, OVER_CONCURRENCY, { "Retry-After": String(retryAfter) });
       }
       const fault = faults?.take(operation);
-      if (fault?.after === "head") return await faultAnswer(context, fault, graphError);
+      if (fault?.after === "head") return await faultResponse(context, fault, graphError);
       if (fault !== undefined && fault.after !== "take") {
         await discardBody(context);
-        return await faultAnswer(context, fault, graphError);
+        return await faultResponse(context, fault, graphError);
       }
-      const answer = await intercept?.(context, operation) ?? await carryOut();
+      const response = await intercept?.(context, operation) ?? await carryOut();
       // A refusal is the truth: nothing was taken.
-      if (fault !== undefined && answer.ok) return await faultAnswer(context, fault, graphError);
+      if (fault !== undefined && response.ok) {
+        return await faultResponse(context, fault, graphError);
+      }
       await pause(delay);
-      return answer;
+      return response;
     } finally {
       leave?.();
       this.#inFlight--;
@@ -274,7 +276,7 @@ const CODES: Readonly<Record<number, string>> = {
   503: "ErrorServerBusy",
 };
 
-/** `nobody@…` is none, so that the answer to a mailbox that is not there can be rehearsed. */
+/** `nobody@…` is none, so that the response to a mailbox that is not there can be rehearsed. */
 function looksLikeMailbox(mailbox: string): boolean {
   if (/^nobody@/i.test(mailbox)) return false;
   return /^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(mailbox) || /^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(mailbox);

@@ -99,7 +99,7 @@ class Line {
 
   constructor(socket: Socket) {
     this.#socket = socket;
-    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error("no answer in time")));
+    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error("no response in time")));
     socket.on(
       "data",
       (octets: Uint8Array) => this.#received(Buffer.from(octets).toString("latin1")),

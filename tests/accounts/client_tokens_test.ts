@@ -6,7 +6,7 @@ import { BroughtTokens } from "../../src/accounts/client_tokens.ts";
 import { Entries } from "../../src/accounts/entries.ts";
 import { senderCheck } from "../../src/accounts/senders.ts";
 import { shortId } from "../../src/accounts/username.ts";
-import { SandboxTable } from "../../src/sandbox/table.ts";
+import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { Secret } from "../../src/secret.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import { formatReply } from "../../src/smtp/reply.ts";

@@ -5,7 +5,7 @@ import type { Account, AccountsOptions, LoginResult } from "../../src/accounts/a
 import { Entries } from "../../src/accounts/entries.ts";
 import { senderCheck } from "../../src/accounts/senders.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
-import { SandboxTable } from "../../src/sandbox/table.ts";
+import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { CLIENT, type Logins, openLogins, TENANT, USERNAME } from "../support/logins.ts";

@@ -124,7 +124,7 @@ describe("table and vault behind a proxy, with a certificate of one's own author
 
 describe("the audience of the relay's own token", () => {
   /** Answers every request here, and notes the scopes that tokens are asked for. */
-  function pretend(answer: (request: HttpRequest) => { status: number; challenge?: string }) {
+  function pretend(response: (request: HttpRequest) => { status: number; challenge?: string }) {
     const scopes: string[] = [];
     const credential: TokenCredential = {
       getToken(scope): Promise<AccessToken> {
@@ -134,13 +134,13 @@ describe("the audience of the relay's own token", () => {
     };
     const http: Pick<HttpClient, "request"> = {
       request(request) {
-        const { status, challenge } = answer(request);
+        const { status, challenge } = response(request);
         const headers = new Map([["content-type", "application/json"]]);
         if (challenge !== undefined) headers.set("www-authenticate", challenge);
         const body = new TextEncoder().encode(
           '{"id":"https://a.test/secrets/x/1","attributes":{}}',
         );
-        return Promise.resolve({ type: "answer", status, headers, body });
+        return Promise.resolve({ type: "response", status, headers, body });
       },
     };
     return { scopes, credential, options: azureClientOptions(http) };

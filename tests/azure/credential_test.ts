@@ -116,7 +116,7 @@ describe("the relay's own identity", () => {
             access_token: "a-token",
           });
           return Promise.resolve({
-            type: "answer" as const,
+            type: "response" as const,
             status: 200,
             headers: new Map(),
             body: new TextEncoder().encode(body),

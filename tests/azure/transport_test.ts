@@ -46,7 +46,7 @@ async function failure(sending: Promise<unknown>): Promise<Error & { code?: stri
   return result;
 }
 
-async function answerAll(connection: RawConnection): Promise<void> {
+async function respondToAll(connection: RawConnection): Promise<void> {
   for (let count = 1;; count++) {
     await connection.request(count);
     connection.write(OK);
@@ -54,8 +54,8 @@ async function answerAll(connection: RawConnection): Promise<void> {
 }
 
 describe("a request of an Azure SDK", () => {
-  it("arrives with its method, path, query and header fields, and its answer comes back", async () => {
-    const server = await startRawServer(answerAll);
+  it("arrives with its method, path, query and header fields, and its response comes back", async () => {
+    const server = await startRawServer(respondToAll);
     const response = await send(new URL("/table(PartitionKey='a%27b')?$select=x%2Cy", server.url), {
       headers: createHttpHeaders({ Accept: "application/json", Authorization: "Bearer t" }),
     });
@@ -69,7 +69,7 @@ describe("a request of an Azure SDK", () => {
   });
 
   it("asks for no content coding, which our client does not undo", async () => {
-    const server = await startRawServer(answerAll);
+    const server = await startRawServer(respondToAll);
     await send(server.url);
     assert.doesNotMatch(server.connections[0]!.received, /accept-encoding/i);
     await server.close();
@@ -85,7 +85,7 @@ describe("a request of an Azure SDK", () => {
   ];
   for (const [name, body, arrives] of BODIES) {
     it(`carries ${name}, with its length (RFC 9110 §8.6)`, async () => {
-      const server = await startRawServer(answerAll);
+      const server = await startRawServer(respondToAll);
       await send(server.url, { method: "POST", ...(body === null ? {} : { body }) });
       const { received } = server.connections[0]!;
       assert.match(received, new RegExp(`\r\nContent-Length: ${arrives.length}\r\n`));
@@ -114,7 +114,7 @@ describe("a request of an Azure SDK", () => {
     await server.close();
   });
 
-  it("takes an answer of several MiB, as a page of a large table is", async () => {
+  it("takes a response of several MiB, as a page of a large table is", async () => {
     const length = 5 * 1024 * 1024;
     const server = await startRawServer(async (connection) => {
       await connection.request();

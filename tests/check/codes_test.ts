@@ -8,7 +8,7 @@ import type { LoginResult } from "../../src/accounts/accounts.ts";
 import { CODES } from "../../src/check/codes.ts";
 import { judgeRefusal } from "../../src/check/login.ts";
 import { judgeOutcome } from "../../src/check/message.ts";
-import type { HttpAnswer } from "../../src/http/client.ts";
+import type { HttpResponse } from "../../src/http/client.ts";
 import { AADSTS, refusalFor } from "../../src/entra/answers.ts";
 import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/answers.ts";
 
@@ -70,9 +70,9 @@ describe("a refused message", () => {
         error: { code },
       }),
     );
-    const answer: HttpAnswer = { type: "answer", status, headers: new Map(), body };
+    const response: HttpResponse = { type: "response", status, headers: new Map(), body };
     const message = { from: "a@example.com", to: "b@example.com" };
-    return judgeOutcome(outcomeOf(judgeAnswer(answer)), "id", message).code;
+    return judgeOutcome(outcomeOf(judgeAnswer(response)), "id", message).code;
   };
   /** Of a 4xx by this code. */
   const expected = (code: string) => {

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { checkPorts, type PortTools, type WantedPort } from "../../src/check/ports.ts";
-import type { HttpAnswer } from "../../src/http/client.ts";
+import type { HttpResponse } from "../../src/http/client.ts";
 
 const SMTP: WantedPort = {
   setting: "SMTP_LISTEN",
@@ -12,12 +12,12 @@ const SMTP: WantedPort = {
 };
 const HTTP = { hostname: "127.0.0.1", port: 8026 };
 
-function answer(status: number, body: string): HttpAnswer {
-  return { type: "answer", status, headers: new Map(), body: Buffer.from(body) };
+function response(status: number, body: string): HttpResponse {
+  return { type: "response", status, headers: new Map(), body: Buffer.from(body) };
 }
 
 /** Tools on a machine where listening fails with a code. */
-function tools(code: string, readyz?: HttpAnswer): PortTools & { readonly asked: string[] } {
+function tools(code: string, readyz?: HttpResponse): PortTools & { readonly asked: string[] } {
   const asked: string[] = [];
   return {
     asked,
@@ -68,7 +68,7 @@ describe("a port that cannot be listened on", () => {
 
 describe("a port in use", () => {
   const readyz = (ready: boolean, listening: unknown) =>
-    answer(ready ? 200 : 503, JSON.stringify({ ready, parts: { smtp: { ready, listening } } }));
+    response(ready ? 200 : 503, JSON.stringify({ ready, parts: { smtp: { ready, listening } } }));
 
   it("is the relay's own where /readyz names it", async () => {
     const asked = tools("EADDRINUSE", readyz(true, ["[::]:25", "[::]:465"]));
@@ -86,11 +86,11 @@ describe("a port in use", () => {
     assert.deepEqual(await codes(tools("EADDRINUSE", readyz(true, [])), [http]), ["ports.relay"]);
   });
 
-  const strangers: readonly [name: string, answer: HttpAnswer][] = [
+  const strangers: readonly [name: string, response: HttpResponse][] = [
     ["a relay that listens elsewhere", readyz(true, ["[::]:2525"])],
-    ["a page of HTML", answer(200, "<h1>It works!</h1>")],
-    ["JSON of another program", answer(200, '{"status":"ok"}')],
-    ["null", answer(200, "null")],
+    ["a page of HTML", response(200, "<h1>It works!</h1>")],
+    ["JSON of another program", response(200, '{"status":"ok"}')],
+    ["null", response(200, "null")],
     ["a list of the wrong kind", readyz(true, "25")],
   ];
   for (const [name, given] of strangers) {

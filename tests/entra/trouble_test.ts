@@ -5,7 +5,7 @@ import type { LoginResult } from "../../src/accounts/accounts.ts";
 import { openLogins, USERNAME } from "../support/logins.ts";
 import { closedPort, type RawConnection, startRawServer } from "../support/raw_server.ts";
 
-function answer(status: string, body: string, type = "application/json"): string {
+function response(status: string, body: string, type = "application/json"): string {
   return `HTTP/1.1 ${status}\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
 }
 
@@ -16,7 +16,7 @@ interface Trouble {
   readonly timeout?: number;
 }
 
-/** Trouble that is an answer, given once the request is read. */
+/** Trouble that is a response, given once the request is read. */
 function answered(name: string, text: string, reply: RegExp): Trouble {
   return {
     name,
@@ -31,46 +31,46 @@ function answered(name: string, text: string, reply: RegExp): Trouble {
 const TROUBLES: readonly Trouble[] = [
   answered(
     "a page of HTML",
-    answer("200 OK", "<html>Sign in to Wi-Fi</html>", "text/html"),
+    response("200 OK", "<html>Sign in to Wi-Fi</html>", "text/html"),
     /HTTP 200/,
   ),
-  answered("a proxy's 403", answer("403 Forbidden", "<html>No</html>", "text/html"), /HTTP 403/),
-  answered("a proxy's 407", answer("407 Proxy Authentication Required", ""), /HTTP 407/),
-  answered("a redirect", answer("302 Found", ""), /HTTP 302/),
+  answered("a proxy's 403", response("403 Forbidden", "<html>No</html>", "text/html"), /HTTP 403/),
+  answered("a proxy's 407", response("407 Proxy Authentication Required", ""), /HTTP 407/),
+  answered("a redirect", response("302 Found", ""), /HTTP 302/),
   answered(
     "429",
-    answer("429 Too Many Requests", '{"error":"x","error_codes":[50196]}'),
+    response("429 Too Many Requests", '{"error":"x","error_codes":[50196]}'),
     /AADSTS50196/,
   ),
-  answered("500", answer("500 Oops", '{"error":"server_error"}'), /server_error/),
-  answered("500 without a body", answer("500 Oops", ""), /HTTP 500/),
-  answered("an empty body", answer("200 OK", ""), /HTTP 200/),
-  answered("truncated JSON", answer("200 OK", '{"token_type":"Bearer","access_'), /HTTP 200/),
-  answered("truncated JSON in an error", answer("400 Bad", '{"error":"invalid_cl'), /HTTP 400/),
+  answered("500", response("500 Oops", '{"error":"server_error"}'), /server_error/),
+  answered("500 without a body", response("500 Oops", ""), /HTTP 500/),
+  answered("an empty body", response("200 OK", ""), /HTTP 200/),
+  answered("truncated JSON", response("200 OK", '{"token_type":"Bearer","access_'), /HTTP 200/),
+  answered("truncated JSON in an error", response("400 Bad", '{"error":"invalid_cl'), /HTTP 400/),
   answered(
     "JSON without a token",
-    answer("200 OK", '{"token_type":"Bearer"}'),
+    response("200 OK", '{"token_type":"Bearer"}'),
     /cannot be reached/,
   ),
-  answered("JSON that is null", answer("200 OK", "null"), /Entra ID/),
+  answered("JSON that is null", response("200 OK", "null"), /Entra ID/),
   // Found by fuzzing: of these, MSAL makes a date that is none.
   answered(
     "a token whose lifetime is no time",
-    answer("200 OK", '{"access_token":"x","expires_in":"33333333333333"}'),
+    response("200 OK", '{"access_token":"x","expires_in":"33333333333333"}'),
     /no_token.*expires_in/,
   ),
   answered(
     "a token that is no text",
-    answer("200 OK", '{"access_token":7,"expires_in":3599}'),
+    response("200 OK", '{"access_token":7,"expires_in":3599}'),
     /Entra ID/,
   ),
   answered("an answer that is not HTTP", "220 mail.example.com ESMTP\r\n\r\n", /MALFORMED/),
   answered(
-    "an answer that is cut off",
+    "a response that is cut off",
     "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
     /TRUNCATED/,
   ),
-  answered("no answer", "", /ECONNRESET/),
+  answered("no response", "", /ECONNRESET/),
   {
     name: "a reset connection",
     async serve(connection) {
@@ -117,7 +117,7 @@ describe("a token's roles", () => {
       const body = JSON.stringify({ token_type: "Bearer", expires_in: 3599, access_token: token });
       const server = await startRawServer(async (connection) => {
         await connection.request();
-        connection.write(answer("200 OK", body));
+        connection.write(response("200 OK", body));
       });
       const { login, close } = openLogins(server.url);
       try {

@@ -28,7 +28,7 @@ const GUIDED: Readonly<Record<string, number>> = {
   session: 1500,
   message: 1500,
   mime: 1000,
-  http_answer: 3000,
+  http_response: 3000,
   graph: 3000,
   upload: 250,
   entra: 2000,

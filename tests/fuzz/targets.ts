@@ -4,7 +4,7 @@ import type { Target } from "./engine/target.ts";
 import { addresses } from "./targets/addresses.ts";
 import { entra } from "./targets/entra.ts";
 import { graph, upload } from "./targets/graph.ts";
-import { httpAnswer } from "./targets/http_answer.ts";
+import { httpResponse } from "./targets/http_response.ts";
 import { log } from "./targets/log.ts";
 import { sasl, username } from "./targets/login.ts";
 import { message, mime } from "./targets/message.ts";
@@ -23,7 +23,7 @@ export const TARGETS: readonly Target[] = [
   sasl,
   addresses,
   networks,
-  httpAnswer,
+  httpResponse,
   graph,
   upload,
   entra,

@@ -15,7 +15,7 @@ import { formatReply } from "../../src/smtp/reply.ts";
 function answer(status: number, body: unknown, headers: Record<string, string> = {}): Verdict {
   const text = typeof body === "string" ? body : JSON.stringify(body);
   return judgeAnswer({
-    type: "answer",
+    type: "response",
     status,
     headers: new Map(Object.entries(headers)),
     body: Buffer.from(text, "utf8"),

@@ -5,18 +5,18 @@ import { describe, it } from "node:test";
 import type { Account } from "../../src/accounts/accounts.ts";
 import type { Outcome } from "../../src/delivery/outcome.ts";
 import { GraphBackend, type GraphOptions } from "../../src/graph/backend.ts";
-import type { HttpAnswer, HttpFailure, HttpRequest } from "../../src/http/client.ts";
+import type { HttpFailure, HttpRequest, HttpResponse } from "../../src/http/client.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { accountWith, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
-type Result = HttpAnswer | HttpFailure;
+type Result = HttpResponse | HttpFailure;
 
 function answer(status: number, headers: Record<string, string> = {}, body: unknown = ""): Result {
   const text = typeof body === "string" ? body : JSON.stringify(body);
   return {
-    type: "answer",
+    type: "response",
     status,
     headers: new Map(Object.entries(headers)),
     body: Buffer.from(text),

@@ -6,14 +6,14 @@ import type { Account } from "../../src/accounts/accounts.ts";
 import { type EntraRefusal, unreachable } from "../../src/entra/answers.ts";
 import type { AccessToken } from "../../src/entra/token.ts";
 import { type CallResult, DeliveryCalls, type GraphCall } from "../../src/graph/calls.ts";
-import type { HttpAnswer, HttpFailure, HttpRequest } from "../../src/http/client.ts";
+import type { HttpFailure, HttpRequest, HttpResponse } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { CLIENT, TENANT } from "../support/logins.ts";
 import { tokenOf } from "../support/submissions.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
 /** What comes of a request, and how many milliseconds it takes. */
-type Happening = (HttpAnswer | HttpFailure) & { readonly takes?: number };
+type Happening = (HttpResponse | HttpFailure) & { readonly takes?: number };
 
 function answer(
   status: number,
@@ -22,7 +22,7 @@ function answer(
 ): Happening {
   const text = code === undefined ? "" : JSON.stringify({ error: { code, message: "Words." } });
   return {
-    type: "answer",
+    type: "response",
     status,
     headers: new Map(Object.entries(headers)),
     body: Buffer.from(text),
@@ -226,7 +226,7 @@ describe("a request that sends and may have been taken", () => {
       assert.equal(seen.attempts, 1);
     });
 
-    if (happening.type === "answer" && happening.status < 300) continue;
+    if (happening.type === "response" && happening.status < 300) continue;
     it(`is made once without such doubt where it does not send: ${what}`, async () => {
       const seen = await play({ script: [happening], call: { sends: false }, expected: [201] });
       // 4.4.2 is for what may have been sent.

@@ -93,14 +93,14 @@ describe("abort()", () => {
     http.abort();
     const second = http.request(post(server.url));
     assert.equal((await first).type, "failure");
-    assert.equal((await second).type, "answer");
+    assert.equal((await second).type, "response");
     http.close();
     await server.close();
   });
 });
 
 describe("a request's own signal", () => {
-  it("ends it, whether it waits for its connection or for its answer", async () => {
+  it("ends it, whether it waits for its connection or for its response", async () => {
     const server = await startRawServer();
     const http = httpClient();
     for (const [index, scheme] of ["http", "https"].entries()) {
@@ -136,7 +136,7 @@ describe("a request's own signal", () => {
     const connection = await server.connection(0);
     await connection.request(2);
     connection.write(OK);
-    assert.equal((await second).type, "answer");
+    assert.equal((await second).type, "response");
     assert.equal(server.connections.length, 1);
     http.close();
     await server.close();

@@ -56,7 +56,7 @@ describe("a body of many parts", () => {
           for (; made < parts; made++) yield partOf(made);
         },
       }));
-      assert(result.type === "answer", JSON.stringify(result));
+      assert(result.type === "response", JSON.stringify(result));
       assert.equal(result.status, 202);
       const expected = createHash("sha256");
       for (let i = 0; i < parts; i++) expected.update(partOf(i));
@@ -70,8 +70,8 @@ describe("a body of many parts", () => {
   });
 });
 
-describe("an answer that comes before all of the request has left", () => {
-  it("is the answer, and ends the connection (RFC 9112 §9.6)", async () => {
+describe("a response that comes before all of the request has left", () => {
+  it("is the response, and ends the connection (RFC 9112 §9.6)", async () => {
     const server = await startRawServer(async (connection) => {
       await connection.until(() => connection.received.length > 0);
       connection.socket.pause();
@@ -87,15 +87,15 @@ describe("an answer that comes before all of the request has left", () => {
           for (; made < 100; made++) yield part;
         },
       }));
-      assert(result.type === "answer");
+      assert(result.type === "response");
       assert.equal(result.status, 413);
       assert.equal(Buffer.from(result.body).toString(), "big");
-      const atAnswer = made;
-      assert(atAnswer < 100, "all of the body was taken though nobody read it");
+      const atResponse = made;
+      assert(atResponse < 100, "all of the body was taken though nobody read it");
       const ended = server.connections[0]!.ended();
       server.connections[0]!.socket.resume();
       await ended;
-      assert.equal(made, atAnswer);
+      assert.equal(made, atResponse);
     } finally {
       http.close();
       await server.close();
@@ -165,7 +165,7 @@ describe("an answer that comes before all of the request has left", () => {
         };
       },
     });
-    for (const [total, type] of [[3, "failure"], [2, "answer"]] as const) {
+    for (const [total, type] of [[3, "failure"], [2, "response"]] as const) {
       made.count = 0;
       const result = await http.request(post(new URL("http://127.0.0.1/"), {
         length: total,
@@ -183,7 +183,7 @@ describe("an answer that comes before all of the request has left", () => {
 });
 
 describe("a body that cannot be made", () => {
-  const answer = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+  const response = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
   const sound: RequestBody = { length: 4, parts: () => ["good"] };
   const faulty: RequestBody = {
     length: 4,
@@ -196,7 +196,7 @@ describe("a body that cannot be made", () => {
     const server = await startRawServer(async (connection) => {
       for (let count = 1;; count++) {
         await connection.request(count);
-        connection.write(answer);
+        connection.write(response);
       }
     });
     const http = httpClient();
@@ -210,7 +210,7 @@ describe("a body that cannot be made", () => {
           http.request(post(url, sound)),
         ]);
         for (const result of [first, last]) {
-          assert(result?.status === "fulfilled" && result.value.type === "answer");
+          assert(result?.status === "fulfilled" && result.value.type === "response");
           assert.equal(result.value.status, 202);
         }
         assert.equal(bug?.status, "rejected");

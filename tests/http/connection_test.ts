@@ -1,4 +1,4 @@
-/** Connections of the HTTP client: reused, closed, and never trusted with more than one answer. */
+/** Connections of the HTTP client: reused, closed, and never trusted with more than one response. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -12,12 +12,12 @@ function get(url: URL, headers: Record<string, string> = {}): HttpRequest {
   return { method: "GET", url, headers, timeout: 10_000 };
 }
 
-/** A server that answers every request with `answer`, and a client. */
-async function open(answer = OK, options: HttpClientOptions = {}) {
+/** A server that answers every request with `response`, and a client. */
+async function open(response = OK, options: HttpClientOptions = {}) {
   const server = await startRawServer(async (connection) => {
     for (let count = 1;; count++) {
       await connection.request(count);
-      connection.write(answer);
+      connection.write(response);
     }
   });
   const http = httpClient(options);
@@ -45,7 +45,7 @@ describe("a request (RFC 9112 §3)", () => {
         body: { length: body.length, parts: () => [body] },
         timeout: 10_000,
       });
-      assert(result.type === "answer");
+      assert(result.type === "response");
       assert.equal(Buffer.from(result.body).toString(), "ok");
       assert.equal(
         server.connections[0]!.received,
@@ -97,7 +97,7 @@ describe("a request (RFC 9112 §3)", () => {
     );
     try {
       const result = await http.request(get(server.url));
-      assert(result.type === "answer");
+      assert(result.type === "response");
       assert.equal(result.status, 307);
       assert.deepEqual(counts(server), [1]);
     } finally {
@@ -111,7 +111,7 @@ describe("a connection", () => {
     const { server, http, close } = await open();
     try {
       for (let i = 0; i < 5; i++) {
-        assert.equal((await http.request(get(server.url))).type, "answer");
+        assert.equal((await http.request(get(server.url))).type, "response");
       }
       assert.deepEqual(counts(server), [5]);
     } finally {
@@ -168,7 +168,7 @@ describe("a connection", () => {
       await http.request(get(server.url));
       await server.connections[0]!.ended();
       const result = await http.request(get(server.url));
-      assert.equal(result.type, "answer");
+      assert.equal(result.type, "response");
       assert.deepEqual(counts(server), [1, 1]);
     } finally {
       await close();
@@ -186,7 +186,7 @@ describe("a connection", () => {
         const busyUntil = performance.now() + 40;
         while (performance.now() < busyUntil);
       });
-      assert.equal(result.type, "answer", JSON.stringify(result));
+      assert.equal(result.type, "response", JSON.stringify(result));
     } finally {
       await close();
     }
@@ -215,7 +215,7 @@ describe("a connection", () => {
     }
   });
 
-  it("is closed when the answer says so (RFC 9112 §9.6)", async () => {
+  it("is closed when the response says so (RFC 9112 §9.6)", async () => {
     const { server, http, close } = await open(
       "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
     );
@@ -236,7 +236,7 @@ describe("a connection", () => {
       server.connections[0]!.write("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
       await server.connections[0]!.ended();
       const result = await http.request(get(server.url));
-      assert(result.type === "answer");
+      assert(result.type === "response");
       assert.equal(result.status, 200);
       assert.deepEqual(counts(server), [1, 1]);
     } finally {

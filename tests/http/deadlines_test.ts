@@ -70,12 +70,12 @@ describe("deadlines", () => {
   });
 });
 
-describe("an answer that has arrived while the thread was busy", () => {
+describe("a response that has arrived while the thread was busy", () => {
   it("is no time-out, though nobody has looked before its deadline", async () => {
     const server = await startRawServer(async (connection) => {
       await connection.request();
-      const answer = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
-      connection.socket.write(answer, () => {
+      const response = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+      connection.socket.write(response, () => {
         for (const end = performance.now() + 400; performance.now() < end;);
       });
     });
@@ -86,7 +86,7 @@ describe("an answer that has arrived while the thread was busy", () => {
       headers: {},
       timeout: 200,
     });
-    assert.equal(result.type, "answer", JSON.stringify(result));
+    assert.equal(result.type, "response", JSON.stringify(result));
     http.close();
     await server.close();
   });

@@ -115,14 +115,14 @@ describe("a failed request", () => {
     }
   });
 
-  it("may have been sent when no answer comes in time", async () => {
+  it("may have been sent when no response comes in time", async () => {
     const result = await requestTo(() => {}, 250);
     assert(result.type === "failure");
     assert.deepEqual([result.sent, result.code], [true, "ETIMEDOUT"]);
     assert.match(result.message, /no answer within 0\.25 s/);
   });
 
-  it("may have been sent when the answer drips in too slowly: the time is for all of it", async () => {
+  it("may have been sent when the response drips in too slowly: the time is for all of it", async () => {
     const result = await requestTo(async (connection) => {
       await connection.request();
       const drip = setInterval(() => connection.write("x"), 10);
@@ -133,7 +133,7 @@ describe("a failed request", () => {
     assert.deepEqual([result.sent, result.code], [true, "ETIMEDOUT"]);
   });
 
-  const ANSWERS: readonly (readonly [name: string, answer: string, code: string])[] = [
+  const RESPONSES: readonly (readonly [name: string, response: string, code: string])[] = [
     ["is not HTTP", "220 mail.example.com ESMTP\r\n\r\n", "MALFORMED"],
     [
       "has chunks that are none",
@@ -143,18 +143,18 @@ describe("a failed request", () => {
     ["announces too much", "HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n", "TOOLONG"],
     ["is too much", `HTTP/1.1 200 OK\r\n\r\n${"x".repeat(101)}`, "TOOLONG"],
   ];
-  for (const [name, answer, code] of ANSWERS) {
-    it(`may have been sent when the answer ${name}, and its connection is closed`, async () => {
-      const result = await requestTo(answering(answer), undefined, { maxAnswer: 100 });
+  for (const [name, response, code] of RESPONSES) {
+    it(`may have been sent when the response ${name}, and its connection is closed`, async () => {
+      const result = await requestTo(answering(response), undefined, { maxResponse: 100 });
       assert(result.type === "failure");
       assert.deepEqual([result.sent, result.code], [true, code]);
     });
   }
 
-  const STATUSES: readonly (readonly [name: string, answer: string, status?: number])[] = [
+  const STATUSES: readonly (readonly [name: string, response: string, status?: number])[] = [
     ["nothing of it", ""],
     ["half of its head", "HTTP/1.1 202 Accepted\r\nContent-Le"],
-    ["an interim answer", "HTTP/1.1 100 Continue\r\n\r\n"],
+    ["an interim response", "HTTP/1.1 100 Continue\r\n\r\n"],
     ["its head and half of its body", "HTTP/1.1 202 OK\r\nContent-Length: 5\r\n\r\nok", 202],
     ["a head that announces too much", "HTTP/1.1 503 No\r\nContent-Length: 999999\r\n\r\n", 503],
     [
@@ -163,14 +163,14 @@ describe("a failed request", () => {
       202,
     ],
   ];
-  for (const [name, answer, status] of STATUSES) {
+  for (const [name, response, status] of STATUSES) {
     const told = status === undefined ? "no status" : `the status ${status}`;
-    it(`tells ${told} when of the answer has come ${name}`, async () => {
+    it(`tells ${told} when of the response has come ${name}`, async () => {
       const server = await startRawServer(async (connection) => {
         await connection.request();
-        connection.socket.end(answer);
+        connection.socket.end(response);
       });
-      const http = httpClient({ maxAnswer: 100 });
+      const http = httpClient({ maxResponse: 100 });
       const result = await http.request(post(server.url));
       assert(result.type === "failure");
       assert.equal(result.status, status);

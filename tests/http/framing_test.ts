@@ -1,15 +1,15 @@
-/** How an answer's octets become an answer (RFC 9112 §4 to §8), in whatever pieces they come. */
+/** How a response's octets become a response (RFC 9112 §4 to §8), in whatever pieces they come. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
-import { AnswerReader, type Progress } from "../../src/http/answer_reader.ts";
+import { type Progress, ResponseReader } from "../../src/http/response_reader.ts";
 
 const MAX_BODY = 1000;
 
 /** Pushes pieces until something else than "more" is said. */
 function read(pieces: readonly string[], method = "POST") {
-  const reader = new AnswerReader(MAX_BODY, method);
+  const reader = new ResponseReader(MAX_BODY, method);
   let progress: Progress = "more";
   for (const piece of pieces) {
     if (progress !== "more") break;
@@ -18,13 +18,13 @@ function read(pieces: readonly string[], method = "POST") {
   return { reader, progress };
 }
 
-function bodyOf(reader: AnswerReader): string {
-  return Buffer.from(reader.answer().body).toString("latin1");
+function bodyOf(reader: ResponseReader): string {
+  return Buffer.from(reader.response().body).toString("latin1");
 }
 
 interface Framing {
   readonly name: string;
-  readonly answer: string;
+  readonly response: string;
   readonly status: number;
   readonly body: string;
   readonly reusable: boolean;
@@ -36,21 +36,21 @@ interface Framing {
 const FRAMINGS: readonly Framing[] = [
   {
     name: "a Content-Length (§6.2)",
-    answer: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Y: z\r\n\r\nhello",
+    response: "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Y: z\r\n\r\nhello",
     status: 200,
     body: "hello",
     reusable: true,
   },
   {
     name: "a Content-Length of 0",
-    answer: "HTTP/1.1 202 Accepted\r\ncontent-length:0\r\n\r\n",
+    response: "HTTP/1.1 202 Accepted\r\ncontent-length:0\r\n\r\n",
     status: 202,
     body: "",
     reusable: true,
   },
   {
     name: "chunks (§7.1)",
-    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
+    response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" +
       "5\r\nhello\r\nA\r\n, world...\r\n0\r\n\r\n",
     status: 200,
     body: "hello, world...",
@@ -58,7 +58,7 @@ const FRAMINGS: readonly Framing[] = [
   },
   {
     name: "chunks with extensions and trailers (§7.1.1, §7.1.2)",
-    answer: "HTTP/1.1 200 OK\r\nTRANSFER-ENCODING: Chunked\r\n\r\n" +
+    response: "HTTP/1.1 200 OK\r\nTRANSFER-ENCODING: Chunked\r\n\r\n" +
       '3;a=b;c="d;e"\r\nabc\r\n02 ;x\r\nde\r\n000;last\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n',
     status: 200,
     body: "abcde",
@@ -66,21 +66,21 @@ const FRAMINGS: readonly Framing[] = [
   },
   {
     name: "chunks that hold line ends",
-    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\r\n0\r\r\n0\r\n\r\n",
+    response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\n\r\n0\r\r\n0\r\n\r\n",
     status: 200,
     body: "\r\n0\r",
     reusable: true,
   },
   {
     name: "no chunk at all",
-    answer: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    response: "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     status: 200,
     body: "",
     reusable: true,
   },
   {
     name: "the connection's end (§6.3 rule 8)",
-    answer: "HTTP/1.1 200 OK\r\nX-Y: z\r\n\r\nall of this",
+    response: "HTTP/1.1 200 OK\r\nX-Y: z\r\n\r\nall of this",
     status: 200,
     body: "all of this",
     reusable: false,
@@ -88,21 +88,21 @@ const FRAMINGS: readonly Framing[] = [
   },
   {
     name: "its status 204, which has no body (§6.3 rule 1)",
-    answer: "HTTP/1.1 204 No Content\r\n\r\n",
+    response: "HTTP/1.1 204 No Content\r\n\r\n",
     status: 204,
     body: "",
     reusable: true,
   },
   {
     name: "its status 304, whatever length it announces (§6.3 rule 1)",
-    answer: "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n",
+    response: "HTTP/1.1 304 Not Modified\r\nContent-Length: 99\r\n\r\n",
     status: 304,
     body: "",
     reusable: true,
   },
   {
     name: "the request's method HEAD (§6.3 rule 1)",
-    answer: "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n",
+    response: "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n",
     status: 200,
     body: "",
     reusable: true,
@@ -110,7 +110,7 @@ const FRAMINGS: readonly Framing[] = [
   },
   {
     name: "its own header behind interim answers (RFC 9110 §15.2)",
-    answer: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
+    response: "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" +
       "HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\nok",
     status: 202,
     body: "ok",
@@ -118,56 +118,56 @@ const FRAMINGS: readonly Framing[] = [
   },
   {
     name: "a Content-Length, on a connection that it closes (§9.6)",
-    answer: "HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nok",
+    response: "HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nok",
     status: 200,
     body: "ok",
     reusable: false,
   },
   {
     name: "a Content-Length, from HTTP/1.0 (§9.3)",
-    answer: "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
+    response: "HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok",
     status: 200,
     body: "ok",
     reusable: false,
   },
   {
     name: "a Content-Length, from HTTP/1.0 with keep-alive (§9.3)",
-    answer: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
+    response: "HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok",
     status: 200,
     body: "ok",
     reusable: true,
   },
   {
     name: "a Content-Length that is there twice, on a connection that is not kept (RFC 9110 §8.6)",
-    answer: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+    response: "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
     status: 200,
     body: "ok",
     reusable: false,
   },
   {
     name: "a list of one Content-Length, on a connection that is not kept (§6.3 rule 5)",
-    answer: "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\t,2\r\n\r\nok",
+    response: "HTTP/1.1 200 OK\r\nContent-Length: 2, 2\t,2\r\n\r\nok",
     status: 200,
     body: "ok",
     reusable: false,
   },
   {
     name: "its status 204, with the length of a body that it cannot have (RFC 9110 §8.6)",
-    answer: "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
+    response: "HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n",
     status: 204,
     body: "",
     reusable: false,
   },
   {
     name: "its status 204, with chunks that it cannot have (§6.1)",
-    answer: "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
+    response: "HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n",
     status: 204,
     body: "",
     reusable: false,
   },
   {
     name: "a Content-Length, on a connection that one of its Connection fields closes (§9.6)",
-    answer: "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nConnection: y\r\n" +
+    response: "HTTP/1.1 200 OK\r\nConnection: x, Close\r\nConnection: y\r\n" +
       "Content-Length: 2\r\n\r\nok",
     status: 200,
     body: "ok",
@@ -175,40 +175,40 @@ const FRAMINGS: readonly Framing[] = [
   },
   {
     name: "a Content-Length, whatever option of Connection has close in its name",
-    answer: "HTTP/1.1 200 OK\r\nConnection: not-close\r\nContent-Length: 2\r\n\r\nok",
+    response: "HTTP/1.1 200 OK\r\nConnection: not-close\r\nContent-Length: 2\r\n\r\nok",
     status: 200,
     body: "ok",
     reusable: true,
   },
   {
     name: "a Content-Length, from HTTP/1.0 that only names keep-alive in another word",
-    answer: "HTTP/1.0 200 OK\r\nConnection: no-keep-alive\r\nContent-Length: 2\r\n\r\nok",
+    response: "HTTP/1.0 200 OK\r\nConnection: no-keep-alive\r\nContent-Length: 2\r\n\r\nok",
     status: 200,
     body: "ok",
     reusable: false,
   },
   {
     name: "a status line without a reason (§4)",
-    answer: "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
+    response: "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok",
     status: 200,
     body: "ok",
     reusable: true,
   },
 ];
 
-describe("an HTTP answer (RFC 9112)", () => {
-  for (const { name, answer, status, body, reusable, method, untilClose = false } of FRAMINGS) {
+describe("an HTTP response (RFC 9112)", () => {
+  for (const { name, response, status, body, reusable, method, untilClose = false } of FRAMINGS) {
     it(`is framed by ${name}, wherever it is split`, () => {
-      const splits = Array.from({ length: answer.length }, (_, at) => [
-        answer.slice(0, at),
-        answer.slice(at),
+      const splits = Array.from({ length: response.length }, (_, at) => [
+        response.slice(0, at),
+        response.slice(at),
       ]).filter((pieces) => pieces[0] !== "");
-      for (const pieces of [[answer], [...answer], ...splits]) {
+      for (const pieces of [[response], [...response], ...splits]) {
         const { reader, progress } = read(pieces, method);
         const shown = JSON.stringify(pieces);
         assert.equal(progress, untilClose ? "more" : "complete", shown);
         if (untilClose) assert.equal(reader.end(), true, shown);
-        assert.equal(reader.answer().status, status, shown);
+        assert.equal(reader.response().status, status, shown);
         assert.equal(bodyOf(reader), body, shown);
         assert.equal(reader.reusable, reusable, shown);
       }
@@ -219,13 +219,13 @@ describe("an HTTP answer (RFC 9112)", () => {
     const { reader } = read([
       "HTTP/1.1 429 Too Many\r\nRetry-After: \t7 \r\nRequest-ID:abc\r\nX:\r\nContent-Length: 0\r\n\r\n",
     ]);
-    const { headers } = reader.answer();
+    const { headers } = reader.response();
     assert.equal(headers.get("retry-after"), "7");
     assert.equal(headers.get("request-id"), "abc");
     assert.equal(headers.get("x"), "");
   });
 
-  const MALFORMED: readonly (readonly [name: string, answer: string])[] = [
+  const MALFORMED: readonly (readonly [name: string, response: string])[] = [
     ["another protocol", "SSH-2.0-OpenSSH_9.9\r\n\r\n"],
     ["HTTP/2", "HTTP/2 200 OK\r\n\r\n"],
     ["a status of two digits", "HTTP/1.1 20 OK\r\n\r\n"],
@@ -253,10 +253,10 @@ describe("an HTTP answer (RFC 9112)", () => {
       "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n100000000000000000\r\n",
     ],
   ];
-  for (const [name, answer] of MALFORMED) {
+  for (const [name, response] of MALFORMED) {
     it(`is malformed with ${name}, in one piece and in single octets`, () => {
-      assert.equal(read([answer]).progress, "malformed");
-      assert.equal(read([...answer]).progress, "malformed");
+      assert.equal(read([response]).progress, "malformed");
+      assert.equal(read([...response]).progress, "malformed");
     });
   }
 
@@ -264,7 +264,7 @@ describe("an HTTP answer (RFC 9112)", () => {
   const LENGTHS = "HTTP/1.1 202 OK\r\nContent-Length: ";
   const CHUNKED = `${CODED}chunked\r\n\r\n`;
   /** Malformed, but for the status, which nobody could read as another. */
-  const UNCLEAR: readonly (readonly [name: string, answer: string])[] = [
+  const UNCLEAR: readonly (readonly [name: string, response: string])[] = [
     ["two lengths (§6.3)", `${LENGTHS}5\r\nContent-Length: 6\r\n\r\nhello`],
     ["the lengths 5 and 05", `${LENGTHS}5\r\nContent-Length: 05\r\n\r\nhello`],
     ["a list of two lengths", `${LENGTHS}5, 6\r\n\r\nhello`],
@@ -301,9 +301,9 @@ describe("an HTTP answer (RFC 9112)", () => {
     ["a trailer that is no field (§7.1.2)", `${CHUNKED}0\r\nHTTP/1.1 200 OK\r\n\r\n`],
     ["a folded trailer", `${CHUNKED}0\r\nX: a\r\n b\r\n\r\n`],
   ];
-  for (const [name, answer] of UNCLEAR) {
+  for (const [name, response] of UNCLEAR) {
     it(`is worth its status and nothing else with ${name}`, () => {
-      for (const pieces of [[answer], [...answer]]) {
+      for (const pieces of [[response], [...response]]) {
         const { reader, progress } = read(pieces);
         assert.equal(progress, "malformed");
         assert.equal(reader.head?.status, 202);
@@ -335,11 +335,11 @@ describe("an HTTP answer (RFC 9112)", () => {
       "HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\nHTTP/1.1 202 OK\r\n\r\n",
       "HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 202 OK\r\n\r\n",
     ];
-    for (const answer of DOUBTFUL) {
-      for (const pieces of [[answer], [...answer]]) {
+    for (const response of DOUBTFUL) {
+      for (const pieces of [[response], [...response]]) {
         const { reader, progress } = read(pieces);
-        assert.equal(progress, "malformed", JSON.stringify(answer));
-        assert.equal(reader.head, undefined, JSON.stringify(answer));
+        assert.equal(progress, "malformed", JSON.stringify(response));
+        assert.equal(reader.head, undefined, JSON.stringify(response));
         assert.equal(reader.reusable, false);
       }
     }
@@ -348,11 +348,11 @@ describe("an HTTP answer (RFC 9112)", () => {
   it("does not take trailers for fields of its head (RFC 9110 §6.5.1)", () => {
     const { reader, progress } = read([`${CHUNKED}0\r\nRetry-After: 7\r\n\r\n`]);
     assert.equal(progress, "complete");
-    assert.equal(reader.answer().headers.has("retry-after"), false);
+    assert.equal(reader.response().headers.has("retry-after"), false);
   });
 
   it("is malformed behind interim answers without end (RFC 9110 §15.2)", () => {
-    const reader = new AnswerReader(MAX_BODY, "POST");
+    const reader = new ResponseReader(MAX_BODY, "POST");
     const interim = Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
     let octets = 0;
     while (reader.push(interim) === "more") octets += interim.length;
@@ -387,12 +387,12 @@ describe("an HTTP answer (RFC 9112)", () => {
   });
 
   it("is not whole when the connection ends before its length is there (§8)", () => {
-    for (const { answer, untilClose, method } of FRAMINGS) {
+    for (const { response, untilClose, method } of FRAMINGS) {
       if (untilClose === true) continue;
-      for (let at = 0; at < answer.length; at++) {
-        const { reader, progress } = read(at === 0 ? [] : [answer.slice(0, at)], method);
+      for (let at = 0; at < response.length; at++) {
+        const { reader, progress } = read(at === 0 ? [] : [response.slice(0, at)], method);
         assert.equal(progress, "more");
-        assert.equal(reader.end(), false, JSON.stringify(answer.slice(0, at)));
+        assert.equal(reader.end(), false, JSON.stringify(response.slice(0, at)));
       }
     }
   });
@@ -424,12 +424,12 @@ describe("an HTTP answer (RFC 9112)", () => {
       ).map((text) => Buffer.from(text)),
     );
     fc.assert(fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
-      const reader = new AnswerReader(MAX_BODY, "POST");
+      const reader = new ResponseReader(MAX_BODY, "POST");
       for (const octets of pieces) {
         if (octets.length > 0 && reader.push(octets) !== "more") break;
       }
       reader.end();
-      assert(reader.answer().body.length <= MAX_BODY);
+      assert(reader.response().body.length <= MAX_BODY);
     }));
   });
 });

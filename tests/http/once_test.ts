@@ -36,12 +36,12 @@ const ENDINGS: { name: string; end(connection: RawConnection): void; code: strin
     code: "ECONNRESET",
   },
   {
-    name: "ends the connection after the first octet of the answer",
+    name: "ends the connection after the first octet of the response",
     end: ({ socket }) => void socket.end("H"),
     code: "TRUNCATED",
   },
   {
-    name: "resets the connection after the first octets of the answer",
+    name: "resets the connection after the first octets of the response",
     end({ socket }) {
       socket.write("HTTP/1.1 202 Acc", () => socket.resetAndDestroy());
     },
@@ -49,7 +49,7 @@ const ENDINGS: { name: string; end(connection: RawConnection): void; code: strin
     code: "",
   },
   {
-    name: "ends the connection in the middle of the answer's body",
+    name: "ends the connection in the middle of the response's body",
     end: ({ socket }) => void socket.end("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nok"),
     code: "TRUNCATED",
   },
@@ -90,7 +90,7 @@ describe("a POST on a kept-alive connection", () => {
       const http = httpClient();
       try {
         const first = await http.request(post(server.url));
-        assert.equal(first.type, "answer");
+        assert.equal(first.type, "response");
         const second = await http.request(post(server.url));
         assert(second.type === "failure");
         assert.equal(second.sent, true);
@@ -115,7 +115,7 @@ describe("a POST on a kept-alive connection", () => {
     try {
       for (let i = 0; i < 3; i++) {
         const result = await http.request(post(server.url));
-        assert(result.type === "answer", `request ${i} failed`);
+        assert(result.type === "response", `request ${i} failed`);
         // The client ends its side when it has seen the service's end.
         await (await server.connection(i)).ended();
       }
@@ -160,7 +160,7 @@ describe("a POST on a kept-alive connection", () => {
   });
 });
 
-describe("an answer that nobody has asked for", () => {
+describe("a response that nobody has asked for", () => {
   const ACCEPTED = Buffer.from("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
 
   /** A service that is there at once, and speaks when the test says so. */
@@ -189,7 +189,7 @@ describe("an answer that nobody has asked for", () => {
     const first = ask("/first");
     await new Promise((resolve) => setImmediate(resolve));
     speak(0);
-    assert.equal((await first).type, "answer");
+    assert.equal((await first).type, "response");
     // On the kept connection, and the service speaks before it has left.
     const second = ask("/second");
     speak(0);
@@ -215,7 +215,7 @@ describe("an answer that nobody has asked for", () => {
     await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(written, [`/first${BODY}`, `/third${BODY}`]);
     speak(1);
-    assert.equal((await third).type, "answer");
+    assert.equal((await third).type, "response");
     http.close();
   });
 });

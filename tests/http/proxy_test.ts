@@ -88,7 +88,7 @@ describe("a request through a proxy", () => {
     const http = client(way.url);
     for (let i = 0; i < 2; i++) {
       const result = await post(http);
-      assert(result.type === "answer", JSON.stringify(result));
+      assert(result.type === "response", JSON.stringify(result));
       assert.equal(result.status, 202);
     }
     assert.deepEqual(way.requests, [
@@ -102,7 +102,7 @@ describe("a request through a proxy", () => {
   it("carries megabytes", async () => {
     const way = await proxy();
     const result = await post(client(way.url), undefined, 20_000, 8_000_000);
-    assert(result.type === "answer", JSON.stringify(result));
+    assert(result.type === "response", JSON.stringify(result));
     assert.equal(service.heard().length - service.heard().indexOf("\r\n\r\n") - 4, 8_000_000);
   });
 
@@ -116,7 +116,7 @@ describe("a request through a proxy", () => {
     const way = await proxy({ credentials: "contoso\\relay:p@ss:wörd/1" });
     const url = way.url.replace("//", "//contoso%5Crelay:p%40ss%3Aw%C3%B6rd%2F1@");
     const result = await post(client(url));
-    assert(result.type === "answer", JSON.stringify(result));
+    assert(result.type === "response", JSON.stringify(result));
     assert.doesNotMatch(service.heard(), /proxy-authorization/i);
   });
 
@@ -131,7 +131,7 @@ describe("a request through a proxy", () => {
     it(`understands ${JSON.stringify(established.join("|"))}`, async () => {
       const way = await proxy({ established });
       const result = await post(client(way.url));
-      assert(result.type === "answer", JSON.stringify(result));
+      assert(result.type === "response", JSON.stringify(result));
     });
   }
 
@@ -207,15 +207,15 @@ describe("a request through a proxy", () => {
   }
 
   for (
-    const [what, answer, code] of [
+    const [what, response, code] of [
       ["closes the connection", "", "PROXY_CLOSED"],
-      ["closes it within its answer", "HTTP/1.1 200 OK\r\n", "PROXY_CLOSED"],
+      ["closes it within its response", "HTTP/1.1 200 OK\r\n", "PROXY_CLOSED"],
       ["speaks something else", "SSH-2.0-x\r\n\r\n", "PROXY_MALFORMED"],
-      ["never ends its answer", "x".repeat(100_000), "PROXY_MALFORMED"],
+      ["never ends its response", "x".repeat(100_000), "PROXY_MALFORMED"],
     ] as const
   ) {
     it(`is not sent when the proxy ${what}`, async () => {
-      const way = await proxy({ instead: (socket) => socket.end(answer) !== undefined });
+      const way = await proxy({ instead: (socket) => socket.end(response) !== undefined });
       assert.equal((await failure(post(client(way.url)))).code, code);
     });
   }
@@ -236,7 +236,7 @@ describe("a request through a proxy", () => {
     assert.match(unknown.code, /^PROXY_E/);
   });
 
-  it("is not sent when the proxy does not answer in time, and its connection is let go", async () => {
+  it("is not sent when the proxy does not respond in time, and its connection is let go", async () => {
     let ended!: () => void;
     const gone = new Promise<void>((resolve) => ended = resolve);
     const way = await proxy({ instead: (socket) => socket.on("close", ended) !== undefined });
@@ -249,7 +249,7 @@ describe("a request through a proxy", () => {
     await gone;
   });
 
-  it("is not sent when the service behind the proxy does not answer in time", async () => {
+  it("is not sent when the service behind the proxy does not respond in time", async () => {
     const dumb = await startRawServer();
     opened.push(dumb);
     const way = await proxy({ route: () => dumb.port });
@@ -280,7 +280,7 @@ describe("a request through a proxy", () => {
     service = await start(await authority.issue({ names: ["localhost"] }));
     const http = client(way.url, (hostname) => hostname === "localhost");
     const result = await post(http, `https://localhost:${service.port}/`);
-    assert(result.type === "answer", JSON.stringify(result));
+    assert(result.type === "response", JSON.stringify(result));
     assert.deepEqual(way.requests, []);
   });
 
@@ -292,7 +292,7 @@ describe("a request through a proxy", () => {
     });
     opened.push(plain);
     const result = await post(client(way.url), plain.url.href);
-    assert(result.type === "answer", JSON.stringify(result));
+    assert(result.type === "response", JSON.stringify(result));
     assert.deepEqual(way.requests, []);
   });
 });

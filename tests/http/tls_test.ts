@@ -46,7 +46,7 @@ describe("a request over TLS", () => {
     const http = httpClient({ authorities: [authority.certificate] });
     for (let i = 0; i < 2; i++) {
       const result = await http.request(post(server.port, SIZE));
-      assert(result.type === "answer", JSON.stringify(result));
+      assert(result.type === "response", JSON.stringify(result));
       assert.equal(result.status, 202);
     }
     assert.equal(connections.size, 1);

@@ -74,7 +74,7 @@ beforeEach(() => {
 });
 after(() => cloud.close());
 
-describe("a fault in the answer", () => {
+describe("a fault in the response", () => {
   it("has the status, code and Retry-After that it is given, and refuses the message", async () => {
     cloud.faults.add({ on: "sendMail", status: 429, code: "ApplicationThrottled", retryAfter: 2 });
     const { text } = await exchange(sendMail());
@@ -137,7 +137,7 @@ describe("a fault in the answer", () => {
       const draft = await client.draft();
       const url = await client.upload(draft, 4_000_000);
       faults.add({ on, times: 1, status: 500, code: "Scripted" });
-      const answers = {
+      const responses = {
         sendMail: await client.mime("sendMail", MESSAGE),
         createDraft: await client.mime("messages", MESSAGE),
         attach: await client.json(`${draft}/attachments`, {}),
@@ -148,14 +148,14 @@ describe("a fault in the answer", () => {
         sendDraft: await client.send(draft),
         deleteDraft: await client.ask(await client.draft(), { method: "DELETE" }),
       };
-      const hit = Object.entries(answers).filter(([, { line }]) => line === "500 Scripted");
+      const hit = Object.entries(responses).filter(([, { line }]) => line === "500 Scripted");
       assert.deepEqual(hit.map(([name]) => name), [on]);
     }
   });
 });
 
 describe("a fault of the connection", () => {
-  it("closes it without an answer", async () => {
+  it("closes it without a response", async () => {
     cloud.faults.add({ on: "sendMail", connection: "close" });
     assert.equal((await exchange(sendMail())).text, "");
     assert.deepEqual(cloud.inbox.list(), []);
@@ -178,7 +178,7 @@ describe("a fault of the connection", () => {
     assert.equal((await exchange(sendMail(""))).text, "");
   });
 
-  it("cuts the answer off in its middle", async () => {
+  it("cuts the response off in its middle", async () => {
     cloud.faults.add({ on: "sendMail", connection: "truncate" });
     const { text } = await exchange(sendMail());
     assert.match(text, /^HTTP\/1\.1 503 /);
@@ -187,7 +187,7 @@ describe("a fault of the connection", () => {
     assert.ok(body.length > 0 && body.length < length, `${body.length} of ${length}`);
   });
 
-  it("lets the answer drip, octet by octet", async () => {
+  it("lets the response drip, octet by octet", async () => {
     cloud.faults.add({ on: "sendMail", connection: "drip", delay: 1, code: "Drip" });
     const { text, took } = await exchange(sendMail());
     assert.match(text, /"code":"Drip"/);

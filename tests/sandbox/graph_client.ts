@@ -26,7 +26,7 @@ export function base64(text: string | Uint8Array): string {
   return Buffer.from(text as string, "latin1").toString("base64");
 }
 
-export interface Answer {
+export interface SeenResponse {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
@@ -60,7 +60,7 @@ export class GraphClient {
   }
 
   /** @param path behind the mailbox's, or a whole URL */
-  async ask(path: string, asked: Ask = {}): Promise<Answer> {
+  async ask(path: string, asked: Ask = {}): Promise<SeenResponse> {
     const { method = "POST", mailbox = MAILBOX, token = "good", type, body } = asked;
     const headers = new Headers(asked.headers);
     if (token !== "") headers.set("Authorization", `Bearer ${token}`);
@@ -84,11 +84,11 @@ export class GraphClient {
     return { status: response.status, headers: response.headers, text, json, line };
   }
 
-  json(path: string, value: unknown, asked: Ask = {}): Promise<Answer> {
+  json(path: string, value: unknown, asked: Ask = {}): Promise<SeenResponse> {
     return this.ask(path, { type: "application/json", body: JSON.stringify(value), ...asked });
   }
 
-  mime(path: string, message: string, asked: Ask = {}): Promise<Answer> {
+  mime(path: string, message: string, asked: Ask = {}): Promise<SeenResponse> {
     return this.ask(path, { type: "text/plain", body: base64(message), ...asked });
   }
 
@@ -99,7 +99,7 @@ export class GraphClient {
     return `messages/${encodeURIComponent(json.id)}`;
   }
 
-  send(draft: string, asked: Ask = {}): Promise<Answer> {
+  send(draft: string, asked: Ask = {}): Promise<SeenResponse> {
     return this.ask(`${draft}/send`, asked);
   }
 
@@ -137,15 +137,19 @@ export class GraphClient {
   }
 
   /** A whole file, in pieces. */
-  async putAll(url: string, content: Uint8Array<ArrayBuffer>, piece: number): Promise<Answer> {
+  async putAll(
+    url: string,
+    content: Uint8Array<ArrayBuffer>,
+    piece: number,
+  ): Promise<SeenResponse> {
     for (let start = 0;; start += piece) {
-      const answer = await this.put(
+      const response = await this.put(
         url,
         content.subarray(start, start + piece),
         start,
         content.length,
       );
-      if (answer.line !== "200") return answer;
+      if (response.line !== "200") return response;
     }
   }
 }

@@ -78,13 +78,13 @@ describe("a draft", () => {
     const mailbox = "bob@x.test";
     const session = { size: 4_000_000 };
     for (
-      const answer of [
+      const response of [
         await client.send(draft, { mailbox }),
         await client.ask(draft, { method: "DELETE", mailbox }),
         await client.json(`${draft}/attachments`, FILE, { mailbox }),
         await client.session(draft, session, { mailbox }),
       ]
-    ) assert.equal(answer.line, "404 ErrorItemNotFound");
+    ) assert.equal(response.line, "404 ErrorItemNotFound");
     assert.equal((await client.send(draft, { mailbox: "Ann@X.test" })).line, "202");
   });
 

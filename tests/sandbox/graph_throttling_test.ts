@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { SMALLEST_UPLOAD } from "../../src/sandbox/graph.ts";
 import type { GraphOptions } from "../../src/sandbox/graph.ts";
-import { type Answer, type Ask, GraphClient, MESSAGE } from "./graph_client.ts";
+import { type Ask, GraphClient, MESSAGE, type SeenResponse } from "./graph_client.ts";
 
 /** An imitation whose requests last until they are let go. */
 function held(options: Partial<GraphOptions> = {}) {
@@ -26,11 +26,11 @@ function held(options: Partial<GraphOptions> = {}) {
   });
   const send = (asked: Ask = {}) => client.mime("sendMail", MESSAGE, asked);
   /** Starts a request and waits until it is under way. */
-  const start = async (asked: Ask = {}): Promise<{ answer: Promise<Answer> }> => {
+  const start = async (asked: Ask = {}): Promise<{ response: Promise<SeenResponse> }> => {
     const arrived = new Promise<void>((resolve) => arrivals.push(resolve));
-    const answer = send(asked);
+    const response = send(asked);
     await arrived;
-    return { answer };
+    return { response };
   };
   const letGo = () => {
     holding = false;
@@ -48,7 +48,7 @@ describe("the limit of requests at once", () => {
     assert.equal(fifth.json.error.message, "Application is over its MailboxConcurrency limit.");
     assert.equal(fifth.headers.get("retry-after"), "1");
     letGo();
-    for (const { answer } of under) assert.equal((await answer).line, "202");
+    for (const { response } of under) assert.equal((await response).line, "202");
     assert.equal(client.delivered.length, 4);
     assert.deepEqual([client.graph.throttled, client.graph.requests], [1, 5]);
     assert.equal(client.graph.mostPerMailbox, 4);
@@ -57,10 +57,10 @@ describe("the limit of requests at once", () => {
 
   it("is what it is told to be, and so is Retry-After", async () => {
     const { send, start, letGo } = held({ concurrency: 1, retryAfter: 7 });
-    const { answer } = await start();
+    const { response } = await start();
     assert.equal((await send()).headers.get("retry-after"), "7");
     letGo();
-    assert.equal((await answer).line, "202");
+    assert.equal((await response).line, "202");
   });
 
   it("does not hold another mailbox or another app, but the same mailbox in other letters", async () => {
@@ -72,7 +72,7 @@ describe("the limit of requests at once", () => {
     ];
     assert.equal((await send({ mailbox: "ANN@x.test" })).line, "429 ApplicationThrottled");
     letGo();
-    for (const { answer } of under) assert.equal((await answer).line, "202");
+    for (const { response } of under) assert.equal((await response).line, "202");
     assert.deepEqual([client.graph.throttled, client.graph.mostInFlight], [1, 4]);
   });
 
@@ -95,7 +95,7 @@ describe("the limit of requests at once", () => {
     const sending = client.mime("sendMail", MESSAGE);
     await arrived.promise;
     for (
-      const answer of [
+      const response of [
         await client.mime("messages", MESSAGE),
         await client.json(`${draft}/attachments`, {}),
         await client.session(draft, { size: SMALLEST_UPLOAD }),
@@ -103,7 +103,7 @@ describe("the limit of requests at once", () => {
         await client.send(draft),
         await client.ask(draft, { method: "DELETE" }),
       ]
-    ) assert.equal(answer.line, "429 ApplicationThrottled");
+    ) assert.equal(response.line, "429 ApplicationThrottled");
     release.resolve();
     assert.equal((await sending).line, "202");
     assert.equal(client.graph.drafts, 1);

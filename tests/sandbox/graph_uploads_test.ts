@@ -156,15 +156,15 @@ describe("an upload session", () => {
   for (const { what, line, item = {}, asked = {} } of REFUSALS) {
     it(`is refused with ${line}: ${what}`, async () => {
       const client = new GraphClient();
-      const answer = await client.session(await client.draft(), { size: SIZE, ...item }, asked);
-      assert.equal(answer.line, line);
+      const response = await client.session(await client.draft(), { size: SIZE, ...item }, asked);
+      assert.equal(response.line, line);
     });
   }
 
   it("takes the largest file that the page allows", async () => {
     const client = new GraphClient();
-    const answer = await client.session(await client.draft(), { size: LARGEST_UPLOAD });
-    assert.equal(answer.line, "201");
+    const response = await client.session(await client.draft(), { size: LARGEST_UPLOAD });
+    assert.equal(response.line, "201");
   });
 });
 
@@ -231,7 +231,7 @@ describe("a piece of an upload", () => {
 
   it("is refused when the message gets larger than the mailbox may send", async () => {
     const { client, url } = await open({ messageSizeLimit: SIZE });
-    const answer = await client.putAll(url, CONTENT, PIECE);
-    assert.equal(answer.line, "413 ErrorMessageSizeExceeded");
+    const response = await client.putAll(url, CONTENT, PIECE);
+    assert.equal(response.line, "413 ErrorMessageSizeExceeded");
   });
 });

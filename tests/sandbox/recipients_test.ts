@@ -69,11 +69,11 @@ describe("the recipients that the imitated Graph computes", () => {
       const client = new GraphClient();
       const message = `${header}\r\n\r\nText\r\n`;
       for (
-        const answer of [
+        const response of [
           await client.mime("sendMail", message),
           await client.send(await client.draft(message)),
         ]
-      ) assert.equal(answer.line, "400 ErrorInvalidRecipients");
+      ) assert.equal(response.line, "400 ErrorInvalidRecipients");
       assert.deepEqual(client.delivered, []);
     });
   }

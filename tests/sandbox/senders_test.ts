@@ -39,11 +39,11 @@ describe("the imitated Graph", () => {
       const client = new GraphClient();
       const message = `To: b@x.test\r\nFROM: ${from}\r\n\r\nText\r\n`;
       for (
-        const answer of [
+        const response of [
           await client.mime("sendMail", message),
           await client.send(await client.draft(message)),
         ]
-      ) assert.equal(answer.line, "403 ErrorSendAsDenied");
+      ) assert.equal(response.line, "403 ErrorSendAsDenied");
       assert.deepEqual(client.delivered, []);
     });
   }

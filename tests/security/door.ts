@@ -27,8 +27,8 @@ const HIDDEN = [
   Buffer.from(`\0${USERNAME}\0${SECRET}`).toString("base64").slice(-32, -4),
 ];
 
-/** An HTTP answer with a JSON body, as Entra ID and Graph give. */
-export function answer(status: number, json: unknown, headers: string[] = []): string {
+/** An HTTP response with a JSON body, as Entra ID and Graph give. */
+export function response(status: number, json: unknown, headers: string[] = []): string {
   const body = Buffer.from(typeof json === "string" ? json : JSON.stringify(json)).toString(
     "latin1",
   );
@@ -36,8 +36,8 @@ export function answer(status: number, json: unknown, headers: string[] = []): s
   return `HTTP/1.1 ${status} Said\r\n${fields.join("\r\n")}\r\n\r\n${body}`;
 }
 
-const GOOD_TOKEN = answer(200, { token_type: "Bearer", expires_in: 3599, access_token: TOKEN });
-const ACCEPTED = answer(202, "");
+const GOOD_TOKEN = response(200, { token_type: "Bearer", expires_in: 3599, access_token: TOKEN });
+const ACCEPTED = response(202, "");
 
 export interface DoorOptions {
   readonly environment?: Readonly<Record<string, string>>;

@@ -25,7 +25,7 @@ import { storageAccess } from "../../src/settings/storage_access.ts";
 import { httpClient } from "../support/http.ts";
 import { CLIENT, SCOPE, TENANT, USERNAME } from "../support/logins.ts";
 import { startRawServer } from "../support/raw_server.ts";
-import { answer, openDoor, SECRET, TOKEN } from "./door.ts";
+import { openDoor, response, SECRET, TOKEN } from "./door.ts";
 import { attachmentOf, largeMessageWith } from "./large.ts";
 
 const MESSAGE = "From: alice@example.com\r\nTo: bob@example.net\r\n\r\nText";
@@ -65,7 +65,7 @@ describe("Graph, that echoes the token", () => {
       const door = await openDoor({
         graph: (request) => {
           const code = codesOf(request, TOKEN)[index];
-          return answer(403, { error: { code, message: `You said: ${request}` } }, [
+          return response(403, { error: { code, message: `You said: ${request}` } }, [
             `request-id: ${TOKEN}`,
           ]);
         },
@@ -81,7 +81,7 @@ describe("Graph, that echoes the token", () => {
     });
   }
 
-  it("in the answer to an upload session, whose address is a right of its own", async () => {
+  it("in the response to an upload session, whose address is a right of its own", async () => {
     const right = "authtoken-that-must-not-show";
     const door = await openDoor({
       environment: { LARGE_MESSAGES: "upload" },
@@ -89,14 +89,14 @@ describe("Graph, that echoes the token", () => {
         const [method = "", target = ""] = request.split(" ");
         if (method === "PUT") {
           const error = { code: `X-${right}`, message: `no: ${target}` };
-          return answer(403, { error });
+          return response(403, { error });
         }
         if (target.endsWith("/createUploadSession")) {
           const host = /^host: (.*)\r$/mi.exec(request)![1];
-          return answer(201, { uploadUrl: `http://${host}/upload?authtoken=${right}` });
+          return response(201, { uploadUrl: `http://${host}/upload?authtoken=${right}` });
         }
-        if (method === "DELETE") return answer(204, "");
-        return answer(201, { id: "AAMk" });
+        if (method === "DELETE") return response(204, "");
+        return response(201, { id: "AAMk" });
       },
     });
     const talk = await door.login();
@@ -111,8 +111,8 @@ describe("Graph, that echoes the token", () => {
       environment: { LARGE_MESSAGES: "upload" },
       graph: (request) =>
         request.split(" ")[1]!.endsWith("/createUploadSession")
-          ? answer(201, { uploadUrl: `https://${JWT.toLowerCase()}.${"x".repeat(5000)}/` })
-          : answer(201, { id: "AAMk" }),
+          ? response(201, { uploadUrl: `https://${JWT.toLowerCase()}.${"x".repeat(5000)}/` })
+          : response(201, { id: "AAMk" }),
     });
     const talk = await door.login();
     const reply = await talk.message(largeMessageWith([attachmentOf(4_000_000)]));
@@ -124,7 +124,7 @@ describe("Graph, that echoes the token", () => {
   it("keeps the codes that Graph has, and what it says to people", () => {
     const said = (code: string, message: string) =>
       judgeAnswer({
-        type: "answer",
+        type: "response",
         status: 403,
         headers: new Map([["request-id", "0c9f9a6a-3d2d-4a87-a0d8-0a9a3c1b7a11"]]),
         body: Buffer.from(JSON.stringify({ error: { code, message } })),
@@ -149,7 +149,7 @@ describe("Entra ID, that echoes the secret", () => {
     it(`in its error, form ${index + 1}: the status stands for it`, async () => {
       const door = await openDoor({
         entra: (request) =>
-          answer(401, {
+          response(401, {
             error: codesOf(request, SECRET)[index],
             error_description: request,
             error_codes: [SECRET, -1, 1e300, 1.5],
@@ -167,13 +167,13 @@ describe("Entra ID, that echoes the secret", () => {
     });
   }
 
-  it("in an answer that is no refusal, and no token either: nothing of MSAL's words has it", async () => {
+  it("in a response that is no refusal, and no token either: nothing of MSAL's words has it", async () => {
     for (const secret of [SECRET, ENTRA_SECRET, "a secret & more=1"]) {
       for (const members of ["error", "error_description", "token_type", "expires_in", "scope"]) {
         const server = await startRawServer(async (connection) => {
           const request = await connection.request();
           const body = { access_token: "", error: secret, [members]: request };
-          connection.write(answer(200, body));
+          connection.write(response(200, body));
         });
         const http = httpClient();
         const refusal = await requestToken(
@@ -203,7 +203,7 @@ async function refusing(
       if (forVault && !/^authorization: /im.test(request)) {
         const challenge =
           `Bearer authorization="${server.url}x", resource="https://vault.azure.net"`;
-        connection.write(answer(401, {}, [`WWW-Authenticate: ${challenge}`]));
+        connection.write(response(401, {}, [`WWW-Authenticate: ${challenge}`]));
         continue;
       }
       const value = code(request);
@@ -214,7 +214,7 @@ async function refusing(
       };
       const vault = { error: { code: value, message: request, innererror: { code: value } } };
       connection.write(
-        answer(status, forVault ? vault : json, [
+        response(status, forVault ? vault : json, [
           "Content-Type: application/json",
           `x-ms-error-code: ${String(value).replace(/[\r\n]+/g, " ")}`,
         ]),

@@ -1,6 +1,6 @@
 /**
  * Where the relay's requests go, and how much it reads of the answers: no redirect is followed, no
- * credential goes to another place (CWE-601, CWE-918, CWE-200), and no answer is without an end.
+ * credential goes to another place (CWE-601, CWE-918, CWE-200), and no response is without an end.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -18,7 +18,7 @@ import { storageAccess } from "../../src/settings/storage_access.ts";
 import { httpClient } from "../support/http.ts";
 import { USERNAME } from "../support/logins.ts";
 import { type RawConnection, type RawServer, startRawServer } from "../support/raw_server.ts";
-import { answer, type Door, openDoor, SECRET, TOKEN } from "./door.ts";
+import { type Door, openDoor, response, SECRET, TOKEN } from "./door.ts";
 import { attachmentOf, largeMessageWith } from "./large.ts";
 
 const MESSAGE = "From: alice@example.com\r\nTo: bob@example.net\r\n\r\nText";
@@ -32,7 +32,7 @@ before(async () => {
   elsewhere = await startRawServer(async (connection) => {
     for (let count = 1;; count++) {
       await connection.request(count);
-      connection.write(answer(202, { value: [], access_token: TOKEN }));
+      connection.write(response(202, { value: [], access_token: TOKEN }));
     }
   });
 });
@@ -64,7 +64,7 @@ describe("a redirect", () => {
   for (const status of REDIRECTS) {
     it(`${status} of Graph is not followed: the message may have been sent, once`, async () => {
       const location = `Location: ${elsewhere.url.href}graph`;
-      const door = await openDoor({ graph: () => answer(status, "", [location]) });
+      const door = await openDoor({ graph: () => response(status, "", [location]) });
       try {
         const talk = await door.login();
         assert.match(await talk.message(MESSAGE), /^451 4\.3\.0 HTTP 3\d\d: .*may have been sent/);
@@ -77,7 +77,7 @@ describe("a redirect", () => {
 
     it(`${status} of Entra ID is not followed: the secret goes nowhere else`, async () => {
       const door = await openDoor({
-        entra: () => answer(status, "", [`Location: ${elsewhere.url.href}token`]),
+        entra: () => response(status, "", [`Location: ${elsewhere.url.href}token`]),
       });
       try {
         const talk = await door.connect();
@@ -95,7 +95,7 @@ describe("a redirect", () => {
         let asked = 0;
         const server = await serving(() => {
           asked++;
-          return answer(status, "", [`Location: ${target}`]);
+          return response(status, "", [`Location: ${target}`]);
         });
         const pipeline = createPipelineFromOptions({ retryOptions: { maxRetries: 0 } });
         for (const method of ["GET", "POST"] as const) {
@@ -199,17 +199,17 @@ describe("an upload address", () => {
   it("gets no token with an upload, redirects it nowhere, and is not in the log", async () => {
     const uploads = await serving((request) =>
       request.startsWith("PUT")
-        ? answer(307, "", [`Location: ${elsewhere.url.href}`])
-        : answer(404, {})
+        ? response(307, "", [`Location: ${elsewhere.url.href}`])
+        : response(404, {})
     );
     const door: Door = await openDoor({
       graph: (request) => {
         const line = request.slice(0, request.indexOf("\r\n"));
         if (line.includes("/createUploadSession ")) {
-          return answer(201, { uploadUrl: `${uploads.url.href}up?authtoken=${TOKEN}` });
+          return response(201, { uploadUrl: `${uploads.url.href}up?authtoken=${TOKEN}` });
         }
         if (line.startsWith("DELETE")) return "HTTP/1.1 204 No Content\r\n\r\n";
-        return answer(line.includes("/messages ") ? 201 : 202, { id: "AAA" });
+        return response(line.includes("/messages ") ? 201 : 202, { id: "AAA" });
       },
     });
     try {
@@ -228,7 +228,7 @@ describe("an upload address", () => {
   });
 });
 
-describe("what an answer says of other places", () => {
+describe("what a response says of other places", () => {
   it("takes no question of the table there: its continuation is part of a query to itself", async () => {
     const asked: string[] = [];
     const evil = `${elsewhere.url.href}?x='&$filter=y`;
@@ -237,7 +237,7 @@ describe("what an answer says of other places", () => {
       const more = asked.length > 1
         ? []
         : [`x-ms-continuation-NextPartitionKey: ${evil}`, `x-ms-continuation-NextRowKey: ${evil}`];
-      return answer(200, { "odata.nextLink": evil, value: [{ RowKey: `${asked.length}` }] }, [
+      return response(200, { "odata.nextLink": evil, value: [{ RowKey: `${asked.length}` }] }, [
         "Content-Type: application/json",
         ...more,
       ]);
@@ -285,7 +285,7 @@ describe("what an answer says of other places", () => {
       },
     };
     const vault = await serving(() =>
-      answer(401, {}, [
+      response(401, {}, [
         `WWW-Authenticate: Bearer authorization="${elsewhere.url.href}evil-tenant", ` +
         'resource="https://vault.azure.net"',
       ])
@@ -306,7 +306,7 @@ describe("what an answer says of other places", () => {
   });
 });
 
-describe("an answer without an end", () => {
+describe("a response without an end", () => {
   const HEAD = "HTTP/1.1 200 OK\r\n";
   const CHUNKED = `${HEAD}Transfer-Encoding: chunked\r\n\r\n`;
   const ENDLESS: Readonly<Record<string, readonly [beginning: string, again: string]>> = {
@@ -381,7 +381,7 @@ describe("an answer without an end", () => {
   });
 });
 
-describe("an answer in a content coding (RFC 9110 §8.4)", () => {
+describe("a response in a content coding (RFC 9110 §8.4)", () => {
   const BOMB = gzipSync(Buffer.alloc(20_000_000, JSON.stringify({ access_token: TOKEN })));
 
   it("is not asked for, and not unpacked: no token is taken from it", async () => {

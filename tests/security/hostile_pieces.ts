@@ -1,5 +1,5 @@
 // Pieces of text that make a reader work when they stand there many times: what begins something, what
-// ends it, what nearly does. And messages, answers and command lines that consist of three such pieces.
+// ends it, what nearly does. And messages, responses and command lines that consist of three such pieces.
 
 import { Buffer } from "node:buffer";
 
@@ -33,14 +33,14 @@ const ADDRESSES = [
 const PARAMETERS = ["a=b;", ' "', '\\"', "(", ";a*1*=%41", "'", "=?hz?q?a?=", "\r\n ", "\0", "/."];
 const PARTS = ["--b\r\n", "--b", "--b-- \r\n", "-", "\r\n", "\n\n", "a: b\n", "\r", "=\n", " \0"];
 const WORDS = ["a", " ", "\0", '"', "\\", "<a@b>", "=", "\r\n", octets("\u0327"), "\x01"];
-const ANSWERS = ["a: b\r\n", "\r\n", "\r", "0\r\n", "1\r\na\r\n", ";", ":", "\0", "1", "\n"];
+const RESPONSES = ["a: b\r\n", "\r\n", "\r", "0\r\n", "1\r\na\r\n", ";", ":", "\0", "1", "\n"];
 
 /** A character for each octet of UTF-8. */
 function octets(text: string): string {
   return Buffer.from(text, "utf8").toString("latin1");
 }
 
-export const PIECES = { LINES, ADDRESSES, PARAMETERS, PARTS, WORDS, ANSWERS };
+export const PIECES = { LINES, ADDRESSES, PARAMETERS, PARTS, WORDS, RESPONSES };
 
 /** Each piece again and again, one after the other, so that all have as many octets. */
 export function inARow(pieces: readonly string[], length: number): string {

@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { senderRefusal } from "../../src/accounts/senders.ts";
-import { AnswerReader } from "../../src/http/answer_reader.ts";
+import { ResponseReader } from "../../src/http/response_reader.ts";
 import { detach } from "../../src/message/detach.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { prepareMessage } from "../../src/message/prepare.ts";
@@ -49,7 +49,7 @@ export function readMessage(text: string, account: SenderOverride = {}): string 
 const HEAD = "From: me@x.test\r\nTo: a@x.test\r\n";
 const MIXED = `${HEAD}Content-Type: multipart/mixed; boundary=b\r\n\r\n`;
 
-const { LINES, ADDRESSES, PARAMETERS, PARTS, WORDS, ANSWERS } = PIECES;
+const { LINES, ADDRESSES, PARAMETERS, PARTS, WORDS, RESPONSES } = PIECES;
 
 function readSession(place: "behind EHLO" | "in DATA", text: string): void {
   const driver = driverIn(place, { maxMemory: 10_000_000 });
@@ -59,8 +59,8 @@ function readSession(place: "behind EHLO" | "in DATA", text: string): void {
   }
 }
 
-function readAnswer(text: string): void {
-  const reader = new AnswerReader(1_000_000, "GET");
+function readResponse(text: string): void {
+  const reader = new ResponseReader(1_000_000, "GET");
   for (const piece of inPieces(Buffer.from(`HTTP/1.1 200 OK\r\n${text}`, "latin1"), [61, 3])) {
     if (reader.push(piece) !== "more") break;
   }
@@ -162,10 +162,10 @@ export const READERS: readonly HostileReader[] = [
       }
     },
   },
-  { name: "an HTTP answer's head", pieces: ANSWERS, read: readAnswer },
+  { name: "an HTTP response's head", pieces: RESPONSES, read: readResponse },
   {
-    name: "an HTTP answer's chunks",
-    pieces: ANSWERS,
-    read: (text) => readAnswer(`Transfer-Encoding: chunked\r\n\r\n${text}`),
+    name: "an HTTP response's chunks",
+    pieces: RESPONSES,
+    read: (text) => readResponse(`Transfer-Encoding: chunked\r\n\r\n${text}`),
   },
 ];

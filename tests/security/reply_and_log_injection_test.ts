@@ -7,7 +7,7 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import type { EntrySource } from "../../src/accounts/entry_source.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
-import { answer, type Door, type DoorOptions, openDoor, SECRET, type Talk } from "./door.ts";
+import { type Door, type DoorOptions, openDoor, response, SECRET, type Talk } from "./door.ts";
 import { FORGED_LINE, HOSTILE_WORDS } from "./hostile_words.ts";
 
 const MESSAGE = "From: alice@example.com\r\nTo: bob@example.net\r\n\r\nText";
@@ -128,17 +128,17 @@ for (const [what, words] of Object.entries(HOSTILE_WORDS)) {
     it("in Graph's error code, message and request id leaves one reply, and one line", async () => {
       const said: string[] = [];
       const texts = [
-        answer(400, { error: { code: words, message: words } }),
-        answer(403, { error: { code: "ErrorAccessDenied", message: words } }),
-        answer(500, {
+        response(400, { error: { code: words, message: words } }),
+        response(403, { error: { code: "ErrorAccessDenied", message: words } }),
+        response(500, {
           error: { code: words, message: words, innerError: { "request-id": words } },
         }),
-        answer(404, words),
-        answer(400, { error: words }),
-        answer(403, { error: { code: "x" } }, [`request-id: ${oneLine(words)}`]),
-        answer(413, "", [`X-Said: ${oneLine(words)}`]),
+        response(404, words),
+        response(400, { error: words }),
+        response(403, { error: { code: "x" } }, [`request-id: ${oneLine(words)}`]),
+        response(413, "", [`X-Said: ${oneLine(words)}`]),
       ];
-      await inBothForms({ graph: () => said[0] ?? answer(202, "") }, async (door) => {
+      await inBothForms({ graph: () => said[0] ?? response(202, "") }, async (door) => {
         const talk = await door.login();
         for (const text of texts) {
           said.push(text);
@@ -152,13 +152,17 @@ for (const [what, words] of Object.entries(HOSTILE_WORDS)) {
     it("in Entra ID's error and description leaves one reply, and one line", async () => {
       const said: string[] = [];
       const texts = [
-        answer(401, { error: "invalid_client", error_description: words, error_codes: [7000215] }),
-        answer(400, { error: words, error_description: words, error_codes: [words] }),
-        answer(400, { error: words, error_codes: [1], error_uri: words, trace_id: words }),
-        answer(503, words),
-        answer(200, { access_token: words }),
-        answer(200, { token_type: words, expires_in: words, access_token: "" }),
-        answer(200, { error: words }),
+        response(401, {
+          error: "invalid_client",
+          error_description: words,
+          error_codes: [7000215],
+        }),
+        response(400, { error: words, error_description: words, error_codes: [words] }),
+        response(400, { error: words, error_codes: [1], error_uri: words, trace_id: words }),
+        response(503, words),
+        response(200, { access_token: words }),
+        response(200, { token_type: words, expires_in: words, access_token: "" }),
+        response(200, { error: words }),
       ];
       await inBothForms({ entra: () => said.shift()! }, async (door) => {
         for (const [index, text] of texts.entries()) {

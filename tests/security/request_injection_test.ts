@@ -10,7 +10,7 @@ import type { EntrySource } from "../../src/accounts/entry_source.ts";
 import { attachmentOf, largeMessageWith } from "./large.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 import { type RawServer, startRawServer } from "../support/raw_server.ts";
-import { answer, type Door, openDoor, SECRET } from "./door.ts";
+import { type Door, openDoor, response, SECRET } from "./door.ts";
 import { HOSTILE_WORDS } from "./hostile_words.ts";
 
 const MESSAGE = "From: alice@example.com\r\nTo: bob@example.net\r\n\r\nText";
@@ -157,10 +157,10 @@ describe("the name of a draft in Graph's URLs", () => {
         graph: (request) => {
           const line = lineOf(request);
           if (/ \/graph\/v1\.0\/users\/[^/]*\/messages /.test(line)) {
-            return answer(201, { id: name });
+            return response(201, { id: name });
           }
           if (line.startsWith("DELETE ")) return `HTTP/1.1 204 No Content\r\n\r\n`;
-          return answer(line.includes("/attachments ") ? 201 : 202, {});
+          return response(line.includes("/attachments ") ? 201 : 202, {});
         },
       });
       try {
@@ -199,7 +199,7 @@ describe("a header field of a request (RFC 9112 §5)", () => {
   it("stays one field, whatever a token holds", async () => {
     for (const token of TOKENS) {
       const door = await openDoor({
-        entra: () => answer(200, { token_type: "Bearer", expires_in: 3599, access_token: token }),
+        entra: () => response(200, { token_type: "Bearer", expires_in: 3599, access_token: token }),
       });
       try {
         const talk = await door.login();
@@ -308,10 +308,12 @@ describe("the lookup table's requests (OData)", () => {
       for (let count = 1;; count++) {
         const request = await connection.request(count);
         asked.push(request);
-        connection.write(answer(404, { "odata.error": { code: "ResourceNotFound", message: {} } }, [
-          "Content-Type: application/json",
-          "x-ms-error-code: ResourceNotFound",
-        ]));
+        connection.write(
+          response(404, { "odata.error": { code: "ResourceNotFound", message: {} } }, [
+            "Content-Type: application/json",
+            "x-ms-error-code: ResourceNotFound",
+          ]),
+        );
       }
     });
   });

@@ -1,8 +1,8 @@
 /**
- * What comes behind a refusal must not be read as the answer to the next request on the connection,
+ * What comes behind a refusal must not be read as the response to the next request on the connection,
  * which is somebody else's: answers whose end two readers could see in different places (RFC 9112 §6.3,
  * §11.1; CWE-444). The service holds back what another reader would call the body until the next
- * request is there; a relay that has kept the connection would take it for the answer.
+ * request is there; a relay that has kept the connection would take it for the response.
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -17,7 +17,7 @@ const TAKEN = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
 const REFUSED = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
 const LENGTH = `Content-Length: ${TAKEN.length}`;
 
-/** What one reader takes for the whole answer, and another for its head alone. */
+/** What one reader takes for the whole response, and another for its head alone. */
 const HEADS: readonly (readonly [name: string, head: string])[] = [
   ["two Content-Lengths, the shorter one last", `HTTP/1.1 403 X\r\n${LENGTH}\r\nContent-Length: 0`],
   ["two Content-Lengths, the longer one last", `HTTP/1.1 204 X\r\nContent-Length: 0\r\n${LENGTH}`],
@@ -65,7 +65,7 @@ const HEADS: readonly (readonly [name: string, head: string])[] = [
     "HTTP/1.1 403 X\r\nTransfer-Encoding: chunked\r\n\r\n0 ",
   ],
   [
-    "an interim answer with a length (RFC 9110 §8.6)",
+    "an interim response with a length (RFC 9110 §8.6)",
     `HTTP/1.1 100 X\r\n${LENGTH}\r\n\r\nHTTP/1.1 403 X\r\nContent-Length: 0`,
   ],
   [
@@ -74,7 +74,7 @@ const HEADS: readonly (readonly [name: string, head: string])[] = [
   ],
 ];
 
-describe("an answer that can be read in two ways", () => {
+describe("a response that can be read in two ways", () => {
   for (const [name, head] of HEADS) {
     it(`is no other account's: ${name}`, async () => {
       const server = await startRawServer(async (connection) => {

@@ -15,7 +15,7 @@ import { CommandError, usageLine } from "../../src/exit.ts";
 import { makeUsername, readUsername } from "../../src/commands/username.ts";
 import { actionOf, changesFor } from "../../src/commands/lookup_arguments.ts";
 import { loadSettings } from "../../src/settings/load.ts";
-import { SandboxTable } from "../../src/sandbox/table.ts";
+import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 import { openDoor, type Talk } from "./door.ts";
 

@@ -12,7 +12,7 @@ import { Events } from "../../src/observe/events.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import { SandboxTable } from "../../src/sandbox/table.ts";
+import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { SmtpServer } from "../../src/server/server.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";

@@ -5,7 +5,7 @@ import { createLog } from "../../src/observe/log.ts";
 import { type Cloud, createCloud } from "../../src/sandbox/cloud.ts";
 import { inboxRoutes } from "../../src/sandbox/inbox/routes.ts";
 import { Inbox } from "../../src/sandbox/inbox/store.ts";
-import { SandboxTable } from "../../src/sandbox/table.ts";
+import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { Tracer } from "../../src/sandbox/trace/tracer.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";

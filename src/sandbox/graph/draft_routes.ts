@@ -5,11 +5,11 @@
 // https://learn.microsoft.com/graph/api/message-delete
 
 import { randomUUID } from "node:crypto";
-import { readContent, readSummary } from "../inbox/mime.ts";
-import { MESSAGE_TOO_LARGE, NO_SUCH_ITEM, type Refusal, refusal, refuse } from "./answers.ts";
+import { readContent, readSummary } from "../inbox/message_content.ts";
+import { MESSAGE_TOO_LARGE, NO_SUCH_ITEM, type Refusal, refusal, refuse } from "./refusals.ts";
 import { decodeBase64, readJson } from "./body.ts";
 import { type Draft, type Drafts, type FileDescription, sizeOf } from "./drafts.ts";
-import { decodeMime, recipientsOf, senderRefusal } from "./mime.ts";
+import { decodeMime, recipientsOf, senderRefusal } from "./mime_rules.ts";
 import type { GraphOptions, MailboxRequest } from "./options.ts";
 
 const DEFAULT_MESSAGE_LIMIT = 150 * 1024 * 1024;

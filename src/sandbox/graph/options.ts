@@ -24,7 +24,7 @@ export interface GraphOptions extends DraftLimits {
    * but for `nobody@…`.
    */
   readonly hasMailbox?: (mailbox: string) => boolean;
-  /** Milliseconds from a request to its answer. */
+  /** Milliseconds from a request to its response. */
   readonly delay?: number;
   /** Answers in place of the imitation, for rehearsing trouble. */
   readonly intercept?: (

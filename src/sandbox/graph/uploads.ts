@@ -4,7 +4,7 @@
 
 import { randomUUID } from "node:crypto";
 import type { Context } from "hono";
-import { MESSAGE_TOO_LARGE, NO_SUCH_ITEM, refusal, refuse, REQUEST_TOO_LARGE } from "./answers.ts";
+import { MESSAGE_TOO_LARGE, NO_SUCH_ITEM, refusal, refuse, REQUEST_TOO_LARGE } from "./refusals.ts";
 import { asObject, readBody, readJson, REQUEST_LIMIT } from "./body.ts";
 import { describe, messageLimit } from "./draft_routes.ts";
 import { type Drafts, sizeOf, type Upload } from "./drafts.ts";
@@ -168,7 +168,7 @@ export function cancelUpload(
   return context.body(null, 204, { "request-id": randomUUID() });
 }
 
-/** As the page shows it: another capital than in the first answer, and no dash behind the start. */
+/** As the page shows it: another capital than in the first response, and no dash behind the start. */
 function progress(context: Context, { expiresAt, received }: Upload): Response {
   return context.json(
     {

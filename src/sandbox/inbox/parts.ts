@@ -3,7 +3,7 @@
  * iframe that runs no script and loads nothing, attachments as downloads (RFC 6266, RFC 8187).
  */
 import { Buffer } from "node:buffer";
-import type { MessageAttachment } from "./mime.ts";
+import type { MessageAttachment } from "./message_content.ts";
 
 /**
  * No script, form, plug-in or navigation, an origin of its own, nothing from the network. The

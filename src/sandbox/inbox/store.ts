@@ -4,7 +4,12 @@
  */
 import type { Trace } from "../trace/trace.ts";
 import { countAttachments } from "./attachment_count.ts";
-import { type MessageContent, readContent, readSummary, type SummaryFields } from "./mime.ts";
+import {
+  type MessageContent,
+  readContent,
+  readSummary,
+  type SummaryFields,
+} from "./message_content.ts";
 
 /** A message as the list shows it, in exactly the words of `GET /api/messages`. */
 export interface MessageSummary extends SummaryFields {
@@ -187,7 +192,7 @@ export class Inbox {
       try {
         listener(event);
       } catch {
-        // A subscriber that fails is let go: the message is in all the same, and Graph's answer
+        // A subscriber that fails is let go: the message is in all the same, and Graph's response
         // to the relay must not depend on who is looking.
         this.#listeners.delete(listener);
       }

@@ -1,7 +1,7 @@
 // What is known of the way of one message, or of one login: the SMTP dialogue that it came in, and the
 // requests that it became. Never a token, a password or a body.
 
-import type { HttpAnswer, HttpFailure, HttpRequest } from "../../http/client.ts";
+import type { HttpFailure, HttpRequest, HttpResponse } from "../../http/client.ts";
 import type { Dialogue, DialogueLine } from "./dialogue.ts";
 
 /** One request to Entra ID or Graph. */
@@ -55,7 +55,7 @@ export class Trace {
   /** Notes a request and, once it has come, its answer. */
   async request(
     { method, url, body }: HttpRequest,
-    answer: Promise<HttpAnswer | HttpFailure>,
+    answer: Promise<HttpResponse | HttpFailure>,
   ): Promise<void> {
     if (this.#requests.length >= MAX_REQUESTS) return void this.#moreRequests++;
     const begun = performance.now();
@@ -64,7 +64,7 @@ export class Trace {
     const at = this.#requests.push(asked) - 1;
     const result = await answer;
     const milliseconds = Math.round(performance.now() - begun);
-    this.#requests[at] = result.type === "answer"
+    this.#requests[at] = result.type === "response"
       ? { ...asked, status: result.status, received: result.body.length, milliseconds }
       : { ...asked, error: result.code, milliseconds };
   }

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readEntraError, refusalFor } from "../../../src/entra/answers.ts";
 import { requestToken } from "../../../src/entra/msal.ts";
 import { rolesOf } from "../../../src/entra/token.ts";
-import type { HttpAnswer, HttpClient, HttpFailure } from "../../../src/http/client.ts";
+import type { HttpClient, HttpFailure, HttpResponse } from "../../../src/http/client.ts";
 import { requestHead } from "../../../src/http/request_head.ts";
 import { Secret } from "../../../src/secret.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
@@ -15,7 +15,7 @@ import { Input, type Target } from "../engine/target.ts";
 const STATUSES = [200, 200, 200, 400, 401, 403, 404, 429, 500, 503, 302, 204];
 const CLIENT_SECRET = "the-client-secret";
 
-function nextResult(input: Input): HttpAnswer | HttpFailure {
+function nextResult(input: Input): HttpResponse | HttpFailure {
   const kind = input.byte();
   if (kind % 16 === 15) {
     const message = input.until(0xff).toString("utf8");
@@ -24,14 +24,14 @@ function nextResult(input: Input): HttpAnswer | HttpFailure {
   const status = kind % 16 === 14 ? 100 + input.below(900) : input.pick(STATUSES);
   const headers = new Map<string, string>();
   if (input.below(4) === 3) headers.set("retry-after", input.until(0xff).toString("latin1").trim());
-  return { type: "answer", status, headers, body: input.rest() };
+  return { type: "response", status, headers, body: input.rest() };
 }
 
 export const entra: Target = {
   name: "entra",
   async run(octets) {
     const result = nextResult(new Input(octets));
-    if (result.type === "answer") {
+    if (result.type === "response") {
       let body: unknown;
       try {
         body = JSON.parse(new TextDecoder().decode(result.body));
@@ -65,7 +65,7 @@ export const entra: Target = {
       assert.ok(!`${line}${token.detail}${token.code}`.includes(CLIENT_SECRET));
       return;
     }
-    assert.ok(result.type === "answer" && result.status === 200, "a token out of no success");
+    assert.ok(result.type === "response" && result.status === 200, "a token out of no success");
     assert.ok(Number.isFinite(token.expiresAt), "a token without an end");
     const value = token.value.reveal();
     assert.ok(value !== "");

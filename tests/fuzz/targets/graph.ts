@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { GraphBackend } from "../../../src/graph/backend.ts";
-import type { HttpAnswer, HttpFailure, HttpRequest } from "../../../src/http/client.ts";
+import type { HttpFailure, HttpRequest, HttpResponse } from "../../../src/http/client.ts";
 import { createLog } from "../../../src/observe/log.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
@@ -58,7 +58,7 @@ const LARGE = Buffer.from(
 const LIMIT = 100_000;
 
 /** What the service does with one request. */
-function nextResult(input: Input): HttpAnswer | HttpFailure {
+function nextResult(input: Input): HttpResponse | HttpFailure {
   const kind = input.byte();
   if (kind % 16 === 15) {
     const sent = input.flag();
@@ -75,7 +75,7 @@ function nextResult(input: Input): HttpAnswer | HttpFailure {
     // The client gives values without the line ends around them.
     headers.set(input.pick(HEADERS), input.until(0xff).toString("latin1").trim());
   }
-  return { type: "answer", status, headers, body: input.until(0xff) };
+  return { type: "response", status, headers, body: input.until(0xff) };
 }
 
 /** Whether the message may be on its way after this request. */
@@ -87,7 +87,7 @@ function sends({ method, url }: HttpRequest): boolean {
  * Whether the service may have taken the message. A 503 that throttles says no, another may mean
  * both: which one it is, the tests of `judgeAnswer` say.
  */
-function doubtful(result: HttpAnswer | HttpFailure): boolean | "perhaps" {
+function doubtful(result: HttpResponse | HttpFailure): boolean | "perhaps" {
   if (result.type === "failure") return result.sent;
   const { status } = result;
   return status === 503 ? "perhaps" : status < 400 || status === 408 || status >= 500;

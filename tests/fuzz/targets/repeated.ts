@@ -10,7 +10,7 @@ import { parseUsername } from "../../../src/accounts/username.ts";
 import { judgeAnswer } from "../../../src/graph/answers.ts";
 import { retryAfter } from "../../../src/retry_after.ts";
 import { uploadUrl } from "../../../src/graph/upload_url.ts";
-import { AnswerReader } from "../../../src/http/answer_reader.ts";
+import { ResponseReader } from "../../../src/http/response_reader.ts";
 import { detach } from "../../../src/message/detach.ts";
 import { prepareMessage } from "../../../src/message/prepare.ts";
 import { SenderList } from "../../../src/accounts/sender_list.ts";
@@ -95,18 +95,23 @@ const READERS: readonly ((text: string) => unknown)[] = [
   (text) => {
     const headers = new Map([["retry-after", text], ["date", text], ["request-id", text]]);
     retryAfter(headers, 0);
-    return judgeAnswer({ type: "answer", status: 400, headers, body: Buffer.from(text, "latin1") });
+    return judgeAnswer({
+      type: "response",
+      status: 400,
+      headers,
+      body: Buffer.from(text, "latin1"),
+    });
   },
   (text) => uploadUrl(`https://outlook.office.com/${text}`, "https://graph.microsoft.com"),
   (text) => {
-    const reader = new AnswerReader(MOST, "GET");
+    const reader = new ResponseReader(MOST, "GET");
     const head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     for (const piece of inPieces(Buffer.from(head + text, "latin1"), [61])) {
       if (reader.push(piece) !== "more") break;
     }
   },
   (text) => {
-    const reader = new AnswerReader(MOST, "GET");
+    const reader = new ResponseReader(MOST, "GET");
     for (const piece of inPieces(Buffer.from(`HTTP/1.1 200 OK\r\n${text}`, "latin1"), [61])) {
       if (reader.push(piece) !== "more") break;
     }

@@ -4,7 +4,7 @@
 import { randomUUID } from "node:crypto";
 import type { Context } from "hono";
 
-/** A refusal before it is an answer. */
+/** A refusal before it is a response. */
 export interface Refusal {
   readonly status: 400 | 401 | 403 | 404 | 405 | 413 | 416 | 429 | 500 | 503;
   readonly code: string;

@@ -1,72 +1,72 @@
 // One connection to a service, with at most one request on it at a time (RFC 9112 §9.3).
 
 import type { Connect, Outbound, OutboundHandler, ServiceTrust } from "../runtime/runtime.ts";
-import { AnswerReader } from "./answer_reader.ts";
-import type { HttpAnswer, HttpFailure, HttpRequest } from "./client.ts";
+import { ResponseReader } from "./response_reader.ts";
+import type { HttpFailure, HttpRequest, HttpResponse } from "./client.ts";
 import type { Timed } from "./deadlines.ts";
 import { requestHead } from "./request_head.ts";
 import { serviceCode, serviceWords } from "../service_text.ts";
 
 /** The pool that a connection belongs to. */
-export interface ExchangeOwner {
+export interface ConnectionOwner {
   readonly connect: Connect;
   readonly trust: ServiceTrust;
-  /** Octets of an answer's body that are read at most. */
-  readonly maxAnswer: number;
+  /** Octets of a response's body that are read at most. */
+  readonly maxResponse: number;
   /** Milliseconds that it is kept unused. */
   readonly keepAlive: number;
   /** Its deadline has been set. */
-  waiting(exchange: Exchange): void;
-  /** It has a request, and a connection to send it on: {@link Exchange.leave} does. */
-  ready(exchange: Exchange): void;
+  waiting(connection: HttpConnection): void;
+  /** It has a request, and a connection to send it on: {@link HttpConnection.leave} does. */
+  ready(connection: HttpConnection): void;
   /** It is free for another request. */
-  reusable(exchange: Exchange): void;
+  reusable(connection: HttpConnection): void;
   /** It can carry no more requests. */
-  gone(exchange: Exchange): void;
+  gone(connection: HttpConnection): void;
 }
 
 interface Running {
-  readonly reader: AnswerReader;
-  readonly resolve: (result: HttpAnswer | HttpFailure) => void;
+  readonly reader: ResponseReader;
+  readonly resolve: (result: HttpResponse | HttpFailure) => void;
   readonly reject: (bug: unknown) => void;
   readonly request: HttpRequest;
   /**
    * What is left of the body. It stays here behind the last part until the connection has room again,
-   * though the service may have read all by then: {@link gaveAll} knows.
+   * though the service may have read all by then: {@link fullySent} knows.
    */
   rest: Iterator<string | Uint8Array> | undefined;
-  /** What {@link gaveAll} has found out. */
-  gaveAll?: boolean;
+  /** What {@link fullySent} has found out. */
+  fullySent?: boolean;
   /** Listens to the request's signal; called no more as soon as the request is over. */
   readonly abort: (() => void) | undefined;
 }
 
-export class Exchange implements OutboundHandler, Timed {
+export class HttpConnection implements OutboundHandler, Timed {
   readonly origin: string;
   deadline = Infinity;
-  readonly #owner: ExchangeOwner;
-  readonly #connection: Outbound;
+  readonly #owner: ConnectionOwner;
+  readonly #socket: Outbound;
   #running: Running | undefined;
   #connected = false;
   #gone = false;
   /** Whether any octet of the running request has been given to the socket. */
   #sent = false;
 
-  constructor(origin: string, url: URL, owner: ExchangeOwner) {
+  constructor(origin: string, url: URL, owner: ConnectionOwner) {
     this.origin = origin;
     this.#owner = owner;
     const secure = url.protocol === "https:";
-    this.#connection = owner.connect({
+    this.#socket = owner.connect({
       hostname: url.hostname.replace(/^\[|\]$/g, ""),
       port: url.port === "" ? (secure ? 443 : 80) : Number(url.port),
       ...(secure ? { tls: owner.trust } : {}),
     }, this);
   }
 
-  run(request: HttpRequest): Promise<HttpAnswer | HttpFailure> {
+  run(request: HttpRequest): Promise<HttpResponse | HttpFailure> {
     return new Promise((resolve, reject) => {
-      const maxAnswer = request.maxAnswer ?? this.#owner.maxAnswer;
-      const reader = new AnswerReader(maxAnswer, request.method);
+      const maxResponse = request.maxResponse ?? this.#owner.maxResponse;
+      const reader = new ResponseReader(maxResponse, request.method);
       const abort = request.signal === undefined ? undefined : () => this.abort();
       if (abort !== undefined) request.signal!.addEventListener("abort", abort);
       this.#running = { reader, resolve, reject, request, rest: undefined, abort };
@@ -77,7 +77,7 @@ export class Exchange implements OutboundHandler, Timed {
     });
   }
 
-  /** Sends the request that {@link ExchangeOwner.ready} has been told of, if it still is to be. */
+  /** Sends the request that {@link ConnectionOwner.ready} has been told of, if it still is to be. */
   leave(): void {
     const running = this.#running;
     if (running === undefined || this.#sent) return;
@@ -100,7 +100,7 @@ export class Exchange implements OutboundHandler, Timed {
     const running = this.#running;
     // Octets that nobody asked for: the connection cannot be trusted with another request.
     if (running === undefined) return this.destroy();
-    // An answer to a request that has not left is an answer to none: perhaps to the one before.
+    // A response to a request that has not left is a response to none: perhaps to the one before.
     if (!this.#sent) return this.#fail("UNASKED", "the service spoke before it was asked");
     const progress = running.reader.push(octets);
     if (progress === "malformed") this.#fail("MALFORMED", malformed(running.reader));
@@ -130,7 +130,7 @@ export class Exchange implements OutboundHandler, Timed {
   expired(): void {
     const running = this.#running;
     if (running === undefined) return this.destroy();
-    const { via } = this.#connection;
+    const { via } = this.#socket;
     const way = via === undefined ? "" : ` through ${via}`;
     const step = this.#connected ? "answer" : `connection${way}`;
     this.#fail("ETIMEDOUT", `no ${step} within ${running.request.timeout / 1000} s`);
@@ -145,7 +145,7 @@ export class Exchange implements OutboundHandler, Timed {
     if (this.#gone) return;
     this.#gone = true;
     this.#owner.gone(this);
-    this.#connection.destroy();
+    this.#socket.destroy();
   }
 
   #send(running: Running): void {
@@ -153,13 +153,13 @@ export class Exchange implements OutboundHandler, Timed {
     const head = requestHead(running.request);
     this.#sent = true;
     if (body === undefined) {
-      this.#connection.write(head);
+      this.#socket.write(head);
       return;
     }
     const rest = running.rest = body.parts()[Symbol.iterator]();
     // Most bodies are one part: head and body then leave in one piece.
     const first = rest.next();
-    if (this.#connection.write(head, first.done === true ? undefined : first.value)) {
+    if (this.#socket.write(head, first.done === true ? undefined : first.value)) {
       this.#sendRest(running);
     }
   }
@@ -172,28 +172,28 @@ export class Exchange implements OutboundHandler, Timed {
         running.rest = undefined;
         return;
       }
-      if (!this.#connection.write(part.value)) return;
+      if (!this.#socket.write(part.value)) return;
     }
   }
 
   #complete(running: Running): void {
     const { reader } = running;
-    const answer = reader.answer();
-    const success = answer.status >= 200 && answer.status < 300;
+    const response = reader.response();
+    const success = response.status >= 200 && response.status < 300;
     // Nobody can have taken what has not left: a success that comes first is not about this request.
-    if (success && !gaveAll(running)) {
-      return this.#fail("EARLY", `status ${answer.status} before all of the request had left`);
+    if (success && !fullySent(running)) {
+      return this.#fail("EARLY", `status ${response.status} before all of the request had left`);
     }
     this.#over(running);
-    // An answer that came before all of the request had left ends the connection (RFC 9112 §9.6).
-    if (reader.reusable && (running.gaveAll ?? running.rest === undefined)) {
+    // A response that came before all of the request had left ends the connection (RFC 9112 §9.6).
+    if (reader.reusable && (running.fullySent ?? running.rest === undefined)) {
       this.deadline = performance.now() + this.#owner.keepAlive;
       this.#owner.waiting(this);
       this.#owner.reusable(this);
     } else {
       this.destroy();
     }
-    running.resolve(answer);
+    running.resolve(response);
   }
 
   /** At once: the connection may carry another request before anybody hears of this one's end. */
@@ -213,7 +213,7 @@ export class Exchange implements OutboundHandler, Timed {
       sent: this.#sent,
       code,
       message,
-      ...(head !== undefined && gaveAll(running) ? head : {}),
+      ...(head !== undefined && fullySent(running) ? head : {}),
     });
   }
 }
@@ -222,11 +222,11 @@ export class Exchange implements OutboundHandler, Timed {
  * Whether the connection has been given all of the request. Makes sure of it by asking for one more
  * part, so that nothing may be sent afterwards.
  */
-function gaveAll(running: Running): boolean {
-  return running.gaveAll ??= running.rest === undefined || running.rest.next().done === true;
+function fullySent(running: Running): boolean {
+  return running.fullySent ??= running.rest === undefined || running.rest.next().done === true;
 }
 
-function malformed({ fault, head }: AnswerReader): string {
+function malformed({ fault, head }: ResponseReader): string {
   const status = head === undefined ? "" : ` with status ${head.status}`;
   return `the answer${status} is not HTTP: ${fault}`;
 }

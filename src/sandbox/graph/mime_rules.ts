@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import { addressParser } from "postal-mime";
 import type { Address } from "postal-mime";
 import { decodeBase64 } from "./body.ts";
-import { type Refusal, refusal } from "./answers.ts";
+import { type Refusal, refusal } from "./refusals.ts";
 
 /** The message in the body of a request in MIME mode. */
 export function decodeMime(contentType: string | undefined, body: Buffer): Buffer | Refusal {

@@ -1,11 +1,11 @@
-// Answers of services, as octets: what the HTTP client makes of them, in any pieces, and that an
-// answer never leaves a request without an end.
+// Responses of services, as octets: what the HTTP client makes of them, in any pieces, and that an
+// response never leaves a request without an end.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { AnswerReader } from "../../../src/http/answer_reader.ts";
+import { ResponseReader } from "../../../src/http/response_reader.ts";
 import { HttpClient } from "../../../src/http/client.ts";
-import type { HttpAnswer, HttpFailure } from "../../../src/http/client.ts";
+import type { HttpFailure, HttpResponse } from "../../../src/http/client.ts";
 import type { Outbound, OutboundHandler } from "../../../src/runtime/runtime.ts";
 import { inPieces, Input, type Target, UNPRINTABLE } from "../engine/target.ts";
 
@@ -21,7 +21,7 @@ interface Read {
 }
 
 function read(octets: Uint8Array, method: string, cuts: readonly number[]): Read {
-  const reader = new AnswerReader(MAX_BODY, method);
+  const reader = new ResponseReader(MAX_BODY, method);
   let progress = "more";
   let left = octets.length;
   for (const piece of inPieces(octets, cuts)) {
@@ -31,14 +31,14 @@ function read(octets: Uint8Array, method: string, cuts: readonly number[]): Read
   }
   if (progress === "more" && reader.end()) progress = "closed";
   const complete = progress === "complete" || progress === "closed";
-  const { body, headers } = reader.answer();
+  const { body, headers } = reader.response();
   assert.ok(body.length <= MAX_BODY, "more body than is allowed");
   return {
     progress,
     status: reader.head?.status,
     headers: complete ? [...headers] : [],
     body: complete ? Buffer.from(body).toString("latin1") : "",
-    // What comes behind an answer in another piece is nobody's business here.
+    // What comes behind a response in another piece is nobody's business here.
     reusable: progress === "complete" && left === 0 && reader.reusable,
   };
 }
@@ -48,7 +48,7 @@ async function exchange(
   octets: Uint8Array,
   method: string,
   cuts: readonly number[],
-): Promise<{ result: HttpAnswer | HttpFailure; destroyed: boolean }> {
+): Promise<{ result: HttpResponse | HttpFailure; destroyed: boolean }> {
   let handler: OutboundHandler | undefined;
   let destroyed = false;
   const connection: Outbound = {
@@ -56,7 +56,7 @@ async function exchange(
     destroy: () => void (destroyed = true),
   } as Outbound;
   const client = new HttpClient({
-    maxAnswer: MAX_BODY,
+    maxResponse: MAX_BODY,
     connect: (_options, given) => {
       handler = given;
       return connection;
@@ -80,7 +80,7 @@ async function exchange(
   return { result, destroyed };
 }
 
-/** The body of a whole answer in chunks (RFC 9112 §7.1), read another way; undefined for none. */
+/** The body of a whole response in chunks (RFC 9112 §7.1), read another way; undefined for none. */
 function unchunked(text: string): string | undefined {
   let body = "";
   for (let rest = text;;) {
@@ -95,17 +95,17 @@ function unchunked(text: string): string | undefined {
   }
 }
 
-export const httpAnswer: Target = {
-  name: "http_answer",
+export const httpResponse: Target = {
+  name: "http_response",
   async run(octets) {
     const input = new Input(octets);
     const method = input.pick(METHODS);
     const cut = 1 + input.byte();
-    const answer = input.rest();
-    const whole = read(answer, method, []);
+    const response = input.rest();
+    const whole = read(response, method, []);
     for (const cuts of [[1], [cut, 1, 9]]) {
       assert.deepEqual(
-        { ...read(answer, method, cuts), reusable: false },
+        { ...read(response, method, cuts), reusable: false },
         { ...whole, reusable: false },
         "however the octets are cut up",
       );
@@ -115,7 +115,7 @@ export const httpAnswer: Target = {
       assert.equal(name, name.toLowerCase());
       assert.doesNotMatch(name + value, /\r\n/);
     }
-    const text = answer.toString("latin1");
+    const text = response.toString("latin1");
     const [head = "", ...behind] = text.split("\r\n\r\n");
     if (
       whole.progress === "complete" &&
@@ -123,14 +123,14 @@ export const httpAnswer: Target = {
     ) {
       assert.equal(whole.body, method === "HEAD" ? "" : unchunked(behind.join("\r\n\r\n")));
     }
-    const { result } = await exchange(answer, method, [cut, 3]);
+    const { result } = await exchange(response, method, [cut, 3]);
     const complete = whole.progress === "complete" || whole.progress === "closed";
-    if (result.type === "answer") {
-      assert.ok(complete, "an answer out of one that is not whole");
+    if (result.type === "response") {
+      assert.ok(complete, "a response out of one that is not whole");
       assert.equal(result.status, whole.status);
       assert.equal(Buffer.from(result.body).toString("latin1"), whole.body);
     } else {
-      assert.ok(!complete, `a failure out of a whole answer: ${result.message}`);
+      assert.ok(!complete, `a failure out of a whole response: ${result.message}`);
       assert.equal(result.sent, true);
       assert.ok(result.code !== "" && !UNPRINTABLE.test(result.code + result.message));
     }

@@ -1,7 +1,7 @@
-// Reads one HTTP/1.1 answer (RFC 9112) out of whatever pieces it arrives in.
+// Reads one HTTP/1.1 response (RFC 9112) out of whatever pieces it arrives in.
 
 import { Buffer } from "node:buffer";
-import type { AnswerHead, HttpAnswer } from "./client.ts";
+import type { HttpResponse, ResponseHead } from "./client.ts";
 import { Joiner } from "../octets.ts";
 
 export type Progress = "more" | "complete" | "malformed" | "tooLong";
@@ -20,7 +20,7 @@ const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(.*)$/;
 /** RFC 9112 §2.2: what some readers take for a line's end, and others do not. */
 const STRAY = /\r(?!\n)|(?<!\r)\n|\0/;
 
-export class AnswerReader {
+export class ResponseReader {
   readonly #maxBody: number;
   readonly #method: string;
   #input = NOTHING;
@@ -47,20 +47,20 @@ export class AnswerReader {
     this.#method = method;
   }
 
-  /** Whether any octet of the answer has arrived. */
+  /** Whether any octet of the response has arrived. */
   get begun(): boolean {
     return this.#begun;
   }
 
   /**
-   * Of the answer itself, not of an interim one; undefined until its head has come in whole. Of an
-   * answer that is malformed, the status counts all the same where it was beyond doubt.
+   * Of the response itself, not of an interim one; undefined until its head has come in whole. Of an
+   * response that is malformed, the status counts all the same where it was beyond doubt.
    */
-  get head(): AnswerHead | undefined {
+  get head(): ResponseHead | undefined {
     return this.#headRead ? { status: this.#status, headers: this.#headers } : undefined;
   }
 
-  /** What is wrong with an answer that is malformed, in words of the relay's own. */
+  /** What is wrong with a response that is malformed, in words of the relay's own. */
   get fault(): string {
     return this.#fault;
   }
@@ -79,16 +79,16 @@ export class AnswerReader {
     }
   }
 
-  /** The other side has closed. @returns whether that completes the answer */
+  /** The other side has closed. @returns whether that completes the response */
   end(): boolean {
     if (this.#state !== "untilClose") return false;
     this.#state = "complete";
     return true;
   }
 
-  answer(): HttpAnswer {
+  response(): HttpResponse {
     return {
-      type: "answer",
+      type: "response",
       status: this.#status,
       headers: this.#headers,
       body: this.#body.length < 2 ? this.#body[0] ?? NOTHING : Buffer.concat(this.#body),
@@ -152,7 +152,7 @@ export class AnswerReader {
 
   /**
    * RFC 9112 §6.3: how long the body is. Whatever two readers could take for two lengths is malformed:
-   * what one of them calls the body would be the answer to the next request for the other, and that
+   * what one of them calls the body would be the response to the next request for the other, and that
    * may be somebody else's.
    */
   #beginBody(framing: FramingFields, minor: string): Progress | undefined {
@@ -262,7 +262,7 @@ export class AnswerReader {
   }
 }
 
-/** The fields that say where an answer ends and what follows it: all of a name count, not the last. */
+/** The fields that say where a response ends and what follows it: all of a name count, not the last. */
 class FramingFields {
   readonly codings: string[] = [];
   readonly lengths: string[] = [];

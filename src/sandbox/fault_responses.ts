@@ -1,4 +1,4 @@
-// Carries out a scripted fault: the answer that it asks for, or what it does to the connection.
+// Carries out a scripted fault: the response that it asks for, or what it does to the connection.
 
 import { Buffer } from "node:buffer";
 import { randomUUID } from "node:crypto";
@@ -7,22 +7,22 @@ import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Context } from "hono";
 import type { Fault } from "./faults.ts";
 
-/** Milliseconds after which a connection that never gets an answer is ended all the same. */
+/** Milliseconds after which a connection that never gets a response is ended all the same. */
 const BLACKHOLE = 10 * 60_000;
-/** Milliseconds between the octets of a dripping answer. */
+/** Milliseconds between the octets of a dripping response. */
 const DRIP = 1_000;
 
 /** Makes the body of an error as the imitated service would. */
 export type ErrorBody = (fault: Fault, requestId: string) => object;
 
-export async function faultAnswer(
+export async function faultResponse(
   context: Context,
   fault: Fault,
   errorBody: ErrorBody,
 ): Promise<Response> {
   const { delay = 0, connection } = fault;
   if (connection !== "drip") await pause(delay);
-  const { status, headers, body } = answerOf(fault, errorBody);
+  const { status, headers, body } = responseOf(fault, errorBody);
   if (connection === undefined) return new Response(body, { status, headers });
   if (connection === "drip") {
     const octets = Buffer.from(body ?? "");
@@ -67,7 +67,7 @@ export async function faultAnswer(
   return RESPONSE_ALREADY_SENT;
 }
 
-function answerOf(fault: Fault, errorBody: ErrorBody): {
+function responseOf(fault: Fault, errorBody: ErrorBody): {
   status: number;
   headers: Record<string, string>;
   body: string | null;
@@ -108,7 +108,7 @@ function dripping(octets: Uint8Array, interval: number): ReadableStream<Uint8Arr
   }, { highWaterMark: 0 });
 }
 
-/** The answer that node:http would write to; programs of the same process have none. */
+/** The response that node:http would write to; programs of the same process have none. */
 function outgoingOf({ env }: Context): ServerResponse | undefined {
   const { outgoing } = (env ?? {}) as { incoming?: IncomingMessage; outgoing?: ServerResponse };
   return outgoing;
