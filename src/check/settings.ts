@@ -1,8 +1,9 @@
 // The settings as a relay would read them: each problem by itself, and what it keeps from being judged.
 
 import type { ExaminedSettings } from "../settings/load.ts";
-import { type Setting, type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
-import { trustedProblems } from "../settings/trusted.ts";
+import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
+import type { Setting } from "../settings/setting.ts";
+import { trustedProblems } from "../settings/trusted_settings.ts";
 import { type Finding, finding } from "./finding.ts";
 
 const TABLE = [

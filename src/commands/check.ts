@@ -27,7 +27,8 @@ import {
 import { HttpClient } from "../http/client.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import { cloudOf } from "../settings/clouds.ts";
-import { type Environment, examineSettings } from "../settings/load.ts";
+import { examineSettings } from "../settings/load.ts";
+import type { Environment } from "../settings/setting.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import { checkLogin } from "./check_login.ts";
 import { type ServiceToCheck, serviceToCheck } from "./check_service.ts";
@@ -40,7 +41,7 @@ import {
   REQUEST_TIMEOUT,
   tableToCheck,
 } from "./check_parts.ts";
-import { environment } from "./environment.ts";
+import { environment } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { outgoingClient, proxyFor } from "../relay/http_client.ts";
 

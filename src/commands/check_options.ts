@@ -8,7 +8,8 @@ import { Writable } from "node:stream";
 import { type Finding, finding } from "../check/finding.ts";
 import type { TestMessage } from "../check/message.ts";
 import { Secret } from "../secret.ts";
-import { type Environment, withoutNewline } from "../settings/load.ts";
+import { withoutNewline } from "../settings/load.ts";
+import type { Environment } from "../settings/setting.ts";
 import { parsePathArgument } from "../smtp/path.ts";
 import { CommandError, EXIT } from "../exit.ts";
 

@@ -11,7 +11,7 @@ import { CertificateError } from "../certificates/certificate.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import { misspelled } from "../settings/load.ts";
 import type { AuthorityFile } from "../settings/parsers.ts";
-import { environment, settingsAmong } from "./environment.ts";
+import { environment, settingsAmong } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import {
   actionOf,

@@ -1,29 +1,9 @@
-// TRUSTED_NETWORKS, TRUSTED_USERNAME, TRUSTED_PASSWORD: what each may be, and that they go together.
+// Whether TRUSTED_NETWORKS, TRUSTED_USERNAME and TRUSTED_PASSWORD go together, and with the other
+// settings.
 
 import { shownUsername } from "../accounts/shown_username.ts";
 import { parseUsername } from "../accounts/username.ts";
-import { type Network, Networks, NETWORKS_FORM } from "../networks.ts";
-import type { Parser } from "./parsers.ts";
 import type { SettingName, Settings } from "./schema.ts";
-
-/** The shortest prefixes, by family: nobody knows all who are in more than that. */
-const SHORTEST = { 4: 8, 6: 32 } as const;
-
-export const trustedNetworks: Parser<Networks> = {
-  allowed: `${NETWORKS_FORM}; no prefix shorter than /${SHORTEST[4]}, or /${SHORTEST[6]} for IPv6`,
-  parse(text) {
-    const networks = Networks.parse(text);
-    return networks?.ranges.every(narrow) ? networks : undefined;
-  },
-  culprit: (text) =>
-    text.split(",").map((entry) => entry.trim()).find((entry) =>
-      entry !== "" && !Networks.parse(entry)?.ranges.every(narrow)
-    ),
-};
-
-function narrow({ family, prefix }: Network): boolean {
-  return prefix >= SHORTEST[family];
-}
 
 const NAMES = ["TRUSTED_NETWORKS", "TRUSTED_USERNAME", "TRUSTED_PASSWORD"] as const;
 
