@@ -9,49 +9,49 @@ import { trustedProblems } from "./trusted_settings.ts";
 /**
  * Settings that are allowed each, but not together.
  *
- * @param bad those that have no value to judge
+ * @param invalid those that have no value to judge
  * @param ownTable whether there is a lookup table without AZURE_TABLES_URL
  */
 export function contradictions(
   settings: Settings,
-  bad: ReadonlySet<SettingName>,
+  invalid: ReadonlySet<SettingName>,
   ownTable: boolean,
 ): string[] {
   const problems: string[] = [];
-  const sound = (...names: SettingName[]) => !names.some((name) => bad.has(name));
+  const valid = (...names: SettingName[]) => !names.some((name) => invalid.has(name));
   if (settings.TLS_SOURCE === "keyvault") {
     for (const name of ["AZURE_KEY_VAULT_URL", "AZURE_KEY_VAULT_CERT_NAME"] as const) {
-      if (sound(name) && settings[name] === undefined) {
+      if (valid(name) && settings[name] === undefined) {
         problems.push(`${name} must be set when TLS_SOURCE is keyvault`);
       }
     }
   }
   if (
-    sound("SMTPS_LISTEN") && settings.TLS_SOURCE === "off" && settings.SMTPS_LISTEN !== undefined
+    valid("SMTPS_LISTEN") && settings.TLS_SOURCE === "off" && settings.SMTPS_LISTEN !== undefined
   ) {
     problems.push("SMTPS_LISTEN needs a certificate: TLS_SOURCE must not be off");
   }
   const http = settings.HTTP_LISTEN;
   if (
-    sound("HTTP_LISTEN", "HTTP_PASSWORD") && http !== "off" && !isLoopback(http.hostname) &&
+    valid("HTTP_LISTEN", "HTTP_PASSWORD") && http !== "off" && !isLoopback(http.hostname) &&
     settings.HTTP_PASSWORD === undefined
   ) {
     problems.push("HTTP_PASSWORD must be set when HTTP_LISTEN is not a loopback address");
   }
-  if (sound("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, sound, ownTable));
-  problems.push(...trustedProblems(settings, sound, ownTable));
+  if (valid("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, valid, ownTable));
+  problems.push(...trustedProblems(settings, valid, ownTable));
   return problems;
 }
 
 function tableProblems(
   settings: Settings,
-  sound: (...names: SettingName[]) => boolean,
+  valid: (...names: SettingName[]) => boolean,
   ownTable: boolean,
 ): string[] {
   const { AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: access } = settings;
   if (url === undefined) {
     const problems: string[] = [];
-    if (!ownTable && sound("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE) {
+    if (!ownTable && valid("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE) {
       problems.push("AZURE_TABLES_FORCE_USAGE needs a table: AZURE_TABLES_URL must be set");
     }
     if (access !== undefined) {
@@ -62,7 +62,7 @@ function tableProblems(
     return problems;
   }
   if (
-    url.protocol === "http:" && sound("AZURE_TABLES_CONNECTION_STRING") && access === undefined
+    url.protocol === "http:" && valid("AZURE_TABLES_CONNECTION_STRING") && access === undefined
   ) {
     return [
       "AZURE_TABLES_URL with http needs AZURE_TABLES_CONNECTION_STRING: an identity's token goes " +

@@ -25,7 +25,7 @@ export interface ExaminedSettings {
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
   /** The settings whose values are not allowed. */
-  readonly bad: ReadonlySet<SettingName>;
+  readonly invalid: ReadonlySet<SettingName>;
   /** The settings that have a value of their own, and not the default. */
   readonly given: ReadonlySet<SettingName>;
 }
@@ -41,7 +41,7 @@ export function loadSettings(
 ): LoadedSettings {
   const { settings, problems, warnings, given } = examineSettings(environment, defaults, ownTable);
   if (problems.length === 0) return { type: "settings", settings, warnings, given };
-  // What is missing or bad may stand under a misspelled name.
+  // What is missing or invalid may stand under a misspelled name.
   return { type: "problems", problems: [...problems, ...misspelled(environment)] };
 }
 
@@ -54,7 +54,7 @@ export function examineSettings(
   const problems: string[] = [];
   const emptyFiles: string[] = [];
   const values: Record<string, unknown> = {};
-  const bad = new Set<SettingName>();
+  const invalid = new Set<SettingName>();
   const given = new Set<SettingName>();
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting<unknown>][]) {
     if (isGiven(name, setting, environment)) given.add(name);
@@ -62,20 +62,20 @@ export function examineSettings(
     const value = readSetting(name, setting, environment, defaults[name], problems, emptyFiles);
     if (value !== undefined) values[name] = value;
     if (problems.length > before) {
-      bad.add(name);
+      invalid.add(name);
       const standard = defaults[name] ?? setting.standard;
       if (standard !== undefined) values[name] = setting.parser.parse(standard);
     }
   }
   const settings = values as unknown as Settings;
-  problems.push(...contradictions(settings, bad, ownTable));
+  problems.push(...contradictions(settings, invalid, ownTable));
   const warnings = [
     ...misspelled(environment),
     ...emptyFiles,
     ...doubts(settings),
     ...unused(environment, settings),
   ];
-  return { settings, problems, warnings, bad, given };
+  return { settings, problems, warnings, invalid, given };
 }
 
 function isGiven(name: string, setting: Setting<unknown>, environment: Environment): boolean {

@@ -57,7 +57,7 @@ export const settings: Target = {
     for (const name of Object.keys(environment)) {
       if (!Object.hasOwn(SETTINGS, name)) continue;
       const alone = loadSetting(name as SettingName, environment);
-      assert.equal("problems" in alone, examined.bad.has(name as SettingName), name);
+      assert.equal("problems" in alone, examined.invalid.has(name as SettingName), name);
     }
     const { settings } = examined;
     cloudOf(settings);

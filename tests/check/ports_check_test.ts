@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import { checkPorts, type PortTools, type WantedPort } from "../../src/check/ports.ts";
+import { checkPorts, type PortTools, type WantedPort } from "../../src/check/ports_check.ts";
 import type { HttpAnswer } from "../../src/http/client.ts";
 
 const SMTP: WantedPort = {

@@ -14,8 +14,8 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { type Finding, finding } from "../check/finding.ts";
-import type { PortTools, WantedPort } from "../check/ports.ts";
+import { type Finding, finding } from "./finding.ts";
+import type { PortTools, WantedPort } from "./ports_check.ts";
 import { SETTINGS } from "../settings/schema.ts";
 import type { Environment, Setting } from "../settings/setting.ts";
 import { credentialAt, type Service, serviceOf } from "../systemd/service.ts";
