@@ -29,6 +29,7 @@ import {
 import { NOT_SENT } from "../src/graph/not_sent.ts";
 import { COUNTERS, PREFIX } from "../src/observe/metrics.ts";
 import { type Setting, SETTINGS } from "../src/settings/schema.ts";
+import type { Setting } from "../src/settings/setting.ts";
 import { REPLIES, type Reply, replyText } from "../src/smtp/reply.ts";
 
 /** The pages with tables in them, from the top of the project. */

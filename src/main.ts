@@ -106,12 +106,8 @@ command("install-service", "install the relay as a systemd service, and start it
 command("version", "print name, version, commit and runtime")
   .option("--licenses", "print the licence notices of what is in the executable")
   .action(async ({ licenses }) => {
-    if (licenses) {
-      const { licenseNotices } = await import("./commands/licenses.ts");
-      return print(licenseNotices().trimEnd());
-    }
-    const { versionLine } = await import("./commands/version.ts");
-    print(await versionLine());
+    const { licenseNotices, versionLine } = await import("./commands/version.ts");
+    print(licenses ? licenseNotices().trimEnd() : await versionLine());
   });
 
 function command(name: string, description: string): Command {

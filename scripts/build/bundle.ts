@@ -32,7 +32,7 @@ export interface Bundle {
   readonly files: ReadonlyMap<string, number>;
 }
 
-/** What `build` puts into the program: see src/commands/version.ts and licenses.ts. */
+/** What `build` puts into the program: see src/commands/version.ts. */
 export interface Facts {
   readonly commit: string;
   readonly notices: string;

@@ -1,5 +1,6 @@
 // What a check has found: a value, with a stable code for scripts and words for people.
 
+import type { CommandError } from "../exit.ts";
 import { withoutSecrets } from "../secret.ts";
 import { type Code, CODES, type Level } from "./codes.ts";
 
@@ -41,4 +42,38 @@ const MAX_LINE = 600;
 export function worst(findings: readonly Finding[]): Exclude<Level, "skip"> {
   const levels = findings.map(({ level }) => level);
   return levels.includes("fail") ? "fail" : levels.includes("warn") ? "warn" : "ok";
+}
+
+/** The relay's own identity cannot be made, so no request can be sent with it. */
+export function identityFinding(
+  code: "table.identity" | "vault.identity",
+  { lines }: Pick<CommandError, "lines">,
+): Finding {
+  return finding(
+    code,
+    lines.join("; "),
+    "correct AZURE_TOKEN_CREDENTIALS, such as EnvironmentCredential or ManagedIdentityCredential, " +
+      "or unset it",
+  );
+}
+
+/**
+ * The command that corrects or deletes an entry of the lookup table, to be pasted into a shell.
+ *
+ * @param columns `name`, whose value only the administrator knows, or `name=value`
+ */
+export function lookupCommand(
+  action: "set" | "delete",
+  id: string,
+  ...columns: readonly string[]
+): string {
+  const words = columns.map((column) => column.includes("=") ? column : `${column}=VALUE`);
+  // After "--", an id that begins with a hyphen is not taken for an option.
+  const end = id.startsWith("-") ? ["--"] : [];
+  return [`smtp-oauth-relay lookup ${action}`, ...end, ...[id, ...words].map(quoted)].join(" ");
+}
+
+/** One word for a POSIX shell. */
+function quoted(word: string): string {
+  return /^[\w@.:=/+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

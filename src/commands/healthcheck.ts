@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { HttpClient } from "../http/client.ts";
-import { settingFor } from "./environment.ts";
+import { settingFor } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 
 const TIMEOUT = 5_000;

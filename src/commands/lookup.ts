@@ -11,7 +11,7 @@ import { CertificateError } from "../certificates/certificate.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import { misspelled } from "../settings/load.ts";
 import type { AuthorityFile } from "../settings/parsers.ts";
-import { environment, settingsAmong } from "./environment.ts";
+import { environment, settingsAmong } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import {
   actionOf,
@@ -21,11 +21,11 @@ import {
   idWithin,
   NAMES,
   newIdProblem,
+  printableText,
   shown,
 } from "./lookup_arguments.ts";
 import { outgoingClient } from "../relay/http_client.ts";
 import { openTable } from "../relay/lookup_table.ts";
-import { aligned, printableText } from "./text_table.ts";
 
 /** Milliseconds; a table of many entries takes several requests. */
 const TIMEOUT = 60_000;
@@ -190,6 +190,20 @@ function answered<T>({ table }: Context, answer: T | TableTrouble): T {
 }
 
 // --- output ---
+
+/** Rows with aligned columns, two spaces between them; the last column is not padded. */
+function aligned(rows: readonly (readonly string[])[]): string {
+  const cells = rows.map((row) => row.map(printableText));
+  const widths: number[] = [];
+  for (const row of cells) {
+    for (const [column, cell] of row.entries()) {
+      widths[column] = Math.max(widths[column] ?? 0, cell.length);
+    }
+  }
+  return cells.map((row) =>
+    row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()
+  ).join("\n");
+}
 
 function textIn({ columns }: Row, name: string): string {
   const value = columns[name];

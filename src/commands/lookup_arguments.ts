@@ -6,7 +6,6 @@ import { tableKeyProblem } from "../accounts/table_key.ts";
 import { type Delimiter, parseUsername } from "../accounts/username.ts";
 import { nearest } from "../settings/nearest.ts";
 import { CommandError, EXIT } from "../exit.ts";
-import { printableText } from "./text_table.ts";
 
 const ACTIONS = ["list", "get", "set", "delete"] as const;
 export type Action = (typeof ACTIONS)[number];
@@ -133,6 +132,11 @@ function readValue(name: ColumnName | "description", text: string): Omit<Assignm
 export function shown(text: string): string {
   const cut = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
   return JSON.stringify(printableText(cut));
+}
+
+/** Without characters that would move the cursor of a terminal, or begin a new line there. */
+export function printableText(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
 }
 
 function usage(line: string): CommandError {

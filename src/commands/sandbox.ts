@@ -17,7 +17,7 @@ import { sendWelcome } from "../sandbox/welcome.ts";
 import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
-import { type CommandSettings, settingsFor } from "./environment.ts";
+import { type CommandSettings, settingsFor } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
 import { type Relay, startRelay } from "../relay/relay.ts";

@@ -4,7 +4,7 @@ import process from "node:process";
 import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
 import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
-import { type CommandSettings, settingsFor } from "./environment.ts";
+import { type CommandSettings, settingsFor } from "../settings/environment.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
 import { type Relay, startRelay } from "../relay/relay.ts";
 import { surviveFaults } from "../relay/uncaught_errors.ts";

@@ -3,7 +3,7 @@
 import { isTableKey } from "../accounts/table_key.ts";
 import { parseId, parseUsername, shortId } from "../accounts/username.ts";
 import { lengthShown, looksLikeSecret, withoutSecrets } from "../secret.ts";
-import { settingFor } from "./environment.ts";
+import { settingFor } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 
 /** The ids of a tenant and an app (lower case), and the usernames made of them. */

@@ -1,6 +1,7 @@
-// `version`: what this is, and what it runs on.
+// `version`: name, version, commit and runtime; with --licenses, the notices of what is bundled.
 
 import metadata from "../../package.json" with { type: "json" };
+import { CommandError, EXIT } from "../exit.ts";
 import { currentRuntime } from "../runtime/current.ts";
 
 export const NAME = metadata.name;
@@ -13,4 +14,17 @@ const COMMIT = typeof RELAY_BUILD_COMMIT === "undefined" ? "from source" : RELAY
 export async function versionLine(): Promise<string> {
   const { name, version } = await currentRuntime();
   return `${NAME} ${VERSION} (${COMMIT}) on ${name} ${version}`;
+}
+
+/** Put in by `build`; a run from source bundles nothing. */
+declare const RELAY_BUILD_NOTICES: string | undefined;
+
+/** @throws CommandError in a run from source */
+export function licenseNotices(): string {
+  if (typeof RELAY_BUILD_NOTICES === "undefined") {
+    throw new CommandError(EXIT.failure, [
+      "only the executable has the notices with it: from source, see LICENSE and node_modules",
+    ]);
+  }
+  return RELAY_BUILD_NOTICES;
 }

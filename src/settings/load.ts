@@ -2,12 +2,11 @@
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { contradictions, doubts, unused } from "./contradictions.ts";
 import { nearest } from "./nearest.ts";
-import { isLoopback } from "./parsers.ts";
-import { type Setting, type SettingName, SETTINGS, type Settings } from "./schema.ts";
-import { trustedProblems } from "./trusted.ts";
-
-export type Environment = Readonly<Record<string, string | undefined>>;
+import { quoted, withoutSecrets } from "./quoted.ts";
+import { type SettingName, SETTINGS, type Settings } from "./schema.ts";
+import type { Environment, Setting } from "./setting.ts";
 
 export type LoadedSettings =
   | {
@@ -26,7 +25,7 @@ export interface ExaminedSettings {
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
   /** The settings whose values are not allowed. */
-  readonly bad: ReadonlySet<SettingName>;
+  readonly invalid: ReadonlySet<SettingName>;
   /** The settings that have a value of their own, and not the default. */
   readonly given: ReadonlySet<SettingName>;
 }
@@ -42,7 +41,7 @@ export function loadSettings(
 ): LoadedSettings {
   const { settings, problems, warnings, given } = examineSettings(environment, defaults, ownTable);
   if (problems.length === 0) return { type: "settings", settings, warnings, given };
-  // What is missing or bad may stand under a misspelled name.
+  // What is missing or invalid may stand under a misspelled name.
   return { type: "problems", problems: [...problems, ...misspelled(environment)] };
 }
 
@@ -55,7 +54,7 @@ export function examineSettings(
   const problems: string[] = [];
   const emptyFiles: string[] = [];
   const values: Record<string, unknown> = {};
-  const bad = new Set<SettingName>();
+  const invalid = new Set<SettingName>();
   const given = new Set<SettingName>();
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting<unknown>][]) {
     if (isGiven(name, setting, environment)) given.add(name);
@@ -63,20 +62,20 @@ export function examineSettings(
     const value = readSetting(name, setting, environment, defaults[name], problems, emptyFiles);
     if (value !== undefined) values[name] = value;
     if (problems.length > before) {
-      bad.add(name);
+      invalid.add(name);
       const standard = defaults[name] ?? setting.standard;
       if (standard !== undefined) values[name] = setting.parser.parse(standard);
     }
   }
   const settings = values as unknown as Settings;
-  problems.push(...contradictions(settings, bad, ownTable));
+  problems.push(...contradictions(settings, invalid, ownTable));
   const warnings = [
     ...misspelled(environment),
     ...emptyFiles,
     ...doubts(settings),
     ...unused(environment, settings),
   ];
-  return { settings, problems, warnings, bad, given };
+  return { settings, problems, warnings, invalid, given };
 }
 
 function isGiven(name: string, setting: Setting<unknown>, environment: Environment): boolean {
@@ -208,131 +207,6 @@ export function withoutNewline(text: string): string {
 function reason(error: unknown): string {
   const { code, message } = error as NodeJS.ErrnoException;
   return code ?? message;
-}
-
-/** As a JSON string; what a terminal would obey, and JSON lets pass, is escaped too. */
-function quoted(text: string): string {
-  return JSON.stringify(text).replace(
-    /[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
-    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-}
-
-/** A password or a signature in a URL, or a whole connection string, where none of them belongs. */
-function withoutSecrets(text: string): string {
-  // Word by word: a pattern that ends in an at sign would search for it from each "://" anew.
-  return text.replace(/\S+/g, withoutPassword)
-    .replace(/((?:AccountKey|SharedAccessSignature) *=)[^;]*/gi, "$1…")
-    .replace(/((?:^|[?&;=])sig=)[^&;\s]*/gi, "$1…");
-}
-
-function withoutPassword(url: string): string {
-  const at = url.lastIndexOf("@");
-  const user = /:\/\/[^/:@]*:/.exec(url.slice(0, Math.max(0, at)));
-  return user === null ? url : url.slice(0, user.index) + user[0] + "…" + url.slice(at);
-}
-
-/**
- * Settings that are allowed each, but not together.
- *
- * @param bad those that have no value to judge
- * @param ownTable whether there is a lookup table without AZURE_TABLES_URL
- */
-function contradictions(
-  settings: Settings,
-  bad: ReadonlySet<SettingName>,
-  ownTable: boolean,
-): string[] {
-  const problems: string[] = [];
-  const sound = (...names: SettingName[]) => !names.some((name) => bad.has(name));
-  if (settings.TLS_SOURCE === "keyvault") {
-    for (const name of ["AZURE_KEY_VAULT_URL", "AZURE_KEY_VAULT_CERT_NAME"] as const) {
-      if (sound(name) && settings[name] === undefined) {
-        problems.push(`${name} must be set when TLS_SOURCE is keyvault`);
-      }
-    }
-  }
-  if (
-    sound("SMTPS_LISTEN") && settings.TLS_SOURCE === "off" && settings.SMTPS_LISTEN !== undefined
-  ) {
-    problems.push("SMTPS_LISTEN needs a certificate: TLS_SOURCE must not be off");
-  }
-  const http = settings.HTTP_LISTEN;
-  if (
-    sound("HTTP_LISTEN", "HTTP_PASSWORD") && http !== "off" && !isLoopback(http.hostname) &&
-    settings.HTTP_PASSWORD === undefined
-  ) {
-    problems.push("HTTP_PASSWORD must be set when HTTP_LISTEN is not a loopback address");
-  }
-  if (sound("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, sound, ownTable));
-  problems.push(...trustedProblems(settings, sound, ownTable));
-  return problems;
-}
-
-function tableProblems(
-  settings: Settings,
-  sound: (...names: SettingName[]) => boolean,
-  ownTable: boolean,
-): string[] {
-  const { AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: access } = settings;
-  if (url === undefined) {
-    const problems: string[] = [];
-    if (!ownTable && sound("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE) {
-      problems.push("AZURE_TABLES_FORCE_USAGE needs a table: AZURE_TABLES_URL must be set");
-    }
-    if (access !== undefined) {
-      problems.push(
-        "AZURE_TABLES_CONNECTION_STRING does not say which table: AZURE_TABLES_URL must be set",
-      );
-    }
-    return problems;
-  }
-  if (
-    url.protocol === "http:" && sound("AZURE_TABLES_CONNECTION_STRING") && access === undefined
-  ) {
-    return [
-      "AZURE_TABLES_URL with http needs AZURE_TABLES_CONNECTION_STRING: an identity's token goes " +
-      "over https only",
-    ];
-  }
-  return [];
-}
-
-function doubts(settings: Settings): string[] {
-  const warnings: string[] = [];
-  if (settings.TLS_SOURCE === "off" && settings.REQUIRE_TLS) {
-    // Clients in TRUSTED_NETWORKS need neither: REQUIRE_TLS=false would only open it to others.
-    warnings.push(
-      settings.TRUSTED_NETWORKS === undefined
-        ? "TLS_SOURCE is off and REQUIRE_TLS is true: no client can log in; set REQUIRE_TLS=false " +
-          "only where the network is safe"
-        : "TLS_SOURCE is off and REQUIRE_TLS is true: no client can log in, only those in " +
-          "TRUSTED_NETWORKS can send",
-    );
-  } else if (!settings.REQUIRE_TLS) {
-    warnings.push("REQUIRE_TLS is false: passwords may cross the network in plain text");
-  }
-  const everything = settings.PROXY_PROTOCOL_NETWORKS?.ranges.find(({ prefix }) => prefix === 0);
-  if (everything !== undefined) {
-    warnings.push(
-      `PROXY_PROTOCOL_NETWORKS holds all addresses (${everything.address}/0): whoever can connect ` +
-        "can claim to be any client; name the proxies alone",
-    );
-  }
-  return warnings;
-}
-
-/** Conventional variables that a reader may count on, without any effect here. */
-function unused(environment: Environment, settings: Settings): string[] {
-  if (settings.HTTPS_PROXY === undefined) {
-    const names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
-    const name = names.find((name) => environment[name]);
-    if (name === undefined) return [];
-    return [`${name} has no effect, because everything goes out by https: set HTTPS_PROXY`];
-  }
-  return (settings.NO_PROXY?.unread ?? []).map((entry) =>
-    `NO_PROXY ${quoted(withoutSecrets(entry))} is no name, address or network: it exempts nothing`
-  );
 }
 
 /** Variables that the program reads besides its settings. */

@@ -3,24 +3,12 @@
 import { isIP } from "node:net";
 import { isTableKey } from "../accounts/table_key.ts";
 import { parseTenant } from "../accounts/tenant.ts";
-import { Networks, NETWORKS_FORM } from "../networks.ts";
+import type { Rate } from "../limits/rate_limit.ts";
+import { type Network, Networks, NETWORKS_FORM } from "../networks.ts";
 import { SENDER_LIST_FORM, SenderList } from "../accounts/sender_list.ts";
 import type { Mechanism } from "../smtp/sasl.ts";
 import { nearest } from "./nearest.ts";
-
-export interface Parser<T> {
-  /** What is allowed, as the end of "must be …". */
-  readonly allowed: string;
-  /**
-   * @param variable that has the text
-   * @returns undefined where the text is not allowed
-   */
-  parse(text: string, variable?: string): T | undefined;
-  /** Of a list that is not allowed, the entry that is to blame. */
-  culprit?(text: string): string | undefined;
-  /** A text that is allowed, where it is plain that it was meant by one that is not. */
-  meant?(text: string): string | undefined;
-}
+import type { Parser } from "./setting.ts";
 
 export function text(allowed = "text without control characters"): Parser<string> {
   return {
@@ -145,6 +133,24 @@ export const durationOrOff: Parser<number | "off"> = {
   meant: (text) => duration.meant!(text),
 };
 
+/** A higher number would limit nothing. */
+const HIGHEST_RATE = 1_000_000;
+
+/** Such as `10/1m` or `500/1h`, or `off`. */
+export const rateOrOff: Parser<Rate | "off"> = {
+  allowed:
+    `a number from 1 to ${HIGHEST_RATE}, "/", and a time such as "1m" or "1h" ("s", "m", "h" or ` +
+    '"d", up to 24d), as in "10/1m"; or "off"',
+  parse(text) {
+    if (text.toLowerCase() === "off") return "off";
+    const match = /^(\d{1,7}) *\/ *(\S+)$/.exec(text);
+    if (match === null) return undefined;
+    const most = Number(match[1]);
+    const window = duration.parse(match[2]!);
+    return most >= 1 && most <= HIGHEST_RATE && window !== undefined ? { most, window } : undefined;
+  },
+};
+
 const octetRate = integer(1, 1_000_000);
 
 /** Octets a second, or `off`. */
@@ -251,6 +257,27 @@ export const networks: Parser<Networks> = {
   allowed: NETWORKS_FORM,
   parse: (text) => Networks.parse(text),
 };
+
+/** The shortest prefixes, by family: nobody can know every host of a larger network. */
+const SHORTEST_TRUSTED = { 4: 8, 6: 32 } as const;
+
+export const trustedNetworks: Parser<Networks> = {
+  allowed: `${NETWORKS_FORM}; no prefix shorter than /${SHORTEST_TRUSTED[4]}, or /${
+    SHORTEST_TRUSTED[6]
+  } for IPv6`,
+  parse(text) {
+    const networks = Networks.parse(text);
+    return networks?.ranges.every(narrow) ? networks : undefined;
+  },
+  culprit: (text) =>
+    text.split(",").map((entry) => entry.trim()).find((entry) =>
+      entry !== "" && !Networks.parse(entry)?.ranges.every(narrow)
+    ),
+};
+
+function narrow({ family, prefix }: Network): boolean {
+  return prefix >= SHORTEST_TRUSTED[family];
+}
 
 /** Tenants as {@link parseTenant} writes them. */
 export const tenants: Parser<ReadonlySet<string>> = {

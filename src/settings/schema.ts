@@ -17,7 +17,7 @@ import {
   networks,
   octetRateOrOff,
   oneOf,
-  type Parser,
+  rateOrOff,
   seconds,
   senderList,
   serviceOrigin,
@@ -27,31 +27,11 @@ import {
   tableUrl,
   tenants,
   text,
+  trustedNetworks,
 } from "./parsers.ts";
 import { noProxy, proxyUrl } from "./proxy.ts";
-import { rateOrOff } from "./rate.ts";
+import type { Parser, Setting } from "./setting.ts";
 import { storageAccess } from "./storage_access.ts";
-import { trustedNetworks } from "./trusted.ts";
-
-export interface Setting<T> {
-  readonly parser: Parser<T>;
-  /** The default as it would be written, or undefined for none. */
-  readonly standard: string | undefined;
-  /** How the reference shows a default that depends on the machine. */
-  readonly standardShown?: string;
-  /** One sentence or two for the reference. */
-  readonly help: string;
-  readonly secret?: boolean;
-  /** Variables of other programs that mean the same; the setting's own name goes first. */
-  readonly aliases?: readonly string[];
-  /** Where several of the aliases are set: one value that has them all. Else the first one counts. */
-  merge?(values: readonly unknown[]): unknown;
-  /**
-   * The function is missing from this version: the setting stops the start, unless its value asks
-   * for just what this version does (`inert`).
-   */
-  readonly missing?: { readonly inert?: string };
-}
 
 function optional<T>(parser: Parser<T>, help: string): Setting<T | undefined> {
   return { parser, standard: undefined, help };

@@ -2,7 +2,7 @@
 // setting says. https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string
 
 import { Secret } from "../secret.ts";
-import type { Parser } from "./parsers.ts";
+import type { Parser } from "./setting.ts";
 
 /** Access to a storage account without an identity. */
 export type StorageAccess =

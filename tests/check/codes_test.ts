@@ -6,9 +6,9 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { LoginResult } from "../../src/accounts/accounts.ts";
 import { CODES } from "../../src/check/codes.ts";
-import { judgeRefusal } from "../../src/check/login.ts";
-import { judgeOutcome } from "../../src/check/message.ts";
-import type { HttpResponse } from "../../src/http/client.ts";
+import { judgeRefusal } from "../../src/check/login_findings.ts";
+import { judgeOutcome } from "../../src/check/test_message.ts";
+import type { HttpResponse, HttpAnswer } from "../../src/http/client.ts";
 import { AADSTS, refusalFor } from "../../src/entra/answers.ts";
 import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/answers.ts";
 

@@ -13,7 +13,8 @@ import { TOKEN_FAULTS } from "../../src/entra/claims.ts";
 import { BY_CODE, BY_STATUS } from "../../src/graph/answers.ts";
 import { NOT_SENT } from "../../src/graph/not_sent.ts";
 import { cloudOf } from "../../src/settings/clouds.ts";
-import { type Setting, SETTINGS, type Settings } from "../../src/settings/schema.ts";
+import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
+import type { Setting } from "../../src/settings/setting.ts";
 import { formatReply, REPLIES, type Reply } from "../../src/smtp/reply.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
@@ -342,6 +343,8 @@ describe("rooms in architecture.md", () => {
           if (first === "src" && second !== room) found.add(second);
         }
       }
+      const [, closed] = /^all but ([a-z]+)$/.exec(allowed) ?? [];
+      if (closed !== undefined) return assert.ok(!found.has(closed), [...found].join(", "));
       const expected = allowed === "nothing" ? [] : allowed.split(", ").sort();
       assert.deepEqual([...found].sort(), expected);
     });

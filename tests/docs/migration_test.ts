@@ -8,7 +8,8 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { loadSetting } from "../../src/settings/load.ts";
-import { type Setting, type SettingName, SETTINGS } from "../../src/settings/schema.ts";
+import { type SettingName, SETTINGS } from "../../src/settings/schema.ts";
+import type { Setting } from "../../src/settings/setting.ts";
 
 const DOCS = fileURLToPath(new URL("../../docs/", import.meta.url));
 

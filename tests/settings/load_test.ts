@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { hostname } from "node:os";
 import { describe, it } from "node:test";
 import { cloudOf } from "../../src/settings/clouds.ts";
-import { type Environment, loadSettings } from "../../src/settings/load.ts";
+import { loadSettings } from "../../src/settings/load.ts";
+import type { Environment } from "../../src/settings/setting.ts";
 import { nearest } from "../../src/settings/nearest.ts";
 import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
 

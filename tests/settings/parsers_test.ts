@@ -15,7 +15,6 @@ import {
   mechanisms,
   octetRateOrOff,
   oneOf,
-  type Parser,
   seconds,
   serviceUrl,
   size,
@@ -24,6 +23,7 @@ import {
   tenants,
   text,
 } from "../../src/settings/parsers.ts";
+import type { Parser } from "../../src/settings/setting.ts";
 import { storageAccess } from "../../src/settings/storage_access.ts";
 
 interface Case {

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { inspect } from "node:util";
-import { type Environment, loadSettings } from "../../src/settings/load.ts";
+import { loadSettings } from "../../src/settings/load.ts";
+import type { Environment } from "../../src/settings/setting.ts";
 import { isExempt, proxyOf } from "../../src/settings/proxy.ts";
 
 function load(environment: Environment) {

@@ -6,7 +6,8 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { inspect } from "node:util";
 import { Secret } from "../../src/secret.ts";
-import { type Environment, loadSettings } from "../../src/settings/load.ts";
+import { loadSettings } from "../../src/settings/load.ts";
+import type { Environment } from "../../src/settings/setting.ts";
 import { SETTINGS } from "../../src/settings/schema.ts";
 
 let directory: string;

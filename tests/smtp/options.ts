@@ -3,7 +3,7 @@
 import { MessageLimit } from "../../src/submission/message_rate.ts";
 import { senderRefusal } from "../../src/accounts/senders.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
-import { rateOrOff } from "../../src/settings/rate.ts";
+import { rateOrOff } from "../../src/settings/parsers.ts";
 import type { Mechanism } from "../../src/smtp/sasl.ts";
 import type { SenderCheck } from "../../src/smtp/session.ts";
 

@@ -5,7 +5,8 @@ import assert from "node:assert/strict";
 import { cloudOf } from "../../../src/settings/clouds.ts";
 import { examineSettings, loadSetting, loadSettings } from "../../../src/settings/load.ts";
 import { proxyOf } from "../../../src/settings/proxy.ts";
-import { type Setting, type SettingName, SETTINGS } from "../../../src/settings/schema.ts";
+import { type SettingName, SETTINGS } from "../../../src/settings/schema.ts";
+import type { Setting } from "../../../src/settings/setting.ts";
 import { Input, type Target, UNPRINTABLE } from "../engine/target.ts";
 
 const ENTRIES = Object.entries(SETTINGS) as [SettingName, Setting<unknown>][];
@@ -56,7 +57,7 @@ export const settings: Target = {
     for (const name of Object.keys(environment)) {
       if (!Object.hasOwn(SETTINGS, name)) continue;
       const alone = loadSetting(name as SettingName, environment);
-      assert.equal("problems" in alone, examined.bad.has(name as SettingName), name);
+      assert.equal("problems" in alone, examined.invalid.has(name as SettingName), name);
     }
     const { settings } = examined;
     cloudOf(settings);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { loadSettings } from "../../src/settings/load.ts";
-import { rateOrOff } from "../../src/settings/rate.ts";
+import { rateOrOff } from "../../src/settings/parsers.ts";
 
 const GOOD: readonly (readonly [text: string, most: number, window: number])[] = [
   ["10/1m", 10, 60_000],

@@ -3,8 +3,9 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { parseEnv } from "node:util";
-import { type Environment, loadSetting, loadSettings, misspelled } from "../settings/load.ts";
-import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
+import { loadSetting, loadSettings, misspelled } from "./load.ts";
+import { type SettingName, SETTINGS, type Settings } from "./schema.ts";
+import type { Environment } from "./setting.ts";
 import { CommandError, EXIT } from "../exit.ts";
 
 export interface CommandSettings {

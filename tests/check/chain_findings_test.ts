@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { before, describe, it } from "node:test";
 import { validityOf } from "../../src/certificates/describe.ts";
-import { judgeChain } from "../../src/check/chain.ts";
+import { judgeChain } from "../../src/check/chain_findings.ts";
 import { type Made, make, type Wishes } from "./certificates.ts";
 
 const HOST = "smtp.example.com";

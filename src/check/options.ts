@@ -1,14 +1,15 @@
-// What `check` is told on its command line, and where it gets the password from.
+// The options of `check`: which go together, and where the password comes from.
 
 import { Buffer } from "node:buffer";
 import { createReadStream } from "node:fs";
 import process from "node:process";
 import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
-import { type Finding, finding } from "../check/finding.ts";
-import type { TestMessage } from "../check/message.ts";
+import { type Finding, finding } from "./finding.ts";
+import type { TestMessage } from "./test_message.ts";
 import { Secret } from "../secret.ts";
-import { type Environment, withoutNewline } from "../settings/load.ts";
+import { withoutNewline } from "../settings/load.ts";
+import type { Environment } from "../settings/setting.ts";
 import { parsePathArgument } from "../smtp/path.ts";
 import { CommandError, EXIT } from "../exit.ts";
 
@@ -16,7 +17,6 @@ export interface CheckOptions {
   readonly envFile?: string | undefined;
   /** The unit whose service is looked at, in place of this command's own environment; true for ours. */
   readonly service?: string | true | undefined;
-  readonly json: boolean;
   readonly username?: string | undefined;
   readonly passwordFile?: string | undefined;
   readonly from?: string | undefined;
@@ -63,7 +63,7 @@ export function testMessage(
  * @throws CommandError 2 where there is none, or both are given
  */
 export async function passwordFor(
-  { username, passwordFile }: CheckOptions,
+  { username, passwordFile }: Pick<CheckOptions, "username" | "passwordFile">,
   variables: Environment,
 ): Promise<Secret | Finding | undefined> {
   if (username === undefined) return undefined;

@@ -4,8 +4,7 @@ import type { NoAccount } from "../accounts/accounts.ts";
 import type { Username, UsernameError } from "../accounts/username.ts";
 import { MAIL_SEND } from "../entra/token.ts";
 import type { Code } from "./codes.ts";
-import { type Finding, finding } from "./finding.ts";
-import { lookupCommand } from "./lookup_command.ts";
+import { type Finding, finding, lookupCommand } from "./finding.ts";
 
 /** By Entra ID's numbers (src/entra/answers.ts); temporary ones are `login.later` without a row. */
 const BY_NUMBER: Readonly<Record<number, Code>> = {

@@ -1,11 +1,20 @@
 // The lookup table: whether it can be read with the access that the relay has, and its rows.
 
 import type { Row } from "../accounts/entry.ts";
-import { isTrouble, type TableTrouble, type Words } from "../accounts/entry_source.ts";
+import {
+  type EntrySource,
+  isTrouble,
+  type TableTrouble,
+  type Words,
+} from "../accounts/entry_source.ts";
 import { type EntryRules, entryState } from "../accounts/entry_state.ts";
+import { CommandError } from "../exit.ts";
+import type { HttpClient } from "../http/client.ts";
+import { openTable } from "../relay/lookup_table.ts";
+import type { Settings } from "../settings/schema.ts";
 import type { Code } from "./codes.ts";
-import { type Finding, finding } from "./finding.ts";
-import { lookupCommand } from "./lookup_command.ts";
+import { type Finding, finding, identityFinding, lookupCommand } from "./finding.ts";
+import type { Check } from "./run.ts";
 
 export interface TableToCheck {
   /** All rows. @param timeout milliseconds */
@@ -21,10 +30,49 @@ export interface TableOptions {
   readonly rules: EntryRules;
 }
 
+/** Milliseconds for all entries of the table. */
+const TABLE_TIMEOUT = 20_000;
 /** Rows with a mistake that are told one by one. */
 const MOST_TOLD = 10;
 
 const OTHER_ID = "make an entry with another id; no login finds this one: ";
+
+/**
+ * Opens the table as the relay does. It sends no request before its first use.
+ *
+ * @returns undefined where no table is set
+ */
+export async function openTableToCheck(
+  settings: Settings,
+  http: HttpClient,
+): Promise<{ readonly entries: EntrySource; readonly run: Check["run"] } | undefined> {
+  const { AZURE_TABLES_URL: url, AZURE_TABLES_FORCE_USAGE: needed } = settings;
+  const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
+  if (url === undefined) return undefined;
+  try {
+    const table = await openTable(settings, http);
+    if (table === undefined) return undefined;
+    const rules = { delimiter, allowedSenders, forced: needed };
+    const options = { url, needed, timeout: TABLE_TIMEOUT, rules };
+    return { entries: table, run: () => checkTable(table, options) };
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error;
+    const detail = error.lines.join("; ");
+    const found = identityFinding("table.identity", error);
+    const trouble = {
+      type: "trouble",
+      code: "IDENTITY",
+      detail,
+      gone: false,
+      concerns: "table",
+    } as const;
+    const none = () => Promise.resolve(trouble);
+    return {
+      entries: { find: none, findByClient: none },
+      run: () => Promise.resolve([found]),
+    };
+  }
+}
 
 export async function checkTable(
   table: TableToCheck,

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { checkPorts, type PortTools } from "../../src/check/ports.ts";
-import { asUser } from "../../src/commands/check_service.ts";
+import { checkPorts, type PortTools } from "../../src/check/ports_check.ts";
+import { asUser } from "../../src/check/installed_service.ts";
 
 describe("the ports of a service without CAP_NET_BIND_SERVICE", () => {
   const tools: PortTools = {

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { judgeClock } from "../../src/check/clock.ts";
+import { judgeClock } from "../../src/check/clock_findings.ts";
 
 const NOON = Date.parse("2026-11-24T12:00:00Z");
 /** @param offset of our clock, seconds; @param took seconds */

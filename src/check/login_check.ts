@@ -4,10 +4,10 @@
 import type { LoginResult } from "../accounts/accounts.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { parseUsername } from "../accounts/username.ts";
-import { type Finding, finding } from "../check/finding.ts";
-import { judgeRefusal, judgeRoles } from "../check/login.ts";
-import { judgeOutcome, mayBeSent, testContent, type TestMessage } from "../check/message.ts";
-import type { Check } from "../check/run.ts";
+import { type Finding, finding } from "./finding.ts";
+import { judgeRefusal, judgeRoles } from "./login_findings.ts";
+import { judgeOutcome, mayBeSent, testContent, type TestMessage } from "./test_message.ts";
+import type { Check } from "./run.ts";
 import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Secret } from "../secret.ts";

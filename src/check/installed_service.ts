@@ -14,14 +14,14 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import process from "node:process";
-import { type Finding, finding } from "../check/finding.ts";
-import type { PortTools, WantedPort } from "../check/ports.ts";
-import type { Environment } from "../settings/load.ts";
-import { type Setting, SETTINGS } from "../settings/schema.ts";
+import { type Finding, finding } from "./finding.ts";
+import type { PortTools, WantedPort } from "./ports_check.ts";
+import { SETTINGS } from "../settings/schema.ts";
+import type { Environment, Setting } from "../settings/setting.ts";
 import { credentialAt, type Service, serviceOf } from "../systemd/service.ts";
 import { SERVICE } from "../systemd/units.ts";
 import { type Files, isEnabled, readUnit, unitNames } from "../systemd/unit_file.ts";
-import { actAs, readEnvFile } from "./environment.ts";
+import { actAs, readEnvFile } from "../settings/environment.ts";
 
 export interface ServiceToCheck {
   /** What the relay would find in its environment, with files where they really are. */

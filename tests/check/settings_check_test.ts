@@ -8,7 +8,7 @@ import {
   NEEDS,
   type Part,
   withContradictions,
-} from "../../src/check/settings.ts";
+} from "../../src/check/settings_check.ts";
 import { examineSettings } from "../../src/settings/load.ts";
 import type { SettingName } from "../../src/settings/schema.ts";
 
@@ -16,8 +16,8 @@ const LOGINS: Part[] = ["login", "trusted networks"];
 const PARTS = Object.keys(NEEDS) as Part[];
 
 function judged(environment: Record<string, string>): Part[] {
-  const { settings, bad } = examineSettings(environment);
-  const all = withContradictions(settings, bad);
+  const { settings, invalid } = examineSettings(environment);
+  const all = withContradictions(settings, invalid);
   return PARTS.filter((part) => canJudge(part, all));
 }
 
@@ -47,8 +47,11 @@ describe("a part of the check", () => {
   }
 
   it("that is left out is named with the setting", () => {
-    const bad = new Set<SettingName>(["SMTP_LISTEN", "LOG_LEVEL"]);
-    const findings = checkSettings({ problems: [], warnings: [], bad }, 0, ["SMTP port", "Graph"]);
+    const invalid = new Set<SettingName>(["SMTP_LISTEN", "LOG_LEVEL"]);
+    const findings = checkSettings({ problems: [], warnings: [], invalid }, 0, [
+      "SMTP port",
+      "Graph",
+    ]);
     assert.deepEqual(findings.map(({ code, what }) => [code, what]), [
       ["settings.not-judged", "not looked at because of SMTP_LISTEN: SMTP port"],
     ]);

@@ -3,12 +3,12 @@
 import { readFileSync } from "node:fs";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { parseUsername } from "../accounts/username.ts";
-import { defaultGateways } from "../check/gateways.ts";
-import type { Check } from "../check/run.ts";
-import { judgeNetworks, judgeTrustedLogin, judgeTrustedRefusal } from "../check/trusted.ts";
+import { defaultGateways } from "./gateways.ts";
+import type { Check } from "./run.ts";
+import { judgeNetworks, judgeTrustedLogin, judgeTrustedRefusal } from "./trusted_findings.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Settings } from "../settings/schema.ts";
-import { CLIENT, LOGIN_DEADLINE, Told } from "./check_login.ts";
+import { CLIENT, LOGIN_DEADLINE, Told } from "./login_check.ts";
 import { processing } from "../submission/service.ts";
 
 export interface TrustedToCheck {

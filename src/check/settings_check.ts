@@ -1,8 +1,9 @@
 // The settings as a relay would read them: each problem by itself, and what it keeps from being judged.
 
 import type { ExaminedSettings } from "../settings/load.ts";
-import { type Setting, type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
-import { trustedProblems } from "../settings/trusted.ts";
+import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
+import type { Setting } from "../settings/setting.ts";
+import { trustedProblems } from "../settings/trusted_settings.ts";
 import { type Finding, finding } from "./finding.ts";
 
 const TABLE = [
@@ -26,7 +27,7 @@ const LOGIN = [
   "LARGE_MESSAGES",
 ] as const;
 
-/** The settings that a part of the check is about; with one of them bad, it would judge another set-up. */
+/** The settings that a part of the check is about; with one of them invalid, it would judge another set-up. */
 export const NEEDS = {
   table: TABLE,
   certificate: [
@@ -51,15 +52,15 @@ export const NEEDS = {
 export type Part = keyof typeof NEEDS;
 
 /**
- * The bad settings, with those that are missing: what cannot do without them is not judged either.
+ * The invalid settings, with those that are missing: what cannot do without them is not judged either.
  * That they are missing has been told among the problems.
  */
 export function withContradictions(
   settings: Settings,
-  bad: ReadonlySet<SettingName>,
+  invalid: ReadonlySet<SettingName>,
 ): ReadonlySet<SettingName> {
   const { TLS_SOURCE, AZURE_KEY_VAULT_URL, AZURE_KEY_VAULT_CERT_NAME } = settings;
-  const all = new Set(bad);
+  const all = new Set(invalid);
   if (TLS_SOURCE === "keyvault") {
     if (AZURE_KEY_VAULT_URL === undefined) all.add("AZURE_KEY_VAULT_URL");
     if (AZURE_KEY_VAULT_CERT_NAME === undefined) all.add("AZURE_KEY_VAULT_CERT_NAME");
@@ -69,19 +70,19 @@ export function withContradictions(
     ? settings.AZURE_TABLES_FORCE_USAGE
     : table.protocol === "http:" && access === undefined;
   if (lacking) all.add("AZURE_TABLES_URL");
-  const sound = (...names: SettingName[]) => !names.some((name) => bad.has(name));
-  if (trustedProblems(settings, sound).length > 0) all.add("TRUSTED_NETWORKS");
+  const valid = (...names: SettingName[]) => !names.some((name) => invalid.has(name));
+  if (trustedProblems(settings, valid).length > 0) all.add("TRUSTED_NETWORKS");
   return all;
 }
 
-/** Whether nothing that the part needs is bad. */
-export function canJudge(part: Part, bad: ReadonlySet<SettingName>): boolean {
-  return !NEEDS[part].some((name) => bad.has(name));
+/** Whether nothing that the part needs is invalid. */
+export function canJudge(part: Part, invalid: ReadonlySet<SettingName>): boolean {
+  return !NEEDS[part].some((name) => invalid.has(name));
 }
 
 /** @param wanted the parts that would be judged if they could */
 export function checkSettings(
-  { problems, warnings, bad }: Pick<ExaminedSettings, "problems" | "warnings" | "bad">,
+  { problems, warnings, invalid }: Pick<ExaminedSettings, "problems" | "warnings" | "invalid">,
   set: number,
   wanted: readonly Part[],
 ): readonly Finding[] {
@@ -89,9 +90,9 @@ export function checkSettings(
     ...problems.map((problem) => finding("settings.bad", problem)),
     ...warnings.map((warning) => finding("settings.doubtful", warning)),
   ];
-  const unjudged = wanted.filter((part) => !canJudge(part, bad));
+  const unjudged = wanted.filter((part) => !canJudge(part, invalid));
   if (unjudged.length > 0) {
-    const names = [...bad].filter((name) =>
+    const names = [...invalid].filter((name) =>
       unjudged.some((part) => (NEEDS[part] as readonly SettingName[]).includes(name))
     );
     findings.push(

@@ -1,43 +1,23 @@
-// TRUSTED_NETWORKS, TRUSTED_USERNAME, TRUSTED_PASSWORD: what each may be, and that they go together.
+// Whether TRUSTED_NETWORKS, TRUSTED_USERNAME and TRUSTED_PASSWORD go together, and with the other
+// settings.
 
 import { shownUsername } from "../accounts/shown_username.ts";
 import { parseUsername } from "../accounts/username.ts";
-import { type Network, Networks, NETWORKS_FORM } from "../networks.ts";
-import type { Parser } from "./parsers.ts";
 import type { SettingName, Settings } from "./schema.ts";
-
-/** The shortest prefixes, by family: nobody knows all who are in more than that. */
-const SHORTEST = { 4: 8, 6: 32 } as const;
-
-export const trustedNetworks: Parser<Networks> = {
-  allowed: `${NETWORKS_FORM}; no prefix shorter than /${SHORTEST[4]}, or /${SHORTEST[6]} for IPv6`,
-  parse(text) {
-    const networks = Networks.parse(text);
-    return networks?.ranges.every(narrow) ? networks : undefined;
-  },
-  culprit: (text) =>
-    text.split(",").map((entry) => entry.trim()).find((entry) =>
-      entry !== "" && !Networks.parse(entry)?.ranges.every(narrow)
-    ),
-};
-
-function narrow({ family, prefix }: Network): boolean {
-  return prefix >= SHORTEST[family];
-}
 
 const NAMES = ["TRUSTED_NETWORKS", "TRUSTED_USERNAME", "TRUSTED_PASSWORD"] as const;
 
 /**
- * @param sound whether these settings have values that can be judged
+ * @param valid whether these settings have values that can be judged
  * @param ownTable whether there is a lookup table without AZURE_TABLES_URL: the sandbox's
  */
 export function trustedProblems(
   settings: Settings,
-  sound: (...names: SettingName[]) => boolean,
+  valid: (...names: SettingName[]) => boolean,
   ownTable = false,
 ): string[] {
-  // What is set, but bad, is told of elsewhere; here it counts as set, so that the rest is told of too.
-  const given = (name: (typeof NAMES)[number]) => settings[name] !== undefined || !sound(name);
+  // What is set, but invalid, is told of elsewhere; here it counts as set, so that the rest is told of too.
+  const given = (name: (typeof NAMES)[number]) => settings[name] !== undefined || !valid(name);
   if (!given("TRUSTED_NETWORKS")) {
     return NAMES.filter(given).map((name) =>
       `${name} is set, but TRUSTED_NETWORKS is not: set both, or neither`
@@ -46,16 +26,16 @@ export function trustedProblems(
   const problems = NAMES.filter((name) => !given(name)).map((name) =>
     `${name} must be set when TRUSTED_NETWORKS is: clients there send as that account`
   );
-  return [...problems, ...accountProblems(settings, sound, ownTable)];
+  return [...problems, ...accountProblems(settings, valid, ownTable)];
 }
 
 function accountProblems(
   settings: Settings,
-  sound: (...names: SettingName[]) => boolean,
+  valid: (...names: SettingName[]) => boolean,
   ownTable: boolean,
 ): string[] {
   const { TRUSTED_USERNAME: username, ALLOWED_TENANTS: tenants } = settings;
-  if (!sound("TRUSTED_USERNAME", "USERNAME_DELIMITER")) return [];
+  if (!valid("TRUSTED_USERNAME", "USERNAME_DELIMITER")) return [];
   const problems: string[] = [];
   const name = username === undefined
     ? undefined
@@ -65,7 +45,7 @@ function accountProblems(
     problems.push(`TRUSTED_USERNAME ${shown} is no username: ${name.problem}`);
   }
   const table = ownTable || settings.AZURE_TABLES_URL !== undefined;
-  if (name?.type === "lookup" && !table && sound("AZURE_TABLES_URL")) {
+  if (name?.type === "lookup" && !table && valid("AZURE_TABLES_URL")) {
     const shown = shownUsername(username!, settings.USERNAME_DELIMITER);
     problems.push(
       `TRUSTED_USERNAME ${JSON.stringify(shown)} is looked up in the table: AZURE_TABLES_URL ` +
@@ -73,7 +53,7 @@ function accountProblems(
     );
   }
   if (
-    name?.type === "direct" && sound("ALLOWED_TENANTS") && tenants?.has(name.tenantId) === false
+    name?.type === "direct" && valid("ALLOWED_TENANTS") && tenants?.has(name.tenantId) === false
   ) {
     problems.push(`TRUSTED_USERNAME is of the tenant ${name.tenantId}: ALLOWED_TENANTS lacks it`);
   }
@@ -81,7 +61,7 @@ function accountProblems(
   // A username that is yet to be set, or to be corrected, may become one.
   const mayHaveEntry = name?.type === "lookup" ||
     (table && (settings.AZURE_TABLES_FORCE_USAGE || name?.type !== "direct"));
-  const judged = sound("ALLOWED_SENDERS", "AZURE_TABLES_URL", "AZURE_TABLES_FORCE_USAGE");
+  const judged = valid("ALLOWED_SENDERS", "AZURE_TABLES_URL", "AZURE_TABLES_FORCE_USAGE");
   if (judged && settings.ALLOWED_SENDERS === undefined && !mayHaveEntry) {
     problems.push(
       "ALLOWED_SENDERS must be set when TRUSTED_NETWORKS is, unless TRUSTED_USERNAME is an entry " +

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { settingsFor } from "../../src/commands/environment.ts";
+import { settingsFor } from "../../src/settings/environment.ts";
 
 describe("an --env-file", () => {
   const names = ["AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "NO_PROXY"];

@@ -2,7 +2,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { UNBOUND } from "../../src/submission/trusted_login.ts";
-import { judgeNetworks, judgeTrustedLogin, judgeTrustedRefusal } from "../../src/check/trusted.ts";
+import {
+  judgeNetworks,
+  judgeTrustedLogin,
+  judgeTrustedRefusal,
+} from "../../src/check/trusted_findings.ts";
 import { Networks } from "../../src/networks.ts";
 import { reply } from "../../src/smtp/reply.ts";
 

@@ -7,7 +7,7 @@ import type { Username, UsernameError } from "../accounts/username.ts";
 import type { Networks } from "../networks.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
-import { judgeRefusal, judgeRoles } from "./login.ts";
+import { judgeRefusal, judgeRoles } from "./login_findings.ts";
 
 /** @param gateways of this machine; undefined where they cannot be known */
 export function judgeNetworks(

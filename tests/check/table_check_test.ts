@@ -5,8 +5,8 @@ import { describe, it } from "node:test";
 import type { Row } from "../../src/accounts/entry.ts";
 import type { EntryRules } from "../../src/accounts/entry_state.ts";
 import { TABLE_TROUBLE, troubleOf } from "../../src/accounts/table_error.ts";
-import { lookupCommand } from "../../src/check/lookup_command.ts";
-import { checkTable } from "../../src/check/table.ts";
+import { lookupCommand } from "../../src/check/finding.ts";
+import { checkTable } from "../../src/check/table_check.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 
 const URL_ = new URL("https://account.table.core.windows.net/users");

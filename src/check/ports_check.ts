@@ -1,10 +1,14 @@
 // Whether the relay can listen where the settings say, or does so already. Each free port is listened
 // on for a moment; one that is in use is left alone.
 
-import type { HttpFailure, HttpResponse } from "../http/client.ts";
+import type { HttpFailure, HttpResponse, HttpAnswer, HttpClient } from "../http/client.ts";
+import { Buffer } from "node:buffer";
 import { asBuffer } from "../octets.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Secret } from "../secret.ts";
 import { type BindProblem, bindProblem, listenDualStack } from "../server/addresses.ts";
-import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";
+import type { SettingName, Settings } from "../settings/schema.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
 
@@ -30,6 +34,9 @@ interface RunningRelay {
   /** The ports that it takes mail on. */
   readonly ports: ReadonlySet<number>;
 }
+
+/** Milliseconds for the request to /readyz. */
+const READYZ_TIMEOUT = 10_000;
 
 const CODE_OF: Readonly<Record<Exclude<BindProblem["kind"], "taken">, Code>> = {
   privileged: "ports.privileged",
@@ -125,4 +132,62 @@ async function runningRelay({ http, get }: PortTools): Promise<RunningRelay | un
     // Some other program's page.
     return undefined;
   }
+}
+
+/** Where the relay would listen, as far as the settings are valid. */
+export function portsOf(
+  settings: Settings,
+  invalid: ReadonlySet<SettingName>,
+  given: ReadonlySet<SettingName>,
+): readonly WantedPort[] {
+  const { SMTP_LISTEN, SMTPS_LISTEN = [], HTTP_LISTEN } = settings;
+  const all: WantedPort[] = [
+    ...SMTP_LISTEN.map((address) => ({ setting: "SMTP_LISTEN", address } as const)),
+    ...SMTPS_LISTEN.map((address) => ({ setting: "SMTPS_LISTEN", address } as const)),
+    ...(HTTP_LISTEN === "off" ? [] : [
+      {
+        setting: "HTTP_LISTEN",
+        address: HTTP_LISTEN,
+        optional: !given.has("HTTP_LISTEN"),
+      } as const,
+    ]),
+  ];
+  return all.filter(({ setting }) => !invalid.has(setting));
+}
+
+export function portTools(
+  { HTTP_LISTEN, HTTP_PASSWORD }: Settings,
+  invalid: ReadonlySet<SettingName>,
+  runtime: Runtime,
+  http: HttpClient,
+): PortTools {
+  const on = HTTP_LISTEN === "off" || invalid.has("HTTP_LISTEN") ? undefined : HTTP_LISTEN;
+  // Off the loopback, /readyz tells nobody else where the relay listens.
+  const password = on === undefined || isLoopback(on.hostname) ? undefined : HTTP_PASSWORD;
+  return {
+    listen: (hostname, port) =>
+      runtime.listen({
+        hostname,
+        port,
+        // Whoever comes in this moment is hung up on, as if nobody listened.
+        accept: (connection) => ({
+          opened: () => connection.destroy(),
+          data() {},
+          drained() {},
+          ended() {},
+          secured() {},
+          closed() {},
+        }),
+      }),
+    http: on,
+    get: (url) =>
+      http.request({ method: "GET", url, headers: basic(password), timeout: READYZ_TIMEOUT }),
+  };
+}
+
+/** RFC 7617; any user name will do. */
+function basic(password: Secret | undefined): Record<string, string> {
+  if (password === undefined) return {};
+  const pair = Buffer.from(`check:${password.reveal()}`, "utf8").toString("base64");
+  return { Authorization: `Basic ${pair}` };
 }

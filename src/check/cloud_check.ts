@@ -5,9 +5,9 @@ import { isUntrusted } from "../graph/answers.ts";
 import type { HttpClient, HttpFailure, HttpResponse } from "../http/client.ts";
 import type { Proxy } from "../runtime/runtime.ts";
 import { asBuffer } from "../octets.ts";
-import type { ClockReading } from "./clock.ts";
+import type { ClockReading } from "./clock_findings.ts";
 import { type Finding, finding } from "./finding.ts";
-import { type Peer, presentedCertificate } from "./peer.ts";
+import { type Peer, presentedCertificate } from "./presented_certificate.ts";
 
 export type Service = "authority" | "graph";
 

@@ -15,12 +15,15 @@ import {
 import { alone, keyIn, leafIn, readPem, whetherSwapped } from "../certificates/file.ts";
 import { loadIdentity } from "../certificates/identity.ts";
 import type { CertificateSource } from "../certificates/source.ts";
+import { CommandError } from "../exit.ts";
+import type { HttpClient } from "../http/client.ts";
+import { certificateSource } from "../relay/certificate_source.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Settings } from "../settings/schema.ts";
 import { validityOf } from "../certificates/describe.ts";
-import { certificatesOf, day, inDays, judgeChain, nameLine, namesOf } from "./chain.ts";
+import { certificatesOf, day, inDays, judgeChain, nameLine, namesOf } from "./chain_findings.ts";
 import type { Code } from "./codes.ts";
-import { type Finding, finding } from "./finding.ts";
+import { type Finding, finding, identityFinding } from "./finding.ts";
 
 const CODE_OF: Readonly<Record<CertificateFault, Code>> = {
   missing: "certificate.missing",
@@ -54,8 +57,33 @@ export interface CertificateTools {
   readonly unnamed: boolean;
 }
 
+/** What TLS_SOURCE names, judged. */
+export async function checkCertificate(
+  settings: Settings,
+  http: HttpClient,
+  tools: CertificateTools,
+): Promise<readonly Finding[]> {
+  switch (settings.TLS_SOURCE) {
+    case "off":
+      return [finding("certificate.off", "TLS_SOURCE is off: clients speak in plain text")];
+    case "file":
+      return await checkFiles(settings, tools);
+    case "keyvault": {
+      const { AZURE_KEY_VAULT_URL: vault, AZURE_KEY_VAULT_CERT_NAME: name } = settings;
+      if (vault === undefined || name === undefined) throw new Error("settings have been checked");
+      try {
+        const source = await certificateSource(settings, http);
+        return source === undefined ? [] : await checkVault(source, settings, tools);
+      } catch (error) {
+        if (!(error instanceof CommandError)) throw error;
+        return [identityFinding("vault.identity", error)];
+      }
+    }
+  }
+}
+
 /** For TLS_SOURCE=file. */
-export async function checkFiles(
+async function checkFiles(
   settings: Settings,
   tools: CertificateTools,
 ): Promise<readonly Finding[]> {
@@ -87,7 +115,7 @@ export async function checkFiles(
 }
 
 /** For TLS_SOURCE=keyvault. @param source asks the vault as the relay does */
-export async function checkVault(
+async function checkVault(
   source: CertificateSource,
   settings: Settings,
   tools: CertificateTools,

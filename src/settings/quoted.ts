@@ -1,0 +1,23 @@
+// How a value is quoted in a problem or a warning.
+
+/** As a JSON string; what a terminal would obey, and JSON lets pass, is escaped too. */
+export function quoted(text: string): string {
+  return JSON.stringify(text).replace(
+    /[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
+    (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
+/** A password or a signature in a URL, or a whole connection string, where none of them belongs. */
+export function withoutSecrets(text: string): string {
+  // Word by word: a pattern that ends in an at sign would search for it from each "://" anew.
+  return text.replace(/\S+/g, withoutPassword)
+    .replace(/((?:AccountKey|SharedAccessSignature) *=)[^;]*/gi, "$1…")
+    .replace(/((?:^|[?&;=])sig=)[^&;\s]*/gi, "$1…");
+}
+
+function withoutPassword(url: string): string {
+  const at = url.lastIndexOf("@");
+  const user = /:\/\/[^/:@]*:/.exec(url.slice(0, Math.max(0, at)));
+  return user === null ? url : url.slice(0, user.index) + user[0] + "…" + url.slice(at);
+}
