@@ -28,7 +28,7 @@ import {
 } from "../src/graph/answers.ts";
 import { NOT_SENT } from "../src/graph/not_sent.ts";
 import { COUNTERS, PREFIX } from "../src/observe/metrics.ts";
-import { type Setting, SETTINGS } from "../src/settings/schema.ts";
+import { SETTINGS } from "../src/settings/schema.ts";
 import type { Setting } from "../src/settings/setting.ts";
 import { REPLIES, type Reply, replyText } from "../src/smtp/reply.ts";
 

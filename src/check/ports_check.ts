@@ -1,7 +1,7 @@
 // Whether the relay can listen where the settings say, or does so already. Each free port is listened
 // on for a moment; one that is in use is left alone.
 
-import type { HttpFailure, HttpResponse, HttpAnswer, HttpClient } from "../http/client.ts";
+import type { HttpClient, HttpFailure, HttpResponse } from "../http/client.ts";
 import { Buffer } from "node:buffer";
 import { asBuffer } from "../octets.ts";
 import type { Runtime } from "../runtime/runtime.ts";

@@ -8,7 +8,7 @@ import type { LoginResult } from "../../src/accounts/accounts.ts";
 import { CODES } from "../../src/check/codes.ts";
 import { judgeRefusal } from "../../src/check/login_findings.ts";
 import { judgeOutcome } from "../../src/check/test_message.ts";
-import type { HttpResponse, HttpAnswer } from "../../src/http/client.ts";
+import type { HttpResponse } from "../../src/http/client.ts";
 import { AADSTS, refusalFor } from "../../src/entra/answers.ts";
 import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/answers.ts";
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { checkPorts, type PortTools, type WantedPort } from "../../src/check/ports_check.ts";
-import type { HttpResponse, HttpAnswer } from "../../src/http/client.ts";
+import type { HttpResponse } from "../../src/http/client.ts";
 
 const SMTP: WantedPort = {
   setting: "SMTP_LISTEN",
