@@ -1,7 +1,7 @@
 // The lookup table: whether it can be read with the access that the relay has, and its rows.
 
 import type { Row } from "../accounts/entry.ts";
-import { isTrouble, type TableTrouble, type Words } from "../accounts/entry_source.ts";
+import { type Explanation, isTrouble, type TableTrouble } from "../accounts/entry_source.ts";
 import { type EntryRules, entryState } from "../accounts/entry_state.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
@@ -34,7 +34,7 @@ export async function checkTable(
   const rows = await table.list(timeout);
   if (isTrouble(rows)) {
     const code = codeOf(rows);
-    const { problem, advice }: Words = rows.words ?? { problem: rows.detail };
+    const { problem, advice }: Explanation = rows.explanation ?? { problem: rows.detail };
     const what = `${named}: ${rows.code}: ${problem}`;
     // What the code says is better than what all troubles of its kind have in common.
     return [finding(code, what, ADVISED.has(code) ? advice : undefined)];
@@ -68,7 +68,7 @@ export async function checkTable(
 /** Where the trouble's own advice is better than the finding's. */
 const ADVISED: ReadonlySet<Code> = new Set<Code>(["table.forbidden", "table.identity"]);
 
-/** By the codes of accounts/table_trouble.ts. */
+/** By the codes of accounts/table_error.ts. */
 function codeOf({ code, gone }: TableTrouble): Code {
   if (gone) return "table.missing";
   if (

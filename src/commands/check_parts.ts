@@ -14,7 +14,7 @@ import { isLoopback } from "../settings/parsers.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import { certificateSource } from "../relay/certificate_source.ts";
 import { CommandError } from "../exit.ts";
-import { openTable } from "../relay/lookup_table.ts";
+import { openTable } from "../relay/open_lookup_table.ts";
 
 /** Milliseconds for one request that only looks. */
 export const REQUEST_TIMEOUT = 10_000;
