@@ -9,9 +9,9 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { inOne, TABLE_TROUBLE } from "../src/accounts/table_error.ts";
+import { explanationText, TABLE_TROUBLE } from "../src/accounts/table_error.ts";
 import { CODES } from "../src/check/codes.ts";
-import { AADSTS } from "../src/entra/answers.ts";
+import { AADSTS } from "../src/entra/entra_errors.ts";
 import { TOKEN_FAULTS, type TokenFaultCode } from "../src/entra/claims.ts";
 import {
   AMBIGUOUS,
@@ -311,7 +311,7 @@ const TABLES: Readonly<Record<string, () => string>> = {
   "Lookup table": () =>
     table(
       ["Code", "Meaning, and what to do"],
-      Object.entries(TABLE_TROUBLE).map(([name, words]) => [code(name), inOne(words)]),
+      Object.entries(TABLE_TROUBLE).map(([name, words]) => [code(name), explanationText(words)]),
     ),
   "Graph by code": () =>
     graphTable(

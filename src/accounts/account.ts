@@ -1,8 +1,9 @@
 // What a session sends mail as. An account is data and can be stored; the right to send as it is live.
 
-import type { EntraRefusal } from "../entra/answers.ts";
+import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { Reply } from "../smtp/reply.ts";
+import type { EntryReference } from "./entry.ts";
 
 /** Plain data: JSON and back leaves it as it was. Holds no secret. */
 export interface Account {
@@ -46,6 +47,32 @@ export interface Authorization {
   unverified(): string | undefined;
   /** Why it gets no token until the client logs in again; undefined where it does. */
   expiry(): Reply | undefined;
+}
+
+/** The result of a login. A login whose authorization is `unverified` does not prove the credentials. */
+export type LoginResult =
+  | {
+    readonly type: "account";
+    readonly account: Account;
+    readonly authorization: Authorization;
+    readonly reply: Reply;
+  }
+  | LoginFailure;
+
+/** Why there is no account. */
+export interface LoginFailure {
+  /** `later`: the same login may succeed later. */
+  readonly type: "refused" | "later";
+  readonly reply: Reply;
+  /** For the log; never holds the password. */
+  readonly detail: string;
+  /**
+   * The code of Entra ID, the table service or the network; or the relay's own, such as `NO_ENTRY`. Left
+   * out where the username or the password is malformed.
+   */
+  readonly code?: string;
+  /** The entry of the lookup table that is the reason, where one is. */
+  readonly entry?: EntryReference;
 }
 
 /** A key for everything that is counted or limited per account: its entry, or its tenant and client. */

@@ -1,95 +1,40 @@
-// From credentials to an account: the username's form, the lookup table, then a token that proves
-// the secret. A client may bring its token, too: see bearer.ts.
+// From credentials to an account: the username's form, the lookup table, then a token, which proves the
+// secret. A client may also log in with a token of its own: see client_tokens.ts.
 
-import type { EntraRefusal } from "../entra/answers.ts";
-import type { AccessToken } from "../entra/token.ts";
 import type { TokenSource } from "../entra/tokens.ts";
 import { REPLIES, type Reply, reply, replyText } from "../smtp/reply.ts";
 import type { SenderList } from "./sender_list.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
-import { type BroughtTokens, entryMismatch, nameFor } from "./client_tokens.ts";
+import type { Account, Authorization, LoginFailure, LoginResult } from "./account.ts";
+import { type ClientTokens, entryMismatch, nameFor } from "./client_tokens.ts";
 import type { Entries, EntryResult } from "./entries.ts";
-import type { Culprit, Entry } from "./entry.ts";
-import { senderRefusal } from "./senders.ts";
-import { isDomain } from "./tenant.ts";
+import type { Entry } from "./entry.ts";
+import { isDomain } from "./username.ts";
 import { type Delimiter, parseUsername, type Username } from "./username.ts";
 
-/** Who a session sends mail as. */
-export interface Account {
-  /** UUID in lower case, or a domain of the tenant where the lookup table has one. */
-  readonly tenantId: string;
-  readonly clientId: string;
-  /** The RowKey of its entry in the lookup table, where it has one. */
-  readonly entry?: string;
-  /** The mailbox to send from, whatever the message says, and the display name for it. */
-  readonly fromEmail?: string;
-  readonly fromName?: string;
-  /** Why it may not send as this address; undefined where it may. Left out where it may be anybody. */
-  refusesSender?(address: string): Reply | undefined;
-  token(): Promise<AccessToken | EntraRefusal> | AccessToken;
-  /** Graph answered 401 or 403. See `TokenLogin.reject`. */
-  reject(token: AccessToken, status: number): void;
-  /** Graph took a message. See `TokenLogin.confirm`. */
-  confirm(token: AccessToken): void;
-  /**
-   * A name for this login's token, while nobody has verified it: what is counted or limited by tenant
-   * and client must not take its word for them. Undefined once Graph has taken a message with it; left
-   * out where Entra ID has proved the login.
-   */
-  unproved?(): string | undefined;
-  /** Why it cannot send any more until the client logs in again; left out where that cannot be. */
-  ended?(): Reply | undefined;
-  /**
-   * The account as its entry is now: a session may last for days, and an entry that is disabled
-   * meanwhile must count within a minute. Left out where there is no entry.
-   */
-  renewed?(): Promise<Account | NoAccount>;
-}
-
-/** Why there is no account. */
-export type LoginFailure = NoAccount;
-
-export interface NoAccount {
-  readonly type: "refused" | "later";
-  readonly reply: Reply;
-  /** For the log; never holds the password. */
-  readonly detail: string;
-  /**
-   * Entra ID's own code, the table's or the network's; or the relay's own, such as `NO_ENTRY`. Left
-   * out where the username or the password has no form that could be asked about.
-   */
-  readonly code?: string;
-  /** Where it is an entry of the lookup table that says no. */
-  readonly culprit?: Culprit;
-}
-
-/** What gives an account its token. */
-type AccountToken = Pick<Account, "token" | "reject" | "confirm" | "unproved" | "ended">;
-
-/** An account may be `unproved`: then the login is no proof that the credentials are good. */
-export type LoginResult =
-  | { readonly type: "account"; readonly account: Account; readonly reply: Reply }
-  | NoAccount;
+// Until the rooms that use these have the new types.
+export type { LoginFailure } from "./account.ts";
+export type { LiveAccount as Account, LiveLoginResult } from "../submission/live_account.ts";
 
 export interface AccountsOptions {
   readonly delimiter: Delimiter;
   readonly tokens: TokenSource;
-  /** For clients that bring a token; needed where a mechanism for that is enabled. */
-  readonly brought?: BroughtTokens;
+  /** The mail service's scope: a login with a password is a request for a token of this scope. */
+  readonly scope: string;
+  /** For clients that log in with a token; required where a mechanism for that is enabled. */
+  readonly clientTokens?: ClientTokens;
   /** The lookup table. */
   readonly entries?: Entries;
-  /** Logins by tenant and client need an entry, too. */
+  /** Logins by tenant and client require an entry, too. */
   readonly entryNeeded?: boolean;
   /** ALLOWED_TENANTS, as `parseTenant` writes them. */
   readonly allowedTenants?: ReadonlySet<string>;
-  /** ALLOWED_SENDERS. */
-  readonly allowedSenders?: SenderList;
 }
 
 type Name = Exclude<Username, { readonly type: "invalid" }>;
 
-/** Whose token is needed, and the entry that says so. */
+/** The app that a token is requested for, and the entry that names it. */
 interface Identity {
   readonly tenantId: string;
   readonly clientId: string;
@@ -103,62 +48,84 @@ export class Accounts {
     this.#options = options;
   }
 
-  /** @param mayAskAgain whether Entra ID may be asked again about what it has refused */
+  /** @param mayAskAgain whether Entra ID may be asked again about credentials that it has refused */
   async login(credentials: Credentials, mayAskAgain?: () => boolean): Promise<LoginResult> {
     if ("token" in credentials) return await this.#loginWithToken(credentials);
+    const { tokens, scope, delimiter, entries } = this.#options;
     const { username, password } = credentials;
-    const name = parseUsername(username, this.#options.delimiter);
+    const name = parseUsername(username, delimiter);
     if (name.type === "invalid") return refused(name.problem);
     if (password.reveal() === "") return refused("the password is empty");
     const identity = await this.#identify(name);
     if ("reply" in identity) return identity;
     const { tenantId, clientId } = identity;
-    const login = this.#options.tokens.login({ tenantId, clientId, clientSecret: password });
-    const token = await login.token(mayAskAgain);
+    const authorization = tokens.login({ tenantId, clientId, clientSecret: password });
+    const token = await authorization.token(scope, mayAskAgain);
     if ("type" in token) {
       const { type, reply, code } = token;
-      // The secret may be right, and the entry of another app.
-      if (type === "refused") this.#options.entries?.doubt(name);
+      // The secret may be right, and the entry may name the wrong app.
+      if (type === "refused") entries?.doubt(name);
       return { type, reply, detail: `${code}: ${token.detail}`, code };
     }
-    const account = this.#accountOf(name, identity, login);
-    return { type: "account", account, reply: REPLIES.authenticated };
+    return loggedIn(name, identity, authorization);
   }
 
-  /** The entry of this username has been found at fault: it is read again for the next login. */
+  /**
+   * The account as its entry in the lookup table is now: a session may last for days, and an entry that
+   * is disabled meanwhile must count within a minute. An account without an entry stays as it is.
+   *
+   * @returns where there is no such account any more, a failure whose reply answers a message, not AUTH
+   */
+  async refresh(account: Account): Promise<Account | LoginFailure> {
+    const { tenantId, clientId, entry } = account;
+    if (entry === undefined) return account;
+    const name: Name = entry.foundBy === "id"
+      ? { type: "lookup", id: entry.id }
+      : { type: "direct", tenantId, clientId };
+    const now = await this.#identify(name, false);
+    if ("reply" in now) return duringSession(now);
+    if (now.tenantId === tenantId && now.clientId === clientId) return accountOf(name, now);
+    return {
+      type: "later",
+      reply: reply(451, "4.7.0", "The lookup table's entry is of another app now: log in again"),
+      detail: "the lookup table's entry has been given another tenant_id or client_id: " +
+        "the client has to log in again",
+    };
+  }
+
+  /** The entry of this username was found to be faulty: the next login reads it again. */
   readAgain(username: string): void {
     const name = parseUsername(username, this.#options.delimiter);
     if (name.type !== "invalid") this.#options.entries?.doubt(name);
   }
 
-  /** Entra ID is not asked: there is nothing that it could say of a token. */
+  /** Entra ID is not asked: it does not verify tokens for others. */
   async #loginWithToken({ username, token }: TokenCredentials): Promise<LoginResult> {
-    const { brought: tokens, delimiter, entries } = this.#options;
-    if (tokens === undefined) throw new Error("a token was brought, but nobody can look at it");
-    const brought = tokens.take(token);
-    if ("reply" in brought) return brought;
-    const name = nameFor(username, brought, delimiter);
+    const { clientTokens, delimiter, entries } = this.#options;
+    if (clientTokens === undefined) throw new Error("a login with a token, but no client tokens");
+    const clientToken = clientTokens.accept(token);
+    if ("reply" in clientToken) return clientToken;
+    const name = nameFor(username, clientToken, delimiter);
     if ("reply" in name) return name;
     const identity = await this.#identify(name);
     if ("reply" in identity) return identity;
-    const mismatch = entryMismatch(identity, brought);
+    const mismatch = entryMismatch(identity, clientToken);
     if (mismatch !== undefined) entries?.doubt(name);
-    const account = this.#accountOf(name, identity, brought);
-    return mismatch ?? { type: "account", account, reply: REPLIES.authenticated };
+    return mismatch ?? loggedIn(name, identity, clientToken);
   }
 
   /**
-   * Whose token is needed. An entry that says no is read again for the next login.
+   * The app of a username. An entry that says no is read again for the next login.
    *
    * @param login false for a message of a session
    */
-  async #identify(name: Name, login = true): Promise<Identity | NoAccount> {
+  async #identify(name: Name, login = true): Promise<Identity | LoginFailure> {
     const found = await this.#find(name, login);
     if ("reply" in found && found.type === "refused") this.#options.entries?.doubt(name);
     return found;
   }
 
-  async #find(name: Name, login: boolean): Promise<Identity | NoAccount> {
+  async #find(name: Name, login: boolean): Promise<Identity | LoginFailure> {
     const { entries, entryNeeded, delimiter } = this.#options;
     if (name.type === "direct") {
       const { tenantId, clientId } = name;
@@ -176,14 +143,14 @@ export class Accounts {
     return this.#identityIn(await entries.byId(name.id, login));
   }
 
-  #identityIn(result: EntryResult): Identity | NoAccount {
+  #identityIn(result: EntryResult): Identity | LoginFailure {
     if (result.type !== "entry") return result;
     const { entry } = result;
     const { tenantId, clientId } = entry;
     return this.#foreignTenant(tenantId) ?? { tenantId, clientId, entry };
   }
 
-  #foreignTenant(tenantId: string): NoAccount | undefined {
+  #foreignTenant(tenantId: string): LoginFailure | undefined {
     const { allowedTenants } = this.#options;
     if (allowedTenants === undefined || allowedTenants.has(tenantId)) return undefined;
     const hint = isDomain(tenantId)
@@ -196,46 +163,28 @@ export class Accounts {
       code: "TENANT_NOT_ALLOWED",
     };
   }
+}
 
-  #accountOf(name: Name, identity: Identity, login: AccountToken): Account {
-    const { tenantId, clientId, entry } = identity;
-    const { allowedSenders: allowed } = this.#options;
-    const lists = { allowed, ofEntry: entry?.allowedSenders };
-    const anybody = lists.allowed === undefined && lists.ofEntry === undefined;
-    return {
-      tenantId,
-      clientId,
-      ...(entry?.fromEmail === undefined ? {} : { fromEmail: entry.fromEmail }),
-      ...(entry?.fromName === undefined ? {} : { fromName: entry.fromName }),
-      ...(anybody ? {} : { refusesSender: (address) => senderRefusal(address, lists) }),
-      token: () => login.token(),
-      reject: (token, status) => login.reject(token, status),
-      confirm: (token) => login.confirm(token),
-      ...(login.unproved === undefined ? {} : { unproved: () => login.unproved?.() }),
-      ...(login.ended === undefined ? {} : { ended: () => login.ended?.() }),
-      ...(entry === undefined ? {} : {
-        entry: entry.id,
-        renewed: () => this.#renewed(name, identity, login),
-      }),
-    };
-  }
+function loggedIn(name: Name, identity: Identity, authorization: Authorization): LoginResult {
+  const account = accountOf(name, identity);
+  return { type: "account", account, authorization, reply: REPLIES.authenticated };
+}
 
-  async #renewed(name: Name, before: Identity, login: AccountToken): Promise<Account | NoAccount> {
-    const now = await this.#identify(name, false);
-    if ("reply" in now) return duringSession(now);
-    const same = now.tenantId === before.tenantId && now.clientId === before.clientId;
-    if (same) return this.#accountOf(name, now, login);
-    return {
-      type: "later",
-      reply: reply(451, "4.7.0", "The lookup table's entry is of another app now: log in again"),
-      detail: "the lookup table's entry has been given another tenant_id or client_id: " +
-        "the client has to log in again",
-    };
-  }
+function accountOf(name: Name, { tenantId, clientId, entry }: Identity): Account {
+  if (entry === undefined) return { tenantId, clientId };
+  const { id, fromEmail, fromName, allowedSenders } = entry;
+  return {
+    tenantId,
+    clientId,
+    entry: { id, foundBy: name.type === "lookup" ? "id" : "client" },
+    ...(fromEmail === undefined ? {} : { fromEmail }),
+    ...(fromName === undefined ? {} : { fromName }),
+    ...(allowedSenders === undefined ? {} : { allowedSenders }),
+  };
 }
 
 /** The same in answer to a message, where the codes of AUTH have no place (RFC 4954 §6). */
-function duringSession({ type, reply: refusal, detail }: NoAccount): NoAccount {
+function duringSession({ type, reply: refusal, detail }: LoginFailure): LoginFailure {
   const words = replyText(refusal);
   return {
     type,
@@ -244,7 +193,7 @@ function duringSession({ type, reply: refusal, detail }: NoAccount): NoAccount {
   };
 }
 
-function refused(problem: string): NoAccount {
+function refused(problem: string): LoginFailure {
   return { type: "refused", reply: reply(535, "5.7.8", capitalized(problem)), detail: problem };
 }
 

@@ -1,74 +1,74 @@
-// Logins with a token that the client brings: what Graph has made of it, and how long it lasts. The
-// relay can neither verify such a token nor get another, so it is a claim until Graph takes it.
+// Logins with a token of the client's own: what Graph has said of the token, and how long it lasts. The
+// relay can neither verify such a token nor get another one, so it is a claim until Graph accepts it.
 
-import { LRUCache } from "lru-cache";
-import type { EntraRefusal } from "../entra/answers.ts";
-import { type Claims, CLOCK_SKEW, expired, readClaims, type TokenFault } from "../entra/claims.ts";
+import { BoundedMap } from "../bounded_map.ts";
+import { type Clock, realClock } from "../clock.ts";
+import {
+  type Claims,
+  CLOCK_SKEW,
+  expired,
+  readClaims,
+  type TokenFault,
+  wrongAudience,
+} from "../entra/claims.ts";
+import type { EntraRefusal } from "../entra/entra_errors.ts";
 import { type AccessToken, rolesOf } from "../entra/token.ts";
 import { KeyedHash } from "../keyed_hash.ts";
 import { isAddress } from "../message/addresses.ts";
 import type { Secret } from "../secret.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
-import type { NoAccount } from "./accounts.ts";
+import type { Authorization, LoginFailure } from "./account.ts";
 import { type Delimiter, parseUsername, type Username } from "./username.ts";
 
-export interface BroughtTokensOptions {
-  /** What Graph is called in the tokens of this cloud. */
+export interface ClientTokensOptions {
+  /** The names of Graph in the tokens of this cloud. */
   readonly audiences: ReadonlySet<string>;
-  /** Tokens whose verdict is remembered, of each kind; the least recently used is forgotten. */
+  /** Tokens remembered at most, verified and refused ones each. */
   readonly capacity?: number;
-  /** Milliseconds of Unix time. */
-  now?(): number;
+  readonly clock?: Pick<Clock, "now" | "date">;
 }
 
 /**
- * The tokens that clients have brought, by what Graph said to them. What is kept of a token is its
- * {@link KeyedHash}.
+ * What Graph has said of the tokens that clients have logged in with. Of a token, no more than its
+ * {@link KeyedHash} is kept.
  */
-export class BroughtTokens {
+export class ClientTokens {
   readonly #audiences: ReadonlySet<string>;
-  readonly #now: () => number;
+  readonly #clock: Pick<Clock, "now" | "date">;
   readonly #hash = new KeyedHash();
-  readonly #capacity: number;
-  #verdicts: Record<"proved" | "refused", LRUCache<string, true>> | undefined;
-
-  constructor({ audiences, capacity = 10_000, now = Date.now }: BroughtTokensOptions) {
-    this.#audiences = audiences;
-    this.#now = now;
-    this.#capacity = capacity;
-  }
-
-  get #proved(): LRUCache<string, true> {
-    return this.#kept.proved;
-  }
-
+  readonly #verified: BoundedMap<true>;
   /** Apart, so that forged tokens push out no verdict on a good one. */
-  get #refused(): LRUCache<string, true> {
-    return this.#kept.refused;
+  readonly #refused: BoundedMap<true>;
+
+  constructor({ audiences, capacity: max = 10_000, clock = realClock }: ClientTokensOptions) {
+    this.#audiences = audiences;
+    this.#clock = clock;
+    this.#verified = new BoundedMap({ max });
+    this.#refused = new BoundedMap({ max });
   }
 
-  /** Made with the first token: they take their whole room at once, and few relays see one. */
-  get #kept() {
-    const max = this.#capacity;
-    return this.#verdicts ??= { proved: new LRUCache({ max }), refused: new LRUCache({ max }) };
-  }
-
-  /** Looks at a token before anything is done with it. Asks nobody. */
-  take(token: Secret): BroughtToken | NoAccount {
-    const claims = readClaims(token.reveal(), this.#audiences, this.#now());
+  /** Checks what can be checked of a token without asking any service. */
+  accept(token: Secret): ClientToken | LoginFailure {
+    const claims = readClaims(token.reveal(), this.#audiences, this.#clock.date());
     if ("code" in claims) return refusedFor(claims);
-    const brought = new BroughtToken(this, token, claims, this.#hash.of(token.reveal()));
-    return this.#refused.has(brought.key) ? refusedFor(REFUSED) : brought;
+    const key = this.#hash.of(token.reveal());
+    if (this.#refused.has(key)) return refusedFor(REFUSED);
+    return new ClientToken(this, token, claims, key);
   }
 
   /** @internal */
-  get now(): number {
-    return this.#now();
+  get clock(): Pick<Clock, "now" | "date"> {
+    return this.#clock;
+  }
+
+  /** @internal @param scope `<audience>/.default` */
+  areFor(scope: string): boolean {
+    return scope.endsWith(DEFAULT) && this.#audiences.has(scope.slice(0, -DEFAULT.length));
   }
 
   /** @internal */
-  isProved(key: string): boolean {
-    return this.#proved.get(key) !== undefined;
+  isVerified(key: string): boolean {
+    return this.#verified.get(key) !== undefined;
   }
 
   /** @internal */
@@ -76,68 +76,67 @@ export class BroughtTokens {
     return this.#refused.get(key) !== undefined;
   }
 
-  /** @internal */
+  /** @internal Graph has accepted or refused the token. */
   judge(key: string, good: boolean): void {
-    (good ? this.#refused : this.#proved).delete(key);
-    (good ? this.#proved : this.#refused).set(key, true);
+    (good ? this.#refused : this.#verified).delete(key);
+    (good ? this.#verified : this.#refused).set(key, true);
   }
 }
 
-/** One login's token, with what an account needs of it. */
-export class BroughtToken {
+const DEFAULT = "/.default";
+
+/** The token of one login. */
+export class ClientToken implements Authorization {
   readonly tenantId: string;
   readonly clientId: string;
-  /** @internal */
-  readonly key: string;
-  readonly #tokens: BroughtTokens;
+  readonly #key: string;
+  readonly #tokens: ClientTokens;
   readonly #token: AccessToken;
-  /** Milliseconds of Unix time: what the token itself counts by. */
+  /** Milliseconds of Unix time, by which the token itself counts. */
   readonly #end: number;
 
-  constructor(tokens: BroughtTokens, value: Secret, claims: Claims, key: string) {
+  constructor(tokens: ClientTokens, value: Secret, claims: Claims, key: string) {
     this.tenantId = claims.tenantId;
     this.clientId = claims.clientId;
-    this.key = key;
+    this.#key = key;
     this.#tokens = tokens;
     this.#end = claims.expiresAt;
-    const fetchedAt = performance.now();
-    const expiresAt = fetchedAt + claims.expiresAt - tokens.now;
+    const { clock } = tokens;
+    const fetchedAt = clock.now();
+    const expiresAt = fetchedAt + claims.expiresAt - clock.date();
     this.#token = { value, fetchedAt, expiresAt, roles: rolesOf(value.reveal()) };
   }
 
   /**
-   * The token that was brought, up to its end. One that Graph has refused is handed out on, so that a
-   * delivery which tries again sees that there is no other, and tells what Graph said.
+   * The client's token until it expires, for Graph alone. One that Graph has refused is handed out still:
+   * a delivery that tries again then sees that there is no other, and reports what Graph said.
    */
-  token(): Promise<EntraRefusal> | AccessToken {
-    const fault = this.#expiry();
+  token(scope: string): Promise<EntraRefusal> | AccessToken {
+    const fault = this.#tokens.areFor(scope) ? this.#expiryFault() : wrongAudience(scope);
     if (fault === undefined) return this.#token;
     return Promise.resolve({ type: "later", reply: laterFor(fault), ...fault });
   }
 
-  /** Graph answered 401: it is not good, or not any more. A 403 is about the mailbox. */
+  /** 401: the token is not good, or not any more. A 403 is about the mailbox. */
   reject(_token: AccessToken, status: number): void {
-    if (status === 401) this.#tokens.judge(this.key, false);
+    if (status === 401) this.#tokens.judge(this.#key, false);
   }
 
-  /** Graph took a message with it. */
   confirm(): void {
-    this.#tokens.judge(this.key, true);
+    this.#tokens.judge(this.#key, true);
   }
 
-  /** See `Account.unproved`. */
-  unproved(): string | undefined {
-    return this.#tokens.isProved(this.key) ? undefined : this.key;
+  unverified(): string | undefined {
+    return this.#tokens.isVerified(this.#key) ? undefined : this.#key;
   }
 
-  /** See `Account.ended`. */
-  ended(): Reply | undefined {
-    const fault = this.#tokens.isRefused(this.key) ? REFUSED : this.#expiry();
+  expiry(): Reply | undefined {
+    const fault = this.#tokens.isRefused(this.#key) ? REFUSED : this.#expiryFault();
     return fault && laterFor(fault);
   }
 
-  #expiry(): TokenFault | undefined {
-    return this.#tokens.now < this.#end + CLOCK_SKEW ? undefined : expired(this.#end);
+  #expiryFault(): TokenFault | undefined {
+    return this.#tokens.clock.date() < this.#end + CLOCK_SKEW ? undefined : expired(this.#end);
   }
 }
 
@@ -147,14 +146,14 @@ const REFUSED: TokenFault = {
 };
 
 /**
- * Which account a login with a token is about. A username of the relay's own form must agree with the
- * token; a mail address, or none, leaves it to the token.
+ * The name of the account that a client with a token logs in to. A username in a form of the relay's own
+ * must agree with the token; with a mail address or an empty username, the token decides.
  */
 export function nameFor(
   username: string,
-  { tenantId, clientId }: Pick<BroughtToken, "tenantId" | "clientId">,
+  { tenantId, clientId }: Pick<ClientToken, "tenantId" | "clientId">,
   delimiter: Delimiter,
-): Exclude<Username, { readonly type: "invalid" }> | NoAccount {
+): Exclude<Username, { readonly type: "invalid" }> | LoginFailure {
   const itself = { type: "direct", tenantId, clientId } as const;
   if (username === "") return itself;
   const name = parseUsername(username, delimiter);
@@ -175,13 +174,13 @@ export function nameFor(
   };
 }
 
-/** Why an entry of the lookup table is not the token's. */
+/** Why the token is not for the app of the lookup table's entry; undefined where it is. */
 export function entryMismatch(
   identity: { readonly tenantId: string; readonly clientId: string },
-  { tenantId, clientId }: Pick<BroughtToken, "tenantId" | "clientId">,
-): NoAccount | undefined {
+  { tenantId, clientId }: Pick<ClientToken, "tenantId" | "clientId">,
+): LoginFailure | undefined {
   if (identity.clientId === clientId && identity.tenantId === tenantId) return undefined;
-  // Whose domain it is, only Entra ID knows, and it is not asked.
+  // Only Entra ID knows which tenant a domain belongs to, and it is not asked.
   if (identity.clientId === clientId && identity.tenantId.includes(".")) {
     return mismatch(
       "the lookup table's entry has a domain as its tenant_id: logins with a token need the " +
@@ -191,11 +190,11 @@ export function entryMismatch(
   return mismatch("the lookup table's entry is of another tenant or app than the token");
 }
 
-function mismatch(detail: string): NoAccount {
+function mismatch(detail: string): LoginFailure {
   return refusedFor({ code: "TOKEN_MISMATCH", detail });
 }
 
-function refusedFor({ code, detail }: TokenFault): NoAccount {
+function refusedFor({ code, detail }: TokenFault): LoginFailure {
   return {
     type: "refused",
     reply: reply(535, "5.7.8", `Authentication failed: ${code}: ${detail}`),
@@ -204,7 +203,7 @@ function refusedFor({ code, detail }: TokenFault): NoAccount {
   };
 }
 
-/** In answer to a message: it may be sent, once the client has logged in again (RFC 4954 §6). */
+/** The reply to a message, which can be sent once the client has logged in again (RFC 4954 §6). */
 function laterFor({ code, detail }: TokenFault): Reply {
   return reply(451, "4.7.0", `${code}: ${detail}`);
 }

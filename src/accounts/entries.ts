@@ -1,41 +1,32 @@
-// The entries of the lookup table as logins need them: which row counts, and what it means.
+// The entries of the lookup table for logins: which row counts, and what it means.
 
 import { type Reply, reply } from "../smtp/reply.ts";
-import { Answers, type AnswersOptions, type TableState } from "./lookup_cache.ts";
+import type { LoginFailure } from "./account.ts";
+import { LookupCache, type LookupCacheOptions, type TableState } from "./lookup_cache.ts";
 import {
-  type Culprit,
   type Entry,
   type EntryReading,
+  type EntryReference,
+  isTableKey,
   readEntry,
   type Row,
   textOf,
 } from "./entry.ts";
 import { type EntrySource, isTrouble, type TableTrouble } from "./entry_source.ts";
-import { isTableKey } from "./table_key.ts";
-import { isDomain, parseTenant } from "./tenant.ts";
-import { parseId } from "./username.ts";
+import { isDomain, parseId, parseTenant } from "./username.ts";
 
-export type EntryResult =
-  | { readonly type: "entry"; readonly entry: Entry }
-  | {
-    readonly type: "refused" | "later";
-    readonly reply: Reply;
-    /** For the log. */
-    readonly detail: string;
-    /** The table's own code or the network's, or the relay's. */
-    readonly code?: string;
-    readonly culprit?: Culprit;
-  };
+/** A failure's reply answers AUTH. */
+export type EntryResult = { readonly type: "entry"; readonly entry: Entry } | LoginFailure;
 
-export interface EntriesOptions extends AnswersOptions {
+export interface EntriesOptions extends LookupCacheOptions {
   readonly source: EntrySource;
 }
 
-/** What counts of a row. */
+/** A row that may be the one of a login. */
 interface Candidate {
   /** Its RowKey. */
   readonly id: string;
-  /** As `parseTenant` writes it; "" for what is none. */
+  /** As `parseTenant` writes it; "" where the column holds no tenant. */
   readonly tenant: string;
   readonly reading: EntryReading;
 }
@@ -43,36 +34,36 @@ interface Candidate {
 export class Entries {
   readonly #source: EntrySource;
   /** The rows of an id or of a client, as they were read. */
-  readonly #answers: Answers<readonly [Candidate, ...Candidate[]]>;
+  readonly #cache: LookupCache<readonly [Candidate, ...Candidate[]]>;
 
   constructor(options: EntriesOptions) {
     this.#source = options.source;
-    this.#answers = new Answers(options);
+    this.#cache = new LookupCache(options);
   }
 
-  /** Whether the table answered the last question. Nothing is asked for it. */
+  /** Whether the table responded to the last query. Causes none. */
   get tableState(): TableState {
-    return this.#answers.state;
+    return this.#cache.state;
   }
 
   /**
    * The entry with this RowKey.
    *
-   * @param login whether it is asked for by a login, which may have to wait for a doubted entry
+   * @param login whether it is for a login, which may have to wait until a doubted entry is read again
    */
   async byId(id: string, login = true): Promise<EntryResult> {
     if (!isTableKey(id)) return NO_KEY;
-    const answer = await this.#answers.get(keyOf({ type: "lookup", id }), async (timeout) => {
+    const result = await this.#cache.get(keyOf({ type: "lookup", id }), async (timeout) => {
       const row = await this.#source.find(id, timeout);
       return row === undefined || isTrouble(row) ? row : [candidate(row)];
     }, login);
-    if (answer === "nothing") return NO_ENTRY;
-    return isTrouble(answer) ? later(answer) : resultOf(answer[0].reading);
+    if (result === "nothing") return NO_ENTRY;
+    return isTrouble(result) ? later(result) : resultOf(result[0].reading);
   }
 
   /**
    * The entry of a login by tenant and client. Of several, the first by RowKey that is not disabled.
-   * The table is asked for the client, so guessing tenants is no more than one question.
+   * The query is for the client, so that guessing its tenants costs no more than one query.
    *
    * @param tenantId UUID in lower case
    * @param clientId UUID in lower case
@@ -84,7 +75,7 @@ export class Entries {
     login = true,
   ): Promise<EntryResult> {
     const key = keyOf({ type: "direct", clientId });
-    const answer = await this.#answers.get(key, async (timeout) => {
+    const result = await this.#cache.get(key, async (timeout) => {
       const rows = await this.#source.findByClient(clientId, timeout);
       if (isTrouble(rows)) return rows;
       const [first, ...others] = rows.filter(({ columns }) => {
@@ -92,26 +83,26 @@ export class Entries {
       }).sort((a, b) => a.id < b.id ? -1 : 1).map(candidate);
       return first === undefined ? undefined : [first, ...others];
     }, login);
-    if (answer === "nothing") return NO_DIRECT_ENTRY;
-    return isTrouble(answer) ? later(answer) : choose(answer, tenantId);
+    if (result === "nothing") return NO_DIRECT_ENTRY;
+    return isTrouble(result) ? later(result) : choose(result, tenantId);
   }
 
   /**
-   * A login was refused by what was read, or Entra ID refused it: who mends the entry now waits for
-   * the next login. So it is read again for that, at most once in two seconds.
+   * A login was refused because of this entry, or by Entra ID: an administrator who corrects the entry
+   * waits for the next login. So the entry is read again for that, at most once in two seconds.
    */
-  doubt(question: Question): void {
-    this.#answers.doubt(keyOf(question));
+  doubt(name: EntryName): void {
+    this.#cache.doubt(keyOf(name));
   }
 }
 
-/** What is asked for: a RowKey, or all entries of a client. */
-type Question =
+/** A RowKey, or all entries of a client. */
+type EntryName =
   | { readonly type: "lookup"; readonly id: string }
   | { readonly type: "direct"; readonly clientId: string };
 
-function keyOf(question: Question): string {
-  return question.type === "lookup" ? `id ${question.id}` : `client ${question.clientId}`;
+function keyOf(name: EntryName): string {
+  return name.type === "lookup" ? `id ${name.id}` : `client ${name.clientId}`;
 }
 
 function candidate(row: Row): Candidate {
@@ -119,14 +110,14 @@ function candidate(row: Row): Candidate {
   return { id: row.id, tenant, reading: readEntry(row) };
 }
 
-/** Of a client's rows, the first that is not disabled: which one must not depend on chance. */
+/** The first row of this tenant that is not disabled: the choice must not depend on chance. */
 function choose(candidates: readonly Candidate[], tenantId: string): EntryResult {
   const own = candidates.filter(({ tenant }) => tenant === tenantId);
   const found = own.find(({ reading }) => reading.type !== "disabled") ?? own[0];
   if (found !== undefined) return resultOf(found.reading);
   const other = candidates.find(({ tenant }) => isDomain(tenant));
   if (other === undefined) return NO_DIRECT_ENTRY;
-  // Whose domain it is, only Entra ID knows.
+  // Only Entra ID knows which tenant a domain belongs to.
   return refused(
     NO_DIRECT_ENTRY.reply,
     `entry ${
@@ -159,7 +150,7 @@ function resultOf(reading: EntryReading): EntryResult {
   }
 }
 
-function later({ code, detail }: TableTrouble): EntryResult {
+function later({ code, detail }: TableTrouble): LoginFailure {
   return {
     type: "later",
     reply: reply(454, "4.7.0", `Temporary authentication failure: ${code}: ${detail}`),
@@ -172,9 +163,9 @@ function refused(
   reply: Reply,
   detail: string,
   code = "NO_ENTRY",
-  culprit?: Culprit,
-): EntryResult & { readonly type: "refused" } {
-  return { type: "refused", reply, detail, code, ...(culprit === undefined ? {} : { culprit }) };
+  entry?: EntryReference,
+): LoginFailure {
+  return { type: "refused", reply, detail, code, ...(entry === undefined ? {} : { entry }) };
 }
 
 function shown(id: string): string {

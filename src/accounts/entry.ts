@@ -1,11 +1,11 @@
-// An entry of the lookup table: its columns, and what each may hold.
+// An entry of the lookup table: its key and its columns, and what each may hold.
+// https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
 
 import { isAddress } from "../message/addresses.ts";
 import { SENDER_LIST_FORM, SenderList } from "./sender_list.ts";
-import { parseTenant } from "./tenant.ts";
-import { parseId } from "./username.ts";
+import { parseId, parseTenant } from "./username.ts";
 
-/** A row as the table has it. */
+/** A row as it is in the table. */
 export interface Row {
   /** Its RowKey. */
   readonly id: string;
@@ -22,7 +22,8 @@ export interface Entry {
   readonly clientId: string;
   readonly fromEmail: string | undefined;
   readonly fromName: string | undefined;
-  readonly allowedSenders: SenderList | undefined;
+  /** The column's text, which {@link SenderList.parse} can read. */
+  readonly allowedSenders: string | undefined;
 }
 
 export type EntryReading =
@@ -33,12 +34,12 @@ export type EntryReading =
 
 export interface Mistake {
   readonly column: ColumnName;
-  /** The end of "COLUMN must be …". What the column holds may be a secret that was pasted there. */
+  /** The end of "COLUMN must be …", without the value: it may be a secret that was pasted there. */
   readonly allowed: string;
 }
 
-/** The entry that keeps a login out, for who would mend it. */
-export interface Culprit {
+/** An entry that causes a login to fail, for the administrator who corrects it. */
+export interface EntryReference {
   /** Its RowKey. */
   readonly id: string;
   /** The column at fault; left out where the entry is disabled. */
@@ -53,8 +54,12 @@ interface Column<T> {
 }
 
 const MAX_NAME = 256;
+/** Octets. */
+const MAX_KEY = 1024;
+// deno-lint-ignore no-control-regex -- the table service forbids them
+const FORBIDDEN = /[/\\#?\x00-\x1f\x7f-\x9f]/;
 
-/** How each column is read; an empty value counts as none. */
+/** How each column is read; an empty value counts as a missing one. */
 export const COLUMNS = {
   tenant_id: {
     allowed: "a UUID, or a domain of the tenant",
@@ -74,7 +79,7 @@ export const COLUMNS = {
   },
   allowed_senders: {
     allowed: SENDER_LIST_FORM,
-    parse: (text) => SenderList.parse(text),
+    parse: (text) => SenderList.parse(text) === undefined ? undefined : text,
   },
   disabled: {
     allowed: "true or false",
@@ -89,7 +94,7 @@ export type ColumnName = keyof typeof COLUMNS;
 
 type Values = { [Name in ColumnName]?: ReturnType<(typeof COLUMNS)[Name]["parse"]> };
 
-/** Reads a row: as a whole, or not at all. What is disabled needs no more than that. */
+/** Reads a row as a whole, or not at all. Of a disabled row, no other column is read. */
 export function readEntry({ id, columns }: Row): EntryReading {
   const malformed = (column: ColumnName): EntryReading => {
     return { type: "malformed", id, mistake: { column, allowed: COLUMNS[column].allowed } };
@@ -112,9 +117,9 @@ export function readEntry({ id, columns }: Row): EntryReading {
   return { type: "entry", entry: { id, tenantId, clientId, fromEmail, fromName, allowedSenders } };
 }
 
-/** The columns that say who is let in, by their names without case and hyphens. */
+/** The columns that decide about logins, by their names without case and hyphens. */
 const DECISIVE = namesOf(["tenant_id", "client_id", "allowed_senders", "disabled"]);
-/** The others, of which the tables of the Python relay may have namesakes that it never read. */
+/** The others: tables of the Python relay may have columns of similar names, which it never read. */
 const OTHERS = namesOf(["from_email", "from_name"]);
 
 function namesOf(names: readonly ColumnName[]): ReadonlyMap<string, ColumnName> {
@@ -122,9 +127,8 @@ function namesOf(names: readonly ColumnName[]): ReadonlyMap<string, ColumnName> 
 }
 
 /**
- * A column that is meant to be ours, but is called otherwise, such as `Disabled`. The table service
- * tells names by case; that such a column does nothing would let in who was shut out. Where ours is
- * there, too, it is the one that counts.
+ * A misspelled column, such as `Disabled`: the table service distinguishes case. Ignoring it would let in
+ * a client that was meant to be shut out. Where the correct column exists, too, that one counts.
  */
 function misnamed(columns: Row["columns"]): Mistake | undefined {
   const [found] = namesakes(columns, DECISIVE);
@@ -133,7 +137,7 @@ function misnamed(columns: Row["columns"]): Mistake | undefined {
   return { column, allowed: `called exactly so in the table, not ${JSON.stringify(name)}` };
 }
 
-/** The columns that may be meant to be ours, and do nothing, though the entry can be used. */
+/** Misspelled columns that have no effect, though the entry can be used. */
 export function withoutEffect({ columns }: Row): string[] {
   return namesakes(columns, OTHERS).map(([name]) => name);
 }
@@ -155,8 +159,8 @@ function folded(name: string): string {
 }
 
 /**
- * A column's value as text, "" for none; undefined for what is no text, truth or UUID.
- * The SDK gives an Edm.Guid as an object.
+ * A column's value as text, "" for a missing one; undefined for a value that is not text, a boolean or a
+ * UUID. The SDK gives an Edm.Guid as an object.
  */
 export function textOf(value: unknown): string | undefined {
   if (value === undefined || value === null) return "";
@@ -165,6 +169,23 @@ export function textOf(value: unknown): string | undefined {
   if (typeof value === "object" && "type" in value && "value" in value) {
     const { type, value: inner } = value;
     return type === "Guid" && typeof inner === "string" ? inner.trim() : undefined;
+  }
+  return undefined;
+}
+
+/** Whether a table may have this PartitionKey or RowKey. No query is made for others. */
+export function isTableKey(text: string): boolean {
+  return tableKeyProblem(text) === undefined;
+}
+
+/** Why a table may not have this key, as the end of "the id …". */
+export function tableKeyProblem(text: string): string | undefined {
+  if (text === "") return "is empty";
+  if (new TextEncoder().encode(text).length > MAX_KEY) {
+    return "is over 1 KiB, which is the most for a key of a table";
+  }
+  if (FORBIDDEN.test(text) || !text.isWellFormed()) {
+    return "can be no key of a table: / \\ # ? and controls are not allowed";
   }
   return undefined;
 }

@@ -1,4 +1,4 @@
-// Where entries of the lookup table come from: the table itself, or the sandbox's imitation.
+// The source of the lookup table's rows: the table itself, or the sandbox's imitation.
 
 import type { Row } from "./entry.ts";
 
@@ -11,8 +11,7 @@ export interface EntrySource {
    */
   find(id: string, timeout: number): Promise<Row | undefined | TableTrouble>;
   /**
-   * The rows that may be of this client, by their RowKey: all that are, and perhaps some that are
-   * not. What they hold is for the caller to compare.
+   * All rows of this client, and perhaps some of others: the caller compares their columns.
    *
    * @param clientId UUID in lower case
    * @param timeout milliseconds
@@ -20,24 +19,24 @@ export interface EntrySource {
   findByClient(clientId: string, timeout: number): Promise<readonly Row[] | TableTrouble>;
 }
 
-export interface Words {
+export interface Explanation {
   readonly problem: string;
-  /** What to do about it. */
+  /** What the administrator can do about it. */
   readonly advice?: string;
 }
 
-/** The table gave no answer to the question. */
+/** The table service did not answer the query. */
 export interface TableTrouble {
   readonly type: "trouble";
   /** The table service's own code, such as `TableNotFound`, or the network's. */
   readonly code: string;
   /** For reply and log: what happened, and what to do about it. Never a secret. */
   readonly detail: string;
-  /** The detail in its two parts, where it has advice in it. */
-  readonly words?: Words;
-  /** There is no such table: whatever was in it counts no more. */
+  /** The detail in its two parts. Left out where it has no advice. */
+  readonly explanation?: Explanation;
+  /** There is no such table: what was read from it before does not count any more. */
   readonly gone: boolean;
-  /** Whether other questions would fare the same, or this one alone is not understood. */
+  /** Whether other queries would fail, too, or the service rejects this one alone. */
   readonly concerns: "table" | "question";
 }
 

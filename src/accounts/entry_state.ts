@@ -1,11 +1,11 @@
-// What an entry of the lookup table is good for, as far as its row and the settings tell: for those
-// who edit the table.
+// Whether an entry of the lookup table can be used, as far as its row and the settings tell: for
+// administrators who edit the table.
 
-import type { SenderList } from "./sender_list.ts";
+import { SenderList } from "./sender_list.ts";
 import { type ColumnName, type Entry, readEntry, type Row, withoutEffect } from "./entry.ts";
 import { type Delimiter, parseUsername } from "./username.ts";
 
-/** The settings that have a say in it. */
+/** The settings that decide about it. */
 export interface EntryRules {
   /** USERNAME_DELIMITER. */
   readonly delimiter: Delimiter;
@@ -22,11 +22,11 @@ export type EntryState =
   /**
    * Its logins, or all their messages, are refused.
    *
-   * @property column whose change would help; left out where it is the id that is at fault
+   * @property column to correct; left out where the id is wrong
    */
   | { readonly type: "mistake"; readonly problem: string; readonly column?: ColumnName };
 
-/** What is wrong with it is told without what its columns hold: see {@link readEntry}. */
+/** The problem is described without the columns' values: see {@link readEntry}. */
 export function entryState(
   row: Row,
   { delimiter, allowedSenders, forced }: EntryRules,
@@ -40,7 +40,7 @@ export function entryState(
   const { entry } = reading;
   const idProblem = loginIdProblem(entry.id, delimiter);
   const senderProblems = [
-    ...(sends(entry, entry.allowedSenders) ? [] : ["from_email is not in allowed_senders"]),
+    ...(sends(entry, parsed(entry.allowedSenders)) ? [] : ["from_email is not in allowed_senders"]),
     ...(sends(entry, allowedSenders) ? [] : ["from_email is not in ALLOWED_SENDERS"]),
   ];
   const idProblems = idProblem === undefined || forced ? [] : [`the id ${idProblem}`];
@@ -75,7 +75,11 @@ export function loginIdProblem(id: string, delimiter: Delimiter): string | undef
   return username.type === "invalid" ? "is too long for a username" : undefined;
 }
 
-/** Whether the list lets `from_email` through, which is the sender of each message then. */
+function parsed(allowedSenders: string | undefined): SenderList | undefined {
+  return allowedSenders === undefined ? undefined : SenderList.parse(allowedSenders);
+}
+
+/** Whether the list allows `from_email`, which is the sender of each message then. */
 function sends({ fromEmail }: Entry, list: SenderList | undefined): boolean {
   return fromEmail === undefined || list === undefined || list.allows(fromEmail);
 }

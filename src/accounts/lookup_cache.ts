@@ -1,187 +1,192 @@
-// The table's answers: remembered for a minute, and while it does not answer, for longer. Those that a
-// login was refused by are looked at again for the next one: an administrator may be mending them.
+// A cache of what was read from the lookup table: used for a minute, and longer while the table does not
+// respond. A result because of which a login was refused is read again for the next login: an
+// administrator may be correcting the entry.
 
-import { LRUCache } from "lru-cache";
+import { BoundedMap } from "../bounded_map.ts";
+import { type Clock, realClock } from "../clock.ts";
+import { type Release, Semaphore } from "../limits/semaphore.ts";
 import { isTrouble, type TableTrouble } from "./entry_source.ts";
-import { type Timer, type Turn, Turns } from "../limits/semaphore.ts";
 
-export interface AnswersOptions {
-  /** Milliseconds that an answer serves on while the table does not give another. */
+export interface LookupCacheOptions {
+  /** Milliseconds that a result is used while the table does not respond. */
   readonly maxAge: number | "off";
-  /** Answers remembered at most, and as many questions that there is nothing for. */
+  /** Results remembered at most, and as many queries that found nothing. */
   readonly capacity?: number;
-  /** The table did not answer; `served`: what had been read before took its place. */
+  /** The table did not respond; `served`: a result from before was used instead. */
   onTrouble?(trouble: TableTrouble, served: boolean): void;
-  /** It answers again. */
+  /** The table responds again. */
   onRecovery?(): void;
-  now?(): number;
-  readonly timer?: Timer;
+  readonly clock?: Pick<Clock, "now" | "alarm">;
 }
 
-/** Milliseconds, from the question on, after which the table is asked again. */
+/** Milliseconds, from the start of its query, after which a result is read again. */
 const FRESH = 60_000;
-/** Milliseconds that nothing counts as nothing: what is made meanwhile is not seen before. */
+/** Milliseconds that a missing entry counts as missing: one that is created meanwhile is not seen. */
 const ABSENT = 10_000;
-/** Milliseconds between two questions for what a login was refused by. */
+/** Milliseconds between two queries for a result because of which a login was refused. */
 const DOUBTED = 2_000;
-/** Milliseconds for a question, its wait for a turn too: a client waits for its 235 meanwhile. */
+/** Milliseconds for a query, its wait for the semaphore included: a client waits for its 235 meanwhile. */
 const TIMEOUT = 10_000;
-/** Milliseconds for it until what was read before serves. The question goes on: see #ask. */
+/** Milliseconds of a query after which the result from before is used. The query goes on: see #query. */
 const PATIENCE = 3_000;
-/** Milliseconds that a question which failed is not put again, where there is such an answer. */
+/** Milliseconds that a query which failed is not repeated, where there is a result from before. */
 const QUIET = 10_000;
-/** Milliseconds of that for its turn: what is left must do for a table that is only slow. */
+/** Milliseconds of a query's time for the semaphore: the rest must be enough for a slow table. */
 const LONGEST_WAIT = TIMEOUT - PATIENCE;
-/** Questions at once, of either kind: strangers can make the relay ask as often as they like. */
+/** Queries at once, of either kind: strangers can cause as many as they like. */
 const AT_ONCE = 32;
-/** Of those that would not be asked yet but for a login that was refused; they wait for no turn. */
+/** The same of queries that only a refused login has caused; they do not wait for the semaphore. */
 const DOUBTED_AT_ONCE = 8;
 
 interface Absent {
-  /** When the question was asked that this is the answer to. */
+  /** When the query for it began. */
   readonly askedAt: number;
-  /** When it was put last because a login was refused by it. */
+  /** When it was last queried because a login was refused. */
   doubtedAt: number;
-  /** When it was put again last, and not answered. */
+  /** When a query for it last failed. */
   failedAt: number;
 }
 
 interface Known<T> extends Absent {
   readonly value: T;
-  /** Whether a login was refused by it. What is absent always refuses one. */
+  /** Whether a login was refused because of it. An absent entry always refuses one. */
   doubted: boolean;
 }
 
-interface Question<T> {
-  readonly answer: Promise<Answer<T>>;
-  /** Comes when it has taken longer than PATIENCE. */
+interface PendingQuery<T> {
+  readonly result: Promise<LookupResult<T>>;
+  /** Resolves when the query has taken longer than PATIENCE. */
   readonly late: Promise<undefined>;
 }
 
-export type Answer<T> = T | "nothing" | TableTrouble;
+export type LookupResult<T> = T | "nothing" | TableTrouble;
 
-/** Puts a question. @returns undefined where there is nothing */
-export type Ask<T> = (timeout: number) => Promise<T | undefined | TableTrouble>;
+/** Queries the table. @param timeout milliseconds @returns undefined where there is no entry */
+export type Query<T> = (timeout: number) => Promise<T | undefined | TableTrouble>;
 
-/** Whether the table answered last: strangers' questions that make no sense do not count. */
+/** Whether the table responded last. Strangers' queries that the service rejects do not count. */
 export type TableState = "not asked" | "answers" | TableTrouble;
 
-export class Answers<T extends object> {
-  readonly #options: AnswersOptions;
-  readonly #now: () => number;
-  readonly #timer: Timer;
-  readonly #known: LRUCache<string, Known<T>>;
-  /** Questions that there was nothing for; apart, so that strangers' guesses push out no answer. */
-  readonly #absent: LRUCache<string, Absent>;
-  /** Questions under way, each shared by all who ask the same. */
-  readonly #pending = new Map<string, Question<T>>();
-  readonly #firstTurns: Turns;
-  /** Apart, so that no flood of guesses keeps an entry from being looked at again. */
-  readonly #renewalTurns: Turns;
-  /** Apart likewise: a flood of refused logins puts off neither. */
-  readonly #doubtTurns: Turns;
+export class LookupCache<T extends object> {
+  readonly #options: LookupCacheOptions;
+  readonly #clock: Pick<Clock, "now" | "alarm">;
+  readonly #known: BoundedMap<Known<T>>;
+  /** Queries that found nothing; apart, so that strangers' guesses push out no result. */
+  readonly #absent: BoundedMap<Absent>;
+  /** Queries under way, each shared by all callers with the same key. */
+  readonly #pending = new Map<string, PendingQuery<T>>();
+  readonly #firstQueries: Semaphore;
+  /** Apart, so that a flood of guesses keeps no entry from being read again. */
+  readonly #renewals: Semaphore;
+  /** Apart likewise: a flood of refused logins delays neither. */
+  readonly #doubts: Semaphore;
   #quietUntil = -Infinity;
   #state: TableState = "not asked";
-  /** When the table was found to be no more. */
+  /** When the table was found to be deleted. */
   #goneAt = -Infinity;
 
-  constructor(options: AnswersOptions) {
+  constructor(options: LookupCacheOptions) {
+    const { capacity: max = 10_000, clock = realClock } = options;
     this.#options = options;
-    this.#now = options.now ?? (() => performance.now());
-    this.#timer = options.timer ?? timer;
-    const max = options.capacity ?? 10_000;
-    this.#known = new LRUCache({ max });
-    this.#absent = new LRUCache({ max });
-    this.#firstTurns = new Turns(AT_ONCE, this.#timer);
-    this.#renewalTurns = new Turns(AT_ONCE, this.#timer);
-    this.#doubtTurns = new Turns(DOUBTED_AT_ONCE, this.#timer);
+    this.#clock = clock;
+    this.#known = new BoundedMap({ max });
+    this.#absent = new BoundedMap({ max });
+    this.#firstQueries = new Semaphore(AT_ONCE, clock);
+    this.#renewals = new Semaphore(AT_ONCE, clock);
+    this.#doubts = new Semaphore(DOUBTED_AT_ONCE, clock);
   }
 
   get state(): TableState {
     return this.#state;
   }
 
-  /** @param again whether what a login was refused by may be asked for again, and waited for */
-  get(key: string, ask: Ask<T>, again: boolean): Promise<Answer<T>> | Answer<T> {
-    const now = this.#now();
+  /** @param again whether to read again, and wait for, a result because of which a login was refused */
+  get(key: string, query: Query<T>, again: boolean): Promise<LookupResult<T>> | LookupResult<T> {
+    const now = this.#clock.now();
     const known = this.#known.get(key);
     if (known !== undefined && now - known.askedAt < FRESH) {
-      return again && known.doubted ? this.#lookAgain(key, ask, known, known.value) : known.value;
+      return again && known.doubted
+        ? this.#queryAgain(key, query, known, known.value)
+        : known.value;
     }
     const absent = this.#absent.get(key);
     if (absent !== undefined && now - absent.askedAt < ABSENT) {
-      return again ? this.#lookAgain(key, ask, absent, "nothing") : "nothing";
+      return again ? this.#queryAgain(key, query, absent, "nothing") : "nothing";
     }
     const replaceable = known !== undefined && this.#serves(known);
     if (replaceable && this.#quiet(known)) return known.value;
-    const question = this.#pending.get(key) ??
-      this.#put(key, ask, (known ? this.#renewalTurns : this.#firstTurns).take(LONGEST_WAIT));
-    return replaceable ? this.#unlessLate(key, question) : question.answer;
+    const pending = this.#pending.get(key) ??
+      this.#begin(key, query, (known ? this.#renewals : this.#firstQueries).acquire(LONGEST_WAIT));
+    return replaceable ? this.#unlessLate(key, pending) : pending.result;
   }
 
-  /** A login was refused by this answer: the next one is not to go by it, if that can be helped. */
+  /** A login was refused because of this result: the next one should not depend on it. */
   doubt(key: string): void {
     const known = this.#known.peek(key);
     if (known !== undefined) known.doubted = true;
   }
 
-  /** @param value what is remembered, for now and where there is no turn for the question */
-  #lookAgain(
+  /** @param value the remembered result, used for now and where no query may begin */
+  #queryAgain(
     key: string,
-    ask: Ask<T>,
+    query: Query<T>,
     remembered: Absent,
     value: T | "nothing",
-  ): Promise<Answer<T>> | Answer<T> {
+  ): Promise<LookupResult<T>> | LookupResult<T> {
     const pending = this.#pending.get(key);
     if (pending !== undefined) return this.#unlessLate(key, pending);
-    const now = this.#now();
+    const now = this.#clock.now();
     const { askedAt, doubtedAt, failedAt } = remembered;
     if (now - Math.max(askedAt, doubtedAt) < DOUBTED || now - failedAt < QUIET) return value;
-    const turn = this.#doubtTurns.takeNow();
-    if (turn === undefined) return value;
+    const permit = this.#doubts.tryAcquire();
+    if (permit === undefined) return value;
     remembered.doubtedAt = now;
-    return this.#unlessLate(key, this.#put(key, ask, turn));
+    return this.#unlessLate(key, this.#begin(key, query, permit));
   }
 
-  #put(key: string, ask: Ask<T>, turn: Turn | Promise<Turn | undefined>): Question<T> {
-    const { promise: late, resolve: ring } = Promise.withResolvers<undefined>();
-    const stop = this.#timer(PATIENCE, () => ring(undefined));
-    const answer = this.#ask(key, ask, turn).finally(() => {
-      stop();
+  #begin(
+    key: string,
+    query: Query<T>,
+    permit: Release | Promise<Release | undefined>,
+  ): PendingQuery<T> {
+    const { promise: late, resolve } = Promise.withResolvers<undefined>();
+    const cancel = this.#clock.alarm(PATIENCE, () => resolve(undefined));
+    const result = this.#query(key, query, permit).finally(() => {
+      cancel();
       this.#pending.delete(key);
     });
-    const question = { answer, late };
-    this.#pending.set(key, question);
-    return question;
+    const pending = { result, late };
+    this.#pending.set(key, pending);
+    return pending;
   }
 
-  async #unlessLate(key: string, { answer, late }: Question<T>): Promise<Answer<T>> {
-    const first = await Promise.race([answer, late]);
+  async #unlessLate(key: string, { result, late }: PendingQuery<T>): Promise<LookupResult<T>> {
+    const first = await Promise.race([result, late]);
     if (first !== undefined) return first;
     // It may have been forgotten meanwhile.
     const known = this.#known.get(key);
-    return known !== undefined && this.#serves(known) ? known.value : answer;
+    return known !== undefined && this.#serves(known) ? known.value : result;
   }
 
-  /** The answer is stored however late it comes, so that a slow table is obeyed, too. */
-  async #ask(
+  /** The result is stored however late it comes, so that a slow table is obeyed, too. */
+  async #query(
     key: string,
-    ask: Ask<T>,
-    turn: Turn | Promise<Turn | undefined>,
-  ): Promise<Answer<T>> {
-    const begun = this.#now();
-    const endTurn = await turn;
-    if (endTurn === undefined) return this.#trouble(key, CROWDED);
+    query: Query<T>,
+    permit: Release | Promise<Release | undefined>,
+  ): Promise<LookupResult<T>> {
+    const begun = this.#clock.now();
+    const release = await permit;
+    if (release === undefined) return this.#failed(key, CROWDED);
     try {
-      const askedAt = this.#now();
-      const answer = await ask(Math.max(PATIENCE, TIMEOUT - (askedAt - begun)));
-      if (answer !== undefined && isTrouble(answer)) return this.#trouble(key, answer);
+      const askedAt = this.#clock.now();
+      const result = await query(Math.max(PATIENCE, TIMEOUT - (askedAt - begun)));
+      if (result !== undefined && isTrouble(result)) return this.#failed(key, result);
       this.#recovered();
       // What was read before the table was deleted does not come back.
-      if (askedAt >= this.#goneAt) this.#remember(key, answer, askedAt);
-      return answer ?? "nothing";
+      if (askedAt >= this.#goneAt) this.#remember(key, result, askedAt);
+      return result ?? "nothing";
     } finally {
-      endTurn();
+      release();
     }
   }
 
@@ -203,8 +208,8 @@ export class Answers<T extends object> {
     if (troubled) this.#options.onRecovery?.();
   }
 
-  #trouble(key: string, trouble: TableTrouble): Answer<T> {
-    const now = this.#now();
+  #failed(key: string, trouble: TableTrouble): LookupResult<T> {
+    const now = this.#clock.now();
     if (trouble.gone) {
       this.#known.clear();
       this.#absent.clear();
@@ -221,20 +226,20 @@ export class Answers<T extends object> {
     return absent !== undefined && now - absent.askedAt < ABSENT ? "nothing" : trouble;
   }
 
-  /** Whether it may take the place of an answer that the table does not give. */
+  /** Whether it may be used while the table does not respond. */
   #serves({ askedAt }: Known<T>): boolean {
     const { maxAge } = this.#options;
-    const age = this.#now() - askedAt;
+    const age = this.#clock.now() - askedAt;
     return age < FRESH || maxAge !== "off" && age < maxAge;
   }
 
   /**
-   * Whether it is left at what was read before, without asking: for a while after its own question
-   * failed. Other questions' trouble makes that a minute at most, or whoever can cause trouble could
-   * keep an entry alive that has been disabled.
+   * Whether it is used without a query, for a while after its own query failed. Failures of other queries
+   * make that a minute at most: otherwise a stranger who can cause failures could keep an entry in use
+   * that has been disabled.
    */
   #quiet({ failedAt }: Known<T>): boolean {
-    const now = this.#now();
+    const now = this.#clock.now();
     return now - failedAt < (now < this.#quietUntil ? FRESH : QUIET);
   }
 }
@@ -246,9 +251,4 @@ const CROWDED: TableTrouble = {
     "in time; try again",
   gone: false,
   concerns: "question",
-};
-
-const timer: Timer = (milliseconds, ring) => {
-  const running = setTimeout(ring, milliseconds);
-  return () => clearTimeout(running);
 };

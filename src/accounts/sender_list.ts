@@ -9,8 +9,8 @@ export const SENDER_LIST_FORM =
   "addresses or @domains with commas between them, such as ann@example.com, @example.org";
 
 /**
- * Addresses and whole domains. Two spellings of one address are the same, as they are for recipients
- * (see {@link addressKey}); a domain does not stand for its subdomains.
+ * Addresses and whole domains. Two spellings of one address are the same, as for recipients (see
+ * {@link addressKey}); a domain does not include its subdomains.
  */
 export class SenderList {
   readonly #addresses = new Set<string>();
@@ -19,13 +19,13 @@ export class SenderList {
 
   private constructor() {}
 
-  /** @returns undefined where the text is no {@link SENDER_LIST_FORM} */
+  /** @returns undefined where the text does not have the {@link SENDER_LIST_FORM} */
   static parse(text: string): SenderList | undefined {
     const list = new SenderList();
     const entries = text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");
     if (entries.length === 0 || entries.length > MAX_ENTRIES) return undefined;
     for (const entry of entries) {
-      // It is an address, but nobody means it as one.
+      // It is an address, but a wildcard is meant.
       if (entry.startsWith("*@")) return undefined;
       const domain = entry.startsWith("@");
       const address = domain ? `any${entry}` : entry;
@@ -38,8 +38,8 @@ export class SenderList {
   }
 
   /**
-   * Whether the list has this address, or its domain. What is no address, or another one to some mail
-   * systems, it never has.
+   * Whether this address, or its domain, is in the list. Never for a text that is not an address, or that
+   * some mail systems read as another one.
    */
   allows(address: string): boolean {
     if (!isAddress(address) || !isUnmistakable(address) || isDoubtful(address)) return false;

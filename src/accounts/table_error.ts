@@ -1,14 +1,14 @@
-// What it means when the table service does not answer the question: one table.
+// What the errors of the table service mean: one table.
 // https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
 
 import type { PipelineResponse } from "@azure/core-rest-pipeline";
 import { serviceCode, serviceWords } from "../service_text.ts";
-import type { TableTrouble, Words } from "./entry_source.ts";
+import type { Explanation, TableTrouble } from "./entry_source.ts";
 
 const REFUSED = "access to the table is refused";
 
 /** Meanings by the service's own code. */
-export const TABLE_TROUBLE: Readonly<Record<string, Words>> = {
+export const TABLE_TROUBLE: Readonly<Record<string, Explanation>> = {
   TableNotFound: {
     problem: "the table does not exist",
     advice: "check the name at the end of AZURE_TABLES_URL",
@@ -42,46 +42,46 @@ export const TABLE_TROUBLE: Readonly<Record<string, Words>> = {
   OperationTimedOut: { problem: "the table service took too long" },
 };
 
-function refused(advice: string): Words {
+function refused(advice: string): Explanation {
   return { problem: REFUSED, advice };
 }
 
-function refusedAs(reason: string): Words {
+function refusedAs(reason: string): Explanation {
   return { problem: `${REFUSED}: ${reason}` };
 }
 
 /** As one text, for replies, log and reference. */
-export function inOne({ problem, advice }: Words): string {
+export function explanationText({ problem, advice }: Explanation): string {
   return advice === undefined ? problem : `${problem}: ${advice}`;
 }
 
-/** Codes that say the table, with all that was in it, is no more. */
+/** Codes of a table that was deleted with all its entries. */
 const GONE = new Set(["TableNotFound", "TableBeingDeleted"]);
 
 /** Names of the errors that `@azure/identity` throws. */
 const IDENTITY_ERROR =
   /^(?:CredentialUnavailableError|AuthenticationError|AggregateAuthenticationError|AuthenticationRequiredError)$/;
 
-/** Nothing that the SDK has tried was there to be asked. */
-const NOBODY = /^(?:CredentialUnavailableError|AggregateAuthenticationError)$/;
+/** None of the sources of an identity that the SDK has tried exists. */
+const NO_SOURCE = /^(?:CredentialUnavailableError|AggregateAuthenticationError)$/;
 
-/** Codes of a key that no entry can have, in answer to the question for one. */
+/** Codes of a query for a key that no entry can have. */
 const IMPOSSIBLE_KEY = new Set(["OutOfRangeInput", "KeyValueTooLarge", "PropertyValueTooLarge"]);
 
-/** Whether the error says that the entry which was asked for does not exist. */
+/** Whether the error says that the entry does not exist. */
 export function isMissingEntry(error: unknown): boolean {
   const { status, code } = factsOf(error);
   return status === 404 && code === "ResourceNotFound" ||
     status === 400 && code !== undefined && IMPOSSIBLE_KEY.has(code);
 }
 
-/** @param timeout milliseconds that the query had */
-export function troubleOf(error: unknown, timeout: number): TableTrouble {
+/** What the SDK's error means. @param timeout milliseconds that the query had */
+export function classifyTableError(error: unknown, timeout: number): TableTrouble {
   const { name, status, code } = factsOf(error);
   if (IDENTITY_ERROR.test(name)) return identityTrouble(error as Error);
   if (status !== undefined) {
     const known = code ?? `HTTP ${status}`;
-    const concerns = isOfQuestion(status) ? "question" : "table";
+    const concerns = isOfQuery(status) ? "question" : "table";
     return { ...trouble(known, TABLE_TROUBLE[known] ?? byStatus(status)), concerns };
   }
   if (name === "AbortError" || code === "TIMEOUT" || code === "ETIMEDOUT") return late(timeout);
@@ -105,11 +105,11 @@ export function late(timeout: number): TableTrouble {
   return trouble("ETIMEDOUT", { problem });
 }
 
-/** The relay's own identity, towards the table, got no token. */
+/** The relay's own identity got no token for the table. */
 function identityTrouble(error: Error): TableTrouble {
   const said = /AADSTS\d{1,9}/.exec(error.message)?.[0];
   if (
-    said === undefined && NOBODY.test(error.name) &&
+    said === undefined && NO_SOURCE.test(error.name) &&
     !/network_error|^AuthenticationError/m.test(error.message)
   ) {
     return trouble("NO_IDENTITY", {
@@ -126,7 +126,7 @@ function identityTrouble(error: Error): TableTrouble {
   });
 }
 
-function byStatus(status: number): Words {
+function byStatus(status: number): Explanation {
   if (status === 401 || status === 403) {
     return refused(
       "check AZURE_TABLES_CONNECTION_STRING, or give the relay's identity the role Storage Table " +
@@ -142,21 +142,21 @@ function byStatus(status: number): Words {
   };
 }
 
-function trouble(code: string, words: Words): TableTrouble {
-  const detail = inOne(words);
-  return { type: "trouble", code, detail, words, gone: GONE.has(code), concerns: "table" };
+function trouble(code: string, explanation: Explanation): TableTrouble {
+  const detail = explanationText(explanation);
+  return { type: "trouble", code, detail, explanation, gone: GONE.has(code), concerns: "table" };
 }
 
-/** Statuses of 4xx that are about access, the address or the load: others are about the question. */
+/** Statuses 4xx that are about access, the address or the load. The others are about the query. */
 const OF_TABLE = new Set([401, 403, 404, 407, 408, 429]);
 
-function isOfQuestion(status: number): boolean {
+function isOfQuery(status: number): boolean {
   return status >= 400 && status < 500 && !OF_TABLE.has(status);
 }
 
 interface Facts {
   readonly name: string;
-  /** Of the answer, where there was one. */
+  /** Of the response, where there was one. */
   readonly status: number | undefined;
   /** The service's own code, or the network's. */
   readonly code: string | undefined;
@@ -172,7 +172,7 @@ function factsOf(error: unknown): Facts {
     response?: PipelineResponse;
   };
   const codes = [details?.odataError?.code, response?.headers.get("x-ms-error-code"), code];
-  // What a service calls its code is quoted, so it must be one.
+  // A service's code is quoted, so its form is checked.
   const own = codes.map((code) => serviceCode(code)).find((code) => code !== undefined);
   return {
     name: serviceCode(name) ?? "Error",

@@ -1,4 +1,4 @@
-// The forms of an SMTP username: `tenant<delimiter>client`, or `id<delimiter>lookup`.
+// The forms of an SMTP username: `tenant<delimiter>client`, or `id<delimiter>lookup`; and of the names in it.
 
 import { Buffer } from "node:buffer";
 import { lengthShown, looksLikeSecret } from "../secret.ts";
@@ -17,16 +17,18 @@ export interface UsernameError {
 }
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-/** 16 octets are 22 characters and two of padding at most; base64url and base64 alike. */
+/** 16 octets are 22 characters, and two of padding at most, in base64url and base64. */
 const SHORT_ID = /^[A-Za-z0-9+/_-]{22}={0,2}$/;
-/** The table's keys end at 1 KiB; nothing that long is a name. */
+/** A table's keys are 1 KiB at most, and so is any username. */
 const MAX_USERNAME = 1024;
+const LABEL = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/;
+const MAX_DOMAIN = 253;
 
 /**
  * Reads a username.
  *
- * Everything from the first `.` behind the delimiter on is dropped: clients that insist on an
- * address get `tenant@client.example.com`.
+ * Everything from the first `.` after the delimiter is dropped: clients that insist on an address can
+ * use `tenant@client.example.com`.
  */
 export function parseUsername(text: string, delimiter: Delimiter): Username | UsernameError {
   const name = parse(text, delimiter);
@@ -36,7 +38,7 @@ export function parseUsername(text: string, delimiter: Delimiter): Username | Us
   );
 }
 
-/** What is said of a username that may be the password. */
+/** The end of the problem with a username that may be the password. */
 const LOOKS_SWAPPED = "looks like a client secret: are the two swapped?";
 
 function parse(text: string, delimiter: Delimiter): Username | UsernameError {
@@ -46,9 +48,9 @@ function parse(text: string, delimiter: Delimiter): Username | UsernameError {
   const at = text.indexOf(delimiter);
   if (at < 0) return invalid(`the username has no "${delimiter}"; expected ${form}`);
   const left = text.slice(0, at);
-  const behind = text.slice(at + 1);
-  const dot = behind.indexOf(".");
-  const right = dot < 0 ? behind : behind.slice(0, dot);
+  const rest = text.slice(at + 1);
+  const dot = rest.indexOf(".");
+  const right = dot < 0 ? rest : rest.slice(0, dot);
   if (right.includes(delimiter)) return invalid(`the username has more than one "${delimiter}"`);
   if (right === "lookup") {
     return left === "" ? invalid("the lookup id is empty") : { type: "lookup", id: left };
@@ -76,6 +78,20 @@ export function parseId(text: string): string | undefined {
   const hex = Buffer.from(text, "base64url").toString("hex");
   if (hex.length !== 32) return undefined;
   return hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+}
+
+/** A tenant's id as a UUID in lower case, or a domain in lower case; undefined for what is neither. */
+export function parseTenant(text: string): string | undefined {
+  const id = parseId(text);
+  if (id !== undefined) return id;
+  const domain = text.toLowerCase();
+  if (domain.length > MAX_DOMAIN || !domain.includes(".")) return undefined;
+  return domain.split(".").every((label) => LABEL.test(label)) ? domain : undefined;
+}
+
+/** Whether {@link parseTenant} gave a domain: only Entra ID knows which tenant it belongs to. */
+export function isDomain(tenant: string): boolean {
+  return tenant.includes(".");
 }
 
 /** The base64url form of a UUID, 22 characters. */

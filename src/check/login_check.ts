@@ -1,7 +1,8 @@
 // The part of `check` that logs in and sends: on the relay's own way, with an observer in place of the
 // log.
 
-import type { LoginResult } from "../accounts/accounts.ts";
+import type { LoginFailure } from "../accounts/account.ts";
+import type { LiveLoginResult } from "../accounts/accounts.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { parseUsername } from "../accounts/username.ts";
 import { type Finding, finding } from "./finding.ts";
@@ -108,10 +109,10 @@ function messageOf(test: TestMessage, { SERVER_HOSTNAME }: Settings): Message {
 
 /** Keeps what the log would be told. */
 export class Told implements Observer {
-  #login: LoginResult | undefined;
+  #login: LiveLoginResult | undefined;
   #submitted: { submission: Submission; outcome: Outcome | SentBefore } | undefined;
 
-  get refusal(): Exclude<LoginResult, { type: "account" }> {
+  get refusal(): LoginFailure {
     if (this.#login === undefined || this.#login.type === "account") throw new Error("no refusal");
     return this.#login;
   }
@@ -121,7 +122,7 @@ export class Told implements Observer {
     return this.#submitted;
   }
 
-  login(_credentials: unknown, _client: unknown, result: LoginResult): void {
+  login(_credentials: unknown, _client: unknown, result: LiveLoginResult): void {
     this.#login = result;
   }
 

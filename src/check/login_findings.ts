@@ -1,12 +1,12 @@
 // The login with a username and a password, and the permissions that its token names.
 
-import type { NoAccount } from "../accounts/accounts.ts";
+import type { LoginFailure } from "../accounts/account.ts";
 import type { Username, UsernameError } from "../accounts/username.ts";
 import { MAIL_SEND } from "../entra/token.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding, lookupCommand } from "./finding.ts";
 
-/** By Entra ID's numbers (src/entra/answers.ts); temporary ones are `login.later` without a row. */
+/** By Entra ID's numbers (src/entra/entra_errors.ts); temporary ones are `login.later` without a row. */
 const BY_NUMBER: Readonly<Record<number, Code>> = {
   7000215: "login.secret-wrong",
   7000218: "login.secret-wrong",
@@ -40,7 +40,7 @@ const MAIL_READWRITE = "Mail.ReadWrite";
  * @param username that was tried, as far as it could be read
  */
 export function judgeRefusal(
-  result: NoAccount,
+  result: LoginFailure,
   username?: Username | UsernameError,
 ): Finding {
   const { type, detail, code } = result;
@@ -67,7 +67,7 @@ const ELSEWHERE =
 
 /** What to do about an entry, where its id and its columns are known. */
 function entryFix(
-  { code, culprit }: Pick<NoAccount, "code" | "culprit">,
+  { code, entry }: Pick<LoginFailure, "code" | "entry">,
   username: Username | UsernameError | undefined,
 ): string | undefined {
   if (code === "NO_ENTRY") {
@@ -77,8 +77,8 @@ function entryFix(
     return `make an entry with these two ids, by an id of your choice: ${command}`;
   }
   // A login by tenant and client says nothing of its entry's id.
-  if (culprit === undefined) return undefined;
-  const { id, column } = culprit;
+  if (entry === undefined) return undefined;
+  const { id, column } = entry;
   return column === undefined
     ? `enable it with: ${lookupCommand("set", id, "disabled=false")}`
     : `correct it with: ${lookupCommand("set", id, column)}`;

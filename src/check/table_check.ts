@@ -3,14 +3,14 @@
 import type { Row } from "../accounts/entry.ts";
 import {
   type EntrySource,
+  type Explanation,
   isTrouble,
   type TableTrouble,
-  type Words,
 } from "../accounts/entry_source.ts";
 import { type EntryRules, entryState } from "../accounts/entry_state.ts";
 import { CommandError } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
-import { openTable } from "../relay/lookup_table.ts";
+import { openTable } from "../relay/open_lookup_table.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding, identityFinding, lookupCommand } from "./finding.ts";
@@ -82,7 +82,7 @@ export async function checkTable(
   const rows = await table.list(timeout);
   if (isTrouble(rows)) {
     const code = codeOf(rows);
-    const { problem, advice }: Words = rows.words ?? { problem: rows.detail };
+    const { problem, advice }: Explanation = rows.explanation ?? { problem: rows.detail };
     const what = `${named}: ${rows.code}: ${problem}`;
     // What the code says is better than what all troubles of its kind have in common.
     return [finding(code, what, ADVISED.has(code) ? advice : undefined)];
@@ -116,7 +116,7 @@ export async function checkTable(
 /** Where the trouble's own advice is better than the finding's. */
 const ADVISED: ReadonlySet<Code> = new Set<Code>(["table.forbidden", "table.identity"]);
 
-/** By the codes of accounts/table_trouble.ts. */
+/** By the codes of accounts/table_error.ts. */
 function codeOf({ code, gone }: TableTrouble): Code {
   if (gone) return "table.missing";
   if (

@@ -1,7 +1,7 @@
 // Trusted networks: who is in them besides those who are meant, and whether their account can log in
 // and is bound to senders.
 
-import type { NoAccount } from "../accounts/accounts.ts";
+import type { LoginFailure } from "../accounts/account.ts";
 import { UNBOUND } from "../submission/trusted_login.ts";
 import type { Username, UsernameError } from "../accounts/username.ts";
 import type { Networks } from "../networks.ts";
@@ -53,7 +53,7 @@ const BY_LOGIN: Readonly<Partial<Record<Code, string>>> = {
 
 /** Why the account of the trusted networks cannot log in. */
 export function judgeTrustedRefusal(
-  result: NoAccount,
+  result: LoginFailure,
   username: Username | UsernameError,
 ): Finding {
   if (result.code === UNBOUND) return finding("trusted.unbound", result.detail);

@@ -5,7 +5,7 @@ import { createInterface } from "node:readline/promises";
 import { type Row, textOf } from "../accounts/entry.ts";
 import { isTrouble, type TableTrouble } from "../accounts/entry_source.ts";
 import { type EntryRules, entryState } from "../accounts/entry_state.ts";
-import type { Change, LookupTable } from "../accounts/table.ts";
+import type { Change, LookupTable } from "../accounts/lookup_table.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError } from "../certificates/certificate.ts";
 import { currentRuntime } from "../runtime/current.ts";
@@ -25,7 +25,7 @@ import {
   shown,
 } from "./lookup_arguments.ts";
 import { outgoingClient } from "../relay/http_client.ts";
-import { openTable } from "../relay/lookup_table.ts";
+import { openTable } from "../relay/open_lookup_table.ts";
 
 /** Milliseconds; a table of many entries takes several requests. */
 const TIMEOUT = 60_000;

@@ -2,7 +2,7 @@
 
 import { type ColumnName, COLUMNS } from "../accounts/entry.ts";
 import { loginIdProblem } from "../accounts/entry_state.ts";
-import { tableKeyProblem } from "../accounts/table_key.ts";
+import { tableKeyProblem } from "../accounts/entry.ts";
 import { type Delimiter, parseUsername } from "../accounts/username.ts";
 import { nearest } from "../settings/nearest.ts";
 import { CommandError, EXIT } from "../exit.ts";

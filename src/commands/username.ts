@@ -1,6 +1,6 @@
 // `username`: from two ids to the SMTP username in both forms, and from a username back to the ids.
 
-import { isTableKey } from "../accounts/table_key.ts";
+import { isTableKey } from "../accounts/entry.ts";
 import { parseId, parseUsername, shortId } from "../accounts/username.ts";
 import { lengthShown, looksLikeSecret, withoutSecrets } from "../secret.ts";
 import { settingFor } from "../settings/environment.ts";

@@ -94,6 +94,11 @@ export function readClaims(
   return { tenantId, clientId, expiresAt: exp * 1000 };
 }
 
+/** The token is needed for a service that it is not for. */
+export function wrongAudience(scope: string): TokenFault {
+  return { code: "TOKEN_AUDIENCE", detail: `the token is for Microsoft Graph, not for ${scope}` };
+}
+
 /** @param end milliseconds of Unix time */
 export function expired(end: number): TokenFault {
   const detail = `the token expired at ${new Date(end).toISOString()}: log in with a new one`;

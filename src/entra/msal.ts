@@ -17,7 +17,7 @@ import {
   readEntraError,
   refusalFor,
   unreachable,
-} from "./answers.ts";
+} from "./entra_errors.ts";
 import { type AccessToken, rolesOf } from "./token.ts";
 import type { ClientCredentials } from "./tokens.ts";
 import { asBuffer } from "../octets.ts";

@@ -1,9 +1,11 @@
-// The token cache: who may be served a token that has been fetched before.
+// The token cache: which login may be given a token that was fetched before.
 
-import { LRUCache } from "lru-cache";
+import type { Authorization } from "../accounts/account.ts";
+import { BoundedMap } from "../bounded_map.ts";
+import { type Clock, realClock } from "../clock.ts";
 import { KeyedHash } from "../keyed_hash.ts";
 import type { Secret } from "../secret.ts";
-import type { EntraRefusal } from "./answers.ts";
+import type { EntraRefusal } from "./entra_errors.ts";
 import { type AccessToken, MAIL_SEND } from "./token.ts";
 
 export interface ClientCredentials {
@@ -15,47 +17,61 @@ export interface ClientCredentials {
 }
 
 export interface TokenSourceOptions {
-  /** One request to Entra ID. */
-  request(credentials: ClientCredentials): Promise<AccessToken | EntraRefusal>;
+  /**
+   * One request to Entra ID.
+   *
+   * @param scope such as `https://graph.microsoft.com/.default`
+   */
+  request(credentials: ClientCredentials, scope: string): Promise<AccessToken | EntraRefusal>;
   /** Milliseconds that a token is used at most, whatever its own lifetime. */
   readonly maxAge: number;
-  /** Logins remembered at most; the least recently used is forgotten. */
+  /** Tokens remembered at most; the least recently used is forgotten. */
   readonly capacity?: number;
-  now?(): number;
+  readonly clock?: Pick<Clock, "now">;
 }
 
 /** Milliseconds before its end from which a token is not used any more. */
 const RENEW_BEFORE = 300_000;
 /** Milliseconds between two requests for a login whose token does not work. */
 const RETRY_DOUBTFUL = 60_000;
-/** Milliseconds that an account waits at most after a 429 of Entra ID; MSAL has the same. */
+/** Milliseconds that an app waits at most after a 429 of Entra ID; MSAL has the same. */
 const LONGEST_WAIT = 3_600_000;
-/** Accounts that wait, remembered at most. */
-const MAX_WAITING = 10_000;
+/** Throttled apps remembered at most. */
+const MAX_THROTTLED = 10_000;
 /**
- * Milliseconds that a refused login is not asked about again. A device with an old password that tries
- * in a loop would else get its tenant throttled (AADSTS90055), with all devices in it. No longer,
- * because a new secret takes a moment to reach all of Entra ID, and whoever has just made it waits.
+ * Milliseconds that Entra ID is not asked again about credentials that it has refused. A device with an
+ * old password that tries in a loop would otherwise get its tenant throttled (AADSTS90055), with all
+ * devices in it. No longer, because a new secret takes a moment to reach all of Entra ID, and the
+ * administrator who has just created it waits for that.
  */
 const REMEMBER_REFUSAL = 30_000;
-/** Refused logins remembered at most: apart from tokens, so that guesses push none of these out. */
+/** Refusals remembered at most: apart from tokens, so that guesses push none of these out. */
 const MAX_REFUSALS = 10_000;
 
+/** The token of one login for one scope. */
 interface Entry {
+  /** The login's key. */
+  readonly login: string;
   token?: AccessToken;
-  /** The request that is under way, shared by all who wait for it. */
+  /** The request that is under way, shared by all callers that wait for it. */
   pending?: Promise<AccessToken | EntraRefusal>;
-  /** It may not send mail as far as its roles tell. */
+  /** As far as its roles tell, it may not send mail. */
   doubtful: boolean;
-  /** Graph has refused something with it: a permission may be on its way that it does not have. */
+  /** The service has refused a request with it: a permission that it lacks may be granted by now. */
   refused: boolean;
-  /** When Entra was last asked, as `now` tells. */
+  /** When Entra ID was last asked. */
   askedAt: number;
-  /** The same because of a refusal by Graph. */
+  /** When it was last asked because of a refusal by the service. */
   refetchedAt: number;
 }
 
-/** What Entra ID has said to an account that it throttles. */
+interface Refusal {
+  readonly refusal: EntraRefusal;
+  /** When Entra ID said so. */
+  readonly at: number;
+}
+
+/** What Entra ID has said to an app that it throttles. */
 interface Throttled {
   readonly refusal: EntraRefusal;
   /** When it may be asked again. */
@@ -63,110 +79,114 @@ interface Throttled {
 }
 
 /**
- * Tokens by login. The key holds the secret too, as a {@link KeyedHash}: a caller with another secret
- * finds nothing, and a memory dump gives no secret away.
+ * Tokens by login and scope. The key includes the secret, as a {@link KeyedHash}: a caller with another
+ * secret finds nothing, and a memory dump gives no secret away.
  */
 export class TokenSource {
   readonly #options: TokenSourceOptions;
   readonly #hash = new KeyedHash();
-  readonly #entries: LRUCache<string, Entry>;
-  #refused: LRUCache<string, { readonly refusal: EntraRefusal; readonly at: number }> | undefined;
-  #waiting: LRUCache<string, Throttled> | undefined;
-  readonly #now: () => number;
+  readonly #entries: BoundedMap<Entry>;
+  /** The entry that a token was fetched for. */
+  readonly #entryOf = new WeakMap<AccessToken, Entry>();
+  /** By login: a wrong secret is wrong for each scope. Refusals of a scope are kept by login and scope. */
+  readonly #refusals = new BoundedMap<Refusal>({ max: MAX_REFUSALS });
+  /** By tenant and client: Entra ID throttles these, whatever the secret and the scope. */
+  readonly #throttled = new BoundedMap<Throttled>({ max: MAX_THROTTLED });
+  readonly #clock: Pick<Clock, "now">;
 
   constructor(options: TokenSourceOptions) {
     this.#options = options;
-    this.#now = options.now ?? (() => performance.now());
-    this.#entries = new LRUCache({ max: options.capacity ?? 10_000 });
+    this.#clock = options.clock ?? realClock;
+    this.#entries = new BoundedMap({ max: options.capacity ?? 10_000 });
   }
 
-  /** Made with the first login: it takes its whole room at once, and the start waits. */
-  get #refusals() {
-    return this.#refused ??= new LRUCache({ max: MAX_REFUSALS });
-  }
-
-  /** By tenant and client: it is these that Entra ID throttles, whatever secret comes with them. */
-  get #throttled() {
-    return this.#waiting ??= new LRUCache({ max: MAX_WAITING });
-  }
-
-  /** A handle for one login, so that its key is made once. */
+  /** The authorization of one login. */
   login(credentials: ClientCredentials): TokenLogin {
-    return new TokenLogin(this, credentials, this.#keyOf(credentials));
+    const { tenantId, clientId, clientSecret } = credentials;
+    const key = this.#hash.of(tenantId, clientId, clientSecret.reveal());
+    return new TokenLogin(this, credentials, key);
   }
 
-  /** @internal */
+  /** @internal @param key of the login */
   get(
     key: string,
     credentials: ClientCredentials,
+    scope: string,
     mayAskAgain?: () => boolean,
   ): Promise<AccessToken | EntraRefusal> | AccessToken {
-    const entry = this.#entries.get(key);
+    const entry = this.#entries.get(scoped(key, scope));
     const token = entry?.token;
-    // Whoever else was refused with the old one gets the new one, too.
+    // Every caller that was refused with the old token gets the new one.
     if (entry?.refused && entry.pending !== undefined) return entry.pending;
     if (entry !== undefined && token !== undefined && this.#fresh(entry, token)) return token;
     if (entry?.pending !== undefined) return entry.pending;
-    const refusal = this.#remembered(key, mayAskAgain);
+    const refusal = this.#remembered(key, scope, mayAskAgain);
     if (refusal !== undefined) return Promise.resolve(refusal);
     const throttled = this.#throttledNow(credentials);
     if (throttled !== undefined) {
       return token !== undefined && this.#usable(token) ? token : Promise.resolve(throttled);
     }
     const fetching: Entry = entry ??
-      { doubtful: false, refused: false, askedAt: 0, refetchedAt: -Infinity };
-    if (entry === undefined) this.#entries.set(key, fetching);
-    return fetching.pending = this.#fetch(key, fetching, credentials).finally(() => {
+      { login: key, doubtful: false, refused: false, askedAt: 0, refetchedAt: -Infinity };
+    if (entry === undefined) this.#entries.set(scoped(key, scope), fetching);
+    return fetching.pending = this.#fetch(key, fetching, credentials, scope).finally(() => {
       delete fetching.pending;
     });
   }
 
-  /** @internal */
+  /** @internal @param key of the login */
   reject(key: string, token: AccessToken): void {
-    const entry = this.#entries.get(key);
-    if (entry?.token === token) entry.refused = true;
+    const entry = this.#entryOf.get(token);
+    if (entry?.login === key && entry.token === token) entry.refused = true;
   }
 
-  /** @internal */
+  /** @internal @param key of the login */
   confirm(key: string, token: AccessToken): void {
-    const entry = this.#entries.get(key);
-    if (entry?.token === token) entry.doubtful = false;
+    const entry = this.#entryOf.get(token);
+    if (entry?.login === key && entry.token === token) entry.doubtful = false;
   }
 
   async #fetch(
     key: string,
     entry: Entry,
     credentials: ClientCredentials,
+    scope: string,
   ): Promise<AccessToken | EntraRefusal> {
-    entry.askedAt = this.#now();
+    entry.askedAt = this.#clock.now();
     if (entry.refused) entry.refetchedAt = entry.askedAt;
-    const result = await this.#options.request(credentials);
+    const result = await this.#options.request(credentials, scope);
     if (!("type" in result)) {
       entry.token = result;
       entry.doubtful = !result.roles.includes(MAIL_SEND);
       entry.refused = false;
-      this.#refused?.delete(key);
+      this.#entryOf.set(result, entry);
+      this.#refusals.delete(key);
+      this.#refusals.delete(scoped(key, scope));
       return result;
     }
     const { retryAfter } = result;
     if (retryAfter !== undefined) {
-      const until = this.#now() + Math.min(retryAfter, LONGEST_WAIT);
-      this.#throttled.set(accountOf(credentials), { refusal: result, until });
+      const until = this.#clock.now() + Math.min(retryAfter, LONGEST_WAIT);
+      this.#throttled.set(appOf(credentials), { refusal: result, until });
     }
-    // While Entra cannot say, a token that is only doubtful has to do.
+    // While Entra ID cannot tell, a token that is only doubtful is used.
     const { token } = entry;
     if (result.type === "later" && token !== undefined && this.#usable(token)) return token;
-    if (this.#entries.get(key) === entry) this.#entries.delete(key);
-    // Trouble is not kept: the next login asks again.
-    if (result.type === "refused") this.#refusals.set(key, { refusal: result, at: this.#now() });
+    const name = scoped(key, scope);
+    if (this.#entries.peek(name) === entry) this.#entries.delete(name);
+    // A temporary failure is not remembered: the next login asks again.
+    if (result.type === "refused") {
+      const at = this.#clock.now();
+      this.#refusals.set(result.ofScope ? name : key, { refusal: result, at });
+    }
     return result;
   }
 
-  /** What Entra has said a moment ago to these very credentials, and would say again. */
-  #remembered(key: string, mayAskAgain?: () => boolean): EntraRefusal | undefined {
-    const found = this.#refused?.get(key);
+  /** What Entra ID has said a moment ago to these very credentials, and would say again. */
+  #remembered(key: string, scope: string, mayAskAgain?: () => boolean): EntraRefusal | undefined {
+    const found = this.#refusals.get(key) ?? this.#refusals.get(scoped(key, scope));
     if (found === undefined) return undefined;
-    const age = this.#now() - found.at;
+    const age = this.#clock.now() - found.at;
     if (age >= REMEMBER_REFUSAL && (mayAskAgain?.() ?? true)) return undefined;
     const seconds = Math.round(age / 1000);
     const { detail } = found.refusal;
@@ -176,11 +196,11 @@ export class TokenSource {
     };
   }
 
-  /** What Entra has said to this account, if it has asked to wait, and that is not over. */
+  /** What Entra ID has said to this app, until the time is over that it has asked to wait. */
   #throttledNow(credentials: ClientCredentials): EntraRefusal | undefined {
-    const found = this.#waiting?.get(accountOf(credentials));
+    const found = this.#throttled.get(appOf(credentials));
     if (found === undefined) return undefined;
-    const left = found.until - this.#now();
+    const left = found.until - this.#clock.now();
     if (left <= 0) return undefined;
     const { detail } = found.refusal;
     const seconds = Math.ceil(left / 1000);
@@ -190,33 +210,33 @@ export class TokenSource {
     };
   }
 
-  /** Whether a token is to be used without asking Entra. */
+  /** Whether a token is to be used without asking Entra ID. */
   #fresh({ doubtful, refused, askedAt, refetchedAt }: Entry, token: AccessToken): boolean {
     if (!this.#usable(token)) return false;
-    const now = this.#now();
+    const now = this.#clock.now();
     if (refused && now - refetchedAt >= RETRY_DOUBTFUL) return false;
     return !doubtful || now - askedAt < RETRY_DOUBTFUL;
   }
 
   #usable(token: AccessToken): boolean {
-    const now = this.#now();
+    const now = this.#clock.now();
     if (now - token.fetchedAt >= this.#options.maxAge) return false;
-    // Short-lived tokens (tests, odd policies) are renewed half-way.
+    // Short-lived tokens (tests, unusual policies) are renewed half-way.
     const margin = Math.min(RENEW_BEFORE, (token.expiresAt - token.fetchedAt) / 2);
     return now < token.expiresAt - margin;
   }
-
-  #keyOf({ tenantId, clientId, clientSecret }: ClientCredentials): string {
-    return this.#hash.of(tenantId, clientId, clientSecret.reveal());
-  }
 }
 
-function accountOf({ tenantId, clientId }: ClientCredentials): string {
+function scoped(key: string, scope: string): string {
+  return `${key} ${scope}`;
+}
+
+function appOf({ tenantId, clientId }: ClientCredentials): string {
   return `${tenantId} ${clientId}`;
 }
 
-/** One login's way to its token. */
-export class TokenLogin {
+/** One login's way to its tokens. Entra ID has verified its secret once it has given one. */
+export class TokenLogin implements Authorization {
   readonly #source: TokenSource;
   readonly #credentials: ClientCredentials;
   readonly #key: string;
@@ -228,29 +248,40 @@ export class TokenLogin {
   }
 
   /**
-   * A token that may be used now, fetched when there is none.
+   * A token that may be used now, fetched where there is none.
    *
-   * @param mayAskAgain whether Entra may be asked again about a secret that it has refused, once the
-   *   time is over in which it is not; it may be when left out
+   * @param mayAskAgain whether Entra ID may be asked again about a secret that it has refused, once the
+   *   time is over in which it is not asked; left out, it may
    */
-  token(mayAskAgain?: () => boolean): Promise<AccessToken | EntraRefusal> | AccessToken {
-    return this.#source.get(this.#key, this.#credentials, mayAskAgain);
+  token(
+    scope: string,
+    mayAskAgain?: () => boolean,
+  ): Promise<AccessToken | EntraRefusal> | AccessToken {
+    return this.#source.get(this.#key, this.#credentials, scope, mayAskAgain);
   }
 
   /**
-   * Graph answered 401 or 403: the token is dropped, and a new one asked for at once. It may have been
-   * revoked, or a permission granted since. Refusals of the new one lead to a request once a minute at
-   * most, so that a missing permission does not get the tenant throttled.
+   * Drops the token, so that a new one is requested at once: it may have been revoked, or a permission
+   * granted since. Refusals of the new one lead to one request a minute at most, so that a missing
+   * permission does not get the tenant throttled.
    */
   reject(token: AccessToken): void {
     this.#source.reject(this.#key, token);
   }
 
   /**
-   * Graph took a message with it: it is good, whatever its roles say. What Graph has refused it once
-   * (another mailbox, or large messages) it may still lack.
+   * The token is good, whatever its roles say. It may still lack what the service has refused it once:
+   * another mailbox, or large messages.
    */
   confirm(token: AccessToken): void {
     this.#source.confirm(this.#key, token);
+  }
+
+  unverified(): undefined {
+    return undefined;
+  }
+
+  expiry(): undefined {
+    return undefined;
   }
 }

@@ -1,20 +1,20 @@
-// Guesswork against logins (AUTH_RATE_LIMIT): so many failed logins an address, with a growing delay
-// for an account that is tried from everywhere; and never anything against credentials that worked.
+// Protection against guessed passwords (AUTH_RATE_LIMIT): so many failed logins per address, a growing
+// delay for an account that is tried from many addresses, and no hindrance for credentials that worked.
 //
-// Behind Docker's proxy or a load balancer all clients share an address, and one of them has an old
-// password. So what has worked is remembered, and what has not is counted by address only until the
-// limit: an attempt that is refused for the limit's sake does not prolong it. What has been refused is
-// remembered, too: the same credentials again are no guess.
+// After Docker's proxy or a load balancer all clients share an address, and one of them has an old
+// password. So credentials that worked are remembered, and failed logins are counted by address only up to
+// the limit: a login that is rejected because of the limit does not prolong it. Credentials that were
+// refused are remembered, too: to try the same again is not to guess.
 
-import { LRUCache } from "lru-cache";
+import type { Authorization, LoginResult } from "../accounts/account.ts";
+import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";
 import { KeyedHash } from "../keyed_hash.ts";
 import { clientKey } from "../networks.ts";
 import type { Secret } from "../secret.ts";
 import { REPLIES, type Reply, reply } from "../smtp/reply.ts";
 import { type Credentials, secretIn } from "../smtp/sasl.ts";
-import type { Account, LoginResult } from "../accounts/accounts.ts";
-import { GuessTurns } from "./unverified_login_queue.ts";
+import { UnverifiedLoginQueue } from "./unverified_login_queue.ts";
 import { type Rate, RateLimit } from "./rate_limit.ts";
 import { RefusedCredentials } from "./refused_credentials.ts";
 import { type Delimiter, parseUsername } from "../accounts/username.ts";
@@ -24,7 +24,7 @@ export interface LoginGuardOptions {
   readonly rate: Rate | "off";
   readonly delimiter: Delimiter;
   /**
-   * What is guarded.
+   * The login itself.
    *
    * @param mayAskAgain whether Entra ID may be asked again about credentials that it has refused
    */
@@ -32,44 +32,44 @@ export interface LoginGuardOptions {
   readonly clock: Pick<Clock, "now" | "alarm">;
 }
 
-/** Nobody was asked whether the credentials are right. */
+/** A login that was rejected without checking its credentials. */
 export interface LimitedLogin {
   readonly type: "limited";
   readonly reply: Reply;
-  /** For the log: what became of it. */
+  /** What happened, for the log. */
   readonly what: string;
 }
 
 /**
  * Milliseconds that credentials pass unhindered after they have worked. More than the hour that is
- * promised: many a device sends one report a day.
+ * promised, because some devices send one report a day.
  */
 export const KNOWN_FOR = 25 * 3_600_000;
-/** Only what Entra ID has given a token for is in there, so strangers cannot fill it. */
+/** Only credentials that Entra ID has given a token for are in there, so strangers cannot fill it. */
 const MAX_KNOWN = 20_000;
 
 /**
  * Refused credentials that are remembered for an address, as a multiple of the failed logins that it
  * may have: so many devices with old passwords do the others there no harm. As often in the same time
- * is looked whether they are still wrong.
+ * they are checked again.
  */
 const REPEATS = 10;
-/** Those remembered for an address at most: it must not push out what is remembered of the others. */
+/** Remembered for one address at most, so that it does not push out those of others. */
 const MAX_REFUSED = 1000;
 
-/** Failed logins of one account in the window that cost nothing; all addresses together. */
+/** Failed logins of one account in the window, from all addresses, after which none is delayed yet. */
 const FREE_FAILURES = 5;
-/** Milliseconds before the next ones are even looked at; the last one is for all that follow. */
+/** Milliseconds before the next ones are checked; the last one is for all that follow. */
 const DELAYS = [250, 500, 1000, 2000];
 
 export class LoginGuard {
   readonly #options: LoginGuardOptions;
   readonly #hash = new KeyedHash();
-  readonly #now: () => number;
-  #worked: LRUCache<string, true> | undefined;
+  /** Credentials that have worked. */
+  readonly #known: BoundedMap<true>;
   readonly #limits: Limits | undefined;
-  /** The credentials of accounts that nobody has proved yet. */
-  readonly #claimed = new WeakMap<Account, string>();
+  /** The credentials of logins that no service has verified yet. */
+  readonly #unverified = new WeakMap<Authorization, string>();
   #stopping = false;
   /** Ends a delay. */
   readonly #delayed = new Set<() => void>();
@@ -77,35 +77,22 @@ export class LoginGuard {
   constructor(options: LoginGuardOptions) {
     this.#options = options;
     const { rate, clock } = options;
-    const now = () => clock.now();
-    this.#now = now;
+    this.#known = new BoundedMap({ max: MAX_KNOWN, lifetime: KNOWN_FOR, clock });
     if (rate === "off") return;
-    const addresses = new RateLimit({ rate, now });
+    const addresses = new RateLimit({ rate, clock });
     const repeats = { most: rate.most * REPEATS, window: rate.window };
     const refused = new RefusedCredentials({ most: Math.min(repeats.most, MAX_REFUSED) });
-    const timer = (milliseconds: number, ring: () => void) => clock.alarm(milliseconds, ring);
     this.#limits = {
       addresses,
       refused,
-      repeats: new RateLimit({ rate: repeats, now }),
-      questions: new RateLimit({ rate, now }),
-      accounts: new RateLimit({ rate: { most: Infinity, window: rate.window }, now }),
-      turns: new GuessTurns(addresses, (client, name) => {
+      repeats: new RateLimit({ rate: repeats, clock }),
+      questions: new RateLimit({ rate, clock }),
+      accounts: new RateLimit({ rate: { most: Infinity, window: rate.window }, clock }),
+      queue: new UnverifiedLoginQueue(addresses, (client, name) => {
         if (this.#known.has(name)) return "right";
         return refused.has(client, name) ? "refused" : undefined;
-      }, timer),
+      }, clock),
     };
-  }
-
-  /** Credentials that have worked. Made with the first login: it takes its whole room at once. */
-  get #known(): LRUCache<string, true> {
-    const perf = { now: this.#now };
-    return this.#worked ??= new LRUCache({
-      max: MAX_KNOWN,
-      ttl: KNOWN_FOR,
-      perf,
-      ttlResolution: 0,
-    });
   }
 
   /** @param address the client's, as `plainAddress` gives it */
@@ -122,9 +109,9 @@ export class LoginGuard {
   }
 
   /**
-   * A login of this address has failed before it came to anything.
+   * A login of this address has failed before its credentials could be read.
    *
-   * @param octets what was tried, where that can be told: the same again is no failed login
+   * @param octets what was tried, where that is known: the same again is no failed login
    * @returns whether the address was below its limit
    */
   failed(address: string, octets?: Secret): boolean {
@@ -132,15 +119,15 @@ export class LoginGuard {
     return this.#failed(clientKey(address), name);
   }
 
-  /** Graph has refused what this account had only claimed: it was a guess of this address. */
-  disproved(account: Account, address: string): void {
-    this.#failed(clientKey(address), this.#claimed.get(account));
+  /** The mail service has refused this client's token: the login was a guess of this address. */
+  disproved(authorization: Authorization, address: string): void {
+    this.#failed(clientKey(address), this.#unverified.get(authorization));
   }
 
-  /** The relay is stopping: nobody is kept waiting any more. */
+  /** Ends all waits: the relay is stopping. */
   stop(): void {
     this.#stopping = true;
-    this.#limits?.turns.stop();
+    this.#limits?.queue.stop();
     for (const go of [...this.#delayed]) go();
   }
 
@@ -149,17 +136,17 @@ export class LoginGuard {
     guess: Guess,
     limits: Limits,
   ): Promise<LoginResult | LimitedLogin> {
-    const { addresses, accounts, refused, repeats, questions, turns } = limits;
+    const { addresses, accounts, refused, repeats, questions, queue } = limits;
     const { account, name, client } = guess;
     if (addresses.reached(client)) return REACHED;
-    // The delay is before the question: one that only followed a wrong answer would tell at once, by
-    // its beginning, that it was wrong.
+    // The delay comes before the check: a delay that only followed a refusal would tell by its beginning
+    // that the credentials are wrong.
     if (account !== undefined && !refused.has(client, name)) {
       await this.#delay(accounts.used(account));
     }
-    const turn = await turns.take(client, name);
+    const turn = await queue.acquire(client, name);
     if (turn === "reached") return REACHED;
-    if (turn === "late") return LATE;
+    if (turn === "timeout") return LATE;
     if (turn === "refused" && !take(repeats, client)) return AGAIN;
     let failed = false;
     try {
@@ -174,10 +161,10 @@ export class LoginGuard {
   }
 
   /**
-   * Remembers what has become of the credentials. What Graph has not yet taken a token for proves
-   * nothing: anybody can write one.
+   * Remembers whether the credentials have worked. A token that Graph has not accepted yet proves nothing:
+   * anybody can write one.
    *
-   * @returns whether it is a failed login: not where they have been refused before
+   * @returns whether it is a failed login: not where the credentials were refused before
    */
   #judge(result: LoginResult, { name, client }: Guess, { refused }: Limits): boolean {
     if (result.type === "refused") {
@@ -185,11 +172,11 @@ export class LoginGuard {
       return refused.add(client, name);
     }
     if (result.type !== "account") return false;
-    const { account } = result;
-    if (account.unproved?.() === undefined) {
+    const { authorization } = result;
+    if (authorization.unverified() === undefined) {
       this.#known.set(name, true);
       refused.delete(client, name);
-    } else this.#claimed.set(account, name);
+    } else this.#unverified.set(authorization, name);
     return false;
   }
 
@@ -200,7 +187,7 @@ export class LoginGuard {
     return again ? !limits.addresses.reached(client) : this.#count(client);
   }
 
-  /** Up to the limit only: whoever goes on failing must not keep an address shut for ever. */
+  /** Up to the limit only: a client that goes on failing must not block its address for ever. */
   #count(client: string): boolean {
     const addresses = this.#limits?.addresses;
     if (addresses?.reached(client)) return false;
@@ -223,8 +210,8 @@ export class LoginGuard {
   }
 
   /**
-   * A name for the credentials, the same for all spellings of one username. A username that is none
-   * names no account; a token says itself whose it is.
+   * A name for the credentials, the same for all spellings of one username. A malformed username names no
+   * account; a token itself says which account it is for.
    */
   #nameOf(credentials: Credentials, account: string | undefined): string {
     const secret = secretIn(credentials).reveal();
@@ -233,7 +220,7 @@ export class LoginGuard {
       : this.#hash.of("password", account ?? `none ${credentials.username}`, secret);
   }
 
-  /** The same for all spellings of one username; undefined for what is none. */
+  /** The same for all spellings of one username; undefined for a malformed one. */
   #accountOf(username: string): string | undefined {
     const name = parseUsername(username, this.#options.delimiter);
     if (name.type === "invalid") return undefined;
@@ -245,20 +232,20 @@ interface Limits {
   /** Failed logins by address. */
   readonly addresses: RateLimit;
   readonly refused: RefusedCredentials;
-  /** Looks at credentials that have been refused before, by address. */
+  /** Checks of credentials that were refused before, by address. */
   readonly repeats: RateLimit;
-  /** The questions to Entra ID that come of them: no more than new guesses would cost. */
+  /** The requests to Entra ID that these cost: no more than new guesses would cost. */
   readonly questions: RateLimit;
   /** Failed logins by account: they are counted, for the delay, and not limited. */
   readonly accounts: RateLimit;
-  readonly turns: GuessTurns;
+  readonly queue: UnverifiedLoginQueue;
 }
 
 interface Guess {
   readonly account: string | undefined;
   /** A name for the credentials. */
   readonly name: string;
-  /** Whose limit it is. */
+  /** The key of its address, which has the limit. */
   readonly client: string;
 }
 

@@ -1,9 +1,10 @@
-// So many uses in so much time, for each of many: addresses that fail to log in, accounts that send.
+// A sliding-window rate limit per key: failed logins by address, messages by account.
 //
-// The window slides: at no moment have there been more than `most` uses in the time that lies
-// behind it. What is under way takes its place already, so that many at once are no way around it.
+// In no span of time as long as the window are there more than `most` uses. A use that is under way takes
+// its place already, so that many at once do not get around the limit.
 
-import { LRUCache } from "lru-cache";
+import { BoundedMap } from "../bounded_map.ts";
+import type { Clock } from "../clock.ts";
 
 /** Such as `10/1m`. */
 export interface Rate {
@@ -13,57 +14,51 @@ export interface Rate {
   readonly window: number;
 }
 
-/** Ends a use that was under way. @param counts whether it is one, now that it is over */
+/** Ends a use that was under way. @param counts whether it counts as a use after all */
 export type EndUse = (counts: boolean) => void;
 
-/** Uses that lie close together are kept as one, so that a key's memory does not grow with `most`. */
+/** Uses close together in time, kept as one, so that a key's memory does not grow with `most`. */
 interface Burst {
   readonly first: number;
   last: number;
   uses: number;
 }
 
-/** A burst is this part of the window at most: so much later its uses may be forgotten. */
+/** A burst is this part of the window at most: its uses may be forgotten so much too late. */
 const BURSTS = 60;
 
 export interface RateLimitOptions {
   readonly rate: Rate;
   /** Keys remembered at most; the least recently used is forgotten. */
   readonly capacity?: number;
-  /** Milliseconds, of a clock that never goes back. */
-  now(): number;
+  readonly clock: Pick<Clock, "now">;
 }
 
 export class RateLimit {
   readonly rate: Rate;
-  readonly #now: () => number;
-  readonly #capacity: number;
-  #made: LRUCache<string, Burst[]> | undefined;
-  /** Has who has something under way, and nobody else. */
+  readonly #clock: Pick<Clock, "now">;
+  /** The oldest first. */
+  readonly #bursts: BoundedMap<Burst[]>;
+  /** How many uses of a key are under way; holds no key that has none. */
   readonly #underWay = new Map<string, number>();
 
-  constructor({ rate, capacity = 10_000, now }: RateLimitOptions) {
+  constructor({ rate, capacity: max = 10_000, clock }: RateLimitOptions) {
     this.rate = rate;
-    this.#now = now;
-    this.#capacity = capacity;
-  }
-
-  /** The oldest first. Made when it is needed: it takes its whole room at once, and the start waits. */
-  get #bursts(): LRUCache<string, Burst[]> {
-    return this.#made ??= new LRUCache({ max: this.#capacity });
+    this.#clock = clock;
+    this.#bursts = new BoundedMap({ max });
   }
 
   /** Uses within the window, without those under way. */
   used(key: string): number {
     const bursts = this.#bursts.get(key);
     if (bursts === undefined) return 0;
-    const since = this.#now() - this.rate.window;
+    const since = this.#clock.now() - this.rate.window;
     while (bursts.length > 0 && bursts[0]!.last <= since) bursts.shift();
     if (bursts.length === 0) this.#bursts.delete(key);
     return bursts.reduce((sum, { uses }) => sum + uses, 0);
   }
 
-  /** Whether no use is left, whatever becomes of those under way. */
+  /** Whether no use is left, even if none of those under way should count. */
   reached(key: string): boolean {
     return this.used(key) >= this.rate.most;
   }
@@ -73,7 +68,7 @@ export class RateLimit {
     return this.used(key) + (this.#underWay.get(key) ?? 0) < this.rate.most;
   }
 
-  /** Begins a use. @returns undefined where none is free */
+  /** Begins a use. @returns undefined where the limit is reached */
   begin(key: string): EndUse | undefined {
     if (!this.free(key)) return undefined;
     this.#underWay.set(key, (this.#underWay.get(key) ?? 0) + 1);
@@ -88,9 +83,9 @@ export class RateLimit {
     };
   }
 
-  /** Counts a use that has not been begun here. */
+  /** Counts a use that was not begun with {@link begin}. */
   count(key: string): void {
-    const now = this.#now();
+    const now = this.#clock.now();
     const bursts = this.#bursts.get(key) ?? [];
     const latest = bursts.at(-1);
     if (latest !== undefined && now - latest.first < this.rate.window / BURSTS) {
@@ -99,7 +94,7 @@ export class RateLimit {
     } else {
       bursts.push({ first: now, last: now, uses: 1 });
     }
-    // Those who only ever count would not see the old ones off.
+    // A key that is only counted would otherwise keep its old bursts.
     if (bursts.length > BURSTS + 2) bursts.shift();
     this.#bursts.set(key, bursts);
   }

@@ -1,12 +1,12 @@
-// Credentials that have been refused, by the address that they came from. A device that tries its old
-// password again and again guesses nothing, and must not take the failed logins of its address
-// (AUTH_RATE_LIMIT) from the others there.
+// Credentials that were refused, by the address that they came from. A device that tries its old password
+// again and again does not guess, and must not use up the failed logins of its address (AUTH_RATE_LIMIT)
+// for the others there.
 
 /** Credentials remembered at most, of all addresses together. */
 const CAPACITY = 10_000;
 
 export interface RefusedOptions {
-  /** Credentials remembered for one address: guesses there push out no other address's. */
+  /** Credentials remembered for one address: guesses there push out those of no other address. */
   readonly most: number;
   /** For all addresses together. */
   readonly capacity?: number;
@@ -15,7 +15,7 @@ export interface RefusedOptions {
 export class RefusedCredentials {
   readonly #most: number;
   readonly #capacity: number;
-  /** By address; both in the order in which they were refused last. */
+  /** By address; addresses and credentials in the order in which they were last refused. */
   readonly #byClient = new Map<string, Set<string>>();
   #size = 0;
 
@@ -24,12 +24,12 @@ export class RefusedCredentials {
     this.#capacity = capacity;
   }
 
-  /** @param client whose address it is, @param name of the credentials */
+  /** @param client the key of its address, @param name of the credentials */
   has(client: string, name: string): boolean {
     return this.#byClient.get(client)?.has(name) ?? false;
   }
 
-  /** They have been refused. @returns whether that is new */
+  /** The credentials were refused. @returns whether for the first time */
   add(client: string, name: string): boolean {
     const isNew = !this.delete(client, name);
     const names = this.#byClient.get(client) ?? new Set();
@@ -46,7 +46,7 @@ export class RefusedCredentials {
     return isNew;
   }
 
-  /** They have worked. @returns whether they had been refused before */
+  /** The credentials have worked. @returns whether they had been refused before */
   delete(client: string, name: string): boolean {
     const names = this.#byClient.get(client);
     if (!names?.delete(name)) return false;

@@ -1,60 +1,63 @@
-// Turns for questions to the table: so many at once, the others wait in line, and not for ever.
+// A counting semaphore: so many at once, the others wait in line for a limited time.
 
-/** Those who wait at most; more are sent away at once. */
+import type { Clock } from "../clock.ts";
+
+/** Waiters at most; further ones are rejected at once. */
 const MAX_WAITING = 1000;
 
-/** Rings after so many milliseconds. @returns what stops it */
-export type Timer = (milliseconds: number, ring: () => void) => () => void;
+/** Gives back what was acquired. To be called once. */
+export type Release = () => void;
 
-/** Ends it. */
-export type Turn = () => void;
-
-export class Turns {
-  readonly #timer: Timer;
+export class Semaphore {
+  readonly #clock: Pick<Clock, "alarm">;
   #free: number;
-  readonly #line = new Set<() => void>();
+  /** In the order in which they came. */
+  readonly #waiters = new Set<() => void>();
 
-  /** @param most turns at once */
-  constructor(most: number, timer: Timer) {
-    this.#free = most;
-    this.#timer = timer;
+  /** @param permits how many may hold the semaphore at once */
+  constructor(permits: number, clock: Pick<Clock, "alarm">) {
+    this.#free = permits;
+    this.#clock = clock;
   }
 
-  /** @returns what ends the turn; undefined where none is free */
-  takeNow(): Turn | undefined {
+  /** @returns undefined where no permit is free */
+  tryAcquire(): Release | undefined {
     if (this.#free === 0) return undefined;
     this.#free--;
-    return () => this.#end();
+    return () => this.#release();
   }
 
-  /** @returns what ends the turn; undefined where none has come within these milliseconds */
-  async take(milliseconds: number): Promise<Turn | undefined> {
+  /**
+   * @param timeout milliseconds
+   * @returns undefined where no permit came free in time, or too many wait already
+   */
+  async acquire(timeout: number): Promise<Release | undefined> {
     if (this.#free > 0) this.#free--;
-    else if (!await this.#wait(milliseconds)) return undefined;
-    return () => this.#end();
+    else if (!await this.#wait(timeout)) return undefined;
+    return () => this.#release();
   }
 
-  #wait(milliseconds: number): Promise<boolean> {
+  #wait(timeout: number): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    if (this.#line.size >= MAX_WAITING) return Promise.resolve(false);
+    if (this.#waiters.size >= MAX_WAITING) return Promise.resolve(false);
     const next = () => {
-      stop();
+      cancel();
       resolve(true);
     };
-    const stop = this.#timer(milliseconds, () => {
-      this.#line.delete(next);
+    const cancel = this.#clock.alarm(timeout, () => {
+      this.#waiters.delete(next);
       resolve(false);
     });
-    this.#line.add(next);
+    this.#waiters.add(next);
     return promise;
   }
 
-  /** The turn goes to the next in line, if there is one. */
-  #end(): void {
-    const [next] = this.#line;
+  /** The permit passes to the next waiter, if there is one. */
+  #release(): void {
+    const [next] = this.#waiters;
     if (next === undefined) this.#free++;
     else {
-      this.#line.delete(next);
+      this.#waiters.delete(next);
       next();
     }
   }

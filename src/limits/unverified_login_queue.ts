@@ -1,72 +1,74 @@
-// Turns for logins with credentials that nobody knows yet: at one address as many at once as may still
-// fail there, so that a hundred guesses at once get no further than a hundred in a row. Whoever is
-// right has to wait for a moment, and no more: it is not the number of logins that is limited. What has
-// been refused before is no guess, and needs no turn either.
+// The queue of logins whose credentials have not worked before. At one address, as many are checked at
+// once as may still fail there, so that a hundred guesses at once get no further than a hundred in a row.
+// Right credentials wait for a moment and no more: the number of logins is not limited. Credentials that
+// were refused before are no new guess, and do not wait either.
 
+import type { Clock } from "../clock.ts";
 import type { EndUse, RateLimit } from "./rate_limit.ts";
-import type { Timer } from "./semaphore.ts";
 
-/** Milliseconds for a turn to come; a device waits for its answer meanwhile. */
-export const TURN_TIMEOUT = 30_000;
-/** Those who wait at one address at most, and at all of them; more are sent away at once. */
+/** Milliseconds that a login waits at most; a device waits for its reply meanwhile. */
+export const QUEUE_TIMEOUT = 30_000;
+/** Logins that wait at most, at one address and in all; further ones are rejected at once. */
 const MAX_WAITING = 1000;
 const MAX_WAITING_ALL = 10_000;
 
 /**
- * - A function: the turn has come, and this ends it.
- * - `right`, `refused`: that is known of the credentials by now; they need no turn.
- * - `reached`: so many others have failed meanwhile that the address is at its limit.
- * - `late`: no turn has come in time.
+ * - A function: the login may be checked now, and this ends its check.
+ * - `right`, `refused`: this is known of the credentials by now; their login is checked without queueing.
+ * - `reached`: so many other logins have failed meanwhile that the address is at its limit.
+ * - `timeout`: the login has waited too long, or too many wait.
  */
-export type GuessTurn = EndUse | Verdict | "reached" | "late";
+export type QueueResult = EndUse | KnownCredentials | "reached" | "timeout";
 
 /** What is known of credentials. */
-export type Verdict = "right" | "refused";
+export type KnownCredentials = "right" | "refused";
 
 interface Waiting {
   readonly credentials: string;
-  go(turn: GuessTurn): void;
+  proceed(result: QueueResult): void;
 }
 
-export class GuessTurns {
+export class UnverifiedLoginQueue {
   readonly #limit: RateLimit;
-  readonly #verdict: (client: string, credentials: string) => Verdict | undefined;
-  readonly #timer: Timer;
+  readonly #known: (client: string, credentials: string) => KnownCredentials | undefined;
+  readonly #clock: Pick<Clock, "alarm">;
   /** By address, in the order in which they came. */
-  readonly #lines = new Map<string, Set<Waiting>>();
+  readonly #queues = new Map<string, Set<Waiting>>();
   #waiting = 0;
   #stopped = false;
 
+  /** @param limit of failed logins by address */
   constructor(
     limit: RateLimit,
-    verdict: (client: string, credentials: string) => Verdict | undefined,
-    timer: Timer,
+    known: (client: string, credentials: string) => KnownCredentials | undefined,
+    clock: Pick<Clock, "alarm">,
   ) {
     this.#limit = limit;
-    this.#verdict = verdict;
-    this.#timer = timer;
+    this.#known = known;
+    this.#clock = clock;
   }
 
-  /** @param client whose limit it is, @param credentials a name for them */
-  take(client: string, credentials: string): Promise<GuessTurn> | GuessTurn {
+  /** @param client the key of its address, @param credentials a name for them */
+  acquire(client: string, credentials: string): Promise<QueueResult> | QueueResult {
     const decided = this.#decide(client, credentials);
     if (decided !== undefined) return decided;
-    const line = this.#lines.get(client);
-    // Who comes while others wait would not be before them for long, but need not be at all.
-    const end = line === undefined ? this.#begin(client) : undefined;
+    // A login does not overtake those that wait already.
+    const end = this.#queues.has(client) ? undefined : this.#begin(client);
     return end ?? this.#wait(client, credentials);
   }
 
-  /** What is certain without a turn: an address at its limit stops all but what is right. */
-  #decide(client: string, credentials: string): Verdict | "reached" | undefined {
-    const verdict = this.#verdict(client, credentials);
-    return verdict !== "right" && this.#limit.reached(client) ? "reached" : verdict;
-  }
-
-  /** Nobody waits any longer, now or later: the relay is stopping. */
+  /** Rejects all current and future waiters: the relay is stopping. */
   stop(): void {
     this.#stopped = true;
-    for (const line of this.#lines.values()) for (const waiting of [...line]) waiting.go("late");
+    for (const queue of this.#queues.values()) {
+      for (const waiting of [...queue]) waiting.proceed("timeout");
+    }
+  }
+
+  /** What is certain without a check: an address at its limit stops all credentials but right ones. */
+  #decide(client: string, credentials: string): KnownCredentials | "reached" | undefined {
+    const known = this.#known(client, credentials);
+    return known !== "right" && this.#limit.reached(client) ? "reached" : known;
   }
 
   #begin(client: string): EndUse | undefined {
@@ -77,34 +79,34 @@ export class GuessTurns {
     };
   }
 
-  #wait(client: string, credentials: string): Promise<GuessTurn> | GuessTurn {
-    const line = this.#lines.get(client) ?? new Set();
-    if (this.#stopped || line.size >= MAX_WAITING || this.#waiting >= MAX_WAITING_ALL) {
-      return "late";
+  #wait(client: string, credentials: string): Promise<QueueResult> | QueueResult {
+    const queue = this.#queues.get(client) ?? new Set();
+    if (this.#stopped || queue.size >= MAX_WAITING || this.#waiting >= MAX_WAITING_ALL) {
+      return "timeout";
     }
-    this.#lines.set(client, line);
+    this.#queues.set(client, queue);
     this.#waiting++;
-    const { promise, resolve } = Promise.withResolvers<GuessTurn>();
+    const { promise, resolve } = Promise.withResolvers<QueueResult>();
     const waiting: Waiting = {
       credentials,
-      go: (turn) => {
-        stop();
-        line.delete(waiting);
-        if (line.size === 0) this.#lines.delete(client);
+      proceed: (result) => {
+        cancel();
+        queue.delete(waiting);
+        if (queue.size === 0) this.#queues.delete(client);
         this.#waiting--;
-        resolve(turn);
+        resolve(result);
       },
     };
-    const stop = this.#timer(TURN_TIMEOUT, () => waiting.go("late"));
-    line.add(waiting);
+    const cancel = this.#clock.alarm(QUEUE_TIMEOUT, () => waiting.proceed("timeout"));
+    queue.add(waiting);
     return promise;
   }
 
-  /** A login of this address is over: what becomes of those who wait. */
+  /** A check at this address has ended, which may decide about those that wait. */
   #next(client: string): void {
-    for (const waiting of [...this.#lines.get(client) ?? []]) {
-      const turn = this.#decide(client, waiting.credentials) ?? this.#begin(client);
-      if (turn !== undefined) waiting.go(turn);
+    for (const waiting of [...this.#queues.get(client) ?? []]) {
+      const result = this.#decide(client, waiting.credentials) ?? this.#begin(client);
+      if (result !== undefined) waiting.proceed(result);
     }
   }
 }

@@ -1,6 +1,6 @@
 // What the log says of logins, messages and connections: one line for each.
 
-import type { Account, LoginResult } from "../accounts/accounts.ts";
+import type { Account, LiveLoginResult as LoginResult } from "../accounts/accounts.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
 import { clientKey } from "../networks.ts";

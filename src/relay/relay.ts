@@ -5,7 +5,7 @@ import type { Account } from "../accounts/accounts.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { shownUsername } from "../accounts/shown_username.ts";
-import type { LookupTable } from "../accounts/table.ts";
+import type { LookupTable } from "../accounts/lookup_table.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
 import { IdentityHolder } from "../certificates/holder.ts";
@@ -33,7 +33,7 @@ import { listenOrError } from "./bind.ts";
 import { openFileLimit, openFileWarning, queueFor } from "./open_file_limit.ts";
 import { outgoingClient, proxyIn } from "./http_client.ts";
 import { type Processing, processing, type ProcessingParts } from "../submission/service.ts";
-import { openTable } from "./lookup_table.ts";
+import { openTable } from "./open_lookup_table.ts";
 
 const HANDSHAKE_TIMEOUT = 30_000;
 /** Milliseconds for a proxy to say who its client is. */

@@ -1,8 +1,8 @@
 // Parsers of setting values. Each one says what it allows, for error texts and for the reference.
 
 import { isIP } from "node:net";
-import { isTableKey } from "../accounts/table_key.ts";
-import { parseTenant } from "../accounts/tenant.ts";
+import { isTableKey } from "../accounts/entry.ts";
+import { parseTenant } from "../accounts/username.ts";
 import type { Rate } from "../limits/rate_limit.ts";
 import { type Network, Networks, NETWORKS_FORM } from "../networks.ts";
 import { SENDER_LIST_FORM, SenderList } from "../accounts/sender_list.ts";

@@ -1,17 +1,24 @@
 // What becomes of a login and of a message: the way from the SMTP server to Entra ID and Graph.
 
 import { randomBytes } from "node:crypto";
-import { type Account, Accounts, type LoginResult, type NoAccount } from "../accounts/accounts.ts";
+import type { Account, LoginFailure, LoginResult } from "../accounts/account.ts";
+import { Accounts } from "../accounts/accounts.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
-import { BroughtTokens } from "../accounts/client_tokens.ts";
+import { ClientTokens } from "../accounts/client_tokens.ts";
 import { Entries } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { LoginGuard } from "../limits/login_guard.ts";
 import { MessageLimit } from "./message_rate.ts";
 import { Owners } from "./owners.ts";
-import { senderCheck } from "../accounts/senders.ts";
+import { senderCheck, SenderPolicy } from "../accounts/senders.ts";
 import { shownCredentials } from "../accounts/shown_username.ts";
-import { asTrusted, UNBOUND } from "./trusted_login.ts";
+import {
+  liveAccount,
+  type LiveLoginResult,
+  type LiveParts,
+  type SessionAccount,
+} from "./live_account.ts";
+import { asTrusted, boundAccount, UNBOUND } from "./trusted_login.ts";
 import { DirectDelivery } from "../delivery/direct.ts";
 import type { NotSent, OnWait, Submission } from "../delivery/outcome.ts";
 import { TokenSource } from "../entra/tokens.ts";
@@ -30,7 +37,7 @@ import type { Credentials } from "../smtp/sasl.ts";
 const TOKEN_TIMEOUT = 20_000;
 
 export interface Processing {
-  readonly handlers: Handlers<Account>;
+  readonly handlers: Handlers<SessionAccount>;
   /** Whether the lookup table answered the last question; undefined where there is none. */
   tableState(): TableState | undefined;
   /** Logins that were made to wait wait no longer. */
@@ -66,10 +73,10 @@ export function processing(
   { settings, http, events, entries: source }: ProcessingParts,
 ): Processing {
   const cloud = cloudOf(settings);
-  const { authorityHost, graphEndpoint, graphScope: scope } = cloud;
+  const { authorityHost, graphEndpoint, graphScope } = cloud;
   const tokens = new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
-    async request(credentials) {
+    async request(credentials, scope) {
       // MSAL is loaded with the first login, not with the program.
       const { requestToken } = await import("../entra/msal.ts");
       return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
@@ -85,12 +92,17 @@ export function processing(
   const accounts = new Accounts({
     delimiter: settings.USERNAME_DELIMITER,
     tokens,
-    brought: new BroughtTokens({ audiences: cloud.graphAudiences }),
+    scope: graphScope,
+    clientTokens: new ClientTokens({ audiences: cloud.graphAudiences }),
     ...(entries === undefined ? {} : { entries }),
     entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
     ...(allowedTenants === undefined ? {} : { allowedTenants }),
-    ...(allowedSenders === undefined ? {} : { allowedSenders }),
   });
+  const parts: LiveParts = {
+    policy: new SenderPolicy(allowedSenders),
+    scope: graphScope,
+    refresh: (account) => accounts.refresh(account),
+  };
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
     delimiter: settings.USERNAME_DELIMITER,
@@ -98,7 +110,7 @@ export function processing(
     clock: realClock,
   });
   const messageRate = settings.MESSAGE_RATE_LIMIT;
-  const limit = messageRate === "off" ? undefined : new MessageLimit(messageRate, realClock.now);
+  const limit = messageRate === "off" ? undefined : new MessageLimit(messageRate, realClock);
   const backend = new GraphBackend({
     http,
     endpoint: graphEndpoint,
@@ -126,32 +138,31 @@ export function processing(
   const left = new WeakMap<Message, Promise<boolean>>();
   /** Those that had been sent before. */
   const repeated = new WeakSet<Message>();
-  const handlers: Handlers<Account> = {
-    async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
+  const handlers: Handlers<SessionAccount> = {
+    async authenticate(credentials: Credentials, client: Client): Promise<Login<SessionAccount>> {
       const result = await guard.login(credentials, client.address);
       if (result.type === "limited") {
         events.limited("AUTH_RATE_LIMIT", client, result.what);
         return { reply: result.reply };
       }
       const shown = shownCredentials(credentials, result, settings.USERNAME_DELIMITER);
-      events.login(shown, client, result);
-      return loginOf(result, owners, limit);
+      events.login(shown, client, live(result, parts));
+      return loginOf(result, owners, limit, parts);
     },
-    trusted: trustedClients(settings, accounts, events, owners, limit),
-    async submit(account: Account, message: Message, onWait?: OnWait) {
+    trusted: trustedClients(settings, accounts, events, owners, limit, parts),
+    async submit(session: SessionAccount, message: Message, onWait?: OnWait) {
       const begun = performance.now();
-      const place = limit?.begin(account);
+      const { account, authorization } = session;
+      const place = limit?.begin(account, authorization);
       const tooMany = limit !== undefined && place === undefined;
       // Where a fault hides what has become of it, it may have been sent.
       let counts = true;
-      const claimed = account.unproved?.() !== undefined;
+      const claimed = authorization.unverified() !== undefined;
       try {
-        const current = tooMany || account.renewed === undefined
-          ? account
-          : await account.renewed();
+        const current = tooMany ? session : await session.renewed();
         const submission: Submission = {
           id: randomBytes(8).toString("hex"),
-          account: "token" in current ? current : account,
+          account: "token" in current ? current : session,
           envelope: message.envelope,
           content: message.content,
           facts: message.facts,
@@ -168,13 +179,13 @@ export function processing(
         if (gone !== undefined) delivery.abandon(submission, gone);
         const outcome = await delivering;
         // Graph has said of the token what Entra ID says of a password: it was a guess.
-        if (claimed && account.ended?.() !== undefined) {
-          guard.disproved(account, message.client.address);
+        if (claimed && authorization.expiry() !== undefined) {
+          guard.disproved(authorization, message.client.address);
         }
-        if (outcome.type === "sent") owners.sent(account);
+        if (outcome.type === "sent") owners.sent(account, authorization);
         else if (outcome.type === "sentBefore") repeated.add(message);
         counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
-        if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, account);
+        if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, session);
         events.message(submission, outcome, message.client, performance.now() - begun);
         return outcome.reply;
       } finally {
@@ -241,21 +252,29 @@ function loginOf(
   result: LoginResult,
   owners: Owners,
   limit: MessageLimit | undefined,
-): Login<Account> {
+  parts: LiveParts,
+): Login<SessionAccount> {
   const { reply } = result;
   if (result.type !== "account") return { reply };
-  const { account } = result;
+  const { account, authorization } = result;
   const anySender = account.fromEmail !== undefined;
-  const proved = account.unproved?.() === undefined;
-  const check = senderCheck(account);
+  const proved = authorization.unverified() === undefined;
+  const check = senderCheck(account, { authorization, ...parts });
   return {
     reply,
-    account,
-    owner: owners.of(account),
-    checkSender: limit?.checkAfter(check, account) ?? check,
+    account: liveAccount(account, authorization, parts),
+    owner: owners.of(account, authorization),
+    checkSender: limit?.checkAfter(check, account, authorization) ?? check,
     anySender,
     ...(proved ? {} : { proved }),
   };
+}
+
+/** For the log. */
+function live(result: LoginResult, parts: LiveParts): LiveLoginResult {
+  if (result.type !== "account") return result;
+  const { account, authorization, reply } = result;
+  return { type: "account", account: liveAccount(account, authorization, parts), reply };
 }
 
 /** Who may send without a login, and as whom; undefined where nobody may. */
@@ -265,25 +284,33 @@ function trustedClients(
   events: Observer,
   owners: Owners,
   limit: MessageLimit | undefined,
-): TrustedClients<Account> | undefined {
+  allParts: LiveParts,
+): TrustedClients<SessionAccount> | undefined {
   const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
   const { TRUSTED_PASSWORD: password } = settings;
   if (networks === undefined || username === undefined || password === undefined) return undefined;
   const credentials: Credentials = { mechanism: "PLAIN", username, password };
   const limited = settings.ALLOWED_SENDERS !== undefined;
+  const parts: LiveParts = {
+    ...allParts,
+    async refresh(account: Account) {
+      const now = await allParts.refresh(account);
+      return "reply" in now ? now : boundAccount(now, limited);
+    },
+  };
   return {
     has: ({ address }) => networks.has(address),
     async logIn(client) {
       const result = asTrusted(await accounts.login(credentials), limited);
       if (result.type === "refused" && result.code === UNBOUND) accounts.readAgain(username);
       const shown = shownCredentials(credentials, result, settings.USERNAME_DELIMITER);
-      events.login(shown, client, result, true);
-      return loginOf(result, owners, limit);
+      events.login(shown, client, live(result, parts), true);
+      return loginOf(result, owners, limit, parts);
     },
   };
 }
 
 /** The account's entry in the lookup table does not allow it any more, or not for now. */
-function notSent({ type, reply, detail }: NoAccount): NotSent {
+function notSent({ type, reply, detail }: LoginFailure): NotSent {
   return { type, reply, ambiguous: false, code: "LOOKUP_ENTRY", detail };
 }

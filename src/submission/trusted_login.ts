@@ -1,41 +1,36 @@
-// The account of the trusted networks: whoever is there sends as it without a login of their own. So it
-// must be bound to senders, and what keeps it from logging in is told to MAIL, and to the administrator.
+// The account of the trusted networks: every client there sends as it without logging in. So it must be
+// bound to senders; why it cannot log in is the reply to MAIL, and is logged for the administrator.
 
-import type { Account, LoginResult, NoAccount } from "../accounts/accounts.ts";
+import type { Account, LoginFailure, LoginResult } from "../accounts/account.ts";
 import { type Reply, reply, replyText } from "../smtp/reply.ts";
 
-/** What the log and `check` know an account by that nothing binds. */
+/** The code, for the log and `check`, of an account that is bound to no sender. */
 export const UNBOUND = "TRUSTED_UNBOUND";
 
 /**
- * Makes of TRUSTED_USERNAME's login what a client gets that has not logged in.
- *
- * The account is bound by ALLOWED_SENDERS, or by the `from_email` of its entry in the lookup table, in
- * this moment and at each message. The entry's `allowed_senders` alone is not enough: whoever edits the
- * table can widen a list, or empty it, while a `from_email` is always one mailbox.
+ * Turns the result of TRUSTED_USERNAME's login into that of a client that has not logged in.
  *
  * @param limited whether ALLOWED_SENDERS is set
  */
 export function asTrusted(result: LoginResult, limited: boolean): LoginResult {
   if (result.type !== "account") return { ...result, reply: replyToMail(result) };
-  const account = bound(result.account, limited);
-  return "token" in account ? { ...result, account } : account;
+  const account = boundAccount(result.account, limited);
+  return "reply" in account ? account : { ...result, account };
 }
 
-function bound(account: Account, limited: boolean): Account | NoAccount {
-  const { renewed } = account;
-  if (!limited && account.fromEmail === undefined) return unbound(account.entry);
-  if (renewed === undefined) return account;
-  return {
-    ...account,
-    async renewed() {
-      const now = await renewed();
-      return "token" in now ? bound(now, limited) : now;
-    },
-  };
+/**
+ * The account, if it is bound by ALLOWED_SENDERS or by the `from_email` of its entry in the lookup table:
+ * at the login, and at each message, after its refresh. The entry's `allowed_senders` alone is not
+ * enough: whoever edits the table can widen a list, or empty it, while a `from_email` is always one
+ * mailbox.
+ *
+ * @param limited whether ALLOWED_SENDERS is set
+ */
+export function boundAccount(account: Account, limited: boolean): Account | LoginFailure {
+  return limited || account.fromEmail !== undefined ? account : unbound(account.entry?.id);
 }
 
-function unbound(entry: string | undefined): NoAccount {
+function unbound(entry: string | undefined): LoginFailure {
   const detail =
     (entry === undefined
       ? "the account of TRUSTED_USERNAME has no entry in the lookup table, "
@@ -58,7 +53,7 @@ function unbound(entry: string | undefined): NoAccount {
 }
 
 /** The client has not logged in, so AUTH's codes would mean nothing to it (RFC 4954 §6). */
-function replyToMail({ type, reply: refusal }: NoAccount): Reply {
+function replyToMail({ type, reply: refusal }: LoginFailure): Reply {
   const words = replyText(refusal);
   return type === "refused"
     ? reply(

@@ -1,17 +1,18 @@
 /** Logins of clients that bring a token: whose account they are, and what becomes of the token. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
-import type { Account, AccountsOptions, LoginResult } from "../../src/accounts/accounts.ts";
-import { BroughtTokens } from "../../src/accounts/client_tokens.ts";
+import type { Account, Authorization, LoginResult } from "../../src/accounts/account.ts";
+import type { AccountsOptions } from "../../src/accounts/accounts.ts";
+import { ClientTokens } from "../../src/accounts/client_tokens.ts";
 import { Entries } from "../../src/accounts/entries.ts";
-import { senderCheck } from "../../src/accounts/senders.ts";
+import { senderCheck, SenderPolicy } from "../../src/accounts/senders.ts";
 import { shortId } from "../../src/accounts/username.ts";
 import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { Secret } from "../../src/secret.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
-import { CLIENT, type Logins, openLogins, TENANT, USERNAME } from "../support/logins.ts";
+import { CLIENT, type Logins, openLogins, SCOPE, TENANT, USERNAME } from "../support/logins.ts";
 import { jwt } from "../support/tokens.ts";
 
 const OTHER = "99999999-2222-4333-8444-555555555555";
@@ -28,27 +29,38 @@ afterEach(() => {
 });
 after(() => cloud.close());
 
-interface Setup extends Partial<Omit<AccountsOptions, "tokens" | "delimiter" | "entries">> {
+interface Setup
+  extends Partial<Omit<AccountsOptions, "tokens" | "delimiter" | "entries" | "scope">> {
   /** The rows of the lookup table, where there is one; the test may change them. */
   readonly rows?: Record<string, Record<string, unknown>>;
 }
 
 function open({ rows, ...options }: Setup = {}) {
   const clock = { now: Date.now(), table: 0 };
-  const brought = new BroughtTokens({ audiences: new Set([GRAPH]), now: () => clock.now });
+  const clientTokens = new ClientTokens({
+    audiences: new Set([GRAPH]),
+    clock: { now: () => performance.now(), date: () => clock.now },
+  });
   const table = () =>
     new SandboxTable(Object.entries(rows ?? {}).map(([id, columns]) => ({ id, columns })));
   const entries = new Entries({
     source: { find: (id) => table().find(id), findByClient: () => table().findByClient() },
     maxAge: "off",
-    now: () => clock.table,
+    clock: { now: () => clock.table, alarm: () => () => {} },
   });
   const logins = openLogins(cloud.authority, {
-    accounts: { brought, ...(rows === undefined ? {} : { entries }), ...options },
+    accounts: { clientTokens, ...(rows === undefined ? {} : { entries }), ...options },
   });
   opened.push(logins);
   return {
     clock,
+    accounts: logins.accounts,
+    checkOf: ({ account, authorization }: LoggedIn, allowed?: SenderList) =>
+      senderCheck(account, {
+        authorization,
+        policy: new SenderPolicy(allowed),
+        refresh: (account) => logins.accounts.refresh(account),
+      }),
     bring: (username: string, token = tokenOf()) =>
       logins.accounts.login({ mechanism: "XOAUTH2", username, token: new Secret(token) }),
   };
@@ -63,13 +75,19 @@ function line({ reply }: { readonly reply: LoginResult["reply"] }): string {
   return formatReply(reply).trim();
 }
 
-function accountIn(result: LoginResult): Account {
+type LoggedIn = Extract<LoginResult, { readonly type: "account" }>;
+
+function loggedIn(result: LoginResult): LoggedIn {
   assert(result.type === "account", JSON.stringify(result));
-  return result.account;
+  return result;
 }
 
-async function tokenIn(account: Account) {
-  const token = await account.token();
+function accountIn(result: LoginResult): Account {
+  return loggedIn(result).account;
+}
+
+async function tokenIn(authorization: Authorization) {
+  const token = await authorization.token(SCOPE);
   assert("value" in token);
   return token;
 }
@@ -88,47 +106,54 @@ describe("a login with a token", () => {
   });
 
   it("hands out the token that was brought, until it ends, and then asks for a new login", async () => {
-    const { bring, clock } = open();
+    const { bring, clock, checkOf } = open();
     const token = tokenOf();
-    const account = accountIn(await bring("ann@example.com", token));
-    assert.equal((await tokenIn(account)).value.reveal(), token);
-    assert.equal(account.ended?.(), undefined);
+    const result = loggedIn(await bring("ann@example.com", token));
+    const { authorization } = result;
+    assert.equal((await tokenIn(authorization)).value.reveal(), token);
+    assert.equal(authorization.expiry(), undefined);
     clock.now += HOUR + 61_000;
-    const ended = await account.token();
-    assert("type" in ended);
-    assert.deepEqual([ended.type, ended.code], ["later", "TOKEN_EXPIRED"]);
+    const expired = await authorization.token(SCOPE);
+    assert("type" in expired);
+    assert.deepEqual([expired.type, expired.code], ["later", "TOKEN_EXPIRED"]);
     // Of the null reverse-path, too: the message would have no token.
     for (const from of ["ann@example.com", ""]) {
-      const refusal = senderCheck(account)(from);
+      const refusal = checkOf(result)(from);
       assert(refusal !== undefined);
       assert.match(formatReply(refusal), /^451 4\.7\.0 TOKEN_EXPIRED: .*log in with a new one/);
     }
     assert.match(line(await bring("ann@example.com", token)), /^535 5\.7\.8 .*TOKEN_EXPIRED/);
   });
 
-  it("is unproved until Graph has taken a message with its token", async () => {
+  it("is unverified until Graph has taken a message with its token", async () => {
     const { bring } = open();
-    const account = accountIn(await bring("ann@example.com"));
-    const name = account.unproved?.();
+    const { authorization } = loggedIn(await bring("ann@example.com"));
+    const name = authorization.unverified();
     assert.ok(name !== undefined && !tokenOf().includes(name));
-    const other = accountIn(await bring("ann@example.com", tokenOf({}, "Zm9yZ2Vk")));
-    assert.notEqual(other.unproved?.(), name, "a forged token is another one");
-    account.confirm(await tokenIn(account));
-    assert.equal(account.unproved?.(), undefined);
-    assert.equal(accountIn(await bring("ann@example.com")).unproved?.(), undefined);
-    assert.ok(other.unproved?.() !== undefined, "what Graph took says nothing of the forged one");
+    const { authorization: other } = loggedIn(
+      await bring("ann@example.com", tokenOf({}, "Zm9yZ2Vk")),
+    );
+    assert.notEqual(other.unverified(), name, "a forged token is another one");
+    authorization.confirm(await tokenIn(authorization));
+    assert.equal(authorization.unverified(), undefined);
+    assert.equal(
+      loggedIn(await bring("ann@example.com")).authorization.unverified(),
+      undefined,
+    );
+    assert.ok(other.unverified() !== undefined, "what Graph took says nothing of the forged one");
   });
 
   it("ends with Graph's 401, for all sessions of this token; a 403 is about the mailbox", async () => {
-    const { bring } = open();
-    const [one, two] = [accountIn(await bring("a@b.test")), accountIn(await bring("a@b.test"))];
-    one.reject(await tokenIn(one), 403);
-    assert.equal(one.ended?.(), undefined);
-    one.reject(await tokenIn(one), 401);
-    for (const account of [one, two]) {
-      const refusal = senderCheck(account)("a@b.test");
+    const { bring, checkOf } = open();
+    const [one, two] = [loggedIn(await bring("a@b.test")), loggedIn(await bring("a@b.test"))];
+    const { authorization } = one;
+    authorization.reject(await tokenIn(authorization), 403);
+    assert.equal(authorization.expiry(), undefined);
+    authorization.reject(await tokenIn(authorization), 401);
+    for (const result of [one, two]) {
+      const refusal = checkOf(result)("a@b.test");
       assert.match(formatReply(refusal!), /^451 4\.7\.0 TOKEN_REFUSED: /);
-      assert.ok(account.unproved?.() !== undefined);
+      assert.ok(result.authorization.unverified() !== undefined);
     }
     assert.match(line(await bring("a@b.test")), /^535 5\.7\.8 .*TOKEN_REFUSED/);
     accountIn(await bring("a@b.test", tokenOf({}, "bmV3")));
@@ -162,26 +187,27 @@ describe("a login with a token", () => {
   });
 
   it("may send as the addresses of ALLOWED_SENDERS only", async () => {
-    const { bring } = open({ allowedSenders: SenderList.parse("@example.com")! });
-    const check = senderCheck(accountIn(await bring("ann@evil.test")));
+    const { bring, checkOf } = open();
+    const allowed = SenderList.parse("@example.com");
+    const check = checkOf(loggedIn(await bring("ann@evil.test")), allowed);
     assert.equal(check("ann@example.com"), undefined);
     assert.equal(check("ann@evil.test")?.code, 550);
   });
 
   it("needs an entry of its tenant and app with AZURE_TABLES_FORCE_USAGE, and keeps to it", async () => {
     const rows: Record<string, Record<string, unknown>> = {};
-    const { bring, clock } = open({ rows, entryNeeded: true });
+    const { bring, clock, accounts, checkOf } = open({ rows, entryNeeded: true });
     const without = await bring("ann@example.com");
     assert.match(line(without), /^535 5\.7\.8 The lookup table has no entry for this tenant/);
     rows["app"] = { tenant_id: TENANT, client_id: CLIENT, allowed_senders: "ann@example.com" };
     clock.table += 60_000;
-    const account = accountIn(await bring("ann@example.com"));
-    assert.equal(account.entry, "app");
-    assert.equal(senderCheck(account)("bob@example.com")?.code, 550);
+    const result = loggedIn(await bring("ann@example.com"));
+    assert.equal(result.account.entry?.id, "app");
+    assert.equal(checkOf(result)("bob@example.com")?.code, 550);
     // It may be disabled meanwhile.
     rows["app"] = { ...rows["app"], disabled: true };
     clock.table += 60_000;
-    const now = await account.renewed!();
+    const now = await accounts.refresh(result.account);
     assert("reply" in now);
     assert.match(line(now), /^550 5\.7\.1 /);
   });
@@ -195,9 +221,9 @@ describe("a login with a token", () => {
       disabled: { tenant_id: TENANT, client_id: CLIENT, disabled: true },
     };
     const { bring } = open({ rows });
-    const { entry, fromEmail, unproved } = accountIn(await bring("mine@lookup"));
-    assert.deepEqual([entry, fromEmail], ["mine", "device@example.com"]);
-    assert.ok(unproved?.() !== undefined);
+    const { account: { entry, fromEmail }, authorization } = loggedIn(await bring("mine@lookup"));
+    assert.deepEqual([entry?.id, fromEmail], ["mine", "device@example.com"]);
+    assert.ok(authorization.unverified() !== undefined);
     for (const id of ["foreign", "other"]) {
       assert.match(line(await bring(`${id}@lookup`)), /^535 5\.7\.8 .*TOKEN_MISMATCH/, id);
     }

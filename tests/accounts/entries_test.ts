@@ -87,11 +87,13 @@ class Table implements EntrySource {
     return new Entries({
       source: this,
       maxAge: HOUR,
-      now: () => this.now,
-      timer: (milliseconds, ring) => {
-        const timer = { at: this.now + milliseconds, ring };
-        this.#timers.add(timer);
-        return () => this.#timers.delete(timer);
+      clock: {
+        now: () => this.now,
+        alarm: (milliseconds, ring) => {
+          const timer = { at: this.now + milliseconds, ring };
+          this.#timers.add(timer);
+          return () => this.#timers.delete(timer);
+        },
       },
       onTrouble: ({ code }, served) => void this.told.push(`${code} ${served}`),
       onRecovery: () => void this.told.push("recovered"),

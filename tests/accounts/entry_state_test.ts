@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type EntryRules, entryState } from "../../src/accounts/entry_state.ts";
 import { senderRefusal } from "../../src/accounts/senders.ts";
-import { isTableKey } from "../../src/accounts/table_key.ts";
+import { isTableKey } from "../../src/accounts/entry.ts";
 import { type Delimiter, parseUsername } from "../../src/accounts/username.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 

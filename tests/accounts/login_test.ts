@@ -1,11 +1,11 @@
 /** What a login is answered (RFC 4954 §6), against the imitated Entra ID. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import type { LoginResult } from "../../src/accounts/accounts.ts";
+import type { LoginResult } from "../../src/accounts/account.ts";
 import { shortId } from "../../src/accounts/username.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
-import { CLIENT, type Logins, openLogins, TENANT, USERNAME } from "../support/logins.ts";
+import { CLIENT, type Logins, openLogins, SCOPE, TENANT, USERNAME } from "../support/logins.ts";
 import { closedPort } from "../support/raw_server.ts";
 
 let cloud: CloudServer;
@@ -34,7 +34,7 @@ describe("a login", () => {
         [result.account.tenantId, result.account.clientId],
         [TENANT, CLIENT],
       );
-      const token = await result.account.token();
+      const token = await result.authorization.token(SCOPE);
       assert("value" in token);
       assert.equal(cloud.entra.verify(token.value.reveal())?.client, CLIENT);
     }

@@ -1,14 +1,15 @@
 /** Logins by way of the lookup table, with the imitated Entra ID behind them. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
-import type { Account, AccountsOptions, LoginResult } from "../../src/accounts/accounts.ts";
+import type { Account, LoginFailure, LoginResult } from "../../src/accounts/account.ts";
+import type { AccountsOptions } from "../../src/accounts/accounts.ts";
 import { Entries } from "../../src/accounts/entries.ts";
-import { senderCheck } from "../../src/accounts/senders.ts";
+import { senderCheck, SenderPolicy } from "../../src/accounts/senders.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
-import { CLIENT, type Logins, openLogins, TENANT, USERNAME } from "../support/logins.ts";
+import { CLIENT, type Logins, openLogins, SCOPE, TENANT, USERNAME } from "../support/logins.ts";
 
 const OTHER = "99999999-2222-4333-8444-555555555555";
 const IDS = { tenant_id: TENANT, client_id: CLIENT };
@@ -27,7 +28,10 @@ type Row = Record<string, unknown>;
 type Rows = Record<string, Row>;
 
 /** Logins with a table of these rows, which the test may change, and its clock. */
-function open(rows: Rows, options: Partial<Omit<AccountsOptions, "tokens" | "delimiter">> = {}) {
+function open(
+  rows: Rows,
+  options: Partial<Omit<AccountsOptions, "tokens" | "delimiter" | "scope">> = {},
+) {
   const clock = { now: 0 };
   const source = {
     find: (id: string) => table().find(id),
@@ -35,10 +39,21 @@ function open(rows: Rows, options: Partial<Omit<AccountsOptions, "tokens" | "del
   };
   const table = () =>
     new SandboxTable(Object.entries(rows).map(([id, columns]) => ({ id, columns })));
-  const entries = new Entries({ source, maxAge: "off", now: () => clock.now });
+  const entries = new Entries({
+    source,
+    maxAge: "off",
+    clock: { now: () => clock.now, alarm: () => () => {} },
+  });
   const logins = openLogins(cloud.authority, { accounts: { entries, ...options } });
   opened.push(logins);
-  return { ...logins, clock };
+  /** MAIL's check. @param allowed ALLOWED_SENDERS */
+  const checkOf = (result: LoginResult, allowed?: SenderList) => {
+    assert(result.type === "account");
+    const { account, authorization } = result;
+    const refresh = (account: Account) => logins.accounts.refresh(account);
+    return senderCheck(account, { authorization, policy: new SenderPolicy(allowed), refresh });
+  };
+  return { ...logins, clock, checkOf };
 }
 
 function line({ reply }: { readonly reply: LoginResult["reply"] }): string {
@@ -53,11 +68,16 @@ function account(result: LoginResult): Account {
 describe("a login of the form id@lookup", () => {
   it("becomes the entry's tenant and client; the password is that app's secret", async () => {
     const { login } = open({ printer: { ...IDS, from_email: "p@x.test", from_name: "Printer" } });
-    const found = account(await login("printer@lookup", "a secret"));
-    const { tenantId, clientId, fromEmail, fromName, entry } = found;
-    assert.deepEqual([tenantId, clientId, entry], [TENANT, CLIENT, "printer"]);
-    assert.deepEqual([fromEmail, fromName], ["p@x.test", "Printer"]);
-    const token = await found.token();
+    const result = await login("printer@lookup", "a secret");
+    assert.deepEqual(account(result), {
+      tenantId: TENANT,
+      clientId: CLIENT,
+      entry: { id: "printer", foundBy: "id" },
+      fromEmail: "p@x.test",
+      fromName: "Printer",
+    });
+    assert(result.type === "account");
+    const token = await result.authorization.token(SCOPE);
     assert("value" in token);
     assert.equal(cloud.entra.verify(token.value.reveal())?.client, CLIENT);
     assert.match(
@@ -103,8 +123,9 @@ describe("AZURE_TABLES_FORCE_USAGE", () => {
     const entryNeeded = true;
     const rows: Rows = { a: { ...IDS, from_email: "a@x.test", allowed_senders: "@x.test" } };
     const found = account(await open(rows, { entryNeeded }).login(USERNAME, "a secret"));
-    assert.deepEqual([found.entry, found.fromEmail], ["a", "a@x.test"]);
-    assert.match(formatReply(found.refusesSender!("b@y.test")!), /^550 5\.7\.1 .*allowed_senders/);
+    assert.deepEqual([found.entry, found.fromEmail], [{ id: "a", foundBy: "client" }, "a@x.test"]);
+    const refusal = new SenderPolicy().refusal(found, "b@y.test");
+    assert.match(formatReply(refusal!), /^550 5\.7\.1 .*allowed_senders/);
 
     const before = cloud.seen.length;
     const missing = open({ a: { ...IDS, client_id: OTHER } }, { entryNeeded });
@@ -118,13 +139,10 @@ describe("AZURE_TABLES_FORCE_USAGE", () => {
   });
 
   it("that is not set leaves logins by tenant and client alone", async () => {
-    const { login } = open({ a: { ...IDS, disabled: true, from_email: "a@x.test" } });
+    const { login, accounts } = open({ a: { ...IDS, disabled: true, from_email: "a@x.test" } });
     const found = account(await login(USERNAME, "a secret"));
-    assert.deepEqual([found.entry, found.fromEmail, found.renewed], [
-      undefined,
-      undefined,
-      undefined,
-    ]);
+    assert.deepEqual(found, { tenantId: TENANT, clientId: CLIENT });
+    assert.equal(await accounts.refresh(found), found);
   });
 });
 
@@ -220,35 +238,34 @@ describe("an entry that a login was refused by", () => {
 
   it("by a message of an open session counts as it is at the next login, too", async () => {
     const rows: Rows = { printer: IDS };
-    const { login, clock } = open(rows);
+    const { login, accounts, clock } = open(rows);
     const session = account(await login("printer@lookup", "a secret"));
     rows["printer"] = { ...IDS, disabled: true };
     clock.now = 60_000;
-    assert("reply" in await session.renewed!());
+    assert("reply" in await accounts.refresh(session));
     rows["printer"] = IDS;
     clock.now = 62_000;
     account(await login("printer@lookup", "a secret"));
-    assert("token" in await session.renewed!());
+    assert("tenantId" in await accounts.refresh(session));
   });
 });
 
 describe("an account of the lookup table", () => {
   it("is what its entry is now, a minute later at the latest, in the same session", async () => {
     const rows: Rows = { printer: { ...IDS, from_email: "old@x.test" } };
-    const { login, clock } = open(rows);
+    const { login, accounts, clock } = open(rows);
     const found = account(await login("printer@lookup", "a secret"));
     const now = async (columns: Record<string, unknown> | undefined) => {
       if (columns === undefined) delete rows["printer"];
       else rows["printer"] = columns;
       clock.now += 60_000;
-      return await found.renewed!();
+      return await accounts.refresh(found);
     };
     const renewed = await now({ ...IDS, from_email: "new@x.test" });
-    assert("token" in renewed);
+    assert("tenantId" in renewed);
     assert.equal(renewed.fromEmail, "new@x.test");
-    assert("value" in await renewed.token());
-    const text = (result: Account | { reply: LoginResult["reply"] }) =>
-      "token" in result ? "an account" : line(result);
+    const text = (result: Account | LoginFailure) =>
+      "reply" in result ? line(result) : "an account";
     // 535 and 454 are answers to AUTH (RFC 4954 §6), not to a message.
     assert.match(text(await now({ ...IDS, disabled: true })), /^550 5\.7\.1 .* disabled/);
     assert.match(text(await now({ ...IDS, disabled: "x" })), /^550 5\.7\.1 .*mistake in disabled/);
@@ -259,8 +276,8 @@ describe("an account of the lookup table", () => {
 
   it("refuses at MAIL what its lists do not have, and looks at the entry again then", async () => {
     const rows: Rows = { printer: { ...IDS, allowed_senders: "a@x.test" } };
-    const { login, clock } = open(rows, { allowedSenders: SenderList.parse("@x.test")! });
-    const check = senderCheck(account(await login("printer@lookup", "a secret")));
+    const { login, clock, checkOf } = open(rows);
+    const check = checkOf(await login("printer@lookup", "a secret"), SenderList.parse("@x.test"));
     assert.equal(check("A@x.test"), undefined);
     assert.match(
       formatReply(check("b@x.test")!),
@@ -270,16 +287,16 @@ describe("an account of the lookup table", () => {
     rows["printer"] = { ...IDS, allowed_senders: "b@x.test" };
     clock.now = 60_000;
     assert.notEqual(check("b@x.test"), undefined);
-    // The look at the entry goes on behind the reply.
+    // The entry is read again after the reply.
     for (let i = 0; i < 100 && check("b@x.test") !== undefined; i++) await Promise.resolve();
     assert.equal(check("b@x.test"), undefined);
   });
 
   it("whose entry has from_email may say anything at MAIL", async () => {
-    const { login } = open({
+    const { login, checkOf } = open({
       printer: { ...IDS, from_email: "p@x.test", allowed_senders: "@x.test" },
     });
-    const check = senderCheck(account(await login("printer@lookup", "a secret")));
+    const check = checkOf(await login("printer@lookup", "a secret"));
     assert.equal(check("printer@localhost"), undefined);
   });
 });

@@ -7,12 +7,12 @@ import { describe, it } from "node:test";
 import { Accounts } from "../../src/accounts/accounts.ts";
 import { Entries } from "../../src/accounts/entries.ts";
 import { LoginGuard } from "../../src/limits/login_guard.ts";
-import { refusalFor, unreachable } from "../../src/entra/answers.ts";
+import { refusalFor, unreachable } from "../../src/entra/entra_errors.ts";
 import { TokenSource } from "../../src/entra/tokens.ts";
 import { Secret } from "../../src/secret.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { tokenOf } from "../support/submissions.ts";
-import { CLIENT, TENANT } from "../support/logins.ts";
+import { CLIENT, SCOPE, TENANT } from "../support/logins.ts";
 
 const HERE = "192.0.2.1";
 const WRONG = refusalFor({ status: 401, error: "invalid_client", numbers: [7000215] });
@@ -30,7 +30,7 @@ function open(rows: Record<string, Record<string, unknown>> = {}) {
   const state = { down: false, good: new Set(["good"]) };
   const tokens = new TokenSource({
     maxAge: 3_600_000,
-    now,
+    clock,
     request({ clientSecret }) {
       asked.entra.push(now());
       if (state.down) return Promise.resolve(unreachable("ECONNREFUSED", "refused"));
@@ -45,8 +45,7 @@ function open(rows: Record<string, Record<string, unknown>> = {}) {
   });
   const entries = new Entries({
     maxAge: "off",
-    now,
-    timer: () => () => {},
+    clock: { now, alarm: () => () => {} },
     source: {
       find(id) {
         asked.table.push(now());
@@ -56,7 +55,7 @@ function open(rows: Record<string, Record<string, unknown>> = {}) {
       findByClient: () => Promise.resolve([]),
     },
   });
-  const accounts = new Accounts({ delimiter: "@", tokens, entries });
+  const accounts = new Accounts({ delimiter: "@", tokens, scope: SCOPE, entries });
   const guard = new LoginGuard({
     rate: { most: 10, window: 60_000 },
     delimiter: "@",

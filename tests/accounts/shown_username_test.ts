@@ -1,7 +1,7 @@
 /** What of a username is written out: it may be a secret in the wrong field (CWE-532). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { LoginResult } from "../../src/accounts/accounts.ts";
+import type { LoginResult } from "../../src/accounts/account.ts";
 import { shownCredentials, shownUsername } from "../../src/accounts/shown_username.ts";
 import { parseUsername } from "../../src/accounts/username.ts";
 import { looksLikeSecret, Secret, withoutSecrets } from "../../src/secret.ts";
@@ -59,7 +59,7 @@ describe("a login's username", () => {
 
   it("is shown where Entra ID or an entry has refused it, so that the table has it", () => {
     assert.equal(shown("hunter2!@lookup", refused("AADSTS7000215")), "hunter2!@lookup");
-    const disabled = { ...refused("ENTRY_DISABLED"), culprit: { id: "hunter2!" } } as LoginResult;
+    const disabled = { ...refused("ENTRY_DISABLED"), entry: { id: "hunter2!" } } as LoginResult;
     assert.equal(shown("hunter2!@lookup", disabled), "hunter2!@lookup");
   });
 

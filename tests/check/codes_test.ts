@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import type { LoginResult } from "../../src/accounts/accounts.ts";
+import type { LoginFailure } from "../../src/accounts/account.ts";
 import { CODES } from "../../src/check/codes.ts";
 import { judgeRefusal } from "../../src/check/login_findings.ts";
 import { judgeOutcome } from "../../src/check/test_message.ts";
+import { AADSTS, refusalFor } from "../../src/entra/entra_errors.ts";
 import type { HttpResponse } from "../../src/http/client.ts";
-import { AADSTS, refusalFor } from "../../src/entra/answers.ts";
 import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/answers.ts";
 
 describe("the table of findings", () => {
@@ -45,7 +45,7 @@ describe("a refused login", () => {
       error: "invalid_client",
       numbers: [number],
     });
-    return judgeRefusal({ type, reply, detail, code } as Exclude<LoginResult, { type: "account" }>)
+    return judgeRefusal({ type, reply, detail, code } as LoginFailure)
       .code;
   };
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Row } from "../../src/accounts/entry.ts";
 import type { EntryRules } from "../../src/accounts/entry_state.ts";
-import { TABLE_TROUBLE, troubleOf } from "../../src/accounts/table_error.ts";
+import { classifyTableError, TABLE_TROUBLE } from "../../src/accounts/table_error.ts";
 import { lookupCommand } from "../../src/check/finding.ts";
 import { checkTable } from "../../src/check/table_check.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
@@ -56,7 +56,7 @@ describe("a table that gives no answer", () => {
     [service(500), "table.refused"],
   ];
   for (const [error, code] of cases) {
-    const trouble = troubleOf(error, 1000);
+    const trouble = classifyTableError(error, 1000);
     it(`is ${code} after ${trouble.code}`, async () => {
       const [found, ...more] = await judge(trouble);
       assert.equal(found?.code, code);
@@ -67,7 +67,7 @@ describe("a table that gives no answer", () => {
 
   for (const [known, { problem, advice }] of Object.entries(TABLE_TROUBLE)) {
     it(`says once what to do after ${known}, and not in two places`, async () => {
-      const [found] = await judge(troubleOf(service(400, known), 1000));
+      const [found] = await judge(classifyTableError(service(400, known), 1000));
       assert.ok(found!.what.endsWith(`${known}: ${problem}`), found!.what);
       assert.doesNotMatch(problem, /[:;] (?:check|give|unset|set) /, "it is advice");
       if (found?.code !== "table.forbidden" || advice === undefined) return;
@@ -78,11 +78,11 @@ describe("a table that gives no answer", () => {
   it("says in words that no identity was found, where none of the SDK's is there", () => {
     const message =
       "ChainedTokenCredential authentication failed.\nCredentialUnavailableError: none";
-    const none = troubleOf(named("AggregateAuthenticationError", message), 1000);
+    const none = classifyTableError(named("AggregateAuthenticationError", message), 1000);
     assert.equal(none.code, "NO_IDENTITY");
     const refused = `${message}\nAuthenticationError: invalid_client: AADSTS7000215`;
     assert.equal(
-      troubleOf(named("AggregateAuthenticationError", refused), 1000).code,
+      classifyTableError(named("AggregateAuthenticationError", refused), 1000).code,
       "AADSTS7000215",
     );
   });

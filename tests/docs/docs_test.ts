@@ -8,7 +8,7 @@ import { dirname, join, relative } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { PAGES, withTables } from "../../scripts/docs.ts";
-import { AADSTS } from "../../src/entra/answers.ts";
+import { AADSTS } from "../../src/entra/entra_errors.ts";
 import { TOKEN_FAULTS } from "../../src/entra/claims.ts";
 import { BY_CODE, BY_STATUS } from "../../src/graph/answers.ts";
 import { NOT_SENT } from "../../src/graph/not_sent.ts";

@@ -7,6 +7,7 @@ import {
   type Logins,
   type LoginsOptions,
   openLogins,
+  SCOPE,
   TENANT,
   USERNAME,
 } from "../support/logins.ts";
@@ -121,8 +122,9 @@ describe("a secret", () => {
       assert.equal(entra.requests.get(`${TENANT}/${CLIENT}`), 4);
       const [one, , other, same] = results;
       assert(one?.type === "account" && other?.type === "account" && same?.type === "account");
-      assert.equal(await one.account.token(), await same.account.token());
-      assert.notEqual(await one.account.token(), await other.account.token());
+      const token = await one.authorization.token(SCOPE);
+      assert.equal(token, await same.authorization.token(SCOPE));
+      assert.notEqual(token, await other.authorization.token(SCOPE));
     }));
 });
 
@@ -174,7 +176,7 @@ describe("Entra's trouble", () => {
           assert.equal(seen.length, 3);
         },
         {},
-        { now: () => now },
+        { clock: { now: () => now } },
       );
     });
   }

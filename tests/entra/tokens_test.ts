@@ -1,13 +1,14 @@
 /** The token cache by the clock: how long a token is used, and when a new one is asked for. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type EntraRefusal, refusalFor, unreachable } from "../../src/entra/answers.ts";
+import { type EntraRefusal, refusalFor, unreachable } from "../../src/entra/entra_errors.ts";
 import type { AccessToken } from "../../src/entra/token.ts";
 import { type ClientCredentials, TokenSource } from "../../src/entra/tokens.ts";
 import { Secret } from "../../src/secret.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
+const SCOPE = "https://graph.microsoft.com/.default";
 
 interface ClockOptions {
   readonly maxAge?: number;
@@ -30,7 +31,7 @@ function open(
   const source = new TokenSource({
     maxAge,
     ...(capacity === undefined ? {} : { capacity }),
-    now: () => state.now,
+    clock: { now: () => state.now },
     request(): Promise<AccessToken | EntraRefusal> {
       state.requests++;
       return Promise.resolve(
@@ -46,7 +47,7 @@ function open(
   const login = (secret = "s") => source.login(credentials(secret));
   /** The token's text; fails where there is none. */
   const token = async (secret = "s") => {
-    const result = await login(secret).token();
+    const result = await login(secret).token(SCOPE);
     assert("value" in result);
     return result;
   };
@@ -99,7 +100,7 @@ describe("a token in the cache", () => {
   it("is handed over without a promise, so that sending costs no turn of the loop", async () => {
     const { login, token } = open();
     const first = await token();
-    assert.equal(login().token(), first);
+    assert.equal(login().token(SCOPE), first);
   });
 
   it("is forgotten when too many others have been used since", async () => {
@@ -120,7 +121,7 @@ describe("a token in the cache", () => {
     for (
       const [tenantId, clientId, secret] of [...logins, ...logins] as [string, string, string][]
     ) {
-      await source.login({ tenantId, clientId, clientSecret: new Secret(secret) }).token();
+      await source.login({ tenantId, clientId, clientSecret: new Secret(secret) }).token(SCOPE);
     }
     assert.equal(state.requests, 4);
   });
@@ -129,7 +130,7 @@ describe("a token in the cache", () => {
     const { state, token, login } = open({ capacity: 3 });
     const first = await token();
     state.refuse = unreachable("X", "x");
-    for (let i = 0; i < 10; i++) await login(`wrong ${i}`).token();
+    for (let i = 0; i < 10; i++) await login(`wrong ${i}`).token(SCOPE);
     assert.equal(await token(), first);
   });
 });
@@ -138,18 +139,18 @@ describe("a request for a token", () => {
   it("that failed is not kept: the next login asks again", async () => {
     const { state, login } = open();
     state.refuse = unreachable("ECONNREFUSED", "refused");
-    assert.equal(await login().token(), state.refuse);
-    assert.equal(await login().token(), state.refuse);
+    assert.equal(await login().token(SCOPE), state.refuse);
+    assert.equal(await login().token(SCOPE), state.refuse);
     assert.equal(state.requests, 2);
     state.refuse = undefined;
-    assert("value" in await login().token());
+    assert("value" in await login().token(SCOPE));
     assert.equal(state.requests, 3);
   });
 
   it("that failed fails for all who waited for it, and once", async () => {
     const { state, login } = open();
     state.refuse = unreachable("ECONNREFUSED", "refused");
-    const results = await Promise.all(Array.from({ length: 10 }, () => login().token()));
+    const results = await Promise.all(Array.from({ length: 10 }, () => login().token(SCOPE)));
     assert(results.every((result) => result === state.refuse));
     assert.equal(state.requests, 1);
   });
@@ -164,8 +165,8 @@ describe("a request for a token", () => {
       },
     });
     const login = source.login(credentials("s"));
-    await assert.rejects(async () => await login.token(), /a bug/);
-    assert("type" in await login.token());
+    await assert.rejects(async () => await login.token(SCOPE), /a bug/);
+    assert("type" in await login.token(SCOPE));
     assert.equal(requests, 2);
   });
 });
@@ -176,9 +177,9 @@ describe("a refusal of Entra's", () => {
   it("is remembered for half a minute, for these very credentials, and says so", async () => {
     const { state, login } = open();
     state.refuse = WRONG;
-    assert.equal(await login().token(), WRONG);
+    assert.equal(await login().token(SCOPE), WRONG);
     state.now += 29_999;
-    const again = await login().token();
+    const again = await login().token(SCOPE);
     assert("type" in again && again.type === "refused");
     assert.deepEqual(again.reply, WRONG.reply);
     assert.match(
@@ -186,24 +187,24 @@ describe("a refusal of Entra's", () => {
       /secret is wrong .*\(remembered: Entra ID said so 30 s ago and was n/,
     );
     assert.equal(state.requests, 1);
-    await login("another").token();
+    await login("another").token(SCOPE);
     assert.equal(state.requests, 2);
     // A question after that time is asked, and its answer remembered for as long.
     state.now += 1;
-    assert.equal(await login().token(), WRONG);
+    assert.equal(await login().token(SCOPE), WRONG);
     assert.equal(state.requests, 3);
     state.now += 29_999;
-    await login().token();
+    await login().token(SCOPE);
     assert.equal(state.requests, 3);
   });
 
   it("is forgotten in time for a secret that has just been made", async () => {
     const { state, login } = open();
     state.refuse = WRONG;
-    await login().token();
+    await login().token(SCOPE);
     state.refuse = undefined;
     state.now += 30_000;
-    assert("value" in await login().token());
+    assert("value" in await login().token(SCOPE));
   });
 
   it("ends a token that is too old, and is remembered then, too", async () => {
@@ -211,22 +212,22 @@ describe("a refusal of Entra's", () => {
     await token();
     state.now += HOUR;
     state.refuse = WRONG;
-    await login().token();
-    await login().token();
+    await login().token(SCOPE);
+    await login().token(SCOPE);
     assert.equal(state.requests, 2);
   });
 
   it("is asked about again only where that is allowed", async () => {
     const { state, login } = open();
     state.refuse = WRONG;
-    await login().token();
+    await login().token(SCOPE);
     state.now += 30_000;
     let asked = 0;
-    const again = await login().token(() => (asked++, false));
+    const again = await login().token(SCOPE, () => (asked++, false));
     assert("type" in again && /remembered: Entra ID said so 30 s ago/.test(again.detail));
     assert.deepEqual([state.requests, asked], [1, 1]);
-    await login().token(() => (asked++, true));
-    await login().token(() => (asked++, true));
+    await login().token(SCOPE, () => (asked++, true));
+    await login().token(SCOPE, () => (asked++, true));
     assert.deepEqual([state.requests, asked], [2, 2]);
   });
 
@@ -234,11 +235,11 @@ describe("a refusal of Entra's", () => {
     const { state, login, token } = open({ capacity: 3 });
     const first = await token();
     state.refuse = WRONG;
-    for (let i = 0; i < 20_000; i++) await login(`wrong ${i}`).token();
+    for (let i = 0; i < 20_000; i++) await login(`wrong ${i}`).token(SCOPE);
     assert.equal(await token(), first);
     // Nor are they remembered without bound: the first of them is asked about again.
     const { requests } = state;
-    await login("wrong 0").token();
+    await login("wrong 0").token(SCOPE);
     assert.equal(state.requests, requests + 1);
   });
 });
@@ -409,11 +410,11 @@ describe("an account that Entra ID throttles", () => {
   it("asks again when Retry-After is over, and gets 454 meanwhile, which says so", async () => {
     const { state, login } = open();
     const refusal = state.refuse = throttled(120);
-    assert.equal(await login().token(), refusal);
+    assert.equal(await login().token(SCOPE), refusal);
     state.refuse = undefined;
     for (const passed of [0, 1_000, 118_999]) {
       state.now += passed;
-      const again = await login().token();
+      const again = await login().token(SCOPE);
       assert("type" in again && again.type === "later");
       assert.deepEqual(again.reply, refusal.reply);
       assert.match(again.detail, /throttles this tenant|asks to try later/);
@@ -421,19 +422,19 @@ describe("an account that Entra ID throttles", () => {
     }
     assert.equal(state.requests, 1);
     state.now += 1;
-    assert("value" in await login().token());
+    assert("value" in await login().token(SCOPE));
     assert.equal(state.requests, 2);
   });
 
   it("waits with whatever secret; other accounts do not", async () => {
     const { state, source, login } = open();
     state.refuse = throttled(60);
-    await login("a").token();
+    await login("a").token(SCOPE);
     state.refuse = undefined;
-    assert("type" in await login("b").token());
+    assert("type" in await login("b").token(SCOPE));
     assert.equal(state.requests, 1);
     for (const ids of [{ clientId: "other" }, { tenantId: "other" }]) {
-      assert("value" in await source.login({ ...credentials("a"), ...ids }).token());
+      assert("value" in await source.login({ ...credentials("a"), ...ids }).token(SCOPE));
     }
     assert.equal(state.requests, 3);
   });
@@ -441,14 +442,14 @@ describe("an account that Entra ID throttles", () => {
   it("waits for an hour at most, and not where nothing says how long", async () => {
     const { state, login } = open();
     state.refuse = throttled(86_400);
-    await login().token();
+    await login().token(SCOPE);
     state.now += HOUR - 1;
-    await login().token();
+    await login().token(SCOPE);
     assert.equal(state.requests, 1);
     state.now += 1;
     state.refuse = throttled(0);
-    await login().token();
-    await login().token();
+    await login().token(SCOPE);
+    await login().token(SCOPE);
     assert.equal(state.requests, 3);
   });
 
@@ -482,10 +483,10 @@ describe("an account that Entra ID throttles", () => {
   it("is told that its secret is wrong while that is remembered", async () => {
     const { state, login } = open();
     state.refuse = refusalFor({ status: 401, error: "invalid_client", numbers: [7000215] });
-    await login("wrong").token();
+    await login("wrong").token(SCOPE);
     state.refuse = throttled(60);
-    await login("another").token();
-    const result = await login("wrong").token();
+    await login("another").token(SCOPE);
+    const result = await login("wrong").token(SCOPE);
     assert("type" in result && result.type === "refused");
     assert.equal(state.requests, 2);
   });

@@ -1,8 +1,8 @@
 /** Entra ID in trouble, on the wire: whatever comes back or does not, the client may try again. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { LoginResult } from "../../src/accounts/accounts.ts";
-import { openLogins, USERNAME } from "../support/logins.ts";
+import type { LoginResult } from "../../src/accounts/account.ts";
+import { openLogins, SCOPE, USERNAME } from "../support/logins.ts";
 import { closedPort, type RawConnection, startRawServer } from "../support/raw_server.ts";
 
 function response(status: string, body: string, type = "application/json"): string {
@@ -123,7 +123,7 @@ describe("a token's roles", () => {
       try {
         const result = await login(USERNAME, "a secret");
         assert(result.type === "account", `${token}: ${JSON.stringify(result)}`);
-        const given = await result.account.token();
+        const given = await result.authorization.token(SCOPE);
         assert("value" in given);
         assert.equal(given.value.reveal(), token);
         assert.deepEqual(given.roles, []);

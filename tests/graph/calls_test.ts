@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import type { Account } from "../../src/accounts/accounts.ts";
-import { type EntraRefusal, unreachable } from "../../src/entra/answers.ts";
+import { type EntraRefusal, unreachable } from "../../src/entra/entra_errors.ts";
 import type { AccessToken } from "../../src/entra/token.ts";
 import { type CallResult, DeliveryCalls, type GraphCall } from "../../src/graph/calls.ts";
 import type { HttpFailure, HttpRequest, HttpResponse } from "../../src/http/client.ts";

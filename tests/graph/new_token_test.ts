@@ -5,10 +5,12 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { Account } from "../../src/accounts/accounts.ts";
+import { SenderPolicy } from "../../src/accounts/senders.ts";
 import { GraphBackend } from "../../src/graph/backend.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
+import { liveAccount } from "../../src/submission/live_account.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
-import { type Logins, openLogins, USERNAME } from "../support/logins.ts";
+import { type Logins, openLogins, SCOPE, USERNAME } from "../support/logins.ts";
 import { MESSAGE, submissionOf } from "../support/submissions.ts";
 
 const MINUTE = 60_000;
@@ -32,11 +34,17 @@ async function open(granted: readonly string[] = ["Mail.Send", "Mail.ReadWrite"]
   roles = granted;
   const begun = cloud.seen.length;
   let passed = 0;
-  const logins = openLogins(cloud.authority, { now: () => performance.now() + passed });
+  const logins = openLogins(cloud.authority, {
+    clock: { now: () => performance.now() + passed },
+  });
   opened.push(logins);
   const result = await logins.login(USERNAME, "a secret");
   assert(result.type === "account");
-  const { account } = result;
+  const account = liveAccount(result.account, result.authorization, {
+    policy: new SenderPolicy(),
+    scope: SCOPE,
+    refresh: (account) => Promise.resolve(account),
+  });
   const backend = new GraphBackend({
     http: logins.http,
     endpoint: cloud.endpoint,

@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { after, before, describe, it } from "node:test";
 import type { Context } from "hono";
 import type { Outcome } from "../../src/delivery/outcome.ts";
-import { type EntraRefusal, refusalFor, unreachable } from "../../src/entra/answers.ts";
+import { type EntraRefusal, refusalFor, unreachable } from "../../src/entra/entra_errors.ts";
 import { GraphBackend } from "../../src/graph/backend.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";

@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import type { Account, LoginResult } from "../../src/accounts/accounts.ts";
-import { TURN_TIMEOUT } from "../../src/limits/unverified_login_queue.ts";
+import type { Authorization, LoginResult } from "../../src/accounts/account.ts";
+import { QUEUE_TIMEOUT } from "../../src/limits/unverified_login_queue.ts";
 import { KNOWN_FOR, type LimitedLogin, LoginGuard } from "../../src/limits/login_guard.ts";
 import type { Rate } from "../../src/limits/rate_limit.ts";
 import { Secret } from "../../src/secret.ts";
@@ -21,11 +21,24 @@ const TENANT = "11111111-2222-4333-8444-555555555555";
 const HERE = "192.0.2.1";
 const THERE = "192.0.2.2";
 
+const ACCOUNT = { tenantId: TENANT, clientId: TENANT };
+
+/** @param name while no service has verified the login */
+function withName(name: string | undefined): Authorization {
+  return { unverified: () => name } as Authorization;
+}
+
 const RESULTS: Readonly<Record<string, LoginResult>> = {
-  right: { type: "account", account: {} as Account, reply: REPLIES.authenticated },
-  unproved: {
+  right: {
     type: "account",
-    account: { unproved: () => "a token" } as Account,
+    account: ACCOUNT,
+    authorization: withName(undefined),
+    reply: REPLIES.authenticated,
+  },
+  unverified: {
+    type: "account",
+    account: ACCOUNT,
+    authorization: withName("a token"),
     reply: REPLIES.authenticated,
   },
   wrong: { type: "refused", reply: reply(535, "5.7.8", "Wrong"), detail: "wrong" },
@@ -414,13 +427,13 @@ describe("the same refused credentials again", () => {
   it("are a token that Graph has refused, too, in a message or at the login", async () => {
     const { guard, state, code, fail } = open({ most: 2, window: MINUTE });
     const withToken = () =>
-      guard.login({ mechanism: "XOAUTH2", username: "", token: new Secret("unproved") }, HERE);
+      guard.login({ mechanism: "XOAUTH2", username: "", token: new Secret("unverified") }, HERE);
     for (let i = 0; i < 5; i++) {
       const result = await withToken();
       assert(result.type === "account");
-      guard.disproved(result.account, HERE);
+      guard.disproved(result.authorization, HERE);
     }
-    state.meanings.set("unproved", "wrong");
+    state.meanings.set("unverified", "wrong");
     for (let i = 0; i < 5; i++) assert.equal((await withToken()).reply.code, 535);
     await fail(1);
     assert.equal(await code(2, "wrong"), 421);
@@ -433,10 +446,10 @@ describe("a token that a client has brought", () => {
 
   it("passes a limit only once it has worked: anybody can write one that nobody has seen", async () => {
     const { guard, fail } = open();
-    assert.equal((await withToken(guard, "unproved")).reply.code, 235);
+    assert.equal((await withToken(guard, "unverified")).reply.code, 235);
     assert.equal((await withToken(guard, "right")).reply.code, 235);
     await fail(10);
-    assert.equal((await withToken(guard, "unproved")).reply.code, 421);
+    assert.equal((await withToken(guard, "unverified")).reply.code, 421);
     assert.equal((await withToken(guard, "right")).reply.code, 235);
   });
 
@@ -518,7 +531,7 @@ describe("many logins at once from one address", () => {
     await settled();
     const second = login(2, "right");
     await settled();
-    clock.pass(TURN_TIMEOUT - 1);
+    clock.pass(QUEUE_TIMEOUT - 1);
     assert.equal(clock.alarms, 1);
     clock.pass(1);
     const { type, reply } = await second;

@@ -8,11 +8,10 @@ const MINUTE = 60_000;
 
 function open(most: number, capacity?: number, window = MINUTE) {
   const clock = new FakeClock();
-  const now = () => clock.now();
   const rate = { most, window };
   return {
     clock,
-    limit: new RateLimit({ rate, now, ...(capacity === undefined ? {} : { capacity }) }),
+    limit: new RateLimit({ rate, clock, ...(capacity === undefined ? {} : { capacity }) }),
   };
 }
 

@@ -1,7 +1,7 @@
 /** Which events make which lines: what went wrong is WARNING, mail that went is INFO. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Account, LoginResult } from "../../src/accounts/accounts.ts";
+import type { Account, LiveLoginResult as LoginResult } from "../../src/accounts/accounts.ts";
 import type { TableTrouble } from "../../src/accounts/entry_source.ts";
 import type { Outcome } from "../../src/delivery/outcome.ts";
 import { Events } from "../../src/observe/events.ts";

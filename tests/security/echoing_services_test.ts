@@ -10,7 +10,7 @@ import { describe, it } from "node:test";
 import type { AccessToken, TokenCredential } from "@azure/core-auth";
 import { createHttpHeaders, createPipelineRequest } from "@azure/core-rest-pipeline";
 import { isTrouble } from "../../src/accounts/entry_source.ts";
-import { LookupTable } from "../../src/accounts/table.ts";
+import { LookupTable } from "../../src/accounts/lookup_table.ts";
 import { azureCredential } from "../../src/azure/credential.ts";
 import { azureClientOptions, azureTransport } from "../../src/azure/transport.ts";
 import { KeyVaultSource } from "../../src/certificates/keyvault.ts";

@@ -8,7 +8,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 import type { AccessToken, TokenCredential } from "@azure/core-auth";
 import { createPipelineFromOptions, createPipelineRequest } from "@azure/core-rest-pipeline";
-import { LookupTable } from "../../src/accounts/table.ts";
+import { LookupTable } from "../../src/accounts/lookup_table.ts";
 import { azureClientOptions, azureTransport } from "../../src/azure/transport.ts";
 import { KeyVaultSource } from "../../src/certificates/keyvault.ts";
 import { uploadUrl } from "../../src/graph/upload_url.ts";

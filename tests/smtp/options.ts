@@ -41,11 +41,12 @@ export function limitsOf(
   const checkSender = checkSenderOf(options);
   const rate = rateOrOff.parse(options.messageRateLimit)!;
   if (rate === "off") return { checkSender, sent: () => {} };
-  const limit = new MessageLimit(rate, () => 0);
+  const limit = new MessageLimit(rate, { now: () => 0 });
   const account = { tenantId: "tenant", clientId: "client" };
+  const verified = { unverified: () => undefined };
   return {
-    checkSender: limit.checkAfter(checkSender, account),
-    sent: () => limit.begin(account)!(true),
+    checkSender: limit.checkAfter(checkSender, account, verified),
+    sent: () => limit.begin(account, verified)!(true),
   };
 }
 

@@ -1,7 +1,7 @@
 /** When the memory of a message is given back: with its verdict, and not before. */
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import type { Account } from "../../src/accounts/accounts.ts";
+import type { SessionAccount } from "../../src/submission/live_account.ts";
 import { processing } from "../../src/submission/service.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { Events } from "../../src/observe/events.ts";
@@ -72,7 +72,7 @@ describe("the memory of a message that is submitted", () => {
       password: new Secret("any-secret"),
     } as const;
     const { account } = await work.handlers.authenticate(credentials, CLIENT);
-    return { ...work, account: account as Account };
+    return { ...work, account: account as SessionAccount };
   }
 
   for (const status of [202, 400]) {

@@ -1,28 +1,34 @@
 /** MESSAGE_RATE_LIMIT: whose messages count together, and where they are refused. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Account } from "../../src/accounts/account.ts";
 import { MessageLimit } from "../../src/submission/message_rate.ts";
 import { REPLIES } from "../../src/smtp/reply.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
 const APP = { tenantId: "tenant", clientId: "client" };
+const VERIFIED = { unverified: () => undefined };
 const NONE = () => undefined;
+
+function of(id: string): Account {
+  return { ...APP, entry: { id, foundBy: "id" } };
+}
 
 function open(most: number) {
   const clock = new FakeClock();
-  const limit = new MessageLimit({ most, window: 60_000 }, () => clock.now());
-  const mail = (account: Parameters<MessageLimit["begin"]>[0]) =>
-    limit.checkAfter(NONE, account)("a@x.test");
+  const limit = new MessageLimit({ most, window: 60_000 }, clock);
+  const mail = (account: Account, authorization: Parameters<MessageLimit["begin"]>[1] = VERIFIED) =>
+    limit.checkAfter(NONE, account, authorization)("a@x.test");
   return { clock, limit, mail };
 }
 
 describe("a limit for messages", () => {
   it("refuses MAIL once so many have been sent, until the window has passed over them", () => {
     const { limit, mail, clock } = open(2);
-    limit.begin(APP)!(true);
+    limit.begin(APP, VERIFIED)!(true);
     clock.pass(30_000);
     assert.equal(mail(APP), undefined);
-    limit.begin(APP)!(true);
+    limit.begin(APP, VERIFIED)!(true);
     assert.equal(mail(APP), REPLIES.tooManyMessages);
     clock.pass(30_000);
     assert.equal(mail(APP), undefined);
@@ -31,43 +37,50 @@ describe("a limit for messages", () => {
   it("holds for what is under way, so that a burst is no way around it", () => {
     const { limit, mail } = open(2);
     assert.equal(mail(APP), undefined);
-    const [first, second] = [limit.begin(APP)!, limit.begin(APP)!];
-    assert.equal(limit.begin(APP), undefined, "MAIL had said yes, but others were faster");
+    const [first, second] = [limit.begin(APP, VERIFIED)!, limit.begin(APP, VERIFIED)!];
+    assert.equal(limit.begin(APP, VERIFIED), undefined, "MAIL had passed, but others were faster");
     assert.equal(mail(APP), REPLIES.tooManyMessages);
     first(false);
     assert.equal(mail(APP), undefined, "the first was not sent");
     second(true);
-    limit.begin(APP)!(true);
+    limit.begin(APP, VERIFIED)!(true);
     assert.equal(mail(APP), REPLIES.tooManyMessages);
   });
 
   it("is each app's own, and each entry's where there is one", () => {
     const { limit, mail } = open(1);
-    limit.begin({ ...APP, entry: "printer" })!(true);
-    assert.equal(mail({ ...APP, entry: "printer" }), REPLIES.tooManyMessages);
-    assert.equal(mail({ ...APP, entry: "scanner" }), undefined);
+    limit.begin(of("printer"), VERIFIED)!(true);
+    assert.equal(mail(of("printer")), REPLIES.tooManyMessages);
+    assert.equal(mail(of("scanner")), undefined);
     assert.equal(mail(APP), undefined);
     assert.equal(mail({ ...APP, clientId: "another" }), undefined);
   });
 
-  it("is not used up by who only says that the account is theirs, by a token of their own", () => {
+  it("is each tenant's own, also for an app that several tenants use", () => {
     const { limit, mail } = open(1);
-    let proof: string | undefined = "their token";
-    const stranger = { ...APP, unproved: () => proof };
-    limit.begin(stranger)!(true);
-    assert.equal(mail(stranger), REPLIES.tooManyMessages);
+    limit.begin(APP, VERIFIED)!(true);
+    assert.equal(mail(APP), REPLIES.tooManyMessages);
+    assert.equal(mail({ ...APP, tenantId: "another" }), undefined);
+  });
+
+  it("is not used up by a client that only claims the account, by a token of its own", () => {
+    const { limit, mail } = open(1);
+    let name: string | undefined = "their token";
+    const claimed = { unverified: () => name };
+    limit.begin(APP, claimed)!(true);
+    assert.equal(mail(APP, claimed), REPLIES.tooManyMessages);
     assert.equal(mail(APP), undefined);
-    // Once Graph has taken the token, they are one.
-    proof = undefined;
-    assert.equal(mail(stranger), undefined);
-    limit.begin(stranger)!(true);
+    // Once Graph has accepted the token, the two count together.
+    name = undefined;
+    assert.equal(mail(APP, claimed), undefined);
+    limit.begin(APP, claimed)!(true);
     assert.equal(mail(APP), REPLIES.tooManyMessages);
   });
 
-  it("comes behind what the sender may not do at all", () => {
+  it("comes after what the sender may not do at all", () => {
     const { limit } = open(1);
-    limit.begin(APP)!(true);
-    const check = limit.checkAfter(() => REPLIES.senderNotAllowed, APP);
+    limit.begin(APP, VERIFIED)!(true);
+    const check = limit.checkAfter(() => REPLIES.senderNotAllowed, APP, VERIFIED);
     assert.equal(check("a@x.test"), REPLIES.senderNotAllowed);
   });
 });

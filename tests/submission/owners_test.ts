@@ -2,39 +2,49 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import type { Account } from "../../src/accounts/account.ts";
 import { Owners } from "../../src/submission/owners.ts";
 import { CLIENT, TENANT } from "../support/logins.ts";
 
 const APP = { tenantId: TENANT, clientId: CLIENT };
+const VERIFIED = { unverified: () => undefined };
+const CLAIMED = { unverified: () => "token" };
 
 describe("an account", () => {
   it("is known from its first message that the mail service has taken, in all of its sessions", () => {
     const owners = new Owners();
-    const [one, other] = [owners.of(APP), owners.of(APP)];
+    const [one, other] = [owners.of(APP, VERIFIED), owners.of(APP, VERIFIED)];
     assert.deepEqual([one.known, one.key], [false, other.key]);
-    owners.sent(APP);
+    owners.sent(APP, VERIFIED);
     assert.deepEqual([one.known, other.known], [true, true]);
-    assert.equal(owners.of({ ...APP, tenantId: CLIENT }).known, false);
+    assert.equal(owners.of({ ...APP, tenantId: CLIENT }, VERIFIED).known, false);
   });
 
   it("is known, too, in the session whose token was verified by that message", () => {
     const owners = new Owners();
-    let unproved: string | undefined = "token";
-    const brought = { ...APP, unproved: () => unproved };
-    const owner = owners.of(brought);
+    let name: string | undefined = "token";
+    const authorization = { unverified: () => name };
+    const owner = owners.of(APP, authorization);
     assert.equal(owner.known, false);
-    unproved = undefined;
-    owners.sent(brought);
+    name = undefined;
+    owners.sent(APP, authorization);
     assert.equal(owner.known, true);
   });
 
-  it("is another one for each entry of the lookup table, and for each token that nobody has verified", () => {
+  it("is another one for each tenant, app and entry, and for each token that no service has verified", () => {
     const owners = new Owners();
-    const entry = { ...APP, entry: "scanner" };
-    const brought = { ...APP, unproved: () => "token" };
-    const keys = [APP, entry, { ...entry, entry: "printer" }, brought].map((a) => owners.of(a).key);
-    assert.equal(new Set(keys).size, 4);
-    owners.sent(brought);
-    assert.equal(owners.of(APP).known, false);
+    const of = (id: string): Account => ({ ...APP, entry: { id, foundBy: "id" } });
+    const accounts = [
+      APP,
+      { ...APP, tenantId: CLIENT },
+      { ...APP, clientId: TENANT },
+      of("scanner"),
+      of("printer"),
+    ];
+    const keys = [VERIFIED, CLAIMED, { unverified: () => "another token" }]
+      .flatMap((authorization) => accounts.map((account) => owners.of(account, authorization).key));
+    assert.equal(new Set(keys).size, keys.length);
+    owners.sent(APP, CLAIMED);
+    assert.equal(owners.of(APP, VERIFIED).known, false);
   });
 });

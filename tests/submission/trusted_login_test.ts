@@ -1,70 +1,59 @@
 /** The account of trusted networks: what binds it has to be there at the login and at each message. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Account, LoginResult, NoAccount } from "../../src/accounts/accounts.ts";
-import { asTrusted, UNBOUND } from "../../src/submission/trusted_login.ts";
+import type {
+  Account,
+  Authorization,
+  LoginFailure,
+  LoginResult,
+} from "../../src/accounts/account.ts";
+import { asTrusted, boundAccount, UNBOUND } from "../../src/submission/trusted_login.ts";
 import { formatReply, REPLIES, reply } from "../../src/smtp/reply.ts";
-import { accountWith, tokenOf } from "../support/submissions.ts";
+import { CLIENT, TENANT } from "../support/logins.ts";
 
-const TOKEN = tokenOf("t0ken");
-const GONE: NoAccount = { type: "refused", reply: reply(550, "5.7.1", "No"), detail: "gone" };
+const APP = { tenantId: TENANT, clientId: CLIENT };
+const AUTHORIZATION = {} as Authorization;
 
 function login(account: Account): LoginResult {
-  return { type: "account", account, reply: REPLIES.authenticated };
-}
-
-function accountOf(result: LoginResult): Account {
-  assert.ok(result.type === "account", JSON.stringify(result));
-  return result.account;
-}
-
-/** An account of an entry that is another one each time that it is looked at. */
-function ofEntry(...states: readonly ({ readonly fromEmail?: string } | NoAccount)[]): Account {
-  const [now, ...later] = states;
-  if (now === undefined || "reply" in now) throw new Error("no account to begin with");
   return {
-    ...accountWith(TOKEN),
-    ...now,
-    entry: "printers",
-    renewed() {
-      const [next] = later;
-      return Promise.resolve(
-        next === undefined || "reply" in next ? next ?? GONE : ofEntry(...later),
-      );
-    },
+    type: "account",
+    account,
+    authorization: AUTHORIZATION,
+    reply: REPLIES.authenticated,
   };
 }
 
-describe("the account of trusted networks", () => {
-  it("is any that logs in, where ALLOWED_SENDERS binds it", async () => {
-    const plain = accountWith(TOKEN);
-    assert.equal(accountOf(asTrusted(login(plain), true)), plain);
-    const account = accountOf(asTrusted(login(ofEntry({}, {})), true));
-    assert.ok("token" in await account.renewed!());
-  });
+function ofEntry(fromEmail?: string): Account {
+  return {
+    ...APP,
+    entry: { id: "printers", foundBy: "id" },
+    ...(fromEmail === undefined ? {} : { fromEmail }),
+  };
+}
 
-  it("has to have from_email otherwise", () => {
-    assert.equal(
-      accountOf(asTrusted(login(ofEntry({ fromEmail: "a@x.test" })), false)).entry,
-      "printers",
-    );
-    for (const account of [ofEntry({}), accountWith(TOKEN)]) {
-      const result = asTrusted(login(account), false);
-      assert.ok(result.type === "refused");
-      assert.deepEqual([result.code, result.reply.code], [UNBOUND, 550]);
+function isUnbound(result: LoginResult | Account | LoginFailure): void {
+  assert.ok("type" in result && result.type === "refused", JSON.stringify(result));
+  assert.deepEqual([result.code, result.reply.code], [UNBOUND, 550]);
+}
+
+describe("the account of trusted networks", () => {
+  it("is any that logs in, where ALLOWED_SENDERS binds it", () => {
+    for (const account of [APP, ofEntry(), ofEntry("a@x.test")]) {
+      assert.deepEqual(asTrusted(login(account), true), login(account));
+      assert.equal(boundAccount(account, true), account);
     }
   });
 
-  it("is none any more once its entry has no from_email, or is gone", async () => {
-    const bound = { fromEmail: "a@x.test" };
-    const account = accountOf(asTrusted(login(ofEntry(bound, bound, {}, bound)), false));
-    const second = await account.renewed!();
-    assert.ok("token" in second);
-    const third = await second.renewed!();
-    assert.ok("reply" in third, "nothing binds it, though it is still the session's");
-    assert.equal(third.code, UNBOUND);
-    const gone = accountOf(asTrusted(login(ofEntry(bound, GONE)), false));
-    assert.equal(await gone.renewed!(), GONE);
+  it("has to have from_email otherwise", () => {
+    const bound = ofEntry("a@x.test");
+    assert.deepEqual(asTrusted(login(bound), false), login(bound));
+    for (const account of [ofEntry(), APP]) isUnbound(asTrusted(login(account), false));
+  });
+
+  it("sends no more, once its entry has no from_email any more", () => {
+    const bound = ofEntry("a@x.test");
+    assert.equal(boundAccount(bound, false), bound);
+    isUnbound(boundAccount(ofEntry(), false));
   });
 
   const replies: readonly [type: "refused" | "later", given: string, expected: string][] = [

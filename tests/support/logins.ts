@@ -1,5 +1,6 @@
 /** Logins against the imitated Entra ID, wired as the relay wires them. */
-import { Accounts, type AccountsOptions, type LoginResult } from "../../src/accounts/accounts.ts";
+import type { LoginResult } from "../../src/accounts/account.ts";
+import { Accounts, type AccountsOptions } from "../../src/accounts/accounts.ts";
 import type { Delimiter } from "../../src/accounts/username.ts";
 import { requestToken } from "../../src/entra/msal.ts";
 import type { TokenSourceOptions } from "../../src/entra/tokens.ts";
@@ -14,8 +15,8 @@ export const SCOPE = "https://graph.microsoft.com/.default";
 
 export interface LoginsOptions extends Partial<Omit<TokenSourceOptions, "request">> {
   readonly delimiter?: Delimiter;
-  /** Table and lists. */
-  readonly accounts?: Partial<Omit<AccountsOptions, "tokens" | "delimiter">>;
+  /** The lookup table, and the tenants that may log in. */
+  readonly accounts?: Partial<Omit<AccountsOptions, "tokens" | "delimiter" | "scope">>;
   /** Milliseconds for a token request. */
   readonly timeout?: number;
 }
@@ -36,10 +37,10 @@ export function openLogins(authority: URL, options: LoginsOptions = {}): Logins 
   const tokens = new TokenSource({
     ...rest,
     maxAge,
-    request: (credentials) =>
-      requestToken(credentials, { http, authorityHost: authority, scope: SCOPE, timeout }),
+    request: (credentials, scope) =>
+      requestToken(credentials, { http, authorityHost: authority, scope, timeout }),
   });
-  const accounts = new Accounts({ delimiter, tokens, ...more });
+  const accounts = new Accounts({ delimiter, tokens, scope: SCOPE, ...more });
   return {
     accounts,
     tokens,

@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import type { Account } from "../../src/accounts/accounts.ts";
 import type { Submission } from "../../src/delivery/outcome.ts";
-import type { EntraRefusal } from "../../src/entra/answers.ts";
+import type { EntraRefusal } from "../../src/entra/entra_errors.ts";
 import { type AccessToken, rolesOf } from "../../src/entra/token.ts";
 import { Secret } from "../../src/secret.ts";
 import { CLIENT, SCOPE, TENANT } from "./logins.ts";

@@ -1,7 +1,7 @@
 // Entra ID's answers to a token request, through MSAL: any status, headers and body.
 
 import assert from "node:assert/strict";
-import { readEntraError, refusalFor } from "../../../src/entra/answers.ts";
+import { readEntraError, refusalFor } from "../../../src/entra/entra_errors.ts";
 import { requestToken } from "../../../src/entra/msal.ts";
 import { rolesOf } from "../../../src/entra/token.ts";
 import type { HttpClient, HttpFailure, HttpResponse } from "../../../src/http/client.ts";

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { isTableKey } from "../../../src/accounts/table_key.ts";
-import { parseTenant } from "../../../src/accounts/tenant.ts";
+import { isTableKey } from "../../../src/accounts/entry.ts";
+import { parseTenant } from "../../../src/accounts/username.ts";
 import { parseId, parseUsername, shortId } from "../../../src/accounts/username.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
 import { beginSasl, type Mechanism, type SaslStep } from "../../../src/smtp/sasl.ts";

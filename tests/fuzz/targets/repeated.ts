@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import process from "node:process";
-import { parseTenant } from "../../../src/accounts/tenant.ts";
+import { parseTenant } from "../../../src/accounts/username.ts";
 import { parseUsername } from "../../../src/accounts/username.ts";
 import { judgeAnswer } from "../../../src/graph/answers.ts";
 import { retryAfter } from "../../../src/retry_after.ts";

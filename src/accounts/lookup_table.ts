@@ -12,26 +12,26 @@ import type { AzureClientOptions } from "../azure/transport.ts";
 import type { StorageAccess } from "../settings/storage_access.ts";
 import type { Row } from "./entry.ts";
 import { type EntrySource, isTrouble, type TableTrouble } from "./entry_source.ts";
-import { isMissingEntry, late, troubleOf } from "./table_error.ts";
+import { classifyTableError, isMissingEntry, late } from "./table_error.ts";
 import { shortId } from "./username.ts";
 
 export interface LookupTableOptions {
   /** Of the table: its name is the end of the path. */
   readonly url: URL;
   readonly partitionKey: string;
-  /** How the SDK's client goes to the service. */
+  /** Options of the SDK's client. */
   readonly client: AzureClientOptions;
-  /** An account key or a signature, or who makes the credential of an identity. */
+  /** An account key or a signature; or what makes the credential of an identity. */
   readonly access: StorageAccess | (() => Promise<TokenCredential>);
 }
 
-/** An entity, each property with its type, so that what is written back is what was read. */
+/** An entity, each property with its type, so that it is written back as it was read. */
 type Properties = Record<string, unknown>;
 
 /** The most entries that `list` reads. */
 const MAX_LISTED = 100_000;
 
-/** What became of a change. */
+/** The result of a change. `conflict`: another writer was faster. */
 export type Change = "created" | "changed" | "deleted" | "missing" | "conflict";
 
 type Sdk = typeof import("@azure/data-tables");
@@ -96,9 +96,9 @@ export class LookupTable implements EntrySource {
   }
 
   /**
-   * Changes columns of an entry; an undefined one is removed. What the entry has besides stays.
+   * Changes columns of an entry; an undefined one is removed. Its other columns stay.
    *
-   * @param make whether it is made where it is not there
+   * @param make whether to create the entry where it does not exist
    * @param timeout milliseconds
    */
   async set(
@@ -142,7 +142,7 @@ export class LookupTable implements EntrySource {
     });
   }
 
-  /** A change that somebody else has come before is a conflict. */
+  /** It is a conflict where the entry was changed or created by another writer meanwhile. */
   async #change(
     timeout: number,
     change: (table: { client: TableClient; sdk: Sdk }, signal: AbortSignal) => Promise<Change>,
@@ -155,7 +155,7 @@ export class LookupTable implements EntrySource {
         } catch (error) {
           const { statusCode } = error as { statusCode?: unknown };
           const conflict = statusCode === 412 ||
-            statusCode === 409 && !troubleOf(error, timeout).gone;
+            statusCode === 409 && !classifyTableError(error, timeout).gone;
           if (conflict) return { change: "conflict" };
           throw error;
         }
@@ -165,14 +165,14 @@ export class LookupTable implements EntrySource {
     return isTrouble(result) ? result : result.change;
   }
 
-  /** One question with a deadline; undefined where the entry that it is about is not there. */
+  /** One request with a deadline; undefined where the entry does not exist. */
   async #ask<T extends object>(
     timeout: number,
-    question: (table: { client: TableClient; sdk: Sdk }, signal: AbortSignal) => Promise<T>,
+    request: (table: { client: TableClient; sdk: Sdk }, signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined | TableTrouble> {
     const abort = new AbortController();
     let timer: ReturnType<typeof setTimeout> | undefined;
-    // A credential may wait for something that knows nothing of the signal.
+    // A credential may wait for a source that does not observe the signal.
     const deadline = new Promise<TableTrouble>((resolve) => {
       timer = setTimeout(() => {
         resolve(late(timeout));
@@ -181,9 +181,9 @@ export class LookupTable implements EntrySource {
     });
     const answer = (async () => {
       try {
-        return await question(await this.#open(), abort.signal);
+        return await request(await this.#open(), abort.signal);
       } catch (error) {
-        return isMissingEntry(error) ? undefined : troubleOf(error, timeout);
+        return isMissingEntry(error) ? undefined : classifyTableError(error, timeout);
       }
     })();
     try {
@@ -217,7 +217,7 @@ export class LookupTable implements EntrySource {
       httpClient: impatient(client.httpClient),
     };
     const name = url.pathname.slice(end + 1);
-    // One overload for each kind of credential.
+    // The SDK has one overload for each kind of credential.
     const Client = sdk.TableClient as new (
       url: string,
       table: string,
@@ -228,9 +228,9 @@ export class LookupTable implements EntrySource {
   }
 
   /**
-   * The rows that may have this client_id, in whatever spelling: the UUID in any case, with its first
-   * two digits decisive, or its short form, or the column type for UUIDs. The service compares case
-   * and all, and takes 15 comparisons in a filter.
+   * The rows of this partition that may have this client_id in any spelling: the UUID in any case, by its
+   * first two digits; its short form; or the column type for UUIDs. The service's comparisons are
+   * case-sensitive, and a filter may have 15 of them.
    */
   #clientFilter(sdk: Sdk, clientId: string): string {
     const { odata } = sdk;
@@ -250,8 +250,8 @@ export class LookupTable implements EntrySource {
 }
 
 /**
- * The SDK waits as long as a throttled answer asks it to, while a login waits for it. Such an answer is
- * an error at once instead; who is throttled is not asked again meanwhile where that can be helped.
+ * The SDK waits as long as a throttling response asks it to, while a login waits for it. Such a response
+ * is an error at once instead: the cache of entries does not query a throttled table for a while.
  */
 function impatient(transport: PipelineClient): PipelineClient {
   return {
@@ -259,7 +259,7 @@ function impatient(transport: PipelineClient): PipelineClient {
       const response = await transport.sendRequest(request);
       const { status, headers } = response;
       if (!headers.has("retry-after") || (status !== 429 && status !== 503)) return response;
-      // A RestError would be repeated.
+      // The SDK would repeat the request after a RestError.
       const code = headers.get("x-ms-error-code");
       throw Object.assign(new Error("the service asks to wait"), { statusCode: status, code });
     },
@@ -277,7 +277,7 @@ function spellings(digits: string): string[] {
   );
 }
 
-/** The first text behind all that begin so. */
+/** The first text after all that begin so. */
 function successor(start: string): string {
   return start.slice(0, -1) + String.fromCharCode(start.charCodeAt(start.length - 1) + 1);
 }

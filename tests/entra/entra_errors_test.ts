@@ -8,7 +8,7 @@ import {
   readEntraError,
   refusalFor,
   unreachable,
-} from "../../src/entra/answers.ts";
+} from "../../src/entra/entra_errors.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 
 /** The page https://learn.microsoft.com/entra/identity-platform/reference-error-codes, in short. */

@@ -17,13 +17,14 @@ import {
 import { AzureNamedKeyCredential, generateTableSas } from "@azure/data-tables";
 import { Entries } from "../../src/accounts/entries.ts";
 import { isTrouble } from "../../src/accounts/entry_source.ts";
-import { LookupTable, type LookupTableOptions } from "../../src/accounts/table.ts";
+import { LookupTable, type LookupTableOptions } from "../../src/accounts/lookup_table.ts";
 import { azureCredential } from "../../src/azure/credential.ts";
 import { azureClientOptions } from "../../src/azure/transport.ts";
 import { httpClient } from "../support/http.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { shortId } from "../../src/accounts/username.ts";
 import { storageAccess } from "../../src/settings/storage_access.ts";
+import { realClock } from "../../src/clock.ts";
 import { createAuthority } from "../support/authority.ts";
 import {
   ACCOUNT,
@@ -441,7 +442,7 @@ describe("a lookup table that is not there", () => {
     const entries = new Entries({
       source: table,
       maxAge: 3_600_000,
-      now: () => now,
+      clock: { ...realClock, now: () => now },
       onTrouble: ({ code }, served) => void told.push(`${code} ${served}`),
       onRecovery: () => void told.push("recovered"),
     });

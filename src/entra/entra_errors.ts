@@ -1,6 +1,6 @@
-// What the answers of Entra's token endpoint mean for a login: one table.
+// What the errors of Entra ID's token endpoint mean for a login: one table.
 //
-// https://learn.microsoft.com/entra/identity-platform/reference-error-codes. Entra's documentation
+// https://learn.microsoft.com/entra/identity-platform/reference-error-codes. Entra ID's documentation
 // asks programs to react to `error`; the AADSTS numbers say more to a person, so they are quoted.
 
 import { serviceCode } from "../service_text.ts";
@@ -9,22 +9,25 @@ import { type Reply, reply } from "../smtp/reply.ts";
 /** AADSTS numbers have seven digits at most today. */
 const MAX_NUMBER = 1_000_000_000;
 
-/** A login that got no token. */
+/** A request for a token that got none. */
 export interface EntraRefusal {
   readonly type: "refused" | "later";
   /** 535 5.7.8 for `refused`, 454 4.7.0 for `later` (RFC 4954 §6). */
   readonly reply: Reply;
-  /** Entra's own code, such as `AADSTS7000215`, `invalid_client` or `ECONNREFUSED`. */
+  /** Entra ID's own code, such as `AADSTS7000215`, `invalid_client` or `ECONNREFUSED`. */
   readonly code: string;
   /** For the log: what happened, and what to do about it. */
   readonly detail: string;
-  /** Milliseconds that Entra ID has asked to wait, where it throttles the account. */
+  /** Milliseconds that Entra ID has asked to wait, where it throttles the app. */
   readonly retryAfter?: number;
+  /** The scope is the reason, so that a request for another one may succeed. */
+  readonly ofScope?: boolean;
 }
 
 export interface EntraMeaning {
   readonly temporary: boolean;
   readonly text: string;
+  readonly ofScope?: boolean;
 }
 
 /** AADSTS numbers whose meaning is known. */
@@ -38,8 +41,8 @@ export const AADSTS: Readonly<Record<number, EntraMeaning>> = {
   7000218: refused("the client secret is missing"),
   90002: refused("the tenant does not exist, or belongs to another cloud (AZURE_CLOUD)"),
   900023: refused("the tenant id is not valid"),
-  70011: refused("the scope is not valid; check GRAPH_ENDPOINT and AZURE_CLOUD"),
-  500011: refused("Microsoft Graph is not known in this tenant; check AZURE_CLOUD"),
+  70011: refusedScope("the scope is not valid; check GRAPH_ENDPOINT and AZURE_CLOUD"),
+  500011: refusedScope("Microsoft Graph is not known in this tenant; check AZURE_CLOUD"),
   700027: refused("the client assertion's signature is not valid"),
   53003: refused("a Conditional Access policy blocks this application"),
   530032: refused("a Conditional Access policy blocks this application"),
@@ -53,10 +56,10 @@ export const AADSTS: Readonly<Record<number, EntraMeaning>> = {
   90090: later("Entra ID has a passing fault"),
 };
 
-/** The values of `error` (RFC 6749 §5.2 and Entra's own) that ask for another try. */
+/** The values of `error` (RFC 6749 §5.2 and Entra ID's own) that ask the client to try again. */
 const TEMPORARY_ERRORS = new Set(["temporarily_unavailable", "server_error"]);
 
-/** The body of an answer that is no token. */
+/** A response without a token. */
 export interface EntraError {
   readonly status: number;
   readonly error: string | undefined;
@@ -65,14 +68,14 @@ export interface EntraError {
   readonly retryAfter?: number | undefined;
 }
 
-/** Numbers that mean what status 429 does. */
+/** Numbers that mean the same as status 429. */
 const THROTTLED = new Set([50196, 90055]);
 
 /**
- * Reads an error answer's body, of which nothing is taken for granted. `error` is a word (RFC 6749
- * §5.2); what is none is left out.
+ * Reads the body of an error response, of which nothing is taken for granted. An `error` that is not a
+ * word (RFC 6749 §5.2) is left out.
  *
- * @param credentials that were in the request, which the answer may echo
+ * @param credentials of the request, which the response may echo
  */
 export function readEntraError(
   status: number,
@@ -104,7 +107,7 @@ function meaningOf({ status, error, numbers }: EntraError): EntraRefusal {
   const number = known ?? numbers[0];
   const code = number === undefined ? error ?? `HTTP ${status}` : `AADSTS${number}`;
   if (error === undefined) {
-    // Not from Entra at all: a proxy's page, a captive portal, an overloaded front end.
+    // Not from Entra ID: a proxy's page, a captive portal, an overloaded front end.
     const hint = status === 404 ? "; check AZURE_AUTHORITY_HOST" : "";
     return refusal(later(`unexpected answer with status ${status}${hint}`), code);
   }
@@ -114,13 +117,14 @@ function meaningOf({ status, error, numbers }: EntraError): EntraRefusal {
   return refusal(refused(`Entra ID refused the login (${error})`), code);
 }
 
-/** No answer that could be read came back. */
+/** No response came back, or none that could be read. */
 export function unreachable(code: string, message: string): EntraRefusal {
   return refusal(later(`Entra ID cannot be reached (${message})`), code);
 }
 
-function refusal({ temporary, text }: EntraMeaning, code: string): EntraRefusal {
+function refusal({ temporary, text, ofScope }: EntraMeaning, code: string): EntraRefusal {
   return {
+    ...(ofScope === undefined ? {} : { ofScope }),
     type: temporary ? "later" : "refused",
     reply: temporary
       ? reply(454, "4.7.0", `Temporary authentication failure: ${code}: ${text}`)
@@ -132,6 +136,10 @@ function refusal({ temporary, text }: EntraMeaning, code: string): EntraRefusal 
 
 function refused(text: string): EntraMeaning {
   return { temporary: false, text };
+}
+
+function refusedScope(text: string): EntraMeaning {
+  return { temporary: false, text, ofScope: true };
 }
 
 function later(text: string): EntraMeaning {

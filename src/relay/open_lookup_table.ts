@@ -1,7 +1,7 @@
 // The lookup table that the settings name.
 
 import process from "node:process";
-import { LookupTable } from "../accounts/table.ts";
+import { LookupTable } from "../accounts/lookup_table.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Settings } from "../settings/schema.ts";
 
