@@ -10,7 +10,13 @@ import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
 import type { Reservation } from "../smtp/reservation.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
-import { Session, type SessionOptions, TLS_FIRST, TLS_HANDSHAKE } from "../smtp/session.ts";
+import {
+  Session,
+  type SessionOptions,
+  type SessionProgress,
+  TLS_FIRST,
+  TLS_HANDSHAKE,
+} from "../smtp/session.ts";
 import type { Admission, Dismissal, Guest, Place } from "./admission.ts";
 import {
   CUT_OFF,
@@ -326,7 +332,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.cutOff());
       this.#peerEnded = true;
       if (this.#left) this.#leave();
-      const waits = this.#session.busy || this.#session.held;
+      const { awaits } = this.#session.progress;
+      const waits = awaits === "owner" || awaits === "drain";
       if (!waits || this.#handshake) this.#end("the client hung up");
     });
   }
@@ -398,7 +405,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
    * script does, reads its replies yet; one that gives up has not.
    */
   get #left(): boolean {
-    return this.#peerEnded && !this.#session.inputWaiting;
+    return this.#peerEnded && this.#session.unread === 0;
   }
 
   /** Most likely nobody reads the reply: the place is anybody's, whatever becomes of the message. */
@@ -434,7 +441,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       return this.#connection.destroy();
     }
     this.#guard(() => {
-      const { reply, setting, told } = this.#session.endMissed
+      const { reply, setting, told } = this.#session.progress.endMissed
         ? END_MISSED
         : LATE[this.#patience.limit ?? "COMMAND_TIMEOUT"];
       this.#context.limited(setting, this.#client, told);
@@ -511,28 +518,30 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       }
     }
     if (this.#closing) return;
-    if (this.#session.contentBegun !== this.#receiving) {
-      this.#receiving = !this.#receiving;
-      if (!this.#session.busy) this.#place?.does(this.#receiving ? "receiving" : "idle");
+    const progress = this.#session.progress;
+    const { awaits, contentBegun, stage } = progress;
+    if (contentBegun !== this.#receiving) {
+      this.#receiving = contentBegun;
+      if (awaits !== "owner") this.#place?.does(this.#receiving ? "receiving" : "idle");
     }
-    if (this.#account === undefined && this.#session.stage > this.#stage) {
-      this.#stage = this.#session.stage;
+    if (this.#account === undefined && stage > this.#stage) {
+      this.#stage = stage;
       this.#place?.progress();
     }
-    if (this.#peerEnded && !this.#session.busy && !this.#session.held) {
+    if (this.#peerEnded && awaits !== "owner" && awaits !== "drain") {
       if (this.#gone === undefined) return this.#end("the client hung up");
       this.#awaitsReset = true;
       this.#patience.deadline = performance.now() + SHOWN_MS;
       return;
     }
-    this.#flow();
+    this.#flow(progress);
   }
 
   /** Reads on exactly when the session can take more and the client reads our replies. */
-  #flow(): void {
+  #flow(progress: SessionProgress = this.#session.progress): void {
     if (this.#closing || this.#awaitsReset) return;
-    const busy = this.#session.busy && !this.#handshake;
-    const held = this.#session.held;
+    const busy = progress.awaits === "owner" && !this.#handshake;
+    const held = progress.awaits === "drain";
     const ahead = busy || held ? this.#session.unread : 0;
     if (!this.#keepAhead(ahead)) return;
     const pause = held || ahead > MAX_AHEAD || !this.#writable;
@@ -548,10 +557,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, Guest {
       ? "handshake"
       : !this.#writable
       ? "reader"
-      : this.#session.receivingContent
+      : progress.awaits === "content"
       ? "content"
       : "command";
-    this.#patience.look(awaited, this.#session, this.#received, performance.now());
+    this.#patience.look(awaited, progress, this.#received, performance.now());
   }
 
   /** Others have their turn before what is left of many commands is looked at. */

@@ -1,7 +1,7 @@
 // What may be kept of an SMTP dialogue. A login's secret can stand in other places than behind AUTH: a
 // client that does not wait for the answer to AUTH sends its SASL responses as commands.
 
-import { parseCommand, trimSpaces } from "./command.ts";
+import { parseCommand, trimSpaces } from "./command_line.ts";
 import { type Content, lengthOf } from "./content.ts";
 import { utf8 } from "./envelope.ts";
 import type { LineTooLong } from "./line_reader.ts";

@@ -3,6 +3,9 @@
 import type { Reply } from "./reply.ts";
 import { type Mechanism, STANDARD_MECHANISMS } from "./sasl.ts";
 
+/** Why MAIL is refused for a reverse-path, "" for the null one; undefined where not. Does no I/O. */
+export type SenderCheck = (from: string) => Reply | undefined;
+
 export interface SessionOptions {
   /** The name in the greeting and in the answer to EHLO. */
   readonly hostname: string;

@@ -1,7 +1,7 @@
 // Reverse-path and forward-path with their parameters (RFC 5321 §4.1.2, §3.3; RFC 6531 §3.3).
 
 import { Buffer } from "node:buffer";
-import { trimSpaces } from "./command.ts";
+import { trimSpaces } from "./command_line.ts";
 
 /** A mailbox as the client spelled it, without angle brackets or source route. */
 export interface Mailbox {

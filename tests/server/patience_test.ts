@@ -13,8 +13,8 @@ const TIMEOUTS: Timeouts = {
   linger: 5_000,
 };
 
-const idle = (turn: number) => ({ turn, contentBegun: false });
-const content = { turn: 1, contentBegun: true };
+const idle = (exchanges: number) => ({ exchanges, contentBegun: false });
+const content = { exchanges: 1, contentBegun: true };
 
 describe("patience", () => {
   it("with a command counts from the last complete one, whatever comes of the next", () => {
@@ -84,8 +84,8 @@ describe("patience", () => {
   it("counts all chunks of a message together, and the next message anew (RFC 3030)", () => {
     const patience = new Patience(TIMEOUTS);
     for (let minute = 0; minute < 4; minute++) {
-      patience.look("content", { turn: minute, contentBegun: true }, 0, minute * 60_000);
-      patience.look("command", { turn: minute + 1, contentBegun: true }, 0, minute * 60_000 + 1);
+      patience.look("content", { exchanges: minute, contentBegun: true }, 0, minute * 60_000);
+      patience.look("command", { exchanges: minute + 1, contentBegun: true }, 0, minute * 60_000 + 1);
     }
     assert.deepEqual([patience.deadline, patience.limit], [180_000, "MIN_DATA_RATE"]);
     patience.look("us", idle(5), 0, 170_000);

@@ -86,7 +86,7 @@ export class Driver {
     while (this.#question !== undefined) {
       const question = this.#question;
       this.#question = undefined;
-      assert.equal(this.session.busy, true);
+      assert.equal(this.session.progress.awaits, "owner");
       if (question.type === "submit") {
         question.reservation.release();
         const id = `Accepted as ${this.submissions.length}`;
@@ -159,14 +159,14 @@ export class Driver {
       this.#question = undefined;
     }
     // The replies so far have been written: there may be more.
-    if (this.session.held) this.carryOut(this.session.resume());
+    if (this.session.progress.awaits === "drain") this.carryOut(this.session.resume());
   }
 
   /** All that can be seen of the session from outside. */
   outcome(): unknown {
     const { replies, submissions, logins, trustedLogins, refusals, closed, awaitsTls } = this;
-    const { busy, receivingContent } = this.session;
-    const state = { closed, awaitsTls, busy, receivingContent };
+    const { awaits } = this.session.progress;
+    const state = { closed, awaitsTls, awaits };
     return { replies, submissions, logins, trustedLogins, refusals, ...state };
   }
 }

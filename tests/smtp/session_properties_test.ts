@@ -106,7 +106,7 @@ function assertSilent({ session }: Driver): void {
   assert.deepEqual(session.authenticated(answer), []);
   assert.deepEqual(session.submitted(answer), []);
   assert.deepEqual(session.abort(answer, "again"), []);
-  assert.equal(session.busy, false);
+  assert.equal(session.progress.awaits, "nothing");
 }
 
 /** Content with many line ends and dots, whole and broken. */

@@ -40,26 +40,23 @@ describe("a session that is ended by the server (RFC 5321 §3.8)", () => {
 });
 
 describe("what a session awaits decides about timeouts (RFC 5321 §4.5.3.2)", () => {
-  const awaited = (state: string) => {
-    const { busy, receivingContent } = driverIn(state, { late: true }).session;
-    return busy ? "an answer" : receivingContent ? "content" : "a command";
-  };
+  const awaited = (state: string) => driverIn(state, { late: true }).session.progress.awaits;
 
   const table: Readonly<Record<string, readonly string[]>> = {
-    "an answer": [
+    owner: [
       "before a TLS handshake",
       "while a login is checked",
       "while the trusted account logs in",
       "while a message is delivered",
     ],
-    "content": [
+    content: [
       "in DATA",
       "in DATA behind a half end",
       "in DATA beyond the limit",
       "in a chunk",
       "in a refused chunk",
     ],
-    "a command": [
+    command: [
       "behind the greeting",
       "in a command that is too long",
       "at the empty challenge of AUTH PLAIN",
@@ -69,7 +66,7 @@ describe("what a session awaits decides about timeouts (RFC 5321 §4.5.3.2)", ()
   };
   for (const [what, states] of Object.entries(table)) {
     for (const state of states) {
-      it(`awaits ${what} ${state}`, () => assert.equal(awaited(state), what));
+      it(`awaits ${what}: ${state}`, () => assert.equal(awaited(state), what));
     }
   }
 });

@@ -82,7 +82,7 @@ class Watch {
       case "stray": {
         // An answer to nothing, as it comes where the client is gone.
         const { session } = driver;
-        if (!session.busy || driver.awaitsTls) {
+        if (session.progress.awaits !== "owner" || driver.awaitsTls) {
           assert.deepEqual(session.authenticated(REPLIES.authenticated), []);
           assert.deepEqual(session.submitted(REPLIES.ok), []);
         }
@@ -125,7 +125,7 @@ class Watch {
     }
     this.#submissions = submissions.length;
     assert.ok(memory.used >= 0);
-    if (closed) assert.equal(session.busy, false);
+    if (closed) assert.equal(session.progress.awaits, "nothing");
   }
 }
 
@@ -176,11 +176,10 @@ export const session: Target = {
       const other = play(state, options, steps, cuts);
       assert.deepEqual(other.outcome(), whole.outcome(), "however the octets are cut up");
     }
-    const { busy, receivingContent } = whole.session;
-    if (!whole.closed && !busy && !receivingContent) {
+    if (whole.session.progress.awaits === "command") {
       // Nothing of a line without an end is kept, whatever it is a part of (RFC 4954 §4: 12288 octets).
       whole.carryOut(whole.session.receive(LONG));
-      assert.equal(whole.session.inputWaiting, false, "an endless line is kept");
+      assert.equal(whole.session.unread, 0, "an endless line is kept");
     }
     if (!whole.closed) whole.carryOut(whole.session.abort(STOPPING, "the end"));
     assert.equal(whole.closed, true);
