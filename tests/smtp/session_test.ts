@@ -71,7 +71,62 @@ describe("what a session awaits decides about timeouts (RFC 5321 §4.5.3.2)", ()
   }
 });
 
+describe("exchanges, each of which starts COMMAND_TIMEOUT anew, are counted", () => {
+  const cases: readonly [what: string, state: string, sent: string, exchanges: number][] = [
+    ["at a command's end", "behind EHLO", "NOOP\r\n", 1],
+    ["for each command of a segment", "behind EHLO", "NOOP\r\nNOOP\r\n", 2],
+    ["not before a command's end", "behind EHLO", "NOOP", 0],
+    ["at a SASL response's end", "at the first challenge of AUTH LOGIN", "dXNlcg==\r\n", 1],
+    ["with MAIL", "logged in", "MAIL FROM:<a@b>\r\n", 1],
+    ["with a recipient", "behind RCPT", "RCPT TO:<a@b>\r\n", 1],
+    ["with RSET", "behind RCPT", "RSET\r\n", 1],
+    ["not with what leaves an open transaction as it was", "behind RCPT", "NOOP\r\nXYZZY\r\n", 0],
+    ["with DATA", "behind RCPT", "DATA\r\n", 1],
+    ["not inside a content", "in DATA", "x\r\nx\r\n", 0],
+    ["at a content's end", "in DATA", "x\r\n.\r\n", 1],
+    ["with BDAT", "behind RCPT", "BDAT 3\r\n", 1],
+    ["not inside a chunk", "in a chunk", "x".repeat(26), 0],
+    ["at a chunk's end", "in a chunk", "x".repeat(27), 1],
+    ["at the end of a refused chunk", "in a refused chunk", "x".repeat(27), 1],
+    ["with an empty chunk", "between chunks", "BDAT 0\r\n", 1],
+  ];
+  for (const [what, state, sent, exchanges] of cases) {
+    it(what, () => {
+      const { session } = driverIn(state, { late: true });
+      const before = session.progress.exchanges;
+      session.receive(latin1(sent));
+      assert.equal(session.progress.exchanges - before, exchanges);
+    });
+  }
+
+  const answered = ["while a login is checked", "while the trusted account logs in"];
+  for (const state of [...answered, "while a message is delivered"]) {
+    it(`with the answer that came ${state}`, () => {
+      const driver = driverIn(state, { late: true });
+      const before = driver.session.progress.exchanges;
+      driver.settle();
+      assert.equal(driver.session.progress.exchanges - before, 1);
+    });
+  }
+
+  it("with a TLS handshake", () => {
+    const driver = driverIn("before a TLS handshake");
+    const before = driver.session.progress.exchanges;
+    driver.tlsStarted();
+    assert.equal(driver.session.progress.exchanges - before, 1);
+  });
+});
+
 describe("answers that nobody asked for", () => {
+  it("change nothing where another answer is awaited", () => {
+    const login = driverIn("while a login is checked", { late: true });
+    assert.deepEqual(login.session.submitted(reply(250, "2.0.0", "OK")), []);
+    assert.equal(login.session.progress.awaits, "owner");
+    const message = driverIn("while a message is delivered", { late: true });
+    assert.deepEqual(message.session.authenticated(reply(235, "2.7.0", "OK")), []);
+    assert.equal(message.session.progress.awaits, "owner");
+  });
+
   it("change nothing: no login, no reply (RFC 4954 §4)", () => {
     const driver = driverIn("behind EHLO");
     assert.deepEqual(driver.session.authenticated(reply(235, "2.7.0", "OK")), []);
