@@ -1,4 +1,5 @@
-// The commands of a session: one switch on the verb. AUTH and those of a message have files of their own.
+// The commands of a session: one switch on the verb. AUTH, the envelope and the content are in files of
+// their own.
 
 import { auth } from "./auth_command.ts";
 import { parseCommand } from "./command_line.ts";
@@ -73,7 +74,7 @@ export function answerCommand(session: SessionContext, line: string): void {
   }
 }
 
-/** EHLO and HELO. Any name will do, and none: devices send a serial number, brackets, or nothing. */
+/** EHLO and HELO. Any name is accepted: devices send a serial number, brackets, or nothing. */
 function hello(session: SessionContext, name: string, esmtp: boolean): void {
   const { client, options, secure } = session;
   client.hello = { name, esmtp };
@@ -91,6 +92,6 @@ function startTls(session: SessionContext, argument: string): void {
   session.reply(REPLIES.readyForTls);
   session.effects.effect({ type: "startTls" });
   session.state = HANDSHAKE;
-  // CVE-2011-0411: commands sent in plain text after STARTTLS must not be taken for the client's over TLS.
+  // CVE-2011-0411: commands in plain text after STARTTLS must not be taken for commands over TLS.
   session.input.clear();
 }

@@ -7,8 +7,9 @@ import type { Reservation } from "./reservation.ts";
 import type { Transaction } from "./transaction.ts";
 
 /**
- * Octets over the limit that are read and discarded: the reply to a message comes after its end (RFC
- * 5321 §4.1.1.4). A client that sends more is answered in the middle, and its connection closed (§7.8).
+ * Octets over the limit that are read and discarded, because the reply to a message comes after its end
+ * (RFC 5321 §4.1.1.4). A client that sends more gets its reply in the middle, and its connection is
+ * closed (§7.8).
  */
 export const MAX_DISCARDED = 64 * 1024 * 1024;
 
@@ -49,7 +50,7 @@ export class DataReceiver {
     }
   }
 
-  /** Whether the client may take a line with a single dot, whose line ends are not CRLF, for the end. */
+  /** Whether the octets so far end in a line with a single dot whose line ends are not CRLF. */
   get endMissed(): boolean {
     return this.#decoder.endMissed;
   }
@@ -65,7 +66,7 @@ export class DataReceiver {
     return this.#length > this.#limit + MAX_DISCARDED;
   }
 
-  /** The content, or why there is none. */
+  /** The content, or why it is refused. */
   finish(): Content | Reply {
     if (this.#length > this.#limit) return REPLIES.tooBig;
     return this.#builder?.finish() ?? REPLIES.outOfMemory;

@@ -160,7 +160,7 @@ export class Session {
    *
    * @param checkSender asked for each reverse-path
    * @param anySender whether the account's own address takes the reverse-path's place: then one without
-   *   a domain will do
+   *   a domain is accepted
    */
   authenticated(answer: Reply, checkSender?: SenderCheck, anySender = false): Effect[] {
     const session = this.#context;

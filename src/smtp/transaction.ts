@@ -25,7 +25,7 @@ export class Transaction {
   readonly facts: SessionFacts;
   readonly recipients: string[] = [];
   readonly reservation: Reservation;
-  /** Whether the client has been told that there are too many recipients. */
+  /** Whether a recipient was refused because there are too many. */
   full = false;
   /** The content so far, once the first BDAT has come. */
   #chunks: ContentBuilder | undefined;
