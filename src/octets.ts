@@ -15,7 +15,7 @@ export const CRLF = Buffer.from("\r\n");
 
 /**
  * The same memory as a Buffer. Both runtimes' sockets hand out Buffers already, and asking a small
- * one for its `buffer` makes Bun move it to memory of its own: hence the look first.
+ * one for its `buffer` makes Bun move it to memory of its own: hence the test.
  */
 export function asBuffer(octets: Uint8Array): Buffer {
   return Buffer.isBuffer(octets)
@@ -23,22 +23,22 @@ export function asBuffer(octets: Uint8Array): Buffer {
     : Buffer.from(octets.buffer, octets.byteOffset, octets.length);
 }
 
-/** Pieces from this size on, octets, are joined without room behind them for the next one. */
+/** Octets from which a piece is joined without room for the next one. */
 const LARGE_PIECE = 4 * 1024;
-/** Octets of such room at most: whoever keeps a part of the octets keeps it too. */
+/** Octets of such room at most: it stays in memory as long as any part of the octets. */
 const MAX_ROOM = 16 * 1024;
 
 /**
- * Joins what is left of a stream with the piece that comes next. What is left may be as long as its
- * reader allows, and the pieces may have one octet each: so there is room behind it, and it is not
- * copied for each of them.
+ * Joins the unread rest of a stream with the next piece. The rest may be as long as its reader allows,
+ * and the pieces may have one octet each: it leaves room after the rest, so as not to copy it for each
+ * piece.
  */
 export class Joiner {
   #memory: Buffer | undefined;
   /** Octets of the memory that are in use. They never change. */
   #used = 0;
 
-  /** @param rest the end of what this has returned last, where that has not been read */
+  /** @param rest the unread end of what this returned last */
   join(rest: Uint8Array, piece: Uint8Array): Buffer {
     const length = rest.length + piece.length;
     if (rest.length === 0) {

@@ -10,7 +10,13 @@ import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
 import type { Reservation } from "../smtp/reservation.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
-import { Session, type SessionOptions, TLS_FIRST, TLS_HANDSHAKE } from "../smtp/session.ts";
+import {
+  Session,
+  type SessionOptions,
+  type SessionProgress,
+  TLS_FIRST,
+  TLS_HANDSHAKE,
+} from "../smtp/session.ts";
 import type {
   ConnectionLimiter,
   EvictionReason,
@@ -334,7 +340,8 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
       if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.cutOff());
       this.#peerEnded = true;
       if (this.#left) this.#leave();
-      const waits = this.#session.busy || this.#session.held;
+      const { awaits } = this.#session.progress;
+      const waits = awaits === "owner" || awaits === "drain";
       if (!waits || this.#handshake) this.#end("the client hung up");
     });
   }
@@ -406,7 +413,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
    * script does, reads its replies yet; one that gives up has not.
    */
   get #left(): boolean {
-    return this.#peerEnded && !this.#session.inputWaiting;
+    return this.#peerEnded && this.#session.unread === 0;
   }
 
   /** Most likely nobody reads the reply: the place is anybody's, whatever becomes of the message. */
@@ -442,7 +449,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
       return this.#connection.destroy();
     }
     this.#guard(() => {
-      const { reply, setting, logMessage } = this.#session.endMissed
+      const { reply, setting, logMessage } = this.#session.progress.endMissed
         ? END_MISSED
         : TIMEOUTS[this.#deadline.setting ?? "COMMAND_TIMEOUT"];
       this.#context.limited(setting, this.#client, logMessage);
@@ -519,28 +526,30 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
       }
     }
     if (this.#closing) return;
-    if (this.#session.contentBegun !== this.#receiving) {
-      this.#receiving = !this.#receiving;
-      if (!this.#session.busy) this.#slot?.setActivity(this.#receiving ? "receiving" : "idle");
+    const progress = this.#session.progress;
+    const { awaits, contentBegun, stage } = progress;
+    if (contentBegun !== this.#receiving) {
+      this.#receiving = contentBegun;
+      if (awaits !== "owner") this.#slot?.setActivity(this.#receiving ? "receiving" : "idle");
     }
-    if (this.#account === undefined && this.#session.stage > this.#stage) {
-      this.#stage = this.#session.stage;
+    if (this.#account === undefined && stage > this.#stage) {
+      this.#stage = stage;
       this.#slot?.progress();
     }
-    if (this.#peerEnded && !this.#session.busy && !this.#session.held) {
+    if (this.#peerEnded && awaits !== "owner" && awaits !== "drain") {
       if (this.#gone === undefined) return this.#end("the client hung up");
       this.#awaitsReset = true;
       this.#deadline.at = this.#context.now() + SHOWN_MS;
       return;
     }
-    this.#flow();
+    this.#flow(progress);
   }
 
   /** Reads on exactly when the session can take more and the client reads our replies. */
-  #flow(): void {
+  #flow(progress: SessionProgress = this.#session.progress): void {
     if (this.#closing || this.#awaitsReset) return;
-    const busy = this.#session.busy && !this.#handshake;
-    const held = this.#session.held;
+    const busy = progress.awaits === "owner" && !this.#handshake;
+    const held = progress.awaits === "drain";
     const ahead = busy || held ? this.#session.unread : 0;
     if (!this.#keepAhead(ahead)) return;
     const pause = held || ahead > MAX_AHEAD || !this.#writable;
@@ -556,10 +565,10 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
       ? "handshake"
       : !this.#writable
       ? "client reading"
-      : this.#session.receivingContent
+      : progress.awaits === "content"
       ? "content"
       : "command";
-    this.#deadline.update(waitingFor, this.#session, this.#received, this.#context.now());
+    this.#deadline.update(waitingFor, progress, this.#received, this.#context.now());
   }
 
   /** Others have their turn before what is left of many commands is looked at. */

@@ -31,7 +31,7 @@ export type WaitingFor =
 /** What has come of a session so far. */
 export interface SessionProgress {
   /** Counts complete commands, and answers that the client had to wait for. */
-  readonly turn: number;
+  readonly exchanges: number;
   /** Whether content of a message has begun to come: it may pause for a command between chunks. */
   readonly contentBegun: boolean;
   /** Whether the client may think that it has sent all of its content, and is mistaken. */
@@ -43,7 +43,7 @@ export class ConnectionDeadline {
   #waitingFor: WaitingFor = "relay";
   /** When the wait for that began. */
   #since = 0;
-  #turn = 0;
+  #exchanges = 0;
   /** When the message's content began, later by the time in which it was not read. */
   #contentSince: number | undefined;
   /** Octets that the connection had received then. */
@@ -65,7 +65,7 @@ export class ConnectionDeadline {
    */
   update(
     waitingFor: WaitingFor,
-    { turn, contentBegun, endMissed = false }: SessionProgress,
+    { exchanges, contentBegun, endMissed = false }: SessionProgress,
     received: number,
     now: number,
   ): void {
@@ -76,8 +76,8 @@ export class ConnectionDeadline {
       }
       this.#waitingFor = waitingFor;
       this.#since = now;
-    } else if (turn !== this.#turn && waitingFor === "command") this.#since = now;
-    this.#turn = turn;
+    } else if (exchanges !== this.#exchanges && waitingFor === "command") this.#since = now;
+    this.#exchanges = exchanges;
     if (!contentBegun) this.#contentSince = undefined;
     else if (this.#contentSince === undefined) {
       this.#contentSince = now;

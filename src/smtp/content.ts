@@ -16,19 +16,19 @@ export function lengthOf(content: Content): number {
 
 const FIRST_BLOCK = 4 * 1024;
 const LARGEST_BLOCK = 512 * 1024;
-/** Octets from which an arriving piece is kept as it is: fewer are not worth an object of their own. */
-const WORTH_KEEPING = 16 * 1024;
-/** The same of a message's first piece, which mostly is all of a small message. */
-const FIRST_WORTH_KEEPING = 2 * 1024;
+/** Octets from which a piece is kept uncopied: fewer are not worth an object of their own. */
+const MIN_UNCOPIED = 16 * 1024;
+/** The same for a message's first piece, which mostly is all of a small message. */
+const MIN_UNCOPIED_FIRST = 2 * 1024;
 
 /** The memory of contents that nothing else uses. */
 const memories = new WeakMap<Content, readonly ArrayBuffer[]>();
 
 /**
- * Gives the memory of a content back at once; its octets are gone then. Its pieces are too old by now
- * for a collection that looks only at what is new, and the next mail does not wait for another. Memory
- * that something else may use is left to the collector, and so is all that no {@link ContentBuilder}
- * has made.
+ * Gives the memory of a content back at once; its octets are gone then. Its pieces have become old
+ * objects, which a minor garbage collection does not free, and a major one may come much later. Memory
+ * that something else may use is left to the collector, and so are contents that were not made by a
+ * {@link ContentBuilder}.
  */
 export function discard(content: Content): void {
   const own = memories.get(content);
@@ -38,18 +38,20 @@ export function discard(content: Content): void {
 }
 
 /**
- * Large pieces are kept uncopied where they are all that their memory holds: a small piece of a large
- * segment would keep all of it. Others are copied into few, growing blocks: a client that sends one
- * octet a segment must not make us hold an object for each.
+ * Keeps large pieces uncopied where they fill their memory: a small piece of a large segment would keep
+ * all of it. Copies others into few, growing blocks: a client that sends one octet a segment must not
+ * make the relay hold an object for each.
  */
 export class ContentBuilder {
   #pieces: Uint8Array[] = [];
-  /** What nothing else uses. */
+  /** The memory that nothing else uses. */
   #memories: ArrayBuffer[] = [];
   #length = 0;
-  /** Where small pieces are copied to, and how much of it is pieces already and is in use. */
+  /** Where small pieces are copied to. */
   #block: Uint8Array | undefined;
+  /** Octets of the block that belong to finished pieces. */
   #start = 0;
+  /** Octets of the block that are in use. */
   #used = 0;
 
   /** Octets gathered so far. */
@@ -61,10 +63,10 @@ export class ContentBuilder {
   append(bytes: Uint8Array): void {
     const isFirst = this.#length === 0;
     this.#length += bytes.length;
-    if (bytes.length >= (isFirst ? FIRST_WORTH_KEEPING : WORTH_KEEPING)) {
+    if (bytes.length >= (isFirst ? MIN_UNCOPIED_FIRST : MIN_UNCOPIED)) {
       const { buffer } = bytes;
       const isAll = bytes.length === buffer.byteLength;
-      // Behind a small message stands the end of its data, if that.
+      // The end of the data follows a small message in the same memory.
       if (isAll || isFirst && bytes.length > buffer.byteLength * 7 / 8) {
         this.#closePiece();
         this.#pieces.push(bytes);
@@ -92,7 +94,7 @@ export class ContentBuilder {
     return this.#pieces;
   }
 
-  /** Gives the memory of what was gathered back at once. */
+  /** Gives back the memory of what was gathered, at once. */
   discard(): void {
     discard(this.finish());
     this.#pieces = [];
@@ -102,7 +104,7 @@ export class ContentBuilder {
 
   /** @param octets that are to be copied */
   #newBlock(octets: number): Uint8Array {
-    // Small messages are one block, and of large ones a small part is left over of the last.
+    // A small message has one block; of a large one, only a small part of the last block stays unused.
     const size = Math.min(Math.max(FIRST_BLOCK, octets, this.#length >> 3), LARGEST_BLOCK);
     this.#start = this.#used = 0;
     const block = Buffer.allocUnsafeSlow(size);
@@ -110,7 +112,7 @@ export class ContentBuilder {
     return block;
   }
 
-  /** The rest of the block stays for the small pieces to come: none of it is wasted. */
+  /** The rest of the block is left for the next small pieces. */
   #closePiece(): void {
     if (this.#block === undefined || this.#used === this.#start) return;
     this.#pieces.push(this.#block.subarray(this.#start, this.#used));

@@ -10,7 +10,7 @@ const CRLF_DOT = Buffer.from("\r\n.");
 
 /** A line with a single dot, and the line end before it. */
 const MISSED_END = /\n\.\r*\n$/;
-/** Octets of that, with two CRs at most. */
+/** Octets of such an end, with two CRs at most. */
 const LONGEST_END = 6;
 
 /** Where content octets go. */
@@ -18,7 +18,7 @@ export interface ContentSink {
   append(bytes: Uint8Array): void;
 }
 
-/** What has been seen of the sequence that may end the data. */
+/** How much of the sequence that ends the data has come. */
 const enum Seen {
   /** Nothing: in the middle of a line. */
   Nothing,
@@ -45,7 +45,7 @@ export class DataDecoder {
   /**
    * Takes octets up to the end of data.
    *
-   * @returns the index behind the final CRLF "." CRLF, or -1 when more is needed
+   * @returns the index after the final CRLF "." CRLF, or -1 when more is needed
    */
   push(bytes: Uint8Array): number {
     const buffer = asBuffer(bytes);
@@ -98,16 +98,16 @@ export class DataDecoder {
   }
 
   /**
-   * Whether what has come ends in a line with a single dot that is no end of data, because it or the
-   * line before does not end in CRLF.
+   * Whether the octets so far end in a line with a single dot that does not end the data, because that
+   * line or the one before it does not end in CRLF.
    */
   get endMissed(): boolean {
     return MISSED_END.test(this.#last);
   }
 
   /**
-   * Copies content from `start` up to the next CRLF that a dot follows, or to the end of what is
-   * there, by native search: this is where nearly all octets go.
+   * Hands on content from `start` up to the next CRLF that a dot follows, or up to the end of the
+   * buffer. Nearly all octets go this way, by native search.
    */
   #skipToLine(buffer: Buffer, start: number): number {
     const found = buffer.indexOf(CRLF_DOT, start);

@@ -1,4 +1,4 @@
-// What a session asks of the owner of its connection.
+// What a session has the owner of its connection do.
 
 import type { LimitReached } from "./session_limits.ts";
 import type { Secret } from "../secret.ts";
@@ -15,29 +15,29 @@ export interface Envelope {
   readonly recipients: readonly string[];
 }
 
-/** How the session stood when a message was submitted: what a Received field tells. */
+/** What a Received field tells of the session that a message came by. */
 export interface SessionFacts {
   /** The argument of EHLO or HELO; "" when there was none. */
   readonly helo: string;
   readonly esmtp: boolean;
   readonly tls: boolean;
   readonly smtputf8: boolean;
-  /** It came without a login, as the account of the trusted networks. Left out otherwise. */
+  /** Sent without a login, as the account of the trusted networks. Left out otherwise. */
   readonly trusted?: true;
 }
 
 /**
- * A login or a message that the session has turned away by itself: nobody else hears of it. Commands
- * in the wrong order are none (503): what they follow from has been told.
+ * A login or a message that the session has refused by itself, so that the rest of the relay does not
+ * see it. Commands out of order (503) are left out: they follow from a refusal before.
  */
 export interface Refusal {
   readonly command: "AUTH" | "MAIL" | "RCPT" | "DATA" | "BDAT";
   readonly reply: Reply;
-  /** Whether the client had logged in: what strangers do is told less loudly. */
+  /** Whether the client had logged in: refusals of others are logged at a lower level. */
   readonly authenticated: boolean;
-  /** AUTH: what was tried, where it is a failed login. */
+  /** AUTH: the credentials, where it is a failed login. */
   readonly tried?: Secret;
-  /** MAIL, RCPT: what the client gave it. Never AUTH's: it is secret. */
+  /** MAIL, RCPT: the command's argument. Left out for AUTH, where it is secret. */
   readonly argument?: string;
   /** RCPT, DATA, BDAT: the reverse-path of the transaction. */
   readonly from?: string;
@@ -57,10 +57,10 @@ export type Effect =
     readonly envelope: Envelope;
     readonly content: Content;
     readonly facts: SessionFacts;
-    /** To be released once the message is held no longer, whatever became of it. */
+    /** Release it once the message is no longer in memory, sent or not. */
     readonly reservation: Reservation;
   }
-  /** Tell of it; its reply is among the replies. */
+  /** For the log: the reply is among the replies. */
   | { readonly type: "refused"; readonly refusal: Refusal }
   /** End the connection after the replies before this have left. */
   | {

@@ -6,18 +6,18 @@ import { Buffer } from "node:buffer";
 import { addressOf, parsePathArgument, type PathArgument, type PathError } from "./path.ts";
 import { REPLIES, type Reply, reply } from "./reply.ts";
 
-/** What MAIL says. */
+/** The argument of MAIL. */
 export interface Sender {
   /** Reverse-path, or "" for the null one (RFC 5321 §4.5.5). */
   readonly from: string;
   readonly smtputf8: boolean;
-  /** Octets that the client means to send; 0 where it does not say. */
+  /** Octets that the client announces (SIZE); 0 where it does not. */
   readonly size: number;
 }
 
 /**
  * @param maxMessageSize octets
- * @param bare whether a name without a domain will do, because something else takes its place
+ * @param bare whether a name without a domain is accepted, because the account's address replaces it
  */
 export function readSender(
   argument: string,
@@ -95,8 +95,8 @@ function checkMailParameters(
         smtputf8 = true;
         break;
       case "AUTH":
-        // RFC 4954 §5: who first submitted the message. We trust nobody's word, and Graph has no
-        // place for it.
+        // RFC 4954 §5: who first submitted the message. It is not verified, and Graph has no place for
+        // it, so it is ignored.
         if (value === undefined) return reply(501, "5.5.4", "AUTH needs a value");
         break;
       default:
@@ -126,7 +126,7 @@ function isAscii(text: string): boolean {
   return /^[\x00-\x7f]*$/.test(text);
 }
 
-/** Reads a Latin-1 string's octets as UTF-8; undefined where they are not. */
+/** Reads a Latin-1 string's octets as UTF-8; undefined where they are not valid. */
 export function utf8(text: string): string | undefined {
   if (isAscii(text)) return text;
   try {

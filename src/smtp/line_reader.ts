@@ -1,11 +1,11 @@
-// Lines out of octets that arrive in whatever pieces (RFC 5321 §2.3.8, §4.5.3.1.4).
+// Reads lines from octets that arrive in any pieces (RFC 5321 §2.3.8, §4.5.3.1.4).
 
 import { Buffer } from "node:buffer";
 import { asBuffer, CR, Joiner, LF } from "../octets.ts";
 
 const EMPTY = new Uint8Array(0);
 
-/** A line that was longer than allowed, and has been thrown away. */
+/** A line that was longer than allowed, and has been discarded. */
 export interface LineTooLong {
   /** Octets that were allowed. */
   readonly limit: number;
@@ -14,12 +14,12 @@ export interface LineTooLong {
 export class LineReader {
   #input: Uint8Array = EMPTY;
   readonly #joiner = new Joiner();
-  /** Where the search for the end of an unfinished line goes on. */
+  /** Octets that have been searched for the line's end. */
   #searched = 0;
-  /** The rest of this line is being thrown away. */
+  /** Set while the rest of a line is being discarded. */
   #skipping: LineTooLong | undefined;
 
-  /** What has not been read yet. */
+  /** The octets that have not been read yet. */
   get input(): Uint8Array {
     return this.#input;
   }
@@ -28,13 +28,13 @@ export class LineReader {
     this.#input = this.#joiner.join(this.#input, bytes);
   }
 
-  /** Takes octets that are no line. */
+  /** Takes octets other than a line, such as content. */
   consume(octets: number): void {
     this.#input = octets >= this.#input.length ? EMPTY : this.#input.subarray(octets);
     this.#searched = 0;
   }
 
-  /** The input is to wait: nothing but itself is kept of the memory that it has come in. */
+  /** The input has to wait: copies it where it would keep much more memory than its own. */
   keep(): void {
     const { buffer, byteLength } = this.#input;
     if (buffer.byteLength > 2 * byteLength) this.#input = Buffer.from(this.#input);
@@ -47,10 +47,10 @@ export class LineReader {
   }
 
   /**
-   * Takes one line, which ends in LF, however many CRs stand before it: devices send none, one and two,
-   * and no command can be hidden in the difference.
+   * Takes one line, which ends in LF after any number of CRs: devices send none, one or two, and no
+   * command can be hidden in the difference.
    *
-   * @param limit octets of a line that begins with these, its end included
+   * @param limitFor octets that a line with this beginning may have, its end included
    * @returns the line as Latin-1 without its end; undefined where it is not complete
    */
   next(limitFor: (beginning: Uint8Array) => number): string | LineTooLong | undefined {
@@ -63,7 +63,7 @@ export class LineReader {
       if ((end < 0 ? input.length : end + 1) > limit) tooLong = { limit };
     }
     if (end < 0) {
-      // Nothing of an over-long line is kept, however long it grows.
+      // An over-long line is not kept, however long it grows.
       this.#skipping = tooLong;
       if (tooLong !== undefined) this.consume(input.length);
       else this.#searched = input.length;

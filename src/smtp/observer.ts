@@ -1,15 +1,15 @@
-// What may be kept of an SMTP dialogue. A login's secret can stand in other places than behind AUTH: a
-// client that does not wait for the answer to AUTH sends its SASL responses as commands.
+// What may be shown of an SMTP dialogue. The secret of a login can stand elsewhere than after AUTH: a
+// client that does not wait for the reply to AUTH sends its SASL responses as commands.
 
-import { parseCommand, trimSpaces } from "./command.ts";
+import { parseCommand, trimSpaces } from "./command_line.ts";
 import { type Content, lengthOf } from "./content.ts";
 import { utf8 } from "./envelope.ts";
 import type { LineTooLong } from "./line_reader.ts";
 import type { Reply } from "./reply.ts";
 
-/** Observes one session, in the order in which it deals with things. */
+/** Observes the dialogue of one session, in order. */
 export interface SessionObserver {
-  /** @param shown what the client said, as far as it may be kept, or in brackets what it did */
+  /** @param shown the command, as far as it may be shown, or in brackets what the client did */
   command(shown: string): void;
   /** @param text all lines as they are sent, each with its CRLF */
   reply(text: string): void;
@@ -19,10 +19,10 @@ export interface SessionObserver {
 const SHOWN = new Set(
   "EHLO HELO STARTTLS MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT".split(" "),
 );
-/** What can stand behind AUTH and is surely no secret. */
+/** The mechanisms: any other word after AUTH may be a secret. */
 const MECHANISM = /^(?:PLAIN|LOGIN|XOAUTH2|OAUTHBEARER|CRAM-MD5|DIGEST-MD5|NTLM|GSSAPI|EXTERNAL)$/i;
 
-/** A command line as it may be kept: of AUTH the mechanism, of what is no command its length. */
+/** A command line as it may be shown: the mechanism of AUTH, the length of an unknown command. */
 export function shownCommand(line: string | LineTooLong): string {
   if (typeof line !== "string") return `(a line of more than ${line.limit} octets)`;
   const command = parseCommand(line);
@@ -38,7 +38,7 @@ export function shownCommand(line: string | LineTooLong): string {
   return `(${line.length} octets that are no command)`;
 }
 
-/** The octets behind DATA. */
+/** The content after DATA. */
 export function shownContent(content: Content | Reply): string {
   return "code" in content ? "(the message)" : `(the message: ${lengthOf(content)} octets)`;
 }

@@ -1,32 +1,35 @@
-// How a session is set up, and what of it EHLO tells the client.
+// The options of a session, and which of them the reply to EHLO tells.
 
 import type { Reply } from "./reply.ts";
 import { type Mechanism, STANDARD_MECHANISMS } from "./sasl.ts";
 
+/** Why MAIL is refused for a reverse-path (null: ""); undefined where it is not. Does no I/O. */
+export type SenderCheck = (from: string) => Reply | undefined;
+
 export interface SessionOptions {
-  /** The name in the greeting and in the answer to EHLO. */
+  /** The name in the greeting and in the reply to EHLO. */
   readonly hostname: string;
-  /** The text of the 220 line behind the name. */
+  /** The text of the greeting (220) after the name. */
   readonly greeting: string;
   /** Octets; announced as SIZE (RFC 1870). */
   readonly maxMessageSize: number;
   /** Recipients of one message; announced as LIMITS RCPTMAX (RFC 9422). */
   readonly maxRecipients: number;
-  /** Whether a certificate is there to start TLS with. */
+  /** Whether STARTTLS is offered: there is a certificate. */
   readonly offerTls: boolean;
-  /** Whether mail and AUTH have to wait for TLS. */
+  /** Whether mail and AUTH are refused before TLS. */
   readonly requireTls: boolean;
-  /** The mechanisms of AUTH, in the order of EHLO; PLAIN and LOGIN when left out. */
+  /** The mechanisms of AUTH, in the order of EHLO; LOGIN and PLAIN when left out. */
   readonly mechanisms?: readonly Mechanism[];
-  /** What RCPT is refused with for an address; undefined where it is not. Does no I/O. */
+  /** Why RCPT is refused for an address; undefined where it is not. Does no I/O. */
   readonly checkRecipient?: (address: string) => Reply | undefined;
   /** Refused commands that end a session; unlimited when left out. */
   readonly maxErrors?: number;
-  /** Commands in a row that bring a client no further before its login; unlimited when left out. */
+  /** Commands in a row without progress before a login that end a session; unlimited when left out. */
   readonly maxIdleCommands?: number;
 }
 
-/** The answer to EHLO (RFC 5321 §4.1.1.1). @param secure whether the connection is on TLS */
+/** The reply to EHLO (RFC 5321 §4.1.1.1). @param secure whether the connection is on TLS */
 export function ehloReply(options: SessionOptions, secure: boolean): Reply {
   const { hostname, maxMessageSize, maxRecipients, offerTls, requireTls } = options;
   const { mechanisms = STANDARD_MECHANISMS } = options;

@@ -1,13 +1,13 @@
 // Reverse-path and forward-path with their parameters (RFC 5321 §4.1.2, §3.3; RFC 6531 §3.3).
 
 import { Buffer } from "node:buffer";
-import { trimSpaces } from "./command.ts";
+import { trimSpaces } from "./command_line.ts";
 
 /** A mailbox as the client spelled it, without angle brackets or source route. */
 export interface Mailbox {
   /** Unquoted spelling is kept: `"john doe"` stays quoted. */
   readonly localPart: string;
-  /** Empty for the bare `postmaster` of RFC 5321 §4.5.1, and where a bare name was asked for. */
+  /** Empty for the bare `postmaster` of RFC 5321 §4.5.1, and for a bare name where it is accepted. */
   readonly domain: string;
 }
 
@@ -18,7 +18,7 @@ export interface PathArgument {
   readonly parameters: readonly { readonly keyword: string; readonly value: string | undefined }[];
 }
 
-/** Why a path was refused; each one has its own reply. */
+/** Why a path is refused; each has its own reply. */
 export type PathError = "syntax" | "address" | "tooLong";
 
 // RFC 5321 §4.5.3.1.1–3, octets.
@@ -30,10 +30,10 @@ const MAX_PATH = 256;
  * Parses what follows `MAIL FROM:` or `RCPT TO:`.
  *
  * Tolerated, because devices send it and it cannot be misread: spaces after the colon and inside the
- * angle brackets, a path without these, parameters right behind it, trailing spaces, a source route
- * (parsed and dropped, §4.1.1.3).
+ * angle brackets, a path without these, parameters right after the bracket, trailing spaces, a source
+ * route (parsed and dropped, §4.1.1.3).
  *
- * @param bare whether a local part alone will do, such as `scanner`
+ * @param bare whether a local part alone is accepted, such as `scanner`
  */
 export function parsePathArgument(text: string, bare = false): PathArgument | PathError {
   const rest = trimSpaces(text);
@@ -67,12 +67,12 @@ export function parsePathArgument(text: string, bare = false): PathArgument | Pa
   return typeof mailbox === "string" ? mailbox : { mailbox, parameters };
 }
 
-/** Octets that this text has on the wire. */
+/** Octets of the text in UTF-8. */
 function octets(text: string): number {
   return Buffer.byteLength(text, "utf8");
 }
 
-/** Index of the `>` that ends a path which began with `<`; quoted strings may hold one too. */
+/** Index of the `>` that ends a path; one inside a quoted string does not. */
 function closingBracket(text: string): number {
   let quoted = false;
   for (let i = 1; i < text.length; i++) {
@@ -105,12 +105,12 @@ function withoutSourceRoute(path: string): string {
 const DOT_STRING =
   /^[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\u{10ffff}]+(?:\.[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~\u0080-\u{10ffff}]+)*$/u;
 const QUOTED_STRING = /^"(?:[\x20\x21\x23-\x5b\x5d-\x7e\u0080-\u{10ffff}]|\\[\x20-\x7e])*"$/u;
-// Underscores are no letters of a host name, but names with them are in use.
+// Underscores are not allowed in host names, but names with them are in use.
 const DOMAIN =
   /^[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]*[A-Za-z0-9_\u0080-\u{10ffff}])?(?:\.[A-Za-z0-9_\u0080-\u{10ffff}](?:[A-Za-z0-9_\-\u0080-\u{10ffff}]*[A-Za-z0-9_\u0080-\u{10ffff}])?)*$/u;
 /**
- * What no address has, though RFC 6531 §3.3 counts it as atext: characters that are not seen, or
- * are no characters yet (RFC 8264 §8, §9). The ASCII space is for quoted strings.
+ * Not allowed in addresses, though RFC 6531 §3.3 counts them as atext: invisible and unassigned
+ * characters (RFC 8264 §8, §9). The ASCII space is for quoted strings.
  */
 const INVISIBLE = /(?! )[\p{C}\p{Z}]/u;
 
@@ -130,7 +130,7 @@ function parseMailbox(text: string, bare: boolean): Mailbox | PathError {
   }
   if (at < 1 || at === text.length - 1) return "address";
   const localPart = text.slice(0, at);
-  // The dot of the root is DNS's, not mail's (RFC 5321 §2.3.5); readers of mail do not know it.
+  // The trailing dot of DNS's root is not part of a mail domain (RFC 5321 §2.3.5).
   const domain = text.slice(at + 1).replace(/\.$/, "");
   if (octets(localPart) > MAX_LOCAL_PART || octets(domain) > MAX_DOMAIN) return "tooLong";
   if (octets(text) !== text.length && INVISIBLE.test(text)) return "address";

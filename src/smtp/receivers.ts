@@ -4,10 +4,12 @@ import { type Content, ContentBuilder } from "./content.ts";
 import { DataDecoder } from "./data.ts";
 import { REPLIES, type Reply } from "./reply.ts";
 import type { Reservation } from "./reservation.ts";
+import type { Transaction } from "./transaction.ts";
 
 /**
- * Octets over the limit that are read and discarded: the reply to a message comes after its end (RFC
- * 5321 §4.1.1.4). A client that sends more is answered in the middle, and its connection closed (§7.8).
+ * Octets over the limit that are read and discarded, because the reply to a message comes after its end
+ * (RFC 5321 §4.1.1.4). A client that sends more gets its reply in the middle, and its connection is
+ * closed (§7.8).
  */
 export const MAX_DISCARDED = 64 * 1024 * 1024;
 
@@ -48,7 +50,7 @@ export class DataReceiver {
     }
   }
 
-  /** Whether the client may take a line with a single dot, whose line ends are not CRLF, for the end. */
+  /** Whether the octets so far end in a line with a single dot whose line ends are not CRLF. */
   get endMissed(): boolean {
     return this.#decoder.endMissed;
   }
@@ -64,42 +66,37 @@ export class DataReceiver {
     return this.#length > this.#limit + MAX_DISCARDED;
   }
 
-  /** The content, or why there is none. */
+  /** The content, or why it is refused. */
   finish(): Content | Reply {
     if (this.#length > this.#limit) return REPLIES.tooBig;
     return this.#builder?.finish() ?? REPLIES.outOfMemory;
   }
 }
 
-/** What a chunk needs of its message. */
-interface ChunkedMessage {
-  readonly reservation: Reservation;
-  /** Octets of the reservation that are not for the content. */
-  readonly overhead: number;
+/** Where the octets of an accepted chunk go. */
+export interface ChunkTarget {
+  readonly builder: ContentBuilder;
+  readonly transaction: Transaction;
 }
 
 /** The octets of one BDAT command (RFC 3030 §2). A refused chunk is read to its end and discarded. */
 export class ChunkReceiver {
   readonly last: boolean;
-  readonly #message: ChunkedMessage | undefined;
-  #target: ContentBuilder | Reply;
+  #target: ChunkTarget | Reply;
   #left: number;
 
-  /** @param message that the chunk is a part of */
-  constructor(
-    octets: number,
-    last: boolean,
-    target: ContentBuilder | Reply,
-    message?: ChunkedMessage,
-  ) {
+  /**
+   * @param octets of the chunk
+   * @param last whether the command said LAST
+   */
+  constructor(octets: number, last: boolean, target: ChunkTarget | Reply) {
     this.#left = octets;
     this.last = last;
     this.#target = target;
-    this.#message = message;
   }
 
   /** Where the octets go, or why they are refused. */
-  get target(): ContentBuilder | Reply {
+  get target(): ChunkTarget | Reply {
     return this.#target;
   }
 
@@ -107,20 +104,20 @@ export class ChunkReceiver {
     return this.#left === 0;
   }
 
-  /** Has the octets discarded, those that have come and the rest. */
-  refuse(why: Reply): void {
-    this.#target = why;
+  /** Has the octets to come discarded. */
+  refuse(reply: Reply): void {
+    this.#target = reply;
   }
 
   /** @returns how many of the octets belong to the chunk */
   push(bytes: Uint8Array): number {
     const part = bytes.subarray(0, this.#left);
     this.#left -= part.length;
-    if (!(this.#target instanceof ContentBuilder)) return part.length;
-    const { reservation, overhead = 0 } = this.#message ?? {};
-    if (reservation?.ensure(this.#target.length + part.length + overhead) === false) {
-      this.refuse(REPLIES.outOfMemory);
-    } else this.#target.append(part);
+    if ("code" in this.#target) return part.length;
+    const { builder, transaction } = this.#target;
+    const { reservation, overhead } = transaction;
+    if (reservation.ensure(builder.length + part.length + overhead)) builder.append(part);
+    else this.refuse(transaction.fail(REPLIES.outOfMemory));
     return part.length;
   }
 }

@@ -1,7 +1,7 @@
-// SMTP replies as values (RFC 5321 §4.2) with enhanced status codes (RFC 2034), and their one
-// way onto the wire.
+// SMTP replies as values (RFC 5321 §4.2) with enhanced status codes (RFC 2034), and how they are
+// formatted.
 
-/** A reply: `enhanced` is left out only where RFC 2034 §3 wants none (greeting, EHLO, 3yz). */
+/** `enhanced` is left out only where RFC 2034 §3 has no code (greeting, EHLO, 3yz). */
 export interface Reply {
   readonly code: number;
   /** Enhanced status code (RFC 3463) whose class is the first digit of `code`. */
@@ -23,8 +23,8 @@ export function replyText({ text }: Pick<Reply, "text">): string {
 const MAX_REPLY_LINE = 512;
 
 /**
- * The reply's octets as an ASCII string. Texts may quote what a client or a cloud service said:
- * whatever could end the line or is not printable ASCII becomes `?`, and what is too long is cut.
+ * The reply's octets as an ASCII string. Texts may quote a client or a cloud service: characters that
+ * could end the line or are not printable ASCII become `?`, and lines that are too long are cut.
  */
 export function formatReply({ code, enhanced, text }: Reply): string {
   const lines = typeof text === "string" ? [text] : text;
@@ -38,14 +38,14 @@ export function formatReply({ code, enhanced, text }: Reply): string {
   return out;
 }
 
-/** `text` with everything but printable ASCII replaced, runs of white space made one space. */
+/** Replaces all but printable ASCII with `?`, and runs of white space with one space. */
 export function printable(text: string): string {
-  // Nearly every reply is clean already, and this runs for each one.
+  // Runs for each reply, and nearly every one needs no change.
   if (!/[^\x20-\x7e]/.test(text)) return text;
   return text.replace(/\s+/g, " ").replace(/[^\x20-\x7e]/g, "?");
 }
 
-/** The replies that do not depend on what the client said, in the order of a session. */
+/** The replies with a fixed text, in the order of a session. */
 export const REPLIES = {
   quit: reply(221, "2.0.0", "Bye"),
   ok: reply(250, "2.0.0", "OK"),
@@ -79,7 +79,7 @@ export const REPLIES = {
   tooManyFailedLogins: reply(421, "4.7.0", "Too many failed logins from this address; try later"),
   mustStartTls: reply(530, "5.7.0", "Must issue a STARTTLS command first"),
   mustAuthenticate: reply(530, "5.7.0", "Authentication required"),
-  // Exim and sendmail go on without a login, and would give the mail up at a 5yz.
+  // Exim and sendmail send MAIL after a failed login all the same, and would bounce the mail at a 5yz.
   loginFailedBefore: reply(454, "4.7.0", "The login before has failed; log in first"),
 
   tlsActive: reply(503, "5.5.1", "TLS is already active"),
@@ -112,6 +112,6 @@ export const REPLIES = {
   unknown: reply(500, "5.5.1", "Command not recognized"),
   notImplemented: reply(502, "5.5.1", "Command not implemented"),
   tooManyErrors: reply(421, "4.7.0", "Too many errors in this session"),
-  tooManyIdleCommands: reply(421, "4.7.0", "Too many commands that bring nothing forward"),
+  tooManyIdleCommands: reply(421, "4.7.0", "Too many idle commands"),
   notHttp: reply(554, "5.5.1", "This is an SMTP server, not an HTTP server"),
 } as const satisfies Record<string, Reply>;

@@ -1,43 +1,43 @@
-// Room in memory for one message while it arrives. The room is all connections' (MAX_MEMORY); what
-// divides it is outside of the session, and known to it by these two interfaces.
+// Room in memory for one message while it arrives. All connections share the room (MAX_MEMORY); the
+// session knows what divides it by these two interfaces.
 
-/** The memory that one client may take for its messages. */
+/** The memory for the messages of one client. */
 export interface Memory {
   /**
    * Opens a reservation for one message.
    *
-   * @param announced octets by MAIL's SIZE (RFC 1870); 0 where the client does not say
-   * @returns undefined where there is no room for as many
+   * @param announced octets by MAIL's SIZE (RFC 1870); 0 where the client does not announce any
+   * @returns undefined where there is no room for that many
    */
   open(announced: number): Reservation | undefined;
 }
 
-/** What one message has taken, and gives back exactly once. */
+/** The room of one message; it is given back exactly once. */
 export interface Reservation {
   /**
-   * Keeps room for a message of so many octets, while they come.
+   * Keeps room for a message of so many octets, while they arrive.
    *
-   * @returns false where there is none: then all that it had is given back
+   * @returns false where there is not enough: then the whole reservation has been given back
    */
   expect(octets: number): boolean;
   /**
-   * Takes room until there is some for a message of so many octets.
+   * Takes more room, until a message of so many octets has enough.
    *
-   * @returns false where there is none: then all that it had is given back
+   * @returns false where there is not enough: then the whole reservation has been given back
    */
   ensure(octets: number): boolean;
-  /** The message has come, with so many octets: what was taken beyond is given back. */
+  /** The message has arrived, with so many octets: gives back the room beyond them. */
   settle(octets: number): void;
-  /** Gives all of it back. */
+  /** Gives back the whole reservation. */
   release(): void;
   /**
-   * Gives the message up, so that its room can go to others: called once, behind which there is
-   * none. Undefined while the message cannot be given up.
+   * Gives the message up, so that other messages can have its room. Called once at most; undefined
+   * while the message cannot be given up.
    */
   giveUp: (() => void) | undefined;
 }
 
-/** For a session that nobody has given a limit. */
+/** For a session without a limit. */
 export const UNLIMITED: Memory = {
   open: () => ({
     expect: () => true,

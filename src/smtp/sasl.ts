@@ -1,5 +1,5 @@
-// SASL inside AUTH (RFC 4954): responses in, credentials out. PLAIN (RFC 4616) and LOGIN are here, the
-// mechanisms that bring a token in sasl_bearer.ts.
+// SASL inside AUTH (RFC 4954): responses in, credentials out. PLAIN (RFC 4616) and LOGIN are here; the
+// mechanisms with a bearer token are in sasl_bearer.ts.
 
 import { Buffer } from "node:buffer";
 import { Secret } from "../secret.ts";
@@ -12,7 +12,7 @@ export interface PasswordCredentials {
   readonly password: Secret;
 }
 
-/** `"token" in credentials` tells the two kinds apart. */
+/** `"token" in credentials` tells them apart. */
 export type Credentials = PasswordCredentials | TokenCredentials;
 
 export type Mechanism = Credentials["mechanism"];
@@ -28,16 +28,16 @@ export type SaslStep =
   | {
     readonly type: "done";
     readonly credentials: Credentials;
-    /** What the mechanism says before a 535; {@link afterRefusal} takes the answer to it. */
+    /** The mechanism's challenge before a 535; {@link afterRefusal} takes the response to it. */
     readonly errorChallenge?: Reply;
   }
   | {
     readonly type: "failed";
     readonly reply: Reply;
-    /** What was tried, where it is a failed login: as text that tells it from others. */
+    /** The credentials, where it is a failed login: as text that tells them from others. */
     readonly tried?: Secret;
   }
-  /** The reply that a refusal had to wait with; whom it concerns has been told of it. */
+  /** A login that was refused before: its reply had to wait for the client's last response. */
   | { readonly type: "refused"; readonly reply: Reply };
 
 /** A running exchange: takes the client's response line, without its line end. */
@@ -51,7 +51,7 @@ const MECHANISMS: Readonly<Record<Mechanism, () => SaslExchange>> = {
     bearer(readOauthbearer, REPLIES.malformedOauthbearer, REPLIES.oauthbearerError),
 };
 
-/** The mechanisms of a relay that has been told of none. */
+/** The mechanisms where the options name none. */
 export const STANDARD_MECHANISMS: readonly Mechanism[] = ["LOGIN", "PLAIN"];
 
 /**
@@ -59,7 +59,7 @@ export const STANDARD_MECHANISMS: readonly Mechanism[] = ["LOGIN", "PLAIN"];
  *
  * @param mechanism in any case
  * @param initial the initial response as sent (`=` for an empty one), if there was one
- * @param enabled what may be used, at least one
+ * @param enabled the mechanisms that may be used, at least one
  */
 export function beginSasl(
   mechanism: string,
@@ -88,11 +88,10 @@ function unknownMechanism(enabled: readonly Mechanism[]): Reply {
 }
 
 /**
- * Takes the client's answer to a mechanism's error challenge, whatever it is: RFC 7628 §3.2.3 asks for
- * one octet of value 1, Google's clients send an empty line. Only `*` has a reply of its own (RFC 4954
- * §4).
+ * Takes any response to a mechanism's error challenge: RFC 7628 §3.2.3 asks for one octet of value 1,
+ * Google's clients send an empty line. Only `*` has a reply of its own (RFC 4954 §4).
  *
- * @param refusal the reply that the login is refused with
+ * @param refusal the reply to the login
  */
 export function afterRefusal(refusal: Reply): SaslExchange {
   return (response) => {
@@ -118,8 +117,8 @@ function plain(): SaslExchange {
   return (response) => {
     const decoded = decode(response);
     if ("type" in decoded) return decoded;
-    // RFC 4616 §2: [authzid] NUL authcid NUL passwd. Nobody acts for anybody else here, so the
-    // authorization identity, which some devices fill with odd things, decides nothing.
+    // RFC 4616 §2: [authzid] NUL authcid NUL passwd. The authorization identity is ignored: a login
+    // cannot act for another, and some devices send odd values.
     const first = decoded.indexOf(0);
     const second = first < 0 ? -1 : decoded.indexOf(0, first + 1);
     if (second < 0 || decoded.includes(0, second + 1)) {
@@ -161,7 +160,7 @@ function done(mechanism: "PLAIN" | "LOGIN", username: Buffer, password: Buffer):
 
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
-/** Base64 as RFC 4648 §4 has it; missing padding is forgiven. */
+/** Base64 (RFC 4648 §4), with or without padding. */
 function decode(response: string): Buffer | SaslStep {
   if (response === "*") return { type: "failed", reply: REPLIES.authCancelled };
   if (!BASE64.test(response) || response.replace(/=+$/, "").length % 4 === 1) {

@@ -1,18 +1,18 @@
-// The mechanisms of clients that bring a token: OAUTHBEARER (RFC 7628) and XOAUTH2, which came before
-// it (https://developers.google.com/workspace/gmail/imap/xoauth2-protocol). Responses in, credentials
-// out; what the token is worth is not looked at here.
+// The mechanisms with a bearer token: OAUTHBEARER (RFC 7628) and its predecessor XOAUTH2
+// (https://developers.google.com/workspace/gmail/imap/xoauth2-protocol). Responses in, credentials out;
+// the token is not verified here.
 
 import type { Buffer } from "node:buffer";
 import { Secret } from "../secret.ts";
 
 export interface TokenCredentials {
   readonly mechanism: "XOAUTH2" | "OAUTHBEARER";
-  /** Whom the client says that it is; "" where OAUTHBEARER leaves that to the token. */
+  /** The name that the client gives; "" where OAUTHBEARER leaves it to the token. */
   readonly username: string;
   readonly token: Secret;
 }
 
-/** What stands between the parts of both. */
+/** Separates the parts in both mechanisms. */
 const SEPARATOR = "\x01";
 
 /** RFC 6750 §2.1: the name of the scheme in any case, then a b64token. */
@@ -29,14 +29,14 @@ export function readXoauth2(response: Buffer): TokenCredentials | undefined {
 }
 
 /**
- * `n,a=NAME,^Ahost=HOST^Aport=PORT^Aauth=Bearer TOKEN^A^A` (RFC 7628 §3.1). Where the client means to
- * be is of no use to a bearer token: keys besides `auth` are passed over.
+ * `n,a=NAME,^Ahost=HOST^Aport=PORT^Aauth=Bearer TOKEN^A^A` (RFC 7628 §3.1). Keys other than `auth` are
+ * ignored: a bearer token does not depend on host and port.
  *
  * @returns undefined for anything else
  */
 export function readOauthbearer(response: Buffer): TokenCredentials | undefined {
   const [header = "", ...pairs] = partsOf(response);
-  // Two at the end: one ends the last pair, one the response.
+  // Two separators at the end: one ends the last pair, one the response.
   if (pairs.length < 3 || pairs.pop() !== "" || pairs.pop() !== "") return undefined;
   const username = authorizationId(header);
   if (username === undefined || !pairs.every((pair) => PAIR.test(pair))) return undefined;
@@ -50,8 +50,7 @@ export function readOauthbearer(response: Buffer): TokenCredentials | undefined 
 const PAIR = /^[A-Za-z]+=[\x20-\x7e\t\r\n]*$/;
 
 /**
- * The name in a GS2 header (RFC 5801 §4), without channel binding: there is none to be had with
- * bearer tokens.
+ * The name in a GS2 header (RFC 5801 §4), without channel binding: the mechanism has none.
  */
 function authorizationId(header: string): string | undefined {
   const match = /^[ny],(?:a=([^,\0]+))?,$/.exec(header);

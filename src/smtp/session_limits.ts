@@ -65,8 +65,7 @@ export class SessionLimits {
    * @param progressed whether it has brought the client to a stage that it had not reached before
    */
   answered(progressed: boolean, authenticated: boolean): void {
-    // Programs that keep a connection open between messages say NOOP for hours. They may, once they have
-    // logged in.
+    // Programs that keep a connection between messages say NOOP for hours. They may, once logged in.
     if (progressed || authenticated) this.#idleCommands = 0;
     else if (++this.#idleCommands >= (this.#limits.maxIdleCommands ?? Infinity)) {
       this.#reached ??= TOO_IDLE;

@@ -1,7 +1,7 @@
 // A mail transaction (RFC 5321 §3.3): the envelope as it grows, and where its chunks go.
 
 import { ContentBuilder } from "./content.ts";
-import type { Sender } from "./envelope.ts";
+import type { SessionFacts } from "./effects.ts";
 import { REPLIES, type Reply } from "./reply.ts";
 import type { Reservation } from "./reservation.ts";
 
@@ -9,48 +9,49 @@ import type { Reservation } from "./reservation.ts";
  * Octets of memory that the smallest message takes, with its envelope and all that is known of it while
  * it is under way: some 25,000, of which MAX_MEMORY counts half more than these.
  */
-export const LEAST = 16 * 1024;
+export const MIN_MESSAGE_MEMORY = 16 * 1024;
 
 /**
- * Octets of memory for a recipient: its address as it has come, and on its way into the field that the
+ * Octets of memory for a recipient: for its address as it came and on its way into the field that the
  * finished message may have for it, for each of its characters and besides.
  */
-const A_CHARACTER = 3;
-const A_RECIPIENT = 64;
+const PER_CHARACTER = 3;
+const PER_RECIPIENT = 64;
 /** Octets of recipients that are not worth counting. */
-const FREE = 4 * 1024;
+const UNCOUNTED = 4 * 1024;
 
 export class Transaction {
   readonly from: string;
-  readonly smtputf8: boolean;
+  readonly facts: SessionFacts;
   readonly recipients: string[] = [];
   readonly reservation: Reservation;
-  /** Whether the client has been told that there are too many recipients. */
+  /** Whether a recipient was refused because there are too many. */
   full = false;
   /** The content so far, once the first BDAT has come. */
   #chunks: ContentBuilder | undefined;
-  /** What BDAT is answered with after one was refused: the message cannot be saved any more. */
-  #broken: Reply | undefined;
-  /** That the message is too large, or has no room any more, until it is told of. */
-  #loss: Reply | undefined;
+  /** The reply to each BDAT after one was refused: the message is lost. */
+  #failed: Reply | undefined;
+  /** Why: the message is too large or has no room. Kept until the owner is notified. */
+  #failure: Reply | undefined;
   #ofRecipients = 0;
 
-  constructor({ from, smtputf8 }: Sender, reservation: Reservation) {
+  /** @param from the reverse-path */
+  constructor(from: string, facts: SessionFacts, reservation: Reservation) {
     this.from = from;
-    this.smtputf8 = smtputf8;
+    this.facts = facts;
     this.reservation = reservation;
-    // Nothing of it is there yet: its content finds no room.
+    // No content has come yet: when it does, it finds no room.
     reservation.giveUp = () => {};
   }
 
   /** Octets of memory besides the content: a message may have many recipients and one octet. */
   get overhead(): number {
-    return Math.max(0, this.#ofRecipients - FREE);
+    return Math.max(0, this.#ofRecipients - UNCOUNTED);
   }
 
-  /** One more recipient. @returns false where there is no room for it */
+  /** Adds a recipient. @returns false where there is no room for it */
   add(recipient: string): boolean {
-    this.#ofRecipients += A_RECIPIENT + A_CHARACTER * recipient.length;
+    this.#ofRecipients += PER_RECIPIENT + PER_CHARACTER * recipient.length;
     if (this.overhead > 0 && !this.reservation.ensure(this.overhead)) return false;
     this.recipients.push(recipient);
     return true;
@@ -58,12 +59,7 @@ export class Transaction {
 
   /** Whether a BDAT has come: then neither RCPT nor DATA may (RFC 3030 §2, §3). */
   get chunked(): boolean {
-    return this.#chunks !== undefined || this.#broken !== undefined;
-  }
-
-  /** Whether a BDAT was refused. */
-  get broken(): boolean {
-    return this.#broken !== undefined;
+    return this.#chunks !== undefined || this.#failed !== undefined;
   }
 
   /**
@@ -74,29 +70,29 @@ export class Transaction {
    * @returns where the chunk goes, or why it is refused
    */
   chunk(octets: number, limit: number): ContentBuilder | Reply {
-    if (this.#broken !== undefined) return this.#broken;
-    if (this.recipients.length === 0) return this.lose(REPLIES.rcptFirst);
+    if (this.#failed !== undefined) return this.#failed;
+    if (this.recipients.length === 0) return this.fail(REPLIES.rcptFirst);
     const size = (this.#chunks?.length ?? 0) + octets;
-    if (size > limit) return this.lose(REPLIES.tooBig);
-    if (!this.reservation.expect(size + this.overhead)) return this.lose(REPLIES.outOfMemory);
+    if (size > limit) return this.fail(REPLIES.tooBig);
+    if (!this.reservation.expect(size + this.overhead)) return this.fail(REPLIES.outOfMemory);
     return this.#chunks ??= new ContentBuilder();
   }
 
   /**
-   * A chunk was refused, or there is no room for them any more: what has come is not kept.
+   * A chunk was refused, or its message's room was given to others: discards the chunks.
    *
    * @returns the refusal
    */
-  lose(refusal: Reply): Reply {
-    const loses = refusal === REPLIES.tooBig || refusal === REPLIES.outOfMemory;
-    if (this.#broken === undefined && loses) this.#loss = refusal;
-    // No room now may be room later: a client that looks at the last answer has to see that.
-    this.#broken = refusal === REPLIES.outOfMemory ? refusal : REPLIES.bdatFailed;
+  fail(refusal: Reply): Reply {
+    const isLoss = refusal === REPLIES.tooBig || refusal === REPLIES.outOfMemory;
+    if (this.#failed === undefined && isLoss) this.#failure = refusal;
+    // There may be room later: a client that looks at the last reply alone has to see a 4yz there.
+    this.#failed = refusal === REPLIES.outOfMemory ? refusal : REPLIES.bdatFailed;
     this.discard();
     return refusal;
   }
 
-  /** Lets go of the chunks, and gives back their room. */
+  /** Discards the chunks, and gives back their room. */
   discard(): void {
     this.#chunks?.discard();
     this.#chunks = undefined;
@@ -104,9 +100,9 @@ export class Transaction {
   }
 
   /** Why the message was lost, once. */
-  takeLoss(): Reply | undefined {
-    const loss = this.#loss;
-    this.#loss = undefined;
-    return loss;
+  takeFailure(): Reply | undefined {
+    const failure = this.#failure;
+    this.#failure = undefined;
+    return failure;
   }
 }

@@ -1,6 +1,6 @@
 /** The page that Prometheus reads (https://prometheus.io/docs/instrumenting/exposition_formats/). */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Metrics } from "../../src/observe/metrics.ts";
@@ -49,10 +49,11 @@ describe("metrics", () => {
       assert.ok(page.includes(total("limit_hits", `{setting="${setting}"}`)), setting);
     }
     // What the session refuses with a reply of its own.
-    const refused = [
-      ...read("src/smtp/session.ts").matchAll(/#refuse\("([A-Z]+)", REPLIES\.(\w+)/g),
-    ];
-    assert.ok(refused.length >= 5);
+    const commands = readdirSync(new URL("../../src/smtp/", import.meta.url));
+    const refused = commands.flatMap((file) => {
+      return [...read(`src/smtp/${file}`).matchAll(/\.refuse\("([A-Z]+)", REPLIES\.(\w+)/g)];
+    });
+    assert.ok(refused.length >= 6);
     for (const [, command, name] of refused) {
       const { code } = REPLIES[name as keyof typeof REPLIES];
       const labels = `{command="${command}",code="${code}"}`;

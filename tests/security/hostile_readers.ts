@@ -51,7 +51,7 @@ const MIXED = `${HEAD}Content-Type: multipart/mixed; boundary=b\r\n\r\n`;
 
 const { LINES, ADDRESSES, PARAMETERS, PARTS, WORDS, RESPONSES } = PIECES;
 
-function readSession(place: "behind EHLO" | "in DATA", text: string): void {
+function readSession(place: "after EHLO" | "in DATA", text: string): void {
   const driver = driverIn(place, { maxMemory: 10_000_000 });
   for (const segment of contentOf(text)) {
     if (driver.closed) break;
@@ -130,7 +130,7 @@ export const READERS: readonly HostileReader[] = [
     read: (text) =>
       readMessage(`${HEAD}Content-Transfer-Encoding: base64\r\n\r\n${"Q".repeat(1000)}${text}`),
   },
-  { name: "commands", pieces: WORDS, read: (text) => readSession("behind EHLO", text) },
+  { name: "commands", pieces: WORDS, read: (text) => readSession("after EHLO", text) },
   { name: "DATA", pieces: PARTS, read: (text) => readSession("in DATA", text) },
   {
     name: "the paths of MAIL and RCPT",

@@ -13,8 +13,8 @@ const TIMEOUTS: Timeouts = {
   linger: 5_000,
 };
 
-const idle = (turn: number) => ({ turn, contentBegun: false });
-const content = { turn: 1, contentBegun: true };
+const idle = (exchanges: number) => ({ exchanges, contentBegun: false });
+const content = { exchanges: 1, contentBegun: true };
 
 describe("deadline", () => {
   it("with a command counts from the last complete one, whatever comes of the next", () => {
@@ -84,8 +84,13 @@ describe("deadline", () => {
   it("counts all chunks of a message together, and the next message anew (RFC 3030)", () => {
     const deadline = new ConnectionDeadline(TIMEOUTS);
     for (let minute = 0; minute < 4; minute++) {
-      deadline.update("content", { turn: minute, contentBegun: true }, 0, minute * 60_000);
-      deadline.update("command", { turn: minute + 1, contentBegun: true }, 0, minute * 60_000 + 1);
+      deadline.update("content", { exchanges: minute, contentBegun: true }, 0, minute * 60_000);
+      deadline.update(
+        "command",
+        { exchanges: minute + 1, contentBegun: true },
+        0,
+        minute * 60_000 + 1,
+      );
     }
     assert.deepEqual([deadline.at, deadline.setting], [180_000, "MIN_DATA_RATE"]);
     deadline.update("relay", idle(5), 0, 170_000);

@@ -88,11 +88,11 @@ describe("the memory of a message", () => {
     discard(content);
   });
 
-  it("is left alone where others may use it: what came behind the message, what is no message", () => {
+  it("is left alone where others may use it: what came after the message, what is no message", () => {
     const whole = segment(SEGMENT);
-    const behind = whole.subarray(60_000);
+    const after = whole.subarray(60_000);
     discard(built([whole.subarray(0, 60_000)]));
-    assert.equal(behind.length, SEGMENT - 60_000);
+    assert.equal(after.length, SEGMENT - 60_000);
     const foreign = [Buffer.from("of a pool that all share")];
     discard(foreign);
     assert.equal(foreign[0]!.toString(), "of a pool that all share");

@@ -1,5 +1,5 @@
-// A session, and a hand that carries out its effects and checks that they keep to the rules: the
-// ground that the property tests stand on.
+// A session whose effects are carried out in memory, and checked against the rules: the property tests
+// are built on it.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -48,7 +48,7 @@ export class Driver {
   late: boolean;
   /** How often the account of the trusted networks was asked for; every third login fails. */
   trustedLogins = 0;
-  /** Logins that the session was told to be good, the trusted account's among them. */
+  /** Accepted logins, those of the trusted account included. */
   goodLogins = 0;
   #question:
     | Extract<Effect, { type: "authenticate" | "authenticateTrusted" | "submit" }>
@@ -86,7 +86,7 @@ export class Driver {
     while (this.#question !== undefined) {
       const question = this.#question;
       this.#question = undefined;
-      assert.equal(this.session.busy, true);
+      assert.equal(this.session.progress.awaits, "owner");
       if (question.type === "submit") {
         question.reservation.release();
         const id = `Accepted as ${this.submissions.length}`;
@@ -114,7 +114,7 @@ export class Driver {
 
   carryOut(effects: readonly Effect[]): void {
     for (const effect of effects) {
-      assert.equal(this.closed, false, `an effect behind the close: ${effect.type}`);
+      assert.equal(this.closed, false, `an effect after the close: ${effect.type}`);
       switch (effect.type) {
         case "reply":
           assertWellFormed(effect.text);
@@ -159,14 +159,14 @@ export class Driver {
       this.#question = undefined;
     }
     // The replies so far have been written: there may be more.
-    if (this.session.held) this.carryOut(this.session.resume());
+    if (this.session.progress.awaits === "drain") this.carryOut(this.session.resume());
   }
 
   /** All that can be seen of the session from outside. */
   outcome(): unknown {
     const { replies, submissions, logins, trustedLogins, refusals, closed, awaitsTls } = this;
-    const { busy, receivingContent } = this.session;
-    const state = { closed, awaitsTls, busy, receivingContent };
+    const { awaits } = this.session.progress;
+    const state = { closed, awaitsTls, awaits };
     return { replies, submissions, logins, trustedLogins, refusals, ...state };
   }
 }
@@ -208,11 +208,11 @@ const TRUSTED: Step[] = ["<TRUST>", HELLO, "MAIL FROM:<alice@example.com>\r\n"];
 
 /** What leads to each state that a session can be in. */
 export const STATES: Readonly<Record<string, readonly Step[]>> = {
-  "behind the greeting": [],
+  "after the greeting": [],
   "in the middle of a command": ["RSE"],
   "in a command that is too long": ["NOOP " + "x".repeat(600)],
-  "behind HELO": ["HELO client\r\n"],
-  "behind EHLO": [HELLO],
+  "after HELO": ["HELO client\r\n"],
+  "after EHLO": [HELLO],
   "before a TLS handshake": [HELLO, "STARTTLS\r\n"],
   "on TLS": [HELLO, "STARTTLS\r\n", "<TLS>"],
   "at the empty challenge of AUTH PLAIN": [HELLO, "AUTH PLAIN\r\n"],
@@ -224,17 +224,17 @@ export const STATES: Readonly<Record<string, readonly Step[]>> = {
   "in a response that is too long": [HELLO, "AUTH PLAIN\r\n", "A".repeat(12_400)],
   "while a login is checked": [HELLO, LOGIN],
   "logged in": AUTHENTICATED,
-  "behind MAIL": MAIL,
-  "behind RCPT": RCPT,
+  "after MAIL": MAIL,
+  "after RCPT": RCPT,
   "in DATA": DATA,
-  "in DATA behind a half end": [...DATA, "x\r\n.\r"],
+  "in DATA after a half end": [...DATA, "x\r\n.\r"],
   "in DATA beyond the limit": [...DATA, "x".repeat(2001)],
   "in a chunk": [...RCPT, "BDAT 30\r\nabc"],
   "in a refused chunk": [...MAIL, "BDAT 30\r\nabc"],
   "between chunks": [...RCPT, "BDAT 3\r\nabc"],
-  "behind a refused chunk": [...RCPT, "BDAT 3000\r\n" + "x".repeat(3000)],
+  "after a refused chunk": [...RCPT, "BDAT 3000\r\n" + "x".repeat(3000)],
   "while a message is delivered": [...DATA, "Subject: x\r\n\r\n.\r\n"],
-  "behind the greeting, trusted": ["<TRUST>"],
+  "after the greeting, trusted": ["<TRUST>"],
   "while the trusted account logs in": TRUSTED,
   "in DATA, trusted": [...TRUSTED, "<SETTLE>", "RCPT TO:<bob@example.net>\r\n", "DATA\r\n"],
   "logged in, trusted": ["<TRUST>", ...AUTHENTICATED],

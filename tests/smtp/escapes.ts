@@ -53,7 +53,7 @@ function decode(text: string, start: number, inside: boolean): [Buffer, number] 
   return [Buffer.concat(parts), i];
 }
 
-/** Decodes the escape behind the backslash. */
+/** Decodes the escape after the backslash. */
 function escape(text: string, at: number): [Buffer, number] {
   const rest = text.slice(at);
   const simple = SIMPLE.get(rest[0] ?? "");

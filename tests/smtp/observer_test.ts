@@ -17,7 +17,7 @@ const USERNAME = Buffer.from("tenant@client").toString("base64");
 const PASSWORD = Buffer.from("Winter-2026!").toString("base64");
 const PLAIN = Buffer.from("\0tenant@client\0Winter-2026!").toString("base64");
 
-/** A session whose dialogue is kept, with what it is told. */
+/** A session, and the dialogue that its observer gets. */
 function open(options = {}) {
   const lines: string[] = [];
   const session = new Session({ ...OPTIONS, requireTls: false, ...options });
@@ -47,7 +47,7 @@ describe("an observer of a session", () => {
     say("ehlo device.example");
     say("AUTH PLAIN " + PLAIN);
     session.authenticated(REPLIES.authenticated);
-    // All in one segment (RFC 2920): each reply behind its command all the same.
+    // All in one segment (RFC 2920): each reply after its command all the same.
     say("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.com>", "DATA");
     say("Subject: secret plans", "", "Winter-2026!", ".");
     session.submitted(REPLIES.ok);
@@ -71,18 +71,18 @@ describe("an observer of a session", () => {
     assertSecret(lines);
   });
 
-  // RFC 4954 §4: credentials stand behind AUTH or in lines of their own.
+  // RFC 4954 §4: credentials are sent after AUTH or in lines of their own.
   const ways: Record<string, readonly string[]> = {
     "PLAIN with an initial response": ["EHLO x", `AUTH PLAIN ${PLAIN}`],
     "PLAIN in lower case, with a tab": ["EHLO x", `auth\tplain ${PLAIN}`],
     "PLAIN, asked for": ["EHLO x", "AUTH PLAIN", PLAIN],
     "LOGIN": ["EHLO x", "AUTH LOGIN", USERNAME, PASSWORD],
     "LOGIN with an initial response": ["EHLO x", `AUTH LOGIN ${USERNAME}`, PASSWORD],
-    "a mechanism that is none, or the secret in its place": ["EHLO x", `AUTH ${PASSWORD} ${PLAIN}`],
+    "an unknown mechanism, or the secret in its place": ["EHLO x", `AUTH ${PASSWORD} ${PLAIN}`],
     "a refused mechanism, whose lines become commands": ["EHLO x", "AUTH NTLM", USERNAME, PASSWORD],
     "AUTH without EHLO, whose lines become commands": ["AUTH LOGIN", USERNAME, PASSWORD],
     "AUTH without its space": ["EHLO x", `AUTHPLAIN ${PLAIN}`, `AUTH=PLAIN ${PLAIN}`],
-    "a command that is none": ["PASS Winter-2026!", "USER tenant", `XAUTH ${PASSWORD}`],
+    "an unknown command": ["PASS Winter-2026!", "USER tenant", `XAUTH ${PASSWORD}`],
     "more than the mechanism takes": ["EHLO x", `AUTH PLAIN ${PLAIN} ${PASSWORD}`],
     "control characters": ["EHLO x", `MAIL\x01 ${PASSWORD}`, `AUTH PLAIN\x00${PLAIN}`],
     "a line that is too long": ["EHLO x", `NOOP ${PASSWORD.repeat(100)}`],

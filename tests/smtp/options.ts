@@ -34,7 +34,7 @@ export interface DialogueOptions {
   readonly maxMemory: number;
 }
 
-/** What the relay hands to the session with an account, and what it is told of a message. */
+/** The check that the relay gives the session with an account, and what counts a message. */
 export function limitsOf(
   options: DialogueOptions,
 ): { readonly checkSender: SenderCheck; readonly sent: () => void } {

@@ -56,15 +56,15 @@ describe("the fields of OAUTHBEARER (RFC 7628 §3.1)", () => {
     ["no name", "n,,\x01auth=Bearer a\x01\x01", ""],
     ["auth in front", "n,a=u,\x01auth=Bearer a\x01host=h\x01\x01", "u"],
     ["an empty value", "n,a=u,\x01host=\x01auth=Bearer a\x01\x01", "u"],
-    ["a key that nobody knows", "n,a=u,\x01nonsense=1=2\x01auth=Bearer a\x01\x01", "u"],
+    ["an unknown key", "n,a=u,\x01nonsense=1=2\x01auth=Bearer a\x01\x01", "u"],
     ["an empty name", "n,a=,\x01auth=Bearer a\x01\x01", undefined],
     ["a comma in the name", "n,a=u,v,\x01auth=Bearer a\x01\x01", undefined],
-    ["no comma behind the name", "n,a=u\x01auth=Bearer a\x01\x01", undefined],
+    ["no comma after the name", "n,a=u\x01auth=Bearer a\x01\x01", undefined],
     ["the flag for mechanisms of others", "F,n,a=u,\x01auth=Bearer a\x01\x01", undefined],
     ["an empty token", "n,a=u,\x01auth=Bearer \x01\x01", undefined],
     ["a token with a line end", "n,a=u,\x01auth=Bearer a\r\nX: y\x01\x01", undefined],
     ["a pair without a name", "n,a=u,\x01=x\x01auth=Bearer a\x01\x01", undefined],
-    ["something behind its end", "n,a=u,\x01auth=Bearer a\x01\x01x", undefined],
+    ["something after its end", "n,a=u,\x01auth=Bearer a\x01\x01x", undefined],
   ];
   for (const [what, response, username] of READ) {
     it(`${username === undefined ? "refuse" : "allow"} ${what}`, () => {

@@ -144,7 +144,7 @@ class Parser {
     if (this.#group === undefined) return;
     const octets = joinOctets(this.#group);
     this.#group = undefined;
-    if (octets.length === 0) throw new SyntaxError("C-PIPELINE without C lines behind it");
+    if (octets.length === 0) throw new SyntaxError("C-PIPELINE without C lines after it");
     this.steps.push({ type: "send", octets, at: this.#groupAt });
   }
 

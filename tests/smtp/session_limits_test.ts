@@ -30,23 +30,23 @@ describe("MAX_ERRORS=20", () => {
     ["MAIL", REPLIES.mustAuthenticate, false, 20],
     ["RCPT", REPLIES.mustAuthenticate, false, 20],
     ["MAIL", REPLIES.senderNotAllowed, true, 20],
-    // Refused for want of something of ours.
+    // Refused because the relay lacks something.
     ["MAIL", REPLIES.outOfMemory, true, Infinity],
     ["RCPT", REPLIES.tooManyRecipients, true, Infinity],
     ["AUTH", reply(454, "4.7.0", "Try again later"), false, Infinity],
-    // As many bad recipients as a message may have, and what counts behind them.
+    // As many bad recipients as a message may have, and what counts after them.
     ["RCPT", reply(501, "5.1.3", "RCPT TO has no valid address"), true, 520],
     ["RCPT", REPLIES.mailFirst, true, 520],
     ["DATA", REPLIES.rcptFirst, true, 520],
   ];
   for (const [verb, answer, authenticated, times] of cases) {
-    const who = authenticated ? "who has logged in" : "a stranger";
-    it(`ends ${who} after ${times} times ${answer.code} ${answer.text} to ${verb}`, () => {
+    const when = authenticated ? "after" : "before";
+    it(`ends a session ${when} its login with ${times} times ${answer.code} ${answer.text} to ${verb}`, () => {
       assert.equal(allowed(verb, answer, authenticated), times);
     });
   }
 
-  it("begins anew with an accepted message, and recipients with each accepted MAIL", () => {
+  it("starts again with an accepted message, and recipients with each accepted MAIL", () => {
     const subject = limits();
     for (let i = 0; i < 100; i++) {
       for (let j = 0; j < 19; j++) subject.refused("XYZZY", REPLIES.unknown, true);
@@ -58,7 +58,7 @@ describe("MAX_ERRORS=20", () => {
     assert.equal(allowed("XYZZY", REPLIES.unknown, true, subject), 20);
   });
 
-  it("of 1 drops nobody for a failed login before the third (RFC 4954 §9)", () => {
+  it("of 1 does not end a session for a failed login before the third (RFC 4954 §9)", () => {
     assert.equal(allowed("AUTH", FAILED, false, limits(1)), 3);
     assert.equal(allowed("XYZZY", REPLIES.unknown, false, limits(1)), 1);
     const subject = limits(2);
@@ -69,7 +69,7 @@ describe("MAX_ERRORS=20", () => {
 });
 
 describe("MAX_IDLE_COMMANDS=100", () => {
-  it("ends a stranger with the hundredth in a row", () => {
+  it("ends a session before its login with the hundredth in a row", () => {
     const subject = limits();
     const settings: (string | undefined)[] = [];
     for (let i = 0; i < 100; i++) {
@@ -79,13 +79,13 @@ describe("MAX_IDLE_COMMANDS=100", () => {
     assert.deepEqual(settings.slice(-2), [undefined, "MAX_IDLE_COMMANDS"]);
   });
 
-  it("begins anew with each further stage", () => {
+  it("starts again with each further stage", () => {
     const subject = limits();
     for (let i = 0; i < 500; i++) subject.answered(i % 99 === 0, false);
     assert.equal(subject.reached, undefined);
   });
 
-  it("lets who has logged in say NOOP for ever", () => {
+  it("allows any number of NOOPs after the login", () => {
     const subject = limits();
     for (let i = 0; i < 10_000; i++) subject.answered(false, true);
     assert.equal(subject.reached, undefined);

@@ -161,7 +161,11 @@ export class SessionPeer implements DialoguePeer {
     const question = this.#question;
     if (question === undefined) return false;
     this.#question = undefined;
-    assert.equal(this.#session.busy, true, "the session does not wait for its answer");
+    assert.equal(
+      this.#session.progress.awaits,
+      "owner",
+      "the session does not wait for its answer",
+    );
     if (question.type === "submit") {
       const answer = this.#submissionAnswers.shift() ?? "250 2.0.0 Accepted as 0001";
       question.reservation.release();

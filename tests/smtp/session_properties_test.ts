@@ -1,4 +1,4 @@
-// Properties of the session that hold for whatever octets a stranger sends, in whatever segments.
+// Properties of the session that hold for any octets, in any segments.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -48,7 +48,7 @@ describe("whatever a client sends (RFC 5321 §4.2)", () => {
     it(`the session answers in well-formed lines or closes, ${state}`, () => {
       fc.assert(
         fc.property(octets, cuts, fc.boolean(), memory, (sent, cuts, late, maxMemory) => {
-          // The driver checks each effect: form of replies, nothing behind a close.
+          // The driver checks each effect: form of replies, nothing after a close.
           const driver = driverIn(state, { late, maxMemory });
           driver.feedCut(sent, cuts);
           finish(driver);
@@ -58,7 +58,7 @@ describe("whatever a client sends (RFC 5321 §4.2)", () => {
             driver.carryOut(driver.session.abort(reply(421, "4.3.2", "Stopping"), "the test ends"));
           }
           assert.equal(driver.closed, true);
-          assert.equal(driver.memory.used, 0, "room in memory that nobody gives back");
+          assert.equal(driver.memory.used, 0, "room in memory that is not given back");
           assertSilent(driver);
         }),
         { numRuns: 40 },
@@ -106,7 +106,7 @@ function assertSilent({ session }: Driver): void {
   assert.deepEqual(session.authenticated(answer), []);
   assert.deepEqual(session.submitted(answer), []);
   assert.deepEqual(session.abort(answer, "again"), []);
-  assert.equal(session.busy, false);
+  assert.equal(session.progress.awaits, "nothing");
 }
 
 /** Content with many line ends and dots, whole and broken. */
@@ -154,7 +154,7 @@ describe("a message's content arrives as it left (RFC 5321 §4.5.2, RFC 3030 §2
         const sent = chunks.map((chunk, i) =>
           `BDAT ${chunk.length}${i === last ? " LAST" : ""}\r\n${chunk}`
         );
-        const driver = driverIn("behind RCPT");
+        const driver = driverIn("after RCPT");
         driver.feedCut(latin1(sent.join("")), cuts);
         assert.deepEqual(driver.submissions.map(({ content }) => content), [chunks.join("")]);
         assert.equal(driver.replies.match(/^250 2\.0\.0 /gm)?.length, chunks.length);

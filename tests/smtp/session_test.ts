@@ -40,43 +40,95 @@ describe("a session that is ended by the server (RFC 5321 §3.8)", () => {
 });
 
 describe("what a session awaits decides about timeouts (RFC 5321 §4.5.3.2)", () => {
-  const awaited = (state: string) => {
-    const { busy, receivingContent } = driverIn(state, { late: true }).session;
-    return busy ? "an answer" : receivingContent ? "content" : "a command";
-  };
+  const awaited = (state: string) => driverIn(state, { late: true }).session.progress.awaits;
 
   const table: Readonly<Record<string, readonly string[]>> = {
-    "an answer": [
+    owner: [
       "before a TLS handshake",
       "while a login is checked",
       "while the trusted account logs in",
       "while a message is delivered",
     ],
-    "content": [
+    content: [
       "in DATA",
-      "in DATA behind a half end",
+      "in DATA after a half end",
       "in DATA beyond the limit",
       "in a chunk",
       "in a refused chunk",
     ],
-    "a command": [
-      "behind the greeting",
+    command: [
+      "after the greeting",
       "in a command that is too long",
       "at the empty challenge of AUTH PLAIN",
       "between chunks",
-      "behind RCPT",
+      "after RCPT",
     ],
   };
   for (const [what, states] of Object.entries(table)) {
     for (const state of states) {
-      it(`awaits ${what} ${state}`, () => assert.equal(awaited(state), what));
+      it(`awaits ${what}: ${state}`, () => assert.equal(awaited(state), what));
     }
   }
 });
 
-describe("answers that nobody asked for", () => {
+describe("exchanges, each of which starts COMMAND_TIMEOUT anew, are counted", () => {
+  const cases: readonly [what: string, state: string, sent: string, exchanges: number][] = [
+    ["at a command's end", "after EHLO", "NOOP\r\n", 1],
+    ["for each command of a segment", "after EHLO", "NOOP\r\nNOOP\r\n", 2],
+    ["not before a command's end", "after EHLO", "NOOP", 0],
+    ["at a SASL response's end", "at the first challenge of AUTH LOGIN", "dXNlcg==\r\n", 1],
+    ["with MAIL", "logged in", "MAIL FROM:<a@b>\r\n", 1],
+    ["with a recipient", "after RCPT", "RCPT TO:<a@b>\r\n", 1],
+    ["with RSET", "after RCPT", "RSET\r\n", 1],
+    ["not with what leaves an open transaction as it was", "after RCPT", "NOOP\r\nXYZZY\r\n", 0],
+    ["with DATA", "after RCPT", "DATA\r\n", 1],
+    ["not inside a content", "in DATA", "x\r\nx\r\n", 0],
+    ["at a content's end", "in DATA", "x\r\n.\r\n", 1],
+    ["with BDAT", "after RCPT", "BDAT 3\r\n", 1],
+    ["not inside a chunk", "in a chunk", "x".repeat(26), 0],
+    ["at a chunk's end", "in a chunk", "x".repeat(27), 1],
+    ["at the end of a refused chunk", "in a refused chunk", "x".repeat(27), 1],
+    ["with an empty chunk", "between chunks", "BDAT 0\r\n", 1],
+  ];
+  for (const [what, state, sent, exchanges] of cases) {
+    it(what, () => {
+      const { session } = driverIn(state, { late: true });
+      const before = session.progress.exchanges;
+      session.receive(latin1(sent));
+      assert.equal(session.progress.exchanges - before, exchanges);
+    });
+  }
+
+  const answered = ["while a login is checked", "while the trusted account logs in"];
+  for (const state of [...answered, "while a message is delivered"]) {
+    it(`with the answer that came ${state}`, () => {
+      const driver = driverIn(state, { late: true });
+      const before = driver.session.progress.exchanges;
+      driver.settle();
+      assert.equal(driver.session.progress.exchanges - before, 1);
+    });
+  }
+
+  it("with a TLS handshake", () => {
+    const driver = driverIn("before a TLS handshake");
+    const before = driver.session.progress.exchanges;
+    driver.tlsStarted();
+    assert.equal(driver.session.progress.exchanges - before, 1);
+  });
+});
+
+describe("answers that are not awaited", () => {
+  it("change nothing where another answer is awaited", () => {
+    const login = driverIn("while a login is checked", { late: true });
+    assert.deepEqual(login.session.submitted(reply(250, "2.0.0", "OK")), []);
+    assert.equal(login.session.progress.awaits, "owner");
+    const message = driverIn("while a message is delivered", { late: true });
+    assert.deepEqual(message.session.authenticated(reply(235, "2.7.0", "OK")), []);
+    assert.equal(message.session.progress.awaits, "owner");
+  });
+
   it("change nothing: no login, no reply (RFC 4954 §4)", () => {
-    const driver = driverIn("behind EHLO");
+    const driver = driverIn("after EHLO");
     assert.deepEqual(driver.session.authenticated(reply(235, "2.7.0", "OK")), []);
     assert.deepEqual(driver.session.submitted(reply(250, "2.0.0", "OK")), []);
     assert.deepEqual(driver.session.tlsStarted(), []);
@@ -87,7 +139,7 @@ describe("answers that nobody asked for", () => {
 
 describe("a submitted content", () => {
   it("stays as it was handed out while the next message arrives (RFC 5321 §3.3)", () => {
-    const driver = driverIn("behind RCPT", { late: true });
+    const driver = driverIn("after RCPT", { late: true });
     const blocks = driver.session.receive(latin1("DATA\r\nfirst\r\n.\r\n"))
       .flatMap((effect) => effect.type === "submit" ? effect.content : []);
     const before = blocks.map((block) => block.slice());
@@ -101,7 +153,7 @@ describe("a submitted content", () => {
 describe("a message to many", () => {
   it("has as many recipients as LIMITS RCPTMAX says, in order (RFC 5321 §4.5.3.1.8)", () => {
     const recipients = Array.from({ length: 500 }, (_, index) => `user${index}@example.net`);
-    const driver = driverIn("behind MAIL", { maxRecipients: 500 });
+    const driver = driverIn("after MAIL", { maxRecipients: 500 });
     driver.feed(recipients.map((address) => `RCPT TO:<${address}>\r\n`).join(""));
     driver.feed("RCPT TO:<one-more@example.net>\r\nDATA\r\n.\r\n");
     assert.deepEqual(driver.submissions[0]?.envelope.recipients, recipients);
@@ -118,7 +170,7 @@ describe("a session that is to stop (RFC 5321 §3.8)", () => {
   };
 
   it("does so at once where nothing is under way", () => {
-    const states = ["behind the greeting", "in the middle of a command", "behind RCPT"];
+    const states = ["after the greeting", "in the middle of a command", "after RCPT"];
     for (const state of [...states, "at the empty challenge of AUTH PLAIN", "between chunks"]) {
       const driver = stopped(state);
       assert.equal(driver.replies, "421 4.3.2 relay.example is stopping\r\n", state);
@@ -190,7 +242,7 @@ describe("room in memory", () => {
     assert.equal(inFlight(["b@example.org"])[1], 16 * 1024 * 1.5);
   });
 
-  const TAKEN = ["behind MAIL", "behind RCPT", "in DATA", "in a chunk", "between chunks"];
+  const TAKEN = ["after MAIL", "after RCPT", "in DATA", "in a chunk", "between chunks"];
   for (const state of [...TAKEN, "while a message is delivered"]) {
     it(`is taken ${state}`, () => {
       assert.ok(driverIn(state, { late: true }).memory.used > 0);
@@ -198,42 +250,42 @@ describe("room in memory", () => {
   }
 
   const FREE = ["logged in", "in DATA beyond the limit", "in a refused chunk"];
-  for (const state of [...FREE, "behind a refused chunk"]) {
+  for (const state of [...FREE, "after a refused chunk"]) {
     it(`is free ${state}: nothing of the message is kept`, () => {
       assert.equal(driverIn(state).memory.used, 0);
     });
   }
 
   it("is given back when TLS begins inside a transaction (RFC 3207 §4.2)", () => {
-    const driver = driverIn("behind RCPT");
+    const driver = driverIn("after RCPT");
     driver.feed("STARTTLS\r\n");
     driver.tlsStarted();
     assert.equal(driver.memory.used, 0);
   });
 });
 
-describe("what a session turns away by itself is told of, once,", () => {
+describe("what a session refuses by itself is notified once:", () => {
   const BIG = "x".repeat(2001);
   const MAIL = { command: "MAIL", authenticated: true } as const;
   type Told = Partial<Refusal> & { readonly code: number };
   const cases: Readonly<Record<string, readonly [state: string, sent: string, told: Told[]]>> = {
     "AUTH with a password that is not UTF-8": [
-      "behind EHLO",
+      "after EHLO",
       "AUTH PLAIN AGEA/w==\r\n",
       [{ command: "AUTH", authenticated: false, code: 535, tried: new Secret("61 ff") }],
     ],
     "AUTH with an unknown mechanism": [
-      "behind EHLO",
+      "after EHLO",
       "AUTH CRAM-MD5\r\n",
       [{ command: "AUTH", authenticated: false, code: 504 }],
     ],
     "AUTH with a line that is too long": [
-      "behind EHLO",
+      "after EHLO",
       "AUTH PLAIN " + "A".repeat(13_000) + "\r\n",
       [{ command: "AUTH", authenticated: false, code: 500 }],
     ],
     "MAIL without a login": [
-      "behind EHLO",
+      "after EHLO",
       "MAIL FROM:<a@b>\r\n",
       [{ command: "MAIL", authenticated: false, code: 530 }],
     ],
@@ -248,12 +300,12 @@ describe("what a session turns away by itself is told of, once,", () => {
       [{ ...MAIL, code: 552, argument: "FROM:<a@b> SIZE=2001" }],
     ],
     "RCPT with a bad address": [
-      "behind MAIL",
+      "after MAIL",
       "RCPT TO:<bob>\r\n",
       [{ ...MAIL, command: "RCPT", code: 501, argument: "TO:<bob>", from: "alice@example.com" }],
     ],
     "RCPT beyond the limit": [
-      "behind RCPT",
+      "after RCPT",
       "RCPT TO:<c@d>\r\n".repeat(5),
       [{ ...MAIL, command: "RCPT", code: 452, argument: "TO:<c@d>", from: "alice@example.com" }],
     ],
@@ -263,12 +315,12 @@ describe("what a session turns away by itself is told of, once,", () => {
       [{ ...MAIL, command: "DATA", code: 552, from: "alice@example.com" }],
     ],
     "BDAT that is too large": [
-      "behind RCPT",
+      "after RCPT",
       "BDAT 2001\r\n" + BIG + "BDAT 3 LAST\r\nabc",
       [{ ...MAIL, command: "BDAT", code: 552, from: "alice@example.com" }],
     ],
     "BDAT that is endless": [
-      "behind RCPT",
+      "after RCPT",
       "BDAT 999999999999\r\n",
       [{ ...MAIL, command: "BDAT", code: 552, from: "alice@example.com" }],
     ],
@@ -277,7 +329,7 @@ describe("what a session turns away by itself is told of, once,", () => {
       "DATA\r\nRCPT TO:<a@b>\r\nNOOP\r\nFOO\r\nMAIL FROM:<a@b>\r\nMAIL FROM:<a@b>\r\nDATA\r\n",
       [],
     ],
-    "nothing of a stranger's chunk": ["behind EHLO", "BDAT 3 LAST\r\nabc", []],
+    "nothing of a stranger's chunk": ["after EHLO", "BDAT 3 LAST\r\nabc", []],
   };
   for (const [what, [state, sent, told]] of Object.entries(cases)) {
     it(what, () => {
@@ -289,7 +341,7 @@ describe("what a session turns away by itself is told of, once,", () => {
   }
 
   it("a password that is not UTF-8, with what tells it from others", () => {
-    const driver = driverIn("behind EHLO");
+    const driver = driverIn("after EHLO");
     for (const octets of ["\0a\0\xff", "\0a\xff\0", "\0a\0\xff"]) {
       driver.feed(`AUTH PLAIN ${Buffer.from(octets, "latin1").toString("base64")}\r\n`);
     }
@@ -310,7 +362,7 @@ describe("what a session turns away by itself is told of, once,", () => {
   });
 });
 
-describe("a message in chunks whose room is given to others is told of once, with the next answer", () => {
+describe("the loss of a message in chunks, whose room went to others, is notified once, with the next reply", () => {
   /** A session within BDAT, and what takes its room away. */
   function chunked(): { session: Session; giveUp(): void } {
     let room = true;

@@ -22,7 +22,7 @@ function smuggled(sequence: string, lineEnd: string): string {
     "\r\n.\r\n";
 }
 
-/** RFC 5321 §4.5.2, for a whole message: the end comes off, and a dot behind every CRLF. */
+/** RFC 5321 §4.5.2, for a whole message: the end comes off, and a dot after every CRLF. */
 function expectedContent(message: string): string {
   return ("\r\n" + message.slice(0, -".\r\n".length)).replaceAll("\r\n.", "\r\n").slice(2);
 }
@@ -46,7 +46,7 @@ function assertOneMessage(driver: Driver, content: string): void {
 
 describe("a message's data ends at CRLF.CRLF only (RFC 5321 §4.1.1.4)", () => {
   for (const [name, sequence] of Object.entries(SEQUENCES)) {
-    it(`takes ${name} and the commands behind it for content, however it is cut up`, () => {
+    it(`takes ${name} and the commands after it for content, however it is cut up`, () => {
       for (const lineEnd of ["\r\n", "\n", "\r"]) {
         const message = smuggled(sequence, lineEnd);
         const content = expectedContent(message);
@@ -60,7 +60,7 @@ describe("a message's data ends at CRLF.CRLF only (RFC 5321 §4.1.1.4)", () => {
       }
     });
 
-    it(`runs no command behind ${name} where the message is too big`, () => {
+    it(`runs no command after ${name} where the message is too big`, () => {
       const octets = Buffer.from(smuggled(sequence, "\r\n"), "latin1");
       for (const cuts of segmentations(octets)) {
         const driver = driverIn("in DATA", { maxMessageSize: 40 });
@@ -85,7 +85,7 @@ describe("a message's data ends at CRLF.CRLF only (RFC 5321 §4.1.1.4)", () => {
     });
   }
 
-  it("ends the data at CRLF.CRLF also behind a stray CR or LF", () => {
+  it("ends the data at CRLF.CRLF also after a stray CR or LF", () => {
     for (const stray of ["\r", "\n", "\n\r", "\r\r", "\r\n", "\r\n.\r", "\n.\n", "\0"]) {
       const octets = Buffer.from(`Text.${stray}\r\n.\r\n`, "latin1");
       for (const cuts of segmentations(octets)) {
@@ -96,7 +96,7 @@ describe("a message's data ends at CRLF.CRLF only (RFC 5321 §4.1.1.4)", () => {
     }
   });
 
-  it("answers the commands behind the true end, and only those", () => {
+  it("answers the commands after the true end, and only those", () => {
     const message = smuggled("\n.\r\n", "\r\n");
     const octets = Buffer.from(message + "RSET\r\nMAIL FROM:<carol@example.com>\r\n", "latin1");
     for (const cuts of segmentations(octets)) {
@@ -117,7 +117,7 @@ describe("a chunk ends by its length only (RFC 3030 §2)", () => {
       const content = smuggled(sequence, "\r\n");
       const octets = Buffer.from(`BDAT ${content.length} LAST\r\n${content}`, "latin1");
       for (const cuts of segmentations(octets)) {
-        const driver = driverIn("behind RCPT");
+        const driver = driverIn("after RCPT");
         driver.feedCut(octets, cuts);
         assertOneMessage(driver, content);
       }

@@ -67,7 +67,7 @@ const READERS: readonly ((text: string) => unknown)[] = [
         `Content-ID: ${text}\r\n\r\nxxxxxxxxxx\r\n--b--\r\n`,
     ),
   (text) => {
-    const driver = driverIn("behind EHLO", { maxMemory: 1_000_000 });
+    const driver = driverIn("after EHLO", { maxMemory: 1_000_000 });
     for (const piece of inPieces(Buffer.from(text, "latin1"), [7])) driver.feed(piece);
   },
   (text) => {

@@ -33,12 +33,12 @@ function stepsOf(input: Input): Step[] {
   return steps;
 }
 
-/** What the session has asked for, judged against what it had been told by then. */
+/** Judges what the session asks for by the answers that it has had. */
 class Watch {
   readonly #driver: Driver;
   #secure: boolean;
   #stopped = false;
-  /** Good logins before TLS, which count for nothing behind it. */
+  /** Good logins before TLS, which count for nothing after it. */
   #loginsBefore = 0;
   #submissions = 0;
   /** Input that may have an answer. */
@@ -59,7 +59,7 @@ class Watch {
         for (const piece of inPieces(step.octets, cuts)) {
           const dead = driver.closed || driver.awaitsTls;
           const effects = driver.session.receive(piece);
-          if (dead) assert.deepEqual(effects, [], "octets in plain text behind STARTTLS");
+          if (dead) assert.deepEqual(effects, [], "octets in plain text after STARTTLS");
           this.#carryOut(effects);
         }
         for (const octet of step.octets) if (octet === 10) this.lines++;
@@ -82,7 +82,7 @@ class Watch {
       case "stray": {
         // An answer to nothing, as it comes where the client is gone.
         const { session } = driver;
-        if (!session.busy || driver.awaitsTls) {
+        if (session.progress.awaits !== "owner" || driver.awaitsTls) {
           assert.deepEqual(session.authenticated(REPLIES.authenticated), []);
           assert.deepEqual(session.submitted(REPLIES.ok), []);
         }
@@ -125,7 +125,7 @@ class Watch {
     }
     this.#submissions = submissions.length;
     assert.ok(memory.used >= 0);
-    if (closed) assert.equal(session.busy, false);
+    if (closed) assert.equal(session.progress.awaits, "nothing");
   }
 }
 
@@ -176,29 +176,28 @@ export const session: Target = {
       const other = play(state, options, steps, cuts);
       assert.deepEqual(other.outcome(), whole.outcome(), "however the octets are cut up");
     }
-    const { busy, receivingContent } = whole.session;
-    if (!whole.closed && !busy && !receivingContent) {
+    if (whole.session.progress.awaits === "command") {
       // Nothing of a line without an end is kept, whatever it is a part of (RFC 4954 §4: 12288 octets).
       whole.carryOut(whole.session.receive(LONG));
-      assert.equal(whole.session.inputWaiting, false, "an endless line is kept");
+      assert.equal(whole.session.unread, 0, "an endless line is kept");
     }
     if (!whole.closed) whole.carryOut(whole.session.abort(STOPPING, "the end"));
     assert.equal(whole.closed, true);
-    assert.equal(whole.memory.used, 0, "room in memory that nobody gives back");
+    assert.equal(whole.memory.used, 0, "room in memory that is not given back");
   },
   seeds: [
     ...NAMES.map((state) => inState(state, "NOOP\r\n")),
     inState(
-      "behind the greeting",
+      "after the greeting",
       `EHLO a\r\nSTARTTLS\r\nNOOP\r\n${TLS}EHLO b\r\nAUTH PLAIN AHVzZXIAZ29vZA==\r\n${ANSWER}` +
         "MAIL FROM:<a@b.test> SIZE=10\r\nRCPT TO:<c@d.test>\r\nDATA\r\nSubject: x\r\n\r\n..\r\n.\r\n" +
         `${ANSWER}QUIT\r\n`,
     ),
     inState("logged in", `STARTTLS\r\n${TLS}EHLO b\r\n${MESSAGE}${ANSWER}`),
     inState("logged in", `${MESSAGE}${ANSWER}${MESSAGE}\xfe\x02`),
-    inState("behind RCPT", `${"RCPT TO:<c@d.test>\r\n".repeat(4)}BDAT 0 LAST\r\n${ANSWER}`),
+    inState("after RCPT", `${"RCPT TO:<c@d.test>\r\n".repeat(4)}BDAT 0 LAST\r\n${ANSWER}`),
     inState(
-      "behind MAIL",
+      "after MAIL",
       `RCPT TO:<c@d.test>\r\nBDAT 5\r\nabc\r\nBDAT 3 LAST\r\nxyz${ANSWER}` +
         "RSET\r\nVRFY a\r\nHELP\r\nEXPN x\r\nGET / HTTP/1.1\r\n",
     ),

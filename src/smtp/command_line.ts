@@ -16,10 +16,10 @@ const MAX_PATH_LINE = 4096;
 /** RFC 4954 §4: an AUTH exchange's lines. */
 export const MAX_SASL_LINE = 12288;
 
-/** How long the command line that begins with these octets may be. */
+/** How long the command line that begins with these octets may be, octets with the CRLF. */
 export function commandLimit(input: Uint8Array): number {
   switch (input[0]! | 0x20) {
-    case 0x61: // a: AUTH, or nothing that exists
+    case 0x61: // a: AUTH, or an unknown command
       return isAuth(input) ? MAX_SASL_LINE : MAX_COMMAND_LINE;
     // The first letter is enough: no other verb begins with these.
     case 0x6d: // m: MAIL
@@ -30,12 +30,12 @@ export function commandLimit(input: Uint8Array): number {
   }
 }
 
-/** Whether these octets, of a line that is longer than a few, begin with `AUTH` in any case. */
+/** Whether the octets begin with `AUTH` in any case. Fewer than four are under each limit anyway. */
 function isAuth(input: Uint8Array): boolean {
   return (input[1]! | 0x20) === 0x75 && (input[2]! | 0x20) === 0x74 && (input[3]! | 0x20) === 0x68;
 }
 
-/** Splits a line, which has lost its line end, at the first space. */
+/** Splits a line, without its end, at the first space. */
 export function parseCommand(line: string): Command | Reply {
   const text = trimSpaces(withoutControls(line));
   if (text === "") return REPLIES.empty;
@@ -47,10 +47,10 @@ export function parseCommand(line: string): Command | Reply {
 
 // deno-lint-ignore no-control-regex -- control characters are what is looked for; a tab is a space
 const CONTROLS = /[\x00-\x08\x0a-\x1f\x7f]/;
-/** Whatever a client calls itself is let pass. */
+/** The name of a client may hold control characters: it decides nothing. */
 const HELLO = /^(?:EHLO|HELO) /i;
 
-/** With spaces for tabs, and without the NULs at the end that programs in C leave there. */
+/** Makes tabs spaces, and removes NULs at the end, which programs in C send. */
 function withoutControls(line: string): string {
   if (!CONTROLS.test(line) && !line.includes("\t")) return line;
   let end = line.length;
@@ -62,7 +62,7 @@ function isSpace(c: string): boolean {
   return c === " " || c === "\t";
 }
 
-/** Not `trim`: it would take the octet A0, too, with which UTF-8 ends letters like `à`. */
+/** `trim` would remove the octet A0 as well, which ends letters like `à` in UTF-8. */
 export function trimSpaces(text: string): string {
   if (!text.startsWith(" ") && !text.endsWith(" ")) return text;
   let start = 0;
