@@ -1,7 +1,7 @@
 // Reads one HTTP/1.1 response (RFC 9112) out of whatever pieces it arrives in.
 
 import { Buffer } from "node:buffer";
-import type { HttpResponse, ResponseHead } from "./client.ts";
+import type { HttpResponse, ResponseHead } from "./types.ts";
 import { Joiner } from "../octets.ts";
 
 export type Progress = "more" | "complete" | "malformed" | "tooLong";
