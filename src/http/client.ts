@@ -1,64 +1,22 @@
 // HTTP/1.1 requests (RFC 9112) that are sent once and never again.
 //
-// A POST that hands a message to Graph must not be repeated by any layer, and it must be known
-// whether any octet of it may have left. The runtimes' own clients promise neither (Deno's resends
-// a POST when a kept-alive connection breaks, Bun's stops at 256 requests at once), so this is the
-// small part of HTTP that the relay needs, the same on both: keep-alive, no redirects, no content
-// coding, answers read to a bound.
+// No layer may repeat a POST that hands a message to Graph, and the relay must know whether any octet
+// of it may have been sent. The runtimes' own clients promise neither (Deno's resends a POST when a
+// kept-alive connection breaks, Bun's stops at 256 requests at once), so this is the small part of
+// HTTP that the relay needs, the same on both: keep-alive, no redirects, no content coding, responses
+// read up to a limit.
 
+import type { Clock } from "../clock.ts";
 import { connectByNode } from "../runtime/node_connect.ts";
 import type { Connect } from "../runtime/runtime.ts";
-import { Deadlines } from "./deadlines.ts";
-import { HttpConnection } from "./http_connection.ts";
+import { Deadlines, realTime } from "./deadlines.ts";
+import { type ConnectionPool, type ConnectionSettings, HttpConnection } from "./http_connection.ts";
+import type { HttpFailure, HttpRequest, HttpResponse } from "./types.ts";
 
-export interface HttpRequest {
-  readonly method: string;
-  readonly url: URL;
-  /** Header fields besides Host, Content-Length and Connection. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body?: RequestBody;
-  /** Milliseconds for all of it, from connecting to the last octet of the response. */
-  readonly timeout: number;
-  /** Ends it before its time, with `ABORTED`. */
-  readonly signal?: AbortSignal;
-  /** Octets of the response's body that are read at most; the client's own bound when left out. */
-  readonly maxResponse?: number;
-}
-
-/** A body that is made while it is sent, so that it need not be held a second time. */
-export interface RequestBody {
-  /** Octets. */
-  readonly length: number;
-  /** ASCII strings or octets, `length` in sum. Octets are good until the next part is asked for. */
-  parts(): Iterable<string | Uint8Array>;
-}
-
-export interface ResponseHead {
-  readonly status: number;
-  /** Names in lower case; of several fields with one name, the last. */
-  readonly headers: ReadonlyMap<string, string>;
-}
-
-export interface HttpResponse extends ResponseHead {
-  readonly type: "response";
-  readonly body: Uint8Array;
-}
-
-/** With the response's head, where that had come in whole and behind all of the request. */
-export interface HttpFailure extends Partial<ResponseHead> {
-  readonly type: "failure";
-  /** Whether the service may have seen any of the request. */
-  readonly sent: boolean;
-  /**
-   * Such as `ECONNREFUSED`, `ETIMEDOUT`, `TRUNCATED`, `MALFORMED`, `ABORTED`; `EARLY` where a success
-   * was answered before all of the request had left, `UNASKED` where the service spoke before any had.
-   */
-  readonly code: string;
-  readonly message: string;
-}
+export type { HttpFailure, HttpRequest, HttpResponse, RequestBody } from "./types.ts";
 
 export interface HttpClientOptions {
-  /** How connections are made, `Runtime.connect` mostly; `node:net` and `node:tls` when left out. */
+  /** How connections are made, usually `Runtime.connect`; `node:net` and `node:tls` when left out. */
   readonly connect?: Connect;
   /** Certificate authorities trusted besides the runtime's, PEM, one each. */
   readonly authorities?: readonly string[];
@@ -68,6 +26,8 @@ export interface HttpClientOptions {
   readonly keepAlive?: number;
   /** Unused connections kept for one service. */
   readonly maxIdle?: number;
+  /** For tests; the machine's own time when left out. */
+  readonly clock?: Pick<Clock, "now" | "alarm">;
 }
 
 const DEFAULTS = {
@@ -76,47 +36,47 @@ const DEFAULTS = {
   maxResponse: 1024 * 1024,
   keepAlive: 20_000,
   maxIdle: 256,
+  clock: realTime,
 };
 
 /** A pool of connections, one request on each at a time. */
 export class HttpClient {
   readonly #options: Required<HttpClientOptions>;
-  readonly #deadlines = new Deadlines<HttpConnection>();
+  readonly #deadlines: Deadlines<HttpConnection>;
+  /** Unused connections by origin, the most recently used one last. */
   readonly #idle = new Map<string, HttpConnection[]>();
-  readonly #owner;
-  /** Those whose requests leave at the end of this turn of the event loop. */
-  #leaving: HttpConnection[] = [];
+  readonly #settings: ConnectionSettings;
+  readonly #pool: ConnectionPool = {
+    waiting: (connection) => this.#deadlines.watch(connection),
+    ready: (connection) => this.#sendSoon(connection),
+    reusable: (connection) => this.#keep(connection),
+    gone: (connection) => this.#forget(connection),
+  };
+  /** Connections whose requests are sent at the end of this turn of the event loop. */
+  #ready: HttpConnection[] = [];
   #closed = false;
 
   constructor(options: HttpClientOptions = {}) {
-    const { connect, authorities, maxResponse, keepAlive } = this.#options = {
+    const { connect, authorities, maxResponse, keepAlive, clock } = this.#options = {
       ...DEFAULTS,
       ...options,
     };
-    this.#owner = {
-      connect,
-      trust: { authorities },
-      maxResponse,
-      keepAlive,
-      waiting: (connection: HttpConnection) => this.#deadlines.watch(connection),
-      ready: (connection: HttpConnection) => this.#leave(connection),
-      reusable: (connection: HttpConnection) => this.#keep(connection),
-      gone: (connection: HttpConnection) => this.#forget(connection),
-    };
+    this.#deadlines = new Deadlines(clock);
+    this.#settings = { connect, trust: { authorities }, maxResponse, keepAlive, clock };
   }
 
-  /** Sends a request once. Trouble is a value: see {@link HttpFailure}. */
+  /** Sends a request once. Failures are values: see {@link HttpFailure}. */
   request(request: HttpRequest): Promise<HttpResponse | HttpFailure> {
     if (request.signal?.aborted) {
       const message = "given up before it was begun";
       return Promise.resolve({ type: "failure", sent: false, code: "ABORTED", message });
     }
     const origin = originOf(request.url);
-    const connection = this.#unused(origin) ?? new HttpConnection(origin, request.url, this.#owner);
+    const connection = this.#unused(origin) ?? this.#connect(origin, request.url);
     return connection.run(request);
   }
 
-  /** Closes the unused connections, and those in use as soon as they are done. */
+  /** Closes the unused connections now, and the others when their request has ended. */
   close(): void {
     this.#closed = true;
     for (const connections of this.#idle.values()) {
@@ -124,35 +84,39 @@ export class HttpClient {
     }
   }
 
-  /** Ends everything at once: requests under way fail with `ABORTED`. Later ones are none of them. */
+  /** Ends all requests now: they fail with `ABORTED`. Later requests are not affected. */
   abort(): void {
     for (const connection of this.#deadlines.items) connection.abort();
   }
 
   /**
-   * Requests that are made in one turn of the event loop leave together behind it: in a row, writes
-   * are cheaper by a third than between other work. And a connection that the service has closed is
-   * mostly known to be closed by then, so that nothing is sent into it.
+   * Requests that are made in one turn of the event loop are sent together after it: writes in a row
+   * cost a third less than writes between other work. By then, the relay also knows of most
+   * connections that the service has closed, and sends nothing into them.
    */
-  #leave(connection: HttpConnection): void {
-    if (this.#leaving.push(connection) > 1) return;
+  #sendSoon(connection: HttpConnection): void {
+    if (this.#ready.push(connection) > 1) return;
     setImmediate(() => {
-      const leaving = this.#leaving;
-      this.#leaving = [];
-      for (const one of leaving) one.leave();
+      const ready = this.#ready;
+      this.#ready = [];
+      for (const one of ready) one.sendRequest();
     });
   }
 
-  /** The most recently used connection is the least likely to be closed by the other side. */
+  /** The most recently used connection: it is the least likely to be closed by the other side. */
   #unused(origin: string): HttpConnection | undefined {
     const connections = this.#idle.get(origin);
     if (connections === undefined || connections.length === 0) return undefined;
     const connection = connections.pop()!;
-    if (connection.deadline > performance.now()) return connection;
-    // Its time is over, though nobody has looked yet; the others have waited longer still.
+    if (connection.deadline > this.#options.clock.now()) return connection;
+    // It has expired, though the timer has not run yet. The others have been unused for even longer.
     connection.destroy();
     for (const older of connections.splice(0)) older.destroy();
     return undefined;
+  }
+
+  #connect(origin: string, url: URL): HttpConnection {
+    return new HttpConnection(origin, url, this.#settings, this.#pool);
   }
 
   #keep(connection: HttpConnection): void {

@@ -1,31 +1,49 @@
-// One timer for the deadlines of many things: a timer for each request would cost more than the
-// rest of its bookkeeping.
+// One timer for many deadlines: a timer for each request would cost more than all its other bookkeeping.
+
+import type { Clock } from "../clock.ts";
 
 export interface Timed {
-  /** `performance.now()` at which patience ends; Infinity for never. */
+  /** The clock's `now()` at which it expires; Infinity for never. */
   readonly deadline: number;
   /** The deadline has passed. */
   expired(): void;
 }
 
-/** Milliseconds between two looks at least: a deadline is noticed that much late at most. */
+/** Milliseconds between two checks at least; a deadline is noticed at most this much late. */
 const PAUSE_MS = 100;
-/** Milliseconds by which a look comes late only where the thread was busy. */
+/** Milliseconds by which a timer is late only if the thread was busy. */
 const LATE_MS = 25;
-/** Milliseconds for what has arrived meanwhile to be read, before anything is called late. */
+/** Milliseconds for reading what has arrived meanwhile, before anything counts as expired. */
 const GRACE_MS = 10;
 
+/**
+ * The machine's own time. The timers keep the process running, unlike those of `clock.ts`: a command
+ * that awaits nothing but a request must see it time out.
+ */
+export const realTime: Pick<Clock, "now" | "alarm"> = {
+  now: () => performance.now(),
+  alarm(time, run) {
+    const timer = setTimeout(run, time);
+    return () => clearTimeout(timer);
+  },
+};
+
 export class Deadlines<Item extends Timed> {
+  readonly #clock: Pick<Clock, "now" | "alarm">;
   readonly #items = new Set<Item>();
-  #timer: ReturnType<typeof setTimeout> | undefined;
+  #cancel: (() => void) | undefined;
   #wakeAt = Infinity;
 
-  /** All that are watched. */
+  constructor(clock: Pick<Clock, "now" | "alarm"> = realTime) {
+    this.#clock = clock;
+  }
+
+  /** All items that are watched. */
   get items(): ReadonlySet<Item> {
     return this.#items;
   }
 
-  /** Watches an item, or takes note of an earlier deadline. Later ones need no call. */
+  /** Watches an item, or notes that its deadline is now earlier. A later deadline needs no call. */
   watch(item: Item): void {
     this.#items.add(item);
     if (item.deadline < this.#wakeAt) this.#wake(item.deadline);
@@ -33,26 +51,27 @@ export class Deadlines<Item extends Timed> {
 
   forget(item: Item): void {
     if (!this.#items.delete(item) || this.#items.size > 0) return;
-    clearTimeout(this.#timer);
+    this.#cancel?.();
     this.#wakeAt = Infinity;
   }
 
   #wake(at: number): void {
-    clearTimeout(this.#timer);
+    this.#cancel?.();
     this.#wakeAt = at;
-    this.#timer = setTimeout(() => this.#awake(), Math.max(Math.ceil(at - performance.now()), 1));
+    const time = Math.max(Math.ceil(at - this.#clock.now()), 1);
+    this.#cancel = this.#clock.alarm(time, () => this.#awake());
   }
 
   #awake(): void {
-    if (performance.now() - this.#wakeAt < LATE_MS) return this.#look();
-    // The time was the relay's own, not the service's: its response may be here already.
-    this.#timer = setTimeout(() => this.#look(), GRACE_MS);
+    if (this.#clock.now() - this.#wakeAt < LATE_MS) return this.#check();
+    // The relay was late, not the service: the response may have arrived already.
+    this.#cancel = this.#clock.alarm(GRACE_MS, () => this.#check());
   }
 
-  #look(): void {
+  #check(): void {
     this.#wakeAt = Infinity;
-    // A timer may come a little early.
-    const now = performance.now() + 1;
+    // A timer may run a little early.
+    const now = this.#clock.now() + 1;
     let earliest = Infinity;
     for (const item of this.#items) {
       if (item.deadline <= now) item.expired();

@@ -1,23 +1,28 @@
 // One connection to a service, with at most one request on it at a time (RFC 9112 §9.3).
 
+import type { Clock } from "../clock.ts";
 import type { Connect, Outbound, OutboundHandler, ServiceTrust } from "../runtime/runtime.ts";
-import { ResponseReader } from "./response_reader.ts";
-import type { HttpFailure, HttpRequest, HttpResponse } from "./client.ts";
+import { serviceCode, serviceWords } from "../service_text.ts";
 import type { Timed } from "./deadlines.ts";
 import { requestHead } from "./request_head.ts";
-import { serviceCode, serviceWords } from "../service_text.ts";
+import { ResponseReader } from "./response_reader.ts";
+import type { HttpFailure, HttpRequest, HttpResponse } from "./types.ts";
 
-/** The pool that a connection belongs to. */
-export interface ConnectionOwner {
+export interface ConnectionSettings {
   readonly connect: Connect;
   readonly trust: ServiceTrust;
   /** Octets of a response's body that are read at most. */
   readonly maxResponse: number;
-  /** Milliseconds that it is kept unused. */
+  /** Milliseconds that an unused connection is kept. */
   readonly keepAlive: number;
-  /** Its deadline has been set. */
+  readonly clock: Pick<Clock, "now">;
+}
+
+/** The pool that a connection belongs to. */
+export interface ConnectionPool {
+  /** The connection's deadline has been set. */
   waiting(connection: HttpConnection): void;
-  /** It has a request, and a connection to send it on: {@link HttpConnection.leave} does. */
+  /** It is connected and has a request, which {@link HttpConnection.sendRequest} sends. */
   ready(connection: HttpConnection): void;
   /** It is free for another request. */
   reusable(connection: HttpConnection): void;
@@ -25,26 +30,31 @@ export interface ConnectionOwner {
   gone(connection: HttpConnection): void;
 }
 
+/** Failure codes are shown in log lines and replies, so their spelling stays. */
+const UNSOLICITED_RESPONSE = "UNASKED";
+const EARLY_RESPONSE = "EARLY";
+
 interface Running {
   readonly reader: ResponseReader;
   readonly resolve: (result: HttpResponse | HttpFailure) => void;
   readonly reject: (bug: unknown) => void;
   readonly request: HttpRequest;
   /**
-   * What is left of the body. It stays here behind the last part until the connection has room again,
-   * though the service may have read all by then: {@link fullySent} knows.
+   * The unsent parts of the body. After the last part it stays set until the connection has room
+   * again, though the service may have read everything by then; {@link fullySent} tells.
    */
-  rest: Iterator<string | Uint8Array> | undefined;
-  /** What {@link fullySent} has found out. */
+  unsent: Iterator<string | Uint8Array> | undefined;
+  /** What {@link fullySent} has found. */
   fullySent?: boolean;
-  /** Listens to the request's signal; called no more as soon as the request is over. */
+  /** Listens to the request's signal; removed when the request ends. */
   readonly abort: (() => void) | undefined;
 }
 
 export class HttpConnection implements OutboundHandler, Timed {
   readonly origin: string;
   deadline = Infinity;
-  readonly #owner: ConnectionOwner;
+  readonly #settings: ConnectionSettings;
+  readonly #pool: ConnectionPool;
   readonly #socket: Outbound;
   #running: Running | undefined;
   #connected = false;
@@ -52,56 +62,51 @@ export class HttpConnection implements OutboundHandler, Timed {
   /** Whether any octet of the running request has been given to the socket. */
   #sent = false;
 
-  constructor(origin: string, url: URL, owner: ConnectionOwner) {
+  constructor(origin: string, url: URL, settings: ConnectionSettings, pool: ConnectionPool) {
     this.origin = origin;
-    this.#owner = owner;
+    this.#settings = settings;
+    this.#pool = pool;
     const secure = url.protocol === "https:";
-    this.#socket = owner.connect({
+    this.#socket = settings.connect({
       hostname: url.hostname.replace(/^\[|\]$/g, ""),
       port: url.port === "" ? (secure ? 443 : 80) : Number(url.port),
-      ...(secure ? { tls: owner.trust } : {}),
+      ...(secure ? { tls: settings.trust } : {}),
     }, this);
   }
 
   run(request: HttpRequest): Promise<HttpResponse | HttpFailure> {
     return new Promise((resolve, reject) => {
-      const maxResponse = request.maxResponse ?? this.#owner.maxResponse;
+      const maxResponse = request.maxResponse ?? this.#settings.maxResponse;
       const reader = new ResponseReader(maxResponse, request.method);
       const abort = request.signal === undefined ? undefined : () => this.abort();
       if (abort !== undefined) request.signal!.addEventListener("abort", abort);
-      this.#running = { reader, resolve, reject, request, rest: undefined, abort };
+      this.#running = { reader, resolve, reject, request, unsent: undefined, abort };
       this.#sent = false;
-      this.deadline = performance.now() + request.timeout;
-      this.#owner.waiting(this);
-      if (this.#connected) this.#owner.ready(this);
+      this.deadline = this.#settings.clock.now() + request.timeout;
+      this.#pool.waiting(this);
+      if (this.#connected) this.#pool.ready(this);
     });
   }
 
-  /** Sends the request that {@link ConnectionOwner.ready} has been told of, if it still is to be. */
-  leave(): void {
+  /** Sends the request announced by {@link ConnectionPool.ready}, unless it has ended meanwhile. */
+  sendRequest(): void {
     const running = this.#running;
-    if (running === undefined || this.#sent) return;
-    try {
-      this.#send(running);
-    } catch (bug) {
-      // A body that cannot be made is its own request's end, and nobody else's.
-      this.#over(running);
-      this.destroy();
-      running.reject(bug);
-    }
+    if (running !== undefined && !this.#sent) this.#write(running, () => this.#send(running));
   }
 
   connected(): void {
     this.#connected = true;
-    this.leave();
+    this.sendRequest();
   }
 
   data(octets: Uint8Array): void {
     const running = this.#running;
-    // Octets that nobody asked for: the connection cannot be trusted with another request.
+    // Octets that no request asked for: the connection cannot be trusted with another one.
     if (running === undefined) return this.destroy();
-    // A response to a request that has not left is a response to none: perhaps to the one before.
-    if (!this.#sent) return this.#fail("UNASKED", "the service spoke before it was asked");
+    // The request has not been sent, so this is no response to it: perhaps to the one before.
+    if (!this.#sent) {
+      return this.#fail(UNSOLICITED_RESPONSE, "the service spoke before it was asked");
+    }
     const progress = running.reader.push(octets);
     if (progress === "malformed") this.#fail("MALFORMED", malformed(running.reader));
     else if (progress === "tooLong") this.#fail("TOOLONG", "the answer is too long");
@@ -109,13 +114,14 @@ export class HttpConnection implements OutboundHandler, Timed {
   }
 
   drained(): void {
-    if (this.#running?.rest !== undefined) this.#sendRest(this.#running);
+    const running = this.#running;
+    if (running?.unsent !== undefined) this.#write(running, () => this.#sendUnsent(running));
   }
 
   closed(error?: Error): void {
     const running = this.#running;
     if (running?.reader.end()) return this.#complete(running);
-    // A certificate's names can be in it, and they are a stranger's.
+    // The message can quote a certificate's names, which come from a stranger.
     const words = serviceWords(error?.message);
     if (!this.#connected) {
       const message = words ?? "closed by the other side";
@@ -136,7 +142,7 @@ export class HttpConnection implements OutboundHandler, Timed {
     this.#fail("ETIMEDOUT", `no ${step} within ${running.request.timeout / 1000} s`);
   }
 
-  /** Ends the request that is under way, if there is one, and the connection. */
+  /** Ends the running request, if there is one, and the connection. */
   abort(): void {
     this.#fail("ABORTED", "given up by the relay");
   }
@@ -144,8 +150,19 @@ export class HttpConnection implements OutboundHandler, Timed {
   destroy(): void {
     if (this.#gone) return;
     this.#gone = true;
-    this.#owner.gone(this);
+    this.#pool.gone(this);
     this.#socket.destroy();
+  }
+
+  /** A body that cannot be made ends its own request, and no other. */
+  #write(running: Running, write: () => void): void {
+    try {
+      write();
+    } catch (bug) {
+      this.#finish(running);
+      this.destroy();
+      running.reject(bug);
+    }
   }
 
   #send(running: Running): void {
@@ -156,20 +173,20 @@ export class HttpConnection implements OutboundHandler, Timed {
       this.#socket.write(head);
       return;
     }
-    const rest = running.rest = body.parts()[Symbol.iterator]();
-    // Most bodies are one part: head and body then leave in one piece.
-    const first = rest.next();
+    const unsent = running.unsent = body.parts()[Symbol.iterator]();
+    // Most bodies have one part: then head and body are written together.
+    const first = unsent.next();
     if (this.#socket.write(head, first.done === true ? undefined : first.value)) {
-      this.#sendRest(running);
+      this.#sendUnsent(running);
     }
   }
 
-  #sendRest(running: Running): void {
-    const rest = running.rest!;
+  #sendUnsent(running: Running): void {
+    const unsent = running.unsent!;
     for (;;) {
-      const part = rest.next();
+      const part = unsent.next();
       if (part.done === true) {
-        running.rest = undefined;
+        running.unsent = undefined;
         return;
       }
       if (!this.#socket.write(part.value)) return;
@@ -180,31 +197,32 @@ export class HttpConnection implements OutboundHandler, Timed {
     const { reader } = running;
     const response = reader.response();
     const success = response.status >= 200 && response.status < 300;
-    // Nobody can have taken what has not left: a success that comes first is not about this request.
+    // The service cannot have accepted what was not sent: such a success is not about this request.
     if (success && !fullySent(running)) {
-      return this.#fail("EARLY", `status ${response.status} before all of the request had left`);
+      const message = `status ${response.status} before all of the request had left`;
+      return this.#fail(EARLY_RESPONSE, message);
     }
-    this.#over(running);
-    // A response that came before all of the request had left ends the connection (RFC 9112 §9.6).
-    if (reader.reusable && (running.fullySent ?? running.rest === undefined)) {
-      this.deadline = performance.now() + this.#owner.keepAlive;
-      this.#owner.waiting(this);
-      this.#owner.reusable(this);
+    this.#finish(running);
+    // A response that came before the whole request was sent ends the connection (RFC 9112 §9.6).
+    if (reader.reusable && (running.fullySent ?? running.unsent === undefined)) {
+      this.deadline = this.#settings.clock.now() + this.#settings.keepAlive;
+      this.#pool.waiting(this);
+      this.#pool.reusable(this);
     } else {
       this.destroy();
     }
     running.resolve(response);
   }
 
-  /** At once: the connection may carry another request before anybody hears of this one's end. */
-  #over({ request, abort }: Running): void {
+  /** Comes before `resolve`: the connection may carry the next request before the caller runs. */
+  #finish({ request, abort }: Running): void {
     this.#running = undefined;
     if (abort !== undefined) request.signal!.removeEventListener("abort", abort);
   }
 
   #fail(code: string, message: string): void {
     const running = this.#running;
-    if (running !== undefined) this.#over(running);
+    if (running !== undefined) this.#finish(running);
     this.destroy();
     if (running === undefined) return;
     const { head } = running.reader;
@@ -219,11 +237,11 @@ export class HttpConnection implements OutboundHandler, Timed {
 }
 
 /**
- * Whether the connection has been given all of the request. Makes sure of it by asking for one more
- * part, so that nothing may be sent afterwards.
+ * Whether the connection has been given the whole request. Finds out by taking one more part, so
+ * nothing may be sent afterwards.
  */
 function fullySent(running: Running): boolean {
-  return running.fullySent ??= running.rest === undefined || running.rest.next().done === true;
+  return running.fullySent ??= running.unsent === undefined || running.unsent.next().done === true;
 }
 
 function malformed({ fault, head }: ResponseReader): string {

@@ -1,6 +1,6 @@
 // Request line and header fields (RFC 9112 §3, §5).
 
-import type { HttpRequest } from "./client.ts";
+import type { HttpRequest } from "./types.ts";
 
 /** ASCII: whatever is in a value, it cannot end its line or leave the character set. */
 export function requestHead({ method, url, headers, body }: HttpRequest): string {

@@ -1,7 +1,7 @@
 // Reads one HTTP/1.1 response (RFC 9112) out of whatever pieces it arrives in.
 
 import { Buffer } from "node:buffer";
-import type { HttpResponse, ResponseHead } from "./client.ts";
+import type { HttpResponse, ResponseHead } from "./types.ts";
 import { Joiner } from "../octets.ts";
 
 export type Progress = "more" | "complete" | "malformed" | "tooLong";
@@ -13,13 +13,13 @@ const MAX_PER_OCTET = 16;
 const HEAD_END = Buffer.from("\r\n\r\n");
 const LINE_END = Buffer.from("\r\n");
 const NOTHING: Buffer = Buffer.alloc(0);
+const NONE: readonly string[] = [];
 /** RFC 9112 §4; a reason is not needed, and a status has one of five classes (RFC 9110 §15). */
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: .*)?$/;
+/** A field's name (RFC 9110 §5.6.2). */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** A field's name is a token, and its colon follows at once (RFC 9112 §5.1). */
 const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(.*)$/;
-/** RFC 9112 §2.2: what some readers take for a line's end, and others do not. */
-const STRAY = /\r(?!\n)|(?<!\r)\n|\0/;
-
 export class ResponseReader {
   readonly #maxBody: number;
   readonly #method: string;
@@ -121,31 +121,46 @@ export class ResponseReader {
     }
     this.#overhead += end + HEAD_END.length;
     if (this.#overhead > MAX_HEAD) return this.#malformed("its head is too long");
-    const head = this.#input.toString("latin1", 0, end);
-    this.#input = this.#input.subarray(end + HEAD_END.length);
-    if (STRAY.test(head)) return this.#malformed("a stray CR, LF or NUL is in its head");
-    const lines = head.split("\r\n");
-    const status = STATUS_LINE.exec(lines[0]!);
+    // With the line end of its last line.
+    const head = this.#input.toString("latin1", 0, end + LINE_END.length);
+    this.#input = rest(this.#input, end + HEAD_END.length);
+    if (hasStray(head)) return this.#malformed("a stray CR, LF or NUL is in its head");
+    const folded = head.toLowerCase();
+    let lineEnd = head.indexOf("\r");
+    const status = STATUS_LINE.exec(head.slice(0, lineEnd));
     if (status === null) return this.#malformed("its first line is not HTTP/1.1's");
     this.#status = Number(status[2]);
     // Nothing asks for another protocol (RFC 9110 §15.2.2).
     if (this.#status === 101) return this.#malformed("it changes to another protocol unasked");
     const interim = this.#status < 200;
-    this.#headers = new Map();
+    const headers = this.#headers = new Map<string, string>();
     this.#headRead = !interim;
-    const framing = new FramingFields();
-    for (let index = 1; index < lines.length; index++) {
-      const field = FIELD_LINE.exec(lines[index]!);
+    let codings: string[] | undefined;
+    let lengths: string[] | undefined;
+    let connection: string[] | undefined;
+    for (let at = lineEnd + 2; at < head.length; at = lineEnd + 2) {
+      lineEnd = head.indexOf("\r", at);
+      const colon = head.indexOf(":", at);
+      const name = folded.slice(at, colon);
       // A folded line is none either (RFC 9112 §5.2).
-      if (field === null) return this.#malformed("a line of its head is no header field");
-      const name = field[1]!.toLowerCase();
-      const value = withoutSpace(field[2]!);
-      this.#headers.set(name, value);
-      framing.add(name, value);
+      if (colon < 0 || colon > lineEnd || !TOKEN.test(name)) {
+        return this.#malformed("a line of its head is no header field");
+      }
+      headers.set(name, withoutSpace(head, colon + 1, lineEnd));
+      // All of a name count here, not the last.
+      if (name === "content-length") {
+        lengths = addMembers(folded.slice(colon + 1, lineEnd), lengths);
+      } else if (name === "transfer-encoding") {
+        codings = addMembers(folded.slice(colon + 1, lineEnd), codings);
+      } else if (name === "connection") {
+        connection = addMembers(folded.slice(colon + 1, lineEnd), connection);
+      }
     }
-    if (!interim) return this.#beginBody(framing, status[1]!);
+    if (!interim) {
+      return this.#beginBody(status[1]!, codings ?? NONE, lengths ?? NONE, connection ?? NONE);
+    }
     // RFC 9110 §15.2: interim answers come before the real one, and have no body (§8.6, RFC 9112 §6.1).
-    return framing.codings.length > 0 || framing.lengths.length > 0
+    return codings !== undefined || lengths !== undefined
       ? this.#malformed("an interim answer announces a body")
       : undefined;
   }
@@ -155,8 +170,12 @@ export class ResponseReader {
    * what one of them calls the body would be the response to the next request for the other, and that
    * may be somebody else's.
    */
-  #beginBody(framing: FramingFields, minor: string): Progress | undefined {
-    const { codings, lengths, connection } = framing;
+  #beginBody(
+    minor: string,
+    codings: readonly string[],
+    lengths: readonly string[],
+    connection: readonly string[],
+  ): Progress | undefined {
     this.#keepAlive = !connection.includes("close") &&
       (minor === "1" || connection.includes("keep-alive"));
     if (codings.length > 0) {
@@ -226,8 +245,10 @@ export class ResponseReader {
       return this.#malformed("its chunks say too much about themselves");
     }
     const line = this.#input.toString("latin1", 0, end);
-    this.#input = this.#input.subarray(end + 2);
-    if (STRAY.test(line)) return this.#malformed("a stray CR, LF or NUL is among its chunks");
+    this.#input = rest(this.#input, end + 2);
+    if (hasStray(`${line}\r\n`)) {
+      return this.#malformed("a stray CR, LF or NUL is among its chunks");
+    }
     if (this.#chunkLeft === 0) {
       // The line end behind a chunk's octets.
       if (line !== "") return this.#malformed("a chunk is longer than its size");
@@ -256,36 +277,38 @@ export class ResponseReader {
     if (octets === 0) return true;
     this.#bodyLength += octets;
     if (this.#bodyLength > this.#maxBody) return false;
-    this.#body.push(this.#input.subarray(0, octets));
-    this.#input = this.#input.subarray(octets);
+    const all = octets === this.#input.length;
+    this.#body.push(all ? this.#input : this.#input.subarray(0, octets));
+    this.#input = rest(this.#input, octets);
     return true;
   }
 }
 
-/** The fields that say where a response ends and what follows it: all of a name count, not the last. */
-class FramingFields {
-  readonly codings: string[] = [];
-  readonly lengths: string[] = [];
-  /** In lower case. */
-  readonly connection: string[] = [];
-
-  /** @param name in lower case */
-  add(name: string, value: string): void {
-    if (name === "content-length") this.lengths.push(...members(value));
-    else if (name === "transfer-encoding") this.codings.push(...members(value.toLowerCase()));
-    else if (name === "connection") this.connection.push(...members(value.toLowerCase()));
+/**
+ * RFC 9112 §2.2: whether there is what some readers take for a line's end, and others do not.
+ *
+ * @param lines each with its CR LF
+ */
+function hasStray(lines: string): boolean {
+  for (let at = 0, cr; at < lines.length; at = cr + 2) {
+    cr = lines.indexOf("\r", at);
+    if (lines.indexOf("\n", at) !== cr + 1) return true;
   }
+  return lines.includes("\0");
 }
 
-/** RFC 9110 §5.6.1. An empty member stays: a length of none is no length. */
-function members(list: string): string[] {
-  return list.split(",").map(withoutSpace);
+/**
+ * Adds the members of a list (RFC 9110 §5.6.1) to those of earlier fields. An empty member stays: a
+ * length of none is no length.
+ */
+function addMembers(list: string, members: string[] = []): string[] {
+  if (!list.includes(",")) members.push(withoutSpace(list, 0, list.length));
+  else for (const member of list.split(",")) members.push(withoutSpace(member, 0, member.length));
+  return members;
 }
 
 /** RFC 9110 §5.6.3: `trim` would take more for white space than HTTP does. */
-function withoutSpace(text: string): string {
-  let from = 0;
-  let to = text.length;
+function withoutSpace(text: string, from: number, to: number): string {
   while (from < to && isSpace(text.charCodeAt(from))) from++;
   while (to > from && isSpace(text.charCodeAt(to - 1))) to--;
   return text.slice(from, to);
@@ -293,4 +316,9 @@ function withoutSpace(text: string): string {
 
 function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x09;
+}
+
+/** What follows the first `octets`; most often nothing, and then there is no view to be made. */
+function rest(input: Buffer, octets: number): Buffer {
+  return octets === input.length ? NOTHING : input.subarray(octets);
 }

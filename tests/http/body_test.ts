@@ -7,6 +7,7 @@ import { describe, it } from "node:test";
 import { HttpClient, type RequestBody } from "../../src/http/client.ts";
 import { httpClient } from "../support/http.ts";
 import { startRawServer } from "../support/raw_server.ts";
+import { scriptedService } from "./scripted.ts";
 
 function post(url: URL, body: RequestBody) {
   return { method: "POST", url, headers: {}, body, timeout: 30_000 };
@@ -100,6 +101,43 @@ describe("a response that comes before all of the request has left", () => {
       http.close();
       await server.close();
     }
+  });
+
+  const REFUSED = "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n";
+  const DONE = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+
+  it("leaves no connection that could be reused: the rest of the body would be its next request (RFC 9112 §9.6)", async () => {
+    const { http, connections } = scriptedService({}, false);
+    const url = new URL("http://127.0.0.1/");
+    const first = http.request(post(url, { length: 3, parts: () => ["1", "2", "3"] }));
+    connections[0]!.connect();
+    connections[0]!.drain();
+    connections[0]!.say(REFUSED);
+    const response = await first;
+    assert(response.type === "response");
+    assert.equal(response.status, 413);
+    assert.equal(connections[0]!.destroyed, true);
+    const second = http.request({ method: "GET", url, headers: {}, timeout: 30_000 });
+    assert.equal(connections.length, 2, "the second request is on a connection of its own");
+    connections[1]!.connect();
+    connections[1]!.say(DONE);
+    assert.equal((await second).type, "response");
+    assert.match(connections[0]!.written, /\r\n\r\n12$/);
+  });
+
+  it("leaves one that can, where the last part was given, though there is no room yet", async () => {
+    const { http, connections } = scriptedService({}, false);
+    const url = new URL("http://127.0.0.1/");
+    const first = http.request(post(url, { length: 2, parts: () => ["1", "2"] }));
+    connections[0]!.connect();
+    connections[0]!.drain();
+    connections[0]!.say(DONE);
+    assert.equal((await first).type, "response");
+    void http.request(post(url, { length: 1, parts: () => ["3"] }));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(connections.length, 1);
+    assert.match(connections[0]!.written, /\r\n\r\n12POST .*\r\n\r\n3$/s);
+    http.abort();
   });
 
   const parts = ["x".repeat(256 * 1024), "the end"];
@@ -219,5 +257,20 @@ describe("a body that cannot be made", () => {
       http.close();
       await server.close();
     }
+  });
+
+  it("is the end of its own request when a later part is the fault", async () => {
+    const { http, connections } = scriptedService({}, false);
+    const result = http.request(post(new URL("http://127.0.0.1/"), {
+      length: 2,
+      *parts() {
+        yield "1";
+        throw new Error("a bug in the body");
+      },
+    }));
+    connections[0]!.connect();
+    connections[0]!.drain();
+    await assert.rejects(result, /a bug in the body/);
+    assert.equal(connections[0]!.destroyed, true);
   });
 });

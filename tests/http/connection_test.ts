@@ -4,6 +4,7 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import type { HttpClientOptions, HttpRequest } from "../../src/http/client.ts";
 import { httpClient } from "../support/http.ts";
+import { FakeClock } from "../graph/fake_clock.ts";
 import { type RawServer, startRawServer } from "../support/raw_server.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -163,55 +164,37 @@ describe("a connection", () => {
   });
 
   it("is closed when it has not been used for the keepAlive time", async () => {
-    const { server, http, close } = await open(OK, { keepAlive: 20 });
+    const clock = new FakeClock();
+    const { server, http, close } = await open(OK, { clock });
     try {
       await http.request(get(server.url));
+      clock.pass(19_900);
+      await http.request(get(server.url));
+      assert.deepEqual(counts(server), [2]);
+      clock.pass(19_900);
+      assert.equal(server.connections.length, 1);
+      clock.pass(200);
       await server.connections[0]!.ended();
       const result = await http.request(get(server.url));
       assert.equal(result.type, "response");
-      assert.deepEqual(counts(server), [1, 1]);
+      assert.deepEqual(counts(server), [2, 1]);
     } finally {
       await close();
     }
   });
 
-  it("is not used any more from the moment its keepAlive time is over", async () => {
-    const { server, http, close } = await open(OK, { keepAlive: 20 });
-    try {
-      await http.request(get(server.url));
-      // Made after the client's own timer, with the same time to go: runs right after it, before
-      // the socket's close can have been noticed.
-      const result = await new Promise<Awaited<ReturnType<typeof http.request>>>((resolve) => {
-        setTimeout(() => resolve(http.request(get(server.url))), 20);
-        const busyUntil = performance.now() + 40;
-        while (performance.now() < busyUntil);
-      });
-      assert.equal(result.type, "response", JSON.stringify(result));
-    } finally {
-      await close();
-    }
-  });
-
-  it("is not used after its keepAlive time though nobody has looked at it since", async () => {
-    const server = await startRawServer(async (connection) => {
-      await connection.request();
-      // The second one becomes free a little later than the first.
-      const pause = server.connections[0] === connection ? 0 : 20;
-      setTimeout(() => connection.write(OK), pause);
-    });
-    const http = httpClient({ keepAlive: 50 });
+  it("is not used any more from the moment its keepAlive time is over, though no timer has run", async () => {
+    const clock = new FakeClock();
+    const { server, http, close } = await open(OK, { clock });
     try {
       await Promise.all([http.request(get(server.url)), http.request(get(server.url))]);
-      const over = performance.now() + 50;
-      await server.connections[0]!.ended();
-      await new Promise((resolve) =>
-        setTimeout(resolve, Math.max(over - performance.now(), 0) + 2)
-      );
+      clock.skip(20_000);
       await http.request(get(server.url));
+      // Both are closed: the other one has been unused for no less time.
+      await Promise.all(server.connections.slice(0, 2).map((connection) => connection.ended()));
       assert.deepEqual(counts(server), [1, 1, 1]);
     } finally {
-      http.close();
-      await server.close();
+      await close();
     }
   });
 

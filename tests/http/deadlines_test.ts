@@ -2,92 +2,148 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Deadlines } from "../../src/http/deadlines.ts";
-import { httpClient } from "../support/http.ts";
-import { startRawServer } from "../support/raw_server.ts";
+import { FakeClock } from "../graph/fake_clock.ts";
+import { scriptedService } from "./scripted.ts";
 
-/** Something with a deadline so many milliseconds from now; `at` is when it was told. */
-function timed(deadlines: Deadlines<Timed>, name: string, milliseconds: number): Timed {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  return {
-    name,
-    deadline: performance.now() + milliseconds,
-    promise,
+/** Deadlines on a clock that the test moves, and what has expired so far, in order. */
+function open() {
+  const clock = new FakeClock();
+  const deadlines = new Deadlines<Timed>(clock);
+  const expired: string[] = [];
+  const timed = (name: string, milliseconds: number): Timed => ({
+    deadline: clock.now() + milliseconds,
     expired() {
+      assert(clock.now() >= this.deadline - 1, `${name} expired early`);
       deadlines.forget(this);
-      resolve(performance.now() - this.deadline);
+      expired.push(name);
     },
-  };
+  });
+  return { clock, deadlines, expired, timed };
 }
 interface Timed {
-  readonly name: string;
   deadline: number;
-  /** How late it was told, milliseconds. */
-  readonly promise: Promise<number>;
   expired(): void;
 }
 
 describe("deadlines", () => {
-  it("are told when they are over and not before, in whatever order they were set", async () => {
-    const deadlines = new Deadlines<Timed>();
-    const items = [300, 40, 0, 160].map((milliseconds) =>
-      timed(deadlines, `${milliseconds}`, milliseconds)
-    );
-    for (const item of items) deadlines.watch(item);
-    // How late they are told, and in which order when several are over, is the machine's business.
-    for (const item of items) {
-      const late = await item.promise;
-      assert(late > -2, `${item.name} was told ${-late} ms early`);
+  it("are told when they are over and not before, in whatever order they were set", () => {
+    const { clock, deadlines, expired, timed } = open();
+    for (const milliseconds of [300, 40, 0, 160]) {
+      deadlines.watch(timed(`${milliseconds}`, milliseconds));
     }
+    clock.pass(1);
+    assert.deepEqual(expired, ["0"]);
+    // Another check follows 100 ms later, or at the next deadline where that is later still.
+    clock.pass(99);
+    assert.deepEqual(expired, ["0"]);
+    clock.pass(2);
+    assert.deepEqual(expired, ["0", "40"]);
+    clock.pass(101);
+    assert.deepEqual(expired, ["0", "40", "160"]);
+    clock.pass(101);
+    assert.deepEqual(expired, ["0", "40", "160", "300"]);
     assert.equal(deadlines.items.size, 0);
   });
 
-  it("may be put off without a word, and brought forward with one", async () => {
-    const deadlines = new Deadlines<Timed>();
-    const later = timed(deadlines, "later", 20);
-    deadlines.watch(later);
-    later.deadline += 100;
-    assert(await later.promise > -2);
-    const sooner = timed(deadlines, "sooner", 600_000);
-    deadlines.watch(sooner);
-    sooner.deadline = performance.now() + 10;
-    deadlines.watch(sooner);
-    assert(await sooner.promise > -2);
+  it("are told together, if they are over together", () => {
+    const { clock, deadlines, expired, timed } = open();
+    for (const name of ["a", "b", "c"]) deadlines.watch(timed(name, 50));
+    clock.pass(50);
+    assert.deepEqual(expired, ["a", "b", "c"]);
+    assert.equal(clock.alarms, 0);
   });
 
-  it("are not told once they are forgotten, and keep no program running", async () => {
-    const deadlines = new Deadlines<Timed>();
-    const forgotten = timed(deadlines, "forgotten", 20);
-    forgotten.expired = () => assert.fail("it was told");
-    const other = timed(deadlines, "other", 60);
+  it("may be put off without a word, and brought forward with one", () => {
+    const { clock, deadlines, expired, timed } = open();
+    const later = timed("later", 20);
+    deadlines.watch(later);
+    later.deadline += 200;
+    clock.pass(219);
+    assert.deepEqual(expired, []);
+    clock.pass(1);
+    assert.deepEqual(expired, ["later"]);
+    const sooner = timed("sooner", 600_000);
+    deadlines.watch(sooner);
+    sooner.deadline = clock.now() + 10;
+    deadlines.watch(sooner);
+    clock.pass(10);
+    assert.deepEqual(expired, ["later", "sooner"]);
+  });
+
+  it("are not told once they are forgotten", () => {
+    const { clock, deadlines, expired, timed } = open();
+    const forgotten = timed("forgotten", 20);
     deadlines.watch(forgotten);
-    deadlines.watch(other);
+    deadlines.watch(timed("other", 60));
     deadlines.forget(forgotten);
-    await other.promise;
+    clock.pass(1000);
+    assert.deepEqual(expired, ["other"]);
+  });
+
+  it("have no more than one timer, and none when nothing is watched", () => {
+    const { clock, deadlines, timed } = open();
+    const items = [300, 200, 100].map((milliseconds) => timed(`${milliseconds}`, milliseconds));
+    for (const item of items) deadlines.watch(item);
+    assert.equal(clock.alarms, 1);
+    for (const item of items) deadlines.forget(item);
+    // One that is left would keep the process running.
+    assert.equal(clock.alarms, 0);
+    deadlines.watch(timed("next", 50));
+    assert.equal(clock.alarms, 1);
+  });
+
+  it("keep no program running that waits for none of them, on the machine's own time", async () => {
+    const deadlines = new Deadlines<Timed>();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const item = {
+      deadline: performance.now() + 1,
+      expired() {
+        deadlines.forget(this);
+        resolve();
+      },
+    };
+    deadlines.watch(item);
+    await promise;
     // A timer that is left would hold this process for ten minutes.
-    const last = timed(deadlines, "last", 600_000);
+    const last = { deadline: performance.now() + 600_000, expired() {} };
     deadlines.watch(last);
     deadlines.forget(last);
   });
 });
 
 describe("a response that has arrived while the thread was busy", () => {
+  const request = {
+    method: "GET",
+    url: new URL("http://127.0.0.1/"),
+    headers: {},
+    timeout: 200,
+  };
+
   it("is no time-out, though nobody has looked before its deadline", async () => {
-    const server = await startRawServer(async (connection) => {
-      await connection.request();
-      const response = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
-      connection.socket.write(response, () => {
-        for (const end = performance.now() + 400; performance.now() < end;);
-      });
-    });
-    const http = httpClient();
-    const result = await http.request({
-      method: "GET",
-      url: server.url,
-      headers: {},
-      timeout: 200,
-    });
-    assert.equal(result.type, "response", JSON.stringify(result));
+    const clock = new FakeClock();
+    const { http, connections } = scriptedService({ clock });
+    const result = http.request(request);
+    connections[0]!.connect();
+    clock.skip(600);
+    // The timer runs late, and the socket is read after it.
+    clock.pass(0);
+    connections[0]!.say("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+    clock.pass(10);
+    assert.equal((await result).type, "response");
     http.close();
-    await server.close();
+  });
+
+  it("has ten milliseconds for it: then it is a time-out all the same", async () => {
+    const clock = new FakeClock();
+    const { http, connections } = scriptedService({ clock });
+    const result = http.request(request);
+    connections[0]!.connect();
+    clock.skip(600);
+    clock.pass(9);
+    assert.equal(connections[0]!.destroyed, false);
+    clock.pass(1);
+    const failure = await result;
+    assert(failure.type === "failure");
+    assert.equal(failure.code, "ETIMEDOUT");
   });
 });

@@ -8,8 +8,10 @@ import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import type { HttpClientOptions, HttpRequest } from "../../src/http/client.ts";
+import { FakeClock } from "../graph/fake_clock.ts";
 import { httpClient } from "../support/http.ts";
 import { closedPort, type RawConnection, startRawServer } from "../support/raw_server.ts";
+import { scriptedService } from "./scripted.ts";
 
 function post(url: URL, timeout = 10_000): HttpRequest {
   const body = "the message";
@@ -62,9 +64,14 @@ describe("a failed request", () => {
   it("was not sent when the connection cannot be made in time", async () => {
     // A service that never answers the TLS handshake: there is no connection to send on.
     const server = await startRawServer();
-    const http = httpClient();
+    const clock = new FakeClock();
+    const http = httpClient({ clock });
     try {
-      const result = await http.request(post(new URL(`https://127.0.0.1:${server.port}/`), 250));
+      const request = http.request(post(new URL(`https://127.0.0.1:${server.port}/`), 250));
+      const connection = await server.connection(0);
+      await connection.until(() => connection.received.length > 0);
+      clock.pass(250);
+      const result = await request;
       assert(result.type === "failure");
       assert.deepEqual([result.sent, result.code], [false, "ETIMEDOUT"]);
       assert.match(result.message, /no connection within 0\.25 s/);
@@ -116,21 +123,36 @@ describe("a failed request", () => {
   });
 
   it("may have been sent when no response comes in time", async () => {
-    const result = await requestTo(() => {}, 250);
+    const clock = new FakeClock();
+    const result = await requestTo(
+      async (connection) => {
+        await connection.request();
+        clock.pass(250);
+      },
+      250,
+      { clock },
+    );
     assert(result.type === "failure");
     assert.deepEqual([result.sent, result.code], [true, "ETIMEDOUT"]);
     assert.match(result.message, /no answer within 0\.25 s/);
   });
 
   it("may have been sent when the response drips in too slowly: the time is for all of it", async () => {
-    const result = await requestTo(async (connection) => {
-      await connection.request();
-      const drip = setInterval(() => connection.write("x"), 10);
-      connection.socket.on("close", () => clearInterval(drip));
-      connection.write("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
-    }, 100);
+    const clock = new FakeClock();
+    const { http, connections } = scriptedService({ clock });
+    const request = http.request(post(new URL("http://127.0.0.1/"), 10_000));
+    connections[0]!.connect();
+    connections[0]!.say("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+    for (let i = 0; i < 99; i++) {
+      clock.pass(100);
+      connections[0]!.say("x");
+    }
+    assert.equal(connections[0]!.destroyed, false);
+    clock.pass(100);
+    const result = await request;
     assert(result.type === "failure");
     assert.deepEqual([result.sent, result.code], [true, "ETIMEDOUT"]);
+    assert.equal(connections[0]!.destroyed, true);
   });
 
   const RESPONSES: readonly (readonly [name: string, response: string, code: string])[] = [

@@ -3,12 +3,11 @@
  * a kept-alive connection breaks is the same mail sent twice.
  */
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import type { HttpRequest } from "../../src/http/client.ts";
-import type { OutboundHandler } from "../../src/runtime/runtime.ts";
 import { httpClient } from "../support/http.ts";
 import { type RawConnection, startRawServer } from "../support/raw_server.ts";
+import { scriptedService } from "./scripted.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const BODY = "the message";
@@ -161,61 +160,44 @@ describe("a POST on a kept-alive connection", () => {
 });
 
 describe("a response that nobody has asked for", () => {
-  const ACCEPTED = Buffer.from("HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n");
+  const ACCEPTED = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
+  const eventLoopTurn = () => new Promise((resolve) => setImmediate(resolve));
 
-  /** A service that is there at once, and speaks when the test says so. */
-  function scripted() {
-    const written: string[] = [];
-    const handlers: OutboundHandler[] = [];
-    const http = httpClient({
-      connect(_, handler) {
-        handlers.push(handler);
-        queueMicrotask(() => handler.connected());
-        return {
-          write(data, more) {
-            written.push(String(data).split(" ")[1]! + String(more ?? ""));
-            return true;
-          },
-          destroy() {},
-        };
-      },
-    });
+  /** One request that has been carried out, and a second one that has not been sent. */
+  async function secondRequest() {
+    const { http, connections } = scriptedService();
     const ask = (path: string) => http.request(post(new URL(path, "http://127.0.0.1/")));
-    return { http, ask, written, speak: (index: number) => handlers[index]!.data(ACCEPTED) };
+    const first = ask("/first");
+    connections[0]!.connect();
+    connections[0]!.say(ACCEPTED);
+    assert.equal((await first).type, "response");
+    const second = ask("/second");
+    assert.equal(connections.length, 1);
+    return { http, connections, ask, second };
   }
 
+  const paths = (written: string) => [...written.matchAll(/POST (\S+)/g)].map(([, path]) => path);
+
   it("is none to the request that is about to leave: that is not sent, and told so", async () => {
-    const { http, ask, written, speak } = scripted();
-    const first = ask("/first");
-    await new Promise((resolve) => setImmediate(resolve));
-    speak(0);
-    assert.equal((await first).type, "response");
-    // On the kept connection, and the service speaks before it has left.
-    const second = ask("/second");
-    speak(0);
+    const { connections, second } = await secondRequest();
+    connections[0]!.say(ACCEPTED);
     const failure = await second;
     assert(failure.type === "failure");
     assert.deepEqual([failure.code, failure.sent], ["UNASKED", false]);
     assert.equal(failure.status, undefined);
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.deepEqual(written, [`/first${BODY}`]);
-    http.close();
+    await eventLoopTurn();
+    assert.deepEqual(paths(connections[0]!.written), ["/first"]);
   });
 
   it("does not make the next request leave twice", async () => {
-    const { http, ask, written, speak } = scripted();
-    const first = ask("/first");
-    await new Promise((resolve) => setImmediate(resolve));
-    speak(0);
-    await first;
-    const second = ask("/second");
-    speak(0);
+    const { connections, ask, second } = await secondRequest();
+    connections[0]!.say(ACCEPTED);
     await second;
     const third = ask("/third");
-    await new Promise((resolve) => setImmediate(resolve));
-    assert.deepEqual(written, [`/first${BODY}`, `/third${BODY}`]);
-    speak(1);
+    connections[1]!.connect();
+    await eventLoopTurn();
+    assert.deepEqual(connections.map(({ written }) => paths(written)), [["/first"], ["/third"]]);
+    connections[1]!.say(ACCEPTED);
     assert.equal((await third).type, "response");
-    http.close();
   });
 });

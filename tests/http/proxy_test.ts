@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import { HttpClient, type HttpFailure } from "../../src/http/client.ts";
+import { HttpClient, type HttpClientOptions, type HttpFailure } from "../../src/http/client.ts";
 import { proxied } from "../../src/http/proxy.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { Secret } from "../../src/secret.ts";
@@ -16,6 +16,7 @@ import {
   startTlsServer,
   type TlsServer,
 } from "../support/authority.ts";
+import { FakeClock } from "../graph/fake_clock.ts";
 import { type ProxyOptions, type ProxyServer, startProxy } from "../support/proxy.ts";
 import { closedPort, startRawServer } from "../support/raw_server.ts";
 
@@ -55,10 +56,15 @@ describe("a request through a proxy", () => {
     return server;
   }
 
-  function client(url: string, exempt: (hostname: string) => boolean = () => false): HttpClient {
+  function client(
+    url: string,
+    exempt: (hostname: string) => boolean = () => false,
+    options: HttpClientOptions = {},
+  ): HttpClient {
     const http = new HttpClient({
       connect: proxied(runtime.connect, proxyOf(new Secret(url)), exempt),
       authorities: [authority.certificate],
+      ...options,
     });
     opened.push(http);
     return http;
@@ -237,24 +243,37 @@ describe("a request through a proxy", () => {
   });
 
   it("is not sent when the proxy does not respond in time, and its connection is let go", async () => {
-    let ended!: () => void;
-    const gone = new Promise<void>((resolve) => ended = resolve);
-    const way = await proxy({ instead: (socket) => socket.on("close", ended) !== undefined });
-    const result = await failure(post(client(way.url), undefined, 150));
+    const asked = Promise.withResolvers<void>();
+    const ended = Promise.withResolvers<void>();
+    const way = await proxy({
+      instead(socket) {
+        asked.resolve();
+        return socket.on("close", ended.resolve) !== undefined;
+      },
+    });
+    const clock = new FakeClock();
+    const request = failure(post(client(way.url, undefined, { clock }), undefined, 150));
+    await asked.promise;
+    clock.pass(150);
+    const result = await request;
     assert.equal(result.code, "ETIMEDOUT");
     assert.match(
       result.message,
       /^no connection through the proxy 127\.0\.0\.1:\d+ within 0\.15 s$/,
     );
-    await gone;
+    await ended.promise;
   });
 
   it("is not sent when the service behind the proxy does not respond in time", async () => {
     const dumb = await startRawServer();
     opened.push(dumb);
     const way = await proxy({ route: () => dumb.port });
-    const result = await failure(post(client(way.url), undefined, 150));
-    assert.equal(result.code, "ETIMEDOUT");
+    const clock = new FakeClock();
+    const request = failure(post(client(way.url, undefined, { clock })));
+    const connection = await dumb.connection(0);
+    await connection.until(() => connection.received.length > 0);
+    clock.pass(20_000);
+    assert.equal((await request).code, "ETIMEDOUT");
   });
 
   it("may have been sent, once, when the tunnel breaks without an answer", async () => {

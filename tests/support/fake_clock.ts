@@ -55,6 +55,11 @@ export class FakeClock implements Clock {
     return () => this.#alarms.delete(alarm);
   }
 
+  /** Lets so many milliseconds pass in which no alarm can ring, as while the thread is busy. */
+  skip(time: number): void {
+    this.#now += time;
+  }
+
   /** Lets so many milliseconds pass, and rings what is due in between in order. */
   pass(time: number): void {
     const end = this.#now + time;
