@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import type { HttpClientOptions, HttpRequest } from "../../src/http/client.ts";
 import { httpClient } from "../support/http.ts";
-import { FakeClock } from "../graph/fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { type RawServer, startRawServer } from "../support/raw_server.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Deadlines } from "../../src/http/deadlines.ts";
-import { FakeClock } from "../graph/fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { scriptedService } from "./scripted.ts";
 
 /** Deadlines on a clock that the test moves, and what has expired so far, in order. */

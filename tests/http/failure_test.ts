@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import { describe, it } from "node:test";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import type { HttpClientOptions, HttpRequest } from "../../src/http/client.ts";
-import { FakeClock } from "../graph/fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { httpClient } from "../support/http.ts";
 import { closedPort, type RawConnection, startRawServer } from "../support/raw_server.ts";
 import { scriptedService } from "./scripted.ts";

@@ -16,7 +16,7 @@ import {
   startTlsServer,
   type TlsServer,
 } from "../support/authority.ts";
-import { FakeClock } from "../graph/fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { type ProxyOptions, type ProxyServer, startProxy } from "../support/proxy.ts";
 import { closedPort, startRawServer } from "../support/raw_server.ts";
 
