@@ -25,6 +25,8 @@ export interface Account {
   /** The mailbox to send from, whatever the message says, and the display name for it. */
   readonly fromEmail?: string;
   readonly fromName?: string;
+  /** The list of its entry, as written there. */
+  readonly allowedSenders?: string;
   /** Why it may not send as this address; undefined where it may. Left out where it may be anybody. */
   refusesSender?(address: string): Reply | undefined;
   token(): Promise<AccessToken | EntraRefusal> | AccessToken;
@@ -207,6 +209,7 @@ export class Accounts {
       clientId,
       ...(entry?.fromEmail === undefined ? {} : { fromEmail: entry.fromEmail }),
       ...(entry?.fromName === undefined ? {} : { fromName: entry.fromName }),
+      ...(entry?.allowedSenders === undefined ? {} : { allowedSenders: entry.allowedSenders.text }),
       ...(anybody ? {} : { refusesSender: (address) => senderRefusal(address, lists) }),
       token: () => login.token(),
       reject: (token, status) => login.reject(token, status),

@@ -8,7 +8,7 @@ import { type Finding, finding } from "../check/finding.ts";
 import { judgeRefusal, judgeRoles } from "../check/login.ts";
 import { judgeOutcome, mayBeSent, testContent, type TestMessage } from "../check/message.ts";
 import type { Check } from "../check/run.ts";
-import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
+import type { Outcome, Submission } from "../delivery/delivery.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Secret } from "../secret.ts";
 import type { Settings } from "../settings/schema.ts";
@@ -109,14 +109,14 @@ function messageOf(test: TestMessage, { SERVER_HOSTNAME }: Settings): Message {
 /** Keeps what the log would be told. */
 export class Told implements Observer {
   #login: LoginResult | undefined;
-  #submitted: { submission: Submission; outcome: Outcome | SentBefore } | undefined;
+  #submitted: { submission: Pick<Submission, "id">; outcome: Outcome } | undefined;
 
   get refusal(): Exclude<LoginResult, { type: "account" }> {
     if (this.#login === undefined || this.#login.type === "account") throw new Error("no refusal");
     return this.#login;
   }
 
-  get submitted(): { submission: Submission; outcome: Outcome | SentBefore } {
+  get submitted(): { submission: Pick<Submission, "id">; outcome: Outcome } {
     if (this.#submitted === undefined) throw new Error("no outcome");
     return this.#submitted;
   }
@@ -125,7 +125,7 @@ export class Told implements Observer {
     this.#login = result;
   }
 
-  message(submission: Submission, outcome: Outcome | SentBefore): void {
+  message(submission: Pick<Submission, "id">, outcome: Outcome): void {
     this.#submitted = { submission, outcome };
   }
 

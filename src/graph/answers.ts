@@ -3,7 +3,7 @@
 // Graph's mail API answers with Exchange's response codes in `error.code`; `error.message` is for
 // people and is never branched upon (https://learn.microsoft.com/graph/errors).
 
-import type { NotSent, Sent } from "../delivery/outcome.ts";
+import type { NotSent, Sent } from "../delivery/delivery.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import { asBuffer } from "../octets.ts";

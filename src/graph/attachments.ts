@@ -2,7 +2,7 @@
 //
 // https://learn.microsoft.com/graph/api/message-post-attachments
 
-import type { NotSent } from "../delivery/outcome.ts";
+import type { NotSent } from "../delivery/delivery.ts";
 import type { RequestBody } from "../http/client.ts";
 import type { Attachment } from "../message/detach.ts";
 import { base64Parts } from "./base64_body.ts";

@@ -4,8 +4,9 @@
 // is in answers.ts.
 // https://learn.microsoft.com/graph/throttling
 
-import type { Account } from "../accounts/accounts.ts";
-import type { NotSent } from "../delivery/outcome.ts";
+import type { Authorization } from "../accounts/account.ts";
+import type { NotSent } from "../delivery/delivery.ts";
+import type { EntraRefusal } from "../entra/answers.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
 import { retryAfter } from "../retry_after.ts";
@@ -38,7 +39,9 @@ export type CallResult =
 
 export interface CallsOptions {
   readonly http: Pick<HttpClient, "request">;
-  readonly account: Account;
+  readonly authorization: Authorization;
+  /** Of the tokens, such as `https://graph.microsoft.com/.default`. */
+  readonly scope: string;
   /** Milliseconds for one request. */
   readonly timeout: number;
   /** When the delivery has to be over, as the clock's `now` tells. */
@@ -97,7 +100,7 @@ export class DeliveryCalls implements Calls {
   }
 
   async call(call: GraphCall, expected: readonly number[]): Promise<CallResult> {
-    const { http, account, timeout, deadline, pace, stop } = this.#options;
+    const { http, authorization, scope, timeout, deadline, pace, stop } = this.#options;
     const { method, url, body, authorized, sends } = call;
     const clock = this.#clock;
     /** The token that Graph has refused. */
@@ -109,7 +112,7 @@ export class DeliveryCalls implements Calls {
       let headers = call.headers;
       let token: AccessToken | undefined;
       if (authorized) {
-        const pending = account.token();
+        const pending = authorization.token(scope);
         const got = pending instanceof Promise
           ? await within(pending, deadline - clock.now(), clock, stop)
           : pending;
@@ -134,7 +137,7 @@ export class DeliveryCalls implements Calls {
       const answer = answerIn(result, sends);
       if (answer !== undefined && expected.includes(answer.status)) {
         if (sends) {
-          if (token !== undefined) account.confirm(token);
+          if (token !== undefined) authorization.confirm(token);
           pace?.accepted();
         }
         return { type: "answer", answer };
@@ -148,7 +151,7 @@ export class DeliveryCalls implements Calls {
       if (result.type === "answer") {
         const { status } = result;
         if (token !== undefined && (status === 401 || status === 403)) {
-          account.reject(token, status);
+          authorization.reject(token, status);
         }
         if (status === 429 || status >= 500) asked = retryAfter(result.headers, clock.date());
         if (verdict.again === "later" || asked !== undefined) pace?.throttled(asked);
@@ -196,9 +199,7 @@ function credentialsIn({ search }: URL, token: AccessToken | undefined): readonl
   return token === undefined ? [search.slice(1)] : [token.value.reveal()];
 }
 
-type Refusal = Exclude<Awaited<ReturnType<Account["token"]>>, AccessToken>;
-
-function withoutToken({ type, code, detail }: Refusal): NotSent {
+function withoutToken({ type, code, detail }: EntraRefusal): NotSent {
   const text = `${code}: ${detail}`;
   return {
     type,

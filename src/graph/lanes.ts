@@ -6,7 +6,7 @@
 // throttled, the next message would be as well. One that finds its lane free pays a look into a map:
 // no timer, no promise.
 
-import type { OnWait } from "../delivery/outcome.ts";
+import type { WaitingClient } from "../delivery/delivery.ts";
 import type { Clock } from "../clock.ts";
 
 export interface LanesOptions {
@@ -47,14 +47,14 @@ export class Lanes {
    * Asks for a turn. Who gets one must {@link Lane.leave} it.
    *
    * @param mailbox upper and lower case are the same
-   * @param onWait is told of the wait, if there is one
+   * @param client is told of the wait, if there is one, and can end it
    * @returns the lane at once where there is room; else how the wait has ended
    */
   enter(
     tenantId: string,
     clientId: string,
     mailbox: string,
-    onWait?: OnWait,
+    client?: Waits,
   ): Lane | Promise<Lane | WaitEnd> {
     if (this.#closed) return Promise.resolve("late");
     const key = `${tenantId} ${clientId} ${mailbox.toLowerCase()}`;
@@ -63,12 +63,14 @@ export class Lanes {
       lane = new Lane(this.#options, () => this.#lanes.delete(key));
       this.#lanes.set(key, lane);
     }
-    return lane.enter(onWait);
+    return lane.enter(client);
   }
 }
 
-/** Why a turn did not come: `late` where not in time, `ended` by {@link OnWait}. */
+/** Why a turn did not come: `late` where not in time, `ended` by the client's signal. */
 export type WaitEnd = "late" | "ended";
+
+type Waits = Pick<WaitingClient, "signal" | "waiting">;
 
 interface Waiting {
   readonly resolve: (lane: Lane | WaitEnd) => void;
@@ -100,7 +102,7 @@ export class Lane {
   }
 
   /** @internal */
-  enter(onWait?: OnWait): Lane | Promise<Lane | WaitEnd> {
+  enter(client?: Waits): Lane | Promise<Lane | WaitEnd> {
     // An open lane has nobody waiting: they were let in when it opened.
     if (this.#open) {
       this.#active++;
@@ -110,18 +112,22 @@ export class Lane {
     const until = clock.now() + timeout;
     // Why wait for nothing.
     if (this.#pausedUntil >= until) return Promise.resolve("late");
+    if (client?.signal.aborted) return Promise.resolve("ended");
     return new Promise((done) => {
-      const resolve = (end: Lane | WaitEnd) => {
-        onWait?.(undefined);
-        done(end);
+      const end = () => {
+        this.#waiting.delete(waiting);
+        waiting.resolve("ended");
+        this.#removeIfEmpty();
+      };
+      const resolve = (end_: Lane | WaitEnd) => {
+        client?.signal.removeEventListener("abort", end);
+        client?.waiting(false);
+        done(end_);
       };
       const waiting: Waiting = { resolve, until };
       this.#waiting.add(waiting);
-      onWait?.(() => {
-        if (!this.#waiting.delete(waiting)) return;
-        resolve("ended");
-        this.#removeIfEmpty();
-      });
+      client?.signal.addEventListener("abort", end);
+      client?.waiting(true);
       this.#arm();
     });
   }

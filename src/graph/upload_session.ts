@@ -4,7 +4,7 @@
 // https://learn.microsoft.com/graph/api/attachment-createuploadsession and
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
-import type { NotSent } from "../delivery/outcome.ts";
+import type { NotSent } from "../delivery/delivery.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import type { Attachment } from "../message/detach.ts";
 import { AttachmentReader } from "./attachment_reader.ts";

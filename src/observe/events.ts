@@ -2,7 +2,7 @@
 
 import type { Account, LoginResult } from "../accounts/accounts.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
-import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
+import type { Outcome, Submission } from "../delivery/delivery.ts";
 import { clientKey } from "../networks.ts";
 import type { Client, ConnectionSummary, ProxyRefusal } from "../server/handlers.ts";
 import { withoutSecrets } from "../secret.ts";
@@ -133,8 +133,8 @@ export class Events {
   }
 
   message(
-    submission: Submission,
-    outcome: Outcome | SentBefore,
+    submission: Omit<Submission, "account"> & { readonly account: Account },
+    outcome: Outcome,
     client: Client,
     milliseconds: number,
   ): void {
@@ -151,7 +151,7 @@ export class Events {
     };
     this.#metrics.count("messages", { result: messageResult(outcome) });
     const cause = { client, account };
-    if (outcome.type === "sentBefore") {
+    if (outcome.type === "alreadySent") {
       const text = "Message was sent before, when its client was gone; not sent again";
       return this.#tell("INFO", text, { ...common, first: outcome.id }, cause);
     }
@@ -340,8 +340,8 @@ const PROXY_REFUSALS = {
 
 const RESULTS = { account: "succeeded", refused: "refused", later: "deferred" } as const;
 
-function messageResult(outcome: Outcome | SentBefore): string {
-  if (outcome.type === "sentBefore") return "repeated";
+function messageResult(outcome: Outcome): string {
+  if (outcome.type === "alreadySent") return "repeated";
   if (outcome.type === "sent") return "sent";
   if (outcome.ambiguous) return "ambiguous";
   return RESULTS[outcome.type];

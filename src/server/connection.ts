@@ -3,7 +3,6 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers";
-import type { OnWait } from "../delivery/outcome.ts";
 import { clientKey, plainAddress } from "../networks.ts";
 import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runtime.ts";
 import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
@@ -28,6 +27,7 @@ import type {
   LimitSetting,
   Login,
   Message,
+  OnWait,
   Owner,
   ProxyRefusal,
   TrustedClients,

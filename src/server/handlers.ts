@@ -1,6 +1,5 @@
 // What a server asks of the rest of the relay, and what it tells it.
 
-import type { OnWait } from "../delivery/outcome.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Reply } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
@@ -94,6 +93,12 @@ export interface ConnectionSummary {
   /** The connection broke or ran out of time, rather than ended. */
   readonly error: boolean;
 }
+
+/**
+ * Is called when a message begins to wait for its turn, with a function that ends the wait: nothing has
+ * been sent then, and the client is told to try again. Called with undefined when the wait is over.
+ */
+export type OnWait = (end: (() => void) | undefined) => void;
 
 export interface Handlers<Account> {
   authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;

@@ -12,14 +12,22 @@ import { Owners } from "./owners.ts";
 import { senderCheck } from "../accounts/senders.ts";
 import { shownCredentials } from "../accounts/shown_username.ts";
 import { asTrusted, UNBOUND } from "./trusted_login.ts";
-import { DirectDelivery } from "../delivery/direct.ts";
-import type { NotSent, OnWait, Submission } from "../delivery/outcome.ts";
+import type { Attempt, NotSent, Submission, WaitingClient } from "../delivery/delivery.ts";
+import { directDelivery } from "../delivery/direct_delivery.ts";
+import { SenderRules } from "../delivery/sender_rules.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
 import { realClock } from "../clock.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Events } from "../observe/events.ts";
-import type { Client, Handlers, Login, Message, TrustedClients } from "../server/handlers.ts";
+import type {
+  Client,
+  Handlers,
+  Login,
+  Message,
+  OnWait,
+  TrustedClients,
+} from "../server/handlers.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import { discard } from "../smtp/content.ts";
@@ -99,33 +107,45 @@ export function processing(
   });
   const messageRate = settings.MESSAGE_RATE_LIMIT;
   const limit = messageRate === "off" ? undefined : new MessageLimit(messageRate, realClock.now);
+  const rules = new SenderRules(allowedSenders);
+  const limits = {
+    header: settings.MAX_HEADER_SIZE,
+    depth: settings.MAX_MIME_DEPTH,
+    parts: settings.MAX_MIME_PARTS,
+  };
+  const stop = new AbortController();
   const backend = new GraphBackend({
     http,
     endpoint: graphEndpoint,
+    scope,
+    message: {
+      hostname: settings.SERVER_HOSTNAME,
+      reencodeQuotedPrintable: settings.REENCODE_QUOTED_PRINTABLE,
+      senders: rules,
+      limits,
+    },
     timeout: settings.GRAPH_HTTP_TIMEOUT,
     requestLimit: settings.GRAPH_REQUEST_LIMIT,
     concurrency: settings.GRAPH_CONCURRENCY,
     pacingTimeout: settings.PACING_TIMEOUT,
     deliveryTimeout: settings.DELIVERY_TIMEOUT,
     largeMessages: settings.LARGE_MESSAGES,
+    stop: stop.signal,
   });
-  const delivery = new DirectDelivery({
-    backend,
-    hostname: settings.SERVER_HOSTNAME,
-    reencodeQuotedPrintable: settings.REENCODE_QUOTED_PRINTABLE,
+  const delivery = directDelivery(backend, {
+    rules,
+    limits,
     duplicateWindow: settings.DUPLICATE_WINDOW,
-    limits: {
-      header: settings.MAX_HEADER_SIZE,
-      depth: settings.MAX_MIME_DEPTH,
-      parts: settings.MAX_MIME_PARTS,
-    },
   });
   const owners = new Owners();
-  const submissions = new WeakMap<Message, Submission>();
-  /** Whose client has gone, or ended its side, before their delivery began. */
-  const left = new WeakMap<Message, Promise<boolean>>();
-  /** Those that had been sent before. */
-  const repeated = new WeakSet<Message>();
+  const clients = new WeakMap<Message, MessageClient>();
+  const clientOf = (message: Message): MessageClient => {
+    const known = clients.get(message);
+    if (known !== undefined) return known;
+    const client = new MessageClient();
+    clients.set(message, client);
+    return client;
+  };
   const handlers: Handlers<Account> = {
     async authenticate(credentials: Credentials, client: Client): Promise<Login<Account>> {
       const result = await guard.login(credentials, client.address);
@@ -149,33 +169,33 @@ export function processing(
         const current = tooMany || account.renewed === undefined
           ? account
           : await account.renewed();
+        const sender = "token" in current ? current : account;
         const submission: Submission = {
           id: randomBytes(8).toString("hex"),
-          account: "token" in current ? current : account,
+          account: dataOf(sender),
           envelope: message.envelope,
           content: message.content,
           facts: message.facts,
           client: message.client.address,
-          receivedAt: new Date(),
+          receivedAt: Date.now(),
         };
-        const delivering = tooMany
-          ? Promise.resolve(TOO_MANY)
+        const waiting = clientOf(message);
+        waiting.onWait = onWait;
+        const attempt: Attempt = { authorization: authorizationOf(sender), client: waiting };
+        const outcome = tooMany
+          ? TOO_MANY
           : "token" in current
-          ? delivery.deliver(submission, onWait)
-          : Promise.resolve(notSent(current));
-        submissions.set(message, submission);
-        const gone = left.get(message);
-        if (gone !== undefined) delivery.abandon(submission, gone);
-        const outcome = await delivering;
+          ? await delivery.deliver(submission, attempt)
+          : notSent(current);
         // Graph has said of the token what Entra ID says of a password: it was a guess.
         if (claimed && account.ended?.() !== undefined) {
           guard.disproved(account, message.client.address);
         }
         if (outcome.type === "sent") owners.sent(account);
-        else if (outcome.type === "sentBefore") repeated.add(message);
-        counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
+        counts = outcome.type === "sent" || outcome.type !== "alreadySent" && outcome.ambiguous;
         if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, account);
-        events.message(submission, outcome, message.client, performance.now() - begun);
+        const told = { ...submission, account: sender };
+        events.message(told, outcome, message.client, performance.now() - begun);
         return outcome.reply;
       } finally {
         place?.(counts);
@@ -184,13 +204,11 @@ export function processing(
       }
     },
     abandoned(message, gone) {
-      const submission = submissions.get(message);
-      if (submission !== undefined) delivery.abandon(submission, gone);
-      else left.set(message, gone);
+      const client = clientOf(message);
+      void gone.then((isGone) => client.settle(!isGone));
+      client.leave();
     },
-    answered(message) {
-      if (repeated.has(message)) delivery.answered(submissions.get(message)!);
-    },
+    answered: (message) => clientOf(message).settle(true),
     refused(refusal, client, account) {
       const { tried } = refusal;
       if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address, tried)) {
@@ -214,9 +232,48 @@ export function processing(
     stopping: () => guard.stop(),
     cutOff() {
       // In this order: what abort() ends begins nothing more then, but for taking back its draft.
-      backend.stop();
+      stop.abort();
       http.abort();
     },
+  };
+}
+
+/** What the server tells of a client, in the form that a delivery asks for. */
+class MessageClient implements WaitingClient {
+  readonly #controller = new AbortController();
+  readonly #left = Promise.withResolvers<void>();
+  readonly #replied = Promise.withResolvers<boolean>();
+  readonly signal = this.#controller.signal;
+  readonly left = this.#left.promise;
+  readonly replied = this.#replied.promise;
+  readonly leave = this.#left.resolve;
+  readonly settle = this.#replied.resolve;
+  onWait: OnWait | undefined;
+
+  waiting(isWaiting: boolean): void {
+    this.onWait?.(isWaiting ? () => this.#controller.abort() : undefined);
+  }
+}
+
+function dataOf(account: Account): Submission["account"] {
+  const { tenantId, clientId, entry, fromEmail, fromName, allowedSenders } = account;
+  return {
+    tenantId,
+    clientId,
+    ...(entry === undefined ? {} : { entry: { id: entry, foundBy: "id" } }),
+    ...(fromEmail === undefined ? {} : { fromEmail }),
+    ...(fromName === undefined ? {} : { fromName }),
+    ...(allowedSenders === undefined ? {} : { allowedSenders }),
+  };
+}
+
+function authorizationOf(account: Account): Attempt["authorization"] {
+  return {
+    token: () => account.token(),
+    reject: (token, status) => account.reject(token, status),
+    confirm: (token) => account.confirm(token),
+    unverified: () => account.unproved?.(),
+    expiry: () => account.ended?.(),
   };
 }
 

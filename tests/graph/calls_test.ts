@@ -2,14 +2,15 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import type { Account } from "../../src/accounts/accounts.ts";
+import type { Authorization } from "../../src/accounts/account.ts";
 import { type EntraRefusal, unreachable } from "../../src/entra/answers.ts";
 import type { AccessToken } from "../../src/entra/token.ts";
 import { type CallResult, DeliveryCalls, type GraphCall } from "../../src/graph/calls.ts";
 import type { HttpAnswer, HttpFailure, HttpRequest } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
-import { CLIENT, TENANT } from "../support/logins.ts";
 import { tokenOf } from "../support/submissions.ts";
+import { SCOPE } from "../support/logins.ts";
+import { accountWith } from "../support/submissions.ts";
 import { FakeClock } from "./fake_clock.ts";
 
 /** What comes of a request, and how many milliseconds it takes. */
@@ -84,9 +85,8 @@ async function play(
   const events: string[] = [];
   const nameOf = (token: AccessToken) => token.value.reveal();
   let asked = 0;
-  const account: Account = {
-    tenantId: TENANT,
-    clientId: CLIENT,
+  const authorization: Authorization = {
+    ...accountWith(FIRST),
     token() {
       const token = tokens[Math.min(asked++, tokens.length - 1)]!;
       return "type" in token ? Promise.resolve(token) : token;
@@ -103,7 +103,8 @@ async function play(
         return Promise.resolve(next);
       },
     },
-    account,
+    authorization,
+    scope: SCOPE,
     timeout,
     deadline: begun + time,
     clock,
@@ -318,20 +319,15 @@ describe("a request that a stop finds not begun", () => {
     authorized: true,
     sends: true,
   };
-  function stoppable(token: () => ReturnType<Account["token"]>) {
+  function stoppable(token: () => ReturnType<Authorization["token"]>) {
     const stop = new AbortController();
     let requests = 0;
     const clock = new FakeClock();
     clock.patient = true;
     const calls = new DeliveryCalls({
       http: { request: () => Promise.resolve((requests++, answer(202))) },
-      account: {
-        tenantId: TENANT,
-        clientId: CLIENT,
-        token,
-        reject() {},
-        confirm() {},
-      },
+      authorization: { ...accountWith(FIRST), token },
+      scope: SCOPE,
       timeout: 30_000,
       deadline: clock.now() + 60_000,
       clock,
@@ -576,16 +572,14 @@ describe("a request's own time", () => {
       let requests = 0;
       const calls = new DeliveryCalls({
         http: { request: () => Promise.resolve((requests++, answer(202))) },
-        account: {
-          tenantId: TENANT,
-          clientId: CLIENT,
+        authorization: {
+          ...accountWith(FIRST),
           token() {
             clock.pass(token);
             return FIRST;
           },
-          reject() {},
-          confirm() {},
         },
+        scope: SCOPE,
         timeout: 30_000,
         deadline: clock.now() + time,
         clock,

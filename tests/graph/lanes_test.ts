@@ -20,7 +20,11 @@ function setUp({ concurrency = 2, timeout = 60_000 } = {}) {
   /** Asks for a turn; what is known at once is known at once. */
   function ask(mailbox = "ann@x.test", app = APP, tenant = TENANT): Asked {
     const asked: Asked = { lane: undefined, end: undefined };
-    const turn = lanes.enter(tenant, app, mailbox, (end) => asked.end = end);
+    const controller = new AbortController();
+    const turn = lanes.enter(tenant, app, mailbox, {
+      signal: controller.signal,
+      waiting: (isWaiting) => asked.end = isWaiting ? () => controller.abort() : undefined,
+    });
     if (turn instanceof Promise) void turn.then((lane) => asked.lane = lane);
     else asked.lane = turn;
     return asked;

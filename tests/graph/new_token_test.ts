@@ -9,7 +9,8 @@ import { GraphBackend } from "../../src/graph/backend.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { type Logins, openLogins, USERNAME } from "../support/logins.ts";
-import { MESSAGE, submissionOf } from "../support/submissions.ts";
+import { attemptOf, mailOf, MESSAGE } from "../support/submissions.ts";
+import { GRAPH_OPTIONS } from "./options.ts";
 
 const MINUTE = 60_000;
 
@@ -40,12 +41,15 @@ async function open(granted: readonly string[] = ["Mail.Send", "Mail.ReadWrite"]
   const backend = new GraphBackend({
     http: logins.http,
     endpoint: cloud.endpoint,
-    timeout: 10_000,
-    requestLimit: 4_000_000,
-    concurrency: 4,
-    pacingTimeout: 60_000,
-    deliveryTimeout: 60_000,
+    ...GRAPH_OPTIONS,
     largeMessages: "upload",
+  });
+  const attempt = attemptOf({
+    token: () => account.token(),
+    reject: (token, status) => account.reject(token, status),
+    confirm: (token) => account.confirm(token),
+    unverified: () => account.unproved?.(),
+    expiry: () => account.ended?.(),
   });
   const large = new Uint8Array(4_000_000).fill(65).map((octet, at) =>
     at % 77 === 75 ? 13 : at % 77 === 76 ? 10 : octet
@@ -55,7 +59,7 @@ async function open(granted: readonly string[] = ["Mail.Send", "Mail.ReadWrite"]
     pass: (time: number) => void (passed += time),
     async send(size: "small" | "large" = "small"): Promise<string> {
       const message = size === "small" ? [MESSAGE] : [LARGE_HEAD, large, LARGE_END];
-      const outcome = await backend.send(submissionOf(account), "ann@x.test", message);
+      const outcome = await backend.deliver(mailOf("ann@x.test", message), attempt);
       return formatReply(outcome.reply).trimEnd();
     },
     /** Requests since the login, its own included, by what they are for. */

@@ -9,9 +9,8 @@ import { describe, it } from "node:test";
 import PostalMime from "postal-mime";
 import { canonical } from "../../src/message/canonical.ts";
 import { detach } from "../../src/message/detach.ts";
-import { prepareMessage } from "../../src/message/prepare.ts";
 import { inBlocks, octets, textOf } from "../support/content.ts";
-import { envelope, OPTIONS } from "./preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "./preparing.ts";
 
 const FOLDER = "/usr/lib/python3.11/test/test_email/data";
 const present = existsSync(FOLDER);

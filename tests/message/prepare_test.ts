@@ -4,10 +4,19 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
 import PostalMime from "postal-mime";
-import { MESSAGE_LIMITS, prepareMessage } from "../../src/message/prepare.ts";
+import { MESSAGE_LIMITS } from "../../src/message/prepare.ts";
 import { anyContent } from "../support/any_content.ts";
 import { content, inBlocks, octets, textOf } from "../support/content.ts";
-import { DATE, envelope, MESSAGE_ID, OPTIONS, prepared, RECEIVED, TRACE } from "./preparing.ts";
+import {
+  DATE,
+  envelope,
+  MESSAGE_ID,
+  OPTIONS,
+  prepared,
+  prepareMessage,
+  RECEIVED,
+  TRACE,
+} from "./preparing.ts";
 
 /** A header that lacks nothing. */
 const HEADER = `From: me@x.test\r\n${DATE}${MESSAGE_ID}To: a@x.test\r\n`;
@@ -24,7 +33,7 @@ function rest(message: string, recipients: readonly string[] = ["a@x.test"]): st
 function refusal(message: string | ReturnType<typeof content>) {
   const blocks = typeof message === "string" ? inBlocks(message, 1000) : message;
   const result = prepareMessage(blocks, envelope(["a@x.test"]), OPTIONS);
-  assert(result.type === "unusable");
+  assert(result.type === "rejected");
   const { code, enhanced, text } = result.reply;
   return { status: `${code} ${enhanced}`, text: String(text), code: result.code };
 }
@@ -321,7 +330,7 @@ describe("a header", () => {
     ) {
       const options = { ...OPTIONS, limits };
       const result = prepareMessage(inBlocks(text, 1000), envelope(["a@x.test"]), options);
-      assert(result.type === "unusable");
+      assert(result.type === "rejected");
       assert.equal(result.code, "HEADER_TOO_LARGE");
     }
   });
@@ -351,7 +360,7 @@ describe("a recipient", () => {
   for (const [name, address] of DOUBTFUL) {
     it(`is refused for ${name}`, () => {
       const result = prepareMessage(content(`${HEADER}\r\n`), envelope([address]), OPTIONS);
-      assert(result.type === "unusable");
+      assert(result.type === "rejected");
       assert.equal(result.reply.code, 550);
       assert.equal(result.reply.enhanced, "5.1.3");
       assert.equal(result.code, "DOUBTFUL_RECIPIENT");
@@ -400,7 +409,7 @@ describe("any octets at all", () => {
     await fc.assert(
       fc.asyncProperty(anyContent(piece), async (message) => {
         const result = prepareMessage(message, envelope(["a@x.test", "b@x.test"]), OPTIONS);
-        if (result.type === "unusable") {
+        if (result.type === "rejected") {
           assert.equal(Math.floor(result.reply.code / 100), 5);
           assert.equal(result.reply.enhanced?.[0], "5");
           return;

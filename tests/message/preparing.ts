@@ -1,6 +1,12 @@
-/** Calls of prepareMessage, for tests. */
+/** Messages as Exchange gets them, for tests. */
 import assert from "node:assert/strict";
-import { prepareMessage, type PrepareOptions } from "../../src/message/prepare.ts";
+import {
+  type ExchangeMessage,
+  exchangeMessage,
+  type ExchangeOptions,
+} from "../../src/graph/exchange_message.ts";
+import type { Named, Rejected } from "../../src/message/originator.ts";
+import { readOriginator } from "../../src/message/prepare.ts";
 import type { Trace } from "../../src/message/received.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import type { Envelope } from "../../src/smtp/effects.ts";
@@ -23,7 +29,7 @@ export const RECEIVED = "Received: from printer.example.com ([192.0.2.7])\r\n" +
 export const DATE = "Date: Thu, 5 Nov 2026 06:07:08 +0000\r\n";
 export const MESSAGE_ID = "Message-ID: <0123456789abcdef@relay.example.com>\r\n";
 
-export const OPTIONS: PrepareOptions = {
+export const OPTIONS: ExchangeOptions = {
   trace: TRACE,
   account: {},
   reencodeQuotedPrintable: true,
@@ -33,12 +39,30 @@ export function envelope(recipients: readonly string[], from = "me@x.test"): Env
   return { from, recipients };
 }
 
+/** Besides, what a sender policy finds in the message as it came. */
+type Prepared = ExchangeMessage & { named(): readonly Named[] };
+
+export function prepareMessage(
+  message: Content,
+  envelope: Envelope,
+  options: ExchangeOptions,
+): Prepared | Rejected {
+  const result = exchangeMessage(message, envelope, options);
+  if (result.type === "rejected") return result;
+  const named = () => {
+    const origin = readOriginator(message, envelope.from, options.account, options.limits);
+    assert(origin.type === "originator" && origin.sender === result.sender);
+    return origin.named();
+  };
+  return { ...result, named };
+}
+
 /** The message as it is sent. */
 export function prepared(
   message: Content,
   recipients: readonly string[],
   from?: string,
-  options: Partial<PrepareOptions> = {},
+  options: Partial<ExchangeOptions> = {},
 ): Content {
   const result = prepareMessage(message, envelope(recipients, from), { ...OPTIONS, ...options });
   assert(result.type === "prepared", JSON.stringify(result));

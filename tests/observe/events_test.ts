@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Account, LoginResult } from "../../src/accounts/accounts.ts";
 import type { TableTrouble } from "../../src/accounts/entry_source.ts";
-import type { Outcome } from "../../src/delivery/outcome.ts";
+import type { Outcome } from "../../src/delivery/delivery.ts";
 import { Events } from "../../src/observe/events.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";

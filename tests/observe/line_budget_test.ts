@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Account } from "../../src/accounts/accounts.ts";
-import type { Outcome } from "../../src/delivery/outcome.ts";
+import type { Outcome } from "../../src/delivery/delivery.ts";
 import { Events } from "../../src/observe/events.ts";
 import { createLog, type LogLevel } from "../../src/observe/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
@@ -89,7 +89,7 @@ const KINDS: Readonly<Record<string, (events: Events, client: Client) => void>> 
   "messages that may have been sent": (events, client) =>
     events.message(submissionOf(account), AMBIGUOUS, client, 1),
   "messages that were sent before": (events, client) =>
-    events.message(submissionOf(account), { type: "sentBefore", reply: no, id: "x" }, client, 1),
+    events.message(submissionOf(account), { type: "alreadySent", reply: no, id: "x" }, client, 1),
   "limits reached": (events, client) => events.limited("MAX_ERRORS", client, "Too many errors"),
   "limits of an account": (events, client) =>
     events.limited("MESSAGE_RATE_LIMIT", client, "Too many messages", account),

@@ -10,10 +10,9 @@ import { describe, it } from "node:test";
 import { senderRefusal } from "../../src/accounts/senders.ts";
 import { detach } from "../../src/message/detach.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
-import { prepareMessage } from "../../src/message/prepare.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import type { Content } from "../../src/smtp/content.ts";
-import { envelope, OPTIONS } from "../message/preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../message/preparing.ts";
 
 /** As it arrives from a socket. */
 function content(text: string): Content {

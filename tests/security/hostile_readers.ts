@@ -5,14 +5,13 @@ import { senderRefusal } from "../../src/accounts/senders.ts";
 import { AnswerReader } from "../../src/http/answer_reader.ts";
 import { detach } from "../../src/message/detach.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
-import { prepareMessage } from "../../src/message/prepare.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import { ProxyHeaderReader } from "../../src/server/proxy_header.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { readRecipient, readSender } from "../../src/smtp/envelope.ts";
 import { beginSasl } from "../../src/smtp/sasl.ts";
 import { inPieces } from "../fuzz/engine/target.ts";
-import { envelope, OPTIONS } from "../message/preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../message/preparing.ts";
 import { driverIn } from "../smtp/driver.ts";
 import { PIECES } from "./hostile_pieces.ts";
 
