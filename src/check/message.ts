@@ -8,7 +8,7 @@ import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
 
 /**
- * By Graph's `error.code`, or `HTTP` and the status where there is none (src/graph/answers.ts); and by
+ * By Graph's `error.code`, or `HTTP` and the status where there is none (src/graph/graph_errors.ts); and by
  * the relay's own codes.
  */
 const BY_CODE: Readonly<Record<string, Code>> = {

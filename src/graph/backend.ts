@@ -10,11 +10,11 @@ import type { HttpClient } from "../http/client.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import type { MessageLimits, Rejected } from "../message/prepare.ts";
 import { reply } from "../smtp/reply.ts";
-import { stopped } from "./answers.ts";
+import { stopped } from "./graph_errors.ts";
 import { base64Body } from "./base64_body.ts";
-import { type CallResult, DeliveryCalls, type GraphCall } from "./calls.ts";
+import { type CallResult, DeliveryCalls, type GraphCall } from "./graph_client.ts";
 import { type ExchangeMessage, exchangeMessage } from "./exchange_message.ts";
-import { type Lane, Lanes } from "./lanes.ts";
+import { type Lane, Lanes } from "./mailbox_limiter.ts";
 import { sendMail } from "./send_mail.ts";
 import { uploadAndSend } from "./upload.ts";
 

@@ -6,9 +6,9 @@
 import type { NotSent, ServiceOutcome } from "../delivery/delivery.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
-import { sent } from "./answers.ts";
+import { sent } from "./graph_errors.ts";
 import { base64Body } from "./base64_body.ts";
-import type { Calls } from "./calls.ts";
+import type { Calls } from "./graph_client.ts";
 import { readObject } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";
 

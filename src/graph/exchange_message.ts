@@ -4,7 +4,7 @@
 
 import type { Content } from "../smtp/content.ts";
 import type { Envelope } from "../smtp/effects.ts";
-import { canonical } from "../message/canonical.ts";
+import { canonical } from "./canonical.ts";
 import { removal } from "../message/edits.ts";
 import { readHeader } from "../message/header.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
@@ -19,7 +19,8 @@ import {
   withHeader,
 } from "../message/prepare.ts";
 import type { Trace } from "../message/received.ts";
-import { recipientEdits, recipientRefusal } from "../message/recipients.ts";
+import { recipientRefusal } from "../message/recipients.ts";
+import { recipientEdits } from "./recipient_fields.ts";
 
 export interface ExchangeOptions {
   readonly trace: Trace;

@@ -4,7 +4,7 @@
 
 import type { NotSent } from "../delivery/delivery.ts";
 import { reply } from "../smtp/reply.ts";
-import type { GraphMeaning } from "./answers.ts";
+import type { GraphMeaning } from "./graph_errors.ts";
 
 /** By the relay's own code. */
 export const NOT_SENT = {

@@ -3,8 +3,8 @@
 
 import type { ServiceOutcome } from "../delivery/delivery.ts";
 import type { RequestBody } from "../http/client.ts";
-import { sent } from "./answers.ts";
-import type { Calls } from "./calls.ts";
+import { sent } from "./graph_errors.ts";
+import type { Calls } from "./graph_client.ts";
 
 export interface SendMail {
   /** Such as `https://graph.microsoft.com`, without a slash at the end. */

@@ -5,11 +5,11 @@
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
 import type { NotSent, ServiceOutcome } from "../delivery/delivery.ts";
-import { detach, type Detached } from "../message/detach.ts";
+import { detach, type Detached } from "./extract_attachments.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import { attach } from "./attachments.ts";
 import { base64Body } from "./base64_body.ts";
-import type { Calls } from "./calls.ts";
+import type { Calls } from "./graph_client.ts";
 import { eventLoopTurn } from "../clock.ts";
 import { createDraft, deleteDraft, type Draft, sendDraft } from "./drafts.ts";
 import { failedAt, notSent, type NotSentCode } from "./not_sent.ts";

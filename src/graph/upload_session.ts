@@ -6,9 +6,9 @@
 
 import type { NotSent } from "../delivery/delivery.ts";
 import type { HttpAnswer, HttpFailure } from "../http/client.ts";
-import type { Attachment } from "../message/detach.ts";
+import type { Attachment } from "./extract_attachments.ts";
 import { AttachmentReader } from "./attachment_reader.ts";
-import type { Calls } from "./calls.ts";
+import type { Calls } from "./graph_client.ts";
 import { type Draft, withoutPermission } from "./drafts.ts";
 import { asciiJson, readObject } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";

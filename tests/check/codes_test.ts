@@ -10,7 +10,7 @@ import { judgeRefusal } from "../../src/check/login.ts";
 import { judgeOutcome } from "../../src/check/message.ts";
 import type { HttpAnswer } from "../../src/http/client.ts";
 import { AADSTS, refusalFor } from "../../src/entra/answers.ts";
-import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/answers.ts";
+import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/graph_errors.ts";
 
 describe("the table of findings", () => {
   for (const [code, { level, meaning, fix }] of Object.entries(CODES)) {

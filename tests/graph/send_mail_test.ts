@@ -7,7 +7,7 @@ import type { Outcome } from "../../src/delivery/delivery.ts";
 import { type EntraRefusal, refusalFor, unreachable } from "../../src/entra/answers.ts";
 import { GraphBackend } from "../../src/graph/backend.ts";
 import { base64Body } from "../../src/graph/base64_body.ts";
-import { DeliveryCalls } from "../../src/graph/calls.ts";
+import { DeliveryCalls } from "../../src/graph/graph_client.ts";
 import { sendMail } from "../../src/graph/send_mail.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import PostalMime from "postal-mime";
-import { DeliveryCalls } from "../../src/graph/calls.ts";
+import { DeliveryCalls } from "../../src/graph/graph_client.ts";
 import { uploadAndSend } from "../../src/graph/upload.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";

@@ -19,7 +19,7 @@ import {
   SENDER,
   startDraftServer,
 } from "./draft_server.ts";
-import { callsWith, TOKEN } from "./upload_calls.ts";
+import { callsWith, TOKEN } from "./upload_client.ts";
 
 const http = new HttpClient();
 let server: DraftServer;

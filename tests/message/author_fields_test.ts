@@ -8,7 +8,7 @@ import { describe, it } from "node:test";
 import { octetsIn } from "../../src/message/lazy_piece.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { generated } from "./readers/differential.ts";
-import { DATE, envelope, MESSAGE_ID, OPTIONS, prepareMessage, RECEIVED } from "./preparing.ts";
+import { DATE, envelope, MESSAGE_ID, OPTIONS, prepareMessage, RECEIVED } from "../graph/preparing.ts";
 
 const SCAN = "scan@example.com";
 const ANN = "ann@sender.example";

@@ -11,7 +11,7 @@ import {
   prepared,
   prepareMessage,
   RECEIVED,
-} from "./preparing.ts";
+} from "../graph/preparing.ts";
 
 const HEADER = `From: me@x.test\r\n${DATE}${MESSAGE_ID}To: a@x.test\r\nMIME-Version: 1.0\r\n`;
 const TYPE = 'Content-Type: multipart/mixed; boundary="abc"\r\n';

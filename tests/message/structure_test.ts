@@ -5,7 +5,7 @@ import * as fc from "../support/property.ts";
 import { MESSAGE_LIMITS, type MessageLimits } from "../../src/message/prepare.ts";
 import { structureExcess } from "../../src/message/structure.ts";
 import { content, inBlocks, textOf } from "../support/content.ts";
-import { envelope, OPTIONS, prepareMessage } from "./preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../graph/preparing.ts";
 
 const HEADER = "From: me@x.test\r\nTo: a@x.test\r\nDate: x\r\nMessage-ID: <x@x>\r\n";
 const TEXT = "Content-Type: text/plain\r\n\r\nHello\r\n";

@@ -8,7 +8,7 @@ import type { HttpAnswer, HttpFailure, HttpRequest } from "../../../src/http/cli
 import { createLog } from "../../../src/observe/log.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
 import { FakeClock } from "../../graph/fake_clock.ts";
-import { TOKEN } from "../../graph/upload_calls.ts";
+import { TOKEN } from "../../graph/upload_client.ts";
 import { assertWellFormed } from "../../smtp/driver.ts";
 import { GRAPH_OPTIONS } from "../../graph/options.ts";
 import { accountWith, attemptOf, mailOf, MESSAGE, tokenOf } from "../../support/submissions.ts";

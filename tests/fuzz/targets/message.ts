@@ -3,13 +3,13 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { canonical } from "../../../src/message/canonical.ts";
-import { detach } from "../../../src/message/detach.ts";
+import { canonical } from "../../../src/graph/canonical.ts";
+import { detach } from "../../../src/graph/extract_attachments.ts";
 import { readHeader } from "../../../src/message/header.ts";
 import { structureExcess } from "../../../src/message/structure.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
-import { normalized, recipientsOf } from "../../message/graph_reading.ts";
-import { envelope, OPTIONS, prepareMessage } from "../../message/preparing.ts";
+import { normalized, recipientsOf } from "../../graph/graph_reading.ts";
+import { envelope, OPTIONS, prepareMessage } from "../../graph/preparing.ts";
 import { assertWellFormed } from "../../smtp/driver.ts";
 import { made, textOf } from "../../support/content.ts";
 import { inPieces, Input, type Target, UNPRINTABLE } from "../engine/target.ts";

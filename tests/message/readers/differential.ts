@@ -8,7 +8,7 @@ import { addressKey } from "../../../src/message/addresses.ts";
 import type { SenderOverride } from "../../../src/message/originator.ts";
 import { SenderList } from "../../../src/accounts/sender_list.ts";
 import { Random } from "../../fuzz/engine/random.ts";
-import { envelope, OPTIONS, prepareMessage } from "../preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../../graph/preparing.ts";
 import { ALLOWED, fieldBody } from "./fields.ts";
 import { readersOf } from "./readers.ts";
 

@@ -1,7 +1,7 @@
 // Which part of a message keeps it from being made small enough, in the words of a reply.
 
 import { givenName } from "./attachment_name.ts";
-import { encodingText, fieldBody, fileNamesOf, type Part } from "./mime.ts";
+import { encodingText, fieldBody, fileNamesOf, type Part } from "../message/mime.ts";
 
 /** What is in the way. */
 export interface Obstacle {

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
-import { detach } from "../../src/message/detach.ts";
+import { detach } from "../../src/graph/extract_attachments.ts";
 import { content } from "../support/content.ts";
 
 const BODY = `${"QUJD".repeat(19)}\r\n`.repeat(20);

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import { type Attachment, detach } from "../../src/message/detach.ts";
+import { type Attachment, detach } from "../../src/graph/extract_attachments.ts";
 import { content, inBlocks, textOf } from "../support/content.ts";
 
 const TEXT = "Content-Type: text/plain\r\n\r\nHello\r\n";

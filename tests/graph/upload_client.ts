@@ -1,5 +1,5 @@
 /** The requests of one delivery, with a token that must not get lost. */
-import { type Calls, DeliveryCalls } from "../../src/graph/calls.ts";
+import { type Calls, DeliveryCalls } from "../../src/graph/graph_client.ts";
 import type { HttpClient } from "../../src/http/client.ts";
 import { SCOPE } from "../support/logins.ts";
 import { accountWith, tokenOf } from "../support/submissions.ts";

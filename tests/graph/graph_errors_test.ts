@@ -9,7 +9,7 @@ import {
   judgeAnswer,
   judgeFailure,
   type Verdict,
-} from "../../src/graph/answers.ts";
+} from "../../src/graph/graph_errors.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 
 function answer(status: number, body: unknown, headers: Record<string, string> = {}): Verdict {

@@ -11,7 +11,7 @@ import type { AccessToken } from "../entra/token.ts";
 import type { HttpAnswer, HttpClient, HttpFailure, RequestBody } from "../http/client.ts";
 import { retryAfter } from "../retry_after.ts";
 import { reply } from "../smtp/reply.ts";
-import { judgeAnswer, judgeFailure, outcomeOf, stopped } from "./answers.ts";
+import { judgeAnswer, judgeFailure, outcomeOf, stopped } from "./graph_errors.ts";
 import { type Clock, realClock } from "../clock.ts";
 
 export interface GraphCall {

@@ -4,16 +4,16 @@
 
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
-import { applyEdits, type Edit } from "./edits.ts";
-import { withoutHiddenDots } from "./hidden_dots.ts";
-import { hasIrregular, hasLongLine, hasNul, mayHoldQuotedPrintable } from "./inspect.ts";
-import { withCrlf } from "./line_endings.ts";
-import { type LazyContent, octetsIn, type Piece } from "./lazy_piece.ts";
-import { encodingText, type Part, readMime } from "./mime.ts";
-import { parameter, withoutComments } from "./parameters.ts";
-import type { Field } from "./part_header.ts";
-import { editsFor, Pieces } from "./pieces.ts";
-import { decodeQuotedPrintable, encodeBase64, rewrapBase64 } from "./transfer_encoding.ts";
+import { applyEdits, type Edit } from "../message/edits.ts";
+import { withoutHiddenDots } from "../message/hidden_dots.ts";
+import { hasIrregular, hasLongLine, hasNul, mayHoldQuotedPrintable } from "../message/scan.ts";
+import { withCrlf } from "../message/line_endings.ts";
+import { type LazyContent, octetsIn, type Piece } from "../message/lazy_piece.ts";
+import { encodingText, type Part, readMime } from "../message/mime.ts";
+import { parameter, withoutComments } from "../message/parameters.ts";
+import type { Field } from "../message/part_header.ts";
+import { editsFor, Pieces } from "../message/content_view.ts";
+import { decodeQuotedPrintable, encodeBase64, rewrapBase64 } from "../message/transfer_encoding.ts";
 
 export interface CanonicalOptions {
   /** Quoted-printable leaf parts become base64. */

@@ -1,7 +1,7 @@
 /** Turns: how many at once, in which order, and what becomes of who waits too long. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type Lane, Lanes, type WaitEnd } from "../../src/graph/lanes.ts";
+import { type Lane, Lanes, type WaitEnd } from "../../src/graph/mailbox_limiter.ts";
 import { FakeClock } from "./fake_clock.ts";
 
 const TENANT = "11111111-2222-4333-8444-555555555555";

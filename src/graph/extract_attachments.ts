@@ -3,19 +3,19 @@
 
 import { Buffer } from "node:buffer";
 import { attachmentName, givenName } from "./attachment_name.ts";
-import { applyEdits, type Edit } from "./edits.ts";
+import { applyEdits, type Edit } from "../message/edits.ts";
 import {
   type LazyContent,
   LazyPiece,
   lengthOf as total,
   octetsIn,
   type Piece,
-} from "./lazy_piece.ts";
-import { dispositionOf, fieldBody, type Part, readMime } from "./mime.ts";
+} from "../message/lazy_piece.ts";
+import { dispositionOf, fieldBody, type Part, readMime } from "../message/mime.ts";
 import { isTnef, lengthOf, type Obstacle, obstacle } from "./obstacle.ts";
-import { parameter } from "./parameters.ts";
-import { Pieces } from "./pieces.ts";
-import { decodeBase64, decodedLength, decodeQuotedPrintable } from "./transfer_encoding.ts";
+import { parameter } from "../message/parameters.ts";
+import { Pieces } from "../message/content_view.ts";
+import { decodeBase64, decodedLength, decodeQuotedPrintable } from "../message/transfer_encoding.ts";
 
 /** A part that was taken out of a message. */
 export interface Attachment {

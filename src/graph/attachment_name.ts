@@ -1,6 +1,6 @@
 // A file name for a part that is taken out of a message (RFC 2183 §2.3).
 
-import { fileNamesOf, type Part } from "./mime.ts";
+import { fileNamesOf, type Part } from "../message/mime.ts";
 
 /** Characters, UTF-16. */
 const MAX_NAME = 255;

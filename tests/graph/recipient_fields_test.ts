@@ -8,7 +8,7 @@ import { anyContent } from "../support/any_content.ts";
 import { content, made, textOf } from "../support/content.ts";
 import { normalized, recipientFieldsOf, recipientsOf } from "./graph_reading.ts";
 import { envelope, OPTIONS, prepared, prepareMessage } from "./preparing.ts";
-import { CASES } from "./recipients_cases.ts";
+import { CASES } from "./recipient_fields_cases.ts";
 
 const SENDER = "From: me@me.test\r\nDate: Thu, 5 Nov 2026 06:07:08 +0000\r\nMessage-ID: <i@x>\r\n";
 const BODY = "\r\nTo: somebody@else.test\r\n\r\n.\r\n";

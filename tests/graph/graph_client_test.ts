@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import type { Authorization } from "../../src/accounts/account.ts";
 import { type EntraRefusal, unreachable } from "../../src/entra/answers.ts";
 import type { AccessToken } from "../../src/entra/token.ts";
-import { type CallResult, DeliveryCalls, type GraphCall } from "../../src/graph/calls.ts";
+import { type CallResult, DeliveryCalls, type GraphCall } from "../../src/graph/graph_client.ts";
 import type { HttpAnswer, HttpFailure, HttpRequest } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { tokenOf } from "../support/submissions.ts";

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import { canonical } from "../../src/message/canonical.ts";
+import { canonical } from "../../src/graph/canonical.ts";
 import { content, inBlocks, textOf } from "../support/content.ts";
 
 const REENCODE = { reencodeQuotedPrintable: true };
