@@ -25,7 +25,7 @@ import {
   STOPPING,
   UNREACHABLE,
   UNTRUSTED,
-} from "../src/graph/answers.ts";
+} from "../src/graph/graph_errors.ts";
 import { NOT_SENT } from "../src/graph/not_sent.ts";
 import { COUNTERS, PREFIX } from "../src/observe/metrics.ts";
 import { SETTINGS } from "../src/settings/schema.ts";

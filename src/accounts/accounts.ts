@@ -2,8 +2,7 @@
 // secret. A client may also log in with a token of its own: see client_tokens.ts.
 
 import type { TokenSource } from "../entra/tokens.ts";
-import { REPLIES, type Reply, reply, replyText } from "../smtp/reply.ts";
-import type { SenderList } from "./sender_list.ts";
+import { REPLIES, reply, replyText } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
 import type { Account, Authorization, LoginFailure, LoginResult } from "./account.ts";
@@ -12,10 +11,6 @@ import type { Entries, EntryResult } from "./entries.ts";
 import type { Entry } from "./entry.ts";
 import { isDomain } from "./username.ts";
 import { type Delimiter, parseUsername, type Username } from "./username.ts";
-
-// Until the rooms that use these have the new types.
-export type { LoginFailure } from "./account.ts";
-export type { LiveAccount as Account, LiveLoginResult } from "../submission/live_account.ts";
 
 export interface AccountsOptions {
   readonly delimiter: Delimiter;

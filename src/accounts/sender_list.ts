@@ -17,11 +17,11 @@ export class SenderList {
   /** With the `@`. */
   readonly #domains = new Set<string>();
 
-  private constructor() {}
+  private constructor(readonly text: string) {}
 
   /** @returns undefined where the text does not have the {@link SENDER_LIST_FORM} */
   static parse(text: string): SenderList | undefined {
-    const list = new SenderList();
+    const list = new SenderList(text);
     const entries = text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");
     if (entries.length === 0 || entries.length > MAX_ENTRIES) return undefined;
     for (const entry of entries) {

@@ -28,7 +28,7 @@ export function senderRefusal(
 }
 
 /** ALLOWED_SENDERS together with the accounts' own lists. */
-export class SenderPolicy {
+export class SenderRules {
   readonly #allowed: SenderList | undefined;
   readonly #parsed = new BoundedMap<List>({ max: MAX_PARSED });
 
@@ -62,7 +62,7 @@ const UNREADABLE: List = { allows: (_address: string) => false };
 
 export interface SenderCheckOptions {
   readonly authorization: Pick<Authorization, "expiry">;
-  readonly policy: SenderPolicy;
+  readonly policy: SenderRules;
   /** See `Accounts.refresh`. */
   refresh(account: Account): Promise<Account | LoginFailure>;
 }

@@ -4,7 +4,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PartState } from "../observe/http.ts";
 import type { Log } from "../observe/log.ts";
-import { Seldom } from "../observe/seldom.ts";
+import { LogThrottle } from "../observe/log_throttle.ts";
 import type { Runtime, TlsIdentity } from "../runtime/runtime.ts";
 import type { Settings } from "../settings/schema.ts";
 import { CertificateError, CertificateUnavailable } from "./certificate.ts";
@@ -64,8 +64,8 @@ export class IdentityHolder {
   readonly #now: () => number;
   readonly #timeout: number;
   readonly #soon: number;
-  readonly #dates: Seldom;
-  readonly #trouble: Seldom;
+  readonly #dates: LogThrottle;
+  readonly #trouble: LogThrottle;
   readonly #stopping = new AbortController();
   #loaded: LoadedIdentity;
   #inForce: Found;
@@ -104,8 +104,8 @@ export class IdentityHolder {
     this.#now = now;
     this.#timeout = options.timeout ?? LOOK_TIMEOUT;
     this.#soon = options.soon ?? SOON_MS;
-    this.#dates = new Seldom(DAY_MS, elapsed);
-    this.#trouble = new Seldom(AGAIN_MS, elapsed);
+    this.#dates = new LogThrottle(DAY_MS, elapsed);
+    this.#trouble = new LogThrottle(AGAIN_MS, elapsed);
     this.#inForce = found;
     this.#latest = found;
     this.#loaded = loaded;
@@ -234,7 +234,7 @@ export class IdentityHolder {
     const reason = error.message;
     const fields = { source: this.#source.name, reason, days: this.#validity().days };
     const due = asked ||
-      this.#failures > this.#source.patience && this.#trouble.due(kindOf(error));
+      this.#failures > this.#source.patience && this.#trouble.allow(kindOf(error));
     if (!due) return this.#log.debug("The certificate in force stays for now", fields);
     this.#told = true;
     const message = error instanceof CertificateUnavailable
@@ -245,7 +245,7 @@ export class IdentityHolder {
 
   #tellDates(): void {
     const { state } = this.#validity();
-    if (state === "good" || !this.#dates.due(`${state} ${this.#inForce.revision}`)) return;
+    if (state === "good" || !this.#dates.allow(`${state} ${this.#inForce.revision}`)) return;
     this.#log.warning(DATES[state], this.#fields());
   }
 

@@ -1,7 +1,7 @@
 // Whether Entra ID and Graph can be reached, and if not, what is in the way. Each is asked for
 // something that needs no login.
 
-import { isUntrusted } from "../graph/answers.ts";
+import { isUntrusted } from "../graph/graph_errors.ts";
 import type { HttpClient, HttpFailure, HttpResponse } from "../http/client.ts";
 import type { Proxy } from "../runtime/runtime.ts";
 import { asBuffer } from "../octets.ts";

@@ -1,20 +1,20 @@
-// The part of `check` that logs in and sends: on the relay's own way, with an observer in place of the
-// log.
+// The part of `check` that logs in and sends: on the relay's own way, with a listener in place of the log.
 
 import type { LoginFailure } from "../accounts/account.ts";
-import type { LiveLoginResult } from "../accounts/accounts.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { parseUsername } from "../accounts/username.ts";
+import type { WaitingClient } from "../delivery/delivery.ts";
+import type { HttpClient } from "../http/client.ts";
+import type { MessageEvent, RelayEvent } from "../observe/relay_event.ts";
+import { buildSubmissions } from "../relay/submission.ts";
+import type { Secret } from "../secret.ts";
+import { cloudOf } from "../settings/clouds.ts";
+import type { Settings } from "../settings/schema.ts";
+import type { Principal, ReceivedMessage } from "../submission/submission_service.ts";
 import { type Finding, finding } from "./finding.ts";
 import { judgeRefusal, judgeRoles } from "./login_findings.ts";
-import { judgeOutcome, mayBeSent, testContent, type TestMessage } from "./test_message.ts";
 import type { Check } from "./run.ts";
-import type { Outcome, SentBefore, Submission } from "../delivery/outcome.ts";
-import type { HttpClient } from "../http/client.ts";
-import type { Secret } from "../secret.ts";
-import type { Settings } from "../settings/schema.ts";
-import type { Message } from "../server/handlers.ts";
-import { type Observer, processing } from "../submission/service.ts";
+import { judgeOutcome, mayBeSent, testContent, type TestMessage } from "./test_message.ts";
 
 export interface LoginToCheck {
   readonly username: string | undefined;
@@ -36,7 +36,7 @@ export const LOGIN_DEADLINE = 60_000;
 const LONGEST_DELIVERY = 540_000;
 /** Milliseconds for the delivery's own deadline to be the one that counts. */
 const MARGIN = 10_000;
-/** The client whom the check stands for. */
+/** The client that the check takes the place of. */
 export const CLIENT = { connection: "check", address: "127.0.0.1", port: 0 };
 
 /** Login, permissions and message: each needs the one before it. */
@@ -63,19 +63,18 @@ async function logIn(
   password: Secret,
   { test, settings, http, entries, sent }: LoginToCheck,
 ): Promise<readonly Finding[]> {
-  const told = new Told();
-  const { handlers } = processing({ settings, http, events: told, entries });
-  const { account } = await handlers.authenticate(
-    { mechanism: "PLAIN", username, password },
-    CLIENT,
-  );
-  if (account === undefined) {
-    return [judgeRefusal(told.refusal, parseUsername(username, settings.USERNAME_DELIMITER))];
+  const events: RelayEvent[] = [];
+  const notify = (event: RelayEvent) => void events.push(event);
+  const { service } = buildSubmissions({ settings, http, notify, entries });
+  const credentials = { mechanism: "PLAIN", username, password } as const;
+  const { principal } = await service.authenticate(credentials, CLIENT);
+  if (principal === undefined) {
+    const name = parseUsername(username, settings.USERNAME_DELIMITER);
+    return [judgeRefusal(failureIn(events), name)];
   }
+  const { account } = principal;
   const { tenantId, clientId } = account;
-  // The one that the login has fetched.
-  const token = await account.token();
-  const roles = "type" in token ? undefined : token.roles;
+  const roles = await rolesOf(principal, settings);
   const findings = [
     finding("login.ok", `tenant ${tenantId} gave app ${clientId} a token`),
     ...(roles === undefined ? [] : judgeRoles(roles, settings.LARGE_MESSAGES === "upload")),
@@ -86,14 +85,14 @@ async function logIn(
       "app may send";
     return [...findings, finding("message.not-tried", what)];
   }
-  await handlers.submit(account, messageOf(test, settings));
-  const { submission: { id }, outcome } = told.submitted;
+  await service.submit(principal, messageOf(test, settings), WAITING);
+  const { submission: { id }, outcome } = messageIn(events);
   if (mayBeSent(outcome)) sent.push(id);
   const from = account.fromEmail ?? test.from;
   return [...findings, judgeOutcome(outcome, id, { from, to: test.to }, roles)];
 }
 
-function messageOf(test: TestMessage, { SERVER_HOSTNAME }: Settings): Message {
+function messageOf(test: TestMessage, { SERVER_HOSTNAME }: Settings): ReceivedMessage {
   return {
     envelope: { from: test.from, recipients: [test.to] },
     content: testContent(test, SERVER_HOSTNAME),
@@ -107,35 +106,33 @@ function messageOf(test: TestMessage, { SERVER_HOSTNAME }: Settings): Message {
   };
 }
 
-/** Keeps what the log would be told. */
-export class Told implements Observer {
-  #login: LiveLoginResult | undefined;
-  #submitted: { submission: Submission; outcome: Outcome | SentBefore } | undefined;
+/** The roles of the token that the login has fetched. */
+export async function rolesOf(
+  { authorization }: Principal,
+  settings: Settings,
+): Promise<readonly string[] | undefined> {
+  const token = await authorization.token(cloudOf(settings).graphScope);
+  return "type" in token ? undefined : token.roles;
+}
 
-  get refusal(): LoginFailure {
-    if (this.#login === undefined || this.#login.type === "account") throw new Error("no refusal");
-    return this.#login;
+/** Waits for the outcome, however long that takes. */
+const WAITING: WaitingClient = {
+  signal: new AbortController().signal,
+  waiting() {},
+  left: new Promise(() => {}),
+  replied: new Promise(() => {}),
+};
+
+/** Why the login failed, as the log would say it. */
+export function failureIn(events: readonly RelayEvent[]): LoginFailure {
+  for (const event of events) {
+    if (event.type === "login" && "reply" in event.result) return event.result;
   }
+  throw new Error("no login has failed");
+}
 
-  get submitted(): { submission: Submission; outcome: Outcome | SentBefore } {
-    if (this.#submitted === undefined) throw new Error("no outcome");
-    return this.#submitted;
-  }
-
-  login(_credentials: unknown, _client: unknown, result: LiveLoginResult): void {
-    this.#login = result;
-  }
-
-  message(submission: Submission, outcome: Outcome | SentBefore): void {
-    this.#submitted = { submission, outcome };
-  }
-
-  refused(): void {}
-  limited(): void {}
-  proxyRefused(): void {}
-  notAccepted(): void {}
-  bug(): void {}
-  connection(): void {}
-  tableTrouble(): void {}
-  tableRecovered(): void {}
+function messageIn(events: readonly RelayEvent[]): MessageEvent {
+  const found = events.find((event): event is MessageEvent => event.type === "message");
+  if (found === undefined) throw new Error("no message has come to an outcome");
+  return found;
 }

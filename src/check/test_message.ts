@@ -1,14 +1,14 @@
 // The real test message: what it says, and what its outcome means. It goes the way of every message.
 
 import { Buffer } from "node:buffer";
-import type { NotSent, Outcome, SentBefore } from "../delivery/outcome.ts";
+import type { NotSent, Outcome } from "../delivery/delivery.ts";
 import { MAIL_SEND } from "../entra/token.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
 
 /**
- * By Graph's `error.code`, or `HTTP` and the status where there is none (src/graph/answers.ts); and by
+ * By Graph's `error.code`, or `HTTP` and the status where there is none (src/graph/graph_errors.ts); and by
  * the relay's own codes.
  */
 const BY_CODE: Readonly<Record<string, Code>> = {
@@ -69,12 +69,12 @@ export function testContent({ from, to }: TestMessage, hostname: string): Conten
  * @param roles that the token names
  */
 export function judgeOutcome(
-  outcome: Outcome | SentBefore,
+  outcome: Outcome,
   id: string,
   { from, to }: TestMessage,
   roles: readonly string[] = [],
 ): Finding {
-  if (outcome.type === "sent" || outcome.type === "sentBefore") {
+  if (outcome.type === "sent" || outcome.type === "alreadySent") {
     const request = outcome.type === "sent" && outcome.requestId !== undefined
       ? `, Graph's request-id ${outcome.requestId}`
       : "";
@@ -92,8 +92,8 @@ export function judgeOutcome(
 }
 
 /** Whether the message is with Graph, or may be. */
-export function mayBeSent(outcome: Outcome | SentBefore): boolean {
-  return outcome.type === "sent" || outcome.type === "sentBefore" || outcome.ambiguous;
+export function mayBeSent(outcome: Outcome): boolean {
+  return outcome.type === "sent" || outcome.type === "alreadySent" || outcome.ambiguous;
 }
 
 function codeOf({ type, code }: NotSent): Code {

@@ -1,15 +1,16 @@
-// The part of `check` that looks at trusted networks: on the relay's own way, as check_login.ts.
+// The part of `check` that looks at trusted networks: on the relay's own way, as login_check.ts.
 
 import { readFileSync } from "node:fs";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { parseUsername } from "../accounts/username.ts";
+import type { HttpClient } from "../http/client.ts";
+import type { RelayEvent } from "../observe/relay_event.ts";
+import { buildSubmissions } from "../relay/submission.ts";
+import type { Settings } from "../settings/schema.ts";
 import { defaultGateways } from "./gateways.ts";
+import { CLIENT, failureIn, LOGIN_DEADLINE, rolesOf } from "./login_check.ts";
 import type { Check } from "./run.ts";
 import { judgeNetworks, judgeTrustedLogin, judgeTrustedRefusal } from "./trusted_findings.ts";
-import type { HttpClient } from "../http/client.ts";
-import type { Settings } from "../settings/schema.ts";
-import { CLIENT, LOGIN_DEADLINE, Told } from "./login_check.ts";
-import { processing } from "../submission/service.ts";
 
 export interface TrustedToCheck {
   readonly settings: Settings;
@@ -18,27 +19,27 @@ export interface TrustedToCheck {
   readonly entries: EntrySource | undefined;
 }
 
-/** Undefined where nobody is trusted. */
+/** Undefined where no network is trusted. */
 export function checkTrusted({ settings, http, entries }: TrustedToCheck): Check | undefined {
   const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
-  const told = new Told();
-  const { trusted } = processing({ settings, http, events: told, entries }).handlers;
-  if (networks === undefined || username === undefined || trusted === undefined) return undefined;
+  const { TRUSTED_PASSWORD: password } = settings;
+  if (networks === undefined || username === undefined || password === undefined) return undefined;
+  const events: RelayEvent[] = [];
+  const notify = (event: RelayEvent) => void events.push(event);
+  const { service } = buildSubmissions({ settings, http, notify, entries });
   return {
     subject: "trusted",
     deadline: LOGIN_DEADLINE,
     async run() {
       const findings = judgeNetworks(networks, gatewaysHere());
-      const { account } = await trusted.logIn(CLIENT);
-      if (account === undefined) {
+      const { principal } = await service.authenticate("trusted", CLIENT);
+      if (principal === undefined) {
         const name = parseUsername(username, settings.USERNAME_DELIMITER);
-        return [...findings, judgeTrustedRefusal(told.refusal, name)];
+        return [...findings, judgeTrustedRefusal(failureIn(events), name)];
       }
-      // The one that the login has fetched.
-      const token = await account.token();
-      const roles = "type" in token ? undefined : token.roles;
+      const roles = await rolesOf(principal, settings);
       const uploads = settings.LARGE_MESSAGES === "upload";
-      return [...findings, ...judgeTrustedLogin(account, roles, uploads)];
+      return [...findings, ...judgeTrustedLogin(principal.account, roles, uploads)];
     },
   };
 }

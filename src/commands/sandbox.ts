@@ -3,7 +3,6 @@
 
 import { isIP } from "node:net";
 import process from "node:process";
-import { Hono } from "hono";
 import { shortId } from "../accounts/username.ts";
 import { selfSignedCertificate } from "../certificates/self_signed.ts";
 import { fixedSource } from "../certificates/source.ts";
@@ -20,6 +19,7 @@ import type { ServiceManager } from "../systemd/manager.ts";
 import { type CommandSettings, settingsFor } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
+import { openHttp } from "../relay/http.ts";
 import { type Relay, startRelay } from "../relay/relay.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { untilStopped } from "./serve.ts";
@@ -62,40 +62,38 @@ async function sandboxWith(
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
 
-  const inbox = new Inbox();
-  // Filled in once the ports are known: a page cannot be asked for before.
-  const connection = {} as { -readonly [Key in keyof ConnectionDetails]: ConnectionDetails[Key] };
-  const ended = new AbortController();
+  const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional: false });
+  if (http === undefined) throw new Error("HTTP_LISTEN has been checked");
+  const base = localUrl(http.addresses[0]!);
   const host = isLoopback(settings.HTTP_LISTEN.hostname) ? [] : [settings.SERVER_HOSTNAME];
+  const inbox = new Inbox();
   const tracer = new Tracer(settings.USERNAME_DELIMITER);
   const traceOf = (clientRequestId: string | undefined) => tracer.find(clientRequestId);
   const cloud = createCloud({ inbox, allowedHosts: host, traceOf });
-  const pages = new Hono();
-  pages.route("/", cloud.routes);
-  const { faults } = cloud;
-  pages.route(
-    "/",
-    inboxRoutes(inbox, { connection, allowedHosts: host, faults, tracer, signal: ended.signal }),
-  );
+  http.mount(cloud.routes, ["/entra/", "/graph/"]);
 
   const relay = await startRelay({
-    settings,
+    settings: pointedAt(settings, base),
     log,
     metrics,
-    sockets,
-    pages,
-    unlocked: ["/entra/", "/graph/"],
-    entries: new SandboxTable([ENTRY]),
+    http,
+    replaced: {
+      sockets,
+      entries: new SandboxTable([ENTRY]),
+      ...(settings.TLS_SOURCE === "off"
+        ? {}
+        : { certificates: fixedSource("self-signed", await selfSignedCertificate()) }),
+    },
     tracing: tracer,
-    ...(settings.TLS_SOURCE === "off"
-      ? {}
-      : { certificates: fixedSource("self-signed", await selfSignedCertificate()) }),
-    httpReady: ({ hostname, port }) => pointedAt(settings, localUrl({ hostname, port })),
   });
+  const connection = connectionDetails(relay, settings);
+  const ended = new AbortController();
+  const { faults } = cloud;
+  const { signal } = ended;
+  http.mount(inboxRoutes(inbox, { connection, allowedHosts: host, faults, tracer, signal }));
   const stopped = untilStopped(relay, output, manager, () => ended.abort());
-  Object.assign(connection, connectionDetails(relay, settings));
   try {
-    await welcome(relay, connection, settings);
+    await welcome(relay, connection, { settings, url: base });
   } catch (error) {
     log.error("The welcome message could not be sent", { error: String(error) });
   }
@@ -123,9 +121,9 @@ function localUrl(address: ListenAddress): string {
   return `http://${formatListenAddress(local(address))}`;
 }
 
-function connectionDetails(relay: Relay, settings: Settings): ConnectionDetails {
-  const smtp = formatListenAddress(local(relay.smtp[0]!));
-  const smtps = relay.smtps[0];
+function connectionDetails({ addresses }: Relay, settings: Settings): ConnectionDetails {
+  const smtp = formatListenAddress(local(addresses.smtp[0]!));
+  const smtps = addresses.smtps[0];
   const delimiter = settings.USERNAME_DELIMITER;
   const username = `${shortId(TENANT)}${delimiter}${shortId(CLIENT)}`;
   const tls = settings.TLS_SOURCE === "off" ? "" : " --ssl-reqd --insecure";
@@ -144,10 +142,9 @@ function connectionDetails(relay: Relay, settings: Settings): ConnectionDetails 
 async function welcome(
   relay: Relay,
   connection: ConnectionDetails,
-  settings: Settings,
+  { settings, url }: { readonly settings: Settings; readonly url: string },
 ): Promise<void> {
-  const url = localUrl(relay.http!);
-  const { hostname, port } = local(relay.smtp[0]!);
+  const { hostname, port } = local(relay.addresses.smtp[0]!);
   // A connection to oneself comes from the address that it goes to, but for names and 127.0.0.0/8.
   const source = isIP(hostname) === 6 || !isLoopback(hostname) ? hostname : "127.0.0.1";
   const lines = [

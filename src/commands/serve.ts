@@ -6,7 +6,8 @@ import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
 import { type CommandSettings, settingsFor } from "../settings/environment.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
-import { type Relay, startRelay } from "../relay/relay.ts";
+import { openHttp } from "../relay/http.ts";
+import { type Relay, type RelayParts, startRelay } from "../relay/relay.ts";
 import { surviveFaults } from "../relay/uncaught_errors.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { onHangup, stopSignal } from "../relay/signals.ts";
@@ -28,18 +29,27 @@ async function serveWith(
   for (const warning of warnings) log.warning(warning);
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
-  const httpOptional = !given.has("HTTP_LISTEN") && sockets.http.length === 0;
-  const starting = startRelay({ settings, log, metrics, sockets, httpOptional });
+  const optional = !given.has("HTTP_LISTEN") && sockets.http.length === 0;
+  const starting = (async () => {
+    const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional });
+    const relay = await startRelay({ settings, log, metrics, http, replaced: { sockets } });
+    return { relay, http };
+  })();
   // From the beginning: a hangup that comes early must not end the program.
   onHangup(() => {
     log.info("Asked to look for a new certificate", { signal: "SIGHUP" });
-    starting.then((relay) => manager.reloading(() => relay.refreshCertificate()), () => {});
+    starting.then(({ relay }) => manager.reloading(() => relay.refreshCertificate()), () => {});
   });
-  const relay = await starting;
+  const { relay, http } = await starting;
   const stopped = untilStopped(relay, output, manager);
   // Visible at the default level, so that an administrator sees that it runs, and where.
-  log.warning("Relay started", { ...await describe(relay), ...handedOver(sockets) });
-  // Whoever is told that the relay is ready finds in the log where it listens.
+  log.warning("Relay started", {
+    version: await versionLine(),
+    ...addressFields(relay, http),
+    memory: settings.MAX_MEMORY,
+    ...handedOver(sockets),
+  });
+  // The log says where the relay listens before the service manager hears that it is ready.
   await output.flush();
   manager.ready(() => relay.state());
   await stopped;
@@ -64,7 +74,7 @@ export async function untilStopped(
   log.warning("Relay stopped");
   manager.ended();
   await flush();
-  // Whatever still waits somewhere waits for nothing any more.
+  // What still waits somewhere must not keep the process.
   process.exit(0);
 }
 
@@ -74,14 +84,12 @@ function handedOver(sockets: HandedOverSockets) {
   return names.length === 0 ? {} : { handed_over: names.join(",") };
 }
 
-async function describe({ smtp, smtps, pages, memory }: Relay) {
+function addressFields({ addresses: { smtp, smtps } }: Relay, http: RelayParts["http"]) {
   const shown = (addresses: readonly ListenAddress[]) =>
     addresses.map(formatListenAddress).join(",");
   return {
-    version: await versionLine(),
     smtp: shown(smtp),
     ...(smtps.length === 0 ? {} : { smtps: shown(smtps) }),
-    ...(pages.length === 0 ? {} : { http: shown(pages) }),
-    memory,
+    ...(http === undefined ? {} : { http: shown(http.addresses) }),
   };
 }

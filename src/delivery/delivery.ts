@@ -55,7 +55,10 @@ export interface Backend extends Delivery {
 }
 
 /** What became of a submission; each outcome carries the reply for the client. */
-export type Outcome = Sent | AlreadySent | NotSent;
+export type Outcome = ServiceOutcome | AlreadySent;
+
+/** What a mail service made of it. */
+export type ServiceOutcome = Sent | NotSent;
 
 export interface Sent {
   readonly type: "sent";

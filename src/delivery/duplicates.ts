@@ -1,13 +1,12 @@
 // Messages that were sent, but whose client was gone before its 250 (RFC 5321 §4.1.1.4, RFC 1047):
 // it will send them again, and must not send them twice.
 //
-// Scanners give up after 30 to 60 seconds, while Graph still works on their message. Nothing is
+// Scanners give up after 30 to 60 seconds, while the mail service still works on their message. Nothing is
 // remembered, nor even hashed, of a message whose client was there to read its reply.
 
-import { createHash } from "node:crypto";
 import { LRUCache } from "lru-cache";
-import { lengthOf } from "../smtp/content.ts";
-import type { Outcome, SentBefore, Submission } from "./outcome.ts";
+import type { Outcome } from "./delivery.ts";
+import type { Fingerprint } from "./fingerprint.ts";
 
 export interface DuplicatesOptions {
   /** Milliseconds that a sent message is remembered. */
@@ -17,137 +16,96 @@ export interface DuplicatesOptions {
   now?(): number;
 }
 
-/** A delivery whose client is gone. */
+/** A delivery that is under way, and whose client is gone. */
 interface Abandoned {
   /** When it began, among all deliveries. */
   readonly order: number;
-  /** Under way, or the id under which the message was sent. */
-  readonly sent: Promise<string | undefined> | string;
+  /** The id under which the message was sent, if it was. */
+  readonly sent: Promise<string | undefined>;
 }
+
+/** The id under which a message was sent; or what is under way, at least one. */
+type Known = string | Set<Abandoned>;
 
 export class Duplicates {
   readonly #window: number;
-  readonly #abandoned: LRUCache<string, Abandoned>;
-  /** Envelopes and sizes of such messages: only what agrees in these is hashed. */
+  readonly #known: LRUCache<string, Known>;
+  /** Summaries of such messages: only what agrees in these is hashed. */
   readonly #likely: LRUCache<string, true>;
-  /** What was found for a submission: when it is answered, its content is gone. */
-  readonly #repeats = new WeakMap<Submission, string>();
 
   constructor({ window, capacity = 10_000, now = () => performance.now() }: DuplicatesOptions) {
     this.#window = window;
-    this.#abandoned = new LRUCache({ max: capacity, perf: { now }, ttlResolution: 0 });
+    this.#known = new LRUCache({ max: capacity, perf: { now }, ttlResolution: 0 });
     this.#likely = new LRUCache({ max: capacity });
   }
 
   /**
-   * The client has gone while its message was being delivered.
+   * The client has gone, or has ended its side, while its message was being delivered.
    *
    * @param order when the delivery began, among all of them
    * @param outcome what becomes of it
-   * @param gone whether the reply did not reach the client, which is known after the outcome
+   * @param replied whether the reply reached the client, which is known after the outcome
    */
   abandon(
-    submission: Submission,
+    message: Fingerprint,
     order: number,
-    outcome: Promise<Outcome | SentBefore>,
-    gone: Promise<boolean>,
+    outcome: Promise<Outcome>,
+    replied: Promise<boolean>,
   ): void {
-    const summary = summaryOf(submission);
-    // Once: the content is gone when the outcome is known.
-    const digest = digestOf(submission);
-    const key = keyOf(submission, summary, digest);
-    const known = this.#abandoned.get(key);
+    // Now: the content is gone when the outcome is known.
+    const { key, summary } = message;
+    const known = this.#known.get(key);
     // Of two deliveries of one message, the first to have been sent is the one to be remembered.
-    if (known !== undefined && typeof known.sent === "string") {
-      const repeated = outcome.then(({ type }) => type === "sentBefore", () => false);
-      void Promise.all([repeated, gone]).then(([isRepeated, isGone]) => {
-        if (isRepeated && !isGone) this.#abandoned.delete(key);
-      });
-      return;
-    }
+    if (typeof known === "string") return;
     const settle = (id: string | undefined): string | undefined => {
-      if (this.#abandoned.peek(key) !== entry) return id;
-      this.#abandoned.delete(key);
-      // What its token was before, nobody knew: by now, Graph has taken it.
-      const now = keyOf(submission, summary, digest);
-      if (id !== undefined) this.#abandoned.set(now, { order, sent: id }, { ttl: this.#window });
+      underWay.delete(delivery);
+      const isCurrent = this.#known.peek(key) === underWay;
+      if (isCurrent && (underWay.size === 0 || id !== undefined)) this.#known.delete(key);
+      // Another key where the mail service has verified the client's token by this message.
+      if (isCurrent && id !== undefined) {
+        this.#known.set(message.key, id, { ttl: this.#window });
+      }
       return id;
     };
-    const entry: Abandoned = {
+    const delivery: Abandoned = {
       order,
-      sent: Promise.all([outcome, gone]).then(
-        ([settled, isGone]) => settle(isGone ? sentId(settled, submission.id) : undefined),
+      sent: Promise.all([outcome, replied]).then(
+        ([settled, isThere]) => settle(isThere ? undefined : sentId(settled, message.id)),
         () => settle(undefined),
       ),
     };
+    const underWay = (known ?? new Set()).add(delivery);
     this.#likely.set(summary, true);
-    this.#abandoned.set(key, entry);
+    this.#known.set(key, underWay);
   }
 
   /**
-   * The client was there to read that its message had been sent before: what it sends from now on is
+   * The id under which the same message has been sent already; a promise of it where that is still under
+   * way. The promise may turn out to be of nothing: then ask again. Undefined where this message is to be
+   * delivered.
+   *
+   * @param order when this delivery began: it waits for those alone that began before, so that no two
+   *   wait for one another
+   */
+  find(message: Fingerprint, order: number): Promise<string | undefined> | string | undefined {
+    if (this.#known.size === 0 || !this.#likely.has(message.summary)) return undefined;
+    const known = this.#known.get(message.key);
+    if (known === undefined || typeof known === "string") return known;
+    for (const { order: other, sent } of known) if (other < order) return sent;
+    return undefined;
+  }
+
+  /**
+   * A client was there to read that this message had been sent before: what it sends from now on is
    * another one, though it be equal.
    */
-  answered(submission: Submission): void {
-    const key = this.#repeats.get(submission);
-    if (key !== undefined) this.#abandoned.delete(key);
-  }
-
-  /**
-   * The id under which the same account's same envelope and content have been sent already; a
-   * promise of it where that is still under way, which may turn out to be of nothing: then ask
-   * again. Undefined where this message is to be delivered.
-   *
-   * @param order when this delivery began: those that began later wait for this one, if at all
-   */
-  sentBefore(
-    submission: Submission,
-    order: number,
-  ): Promise<string | undefined> | string | undefined {
-    if (this.#abandoned.size === 0) return undefined;
-    const summary = summaryOf(submission);
-    if (!this.#likely.has(summary)) return undefined;
-    const key = keyOf(submission, summary, digestOf(submission));
-    const found = this.#abandoned.get(key);
-    if (found === undefined) return undefined;
-    this.#repeats.set(submission, key);
-    return typeof found.sent === "string" || found.order < order ? found.sent : undefined;
+  forget(message: Fingerprint): void {
+    this.#known.delete(message.key);
   }
 }
 
 /** What may have been sent is not known to have been: then the client's second try is needed. */
-function sentId(outcome: Outcome | SentBefore, id: string): string | undefined {
+function sentId(outcome: Outcome, id: string): string | undefined {
   if (outcome.type === "sent") return id;
-  return outcome.type === "sentBefore" ? outcome.id : undefined;
-}
-
-/**
- * All but the content's octets: the same account, envelope and size. Entries of the lookup table are
- * accounts of their own, though they may share an app: each may send as others.
- */
-function summaryOf({ account, envelope, content }: Submission): string {
-  const { tenantId, clientId, entry = null, fromEmail = "" } = account;
-  const size = lengthOf(content);
-  return JSON.stringify([
-    tenantId,
-    clientId,
-    entry,
-    fromEmail,
-    envelope.from,
-    envelope.recipients,
-    size,
-  ]);
-}
-
-/** Who only claims to be the account, by a token that Graph has not taken, is somebody else. */
-function keyOf({ account }: Submission, summary: string, digest: Uint8Array): string {
-  const hash = createHash("sha256").update(digest).update(summary);
-  return hash.update(account.unproved?.() ?? "").digest("base64");
-}
-
-/** Of the content's octets. */
-function digestOf({ content }: Submission): Uint8Array {
-  const hash = createHash("sha256");
-  for (const block of content) hash.update(block);
-  return hash.digest();
+  return outcome.type === "alreadySent" ? outcome.id : undefined;
 }

@@ -1,7 +1,7 @@
 // Reads ranges of an attachment, one after the other or any again, in small pieces that are made when
 // they are asked for: a range is never held as a whole.
 
-import type { Attachment } from "../message/detach.ts";
+import type { Attachment } from "./extract_attachments.ts";
 
 /** Octets of a piece at most: what a connection takes in one write, whatever is decoded at once. */
 const PIECE = 48 * 1024;

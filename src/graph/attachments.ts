@@ -2,11 +2,11 @@
 //
 // https://learn.microsoft.com/graph/api/message-post-attachments
 
-import type { NotSent } from "../delivery/outcome.ts";
+import type { NotSent } from "../delivery/delivery.ts";
 import type { RequestBody } from "../http/client.ts";
-import type { Attachment } from "../message/detach.ts";
+import type { Attachment } from "./extract_attachments.ts";
 import { base64Parts } from "./base64_body.ts";
-import type { Calls } from "./calls.ts";
+import type { Calls } from "./graph_client.ts";
 import { type Draft, withoutPermission } from "./drafts.ts";
 import { asciiJson } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";

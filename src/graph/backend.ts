@@ -1,30 +1,43 @@
 // Microsoft Graph as the service that takes the mail: a message waits its turn, then it is sent in
 // one request, or by way of a draft where it is too large for that.
 
-import type { Account } from "../accounts/accounts.ts";
-import {
-  type Backend,
-  madeRoom,
-  type OnWait,
-  type Outcome,
-  type Submission,
-} from "../delivery/outcome.ts";
+import type { Authorization } from "../accounts/account.ts";
+import { type Clock, eventLoopTurn, realClock } from "../clock.ts";
+import type { Attempt, Backend, ServiceOutcome, Submission } from "../delivery/delivery.ts";
+import { madeRoom, refused } from "../delivery/outcomes.ts";
+import type { SenderRules } from "../accounts/senders.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
+import type { MessageLimits, Rejected } from "../message/prepare.ts";
 import { reply } from "../smtp/reply.ts";
-import { stopped } from "./answers.ts";
+import { stopped } from "./graph_errors.ts";
 import { base64Body } from "./base64_body.ts";
-import { type CallResult, DeliveryCalls, type GraphCall } from "./calls.ts";
-import { type Clock, eventLoopTurn, realClock } from "../clock.ts";
-import { type Lane, Lanes } from "./lanes.ts";
+import { type CallResult, DeliveryCalls, type GraphCall } from "./graph_client.ts";
+import { type ExchangeMessage, exchangeMessage } from "./exchange_message.ts";
+import { type Lane, Lanes } from "./mailbox_limiter.ts";
 import { sendMail } from "./send_mail.ts";
 import { uploadAndSend } from "./upload.ts";
+
+/** How messages are made ready for Exchange. */
+export interface MessageOptions {
+  /** Our name in the Received field. */
+  readonly hostname: string;
+  /** Quoted-printable leaf parts become base64. */
+  readonly reencodeQuotedPrintable: boolean;
+  /** Those of the sender policy before this back end. */
+  readonly senders: Pick<SenderRules, "restricts">;
+  /** What a message may be like; the defaults of the settings when left out. */
+  readonly limits?: MessageLimits;
+}
 
 /** All times are milliseconds. */
 export interface GraphOptions {
   readonly http: Pick<HttpClient, "request">;
   /** Such as `https://graph.microsoft.com`. */
   readonly endpoint: URL;
+  /** Of its tokens, such as `https://graph.microsoft.com/.default`. */
+  readonly scope: string;
+  readonly message: MessageOptions;
   /** For one request. */
   readonly timeout: number;
   /** Octets of base64 in one request. */
@@ -37,6 +50,11 @@ export interface GraphOptions {
   readonly deliveryTimeout: number;
   /** What becomes of messages over `requestLimit`. */
   readonly largeMessages: "upload" | "reject";
+  /**
+   * When it is aborted, nothing more is begun, but for deleting drafts: what waits for its turn or for a
+   * repeat gets its reply. What is under way goes on until the HTTP client is aborted.
+   */
+  readonly stop: AbortSignal;
   /** Time itself when left out. */
   readonly clock?: Clock;
 }
@@ -53,11 +71,11 @@ const LAST_CLEANUP_TIME = 1_500;
 const LONG_WORK = 1_000_000;
 
 export class GraphBackend implements Backend {
+  readonly id = "graph";
   readonly #options: GraphOptions;
   readonly #base: string;
   readonly #lanes: Lanes;
   readonly #clock: Clock;
-  readonly #stop = new AbortController();
 
   constructor(options: GraphOptions) {
     this.#options = options;
@@ -68,6 +86,8 @@ export class GraphBackend implements Backend {
       timeout: options.pacingTimeout,
       clock: this.#clock,
     });
+    options.stop.addEventListener("abort", () => this.#lanes.close(), { once: true });
+    if (options.stop.aborted) this.#lanes.close();
   }
 
   /** Apps and mailboxes for which something is under way. */
@@ -75,30 +95,43 @@ export class GraphBackend implements Backend {
     return this.#lanes.size;
   }
 
-  async send(
+  async deliver(submission: Submission, attempt: Attempt): Promise<ServiceOutcome> {
+    const message = this.#prepare(submission);
+    if (message.type === "rejected") return refused(message);
+    const { sender, content } = message;
+    const outcome = await this.#send(submission, attempt, sender, content);
+    return sender === submission.envelope.from ? outcome : { ...outcome, mailbox: sender };
+  }
+
+  #prepare(submission: Submission): ExchangeMessage | Rejected {
+    const { account, envelope, content, facts, client, id, receivedAt } = submission;
+    const { hostname, senders, ...options } = this.#options.message;
+    return exchangeMessage(content, envelope, {
+      trace: { ...facts, address: client, hostname, id, at: new Date(receivedAt) },
+      account: { ...account, restricted: senders.restricts(account) },
+      ...options,
+    });
+  }
+
+  async #send(
     { id, account }: Submission,
+    { authorization, client }: Attempt,
     sender: string,
     message: LazyContent,
-    onWait?: OnWait,
-  ): Promise<Outcome> {
-    const { requestLimit, pacingTimeout, largeMessages } = this.#options;
+  ): Promise<ServiceOutcome> {
+    const { requestLimit, pacingTimeout, largeMessages, stop } = this.#options;
     const body = base64Body(message);
     const large = body.length > requestLimit;
     if (large && largeMessages === "reject") return tooLarge(body.length, requestLimit);
 
     // Who only claims to be an app must not take up its turns.
-    const app = account.clientId + (account.unproved?.() ?? "");
-    const turn = this.#lanes.enter(account.tenantId, app, sender, onWait);
+    const app = account.clientId + (authorization.unverified() ?? "");
+    const turn = this.#lanes.enter(account.tenantId, app, sender, client);
     const lane = turn instanceof Promise ? await turn : turn;
     if (lane === "ended") return madeRoom();
-    if (lane === "late") return this.#stop.signal.aborted ? stopped() : outOfTurn(pacingTimeout);
+    if (lane === "late") return stop.aborted ? stopped() : outOfTurn(pacingTimeout);
     try {
-      const calls = this.#calls(
-        account,
-        lane,
-        this.#deliveryTime(body.length),
-        this.#stop.signal,
-      );
+      const calls = this.#calls(authorization, lane, this.#deliveryTime(body.length), stop);
       // Preparing a large message takes a while, in which Graph may have closed connections that are
       // kept for it; without a look at them, the message would be sent into one of them and lost.
       if (!large && body.length > LONG_WORK) await eventLoopTurn();
@@ -110,7 +143,7 @@ export class GraphBackend implements Backend {
           message,
           requestLimit,
           id,
-          cleanup: { call: (call, expected) => this.#cleanUp(account, lane, call, expected) },
+          cleanup: { call: (call, expected) => this.#cleanUp(authorization, lane, call, expected) },
         })
         : await sendMail(calls, { base, sender, body, id });
       return calls.attempts > 1 ? { ...outcome, attempts: calls.attempts } : outcome;
@@ -119,24 +152,18 @@ export class GraphBackend implements Backend {
     }
   }
 
-  /** Begins nothing more: what waits for its turn or for a repeat gets its reply now. */
-  stop(): void {
-    this.#stop.abort();
-    this.#lanes.close();
-  }
-
   /** What a delivery leaves behind is taken back although its time is over or the relay stops. */
   async #cleanUp(
-    account: Account,
+    authorization: Authorization,
     lane: Lane,
     call: GraphCall,
     expected: readonly number[],
   ): Promise<CallResult> {
-    const { signal } = this.#stop;
+    const { stop } = this.#options;
     const begin = () =>
-      this.#calls(account, lane, signal.aborted ? LAST_CLEANUP_TIME : CLEANUP_TIME)
+      this.#calls(authorization, lane, stop.aborted ? LAST_CLEANUP_TIME : CLEANUP_TIME)
         .call(call, expected);
-    const before = signal.aborted;
+    const before = stop.aborted;
     const result = await begin();
     // The stop has ended it with all that was under way.
     const aborted = result.type === "failed" && result.outcome.code === "ABORTED";
@@ -147,12 +174,18 @@ export class GraphBackend implements Backend {
    * @param time milliseconds for all of them together
    * @param stop keeps them from being begun
    */
-  #calls(account: Account, pace: Lane, time: number, stop?: AbortSignal): DeliveryCalls {
-    const { http, timeout } = this.#options;
+  #calls(
+    authorization: Authorization,
+    pace: Lane,
+    time: number,
+    stop?: AbortSignal,
+  ): DeliveryCalls {
+    const { http, scope, timeout } = this.#options;
     const clock = this.#clock;
     return new DeliveryCalls({
       http,
-      account,
+      authorization,
+      scope,
       timeout,
       deadline: clock.now() + time,
       clock,
@@ -170,7 +203,7 @@ export class GraphBackend implements Backend {
   }
 }
 
-function tooLarge(length: number, limit: number): Outcome {
+function tooLarge(length: number, limit: number): ServiceOutcome {
   const detail = `${length} octets as base64; one request to Graph takes ${limit}`;
   return {
     type: "refused",
@@ -185,7 +218,7 @@ function tooLarge(length: number, limit: number): Outcome {
   };
 }
 
-function outOfTurn(timeout: number): Outcome {
+function outOfTurn(timeout: number): ServiceOutcome {
   const detail = "the mailbox has more mail than Graph takes from it: no turn within " +
     `${timeout / 1000} s; nothing was sent`;
   return {

@@ -3,12 +3,12 @@
 // https://learn.microsoft.com/graph/api/user-post-messages, message-send and message-delete.
 // All but the last needs Mail.ReadWrite besides Mail.Send.
 
-import type { NotSent, Outcome } from "../delivery/outcome.ts";
+import type { NotSent, ServiceOutcome } from "../delivery/delivery.ts";
 import type { HttpFailure, HttpResponse } from "../http/client.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
-import { sent } from "./answers.ts";
+import { sent } from "./graph_errors.ts";
 import { base64Body } from "./base64_body.ts";
-import type { Calls } from "./calls.ts";
+import type { Calls } from "./graph_client.ts";
 import { readObject } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";
 
@@ -64,7 +64,7 @@ export async function createDraft(
 }
 
 /** Sends a draft. Only an outcome that is not ambiguous says that it is still one. */
-export async function sendDraft(calls: Calls, draft: Draft, id: string): Promise<Outcome> {
+export async function sendDraft(calls: Calls, draft: Draft, id: string): Promise<ServiceOutcome> {
   const result = await calls.call({
     method: "POST",
     url: new URL(`${draft.url}/send`),

@@ -2,9 +2,9 @@
 // or means in another way than its code says. What else Graph answers is judged in answers.ts.
 // None of it is ambiguous: nothing is sent before the last request.
 
-import type { NotSent } from "../delivery/outcome.ts";
+import type { NotSent } from "../delivery/delivery.ts";
 import { reply } from "../smtp/reply.ts";
-import type { GraphMeaning } from "./answers.ts";
+import type { GraphMeaning } from "./graph_errors.ts";
 
 /** By the relay's own code. */
 export const NOT_SENT = {

@@ -1,10 +1,10 @@
 // `POST /v1.0/users/{id}/sendMail` with the message as MIME.
 // https://learn.microsoft.com/graph/api/user-sendmail
 
-import type { Outcome } from "../delivery/outcome.ts";
+import type { ServiceOutcome } from "../delivery/delivery.ts";
 import type { RequestBody } from "../http/client.ts";
-import { sent } from "./answers.ts";
-import type { Calls } from "./calls.ts";
+import { sent } from "./graph_errors.ts";
+import type { Calls } from "./graph_client.ts";
 
 export interface SendMail {
   /** Such as `https://graph.microsoft.com`, without a slash at the end. */
@@ -24,7 +24,7 @@ const TAKEN = [202];
 export async function sendMail(
   calls: Calls,
   { base, sender, body, id }: SendMail,
-): Promise<Outcome> {
+): Promise<ServiceOutcome> {
   const result = await calls.call({
     method: "POST",
     url: new URL(`${base}/v1.0/users/${encodeURIComponent(sender)}/sendMail`),

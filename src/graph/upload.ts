@@ -4,12 +4,12 @@
 //
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
-import type { NotSent, Outcome } from "../delivery/outcome.ts";
-import { detach, type Detached } from "../message/detach.ts";
+import type { NotSent, ServiceOutcome } from "../delivery/delivery.ts";
+import { detach, type Detached } from "./extract_attachments.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import { attach } from "./attachments.ts";
 import { base64Body } from "./base64_body.ts";
-import type { Calls } from "./calls.ts";
+import type { Calls } from "./graph_client.ts";
 import { eventLoopTurn } from "../clock.ts";
 import { createDraft, deleteDraft, type Draft, sendDraft } from "./drafts.ts";
 import { failedAt, notSent, type NotSentCode } from "./not_sent.ts";
@@ -33,7 +33,7 @@ export interface Upload {
  * Nothing is sent before the last request, so that everything before it may fail without doubt. A
  * draft that was surely not sent is deleted; one that may have been sent is left alone.
  */
-export async function uploadAndSend(calls: Calls, upload: Upload): Promise<Outcome> {
+export async function uploadAndSend(calls: Calls, upload: Upload): Promise<ServiceOutcome> {
   const { base, sender, message, requestLimit, id } = upload;
   const parts = detach(message, Math.floor(requestLimit / 4) * 3);
   if (parts.type === "indivisible") {
@@ -61,7 +61,11 @@ export async function uploadAndSend(calls: Calls, upload: Upload): Promise<Outco
  *
  * @param forbidden what Graph said to the draft
  */
-async function sendWhole(calls: Calls, upload: Upload, forbidden: NotSent): Promise<Outcome> {
+async function sendWhole(
+  calls: Calls,
+  upload: Upload,
+  forbidden: NotSent,
+): Promise<ServiceOutcome> {
   const { base, sender, message, id } = upload;
   const outcome = await sendMail(calls, { base, sender, body: base64Body(message), id });
   if (outcome.type === "sent") return outcome;

@@ -4,11 +4,11 @@
 // https://learn.microsoft.com/graph/api/attachment-createuploadsession and
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
-import type { NotSent } from "../delivery/outcome.ts";
+import type { NotSent } from "../delivery/delivery.ts";
 import type { HttpFailure, HttpResponse } from "../http/client.ts";
-import type { Attachment } from "../message/detach.ts";
+import type { Attachment } from "./extract_attachments.ts";
 import { AttachmentReader } from "./attachment_reader.ts";
-import type { Calls } from "./calls.ts";
+import type { Calls } from "./graph_client.ts";
 import { type Draft, withoutPermission } from "./drafts.ts";
 import { asciiJson, readObject } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";

@@ -1,7 +1,7 @@
 // Every line of a message ends in CRLF (RFC 5322 §2.1): Exchange misreads or returns others.
 
 import { CR, LF, SPACE } from "../octets.ts";
-import { hasStrays } from "./inspect.ts";
+import { hasStrays } from "./scan.ts";
 import { type LazyContent, LazyPiece, type Piece } from "./lazy_piece.ts";
 import { chunks } from "./transfer_encoding.ts";
 

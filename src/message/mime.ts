@@ -11,7 +11,7 @@ import {
   textsOf,
   withoutComments,
 } from "./parameters.ts";
-import type { Pieces } from "./pieces.ts";
+import type { Pieces } from "./content_view.ts";
 
 /** RFC 2045 §6.1 */
 export type TransferEncoding = "7bit" | "8bit" | "binary" | "quoted-printable" | "base64";

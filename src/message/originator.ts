@@ -31,8 +31,8 @@ export interface OriginatorFields {
 }
 
 /** A message that cannot be sent as it is. */
-export interface Unusable {
-  readonly type: "unusable";
+export interface Rejected {
+  readonly type: "rejected";
   /** 5yz: the same message will not do better later. */
   readonly reply: Reply;
   /** For the log. */
@@ -62,8 +62,8 @@ export interface Named {
   readonly certain: boolean;
 }
 
-export function unusable(reply: Reply, code: string, detail: string): Unusable {
-  return { type: "unusable", reply, code, detail };
+export function rejected(reply: Reply, code: string, detail: string): Rejected {
+  return { type: "rejected", reply, code, detail };
 }
 
 /**
@@ -79,7 +79,7 @@ export function originator(
   fields: OriginatorFields,
   reversePath: string,
   account: SenderOverride,
-): Originator | Unusable {
+): Originator | Rejected {
   const { fromEmail, restricted = false } = account;
   const options = { strict: restricted || fromEmail !== undefined, charset: fields.charset };
   // They speak of an earlier sending (§3.6.6); but some readers show them as the sender's.
@@ -199,29 +199,29 @@ function replaced({ name, start, end }: HeaderField, authors: readonly Author[])
   return { start, end: end + CRLF.length, octets };
 }
 
-const NO_SENDER = unusable(
+const NO_SENDER = rejected(
   reply(550, "5.1.7", "No sender: MAIL FROM is empty and the From field has no address"),
   "NO_SENDER",
   "MAIL FROM:<> and no address in the From field",
 );
 
-function badOverride(fromEmail: string): Unusable {
+function badOverride(fromEmail: string): Rejected {
   const detail = `from_email of this account is no mail address: "${quoted(fromEmail)}"`;
-  return unusable(
+  return rejected(
     reply(550, "5.1.7", `No sender: ${detail}; correct it in the lookup table`),
     "BAD_FROM_EMAIL",
     detail,
   );
 }
 
-function severalFrom(count: number): Unusable {
+function severalFrom(count: number): Rejected {
   const detail = `The message has ${count} From fields; RFC 5322 allows one`;
-  return unusable(reply(554, "5.6.0", detail), "SEVERAL_FROM", detail);
+  return rejected(reply(554, "5.6.0", detail), "SEVERAL_FROM", detail);
 }
 
-function doubtfulSender(address: string): Unusable {
+function doubtfulSender(address: string): Rejected {
   const detail = `Sender whose address other mail systems read differently: <${quoted(address)}>`;
-  return unusable(reply(550, "5.1.7", detail), "DOUBTFUL_SENDER", detail);
+  return rejected(reply(550, "5.1.7", detail), "DOUBTFUL_SENDER", detail);
 }
 
 /** The beginning of what a stranger wrote, to be read in a reply or log. */

@@ -2,7 +2,7 @@
 // be LF or CR CR LF too; header.ts reads the header of a whole message once they are repaired.
 
 import { HEADER_LOOK } from "./header.ts";
-import type { Pieces } from "./pieces.ts";
+import type { Pieces } from "./content_view.ts";
 
 export interface Field {
   /** In lower case. */

@@ -1,27 +1,26 @@
-// What must change in a message before Graph gets it, so that Exchange does what SMTP promised.
+// Reads a message as every back end needs it: the limits, a header that can be read in one way only, who
+// sends, and the fields that a relay adds. What a certain mail service needs besides is its back end's
+// business.
 
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
-import type { Envelope } from "../smtp/effects.ts";
 import { printable, reply } from "../smtp/reply.ts";
-import { canonical } from "./canonical.ts";
-import { applyEdits, removal } from "./edits.ts";
+import { applyEdits, type Edit } from "./edits.ts";
 import { type HeaderField, type HeaderSection, isEmpty, MAX_HEADER, readHeader } from "./header.ts";
 import { type Repair, repairHeader } from "./header_repair.ts";
 import type { LazyContent } from "./lazy_piece.ts";
-import { parameter, parseParameterized } from "./parameters.ts";
 import {
-  type Named,
+  type Originator,
   originator,
+  type Rejected,
+  rejected,
   type SenderOverride,
-  type Unusable,
-  unusable,
 } from "./originator.ts";
+import { parameter, parseParameterized } from "./parameters.ts";
 import { messageId, receivedField, rfc5322Date, type Trace } from "./received.ts";
-import { recipientEdits, recipientRefusal } from "./recipients.ts";
 import { structureExcess } from "./structure.ts";
 
-export type { Unusable } from "./originator.ts";
+export type { Rejected } from "./originator.ts";
 
 /** What a message may be like at most; each is a setting. */
 export interface MessageLimits {
@@ -36,76 +35,80 @@ export interface MessageLimits {
 /** The settings' defaults. */
 export const MESSAGE_LIMITS: MessageLimits = { header: MAX_HEADER, depth: 100, parts: 1000 };
 
-export interface PrepareOptions {
-  readonly trace: Trace;
-  readonly account: SenderOverride;
-  /** Quoted-printable leaf parts become base64. */
-  readonly reencodeQuotedPrintable: boolean;
-  /** {@link MESSAGE_LIMITS} when left out. */
-  readonly limits?: MessageLimits;
+/** A message whose header every reader divides in the same way. */
+export interface ReadableMessage {
+  readonly type: "readable";
+  /** What was given, or as it is after repair. */
+  readonly content: Content;
+  readonly header: HeaderSection;
 }
 
-export interface Prepared {
-  readonly type: "prepared";
-  /** Made out of the content that was given, which has to stay as long. */
-  readonly content: LazyContent;
-  /** The mailbox to send from. */
-  readonly sender: string;
-  /** Whom From and Sender name now. */
-  named(): readonly Named[];
-}
-
-/**
- * Prepares a message: makes its octets fit (see {@link canonical}), has the header name just the
- * envelope's recipients and the sender, puts a Received field on top (RFC 5321 §4.4) and adds a
- * missing Date or Message-ID (RFC 6409 §8). All else stays as it is, octet for octet.
- */
-export function prepareMessage(
-  content: Content,
-  envelope: Envelope,
-  { trace, account, reencodeQuotedPrintable, limits = MESSAGE_LIMITS }: PrepareOptions,
-): Prepared | Unusable {
-  let sound = content;
+/** Reads the header, and repairs it where it has to be. The header is within its limit then. */
+export function readMessage(
+  given: Content,
+  limits: MessageLimits = MESSAGE_LIMITS,
+): ReadableMessage | Rejected {
+  let content = given;
   let header = readHeader(content, limits.header);
   if (!header.regular) {
     // Only then is it certain where the body begins, and what it is.
     const repair = repairHeader(content, limits.header);
     if (repair.type !== "repaired") return beyondRepair(repair, limits);
-    sound = repair.message;
-    header = readHeader(sound);
+    content = repair.message;
+    header = readHeader(content);
   }
   // Before anything is made of it.
   if (header.octets.length > limits.header) return tooLong(header.octets.length, limits);
-  const excess = hasStructure(header) ? structureExcess(sound, limits) : undefined;
-  if (excess !== undefined) return excess === "depth" ? tooDeep(limits) : tooManyParts(limits);
-  const message = canonical(sound, { reencodeQuotedPrintable });
-  if (message !== sound) header = readHeader(message);
+  return { type: "readable", content, header };
+}
 
-  const fields = sorted(header);
-  const origin = originator(fields, envelope.from, account);
-  if (origin.type === "unusable") return origin;
-  const { sender } = origin;
-  const forwardPaths = envelope.recipients.map((path) => qualified(path, sender));
-  for (const path of forwardPaths) {
-    const refusal = recipientRefusal(path);
-    if (refusal !== undefined) return unusable(refusal, "DOUBTFUL_RECIPIENT", refusal.text);
-  }
-  const recipients = recipientEdits(fields, forwardPaths);
+/** Why the message has more parts, or deeper ones, than it may; undefined where it has not. */
+export function structureRejection(
+  { content, header }: ReadableMessage,
+  limits: MessageLimits = MESSAGE_LIMITS,
+): Rejected | undefined {
+  const excess = hasStructure(header) ? structureExcess(content, limits) : undefined;
+  if (excess === undefined) return undefined;
+  return excess === "depth" ? tooDeep(limits) : tooManyParts(limits);
+}
 
-  const edits = [...origin.edits, ...recipients.edits, ...fields.useless.map(removal)];
-  const added = Buffer.from(
-    receivedField(trace) +
-      (fields.hasDate ? "" : `Date: ${rfc5322Date(trace.at)}\r\n`) +
-      (fields.hasMessageId ? "" : `Message-ID: ${messageId(trace)}\r\n`) +
-      origin.added + recipients.bcc,
-    "utf8",
-  );
-  let length = added.length + header.octets.length;
+/** Who a message is from, and whom it names in From and Sender: what a sender policy judges. */
+export function readOriginator(
+  content: Content,
+  reversePath: string,
+  account: SenderOverride,
+  limits?: MessageLimits,
+): Originator | Rejected {
+  const message = readMessage(content, limits);
+  if (message.type === "rejected") return message;
+  return originator(fieldsIn(message.header), reversePath, account);
+}
+
+/** The fields for the top of the header: Received (RFC 5321 §4.4), and Date and Message-ID where missing. */
+export function traceFields(fields: HeaderFields, trace: Trace): string {
+  return receivedField(trace) +
+    (fields.hasDate ? "" : `Date: ${rfc5322Date(trace.at)}\r\n`) +
+    (fields.hasMessageId ? "" : `Message-ID: ${messageId(trace)}\r\n`);
+}
+
+/**
+ * The message with another header: with fields on top and edits in it.
+ *
+ * @param header of this content
+ * @param edits of the header, in any order
+ */
+export function withHeader(
+  content: LazyContent,
+  header: HeaderSection,
+  added: string,
+  edits: readonly Edit[],
+  limits: MessageLimits = MESSAGE_LIMITS,
+): LazyContent | Rejected {
+  const top = Buffer.from(added, "utf8");
+  let length = top.length + header.octets.length;
   for (const { start, end, octets } of edits) length += octets.length - (end - start);
   if (length > limits.header) return tooLong(length, limits);
-  edits.sort((a, b) => a.start - b.start);
-  const { named } = origin;
-  return { type: "prepared", content: [added, ...applyEdits(message, edits)], sender, named };
+  return [top, ...applyEdits(content, [...edits].sort((a, b) => a.start - b.start))];
 }
 
 /** Whether there may be other parts in the message than its text. */
@@ -116,7 +119,7 @@ function hasStructure({ fields }: HeaderSection): boolean {
 }
 
 /** The fields that the relay looks at. */
-interface Fields {
+export interface HeaderFields {
   readonly to: HeaderField[];
   readonly cc: HeaderField[];
   readonly bcc: HeaderField[];
@@ -125,13 +128,13 @@ interface Fields {
   readonly resent: HeaderField[];
   charset: string;
   /** To be removed. */
-  readonly useless: HeaderField[];
+  readonly removed: HeaderField[];
   hasDate: boolean;
   hasMessageId: boolean;
 }
 
-function sorted(header: HeaderSection): Fields {
-  const fields: Fields = {
+export function fieldsIn(header: HeaderSection): HeaderFields {
+  const fields: HeaderFields = {
     to: [],
     cc: [],
     bcc: [],
@@ -139,7 +142,7 @@ function sorted(header: HeaderSection): Fields {
     sender: [],
     resent: [],
     charset: "",
-    useless: [],
+    removed: [],
     hasDate: false,
     hasMessageId: false,
   };
@@ -164,22 +167,22 @@ function sorted(header: HeaderSection): Fields {
       case "subject":
       case "mime-version":
       case "reply-to":
-        if (names.has(field.name)) fields.useless.push(field);
+        if (names.has(field.name)) fields.removed.push(field);
         names.add(field.name);
         break;
       // An empty one says nothing, and a second one is not allowed.
       case "date":
-        if (isEmpty(field) || fields.hasDate) fields.useless.push(field);
+        if (isEmpty(field) || fields.hasDate) fields.removed.push(field);
         else fields.hasDate = true;
         break;
       case "message-id":
-        if (isEmpty(field) || fields.hasMessageId) fields.useless.push(field);
+        if (isEmpty(field) || fields.hasMessageId) fields.removed.push(field);
         else fields.hasMessageId = true;
         break;
       // It says who was to receive a copy unseen when somebody sent the message on (RFC 5322
       // §3.6.6). Nobody is to see it now either; unlike Bcc, Exchange is not known to take it out.
       case "resent-bcc":
-        fields.useless.push(field);
+        fields.removed.push(field);
     }
   }
   return fields;
@@ -192,15 +195,10 @@ function charsetOf({ body }: HeaderField): string {
   return parameter(parseParameterized(body.toString("latin1", 0, MAX_LOOK)), "charset") ?? "";
 }
 
-/** RFC 5321 §4.5.1 lets `postmaster` stand without a domain: the sender's is meant. */
-function qualified(recipient: string, sender: string): string {
-  return recipient.includes("@") ? recipient : recipient + sender.slice(sender.lastIndexOf("@"));
-}
-
 function beyondRepair(
   repair: Exclude<Repair, { readonly type: "repaired" }>,
   limits: MessageLimits,
-): Unusable {
+): Rejected {
   switch (repair.type) {
     case "broken":
       return brokenHeader(repair.line);
@@ -211,33 +209,33 @@ function beyondRepair(
   }
 }
 
-const CR_ONLY = unusable(
+const CR_ONLY = rejected(
   reply(554, "5.6.0", "The lines of the message end in CR alone; they have to end in CRLF"),
   "CR_ONLY",
   "The lines of the message end in CR alone",
 );
 
-function tooLong(octets: number, { header }: MessageLimits): Unusable {
+function tooLong(octets: number, { header }: MessageLimits): Rejected {
   const detail = `The header has ${octets} octets or more; MAX_HEADER_SIZE is ${header}`;
   const limit = "MAX_HEADER_SIZE";
-  return { ...unusable(reply(552, "5.3.4", detail), "HEADER_TOO_LARGE", detail), limit };
+  return { ...rejected(reply(552, "5.3.4", detail), "HEADER_TOO_LARGE", detail), limit };
 }
 
-function tooDeep({ depth }: MessageLimits): Unusable {
+function tooDeep({ depth }: MessageLimits): Rejected {
   const detail = `Parts are nested deeper than MAX_MIME_DEPTH, which is ${depth}`;
   const limit = "MAX_MIME_DEPTH";
-  return { ...unusable(reply(554, "5.6.0", detail), "MIME_TOO_DEEP", detail), limit };
+  return { ...rejected(reply(554, "5.6.0", detail), "MIME_TOO_DEEP", detail), limit };
 }
 
-function tooManyParts({ parts }: MessageLimits): Unusable {
+function tooManyParts({ parts }: MessageLimits): Rejected {
   const detail = `The message has more parts than MAX_MIME_PARTS, which is ${parts}`;
   const limit = "MAX_MIME_PARTS";
-  return { ...unusable(reply(554, "5.6.0", detail), "MIME_TOO_MANY_PARTS", detail), limit };
+  return { ...rejected(reply(554, "5.6.0", detail), "MIME_TOO_MANY_PARTS", detail), limit };
 }
 
-function brokenHeader(line: string): Unusable {
+function brokenHeader(line: string): Rejected {
   const detail = `A line in the header is no field: "${printable(line)}"`;
-  return unusable(
+  return rejected(
     reply(554, "5.6.0", `${detail}; it needs "Name: text", or a space in front to continue`),
     "BROKEN_HEADER",
     detail,

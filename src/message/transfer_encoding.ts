@@ -4,7 +4,7 @@
 import { CR, EQUALS, LF, SPACE, TAB } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { type LazyContent, LazyPiece, type Piece, PieceReader } from "./lazy_piece.ts";
-import { Pieces } from "./pieces.ts";
+import { Pieces } from "./content_view.ts";
 
 /** Octets that are worked on, or made, at once; of encoded lines some more. */
 const CHUNK = 64 * 1024;

@@ -1,10 +1,10 @@
-// The HTTP side: health for probes, metrics, and whatever pages a command adds.
+// The HTTP server: health for probes, metrics, and the pages that are mounted on it.
 
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import { basicAuth } from "hono/basic-auth";
 import { auth } from "hono/utils/basic-auth";
 import type { Secret } from "../secret.ts";
@@ -24,85 +24,134 @@ export interface HttpOptions {
   readonly listen: ListenAddress;
   /** Sockets that listen already, one at least; they take the place of `listen`. */
   readonly sockets?: readonly OpenSocket[] | undefined;
-  readonly readiness: Readiness;
   /** What `/metrics` shows. */
   readonly metrics?: Metrics;
   /** Asked for by everything but `/healthz` and `/readyz`. */
   readonly password?: Secret | undefined;
-  /** Path prefixes besides that do not ask for it, and look at Host by themselves. */
-  readonly unlocked?: readonly string[];
-  /** Names in Host that are taken on the loopback, besides its own and that of `listen`. */
+  /** Names in Host that are accepted on the loopback, besides its own and that of `listen`. */
   readonly names?: readonly string[];
-  /** Further pages. */
-  readonly pages?: Hono;
 }
 
-/** A listening socket that somebody else has opened, and what it is bound to. */
+/** A listening socket that another process has opened, and what it is bound to. */
 export interface OpenSocket extends ListenAddress {
   readonly descriptor: number;
 }
 
 export interface HttpService {
-  readonly hostname: string;
-  readonly port: number;
-  /** All addresses; the one above is the first of them. */
-  readonly listening: readonly ListenAddress[];
+  /** All addresses as bound, one at least. */
+  readonly addresses: readonly ListenAddress[];
+  /**
+   * Adds pages. What several have, the first one answers.
+   *
+   * @param unlocked path prefixes that do not ask for the password, and look at Host by themselves
+   */
+  mount(pages: Hono, unlocked?: readonly string[]): void;
+  /** What `/readyz` answers from now on; until then the relay is not ready. */
+  reportReadiness(readiness: Readiness): void;
   close(): Promise<void>;
 }
 
 /** @throws Error with a `code` such as `EADDRINUSE` */
 export async function serveHttp(options: HttpOptions): Promise<HttpService> {
-  const { listen, sockets = [], readiness, metrics, password, unlocked = [], pages } = options;
-  const names = [listen.hostname, ...(options.names ?? [])];
-  /** Whether nobody but this machine can ask; known once it listens. */
-  let onLoopback = false;
-  // Any user name will do.
-  const verifyUser = (_: string, given: string) =>
-    password !== undefined && sameText(given, password.reveal());
-  const hasPassword = (request: Request) => {
-    const given = auth(request);
-    return given !== undefined && verifyUser(given.username, given.password);
-  };
-  const isUnlocked = (path: string) => unlocked.some((prefix) => path.startsWith(prefix));
-
-  const app = new Hono();
-  app.get("/healthz", (context) => context.text("ok\n"));
-  app.use((context, next) => {
-    const { req } = context;
-    // Off the loopback, the password is what no other web site has.
-    const own = !onLoopback || isOwnHost(req.header("host"), names) || isUnlocked(req.path);
-    if (own || hasPassword(req.raw)) return next();
-    const error = "this Host is not the relay's: use localhost, an address or SERVER_HOSTNAME";
-    return Promise.resolve(context.json({ error }, 403));
-  });
-  app.get("/readyz", (context) => {
-    const parts = readiness();
-    const ready = Object.values(parts).every((part) => part.ready);
-    const shown = onLoopback || hasPassword(context.req.raw) ? parts : statesOf(parts);
-    return context.json({ ready, parts: shown }, ready ? 200 : 503);
-  });
-  if (password !== undefined) {
-    const lock = basicAuth({ verifyUser, realm: "smtp-oauth-relay" });
-    app.use((context, next) => isUnlocked(context.req.path) ? next() : lock(context, next));
-  }
-  if (metrics !== undefined) {
-    app.get("/metrics", (context) => {
-      context.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
-      return context.body(metrics.text());
-    });
-  }
-  if (pages !== undefined) app.route("/", pages);
-  const server = createServer(getRequestListener(app.fetch));
-  if (sockets.length > 0) {
-    onLoopback = sockets.every(({ hostname }) => isLoopbackAddress(hostname));
-    return serveOn(sockets, server);
-  }
-  const { address, port } = await listening(server, listen);
-  onLoopback = isLoopbackAddress(address);
+  const { listen, sockets = [] } = options;
+  const site = new Site(options);
+  const server = createServer(getRequestListener(site.fetch));
+  const bound = sockets.length > 0 ? await serveOn(sockets, server) : await bind(server, listen);
+  // On the loopback, only this machine can ask.
+  site.onLoopback = bound.addresses.every(({ hostname }) => isLoopbackAddress(hostname));
   return {
-    hostname: address,
-    port,
-    listening: [{ hostname: address, port }],
+    addresses: bound.addresses,
+    mount: (pages, unlocked = []) => site.mount(pages, unlocked),
+    reportReadiness: (readiness) => site.readiness = readiness,
+    close: bound.close,
+  };
+}
+
+const STARTING: Readiness = () => ({ smtp: { ready: false } });
+
+/** What the server answers. */
+class Site {
+  readiness = STARTING;
+  onLoopback = false;
+  readonly #options: HttpOptions;
+  readonly #app = new Hono();
+  readonly #pages: Hono[] = [];
+  readonly #unlocked: string[] = [];
+
+  constructor(options: HttpOptions) {
+    this.#options = options;
+    const { metrics, password, listen } = options;
+    const names = [listen.hostname, ...(options.names ?? [])];
+    const app = this.#app;
+    app.get("/healthz", (context) => context.text("ok\n"));
+    app.use((context, next) => {
+      const { req } = context;
+      // Off the loopback, the password keeps other web sites out: they do not have it.
+      const own = !this.onLoopback || isOwnHost(req.header("host"), names) ||
+        this.#isUnlocked(req.path);
+      if (own || this.#hasPassword(req.raw)) return next();
+      const error = "this Host is not the relay's: use localhost, an address or SERVER_HOSTNAME";
+      return Promise.resolve(context.json({ error }, 403));
+    });
+    app.get("/readyz", (context) => this.#readyz(context));
+    if (password !== undefined) {
+      const verifyUser = (_: string, given: string) => sameText(given, password.reveal());
+      const lock = basicAuth({ verifyUser, realm: "smtp-oauth-relay" });
+      app.use((context, next) => this.#isUnlocked(context.req.path) ? next() : lock(context, next));
+    }
+    if (metrics !== undefined) {
+      app.get("/metrics", (context) => {
+        context.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+        return context.body(metrics.text());
+      });
+    }
+    app.all("*", (context) => this.#page(context));
+  }
+
+  get fetch(): Hono["fetch"] {
+    return this.#app.fetch;
+  }
+
+  mount(pages: Hono, unlocked: readonly string[]): void {
+    this.#pages.push(pages);
+    this.#unlocked.push(...unlocked);
+  }
+
+  #readyz(context: Context): Response {
+    const parts = this.readiness();
+    const ready = Object.values(parts).every((part) => part.ready);
+    const shown = this.onLoopback || this.#hasPassword(context.req.raw) ? parts : statesOf(parts);
+    return context.json({ ready, parts: shown }, ready ? 200 : 503);
+  }
+
+  /** Pages may be mounted after the first request, which a router of Hono's own does not allow. */
+  async #page(context: Context): Promise<Response> {
+    for (const pages of this.#pages) {
+      const response = await pages.fetch(context.req.raw, context.env);
+      if (response.status !== 404) return response;
+    }
+    return context.notFound();
+  }
+
+  #isUnlocked(path: string): boolean {
+    return this.#unlocked.some((prefix) => path.startsWith(prefix));
+  }
+
+  /** Any user name will do. */
+  #hasPassword(request: Request): boolean {
+    const { password } = this.#options;
+    const given = auth(request);
+    return password !== undefined && given !== undefined &&
+      sameText(given.password, password.reveal());
+  }
+}
+
+type Bound = Pick<HttpService, "addresses" | "close">;
+
+async function bind(server: Server, listen: ListenAddress): Promise<Bound> {
+  const { address, port } = await listening(server, listen);
+  return {
+    addresses: [{ hostname: address, port }],
     close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       // A browser's event stream would hold it open for ever.
@@ -112,13 +161,13 @@ export async function serveHttp(options: HttpOptions): Promise<HttpService> {
   };
 }
 
-/** Each part's state and nothing of it besides: probes need no more, and have no password. */
+/** Each part's state alone: probes need no more, and have no password. */
 function statesOf(parts: ReturnType<Readiness>): Record<string, PartState> {
   return Object.fromEntries(Object.entries(parts).map(([name, { ready }]) => [name, { ready }]));
 }
 
 /** Not by the server's own `listen({ fd })`: Bun's listens elsewhere, and does not say so. */
-async function serveOn(sockets: readonly OpenSocket[], server: Server): Promise<HttpService> {
+async function serveOn(sockets: readonly OpenSocket[], server: Server): Promise<Bound> {
   const open = new Set<Socket>();
   const listeners = sockets.map(({ descriptor }) => {
     const listener = createTcpServer((socket) => {
@@ -136,10 +185,8 @@ async function serveOn(sockets: readonly OpenSocket[], server: Server): Promise<
       })
     ),
   );
-  const addresses = sockets.map(({ hostname, port }) => ({ hostname, port }));
   return {
-    ...addresses[0]!,
-    listening: addresses,
+    addresses: sockets.map(({ hostname, port }) => ({ hostname, port })),
     async close() {
       const closed = listeners.map(({ listener }) =>
         new Promise<void>((resolve) => listener.close(() => resolve()))

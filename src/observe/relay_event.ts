@@ -1,7 +1,7 @@
 // Everything that happens in a relay and that somebody may want to know of: one union, one function.
 // The log, the metrics, and whatever comes later are listeners.
 
-import type { LoginFailure } from "../accounts/accounts.ts";
+import type { LoginFailure } from "../accounts/account.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, Submission } from "../delivery/delivery.ts";
 import type { SettingName } from "../settings/schema.ts";
@@ -118,9 +118,23 @@ export type FaultEvent =
   /** A fault that nothing has caught. */
   | { readonly type: "fault"; readonly error: unknown };
 
-/** One function out of several; a listener that throws keeps no other from being told. */
+/**
+ * One function out of several. A listener that throws keeps no other one from being notified, and its
+ * fault must not become that of a message: it is left to the process, which reports it as a `fault`.
+ */
 export function notifyAll(listeners: readonly Notify[]): Notify {
   return (event) => {
-    for (const listener of listeners) listener(event);
+    for (const listener of listeners) {
+      try {
+        listener(event);
+      } catch (error) {
+        // To report a fault may be what fails.
+        if (event.type !== "fault") queueMicrotask(() => rethrow(error));
+      }
+    }
   };
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }

@@ -1,284 +1,193 @@
-// Builds a relay out of its settings and starts it: the wiring that `serve` and `sandbox` share.
+// Builds a relay out of its settings, starts it and stops it: what `serve` and `sandbox` share. The file
+// to read first.
 
-import type { Hono } from "hono";
-import type { Account } from "../accounts/accounts.ts";
-import type { TableState } from "../accounts/lookup_cache.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
+import type { TableState } from "../accounts/lookup_cache.ts";
 import { shownUsername } from "../accounts/shown_username.ts";
 import type { LookupTable } from "../accounts/lookup_table.ts";
-import { readAuthorities } from "../certificates/authorities.ts";
-import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
-import { IdentityHolder } from "../certificates/holder.ts";
 import type { CertificateSource } from "../certificates/source.ts";
+import { CommandError, EXIT } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
-import { recipientRefusal } from "../message/recipients.ts";
-import { Events } from "../observe/events.ts";
-import { type HttpService, type PartState, serveHttp } from "../observe/http.ts";
+import { EventLog } from "../observe/event_log.ts";
+import { eventMetrics } from "../observe/event_metrics.ts";
+import type { HttpService, PartState } from "../observe/http.ts";
 import type { LevelLog, Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
+import { type Notify, notifyAll } from "../observe/relay_event.ts";
 import { currentRuntime } from "../runtime/current.ts";
-import type { Listener, Runtime } from "../runtime/runtime.ts";
-import { ConnectionLimiter } from "../server/connection_limiter.ts";
-import { COPIES, MemoryBudget } from "../server/memory.ts";
-import type { Client, Handlers } from "../server/handlers.ts";
-import { SmtpServer } from "../server/server.ts";
-import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
+import type { SmtpServer } from "../server/server.ts";
+import { formatListenAddress } from "../settings/parsers.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
+import type { Client, SubmissionService } from "../submission/submission_service.ts";
 import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
 import type { RelayState } from "../systemd/status.ts";
-import { certificateSource } from "./certificate_source.ts";
-import { CommandError, EXIT, type ExitStatus } from "../exit.ts";
-import { listenOrError } from "./bind.ts";
-import { openFileLimit, openFileWarning, queueFor } from "./open_file_limit.ts";
-import { outgoingClient, proxyIn } from "./http_client.ts";
-import { type Processing, processing, type ProcessingParts } from "../submission/service.ts";
 import { openTable } from "./open_lookup_table.ts";
+import { openOutside } from "./outside.ts";
+import { listenSmtp, type SmtpAddresses, smtpServer } from "./smtp.ts";
+import { buildSubmissions, type Submissions } from "./submission.ts";
 
-const HANDSHAKE_TIMEOUT = 30_000;
-/** Milliseconds for a proxy to say who its client is. */
-const PROXY_HEADER_TIMEOUT = 5_000;
 /** Milliseconds for the lookup table to answer at the start. */
 const TABLE_TIMEOUT = 20_000;
-/** Milliseconds for a client to read the last reply. */
-const LINGER = 5_000;
-/** Milliseconds for a client to read our replies, once they pile up. */
-const UNREAD = 30_000;
 
 export interface RelayParts {
   readonly settings: Settings;
   readonly log: LevelLog;
-  /** Where everything is counted, where something has been before. */
+  /** Counts events; may have counted others before. */
   readonly metrics?: Metrics;
-  /** In place of the certificate that the settings name, unless TLS is off. */
-  readonly certificates?: CertificateSource;
-  /** Pages of the HTTP side, besides health. */
-  readonly pages?: Hono;
-  /** In place of the lookup table, unless the settings name one. */
-  readonly entries?: EntrySource;
-  /** Take the place of the settings where to listen, by their names. */
-  readonly sockets?: HandedOverSockets;
-  /** Goes on, with a warning, where HTTP_LISTEN cannot be had: nobody has asked for it. */
-  readonly httpOptional?: boolean;
-  /** Path prefixes that never ask for HTTP_PASSWORD. */
-  readonly unlocked?: readonly string[];
-  /** Observes sessions, what becomes of them, and requests. */
+  /** The HTTP server, which listens already. The relay closes it. */
+  readonly http?: HttpService | undefined;
+  /** What takes the place of something that the settings would name. */
+  readonly replaced?: Replacements;
+  /** Watches what becomes of each message. */
   readonly tracing?: Tracing;
-  /** Called when the HTTP side listens, before SMTP does: may change the settings once more. */
-  readonly httpReady?: (http: HttpService) => Settings;
 }
 
-/** What the relay does, as it can be observed for a user to see. */
+export interface Replacements {
+  /** Of the certificate, unless TLS is off. */
+  readonly certificates?: CertificateSource;
+  /** Of the lookup table, unless the settings name one. */
+  readonly entries?: EntrySource;
+  /** Of SMTP_LISTEN and SMTPS_LISTEN, by name. */
+  readonly sockets?: HandedOverSockets;
+}
+
+/** Observes sessions, what becomes of them, and outgoing requests. */
 export interface Tracing {
-  /** An observer of the session that begins. */
+  /** A listener to events. */
+  readonly notify: Notify;
+  /** An observer of a session. */
   session(client: Client): SessionObserver;
-  handlers<Account>(handlers: Handlers<Account>): Handlers<Account>;
-  http(client: ProcessingParts["http"]): ProcessingParts["http"];
+  /** Decorates the service. */
+  service(service: SubmissionService): SubmissionService;
+  /** Decorates the client of outgoing requests. */
+  http(client: HttpClient): Pick<HttpClient, "request" | "abort">;
 }
 
 export interface Relay {
   /** As bound: a port 0 has become a real one. */
-  readonly smtp: readonly ListenAddress[];
-  readonly smtps: readonly ListenAddress[];
-  readonly http: ListenAddress | undefined;
-  /** MAX_MEMORY as it became, octets. */
-  readonly memory: number;
-  /** All addresses of the HTTP side. */
-  readonly pages: readonly ListenAddress[];
+  readonly addresses: SmtpAddresses;
   /** How it is doing, for the service manager. */
   state(): RelayState;
-  /** Looks whether there is a new certificate, at once. Never fails: the log has what comes of it. */
+  /** Looks for a new certificate at once. Never fails: the log says what comes of it. */
   refreshCertificate(): Promise<void>;
-  /** Tells of a fault that nobody has caught; never fails. */
+  /** Reports a fault that nothing has caught; never fails. */
   fault(error: unknown): void;
   stop(): Promise<void>;
 }
 
 /** @throws CommandError where it cannot start; nothing is left running then */
 export async function startRelay(parts: RelayParts): Promise<Relay> {
-  const { log, metrics = new Metrics(), sockets = NO_SOCKETS } = parts;
-  let { settings } = parts;
-  const runtime = await currentRuntime();
-  const { tls, client } = await openOutside(parts, runtime);
-
-  const listening = { smtp: false, on: [] as readonly string[] };
-  let server: SmtpServer<Account> | undefined;
-  let http: HttpService | undefined;
-  let work: Processing | undefined;
-  const listen = sockets.http[0] ?? settings.HTTP_LISTEN;
-  if (listen !== "off") {
-    const readiness = () => ({
-      smtp: {
-        ready: listening.smtp,
-        connections: server?.connections ?? 0,
-        listening: listening.on,
-      },
-      tls: tls?.state ?? { ready: true, source: "off" },
-      ...(settings.AZURE_TABLES_URL === undefined ? {} : { table: tablePart(work?.tableState()) }),
-    });
-    try {
-      http = await listenOrError("HTTP_LISTEN", listen, (hostname, port) =>
-        serveHttp({
-          listen: { hostname, port },
-          sockets: sockets.http,
-          readiness,
-          metrics,
-          password: settings.HTTP_PASSWORD,
-          unlocked: parts.unlocked ?? [],
-          names: [settings.SERVER_HOSTNAME],
-          ...(parts.pages === undefined ? {} : { pages: parts.pages }),
-        }));
-    } catch (error) {
-      if (!parts.httpOptional || !(error instanceof CommandError)) {
-        tls?.close();
-        client.close();
-        throw error;
-      }
-      log.warning(
-        "No health, metrics and pages: HTTP_LISTEN is not set, and its default cannot be had",
-        {
-          reason: error.lines.join("; "),
-        },
-      );
-    }
-    if (http !== undefined && parts.httpReady !== undefined) settings = parts.httpReady(http);
-  }
-
-  const events = new Events(log, undefined, metrics);
-  tellTrusted(settings, log);
-  const table = await openTable(settings, client).catch(async (error) => {
-    tls?.close();
-    client.close();
-    await http?.close();
-    throw error;
-  });
-  const entries = table ?? parts.entries;
-  const { handlers, stopping, cutOff } = work = processing({
-    settings,
-    http: parts.tracing?.http(client) ?? client,
-    events,
-    entries,
-  });
-  const memory = memoryFor(settings, log, events);
-  const fileLimit = openFileLimit();
-  const limiter = new ConnectionLimiter({
-    connections: settings.MAX_CONNECTIONS,
-    perAddress: settings.MAX_CONNECTIONS_PER_IP,
-    queue: queueFor(settings.MAX_CONNECTIONS, fileLimit),
-  });
-  const smtpServer = server = new SmtpServer<Account>({
-    runtime,
-    handlers: parts.tracing?.handlers(handlers) ?? handlers,
-    observe: parts.tracing && ((client) => parts.tracing!.session(client)),
-    session: {
-      hostname: settings.SERVER_HOSTNAME,
-      greeting: settings.SERVER_GREETING,
-      maxMessageSize: settings.MAX_MESSAGE_SIZE,
-      maxRecipients: settings.MAX_RECIPIENTS,
-      requireTls: settings.REQUIRE_TLS,
-      mechanisms: settings.AUTH_MECHANISMS,
-      maxErrors: settings.MAX_ERRORS,
-      maxIdleCommands: settings.MAX_IDLE_COMMANDS,
-      checkRecipient: recipientRefusal,
-    },
-    identity: () => tls?.identity,
-    timeouts: {
-      command: settings.COMMAND_TIMEOUT,
-      data: settings.DATA_TIMEOUT,
-      dataRate: settings.MIN_DATA_RATE,
-      handshake: HANDSHAKE_TIMEOUT,
-      linger: LINGER,
-      unread: UNREAD,
-    },
-    limiter,
-    memory,
-    proxies: settings.PROXY_PROTOCOL_NETWORKS && {
-      networks: settings.PROXY_PROTOCOL_NETWORKS,
-      headerTimeout: PROXY_HEADER_TIMEOUT,
-    },
-  });
-  metrics.gauge({
-    name: "open_connections",
-    help: "SMTP connections that are open.",
-    value: () => smtpServer.connections,
-  });
-  metrics.gauge({
-    name: "queued_connections",
-    help: "Of these, those that wait for a place among MAX_CONNECTIONS.",
-    value: () => limiter.queued,
-  });
-  metrics.gauge({
-    name: "mail_memory_bytes",
-    help: "Memory that mail in flight takes, of MAX_MEMORY.",
-    value: () => memory.used,
-  });
-  const stop = async () => {
-    listening.smtp = false;
-    tls?.close();
-    stopping();
-    const { cutOff: messages } = await smtpServer.stop(settings.SHUTDOWN_TIMEOUT, cutOff);
-    if (messages > 0) {
-      const waited = settings.SHUTDOWN_TIMEOUT / 1000;
-      log.warning("Messages were cut off by the stop", { messages, waited });
-    }
-    events.stop();
-    client.close();
-    await http?.close();
-  };
+  const opened = new Opened();
   try {
-    if (table !== undefined && settings.AZURE_TABLES_FORCE_USAGE) await proveTable(table, log);
-    const bind = (name: string, addresses: readonly ListenAddress[], implicitTls: boolean) =>
-      Promise.all(
-        addresses.map((address) =>
-          listenOrError(
-            name,
-            address,
-            (hostname, port) => smtpServer.listen(hostname, port, implicitTls),
-          )
-        ),
-      );
-    const takeOver = (handed: HandedOverSockets["smtp"], implicitTls: boolean) =>
-      handed.map(({ hostname, port, descriptor }) =>
-        smtpServer.listen(hostname, port, implicitTls, descriptor)
-      );
-    const smtp = sockets.smtp.length > 0
-      ? takeOver(sockets.smtp, false)
-      : await bind("SMTP_LISTEN", settings.SMTP_LISTEN, false);
-    const smtps = sockets.smtps.length > 0
-      ? takeOver(sockets.smtps, true)
-      : await bind("SMTPS_LISTEN", settings.SMTPS_LISTEN ?? [], true);
-    const tooFew = openFileWarning(settings.MAX_CONNECTIONS, fileLimit);
-    if (tooFew !== undefined) log.warning(...tooFew);
-    listening.smtp = true;
-    const messagesThat = (result: string) => metrics.value("messages", { result });
-    listening.on = [...smtp, ...smtps].map((bound) => formatListenAddress(addressOf(bound)));
-    return {
-      smtp: smtp.map(addressOf),
-      smtps: smtps.map(addressOf),
-      http: http === undefined ? undefined : addressOf(http),
-      memory: settings.MAX_MEMORY,
-      pages: http?.listening ?? [],
-      state: () => ({
-        listening: listening.on,
-        connections: smtpServer.connections,
-        sent: messagesThat("sent"),
-        refused: messagesThat("refused"),
-        deferred: messagesThat("deferred"),
-        ambiguous: messagesThat("ambiguous"),
-      }),
-      refreshCertificate: async () => await tls?.refresh(),
-      fault: (error) => events.fault(error),
-      stop,
-    };
+    return await start(parts, opened);
   } catch (error) {
-    await stop();
+    await opened.close();
     throw error;
   }
 }
 
+async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
+  const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing } = parts;
+  opened.add(() => http?.close());
+  const { notify, close: closeLog } = listenersOf(log, metrics, tracing);
+  const runtime = await currentRuntime();
+  const { certificates, sockets = NO_SOCKETS } = replaced;
+  const { tls, client } = await openOutside({ settings, log, runtime, certificates });
+  opened.add(() => client.close());
+  opened.add(() => tls?.close());
+  opened.add(closeLog);
+  warnOfTrusted(settings, log);
+  const table = await openTable(settings, client);
+  const submissions = buildSubmissions({
+    settings,
+    http: tracing?.http(client) ?? client,
+    notify,
+    entries: table ?? replaced.entries,
+  });
+  const server = smtpServer({
+    settings,
+    runtime,
+    identity: () => tls?.identity,
+    service: tracing?.service(submissions.service) ?? submissions.service,
+    observers: { log, notify, metrics, observe: tracing && ((client) => tracing.session(client)) },
+  });
+  opened.add(() => stopServer(server, submissions, settings, log));
+  if (table !== undefined && settings.AZURE_TABLES_FORCE_USAGE) await probeTable(table, log);
+  const addresses = await listenSmtp(server, settings, sockets);
+  const listening = [...addresses.smtp, ...addresses.smtps].map(formatListenAddress);
+  let stopping = false;
+  http?.reportReadiness(() => ({
+    smtp: { ready: !stopping, connections: server.connections, listening },
+    tls: tls?.state ?? { ready: true, source: "off" },
+    ...(table === undefined ? {} : { table: tablePart(submissions.lookupState()) }),
+  }));
+  return {
+    addresses,
+    state: () => ({ listening, connections: server.connections, ...countsOf(metrics) }),
+    refreshCertificate: async () => await tls?.refresh(),
+    fault: (error) => notify({ type: "fault", error }),
+    stop: async () => {
+      stopping = true;
+      await opened.close();
+    },
+  };
+}
+
+/** The listeners to events: metrics, log, tracing. */
+function listenersOf(
+  log: LevelLog,
+  metrics: Metrics,
+  tracing: Tracing | undefined,
+): { readonly notify: Notify; close(): void } {
+  const suppressed = () => metrics.count("log_lines_suppressed", {});
+  const eventLog = new EventLog(log, { suppressed });
+  const traced = tracing === undefined ? [] : [tracing.notify];
+  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...traced]);
+  return { notify, close: () => eventLog.close() };
+}
+
+async function stopServer(
+  server: SmtpServer,
+  submissions: Submissions,
+  settings: Settings,
+  log: Log,
+): Promise<void> {
+  submissions.stopping();
+  const timeout = settings.SHUTDOWN_TIMEOUT;
+  const { cutOff: messages } = await server.stop(timeout, () => submissions.cutOff());
+  if (messages === 0) return;
+  log.warning("Messages were cut off by the stop", { messages, waited: timeout / 1000 });
+}
+
+/** What was opened, to be closed in reverse order. */
+class Opened {
+  readonly #closers: (() => unknown)[] = [];
+
+  add(close: () => unknown): void {
+    this.#closers.push(close);
+  }
+
+  async close(): Promise<void> {
+    for (const close of this.#closers.splice(0).reverse()) await close();
+  }
+}
+
+function countsOf(metrics: Metrics): Pick<RelayState, MessageCount> {
+  const count = (result: MessageCount) => metrics.value("messages", { result });
+  return {
+    sent: count("sent"),
+    refused: count("refused"),
+    deferred: count("deferred"),
+    ambiguous: count("ambiguous"),
+  };
+}
+
+type MessageCount = "sent" | "refused" | "deferred" | "ambiguous";
+
 /**
- * It is no reason to be not ready that the table does not answer: entries that were read serve on, who
- * needs no entry needs no table, and a restart would only forget.
+ * A table that does not answer is no reason to be not ready: entries that were read are used on, logins
+ * without an entry need no table, and a restart would only forget.
  */
 function tablePart(state: TableState | undefined): PartState {
   if (state === undefined || state === "not asked") return { ready: true };
@@ -286,101 +195,28 @@ function tablePart(state: TableState | undefined): PartState {
   return { ready: true, answers: false, code: state.code };
 }
 
-/** @throws CommandError where the table does not answer: nobody could log in */
-async function proveTable(table: LookupTable, log: Log): Promise<void> {
-  const answer = await table.probe(TABLE_TIMEOUT);
-  if ("type" in answer) {
+/** @throws CommandError where the table does not answer: no login could succeed */
+async function probeTable(table: LookupTable, log: Log): Promise<void> {
+  const result = await table.probe(TABLE_TIMEOUT);
+  if ("type" in result) {
     throw new CommandError(EXIT.unavailable, [
-      `AZURE_TABLES_FORCE_USAGE needs the lookup table: ${answer.code}: ${answer.detail} ` +
+      `AZURE_TABLES_FORCE_USAGE needs the lookup table: ${result.code}: ${result.detail} ` +
       `(the table is ${table.address})`,
     ]);
   }
-  if (answer.empty) {
+  if (result.empty) {
     log.warning(
       "The lookup table has no entry, and AZURE_TABLES_FORCE_USAGE is set: all logins fail",
     );
   }
 }
 
-/** That somebody may send without a login is nothing to be forgotten. */
-function tellTrusted(settings: Settings, log: Log): void {
+/** Sending without a login is worth a reminder at each start. */
+function warnOfTrusted(settings: Settings, log: Log): void {
   const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username = "" } = settings;
   if (networks === undefined) return;
   log.warning("Clients in TRUSTED_NETWORKS send without a login, as TRUSTED_USERNAME", {
     networks: String(networks),
     username: shownUsername(username, settings.USERNAME_DELIMITER),
   });
-}
-
-/** MAX_MEMORY for all connections together. */
-function memoryFor(settings: Settings, log: Log, events: Events): MemoryBudget {
-  const { MAX_MEMORY: limit, MAX_MESSAGE_SIZE: largest } = settings;
-  const fields = { memory: limit, messages: Math.floor(limit / COPIES) };
-  if (largest * COPIES > limit) {
-    log.warning("MAX_MEMORY is too small for a message of MAX_MESSAGE_SIZE: it gets 452", {
-      ...fields,
-      largest,
-      needed: Math.ceil(largest * COPIES),
-    });
-  } else log.info("Memory for mail", fields);
-  return new MemoryBudget(limit, { exhausted: (used) => events.outOfMemory(used, limit) });
-}
-
-function addressOf({ hostname, port }: Listener | HttpService): ListenAddress {
-  return { hostname, port };
-}
-
-/**
- * What the start depends on outside of this program: authorities, certificate. All that is wrong with
- * them is told at once.
- */
-async function openOutside(
-  { settings, log, certificates }: RelayParts,
-  runtime: Runtime,
-): Promise<{ tls: IdentityHolder | undefined; client: HttpClient }> {
-  const problems: string[] = [];
-  let status: ExitStatus = EXIT.unavailable;
-  const tell = (error: unknown) => {
-    if (!(error instanceof CertificateError)) throw error;
-    problems.push(...error.lines);
-    if (!(error instanceof CertificateUnavailable)) status = EXIT.config;
-  };
-  let authorities: readonly string[] = [];
-  try {
-    authorities = readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH);
-  } catch (error) {
-    tell(error);
-  }
-  const client = outgoingClient(settings, runtime, authorities);
-  const proxy = proxyIn(settings);
-  if (proxy !== undefined) {
-    log.info("Outgoing connections take the proxy", { proxy: formatListenAddress(proxy) });
-  }
-  let tls: IdentityHolder | undefined;
-  try {
-    const source = await sourceFor(settings, client, certificates, problems.length > 0);
-    if (source !== undefined) {
-      tls = await IdentityHolder.open({ source, settings, runtime, log });
-    }
-  } catch (error) {
-    client.close();
-    tell(error);
-  }
-  if (problems.length === 0) return { tls, client };
-  tls?.close();
-  client.close();
-  throw new CommandError(status, problems);
-}
-
-/** @param alone without its authorities, a vault would only give cause for a second, wrong line */
-async function sourceFor(
-  settings: Settings,
-  client: HttpClient,
-  given: CertificateSource | undefined,
-  alone: boolean,
-): Promise<CertificateSource | undefined> {
-  if (settings.TLS_SOURCE === "off") return undefined;
-  if (given !== undefined) return given;
-  if (settings.TLS_SOURCE === "keyvault" && alone) return undefined;
-  return await certificateSource(settings, client);
 }

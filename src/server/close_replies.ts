@@ -1,13 +1,13 @@
 // What a connection is told when it is ended from our side, and what the log says of it.
 
+import type { SettingName } from "../settings/schema.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import type { EvictionReason } from "./connection_limiter.ts";
-import type { LimitSetting } from "./handlers.ts";
 
 export interface CloseReply {
   readonly reply: Reply;
   /** Of a limit: the setting that holds it… */
-  readonly setting: LimitSetting;
+  readonly setting: SettingName;
   /** … and what the log says. */
   readonly logMessage: string;
 }

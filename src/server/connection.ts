@@ -3,13 +3,15 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers";
-import type { OnWait } from "../delivery/outcome.ts";
+import type { Clock } from "../clock.ts";
 import { clientKey, plainAddress } from "../networks.ts";
-import type { Connection, ConnectionHandler, TlsIdentity } from "../runtime/runtime.ts";
+import type { ConnectionEvent, RelayEvent } from "../observe/relay_event.ts";
+import type { Connection, ConnectionHandler } from "../runtime/runtime.ts";
+import type { SettingName } from "../settings/schema.ts";
+import type { Effect } from "../smtp/effects.ts";
 import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
 import type { Reservation } from "../smtp/reservation.ts";
 import type { Credentials } from "../smtp/sasl.ts";
-import type { Effect, Refusal } from "../smtp/effects.ts";
 import {
   Session,
   type SessionOptions,
@@ -17,12 +19,8 @@ import {
   TLS_FIRST,
   TLS_HANDSHAKE,
 } from "../smtp/session.ts";
-import type {
-  ConnectionLimiter,
-  EvictionReason,
-  LimitedConnection,
-  Slot,
-} from "./connection_limiter.ts";
+import type { Client, Principal } from "../submission/submission_service.ts";
+import type { EvictionReason, LimitedConnection, Slot } from "./connection_limiter.ts";
 import {
   END_MISSED,
   EVICTIONS,
@@ -33,52 +31,23 @@ import {
   TIMEOUTS,
   TOO_FAR_AHEAD,
 } from "./close_replies.ts";
-import type {
-  Client,
-  ConnectionSummary,
-  LimitSetting,
-  Login,
-  Message,
-  Owner,
-  ProxyRefusal,
-  TrustedClients,
-} from "./handlers.ts";
-import type { ClientMemory, MemoryBudget } from "./memory.ts";
-import { ConnectionDeadline, type Timeouts, type WaitingFor } from "./connection_deadline.ts";
-import { type Proxies, ProxyGate } from "./proxy_gate.ts";
-import type { ServerOptions } from "./server.ts";
+import type { ClientMemory } from "./memory.ts";
+import type { ConnectionLimits, ProtocolOptions, ServerOptions } from "./options.ts";
+import { ConnectionDeadline, type WaitingFor } from "./connection_deadline.ts";
+import { PendingSubmission } from "./pending_submission.ts";
+import { ProxyGate, type ProxyRefusal } from "./proxy_gate.ts";
 
 /** What a connection needs from its server. */
-export interface ConnectionContext<Account> {
+export interface ConnectionContext {
+  readonly options: Pick<ServerOptions, "service" | "notify" | "protocol" | "limits">;
   readonly session: SessionOptions;
+  readonly clock: Clock;
   /** Whether TLS comes before the greeting (RFC 8314 §3.3). */
   readonly implicitTls: boolean;
-  /** The certificate in force now; undefined without TLS. */
-  identity(): TlsIdentity | undefined;
-  /** Milliseconds; only grows. */
-  now(): number;
-  readonly timeouts: Timeouts;
-  /** Who may stay; everybody when left out. */
-  readonly limiter?: ConnectionLimiter;
-  /** Where messages find room; unlimited when left out. */
-  readonly memory?: MemoryBudget;
-  /** Whose connections begin with a PROXY header. */
-  readonly proxies?: Proxies;
-  proxyRefused(refusal: ProxyRefusal, client: Client): void;
-  authenticate(credentials: Credentials, client: Client): Promise<Login<Account>>;
-  readonly trusted: TrustedClients<Account> | undefined;
-  readonly observe: ServerOptions<Account>["observe"];
-  submit(account: Account, message: Message, onWait: OnWait): Promise<Reply>;
   /** A message has its verdict. */
-  settled(): void;
-  abandoned(message: Message, gone: Promise<boolean>): void;
-  answered(message: Message): void;
-  refused(refusal: Refusal, client: Client, account: Account | undefined): void;
-  limited(setting: LimitSetting, client: Client, what: string): void;
-  /** The connection has lost its place, and is about to read its last reply. */
-  evicted(connection: SmtpConnection<Account>): void;
-  failed(error: unknown, client: Client): void;
-  ended(summary: ConnectionSummary): void;
+  submitted(): void;
+  /** The connection has lost its slot, and is about to read its last reply. */
+  evicted(connection: SmtpConnection): void;
 }
 
 /** Replies that never change, ready to be written: most of them stand alone. */
@@ -107,8 +76,9 @@ const SHOWN_MS = 500;
 /** Milliseconds for a client that has lost its place to read why. */
 const LAST_WORD_MS = 1_000;
 
-export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnection {
-  readonly #context: ConnectionContext<Account>;
+export class SmtpConnection implements ConnectionHandler, LimitedConnection {
+  readonly #context: ConnectionContext;
+  readonly #closed: () => void;
   readonly #connection: Connection;
   readonly #session: Session;
   readonly #memory: ClientMemory | undefined;
@@ -116,8 +86,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
   /** Until the first octets have been judged. */
   #gate: ProxyGate | undefined;
   readonly #openedAt: number;
-  #account: Account | undefined;
-  #owner: Owner | undefined;
+  #principal: Principal | undefined;
   #secure = false;
   /** The peer has half-closed. */
   #peerEnded = false;
@@ -130,18 +99,15 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
   #aheadRoom: Reservation | undefined;
   /** The rest of what has come is about to be looked at. */
   #resuming = false;
-  /** The message that is being submitted. */
-  #submitting: Message | undefined;
-  /** Ends its wait for its turn, while it waits. */
-  #endWait: (() => void) | undefined;
+  #pending: PendingSubmission | undefined;
   /** Content of a message is coming, as admission knows it. */
   #receiving = false;
-  /** Tells its handler whether the client was gone, once that client has ended its side. */
-  #gone: ((gone: boolean) => void) | undefined;
+  /** The client has left while its message was being submitted; whether the reply reaches it is open. */
+  #leftDuring: PendingSubmission | undefined;
   /** The reply has been written to a client that may be gone: the connection ends when that is known. */
   #awaitsReset = false;
   /** What `closed` found out, while a submission outlives its connection. */
-  #summary: ConnectionSummary | undefined;
+  #summary: ConnectionEvent | undefined;
   #handshake = false;
   #timedOut = false;
   readonly #deadline: ConnectionDeadline;
@@ -157,20 +123,23 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
   #messages = 0;
   #reason = "";
 
-  constructor(connection: Connection, context: ConnectionContext<Account>) {
+  /** @param closed is called once the connection is closed and its last message has its verdict */
+  constructor(connection: Connection, context: ConnectionContext, closed: () => void) {
     this.#connection = connection;
     this.#context = context;
-    this.#openedAt = context.now();
+    this.#closed = closed;
+    this.#openedAt = context.clock.now();
+    const { protocol, limits } = context.options;
     const address = plainAddress(connection.remoteAddress);
-    this.#memory = context.memory?.client(clientKey(address));
+    this.#memory = limits.memory?.client(clientKey(address));
     this.#session = new Session(context.session, context.implicitTls, this.#memory);
-    this.#deadline = new ConnectionDeadline(context.timeouts);
+    this.#deadline = new ConnectionDeadline(limits.timeouts);
     this.#client = {
       connection: randomBytes(4).toString("hex"),
       address,
       port: connection.remotePort,
     };
-    this.#gate = new ProxyGate(this.#client, context.proxies);
+    this.#gate = new ProxyGate(this.#client, protocol.proxies);
   }
 
   opened(): void {
@@ -178,9 +147,9 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
       const waiting = this.#gate?.waiting === true;
       // Behind a proxy, nobody knows yet whom the connection is for.
       const key = waiting ? undefined : clientKey(this.#client.address);
-      this.#slot = this.#context.limiter?.add(this, key);
+      this.#slot = this.#limits.limiter?.add(this, key);
       if (!waiting) return this.#begin();
-      this.#deadline.at = this.#context.now() + this.#context.proxies!.headerTimeout;
+      this.#deadline.at = this.#now() + this.#protocol.proxies!.headerTimeout;
     });
   }
 
@@ -219,8 +188,9 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
 
   /** The greeting: who the client is, is certain by now. */
   #greet(): Effect[] {
-    if (this.#context.trusted?.has(this.#client)) this.#session.trust();
-    this.#session.observe(this.#context.observe?.(this.#client));
+    const { isTrusted, observe } = this.#protocol;
+    if (isTrusted?.(this.#client)) this.#session.trust();
+    this.#session.observe(observe?.(this.#client));
     return this.#session.open();
   }
 
@@ -229,21 +199,21 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
     if (why === "retired") return this.#retired();
     const { reply, setting, logMessage } = EVICTIONS[why];
     this.#guard(() => {
-      this.#context.limited(setting, this.#client, logMessage);
+      this.#limit(setting, logMessage);
       if (this.#closing || this.#mute) {
         this.#reason ||= logMessage;
         return this.#connection.destroy();
       }
-      if (this.#submitting !== undefined) {
+      if (this.#pending !== undefined) {
         // The message gets its own reply before: that its wait has ended.
         this.#run(this.#session.stop(reply, logMessage));
-        this.#endWait?.();
+        this.#pending.endWait();
         return this.#context.evicted(this);
       }
       this.#run(this.#session.abort(reply, logMessage));
       this.#deadline.at = Math.min(
         this.#deadline.at,
-        this.#context.now() + LAST_WORD_MS,
+        this.#now() + LAST_WORD_MS,
       );
       this.#context.evicted(this);
     });
@@ -254,9 +224,9 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
    * the last reply may be on its way.
    */
   #retired(): void {
-    if (this.#submitting === undefined && !this.#awaitsReset) {
+    if (this.#pending === undefined && !this.#awaitsReset) {
       const until = this.#endedAt + LAST_WORD_MS;
-      if (this.#context.now() >= until) return this.#connection.destroy();
+      if (this.#now() >= until) return this.#connection.destroy();
       this.#deadline.at = Math.min(this.#deadline.at, until);
     }
     this.#context.evicted(this);
@@ -317,7 +287,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
   #refuseProxy(refusal: ProxyRefusal | undefined): void {
     if (!this.#closing && refusal !== undefined) {
       this.#reason = "PROXY header";
-      this.#context.proxyRefused(refusal, this.#client);
+      this.#notify({ type: "proxyHeader", client: this.#client, ...refusal });
     }
     this.#closing = true;
     this.#connection.destroy();
@@ -332,7 +302,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
 
   /** Whether a message is being submitted, with its client or without. */
   get submitting(): boolean {
-    return this.#submitting !== undefined;
+    return this.#pending !== undefined;
   }
 
   ended(): void {
@@ -360,10 +330,12 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
     if (this.#gate?.waiting) this.#refuseProxy(this.#gate.cutOff());
     // Implicit TLS alone: before STARTTLS the gate has seen the first octets.
     const header = opening === undefined ? undefined : this.#gate?.insteadOfTls(opening);
-    if (header !== undefined) this.#context.proxyRefused(header, this.#client);
+    if (header !== undefined) {
+      this.#notify({ type: "proxyHeader", client: this.#client, ...header });
+    }
     this.#closing = true;
-    if (this.#submitting !== undefined) this.#abandon();
-    this.#gone?.(error !== undefined || this.#submitting !== undefined);
+    this.#clientLeft();
+    this.#leftDuring?.clientReplied(error === undefined && this.#pending === undefined);
     this.#deadline.at = Infinity;
     // Nobody reads what it replies from now on.
     this.#session.observe(undefined);
@@ -376,13 +348,14 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
     const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
     const wrongPort = header === undefined ? this.#wrongPort(opening) : undefined;
     this.#summary = {
+      type: "connection",
       client: this.#client,
       secure: this.#secure,
       handshakeFailed: this.#handshake && header === undefined,
       ...(wrongPort === undefined ? {} : { wrongPort }),
       received: this.#received,
       messages: this.#messages,
-      milliseconds: Math.round(this.#context.now() - this.#openedAt),
+      milliseconds: Math.round(this.#now() - this.#openedAt),
       reason,
       error: error !== undefined || this.#timedOut,
     };
@@ -395,7 +368,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
    *
    * @param opening what it sent in place of a handshake
    */
-  #wrongPort(opening: Uint8Array | undefined): ConnectionSummary["wrongPort"] {
+  #wrongPort(opening: Uint8Array | undefined): ConnectionEvent["wrongPort"] {
     if (this.#reason === TLS_FIRST) return "tls";
     if (!this.#context.implicitTls || !this.#handshake) return undefined;
     if (opening === undefined) return this.#timedOut ? "silent" : undefined;
@@ -404,8 +377,9 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
 
   /** Tells the server, which waits for messages under way even where their client has gone. */
   #over(): void {
-    if (this.#summary === undefined || this.#submitting !== undefined) return;
-    this.#context.ended({ ...this.#summary, messages: this.#messages });
+    if (this.#summary === undefined || this.#pending !== undefined) return;
+    this.#closed();
+    this.#notify({ ...this.#summary, messages: this.#messages });
   }
 
   /**
@@ -416,18 +390,17 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
     return this.#peerEnded && this.#session.unread === 0;
   }
 
-  /** Most likely nobody reads the reply: the place is anybody's, whatever becomes of the message. */
+  /** Most likely the reply is not read: others may have the slot, whatever becomes of the message. */
   #leave(): void {
-    if (this.#submitting === undefined) return;
-    this.#abandon();
+    if (this.#pending === undefined) return;
+    this.#clientLeft();
     this.#slot?.retire();
   }
 
-  #abandon(): void {
-    if (this.#gone !== undefined) return;
-    const { promise, resolve } = Promise.withResolvers<boolean>();
-    this.#gone = resolve;
-    this.#guard(() => this.#context.abandoned(this.#submitting!, promise));
+  #clientLeft(): void {
+    if (this.#pending === undefined) return;
+    this.#leftDuring = this.#pending;
+    this.#pending.clientLeft();
   }
 
   /** Called now and then: ends what has made no progress for too long. */
@@ -452,7 +425,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
       const { reply, setting, logMessage } = this.#session.progress.endMissed
         ? END_MISSED
         : TIMEOUTS[this.#deadline.setting ?? "COMMAND_TIMEOUT"];
-      this.#context.limited(setting, this.#client, logMessage);
+      this.#limit(setting, logMessage);
       this.#run(this.#session.abort(reply, "timed out"));
     });
   }
@@ -466,7 +439,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
 
   /** Ends the session now: only what is being submitted may still come to its own verdict. */
   interrupt(): void {
-    if (this.#closing || this.#submitting !== undefined) return;
+    if (this.#closing || this.#pending !== undefined) return;
     this.#guard(() => this.#run(this.#session.abort(STOPPING, "the relay is stopping")));
   }
 
@@ -474,7 +447,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
   cutOff(): void {
     if (this.#closing) return;
     this.#guard(() => {
-      if (this.#submitting !== undefined) this.#run(this.#session.submitted(INTERRUPTED));
+      if (this.#pending !== undefined) this.#run(this.#session.submitted(INTERRUPTED));
       this.#run(this.#session.abort(STOPPING, "the relay is stopping"));
     });
   }
@@ -504,22 +477,20 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
           this.#startTls();
           break;
         case "authenticate":
-          void this.#authenticate(() =>
-            this.#context.authenticate(effect.credentials, this.#client)
-          );
+          void this.#authenticate(effect.credentials);
           break;
         case "authenticateTrusted":
-          void this.#authenticate(() => this.#context.trusted!.logIn(this.#client));
+          void this.#authenticate("trusted");
           break;
         case "submit":
           void this.#submit(effect);
           break;
         case "refused":
-          this.#context.refused(effect.refusal, this.#client, this.#account);
+          this.#options.service.refused(effect.refusal, this.#client, this.#principal);
           break;
         case "close":
           if (effect.limit !== undefined) {
-            this.#context.limited(effect.limit, this.#client, SESSION_LIMITS[effect.limit]);
+            this.#limit(effect.limit, SESSION_LIMITS[effect.limit]);
           }
           this.#end(effect.reason);
           break;
@@ -532,14 +503,14 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
       this.#receiving = contentBegun;
       if (awaits !== "owner") this.#slot?.setActivity(this.#receiving ? "receiving" : "idle");
     }
-    if (this.#account === undefined && stage > this.#stage) {
+    if (this.#principal === undefined && stage > this.#stage) {
       this.#stage = stage;
       this.#slot?.progress();
     }
     if (this.#peerEnded && awaits !== "owner" && awaits !== "drain") {
-      if (this.#gone === undefined) return this.#end("the client hung up");
+      if (this.#leftDuring === undefined) return this.#end("the client hung up");
       this.#awaitsReset = true;
-      this.#deadline.at = this.#context.now() + SHOWN_MS;
+      this.#deadline.at = this.#now() + SHOWN_MS;
       return;
     }
     this.#flow(progress);
@@ -568,7 +539,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
       : progress.awaits === "content"
       ? "content"
       : "command";
-    this.#deadline.update(waitingFor, progress, this.#received, this.#context.now());
+    this.#deadline.update(waitingFor, progress, this.#received, this.#now());
   }
 
   /** Others have their turn before what is left of many commands is looked at. */
@@ -595,7 +566,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
       return true;
     }
     if (this.#memory === undefined) return true;
-    if (this.#account === undefined && octets > MAX_AHEAD_OF_LOGIN) {
+    if (this.#principal === undefined && octets > MAX_AHEAD_OF_LOGIN) {
       this.#run(this.#session.abort(TOO_FAR_AHEAD, "the client sent too much ahead"));
       return false;
     }
@@ -616,28 +587,33 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
 
   /** @param received what has come of the handshake already */
   #startTls(received?: Uint8Array): void {
-    const identity = this.#context.identity();
+    const identity = this.#protocol.identity();
     if (identity === undefined) throw new Error("TLS was offered without a certificate");
     this.#handshake = true;
     this.#connection.startTls(identity, received);
     this.#flow();
   }
 
-  async #authenticate(logIn: () => Promise<Login<Account>>): Promise<void> {
+  async #authenticate(credentials: Credentials | "trusted"): Promise<void> {
     this.#slot?.pin();
     try {
-      const login = await logIn();
-      if (login.account !== undefined) {
-        this.#account = login.account;
-        this.#owner = login.owner;
-        if (this.#memory !== undefined) this.#memory.owner = login.owner;
+      const { reply, principal } = await this.#options.service.authenticate(
+        credentials,
+        this.#client,
+      );
+      if (principal !== undefined) {
+        this.#principal = principal;
+        if (this.#memory !== undefined) this.#memory.owner = principal.owner;
       }
-      // Credentials that nobody has verified yet are a stranger's, until a message goes through.
-      if (login.account !== undefined && login.proved !== false) {
-        this.#slot?.authenticated(this.#owner);
+      // A client whose token no service has verified stays a stranger until a message goes through.
+      if (principal !== undefined && principal.authorization.unverified() === undefined) {
+        this.#slot?.authenticated(principal.owner);
       } else this.#slot?.unpin();
-      const { reply: answer, checkSender, anySender } = login;
-      this.#guard(() => this.#run(this.#session.authenticated(answer, checkSender, anySender)));
+      // The account's own address takes the reverse-path's place.
+      const anySender = principal?.account.fromEmail !== undefined;
+      this.#guard(() =>
+        this.#run(this.#session.authenticated(reply, principal?.checkSender, anySender))
+      );
     } catch (error) {
       this.#fail(error);
     }
@@ -645,38 +621,40 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
 
   async #submit(effect: Extract<Effect, { type: "submit" }>): Promise<void> {
     const { envelope, content, facts, reservation } = effect;
-    const message = this.#submitting = { envelope, content, facts, client: this.#client };
-    // It waits for us, whoever it is.
+    const message = { envelope, content, facts, client: this.#client };
+    const pending = this.#pending = new PendingSubmission(message, reservation, (isWaiting) => {
+      this.#slot?.setActivity(isWaiting ? "waiting" : "busy");
+    });
+    // The client waits for the relay, whether it has logged in or not.
     this.#slot?.pin();
-    let answer: Reply | undefined;
+    // It had sent all that it wanted to, and ended its side, before this message was submitted.
+    if (this.#left) this.#leave();
+    const answer = await this.#verdict(pending);
+    this.#pending = undefined;
+    pending.release();
+    // What the client has sent ahead, such as QUIT, may end the connection with the reply.
+    const isThere = this.#leftDuring === undefined && !this.#closing;
+    this.#guard(() => answer && this.#run(this.#session.submitted(answer)));
+    if (isThere) pending.clientReplied(true);
+    this.#context.submitted();
+    this.#over();
+  }
+
+  /** The reply for the message; undefined after a fault, which has ended the session. */
+  async #verdict(pending: PendingSubmission): Promise<Reply | undefined> {
     try {
-      const account = this.#account;
-      if (account === undefined) throw new Error("a message was submitted without an account");
-      const verdict = this.#context.submit(account, this.#submitting, (end) => {
-        this.#endWait = reservation.giveUp = end;
-        this.#slot?.setActivity(end === undefined ? "busy" : "waiting");
-      });
-      // It had sent all that it wanted to, and ended its side, before this message's turn came.
-      if (this.#left) this.#leave();
-      answer = await verdict;
+      const principal = this.#principal;
+      if (principal === undefined) throw new Error("a message was submitted without an account");
+      const reply = await this.#options.service.submit(principal, pending.message, pending);
       this.#messages++;
-      // Whoever logged in with what nobody had verified has proved it by this.
-      if (answer.code < 300) this.#slot?.authenticated(this.#owner);
+      // An accepted message verifies the token of a client that has brought its own.
+      if (reply.code < 300) this.#slot?.authenticated(principal.owner);
       else this.#slot?.unpin();
+      return reply;
     } catch (error) {
       this.#fail(error);
+      return undefined;
     }
-    this.#submitting = undefined;
-    this.#endWait = undefined;
-    reservation.release();
-    // What the client has sent ahead, such as QUIT, may end the connection with the reply.
-    const isThere = this.#gone === undefined && !this.#closing;
-    this.#guard(() => answer && this.#run(this.#session.submitted(answer)));
-    if (isThere && answer !== undefined && answer.code < 300) {
-      this.#guard(() => this.#context.answered(message));
-    }
-    this.#context.settled();
-    this.#over();
   }
 
   /** A bug in one session ends that session alone. */
@@ -689,7 +667,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
   }
 
   #fail(error: unknown): void {
-    this.#context.failed(error, this.#client);
+    this.#notify({ type: "connectionFault", error, client: this.#client });
     if (this.#mute) return this.#connection.destroy();
     try {
       this.#run(this.#session.abort(INTERNAL, "internal error"));
@@ -698,12 +676,36 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
     }
   }
 
+  get #options(): ConnectionContext["options"] {
+    return this.#context.options;
+  }
+
+  get #protocol(): ProtocolOptions {
+    return this.#context.options.protocol;
+  }
+
+  get #limits(): ConnectionLimits {
+    return this.#context.options.limits;
+  }
+
+  #now(): number {
+    return this.#context.clock.now();
+  }
+
+  #notify(event: RelayEvent): void {
+    this.#context.options.notify(event);
+  }
+
+  #limit(setting: SettingName, text: string): void {
+    this.#notify({ type: "limit", setting, client: this.#client, text });
+  }
+
   #end(reason: string): void {
     if (this.#closing) return;
     this.#reason = reason;
     this.#closing = true;
-    this.#endedAt = this.#context.now();
-    this.#deadline.at = this.#endedAt + this.#context.timeouts.linger;
+    this.#endedAt = this.#now();
+    this.#deadline.at = this.#endedAt + this.#limits.timeouts.linger;
     this.#keepAhead(0);
     if (this.#paused) this.#connection.resume();
     this.#connection.end();

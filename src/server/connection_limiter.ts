@@ -6,7 +6,7 @@
 // sets keep the order in which their members came, so that the first one is the longest there.
 
 import { FairQueue } from "./fair_queue.ts";
-import type { Owner } from "./handlers.ts";
+import type { Owner } from "../submission/submission_service.ts";
 import { accountShare, type Activity, ConnectionShares } from "./connection_shares.ts";
 import { Ranking } from "./ranking.ts";
 

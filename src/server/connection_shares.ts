@@ -5,7 +5,7 @@
 // share. All accounts of which the mail service has taken no message yet have one share together:
 // anybody can register an app in a tenant of their own.
 
-import type { Owner } from "./handlers.ts";
+import type { Owner } from "../submission/submission_service.ts";
 import { Ranking } from "./ranking.ts";
 
 /** What a connection is doing. */

@@ -6,7 +6,7 @@
 // that are not complete or still wait for their turn. Their clients are told to try again.
 
 import type { Memory, Reservation } from "../smtp/reservation.ts";
-import type { Owner } from "./handlers.ts";
+import type { Owner } from "../submission/submission_service.ts";
 
 /**
  * Octets of memory for each octet of a message in flight, at most, whatever its shape: its content,

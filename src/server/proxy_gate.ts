@@ -2,8 +2,12 @@
 // relay's owner has named, and from nobody else.
 
 import type { Networks } from "../networks.ts";
-import type { Client, ProxyRefusal } from "./handlers.ts";
+import type { ProxyHeaderEvent } from "../observe/relay_event.ts";
+import type { Client } from "../submission/submission_service.ts";
 import { ProxyHeaderReader, V1, V2 } from "./proxy_header.ts";
+
+/** Why a connection is closed because of a PROXY header. */
+export type ProxyRefusal = Pick<ProxyHeaderEvent, "reason" | "detail">;
 
 export interface Proxies {
   readonly networks: Networks;

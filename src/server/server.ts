@@ -1,65 +1,39 @@
-// Accepts SMTP connections, watches over their patience, and stops them in good order.
+// Accepts SMTP connections, ends those whose deadline is over, and stops them in good order.
 
-import type { Listener, Runtime, TlsIdentity } from "../runtime/runtime.ts";
-import type { Refusal } from "../smtp/effects.ts";
-import type { SessionObserver } from "../smtp/observer.ts";
-import type { SessionOptions } from "../smtp/session.ts";
-import { type Clock, realClock } from "./clock.ts";
-import type { ConnectionLimiter } from "./connection_limiter.ts";
-import { type ConnectionContext, SmtpConnection } from "./connection.ts";
-import type { Client, Handlers, LimitSetting, Message, ProxyRefusal } from "./handlers.ts";
-import type { MemoryBudget } from "./memory.ts";
-import type { Timeouts } from "./connection_deadline.ts";
-import type { Proxies } from "./proxy_gate.ts";
+import { type Clock, realClock } from "../clock.ts";
+import type { Listener } from "../runtime/runtime.ts";
+import { SmtpConnection } from "./connection.ts";
+import type { ServerOptions } from "./options.ts";
 
-export interface ServerOptions<Account> {
-  readonly runtime: Runtime;
-  readonly handlers: Handlers<Account>;
-  readonly session: Omit<SessionOptions, "offerTls">;
-  /** The certificate for the next handshake; undefined where TLS is off. */
-  identity(): TlsIdentity | undefined;
-  readonly timeouts: Timeouts;
-  /** The machine's own when left out. */
-  readonly clock?: Clock;
-  /** Who may stay; everybody when left out. */
-  readonly limiter?: ConnectionLimiter;
-  /** Where messages find room; unlimited when left out. */
-  readonly memory?: MemoryBudget;
-  /** Whose connections begin with a PROXY header; nobody's where left out. */
-  readonly proxies?: Proxies | undefined;
-  /** Gives each session that begins its observer; none is observed where left out. */
-  readonly observe?: ((client: Client) => SessionObserver) | undefined;
-}
-
-/** How often patience is looked at, milliseconds: timeouts are that coarse. */
+/** How often deadlines are looked at, milliseconds: timeouts are that coarse. */
 const TICK_MS = 500;
-/** Connections without a place that may still read their last reply. */
+/** Evicted connections that may still read their last reply. */
 const MAX_EVICTED = 256;
 /** Milliseconds for messages that were cut off to come to their outcomes, which are logged. */
 const OUTCOME_MS = 2_000;
-/** Milliseconds for clients to read their last reply when the relay's patience is over. */
+/** Milliseconds for clients to read their last reply when the time for the stop is over. */
 const LAST_REPLY_MS = 500;
 
 /** How a stop went. */
 export interface Stopped {
-  /** Messages that were still being submitted when patience ended. */
+  /** Messages that were still being submitted when the time was over. */
   readonly cutOff: number;
 }
 
-export class SmtpServer<Account> {
-  readonly #options: ServerOptions<Account>;
-  readonly #clock: Clock;
+export class SmtpServer {
+  readonly #options: ServerOptions;
   readonly #listeners: Listener[] = [];
-  readonly #connections = new Set<SmtpConnection<Account>>();
-  /** Those that have lost their place and are not closed yet, the longest first. */
-  readonly #evicted = new Set<SmtpConnection<Account>>();
+  readonly #connections = new Set<SmtpConnection>();
+  /** Those that were evicted and are not closed yet, the longest first. */
+  readonly #evicted = new Set<SmtpConnection>();
+  readonly #clock: Clock;
   #endTicks = () => {};
-  /** While a stop waits: a message or a connection has ended. */
+  /** While a stop waits: is called when a message or a connection has ended. */
   #changed: (() => void) | undefined;
 
-  constructor(options: ServerOptions<Account>) {
+  constructor(options: ServerOptions) {
     this.#options = options;
-    this.#clock = options.clock ?? realClock;
+    this.#clock = options.limits.clock ?? realClock;
     this.#armTick();
   }
 
@@ -76,46 +50,23 @@ export class SmtpServer<Account> {
    * @throws Error with a `code` such as `EADDRINUSE`
    */
   listen(hostname: string, port: number, implicitTls: boolean, descriptor?: number): Listener {
-    const { runtime, session, handlers, timeouts, limiter, memory, proxies } = this.#options;
-    const offerTls = this.#options.identity() !== undefined;
+    const { runtime, notify, protocol } = this.#options;
+    const offerTls = protocol.identity() !== undefined;
     const context = {
-      session: { ...session, offerTls },
+      options: this.#options,
+      session: { ...protocol.session, offerTls },
+      clock: this.#clock,
       implicitTls,
-      now: () => this.#clock.now(),
-      timeouts,
-      ...(limiter === undefined ? {} : { limiter }),
-      ...(memory === undefined ? {} : { memory }),
-      ...(proxies === undefined ? {} : { proxies }),
-      identity: this.#options.identity,
-      authenticate: handlers.authenticate.bind(handlers),
-      trusted: handlers.trusted,
-      observe: this.#options.observe,
-      submit: handlers.submit.bind(handlers),
-      abandoned: (message: Message, gone: Promise<boolean>) => handlers.abandoned?.(message, gone),
-      answered: (message: Message) => handlers.answered?.(message),
-      refused: (refusal: Refusal, client: Client, account: Account | undefined) =>
-        handlers.refused?.(refusal, client, account),
-      limited: (setting: LimitSetting, client: Client, what: string) =>
-        handlers.limited?.(setting, client, what),
-      evicted: (connection: SmtpConnection<Account>) => this.#evict(connection),
-      proxyRefused: (refusal: ProxyRefusal, client: Client) =>
-        handlers.proxyRefused?.(refusal, client),
-      settled: () => this.#changed?.(),
-      failed: handlers.failed.bind(handlers),
+      submitted: () => this.#changed?.(),
+      evicted: (connection: SmtpConnection) => this.#evict(connection),
     };
     const listener = runtime.listen({
       hostname,
       port,
       descriptor,
-      failed: (error) => handlers.notAccepted?.(error),
+      failed: (error) => notify({ type: "acceptFailed", error }),
       accept: (socket) => {
-        const ended: ConnectionContext<Account>["ended"] = (summary) => {
-          this.#connections.delete(connection);
-          this.#evicted.delete(connection);
-          handlers.ended(summary);
-          this.#changed?.();
-        };
-        const connection = new SmtpConnection<Account>(socket, { ...context, ended });
+        const connection = new SmtpConnection(socket, context, () => this.#remove(connection));
         this.#connections.add(connection);
         return connection;
       },
@@ -125,19 +76,19 @@ export class SmtpServer<Account> {
   }
 
   /**
-   * Stops: no new connections, 421 to idle clients, mail under way is finished. When patience ends,
-   * what is left is cut off: a client whose message has no verdict then is told that it may have been
-   * sent (451 4.4.2).
+   * Stops: no new connections, 421 to idle clients, mail under way is finished. When the time is over,
+   * what is left is cut off: a client whose message has no verdict then gets 451 4.4.2, that it may have
+   * been sent.
    *
-   * @param patience milliseconds
-   * @param cutOff called when patience ends before all messages have their verdict: has what still
-   *   runs fail, so that each one's outcome is known and told
+   * @param timeout milliseconds
+   * @param cutOff called when the time is over before all messages have their verdict: has what still
+   *   runs fail, so that each one's outcome is known and logged
    */
-  async stop(patience: number, cutOff: () => void = () => {}): Promise<Stopped> {
+  async stop(timeout: number, cutOff: () => void = () => {}): Promise<Stopped> {
     for (const listener of this.#listeners.splice(0)) listener.close();
-    this.#options.limiter?.close();
+    this.#options.limits.limiter?.close();
     this.#each((connection) => connection.stop());
-    await this.#until(() => this.#connections.size === 0, patience);
+    await this.#until(() => this.#connections.size === 0, timeout);
     this.#each((connection) => connection.interrupt());
     const left = this.#submitting;
     if (left > 0) {
@@ -158,7 +109,7 @@ export class SmtpServer<Account> {
     return count;
   }
 
-  /** Waits until something is so, which is looked at whenever a message or a connection ends. */
+  /** Waits until a condition holds, which is checked whenever a message or a connection ends. */
   #until(done: () => boolean, milliseconds: number): Promise<void> {
     if (done()) return Promise.resolve();
     return new Promise((resolve) => {
@@ -174,13 +125,19 @@ export class SmtpServer<Account> {
     });
   }
 
-  /** A connection may end, and leave the set, while it is told something. */
-  #each(tell: (connection: SmtpConnection<Account>) => void): void {
-    for (const connection of [...this.#connections]) tell(connection);
+  /** A connection may end, and leave the set, during the call. */
+  #each(action: (connection: SmtpConnection) => void): void {
+    for (const connection of [...this.#connections]) action(connection);
   }
 
-  /** They are not counted any more, so there must not be many of them. */
-  #evict(connection: SmtpConnection<Account>): void {
+  #remove(connection: SmtpConnection): void {
+    this.#connections.delete(connection);
+    this.#evicted.delete(connection);
+    this.#changed?.();
+  }
+
+  /** Evicted connections are not counted any more, so there must not be many of them. */
+  #evict(connection: SmtpConnection): void {
     this.#evicted.add(connection);
     if (this.#evicted.size <= MAX_EVICTED) return;
     for (const longest of this.#evicted) {
@@ -202,10 +159,10 @@ export class SmtpServer<Account> {
       try {
         connection.tick(now);
       } catch (error) {
-        // Else whoever comes behind it would never be looked at again.
+        // One failing connection must not keep the others from being checked.
         connection.broken(error);
       }
     }
-    this.#options.limiter?.tick();
+    this.#options.limits.limiter?.tick();
   }
 }

@@ -1,246 +1,73 @@
-// What becomes of a login and of a message: the way from the SMTP server to Entra ID and Graph.
+// The relay's own rules between SMTP and delivery: who may log in, which messages an account may submit,
+// and what is reported of both.
 
 import { randomBytes } from "node:crypto";
 import type { Account, LoginFailure, LoginResult } from "../accounts/account.ts";
-import { Accounts } from "../accounts/accounts.ts";
-import type { TableState } from "../accounts/lookup_cache.ts";
-import { ClientTokens } from "../accounts/client_tokens.ts";
-import { Entries } from "../accounts/entries.ts";
-import type { EntrySource } from "../accounts/entry_source.ts";
-import { LoginGuard } from "../limits/login_guard.ts";
-import { MessageLimit } from "./message_rate.ts";
-import { Owners } from "./owners.ts";
-import { senderCheck, SenderPolicy } from "../accounts/senders.ts";
+import type { Accounts } from "../accounts/accounts.ts";
+import { senderCheck, type SenderRules } from "../accounts/senders.ts";
 import { shownCredentials } from "../accounts/shown_username.ts";
-import {
-  liveAccount,
-  type LiveLoginResult,
-  type LiveParts,
-  type SessionAccount,
-} from "./live_account.ts";
-import { asTrusted, boundAccount, UNBOUND } from "./trusted_login.ts";
-import { DirectDelivery } from "../delivery/direct.ts";
-import type { NotSent, OnWait, Submission } from "../delivery/outcome.ts";
-import { TokenSource } from "../entra/tokens.ts";
-import { GraphBackend } from "../graph/backend.ts";
-import { realClock } from "../clock.ts";
-import type { HttpClient } from "../http/client.ts";
-import type { Events } from "../observe/events.ts";
-import type { Client, Handlers, Login, Message, TrustedClients } from "../server/handlers.ts";
-import { cloudOf } from "../settings/clouds.ts";
-import type { SettingName, Settings } from "../settings/schema.ts";
+import type { Delimiter } from "../accounts/username.ts";
+import type {
+  Delivery,
+  NotSent,
+  Outcome,
+  Submission,
+  WaitingClient,
+} from "../delivery/delivery.ts";
+import type { LimitedLogin, LoginGuard } from "../limits/login_guard.ts";
+import type { Notify } from "../observe/relay_event.ts";
+import type { SettingName } from "../settings/schema.ts";
 import { discard } from "../smtp/content.ts";
+import type { Refusal } from "../smtp/effects.ts";
 import { REPLIES, type Reply } from "../smtp/reply.ts";
-import type { Credentials } from "../smtp/sasl.ts";
+import type { Credentials, PasswordCredentials } from "../smtp/sasl.ts";
+import type { MessageLimit } from "./message_rate.ts";
+import { Owners } from "./owners.ts";
+import type {
+  Client,
+  Login,
+  Principal,
+  ReceivedMessage,
+  SubmissionService,
+} from "./submission_service.ts";
+import { asTrusted, boundAccount, UNBOUND } from "./trusted_login.ts";
 
-/** Milliseconds for one token request: a client waits for its 235 meanwhile. */
-const TOKEN_TIMEOUT = 20_000;
-
-export interface Processing {
-  readonly handlers: Handlers<SessionAccount>;
-  /** Whether the lookup table answered the last question; undefined where there is none. */
-  tableState(): TableState | undefined;
-  /** Logins that were made to wait wait no longer. */
-  stopping(): void;
-  /** Ends what is under way at Entra and Graph: its outcome is known as far as it can be. */
-  cutOff(): void;
+export interface RelayServiceOptions {
+  readonly logins: LoginOptions;
+  /** MESSAGE_RATE_LIMIT; undefined where there is none. */
+  readonly messageLimit: MessageLimit | undefined;
+  readonly delivery: Delivery;
+  readonly notify: Notify;
 }
 
-/** Who is told of what happens: the log, mostly. */
-export type Observer = Pick<
-  Events,
-  | "login"
-  | "message"
-  | "refused"
-  | "limited"
-  | "proxyRefused"
-  | "notAccepted"
-  | "bug"
-  | "connection"
-  | "tableTrouble"
-  | "tableRecovered"
->;
-
-export interface ProcessingParts {
-  readonly settings: Settings;
-  readonly http: Pick<HttpClient, "request" | "abort">;
-  readonly events: Observer;
-  /** Where usernames of the form `id@lookup` are looked up. */
-  readonly entries: EntrySource | undefined;
+export interface LoginOptions {
+  readonly accounts: Pick<Accounts, "login" | "refresh" | "readAgain">;
+  /** Guards `accounts.login`. */
+  readonly guard: LoginGuard;
+  /** The senders that accounts may use, for MAIL. */
+  readonly senders: SenderRules;
+  readonly delimiter: Delimiter;
+  /** The login of TRUSTED_NETWORKS' clients; undefined where they have none. */
+  readonly trusted: TrustedOptions | undefined;
 }
 
-export function processing(
-  { settings, http, events, entries: source }: ProcessingParts,
-): Processing {
-  const cloud = cloudOf(settings);
-  const { authorityHost, graphEndpoint, graphScope } = cloud;
-  const tokens = new TokenSource({
-    maxAge: settings.TOKEN_CACHE_MAX_AGE,
-    async request(credentials, scope) {
-      // MSAL is loaded with the first login, not with the program.
-      const { requestToken } = await import("../entra/msal.ts");
-      return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
-    },
-  });
-  const { ALLOWED_TENANTS: allowedTenants, ALLOWED_SENDERS: allowedSenders } = settings;
-  const entries = source === undefined ? undefined : new Entries({
-    source,
-    maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
-    onTrouble: (trouble, served) => events.tableTrouble(trouble, served),
-    onRecovery: () => events.tableRecovered(),
-  });
-  const accounts = new Accounts({
-    delimiter: settings.USERNAME_DELIMITER,
-    tokens,
-    scope: graphScope,
-    clientTokens: new ClientTokens({ audiences: cloud.graphAudiences }),
-    ...(entries === undefined ? {} : { entries }),
-    entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
-    ...(allowedTenants === undefined ? {} : { allowedTenants }),
-  });
-  const parts: LiveParts = {
-    policy: new SenderPolicy(allowedSenders),
-    scope: graphScope,
-    refresh: (account) => accounts.refresh(account),
-  };
-  const guard = new LoginGuard({
-    rate: settings.AUTH_RATE_LIMIT,
-    delimiter: settings.USERNAME_DELIMITER,
-    login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
-    clock: realClock,
-  });
-  const messageRate = settings.MESSAGE_RATE_LIMIT;
-  const limit = messageRate === "off" ? undefined : new MessageLimit(messageRate, realClock);
-  const backend = new GraphBackend({
-    http,
-    endpoint: graphEndpoint,
-    timeout: settings.GRAPH_HTTP_TIMEOUT,
-    requestLimit: settings.GRAPH_REQUEST_LIMIT,
-    concurrency: settings.GRAPH_CONCURRENCY,
-    pacingTimeout: settings.PACING_TIMEOUT,
-    deliveryTimeout: settings.DELIVERY_TIMEOUT,
-    largeMessages: settings.LARGE_MESSAGES,
-  });
-  const delivery = new DirectDelivery({
-    backend,
-    hostname: settings.SERVER_HOSTNAME,
-    reencodeQuotedPrintable: settings.REENCODE_QUOTED_PRINTABLE,
-    duplicateWindow: settings.DUPLICATE_WINDOW,
-    limits: {
-      header: settings.MAX_HEADER_SIZE,
-      depth: settings.MAX_MIME_DEPTH,
-      parts: settings.MAX_MIME_PARTS,
-    },
-  });
-  const owners = new Owners();
-  const submissions = new WeakMap<Message, Submission>();
-  /** Whose client has gone, or ended its side, before their delivery began. */
-  const left = new WeakMap<Message, Promise<boolean>>();
-  /** Those that had been sent before. */
-  const repeated = new WeakSet<Message>();
-  const handlers: Handlers<SessionAccount> = {
-    async authenticate(credentials: Credentials, client: Client): Promise<Login<SessionAccount>> {
-      const result = await guard.login(credentials, client.address);
-      if (result.type === "limited") {
-        events.limited("AUTH_RATE_LIMIT", client, result.what);
-        return { reply: result.reply };
-      }
-      const shown = shownCredentials(credentials, result, settings.USERNAME_DELIMITER);
-      events.login(shown, client, live(result, parts));
-      return loginOf(result, owners, limit, parts);
-    },
-    trusted: trustedClients(settings, accounts, events, owners, limit, parts),
-    async submit(session: SessionAccount, message: Message, onWait?: OnWait) {
-      const begun = performance.now();
-      const { account, authorization } = session;
-      const place = limit?.begin(account, authorization);
-      const tooMany = limit !== undefined && place === undefined;
-      // Where a fault hides what has become of it, it may have been sent.
-      let counts = true;
-      const claimed = authorization.unverified() !== undefined;
-      try {
-        const current = tooMany ? session : await session.renewed();
-        const submission: Submission = {
-          id: randomBytes(8).toString("hex"),
-          account: "token" in current ? current : session,
-          envelope: message.envelope,
-          content: message.content,
-          facts: message.facts,
-          client: message.client.address,
-          receivedAt: new Date(),
-        };
-        const delivering = tooMany
-          ? Promise.resolve(TOO_MANY)
-          : "token" in current
-          ? delivery.deliver(submission, onWait)
-          : Promise.resolve(notSent(current));
-        submissions.set(message, submission);
-        const gone = left.get(message);
-        if (gone !== undefined) delivery.abandon(submission, gone);
-        const outcome = await delivering;
-        // Graph has said of the token what Entra ID says of a password: it was a guess.
-        if (claimed && authorization.expiry() !== undefined) {
-          guard.disproved(authorization, message.client.address);
-        }
-        if (outcome.type === "sent") owners.sent(account, authorization);
-        else if (outcome.type === "sentBefore") repeated.add(message);
-        counts = outcome.type === "sent" || outcome.type !== "sentBefore" && outcome.ambiguous;
-        if (tooMany) events.limited("MESSAGE_RATE_LIMIT", message.client, TOO_MANY_SAID, session);
-        events.message(submission, outcome, message.client, performance.now() - begun);
-        return outcome.reply;
-      } finally {
-        place?.(counts);
-        // Nothing needs it any more, not even a delivery that was cut off: it has ended.
-        discard(message.content);
-      }
-    },
-    abandoned(message, gone) {
-      const submission = submissions.get(message);
-      if (submission !== undefined) delivery.abandon(submission, gone);
-      else left.set(message, gone);
-    },
-    answered(message) {
-      if (repeated.has(message)) delivery.answered(submissions.get(message)!);
-    },
-    refused(refusal, client, account) {
-      const { tried } = refusal;
-      if (refusal.reply === REPLIES.notUtf8 && !guard.failed(client.address, tried)) {
-        return events.limited("AUTH_RATE_LIMIT", client, TOO_MANY_FAILED);
-      }
-      // A device that is not stopped by it must not fill the log.
-      if (refusal.reply === REPLIES.tooManyMessages) {
-        return events.limited("MESSAGE_RATE_LIMIT", client, TOO_MANY_SAID, account);
-      }
-      events.refused(refusal, client, account, LIMITS.get(refusal.reply));
-    },
-    limited: (setting, client, what) => events.limited(setting, client, what),
-    proxyRefused: (refusal, client) => events.proxyRefused(refusal, client),
-    notAccepted: (error) => events.notAccepted(error),
-    failed: (error, client) => events.bug(error, client),
-    ended: (summary) => events.connection(summary),
-  };
-  return {
-    handlers,
-    tableState: () => entries?.tableState,
-    stopping: () => guard.stop(),
-    cutOff() {
-      // In this order: what abort() ends begins nothing more then, but for taking back its draft.
-      backend.stop();
-      http.abort();
-    },
-  };
+export interface TrustedOptions {
+  readonly credentials: PasswordCredentials;
+  /** Whether ALLOWED_SENDERS is set. */
+  readonly limited: boolean;
 }
 
-const TOO_MANY_FAILED = "Login refused: it was none, and too many of this address have failed";
-/** What the session refuses because of a limit, by its reply. */
+const TOO_MANY_FAILED = "Login refused: malformed credentials, and too many failed logins from " +
+  "this address";
+const TOO_MANY_MESSAGES = "Message deferred: too many messages from this account";
+
+/** The settings whose limits the session itself keeps, by its reply. */
 const LIMITS = new Map<Reply, SettingName>([
   [REPLIES.tooBig, "MAX_MESSAGE_SIZE"],
   [REPLIES.tooManyRecipients, "MAX_RECIPIENTS"],
 ]);
 
-const TOO_MANY_SAID = "Message deferred: too many messages from this account";
-
-const TOO_MANY: NotSent = {
+const OVER_MESSAGE_RATE: NotSent = {
   type: "later",
   reply: REPLIES.tooManyMessages,
   ambiguous: false,
@@ -248,69 +75,165 @@ const TOO_MANY: NotSent = {
   detail: "the account has sent as many messages as MESSAGE_RATE_LIMIT allows",
 };
 
-function loginOf(
-  result: LoginResult,
-  owners: Owners,
-  limit: MessageLimit | undefined,
-  parts: LiveParts,
-): Login<SessionAccount> {
-  const { reply } = result;
-  if (result.type !== "account") return { reply };
-  const { account, authorization } = result;
-  const anySender = account.fromEmail !== undefined;
-  const proved = authorization.unverified() === undefined;
-  const check = senderCheck(account, { authorization, ...parts });
-  return {
-    reply,
-    account: liveAccount(account, authorization, parts),
-    owner: owners.of(account, authorization),
-    checkSender: limit?.checkAfter(check, account, authorization) ?? check,
-    anySender,
-    ...(proved ? {} : { proved }),
-  };
+export class RelayService implements SubmissionService {
+  readonly #logins: LoginOptions;
+  readonly #messageLimit: MessageLimit | undefined;
+  readonly #delivery: Delivery;
+  readonly #notify: Notify;
+  readonly #owners = new Owners();
+
+  constructor({ logins, messageLimit, delivery, notify }: RelayServiceOptions) {
+    this.#logins = logins;
+    this.#messageLimit = messageLimit;
+    this.#delivery = delivery;
+    this.#notify = notify;
+  }
+
+  async authenticate(credentials: Credentials | "trusted", client: Client): Promise<Login> {
+    if (credentials === "trusted") return await this.#authenticateTrusted(client);
+    const result = await this.#logins.guard.login(credentials, client.address);
+    if (result.type === "limited") return this.#limited(result, client);
+    return this.#loginOf(credentials, client, result, false);
+  }
+
+  async submit(
+    principal: Principal,
+    message: ReceivedMessage,
+    waiting: WaitingClient,
+  ): Promise<Reply> {
+    const started = performance.now();
+    const { account, authorization } = principal;
+    const { client, content } = message;
+    const endUse = this.#messageLimit?.begin(account, authorization);
+    const overRate = this.#messageLimit !== undefined && endUse === undefined;
+    const claimed = authorization.unverified() !== undefined;
+    // A fault may hide that the message was sent: then it counts.
+    let counts = true;
+    try {
+      const current = overRate ? account : await this.#currentAccount(account, message);
+      const failure = "reply" in current ? current : undefined;
+      const submission = submissionOf("reply" in current ? account : current, message);
+      const outcome = overRate
+        ? OVER_MESSAGE_RATE
+        : failure === undefined
+        ? await this.#delivery.deliver(submission, { authorization, client: waiting })
+        : entryOutcome(failure);
+      if (claimed && authorization.expiry() !== undefined) {
+        // The mail service has refused the client's own token: the login was a guess.
+        this.#logins.guard.disproved(authorization, client.address);
+      }
+      if (outcome.type === "sent") this.#owners.sent(account, authorization);
+      counts = maySent(outcome);
+      if (overRate) this.#limit("MESSAGE_RATE_LIMIT", client, TOO_MANY_MESSAGES, principal);
+      const milliseconds = performance.now() - started;
+      this.#notify({ type: "message", client, submission, outcome, milliseconds, principal });
+      return outcome.reply;
+    } finally {
+      endUse?.(counts);
+      // The delivery has ended, also one that was cut off: the content is needed no more.
+      discard(content);
+    }
+  }
+
+  refused(refusal: Refusal, client: Client, principal: Principal | undefined): void {
+    const { reply, tried } = refusal;
+    const { guard } = this.#logins;
+    if (reply === REPLIES.notUtf8 && !guard.failed(client.address, tried)) {
+      return this.#limit("AUTH_RATE_LIMIT", client, TOO_MANY_FAILED);
+    }
+    // One line a minute: a device that is not stopped by it must not fill the log.
+    if (reply === REPLIES.tooManyMessages) {
+      return this.#limit("MESSAGE_RATE_LIMIT", client, TOO_MANY_MESSAGES, principal);
+    }
+    this.#notify({ type: "refused", client, refusal, principal, limit: LIMITS.get(reply) });
+  }
+
+  async #authenticateTrusted(client: Client): Promise<Login> {
+    const { accounts, trusted } = this.#logins;
+    if (trusted === undefined) {
+      throw new Error("a client is trusted, but there is no account for it");
+    }
+    const { credentials, limited } = trusted;
+    const result = asTrusted(await accounts.login(credentials), limited);
+    if (result.type === "refused" && result.code === UNBOUND) {
+      accounts.readAgain(credentials.username);
+    }
+    return this.#loginOf(credentials, client, result, true);
+  }
+
+  #loginOf(
+    credentials: Credentials,
+    client: Client,
+    result: LoginResult,
+    trusted: boolean,
+  ): Login {
+    const shown = shownCredentials(credentials, result, this.#logins.delimiter);
+    const event = { type: "login", client, credentials: shown, trusted } as const;
+    if (result.type !== "account") {
+      this.#notify({ ...event, result });
+      return { reply: result.reply };
+    }
+    const { account, authorization, reply } = result;
+    const { accounts, senders } = this.#logins;
+    const check = senderCheck(account, {
+      authorization,
+      policy: senders,
+      refresh: (latest) => accounts.refresh(latest),
+    });
+    const principal: Principal = {
+      account,
+      authorization,
+      owner: this.#owners.of(account, authorization),
+      checkSender: this.#messageLimit?.checkAfter(check, account, authorization) ?? check,
+    };
+    this.#notify({ ...event, result: principal });
+    return { reply, principal };
+  }
+
+  #limited({ reply, what }: LimitedLogin, client: Client): Login {
+    this.#limit("AUTH_RATE_LIMIT", client, what);
+    return { reply };
+  }
+
+  /** The account as its entry is now: a session may last for days, and an entry be disabled meanwhile. */
+  async #currentAccount(
+    account: Account,
+    { facts }: ReceivedMessage,
+  ): Promise<Account | LoginFailure> {
+    if (account.entry === undefined) return account;
+    const { accounts, trusted } = this.#logins;
+    const current = await accounts.refresh(account);
+    if ("reply" in current || !facts.trusted) return current;
+    return boundAccount(current, trusted?.limited ?? false);
+  }
+
+  #limit(setting: SettingName, client: Client, text: string, principal?: Principal): void {
+    this.#notify({ type: "limit", setting, client, text, principal });
+  }
 }
 
-/** For the log. */
-function live(result: LoginResult, parts: LiveParts): LiveLoginResult {
-  if (result.type !== "account") return result;
-  const { account, authorization, reply } = result;
-  return { type: "account", account: liveAccount(account, authorization, parts), reply };
-}
-
-/** Who may send without a login, and as whom; undefined where nobody may. */
-function trustedClients(
-  settings: Settings,
-  accounts: Accounts,
-  events: Observer,
-  owners: Owners,
-  limit: MessageLimit | undefined,
-  allParts: LiveParts,
-): TrustedClients<SessionAccount> | undefined {
-  const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
-  const { TRUSTED_PASSWORD: password } = settings;
-  if (networks === undefined || username === undefined || password === undefined) return undefined;
-  const credentials: Credentials = { mechanism: "PLAIN", username, password };
-  const limited = settings.ALLOWED_SENDERS !== undefined;
-  const parts: LiveParts = {
-    ...allParts,
-    async refresh(account: Account) {
-      const now = await allParts.refresh(account);
-      return "reply" in now ? now : boundAccount(now, limited);
-    },
-  };
+function submissionOf(
+  account: Account,
+  { envelope, content, facts, client }: ReceivedMessage,
+): Submission {
   return {
-    has: ({ address }) => networks.has(address),
-    async logIn(client) {
-      const result = asTrusted(await accounts.login(credentials), limited);
-      if (result.type === "refused" && result.code === UNBOUND) accounts.readAgain(username);
-      const shown = shownCredentials(credentials, result, settings.USERNAME_DELIMITER);
-      events.login(shown, client, live(result, parts), true);
-      return loginOf(result, owners, limit, parts);
-    },
+    id: randomBytes(8).toString("hex"),
+    account,
+    envelope,
+    content,
+    facts,
+    client: client.address,
+    receivedAt: Date.now(),
   };
 }
 
 /** The account's entry in the lookup table does not allow it any more, or not for now. */
-function notSent({ type, reply, detail }: LoginFailure): NotSent {
+function entryOutcome({ type, reply, detail }: LoginFailure): NotSent {
   return { type, reply, ambiguous: false, code: "LOOKUP_ENTRY", detail };
+}
+
+/** Whether the message was sent, or may have been: then it counts for MESSAGE_RATE_LIMIT. */
+function maySent(outcome: Outcome): boolean {
+  if (outcome.type === "alreadySent") return false;
+  return outcome.type === "sent" || outcome.ambiguous;
 }

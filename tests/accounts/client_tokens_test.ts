@@ -5,7 +5,7 @@ import type { Account, Authorization, LoginResult } from "../../src/accounts/acc
 import type { AccountsOptions } from "../../src/accounts/accounts.ts";
 import { ClientTokens } from "../../src/accounts/client_tokens.ts";
 import { Entries } from "../../src/accounts/entries.ts";
-import { senderCheck, SenderPolicy } from "../../src/accounts/senders.ts";
+import { senderCheck, SenderRules } from "../../src/accounts/senders.ts";
 import { shortId } from "../../src/accounts/username.ts";
 import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { Secret } from "../../src/secret.ts";
@@ -58,7 +58,7 @@ function open({ rows, ...options }: Setup = {}) {
     checkOf: ({ account, authorization }: LoggedIn, allowed?: SenderList) =>
       senderCheck(account, {
         authorization,
-        policy: new SenderPolicy(allowed),
+        policy: new SenderRules(allowed),
         refresh: (account) => logins.accounts.refresh(account),
       }),
     bring: (username: string, token = tokenOf()) =>

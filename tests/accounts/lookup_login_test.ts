@@ -4,7 +4,7 @@ import { after, afterEach, before, describe, it } from "node:test";
 import type { Account, LoginFailure, LoginResult } from "../../src/accounts/account.ts";
 import type { AccountsOptions } from "../../src/accounts/accounts.ts";
 import { Entries } from "../../src/accounts/entries.ts";
-import { senderCheck, SenderPolicy } from "../../src/accounts/senders.ts";
+import { senderCheck, SenderRules } from "../../src/accounts/senders.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
@@ -51,7 +51,7 @@ function open(
     assert(result.type === "account");
     const { account, authorization } = result;
     const refresh = (account: Account) => logins.accounts.refresh(account);
-    return senderCheck(account, { authorization, policy: new SenderPolicy(allowed), refresh });
+    return senderCheck(account, { authorization, policy: new SenderRules(allowed), refresh });
   };
   return { ...logins, clock, checkOf };
 }
@@ -124,7 +124,7 @@ describe("AZURE_TABLES_FORCE_USAGE", () => {
     const rows: Rows = { a: { ...IDS, from_email: "a@x.test", allowed_senders: "@x.test" } };
     const found = account(await open(rows, { entryNeeded }).login(USERNAME, "a secret"));
     assert.deepEqual([found.entry, found.fromEmail], [{ id: "a", foundBy: "client" }, "a@x.test"]);
-    const refusal = new SenderPolicy().refusal(found, "b@y.test");
+    const refusal = new SenderRules().refusal(found, "b@y.test");
     assert.match(formatReply(refusal!), /^550 5\.7\.1 .*allowed_senders/);
 
     const before = cloud.seen.length;

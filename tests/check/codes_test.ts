@@ -9,8 +9,8 @@ import { CODES } from "../../src/check/codes.ts";
 import { judgeRefusal } from "../../src/check/login_findings.ts";
 import { judgeOutcome } from "../../src/check/test_message.ts";
 import { AADSTS, refusalFor } from "../../src/entra/entra_errors.ts";
+import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/graph_errors.ts";
 import type { HttpResponse } from "../../src/http/client.ts";
-import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/answers.ts";
 
 describe("the table of findings", () => {
   for (const [code, { level, meaning, fix }] of Object.entries(CODES)) {

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { PAGES, withTables } from "../../scripts/docs.ts";
 import { AADSTS } from "../../src/entra/entra_errors.ts";
 import { TOKEN_FAULTS } from "../../src/entra/claims.ts";
-import { BY_CODE, BY_STATUS } from "../../src/graph/answers.ts";
+import { BY_CODE, BY_STATUS } from "../../src/graph/graph_errors.ts";
 import { NOT_SENT } from "../../src/graph/not_sent.ts";
 import { cloudOf } from "../../src/settings/clouds.ts";
 import { SETTINGS, type Settings } from "../../src/settings/schema.ts";

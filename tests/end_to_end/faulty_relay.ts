@@ -6,7 +6,7 @@ import { serve } from "../../src/commands/serve.ts";
 import { SmtpConnection } from "../../src/server/connection.ts";
 import { Session } from "../../src/smtp/session.ts";
 
-const FAULTS: Readonly<Record<string, (connection: SmtpConnection<unknown>) => void>> = {
+const FAULTS: Readonly<Record<string, (connection: SmtpConnection) => void>> = {
   callback() {
     throw new Error("fault: callback");
   },

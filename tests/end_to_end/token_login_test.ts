@@ -62,7 +62,7 @@ describe("a client that brings a token", () => {
     return {
       cloud,
       relay,
-      port: relay.smtp[0]!.port,
+      port: relay.addresses.smtp[0]!.port,
       lines,
       token: () => fetchToken(cloud.authority, `${cloud.url}/.default`),
       forged: (signature) =>

@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
 import { AttachmentReader } from "../../src/graph/attachment_reader.ts";
-import type { Attachment } from "../../src/message/detach.ts";
+import type { Attachment } from "../../src/graph/extract_attachments.ts";
 
 /** Its pieces are good for no longer than they must be. */
 function attachmentOf(pieces: readonly Uint8Array[]) {

@@ -2,14 +2,15 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import type { Account } from "../../src/accounts/accounts.ts";
-import type { Outcome } from "../../src/delivery/outcome.ts";
+import type { Authorization } from "../../src/accounts/account.ts";
+import type { ServiceOutcome } from "../../src/delivery/delivery.ts";
 import { GraphBackend, type GraphOptions } from "../../src/graph/backend.ts";
 import type { HttpFailure, HttpRequest, HttpResponse } from "../../src/http/client.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
-import { accountWith, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { accountWith, attemptOf, mailOf, MESSAGE, tokenOf } from "../support/submissions.ts";
+import { GRAPH_OPTIONS } from "./options.ts";
 
 type Result = HttpResponse | HttpFailure;
 
@@ -66,29 +67,30 @@ function setUp(options: Partial<GraphOptions> = {}) {
   const clock = new FakeClock();
   clock.patient = true;
   const graph = new SlowGraph();
+  const stopping = new AbortController();
   const backend = new GraphBackend({
     http: graph,
     endpoint: new URL("https://graph.test/"),
+    ...GRAPH_OPTIONS,
     timeout: 3_600_000,
-    requestLimit: 4_000_000,
     concurrency: 1,
     pacingTimeout: 240_000,
-    deliveryTimeout: 60_000,
     largeMessages: "upload",
+    stop: stopping.signal,
     clock,
     ...options,
   });
   const account = accountWith(tokenOf("a token"));
-  function send(mailbox = "ann", message: Content = [MESSAGE], as: Account = account) {
-    const sending: { outcome?: Outcome } = {};
-    void backend.send(submissionOf(as), `${mailbox}@x.test`, message)
+  function send(mailbox = "ann", message: Content = [MESSAGE], as: Authorization = account) {
+    const sending: { outcome?: ServiceOutcome } = {};
+    void backend.deliver(mailOf(`${mailbox}@x.test`, message), attemptOf(as))
       .then((outcome) => sending.outcome = outcome);
     return sending;
   }
-  return { clock, graph, backend, send };
+  return { clock, graph, backend, send, stop: () => stopping.abort() };
 }
 
-function line({ outcome }: { outcome?: Outcome }): string {
+function line({ outcome }: { outcome?: ServiceOutcome }): string {
   return outcome === undefined ? "under way" : formatReply(outcome.reply).trimEnd();
 }
 
@@ -130,13 +132,13 @@ describe("a message's turn", () => {
 
   it("comes also after a fault of the program", async () => {
     const { graph, send, backend } = setUp();
-    const broken: Account = {
+    const broken: Authorization = {
       ...accountWith(tokenOf("a token")),
       token() {
         throw new Error("a bug");
       },
     };
-    await assert.rejects(backend.send(submissionOf(broken), "ann@x.test", [MESSAGE]), /a bug/);
+    await assert.rejects(backend.deliver(mailOf("ann@x.test"), attemptOf(broken)), /a bug/);
     send();
     assert.equal(graph.asked, "POST ann sendMail");
   });
@@ -181,11 +183,11 @@ describe("a message's turn", () => {
 
 describe("a stop", () => {
   it("answers at once what waits for its turn or to be repeated: surely nothing was sent", async () => {
-    const { graph, send, backend, clock } = setUp();
+    const { graph, send, backend, stop, clock } = setUp();
     const throttled = send();
     const waiting = [send(), send()];
     await graph.answer(0, answer(429, { "retry-after": "20" }));
-    backend.stop();
+    stop();
     await settle();
     const late = send();
     await settle();
@@ -199,9 +201,9 @@ describe("a stop", () => {
   });
 
   it("leaves the request that is under way to whoever ends it, and does not repeat it", async () => {
-    const { graph, send, backend } = setUp();
+    const { graph, send, stop } = setUp();
     const message = send();
-    backend.stop();
+    stop();
     await settle();
     assert.equal(line(message), "under way");
     await graph.answer(0, answer(503, { "retry-after": "1" }));
@@ -214,14 +216,14 @@ describe("a stop in the middle of an upload", () => {
   const aborted: Result = { type: "failure", sent: true, code: "ABORTED", message: "given up" };
 
   it("takes the draft back, within less than the two seconds that the relay waits", async () => {
-    const { graph, send, backend } = setUp();
+    const { graph, send, stop } = setUp();
     const large = send("ann", largeMessage(4_200_000));
     await graph.until(1);
     await graph.answer(0, answer(201, {}, { id: "AAA" }));
     await graph.until(2);
     await graph.answer(1, answer(201, {}, { uploadUrl: "https://outlook.office.com/1" }));
     await graph.until(3);
-    backend.stop();
+    stop();
     await graph.answer(2, aborted);
     // It does not ask where the upload has stopped.
     assert.deepEqual(graph.requests.slice(2).map(({ method }) => method), ["PUT", "DELETE"]);
@@ -233,10 +235,10 @@ describe("a stop in the middle of an upload", () => {
   });
 
   it("does not send the draft any more", async () => {
-    const { graph, send, backend } = setUp();
+    const { graph, send, stop } = setUp();
     const large = send("ann", largeMessage(4_200_000));
     await graph.until(1);
-    backend.stop();
+    stop();
     await graph.answer(0, answer(201, {}, { id: "AAA" }));
     await graph.until(2);
     assert.equal(graph.asked, "POST ann messages, DELETE ann AAA");
@@ -245,14 +247,14 @@ describe("a stop in the middle of an upload", () => {
   });
 
   it("makes the deletion again that it has ended itself", async () => {
-    const { graph, send, backend } = setUp();
+    const { graph, send, stop } = setUp();
     const large = send("ann", largeMessage(4_200_000));
     await graph.until(1);
     await graph.answer(0, answer(201, {}, { id: "AAA" }));
     await graph.until(2);
     await graph.answer(1, answer(403));
     await graph.until(3);
-    backend.stop();
+    stop();
     await graph.answer(2, aborted);
     await graph.until(4);
     assert.match(graph.asked, /DELETE ann AAA, DELETE ann AAA$/);
@@ -265,7 +267,7 @@ describe("a stop in the middle of an upload", () => {
 describe("a message whose preparation has held up the program", () => {
   it("is sent a turn of the event loop later, so that closed connections are told of", async () => {
     const { graph, send } = setUp({ concurrency: 2 });
-    const large = send("ann", [Buffer.alloc(900_000, "x")]);
+    const large = send("ann", [MESSAGE, Buffer.from(`${"x".repeat(76)}\r\n`.repeat(12_000))]);
     await settle();
     assert.equal(graph.requests.length, 0);
     send("bea");

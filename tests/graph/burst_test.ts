@@ -5,12 +5,13 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { after, describe, it } from "node:test";
-import type { Outcome } from "../../src/delivery/outcome.ts";
+import type { Outcome } from "../../src/delivery/delivery.ts";
 import { GraphBackend } from "../../src/graph/backend.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
-import { accountWith, fetchToken, submissionOf } from "../support/submissions.ts";
+import { accountWith, attemptOf, fetchToken, mailOf } from "../support/submissions.ts";
+import { GRAPH_OPTIONS } from "./options.ts";
 
 const http = new HttpClient();
 after(() => http.close());
@@ -22,12 +23,8 @@ function backendFor(cloud: CloudServer, concurrency: number): GraphBackend {
   return new GraphBackend({
     http,
     endpoint: cloud.endpoint,
-    timeout: 10_000,
-    requestLimit: 4_000_000,
+    ...GRAPH_OPTIONS,
     concurrency,
-    pacingTimeout: 60_000,
-    deliveryTimeout: 60_000,
-    largeMessages: "reject",
   });
 }
 
@@ -40,7 +37,7 @@ async function burst(cloud: CloudServer, backend: GraphBackend): Promise<readonl
       const message = Buffer.from(
         `From: ann@x.test\r\nTo: bea@x.test\r\nSubject: ${connection} ${i}\r\n\r\nText.\r\n`,
       );
-      outcomes.push(await backend.send(submissionOf(account), "ann@x.test", [message]));
+      outcomes.push(await backend.deliver(mailOf("ann@x.test", [message]), attemptOf(account)));
     }
   }));
   return outcomes;

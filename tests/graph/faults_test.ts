@@ -4,13 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
-import type { Outcome } from "../../src/delivery/outcome.ts";
+import type { ServiceOutcome } from "../../src/delivery/delivery.ts";
 import { GraphBackend } from "../../src/graph/backend.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { closedPort, type RawConnection, startRawServer } from "../support/raw_server.ts";
-import { accountWith, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { accountWith, attemptOf, mailOf, MESSAGE, tokenOf } from "../support/submissions.ts";
+import { GRAPH_OPTIONS } from "./options.ts";
 
 /** What is done with one request: `nth` of its connection, from 1. */
 type Act = (connection: RawConnection, nth: number) => void | Promise<void>;
@@ -34,7 +35,7 @@ interface Scene {
 }
 
 interface Seen {
-  readonly outcome: Outcome;
+  readonly outcome: ServiceOutcome;
   /** Requests that began, and those that came in whole. */
   readonly begun: number;
   readonly whole: number;
@@ -59,12 +60,9 @@ async function play(
   const backend = new GraphBackend({
     http,
     endpoint: new URL(`${secure ? "https" : "http"}://127.0.0.1:${server.port}`),
+    ...GRAPH_OPTIONS,
     timeout,
-    requestLimit: 4_000_000,
-    concurrency: 4,
-    pacingTimeout: 60_000,
     deliveryTimeout: time,
-    largeMessages: "reject",
     clock,
   });
   const account = accountWith(tokenOf("a token"));
@@ -72,7 +70,7 @@ async function play(
     ? [MESSAGE]
     : [MESSAGE, new Uint8Array(size - MESSAGE.length).fill(65)];
   try {
-    const outcome = await backend.send(submissionOf(account), "ann@x.test", message);
+    const outcome = await backend.deliver(mailOf("ann@x.test", message), attemptOf(account));
     const whole = server.connections.reduce((sum, { requests }) => sum + requests.length, 0);
     // A mailbox that was throttled is remembered until Retry-After is over.
     clock.pass(600_000);
@@ -84,7 +82,7 @@ async function play(
 }
 
 /** The reply's line; that it is ambiguous if, and only if, it says so. */
-function told(outcome: Outcome): string {
+function told(outcome: ServiceOutcome): string {
   const line = formatReply(outcome.reply).trimEnd();
   if (outcome.type === "sent") {
     assert.equal(line, "250 2.0.0 OK id=0123456789abcdef");
@@ -401,16 +399,11 @@ describe("the network", () => {
     const backend = new GraphBackend({
       http,
       endpoint: new URL(`http://127.0.0.1:${await closedPort()}`),
-      timeout: 10_000,
-      requestLimit: 4_000_000,
-      concurrency: 4,
-      pacingTimeout: 60_000,
-      deliveryTimeout: 60_000,
-      largeMessages: "reject",
+      ...GRAPH_OPTIONS,
       clock,
     });
-    const submission = submissionOf(accountWith(tokenOf("a token")));
-    const outcome = await backend.send(submission, "ann@x.test", [MESSAGE]);
+    const attempt = attemptOf(accountWith(tokenOf("a token")));
+    const outcome = await backend.deliver(mailOf("ann@x.test"), attempt);
     assert.match(told(outcome), /^451 4\.4\.1 ECONNREFUSED: /);
     assert(outcome.type === "later" && (outcome.attempts ?? 0) > 5);
     assert.equal(clock.sleeps.length, outcome.attempts! - 1);

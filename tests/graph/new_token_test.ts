@@ -4,14 +4,13 @@
  */
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
-import type { Account } from "../../src/accounts/accounts.ts";
-import { SenderPolicy } from "../../src/accounts/senders.ts";
+import type { Authorization } from "../../src/accounts/account.ts";
 import { GraphBackend } from "../../src/graph/backend.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
-import { liveAccount } from "../../src/submission/live_account.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { type Logins, openLogins, SCOPE, USERNAME } from "../support/logins.ts";
-import { MESSAGE, submissionOf } from "../support/submissions.ts";
+import { attemptOf, mailOf, MESSAGE } from "../support/submissions.ts";
+import { GRAPH_OPTIONS } from "./options.ts";
 
 const MINUTE = 60_000;
 
@@ -40,30 +39,23 @@ async function open(granted: readonly string[] = ["Mail.Send", "Mail.ReadWrite"]
   opened.push(logins);
   const result = await logins.login(USERNAME, "a secret");
   assert(result.type === "account");
-  const account = liveAccount(result.account, result.authorization, {
-    policy: new SenderPolicy(),
-    scope: SCOPE,
-    refresh: (account) => Promise.resolve(account),
-  });
+  const { authorization } = result;
   const backend = new GraphBackend({
     http: logins.http,
     endpoint: cloud.endpoint,
-    timeout: 10_000,
-    requestLimit: 4_000_000,
-    concurrency: 4,
-    pacingTimeout: 60_000,
-    deliveryTimeout: 60_000,
+    ...GRAPH_OPTIONS,
     largeMessages: "upload",
   });
+  const attempt = attemptOf(authorization);
   const large = new Uint8Array(4_000_000).fill(65).map((octet, at) =>
     at % 77 === 75 ? 13 : at % 77 === 76 ? 10 : octet
   );
   return {
-    account,
+    authorization,
     pass: (time: number) => void (passed += time),
     async send(size: "small" | "large" = "small"): Promise<string> {
       const message = size === "small" ? [MESSAGE] : [LARGE_HEAD, large, LARGE_END];
-      const outcome = await backend.send(submissionOf(account), "ann@x.test", message);
+      const outcome = await backend.deliver(mailOf("ann@x.test", message), attempt);
       return formatReply(outcome.reply).trimEnd();
     },
     /** Requests since the login, its own included, by what they are for. */
@@ -85,8 +77,8 @@ const LARGE_HEAD = new TextEncoder().encode(
 );
 const LARGE_END = new TextEncoder().encode("\r\n--b--\r\n");
 
-async function tokenOf(account: Account): Promise<string> {
-  const token = await account.token();
+async function tokenOf(authorization: Authorization): Promise<string> {
+  const token = await authorization.token(SCOPE);
   assert("value" in token);
   return token.value.reveal();
 }
@@ -103,9 +95,9 @@ describe("a token that Graph refuses", () => {
   });
 
   it("because it was revoked in its first minute is fetched again, and the message sent once", async () => {
-    const { account, send, asked } = await open();
+    const { authorization, send, asked } = await open();
     assert.match(await send(), /^250 /);
-    cloud.entra.revoke(await tokenOf(account));
+    cloud.entra.revoke(await tokenOf(authorization));
     assert.match(await send(), /^250 /);
     assert.deepEqual(asked(), { token: 2, "POST sendMail": 3 });
     assert.equal(cloud.inbox.list().length, 2);

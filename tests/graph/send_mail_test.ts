@@ -3,14 +3,26 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { after, before, describe, it } from "node:test";
 import type { Context } from "hono";
-import type { Outcome } from "../../src/delivery/outcome.ts";
+import type { Outcome } from "../../src/delivery/delivery.ts";
 import { type EntraRefusal, refusalFor, unreachable } from "../../src/entra/entra_errors.ts";
 import { GraphBackend } from "../../src/graph/backend.ts";
+import { base64Body } from "../../src/graph/base64_body.ts";
+import { DeliveryCalls } from "../../src/graph/graph_client.ts";
+import { sendMail } from "../../src/graph/send_mail.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { SCOPE } from "../support/logins.ts";
 import { closedPort } from "../support/raw_server.ts";
-import { accountWith, fetchToken, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";
+import {
+  accountWith,
+  attemptOf,
+  fetchToken,
+  mailOf,
+  MESSAGE,
+  tokenOf,
+} from "../support/submissions.ts";
+import { GRAPH_OPTIONS } from "./options.ts";
 
 let cloud: CloudServer;
 let answerWith: ((context: Context) => Response) | undefined;
@@ -28,9 +40,7 @@ interface Sending {
   readonly sender?: string;
   readonly token?: Parameters<typeof accountWith>[0];
   readonly message?: readonly Uint8Array[];
-  readonly requestLimit?: number;
   readonly endpoint?: URL;
-  readonly timeout?: number;
   /** In place of the imitation's. */
   readonly answer?: (context: Context) => Response;
 }
@@ -41,27 +51,24 @@ async function send(
     sender = "ann@x.test",
     token,
     message = [MESSAGE],
-    requestLimit = 4_000_000,
     endpoint = cloud.endpoint,
-    timeout = 10_000,
     answer,
   }: Sending = {},
 ) {
-  const backend = new GraphBackend({
-    http,
-    endpoint,
-    timeout,
-    requestLimit,
-    concurrency: 4,
-    pacingTimeout: 10_000,
-    // Time for one try.
-    deliveryTimeout: 400,
-    largeMessages: "reject",
-  });
   const account = accountWith(token ?? await fetchToken(cloud.authority));
+  const calls = new DeliveryCalls({
+    http,
+    scope: SCOPE,
+    authorization: account,
+    timeout: 10_000,
+    // Time for one try.
+    deadline: performance.now() + 400,
+  });
   const requests = cloud.graph.requests;
   answerWith = answer;
-  const outcome = await backend.send(submissionOf(account), sender, message);
+  const body = base64Body(message);
+  const base = endpoint.href.replace(/\/$/, "");
+  const outcome = await sendMail(calls, { base, sender, body, id: "0123456789abcdef" });
   answerWith = undefined;
   return { outcome, events: account.events, requests: cloud.graph.requests - requests };
 }
@@ -135,11 +142,6 @@ describe("a message that Graph takes", () => {
     assert.equal(seen.headers.get("content-type"), "text/plain");
     assert.equal(await seen.body, MESSAGE.toString("base64"));
   });
-
-  it("is sent also where GRAPH_ENDPOINT ends in a slash", async () => {
-    const { outcome } = await send({ endpoint: new URL(`${cloud.endpoint}/`) });
-    assert.equal(outcome.type, "sent");
-  });
 });
 
 describe("a message that Graph does not take", () => {
@@ -196,21 +198,46 @@ describe("a message that Graph does not take", () => {
   });
 });
 
-describe("a message over GRAPH_REQUEST_LIMIT", () => {
+describe("a message to a Graph with a limit and an address", () => {
+  /** Delivers one message by the whole backend. @returns the body's length too, 0 for no request */
+  async function deliver(requestLimit: number, base = cloud.endpoint) {
+    let length = 0;
+    const backend = new GraphBackend({
+      ...GRAPH_OPTIONS,
+      http: {
+        request(request) {
+          length = request.body?.length ?? 0;
+          return http.request(request);
+        },
+      },
+      endpoint: base,
+      requestLimit,
+    });
+    const account = accountWith(await fetchToken(cloud.authority));
+    const outcome = await backend.deliver(mailOf("ann@x.test"), attemptOf(account));
+    return { outcome, length };
+  }
+
   it("gets 552 5.3.4 with both numbers, and no request is made", async () => {
-    const message = [new Uint8Array(3001)];
-    const { outcome, requests } = await send({ message, requestLimit: 4000 });
+    const { length } = await deliver(4_000_000);
+    const limit = length - 1;
+    const { outcome, length: none } = await deliver(limit);
     assert(outcome.type === "refused");
     assert.equal(outcome.ambiguous, false);
-    assert.match(line(outcome), /^552 5\.3\.4 .*4004.*4000/);
-    assert.equal(requests, 0);
+    assert.match(line(outcome), new RegExp(`^552 5\\.3\\.4 .*${length}.*${limit}`));
+    assert.equal(none, 0);
   });
 
   it("is one whose base64 is over it: at the limit it is sent", async () => {
-    const message = [MESSAGE, new Uint8Array(3000 - MESSAGE.length).fill(65)];
-    const { outcome, requests } = await send({ message, requestLimit: 4000 });
+    const { length } = await deliver(4_000_000);
+    const { outcome, length: same } = await deliver(length);
     assert.equal(outcome.type, "sent");
-    assert.equal(requests, 1);
+    assert.equal(same, length);
+  });
+
+  it("is sent also where GRAPH_ENDPOINT ends in a slash", async () => {
+    const { outcome } = await deliver(4_000_000, new URL(`${cloud.endpoint}/`));
+    assert.equal(outcome.type, "sent");
   });
 });
 

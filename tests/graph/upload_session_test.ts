@@ -5,15 +5,15 @@
 import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { attach } from "../../src/graph/attachments.ts";
-import type { CallResult, GraphCall } from "../../src/graph/calls.ts";
+import type { CallResult, GraphCall } from "../../src/graph/graph_client.ts";
 import type { Draft } from "../../src/graph/drafts.ts";
 import { notSent } from "../../src/graph/not_sent.ts";
 import { uploadUrl } from "../../src/graph/upload_url.ts";
 import { HttpClient } from "../../src/http/client.ts";
-import type { Attachment } from "../../src/message/detach.ts";
+import type { Attachment } from "../../src/graph/extract_attachments.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { DRAFT_ID, type DraftServer, SENDER, sha256, startDraftServer } from "./draft_server.ts";
-import { callsWith, TOKEN } from "./upload_calls.ts";
+import { callsWith, TOKEN } from "./upload_client.ts";
 
 const http = new HttpClient();
 let server: DraftServer;

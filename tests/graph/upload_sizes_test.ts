@@ -6,11 +6,12 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import PostalMime from "postal-mime";
-import { DeliveryCalls } from "../../src/graph/calls.ts";
+import { DeliveryCalls } from "../../src/graph/graph_client.ts";
 import { uploadAndSend } from "../../src/graph/upload.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { filesFor, largeMessage, sha256Of, sizeOf } from "../support/large_message.ts";
+import { SCOPE } from "../support/logins.ts";
 import { accountWith, fetchToken } from "../support/submissions.ts";
 
 const http = new HttpClient();
@@ -33,7 +34,8 @@ for (const megabytes of [5, 20, 34, 150]) {
       const outcome = await uploadAndSend(
         new DeliveryCalls({
           http,
-          account: accountWith(await fetchToken(cloud.authority)),
+          scope: SCOPE,
+          authorization: accountWith(await fetchToken(cloud.authority)),
           timeout: 30_000,
           deadline: performance.now() + 60_000,
         }),

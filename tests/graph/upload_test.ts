@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
-import type { Outcome } from "../../src/delivery/outcome.ts";
+import type { ServiceOutcome } from "../../src/delivery/delivery.ts";
 import { uploadAndSend } from "../../src/graph/upload.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import type { Content } from "../../src/smtp/content.ts";
@@ -19,7 +19,7 @@ import {
   SENDER,
   startDraftServer,
 } from "./draft_server.ts";
-import { callsWith, TOKEN } from "./upload_calls.ts";
+import { callsWith, TOKEN } from "./upload_client.ts";
 
 const http = new HttpClient();
 let server: DraftServer;
@@ -34,7 +34,7 @@ const SMALL = content("From: ann@x.test\r\nTo: bea@x.test\r\n\r\nhello\r\n");
 /** 5 MB: the PDF does not fit into one request. */
 const LARGE = largeMessage(filesFor(5_000_000));
 
-function send(message: Content = SMALL, time?: number): Promise<Outcome> {
+function send(message: Content = SMALL, time?: number): Promise<ServiceOutcome> {
   return uploadAndSend(callsWith(http, time), {
     base: server.base,
     sender: SENDER,
@@ -45,7 +45,7 @@ function send(message: Content = SMALL, time?: number): Promise<Outcome> {
   });
 }
 
-function line({ reply }: Outcome): string {
+function line({ reply }: ServiceOutcome): string {
   return formatReply(reply).trimEnd();
 }
 

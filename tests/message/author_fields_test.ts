@@ -7,9 +7,15 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { octetsIn } from "../../src/message/lazy_piece.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
-import { prepareMessage } from "../../src/message/prepare.ts";
 import { generated } from "./readers/differential.ts";
-import { DATE, envelope, MESSAGE_ID, OPTIONS, RECEIVED } from "./preparing.ts";
+import {
+  DATE,
+  envelope,
+  MESSAGE_ID,
+  OPTIONS,
+  prepareMessage,
+  RECEIVED,
+} from "../graph/preparing.ts";
 
 const SCAN = "scan@example.com";
 const ANN = "ann@sender.example";
@@ -30,7 +36,7 @@ function prepare(
 ): Result | { readonly refused: string } {
   const message = [Buffer.from(`${TOP}${header}\r\nFrom: body@x.test\r\n`, "latin1")];
   const result = prepareMessage(message, envelope(["c@x.test"], from), { ...OPTIONS, account });
-  if (result.type === "unusable") {
+  if (result.type === "rejected") {
     const { code, enhanced } = result.reply;
     return { refused: `${code} ${enhanced} ${result.code}` };
   }

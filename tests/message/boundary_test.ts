@@ -1,8 +1,8 @@
 /** The boundary of a multipart, in whatever form it is given (RFC 2046 §5.1.1, RFC 2231 §3). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { canonical } from "../../src/message/canonical.ts";
-import { detach } from "../../src/message/detach.ts";
+import { canonical } from "../../src/graph/canonical.ts";
+import { detach } from "../../src/graph/extract_attachments.ts";
 import { structureExcess } from "../../src/message/structure.ts";
 import { content, textOf } from "../support/content.ts";
 

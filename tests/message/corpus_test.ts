@@ -7,11 +7,10 @@ import { Buffer } from "node:buffer";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import PostalMime from "postal-mime";
-import { canonical } from "../../src/message/canonical.ts";
-import { detach } from "../../src/message/detach.ts";
-import { prepareMessage } from "../../src/message/prepare.ts";
+import { canonical } from "../../src/graph/canonical.ts";
+import { detach } from "../../src/graph/extract_attachments.ts";
 import { inBlocks, octets, textOf } from "../support/content.ts";
-import { envelope, OPTIONS } from "./preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../graph/preparing.ts";
 
 const FOLDER = "/usr/lib/python3.11/test/test_email/data";
 const present = existsSync(FOLDER);

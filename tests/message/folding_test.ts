@@ -7,7 +7,7 @@ import { addressParser } from "postal-mime";
 import { refolded } from "../../src/message/folding.ts";
 import { decodedWords } from "../../src/message/encoded_words.ts";
 import { content, textOf } from "../support/content.ts";
-import { DATE, MESSAGE_ID, prepared, RECEIVED } from "./preparing.ts";
+import { DATE, MESSAGE_ID, prepared, RECEIVED } from "../graph/preparing.ts";
 
 const FROM = "From: me@x.test\r\n";
 

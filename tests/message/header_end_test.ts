@@ -2,9 +2,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import PostalMime from "postal-mime";
-import { prepareMessage } from "../../src/message/prepare.ts";
 import { inBlocks, octets, textOf } from "../support/content.ts";
-import { DATE, envelope, MESSAGE_ID, OPTIONS, prepared, RECEIVED } from "./preparing.ts";
+import {
+  DATE,
+  envelope,
+  MESSAGE_ID,
+  OPTIONS,
+  prepared,
+  prepareMessage,
+  RECEIVED,
+} from "../graph/preparing.ts";
 
 const HEADER = `From: me@x.test\r\n${DATE}${MESSAGE_ID}To: a@x.test\r\nMIME-Version: 1.0\r\n`;
 const TYPE = 'Content-Type: multipart/mixed; boundary="abc"\r\n';
@@ -23,7 +30,7 @@ function sentWhole(message: string): string {
 
 function refusal(message: string): string {
   const result = prepareMessage(inBlocks(message, 1e6), envelope(["a@x.test"]), OPTIONS);
-  return result.type === "unusable" ? result.code : result.type;
+  return result.type === "rejected" ? result.code : result.type;
 }
 
 describe("a header without an empty line behind it", () => {

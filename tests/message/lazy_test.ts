@@ -2,13 +2,12 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import { canonical } from "../../src/message/canonical.ts";
-import { detach } from "../../src/message/detach.ts";
+import { canonical } from "../../src/graph/canonical.ts";
+import { detach } from "../../src/graph/extract_attachments.ts";
 import { type LazyContent, LazyPiece, octetsIn } from "../../src/message/lazy_piece.ts";
-import { prepareMessage } from "../../src/message/prepare.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { made } from "../support/content.ts";
-import { envelope, OPTIONS } from "./preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../graph/preparing.ts";
 
 const SIZE = 1_000_000;
 

@@ -5,8 +5,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
-import { canonical } from "../../src/message/canonical.ts";
-import { detach } from "../../src/message/detach.ts";
+import { canonical } from "../../src/graph/canonical.ts";
+import { detach } from "../../src/graph/extract_attachments.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { inBlocks, textOf } from "../support/content.ts";
 import { type Leaf, readLeaves, render, TREE, type Tree } from "./mime_tree.ts";

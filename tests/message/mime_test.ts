@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Part, readMime } from "../../src/message/mime.ts";
-import { Pieces } from "../../src/message/pieces.ts";
+import { Pieces } from "../../src/message/content_view.ts";
 import { inBlocks, textOf } from "../support/content.ts";
 
 /** A part as its kind, or as its body, or as the list of its parts. */

@@ -5,9 +5,15 @@ import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
 import PostalMime, { addressParser, decodeWords } from "postal-mime";
 import type { SenderOverride } from "../../src/message/originator.ts";
-import { prepareMessage } from "../../src/message/prepare.ts";
 import { made } from "../support/content.ts";
-import { DATE, envelope, MESSAGE_ID, OPTIONS, RECEIVED } from "./preparing.ts";
+import {
+  DATE,
+  envelope,
+  MESSAGE_ID,
+  OPTIONS,
+  prepareMessage,
+  RECEIVED,
+} from "../graph/preparing.ts";
 
 const TOP = `${DATE}${MESSAGE_ID}To: c@x.test\r\n`;
 
@@ -15,7 +21,7 @@ const TOP = `${DATE}${MESSAGE_ID}To: c@x.test\r\n`;
 function prepare(header: string, from: string, account: SenderOverride = {}) {
   const message = [Buffer.from(`${TOP}${header}\r\nFrom: body@x.test\r\n`, "utf8")];
   const result = prepareMessage(message, envelope(["c@x.test"], from), { ...OPTIONS, account });
-  if (result.type === "unusable") {
+  if (result.type === "rejected") {
     const { code, enhanced, text } = result.reply;
     return { refused: `${code} ${enhanced} ${text}`, code: result.code };
   }

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
-import { MESSAGE_LIMITS, type MessageLimits, prepareMessage } from "../../src/message/prepare.ts";
+import { MESSAGE_LIMITS, type MessageLimits } from "../../src/message/prepare.ts";
 import { structureExcess } from "../../src/message/structure.ts";
 import { content, inBlocks, textOf } from "../support/content.ts";
-import { envelope, OPTIONS } from "./preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../graph/preparing.ts";
 
 const HEADER = "From: me@x.test\r\nTo: a@x.test\r\nDate: x\r\nMessage-ID: <x@x>\r\n";
 const TEXT = "Content-Type: text/plain\r\n\r\nHello\r\n";
@@ -189,7 +189,7 @@ describe("MAX_HEADER_SIZE", () => {
       });
     assert.equal(prepare(16_384).type, "prepared");
     const refused = prepare(8192);
-    assert(refused.type === "unusable" && refused.limit === "MAX_HEADER_SIZE");
+    assert(refused.type === "rejected" && refused.limit === "MAX_HEADER_SIZE");
   });
 
   it("is no matter of the message's size: one without an end is refused after the first half megabyte", () => {

@@ -1,45 +1,54 @@
 /** Which events make which lines: what went wrong is WARNING, mail that went is INFO. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { Account, LiveLoginResult as LoginResult } from "../../src/accounts/accounts.ts";
+import type { LoginFailure } from "../../src/accounts/account.ts";
 import type { TableTrouble } from "../../src/accounts/entry_source.ts";
-import type { Outcome } from "../../src/delivery/outcome.ts";
-import { Events } from "../../src/observe/events.ts";
+import type { Outcome } from "../../src/delivery/delivery.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
+import type { ConnectionEvent, RelayEvent } from "../../src/observe/relay_event.ts";
 import { Secret } from "../../src/secret.ts";
-import type { ConnectionSummary } from "../../src/server/handlers.ts";
 import type { Refusal } from "../../src/smtp/effects.ts";
 import { reply } from "../../src/smtp/reply.ts";
+import type { Principal } from "../../src/submission/submission_service.ts";
+import {
+  connectionEvent,
+  entryAccount,
+  limitEvent,
+  listeners,
+  loginEvent,
+  PRINCIPAL,
+  principalOf,
+  proxyHeaderEvent,
+  refusedEvent,
+  submissionEvent,
+} from "../support/events.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
-import { accountWith, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";
+import { MESSAGE } from "../support/submissions.ts";
 
 const client = { connection: "c0ffee", address: "192.0.2.7", port: 4711 };
 
-/** The one line that `tell` makes. */
-function lineOf(tell: (events: Events) => void): Record<string, unknown> {
+/** The one line that an event makes. */
+function lineOf(event: RelayEvent): Record<string, unknown> {
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
-  tell(new Events(createLog({ level: "DEBUG", format: "json", write })));
+  listeners(createLog({ level: "DEBUG", format: "json", write })).notify(event);
   assert.equal(lines.length, 1);
   const { time: _, ...line } = JSON.parse(lines[0]!) as Record<string, unknown>;
   return line;
 }
 
-const account = accountWith(tokenOf("t0ken"));
-
 describe("a login's line", () => {
-  const login = (result: LoginResult, username = USERNAME) =>
-    lineOf((events) =>
-      events.login(
-        { mechanism: "PLAIN", username, password: new Secret("hunter2") },
-        client,
-        result,
-      )
-    );
+  const login = (result: Principal | LoginFailure, username = USERNAME, trusted = false) =>
+    lineOf(loginEvent(
+      { mechanism: "PLAIN", username, password: new Secret("hunter2") },
+      client,
+      result,
+      trusted,
+    ));
 
   it("is DEBUG when it succeeded", () => {
-    const line = login({ type: "account", account, reply: reply(235, "2.7.0", "OK") });
+    const line = login(PRINCIPAL);
     assert.deepEqual(line, {
       level: "DEBUG",
       message: "Login succeeded",
@@ -51,14 +60,7 @@ describe("a login's line", () => {
   });
 
   it("says so where the client is trusted and has not logged in itself", () => {
-    const { trusted, mechanism, username } = lineOf((events) =>
-      events.login(
-        { mechanism: "PLAIN", username: USERNAME, password: new Secret("hunter2") },
-        client,
-        { type: "account", account, reply: reply(235, "2.7.0", "OK") },
-        true,
-      )
-    );
+    const { trusted, mechanism, username } = login(PRINCIPAL, USERNAME, true);
     assert.deepEqual([trusted, mechanism, username], [true, undefined, USERNAME]);
   });
 
@@ -84,8 +86,7 @@ describe("a login's line", () => {
 });
 
 describe("a message's line", () => {
-  const told = (outcome: Outcome) =>
-    lineOf((events) => events.message(submissionOf(account), outcome, client, 12.6));
+  const told = (outcome: Outcome) => lineOf(submissionEvent(outcome, client));
   const failed = { ambiguous: false, code: "ErrorX", detail: "because" };
 
   it("is INFO when it was sent, with the id of the reply and Graph's", () => {
@@ -134,18 +135,8 @@ describe("a message's line", () => {
 });
 
 describe("a connection's line", () => {
-  const summary: ConnectionSummary = {
-    client,
-    secure: true,
-    handshakeFailed: false,
-    received: 100,
-    messages: 1,
-    milliseconds: 5,
-    reason: "QUIT",
-    error: false,
-  };
-  const CASES:
-    readonly (readonly [what: string, level: string, part: Partial<ConnectionSummary>])[] = [
+  const CASES: readonly (readonly [what: string, level: string, part: Partial<ConnectionEvent>])[] =
+    [
       ["that said something", "INFO", {}],
       ["that sent nothing: a port check", "DEBUG", { received: 0 }],
       ["whose TLS handshake failed", "WARNING", {
@@ -157,7 +148,7 @@ describe("a connection's line", () => {
     ];
   for (const [what, level, part] of CASES) {
     it(`is ${level} for one ${what}`, () => {
-      assert.equal(lineOf((events) => events.connection({ ...summary, ...part }))["level"], level);
+      assert.equal(lineOf(connectionEvent(client, part))["level"], level);
     });
   }
 });
@@ -177,10 +168,9 @@ describe("lines of clients on the wrong port", () => {
         lines.push([level, message]);
       };
       let now = 0;
-      const events = new Events(createLog({ level: "DEBUG", format: "json", write }), () => now);
+      const { notify } = listeners(createLog({ level: "DEBUG", format: "json", write }), () => now);
       const told = (address: string) =>
-        events.connection({
-          client: { ...client, address },
+        notify(connectionEvent({ ...client, address }, {
           secure: false,
           handshakeFailed: wrongPort !== "tls",
           wrongPort: wrongPort as keyof typeof WORDS,
@@ -189,7 +179,7 @@ describe("lines of clients on the wrong port", () => {
           milliseconds: 5,
           reason: "wrong version number",
           error: wrongPort !== "tls",
-        });
+        }));
       for (const address of ["192.0.2.7", "192.0.2.7", "192.0.2.8"]) told(address);
       now = 60_000;
       told("192.0.2.7");
@@ -208,10 +198,9 @@ describe("lines of failed TLS handshakes", () => {
     const levels: unknown[] = [];
     const write = (line: string) => void levels.push(JSON.parse(line).level);
     let now = 0;
-    const events = new Events(createLog({ level: "DEBUG", format: "json", write }), () => now);
+    const { notify } = listeners(createLog({ level: "DEBUG", format: "json", write }), () => now);
     const failed = (address: string) =>
-      events.connection({
-        client: { ...client, address },
+      notify(connectionEvent({ ...client, address }, {
         secure: false,
         handshakeFailed: true,
         received: 0,
@@ -219,7 +208,7 @@ describe("lines of failed TLS handshakes", () => {
         milliseconds: 5,
         reason: "unsupported protocol",
         error: true,
-      });
+      }));
     for (const address of ["192.0.2.1", "192.0.2.1", "2001:db8::1", "2001:db8::2"]) failed(address);
     now = 60_000;
     failed("192.0.2.1");
@@ -229,14 +218,14 @@ describe("lines of failed TLS handshakes", () => {
 
 describe("a bug's line", () => {
   it("is ERROR, with the stack, in one line", () => {
-    const line = lineOf((events) => events.bug(new Error("oh\nno"), client));
+    const line = lineOf({ type: "connectionFault", error: new Error("oh\nno"), client });
     assert.equal(line["level"], "ERROR");
     assert.match(String(line["error"]), /oh\nno[^]*events_test/);
   });
 
   it("is written for anything that can be thrown", () => {
     for (const thrown of ["text", undefined, null, 7, { a: 1 }, Object.create(null)]) {
-      assert.equal(lineOf((events) => events.bug(thrown, client))["level"], "ERROR");
+      assert.equal(lineOf({ type: "connectionFault", error: thrown, client })["level"], "ERROR");
     }
   });
 });
@@ -250,7 +239,7 @@ describe("a line for what the session turned away", () => {
   };
 
   it("is WARNING after a login, with whose it was and what the client had said", () => {
-    const line = lineOf((events) => events.refused(mail, client, account));
+    const line = lineOf(refusedEvent(mail, client, PRINCIPAL));
     assert.deepEqual(line, {
       level: "WARNING",
       message: "Refused by the relay",
@@ -272,7 +261,7 @@ describe("a line for what the session turned away", () => {
       authenticated: true,
       from: "ann@x.test",
     };
-    const line = lineOf((events) => events.refused(data, client, account));
+    const line = lineOf(refusedEvent(data, client, PRINCIPAL));
     assert.deepEqual([line["level"], line["sender"]], ["WARNING", "ann@x.test"]);
   });
 
@@ -285,19 +274,19 @@ describe("a line for what the session turned away", () => {
     addresses: readonly string[],
     code: number,
     apart = 0,
-    unproved?: Account,
+    unverified?: Principal,
   ): unknown[] {
     const levels: unknown[] = [];
     const write = (line: string) => void levels.push(JSON.parse(line).level);
     let now = 0;
-    const events = new Events(createLog({ level: "DEBUG", format: "json", write }), () => now);
+    const { notify } = listeners(createLog({ level: "DEBUG", format: "json", write }), () => now);
     const refusal: Refusal = {
       command: "AUTH",
       reply: reply(code, "5.7.0", "No"),
-      authenticated: unproved !== undefined,
+      authenticated: unverified !== undefined,
     };
     for (const address of addresses) {
-      events.refused(refusal, { ...client, address }, unproved);
+      notify(refusedEvent(refusal, { ...client, address }, unverified));
       now += apart;
     }
     return levels;
@@ -314,8 +303,8 @@ describe("a line for what the session turned away", () => {
   });
 
   it("takes for a stranger who has brought a token that nobody has verified", () => {
-    const unproved = { ...account, unproved: () => "token" };
-    const levels = levelsOf(["192.0.2.7", "192.0.2.7"], 451, 0, unproved);
+    const unverified = principalOf(PRINCIPAL.account, "token");
+    const levels = levelsOf(["192.0.2.7", "192.0.2.7"], 451, 0, unverified);
     assert.deepEqual(levels, ["WARNING", "DEBUG"]);
   });
 
@@ -340,9 +329,7 @@ describe("a line for what the session turned away", () => {
       authenticated: true,
       from: "boss@x.test",
     };
-    const line = lineOf((events) =>
-      events.refused(refusal, client, { ...account, entry: "scanner" })
-    );
+    const line = lineOf(refusedEvent(refusal, client, principalOf(entryAccount("scanner"))));
     assert.deepEqual(
       [line["message"], line["tenant"], line["app"], line["entry"]],
       ["Refused by the relay", TENANT, CLIENT, "scanner"],
@@ -355,11 +342,11 @@ describe("the lines for a limit that a crowd meets", () => {
     const lines: Record<string, unknown>[] = [];
     const write = (line: string) => void lines.push(JSON.parse(line));
     let now = 0;
-    const events = new Events(createLog({ level: "WARNING", format: "json", write }), () => now);
+    const { notify } = listeners(createLog({ level: "WARNING", format: "json", write }), () => now);
     const crowd = () => {
       for (let i = 0; i < 5000; i++) {
         const from = { ...client, address: `10.0.${i >> 8}.${i & 255}` };
-        events.limited("MAX_CONNECTIONS", from, "Connection ended to make room for a new one");
+        notify(limitEvent("MAX_CONNECTIONS", from, "Connection ended to make room for a new one"));
       }
     };
     crowd();
@@ -367,10 +354,10 @@ describe("the lines for a limit that a crowd meets", () => {
     const last = lines[100]!;
     assert.match(
       String(last["message"]),
-      /^Many clients meet this limit; .* counted at \/metrics$/,
+      /^Many clients hit this limit; .* counted at \/metrics$/,
     );
     assert.deepEqual([last["level"], last["setting"]], ["WARNING", "MAX_CONNECTIONS"]);
-    events.limited("MESSAGE_RATE_LIMIT", client, "Message deferred", account);
+    notify(limitEvent("MESSAGE_RATE_LIMIT", client, "Message deferred", PRINCIPAL));
     assert.equal(lines[101]!["setting"], "MESSAGE_RATE_LIMIT");
     now = 60_000;
     crowd();
@@ -380,13 +367,13 @@ describe("the lines for a limit that a crowd meets", () => {
   it("say that there are more once a minute, however the crowd comes", () => {
     const lines: string[] = [];
     let now = 0;
-    const events = new Events(
+    const { notify } = listeners(
       createLog({ level: "WARNING", format: "text", write: (line) => void lines.push(line) }),
       () => now,
     );
     for (; now < 120_000; now += 100) {
       const from = { ...client, address: `10.0.${now >> 14}.${(now >> 6) & 255}` };
-      events.limited("MAX_CONNECTIONS", from, "Connection ended to make room for a new one");
+      notify(limitEvent("MAX_CONNECTIONS", from, "Connection ended to make room for a new one"));
     }
     assert.equal(lines.filter((line) => line.includes("Many clients")).length, 2);
     assert.ok(lines.length <= 202, `${lines.length} lines`);
@@ -398,8 +385,8 @@ describe("the line for MAX_MEMORY", () => {
     const lines: Record<string, unknown>[] = [];
     const write = (line: string) => void lines.push(JSON.parse(line));
     let now = 0;
-    const events = new Events(createLog({ level: "DEBUG", format: "json", write }), () => now);
-    for (now = 0; now < 120_000; now += 10_000) events.outOfMemory(90, 100);
+    const { notify } = listeners(createLog({ level: "DEBUG", format: "json", write }), () => now);
+    for (now = 0; now < 120_000; now += 10_000) notify({ type: "memory", used: 90, limit: 100 });
     assert.equal(lines.length, 2);
     assert.deepEqual([lines[0]!["level"], lines[0]!["used"], lines[0]!["limit"]], [
       "WARNING",
@@ -425,30 +412,32 @@ describe("the lookup table's lines", () => {
       lines.push(`${level} ${message}`);
     };
     const log = createLog({ level: "WARNING", format: "json", write });
-    return { clock, lines, events: new Events(log, () => clock.now) };
+    const { notify } = listeners(log, () => clock.now);
+    const fail = (served: boolean) => notify({ type: "lookupFailed", trouble, served });
+    return { clock, lines, fail, recover: () => notify({ type: "lookupRecovered" }) };
   }
 
   it("are WARNING when entries from before serve, once a minute, with an end", () => {
-    const { clock, lines, events } = open();
-    for (let i = 0; i < 100; i++) events.tableTrouble(trouble, true);
-    events.tableRecovered();
+    const { clock, lines, fail, recover } = open();
+    for (let i = 0; i < 100; i++) fail(true);
+    recover();
     const both = [
-      "WARNING Lookup table does not answer; entries read before serve on",
+      "WARNING Lookup table does not answer; using entries that were read before",
       "WARNING Lookup table answers again",
     ];
     assert.deepEqual(lines, both);
     clock.now = 60_000;
-    events.tableTrouble(trouble, true);
-    events.tableRecovered();
+    fail(true);
+    recover();
     assert.deepEqual(lines, [...both, ...both]);
   });
 
   it("are no flood of ends either, when it answers and fails in turns", () => {
     for (const served of [true, false]) {
-      const { clock, lines, events } = open();
+      const { clock, lines, fail, recover } = open();
       for (; clock.now < 60_000; clock.now += 100) {
-        events.tableTrouble(trouble, served);
-        events.tableRecovered();
+        fail(served);
+        recover();
       }
       const ends = lines.filter((line) => line === "WARNING Lookup table answers again");
       assert.equal(ends.length, 1);
@@ -459,9 +448,9 @@ describe("the lookup table's lines", () => {
 describe("a refusal because of a PROXY header", () => {
   for (
     const [reason, message] of [
-      ["missing", /from PROXY_PROTOCOL_NETWORKS and has no sound PROXY header/],
+      ["missing", /no valid PROXY header from an address in PROXY_PROTOCOL_NETWORKS/],
       ["foreign", /not in PROXY_PROTOCOL_NETWORKS/],
-      ["second", /behind another one/],
+      ["second", /a second PROXY header/],
     ] as const
   ) {
     it(`is WARNING where it is ${reason}, counted, and seldom in floods`, () => {
@@ -469,13 +458,10 @@ describe("a refusal because of a PROXY header", () => {
       const write = (line: string) => void lines.push(JSON.parse(line));
       const metrics = new Metrics();
       let now = 0;
-      const events = new Events(
-        createLog({ level: "DEBUG", format: "json", write }),
-        () => now,
-        metrics,
-      );
+      const log = createLog({ level: "DEBUG", format: "json", write });
+      const { notify } = listeners(log, () => now, metrics);
       const tell = (address: string) =>
-        events.proxyRefused({ reason, detail: "because" }, { ...client, address });
+        notify(proxyHeaderEvent({ reason, detail: "because" }, { ...client, address }));
       tell("192.0.2.7");
       tell("192.0.2.7");
       tell("192.0.2.8");
@@ -501,18 +487,7 @@ describe("a refusal because of a PROXY header", () => {
 describe("a proxied connection's line", () => {
   it("names the proxy, which no other line does", () => {
     const proxied = { ...client, proxy: "198.51.100.1" };
-    const ended = lineOf((events) =>
-      events.connection({
-        client: proxied,
-        secure: true,
-        handshakeFailed: false,
-        received: 10,
-        messages: 0,
-        milliseconds: 5,
-        reason: "quit",
-        error: false,
-      })
-    );
+    const ended = lineOf(connectionEvent(proxied));
     assert.deepEqual([ended["client"], ended["proxy"]], ["192.0.2.7", "198.51.100.1"]);
   });
 });
@@ -520,43 +495,59 @@ describe("a proxied connection's line", () => {
 describe("what happens is counted", () => {
   const no = { reply: reply(550, "5.0.0", "No"), detail: "because" };
   const failed = { ...no, ambiguous: false, code: "ErrorX" };
-  const login = (result: LoginResult) => (events: Events) =>
-    events.login(
+  const login = (result: Principal | LoginFailure) =>
+    loginEvent(
       { mechanism: "PLAIN", username: USERNAME, password: new Secret("hunter2") },
       client,
       result,
     );
-  const message = (outcome: Parameters<Events["message"]>[1]) => (events: Events) =>
-    events.message(submissionOf(account), outcome, client, 1);
-  const CASES: readonly (readonly [counter: string, tell: (events: Events) => void])[] = [
-    [
-      'logins_total{result="succeeded"}',
-      login({ type: "account", account, reply: reply(235, "2.7.0", "OK") }),
-    ],
+  const message = (outcome: Outcome) => submissionEvent(outcome, client);
+  const error = new Error("oh no");
+  const CASES: readonly (readonly [counter: string, event: RelayEvent])[] = [
+    ['logins_total{result="succeeded"}', login(PRINCIPAL)],
     ['logins_total{result="refused"}', login({ type: "refused", ...no })],
     ['logins_total{result="deferred"}', login({ type: "later", ...no })],
     [
       'messages_total{result="sent"}',
       message({ type: "sent", reply: reply(250, "2.0.0", "OK") }),
     ],
+    [
+      'messages_total{result="repeated"}',
+      message({ type: "alreadySent", reply: reply(250, "2.0.0", "OK"), id: "x" }),
+    ],
     ['messages_total{result="refused"}', message({ ...failed, type: "refused" })],
     ['messages_total{result="deferred"}', message({ ...failed, type: "later" })],
     ['messages_total{result="ambiguous"}', message({ ...failed, type: "later", ambiguous: true })],
     [
-      'refusals_total{command="MAIL",code="550"}',
-      (events) =>
-        events.refused({ command: "MAIL", reply: no.reply, authenticated: true }, client, account),
+      'limit_hits_total{setting="MAX_MIME_PARTS"}',
+      message({ ...failed, type: "refused", limit: "MAX_MIME_PARTS" }),
     ],
-    ["internal_errors_total", (events) => events.bug(new Error("oh no"), client)],
-    ["internal_errors_total", (events) => events.fault(new Error("oh no"))],
-    ["internal_errors_total", (events) => events.fault(undefined)],
+    [
+      'refusals_total{command="MAIL",code="550"}',
+      refusedEvent({ command: "MAIL", reply: no.reply, authenticated: true }, client, PRINCIPAL),
+    ],
+    [
+      'limit_hits_total{setting="MAX_MESSAGE_SIZE"}',
+      refusedEvent(
+        { command: "MAIL", reply: no.reply, authenticated: true },
+        client,
+        PRINCIPAL,
+        "MAX_MESSAGE_SIZE",
+      ),
+    ],
+    ['limit_hits_total{setting="MAX_ERRORS"}', limitEvent("MAX_ERRORS", client, "Too many")],
+    ['limit_hits_total{setting="MAX_MEMORY"}', { type: "memory", used: 90, limit: 100 }],
+    ["connections_total", connectionEvent(client)],
+    ["internal_errors_total", { type: "connectionFault", error, client }],
+    ["internal_errors_total", { type: "fault", error }],
+    ["internal_errors_total", { type: "fault", error: undefined }],
   ];
-  for (const [counter, tell] of CASES) {
+  for (const [counter, event] of CASES) {
     it(counter, () => {
       const metrics = new Metrics();
       const log = createLog({ level: "DEBUG", format: "json", write: () => {} });
-      const events = new Events(log, () => 0, metrics);
-      for (let i = 0; i < 3; i++) tell(events);
+      const { notify } = listeners(log, () => 0, metrics);
+      for (let i = 0; i < 3; i++) notify(event);
       assert.ok(metrics.text().includes(`\nsmtp_oauth_relay_${counter} 3\n`), metrics.text());
     });
   }

@@ -4,7 +4,12 @@ import { Buffer } from "node:buffer";
 import { connect } from "node:net";
 import { describe, it } from "node:test";
 import { Hono } from "hono";
-import { type HttpOptions, type HttpService, serveHttp } from "../../src/observe/http.ts";
+import {
+  type HttpOptions,
+  type HttpService,
+  type Readiness,
+  serveHttp,
+} from "../../src/observe/http.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import { Secret } from "../../src/secret.ts";
 
@@ -20,20 +25,22 @@ function pages(): Hono {
 }
 
 async function withHttp(
-  options: Partial<HttpOptions>,
+  options: Partial<HttpOptions> & {
+    readonly readiness?: Readiness;
+    readonly unlocked?: readonly string[];
+  },
   test: (
     get: (path: string, init?: RequestInit) => Promise<Response>,
-    http: HttpService,
+    server: { readonly port: number; readonly http: HttpService },
   ) => Promise<void>,
 ): Promise<void> {
-  const http = await serveHttp({
-    listen: LISTEN,
-    readiness: () => ({}),
-    pages: pages(),
-    ...options,
-  });
+  const { readiness = () => ({}), unlocked = [], ...others } = options;
+  const http = await serveHttp({ listen: LISTEN, ...others });
+  http.mount(pages(), unlocked);
+  http.reportReadiness(readiness);
+  const { port } = http.addresses[0]!;
   try {
-    await test((path, init) => fetch(`http://127.0.0.1:${http.port}${path}`, init), http);
+    await test((path, init) => fetch(`http://127.0.0.1:${port}${path}`, init), { port, http });
   } finally {
     await http.close();
   }
@@ -53,7 +60,27 @@ describe("GET /healthz", () => {
     }));
 });
 
+describe("pages", () => {
+  it("can be mounted on a server that has answered requests already", () =>
+    withHttp({}, async (get, { http }) => {
+      assert.equal((await get("/late")).status, 404);
+      http.mount(new Hono().get("/late", (context) => context.text("a later page")));
+      assert.equal(await (await get("/late")).text(), "a later page");
+      assert.equal(await (await get("/")).text(), "a page");
+    }));
+});
+
 describe("GET /readyz", () => {
+  it("is 503 until somebody reports that the relay is ready", async () => {
+    const http = await serveHttp({ listen: LISTEN });
+    const { port } = http.addresses[0]!;
+    const ready = async () => (await fetch(`http://127.0.0.1:${port}/readyz`)).status;
+    assert.equal(await ready(), 503);
+    http.reportReadiness(() => ({ smtp: { ready: true } }));
+    assert.equal(await ready(), 200);
+    await http.close();
+  });
+
   it("is 200 when each part is ready, with each part's state as JSON", () => {
     const parts = { smtp: { ready: true, connections: 3 }, tls: { ready: true, source: "file" } };
     return withHttp({ readiness: () => parts }, async (get) => {
@@ -148,7 +175,7 @@ describe("the HTTP side", () => {
   it("says why it cannot listen", () =>
     withHttp({}, async (_, { port }) => {
       await assert.rejects(
-        serveHttp({ listen: { hostname: "127.0.0.1", port }, readiness: () => ({}) }),
+        serveHttp({ listen: { hostname: "127.0.0.1", port } }),
         { code: "EADDRINUSE" },
       );
     }));
@@ -163,14 +190,16 @@ describe("the HTTP side", () => {
           },
         }),
       ));
-    const http = await serveHttp({ listen: LISTEN, readiness: () => ({}), pages: app });
-    const response = await fetch(`http://127.0.0.1:${http.port}/stream`);
+    const http = await serveHttp({ listen: LISTEN });
+    http.mount(app);
+    const { port } = http.addresses[0]!;
+    const response = await fetch(`http://127.0.0.1:${port}/stream`);
     const reader = response.body!.getReader();
     assert.equal(new TextDecoder().decode((await reader.read()).value), "first");
     await http.close();
     // Either an end or an error: but no more waiting.
     await reader.read().catch(() => {});
-    await assert.rejects(fetch(`http://127.0.0.1:${http.port}/healthz`));
+    await assert.rejects(fetch(`http://127.0.0.1:${port}/healthz`));
   });
 });
 

@@ -41,7 +41,7 @@ describe("a relay", () => {
   });
 
   it("refuses at RCPT whom it will not send to, so that the others get the message", async () => {
-    const client = new SmtpClient(relay.smtp[0]!.port);
+    const client = new SmtpClient(relay.addresses.smtp[0]!.port);
     assert.match(await client.login(USERNAME, SECRET), /^235/);
     assert.match(await client.say("MAIL FROM:<scan@example.com>"), /^250/);
     assert.match(await client.say("RCPT TO:<one@example.org>"), /^250/);
@@ -68,7 +68,11 @@ describe("a relay", () => {
     const session = `EHLO ups\r\nAUTH PLAIN ${AUTH}\r\nMAIL FROM:<ups@example.com>\r\n` +
       "RCPT TO:<it@example.org>\r\nDATA\r\nSubject: on battery\r\n\r\nOn battery\r\n.\r\n";
     for (let sent = 1; sent <= 3; sent++) {
-      const socket = connect({ host: "127.0.0.1", port: relay.smtp[0]!.port, allowHalfOpen: true });
+      const socket = connect({
+        host: "127.0.0.1",
+        port: relay.addresses.smtp[0]!.port,
+        allowHalfOpen: true,
+      });
       let replies = "";
       socket.setEncoding("latin1").on("data", (text: string) => replies += text);
       const ended = new Promise((resolve) => socket.once("end", resolve));

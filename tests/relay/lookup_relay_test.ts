@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { after, afterEach, before, describe, it } from "node:test";
 import { CommandError, EXIT } from "../../src/exit.ts";
-import { type Relay, startRelay } from "../../src/relay/relay.ts";
+import type { Relay } from "../../src/relay/relay.ts";
+import { openRelay } from "../support/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
@@ -77,12 +78,16 @@ describe("a relay with a lookup table", () => {
         lines.push(JSON.parse(line));
       },
     });
-    const relay = await startRelay({ settings: loaded.settings, log });
+    const { relay, url } = await openRelay(loaded.settings, log);
     relays.push(relay);
-    return { relay, lines };
+    return { relay, url, lines };
   }
 
-  async function login({ smtp }: Relay, username: string, reply: RegExp): Promise<SmtpClient> {
+  async function login(
+    { addresses: { smtp } }: Relay,
+    username: string,
+    reply: RegExp,
+  ): Promise<SmtpClient> {
     const client = new SmtpClient(smtp[0]!.port);
     clients.push(client);
     assert.match(await client.login(username, SECRET), reply);
@@ -388,13 +393,13 @@ describe("a relay with a lookup table", () => {
       return stage;
     };
     const first = await seed(own);
-    const { relay, lines } = await start({
+    const { relay, url, lines } = await start({
       AZURE_TABLES_URL: own.url("users"),
       HTTP_LISTEN: "127.0.0.1:0",
     });
     /** It stays ready through all of it: a restart would only forget. */
     const tablePart = async () => {
-      const answer = await fetch(`http://127.0.0.1:${relay.http!.port}/readyz`);
+      const answer = await fetch(`${url}/readyz`);
       const { ready, parts } = await answer.json() as {
         ready: boolean;
         parts: { table: Record<string, unknown> };

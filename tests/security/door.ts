@@ -10,7 +10,7 @@ import { connect as connectTls } from "node:tls";
 import type { EntrySource } from "../../src/accounts/entry_source.ts";
 import { fixedSource } from "../../src/certificates/source.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
-import { startRelay } from "../../src/relay/relay.ts";
+import { openRelay } from "../support/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { USERNAME } from "../support/logins.ts";
@@ -105,14 +105,13 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     format: logFormat,
     write: (line) => void lines.push(line),
   });
-  const relay = await startRelay({
-    settings: loaded.settings,
-    log,
+  const { settings } = loaded;
+  const { relay, url } = await openRelay(settings, log, {
     certificates: fixedSource("test", await selfSignedCertificate()),
     ...(entries === undefined ? {} : { entries }),
   });
   const talks: Talk[] = [];
-  const port = relay.smtp[0]!.port;
+  const port = relay.addresses.smtp[0]!.port;
   const open = async () => {
     const talk = await Talk.open(port);
     talks.push(talk);
@@ -120,8 +119,8 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
   };
   return {
     port,
-    tlsPort: relay.smtps[0]!.port,
-    metrics: relay.http && new URL(`http://127.0.0.1:${relay.http.port}/metrics`),
+    tlsPort: relay.addresses.smtps[0]!.port,
+    metrics: url === undefined ? undefined : new URL(`${url}/metrics`),
     requests,
     log: lines,
     connect: open,

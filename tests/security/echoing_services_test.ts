@@ -14,7 +14,7 @@ import { LookupTable } from "../../src/accounts/lookup_table.ts";
 import { azureCredential } from "../../src/azure/credential.ts";
 import { azureClientOptions, azureTransport } from "../../src/azure/transport.ts";
 import { KeyVaultSource } from "../../src/certificates/keyvault.ts";
-import { judgeAnswer } from "../../src/graph/answers.ts";
+import { judgeAnswer } from "../../src/graph/graph_errors.ts";
 import { requestToken } from "../../src/entra/msal.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { createLog } from "../../src/observe/log.ts";

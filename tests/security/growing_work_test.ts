@@ -12,9 +12,8 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { parseParameterized } from "../../src/message/parameters.ts";
-import { prepareMessage } from "../../src/message/prepare.ts";
 import type { Content } from "../../src/smtp/content.ts";
-import { envelope, OPTIONS } from "../message/preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../graph/preparing.ts";
 import { inARow, inTurns, pairs, triples } from "./hostile_pieces.ts";
 import { READERS, readMessage } from "./hostile_readers.ts";
 

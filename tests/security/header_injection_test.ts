@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import PostalMime, { addressParser } from "postal-mime";
 import { octets } from "../support/content.ts";
-import { recipientsOf } from "../message/graph_reading.ts";
+import { recipientsOf } from "../graph/graph_reading.ts";
 import { USERNAME } from "../support/logins.ts";
 import { type Door, openDoor } from "./door.ts";
 

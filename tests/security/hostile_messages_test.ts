@@ -8,12 +8,11 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { senderRefusal } from "../../src/accounts/senders.ts";
-import { detach } from "../../src/message/detach.ts";
+import { detach } from "../../src/graph/extract_attachments.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
-import { prepareMessage } from "../../src/message/prepare.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import type { Content } from "../../src/smtp/content.ts";
-import { envelope, OPTIONS } from "../message/preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../graph/preparing.ts";
 
 /** As it arrives from a socket. */
 function content(text: string): Content {

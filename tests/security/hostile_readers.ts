@@ -2,17 +2,16 @@
 
 import { Buffer } from "node:buffer";
 import { senderRefusal } from "../../src/accounts/senders.ts";
+import { detach } from "../../src/graph/extract_attachments.ts";
 import { ResponseReader } from "../../src/http/response_reader.ts";
-import { detach } from "../../src/message/detach.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
-import { prepareMessage } from "../../src/message/prepare.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import { ProxyHeaderReader } from "../../src/server/proxy_header.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { readRecipient, readSender } from "../../src/smtp/envelope.ts";
 import { beginSasl } from "../../src/smtp/sasl.ts";
 import { inPieces } from "../fuzz/engine/target.ts";
-import { envelope, OPTIONS } from "../message/preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../graph/preparing.ts";
 import { driverIn } from "../smtp/driver.ts";
 import { PIECES } from "./hostile_pieces.ts";
 

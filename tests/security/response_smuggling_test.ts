@@ -11,7 +11,8 @@ import { formatReply } from "../../src/smtp/reply.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { httpClient } from "../support/http.ts";
 import { startRawServer } from "../support/raw_server.ts";
-import { accountWith, MESSAGE, submissionOf, tokenOf } from "../support/submissions.ts";
+import { GRAPH_OPTIONS } from "../graph/options.ts";
+import { accountWith, attemptOf, mailOf, tokenOf } from "../support/submissions.ts";
 
 const TAKEN = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
 const REFUSED = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
@@ -88,17 +89,12 @@ describe("a response that can be read in two ways", () => {
       const backend = new GraphBackend({
         http,
         endpoint: server.url,
-        timeout: 10_000,
-        requestLimit: 4_000_000,
-        concurrency: 4,
-        pacingTimeout: 60_000,
-        deliveryTimeout: 60_000,
-        largeMessages: "reject",
+        ...GRAPH_OPTIONS,
         clock: new FakeClock(),
       });
       const send = async (token: string) => {
-        const submission = submissionOf(accountWith(tokenOf(token)));
-        return formatReply((await backend.send(submission, "ann@x.test", [MESSAGE])).reply);
+        const attempt = attemptOf(accountWith(tokenOf(token)));
+        return formatReply((await backend.deliver(mailOf("ann@x.test"), attempt)).reply);
       };
       try {
         // Refused, or in doubt: but not sent.

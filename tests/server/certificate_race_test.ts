@@ -36,12 +36,14 @@ describe("certificate files that are replaced", () => {
         format: "json",
         write: (line) => void lines.push(JSON.parse(line)),
       }),
-      certificates: new FileSource({
-        certificatePath: certificatePath(),
-        keyPath: keyPath(),
-        interval: 1,
-        settle: 1,
-      }),
+      replaced: {
+        certificates: new FileSource({
+          certificatePath: certificatePath(),
+          keyPath: keyPath(),
+          interval: 1,
+          settle: 1,
+        }),
+      },
     });
   });
   after(async () => {
@@ -54,7 +56,7 @@ describe("certificate files that are replaced", () => {
 
   /** @returns the serial number of the certificate that was shown */
   async function handshake(): Promise<string> {
-    const client = new SmtpClient(relay.smtps[0]!.port, "127.0.0.1", true);
+    const client = new SmtpClient(relay.addresses.smtps[0]!.port, "127.0.0.1", true);
     assert.match(await client.reply(), /^220 /);
     const { serial } = client;
     client.destroy();

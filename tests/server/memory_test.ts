@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
-import type { Owner } from "../../src/server/handlers.ts";
+import type { Owner } from "../../src/submission/submission_service.ts";
 import { COPIES, MemoryBudget, PROMISE_MS } from "../../src/server/memory.ts";
 import type { Reservation } from "../../src/smtp/reservation.ts";
 

@@ -54,7 +54,7 @@ describe("a relay", () => {
   }
 
   async function loggedIn(relay: Relay): Promise<SmtpClient> {
-    const client = new SmtpClient(relay.smtp[0]!.port);
+    const client = new SmtpClient(relay.addresses.smtp[0]!.port);
     clients.push(client);
     assert.match(await client.login(USERNAME, "secret"), /^235/);
     return client;

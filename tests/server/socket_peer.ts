@@ -1,15 +1,14 @@
 // The dialogue scripts' server is a relay on a real socket here, TLS and all.
 
 import assert from "node:assert/strict";
+import type { ReceivedMessage } from "../../src/submission/submission_service.ts";
 import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { type Certificate } from "../../src/certificates/certificate.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
-import { currentRuntime } from "../../src/runtime/current.ts";
-import type { Message } from "../../src/server/handlers.ts";
 import { MemoryBudget } from "../../src/server/memory.ts";
-import { SmtpServer } from "../../src/server/server.ts";
+import type { SmtpServer } from "../../src/server/server.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import { type Credentials, secretIn } from "../../src/smtp/sasl.ts";
 import type {
@@ -20,6 +19,7 @@ import type {
 } from "../smtp/dialogue.ts";
 import { limitsOf, mechanismsOf } from "../smtp/options.ts";
 import { replyOf } from "../smtp/session_peer.ts";
+import { smtpServer } from "../support/smtp_server.ts";
 
 const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
@@ -28,21 +28,13 @@ const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   421: REPLIES.tooManyFailedLogins,
 };
 
-/** Milliseconds; no test waits for these. */
-const TIMEOUTS = {
-  command: 60_000,
-  data: 60_000,
-  handshake: 60_000,
-  unread: 60_000,
-  linger: 5_000,
-};
 /** Milliseconds for a server to say something before a test gives up. */
 const PATIENCE = 5_000;
 
 let certificate: Promise<Certificate> | undefined;
 
 export class SocketPeer implements DialoguePeer {
-  readonly #server: SmtpServer<true>;
+  readonly #server: SmtpServer;
   readonly #memory: MemoryBudget;
   #socket: Socket;
   readonly #implicitTls: boolean;
@@ -57,34 +49,29 @@ export class SocketPeer implements DialoguePeer {
   readonly #problems: string[] = [];
 
   static async connect(options: DialogueOptions, implicitTls: boolean): Promise<SocketPeer> {
-    const { certificate: pem, privateKey } = await (certificate ??= selfSignedCertificate());
-    const identity = { certificate: pem, privateKey, minVersion: "1.2" } as const;
-    const runtime = await currentRuntime();
+    const identity = await (certificate ??= selfSignedCertificate());
     const memory = new MemoryBudget(options.maxMemory);
     const { checkSender, sent } = limitsOf(options);
     const handlers: { peer?: SocketPeer } = {};
     const rules = { checkSender, anySender: options.anySender };
-    const server = new SmtpServer<true>({
-      runtime,
+    const server = await smtpServer({
       session: { ...options, mechanisms: mechanismsOf(options) },
       memory,
-      identity: () => options.offerTls || implicitTls ? identity : undefined,
-      timeouts: TIMEOUTS,
+      certificate: options.offerTls || implicitTls ? identity : undefined,
       handlers: {
         authenticate(credentials) {
-          return Promise.resolve({ ...handlers.peer!.#authenticate(credentials), ...rules });
+          const login = credentials === "trusted"
+            ? handlers.peer!.#logInTrusted()
+            : handlers.peer!.#authenticate(credentials);
+          return Promise.resolve({ ...login, ...rules });
         },
         submit(_account, message) {
           sent();
           return Promise.resolve(handlers.peer!.#submit(message));
         },
-        trusted: {
-          has: () => options.trusted,
-          logIn: () => Promise.resolve({ ...handlers.peer!.#logInTrusted(), ...rules }),
-        },
         failed: (error) => handlers.peer!.#problems.push(String(error)),
-        ended: () => {},
       },
+      isTrusted: () => options.trusted,
     });
     const { port } = server.listen("127.0.0.1", 0, implicitTls);
     const socket = connect({ host: "127.0.0.1", port, noDelay: true });
@@ -98,7 +85,7 @@ export class SocketPeer implements DialoguePeer {
   }
 
   constructor(
-    server: SmtpServer<true>,
+    server: SmtpServer,
     memory: MemoryBudget,
     socket: Socket,
     implicitTls: boolean,
@@ -175,7 +162,7 @@ export class SocketPeer implements DialoguePeer {
     return login.answer === 235 ? { reply: answer, account: true as const } : { reply: answer };
   }
 
-  #submit({ envelope, content, facts }: Message): Reply {
+  #submit({ envelope, content, facts }: ReceivedMessage): Reply {
     this.#submissions.push({ ...envelope, content: Buffer.concat(content), facts });
     this.#wake?.();
     return replyOf(this.#answers.shift() ?? "250 2.0.0 Accepted as 0001");

@@ -1,24 +1,22 @@
 /** When the memory of a message is given back: with its verdict, and not before. */
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
-import type { SessionAccount } from "../../src/submission/live_account.ts";
-import { processing } from "../../src/submission/service.ts";
 import { HttpClient } from "../../src/http/client.ts";
-import { Events } from "../../src/observe/events.ts";
-import { createLog } from "../../src/observe/log.ts";
-import type { Message } from "../../src/server/handlers.ts";
+import { buildSubmissions } from "../../src/relay/submission.ts";
 import { Secret } from "../../src/secret.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { ContentBuilder } from "../../src/smtp/content.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
+import type { Principal, ReceivedMessage } from "../../src/submission/submission_service.ts";
 import { octets } from "../support/content.ts";
 import { USERNAME } from "../support/logins.ts";
+import { WaitingTestClient } from "../support/waiting_client.ts";
 
 const CLIENT = { connection: "c", address: "192.0.2.1", port: 1 };
 const FACTS = { helo: "printer", esmtp: true, tls: true, smtputf8: false };
 
 /** A message as it is when it has come from a socket. */
-function message(): { readonly message: Message; readonly segment: Uint8Array } {
+function message(): { readonly message: ReceivedMessage; readonly segment: Uint8Array } {
   const segment = Uint8Array.from(
     octets(`From: ann@x.test\r\nSubject: s\r\n\r\n${"text\r\n".repeat(10_000)}`),
   );
@@ -64,23 +62,24 @@ describe("the memory of a message that is submitted", () => {
     });
     if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
     const { settings } = loaded;
-    const events = new Events(createLog({ level: "CRITICAL", format: "json", write: () => {} }));
-    const work = processing({ settings, http, events, entries: undefined });
+    const work = buildSubmissions({ settings, http, notify() {}, entries: undefined });
     const credentials = {
       mechanism: "PLAIN",
       username: USERNAME,
       password: new Secret("any-secret"),
     } as const;
-    const { account } = await work.handlers.authenticate(credentials, CLIENT);
-    return { ...work, account: account as SessionAccount };
+    const { principal } = await work.service.authenticate(credentials, CLIENT);
+    const submit = (message: ReceivedMessage, client = new WaitingTestClient()) =>
+      work.service.submit(principal as Principal, message, client);
+    return { ...work, submit };
   }
 
   for (const status of [202, 400]) {
     it(`is given back with the verdict on Graph's ${status}, and not before`, async () => {
-      const { handlers, account } = await start();
+      const { submit } = await start();
       const { message: sent, segment } = message();
       const { length } = segment;
-      const verdict = handlers.submit(account, sent);
+      const verdict = submit(sent);
       await arrived;
       assert.equal(segment.length, length);
       answer(status);
@@ -90,14 +89,15 @@ describe("the memory of a message that is submitted", () => {
   }
 
   it("stays for a delivery whose client has gone, and the same again is known by it", async () => {
-    const { handlers, account } = await start();
+    const { submit } = await start();
     const { message: sent, segment } = message();
     const { length } = segment;
-    const first = handlers.submit(account, sent);
+    const client = new WaitingTestClient();
+    const first = submit(sent, client);
     await arrived;
-    handlers.abandoned!(sent, Promise.resolve(true));
+    client.leave(false);
     const { message: again, segment: other } = message();
-    const second = handlers.submit(account, again);
+    const second = submit(again);
     assert.equal(segment.length, length);
     answer(202);
     const [{ text }, repeated] = await Promise.all([first, second]);
@@ -105,14 +105,14 @@ describe("the memory of a message that is submitted", () => {
     assert.equal(segment.length + other.length, 0);
     const { message: third, segment: last } = message();
     // It is known by what was noted of it, not by its octets.
-    assert.equal((await handlers.submit(account, third)).text, text);
+    assert.equal((await submit(third)).text, text);
     assert.equal(last.length, 0);
   });
 
   it("stays until a delivery that is cut off has come to its end", async () => {
-    const { handlers, account, cutOff } = await start();
+    const { submit, cutOff } = await start();
     const { message: sent, segment } = message();
-    const verdict = handlers.submit(account, sent);
+    const verdict = submit(sent);
     await arrived;
     cutOff();
     assert.ok(segment.length > 0);

@@ -7,7 +7,8 @@ import { Buffer } from "node:buffer";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { Row } from "../../src/accounts/entry.ts";
 import type { EntrySource } from "../../src/accounts/entry_source.ts";
-import { type Relay, startRelay } from "../../src/relay/relay.ts";
+import type { Relay } from "../../src/relay/relay.ts";
+import { openRelay } from "../support/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
@@ -88,15 +89,12 @@ describe("a relay", () => {
       write: (line) => void lines.push(JSON.parse(line)),
     });
     const settings = { ...loaded.settings, AZURE_TABLES_FORCE_USAGE: entryNeeded };
-    const relay = await startRelay({
-      settings,
-      log,
-      ...(entries === undefined ? {} : { entries }),
-    });
+    const replaced = entries === undefined ? {} : { entries };
+    const { relay, url } = await openRelay(settings, log, replaced);
     relays.push(relay);
     const asked = cloud.seen.length;
     const connect = (host = "127.0.0.1") => {
-      const { port } = relay.smtp.find(({ hostname }) => hostname === host)!;
+      const { port } = relay.addresses.smtp.find(({ hostname }) => hostname === host)!;
       const client = new SmtpClient(port, host);
       clients.push(client);
       return client;
@@ -110,7 +108,7 @@ describe("a relay", () => {
       told: (message: string, level = "WARNING") =>
         lines.filter((line) => line.message === message && line.level === level),
       async hits(setting: string): Promise<number> {
-        const page = await (await fetch(`http://127.0.0.1:${relay.http!.port}/metrics`)).text();
+        const page = await (await fetch(`${url}/metrics`)).text();
         return Number(new RegExp(`limit_hits_total{setting="${setting}"} (\\d+)`).exec(page)?.[1]);
       },
     };

@@ -1,5 +1,6 @@
 /** A clock that a test moves. */
 import type { Clock } from "../../src/clock.ts";
+import { setImmediate } from "node:timers/promises";
 
 interface Alarm {
   readonly at: number;
@@ -71,5 +72,17 @@ export class FakeClock implements Clock {
       due.run();
     }
     this.#now = end;
+  }
+
+  /** Lets time pass, a little with each turn of the event loop, until a promise settles. */
+  async passUntil<T>(promise: Promise<T>): Promise<T> {
+    let settled = false;
+    const settle = () => void (settled = true);
+    promise.then(settle, settle);
+    for (;;) {
+      await setImmediate();
+      if (settled) return promise;
+      this.pass(20);
+    }
   }
 }

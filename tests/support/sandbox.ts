@@ -1,6 +1,6 @@
 /** The whole sandbox in this process: relay, imitated services, inbox and its pages. */
-import { Hono } from "hono";
 import { type Relay, startRelay } from "../../src/relay/relay.ts";
+import { serveHttp } from "../../src/observe/http.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { type Cloud, createCloud } from "../../src/sandbox/cloud.ts";
 import { inboxRoutes } from "../../src/sandbox/inbox/routes.ts";
@@ -55,25 +55,25 @@ export async function openSandbox(environment: Record<string, string> = {}): Pro
     command: "curl",
   };
   const ended = new AbortController();
-  const pages = new Hono();
-  pages.route("/", cloud.routes);
-  pages.route("/", inboxRoutes(inbox, { connection, tracer, signal: ended.signal }));
+  const http = await serveHttp({ listen: { hostname: "127.0.0.1", port: 0 } });
+  http.mount(cloud.routes, ["/entra/", "/graph/"]);
+  http.mount(inboxRoutes(inbox, { connection, tracer, signal: ended.signal }));
+  const { port } = http.addresses[0]!;
   const relay = await startRelay({
-    settings,
-    log: createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT, write: () => {} }),
-    pages,
-    entries: new SandboxTable([]),
-    tracing: tracer,
-    httpReady: ({ port }) => ({
+    settings: {
       ...settings,
       AZURE_AUTHORITY_HOST: new URL(`http://127.0.0.1:${port}/entra`),
       GRAPH_ENDPOINT: new URL(`http://127.0.0.1:${port}/graph`),
-    }),
+    },
+    log: createLog({ level: settings.LOG_LEVEL, format: settings.LOG_FORMAT, write: () => {} }),
+    http,
+    replaced: { entries: new SandboxTable([]) },
+    tracing: tracer,
   });
-  const url = `http://127.0.0.1:${relay.http!.port}/`;
+  const url = `http://127.0.0.1:${port}/`;
   const clients: SmtpClient[] = [];
   const connect = async () => {
-    const client = new SmtpClient(relay.smtp[0]!.port);
+    const client = new SmtpClient(relay.addresses.smtp[0]!.port);
     clients.push(client);
     await client.reply();
     await client.say("EHLO device.example");

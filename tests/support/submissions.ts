@@ -1,15 +1,21 @@
 /** Accounts and submissions to hand to a backend. */
 import { Buffer } from "node:buffer";
-import type { Account } from "../../src/accounts/accounts.ts";
-import type { Submission } from "../../src/delivery/outcome.ts";
+import type { Account, Authorization } from "../../src/accounts/account.ts";
+import type { Attempt, Submission, WaitingClient } from "../../src/delivery/delivery.ts";
 import type { EntraRefusal } from "../../src/entra/entra_errors.ts";
 import { type AccessToken, rolesOf } from "../../src/entra/token.ts";
+import type { Content } from "../../src/smtp/content.ts";
 import { Secret } from "../../src/secret.ts";
 import { CLIENT, SCOPE, TENANT } from "./logins.ts";
 
 /** An account that writes down what is done with its token. */
-export interface WatchedAccount extends Account {
-  readonly events: string[];
+export type WatchedAccount = Account & Authorization & { readonly events: string[] };
+
+export const ACCOUNT: Account = { tenantId: TENANT, clientId: CLIENT };
+
+/** A delivery for which no client waits, unless one is given. */
+export function attemptOf(authorization: Authorization, client?: WaitingClient): Attempt {
+  return client === undefined ? { authorization } : { authorization, client };
 }
 
 export function accountWith(token: AccessToken | EntraRefusal): WatchedAccount {
@@ -21,6 +27,8 @@ export function accountWith(token: AccessToken | EntraRefusal): WatchedAccount {
     token: () => "type" in token ? Promise.resolve(token) : token,
     reject: (given) => void events.push(given === token ? "rejected" : "rejected another"),
     confirm: (given) => void events.push(given === token ? "confirmed" : "confirmed another"),
+    unverified: () => undefined,
+    expiry: () => undefined,
   };
 }
 
@@ -54,7 +62,9 @@ export const MESSAGE = Buffer.from(
   "utf8",
 );
 
-export function submissionOf(account: Account): Submission {
+export function submissionOf<Of = Account>(
+  account: Of,
+): Omit<Submission, "account"> & { readonly account: Of } {
   return {
     id: "0123456789abcdef",
     account,
@@ -62,6 +72,12 @@ export function submissionOf(account: Account): Submission {
     content: [MESSAGE],
     facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
     client: "192.0.2.7",
-    receivedAt: new Date("2026-11-05T06:07:08Z"),
+    receivedAt: Date.parse("2026-11-05T06:07:08Z"),
   };
+}
+
+/** A submission whose reverse-path is this mailbox, which sends then. */
+export function mailOf(mailbox: string, content: Content = [MESSAGE]): Submission {
+  const submission = submissionOf(ACCOUNT);
+  return { ...submission, envelope: { ...submission.envelope, from: mailbox }, content };
 }

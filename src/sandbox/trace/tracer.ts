@@ -7,10 +7,16 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { Delimiter } from "../../accounts/username.ts";
 import type { HttpClient, HttpRequest } from "../../http/client.ts";
-import type { Client, Handlers, Login, Message } from "../../server/handlers.ts";
+import type { RelayEvent } from "../../observe/relay_event.ts";
 import type { Refusal } from "../../smtp/effects.ts";
 import type { SessionObserver } from "../../smtp/observer.ts";
 import { printable, type Reply, replyText } from "../../smtp/reply.ts";
+import type {
+  Client,
+  Login,
+  ReceivedMessage,
+  SubmissionService,
+} from "../../submission/submission_service.ts";
 import { Dialogue } from "./dialogue.ts";
 import { type FailureEvent, Failures, MAX_RECIPIENTS } from "./failures.ts";
 import { Trace } from "./trace.ts";
@@ -84,38 +90,31 @@ export class Tracer {
     };
   }
 
-  handlers<Account>(handlers: Handlers<Account>): Handlers<Account> {
-    const { trusted } = handlers;
+  service(service: SubmissionService): SubmissionService {
     return {
-      ...handlers,
-      authenticate: (credentials, client, ...more) => {
-        const { mechanism } = credentials;
-        const username = shownUsername(credentials.username, this.#delimiter);
-        const logIn = () => handlers.authenticate(credentials, client, ...more);
-        return this.#login(client, { username, mechanism }, logIn);
+      authenticate: (credentials, client) => {
+        const name = credentials === "trusted" ? {} : {
+          username: shownUsername(credentials.username, this.#delimiter),
+          mechanism: credentials.mechanism,
+        };
+        return this.#login(client, name, () => service.authenticate(credentials, client));
       },
-      ...(trusted === undefined ? {} : {
-        trusted: {
-          has: (client) => trusted.has(client),
-          logIn: (client) => this.#login(client, {}, () => trusted.logIn(client)),
-        },
-      }),
-      submit: (account, message, ...more) =>
-        this.#submit(message, () => handlers.submit(account, message, ...more)),
-      refused: (refusal, client, account) => {
+      submit: (principal, message, waiting) =>
+        this.#submit(message, () => service.submit(principal, message, waiting)),
+      refused: (refusal, client, principal) => {
         this.#refused(refusal, client);
-        handlers.refused?.(refusal, client, account);
-      },
-      ended: (summary) => {
-        const { connection } = summary.client;
-        const { dialogue } = this.#sessions.get(connection) ?? {};
-        dialogue?.note(`the connection has ended: ${summary.reason}`);
-        this.#sessions.delete(connection);
-        handlers.ended(summary);
-        this.#tell({ type: "traced" });
+        service.refused(refusal, client, principal);
       },
     };
   }
+
+  readonly notify = (event: RelayEvent): void => {
+    if (event.type !== "connection") return;
+    const { client: { connection }, reason } = event;
+    this.#sessions.get(connection)?.dialogue.note(`the connection has ended: ${reason}`);
+    this.#sessions.delete(connection);
+    this.#tell({ type: "traced" });
+  };
 
   #request(client: Requests, request: HttpRequest): ReturnType<Requests["request"]> {
     const work = this.#work.getStore();
@@ -134,16 +133,16 @@ export class Tracer {
     return new Trace(address, dialogue, sent ? login : undefined);
   }
 
-  async #login<Account>(
+  async #login(
     client: Client,
-    who: { readonly username?: string; readonly mechanism?: string },
-    logIn: () => Promise<Login<Account>>,
-  ): Promise<Login<Account>> {
+    name: { readonly username?: string; readonly mechanism?: string },
+    logIn: () => Promise<Login>,
+  ): Promise<Login> {
     const trace = this.#traceOf(client);
     const login = await this.#work.run({ trace }, logIn);
-    if (login.account === undefined) {
+    if (login.principal === undefined) {
       const reply = textOf(login.reply);
-      this.failures.add({ type: "login", client: client.address, reply, ...who }, trace);
+      this.failures.add({ type: "login", client: client.address, reply, ...name }, trace);
     } else {
       const session = this.#sessions.get(client.connection);
       if (session !== undefined) session.login = trace;
@@ -151,7 +150,7 @@ export class Tracer {
     return login;
   }
 
-  async #submit(message: Message, submit: () => Promise<Reply>): Promise<Reply> {
+  async #submit(message: ReceivedMessage, submit: () => Promise<Reply>): Promise<Reply> {
     const { client, envelope: { from, recipients } } = message;
     const id = randomUUID();
     const trace = this.#traceOf(client, true);
@@ -183,6 +182,8 @@ export class Tracer {
 
 /** A reply on one line, as a client's log has it. */
 function textOf(reply: Reply): string {
-  const words = printable(replyText(reply));
-  return [reply.code, reply.enhanced, words].filter((part) => part !== undefined).join(" ");
+  const { code, enhanced } = reply;
+  return [code, enhanced, printable(replyText(reply))].filter((part) => part !== undefined).join(
+    " ",
+  );
 }

@@ -7,10 +7,11 @@ import { GraphBackend } from "../../../src/graph/backend.ts";
 import type { HttpFailure, HttpRequest, HttpResponse } from "../../../src/http/client.ts";
 import { createLog } from "../../../src/observe/log.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
+import { TOKEN } from "../../graph/upload_client.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
-import { TOKEN } from "../../graph/upload_calls.ts";
 import { assertWellFormed } from "../../smtp/driver.ts";
-import { accountWith, MESSAGE, submissionOf, tokenOf } from "../../support/submissions.ts";
+import { GRAPH_OPTIONS } from "../../graph/options.ts";
+import { accountWith, attemptOf, mailOf, MESSAGE, tokenOf } from "../../support/submissions.ts";
 import { Input, type Target, UNPRINTABLE } from "../engine/target.ts";
 
 const STATUSES = [
@@ -122,16 +123,14 @@ async function deliver(input: Input, large: boolean): Promise<void> {
       },
     },
     endpoint: new URL("https://graph.test/"),
+    ...GRAPH_OPTIONS,
     timeout: 30_000,
     requestLimit: LIMIT,
-    concurrency: 4,
-    pacingTimeout: 60_000,
-    deliveryTimeout: 60_000,
     largeMessages: "upload",
     clock,
   });
-  const submission = submissionOf(accountWith(tokenOf(TOKEN)));
-  const outcome = await backend.send(submission, "ann@x.test", large ? [LARGE] : [MESSAGE]);
+  const submission = mailOf("ann@x.test", large ? [LARGE] : [MESSAGE]);
+  const outcome = await backend.deliver(submission, attemptOf(accountWith(tokenOf(TOKEN))));
   // A lane that was told to wait stands still for that long.
   clock.pass(600_000);
   assert.equal(backend.lanes, 0);

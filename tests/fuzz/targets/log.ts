@@ -1,12 +1,18 @@
 // The log: whatever strangers, services and accounts say, an event is one line.
 
 import assert from "node:assert/strict";
-import { Events } from "../../../src/observe/events.ts";
 import { createLog } from "../../../src/observe/log.ts";
-import { Metrics } from "../../../src/observe/metrics.ts";
 import { Secret } from "../../../src/secret.ts";
 import { type Reply, reply } from "../../../src/smtp/reply.ts";
-import { accountWith, submissionOf, tokenOf } from "../../support/submissions.ts";
+import {
+  entryAccount,
+  limitEvent,
+  listeners,
+  loginEvent,
+  principalOf,
+  refusedEvent,
+  submissionEvent,
+} from "../../support/events.ts";
 import { Input, type Target, UNPRINTABLE } from "../engine/target.ts";
 
 const SECRET = "q7ZkSecret";
@@ -47,11 +53,11 @@ export const log: Target = {
       const lines: string[] = [];
       const log = createLog({ level: "DEBUG", format, write: (line) => lines.push(line) });
       const input = new Input(octets);
-      const events = new Events(log, () => 0, new Metrics());
+      const { notify } = listeners(log);
       const text = () => input.until(0xff).toString("utf8");
       const client = { connection: "c1", address: text(), port: 1 };
       const said: Reply = reply(500 + input.below(50), "5.0.0", text());
-      const account = { ...accountWith(tokenOf("x")), entry: text() };
+      const principal = principalOf(entryAccount(text()));
       const argument = text();
       const from = text();
       const refusal = {
@@ -61,14 +67,14 @@ export const log: Target = {
         argument,
         from,
       };
-      events.refused(refusal, client, account);
+      notify(refusedEvent(refusal, client, principal));
       const credentials = {
         mechanism: "PLAIN" as const,
         username: text(),
         password: new Secret(SECRET),
       };
-      events.login(credentials, client, { type: "refused", reply: said, detail: text() });
-      const submission = { ...submissionOf(account), envelope: { from, recipients: [argument] } };
+      notify(loginEvent(credentials, client, { type: "refused", reply: said, detail: text() }));
+      const envelope = { from, recipients: [argument] };
       const outcome = {
         type: "later" as const,
         reply: said,
@@ -78,9 +84,9 @@ export const log: Target = {
         requestId: text(),
         mailbox: text(),
       };
-      events.message(submission, outcome, client, 1);
-      events.bug(value(input, 0), client);
-      events.limited("MAX_MEMORY", client, "A limit");
+      notify(submissionEvent(outcome, client, principal, { envelope }));
+      notify({ type: "connectionFault", error: value(input, 0), client });
+      notify(limitEvent("MAX_MEMORY", client, "A limit"));
       const before = lines.length;
       assert.equal(before, 5, "one line for each event");
       log.error(text(), { first: value(input, 0), second: value(input, 0) });

@@ -3,14 +3,13 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { canonical } from "../../../src/message/canonical.ts";
-import { detach } from "../../../src/message/detach.ts";
+import { canonical } from "../../../src/graph/canonical.ts";
+import { detach } from "../../../src/graph/extract_attachments.ts";
 import { readHeader } from "../../../src/message/header.ts";
-import { prepareMessage } from "../../../src/message/prepare.ts";
 import { structureExcess } from "../../../src/message/structure.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
-import { normalized, recipientsOf } from "../../message/graph_reading.ts";
-import { envelope, OPTIONS } from "../../message/preparing.ts";
+import { normalized, recipientsOf } from "../../graph/graph_reading.ts";
+import { envelope, OPTIONS, prepareMessage } from "../../graph/preparing.ts";
 import { assertWellFormed } from "../../smtp/driver.ts";
 import { made, textOf } from "../../support/content.ts";
 import { inPieces, Input, type Target, UNPRINTABLE } from "../engine/target.ts";
@@ -105,8 +104,8 @@ async function judge(octets: Buffer, choices: number): Promise<void> {
     account: (choices & 2) === 0 ? {} : { fromEmail: "own@x.test", fromName: "Own" },
   });
   assert.equal(again.type, result.type);
-  if (result.type === "unusable" || again.type === "unusable") {
-    assert.ok(result.type === "unusable");
+  if (result.type === "rejected" || again.type === "rejected") {
+    assert.ok(result.type === "rejected");
     assert.ok(result.reply.code >= 500);
     assertWellFormed(formatReply(result.reply));
     assert.doesNotMatch(result.detail, UNPRINTABLE);

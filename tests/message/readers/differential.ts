@@ -6,10 +6,9 @@ import { Buffer } from "node:buffer";
 import { octetsIn } from "../../../src/message/lazy_piece.ts";
 import { addressKey } from "../../../src/message/addresses.ts";
 import type { SenderOverride } from "../../../src/message/originator.ts";
-import { prepareMessage } from "../../../src/message/prepare.ts";
 import { SenderList } from "../../../src/accounts/sender_list.ts";
 import { Random } from "../../fuzz/engine/random.ts";
-import { envelope, OPTIONS } from "../preparing.ts";
+import { envelope, OPTIONS, prepareMessage } from "../../graph/preparing.ts";
 import { ALLOWED, fieldBody } from "./fields.ts";
 import { readersOf } from "./readers.ts";
 
@@ -58,7 +57,7 @@ function submitted(fields: string, account: string, from: string): Sent | undefi
     ...OPTIONS,
     account: ACCOUNTS[account]!,
   });
-  if (result.type === "unusable") return undefined;
+  if (result.type === "rejected") return undefined;
   const named = [{ text: result.sender, certain: true }, ...result.named()];
   const own = ACCOUNTS[account]!.fromEmail !== undefined;
   if (!own && !named.every(({ text, certain }) => certain && LIST.allows(text))) return undefined;

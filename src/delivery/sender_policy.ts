@@ -1,0 +1,63 @@
+// Refuses a message whose account may not send as the mailbox that would send, or as somebody whom From or
+// Sender would name. MAIL has been checked already; but what a reader sees is in the header.
+
+import type { MessageLimits } from "../message/prepare.ts";
+import { readOriginator } from "../message/prepare.ts";
+import { printable, reply } from "../smtp/reply.ts";
+import type { Attempt, Delivery, NotSent, Outcome, Submission } from "./delivery.ts";
+import { refused } from "./outcomes.ts";
+import type { SenderRules } from "../accounts/senders.ts";
+
+export interface SenderPolicyOptions {
+  readonly rules: SenderRules;
+  /** What a message may be like; the defaults of the settings when left out. */
+  readonly limits?: MessageLimits;
+}
+
+/** Characters of an address that a reply and the log quote at most. */
+const MAX_SHOWN = 256;
+
+/**
+ * The messages of an account that may send as anybody pass unread. A back end that changes From or Sender
+ * must tell `originator` of the restriction, as this does: both read the header in the same way then.
+ */
+export class SenderPolicy implements Delivery {
+  readonly #next: Delivery;
+  readonly #options: SenderPolicyOptions;
+
+  constructor(next: Delivery, options: SenderPolicyOptions) {
+    this.#next = next;
+    this.#options = options;
+  }
+
+  async deliver(submission: Submission, attempt: Attempt): Promise<Outcome> {
+    return this.#refusal(submission) ?? await this.#next.deliver(submission, attempt);
+  }
+
+  #refusal({ account, envelope, content }: Submission): NotSent | undefined {
+    const { rules, limits } = this.#options;
+    if (!rules.restricts(account)) return undefined;
+    const from = readOriginator(content, envelope.from, { ...account, restricted: true }, limits);
+    if (from.type === "rejected") return refused(from);
+    for (const { text, certain } of [{ text: from.sender, certain: true }, ...from.named()]) {
+      // No list has what is no certain address: "" is none.
+      const refusal = rules.refusal(account, certain ? text : "");
+      if (refusal !== undefined) return notAllowed(String(refusal.text), text, certain);
+    }
+    return undefined;
+  }
+}
+
+function notAllowed(why: string, text: string, certain: boolean): NotSent {
+  const shown = printable(text.slice(0, MAX_SHOWN));
+  const detail = certain
+    ? `${shown} may not send: ${why.replace(/^Sender not allowed: /, "")}`
+    : `From or Sender cannot be read for certain: ${shown}; ${why}`;
+  return {
+    type: "refused",
+    reply: reply(550, "5.7.1", `${why} (${shown})`),
+    ambiguous: false,
+    code: "SENDER_NOT_ALLOWED",
+    detail,
+  };
+}

@@ -1,0 +1,79 @@
+// The form in which Exchange does with a message what SMTP promised: its octets in the form that Exchange
+// leaves alone, and a header that names just the envelope's recipients and the sender, because Exchange has
+// no envelope.
+
+import type { Content } from "../smtp/content.ts";
+import type { Envelope } from "../smtp/effects.ts";
+import { canonical } from "./canonical.ts";
+import { removal } from "../message/edits.ts";
+import { readHeader } from "../message/header.ts";
+import type { LazyContent } from "../message/lazy_piece.ts";
+import { originator, rejected, type SenderOverride } from "../message/originator.ts";
+import {
+  fieldsIn,
+  type MessageLimits,
+  readMessage,
+  type Rejected,
+  structureRejection,
+  traceFields,
+  withHeader,
+} from "../message/prepare.ts";
+import type { Trace } from "../message/received.ts";
+import { recipientRefusal } from "../message/recipients.ts";
+import { recipientEdits } from "./recipient_fields.ts";
+
+export interface ExchangeOptions {
+  readonly trace: Trace;
+  readonly account: SenderOverride;
+  /** Quoted-printable leaf parts become base64. */
+  readonly reencodeQuotedPrintable: boolean;
+  /** `MESSAGE_LIMITS` when left out. */
+  readonly limits?: MessageLimits;
+}
+
+export interface ExchangeMessage {
+  readonly type: "prepared";
+  /** Made out of the content that was given, which has to stay as long. */
+  readonly content: LazyContent;
+  /** The mailbox to send from. */
+  readonly sender: string;
+}
+
+/**
+ * Makes the octets fit (see {@link canonical}), has the header name just the envelope's recipients and the
+ * sender, puts a Received field on top (RFC 5321 §4.4) and adds a missing Date or Message-ID (RFC 6409 §8).
+ * All else stays as it is, octet for octet.
+ */
+export function exchangeMessage(
+  content: Content,
+  envelope: Envelope,
+  { trace, account, reencodeQuotedPrintable, limits }: ExchangeOptions,
+): ExchangeMessage | Rejected {
+  const readable = readMessage(content, limits);
+  if (readable.type === "rejected") return readable;
+  const excess = structureRejection(readable, limits);
+  if (excess !== undefined) return excess;
+  const message = canonical(readable.content, { reencodeQuotedPrintable });
+  const header = message === readable.content ? readable.header : readHeader(message);
+
+  const fields = fieldsIn(header);
+  const origin = originator(fields, envelope.from, account);
+  if (origin.type === "rejected") return origin;
+  const { sender } = origin;
+  const forwardPaths = envelope.recipients.map((path) => qualified(path, sender));
+  for (const path of forwardPaths) {
+    const refusal = recipientRefusal(path);
+    if (refusal !== undefined) return rejected(refusal, "DOUBTFUL_RECIPIENT", refusal.text);
+  }
+  const recipients = recipientEdits(fields, forwardPaths);
+
+  const added = traceFields(fields, trace) + origin.added + recipients.bcc;
+  const edits = [...origin.edits, ...recipients.edits, ...fields.removed.map(removal)];
+  const prepared = withHeader(message, header, added, edits, limits);
+  return "type" in prepared ? prepared : { type: "prepared", content: prepared, sender };
+}
+
+/** RFC 5321 §4.5.1 lets `postmaster` stand without a domain: the sender's is meant. */
+function qualified(recipient: string, sender: string): string {
+  return recipient.includes("@") ? recipient : recipient + sender.slice(sender.lastIndexOf("@"));
+}

@@ -1,0 +1,246 @@
+// One delivery's requests to Graph: with its token, inside its deadline, and repeated only where the
+// service surely took nothing: no connection, 429, 503 that says that it throttles, 401 and 403 (once,
+// with a new token: the old one may lack a permission that was granted meanwhile). What is judged how
+// is in answers.ts.
+// https://learn.microsoft.com/graph/throttling
+
+import type { Authorization } from "../accounts/account.ts";
+import type { NotSent } from "../delivery/delivery.ts";
+import type { EntraRefusal } from "../entra/entra_errors.ts";
+import type { AccessToken } from "../entra/token.ts";
+import type { HttpClient, HttpFailure, HttpResponse, RequestBody } from "../http/client.ts";
+import { retryAfter } from "../retry_after.ts";
+import { reply } from "../smtp/reply.ts";
+import { judgeAnswer, judgeFailure, outcomeOf, stopped } from "./graph_errors.ts";
+import { type Clock, realClock } from "../clock.ts";
+
+export interface GraphCall {
+  readonly method: "POST" | "PUT" | "GET" | "DELETE";
+  readonly url: URL;
+  /** Besides Authorization. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: RequestBody;
+  /** Whether the account's token goes with it: upload URLs carry their own right, and must not get it. */
+  readonly authorized: boolean;
+  /** Whether the message may be on its way after it: then doubt about the answer is ambiguous. */
+  readonly sends: boolean;
+}
+
+/** What became of a call, after all repeats. */
+export type CallResult =
+  /** One of the expected statuses. */
+  | { readonly type: "answer"; readonly answer: HttpResponse }
+  /** Anything else, with what the client would be told; and what there was to judge by. */
+  | {
+    readonly type: "failed";
+    readonly outcome: NotSent;
+    readonly result?: HttpResponse | HttpFailure;
+  };
+
+export interface CallsOptions {
+  readonly http: Pick<HttpClient, "request">;
+  readonly authorization: Authorization;
+  /** Of the tokens, such as `https://graph.microsoft.com/.default`. */
+  readonly scope: string;
+  /** Milliseconds for one request. */
+  readonly timeout: number;
+  /** When the delivery has to be over, as the clock's `now` tells. */
+  readonly deadline: number;
+  /** Time itself when left out. */
+  readonly clock?: Clock;
+  /** Is told how Graph takes the requests. */
+  readonly pace?: Pace;
+  /** When it is aborted, nothing is begun any more. */
+  readonly stop?: AbortSignal;
+}
+
+/** Who slows down when a mailbox is throttled. */
+export interface Pace {
+  /** @param wait milliseconds, where Graph has said how long */
+  throttled(wait: number | undefined): void;
+  /** Graph has taken a message. */
+  accepted(): void;
+}
+
+/** The requests of one delivery. */
+export interface Calls {
+  call(call: GraphCall, expected: readonly number[]): Promise<CallResult>;
+  /** Waits between two calls; a stop ends it early. Half of the time is left to chance. */
+  pause(milliseconds: number): Promise<void>;
+}
+
+/** Milliseconds of the first wait at most, where Graph does not say how long; doubled each time. */
+const FIRST_WAIT = 500;
+const LONGEST_WAIT = 8_000;
+/** Milliseconds by which those who were told the same time come apart, at most. */
+const LONGEST_SPREAD = 1_000;
+/**
+ * Milliseconds that must be left to begin a request that sends, or to repeat any. With less, it would
+ * most likely be cut off, and what was clear before (a refusal, or that nothing has been sent) would
+ * become a request of which nobody knew whether the message was sent.
+ */
+const WORTH_BEGINNING = 500;
+
+export class DeliveryCalls implements Calls {
+  readonly #options: CallsOptions;
+  readonly #clock: Clock;
+  /** Milliseconds that must be left for a first try that sends: fewer where there are few in all. */
+  readonly #worthSending: number;
+  #attempts = 0;
+
+  constructor(options: CallsOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? realClock;
+    this.#worthSending = Math.min(WORTH_BEGINNING, (options.deadline - this.#clock.now()) / 2);
+  }
+
+  /** How often a request that sends has been tried. */
+  get attempts(): number {
+    return this.#attempts;
+  }
+
+  async call(call: GraphCall, expected: readonly number[]): Promise<CallResult> {
+    const { http, authorization, scope, timeout, deadline, pace, stop } = this.#options;
+    const { method, url, body, authorized, sends } = call;
+    const clock = this.#clock;
+    /** The token that Graph has refused. */
+    let refused: AccessToken | undefined;
+    /** What became of the last try. */
+    let last: CallResult | undefined;
+    for (let repeats = 0;; repeats++) {
+      if (stop?.aborted) return last ?? STOPPED;
+      let headers = call.headers;
+      let token: AccessToken | undefined;
+      if (authorized) {
+        const pending = authorization.token(scope);
+        const got = pending instanceof Promise
+          ? await within(pending, deadline - clock.now(), clock, stop)
+          : pending;
+        if (stop?.aborted) return last ?? STOPPED;
+        if (got === undefined) return last ?? TOO_LATE;
+        // The login was good once; now it is not, or Entra cannot say.
+        if ("type" in got) return { type: "failed", outcome: withoutToken(got) };
+        if (got === refused) return last!;
+        token = got;
+        headers = { Authorization: `Bearer ${token.value.reveal()}`, ...headers };
+      }
+      const left = deadline - clock.now();
+      if (left <= 0 || sends && left < this.#worthSending) return last ?? TOO_LATE;
+
+      if (sends) this.#attempts++;
+      const time = Math.min(timeout, Math.ceil(left));
+      const result = await http.request(
+        body === undefined
+          ? { method, url, headers, timeout: time }
+          : { method, url, headers, body, timeout: time },
+      );
+      const answer = answerIn(result, sends);
+      if (answer !== undefined && expected.includes(answer.status)) {
+        if (sends) {
+          if (token !== undefined) authorization.confirm(token);
+          pace?.accepted();
+        }
+        return { type: "answer", answer };
+      }
+
+      const verdict = result.type === "failure"
+        ? judgeFailure(result, sends)
+        : judgeAnswer(result, sends, credentialsIn(url, token));
+      last = { type: "failed", outcome: outcomeOf(verdict), result };
+      let asked: number | undefined;
+      if (result.type === "response") {
+        const { status } = result;
+        if (token !== undefined && (status === 401 || status === 403)) {
+          authorization.reject(token, status);
+        }
+        if (status === 429 || status >= 500) asked = retryAfter(result.headers, clock.date());
+        if (verdict.again === "later" || asked !== undefined) pace?.throttled(asked);
+      }
+      if (verdict.again === undefined) return last;
+      if (verdict.again === "newToken") {
+        if (token === undefined || refused !== undefined) return last;
+        refused = token;
+        continue;
+      }
+      const wait = this.#wait(asked, repeats);
+      if (stop?.aborted || clock.now() + wait + WORTH_BEGINNING > deadline) return last;
+      await clock.sleep(wait, stop);
+    }
+  }
+
+  pause(milliseconds: number): Promise<void> {
+    // Clients that broke off together do not come back together.
+    const time = milliseconds * (0.5 + this.#clock.random() / 2);
+    return this.#clock.sleep(time, this.#options.stop);
+  }
+
+  /** Milliseconds until the next try. */
+  #wait(asked: number | undefined, repeats: number): number {
+    const chance = this.#clock.random();
+    // A service that says 0 again and again would be asked without end.
+    if (asked !== undefined && asked > 0) {
+      return asked + chance * Math.min(asked / 10, LONGEST_SPREAD);
+    }
+    // Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+    return chance * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** repeats);
+  }
+}
+
+/** The answer, or what is certain of it: behind the head of a 202, nothing that follows matters. */
+function answerIn(result: HttpResponse | HttpFailure, sends: boolean): HttpResponse | undefined {
+  if (result.type === "response") return result;
+  const { status, headers = new Map<string, string>() } = result;
+  if (!sends || status !== 202) return undefined;
+  return { type: "response", status, headers, body: new Uint8Array(0) };
+}
+
+/** What a service could echo: the token, or the right that an upload URL carries in its query. */
+function credentialsIn({ search }: URL, token: AccessToken | undefined): readonly string[] {
+  return token === undefined ? [search.slice(1)] : [token.value.reveal()];
+}
+
+function withoutToken({ type, code, detail }: EntraRefusal): NotSent {
+  const text = `${code}: ${detail}`;
+  return {
+    type,
+    reply: type === "later" ? reply(451, "4.7.0", text) : reply(550, "5.7.0", text),
+    ambiguous: false,
+    code,
+    detail,
+  };
+}
+
+/** The deadline has come, or is so near that nothing is begun, and no request has said anything. */
+const TOO_LATE: CallResult = {
+  type: "failed",
+  outcome: {
+    type: "later",
+    reply: reply(451, "4.4.1", "DELIVERY_TIMEOUT: the delivery took too long; nothing was sent"),
+    ambiguous: false,
+    code: "DELIVERY_TIMEOUT",
+    detail: "the delivery took too long; nothing was sent",
+  },
+};
+
+/** The relay has been stopped before a request was begun. */
+const STOPPED: CallResult = { type: "failed", outcome: stopped() };
+
+/** What `pending` brings within `time` milliseconds and before the stop, or undefined. */
+function within<T>(
+  pending: Promise<T>,
+  time: number,
+  clock: Clock,
+  stop: AbortSignal | undefined,
+): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const giveUp = () => resolve(undefined);
+    const cancel = clock.alarm(Math.max(0, time), giveUp);
+    stop?.addEventListener("abort", giveUp);
+    pending.then(resolve, reject);
+    pending.then(end, end);
+    function end() {
+      cancel();
+      stop?.removeEventListener("abort", giveUp);
+    }
+  });
+}

@@ -1,0 +1,236 @@
+// The envelope decides who receives. Exchange takes its recipients from To, Cc and Bcc instead, so
+// these have to name the envelope's recipients and nobody else.
+// https://learn.microsoft.com/graph/outlook-send-mime-message
+
+import { Buffer } from "node:buffer";
+import { type Item, parseAddressList } from "../message/address_list.ts";
+import { addressKey } from "../message/addresses.ts";
+import type { Edit } from "../message/edits.ts";
+import { type HeaderField, isWhite } from "../message/header.ts";
+import { refolded } from "../message/folding.ts";
+
+/** The fields of a header that name recipients, in their order. */
+export interface RecipientFields {
+  readonly to: readonly HeaderField[];
+  readonly cc: readonly HeaderField[];
+  readonly bcc: readonly HeaderField[];
+}
+
+export interface RecipientEdits {
+  readonly edits: readonly Edit[];
+  /** A Bcc field with its line end, for a header that has none; or "". */
+  readonly bcc: string;
+}
+
+/** Between two addresses that the relay lists: a line for each. */
+const FOLDED_COMMA = ",\r\n\t";
+
+/**
+ * What makes the header name the envelope's recipients. Who is missing is added to Bcc. Who is not
+ * in the envelope is taken out, and so is whatever might be an address to Exchange; the reader's
+ * view of To and Cc stays in `X-Original-To` and `X-Original-Cc`, the only kind of field that
+ * Exchange may keep. Of Bcc nothing is kept, for it was meant to be seen by nobody.
+ *
+ * @param recipients the envelope's, each with its domain
+ */
+export function recipientEdits(
+  fields: RecipientFields,
+  recipients: readonly string[],
+): RecipientEdits {
+  const wanted = new Map<string, string>();
+  for (const recipient of recipients) {
+    const key = addressKey(recipient);
+    if (!wanted.has(key)) wanted.set(key, recipient);
+  }
+  const named = new Set<string>();
+  const sift = (field: HeaderField) => sifted(field, wanted, named);
+  const to = fields.to.map(sift);
+  const cc = fields.cc.map(sift);
+  const bcc = fields.bcc.map(sift);
+
+  const missing: string[] = [];
+  if (named.size < wanted.size) {
+    for (const [key, recipient] of wanted) {
+      if (!named.has(key)) missing.push(listed(recipient));
+    }
+  }
+  const edits: Edit[] = [];
+  rewrite(to, [], TO, edits);
+  rewrite(cc, [], CC, edits);
+  rewrite(bcc, missing, BCC, edits);
+  const added = missing.length > 0 && bcc.length === 0;
+  return { edits, bcc: added ? `Bcc: ${missing.join(FOLDED_COMMA)}\r\n` : "" };
+}
+
+/** The address as an item of a list. A colon in it would begin a group for some. */
+function listed(address: string): string {
+  return address.endsWith("]") ? `<${address}>` : address;
+}
+
+/** What of a field stays. */
+interface Sifted {
+  readonly field: HeaderField;
+  /** The octets of the items that stay, each with the white space around it. */
+  readonly kept: readonly Uint8Array[];
+  /** How many of the envelope's recipients they name. */
+  readonly recipients: number;
+  /** Something was taken out, or stays in another form. */
+  readonly reduced: boolean;
+  readonly regular: boolean;
+}
+
+function sifted(
+  field: HeaderField,
+  wanted: ReadonlyMap<string, string>,
+  named: Set<string>,
+): Sifted {
+  const body = field.body;
+  const { items, regular } = parseAddressList(body);
+  let recipients = 0;
+  let reduced = false;
+  const siftItems = (list: readonly Item[]): Uint8Array[] => {
+    const kept: Uint8Array[] = [];
+    for (const item of list) {
+      if (item.type === "empty") continue;
+      if (item.type === "group") {
+        kept.push(siftGroup(item));
+        continue;
+      }
+      const key = item.type === "mailbox" && item.certain ? addressKey(item.address) : undefined;
+      if (item.type !== "mailbox" || key === undefined || !wanted.has(key)) {
+        reduced = true;
+        continue;
+      }
+      named.add(key);
+      recipients++;
+      if (item.certain === "angle") {
+        reduced = true;
+        kept.push(withProperName(item, body));
+      } else {
+        kept.push(body.subarray(item.start, item.end));
+      }
+    }
+    return kept;
+  };
+  const siftGroup = (group: Item & { readonly type: "group" }): Uint8Array => {
+    const { start, end, membersStart, members, membersEnd } = group;
+    const before = reduced;
+    reduced = false;
+    const kept = siftItems(members);
+    // Comments, too, are no members: an empty group has nothing in it.
+    const same = !reduced;
+    reduced ||= before;
+    if (same) return body.subarray(start, end);
+    return Buffer.concat([
+      body.subarray(start, membersStart),
+      joined(kept),
+      body.subarray(membersEnd, end),
+    ]);
+  };
+  return { field, kept: siftItems(items), recipients, reduced, regular };
+}
+
+/** Its address in brackets, behind the name as a quoted string where nothing in it has a meaning. */
+function withProperName(
+  { phrase, address }: Item & { readonly type: "mailbox" },
+  body: Buffer,
+): Buffer {
+  const name = phrase === undefined
+    ? ""
+    : body.toString("latin1", phrase.start, phrase.end).replace(/\s+/g, " ").trim();
+  const quoted = name === "" || /[@<>()"\\,:;]|=\?/.test(name) ? "" : ` "${name}"`;
+  return Buffer.concat([Buffer.from(quoted, "latin1"), Buffer.from(` <${address}>`, "utf8")]);
+}
+
+interface Kind {
+  /** Where the reader's view is kept. */
+  readonly original: string | undefined;
+  /** What a field becomes in which nobody is left; undefined where it goes. */
+  readonly empty: string | undefined;
+}
+const TO: Kind = {
+  original: "X-Original-To",
+  // Exchange, and RFC 5322 before §4, want a destination field.
+  empty: "To: undisclosed-recipients:;",
+};
+const CC: Kind = { original: "X-Original-Cc", empty: undefined };
+const BCC: Kind = { original: undefined, empty: undefined };
+
+/** RFC 5322 §3.6 allows one field of a kind: the first takes in what is left of the others. */
+function rewrite(
+  fields: readonly Sifted[],
+  added: readonly string[],
+  kind: Kind,
+  edits: Edit[],
+): void {
+  const [first, ...others] = fields;
+  if (first === undefined) return;
+  const empty = first.kept.length === 0;
+  if (others.length === 0 && added.length === 0 && !first.reduced && first.regular && !empty) {
+    return;
+  }
+
+  const items = [...first.kept];
+  for (const { kept } of others) {
+    items.push(...kept.map((item, index) => index > 0 ? item : onNewLine(item)));
+  }
+  if (added.length > 0) {
+    items.unshift(Buffer.from(` ${added.join(FOLDED_COMMA)}`, "utf8"));
+  }
+  const recipients = fields.reduce((sum, field) => sum + field.recipients, added.length);
+  // An address field has to have something in it (RFC 5322 §3.6.3).
+  const emptied = items.length === 0 ||
+    (recipients === 0 && fields.some(({ reduced }) => reduced));
+  const field = emptied ? kind.empty : Buffer.concat([first.field.nameAndColon, joined(items)]);
+  const lines = [
+    ...(field === undefined ? [] : [refolded(toOctets(field))]),
+    ...original(first, kind),
+  ];
+  edits.push(replacement(first.field, lines));
+  for (const other of others) edits.push(replacement(other.field, original(other, kind)));
+}
+
+function toOctets(field: string | Buffer): Buffer {
+  return typeof field === "string" ? Buffer.from(field, "latin1") : field;
+}
+
+/** The field as the client wrote it, under a name that is no address field. */
+function original({ field, reduced }: Sifted, { original: name }: Kind): Buffer[] {
+  if (!reduced || name === undefined) return [];
+  return [refolded(Buffer.concat([Buffer.from(`${name}:`), field.body]))];
+}
+
+/** Whole fields in place of one. */
+function replacement({ start, end }: HeaderField, fields: readonly Buffer[]): Edit {
+  const octets = Buffer.concat(fields.flatMap((field) => [field, CRLF]));
+  return { start, end: end + CRLF.length, octets };
+}
+
+const CRLF = Buffer.from("\r\n");
+const COMMA = Buffer.from(",");
+const SPACE = Buffer.from(" ");
+
+/** The items with commas between; white space behind the last would be a line of its own. */
+function joined(items: readonly Uint8Array[]): Buffer {
+  const pieces: Uint8Array[] = [];
+  for (const item of items) {
+    if (pieces.length > 0) pieces.push(COMMA);
+    else if (!isFolding(item[0]!)) pieces.push(SPACE);
+    pieces.push(item);
+  }
+  const list = Buffer.concat(pieces);
+  let end = list.length;
+  while (end > 0 && isFolding(list[end - 1]!)) end--;
+  return list.subarray(0, end);
+}
+
+function onNewLine(item: Uint8Array): Uint8Array {
+  let start = 0;
+  while (isFolding(item[start]!)) start++;
+  return Buffer.concat([Buffer.from("\r\n\t"), item.subarray(start)]);
+}
+
+/** White space, or an octet of the line end in a folding (RFC 5322 FWS). */
+function isFolding(octet: number): boolean {
+  return isWhite(octet) || octet === 13 || octet === 10;
+}

@@ -1,0 +1,315 @@
+// The log as a listener of events: which event gets a line, at which level, and what keeps a flood of
+// events from becoming a flood of lines.
+
+import { accountKey } from "../accounts/account.ts";
+import { clientKey } from "../networks.ts";
+import type { Client, Principal } from "../submission/submission_service.ts";
+import {
+  accountFields,
+  clientFields,
+  connectionFields,
+  limitFields,
+  loginFields,
+  messageFields,
+  messageText,
+  proxyFields,
+  refusedFields,
+} from "./event_lines.ts";
+import { thrown } from "./fields.ts";
+import { LineBudget, type LineSource } from "./line_budget.ts";
+import type { LevelLog, LogFields, LogLevel } from "./log.ts";
+import { LogThrottle } from "./log_throttle.ts";
+import type {
+  ConnectionEvent,
+  FaultEvent,
+  LimitEvent,
+  LoginEvent,
+  LookupEvent,
+  MemoryEvent,
+  MessageEvent,
+  Notify,
+  ProxyHeaderEvent,
+  RefusedEvent,
+  RelayEvent,
+} from "./relay_event.ts";
+
+/** Milliseconds between two WARNING lines of the same kind and source, where they come in floods. */
+const INTERVAL = 60_000;
+/**
+ * Lines for one limit in that time. An attack from thousands of addresses would else push everything
+ * else out of the log, and hide other limits that are hit.
+ */
+const MAX_SOURCES_OF_LIMIT = 100;
+/** Milliseconds between two lines of faults that nothing has caught. */
+const FAULT_INTERVAL = 1_000;
+/** Accounts that are remembered to have sent mail; the one whose last message is oldest is forgotten. */
+const MAX_SENDERS = 10_000;
+
+const WRONG_PORT = {
+  tls: "TLS on a port that begins in plain text",
+  plain: "Plain text on a port that begins with TLS",
+  silent:
+    "Nothing came on a port that begins with TLS: a client in plain text waits for a greeting",
+} as const;
+
+const PROXY_HEADER = {
+  missing: "Connection closed: no valid PROXY header from an address in PROXY_PROTOCOL_NETWORKS",
+  foreign: "Connection closed: a PROXY header from an address that is not in " +
+    "PROXY_PROTOCOL_NETWORKS",
+  second: "Connection closed: a second PROXY header",
+} as const;
+
+export interface EventLogOptions {
+  /** Milliseconds, of a clock that never goes back. */
+  readonly now?: () => number;
+  /** Is called for each line that is left out. */
+  readonly suppressed?: () => void;
+}
+
+/** The client or account that caused a line, as far as that is known. */
+interface Cause {
+  readonly client?: Client | undefined;
+  readonly principal?: Principal | undefined;
+}
+
+export class EventLog {
+  readonly #log: LevelLog;
+  readonly #budget: LineBudget;
+  readonly #now: () => number;
+  /** Keys of accounts that have sent a message, the oldest first. */
+  readonly #senders = new Set<string>();
+  /** By kind of event: a flood of one kind takes no line from another. */
+  readonly #throttles = new Map<string, LogThrottle>();
+  readonly #faults: LogThrottle;
+  /** Whether the log says that the table does not answer, and not yet that it answers again. */
+  #lookupFailureLogged = false;
+
+  constructor(
+    log: LevelLog,
+    { now = () => performance.now(), suppressed = () => {} }: EventLogOptions = {},
+  ) {
+    this.#log = log;
+    this.#now = now;
+    this.#budget = new LineBudget({
+      now,
+      suppressed,
+      tell: (level, message, fields) => this.#write(level, message, fields),
+    });
+    this.#faults = new LogThrottle(FAULT_INTERVAL, now);
+  }
+
+  readonly notify: Notify = (event: RelayEvent) => {
+    switch (event.type) {
+      case "login":
+        return this.#login(event);
+      case "message":
+        return this.#message(event);
+      case "refused":
+        return this.#refused(event);
+      case "limit":
+        return this.#limit(event);
+      case "proxyHeader":
+        return this.#proxyHeader(event);
+      case "connection":
+        return this.#connection(event);
+      case "memory":
+        return this.#memory(event);
+      case "lookupFailed":
+      case "lookupRecovered":
+        return this.#lookup(event);
+      case "acceptFailed":
+      case "connectionFault":
+      case "fault":
+        return this.#fault(event);
+    }
+  };
+
+  /** Writes how many lines were left out, and of what. */
+  close(): void {
+    this.#budget.close();
+  }
+
+  #login(event: LoginEvent): void {
+    const { client, result } = event;
+    if ("account" in result) {
+      const cause = { client, principal: result };
+      return this.#line("DEBUG", "Login succeeded", loginFields(event), cause);
+    }
+    const message = result.type === "refused" ? "Login refused" : "Login deferred";
+    this.#line("WARNING", message, loginFields(event), { client });
+  }
+
+  #message(event: MessageEvent): void {
+    const { outcome, client, principal } = event;
+    const text = messageText(outcome);
+    const fields = messageFields(event);
+    if (outcome.type === "sent") {
+      this.#hasSent(principal);
+      // Always written: each cost its sender a message, and it is all that the relay keeps of it.
+      return this.#log.info(text, fields);
+    }
+    const level = outcome.type === "alreadySent" ? "INFO" : "WARNING";
+    this.#line(level, text, fields, { client, principal });
+  }
+
+  /**
+   * A client that has not logged in may be a device that has no password yet: it gets a line, but only
+   * once a minute for an address.
+   */
+  #refused(event: RefusedEvent): void {
+    const { refusal: { command, reply, authenticated }, client, principal } = event;
+    const failedLogin = reply.code === 535;
+    // A client that only claims to be an account could go on being refused for ever.
+    const verified = authenticated && principal?.authorization.unverified() === undefined;
+    const loud = verified || failedLogin ||
+      this.#allow("refused", clientKey(client.address));
+    const text = command === "AUTH" ? "Login refused" : "Refused by the relay";
+    this.#line(loud ? "WARNING" : "DEBUG", text, refusedFields(event), { client, principal });
+  }
+
+  /**
+   * In floods, one line a minute for each client, and for each account where the limit is an account's;
+   * and only for so many of them, with one line that says that there are more.
+   */
+  #limit({ setting, client, text, principal }: LimitEvent): void {
+    const owner = principal === undefined
+      ? {}
+      : accountFields(principal.account, principal.authorization);
+    const fields = limitFields(setting, client, owner);
+    const cause = { client, principal };
+    // A client that keeps a connection for later, and forgets it, is no reason to worry.
+    if (setting === "COMMAND_TIMEOUT") return this.#line("DEBUG", text, fields, cause);
+    const sources = this.#throttle(setting, MAX_SOURCES_OF_LIMIT);
+    const source = [clientKey(client.address), ...Object.values(owner)].join(" ");
+    if (!sources.allow(source)) return this.#line("DEBUG", text, fields, cause);
+    this.#line("WARNING", text, fields, cause);
+    if (sources.full && this.#allow("many clients", setting)) {
+      const more = "Many clients hit this limit; further ones are not logged for a while, " +
+        "but counted at /metrics";
+      this.#log.warning(more, { setting });
+    }
+  }
+
+  /** A load balancer's probe comes every few seconds: one WARNING a minute for each of them. */
+  #proxyHeader({ reason, client, detail }: ProxyHeaderEvent): void {
+    const fields = { ...clientFields(client), ...proxyFields(client), detail };
+    const source = `${reason} ${clientKey(client.proxy ?? client.address)}`;
+    const level = this.#allow("proxyHeader", source) ? "WARNING" : "DEBUG";
+    this.#line(level, PROXY_HEADER[reason], fields, { client });
+  }
+
+  #connection(event: ConnectionEvent): void {
+    const { client, wrongPort, handshakeFailed, error, received } = event;
+    const fields = connectionFields(event);
+    // A device that is too old for the relay gets a line; a scanner makes hundreds of these.
+    const text = wrongPort !== undefined
+      ? WRONG_PORT[wrongPort]
+      : handshakeFailed && error
+      ? "TLS handshake failed"
+      : undefined;
+    if (text !== undefined) {
+      const due = this.#allow("handshake", `${wrongPort ?? ""} ${clientKey(client.address)}`);
+      return this.#line(due ? "WARNING" : "DEBUG", text, fields, { client });
+    }
+    this.#line(received === 0 ? "DEBUG" : "INFO", "Connection ended", fields, { client });
+  }
+
+  #memory({ used, limit }: MemoryEvent): void {
+    if (!this.#allow("memory")) return;
+    this.#log.warning("MAX_MEMORY is used up: mail is deferred", { used, limit });
+  }
+
+  #lookup(event: LookupEvent): void {
+    if (event.type === "lookupRecovered") {
+      if (this.#lookupFailureLogged) this.#log.warning("Lookup table answers again");
+      else this.#line("DEBUG", "Lookup table answers again", {}, {});
+      this.#lookupFailureLogged = false;
+      return;
+    }
+    const { trouble: { code, detail }, served } = event;
+    const fields = { code, detail };
+    const due = this.#allow("lookup", served ? "served" : "deferred");
+    this.#lookupFailureLogged ||= due;
+    // A login without an entry has a line of its own.
+    if (!served) this.#line("DEBUG", "Lookup table does not answer", fields, {});
+    else if (due) {
+      this.#log.warning(
+        "Lookup table does not answer; using entries that were read before",
+        fields,
+      );
+    }
+  }
+
+  #fault(event: FaultEvent): void {
+    const { error } = event;
+    switch (event.type) {
+      case "acceptFailed": {
+        // Such as "Too many open files": LimitNOFILE= or `ulimit -n` is too low.
+        const fields = { error: event.error.message };
+        return this.#line("ERROR", "Clients cannot connect for the moment", fields, {});
+      }
+      case "connectionFault": {
+        const { client } = event;
+        const fields = { ...clientFields(client), error: thrown(error) };
+        return this.#line("ERROR", "Internal error; the connection was closed", fields, { client });
+      }
+      case "fault":
+        // To log it may be what fails: once a second at most.
+        if (!this.#faults.allow()) return;
+        try {
+          this.#log.error("Internal error; the relay goes on", { error: thrown(error) });
+        } catch {
+          // There is no other place to report it to.
+        }
+    }
+  }
+
+  /** Whether a loud line of this kind and source may be written now: once in an interval. */
+  #allow(kind: string, source = ""): boolean {
+    return this.#throttle(kind).allow(source);
+  }
+
+  #throttle(kind: string, maxSources?: number): LogThrottle {
+    let throttle = this.#throttles.get(kind);
+    if (throttle === undefined) {
+      throttle = new LogThrottle(INTERVAL, this.#now, maxSources);
+      this.#throttles.set(kind, throttle);
+    }
+    return throttle;
+  }
+
+  /**
+   * Writes a line that a client has caused, unless there are too many of its kind. An account that has
+   * sent mail has lines of its own, so that no other client at its address, which may be a proxy's,
+   * takes them away. All other lines count for the address, too: accounts are free to make where
+   * ALLOWED_TENANTS is not set.
+   */
+  #line(level: LogLevel, message: string, fields: LogFields, { client, principal }: Cause): void {
+    if (!this.#log.enabled(level)) return;
+    const sources: LineSource[] = [];
+    const verified = principal !== undefined && principal.authorization.unverified() === undefined;
+    if (verified) {
+      const { account, authorization } = principal;
+      sources.push({ kind: "account", fields: accountFields(account, authorization) });
+    }
+    const sender = verified && this.#senders.has(accountKey(principal.account));
+    if (!sender && client !== undefined) {
+      sources.push({ kind: "address", fields: { client: clientKey(client.address) } });
+    }
+    const pool = sender ? "senders" : "strangers";
+    if (this.#budget.take(level, message, pool, sources)) this.#write(level, message, fields);
+  }
+
+  #write(level: LogLevel, message: string, fields: LogFields): void {
+    this.#log[level.toLowerCase() as Lowercase<LogLevel>](message, fields);
+  }
+
+  #hasSent({ account, authorization }: Principal): void {
+    if (authorization.unverified() !== undefined) return;
+    const key = accountKey(account);
+    this.#senders.delete(key);
+    this.#senders.add(key);
+    if (this.#senders.size <= MAX_SENDERS) return;
+    for (const oldest of this.#senders) return void this.#senders.delete(oldest);
+  }
+}

@@ -1,0 +1,79 @@
+// What the start depends on outside of the program: authorities to trust, proxy, certificate.
+
+import { readAuthorities } from "../certificates/authorities.ts";
+import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
+import { IdentityHolder } from "../certificates/holder.ts";
+import type { CertificateSource } from "../certificates/source.ts";
+import { CommandError, EXIT, type ExitStatus } from "../exit.ts";
+import type { HttpClient } from "../http/client.ts";
+import type { LevelLog } from "../observe/log.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { formatListenAddress } from "../settings/parsers.ts";
+import type { Settings } from "../settings/schema.ts";
+import { certificateSource } from "./certificate_source.ts";
+import { outgoingClient, proxyIn } from "./http_client.ts";
+
+export interface Outside {
+  /** The client of all outgoing requests. */
+  readonly client: HttpClient;
+  /** Undefined where TLS is off. */
+  readonly tls: IdentityHolder | undefined;
+}
+
+export interface OutsideParts {
+  readonly settings: Settings;
+  readonly log: LevelLog;
+  readonly runtime: Runtime;
+  /** In place of the certificate that the settings name, unless TLS is off. */
+  readonly certificates: CertificateSource | undefined;
+}
+
+/** @throws CommandError with all that is wrong at once; nothing is left open then */
+export async function openOutside(parts: OutsideParts): Promise<Outside> {
+  const { settings, log, runtime, certificates } = parts;
+  const problems: string[] = [];
+  let status: ExitStatus = EXIT.unavailable;
+  const note = (error: unknown) => {
+    if (!(error instanceof CertificateError)) throw error;
+    problems.push(...error.lines);
+    if (!(error instanceof CertificateUnavailable)) status = EXIT.config;
+  };
+  let authorities: readonly string[] = [];
+  try {
+    authorities = readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH);
+  } catch (error) {
+    note(error);
+  }
+  const client = outgoingClient(settings, runtime, authorities);
+  const proxy = proxyIn(settings);
+  if (proxy !== undefined) {
+    log.info("Outgoing connections take the proxy", { proxy: formatListenAddress(proxy) });
+  }
+  let tls: IdentityHolder | undefined;
+  try {
+    const source = await sourceFor(settings, client, certificates, problems.length > 0);
+    if (source !== undefined) {
+      tls = await IdentityHolder.open({ source, settings, runtime, log });
+    }
+  } catch (error) {
+    client.close();
+    note(error);
+  }
+  if (problems.length === 0) return { tls, client };
+  tls?.close();
+  client.close();
+  throw new CommandError(status, problems);
+}
+
+/** @param alone without its authorities, a vault would only be the cause of a second, wrong line */
+async function sourceFor(
+  settings: Settings,
+  client: HttpClient,
+  given: CertificateSource | undefined,
+  alone: boolean,
+): Promise<CertificateSource | undefined> {
+  if (settings.TLS_SOURCE === "off") return undefined;
+  if (given !== undefined) return given;
+  if (settings.TLS_SOURCE === "keyvault" && alone) return undefined;
+  return await certificateSource(settings, client);
+}

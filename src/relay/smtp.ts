@@ -1,0 +1,163 @@
+// The SMTP server as the settings ask for it, and where it listens.
+
+import type { Metrics } from "../observe/metrics.ts";
+import type { Notify } from "../observe/relay_event.ts";
+import { recipientRefusal } from "../message/recipients.ts";
+import type { LevelLog } from "../observe/log.ts";
+import type { Listener, Runtime, TlsIdentity } from "../runtime/runtime.ts";
+import { ConnectionLimiter } from "../server/connection_limiter.ts";
+import { COPIES, MemoryBudget } from "../server/memory.ts";
+import type { ProtocolOptions } from "../server/options.ts";
+import type { Timeouts } from "../server/connection_deadline.ts";
+import { SmtpServer } from "../server/server.ts";
+import type { ListenAddress } from "../settings/parsers.ts";
+import type { Settings } from "../settings/schema.ts";
+import type { SubmissionService } from "../submission/submission_service.ts";
+import type { HandedOverSockets } from "../systemd/sockets.ts";
+import { listenOrError } from "./bind.ts";
+import { openFileLimit, openFileWarning, queueFor } from "./open_file_limit.ts";
+
+const HANDSHAKE_TIMEOUT = 30_000;
+/** Milliseconds for a proxy to send its PROXY header. */
+const PROXY_HEADER_TIMEOUT = 5_000;
+/** Milliseconds for a client to read the last reply. */
+const LINGER = 5_000;
+/** Milliseconds for a client to read replies, once they pile up. */
+const UNREAD = 30_000;
+
+export interface SmtpParts {
+  readonly settings: Settings;
+  readonly service: SubmissionService;
+  readonly observers: SmtpObservers;
+  readonly runtime: Runtime;
+  /** The certificate for the next handshake; undefined where TLS is off. */
+  identity(): TlsIdentity | undefined;
+}
+
+export interface SmtpObservers {
+  readonly log: LevelLog;
+  readonly notify: Notify;
+  readonly metrics: Metrics;
+  readonly observe: ProtocolOptions["observe"];
+}
+
+/** The server; it does not listen yet. */
+export function smtpServer(parts: SmtpParts): SmtpServer {
+  const { settings, service, runtime, identity } = parts;
+  const { log, notify, metrics, observe } = parts.observers;
+  const fileLimit = openFileLimit();
+  const limiter = new ConnectionLimiter({
+    connections: settings.MAX_CONNECTIONS,
+    perAddress: settings.MAX_CONNECTIONS_PER_IP,
+    queue: queueFor(settings.MAX_CONNECTIONS, fileLimit),
+  });
+  const memory = memoryFor(settings, log, notify);
+  const proxies = settings.PROXY_PROTOCOL_NETWORKS;
+  const server = new SmtpServer({
+    runtime,
+    service,
+    notify,
+    protocol: {
+      session: {
+        hostname: settings.SERVER_HOSTNAME,
+        greeting: settings.SERVER_GREETING,
+        maxMessageSize: settings.MAX_MESSAGE_SIZE,
+        maxRecipients: settings.MAX_RECIPIENTS,
+        requireTls: settings.REQUIRE_TLS,
+        mechanisms: settings.AUTH_MECHANISMS,
+        maxErrors: settings.MAX_ERRORS,
+        maxIdleCommands: settings.MAX_IDLE_COMMANDS,
+        checkRecipient: recipientRefusal,
+      },
+      identity,
+      proxies: proxies && { networks: proxies, headerTimeout: PROXY_HEADER_TIMEOUT },
+      isTrusted: ({ address }) => settings.TRUSTED_NETWORKS?.has(address) ?? false,
+      observe,
+    },
+    limits: { timeouts: timeoutsOf(settings), limiter, memory },
+  });
+  metrics.gauge({
+    name: "open_connections",
+    help: "SMTP connections that are open.",
+    value: () => server.connections,
+  });
+  metrics.gauge({
+    name: "queued_connections",
+    help: "Of these, those that wait for a place among MAX_CONNECTIONS.",
+    value: () => limiter.queued,
+  });
+  metrics.gauge({
+    name: "mail_memory_bytes",
+    help: "Memory that mail in flight takes, of MAX_MEMORY.",
+    value: () => memory.used,
+  });
+  const tooFew = openFileWarning(settings.MAX_CONNECTIONS, fileLimit);
+  if (tooFew !== undefined) log.warning(...tooFew);
+  return server;
+}
+
+function timeoutsOf(settings: Settings): Timeouts {
+  return {
+    command: settings.COMMAND_TIMEOUT,
+    data: settings.DATA_TIMEOUT,
+    dataRate: settings.MIN_DATA_RATE,
+    handshake: HANDSHAKE_TIMEOUT,
+    linger: LINGER,
+    unread: UNREAD,
+  };
+}
+
+/** MAX_MEMORY for all connections together. */
+function memoryFor(settings: Settings, log: LevelLog, notify: Notify): MemoryBudget {
+  const { MAX_MEMORY: limit, MAX_MESSAGE_SIZE: largest } = settings;
+  const fields = { memory: limit, messages: Math.floor(limit / COPIES) };
+  if (largest * COPIES > limit) {
+    log.warning("MAX_MEMORY is too small for a message of MAX_MESSAGE_SIZE: it gets 452", {
+      ...fields,
+      largest,
+      needed: Math.ceil(largest * COPIES),
+    });
+  } else log.info("Memory for mail", fields);
+  return new MemoryBudget(limit, { exhausted: (used) => notify({ type: "memory", used, limit }) });
+}
+
+/** Where the server listens. */
+export interface SmtpAddresses {
+  readonly smtp: readonly ListenAddress[];
+  readonly smtps: readonly ListenAddress[];
+}
+
+/**
+ * Listens where the settings say, or on the sockets that were handed over.
+ *
+ * @throws CommandError 69 where an address cannot be had
+ */
+export async function listenSmtp(
+  server: SmtpServer,
+  settings: Settings,
+  sockets: HandedOverSockets,
+): Promise<SmtpAddresses> {
+  const bind = (name: string, addresses: readonly ListenAddress[], implicitTls: boolean) =>
+    Promise.all(addresses.map((address) =>
+      listenOrError(
+        name,
+        address,
+        (hostname, port) => server.listen(hostname, port, implicitTls),
+      )
+    ));
+  const takeOver = (handed: HandedOverSockets["smtp"], implicitTls: boolean) =>
+    handed.map(({ hostname, port, descriptor }) =>
+      server.listen(hostname, port, implicitTls, descriptor)
+    );
+  const smtp = sockets.smtp.length > 0
+    ? takeOver(sockets.smtp, false)
+    : await bind("SMTP_LISTEN", settings.SMTP_LISTEN, false);
+  const smtps = sockets.smtps.length > 0
+    ? takeOver(sockets.smtps, true)
+    : await bind("SMTPS_LISTEN", settings.SMTPS_LISTEN ?? [], true);
+  return { smtp: smtp.map(addressOf), smtps: smtps.map(addressOf) };
+}
+
+function addressOf({ hostname, port }: Listener): ListenAddress {
+  return { hostname, port };
+}

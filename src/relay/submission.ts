@@ -1,0 +1,160 @@
+// The way of a message behind the SMTP server, built out of the settings: accounts with their tokens,
+// limits, deliveries around the back end.
+
+import { Accounts } from "../accounts/accounts.ts";
+import { ClientTokens } from "../accounts/client_tokens.ts";
+import { Entries } from "../accounts/entries.ts";
+import type { EntrySource } from "../accounts/entry_source.ts";
+import { SenderRules } from "../accounts/senders.ts";
+import type { TableState } from "../accounts/lookup_cache.ts";
+import { realClock } from "../clock.ts";
+import { directDelivery } from "../delivery/direct_delivery.ts";
+import { TokenSource } from "../entra/tokens.ts";
+import { GraphBackend } from "../graph/backend.ts";
+import type { HttpClient } from "../http/client.ts";
+import { LoginGuard } from "../limits/login_guard.ts";
+import type { Notify } from "../observe/relay_event.ts";
+import type { MessageLimits } from "../message/prepare.ts";
+import { cloudOf } from "../settings/clouds.ts";
+import type { Settings } from "../settings/schema.ts";
+import { MessageLimit } from "../submission/message_rate.ts";
+import { RelayService, type TrustedOptions } from "../submission/service.ts";
+import type { SubmissionService } from "../submission/submission_service.ts";
+
+/** Milliseconds for one token request: a client waits for its 235 meanwhile. */
+const TOKEN_TIMEOUT = 20_000;
+
+export interface SubmissionParts {
+  readonly settings: Settings;
+  readonly http: Pick<HttpClient, "request" | "abort">;
+  readonly notify: Notify;
+  /** Where usernames of the form `id@lookup` are looked up. */
+  readonly entries: EntrySource | undefined;
+}
+
+export interface Submissions {
+  readonly service: SubmissionService;
+  /** Whether the lookup table answered the last question; undefined where there is none. */
+  lookupState(): TableState | undefined;
+  /** Logins that are delayed wait no longer. */
+  stopping(): void;
+  /** Ends what is under way at Entra ID and the mail service; each outcome is known as far as it can be. */
+  cutOff(): void;
+}
+
+export function buildSubmissions(parts: SubmissionParts): Submissions {
+  const { settings, http, notify } = parts;
+  const entries = entriesOf(parts);
+  const accounts = accountsOf(parts, entries);
+  const guard = new LoginGuard({
+    rate: settings.AUTH_RATE_LIMIT,
+    delimiter: settings.USERNAME_DELIMITER,
+    login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
+    clock: realClock,
+  });
+  const rate = settings.MESSAGE_RATE_LIMIT;
+  const senders = new SenderRules(settings.ALLOWED_SENDERS);
+  const cutOff = new AbortController();
+  const service = new RelayService({
+    logins: {
+      accounts,
+      guard,
+      senders,
+      delimiter: settings.USERNAME_DELIMITER,
+      trusted: trustedIn(settings),
+    },
+    messageLimit: rate === "off" ? undefined : new MessageLimit(rate, realClock),
+    delivery: directDelivery(graphBackend(parts, senders, cutOff.signal), {
+      rules: senders,
+      limits: messageLimits(settings),
+      duplicateWindow: settings.DUPLICATE_WINDOW,
+    }),
+    notify,
+  });
+  return {
+    service,
+    lookupState: () => entries?.tableState,
+    stopping: () => guard.stop(),
+    cutOff() {
+      // In this order: what abort() ends begins nothing new then, except to take back its draft.
+      cutOff.abort();
+      http.abort();
+    },
+  };
+}
+
+function entriesOf({ settings, notify, entries }: SubmissionParts): Entries | undefined {
+  return entries === undefined ? undefined : new Entries({
+    source: entries,
+    maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
+    onTrouble: (trouble, served) => notify({ type: "lookupFailed", trouble, served }),
+    onRecovery: () => notify({ type: "lookupRecovered" }),
+  });
+}
+
+function accountsOf({ settings, http }: SubmissionParts, entries: Entries | undefined): Accounts {
+  const { authorityHost, graphScope, graphAudiences } = cloudOf(settings);
+  const tokens = new TokenSource({
+    maxAge: settings.TOKEN_CACHE_MAX_AGE,
+    async request(credentials, scope) {
+      // MSAL is loaded with the first login, not with the program.
+      const { requestToken } = await import("../entra/msal.ts");
+      return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
+    },
+  });
+  const { ALLOWED_TENANTS: allowedTenants } = settings;
+  return new Accounts({
+    delimiter: settings.USERNAME_DELIMITER,
+    scope: graphScope,
+    tokens,
+    clientTokens: new ClientTokens({ audiences: graphAudiences }),
+    ...(entries === undefined ? {} : { entries }),
+    entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
+    ...(allowedTenants === undefined ? {} : { allowedTenants }),
+  });
+}
+
+function graphBackend(
+  { settings, http }: SubmissionParts,
+  senders: SenderRules,
+  stop: AbortSignal,
+): GraphBackend {
+  const { graphEndpoint, graphScope } = cloudOf(settings);
+  return new GraphBackend({
+    http,
+    endpoint: graphEndpoint,
+    scope: graphScope,
+    message: {
+      hostname: settings.SERVER_HOSTNAME,
+      reencodeQuotedPrintable: settings.REENCODE_QUOTED_PRINTABLE,
+      senders,
+      limits: messageLimits(settings),
+    },
+    timeout: settings.GRAPH_HTTP_TIMEOUT,
+    requestLimit: settings.GRAPH_REQUEST_LIMIT,
+    concurrency: settings.GRAPH_CONCURRENCY,
+    pacingTimeout: settings.PACING_TIMEOUT,
+    deliveryTimeout: settings.DELIVERY_TIMEOUT,
+    largeMessages: settings.LARGE_MESSAGES,
+    stop,
+  });
+}
+
+function messageLimits(settings: Settings): MessageLimits {
+  return {
+    header: settings.MAX_HEADER_SIZE,
+    depth: settings.MAX_MIME_DEPTH,
+    parts: settings.MAX_MIME_PARTS,
+  };
+}
+
+/** The login of clients in TRUSTED_NETWORKS; undefined where there are none. */
+function trustedIn(settings: Settings): TrustedOptions | undefined {
+  const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
+  const { TRUSTED_PASSWORD: password } = settings;
+  if (networks === undefined || username === undefined || password === undefined) return undefined;
+  return {
+    credentials: { mechanism: "PLAIN", username, password },
+    limited: settings.ALLOWED_SENDERS !== undefined,
+  };
+}

@@ -1,0 +1,266 @@
+/** Turns: how many at once, in which order, and what becomes of who waits too long. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type Lane, Lanes, type WaitEnd } from "../../src/graph/mailbox_limiter.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+
+const TENANT = "11111111-2222-4333-8444-555555555555";
+const APP = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
+
+interface Asked {
+  /** Undefined while it waits. */
+  lane: Lane | WaitEnd | undefined;
+  /** Ends the wait, while there is one. */
+  end: (() => void) | undefined;
+}
+
+function setUp({ concurrency = 2, timeout = 60_000 } = {}) {
+  const clock = new FakeClock();
+  const lanes = new Lanes({ concurrency, timeout, clock });
+  /** Asks for a turn; what is known at once is known at once. */
+  function ask(mailbox = "ann@x.test", app = APP, tenant = TENANT): Asked {
+    const asked: Asked = { lane: undefined, end: undefined };
+    const controller = new AbortController();
+    const turn = lanes.enter(tenant, app, mailbox, {
+      signal: controller.signal,
+      waiting: (isWaiting) => asked.end = isWaiting ? () => controller.abort() : undefined,
+    });
+    if (turn instanceof Promise) void turn.then((lane) => asked.lane = lane);
+    else asked.lane = turn;
+    return asked;
+  }
+  return { clock, lanes, ask };
+}
+
+/** Lets promises that are settled have their say. */
+async function settle(): Promise<void> {
+  for (let i = 0; i < 5; i++) await Promise.resolve();
+}
+
+function laneOf({ lane }: Asked): Lane {
+  assert(typeof lane === "object", "has no turn");
+  return lane;
+}
+
+function states(asked: readonly Asked[]): string {
+  const state = ({ lane }: Asked) =>
+    lane === undefined ? "w" : lane === "late" ? "x" : lane === "ended" ? "e" : "T";
+  return asked.map(state).join("");
+}
+
+describe("a lane", () => {
+  it("gives as many turns at once as GRAPH_CONCURRENCY says, without waiting", () => {
+    const { ask, clock } = setUp({ concurrency: 3 });
+    assert.equal(states([ask(), ask(), ask(), ask(), ask()]), "TTTww");
+    assert.equal(clock.alarms, 1);
+  });
+
+  it("sets no alarm and makes no promise while there is room", () => {
+    const { lanes, clock } = setUp();
+    const first = lanes.enter(TENANT, APP, "ann@x.test");
+    const second = lanes.enter(TENANT, APP, "ann@x.test");
+    assert(!(first instanceof Promise) && !(second instanceof Promise));
+    first.leave();
+    second.leave();
+    assert.equal(clock.alarms, 0);
+  });
+
+  it("gives the others their turn in the order in which they came", async () => {
+    const { ask } = setUp({ concurrency: 1 });
+    const asked = Array.from({ length: 6 }, () => ask());
+    for (let turn = 0; turn < asked.length; turn++) {
+      await settle();
+      assert.equal(states(asked), "T".repeat(turn + 1) + "w".repeat(5 - turn));
+      laneOf(asked[turn]!).leave();
+    }
+  });
+
+  it("ends a wait for others' sake, whose place in the line nobody takes", async () => {
+    const { ask, lanes, clock } = setUp({ concurrency: 1 });
+    const asked = Array.from({ length: 4 }, () => ask());
+    assert.equal(asked[0]!.end, undefined);
+    asked[1]!.end!();
+    asked[3]!.end!();
+    await settle();
+    assert.equal(states(asked), "Tewe");
+    // It is told that the wait is over, once.
+    assert.deepEqual(asked.map(({ end }) => end !== undefined), [false, false, true, false]);
+    laneOf(asked[0]!).leave();
+    await settle();
+    assert.equal(states(asked), "TeTe");
+    assert.equal(asked[2]!.end, undefined);
+    laneOf(asked[2]!).leave();
+    assert.equal(lanes.size, 0);
+    clock.pass(60_000);
+    await settle();
+    assert.equal(states(asked), "TeTe");
+  });
+
+  it("lets nobody in before those who wait, when a turn has just become free", async () => {
+    const { ask } = setUp({ concurrency: 1 });
+    const first = ask();
+    const second = ask();
+    laneOf(first).leave();
+    const third = ask();
+    await settle();
+    assert.equal(states([second, third]), "Tw");
+  });
+
+  it("ends the waiting after PACING_TIMEOUT, each one's own", async () => {
+    const { ask, clock } = setUp({ concurrency: 1, timeout: 60_000 });
+    const first = ask();
+    const second = ask();
+    clock.pass(20_000);
+    const third = ask();
+    clock.pass(39_999);
+    await settle();
+    assert.equal(states([first, second, third]), "Tww");
+    clock.pass(1);
+    await settle();
+    assert.equal(states([first, second, third]), "Txw");
+    // Who has gone is not in the way of who comes after.
+    laneOf(first).leave();
+    await settle();
+    assert.equal(states([third]), "T");
+  });
+
+  it("is one for an app and a mailbox, whose case does not matter", () => {
+    const { ask, lanes } = setUp({ concurrency: 1 });
+    const other = "99999999-2222-4333-8444-555555555555";
+    const asked = [
+      ask("ann@x.test"),
+      ask("ANN@X.test"),
+      ask("bea@x.test"),
+      ask("ann@x.test", other),
+      ask("ann@x.test", APP, other),
+    ];
+    assert.equal(states(asked), "TwTTT");
+    assert.equal(lanes.size, 4);
+  });
+
+  it("is gone when nobody needs it, however it was used", async () => {
+    const { ask, lanes, clock } = setUp({ concurrency: 2, timeout: 1000 });
+    for (let i = 0; i < 1000; i++) laneOf(ask(`user${i}@x.test`)).leave();
+    assert.equal(lanes.size, 0);
+
+    const three = [ask(), ask(), ask()];
+    for (const one of three) {
+      await settle();
+      laneOf(one).leave();
+    }
+    assert.deepEqual([lanes.size, clock.alarms], [0, 0]);
+
+    const asked = Array.from({ length: 5 }, () => ask());
+    clock.pass(1000);
+    await settle();
+    assert.equal(states(asked), "TTxxx");
+    laneOf(asked[0]!).throttled(5000);
+    laneOf(asked[0]!).leave();
+    laneOf(asked[1]!).leave();
+    // It still has to know that it stands still.
+    assert.equal(lanes.size, 1);
+    clock.pass(5000);
+    assert.equal(lanes.size, 0);
+    assert.equal(clock.alarms, 0);
+  });
+});
+
+describe("a lane that Graph throttles", () => {
+  it("gives no turn before Retry-After is over, then goes on in order", async () => {
+    const { ask, clock } = setUp({ concurrency: 2 });
+    const first = ask();
+    const second = ask();
+    laneOf(first).throttled(10_000);
+    const third = ask();
+    laneOf(second).leave();
+    laneOf(first).leave();
+    const fourth = ask();
+    clock.pass(9_999);
+    await settle();
+    assert.equal(states([third, fourth]), "ww");
+    clock.pass(1);
+    await settle();
+    assert.equal(states([third, fourth]), "Tw");
+  });
+
+  it("keeps to the longest of several, and the waiting counts for PACING_TIMEOUT", async () => {
+    const { ask, clock } = setUp({ concurrency: 4, timeout: 15_000 });
+    const [first, second] = [ask(), ask()];
+    laneOf(first).throttled(10_000);
+    laneOf(second).throttled(2_000);
+    laneOf(first).leave();
+    const third = ask();
+    clock.pass(9_999);
+    await settle();
+    assert.equal(states([third]), "w");
+    // This one would come too late for who waits: there is no use in waiting for it.
+    laneOf(second).throttled(20_000);
+    await settle();
+    assert.equal(states([third]), "x");
+    const fourth = ask();
+    await settle();
+    assert.equal(states([fourth]), "x");
+    laneOf(second).leave();
+    clock.pass(5_001);
+    const fifth = ask();
+    clock.pass(14_999);
+    await settle();
+    assert.equal(states([fifth]), "T");
+  });
+
+  it("does not slow another", () => {
+    const { ask } = setUp({ concurrency: 1 });
+    const ann = ask("ann@x.test");
+    laneOf(ann).throttled(30_000);
+    assert.equal(states([ask("ann@x.test"), ask("bea@x.test"), ask("cid@x.test")]), "wTT");
+  });
+
+  it("stands still for ten minutes at most, whatever Retry-After says", async () => {
+    const { ask, clock } = setUp({ timeout: 3_600_000 });
+    const first = laneOf(ask());
+    first.throttled(86_400_000);
+    const waiting = ask();
+    first.leave();
+    clock.pass(599_999);
+    await settle();
+    assert.equal(states([waiting]), "w");
+    clock.pass(1);
+    await settle();
+    assert.equal(states([waiting]), "T");
+  });
+
+  it("has one turn less at once for each request that was too many, and one at least", async () => {
+    const { ask } = setUp({ concurrency: 4 });
+    const asked = Array.from({ length: 4 }, () => ask());
+    laneOf(asked[0]!).throttled();
+    laneOf(asked[1]!).throttled();
+    const waiting = [ask(), ask(), ask()];
+    laneOf(asked[3]!).leave();
+    laneOf(asked[2]!).leave();
+    await settle();
+    assert.equal(states(waiting), "www", "two are left, and two are the limit now");
+    laneOf(asked[1]!).leave();
+    await settle();
+    assert.equal(states(waiting), "Tww");
+    for (let i = 0; i < 9; i++) laneOf(asked[0]!).throttled();
+    laneOf(asked[0]!).leave();
+    laneOf(waiting[0]!).leave();
+    await settle();
+    assert.equal(states(waiting), "TTw");
+  });
+
+  it("gets its turns back when Graph takes one message after the other", async () => {
+    const { ask } = setUp({ concurrency: 2 });
+    const first = laneOf(ask());
+    first.throttled();
+    const waiting = ask();
+    for (let i = 0; i < 15; i++) first.accepted();
+    await settle();
+    assert.equal(states([waiting]), "w");
+    first.accepted();
+    await settle();
+    assert.equal(states([waiting]), "T");
+    for (let i = 0; i < 100; i++) first.accepted();
+    assert.equal(states([ask()]), "w", "but never more than the setting");
+  });
+});

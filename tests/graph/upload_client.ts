@@ -1,0 +1,18 @@
+/** The requests of one delivery, with a token that must not get lost. */
+import { type Calls, DeliveryCalls } from "../../src/graph/graph_client.ts";
+import type { HttpClient } from "../../src/http/client.ts";
+import { SCOPE } from "../support/logins.ts";
+import { accountWith, tokenOf } from "../support/submissions.ts";
+
+export const TOKEN = "e30.e30.secret-of-the-token";
+
+/** @param time milliseconds for all of them */
+export function callsWith(http: HttpClient, time = 10_000): Calls {
+  return new DeliveryCalls({
+    http,
+    scope: SCOPE,
+    authorization: accountWith(tokenOf(TOKEN)),
+    timeout: 5_000,
+    deadline: performance.now() + time,
+  });
+}
