@@ -10,7 +10,7 @@ import { type Lock, readLock } from "../../scripts/build/lock.ts";
 import { sbom } from "../../scripts/build/sbom.ts";
 import { TARGETS } from "../../scripts/build/targets.ts";
 
-const lock = readLock(fileURLToPath(new URL("../..", import.meta.url)));
+const lock = readLock(fileURLToPath(new URL("../../", import.meta.url)));
 const FILES = ["src/main.ts", "node_modules/pino/pino.js", "node_modules/@azure/identity/index.js"];
 
 interface Component {

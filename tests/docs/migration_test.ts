@@ -11,7 +11,7 @@ import { loadSetting } from "../../src/settings/load.ts";
 import { type SettingName, SETTINGS } from "../../src/settings/schema.ts";
 import type { Setting } from "../../src/settings/setting.ts";
 
-const DOCS = fileURLToPath(new URL("../../docs", import.meta.url));
+const DOCS = fileURLToPath(new URL("../../docs/", import.meta.url));
 
 interface Row {
   readonly there: string;
