@@ -343,7 +343,7 @@ const TABLES: Readonly<Record<string, () => string>> = {
         "PROXY_407, PROXY_403 and the like",
         NO_WAY,
         "407: correct user name and password in `HTTPS_PROXY`. 403: allow the relay's hosts in the " +
-        "proxy. See [a proxy on the way out](installation.md#a-proxy-on-the-way-out).",
+        "proxy. See [outbound proxy](outbound_proxy.md).",
       ],
       [
         "ETIMEDOUT",
