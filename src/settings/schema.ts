@@ -259,26 +259,30 @@ export const SETTINGS = {
     "36700160",
     "The largest accepted message, in bytes; announced as SIZE. For messages over GRAPH_REQUEST_LIMIT, see LARGE_MESSAGES.",
   ),
-  MAX_RECIPIENTS: required(integer(1, 1000), "500", "The number of recipients of a message."),
+  MAX_RECIPIENTS: required(
+    integer(1, 1000),
+    "500",
+    "The maximum number of recipients of a message.",
+  ),
   MAX_CONNECTIONS: required(
     integer(1, 100_000),
     "1000",
-    "The number of connections at once. At the limit, the connection that has gone longest without progress before its login is closed for a new one; if all have logged in, the new one gets 421. See [limits.md](limits.md).",
+    "The maximum number of connections at once. At the limit, the connection that has gone longest without progress before its login is closed for a new one; if all have logged in, the new one gets 421. See [limits.md](limits.md).",
   ),
   MAX_CONNECTIONS_PER_IP: required(
     integer(1, 100_000),
     "100",
-    "The number of connections of one address (IPv6: its /64) that have not logged in; then 421. See [limits.md](limits.md#connections-of-one-address).",
+    "The maximum number of connections of one address (IPv6: its /64) that have not logged in; then 421. See [limits.md](limits.md#connections-of-one-address).",
   ),
   MAX_ERRORS: required(
     integer(1, 100_000),
     "20",
-    "The number of refused commands in a session that are mistakes of the client; then 421. See [limits.md](limits.md#mistakes).",
+    "The maximum number of refused commands in a session that are mistakes of the client; then 421. See [limits.md](limits.md#mistakes).",
   ),
   MAX_IDLE_COMMANDS: required(
     integer(1, 100_000),
     "100",
-    "The number of idle commands in a row before the login; then 421.",
+    "The maximum number of idle commands in a row before the login; then 421.",
   ),
   MAX_HEADER_SIZE: required(
     size(4 * KIB, 256 * KIB),
@@ -288,12 +292,12 @@ export const SETTINGS = {
   MAX_MIME_DEPTH: required(
     integer(1, 1000),
     "100",
-    "How deep multiparts and attached messages may be nested in one another.",
+    "How deeply multiparts and attached messages may be nested in one another.",
   ),
   MAX_MIME_PARTS: required(
     integer(1, 10_000),
     "1000",
-    "The number of parts of a message, including those in attached messages.",
+    "The maximum number of parts of a message, including those in attached messages.",
   ),
   MAX_MEMORY: {
     ...required(
@@ -336,12 +340,12 @@ export const SETTINGS = {
   GRAPH_REQUEST_LIMIT: required(
     size(1000, 150 * MIB),
     "4000000",
-    "Bytes of base64 in one sendMail request. For larger messages, see LARGE_MESSAGES.",
+    "The maximum number of bytes of base64 in one sendMail request. For larger messages, see LARGE_MESSAGES.",
   ),
   GRAPH_CONCURRENCY: required(
     integer(1, 100),
     "4",
-    "Requests to Graph at once for one app and mailbox (Graph's own limit); further ones wait for their turn.",
+    "The maximum number of requests to Graph at once for one app and mailbox (Graph's own limit); further ones wait for their turn.",
   ),
   PACING_TIMEOUT: required(
     duration,
