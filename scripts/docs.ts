@@ -48,12 +48,12 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   ok: ["The answer to NOOP and RSET.", ""],
   senderOk: ["MAIL was accepted.", ""],
   recipientOk: [
-    "RCPT was accepted. Whether the address exists is found out later, by Exchange.",
+    "RCPT was accepted. Exchange finds out later whether the address exists.",
     "",
   ],
   help: ["The answer to HELP.", ""],
-  cannotVerify: ["The answer to VRFY: the relay does not know who has a mailbox.", ""],
-  startData: ["The message may follow.", ""],
+  cannotVerify: ["The answer to VRFY: the relay does not know which mailboxes exist.", ""],
+  startData: ["The client may send the message.", ""],
   readyForTls: ["The TLS handshake may begin.", ""],
   authenticated: ["Entra ID gave a token for this username and password.", ""],
   usernameChallenge: ["AUTH LOGIN asks for the username (`Username:` in base64).", ""],
@@ -64,131 +64,135 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   ],
   authCancelled: ["The client sent `*` in the middle of AUTH.", ""],
   badBase64: [
-    "What the client sent in AUTH is not base64.",
-    "The program is at fault, or the username was typed into a raw session without encoding it.",
+    "The client's response in AUTH is not base64.",
+    "Correct the program. In a session by hand, encode the username first.",
   ],
   malformedPlain: [
-    "The response to AUTH PLAIN does not have its two NUL characters.",
+    "The response to AUTH PLAIN does not have two NUL characters.",
     "Encode with `printf '\\0USERNAME\\0PASSWORD' \\| base64 -w0`, or choose LOGIN in the device.",
   ],
   malformedXoauth2: [
-    "The response to AUTH XOAUTH2 does not have its form; `^A` is an octet of value 1.",
-    "The program is at fault, or what it was given as a token is none.",
+    "The response to AUTH XOAUTH2 has another form; `^A` is an octet of value 1.",
+    "Correct the program, or check that it got a token.",
   ],
   malformedOauthbearer: [
-    "The response to AUTH OAUTHBEARER does not have its form (RFC 7628 §3.1).",
+    "The response to AUTH OAUTHBEARER has another form (RFC 7628 §3.1).",
     "As above.",
   ],
   xoauth2Error: [
-    "AUTH XOAUTH2 failed: the mechanism's own error (`status` 401 in base64). The 535 follows when the client has answered.",
+    "AUTH XOAUTH2 failed: the mechanism's own error (`status` 401 in base64). The 535 follows after the client's response.",
     "",
   ],
-  oauthbearerError: ["The same of AUTH OAUTHBEARER (`status` `invalid_token`).", ""],
+  oauthbearerError: ["The same for AUTH OAUTHBEARER (`status` `invalid_token`).", ""],
   authTooLong: [
     "A line of AUTH is longer than 12288 octets.",
-    "No username, secret or token is that long: look for a paste error.",
+    "No username, secret or token is that long: check what was pasted.",
   ],
   notUtf8: [
-    "Username or password has octets that are not UTF-8.",
-    "Retype them; a client secret has ASCII characters only.",
+    "The username or password contains octets that are not UTF-8.",
+    "Enter them again; a client secret has only ASCII characters.",
   ],
-  alreadyAuthenticated: ["A second AUTH in one session.", "The program is at fault."],
-  authInTransaction: ["AUTH after MAIL.", "The program is at fault."],
+  alreadyAuthenticated: ["A second AUTH in one session.", "Correct the client program."],
+  authInTransaction: ["AUTH after MAIL.", "Correct the client program."],
   tooManyFailedLogins: [
-    "The client's address has as many failed logins behind it as `AUTH_RATE_LIMIT` allows. Nobody was asked; the connection is closed.",
-    "Look in the log for `Login refused` from this address, and correct that device's password. It passes by itself: see [logins.md](logins.md).",
+    "The client's address has as many failed logins as `AUTH_RATE_LIMIT` allows. The login is rejected without checking, and the connection is closed.",
+    "Look in the log for `Login refused` from this address, and correct that device's password. The limit ends by itself: see [logins.md](logins.md).",
   ],
   mustStartTls: [
-    "AUTH or mail before TLS, and `REQUIRE_TLS` is true.",
+    "AUTH or mail before TLS, with `REQUIRE_TLS=true`.",
     'Switch on STARTTLS (it may be called "TLS", "TLS if available" or "explicit") in the client.',
   ],
   loginFailedBefore: [
-    "Mail without a login, after one that was refused in the same session.",
-    "Renew the secret in the client: the reply to its AUTH says what is wrong. The client keeps the " +
-    "mail meanwhile: Exim and sendmail go on after a refused login, and would return all their " +
-    "mail at a `530`.",
+    "Mail without a login, after a refused login in the same session.",
+    "Correct the client's username or secret: the reply to its AUTH says what is wrong. The client keeps " +
+    "the mail meanwhile. (Exim and sendmail continue after a refused login, and would return all mail " +
+    "at a `530`.)",
   ],
   mustAuthenticate: [
     "Mail without a login.",
-    "Give the client a username and a password. The relay takes no mail without them, unless it is " +
-    "from a [trusted network](trusted_networks.md).",
+    "Configure a username and a password in the client. The relay accepts mail without them only from " +
+    "a [trusted network](trusted_networks.md).",
   ],
-  tlsActive: ["STARTTLS on a connection that is on TLS already.", "The program is at fault."],
+  tlsActive: ["STARTTLS on a connection that already uses TLS.", "Correct the client program."],
   tlsNotOffered: [
-    "STARTTLS, but `TLS_SOURCE` is off.",
-    "Give the relay a certificate, or switch TLS off in the client where the network is safe.",
+    "STARTTLS, with `TLS_SOURCE=off`.",
+    "Configure a certificate for the relay, or switch TLS off in the client if the network is safe.",
   ],
-  helloFirst: ["AUTH or MAIL before EHLO or HELO.", "The program is at fault."],
-  nestedMail: ["A second MAIL before the first message was finished.", "The program is at fault."],
-  mailFirst: ["RCPT, DATA or BDAT without MAIL.", "See what MAIL was answered with."],
+  helloFirst: ["AUTH or MAIL before EHLO or HELO.", "Correct the client program."],
+  nestedMail: [
+    "A second MAIL before the first message was finished.",
+    "Correct the client program.",
+  ],
+  mailFirst: ["RCPT, DATA or BDAT without MAIL.", "See the reply to MAIL."],
   rcptFirst: [
     "DATA or BDAT, but no recipient was accepted.",
-    "See what each RCPT was answered with.",
+    "See the reply to each RCPT.",
   ],
-  rcptAfterBdat: ["RCPT after the first BDAT.", "The program is at fault."],
-  dataAfterBdat: ["DATA after BDAT.", "The program is at fault."],
-  bdatFailed: ["BDAT after one that was refused.", "See what the first one was answered with."],
+  rcptAfterBdat: ["RCPT after the first BDAT.", "Correct the client program."],
+  dataAfterBdat: ["DATA after BDAT.", "Correct the client program."],
+  bdatFailed: ["BDAT after a refused BDAT.", "See the reply to the first one."],
   senderNotAllowed: [
-    "MAIL FROM is not in `ALLOWED_SENDERS`. Behind a message, with the address at the end: the mailbox, From or Sender is not.",
-    "Set the sender's address in the device, and From, to one that is listed; or list it.",
+    "MAIL FROM is not in `ALLOWED_SENDERS`. After a message, with the address at the end: the mailbox, From or Sender is not.",
+    "Set the sender's address in the device, and From, to a listed address; or list it.",
   ],
   senderNotInEntry: [
-    "MAIL FROM is not in the column `allowed_senders` of the login's entry; behind a message as above.",
+    "MAIL FROM is not in the column `allowed_senders` of the login's entry; after a message as above.",
     "The same, or change the entry: see [lookup_table.md](lookup_table.md).",
   ],
   tooManyMessages: [
-    "The account has sent as many messages as `MESSAGE_RATE_LIMIT` allows; at MAIL, or behind the message.",
-    "The client may try again by itself. See [logins.md](logins.md#messages-an-account).",
+    "The account has sent as many messages as `MESSAGE_RATE_LIMIT` allows; at MAIL, or after the message.",
+    "The client can try again by itself. See [logins.md](logins.md#messages-an-account).",
   ],
   tooManyRecipients: [
-    "More recipients than `MAX_RECIPIENTS`. Those before are accepted.",
-    "Good clients send the rest in a second message. Exchange Online takes 500 at most unless told otherwise.",
+    "More recipients than `MAX_RECIPIENTS`. The ones before are accepted.",
+    "Good clients send the rest in a second message. Exchange Online accepts 500 at most by default.",
   ],
   tooBig: [
     "The message is larger than `MAX_MESSAGE_SIZE`.",
     "Scan with a lower resolution, or in several parts.",
   ],
   outOfMemory: [
-    "The messages in flight, all together, have used up `MAX_MEMORY`; at MAIL, or behind the message.",
-    "The client may try again by itself. Raise `MAX_MEMORY` (and the container's limit) when it lasts: " +
-    "the log has a line a minute then.",
+    "The messages in progress together use all of `MAX_MEMORY`; at MAIL, or after the message.",
+    "The client can try again by itself. If it continues (the log has a line each minute), raise " +
+    "`MAX_MEMORY` and the container's limit.",
   ],
-  noArgument: ["A word behind a command that takes none.", "The program is at fault."],
-  needsArgument: ["AUTH or VRFY with nothing behind it.", "The program is at fault."],
-  bdatSyntax: ["BDAT without a number of octets.", "The program is at fault."],
+  noArgument: ["An argument to a command that has none.", "Correct the client program."],
+  needsArgument: ["AUTH or VRFY without an argument.", "Correct the client program."],
+  bdatSyntax: ["BDAT without a number of octets.", "Correct the client program."],
   badCharacter: [
     "A command with control characters in it.",
-    "Mostly a client that speaks TLS, or another protocol, where SMTP is expected.",
+    "Usually a client that uses TLS, or another protocol, where SMTP is expected.",
   ],
   lineTooLong: [
     "A command line over 512 octets (MAIL and RCPT: 4096).",
-    "The program is at fault.",
+    "Correct the client program.",
   ],
-  empty: ["A line with nothing in it.", "The program is at fault; it does no harm."],
-  unknown: ["A command that does not exist.", "The program is at fault; it does no harm."],
-  notImplemented: ["EXPN, TURN, ETRN, SEND, SOML or SAML.", "The relay does not have them."],
+  empty: ["An empty line.", "A mistake of the client program that does no harm."],
+  unknown: ["A command that does not exist.", "A mistake of the client program that does no harm."],
+  notImplemented: ["EXPN, TURN, ETRN, SEND, SOML or SAML.", "The relay does not support them."],
   tooManyErrors: [
-    "`MAX_ERRORS` commands of this session were refused that are the client's own mistakes.",
-    "See the replies before it. [limits.md](limits.md#mistakes) tells what counts.",
+    "`MAX_ERRORS` commands of this session were refused because of the client's mistakes.",
+    "See the replies before it, and [what counts](limits.md#mistakes).",
   ],
   tooManyIdleCommands: [
-    "`MAX_IDLE_COMMANDS` commands in a row, before a login, that bring nothing forward.",
-    "A monitor or a load balancer should say QUIT and connect anew.",
+    "`MAX_IDLE_COMMANDS` idle commands in a row before a login.",
+    "Configure the monitor or load balancer to send QUIT and connect again.",
   ],
   notHttp: [
-    "A browser or a web program has connected. The connection is closed.",
+    "A browser or another HTTP client has connected. The connection is closed.",
     "Use the HTTP port (`HTTP_LISTEN`).",
   ],
 };
 
-const TRY_LATER = "The client may try again by itself. Nothing needs to be done unless it lasts.";
-const CHECK_MAILBOX = "Check that the sender's address (MAIL FROM, or the From field where that " +
-  "is empty) is a mailbox with a licence, or a shared mailbox, in this tenant.";
-const CHECK_MIME = "Look at the message in the [sandbox](sandbox.md); the program that made it " +
-  "is at fault. Please report it when you think it is not.";
+const TRY_LATER = "The client can try again by itself. You need to do nothing unless it continues.";
+const CHECK_MAILBOX = "Check that the sender's address (MAIL FROM, or the From field if that is " +
+  "empty) is a mailbox with a licence, or a shared mailbox, in this tenant.";
+const CHECK_MIME =
+  "Look at the message in the [sandbox](sandbox.md) and correct the program that " +
+  "made it. If the message is correct, please report it.";
 const GRANT = "See [entra.md](entra.md#permission-to-send). A new permission can take two hours " +
-  "to reach Exchange.";
-const SEE_NEWS = "See Microsoft's service health page when it lasts.";
+  "to apply.";
+const SEE_NEWS = "If it continues, see Microsoft's service health page.";
 
 /** What to do about each answer of Graph. */
 const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
@@ -199,21 +203,24 @@ const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
   ErrorInvalidSmtpAddress: "Check the recipients in the device's address book.",
   ErrorMessageSizeExceeded: "Send less, or raise the mailbox's limit in Exchange.",
   ErrorAccessDenied: GRANT,
-  ErrorSendAsDenied: "Set the device's From address to the mailbox it sends as, or give that " +
-    'mailbox the right "Send as" for the other.',
+  ErrorSendAsDenied:
+    "Set the device's From address to the mailbox that it sends as, or grant that " +
+    'mailbox "Send as" for the other address.',
   ErrorInvalidUser: CHECK_MAILBOX,
   ResourceNotFound: CHECK_MAILBOX,
   ErrorItemNotFound: CHECK_MAILBOX,
   Request_ResourceNotFound: CHECK_MAILBOX,
   MailboxNotEnabledForRESTAPI: CHECK_MAILBOX,
   ErrorAccountDisabled: "Enable the account, or send from another mailbox.",
-  ErrorQuotaExceeded: "Empty the mailbox: every sent message is kept in its Sent Items.",
-  ErrorSubmissionQuotaExceeded: "Wait, and spread the mail over several mailboxes.",
+  ErrorQuotaExceeded: "Empty the mailbox: each sent message is kept in its Sent Items.",
+  ErrorSubmissionQuotaExceeded: "Wait, and send from several mailboxes.",
   NoPermissionsInAccessToken: GRANT,
-  InvalidAuthenticationToken: "The relay has tried once more with a new token, unless it had got " +
-    "one because of a refusal within the last minute. If it lasts, check `AZURE_CLOUD` and the relay's clock.",
-  ApplicationThrottled: "The relay has waited and tried again until `DELIVERY_TIMEOUT`. Nothing, " +
-    "if it is rare. Else send less at a time, or from several mailboxes.",
+  InvalidAuthenticationToken:
+    "The relay has tried once more with a new token, unless it had already " +
+    "requested one within the last minute. If it continues, check `AZURE_CLOUD` and the relay's clock.",
+  ApplicationThrottled:
+    "The relay has tried again until `DELIVERY_TIMEOUT`. If it is rare, you need " +
+    "to do nothing. Otherwise send less at a time, or from several mailboxes.",
   ErrorServerBusy: TRY_LATER,
   CommandConcurrencyLimitReached: TRY_LATER,
   ErrorMailboxStoreUnavailable: TRY_LATER,
@@ -223,22 +230,22 @@ const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
   "400": CHECK_MIME,
   "401": "As InvalidAuthenticationToken.",
   "403": GRANT,
-  "404": `Graph says more than that of a missing mailbox, mostly: check \`GRAPH_ENDPOINT\`, and ` +
-    `proxies in between. If they are right: ${CHECK_MAILBOX.replace(/^C/, "c")}`,
-  "408": "Look whether the message has arrived before it is sent again.",
+  "404":
+    `For a missing mailbox, Graph usually has a code. Check \`GRAPH_ENDPOINT\`, and proxies in ` +
+    `between. If they are correct: ${CHECK_MAILBOX.replace(/^C/, "c")}`,
+  "408": "Check whether the message has arrived before you send it again.",
   "409": "Try again.",
-  "413":
-    "Leave `GRAPH_REQUEST_LIMIT` at its default, so that what is larger goes by way of a draft.",
+  "413": "Leave `GRAPH_REQUEST_LIMIT` at its default, so that larger messages are sent as a draft.",
   "423": "Try again.",
   "425": "Try again.",
   "429": "As ApplicationThrottled.",
 };
 
-const NEW_SECRET = "Make a new client secret; see [entra.md](entra.md#the-client-secret).";
+const NEW_SECRET = "Create a new client secret; see [entra.md](entra.md#the-client-secret).";
 const CHECK_IDS = "Compare the username with the app registration's overview page; " +
-  "`smtp-oauth-relay username` makes it from the two ids.";
+  "`smtp-oauth-relay username` makes it from the two IDs.";
 const CHECK_CLOUD = "Set `AZURE_CLOUD` to the cloud of the tenant.";
-const ENABLE_APP = "Enable the app under Enterprise applications.";
+const ENABLE_APP = "Enable the app in the Entra admin center, under Enterprise applications.";
 const CHANGE_POLICY = "Exclude the app's service principal from the policy, or add the relay's " +
   "address to a trusted location.";
 
@@ -255,7 +262,7 @@ const ENTRA_REMEDIES: Readonly<Record<number, string>> = {
   900023: CHECK_IDS,
   70011: CHECK_CLOUD,
   500011: CHECK_CLOUD,
-  700027: "The relay sends no assertion: something between it and Entra ID changes the request.",
+  700027: "The relay sends no assertion: check for a proxy that changes the request.",
   53003: CHANGE_POLICY,
   530032: CHANGE_POLICY,
   50033: TRY_LATER,
@@ -268,20 +275,20 @@ const ENTRA_REMEDIES: Readonly<Record<number, string>> = {
   90090: TRY_LATER,
 };
 
-const NEW_TOKEN = "Have the client fetch a new token.";
+const NEW_TOKEN = "Let the client get a new token.";
 
 /** What to do about each fault of a token that a client brings. */
 const TOKEN_REMEDIES: Readonly<Record<TokenFaultCode, string>> = {
   TOKEN_MALFORMED:
-    "Give the client an access token of Entra ID: no refresh token, no ID token, no " +
-    "secret. Those of personal accounts are none that the relay can read.",
-  TOKEN_AUDIENCE: "Ask for the token with Graph's scope; see [which token](#which-token). If the " +
-    "audience is another cloud's Graph, set `AZURE_CLOUD`.",
+    "Configure an access token of Entra ID in the client, not a refresh token, an ID " +
+    "token or a secret. The relay cannot read tokens of personal accounts.",
+  TOKEN_AUDIENCE: "Request the token with Graph's scope; see [which token](#which-token). If the " +
+    "audience is Graph in another cloud, set `AZURE_CLOUD`.",
   TOKEN_EXPIRED: NEW_TOKEN,
-  TOKEN_NOT_YET_VALID: "Set the clock of this machine, which is late.",
-  TOKEN_SCOPE: "Grant the app the delegated permission Mail.Send, and ask for it.",
-  TOKEN_MISMATCH: "Correct the username or the entry, or use a mail address as the username.",
-  TOKEN_REFUSED: `${NEW_TOKEN} If that is refused, too, look at the first refusal in the log.`,
+  TOKEN_NOT_YET_VALID: "Correct the clock of this machine, which is slow.",
+  TOKEN_SCOPE: "Grant the app the delegated permission Mail.Send, and request it.",
+  TOKEN_MISMATCH: "Correct the username or the entry, or use an e-mail address as the username.",
+  TOKEN_REFUSED: `${NEW_TOKEN} If that one is refused too, see the first refusal in the log.`,
 };
 
 const TABLES: Readonly<Record<string, () => string>> = {
@@ -323,8 +330,12 @@ const TABLES: Readonly<Record<string, () => string>> = {
       ...Object.entries(BY_STATUS).map(([status, meaning]) =>
         [`HTTP ${status}`, meaning, remedyFor(status)] as const
       ),
-      ["HTTP 4xx", OTHER_4XX, "The relay, or a proxy on the way, is at fault: please report it."],
-      ["HTTP 5xx", OTHER, `Look for the message before it is sent again. ${SEE_NEWS}`],
+      ["HTTP 4xx", OTHER_4XX, "Check proxies in between; if there are none, please report it."],
+      [
+        "HTTP 5xx",
+        OTHER,
+        `Check whether the message has arrived before you send it again. ${SEE_NEWS}`,
+      ],
     ]),
   "Graph's answers by reply": graphByReplyTable,
   "Graph without an answer": () =>
@@ -337,27 +348,27 @@ const TABLES: Readonly<Record<string, () => string>> = {
       [
         "UNABLE_TO_VERIFY_LEAF_SIGNATURE and the like",
         UNTRUSTED,
-        "Where a proxy looks into TLS, name its authority in `EXTRA_CA_CERTS_FILEPATH`; else " +
-        "check the relay's clock and `GRAPH_ENDPOINT`.",
+        "If a proxy decrypts TLS, set `EXTRA_CA_CERTS_FILEPATH` (see " +
+        "[outbound proxy](outbound_proxy.md)); otherwise check the relay's clock and `GRAPH_ENDPOINT`.",
       ],
       [
         "PROXY_407, PROXY_403 and the like",
         NO_WAY,
-        "407: correct user name and password in `HTTPS_PROXY`. 403: allow the relay's hosts in the " +
-        "proxy. See [a proxy on the way out](installation.md#a-proxy-on-the-way-out).",
+        "407: correct the user name and password in `HTTPS_PROXY`. 403: allow the relay's hosts in the " +
+        "proxy. See [outbound proxy](outbound_proxy.md).",
       ],
       [
         "ETIMEDOUT",
         AMBIGUOUS,
-        "Look for the message before it is sent again. Raise `GRAPH_HTTP_TIMEOUT` on slow lines.",
+        "Check whether the message has arrived before you send it again. Raise `GRAPH_HTTP_TIMEOUT` on slow lines.",
       ],
       [
         "ETIMEDOUT, before the request that sends",
         INTERRUPTED,
-        "The client may try again by itself. Raise `GRAPH_HTTP_TIMEOUT` on slow lines: each part " +
-        "of a large message has to get through in that time.",
+        "The client can try again by itself. Raise `GRAPH_HTTP_TIMEOUT` on slow lines: each part " +
+        "of a large message must be sent in that time.",
       ],
-      ["ABORTED", STOPPING, "The client may try again by itself once the relay is back."],
+      ["ABORTED", STOPPING, "The client can try again by itself when the relay runs again."],
     ]),
 };
 

@@ -84,7 +84,7 @@ const OUTCOMES: Readonly<Record<string, LogOutcome>> = {
   "Message may have been sent": "ambiguous",
   "Message deferred": "deferred",
   "Message refused": "refused",
-  "Message was sent before, when its client was gone; not sent again": "repeated",
+  "Duplicate suppressed: the message was sent before, when its client had gone": "repeated",
 };
 
 export interface RelayLedger {

@@ -37,34 +37,35 @@ export const COUNTERS = {
     known: each("sent", "refused", "deferred", "ambiguous", "repeated"),
   },
   refusals: {
-    help: "Commands of logins and messages that the session refused by itself.",
+    help: "Commands for logins and messages that the relay itself refused.",
     labels: ["command", "code"],
     known: Object.entries(REFUSALS).flatMap(([command, codes]) =>
       codes.map((code) => [command, String(code)])
     ),
   },
   limit_hits: {
-    help: "What was refused or ended because of a limit, by the setting that holds the limit.",
+    help: "Refusals and closed connections because of a limit, by the setting of the limit.",
     labels: ["setting"],
     known: each(...LIMITS),
   },
   proxy_headers_refused: {
-    help: "Connections ended because of a PROXY header: missing, foreign or second.",
+    help:
+      "Connections closed because of a PROXY header: missing, foreign (not from a listed proxy) or second.",
     labels: ["reason"],
     known: each("missing", "foreign", "second"),
   },
   log_lines_suppressed: {
-    help: "Lines that clients made beyond what the log has of one account or address in a minute.",
+    help: "Log lines omitted because of the limit for an account or address in a minute.",
     labels: [],
     known: [[]],
   },
   log_lines_dropped: {
-    help: "Lines that were lost because standard error was not read fast enough.",
+    help: "Log lines dropped because standard error was not read fast enough.",
     labels: [],
     known: [[]],
   },
   internal_errors: {
-    help: "Faults of the program; most of them ended a connection.",
+    help: "Faults of the program; most of them closed a connection.",
     labels: [],
     known: [[]],
   },

@@ -65,7 +65,7 @@ export interface NoProxy {
  */
 export const noProxy: Parser<NoProxy> = {
   allowed:
-    'names, IP addresses or networks, several with commas, ":port" behind each allowed; "*" ' +
+    'names, IP addresses or networks, several with commas, ":port" after each allowed; "*" ' +
     "for all",
   parse(text) {
     const exemptions: Exemption[] = [];

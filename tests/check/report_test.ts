@@ -19,8 +19,8 @@ describe("the report on a terminal", () => {
       [
         "FAIL ports: SMTP_LISTEN [::]:8025: the port is in use by",
         "     another program",
-        "     Fix: end it, or choose another port; `ss -ltnp` shows",
-        "     which it is [ports.taken]",
+        "     Fix: stop it, or choose another port; `ss -ltnp` shows",
+        "     the program [ports.taken]",
       ].join("\n"),
     );
   });

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Replays the recipes of docs/clients.md with the programs that they are for: mail servers, what
+# Replays the recipes of docs/recipes.md with the programs that they are for: mail servers, what
 # stands in for one, monitoring, libraries. Each takes its configuration or its source from the page
 # as it stands there (only ids, secret and fingerprint are filled in) and sends one message. The
 # sandbox, behind a relay with the README's certificate, says what arrived, from whom and for whom.

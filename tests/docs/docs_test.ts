@@ -238,7 +238,7 @@ const NO_SETTINGS = new Set([
   "PROXY_502",
   "PROXY_ECONNREFUSED",
   "PROXY_ENOTFOUND",
-  // Of other programs' configuration, in clients.md.
+  // Of other programs' configuration, in recipes.md.
   "REMOTE_SMTP_SMARTHOST_HOSTS_REQUIRE_TLS",
   "REMOTE_SMTP_SMARTHOST_TLS_VERIFY_HOSTS",
   "REMOTE_SMTP_SMARTHOST_TLS_VERIFY_CERTIFICATES",

@@ -253,7 +253,7 @@ const CERTIFICATES: readonly Case[] = [
     name: "a certificate that is signed by itself",
     settings: pair("self-signed"),
     codes: ["certificate.self-signed"],
-    says: [/is signed by itself\. Fix: give it to the clients as trusted/],
+    says: [/is signed by itself\. Fix: configure the clients to trust it/],
   },
   {
     name: "a cipher string that cannot be used",
@@ -275,7 +275,7 @@ const PORTS: readonly Case[] = [
     name: "a port that another program has",
     settings: (world) => ({ SMTP_LISTEN: `127.0.0.1:${world.taken}` }),
     codes: ["ports.taken"],
-    says: [/SMTP_LISTEN 127\.0\.0\.1:\d+: the port is in use by another program\. Fix: end it/],
+    says: [/SMTP_LISTEN 127\.0\.0\.1:\d+: the port is in use by another program\. Fix: stop it/],
     everywhere: true,
   },
   {
@@ -286,7 +286,7 @@ const PORTS: readonly Case[] = [
       return { SMTP_LISTEN: `127.0.0.1:${port}`, HTTP_LISTEN: `127.0.0.1:${port}` };
     },
     codes: ["ports.twice"],
-    says: [/HTTP_LISTEN 127\.0\.0\.1:\d+: SMTP_LISTEN wants the same port\. Fix: give each/],
+    says: [/HTTP_LISTEN 127\.0\.0\.1:\d+: SMTP_LISTEN wants the same port\. Fix: give SMTP_LISTEN/],
   },
   {
     name: "an address of another machine",
@@ -357,7 +357,7 @@ const VAULT: readonly Case[] = [
     settings: inVault("locked"),
     args: nothing,
     codes: ["vault.malformed"],
-    says: [/it has no private key.*Fix: make the certificate with an exportable key/],
+    says: [/it has no private key.*Fix: create the certificate with an exportable key/],
   },
   {
     name: "an identity whose secret is wrong",
@@ -580,14 +580,14 @@ const TABLE: readonly Case[] = [
     settings: inTable("empty"),
     args: nothing,
     codes: ["table.empty"],
-    says: [/has no entry in AZURE_TABLES_PARTITION_KEY\. Fix: make entries with/],
+    says: [/has no entry in AZURE_TABLES_PARTITION_KEY\. Fix: create entries with/],
   },
   {
     name: "a table without entries where nobody may log in without one",
     settings: (world) => ({ ...inTable("empty")(world), AZURE_TABLES_FORCE_USAGE: "true" }),
     args: nothing,
     codes: ["table.empty-forced"],
-    says: [/FAIL table: .* has no entry in .*FORCE_USAGE lets nobody in without\. Fix: make/],
+    says: [/FAIL table: .* has no entry in .*FORCE_USAGE lets nobody in without\. Fix: create/],
   },
   {
     name: "ids of tenant and client that have no entry where they need one",
@@ -693,7 +693,7 @@ const LOGINS: readonly Case[] = [
     name: "an expired secret",
     settings: () => ({ RELAY_PASSWORD: "expired-secret" }),
     codes: ["login.secret-expired"],
-    says: [/AADSTS7000222: the client secret has expired.*Fix: make a new secret/],
+    says: [/AADSTS7000222: the client secret has expired.*Fix: create a new secret/],
   },
   {
     name: "a policy that blocks the app",
@@ -716,7 +716,7 @@ const LOGINS: readonly Case[] = [
       "clock.unknown",
       "login.unreachable",
     ],
-    says: [/FAIL login: ECONNREFUSED: Entra ID cannot be reached .*Fix: mend what the lines/],
+    says: [/FAIL login: ECONNREFUSED: Entra ID cannot be reached .*Fix: correct what the lines/],
   },
   {
     name: "a login by a table that is not there",
@@ -742,7 +742,7 @@ const LOGINS: readonly Case[] = [
     settings: () => ({ RELAY_PASSWORD: "" }),
     args: (world) => ["--username", USERNAME, "--password-file", world.file("empty")],
     codes: ["login.password-file"],
-    says: [/--password-file ".*empty" is empty\. Fix: name a file that holds the client secret/],
+    says: [/--password-file ".*empty" is empty\. Fix: name a file that contains the client secret/],
   },
   {
     name: "a token without any permission, which may be as it should be",
@@ -815,7 +815,7 @@ const TRUSTED: readonly Case[] = [
       args: nothing,
       codes: ["trusted.gateway"],
       says: [
-        /warn trusted: TRUSTED_NETWORKS .* holds .*, the gateway of this machine or .*Fix: name/,
+        /warn trusted: TRUSTED_NETWORKS .* holds .*, the gateway of this machine or .*Fix: list/,
       ],
       everywhere: true,
     } satisfies Case,

@@ -1,4 +1,4 @@
-// A name server for the replay of docs/clients.md, on 127.0.0.1:53 of a network of its own: it knows
+// A name server for the replay of docs/recipes.md, on 127.0.0.1:53 of a network of its own: it knows
 // the relay's name, and no other (RFC 1035 §4.1).
 
 import { Buffer } from "node:buffer";

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154
-# How each recipe of docs/clients.md is played. A function gets its heading; what it prints on
+# How each recipe of docs/recipes.md is played. A function gets its heading; what it prints on
 # descriptor 3 is what has to arrive, where that is not one message from the mailbox to the reader.
 
 # Too large to be fetched for a test, or not in Debian. The page says so.

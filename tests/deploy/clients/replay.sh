@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2154
-# The replay of docs/clients.md, run by ../clients.sh in namespaces of its own. Of it: $root, $here,
+# The replay of docs/recipes.md, run by ../clients.sh in namespaces of its own. Of it: $root, $here,
 # $work, and $debian with the programs.
 
 debian=$work/debian
-page=$root/docs/clients.md
+page=$root/docs/recipes.md
 tenant=11111111-1111-1111-1111-111111111111
 app=22222222-2222-2222-2222-222222222222
 # With what a client secret of Entra ID has in it.
@@ -175,5 +175,5 @@ replay() {
     one "$heading"
     count=$((count + 1))
   done
-  echo "ok clients: $count recipes of docs/clients.md send what they say, as whom and to whom they say"
+  echo "ok clients: $count recipes of docs/recipes.md send what they say, as whom and to whom they say"
 }
