@@ -10,16 +10,8 @@ import type { Connection, ConnectionHandler } from "../runtime/runtime.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Effect } from "../smtp/effects.ts";
 import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
-import type { Reservation } from "../smtp/reservation.ts";
-import type { Credentials } from "../smtp/sasl.ts";
-import {
-  Session,
-  type SessionOptions,
-  type SessionProgress,
-  TLS_FIRST,
-  TLS_HANDSHAKE,
-} from "../smtp/session.ts";
-import type { Client, Principal } from "../submission/submission_service.ts";
+import { Session, type SessionOptions, type SessionProgress } from "../smtp/session.ts";
+import type { Client, Login } from "../submission/submission_service.ts";
 import type { EvictionReason, LimitedConnection, Slot } from "./connection_limiter.ts";
 import {
   END_MISSED,
@@ -34,8 +26,11 @@ import {
 import type { ClientMemory } from "./memory.ts";
 import type { ConnectionLimits, ProtocolOptions, ServerOptions } from "./options.ts";
 import { ConnectionDeadline, type WaitingFor } from "./connection_deadline.ts";
-import { PendingSubmission } from "./pending_submission.ts";
+import { ConnectionRecord } from "./connection_record.ts";
+import { ConnectionRequests, type RequestOwner } from "./connection_requests.ts";
+import type { PendingSubmission } from "./pending_submission.ts";
 import { ProxyGate, type ProxyRefusal } from "./proxy_gate.ts";
+import { EarlyInput, MAX_AHEAD, ReadAhead } from "./read_ahead.ts";
 
 /** What a connection needs from its server. */
 export interface ConnectionContext {
@@ -56,19 +51,6 @@ const OCTETS = new Map(
 );
 
 /**
- * Octets that are taken ahead while a client waits for an answer, before no more is read: as much as
- * the commands that a client sends behind its message. Bun tells nothing of a paused socket, not
- * even that it is closed, so the less often one is paused the better.
- */
-const MAX_AHEAD = 4 * 1024;
-/** Octets of them that need no room of their own. */
-const MAX_UNCOUNTED = 32 * 1024;
-/**
- * The same in all while its login is being checked, or that of its network: as much as a thousand
- * recipients take, whom a client may name behind MAIL.
- */
-const MAX_AHEAD_OF_LOGIN = 128 * 1024;
-/**
  * Milliseconds in which a client that has ended its side shows whether it is gone: then the reply to its
  * message is answered with a reset.
  */
@@ -76,7 +58,7 @@ const SHOWN_MS = 500;
 /** Milliseconds for a client that has lost its place to read why. */
 const LAST_WORD_MS = 1_000;
 
-export class SmtpConnection implements ConnectionHandler, LimitedConnection {
+export class SmtpConnection implements ConnectionHandler, LimitedConnection, RequestOwner {
   readonly #context: ConnectionContext;
   readonly #closed: () => void;
   readonly #connection: Connection;
@@ -85,50 +67,39 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
   #client: Client;
   /** Until the first octets have been judged. */
   #gate: ProxyGate | undefined;
-  readonly #openedAt: number;
-  #principal: Principal | undefined;
-  #secure = false;
+  readonly #requests: ConnectionRequests;
+  readonly #record: ConnectionRecord;
   /** The peer has half-closed. */
   #peerEnded = false;
   #closing = false;
   /** When the connection was ended from our side. */
   #endedAt = 0;
   #writable = true;
-  #paused = false;
-  /** Room for what has come ahead, where that is much. */
-  #aheadRoom: Reservation | undefined;
+  readonly #ahead: ReadAhead;
   /** The rest of what has come is about to be looked at. */
   #resuming = false;
-  #pending: PendingSubmission | undefined;
   /** Content of a message is coming, as admission knows it. */
   #receiving = false;
-  /** The client has left while its message was being submitted; whether the reply reaches it is open. */
-  #leftDuring: PendingSubmission | undefined;
   /** The reply has been written to a client that may be gone: the connection ends when that is known. */
   #awaitsReset = false;
   /** What `closed` found out, while a submission outlives its connection. */
   #summary: ConnectionEvent | undefined;
   #handshake = false;
-  #timedOut = false;
   readonly #deadline: ConnectionDeadline;
   #slot: Slot | undefined;
   /** Not greeted yet: it waits for a place. */
   #held = false;
   /** Octets that have come all the same, or together with a PROXY header. */
-  #early: Uint8Array[] = [];
-  #earlyOctets = 0;
+  readonly #early = new EarlyInput();
   /** How far the session had come on its way to a login when admission was told of it. */
   #stage = 0;
-  #received = 0;
-  #messages = 0;
-  #reason = "";
 
   /** @param closed is called once the connection is closed and its last message has its verdict */
   constructor(connection: Connection, context: ConnectionContext, closed: () => void) {
     this.#connection = connection;
     this.#context = context;
     this.#closed = closed;
-    this.#openedAt = context.clock.now();
+    this.#record = new ConnectionRecord(context.clock.now());
     const { protocol, limits } = context.options;
     const address = plainAddress(connection.remoteAddress);
     this.#memory = limits.memory?.client(clientKey(address));
@@ -140,6 +111,20 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
       port: connection.remotePort,
     };
     this.#gate = new ProxyGate(this.#client, protocol.proxies);
+    this.#ahead = new ReadAhead(
+      connection,
+      this.#memory,
+      () => this.#guard(() => this.#dropAhead()),
+    );
+    this.#requests = new ConnectionRequests(context.options.service, this);
+  }
+
+  get client(): Client {
+    return this.#client;
+  }
+
+  get slot(): Slot | undefined {
+    return this.#slot;
   }
 
   opened(): void {
@@ -164,8 +149,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
     this.#slot.identify(key);
     if (!this.#held || this.#closing) return;
     // What comes now may belong to a handshake.
-    this.#paused = true;
-    this.#connection.pause();
+    this.#ahead.pause(true);
   }
 
   /** There is a place. */
@@ -173,16 +157,11 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
     if (!this.#held || this.#closing) return;
     this.#held = false;
     this.#guard(() => {
-      if (this.#paused) {
-        this.#paused = false;
-        this.#connection.resume();
-      }
-      const early = this.#early.splice(0);
-      if (this.#context.implicitTls) {
-        return this.#startTls(early.length === 0 ? undefined : Buffer.concat(early));
-      }
+      this.#ahead.pause(false);
+      const early = this.#early.take();
+      if (this.#context.implicitTls) return this.#startTls(early);
       this.#run(this.#greet());
-      for (const bytes of early) this.#run(this.#session.receive(bytes));
+      if (early !== undefined) this.#run(this.#session.receive(early));
     });
   }
 
@@ -201,13 +180,14 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
     this.#guard(() => {
       this.#limit(setting, logMessage);
       if (this.#closing || this.#mute) {
-        this.#reason ||= logMessage;
+        this.#record.reason ||= logMessage;
         return this.#connection.destroy();
       }
-      if (this.#pending !== undefined) {
+      const { pending } = this.#requests;
+      if (pending !== undefined) {
         // The message gets its own reply before: that its wait has ended.
         this.#run(this.#session.stop(reply, logMessage));
-        this.#pending.endWait();
+        pending.endWait();
         return this.#context.evicted(this);
       }
       this.#run(this.#session.abort(reply, logMessage));
@@ -224,7 +204,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
    * the last reply may be on its way.
    */
   #retired(): void {
-    if (this.#pending === undefined && !this.#awaitsReset) {
+    if (!this.submitting && !this.#awaitsReset) {
       const until = this.#endedAt + LAST_WORD_MS;
       if (this.#now() >= until) return this.#connection.destroy();
       this.#deadline.at = Math.min(this.#deadline.at, until);
@@ -235,27 +215,21 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
   /** Whether a reply in plain text would be garbage to the client: TLS has to come first. */
   get #mute(): boolean {
     return this.#handshake || this.#gate?.waiting === true ||
-      (this.#context.implicitTls && !this.#secure);
+      (this.#context.implicitTls && !this.#record.secure);
   }
 
   data(bytes: Uint8Array): void {
     if (this.#gate !== undefined && !this.#passes(this.#gate, bytes)) return;
-    this.#received += bytes.length;
+    this.#record.received += bytes.length;
     // What comes behind the last reply is read only so that the reply is not lost to a reset.
     if (this.#closing) return;
     if (this.#held) return this.#keep(bytes);
     this.#guard(() => this.#run(this.#session.receive(bytes)));
   }
 
-  /**
-   * Keeps what has come before the client was greeted. An honest one waits for the greeting (RFC 5321
-   * §4.3.1), or has sent its ClientHello; thousands may be in the queue, each with what it sent.
-   */
   #keep(bytes: Uint8Array): void {
-    this.#earlyOctets += bytes.length;
-    if (this.#earlyOctets <= MAX_AHEAD) return void this.#early.push(Uint8Array.from(bytes));
-    this.#early = [];
-    this.#reason ||= "the client sent too much before the greeting";
+    if (this.#early.add(bytes)) return;
+    this.#record.reason ||= "the client sent too much before the greeting";
     this.#closing = true;
     this.#connection.destroy();
   }
@@ -286,7 +260,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
   /** Ends the connection without a word, which whoever sends or lacks a header would not understand. */
   #refuseProxy(refusal: ProxyRefusal | undefined): void {
     if (!this.#closing && refusal !== undefined) {
-      this.#reason = "PROXY header";
+      this.#record.reason = "PROXY header";
       this.#notify({ type: "proxyHeader", client: this.#client, ...refusal });
     }
     this.#closing = true;
@@ -302,14 +276,14 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
 
   /** Whether a message is being submitted, with its client or without. */
   get submitting(): boolean {
-    return this.#pending !== undefined;
+    return this.#requests.pending !== undefined;
   }
 
   ended(): void {
     this.#guard(() => {
       if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.cutOff());
       this.#peerEnded = true;
-      if (this.#left) this.#leave();
+      if (this.#left) this.#requests.leave();
       const { awaits } = this.#session.progress;
       const waits = awaits === "owner" || awaits === "drain";
       if (!waits || this.#handshake) this.#end("the client hung up");
@@ -317,7 +291,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
   }
 
   secured(): void {
-    this.#secure = true;
+    this.#record.secure = true;
     this.#handshake = false;
     this.#slot?.progress();
     this.#guard(() => {
@@ -334,52 +308,33 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
       this.#notify({ type: "proxyHeader", client: this.#client, ...header });
     }
     this.#closing = true;
-    this.#clientLeft();
-    this.#leftDuring?.clientReplied(error === undefined && this.#pending === undefined);
+    this.#requests.clientLeft();
+    this.#requests.left?.clientReplied(error === undefined && !this.submitting);
     this.#deadline.at = Infinity;
     // Nobody reads what it replies from now on.
     this.#session.observe(undefined);
     this.#guard(() => {
       // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
       this.#session.abort(STOPPING, "the connection is gone");
-      this.#keepAhead(0);
+      this.#ahead.release();
       this.#slot?.remove();
     });
-    const reason = this.#reason || (error === undefined ? "the client hung up" : error.message);
-    const wrongPort = header === undefined ? this.#wrongPort(opening) : undefined;
-    this.#summary = {
-      type: "connection",
-      client: this.#client,
-      secure: this.#secure,
-      handshakeFailed: this.#handshake && header === undefined,
-      ...(wrongPort === undefined ? {} : { wrongPort }),
-      received: this.#received,
-      messages: this.#messages,
-      milliseconds: Math.round(this.#now() - this.#openedAt),
-      reason,
-      error: error !== undefined || this.#timedOut,
+    const closing = {
+      error,
+      opening,
+      inHandshake: this.#handshake,
+      implicitTls: this.#context.implicitTls,
+      proxyHeader: header !== undefined,
     };
+    this.#summary = this.#record.event(this.#client, closing, this.#now());
     this.#over();
-  }
-
-  /**
-   * What the client took this port for. One that says nothing until the handshake has timed out waits
-   * for a greeting, most likely; one that leaves before may be a probe.
-   *
-   * @param opening what it sent in place of a handshake
-   */
-  #wrongPort(opening: Uint8Array | undefined): ConnectionEvent["wrongPort"] {
-    if (this.#reason === TLS_FIRST) return "tls";
-    if (!this.#context.implicitTls || !this.#handshake) return undefined;
-    if (opening === undefined) return this.#timedOut ? "silent" : undefined;
-    return opening[0] === TLS_HANDSHAKE ? undefined : "plain";
   }
 
   /** Tells the server, which waits for messages under way even where their client has gone. */
   #over(): void {
-    if (this.#summary === undefined || this.#pending !== undefined) return;
+    if (this.#summary === undefined || this.submitting) return;
     this.#closed();
-    this.#notify({ ...this.#summary, messages: this.#messages });
+    this.#notify({ ...this.#summary, messages: this.#record.messages });
   }
 
   /**
@@ -390,19 +345,6 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
     return this.#peerEnded && this.#session.unread === 0;
   }
 
-  /** Most likely the reply is not read: others may have the slot, whatever becomes of the message. */
-  #leave(): void {
-    if (this.#pending === undefined) return;
-    this.#clientLeft();
-    this.#slot?.retire();
-  }
-
-  #clientLeft(): void {
-    if (this.#pending === undefined) return;
-    this.#leftDuring = this.#pending;
-    this.#pending.clientLeft();
-  }
-
   /** Called now and then: ends what has made no progress for too long. */
   tick(now: number): void {
     if (now < this.#deadline.at) return;
@@ -410,15 +352,15 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
     if (this.#awaitsReset && !this.#closing) return this.#end("the client hung up");
     if (this.#closing || this.#handshake) {
       if (!this.#closing) {
-        this.#timedOut = true;
-        this.#reason = "TLS handshake timed out";
+        this.#record.timedOut = true;
+        this.#record.reason = "TLS handshake timed out";
       }
       return this.#connection.destroy();
     }
     if (!this.#writable) {
       // One more reply would be one more that is not read.
-      this.#timedOut = true;
-      this.#reason = "the client does not read the replies";
+      this.#record.timedOut = true;
+      this.#record.reason = "the client does not read the replies";
       return this.#connection.destroy();
     }
     this.#guard(() => {
@@ -439,7 +381,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
 
   /** Ends the session now: only what is being submitted may still come to its own verdict. */
   interrupt(): void {
-    if (this.#closing || this.#pending !== undefined) return;
+    if (this.#closing || this.submitting) return;
     this.#guard(() => this.#run(this.#session.abort(STOPPING, "the relay is stopping")));
   }
 
@@ -447,20 +389,20 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
   cutOff(): void {
     if (this.#closing) return;
     this.#guard(() => {
-      if (this.#pending !== undefined) this.#run(this.#session.submitted(INTERRUPTED));
+      if (this.submitting) this.#run(this.#session.submitted(INTERRUPTED));
       this.#run(this.#session.abort(STOPPING, "the relay is stopping"));
     });
   }
 
   /** A fault that the connection has not dealt with itself. */
   broken(error: unknown): void {
-    this.#fail(error);
+    this.failed(error);
     this.#connection.destroy();
   }
 
   /** Lets go at once. */
   destroy(): void {
-    this.#reason ||= "the relay is stopping";
+    this.#record.reason ||= "the relay is stopping";
     this.#closing = true;
     this.#connection.destroy();
   }
@@ -477,16 +419,16 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
           this.#startTls();
           break;
         case "authenticate":
-          void this.#authenticate(effect.credentials);
+          void this.#requests.authenticate(effect.credentials);
           break;
         case "authenticateTrusted":
-          void this.#authenticate("trusted");
+          void this.#requests.authenticate("trusted");
           break;
         case "submit":
-          void this.#submit(effect);
+          void this.#requests.submit(effect, this.#left);
           break;
         case "refused":
-          this.#options.service.refused(effect.refusal, this.#client, this.#principal);
+          this.#options.service.refused(effect.refusal, this.#client, this.#requests.principal);
           break;
         case "close":
           if (effect.limit !== undefined) {
@@ -503,12 +445,12 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
       this.#receiving = contentBegun;
       if (awaits !== "owner") this.#slot?.setActivity(this.#receiving ? "receiving" : "idle");
     }
-    if (this.#principal === undefined && stage > this.#stage) {
+    if (this.#requests.principal === undefined && stage > this.#stage) {
       this.#stage = stage;
       this.#slot?.progress();
     }
     if (this.#peerEnded && awaits !== "owner" && awaits !== "drain") {
-      if (this.#leftDuring === undefined) return this.#end("the client hung up");
+      if (this.#requests.left === undefined) return this.#end("the client hung up");
       this.#awaitsReset = true;
       this.#deadline.at = this.#now() + SHOWN_MS;
       return;
@@ -523,12 +465,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
     const held = progress.awaits === "drain";
     const ahead = busy || held ? this.#session.unread : 0;
     if (!this.#keepAhead(ahead)) return;
-    const pause = held || ahead > MAX_AHEAD || !this.#writable;
-    if (pause !== this.#paused) {
-      this.#paused = pause;
-      if (pause) this.#connection.pause();
-      else this.#connection.resume();
-    }
+    this.#ahead.pause(held || ahead > MAX_AHEAD || !this.#writable);
     if (held && this.#writable) this.#resume();
     const waitingFor: WaitingFor = busy || (held && this.#writable)
       ? "relay"
@@ -539,7 +476,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
       : progress.awaits === "content"
       ? "content"
       : "command";
-    this.#deadline.update(waitingFor, progress, this.#received, this.#now());
+    this.#deadline.update(waitingFor, progress, this.#record.received, this.#now());
   }
 
   /** Others have their turn before what is left of many commands is looked at. */
@@ -553,35 +490,25 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
   }
 
   /**
-   * Finds room for what has come ahead: one read may bring half a megabyte, and each connection may
-   * wait. Nobody has reason to send much behind a login that is being checked.
+   * Finds memory for what has come ahead.
    *
-   * @param octets of it
    * @returns whether the connection goes on
    */
   #keepAhead(octets: number): boolean {
-    if (octets <= MAX_UNCOUNTED) {
-      this.#aheadRoom?.release();
-      this.#aheadRoom = undefined;
-      return true;
+    switch (this.#ahead.keep(octets, this.#requests.principal !== undefined)) {
+      case "kept":
+        return true;
+      case "too far":
+        this.#run(this.#session.abort(TOO_FAR_AHEAD, "the client sent too much ahead"));
+        return false;
+      case "no memory":
+        this.#dropAhead();
+        return !this.#closing;
     }
-    if (this.#memory === undefined) return true;
-    if (this.#principal === undefined && octets > MAX_AHEAD_OF_LOGIN) {
-      this.#run(this.#session.abort(TOO_FAR_AHEAD, "the client sent too much ahead"));
-      return false;
-    }
-    const room = this.#aheadRoom ??= this.#memory.open(octets);
-    if (room?.ensure(octets) === true) {
-      room.giveUp = () => this.#guard(() => this.#dropAhead());
-      return true;
-    }
-    this.#dropAhead();
-    return !this.#closing;
   }
 
-  /** What is under way comes to its answer. What has come behind it is not looked at. */
+  /** What is under way comes to its answer. What has come after it is not looked at. */
   #dropAhead(): void {
-    this.#aheadRoom = undefined;
     this.#run(this.#session.stop(TOO_FAR_AHEAD, "no room for what the client sent ahead"));
   }
 
@@ -594,67 +521,23 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
     this.#flow();
   }
 
-  async #authenticate(credentials: Credentials | "trusted"): Promise<void> {
-    this.#slot?.pin();
-    try {
-      const { reply, principal } = await this.#options.service.authenticate(
-        credentials,
-        this.#client,
-      );
-      if (principal !== undefined) {
-        this.#principal = principal;
-        if (this.#memory !== undefined) this.#memory.owner = principal.owner;
-      }
-      // A client whose token no service has verified stays a stranger until a message goes through.
-      if (principal !== undefined && principal.authorization.unverified() === undefined) {
-        this.#slot?.authenticated(principal.owner);
-      } else this.#slot?.unpin();
-      // The account's own address takes the reverse-path's place.
-      const anySender = principal?.account.fromEmail !== undefined;
-      this.#guard(() =>
-        this.#run(this.#session.authenticated(reply, principal?.checkSender, anySender))
-      );
-    } catch (error) {
-      this.#fail(error);
-    }
+  loggedIn({ reply, principal }: Login): void {
+    if (principal !== undefined && this.#memory !== undefined) this.#memory.owner = principal.owner;
+    // The account's own address takes the reverse-path's place.
+    const anySender = principal?.account.fromEmail !== undefined;
+    this.#guard(() =>
+      this.#run(this.#session.authenticated(reply, principal?.checkSender, anySender))
+    );
   }
 
-  async #submit(effect: Extract<Effect, { type: "submit" }>): Promise<void> {
-    const { envelope, content, facts, reservation } = effect;
-    const message = { envelope, content, facts, client: this.#client };
-    const pending = this.#pending = new PendingSubmission(message, reservation, (isWaiting) => {
-      this.#slot?.setActivity(isWaiting ? "waiting" : "busy");
-    });
-    // The client waits for the relay, whether it has logged in or not.
-    this.#slot?.pin();
-    // It had sent all that it wanted to, and ended its side, before this message was submitted.
-    if (this.#left) this.#leave();
-    const answer = await this.#verdict(pending);
-    this.#pending = undefined;
-    pending.release();
+  submitted(reply: Reply | undefined, pending: PendingSubmission): void {
+    if (reply !== undefined) this.#record.messages++;
     // What the client has sent ahead, such as QUIT, may end the connection with the reply.
-    const isThere = this.#leftDuring === undefined && !this.#closing;
-    this.#guard(() => answer && this.#run(this.#session.submitted(answer)));
+    const isThere = this.#requests.left === undefined && !this.#closing;
+    this.#guard(() => reply && this.#run(this.#session.submitted(reply)));
     if (isThere) pending.clientReplied(true);
     this.#context.submitted();
     this.#over();
-  }
-
-  /** The reply for the message; undefined after a fault, which has ended the session. */
-  async #verdict(pending: PendingSubmission): Promise<Reply | undefined> {
-    try {
-      const principal = this.#principal;
-      if (principal === undefined) throw new Error("a message was submitted without an account");
-      const reply = await this.#options.service.submit(principal, pending.message, pending);
-      this.#messages++;
-      // An accepted message verifies the token of a client that has brought its own.
-      if (reply.code < 300) this.#slot?.authenticated(principal.owner);
-      else this.#slot?.unpin();
-      return reply;
-    } catch (error) {
-      this.#fail(error);
-      return undefined;
-    }
   }
 
   /** A bug in one session ends that session alone. */
@@ -662,11 +545,11 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
     try {
       action();
     } catch (error) {
-      this.#fail(error);
+      this.failed(error);
     }
   }
 
-  #fail(error: unknown): void {
+  failed(error: unknown): void {
     this.#notify({ type: "connectionFault", error, client: this.#client });
     if (this.#mute) return this.#connection.destroy();
     try {
@@ -702,12 +585,12 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection {
 
   #end(reason: string): void {
     if (this.#closing) return;
-    this.#reason = reason;
+    this.#record.reason = reason;
     this.#closing = true;
     this.#endedAt = this.#now();
     this.#deadline.at = this.#endedAt + this.#limits.timeouts.linger;
-    this.#keepAhead(0);
-    if (this.#paused) this.#connection.resume();
+    this.#ahead.release();
+    this.#ahead.pause(false);
     this.#connection.end();
     this.#slot?.retire();
   }

@@ -1,0 +1,118 @@
+// What a session asks of the submission service: logins and messages, one at a time. A message may
+// outlive its client, and its connection.
+
+import type { Effect } from "../smtp/effects.ts";
+import type { Reply } from "../smtp/reply.ts";
+import type { Credentials } from "../smtp/sasl.ts";
+import type {
+  Client,
+  Login,
+  Principal,
+  SubmissionService,
+} from "../submission/submission_service.ts";
+import type { Slot } from "./connection_limiter.ts";
+import { PendingSubmission } from "./pending_submission.ts";
+
+/** The connection, as its requests see it. */
+export interface RequestOwner {
+  readonly client: Client;
+  readonly slot: Slot | undefined;
+  /** The service has answered a login. */
+  loggedIn(login: Login): void;
+  /** The service has answered a message, or a fault has; its client may be there to read the reply. */
+  submitted(reply: Reply | undefined, pending: PendingSubmission): void;
+  failed(error: unknown): void;
+}
+
+export class ConnectionRequests {
+  readonly #service: SubmissionService;
+  readonly #owner: RequestOwner;
+  #principal: Principal | undefined;
+  #pending: PendingSubmission | undefined;
+  #left: PendingSubmission | undefined;
+
+  constructor(service: SubmissionService, owner: RequestOwner) {
+    this.#service = service;
+    this.#owner = owner;
+  }
+
+  /** The account that the client has logged in as. */
+  get principal(): Principal | undefined {
+    return this.#principal;
+  }
+
+  /** The message that is being submitted. */
+  get pending(): PendingSubmission | undefined {
+    return this.#pending;
+  }
+
+  /** The message whose client has left before its reply. */
+  get left(): PendingSubmission | undefined {
+    return this.#left;
+  }
+
+  /** The client has gone, or has ended its side: most likely it does not read the reply. */
+  clientLeft(): void {
+    if (this.#pending === undefined) return;
+    this.#left = this.#pending;
+    this.#pending.clientLeft();
+  }
+
+  async authenticate(credentials: Credentials | "trusted"): Promise<void> {
+    const { slot, client } = this.#owner;
+    slot?.pin();
+    try {
+      const login = await this.#service.authenticate(credentials, client);
+      const { principal } = login;
+      if (principal !== undefined) this.#principal = principal;
+      // A client whose token no service has verified stays a stranger until a message is accepted.
+      if (principal !== undefined && principal.authorization.unverified() === undefined) {
+        slot?.authenticated(principal.owner);
+      } else slot?.unpin();
+      this.#owner.loggedIn(login);
+    } catch (error) {
+      this.#owner.failed(error);
+    }
+  }
+
+  /** @param hasLeft whether the client had ended its side before */
+  async submit(effect: Extract<Effect, { type: "submit" }>, hasLeft: boolean): Promise<void> {
+    const { slot, client } = this.#owner;
+    const { envelope, content, facts, reservation } = effect;
+    const message = { envelope, content, facts, client };
+    const pending = this.#pending = new PendingSubmission(message, reservation, (isWaiting) => {
+      slot?.setActivity(isWaiting ? "waiting" : "busy");
+    });
+    // The client waits for the relay, whether it has logged in or not.
+    slot?.pin();
+    if (hasLeft) this.leave();
+    const reply = await this.#verdict(pending);
+    this.#pending = undefined;
+    pending.release();
+    this.#owner.submitted(reply, pending);
+  }
+
+  /** Others may have the slot, whatever becomes of the message. */
+  leave(): void {
+    if (this.#pending === undefined) return;
+    this.clientLeft();
+    this.#owner.slot?.retire();
+  }
+
+  /** The reply for the message; undefined after a fault. */
+  async #verdict(pending: PendingSubmission): Promise<Reply | undefined> {
+    const { slot } = this.#owner;
+    try {
+      const principal = this.#principal;
+      if (principal === undefined) throw new Error("a message was submitted without an account");
+      const reply = await this.#service.submit(principal, pending.message, pending);
+      // An accepted message verifies the token of a client that has brought its own.
+      if (reply.code < 300) slot?.authenticated(principal.owner);
+      else slot?.unpin();
+      return reply;
+    } catch (error) {
+      this.#owner.failed(error);
+      return undefined;
+    }
+  }
+}
