@@ -274,6 +274,67 @@ describe("an account of the lookup table", () => {
     assert.equal(text(await now(IDS)), "an account");
   });
 
+  it("goes to JSON and back, and can be refreshed, checked and sent with then", async () => {
+    const columns = {
+      ...IDS,
+      from_name: "Printer",
+      allowed_senders: "a@x.test, @y.test",
+    };
+    for (const name of ["printer@lookup", USERNAME]) {
+      const rows: Rows = { printer: columns, another: { ...IDS, client_id: OTHER } };
+      const { login, accounts, clock, checkOf } = open(rows, { entryNeeded: true });
+      const result = await login(name, "a secret");
+      assert(result.type === "account");
+      const stored = JSON.parse(JSON.stringify(result.account)) as Account;
+      assert.deepEqual(stored, {
+        tenantId: TENANT,
+        clientId: CLIENT,
+        entry: { id: "printer", foundBy: name === USERNAME ? "client" : "id" },
+        fromName: "Printer",
+        allowedSenders: "a@x.test, @y.test",
+      });
+      // From the stored data alone, by other objects than the login's.
+      assert.deepEqual(await accounts.refresh(stored), stored);
+      const check = checkOf({ ...result, account: stored });
+      assert.equal(check("a@x.test"), undefined);
+      assert.equal(check("b@y.test"), undefined);
+      assert.equal(check("b@x.test")?.code, 550);
+      assert("value" in await result.authorization.token(SCOPE));
+      rows["printer"] = { ...columns, from_email: "p@x.test", allowed_senders: "" };
+      clock.now += 60_000;
+      const { allowedSenders: _, ...unlisted } = stored;
+      assert.deepEqual(await accounts.refresh(stored), { ...unlisted, fromEmail: "p@x.test" });
+      rows["printer"] = { ...columns, disabled: true };
+      clock.now += 60_000;
+      const disabled = await accounts.refresh(stored);
+      assert("reply" in disabled);
+      assert.match(line(disabled), /^550 5\.7\.1 .* disabled/);
+    }
+  });
+
+  it("found by tenant and client is that of the first entry that is not disabled", async () => {
+    const rows: Rows = { a: IDS, b: { ...IDS, from_email: "b@x.test" } };
+    const { login, accounts, clock } = open(rows, { entryNeeded: true });
+    const session = account(await login(USERNAME, "a secret"));
+    assert.equal(session.entry?.id, "a");
+    rows["a"] = { ...IDS, disabled: true };
+    clock.now += 60_000;
+    const now = await accounts.refresh(session);
+    assert("tenantId" in now);
+    assert.deepEqual(now.entry, { id: "b", foundBy: "client" });
+  });
+
+  it("found by its id is of another app now where the entry names another tenant", async () => {
+    const rows: Rows = { printer: IDS };
+    const { login, accounts, clock } = open(rows);
+    const session = account(await login("printer@lookup", "a secret"));
+    rows["printer"] = { ...IDS, tenant_id: OTHER };
+    clock.now += 60_000;
+    const now = await accounts.refresh(session);
+    assert("reply" in now);
+    assert.match(line(now), /^451 4\.7\.0 .*log in again$/);
+  });
+
   it("refuses at MAIL what its lists do not have, and looks at the entry again then", async () => {
     const rows: Rows = { printer: { ...IDS, allowed_senders: "a@x.test" } };
     const { login, clock, checkOf } = open(rows);
