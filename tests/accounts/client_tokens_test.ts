@@ -173,6 +173,20 @@ describe("a login with a token", () => {
     accountIn(await bring("a@b.test", tokenOf({}, "bmV3")));
   });
 
+  it("counts by what Graph has said of it last", async () => {
+    const { bring } = open();
+    const { authorization } = loggedIn(await bring("a@b.test"));
+    const token = await tokenIn(authorization);
+    authorization.confirm(token);
+    authorization.reject(token, 401);
+    assert.ok(authorization.unverified() !== undefined);
+    assert.ok(authorization.expiry() !== undefined);
+    authorization.confirm(token);
+    assert.equal(authorization.unverified(), undefined);
+    assert.equal(authorization.expiry(), undefined);
+    loggedIn(await bring("a@b.test"));
+  });
+
   const REFUSED: readonly [what: string, name: string, token: string, reply: RegExp][] = [
     ["another tenant in the username", `${OTHER}@${CLIENT}`, tokenOf(), /TOKEN_MISMATCH: the user/],
     ["another app in the username", `${TENANT}@${OTHER}`, tokenOf(), /TOKEN_MISMATCH: the user/],

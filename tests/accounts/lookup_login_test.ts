@@ -33,8 +33,13 @@ function open(
   options: Partial<Omit<AccountsOptions, "tokens" | "delimiter" | "scope">> = {},
 ) {
   const clock = { now: 0 };
+  /** The ids of all queries. */
+  const asked: string[] = [];
   const source = {
-    find: (id: string) => table().find(id),
+    find(id: string) {
+      asked.push(id);
+      return table().find(id);
+    },
     findByClient: () => table().findByClient(),
   };
   const table = () =>
@@ -53,7 +58,7 @@ function open(
     const refresh = (account: Account) => logins.accounts.refresh(account);
     return senderCheck(account, { authorization, policy: new SenderPolicy(allowed), refresh });
   };
-  return { ...logins, clock, checkOf };
+  return { ...logins, clock, asked, checkOf };
 }
 
 function line({ reply }: { readonly reply: LoginResult["reply"] }): string {
@@ -234,6 +239,17 @@ describe("an entry that a login was refused by", () => {
     accounts.readAgain("printer@lookup.example.com");
     clock.now = 2_000;
     assert.equal(account(await login("printer@lookup", "a secret")).fromEmail, "p@x.test");
+  });
+
+  it("is not read again for a message of an open session, which would wait for it", async () => {
+    const { login, accounts, clock, asked } = open({ printer: IDS });
+    const session = account(await login("printer@lookup", "a secret"));
+    assert.match(line(await login("printer@lookup", "wrong-secret")), /^535 /);
+    clock.now = 2_000;
+    assert.deepEqual(await accounts.refresh(session), session);
+    assert.deepEqual(asked, ["printer"]);
+    account(await login("printer@lookup", "a secret"));
+    assert.deepEqual(asked, ["printer", "printer"]);
   });
 
   it("by a message of an open session counts as it is at the next login, too", async () => {

@@ -138,6 +138,20 @@ describe("a token in the cache", () => {
   });
 });
 
+describe("a refusal", () => {
+  it("is forgotten once the same secret has worked", async () => {
+    const { state, login } = open();
+    state.refuse = refusalFor({ status: 401, error: "invalid_client", numbers: [7000215] });
+    await login().token(SCOPE);
+    state.now += 30_000;
+    state.refuse = undefined;
+    assert("value" in await login().token(SCOPE));
+    state.now += 2 * HOUR;
+    assert("value" in await login().token(SCOPE, () => false));
+    assert.equal(state.requests, 3);
+  });
+});
+
 describe("tokens for several services", () => {
   const OTHER = "https://outlook.office365.com/.default";
 
@@ -406,8 +420,9 @@ describe("a token that Graph refused", () => {
     const first = await token("a");
     const other = await token("b");
     state.now += 10 * MINUTE;
-    login("a").reject(first);
     login("b").reject(first);
+    assert.equal(await token("a"), first);
+    login("a").reject(first);
     assert.equal(await token("b"), other);
     assert.notEqual(await token("a"), first);
     assert.equal(state.requests, 3);
@@ -437,6 +452,17 @@ describe("a token without Mail.Send in its roles", () => {
     state.now += 1;
     assert.notEqual(await token(), first);
     assert.equal(state.requests, 2);
+  });
+
+  it("stays doubtful though Graph has accepted a message with the one before it", async () => {
+    const { state, login, token } = open({ roles: [] });
+    const first = await token();
+    login().reject(first);
+    const second = await token();
+    login().confirm(first);
+    state.now += MINUTE;
+    assert.notEqual(await token(), second);
+    assert.equal(state.requests, 3);
   });
 
   it("is kept for its whole life once Graph has taken a message (RBAC for Applications)", async () => {
