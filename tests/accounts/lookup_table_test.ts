@@ -279,6 +279,35 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     http.close();
   });
 
+  it("that is being deleted is trouble for a change, not a conflict", async () => {
+    const error = { "odata.error": { code: "TableBeingDeleted", message: { value: "x" } } };
+    const sendRequest = (request: PipelineRequest): Promise<PipelineResponse> =>
+      Promise.resolve({
+        request,
+        status: request.method === "GET" ? 404 : 409,
+        headers: createHttpHeaders({
+          "content-type": "application/json",
+          "x-ms-error-code": request.method === "GET" ? "ResourceNotFound" : "TableBeingDeleted",
+        }),
+        bodyAsText: request.method === "GET" ? "{}" : JSON.stringify(error),
+      });
+    const table = new LookupTable({
+      url: new URL(azurite.url("users")),
+      partitionKey: "user",
+      access: KEY,
+      client: { ...azureClientOptions(opened.http), httpClient: { sendRequest } },
+    });
+    for (
+      const change of [
+        await table.set("new", IDS, true, TIMEOUT),
+        await table.delete("new", TIMEOUT),
+      ]
+    ) {
+      assert(typeof change === "object", String(change));
+      assert.deepEqual([change.code, change.gone], ["TableBeingDeleted", true]);
+    }
+  });
+
   it("says whether it has any entry", async () => {
     assert.deepEqual(await opened.table.probe(TIMEOUT), { empty: false });
     const { table, http } = open(azurite, { partitionKey: "o'nobody" });
