@@ -1,19 +1,18 @@
-// What a token that a client brings says of itself, and whether that will do for Graph.
+// The claims of a client's own token, and whether they are right for Graph.
 // https://learn.microsoft.com/entra/identity-platform/access-token-claims-reference
 //
-// Its signature is not looked at: in the header of a token for Graph stands a nonce, with which the
-// signature fits in Graph only, so nobody else can verify it. All of this is what the client claims,
-// then, until Graph has taken a message with it.
+// The signature is not verified: the header of a token for Graph has a nonce that only Graph can verify
+// the signature with. So all of this is only claimed, until Graph has accepted a message with the token.
 
 import { Buffer } from "node:buffer";
 import { printable } from "../smtp/reply.ts";
 
-/** A token that has passed, as far as anybody but Graph can tell. */
+/** The claims of a token that has passed every check but Graph's. */
 export interface Claims {
   /** UUIDs in lower case. */
   readonly tenantId: string;
   readonly clientId: string;
-  /** Its end, milliseconds of Unix time. */
+  /** Milliseconds of Unix time. */
   readonly expiresAt: number;
 }
 
@@ -24,7 +23,7 @@ export interface TokenFault {
   readonly detail: string;
 }
 
-/** What can be wrong with a token: for the reference. */
+/** What can be wrong with a token, for the reference. */
 export const TOKEN_FAULTS = {
   TOKEN_MALFORMED: "what came is not a JWT, or lacks a claim that Entra ID puts into each",
   TOKEN_AUDIENCE: "the token is for another service than this cloud's Graph",
@@ -49,9 +48,9 @@ const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/;
 const SEGMENT = /^[A-Za-z0-9_-]+$/;
 
 /**
- * Looks at audience, time, tenant, app, and at the scopes of a user's token.
+ * Checks audience, time, tenant and app, and the scopes of a user's token.
  *
- * @param audiences what Graph is called in this cloud
+ * @param audiences the names of Graph in this cloud
  * @param now milliseconds of Unix time
  */
 export function readClaims(

@@ -1,9 +1,9 @@
 // One token request through MSAL, with our own HTTP under it.
 //
-// MSAL's cache key leaves the secret out, so an application object that lives on would hand a
-// cached token to a caller with a wrong secret, and after a 429 it refuses to ask again by itself, for
-// as long as its own clock says. Hence a new object for each request, which keeps nothing (13 µs):
-// caching and waiting are `TokenSource`'s.
+// MSAL's cache key does not include the secret, so an application object that is used again would give a
+// cached token to a caller with a wrong secret. After a 429 it also sends no request for as long as its
+// own clock says. So each request has a new object (13 µs), which keeps nothing: `TokenSource` caches and
+// waits. The clock is the machine's, because MSAL reads it, too.
 
 import { Buffer } from "node:buffer";
 import { ConfidentialClientApplication, type INetworkModule } from "@azure/msal-node";
@@ -26,13 +26,13 @@ export interface MsalOptions {
   readonly http: Pick<HttpClient, "request">;
   /** Such as `https://login.microsoftonline.com`; http and a path are for loopback tests. */
   readonly authorityHost: URL;
-  /** `<Graph endpoint>/.default` */
+  /** Such as `https://graph.microsoft.com/.default`. */
   readonly scope: string;
   /** Milliseconds. */
   readonly timeout: number;
 }
 
-/** MSAL insists on https and a bare host, and knows this one: no discovery, one request. */
+/** MSAL accepts only https and a bare host. It knows this one, so it needs no discovery. */
 const PSEUDO_HOST = "login.microsoftonline.com";
 
 export async function requestToken(
@@ -50,7 +50,7 @@ export async function requestToken(
       throw new Error("no discovery request is needed");
     },
     async sendPostRequestAsync<T>(
-      // MSAL's own URL: it rewrites paths and hosts, so that it is not the one that is asked.
+      // Not used: MSAL rewrites paths and hosts.
       _url: string,
       options?: { headers?: Record<string, string>; body?: string },
     ) {
@@ -104,7 +104,7 @@ export async function requestToken(
       return unreachable("no_token", "the answer holds no token");
     }
     const lifetime = result.expiresOn.getTime() - Date.now();
-    // MSAL makes no date of a number that is none, or too large for one.
+    // MSAL makes an invalid date of a number that is malformed or too large.
     if (Number.isNaN(lifetime)) return unreachable("no_token", "the token has no sound expires_in");
     return {
       value: new Secret(result.accessToken),
@@ -113,10 +113,10 @@ export async function requestToken(
       roles: rolesOf(result.accessToken),
     };
   } catch (error) {
-    // What the service said counts, not how MSAL words it.
+    // The service's own response counts, not MSAL's wording of it.
     if (failure !== undefined) return unreachable(failure.code, failure.message);
     if (refused !== undefined) return refusalFor(refused);
-    // With a 200, MSAL quotes what it does not like about the answer.
+    // With a 200, MSAL quotes the part of the response that it rejects.
     const words = serviceWords(error instanceof Error ? error.message : String(error), [
       credentials.clientSecret.reveal(),
     ]);

@@ -9,7 +9,7 @@ export const MAIL_SEND = "Mail.Send";
 
 export interface AccessToken {
   readonly value: Secret;
-  /** Milliseconds as `performance.now` tells: whoever sets the machine's time changes nothing. */
+  /** Milliseconds of the monotonic clock, so that setting the machine's time changes nothing. */
   readonly fetchedAt: number;
   readonly expiresAt: number;
   /** Application permissions; empty where the token cannot be read. */
@@ -17,7 +17,7 @@ export interface AccessToken {
 }
 
 /**
- * Reads the `roles` of a token, for diagnosis only: whether it is good is Graph's to say. An app
+ * Reads the `roles` of a token, for diagnosis only: Graph decides whether the token is good. An app
  * whose permission comes from RBAC for Applications sends mail with a token that has no role.
  */
 export function rolesOf(token: string): readonly string[] {

@@ -144,10 +144,10 @@ export class LoginGuard {
     if (account !== undefined && !refused.has(client, name)) {
       await this.#delay(accounts.used(account));
     }
-    const turn = await queue.acquire(client, name);
-    if (turn === "reached") return REACHED;
-    if (turn === "timeout") return LATE;
-    if (turn === "refused" && !take(repeats, client)) return AGAIN;
+    const queued = await queue.acquire(client, name);
+    if (queued === "reached") return REACHED;
+    if (queued === "timeout") return LATE;
+    if (queued === "refused" && !take(repeats, client)) return AGAIN;
     let failed = false;
     try {
       const result = await this.#options.login(credentials, () => take(questions, client));
@@ -155,7 +155,7 @@ export class LoginGuard {
       if (failed && account !== undefined) accounts.count(account);
       return result;
     } finally {
-      if (typeof turn === "function") turn(failed);
+      if (typeof queued === "function") queued(failed);
       else if (failed) this.#count(client);
     }
   }
@@ -258,17 +258,17 @@ function take(limit: RateLimit, client: string): boolean {
 const REACHED: LimitedLogin = {
   type: "limited",
   reply: REPLIES.tooManyFailedLogins,
-  what: "Login refused unseen: too many failed logins from this address",
+  what: "Login rejected without checking: too many failed logins from this address",
 };
 
 const LATE: LimitedLogin = {
   type: "limited",
   reply: reply(454, "4.7.0", "Too many logins from this address at once; try again"),
-  what: "Login deferred unseen: too many logins from this address at once",
+  what: "Login deferred without checking: too many logins from this address at once",
 };
 
 const AGAIN: LimitedLogin = {
   type: "limited",
   reply: reply(535, "5.7.8", "Refused before, and tried too often to be looked at again now"),
-  what: "Login refused unseen: credentials that were refused before are tried too often",
+  what: "Login rejected without checking: credentials that were refused before are tried too often",
 };

@@ -57,7 +57,7 @@ export interface TrustedOptions {
   readonly limited: boolean;
 }
 
-const TOO_MANY_FAILED = "Login refused: malformed credentials, and too many failed logins from " +
+const TOO_MANY_FAILED = "Login rejected: malformed credentials, and too many failed logins from " +
   "this address";
 const TOO_MANY_MESSAGES = "Message deferred: too many messages from this account";
 

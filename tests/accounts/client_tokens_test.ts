@@ -125,6 +125,20 @@ describe("a login with a token", () => {
     assert.match(line(await bring("ann@example.com", token)), /^535 5\.7\.8 .*TOKEN_EXPIRED/);
   });
 
+  it("hands its token out for Graph alone", async () => {
+    const { bring } = open();
+    const { authorization } = loggedIn(await bring("ann@example.com"));
+    for (
+      const scope of ["https://outlook.office365.com/.default", GRAPH, `${GRAPH}.evil/.default`]
+    ) {
+      const result = await authorization.token(scope);
+      assert("type" in result, scope);
+      assert.deepEqual([result.type, result.code], ["later", "TOKEN_AUDIENCE"]);
+      assert.equal(result.reply.code, 451);
+    }
+    await tokenIn(authorization);
+  });
+
   it("is unverified until Graph has taken a message with its token", async () => {
     const { bring } = open();
     const { authorization } = loggedIn(await bring("ann@example.com"));
@@ -157,6 +171,20 @@ describe("a login with a token", () => {
     }
     assert.match(line(await bring("a@b.test")), /^535 5\.7\.8 .*TOKEN_REFUSED/);
     accountIn(await bring("a@b.test", tokenOf({}, "bmV3")));
+  });
+
+  it("counts by what Graph has said of it last", async () => {
+    const { bring } = open();
+    const { authorization } = loggedIn(await bring("a@b.test"));
+    const token = await tokenIn(authorization);
+    authorization.confirm(token);
+    authorization.reject(token, 401);
+    assert.ok(authorization.unverified() !== undefined);
+    assert.ok(authorization.expiry() !== undefined);
+    authorization.confirm(token);
+    assert.equal(authorization.unverified(), undefined);
+    assert.equal(authorization.expiry(), undefined);
+    loggedIn(await bring("a@b.test"));
   });
 
   const REFUSED: readonly [what: string, name: string, token: string, reply: RegExp][] = [

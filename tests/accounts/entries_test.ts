@@ -389,6 +389,18 @@ describe("a table that does not answer", () => {
     assert.match(line(await entries.byId("printer")), /^454 /);
   });
 
+  it("lets nobody in whose entry was removed when it was read last", async () => {
+    const table = open();
+    const entries = table.entries();
+    await entries.byId("printer");
+    table.rows.clear();
+    table.now = MINUTE;
+    assert.match(line(await entries.byId("printer")), /^535 .* no entry/);
+    table.trouble = DOWN;
+    table.now += 10_000;
+    assert.match(line(await entries.byId("printer")), /^454 .*ECONNREFUSED/);
+  });
+
   it("lets nobody in whose entry was disabled when it was read", async () => {
     const table = open({ printer: { ...IDS, disabled: true } });
     const entries = table.entries();

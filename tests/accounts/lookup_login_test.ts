@@ -33,8 +33,13 @@ function open(
   options: Partial<Omit<AccountsOptions, "tokens" | "delimiter" | "scope">> = {},
 ) {
   const clock = { now: 0 };
+  /** The ids of all queries. */
+  const asked: string[] = [];
   const source = {
-    find: (id: string) => table().find(id),
+    find(id: string) {
+      asked.push(id);
+      return table().find(id);
+    },
     findByClient: () => table().findByClient(),
   };
   const table = () =>
@@ -53,7 +58,7 @@ function open(
     const refresh = (account: Account) => logins.accounts.refresh(account);
     return senderCheck(account, { authorization, policy: new SenderRules(allowed), refresh });
   };
-  return { ...logins, clock, checkOf };
+  return { ...logins, clock, asked, checkOf };
 }
 
 function line({ reply }: { readonly reply: LoginResult["reply"] }): string {
@@ -236,6 +241,17 @@ describe("an entry that a login was refused by", () => {
     assert.equal(account(await login("printer@lookup", "a secret")).fromEmail, "p@x.test");
   });
 
+  it("is not read again for a message of an open session, which would wait for it", async () => {
+    const { login, accounts, clock, asked } = open({ printer: IDS });
+    const session = account(await login("printer@lookup", "a secret"));
+    assert.match(line(await login("printer@lookup", "wrong-secret")), /^535 /);
+    clock.now = 2_000;
+    assert.deepEqual(await accounts.refresh(session), session);
+    assert.deepEqual(asked, ["printer"]);
+    account(await login("printer@lookup", "a secret"));
+    assert.deepEqual(asked, ["printer", "printer"]);
+  });
+
   it("by a message of an open session counts as it is at the next login, too", async () => {
     const rows: Rows = { printer: IDS };
     const { login, accounts, clock } = open(rows);
@@ -272,6 +288,67 @@ describe("an account of the lookup table", () => {
     assert.match(text(await now(undefined)), /^550 5\.7\.1 .*no entry/);
     assert.match(text(await now({ ...IDS, client_id: OTHER })), /^451 4\.7\.0 .*log in again$/);
     assert.equal(text(await now(IDS)), "an account");
+  });
+
+  it("goes to JSON and back, and can be refreshed, checked and sent with then", async () => {
+    const columns = {
+      ...IDS,
+      from_name: "Printer",
+      allowed_senders: "a@x.test, @y.test",
+    };
+    for (const name of ["printer@lookup", USERNAME]) {
+      const rows: Rows = { printer: columns, another: { ...IDS, client_id: OTHER } };
+      const { login, accounts, clock, checkOf } = open(rows, { entryNeeded: true });
+      const result = await login(name, "a secret");
+      assert(result.type === "account");
+      const stored = JSON.parse(JSON.stringify(result.account)) as Account;
+      assert.deepEqual(stored, {
+        tenantId: TENANT,
+        clientId: CLIENT,
+        entry: { id: "printer", foundBy: name === USERNAME ? "client" : "id" },
+        fromName: "Printer",
+        allowedSenders: "a@x.test, @y.test",
+      });
+      // From the stored data alone, by other objects than the login's.
+      assert.deepEqual(await accounts.refresh(stored), stored);
+      const check = checkOf({ ...result, account: stored });
+      assert.equal(check("a@x.test"), undefined);
+      assert.equal(check("b@y.test"), undefined);
+      assert.equal(check("b@x.test")?.code, 550);
+      assert("value" in await result.authorization.token(SCOPE));
+      rows["printer"] = { ...columns, from_email: "p@x.test", allowed_senders: "" };
+      clock.now += 60_000;
+      const { allowedSenders: _, ...unlisted } = stored;
+      assert.deepEqual(await accounts.refresh(stored), { ...unlisted, fromEmail: "p@x.test" });
+      rows["printer"] = { ...columns, disabled: true };
+      clock.now += 60_000;
+      const disabled = await accounts.refresh(stored);
+      assert("reply" in disabled);
+      assert.match(line(disabled), /^550 5\.7\.1 .* disabled/);
+    }
+  });
+
+  it("found by tenant and client is that of the first entry that is not disabled", async () => {
+    const rows: Rows = { a: IDS, b: { ...IDS, from_email: "b@x.test" } };
+    const { login, accounts, clock } = open(rows, { entryNeeded: true });
+    const session = account(await login(USERNAME, "a secret"));
+    assert.equal(session.entry?.id, "a");
+    rows["a"] = { ...IDS, disabled: true };
+    clock.now += 60_000;
+    const now = await accounts.refresh(session);
+    assert("tenantId" in now);
+    assert.deepEqual(now.entry, { id: "b", foundBy: "client" });
+  });
+
+  it("found by its id is of another app now where the entry names another tenant", async () => {
+    const rows: Rows = { printer: IDS };
+    const { login, accounts, clock } = open(rows);
+    const session = account(await login("printer@lookup", "a secret"));
+    rows["printer"] = { ...IDS, tenant_id: OTHER };
+    clock.now += 60_000;
+    const now = await accounts.refresh(session);
+    assert("reply" in now);
+    assert.match(line(now), /^451 4\.7\.0 .*log in again$/);
   });
 
   it("refuses at MAIL what its lists do not have, and looks at the entry again then", async () => {

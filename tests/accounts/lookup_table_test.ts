@@ -43,19 +43,23 @@ const IDS = { tenant_id: TENANT, client_id: CLIENT };
 const TIMEOUT = 20_000;
 const KEY = storageAccess.parse(CONNECTION_STRING)!;
 
+interface TableOptions extends Partial<LookupTableOptions> {
+  readonly authority?: string;
+  /** Runs after a change has been decided and before its request is sent. */
+  beforeChange?(): Promise<unknown>;
+}
+
 /** A table, and every request that was made of it: method and URL, decoded. */
-function open(
-  azurite: Azurite,
-  options: Partial<LookupTableOptions> & { authority?: string } = {},
-) {
-  const { authority, ...rest } = options;
+function open(azurite: Azurite, options: TableOptions = {}) {
+  const { authority, beforeChange, ...rest } = options;
   const http = new HttpClient(authority === undefined ? {} : { authorities: [authority] });
   const client = azureClientOptions(http);
   const requests: string[] = [];
   const counting: PipelineClient = {
-    sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
+    async sendRequest(request: PipelineRequest): Promise<PipelineResponse> {
+      if (request.method !== "GET") await beforeChange?.();
       requests.push(`${request.method} ${decodeURIComponent(request.url)}`);
-      return client.httpClient.sendRequest(request);
+      return await client.httpClient.sendRequest(request);
     },
   };
   const table = new LookupTable({
@@ -197,6 +201,35 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     assert.deepEqual(row.columns, { ...IDS, description: "a note", disabled: true, ...own });
   });
 
+  it("takes back nothing that another writer has changed meanwhile (RFC 9110 §13.1.1)", async () => {
+    await stage.put("shared", { ...IDS, from_email: "a@example.com" });
+    // An administrator disables the entry between the read and the write of another.
+    const beforeChange = () => stage.put("shared", { ...IDS, disabled: true });
+    const { table, http } = open(azurite, { beforeChange });
+    assert.equal(await table.set("shared", { from_name: "A" }, false, TIMEOUT), "conflict");
+    const row = await opened.table.find("shared", TIMEOUT);
+    assert(row !== undefined && !isTrouble(row));
+    assert.deepEqual(row.columns, { ...IDS, disabled: true });
+    await stage.client.deleteEntity("user", "shared");
+    // Both create it.
+    assert.equal(await table.set("shared", { from_name: "A" }, true, TIMEOUT), "conflict");
+    await stage.client.deleteEntity("user", "shared");
+    http.close();
+  });
+
+  it("finds no client of another partition, which may be another relay's", async () => {
+    const client = "c1c1c1c1-0000-4000-8000-000000000001";
+    const columns = { tenant_id: TENANT, client_id: client };
+    await stage.put("theirs", columns, "another partition");
+    assert.deepEqual(await opened.table.findByClient(client, TIMEOUT), []);
+    assert.equal((await opened.entries.byTenantAndClient(TENANT, client)).type, "refused");
+    await stage.put("z ours", columns);
+    const rows = await opened.table.findByClient(client, TIMEOUT);
+    assert(!isTrouble(rows));
+    assert.deepEqual(rows.map(({ id }) => id), ["z ours"]);
+    await stage.client.deleteEntity("user", "z ours");
+  });
+
   it("makes an entry only where it is asked to, and deletes one", async () => {
     const { table } = opened;
     assert.equal(await table.set("new", IDS, false, TIMEOUT), "missing");
@@ -244,6 +277,35 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
       assert(answer.gone);
     }
     http.close();
+  });
+
+  it("that is being deleted is trouble for a change, not a conflict", async () => {
+    const error = { "odata.error": { code: "TableBeingDeleted", message: { value: "x" } } };
+    const sendRequest = (request: PipelineRequest): Promise<PipelineResponse> =>
+      Promise.resolve({
+        request,
+        status: request.method === "GET" ? 404 : 409,
+        headers: createHttpHeaders({
+          "content-type": "application/json",
+          "x-ms-error-code": request.method === "GET" ? "ResourceNotFound" : "TableBeingDeleted",
+        }),
+        bodyAsText: request.method === "GET" ? "{}" : JSON.stringify(error),
+      });
+    const table = new LookupTable({
+      url: new URL(azurite.url("users")),
+      partitionKey: "user",
+      access: KEY,
+      client: { ...azureClientOptions(opened.http), httpClient: { sendRequest } },
+    });
+    for (
+      const change of [
+        await table.set("new", IDS, true, TIMEOUT),
+        await table.delete("new", TIMEOUT),
+      ]
+    ) {
+      assert(typeof change === "object", String(change));
+      assert.deepEqual([change.code, change.gone], ["TableBeingDeleted", true]);
+    }
   });
 
   it("says whether it has any entry", async () => {

@@ -130,6 +130,13 @@ describe("Entra's answer", () => {
     });
   }
 
+  it("is read for numbers that can be AADSTS numbers, and for no others", () => {
+    const error_codes = [7000215, 999_999_999, 0, -1, 1_000_000_000, 1.5, "7000222", null, NaN];
+    const { numbers } = readEntraError(400, { error: "invalid_client", error_codes });
+    assert.deepEqual(numbers, [7000215, 999_999_999, 0]);
+    assert.deepEqual(readEntraError(400, { error: "x", error_codes: "7000215" }).numbers, []);
+  });
+
   it("that does not come at all is answered with 454", () => {
     const refusal = unreachable("ETIMEDOUT", "no answer within 20 s");
     assert.match(expectReply(refusal, 454), /ETIMEDOUT.*no answer within 20 s/);

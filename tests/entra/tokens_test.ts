@@ -25,6 +25,8 @@ function open(
   const state = {
     now: 1_000_000,
     requests: 0,
+    /** Of each request. */
+    scopes: [] as string[],
     refuse: undefined as EntraRefusal | undefined,
     roles,
   };
@@ -32,8 +34,9 @@ function open(
     maxAge,
     ...(capacity === undefined ? {} : { capacity }),
     clock: { now: () => state.now },
-    request(): Promise<AccessToken | EntraRefusal> {
+    request(_credentials, scope): Promise<AccessToken | EntraRefusal> {
       state.requests++;
+      state.scopes.push(scope);
       return Promise.resolve(
         state.refuse ?? {
           value: new Secret(`token ${state.requests}`),
@@ -132,6 +135,94 @@ describe("a token in the cache", () => {
     state.refuse = unreachable("X", "x");
     for (let i = 0; i < 10; i++) await login(`wrong ${i}`).token(SCOPE);
     assert.equal(await token(), first);
+  });
+});
+
+describe("a refusal", () => {
+  it("is forgotten once the same secret has worked", async () => {
+    const { state, login } = open();
+    state.refuse = refusalFor({ status: 401, error: "invalid_client", numbers: [7000215] });
+    await login().token(SCOPE);
+    state.now += 30_000;
+    state.refuse = undefined;
+    assert("value" in await login().token(SCOPE));
+    state.now += 2 * HOUR;
+    assert("value" in await login().token(SCOPE, () => false));
+    assert.equal(state.requests, 3);
+  });
+});
+
+describe("tokens for several services", () => {
+  const OTHER = "https://outlook.office365.com/.default";
+
+  it("are requested, kept and handed out for each scope by itself", async () => {
+    const { state, login } = open();
+    const [graph, outlook] = [await login().token(SCOPE), await login().token(OTHER)];
+    assert("value" in graph && "value" in outlook);
+    assert.notEqual(graph, outlook);
+    assert.deepEqual(state.scopes, [SCOPE, OTHER]);
+    assert.equal(login().token(SCOPE), graph);
+    assert.equal(login().token(OTHER), outlook);
+    assert.equal(state.requests, 2);
+  });
+
+  it("are dropped and confirmed for each scope by itself", async () => {
+    const { state, login } = open({ roles: [] });
+    const [graph, outlook] = [await login().token(SCOPE), await login().token(OTHER)];
+    assert("value" in graph && "value" in outlook);
+    login().confirm(outlook);
+    login().reject(graph);
+    assert.notEqual(await login().token(SCOPE), graph);
+    assert.equal(await login().token(OTHER), outlook);
+    assert.equal(state.requests, 3);
+    // The new one is doubtful, the confirmed one is not.
+    state.now += MINUTE;
+    await login().token(SCOPE);
+    assert.equal(await login().token(OTHER), outlook);
+    assert.equal(state.requests, 4);
+  });
+
+  it("are not asked for with a secret that was refused for one of them", async () => {
+    const { state, login } = open();
+    const refusal = state.refuse = refusalFor({
+      status: 401,
+      error: "invalid_client",
+      numbers: [7000215],
+    });
+    assert.equal(await login("wrong").token(SCOPE), refusal);
+    const other = await login("wrong").token(OTHER);
+    assert("type" in other);
+    assert.deepEqual([other.type, other.code], ["refused", "AADSTS7000215"]);
+    assert.match(other.detail, /\(remembered: /);
+    assert.equal(state.requests, 1);
+    // Another secret is asked about, and the same one when the time is over.
+    await login("another").token(OTHER);
+    state.now += 30_000;
+    state.refuse = undefined;
+    assert("value" in await login("wrong").token(OTHER));
+    assert("value" in await login("wrong").token(SCOPE));
+    assert.equal(state.requests, 4);
+  });
+
+  it("are asked for where Entra ID has refused another scope, but not that scope itself", async () => {
+    for (const number of [500011, 70011]) {
+      const { state, login } = open();
+      state.refuse = refusalFor({ status: 400, error: "invalid_resource", numbers: [number] });
+      await login().token(OTHER);
+      state.refuse = undefined;
+      assert("value" in await login().token(SCOPE));
+      assert("type" in await login().token(OTHER));
+      assert.deepEqual(state.scopes, [OTHER, SCOPE]);
+    }
+  });
+
+  it("are asked for by a throttled app for none of them", async () => {
+    const { state, login } = open();
+    state.refuse = refusalFor({ status: 429, error: "x", numbers: [], retryAfter: 60_000 });
+    await login().token(SCOPE);
+    state.refuse = undefined;
+    assert("type" in await login("another secret").token(OTHER));
+    assert.equal(state.requests, 1);
   });
 });
 
@@ -329,8 +420,9 @@ describe("a token that Graph refused", () => {
     const first = await token("a");
     const other = await token("b");
     state.now += 10 * MINUTE;
-    login("a").reject(first);
     login("b").reject(first);
+    assert.equal(await token("a"), first);
+    login("a").reject(first);
     assert.equal(await token("b"), other);
     assert.notEqual(await token("a"), first);
     assert.equal(state.requests, 3);
@@ -360,6 +452,17 @@ describe("a token without Mail.Send in its roles", () => {
     state.now += 1;
     assert.notEqual(await token(), first);
     assert.equal(state.requests, 2);
+  });
+
+  it("stays doubtful though Graph has accepted a message with the one before it", async () => {
+    const { state, login, token } = open({ roles: [] });
+    const first = await token();
+    login().reject(first);
+    const second = await token();
+    login().confirm(first);
+    state.now += MINUTE;
+    assert.notEqual(await token(), second);
+    assert.equal(state.requests, 3);
   });
 
   it("is kept for its whole life once Graph has taken a message (RBAC for Applications)", async () => {

@@ -340,6 +340,18 @@ describe("the same refused credentials again", () => {
     assert.equal(clock.alarms, 0);
   });
 
+  it("are not put off themselves, however often others have guessed at their account", async () => {
+    const { code, clock } = open();
+    assert.equal(await code(1, "wrong"), 535);
+    for (let i = 0; i < 4; i++) {
+      assert.equal(await code(1, `wrong ${i}`, `198.51.100.${i}`), 535);
+    }
+    const repeated = code(1, "wrong");
+    await settled();
+    assert.equal(clock.alarms, 0);
+    assert.equal(await repeated, 535);
+  });
+
   it("are looked at each time, and pass as soon as they are right", async () => {
     const { code, fail, state } = open();
     for (let i = 0; i < 3; i++) assert.equal(await code(1, "wrong"), 535);

@@ -1,0 +1,60 @@
+/** A semaphore by the clock: how many hold it, who is next, and how long the others wait. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { type Release, Semaphore } from "../../src/limits/semaphore.ts";
+import { FakeClock } from "../graph/fake_clock.ts";
+
+function open(permits: number) {
+  const clock = new FakeClock();
+  return { clock, semaphore: new Semaphore(permits, clock) };
+}
+
+describe("a semaphore", () => {
+  it("is held by so many at once, and passes to the waiters in their order", async () => {
+    const { clock, semaphore } = open(2);
+    const first = semaphore.tryAcquire()!;
+    const second = (await semaphore.acquire(1000))!;
+    assert.equal(semaphore.tryAcquire(), undefined);
+    const order: string[] = [];
+    const waiters = ["a", "b"].map(async (name) => {
+      const release = await semaphore.acquire(1000);
+      assert(release !== undefined);
+      order.push(name);
+      return release;
+    });
+    first();
+    assert.equal(semaphore.tryAcquire(), undefined, "a waiter is before one who has just come");
+    second();
+    const releases: Release[] = await Promise.all(waiters);
+    assert.deepEqual(order, ["a", "b"]);
+    assert.equal(clock.alarms, 0);
+    assert.equal(semaphore.tryAcquire(), undefined);
+    for (const release of releases) release();
+    assert.notEqual(semaphore.tryAcquire(), undefined);
+    assert.notEqual(semaphore.tryAcquire(), undefined);
+    assert.equal(semaphore.tryAcquire(), undefined);
+  });
+
+  it("is waited for so long and no longer, and goes to no waiter that has left", async () => {
+    const { clock, semaphore } = open(1);
+    const release = semaphore.tryAcquire()!;
+    const late = semaphore.acquire(1000);
+    clock.pass(999);
+    const patient = semaphore.acquire(1000);
+    clock.pass(1);
+    assert.equal(await late, undefined);
+    release();
+    assert.notEqual(await patient, undefined);
+    assert.equal(semaphore.tryAcquire(), undefined);
+  });
+
+  it("is waited for by a thousand; more are rejected at once", async () => {
+    const { clock, semaphore } = open(1);
+    semaphore.tryAcquire();
+    const waiting = Array.from({ length: 1000 }, () => semaphore.acquire(1000));
+    assert.equal(await semaphore.acquire(1000), undefined);
+    assert.equal(clock.alarms, 1000);
+    clock.pass(1000);
+    assert.deepEqual(new Set(await Promise.all(waiting)), new Set([undefined]));
+  });
+});
