@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Release, Semaphore } from "../../src/limits/semaphore.ts";
-import { FakeClock } from "../graph/fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 function open(permits: number) {
   const clock = new FakeClock();
