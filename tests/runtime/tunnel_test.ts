@@ -18,8 +18,11 @@ describe("a tunnel through a proxy", () => {
   });
 
   /** Begins a connection; `events` are those so far. */
-  async function begin(options: Partial<ProxyOptions> = {}) {
-    const service = await startTlsServer(await authority.issue({ names: [NAME] }));
+  async function begin(options: Partial<ProxyOptions> = {}, heard = (_: string) => {}) {
+    const service = await startTlsServer(
+      await authority.issue({ names: [NAME] }),
+      (_, text) => heard(text),
+    );
     const way = await startProxy({ route: () => service.port, ...options });
     opened.push(service, way);
     const events: string[] = [];
@@ -80,12 +83,18 @@ describe("a tunnel through a proxy", () => {
   });
 
   it("tells when a slow service has room again", async () => {
-    const { tunnel, connected, drained } = await begin();
-    await connected;
     const part = "x".repeat(256 * 1024);
     let parts = 0;
-    while (tunnel.write(part)) assert(++parts < 1000, "it has room for everything");
-    await drained;
+    const arrived = Promise.withResolvers<void>();
+    const { tunnel, connected, drained, events } = await begin({}, (text) => {
+      if (text.length === parts * part.length) arrived.resolve();
+    });
+    await connected;
+    do assert(++parts < 1000, "it has room for everything"); while (tunnel.write(part));
+    // Once all of it has arrived, nothing waits any more.
+    await Promise.race([drained, arrived.promise]);
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(events, ["connected", "drained"]);
     tunnel.destroy();
   });
 
@@ -107,7 +116,7 @@ describe("a tunnel through a proxy", () => {
   ) {
     it(`is not made by a proxy that sends ${what}`, async () => {
       const { closed, events } = await begin({
-        instead: (socket) => socket.write(text) || true,
+        instead: (socket) => socket.end(text) !== undefined,
       });
       assert.equal((await closed)?.code, "PROXY_MALFORMED");
       assert.deepEqual(events, ["closed"]);
