@@ -99,7 +99,7 @@ describe("a request (RFC 9112 §3)", () => {
     }
   });
 
-  it("has no octets in a field's value but printable ASCII (RFC 9110 §5.5)", async () => {
+  it("has no octets in a field's value but printable ASCII (RFC 9110 §5.5)", () => {
     const { http, connections } = scriptedService();
     void http.request(get(PLAIN, { "X-Name": "a\tb\x01c\x1fd\x7fe\x80f\xffg\u20ach" }));
     connections[0]!.connect();
