@@ -1,5 +1,5 @@
-// From and Sender fields made to be misread, with a fresh seed each time: whom four readers of mail find
-// in what the relay lets through. See tests/message/author_readers_test.ts.
+// From and Sender fields made to be misread, with a fresh seed each time: which author four
+// mail readers find in what the relay lets through. See tests/message/author_readers_test.ts.
 //
 // AUTHORS_SECONDS (60), AUTHORS_SEED.
 

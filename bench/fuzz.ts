@@ -1,7 +1,7 @@
-// Fuzzing for as long as one likes: the targets of tests/fuzz/, guided by coverage, with a new seed
+// Fuzzing for any length of time: the targets of tests/fuzz/, guided by coverage, with a new seed
 // each time.
 //
-// FUZZ_SECONDS for each target (30), FUZZ_SEED, FUZZ_TARGET for one alone.
+// FUZZ_SECONDS for each target (30), FUZZ_SEED, FUZZ_TARGET for a single one.
 
 import process from "node:process";
 import { howToRepeat, ONLY } from "../tests/fuzz/budget.ts";

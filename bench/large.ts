@@ -1,5 +1,5 @@
 // Large mail from many clients at once, among slow ones, at a relay whose control group has 256 MiB:
-// who finds no room gets 452 and comes again; nobody's mail is lost, and the process is not killed.
+// a client without room gets 452 and tries again; no mail is lost, and the process is not killed.
 
 import process from "node:process";
 import { memoryGroup } from "./large/cgroup.ts";

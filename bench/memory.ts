@@ -30,7 +30,7 @@ const deno: Program = {
 const MIB = 1024 ** 2;
 /** MAX_MEMORY, and the octets of a message. */
 const BUDGETS = [[64 * MIB, 8_000_000], [256 * MIB, 34_000_000]] as const;
-/** Octets of a small segment that is not quite nothing. */
+/** Octets of a small segment. */
 const SMALL = 2_150;
 
 export async function memory(): Promise<void> {
@@ -140,7 +140,7 @@ interface Upload {
   readonly sha256: string;
 }
 
-/** @returns what the cloud says has arrived */
+/** @returns what has arrived at the cloud */
 async function send(port: number, octets: number, lines: Interface): Promise<Upload[]> {
   const arrived = nextLine(lines);
   const client = bun("bench/memory/client.ts", String(port), String(octets));
@@ -153,7 +153,7 @@ function nextLine(lines: Interface): Promise<string> {
   return new Promise((resolve) => lines.once("line", resolve));
 }
 
-/** The largest file at least has to come by upload, and as it was. */
+/** At least the largest file must arrive by upload, unchanged. */
 function check(arrived: readonly Upload[], octets: number): void {
   const files = filesFor(octets);
   const right = arrived.filter(({ name, sha256 }) =>

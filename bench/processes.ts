@@ -1,5 +1,5 @@
-// What the attacks share: scripts in processes of their own, and what the relay's process takes
-// meanwhile. The relay is a process, too, on the loopback, and never asks a cloud for anything.
+// Shared by the attacks: scripts in processes of their own, and the resources that the relay's process
+// uses meanwhile. The relay is a process on the loopback too, and uses no real cloud.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { selfSignedCertificate } from "../src/certificates/self_signed.ts";
 import { executable, median, root } from "./support.ts";
 import type { Program } from "../tests/end_to_end/programs.ts";
 
-/** What the benches attack unless they are told otherwise. */
+/** The executable that the benches attack by default. */
 export const theExecutable = (): Program => ({ name: "the executable", command: [executable()] });
 
 /** A script of the benches in a process of its own: it takes an object, and prints lines. */
@@ -22,7 +22,7 @@ export class Script {
   #wake: (() => void) | undefined;
   #ended = false;
 
-  /** On Bun, whatever runs this: what drives must cost less than what is driven. */
+  /** Always on Bun: the load generator must cost less than what it measures. */
   constructor(path: string, options: object) {
     this.child = spawn(`${root}node_modules/.bin/bun`, [path, JSON.stringify(options)], {
       cwd: root,
@@ -42,7 +42,7 @@ export class Script {
     );
   }
 
-  /** @throws Error where the process has ended without one more */
+  /** @throws Error if the process has ended without another line */
   async line(): Promise<string> {
     for (;;) {
       const line = this.#waiting.shift();
@@ -56,7 +56,7 @@ export class Script {
     return JSON.parse(await this.line()) as T;
   }
 
-  /** A word on its standard input. */
+  /** Writes a word to its standard input. */
   tell(word: string): void {
     this.child.stdin!.write(word + "\n");
   }
@@ -82,7 +82,7 @@ export async function certificateFiles(): Promise<
   return { settings, remove: () => rmSync(directory, { recursive: true }) };
 }
 
-/** What a process has at the moment, as proc(5) tells. */
+/** The resources of a process, from proc(5). */
 export interface Usage {
   /** MB */
   readonly resident: number;
@@ -91,7 +91,7 @@ export interface Usage {
   readonly cpu: number;
 }
 
-/** @throws Error where there is no such process any more */
+/** @throws Error if the process has ended */
 export function usageOf(pid: number): Usage {
   const status = readFileSync(`/proc/${pid}/status`, "utf8");
   const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
@@ -102,7 +102,7 @@ export function usageOf(pid: number): Usage {
   };
 }
 
-/** Looks at a process once a second. */
+/** Samples a process once a second. */
 export class Watch {
   readonly samples: Usage[] = [];
   readonly #timer: ReturnType<typeof setInterval>;
@@ -118,7 +118,7 @@ export class Watch {
     try {
       this.samples.push(usageOf(this.#pid));
     } catch {
-      // It has ended: whoever waits for it will say so.
+      // It has ended, which is reported where its end is awaited.
       clearInterval(this.#timer);
     }
   }
@@ -154,7 +154,7 @@ export interface Watched {
   readonly cpu: number;
 }
 
-/** The relay's counters and gauges, by their names as written, without the program's name. */
+/** The relay's counters and gauges, by their names without the program's prefix. */
 export async function metricsOf(port: number): Promise<ReadonlyMap<string, number>> {
   const page = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
   const lines = page.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
@@ -164,7 +164,7 @@ export async function metricsOf(port: number): Promise<ReadonlyMap<string, numbe
   }));
 }
 
-/** The value below which so many of a hundred lie. */
+/** The percentile of the values. */
 export function percentile(values: readonly number[], hundredths: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * hundredths / 100))] ?? NaN;

@@ -1,12 +1,12 @@
-// Clients with a login that take all connections, or all memory, and an honest one of another account
-// that sends a message each second: on an address of its own, then on theirs. Each of its messages has
-// to be taken within two seconds. RELAY_BENCH_SECONDS and RELAY_BENCH_CLIENTS make it shorter.
+// Clients with a login that use all connections, or all memory, and an honest one of another account that
+// sends a message each second: from an address of its own, then from theirs. Each of its messages must be
+// accepted within two seconds. RELAY_BENCH_SECONDS and RELAY_BENCH_CLIENTS make it shorter.
 
 import process from "node:process";
 import { percentile, theExecutable } from "./processes.ts";
 import { failuresOf, GREEDS, shares } from "./shares/scenario.ts";
 
-/** What it takes to fill the memory of the default limits. */
+/** Clients needed to fill the memory of the default limits. */
 const MEMORY_CLIENTS = 40;
 
 export async function sharesOfAccounts(): Promise<void> {

@@ -2,7 +2,7 @@
 //
 //   --all      one for every system instead, with SHA256SUMS, the list of what is in them (SBOM) and
 //              the licence notices
-//   --report   also tells what the octets of the executable are
+//   --report   also reports what the executable's octets consist of
 //
 // Run by Bun, whose compiler makes them.
 
@@ -65,7 +65,7 @@ async function buildAll(): Promise<void> {
   for (const name of readdirSync(dist)) {
     if (name.startsWith(`${NAME}-`)) rmSync(join(dist, name));
   }
-  // Half a set with sums would look like a whole one.
+  // An incomplete set with checksums would look complete.
   rmSync(join(dist, "SHA256SUMS"), { force: true });
   const names: string[] = [];
   let missing = 0;

@@ -1,4 +1,4 @@
-// Makes the tables in docs/ out of the code that they describe, so that they cannot disagree.
+// Generates the tables in docs/ from the code that they describe, so that they cannot disagree.
 //
 //   bun scripts/docs.ts            writes them
 //   bun scripts/docs.ts --check    names the pages that are not up to date, exit 1
@@ -486,7 +486,7 @@ function remedyFor(code: string): string {
   return known(GRAPH_REMEDIES[code], code);
 }
 
-/** A row of the code that nobody has written a remedy for stops the generator. */
+/** A row of the code without a remedy stops the generator. */
 function known(remedy: string | undefined, row: string): string {
   if (remedy === undefined) throw new Error(`scripts/docs.ts has no remedy for ${row}`);
   return remedy;

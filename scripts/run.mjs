@@ -17,7 +17,7 @@ const child = spawn(`${binaries}/${runtime}`, args, {
   stdio: "inherit",
   shell: process.platform === "win32",
 });
-// A terminal sends Ctrl-C to both; the child decides when it is done.
+// A terminal sends Ctrl-C to both; the child decides when to end.
 process.on("SIGINT", () => {});
 process.on("SIGTERM", () => child.kill("SIGTERM"));
 child.on("exit", (status, signal) => {

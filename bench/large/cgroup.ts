@@ -11,29 +11,29 @@ const ROOT = "/sys/fs/cgroup";
 export interface MemoryGroup {
   readonly path: string;
   readonly version: 1 | 2;
-  /** The program, to be started inside of it. */
+  /** The program to start in the group. */
   inside(program: Program): Program;
   figures(): MemoryFigures;
-  /** When all its processes are gone. */
+  /** Call it after all processes of the group have ended. */
   remove(): void;
 }
 
 export interface MemoryFigures {
-  /** Octets at most so far; page cache and, in version 2, what sockets hold are among them. */
+  /** Peak in octets, including page cache and, in version 2, socket buffers. */
   readonly most: number;
-  /** How often the limit was reached: the kernel took back page cache then, most likely. */
+  /** How often the limit was reached; the kernel then usually reclaims page cache. */
   readonly reached: number;
-  /** Processes that were killed because of it. */
+  /** Processes that were killed for lack of memory. */
   readonly killed: number;
 }
 
-/** @returns why there can be none, where there can be none */
+/** @returns the group, or why it cannot be created */
 export function memoryGroup(limit: number): MemoryGroup | string {
   const name = `smtp-oauth-relay-bench-${process.pid}`;
   const unified = existsSync(`${ROOT}/cgroup.controllers`);
   const path = unified ? `${ROOT}/${name}` : `${ROOT}/memory/${name}`;
   try {
-    // Not into a directory that is no control group.
+    // Only in a directory that is a control group.
     if (!existsSync(`${dirname(path)}/cgroup.procs`)) return `${dirname(path)} is no control group`;
     mkdirSync(path);
   } catch (error) {
@@ -60,7 +60,7 @@ export function memoryGroup(limit: number): MemoryGroup | string {
     version: unified ? 2 : 1,
     inside: ({ name, command }) => ({
       name,
-      // A process moves itself, and then becomes the program.
+      // A process moves itself into the group, then executes the program.
       command: ["/bin/sh", "-c", 'echo $$ > "$0/cgroup.procs" && exec "$@"', path, ...command],
     }),
     figures: () =>

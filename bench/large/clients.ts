@@ -1,4 +1,4 @@
-// Clients that all send a large message at the same time, and again and again until it is taken. Takes
+// Clients that all send a large message at the same time, and retry until it is accepted. Takes
 // LargeClients as JSON; prints a LargeReport.
 
 import { Buffer } from "node:buffer";
@@ -43,7 +43,7 @@ async function client(number: number): Promise<void> {
 async function send(number: number): Promise<string> {
   const connection = await SmtpConnection.open(port, `127.0.3.${number}`, false);
   try {
-    // Some clients say how large it will be, and are refused before they have sent it.
+    // Some clients announce the size, and are refused before they send the message.
     const declared = number % 2 === 0 ? ` SIZE=${size}` : "";
     for (
       const command of [
@@ -70,7 +70,7 @@ async function send(number: number): Promise<string> {
   }
 }
 
-/** Fails where no reply comes in a minute. */
+/** Fails if there is no reply within a minute. */
 async function inTime(reply: Promise<string>, what = "content"): Promise<string> {
   let timer: ReturnType<typeof setTimeout>;
   const late = new Promise<never>((_, reject) => {

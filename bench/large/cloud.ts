@@ -1,5 +1,5 @@
-// The imitated cloud as a process of its own. Prints its address, then, told to, the messages that
-// have arrived: their numbers and whether each file is as it was sent. Takes LargeCloud as JSON.
+// The imitated cloud as a process of its own. Prints its address, then, on request, the messages that
+// have arrived: their numbers, and whether each file arrived unchanged. Takes LargeCloud as JSON.
 
 import process from "node:process";
 import { Buffer } from "node:buffer";
@@ -11,13 +11,13 @@ import type { LargeArrival, LargeCloud } from "./scenario.ts";
 
 const { octets } = JSON.parse(process.argv[2]!) as LargeCloud;
 const expected = filesFor(octets).map((file) => `${file.name} ${sha256Of(file)}`).sort();
-/** What has arrived; it is read at the end, because a cloud that reads has no time to answer. */
+/** What has arrived. It is parsed at the end, because parsing would delay responses. */
 const arrived: { number: number; raw: Uint8Array; uploads: string[] }[] = [];
 const cloud = await startCloud();
 cloud.inbox.subscribe((event) => {
   if (event.type !== "message") return;
   const { raw, uploads } = cloud.inbox.get(event.summary.id)!;
-  // The memory of what was uploaded is needed for the next.
+  // Frees the memory of uploads for the next ones.
   cloud.inbox.clear();
   const head = Buffer.from(raw.subarray(0, 4096)).toString("latin1");
   const number = /^X-Attack: (\d+)/m.exec(head)?.[1];

@@ -15,7 +15,7 @@ import type { MemoryFigures, MemoryGroup } from "./cgroup.ts";
 export interface LargeOptions {
   /** Octets of a message. */
   readonly octets: number;
-  /** That send one at once. */
+  /** Clients that send one at the same time. */
   readonly clients: number;
   readonly slowClients: number;
   /** Milliseconds, in which a client tries again. */
@@ -36,7 +36,7 @@ export interface LargeReport {
   readonly replies: Record<string, number>;
   /** Numbers of the messages that got 250. */
   readonly taken: number[];
-  /** Connections that came to no login, because slow clients took the places: tried again. */
+  /** Connections that ended before login, because slow clients occupied the limit; retried. */
   readonly notServed: string[];
   /** Connections that ended without a reply, later than that. */
   readonly lost: string[];
@@ -48,7 +48,7 @@ export interface LargeCloud {
 
 export interface LargeArrival {
   readonly number: number;
-  /** All its files are there, and as they were sent. */
+  /** All its files have arrived unchanged. */
   readonly right: boolean;
 }
 

@@ -8,7 +8,7 @@ cloud.inbox.subscribe((event) => {
   if (event.type !== "message") return;
   const { uploads } = cloud.inbox.get(event.summary.id)!;
   console.log(JSON.stringify(uploads.map(({ name, sha256 }) => ({ name, sha256 }))));
-  // The next message finds an empty inbox.
+  // Empties the inbox for the next message.
   cloud.inbox.clear();
 });
 console.log(cloud.url);

@@ -1,6 +1,6 @@
-// A cloud that keeps its answers to messages until no more come: so that the relay holds as many at
-// once as it can. It reads as fast as they come, and keeps nothing. Prints its address; `most`, on its
-// standard input, has it print how many messages it has kept waiting at once.
+// A cloud that holds back its responses to messages until no more arrive, so that the relay holds as many
+// at once as it can. Reads as fast as messages arrive, and stores nothing. Prints its address; on `most`
+// at its standard input, prints how many messages waited at once.
 
 import { Buffer } from "node:buffer";
 import process from "node:process";
@@ -22,7 +22,7 @@ declare const Bun: {
   }): { readonly port: number };
 };
 
-/** Milliseconds without an octet of mail after which all is here that will come. */
+/** Milliseconds without an octet of mail after which no more messages are expected. */
 const CALM = 1_500;
 
 const waiting: (() => void)[] = [];

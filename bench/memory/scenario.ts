@@ -16,7 +16,7 @@ export interface Load {
   /** Octets of a message. */
   readonly octets: number;
   readonly messages: number;
-  /** That send at the same time: more than there is room for. */
+  /** Clients that send at the same time: more than there is room for. */
   readonly clients: number;
   /** Octets that the clients write at once. */
   readonly segment: number;
@@ -33,18 +33,18 @@ export interface Senders extends Load {
 
 export interface SendersReport {
   readonly taken: number;
-  /** Replies that sent a client away for a moment. */
+  /** Replies that told a client to retry soon. */
   readonly deferred: number;
-  /** Any other. */
+  /** All other replies. */
   readonly odd: readonly string[];
 }
 
-/** MiB that the relay may have at most. */
+/** The relay's limit in MiB. */
 export function allowed({ rest }: Peak, { memory }: Load): number {
   return memory / MIB + rest + WORKING_SHARE;
 }
 
-/** A load of as many messages of one size as there is room for, and then some more in their turn. */
+/** As many messages of one size as there is room for, followed by some more. */
 export function fullLoad(
   memory: number,
   octets: number,
@@ -67,7 +67,7 @@ export function fullLoad(
 export interface Peak {
   readonly rest: number;
   readonly peak: number;
-  /** Messages that were held at once, at most. */
+  /** Peak number of messages held at once. */
   readonly atOnce: number;
   /** Milliseconds of CPU for a MB of mail. */
   readonly cpu: number;
@@ -77,9 +77,8 @@ export interface Peak {
 
 const MIB = 1024 ** 2;
 /**
- * MiB above what the relay has at rest that are not mail, however much of it there is: code that is
- * compiled for the work, connections, what is made and sent at the moment, garbage between two
- * collections.
+ * MiB above the relay's memory at rest that are not mail, independent of the amount of mail: compiled
+ * code, connections, what is being created and sent, garbage between two collections.
  */
 export const WORKING_SHARE = 40;
 /** Milliseconds after a few short messages until memory is at rest. */
@@ -107,7 +106,7 @@ export async function peakOf(program: Program, load: Load): Promise<Peak> {
     try {
       const pid = relay.running.child.pid!;
       const all = { ...load, port: relay.smtp, username: USERNAME, password: SECRET };
-      // What every relay has loaded and compiled after its first mail belongs to rest.
+      // Code that every relay loads and compiles for its first mail counts as memory at rest.
       await senders({ ...all, octets: 20_000, messages: 4, clients: 1, segment: 256 * 1024 });
       await new Promise((resolve) => setTimeout(resolve, REST));
       const rest = mebibytesOf(pid, "VmRSS");

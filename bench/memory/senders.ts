@@ -1,4 +1,4 @@
-// Clients that send messages of one shape at the same time, until so many have been taken. Takes
+// Clients that send messages of one shape at the same time, until enough have been accepted. Takes
 // Senders as JSON; prints a SendersReport.
 
 import { Buffer } from "node:buffer";
@@ -19,7 +19,7 @@ let deferred = 0;
 const odd: string[] = [];
 
 async function client(_: unknown, index: number): Promise<void> {
-  // Addresses of their own: of one, only so many may be about to log in.
+  // An address each: the number of unauthenticated connections per address is limited.
   const address = `127.0.${4 + (index >> 8)}.${index & 255 || 1}`;
   while (begun < options.messages && odd.length === 0) {
     const number = ++begun;
@@ -43,7 +43,7 @@ async function send(number: number, address: string): Promise<string> {
     for (
       const command of [
         `AUTH PLAIN ${auth}`,
-        // Mailboxes of their own: those of one wait for each other.
+        // A mailbox each: messages of one mailbox wait for each other.
         `MAIL FROM:<sender${number}@example.com> SIZE=${octets}`,
         "RCPT TO:<to@example.org>",
         ...(verb === "DATA" ? ["DATA"] : []),
@@ -64,7 +64,7 @@ async function byData(connection: SmtpConnection, number: number): Promise<strin
   return await connection.reply();
 }
 
-/** The replies of all chunks but the last are read behind them (RFC 3030 §4.2). */
+/** The replies to all chunks but the last are read afterwards (RFC 3030 §4.2). */
 async function byChunks(connection: SmtpConnection, number: number): Promise<string> {
   let chunks = 0;
   for (const piece of segments(number)) {

@@ -12,10 +12,10 @@ export const SHAPES: readonly Shape[] = [
   "lone LFs",
 ];
 
-/** Octets of a block, about. */
+/** Approximate octets of a block. */
 const BLOCK = 240 * 1024;
 
-/** The blocks of a message; what is between the first and the last is the same block again and again. */
+/** The blocks of a message; between the first and the last, one block is repeated. */
 export function* messageOf(shape: Shape, octets: number, number: number): Generator<Buffer> {
   const block = BLOCKS[shape]();
   const { type, encoding } = FIELDS[shape];
@@ -30,7 +30,7 @@ export function* messageOf(shape: Shape, octets: number, number: number): Genera
   const tail = Buffer.from("\r\n--the=boundary--\r\n");
   yield head;
   for (let left = octets - head.length - tail.length; left > 0; left -= block.length) {
-    // Whole lines, of which all have a length that divides the block's.
+    // Whole lines, whose length divides the block's.
     yield left >= block.length ? block : block.subarray(0, left - left % LINE);
   }
   yield tail;
@@ -51,7 +51,7 @@ const BLOCKS: Record<Shape, () => Buffer> = {
   "base64": () => repeated(`${"QUJD".repeat(19)}\r\n`),
   "base64 in one line": () => Buffer.alloc(LINES * LINE, "QUJD"),
   "quoted-printable": () => repeated(`=C3=9F${"soft line break".repeat(5).slice(0, 69)}=\r\n`),
-  // No dots, which would have to be doubled at the beginning of a line.
+  // No dots: at the beginning of a line they would have to be doubled.
   "binary": () => Buffer.alloc(LINES * LINE, Uint8Array.of(0, 10, 13, 255, 65, 0, 128, 10)),
   "lone LFs": () => repeated("x\n".repeat(LINE / 2)),
 };

@@ -1,5 +1,5 @@
-// Holds the three ledgers of the soak against each other: what clients were told, what the relay's
-// log says, and what the cloud has taken. Whatever disagrees is a line for people.
+// Compares the three ledgers of the soak: the replies to clients, the relay's log, and the messages that
+// the cloud accepted. Prints a line for each difference.
 
 import type { CloudLedger, LogEntry, LogOutcome, RelayLedger, Try } from "./ledgers.ts";
 
@@ -64,7 +64,7 @@ export function compare(
       }
       const entry = entries.shift();
       if (entry === undefined) {
-        // Its last octets may have been lost with the connection.
+        // The last octets may have been lost with the connection.
         if (attempt.end !== "gone") {
           found.push(
             `message ${attempt.message} got ${attempt.reply}, which the log does not have`,
@@ -97,7 +97,7 @@ export function compare(
     }
   }
 
-  // No message is there twice, unless a client has sent it again that could not know.
+  // No message arrived twice, unless a client that could not know the outcome sent it again.
   let crossed = 0;
   let doubted = 0;
   for (const [number, all] of takenByNumber) {
@@ -111,7 +111,7 @@ export function compare(
     else found.push(`message ${number} was taken ${all.length} times`);
   }
 
-  // The counters say what the log says.
+  // The counters agree with the log.
   const logged: Record<LogOutcome, number> = {
     sent: 0,
     ambiguous: 0,

@@ -53,7 +53,7 @@ const PUT_OFF: readonly Trouble[] = [
   { status: 503, code: "ErrorServerBusy", retryAfter: 1, after: "head" },
 ];
 
-/** Nobody can tell from the answer whether the request was carried out. */
+/** The response does not tell whether the request was carried out. */
 const DOUBTFUL: readonly Trouble[] = [
   { status: 500, code: "ErrorInternalServerError" },
   { status: 500, code: "ErrorInternalServerTransientError" },
@@ -74,7 +74,7 @@ const DOUBTFUL: readonly Trouble[] = [
   { status: 503, html: true, connection: "truncate" },
   { status: 500, code: "ErrorTimeoutExpired", delay: 1500 },
 ];
-/** Likewise, and each takes as long as the relay waits for an answer. */
+/** The same, and each takes as long as the relay waits for a response. */
 const SILENT: readonly Trouble[] = [
   { connection: "blackhole" },
   { status: 502, html: true, connection: "drip", delay: 200 },
@@ -87,7 +87,7 @@ const EARLY: readonly Trouble[] = [
   { after: "head", status: 502, html: true },
 ];
 
-/** The message is taken and said to be, in an odd way. */
+/** The message is accepted and reported so, in an unusual form. */
 const ODD: readonly Trouble[] = [
   { after: "take", status: 202, delay: 800 },
   { after: "take", status: 202, connection: "truncate" },
@@ -143,7 +143,7 @@ export class RandomFaults extends Faults {
   readonly #random: () => number;
   /** How often each has happened, by operation and what it was. */
   readonly counts: Record<string, number> = {};
-  /** Nothing goes wrong any more. */
+  /** Ends all faults. */
   calm = false;
 
   constructor(seed: number) {

@@ -1,8 +1,8 @@
-// The cloud of the bench: the least that answers as Entra and Graph do, so that what is measured
-// is the relay. Prints its port. `/count` tells how many messages it has been given.
+// The cloud of the bench: responds as Entra and Graph do with the least work, so that the relay is what
+// is measured. Prints its port. `/count` tells how many messages it has been given.
 //
-// On bare sockets, with just as much of HTTP/1.1 as the two relays' clients speak: it shares the
-// machine with what is measured, and whatever it costs hides a part of the difference.
+// On bare sockets, with only the part of HTTP/1.1 that the two relays' clients use: it shares the machine
+// with what is measured, and its own cost hides part of the difference.
 
 import { Buffer } from "node:buffer";
 
@@ -58,7 +58,7 @@ class Conversation {
 function responseTo(requestLine: string, length: number): Buffer {
   if (requestLine.startsWith("GET /count ")) return response("200 OK", { count });
   if (requestLine.includes("/token ")) return TOKEN;
-  // Base64 of a whole message, or the bench measures something else.
+  // Must be base64 of a complete message, or the bench would measure something else.
   if (!requestLine.includes("/sendMail ") || length % 4 !== 0 || length < 10_000) return REFUSED;
   count++;
   return ACCEPTED;

@@ -2,7 +2,7 @@
 // `{"seconds": …, "sent": …}`. Arguments: port, connections, messages on each, octets of a message,
 // and whether MAIL, RCPT and DATA leave together (RFC 2920) or each waits for the reply before it.
 //
-// On Bun's native sockets: what drives must cost less than what is driven.
+// On Bun's native sockets: the load generator must cost less than what it measures.
 
 import { Buffer } from "node:buffer";
 import process from "node:process";
@@ -82,7 +82,7 @@ class Conversation {
     this.#write(step.send);
   }
 
-  /** A reply is done with the line whose code a space follows; each piece ends with a line here. */
+  /** A reply ends with the line that has a space after its code; here, each piece ends with a line. */
   received(octets: Buffer): void {
     if (octets[octets.length - 1] !== LF) return;
     for (let start = 0; start < octets.length; start = octets.indexOf(LF, start) + 1) {
@@ -145,7 +145,7 @@ async function client(number: number): Promise<Conversation> {
   return conversation;
 }
 
-// An exception in a socket's callback would be told, and the clients waited for for ever.
+// An exception in a socket's callback would only be printed, and the bench would wait for ever.
 process.on("uncaughtException", (error) => {
   console.error(error);
   process.exit(1);

@@ -1,8 +1,7 @@
-// The floor of the bench: a bare sketch, not a relay. It does nothing of what a relay has to do: no
-// look at addresses, logins or the message, no limits, no deadlines, no retries, no answers to
-// anything but this load. It takes the same octets from the same clients and gives the same octets
-// to the same cloud on one thread, and so shows how much of the time goes into sockets, TLS and
-// system calls alone, which a relay on this runtime can hardly go below.
+// The lower bound of the bench: a bare sketch, not a relay. It does none of a relay's work: no checks of
+// addresses, logins or messages, no limits, no deadlines, no retries, no replies to anything but this
+// load. It moves the same octets from the same clients to the same cloud on one thread, and so shows the
+// cost of sockets, TLS and system calls alone, which a relay on this runtime can hardly undercut.
 // Arguments: certificate, key, cloud's base URL. Prints its port.
 
 import { Buffer } from "node:buffer";

@@ -1,8 +1,8 @@
-// Parts of packages that the program never gets to, and that stay out of the executable. In their
-// place stands what throws, should somebody get there after all.
+// Parts of packages that the program never reaches and that are left out of the executable. They are
+// replaced by modules that throw when they are reached after all.
 //
-// Both also find their files by the directory they were installed in: left in, they would put that
-// directory's name into the executable, and two builds would differ by where they were made.
+// Both also find their files by their installation directory: otherwise its name would be in the
+// executable, and builds from different directories would differ.
 
 export interface LeftOut {
   /** The module's file. */

@@ -1,6 +1,6 @@
-// The code signature of an executable for macOS, ad hoc: hashes of its pages, and nobody's name.
+// The code signature of an executable for macOS, ad hoc: hashes of its pages, without a signer.
 //
-// A Mac with Apple's processor runs nothing that has no valid signature. Bun's compiler signs for
+// A Mac with Apple's processor runs only programs with a valid signature. Bun's compiler signs for
 // those, but leaves Bun's own signature in executables for Intel, where it does not fit any more
 // since the program was added. Structures: Apple's <mach-o/loader.h> and xnu's <kern/cs_blobs.h>;
 // the former are little-endian here, the latter big-endian always.

@@ -11,13 +11,13 @@ import type { Target } from "./targets.ts";
 /** Milliseconds for one download of some 50 MB. */
 const PATIENCE = 10 * 60_000;
 
-/** A runtime that cannot be had: the message is one line. */
+/** A runtime is not available; the message is one line. */
 export class RuntimeError extends Error {}
 
 /**
  * Downloads and unpacks a runtime (npm keeps the download in its own cache).
  *
- * @param folder is made use of, and is the caller's to remove
+ * @param folder for temporary files; the caller removes it
  * @returns the path of the runtime
  * @throws RuntimeError
  */

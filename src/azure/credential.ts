@@ -1,5 +1,5 @@
-// The relay's own identity towards table and vault: what `DefaultAzureCredential` finds, over our
-// own HTTP. https://learn.microsoft.com/azure/developer/javascript/sdk/authentication/credential-chains
+// The relay's own identity for the table and the vault: what `DefaultAzureCredential` finds, over the
+// relay's HTTP client. https://learn.microsoft.com/azure/developer/javascript/sdk/authentication/credential-chains
 
 import process from "node:process";
 import type { TokenCredential } from "@azure/core-auth";
@@ -14,24 +14,24 @@ import { azureClientOptions } from "./transport.ts";
 
 export interface AzureCredentialOptions {
   readonly http: Pick<HttpClient, "request">;
-  /** Where Entra ID is; http and a path are for the loopback. */
+  /** Entra ID's base URL; http and a path are for the loopback. */
   readonly authorityHost: URL;
-  /** AZURE_CLIENT_SECRET, wherever it came from. */
+  /** AZURE_CLIENT_SECRET, from the environment or a file. */
   readonly clientSecret?: Secret | undefined;
 }
 
-/** The identity cannot even be made: a variable of the SDK has a value that it does not take. */
+/** The identity cannot be created: one of the SDK's variables has a value that it does not accept. */
 export class IdentityError extends Error {
   override readonly name = "IdentityError";
 
-  /** @param reason the SDK's words */
+  /** @param reason the SDK's message */
   constructor(reason: unknown) {
     const words = reason instanceof Error ? reason.message : String(reason);
     super(`the relay's own identity cannot be made: ${words.replace(/\s+/g, " ").trim()}`);
   }
 }
 
-/** Where Entra ID is in the clouds. MSAL knows these hosts: no discovery, one request for a token. */
+/** Entra ID's hosts in the clouds. MSAL knows them: a token takes one request, without discovery. */
 const KNOWN_HOSTS = new Set([
   "https://login.microsoftonline.com",
   "https://login.microsoftonline.us",
@@ -41,11 +41,11 @@ const KNOWN_HOSTS = new Set([
 const STAND_IN = "https://login.microsoftonline.com";
 
 /**
- * One for each process: it caches its tokens. Who it is, is read from the SDK's own variables
- * (`AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_FEDERATED_TOKEN_FILE`, `AZURE_TOKEN_CREDENTIALS` …)
- * or asked of the machine it runs on, with the first token.
+ * One for each process: it caches its tokens. The first token decides which identity it is, from the
+ * SDK's own variables (`AZURE_TENANT_ID`, `AZURE_CLIENT_ID`, `AZURE_FEDERATED_TOKEN_FILE`,
+ * `AZURE_TOKEN_CREDENTIALS` …) or from the machine that the relay runs on.
  *
- * @throws IdentityError where `AZURE_TOKEN_CREDENTIALS` has no value that the SDK knows
+ * @throws IdentityError if `AZURE_TOKEN_CREDENTIALS` has a value that the SDK does not know
  */
 export async function azureCredential(
   { http, authorityHost, clientSecret }: AzureCredentialOptions,
@@ -66,8 +66,8 @@ export async function azureCredential(
 }
 
 /**
- * Sends what is meant for the stand-in to another authority. The SDK wants https and a bare host, and
- * would ask a host that it does not know for its metadata before each token.
+ * Redirects requests for the stand-in host to another authority. The SDK requires https and a bare host,
+ * and would ask an unknown host for its metadata before each token.
  */
 function redirected(transport: PipelineClient, authorityHost: URL): PipelineClient {
   const base = authorityHost.href.replace(/(?<!\/)\/+$/, "");
@@ -80,7 +80,7 @@ function redirected(transport: PipelineClient, authorityHost: URL): PipelineClie
       try {
         return await transport.sendRequest(request);
       } finally {
-        // The same object is sent again when the pipeline repeats it.
+        // The pipeline sends the same object again when it retries.
         Object.assign(request, { url, allowInsecureConnection });
       }
     },
@@ -88,8 +88,8 @@ function redirected(transport: PipelineClient, authorityHost: URL): PipelineClie
 }
 
 /**
- * The SDK reads the secret from the environment and nowhere else, while it makes its credentials. It
- * is there for that long only, so that no child process inherits what came from a file.
+ * The SDK reads the secret only from the environment, while it creates its credentials. The variable
+ * exists only for that time, so that no child process inherits a secret that came from a file.
  */
 function withClientSecret<T>(secret: Secret | undefined, make: () => T): T {
   const before = process.env["AZURE_CLIENT_SECRET"];

@@ -1,8 +1,8 @@
-// The Azure SDKs over our own HTTP client: the same authorities, proxy and deadlines for the table,
-// the vault and their tokens as for everything else.
+// The Azure SDKs over the relay's HTTP client: the table, the vault and their tokens use the same
+// authorities, proxy and deadlines as everything else.
 //
-// The SDKs' own client is `node:https`, which heeds neither EXTRA_CA_CERTS_FILEPATH nor, on every
-// runtime, NODE_EXTRA_CA_CERTS.
+// The SDKs' own client is `node:https`, which ignores EXTRA_CA_CERTS_FILEPATH and, on some
+// runtimes, NODE_EXTRA_CA_CERTS.
 
 import { Buffer } from "node:buffer";
 import type {
@@ -16,15 +16,15 @@ import type { HttpClient, HttpFailure, HttpResponse, RequestBody } from "../http
 import { asBuffer } from "../octets.ts";
 import { serviceCode, withoutCredentials } from "../service_text.ts";
 
-/** Milliseconds for a request of an SDK that brings no time of its own. */
+/** Milliseconds for a request for which the SDK sets no timeout. */
 const TIMEOUT = 10_000;
-/** A page of a thousand table entries is 4 MiB at most, in a JSON that may be larger. */
+/** A page of a thousand table entries has at most 4 MiB; as JSON it can be larger. */
 const MAX_RESPONSE = 16 * 1024 * 1024;
 
 /**
- * How often an SDK's pipeline tries again, for the `retryOptions` of its clients. A login waits
- * meanwhile: with the SDKs' own three tries it would be five seconds for a refused connection. One
- * repeat is worth having, because a kept-alive connection may have been closed by the other side.
+ * How often an SDK's pipeline retries, for the `retryOptions` of its clients. A login waits meanwhile:
+ * with the SDKs' default of three retries, five seconds for a refused connection. One retry is useful,
+ * because the service may have closed a kept-alive connection.
  */
 export const AZURE_RETRIES = {
   maxRetries: 1,
@@ -33,10 +33,10 @@ export const AZURE_RETRIES = {
 } as const;
 
 /**
- * The options that every client of an SDK is made with.
+ * The options that every client of an SDK is created with.
  *
- * @param origin the only one that is asked, whatever a response says of others: a table and a vault
- *   have one address. Left out for identities, whose places the SDK knows.
+ * @param origin the only origin that requests may go to, even if a response names others: a table and a
+ *   vault have one address. Left out for identities, whose hosts the SDK knows.
  * @example new TableClient(url, name, credential, azureClientOptions(http, url.origin))
  */
 export function azureClientOptions(
@@ -57,13 +57,12 @@ export interface AzureClientOptions {
 }
 
 /**
- * Never used, because the transport has its own: without it, the SDKs read HTTPS_PROXY, HTTP_PROXY and
- * ALL_PROXY from the environment, and a client cannot be made where one of them is no URL in their eyes
- * (`10.0.0.1:3128`).
+ * Never used, because the transport has its own proxy. Without this option, the SDKs read HTTPS_PROXY,
+ * HTTP_PROXY and ALL_PROXY, and creating a client fails if one of them is not a URL (`10.0.0.1:3128`).
  */
 const NO_SDK_PROXY = { host: "http://proxy.invalid", port: 80 } as const;
 
-/** Our own header fields, and those that would ask for what our client does not do. */
+/** Header fields that the HTTP client sets, and those that ask for features it does not have. */
 const OWN_FIELDS = new Set([
   "host",
   "content-length",
@@ -72,15 +71,15 @@ const OWN_FIELDS = new Set([
   "accept-encoding",
   "expect",
 ]);
-/** Without a body, these say so (RFC 9110 §8.6). */
+/** Methods that send `Content-Length: 0` when they have no body (RFC 9110 §8.6). */
 const WITH_BODY = new Set(["POST", "PUT", "PATCH"]);
 
 /**
  * The `httpClient` option of an SDK's clients.
  *
- * Failures are `RestError`s with our codes (see {@link HttpFailure}). The SDKs repeat a request after
- * `ECONNREFUSED`, `ECONNRESET` and `ENOTFOUND`. A request whose time is over is not repeated: it
- * fails with `TIMEOUT`, or with an `AbortError` where the SDK itself has set the time.
+ * Failures are `RestError`s with the HTTP client's codes (see {@link HttpFailure}). The SDKs retry after
+ * `ECONNREFUSED`, `ECONNRESET` and `ENOTFOUND`. A request that timed out is not retried: it fails with
+ * `TIMEOUT`, or with an `AbortError` if the SDK itself set the timeout.
  */
 export function azureTransport(
   http: Pick<HttpClient, "request">,
@@ -94,7 +93,7 @@ async function send(
   request: PipelineRequest,
   origin: string | undefined,
 ): Promise<PipelineResponse> {
-  // Whoever has a request to send has loaded this already.
+  // The SDK that sends the request has loaded this already.
   const { createHttpHeaders, RestError } = await import("@azure/core-rest-pipeline");
   const refuse = (code: string, message: string) => new RestError(message, { code });
   const url = new URL(request.url);
@@ -126,7 +125,7 @@ async function send(
   const fields = fieldsOf(result);
   let bodyAsText = asBuffer(result.body).toString("utf8");
   if (result.status >= 400) {
-    // The SDKs make an error's code and message of these, which end in the log.
+    // The SDKs turn these into an error's code and message, which are logged.
     const credentials = credentialsIn(request);
     bodyAsText = withoutCredentials(bodyAsText, credentials);
     const code = serviceCode(fields[ERROR_CODE], credentials);
@@ -135,7 +134,7 @@ async function send(
   return { request, status: result.status, headers: createHttpHeaders(fields), bodyAsText };
 }
 
-/** Without Location on a redirect (RFC 9110 §15.4): the pipeline would go there, with a new token. */
+/** Removes Location from a redirect (RFC 9110 §15.4): the pipeline would follow it, with a new token. */
 function fieldsOf({ status, headers }: HttpResponse): Record<string, string> {
   const fields = Object.fromEntries(headers);
   if (status >= 300 && status < 400) delete fields["location"];
@@ -148,7 +147,7 @@ const ERROR_CODE = "x-ms-error-code";
 /** Fields of a form that are credentials (RFC 6749 §2.3.1, RFC 7521 §4.2). */
 const CREDENTIAL_FIELDS = ["client_secret", "client_assertion", "assertion", "refresh_token"];
 
-/** What the service could echo of a request: its token or key, its secret, its signature. */
+/** The credentials of a request, which a service could echo: its token or key, secret, signature. */
 function credentialsIn({ url, headers, body }: PipelineRequest): readonly string[] {
   const authorization = headers.get("authorization") ?? "";
   const found = [authorization.slice(authorization.lastIndexOf(" ") + 1)];
@@ -161,7 +160,7 @@ function credentialsIn({ url, headers, body }: PipelineRequest): readonly string
   return found;
 }
 
-/** The error does not hold the request, whose header has a token in it. */
+/** The error does not contain the request, whose header has a token. */
 function errorFor(
   { code, message }: HttpFailure,
   { abortSignal, timeout }: PipelineRequest,
@@ -171,7 +170,7 @@ function errorFor(
   if (abortSignal?.aborted || (late && timeout > 0)) {
     return Object.assign(new Error(message), { name: "AbortError" });
   }
-  // The SDK knows this one, and may well ask again: nothing has been sent.
+  // The SDK retries after this code, which is safe: nothing has been sent.
   if (code === "UNASKED") return refuse("ECONNRESET", message);
   return refuse(late ? "TIMEOUT" : code, message);
 }

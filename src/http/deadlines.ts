@@ -1,4 +1,4 @@
-// One timer for many deadlines: a timer for each request would cost more than all its other bookkeeping.
+// One timer for many deadlines: one for each request would cost more than its other bookkeeping.
 
 import type { Clock } from "../clock.ts";
 

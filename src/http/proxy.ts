@@ -1,14 +1,14 @@
-// Which connections go through the proxy: all that are encrypted, but for those that are exempt.
+// Which connections go through the proxy: all TLS connections, except to exempt services.
 
 import type { Connect, Proxy } from "../runtime/runtime.ts";
 import { connectThrough } from "../runtime/tunnel.ts";
 
 /**
- * A way to connect that takes the proxy where it should. What is not encrypted never does: it stays
- * on this machine (http is for loopback addresses), or on its link (Azure's metadata service).
+ * Connects through the proxy, or directly. Plain connections are always direct: they stay on this
+ * machine (http is for loopback addresses) or on its link (Azure's metadata service).
  *
- * @param connect for the others
- * @param exempt whether a service is to be reached without the proxy
+ * @param connect makes the direct connections
+ * @param exempt whether a service is reached without the proxy
  */
 export function proxied(
   connect: Connect,

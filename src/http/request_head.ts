@@ -2,14 +2,14 @@
 
 import type { HttpRequest } from "./types.ts";
 
-/** ASCII: whatever is in a value, it cannot end its line or leave the character set. */
+/** Printable ASCII: no value can end its line or start another field. */
 export function requestHead({ method, url, headers, body }: HttpRequest): string {
   let head = `${method} ${url.pathname}${url.search} HTTP/1.1\r\nHost: ${url.host}\r\n`;
   for (const name in headers) head += `${name}: ${fieldValue(headers[name]!)}\r\n`;
   return body === undefined ? `${head}\r\n` : `${head}Content-Length: ${body.length}\r\n\r\n`;
 }
 
-/** What RFC 9110 §5.5 allows without encoding. */
+/** Values that RFC 9110 §5.5 allows as they are. */
 const PLAIN = /^[\t\x20-\x7e]*$/;
 
 function fieldValue(value: string): string {

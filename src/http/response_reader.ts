@@ -1,4 +1,4 @@
-// Reads one HTTP/1.1 response (RFC 9112) out of whatever pieces it arrives in.
+// Reads one HTTP/1.1 response (RFC 9112), in whatever pieces it arrives.
 
 import { Buffer } from "node:buffer";
 import type { HttpResponse, ResponseHead } from "./types.ts";
@@ -6,26 +6,26 @@ import { Joiner } from "../octets.ts";
 
 export type Progress = "more" | "complete" | "malformed" | "tooLong";
 
-/** Octets of status line and header fields together, interim answers' and trailers counted in. */
+/** Octets of status line and header fields together, including interim responses and trailers. */
 const MAX_HEAD = 64 * 1024;
-/** Octets about chunks for each octet in them: a chunk of one takes five. */
+/** Octets of chunk framing allowed for each octet of content: a chunk of one octet needs five. */
 const MAX_PER_OCTET = 16;
 const HEAD_END = Buffer.from("\r\n\r\n");
 const LINE_END = Buffer.from("\r\n");
 const NOTHING: Buffer = Buffer.alloc(0);
 const NONE: readonly string[] = [];
-/** RFC 9112 §4; a reason is not needed, and a status has one of five classes (RFC 9110 §15). */
+/** RFC 9112 §4: the reason phrase is optional. RFC 9110 §15: there are five classes of status. */
 const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5]\d\d)(?: .*)?$/;
 /** A field's name (RFC 9110 §5.6.2). */
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-/** A field's name is a token, and its colon follows at once (RFC 9112 §5.1). */
+/** A field's name is a token, followed directly by its colon (RFC 9112 §5.1). */
 const FIELD_LINE = /^([!#$%&'*+\-.^_`|~0-9A-Za-z]+):(.*)$/;
 export class ResponseReader {
   readonly #maxBody: number;
   readonly #method: string;
   #input = NOTHING;
   readonly #joiner = new Joiner();
-  /** Octets of the input in which no line end has been found that is looked for. */
+  /** Octets of the input that have been searched for a line end without finding one. */
   #searched = 0;
   #status = 0;
   #headers = new Map<string, string>();
@@ -34,9 +34,12 @@ export class ResponseReader {
   #bodyLength = 0;
   #state: "head" | "length" | "chunked" | "untilClose" | "complete" = "head";
   #expected = 0;
-  /** Octets left of the current chunk; -1 before its size line. */
+  /**
+   * Octets left of the current chunk; 0 before the line end after it, -1 before a size line, -2 in the
+   * trailers.
+   */
   #chunkLeft = -1;
-  /** Octets so far that are no body. */
+  /** Octets so far that are not part of the body. */
   #overhead = 0;
   #begun = false;
   #headRead = false;
@@ -53,14 +56,14 @@ export class ResponseReader {
   }
 
   /**
-   * Of the response itself, not of an interim one; undefined until its head has come in whole. Of an
-   * response that is malformed, the status counts all the same where it was beyond doubt.
+   * The head of the final response, never of an interim one; undefined until it has arrived complete.
+   * A malformed response has a head too, if its status was beyond doubt.
    */
   get head(): ResponseHead | undefined {
     return this.#headRead ? { status: this.#status, headers: this.#headers } : undefined;
   }
 
-  /** What is wrong with a response that is malformed, in words of the relay's own. */
+  /** What is wrong with a malformed response; quotes nothing of it. */
   get fault(): string {
     return this.#fault;
   }
@@ -79,7 +82,7 @@ export class ResponseReader {
     }
   }
 
-  /** The other side has closed. @returns whether that completes the response */
+  /** The service has closed the connection. @returns whether that completes the response */
   end(): boolean {
     if (this.#state !== "untilClose") return false;
     this.#state = "complete";
@@ -121,7 +124,7 @@ export class ResponseReader {
     }
     this.#overhead += end + HEAD_END.length;
     if (this.#overhead > MAX_HEAD) return this.#malformed("its head is too long");
-    // With the line end of its last line.
+    // Including the CR LF of its last line.
     const head = this.#input.toString("latin1", 0, end + LINE_END.length);
     this.#input = rest(this.#input, end + HEAD_END.length);
     if (hasStray(head)) return this.#malformed("a stray CR, LF or NUL is in its head");
@@ -130,7 +133,7 @@ export class ResponseReader {
     const status = STATUS_LINE.exec(head.slice(0, lineEnd));
     if (status === null) return this.#malformed("its first line is not HTTP/1.1's");
     this.#status = Number(status[2]);
-    // Nothing asks for another protocol (RFC 9110 §15.2.2).
+    // The relay never asks for another protocol (RFC 9110 §15.2.2).
     if (this.#status === 101) return this.#malformed("it changes to another protocol unasked");
     const interim = this.#status < 200;
     const headers = this.#headers = new Map<string, string>();
@@ -142,12 +145,12 @@ export class ResponseReader {
       lineEnd = head.indexOf("\r", at);
       const colon = head.indexOf(":", at);
       const name = folded.slice(at, colon);
-      // A folded line is none either (RFC 9112 §5.2).
+      // This includes folded lines (RFC 9112 §5.2).
       if (colon < 0 || colon > lineEnd || !TOKEN.test(name)) {
         return this.#malformed("a line of its head is no header field");
       }
       headers.set(name, withoutSpace(head, colon + 1, lineEnd));
-      // All of a name count here, not the last.
+      // For framing, every field of a name counts, not only the last.
       if (name === "content-length") {
         lengths = addMembers(folded.slice(colon + 1, lineEnd), lengths);
       } else if (name === "transfer-encoding") {
@@ -159,16 +162,16 @@ export class ResponseReader {
     if (!interim) {
       return this.#beginBody(status[1]!, codings ?? NONE, lengths ?? NONE, connection ?? NONE);
     }
-    // RFC 9110 §15.2: interim answers come before the real one, and have no body (§8.6, RFC 9112 §6.1).
+    // RFC 9110 §15.2: interim responses precede the final one, and have no body (§8.6, RFC 9112 §6.1).
     return codings !== undefined || lengths !== undefined
       ? this.#malformed("an interim answer announces a body")
       : undefined;
   }
 
   /**
-   * RFC 9112 §6.3: how long the body is. Whatever two readers could take for two lengths is malformed:
-   * what one of them calls the body would be the response to the next request for the other, and that
-   * may be somebody else's.
+   * RFC 9112 §6.3: how long the body is. A head in which two readers could see different lengths is
+   * malformed: what is body to one of them is the response to the next request to the other, and that
+   * request may be another account's.
    */
   #beginBody(
     minor: string,
@@ -179,7 +182,7 @@ export class ResponseReader {
     this.#keepAlive = !connection.includes("close") &&
       (minor === "1" || connection.includes("keep-alive"));
     if (codings.length > 0) {
-      // RFC 9112 §6.1: HTTP/1.0 has none; no other coding is asked for, and chunked comes once.
+      // RFC 9112 §6.1: not in HTTP/1.0; the relay asks for no other coding, and chunked is applied once.
       if (minor === "0") return this.#malformed("a Transfer-Encoding in HTTP/1.0");
       if (lengths.length > 0) return this.#malformed("Transfer-Encoding and Content-Length");
       if (codings.length > 1 || codings[0] !== "chunked") {
@@ -192,11 +195,11 @@ export class ResponseReader {
       if (lengths.some((other) => other !== length)) {
         return this.#malformed("more than one Content-Length");
       }
-      // RFC 9110 §8.6 lets the same length stand there again: who wrote it did not write with care.
+      // RFC 9110 §8.6 allows a repeated length. The writer was careless: do not reuse the connection.
       if (lengths.length > 1) this.#keepAlive = false;
     }
     if (this.#method === "HEAD" || this.#status === 204 || this.#status === 304) {
-      // A 204 says nothing of a body it does not have (RFC 9110 §8.6, RFC 9112 §6.1).
+      // A 204 must not announce a body, which it does not have (RFC 9110 §8.6, RFC 9112 §6.1).
       const announced = codings.length > 0 || length !== undefined && Number(length) > 0;
       if (this.#status === 204 && announced) this.#keepAlive = false;
       this.#state = "complete";
@@ -225,7 +228,7 @@ export class ResponseReader {
     return undefined;
   }
 
-  /** RFC 9112 §7.1. Extensions and trailers are passed over. */
+  /** RFC 9112 §7.1. Ignores extensions and trailers. */
   #readChunk(): Progress | undefined {
     if (this.#chunkLeft > 0) {
       const part = Math.min(this.#chunkLeft, this.#input.length);
@@ -240,7 +243,7 @@ export class ResponseReader {
         : "more";
     }
     this.#overhead += end + 2;
-    // Nobody's chunks and trailers say so much about so little.
+    // No honest service spends so many octets on so little content.
     if (this.#overhead > 2 * MAX_HEAD + MAX_PER_OCTET * this.#bodyLength) {
       return this.#malformed("its chunks say too much about themselves");
     }
@@ -250,7 +253,7 @@ export class ResponseReader {
       return this.#malformed("a stray CR, LF or NUL is among its chunks");
     }
     if (this.#chunkLeft === 0) {
-      // The line end behind a chunk's octets.
+      // The line end after a chunk's octets.
       if (line !== "") return this.#malformed("a chunk is longer than its size");
       this.#chunkLeft = -1;
     } else if (this.#chunkLeft === -2) {
@@ -260,13 +263,13 @@ export class ResponseReader {
       const size = /^([0-9a-f]{1,8})(?:[ \t]*;.*)?$/i.exec(line);
       if (size === null) return this.#malformed("a chunk's size is no number");
       this.#chunkLeft = parseInt(size[1]!, 16);
-      // Behind the last chunk come the trailers, up to an empty line.
+      // The trailers follow the last chunk, up to an empty line.
       if (this.#chunkLeft === 0) this.#chunkLeft = -2;
     }
     return undefined;
   }
 
-  /** Where these octets begin, or -1: what has been searched in vain is not searched again. */
+  /** Where these octets begin, or -1. Does not search the same input twice. */
   #find(octets: Buffer): number {
     const found = this.#input.indexOf(octets, Math.max(0, this.#searched - octets.length + 1));
     this.#searched = found < 0 ? this.#input.length : 0;
@@ -285,7 +288,7 @@ export class ResponseReader {
 }
 
 /**
- * RFC 9112 §2.2: whether there is what some readers take for a line's end, and others do not.
+ * RFC 9112 §2.2: whether there is a CR, LF or NUL that only some readers take for a line's end.
  *
  * @param lines each with its CR LF
  */
@@ -298,8 +301,8 @@ function hasStray(lines: string): boolean {
 }
 
 /**
- * Adds the members of a list (RFC 9110 §5.6.1) to those of earlier fields. An empty member stays: a
- * length of none is no length.
+ * Adds the members of a list (RFC 9110 §5.6.1) to those of earlier fields. Keeps empty members, because
+ * an empty length is not a number.
  */
 function addMembers(list: string, members: string[] = []): string[] {
   if (!list.includes(",")) members.push(withoutSpace(list, 0, list.length));
@@ -307,7 +310,7 @@ function addMembers(list: string, members: string[] = []): string[] {
   return members;
 }
 
-/** RFC 9110 §5.6.3: `trim` would take more for white space than HTTP does. */
+/** RFC 9110 §5.6.3. Not `trim`, which removes more than HTTP's white space. */
 function withoutSpace(text: string, from: number, to: number): string {
   while (from < to && isSpace(text.charCodeAt(from))) from++;
   while (to > from && isSpace(text.charCodeAt(to - 1))) to--;
@@ -318,7 +321,7 @@ function isSpace(code: number): boolean {
   return code === 0x20 || code === 0x09;
 }
 
-/** What follows the first `octets`; most often nothing, and then there is no view to be made. */
+/** What follows the first `octets`: usually nothing, and then no view need be made. */
 function rest(input: Buffer, octets: number): Buffer {
   return octets === input.length ? NOTHING : input.subarray(octets);
 }

@@ -1,12 +1,12 @@
 // The names in a certificate's subjectAltName (RFC 5280 §4.2.1.6), read from its DER.
 //
-// Not from the text that runtimes make of it, `DNS:a, URI:b`: not every one escapes the commas in it,
-// and a URI with `, DNS:graph.microsoft.com` inside would be a name then (CVE-2021-44532).
+// Not from the text that runtimes make of it, `DNS:a, URI:b`: not all of them escape commas, and a URI
+// that contains `, DNS:graph.microsoft.com` would then add that name (CVE-2021-44532).
 
 import { Buffer } from "node:buffer";
 
 export interface AlternativeNames {
-  /** dNSName, in lower case; what is not ASCII is left out. */
+  /** dNSName, in lower case; names that are not ASCII are left out. */
   readonly names: readonly string[];
   /** iPAddress: octets in hexadecimal, 8 or 32 digits. */
   readonly addresses: readonly string[];
@@ -29,7 +29,7 @@ const DNS_NAME = 0x82;
 const IP_ADDRESS = 0x87;
 const NONE: AlternativeNames = { names: [], addresses: [] };
 
-/** @param certificate DER. What is no certificate has no names */
+/** @param certificate DER; anything else has no names */
 export function alternativeNames(certificate: Uint8Array): AlternativeNames {
   const [whole] = elements(certificate);
   const [signed] = inside(whole, SEQUENCE);
@@ -39,7 +39,7 @@ export function alternativeNames(certificate: Uint8Array): AlternativeNames {
     .filter(([id]) =>
       id?.tag === OBJECT_IDENTIFIER && id.content.toString("hex") === SUBJECT_ALT_NAME
     );
-  // RFC 5280 §4.2: once at most. Of two, nobody knows which one the authority has looked at.
+  // RFC 5280 §4.2: at most once. Of two, the authority may have checked only one.
   if (found.length !== 1) return NONE;
   const [value] = elements(inOctets(found[0]!.at(-1)));
   const all = inside(value, SEQUENCE);
@@ -60,7 +60,7 @@ function inOctets(element: Element | undefined): Uint8Array {
   return element?.tag === OCTET_STRING ? element.content : new Uint8Array(0);
 }
 
-/** The elements one behind the other (X.690 §8.1, definite lengths); none where it is not all of that. */
+/** A sequence of elements (X.690 §8.1, definite lengths); empty if any of it is malformed. */
 function elements(der: Uint8Array): readonly Element[] {
   const octets = Buffer.from(der.buffer, der.byteOffset, der.byteLength);
   const found: Element[] = [];

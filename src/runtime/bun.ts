@@ -17,7 +17,7 @@ import {
 } from "./runtime.ts";
 
 // The part of Bun's API that is used here (https://bun.sh/docs/api/tcp). Bun's own type package
-// redeclares globals that Deno's checker has too, so that both cannot be in one program.
+// redeclares globals that Deno's type checker also declares, so both cannot be in one program.
 interface BunSocket {
   data: BunConnection;
   readonly remoteAddress: string;
@@ -33,7 +33,7 @@ interface BunSocket {
     data: BunConnection;
     tls: { cert: string; key: string; minVersion: number; ciphers?: string };
     socket: BunSocketHandlers;
-    /** Not documented, but what Bun's own `node:tls` gives on; the tests hold it. */
+    /** Undocumented, but Bun's own `node:tls` passes it on; tests hold it. */
     initialData?: Uint8Array;
   }): [raw: BunSocket, tls: BunSocket];
 }
@@ -56,7 +56,7 @@ declare const Bun: {
   ): { readonly hostname: string; readonly port: number; stop(closeActive?: boolean): void };
 };
 
-/** The protocol versions as OpenSSL numbers them: `upgradeTLS` obeys numbers, not names. */
+/** The protocol versions as OpenSSL numbers them: `upgradeTLS` takes numbers, not names. */
 const VERSION_NUMBERS: Record<TlsVersion, number> = {
   "1.0": 769,
   "1.1": 770,
@@ -65,9 +65,9 @@ const VERSION_NUMBERS: Record<TlsVersion, number> = {
 };
 
 /**
- * For TLS 1.2, where no cipher string is given: forward secrecy and AEAD alone (RFC 9325 §4.2), as
- * Deno's TLS has it. Bun's own choice goes on to RSA key exchange and CBC. Where TLS 1.0 or 1.1 is
- * allowed that choice stays, because those versions have nothing else.
+ * For TLS 1.2 without a cipher string: only forward secrecy and AEAD (RFC 9325 §4.2), as in Deno's TLS.
+ * Bun's default also has RSA key exchange and CBC. It stays if TLS 1.0 or 1.1 is allowed, because those
+ * versions have nothing else.
  */
 const STRONG_CIPHERS = [
   ...["ECDHE-ECDSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384"],
@@ -90,7 +90,7 @@ class BunConnection implements Connection {
   #ending = false;
   #closed = false;
   #pendingTls: { identity: TlsIdentity; received: Uint8Array | undefined } | undefined;
-  /** What the client's handshake began with, until it is done. */
+  /** The first octets of the client's handshake, until it is done. */
   #opening: Uint8Array | undefined;
   #inHandshake = false;
   #error: Error | undefined;
@@ -153,8 +153,8 @@ class BunConnection implements Connection {
     if (this.#pendingTls !== undefined) {
       this.#upgrade(this.#pendingTls.identity, this.#pendingTls.received);
     }
-    // shutdown, not end: the peer's last octets are still read, and a reset that would take our
-    // reply back from its buffer is avoided.
+    // shutdown, not end: still reads the peer's last octets, which avoids a reset that would remove the
+    // relay's reply from the peer's buffer.
     if (this.#ending) this.#socket.shutdown();
   }
 
@@ -182,15 +182,15 @@ class BunConnection implements Connection {
     }
   }
 
-  /** The plain socket under TLS goes on reporting; only the one in use counts. */
+  /** The plain socket under TLS keeps reporting events; only those of the socket in use count. */
   uses(socket: BunSocket): boolean {
     return socket === this.#socket;
   }
 
-  /** Octets of the handshake, or what is encrypted. */
+  /** Encrypted octets, including the handshake. */
   onRaw(bytes: Buffer): void {
     if (this.#inHandshake) this.#opening ??= openingOf(bytes);
-    // As many octets as all mail has: Bun hands out a copy, which is of no more use.
+    // As many octets as all mail has: Bun hands out a copy, which is not needed any more.
     const { buffer } = bytes;
     if (buffer instanceof ArrayBuffer && bytes.length === buffer.byteLength) buffer.transfer(0);
   }
@@ -203,8 +203,8 @@ class BunConnection implements Connection {
 
   onHandshake(success: boolean, error: Error | null): void {
     if (this.#closed) return;
-    // `success` also tells of a client certificate, which is not asked for: without an error the
-    // handshake is done.
+    // `success` also depends on a client certificate, which the relay does not ask for. Without an error,
+    // the handshake is done.
     if (success || error === null) {
       this.#inHandshake = false;
       this.#opening = undefined;
@@ -214,7 +214,7 @@ class BunConnection implements Connection {
     this.#socket.terminate();
   }
 
-  /** The socket's error, or one that a handler has thrown: after that, nobody would end the connection. */
+  /** The socket's error, or one that a handler threw: without this, nothing would end the connection. */
   onError(error: Error): void {
     this.#error ??= error;
     this.destroy();
@@ -232,7 +232,7 @@ const plainHandlers: BunSocketHandlers = {
   data(socket, bytes) {
     if (socket.data.uses(socket)) socket.data.handler.data(bytes);
     else socket.data.onRaw(bytes);
-    // Most of it is copied by now, but for the large pieces of a message.
+    // Most of it has been copied by now, except the large pieces of a message.
     garbage(bytes.length);
   },
   drain(socket) {
@@ -278,7 +278,7 @@ export const bunRuntime: Runtime = {
           },
         },
       });
-      // Of a socket that it has not opened itself, Bun tells no address.
+      // Bun gives no address for a socket that it has not opened itself.
       const { hostname: boundHostname, port: boundPort } = descriptor === undefined
         ? listener
         : { hostname, port };

@@ -1,7 +1,7 @@
 // Connections to services on `Bun.connect`.
 //
-// Bun verifies the chain and the host name by itself and refuses writes on a connection that failed
-// either. Both are looked at once more before `connected`, so that no version of it can weaken them.
+// Bun verifies the chain and the host name itself and refuses writes on a connection that failed
+// either. Both are checked again before `connected`, so that no version of Bun can weaken them.
 
 import { Buffer } from "node:buffer";
 import type { PeerCertificate } from "node:tls";
@@ -14,9 +14,9 @@ interface BunSocket {
   data: BunOutbound;
   readonly authorized: boolean;
   getPeerCertificate(): PeerCertificate | undefined;
-  /** @returns how much of it has been taken; a negative number when the socket is gone */
+  /** @returns how many octets were accepted; negative if the socket is closed */
   write(data: Uint8Array, offset: number, length: number): number;
-  /** At once, with FIN; `end` would wait for the other side's close_notify. */
+  /** Closes immediately, with FIN; `end` would wait for the other side's close_notify. */
   close(): void;
 }
 interface BunSocketHandlers {
@@ -46,7 +46,7 @@ declare const Bun: {
 
 /** TLS 1.2 as OpenSSL numbers it. */
 const TLS_1_2 = 0x0303;
-/** In wire form (RFC 7301 §3.1): each name behind its length. */
+/** In wire form (RFC 7301 §3.1): each name after its length. */
 const PROTOCOLS = String.fromCharCode(ALPN_PROTOCOL.length) + ALPN_PROTOCOL;
 
 class BunOutbound implements Outbound {
@@ -55,7 +55,7 @@ class BunOutbound implements Outbound {
   #socket: BunSocket | undefined;
   #connected = false;
   #gone = false;
-  /** What the socket has not taken yet: `write` has said false then. */
+  /** What the socket has not accepted yet: `write` has returned false. */
   #waiting: Uint8Array[] = [];
 
   constructor(hostname: string, handler: OutboundHandler) {
@@ -67,7 +67,7 @@ class BunOutbound implements Outbound {
     if (!this.#connected) throw new Error("written before it was connected");
     if (this.#gone) return true;
     const length = data.length + more.length;
-    // A text is made for this, and has memory of its own. What comes with a head is little.
+    // A string is encoded into memory of its own. What comes with a head is small.
     if (typeof data === "string" && more.length === 0) garbage(length);
     if (this.#waiting.length > 0 || length > scratch.length) {
       const octets = Buffer.allocUnsafeSlow(length);
@@ -76,12 +76,12 @@ class BunOutbound implements Outbound {
       garbage(length);
       return this.#writeWaiting();
     }
-    // One write of octets that need no memory of their own: half of what texts cost.
+    // One write of octets from shared memory: costs half as much as strings.
     const end = copy(more, scratch, copy(data, scratch, 0));
     const taken = this.#socket!.write(scratch, 0, end);
-    // Below zero the socket is gone, and `close` follows.
+    // Negative: the socket is closed, and `close` follows.
     if (taken === end || taken < 0) return true;
-    // A copy: what is scratch now is another connection's in a moment (a Buffer's slice would share it).
+    // A copy: the scratch memory is used for another connection next (a Buffer's slice would share it).
     this.#waiting.push(Buffer.from(scratch.subarray(taken, end)));
     garbage(end - taken);
     return false;
@@ -123,7 +123,7 @@ class BunOutbound implements Outbound {
     if (this.#writeWaiting()) this.#handler.drained();
   }
 
-  /** @returns whether all of it has been taken */
+  /** @returns whether everything was accepted */
   #writeWaiting(): boolean {
     while (this.#waiting.length > 0) {
       const octets = this.#waiting[0]!;
@@ -144,7 +144,7 @@ class BunOutbound implements Outbound {
   }
 }
 
-/** What is written, put together here and copied by the socket at once. */
+/** Scratch memory for what is written: the socket copies it immediately. */
 const scratch = Buffer.allocUnsafeSlow(64 * 1024);
 const NOTHING = new Uint8Array(0);
 

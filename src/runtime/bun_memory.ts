@@ -1,18 +1,18 @@
-// Garbage of mail on Bun. What a socket reads has memory outside of the JavaScript heap, and so have
-// long texts; the collector waits the longer the more of such memory is in use: with 200 MB of mail in flight, until as
-// much again has piled up.
+// Garbage collection of mail on Bun. What a socket reads is in memory outside of the JavaScript heap,
+// and so are long texts. The more of such memory is in use, the longer the collector waits: with 200 MB
+// of mail in flight, until there are 200 MB of garbage too.
 
 declare const Bun: {
-  /** `false`: begins a collection, and does not wait for its end. */
+  /** `false`: starts a collection without waiting for its end. */
   gc(force: boolean): number;
 };
 
-/** Octets of such garbage after which it is collected. */
+/** Octets of garbage after which to collect. */
 const INTERVAL = 8 * 1024 * 1024;
 
 let left = INTERVAL;
 
-/** So many octets are of no more use, most of them, or soon will be. */
+/** Reports that about so many octets are no longer needed, or soon will not be. */
 export function garbage(octets: number): void {
   left -= octets;
   if (left > 0) return;

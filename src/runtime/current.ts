@@ -14,6 +14,6 @@ export async function currentRuntime(): Promise<Runtime> {
 /** The path of the compiled executable; undefined in a run from source. */
 export function ownExecutable(): string | undefined {
   if (!("Bun" in globalThis)) return undefined;
-  // What is inside of it has paths of its own (https://bun.sh/docs/bundler/executables).
+  // Files inside the executable have paths of this form (https://bun.sh/docs/bundler/executables).
   return /^(?:\/\$bunfs\/|[A-Z]:[\\/]~BUN[\\/])/i.test(Bun.main) ? process.execPath : undefined;
 }

@@ -1,4 +1,4 @@
-// Connections on `Deno.listen`: native until TLS, which `node:tls` does over the same connection
+// Connections on `Deno.listen`: native until TLS, for which `node:tls` takes over the same connection
 // (`Deno.startTls` is for clients only).
 
 import { Duplex } from "node:stream";
@@ -18,7 +18,7 @@ import {
 } from "./runtime.ts";
 
 const ACCEPT_PAUSE_MS = 100;
-/** What `accept` says of a connection that has ended before it was accepted. */
+/** What `accept` throws for a connection that ended before it was accepted. */
 const GONE: ReadonlySet<string> = new Set(["ENOTCONN", "ECONNABORTED", "ECONNRESET"]);
 const NOTHING = new Uint8Array(0);
 const READ_SIZE = 64 * 1024;
@@ -36,7 +36,7 @@ class DenoConnection implements Connection {
   #pendingTls: { identity: TlsIdentity; received: Uint8Array | undefined } | undefined;
   #paused = false;
   #reading = false;
-  /** A read has been asked for and is not answered. */
+  /** A read is pending. */
   #awaitingRead = false;
   #ended = false;
   #queue: Uint8Array[] = [];
@@ -88,7 +88,7 @@ class DenoConnection implements Connection {
   async #end(): Promise<void> {
     if (this.#ended) {
       try {
-        // Where the client has answered with a reset, a read goes on saying that it has ended its side.
+        // After a reset by the client, a read still reports that the client has ended its side.
         await this.#conn.write(NOTHING);
       } catch (error) {
         return this.#close(error);
@@ -118,7 +118,7 @@ class DenoConnection implements Connection {
         const length = await this.#conn.read(buffer);
         this.#awaitingRead = false;
         if (this.#closed) return;
-        // TLS began while this read was under way: what it brings belongs to the handshake.
+        // TLS began during this read: its octets belong to the handshake.
         if (this.#stream !== undefined) {
           this.#stream.handOver(length === null ? null : buffer.subarray(0, length));
           return;
@@ -129,7 +129,7 @@ class DenoConnection implements Connection {
           if (this.#ending && !this.#writing) this.#close();
           return;
         }
-        // A buffer that is not full would be kept with the octets in it.
+        // A view would keep the whole buffer in memory.
         if (length < READ_SIZE) {
           this.handler.data(buffer.slice(0, length));
         } else {
@@ -216,7 +216,7 @@ class DenoConnection implements Connection {
     this.#queue = [];
     this.#secure?.destroy();
     closeQuietly(this.#conn);
-    // Never inside the caller's own call: `closed` always comes as an event.
+    // Not within the caller's own call: `closed` is always an event.
     queueMicrotask(() => {
       const error = reason === undefined ? undefined : asError(reason);
       const opening = this.#inHandshake ? this.#stream?.opening : undefined;
@@ -225,18 +225,18 @@ class DenoConnection implements Connection {
   }
 }
 
-/** A connection as the stream that `node:tls` wants. */
+/** A connection as the stream that `node:tls` needs. */
 class ConnectionStream extends Duplex {
   readonly #conn: Conn;
-  /** Somebody else's read is under way; its octets come through `handOver`. */
+  /** Another object's read is pending; its octets arrive through `handOver`. */
   #waiting: boolean;
-  /** What has come first; none is noted any more once the handshake is done. */
+  /** The first octets; not recorded once the handshake is done. */
   opening: Uint8Array | undefined;
   #opened = false;
-  /** For one read after the other: what is encrypted comes in pieces of any size. */
+  /** Reused for every read: encrypted octets arrive in pieces of any size. */
   readonly #buffer = new Uint8Array(READ_SIZE);
 
-  /** @param received octets that were read before and come first */
+  /** @param received octets that were read earlier and precede the rest */
   constructor(conn: Conn, waiting: boolean, received: Uint8Array | undefined) {
     super({ allowHalfOpen: true });
     this.#conn = conn;
@@ -306,7 +306,7 @@ function closeQuietly(conn: Conn): void {
   try {
     conn.close();
   } catch {
-    // Closed already.
+    // Already closed.
   }
 }
 
@@ -334,17 +334,17 @@ export const denoRuntime: Runtime = {
         let conn: Conn | undefined;
         try {
           conn = await listener.accept();
-          // Taken just as the listener was closed: nobody would count it any more.
+          // Accepted just as the listener was closed: it would not be counted any more.
           if (!open) return closeQuietly(conn);
           failing = false;
           const connection = new DenoConnection(conn);
           connection.handler = accept(connection);
           connection.start();
         } catch (error) {
-          // Closed, or out of file descriptors for a while: that must not end the listening.
+          // Closed, or temporarily out of file descriptors, which must not end listening.
           if (!open) return;
           if (conn !== undefined) closeQuietly(conn);
-          // A client that has reset its connection before its turn: others are not to wait for that.
+          // A client reset its connection before it was accepted: others must not wait because of it.
           if (GONE.has((error as { code?: string }).code ?? "")) continue;
           if (!failing) failed?.(asError(error));
           failing = true;

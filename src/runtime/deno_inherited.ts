@@ -1,26 +1,25 @@
-// Listening on a socket that somebody else has opened, on Deno: `Deno.listen` takes no descriptor,
-// `node:net` does. What it gives is brought into the form of Deno's own, so that `deno.ts` does the
-// rest for both.
+// Listening on an inherited socket, on Deno: `Deno.listen` takes no descriptor, but `node:net` does. Its
+// connections are adapted to the form of Deno's own, so that `deno.ts` handles both.
 
 import { Buffer } from "node:buffer";
 import { createServer, type Socket } from "node:net";
 
-/** What of `Deno.TcpConn` is used here. */
+/** The part of `Deno.TcpConn` that is used here. */
 export type Conn = Pick<Deno.TcpConn, "remoteAddr" | "read" | "write" | "closeWrite" | "close">;
-/** What of `Deno.TcpListener` is used here. */
+/** The part of `Deno.TcpListener` that is used here. */
 export interface Conns {
   readonly addr: { readonly hostname: string; readonly port: number };
   accept(): Promise<Conn>;
   close(): void;
 }
 
-/** @param addr what the socket is bound to */
+/** @param addr the address that the socket is bound to */
 export function listenOnDescriptor(descriptor: number, addr: Conns["addr"]): Conns {
   const arrived: Socket[] = [];
   let failure: Error | undefined;
   let wake = () => {};
   const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
-    // Before anybody listens, an error would end the program.
+    // Without a listener, an error event would end the process.
     socket.on("error", () => {});
     arrived.push(socket);
     wake();
@@ -52,13 +51,13 @@ export function listenOnDescriptor(descriptor: number, addr: Conns["addr"]): Con
   };
 }
 
-/** A socket of `node:net`, read when asked and not before. */
+/** A socket of `node:net` that is read only on request. */
 class SocketConn implements Conn {
   readonly remoteAddr: Deno.NetAddr;
   readonly #socket: Socket;
   #ended = false;
   #error: Error | undefined;
-  /** The read that waits; there is one at most. */
+  /** The pending read; at most one. */
   #waiting: (() => void) | undefined;
 
   constructor(socket: Socket) {
@@ -95,7 +94,7 @@ class SocketConn implements Conn {
       if (this.#error !== undefined) throw this.#error;
       await new Promise<void>((resolve) => {
         this.#waiting = resolve;
-        // Asks for more, and for `readable` or `end` when it is there.
+        // Asks for more, and for `readable` or `end` when that arrives.
         this.#socket.read(0);
       });
     }

@@ -1,15 +1,15 @@
-// The few calls of Linux's C library that neither runtime offers: datagrams to a path
-// (unix(7)), what a socket is that somebody else has opened (getsockname(2)), and the clock that the
-// service manager reads. Loaded under a service manager only.
+// The few calls of Linux's C library that neither runtime offers: datagrams to a path (unix(7)), the
+// address of an inherited socket (getsockname(2)), and the clock that the service manager reads. Loaded
+// only under a service manager.
 
 import { Buffer } from "node:buffer";
 
 export interface Libc {
-  /** Sends one datagram to an AF_UNIX socket, without waiting. @returns errno; 0 when it is sent */
+  /** Sends one datagram to an AF_UNIX socket without waiting. @returns errno; 0 if it was sent */
   sendDatagram(path: string, text: string): number;
   /** What the descriptor is. */
   describe(descriptor: number): SocketFacts;
-  /** Children do not inherit it then. */
+  /** Keeps child processes from inheriting the descriptor. */
   closeOnExec(descriptor: number): void;
   /** CLOCK_MONOTONIC in microseconds, the same for all processes of the machine. */
   monotonic(): bigint;
@@ -17,7 +17,7 @@ export interface Libc {
 
 export type SocketFacts =
   | { readonly type: "listening"; readonly hostname: string; readonly port: number }
-  /** @param what it is instead of a TCP socket that listens, in words */
+  /** @param what the descriptor is, in words, instead of a listening TCP socket */
   | { readonly type: "other"; readonly what: string };
 
 /** errno(3), as on x86 and arm. */
@@ -43,10 +43,10 @@ const CLOCK_MONOTONIC = 1;
 /** Octets of `sun_path`. */
 const MAX_PATH = 108;
 
-/** The C library has a name of its own on each kind of Linux: glibc's, then musl's. */
+/** The C library's file names: glibc's, then musl's. */
 const NAMES = ["libc.so.6", "libc.so"];
 
-/** The functions as they are called: buffers are handed over as pointers, results are numbers. */
+/** The functions as they are called: buffers are passed as pointers, results are numbers. */
 interface Functions {
   socket(domain: number, type: number, protocol: number): number;
   sendto(
@@ -71,7 +71,7 @@ interface Functions {
   errno(): number;
 }
 
-/** Types of the functions in words that both runtimes know. */
+/** Types of the functions, in names that both runtimes know. */
 const SIGNATURES: Readonly<Record<string, readonly [parameters: string[], result: string]>> = {
   socket: [["i32", "i32", "i32"], "i32"],
   sendto: [["i32", "buffer", "usize", "i32", "buffer", "u32"], "i64"],
@@ -85,7 +85,7 @@ const SIGNATURES: Readonly<Record<string, readonly [parameters: string[], result
 
 let loaded: Promise<Libc> | undefined;
 
-/** @throws Error where there is none that can be loaded: not on Linux, or not allowed */
+/** @throws Error if none can be loaded: not on Linux, or not permitted */
 export function loadLibc(): Promise<Libc> {
   return loaded ??= open().then((functions) => new LinuxLibc(functions));
 }
@@ -222,7 +222,7 @@ class LinuxLibc implements Libc {
     return new DataView(value.buffer, value.byteOffset).getInt32(0, LITTLE_ENDIAN);
   }
 
-  /** Never 0: the runtime may have made calls of its own since. */
+  /** Never 0: the runtime may have made other calls since, which change it. */
   #errno(): number {
     return this.#calls.errno() || EINVAL;
   }
@@ -242,7 +242,7 @@ function unixAddress(path: string): Uint8Array | undefined {
   const octets = Buffer.from(path, "utf8");
   const abstract = path.startsWith("@");
   if (!abstract && !path.startsWith("/")) return undefined;
-  // An abstract name ends where the address does, a path with a NUL.
+  // An abstract name ends with the address, a path with a NUL.
   const length = octets.length + (abstract ? 0 : 1);
   if (length > MAX_PATH || octets.length < 2) return undefined;
   const address = Buffer.alloc(2 + length);

@@ -19,7 +19,7 @@ export function connectByNode(
 /**
  * TLS with a service.
  *
- * @param over where it is, or a connection that leads to it already
+ * @param over the service's address, or an existing connection to it
  */
 export function secured(
   over: { readonly host: string; readonly port: number } | { readonly socket: Socket },
@@ -32,7 +32,7 @@ export function secured(
   const socket = connectTls({
     ...over,
     minVersion: "TLSv1.2",
-    // Whatever NODE_TLS_REJECT_UNAUTHORIZED says.
+    // Overrides NODE_TLS_REJECT_UNAUTHORIZED.
     rejectUnauthorized: true,
     checkServerIdentity: (_, certificate) => identityProblem(hostname, certificate),
     ALPNProtocols: [ALPN_PROTOCOL],
@@ -41,7 +41,7 @@ export function secured(
   });
   socket.setNoDelay(true);
   return new NodeOutbound(socket, "secureConnect", handler, () => {
-    // The runtime has looked at both; should a version of it forget to, nothing is said all the same.
+    // The runtime has checked both. Should one of its versions fail to, still nothing is sent.
     if (!socket.authorized) return untrusted();
     return identityProblem(hostname, socket.getPeerCertificate());
   });
@@ -57,7 +57,7 @@ class NodeOutbound implements Outbound {
   #connected = false;
   #gone = false;
 
-  /** @param problem what speaks against the service, once it is ready */
+  /** @param problem what is wrong with the service, once it is ready */
   constructor(
     socket: Socket,
     ready: "connect" | "secureConnect",
@@ -105,6 +105,6 @@ const encoder = new TextEncoder();
 
 /** The socket keeps what it is given until it has been sent. */
 function copyOf(data: string | Uint8Array): Uint8Array {
-  // Of texts in ASCII the same, and on Deno many times as fast as Buffer's own way.
+  // The same for ASCII text, and many times as fast as Buffer on Deno.
   return typeof data === "string" ? encoder.encode(data) : Uint8Array.from(data);
 }

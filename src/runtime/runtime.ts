@@ -1,5 +1,5 @@
-// What the relay asks of the runtime it runs on. Everything else comes from `node:` modules and
-// web standards that both have.
+// What the relay needs of the runtime it runs on. Everything else comes from `node:` modules and web
+// standards that both runtimes have.
 
 import { isIP } from "node:net";
 import type { Secret } from "../secret.ts";
@@ -10,15 +10,15 @@ export interface TlsIdentity {
   readonly privateKey: string;
   readonly minVersion: TlsVersion;
   /**
-   * OpenSSL cipher string for TLS 1.2 and older. When left out: forward secrecy and AEAD alone, or, where
-   * `minVersion` is below 1.2, the runtime's own choice.
+   * OpenSSL cipher string for TLS 1.2 and older. When left out: only forward secrecy and AEAD, or the
+   * runtime's own choice if `minVersion` is below 1.2.
    */
   readonly ciphers?: string;
 }
 
 export type TlsVersion = "1.0" | "1.1" | "1.2" | "1.3";
 
-/** One accepted TCP connection. No method throws; trouble arrives through `closed`. */
+/** One accepted TCP connection. No method throws; errors arrive through `closed`. */
 export interface Connection {
   /** As the runtime reports it: an IPv4 client of a dual-stack socket is `::ffff:a.b.c.d`. */
   readonly remoteAddress: string;
@@ -29,34 +29,34 @@ export interface Connection {
    * @returns false when the peer does not keep up: nothing is lost, but wait for `drained`
    */
   write(bytes: Uint8Array): boolean;
-  /** Stops `data` and with it, by TCP's window, the sender. */
+  /** Stops `data` and, through TCP's window, the sender. */
   pause(): void;
   resume(): void;
-  /** Half-closes: sends what is queued, then FIN (and close_notify). Reading goes on. */
+  /** Half-closes: sends what is queued, then FIN (and close_notify). Reading continues. */
   end(): void;
-  /** Lets go at once. `closed` follows. */
+  /** Closes immediately. `closed` follows. */
   destroy(): void;
   /**
-   * Goes on as a TLS server once what is queued has left; `secured` or `closed` follows. Right at
-   * the start of a connection it gives TLS from the first octet (RFC 8314 §3.3).
+   * Continues as a TLS server after sending what is queued; `secured` or `closed` follows. At the start
+   * of a connection, this is implicit TLS (RFC 8314 §3.3).
    *
-   * @param received octets that have come as `data` and belong to the handshake, if there are any
+   * @param received octets that arrived as `data` and belong to the handshake, if any
    */
   startTls(identity: TlsIdentity, received?: Uint8Array): void;
 }
 
-/** What happens on a connection. `opened` comes first; after `closed` nothing more does. */
+/** Events of a connection. `opened` is the first, `closed` the last. */
 export interface ConnectionHandler {
   opened(): void;
-  /** @param bytes are the receiver's to keep; their memory is not much larger than they are */
+  /** @param bytes the receiver may keep them; their memory is not much larger than they are */
   data(bytes: Uint8Array): void;
   drained(): void;
   /** The peer has half-closed: no more `data`, but it may still read. */
   ended(): void;
   secured(): void;
   /**
-   * @param error the reason, when it was not an orderly end
-   * @param opening the first octets of a handshake that was not done, 16 of them at most
+   * @param error the reason, unless it was an orderly end
+   * @param opening the first octets of an unfinished handshake, at most 16
    */
   closed(error?: Error, opening?: Uint8Array): void;
 }
@@ -64,17 +64,17 @@ export interface ConnectionHandler {
 export interface ListenOptions {
   /** IP address; `::` takes IPv4 too. */
   readonly hostname: string;
-  /** 0 for a free one. */
+  /** 0 for any free port. */
   readonly port: number;
   /**
-   * A socket that somebody else has opened and bound to this address: it is listened on in place of a
-   * new one. It must be one of TCP, and listening (`Libc.describe`).
+   * An inherited socket that is bound to this address, to use instead of a new one. It must be a
+   * listening TCP socket (`Libc.describe`).
    */
   readonly descriptor?: number | undefined;
   accept(connection: Connection): ConnectionHandler;
   /**
-   * Connections cannot be accepted for the moment, for want of file descriptors mostly. They wait,
-   * and listening goes on. Told once until one is accepted again; Bun's own listening does not tell.
+   * Connections cannot be accepted at the moment, usually for lack of file descriptors. They wait, and
+   * listening continues. Called once until a connection is accepted again; never called by `Bun.listen`.
    */
   failed?(error: Error): void;
 }
@@ -82,37 +82,37 @@ export interface ListenOptions {
 export interface Listener {
   readonly hostname: string;
   readonly port: number;
-  /** Stops accepting; open connections go on. */
+  /** Stops accepting; open connections stay open. */
   close(): void;
 }
 
-/** A connection of ours to a service. No method throws; trouble arrives through `closed`. */
+/** An outgoing connection to a service. No method throws; errors arrive through `closed`. */
 export interface Outbound {
-  /** The proxy that it goes through, if there is one, in words. */
+  /** The proxy that it goes through, if any, in words. */
   readonly via?: string;
   /**
-   * Sends octets or ASCII text. Octets are taken before it returns, and may change afterwards. Not
-   * before `connected`: until then nobody knows whom it would go to.
+   * Sends octets or ASCII text. Copies octets before it returns, so they may change afterwards. Not
+   * before `connected`: until then the service has not been verified.
    *
-   * @param more leaves right behind, together with `data` where both are small
+   * @param more is sent directly after `data`, in one write if both are small
    * @returns false when the service does not keep up: nothing is lost, but wait for `drained`
    */
   write(data: string | Uint8Array, more?: string | Uint8Array): boolean;
-  /** Lets go at once. No event follows. */
+  /** Closes immediately. No event follows. */
   destroy(): void;
 }
 
-/** What happens on a connection of ours; never inside `connect` or a method's own call. */
+/** Events of an outgoing connection; never called from within `connect` or one of its methods. */
 export interface OutboundHandler {
-  /** The service is there and, with TLS, has proved to be the one that was asked for. */
+  /** Connected and, with TLS, the service's certificate has been verified. */
   connected(): void;
-  /** @param bytes are the receiver's to keep */
+  /** @param bytes the receiver may keep them */
   data(bytes: Uint8Array): void;
   drained(): void;
   /**
    * The service has closed, or the connection could not be made. The last event.
    *
-   * @param error the reason, with a `code`, when it was not an orderly end
+   * @param error the reason, with a `code`, unless it was an orderly end
    */
   closed(error?: Error): void;
 }
@@ -126,15 +126,15 @@ export interface ConnectOptions {
 }
 
 /**
- * TLS as a client, 1.2 or newer: the service's certificate must come from an authority that is
- * trusted, and name the host that was asked for (RFC 9110 §4.3.4).
+ * TLS as a client, 1.2 or newer: the service's certificate must come from a trusted authority and name
+ * the requested host (RFC 9110 §4.3.4).
  */
 export interface ServiceTrust {
   /** Authorities besides those that the runtime trusts, PEM, one each. */
   readonly authorities: readonly string[];
 }
 
-/** A program in between that connects us to a service on request (RFC 9110 §9.3.6, CONNECT). */
+/** An HTTP proxy that connects to a service on request (RFC 9110 §9.3.6, CONNECT). */
 export interface Proxy {
   /** A name, or an IP address without brackets. */
   readonly hostname: string;
@@ -153,17 +153,17 @@ export interface Runtime {
   readonly connect: Connect;
 }
 
-/** Octets of a handshake that are kept until it is done: enough to tell what it was instead. */
+/** Octets of a handshake that are kept until it is done: enough to recognise another protocol. */
 const OPENING = 16;
 
-/** A copy, so that what it lay in is free. */
+/** A copy, so that the buffer it comes from can be freed. */
 export function openingOf(octets: Uint8Array): Uint8Array {
   return Uint8Array.from(octets.subarray(0, OPENING));
 }
 
 /**
- * Why a connection has ended. A client that leaves inside the handshake is no failed handshake:
- * most of them only probe the port.
+ * Why a connection has ended. A client that resets the connection during the handshake does not count
+ * as a failed handshake: most of them only probe the port.
  */
 export function endReason(error: Error | undefined, inHandshake: boolean): Error | undefined {
   const code = (error as { code?: string } | undefined)?.code;
@@ -171,9 +171,9 @@ export function endReason(error: Error | undefined, inHandshake: boolean): Error
 }
 
 /**
- * A socket error's cause in a form that is the same on both runtimes.
+ * The cause of a socket error in the same form on both runtimes.
  *
- * @param hostname that was to be listened on
+ * @param hostname the address to listen on
  */
 export function listenError(error: unknown, hostname: string): Error & { code: string } {
   const message = error instanceof Error ? error.message : String(error);
@@ -186,7 +186,7 @@ export function listenError(error: unknown, hostname: string): Error & { code: s
     else if (/EADDRNOTAVAIL|not available|cannot assign/i.test(message)) code = "EADDRNOTAVAIL";
     else if (/EAFNOSUPPORT|address family/i.test(message)) code = "EAFNOSUPPORT";
     else if (/lookup address|getaddrinfo|ENOTFOUND/i.test(message)) code = "ENOTFOUND";
-    // Bun says nothing of the cause only where it has found no address for a name.
+    // Bun leaves out the cause only if it found no address for a name.
     else if (/^Failed to listen at /.test(message) && isIP(hostname) === 0) code = "ENOTFOUND";
     else code = "EUNKNOWN";
   }

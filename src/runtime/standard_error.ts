@@ -1,5 +1,5 @@
-// Writes to standard error that nothing waits for. A pipe whose reader has stopped takes no more octets
-// (pipe(7)), and a process that writes to it synchronously stands still, with all its connections.
+// Writes to standard error without blocking. A pipe whose reader has stopped accepts no more octets
+// (pipe(7)), and a synchronous write to it would block the process and all its connections.
 
 import { write } from "node:fs";
 
@@ -7,12 +7,11 @@ import { write } from "node:fs";
 const STANDARD_ERROR = 2;
 
 /**
- * Writes in a thread of the runtime's, whatever standard error is: a pipe, a file, a terminal, a socket.
+ * Writes in one of the runtime's threads, whether standard error is a pipe, file, terminal or socket.
  *
- * @param octets must not change until it is settled
+ * @param octets must not change until the promise is settled
  * @returns how many of them were written: all, or fewer
- * @throws Error with a `code`, such as EPIPE; or EAGAIN, where the descriptor does not block and has no
- *   room
+ * @throws Error with a `code`, such as EPIPE; EAGAIN if the descriptor is non-blocking and has no room
  */
 export async function writeStandardError(octets: Uint8Array): Promise<number> {
   // Deno's `fs.write` does not return before the octets are written.
@@ -25,7 +24,7 @@ export async function writeStandardError(octets: Uint8Array): Promise<number> {
   );
 }
 
-/** Deno's errors have names, and a code in some cases only. */
+/** Deno's errors have names, but not always a code. */
 function withCode(error: Error & { code?: string }): never {
   throw Object.assign(error, { code: error.code ?? CODES[error.name] ?? "EUNKNOWN" });
 }

@@ -1,18 +1,18 @@
-// Whom connections of ours trust, and the proof that a certificate names the host.
+// Which authorities outgoing connections trust, and whether a certificate names the host.
 
 import { isIP } from "node:net";
 import { getCACertificates, type PeerCertificate } from "node:tls";
 import { type AlternativeNames, alternativeNames } from "./alternative_names.ts";
 
-/** The one protocol spoken on these connections (RFC 7301). */
+/** The only protocol spoken on these connections (RFC 7301). */
 export const ALPN_PROTOCOL = "http/1.1";
 
 const lists = new WeakMap<readonly string[], readonly string[]>();
 
 /**
- * The runtime's own authorities with some more. Giving a list to a TLS socket replaces its own.
+ * The runtime's own authorities and some more. A list given to a TLS socket replaces the runtime's own.
  *
- * @returns undefined when there are no more: the runtime's own list costs nothing then
+ * @returns undefined if there are no more: then the runtime's own list costs nothing
  */
 export function trusted(more: readonly string[]): readonly string[] | undefined {
   if (more.length === 0) return undefined;
@@ -21,7 +21,7 @@ export function trusted(more: readonly string[]): readonly string[] | undefined 
   return list;
 }
 
-/** Each of them once: SSL_CERT_FILE often names all that the system has, which are the same ones. */
+/** Each of them once: SSL_CERT_FILE often names the system's authorities, which are in the list already. */
 function withOwn(more: readonly string[]): readonly string[] {
   const all = new Map<string, string>();
   for (const certificate of [...getCACertificates("default"), ...more]) {
@@ -30,16 +30,16 @@ function withOwn(more: readonly string[]): readonly string[] {
   return [...all.values()];
 }
 
-/** The name to ask for (RFC 6066 §3): an address is none. */
+/** The SNI name (RFC 6066 §3); empty for IP addresses. */
 export function serverName(hostname: string): string {
   return isIP(hostname) ? "" : hostname;
 }
 
 /**
- * Whether the certificate names the host, by its subjectAltName alone (RFC 9525 §2, §6.3): its common
- * name is text, and a wildcard stands for the whole leftmost label of a name. An IP address is compared
- * with addresses, and never with names. Not `checkServerIdentity` of `node:tls`, which falls back to the
- * common name and takes `f*.example.com`.
+ * Checks that the certificate names the host, by its subjectAltName only (RFC 9525 §2, §6.3): the common
+ * name does not count, and a wildcard is the whole leftmost label of a name. An IP address is compared
+ * with addresses only. Not `checkServerIdentity` of `node:tls`, which falls back to the common name and
+ * accepts `f*.example.com`.
  *
  * @returns what is wrong with the certificate for this host, undefined when nothing is
  */
@@ -59,7 +59,7 @@ export function identityProblem(
   return Object.assign(new Error(message), { code: "ERR_TLS_CERT_ALTNAME_INVALID" });
 }
 
-/** RFC 9525 §6.3. Under a wildcard there are two labels at least: nobody is `*.com`. */
+/** RFC 9525 §6.3. At least two labels follow a wildcard: `*.com` matches nothing. */
 function covers(pattern: string, hostname: string): boolean {
   if (!pattern.startsWith("*.")) return pattern === hostname;
   const parent = pattern.slice(1);
@@ -76,7 +76,7 @@ function withoutRoot(hostname: string): string {
 function addressInHex(address: string): string {
   if (isIP(address) === 4) return address.split(".").map((part) => hex(Number(part), 2)).join("");
   if (!URL.canParse(`http://[${address}]`)) return "";
-  // The URL has brought it into one form: groups in hex, one run of zeros left out at most.
+  // The URL normalises it: groups in hex, with at most one run of zeros left out.
   const [before = "", after] = new URL(`http://[${address}]`).hostname.slice(1, -1).split("::");
   const groups = (text = "") =>
     text === "" ? [] : text.split(":").map((group) => group.padStart(4, "0"));
@@ -89,7 +89,7 @@ function hex(number: number, digits: number): string {
   return number.toString(16).padStart(digits, "0");
 }
 
-/** Names that are shown of a certificate, and characters of each: both are a stranger's. */
+/** Names of a certificate that are shown, and characters of each: both come from a stranger. */
 const SHOWN = 5;
 const LONGEST = 100;
 

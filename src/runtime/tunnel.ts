@@ -1,8 +1,8 @@
-// Connections to services through an HTTP proxy: CONNECT (RFC 9110 §9.3.6), and inside of what it
-// gives, TLS with the service itself. The proxy sees the service's name, and nothing of what is said.
+// Connections to services through an HTTP proxy: CONNECT (RFC 9110 §9.3.6), then TLS with the service
+// itself inside the tunnel. The proxy sees the service's name, and nothing of the traffic.
 //
-// On `node:net` and `node:tls` on both runtimes. Bun's own `upgradeTLS` is not used: earlier versions
-// did not verify the other side of a connection that was upgraded by the client.
+// Uses `node:net` and `node:tls` on both runtimes, not Bun's own `upgradeTLS`: earlier versions did not
+// verify the server of a connection that the client upgraded.
 
 import { Buffer } from "node:buffer";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
@@ -10,20 +10,20 @@ import { secured } from "./node_connect.ts";
 import type { Outbound, OutboundHandler, Proxy, ServiceTrust } from "./runtime.ts";
 
 export interface TunnelOptions {
-  /** The service: a name, which the proxy looks up, or an IP address without brackets. */
+  /** The service: a name, which the proxy resolves, or an IP address without brackets. */
   readonly hostname: string;
   readonly port: number;
   readonly tls: ServiceTrust;
 }
 
-/** Octets of a proxy's response, which is a status line and some header fields; interim ones count, too. */
+/** Octets of a proxy's responses, interim ones included: each is a status line and some header fields. */
 const MAX_HEAD = 16 * 1024;
 const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})(?: |\r\n)/;
 
 /**
- * Failures on the way to the service and at the proxy have codes that begin with `PROXY_`:
- * `PROXY_407` and the like for the proxy's own answers, `PROXY_ECONNREFUSED` and the like where there
- * is no connection to it, `PROXY_CLOSED`, `PROXY_MALFORMED`.
+ * Failures at the proxy, or to reach it, have codes that begin with `PROXY_`: `PROXY_407` and the like
+ * for the proxy's own responses, `PROXY_ECONNREFUSED` and the like without a connection to it,
+ * `PROXY_CLOSED`, `PROXY_MALFORMED`.
  */
 export function connectThrough(
   proxy: Proxy,
@@ -49,7 +49,7 @@ class Tunnel implements Outbound {
   /** The connection to the service, once the proxy has made it. */
   #inner: Outbound | undefined;
   #head: Buffer = Buffer.alloc(0);
-  /** Octets of interim answers. */
+  /** Octets of the responses read so far. */
   #passed = 0;
   #gone = false;
 
@@ -98,11 +98,11 @@ class Tunnel implements Outbound {
       this.#head = this.#head.subarray(end + 4);
       this.#passed += end + 4;
       if (this.#passed > MAX_HEAD) return this.#malformed();
-      // RFC 9110 §15.2: interim answers come before the real one.
+      // RFC 9110 §15.2: interim responses precede the final one.
       if (status >= 100 && status < 200) continue;
       if (status < 100) return this.#malformed();
       if (status > 299) return this.#fail(String(status), refusal(status, this.#options));
-      // The service does not speak first in TLS: this comes from somebody else.
+      // In TLS the client speaks first, so these octets do not come from the service.
       if (this.#head.length > 0) return this.#malformed();
       return this.#secure();
     }
@@ -112,7 +112,7 @@ class Tunnel implements Outbound {
     const socket = this.#socket;
     for (const [name, listener] of Object.entries(this.#listeners)) socket.off(name, listener);
     socket.pause();
-    // TLS hears of it too; without a listener it would end the process.
+    // TLS gets the error too. Without a listener, an error event would end the process.
     socket.on("error", () => {});
     let connected = false;
     const handler = this.#handler;
@@ -131,7 +131,7 @@ class Tunnel implements Outbound {
     });
   }
 
-  /** The code is the handshake's own: it tells a certificate that is not trusted. */
+  /** Keeps the handshake's own code, which tells whether the certificate was untrusted. */
   #inTheHandshake(error: Error | undefined): Error {
     const message = error?.message ?? "closed in the TLS handshake";
     const code = (error as { code?: string } | undefined)?.code ?? "ECONNRESET";
@@ -150,7 +150,7 @@ class Tunnel implements Outbound {
   }
 }
 
-/** What a proxy's refusal means. Its own words are not passed on: nobody knows what is in them. */
+/** What a proxy's refusal means. The proxy's own text is not passed on: it could contain anything. */
 function refusal(status: number, service: TunnelOptions): string {
   switch (status) {
     case 407:

@@ -12,11 +12,11 @@ export interface CloudOptions {
   readonly inbox: Inbox;
   readonly entra?: EntraOptions;
   readonly graph?: Omit<GraphOptions, "verify" | "deliver" | "faults">;
-  /** Faults that wait from the beginning; more may be added at any time. */
+  /** Faults that are scripted from the start; more can be added at any time. */
   readonly faults?: Faults;
-  /** The trace of the message that a request with this `client-request-id` has sent. */
+  /** The trace of the message that the request with this `client-request-id` sent. */
   readonly traceOf?: (clientRequestId: string | undefined) => Trace | undefined;
-  /** Hosts besides addresses and localhost that the services may be reached as. */
+  /** Host names, besides localhost and addresses, under which the services can be reached. */
   readonly allowedHosts?: readonly string[];
 }
 
@@ -27,7 +27,7 @@ export interface Cloud {
   readonly faults: Faults;
 }
 
-/** @throws TypeError if one of `allowedHosts` can be no host. */
+/** @throws TypeError if one of `allowedHosts` is not a valid host. */
 export function createCloud(options: CloudOptions): Cloud {
   const { inbox, allowedHosts, traceOf, faults = new Faults() } = options;
   const { entra: entraOptions, graph: graphOptions } = options;

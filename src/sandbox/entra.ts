@@ -9,16 +9,16 @@ import { faultResponse } from "./fault_responses.ts";
 import type { Fault, Faults } from "./faults.ts";
 import { discardBody } from "./graph/body.ts";
 
-/** Secrets that are refused, as Entra refuses a wrong one and one past its end. */
+/** Secrets that are refused, as Entra refuses a wrong and an expired one. */
 export const WRONG_SECRET = "wrong-secret";
 export const EXPIRED_SECRET = "expired-secret";
-/** A secret that gets a token without any role, as of an app that has been given no permission. */
+/** A secret that gets a token without roles, as an app without permissions does. */
 export const NO_PERMISSION = "no-permission";
 
 const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i;
 const DOMAIN = /^[a-z0-9-]+(?:\.[a-z0-9-]+)+$/i;
 const LIFETIME_S = 3599;
-/** Tokens known at once: a token that has been pushed out is refused like any unknown one. */
+/** Tokens that are remembered; one that has been dropped is refused like an unknown one. */
 const MAX_TOKENS = 20_000;
 /** Apps whose requests are counted. */
 const MAX_COUNTED = 10_000;
@@ -26,7 +26,7 @@ const MAX_COUNTED = 10_000;
 export interface IssuedToken {
   readonly tenant: string;
   readonly client: string;
-  /** The service that it is for: the scope's. */
+  /** The service that it is for, from the scope. */
   readonly audience: string;
   readonly roles: readonly string[];
   /** Unix time, milliseconds. */
@@ -36,9 +36,9 @@ export interface IssuedToken {
 export interface EntraOptions {
   /** The application permissions of a client; Mail.Send and Mail.ReadWrite when left out. */
   readonly roles?: (client: string) => readonly string[];
-  /** Answers in place of the imitation, for rehearsing trouble. */
+  /** Responds instead of the imitation, to rehearse failures. */
   readonly intercept?: (context: Context) => Response | undefined | Promise<Response | undefined>;
-  /** Faults that wait for their requests; none when left out. */
+  /** Faults that are scripted; none when left out. */
   readonly faults?: Faults;
 }
 
@@ -61,8 +61,8 @@ export class SandboxEntra {
         ? await faultResponse(context, fault, entraError)
         : response;
     });
-    // What OpenID Connect Discovery 1.0 §4 tells of the authority, for who wants to see whether it is
-    // there. Of a tenant nothing is told: logins are to need no discovery.
+    // OpenID Connect Discovery 1.0 §4 for the authority, to check that it is there. There is none for a
+    // tenant: logins must not need discovery.
     this.routes.get("/common/v2.0/.well-known/openid-configuration", (context) => {
       const here = context.req.url.replace(/\/v2\.0\/\.well-known\/.*$/, "");
       return context.json({
@@ -76,18 +76,18 @@ export class SandboxEntra {
     this.routes.notFound((context) => context.text("not found", 404));
   }
 
-  /** Token requests seen, by `tenant/client`, of those apps that have asked last. */
+  /** Token requests seen, by `tenant/client`, for the apps that asked most recently. */
   get requests(): ReadonlyMap<string, number> {
     return this.#requests;
   }
 
-  /** The token's claims while it is good. */
+  /** The token's claims while it is valid. */
   verify(token: string): IssuedToken | undefined {
     const issued = this.#tokens.get(token);
     return issued !== undefined && issued.expiresAt > Date.now() ? issued : undefined;
   }
 
-  /** Ends a token before its time. */
+  /** Revokes a token before it expires. */
   revoke(token: string): void {
     this.#tokens.delete(token);
   }
@@ -180,7 +180,7 @@ export class SandboxEntra {
 
   #count(key: string): void {
     const before = this.#requests.get(key) ?? 0;
-    // Set anew, so that the app which has not asked for the longest time is the first.
+    // Inserted again, so that the app that has not asked for the longest time comes first.
     this.#requests.delete(key);
     this.#requests.set(key, before + 1);
     if (this.#requests.size > MAX_COUNTED) {

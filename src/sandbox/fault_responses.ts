@@ -1,4 +1,4 @@
-// Carries out a scripted fault: the response that it asks for, or what it does to the connection.
+// Carries out a scripted fault: sends its response, or breaks the connection.
 
 import { Buffer } from "node:buffer";
 import { randomUUID } from "node:crypto";
@@ -7,12 +7,12 @@ import { RESPONSE_ALREADY_SENT } from "@hono/node-server/utils/response";
 import type { Context } from "hono";
 import type { Fault } from "./faults.ts";
 
-/** Milliseconds after which a connection that never gets a response is ended all the same. */
+/** Milliseconds after which a connection that gets no response is closed. */
 const BLACKHOLE = 10 * 60_000;
 /** Milliseconds between the octets of a dripping response. */
 const DRIP = 1_000;
 
-/** Makes the body of an error as the imitated service would. */
+/** Makes the body of an error in the imitated service's form. */
 export type ErrorBody = (fault: Fault, requestId: string) => object;
 
 export async function faultResponse(
@@ -83,7 +83,7 @@ function responseOf(fault: Fault, errorBody: ErrorBody): {
     const title = `${status} A page of a gateway`;
     return { status, headers, body: `<!doctype html><title>${title}</title><h1>${title}</h1>` };
   }
-  // What is no refusal has no error in it; a 202 of Graph is empty.
+  // Only refusals have an error in the body; Graph's 202 is empty.
   if (status < 400) return { status, headers, body: fault.connection === "drip" ? "{}" : null };
   headers["Content-Type"] = "application/json";
   return { status, headers, body: JSON.stringify(errorBody(fault, requestId)) };
@@ -108,7 +108,7 @@ function dripping(octets: Uint8Array, interval: number): ReadableStream<Uint8Arr
   }, { highWaterMark: 0 });
 }
 
-/** The response that node:http would write to; programs of the same process have none. */
+/** The response object of node:http; undefined for calls from the same process. */
 function outgoingOf({ env }: Context): ServerResponse | undefined {
   const { outgoing } = (env ?? {}) as { incoming?: IncomingMessage; outgoing?: ServerResponse };
   return outgoing;

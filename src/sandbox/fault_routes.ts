@@ -1,5 +1,5 @@
-// The scripted faults over HTTP, for users who rehearse: GET lists those that wait, POST adds one,
-// DELETE forgets them all.
+// The scripted faults over HTTP, for rehearsing failures: GET lists those still to come, POST adds one,
+// DELETE removes all.
 
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
@@ -9,7 +9,7 @@ const MAX_BODY = 64 * 1024;
 const MAX_DELAY = 10 * 60_000;
 const MAX_TIMES = 1_000_000;
 
-/** To be mounted behind a check of Host and Origin. */
+/** Must be mounted after a check of Host and Origin. */
 export function faultRoutes(faults: Faults): Hono {
   const app = new Hono();
   app.get("/", (c) => c.json(faults.list()));
@@ -44,7 +44,7 @@ function refuse(c: Context, error: string): Response {
 type Check = (value: unknown) => string | undefined;
 
 const text: Check = (value) => typeof value === "string" ? undefined : "a string";
-/** What can stand in a header field. */
+/** Characters that are allowed in a header field. */
 const fieldText: Check = (value) =>
   typeof value === "string" && /^[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?$/.test(value)
     ? undefined
@@ -76,7 +76,7 @@ const CHECKS: Readonly<Record<keyof Fault, Check>> = {
   connection: oneOf(CONNECTION_FAULTS),
 };
 
-/** The fault, or what is wrong with it. */
+/** The fault, or an explanation of what is wrong with it. */
 export function readFault(value: unknown): Fault | string {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     return "the body has to be a JSON object";

@@ -1,7 +1,7 @@
-// Scripted faults: what the imitated services do wrong when they are told to, so that tests and
-// users can rehearse a Graph or an Entra ID that misbehaves.
+// Scripted faults of the imitated services, so that tests and users can rehearse what happens when Graph
+// or Entra ID misbehaves.
 
-/** What the imitated services are asked for. */
+/** The imitated services' operations. */
 export const OPERATIONS = [
   "token",
   "sendMail",
@@ -17,60 +17,60 @@ export const OPERATIONS = [
 
 export type Operation = typeof OPERATIONS[number];
 
-/** What is done to the connection in place of, or to, a whole response. */
+/** What happens to the connection instead of a complete response. */
 export const CONNECTION_FAULTS = ["close", "reset", "truncate", "drip", "blackhole"] as const;
 
 export const FAULT_TIMES = ["head", "refuse", "take"] as const;
 
 export interface Fault {
   readonly on: Operation;
-  /** Requests that it befalls; 1 when left out. */
+  /** Requests that it affects; 1 when left out. */
   readonly times?: number;
-  /** Requests that are let through before; 0 when left out. */
+  /** Requests that succeed before it; 0 when left out. */
   readonly skip?: number;
   /**
-   * When it happens: `head`, before the request's body is read; `refuse`, when the request has been
-   * read, but nothing is done about it; `take`, when it has been carried out, so that a message is
-   * sent all the same. `refuse` when left out.
+   * When it happens: `head`, before the request's body is read; `refuse`, after the request has been
+   * read and before it is carried out; `take`, after it has been carried out, so that the message is sent
+   * nevertheless. `refuse` when left out.
    */
   readonly after?: typeof FAULT_TIMES[number];
-  /** Of the response; 503 when left out. */
+  /** The response's status; 503 when left out. */
   readonly status?: number;
-  /** Of the error: Graph's `error.code`, or Entra ID's `error`. */
+  /** Graph's `error.code`, or Entra ID's `error`. */
   readonly code?: string;
   readonly message?: string;
   /** Entra ID's number: 90033 for AADSTS90033. */
   readonly number?: number;
   /** Seconds, or a date as HTTP writes it (RFC 9110 §10.2.3). */
   readonly retryAfter?: number | string;
-  /** Of a redirection. */
+  /** The target of a redirect. */
   readonly location?: string;
-  /** A page of HTML in the place of JSON, as a proxy would respond. */
+  /** A page of HTML instead of JSON, as from a proxy. */
   readonly html?: boolean;
   /** Milliseconds before the response; with `drip` before each octet of its body. */
   readonly delay?: number;
   /**
-   * `close` ends the connection without a response, `reset` likewise with a TCP reset, `truncate` in
-   * the middle of the response's body; `drip` sends the body octet by octet, `blackhole` answers
-   * never. They need a real connection.
+   * `close` ends the connection without a response, `reset` does so with a TCP reset, `truncate` ends it
+   * in the middle of the response's body; `drip` sends the body octet by octet, `blackhole` never
+   * responds. They need a real connection.
    */
   readonly connection?: typeof CONNECTION_FAULTS[number];
 }
 
-/** A fault as it stands in the list. */
+/** A fault as the list shows it. */
 export interface ScriptedFault extends Fault {
-  /** Requests that it will still befall. */
+  /** Requests that it will still affect. */
   readonly times: number;
-  /** Requests that are still let through before. */
+  /** Requests that will still succeed before it. */
   readonly skip: number;
 }
 
-/** Faults that wait; what a stranger adds beyond is refused. */
+/** Faults in the list at most; adding more is refused. */
 const MAX_FAULTS = 1000;
 
 /**
- * The faults that wait for their requests. Those for one operation happen one after the other, in
- * the order in which they were added.
+ * The faults still to come. Those for one operation happen one after another, in the order in which they
+ * were added.
  *
  * @example
  * faults.add({ on: "sendMail", status: 429, code: "ApplicationThrottled", retryAfter: 2 });
@@ -79,7 +79,7 @@ const MAX_FAULTS = 1000;
 export class Faults {
   #waiting: { fault: Fault; times: number; skip: number }[] = [];
 
-  /** @throws RangeError when too many wait. */
+  /** @throws RangeError if the list is full. */
   add(fault: Fault): void {
     if (this.#waiting.length >= MAX_FAULTS) throw new RangeError("too many faults");
     this.#waiting.push({ fault, times: fault.times ?? 1, skip: fault.skip ?? 0 });
@@ -93,7 +93,7 @@ export class Faults {
     this.#waiting = [];
   }
 
-  /** What befalls the request that has just come, if anything. */
+  /** The fault that affects the request that has just arrived, if any. */
   take(on: Operation): Fault | undefined {
     const entry = this.#waiting.find(({ fault }) => fault.on === on);
     if (entry === undefined) return undefined;

@@ -1,5 +1,5 @@
 // An imitation of the part of Graph that sends mail in MIME mode: sendMail, drafts, attachments and
-// upload sessions. Strict about what the real one refuses, its limit of requests at once included.
+// upload sessions. Strict about what the real one refuses, including its limit of concurrent requests.
 // https://learn.microsoft.com/graph/api/user-sendmail
 
 import { randomUUID } from "node:crypto";
@@ -80,10 +80,10 @@ export class SandboxGraph {
         () => this.#authorized(context, "DELETE", "Mail.ReadWrite", (a) => deleteDraft(a, drafts)),
       ));
     this.routes.all("/upload/:id", (context) => this.#upload(context));
-    // Nobody has signed in: an application has no "me", and without a token nobody gets that far.
+    // An application has no "me"; a request without a token is refused before it gets here.
     this.routes.get("/v1.0/me", (context) => refuse(context, NO_TOKEN));
     this.routes.onError((error, context) => {
-      // A client that goes in the middle of its request is no fault of ours.
+      // A client that disconnects during its request is not a fault of the imitation.
       if ((error as NodeJS.ErrnoException).code !== "ECONNRESET") console.error(error);
       return refuse(context, refusal(500, "ErrorInternalServerError", "The imitation failed."));
     });
@@ -97,32 +97,32 @@ export class SandboxGraph {
     return this.count("sendMail");
   }
 
-  /** Requests of one kind seen, refused ones included. */
+  /** Requests for one operation seen, including refused ones. */
   count(operation: GraphOperation): number {
     return this.#counts.get(operation) ?? 0;
   }
 
-  /** The most requests that have been under way at once. */
+  /** The most requests at the same time so far. */
   get mostInFlight(): number {
     return this.#mostInFlight;
   }
 
-  /** The most requests of one app to one mailbox that have been under way at once. */
+  /** The most requests of one app to one mailbox at the same time so far. */
   get mostPerMailbox(): number {
     return this.#throttle.most;
   }
 
-  /** Requests that were over the limit of an app and mailbox, and got 429 for it. */
+  /** Requests that got 429 because they exceeded the limit for their app and mailbox. */
   get throttled(): number {
     return this.#throttle.refused;
   }
 
-  /** Requests to an upload URL that had an Authorization header, which must never happen. */
+  /** Requests to an upload URL with an Authorization header, which must never happen. */
   get authorizedUploads(): number {
     return this.#authorizedUploads;
   }
 
-  /** Drafts that have been neither sent nor deleted. */
+  /** Drafts that are neither sent nor deleted. */
   get drafts(): number {
     return this.#drafts.size;
   }
@@ -136,7 +136,7 @@ export class SandboxGraph {
       ));
   }
 
-  /** Counts a request, holds it to the limit, and has happen to it what the script says. */
+  /** Counts a request, enforces the limit, and carries out scripted faults. */
   async #rehearsed(
     context: Context,
     operation: GraphOperation,
@@ -159,7 +159,7 @@ export class SandboxGraph {
         return await faultResponse(context, fault, graphError);
       }
       const response = await intercept?.(context, operation) ?? await carryOut();
-      // A refusal is the truth: nothing was taken.
+      // A refusal stays as it is: nothing was accepted.
       if (fault !== undefined && response.ok) {
         return await faultResponse(context, fault, graphError);
       }
@@ -216,7 +216,7 @@ export class SandboxGraph {
     return context.body(null, 202, { "request-id": randomUUID() });
   }
 
-  /** The URL alone says who may: an Authorization header is refused, as the page asks for none. */
+  /** The URL alone authorises: an Authorization header is refused, because the documentation forbids it. */
   #upload(context: Context): Response | Promise<Response> {
     const { req } = context;
     const operation = UPLOAD_METHODS[req.method];
@@ -266,7 +266,7 @@ function graphError(
   return errorBody(code, message, requestId);
 }
 
-/** What Graph says most often with a status; `code` of the fault says something else. */
+/** Graph's most frequent code for each status; a fault's `code` overrides it. */
 const CODES: Readonly<Record<number, string>> = {
   401: "InvalidAuthenticationToken",
   403: "ErrorAccessDenied",
@@ -276,13 +276,13 @@ const CODES: Readonly<Record<number, string>> = {
   503: "ErrorServerBusy",
 };
 
-/** `nobody@…` is none, so that the response to a mailbox that is not there can be rehearsed. */
+/** `nobody@…` has no mailbox, so that the response for an unknown mailbox can be rehearsed. */
 function looksLikeMailbox(mailbox: string): boolean {
   if (/^nobody@/i.test(mailbox)) return false;
   return /^[^@\s]+@[^@\s]+\.[^@\s]+$/.test(mailbox) || /^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(mailbox);
 }
 
-/** Whether the token is for Graph: by the host that Graph is asked for as here, or by its own. */
+/** Whether the token is for Graph: under the imitation's host, or under the real one. */
 function isFor({ audience }: IssuedToken, url: string): boolean {
   return [new URL(url).host, "graph.microsoft.com"].includes(new URL(audience).host);
 }

@@ -1,5 +1,5 @@
-// The sandbox's first message: sent through the relay's own port as any client would, TLS, AUTH
-// and all, with the dialogue kept for the newcomer to read.
+// The sandbox's first message: sent through the relay's own port as any client would, with TLS and AUTH.
+// The dialogue is kept for new users to read.
 
 import { Buffer } from "node:buffer";
 import { connect as connectTcp, type Socket } from "node:net";
@@ -11,11 +11,11 @@ export interface WelcomeOptions {
   readonly port: number;
   /** Whether STARTTLS is offered. */
   readonly tls: boolean;
-  /** Whether the relay awaits a PROXY header from this machine. */
+  /** Whether the relay expects a PROXY header from this machine. */
   readonly proxied: boolean;
   readonly username: string;
   readonly password: string;
-  /** What the message tells besides: where to look, how to go on. */
+  /** Further lines of the message: where to look, what to do next. */
   readonly lines: readonly string[];
 }
 
@@ -26,8 +26,8 @@ const TO = "you@example.org";
 /**
  * Sends the message.
  *
- * @returns the dialogue, a line each, `C:` and `S:` in front, the password masked
- * @throws Error with the reply that was not the expected one
+ * @returns the dialogue, one line each, with `C:` and `S:` in front, the password masked
+ * @throws Error with the unexpected reply
  */
 export async function sendWelcome(options: WelcomeOptions): Promise<readonly string[]> {
   const { hostname, port, tls, proxied, username, password, lines } = options;
@@ -45,7 +45,7 @@ export async function sendWelcome(options: WelcomeOptions): Promise<readonly str
   };
   try {
     if (proxied) {
-      // From a proxy itself, on nobody's behalf (proxy-protocol.txt §2.1).
+      // From a proxy itself, for no client (proxy-protocol.txt §2.1).
       dialogue.push("C: PROXY UNKNOWN");
       line.write("PROXY UNKNOWN\r\n");
     }
@@ -81,15 +81,15 @@ function message(lines: readonly string[]): string {
     "MIME-Version: 1.0",
     "Content-Type: text/plain; charset=utf-8",
     "",
-    "This message came in by SMTP, with STARTTLS and AUTH, was exchanged for a token at an",
-    "imitated Entra ID, and was handed to an imitated Microsoft Graph: the whole way that your",
-    "devices' mail will take.",
+    "This message arrived over SMTP, with a login. The relay exchanged the login for a token at an",
+    "imitated Entra ID, and handed the message to an imitated Microsoft Graph. Your devices' mail",
+    "will take the same path.",
     "",
     ...lines,
   ].map((line) => line.startsWith(".") ? `.${line}` : line).join("\r\n");
 }
 
-/** A connection read by replies. */
+/** A connection that is read reply by reply. */
 class Line {
   readonly #socket: Socket;
   #text = "";
@@ -119,7 +119,7 @@ class Line {
     });
   }
 
-  /** Goes on in TLS; the certificate was made a moment ago by this very process. */
+  /** Continues in TLS; this process has just created the certificate itself. */
   secure(): Promise<Line> {
     this.#socket.removeAllListeners();
     return new Promise((resolve, reject) => {
@@ -150,7 +150,7 @@ class Line {
     this.#settle();
   }
 
-  /** A reply ends with the first line whose code a space follows (RFC 5321 §4.2.1). */
+  /** A reply ends with the first line that has a space after its code (RFC 5321 §4.2.1). */
   #settle(): void {
     if (this.#waiting === undefined) return;
     const last = this.#lines.findIndex((line) => /^\d{3}(?: |$)/.test(line));

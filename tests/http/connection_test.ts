@@ -6,6 +6,7 @@ import type { HttpClientOptions, HttpRequest } from "../../src/http/client.ts";
 import { httpClient } from "../support/http.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { type RawServer, startRawServer } from "../support/raw_server.ts";
+import { type ScriptedConnection, scriptedService } from "./scripted.ts";
 
 const OK = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -32,6 +33,26 @@ async function open(response = OK, options: HttpClientOptions = {}) {
 function counts({ connections }: RawServer): number[] {
   return connections.map(({ requests }) => requests.length);
 }
+
+const PLAIN = new URL("http://127.0.0.1/");
+
+/** Connects it, and has the service respond to its request. */
+function serve(connection: ScriptedConnection): void {
+  connection.connect();
+  connection.say(OK);
+}
+
+/** Unused connections, as many as told, and their client. */
+async function unused(count: number, options: Omit<HttpClientOptions, "connect"> = {}) {
+  const { http, connections } = scriptedService(options);
+  const results = Array.from({ length: count }, () => http.request(get(PLAIN)));
+  for (const connection of connections) serve(connection);
+  await Promise.all(results);
+  const destroyed = () => connections.map((connection) => connection.destroyed);
+  return { http, connections, destroyed };
+}
+
+const eventLoopTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe("a request (RFC 9112 §3)", () => {
   it("has the path and query of its URL, Host, the given fields and the body's length", async () => {
@@ -75,6 +96,39 @@ describe("a request (RFC 9112 §3)", () => {
       assert.equal(server.connections[0]!.requests.length, 1);
     } finally {
       await close();
+    }
+  });
+
+  it("has no octets in a field's value but printable ASCII (RFC 9110 §5.5)", () => {
+    const { http, connections } = scriptedService();
+    void http.request(get(PLAIN, { "X-Name": "a\tb\x01c\x1fd\x7fe\x80f\xffg\u20ach" }));
+    connections[0]!.connect();
+    assert.match(connections[0]!.written, /\r\nX-Name: a b c d e\?f\?g\?h\r\n/);
+    http.abort();
+  });
+
+  it("goes to the host and port of its URL, or to the scheme's own port", () => {
+    const { http, connections } = scriptedService();
+    const urls = ["http://a.test/", "https://a.test/", "http://a.test:81/", "https://[::1]:444/"];
+    for (const url of urls) void http.request(get(new URL(url)));
+    assert.deepEqual(
+      connections.map(({ target: { hostname, port, tls } }) => [hostname, port, tls !== undefined]),
+      [["a.test", 80, false], ["a.test", 443, true], ["a.test", 81, false], ["::1", 444, true]],
+    );
+    http.abort();
+  });
+
+  it("may have a limit of its own for the response's body", async () => {
+    const { http, connections } = scriptedService({ maxResponse: 2 });
+    for (const [maxResponse, type] of [[undefined, "response"], [1, "failure"]] as const) {
+      const result = http.request({
+        ...get(PLAIN),
+        ...(maxResponse === undefined ? {} : { maxResponse }),
+      });
+      if (maxResponse === undefined) connections[0]!.connect();
+      await eventLoopTurn();
+      connections[0]!.say(OK);
+      assert.equal((await result).type, type);
     }
   });
 
@@ -165,37 +219,45 @@ describe("a connection", () => {
 
   it("is closed when it has not been used for the keepAlive time", async () => {
     const clock = new FakeClock();
-    const { server, http, close } = await open(OK, { clock });
-    try {
-      await http.request(get(server.url));
-      clock.pass(19_900);
-      await http.request(get(server.url));
-      assert.deepEqual(counts(server), [2]);
-      clock.pass(19_900);
-      assert.equal(server.connections.length, 1);
-      clock.pass(200);
-      await server.connections[0]!.ended();
-      const result = await http.request(get(server.url));
-      assert.equal(result.type, "response");
-      assert.deepEqual(counts(server), [2, 1]);
-    } finally {
-      await close();
-    }
+    const { http, connections, destroyed } = await unused(1, { clock });
+    clock.pass(19_900);
+    const again = http.request(get(PLAIN));
+    await eventLoopTurn();
+    connections[0]!.say(OK);
+    assert.equal((await again).type, "response");
+    clock.pass(19_900);
+    assert.deepEqual(destroyed(), [false]);
+    clock.pass(200);
+    assert.deepEqual(destroyed(), [true]);
+    void http.request(get(PLAIN));
+    assert.equal(connections.length, 2);
+    http.abort();
   });
 
   it("is not used any more from the moment its keepAlive time is over, though no timer has run", async () => {
     const clock = new FakeClock();
-    const { server, http, close } = await open(OK, { clock });
-    try {
-      await Promise.all([http.request(get(server.url)), http.request(get(server.url))]);
-      clock.skip(20_000);
-      await http.request(get(server.url));
-      // Both are closed: the other one has been unused for no less time.
-      await Promise.all(server.connections.slice(0, 2).map((connection) => connection.ended()));
-      assert.deepEqual(counts(server), [1, 1, 1]);
-    } finally {
-      await close();
-    }
+    const { http, connections, destroyed } = await unused(2, { clock });
+    clock.skip(20_000);
+    void http.request(get(PLAIN));
+    // The other one has been unused for no less time.
+    assert.deepEqual(destroyed(), [true, true, false]);
+    assert.equal(connections.length, 3);
+    http.abort();
+  });
+
+  it("is used before those that have been unused for longer", async () => {
+    const { http, connections } = await unused(2);
+    void http.request(get(PLAIN));
+    await eventLoopTurn();
+    assert.deepEqual(connections.map(({ written }) => written.split("GET ").length - 1), [1, 2]);
+    http.abort();
+  });
+
+  it("is used for a request of the same scheme alone", async () => {
+    const { http, connections } = await unused(1);
+    void http.request(get(new URL("https://127.0.0.1/")));
+    assert.equal(connections.length, 2);
+    http.abort();
   });
 
   it("is closed when the response says so (RFC 9112 §9.6)", async () => {
@@ -213,18 +275,26 @@ describe("a connection", () => {
   });
 
   it("is closed when octets come that nobody asked for", async () => {
-    const { server, http, close } = await open();
-    try {
-      await http.request(get(server.url));
-      server.connections[0]!.write("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
-      await server.connections[0]!.ended();
-      const result = await http.request(get(server.url));
-      assert(result.type === "response");
-      assert.equal(result.status, 200);
-      assert.deepEqual(counts(server), [1, 1]);
-    } finally {
-      await close();
-    }
+    const { http, connections, destroyed } = await unused(1);
+    connections[0]!.say("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
+    assert.deepEqual(destroyed(), [true]);
+    const result = http.request(get(PLAIN));
+    assert.equal(connections.length, 2);
+    serve(connections[1]!);
+    const response = await result;
+    assert(response.type === "response");
+    assert.equal(response.status, 200);
+  });
+
+  it("is closed by close() as soon as its request has ended", async () => {
+    const { http, connections } = scriptedService();
+    const result = http.request(get(PLAIN));
+    connections[0]!.connect();
+    http.close();
+    assert.equal(connections[0]!.destroyed, false);
+    connections[0]!.say(OK);
+    assert.equal((await result).type, "response");
+    assert.equal(connections[0]!.destroyed, true);
   });
 
   it("is closed by close() when it is idle", async () => {

@@ -368,6 +368,31 @@ describe("an HTTP response (RFC 9112)", () => {
     assert.equal(read([`${chunked}0\r\nX: ${line}`]).progress, "malformed");
   });
 
+  it("is malformed when its head is too long, though its end comes with it", () => {
+    const field = "X-Y: z\r\n";
+    const count = Math.floor(64 * 1024 / field.length);
+    const head = (fields: number) => `HTTP/1.1 202 OK\r\n${field.repeat(fields)}\r\n`;
+    assert.notEqual(read([head(count - 3)]).progress, "malformed");
+    const { reader, progress } = read([head(count)]);
+    assert.equal(progress, "malformed");
+    assert.equal(reader.head, undefined);
+  });
+
+  it("is malformed when its chunks or trailers say much about little", () => {
+    const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    const bound = 2 * 64 * 1024;
+    for (const piece of [`1;${"x".repeat(1000)}\r\na\r\n`, `X-Y: ${"z".repeat(100)}\r\n`]) {
+      const reader = new ResponseReader(MAX_BODY, "POST");
+      reader.push(Buffer.from(chunked));
+      if (piece.startsWith("X")) reader.push(Buffer.from("0\r\n"));
+      let octets = 0;
+      while (octets < 2 * bound && reader.push(Buffer.from(piece)) === "more") {
+        octets += piece.length;
+      }
+      assert(octets < bound + 16 * MAX_BODY, `${octets} octets were read`);
+    }
+  });
+
   it("is too long over the limit, by each framing, and not at the limit", () => {
     const at = "x".repeat(MAX_BODY);
     const head = "HTTP/1.1 200 OK\r\n";

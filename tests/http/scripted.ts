@@ -1,15 +1,18 @@
 /** A service without sockets, whose connections do what a test says, when it says so. */
 import { Buffer } from "node:buffer";
 import { HttpClient, type HttpClientOptions } from "../../src/http/client.ts";
-import type { OutboundHandler } from "../../src/runtime/runtime.ts";
+import type { ConnectOptions, OutboundHandler } from "../../src/runtime/runtime.ts";
 
 export class ScriptedConnection {
   readonly #handler: OutboundHandler;
+  /** What it was to be connected to. */
+  readonly target: ConnectOptions;
   /** Everything written to it. */
   written = "";
   destroyed = false;
 
-  constructor(handler: OutboundHandler) {
+  constructor(target: ConnectOptions, handler: OutboundHandler) {
+    this.target = target;
     this.#handler = handler;
   }
 
@@ -51,8 +54,8 @@ export function scriptedService(
   const connections: ScriptedConnection[] = [];
   const http = new HttpClient({
     ...options,
-    connect(_, handler) {
-      const connection = new ScriptedConnection(handler);
+    connect(target, handler) {
+      const connection = new ScriptedConnection(target, handler);
       connections.push(connection);
       return {
         write(data, more = "") {

@@ -1,4 +1,4 @@
-// Reads the bodies of requests to the imitated Graph, never more of one than is allowed.
+// Reads the bodies of requests to the imitated Graph, up to a limit.
 
 import { Buffer } from "node:buffer";
 import type { Context } from "hono";
@@ -6,10 +6,10 @@ import type { Context } from "hono";
 /** Octets of one request: base64, JSON or a piece of a file. */
 export const REQUEST_LIMIT = 4 * 1024 * 1024;
 
-/** Octets behind the limit that are still read, so that a client gets to see the refusal. */
+/** Octets beyond the limit that are still read, so that the client can read the refusal. */
 const MAX_DISCARDED = 64 * 1024 * 1024;
 
-/** The body, or undefined if it is larger than the limit; it has been read to its end then, too. */
+/** The body, or undefined if it exceeds the limit; even then it has been read to its end. */
 export async function readBody(
   context: Context,
   limit: number,
@@ -29,12 +29,12 @@ export async function readBody(
   return octets > limit ? undefined : Buffer.concat(pieces);
 }
 
-/** Reads what is left of a body and forgets it. */
+/** Reads and discards the rest of a body. */
 export async function discardBody(context: Context): Promise<void> {
   try {
     await readBody(context, 0);
   } catch {
-    // The client has gone, or somebody else has read it.
+    // The client has disconnected, or the body has been read already.
   }
 }
 
@@ -58,7 +58,7 @@ export function asObject(value: unknown): Readonly<Record<string, unknown>> | un
   return value as Readonly<Record<string, unknown>>;
 }
 
-/** Line breaks are allowed (the documentation's example has them); nothing else is forgiven. */
+/** Line breaks are allowed (the documentation's example has them); everything else is strict. */
 export function decodeBase64(encoded: string): Buffer | undefined {
   const text = /\s/.test(encoded) ? encoded.replace(/[\r\n]/g, "") : encoded;
   if (text.length === 0 || text.length % 4 !== 0) return undefined;

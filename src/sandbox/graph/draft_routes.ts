@@ -1,4 +1,4 @@
-// Drafts in the imitated Graph: made from MIME, given attachments, sent or deleted.
+// Drafts in the imitated Graph: create from MIME, add attachments, send, delete.
 // https://learn.microsoft.com/graph/api/user-post-messages
 // https://learn.microsoft.com/graph/api/message-post-attachments
 // https://learn.microsoft.com/graph/api/message-send
@@ -55,7 +55,7 @@ export async function createDraft(
   );
 }
 
-/** Adds a file to a draft; below 3 MB, because the limit of 4 MB holds for its base64. */
+/** Adds a file to a draft: less than 3 MB, because the limit of 4 MB applies to its base64. */
 export function attach(
   { context, mailbox, body }: MailboxRequest,
   drafts: Drafts,
@@ -102,7 +102,7 @@ export function attach(
   );
 }
 
-/** Name, type and place of a file, as both ways of attaching one say them. */
+/** Name, type and disposition of a file, in the form of both ways to attach one. */
 export function describe(json: Readonly<Record<string, unknown>>): FileDescription | Refusal {
   const { name, contentType = null, isInline = false, contentId = null } = json;
   if (typeof name !== "string" || name === "") return badAttachment("The name is missing.");
@@ -126,8 +126,8 @@ function badAttachment(message: string): Refusal {
 }
 
 /**
- * Sends a draft, which is gone then. A file whose upload has not come to its end is not part of it:
- * an upload session is a storage of its own until its last octet.
+ * Sends a draft and removes it. A file whose upload is unfinished is not part of it: an upload session is
+ * separate storage until its last octet.
  */
 export async function sendDraft(
   { context, mailbox, body }: MailboxRequest,

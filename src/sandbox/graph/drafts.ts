@@ -1,10 +1,10 @@
-// The drafts of the imitated mailboxes, their attachments, and the upload sessions that are open.
-// In memory, bounded in number and octets: the oldest drafts make room for the new.
+// The drafts of the imitated mailboxes, their attachments, and the open upload sessions. In memory,
+// bounded in number and octets: the oldest drafts are dropped for new ones.
 
 import { createHash, type Hash, randomBytes } from "node:crypto";
 import type { UploadedFile } from "../inbox/store.ts";
 
-/** What is said of a file before its content. */
+/** A file's properties, which are known before its content. */
 export interface FileDescription {
   readonly name: string;
   readonly contentType: string;
@@ -23,7 +23,7 @@ export interface Draft {
 /** An upload session. */
 export interface Upload {
   readonly id: string;
-  /** What makes the session's URL a secret. */
+  /** The secret part of the session's URL. */
   readonly token: string;
   readonly draft: Draft;
   /** The app that opened it. */
@@ -39,16 +39,16 @@ export interface Upload {
 }
 
 export interface DraftLimits {
-  /** Drafts; 1000 unless told otherwise. */
+  /** Drafts; 1000 when left out. */
   readonly maxDrafts?: number;
-  /** Octets of all drafts, attachments and unfinished uploads; 1 GiB unless told otherwise. */
+  /** Octets of all drafts, attachments and unfinished uploads; 1 GiB when left out. */
   readonly maxDraftBytes?: number;
 }
 
 export class Drafts {
   readonly #maxDrafts: number;
   readonly #maxBytes: number;
-  /** In the order of their making: the first is the oldest. */
+  /** In the order of creation: the first is the oldest. */
   readonly #drafts = new Map<string, Draft>();
   readonly #uploads = new Map<string, Upload>();
   #bytes = 0;
@@ -117,7 +117,7 @@ export class Drafts {
     return upload;
   }
 
-  /** The session, as long as it has not come to its end. */
+  /** The session, until it has ended. */
   findUpload(id: string, token: string | undefined): Upload | undefined {
     const upload = this.#uploads.get(id);
     if (upload === undefined || upload.token !== token) return undefined;
@@ -132,7 +132,7 @@ export class Drafts {
     this.#bytes -= upload.received;
   }
 
-  /** Takes the next octets of a file; gives the attachment's id once it is whole. */
+  /** Adds the next octets of a file; returns the attachment's id when it is complete. */
   append(upload: Upload, chunk: Uint8Array<ArrayBuffer>): string | undefined {
     upload.chunks.push(chunk);
     upload.hash.update(chunk);
@@ -161,7 +161,7 @@ export function sizeOf({ raw, files }: Draft): number {
   return files.reduce((sum, { size }) => sum + size, raw.length);
 }
 
-/** Like Exchange's: long, base64url, and with a `=` at the end that a URL has to carry. */
+/** Like Exchange's: long, base64url, and with a `=` at the end that a URL must escape. */
 function newId(octets: number): string {
   return `AAMk${randomBytes(octets).toString("base64url")}AAA=`;
 }

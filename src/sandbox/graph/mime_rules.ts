@@ -1,6 +1,6 @@
-// What the imitated Graph reads out of a MIME message: whether it is one that Exchange takes, and
-// who receives it. The addresses are read by postal-mime and not by the relay's own parser, so
-// that a mistake in the latter shows.
+// What the imitated Graph reads in a MIME message: whether Exchange would accept it, and its recipients.
+// Addresses are read by postal-mime and not by the relay's own parser, so that mistakes of the latter
+// show.
 
 import { Buffer } from "node:buffer";
 import { addressParser } from "postal-mime";
@@ -21,7 +21,7 @@ export function decodeMime(contentType: string | undefined, body: Buffer): Buffe
       "Invalid base64 string for MIME content.",
     );
   }
-  // Exchange misreads bare line feeds and returns the mail later (NDR 550 5.6.11): seen here at once.
+  // Exchange misreads bare line feeds and returns the mail later (NDR 550 5.6.11): refused here directly.
   for (let i = raw.indexOf(10); i >= 0; i = raw.indexOf(10, i + 1)) {
     if (raw[i - 1] !== 13) {
       return refusal(400, "ErrorMimeContentInvalid", "The MIME content has a bare line feed.");
@@ -31,8 +31,8 @@ export function decodeMime(contentType: string | undefined, body: Buffer): Buffe
 }
 
 /**
- * The addresses that Exchange would send to: those of every To, Cc and Bcc of the message's own
- * header, each once. That it acts on all fields where there are several of a name is an assumption.
+ * The addresses that Exchange would send to: those of every To, Cc and Bcc in the message's header, each
+ * once. It is an assumption that Exchange uses all fields if there are several of one name.
  */
 export function recipientsOf(raw: Uint8Array): string[] | Refusal {
   const recipients = new Map<string, string>();
@@ -64,9 +64,9 @@ export function recipientsOf(raw: Uint8Array): string[] | Refusal {
 }
 
 /**
- * Why Exchange does not take the sender. Seen with a printer that writes its address twice, as in
- * `a@x.test <a@x.test>`: where an at sign stands bare in a display name (RFC 5322 §3.2.5 allows none
- * there), Exchange finds another sender than the mailbox. What else it refuses is not imitated.
+ * Why Exchange refuses the sender. Seen with a printer that writes its address twice, as in
+ * `a@x.test <a@x.test>`: with an unquoted at sign in a display name (which RFC 5322 §3.2.5 does not
+ * allow), Exchange finds a sender other than the mailbox. Its other refusals are not imitated.
  */
 export function senderRefusal(raw: Uint8Array): Refusal | undefined {
   if (!fieldsOf(raw, /^from$/i).some(hasBareAt)) return undefined;
@@ -78,7 +78,7 @@ export function senderRefusal(raw: Uint8Array): Refusal | undefined {
   );
 }
 
-/** Whether an at sign stands before the brackets of an address, in no quotes and no comment. */
+/** Whether there is an at sign before an address in brackets, outside of quotes and comments. */
 function hasBareAt(value: string): boolean {
   let quoted = false;
   let depth = 0;

@@ -1,4 +1,4 @@
-// What can be told to the imitated Graph, and what its parts hand to each other.
+// The options of the imitated Graph, and the types that its parts share.
 
 import type { Buffer } from "node:buffer";
 import type { Context } from "hono";
@@ -7,7 +7,7 @@ import type { Faults, Operation } from "../faults.ts";
 import type { IncomingMessage } from "../inbox/store.ts";
 import type { DraftLimits } from "./drafts.ts";
 
-/** What may be asked of Graph, as opposed to Entra ID. */
+/** Graph's operations, without Entra ID's. */
 export type GraphOperation = Exclude<Operation, "token">;
 
 export interface AcceptedMessage extends Required<Omit<IncomingMessage, "trace">> {
@@ -17,33 +17,33 @@ export interface AcceptedMessage extends Required<Omit<IncomingMessage, "trace">
 
 export interface GraphOptions extends DraftLimits {
   verify(token: string): IssuedToken | undefined;
-  /** Takes an accepted message. */
+  /** Receives each accepted message. */
   deliver(message: AcceptedMessage): void | Promise<void>;
   /**
-   * Whether there is such a mailbox; when left out, all well-formed addresses and object ids are some,
-   * but for `nobody@…`.
+   * Whether a mailbox exists; when left out, every well-formed address and object id has one, except
+   * `nobody@…`.
    */
   readonly hasMailbox?: (mailbox: string) => boolean;
   /** Milliseconds from a request to its response. */
   readonly delay?: number;
-  /** Answers in place of the imitation, for rehearsing trouble. */
+  /** Responds instead of the imitation, to rehearse failures. */
   readonly intercept?: (
     context: Context,
     operation: GraphOperation,
   ) => Response | undefined | Promise<Response | undefined>;
-  /** Faults that wait for their requests; none when left out. */
+  /** Faults that are scripted; none when left out. */
   readonly faults?: Faults;
-  /** Requests at once for each app and mailbox, as Graph allows them; 4 when left out. */
+  /** Concurrent requests that are allowed for each app and mailbox; 4 when left out, as in Graph. */
   readonly concurrency?: number;
-  /** Seconds of Retry-After when there are more; 1 when left out. */
+  /** Seconds of Retry-After for requests beyond that; 1 when left out. */
   readonly retryAfter?: number;
   /** Octets of a message with its attachments; 150 MiB when left out. */
   readonly messageSizeLimit?: number;
-  /** Milliseconds that an upload session is open; an hour when left out. */
+  /** Milliseconds until an upload session expires; an hour when left out. */
   readonly uploadLifetime?: number;
 }
 
-/** A request to the mailbox API whose token, role and size are as they should be. */
+/** A request to the mailbox API whose token, role and size have been checked. */
 export interface MailboxRequest {
   readonly context: Context;
   readonly mailbox: string;

@@ -1,10 +1,10 @@
-// What the imitated Graph says when it refuses.
+// The imitated Graph's refusals.
 // https://learn.microsoft.com/graph/errors
 
 import { randomUUID } from "node:crypto";
 import type { Context } from "hono";
 
-/** A refusal before it is a response. */
+/** A refusal, from which {@link refuse} makes the response. */
 export interface Refusal {
   readonly status: 400 | 401 | 403 | 404 | 405 | 413 | 416 | 429 | 500 | 503;
   readonly code: string;

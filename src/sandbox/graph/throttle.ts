@@ -1,12 +1,12 @@
-// Graph's limit of requests at once for each app and mailbox.
+// Graph's limit of concurrent requests for each app and mailbox.
 // https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
 
-/** Whose requests are counted together: an app's to one mailbox. */
+/** Requests of one app to one mailbox are counted together. */
 export function throttleKey(client: string, mailbox: string): string {
   return `${client}/${mailbox}`.toLowerCase();
 }
 
-/** Places for the requests of each key; a key without requests takes no memory. */
+/** Counts the requests of each key; a key without requests takes no memory. */
 export class Throttle {
   readonly #limit: number;
   readonly #taken = new Map<string, number>();
@@ -17,17 +17,17 @@ export class Throttle {
     this.#limit = limit;
   }
 
-  /** Requests that found no place. */
+  /** Requests that were over the limit. */
   get refused(): number {
     return this.#refused;
   }
 
-  /** The most places that one key has had at once. */
+  /** The most requests of one key at the same time. */
   get most(): number {
     return this.#most;
   }
 
-  /** A function that gives the place back, or undefined if all are taken. */
+  /** @returns a function that ends the request, or undefined if the limit is reached */
   enter(key: string): (() => void) | undefined {
     const taken = this.#taken.get(key) ?? 0;
     if (taken >= this.#limit) {

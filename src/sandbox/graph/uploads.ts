@@ -11,8 +11,8 @@ import { type Drafts, sizeOf, type Upload } from "./drafts.ts";
 import type { GraphOptions, MailboxRequest } from "./options.ts";
 
 /**
- * Octets of a file that a session is for. The page says 3 to 150 MB without saying which MB. A file
- * of 3,100,000 octets must be possible in one of the two ways, so a session takes it.
+ * Octets of a file for which a session can be opened. The page says 3 to 150 MB but not which MB. A file
+ * of 3,100,000 octets must be possible in one of the two ways, so a session accepts it.
  */
 export const SMALLEST_UPLOAD = 3_000_000;
 export const LARGEST_UPLOAD = 150 * 1024 * 1024;
@@ -83,14 +83,14 @@ export function createUploadSession(
   );
 }
 
-/** A path beside `/v1.0`, wherever the imitation is mounted, as the client sees it. */
+/** A path next to `/v1.0`, as the client sees it, wherever the imitation is mounted. */
 function addressOf(context: Context, path: string): URL {
   const url = new URL(context.req.url);
   const mark = Math.max(url.pathname.indexOf("/v1.0/"), 0);
   return new URL(url.pathname.slice(0, mark) + path, url);
 }
 
-/** Takes the next piece of a file. */
+/** Receives the next piece of a file. */
 export async function uploadChunk(
   context: Context,
   upload: Upload | undefined,
@@ -132,7 +132,7 @@ export async function uploadChunk(
       ),
     );
   }
-  // Seen while a file was being uploaded, not before (microsoft-graph-docs-contrib#2561).
+  // Reported during the upload, not before it (microsoft-graph-docs-contrib#2561).
   if (sizeOf(upload.draft) + upload.received + body.length > messageLimit(limits)) {
     return refuse(context, MESSAGE_TOO_LARGE);
   }
@@ -149,7 +149,7 @@ export async function uploadChunk(
   return context.body(null, 201, { Location: location.href, "request-id": randomUUID() });
 }
 
-/** Octets that hold no more memory than they need. */
+/** A copy if the octets are a view on larger memory. */
 function ownOctets(body: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return body.byteLength === body.buffer.byteLength ? new Uint8Array(body.buffer) : body.slice();
 }
@@ -168,7 +168,7 @@ export function cancelUpload(
   return context.body(null, 204, { "request-id": randomUUID() });
 }
 
-/** As the page shows it: another capital than in the first response, and no dash behind the start. */
+/** As the page shows it: capitalised unlike the first response, and without a dash after the start. */
 function progress(context: Context, { expiresAt, received }: Upload): Response {
   return context.json(
     {

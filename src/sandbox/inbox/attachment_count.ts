@@ -1,11 +1,11 @@
 /**
- * How many attachments a message has, for the sign in the list: read by its structure, so that
- * nothing has to be decoded. What the page shows of a message is read by mime.ts.
+ * How many attachments a message has, for the icon in the list: from its structure, without decoding
+ * anything. message_content.ts reads what the page shows of a message.
  */
 import { dispositionOf, fieldBody, type Part, readMime } from "../../message/mime.ts";
 import { Pieces } from "../../message/content_view.ts";
 
-/** Files of a message; images that belong to its HTML (`inline`, RFC 2183 §2.1) are none. */
+/** Files of a message, without images that belong to its HTML (`inline`, RFC 2183 §2.1). */
 export function countAttachments(raw: Uint8Array): number {
   return countIn(readMime(new Pieces([raw])));
 }
@@ -15,7 +15,7 @@ function countIn(part: Part): number {
     return part.parts.reduce((sum, inner) => sum + countIn(inner), 0);
   }
   if (part.kind === "message") return 1;
-  // Signed multiparts are not looked into: their octets are nobody's business.
+  // Signed multiparts are not opened.
   if (part.type.startsWith("multipart/")) return 0;
   if (part.type.startsWith("text/")) return isFile(part) ? 1 : 0;
   return dispositionOf(part).value === "inline" ? 0 : 1;

@@ -1,8 +1,8 @@
 /**
- * What happens, as server-sent events (WHATWG HTML §9.2): `message` with the summary of each new one,
- * `dropped` with `{id}` of one that had to make room, `deleted` with that of one that was taken out,
- * `cleared`; `failure` with the summary of each new one, `failuresCleared`; `traced` when there may be
- * more to tell of how messages and logins went.
+ * Server-sent events (WHATWG HTML §9.2): `message` with the summary of each new message, `dropped` with
+ * the `{id}` of one that was dropped to make room, `deleted` with that of one that a user deleted,
+ * `cleared`; `failure` with the summary of each new failure, `failuresCleared`; `traced` when more may be
+ * known about messages and logins.
  */
 import type { TraceEvent } from "../trace/tracer.ts";
 import type { InboxEvent } from "./store.ts";
@@ -13,15 +13,15 @@ export type PageEvent = InboxEvent | TraceEvent;
 export type Subscribe = (listener: (event: PageEvent) => void) => () => void;
 
 export interface EventStreamOptions {
-  /** Milliseconds between the comments that show a proxy, and us, whether the client still lives. */
+  /** Milliseconds between comments, which show proxies and the sandbox whether the client is connected. */
   keepAlive: number;
   /** Ends the stream when aborted. */
   signals: readonly AbortSignal[];
-  /** Called once when the stream is over, whoever ended it. */
+  /** Called once when the stream ends, on either side. */
   onEnd: () => void;
 }
 
-/** Octets that may wait for a client; a slower one is cut off, and reads the list anew. */
+/** Octets buffered for a client; a slower one is disconnected, and loads the list again. */
 const MAX_QUEUE = 1024 * 1024;
 
 /** The body of one client's `GET /api/events`. */
@@ -50,7 +50,7 @@ export function eventStream(
         try {
           controller.close();
         } catch {
-          // The client went first, which closed it.
+          // The client has disconnected, which closed it.
         }
         options.onEnd();
       };
@@ -58,7 +58,7 @@ export function eventStream(
         if (signal.aborted) return end();
         signal.addEventListener("abort", end);
       }
-      // Something to send at once, or the client would not learn that it is connected.
+      // Sent immediately, so that the client learns that it is connected.
       send("retry: 2000\n\n");
     },
     cancel: () => end(),

@@ -1,32 +1,32 @@
 /**
- * Keeps other web sites out of the sandbox. It listens on the loopback, where every page that the
- * developer's browser has open can send requests: a name that its owner points at 127.0.0.1 (DNS
- * rebinding) shows in Host, a request from another page (CSRF) in Origin and Sec-Fetch-Site
- * (RFC 6454, W3C Fetch Metadata).
+ * Keeps other web sites out of the sandbox. It listens on the loopback, where every page that is open in
+ * the developer's browser can send requests. Host reveals a foreign name that points at 127.0.0.1 (DNS
+ * rebinding); Origin and Sec-Fetch-Site reveal a request from another page (CSRF; RFC 6454, W3C Fetch
+ * Metadata).
  */
 import type { MiddlewareHandler } from "hono";
 
 const LOOPBACK = /^(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?$/;
-/** An address is nobody's name: no web site can have it and point it elsewhere. */
+/** IP addresses are safe: no web site can own one and point it elsewhere. */
 const ADDRESS = /^(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}\])(?::\d{1,5})?$/;
 
 /**
- * Refuses, with 403 and a line of JSON that says why, what does not come from the inbox's own page
- * or from a program.
+ * Refuses requests that come neither from the inbox's own page nor from a program, with 403 and a line of
+ * JSON that says why.
  *
  * @param allowedHosts hosts besides the loopback's, `name` (any port) or `name:port`.
- * @throws TypeError if one of them can be no Host header.
+ * @throws TypeError if one of them is not valid in a Host header.
  */
 export function ownSiteOnly(allowedHosts: readonly string[] = []): MiddlewareHandler {
   return guard(LOOPBACK, allowedHosts);
 }
 
 /**
- * The same for the imitated services, which programs use and no page: a relay may reach them by any
- * address that the machine has, but by a name only if it is known.
+ * The same for the imitated services, which only programs use: a relay may reach them by any address of
+ * the machine, but only by known names.
  *
  * @param allowedHosts as for {@link ownSiteOnly}
- * @throws TypeError likewise
+ * @throws TypeError as for {@link ownSiteOnly}
  */
 export function programsOnly(allowedHosts: readonly string[] = []): MiddlewareHandler {
   return guard(new RegExp(`${LOOPBACK.source}|${ADDRESS.source}`), allowedHosts);
@@ -41,7 +41,7 @@ function guard(always: RegExp, allowedHosts: readonly string[]): MiddlewareHandl
   }
 
   return async (c, next) => {
-    // Programs of the same process (and tests) call without a Host header: the URL has it.
+    // Calls from the same process (and tests) have no Host header; the URL has the host.
     const host = (c.req.header("host") ?? new URL(c.req.url).host).toLowerCase();
     const known = always.test(host) || allowed.has(host) || allowed.has(withoutPort(host));
     if (!known) {
@@ -62,7 +62,7 @@ function guard(always: RegExp, allowedHosts: readonly string[]): MiddlewareHandl
   };
 }
 
-/** Whether an Origin header names the host that the Host header does, port included. */
+/** Whether Origin names the same host as the Host header, including the port. */
 function sameHost(origin: string, host: string): boolean {
   const parts = /^(https?:)\/\/([^/?#]+)$/i.exec(origin);
   if (parts === null) return false; // also "null", the origin of sandboxed documents
@@ -71,7 +71,7 @@ function sameHost(origin: string, host: string): boolean {
   return named !== undefined && named === normalHost(scheme, host);
 }
 
-/** Lower case and without the scheme's own port, or undefined if it is no host at all. */
+/** In lower case and without the scheme's default port; undefined if it is not a host. */
 function normalHost(scheme: string, host: string): string | undefined {
   if (!/^(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i.test(host)) return undefined;
   try {

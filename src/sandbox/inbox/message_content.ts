@@ -1,7 +1,7 @@
 /**
- * Reads a message (RFC 5322, MIME) for the inbox: the few header fields of the list, and the parts
- * that the page shows. Everything here comes from strangers: reading never throws, and a message
- * that cannot be read is empty, not an error.
+ * Reads a message (RFC 5322, MIME) for the inbox: the header fields of the list, and the parts that the
+ * page shows. All of it comes from strangers: reading never throws, and a message that cannot be read is
+ * empty, not an error.
  */
 import { createHash } from "node:crypto";
 import PostalMime from "postal-mime";
@@ -14,7 +14,7 @@ export interface SummaryFields {
   cc: string[];
   bcc: string[];
   subject: string;
-  /** Display names, "" where there is none; those of the lists in the order of their addresses. */
+  /** Display names, "" if there is none; in the lists, in the order of the addresses. */
   fromName: string;
   toNames: string[];
   ccNames: string[];
@@ -23,9 +23,9 @@ export interface SummaryFields {
 
 /** One part that is neither the text nor the HTML of the message. */
 export interface MessageAttachment {
-  /** Position in the message, from 0: the name it is downloaded by. */
+  /** Position in the message, from 0; identifies it in its download's URL. */
   index: number;
-  /** As the message says, so anything at all; empty if it says nothing. */
+  /** From the message, so it can be anything; empty if there is none. */
   filename: string;
   contentType: string;
   disposition: string;
@@ -35,7 +35,7 @@ export interface MessageAttachment {
   size: number;
   /** Of the decoded octets, hexadecimal. */
   sha256: string;
-  /** Whether it was attached to a draft, and is not in the raw message. */
+  /** Whether it was attached to a draft, so that the raw message does not contain it. */
   uploaded: boolean;
   /** Decoded, in order. */
   chunks: readonly Uint8Array<ArrayBuffer>[];
@@ -51,16 +51,16 @@ export interface MessageContent {
   error?: string;
 }
 
-/** Octets of header that the list looks at; what lies behind is still in the raw message. */
+/** Octets of header that are read for the list; the raw message still has the rest. */
 const MAX_HEADER_SIZE = 512 * 1024;
 /** Characters of a subject in the list, of which 500 are sent at once. */
 const MAX_SUBJECT = 10_000;
 /** Characters of a display name in the list. */
 const MAX_NAME = 500;
-/** Attachments that can be listed and downloaded; a message can be nothing but boundaries. */
+/** Attachments that can be listed and downloaded; a message can consist of boundaries only. */
 const MAX_ATTACHMENTS = 1000;
 
-/** The list's fields. Reads the header only, so that a large message costs no more than a small. */
+/** The list's fields. Reads only the header, so a large message costs no more than a small one. */
 export async function readSummary(raw: Uint8Array): Promise<SummaryFields> {
   const header = await readHeader(raw);
   const [from] = mailboxes(header?.from && [header.from]);
@@ -80,7 +80,7 @@ export async function readSummary(raw: Uint8Array): Promise<SummaryFields> {
   };
 }
 
-/** Everything the page shows. Needs some times the message's size in memory. */
+/** Everything the page shows. Needs several times the message's size in memory. */
 export async function readContent(raw: Uint8Array): Promise<MessageContent> {
   try {
     // Attached messages stay attachments, so that they can be downloaded as they were sent.
@@ -111,7 +111,7 @@ async function readHeader(raw: Uint8Array): Promise<Email | undefined> {
   }
 }
 
-/** Offset behind the last line of the header, at most MAX_HEADER_SIZE. */
+/** Offset of the end of the header, at most MAX_HEADER_SIZE. */
 function headerEnd(raw: Uint8Array): number {
   const limit = Math.min(raw.length, MAX_HEADER_SIZE);
   let lineStart = 0;
@@ -125,7 +125,7 @@ function headerEnd(raw: Uint8Array): number {
   return limit;
 }
 
-/** Those that have an address, with groups (`Team: a@example.com;`) opened. */
+/** The mailboxes that have an address, including those in groups (`Team: a@example.com;`). */
 function mailboxes(list: readonly Address[] | undefined): { name: string; address: string }[] {
   return (list ?? [])
     .flatMap((entry) => entry.group ?? [entry])

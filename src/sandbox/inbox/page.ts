@@ -1,6 +1,6 @@
 /**
- * The inbox page and the policy that it is served with: its own script and style, known by their
- * hashes, and nothing else (CSP Level 3 §2.3.1).
+ * The inbox page and its Content-Security-Policy: its own script and style, by their hashes, and nothing
+ * else (CSP Level 3 §2.3.1).
  */
 import { createHash } from "node:crypto";
 import html from "./page.html" with { type: "text" };

@@ -1,13 +1,13 @@
 /**
- * Hands a stranger's HTML and attachments to a browser so that they stay harmless: the HTML for an
- * iframe that runs no script and loads nothing, attachments as downloads (RFC 6266, RFC 8187).
+ * Serves HTML and attachments from strangers safely: HTML for an iframe that runs no script and loads
+ * nothing, attachments as downloads (RFC 6266, RFC 8187).
  */
 import { Buffer } from "node:buffer";
 import type { MessageAttachment } from "./message_content.ts";
 
 /**
- * No script, form, plug-in or navigation, an origin of its own, nothing from the network. The
- * policy of the response holds wherever the document is opened, also outside of our page's iframe.
+ * No script, form, plug-in or navigation, an origin of its own, nothing from the network. The response's
+ * policy applies wherever the document is opened, including outside of the page's iframe.
  *
  * @param remoteImages whether the reader has asked for images from the network
  */
@@ -16,7 +16,7 @@ export function htmlPolicy(remoteImages: boolean): string {
   return `sandbox; default-src 'none'; img-src ${images}; style-src 'unsafe-inline'`;
 }
 
-/** Images that browsers only draw. SVG is not among them: it is a document with scripts. */
+/** Types of images that browsers only draw. Not SVG, which is a document with scripts. */
 const SAFE_IMAGES = new Set([
   "image/avif",
   "image/bmp",
@@ -26,7 +26,7 @@ const SAFE_IMAGES = new Set([
   "image/webp",
 ]);
 
-/** Characters of data: URLs in one document: a small image can be referred to a million times. */
+/** Characters of data: URLs in one document: a small image can be referenced a million times. */
 const MAX_INLINED = 48 * 1024 * 1024;
 
 /** The type that an attachment is served with. */
@@ -46,9 +46,9 @@ export function htmlDocument(
 }
 
 /**
- * Takes what the policy forbids out of its place, so that the browser does not even complain of it:
- * handlers of events, and addresses of images unless they are wanted. Relative ones lead nowhere.
- * It is the policy that holds: this may miss some.
+ * Removes what the policy forbids, so that the browser does not report it: event handlers, and addresses
+ * of images unless the reader wants them. Relative addresses lead nowhere. The policy is what protects:
+ * this may miss some.
  */
 function quiet(html: string, remoteImages: boolean): string {
   const calm = html.replace(/<[a-z][^<>]{0,20000}>/gi, (tag) => {
@@ -71,18 +71,18 @@ const REMOTE_SOURCE =
   /(\s)(src|srcset|background|poster)(?=\s{0,8}=(?!\s{0,8}["']?\s{0,8}(?:data|cid):))/gi;
 
 /**
- * <link> can look up and connect to hosts (preconnect), <meta> can refresh, and a policy does not
- * stop everything of it in every browser. <basefont> takes their place: the parser treats it alike
- * (void, allowed in head), and it does nothing. <base> goes so that ours, which turns a click on a
- * link into nothing instead of an error in the frame, is the only one. <script> becomes <template>,
- * which is as silent as a script that may not run.
+ * <link> can resolve and connect to hosts (preconnect), <meta> can refresh, and not every browser's policy
+ * stops all of that. <basefont> replaces them: the parser treats it alike (void, allowed in head), and it
+ * does nothing. <base> is removed so that the sandbox's own is the only one, with which a click on a link
+ * does nothing instead of showing an error in the frame. <script> becomes <template>, which shows as
+ * little as a script that may not run.
  */
 function withoutHints(html: string): string {
   return html.replace(/<(?:link|meta|base)(?=[\s/>])/gi, "<basefont")
     .replace(/<(\/?)script(?=[\s/>])/gi, "<$1template");
 }
 
-/** Puts attached images in place of the `cid:` URLs (RFC 2392) that refer to them. */
+/** Replaces `cid:` URLs (RFC 2392) by the attached images that they refer to. */
 function inlineImages(html: string, attachments: readonly MessageAttachment[]): string {
   const images = new Map<string, string>();
   for (const part of attachments) {
@@ -115,14 +115,14 @@ function percentDecoded(text: string): string {
 }
 
 /**
- * Content-Disposition of a download. The file name is the stranger's: what could end the header,
- * choose a folder or show the name in another order than it is saved in becomes `_`.
+ * Content-Disposition of a download. The file name comes from a stranger: characters that could end the
+ * header, choose a folder, or show the name in an order other than its own become `_`.
  */
 export function contentDisposition(part: MessageAttachment): string {
   const fallback = part.contentType === "message/rfc822" ? "eml" : "bin";
   const name = [...part.filename.toWellFormed()].slice(0, 150).join("")
-    // Controls, format characters (with the bidirectional overrides), separators of lines and
-    // folders, and what Windows does not allow.
+    // Controls, format characters (including bidirectional overrides), line and path separators, and
+    // what Windows does not allow.
     .replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}/\\:*?"<>|]/gu, "_")
     .replace(/^[.\s]+|[.\s]+$/g, "") || `attachment-${part.index + 1}.${fallback}`;
   const ascii = name.replace(/[^\x20-\x7e]|%/g, "_");

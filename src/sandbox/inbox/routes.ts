@@ -1,6 +1,6 @@
 /**
- * The inbox over HTTP: the page and its API. Only the own page and programs may use it (guard.ts),
- * and nothing that a message contains is served as anything that a browser would run.
+ * The inbox over HTTP: the page and its API. Only its own page and programs may use it (guard.ts), and no
+ * content of a message is served as something that a browser would run.
  */
 import { type Context, Hono } from "hono";
 import { faultRoutes } from "../fault_routes.ts";
@@ -13,7 +13,7 @@ import { PAGE, PAGE_POLICY } from "./page.ts";
 import { contentDisposition, htmlDocument, htmlPolicy, safeType } from "./parts.ts";
 import type { Inbox } from "./store.ts";
 
-/** How to reach the relay: shown on the page for copying. */
+/** How to reach the relay; the page shows it for copying. */
 export interface ConnectionDetails {
   /** `host:port`, STARTTLS. */
   smtp: string;
@@ -27,26 +27,26 @@ export interface ConnectionDetails {
 
 export interface InboxRoutesOptions {
   connection: ConnectionDetails;
-  /** Hosts besides localhost, 127.0.0.1 and [::1] that the inbox may be opened as. */
+  /** Hosts, besides localhost, 127.0.0.1 and [::1], under which the inbox can be opened. */
   allowedHosts?: readonly string[];
-  /** Milliseconds between the comments on an idle event stream; 15,000 unless told otherwise. */
+  /** Milliseconds between comments on an idle event stream; 15,000 when left out. */
   keepAlive?: number;
-  /** What the services are told to do wrong; without it, there is no `/api/faults`. */
+  /** The scripted faults; without them, there is no `/api/faults`. */
   faults?: Faults;
-  /** What is known of failures, and of the way of each message; without it, nothing is. */
+  /** Records failures and traces messages; without it, the page shows neither. */
   tracer?: Pick<Tracer, "failures" | "subscribe">;
-  /** Ends the event streams when aborted, which would otherwise hold up the server's stop. */
+  /** Ends the event streams when aborted; otherwise they would delay the server's stop. */
   signal?: AbortSignal;
 }
 
-/** Clients of `GET /api/events` at once. */
+/** Concurrent clients of `GET /api/events`. */
 const MAX_STREAMS = 100;
 
 /**
- * The routes `/` and `/api/*`, to be mounted at the root beside others: the checks hold for these
- * paths only.
+ * The routes `/` and `/api/*`, to be mounted at the root beside others: the checks apply to these paths
+ * only.
  *
- * @throws TypeError if one of `allowedHosts` can be no host.
+ * @throws TypeError if one of `allowedHosts` is not a valid host.
  *
  * @example
  * app.route("/", inboxRoutes(inbox, { connection }));
@@ -81,7 +81,7 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
 
   app.get("/api/events", (c) => {
     const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no" };
-    // Nobody would ever read, or end, the stream of a HEAD.
+    // The stream of a HEAD would never be read or ended.
     if (c.req.method === "HEAD") return c.body(null, 200, headers);
     if (streams >= MAX_STREAMS) return c.json({ error: "too many event streams" }, 503);
     streams++;
@@ -173,7 +173,7 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
   return app;
 }
 
-/** Hands out one block after the other, so that a large file is not copied as a whole. */
+/** Serves one block after another, so that a large file is not copied as a whole. */
 function streamOf(chunks: readonly Uint8Array<ArrayBuffer>[]): ReadableStream {
   let next = 0;
   return new ReadableStream({
@@ -186,14 +186,14 @@ function streamOf(chunks: readonly Uint8Array<ArrayBuffer>[]): ReadableStream {
   }, { highWaterMark: 0 });
 }
 
-/** For every response that does not say otherwise: not cached, not guessed at, not embedded. */
+/** Defaults for every response: not cached, type not guessed, not embedded. */
 const COMMON_HEADERS = [
   ["Cache-Control", "no-store"],
   ["Content-Security-Policy", "sandbox; default-src 'none'; frame-ancestors 'none'"],
   ["Cross-Origin-Resource-Policy", "same-origin"],
   ["Referrer-Policy", "no-referrer"],
   ["X-Content-Type-Options", "nosniff"],
-  // Browsers look up the hosts of links beforehand; a message's sender could watch for that.
+  // Browsers resolve the hosts of links in advance, which a message's sender could observe.
   ["X-DNS-Prefetch-Control", "off"],
   ["X-Frame-Options", "DENY"],
 ] as const;

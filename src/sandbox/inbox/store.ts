@@ -1,6 +1,6 @@
 /**
- * The sandbox's inbox: what the imitated Graph was told to send, in memory only, newest first.
- * Bounded in number and in octets; the oldest make room for the new.
+ * The sandbox's inbox: the messages that the imitated Graph accepted, in memory only, newest first.
+ * Bounded in number and octets: the oldest are dropped for new ones.
  */
 import type { Trace } from "../trace/trace.ts";
 import { countAttachments } from "./attachment_count.ts";
@@ -11,19 +11,19 @@ import {
   type SummaryFields,
 } from "./message_content.ts";
 
-/** A message as the list shows it, in exactly the words of `GET /api/messages`. */
+/** A message as the list shows it, with the fields of `GET /api/messages`. */
 export interface MessageSummary extends SummaryFields {
   /** Short, URL-safe, unique in this inbox. */
   id: string;
-  /** Octets of the raw message and of what was attached to it by upload. */
+  /** Octets of the raw message and of its uploaded attachments. */
   size: number;
-  /** Files in the message and beside it. */
+  /** Files in the message and uploaded ones. */
   attachmentCount: number;
   /** ISO 8601, UTC. */
   receivedAt: string;
 }
 
-/** A file that was attached to a message beside its MIME content. */
+/** A file that was attached to a message separately from its MIME content. */
 export interface UploadedFile {
   readonly name: string;
   readonly contentType: string;
@@ -33,38 +33,38 @@ export interface UploadedFile {
   readonly size: number;
   /** Of the content, hexadecimal. */
   readonly sha256: string;
-  /** The content as it came, piece by piece. */
+  /** The content in the pieces in which it arrived. */
   readonly chunks: readonly Uint8Array<ArrayBuffer>[];
 }
 
-/** What the inbox is given. */
+/** A message to add to the inbox. */
 export interface IncomingMessage {
   readonly mailbox: string;
   readonly raw: Uint8Array;
-  /** Who receives it, as the imitated Graph reads the header. */
+  /** Its recipients, as the imitated Graph reads the header. */
   readonly recipients?: readonly string[];
   readonly uploads?: readonly UploadedFile[];
-  /** The way that it has come, where that was seen. */
+  /** Its trace, if there is one. */
   readonly trace?: Trace | undefined;
 }
 
 /** A message in the inbox. */
 export interface StoredMessage {
   readonly summary: MessageSummary;
-  /** Whose mailbox Graph was told to send from. */
+  /** The mailbox that Graph was told to send from. */
   readonly mailbox: string;
-  /** The bytes that Graph was given. */
+  /** The octets that Graph received. */
   readonly raw: Uint8Array<ArrayBuffer>;
-  /** Who receives it: each address once. */
+  /** Its recipients, each address once. */
   readonly recipients: readonly string[];
-  /** What was attached to the draft; the raw message does not have it. */
+  /** Files that were attached to the draft; the raw message does not contain them. */
   readonly uploads: readonly UploadedFile[];
   readonly trace: Trace | undefined;
 }
 
 /**
- * What a subscriber is told. `dropped` is the oldest one, which had to make room; `deleted` one that a
- * user has taken out.
+ * An event for subscribers. `dropped`: the oldest message was dropped to make room; `deleted`: a user
+ * deleted one.
  */
 export type InboxEvent =
   | { type: "message"; summary: MessageSummary }
@@ -72,9 +72,9 @@ export type InboxEvent =
   | { type: "cleared" };
 
 export interface InboxLimits {
-  /** Messages; 500 unless told otherwise. */
+  /** Messages; 500 when left out. */
   maxMessages?: number;
-  /** Octets of all messages together, uploads included; 512 MiB unless told otherwise. */
+  /** Octets of all messages together, including uploads; 512 MiB when left out. */
   maxBytes?: number;
 }
 
@@ -87,13 +87,13 @@ export interface InboxLimits {
 export class Inbox {
   readonly #maxMessages: number;
   readonly #maxBytes: number;
-  /** In the order of arrival: a Map keeps it, and its first is the oldest. */
+  /** In the order of arrival, which a Map keeps: the first is the oldest. */
   readonly #messages = new Map<string, StoredMessage>();
   readonly #listeners = new Set<(event: InboxEvent) => void>();
   #bytes = 0;
-  /** Settled when the latest add is in, so that messages are listed in the order of their adds. */
+  /** Settled when the latest `add` is done, so that messages are listed in the order they were added. */
   #lastAdd: Promise<unknown> = Promise.resolve();
-  /** The latest message read: the page asks for the message, its HTML and each of its images. */
+  /** The content of the message read last: the page requests the message, its HTML and its images. */
   #open: { id: string; content: Promise<MessageContent> } | undefined;
 
   constructor(limits: InboxLimits = {}) {
@@ -102,8 +102,8 @@ export class Inbox {
   }
 
   /**
-   * Keeps a copy of the message (of uploads not even that) and tells the subscribers. Takes
-   * anything, also what is no message at all.
+   * Keeps a copy of the message (uploads are not copied) and notifies the subscribers. Accepts any
+   * octets, even if they are not a message.
    *
    * @throws RangeError (as a rejection) if the message alone is larger than the whole inbox.
    */
@@ -115,7 +115,7 @@ export class Inbox {
       return Promise.reject(new RangeError(problem));
     }
     const receivedAt = new Date().toISOString();
-    // A copy, because a view would keep its whole buffer in memory, past the bound.
+    // A copy, because a view would keep its whole buffer in memory, beyond the bound.
     const copy = new Uint8Array(raw);
     const added = this.#lastAdd.then(async () => {
       const fields = await readSummary(copy);
@@ -192,14 +192,14 @@ export class Inbox {
       try {
         listener(event);
       } catch {
-        // A subscriber that fails is let go: the message is in all the same, and Graph's response
-        // to the relay must not depend on who is looking.
+        // A subscriber that throws is removed: the message has been added, and Graph's response to the
+        // relay must not depend on subscribers.
         this.#listeners.delete(listener);
       }
     }
   }
 
-  /** Ten characters of 32: no sign that a URL, a shell or a double click would stumble over. */
+  /** Ten characters of 32: none that is special in a URL, a shell or a double click. */
   #newId(): string {
     for (;;) {
       const random = crypto.getRandomValues(new Uint8Array(10));
@@ -211,7 +211,7 @@ export class Inbox {
   }
 }
 
-/** The parts of the raw message, and behind them what was uploaded. */
+/** The parts of the raw message, followed by the uploaded files. */
 async function contentOf({ raw, uploads }: StoredMessage): Promise<MessageContent> {
   const content = await readContent(raw);
   const first = content.attachments.length;
