@@ -7,7 +7,7 @@ import { Entries } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { SenderRules } from "../accounts/senders.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
-import { realClock } from "../clock.ts";
+import { type Clock, realClock } from "../clock.ts";
 import { directDelivery } from "../delivery/direct_delivery.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
@@ -30,6 +30,8 @@ export interface SubmissionParts {
   readonly notify: Notify;
   /** Where usernames of the form `id@lookup` are looked up. */
   readonly entries: EntrySource | undefined;
+  /** The machine's own when left out. */
+  readonly clock?: Clock;
 }
 
 export interface Submissions {
@@ -43,14 +45,14 @@ export interface Submissions {
 }
 
 export function buildSubmissions(parts: SubmissionParts): Submissions {
-  const { settings, http, notify } = parts;
+  const { settings, http, notify, clock = realClock } = parts;
   const entries = entriesOf(parts);
   const accounts = accountsOf(parts, entries);
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
     delimiter: settings.USERNAME_DELIMITER,
     login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
-    clock: realClock,
+    clock,
   });
   const rate = settings.MESSAGE_RATE_LIMIT;
   const senders = new SenderRules(settings.ALLOWED_SENDERS);
@@ -63,7 +65,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
       delimiter: settings.USERNAME_DELIMITER,
       trusted: trustedIn(settings),
     },
-    messageLimit: rate === "off" ? undefined : new MessageLimit(rate, realClock),
+    messageLimit: rate === "off" ? undefined : new MessageLimit(rate, clock),
     delivery: directDelivery(graphBackend(parts, senders, cutOff.signal), {
       rules: senders,
       limits: messageLimits(settings),
@@ -83,19 +85,26 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   };
 }
 
-function entriesOf({ settings, notify, entries }: SubmissionParts): Entries | undefined {
+function entriesOf(
+  { settings, notify, entries, clock = realClock }: SubmissionParts,
+): Entries | undefined {
   return entries === undefined ? undefined : new Entries({
     source: entries,
     maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
+    clock,
     onTrouble: (trouble, served) => notify({ type: "lookupFailed", trouble, served }),
     onRecovery: () => notify({ type: "lookupRecovered" }),
   });
 }
 
-function accountsOf({ settings, http }: SubmissionParts, entries: Entries | undefined): Accounts {
+function accountsOf(
+  { settings, http, clock = realClock }: SubmissionParts,
+  entries: Entries | undefined,
+): Accounts {
   const { authorityHost, graphScope, graphAudiences } = cloudOf(settings);
   const tokens = new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
+    clock,
     async request(credentials, scope) {
       // MSAL is loaded with the first login, not with the program.
       const { requestToken } = await import("../entra/msal.ts");
@@ -115,7 +124,7 @@ function accountsOf({ settings, http }: SubmissionParts, entries: Entries | unde
 }
 
 function graphBackend(
-  { settings, http }: SubmissionParts,
+  { settings, http, clock = realClock }: SubmissionParts,
   senders: SenderRules,
   stop: AbortSignal,
 ): GraphBackend {
@@ -137,6 +146,7 @@ function graphBackend(
     deliveryTimeout: settings.DELIVERY_TIMEOUT,
     largeMessages: settings.LARGE_MESSAGES,
     stop,
+    clock,
   });
 }
 

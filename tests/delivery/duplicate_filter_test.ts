@@ -180,6 +180,7 @@ describe("a message whose client was gone before its 250", () => {
     for (const block of content) block.fill(0);
     sending[0]!.end(SENT);
     client.reply(false);
+    await settle();
     assert.equal(await repeated("second"), "first");
   });
 

@@ -130,6 +130,18 @@ describe("a message's turn", () => {
     assert.equal(backend.lanes, 0);
   });
 
+  it("is not held up by who only claims to be the app, by a token that no service has verified", async () => {
+    const { graph, send } = setUp();
+    const claimed = { ...accountWith(tokenOf("theirs")), unverified: () => "their token" };
+    const forged = [send("ann", [MESSAGE], claimed), send("ann", [MESSAGE], claimed)];
+    const own = send();
+    await settle();
+    assert.equal(graph.requests.length, 2);
+    await graph.answer(1, answer(202));
+    assert.match(line(own), /^250 /);
+    assert.deepEqual(forged.map(line), ["under way", "under way"]);
+  });
+
   it("comes also after a fault of the program", async () => {
     const { graph, send, backend } = setUp();
     const broken: Authorization = {

@@ -1,0 +1,89 @@
+/** One connection without a socket: what the order of its events means, event by event. */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { ConnectionEvent, RelayEvent } from "../../src/observe/relay_event.ts";
+import { ConnectionLimiter } from "../../src/server/connection_limiter.ts";
+import { MemoryBudget } from "../../src/server/memory.ts";
+import { type Reply, reply } from "../../src/smtp/reply.ts";
+import type { ReceivedMessage } from "../../src/submission/submission_service.ts";
+import type { Timeouts } from "../../src/server/connection_deadline.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { MemoryRuntime } from "../support/memory_runtime.ts";
+import { type ServerParts, smtpServer, type TestHandlers } from "../support/smtp_server.ts";
+import { settle } from "../delivery/waiting_client.ts";
+
+const SENT = reply(250, "2.0.0", "OK id=1");
+const MAIL = "MAIL FROM:<a@example.com>";
+const RCPT = "RCPT TO:<b@example.org>";
+
+interface Setup extends Partial<Omit<ServerParts, "handlers">> {
+  readonly implicitTls?: boolean;
+  readonly handlers?: TestHandlers;
+  readonly timeouts?: Partial<Timeouts>;
+}
+
+async function start({ implicitTls = false, handlers = {}, ...parts }: Setup = {}) {
+  const runtime = new MemoryRuntime();
+  const clock = new FakeClock();
+  const events: RelayEvent[] = [];
+  /** Messages under way, whose verdicts are the test's. */
+  const messages: { message: ReceivedMessage; answer(reply: Reply): void }[] = [];
+  const left: string[] = [];
+  const answered: string[] = [];
+  const server = await smtpServer({
+    ...parts,
+    runtime,
+    clock,
+    handlers: {
+      submit: (_, message) => {
+        const { promise, resolve } = Promise.withResolvers<Reply>();
+        messages.push({ message, answer: resolve });
+        return promise;
+      },
+      abandoned: ({ envelope }, gone) => {
+        left.push(envelope.from);
+        void gone.then((isGone) => left.push(`${envelope.from} ${isGone ? "gone" : "there"}`));
+      },
+      answered: ({ envelope }) => void answered.push(envelope.from),
+      ...handlers,
+      notify(event) {
+        events.push(event);
+        handlers.notify?.(event);
+      },
+    },
+  });
+  server.listen("127.0.0.1", 0, implicitTls);
+  const authed = async (address?: string) => {
+    const client = runtime.client(address);
+    assert.match(await client.logIn("user", "secret"), /^235 /);
+    return client;
+  };
+  const ended = () =>
+    events.filter((event): event is ConnectionEvent => event.type === "connection");
+  return { server, runtime, clock, events, messages, left, answered, authed, ended };
+}
+
+const chunk = (from: string) => [`MAIL FROM:<${from}>`, RCPT, "BDAT 3 LAST", "x"] as const;
+
+describe("a client that has ended its side", () => {
+  it("before its message was submitted has left, and whether it is there shows after the reply", async () => {
+    const { authed, messages, left, clock } = await start();
+    const client = await authed();
+    await client.say(...chunk("a@x.test"), ...chunk("b@x.test"));
+    client.end();
+    assert.deepEqual(left, [], "there was more to come");
+    messages[0]!.answer(SENT);
+    await settle();
+    assert.equal(messages.length, 2);
+    assert.deepEqual(left, ["b@x.test"]);
+    messages[1]!.answer(SENT);
+    await settle();
+    assert.match(client.text, /(250 2\.0\.0 OK id=1\r\n){1}.*250 2\.0\.0 OK id=1\r\n$/s);
+    assert.equal(client.ended, false, "a reset may come yet");
+    clock.pass(1_000);
+    assert.equal(client.ended, true);
+    client.close();
+    await settle();
+    assert.deepEqual(left, ["b@x.test", "b@x.test there"]);
+  });
+});
