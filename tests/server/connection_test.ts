@@ -87,3 +87,47 @@ describe("a client that has ended its side", () => {
     assert.deepEqual(left, ["b@x.test", "b@x.test there"]);
   });
 });
+
+describe("a place", () => {
+  const full = (connections = 1) => {
+    const clock = new FakeClock();
+    return new ConnectionLimiter({ connections, perAddress: 10, now: () => clock.now() });
+  };
+  const NO = reply(535, "5.7.8", "No");
+
+  it("may be had again after a login that has failed", async () => {
+    const { runtime } = await start({
+      limiter: full(),
+      handlers: { authenticate: () => Promise.resolve({ reply: NO }) },
+    });
+    const failed = runtime.client("192.0.2.1");
+    assert.match(await failed.logIn("user", "wrong"), /^535 /);
+    const other = runtime.client("192.0.2.2");
+    assert.match(failed.text, /421 4\.4\.2 /);
+    assert.match(other.text, /^220 /);
+  });
+
+  it("is kept while a login is being checked, and while a message is under way", async () => {
+    const login = Promise.withResolvers<{ reply: Reply; account: true; proved: false }>();
+    const { runtime, messages } = await start({
+      limiter: full(),
+      handlers: { authenticate: () => login.promise },
+    });
+    const busy = runtime.client("192.0.2.1");
+    await busy.logIn("user", "secret");
+    const other = runtime.client("192.0.2.2");
+    assert.deepEqual([busy.ended, other.text], [false, ""]);
+    other.close();
+    login.resolve({ reply: reply(235, "2.7.0", "OK"), account: true, proved: false });
+    await settle();
+    await busy.say(...chunk("a@x.test"));
+    const another = runtime.client("192.0.2.3");
+    assert.deepEqual([messages.length, busy.ended, another.text], [1, false, ""]);
+    another.close();
+    messages[0]!.answer(reply(451, "4.3.2", "Later"));
+    await settle();
+    assert.match(busy.text, /451 4\.3\.2 Later\r\n$/);
+    assert.match(runtime.client("192.0.2.4").text, /^220 /);
+    assert.equal(busy.ended, true, "its token is still unverified");
+  });
+});
