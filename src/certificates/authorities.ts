@@ -4,7 +4,7 @@
 import { X509Certificate } from "node:crypto";
 import type { AuthorityFile } from "../settings/parsers.ts";
 import { CertificateError, certificatesIn, together } from "./certificate.ts";
-import { readPem } from "./file.ts";
+import { readPem } from "./pem_files.ts";
 
 /**
  * @param files PEM; text around the certificates is passed over

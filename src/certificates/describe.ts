@@ -2,7 +2,7 @@
 
 import type { X509Certificate } from "node:crypto";
 import { kindName, kindOfCertificate } from "./key_kind.ts";
-import type { ProvenTls } from "./prove.ts";
+import type { HandshakeResult } from "./test_handshake.ts";
 
 const DAY_MS = 86_400_000;
 /** Days left below which a certificate should have been renewed: Let's Encrypt's have 30 then. */
@@ -50,7 +50,7 @@ export function certificateFields(
 
 /** Fields for the log: what handshakes have come to, in the same order. */
 export function handshakeFields(
-  handshakes: readonly ProvenTls[],
+  handshakes: readonly HandshakeResult[],
 ): Readonly<Record<string, string>> {
   return {
     protocols: handshakes.map(({ protocol }) => protocol).join(","),

@@ -17,7 +17,7 @@ import {
 } from "./certificate.ts";
 import { serviceCode } from "../service_text.ts";
 import { explainVault, troubleOf } from "./keyvault_errors.ts";
-import type { CertificateSource, Found, Look } from "./source.ts";
+import type { CertificateSource, ReadRequest, ReadResult } from "./source.ts";
 
 /** Milliseconds between two looks: a change is in force within 60 s, with room. */
 const INTERVAL = 45_000;
@@ -56,7 +56,7 @@ export class KeyVaultSource implements CertificateSource {
     this.interval = options.interval ?? INTERVAL;
   }
 
-  async read({ known, signal }: Look): Promise<Found | undefined> {
+  async read({ known, signal }: ReadRequest): Promise<ReadResult | undefined> {
     const { vault, name } = this.#options;
     const deadline = AbortSignal.timeout(TIMEOUT);
     let secret: KeyVaultSecret;

@@ -16,10 +16,10 @@ export interface CertificateSource {
    * @returns what is there now; undefined where it is still the revision that is known
    * @throws CertificateError
    */
-  read(look: Look): Promise<Found | undefined>;
+  read(look: ReadRequest): Promise<ReadResult | undefined>;
 }
 
-export interface Look {
+export interface ReadRequest {
   /** The revision that was found last. */
   readonly known: string | undefined;
   /** An administrator says that it is complete: no waiting for a writer to finish. */
@@ -28,7 +28,7 @@ export interface Look {
   readonly signal: AbortSignal;
 }
 
-export interface Found {
+export interface ReadResult {
   readonly certificate: Certificate;
   /** Another one for each content. Never anything that a key could be told from. */
   readonly revision: string;

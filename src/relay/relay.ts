@@ -8,7 +8,7 @@ import { shownUsername } from "../accounts/shown_username.ts";
 import type { LookupTable } from "../accounts/table.ts";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
-import { IdentityHolder } from "../certificates/holder.ts";
+import { CertificateManager } from "../certificates/certificate_manager.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import type { HttpClient } from "../http/client.ts";
 import { recipientRefusal } from "../message/recipients.ts";
@@ -337,7 +337,7 @@ function addressOf({ hostname, port }: Listener | HttpService): ListenAddress {
 async function openOutside(
   { settings, log, certificates }: RelayParts,
   runtime: Runtime,
-): Promise<{ tls: IdentityHolder | undefined; client: HttpClient }> {
+): Promise<{ tls: CertificateManager | undefined; client: HttpClient }> {
   const problems: string[] = [];
   let status: ExitStatus = EXIT.unavailable;
   const tell = (error: unknown) => {
@@ -356,11 +356,11 @@ async function openOutside(
   if (proxy !== undefined) {
     log.info("Outgoing connections take the proxy", { proxy: formatListenAddress(proxy) });
   }
-  let tls: IdentityHolder | undefined;
+  let tls: CertificateManager | undefined;
   try {
     const source = await sourceFor(settings, client, certificates, problems.length > 0);
     if (source !== undefined) {
-      tls = await IdentityHolder.open({ source, settings, runtime, log });
+      tls = await CertificateManager.open({ source, settings, runtime, log });
     }
   } catch (error) {
     client.close();

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, before, beforeEach, describe, it } from "node:test";
 import { type Certificate, CertificateError } from "../../src/certificates/certificate.ts";
-import { FileSource } from "../../src/certificates/file.ts";
+import { FileSource } from "../../src/certificates/file_source.ts";
 import { type Chain, issueChain } from "../support/chains.ts";
 
 /** Milliseconds that files must stay the same. */

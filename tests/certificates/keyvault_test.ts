@@ -16,7 +16,7 @@ import {
   certificatesIn,
   CertificateUnavailable,
 } from "../../src/certificates/certificate.ts";
-import { IdentityHolder } from "../../src/certificates/holder.ts";
+import { CertificateManager } from "../../src/certificates/certificate_manager.ts";
 import { KeyVaultSource } from "../../src/certificates/keyvault.ts";
 import type { HttpClient } from "../../src/http/client.ts";
 import { createLog } from "../../src/observe/log.ts";
@@ -206,7 +206,7 @@ describe("a look into Key Vault", () => {
   it("comes again and again while it is in force, and a new version is taken by itself", async () => {
     vault.putPkcs12(NAME, chains.get("RSA")!);
     const replaced = Promise.withResolvers<string>();
-    const holder = await IdentityHolder.open({
+    const manager = await CertificateManager.open({
       source: await source({ interval: 10 }),
       settings: settingsOf({}),
       runtime: await currentRuntime(),
@@ -224,9 +224,9 @@ describe("a look into Key Vault", () => {
       await vault.answered();
       vault.putPem(NAME, chains.get("EC")!);
       assert.equal(await replaced.promise, chains.get("EC")!.serial);
-      assert.ok(holder.identity.privateKey === chains.get("EC")!.privateKey.trimEnd());
+      assert.ok(manager.identity.privateKey === chains.get("EC")!.privateKey.trimEnd());
     } finally {
-      holder.close();
+      manager.close();
     }
   });
 

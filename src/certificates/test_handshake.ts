@@ -6,7 +6,7 @@
 import { connect, createSecureContext, type SecureVersion, type TLSSocket } from "node:tls";
 import type { Connection, Runtime, TlsIdentity, TlsVersion } from "../runtime/runtime.ts";
 
-export interface ProvenTls {
+export interface HandshakeResult {
   /** Such as `TLSv1.3`. */
   readonly protocol: string;
   readonly cipher: string;
@@ -25,12 +25,12 @@ const NAMES: Record<TlsVersion, SecureVersion> = {
  *
  * @throws Error that says what the TLS library found wrong
  */
-export async function proveTls(
+export async function testHandshake(
   runtime: Runtime,
   identity: TlsIdentity,
   version: TlsVersion,
-): Promise<ProvenTls> {
-  const settled = Promise.withResolvers<ProvenTls>();
+): Promise<HandshakeResult> {
+  const settled = Promise.withResolvers<HandshakeResult>();
   let served: Connection | undefined;
   const listener = runtime.listen({
     hostname: "127.0.0.1",

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type Certificate, CertificateError } from "../../src/certificates/certificate.ts";
-import { FileSource, readCertificate } from "../../src/certificates/file.ts";
+import { FileSource } from "../../src/certificates/file_source.ts";
+import { readCertificate } from "../../src/certificates/pem_files.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { type CertificateFiles, writeCertificate } from "../support/certificates.ts";
 

@@ -10,9 +10,9 @@ import {
   type CertificateFault,
   OTHER_KIND,
 } from "./certificate.ts";
-import { readCertificate } from "./file.ts";
+import { readCertificate } from "./pem_files.ts";
 import { isServedKind, kindName, kindOfCertificate } from "./key_kind.ts";
-import { type ProvenTls, proveTls } from "./prove.ts";
+import { type HandshakeResult, testHandshake } from "./test_handshake.ts";
 
 export interface LoadedIdentity {
   readonly identity: TlsIdentity;
@@ -20,7 +20,7 @@ export interface LoadedIdentity {
   /** What of the settings could not be obeyed, and was left out; a line for the log. */
   readonly dropped?: string;
   /** What clients that know nothing newer than each version get, the oldest first. */
-  readonly handshakes: readonly ProvenTls[];
+  readonly handshakes: readonly HandshakeResult[];
 }
 
 /**
@@ -42,7 +42,7 @@ export async function loadIdentity(
   };
   const { ciphers, dropped } = await ciphersFor(base, settings, runtime);
   const identity = ciphers === undefined ? base : { ...base, ciphers };
-  const handshakes = await prove(identity, certificate, settings, runtime);
+  const handshakes = await testVersions(identity, certificate, settings, runtime);
   return { identity, certificate, handshakes, ...(dropped === undefined ? {} : { dropped }) };
 }
 
@@ -70,15 +70,15 @@ async function ciphersFor(
   return rest === "" || rest === "DEFAULT" ? { dropped } : { ciphers: rest, dropped };
 }
 
-async function prove(
+async function testVersions(
   identity: TlsIdentity,
   { leaf }: Certificate,
   settings: Settings,
   runtime: Runtime,
-): Promise<readonly ProvenTls[]> {
+): Promise<readonly HandshakeResult[]> {
   const oldest = settings.TLS_MIN_VERSION;
   try {
-    const handshakes = [await proveTls(runtime, identity, oldest)];
+    const handshakes = [await testHandshake(runtime, identity, oldest)];
     // A cipher string says nothing of TLS 1.3.
     if (identity.ciphers !== undefined && oldest !== "1.3") {
       if (await ignoresCiphers(identity, runtime, oldest)) {
@@ -90,7 +90,7 @@ async function prove(
     for (const version of ["1.1", "1.2", "1.3"] as const) {
       // Not demanded by any setting: shown where it works.
       if (version <= oldest) continue;
-      await proveTls(runtime, identity, version).then((one) => handshakes.push(one), () => {});
+      await testHandshake(runtime, identity, version).then((one) => handshakes.push(one), () => {});
     }
     return handshakes;
   } catch (error) {
@@ -154,7 +154,7 @@ async function culprit(
 
 /** Whether a client of this version gets its handshake. */
 function works(runtime: Runtime, identity: TlsIdentity, version: TlsVersion): Promise<boolean> {
-  return proveTls(runtime, identity, version).then(() => true, () => false);
+  return testHandshake(runtime, identity, version).then(() => true, () => false);
 }
 
 function isCipherString(ciphers: string): boolean {
