@@ -213,7 +213,7 @@ export class CertificateManager {
     if (this.#stopping.signal.aborted) return;
     this.#loaded = loaded;
     this.#inForce = found;
-    this.#retriesLeft = 0;
+
     this.#failures = 0;
     this.#warned = false;
     this.#log.info("Certificate replaced", this.#fields());

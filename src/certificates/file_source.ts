@@ -6,25 +6,25 @@ import { CertificateError, together } from "./certificate.ts";
 import { asProblem, certificateFrom, partsIn, readPemAsync } from "./pem_files.ts";
 import type { CertificateSource, ReadRequest, ReadResult } from "./source.ts";
 
-/** Milliseconds between two looks at the files: a change is in force within 60 s, with room. */
+/** Milliseconds between two reads of the files: a change must be in force within 60 s. */
 const INTERVAL = 10_000;
-/** Milliseconds that new files must stay the same before they are taken: nobody writes any more. */
+/** Milliseconds that new files must stay unchanged before they are used: they may still be written. */
 const SETTLE = 500;
-/** How often it is waited for that in one look. */
+/** How often one read waits for that. */
 const SETTLE_TRIES = 10;
 
 export interface FileSourceOptions {
   readonly certificatePath: string;
   readonly keyPath: string;
-  /** Milliseconds between two looks; 10 s when left out. */
+  /** Milliseconds between two reads; 10 s when left out. */
   readonly interval?: number;
   /** Milliseconds that new files must stay the same; 500 when left out. */
   readonly settle?: number;
 }
 
 /**
- * Looks at what the files hold, not at their times or inodes: that holds for renames as certbot does
- * them, for the symbolic links of Kubernetes, and for files that are written in place.
+ * Compares the content of the files, not their times or inodes. That works for certbot's renames, for
+ * the symbolic links of Kubernetes, and for files that are written in place.
  */
 export class FileSource implements CertificateSource {
   readonly name = "file";
@@ -42,7 +42,7 @@ export class FileSource implements CertificateSource {
     let texts = await this.#texts();
     let revision = revisionOf(texts);
     if (revision === known) return undefined;
-    // The first one is not waited for: the relay is to start.
+    // The first read does not wait: the relay has to start.
     if (known !== undefined && !complete) {
       for (let tries = 0;; tries++) {
         await sleep(settle, undefined, { signal });
@@ -72,7 +72,7 @@ export class FileSource implements CertificateSource {
     const certificate = await readPemAsync("TLS_CERT_FILEPATH", certificatePath).catch(note);
     const key = await readPemAsync("TLS_KEY_FILEPATH", keyPath).catch(note);
     if (certificate !== undefined && key !== undefined) return [certificate, key];
-    // What is wrong with the other one is told too, rather than after the next try.
+    // The problems of the other file belong into the same error.
     partsIn(certificatePath, keyPath, { certificate, key }, problems);
     throw together(problems);
   }

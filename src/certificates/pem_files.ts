@@ -16,7 +16,7 @@ import {
 } from "./certificate.ts";
 
 /**
- * Reads a certificate and its key, and makes sure that they fit.
+ * Reads a certificate and its key, and checks that they belong together.
  *
  * @throws CertificateError
  */
@@ -59,14 +59,14 @@ export function certificateFrom(
   };
 }
 
-/** Without blocks of other kinds, which not every runtime passes over: one file may hold all. */
+/** Removes blocks of other kinds: one file may contain all, and not every runtime ignores the others. */
 export function blocksOnly(pem: string, blocksIn: (pem: string) => string[]): string {
   const blocks = blocksIn(pem);
   const all = pem.match(/^-----BEGIN /gm)?.length ?? 0;
   return blocks.length === 0 || blocks.length === all ? pem : blocks.join("\n") + "\n";
 }
 
-/** Reads as much as can be read. @param problems takes what is wrong with the rest */
+/** Parses what can be parsed. @param problems receives the errors of the rest */
 export function partsIn(
   certificatePath: string,
   keyPath: string,
@@ -87,7 +87,7 @@ export function partsIn(
   };
 }
 
-/** What is wrong where each file holds what the other one should, and nothing else. */
+/** The error where each file contains only what belongs into the other one. */
 export function swappedFiles(
   certificatePath: string,
   keyPath: string,
@@ -134,10 +134,10 @@ export function asProblem(error: unknown): CertificateError {
  * @throws CertificateError
  */
 export function leafIn(path: string, certificate: string): X509Certificate {
-  // First: of half a certificate, the library says no more than of none.
+  // Checked first: the library's error for half a certificate does not say so.
   if (/^-----BEGIN CERTIFICATE-----/m.test(certificate) && !isWhole(certificate)) {
     throw new CertificateError(
-      `TLS_CERT_FILEPATH "${path}" is cut off: it has a beginning of a certificate without its end`,
+      `TLS_CERT_FILEPATH "${path}" is cut off: a certificate begins in it and does not end`,
       "cut",
     );
   }
@@ -145,9 +145,9 @@ export function leafIn(path: string, certificate: string): X509Certificate {
     return new X509Certificate(certificatesIn(certificate)[0] ?? certificate);
   } catch {
     const { certificate: has, key } = contentOf(certificate);
-    const instead = key && !has ? ", but a private key" : "";
+    const actual = key && !has ? ", but a private key" : "";
     throw new CertificateError(
-      `TLS_CERT_FILEPATH "${path}" holds no certificate in PEM form${instead}`,
+      `TLS_CERT_FILEPATH "${path}" holds no certificate in PEM form${actual}`,
     );
   }
 }
@@ -160,13 +160,13 @@ export function keyIn(path: string, privateKey: string): KeyObject {
   const named = `TLS_KEY_FILEPATH "${path}"`;
   if (/^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----/m.test(privateKey) && !isWhole(privateKey)) {
     throw new CertificateError(
-      `${named} is cut off: it has a beginning of a key without its end`,
+      `${named} is cut off: a key begins in it and does not end`,
       "cut",
     );
   }
   if (LOCKED.test(privateKey)) {
     throw new CertificateError(
-      `${named} has a passphrase, which nobody is there to type`,
+      `${named} has a passphrase, which the relay cannot enter`,
       "malformed",
       "remove it with openssl pkey -in key.pem -out plain.pem",
     );
@@ -175,10 +175,10 @@ export function keyIn(path: string, privateKey: string): KeyObject {
     return createPrivateKey(keysIn(privateKey)[0] ?? privateKey);
   } catch {
     const { certificate, key } = contentOf(privateKey);
-    const instead = certificate && !key ? ", but a certificate" : "";
+    const actual = certificate && !key ? ", but a certificate" : "";
     throw unservedKey(privateKey, `the key in ${named}`) ??
       new CertificateError(
-        `${named} holds no private key in PEM form without a passphrase${instead}`,
+        `${named} holds no private key in PEM form without a passphrase${actual}`,
       );
   }
 }
@@ -195,7 +195,7 @@ export function readPem(setting: string, path: string): string {
   }
 }
 
-/** The same without stopping the mail meanwhile: files may lie on a network. */
+/** As {@link readPem}, without blocking: the files may be on a network. */
 export async function readPemAsync(setting: string, path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");

@@ -162,8 +162,8 @@ function judged(
 /** A certificate that nothing is wrong with, in one line. */
 function praise(leaf: Certificate["leaf"], named: string): string {
   const { expires, days } = validityOf(leaf, Date.now());
-  return `${named} is for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", good until ` +
-    `${day(expires.getTime())} (${inDays(days)}), fits its key`;
+  return `${named} is for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", valid until ` +
+    `${day(expires.getTime())} (${inDays(days)} left), matches its key`;
 }
 
 /** Serves TLS with it once, as the relay does at its start. */

@@ -1,5 +1,5 @@
-// The part of `check` that logs in and sends: on the relay's own way, with an observer in place of the
-// log.
+// Logs in and sends the test message through the relay's own submission service, with an observer in
+// place of the log.
 
 import type { LoginResult } from "../accounts/accounts.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
@@ -17,9 +17,9 @@ import { type Observer, processing } from "../submission/service.ts";
 
 export interface LoginToCheck {
   readonly username: string | undefined;
-  /** Or why there is none. */
+  /** Or the finding that says why it cannot be read. */
   readonly password: Secret | Finding | undefined;
-  /** To be sent, once the login has succeeded. */
+  /** Sent after the login has succeeded. */
   readonly test: TestMessage | undefined;
   readonly settings: Settings;
   readonly http: HttpClient;
@@ -31,14 +31,14 @@ export interface LoginToCheck {
 
 /** Milliseconds for a login: the table, then a token. */
 export const LOGIN_DEADLINE = 60_000;
-/** Milliseconds that no delivery is over (DELIVERY_TIMEOUT). */
+/** Milliseconds that no delivery exceeds (DELIVERY_TIMEOUT). */
 const LONGEST_DELIVERY = 540_000;
-/** Milliseconds for the delivery's own deadline to be the one that counts. */
+/** Milliseconds by which the delivery's own deadline comes first. */
 const MARGIN = 10_000;
-/** The client whom the check stands for. */
+/** The client that the check acts as. */
 export const CLIENT = { connection: "check", address: "127.0.0.1", port: 0 };
 
-/** Login, permissions and message: each needs the one before it. */
+/** Checks login, permissions and message, in this order: each needs the one before it. */
 export function checkLogin(parts: LoginToCheck): Check {
   const { username, password, test, settings } = parts;
   const delivery = test === undefined
@@ -62,17 +62,17 @@ async function logIn(
   password: Secret,
   { test, settings, http, entries, sent }: LoginToCheck,
 ): Promise<readonly Finding[]> {
-  const told = new Told();
-  const { handlers } = processing({ settings, http, events: told, entries });
+  const recorded = new RecordedEvents();
+  const { handlers } = processing({ settings, http, events: recorded, entries });
   const { account } = await handlers.authenticate(
     { mechanism: "PLAIN", username, password },
     CLIENT,
   );
   if (account === undefined) {
-    return [judgeRefusal(told.refusal, parseUsername(username, settings.USERNAME_DELIMITER))];
+    return [judgeRefusal(recorded.refusal, parseUsername(username, settings.USERNAME_DELIMITER))];
   }
   const { tenantId, clientId } = account;
-  // The one that the login has fetched.
+  // From the cache: the login has fetched it.
   const token = await account.token();
   const roles = "type" in token ? undefined : token.roles;
   const findings = [
@@ -86,7 +86,7 @@ async function logIn(
     return [...findings, finding("message.not-tried", what)];
   }
   await handlers.submit(account, messageOf(test, settings));
-  const { submission: { id }, outcome } = told.submitted;
+  const { submission: { id }, outcome } = recorded.submitted;
   if (mayBeSent(outcome)) sent.push(id);
   const from = account.fromEmail ?? test.from;
   return [...findings, judgeOutcome(outcome, id, { from, to: test.to }, roles)];
@@ -106,8 +106,8 @@ function messageOf(test: TestMessage, { SERVER_HOSTNAME }: Settings): Message {
   };
 }
 
-/** Keeps what the log would be told. */
-export class Told implements Observer {
+/** Records the events that would be logged. */
+export class RecordedEvents implements Observer {
   #login: LoginResult | undefined;
   #submitted: { submission: Submission; outcome: Outcome | SentBefore } | undefined;
 

@@ -1,4 +1,4 @@
-// The part of `check` that looks at trusted networks: on the relay's own way, as check_login.ts.
+// Checks the trusted networks and logs in as their account, through the relay's own submission service.
 
 import { readFileSync } from "node:fs";
 import type { EntrySource } from "../accounts/entry_source.ts";
@@ -8,7 +8,7 @@ import type { Check } from "./run.ts";
 import { judgeNetworks, judgeTrustedLogin, judgeTrustedRefusal } from "./trusted_findings.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Settings } from "../settings/schema.ts";
-import { CLIENT, LOGIN_DEADLINE, Told } from "./login_check.ts";
+import { CLIENT, LOGIN_DEADLINE, RecordedEvents } from "./login_check.ts";
 import { processing } from "../submission/service.ts";
 
 export interface TrustedToCheck {
@@ -18,11 +18,11 @@ export interface TrustedToCheck {
   readonly entries: EntrySource | undefined;
 }
 
-/** Undefined where nobody is trusted. */
+/** Undefined where there are no trusted networks. */
 export function checkTrusted({ settings, http, entries }: TrustedToCheck): Check | undefined {
   const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
-  const told = new Told();
-  const { trusted } = processing({ settings, http, events: told, entries }).handlers;
+  const recorded = new RecordedEvents();
+  const { trusted } = processing({ settings, http, events: recorded, entries }).handlers;
   if (networks === undefined || username === undefined || trusted === undefined) return undefined;
   return {
     subject: "trusted",
@@ -32,9 +32,9 @@ export function checkTrusted({ settings, http, entries }: TrustedToCheck): Check
       const { account } = await trusted.logIn(CLIENT);
       if (account === undefined) {
         const name = parseUsername(username, settings.USERNAME_DELIMITER);
-        return [...findings, judgeTrustedRefusal(told.refusal, name)];
+        return [...findings, judgeTrustedRefusal(recorded.refusal, name)];
       }
-      // The one that the login has fetched.
+      // From the cache: the login has fetched it.
       const token = await account.token();
       const roles = "type" in token ? undefined : token.roles;
       const uploads = settings.LARGE_MESSAGES === "upload";

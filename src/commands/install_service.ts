@@ -1,4 +1,4 @@
-// `install-service`: the relay as a systemd service, or what that would be.
+// `install-service`: installs the relay as a systemd service, or prints what it would do.
 
 import { spawnSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -25,7 +25,7 @@ export interface InstallServiceOptions {
   readonly socketActivation: boolean;
 }
 
-/** Milliseconds for one systemctl: a restart waits for mail under way. */
+/** Milliseconds for one systemctl: a restart waits for mail in flight. */
 const SYSTEMCTL_TIMEOUT = 300_000;
 
 /**
@@ -106,7 +106,7 @@ const machine: Machine = {
   },
 };
 
-/** A running program's file cannot be written, but another can take its place. */
+/** A running program's file cannot be written, but it can be replaced. */
 function replace(path: string, mode: number, make: (part: string) => void): void {
   const part = `${path}.${randomBytes(4).toString("hex")}.part`;
   try {

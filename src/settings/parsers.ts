@@ -80,7 +80,7 @@ export function size(least: number, most: number): Parser<number> {
     return value >= least && value <= most ? value : undefined;
   };
   return {
-    allowed: `a number of bytes from ${least} to ${most}, "k" or "m" behind it allowed`,
+    allowed: `a number of bytes from ${least} to ${most}, which "k" or "m" may follow`,
     parse,
     meant: allowedOnly(parse, /^(\d{1,15}) ?([kmg])i?b?$/i, (number, unit) => number + unit),
   };
@@ -111,7 +111,7 @@ const LONGEST = 2 ** 31 - 1;
 
 /** Milliseconds. */
 export const duration: Parser<number> = {
-  allowed: 'a number above 0 with "s", "m", "h" or "d" behind it, up to 24d',
+  allowed: 'a number above 0 followed by "s", "m", "h" or "d", up to 24d',
   parse(text) {
     const match = /^(\d{1,10})(ms|[smhd])$/i.exec(text);
     if (match === null) return undefined;

@@ -1,5 +1,5 @@
-// HTTPS_PROXY and NO_PROXY: conventions, of which each program has its own reading. This one follows
-// curl's and Go's (https://pkg.go.dev/golang.org/x/net/http/httpproxy).
+// HTTPS_PROXY and NO_PROXY, conventions that programs read in different ways. This follows curl and Go
+// (https://pkg.go.dev/golang.org/x/net/http/httpproxy).
 
 import { Buffer } from "node:buffer";
 import { BlockList, isIP } from "node:net";
@@ -55,17 +55,17 @@ export type Exemption = (hostname: string, port: number) => boolean;
 
 export interface NoProxy {
   readonly exemptions: readonly Exemption[];
-  /** Entries that mean nothing here: they exempt nobody. */
+  /** Entries that cannot be read and have no effect. */
   readonly unread: readonly string[];
 }
 
 /**
- * The variable is mostly set for a whole machine, in the form of some other program: what cannot be
- * read is no reason not to start.
+ * The variable is mostly set for a whole machine, in the form that another program reads. An entry that
+ * cannot be read must not stop the start.
  */
 export const noProxy: Parser<NoProxy> = {
   allowed:
-    'names, IP addresses or networks, several with commas, ":port" behind each allowed; "*" ' +
+    'names, IP addresses or networks, several with commas, each with ":port" if needed; "*" ' +
     "for all",
   parse(text) {
     const exemptions: Exemption[] = [];
@@ -111,7 +111,7 @@ function underName(text: string): Exemption | undefined {
   };
 }
 
-/** Only what is written as an address is compared: names are looked up by the proxy. */
+/** Compares literal addresses only: the proxy resolves names. */
 function inNetwork(address: string, prefix: number): Exemption | undefined {
   const version = isIP(address);
   if (version === 0 || prefix > (version === 6 ? 128 : 32)) return undefined;

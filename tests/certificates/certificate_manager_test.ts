@@ -175,17 +175,17 @@ describe("the certificate in force", () => {
 
   /** A runtime that is out of sockets for a while; the port in its error is another one each time. */
   function scarce() {
-    const state = { out: false, proofs: 0 };
+    const state = { out: false, handshakes: 0 };
     const listen: Runtime["listen"] = (options) => {
-      state.proofs++;
-      if (state.out) throw new Error(`EMFILE: too many open files 127.0.0.1:${state.proofs}`);
+      state.handshakes++;
+      if (state.out) throw new Error(`EMFILE: too many open files 127.0.0.1:${state.handshakes}`);
       return runtime.listen(options);
     };
     const short: Runtime = Object.create(runtime, { listen: { value: listen } });
     return { state, runtime: short };
   }
 
-  it("gives way to a new one whose proof has failed for a passing reason, once that has passed", async () => {
+  it("gives way to a new one whose test handshake failed for a passing reason, once that has passed", async () => {
     const { state, runtime } = scarce();
     const source = new ToldSource(one);
     const { manager, told } = await open(source, { runtime });
@@ -200,9 +200,9 @@ describe("the certificate in force", () => {
     await source.looks(2);
     assertServes(manager, other);
     assert.equal(told("Certificate replaced").length, 1);
-    const { proofs } = state;
+    const { handshakes } = state;
     await source.looks(3);
-    assert.equal(state.proofs, proofs, "what is in force is not proved again");
+    assert.equal(state.handshakes, handshakes, "what is in force is not tested again");
   });
 
   it("gives way to it soon, where the next look would be far off", async () => {
@@ -228,6 +228,18 @@ describe("the certificate in force", () => {
     await new Promise((resolve) => setTimeout(resolve, 50));
     assert.equal(source.reads, reads + 1 + 6);
     assertServes(manager, one);
+  });
+
+  it("is not asked for that soon any more, once the old one is back", async () => {
+    const source = new ToldSource(one, { interval: HOUR });
+    const { manager } = await open(source, { retry: 1 });
+    source.next = { ...other, privateKey: one.privateKey };
+    await manager.refresh();
+    const { reads } = source;
+    source.next = one;
+    await until(() => source.reads > reads);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(source.reads, reads + 1);
   });
 
   it("is unchanged for whoever asks, where the old one is back after a bad one", async () => {

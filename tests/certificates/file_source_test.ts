@@ -143,7 +143,7 @@ describe("the watch over the certificate's files", () => {
     );
     writeFileSync(path("key.pem"), other.privateKey);
     writeFileSync(path("cert.pem"), other.certificate.slice(0, 300));
-    await assert.rejects(look(), /is cut off: it has a beginning of a certificate/);
+    await assert.rejects(look(), /is cut off: a certificate begins in it/);
     writeFileSync(path("cert.pem"), other.certificate.slice(0, -40));
     await assert.rejects(look(), /is cut off/);
     rmSync(path("cert.pem"));

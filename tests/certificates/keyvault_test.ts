@@ -281,8 +281,8 @@ describe("a vault that does not hand it out", () => {
   const FAULTS: readonly (readonly [fault: VaultFault, line: RegExp])[] = [
     ["forbidden by role", /give the relay's identity the role "Key Vault Secrets User".*ByRbac\)$/],
     ["forbidden by policy", /access policy must let .* get secrets \(AccessDenied\)$/],
-    ["forbidden by firewall", /firewall does not let this machine in.* \(ForbiddenByFirewall\)$/],
-    ["throttled", /it has had too many requests \(Throttled\)$/],
+    ["forbidden by firewall", /firewall blocks this machine.* \(ForbiddenByFirewall\)$/],
+    ["throttled", /it throttles: it has had too many requests \(Throttled\)$/],
     ["broken", /it answers with HTTP 500: An internal error occurred\. \(InternalError\)$/],
     ["hangs up", /it cannot be reached: /],
   ];
@@ -336,7 +336,7 @@ describe("a vault that does not hand it out", () => {
     const { line } = await problem({ url: "https://vault.example", imitated: false });
     assert.match(
       line,
-      /what answers there is no Key Vault of that name: check AZURE_KEY_VAULT_URL/,
+      /the server there is not a Key Vault of that name: check AZURE_KEY_VAULT_URL/,
     );
     assert.equal(vault.tokens.size, 0);
     const opened = await source({ url: "https://example.vault.azure.net", imitated: false });

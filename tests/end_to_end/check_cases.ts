@@ -90,7 +90,7 @@ const SETTINGS: readonly Case[] = [
       /LOG_LEVEL "LOUD" must be "DEBUG"/,
       /SMTP_LISTEN "8025" must be host:port/,
       /GRAPH_ENDPOINT "http:\/\/x\.example" must be an https URL/,
-      /not looked at because of SMTP_LISTEN, GRAPH_ENDPOINT: SMTP port, Graph, login/,
+      /not checked because of SMTP_LISTEN, GRAPH_ENDPOINT: SMTP port, Graph, login/,
       /ok {3}certificate: TLS_CERT_FILEPATH ".*cert\.pem" is for smtp\.example\.com/,
       /ok {3}authority: 127\.0\.0\.1:\d+ answers/,
     ],
@@ -159,7 +159,7 @@ const CERTIFICATES: readonly Case[] = [
     settings: (world) => ({ TLS_KEY_FILEPATH: world.file("locked-key.pem") }),
     codes: ["certificate.malformed"],
     says: [
-      /has a passphrase, which nobody is there to type\. Fix: remove it with openssl pkey -in/,
+      /has a passphrase, which the relay cannot enter\. Fix: remove it with openssl pkey -in/,
     ],
   },
   {
@@ -253,7 +253,7 @@ const CERTIFICATES: readonly Case[] = [
     name: "a certificate that is signed by itself",
     settings: pair("self-signed"),
     codes: ["certificate.self-signed"],
-    says: [/is signed by itself\. Fix: give it to the clients as trusted/],
+    says: [/is self-signed\. Fix: give it to the clients as trusted/],
   },
   {
     name: "a cipher string that cannot be used",
@@ -449,12 +449,12 @@ const SERVICES: readonly Case[] = [
     says: [/localhost:\d+ shows a certificate for .* another name\. Fix: check the name server/],
   },
   {
-    name: "a service with a certificate that is out of its time",
+    name: "a service with a certificate that is outside its validity period",
     settings: at("outOfTime"),
     args: nothing,
     codes: ["authority.expired", "graph.expired", "clock.unknown"],
     says: [
-      /certificate of localhost:\d+ is out of its time, good from .*Fix: check this machine's/,
+      /certificate of localhost:\d+ is outside its validity period \(.*Fix: check this machine's/,
     ],
   },
   {
@@ -587,7 +587,9 @@ const TABLE: readonly Case[] = [
     settings: (world) => ({ ...inTable("empty")(world), AZURE_TABLES_FORCE_USAGE: "true" }),
     args: nothing,
     codes: ["table.empty-forced"],
-    says: [/FAIL table: .* has no entry in .*FORCE_USAGE lets nobody in without\. Fix: make/],
+    says: [
+      /FAIL table: .* has no entry in .*FORCE_USAGE refuses every login without one\. Fix: make/,
+    ],
   },
   {
     name: "ids of tenant and client that have no entry where they need one",
@@ -639,7 +641,7 @@ const TABLE: readonly Case[] = [
     codes: ["settings.bad", "settings.not-judged"],
     says: [
       /AZURE_TABLES_FORCE_USAGE needs a table/,
-      /not looked at because of AZURE_TABLES_URL: table, login/,
+      /not checked because of AZURE_TABLES_URL: table, login/,
     ],
   },
   {
@@ -815,7 +817,7 @@ const TRUSTED: readonly Case[] = [
       args: nothing,
       codes: ["trusted.gateway"],
       says: [
-        /warn trusted: TRUSTED_NETWORKS .* holds .*, the gateway of this machine or .*Fix: name/,
+        /warn trusted: TRUSTED_NETWORKS .* contains .*, the gateway of this machine or .*Fix: name/,
       ],
       everywhere: true,
     } satisfies Case,
@@ -834,7 +836,7 @@ const TRUSTED: readonly Case[] = [
     codes: ["settings.bad", "settings.not-judged"],
     says: [
       /TRUSTED_NETWORKS "0\.0\.0\.0\/0", in "198\.51\.100\.1,0\.0\.0\.0\/0", must be networks .* \/8/,
-      /not looked at because of TRUSTED_NETWORKS: trusted networks/,
+      /not checked because of TRUSTED_NETWORKS: trusted networks/,
     ],
   },
   {

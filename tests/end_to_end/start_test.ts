@@ -187,7 +187,7 @@ for (const program of PROGRAMS) {
         const [name, value] of [["DELIVERY_MODE", "queue"], ["QUEUE_MAX_AGE", "2d"]]
       ) {
         assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, [name!]: value! }), EX_CONFIG, [
-          new RegExp(`${name} is set, but this version does not have its function yet`),
+          new RegExp(`${name} is set, but this version does not support it yet`),
         ]);
       }
     });

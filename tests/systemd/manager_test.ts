@@ -158,7 +158,7 @@ describe("the service manager", () => {
     manager.ready(() => STATE);
     for (let i = 0; i < 2; i++) await manager.reloading(() => Promise.resolve());
     manager.ended();
-    const text = "The service manager cannot be told how the relay does (NOTIFY_SOCKET)";
+    const text = "Cannot notify the service manager (NOTIFY_SOCKET)";
     assert.deepEqual(warnings, [
       [text, { socket: "/run/notify", error: "errno 111" }],
       [text, { socket: "/run/notify", error: "errno 2" }],
