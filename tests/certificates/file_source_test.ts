@@ -130,6 +130,17 @@ describe("the watch over the certificate's files", () => {
     assert.equal(await look(), undefined, "it was taken with its chain");
   });
 
+  it("finds nothing new where the old files are back before the new ones have settled", async () => {
+    write("", one);
+    const look = watch(source());
+    await look();
+    write("", other);
+    const looking = look();
+    await new Promise((resolve) => setTimeout(resolve, SETTLE / 2));
+    write("", one);
+    assert.equal(await looking, undefined);
+  });
+
   it("refuses halves: one of the two files, a certificate cut off, a chain cut off", async () => {
     write("", one);
     const look = watch(source());
