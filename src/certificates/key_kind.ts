@@ -2,7 +2,6 @@
 // Parsed from the DER (X.690).
 
 import { Buffer } from "node:buffer";
-import type { X509Certificate } from "node:crypto";
 
 /** The kinds that every runtime serves TLS with, as part of a sentence. The tests try each of them. */
 export const SERVED_KINDS =
@@ -53,7 +52,7 @@ const CURVES: Readonly<Record<string, string>> = {
 };
 
 /** The kind of a certificate's key; undefined where it cannot be read. */
-export function kindOfCertificate({ raw }: Pick<X509Certificate, "raw">): KeyKind | undefined {
+export function kindOfCertificate({ raw }: { readonly raw: Uint8Array }): KeyKind | undefined {
   return undefinedUnlessDer(() => {
     const [tbs] = partsOf(der(raw));
     const fields = partsOf(tbs!);
