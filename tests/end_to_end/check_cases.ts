@@ -152,7 +152,7 @@ const CERTIFICATES: readonly Case[] = [
     name: "a certificate file that is cut off",
     settings: certificate("half.pem"),
     codes: ["certificate.malformed"],
-    says: [/half\.pem" is cut off: it has a beginning .*\. Fix: copy or write the file again/],
+    says: [/half\.pem" is cut off: a certificate begins .*\. Fix: copy or write the file again/],
   },
   {
     name: "a key with a passphrase",
@@ -343,7 +343,7 @@ const VAULT: readonly Case[] = [
     args: nothing,
     vaultFault: "forbidden by firewall",
     codes: ["vault.firewall"],
-    says: [/its firewall does not let this machine in.*Fix: add this machine's address/],
+    says: [/its firewall blocks this machine.*Fix: add this machine's address/],
   },
   {
     name: "a certificate that the vault does not have",
@@ -827,7 +827,9 @@ const TRUSTED: readonly Case[] = [
     settings: () => trusted({ TRUSTED_NETWORKS: "127.0.0.0/8" }),
     args: nothing,
     codes: ["trusted.loopback"],
-    says: [/warn trusted: TRUSTED_NETWORKS 127\.0\.0\.0\/8 holds addresses of this machine itself/],
+    says: [
+      /warn trusted: TRUSTED_NETWORKS 127\.0\.0\.0\/8 contains addresses of this machine itself/,
+    ],
   },
   {
     name: "a trusted network that is too wide, and does not judge it",
