@@ -2,6 +2,7 @@
 // nothing half started.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { tmpdir } from "node:os";
@@ -155,7 +156,7 @@ for (const program of PROGRAMS) {
       [
         "a username that no table can have",
         ["username", "a/b@lookup"],
-        /no key of the lookup table/,
+        /cannot be a key of the lookup table/,
       ],
       ["an unknown flag of username", ["username", "--jsn", "x@lookup"], /unknown option '--jsn'/],
     ];
@@ -187,7 +188,7 @@ for (const program of PROGRAMS) {
         const [name, value] of [["DELIVERY_MODE", "queue"], ["QUEUE_MAX_AGE", "2d"]]
       ) {
         assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, [name!]: value! }), EX_CONFIG, [
-          new RegExp(`${name} is set, but this version does not have its function yet`),
+          new RegExp(`${name} is set, but this version does not support it yet`),
         ]);
       }
     });
@@ -346,6 +347,13 @@ for (const program of PROGRAMS) {
         assert.equal(status, 1);
         assert.match(stderr, /does not answer: ECONNREFUSED/);
       }
+    });
+
+    it("ends well where the reader of its output is gone, as with head -1", async () => {
+      const running = run(program, ["version"]);
+      running.child.stdout!.destroy();
+      const [status] = await once(running.child, "exit");
+      assert.deepEqual([status, running.stderr], [0, ""]);
     });
 
     it("takes no other server's answer for the relay's health", async () => {
