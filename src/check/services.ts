@@ -63,7 +63,7 @@ export async function checkService(
   const took = performance.now() - begun;
   if (result.type === "failure") {
     const peer = isUntrusted(result) ? await peerAt(url, tools) : undefined;
-    return { findings: [judgeFailure(service, url, result, peer)] };
+    return { findings: [classifyFailure(service, url, result, peer)] };
   }
   if (!own(result, parsed(result.body))) {
     const what = `${url.host} answers with status ${result.status}, but not as the service does`;
@@ -82,7 +82,7 @@ function peerAt(url: URL, { timeout, proxyFor }: ServiceTools): Promise<Peer | u
 }
 
 /** @param peer whose certificate it is that is not trusted, where that is known */
-export function judgeFailure(
+export function classifyFailure(
   service: Service,
   url: URL,
   failure: HttpFailure,

@@ -39,18 +39,20 @@ export class SenderPolicy implements Delivery {
     if (!rules.restricts(account)) return undefined;
     const from = readOriginator(content, envelope.from, { ...account, restricted: true }, limits);
     if (from.type === "rejected") return refused(from);
-    for (const { text, certain } of [{ text: from.sender, certain: true }, ...from.named()]) {
-      // No list has what is no certain address: "" is none.
-      const refusal = rules.refusal(account, certain ? text : "");
-      if (refusal !== undefined) return notAllowed(String(refusal.text), text, certain);
+    for (
+      const { text, unambiguous } of [{ text: from.sender, unambiguous: true }, ...from.named()]
+    ) {
+      // An ambiguous address is on no list, as "" is on none.
+      const refusal = rules.refusal(account, unambiguous ? text : "");
+      if (refusal !== undefined) return notAllowed(String(refusal.text), text, unambiguous);
     }
     return undefined;
   }
 }
 
-function notAllowed(why: string, text: string, certain: boolean): NotSent {
+function notAllowed(why: string, text: string, unambiguous: boolean): NotSent {
   const shown = printable(text.slice(0, MAX_SHOWN));
-  const detail = certain
+  const detail = unambiguous
     ? `${shown} may not send: ${why.replace(/^Sender not allowed: /, "")}`
     : `From or Sender cannot be read for certain: ${shown}; ${why}`;
   return {

@@ -12,7 +12,7 @@ import { type LazyContent, octetsIn, type Piece } from "../message/lazy_piece.ts
 import { encodingText, type Part, readMime } from "../message/mime.ts";
 import { parameter, withoutComments } from "../message/parameters.ts";
 import type { Field } from "../message/part_header.ts";
-import { editsFor, Pieces } from "../message/content_view.ts";
+import { ContentView, editsFor } from "../message/content_view.ts";
 import { decodeQuotedPrintable, encodeBase64, rewrapBase64 } from "../message/transfer_encoding.ts";
 
 export interface CanonicalOptions {
@@ -44,7 +44,7 @@ export function canonical(
   const irregular = hasIrregular(content);
   const reencode = reencodeQuotedPrintable && mayHoldQuotedPrintable(content);
   if (!irregular && !reencode) return content;
-  const pieces = new Pieces(content);
+  const pieces = new ContentView(content);
   const root = readMime(pieces);
   const edits: Edit<Piece>[] = [];
   let relabelled = false;
@@ -75,7 +75,7 @@ function* leaves(part: Part): Generator<Part> {
 
 /** The body as base64, or undefined where it can stay as it is but for line ends. */
 function inBase64(
-  pieces: Pieces<Uint8Array>,
+  pieces: ContentView<Uint8Array>,
   leaf: Part,
   irregular: boolean,
   reencode: boolean,

@@ -96,14 +96,16 @@ function sifted(
         kept.push(siftGroup(item));
         continue;
       }
-      const key = item.type === "mailbox" && item.certain ? addressKey(item.address) : undefined;
+      const key = item.type === "mailbox" && item.unambiguous
+        ? addressKey(item.address)
+        : undefined;
       if (item.type !== "mailbox" || key === undefined || !wanted.has(key)) {
         reduced = true;
         continue;
       }
       named.add(key);
       recipients++;
-      if (item.certain === "angle") {
+      if (item.unambiguous === "angle") {
         reduced = true;
         kept.push(withProperName(item, body));
       } else {

@@ -52,7 +52,7 @@ const UNSEEN = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\ufffd]/u;
  * Whether every reader takes the same address from this text: {@link addressKey} drops and replaces
  * characters of a domain as UTS #46 has it, which another reader may not do.
  */
-export function isUnmistakable(address: string): boolean {
+export function isNormalized(address: string): boolean {
   if (address.length > MAX_ADDRESS) return false;
   if (PLAIN.test(address)) return true;
   if (UNSEEN.test(address)) return false;
@@ -81,7 +81,7 @@ export function isAddress(text: string): boolean {
  * decodes an encoded word (which has no place here, RFC 2047 §5), or divides a list at signs that
  * stand in quotes. U+FFFD stands for octets that are no UTF-8.
  */
-export function isDoubtful(address: string): boolean {
+export function isAmbiguous(address: string): boolean {
   if (/=\?[^?]*\?[bq]\?.*\?=|\ufffd/i.test(address)) return true;
   return address.startsWith('"') && /[@,;:<>()[\]\\"]/.test(quotedText(address));
 }

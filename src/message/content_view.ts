@@ -14,7 +14,7 @@ const HYPHEN = "-";
 /** For all: what is looked at is not kept. */
 const reader = new PieceReader();
 
-export class Pieces<P extends Piece = Piece> {
+export class ContentView<P extends Piece = Piece> {
   /** Octets. */
   readonly length: number;
   readonly #pieces: readonly P[];

@@ -11,7 +11,7 @@ import {
   textsOf,
   withoutComments,
 } from "./parameters.ts";
-import type { Pieces } from "./content_view.ts";
+import type { ContentView } from "./content_view.ts";
 
 /** RFC 2045 §6.1 */
 export type TransferEncoding = "7bit" | "8bit" | "binary" | "quoted-printable" | "base64";
@@ -55,7 +55,7 @@ const MAX_SEARCHES = 8;
 const MAX_OTHERS = 10_000;
 
 /** The structure of a message; its root is the message itself. */
-export function readMime(pieces: Pieces): Part {
+export function readMime(pieces: ContentView): Part {
   return new Reader(pieces).part(0, pieces.length, undefined, undefined, 0);
 }
 
@@ -87,13 +87,13 @@ export function fileNamesOf(part: Described, nearby: readonly string[] = []): st
 type Described = Pick<Part, "fields" | "contentType">;
 
 class Reader {
-  readonly #pieces: Pieces;
+  readonly #pieces: ContentView;
   #parts = 1;
   #others = 0;
   /** Octets that may still be searched. */
   #budget: number;
 
-  constructor(pieces: Pieces) {
+  constructor(pieces: ContentView) {
     this.#pieces = pieces;
     this.#budget = MAX_SEARCHES * pieces.length;
   }

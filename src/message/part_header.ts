@@ -2,7 +2,7 @@
 // be LF or CR CR LF too; header.ts reads the header of a whole message once they are repaired.
 
 import { HEADER_LOOK } from "./header.ts";
-import type { Pieces } from "./content_view.ts";
+import type { ContentView } from "./content_view.ts";
 
 export interface Field {
   /** In lower case. */
@@ -31,7 +31,7 @@ const FIRST_LOOK = 2 * 1024;
 
 /** @param isMessage whether this is the message's own header, before which mbox lines may stand */
 export function readPartHeader(
-  pieces: Pieces,
+  pieces: ContentView,
   start: number,
   end: number,
   isMessage: boolean,
@@ -79,7 +79,7 @@ function fieldEnd(text: string, at: number, length: number): number {
 
 /** The header's fields, how long they are, and how long with the empty line. */
 function headerText(
-  pieces: Pieces,
+  pieces: ContentView,
   start: number,
   end: number,
 ): { text: string; length: number; bodyLength: number; malformed: boolean } {

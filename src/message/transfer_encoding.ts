@@ -3,7 +3,7 @@
 
 import type { Content } from "../smtp/content.ts";
 import { type LazyContent, LazyPiece, type Piece, PieceReader } from "./lazy_piece.ts";
-import { Pieces } from "./content_view.ts";
+import { ContentView } from "./content_view.ts";
 
 /** Octets that are worked on, or made, at once; of encoded lines some more. */
 const CHUNK = 64 * 1024;
@@ -123,7 +123,7 @@ function inLines(
   encodes: boolean,
   writeLine: WriteLine,
 ): LazyPiece[] {
-  const source = new Pieces(content);
+  const source = new ContentView(content);
   const made: LazyPiece[] = [];
   for (let start = 0; start < source.length; start += LINES * width) {
     const end = Math.min(start + LINES * width, source.length);
@@ -300,7 +300,7 @@ export function decodeQuotedPrintable(content: LazyContent): LazyPiece[] {
     heldLength += piece.length;
     if (lines === 0 && open <= MAX_HELD) continue;
     const cut = open <= MAX_HELD ? heldLength - open : quotedPrintableCut(inOne(held));
-    const all = new Pieces(held);
+    const all = new ContentView(held);
     add(all.slice(0, cut), false);
     held = [...all.slice(cut, all.length)];
     heldLength -= cut;

@@ -10,7 +10,7 @@ import { judgeRefusal } from "../../src/check/login.ts";
 import { judgeOutcome } from "../../src/check/message.ts";
 import type { HttpAnswer } from "../../src/http/client.ts";
 import { AADSTS, refusalFor } from "../../src/entra/answers.ts";
-import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/graph_errors.ts";
+import { BY_CODE, BY_STATUS, classifyAnswer, outcomeOf } from "../../src/graph/graph_errors.ts";
 
 describe("the table of findings", () => {
   for (const [code, { level, meaning, fix }] of Object.entries(CODES)) {
@@ -72,7 +72,7 @@ describe("a refused message", () => {
     );
     const answer: HttpAnswer = { type: "answer", status, headers: new Map(), body };
     const message = { from: "a@example.com", to: "b@example.com" };
-    return judgeOutcome(outcomeOf(judgeAnswer(answer)), "id", message).code;
+    return judgeOutcome(outcomeOf(classifyAnswer(answer)), "id", message).code;
   };
   /** Of a 4xx by this code. */
   const expected = (code: string) => {

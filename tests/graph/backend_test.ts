@@ -111,7 +111,7 @@ describe("a message's turn", () => {
     assert.equal(graph.asked, "POST ann sendMail", "without waiting for anything");
     await graph.answer(0, answer(202));
     assert.match(line(message), /^250 2\.0\.0 /);
-    assert.equal(backend.lanes, 0);
+    assert.equal(backend.activeMailboxes, 0);
   });
 
   it("comes when the one before has been answered, whatever the answer was", async () => {
@@ -127,7 +127,7 @@ describe("a message's turn", () => {
     assert.equal(graph.requests.length, 3);
     await graph.answer(2, answer(202));
     assert.match(line(messages[2]!), /^250 /);
-    assert.equal(backend.lanes, 0);
+    assert.equal(backend.activeMailboxes, 0);
   });
 
   it("comes also after a fault of the program", async () => {
@@ -197,7 +197,7 @@ describe("a stop", () => {
       assert(message.outcome?.type === "later" && !message.outcome.ambiguous);
     }
     assert.equal(graph.requests.length, 1);
-    assert.deepEqual([backend.lanes, clock.alarms], [0, 0]);
+    assert.deepEqual([backend.activeMailboxes, clock.alarms], [0, 0]);
   });
 
   it("leaves the request that is under way to whoever ends it, and does not repeat it", async () => {
@@ -391,6 +391,6 @@ describe("a message over GRAPH_REQUEST_LIMIT", () => {
     await settle();
     assert.match(line(large), /^552 5\.3\.4 .* one request to Graph takes 4000000.*LARGE_MESSAGES/);
     assert.equal(graph.requests.length, 0);
-    assert.equal(backend.lanes, 0);
+    assert.equal(backend.activeMailboxes, 0);
   });
 });

@@ -8,7 +8,14 @@ import { describe, it } from "node:test";
 import { octetsIn } from "../../src/message/lazy_piece.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { generated } from "./readers/differential.ts";
-import { DATE, envelope, MESSAGE_ID, OPTIONS, prepareMessage, RECEIVED } from "../graph/preparing.ts";
+import {
+  DATE,
+  envelope,
+  MESSAGE_ID,
+  OPTIONS,
+  prepareMessage,
+  RECEIVED,
+} from "../graph/preparing.ts";
 
 const SCAN = "scan@example.com";
 const ANN = "ann@sender.example";
@@ -37,7 +44,7 @@ function prepare(
   return {
     fields: text.slice(RECEIVED.length, text.indexOf("\r\n\r\n") + 2).replace(TOP, ""),
     sender: result.sender,
-    named: result.named().map(({ text, certain }) => `${certain ? "" : "?"}${text}`),
+    named: result.named().map(({ text, unambiguous }) => `${unambiguous ? "" : "?"}${text}`),
   };
 }
 

@@ -6,7 +6,14 @@ import * as fc from "../support/property.ts";
 import PostalMime, { addressParser, decodeWords } from "postal-mime";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { made } from "../support/content.ts";
-import { DATE, envelope, MESSAGE_ID, OPTIONS, prepareMessage, RECEIVED } from "../graph/preparing.ts";
+import {
+  DATE,
+  envelope,
+  MESSAGE_ID,
+  OPTIONS,
+  prepareMessage,
+  RECEIVED,
+} from "../graph/preparing.ts";
 
 const TOP = `${DATE}${MESSAGE_ID}To: c@x.test\r\n`;
 

@@ -3,11 +3,11 @@
  * nothing has to be decoded. What the page shows of a message is read by mime.ts.
  */
 import { dispositionOf, fieldBody, type Part, readMime } from "../../message/mime.ts";
-import { Pieces } from "../../message/content_view.ts";
+import { ContentView } from "../../message/content_view.ts";
 
 /** Files of a message; images that belong to its HTML (`inline`, RFC 2183 §2.1) are none. */
 export function countAttachments(raw: Uint8Array): number {
-  return countIn(readMime(new Pieces([raw])));
+  return countIn(readMime(new ContentView([raw])));
 }
 
 function countIn(part: Part): number {
