@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
 import { canonical } from "../../src/graph/canonical.ts";
 import { extractAttachments } from "../../src/graph/extract_attachments.ts";
-import type { LazyContent } from "../../src/message/lazy_piece.ts";
+import { type LazyContent, LazyPiece, type Piece } from "../../src/message/lazy_piece.ts";
 import { ContentView } from "../../src/message/content_view.ts";
 import { decodeBase64, decodedLength, encodeBase64 } from "../../src/message/transfer_encoding.ts";
 import type { Content } from "../../src/smtp/content.ts";
@@ -153,5 +153,27 @@ describe("the length of base64 content", () => {
     const [attachment] = detached.attachments;
     assert.equal(attachment!.size, file.length);
     assert.deepEqual(Buffer.concat([...attachment!.octets()]), file);
+  });
+});
+
+describe("an octet by its position", () => {
+  it("is found in either direction, in pieces that lie there and in pieces that are made", () => {
+    const text = "ab-cd\nef--gh\n".repeat(50);
+    const plain = cut(Buffer.from(text, "latin1"), 7);
+    const lazy = plain.map((piece, i) =>
+      i % 3 === 0 ? piece : new LazyPiece({ length: piece.length, write: (out) => out.set(piece) })
+    );
+    for (const content of [plain, lazy]) {
+      const view = new ContentView<Piece>(content);
+      const backwards = Array.from({ length: text.length }, (_, i) => text.length - 1 - i);
+      for (const at of [...backwards, ...backwards.toReversed()]) {
+        assert.equal(view.octetAt(at), text.charCodeAt(at));
+        assert.equal(view.indexOfOctet(0x2d, at), text.indexOf("-", at));
+        const end = at + 9;
+        const found = text.slice(0, end).indexOf("\n", at);
+        assert.equal(view.indexOfOctet(0x0a, at, end), found);
+      }
+      assert.deepEqual([view.octetAt(-1), view.octetAt(text.length)], [-1, -1]);
+    }
   });
 });
