@@ -87,7 +87,6 @@ export class GraphBackend implements Backend {
       clock: this.#clock,
     });
     options.stop.addEventListener("abort", () => this.#limiter.close(), { once: true });
-    if (options.stop.aborted) this.#limiter.close();
   }
 
   /** Apps and mailboxes for which something is under way. */

@@ -236,6 +236,19 @@ describe("a message whose client waits for its turn", () => {
     assert.equal(graph.requests.length, 1, "the request that was begun goes on");
   });
 
+  it("is told once that it waits no longer, whatever is needed afterwards", async () => {
+    const { graph, send } = setUp();
+    send("ann");
+    const client = new TestClient();
+    const message = send("ann", [MESSAGE], undefined, client);
+    await graph.answer(0, answer(202));
+    client.makeRoom();
+    await settle();
+    assert.deepEqual(client.waits, [true, false]);
+    await graph.answer(1, answer(202));
+    assert.match(line(message), /^250 /);
+  });
+
   it("does not begin to wait where its place is needed already", async () => {
     const { send, backend, graph } = setUp();
     send("ann");
