@@ -1,5 +1,5 @@
-// Refuses a message whose account may not send as the mailbox that would send, or as somebody whom From or
-// Sender would name. MAIL has been checked already; but what a reader sees is in the header.
+// Refuses a message if its account may not send from the mailbox, or as an address that From or Sender would
+// name. MAIL has been checked already, but what a reader sees is in the header.
 
 import type { MessageLimits } from "../message/prepare.ts";
 import { readOriginator } from "../message/prepare.ts";
@@ -18,7 +18,7 @@ export interface SenderPolicyOptions {
 const MAX_SHOWN = 256;
 
 /**
- * The messages of an account that may send as anybody pass unread. A back end that changes From or Sender
+ * The messages of an account that may send as any address pass unread. A back end that changes From or Sender
  * must tell `originator` of the restriction, as this does: both read the header in the same way then.
  */
 export class SenderPolicy implements Delivery {

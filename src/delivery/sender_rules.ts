@@ -11,7 +11,7 @@ type Restriction = Pick<Account, "allowedSenders">;
 const CAPACITY = 1_000_000;
 const MAX_LISTS = 1_000;
 
-/** A list that cannot be read allows nobody. */
+/** A list that cannot be read allows no address. */
 const NOBODY: Pick<SenderList, "allows"> = { allows: () => false };
 
 export class SenderRules {

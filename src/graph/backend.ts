@@ -1,4 +1,4 @@
-// Microsoft Graph as the service that takes the mail: a message waits its turn, then it is sent in
+// Microsoft Graph as the mail service: a message waits for a slot of its mailbox, then it is sent in
 // one request, or by way of a draft where it is too large for that.
 
 import type { Authorization } from "../accounts/account.ts";
@@ -44,14 +44,14 @@ export interface GraphOptions {
   readonly requestLimit: number;
   /** Deliveries at once for one app and mailbox. */
   readonly concurrency: number;
-  /** For waiting until a delivery's turn comes. */
+  /** For waiting for a slot. */
   readonly pacingTimeout: number;
-  /** For a delivery whose turn has come, repeats included; more for large messages. */
+  /** For a delivery that has its slot, repeats included; more for large messages. */
   readonly deliveryTimeout: number;
   /** What becomes of messages over `requestLimit`. */
   readonly largeMessages: "upload" | "reject";
   /**
-   * When it is aborted, nothing more is begun, but for deleting drafts: what waits for its turn or for a
+   * When it is aborted, nothing more is begun, but for deleting drafts. What waits for a slot or for a
    * repeat gets its reply. What is under way goes on until the HTTP client is aborted.
    */
   readonly stop: AbortSignal;
@@ -123,7 +123,7 @@ export class GraphBackend implements Backend {
     const large = body.length > requestLimit;
     if (large && largeMessages === "reject") return tooLarge(body.length, requestLimit);
 
-    // Who only claims to be an app must not take up its turns.
+    // A login that only claims to be an app must not use up the slots of that app.
     const app = account.clientId + (authorization.unverified() ?? "");
     const turn = this.#limiter.acquire(account.tenantId, app, sender, client);
     const mailbox = turn instanceof Promise ? await turn : turn;
@@ -159,7 +159,7 @@ export class GraphBackend implements Backend {
     }
   }
 
-  /** What a delivery leaves behind is taken back although its time is over or the relay stops. */
+  /** Deletes what a delivery leaves behind, even after its time is over or when the relay stops. */
   async #cleanUp(
     authorization: Authorization,
     mailbox: LimitedMailbox,

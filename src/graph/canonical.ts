@@ -141,7 +141,7 @@ function base64Labels(leaf: Part): Edit[] {
   const token = leaf.encoding!;
   return fields.map(({ body, bodyStart }) => {
     const given = encodingText(body);
-    // A semicolon behind it goes too.
+    // A semicolon after it goes too.
     if ((given.endsWith(";") ? given.slice(0, -1).trimEnd() : given) === token) {
       const text = withoutComments(body).toLowerCase();
       const start = text.indexOf(token);
@@ -162,7 +162,7 @@ function mimeVersion({ fields, headerEnd }: Part): Edit[] {
   return given.body.trim() === "" ? [{ ...wholeBody(given), octets: Buffer.from(" 1.0") }] : [];
 }
 
-/** A field's body without the line end behind it. */
+/** A field's body without the line end after it. */
 function wholeBody({ body, bodyStart }: Pick<Field, "body" | "bodyStart">) {
   let end = body.length;
   while (end > 0 && (body[end - 1] === "\n" || body[end - 1] === "\r")) end--;

@@ -12,7 +12,7 @@ import type { GraphClient } from "./graph_client.ts";
 import { readObject } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";
 
-/** A message in the mailbox that nobody has been sent yet. */
+/** A message in the mailbox that has not been sent yet. */
 export interface Draft {
   readonly type: "draft";
   /** Without a slash at the end. */
@@ -31,8 +31,8 @@ export interface Forbidden {
 }
 
 /**
- * Makes a draft. When the answer is lost there may be one all the same; nobody knows its name, so
- * it stays behind in the mailbox.
+ * Makes a draft. When the answer is lost, there may be one all the same. Its name is not known, so
+ * it stays in the mailbox.
  *
  * @param base Graph's address without a slash at the end
  */

@@ -54,7 +54,7 @@ export interface GraphClientOptions {
   readonly stop?: AbortSignal;
 }
 
-/** Who slows down when a mailbox is throttled. */
+/** Is slowed down when a mailbox is throttled. */
 export interface Pace {
   /** @param wait milliseconds, where Graph has said how long */
   throttled(wait: number | undefined): void;
@@ -72,12 +72,12 @@ export interface GraphClient {
 /** Milliseconds of the first wait at most, where Graph does not say how long; doubled each time. */
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 8_000;
-/** Milliseconds by which those who were told the same time come apart, at most. */
+/** Milliseconds by which deliveries that were told the same time are spread, at most. */
 const LONGEST_SPREAD = 1_000;
 /**
  * Milliseconds that must be left to begin a request that sends, or to repeat any. With less, it would
  * most likely be cut off, and what was clear before (a refusal, or that nothing has been sent) would
- * become a request of which nobody knew whether the message was sent.
+ * become a request of which it is not known whether the message was sent.
  */
 const WORTH_BEGINNING = 500;
 
@@ -186,7 +186,7 @@ export class DeliveryClient implements GraphClient {
   }
 }
 
-/** The answer, or what is certain of it: behind the head of a 202, nothing that follows matters. */
+/** The answer, or what is known of it: after the head of a 202, nothing that follows matters. */
 function answerIn(result: HttpAnswer | HttpFailure, submits: boolean): HttpAnswer | undefined {
   if (result.type === "answer") return result;
   const { status, headers = new Map<string, string>() } = result;

@@ -178,14 +178,14 @@ export interface Classification {
   readonly detail: string;
   readonly requestId?: string;
   /**
-   * Where the service surely took nothing, so that the request may be made again: with a `newToken`,
-   * or `later`. Left out, it must not be.
+   * How the request may be made again, because the service certainly accepted nothing: with a `newToken`, or
+   * `later`. Left out where it must not be repeated.
    */
   readonly retry?: "newToken" | "later";
 }
 
 /**
- * Judges an answer that is not the expected one.
+ * Classifies an answer that is not the expected one.
  *
  * @param submits whether the message may be on its way after the request
  * @param credentials that were in the request, which the answer may echo
@@ -230,7 +230,7 @@ export function isUntrusted({ sent, code }: Pick<HttpFailure, "sent" | "code">):
 /** A proxy's own 4xx (`runtime/tunnel.ts`); a 5xx of it may pass. */
 const PROXY_REFUSALS = /^PROXY_4/;
 
-/** Judges the lack of an answer. @param submits as for {@link classifyAnswer} */
+/** Classifies the lack of an answer. @param submits as for {@link classifyAnswer} */
 export function classifyFailure(failure: HttpFailure, submits = true): Classification {
   const { sent, code, message } = failure;
   const stopped = !sent && code === "ABORTED";
@@ -314,7 +314,7 @@ interface GraphError {
   readonly message: string | undefined;
 }
 
-/** A code that is none, and words that hold a credential, are as if they had not been said. */
+/** A malformed code, and words that hold a credential, are left out. */
 function readError(body: Uint8Array, credentials: readonly string[]): GraphError {
   try {
     const text = asBuffer(body).toString("utf8");

@@ -90,7 +90,7 @@ class UploadSession {
   readonly #reader: AttachmentReader;
   /** The first octet that is to be sent next. */
   #next = 0;
-  /** The octets that may have arrived: the service cannot want any behind them. */
+  /** The octets that may have arrived: the service cannot want any after them. */
   #offered = 0;
   /** The octets that are known to have arrived, at their most. */
   #reached = 0;

@@ -28,7 +28,7 @@ export type Item =
   })
   | (Range & {
     readonly type: "group";
-    /** Where the members begin, behind the colon. */
+    /** Where the members begin, after the colon. */
     readonly membersStart: number;
     readonly members: readonly Item[];
     /** The semicolon. */
@@ -72,7 +72,7 @@ const CLOSE_PAREN = 41;
 const OPEN_BRACKET = 91;
 const CLOSE_BRACKET = 93;
 
-/** Octets of a domain literal at most; what is longer is none. */
+/** Octets of a domain literal at most; what is longer does not count as one. */
 const MAX_LITERAL = 256;
 
 /** Takes a field body apart. Whatever the octets are, the items cover all but the separators. */
@@ -227,7 +227,7 @@ class Parser {
         odd();
         i++;
       } else {
-        // A control character, or the end of what has not begun: nobody can say what comes next.
+        // A control character, or the end of what has not begun: what comes next is undefined.
         return unknown(length);
       }
     }
@@ -299,7 +299,7 @@ class Parser {
     return i;
   }
 
-  /** Behind the domain literal that begins at `start` after an at sign (§3.4.1), or `start`. */
+  /** After the domain literal that begins at `start` after an at sign (§3.4.1), or `start`. */
   #literalEnd(start: number): number {
     const octets = this.#octets;
     if (octets[start] !== OPEN_BRACKET || octets[start - 1] !== AT) return start;
@@ -311,7 +311,7 @@ class Parser {
     return start;
   }
 
-  /** The address behind the bracket at `start`, or undefined where there is none at once. */
+  /** The address after the bracket at `start`, or undefined where there is none at once. */
   #angleAddress(start: number): Range | undefined {
     const octets = this.#octets;
     let i = start + 1;
@@ -326,7 +326,7 @@ class Parser {
     return end > addressStart ? { start: addressStart, end } : undefined;
   }
 
-  /** Behind the comment that begins at `start` (§3.2.2), or -1 where it does not end. */
+  /** After the comment that begins at `start` (§3.2.2), or -1 where it does not end. */
   #commentEnd(start: number): number {
     const octets = this.#octets;
     let depth = 0;
@@ -359,7 +359,7 @@ class Parser {
     return -1;
   }
 
-  /** Behind the quoted string that begins at `start` (§3.2.4), or -1 where it does not end. */
+  /** After the quoted string that begins at `start` (§3.2.4), or -1 where it does not end. */
   #quotedEnd(start: number): number {
     const octets = this.#octets;
     let escaped = false;

@@ -5,7 +5,7 @@ import { addressOf, parsePathArgument } from "../smtp/path.ts";
 
 /** An address with nothing in it that needs more than lower case, as nearly all are. */
 const PLAIN = /^[\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]*\w$/;
-/** Characters that are none of ASCII's, but become one when they are normalized (NFC). */
+/** Characters outside of ASCII that normalization (NFC) turns into ASCII. */
 const POSING_AS_ASCII = /[\u212a\u037e\u1fef]/;
 
 /**
@@ -31,7 +31,7 @@ export function addressKey(address: string): string {
 }
 
 function foldedLocalPart(local: string): string {
-  // The Kelvin sign is no K of somebody's name.
+  // The Kelvin sign is not the letter K.
   if (POSING_AS_ASCII.test(local)) return local;
   return local.normalize("NFC").toLowerCase();
 }
@@ -77,7 +77,7 @@ export function isAddress(text: string): boolean {
 }
 
 /**
- * Whether a mail system may read another address in it, that nobody sees in the envelope: where it
+ * Whether a mail system may read another address in it than the envelope shows: where it
  * decodes an encoded word (which has no place here, RFC 2047 §5), or divides a list at signs that
  * stand in quotes. U+FFFD stands for octets that are no UTF-8.
  */

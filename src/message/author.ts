@@ -7,13 +7,13 @@ export interface Author {
 }
 
 export type Authors =
-  /** Every reader finds these, and nobody else: the field may stay. */
+  /** Every reader finds exactly these: the field may stay. */
   | { readonly type: "unambiguous"; readonly authors: readonly Author[] }
-  /** These are meant, beyond doubt; but the field must be written anew. */
+  /** These are meant, but the field must be written anew. */
   | { readonly type: "repaired"; readonly authors: readonly Author[] }
   /** There is no address in it. The name is a phrase, or "". */
   | { readonly type: "nobody"; readonly name: string }
-  /** Readers disagree, and so may those who wrote it. */
+  /** Readers disagree about it. */
   | {
     readonly type: "ambiguous";
     /** What looks like an address. */

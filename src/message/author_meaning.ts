@@ -108,7 +108,7 @@ function addressIn(piece: readonly Token[], decoded: boolean): Found {
 function bare({ type, text }: Token, i: number, piece: readonly Token[]): Found {
   if (type !== "address") return undefined;
   const glued = [piece[i - 1]?.type, piece[i + 1]?.type];
-  // Part of it may be meant by somebody who reads these.
+  // A reader that decodes these may see another address.
   return glued.includes("encoded") || glued.includes("quoted") ? AMBIGUOUS : judged(text);
 }
 
@@ -125,7 +125,7 @@ function oneOf(found: readonly Found[]): Found {
   return one;
 }
 
-/** A route, which nobody uses (§4.4), or what stands before an address in a URL. */
+/** A route, which is obsolete (§4.4), or what stands before an address in a URL. */
 const BEFORE_ADDRESS = /^(?:(?:[\s,]*@[\w.-]+)+\s*:|(?:mailto|smtp):)\s*/i;
 
 function inBrackets({ type, text }: Token): Found {

@@ -116,7 +116,7 @@ function isLegal({ type, text }: Token): boolean {
 /** Characters of an address at most. */
 const MAX_ADDRESS = 320;
 
-/** Whether somebody may see another address in this name than that it belongs to. */
+/** Whether a reader may see another address in this name than the one it belongs to. */
 function hasOther(shown: string | undefined, address: string): boolean {
   if (shown === undefined) return true;
   if (!hasAtSign(shown)) return false;

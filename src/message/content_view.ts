@@ -107,7 +107,7 @@ export class ContentView<P extends Piece = Piece> {
     return -1;
   }
 
-  /** Where `needle` begins behind `start`, both within one piece. */
+  /** Where `needle` begins after `start`, both within one piece. */
   #indexInPiece(needle: string, start: number, end: number): number {
     const index = this.#indexAt(start);
     const piece: Piece = this.#pieces[index]!;

@@ -1,4 +1,4 @@
-// Who sends: the mailbox that Graph sends from, and the fields From and Sender (RFC 5322 §3.6.2).
+// Who sends: the mailbox to send from, and the fields From and Sender (RFC 5322 §3.6.2).
 
 import { Buffer } from "node:buffer";
 import type { SettingName } from "../settings/schema.ts";
@@ -50,7 +50,7 @@ export interface Originator {
   readonly edits: readonly Edit[];
   /** Fields with their line ends, for a header that lacks them; or "". */
   readonly added: string;
-  /** Whom the finished message names in From and Sender: for those who have to ask. */
+  /** Whom the finished message names in From and Sender. Computed when it is asked for. */
   named(): readonly Named[];
 }
 
@@ -112,7 +112,7 @@ export function originator(
   if (first !== undefined) {
     settle(first, readAuthors(first.body, options), sender, options.strict, edits, named);
   } else if (addressesOf(authors).length > 1) {
-    // Several authors need one who answers for the sending.
+    // With several authors, Sender is required (§3.6.2).
     added += `Sender: <${sender}>\r\n`;
   }
   return { type: "originator", sender, edits, added, named: () => named };

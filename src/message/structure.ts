@@ -1,6 +1,6 @@
 // How deep a message is nested and how many parts it has, in one pass over its octets.
 //
-// It counts what some reader behind the relay may come to see, not what the relay itself changes: so
+// It counts what some later reader may see, not what the relay itself changes: so
 // attached messages are looked into, a multipart that has been closed may have parts still, and what
 // mime.ts calls opaque is counted too. Limits: MAX_MIME_DEPTH and MAX_MIME_PARTS.
 
@@ -35,7 +35,7 @@ interface Delimiter {
   /** Of the multipart among the frames. */
   readonly frame: number;
   readonly closes: boolean;
-  /** Position behind the line. */
+  /** Position after the line. */
   readonly end: number;
 }
 
@@ -102,7 +102,7 @@ class Scan {
     }
   }
 
-  /** The bodies of the Content-Type fields, and where the header ends: behind its empty line. */
+  /** The bodies of the Content-Type fields, and where the header ends: after its empty line. */
   #typesAt(start: number): { types: string[]; end: number } {
     const octets = this.#octets;
     const types: string[] = [];
@@ -155,7 +155,7 @@ class Scan {
     }
   }
 
-  /** The first delimiter line that begins at `from` or behind it. */
+  /** The first delimiter line that begins at `from` or after it. */
   #nextDelimiter(from: number): Delimiter | undefined {
     const octets = this.#octets;
     // An octet before decides whether a line begins here.

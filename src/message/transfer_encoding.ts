@@ -279,7 +279,7 @@ for (const digit of "0123456789abcdefABCDEF") HEX[digit.charCodeAt(0)] = parseIn
 /**
  * Quoted-printable decoded (RFC 2045 §6.7). Line ends come out as CRLF, white space before them is
  * dropped (rule 3), `=` before anything but two hexadecimal digits or a line end stays (the notes
- * behind rule 5), and a soft line break at the very end, whose line end belongs to the delimiter, is
+ * after rule 5), and a soft line break at the very end, whose line end belongs to the delimiter, is
  * one too.
  */
 export function decodeQuotedPrintable(content: LazyContent): LazyPiece[] {
@@ -332,7 +332,7 @@ let joined = new Uint8Array(0);
 /** Octets of a line without end that are held back at most; lines have 76 (§6.7 rule 5). */
 const MAX_HELD = 64 * 1024;
 
-/** Where to cut a chunk so that each part can be decoded alone: behind a line, mostly. */
+/** Where to cut a chunk so that each part can be decoded alone: after a line, mostly. */
 function quotedPrintableCut(chunk: Uint8Array): number {
   const lines = chunk.lastIndexOf(LF) + 1;
   if (chunk.length - lines <= MAX_HELD) return lines;
@@ -404,7 +404,7 @@ function scratchFor({ length }: Uint8Array): Uint8Array {
   return scratch;
 }
 
-/** Index behind the white space, CRs among it, that begins at `start`. */
+/** Index after the white space, CRs among it, that begins at `start`. */
 function blanksEnd(octets: Uint8Array, start: number): number {
   let end = start;
   while (end < octets.length && isWhiteOrCr(octets[end]!)) end++;
