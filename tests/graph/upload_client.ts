@@ -1,5 +1,5 @@
 /** The requests of one delivery, with a token that must not get lost. */
-import { type Calls, DeliveryCalls } from "../../src/graph/graph_client.ts";
+import { DeliveryClient, type GraphClient } from "../../src/graph/graph_client.ts";
 import type { HttpClient } from "../../src/http/client.ts";
 import { SCOPE } from "../support/logins.ts";
 import { accountWith, tokenOf } from "../support/submissions.ts";
@@ -7,8 +7,8 @@ import { accountWith, tokenOf } from "../support/submissions.ts";
 export const TOKEN = "e30.e30.secret-of-the-token";
 
 /** @param time milliseconds for all of them */
-export function callsWith(http: HttpClient, time = 10_000): Calls {
-  return new DeliveryCalls({
+export function clientWith(http: HttpClient, time = 10_000): GraphClient {
+  return new DeliveryClient({
     http,
     scope: SCOPE,
     authorization: accountWith(tokenOf(TOKEN)),
