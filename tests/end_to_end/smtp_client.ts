@@ -19,6 +19,8 @@ export class SmtpClient {
     this.#socket = tls
       ? connectTls({ host, port, rejectUnauthorized: false })
       : connect({ host, port, ...(from === undefined ? {} : { localAddress: from }) });
+    // Each piece leaves by itself, and at once.
+    this.#socket.setNoDelay(true);
     this.#socket.on("data", (octets: Uint8Array) => {
       this.#text += Buffer.from(octets).toString("latin1");
       this.#wake?.();

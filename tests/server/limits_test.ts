@@ -3,28 +3,20 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { connect, type Socket } from "node:net";
-import { afterEach, before, describe, it } from "node:test";
+import { connect as connectSocket, type Socket } from "node:net";
+import { before, describe, it } from "node:test";
 import { type Certificate } from "../../src/certificates/certificate.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
-import { currentRuntime } from "../../src/runtime/current.ts";
 import { Networks } from "../../src/networks.ts";
-import { Admission, floodOf } from "../../src/server/admission.ts";
-import type { ConnectionSummary, Handlers, Login } from "../../src/server/handlers.ts";
+import { Admission, floodOf, SETTLED_MS } from "../../src/server/admission.ts";
+import type { Handlers, Login } from "../../src/server/handlers.ts";
 import type { Timeouts } from "../../src/server/patience.ts";
-import { SmtpServer } from "../../src/server/server.ts";
 import { secretIn } from "../../src/smtp/sasl.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import type { SessionOptions } from "../../src/smtp/session.ts";
-import { SmtpClient } from "../end_to_end/smtp_client.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { TestServers } from "../support/smtp_server.ts";
 
-const PATIENT: Timeouts = {
-  command: 60_000,
-  data: 60_000,
-  handshake: 60_000,
-  unread: 60_000,
-  linger: 60_000,
-};
 const REFUSED = reply(535, "5.7.8", "Authentication credentials invalid");
 
 /** How a ClientHello begins (RFC 8446 §4.1.2, §5.1), in a record that says that more is to come. */
@@ -50,22 +42,19 @@ function login(key: string): () => Promise<Login<true>> {
 }
 
 describe("the server's limits", () => {
-  const servers: SmtpServer<true>[] = [];
-  const clients: { destroy(): void }[] = [];
+  const servers = new TestServers();
   let certificate: Certificate;
   before(async () => {
     certificate = await selfSignedCertificate();
   });
-  afterEach(async () => {
-    for (const client of clients.splice(0)) client.destroy();
-    await Promise.all(servers.splice(0).map((server) => server.stop(1_000)));
-  });
 
+  /** Starts a server whose time stands still until the test lets some pass. */
   async function start(setup: Setup = {}) {
+    const clock = new FakeClock();
     const {
       connections = 1000,
       perAddress = 100,
-      admission = new Admission({ connections, perAddress }),
+      admission = new Admission({ connections, perAddress, now: () => clock.now() }),
       session,
       implicitTls = false,
       proxies,
@@ -74,84 +63,45 @@ describe("the server's limits", () => {
       ...timeouts
     } = setup;
     const limited: string[] = [];
-    const faults: unknown[] = [];
-    const ended: ConnectionSummary[] = [];
-    let wake = () => {};
-    const server = new SmtpServer<true>({
-      runtime: await currentRuntime(),
-      session: {
-        hostname: "relay.example",
-        greeting: "ready",
-        maxMessageSize: 50_000_000,
-        maxRecipients: 10,
-        requireTls: false,
-        ...session,
-      },
-      identity: () => ({ ...certificate, minVersion: "1.2" }),
-      timeouts: { ...PATIENT, ...timeouts },
+    const started = await servers.start({
+      session,
+      implicitTls,
+      certificate,
+      timeouts,
+      clock,
       admission,
       proxies: proxies === undefined
         ? undefined
         : { networks: Networks.parse(proxies)!, headerTimeout: 60_000 },
       handlers: {
+        ...(submit === undefined ? {} : { submit }),
         authenticate: (credentials) =>
           login !== undefined ? login() : Promise.resolve(
             secretIn(credentials).reveal() === "wrong"
               ? { reply: REFUSED }
               : { reply: REPLIES.authenticated, account: true },
           ),
-        submit: submit ?? (() => Promise.resolve(reply(250, "2.0.0", "OK"))),
         limited: (setting, client) => {
           assert.match(client.address, proxies === undefined ? /^127\./ : /^2001:db8:/);
           limited.push(setting);
         },
-        failed: (error) => faults.push(error),
-        ended: (summary) => {
-          ended.push(summary);
-          wake();
-        },
       },
     });
-    servers.push(server);
-    const { port } = server.listen("127.0.0.1", 0, implicitTls);
-    const oneEnds = async (): Promise<ConnectionSummary> => {
-      while (ended.length === 0) await new Promise<void>((resolve) => wake = resolve);
-      return ended.shift()!;
+    /** Sends a piece and lets so many milliseconds pass, as often as said: no limit ends it before. */
+    const drip = async (times: number, every: number, send: () => void) => {
+      for (let i = 0; i < times; i++) {
+        assert.deepEqual(limited, []);
+        send();
+        await started.hasRead();
+        clock.pass(every);
+      }
     };
-    return { server, port, limited, faults, oneEnds };
-  }
-
-  function client(port: number, tls = false): SmtpClient {
-    const made = new SmtpClient(port, "127.0.0.1", tls);
-    clients.push(made);
-    return made;
-  }
-
-  async function greeted(port: number): Promise<SmtpClient> {
-    const made = client(port);
-    assert.match(await made.reply(), /^220 /);
-    return made;
-  }
-
-  async function loggedIn(port: number): Promise<SmtpClient> {
-    const made = client(port);
-    assert.match(await made.login("user", "secret"), /^235 /);
-    return made;
-  }
-
-  /** In the middle of a message. */
-  async function sending(port: number): Promise<SmtpClient> {
-    const made = await loggedIn(port);
-    await made.say("MAIL FROM:<a@example.com>");
-    await made.say("RCPT TO:<b@example.org>");
-    assert.match(await made.say("DATA"), /^354/);
-    return made;
+    return { ...started, clock, limited, drip };
   }
 
   /** A socket that says nothing by itself; what it reads is lost. */
   async function bare(port: number): Promise<{ socket: Socket; closed: Promise<void> }> {
-    const socket = connect({ host: "127.0.0.1", port });
-    clients.push(socket);
+    const socket = servers.keep(connectSocket({ host: "127.0.0.1", port }));
     socket.on("error", () => {});
     socket.resume();
     const closed = new Promise<void>((resolve) => socket.once("close", () => resolve()));
@@ -159,37 +109,23 @@ describe("the server's limits", () => {
     return { socket, closed };
   }
 
-  /** The server has accepted so many, greeted or not. */
-  async function connected(server: SmtpServer<true>, count: number): Promise<void> {
-    while (server.connections < count) await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-
-  /** Sends an octet at once and then now and then, for as long as the other side takes them. */
-  function drip(send: (octet: string) => void, octets: () => string): () => void {
-    send(octets());
-    const timer = setInterval(() => send(octets()), 50);
-    const stop = { destroy: () => clearInterval(timer) };
-    clients.push(stop);
-    return stop.destroy;
-  }
-
   describe("MAX_CONNECTIONS", () => {
     it("lets in as many", async () => {
-      const { port, limited, server } = await start({ connections: 3 });
-      for (let i = 0; i < 3; i++) await greeted(port);
+      const { server, greeted, limited } = await start({ connections: 3 });
+      for (let i = 0; i < 3; i++) await greeted();
       assert.equal(server.connections, 3);
       assert.deepEqual(limited, []);
     });
 
     it("ends the one longest without progress for one more: 421 4.4.2", async () => {
-      const { port, limited } = await start({ connections: 3 });
-      const first = await greeted(port);
-      const second = await greeted(port);
-      const third = await greeted(port);
+      const { greeted, limited } = await start({ connections: 3 });
+      const first = await greeted();
+      const second = await greeted();
+      const third = await greeted();
       // Progress, which NOOP is not.
       assert.match(await first.say("EHLO client.example"), /^250/);
       assert.match(await second.say("NOOP"), /^250/);
-      const fourth = await greeted(port);
+      const fourth = await greeted();
       assert.match(await second.reply(), /^421 4\.4\.2 /);
       await second.closed();
       assert.match(await first.say("NOOP"), /^250/);
@@ -199,23 +135,27 @@ describe("the server's limits", () => {
     });
 
     it("refuses the new one where all have logged in: 421 4.3.2; and takes one again when one leaves", async () => {
-      const { port, limited, oneEnds } = await start({ connections: 2 });
-      const [leaving] = [await loggedIn(port), await loggedIn(port)];
-      const refused = client(port);
+      const { connect, authed, oneEnds, limited } = await start({ connections: 2 });
+      const [leaving] = [await authed(), await authed()];
+      const refused = connect();
       assert.match(await refused.reply(), /^421 4\.3\.2 /);
       await refused.closed();
       assert.deepEqual(limited, ["MAX_CONNECTIONS"]);
       await oneEnds();
       leaving.destroy();
       await oneEnds();
-      await loggedIn(port);
+      await authed();
     });
 
     it("ends one of an account that has more than its share: 421 4.4.2", async () => {
-      const { port, limited } = await start({ connections: 10, login: login("greedy") });
+      const { clock, connect, authed, limited } = await start({
+        connections: 10,
+        login: login("greedy"),
+      });
       const greedy = [];
-      for (let i = 0; i < 10; i++) greedy.push(await loggedIn(port));
-      const honest = client(port);
+      for (let i = 0; i < 10; i++) greedy.push(await authed());
+      clock.pass(SETTLED_MS);
+      const honest = connect();
       assert.match(await honest.reply(), /^220 /);
       assert.match(await greedy[0]!.reply(), /^421 4\.4\.2 /);
       await greedy[0]!.closed();
@@ -226,7 +166,7 @@ describe("the server's limits", () => {
     it("puts a message off that waits for its turn: 451 4.3.2, then the 421", async () => {
       const waiting = Promise.withResolvers<void>();
       let waits = 0;
-      const { port } = await start({
+      const { clock, connect, sending } = await start({
         connections: 10,
         login: login("greedy"),
         submit: (_account, _message, onWait) =>
@@ -240,12 +180,13 @@ describe("the server's limits", () => {
       });
       const greedy = [];
       for (let i = 0; i < 10; i++) {
-        const one = await sending(port);
+        const one = await sending();
         one.write("x\r\n.\r\n");
         greedy.push(one);
       }
       await waiting.promise;
-      assert.match(await client(port).reply(), /^220 /);
+      clock.pass(SETTLED_MS);
+      assert.match(await connect().reply(), /^220 /);
       // The one whose turn would have come last.
       const latest = greedy.at(-1)!;
       assert.match(await latest.reply(), /^451 4\.3\.2 Later/);
@@ -254,16 +195,16 @@ describe("the server's limits", () => {
     });
 
     it("has the place of a client with its last reply for another at once", async () => {
-      const { port, oneEnds } = await start({ connections: 1 });
-      const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
-      clients.push(socket);
+      const { port, clock, connect, oneEnds } = await start({ connections: 1 });
+      const socket = connectSocket({ host: "127.0.0.1", port, allowHalfOpen: true });
+      servers.keep(socket);
       socket.on("error", () => {});
       socket.resume();
       const farewell = new Promise<void>((resolve) => socket.once("end", () => resolve()));
       socket.write("QUIT\r\n");
       await farewell;
-      assert.match(await client(port).reply(), /^220 /);
-      assert.equal((await oneEnds()).reason, "quit");
+      assert.match(await connect().reply(), /^220 /);
+      assert.equal((await clock.passUntil(oneEnds())).reason, "quit");
     });
 
     for (const tls of [false, true]) {
@@ -272,7 +213,7 @@ describe("the server's limits", () => {
         const answer = Promise.withResolvers<Login<true>>();
         // Time stands still: there are no more places to be had in a hurry.
         const admission = new Admission({ connections: 2, perAddress: 1000, now: () => 0 });
-        const { port } = await start({
+        const { connect } = await start({
           admission,
           implicitTls: tls,
           login: () => {
@@ -280,7 +221,7 @@ describe("the server's limits", () => {
             return answer.promise;
           },
         });
-        const leaving = client(port, tls);
+        const leaving = connect(tls);
         const login = leaving.login("user", "secret");
         await asked.promise;
         const silent = { welcome() {}, dismiss() {} };
@@ -297,15 +238,15 @@ describe("the server's limits", () => {
     it("has the place of a client that has ended its side, which reads its reply all the same", async () => {
       const begun = Promise.withResolvers<void>();
       const verdict = Promise.withResolvers<Reply>();
-      const { port } = await start({
+      const { port, clock, connect } = await start({
         connections: 1,
         submit: () => {
           begun.resolve();
           return verdict.promise;
         },
       });
-      const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
-      clients.push(socket);
+      const socket = connectSocket({ host: "127.0.0.1", port, allowHalfOpen: true });
+      servers.keep(socket);
       let text = "";
       socket.setEncoding("latin1").on("data", (piece: string) => text += piece);
       const ended = new Promise<void>((resolve) => socket.once("end", () => resolve()));
@@ -316,41 +257,41 @@ describe("the server's limits", () => {
       );
       await begun.promise;
       // When the end of its side has been seen, its place is there to be had.
-      let other = client(port);
+      let other = connect();
       while (!(await other.reply()).startsWith("220 ")) {
         await other.closed();
-        other = client(port);
+        other = connect();
       }
       verdict.resolve(reply(250, "2.0.0", "OK taken"));
-      await ended;
+      await clock.passUntil(ended);
       assert.match(text, /250 2\.0\.0 OK taken/);
     });
 
     it("spares whose login is being checked", async () => {
       const asked = Promise.withResolvers<void>();
       const answer = Promise.withResolvers<Login<true>>();
-      const { port, server } = await start({
+      const { clock, connect, accepted } = await start({
         connections: 1,
         login: () => {
           asked.resolve();
           return answer.promise;
         },
       });
-      const checking = client(port);
+      const checking = connect();
       const login = checking.login("user", "secret");
       await asked.promise;
       // It waits: the place may come back with the answer.
-      const waiting = client(port).reply();
-      await connected(server, 2);
+      const waiting = connect().reply();
+      await accepted(2);
       answer.resolve({ reply: REPLIES.authenticated, account: true });
       assert.match(await login, /^235/);
-      assert.match(await waiting, /^421 4\.3\.2 /);
+      assert.match(await clock.passUntil(waiting), /^421 4\.3\.2 /);
     });
 
     it("spares whose message is under way, though its login is not proved yet", async () => {
       const begun = Promise.withResolvers<void>();
       const verdict = Promise.withResolvers<Reply>();
-      const { port, server } = await start({
+      const { clock, connect, sending, accepted } = await start({
         connections: 1,
         login: () =>
           Promise.resolve({ reply: REPLIES.authenticated, account: true, proved: false }),
@@ -359,25 +300,25 @@ describe("the server's limits", () => {
           return verdict.promise;
         },
       });
-      const busy = await sending(port);
+      const busy = await sending();
       busy.write("x\r\n.\r\n");
       await begun.promise;
-      const waiting = client(port).reply();
-      await connected(server, 2);
+      const waiting = connect().reply();
+      await accepted(2);
       verdict.resolve(reply(451, "4.3.0", "Not now"));
       assert.match(await busy.reply(), /^451 /);
       // Nothing is proved: it gives way.
-      assert.match(await waiting, /^220 /);
+      assert.match(await clock.passUntil(waiting), /^220 /);
       assert.match(await busy.reply(), /^421 4\.4\.2 /);
     });
 
     it("ends half-open TLS handshakes, too, without a word", async () => {
-      const { port, limited } = await start({ connections: 2, implicitTls: true });
+      const { port, connect, limited } = await start({ connections: 2, implicitTls: true });
       const one = await bare(port);
       const two = await bare(port);
       two.socket.write(HELLO.subarray(0, 20));
       for (let i = 0; i < 2; i++) {
-        const honest = client(port, true);
+        const honest = connect(true);
         assert.match(await honest.login("user", "secret"), /^235/);
       }
       await one.closed;
@@ -386,44 +327,50 @@ describe("the server's limits", () => {
     });
 
     it("stays reachable for one honest client among many that come and say nothing", async () => {
-      const { port, faults, server } = await start({ connections: 50 });
+      const { server, port, clock, authed } = await start({
+        connections: 50,
+      });
       for (let round = 0; round < 5; round++) {
         await Promise.all(Array.from({ length: 60 }, () => bare(port)));
-        const honest = await loggedIn(port);
+        const honest = await clock.passUntil(authed());
         assert.match(await honest.send("a@example.com", "b@example.org"), /^250/);
         honest.destroy();
       }
-      assert.deepEqual(faults, []);
       assert.ok(server.connections <= 50 + 300, String(server.connections));
     });
   });
 
   describe("MAX_CONNECTIONS_PER_IP", () => {
     it("of 3: the fourth idle one gets 421 4.7.0, others go on", async () => {
-      const { port, limited } = await start({ perAddress: 3 });
-      const idle = [await greeted(port), await greeted(port), await greeted(port)];
+      const { clock, connect, greeted, limited } = await start({ perAddress: 3 });
+      const idle = [await greeted(), await greeted(), await greeted()];
       assert.deepEqual(limited, []);
-      const fourth = client(port);
-      assert.match(await fourth.reply(), /^421 4\.7\.0 /);
+      const fourth = connect();
+      assert.match(await clock.passUntil(fourth.reply()), /^421 4\.7\.0 /);
       await fourth.closed();
       for (const other of idle) assert.match(await other.say("NOOP"), /^250/);
       assert.deepEqual(limited, ["MAX_CONNECTIONS_PER_IP"]);
     });
 
     it("of 5, and 20 at once: 15 get 421 4.7.0", async () => {
-      const { port, limited } = await start({ perAddress: 5 });
-      const replies = await Promise.all(Array.from({ length: 20 }, () => client(port).reply()));
+      const { clock, connect, accepted, limited } = await start({ perAddress: 5 });
+      const idle = Array.from({ length: 20 }, () => connect());
+      await accepted(20);
+      const replies = await clock.passUntil(Promise.all(idle.map((one) => one.reply())));
       assert.equal(replies.filter((reply) => reply.startsWith("220 ")).length, 5);
       assert.equal(replies.filter((reply) => reply.startsWith("421 4.7.0 ")).length, 15);
       assert.equal(limited.length, 15);
     });
 
     it("counts an IPv6 client by its /64 (RFC 6177 §2), the one behind a proxy, too", async () => {
-      const { port, limited } = await start({ perAddress: 2, proxies: "127.0.0.1" });
+      const { clock, connect, limited } = await start({
+        perAddress: 2,
+        proxies: "127.0.0.1",
+      });
       const from = (address: string) => {
-        const made = client(port);
+        const made = connect();
         made.write(`PROXY TCP6 ${address} 2001:db8:ffff::25 4711 25\r\n`);
-        return made.reply();
+        return clock.passUntil(made.reply());
       };
       assert.match(await from("2001:db8:0:1::1"), /^220 /);
       assert.match(await from("2001:db8:0:1:ffff::2"), /^220 /);
@@ -433,15 +380,15 @@ describe("the server's limits", () => {
     });
 
     it("counts only those that have not logged in", async () => {
-      const { port, limited } = await start({ perAddress: 2 });
-      for (let i = 0; i < 10; i++) await loggedIn(port);
+      const { authed, limited } = await start({ perAddress: 2 });
+      for (let i = 0; i < 10; i++) await authed();
       assert.deepEqual(limited, []);
     });
 
     it("holds the next one until one has logged in, or is gone; what it has said meanwhile is answered", async () => {
-      const { port, limited } = await start({ perAddress: 2 });
-      const [one, two] = [await greeted(port), await greeted(port)];
-      const held = client(port);
+      const { connect, greeted, limited } = await start({ perAddress: 2 });
+      const [one, two] = [await greeted(), await greeted()];
+      const held = connect();
       held.write("EHLO early.example\r\nNOOP\r\n");
       // The third is behind it in the queue, which shows that the second is held.
       await one.say("EHLO client.example");
@@ -449,49 +396,52 @@ describe("the server's limits", () => {
       assert.match(await held.reply(), /^220 /);
       assert.match(await held.reply(), /^250-relay\.example/);
       assert.match(await held.reply(), /^250 2\.0\.0 OK/);
-      const next = client(port);
+      const next = connect();
       two.destroy();
       assert.match(await next.reply(), /^220 /);
       assert.deepEqual(limited, []);
     });
 
     it("holds one before TLS as well, and just closes where there is no place (RFC 8314 §3.3)", async () => {
-      const { port, limited } = await start({ perAddress: 1, implicitTls: true });
+      const { port, clock, connect, limited } = await start({ perAddress: 1, implicitTls: true });
       const silent = await bare(port);
-      const held = client(port, true);
+      const held = connect(true);
       silent.socket.destroy();
       assert.match(await held.login("user", "secret"), /^235/);
       await bare(port);
       const refused = await bare(port);
       refused.socket.write(HELLO);
-      await refused.closed;
+      await clock.passUntil(refused.closed);
       assert.deepEqual(limited, ["MAX_CONNECTIONS_PER_IP"]);
     });
 
     it("lets a whole burst of honest clients in, ten times the limit", async () => {
-      const { port, limited } = await start({ perAddress: 10 });
-      await Promise.all(Array.from({ length: 100 }, () => loggedIn(port)));
+      const { authed, limited } = await start({ perAddress: 10 });
+      await Promise.all(Array.from({ length: 100 }, () => authed()));
       assert.deepEqual(limited, []);
     });
 
     it("in a flood lets an honest client in, and ends those that do not log in: 421 4.7.0", async () => {
-      const { port, limited, faults } = await start({ perAddress: 2, connections: 1000 });
-      const idle = Array.from({ length: 2 + floodOf(2) + 20 }, () => client(port));
+      const { clock, connect, authed, limited } = await start({
+        perAddress: 2,
+        connections: 1000,
+      });
+      const idle = Array.from({ length: 2 + floodOf(2) + 20 }, () => connect());
       const greetings = Promise.all(idle.map((one) => one.reply()));
-      for (let i = 0; i < 5; i++) await loggedIn(port);
+      for (let i = 0; i < 5; i++) await authed();
       for (const greeting of await greetings) assert.match(greeting, /^220 /);
-      const ends = await Promise.all(idle.slice(10).map((one) => one.reply()));
+      const ends = await clock.passUntil(
+        Promise.all(idle.slice(10).map((one) => one.reply())),
+      );
       for (const end of ends) assert.match(end, /^421 4\.7\.0 /);
       assert.ok(limited.every((setting) => setting === "MAX_CONNECTIONS_PER_IP"));
-      assert.deepEqual(faults, []);
     });
 
     it("says 421 4.3.2 to those that are held when the server stops", async () => {
-      const { port, server } = await start({ perAddress: 1 });
-      const idle = await greeted(port);
-      const held = client(port);
-      // Accepted, as the next one is behind it.
-      while (server.connections < 2) await new Promise((resolve) => setTimeout(resolve, 5));
+      const { server, connect, greeted, accepted } = await start({ perAddress: 1 });
+      const idle = await greeted();
+      const held = connect();
+      await accepted(2);
       const stopped = server.stop(5_000);
       assert.match(await held.reply(), /^421 4\.3\.2 /);
       assert.match(await idle.reply(), /^421 4\.3\.2 /);
@@ -501,13 +451,12 @@ describe("the server's limits", () => {
 
   describe("COMMAND_TIMEOUT", () => {
     it("is not extended by a client that drips its command, nor inside of AUTH", async () => {
-      await Promise.all([[], ["EHLO client.example", "AUTH LOGIN"]].map(async (line) => {
-        const { port, limited } = await start({ command: 300 });
-        const slow = await greeted(port);
-        for (const command of line) await slow.say(command);
-        const stop = drip((octet) => slow.write(octet), () => "A");
+      await Promise.all([[], ["EHLO client.example", "AUTH LOGIN"]].map(async (lines) => {
+        const { greeted, limited, drip } = await start({ command: 60_000 });
+        const slow = await greeted();
+        for (const command of lines) await slow.say(command);
+        await drip(4, 15_000, () => slow.write("A"));
         assert.match(await slow.reply(), /^421 4\.4\.2 Timed out/);
-        stop();
         assert.deepEqual(limited, ["COMMAND_TIMEOUT"]);
       }));
     });
@@ -515,21 +464,23 @@ describe("the server's limits", () => {
     it("is not extended by commands that bring an open transaction no further", async () => {
       const lines = ["NOOP", "VRFY <a@example.com>", "RCPT TO:<nobody>", "MAIL FROM:<b@x.test>"];
       await Promise.all(lines.map(async (line) => {
-        const { port, limited } = await start({ command: 400 });
-        const idle = await loggedIn(port);
+        const { clock, authed, limited } = await start({ command: 60_000 });
+        const idle = await authed();
         assert.match(await idle.say("MAIL FROM:<a@example.com>"), /^250/);
-        let answer = "";
-        while (!answer.startsWith("421")) answer = await idle.say(line);
-        assert.match(answer, /^421 4\.4\.2 Timed out/);
+        for (let i = 0; i < 4; i++) {
+          assert.doesNotMatch(await idle.say(line), /^421/);
+          clock.pass(15_000);
+        }
+        assert.match(await idle.reply(), /^421 4\.4\.2 Timed out/);
         assert.deepEqual(limited, ["COMMAND_TIMEOUT"]);
       }));
     });
 
     it("begins anew with each command", async () => {
-      const { port, limited } = await start({ command: 1_500 });
-      const slow = await greeted(port);
+      const { clock, greeted, limited } = await start({ command: 60_000 });
+      const slow = await greeted();
       for (let i = 0; i < 5; i++) {
-        await new Promise((resolve) => setTimeout(resolve, 500));
+        clock.pass(59_000);
         assert.match(await slow.say("NOOP"), /^250/);
       }
       assert.deepEqual(limited, []);
@@ -538,35 +489,30 @@ describe("the server's limits", () => {
 
   describe("DATA_TIMEOUT and MIN_DATA_RATE", () => {
     it("end a message that drips: 421 4.4.2", async () => {
-      const { port, limited } = await start({ data: 300, dataRate: 1000 });
-      const slow = await sending(port);
-      const stop = drip((octet) => slow.write(octet), () => "x");
+      const { sending, limited, drip } = await start({ data: 60_000, dataRate: 1000 });
+      const slow = await sending();
+      await drip(5, 15_000, () => slow.write("x"));
       assert.match(await slow.reply(), /^421 4\.4\.2 The message comes too slowly/);
-      stop();
       assert.deepEqual(limited, ["MIN_DATA_RATE"]);
     });
 
     it("end one that drips in chunks (RFC 3030)", async () => {
-      const { port, limited } = await start({ data: 300, dataRate: 100_000 });
-      const slow = await loggedIn(port);
+      const { authed, limited, drip } = await start({ data: 60_000, dataRate: 100_000 });
+      const slow = await authed();
       await slow.say("MAIL FROM:<a@example.com>");
       await slow.say("RCPT TO:<b@example.org>");
-      const stop = drip((chunk) => slow.write(chunk), () => "BDAT 1\r\nx");
-      let last = "";
-      while (!last.startsWith("421")) last = await slow.reply();
-      stop();
-      assert.match(last, /^421 4\.4\.2 The message comes too slowly/);
+      await drip(5, 15_000, () => slow.write("BDAT 1\r\nx"));
+      for (let i = 0; i < 5; i++) assert.match(await slow.reply(), /^250 /);
+      assert.match(await slow.reply(), /^421 4\.4\.2 The message comes too slowly/);
       assert.deepEqual(limited, ["MIN_DATA_RATE"]);
     });
 
     it("let one through that comes fast enough, or where the rate is off", async () => {
-      const rates = [[1000, 200], ["off", 1]] as const;
+      const rates = [[1000, 15_000], ["off", 1]] as const;
       await Promise.all(rates.map(async ([dataRate, octets]) => {
-        const { port, limited } = await start({ data: 700, dataRate });
-        const slow = await sending(port);
-        const stop = drip((piece) => slow.write(piece), () => "x".repeat(octets));
-        await new Promise((resolve) => setTimeout(resolve, 2_000));
-        stop();
+        const { sending, limited, drip } = await start({ data: 60_000, dataRate });
+        const slow = await sending();
+        await drip(20, 15_000, () => slow.write("x".repeat(octets)));
         assert.match(await slow.say("\r\n."), /^250/);
         assert.deepEqual(limited, []);
       }));
@@ -575,28 +521,29 @@ describe("the server's limits", () => {
     it("say what is wrong where the last line is a dot that ended in LF, after a short silence", async () => {
       const ends = ["x\n.\r\n", "x\n.\n", "x\r\n.\n", "\n.\r\r\n"];
       await Promise.all(ends.map(async (end) => {
-        const { port, limited } = await start({ data: 60_000, missedEnd: 300 });
-        const mistaken = await sending(port);
-        mistaken.write("Subject: lines that end in LF\n\n" + end);
+        const { sending, limited, drip } = await start({ data: 60_000, missedEnd: 5_000 });
+        const mistaken = await sending();
+        await drip(1, 5_000, () => mistaken.write("Subject: lines that end in LF\n\n" + end));
         assert.match(await mistaken.reply(), /^421 4\.4\.2 .*single dot ended in LF.*CRLF$/);
         assert.deepEqual(limited, ["DATA_TIMEOUT"]);
       }));
     });
 
     it("wait on where more follows such a dot, for it is content (RFC 5321 §4.1.1.4)", async () => {
-      const { port, limited } = await start({ data: 60_000, missedEnd: 300 });
-      const patient = await sending(port);
-      patient.write("x\n.\r\n");
-      patient.write("y");
-      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      const { sending, limited, drip } = await start({ data: 60_000, missedEnd: 5_000 });
+      const patient = await sending();
+      await drip(1, 59_000, () => {
+        patient.write("x\n.\r\n");
+        patient.write("y");
+      });
       assert.match(await patient.say("\r\n."), /^250/);
       assert.deepEqual(limited, []);
     });
 
     it("end a silent one: DATA_TIMEOUT", async () => {
-      const { port, limited } = await start({ data: 300, dataRate: 500 });
-      const silent = await sending(port);
-      silent.write("x".repeat(10_000));
+      const { sending, limited, drip } = await start({ data: 60_000, dataRate: 500 });
+      const silent = await sending();
+      await drip(1, 60_000, () => silent.write("x".repeat(10_000)));
       assert.match(await silent.reply(), /^421 4\.4\.2 Timed out/);
       assert.deepEqual(limited, ["DATA_TIMEOUT"]);
     });
@@ -605,8 +552,8 @@ describe("the server's limits", () => {
   describe("the time for a TLS handshake", () => {
     it("is not extended by a client that drips its ClientHello", async () => {
       await Promise.all([true, false].map(async (implicitTls) => {
-        const { port, oneEnds } = await start({ handshake: 400, implicitTls });
-        const slow = await bare(port);
+        const started = await start({ handshake: 10_000, implicitTls });
+        const slow = await bare(started.port);
         if (!implicitTls) {
           // What comes before the reply to STARTTLS is thrown away (RFC 3207 §4.2).
           const ready = new Promise<void>((resolve) => {
@@ -619,24 +566,26 @@ describe("the server's limits", () => {
           slow.socket.write("EHLO client.example\r\nSTARTTLS\r\n");
           await ready;
         }
-        const hello = HELLO;
         let at = 0;
-        const stop = drip(
-          (octet) => slow.socket.write(Buffer.from(octet, "latin1")),
-          () => String.fromCharCode(hello[at++]!),
-        );
-        const { reason, handshakeFailed, wrongPort } = await oneEnds();
-        stop();
-        assert.deepEqual([reason, handshakeFailed], ["TLS handshake timed out", true]);
-        assert.equal(wrongPort, undefined);
+        await started.drip(4, 2_500, () => slow.socket.write(HELLO.subarray(at, ++at)));
         await slow.closed;
+        const ended = [];
+        do ended.push(await started.oneEnds()); while (!ended.at(-1)!.handshakeFailed);
+        const { reason, milliseconds, wrongPort } = ended.at(-1)!;
+        assert.deepEqual([reason, milliseconds], ["TLS handshake timed out", 10_000]);
+        assert.equal(wrongPort, undefined);
       }));
     });
   });
 
   it("tells of a client that waits for a greeting where TLS comes first (RFC 8314 §3.3)", async () => {
-    const { port, oneEnds } = await start({ handshake: 200, implicitTls: true });
+    const { port, clock, accepted, oneEnds } = await start({
+      handshake: 10_000,
+      implicitTls: true,
+    });
     const silent = await bare(port);
+    await accepted(1);
+    clock.pass(10_000);
     const { wrongPort } = await oneEnds();
     assert.equal(wrongPort, "silent");
     await silent.closed;
@@ -644,14 +593,16 @@ describe("the server's limits", () => {
 
   describe("the time to hang up", () => {
     it("is over at last for a client that has its last reply and stays", async () => {
-      const { port, oneEnds, server } = await start({ linger: 400 });
-      const socket = connect({ host: "127.0.0.1", port, allowHalfOpen: true });
-      clients.push(socket);
+      const { server, port, clock, oneEnds } = await start({ linger: 5_000 });
+      const socket = connectSocket({ host: "127.0.0.1", port, allowHalfOpen: true });
+      servers.keep(socket);
       socket.on("error", () => {});
       socket.resume();
       const farewell = new Promise<void>((resolve) => socket.once("end", () => resolve()));
       socket.write("QUIT\r\n");
       await farewell;
+      assert.equal(server.connections, 1);
+      clock.pass(5_000);
       assert.equal((await oneEnds()).reason, "quit");
       assert.equal(server.connections, 0);
     });
@@ -659,8 +610,8 @@ describe("the server's limits", () => {
 
   describe("MAX_ERRORS and MAX_IDLE_COMMANDS", () => {
     it("end a session, and are counted", async () => {
-      const { port, limited } = await start({ session: { maxErrors: 3, maxIdleCommands: 4 } });
-      const wrong = await greeted(port);
+      const { greeted, limited } = await start({ session: { maxErrors: 3, maxIdleCommands: 4 } });
+      const wrong = await greeted();
       assert.match(await wrong.say("XYZZY"), /^500/);
       assert.match(await wrong.say("XYZZY"), /^500/);
       assert.match(await wrong.say("NOOP"), /^250/);
@@ -668,7 +619,7 @@ describe("the server's limits", () => {
       assert.match(await wrong.say("XYZZY"), /^500/);
       assert.match(await wrong.reply(), /^421 4\.7\.0 Too many errors/);
       await wrong.closed();
-      const idle = await greeted(port);
+      const idle = await greeted();
       for (let i = 0; i < 4; i++) assert.match(await idle.say("NOOP"), /^250/);
       assert.match(await idle.reply(), /^421 4\.7\.0 /);
       await idle.closed();

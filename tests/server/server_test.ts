@@ -2,110 +2,45 @@
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { afterEach, describe, it } from "node:test";
-import { currentRuntime } from "../../src/runtime/current.ts";
+import { describe, it } from "node:test";
 import { Admission } from "../../src/server/admission.ts";
 import type { ConnectionSummary, Handlers, Message } from "../../src/server/handlers.ts";
-import type { Certificate } from "../../src/certificates/certificate.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { MemoryBudget } from "../../src/server/memory.ts";
-import type { Timeouts } from "../../src/server/patience.ts";
-import { SmtpServer } from "../../src/server/server.ts";
 import type { Refusal } from "../../src/smtp/effects.ts";
-import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
-import type { SessionOptions } from "../../src/smtp/session.ts";
-import { SmtpClient } from "../end_to_end/smtp_client.ts";
+import { type Reply, reply } from "../../src/smtp/reply.ts";
+import type { SmtpClient } from "../end_to_end/smtp_client.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { type ServerSetup, TestServers } from "../support/smtp_server.ts";
 
 const SENT = reply(250, "2.0.0", "OK id=1");
-const PATIENT: Timeouts = {
-  command: 60_000,
-  data: 60_000,
-  handshake: 60_000,
-  unread: 60_000,
-  linger: 60_000,
-};
-
 describe("a server", () => {
-  const servers: SmtpServer<true>[] = [];
-  const clients: SmtpClient[] = [];
-  afterEach(async () => {
-    for (const client of clients.splice(0)) client.destroy();
-    await Promise.all(servers.splice(0).map((server) => server.stop(1_000)));
-  });
-
-  async function start(
-    handlers: Partial<Handlers<true>> = {},
-    { session, memory, admission, tls, ...timeouts }: Partial<Timeouts> & {
-      session?: Partial<SessionOptions>;
-      admission?: Admission;
-      memory?: MemoryBudget;
-      /** From the first octet. */
-      tls?: Certificate;
-    } = {},
-  ): Promise<{ server: SmtpServer<true>; port: number }> {
-    const server = new SmtpServer<true>({
-      runtime: await currentRuntime(),
-      session: {
-        hostname: "relay.example",
-        greeting: "ready",
-        maxMessageSize: 50_000_000,
-        maxRecipients: 10,
-        requireTls: false,
-        ...session,
-      },
-      identity: () => tls && { ...tls, minVersion: "1.2" },
-      ...(memory === undefined ? {} : { memory }),
-      ...(admission === undefined ? {} : { admission }),
-      timeouts: { ...PATIENT, ...timeouts },
-      handlers: {
-        authenticate: () => Promise.resolve({ reply: REPLIES.authenticated, account: true }),
-        submit: () => Promise.resolve(SENT),
-        failed: (error) => {
-          throw error;
-        },
-        ended: () => {},
-        ...handlers,
-      },
-    });
-    servers.push(server);
-    const { port } = server.listen("127.0.0.1", 0, tls !== undefined);
-    return { server, port };
-  }
-
-  function client(port: number, tls = false): SmtpClient {
-    const made = new SmtpClient(port, "127.0.0.1", tls);
-    clients.push(made);
-    return made;
-  }
-
-  /** A client that is about to end its message. */
-  async function sending(port: number, tls = false): Promise<SmtpClient> {
-    const made = client(port, tls);
-    assert.match(await made.login("user", "secret"), /^235/);
-    await made.say("MAIL FROM:<a@example.com>");
-    await made.say("RCPT TO:<b@example.org>");
-    assert.match(await made.say("DATA"), /^354/);
-    return made;
-  }
+  const servers = new TestServers();
+  const start = (handlers: Partial<Handlers<true>> = {}, setup: ServerSetup = {}) =>
+    servers.start({ ...setup, handlers });
 
   it("says 421 4.4.2 to a client that sends no command in time (RFC 5321 §4.5.3.2.7)", async () => {
-    const { port } = await start({}, { command: 50 });
-    const silent = client(port);
-    assert.match(await silent.reply(), /^220/);
+    const clock = new FakeClock();
+    const { greeted } = await start({}, { clock, timeouts: { command: 60_000 } });
+    const silent = await greeted();
+    clock.pass(60_000);
     assert.match(await silent.reply(), /^421 4\.4\.2 /);
     await silent.closed();
   });
 
   it("says 421 4.4.2 to a client that stops inside its message, and submits nothing", async () => {
     const submitted: Message[] = [];
-    const { port } = await start({
+    const clock = new FakeClock();
+    const { sending, hasRead } = await start({
       submit: (_, message) => {
         submitted.push(message);
         return Promise.resolve(SENT);
       },
-    }, { data: 50 });
-    const stuck = await sending(port);
+    }, { clock, timeouts: { data: 60_000 } });
+    const stuck = await sending();
     stuck.write("Subject: half\r\n\r\nof a mess");
+    await hasRead();
+    clock.pass(60_000);
     assert.match(await stuck.reply(), /^421 4\.4\.2 /);
     await stuck.closed();
     assert.deepEqual(submitted, []);
@@ -113,13 +48,18 @@ describe("a server", () => {
 
   it("is as patient as delivery takes: no timeout while the client waits for us", async () => {
     const delivery = Promise.withResolvers<Reply>();
-    const { port } = await start({ submit: () => delivery.promise }, { command: 700, data: 700 });
-    const waiting = await sending(port);
+    const begun = Promise.withResolvers<void>();
+    const clock = new FakeClock();
+    const { sending } = await start({
+      submit: () => {
+        begun.resolve();
+        return delivery.promise;
+      },
+    }, { clock, timeouts: { command: 60_000, data: 60_000 } });
+    const waiting = await sending();
     waiting.write("x\r\n.\r\n");
-    // The second client's timeout shows that the time is over for which the first has waited too.
-    const other = client(port);
-    await other.reply();
-    assert.match(await other.reply(), /^421 4\.4\.2 /);
+    await begun.promise;
+    clock.pass(600_000);
     delivery.resolve(SENT);
     assert.match(await waiting.reply(), /^250 2\.0\.0 /);
   });
@@ -127,14 +67,14 @@ describe("a server", () => {
   it("does not submit a message that the client broke off", async () => {
     const submitted: Message[] = [];
     const ended = Promise.withResolvers<ConnectionSummary>();
-    const { port } = await start({
+    const { sending } = await start({
       submit: (_, message) => {
         submitted.push(message);
         return Promise.resolve(SENT);
       },
       ended: ended.resolve,
     });
-    const leaving = await sending(port);
+    const leaving = await sending();
     leaving.write("half a message\r\n");
     leaving.end();
     await ended.promise;
@@ -145,14 +85,14 @@ describe("a server", () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<ConnectionSummary>();
-    const { port } = await start({
+    const { sending } = await start({
       submit: () => {
         begun.resolve();
         return delivery.promise;
       },
       ended: ended.resolve,
     });
-    const leaving = await sending(port);
+    const leaving = await sending();
     leaving.write("x\r\n.\r\n");
     await begun.promise;
     leaving.end();
@@ -166,7 +106,7 @@ describe("a server", () => {
     const ended = Promise.withResolvers<ConnectionSummary>();
     const abandoned = Promise.withResolvers<Message>();
     let submitted = 0;
-    const { port } = await start({
+    const { connect } = await start({
       submit: () => {
         submitted++;
         begun.resolve();
@@ -175,7 +115,7 @@ describe("a server", () => {
       abandoned: abandoned.resolve,
       ended: ended.resolve,
     });
-    const eager = client(port);
+    const eager = connect();
     await eager.login("user", "secret");
     const message = "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n";
     eager.write(message.repeat(3));
@@ -185,15 +125,15 @@ describe("a server", () => {
     delivery.resolve(SENT);
     await ended.promise;
     // A round trip on another connection: time enough for a second delivery to begin.
-    const other = client(port);
+    const other = connect();
     await other.login("user", "secret");
     assert.equal(submitted, 1);
   });
 
   it("answers what a client pipelined behind its message only after the verdict, and reads no further ahead", async () => {
     const delivery = Promise.withResolvers<Reply>();
-    const { port } = await start({ submit: () => delivery.promise });
-    const eager = await sending(port);
+    const { sending } = await start({ submit: () => delivery.promise });
+    const eager = await sending();
     eager.write("x\r\n.\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
     // More than any buffer between us: it waits in the client, not in the relay's memory.
     eager.write(Buffer.alloc(40_000_000, "y\r\n"));
@@ -210,7 +150,7 @@ describe("a server", () => {
     const memory = new MemoryBudget(1_000_000);
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
-    const { port } = await start({
+    const { sending } = await start({
       submit: () => {
         begun.resolve();
         return delivery.promise;
@@ -218,7 +158,7 @@ describe("a server", () => {
     }, { memory });
     const other = memory.client("192.0.2.2").open(0)!;
     assert(other.ensure(600_000));
-    const eager = await sending(port);
+    const eager = await sending();
     eager.write(Buffer.concat([Buffer.from("x\r\n.\r\n"), Buffer.alloc(300_000, "NOOP\r\n")]));
     await begun.promise;
     delivery.resolve(SENT);
@@ -232,11 +172,11 @@ describe("a server", () => {
   });
 
   it("answers a hundred thousand commands in one piece, and others meanwhile", async () => {
-    const { port } = await start();
-    const eager = client(port);
+    const { connect } = await start();
+    const eager = connect();
     await eager.login("user", "secret");
     eager.write(Buffer.from("EHLO a\r\n".repeat(20_000) + "VRFY\r\n"));
-    const other = client(port);
+    const other = connect();
     assert.match(await other.login("user", "secret"), /^235/);
     let count = 0;
     let reply = await eager.reply();
@@ -263,9 +203,10 @@ describe("a server", () => {
         const abandoned = Promise.withResolvers<Message>();
         const isGone = Promise.withResolvers<boolean>();
         const ended = Promise.withResolvers<ConnectionSummary>();
+        const clock = new FakeClock();
         let told = 0;
         let answered = 0;
-        const { server, port } = await start({
+        const { server, sending } = await start({
           submit: (_, message) => {
             begun.resolve(message);
             return delivery.promise;
@@ -277,15 +218,18 @@ describe("a server", () => {
           },
           answered: () => void answered++,
           ended: ended.resolve,
-        }, tls ? { tls: await selfSignedCertificate() } : {});
-        const leaving = await sending(port, tls);
+        }, {
+          clock,
+          ...(tls ? { implicitTls: true, certificate: await selfSignedCertificate() } : {}),
+        });
+        const leaving = await sending();
         leaving.write(MESSAGE);
         const message = await begun.promise;
         leave(leaving);
         assert.equal(await abandoned.promise, message);
         assert.equal(server.connections, 1);
         delivery.resolve(SENT);
-        assert.equal(await isGone.promise, gone);
+        assert.equal(await clock.passUntil(isGone.promise), gone);
         assert.equal((await ended.promise).messages, 1);
         assert.deepEqual([told, answered], [1, 0]);
       });
@@ -294,11 +238,11 @@ describe("a server", () => {
     it("and stays until the message has its verdict, while it is stopped", async () => {
       const delivery = Promise.withResolvers<Reply>();
       const abandoned = Promise.withResolvers<void>();
-      const { server, port } = await start({
+      const { server, sending } = await start({
         submit: () => delivery.promise,
         abandoned: () => abandoned.resolve(),
       });
-      const leaving = await sending(port);
+      const leaving = await sending();
       leaving.write(MESSAGE);
       leaving.end();
       await abandoned.promise;
@@ -314,22 +258,23 @@ describe("a server", () => {
       const answers = [first.promise, second.promise];
       const abandoned: Message[] = [];
       const ended = Promise.withResolvers<ConnectionSummary>();
-      const { port } = await start({
+      const clock = new FakeClock();
+      const { connect } = await start({
         submit: () => answers.shift()!,
         abandoned: (message) => {
           abandoned.push(message);
           second.resolve(SENT);
         },
         ended: ended.resolve,
-      });
-      const eager = client(port);
+      }, { clock });
+      const eager = connect();
       await eager.login("user", "secret");
       const message = (name: string) =>
         `MAIL FROM:<${name}@example.com>\r\nRCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n`;
       eager.write(message("a") + message("b"));
       eager.end();
       first.resolve(SENT);
-      assert.equal((await ended.promise).messages, 2);
+      assert.equal((await clock.passUntil(ended.promise)).messages, 2);
       // While the first was sent there was more to come.
       assert.deepEqual(abandoned.map(({ envelope }) => envelope.from), ["b@example.com"]);
     });
@@ -338,19 +283,19 @@ describe("a server", () => {
       const delivery = Promise.withResolvers<Reply>();
       const begun = Promise.withResolvers<void>();
       let told = 0;
-      const { port } = await start({
+      const { connect, sending } = await start({
         submit: () => {
           begun.resolve();
           return delivery.promise;
         },
         abandoned: () => void told++,
       });
-      const script = await sending(port);
+      const script = await sending();
       script.write(`${MESSAGE}QUIT\r\n`);
       script.end();
       await begun.promise;
       // A round trip on another connection: time enough to see that the first has ended its side.
-      await client(port).login("user", "secret");
+      await connect().login("user", "secret");
       assert.equal(told, 0);
       delivery.resolve(SENT);
       assert.match(await script.reply(), /^250 /);
@@ -362,7 +307,7 @@ describe("a server", () => {
       const abandoned = Promise.withResolvers<void>();
       const ended = Promise.withResolvers<ConnectionSummary>();
       let told = 0;
-      const { port } = await start({
+      const { connect, sending } = await start({
         submit: () => delivery.promise,
         abandoned: () => {
           told++;
@@ -370,13 +315,13 @@ describe("a server", () => {
         },
         ended: ended.resolve,
       });
-      const leaving = await sending(port);
+      const leaving = await sending();
       leaving.write(MESSAGE);
       leaving.end();
       await abandoned.promise;
       leaving.reset();
       // A round trip on another connection: time enough to see that the first is gone.
-      await client(port).login("user", "secret");
+      await connect().login("user", "secret");
       delivery.resolve(SENT);
       await ended.promise;
       assert.equal(told, 1);
@@ -388,7 +333,7 @@ describe("a server", () => {
       const abandoned = Promise.withResolvers<void>();
       const isGone = Promise.withResolvers<boolean>();
       const admission = new Admission({ connections: 1, perAddress: 10 });
-      const { port } = await start({
+      const { sending } = await start({
         submit: () => {
           begun.resolve();
           return delivery.promise;
@@ -398,7 +343,7 @@ describe("a server", () => {
           void gone.then(isGone.resolve);
         },
       }, { admission });
-      const leaving = await sending(port);
+      const leaving = await sending();
       leaving.write(MESSAGE);
       await begun.promise;
       leaving.destroy();
@@ -412,8 +357,8 @@ describe("a server", () => {
 
     it("but not where it sends its next commands ahead and reads its reply", async () => {
       const answered: Message[] = [];
-      const { port } = await start({ answered: (message) => answered.push(message) });
-      const pipelining = await sending(port);
+      const { sending } = await start({ answered: (message) => answered.push(message) });
+      const pipelining = await sending();
       assert.match(await pipelining.say(`${MESSAGE}QUIT`), /^250/);
       assert.match(await pipelining.reply(), /^221/);
       assert.equal(answered.length, 1);
@@ -422,11 +367,11 @@ describe("a server", () => {
     it("but not where it stays", async () => {
       const abandoned: Message[] = [];
       const answered: Message[] = [];
-      const { port } = await start({
+      const { sending } = await start({
         abandoned: (message) => abandoned.push(message),
         answered: (message) => answered.push(message),
       });
-      const staying = await sending(port);
+      const staying = await sending();
       assert.match(await staying.say("x\r\n."), /^250/);
       assert.equal(answered.length, 1);
       assert.match(await staying.say("QUIT"), /^221/);
@@ -441,7 +386,7 @@ describe("a server", () => {
     const begun = Promise.withResolvers<void>();
     const abandoned = Promise.withResolvers<Message>();
     const ended = Promise.withResolvers<ConnectionSummary>();
-    const { port } = await start({
+    const { connect } = await start({
       submit: () => {
         begun.resolve();
         return delivery.promise;
@@ -449,7 +394,7 @@ describe("a server", () => {
       abandoned: abandoned.resolve,
       ended: ended.resolve,
     }, { memory });
-    const leaving = client(port);
+    const leaving = connect();
     await leaving.login("user", "secret");
     await leaving.say("MAIL FROM:<a@example.com> SIZE=18000");
     await leaving.say("RCPT TO:<b@example.org>");
@@ -457,7 +402,7 @@ describe("a server", () => {
     await begun.promise;
     leaving.reset();
     await abandoned.promise;
-    const other = client(port);
+    const other = connect();
     await other.login("user", "secret");
     assert.equal(memory.used, 18_000 * 1.5);
     assert.match(await other.say("MAIL FROM:<a@example.com> SIZE=18000"), /^452 4\.3\.1 /);
@@ -470,19 +415,18 @@ describe("a server", () => {
   it("gives a message's memory back where its handler fails, and where its client breaks off", async () => {
     const memory = new MemoryBudget(1_000_000);
     const ends: (() => void)[] = [];
-    const { port } = await start({
+    const { sending } = await start({
       submit: () => Promise.reject(new Error("bug")),
       failed: () => {},
       ended: () => ends.shift()!(),
     }, { memory });
     const oneEnds = () => new Promise<void>((resolve) => ends.push(resolve));
     const failing = oneEnds();
-    assert.match(await (await sending(port)).say("x\r\n."), /^421 4\.3\.0 /);
-    clients[0]!.destroy();
+    assert.match(await (await sending()).say("x\r\n."), /^421 4\.3\.0 /);
     await failing;
     assert.equal(memory.used, 0);
     const breaking = oneEnds();
-    const leaving = await sending(port);
+    const leaving = await sending();
     leaving.write("half a mess");
     leaving.reset();
     await breaking;
@@ -491,10 +435,10 @@ describe("a server", () => {
 
   it("tells what its session turns away, whose it was, and from where", async () => {
     const told: [Refusal, string, true | undefined][] = [];
-    const { port } = await start({
+    const { connect } = await start({
       refused: (refusal, { address }, account) => told.push([refusal, address, account]),
     });
-    const refused = client(port);
+    const refused = connect();
     await refused.reply();
     await refused.say("EHLO client.example");
     await refused.say("AUTH CRAM-MD5");
@@ -514,25 +458,26 @@ describe("a server", () => {
 
   it("lets go of a client that does not read its replies", async () => {
     const ended = Promise.withResolvers<ConnectionSummary>();
-    const { port } = await start({ ended: ended.resolve }, { unread: 50 });
-    const deaf = client(port);
+    const clock = new FakeClock();
+    const { connect } = await start({ ended: ended.resolve }, { clock });
+    const deaf = connect();
     await deaf.reply();
     deaf.pause();
     // Each one makes an answer that is larger: it fills whatever buffers there are.
     deaf.write("HELP\r\n".repeat(500_000));
-    const { reason, error } = await ended.promise;
+    const { reason, error } = await clock.passUntil(ended.promise);
     assert.deepEqual([reason, error], ["the client does not read the replies", true]);
   });
 
   it("answers a fault of its own with 421 4.3.0, in that session alone", async () => {
     const faults: unknown[] = [];
     let broken = true;
-    const { port } = await start({
+    const { sending } = await start({
       submit: () => broken ? Promise.reject(new Error("bug")) : Promise.resolve(SENT),
       failed: (error) => faults.push(error),
     });
-    const unlucky = await sending(port);
-    const lucky = await sending(port);
+    const unlucky = await sending();
+    const lucky = await sending();
     assert.match(await unlucky.say("x\r\n."), /^421 4\.3\.0 /);
     await unlucky.closed();
     broken = false;
@@ -543,15 +488,15 @@ describe("a server", () => {
   it("stops: 421 to idle clients, a delivery under way is finished and answered (RFC 5321 §3.8)", async () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
-    const { server, port } = await start({
+    const { server, connect, sending } = await start({
       submit: () => {
         begun.resolve();
         return delivery.promise;
       },
     });
-    const idle = client(port);
+    const idle = connect();
     await idle.reply();
-    const busy = await sending(port);
+    const busy = await sending();
     busy.write("x\r\n.\r\n");
     await begun.promise;
     const stopped = server.stop(10_000);
@@ -567,14 +512,14 @@ describe("a server", () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
     let submitted = 0;
-    const { server, port } = await start({
+    const { server, connect } = await start({
       submit: () => {
         submitted++;
         begun.resolve();
         return delivery.promise;
       },
     });
-    const eager = client(port);
+    const eager = connect();
     await eager.login("user", "secret");
     const message = "MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n";
     eager.write(message.repeat(2));
@@ -592,18 +537,20 @@ describe("a server", () => {
   it("gives its clients the verdicts of what is cut off when its patience ends", async () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
-    const { server, port } = await start({
+    const clock = new FakeClock();
+    const { server, sending } = await start({
       submit: () => {
         begun.resolve();
         return delivery.promise;
       },
-    });
-    const half = await sending(port);
+    }, { clock });
+    const half = await sending();
     half.write("half a mess");
-    const waiting = await sending(port);
+    const waiting = await sending();
     waiting.write("x\r\n.\r\n");
     await begun.promise;
-    const stopped = server.stop(50, () => delivery.resolve(reply(451, "4.4.1", "Not sent")));
+    const stopped = server.stop(5_000, () => delivery.resolve(reply(451, "4.4.1", "Not sent")));
+    clock.pass(5_000);
     assert.match(await waiting.reply(), /^451 4\.4\.1 /);
     assert.match(await waiting.reply(), /^421 4\.3\.2 /);
     assert.match(await half.reply(), /^421 4\.3\.2 /);
@@ -612,16 +559,17 @@ describe("a server", () => {
 
   it("stops in the end even where a delivery does not", async () => {
     const begun = Promise.withResolvers<void>();
-    const { server, port } = await start({
+    const clock = new FakeClock();
+    const { server, sending } = await start({
       submit: () => {
         begun.resolve();
         return new Promise(() => {});
       },
-    });
-    const stuck = await sending(port);
+    }, { clock });
+    const stuck = await sending();
     stuck.write("x\r\n.\r\n");
     await begun.promise;
-    assert.deepEqual(await server.stop(50), { cutOff: 1 });
+    assert.deepEqual(await clock.passUntil(server.stop(5_000)), { cutOff: 1 });
     assert.match(await stuck.reply(), /^451 4\.4\.2 The relay is stopping; the message may have/);
     assert.match(await stuck.reply(), /^421 4\.3\.2 /);
     await stuck.closed();

@@ -6,10 +6,9 @@ import { connect, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import { type Certificate } from "../../src/certificates/certificate.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
-import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Message } from "../../src/server/handlers.ts";
 import { MemoryBudget } from "../../src/server/memory.ts";
-import { SmtpServer } from "../../src/server/server.ts";
+import type { SmtpServer } from "../../src/server/server.ts";
 import { REPLIES, type Reply, reply } from "../../src/smtp/reply.ts";
 import { type Credentials, secretIn } from "../../src/smtp/sasl.ts";
 import type {
@@ -20,6 +19,7 @@ import type {
 } from "../smtp/dialogue.ts";
 import { limitsOf, mechanismsOf } from "../smtp/options.ts";
 import { replyOf } from "../smtp/session_peer.ts";
+import { smtpServer } from "../support/smtp_server.ts";
 
 const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   235: REPLIES.authenticated,
@@ -28,14 +28,6 @@ const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   421: REPLIES.tooManyFailedLogins,
 };
 
-/** Milliseconds; no test waits for these. */
-const TIMEOUTS = {
-  command: 60_000,
-  data: 60_000,
-  handshake: 60_000,
-  unread: 60_000,
-  linger: 5_000,
-};
 /** Milliseconds for a server to say something before a test gives up. */
 const PATIENCE = 5_000;
 
@@ -57,19 +49,15 @@ export class SocketPeer implements DialoguePeer {
   readonly #problems: string[] = [];
 
   static async connect(options: DialogueOptions, implicitTls: boolean): Promise<SocketPeer> {
-    const { certificate: pem, privateKey } = await (certificate ??= selfSignedCertificate());
-    const identity = { certificate: pem, privateKey, minVersion: "1.2" } as const;
-    const runtime = await currentRuntime();
+    const identity = await (certificate ??= selfSignedCertificate());
     const memory = new MemoryBudget(options.maxMemory);
     const { checkSender, sent } = limitsOf(options);
     const handlers: { peer?: SocketPeer } = {};
     const rules = { checkSender, anySender: options.anySender };
-    const server = new SmtpServer<true>({
-      runtime,
+    const server = await smtpServer<true>({
       session: { ...options, mechanisms: mechanismsOf(options) },
       memory,
-      identity: () => options.offerTls || implicitTls ? identity : undefined,
-      timeouts: TIMEOUTS,
+      certificate: options.offerTls || implicitTls ? identity : undefined,
       handlers: {
         authenticate(credentials) {
           return Promise.resolve({ ...handlers.peer!.#authenticate(credentials), ...rules });

@@ -13,9 +13,9 @@ import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { SandboxTable } from "../../src/sandbox/table.ts";
-import { SmtpServer } from "../../src/server/server.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
+import { smtpServer } from "../support/smtp_server.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 
@@ -23,7 +23,6 @@ const TRUSTED = "127.0.0.2";
 const STRANGER = "127.0.0.3";
 const SECRET = "S3cret-that-must-not-show";
 const ENTRY = { tenant_id: TENANT, client_id: CLIENT };
-const PATIENCE = 60_000;
 
 /** An account of the table, and nothing but its entry to bind it. */
 const BY_ENTRY = {
@@ -48,7 +47,7 @@ describe("trusted networks", () => {
   });
 
   /** @param entries of the lookup table, which the test may change */
-  function start(
+  async function start(
     environment: Readonly<Record<string, string>> = {},
     entries: Record<string, Record<string, string>> = {},
   ) {
@@ -73,24 +72,9 @@ describe("trusted networks", () => {
       findByClient: () => new SandboxTable(rows()).findByClient(),
     };
     const { handlers } = processing({ settings, http, events, entries: table });
-    const server = new SmtpServer<Account>({
-      runtime,
+    const server = await smtpServer<Account>({
       handlers,
-      session: {
-        hostname: "relay.example",
-        greeting: "ready",
-        maxMessageSize: 1_000_000,
-        maxRecipients: 10,
-        requireTls: settings.REQUIRE_TLS,
-      },
-      identity: () => undefined,
-      timeouts: {
-        command: PATIENCE,
-        data: PATIENCE,
-        handshake: PATIENCE,
-        linger: PATIENCE,
-        unread: PATIENCE,
-      },
+      session: { requireTls: settings.REQUIRE_TLS },
     });
     ends.push(() => http.close(), () => server.stop(1_000));
     const { port } = server.listen("127.0.0.1", 0, false);
@@ -118,7 +102,7 @@ describe("trusted networks", () => {
 
   for (const address of [TRUSTED, "::1"]) {
     it(`let ${address} send without TLS and AUTH, marked in Received and in the log`, async () => {
-      const { client, lines, log } = start();
+      const { client, lines, log } = await start();
       const printer = await client(address);
       assert.match(await printer.send("scanner@example.com", "ann@example.org"), /^250 2\.0\.0 /);
       const { raw, from } = received();
@@ -148,7 +132,7 @@ describe("trusted networks", () => {
 
   for (const REQUIRE_TLS of ["true", "false"]) {
     it(`let nobody else: 530, with REQUIRE_TLS=${REQUIRE_TLS} (RFC 3207 §4, RFC 4954 §6)`, async () => {
-      const { client, lines } = start({ REQUIRE_TLS });
+      const { client, lines } = await start({ REQUIRE_TLS });
       for (const address of [STRANGER, "127.0.0.1"]) {
         const stranger = await client(address);
         const expected = REQUIRE_TLS === "true"
@@ -167,7 +151,7 @@ describe("trusted networks", () => {
   }
 
   it("let send as the allowed senders only, in the envelope and in the header", async () => {
-    const { client, lines } = start();
+    const { client, lines } = await start();
     const printer = await client(TRUSTED);
     const refusal = "550 5.7.1 Sender not allowed: it is not in ALLOWED_SENDERS";
     assert.equal(await printer.say("MAIL FROM:<director@example.com>"), refusal);
@@ -191,7 +175,7 @@ describe("trusted networks", () => {
   });
 
   it("log in once a session, and ask for one token for all of them", async () => {
-    const { client, lines } = start();
+    const { client, lines } = await start();
     for (let session = 1; session <= 3; session++) {
       const printer = await client(TRUSTED);
       for (let message = 1; message <= 2; message++) {
@@ -203,7 +187,7 @@ describe("trusted networks", () => {
   });
 
   it("take a login in the trusted account's place", async () => {
-    const { client, lines } = start({ REQUIRE_TLS: "false" });
+    const { client, lines } = await start({ REQUIRE_TLS: "false" });
     const own = `${TENANT}@bbbbbbbb-bbbb-4ccc-8ddd-eeeeeeeeeeee`;
     const plain = Buffer.from(`\0${own}\0own secret`).toString("base64");
     const printer = await client(TRUSTED);
@@ -228,7 +212,7 @@ describe("trusted networks", () => {
     ] as const
   ) {
     it(`tell the administrator that ${secret} was refused, and not what it is`, async () => {
-      const { client, lines, log } = start({ TRUSTED_PASSWORD: secret });
+      const { client, lines, log } = await start({ TRUSTED_PASSWORD: secret });
       const printer = await client(TRUSTED);
       printer.write("MAIL FROM:<scanner@example.com>\r\nRCPT TO:<a@example.org>\r\nNOOP\r\n");
       const answers = [await printer.reply(), await printer.reply(), await printer.reply()];
@@ -250,7 +234,7 @@ describe("trusted networks", () => {
       code: "temporarily_unavailable",
       message: "Scripted.",
     });
-    const { client, lines } = start();
+    const { client, lines } = await start();
     const printer = await client(TRUSTED);
     assert.match(
       await printer.say("MAIL FROM:<scanner@example.com>"),
@@ -261,7 +245,7 @@ describe("trusted networks", () => {
   });
 
   it("send as from_email of the table's entry, and forgive a sender without a domain", async () => {
-    const { client, lines } = start(BY_ENTRY, {
+    const { client, lines } = await start(BY_ENTRY, {
       printers: { ...ENTRY, from_email: "mfp@example.com", from_name: "Printers" },
     });
     const printer = await client(TRUSTED);
@@ -285,7 +269,7 @@ describe("trusted networks", () => {
   });
 
   it("send nothing where nothing binds the entry, not even its own allowed_senders", async () => {
-    const { client, lines } = start(BY_ENTRY, {
+    const { client, lines } = await start(BY_ENTRY, {
       printers: { ...ENTRY, allowed_senders: "@example.com" },
     });
     const printer = await client(TRUSTED);
@@ -304,16 +288,16 @@ describe("trusted networks", () => {
   it("need from_email as well where all accounts are of the table", async () => {
     const columns: Record<string, string> = { ...ENTRY };
     const settings = { ...BY_ENTRY, TRUSTED_USERNAME: USERNAME, AZURE_TABLES_FORCE_USAGE: "true" };
-    const { client } = start(settings, { any: columns });
+    const { client } = await start(settings, { any: columns });
     assert.match(await (await client(TRUSTED)).say("MAIL FROM:<a@example.com>"), /^550 5\.7\.1 /);
-    const other = start(settings, { any: { ...columns, from_email: "mfp@example.com" } });
+    const other = await start(settings, { any: { ...columns, from_email: "mfp@example.com" } });
     const printer = await other.client(TRUSTED);
     assert.match(await printer.send("a@example.com", "ann@example.org"), /^250 /);
     assert.equal(received().from, "mfp@example.com");
   });
 
   it("obey ALLOWED_TENANTS for an entry of the table", async () => {
-    const { client } = start({ ...BY_ENTRY, ALLOWED_TENANTS: CLIENT }, {
+    const { client } = await start({ ...BY_ENTRY, ALLOWED_TENANTS: CLIENT }, {
       printers: { ...ENTRY, from_email: "mfp@example.com" },
     });
     assert.match(

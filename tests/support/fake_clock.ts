@@ -1,4 +1,5 @@
 /** A clock that a test moves. */
+import { setImmediate } from "node:timers/promises";
 import type { Clock } from "../../src/graph/clock.ts";
 
 interface Alarm {
@@ -66,5 +67,17 @@ export class FakeClock implements Clock {
       due.run();
     }
     this.#now = end;
+  }
+
+  /** Lets time pass, a little with each turn of the event loop, until a promise settles. */
+  async passUntil<T>(promise: Promise<T>): Promise<T> {
+    let settled = false;
+    const settle = () => void (settled = true);
+    promise.then(settle, settle);
+    for (;;) {
+      await setImmediate();
+      if (settled) return promise;
+      this.pass(20);
+    }
   }
 }
