@@ -19,6 +19,7 @@ import { Metrics } from "../observe/metrics.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
 import { Admission } from "../server/admission.ts";
+import type { Clock } from "../server/clock.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
 import type { Client, Handlers } from "../server/handlers.ts";
 import { SmtpServer } from "../server/server.ts";
@@ -66,6 +67,8 @@ export interface RelayParts {
   readonly tracing?: Tracing;
   /** Called when the HTTP side listens, before SMTP does: may change the settings once more. */
   readonly httpReady?: (http: HttpService) => Settings;
+  /** Of the SMTP side; the machine's own when left out. */
+  readonly clock?: Clock;
 }
 
 /** What the relay does, as it can be observed for a user to see. */
@@ -190,6 +193,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       linger: LINGER,
       unread: UNREAD,
     },
+    ...(parts.clock === undefined ? {} : { clock: parts.clock }),
     admission,
     memory,
     proxies: settings.PROXY_PROTOCOL_NETWORKS && {

@@ -14,6 +14,7 @@ import { startRelay } from "../../src/commands/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { loadSettings } from "../../src/settings/load.ts";
 import { USERNAME } from "../support/logins.ts";
+import type { FakeClock } from "../support/fake_clock.ts";
 import { type RawConnection, startRawServer } from "../support/raw_server.ts";
 
 /** Found wherever they were printed: nothing in them would be escaped. */
@@ -40,6 +41,8 @@ const GOOD_TOKEN = answer(200, { token_type: "Bearer", expires_in: 3599, access_
 const ACCEPTED = answer(202, "");
 
 export interface DoorOptions {
+  /** Of the SMTP side. */
+  readonly clock?: FakeClock;
   readonly environment?: Readonly<Record<string, string>>;
   readonly logFormat?: "text" | "json";
   /** What Entra ID answers; a token unless told otherwise. */
@@ -69,7 +72,7 @@ export interface Door {
 }
 
 export async function openDoor(options: DoorOptions = {}): Promise<Door> {
-  const { environment = {}, logFormat = "json", entra, graph, entries } = options;
+  const { environment = {}, logFormat = "json", entra, graph, entries, clock } = options;
   const requests: string[] = [];
   const service = await startRawServer(async (connection: RawConnection) => {
     for (let count = 1;; count++) {
@@ -110,6 +113,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     log,
     certificates: fixedSource("test", await selfSignedCertificate()),
     ...(entries === undefined ? {} : { entries }),
+    ...(clock === undefined ? {} : { clock }),
   });
   const talks: Talk[] = [];
   const port = relay.smtp[0]!.port;
@@ -140,7 +144,8 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
         }),
     async close() {
       for (const talk of talks) talk.destroy();
-      await relay.stop();
+      const stopped = relay.stop();
+      await (clock === undefined ? stopped : clock.passUntil(stopped));
       await service.close();
       for (const talk of talks) assertReplies(talk.heard);
       assertLog(lines, logFormat);
