@@ -12,8 +12,8 @@ import type { CertificateSource, Found, Look } from "../../src/certificates/sour
 import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import { settingsOf } from "../support/certificates.ts";
 import { type Chain, issueChain } from "../support/chains.ts";
+import { settingsOf } from "../support/settings.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -8,11 +8,11 @@ import { Events } from "../../src/observe/events.ts";
 import { createLog } from "../../src/observe/log.ts";
 import type { Message } from "../../src/server/handlers.ts";
 import { Secret } from "../../src/secret.ts";
-import { loadSettings } from "../../src/settings/load.ts";
 import { ContentBuilder } from "../../src/smtp/content.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { octets } from "../support/content.ts";
 import { USERNAME } from "../support/logins.ts";
+import { settingsOf } from "../support/settings.ts";
 
 const CLIENT = { connection: "c", address: "192.0.2.1", port: 1 };
 const FACTS = { helo: "printer", esmtp: true, tls: true, smtputf8: false };
@@ -58,12 +58,10 @@ describe("the memory of a message that is submitted", () => {
   });
 
   async function start() {
-    const loaded = loadSettings({
+    const settings = settingsOf({
       AZURE_AUTHORITY_HOST: cloud.authority.href,
       GRAPH_ENDPOINT: cloud.endpoint.href,
     });
-    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
-    const { settings } = loaded;
     const events = new Events(createLog({ level: "CRITICAL", format: "json", write: () => {} }));
     const work = processing({ settings, http, events, entries: undefined });
     const credentials = {

@@ -12,10 +12,10 @@ import { fixedSource } from "../../src/certificates/source.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { startRelay } from "../../src/commands/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
-import { loadSettings } from "../../src/settings/load.ts";
 import { USERNAME } from "../support/logins.ts";
 import type { FakeClock } from "../support/fake_clock.ts";
 import { type RawConnection, startRawServer } from "../support/raw_server.ts";
+import { settingsOf } from "../support/settings.ts";
 
 /** Found wherever they were printed: nothing in them would be escaped. */
 export const SECRET = "S3cret-that-must-not-show";
@@ -84,7 +84,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
       );
     }
   });
-  const loaded = loadSettings({
+  const settings = settingsOf({
     SMTP_LISTEN: "127.0.0.1:0",
     SMTPS_LISTEN: "127.0.0.1:0",
     HTTP_LISTEN: "off",
@@ -101,7 +101,6 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     GRAPH_ENDPOINT: `${service.url.origin}/graph`,
     ...environment,
   });
-  if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
   const lines: string[] = [];
   const log = createLog({
     level: "DEBUG",
@@ -109,7 +108,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     write: (line) => void lines.push(line),
   });
   const relay = await startRelay({
-    settings: loaded.settings,
+    settings,
     log,
     certificates: fixedSource("test", await selfSignedCertificate()),
     ...(entries === undefined ? {} : { entries }),

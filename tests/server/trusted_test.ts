@@ -13,11 +13,11 @@ import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { SandboxTable } from "../../src/sandbox/table.ts";
-import { loadSettings } from "../../src/settings/load.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
 import { smtpServer } from "../support/smtp_server.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
+import { settingsOf } from "../support/settings.ts";
 
 const TRUSTED = "127.0.0.2";
 const STRANGER = "127.0.0.3";
@@ -51,7 +51,7 @@ describe("trusted networks", () => {
     environment: Readonly<Record<string, string>> = {},
     entries: Record<string, Record<string, string>> = {},
   ) {
-    const loaded = loadSettings({
+    const settings = settingsOf({
       TRUSTED_NETWORKS: `${TRUSTED}/32, ::1`,
       TRUSTED_USERNAME: USERNAME,
       TRUSTED_PASSWORD: SECRET,
@@ -60,8 +60,6 @@ describe("trusted networks", () => {
       GRAPH_ENDPOINT: cloud.endpoint.href,
       ...environment,
     });
-    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
-    const { settings } = loaded;
     const log: Record<string, unknown>[] = [];
     const write = (line: string) => void log.push(JSON.parse(line));
     const events = new Events(createLog({ level: "DEBUG", format: "json", write }));

@@ -4,11 +4,11 @@
 import { afterEach } from "node:test";
 import { type Relay, type RelayParts, startRelay } from "../../src/commands/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
-import { loadSettings } from "../../src/settings/load.ts";
 import type { Settings } from "../../src/settings/schema.ts";
 import type { FakeClock } from "./fake_clock.ts";
 import { type Layers, layers } from "./layers.ts";
 import { USERNAME } from "./logins.ts";
+import { settingsOf } from "./settings.ts";
 
 /** A line of the log. */
 export interface Line {
@@ -57,7 +57,7 @@ export class TestRelays {
 
   async start(setup: RelaySetup): Promise<TestRelay> {
     const { cloud, environment, settings, clock, ...parts } = setup;
-    const loaded = loadSettings({
+    const loaded = settingsOf({
       SMTP_LISTEN: "127.0.0.1:0",
       HTTP_LISTEN: "off",
       TLS_SOURCE: "off",
@@ -66,12 +66,11 @@ export class TestRelays {
       GRAPH_ENDPOINT: cloud.endpoint.href,
       ...environment,
     });
-    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
     const lines: Line[] = [];
     const relay = await startRelay({
       ...parts,
       ...(clock === undefined ? {} : { clock }),
-      settings: { ...loaded.settings, ...settings },
+      settings: { ...loaded, ...settings },
       log: createLog({
         level: "DEBUG",
         format: "json",
