@@ -1,5 +1,6 @@
 // The SMTP server as the settings ask for it, and where it listens.
 
+import type { Clock } from "../clock.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { recipientRefusal } from "../message/recipients.ts";
@@ -30,6 +31,7 @@ export interface SmtpParts {
   readonly service: SubmissionService;
   readonly observers: SmtpObservers;
   readonly runtime: Runtime;
+  readonly clock: Clock;
   /** The certificate for the next handshake; undefined where TLS is off. */
   identity(): TlsIdentity | undefined;
 }
@@ -43,13 +45,14 @@ export interface SmtpObservers {
 
 /** The server; it does not listen yet. */
 export function smtpServer(parts: SmtpParts): SmtpServer {
-  const { settings, service, runtime, identity } = parts;
+  const { settings, service, runtime, clock, identity } = parts;
   const { log, notify, metrics, observe } = parts.observers;
   const fileLimit = openFileLimit();
   const limiter = new ConnectionLimiter({
     connections: settings.MAX_CONNECTIONS,
     perAddress: settings.MAX_CONNECTIONS_PER_IP,
     queue: queueFor(settings.MAX_CONNECTIONS, fileLimit),
+    now: () => clock.now(),
   });
   const memory = memoryFor(settings, log, notify);
   const proxies = settings.PROXY_PROTOCOL_NETWORKS;
@@ -74,7 +77,7 @@ export function smtpServer(parts: SmtpParts): SmtpServer {
       isTrusted: ({ address }) => settings.TRUSTED_NETWORKS?.has(address) ?? false,
       observe,
     },
-    limits: { timeouts: timeoutsOf(settings), limiter, memory },
+    limits: { timeouts: timeoutsOf(settings), limiter, memory, clock },
   });
   metrics.gauge({
     name: "open_connections",

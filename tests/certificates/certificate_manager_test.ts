@@ -15,8 +15,8 @@ import type { CertificateSource, ReadRequest, ReadResult } from "../../src/certi
 import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import { settingsOf } from "../support/certificates.ts";
 import { type Chain, issueChain } from "../support/chains.ts";
+import { settingsOf } from "../support/settings.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -23,7 +23,6 @@ import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { WRONG_SECRET } from "../../src/sandbox/entra.ts";
 import { Secret } from "../../src/secret.ts";
-import { settingsOf } from "../support/certificates.ts";
 import { type Chain, issueChain, type KeyKind } from "../support/chains.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { httpClient } from "../support/http.ts";
@@ -36,6 +35,7 @@ import {
   VAULT_TENANT,
   type VaultFault,
 } from "../support/vault.ts";
+import { settingsOf } from "../support/settings.ts";
 
 const IDENTITY = {
   AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",

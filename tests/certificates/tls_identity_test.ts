@@ -23,7 +23,8 @@ import {
   SECP256K1,
   SECP256K1_OLD_FORM,
 } from "../support/key_kinds.ts";
-import { settingsOf, writeCertificate } from "../support/certificates.ts";
+import { writeCertificate } from "../support/certificates.ts";
+import { settingsOf } from "../support/settings.ts";
 
 let directory: string;
 let made: { readonly EC: Certificate; readonly RSA: Certificate };

@@ -1,10 +1,14 @@
 /** The requests of one delivery, with a token that must not get lost. */
+import { type Clock, realClock } from "../../src/clock.ts";
 import { DeliveryClient, type GraphClient } from "../../src/graph/graph_client.ts";
 import type { HttpClient } from "../../src/http/client.ts";
 import { SCOPE } from "../support/logins.ts";
 import { accountWith, tokenOf } from "../support/submissions.ts";
 
 export const TOKEN = "e30.e30.secret-of-the-token";
+
+/** The machine's own time, but no pause before a request is repeated. */
+const UNPAUSED: Clock = { ...realClock, sleep: () => Promise.resolve() };
 
 /** @param time milliseconds for all of them */
 export function clientWith(http: HttpClient, time = 10_000): GraphClient {
@@ -13,6 +17,7 @@ export function clientWith(http: HttpClient, time = 10_000): GraphClient {
     scope: SCOPE,
     authorization: accountWith(tokenOf(TOKEN)),
     timeout: 5_000,
-    deadline: performance.now() + time,
+    deadline: UNPAUSED.now() + time,
+    clock: UNPAUSED,
   });
 }
