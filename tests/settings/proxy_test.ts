@@ -4,13 +4,25 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { inspect } from "node:util";
+import { loadSettings } from "../../src/settings/load.ts";
 import type { Environment } from "../../src/settings/setting.ts";
 import { isExempt, proxyOf } from "../../src/settings/proxy.ts";
-import { goodSettings, problemsOf } from "../support/settings.ts";
+
+function load(environment: Environment) {
+  const loaded = loadSettings(environment);
+  assert(loaded.type === "settings", JSON.stringify(loaded));
+  return loaded;
+}
+
+function problems(environment: Environment): readonly string[] {
+  const loaded = loadSettings(environment);
+  assert(loaded.type === "problems", "no problem was found");
+  return loaded.problems;
+}
 
 /** `host port user:password` */
 function proxy(environment: Environment): string | undefined {
-  const { HTTPS_PROXY } = goodSettings(environment).settings;
+  const { HTTPS_PROXY } = load(environment).settings;
   if (HTTPS_PROXY === undefined) return undefined;
   const { hostname, port, authorization } = proxyOf(HTTPS_PROXY);
   const basic = authorization?.reveal().replace(/^Basic /, "") ?? "";
@@ -51,7 +63,7 @@ describe("HTTPS_PROXY", () => {
   ];
   for (const url of BAD) {
     it(`${url} stops the start, in one line that does not show it`, () => {
-      const [problem, ...more] = problemsOf({ HTTPS_PROXY: url });
+      const [problem, ...more] = problems({ HTTPS_PROXY: url });
       assert.deepEqual(more, []);
       assert.match(problem!, /^HTTPS_PROXY must be http:\/\/host:port or /);
       assert.doesNotMatch(problem!, /hunter2|\n/);
@@ -68,7 +80,7 @@ describe("HTTPS_PROXY", () => {
   });
 
   it("is never shown: there may be a password in it", () => {
-    const loaded = goodSettings({ HTTPS_PROXY: "http://relay:hunter2@proxy:3128" });
+    const loaded = load({ HTTPS_PROXY: "http://relay:hunter2@proxy:3128" });
     assert.doesNotMatch(inspect(loaded, { depth: 9 }) + JSON.stringify(loaded), /hunter2/);
     const parsed = proxyOf(loaded.settings.HTTPS_PROXY!);
     const pair = Buffer.from("relay:hunter2").toString("base64");
@@ -77,12 +89,12 @@ describe("HTTPS_PROXY", () => {
 
   it("is asked for where only HTTP_PROXY is set, which has no effect", () => {
     for (const name of ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]) {
-      const { warnings } = goodSettings({ [name]: "http://proxy:3128" });
+      const { warnings } = load({ [name]: "http://proxy:3128" });
       assert.deepEqual(warnings, [
         `${name} has no effect, because everything goes out by https: set HTTPS_PROXY`,
       ]);
       assert.deepEqual(
-        goodSettings({ [name]: "http://proxy:1", HTTPS_PROXY: "http://proxy:1" }).warnings,
+        load({ [name]: "http://proxy:1", HTTPS_PROXY: "http://proxy:1" }).warnings,
         [],
       );
     }
@@ -91,7 +103,7 @@ describe("HTTPS_PROXY", () => {
 
 describe("NO_PROXY", () => {
   const exempt = (list: string, hostname: string, port = 443) =>
-    isExempt(goodSettings({ NO_PROXY: list }).settings.NO_PROXY?.exemptions ?? [], hostname, port);
+    isExempt(load({ NO_PROXY: list }).settings.NO_PROXY?.exemptions ?? [], hostname, port);
 
   const CASES: readonly (readonly [list: string, yes: readonly string[], no: readonly string[]])[] =
     [
@@ -151,14 +163,11 @@ describe("NO_PROXY", () => {
     ]
   ) {
     it(`${list} is for other programs: it exempts nothing, and is told of where there is a proxy`, () => {
-      assert.deepEqual(goodSettings({ NO_PROXY: list }).warnings, []);
-      const { settings, warnings } = goodSettings({
-        NO_PROXY: list,
-        HTTPS_PROXY: "http://p.test:3128",
-      });
+      assert.deepEqual(load({ NO_PROXY: list }).warnings, []);
+      const { settings, warnings } = load({ NO_PROXY: list, HTTPS_PROXY: "http://p.test:3128" });
       const unread = list.split(",").at(-1)!;
       assert.deepEqual(warnings, [
-        `NO_PROXY ${JSON.stringify(unread)} is no name, address or network: it exempts nothing`,
+        `NO_PROXY ${JSON.stringify(unread)} is not a name, address or network: it has no effect`,
       ]);
       const { exemptions } = settings.NO_PROXY!;
       assert.equal(exemptions.length, list.startsWith("ok.test") ? 1 : 0);
@@ -167,12 +176,12 @@ describe("NO_PROXY", () => {
 
   it("shows no password of a proxy that stands in it by mistake", () => {
     const NO_PROXY = "a.test,http://user:hun@ter/2@proxy.test:8080";
-    const { warnings } = goodSettings({ NO_PROXY, HTTPS_PROXY: "http://p.test:3128" });
-    assert.match(warnings.join(), /^NO_PROXY "http:\/\/user:…@proxy\.test:8080" is no name/);
+    const { warnings } = load({ NO_PROXY, HTTPS_PROXY: "http://p.test:3128" });
+    assert.match(warnings.join(), /^NO_PROXY "http:\/\/user:…@proxy\.test:8080" is not a name/);
   });
 
   it("may be written in lower case", () => {
-    assert.equal(goodSettings({ no_proxy: "a.test" }).settings.NO_PROXY!.exemptions.length, 1);
+    assert.equal(load({ no_proxy: "a.test" }).settings.NO_PROXY!.exemptions.length, 1);
   });
 
   for (

@@ -105,7 +105,7 @@ describe("a relay", () => {
       assert.equal(asked(), 10);
       // Each failed login is told of; those that nobody has looked at once a minute, and counted.
       assert.equal(told("Login refused").length, 10);
-      const unseen = "Login refused unseen: too many failed logins from this address";
+      const unseen = "Login rejected without checking: too many failed logins from this address";
       assert.equal(told(unseen).length, 1);
       assert.equal(told(unseen, "DEBUG").length, 1);
       assert.deepEqual([told(unseen)[0]!["client"], told(unseen)[0]!["setting"]], [
