@@ -5,7 +5,7 @@ import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import { nameOf, readLock } from "../../scripts/build/lock.ts";
 
-const { packages } = readLock(fileURLToPath(new URL("../..", import.meta.url)));
+const { packages } = readLock(fileURLToPath(new URL("../../", import.meta.url)));
 
 describe("package-lock.json", () => {
   // npm leaves it out of optional packages for other machines than the one that it runs on:

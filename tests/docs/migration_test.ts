@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { loadSetting } from "../../src/settings/load.ts";
 import { type Setting, type SettingName, SETTINGS } from "../../src/settings/schema.ts";
 
-const DOCS = fileURLToPath(new URL("../../docs", import.meta.url));
+const DOCS = fileURLToPath(new URL("../../docs/", import.meta.url));
 
 interface Row {
   readonly there: string;

@@ -7,7 +7,7 @@ import { formatReply, REPLIES, type Reply } from "../../src/smtp/reply.ts";
 import { playDialogue, readDialogue, scriptNames } from "./dialogue.ts";
 import { SessionPeer } from "./session_peer.ts";
 
-const SOURCES = new URL("../../src/smtp", import.meta.url);
+const SOURCES = new URL("../../src/smtp/", import.meta.url);
 
 /** `reply(550, "5.1.1", "text")`, with the text in either kind of quotes, over any lines. */
 const REPLY_CALL = /\breply\(\s*(\d{3}),\s*("[\d.]+"|\w+),\s*(?:"([^"]*)"|`([^`]*)`),?\s*\)/g;

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 
-const FOLDER = new URL("../../src/smtp", import.meta.url);
+const FOLDER = new URL("../../src/smtp/", import.meta.url);
 const FILES = readdirSync(FOLDER).filter((name) => name.endsWith(".ts"));
 
 /** Modules from outside of src/smtp that it may use; none of them does I/O. */

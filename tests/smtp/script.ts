@@ -50,7 +50,7 @@ export interface Dialogue {
   readonly steps: readonly Step[];
 }
 
-const FOLDER = new URL("./dialogues", import.meta.url);
+const FOLDER = new URL("./dialogues/", import.meta.url);
 
 /** The names of all scripts, without `.txt`, sorted. */
 export function scriptNames(): string[] {
