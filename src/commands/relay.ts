@@ -19,7 +19,7 @@ import { Metrics } from "../observe/metrics.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Listener, Runtime } from "../runtime/runtime.ts";
 import { Admission } from "../server/admission.ts";
-import type { Clock } from "../server/clock.ts";
+import { type Clock, realClock } from "../server/clock.ts";
 import { COPIES, MemoryBudget } from "../server/memory.ts";
 import type { Client, Handlers } from "../server/handlers.ts";
 import { SmtpServer } from "../server/server.ts";
@@ -99,7 +99,7 @@ export interface Relay {
 
 /** @throws CommandError where it cannot start; nothing is left running then */
 export async function startRelay(parts: RelayParts): Promise<Relay> {
-  const { log, metrics = new Metrics(), sockets = NO_SOCKETS } = parts;
+  const { log, metrics = new Metrics(), sockets = NO_SOCKETS, clock = realClock } = parts;
   let { settings } = parts;
   const runtime = await currentRuntime();
   const { tls, client } = await openOutside(parts, runtime);
@@ -168,6 +168,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
     connections: settings.MAX_CONNECTIONS,
     perAddress: settings.MAX_CONNECTIONS_PER_IP,
     queue: queueFor(settings.MAX_CONNECTIONS, fileLimit),
+    now: () => clock.now(),
   });
   const smtpServer = server = new SmtpServer<Account>({
     runtime,
@@ -193,7 +194,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
       linger: LINGER,
       unread: UNREAD,
     },
-    ...(parts.clock === undefined ? {} : { clock: parts.clock }),
+    clock,
     admission,
     memory,
     proxies: settings.PROXY_PROTOCOL_NETWORKS && {

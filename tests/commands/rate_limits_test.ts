@@ -9,6 +9,7 @@ import type { Row } from "../../src/accounts/entry.ts";
 import type { EntrySource } from "../../src/accounts/entry_source.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 import { TestRelays } from "../support/relay.ts";
 
@@ -68,6 +69,8 @@ describe("a relay", () => {
         ...environment,
       },
       settings: { AZURE_TABLES_FORCE_USAGE: entryNeeded },
+      // However slow the machine is, no connection waits too long for its place.
+      clock: new FakeClock(),
       ...(entries === undefined ? {} : { entries }),
     });
     const asked = cloud.seen.length;
