@@ -21,7 +21,13 @@ const CANNOT = 77;
 const args = process.argv.slice(2);
 const long = args.includes("--long");
 const paths = args.filter((arg) => arg !== "--long");
-const files = testFiles(root, paths.length > 0 ? paths : ["tests"], long);
+let files;
+try {
+  files = testFiles(root, paths.length > 0 ? paths : ["tests"], long);
+} catch (error) {
+  console.error(`test: ${error.message}`);
+  process.exit(1);
+}
 const scripts = long && paths.length === 0
   ? readdirSync(`${root}tests/deploy`).filter((name) => name.endsWith(".sh")).sort()
     .map((name) => `tests/deploy/${name}`)

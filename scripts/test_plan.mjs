@@ -1,6 +1,6 @@
 // Which tests run, in which pieces, and in which order.
 
-import { readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join, relative } from "node:path";
 
 /** A test file whose name ends so takes long, or needs the machine for itself: `npm run test:long`. */
@@ -21,11 +21,13 @@ const SINGLY = ["tests/end_to_end", "tests/sandbox", "tests/commands", "tests/de
  * @param {string[]} paths files and folders; a file that is named is taken however long it runs
  * @param {boolean} long whether those that take long are meant, or the others
  * @returns {string[]}
+ * @throws {Error} where a path is not there
  */
 export function testFiles(root, paths, long) {
   const found = new Set();
   for (const path of paths) {
     const whole = join(root, path);
+    if (!existsSync(whole)) throw new Error(`there is no ${path}`);
     if (statSync(whole).isFile()) {
       found.add(relative(root, whole));
       continue;

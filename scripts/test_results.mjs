@@ -43,7 +43,9 @@ export function failedFiles(files, xml, output) {
   const failed = files.filter((file) => {
     const name = file.replace(/[.]/g, "\\.");
     return new RegExp(`<testsuite name="(?:\\./)?${name}"[^>]* failures="[1-9]`).test(xml) ||
-      new RegExp(`^(?:\\./)?${name} \\(uncaught error\\)`, "m").test(output);
+      new RegExp(`^(?:\\./)?${name}(?: \\(uncaught error\\)|:\\s+# Unhandled error)`, "m").test(
+        output,
+      );
   });
   return failed.length > 0 ? failed : files;
 }

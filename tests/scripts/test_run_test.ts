@@ -26,6 +26,7 @@ describe("the tests that are run", () => {
     assert.ok(quick.includes(QUICK) && !quick.includes(LONG), String(quick));
     assert.deepEqual(testFiles(root, ["tests/fuzz"], true), [LONG]);
     assert.deepEqual(testFiles(root, [`./${LONG}`, QUICK], false), [QUICK, LONG]);
+    assert.throws(() => testFiles(root, ["tests/nowhere"], false), /there is no tests\/nowhere/);
   });
 
   it("share a process within a folder, but for those that start programs themselves", () => {
@@ -96,6 +97,8 @@ describe("what is counted", () => {
     assert.deepEqual(failedFiles(FILES, BUN, ""), ["tests/a_test.ts"]);
     const broken = "./tests/b_test.ts (uncaught error)\nerror: broken";
     assert.deepEqual(failedFiles(FILES, "", broken), ["tests/b_test.ts"]);
+    const unloaded = "\ntests/b_test.ts:\n\n# Unhandled error between tests\n";
+    assert.deepEqual(failedFiles(FILES, BUN, unloaded), FILES);
     assert.deepEqual(failedFiles(FILES, "", "Killed"), FILES);
   });
 
