@@ -1,20 +1,62 @@
-// All tests on both runtimes, and on the executable, which is built first. Arguments are passed on
-// as the files or folders to test. The last line counts what passed, failed and was skipped.
+// The tests on both runtimes, and on the executable, which is built first: what failed, a line for each
+// folder, and the numbers last. Arguments are the files or folders to test. With --long: the tests
+// that take long or need the machine for themselves, and those of what is deployed (tests/deploy/).
 
 import { spawn } from "node:child_process";
-import { delimiter } from "node:path";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { pieces, testFiles } from "./test_plan.mjs";
+import { counts, failedFiles, failureText } from "./test_results.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const binaries = `${root}node_modules/.bin/`;
-const paths = process.argv.slice(2);
+/** Minutes for one process; then something hangs. */
+const MOST_MINUTES = 10;
+/** A script's exit status when this machine cannot do what it tests. */
+const CANNOT = 77;
 
-/** Runs a command, shows what it prints, and hands that back. */
+const args = process.argv.slice(2);
+const long = args.includes("--long");
+const paths = args.filter((arg) => arg !== "--long");
+let files;
+try {
+  files = testFiles(root, paths.length > 0 ? paths : ["tests"], long);
+} catch (error) {
+  console.error(`test: ${error.message}`);
+  process.exit(1);
+}
+const scripts = long && paths.length === 0
+  ? readdirSync(`${root}tests/deploy`).filter((name) => name.endsWith(".sh")).sort()
+    .map((name) => `tests/deploy/${name}`)
+  : [];
+const results = mkdtempSync(join(tmpdir(), "relay-tests-"));
+
+const RUNTIMES = {
+  Deno: {
+    command: "deno",
+    args: (files, xml) => [
+      ...["test", "-A", "--no-check", "--reporter=dot", `--junit-path=${xml}`],
+      ...files,
+    ],
+  },
+  Bun: {
+    command: "bun",
+    args: (files, xml) => [
+      // Milliseconds for one test: a busy machine is no reason to fail.
+      ...["test", "--timeout=60000", "--only-failures"],
+      ...["--reporter=junit", `--reporter-outfile=${xml}`],
+      ...files.map((file) => `./${file}`),
+    ],
+  },
+};
+
+/** Runs a command to its end. @returns its exit status, and what it has printed */
 function run(command, args) {
-  console.log(`\n${command} ${args.join(" ")}`);
   return new Promise((resolve) => {
-    const child = spawn(`${binaries}${command}`, args, {
+    const child = spawn(command, args, {
       cwd: root,
       env: {
         ...process.env,
@@ -29,69 +71,128 @@ function run(command, args) {
     });
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding("utf8").on("data", (text) => {
-        output += text;
-        process.stdout.write(text);
-      });
+      stream.setEncoding("utf8").on("data", (text) => output += text);
     }
-    child.on("close", (status) => resolve({ status, output }));
+    const watch = setTimeout(() => {
+      output += `\nended after ${MOST_MINUTES} minutes: something hangs\n`;
+      child.kill("SIGKILL");
+    }, MOST_MINUTES * 60_000);
+    child.on("error", (error) => output += error);
+    child.on("close", (status) => {
+      clearTimeout(watch);
+      resolve({ status, output });
+    });
   });
 }
 
-/** The last line of the output that matches: tests may print what looks like a summary. */
-function last(output, pattern) {
-  return [...output.matchAll(pattern)].at(-1)?.groups ?? {};
+const total = { passed: 0, failed: 0, skipped: 0 };
+/** Commands that run again what has failed. */
+const again = new Set();
+/** What is known of each line to be printed: a runtime's folder. */
+const lines = new Map();
+
+/** Adds the numbers of a piece to its line, which is printed with the last of its pieces. */
+function tell(label, { passed, failed, skipped }, seconds) {
+  const line = lines.get(label);
+  line.pieces--;
+  line.seconds += seconds;
+  for (const [key, count] of Object.entries({ passed, failed, skipped })) {
+    line[key] += count;
+    total[key] += count;
+  }
+  if (line.pieces > 0) return;
+  const notes = [
+    `${line.passed} passed`,
+    ...(line.failed > 0 ? [`${line.failed} failed`] : []),
+    ...(line.skipped > 0 ? [`${line.skipped} skipped`] : []),
+  ];
+  console.log(`${label.padEnd(28)} ${notes.join(", ").padEnd(24)} ${line.seconds.toFixed(1)} s`);
 }
 
-/** Deno counts in tests and, in brackets, in steps, which are the tests inside a `describe`. */
-function denoCounts(output) {
-  const part = (name) => `(?<${name}>\\d+) ${name}(?: \\((?<${name}Steps>\\d+) steps?\\))?`;
-  const line = new RegExp(
-    `^(?:ok|FAILED) \\| ${part("passed")} \\| ${part("failed")}(?: \\| ${part("ignored")})?`,
-    "gm",
-  );
-  const found = last(output, line);
-  const count = (name) => Number(found[`${name}Steps`] ?? found[name] ?? 0);
-  return { passed: count("passed"), failed: count("failed"), skipped: count("ignored") };
+function expect(label) {
+  const line = lines.get(label) ?? { passed: 0, failed: 0, skipped: 0, seconds: 0, pieces: 0 };
+  line.pieces++;
+  lines.set(label, line);
 }
 
-function bunCounts(output) {
-  const count = (word) => Number(last(output, new RegExp(`^ *(?<n>\\d+) ${word}$`, "gm")).n ?? 0);
-  return { passed: count("pass"), failed: count("fail"), skipped: count("skip") };
+function fail(what, command, text) {
+  console.log(`\n${what} FAILED\n\n${text}\n`);
+  again.add(command);
 }
 
-const build = await run("bun", ["scripts/build.ts"]);
-if (build.status !== 0) process.exit(1);
+let count = 0;
 
-// Each runtime finds the tests by itself: `_test.ts` under tests/.
-const deno = await run("deno", [
-  "test",
-  "-A",
-  "--no-check",
-  ...(paths.length > 0 ? paths : ["tests"]),
-]);
-const bun = await run("bun", [
-  "test",
-  // Milliseconds for one test: a busy machine is no reason to fail.
-  "--timeout=60000",
-  ...(paths.length > 0 ? paths.map((path) => `./${path}`) : ["./tests"]),
-]);
-
-const results = [
-  { runtime: "Deno", status: deno.status, ...denoCounts(deno.output) },
-  { runtime: "Bun", status: bun.status, ...bunCounts(bun.output) },
-];
-console.log();
-for (const { runtime, passed, failed, skipped } of results) {
-  console.log(`${runtime}: ${passed} passed, ${failed} failed, ${skipped} skipped`);
+/** @returns what runs a piece of the tests on a runtime */
+function testing(runtime, { folder, files }) {
+  const label = `${runtime.padEnd(4)} ${folder}`;
+  expect(label);
+  return async () => {
+    const xmlFile = join(results, `${count++}.xml`);
+    const begun = performance.now();
+    const { command, args } = RUNTIMES[runtime];
+    const { status, output } = await run(`${binaries}${command}`, args(files, xmlFile));
+    let xml = "";
+    try {
+      xml = readFileSync(xmlFile, "utf8");
+    } catch {
+      // The process has died, which its status says.
+    }
+    const found = counts(xml);
+    // A file that cannot be loaded has no tests.
+    if (status !== 0 || found.passed + found.failed + found.skipped === 0) {
+      found.failed ||= 1;
+      const failed = failedFiles(files, xml, output);
+      fail(
+        `${runtime}: ${failed.join(" ")}`,
+        `npm test -- ${failed.join(" ")}`,
+        failureText(output),
+      );
+    }
+    tell(label, found, (performance.now() - begun) / 1000);
+  };
 }
-const total = (key) => results.reduce((sum, result) => sum + result[key], 0);
-const broken = results.some(({ status, passed, failed }) =>
-  status !== 0 || failed > 0 || passed === 0
+
+/** @returns what runs a script, which counts as one test */
+function deploying(script) {
+  const label = `bash ${script}`;
+  expect(label);
+  return async () => {
+    const begun = performance.now();
+    const { status, output } = await run("bash", [script]);
+    const found = {
+      passed: Number(status === 0),
+      failed: Number(status !== 0 && status !== CANNOT),
+      skipped: Number(status === CANNOT),
+    };
+    if (found.failed > 0) fail(script, label, output.trim());
+    if (found.skipped > 0) console.log(output.trim());
+    tell(label, found, (performance.now() - begun) / 1000);
+  };
+}
+
+const build = await run(`${binaries}bun`, ["scripts/build.ts"]);
+if (build.status !== 0) {
+  console.log(build.output);
+  process.exit(1);
+}
+
+const queue = pieces(files).flatMap((piece) =>
+  Object.keys(RUNTIMES).map((runtime) => testing(runtime, piece))
 );
-const failed = total("failed") || (broken ? 1 : 0);
-const skipped = total("skipped");
+queue.push(...scripts.map(deploying));
+
+async function work() {
+  for (let next = queue.shift(); next !== undefined; next = queue.shift()) await next();
+}
+// What takes long measures, too, and has the machine for itself.
+const workers = long ? 1 : Math.min(availableParallelism(), 4);
+await Promise.all(Array.from({ length: workers }, work));
+rmSync(results, { recursive: true });
+
+if (total.passed + total.failed === 0) total.failed = 1;
+if (again.size > 0) console.log(`\nTo run again what failed:\n  ${[...again].join("\n  ")}`);
 console.log(
-  `${total("passed")} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`,
+  `\n${total.passed} passed, ${total.failed} failed` +
+    (total.skipped > 0 ? `, ${total.skipped} skipped` : ""),
 );
-process.exit(broken ? 1 : 0);
+process.exit(total.failed > 0 ? 1 : 0);

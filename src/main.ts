@@ -1,4 +1,4 @@
-// The program: argv to a command, and every ending to its exit status.
+// The program: parses argv, runs a command, and maps its result to an exit status.
 
 import process from "node:process";
 import { Command, CommanderError } from "commander";
@@ -115,7 +115,7 @@ function command(name: string, description: string): Command {
     .option("--env-file <file>", "read settings from a .env file; the environment wins");
 }
 
-/** `--env-file` before the command or behind it. */
+/** `--env-file` before the command or after it. */
 function envFile(command: Command): string | undefined {
   return command.optsWithGlobals()["envFile"] as string | undefined;
 }
@@ -134,10 +134,10 @@ function withCommand(args: readonly string[]): string[] {
     !arg.startsWith("--env-file") && args[i - 1] !== "--env-file"
   );
   if (rest.length === 0 && args.at(-1) !== "--env-file") return [...args, "serve"];
-  // An option that is not there comes first: what follows may be its value, and no command.
+  // An unknown option comes first: the next word may be its value, and not a command.
   if (/^-(?!-?h(?:elp)?$|-version$)/.test(rest[0] ?? "")) return [...args];
   const word = rest.find((arg) => !arg.startsWith("-") && arg !== "help");
-  // Help on a command that is not there would hide that it is not.
+  // Otherwise `help` would be printed for an unknown command, without an error.
   if (word !== undefined && rest.indexOf(word) <= 1 && !isCommand(word)) return [word];
   return args.map((arg) => {
     if (arg === "--version" && arg === rest[0]) return "version";
@@ -153,7 +153,7 @@ function isCommand(word: string): boolean {
 /** A short id that begins with a hyphen, alone or at the front of a username. */
 const HYPHEN_FIRST = /^-[A-Za-z0-9_-]{21}={0,2}(?:$|[@:|](?!lookup))/;
 
-// `| head -1` has read enough: no error of ours.
+// The reader of a pipe such as `| head -1` has closed it: that is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
   process.exit();

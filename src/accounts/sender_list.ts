@@ -1,6 +1,6 @@
 // Lists of addresses that may send: ALLOWED_SENDERS, and allowed_senders of the lookup table.
 
-import { addressKey, isAddress, isDoubtful, isUnmistakable } from "../message/addresses.ts";
+import { addressKey, isAddress, isAmbiguous, isNormalized } from "../message/addresses.ts";
 
 /** Entries of one list at most. */
 const MAX_ENTRIES = 10_000;
@@ -29,7 +29,7 @@ export class SenderList {
       if (entry.startsWith("*@")) return undefined;
       const domain = entry.startsWith("@");
       const address = domain ? `any${entry}` : entry;
-      if (!isAddress(address) || !isUnmistakable(address)) return undefined;
+      if (!isAddress(address) || !isNormalized(address)) return undefined;
       const key = addressKey(address);
       if (domain) list.#domains.add(domainOf(key));
       else list.#addresses.add(key);
@@ -42,7 +42,7 @@ export class SenderList {
    * some mail systems read as another one.
    */
   allows(address: string): boolean {
-    if (!isAddress(address) || !isUnmistakable(address) || isDoubtful(address)) return false;
+    if (!isAddress(address) || !isNormalized(address) || isAmbiguous(address)) return false;
     const key = addressKey(address);
     return this.#addresses.has(key) || this.#domains.has(domainOf(key));
   }

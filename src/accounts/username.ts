@@ -99,6 +99,13 @@ export function shortId(uuid: string): string {
   return Buffer.from(uuid.replaceAll("-", ""), "hex").toString("base64url");
 }
 
+/** A name for the account of a username, the same for all its spellings; undefined for a malformed one. */
+export function usernameKey(username: string, delimiter: Delimiter): string | undefined {
+  const name = parseUsername(username, delimiter);
+  if (name.type === "invalid") return undefined;
+  return name.type === "lookup" ? `id ${name.id}` : `${name.tenantId} ${name.clientId}`;
+}
+
 function invalid(problem: string): UsernameError {
   return { type: "invalid", problem };
 }

@@ -4,11 +4,11 @@
 import { X509Certificate } from "node:crypto";
 import type { AuthorityFile } from "../settings/parsers.ts";
 import { CertificateError, certificatesIn, together } from "./certificate.ts";
-import { readPem } from "./file.ts";
+import { readPem } from "./pem_files.ts";
 
 /**
- * @param files PEM; text around the certificates is passed over
- * @returns the certificates in them, PEM, one each; none without a file
+ * @param files PEM; text around the certificates is ignored
+ * @returns the certificates in them, PEM, one each; an empty list without files
  * @throws CertificateError with a line for each file
  */
 export function readAuthorities(files: readonly AuthorityFile[] | undefined): readonly string[] {

@@ -1,4 +1,4 @@
-// A certificate with its chain and its private key, wherever they came from.
+// A certificate with its chain and its private key, whatever the source.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { isServedKind, kindName, kindOfCertificate, kindOfKey, SERVED_KINDS } from "./key_kind.ts";
@@ -8,11 +8,11 @@ export interface Certificate {
   readonly certificate: string;
   /** PEM. */
   readonly privateKey: string;
-  /** What is in it, for the log: the server's own certificate. */
+  /** The server's own certificate, parsed. */
   readonly leaf: X509Certificate;
 }
 
-/** What is wrong with a certificate: for programs, where the line is for people. */
+/** What is wrong with a certificate, for programs; the error's message is for people. */
 export type CertificateFault =
   /** There is no such file. */
   | "missing"
@@ -23,7 +23,7 @@ export type CertificateFault =
   | "cut"
   /** The key is another certificate's. */
   | "mismatch"
-  /** The certificate is where the key should be, and the other way round. */
+  /** The certificate is in the key's place, and the key in the certificate's. */
   | "swapped"
   /** TLS cannot be served with keys of this kind. */
   | "kind"
@@ -33,14 +33,14 @@ export type CertificateFault =
 /** One line for the administrator: what is wrong with the certificate, where, what to do. */
 export class CertificateError extends Error {
   readonly fault: CertificateFault;
-  /** What to do, without what is wrong; undefined where that has to be known from elsewhere. */
+  /** What to do, without what is wrong; undefined where the error does not know it. */
   readonly remedy: string | undefined;
   /** What is wrong, without what to do. */
   readonly problem: string;
   /** One for each thing that is wrong. */
   readonly lines: readonly string[];
 
-  /** @param remedy goes behind the problem, unless the problem says as much */
+  /** @param remedy is appended to the problem; left out where the problem says it already */
   constructor(
     problem: string,
     fault: CertificateFault = "malformed",
@@ -54,7 +54,7 @@ export class CertificateError extends Error {
   }
 }
 
-/** Several things are wrong, and all are told at once. */
+/** Several problems in one error. */
 class CertificateErrors extends CertificateError {
   override readonly lines: readonly string[];
 
@@ -70,7 +70,7 @@ export function together(errors: readonly CertificateError[]): CertificateError 
   return errors.length === 1 ? errors[0]! : new CertificateErrors(errors);
 }
 
-/** Why a service does not hand a certificate out: for programs. */
+/** Why a service does not give the certificate out, for programs. */
 export type CertificateTrouble =
   /** Its rights: a role or an access policy is missing. */
   | "forbidden"
@@ -87,7 +87,7 @@ export type CertificateTrouble =
   /** Any other answer. */
   | "refused";
 
-/** The certificate is kept by a service, and the service does not hand it out. */
+/** The certificate is kept by a service, and the service does not give it out. */
 export class CertificateUnavailable extends CertificateError {
   readonly trouble: CertificateTrouble;
 
@@ -110,15 +110,15 @@ export function keysIn(pem: string): string[] {
   return pem.match(KEYS) ?? [];
 }
 
-/** Whether each block of a PEM text has its end: half a file has not. */
+/** Whether each block of a PEM text has its end, which a partly written file lacks. */
 export function isWhole(pem: string): boolean {
   const count = (pattern: RegExp) => pem.match(pattern)?.length ?? 0;
   return count(/^-----BEGIN [A-Z0-9 ]+-----/gm) === count(/^-----END [A-Z0-9 ]+-----/gm);
 }
 
 /**
- * Puts together what lies in any order: the certificate that belongs to the key first, then its
- * issuer, and so on. What does not belong to that chain is left out.
+ * Orders certificates into a chain: the one that belongs to the key first, then its issuer, and so on.
+ * Certificates that do not belong to that chain are left out.
  *
  * @param certificates PEM, one each
  * @param key PEM, without a passphrase
@@ -161,7 +161,7 @@ function readKey(pem: string, where: string): KeyObject {
   try {
     return createPrivateKey(pem);
   } catch {
-    // The library's words may quote what it has read.
+    // The library's message may quote the key.
     throw unservedKey(pem, `${where}: its private key`) ??
       new CertificateError(`${where}: its private key cannot be read`);
   }
@@ -176,13 +176,13 @@ export function belongsTo(certificate: X509Certificate, key: KeyObject): boolean
   }
 }
 
-/** Whether the one has signed the other, as far as this runtime knows the kind of key. */
+/** Whether `issuer` has signed `certificate`, as far as this runtime can verify its kind of key. */
 export function isIssuer(issuer: X509Certificate, certificate: X509Certificate): boolean {
   if (!certificate.checkIssued(issuer)) return false;
   try {
     return certificate.verify(issuer.publicKey);
   } catch {
-    // Of a kind that the runtime knows, the signature was looked at; of another, the name decides.
+    // The runtime cannot verify signatures of some kinds of key: then the name decides.
     return !isReadable(issuer);
   }
 }
@@ -196,13 +196,13 @@ function isReadable(certificate: X509Certificate): boolean {
  * What is wrong with a key that the runtime cannot read: its kind, if that is all.
  *
  * @param named what the line begins with
- * @returns undefined where its kind is one that every runtime can serve, or cannot be told
+ * @returns undefined where every runtime can serve its kind, or the kind is unknown
  */
 export function unservedKey(pem: string, named: string): CertificateError | undefined {
   const kind = kindOfKey(pem);
   if (kind === undefined || isServedKind(kind)) return undefined;
   return new CertificateError(
-    `${named} is of the kind ${kindName(kind)}, which TLS cannot be served with here`,
+    `${named} is of the kind ${kindName(kind)}, which the relay cannot serve TLS with`,
     "kind",
     OTHER_KIND,
   );

@@ -1,8 +1,8 @@
-// What is in a certificate, in an administrator's words: for the log and for /readyz.
+// Describes a certificate for the log and for /readyz.
 
 import type { X509Certificate } from "node:crypto";
 import { kindName, kindOfCertificate } from "./key_kind.ts";
-import type { ProvenTls } from "./prove.ts";
+import type { HandshakeResult } from "./test_handshake.ts";
 
 const DAY_MS = 86_400_000;
 /** Days left below which a certificate should have been renewed: Let's Encrypt's have 30 then. */
@@ -10,7 +10,7 @@ const SOON_DAYS = 14;
 
 export interface Validity {
   readonly expires: Date;
-  /** Whole days that are left; below 0, those since it has expired. */
+  /** Whole days left; negative after it has expired. */
   readonly days: number;
   readonly state: "good" | "soon" | "expired" | "early";
 }
@@ -48,9 +48,9 @@ export function certificateFields(
   };
 }
 
-/** Fields for the log: what handshakes have come to, in the same order. */
+/** Fields for the log: protocols and ciphers of the test handshakes, in the same order. */
 export function handshakeFields(
-  handshakes: readonly ProvenTls[],
+  handshakes: readonly HandshakeResult[],
 ): Readonly<Record<string, string>> {
   return {
     protocols: handshakes.map(({ protocol }) => protocol).join(","),
@@ -64,7 +64,7 @@ function keyOf(leaf: X509Certificate): string {
   return kind === undefined ? "unknown" : kindName(kind);
 }
 
-/** Distinguished names come with a line for each part. */
+/** Node puts each part of a distinguished name on a line of its own. */
 function inOneLine(text: string): string {
   return text.trim().replace(/\r?\n/g, ", ");
 }

@@ -1,10 +1,9 @@
-// Which kind of key a certificate has, and a private key is, also where the runtime's own library
-// cannot read it: read from the DER (X.690), whose algorithms have names of their own.
+// The kind of a certificate's key or of a private key, also where the runtime's library cannot read it.
+// Parsed from the DER (X.690).
 
 import { Buffer } from "node:buffer";
-import type { X509Certificate } from "node:crypto";
 
-/** The kinds that every runtime serves TLS with, for a sentence. The tests try each of them. */
+/** The kinds that every runtime serves TLS with, as part of a sentence. The tests try each of them. */
 export const SERVED_KINDS =
   "an RSA key of 2048 bits or more, an EC key on P-256 or P-384, or an Ed25519 key";
 
@@ -23,7 +22,7 @@ export function kindName({ name, bits }: KeyKind): string {
   return bits === undefined ? name : `${name} ${bits}`;
 }
 
-/** Whether every runtime serves TLS with it; of the others, some do. */
+/** Whether every runtime serves TLS with it. */
 export function isServedKind({ name, bits = SHORTEST_RSA }: KeyKind): boolean {
   return SERVED.has(name) && bits >= SHORTEST_RSA;
 }
@@ -52,9 +51,9 @@ const CURVES: Readonly<Record<string, string>> = {
   "1.3.36.3.3.2.8.1.1.13": "brainpoolP512r1",
 };
 
-/** The kind of a certificate's key; undefined where it cannot be told. */
-export function kindOfCertificate({ raw }: Pick<X509Certificate, "raw">): KeyKind | undefined {
-  return told(() => {
+/** The kind of a certificate's key; undefined where it cannot be read. */
+export function kindOfCertificate({ raw }: { readonly raw: Uint8Array }): KeyKind | undefined {
+  return undefinedUnlessDer(() => {
     const [tbs] = partsOf(der(raw));
     const fields = partsOf(tbs!);
     // The version is there or not (RFC 5280 §4.1).
@@ -67,11 +66,11 @@ export function kindOfCertificate({ raw }: Pick<X509Certificate, "raw">): KeyKin
   });
 }
 
-/** The kind of a private key in PEM, not encrypted; undefined where it cannot be told. */
+/** The kind of a private key in PEM, not encrypted; undefined where it cannot be read. */
 export function kindOfKey(pem: string): KeyKind | undefined {
   const match = /^-----BEGIN ([A-Z ]*PRIVATE KEY)-----\s+([A-Za-z0-9+/=\s]+)-----END /m.exec(pem);
   if (match === null) return undefined;
-  return told(() => {
+  return undefinedUnlessDer(() => {
     const parts = partsOf(der(Buffer.from(match[2]!, "base64")));
     switch (match[1]) {
       case "PRIVATE KEY": // RFC 5958 §2
@@ -119,7 +118,7 @@ interface Part {
 
 class NotDer extends Error {}
 
-function told<T>(read: () => T): T | undefined {
+function undefinedUnlessDer<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
@@ -149,7 +148,7 @@ function next(octets: Uint8Array, at: number): { readonly part: Part; readonly e
   return { part: { tag: octets[at]!, content: octets.subarray(begin, end) }, end };
 }
 
-/** Nothing of ours has more parts than this. */
+/** No structure read here has more parts. */
 const MOST_PARTS = 16;
 
 function partsOf({ content }: Part): Part[] {

@@ -1,7 +1,7 @@
 // The certificate from Azure Key Vault: chain and private key are in the secret that has the
 // certificate's name. https://learn.microsoft.com/azure/key-vault/certificates/about-certificates
 //
-// The key is in memory only. One right is enough for all of this, to get secrets.
+// The key stays in memory. The permission to get secrets is enough.
 
 import { Buffer } from "node:buffer";
 import type { TokenCredential } from "@azure/core-auth";
@@ -17,11 +17,11 @@ import {
 } from "./certificate.ts";
 import { serviceCode } from "../service_text.ts";
 import { explainVault, troubleOf } from "./keyvault_errors.ts";
-import type { CertificateSource, Found, Look } from "./source.ts";
+import type { CertificateSource, ReadRequest, ReadResult } from "./source.ts";
 
-/** Milliseconds between two looks: a change is in force within 60 s, with room. */
+/** Milliseconds between two reads: a change must be in force within 60 s. */
 const INTERVAL = 45_000;
-/** Milliseconds for one look, token and repeats included. */
+/** Milliseconds for one read, token and retries included. */
 const TIMEOUT = 20_000;
 /** An API version that every cloud has. */
 const API_VERSION = "7.4";
@@ -32,14 +32,14 @@ export interface KeyVaultOptions {
   /** AZURE_KEY_VAULT_CERT_NAME */
   readonly name: string;
   readonly credential: TokenCredential;
-  /** How requests are sent, and how often again. */
+  /** How requests are sent and retried. */
   readonly client: AzureClientOptions;
   /**
-   * The vault is an imitation on this machine. A real one has to prove by its name that the token
-   * which it asks for is meant for it.
+   * The vault is an imitation on this machine. A real vault's name must match the resource that its
+   * challenge asks a token for.
    */
   readonly imitated?: boolean;
-  /** Milliseconds between two looks; 45 s when left out. */
+  /** Milliseconds between two reads; 45 s when left out. */
   readonly interval?: number;
 }
 
@@ -56,7 +56,7 @@ export class KeyVaultSource implements CertificateSource {
     this.interval = options.interval ?? INTERVAL;
   }
 
-  async read({ known, signal }: Look): Promise<Found | undefined> {
+  async read({ known, signal }: ReadRequest): Promise<ReadResult | undefined> {
     const { vault, name } = this.#options;
     const deadline = AbortSignal.timeout(TIMEOUT);
     let secret: KeyVaultSecret;
@@ -82,7 +82,7 @@ export class KeyVaultSource implements CertificateSource {
 
   async #open(): Promise<SecretClient> {
     const { vault, credential, client, imitated = false } = this.#options;
-    // Loaded here, where it is needed.
+    // Loaded only with TLS_SOURCE=keyvault.
     const { SecretClient } = await import("@azure/keyvault-secrets");
     return new SecretClient(vault.origin, credential, {
       ...client,
@@ -100,7 +100,7 @@ async function certificateOf(
   contentType: string | undefined,
   where: string,
 ): Promise<Certificate> {
-  // What somebody has put there as a plain secret has no type: the text itself tells.
+  // A certificate stored as a plain secret has no content type, so the text decides.
   const pem = value.includes("-----BEGIN ");
   const { certificates, keys } = pem
     ? { certificates: certificatesIn(value), keys: keysIn(value) }
@@ -128,7 +128,7 @@ async function fromPkcs12(value: string, contentType: string | undefined, where:
   }
 }
 
-/** A media type (RFC 6838 §4.2), or what stands for one: people write anything there. */
+/** A media type (RFC 6838 §4.2); the field may contain any text. */
 function named(contentType: string): string {
   return /^[\w.+-]{1,64}\/[\w.+-]{1,64}$/.test(contentType) ? contentType : "another content type";
 }

@@ -1,10 +1,10 @@
-// What a vault's refusal, or its silence, means: one line for the administrator.
+// What an error of Key Vault means: one line for the administrator.
 // https://learn.microsoft.com/azure/key-vault/general/common-error-codes
 
 import { serviceCode, serviceWords } from "../service_text.ts";
 import type { CertificateTrouble } from "./certificate.ts";
 
-/** What is read of an error of the SDK, its transport or its credential. */
+/** The fields of an error of the SDK, its transport or its credential that are used here. */
 interface SdkError {
   readonly name?: string;
   readonly message?: string;
@@ -27,13 +27,13 @@ const NO_TOKEN = new Set([
   "CredentialUnavailableError",
 ]);
 const ROLE = 'give the relay\'s identity the role "Key Vault Secrets User" there ' +
-  "(it takes some minutes to count)";
+  "(it takes effect after some minutes)";
 const LONGEST = 300;
 
 /**
  * @param name of the certificate
- * @param late why it was given up, where it was
- * @returns the end of a line; nothing that was sent is in it
+ * @param late the timeout's message, where the request timed out
+ * @returns the end of a line, without anything that was sent
  */
 export function explainVault(error: unknown, name: string, late?: string): string {
   const { name: kind = "", message = "", statusCode, details } = error as SdkError;
@@ -43,7 +43,7 @@ export function explainVault(error: unknown, name: string, late?: string): strin
     return `the relay's own identity gets no token for it: ${noToken(kind, message)}`;
   }
   if (message.startsWith("The challenge ")) {
-    return "what answers there is no Key Vault of that name: check AZURE_KEY_VAULT_URL";
+    return "the server there is not a Key Vault of that name: check AZURE_KEY_VAULT_URL";
   }
   if (statusCode === undefined) {
     return `it cannot be reached: ${
@@ -78,7 +78,7 @@ export function troubleOf(error: unknown, late?: string): CertificateTrouble {
   }
 }
 
-/** What Entra ID said stands behind much that is the SDK's. */
+/** Entra ID's own message, out of the SDK's longer one. */
 function noToken(kind: string, message: string): string {
   const said = /\bAADSTS\d+: [^]*/.exec(message)?.[0];
   if (said !== undefined) return words(said);
@@ -103,7 +103,7 @@ function meaning(
         return `the current version of "${name}" is disabled: enable it, or make a new one`;
       case "ForbiddenByFirewall":
       case "ForbiddenByConnection":
-        return "its firewall does not let this machine in: see the vault's page Networking";
+        return "its firewall blocks this machine: see the vault's page Networking";
       case "AccessDenied":
       case "ForbiddenByPolicy":
         return `it does not hand out "${name}": its access policy must let the relay's identity ` +
@@ -116,11 +116,11 @@ function meaning(
     return "it does not accept the relay's identity: vault and identity must be of one tenant, " +
       `and AZURE_CLOUD the vault's cloud: ${message}`;
   }
-  if (status === 429) return "it has had too many requests";
+  if (status === 429) return "it throttles: it has had too many requests";
   return `it answers with HTTP ${status}${message === "" ? "" : `: ${message}`}`;
 }
 
-/** In one line, and without what only Microsoft can use. */
+/** In one line, without the trace id. */
 function words(message: unknown): string {
   const line = (serviceWords(message) ?? "").replace(/ ?Trace ID: .*$/, "").trim();
   return line.length > LONGEST ? `${line.slice(0, LONGEST)}…` : line;

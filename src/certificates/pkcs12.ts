@@ -1,9 +1,9 @@
 // Certificates and private key out of a PKCS#12 without a password (RFC 7292), as Key Vault hands
 // them out.
 //
-// Of node-forge come ASN.1 and the password-based ciphers, because the old ones among them (3DES,
-// RC2) are in no runtime's crypto. The structure is walked here: forge's own reader knows RSA alone,
-// and certificates must come out octet for octet.
+// ASN.1 and the password-based ciphers come from node-forge, because no runtime's crypto has the old
+// ones (3DES, RC2). The structure is read here: forge's own reader supports RSA alone, and certificates
+// must stay the same octets.
 
 import { Buffer } from "node:buffer";
 import { createPrivateKey } from "node:crypto";
@@ -31,10 +31,10 @@ const OID = {
   x509: "1.2.840.113549.1.9.22.1",
 } as const;
 
-/** An empty password, and none at all: different keys come of them (RFC 7292 §B.2). */
+/** The empty password and no password, from which different keys are derived (RFC 7292 §B.2). */
 const NO_PASSWORDS: readonly (string | null)[] = ["", null];
 
-/** What forge has, and its types leave out. */
+/** An API of forge that its types lack. */
 interface Ciphers {
   getCipher(oid: string, parameters: Asn1, password: string | null): {
     update(octets: forge.util.ByteStringBuffer): void;
@@ -52,8 +52,8 @@ export async function readPkcs12(octets: Uint8Array): Promise<Pkcs12> {
 }
 
 /**
- * Loaded where it is needed, and of it the part that is: the whole has TLS, SSH and more, which
- * would be in the executable. Each file adds what it has to one object.
+ * Loads only the parts that are used: all of forge, with TLS and SSH, would be in the executable. Each
+ * file adds its part to one object.
  */
 async function loadForge(): Promise<Forge> {
   const forge = await import("node-forge/lib/forge.js") as unknown as { default: Forge };
@@ -128,7 +128,7 @@ class Reader {
       const pem = `-----BEGIN PRIVATE KEY-----\n${
         key.toString("base64")
       }\n-----END PRIVATE KEY-----`;
-      // Of a kind that the runtime does not know: what it is, is told by whoever puts it to use.
+      // A kind that the runtime cannot read: the caller reports which one.
       if (kindOfKey(pem) !== undefined) return void this.#keys.push(pem);
       throw new Pkcs12Error("holds a private key that cannot be read");
     }
@@ -143,7 +143,7 @@ class Reader {
         cipher.update(this.#forge.util.createBuffer(octetsOf(encrypted)));
         if (!cipher.finish()) continue;
         const plain = cipher.output.getBytes();
-        // Padding may be right by chance.
+        // Throws where a wrong password gave valid padding by chance.
         this.#parse(plain);
         return plain;
       } catch (error) {

@@ -1,42 +1,42 @@
-// Where a certificate comes from, and how it is asked whether there is a new one.
+// A source of certificates, and how it is read for a new one.
 
 import type { Certificate } from "./certificate.ts";
 
 export interface CertificateSource {
   /** For the log and for /readyz: what TLS_SOURCE calls it. */
   readonly name: string;
-  /** Milliseconds between two looks; undefined where it never changes. */
+  /** Milliseconds between two reads; undefined where it never changes. */
   readonly interval: number | undefined;
   /**
-   * How many looks in a row may find something that cannot be used before it is warned about: two
-   * files are replaced one after the other.
+   * How many reads in a row may fail before a warning is logged: two files are replaced one after the
+   * other.
    */
   readonly patience: number;
   /**
    * @returns what is there now; undefined where it is still the revision that is known
    * @throws CertificateError
    */
-  read(look: Look): Promise<Found | undefined>;
+  read(request: ReadRequest): Promise<ReadResult | undefined>;
 }
 
-export interface Look {
-  /** The revision that was found last. */
+export interface ReadRequest {
+  /** The revision that was read last. */
   readonly known: string | undefined;
-  /** An administrator says that it is complete: no waiting for a writer to finish. */
+  /** An administrator says that it is complete: do not wait for a writer to finish. */
   readonly complete: boolean;
-  /** Ends the look when the relay stops. */
+  /** Ends the read when the relay stops. */
   readonly signal: AbortSignal;
 }
 
-export interface Found {
+export interface ReadResult {
   readonly certificate: Certificate;
-  /** Another one for each content. Never anything that a key could be told from. */
+  /** Different for each content. Must not reveal anything of the key. */
   readonly revision: string;
   /** Fields for the log that only this source knows. */
   readonly detail?: Readonly<Record<string, string>>;
 }
 
-/** A certificate that is there and stays. */
+/** A certificate that never changes. */
 export function fixedSource(name: string, certificate: Certificate): CertificateSource {
   return {
     name,

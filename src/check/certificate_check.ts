@@ -12,8 +12,8 @@ import {
   CertificateUnavailable,
   keysIn,
 } from "../certificates/certificate.ts";
-import { alone, keyIn, leafIn, readPem, whetherSwapped } from "../certificates/file.ts";
-import { loadIdentity } from "../certificates/identity.ts";
+import { blocksOnly, keyIn, leafIn, readPem, swappedFiles } from "../certificates/pem_files.ts";
+import { loadIdentity } from "../certificates/tls_identity.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import { CommandError } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
@@ -94,14 +94,14 @@ async function checkFiles(
     certificate: attempt(findings, () => readPem("TLS_CERT_FILEPATH", certificatePath)),
     key: attempt(findings, () => readPem("TLS_KEY_FILEPATH", keyPath)),
   };
-  const swapped = whetherSwapped(certificatePath, keyPath, texts);
+  const swapped = swappedFiles(certificatePath, keyPath, texts);
   if (swapped !== undefined) return [faultOf(swapped)];
   const own = texts.certificate === undefined ? undefined : attempt(findings, () => {
-    const certificate = alone(texts.certificate!, certificatesIn);
+    const certificate = blocksOnly(texts.certificate!, certificatesIn);
     return { certificate, leaf: leafIn(certificatePath, certificate) };
   });
   const key = texts.key === undefined ? undefined : attempt(findings, () => {
-    const privateKey = alone(texts.key!, keysIn);
+    const privateKey = blocksOnly(texts.key!, keysIn);
     return { privateKey, key: keyIn(keyPath, privateKey) };
   });
   if (own !== undefined) findings.push(...judged(own.certificate, named, settings, tools));
@@ -162,8 +162,8 @@ function judged(
 /** A certificate that nothing is wrong with, in one line. */
 function praise(leaf: Certificate["leaf"], named: string): string {
   const { expires, days } = validityOf(leaf, Date.now());
-  return `${named} is for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", good until ` +
-    `${day(expires.getTime())} (${inDays(days)}), fits its key`;
+  return `${named} is for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", valid until ` +
+    `${day(expires.getTime())} (${inDays(days)} left), matches its key`;
 }
 
 /** Serves TLS with it once, as the relay does at its start. */

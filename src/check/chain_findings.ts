@@ -1,5 +1,5 @@
-// What clients will say of a certificate and the chain behind it (RFC 5280 §6; RFC 8446 §4.4.2 asks
-// for the server's certificate first, then each one's issuer). No I/O.
+// Whether clients will accept a certificate and its chain (RFC 5280 §6; RFC 8446 §4.4.2 asks for the
+// server's certificate first, then each one's issuer). No I/O.
 
 import { X509Certificate } from "node:crypto";
 import { checkServerIdentity, type PeerCertificate } from "node:tls";
@@ -24,7 +24,7 @@ export interface ChainView {
   readonly unnamed?: boolean;
   /**
    * Of this machine, PEM; asked for only when the file does not hold the whole chain. Undefined where
-   * they are not known: then nobody can say whether a chain is whole.
+   * they are not known: then a chain is not judged for completeness.
    */
   readonly authorities: () => readonly string[] | undefined;
 }
@@ -54,7 +54,7 @@ export function judgeChain(pem: string, view: ChainView): Finding[] {
   return faults.map(([code, what, fix]) => finding(code, `${view.named} ${what}`, fix));
 }
 
-/** What is wrong; the words go on behind the certificate's name. @see finding for the fix */
+/** What is wrong; the text continues after the certificate's name. */
 type Fault = readonly [code: Code, what: string, fix?: string];
 
 /** Such as `smtp.example.com, www.example.com`. */
@@ -79,7 +79,7 @@ export function inDays(count: number): string {
 }
 
 function judgeTime(leaf: X509Certificate, now: number): Fault[] {
-  // As the relay counts it, which warns of the same in its log.
+  // The same thresholds as the warnings in the relay's log.
   const { state, days, expires } = validityOf(leaf, now);
   const until = day(expires.getTime());
   switch (state) {
@@ -134,14 +134,14 @@ function judgeIssuers(certificates: readonly X509Certificate[], view: ChainView)
     const until = Date.parse(issuer.validTo);
     if (view.now >= until || view.now < from) {
       const what =
-        `has an intermediate certificate "${nameLine(issuer.subject)}", which was good from ` +
+        `has an intermediate certificate "${nameLine(issuer.subject)}", which is valid from ` +
         `${day(from)} to ${day(until)}`;
       faults.push(["certificate.chain-expired", what]);
     }
   }
   const top = certificates[at]!;
   if (signedBy(top, top)) {
-    if (at === 0) faults.push(["certificate.self-signed", "is signed by itself"]);
+    if (at === 0) faults.push(["certificate.self-signed", "is self-signed"]);
   } else if (
     view.authorities()?.flatMap(certificatesOf).some((root) => signedBy(top, root)) === false
   ) {
@@ -159,14 +159,14 @@ function judgeIssuers(certificates: readonly X509Certificate[], view: ChainView)
   if (disordered || rest.size > 0) {
     const strays = [...rest].map((index) => index + 1).join(", ");
     const what = rest.size > 0
-      ? `has a certificate in it that has no part in the chain, number ${strays}`
-      : "has its certificates not in the order of the chain";
+      ? `has a certificate in it that does not belong to the chain, number ${strays}`
+      : "has its certificates in the wrong order";
     faults.push(["certificate.chain-order", what]);
   }
   return faults;
 }
 
-/** The chain may be whole but for its root, which belongs to the clients and not into the file. */
+/** Only the root may be missing: it belongs to the clients and not into the file. */
 const OWN_AUTHORITY =
   "if that is an authority of your own, have the clients trust it, and name its " +
   "certificate in EXTRA_CA_CERTS_FILEPATH for this machine to know it; if not, append the " +

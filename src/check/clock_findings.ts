@@ -6,9 +6,9 @@ export interface ClockReading {
   readonly host: string;
   /** Milliseconds since 1970, to the second. */
   readonly theirs: number;
-  /** This machine's, when the answer had come. */
+  /** This machine's, when the response had arrived. */
   readonly ours: number;
-  /** Milliseconds from request to answer: their clock was read in between. */
+  /** Milliseconds from request to response: the service's clock was read in between. */
   readonly took: number;
 }
 
@@ -19,7 +19,7 @@ export function judgeClock(readings: readonly ClockReading[]): Finding {
   if (readings.length === 0) {
     return finding("clock.unknown", "no service answered whose clock could be compared");
   }
-  // A service whose own clock is wrong is rarer than ours, but two of them do not agree on it.
+  // A service's clock is seldom wrong. If one is, the other service's reading is the smaller skew.
   const [least] = readings.map((reading) => ({ reading, skew: skewOf(reading) }))
     .sort((a, b) => Math.abs(a.skew) - Math.abs(b.skew));
   const { reading, skew } = least!;
@@ -30,9 +30,9 @@ export function judgeClock(readings: readonly ClockReading[]): Finding {
   return finding("clock.ok", `agrees with ${reading.host} within a minute`);
 }
 
-/** Milliseconds that we are ahead, as far as it is certain: the way of the answer may explain some. */
+/** Milliseconds that this clock is ahead for certain: the time of the response may explain the rest. */
 function skewOf({ theirs, ours, took }: ClockReading): number {
-  // Their second may be nearly over.
+  // The Date field has whole seconds: up to 1000 ms may be missing.
   const most = ours - theirs;
   const least = most - took - 1000;
   if (least > 0) return least;

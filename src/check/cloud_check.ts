@@ -1,5 +1,4 @@
-// Whether Entra ID and Graph can be reached, and if not, what is in the way. Each is asked for
-// something that needs no login.
+// Whether Entra ID and Graph can be reached, and if not, why. Each gets a request that needs no login.
 
 import { isUntrusted } from "../graph/graph_errors.ts";
 import type { HttpClient, HttpFailure, HttpResponse } from "../http/client.ts";
@@ -21,13 +20,13 @@ export interface ServiceTools {
 
 export interface ServiceResult {
   readonly findings: readonly Finding[];
-  /** The service's own clock, where it has answered. */
+  /** The service's own clock, where its response has a Date field. */
   readonly clock?: ClockReading;
 }
 
 interface Asked {
   readonly path: string;
-  /** Whether it is the service's own response, rather than some page of somebody else's. */
+  /** Whether the response is the service's own, and not a page of a proxy or firewall. */
   own(response: HttpResponse, json: unknown): boolean;
 }
 
@@ -81,7 +80,7 @@ function peerAt(url: URL, { timeout, proxyFor }: ServiceTools): Promise<Peer | u
   return presentedCertificate({ hostname, port, proxy: proxyFor(hostname, port), timeout });
 }
 
-/** @param peer whose certificate it is that is not trusted, where that is known */
+/** @param peer the certificate that is not trusted, where it could be read */
 export function judgeFailure(
   service: Service,
   url: URL,
@@ -94,16 +93,18 @@ export function judgeFailure(
   if (isUntrusted(failure)) {
     if (/ALTNAME|HOSTNAME/.test(code)) {
       const whose = peer === undefined ? "" : ` for "${peer.subject}" from "${peer.issuer}"`;
-      return finding(`${service}.name`, `${where} shows a certificate${whose}: another name`);
+      return finding(
+        `${service}.name`,
+        `${where} shows a certificate${whose}: it is for another name`,
+      );
     }
     const outOfTime = peer !== undefined && (now >= peer.until || now < peer.from);
     if (outOfTime || /EXPIRED|NOT_YET_VALID/.test(code)) {
       const times = peer === undefined
         ? ""
-        : `, good from ${new Date(peer.from).toISOString()} to ${
-          new Date(peer.until).toISOString()
-        }`;
-      const what = `the certificate of ${where} is out of its time${times}; this machine's clock ` +
+        : ` (${new Date(peer.from).toISOString()} to ${new Date(peer.until).toISOString()})`;
+      const what =
+        `the certificate of ${where} is outside its validity period${times}; this machine's clock ` +
         `says ${new Date(now).toISOString()}`;
       return finding(`${service}.expired`, what);
     }
@@ -113,7 +114,7 @@ export function judgeFailure(
     return finding(`${service}.intercepted`, what);
   }
   const what = `${where}: ${code}: ${message}`;
-  // The codes of runtime/tunnel.ts; of a proxy that does not respond, the message tells.
+  // The codes of runtime/tunnel.ts; a proxy that does not answer is known by the message.
   if (code.startsWith("PROXY_") || / through the proxy /.test(message)) {
     return finding(`${service}.proxy`, what);
   }

@@ -1,4 +1,4 @@
-// What a check has found: a value, with a stable code for scripts and words for people.
+// A finding of a check: a value, with a stable code for scripts and a text for people.
 
 import type { CommandError } from "../exit.ts";
 import { withoutSecrets } from "../secret.ts";
@@ -6,13 +6,13 @@ import { type Code, CODES, type Level } from "./codes.ts";
 
 export interface Finding {
   readonly level: Level;
-  /** What was looked at, such as `certificate`: the code's first part, mostly. */
+  /** What was checked, such as `certificate`: mostly the code's first part. */
   readonly subject: string;
-  /** Which of the things that can be found (docs/check.md). */
+  /** One of those in docs/check.md. */
   readonly code: Code;
   /** In an administrator's words, one line. */
   readonly what: string;
-  /** What to do about it; left out where nothing is to be done. */
+  /** What to do about it; left out where there is nothing to do. */
   readonly fix?: string;
 }
 
@@ -30,7 +30,7 @@ export function finding(code: Code, what: string, fix: string = CODES[code].fix)
   };
 }
 
-/** What services and files say may hold anything: a finding is one line, and not a long one. */
+/** Texts of services and files may contain anything: a finding is one line of limited length. */
 function oneLine(text: string): string {
   // deno-lint-ignore no-control-regex -- they could move the terminal's cursor
   return withoutSecrets(text).replace(/[\x00-\x1f\x7f-\x9f]+/g, " ").trim().slice(0, MAX_LINE);
@@ -38,7 +38,7 @@ function oneLine(text: string): string {
 
 const MAX_LINE = 600;
 
-/** The worst of all; `ok` of none, and of what was not tried. */
+/** The worst level; `ok` for no findings, and for skipped ones. */
 export function worst(findings: readonly Finding[]): Exclude<Level, "skip"> {
   const levels = findings.map(({ level }) => level);
   return levels.includes("fail") ? "fail" : levels.includes("warn") ? "warn" : "ok";

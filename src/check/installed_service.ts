@@ -1,5 +1,5 @@
-// The part of `check` that looks at an installed service: what systemd starts it with takes the place
-// of this command's own environment.
+// Reads an installed service: the environment and credentials that systemd starts it with take the
+// place of this command's own environment.
 
 import { spawnSync } from "node:child_process";
 import {
@@ -24,10 +24,10 @@ import { type Files, isEnabled, readUnit, unitNames } from "../systemd/unit_file
 import { actAs, readEnvFile } from "../settings/environment.ts";
 
 export interface ServiceToCheck {
-  /** What the relay would find in its environment, with files where they really are. */
+  /** The relay's environment, with the real paths of files. */
   readonly variables: Environment;
   readonly findings: readonly Finding[];
-  /** There is nothing more to look at. */
+  /** There is nothing more to check. */
   readonly stopped: boolean;
   /** The ports that the service opens itself, tried as its user. */
   ports(wanted: readonly WantedPort[], tools: PortTools): [readonly WantedPort[], PortTools];
@@ -81,7 +81,7 @@ export function serviceToCheck(given: string | true): ServiceToCheck {
     findings.push(finding("service.fails", `${absent} does not exist, or cannot be read`));
   }
   for (const line of service.ignored) findings.push(finding("service.ignored", line));
-  enter(service, findings);
+  enterWorkingDirectory(service, findings);
 
   const opened = new OpenedCredentials();
   const variables = variablesOf(service, opened, findings);
@@ -116,8 +116,8 @@ function described({ unit, user, workingDirectory, credentials }: Service): stri
   return `${file}${more}: runs as ${whose} in ${workingDirectory}${handed}`;
 }
 
-/** Relative paths count from the service's directory. */
-function enter({ workingDirectory, command }: Service, findings: Finding[]): void {
+/** Makes the service's working directory this command's: relative paths start there. */
+function enterWorkingDirectory({ workingDirectory, command }: Service, findings: Finding[]): void {
   const [program = ""] = command;
   if (program.startsWith("/") && !existsSync(program)) {
     findings.push(
@@ -172,7 +172,7 @@ function variablesOf(
   return variables;
 }
 
-/** What systemd-creds has opened, or the unit holds itself: in memory, and in files where asked for. */
+/** Credentials that systemd-creds has decrypted, or that are in the unit: in memory, and in files on request. */
 class OpenedCredentials {
   readonly #texts = new Map<string, string>();
   #directory: string | undefined;
@@ -197,11 +197,11 @@ class OpenedCredentials {
     return this.#texts.get(id);
   }
 
-  /** A file with it, for this command alone. */
+  /** Writes it to a file that only this command's user can read. */
   path(id: string): string | undefined {
     const text = this.#texts.get(id);
     if (text === undefined) return undefined;
-    // In memory where that can be had.
+    // A file system in memory, where there is one.
     const base = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
     this.#directory ??= mkdtempSync(join(base, "relay-check-"));
     const path = join(this.#directory, id);
@@ -215,7 +215,7 @@ class OpenedCredentials {
   }
 }
 
-/** Files of the settings, but for those that systemd reads for the service. */
+/** Findings for files that the service cannot read. systemd reads the credentials for it. */
 function hiddenFiles(service: Service, variables: Environment): Finding[] {
   const { credentials, hidden, workingDirectory } = service;
   const handed = new Set(
@@ -247,12 +247,12 @@ function hiddenFiles(service: Service, variables: Environment): Finding[] {
 }
 
 interface User {
-  /** Undefined for one that is made when the service starts. */
+  /** Undefined for a dynamic user, created when the service starts. */
   readonly uid: number | undefined;
   readonly gids: readonly number[];
 }
 
-/** @returns undefined for root, who reads everything, and where it is not known */
+/** @returns undefined for root, which can read everything, and for an unknown user */
 function userOf({ user, groups }: Service): User | undefined {
   const rows = (path: string) => (files.read(path) ?? "").split("\n").map((row) => row.split(":"));
   const group = rows("/etc/group");
@@ -270,7 +270,7 @@ function userOf({ user, groups }: Service): User | undefined {
   };
 }
 
-/** By the modes of the file and of the directories above it; access control lists are not looked at. */
+/** By the modes of the file and of the directories above it, without access control lists. */
 function mayRead(path: string, { uid, gids }: User): boolean {
   const may = (at: string, bit: number) => {
     const { mode, uid: owner, gid } = statSync(at);
@@ -289,7 +289,7 @@ const BY_SOCKET: Readonly<Record<string, WantedPort["setting"]>> = {
   http: "HTTP_LISTEN",
 };
 
-/** The socket units that hand something to the service. */
+/** The enabled socket units that pass sockets to the service. */
 function socketsOf(name: string) {
   return unitNames("socket", files).flatMap((socket) => {
     const unit = readUnit(socket, files);
@@ -302,7 +302,7 @@ function socketsOf(name: string) {
 }
 
 /**
- * This command may listen where the service may not.
+ * Listens as the service's user would, although this command may use ports below 1024.
  *
  * @param first the lowest port that needs no privilege (ip(7))
  */

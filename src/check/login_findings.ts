@@ -1,4 +1,4 @@
-// The login with a username and a password, and the permissions that its token names.
+// Judges a login with a username and a password, and the permissions that its token names.
 
 import type { LoginFailure } from "../accounts/account.ts";
 import type { Username, UsernameError } from "../accounts/username.ts";
@@ -35,9 +35,9 @@ const BY_CODE: Readonly<Record<string, Code>> = {
 const MAIL_READWRITE = "Mail.ReadWrite";
 
 /**
- * Why there is no account.
+ * Why the login was refused.
  *
- * @param username that was tried, as far as it could be read
+ * @param username that was tried, where it could be parsed
  */
 export function judgeRefusal(
   result: LoginFailure,
@@ -46,7 +46,7 @@ export function judgeRefusal(
   const { type, detail, code } = result;
   const number = Number(/^AADSTS(\d+)$/.exec(code ?? "")?.[1]);
   if (type === "later") {
-    // Entra ID has answered where the code is one of its own, or an answer's status.
+    // Entra ID has responded where the code is one of its own, or an HTTP status.
     const answered = !Number.isNaN(number) || /^[a-z_]+$|^HTTP /.test(code ?? "");
     if (!answered) return finding("login.unreachable", detail);
     return finding("login.later", detail, NOT_ENTRA.test(code ?? "") ? ELSEWHERE : undefined);
@@ -59,13 +59,13 @@ export function judgeRefusal(
   );
 }
 
-/** Statuses of an answer that was not Entra's: they do not pass, as a 429 or 503 does. */
+/** Statuses that do not come from Entra ID. They are permanent, unlike a 429 or 503. */
 const NOT_ENTRA = /^HTTP (?:[23]..|4(?!08|25|29)..)$/;
 const ELSEWHERE =
-  "correct AZURE_AUTHORITY_HOST, behind which the tenant is appended; with that right, a proxy or a " +
-  "firewall answers in the place of Entra ID";
+  "correct AZURE_AUTHORITY_HOST, to which the tenant is appended; if it is right, a proxy or a " +
+  "firewall answers in place of Entra ID";
 
-/** What to do about an entry, where its id and its columns are known. */
+/** What to do about an entry, where its id or its columns are known. */
 function entryFix(
   { code, entry }: Pick<LoginFailure, "code" | "entry">,
   username: Username | UsernameError | undefined,
@@ -76,7 +76,7 @@ function entryFix(
     const command = lookupCommand("set", "ID", `tenant_id=${tenantId}`, `client_id=${clientId}`);
     return `make an entry with these two ids, by an id of your choice: ${command}`;
   }
-  // A login by tenant and client says nothing of its entry's id.
+  // A login by tenant and client does not give its entry's id.
   if (entry === undefined) return undefined;
   const { id, column } = entry;
   return column === undefined
@@ -84,7 +84,7 @@ function entryFix(
     : `correct it with: ${lookupCommand("set", id, column)}`;
 }
 
-/** @param uploads whether large messages go by way of a draft, which needs Mail.ReadWrite */
+/** @param uploads whether large messages are sent as a draft with uploads, which needs Mail.ReadWrite */
 export function judgeRoles(roles: readonly string[], uploads: boolean): readonly Finding[] {
   if (roles.length === 0) {
     const what =

@@ -15,7 +15,7 @@ import { CommandError, EXIT } from "../exit.ts";
 
 export interface CheckOptions {
   readonly envFile?: string | undefined;
-  /** The unit whose service is looked at, in place of this command's own environment; true for ours. */
+  /** The unit of the service to check, in place of this command's own environment; true for the relay's own unit. */
   readonly service?: string | true | undefined;
   readonly username?: string | undefined;
   readonly passwordFile?: string | undefined;
@@ -27,7 +27,7 @@ export interface CheckOptions {
 const PASSWORD = "RELAY_PASSWORD";
 
 /**
- * --from and --to, which go together and need a login.
+ * The test message of --from and --to, which need each other and a login.
  *
  * @throws CommandError 2
  */
@@ -60,7 +60,7 @@ export function testMessage(
  * which every user of the machine can read.
  *
  * @returns what is wrong with the file, where it cannot be had from there; undefined without a username
- * @throws CommandError 2 where there is none, or both are given
+ * @throws CommandError 2 where neither is given, or both are
  */
 export async function passwordFor(
   { username, passwordFile }: Pick<CheckOptions, "username" | "passwordFile">,
@@ -72,7 +72,7 @@ export async function passwordFor(
     if (password !== undefined) return new Secret(password);
     throw usage(`--username needs --password-file or the variable ${PASSWORD}`);
   }
-  // As with a setting and its file: nobody could see which of them counts.
+  // As with a setting and its file: it would be unclear which of them counts.
   if (password !== undefined) {
     throw usage(`--password-file and ${PASSWORD} are both given: leave one of them out`);
   }
@@ -81,10 +81,10 @@ export async function passwordFor(
     : `--password-file ${JSON.stringify(passwordFile)}`;
   try {
     const text = passwordFile !== "-"
-      ? await wholeOf(createReadStream(passwordFile))
+      ? await readAll(createReadStream(passwordFile))
       : process.stdin.isTTY
-      ? await typed("Password: ")
-      : await wholeOf(process.stdin);
+      ? await promptHidden("Password: ")
+      : await readAll(process.stdin);
     if (text === undefined) {
       return finding("login.password-file", `${named} has more in it than a password`);
     }
@@ -97,10 +97,10 @@ export async function passwordFor(
   }
 }
 
-/** A line that is not shown as it is typed; an empty one where the terminal gives up on it. */
-async function typed(prompt: string): Promise<string> {
+/** Reads a line without echo; an empty one where the input ends before it. */
+async function promptHidden(prompt: string): Promise<string> {
   process.stderr.write(prompt);
-  // To the line editor this is the terminal.
+  // The line editor echoes to its output, so that has to be nowhere.
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
   const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true });
   try {
@@ -114,11 +114,11 @@ async function typed(prompt: string): Promise<string> {
   }
 }
 
-/** Octets that no client secret and no token is longer than. */
+/** Octets; every client secret and token is shorter. */
 const LONGEST = 65_536;
 
-/** All that comes; undefined where that is too much. */
-async function wholeOf(source: AsyncIterable<Uint8Array>): Promise<string | undefined> {
+/** Reads to the end; undefined where there are too many octets. */
+async function readAll(source: AsyncIterable<Uint8Array>): Promise<string | undefined> {
   const pieces: Uint8Array[] = [];
   let octets = 0;
   for await (const piece of source) {

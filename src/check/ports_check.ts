@@ -1,5 +1,5 @@
-// Whether the relay can listen where the settings say, or does so already. Each free port is listened
-// on for a moment; one that is in use is left alone.
+// Whether the relay can listen where the settings say, or does so already. Listens on each free port
+// for a moment; never connects to a port in use, except for /readyz.
 
 import type { HttpClient, HttpFailure, HttpResponse } from "../http/client.ts";
 import { Buffer } from "node:buffer";
@@ -16,22 +16,22 @@ export interface WantedPort {
   /** The setting that it comes from. */
   readonly setting: "SMTP_LISTEN" | "SMTPS_LISTEN" | "HTTP_LISTEN";
   readonly address: ListenAddress;
-  /** The relay does without it where it cannot be had: the setting is not set. */
+  /** The setting is not set, so the relay starts without this port where it is taken. */
   readonly optional?: boolean;
 }
 
 export interface PortTools {
   /** @throws Error with a `code` such as `EADDRINUSE` */
   listen(hostname: string, port: number): { close(): void } | Promise<{ close(): void }>;
-  /** Where HTTP_LISTEN would be asked; undefined where it is off or unknown. */
+  /** Where to request /readyz; undefined where HTTP_LISTEN is off or invalid. */
   readonly http: ListenAddress | undefined;
   get(url: URL): Promise<HttpResponse | HttpFailure>;
 }
 
-/** A relay of ours that answers at HTTP_LISTEN. */
+/** A running relay that answers at HTTP_LISTEN. */
 interface RunningRelay {
   readonly ready: boolean;
-  /** The ports that it takes mail on. */
+  /** Its SMTP ports. */
   readonly ports: ReadonlySet<number>;
 }
 
@@ -112,7 +112,7 @@ function judgeTaken(
     );
 }
 
-/** Asks /readyz, which tells a relay of ours from any other program. */
+/** Requests /readyz: only a relay answers in this form. */
 async function runningRelay({ http, get }: PortTools): Promise<RunningRelay | undefined> {
   if (http === undefined) return undefined;
   const all = http.hostname === "::" || http.hostname === "0.0.0.0";
@@ -129,7 +129,7 @@ async function runningRelay({ http, get }: PortTools): Promise<RunningRelay | un
     const ports = listening.map((address) => Number(/:(\d+)$/.exec(String(address))?.[1]));
     return { ready, ports: new Set(ports) };
   } catch {
-    // Some other program's page.
+    // A page of another program.
     return undefined;
   }
 }
@@ -162,14 +162,14 @@ export function portTools(
   http: HttpClient,
 ): PortTools {
   const on = HTTP_LISTEN === "off" || invalid.has("HTTP_LISTEN") ? undefined : HTTP_LISTEN;
-  // Off the loopback, /readyz tells nobody else where the relay listens.
+  // Except on the loopback, /readyz shows addresses only with the password.
   const password = on === undefined || isLoopback(on.hostname) ? undefined : HTTP_PASSWORD;
   return {
     listen: (hostname, port) =>
       runtime.listen({
         hostname,
         port,
-        // Whoever comes in this moment is hung up on, as if nobody listened.
+        // A client that connects in this moment is disconnected at once.
         accept: (connection) => ({
           opened: () => connection.destroy(),
           data() {},
@@ -185,7 +185,7 @@ export function portTools(
   };
 }
 
-/** RFC 7617; any user name will do. */
+/** RFC 7617; the relay ignores the user name. */
 function basic(password: Secret | undefined): Record<string, string> {
   if (password === undefined) return {};
   const pair = Buffer.from(`check:${password.reveal()}`, "utf8").toString("base64");

@@ -1,5 +1,5 @@
-// The certificate that an address shows, whoever it is from: to name who opens TLS on the way. Makes a
-// handshake and hangs up; nothing is said inside of it.
+// The certificate that a server presents, trusted or not: it names the proxy that intercepts TLS. Makes
+// a handshake and disconnects; no request is sent.
 
 import { Buffer } from "node:buffer";
 import { connect as connectTcp, isIP, type Socket } from "node:net";
@@ -19,7 +19,7 @@ export interface Peer {
 export interface PeerOptions {
   readonly hostname: string;
   readonly port: number;
-  /** On the way there, if there is one. */
+  /** The proxy to connect through, if there is one. */
   readonly proxy?: Proxy | undefined;
   /** Milliseconds. */
   readonly timeout: number;
@@ -44,7 +44,7 @@ export function presentedCertificate(options: PeerOptions): Promise<Peer | undef
     const shake = () => {
       const secured = connectTls({
         socket,
-        // It is looked at just because it is not trusted.
+        // The certificate is read because it is not trusted.
         rejectUnauthorized: false,
         ...(isIP(hostname) ? {} : { servername: hostname }),
       });
@@ -60,7 +60,7 @@ export function presentedCertificate(options: PeerOptions): Promise<Peer | undef
   });
 }
 
-/** CONNECT (RFC 9110 §9.3.6); whatever but a plain success is waited for in vain. */
+/** CONNECT (RFC 9110 §9.3.6). Any response but success closes the connection. */
 function askProxy(
   socket: Socket,
   { authorization }: Proxy,
@@ -106,7 +106,7 @@ function shown({ CN, O }: PeerCertificate["issuer"]): string {
   return organization === undefined ? name : `${name} (${organization})`;
 }
 
-/** Characters (X.520, ub-common-name): a stranger has written it. */
+/** Characters (X.520, ub-common-name): the text is not trusted. */
 const MAX_NAME = 64;
 
 /** A name may have several values of a kind. */

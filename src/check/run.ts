@@ -5,12 +5,12 @@ import { type Finding, finding } from "./finding.ts";
 
 export interface Check {
   readonly subject: string;
-  /** Milliseconds, after which the others are told without it. */
+  /** Milliseconds, after which the other findings are printed without it. */
   readonly deadline: number;
   run(): Promise<readonly Finding[]>;
 }
 
-/** All at once; what one throws hides nothing of the others. Yields in the order given. */
+/** Runs all at once. An error in one hides no findings of the others. Yields in the order given. */
 export async function* runChecks(checks: readonly Check[]): AsyncGenerator<Finding> {
   const running = checks.map((check) => runOne(check));
   for (const findings of running) yield* await findings;

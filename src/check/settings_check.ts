@@ -1,4 +1,5 @@
-// The settings as a relay would read them: each problem by itself, and what it keeps from being judged.
+// The settings as a relay would read them: each problem, and the parts that cannot be checked because
+// of it.
 
 import type { ExaminedSettings } from "../settings/load.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
@@ -75,12 +76,12 @@ export function withContradictions(
   return all;
 }
 
-/** Whether nothing that the part needs is invalid. */
+/** Whether all settings that the part needs are valid. */
 export function canJudge(part: Part, invalid: ReadonlySet<SettingName>): boolean {
   return !NEEDS[part].some((name) => invalid.has(name));
 }
 
-/** @param wanted the parts that would be judged if they could */
+/** @param wanted the parts to judge, where their settings allow it */
 export function checkSettings(
   { problems, warnings, invalid }: Pick<ExaminedSettings, "problems" | "warnings" | "invalid">,
   set: number,
@@ -98,7 +99,7 @@ export function checkSettings(
     findings.push(
       finding(
         "settings.not-judged",
-        `not looked at because of ${names.join(", ")}: ${unjudged.join(", ")}`,
+        `not checked because of ${names.join(", ")}: ${unjudged.join(", ")}`,
       ),
     );
   }

@@ -1,4 +1,4 @@
-// The lookup table: whether it can be read with the access that the relay has, and its rows.
+// The lookup table: whether the relay's access can read it, and whether its rows are usable.
 
 import type { Row } from "../accounts/entry.ts";
 import {
@@ -23,7 +23,7 @@ export interface TableToCheck {
 
 export interface TableOptions {
   readonly url: URL;
-  /** AZURE_TABLES_FORCE_USAGE: nobody logs in without an entry. */
+  /** AZURE_TABLES_FORCE_USAGE: every login needs an entry. */
   readonly needed: boolean;
   /** Milliseconds. */
   readonly timeout: number;
@@ -32,10 +32,10 @@ export interface TableOptions {
 
 /** Milliseconds for all entries of the table. */
 const TABLE_TIMEOUT = 20_000;
-/** Rows with a mistake that are told one by one. */
-const MOST_TOLD = 10;
+/** Rows with a mistake that get a finding of their own. */
+const MAX_ROW_FINDINGS = 10;
 
-const OTHER_ID = "make an entry with another id; no login finds this one: ";
+const OTHER_ID = "make an entry with another id, because no login can name this one: ";
 
 /**
  * Opens the table as the relay does. It sends no request before its first use.
@@ -84,14 +84,17 @@ export async function checkTable(
     const code = codeOf(rows);
     const { problem, advice }: Explanation = rows.explanation ?? { problem: rows.detail };
     const what = `${named}: ${rows.code}: ${problem}`;
-    // What the code says is better than what all troubles of its kind have in common.
+    // Advice for this error code is better than advice for its whole kind.
     return [finding(code, what, ADVISED.has(code) ? advice : undefined)];
   }
   if (rows.length === 0) {
     const what = `${named} has no entry in AZURE_TABLES_PARTITION_KEY`;
     if (!needed) return [finding("table.empty", what)];
     return [
-      finding("table.empty-forced", `${what}, and AZURE_TABLES_FORCE_USAGE lets nobody in without`),
+      finding(
+        "table.empty-forced",
+        `${what}, and AZURE_TABLES_FORCE_USAGE refuses every login without one`,
+      ),
     ];
   }
   const states = rows.map((row) => ({ id: row.id, state: entryState(row, rules) }));
@@ -101,19 +104,19 @@ export async function checkTable(
   );
   const count = `${named} has ${rows.length} ${rows.length === 1 ? "entry" : "entries"}`;
   const findings = [finding("table.ok", `${count}, ${disabled} of them disabled`)];
-  for (const { id, problem, column } of mistakes.slice(0, MOST_TOLD)) {
+  for (const { id, problem, column } of mistakes.slice(0, MAX_ROW_FINDINGS)) {
     const what = `entry ${JSON.stringify(id)}: ${problem}`;
     const fix = column === undefined
       ? OTHER_ID + lookupCommand("delete", id)
       : `correct it with: ${lookupCommand("set", id, column)}`;
     findings.push(finding("table.row", what, fix));
   }
-  const more = mistakes.length - MOST_TOLD;
+  const more = mistakes.length - MAX_ROW_FINDINGS;
   if (more > 0) findings.push(finding("table.row", `${more} more entries have a mistake`));
   return findings;
 }
 
-/** Where the trouble's own advice is better than the finding's. */
+/** Where the error's own advice is better than the finding's. */
 const ADVISED: ReadonlySet<Code> = new Set<Code>(["table.forbidden", "table.identity"]);
 
 /** By the codes of accounts/table_error.ts. */

@@ -1,4 +1,4 @@
-// The real test message: what it says, and what its outcome means. It goes the way of every message.
+// The test message: its content, and what its outcome means. It is delivered like every message.
 
 import { Buffer } from "node:buffer";
 import type { NotSent, Outcome } from "../delivery/delivery.ts";
@@ -34,13 +34,13 @@ const FIXES: Readonly<Record<string, string>> = {
     "empty the mailbox, or give it a retention policy: it keeps every sent message",
   ErrorSubmissionQuotaExceeded: "wait for a day, or send from several mailboxes",
   "HTTP 404":
-    "correct GRAPH_ENDPOINT, behind which /v1.0 is appended; with that right, look whether the sender " +
-    "has a mailbox: Graph mostly says so",
+    "correct GRAPH_ENDPOINT, to which /v1.0 is appended; if it is right, check that the sender has a " +
+    "mailbox",
 };
-/** Of an app that has Mail.Send for all mailboxes, which leaves Exchange to have said no. */
+/** The app has Mail.Send for all mailboxes, so it is Exchange that refuses. */
 const RESTRICTED =
   "the token has Mail.Send: look for an application access policy in Exchange that " +
-  "leaves this mailbox out (Get-ApplicationAccessPolicy), and whether the mailbox is one of this " +
+  "excludes this mailbox (Get-ApplicationAccessPolicy), and check that the mailbox belongs to this " +
   "tenant";
 
 export interface TestMessage {
@@ -48,7 +48,7 @@ export interface TestMessage {
   readonly to: string;
 }
 
-/** Plain text that says where it comes from, for who finds it in a mailbox. */
+/** Plain text that tells its reader where it comes from. */
 export function testContent({ from, to }: TestMessage, hostname: string): Content {
   const lines = [
     `From: <${from}>`,
@@ -57,15 +57,15 @@ export function testContent({ from, to }: TestMessage, hostname: string): Conten
     "MIME-Version: 1.0",
     "Content-Type: text/plain; charset=utf-8",
     "",
-    `smtp-oauth-relay check, run on ${hostname}, has sent this message.`,
-    "It has come the way that every message of the relay takes.",
+    `This message was sent by smtp-oauth-relay check, run on ${hostname}.`,
+    "It was delivered like every message of the relay.",
     "",
   ];
   return [Buffer.from(lines.join("\r\n"), "utf8")];
 }
 
 /**
- * @param id the submission's, which the mailbox's owner and the logs of the relay know it by
+ * @param id the submission's, which is in the log too
  * @param roles that the token names
  */
 export function judgeOutcome(

@@ -1,5 +1,5 @@
-// Trusted networks: who is in them besides those who are meant, and whether their account can log in
-// and is bound to senders.
+// Judges the trusted networks: which other hosts may be in them, and whether their account can log in and
+// is bound to senders.
 
 import type { LoginFailure } from "../accounts/account.ts";
 import { UNBOUND } from "../submission/trusted_login.ts";
@@ -19,19 +19,19 @@ export function judgeNetworks(
   const findings = inside.map((gateway) =>
     finding(
       "trusted.gateway",
-      `${named} holds ${gateway}, the gateway of this machine or container: where Docker's proxy or ` +
-        "a router puts its own address in the place of its clients', everybody outside may send",
+      `${named} contains ${gateway}, the gateway of this machine or container: if Docker's proxy or ` +
+        "a router replaces its clients' addresses with its own, everybody outside may send",
     )
   );
   if (holdsLoopback(networks)) {
     const what =
-      `${named} holds addresses of this machine itself: every program on it may send, and ` +
-      "whoever reaches the relay through one of them";
+      `${named} contains addresses of this machine itself: every program on it may send, and ` +
+      "every client that reaches the relay through one of them";
     findings.push(finding("trusted.loopback", what));
   }
   if (findings.length > 0) return findings;
   const known = gateways === undefined
-    ? "; whether a gateway is in it cannot be told on this system"
+    ? "; this system does not show whether it contains a gateway"
     : gateways.length === 0
     ? "; this machine has no gateway"
     : `; this machine's gateway ${gateways.join(", ")} is not in it`;
@@ -72,8 +72,8 @@ export interface TrustedLogin {
 }
 
 /**
- * @param roles of its token; undefined where there is none any more
- * @param uploads whether large messages go by way of a draft, which needs Mail.ReadWrite
+ * @param roles of its token; undefined where there is no token any more
+ * @param uploads whether large messages are sent as a draft with uploads, which needs Mail.ReadWrite
  */
 export function judgeTrustedLogin(
   { tenantId, clientId, fromEmail }: TrustedLogin,

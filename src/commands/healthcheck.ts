@@ -1,4 +1,4 @@
-// `healthcheck`: asks the running relay's /readyz, for containers that have no curl.
+// `healthcheck`: requests the running relay's /readyz, for containers without curl.
 
 import { Buffer } from "node:buffer";
 import { HttpClient } from "../http/client.ts";
@@ -6,7 +6,7 @@ import { settingFor } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 
 const TIMEOUT = 5_000;
-/** Characters of the answer: whoever has the port may say anything. */
+/** Characters of the response that are shown: another program may listen there. */
 const MAX_SHOWN = 2_000;
 
 /** @throws CommandError where the relay is not ready */
@@ -26,7 +26,7 @@ export async function healthcheck(envFile: string | undefined): Promise<string> 
   http.close();
   if (result.type === "failure") throw notReady(`${host}:${port} does not answer: ${result.code}`);
   const body = Buffer.from(result.body).toString("utf8").trim().slice(0, MAX_SHOWN);
-  // Whoever else has the port has no such answer.
+  // Another program on this port would respond in another form.
   if (result.status !== 200 && result.status !== 503 || !body.startsWith('{"ready":')) {
     throw notReady(`${host}:${port} answers ${result.status}, but is not this relay`);
   }

@@ -36,7 +36,7 @@ export interface LookupOptions {
   readonly yes?: boolean;
 }
 
-/** What all of it needs. */
+/** What each action needs. */
 interface Context {
   readonly table: LookupTable;
   readonly rules: EntryRules;
@@ -137,7 +137,7 @@ async function get(context: Context, id: string): Promise<string> {
 
 async function set(context: Context, id: string, changes: Changes): Promise<string> {
   const { table, rules, options: { json } } = context;
-  // A new entry is made only where it can be used.
+  // Creates an entry only where logins can use it.
   const idProblem = rules.forced ? undefined : newIdProblem(id, rules.delimiter);
   const make = "tenant_id" in changes && "client_id" in changes && idProblem === undefined;
   const change = answered(context, await table.set(id, changes, make, TIMEOUT));
@@ -165,7 +165,7 @@ async function remove(context: Context, id: string): Promise<string> {
   return json ? JSON.stringify({ change, id }) : `Entry ${shown(id)} deleted`;
 }
 
-/** Standard output is for results alone, so the question is not asked there. */
+/** Asks on standard error, because standard output is for results alone. */
 async function agreed(question: string): Promise<boolean> {
   const terminal = createInterface({ input: process.stdin, output: process.stderr });
   try {
@@ -238,7 +238,7 @@ function missing({ rules: { delimiter } }: Context, id: string): CommandError {
 }
 
 function conflict(id: string): string {
-  return `entry ${shown(id)} has just been changed by somebody else: look at it and try again`;
+  return `entry ${shown(id)} was changed by somebody else just now: read it again and retry`;
 }
 
 function failure(line: string): CommandError {

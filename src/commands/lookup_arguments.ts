@@ -1,4 +1,4 @@
-// The command line of `lookup`: what it is to do, with which entry, and the columns of `set`.
+// The command line of `lookup`: the action, the entry, and the columns of `set`.
 
 import { type ColumnName, COLUMNS } from "../accounts/entry.ts";
 import { loginIdProblem } from "../accounts/entry_state.ts";
@@ -13,13 +13,13 @@ export type Action = (typeof ACTIONS)[number];
 /** In the order of the output; `description` is for people alone. */
 export const NAMES = [...Object.keys(COLUMNS), "description"] as (ColumnName | "description")[];
 
-/** Characters of what was given that a line quotes at most. */
+/** Characters of an argument that an error line quotes at most. */
 const MAX_SHOWN = 128;
 
-/** Columns and their new values, undefined for none. */
+/** Columns and their new values; undefined removes the column. */
 export type Changes = Readonly<Record<string, string | boolean | undefined>>;
 
-/** @throws CommandError 2 where the words are too many or too few for it, or it is unknown */
+/** @throws CommandError 2 where the action is unknown, or has too many or too few arguments */
 export function actionOf(
   word: string,
   id: string | undefined,
@@ -39,13 +39,13 @@ export function actionOf(
     throw usage("lookup set needs COLUMN=VALUE, one or more; an empty value removes the column");
   }
   if (action !== "set" && assignments.length > 0) {
-    throw usage(`lookup ${action} takes one ID, and nothing behind it`);
+    throw usage(`lookup ${action} takes one ID and nothing else`);
   }
   return action;
 }
 
 /**
- * What `set` is to do, looked at as a whole.
+ * The changes of `set`, all checked before any is made.
  *
  * @throws CommandError 2 with every problem
  */
@@ -76,13 +76,13 @@ export function checkId(id: string): void {
   if (problem !== undefined) throw usage(withId(id, problem));
 }
 
-/** What is meant by an id that is a whole username. */
+/** The id in a whole username, which was probably meant. */
 export function idWithin(text: string, delimiter: Delimiter): string | undefined {
   const username = parseUsername(text, delimiter);
   return username.type === "lookup" ? username.id : undefined;
 }
 
-/** Why an entry with this id is not made: no login can name it. One that is there can be changed. */
+/** Why an entry with this id is not created: no login can name it. An existing one can be changed. */
 export function newIdProblem(id: string, delimiter: Delimiter): string | undefined {
   const problem = loginIdProblem(id, delimiter);
   if (problem === undefined) return undefined;
@@ -101,7 +101,7 @@ interface Assignment {
   readonly problem?: string;
 }
 
-/** @returns a text where it is none */
+/** @returns the problem where it is not an assignment */
 function readAssignment(assignment: string): Assignment | string {
   const equals = assignment.indexOf("=");
   if (equals < 0) return `${shown(assignment)} must be COLUMN=VALUE`;
@@ -115,7 +115,7 @@ function readAssignment(assignment: string): Assignment | string {
   return { name: known, ...readValue(known, assignment.slice(equals + 1).trim()) };
 }
 
-/** As the table is to have it: ids in the form in which the Python relay compares them, too. */
+/** The value to store: ids in the form in which the Python relay compares them, too. */
 function readValue(name: ColumnName | "description", text: string): Omit<Assignment, "name"> {
   if (text === "") {
     const needed = name === "tenant_id" || name === "client_id";

@@ -37,7 +37,7 @@ async function serveWith(
   })();
   // From the beginning: a hangup that comes early must not end the program.
   onHangup(() => {
-    log.info("Asked to look for a new certificate", { signal: "SIGHUP" });
+    log.info("Checking for a new certificate", { signal: "SIGHUP" });
     starting.then(({ relay }) => manager.reloading(() => relay.refreshCertificate()), () => {});
   });
   const { relay, http } = await starting;

@@ -1,4 +1,4 @@
-// `username`: from two ids to the SMTP username in both forms, and from a username back to the ids.
+// `username`: prints the SMTP username of two ids in both forms, or the ids of a username.
 
 import { isTableKey } from "../accounts/entry.ts";
 import { parseId, parseUsername, shortId } from "../accounts/username.ts";
@@ -32,7 +32,7 @@ export function makeUsername(
 }
 
 /**
- * What the relay takes a username for: long, short or mixed, or a lookup.
+ * Parses a username as the relay does: long, short, mixed, or a lookup.
  *
  * @throws CommandError 2 where it cannot be read with the delimiter that is set
  */
@@ -45,7 +45,7 @@ export function readUsername(text: string, envFile: string | undefined): ReadUse
   }
   const username = parseUsername(text, delimiter);
   if (username.type === "invalid") {
-    // The text itself is left out: it may be long, or more than a username.
+    // The text is not quoted: it may be long, or have a secret in it.
     throw new CommandError(EXIT.usage, [
       `${username.problem} (USERNAME_DELIMITER is "${delimiter}")`,
     ]);
@@ -53,14 +53,14 @@ export function readUsername(text: string, envFile: string | undefined): ReadUse
   if (username.type === "lookup") {
     if (isTableKey(username.id)) return username;
     throw new CommandError(EXIT.usage, [
-      "the id before the delimiter can be no key of the lookup table: / \\ # ? and control " +
+      "the id before the delimiter cannot be a key of the lookup table: / \\ # ? and control " +
       "characters are not allowed, nor more than 1 KiB",
     ]);
   }
   return direct(username.tenantId, username.clientId, delimiter);
 }
 
-/** What a username was read as, for people. */
+/** The parts of a username, for people. */
 export function linesOf(username: ReadUsername): string[] {
   if (username.type === "lookup") {
     return [
@@ -83,7 +83,7 @@ function direct(tenantId: string, clientId: string, delimiter: string): DirectUs
 function idOrError(name: string, text: string): string {
   const id = parseId(text);
   if (id === undefined) {
-    // Not the text: it may be the client secret.
+    // The text is not quoted: it may be the client secret.
     const hint = looksLikeSecret(text) ? "; this looks like a client secret" : "";
     throw new CommandError(EXIT.usage, [
       `${name} (${lengthShown(text)}) must be a UUID, such as ` +

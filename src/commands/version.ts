@@ -7,7 +7,7 @@ import { currentRuntime } from "../runtime/current.ts";
 export const NAME = metadata.name;
 export const VERSION = metadata.version;
 
-/** Put in by `build`; a run from source has none. */
+/** Defined by `build`; undefined in a run from source. */
 declare const RELAY_BUILD_COMMIT: string | undefined;
 const COMMIT = typeof RELAY_BUILD_COMMIT === "undefined" ? "from source" : RELAY_BUILD_COMMIT;
 
@@ -16,14 +16,14 @@ export async function versionLine(): Promise<string> {
   return `${NAME} ${VERSION} (${COMMIT}) on ${name} ${version}`;
 }
 
-/** Put in by `build`; a run from source bundles nothing. */
+/** Defined by `build`; undefined in a run from source, which bundles nothing. */
 declare const RELAY_BUILD_NOTICES: string | undefined;
 
 /** @throws CommandError in a run from source */
 export function licenseNotices(): string {
   if (typeof RELAY_BUILD_NOTICES === "undefined") {
     throw new CommandError(EXIT.failure, [
-      "only the executable has the notices with it: from source, see LICENSE and node_modules",
+      "only the executable contains the notices: from source, see LICENSE and node_modules",
     ]);
   }
   return RELAY_BUILD_NOTICES;

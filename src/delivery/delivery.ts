@@ -32,15 +32,18 @@ export interface Attempt {
 /** A client that waits for the reply to its message. */
 export interface WaitingClient {
   /**
-   * Aborted when others need the connection or the memory: a delivery that still waits for its turn ends
-   * then. A request that was begun goes on.
+   * Aborted when others need the connection or the memory. A delivery that still waits for its turn ends
+   * then; a request that was begun goes on.
    */
   readonly signal: AbortSignal;
   /** Is told when the delivery begins to wait for its turn, and when that wait is over. */
   waiting(isWaiting: boolean): void;
   /** Resolves when the client has gone, or has ended its side of the connection, before the reply. */
   readonly left: Promise<void>;
-  /** Whether the reply reached the client. Resolves after the outcome; never where that is not known. */
+  /**
+   * Whether the reply reached the client. Resolves after the outcome, and always where the client has `left`;
+   * never where it is not known.
+   */
   readonly replied: Promise<boolean>;
 }
 

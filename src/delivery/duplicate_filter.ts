@@ -1,4 +1,4 @@
-// Keeps a message from being sent twice whose client was gone before its reply and has come again.
+// Keeps a message from being sent twice when its client was gone before the reply and submits it again.
 
 import type { Attempt, Delivery, Outcome, Submission, WaitingClient } from "./delivery.ts";
 import { Duplicates, type DuplicatesOptions } from "./duplicates.ts";
@@ -42,11 +42,11 @@ export class DuplicateFilter implements Delivery {
     message: Fingerprint,
     order: number,
   ): Promise<Outcome> {
-    // Of deliveries that begin in the same moment, such as after a common question to the lookup table, the
-    // clients that have left are noted first.
+    // Several deliveries may begin in the same moment, such as after one answer of the lookup table to all of
+    // them. The clients that have left are noted first.
     await undefined;
     const { client } = attempt;
-    // Deliveries of the same message that began before this one may be sending it yet.
+    // Deliveries of the same message that began before this one may still be sending it.
     for (;;) {
       const found = this.#duplicates.find(message, order);
       if (found === undefined) return await this.#next.deliver(submission, attempt);
@@ -64,8 +64,8 @@ export class DuplicateFilter implements Delivery {
 const ENDED = Symbol("ended");
 
 /**
- * Waits for another delivery. That may wait for minutes for its own turn, and any number for it: each of
- * these waits can be ended too.
+ * Waits for another delivery. That delivery may wait for minutes itself, and any number of others for it, so
+ * each of these waits can be ended too.
  */
 async function unlessEnded<T>(
   awaited: Promise<T>,

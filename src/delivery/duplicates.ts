@@ -1,5 +1,5 @@
-// Messages that were sent, but whose client was gone before its 250 (RFC 5321 §4.1.1.4, RFC 1047):
-// it will send them again, and must not send them twice.
+// Messages that were sent, but whose client was gone before its 250 (RFC 5321 §4.1.1.4, RFC 1047). The client
+// will submit them again, and they must not be sent twice.
 //
 // Scanners give up after 30 to 60 seconds, while the mail service still works on their message. Nothing is
 // remembered, nor even hashed, of a message whose client was there to read its reply.
@@ -81,7 +81,7 @@ export class Duplicates {
 
   /**
    * The id under which the same message has been sent already; a promise of it where that is still under
-   * way. The promise may turn out to be of nothing: then ask again. Undefined where this message is to be
+   * way. The promise may resolve to undefined: then ask again. Undefined where this message is to be
    * delivered.
    *
    * @param order when this delivery began: it waits for those alone that began before, so that no two
@@ -96,15 +96,15 @@ export class Duplicates {
   }
 
   /**
-   * A client was there to read that this message had been sent before: what it sends from now on is
-   * another one, though it be equal.
+   * A client was there to read that this message had been sent before. What it submits from now on is
+   * another message, even if it is equal.
    */
   forget(message: Fingerprint): void {
     this.#known.delete(message.key);
   }
 }
 
-/** What may have been sent is not known to have been: then the client's second try is needed. */
+/** An ambiguous outcome counts as not sent: the client's second try is needed then. */
 function sentId(outcome: Outcome, id: string): string | undefined {
   if (outcome.type === "sent") return id;
   return outcome.type === "alreadySent" ? outcome.id : undefined;

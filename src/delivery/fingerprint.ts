@@ -1,11 +1,11 @@
-// By what two submissions are told to be of one message: account, envelope and content.
+// Identifies a message by account, envelope and content, so that a second submission of it is recognized.
 
 import { createHash } from "node:crypto";
 import type { Authorization } from "../accounts/account.ts";
 import { lengthOf } from "../smtp/content.ts";
 import type { Submission } from "./delivery.ts";
 
-/** Of a submission. Nothing is computed before it is asked for, and nothing of the content twice. */
+/** The fingerprint of a submission. Nothing is computed before it is needed, and the content is read once. */
 export class Fingerprint {
   readonly #submission: Submission;
   readonly #authorization: Pick<Authorization, "unverified">;
@@ -17,7 +17,7 @@ export class Fingerprint {
     this.#authorization = authorization;
   }
 
-  /** Of the submission. */
+  /** The submission's id. */
   get id(): string {
     return this.#submission.id;
   }

@@ -1,5 +1,5 @@
-// Refuses a message whose account may not send as the mailbox that would send, or as somebody whom From or
-// Sender would name. MAIL has been checked already; but what a reader sees is in the header.
+// Refuses a message if its account may not send from the mailbox, or as an address that From or Sender would
+// name. MAIL has been checked already, but what a reader sees is in the header.
 
 import type { MessageLimits } from "../message/prepare.ts";
 import { readOriginator } from "../message/prepare.ts";
@@ -18,7 +18,7 @@ export interface SenderPolicyOptions {
 const MAX_SHOWN = 256;
 
 /**
- * The messages of an account that may send as anybody pass unread. A back end that changes From or Sender
+ * The messages of an account that may send as any address pass unread. A back end that changes From or Sender
  * must tell `originator` of the restriction, as this does: both read the header in the same way then.
  */
 export class SenderPolicy implements Delivery {
@@ -39,18 +39,20 @@ export class SenderPolicy implements Delivery {
     if (!rules.restricts(account)) return undefined;
     const from = readOriginator(content, envelope.from, { ...account, restricted: true }, limits);
     if (from.type === "rejected") return refused(from);
-    for (const { text, certain } of [{ text: from.sender, certain: true }, ...from.named()]) {
-      // No list has what is no certain address: "" is none.
-      const refusal = rules.refusal(account, certain ? text : "");
-      if (refusal !== undefined) return notAllowed(String(refusal.text), text, certain);
+    for (
+      const { text, unambiguous } of [{ text: from.sender, unambiguous: true }, ...from.named()]
+    ) {
+      // An ambiguous address is on no list, as "" is on none.
+      const refusal = rules.refusal(account, unambiguous ? text : "");
+      if (refusal !== undefined) return notAllowed(String(refusal.text), text, unambiguous);
     }
     return undefined;
   }
 }
 
-function notAllowed(why: string, text: string, certain: boolean): NotSent {
+function notAllowed(why: string, text: string, unambiguous: boolean): NotSent {
   const shown = printable(text.slice(0, MAX_SHOWN));
-  const detail = certain
+  const detail = unambiguous
     ? `${shown} may not send: ${why.replace(/^Sender not allowed: /, "")}`
     : `From or Sender cannot be read for certain: ${shown}; ${why}`;
   return {

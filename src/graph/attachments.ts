@@ -6,7 +6,7 @@ import type { NotSent } from "../delivery/delivery.ts";
 import type { RequestBody } from "../http/client.ts";
 import type { Attachment } from "./extract_attachments.ts";
 import { base64Parts } from "./base64_body.ts";
-import type { Calls } from "./graph_client.ts";
+import type { GraphClient } from "./graph_client.ts";
 import { type Draft, withoutPermission } from "./drafts.ts";
 import { asciiJson } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";
@@ -23,29 +23,29 @@ const TOO_SMALL = "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize";
 
 /** @returns why it could not be attached */
 export async function attach(
-  calls: Calls,
+  graph: GraphClient,
   draft: Draft,
   attachment: Attachment,
 ): Promise<NotSent | undefined> {
   const body = fileAttachment(attachment);
-  if (body.length <= REQUEST_LIMIT) return await attachInOneRequest(calls, draft, body);
-  const failure = await uploadInSession(calls, draft, attachment);
-  return failure?.code === TOO_SMALL ? await attachInOneRequest(calls, draft, body) : failure;
+  if (body.length <= REQUEST_LIMIT) return await attachInOneRequest(graph, draft, body);
+  const failure = await uploadInSession(graph, draft, attachment);
+  return failure?.code === TOO_SMALL ? await attachInOneRequest(graph, draft, body) : failure;
 }
 
 /** The request is not repeated when its answer is lost: the attachment might be there twice then. */
 async function attachInOneRequest(
-  calls: Calls,
+  graph: GraphClient,
   draft: Draft,
   body: RequestBody,
 ): Promise<NotSent | undefined> {
-  const result = await calls.call({
+  const result = await graph.request({
     method: "POST",
     url: new URL(`${draft.url}/attachments`),
     headers: { "Content-Type": "application/json" },
     body,
     authorized: true,
-    sends: false,
+    submits: false,
   }, [201]);
   if (result.type === "answer") return undefined;
   const { outcome, result: answer } = result;

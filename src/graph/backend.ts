@@ -1,4 +1,4 @@
-// Microsoft Graph as the service that takes the mail: a message waits its turn, then it is sent in
+// Microsoft Graph as the mail service: a message waits for a slot of its mailbox, then it is sent in
 // one request, or by way of a draft where it is too large for that.
 
 import type { Authorization } from "../accounts/account.ts";
@@ -12,9 +12,9 @@ import type { MessageLimits, Rejected } from "../message/prepare.ts";
 import { reply } from "../smtp/reply.ts";
 import { stopped } from "./graph_errors.ts";
 import { base64Body } from "./base64_body.ts";
-import { type CallResult, DeliveryCalls, type GraphCall } from "./graph_client.ts";
+import { DeliveryClient, type GraphRequest, type GraphResult } from "./graph_client.ts";
 import { type ExchangeMessage, exchangeMessage } from "./exchange_message.ts";
-import { type Lane, Lanes } from "./mailbox_limiter.ts";
+import { type LimitedMailbox, MailboxLimiter } from "./mailbox_limiter.ts";
 import { sendMail } from "./send_mail.ts";
 import { uploadAndSend } from "./upload.ts";
 
@@ -44,14 +44,14 @@ export interface GraphOptions {
   readonly requestLimit: number;
   /** Deliveries at once for one app and mailbox. */
   readonly concurrency: number;
-  /** For waiting until a delivery's turn comes. */
+  /** For waiting for a slot. */
   readonly pacingTimeout: number;
-  /** For a delivery whose turn has come, repeats included; more for large messages. */
+  /** For a delivery that has its slot, repeats included; more for large messages. */
   readonly deliveryTimeout: number;
   /** What becomes of messages over `requestLimit`. */
   readonly largeMessages: "upload" | "reject";
   /**
-   * When it is aborted, nothing more is begun, but for deleting drafts: what waits for its turn or for a
+   * When it is aborted, nothing more is begun, but for deleting drafts. What waits for a slot or for a
    * repeat gets its reply. What is under way goes on until the HTTP client is aborted.
    */
   readonly stop: AbortSignal;
@@ -74,25 +74,24 @@ export class GraphBackend implements Backend {
   readonly id = "graph";
   readonly #options: GraphOptions;
   readonly #base: string;
-  readonly #lanes: Lanes;
+  readonly #limiter: MailboxLimiter;
   readonly #clock: Clock;
 
   constructor(options: GraphOptions) {
     this.#options = options;
     this.#base = options.endpoint.href.replace(/(?<!\/)\/+$/, "");
     this.#clock = options.clock ?? realClock;
-    this.#lanes = new Lanes({
+    this.#limiter = new MailboxLimiter({
       concurrency: options.concurrency,
       timeout: options.pacingTimeout,
       clock: this.#clock,
     });
-    options.stop.addEventListener("abort", () => this.#lanes.close(), { once: true });
-    if (options.stop.aborted) this.#lanes.close();
+    options.stop.addEventListener("abort", () => this.#limiter.close(), { once: true });
   }
 
   /** Apps and mailboxes for which something is under way. */
-  get lanes(): number {
-    return this.#lanes.size;
+  get activeMailboxes(): number {
+    return this.#limiter.size;
   }
 
   async deliver(submission: Submission, attempt: Attempt): Promise<ServiceOutcome> {
@@ -124,45 +123,53 @@ export class GraphBackend implements Backend {
     const large = body.length > requestLimit;
     if (large && largeMessages === "reject") return tooLarge(body.length, requestLimit);
 
-    // Who only claims to be an app must not take up its turns.
+    // A login that only claims to be an app must not use up the slots of that app.
     const app = account.clientId + (authorization.unverified() ?? "");
-    const turn = this.#lanes.enter(account.tenantId, app, sender, client);
-    const lane = turn instanceof Promise ? await turn : turn;
-    if (lane === "ended") return madeRoom();
-    if (lane === "late") return stop.aborted ? stopped() : outOfTurn(pacingTimeout);
+    const turn = this.#limiter.acquire(account.tenantId, app, sender, client);
+    const mailbox = turn instanceof Promise ? await turn : turn;
+    if (mailbox === "ended") return madeRoom();
+    if (mailbox === "late") return stop.aborted ? stopped() : outOfTurn(pacingTimeout);
     try {
-      const calls = this.#calls(authorization, lane, this.#deliveryTime(body.length), stop);
+      const graph = this.#graphClient(
+        authorization,
+        mailbox,
+        this.#deliveryTime(body.length),
+        stop,
+      );
       // Preparing a large message takes a while, in which Graph may have closed connections that are
       // kept for it; without a look at them, the message would be sent into one of them and lost.
       if (!large && body.length > LONG_WORK) await eventLoopTurn();
       const base = this.#base;
       const outcome = large
-        ? await uploadAndSend(calls, {
+        ? await uploadAndSend(graph, {
           base,
           sender,
           message,
           requestLimit,
           id,
-          cleanup: { call: (call, expected) => this.#cleanUp(authorization, lane, call, expected) },
+          cleanup: {
+            request: (request, expected) =>
+              this.#cleanUp(authorization, mailbox, request, expected),
+          },
         })
-        : await sendMail(calls, { base, sender, body, id });
-      return calls.attempts > 1 ? { ...outcome, attempts: calls.attempts } : outcome;
+        : await sendMail(graph, { base, sender, body, id });
+      return graph.attempts > 1 ? { ...outcome, attempts: graph.attempts } : outcome;
     } finally {
-      lane.leave();
+      mailbox.release();
     }
   }
 
-  /** What a delivery leaves behind is taken back although its time is over or the relay stops. */
+  /** Deletes what a delivery leaves behind, even after its time is over or when the relay stops. */
   async #cleanUp(
     authorization: Authorization,
-    lane: Lane,
-    call: GraphCall,
+    mailbox: LimitedMailbox,
+    request: GraphRequest,
     expected: readonly number[],
-  ): Promise<CallResult> {
+  ): Promise<GraphResult> {
     const { stop } = this.#options;
     const begin = () =>
-      this.#calls(authorization, lane, stop.aborted ? LAST_CLEANUP_TIME : CLEANUP_TIME)
-        .call(call, expected);
+      this.#graphClient(authorization, mailbox, stop.aborted ? LAST_CLEANUP_TIME : CLEANUP_TIME)
+        .request(request, expected);
     const before = stop.aborted;
     const result = await begin();
     // The stop has ended it with all that was under way.
@@ -174,15 +181,15 @@ export class GraphBackend implements Backend {
    * @param time milliseconds for all of them together
    * @param stop keeps them from being begun
    */
-  #calls(
+  #graphClient(
     authorization: Authorization,
-    pace: Lane,
+    pace: LimitedMailbox,
     time: number,
     stop?: AbortSignal,
-  ): DeliveryCalls {
+  ): DeliveryClient {
     const { http, scope, timeout } = this.#options;
     const clock = this.#clock;
-    return new DeliveryCalls({
+    return new DeliveryClient({
       http,
       authorization,
       scope,

@@ -13,7 +13,7 @@ import { type LazyContent, octetsIn, type Piece } from "../message/lazy_piece.ts
 import { encodingText, type Part, readMime } from "../message/mime.ts";
 import { parameter, withoutComments } from "../message/parameters.ts";
 import type { Field } from "../message/part_header.ts";
-import { editsFor, Pieces } from "../message/content_view.ts";
+import { ContentView, editsFor } from "../message/content_view.ts";
 import { decodeQuotedPrintable, encodeBase64, rewrapBase64 } from "../message/transfer_encoding.ts";
 
 export interface CanonicalOptions {
@@ -45,7 +45,7 @@ export function canonical(
   const irregular = hasIrregular(content);
   const reencode = reencodeQuotedPrintable && mayHoldQuotedPrintable(content);
   if (!irregular && !reencode) return content;
-  const pieces = new Pieces(content);
+  const pieces = new ContentView(content);
   const root = readMime(pieces);
   const edits: Edit<Piece>[] = [];
   let relabelled = false;
@@ -76,7 +76,7 @@ function* leaves(part: Part): Generator<Part> {
 
 /** The body as base64, or undefined where it can stay as it is but for line ends. */
 function inBase64(
-  pieces: Pieces<Uint8Array>,
+  pieces: ContentView<Uint8Array>,
   leaf: Part,
   irregular: boolean,
   reencode: boolean,
@@ -141,7 +141,7 @@ function base64Labels(leaf: Part): Edit[] {
   const token = leaf.encoding!;
   return fields.map(({ body, bodyStart }) => {
     const given = encodingText(body);
-    // A semicolon behind it goes too.
+    // A semicolon after it goes too.
     if ((given.endsWith(";") ? given.slice(0, -1).trimEnd() : given) === token) {
       const text = withoutComments(body).toLowerCase();
       const start = text.indexOf(token);
@@ -162,7 +162,7 @@ function mimeVersion({ fields, headerEnd }: Part): Edit[] {
   return given.body.trim() === "" ? [{ ...wholeBody(given), octets: Buffer.from(" 1.0") }] : [];
 }
 
-/** A field's body without the line end behind it. */
+/** A field's body without the line end after it. */
 function wholeBody({ body, bodyStart }: Pick<Field, "body" | "bodyStart">) {
   let end = body.length;
   while (end > 0 && (body[end - 1] === "\n" || body[end - 1] === "\r")) end--;

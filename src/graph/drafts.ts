@@ -8,11 +8,11 @@ import type { HttpFailure, HttpResponse } from "../http/client.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import { sent } from "./graph_errors.ts";
 import { base64Body } from "./base64_body.ts";
-import type { Calls } from "./graph_client.ts";
+import type { GraphClient } from "./graph_client.ts";
 import { readObject } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";
 
-/** A message in the mailbox that nobody has been sent yet. */
+/** A message in the mailbox that has not been sent yet. */
 export interface Draft {
   readonly type: "draft";
   /** Without a slash at the end. */
@@ -31,25 +31,25 @@ export interface Forbidden {
 }
 
 /**
- * Makes a draft. When the answer is lost there may be one all the same; nobody knows its name, so
- * it stays behind in the mailbox.
+ * Makes a draft. When the answer is lost, there may be one all the same. Its name is not known, so
+ * it stays in the mailbox.
  *
  * @param base Graph's address without a slash at the end
  */
 export async function createDraft(
-  calls: Calls,
+  graph: GraphClient,
   base: string,
   sender: string,
   message: LazyContent,
 ): Promise<Draft | Forbidden | NotSent> {
   const messages = `${base}/v1.0/users/${encodeURIComponent(sender)}/messages`;
-  const result = await calls.call({
+  const result = await graph.request({
     method: "POST",
     url: new URL(messages),
     headers: { "Content-Type": "text/plain" },
     body: base64Body(message),
     authorized: true,
-    sends: false,
+    submits: false,
   }, [201]);
   if (result.type === "failed") {
     const { outcome, result: answer } = result;
@@ -64,14 +64,18 @@ export async function createDraft(
 }
 
 /** Sends a draft. Only an outcome that is not ambiguous says that it is still one. */
-export async function sendDraft(calls: Calls, draft: Draft, id: string): Promise<ServiceOutcome> {
-  const result = await calls.call({
+export async function sendDraft(
+  graph: GraphClient,
+  draft: Draft,
+  id: string,
+): Promise<ServiceOutcome> {
+  const result = await graph.request({
     method: "POST",
     url: new URL(`${draft.url}/send`),
     headers: {},
     body: NO_BODY,
     authorized: true,
-    sends: true,
+    submits: true,
   }, [202]);
   if (result.type === "failed") {
     const { outcome, result: answer } = result;
@@ -85,15 +89,15 @@ export async function sendDraft(calls: Calls, draft: Draft, id: string): Promise
 
 /** Deletes a draft. @returns what went wrong, if anything */
 export async function deleteDraft(
-  calls: Pick<Calls, "call">,
+  graph: Pick<GraphClient, "request">,
   draft: Draft,
 ): Promise<string | undefined> {
-  const result = await calls.call({
+  const result = await graph.request({
     method: "DELETE",
     url: new URL(draft.url),
     headers: {},
     authorized: true,
-    sends: false,
+    submits: false,
   }, [204, 404]);
   return result.type === "failed" ? result.outcome.detail : undefined;
 }

@@ -14,7 +14,7 @@ import {
 import { dispositionOf, fieldBody, type Part, readMime } from "../message/mime.ts";
 import { isTnef, lengthOf, type Obstacle, obstacle } from "./obstacle.ts";
 import { parameter } from "../message/parameters.ts";
-import { Pieces } from "../message/content_view.ts";
+import { ContentView } from "../message/content_view.ts";
 import {
   decodeBase64,
   decodedLength,
@@ -41,14 +41,14 @@ export interface Attachment {
   octets(scratch?: boolean): Iterable<Uint8Array>;
 }
 
-export type Detached =
+export type Extraction =
   | {
-    readonly type: "detached";
+    readonly type: "extracted";
     readonly rest: LazyContent;
     /** In the order in which they stood. */
     readonly attachments: readonly Attachment[];
   }
-  | (Obstacle & { readonly type: "indivisible" });
+  | (Obstacle & { readonly type: "tooLarge" });
 
 /** Exchange Online takes 250 files a message. */
 const MAX_ATTACHMENTS = 250;
@@ -66,11 +66,11 @@ const NOTHING = new Uint8Array();
  *
  * @param limit octets that the rest may have at most
  */
-export function detach(content: LazyContent, limit: number): Detached {
-  const pieces = new Pieces(content);
-  if (pieces.length <= limit) return { type: "detached", rest: content, attachments: [] };
+export function extractAttachments(content: LazyContent, limit: number): Extraction {
+  const pieces = new ContentView(content);
+  if (pieces.length <= limit) return { type: "extracted", rest: content, attachments: [] };
   const root = readMime(pieces);
-  if (root.protection !== undefined) return indivisible(root, [], 0);
+  if (root.protection !== undefined) return tooLarge(root, [], 0);
   const found = [...candidates(root, undefined)];
   found.sort((one, other) => lengthOf(other.part) - lengthOf(one.part));
   const taken: Candidate[] = [];
@@ -79,7 +79,7 @@ export function detach(content: LazyContent, limit: number): Detached {
   while (excess > 0) {
     const next = found[taken.length];
     if (next === undefined || taken.length === MAX_ATTACHMENTS) {
-      return indivisible(root, taken, excess);
+      return tooLarge(root, taken, excess);
     }
     taken.push(next);
     changes = removals(taken);
@@ -89,17 +89,17 @@ export function detach(content: LazyContent, limit: number): Detached {
   taken.sort((one, other) => one.part.start - other.part.start);
   changes.sort((one, other) => one.start - other.start);
   return {
-    type: "detached",
+    type: "extracted",
     rest: applyEdits(content, changes),
     attachments: taken.map((candidate, i) => attachmentOf(pieces, candidate, i + 1, nearby)),
   };
 }
 
-function indivisible(root: Part, taken: readonly Candidate[], excess: number): Detached {
+function tooLarge(root: Part, taken: readonly Candidate[], excess: number): Extraction {
   const gone = new Set(taken.map(({ part }) => part));
   const remaining = [...all(root)].filter((part) => part.kind !== "multipart" && !gone.has(part));
   const isFull = taken.length === MAX_ATTACHMENTS;
-  return { type: "indivisible", ...obstacle(remaining, excess, root.bodyStart, isFull) };
+  return { type: "tooLarge", ...obstacle(remaining, excess, root.bodyStart, isFull) };
 }
 
 /** The charsets of the message's texts: names of files that tell none are mostly written in the same. */
@@ -201,7 +201,7 @@ function* all(part: Part): Generator<Part> {
 }
 
 function attachmentOf(
-  pieces: Pieces,
+  pieces: ContentView,
   { part, parent }: Candidate,
   number: number,
   nearby: readonly string[],

@@ -11,10 +11,10 @@ import type { AccessToken } from "../entra/token.ts";
 import type { HttpClient, HttpFailure, HttpResponse, RequestBody } from "../http/client.ts";
 import { retryAfter } from "../retry_after.ts";
 import { reply } from "../smtp/reply.ts";
-import { judgeAnswer, judgeFailure, outcomeOf, stopped } from "./graph_errors.ts";
+import { classifyFailure, classifyResponse, outcomeOf, stopped } from "./graph_errors.ts";
 import { type Clock, realClock } from "../clock.ts";
 
-export interface GraphCall {
+export interface GraphRequest {
   readonly method: "POST" | "PUT" | "GET" | "DELETE";
   readonly url: URL;
   /** Besides Authorization. */
@@ -23,11 +23,11 @@ export interface GraphCall {
   /** Whether the account's token goes with it: upload URLs carry their own right, and must not get it. */
   readonly authorized: boolean;
   /** Whether the message may be on its way after it: then doubt about the answer is ambiguous. */
-  readonly sends: boolean;
+  readonly submits: boolean;
 }
 
-/** What became of a call, after all repeats. */
-export type CallResult =
+/** What became of a request, after all repeats. */
+export type GraphResult =
   /** One of the expected statuses. */
   | { readonly type: "answer"; readonly answer: HttpResponse }
   /** Anything else, with what the client would be told; and what there was to judge by. */
@@ -37,7 +37,7 @@ export type CallResult =
     readonly result?: HttpResponse | HttpFailure;
   };
 
-export interface CallsOptions {
+export interface GraphClientOptions {
   readonly http: Pick<HttpClient, "request">;
   readonly authorization: Authorization;
   /** Of the tokens, such as `https://graph.microsoft.com/.default`. */
@@ -54,7 +54,7 @@ export interface CallsOptions {
   readonly stop?: AbortSignal;
 }
 
-/** Who slows down when a mailbox is throttled. */
+/** Is slowed down when a mailbox is throttled. */
 export interface Pace {
   /** @param wait milliseconds, where Graph has said how long */
   throttled(wait: number | undefined): void;
@@ -63,32 +63,32 @@ export interface Pace {
 }
 
 /** The requests of one delivery. */
-export interface Calls {
-  call(call: GraphCall, expected: readonly number[]): Promise<CallResult>;
-  /** Waits between two calls; a stop ends it early. Half of the time is left to chance. */
+export interface GraphClient {
+  request(request: GraphRequest, expected: readonly number[]): Promise<GraphResult>;
+  /** Waits between two requests; a stop ends it early. Half of the time is left to chance. */
   pause(milliseconds: number): Promise<void>;
 }
 
 /** Milliseconds of the first wait at most, where Graph does not say how long; doubled each time. */
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 8_000;
-/** Milliseconds by which those who were told the same time come apart, at most. */
+/** Milliseconds by which deliveries that were told the same time are spread, at most. */
 const LONGEST_SPREAD = 1_000;
 /**
  * Milliseconds that must be left to begin a request that sends, or to repeat any. With less, it would
  * most likely be cut off, and what was clear before (a refusal, or that nothing has been sent) would
- * become a request of which nobody knew whether the message was sent.
+ * become a request of which it is not known whether the message was sent.
  */
 const WORTH_BEGINNING = 500;
 
-export class DeliveryCalls implements Calls {
-  readonly #options: CallsOptions;
+export class DeliveryClient implements GraphClient {
+  readonly #options: GraphClientOptions;
   readonly #clock: Clock;
   /** Milliseconds that must be left for a first try that sends: fewer where there are few in all. */
   readonly #worthSending: number;
   #attempts = 0;
 
-  constructor(options: CallsOptions) {
+  constructor(options: GraphClientOptions) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
     this.#worthSending = Math.min(WORTH_BEGINNING, (options.deadline - this.#clock.now()) / 2);
@@ -99,17 +99,17 @@ export class DeliveryCalls implements Calls {
     return this.#attempts;
   }
 
-  async call(call: GraphCall, expected: readonly number[]): Promise<CallResult> {
+  async request(request: GraphRequest, expected: readonly number[]): Promise<GraphResult> {
     const { http, authorization, scope, timeout, deadline, pace, stop } = this.#options;
-    const { method, url, body, authorized, sends } = call;
+    const { method, url, body, authorized, submits } = request;
     const clock = this.#clock;
     /** The token that Graph has refused. */
     let refused: AccessToken | undefined;
     /** What became of the last try. */
-    let last: CallResult | undefined;
+    let last: GraphResult | undefined;
     for (let repeats = 0;; repeats++) {
       if (stop?.aborted) return last ?? STOPPED;
-      let headers = call.headers;
+      let headers = request.headers;
       let token: AccessToken | undefined;
       if (authorized) {
         const pending = authorization.token(scope);
@@ -125,28 +125,28 @@ export class DeliveryCalls implements Calls {
         headers = { Authorization: `Bearer ${token.value.reveal()}`, ...headers };
       }
       const left = deadline - clock.now();
-      if (left <= 0 || sends && left < this.#worthSending) return last ?? TOO_LATE;
+      if (left <= 0 || submits && left < this.#worthSending) return last ?? TOO_LATE;
 
-      if (sends) this.#attempts++;
+      if (submits) this.#attempts++;
       const time = Math.min(timeout, Math.ceil(left));
       const result = await http.request(
         body === undefined
           ? { method, url, headers, timeout: time }
           : { method, url, headers, body, timeout: time },
       );
-      const answer = answerIn(result, sends);
+      const answer = answerIn(result, submits);
       if (answer !== undefined && expected.includes(answer.status)) {
-        if (sends) {
+        if (submits) {
           if (token !== undefined) authorization.confirm(token);
           pace?.accepted();
         }
         return { type: "answer", answer };
       }
 
-      const verdict = result.type === "failure"
-        ? judgeFailure(result, sends)
-        : judgeAnswer(result, sends, credentialsIn(url, token));
-      last = { type: "failed", outcome: outcomeOf(verdict), result };
+      const classification = result.type === "failure"
+        ? classifyFailure(result, submits)
+        : classifyResponse(result, submits, credentialsIn(url, token));
+      last = { type: "failed", outcome: outcomeOf(classification), result };
       let asked: number | undefined;
       if (result.type === "response") {
         const { status } = result;
@@ -154,10 +154,10 @@ export class DeliveryCalls implements Calls {
           authorization.reject(token, status);
         }
         if (status === 429 || status >= 500) asked = retryAfter(result.headers, clock.date());
-        if (verdict.again === "later" || asked !== undefined) pace?.throttled(asked);
+        if (classification.retry === "later" || asked !== undefined) pace?.throttled(asked);
       }
-      if (verdict.again === undefined) return last;
-      if (verdict.again === "newToken") {
+      if (classification.retry === undefined) return last;
+      if (classification.retry === "newToken") {
         if (token === undefined || refused !== undefined) return last;
         refused = token;
         continue;
@@ -186,11 +186,11 @@ export class DeliveryCalls implements Calls {
   }
 }
 
-/** The answer, or what is certain of it: behind the head of a 202, nothing that follows matters. */
-function answerIn(result: HttpResponse | HttpFailure, sends: boolean): HttpResponse | undefined {
+/** The answer, or what is known of it: after the head of a 202, nothing that follows matters. */
+function answerIn(result: HttpResponse | HttpFailure, submits: boolean): HttpResponse | undefined {
   if (result.type === "response") return result;
   const { status, headers = new Map<string, string>() } = result;
-  if (!sends || status !== 202) return undefined;
+  if (!submits || status !== 202) return undefined;
   return { type: "response", status, headers, body: new Uint8Array(0) };
 }
 
@@ -211,7 +211,7 @@ function withoutToken({ type, code, detail }: EntraRefusal): NotSent {
 }
 
 /** The deadline has come, or is so near that nothing is begun, and no request has said anything. */
-const TOO_LATE: CallResult = {
+const TOO_LATE: GraphResult = {
   type: "failed",
   outcome: {
     type: "later",
@@ -223,7 +223,7 @@ const TOO_LATE: CallResult = {
 };
 
 /** The relay has been stopped before a request was begun. */
-const STOPPED: CallResult = { type: "failed", outcome: stopped() };
+const STOPPED: GraphResult = { type: "failed", outcome: stopped() };
 
 /** What `pending` brings within `time` milliseconds and before the stop, or undefined. */
 function within<T>(

@@ -171,47 +171,47 @@ export const INTERRUPTED: GraphMeaning = {
 };
 
 /** What the client is told of an answer, and whether the message may be on its way all the same. */
-export interface Verdict {
+export interface Classification {
   readonly reply: Reply;
   readonly ambiguous: boolean;
   readonly code: string;
   readonly detail: string;
   readonly requestId?: string;
   /**
-   * Where the service surely took nothing, so that the request may be made again: with a `newToken`,
-   * or `later`. Left out, it must not be.
+   * How the request may be made again, because the service certainly accepted nothing: with a `newToken`, or
+   * `later`. Left out where it must not be repeated.
    */
-  readonly again?: "newToken" | "later";
+  readonly retry?: "newToken" | "later";
 }
 
 /**
- * Judges an answer that is not the expected one.
+ * Classifies an answer that is not the expected one.
  *
- * @param sends whether the message may be on its way after the request
+ * @param submits whether the message may be on its way after the request
  * @param credentials that were in the request, which the answer may echo
  */
-export function judgeAnswer(
+export function classifyResponse(
   { status, headers, body }: HttpResponse,
-  sends = true,
+  submits = true,
   credentials: readonly string[] = [],
-): Verdict {
+): Classification {
   const error = readError(body, credentials);
   const requestId = requestIdIn(headers, credentials);
   const code = error.code ?? `HTTP ${status}`;
   const row = tooLarge(status, error) ? BY_STATUS[413]! : meaning(status, error.code);
   const throttled = status === 429 ||
     status === 503 && (headers.has("retry-after") || row.enhanced === "4.3.2");
-  // Anything but a refusal, on the call that sends, may come after the message was taken.
-  const ambiguous = sends && !throttled && (status < 400 || status === 408 || status >= 500);
+  // Anything but a refusal, on the request that submits, may come after the message was taken.
+  const ambiguous = submits && !throttled && (status < 400 || status === 408 || status >= 500);
   const text = ambiguous ? `${row.text}; the message may have been sent` : row.text;
-  const again = throttled ? "later" : status === 401 || status === 403 ? "newToken" : undefined;
+  const retry = throttled ? "later" : status === 401 || status === 403 ? "newToken" : undefined;
   return {
     reply: reply(row.code, row.enhanced, `${code}: ${text}`),
     ambiguous,
     code,
     detail: error.message === undefined ? text : `${text} (${error.message})`,
     ...(requestId === undefined ? {} : { requestId }),
-    ...(again === undefined ? {} : { again }),
+    ...(retry === undefined ? {} : { retry }),
   };
 }
 
@@ -230,14 +230,14 @@ export function isUntrusted({ sent, code }: Pick<HttpFailure, "sent" | "code">):
 /** A proxy's own 4xx (`runtime/tunnel.ts`); a 5xx of it may pass. */
 const PROXY_REFUSALS = /^PROXY_4/;
 
-/** Judges the lack of an answer. @param sends as for {@link judgeAnswer} */
-export function judgeFailure(failure: HttpFailure, sends = true): Verdict {
+/** Classifies the lack of an answer. @param submits as for {@link classifyResponse} */
+export function classifyFailure(failure: HttpFailure, submits = true): Classification {
   const { sent, code, message } = failure;
   const stopped = !sent && code === "ABORTED";
   const untrusted = isUntrusted(failure);
   const forbidden = !sent && PROXY_REFUSALS.test(code);
   const row = sent
-    ? (sends ? AMBIGUOUS : INTERRUPTED)
+    ? (submits ? AMBIGUOUS : INTERRUPTED)
     : stopped
     ? STOPPING
     : untrusted
@@ -247,10 +247,10 @@ export function judgeFailure(failure: HttpFailure, sends = true): Verdict {
     : UNREACHABLE;
   return {
     reply: reply(row.code, row.enhanced, `${code}: ${row.text}`),
-    ambiguous: sent && sends,
+    ambiguous: sent && submits,
     code,
     detail: `${row.text} (${message})`,
-    ...(sent || stopped || untrusted || forbidden ? {} : { again: "later" }),
+    ...(sent || stopped || untrusted || forbidden ? {} : { retry: "later" }),
   };
 }
 
@@ -289,9 +289,9 @@ function requestIdIn(
 }
 
 /** The verdict as what became of the message. */
-export function outcomeOf(verdict: Verdict): NotSent {
-  const { again: _, ...rest } = verdict;
-  return { ...rest, type: verdict.reply.code < 500 ? "later" : "refused" };
+export function outcomeOf(classification: Classification): NotSent {
+  const { retry: _, ...rest } = classification;
+  return { ...rest, type: classification.reply.code < 500 ? "later" : "refused" };
 }
 
 function meaning(status: number, code: string | undefined): GraphMeaning {
@@ -314,7 +314,7 @@ interface GraphError {
   readonly message: string | undefined;
 }
 
-/** A code that is none, and words that hold a credential, are as if they had not been said. */
+/** A malformed code, and words that hold a credential, are left out. */
 function readError(body: Uint8Array, credentials: readonly string[]): GraphError {
   try {
     const text = asBuffer(body).toString("utf8");

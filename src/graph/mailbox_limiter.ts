@@ -1,130 +1,133 @@
-// Whose turn it is: Graph takes a few requests at once for an app and mailbox, and throttles more
-// (https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits). What is over that
-// waits here in order, so that a burst is paced and not failed.
+// Limits the deliveries at once for an app and mailbox: Graph takes a few requests at once and throttles more
+// (https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits). What is over the limit waits
+// here in order, so that a burst is paced and does not fail.
 //
-// A turn covers a whole delivery, and its waits after being throttled too: when the mailbox is
-// throttled, the next message would be as well. One that finds its lane free pays a look into a map:
-// no timer, no promise.
+// A slot covers a whole delivery, its waits after being throttled too: while the mailbox is throttled, the
+// next message would be as well. A delivery that finds a slot free costs one look into a map: no timer, no
+// promise.
 
-import type { WaitingClient } from "../delivery/delivery.ts";
 import type { Clock } from "../clock.ts";
+import type { WaitingClient } from "../delivery/delivery.ts";
 
-export interface LanesOptions {
-  /** Turns at once in a lane. */
+export interface MailboxLimiterOptions {
+  /** Deliveries at once for one app and mailbox. */
   readonly concurrency: number;
-  /** Milliseconds that one waits for its turn at most. */
+  /** Milliseconds that a delivery waits for its slot at most. */
   readonly timeout: number;
   readonly clock: Clock;
 }
 
-/** Milliseconds that a lane stands still at most: Graph's windows are 10 minutes. */
+/** Milliseconds for which a mailbox is paused at most: Graph's windows are 10 minutes. */
 const LONGEST_PAUSE = 600_000;
-/** Messages taken in a row before a lane that was throttled is widened by one turn. */
-const WIDEN_AFTER = 16;
+/** Messages accepted in a row before a mailbox that was throttled gets one slot back. */
+const RECOVER_AFTER = 16;
 
-/** A lane for each app and mailbox that has something to do. */
-export class Lanes {
-  readonly #options: LanesOptions;
-  readonly #lanes = new Map<string, Lane>();
+export class MailboxLimiter {
+  readonly #options: MailboxLimiterOptions;
+  /** Those that are in use, by app and address. */
+  readonly #mailboxes = new Map<string, LimitedMailbox>();
   #closed = false;
 
-  constructor(options: LanesOptions) {
+  constructor(options: MailboxLimiterOptions) {
     this.#options = options;
   }
 
-  /** No more turns: whoever waits for one is told at once, and whoever comes. */
+  /** Rejects all deliveries that wait, and all that come from now on, as `late`. */
   close(): void {
     this.#closed = true;
-    for (const lane of [...this.#lanes.values()]) lane.close();
+    for (const mailbox of [...this.#mailboxes.values()]) mailbox.close();
   }
 
-  /** Lanes in use. */
+  /** Mailboxes in use. */
   get size(): number {
-    return this.#lanes.size;
+    return this.#mailboxes.size;
   }
 
   /**
-   * Asks for a turn. Who gets one must {@link Lane.leave} it.
+   * Asks for a slot, which must be given back by {@link LimitedMailbox.release}.
    *
-   * @param mailbox upper and lower case are the same
+   * @param app who must not use up the slots of others: the client id, and the login while it is unverified
+   * @param address of the mailbox; upper and lower case are the same
    * @param client is told of the wait, if there is one, and can end it
-   * @returns the lane at once where there is room; else how the wait has ended
+   * @returns the mailbox, at once where a slot is free; else how the wait has ended
    */
-  enter(
+  acquire(
     tenantId: string,
-    clientId: string,
-    mailbox: string,
-    client?: Waits,
-  ): Lane | Promise<Lane | WaitEnd> {
+    app: string,
+    address: string,
+    client?: Waiter,
+  ): LimitedMailbox | Promise<LimitedMailbox | WaitEnd> {
     if (this.#closed) return Promise.resolve("late");
-    const key = `${tenantId} ${clientId} ${mailbox.toLowerCase()}`;
-    let lane = this.#lanes.get(key);
-    if (lane === undefined) {
-      lane = new Lane(this.#options, () => this.#lanes.delete(key));
-      this.#lanes.set(key, lane);
+    const key = `${tenantId} ${app} ${address.toLowerCase()}`;
+    let mailbox = this.#mailboxes.get(key);
+    if (mailbox === undefined) {
+      mailbox = new LimitedMailbox(this.#options, () => this.#mailboxes.delete(key));
+      this.#mailboxes.set(key, mailbox);
     }
-    return lane.enter(client);
+    return mailbox.acquire(client);
   }
 }
 
-/** Why a turn did not come: `late` where not in time, `ended` by the client's signal. */
+/** Why a delivery got no slot: `late` where none was free in time, `ended` by the client's signal. */
 export type WaitEnd = "late" | "ended";
 
-type Waits = Pick<WaitingClient, "signal" | "waiting">;
+type Waiter = Pick<WaitingClient, "signal" | "waiting">;
 
 interface Waiting {
-  readonly resolve: (lane: Lane | WaitEnd) => void;
+  readonly resolve: (mailbox: LimitedMailbox | WaitEnd) => void;
   /** When it gives up, as the clock's `now` tells. All wait equally long: the first one is first. */
   readonly until: number;
 }
 
-/** The turns of one app and mailbox. */
-export class Lane {
-  readonly #options: LanesOptions;
-  readonly #empty: () => void;
+/** The slots of one app and mailbox. */
+export class LimitedMailbox {
+  readonly #options: MailboxLimiterOptions;
+  readonly #unused: () => void;
   #active = 0;
-  /** Turns at once for now: less than the setting after Graph has throttled. */
-  #width: number;
-  /** Messages taken since the width has changed. */
-  #taken = 0;
-  /** The longest first. */
+  /** Slots for now: fewer than the setting after Graph has throttled. */
+  #concurrency: number;
+  /** Messages accepted since the number of slots has changed. */
+  #accepted = 0;
+  /** In the order in which they came. */
   readonly #waiting = new Set<Waiting>();
-  /** No turn begins before; 0 when the lane does not stand still. */
+  /** No delivery begins before; 0 while the mailbox is not paused. */
   #pausedUntil = 0;
   #alarmAt = Infinity;
   #cancelAlarm: (() => void) | undefined;
 
-  /** @param empty is called when nothing is left that needs the lane */
-  constructor(options: LanesOptions, empty: () => void) {
+  /** @param unused is called when nothing needs the mailbox any more */
+  constructor(options: MailboxLimiterOptions, unused: () => void) {
     this.#options = options;
-    this.#empty = empty;
-    this.#width = options.concurrency;
+    this.#unused = unused;
+    this.#concurrency = options.concurrency;
   }
 
   /** @internal */
-  enter(client?: Waits): Lane | Promise<Lane | WaitEnd> {
-    // An open lane has nobody waiting: they were let in when it opened.
-    if (this.#open) {
+  acquire(client?: Waiter): LimitedMailbox | Promise<LimitedMailbox | WaitEnd> {
+    // Nothing waits while a slot is free: it would have been admitted when the slot became free.
+    if (this.#isFree) {
       this.#active++;
       return this;
     }
     const { clock, timeout } = this.#options;
     const until = clock.now() + timeout;
-    // Why wait for nothing.
+    // The pause outlasts the wait.
     if (this.#pausedUntil >= until) return Promise.resolve("late");
     if (client?.signal.aborted) return Promise.resolve("ended");
-    return new Promise((done) => {
+    return new Promise((resolve) => {
       const end = () => {
         this.#waiting.delete(waiting);
         waiting.resolve("ended");
-        this.#removeIfEmpty();
+        this.#removeIfUnused();
       };
-      const resolve = (end_: Lane | WaitEnd) => {
-        client?.signal.removeEventListener("abort", end);
-        client?.waiting(false);
-        done(end_);
+      const waiting: Waiting = {
+        resolve(result) {
+          client?.signal.removeEventListener("abort", end);
+          client?.waiting(false);
+          resolve(result);
+        },
+        until,
       };
-      const waiting: Waiting = { resolve, until };
       this.#waiting.add(waiting);
       client?.signal.addEventListener("abort", end);
       client?.waiting(true);
@@ -136,24 +139,24 @@ export class Lane {
   close(): void {
     this.#giveUp(Infinity);
     this.#pausedUntil = 0;
-    this.#removeIfEmpty();
+    this.#removeIfUnused();
   }
 
-  /** Ends a turn; the next one begins. */
-  leave(): void {
+  /** Gives a slot back; the next delivery gets it. */
+  release(): void {
     this.#active--;
     this.#admit();
-    this.#removeIfEmpty();
+    this.#removeIfUnused();
   }
 
   /**
-   * Graph has throttled a request: one turn less at once, and none begins before `wait` is over.
+   * Graph has throttled a request: there is one slot less, and no delivery begins before `wait` is over.
    *
    * @param wait milliseconds, where Graph has said how long
    */
   throttled(wait = 0): void {
-    this.#width = Math.max(1, this.#width - 1);
-    this.#taken = 0;
+    this.#concurrency = Math.max(1, this.#concurrency - 1);
+    this.#accepted = 0;
     if (wait <= 0) return;
     const until = this.#options.clock.now() + Math.min(wait, LONGEST_PAUSE);
     if (until <= this.#pausedUntil) return;
@@ -162,28 +165,29 @@ export class Lane {
     this.#arm();
   }
 
-  /** Graph has taken a message: after some in a row, one turn more at once, up to the setting. */
+  /** Graph has accepted a message: after some in a row there is one slot more, up to the setting. */
   accepted(): void {
-    if (this.#width === this.#options.concurrency || ++this.#taken < WIDEN_AFTER) return;
-    this.#width++;
-    this.#taken = 0;
+    if (this.#concurrency === this.#options.concurrency) return;
+    if (++this.#accepted < RECOVER_AFTER) return;
+    this.#concurrency++;
+    this.#accepted = 0;
     this.#admit();
   }
 
-  get #open(): boolean {
-    return this.#active < this.#width && this.#pausedUntil === 0;
+  get #isFree(): boolean {
+    return this.#active < this.#concurrency && this.#pausedUntil === 0;
   }
 
   #admit(): void {
     for (const waiting of this.#waiting) {
-      if (!this.#open) return;
+      if (!this.#isFree) return;
       this.#active++;
       this.#waiting.delete(waiting);
       waiting.resolve(this);
     }
   }
 
-  /** Ends the waiting of all whose time is over by `time`. */
+  /** Ends the wait of all deliveries whose time is over by `time`. */
   #giveUp(time: number): void {
     for (const waiting of this.#waiting) {
       if (waiting.until > time) return;
@@ -192,7 +196,7 @@ export class Lane {
     }
   }
 
-  /** Sees to it that the lane wakes when something is due; what wakes it early does no harm. */
+  /** Sets one alarm for whatever is due first. An alarm that comes early does no harm. */
   #arm(): void {
     const { clock } = this.#options;
     const pause = this.#pausedUntil === 0 ? Infinity : this.#pausedUntil;
@@ -211,13 +215,13 @@ export class Lane {
     if (this.#pausedUntil <= now) this.#pausedUntil = 0;
     this.#giveUp(now);
     this.#admit();
-    if (!this.#removeIfEmpty()) this.#arm();
+    if (!this.#removeIfUnused()) this.#arm();
   }
 
-  #removeIfEmpty(): boolean {
+  #removeIfUnused(): boolean {
     if (this.#active > 0 || this.#waiting.size > 0 || this.#pausedUntil > 0) return false;
     this.#cancelAlarm?.();
-    this.#empty();
+    this.#unused();
     return true;
   }
 }

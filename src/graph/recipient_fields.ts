@@ -1,5 +1,5 @@
-// The envelope decides who receives. Exchange takes its recipients from To, Cc and Bcc instead, so
-// these have to name the envelope's recipients and nobody else.
+// The envelope decides who receives a message. Exchange takes the recipients from To, Cc and Bcc instead, so
+// these fields have to name the envelope's recipients and no one else.
 // https://learn.microsoft.com/graph/outlook-send-mime-message
 
 import { Buffer } from "node:buffer";
@@ -26,10 +26,10 @@ export interface RecipientEdits {
 const FOLDED_COMMA = ",\r\n\t";
 
 /**
- * What makes the header name the envelope's recipients. Who is missing is added to Bcc. Who is not
+ * Makes the header name the envelope's recipients. A recipient that is missing is added to Bcc. One that is not
  * in the envelope is taken out, and so is whatever might be an address to Exchange; the reader's
  * view of To and Cc stays in `X-Original-To` and `X-Original-Cc`, the only kind of field that
- * Exchange may keep. Of Bcc nothing is kept, for it was meant to be seen by nobody.
+ * Exchange may keep. Of Bcc nothing is kept, because no reader was meant to see it.
  *
  * @param recipients the envelope's, each with its domain
  */
@@ -96,14 +96,16 @@ function sifted(
         kept.push(siftGroup(item));
         continue;
       }
-      const key = item.type === "mailbox" && item.certain ? addressKey(item.address) : undefined;
+      const key = item.type === "mailbox" && item.unambiguous
+        ? addressKey(item.address)
+        : undefined;
       if (item.type !== "mailbox" || key === undefined || !wanted.has(key)) {
         reduced = true;
         continue;
       }
       named.add(key);
       recipients++;
-      if (item.certain === "angle") {
+      if (item.unambiguous === "angle") {
         reduced = true;
         kept.push(withProperName(item, body));
       } else {
@@ -130,7 +132,7 @@ function sifted(
   return { field, kept: siftItems(items), recipients, reduced, regular };
 }
 
-/** Its address in brackets, behind the name as a quoted string where nothing in it has a meaning. */
+/** Its address in brackets, after the name as a quoted string where nothing in it has a meaning. */
 function withProperName(
   { phrase, address }: Item & { readonly type: "mailbox" },
   body: Buffer,
@@ -145,7 +147,7 @@ function withProperName(
 interface Kind {
   /** Where the reader's view is kept. */
   readonly original: string | undefined;
-  /** What a field becomes in which nobody is left; undefined where it goes. */
+  /** What a field becomes in which no recipient is left; undefined where it is removed. */
   readonly empty: string | undefined;
 }
 const TO: Kind = {
@@ -210,7 +212,7 @@ const CRLF = Buffer.from("\r\n");
 const COMMA = Buffer.from(",");
 const SPACE = Buffer.from(" ");
 
-/** The items with commas between; white space behind the last would be a line of its own. */
+/** The items with commas between; white space after the last would be a line of its own. */
 function joined(items: readonly Uint8Array[]): Buffer {
   const pieces: Uint8Array[] = [];
   for (const item of items) {

@@ -4,7 +4,7 @@
 import type { ServiceOutcome } from "../delivery/delivery.ts";
 import type { RequestBody } from "../http/client.ts";
 import { sent } from "./graph_errors.ts";
-import type { Calls } from "./graph_client.ts";
+import type { GraphClient } from "./graph_client.ts";
 
 export interface SendMail {
   /** Such as `https://graph.microsoft.com`, without a slash at the end. */
@@ -22,16 +22,16 @@ const HEADERS = { "Content-Type": "text/plain" };
 const TAKEN = [202];
 
 export async function sendMail(
-  calls: Calls,
+  graph: GraphClient,
   { base, sender, body, id }: SendMail,
 ): Promise<ServiceOutcome> {
-  const result = await calls.call({
+  const result = await graph.request({
     method: "POST",
     url: new URL(`${base}/v1.0/users/${encodeURIComponent(sender)}/sendMail`),
     headers: HEADERS,
     body,
     authorized: true,
-    sends: true,
+    submits: true,
   }, TAKEN);
   if (result.type === "failed") return result.outcome;
   return sent(id, result.answer);

@@ -5,11 +5,11 @@
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
 import type { NotSent, ServiceOutcome } from "../delivery/delivery.ts";
-import { detach, type Detached } from "./extract_attachments.ts";
+import { extractAttachments, type Extraction } from "./extract_attachments.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import { attach } from "./attachments.ts";
 import { base64Body } from "./base64_body.ts";
-import type { Calls } from "./graph_client.ts";
+import type { GraphClient } from "./graph_client.ts";
 import { eventLoopTurn } from "../clock.ts";
 import { createDraft, deleteDraft, type Draft, sendDraft } from "./drafts.ts";
 import { failedAt, notSent, type NotSentCode } from "./not_sent.ts";
@@ -25,33 +25,33 @@ export interface Upload {
   readonly requestLimit: number;
   /** Names the message in the reply. */
   readonly id: string;
-  /** For deleting a draft whose delivery has no time left; `calls` when left out. */
-  readonly cleanup?: Pick<Calls, "call">;
+  /** For deleting a draft whose delivery has no time left; the client of the delivery when left out. */
+  readonly cleanup?: Pick<GraphClient, "request">;
 }
 
 /**
  * Nothing is sent before the last request, so that everything before it may fail without doubt. A
  * draft that was surely not sent is deleted; one that may have been sent is left alone.
  */
-export async function uploadAndSend(calls: Calls, upload: Upload): Promise<ServiceOutcome> {
+export async function uploadAndSend(graph: GraphClient, upload: Upload): Promise<ServiceOutcome> {
   const { base, sender, message, requestLimit, id } = upload;
-  const parts = detach(message, Math.floor(requestLimit / 4) * 3);
-  if (parts.type === "indivisible") {
-    return notSent(INDIVISIBLE[parts.reason], undefined, parts.part);
+  const parts = extractAttachments(message, Math.floor(requestLimit / 4) * 3);
+  if (parts.type === "tooLarge") {
+    return notSent(TOO_LARGE_CODES[parts.reason], undefined, parts.part);
   }
   // Taking a large message apart takes a while, in which a service may have closed connections that
   // are kept for it: without this turn, the draft would be sent into one of them and lost.
   await eventLoopTurn();
-  const draft = await createDraft(calls, base, sender, parts.rest);
-  if (draft.type === "forbidden") return await sendWhole(calls, upload, draft.outcome);
+  const draft = await createDraft(graph, base, sender, parts.rest);
+  if (draft.type === "forbidden") return await sendWhole(graph, upload, draft.outcome);
   if (draft.type !== "draft") return draft;
   for (const attachment of parts.attachments) {
-    const failure = await attach(calls, draft, attachment);
-    if (failure !== undefined) return await discard(upload.cleanup ?? calls, draft, failure);
+    const failure = await attach(graph, draft, attachment);
+    if (failure !== undefined) return await discard(upload.cleanup ?? graph, draft, failure);
   }
-  const outcome = await sendDraft(calls, draft, id);
+  const outcome = await sendDraft(graph, draft, id);
   if (outcome.type === "sent") return outcome;
-  if (!outcome.ambiguous) return await discard(upload.cleanup ?? calls, draft, outcome);
+  if (!outcome.ambiguous) return await discard(upload.cleanup ?? graph, draft, outcome);
   return { ...outcome, detail: `${outcome.detail}; its draft is left as it is` };
 }
 
@@ -62,12 +62,12 @@ export async function uploadAndSend(calls: Calls, upload: Upload): Promise<Servi
  * @param forbidden what Graph said to the draft
  */
 async function sendWhole(
-  calls: Calls,
+  graph: GraphClient,
   upload: Upload,
   forbidden: NotSent,
 ): Promise<ServiceOutcome> {
   const { base, sender, message, id } = upload;
-  const outcome = await sendMail(calls, { base, sender, body: base64Body(message), id });
+  const outcome = await sendMail(graph, { base, sender, body: base64Body(message), id });
   if (outcome.type === "sent") return outcome;
   const isTooLarge = !outcome.ambiguous && outcome.reply.enhanced === TOO_LARGE;
   if (!isTooLarge) {
@@ -81,18 +81,18 @@ async function sendWhole(
 const TOO_LARGE = "5.3.4";
 
 async function discard(
-  calls: Pick<Calls, "call">,
+  graph: Pick<GraphClient, "request">,
   draft: Draft,
   outcome: NotSent,
 ): Promise<NotSent> {
-  const trouble = await deleteDraft(calls, draft);
+  const trouble = await deleteDraft(graph, draft);
   if (trouble === undefined) return outcome;
   return { ...outcome, detail: `${outcome.detail}; its draft could not be deleted: ${trouble}` };
 }
 
-const INDIVISIBLE = {
+const TOO_LARGE_CODES = {
   signed: "LARGE_SIGNED",
   encrypted: "LARGE_ENCRYPTED",
   tnef: "LARGE_TNEF",
   body: "LARGE_BODY",
-} as const satisfies Record<Extract<Detached, { type: "indivisible" }>["reason"], NotSentCode>;
+} as const satisfies Record<Extract<Extraction, { type: "tooLarge" }>["reason"], NotSentCode>;

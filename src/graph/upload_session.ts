@@ -8,7 +8,7 @@ import type { NotSent } from "../delivery/delivery.ts";
 import type { HttpFailure, HttpResponse } from "../http/client.ts";
 import type { Attachment } from "./extract_attachments.ts";
 import { AttachmentReader } from "./attachment_reader.ts";
-import type { Calls } from "./graph_client.ts";
+import type { GraphClient } from "./graph_client.ts";
 import { type Draft, withoutPermission } from "./drafts.ts";
 import { asciiJson, readObject } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";
@@ -23,19 +23,19 @@ const FIRST_PAUSE = 200;
 
 /** @returns why it could not be attached */
 export async function uploadInSession(
-  calls: Calls,
+  graph: GraphClient,
   draft: Draft,
   attachment: Attachment,
 ): Promise<NotSent | undefined> {
-  const url = await createSession(calls, draft, attachment);
+  const url = await createSession(graph, draft, attachment);
   if (!(url instanceof URL)) return url;
-  const session = new UploadSession(calls, url, attachment);
+  const session = new UploadSession(graph, url, attachment);
   const failure = await session.run();
   return failure && failedAt("uploading an attachment", failure);
 }
 
 async function createSession(
-  calls: Calls,
+  graph: GraphClient,
   draft: Draft,
   { name, contentType, contentId, inline, size }: Attachment,
 ): Promise<URL | NotSent> {
@@ -49,13 +49,13 @@ async function createSession(
       ...(contentId === undefined ? {} : { contentId }),
     },
   });
-  const result = await calls.call({
+  const result = await graph.request({
     method: "POST",
     url: new URL(`${draft.url}/attachments/createUploadSession`),
     headers: { "Content-Type": "application/json" },
     body: { length: json.length, parts: () => [json] },
     authorized: true,
-    sends: false,
+    submits: false,
   }, [201]);
   if (result.type === "failed") {
     const { outcome, result: answer } = result;
@@ -84,20 +84,20 @@ function sessionRefused(outcome: NotSent, result: HttpResponse | HttpFailure | u
 
 /** The ranges of one attachment. */
 class UploadSession {
-  readonly #calls: Calls;
+  readonly #graph: GraphClient;
   readonly #url: URL;
   readonly #size: number;
   readonly #reader: AttachmentReader;
   /** The first octet that is to be sent next. */
   #next = 0;
-  /** The octets that may have arrived: the service cannot want any behind them. */
+  /** The octets that may have arrived: the service cannot want any after them. */
   #offered = 0;
   /** The octets that are known to have arrived, at their most. */
   #reached = 0;
   #breaks = 0;
 
-  constructor(calls: Calls, url: URL, attachment: Attachment) {
-    this.#calls = calls;
+  constructor(graph: GraphClient, url: URL, attachment: Attachment) {
+    this.#graph = graph;
     this.#url = url;
     this.#size = attachment.size;
     this.#reader = new AttachmentReader(attachment);
@@ -116,7 +116,7 @@ class UploadSession {
     const start = this.#next;
     const end = Math.min(start + RANGE, this.#size);
     this.#offered = Math.max(this.#offered, end);
-    const result = await this.#calls.call({
+    const result = await this.#graph.request({
       method: "PUT",
       url: this.#url,
       headers: {
@@ -125,7 +125,7 @@ class UploadSession {
       },
       body: { length: end - start, parts: () => this.#reader.read(start, end) },
       authorized: false,
-      sends: false,
+      submits: false,
     }, [200, 201]);
     if (result.type === "failed") {
       const { result: answer } = result;
@@ -146,13 +146,13 @@ class UploadSession {
   async #resume(cause: NotSent): Promise<"next" | NotSent> {
     for (;;) {
       if (++this.#breaks > MAX_BREAKS) return cause;
-      if (this.#breaks > 1) await this.#calls.pause(FIRST_PAUSE * 2 ** (this.#breaks - 2));
-      const result = await this.#calls.call({
+      if (this.#breaks > 1) await this.#graph.pause(FIRST_PAUSE * 2 ** (this.#breaks - 2));
+      const result = await this.#graph.request({
         method: "GET",
         url: this.#url,
         headers: {},
         authorized: false,
-        sends: false,
+        submits: false,
       }, [200]);
       if (result.type === "failed") {
         if (isBreak(result.result)) continue;

@@ -21,7 +21,7 @@ const UPLOAD_HOSTS: Readonly<Record<string, readonly string[]>> = {
   "dod-graph.microsoft.us": ["outlook-dod.office365.us", "webmail.apps.mil"],
   "microsoftgraph.chinacloudapi.cn": ["partner.outlook.cn"],
 };
-/** A GRAPH_ENDPOINT of somebody's own hands on what one of the clouds says. */
+/** A GRAPH_ENDPOINT that is none of these, such as a gateway, hands on what one of the clouds says. */
 const ALL_HOSTS = Object.values(UPLOAD_HOSTS).flat();
 
 /**

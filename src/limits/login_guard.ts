@@ -17,12 +17,12 @@ import { type Credentials, secretIn } from "../smtp/sasl.ts";
 import { UnverifiedLoginQueue } from "./unverified_login_queue.ts";
 import { type Rate, RateLimit } from "./rate_limit.ts";
 import { RefusedCredentials } from "./refused_credentials.ts";
-import { type Delimiter, parseUsername } from "../accounts/username.ts";
 
 export interface LoginGuardOptions {
   /** AUTH_RATE_LIMIT. */
   readonly rate: Rate | "off";
-  readonly delimiter: Delimiter;
+  /** A name for the account, the same for all spellings of a username; undefined for a malformed one. */
+  accountOf(username: string): string | undefined;
   /**
    * The login itself.
    *
@@ -99,7 +99,7 @@ export class LoginGuard {
   async login(credentials: Credentials, address: string): Promise<LoginResult | LimitedLogin> {
     const limits = this.#limits;
     if (limits === undefined) return await this.#options.login(credentials);
-    const account = this.#accountOf(credentials.username);
+    const account = this.#options.accountOf(credentials.username);
     const client = clientKey(address);
     const guess = { account, name: this.#nameOf(credentials, account), client };
     if (!this.#known.has(guess.name)) return await this.#guess(credentials, guess, limits);
@@ -218,13 +218,6 @@ export class LoginGuard {
     return "token" in credentials
       ? this.#hash.of("token", account ?? "", secret)
       : this.#hash.of("password", account ?? `none ${credentials.username}`, secret);
-  }
-
-  /** The same for all spellings of one username; undefined for a malformed one. */
-  #accountOf(username: string): string | undefined {
-    const name = parseUsername(username, this.#options.delimiter);
-    if (name.type === "invalid") return undefined;
-    return name.type === "lookup" ? `id ${name.id}` : `${name.tenantId} ${name.clientId}`;
   }
 }
 

@@ -1,12 +1,12 @@
 // The items of an address field (RFC 5322 §3.4), each with the octets that it takes up.
 //
 // Exchange reads these octets again with a parser that is not ours, and sends to whom it finds. So
-// an item is `certain` only where every sound parser finds just that address in it: the obsolete
+// an item is `unambiguous` only where every sound parser finds just that address in it: the obsolete
 // forms of §4.4 (routes, white space or comments inside an address) are not, nor is what a parser
 // without nested comments or escapes would take apart differently.
 
 import { Buffer } from "node:buffer";
-import { addressKey, isUnmistakable, MAX_ADDRESS } from "./addresses.ts";
+import { addressKey, isNormalized, MAX_ADDRESS } from "./addresses.ts";
 
 /** A range of octets of the field body. */
 export interface Range {
@@ -21,14 +21,14 @@ export type Item =
      * Whether every parser finds this address in it and no other; `angle` where that holds for the
      * address in its brackets, but what stands before them is no proper name.
      */
-    readonly certain: boolean | "angle";
+    readonly unambiguous: boolean | "angle";
     readonly address: string;
     /** Where the display name stands, if there is one: all before the brackets of an `angle`. */
     readonly phrase: Range | undefined;
   })
   | (Range & {
     readonly type: "group";
-    /** Where the members begin, behind the colon. */
+    /** Where the members begin, after the colon. */
     readonly membersStart: number;
     readonly members: readonly Item[];
     /** The semicolon. */
@@ -72,7 +72,7 @@ const CLOSE_PAREN = 41;
 const OPEN_BRACKET = 91;
 const CLOSE_BRACKET = 93;
 
-/** Octets of a domain literal at most; what is longer is none. */
+/** Octets of a domain literal at most; what is longer does not count as one. */
 const MAX_LITERAL = 256;
 
 /** Takes a field body apart. Whatever the octets are, the items cover all but the separators. */
@@ -86,7 +86,7 @@ class Parser {
   /** A quoted string or comment of the current group has a semicolon, which may end it for some. */
   #hiddenSemicolon = false;
   /** The comment that was read last is one that some parsers end early or look into, … */
-  #doubtful = false;
+  #ambiguous = false;
   /** … and what they read then would mean something to them. */
   #misleading = false;
   /** Where the word that was read last has its at sign; -1 where it has none. */
@@ -125,7 +125,7 @@ class Parser {
     let bad = false;
     /** … but only in what stands before the brackets. */
     let oddName = false;
-    let doubtfulComment = false;
+    let ambiguousComment = false;
     let commented = false;
     let bracketed = false;
     let bare: Range | undefined;
@@ -176,7 +176,7 @@ class Parser {
         const end = this.#commentEnd(i);
         if (end < 0) return unknown(length);
         commented = true;
-        doubtfulComment ||= this.#doubtful;
+        ambiguousComment ||= this.#ambiguous;
         if (this.#misleading) bad = true;
         i = end;
       } else if (octet === QUOTE) {
@@ -219,7 +219,7 @@ class Parser {
       } else if (octet === COMMA || octet === SEMICOLON) {
         break;
       } else if (octet === COLON) {
-        const name = phraseStart >= 0 && bare === undefined && !bracketed && !doubtfulComment;
+        const name = phraseStart >= 0 && bare === undefined && !bracketed && !ambiguousComment;
         if (name && !bad && !oddName && !inGroup) return this.#group(start, i + 1);
         bad = true;
         i++;
@@ -227,7 +227,7 @@ class Parser {
         odd();
         i++;
       } else {
-        // A control character, or the end of what has not begun: nobody can say what comes next.
+        // A control character, or the end of what has not begun: what comes next is undefined.
         return unknown(length);
       }
     }
@@ -250,7 +250,7 @@ class Parser {
         type: "mailbox",
         start,
         end: i,
-        certain: isUnmistakable(address) && "angle",
+        unambiguous: isNormalized(address) && "angle",
         address,
         phrase: { start, end: angleStart },
       };
@@ -260,7 +260,7 @@ class Parser {
       start,
       end: i,
       // What is left of a nested comment, to a parser that knows of none, sticks to the address.
-      certain: !(doubtfulComment && angle === undefined) && isUnmistakable(address),
+      unambiguous: !(ambiguousComment && angle === undefined) && isNormalized(address),
       address,
       phrase: phraseStart < 0 || angle === undefined
         ? undefined
@@ -299,7 +299,7 @@ class Parser {
     return i;
   }
 
-  /** Behind the domain literal that begins at `start` after an at sign (§3.4.1), or `start`. */
+  /** After the domain literal that begins at `start` after an at sign (§3.4.1), or `start`. */
   #literalEnd(start: number): number {
     const octets = this.#octets;
     if (octets[start] !== OPEN_BRACKET || octets[start - 1] !== AT) return start;
@@ -311,7 +311,7 @@ class Parser {
     return start;
   }
 
-  /** The address behind the bracket at `start`, or undefined where there is none at once. */
+  /** The address after the bracket at `start`, or undefined where there is none at once. */
   #angleAddress(start: number): Range | undefined {
     const octets = this.#octets;
     let i = start + 1;
@@ -326,7 +326,7 @@ class Parser {
     return end > addressStart ? { start: addressStart, end } : undefined;
   }
 
-  /** Behind the comment that begins at `start` (§3.2.2), or -1 where it does not end. */
+  /** After the comment that begins at `start` (§3.2.2), or -1 where it does not end. */
   #commentEnd(start: number): number {
     const octets = this.#octets;
     let depth = 0;
@@ -334,14 +334,14 @@ class Parser {
     /** Something that would mean something outside of a comment. */
     let meaningful = false;
     let address = false;
-    this.#doubtful = this.#misleading = false;
+    this.#ambiguous = this.#misleading = false;
     for (let i = start; i < octets.length; i++) {
       const octet = octets[i]!;
       if (octet === OPEN_PAREN) {
         if (++depth > 1) nested = true;
       } else if (octet === CLOSE_PAREN) {
         if (--depth > 0) continue;
-        this.#doubtful = nested || address;
+        this.#ambiguous = nested || address;
         this.#misleading = nested && meaningful;
         return i + 1;
       } else if (KINDS[octet] === CONTROL) {
@@ -359,7 +359,7 @@ class Parser {
     return -1;
   }
 
-  /** Behind the quoted string that begins at `start` (§3.2.4), or -1 where it does not end. */
+  /** After the quoted string that begins at `start` (§3.2.4), or -1 where it does not end. */
   #quotedEnd(start: number): number {
     const octets = this.#octets;
     let escaped = false;

@@ -5,7 +5,7 @@ import { addressOf, parsePathArgument } from "../smtp/path.ts";
 
 /** An address with nothing in it that needs more than lower case, as nearly all are. */
 const PLAIN = /^[\w.!#$%&'*+/=?^`{|}~-]+@[\w.-]*\w$/;
-/** Characters that are none of ASCII's, but become one when they are normalized (NFC). */
+/** Characters outside of ASCII that normalization (NFC) turns into ASCII. */
 const POSING_AS_ASCII = /[\u212a\u037e\u1fef]/;
 
 /**
@@ -31,7 +31,7 @@ export function addressKey(address: string): string {
 }
 
 function foldedLocalPart(local: string): string {
-  // The Kelvin sign is no K of somebody's name.
+  // The Kelvin sign is not the letter K.
   if (POSING_AS_ASCII.test(local)) return local;
   return local.normalize("NFC").toLowerCase();
 }
@@ -52,7 +52,7 @@ const UNSEEN = /(?! )[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\ufffd]/u;
  * Whether every reader takes the same address from this text: {@link addressKey} drops and replaces
  * characters of a domain as UTS #46 has it, which another reader may not do.
  */
-export function isUnmistakable(address: string): boolean {
+export function isNormalized(address: string): boolean {
   if (address.length > MAX_ADDRESS) return false;
   if (PLAIN.test(address)) return true;
   if (UNSEEN.test(address)) return false;
@@ -77,11 +77,11 @@ export function isAddress(text: string): boolean {
 }
 
 /**
- * Whether a mail system may read another address in it, that nobody sees in the envelope: where it
+ * Whether a mail system may read another address in it than the envelope shows: where it
  * decodes an encoded word (which has no place here, RFC 2047 §5), or divides a list at signs that
  * stand in quotes. U+FFFD stands for octets that are no UTF-8.
  */
-export function isDoubtful(address: string): boolean {
+export function isAmbiguous(address: string): boolean {
   if (/=\?[^?]*\?[bq]\?.*\?=|\ufffd/i.test(address)) return true;
   return address.startsWith('"') && /[@,;:<>()[\]\\"]/.test(quotedText(address));
 }

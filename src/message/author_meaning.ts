@@ -2,19 +2,19 @@
 // beside each.
 
 import { Buffer } from "node:buffer";
-import { addressKey, isAddress, isDoubtful, isUnmistakable } from "./addresses.ts";
+import { addressKey, isAddress, isAmbiguous, isNormalized } from "./addresses.ts";
+import type { Author } from "./author.ts";
 import { hasAtSign, nameOf, shownName } from "./author_name.ts";
 import { type Token, tokenize } from "./author_tokens.ts";
-import type { Author } from "./authors.ts";
 import { decodedWords } from "./author_words.ts";
 
 export type Meaning =
   /** One or more authors, beyond doubt. */
-  | { readonly type: "mended"; readonly authors: readonly Author[] }
+  | { readonly type: "repaired"; readonly authors: readonly Author[] }
   | { readonly type: "nobody"; readonly name: string }
-  | { readonly type: "doubtful" };
+  | { readonly type: "ambiguous" };
 
-const DOUBTFUL = { type: "doubtful" } as const;
+const AMBIGUOUS = { type: "ambiguous" } as const;
 
 /** Octets of what may be an address, with white space and a route. */
 const MAX_ADDRESS = 512;
@@ -36,7 +36,7 @@ export function meaningOf(octets: string, decoded: boolean, strict: boolean): Me
   let hidden = tokens.some(({ type, text }) => type === "encoded" && text.includes("@"));
   for (const piece of piecesOf(tokens)) {
     const address = addressIn(piece, decoded);
-    if (typeof address === "object") return DOUBTFUL;
+    if (typeof address === "object") return AMBIGUOUS;
     if (address === undefined) {
       const shown = shownName(piece, decoded);
       hidden ||= shown === undefined || hasAtSign(shown);
@@ -49,13 +49,13 @@ export function meaningOf(octets: string, decoded: boolean, strict: boolean): Me
   }
   const last = found.at(-1);
   if (last === undefined) return nobody(tokens, octets, decoded, strict);
-  if (hidden || (found.length > 1 && !balanced)) return DOUBTFUL;
+  if (hidden || (found.length > 1 && !balanced)) return AMBIGUOUS;
   for (const token of words) last.name.push(token);
   const authors = found.map(({ address, name }) => ({
     address,
     name: nameOf(name, decoded, strict),
   }));
-  return { type: "mended", authors };
+  return { type: "repaired", authors };
 }
 
 function nobody(
@@ -102,35 +102,35 @@ function addressIn(piece: readonly Token[], decoded: boolean): Found {
   if (typeof address !== "string") return address;
   // Without brackets there is nothing that tells the author from an address in a name.
   const names = piece.filter(({ type }) => type === "quoted" || type === "encoded");
-  return hasAtSign(shownName(names, decoded) ?? "") ? DOUBTFUL : address;
+  return hasAtSign(shownName(names, decoded) ?? "") ? AMBIGUOUS : address;
 }
 
 function bare({ type, text }: Token, i: number, piece: readonly Token[]): Found {
   if (type !== "address") return undefined;
   const glued = [piece[i - 1]?.type, piece[i + 1]?.type];
-  // Part of it may be meant by somebody who reads these.
-  return glued.includes("encoded") || glued.includes("quoted") ? DOUBTFUL : judged(text);
+  // A reader that decodes these may see another address.
+  return glued.includes("encoded") || glued.includes("quoted") ? AMBIGUOUS : judged(text);
 }
 
-type Found = string | undefined | typeof DOUBTFUL;
+type Found = string | undefined | typeof AMBIGUOUS;
 
 function oneOf(found: readonly Found[]): Found {
   let one: string | undefined;
   for (const address of found) {
     if (address === undefined) continue;
-    if (typeof address === "object") return DOUBTFUL;
-    if (one !== undefined && addressKey(one) !== addressKey(address)) return DOUBTFUL;
+    if (typeof address === "object") return AMBIGUOUS;
+    if (one !== undefined && addressKey(one) !== addressKey(address)) return AMBIGUOUS;
     one ??= address;
   }
   return one;
 }
 
-/** A route, which nobody uses (§4.4), or what stands before an address in a URL. */
+/** A route, which is obsolete (§4.4), or what stands before an address in a URL. */
 const BEFORE_ADDRESS = /^(?:(?:[\s,]*@[\w.-]+)+\s*:|(?:mailto|smtp):)\s*/i;
 
 function inBrackets({ type, text }: Token): Found {
   if (type !== "bracket" || !text.includes("@")) return undefined;
-  if (text.length > MAX_ADDRESS) return DOUBTFUL;
+  if (text.length > MAX_ADDRESS) return AMBIGUOUS;
   const address = text.slice(1, -1).trim().replace(BEFORE_ADDRESS, "");
   // White space around dots and at signs is of §4.4, too.
   return judged(address.includes('"') ? address : address.replace(/\s*([.@])\s*/g, "$1"));
@@ -140,15 +140,15 @@ function inBrackets({ type, text }: Token): Found {
 function judged(text: string): Found {
   const [local, domain, ...others] = text.length > MAX_ADDRESS ? [text, text, ""] : text.split("@");
   if (local === "" || domain === undefined || domain === "") {
-    return others.length === 0 ? undefined : DOUBTFUL;
+    return others.length === 0 ? undefined : AMBIGUOUS;
   }
   // Some put it into apostrophes; and the dot of the root is DNS's, not mail's.
   const bare = /^'(.+)'$/s.exec(text)?.[1] ?? text;
   const address = Buffer.from(bare.replace(/\.$/, ""), "latin1").toString("utf8");
   if (isAddress(address)) {
-    return isUnmistakable(address) && !isDoubtful(address) ? address : DOUBTFUL;
+    return isNormalized(address) && !isAmbiguous(address) ? address : AMBIGUOUS;
   }
-  return others.length === 0 ? undefined : DOUBTFUL;
+  return others.length === 0 ? undefined : AMBIGUOUS;
 }
 
 /** Whether the token is a bracket, or the address once more: neither is part of its name. */

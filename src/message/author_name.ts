@@ -5,7 +5,7 @@ import type { Token } from "./author_tokens.ts";
 import { decodedWords, isProper, isUtf8 } from "./author_words.ts";
 import { phrase, repairedPhrase } from "./phrase.ts";
 
-/** Octets of a name that is written anew; a longer one is none, and is left out. */
+/** Octets of a name that is written anew; a longer one is left out. */
 const MAX_NAME = 1000;
 
 /** Whether it has an at sign, or what is shown or normalized as one. */

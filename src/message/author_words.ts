@@ -82,7 +82,7 @@ function utf8(text: string): string {
   return Buffer.from(text, "latin1").toString("utf8");
 }
 
-/** The octets as text, or undefined where they are none in this charset, or it is not known. */
+/** The octets as text, or undefined where they are not valid in this charset, or it is not known. */
 export function decodedOctets(octets: Uint8Array, charset: string): string | undefined {
   const label = charsetOf(charset) ?? charset;
   try {

@@ -7,31 +7,12 @@
 
 import { Buffer } from "node:buffer";
 import { type Item, parseAddressList } from "./address_list.ts";
-import { addressKey, isAddress, isDoubtful } from "./addresses.ts";
+import { addressKey, isAddress, isAmbiguous } from "./addresses.ts";
+import type { Author, Authors } from "./author.ts";
 import { meaningOf } from "./author_meaning.ts";
 import { hasAtSign, nameOf, shownName } from "./author_name.ts";
 import { type Token, tokenize } from "./author_tokens.ts";
 import { decodedOctets, isProper, isUtf8 } from "./author_words.ts";
-
-export interface Author {
-  readonly address: string;
-  /** A phrase (§3.2.5), one character an octet; "" for none. */
-  readonly name: string;
-}
-
-export type Authors =
-  /** Every reader finds these, and nobody else: the field may stay. */
-  | { readonly type: "sound"; readonly authors: readonly Author[] }
-  /** These are meant, beyond doubt; but the field must be written anew. */
-  | { readonly type: "mended"; readonly authors: readonly Author[] }
-  /** There is no address in it. The name is a phrase, or "". */
-  | { readonly type: "nobody"; readonly name: string }
-  /** Readers disagree, and so may those who wrote it. */
-  | {
-    readonly type: "doubtful";
-    /** What looks like an address. */
-    readonly candidates: readonly string[];
-  };
 
 export interface AuthorsOptions {
   /**
@@ -48,13 +29,13 @@ export function readAuthors(body: Buffer, { strict, charset }: AuthorsOptions): 
   const list = parseAddressList(body);
   // A comma may stand after the last.
   const whole = list.regular && list.items.at(-1)?.end === body.length;
-  const sound = whole ? soundAuthors(body, list.items, strict) : undefined;
-  if (sound !== undefined) return { type: "sound", authors: sound };
+  const clear = whole ? unambiguousAuthors(body, list.items, strict) : undefined;
+  if (clear !== undefined) return { type: "unambiguous", authors: clear };
   const octets = body.toString("latin1");
   const decoded = otherCharset(body, octets, charset);
   const meaning = meaningOf(decoded ?? octets, decoded !== undefined, strict);
-  if (meaning.type !== "doubtful") return meaning;
-  return { type: "doubtful", candidates: candidatesOf(list.items).filter(isAddress) };
+  if (meaning.type !== "ambiguous") return meaning;
+  return { type: "ambiguous", candidates: candidatesOf(list.items).filter(isAddress) };
 }
 
 /** Those that are well-formed, or else what merely looks like an address. */
@@ -80,7 +61,7 @@ function otherCharset(body: Buffer, octets: string, charset: string): string | u
   return text === undefined ? undefined : Buffer.from(text, "utf8").toString("latin1");
 }
 
-function soundAuthors(
+function unambiguousAuthors(
   body: Buffer,
   items: readonly Item[],
   strict: boolean,
@@ -88,13 +69,13 @@ function soundAuthors(
   const authors: Author[] = [];
   for (const item of items) {
     if (item.type === "mailbox") {
-      const author = soundAuthor(body, item, strict);
+      const author = unambiguousAuthor(body, item, strict);
       if (author === undefined) return undefined;
       authors.push(author);
     } else if (item.type === "group" && !strict) {
       // Groups have been allowed in From since RFC 6854; not every reader knows them there.
       if (body.subarray(item.start, item.membersStart).includes("@")) return undefined;
-      const found = soundAuthors(body, item.members, strict);
+      const found = unambiguousAuthors(body, item.members, strict);
       if (found === undefined) return undefined;
       authors.push(...found);
     } else {
@@ -104,12 +85,12 @@ function soundAuthors(
   return authors.length > 0 ? authors : undefined;
 }
 
-function soundAuthor(
+function unambiguousAuthor(
   body: Buffer,
-  { start, end, certain, address, phrase }: Item & { readonly type: "mailbox" },
+  { start, end, unambiguous, address, phrase }: Item & { readonly type: "mailbox" },
   strict: boolean,
 ): Author | undefined {
-  if (certain !== true || !isAddress(address) || isDoubtful(address)) return undefined;
+  if (unambiguous !== true || !isAddress(address) || isAmbiguous(address)) return undefined;
   const octets = body.toString("latin1", start, end);
   const { tokens, balanced } = tokenize(octets, true);
   const brackets = tokens.filter(({ type }) => type === "bracket").length;
@@ -135,7 +116,7 @@ function isLegal({ type, text }: Token): boolean {
 /** Characters of an address at most. */
 const MAX_ADDRESS = 320;
 
-/** Whether somebody may see another address in this name than that it belongs to. */
+/** Whether a reader may see another address in this name than the one it belongs to. */
 function hasOther(shown: string | undefined, address: string): boolean {
   if (shown === undefined) return true;
   if (!hasAtSign(shown)) return false;

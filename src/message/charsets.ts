@@ -44,7 +44,7 @@ function named(charset: string, labels: string): Record<string, string> {
 const NONE =
   /^(?:us-?ascii|ascii|ansi_x3\.4.*|iso[-_]?646.*|(?:x-)?unknown.*|default|none|binary|)$/;
 
-/** The charset that a label names, or undefined for ASCII and for what nobody knows. */
+/** The charset that a label names, or undefined for ASCII and for an unknown label. */
 export function charsetOf(label: string): string | undefined {
   const [name = ""] = /[\w.:+-]+/.exec(label.slice(0, 100).toLowerCase()) ?? [];
   if (NONE.test(name)) return undefined;
@@ -64,7 +64,7 @@ export function charsetOf(label: string): string | undefined {
 }
 
 /**
- * Octets as text, or undefined where they are none in this charset.
+ * Octets as text, or undefined where they are not valid in this charset.
  *
  * @param octets one character an octet
  * @param charset as {@link charsetOf} names it

@@ -10,16 +10,20 @@ const FIRST_LOOK = 4 * 1024;
 /** Octets that become a string at once. */
 const LARGEST_STRING = 32 * 1024;
 const HYPHEN = "-";
+const NOTHING = new Uint8Array();
 
 /** For all: what is looked at is not kept. */
 const reader = new PieceReader();
 
-export class Pieces<P extends Piece = Piece> {
+export class ContentView<P extends Piece = Piece> {
   /** Octets. */
   readonly length: number;
   readonly #pieces: readonly P[];
   /** Where each piece begins. */
   readonly #starts: readonly number[];
+  /** The octets of the piece that was looked into last, and where they begin. */
+  #near: Uint8Array = NOTHING;
+  #nearStart = 0;
 
   constructor(content: readonly P[]) {
     const starts: number[] = [];
@@ -46,6 +50,26 @@ export class Pieces<P extends Piece = Piece> {
       at = this.#starts[index]! + to;
     }
     return found;
+  }
+
+  /** The octet at a position; -1 outside of the message. Cheap where the last one was near. */
+  octetAt(position: number): number {
+    const offset = position - this.#nearStart;
+    if (offset >= 0 && offset < this.#near.length) return this.#near[offset]!;
+    if (position < 0 || position >= this.length) return -1;
+    return this.#octetsAt(position)[position - this.#nearStart]!;
+  }
+
+  /** Where the first such octet stands from `start` on and before `end`, or -1. */
+  indexOfOctet(octet: number, start: number, end = this.length): number {
+    const last = Math.min(end, this.length);
+    for (let at = start; at < last;) {
+      const octets = this.#octetsAt(at);
+      const found = octets.indexOf(octet, at - this.#nearStart);
+      if (found >= 0) return this.#nearStart + found < last ? this.#nearStart + found : -1;
+      at = this.#nearStart + octets.length;
+    }
+    return -1;
   }
 
   /** The octets from `start` up to `end`, a character each; the caller sees to it that they are few. */
@@ -83,7 +107,7 @@ export class Pieces<P extends Piece = Piece> {
     return -1;
   }
 
-  /** Where `needle` begins behind `start`, both within one piece. */
+  /** Where `needle` begins after `start`, both within one piece. */
   #indexInPiece(needle: string, start: number, end: number): number {
     const index = this.#indexAt(start);
     const piece: Piece = this.#pieces[index]!;
@@ -101,6 +125,19 @@ export class Pieces<P extends Piece = Piece> {
       at = octets.indexOf(code, at + anchor + 1) - anchor;
     }
     return -1;
+  }
+
+  /** The octets of the piece that holds a position, which begin at `#nearStart` then. */
+  #octetsAt(position: number): Uint8Array {
+    const offset = position - this.#nearStart;
+    if (offset >= 0 && offset < this.#near.length) return this.#near;
+    const index = this.#indexAt(position);
+    const piece: Piece = this.#pieces[index]!;
+    this.#nearStart = this.#starts[index]!;
+    const octets = reader.read(piece);
+    // What is made is good until another piece is read.
+    this.#near = piece instanceof LazyPiece ? NOTHING : octets;
+    return octets;
   }
 
   #endOfPiece(position: number): number {
@@ -130,6 +167,6 @@ function holds(octets: Uint8Array, at: number, needle: string): boolean {
 
 /** The octets from `start` up to `end` give way to a content, however many pieces it has. */
 export function editsFor(start: number, end: number, content: LazyContent): Edit<Piece>[] {
-  const [first = new Uint8Array(), ...rest] = content;
+  const [first = NOTHING, ...rest] = content;
   return [{ start, end, octets: first }, ...rest.map((octets) => ({ start: end, end, octets }))];
 }

@@ -4,7 +4,7 @@
 import { Buffer } from "node:buffer";
 import { charsetOf, decoded, guessed } from "./charsets.ts";
 
-/** Charset, encoding, text. RFC 2231 §5 lets a language stand behind the charset. */
+/** Charset, encoding, text. RFC 2231 §5 lets a language stand after the charset. */
 const ENCODED_WORD = /=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=/gi;
 
 interface Word {

@@ -10,7 +10,7 @@ import { encodedWords } from "./phrase.ts";
 
 const CRLF = "\r\n";
 
-/** Characters, in no brackets, quoted string or comment, behind which a line may end; and before which. */
+/** Characters, in no brackets, quoted string or comment, after which a line may end; and before which. */
 interface Syntax {
   readonly behind: string;
   readonly before: string;

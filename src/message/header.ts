@@ -57,7 +57,7 @@ const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/;
  * Reads the fields at the beginning of a message with CRLF line ends. The section ends before the
  * first line that is no field: mostly the empty one. Of a message that is not regular, the fields
  * are those up to where it is not understood: `repairHeader` makes it regular. One that is longer than
- * `limit` octets is not regular either: what is behind them is not read.
+ * `limit` octets is not regular either: what is after them is not read.
  */
 export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSection {
   const octets = beginning(content);
@@ -130,7 +130,7 @@ function holdsEmptyLine(piece: Uint8Array): boolean {
   return asBuffer(piece).includes("\r\n\r\n");
 }
 
-/** Index of the colon behind a field name (RFC 5322 §2.2), or -1 where the line is no field. */
+/** Index of the colon after a field name (RFC 5322 §2.2), or -1 where the line is no field. */
 export function colonOf(octets: Buffer, start: number, end: number): number {
   // A delimiter line (RFC 2046 §5.1.1) may have a colon; no field's name begins so.
   if (octets[start] === HYPHEN && octets[start + 1] === HYPHEN) return -1;

@@ -12,7 +12,7 @@ import { parseParameterized } from "./parameters.ts";
 /** What becomes of a message whose header is not regular. */
 export type Repair =
   | { readonly type: "repaired"; readonly message: Content }
-  /** A line is no field, and nobody can say whether the header goes on behind it. */
+  /** A line is not a field, and it is unclear whether the header goes on after it. */
   | { readonly type: "broken"; readonly line: string }
   /** No line ends but CRs, which no reader of mail takes for any. */
   | { readonly type: "crOnly" }
@@ -36,7 +36,7 @@ const ENCODING = /^content-transfer-encoding$/i;
 const BASE64_LINE = /^[A-Za-z0-9+/=]+$/;
 
 /**
- * The message with a regular header, whatever its line ends; behind the header nothing changes. What
+ * The message with a regular header, whatever its line ends; after the header nothing changes. What
  * programs disagree about is what a stranger could use to have a field read by Exchange that was text
  * to us: so mbox lines, a byte order mark and white space before a colon go, continuation lines of
  * white space alone go (some take them for the empty line), NULs and stray CRs become spaces, long
@@ -64,7 +64,7 @@ export function repairHeader(message: Content, limit = HEADER_LOOK): Repair {
   let bodyStart = empty === null ? undefined : behind;
   let lastTelling: { readonly before: number; readonly at: number } | undefined;
   let encoding: readonly Buffer[] = [];
-  /** What `encoding` says, once that is asked: no line is added to a field behind one left out. */
+  /** What `encoding` says, once that is asked: no line is added to a field after one left out. */
   let base64: boolean | undefined;
   let leftOut = false;
   /** Octets of the fields so far. */
@@ -130,7 +130,7 @@ class OwnDelimiters {
   #fields = 0;
   #types = 0;
   readonly #boundaries = new Set<string>();
-  /** Where the first delimiter line behind the last Content-Type begins. */
+  /** Where the first delimiter line after the last Content-Type begins. */
   #first: number | undefined;
 
   /** @param text the message's beginning, one character an octet */
@@ -138,7 +138,7 @@ class OwnDelimiters {
     this.#text = text;
   }
 
-  /** Where the first delimiter line at `at` or behind it begins, if there is one. */
+  /** Where the first delimiter line at `at` or after it begins, if there is one. */
   next(fields: readonly Buffer[][], at: number): number | undefined {
     let isNew = false;
     for (; this.#fields < fields.length; this.#fields++) {
@@ -208,7 +208,7 @@ function firstOctets(message: Content): Buffer {
 }
 
 /**
- * Where the first field is to stand, behind a byte order mark or mbox lines. A text that begins with
+ * Where the first field is to stand, after a byte order mark or mbox lines. A text that begins with
  * "From here …" has none of these: a field has to follow, or a date to stand in the line.
  */
 function firstField(raw: Buffer, end: number): number {

@@ -24,7 +24,7 @@ interface Line {
 export function withoutHiddenDots(content: LazyContent): LazyContent {
   /** Of each piece, whether there is such a line in it. */
   const found: boolean[] = [];
-  /** Of each piece, whether the line that goes on behind its end is such a line; undefined for none. */
+  /** Of each piece, whether the line that goes on after its end is such a line; undefined for none. */
   const goesOn: (boolean | undefined)[] = [];
   let line = begun();
   /** The piece in which the line began. */
@@ -62,7 +62,7 @@ export function withoutHiddenDots(content: LazyContent): LazyContent {
 
 /**
  * @param before whether the line that began before the piece is such a line; undefined for none
- * @param after the same of the line that goes on behind the piece
+ * @param after the same of the line that goes on after the piece
  */
 function write(
   piece: Piece,

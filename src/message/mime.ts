@@ -1,6 +1,6 @@
 // The parts of a message and where they stand (RFC 2045, RFC 2046). Line ends may be CRLF, LF, or
 // CR CR LF, as they may be before they are repaired. What is not understood is one opaque part, of
-// which nobody changes anything: better a message that is not improved than one that is mangled.
+// which nothing is changed: better a message that is not improved than one that is mangled.
 
 import { plainBoundariesOf } from "./boundary.ts";
 import { type Field, readPartHeader } from "./part_header.ts";
@@ -11,7 +11,7 @@ import {
   textsOf,
   withoutComments,
 } from "./parameters.ts";
-import type { Pieces } from "./content_view.ts";
+import type { ContentView } from "./content_view.ts";
 
 /** RFC 2045 §6.1 */
 export type TransferEncoding = "7bit" | "8bit" | "binary" | "quoted-printable" | "base64";
@@ -22,7 +22,7 @@ export interface Part {
    * else is called message/*; `opaque` is signed or encrypted, or could not be understood.
    */
   readonly kind: "multipart" | "leaf" | "message" | "opaque";
-  /** Whose octets somebody has vouched for or hidden: RFC 1847, RFC 8551. */
+  /** Signed or encrypted: RFC 1847, RFC 8551. */
   readonly protection: "signed" | "encrypted" | undefined;
   /** `type/subtype` in lower case; where none is given or it is malformed, the default. */
   readonly type: string;
@@ -33,7 +33,7 @@ export interface Part {
   readonly fields: readonly Field[];
   /** Position where the header begins. */
   readonly start: number;
-  /** Position behind the last field, where another one can be put. */
+  /** Position after the last field, where another one can be put. */
   readonly headerEnd: number;
   readonly bodyStart: number;
   /** The line end before a delimiter belongs to the delimiter (RFC 2046 §5.1.1). */
@@ -51,11 +51,11 @@ const MAX_DEPTH = 50;
 const MAX_PARTS = 10_000;
 /** How many times a message's octets may be searched through, for multiparts within multiparts. */
 const MAX_SEARCHES = 8;
-/** Lines that begin like a delimiter and are none, in a whole message. */
+/** Lines that begin like a delimiter but are not one, in a whole message. */
 const MAX_OTHERS = 10_000;
 
 /** The structure of a message; its root is the message itself. */
-export function readMime(pieces: Pieces): Part {
+export function readMime(pieces: ContentView): Part {
   return new Reader(pieces).part(0, pieces.length, undefined, undefined, 0);
 }
 
@@ -87,13 +87,13 @@ export function fileNamesOf(part: Described, nearby: readonly string[] = []): st
 type Described = Pick<Part, "fields" | "contentType">;
 
 class Reader {
-  readonly #pieces: Pieces;
+  readonly #pieces: ContentView;
   #parts = 1;
   #others = 0;
   /** Octets that may still be searched. */
   #budget: number;
 
-  constructor(pieces: Pieces) {
+  constructor(pieces: ContentView) {
     this.#pieces = pieces;
     this.#budget = MAX_SEARCHES * pieces.length;
   }
@@ -157,7 +157,7 @@ class Reader {
 
   /**
    * The delimiter lines before each part (RFC 2046 §5.1.1), or undefined where there is none, where
-   * they are too many, or where something stands behind one: some readers take that for a delimiter.
+   * they are too many, or where something stands after one: some readers take that for a delimiter.
    */
   #delimiters(boundary: string, from: number, end: number): Delimiter[] | undefined {
     this.#budget -= end - from;
@@ -198,7 +198,7 @@ class Reader {
     return found < 0 ? -1 : found + 1;
   }
 
-  /** What stands behind the boundary: nothing but white space, or it is no delimiter. */
+  /** What stands after the boundary: nothing but white space, or it is no delimiter. */
   #delimiterLine(
     at: number,
     end: number,
@@ -217,7 +217,7 @@ class Reader {
   }
 }
 
-/** White space behind a boundary (RFC 2046 §5.1.1 `transport-padding`) that is looked at. */
+/** White space after a boundary (RFC 2046 §5.1.1 `transport-padding`) that is looked at. */
 const MAX_PADDING = 1000;
 
 interface Delimiter {

@@ -1,11 +1,12 @@
-// Who sends: the mailbox that Graph sends from, and the fields From and Sender (RFC 5322 §3.6.2).
+// Who sends: the mailbox to send from, and the fields From and Sender (RFC 5322 §3.6.2).
 
 import { Buffer } from "node:buffer";
 import { CRLF } from "../octets.ts";
 import type { SettingName } from "../settings/schema.ts";
 import { printable, type Reply, reply } from "../smtp/reply.ts";
-import { addressKey, isAddress, isDoubtful } from "./addresses.ts";
-import { type Author, type Authors, type AuthorsOptions, readAuthors } from "./authors.ts";
+import { addressKey, isAddress, isAmbiguous } from "./addresses.ts";
+import type { Author, Authors } from "./author.ts";
+import { type AuthorsOptions, readAuthors } from "./authors.ts";
 import { type Edit, removal } from "./edits.ts";
 import { type HeaderField, isEmpty } from "./header.ts";
 import { refolded } from "./folding.ts";
@@ -50,16 +51,16 @@ export interface Originator {
   readonly edits: readonly Edit[];
   /** Fields with their line ends, for a header that lacks them; or "". */
   readonly added: string;
-  /** Whom the finished message names in From and Sender: for those who have to ask. */
+  /** Whom the finished message names in From and Sender. Computed when it is asked for. */
   named(): readonly Named[];
 }
 
 /** Somebody whom From or Sender names. */
 export interface Named {
-  /** The address; or where there is no certain one, what stands there. */
+  /** The address; or where it is ambiguous, what stands there. */
   readonly text: string;
   /** Whether every reader finds this address there, and no other. */
-  readonly certain: boolean;
+  readonly unambiguous: boolean;
 }
 
 export function rejected(reply: Reply, code: string, detail: string): Rejected {
@@ -70,7 +71,7 @@ export function rejected(reply: Reply, code: string, detail: string): Rejected {
  * The sender is the account's `fromEmail`, else the reverse-path, else the first address in From. From
  * and Sender stay where every reader finds the same addresses in them, are written anew where it is
  * clear what was meant, and get the sender's address where they have none. Where it is not clear, they
- * stay too, and are not `certain` in what `named` tells. Reply-To is the author's business: it is never
+ * stay too, and are not `unambiguous` in what `named` tells. Reply-To is the author's business: it is never
  * touched.
  *
  * @param reversePath "" for the null one
@@ -85,7 +86,7 @@ export function originator(
   // They speak of an earlier sending (§3.6.6); but some readers show them as the sender's.
   const resent = options.strict ? fields.resent.map(removal) : [];
   if (fromEmail !== undefined) {
-    if (!isAddress(fromEmail) || isDoubtful(fromEmail)) return badOverride(fromEmail);
+    if (!isAddress(fromEmail) || isAmbiguous(fromEmail)) return badOverride(fromEmail);
     return overridden(fields, resent, fromEmail, account.fromName, options);
   }
   const given = fields.from.filter((field) => !isEmpty(field));
@@ -94,7 +95,7 @@ export function originator(
   const [authors] = readings;
   const sender = isAddress(reversePath) ? reversePath : addressesOf(authors)[0];
   if (sender === undefined) return NO_SENDER;
-  if (isDoubtful(sender)) return doubtfulSender(sender);
+  if (isAmbiguous(sender)) return ambiguousSender(sender);
   if (!areSame(given, readings)) return severalFrom(given.length);
   const edits = [...resent, ...fields.from.filter(isEmpty).map(removal)];
   edits.push(...given.slice(1).map(removal));
@@ -102,7 +103,7 @@ export function originator(
   let added = "";
   if (from === undefined || authors === undefined) {
     added = `From: <${sender}>\r\n`;
-    named.push({ text: sender, certain: true });
+    named.push({ text: sender, unambiguous: true });
   } else {
     settle(from, authors, sender, options.strict, edits, named);
   }
@@ -112,7 +113,7 @@ export function originator(
   if (first !== undefined) {
     settle(first, readAuthors(first.body, options), sender, options.strict, edits, named);
   } else if (addressesOf(authors).length > 1) {
-    // Several authors need one who answers for the sending.
+    // With several authors, Sender is required (§3.6.2).
     added += `Sender: <${sender}>\r\n`;
   }
   return { type: "originator", sender, edits, added, named: () => named };
@@ -127,20 +128,20 @@ function settle(
   edits: Edit[],
   named: Named[],
 ): void {
-  if (reading.type === "doubtful" && (strict || reading.candidates.length > 0)) {
-    named.push({ text: field.body.toString("utf8").trim(), certain: false });
+  if (reading.type === "ambiguous" && (strict || reading.candidates.length > 0)) {
+    named.push({ text: field.body.toString("utf8").trim(), unambiguous: false });
     return;
   }
-  const authors = reading.type === "sound" || reading.type === "mended"
+  const authors = reading.type === "unambiguous" || reading.type === "repaired"
     ? reading.authors
     : [{ address: sender, name: nameIn(reading) }];
-  if (reading.type !== "sound") edits.push(replaced(field, authors));
-  for (const { address } of authors) named.push({ text: address, certain: true });
+  if (reading.type !== "unambiguous") edits.push(replaced(field, authors));
+  for (const { address } of authors) named.push({ text: address, unambiguous: true });
 }
 
 function addressesOf(authors: Authors | undefined): readonly string[] {
   if (authors === undefined || authors.type === "nobody") return [];
-  if (authors.type === "doubtful") return authors.candidates;
+  if (authors.type === "ambiguous") return authors.candidates;
   return authors.authors.map(({ address }) => address);
 }
 
@@ -148,9 +149,9 @@ function addressesOf(authors: Authors | undefined): readonly string[] {
 function areSame(fields: readonly HeaderField[], readings: readonly Authors[]): boolean {
   const [first, ...others] = fields;
   if (first === undefined || others.every(({ body }) => body.equals(first.body))) return true;
-  const certain = readings.every(({ type }) => type === "sound" || type === "mended");
+  const unambiguous = readings.every(({ type }) => type === "unambiguous" || type === "repaired");
   const keys = readings.map((authors) => addressesOf(authors).map(addressKey));
-  return certain && keys.every(({ length, [0]: key }) => length === 1 && key === keys[0]![0]);
+  return unambiguous && keys.every(({ length, [0]: key }) => length === 1 && key === keys[0]![0]);
 }
 
 function overridden(
@@ -171,20 +172,20 @@ function overridden(
     edits.push(...others.map(removal));
     const authors = readAuthors(from.body, options);
     const addresses = addressesOf(authors);
-    const same = given === "" && authors.type === "sound" && addresses.length === 1 &&
+    const same = given === "" && authors.type === "unambiguous" && addresses.length === 1 &&
       addressKey(addresses[0]!) === addressKey(fromEmail);
     if (!same) {
       edits.push(replaced(from, [{ address: fromEmail, name: given || nameIn(authors) }]));
     }
   }
-  const named = () => [{ text: fromEmail, certain: true }];
+  const named = () => [{ text: fromEmail, unambiguous: true }];
   return { type: "originator", sender: fromEmail, edits, added, named };
 }
 
 /** The first author's name. */
 function nameIn(authors: Authors): string {
   if (authors.type === "nobody") return authors.name;
-  return authors.type === "doubtful" ? "" : authors.authors[0]?.name ?? "";
+  return authors.type === "ambiguous" ? "" : authors.authors[0]?.name ?? "";
 }
 
 /** The field with these in it and nothing else. */
@@ -219,7 +220,7 @@ function severalFrom(count: number): Rejected {
   return rejected(reply(554, "5.6.0", detail), "SEVERAL_FROM", detail);
 }
 
-function doubtfulSender(address: string): Rejected {
+function ambiguousSender(address: string): Rejected {
   const detail = `Sender whose address other mail systems read differently: <${quoted(address)}>`;
   return rejected(reply(550, "5.1.7", detail), "DOUBTFUL_SENDER", detail);
 }

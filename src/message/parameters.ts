@@ -2,7 +2,7 @@
 // and continued parameters of RFC 2231: the one reader of them for all.
 //
 // Many programs write names of files as they are. So what no reader could take for syntax is a part of
-// the value: a parenthesis that does not stand behind white space, a quote that nothing ends.
+// the value: a parenthesis that does not stand after white space, a quote that nothing ends.
 
 import { charsetOf, decoded, guessed } from "./charsets.ts";
 import { decodedWords } from "./encoded_words.ts";
@@ -37,7 +37,7 @@ export interface Parameterized {
   readonly given: ReadonlyMap<string, Given>;
 }
 
-/** Parameters that are looked at; nobody needs more. */
+/** Parameters that are looked at; no message needs more. */
 const MAX_PARAMETERS = 200;
 /** Octets of one that is read as text. */
 const MAX_TEXT = 8 * 1024;
@@ -161,7 +161,7 @@ function percentDecoded(text: string): string {
   );
 }
 
-/** What may stand behind a quoted string: nothing more, a comment, or a parameter without semicolon. */
+/** What may stand after a quoted string: nothing more, a comment, or a parameter without semicolon. */
 const BEHIND_QUOTE = /[ \t]*(?:$|;|[ \t]\(|[ \t][\w*-]{1,40}[ \t]?=)/y;
 const WITHOUT_SEMICOLON = /[\w*-]{1,40}[ \t]?=/y;
 
@@ -179,7 +179,7 @@ class Reader {
   #quotesEnd = true;
 
   constructor(body: string) {
-    // Of folding (RFC 5322 §2.2.3) the white space behind it counts, the line end does not. A CR that
+    // Of folding (RFC 5322 §2.2.3) the white space after it counts, the line end does not. A CR that
     // is none becomes a space, as it does in the message (line_endings.ts).
     this.#text = body.replace(
       /\r+\n?|\n/g,
@@ -197,7 +197,7 @@ class Reader {
     return open;
   }
 
-  /** The next parameter; undefined behind the last one. */
+  /** The next parameter; undefined after the last one. */
   parameter(): { name: string; text: string } | undefined {
     while (this.#at < this.#text.length) {
       const name = this.#upTo(EQUALS_OR_SEMICOLON).trim().toLowerCase();
@@ -227,7 +227,7 @@ class Reader {
     }
   }
 
-  /** What stands behind the equals sign; goes to behind the semicolon. */
+  /** What stands after the equals sign; goes to after the semicolon. */
   #content(): string {
     const text = this.#text;
     this.#skipWhite();
@@ -240,7 +240,7 @@ class Reader {
     return text[this.#at] === '"' ? this.#quoted() : this.#unquoted();
   }
 
-  /** Everything up to the semicolon, but comments at the end: what has text behind it is none. */
+  /** Everything up to the semicolon, but comments at the end: what has text after it is none. */
   #unquoted(): string {
     const text = this.#text;
     const start = this.#at;
@@ -265,7 +265,7 @@ class Reader {
     const text = this.#text;
     const start = this.#at + 1;
     let end = -1;
-    /** Quotes that might be the last: the first within the name, and the first behind a backslash. */
+    /** Quotes that might be the last: the first within the name, and the first after a backslash. */
     let inner = -1;
     let escaped = -1;
     for (let at = start; at < text.length && end < 0; at++) {
@@ -297,7 +297,7 @@ class Reader {
 
   /**
    * Whether a backslash here is one of a quoted pair. It goes only before a quote or a backslash:
-   * programs that write a Windows path as a file name do not double it. Behind an octet that is no
+   * programs that write a Windows path as a file name do not double it. After an octet that is no
    * UTF-8 it is half a character of Shift_JIS, GBK or Big5.
    */
   #escapes(at: number): boolean {
@@ -311,7 +311,7 @@ class Reader {
     while (isWhite(this.#text[this.#at])) this.#at++;
   }
 
-  /** Behind the comment (RFC 5322 §3.2.2) that begins here; -1 where none does, or it does not end. */
+  /** After the comment (RFC 5322 §3.2.2) that begins here; -1 where none does, or it does not end. */
   #commentEnd(start: number): number {
     const text = this.#text;
     if (text[start] !== "(" || !this.#comments) return -1;

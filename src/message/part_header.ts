@@ -2,28 +2,28 @@
 // be LF or CR CR LF too; header.ts reads the header of a whole message once they are repaired.
 
 import { HEADER_LOOK } from "./header.ts";
-import type { Pieces } from "./content_view.ts";
+import type { ContentView } from "./content_view.ts";
 
 export interface Field {
   /** In lower case. */
   readonly name: string;
-  /** What stands behind the colon, with its folding, one character an octet. */
+  /** What stands after the colon, with its folding, one character an octet. */
   readonly body: string;
   /** Position where the field begins. */
   readonly start: number;
   /** Position where the body begins. */
   readonly bodyStart: number;
-  /** Position behind the last line end. */
+  /** Position after the last line end. */
   readonly end: number;
 }
 
 export interface PartHeader {
   readonly fields: readonly Field[];
-  /** Position behind the last field, before the empty line. */
+  /** Position after the last field, before the empty line. */
   readonly end: number;
-  /** Position behind the empty line, or the end of all where there is none. */
+  /** Position after the empty line, or the end of all where there is none. */
   readonly bodyStart: number;
-  /** A line in it is no field, or it is too long: nobody can say what it means. */
+  /** A line in it is no field, or it is too long: its meaning is unclear. */
   readonly malformed: boolean;
 }
 
@@ -31,7 +31,7 @@ const FIRST_LOOK = 2 * 1024;
 
 /** @param isMessage whether this is the message's own header, before which mbox lines may stand */
 export function readPartHeader(
-  pieces: Pieces,
+  pieces: ContentView,
   start: number,
   end: number,
   isMessage: boolean,
@@ -66,7 +66,7 @@ function mboxLinesEnd(text: string): number {
   return /^(?:>?From (?![ \t\r]*:)[^\n]*\n)*/.exec(text)![0].length;
 }
 
-/** Where the field that begins at `at` ends: behind it stands a line that is no folded one. */
+/** Where the field that begins at `at` ends: after it stands a line that is no folded one. */
 function fieldEnd(text: string, at: number, length: number): number {
   for (let next = text.indexOf("\n", at) + 1; next > 0; next = text.indexOf("\n", next) + 1) {
     if (next >= length) return length;
@@ -79,7 +79,7 @@ function fieldEnd(text: string, at: number, length: number): number {
 
 /** The header's fields, how long they are, and how long with the empty line. */
 function headerText(
-  pieces: Pieces,
+  pieces: ContentView,
   start: number,
   end: number,
 ): { text: string; length: number; bodyLength: number; malformed: boolean } {

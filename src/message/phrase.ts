@@ -56,7 +56,7 @@ export function repairedPhrase(text: string): string {
 
 /**
  * What stands in quoted strings (RFC 5322 §3.2.4), without quotes and escapes. Where one does not end,
- * none behind it does, and it stays: a pattern would try each of its quotes anew, which takes hours.
+ * none after it does, and it stays: a pattern would try each of its quotes anew, which takes hours.
  */
 function withoutQuotes(text: string): string {
   let result = "";

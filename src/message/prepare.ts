@@ -1,6 +1,5 @@
 // Reads a message as every back end needs it: the limits, a header that can be read in one way only, who
-// sends, and the fields that a relay adds. What a certain mail service needs besides is its back end's
-// business.
+// sends, and the fields that a relay adds. What one mail service needs besides is done in its back end.
 
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
@@ -179,8 +178,8 @@ export function fieldsIn(header: HeaderSection): HeaderFields {
         if (isEmpty(field) || fields.hasMessageId) fields.removed.push(field);
         else fields.hasMessageId = true;
         break;
-      // It says who was to receive a copy unseen when somebody sent the message on (RFC 5322
-      // §3.6.6). Nobody is to see it now either; unlike Bcc, Exchange is not known to take it out.
+      // It names the hidden recipients of a message that was sent on (RFC 5322 §3.6.6). They must
+      // stay hidden; unlike Bcc, Exchange is not known to take it out.
       case "resent-bcc":
         fields.removed.push(field);
     }

@@ -46,7 +46,7 @@ function addressLiteral(address: string): string {
 
 /** RFC 5322 §3.6.4; from the id that replies and logs have, too. */
 export function messageId({ id, hostname }: Trace): string {
-  // A name that cannot stand there is replaced by one that belongs to nobody (RFC 6761).
+  // A name that is not allowed there is replaced by one that can never be registered (RFC 6761).
   const right = /^[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*$/.test(hostname)
     ? hostname
     : "relay.invalid";

@@ -1,12 +1,13 @@
 // How deep a message is nested and how many parts it has, in one pass over its octets.
 //
-// It counts what some reader behind the relay may come to see, not what the relay itself changes: so
+// It counts what some later reader may see, not what the relay itself changes: so
 // attached messages are looked into, a multipart that has been closed may have parts still, and what
 // mime.ts calls opaque is counted too. Limits: MAX_MIME_DEPTH and MAX_MIME_PARTS.
 
-import { asBuffer, CR, HYPHEN, LF, SPACE, TAB } from "../octets.ts";
+import { CR, HYPHEN, LF, SPACE, TAB } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { boundariesOf } from "./boundary.ts";
+import { ContentView } from "./content_view.ts";
 import { parseParameterized } from "./parameters.ts";
 
 export interface StructureLimits {
@@ -35,7 +36,7 @@ interface Delimiter {
   /** Of the multipart among the frames. */
   readonly frame: number;
   readonly closes: boolean;
-  /** Position behind the line. */
+  /** Position after the line. */
   readonly end: number;
 }
 
@@ -46,7 +47,7 @@ const MAX_TYPE = 64 * 1024;
 const MAX_TYPES = 10;
 
 class Scan {
-  readonly #octets: Cursor;
+  readonly #octets: ContentView;
   readonly #limits: StructureLimits;
   readonly #frames: Frame[] = [];
   /** Which frame a boundary belongs to: of two with the same, the outer one. */
@@ -56,7 +57,7 @@ class Scan {
   #parts = 0;
 
   constructor(content: Content, limits: StructureLimits) {
-    this.#octets = new Cursor(content);
+    this.#octets = new ContentView(content);
     this.#limits = limits;
   }
 
@@ -97,16 +98,16 @@ class Scan {
     }
   }
 
-  /** The bodies of the Content-Type fields, and where the header ends: behind its empty line. */
+  /** The bodies of the Content-Type fields, and where the header ends: after its empty line. */
   #typesAt(start: number): { types: string[]; end: number } {
     const octets = this.#octets;
     const types: string[] = [];
     let inType = false;
     for (let at = start;;) {
       if (at >= octets.length) return { types, end: at };
-      const lineFeed = octets.indexOf(LF, at);
+      const lineFeed = octets.indexOfOctet(LF, at);
       const end = lineFeed < 0 ? octets.length : lineFeed;
-      const first = octets.at(at);
+      const first = octets.octetAt(at);
       if (end === at || (first === CR && end === at + 1)) return { types, end: end + 1 };
       if (first === SPACE || first === TAB) {
         const last = types.length - 1;
@@ -150,32 +151,32 @@ class Scan {
     }
   }
 
-  /** The first delimiter line that begins at `from` or behind it. */
+  /** The first delimiter line that begins at `from` or after it. */
   #nextDelimiter(from: number): Delimiter | undefined {
     const octets = this.#octets;
     // An octet before decides whether a line begins here.
     let at = from;
     for (;;) {
-      at = octets.indexOf(HYPHEN, at);
+      at = octets.indexOfOctet(HYPHEN, at);
       if (at < 0) return undefined;
-      if (at === 0 || octets.at(at - 1) === LF) {
+      if (at === 0 || octets.octetAt(at - 1) === LF) {
         const delimiter = this.#delimiterAt(at);
         if (delimiter !== undefined) return delimiter;
       }
       // Rows of hyphens are many octets and no line.
-      do at++; while (octets.at(at) === HYPHEN);
+      do at++; while (octets.octetAt(at) === HYPHEN);
     }
   }
 
   /** The delimiter line (RFC 2046 §5.1.1) that begins here, of any multipart that is open. */
   #delimiterAt(at: number): Delimiter | undefined {
     const octets = this.#octets;
-    if (octets.at(at + 1) !== HYPHEN) return undefined;
-    if (this.#beginnings[octets.at(at + 2) & 255] === 0) return undefined;
-    const lineFeed = octets.indexOf(LF, at, at + MAX_DELIMITER);
+    if (octets.octetAt(at + 1) !== HYPHEN) return undefined;
+    if (this.#beginnings[octets.octetAt(at + 2) & 255] === 0) return undefined;
+    const lineFeed = octets.indexOfOctet(LF, at, at + MAX_DELIMITER);
     const lineEnd = lineFeed < 0 ? Math.min(octets.length, at + MAX_DELIMITER) : lineFeed;
     let end = lineEnd;
-    while (end > at && isPadding(octets.at(end - 1))) end--;
+    while (end > at && isPadding(octets.octetAt(end - 1))) end--;
     const text = octets.text(at + 2, end);
     let frame = this.#byBoundary.get(text);
     let closes = false;
@@ -207,64 +208,3 @@ function frameOf(types: readonly string[], digest: boolean): Frame | undefined {
 const MESSAGE: Frame = { boundaries: [], digest: false };
 /** RFC 2046 §5.2.1, RFC 6532 §3.7; news is what it was called in newsgroups. */
 const IS_MESSAGE = /^message\/(?:rfc822|global|news)$/;
-
-/** Octets by position, whatever pieces they lie in: mostly asked for in their order. */
-class Cursor {
-  readonly length: number;
-  readonly #content: Content;
-  /** The piece that was looked into last, and where it begins. */
-  #index = 0;
-  #start = 0;
-  #piece: Uint8Array;
-
-  constructor(content: Content) {
-    this.#content = content;
-    this.#piece = content[0] ?? new Uint8Array();
-    let length = 0;
-    for (const { length: octets } of content) length += octets;
-    this.length = length;
-  }
-
-  /** The octet at a position; -1 behind the end. */
-  at(position: number): number {
-    const offset = position - this.#start;
-    if (offset >= 0 && offset < this.#piece.length) return this.#piece[offset]!;
-    if (position < 0 || position >= this.length) return -1;
-    this.#seek(position);
-    return this.#piece[position - this.#start]!;
-  }
-
-  /** The first such octet from `position` on and before `end`, or -1. */
-  indexOf(octet: number, position: number, end = this.length): number {
-    for (let from = position; from < end && from < this.length;) {
-      this.#seek(from);
-      const found = this.#piece.indexOf(octet, from - this.#start);
-      if (found >= 0) return this.#start + found < end ? this.#start + found : -1;
-      from = this.#start + this.#piece.length;
-    }
-    return -1;
-  }
-
-  /** A character an octet; the caller sees to it that they are few. */
-  text(start: number, end: number): string {
-    let text = "";
-    for (let from = start; from < end && from < this.length;) {
-      this.#seek(from);
-      const to = Math.min(end - this.#start, this.#piece.length);
-      text += asBuffer(this.#piece).toString("latin1", from - this.#start, to);
-      from = this.#start + to;
-    }
-    return text;
-  }
-
-  #seek(position: number): void {
-    while (position < this.#start) {
-      this.#piece = this.#content[--this.#index]!;
-      this.#start -= this.#piece.length;
-    }
-    while (position >= this.#start + this.#piece.length) {
-      this.#start += this.#piece.length;
-      this.#piece = this.#content[++this.#index]!;
-    }
-  }
-}

@@ -4,7 +4,7 @@
 import { CR, EQUALS, LF, SPACE, TAB } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { type LazyContent, LazyPiece, type Piece, PieceReader } from "./lazy_piece.ts";
-import { Pieces } from "./content_view.ts";
+import { ContentView } from "./content_view.ts";
 
 /** Octets that are worked on, or made, at once; of encoded lines some more. */
 const CHUNK = 64 * 1024;
@@ -118,7 +118,7 @@ function inLines(
   encodes: boolean,
   writeLine: WriteLine,
 ): LazyPiece[] {
-  const source = new Pieces(content);
+  const source = new ContentView(content);
   const made: LazyPiece[] = [];
   for (let start = 0; start < source.length; start += LINES * width) {
     const end = Math.min(start + LINES * width, source.length);
@@ -274,7 +274,7 @@ for (const digit of "0123456789abcdefABCDEF") HEX[digit.charCodeAt(0)] = parseIn
 /**
  * Quoted-printable decoded (RFC 2045 §6.7). Line ends come out as CRLF, white space before them is
  * dropped (rule 3), `=` before anything but two hexadecimal digits or a line end stays (the notes
- * behind rule 5), and a soft line break at the very end, whose line end belongs to the delimiter, is
+ * after rule 5), and a soft line break at the very end, whose line end belongs to the delimiter, is
  * one too.
  */
 export function decodeQuotedPrintable(content: LazyContent): LazyPiece[] {
@@ -295,7 +295,7 @@ export function decodeQuotedPrintable(content: LazyContent): LazyPiece[] {
     heldLength += piece.length;
     if (lines === 0 && open <= MAX_HELD) continue;
     const cut = open <= MAX_HELD ? heldLength - open : quotedPrintableCut(inOne(held));
-    const all = new Pieces(held);
+    const all = new ContentView(held);
     add(all.slice(0, cut), false);
     held = [...all.slice(cut, all.length)];
     heldLength -= cut;
@@ -327,7 +327,7 @@ let joined = new Uint8Array(0);
 /** Octets of a line without end that are held back at most; lines have 76 (§6.7 rule 5). */
 const MAX_HELD = 64 * 1024;
 
-/** Where to cut a chunk so that each part can be decoded alone: behind a line, mostly. */
+/** Where to cut a chunk so that each part can be decoded alone: after a line, mostly. */
 function quotedPrintableCut(chunk: Uint8Array): number {
   const lines = chunk.lastIndexOf(LF) + 1;
   if (chunk.length - lines <= MAX_HELD) return lines;
@@ -399,7 +399,7 @@ function scratchFor({ length }: Uint8Array): Uint8Array {
   return scratch;
 }
 
-/** Index behind the white space, CRs among it, that begins at `start`. */
+/** Index after the white space, CRs among it, that begins at `start`. */
 function blanksEnd(octets: Uint8Array, start: number): number {
   let end = start;
   while (end < octets.length && isWhiteOrCr(octets[end]!)) end++;

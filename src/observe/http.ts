@@ -76,6 +76,8 @@ class Site {
   readonly #options: HttpOptions;
   readonly #app = new Hono();
   readonly #pages: Hono[] = [];
+  /** All of them together. */
+  #routes = new Hono();
   readonly #unlocked: string[] = [];
 
   constructor(options: HttpOptions) {
@@ -105,7 +107,7 @@ class Site {
         return context.body(metrics.text());
       });
     }
-    app.all("*", (context) => this.#page(context));
+    app.all("*", ({ req, env }) => this.#routes.fetch(req.raw, env));
   }
 
   get fetch(): Hono["fetch"] {
@@ -114,6 +116,9 @@ class Site {
 
   mount(pages: Hono, unlocked: readonly string[]): void {
     this.#pages.push(pages);
+    // A router takes no more routes after its first request: each mount gets a new one.
+    this.#routes = new Hono();
+    for (const mounted of this.#pages) this.#routes.route("/", mounted);
     this.#unlocked.push(...unlocked);
   }
 
@@ -122,15 +127,6 @@ class Site {
     const ready = Object.values(parts).every((part) => part.ready);
     const shown = this.onLoopback || this.#hasPassword(context.req.raw) ? parts : statesOf(parts);
     return context.json({ ready, parts: shown }, ready ? 200 : 503);
-  }
-
-  /** Pages may be mounted after the first request, which a router of Hono's own does not allow. */
-  async #page(context: Context): Promise<Response> {
-    for (const pages of this.#pages) {
-      const response = await pages.fetch(context.req.raw, context.env);
-      if (response.status !== 404) return response;
-    }
-    return context.notFound();
   }
 
   #isUnlocked(path: string): boolean {

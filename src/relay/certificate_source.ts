@@ -1,7 +1,7 @@
 // The certificate that the settings ask for, wired up: files, or Key Vault with the relay's own
 // identity. What only Key Vault needs is loaded only for it.
 
-import { FileSource } from "../certificates/file.ts";
+import { FileSource } from "../certificates/file_source.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import type { HttpClient } from "../http/client.ts";
 import { isLoopback } from "../settings/parsers.ts";

@@ -2,7 +2,7 @@
 
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
-import { IdentityHolder } from "../certificates/holder.ts";
+import { CertificateManager } from "../certificates/certificate_manager.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import { CommandError, EXIT, type ExitStatus } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
@@ -17,7 +17,7 @@ export interface Outside {
   /** The client of all outgoing requests. */
   readonly client: HttpClient;
   /** Undefined where TLS is off. */
-  readonly tls: IdentityHolder | undefined;
+  readonly tls: CertificateManager | undefined;
 }
 
 export interface OutsideParts {
@@ -49,11 +49,11 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
   if (proxy !== undefined) {
     log.info("Outgoing connections take the proxy", { proxy: formatListenAddress(proxy) });
   }
-  let tls: IdentityHolder | undefined;
+  let tls: CertificateManager | undefined;
   try {
     const source = await sourceFor(settings, client, certificates, problems.length > 0);
     if (source !== undefined) {
-      tls = await IdentityHolder.open({ source, settings, runtime, log });
+      tls = await CertificateManager.open({ source, settings, runtime, log });
     }
   } catch (error) {
     client.close();

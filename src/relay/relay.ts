@@ -6,6 +6,7 @@ import type { TableState } from "../accounts/lookup_cache.ts";
 import { shownUsername } from "../accounts/shown_username.ts";
 import type { LookupTable } from "../accounts/lookup_table.ts";
 import type { CertificateSource } from "../certificates/source.ts";
+import { type Clock, realClock } from "../clock.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
 import { EventLog } from "../observe/event_log.ts";
@@ -50,6 +51,8 @@ export interface Replacements {
   readonly entries?: EntrySource;
   /** Of SMTP_LISTEN and SMTPS_LISTEN, by name. */
   readonly sockets?: HandedOverSockets;
+  /** Of the SMTP server's time. */
+  readonly clock?: Clock;
 }
 
 /** Observes sessions, what becomes of them, and outgoing requests. */
@@ -92,7 +95,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   opened.add(() => http?.close());
   const { notify, close: closeLog } = listenersOf(log, metrics, tracing);
   const runtime = await currentRuntime();
-  const { certificates, sockets = NO_SOCKETS } = replaced;
+  const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
   const { tls, client } = await openOutside({ settings, log, runtime, certificates });
   opened.add(() => client.close());
   opened.add(() => tls?.close());
@@ -108,6 +111,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const server = smtpServer({
     settings,
     runtime,
+    clock,
     identity: () => tls?.identity,
     service: tracing?.service(submissions.service) ?? submissions.service,
     observers: { log, notify, metrics, observe: tracing && ((client) => tracing.session(client)) },

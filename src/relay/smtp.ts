@@ -1,6 +1,6 @@
 // The SMTP server as the settings ask for it, and where it listens.
 
-import { type Clock, realClock } from "../clock.ts";
+import type { Clock } from "../clock.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { recipientRefusal } from "../message/recipients.ts";
@@ -31,10 +31,9 @@ export interface SmtpParts {
   readonly service: SubmissionService;
   readonly observers: SmtpObservers;
   readonly runtime: Runtime;
+  readonly clock: Clock;
   /** The certificate for the next handshake; undefined where TLS is off. */
   identity(): TlsIdentity | undefined;
-  /** The machine's own when left out. */
-  readonly clock?: Clock;
 }
 
 export interface SmtpObservers {
@@ -46,7 +45,7 @@ export interface SmtpObservers {
 
 /** The server; it does not listen yet. */
 export function smtpServer(parts: SmtpParts): SmtpServer {
-  const { settings, service, runtime, identity, clock = realClock } = parts;
+  const { settings, service, runtime, clock, identity } = parts;
   const { log, notify, metrics, observe } = parts.observers;
   const fileLimit = openFileLimit();
   const limiter = new ConnectionLimiter({

@@ -7,6 +7,7 @@ import { Entries } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { SenderRules } from "../accounts/senders.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
+import { usernameKey } from "../accounts/username.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { directDelivery } from "../delivery/direct_delivery.ts";
 import { TokenSource } from "../entra/tokens.ts";
@@ -50,7 +51,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   const accounts = accountsOf(parts, entries);
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
-    delimiter: settings.USERNAME_DELIMITER,
+    accountOf: (username) => usernameKey(username, settings.USERNAME_DELIMITER),
     login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
     clock,
   });

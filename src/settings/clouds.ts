@@ -9,9 +9,9 @@ import type { Settings } from "./schema.ts";
 export interface Cloud {
   readonly authorityHost: URL;
   readonly graphEndpoint: URL;
-  /** What a token for Graph is asked for with: it follows the endpoint, not the cloud. */
+  /** The scope of a token for Graph. It follows the endpoint, not the cloud. */
   readonly graphScope: string;
-  /** Whom a token for Graph is made out to, in all spellings that Entra ID uses. */
+  /** The audience of a token for Graph, in all spellings that Entra ID uses. */
   readonly graphAudiences: ReadonlySet<string>;
 }
 

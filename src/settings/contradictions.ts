@@ -89,8 +89,8 @@ export function doubts(settings: Settings): string[] {
   const everything = settings.PROXY_PROTOCOL_NETWORKS?.ranges.find(({ prefix }) => prefix === 0);
   if (everything !== undefined) {
     warnings.push(
-      `PROXY_PROTOCOL_NETWORKS holds all addresses (${everything.address}/0): whoever can connect ` +
-        "can claim to be any client; name the proxies alone",
+      `PROXY_PROTOCOL_NETWORKS contains all addresses (${everything.address}/0): any host that can ` +
+        "connect can claim to be any client; list only the proxies",
     );
   }
   return warnings;
@@ -105,6 +105,6 @@ export function unused(environment: Environment, settings: Settings): string[] {
     return [`${name} has no effect, because everything goes out by https: set HTTPS_PROXY`];
   }
   return (settings.NO_PROXY?.unread ?? []).map((entry) =>
-    `NO_PROXY ${quoted(withoutSecrets(entry))} is no name, address or network: it exempts nothing`
+    `NO_PROXY ${quoted(withoutSecrets(entry))} is not a name, address or network: it has no effect`
   );
 }

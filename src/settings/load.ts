@@ -18,9 +18,9 @@ export type LoadedSettings =
   }
   | { readonly type: "problems"; readonly problems: readonly string[] };
 
-/** What can be said of an environment, whether or not a relay may start with it. */
+/** The settings of an environment, whether or not a relay can start with them. */
 export interface ExaminedSettings {
-  /** Where a value is not allowed, the standard one stands in its place. */
+  /** With the default in place of a value that is not allowed. */
   readonly settings: Settings;
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
@@ -41,11 +41,11 @@ export function loadSettings(
 ): LoadedSettings {
   const { settings, problems, warnings, given } = examineSettings(environment, defaults, ownTable);
   if (problems.length === 0) return { type: "settings", settings, warnings, given };
-  // What is missing or invalid may stand under a misspelled name.
+  // The value of a missing setting may be under a misspelled name.
   return { type: "problems", problems: [...problems, ...misspelled(environment)] };
 }
 
-/** As {@link loadSettings}, for who wants to go on in spite of problems: to look for more of them. */
+/** As {@link loadSettings}, but goes on in spite of problems, so that more of them can be found. */
 export function examineSettings(
   environment: Environment,
   defaults: Partial<Record<SettingName, string>> = {},
@@ -83,8 +83,7 @@ function isGiven(name: string, setting: Setting<unknown>, environment: Environme
 }
 
 /**
- * One setting alone, for a command that needs no other: whatever else is wrong in the environment is
- * not its business.
+ * One setting alone, for a command that needs no other. Problems of other settings are ignored.
  */
 export function loadSetting<Name extends SettingName>(
   name: Name,
@@ -107,7 +106,7 @@ function readSetting(
   problems: string[],
   emptyFiles: string[] = [],
 ): unknown {
-  // What the reader has set is what a problem names.
+  // A problem names the variable that is set, which may be an alias.
   const own = environment[name] ? [name] : [];
   const others = (setting.aliases ?? []).filter((alias) => environment[alias]);
   const set = own.length > 0 ? own : setting.merge === undefined ? others.slice(0, 1) : others;
@@ -118,7 +117,7 @@ function readSetting(
   const given = raw === undefined || raw === "" ? undefined : raw;
   if (setting.missing !== undefined) {
     if (given !== undefined && given.toLowerCase() !== setting.missing.inert) {
-      problems.push(`${name} is set, but this version does not have its function yet: unset it`);
+      problems.push(`${name} is set, but this version does not support it yet: unset it`);
     }
     return undefined;
   }
@@ -212,7 +211,7 @@ function reason(error: unknown): string {
 /** Variables that the program reads besides its settings. */
 const OTHER_NAMES = ["RELAY_PASSWORD"];
 
-/** Variables that are not ours, but within two letters of one that is: a line for each. */
+/** Variables whose names are within two letters of a setting's: a line for each. */
 export function misspelled(environment: Environment): string[] {
   const warnings: string[] = [];
   const known = new Set<string>();

@@ -1,4 +1,4 @@
-// How much mail may be held where MAX_MEMORY is not set: what the control group leaves room for.
+// The default of MAX_MEMORY, from the memory limit of the control group.
 
 import { readFileSync } from "node:fs";
 import { posix } from "node:path";
@@ -16,8 +16,8 @@ export function standardMemory(read: (path: string) => string = readText): numbe
 }
 
 /**
- * Where limits may stand: those of the process's own group and of all above it, as a service manager
- * sets them (cgroups(7); of version 2, kernel.org's admin-guide/cgroup-v2). In a container, its own
+ * The files that may have a limit: those of the process's own group and of all above it, as a service
+ * manager sets them (cgroups(7); of version 2, kernel.org's admin-guide/cgroup-v2). In a container, its own
  * group mostly is the root that it sees.
  */
 function limitFiles(read: (path: string) => string): string[] {
@@ -30,7 +30,7 @@ function limitFiles(read: (path: string) => string): string[] {
   ];
 }
 
-/** A group and all above it; the root alone where none is known. */
+/** A group and all above it; the root alone where the group is unknown. */
 function upwards(group = "/"): string[] {
   return group === "/" || group === "." ? ["/"] : [group, ...upwards(posix.dirname(group))];
 }

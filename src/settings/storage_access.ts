@@ -1,5 +1,5 @@
-// Storage connection strings: what they give access with. Where the table or queue is, its own
-// setting says. https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string
+// The credentials in storage connection strings. The address of the table or queue is a setting of its
+// own. https://learn.microsoft.com/azure/storage/common/storage-configure-connection-string
 
 import { Secret } from "../secret.ts";
 import type { Parser } from "./setting.ts";
@@ -10,7 +10,7 @@ export type StorageAccess =
   /** A shared access signature, without a question mark. */
   | { readonly type: "sas"; readonly signature: Secret };
 
-/** The emulator's, which everybody knows. */
+/** The emulator's well-known credentials. */
 const DEVELOPMENT: StorageAccess = {
   type: "key",
   account: "devstoreaccount1",

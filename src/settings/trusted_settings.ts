@@ -16,7 +16,7 @@ export function trustedProblems(
   valid: (...names: SettingName[]) => boolean,
   ownTable = false,
 ): string[] {
-  // What is set, but invalid, is told of elsewhere; here it counts as set, so that the rest is told of too.
+  // An invalid value has a problem of its own. Here it counts as set, so that the other problems show.
   const given = (name: (typeof NAMES)[number]) => settings[name] !== undefined || !valid(name);
   if (!given("TRUSTED_NETWORKS")) {
     return NAMES.filter(given).map((name) =>
@@ -42,7 +42,7 @@ function accountProblems(
     : parseUsername(username, settings.USERNAME_DELIMITER);
   if (name?.type === "invalid") {
     const shown = shownUsername(username!, settings.USERNAME_DELIMITER);
-    problems.push(`TRUSTED_USERNAME ${shown} is no username: ${name.problem}`);
+    problems.push(`TRUSTED_USERNAME ${shown} is not a username: ${name.problem}`);
   }
   const table = ownTable || settings.AZURE_TABLES_URL !== undefined;
   if (name?.type === "lookup" && !table && valid("AZURE_TABLES_URL")) {
@@ -55,10 +55,12 @@ function accountProblems(
   if (
     name?.type === "direct" && valid("ALLOWED_TENANTS") && tenants?.has(name.tenantId) === false
   ) {
-    problems.push(`TRUSTED_USERNAME is of the tenant ${name.tenantId}: ALLOWED_TENANTS lacks it`);
+    problems.push(
+      `TRUSTED_USERNAME is of the tenant ${name.tenantId}, which is not in ALLOWED_TENANTS`,
+    );
   }
-  // Whether the entry has a from_email is found out with the login: it may be changed at any time.
-  // A username that is yet to be set, or to be corrected, may become one.
+  // Whether the entry has a from_email is checked at each login: the entry may change at any time.
+  // A username that is missing or invalid may become that of an entry.
   const mayHaveEntry = name?.type === "lookup" ||
     (table && (settings.AZURE_TABLES_FORCE_USAGE || name?.type !== "direct"));
   const judged = valid("ALLOWED_SENDERS", "AZURE_TABLES_URL", "AZURE_TABLES_FORCE_USAGE");

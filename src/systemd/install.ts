@@ -1,5 +1,5 @@
-// Installs the relay as a service: itself, its units, a place for its settings. Doing it again
-// changes nothing, or brings everything to this version.
+// Installs the relay as a service: executable, units and a file for the settings. Installing again
+// updates what is not of this version.
 
 import { SERVICE, SOCKETS, type Unit, UNITS as ALWAYS } from "./units.ts";
 
@@ -28,9 +28,9 @@ export interface InstallOptions {
 
 /** The machine that it is installed on. */
 export interface Machine {
-  /** @returns undefined where there is none */
+  /** @returns undefined where the file does not exist */
   read(path: string): string | undefined;
-  /** All of it or nothing, whoever reads it meanwhile. */
+  /** Atomically: other programs see the old file or the new one. */
   write(path: string, text: string, mode: number): void;
   directory(path: string): void;
   exists(path: string): boolean;
@@ -78,7 +78,7 @@ export function install(options: InstallOptions, machine: Machine): Installed {
   };
 
   if (machine.exists(INSTALLED) && machine.sameContent(executable, INSTALLED)) {
-    did(`${INSTALLED} is this version`, false);
+    did(`${INSTALLED} is up to date`, false);
   } else {
     machine.copy(executable, INSTALLED, 0o755);
     did(`${INSTALLED} copied from ${executable}`);
@@ -90,7 +90,7 @@ export function install(options: InstallOptions, machine: Machine): Installed {
     did(`${ENVIRONMENT} written: settings go there`);
   }
 
-  // Units of an earlier installation are kept up to date, wanted this time or not.
+  // Units of an earlier installation are updated, even if the options do not ask for them now.
   const wanted = unitsFor(socketActivation);
   const units = unitsFor(true).filter((unit) =>
     wanted.includes(unit) || machine.exists(`${UNITS}/${unit.name}`)
@@ -99,12 +99,12 @@ export function install(options: InstallOptions, machine: Machine): Installed {
     const path = `${UNITS}/${name}`;
     const before = machine.read(path);
     if (before === text) {
-      did(`${path} is this version's`, false);
+      did(`${path} is up to date`, false);
       continue;
     }
     if (before !== undefined) machine.write(`${path}.old`, before, 0o644);
     machine.write(path, text, 0o644);
-    did(`${path} written${before === undefined ? "" : `; what was there is ${name}.old`}`);
+    did(`${path} written${before === undefined ? "" : `; the previous file is ${name}.old`}`);
   }
 
   const names = enabled(socketActivation);
@@ -177,7 +177,7 @@ function certificateFiles(machine: Machine): readonly string[] {
     .filter((path) => !machine.exists(path));
 }
 
-/** The service's. StatusText is what the relay has told of itself. */
+/** A property of the service. StatusText is the relay's own STATUS= line. */
 function property(machine: Machine, name: "StatusText" | "MainPID"): string {
   return machine.systemctl("show", `--property=${name}`, "--value", SERVICE.name).output;
 }

@@ -1,11 +1,11 @@
-// What the relay tells the service manager that runs it (sd_notify(3)): that it is ready, reloads or
-// stops, how it is doing, and that it is alive (the watchdog of systemd.service(5)).
+// Notifies the service manager (sd_notify(3)) that the relay is ready, reloads or stops, of its status,
+// and that it is alive (the watchdog of systemd.service(5)).
 
 import { closeSync, openSync } from "node:fs";
 import { EAGAIN, loadLibc } from "../runtime/libc.ts";
 import { type RelayState, statusLine, stoppingLine } from "./status.ts";
 
-/** Tells something in datagrams, each one at once or not at all. */
+/** Sends datagrams without blocking. */
 export interface Messenger {
   /** @returns errno; 0 when it is sent */
   sendDatagram(path: string, text: string): number;
@@ -17,7 +17,7 @@ type Environment = Record<string, string | undefined>;
 /** For the log. */
 type Warn = (message: string, fields: Readonly<Record<string, unknown>>) => void;
 
-/** Milliseconds between two looks at the status line, which is told when it has changed. */
+/** Milliseconds between two checks whether the status line has changed. */
 const STATUS_EVERY = 10_000;
 /** Milliseconds until a full queue is tried again, and how often. */
 const RETRY_AFTER = 50;
@@ -33,11 +33,11 @@ export class ServiceManager {
   readonly #beatEvery: number | undefined;
   #messenger: Messenger | undefined;
   #warn: Warn | undefined;
-  /** Told once the log is there. */
+  /** A problem from before the log was open. */
   #problem: string | undefined;
-  #troubled = false;
+  #failing = false;
   #state: (() => RelayState) | undefined;
-  #told = "";
+  #sentStatus = "";
   #reloads = 0;
   #phase: "starting" | "running" | "stopping" = "starting";
   readonly #timers: ReturnType<typeof setInterval>[] = [];
@@ -56,8 +56,8 @@ export class ServiceManager {
   }
 
   /**
-   * The service manager that the environment tells of; its variables are gone afterwards, so that
-   * no child speaks in our name. Where there is none, all that follows does nothing.
+   * The service manager of the environment's variables, which are removed, so that no child process
+   * notifies it in the relay's name. Without a service manager, all methods do nothing.
    *
    * @param pid our own
    */
@@ -78,28 +78,28 @@ export class ServiceManager {
       try {
         manager.#messenger = await load();
       } catch (error) {
-        manager.#trouble(error instanceof Error ? error.message : String(error));
+        manager.#reportProblem(error instanceof Error ? error.message : String(error));
       }
     }
     return manager;
   }
 
-  /** From now on it is the log that is told when the service manager cannot be. */
+  /** Problems with the service manager are logged from now on. */
   logTo(warn: Warn): void {
     this.#warn = warn;
-    if (this.#problem !== undefined) this.#trouble(this.#problem);
+    if (this.#problem !== undefined) this.#reportProblem(this.#problem);
     this.#problem = undefined;
   }
 
   /**
-   * The relay listens. Begins with the watchdog, which is told of from the event loop: a loop that
-   * stands still tells nothing, and the service is restarted.
+   * The relay listens. Starts the watchdog, whose messages are sent from the event loop: if the loop
+   * hangs, none is sent and the service is restarted.
    */
   ready(state: () => RelayState): void {
     this.#state = state;
     this.#phase = "running";
-    this.#told = statusLine(state());
-    this.#tell("READY=1", `STATUS=${this.#told}`);
+    this.#sentStatus = statusLine(state());
+    this.#notify("READY=1", `STATUS=${this.#sentStatus}`);
     if (this.#messenger === undefined) return;
     this.#timers.push(setInterval(() => this.#status(), STATUS_EVERY));
     if (this.#beatEvery !== undefined) {
@@ -108,37 +108,36 @@ export class ServiceManager {
     }
   }
 
-  /** While this work runs, the relay reloads. Fails as the work does. */
+  /** Notifies that the relay reloads while this work runs. Fails as the work does. */
   async reloading(work: () => Promise<void>): Promise<void> {
     // Before READY=1 it would be taken for the end of the start.
     if (this.#phase !== "running") return await work();
     this.#reloads++;
     const usec = this.#messenger?.monotonic() ?? 0n;
-    this.#tell("RELOADING=1", `MONOTONIC_USEC=${usec}`, "STATUS=Reloading");
+    this.#notify("RELOADING=1", `MONOTONIC_USEC=${usec}`, "STATUS=Reloading");
     try {
       await work();
     } finally {
       this.#reloads--;
       if (this.#reloads === 0 && (this.#phase as string) === "running") {
-        this.#told = statusLine(this.#state!());
-        this.#tell("READY=1", `STATUS=${this.#told}`);
+        this.#sentStatus = statusLine(this.#state!());
+        this.#notify("READY=1", `STATUS=${this.#sentStatus}`);
       }
     }
   }
 
   /**
-   * The relay stops. As long as that takes and makes progress possible, it asks for more time: the
-   * unit's TimeoutStopSec= need not know of SHUTDOWN_TIMEOUT. A stop that stands still is not waited
-   * for.
+   * The relay stops. Asks for more time again and again from the event loop, so that the unit's
+   * TimeoutStopSec= need not be longer than SHUTDOWN_TIMEOUT. If the loop hangs, the stop times out.
    */
   stopping(): void {
     if (this.#phase === "stopping") return;
     this.#phase = "stopping";
     const extend = () => {
       const line = stoppingLine(this.#state?.().connections ?? 0);
-      this.#tell(`EXTEND_TIMEOUT_USEC=${EXTEND_BY * 1000}`, `STATUS=${line}`);
+      this.#notify(`EXTEND_TIMEOUT_USEC=${EXTEND_BY * 1000}`, `STATUS=${line}`);
     };
-    this.#tell("STOPPING=1");
+    this.#notify("STOPPING=1");
     extend();
     if (this.#messenger !== undefined) this.#timers.push(setInterval(extend, EXTEND_EVERY));
   }
@@ -147,32 +146,32 @@ export class ServiceManager {
   ended(why?: string): void {
     for (const timer of this.#timers.splice(0)) clearInterval(timer);
     clearTimeout(this.#retry);
-    this.#tell(`STATUS=${why ?? "Stopped"}`);
+    this.#notify(`STATUS=${why ?? "Stopped"}`);
     clearTimeout(this.#retry);
   }
 
-  /** Not where no connection could be accepted: a restart cures a process without descriptors. */
+  /** Not sent while no connection could be accepted: only a restart frees leaked descriptors. */
   #beat(): void {
     if (this.#waiting.length > 0 || !this.#canAccept()) return;
-    this.#tell("WATCHDOG=1");
+    this.#notify("WATCHDOG=1");
   }
 
   #status(): void {
     if (this.#phase !== "running" || this.#reloads > 0) return;
     const line = statusLine(this.#state!());
-    if (line === this.#told) return;
-    this.#told = line;
-    this.#tell(`STATUS=${line}`);
+    if (line === this.#sentStatus) return;
+    this.#sentStatus = line;
+    this.#notify(`STATUS=${line}`);
   }
 
-  #tell(...assignments: readonly string[]): void {
+  #notify(...assignments: readonly string[]): void {
     if (this.#messenger === undefined) return;
     if (this.#waiting.length >= MOST_WAITING) return;
     this.#waiting.push(assignments.map((text) => text.replace(/[\r\n]+/g, " ")).join("\n"));
     if (this.#waiting.length === 1) this.#send(0);
   }
 
-  /** In order. A full queue is no reason to wait here: the service manager may be busy. */
+  /** Sends in order. Retries with a timer where the service manager's queue is full. */
   #send(tries: number): void {
     while (this.#waiting.length > 0) {
       const errno = this.#messenger!.sendDatagram(this.#path!, this.#waiting[0]!);
@@ -180,21 +179,21 @@ export class ServiceManager {
         this.#retry = setTimeout(() => this.#send(tries + 1), RETRY_AFTER);
         return;
       }
-      if (errno === 0) this.#troubled = false;
-      else this.#trouble(`errno ${errno}`);
+      if (errno === 0) this.#failing = false;
+      else this.#reportProblem(`errno ${errno}`);
       this.#waiting.shift();
     }
   }
 
-  /** Once, until it works again. */
-  #trouble(error: string): void {
+  /** Logs once, until it works again. */
+  #reportProblem(error: string): void {
     if (this.#warn === undefined) {
       this.#problem = error;
       return;
     }
-    if (this.#troubled) return;
-    this.#troubled = true;
-    this.#warn("The service manager cannot be told how the relay does (NOTIFY_SOCKET)", {
+    if (this.#failing) return;
+    this.#failing = true;
+    this.#warn("Cannot notify the service manager (NOTIFY_SOCKET)", {
       socket: this.#path,
       error,
     });

@@ -1,4 +1,4 @@
-// What a service of a unit is started with: its environment, credentials, user and directories
+// What systemd starts the service of a unit with: environment, credentials, user and directories
 // (systemd.exec(5)).
 
 import { posix } from "node:path";
@@ -8,9 +8,9 @@ import { type Files, unescaped, type Unit, wordsOf } from "./unit_file.ts";
 export type Credential =
   | { readonly type: "file"; readonly path: string }
   | { readonly type: "text"; readonly text: string }
-  /** Sealed: systemd-creds(1) opens it. */
+  /** Encrypted: systemd-creds(1) decrypts it. */
   | { readonly type: "sealed"; readonly path: string }
-  /** Not there, and the service does not start without. */
+  /** Does not exist, so the service does not start. */
   | { readonly type: "missing"; readonly path: string };
 
 export interface Service {
@@ -26,14 +26,14 @@ export interface Service {
   readonly groups: readonly string[];
   /** Whether it may listen on ports below 1024. */
   readonly privileged: boolean;
-  /** Directories whose files it does not see. */
+  /** Directories that are hidden from it. */
   readonly hidden: readonly string[];
-  /** What systemd passes over, or fails on: a line each. */
+  /** What systemd ignores, a line each; and the files without which it does not start the service. */
   readonly ignored: readonly string[];
   readonly absent: readonly string[];
 }
 
-/** Where sealed and plain credentials are looked for that name no path. */
+/** Where credentials without a path are searched for. */
 const STORES = ["/etc/credstore", "/run/credstore", "/usr/lib/credstore"];
 
 export function serviceOf(unit: Unit, files: Files): Service {
@@ -49,7 +49,7 @@ export function serviceOf(unit: Unit, files: Files): Service {
     unit,
     environment,
     credentials: credentialsOf(all, files),
-    // What stands before the program says how it is run.
+    // The prefixes of the program set how systemd runs it.
     command: wordsOf((all("ExecStart").at(-1) ?? "").replace(/^[-@:+!|]+/, "")),
     workingDirectory: (all("WorkingDirectory").at(-1) ?? "/").replace(/^-/, ""),
     user: yes("DynamicUser") ? undefined : user ?? "root",
@@ -170,12 +170,12 @@ function credentialsOf(
   return found;
 }
 
-/** Whether a stand-in can be of use, and is not only there so that the service starts. */
+/** Whether a default value is a real one, and not only a placeholder that lets the service start. */
 function isMeant(text: string): boolean {
   return text.trim() !== "missing";
 }
 
-/** Specifiers (systemd.unit(5)), as far as a service of ours may need them. */
+/** Expands the specifiers (systemd.unit(5)) that a unit of the relay may need. */
 function expanded(value: string, name: string): string {
   const stem = name.replace(/\.\w+$/, "");
   const specifiers: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
-// Sockets that the service manager hands over (sd_listen_fds(3)): descriptors from 3 on, each with a
-// name that says what is to be served there.
+// Sockets that the service manager passes (sd_listen_fds(3)): descriptors from 3 on, each with a name
+// for the protocol to serve there.
 
 import { loadLibc, type SocketFacts } from "../runtime/libc.ts";
 
@@ -18,7 +18,7 @@ export type HandedOverSockets = Readonly<Record<SocketName, readonly HandedOver[
 
 export const NO_SOCKETS: HandedOverSockets = { smtp: [], smtps: [], http: [] };
 
-/** What is asked of the system. */
+/** The system calls that are needed. */
 export interface Descriptors {
   describe(descriptor: number): SocketFacts;
   closeOnExec(descriptor: number): void;
@@ -30,12 +30,11 @@ export type Handed =
   | { readonly type: "problems"; readonly problems: readonly string[] };
 
 const FIRST = 3;
-/** More than anybody has: the number is read before anything is known of it. */
+/** A bound on LISTEN_FDS, which is not checked by anything else. */
 const MOST = 1024;
 
 /**
- * Takes the sockets over. The variables are gone afterwards, so that no other program takes them for
- * its own.
+ * Takes the sockets over and removes the variables, so that no child process uses them.
  *
  * @param pid our own
  */
@@ -46,7 +45,7 @@ export async function takeSockets(
 ): Promise<Handed> {
   const { LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES } = environment;
   for (const name of ["LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"]) delete environment[name];
-  // Meant for another process, as those are that started this one.
+  // The variables may be another process's, such as the parent's.
   if (LISTEN_FDS === undefined || LISTEN_PID !== String(pid)) return sockets(NO_SOCKETS);
   const count = /^\d{1,9}$/.test(LISTEN_FDS) ? Number(LISTEN_FDS) : NaN;
   if (!(count <= MOST)) {

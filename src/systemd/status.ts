@@ -1,4 +1,4 @@
-// The line of `systemctl status`: what the relay does, for a person.
+// The status line of the relay for `systemctl status`.
 
 export interface RelayState {
   /** Where mail is taken, such as `[::]:25`. */
@@ -9,7 +9,7 @@ export interface RelayState {
   readonly sent: number;
   readonly refused: number;
   readonly deferred: number;
-  /** May have been sent: nobody knows. */
+  /** May have been sent: the service gave no clear answer. */
   readonly ambiguous: number;
 }
 

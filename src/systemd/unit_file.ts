@@ -3,9 +3,9 @@
 
 /** The machine's files. */
 export interface Files {
-  /** @returns undefined where there is none, or it may not be read */
+  /** @returns undefined where the file does not exist, or may not be read */
   read(path: string): string | undefined;
-  /** Names in a directory; none where it is not there. */
+  /** Names in a directory; an empty list where it does not exist. */
   list(path: string): readonly string[];
 }
 
@@ -22,14 +22,14 @@ export interface Unit {
   readonly name: string;
   /** The unit's own file, then its drop-ins in the order in which they count. */
   readonly paths: readonly string[];
-  /** All values of a key, in order; an empty one has taken back those before it. */
+  /** All values of a key, in order; an empty value has removed those before it. */
   all(section: string, key: string): readonly string[];
   /** The last value of a key. */
   last(section: string, key: string): string | undefined;
 }
 
 /**
- * @param given a unit's name; or the path of its file, whose drop-ins are beside it then
+ * @param given a unit's name; or the path of its file, with its drop-ins in the same directory
  * @returns undefined where there is no such unit
  */
 export function readUnit(given: string, files: Files): Unit | undefined {
@@ -81,7 +81,7 @@ function dropIns(name: string, files: Files): string[] {
   const prefixes = words.slice(1).map((_, i) =>
     `${words.slice(0, words.length - 1 - i).join("-")}-`
   );
-  // The most particular first: it hides the others.
+  // The most specific first: it overrides the others.
   const names = [name, ...prefixes.map((prefix) => `${prefix}.${type}`), type];
   const found = new Map<string, string>();
   for (const unit of names) {
@@ -100,7 +100,7 @@ function assignmentsIn(text: string): (readonly [section: string, key: string, v
   let section = "";
   let line = "";
   for (const piece of text.split(/\r?\n/)) {
-    // A comment may stand inside of a continued line.
+    // A comment may interrupt a continued line.
     if (/^\s*[#;]/.test(piece)) continue;
     line += piece;
     if (line.endsWith("\\")) {

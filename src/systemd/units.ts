@@ -1,4 +1,4 @@
-// The units of `deploy/systemd/`, as the program carries them to install them.
+// The units of `deploy/systemd/`, which are part of the program so that it can install them.
 
 import certificatePath from "../../deploy/systemd/smtp-oauth-relay-certificate.path" with {
   type: "text",

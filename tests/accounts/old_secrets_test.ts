@@ -2,6 +2,7 @@
  * Guard, lookup and tokens together by a clock of the test's: what old secrets and guesses cost Entra ID
  * and the table, and how soon what an administrator has mended is seen.
  */
+import { usernameKey } from "../../src/accounts/username.ts";
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Accounts } from "../../src/accounts/accounts.ts";
@@ -58,7 +59,7 @@ function open(rows: Record<string, Record<string, unknown>> = {}) {
   const accounts = new Accounts({ delimiter: "@", tokens, scope: SCOPE, entries });
   const guard = new LoginGuard({
     rate: { most: 10, window: 60_000 },
-    delimiter: "@",
+    accountOf: (username) => usernameKey(username, "@"),
     clock,
     login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
   });

@@ -17,8 +17,8 @@ import type { HttpClient, HttpRequest } from "../../src/http/client.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { cloudOf } from "../../src/settings/clouds.ts";
 import { createAuthority } from "../support/authority.ts";
-import { settingsOf } from "../support/certificates.ts";
 import { type ProxyServer, startProxy } from "../support/proxy.ts";
+import { settingsOf } from "../support/settings.ts";
 
 const TENANT = "11111111-1111-1111-1111-111111111111";
 const CLIENT = "22222222-2222-2222-2222-222222222222";

@@ -14,7 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, before, beforeEach, describe, it } from "node:test";
 import { type Certificate, CertificateError } from "../../src/certificates/certificate.ts";
-import { FileSource } from "../../src/certificates/file.ts";
+import { FileSource } from "../../src/certificates/file_source.ts";
 import { type Chain, issueChain } from "../support/chains.ts";
 
 /** Milliseconds that files must stay the same. */
@@ -130,6 +130,17 @@ describe("the watch over the certificate's files", () => {
     assert.equal(await look(), undefined, "it was taken with its chain");
   });
 
+  it("finds nothing new where the old files are back before the new ones have settled", async () => {
+    write("", one);
+    const look = watch(source());
+    await look();
+    write("", other);
+    const looking = look();
+    await new Promise((resolve) => setTimeout(resolve, SETTLE / 2));
+    write("", one);
+    assert.equal(await looking, undefined);
+  });
+
   it("refuses halves: one of the two files, a certificate cut off, a chain cut off", async () => {
     write("", one);
     const look = watch(source());
@@ -143,7 +154,7 @@ describe("the watch over the certificate's files", () => {
     );
     writeFileSync(path("key.pem"), other.privateKey);
     writeFileSync(path("cert.pem"), other.certificate.slice(0, 300));
-    await assert.rejects(look(), /is cut off: it has a beginning of a certificate/);
+    await assert.rejects(look(), /is cut off: a certificate begins in it/);
     writeFileSync(path("cert.pem"), other.certificate.slice(0, -40));
     await assert.rejects(look(), /is cut off/);
     rmSync(path("cert.pem"));

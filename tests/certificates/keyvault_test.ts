@@ -16,14 +16,13 @@ import {
   certificatesIn,
   CertificateUnavailable,
 } from "../../src/certificates/certificate.ts";
-import { IdentityHolder } from "../../src/certificates/holder.ts";
+import { CertificateManager } from "../../src/certificates/certificate_manager.ts";
 import { KeyVaultSource } from "../../src/certificates/keyvault.ts";
 import type { HttpClient } from "../../src/http/client.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { WRONG_SECRET } from "../../src/sandbox/entra.ts";
 import { Secret } from "../../src/secret.ts";
-import { settingsOf } from "../support/certificates.ts";
 import { type Chain, issueChain, type KeyKind } from "../support/chains.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { httpClient } from "../support/http.ts";
@@ -36,6 +35,7 @@ import {
   VAULT_TENANT,
   type VaultFault,
 } from "../support/vault.ts";
+import { settingsOf } from "../support/settings.ts";
 
 const IDENTITY = {
   AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
@@ -206,7 +206,7 @@ describe("a look into Key Vault", () => {
   it("comes again and again while it is in force, and a new version is taken by itself", async () => {
     vault.putPkcs12(NAME, chains.get("RSA")!);
     const replaced = Promise.withResolvers<string>();
-    const holder = await IdentityHolder.open({
+    const manager = await CertificateManager.open({
       source: await source({ interval: 10 }),
       settings: settingsOf({}),
       runtime: await currentRuntime(),
@@ -224,9 +224,9 @@ describe("a look into Key Vault", () => {
       await vault.answered();
       vault.putPem(NAME, chains.get("EC")!);
       assert.equal(await replaced.promise, chains.get("EC")!.serial);
-      assert.ok(holder.identity.privateKey === chains.get("EC")!.privateKey.trimEnd());
+      assert.ok(manager.identity.privateKey === chains.get("EC")!.privateKey.trimEnd());
     } finally {
-      holder.close();
+      manager.close();
     }
   });
 
@@ -281,8 +281,8 @@ describe("a vault that does not hand it out", () => {
   const FAULTS: readonly (readonly [fault: VaultFault, line: RegExp])[] = [
     ["forbidden by role", /give the relay's identity the role "Key Vault Secrets User".*ByRbac\)$/],
     ["forbidden by policy", /access policy must let .* get secrets \(AccessDenied\)$/],
-    ["forbidden by firewall", /firewall does not let this machine in.* \(ForbiddenByFirewall\)$/],
-    ["throttled", /it has had too many requests \(Throttled\)$/],
+    ["forbidden by firewall", /firewall blocks this machine.* \(ForbiddenByFirewall\)$/],
+    ["throttled", /it throttles: it has had too many requests \(Throttled\)$/],
     ["broken", /it answers with HTTP 500: An internal error occurred\. \(InternalError\)$/],
     ["hangs up", /it cannot be reached: /],
   ];
@@ -336,7 +336,7 @@ describe("a vault that does not hand it out", () => {
     const { line } = await problem({ url: "https://vault.example", imitated: false });
     assert.match(
       line,
-      /what answers there is no Key Vault of that name: check AZURE_KEY_VAULT_URL/,
+      /the server there is not a Key Vault of that name: check AZURE_KEY_VAULT_URL/,
     );
     assert.equal(vault.tokens.size, 0);
     const opened = await source({ url: "https://example.vault.azure.net", imitated: false });

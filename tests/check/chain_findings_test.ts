@@ -82,7 +82,7 @@ describe("a chain", () => {
     assert.deepEqual(codes([good, root, intermediate]), ["certificate.chain-order"]);
     assert.deepEqual(judge([good, stranger, intermediate]), [{
       code: "certificate.chain-order",
-      what: "it has a certificate in it that has no part in the chain, number 2",
+      what: "it has a certificate in it that does not belong to the chain, number 2",
     }]);
   });
 

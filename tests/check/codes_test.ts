@@ -9,7 +9,7 @@ import { CODES } from "../../src/check/codes.ts";
 import { judgeRefusal } from "../../src/check/login_findings.ts";
 import { judgeOutcome } from "../../src/check/test_message.ts";
 import { AADSTS, refusalFor } from "../../src/entra/entra_errors.ts";
-import { BY_CODE, BY_STATUS, judgeAnswer, outcomeOf } from "../../src/graph/graph_errors.ts";
+import { BY_CODE, BY_STATUS, classifyResponse, outcomeOf } from "../../src/graph/graph_errors.ts";
 import type { HttpResponse } from "../../src/http/client.ts";
 
 describe("the table of findings", () => {
@@ -72,7 +72,7 @@ describe("a refused message", () => {
     );
     const response: HttpResponse = { type: "response", status, headers: new Map(), body };
     const message = { from: "a@example.com", to: "b@example.com" };
-    return judgeOutcome(outcomeOf(judgeAnswer(response)), "id", message).code;
+    return judgeOutcome(outcomeOf(classifyResponse(response)), "id", message).code;
   };
   /** Of a 4xx by this code. */
   const expected = (code: string) => {

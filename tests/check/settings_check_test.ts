@@ -53,7 +53,7 @@ describe("a part of the check", () => {
       "Graph",
     ]);
     assert.deepEqual(findings.map(({ code, what }) => [code, what]), [
-      ["settings.not-judged", "not looked at because of SMTP_LISTEN: SMTP port"],
+      ["settings.not-judged", "not checked because of SMTP_LISTEN: SMTP port"],
     ]);
   });
 });

@@ -160,7 +160,7 @@ describe("a table's rows", () => {
     ]);
     assert.match(
       others[0]!.fix!,
-      /another id; no login finds this one: smtp-oauth-relay lookup delete scanner@lookup$/,
+      /another id, because no login can name this one: smtp-oauth-relay lookup delete scanner@lookup$/,
     );
     assert.match(
       others[1]!.fix!,

@@ -36,7 +36,7 @@ describe("trusted networks", () => {
     const [found] = judgeNetworks(Networks.parse("172.16.0.0/12")!, ["172.17.0.1"]);
     assert.match(
       found!.what,
-      /^TRUSTED_NETWORKS 172\.16\.0\.0\/12 holds 172\.17\.0\.1, the gateway/,
+      /^TRUSTED_NETWORKS 172\.16\.0\.0\/12 contains 172\.17\.0\.1, the gateway/,
     );
     assert.match(found!.fix!, /trusted_networks\.md/);
   });

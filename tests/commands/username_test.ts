@@ -96,6 +96,8 @@ describe("the command username", () => {
     [`${TENANT}@x`, /client id is neither/],
     [`${BOTH.short}@example.com`, /more than one "@"/],
     ["@lookup", /lookup id is empty/],
+    // https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
+    ["a/b@lookup", /cannot be a key of the lookup table/],
     ["a\nb@c", /tenant id is neither/],
     [TENANT, /this is one id/],
     [TENANT_SHORT, /this is one id/],

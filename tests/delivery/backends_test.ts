@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { after, before, describe, it } from "node:test";
-import type { Authorization } from "../../src/accounts/account.ts";
+import type { Account, Authorization } from "../../src/accounts/account.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import type { Attempt, Backend, Delivery, Submission } from "../../src/delivery/delivery.ts";
 import { directDelivery } from "../../src/delivery/direct_delivery.ts";
@@ -136,6 +136,35 @@ describe("a submission that was written down and read again", () => {
   after(async () => {
     http.close();
     await cloud.close();
+  });
+
+  it("of an account that may not send as anybody has no other's address in its names", async () => {
+    // Readers may show the name alone.
+    await cloud.inbox.clear();
+    const authorization = accountWith(await fetchToken(cloud.authority));
+    const content = [
+      Buffer.from('From: "eve@y.test" <ann@x.test>\r\nTo: bea@x.test\r\n\r\nText\r\n'),
+    ];
+    const { allowedSenders: _, ...rest } = SUBMISSION.account;
+    const anybody: Account = rest;
+    for (const account of [SUBMISSION.account, anybody]) {
+      for (const rules of [new SenderRules(), RULES]) {
+        const { message, ...options } = GRAPH_OPTIONS;
+        const backend = new GraphBackend({
+          ...options,
+          message: { ...message, senders: rules },
+          http,
+          endpoint: cloud.endpoint,
+        });
+        const delivery = directDelivery(backend, { ...OPTIONS, rules });
+        const submission = { ...stored({ ...SUBMISSION, content }), account };
+        const outcome = await delivery.deliver(submission, attemptOf(authorization));
+        assert.equal(outcome.type, "sent", JSON.stringify(outcome));
+        const { raw } = cloud.inbox.get(cloud.inbox.list()[0]!.id)!;
+        const isRestricted = rules.restricts(account);
+        assert.equal(/eve@y\.test/.test(Buffer.from(raw).toString("latin1")), !isRestricted);
+      }
+    }
   });
 
   it("arrives by Graph as it would have at once, hidden recipients in Bcc", async () => {

@@ -376,6 +376,23 @@ describe("a message that is tried again by a client that was gone", () => {
     assert.equal((await third).type, "alreadySent");
   });
 
+  it("has no other message hashed but those of its account, envelope and size", async () => {
+    const { send, repeated } = setUp();
+    await send("first");
+    let reads = 0;
+    const [whole] = submissionOf(ACCOUNT).content;
+    const content = [whole!.subarray(0, 7), whole!.subarray(7, -1)].map((block) =>
+      new Proxy(block, {
+        get(target, name) {
+          if (name !== "length") reads++;
+          return Reflect.get(target, name);
+        },
+      })
+    );
+    assert.equal(await repeated("shorter", { changes: { content } }), undefined);
+    assert.equal(reads, 0);
+  });
+
   it("is sent twice where both clients are there, and nothing is hashed then", async () => {
     const { deliver, sending, came } = setUp();
     let reads = 0;

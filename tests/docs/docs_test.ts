@@ -317,6 +317,48 @@ describe("log lines in the pages", () => {
   });
 });
 
+/** What each room of src/ imports: at run time, or with its types. */
+function importsOf(room: string, types: boolean): Set<string> {
+  const files = SOURCES.filter(({ path }) =>
+    path === join("src", room) || path.startsWith(join("src", room, "/"))
+  );
+  assert.ok(files.length > 0, room);
+  const found = new Set<string>();
+  for (const { path, text } of files) {
+    // Types are gone at run time; an import of nothing but types says so.
+    const code = types ? text : text.replace(/^(?:import|export) type [\s\S]*?;$/gm, "");
+    for (const [, target] of code.matchAll(/(?:from|import\() ?"(\.[^"]+)"/g)) {
+      const [first = "", second = ""] = join(dirname(path), target!).split("/");
+      if (first === "src" && second !== room) found.add(second);
+    }
+  }
+  return found;
+}
+
+describe("the picture in architecture.md", () => {
+  const [, picture = ""] = /```mermaid\n([\s\S]*?)```/.exec(read("docs/architecture.md")) ?? [];
+  const name = (node: string) => /\["(.+)"\]/.exec(node)?.[1] ?? node.trim();
+  const arrows = [...picture.matchAll(/^ *(\S+) (?:-->|==>) (.+)$/gm)].flatMap(([, from, to]) =>
+    to!.split(" & ").map((node) => [name(from!), name(node)] as const)
+  );
+  const full = (room: string) => room === "main" ? "main.ts" : room;
+
+  it("has only arrows that are imports", () => {
+    assert.ok(arrows.length > 20);
+    const wrong = arrows.filter(([from, to]) => !importsOf(full(from), true).has(full(to)));
+    assert.deepEqual(wrong, []);
+  });
+
+  it("reaches every folder from main.ts", () => {
+    const reached = new Set(["main.ts"]);
+    for (const room of reached) {
+      for (const [from, to] of arrows) if (full(from) === room) reached.add(full(to));
+    }
+    const folders = readdirSync(join(ROOT, "src")).filter((entry) => !entry.endsWith(".ts"));
+    assert.deepEqual([...reached].sort(), [...folders, "main.ts"].sort());
+  });
+});
+
 describe("rooms in architecture.md", () => {
   const [, page = ""] = read("docs/architecture.md").split("<!-- rooms -->");
   const rows = [...page.matchAll(/^\| `([a-z_.]+)\/?` +\|[^|]*\| ([^|]*?) *\|$/gm)];
@@ -327,22 +369,19 @@ describe("rooms in architecture.md", () => {
     assert.deepEqual([...rooms.keys()].sort(), entries);
   });
 
+  it("import only from rooms below them", () => {
+    const order = [...rooms.keys()];
+    const climbs = order.flatMap((room, place) =>
+      [...importsOf(room, false)].filter((other) => order.indexOf(other) <= place)
+        .map((other) => `${room} from ${other}`)
+    );
+    assert.deepEqual(climbs, []);
+  });
+
   for (const [room, allowed] of rooms) {
     if (allowed === "all") continue;
     it(`import from nowhere else: ${room} from ${allowed}`, () => {
-      const files = SOURCES.filter(({ path }) =>
-        path === join("src", room) || path.startsWith(join("src", room, "/"))
-      );
-      assert.ok(files.length > 0);
-      const found = new Set<string>();
-      for (const { path, text } of files) {
-        // Types are gone at run time; an import of nothing but types says so.
-        const runtime = text.replace(/^(?:import|export) type [\s\S]*?;$/gm, "");
-        for (const [, target] of runtime.matchAll(/(?:from|import\() ?"(\.[^"]+)"/g)) {
-          const [first = "", second = ""] = join(dirname(path), target!).split("/");
-          if (first === "src" && second !== room) found.add(second);
-        }
-      }
+      const found = importsOf(room, false);
       const [, closed] = /^all but ([a-z]+)$/.exec(allowed) ?? [];
       if (closed !== undefined) return assert.ok(!found.has(closed), [...found].join(", "));
       const expected = allowed === "nothing" ? [] : allowed.split(", ").sort();

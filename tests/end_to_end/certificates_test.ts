@@ -190,7 +190,7 @@ for (const program of PROGRAMS) {
       writeFileSync(join(directory, "cert.pem"), other.certificate);
       await hangup(
         relay,
-        /WARNING The new certificate cannot be used: .* reason="TLS_KEY_FILEPATH .* is not the key/,
+        /WARNING New certificate rejected, keeping the current one .* reason="TLS_KEY_FILEPATH .* is not the key/,
       );
       assert.equal(await shown(relay), one.serial);
       write(other);
@@ -203,10 +203,16 @@ for (const program of PROGRAMS) {
     it("in a vault that refuses stays, says so with the days left, and gives way later", async () => {
       const relay = await serve(program, environment(SOURCES["Key Vault"].settings(one)));
       vault.fault = "forbidden by role";
-      await hangup(relay, /WARNING The certificate could not be refreshed: .*ByRbac\)" days=89/);
+      await hangup(
+        relay,
+        /WARNING Certificate not refreshed, keeping the current one .*ByRbac\)" days=89/,
+      );
       vault.fault = undefined;
       vault.setEnabled(NAME, false);
-      await hangup(relay, /WARNING The certificate could not be refreshed: .*SecretDisabled/);
+      await hangup(
+        relay,
+        /WARNING Certificate not refreshed, keeping the current one .*SecretDisabled/,
+      );
       assert.equal(await shown(relay), one.serial);
       vault.putPem(NAME, other);
       await hangup(relay, replaced(other));
@@ -221,7 +227,7 @@ for (const program of PROGRAMS) {
         ...environment(write(expired, "expired-")),
         LOG_LEVEL: "WARNING",
       });
-      const [line] = await relay.running.until("stderr", /WARNING The certificate has expired.*\n/);
+      const [line] = await relay.running.until("stderr", /WARNING Certificate expired.*\n/);
       for (const field of [`serial=${expired.serial}`, "days=-1", "subject=", "expires="]) {
         assert.ok(line.includes(field), line);
       }
@@ -243,7 +249,7 @@ for (const program of PROGRAMS) {
         program,
         environment({ TLS_SOURCE: "off", REQUIRE_TLS: "false", SMTPS_LISTEN: "" }),
       );
-      await hangup(relay, /INFO Asked to look for a new certificate/);
+      await hangup(relay, /INFO Checking for a new certificate/);
       const client = new SmtpClient(relay.smtp);
       assert.match(await client.login(USERNAME, SECRET), /^235 /);
       client.destroy();

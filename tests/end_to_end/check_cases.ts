@@ -90,7 +90,7 @@ const SETTINGS: readonly Case[] = [
       /LOG_LEVEL "LOUD" must be "DEBUG"/,
       /SMTP_LISTEN "8025" must be host:port/,
       /GRAPH_ENDPOINT "http:\/\/x\.example" must be an https URL/,
-      /not looked at because of SMTP_LISTEN, GRAPH_ENDPOINT: SMTP port, Graph, login/,
+      /not checked because of SMTP_LISTEN, GRAPH_ENDPOINT: SMTP port, Graph, login/,
       /ok {3}certificate: TLS_CERT_FILEPATH ".*cert\.pem" is for smtp\.example\.com/,
       /ok {3}authority: 127\.0\.0\.1:\d+ answers/,
     ],
@@ -152,14 +152,14 @@ const CERTIFICATES: readonly Case[] = [
     name: "a certificate file that is cut off",
     settings: certificate("half.pem"),
     codes: ["certificate.malformed"],
-    says: [/half\.pem" is cut off: it has a beginning .*\. Fix: copy or write the file again/],
+    says: [/half\.pem" is cut off: a certificate begins .*\. Fix: copy or write the file again/],
   },
   {
     name: "a key with a passphrase",
     settings: (world) => ({ TLS_KEY_FILEPATH: world.file("locked-key.pem") }),
     codes: ["certificate.malformed"],
     says: [
-      /has a passphrase, which nobody is there to type\. Fix: remove it with openssl pkey -in/,
+      /has a passphrase, which the relay cannot enter\. Fix: remove it with openssl pkey -in/,
     ],
   },
   {
@@ -253,7 +253,7 @@ const CERTIFICATES: readonly Case[] = [
     name: "a certificate that is signed by itself",
     settings: pair("self-signed"),
     codes: ["certificate.self-signed"],
-    says: [/is signed by itself\. Fix: configure the clients to trust it/],
+    says: [/is self-signed\. Fix: configure the clients to trust it/],
   },
   {
     name: "a cipher string that cannot be used",
@@ -343,7 +343,7 @@ const VAULT: readonly Case[] = [
     args: nothing,
     vaultFault: "forbidden by firewall",
     codes: ["vault.firewall"],
-    says: [/its firewall does not let this machine in.*Fix: add this machine's address/],
+    says: [/its firewall blocks this machine.*Fix: add this machine's address/],
   },
   {
     name: "a certificate that the vault does not have",
@@ -449,12 +449,12 @@ const SERVICES: readonly Case[] = [
     says: [/localhost:\d+ shows a certificate for .* another name\. Fix: check the name server/],
   },
   {
-    name: "a service with a certificate that is out of its time",
+    name: "a service with a certificate that is outside its validity period",
     settings: at("outOfTime"),
     args: nothing,
     codes: ["authority.expired", "graph.expired", "clock.unknown"],
     says: [
-      /certificate of localhost:\d+ is out of its time, good from .*Fix: check this machine's/,
+      /certificate of localhost:\d+ is outside its validity period \(.*Fix: check this machine's/,
     ],
   },
   {
@@ -587,7 +587,9 @@ const TABLE: readonly Case[] = [
     settings: (world) => ({ ...inTable("empty")(world), AZURE_TABLES_FORCE_USAGE: "true" }),
     args: nothing,
     codes: ["table.empty-forced"],
-    says: [/FAIL table: .* has no entry in .*FORCE_USAGE lets nobody in without\. Fix: create/],
+    says: [
+      /FAIL table: .* has no entry in .*FORCE_USAGE refuses every login without one\. Fix: create/,
+    ],
   },
   {
     name: "ids of tenant and client that have no entry where they need one",
@@ -639,7 +641,7 @@ const TABLE: readonly Case[] = [
     codes: ["settings.bad", "settings.not-judged"],
     says: [
       /AZURE_TABLES_FORCE_USAGE needs a table/,
-      /not looked at because of AZURE_TABLES_URL: table, login/,
+      /not checked because of AZURE_TABLES_URL: table, login/,
     ],
   },
   {
@@ -815,7 +817,7 @@ const TRUSTED: readonly Case[] = [
       args: nothing,
       codes: ["trusted.gateway"],
       says: [
-        /warn trusted: TRUSTED_NETWORKS .* holds .*, the gateway of this machine or .*Fix: list/,
+        /warn trusted: TRUSTED_NETWORKS .* contains .*, the gateway of this machine or .*Fix: list/,
       ],
       everywhere: true,
     } satisfies Case,
@@ -825,7 +827,9 @@ const TRUSTED: readonly Case[] = [
     settings: () => trusted({ TRUSTED_NETWORKS: "127.0.0.0/8" }),
     args: nothing,
     codes: ["trusted.loopback"],
-    says: [/warn trusted: TRUSTED_NETWORKS 127\.0\.0\.0\/8 holds addresses of this machine itself/],
+    says: [
+      /warn trusted: TRUSTED_NETWORKS 127\.0\.0\.0\/8 contains addresses of this machine itself/,
+    ],
   },
   {
     name: "a trusted network that is too wide, and does not judge it",
@@ -834,7 +838,7 @@ const TRUSTED: readonly Case[] = [
     codes: ["settings.bad", "settings.not-judged"],
     says: [
       /TRUSTED_NETWORKS "0\.0\.0\.0\/0", in "198\.51\.100\.1,0\.0\.0\.0\/0", must be networks .* \/8/,
-      /not looked at because of TRUSTED_NETWORKS: trusted networks/,
+      /not checked because of TRUSTED_NETWORKS: trusted networks/,
     ],
   },
   {

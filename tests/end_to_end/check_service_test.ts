@@ -85,7 +85,7 @@ for (const program of PROGRAMS) {
         stdout,
         /^ok {3}service: .*relay\.service: runs as a user of its own in \/; cred/,
       );
-      assert.ok(stdout.includes(`TLS_CERT_FILEPATH "${directory}/cert.pem" is signed by itself`));
+      assert.ok(stdout.includes(`TLS_CERT_FILEPATH "${directory}/cert.pem" is self-signed`));
       assert.ok(!stdout.includes("a password"));
     });
 

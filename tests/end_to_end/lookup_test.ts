@@ -80,6 +80,8 @@ for (const program of PROGRAMS) {
         `id         o'neil\ntenant_id  ${TENANT}\nclient_id  ${CLIENT}\ndisabled   true\n` +
           "state      disabled\n",
       );
+      const json = JSON.parse((await lookup(["get", "o'neil", "--json"])).stdout);
+      assert.deepEqual([json.disabled, json.usable, "problem" in json], [true, false, false]);
       const deleted = await lookup(["delete", "o'neil", "--yes"]);
       assert.deepEqual([deleted.status, deleted.stdout], [0, 'Entry "o\'neil" deleted\n']);
       const gone = await lookup(["get", "o'neil"]);

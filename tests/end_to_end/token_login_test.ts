@@ -5,11 +5,10 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { afterEach, describe, it } from "node:test";
 import { createTransport } from "nodemailer";
-import { type Relay, startRelay } from "../../src/relay/relay.ts";
-import { createLog } from "../../src/observe/log.ts";
-import { loadSettings } from "../../src/settings/load.ts";
+import type { Relay } from "../../src/relay/relay.ts";
 import { type CloudServer, type CloudServerOptions, startCloud } from "../support/cloud.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
+import { type Line, TestRelays } from "../support/relay.ts";
 import { fetchToken, jwt } from "../support/tokens.ts";
 import { execute, missing } from "./clients.ts";
 import { SmtpClient } from "./smtp_client.ts";
@@ -23,7 +22,7 @@ interface World {
   readonly relay: Relay;
   readonly port: number;
   /** The log, at DEBUG. */
-  readonly lines: Record<string, unknown>[];
+  readonly lines: readonly Line[];
   /** A token for Graph. */
   token(): Promise<string>;
   /** One with the same claims, which Graph does not know. */
@@ -31,6 +30,7 @@ interface World {
 }
 
 describe("a client that brings a token", () => {
+  const relays = new TestRelays();
   const ends: (() => Promise<void> | void)[] = [];
   afterEach(async () => {
     for (const end of ends.splice(0).reverse()) await end();
@@ -42,27 +42,15 @@ describe("a client that brings a token", () => {
   ): Promise<World> {
     const cloud = await startCloud({ graph });
     ends.push(() => cloud.close());
-    const loaded = loadSettings({
-      SMTP_LISTEN: "127.0.0.1:0",
-      HTTP_LISTEN: "off",
-      TLS_SOURCE: "off",
-      REQUIRE_TLS: "false",
-      AUTH_MECHANISMS: "PLAIN, login, xoauth2, OAuthBearer",
-      AZURE_AUTHORITY_HOST: cloud.authority.href,
-      GRAPH_ENDPOINT: cloud.endpoint.href,
-      ...environment,
+    const { relay, port, lines } = await relays.start({
+      cloud,
+      environment: { AUTH_MECHANISMS: "PLAIN, login, xoauth2, OAuthBearer", ...environment },
     });
-    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
-    const lines: Record<string, unknown>[] = [];
-    const write = (line: string) => void lines.push(JSON.parse(line));
-    const log = createLog({ level: "DEBUG", format: "json", write });
-    const relay = await startRelay({ settings: loaded.settings, log });
-    ends.push(() => relay.stop());
     const exp = Math.floor(Date.now() / 1000) + 3600;
     return {
       cloud,
       relay,
-      port: relay.addresses.smtp[0]!.port,
+      port,
       lines,
       token: () => fetchToken(cloud.authority, `${cloud.url}/.default`),
       forged: (signature) =>

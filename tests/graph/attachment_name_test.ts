@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
-import { detach } from "../../src/graph/extract_attachments.ts";
+import { extractAttachments } from "../../src/graph/extract_attachments.ts";
 import { content } from "../support/content.ts";
 
 const BODY = `${"QUJD".repeat(19)}\r\n`.repeat(20);
@@ -16,8 +16,8 @@ function nameOf(fields: string, text = "Content-Type: text/plain\r\n"): string {
   const message = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=abc\r\n\r\n" +
     `--abc\r\n${text}\r\nhi\r\n` +
     `--abc\r\n${fields}\r\nContent-Transfer-Encoding: base64\r\n\r\n${BODY}\r\n--abc--\r\n`;
-  const result = detach(content(message), message.length - 100);
-  assert(result.type === "detached");
+  const result = extractAttachments(content(message), message.length - 100);
+  assert(result.type === "extracted");
   assert.equal(result.attachments.length, 1);
   return result.attachments[0]!.name;
 }

@@ -10,6 +10,7 @@ import type { Content } from "../../src/smtp/content.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { accountWith, attemptOf, mailOf, MESSAGE, tokenOf } from "../support/submissions.ts";
+import { TestClient } from "../delivery/waiting_client.ts";
 import { GRAPH_OPTIONS } from "./options.ts";
 
 type Result = HttpResponse | HttpFailure;
@@ -81,9 +82,14 @@ function setUp(options: Partial<GraphOptions> = {}) {
     ...options,
   });
   const account = accountWith(tokenOf("a token"));
-  function send(mailbox = "ann", message: Content = [MESSAGE], as: Authorization = account) {
+  function send(
+    mailbox = "ann",
+    message: Content = [MESSAGE],
+    as: Authorization = account,
+    client?: TestClient,
+  ) {
     const sending: { outcome?: ServiceOutcome } = {};
-    void backend.deliver(mailOf(`${mailbox}@x.test`, message), attemptOf(as))
+    void backend.deliver(mailOf(`${mailbox}@x.test`, message), attemptOf(as, client))
       .then((outcome) => sending.outcome = outcome);
     return sending;
   }
@@ -111,7 +117,7 @@ describe("a message's turn", () => {
     assert.equal(graph.asked, "POST ann sendMail", "without waiting for anything");
     await graph.answer(0, answer(202));
     assert.match(line(message), /^250 2\.0\.0 /);
-    assert.equal(backend.lanes, 0);
+    assert.equal(backend.activeMailboxes, 0);
   });
 
   it("comes when the one before has been answered, whatever the answer was", async () => {
@@ -127,7 +133,7 @@ describe("a message's turn", () => {
     assert.equal(graph.requests.length, 3);
     await graph.answer(2, answer(202));
     assert.match(line(messages[2]!), /^250 /);
-    assert.equal(backend.lanes, 0);
+    assert.equal(backend.activeMailboxes, 0);
   });
 
   it("is not held up by who only claims to be the app, by a token that no service has verified", async () => {
@@ -193,6 +199,82 @@ describe("a message's turn", () => {
   });
 });
 
+describe("a login by a token that nobody has verified", () => {
+  it("takes no turn of the app that it claims to be, and no other login's", async () => {
+    const { graph, send } = setUp({ concurrency: 1 });
+    const claims = (name: string | undefined): Authorization => ({
+      ...accountWith(tokenOf("a token")),
+      unverified: () => name,
+    });
+    send("ann", [MESSAGE], claims("first"));
+    send("ann", [MESSAGE], claims("second"));
+    send("ann");
+    assert.equal(graph.requests.length, 3);
+    // Each has the turns of its own mailbox, and no more.
+    for (const name of ["first", "second", undefined]) send("ann", [MESSAGE], claims(name));
+    await settle();
+    assert.equal(graph.requests.length, 3);
+  });
+});
+
+describe("a delivery's token", () => {
+  it("is asked for with the scope of this service", async () => {
+    const scopes: string[] = [];
+    const { send } = setUp({ scope: "https://graph.microsoft.us/.default" });
+    const account = accountWith(tokenOf("a token"));
+    send("ann", [MESSAGE], {
+      ...account,
+      token(scope) {
+        scopes.push(scope);
+        return account.token(scope);
+      },
+    });
+    await settle();
+    assert.deepEqual(scopes, ["https://graph.microsoft.us/.default"]);
+  });
+});
+
+describe("a message whose client waits for its turn", () => {
+  it("is told so, and put off where others need its place: nothing was sent", async () => {
+    const { graph, send } = setUp();
+    const clients = [new TestClient(), new TestClient()];
+    const [, second] = clients.map((client) => send("ann", [MESSAGE], undefined, client));
+    await settle();
+    assert.deepEqual(clients.map(({ waits }) => waits), [[], [true]]);
+    clients.forEach((client) => client.makeRoom());
+    await settle();
+    assert.match(line(second!), /^451 4\.3\.2 OVER_SHARE: .*nothing was sent$/);
+    assert.deepEqual(clients.map(({ waits }) => waits), [[], [true, false]]);
+    assert.equal(graph.requests.length, 1, "the request that was begun goes on");
+  });
+
+  it("is told once that it waits no longer, whatever is needed afterwards", async () => {
+    const { graph, send } = setUp();
+    send("ann");
+    const client = new TestClient();
+    const message = send("ann", [MESSAGE], undefined, client);
+    await graph.answer(0, answer(202));
+    client.makeRoom();
+    await settle();
+    assert.deepEqual(client.waits, [true, false]);
+    await graph.answer(1, answer(202));
+    assert.match(line(message), /^250 /);
+  });
+
+  it("does not begin to wait where its place is needed already", async () => {
+    const { send, backend, graph } = setUp();
+    send("ann");
+    const client = new TestClient();
+    client.makeRoom();
+    const message = send("ann", [MESSAGE], undefined, client);
+    await settle();
+    assert.match(line(message), /^451 4\.3\.2 OVER_SHARE: /);
+    assert.deepEqual(client.waits, []);
+    await graph.answer(0, answer(202));
+    assert.equal(backend.activeMailboxes, 0);
+  });
+});
+
 describe("a stop", () => {
   it("answers at once what waits for its turn or to be repeated: surely nothing was sent", async () => {
     const { graph, send, backend, stop, clock } = setUp();
@@ -209,7 +291,15 @@ describe("a stop", () => {
       assert(message.outcome?.type === "later" && !message.outcome.ambiguous);
     }
     assert.equal(graph.requests.length, 1);
-    assert.deepEqual([backend.lanes, clock.alarms], [0, 0]);
+    assert.deepEqual([backend.activeMailboxes, clock.alarms], [0, 0]);
+  });
+
+  it("that came before the relay was ready lets nothing begin", async () => {
+    const { graph, send } = setUp({ stop: AbortSignal.abort() });
+    const message = send();
+    await settle();
+    assert.match(line(message), /^451 4\.3\.2 STOPPING: /);
+    assert.equal(graph.requests.length, 0);
   });
 
   it("leaves the request that is under way to whoever ends it, and does not repeat it", async () => {
@@ -403,6 +493,6 @@ describe("a message over GRAPH_REQUEST_LIMIT", () => {
     await settle();
     assert.match(line(large), /^552 5\.3\.4 .* one request to Graph takes 4000000.*LARGE_MESSAGES/);
     assert.equal(graph.requests.length, 0);
-    assert.equal(backend.lanes, 0);
+    assert.equal(backend.activeMailboxes, 0);
   });
 });

@@ -69,7 +69,7 @@ describe("a burst of 200 messages to one mailbox", () => {
       assert.equal(cloud.graph.throttled, 0);
       assert.equal(cloud.graph.requests, MESSAGES);
       assert.equal(cloud.graph.mostPerMailbox, 4, "as many at once as it may be");
-      assert.equal(backend.lanes, 0);
+      assert.equal(backend.activeMailboxes, 0);
     } finally {
       await cloud.close();
     }

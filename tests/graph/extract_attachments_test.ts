@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
-import { type Attachment, detach } from "../../src/graph/extract_attachments.ts";
+import { type Attachment, extractAttachments } from "../../src/graph/extract_attachments.ts";
 import { content, inBlocks, textOf } from "../support/content.ts";
 
 const TEXT = "Content-Type: text/plain\r\n\r\nHello\r\n";
@@ -19,21 +19,21 @@ function file(header: string, octets: string): string {
 }
 
 function detached(text: string, limit: number, size = 1000) {
-  const result = detach(inBlocks(text, size), limit);
-  assert.equal(result.type, "detached");
-  if (result.type !== "detached") throw new Error();
+  const result = extractAttachments(inBlocks(text, size), limit);
+  assert.equal(result.type, "extracted");
+  if (result.type !== "extracted") throw new Error();
   return { rest: textOf(result.rest), attachments: result.attachments };
 }
 
-function indivisible(text: string, limit: number) {
-  const result = detach(content(text), limit);
-  return result.type === "indivisible" ? result.reason : result.type;
+function tooLarge(text: string, limit: number) {
+  const result = extractAttachments(content(text), limit);
+  return result.type === "tooLarge" ? result.reason : result.type;
 }
 
 /** Which part keeps a message from being made smaller. */
 function inTheWay(text: string, limit: number) {
-  const result = detach(content(text), limit);
-  assert(result.type === "indivisible");
+  const result = extractAttachments(content(text), limit);
+  assert(result.type === "tooLarge");
   return result.part;
 }
 
@@ -47,9 +47,9 @@ const OCTETS = "%PDF\0\n\r\xff".repeat(200);
 describe("a message that is too large", () => {
   it("is left alone where it is not: the very same object", () => {
     const blocks = inBlocks(message("multipart/mixed", TEXT, file(PDF, OCTETS)), 100);
-    const result = detach(blocks, 100_000);
+    const result = extractAttachments(blocks, 100_000);
     assert.ok(
-      result.type === "detached" && result.rest === blocks && result.attachments.length === 0,
+      result.type === "extracted" && result.rest === blocks && result.attachments.length === 0,
     );
   });
 
@@ -157,7 +157,7 @@ describe("the root of a multipart/related (RFC 2387 §3.2)", () => {
         kept === "a" ? "b" : "a",
       ]);
       assert.ok(rest.includes(`name=${kept}\r\n`));
-      assert.equal(indivisible(message(`multipart/related${start}`, ...parts), 1000), "body");
+      assert.equal(tooLarge(message(`multipart/related${start}`, ...parts), 1000), "body");
     });
   }
 
@@ -301,7 +301,7 @@ describe("a message that cannot be made smaller", () => {
     ]),
   ];
   for (const [name, text, reason] of cases) {
-    it(`is said to be so: ${name}`, () => assert.equal(indivisible(text, 600), reason));
+    it(`is said to be so: ${name}`, () => assert.equal(tooLarge(text, 600), reason));
   }
 
   const size = 2400;

@@ -74,7 +74,7 @@ async function play(
     const whole = server.connections.reduce((sum, { requests }) => sum + requests.length, 0);
     // A mailbox that was throttled is remembered until Retry-After is over.
     clock.pass(600_000);
-    assert.equal(backend.lanes, 0);
+    assert.equal(backend.activeMailboxes, 0);
     return { outcome, begun, whole, sleeps: clock.sleeps };
   } finally {
     await server.close();

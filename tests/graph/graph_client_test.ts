@@ -5,7 +5,11 @@ import { describe, it } from "node:test";
 import type { Authorization } from "../../src/accounts/account.ts";
 import { type EntraRefusal, unreachable } from "../../src/entra/entra_errors.ts";
 import type { AccessToken } from "../../src/entra/token.ts";
-import { type CallResult, DeliveryCalls, type GraphCall } from "../../src/graph/graph_client.ts";
+import {
+  DeliveryClient,
+  type GraphRequest,
+  type GraphResult,
+} from "../../src/graph/graph_client.ts";
 import type { HttpFailure, HttpRequest, HttpResponse } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { tokenOf } from "../support/submissions.ts";
@@ -45,7 +49,7 @@ interface Scene {
   readonly script: readonly Happening[];
   /** What the account says each time that it is asked; the last one ever after. */
   readonly tokens?: readonly (AccessToken | EntraRefusal | Promise<never>)[];
-  readonly call?: Partial<GraphCall>;
+  readonly call?: Partial<GraphRequest>;
   readonly expected?: readonly number[];
   readonly chance?: number;
   /** Milliseconds for the delivery, and for one request. */
@@ -54,7 +58,7 @@ interface Scene {
 }
 
 interface Seen {
-  readonly result: CallResult;
+  readonly result: GraphResult;
   readonly requests: readonly HttpRequest[];
   readonly sleeps: readonly number[];
   readonly attempts: number;
@@ -94,7 +98,7 @@ async function play(
     reject: (token) => void events.push(`rejected ${nameOf(token)}`),
     confirm: (token) => void events.push(`confirmed ${nameOf(token)}`),
   };
-  const calls = new DeliveryCalls({
+  const graph = new DeliveryClient({
     http: {
       request(request) {
         const next = script[Math.min(requests.length, script.length - 1)]!;
@@ -113,13 +117,13 @@ async function play(
       accepted: () => void events.push("accepted"),
     },
   });
-  const pending = calls.call({
+  const pending = graph.request({
     method: "POST",
     url: new URL("http://graph.test/v1.0/users/ann/sendMail"),
     headers: { "Content-Type": "text/plain" },
     body: { length: 4, parts: () => ["QUJD"] },
     authorized: true,
-    sends: true,
+    submits: true,
     ...call,
   }, expected);
   // Who waits for a token that does not come waits for an alarm.
@@ -130,7 +134,7 @@ async function play(
     result,
     requests,
     sleeps: clock.sleeps,
-    attempts: calls.attempts,
+    attempts: graph.attempts,
     events,
     took: clock.now() - begun,
   };
@@ -165,7 +169,7 @@ describe("a request that the service surely did not take", () => {
     });
 
     it(`is made again where it does not send, too: ${what}`, async () => {
-      const call = { sends: false, authorized: false };
+      const call = { submits: false, authorized: false };
       const seen = await play({ script: [happening, answer(201)], call, expected: [201] });
       assert.equal(told(seen), "answer 201");
       assert.equal(seen.requests.length, 2);
@@ -229,7 +233,7 @@ describe("a request that sends and may have been taken", () => {
 
     if (happening.type === "response" && happening.status < 300) continue;
     it(`is made once without such doubt where it does not send: ${what}`, async () => {
-      const seen = await play({ script: [happening], call: { sends: false }, expected: [201] });
+      const seen = await play({ script: [happening], call: { submits: false }, expected: [201] });
       // 4.4.2 is for what may have been sent.
       assert.match(told(seen), new RegExp(reply.source.replace("4\\.4\\.2", "4\\.4\\.1")));
       assert(seen.result.type === "failed" && !seen.result.outcome.ambiguous);
@@ -265,7 +269,7 @@ describe("a request that was taken", () => {
   });
 
   it("needs its body where it does not send: the draft's name is in it", async () => {
-    const call = { sends: false };
+    const call = { submits: false };
     for (const status of [201, 202]) {
       const script = [failure(true, "TRUNCATED", status)];
       const seen = await play({ script, call, expected: [201, 202] });
@@ -312,19 +316,19 @@ describe("a request to a service whose certificate is not trusted", () => {
 });
 
 describe("a request that a stop finds not begun", () => {
-  const call: GraphCall = {
+  const call: GraphRequest = {
     method: "POST",
     url: new URL("http://graph.test/v1.0/users/ann/sendMail"),
     headers: {},
     authorized: true,
-    sends: true,
+    submits: true,
   };
   function stoppable(token: () => ReturnType<Authorization["token"]>) {
     const stop = new AbortController();
     let requests = 0;
     const clock = new FakeClock();
     clock.patient = true;
-    const calls = new DeliveryCalls({
+    const graph = new DeliveryClient({
       http: { request: () => Promise.resolve((requests++, answer(202))) },
       authorization: { ...accountWith(FIRST), token },
       scope: SCOPE,
@@ -333,19 +337,19 @@ describe("a request that a stop finds not begun", () => {
       clock,
       stop: stop.signal,
     });
-    return { stop, calls, clock, requests: () => requests };
+    return { stop, graph, clock, requests: () => requests };
   }
-  const told = (result: CallResult) => {
+  const told = (result: GraphResult) => {
     assert(result.type === "failed" && !result.outcome.ambiguous);
     return formatReply(result.outcome.reply).trimEnd();
   };
 
   it("is not begun: 451 4.3.2, nothing was sent", async () => {
     for (const sends of [true, false]) {
-      const { stop, calls, requests } = stoppable(() => FIRST);
+      const { stop, graph, requests } = stoppable(() => FIRST);
       stop.abort();
       assert.match(
-        told(await calls.call({ ...call, sends }, [202])),
+        told(await graph.request({ ...call, submits: sends }, [202])),
         /^451 4\.3\.2 STOPPING: .*nothing was sent$/,
       );
       assert.equal(requests(), 0);
@@ -353,8 +357,8 @@ describe("a request that a stop finds not begun", () => {
   });
 
   it("is not begun while it waits for its token, nor waits for it any longer", async () => {
-    const { stop, calls, clock, requests } = stoppable(() => new Promise(() => {}));
-    const pending = calls.call(call, [202]);
+    const { stop, graph, clock, requests } = stoppable(() => new Promise(() => {}));
+    const pending = graph.request(call, [202]);
     stop.abort();
     assert.match(told(await pending), /^451 4\.3\.2 STOPPING: /);
     assert.equal(requests(), 0);
@@ -363,8 +367,8 @@ describe("a request that a stop finds not begun", () => {
   });
 
   it("ends a pause between two of them", async () => {
-    const { stop, calls, clock } = stoppable(() => FIRST);
-    const pause = calls.pause(1000);
+    const { stop, graph, clock } = stoppable(() => FIRST);
+    const pause = graph.pause(1000);
     assert.deepEqual(clock.sleeps, [750]);
     stop.abort();
     await pause;
@@ -439,7 +443,7 @@ describe("a request whose token is refused", () => {
       const seen = await play({
         script: [answer(403, {}, "ErrorSendAsDenied")],
         tokens: [FIRST, SECOND, tokenOf("third")],
-        call: { sends },
+        call: { submits: sends },
       });
       assert.match(told(seen), /^550 5\.7\.1 ErrorSendAsDenied: /);
       assert.equal(seen.requests.length, 2);
@@ -470,7 +474,7 @@ describe("a request whose token is refused", () => {
   });
 
   it("never gets a token where it has a right of its own (upload addresses)", async () => {
-    const seen = await play({ script: [refused], call: { authorized: false, sends: false } });
+    const seen = await play({ script: [refused], call: { authorized: false, submits: false } });
     assert.deepEqual(seen.requests.map(({ headers }) => headers), [{
       "Content-Type": "text/plain",
     }]);
@@ -558,8 +562,8 @@ describe("a request's own time", () => {
   });
 
   it("is not begun by one that sends with less than half a second: it would be cut off", async () => {
-    const cases: readonly (readonly [time: number, token: number, sends: boolean, made: number])[] =
-      [
+    const cases:
+      readonly (readonly [time: number, token: number, submits: boolean, made: number])[] = [
         [10_000, 9_600, true, 0],
         [10_000, 9_400, true, 1],
         [10_000, 9_600, false, 1],
@@ -567,10 +571,10 @@ describe("a request's own time", () => {
         [400, 0, true, 1],
         [400, 250, true, 0],
       ];
-    for (const [time, token, sends, made] of cases) {
+    for (const [time, token, submits, made] of cases) {
       const clock = new FakeClock();
       let requests = 0;
-      const calls = new DeliveryCalls({
+      const graph = new DeliveryClient({
         http: { request: () => Promise.resolve((requests++, answer(202))) },
         authorization: {
           ...accountWith(FIRST),
@@ -584,12 +588,12 @@ describe("a request's own time", () => {
         deadline: clock.now() + time,
         clock,
       });
-      const result = await calls.call({
+      const result = await graph.request({
         method: "POST",
         url: new URL("http://graph.test/v1.0/users/ann/sendMail"),
         headers: {},
         authorized: true,
-        sends,
+        submits,
       }, [202]);
       assert.equal(requests, made, `${time} ms, ${token} ms for the token`);
       if (made > 0) continue;

@@ -6,15 +6,19 @@ import * as fc from "../support/property.ts";
 import {
   BY_CODE,
   BY_STATUS,
-  judgeAnswer,
-  judgeFailure,
-  type Verdict,
+  type Classification,
+  classifyFailure,
+  classifyResponse,
 } from "../../src/graph/graph_errors.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 
-function answer(status: number, body: unknown, headers: Record<string, string> = {}): Verdict {
+function answer(
+  status: number,
+  body: unknown,
+  headers: Record<string, string> = {},
+): Classification {
   const text = typeof body === "string" ? body : JSON.stringify(body);
-  return judgeAnswer({
+  return classifyResponse({
     type: "response",
     status,
     headers: new Map(Object.entries(headers)),
@@ -27,7 +31,7 @@ function graphError(code: string, message = "Graph's words.") {
 }
 
 /** The reply's line, and that it is one (RFC 5321 §4.2, RFC 2034 §4). */
-function line({ reply }: Verdict): string {
+function line({ reply }: Classification): string {
   assert.equal(reply.enhanced?.[0], String(reply.code)[0]);
   const text = formatReply(reply);
   assert(text.length <= 512 && /^[\x20-\x7e]+\r\n$/.test(text), text);
@@ -94,12 +98,12 @@ describe("Graph's error code", () => {
 
   for (const [code, status, reply] of CODES) {
     it(`${code} is answered with ${reply}, and quoted`, () => {
-      const verdict = answer(status, graphError(code), { "request-id": "r-1" });
-      assert(line(verdict).startsWith(`${reply} ${code}: `), line(verdict));
-      assert.equal(verdict.code, code);
-      assert.equal(verdict.requestId, "r-1");
+      const classification = answer(status, graphError(code), { "request-id": "r-1" });
+      assert(line(classification).startsWith(`${reply} ${code}: `), line(classification));
+      assert.equal(classification.code, code);
+      assert.equal(classification.requestId, "r-1");
       // Graph's own words are for the log.
-      assert.match(verdict.detail, /\(Graph's words\.\)$/);
+      assert.match(classification.detail, /\(Graph's words\.\)$/);
     });
   }
 
@@ -147,8 +151,11 @@ describe("Graph's status", () => {
         [1],
       ];
       for (const body of bodies) {
-        const verdict = answer(status, body);
-        assert(line(verdict).startsWith(reply), `${JSON.stringify(body)}: ${line(verdict)}`);
+        const classification = answer(status, body);
+        assert(
+          line(classification).startsWith(reply),
+          `${JSON.stringify(body)}: ${line(classification)}`,
+        );
       }
       assert.equal(answer(status, "").code, `HTTP ${status}`);
     });
@@ -201,11 +208,11 @@ describe("the verdict that a message may have been sent", () => {
     ];
   for (const [what, ambiguous, status, body, headers] of AMBIGUOUS) {
     it(`is ${ambiguous ? "" : "not "}given for ${what}`, () => {
-      const verdict = answer(status, body, headers);
-      assert.equal(verdict.ambiguous, ambiguous);
-      assert.equal(/may have been sent/.test(line(verdict)), ambiguous);
+      const classification = answer(status, body, headers);
+      assert.equal(classification.ambiguous, ambiguous);
+      assert.equal(/may have been sent/.test(line(classification)), ambiguous);
       // What may have been sent is the client's to try again, or not: never a plain refusal.
-      if (ambiguous) assert.equal(String(verdict.reply.code)[0], "4");
+      if (ambiguous) assert.equal(String(classification.reply.code)[0], "4");
     });
   }
 
@@ -215,10 +222,10 @@ describe("the verdict that a message may have been sent", () => {
       code: "ETIMEDOUT",
       message: "no answer within 30 s",
     } as const;
-    const sent = judgeFailure({ ...failure, sent: true });
+    const sent = classifyFailure({ ...failure, sent: true });
     assert.equal(sent.ambiguous, true);
     assert.match(line(sent), /^451 4\.4\.2 ETIMEDOUT: .*may have been sent/);
-    const unsent = judgeFailure({ ...failure, code: "ECONNREFUSED", sent: false });
+    const unsent = classifyFailure({ ...failure, code: "ECONNREFUSED", sent: false });
     assert.equal(unsent.ambiguous, false);
     assert.match(line(unsent), /^451 4\.4\.1 ECONNREFUSED: Graph cannot be reached/);
     assert.match(unsent.detail, /no answer within 30 s/);
@@ -227,11 +234,11 @@ describe("the verdict that a message may have been sent", () => {
   it("is not given where a proxy refuses; only what may pass is tried again", () => {
     const failure = { type: "failure", sent: false, message: "the proxy says no" } as const;
     for (const [code, again] of [["PROXY_407", undefined], ["PROXY_502", "later"]] as const) {
-      const verdict = judgeFailure({ ...failure, code });
-      assert.equal(verdict.ambiguous, false);
-      assert.equal(verdict.again, again);
-      assert.match(line(verdict), new RegExp(`^451 4\\.4\\.1 ${code}: `));
-      assert.match(verdict.detail, /the proxy says no/);
+      const classification = classifyFailure({ ...failure, code });
+      assert.equal(classification.ambiguous, false);
+      assert.equal(classification.retry, again);
+      assert.match(line(classification), new RegExp(`^451 4\\.4\\.1 ${code}: `));
+      assert.match(classification.detail, /the proxy says no/);
     }
   });
 });
@@ -247,9 +254,9 @@ describe("any answer of Graph's", () => {
     );
     fc.assert(
       fc.property(fc.integer({ min: 200, max: 599 }), body, (status, given) => {
-        const verdict = answer(status, given);
-        line(verdict);
-        assert.notEqual(String(verdict.reply.code)[0], "2");
+        const classification = answer(status, given);
+        line(classification);
+        assert.notEqual(String(classification.reply.code)[0], "2");
       }),
       { numRuns: 300 },
     );

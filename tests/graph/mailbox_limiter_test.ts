@@ -1,7 +1,11 @@
 /** Turns: how many at once, in which order, and what becomes of who waits too long. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type Lane, Lanes, type WaitEnd } from "../../src/graph/mailbox_limiter.ts";
+import {
+  type LimitedMailbox,
+  MailboxLimiter,
+  type WaitEnd,
+} from "../../src/graph/mailbox_limiter.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
 const TENANT = "11111111-2222-4333-8444-555555555555";
@@ -9,19 +13,19 @@ const APP = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
 
 interface Asked {
   /** Undefined while it waits. */
-  lane: Lane | WaitEnd | undefined;
+  lane: LimitedMailbox | WaitEnd | undefined;
   /** Ends the wait, while there is one. */
   end: (() => void) | undefined;
 }
 
 function setUp({ concurrency = 2, timeout = 60_000 } = {}) {
   const clock = new FakeClock();
-  const lanes = new Lanes({ concurrency, timeout, clock });
+  const lanes = new MailboxLimiter({ concurrency, timeout, clock });
   /** Asks for a turn; what is known at once is known at once. */
   function ask(mailbox = "ann@x.test", app = APP, tenant = TENANT): Asked {
     const asked: Asked = { lane: undefined, end: undefined };
     const controller = new AbortController();
-    const turn = lanes.enter(tenant, app, mailbox, {
+    const turn = lanes.acquire(tenant, app, mailbox, {
       signal: controller.signal,
       waiting: (isWaiting) => asked.end = isWaiting ? () => controller.abort() : undefined,
     });
@@ -37,7 +41,7 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 5; i++) await Promise.resolve();
 }
 
-function laneOf({ lane }: Asked): Lane {
+function mailboxOf({ lane }: Asked): LimitedMailbox {
   assert(typeof lane === "object", "has no turn");
   return lane;
 }
@@ -57,11 +61,11 @@ describe("a lane", () => {
 
   it("sets no alarm and makes no promise while there is room", () => {
     const { lanes, clock } = setUp();
-    const first = lanes.enter(TENANT, APP, "ann@x.test");
-    const second = lanes.enter(TENANT, APP, "ann@x.test");
+    const first = lanes.acquire(TENANT, APP, "ann@x.test");
+    const second = lanes.acquire(TENANT, APP, "ann@x.test");
     assert(!(first instanceof Promise) && !(second instanceof Promise));
-    first.leave();
-    second.leave();
+    first.release();
+    second.release();
     assert.equal(clock.alarms, 0);
   });
 
@@ -71,7 +75,7 @@ describe("a lane", () => {
     for (let turn = 0; turn < asked.length; turn++) {
       await settle();
       assert.equal(states(asked), "T".repeat(turn + 1) + "w".repeat(5 - turn));
-      laneOf(asked[turn]!).leave();
+      mailboxOf(asked[turn]!).release();
     }
   });
 
@@ -85,11 +89,11 @@ describe("a lane", () => {
     assert.equal(states(asked), "Tewe");
     // It is told that the wait is over, once.
     assert.deepEqual(asked.map(({ end }) => end !== undefined), [false, false, true, false]);
-    laneOf(asked[0]!).leave();
+    mailboxOf(asked[0]!).release();
     await settle();
     assert.equal(states(asked), "TeTe");
     assert.equal(asked[2]!.end, undefined);
-    laneOf(asked[2]!).leave();
+    mailboxOf(asked[2]!).release();
     assert.equal(lanes.size, 0);
     clock.pass(60_000);
     await settle();
@@ -100,7 +104,7 @@ describe("a lane", () => {
     const { ask } = setUp({ concurrency: 1 });
     const first = ask();
     const second = ask();
-    laneOf(first).leave();
+    mailboxOf(first).release();
     const third = ask();
     await settle();
     assert.equal(states([second, third]), "Tw");
@@ -119,7 +123,7 @@ describe("a lane", () => {
     await settle();
     assert.equal(states([first, second, third]), "Txw");
     // Who has gone is not in the way of who comes after.
-    laneOf(first).leave();
+    mailboxOf(first).release();
     await settle();
     assert.equal(states([third]), "T");
   });
@@ -140,13 +144,13 @@ describe("a lane", () => {
 
   it("is gone when nobody needs it, however it was used", async () => {
     const { ask, lanes, clock } = setUp({ concurrency: 2, timeout: 1000 });
-    for (let i = 0; i < 1000; i++) laneOf(ask(`user${i}@x.test`)).leave();
+    for (let i = 0; i < 1000; i++) mailboxOf(ask(`user${i}@x.test`)).release();
     assert.equal(lanes.size, 0);
 
     const three = [ask(), ask(), ask()];
     for (const one of three) {
       await settle();
-      laneOf(one).leave();
+      mailboxOf(one).release();
     }
     assert.deepEqual([lanes.size, clock.alarms], [0, 0]);
 
@@ -154,9 +158,9 @@ describe("a lane", () => {
     clock.pass(1000);
     await settle();
     assert.equal(states(asked), "TTxxx");
-    laneOf(asked[0]!).throttled(5000);
-    laneOf(asked[0]!).leave();
-    laneOf(asked[1]!).leave();
+    mailboxOf(asked[0]!).throttled(5000);
+    mailboxOf(asked[0]!).release();
+    mailboxOf(asked[1]!).release();
     // It still has to know that it stands still.
     assert.equal(lanes.size, 1);
     clock.pass(5000);
@@ -170,10 +174,10 @@ describe("a lane that Graph throttles", () => {
     const { ask, clock } = setUp({ concurrency: 2 });
     const first = ask();
     const second = ask();
-    laneOf(first).throttled(10_000);
+    mailboxOf(first).throttled(10_000);
     const third = ask();
-    laneOf(second).leave();
-    laneOf(first).leave();
+    mailboxOf(second).release();
+    mailboxOf(first).release();
     const fourth = ask();
     clock.pass(9_999);
     await settle();
@@ -186,21 +190,21 @@ describe("a lane that Graph throttles", () => {
   it("keeps to the longest of several, and the waiting counts for PACING_TIMEOUT", async () => {
     const { ask, clock } = setUp({ concurrency: 4, timeout: 15_000 });
     const [first, second] = [ask(), ask()];
-    laneOf(first).throttled(10_000);
-    laneOf(second).throttled(2_000);
-    laneOf(first).leave();
+    mailboxOf(first).throttled(10_000);
+    mailboxOf(second).throttled(2_000);
+    mailboxOf(first).release();
     const third = ask();
     clock.pass(9_999);
     await settle();
     assert.equal(states([third]), "w");
     // This one would come too late for who waits: there is no use in waiting for it.
-    laneOf(second).throttled(20_000);
+    mailboxOf(second).throttled(20_000);
     await settle();
     assert.equal(states([third]), "x");
     const fourth = ask();
     await settle();
     assert.equal(states([fourth]), "x");
-    laneOf(second).leave();
+    mailboxOf(second).release();
     clock.pass(5_001);
     const fifth = ask();
     clock.pass(14_999);
@@ -211,16 +215,16 @@ describe("a lane that Graph throttles", () => {
   it("does not slow another", () => {
     const { ask } = setUp({ concurrency: 1 });
     const ann = ask("ann@x.test");
-    laneOf(ann).throttled(30_000);
+    mailboxOf(ann).throttled(30_000);
     assert.equal(states([ask("ann@x.test"), ask("bea@x.test"), ask("cid@x.test")]), "wTT");
   });
 
   it("stands still for ten minutes at most, whatever Retry-After says", async () => {
     const { ask, clock } = setUp({ timeout: 3_600_000 });
-    const first = laneOf(ask());
+    const first = mailboxOf(ask());
     first.throttled(86_400_000);
     const waiting = ask();
-    first.leave();
+    first.release();
     clock.pass(599_999);
     await settle();
     assert.equal(states([waiting]), "w");
@@ -232,26 +236,26 @@ describe("a lane that Graph throttles", () => {
   it("has one turn less at once for each request that was too many, and one at least", async () => {
     const { ask } = setUp({ concurrency: 4 });
     const asked = Array.from({ length: 4 }, () => ask());
-    laneOf(asked[0]!).throttled();
-    laneOf(asked[1]!).throttled();
+    mailboxOf(asked[0]!).throttled();
+    mailboxOf(asked[1]!).throttled();
     const waiting = [ask(), ask(), ask()];
-    laneOf(asked[3]!).leave();
-    laneOf(asked[2]!).leave();
+    mailboxOf(asked[3]!).release();
+    mailboxOf(asked[2]!).release();
     await settle();
     assert.equal(states(waiting), "www", "two are left, and two are the limit now");
-    laneOf(asked[1]!).leave();
+    mailboxOf(asked[1]!).release();
     await settle();
     assert.equal(states(waiting), "Tww");
-    for (let i = 0; i < 9; i++) laneOf(asked[0]!).throttled();
-    laneOf(asked[0]!).leave();
-    laneOf(waiting[0]!).leave();
+    for (let i = 0; i < 9; i++) mailboxOf(asked[0]!).throttled();
+    mailboxOf(asked[0]!).release();
+    mailboxOf(waiting[0]!).release();
     await settle();
     assert.equal(states(waiting), "TTw");
   });
 
   it("gets its turns back when Graph takes one message after the other", async () => {
     const { ask } = setUp({ concurrency: 2 });
-    const first = laneOf(ask());
+    const first = mailboxOf(ask());
     first.throttled();
     const waiting = ask();
     for (let i = 0; i < 15; i++) first.accepted();

@@ -7,7 +7,7 @@ import type { Outcome } from "../../src/delivery/delivery.ts";
 import { type EntraRefusal, refusalFor, unreachable } from "../../src/entra/entra_errors.ts";
 import { GraphBackend } from "../../src/graph/backend.ts";
 import { base64Body } from "../../src/graph/base64_body.ts";
-import { DeliveryCalls } from "../../src/graph/graph_client.ts";
+import { DeliveryClient } from "../../src/graph/graph_client.ts";
 import { sendMail } from "../../src/graph/send_mail.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
@@ -56,7 +56,7 @@ async function send(
   }: Sending = {},
 ) {
   const account = accountWith(token ?? await fetchToken(cloud.authority));
-  const calls = new DeliveryCalls({
+  const graph = new DeliveryClient({
     http,
     scope: SCOPE,
     authorization: account,
@@ -68,7 +68,7 @@ async function send(
   answerWith = answer;
   const body = base64Body(message);
   const base = endpoint.href.replace(/\/$/, "");
-  const outcome = await sendMail(calls, { base, sender, body, id: "0123456789abcdef" });
+  const outcome = await sendMail(graph, { base, sender, body, id: "0123456789abcdef" });
   answerWith = undefined;
   return { outcome, events: account.events, requests: cloud.graph.requests - requests };
 }

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, beforeEach, describe, it } from "node:test";
 import { attach } from "../../src/graph/attachments.ts";
-import type { CallResult, GraphCall } from "../../src/graph/graph_client.ts";
+import type { GraphRequest, GraphResult } from "../../src/graph/graph_client.ts";
 import type { Draft } from "../../src/graph/drafts.ts";
 import { notSent } from "../../src/graph/not_sent.ts";
 import { uploadUrl } from "../../src/graph/upload_url.ts";
@@ -13,7 +13,7 @@ import { HttpClient } from "../../src/http/client.ts";
 import type { Attachment } from "../../src/graph/extract_attachments.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { DRAFT_ID, type DraftServer, SENDER, sha256, startDraftServer } from "./draft_server.ts";
-import { callsWith, TOKEN } from "./upload_client.ts";
+import { clientWith, TOKEN } from "./upload_client.ts";
 
 const http = new HttpClient();
 let server: DraftServer;
@@ -61,7 +61,7 @@ describe("an attachment whose request is no longer than 4,000,000 octets", () =>
       contentId: "logo@x",
       inline: true,
     });
-    assert.equal(await attach(callsWith(http), draft, attachment), undefined);
+    assert.equal(await attach(clientWith(http), draft, attachment), undefined);
     assert.deepEqual(server.log, ["POST /draft/attachments"]);
     assert.deepEqual(server.arrived, [{
       name: attachment.name,
@@ -84,18 +84,18 @@ describe("an attachment whose request is no longer than 4,000,000 octets", () =>
     for (let size = 2_999_700; size <= 3_000_000; size += 50) {
       for (const name of ["scan.pdf", long]) {
         const lengths: number[] = [];
-        const calls = {
-          call: ({ url, body }: GraphCall) => {
+        const graph = {
+          request: ({ url, body }: GraphRequest) => {
             const session = url.pathname.endsWith("createUploadSession");
             lengths.push(session ? Infinity : body!.length);
-            return Promise.resolve<CallResult>({
+            return Promise.resolve<GraphResult>({
               type: "failed",
               outcome: notSent("DRAFT_GONE"),
             });
           },
           pause: () => Promise.resolve(),
         };
-        await attach(calls, draft, file(size, { name }));
+        await attach(graph, draft, file(size, { name }));
         assert.equal(lengths.length, 1);
         const [length] = lengths;
         assert(length === Infinity || length! <= 4_000_000, `${size} octets: ${length}`);
@@ -106,13 +106,13 @@ describe("an attachment whose request is no longer than 4,000,000 octets", () =>
   });
 
   it("of no octets at all goes, too", async () => {
-    assert.equal(await attach(callsWith(http), draft, file(0)), undefined);
+    assert.equal(await attach(clientWith(http), draft, file(0)), undefined);
     assert.equal(server.arrived[0]!.size, 0);
   });
 
   it("is not sent again when the answer is lost: it might be there twice", async () => {
     server.intercept = () => "reset";
-    const failure = await attach(callsWith(http), draft, file(1000));
+    const failure = await attach(clientWith(http), draft, file(1000));
     assert.equal(failure?.type, "later");
     assert.equal(failure.ambiguous, false);
     assert.equal(server.log.length, 1);
@@ -122,7 +122,7 @@ describe("an attachment whose request is no longer than 4,000,000 octets", () =>
 describe("an attachment of 3 MB and more", () => {
   it("goes by an upload session, in ranges under 4 MB and in order", async () => {
     const attachment = file(10_000_000, { name: "Übersicht.pdf", contentType: "application/pdf" });
-    assert.equal(await attach(callsWith(http), draft, attachment), undefined);
+    assert.equal(await attach(clientWith(http), draft, attachment), undefined);
     assert.deepEqual(server.log, [
       "POST /draft/attachments/createUploadSession",
       `PUT /upload/0 bytes 0-${RANGE - 1}/10000000`,
@@ -141,7 +141,7 @@ describe("an attachment of 3 MB and more", () => {
   });
 
   it("never shows the token to the upload address, which has a right of its own", async () => {
-    await attach(callsWith(http), draft, file(5_000_000));
+    await attach(clientWith(http), draft, file(5_000_000));
     const [session, ...puts] = server.seen;
     assert.equal(session!.headers.get("authorization"), `Bearer ${TOKEN}`);
     assert.equal(puts.length, 2);
@@ -153,7 +153,7 @@ describe("an attachment of 3 MB and more", () => {
   });
 
   it("keeps an inline image's content id", async () => {
-    await attach(callsWith(http), draft, file(3_000_000, { inline: true, contentId: "big@x" }));
+    await attach(clientWith(http), draft, file(3_000_000, { inline: true, contentId: "big@x" }));
     const { inline, contentId, way } = server.arrived[0]!;
     assert.deepEqual({ inline, contentId, way }, {
       inline: true,
@@ -170,7 +170,7 @@ describe("an attachment of 3 MB and more", () => {
           json: { error: { code: "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize" } },
         }
         : undefined;
-    assert.equal(await attach(callsWith(http), draft, file(3_100_000)), undefined);
+    assert.equal(await attach(clientWith(http), draft, file(3_100_000)), undefined);
     assert.equal(server.arrived[0]!.way, "request");
   });
 });
@@ -179,7 +179,7 @@ describe("an upload that breaks", () => {
   it("goes on where the service says, in the middle of a range", async () => {
     const attachment = file(9_000_000);
     server.cut = (range) => range.startsWith(`bytes ${RANGE}-`) ? 1_234_567 : undefined;
-    assert.equal(await attach(callsWith(http), draft, attachment), undefined);
+    assert.equal(await attach(clientWith(http), draft, attachment), undefined);
     const resumed = RANGE + 1_234_567;
     assert.deepEqual(ranges(), [
       `PUT 0-${RANGE - 1}/9000000`,
@@ -200,7 +200,7 @@ describe("an upload that breaks", () => {
       lost = true;
       return { status: 200, json: { nextExpectedRanges: ["1000-7999999"] } };
     };
-    const failure = await attach(callsWith(http), draft, attachment);
+    const failure = await attach(clientWith(http), draft, attachment);
     // This service has kept what it says it has lost; it refuses the range and tells where it is.
     assert.equal(failure, undefined);
     assert.deepEqual(ranges().slice(0, 4), [
@@ -219,7 +219,7 @@ describe("an upload that breaks", () => {
       if (!path.startsWith("/upload/") || method === "POST" || trouble-- <= 0) return undefined;
       return [{ status: 502 }, "reset" as const, { status: 500 }][trouble]!;
     };
-    assert.equal(await attach(callsWith(http), draft, attachment), undefined);
+    assert.equal(await attach(clientWith(http), draft, attachment), undefined);
     assert.equal(server.arrived[0]!.sha256, sha256(attachment.octets()));
   });
 
@@ -239,7 +239,7 @@ describe("an upload that breaks", () => {
         return { text };
       };
       // The octets of that request were lost with its answer.
-      assert.equal(await attach(callsWith(http), draft, attachment), undefined);
+      assert.equal(await attach(clientWith(http), draft, attachment), undefined);
       assert.deepEqual(ranges(), [
         `PUT 0-${RANGE - 1}/5000000`,
         "GET ",
@@ -252,7 +252,7 @@ describe("an upload that breaks", () => {
 
   it("is given up after a bounded number of breaks without progress", async () => {
     server.intercept = ({ method }) => method === "PUT" ? "reset" : undefined;
-    const failure = await attach(callsWith(http), draft, file(5_000_000));
+    const failure = await attach(clientWith(http), draft, file(5_000_000));
     assert.equal(failure?.type, "later");
     assert.equal(failure.ambiguous, false);
     assert(server.log.length < 15, `${server.log.length} requests`);
@@ -261,7 +261,7 @@ describe("an upload that breaks", () => {
   it("is given up when the service wants the same octets for ever", async () => {
     server.intercept = ({ method }) =>
       method === "PUT" ? { status: 200, json: { nextExpectedRanges: ["0-"] } } : undefined;
-    const failure = await attach(callsWith(http), draft, file(5_000_000));
+    const failure = await attach(clientWith(http), draft, file(5_000_000));
     assert.equal(failure?.code, "UPLOAD_RANGE");
     assert(server.log.length < 10, `${server.log.length} requests`);
   });
@@ -269,7 +269,7 @@ describe("an upload that breaks", () => {
   it("is given up when the service wants octets behind those it was sent", async () => {
     server.intercept = ({ method }) =>
       method === "PUT" ? { status: 200, json: { nextExpectedRanges: ["4500000"] } } : undefined;
-    const failure = await attach(callsWith(http), draft, file(5_000_000));
+    const failure = await attach(clientWith(http), draft, file(5_000_000));
     assert.equal(failure?.code, "UPLOAD_RANGE");
     assert.equal(failure.type, "later");
     assert.equal(server.log.length, 2);
@@ -277,7 +277,7 @@ describe("an upload that breaks", () => {
 
   it("is given up when the service ends it before the last octet", async () => {
     server.intercept = ({ method }) => method === "PUT" ? { status: 201 } : undefined;
-    assert.equal((await attach(callsWith(http), draft, file(5_000_000)))?.code, "UPLOAD_ENDED");
+    assert.equal((await attach(clientWith(http), draft, file(5_000_000)))?.code, "UPLOAD_ENDED");
   });
 
   it("is refused when the message has become too large for the mailbox", async () => {
@@ -285,7 +285,7 @@ describe("an upload that breaks", () => {
       method === "PUT"
         ? { status: 413, json: { error: { code: "ErrorMessageSizeExceeded" } } }
         : undefined;
-    const failure = await attach(callsWith(http), draft, file(5_000_000));
+    const failure = await attach(clientWith(http), draft, file(5_000_000));
     assert.equal(failure?.type, "refused");
     assert.deepEqual([failure.reply.code, failure.reply.enhanced], [552, "5.2.3"]);
     assert.equal(server.log.length, 2);
@@ -309,7 +309,7 @@ describe("an upload that its address refuses", () => {
         method === "PUT" && headers.get("content-range")!.startsWith(`bytes ${RANGE}-`)
           ? { status, json: code === undefined ? {} : { error: { code } } }
           : undefined;
-      const failure = await attach(callsWith(http), draft, file(5_000_000));
+      const failure = await attach(clientWith(http), draft, file(5_000_000));
       assert(failure?.type === "later" && !failure.ambiguous);
       assert.match(
         formatReply(failure.reply),
@@ -332,7 +332,7 @@ describe("an upload that its address refuses", () => {
         method === "PUT"
           ? { status, json: code === undefined ? {} : { error: { code } } }
           : undefined;
-      const failure = await attach(callsWith(http), draft, file(5_000_000));
+      const failure = await attach(clientWith(http), draft, file(5_000_000));
       assert.match(formatReply(failure!.reply), expected);
     }
   });
@@ -343,7 +343,7 @@ describe("an upload session that the app may not open", () => {
     it(`(403 ${code ?? "alone"}) is for want of Mail.ReadWrite`, async () => {
       server.intercept = () => ({ status: 403, json: { error: { code } } });
       for (const size of [1000, 5_000_000]) {
-        const failure = await attach(callsWith(http), draft, file(size));
+        const failure = await attach(clientWith(http), draft, file(size));
         assert.match(formatReply(failure!.reply), /^552 5\.3\.4 .*Mail\.ReadWrite/);
       }
     });
@@ -365,7 +365,7 @@ describe("a cloud without upload sessions", () => {
         status,
         ...(code === undefined ? {} : { json: { error: { code } } }),
       });
-      const failure = await attach(callsWith(http), draft, file(5_000_000));
+      const failure = await attach(clientWith(http), draft, file(5_000_000));
       assert.equal(failure?.type, "refused");
       assert.deepEqual([failure.reply.code, failure.reply.enhanced], [552, "5.3.4"]);
       assert.match(String(failure.reply.text), /no upload sessions.*smaller than 3 MB/);
@@ -375,7 +375,7 @@ describe("a cloud without upload sessions", () => {
 
   it("is not what a missing draft means: 451", async () => {
     server.intercept = () => ({ status: 404, json: { error: { code: "ErrorItemNotFound" } } });
-    const failure = await attach(callsWith(http), draft, file(5_000_000));
+    const failure = await attach(clientWith(http), draft, file(5_000_000));
     assert.equal(failure?.type, "later");
     assert.equal(failure.reply.code, 451);
   });
@@ -414,7 +414,7 @@ describe("an upload address", () => {
 
   it("that cannot be trusted is not followed: 451, and the service sees no more", async () => {
     server.intercept = () => ({ status: 201, json: { uploadUrl: "http://192.0.2.1/upload" } });
-    const failure = await attach(callsWith(http), draft, file(5_000_000));
+    const failure = await attach(clientWith(http), draft, file(5_000_000));
     assert.equal(failure?.code, "UPLOAD_URL");
     assert.equal(failure.type, "later");
     assert.equal(server.log.length, 1);

@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { after, before, describe, it } from "node:test";
 import PostalMime from "postal-mime";
-import { DeliveryCalls } from "../../src/graph/graph_client.ts";
+import { DeliveryClient } from "../../src/graph/graph_client.ts";
 import { uploadAndSend } from "../../src/graph/upload.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
@@ -32,7 +32,7 @@ for (const megabytes of [5, 20, 34, 150]) {
       const message = largeMessage(files);
       assert(Math.abs(sizeOf(message) / 1e6 - megabytes) < megabytes / 100, `${sizeOf(message)}`);
       const outcome = await uploadAndSend(
-        new DeliveryCalls({
+        new DeliveryClient({
           http,
           scope: SCOPE,
           authorization: accountWith(await fetchToken(cloud.authority)),

@@ -19,7 +19,7 @@ import {
   SENDER,
   startDraftServer,
 } from "./draft_server.ts";
-import { callsWith, TOKEN } from "./upload_client.ts";
+import { clientWith, TOKEN } from "./upload_client.ts";
 
 const http = new HttpClient();
 let server: DraftServer;
@@ -35,13 +35,13 @@ const SMALL = content("From: ann@x.test\r\nTo: bea@x.test\r\n\r\nhello\r\n");
 const LARGE = largeMessage(filesFor(5_000_000));
 
 function send(message: Content = SMALL, time?: number): Promise<ServiceOutcome> {
-  return uploadAndSend(callsWith(http, time), {
+  return uploadAndSend(clientWith(http, time), {
     base: server.base,
     sender: SENDER,
     message,
     requestLimit: 4_000_000,
     id: "0123456789abcdef",
-    cleanup: callsWith(http),
+    cleanup: clientWith(http),
   });
 }
 

@@ -2,6 +2,7 @@
  * Guesswork against logins, by a clock of the test's: who is asked about, who is turned away, who has to
  * wait, and that none of it befalls credentials that have worked.
  */
+import { usernameKey } from "../../src/accounts/username.ts";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -68,7 +69,7 @@ function open(rate: Rate | "off" = { most: 10, window: MINUTE }) {
   const open: Question[] = [];
   const guard = new LoginGuard({
     rate,
-    delimiter: "@",
+    accountOf: (username) => usernameKey(username, "@"),
     clock,
     login(credentials) {
       state.asked++;
@@ -591,7 +592,7 @@ describe("many logins at once from one address", () => {
     let faulty = true;
     const guard = new LoginGuard({
       rate: { most: 1, window: MINUTE },
-      delimiter: "@",
+      accountOf: (username) => usernameKey(username, "@"),
       clock,
       login: () => faulty ? Promise.reject(new Error("a bug")) : Promise.resolve(RESULTS["right"]!),
     });

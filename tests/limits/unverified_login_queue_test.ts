@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RateLimit } from "../../src/limits/rate_limit.ts";
 import { UnverifiedLoginQueue } from "../../src/limits/unverified_login_queue.ts";
-import { FakeClock } from "../graph/fake_clock.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 const HERE = "192.0.2.1";
 const WINDOW = 60_000;

@@ -25,9 +25,9 @@ function read(body: string): string[] {
           buffer.toString("utf8", item.membersEnd, item.end).trim(),
         ];
       case "mailbox": {
-        const { certain, address, phrase } = item;
+        const { unambiguous, address, phrase } = item;
         const name = phrase && buffer.toString("utf8", phrase.start, phrase.end) + " ";
-        return [`${certain === "angle" ? "^" : certain ? "" : "~"}${name ?? ""}${address}`];
+        return [`${unambiguous === "angle" ? "^" : unambiguous ? "" : "~"}${name ?? ""}${address}`];
       }
     }
   };
@@ -135,7 +135,10 @@ describe("the items of an address field (RFC 5322 §3.4)", () => {
 
   it("are not certain where octets are no UTF-8: another address may have others", () => {
     const { items } = parseAddressList(Buffer.from(octets("\xf6@x.test, J [x] <\xf6@x.test>")));
-    assert.deepEqual(items.map((item) => item.type === "mailbox" && item.certain), [false, false]);
+    assert.deepEqual(items.map((item) => item.type === "mailbox" && item.unambiguous), [
+      false,
+      false,
+    ]);
   });
 
   it("are regular where commas alone stand between them", () => {

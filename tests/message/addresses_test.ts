@@ -1,7 +1,7 @@
 /** When two addresses are the same, and what is one. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { addressKey, isAddress, isUnmistakable } from "../../src/message/addresses.ts";
+import { addressKey, isAddress, isNormalized } from "../../src/message/addresses.ts";
 
 const SAME: readonly (readonly [name: string, a: string, b: string])[] = [
   ["in the case of the domain (RFC 5321 §2.4)", "a@EXAMPLE.com", "a@example.COM"],
@@ -79,7 +79,7 @@ describe("an address longer than any may be (RFC 5321 §4.5.3.1)", () => {
   for (const address of [`a${marks}@x.test`, `a@x${marks}.test`, `"${marks}"@x.test`]) {
     it(`is none, and is not normalized: ${address.length} characters`, () => {
       assert.equal(isAddress(address), false);
-      assert.equal(isUnmistakable(address), false);
+      assert.equal(isNormalized(address), false);
       assert.equal(addressKey(address), address);
     });
   }

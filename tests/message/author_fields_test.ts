@@ -44,7 +44,7 @@ function prepare(
   return {
     fields: text.slice(RECEIVED.length, text.indexOf("\r\n\r\n") + 2).replace(TOP, ""),
     sender: result.sender,
-    named: result.named().map(({ text, certain }) => `${certain ? "" : "?"}${text}`),
+    named: result.named().map(({ text, unambiguous }) => `${unambiguous ? "" : "?"}${text}`),
   };
 }
 

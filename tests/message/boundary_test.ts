@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { canonical } from "../../src/graph/canonical.ts";
-import { detach } from "../../src/graph/extract_attachments.ts";
+import { extractAttachments } from "../../src/graph/extract_attachments.ts";
 import { structureExcess } from "../../src/message/structure.ts";
 import { content, textOf } from "../support/content.ts";
 
@@ -61,8 +61,8 @@ describe("a boundary", () => {
         message(parameters, boundary, BASE64),
       );
       const large = message(parameters, boundary, QP, FILE);
-      const result = detach(content(large), large.length - 1000);
-      assert(result.type === "detached");
+      const result = extractAttachments(content(large), large.length - 1000);
+      assert(result.type === "extracted");
       assert.deepEqual(result.attachments.map(({ name }) => name), ["a.pdf"]);
       assert.equal(textOf(result.rest), message(parameters, boundary, QP));
       const limits = { depth: 10, parts: 2 };

@@ -8,7 +8,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import PostalMime from "postal-mime";
 import { canonical } from "../../src/graph/canonical.ts";
-import { detach } from "../../src/graph/extract_attachments.ts";
+import { extractAttachments } from "../../src/graph/extract_attachments.ts";
 import { inBlocks, octets, textOf } from "../support/content.ts";
 import { envelope, OPTIONS, prepareMessage } from "../graph/preparing.ts";
 
@@ -91,8 +91,8 @@ describe("CPython's test corpus", { skip: present ? false : `${FOLDER} is not th
     });
 
     it(`is divided into contents of equal size, or not at all: ${name}`, async () => {
-      const result = detach(inBlocks(original, 1000), Math.floor(original.length / 2));
-      if (result.type === "indivisible") return;
+      const result = extractAttachments(inBlocks(original, 1000), Math.floor(original.length / 2));
+      if (result.type === "tooLarge") return;
       const before = await seen(original);
       // postal-mime gives nested messages a line end that is the delimiter's (RFC 2046 §5.1.1).
       const contents = before.attachments.map(({ content }) => content.trimEnd());

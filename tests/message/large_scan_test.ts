@@ -4,9 +4,9 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
 import { canonical } from "../../src/graph/canonical.ts";
-import { detach } from "../../src/graph/extract_attachments.ts";
-import type { LazyContent } from "../../src/message/lazy_piece.ts";
-import { Pieces } from "../../src/message/content_view.ts";
+import { extractAttachments } from "../../src/graph/extract_attachments.ts";
+import { type LazyContent, LazyPiece, type Piece } from "../../src/message/lazy_piece.ts";
+import { ContentView } from "../../src/message/content_view.ts";
 import { decodeBase64, decodedLength, encodeBase64 } from "../../src/message/transfer_encoding.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { made, textOf } from "../support/content.ts";
@@ -35,7 +35,7 @@ describe("a search in pieces", () => {
       const before = filler.repeat(Math.ceil(distance / filler.length)).slice(0, distance);
       const octets = Buffer.from(`${before}${needle}${filler}`, "latin1");
       for (const size of [7, 1024, distance + 1, distance + 5, octets.length]) {
-        const pieces = new Pieces(cut(octets, size));
+        const pieces = new ContentView(cut(octets, size));
         assert.equal(pieces.indexOf(needle, 0, octets.length), distance, `pieces of ${size}`);
         assert.equal(pieces.indexOf(needle, distance + 1, octets.length), -1);
         const end = distance + needle.length;
@@ -143,15 +143,37 @@ describe("the length of base64 content", () => {
   it("is what an attachment that is taken out says", () => {
     const file = Buffer.alloc(LARGE, "The quick brown fox");
     const base64 = file.toString("base64").replace(/.{76}/g, "$&\r\n");
-    const detached = detach([
+    const detached = extractAttachments([
       Buffer.from(
         "Content-Type: application/pdf; name=f.pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n" +
           base64,
       ),
     ], 1000);
-    assert(detached.type === "detached");
+    assert(detached.type === "extracted");
     const [attachment] = detached.attachments;
     assert.equal(attachment!.size, file.length);
     assert.deepEqual(Buffer.concat([...attachment!.octets()]), file);
+  });
+});
+
+describe("an octet by its position", () => {
+  it("is found in either direction, in pieces that lie there and in pieces that are made", () => {
+    const text = "ab-cd\nef--gh\n".repeat(50);
+    const plain = cut(Buffer.from(text, "latin1"), 7);
+    const lazy = plain.map((piece, i) =>
+      i % 3 === 0 ? piece : new LazyPiece({ length: piece.length, write: (out) => out.set(piece) })
+    );
+    for (const content of [plain, lazy]) {
+      const view = new ContentView<Piece>(content);
+      const backwards = Array.from({ length: text.length }, (_, i) => text.length - 1 - i);
+      for (const at of [...backwards, ...backwards.toReversed()]) {
+        assert.equal(view.octetAt(at), text.charCodeAt(at));
+        assert.equal(view.indexOfOctet(0x2d, at), text.indexOf("-", at));
+        const end = at + 9;
+        const found = text.slice(0, end).indexOf("\n", at);
+        assert.equal(view.indexOfOctet(0x0a, at, end), found);
+      }
+      assert.deepEqual([view.octetAt(-1), view.octetAt(text.length)], [-1, -1]);
+    }
   });
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { canonical } from "../../src/graph/canonical.ts";
-import { detach } from "../../src/graph/extract_attachments.ts";
+import { extractAttachments } from "../../src/graph/extract_attachments.ts";
 import { type LazyContent, LazyPiece, octetsIn } from "../../src/message/lazy_piece.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { made } from "../support/content.ts";
@@ -119,8 +119,8 @@ for (const { name, fields, body, decoded } of SHAPES) {
     it("is uploaded as what it stands for, and held once all the while", () => {
       const came = message(fields, body, 100_000);
       const content = canonical(came, { reencodeQuotedPrintable: true });
-      const detached = detach(content, 10_000);
-      assert(detached.type === "detached", JSON.stringify(detached));
+      const detached = extractAttachments(content, 10_000);
+      assert(detached.type === "extracted", JSON.stringify(detached));
       const [attachment] = detached.attachments;
       const expected = decoded ??
         Buffer.from(body.toString("latin1").replaceAll("\0.\0\r\n", " . \r\n"), "latin1");

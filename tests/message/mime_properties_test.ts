@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
 import { canonical } from "../../src/graph/canonical.ts";
-import { detach } from "../../src/graph/extract_attachments.ts";
+import { extractAttachments } from "../../src/graph/extract_attachments.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { inBlocks, textOf } from "../support/content.ts";
 import { type Leaf, readLeaves, render, TREE, type Tree } from "./mime_tree.ts";
@@ -120,8 +120,8 @@ describe("the canonical form of any message", () => {
           textOf(canonical(inBlocks(parts.join(""), 100_000), { reencodeQuotedPrintable: true })),
           "however it is cut",
         );
-        const detached = detach(content, limit);
-        if (detached.type === "detached") assert.ok(textOf(detached.rest).length <= limit);
+        const detached = extractAttachments(content, limit);
+        if (detached.type === "extracted") assert.ok(textOf(detached.rest).length <= limit);
       }),
       { numRuns: 300 },
     );
@@ -134,8 +134,8 @@ describe("any message without its large parts", () => {
       fc.property(TREE, CUTS, fc.double({ min: 0, max: 1, noNaN: true }), (tree, cut, share) => {
         const message = render(tree);
         const limit = Math.floor(message.length * share);
-        const result = detach(cutUp(message, cut), limit);
-        if (result.type === "indivisible") return;
+        const result = extractAttachments(cutUp(message, cut), limit);
+        if (result.type === "tooLarge") return;
         const rest = textOf(result.rest);
         assert.ok(rest.length <= limit);
         const taken = result.attachments.map(({ octets, size, contentType }) => {

@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Part, readMime } from "../../src/message/mime.ts";
-import { Pieces } from "../../src/message/content_view.ts";
+import { ContentView } from "../../src/message/content_view.ts";
 import { inBlocks, textOf } from "../support/content.ts";
 
 /** A part as its kind, or as its body, or as the list of its parts. */
 type Outline = string | Outline[];
 
 function outline(text: string, size = 1000): Outline {
-  const pieces = new Pieces(inBlocks(text, size));
+  const pieces = new ContentView(inBlocks(text, size));
   const draw = (part: Part): Outline => {
     if (part.kind === "multipart") return part.parts.map(draw);
     if (part.kind !== "leaf") return part.kind;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { connect } from "node:net";
 import { describe, it } from "node:test";
-import { Hono } from "hono";
+import { type Context, Hono } from "hono";
 import {
   type HttpOptions,
   type HttpService,
@@ -67,6 +67,18 @@ describe("pages", () => {
       http.mount(new Hono().get("/late", (context) => context.text("a later page")));
       assert.equal(await (await get("/late")).text(), "a later page");
       assert.equal(await (await get("/")).text(), "a page");
+    }));
+
+  it("answer 404 in their own words, whatever is mounted beside them", () =>
+    withHttp({}, async (get, { http }) => {
+      const missing = async (context: Context) =>
+        context.json({ error: `no ${await context.req.text()}` }, 404);
+      http.mount(new Hono().post("/messages", missing));
+      http.mount(new Hono().all("*", (context) => context.text("all the rest")));
+      const response = await get("/messages", { method: "POST", body: "message 7" });
+      assert.equal(response.status, 404);
+      assert.deepEqual(await response.json(), { error: "no message 7" });
+      assert.equal(await (await get("/other")).text(), "all the rest");
     }));
 });
 

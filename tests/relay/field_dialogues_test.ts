@@ -5,44 +5,25 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { connect } from "node:net";
-import { after, afterEach, before, describe, it } from "node:test";
-import { type Relay, startRelay } from "../../src/relay/relay.ts";
-import { createLog } from "../../src/observe/log.ts";
-import { loadSettings } from "../../src/settings/load.ts";
-import { SmtpClient } from "../end_to_end/smtp_client.ts";
+import { after, before, describe, it } from "node:test";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { USERNAME } from "../support/logins.ts";
+import { SECRET, TestRelays } from "../support/relay.ts";
 
-const SECRET = "any-secret";
 const AUTH = Buffer.from(`\0${USERNAME}\0${SECRET}`).toString("base64");
 
 describe("a relay", () => {
+  const relays = new TestRelays();
   let cloud: CloudServer;
-  let relay: Relay;
-
   before(async () => {
     cloud = await startCloud();
-    const loaded = loadSettings({
-      SMTP_LISTEN: "127.0.0.1:0",
-      HTTP_LISTEN: "off",
-      TLS_SOURCE: "off",
-      REQUIRE_TLS: "false",
-      AZURE_AUTHORITY_HOST: cloud.authority.href,
-      GRAPH_ENDPOINT: cloud.endpoint.href,
-    });
-    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
-    const log = createLog({ level: "CRITICAL", format: "json", write: () => {} });
-    relay = await startRelay({ settings: loaded.settings, log });
   });
-  afterEach(() => cloud.inbox.clear());
-  after(async () => {
-    await relay.stop();
-    await cloud.close();
-  });
+  after(() => cloud.close());
 
   it("refuses at RCPT whom it will not send to, so that the others get the message", async () => {
-    const client = new SmtpClient(relay.addresses.smtp[0]!.port);
-    assert.match(await client.login(USERNAME, SECRET), /^235/);
+    const { authed } = await relays.start({ cloud });
+    const client = await authed();
     assert.match(await client.say("MAIL FROM:<scan@example.com>"), /^250/);
     assert.match(await client.say("RCPT TO:<one@example.org>"), /^250/);
     const doubtful = [
@@ -60,27 +41,29 @@ describe("a relay", () => {
     const [message] = cloud.inbox.list();
     const { to, cc, bcc } = message!;
     assert.deepEqual([...to, ...cc, ...bcc].sort(), ["one@example.org", "two@example.org"]);
-    client.destroy();
+    await cloud.inbox.clear();
   });
 
   it("sends what a script says each time that it says it, though it only ends its side", async () => {
     // All in one write, no QUIT, the write side shut, the replies read to the end: netcat, a UPS card.
     const session = `EHLO ups\r\nAUTH PLAIN ${AUTH}\r\nMAIL FROM:<ups@example.com>\r\n` +
       "RCPT TO:<it@example.org>\r\nDATA\r\nSubject: on battery\r\n\r\nOn battery\r\n.\r\n";
+    const clock = new FakeClock();
+    const { port } = await relays.start({ cloud, clock });
     for (let sent = 1; sent <= 3; sent++) {
-      const socket = connect({
-        host: "127.0.0.1",
-        port: relay.addresses.smtp[0]!.port,
-        allowHalfOpen: true,
-      });
+      const socket = relays.keep(connect({ host: "127.0.0.1", port, allowHalfOpen: true }));
       let replies = "";
-      socket.setEncoding("latin1").on("data", (text: string) => replies += text);
+      const replied = Promise.withResolvers<void>();
+      socket.setEncoding("latin1").on("data", (text: string) => {
+        replies += text;
+        if (replies.includes(" OK id=")) replied.resolve();
+      });
       const ended = new Promise((resolve) => socket.once("end", resolve));
       socket.end(session);
-      await ended;
+      await replied.promise;
+      await clock.passUntil(ended);
       assert.match(replies, /^250 2\.0\.0 OK id=\w+\r\n$/m);
       assert.equal(cloud.inbox.list().length, sent);
-      socket.destroy();
     }
   });
 });

@@ -10,7 +10,7 @@ import { listenOrError } from "../../src/relay/bind.ts";
 import { openHttp } from "../../src/relay/http.ts";
 import { NO_SOCKETS } from "../../src/systemd/sockets.ts";
 import { handedOver } from "../support/handed_over.ts";
-import { settingsOf } from "../support/settings.ts";
+import { plainSettings } from "../support/settings.ts";
 
 const ends: (() => unknown)[] = [];
 afterEach(async () => {
@@ -33,7 +33,7 @@ async function open(
   const write = (line: string) => void lines.push(JSON.parse(line));
   const log = createLog({ level: "DEBUG", format: "json", write });
   const metrics = new Metrics();
-  const settings = settingsOf(environment);
+  const settings = plainSettings(environment);
   const http = await openHttp({ settings, log, metrics, sockets, optional });
   if (http !== undefined) ends.push(() => http.close());
   return { http, lines };

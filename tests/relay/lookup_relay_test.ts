@@ -7,9 +7,6 @@ import { Buffer } from "node:buffer";
 import { after, afterEach, before, describe, it } from "node:test";
 import { CommandError, EXIT } from "../../src/exit.ts";
 import type { Relay } from "../../src/relay/relay.ts";
-import { openRelay } from "../support/relay.ts";
-import { createLog } from "../../src/observe/log.ts";
-import { loadSettings } from "../../src/settings/load.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
 import {
   ACCOUNT_KEY,
@@ -22,24 +19,17 @@ import { readersOf } from "../message/readers/readers.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 import { closedPort } from "../support/raw_server.ts";
+import { type Line, SECRET, TestRelays } from "../support/relay.ts";
 
 const IDS = { tenant_id: TENANT, client_id: CLIENT };
-const SECRET = "S3cret-that-must-not-show";
-
-interface Line {
-  readonly level: string;
-  readonly message: string;
-  readonly [field: string]: unknown;
-}
 
 describe("a relay with a lookup table", () => {
   let azurite: Azurite;
   let cloud: CloudServer;
   let stage: ReturnType<typeof admin>;
-  const relays: Relay[] = [];
-  const clients: SmtpClient[] = [];
-  /** All that was logged, at DEBUG. */
-  let written = "";
+  const relays = new TestRelays();
+  /** All that was logged, at DEBUG, by each relay. */
+  const logs: (readonly Line[])[] = [];
 
   before(async () => {
     [azurite, cloud] = await Promise.all([startAzurite(), startCloud()]);
@@ -47,8 +37,6 @@ describe("a relay with a lookup table", () => {
     await stage.client.createTable();
   });
   afterEach(async () => {
-    for (const client of clients.splice(0)) client.destroy();
-    await Promise.all(relays.splice(0).map((relay) => relay.stop()));
     await cloud.inbox.clear();
   });
   after(async () => {
@@ -57,30 +45,16 @@ describe("a relay with a lookup table", () => {
   });
 
   async function start(environment: Readonly<Record<string, string>> = {}) {
-    const loaded = loadSettings({
-      SMTP_LISTEN: "127.0.0.1:0",
-      HTTP_LISTEN: "off",
-      TLS_SOURCE: "off",
-      REQUIRE_TLS: "false",
-      AZURE_AUTHORITY_HOST: cloud.authority.href,
-      GRAPH_ENDPOINT: cloud.endpoint.href,
-      AZURE_TABLES_URL: azurite.url("users"),
-      AZURE_TABLES_CONNECTION_STRING: CONNECTION_STRING,
-      ...environment,
-    });
-    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
-    const lines: Line[] = [];
-    const log = createLog({
-      level: "DEBUG",
-      format: "json",
-      write(line) {
-        written += line;
-        lines.push(JSON.parse(line));
+    const started = await relays.start({
+      cloud,
+      environment: {
+        AZURE_TABLES_URL: azurite.url("users"),
+        AZURE_TABLES_CONNECTION_STRING: CONNECTION_STRING,
+        ...environment,
       },
     });
-    const { relay, url } = await openRelay(loaded.settings, log);
-    relays.push(relay);
-    return { relay, url, lines };
+    logs.push(started.lines);
+    return started;
   }
 
   async function login(
@@ -88,8 +62,7 @@ describe("a relay with a lookup table", () => {
     username: string,
     reply: RegExp,
   ): Promise<SmtpClient> {
-    const client = new SmtpClient(smtp[0]!.port);
-    clients.push(client);
+    const client = relays.keep(new SmtpClient(smtp[0]!.port));
     assert.match(await client.login(username, SECRET), reply);
     return client;
   }
@@ -435,6 +408,7 @@ describe("a relay with a lookup table", () => {
   });
 
   it("has said no secret, key or token in all of this, at DEBUG", () => {
+    const written = JSON.stringify(logs);
     assert(written.length > 10_000, "all of the above has been logged");
     for (const secret of [SECRET, ACCOUNT_KEY, CONNECTION_STRING, "AccountKey", "eyJ", "Bearer"]) {
       assert(!written.includes(secret), secret);

@@ -19,7 +19,7 @@ import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Connect, ConnectOptions } from "../../src/runtime/runtime.ts";
 import { writeCertificate } from "../support/certificates.ts";
 import { closedPort } from "../support/raw_server.ts";
-import { settingsOf } from "../support/settings.ts";
+import { plainSettings } from "../support/settings.ts";
 
 const VAULT = {
   TLS_SOURCE: "keyvault",
@@ -42,7 +42,7 @@ async function open(
   const lines: Record<string, unknown>[] = [];
   const write = (line: string) => void lines.push(JSON.parse(line));
   const log = createLog({ level: "DEBUG", format: "json", write });
-  const settings = settingsOf(environment);
+  const settings = plainSettings(environment);
   const runtime = await currentRuntime();
   const outside = await openOutside({ settings, log, runtime, certificates });
   ends.push(() => outside.client.close(), () => outside.tls?.close());
@@ -82,9 +82,9 @@ describe("the certificate", () => {
   it("is that of the vault, for which the Azure SDK is loaded", async () => {
     const client = new HttpClient();
     ends.push(() => client.close());
-    const source = await certificateSource(settingsOf(VAULT), client);
+    const source = await certificateSource(plainSettings(VAULT), client);
     assert.equal(source?.name, "keyvault");
-    assert.equal(await certificateSource(settingsOf(), client), undefined);
+    assert.equal(await certificateSource(plainSettings(), client), undefined);
   });
 });
 
@@ -149,11 +149,11 @@ describe("the proxy", () => {
   });
 
   it("is on the way to each service but those of NO_PROXY", () => {
-    const settings = settingsOf(environment);
+    const settings = plainSettings(environment);
     assert.equal(proxyIn(settings)?.hostname, "proxy.example");
     assert.equal(proxyFor(settings, "graph.example", 443)?.port, 3128);
     assert.equal(proxyFor(settings, "vault.example", 443), undefined);
-    assert.deepEqual([proxyIn(settingsOf()), proxyFor(settingsOf(), "x", 443)], [
+    assert.deepEqual([proxyIn(plainSettings()), proxyFor(plainSettings(), "x", 443)], [
       undefined,
       undefined,
     ]);
@@ -161,7 +161,7 @@ describe("the proxy", () => {
 
   it("is asked for the service, and an exempt service is connected to with the authorities", async () => {
     const port = await closedPort();
-    const settings = settingsOf({
+    const settings = plainSettings({
       HTTPS_PROXY: `http://127.0.0.1:${port}`,
       NO_PROXY: "vault.example",
     });
@@ -184,7 +184,7 @@ describe("the proxy", () => {
     );
     assert.equal(connected.length, 0);
     await ask(settings, "vault.example");
-    await ask(settingsOf({ NO_PROXY: "" }), "graph.example");
+    await ask(plainSettings({ NO_PROXY: "" }), "graph.example");
     assert.deepEqual(
       connected.map(({ hostname, port, tls }) => [hostname, port, tls?.authorities]),
       [["vault.example", 443, ["an authority"]], ["graph.example", 443, ["an authority"]]],
@@ -206,7 +206,7 @@ describe("the lookup table", () => {
   const opened = (environment: Readonly<Record<string, string>>) => {
     const client = new HttpClient();
     ends.push(() => client.close());
-    return openTable(settingsOf(environment), client);
+    return openTable(plainSettings(environment), client);
   };
 
   it("is opened where it is set", async () => {

@@ -8,7 +8,7 @@ import { CommandError } from "../../src/exit.ts";
 import { withLog } from "../../src/relay/process_log.ts";
 import { onHangup, stopSignal } from "../../src/relay/signals.ts";
 import { surviveFaults } from "../../src/relay/uncaught_errors.ts";
-import { settingsOf } from "../support/settings.ts";
+import { plainSettings } from "../support/settings.ts";
 
 /** Runs with another end of the process. @returns the statuses that it would have ended with */
 async function withoutExit(action: () => Promise<unknown>): Promise<number[]> {
@@ -45,7 +45,7 @@ async function withEvents(
 }
 
 describe("the log of a process", () => {
-  const settings = settingsOf({ LOG_LEVEL: "INFO", LOG_FORMAT: "json" });
+  const settings = plainSettings({ LOG_LEVEL: "INFO", LOG_FORMAT: "json" });
 
   it("has LOG_LEVEL and LOG_FORMAT, and is written before a failed command's own error", async () => {
     const order: string[] = [];

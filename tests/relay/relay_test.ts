@@ -17,7 +17,7 @@ import { NO_SOCKETS } from "../../src/systemd/sockets.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 import { closedPort, startRawServer } from "../support/raw_server.ts";
-import { settingsOf } from "../support/settings.ts";
+import { plainSettings } from "../support/settings.ts";
 
 const TOKEN = JSON.stringify({ token_type: "Bearer", expires_in: 3599, access_token: "e30.e30.x" });
 const KEY = "c2VjcmV0LXRoYXQtbXVzdC1ub3Qtc2hvdw==";
@@ -59,7 +59,7 @@ async function start(
   const metrics = new Metrics();
   const write = (line: string) => void lines.push(JSON.parse(line));
   const log = createLog({ level: "DEBUG", format: "json", write });
-  const settings = settingsOf({ SHUTDOWN_TIMEOUT: "1s", ...environment });
+  const settings = plainSettings({ SHUTDOWN_TIMEOUT: "1s", ...environment });
   const relay = await startRelay({ settings, log, metrics, http, ...parts });
   ends.push(() => relay.stop());
   const client = async () => {
@@ -123,7 +123,7 @@ describe("a page", () => {
   it("is mounted on the server that the relay gets: the start knows nothing of it", async () => {
     const metrics = new Metrics();
     const log = createLog({ level: "CRITICAL", format: "json", write: () => {} });
-    const settings = settingsOf({ HTTP_LISTEN: "127.0.0.1:0" });
+    const settings = plainSettings({ HTTP_LISTEN: "127.0.0.1:0" });
     const sockets = NO_SOCKETS.http;
     const http = await openHttp({ settings, log, metrics, sockets, optional: false });
     http!.mount(new Hono().get("/status", (context) => context.text("a page")));

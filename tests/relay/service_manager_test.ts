@@ -5,7 +5,7 @@ import { CommandError } from "../../src/exit.ts";
 import { socketsFor, underServiceManager } from "../../src/relay/service_manager.ts";
 import { ServiceManager } from "../../src/systemd/manager.ts";
 import { NO_SOCKETS } from "../../src/systemd/sockets.ts";
-import { settingsOf } from "../support/settings.ts";
+import { plainSettings } from "../support/settings.ts";
 
 async function run(command: () => Promise<void>): Promise<string[]> {
   const told: string[] = [];
@@ -51,7 +51,7 @@ describe("sockets that were handed over", () => {
     sockets: Partial<typeof NO_SOCKETS>,
   ) => {
     try {
-      await socketsFor(settingsOf(environment), given(sockets));
+      await socketsFor(plainSettings(environment), given(sockets));
     } catch (error) {
       assert.ok(error instanceof CommandError);
       return [error.status, ...error.lines.map((line) => /socket \w+/.exec(line)?.[0])];
@@ -61,11 +61,14 @@ describe("sockets that were handed over", () => {
 
   it("are used as they are", async () => {
     const sockets = { smtp: [socket("::")], http: [socket("127.0.0.1")] };
-    assert.deepEqual(await socketsFor(settingsOf(), given(sockets)), { ...NO_SOCKETS, ...sockets });
+    assert.deepEqual(await socketsFor(plainSettings(), given(sockets)), {
+      ...NO_SOCKETS,
+      ...sockets,
+    });
   });
 
   it("are none where the environment names none", async () => {
-    assert.deepEqual(await socketsFor(settingsOf()), NO_SOCKETS);
+    assert.deepEqual(await socketsFor(plainSettings()), NO_SOCKETS);
     await underServiceManager((manager) => {
       assert.ok(manager instanceof ServiceManager);
       return Promise.resolve();
@@ -92,7 +95,7 @@ describe("sockets that were handed over", () => {
   it("that cannot be used at all are a bad setting, each in a line", async () => {
     const problems = ["one", "two"];
     await assert.rejects(
-      socketsFor(settingsOf(), () => Promise.resolve({ type: "problems", problems })),
+      socketsFor(plainSettings(), () => Promise.resolve({ type: "problems", problems })),
       (error) =>
         error instanceof CommandError && error.status === 78 &&
         error.lines.join() === problems.join(),

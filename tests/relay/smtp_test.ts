@@ -11,7 +11,7 @@ import { NO_SOCKETS } from "../../src/systemd/sockets.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { USERNAME } from "../support/logins.ts";
 import { MemoryRuntime } from "../support/memory_runtime.ts";
-import { settingsOf } from "../support/settings.ts";
+import { plainSettings } from "../support/settings.ts";
 import { serviceOf, type TestHandlers } from "../support/smtp_server.ts";
 
 const IDENTITY: TlsIdentity = { certificate: "", privateKey: "", minVersion: "1.2" };
@@ -26,7 +26,7 @@ async function start(
   environment: Readonly<Record<string, string>> = {},
   { handlers = {}, tls = false, sockets = {} }: Setup = {},
 ) {
-  const settings = settingsOf(environment);
+  const settings = plainSettings(environment);
   const runtime = new MemoryRuntime();
   const clock = new FakeClock();
   const metrics = new Metrics();

@@ -16,7 +16,7 @@ import type { Credentials } from "../../src/smtp/sasl.ts";
 import type { Principal } from "../../src/submission/submission_service.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
-import { settingsOf } from "../support/settings.ts";
+import { plainSettings } from "../support/settings.ts";
 import { MESSAGE } from "../support/submissions.ts";
 import { WaitingTestClient } from "../support/waiting_client.ts";
 
@@ -92,7 +92,7 @@ function start(environment: Readonly<Record<string, string>> = {}, entries?: Tab
   clock.patient = true;
   const events: RelayEvent[] = [];
   const built = buildSubmissions({
-    settings: settingsOf({
+    settings: plainSettings({
       AZURE_AUTHORITY_HOST: "https://entra.test",
       GRAPH_ENDPOINT: "https://graph.test",
       ...environment,

@@ -12,7 +12,8 @@ import { fixedSource } from "../../src/certificates/source.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { openRelay } from "../support/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
-import { loadSettings } from "../../src/settings/load.ts";
+import { settingsOf } from "../support/settings.ts";
+import type { FakeClock } from "../support/fake_clock.ts";
 import { USERNAME } from "../support/logins.ts";
 import { type RawConnection, startRawServer } from "../support/raw_server.ts";
 
@@ -40,6 +41,8 @@ const GOOD_TOKEN = response(200, { token_type: "Bearer", expires_in: 3599, acces
 const ACCEPTED = response(202, "");
 
 export interface DoorOptions {
+  /** Of the SMTP side. */
+  readonly clock?: FakeClock;
   readonly environment?: Readonly<Record<string, string>>;
   readonly logFormat?: "text" | "json";
   /** What Entra ID answers; a token unless told otherwise. */
@@ -69,7 +72,7 @@ export interface Door {
 }
 
 export async function openDoor(options: DoorOptions = {}): Promise<Door> {
-  const { environment = {}, logFormat = "json", entra, graph, entries } = options;
+  const { environment = {}, logFormat = "json", entra, graph, entries, clock } = options;
   const requests: string[] = [];
   const service = await startRawServer(async (connection: RawConnection) => {
     for (let count = 1;; count++) {
@@ -81,7 +84,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
       );
     }
   });
-  const loaded = loadSettings({
+  const settings = settingsOf({
     SMTP_LISTEN: "127.0.0.1:0",
     SMTPS_LISTEN: "127.0.0.1:0",
     HTTP_LISTEN: "off",
@@ -98,17 +101,16 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     GRAPH_ENDPOINT: `${service.url.origin}/graph`,
     ...environment,
   });
-  if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
   const lines: string[] = [];
   const log = createLog({
     level: "DEBUG",
     format: logFormat,
     write: (line) => void lines.push(line),
   });
-  const { settings } = loaded;
   const { relay, url } = await openRelay(settings, log, {
     certificates: fixedSource("test", await selfSignedCertificate()),
     ...(entries === undefined ? {} : { entries }),
+    ...(clock === undefined ? {} : { clock }),
   });
   const talks: Talk[] = [];
   const port = relay.addresses.smtp[0]!.port;
@@ -139,7 +141,8 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
         }),
     async close() {
       for (const talk of talks) talk.destroy();
-      await relay.stop();
+      const stopped = relay.stop();
+      await (clock === undefined ? stopped : clock.passUntil(stopped));
       await service.close();
       for (const talk of talks) assertReplies(talk.heard);
       assertLog(lines, logFormat);

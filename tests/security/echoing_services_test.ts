@@ -14,7 +14,7 @@ import { LookupTable } from "../../src/accounts/lookup_table.ts";
 import { azureCredential } from "../../src/azure/credential.ts";
 import { azureClientOptions, azureTransport } from "../../src/azure/transport.ts";
 import { KeyVaultSource } from "../../src/certificates/keyvault.ts";
-import { judgeAnswer } from "../../src/graph/graph_errors.ts";
+import { classifyResponse } from "../../src/graph/graph_errors.ts";
 import { requestToken } from "../../src/entra/msal.ts";
 import { HttpClient } from "../../src/http/client.ts";
 import { createLog } from "../../src/observe/log.ts";
@@ -123,7 +123,7 @@ describe("Graph, that echoes the token", () => {
 
   it("keeps the codes that Graph has, and what it says to people", () => {
     const said = (code: string, message: string) =>
-      judgeAnswer({
+      classifyResponse({
         type: "response",
         status: 403,
         headers: new Map([["request-id", "0c9f9a6a-3d2d-4a87-a0d8-0a9a3c1b7a11"]]),

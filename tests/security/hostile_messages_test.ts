@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { senderRefusal } from "../../src/accounts/senders.ts";
-import { detach } from "../../src/graph/extract_attachments.ts";
+import { extractAttachments } from "../../src/graph/extract_attachments.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import type { Content } from "../../src/smtp/content.ts";
@@ -31,7 +31,7 @@ function read(text: string, account: SenderOverride = {}): string {
   for (const { text: named } of result.named()) {
     senderRefusal(named, { allowed: LIST, ofEntry: undefined });
   }
-  detach(result.content, 1000);
+  extractAttachments(result.content, 1000);
   return "prepared";
 }
 

@@ -2,7 +2,7 @@
 
 import { Buffer } from "node:buffer";
 import { senderRefusal } from "../../src/accounts/senders.ts";
-import { detach } from "../../src/graph/extract_attachments.ts";
+import { extractAttachments } from "../../src/graph/extract_attachments.ts";
 import { ResponseReader } from "../../src/http/response_reader.ts";
 import type { SenderOverride } from "../../src/message/originator.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
@@ -35,11 +35,11 @@ function contentOf(text: string): Content {
 export function readMessage(text: string, account: SenderOverride = {}): string {
   const result = prepareMessage(contentOf(text), envelope(["a@x.test"]), { ...OPTIONS, account });
   if (result.type !== "prepared") return result.code;
-  for (const { text: named, certain } of result.named()) {
-    senderRefusal(certain ? named : "", { allowed: LIST, ofEntry: undefined });
+  for (const { text: named, unambiguous } of result.named()) {
+    senderRefusal(unambiguous ? named : "", { allowed: LIST, ofEntry: undefined });
   }
-  const detached = detach(result.content, text.length >> 1);
-  if (detached.type === "detached") {
+  const detached = extractAttachments(result.content, text.length >> 1);
+  if (detached.type === "extracted") {
     for (const { octets } of detached.attachments) for (const _ of octets(true));
   }
   return "prepared";

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { FakeClock } from "../support/fake_clock.ts";
 import { type Door, openDoor, type Talk } from "./door.ts";
 
 interface Limit {
@@ -11,8 +12,8 @@ interface Limit {
   readonly environment: Readonly<Record<string, string>>;
   /** Keeps to the limit; the session goes on. */
   readonly good: (talk: Talk) => Promise<void>;
-  /** Does not. */
-  readonly bad: (talk: Talk) => Promise<void>;
+  /** Does not. @param pass lets milliseconds pass once the relay has read what was written */
+  readonly bad: (talk: Talk, pass: (time: number) => Promise<void>) => Promise<void>;
   /** A stranger is what is limited. */
   readonly stranger?: boolean;
   /** It ends the connection. */
@@ -126,46 +127,47 @@ const LIMITS: readonly Limit[] = [
   },
   {
     setting: "COMMAND_TIMEOUT",
-    environment: { COMMAND_TIMEOUT: "1s" },
+    environment: { COMMAND_TIMEOUT: "10s" },
     stranger: true,
     ends: true,
     async good(talk) {
       assert.match(await talk.say("NOOP"), /^250 /);
     },
-    async bad(talk) {
+    async bad(talk, pass) {
       talk.write("NO");
+      await pass(10_000);
       assert.match(await talk.reply(), /^421 4\.4\.2 Timed out/);
     },
   },
   {
     setting: "DATA_TIMEOUT",
-    environment: { DATA_TIMEOUT: "1s", MIN_DATA_RATE: "off" },
+    environment: { DATA_TIMEOUT: "10s", MIN_DATA_RATE: "off" },
     ends: true,
     async good(talk) {
       assert.match(await talk.message("Subject: x\r\n\r\nText"), /^250 /);
     },
-    async bad(talk) {
+    async bad(talk, pass) {
       await talk.begin();
       talk.write("Subject: x");
+      await pass(10_000);
       assert.match(await talk.reply(), /^421 4\.4\.2 Timed out/);
     },
   },
   {
     setting: "MIN_DATA_RATE",
-    environment: { DATA_TIMEOUT: "1s", MIN_DATA_RATE: "100000" },
+    environment: { DATA_TIMEOUT: "10s", MIN_DATA_RATE: "100000" },
     ends: true,
     async good(talk) {
       assert.match(await talk.message("Subject: x\r\n\r\nText"), /^250 /);
     },
-    async bad(talk) {
+    async bad(talk, pass) {
       await talk.begin();
       // The default rate would let this go on for ever.
-      const drip = setInterval(() => talk.write("x".repeat(1000)), 100);
-      try {
-        assert.match(await talk.reply(), /^421 4\.4\.2 The message comes too slowly/);
-      } finally {
-        clearInterval(drip);
+      for (let seconds = 0; seconds < 12; seconds++) {
+        talk.write("x".repeat(10_000));
+        await pass(1_000);
       }
+      assert.match(await talk.reply(), /^421 4\.4\.2 The message comes too slowly/);
     },
   },
 ];
@@ -184,12 +186,22 @@ for (const { setting, environment, good, bad, stranger = false, ends = false } o
   const written = Object.entries(environment).map((pair) => pair.join("=")).join(" ");
   describe(`${setting} of a relay with ${written}`, () => {
     it("lets through what keeps to it; what does not gets its reply, and is counted", async () => {
-      const door = await openDoor({ environment: { ...environment, HTTP_LISTEN: "127.0.0.1:0" } });
+      const clock = new FakeClock();
+      const door = await openDoor({
+        environment: { ...environment, HTTP_LISTEN: "127.0.0.1:0" },
+        clock,
+      });
+      const pass = async (time: number) => {
+        // Another one's greeting comes after what was there before has been read.
+        const other = await door.connect();
+        assert.match(await other.say("QUIT"), /^221 /);
+        clock.pass(time);
+      };
       try {
         const talk = stranger ? await door.connect() : await door.login();
         await good(talk);
         assert.equal(await hits(door, setting), 0);
-        await bad(talk);
+        await bad(talk, pass);
         assert.equal(await hits(door, setting), 1);
         if (ends) await talk.closed();
         else assert.match(await talk.say("NOOP"), /^250 /);

@@ -6,12 +6,12 @@ import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { FileSource } from "../../src/certificates/file.ts";
+import { FileSource } from "../../src/certificates/file_source.ts";
 import { type Relay, startRelay } from "../../src/relay/relay.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
-import { settingsOf } from "../support/certificates.ts";
 import { type Chain, issueChain } from "../support/chains.ts";
+import { settingsOf } from "../support/settings.ts";
 
 const ROTATIONS = 200;
 

@@ -109,6 +109,16 @@ describe("the server's limits", () => {
     return { socket, closed };
   }
 
+  /** A client that has its last reply, and does not hang up. */
+  async function staying(port: number): Promise<void> {
+    const socket = servers.keep(connectSocket({ host: "127.0.0.1", port, allowHalfOpen: true }));
+    socket.on("error", () => {});
+    socket.resume();
+    const farewell = new Promise<void>((resolve) => socket.once("end", () => resolve()));
+    socket.write("QUIT\r\n");
+    await farewell;
+  }
+
   describe("MAX_CONNECTIONS", () => {
     it("lets in as many", async () => {
       const { server, greeted, limited } = await start({ connections: 3 });
@@ -197,13 +207,7 @@ describe("the server's limits", () => {
 
     it("has the place of a client with its last reply for another at once", async () => {
       const { port, clock, connect, oneEnds } = await start({ connections: 1 });
-      const socket = connectSocket({ host: "127.0.0.1", port, allowHalfOpen: true });
-      servers.keep(socket);
-      socket.on("error", () => {});
-      socket.resume();
-      const farewell = new Promise<void>((resolve) => socket.once("end", () => resolve()));
-      socket.write("QUIT\r\n");
-      await farewell;
+      await staying(port);
       assert.match(await connect().reply(), /^220 /);
       assert.equal((await clock.passUntil(oneEnds())).reason, "quit");
     });
@@ -595,13 +599,7 @@ describe("the server's limits", () => {
   describe("the time to hang up", () => {
     it("is over at last for a client that has its last reply and stays", async () => {
       const { server, port, clock, oneEnds } = await start({ linger: 5_000 });
-      const socket = connectSocket({ host: "127.0.0.1", port, allowHalfOpen: true });
-      servers.keep(socket);
-      socket.on("error", () => {});
-      socket.resume();
-      const farewell = new Promise<void>((resolve) => socket.once("end", () => resolve()));
-      socket.write("QUIT\r\n");
-      await farewell;
+      await staying(port);
       assert.equal(server.connections, 1);
       clock.pass(5_000);
       assert.equal((await oneEnds()).reason, "quit");

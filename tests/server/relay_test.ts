@@ -3,22 +3,15 @@
 
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
-import { type Relay, startRelay } from "../../src/relay/relay.ts";
-import { createLog } from "../../src/observe/log.ts";
-import { loadSettings } from "../../src/settings/load.ts";
-import { SmtpClient } from "../end_to_end/smtp_client.ts";
-import { USERNAME } from "../support/logins.ts";
 import { type RawConnection, type RawServer, startRawServer } from "../support/raw_server.ts";
+import { TestRelays } from "../support/relay.ts";
 
 const TOKEN = JSON.stringify({ token_type: "Bearer", expires_in: 3599, access_token: "e30.e30.x" });
 
 describe("a relay", () => {
-  const relays: Relay[] = [];
+  const relays = new TestRelays();
   const services: RawServer[] = [];
-  const clients: SmtpClient[] = [];
   afterEach(async () => {
-    for (const client of clients.splice(0)) client.destroy();
-    await Promise.all(relays.splice(0).map((relay) => relay.stop()));
     await Promise.all(services.splice(0).map((service) => service.close()));
   });
 
@@ -35,61 +28,38 @@ describe("a relay", () => {
       sent.resolve();
     });
     services.push(service);
-    const loaded = loadSettings({
-      SMTP_LISTEN: "127.0.0.1:0",
-      HTTP_LISTEN: "off",
-      TLS_SOURCE: "off",
-      REQUIRE_TLS: "false",
-      AZURE_AUTHORITY_HOST: `${service.url.origin}/entra`,
-      GRAPH_ENDPOINT: `${service.url.origin}/graph`,
-      ...environment,
-    });
-    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
-    const lines: Record<string, unknown>[] = [];
-    const write = (line: string) => void lines.push(JSON.parse(line));
-    const log = createLog({ level: "INFO", format: "json", write });
-    const relay = await startRelay({ settings: loaded.settings, log });
-    relays.push(relay);
-    return { relay, lines, sent: sent.promise };
+    const { origin } = service.url;
+    const cloud = { authority: new URL(`${origin}/entra`), endpoint: new URL(`${origin}/graph`) };
+    return { ...await relays.start({ cloud, environment }), sent: sent.promise };
   }
-
-  async function loggedIn(relay: Relay): Promise<SmtpClient> {
-    const client = new SmtpClient(relay.addresses.smtp[0]!.port);
-    clients.push(client);
-    assert.match(await client.login(USERNAME, "secret"), /^235/);
-    return client;
-  }
-
-  const told = (lines: readonly Record<string, unknown>[], message: string) =>
-    lines.filter((line) => String(line["message"]).startsWith(message));
 
   it("that stops gives up on a message after SHUTDOWN_TIMEOUT: 451 4.4.2, one line for it, one for the stop", async () => {
-    const { relay, lines, sent } = await start({ SHUTDOWN_TIMEOUT: "1s" });
-    const client = await loggedIn(relay);
+    const { relay, authed, lines, told, sent } = await start({ SHUTDOWN_TIMEOUT: "1s" });
+    const client = await authed();
     const answer = client.send("a@example.com", "b@example.org");
     await sent;
     await relay.stop();
     assert.match(await answer, /^451 4\.4\.2 .*may have been sent/);
     assert.match(await client.reply(), /^421 4\.3\.2 /);
-    const [message, ...others] = told(lines, "Message may have been sent");
+    const [message, ...others] = told("Message may have been sent");
     assert.deepEqual([message?.["level"], message?.["code"], others], ["WARNING", "ABORTED", []]);
-    const [cut] = told(lines, "Messages were cut off");
+    const [cut] = told("Messages were cut off");
     assert.deepEqual([cut?.["level"], cut?.["messages"], cut?.["waited"]], ["WARNING", 1, 1]);
     // The message's line comes first: the stop is over when all is told.
     assert.ok(lines.indexOf(message!) < lines.indexOf(cut!));
   });
 
   it("that has nothing under way stops without a word", async () => {
-    const { relay, lines } = await start({ SHUTDOWN_TIMEOUT: "1s" });
-    const client = await loggedIn(relay);
+    const { relay, authed, told } = await start({ SHUTDOWN_TIMEOUT: "1s" });
+    const client = await authed();
     await relay.stop();
     assert.match(await client.reply(), /^421 4\.3\.2 /);
-    assert.deepEqual(told(lines, "Messages were cut off"), []);
+    assert.deepEqual(told("Messages were cut off"), []);
   });
 
   it("says at the start how much memory there is for mail", async () => {
-    const { lines } = await start({ MAX_MEMORY: "90m" });
-    const [line] = told(lines, "Memory for mail");
+    const { told } = await start({ MAX_MEMORY: "90m" });
+    const [line] = told("Memory for mail");
     const MIB = 1024 * 1024;
     assert.deepEqual([line?.["level"], line?.["memory"], line?.["messages"]], [
       "INFO",
@@ -99,13 +69,13 @@ describe("a relay", () => {
   });
 
   it("warns of a MAX_MEMORY that cannot hold the largest message, and refuses that with 452", async () => {
-    const { relay, lines } = await start({ MAX_MEMORY: "30m", MAX_MESSAGE_SIZE: "21m" });
-    const [line] = told(lines, "MAX_MEMORY is too small");
+    const { authed, told } = await start({ MAX_MEMORY: "30m", MAX_MESSAGE_SIZE: "21m" });
+    const [line] = told("MAX_MEMORY is too small");
     assert.deepEqual([line?.["level"], line?.["needed"]], ["WARNING", 1.5 * 21 * 1024 * 1024]);
-    const client = await loggedIn(relay);
+    const client = await authed();
     assert.match(await client.say(`MAIL FROM:<a@b> SIZE=${21 * 1024 * 1024}`), /^452 4\.3\.1 /);
-    const [full] = told(lines, "MAX_MEMORY is used up");
-    const [refused] = told(lines, "Refused by the relay");
+    const [full] = told("MAX_MEMORY is used up");
+    const [refused] = told("Refused by the relay");
     assert.deepEqual([full?.["level"], refused?.["level"], refused?.["reply"]], [
       "WARNING",
       "WARNING",

@@ -12,7 +12,7 @@ import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
-import { loadSettings } from "../../src/settings/load.ts";
+import { settingsOf } from "../support/settings.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
 import { smtpServer } from "../support/smtp_server.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
@@ -50,7 +50,7 @@ describe("trusted networks", () => {
     environment: Readonly<Record<string, string>> = {},
     entries: Record<string, Record<string, string>> = {},
   ) {
-    const loaded = loadSettings({
+    const settings = settingsOf({
       TRUSTED_NETWORKS: `${TRUSTED}/32, ::1`,
       TRUSTED_USERNAME: USERNAME,
       TRUSTED_PASSWORD: SECRET,
@@ -59,8 +59,6 @@ describe("trusted networks", () => {
       GRAPH_ENDPOINT: cloud.endpoint.href,
       ...environment,
     });
-    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
-    const { settings } = loaded;
     const log: Record<string, unknown>[] = [];
     const write = (line: string) => void log.push(JSON.parse(line));
     const { notify } = new EventLog(createLog({ level: "DEBUG", format: "json", write }));

@@ -182,7 +182,7 @@ describe("a setting whose function is missing from this version", () => {
     assert(missing.length > 0);
     for (const [name] of missing) {
       const [problem] = problems({ [name]: "something" });
-      assert.match(problem!, new RegExp(`^${name} is set, but this version does not have`));
+      assert.match(problem!, new RegExp(`^${name} is set, but this version does not support it`));
     }
   });
 
@@ -321,7 +321,7 @@ describe("settings that contradict each other", () => {
     for (const all of ["0.0.0.0/0", "::/0", "10.0.0.0/8, ::/0", "::ffff:0:0/96"]) {
       const { warnings } = load({ PROXY_PROTOCOL_NETWORKS: all });
       assert.equal(warnings.length, 1, all);
-      assert.match(warnings[0]!, /^PROXY_PROTOCOL_NETWORKS holds all addresses/);
+      assert.match(warnings[0]!, /^PROXY_PROTOCOL_NETWORKS contains all addresses/);
     }
     assert.deepEqual(load({ PROXY_PROTOCOL_NETWORKS: "10.0.0.0/8, 2001:db8::/32" }).warnings, []);
     assert.match(problems({ PROXY_PROTOCOL_NETWORKS: "10.0.0.0/33" })[0]!, /must be networks/);

@@ -167,7 +167,7 @@ describe("NO_PROXY", () => {
       const { settings, warnings } = load({ NO_PROXY: list, HTTPS_PROXY: "http://p.test:3128" });
       const unread = list.split(",").at(-1)!;
       assert.deepEqual(warnings, [
-        `NO_PROXY ${JSON.stringify(unread)} is no name, address or network: it exempts nothing`,
+        `NO_PROXY ${JSON.stringify(unread)} is not a name, address or network: it has no effect`,
       ]);
       const { exemptions } = settings.NO_PROXY!;
       assert.equal(exemptions.length, list.startsWith("ok.test") ? 1 : 0);
@@ -177,7 +177,7 @@ describe("NO_PROXY", () => {
   it("shows no password of a proxy that stands in it by mistake", () => {
     const NO_PROXY = "a.test,http://user:hun@ter/2@proxy.test:8080";
     const { warnings } = load({ NO_PROXY, HTTPS_PROXY: "http://p.test:3128" });
-    assert.match(warnings.join(), /^NO_PROXY "http:\/\/user:…@proxy\.test:8080" is no name/);
+    assert.match(warnings.join(), /^NO_PROXY "http:\/\/user:…@proxy\.test:8080" is not a name/);
   });
 
   it("may be written in lower case", () => {

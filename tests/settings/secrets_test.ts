@@ -115,6 +115,24 @@ describe("a secret", () => {
     ]);
   });
 
+  it("is unset, with a warning, where its credential or its file is empty", () => {
+    const folder = mkdtempSync(join(directory, "nothing-"));
+    const path = join(folder, "HTTP_PASSWORD");
+    writeFileSync(path, "\n");
+    for (
+      const [environment, warning] of [
+        [{ CREDENTIALS_DIRECTORY: folder }, "the credential HTTP_PASSWORD is empty"],
+        [{ HTTP_PASSWORD_FILE: path }, `HTTP_PASSWORD_FILE ${JSON.stringify(path)} is empty`],
+      ] as const
+    ) {
+      const loaded = loadSettings(environment);
+      assert.equal(loaded.type, "settings");
+      if (loaded.type !== "settings") return;
+      assert.equal(loaded.settings.HTTP_PASSWORD, undefined);
+      assert.deepEqual(loaded.warnings, [`${warning}: HTTP_PASSWORD is unset`]);
+    }
+  });
+
   it("is marked as one in the schema, each of the contract's", () => {
     const marked = Object.entries(SETTINGS).filter(([, s]) => "secret" in s && s.secret === true);
     assert.deepEqual(marked.map(([name]) => name).sort(), [

@@ -102,7 +102,7 @@ describe("the settings of trusted networks", () => {
       'TRUSTED_NETWORKS "10.0.0.0/7" must be networks such as 192.0.2.0/24 or 2001:db8::/32, or ' +
       "single addresses, with commas between them; no prefix shorter than /8, or /32 for IPv6",
       "TRUSTED_PASSWORD must be set when TRUSTED_NETWORKS is: clients there send as that account",
-      'TRUSTED_USERNAME (8 characters, not shown) is no username: the username has no "@"; ' +
+      'TRUSTED_USERNAME (8 characters, not shown) is not a username: the username has no "@"; ' +
       "expected tenant@client or id@lookup",
       ...NO_SENDERS,
     ]],
@@ -133,11 +133,11 @@ describe("the settings of trusted networks", () => {
       'TRUSTED_USERNAME "printers@lookup" is looked up in the table: AZURE_TABLES_URL must be set',
     ]],
     ["need a username that is one", { TRUSTED_USERNAME: "printers" }, [
-      'TRUSTED_USERNAME (8 characters, not shown) is no username: the username has no "@"; ' +
+      'TRUSTED_USERNAME (8 characters, not shown) is not a username: the username has no "@"; ' +
       "expected tenant@client or id@lookup",
     ]],
     ["need it with the delimiter that is set", { USERNAME_DELIMITER: ":" }, [
-      `TRUSTED_USERNAME (${USERNAME.length} characters, not shown) is no username: the username ` +
+      `TRUSTED_USERNAME (${USERNAME.length} characters, not shown) is not a username: the username ` +
       'has no ":"; expected tenant:client or id:lookup',
     ]],
     ["take it with the delimiter that is set", {
@@ -145,7 +145,7 @@ describe("the settings of trusted networks", () => {
       TRUSTED_USERNAME: `${TENANT}:${CLIENT}`,
     }, []],
     ["obey ALLOWED_TENANTS", { ALLOWED_TENANTS: CLIENT }, [
-      `TRUSTED_USERNAME is of the tenant ${TENANT}: ALLOWED_TENANTS lacks it`,
+      `TRUSTED_USERNAME is of the tenant ${TENANT}, which is not in ALLOWED_TENANTS`,
     ]],
     ["are fine with ALLOWED_TENANTS that has the tenant", { ALLOWED_TENANTS: TENANT }, []],
     ["are not judged by a value that is bad itself", { ALLOWED_SENDERS: "nobody" }, [

@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { HttpClient } from "../../src/http/client.ts";
 import { buildSubmissions } from "../../src/relay/submission.ts";
 import { Secret } from "../../src/secret.ts";
-import { loadSettings } from "../../src/settings/load.ts";
+import { settingsOf } from "../support/settings.ts";
 import { ContentBuilder } from "../../src/smtp/content.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import type { Principal, ReceivedMessage } from "../../src/submission/submission_service.ts";
@@ -56,12 +56,10 @@ describe("the memory of a message that is submitted", () => {
   });
 
   async function start() {
-    const loaded = loadSettings({
+    const settings = settingsOf({
       AZURE_AUTHORITY_HOST: cloud.authority.href,
       GRAPH_ENDPOINT: cloud.endpoint.href,
     });
-    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
-    const { settings } = loaded;
     const work = buildSubmissions({ settings, http, notify() {}, entries: undefined });
     const credentials = {
       mechanism: "PLAIN",

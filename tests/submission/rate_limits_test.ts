@@ -7,23 +7,15 @@ import { Buffer } from "node:buffer";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { Row } from "../../src/accounts/entry.ts";
 import type { EntrySource } from "../../src/accounts/entry_source.ts";
-import type { Relay } from "../../src/relay/relay.ts";
-import { openRelay } from "../support/relay.ts";
-import { createLog } from "../../src/observe/log.ts";
-import { loadSettings } from "../../src/settings/load.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
+import { TestRelays } from "../support/relay.ts";
 
 const LIMIT = /^421 4\.7\.0 Too many failed logins from this address; try later$/;
 const TOO_MANY = /^451 4\.7\.0 Too many messages from this account; try again later$/;
 const WRONG = "wrong-secret";
-
-interface Line {
-  readonly level: string;
-  readonly message: string;
-  readonly [field: string]: unknown;
-}
 
 /** The username of one of many apps: what is asked of each is counted apart. */
 function username(number: number): string {
@@ -45,8 +37,7 @@ describe("a relay", () => {
   let cloud: CloudServer;
   /** Takes Entra's answers back until it is undone. */
   let holding: Promise<void> | undefined;
-  const relays: Relay[] = [];
-  const clients: SmtpClient[] = [];
+  const relays = new TestRelays();
 
   before(async () => {
     const intercept = async () => {
@@ -57,8 +48,6 @@ describe("a relay", () => {
   });
   afterEach(async () => {
     holding = undefined;
-    for (const client of clients.splice(0)) client.destroy();
-    await Promise.all(relays.splice(0).map((relay) => relay.stop()));
     await cloud.inbox.clear();
     cloud.faults.clear();
   });
@@ -72,32 +61,22 @@ describe("a relay", () => {
   }
 
   async function start({ environment = {}, entries, entryNeeded = false }: Parts = {}) {
-    const loaded = loadSettings({
-      SMTP_LISTEN: "127.0.0.1:0,[::1]:0",
-      HTTP_LISTEN: "127.0.0.1:0",
-      TLS_SOURCE: "off",
-      REQUIRE_TLS: "false",
-      AZURE_AUTHORITY_HOST: cloud.authority.href,
-      GRAPH_ENDPOINT: cloud.endpoint.href,
-      ...environment,
+    const { relay, url, lines } = await relays.start({
+      cloud,
+      environment: {
+        SMTP_LISTEN: "127.0.0.1:0,[::1]:0",
+        HTTP_LISTEN: "127.0.0.1:0",
+        ...environment,
+      },
+      settings: { AZURE_TABLES_FORCE_USAGE: entryNeeded },
+      // However slow the machine is, no connection waits too long for its place.
+      clock: new FakeClock(),
+      ...(entries === undefined ? {} : { entries }),
     });
-    if (loaded.type === "problems") throw new Error(loaded.problems.join("\n"));
-    const lines: Line[] = [];
-    const log = createLog({
-      level: "DEBUG",
-      format: "json",
-      write: (line) => void lines.push(JSON.parse(line)),
-    });
-    const settings = { ...loaded.settings, AZURE_TABLES_FORCE_USAGE: entryNeeded };
-    const replaced = entries === undefined ? {} : { entries };
-    const { relay, url } = await openRelay(settings, log, replaced);
-    relays.push(relay);
     const asked = cloud.seen.length;
     const connect = (host = "127.0.0.1") => {
       const { port } = relay.addresses.smtp.find(({ hostname }) => hostname === host)!;
-      const client = new SmtpClient(port, host);
-      clients.push(client);
-      return client;
+      return relays.keep(new SmtpClient(port, host));
     };
     return {
       relay,

@@ -7,6 +7,7 @@ import { describe, it } from "node:test";
 import type { Account } from "../../src/accounts/account.ts";
 import type { LoginFailure, LoginResult } from "../../src/accounts/account.ts";
 import { SenderRules } from "../../src/accounts/senders.ts";
+import { usernameKey } from "../../src/accounts/username.ts";
 import type { Attempt, NotSent, Outcome, Submission } from "../../src/delivery/delivery.ts";
 import { LoginGuard } from "../../src/limits/login_guard.ts";
 import type { Rate } from "../../src/limits/rate_limit.ts";
@@ -85,7 +86,12 @@ function start(setup: Setup = {}) {
   const service = new RelayService({
     logins: {
       accounts,
-      guard: new LoginGuard({ rate: setup.authRate ?? "off", delimiter: "@", login, clock }),
+      guard: new LoginGuard({
+        rate: setup.authRate ?? "off",
+        accountOf: (username) => usernameKey(username, "@"),
+        login,
+        clock,
+      }),
       senders: new SenderRules(),
       delimiter: "@",
       trusted: setup.trusted,

@@ -2,8 +2,6 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Certificate } from "../../src/certificates/certificate.ts";
-import { loadSettings } from "../../src/settings/load.ts";
-import type { Settings } from "../../src/settings/schema.ts";
 
 export interface CertificateFiles {
   readonly certificatePath: string;
@@ -31,10 +29,4 @@ export async function subjectKeyIdentifier(pem: string): Promise<string | undefi
   await import("reflect-metadata");
   const { SubjectKeyIdentifierExtension, X509Certificate } = await import("@peculiar/x509");
   return new X509Certificate(pem).getExtension(SubjectKeyIdentifierExtension)?.keyId;
-}
-
-export function settingsOf(environment: Readonly<Record<string, string>>): Settings {
-  const loaded = loadSettings(environment);
-  if (loaded.type === "problems") throw new Error(loaded.problems.join("; "));
-  return loaded.settings;
 }

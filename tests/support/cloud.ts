@@ -46,6 +46,8 @@ export async function startCloud(
     seen.push(`${request.method} ${request.url}`);
     void answer(request, response);
   });
+  // After five seconds, the default, it would close a connection that a slow machine is about to use.
+  server.keepAliveTimeout = 600_000;
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;

@@ -7,8 +7,8 @@ import { inboxRoutes } from "../../src/sandbox/inbox/routes.ts";
 import { Inbox } from "../../src/sandbox/inbox/store.ts";
 import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { Tracer } from "../../src/sandbox/trace/tracer.ts";
-import { loadSettings } from "../../src/settings/load.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
+import { settingsOf } from "./settings.ts";
 
 export const USERNAME = "11111111-1111-1111-1111-111111111111@22222222-2222-2222-2222-222222222222";
 export const SECRET = "any-secret";
@@ -31,7 +31,7 @@ export interface Sandbox {
 
 /** Starts it on free ports of the loopback, without TLS. @param environment further settings */
 export async function openSandbox(environment: Record<string, string> = {}): Promise<Sandbox> {
-  const loaded = loadSettings(
+  const settings = settingsOf(
     {
       SMTP_LISTEN: "127.0.0.1:0",
       HTTP_LISTEN: "127.0.0.1:0",
@@ -43,8 +43,6 @@ export async function openSandbox(environment: Record<string, string> = {}): Pro
     {},
     true,
   );
-  if (loaded.type === "problems") throw new Error(loaded.problems.join());
-  const { settings } = loaded;
   const inbox = new Inbox();
   const tracer = new Tracer(settings.USERNAME_DELIMITER);
   const cloud = createCloud({ inbox, traceOf: (id) => tracer.find(id) });

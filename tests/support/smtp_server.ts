@@ -28,8 +28,8 @@ import type {
   SubmissionService,
 } from "../../src/submission/submission_service.ts";
 import type { ProxyRefusal } from "../../src/server/proxy_gate.ts";
-import { SmtpClient } from "../end_to_end/smtp_client.ts";
 import type { FakeClock } from "./fake_clock.ts";
+import { type Layers, layers } from "./layers.ts";
 
 /** Milliseconds; no test waits for these. */
 const TIMEOUTS: Timeouts = {
@@ -192,19 +192,9 @@ export interface ServerSetup extends Omit<ServerParts, "runtime" | "handlers"> {
 }
 
 /** A server that listens, and what a test needs to talk to it. */
-export interface TestServer {
+export interface TestServer extends Layers {
   readonly server: SmtpServer;
   readonly port: number;
-  /** A client that has read nothing yet. @param tls from the first octet */
-  connect(tls?: boolean): SmtpClient;
-  /** … that has read the greeting. */
-  greeted(): Promise<SmtpClient>;
-  /** … that has said EHLO. */
-  ehlo(): Promise<SmtpClient>;
-  /** … that has logged in. */
-  authed(): Promise<SmtpClient>;
-  /** … whose message's content comes next. */
-  sending(): Promise<SmtpClient>;
   /** Waits until so many connections are open, greeted or not. */
   accepted(count: number): Promise<void>;
   /** The next connection that has ended, in their order. */
@@ -272,45 +262,24 @@ export class TestServers {
       const stopped = server.stop(1_000);
       await (clock === undefined ? stopped : clock.passUntil(stopped));
     });
-    const to = host === "::" ? "127.0.0.1" : host;
-    const connect = (tls = implicitTls) => this.keep(new SmtpClient(port, to, tls));
-    const greeted = async () => {
-      const client = connect();
-      assert.match(await client.reply(), /^220 /);
-      return client;
-    };
-    const ehlo = async () => {
-      const client = await greeted();
-      assert.match(await client.say("EHLO client.example"), /^250/);
-      return client;
-    };
-    const authed = async () => {
-      const client = connect();
-      assert.match(await client.login("user", "secret"), /^235 /);
-      return client;
-    };
-    const sending = async () => {
-      const client = await authed();
-      assert.match(await client.say("MAIL FROM:<a@example.com>"), /^250/);
-      assert.match(await client.say("RCPT TO:<b@example.org>"), /^250/);
-      assert.match(await client.say("DATA"), /^354/);
-      return client;
-    };
+    const clients = layers(port, {
+      host: host === "::" ? "127.0.0.1" : host,
+      implicitTls,
+      username: "user",
+      password: "secret",
+      keep: (client) => this.keep(client),
+    });
     return {
       server,
       port,
-      connect,
-      greeted,
-      ehlo,
-      authed,
-      sending,
+      ...clients,
       accepted: (count) => until(() => server.connections >= count),
       async oneEnds() {
         await until(() => ended.length > 0);
         return ended.shift()!;
       },
       async hasRead() {
-        const client = await greeted();
+        const client = await clients.greeted();
         assert.match(await client.say("QUIT"), /^221 /);
         client.destroy();
       },

@@ -98,7 +98,24 @@ describe("the service manager", () => {
     manager.ended();
   });
 
-  it("hears a heartbeat at half of WATCHDOG_USEC, if it is meant for this process", async () => {
+  it("is sent heartbeats every half of WATCHDOG_USEC (sd_watchdog_enabled(3))", async () => {
+    const { manager } = await managed({ WATCHDOG_USEC: "30000000" });
+    const { setInterval } = globalThis;
+    const delays: unknown[] = [];
+    globalThis.setInterval = ((run: () => void, delay: number) => {
+      delays.push(delay);
+      return setInterval(run, delay);
+    }) as typeof setInterval;
+    try {
+      manager.ready(() => STATE);
+    } finally {
+      globalThis.setInterval = setInterval;
+      manager.ended();
+    }
+    assert.ok(delays.includes(15_000), delays.join());
+  });
+
+  it("hears a heartbeat, if WATCHDOG_USEC is meant for this process", async () => {
     const { told, manager } = await managed({ WATCHDOG_USEC: "20000", WATCHDOG_PID: String(PID) });
     const beats = () => told.texts.filter((text) => text === "WATCHDOG=1").length;
     assert.equal(beats(), 0, "none before it is ready");
@@ -158,7 +175,7 @@ describe("the service manager", () => {
     manager.ready(() => STATE);
     for (let i = 0; i < 2; i++) await manager.reloading(() => Promise.resolve());
     manager.ended();
-    const text = "The service manager cannot be told how the relay does (NOTIFY_SOCKET)";
+    const text = "Cannot notify the service manager (NOTIFY_SOCKET)";
     assert.deepEqual(warnings, [
       [text, { socket: "/run/notify", error: "errno 111" }],
       [text, { socket: "/run/notify", error: "errno 2" }],

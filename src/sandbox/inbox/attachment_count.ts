@@ -3,11 +3,11 @@
  * anything. message_content.ts reads what the page shows of a message.
  */
 import { dispositionOf, fieldBody, type Part, readMime } from "../../message/mime.ts";
-import { Pieces } from "../../message/content_view.ts";
+import { ContentView } from "../../message/content_view.ts";
 
 /** Files of a message, without images that belong to its HTML (`inline`, RFC 2183 §2.1). */
 export function countAttachments(raw: Uint8Array): number {
-  return countIn(readMime(new Pieces([raw])));
+  return countIn(readMime(new ContentView([raw])));
 }
 
 function countIn(part: Part): number {

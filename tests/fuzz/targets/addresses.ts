@@ -6,8 +6,8 @@ import { type Item, parseAddressList } from "../../../src/message/address_list.t
 import {
   addressKey,
   isAddress,
-  isDoubtful,
-  isUnmistakable,
+  isAmbiguous,
+  isNormalized,
 } from "../../../src/message/addresses.ts";
 import { SenderList } from "../../../src/accounts/sender_list.ts";
 import { readRecipient, readSender } from "../../../src/smtp/envelope.ts";
@@ -56,9 +56,9 @@ function judgeAddress(address: string): void {
   assert.equal(addressOf(again.mailbox), address);
   const key = addressKey(address);
   assert.doesNotMatch(key, CONTROL);
-  if (isAddress(address) && isUnmistakable(address)) {
+  if (isAddress(address) && isNormalized(address)) {
     const list = SenderList.parse(address.includes(",") ? "a@x.test" : address);
-    if (!isDoubtful(address) && !address.startsWith("*@") && !address.includes(",")) {
+    if (!isAmbiguous(address) && !address.startsWith("*@") && !address.includes(",")) {
       assert.ok(list?.allows(address), `${address} is in its own list`);
     }
   }
@@ -95,7 +95,7 @@ export const addresses: Target = {
     for (const part of text.toString("utf8").split(",")) {
       const entry = part.trim();
       if (entry === "") continue;
-      if (list !== undefined && !entry.startsWith("@") && !isDoubtful(entry)) {
+      if (list !== undefined && !entry.startsWith("@") && !isAmbiguous(entry)) {
         assert.ok(list.allows(entry), `${entry} is in its own list`);
       }
       if (isAddress(entry)) judgeAddress(entry);

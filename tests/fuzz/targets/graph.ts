@@ -86,7 +86,7 @@ function sends({ method, url }: HttpRequest): boolean {
 
 /**
  * Whether the service may have taken the message. A 503 that throttles says no, another may mean
- * both: which one it is, the tests of `judgeAnswer` say.
+ * both: which one it is, the tests of `classifyResponse` say.
  */
 function doubtful(result: HttpResponse | HttpFailure): boolean | "perhaps" {
   if (result.type === "failure") return result.sent;
@@ -133,7 +133,7 @@ async function deliver(input: Input, large: boolean): Promise<void> {
   const outcome = await backend.deliver(submission, attemptOf(accountWith(tokenOf(TOKEN))));
   // A lane that was told to wait stands still for that long.
   clock.pass(600_000);
-  assert.equal(backend.lanes, 0);
+  assert.equal(backend.activeMailboxes, 0);
   const line = formatReply(outcome.reply);
   assertWellFormed(line);
   assert.equal(line.split("\r\n").length, 2, "one line");

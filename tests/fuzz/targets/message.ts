@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { canonical } from "../../../src/graph/canonical.ts";
-import { detach } from "../../../src/graph/extract_attachments.ts";
+import { extractAttachments } from "../../../src/graph/extract_attachments.ts";
 import { readHeader } from "../../../src/message/header.ts";
 import { structureExcess } from "../../../src/message/structure.ts";
 import { formatReply } from "../../../src/smtp/reply.ts";
@@ -126,8 +126,8 @@ async function judge(octets: Buffer, choices: number): Promise<void> {
   assert.deepEqual(await recipientsOf(made(result.content)), WANTED, "Graph's recipients");
 
   const limit = Math.floor(prepared.length * ((choices >> 2) & 7) / 8);
-  const detached = detach(result.content, limit);
-  if (detached.type !== "detached") return;
+  const detached = extractAttachments(result.content, limit);
+  if (detached.type !== "extracted") return;
   const rest = textOf(detached.rest);
   assert.ok(rest.length <= limit);
   if (!/\0/.test(prepared)) assert.doesNotMatch(rest, STRAY);

@@ -7,10 +7,10 @@ import { Buffer } from "node:buffer";
 import process from "node:process";
 import { parseTenant } from "../../../src/accounts/username.ts";
 import { parseUsername } from "../../../src/accounts/username.ts";
-import { judgeAnswer } from "../../../src/graph/graph_errors.ts";
+import { classifyResponse } from "../../../src/graph/graph_errors.ts";
 import { retryAfter } from "../../../src/retry_after.ts";
 import { uploadUrl } from "../../../src/graph/upload_url.ts";
-import { detach } from "../../../src/graph/extract_attachments.ts";
+import { extractAttachments } from "../../../src/graph/extract_attachments.ts";
 import { ResponseReader } from "../../../src/http/response_reader.ts";
 import { SenderList } from "../../../src/accounts/sender_list.ts";
 import { Networks, plainAddress } from "../../../src/networks.ts";
@@ -39,8 +39,8 @@ function prepared(message: string, account = {}): void {
   if (result.type !== "prepared") return;
   result.named();
   const limit = message.length >> 1;
-  const detached = detach(result.content, limit);
-  if (detached.type === "detached") {
+  const detached = extractAttachments(result.content, limit);
+  if (detached.type === "extracted") {
     for (const { octets } of detached.attachments) for (const _ of octets());
   }
 }
@@ -94,7 +94,7 @@ const READERS: readonly ((text: string) => unknown)[] = [
   (text) => {
     const headers = new Map([["retry-after", text], ["date", text], ["request-id", text]]);
     retryAfter(headers, 0);
-    return judgeAnswer({
+    return classifyResponse({
       type: "response",
       status: 400,
       headers,

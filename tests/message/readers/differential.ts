@@ -58,9 +58,11 @@ function submitted(fields: string, account: string, from: string): Sent | undefi
     account: ACCOUNTS[account]!,
   });
   if (result.type === "rejected") return undefined;
-  const named = [{ text: result.sender, certain: true }, ...result.named()];
+  const named = [{ text: result.sender, unambiguous: true }, ...result.named()];
   const own = ACCOUNTS[account]!.fromEmail !== undefined;
-  if (!own && !named.every(({ text, certain }) => certain && LIST.allows(text))) return undefined;
+  if (!own && !named.every(({ text, unambiguous }) => unambiguous && LIST.allows(text))) {
+    return undefined;
+  }
   const octets = Buffer.concat([...octetsIn(result.content)]);
   const header = octets.subarray(0, octets.indexOf("\r\n\r\n") + 4);
   return { account, fields, header, allowed: new Set(named.map(({ text }) => addressKey(text))) };

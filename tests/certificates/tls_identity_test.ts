@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type Certificate, CertificateError } from "../../src/certificates/certificate.ts";
-import { loadIdentity } from "../../src/certificates/identity.ts";
-import { proveTls } from "../../src/certificates/prove.ts";
+import { loadIdentity } from "../../src/certificates/tls_identity.ts";
+import { testHandshake } from "../../src/certificates/test_handshake.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime, TlsVersion } from "../../src/runtime/runtime.ts";
@@ -23,7 +23,8 @@ import {
   SECP256K1,
   SECP256K1_OLD_FORM,
 } from "../support/key_kinds.ts";
-import { settingsOf, writeCertificate } from "../support/certificates.ts";
+import { writeCertificate } from "../support/certificates.ts";
+import { settingsOf } from "../support/settings.ts";
 
 let directory: string;
 let made: { readonly EC: Certificate; readonly RSA: Certificate };
@@ -59,7 +60,7 @@ async function refusal(
 /** The protocol that a client of this version gets, or undefined for none. */
 async function handshake(identity: Awaited<ReturnType<typeof load>>, version: TlsVersion) {
   try {
-    return (await proveTls(runtime, identity, version)).protocol;
+    return (await testHandshake(runtime, identity, version)).protocol;
   } catch {
     return undefined;
   }
@@ -137,8 +138,8 @@ describe("the TLS identity", () => {
       it(`uses ${cipher} where TLS_CIPHER_SUITE says so and the runtime obeys, else stops the start`, async () => {
         if (runtime.name === "Bun") {
           const identity = await load({ TLS_CIPHER_SUITE: cipher }, made[key]);
-          assert.equal((await proveTls(runtime, identity, "1.2")).cipher, cipher);
-          assert.equal((await proveTls(runtime, identity, "1.3")).protocol, "TLSv1.3");
+          assert.equal((await testHandshake(runtime, identity, "1.2")).cipher, cipher);
+          assert.equal((await testHandshake(runtime, identity, "1.3")).protocol, "TLSv1.3");
         } else {
           const line = await refusal({ TLS_CIPHER_SUITE: cipher }, made[key]);
           assert.match(line, /ignores cipher strings/);

@@ -1,10 +1,9 @@
-// The certificate from two PEM files, and the watch over them.
+// The certificate out of two PEM files: reading them, and what is wrong with them.
 
-import { createHash, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
-import { setTimeout as sleep } from "node:timers/promises";
 import {
   belongsTo,
   type Certificate,
@@ -15,86 +14,9 @@ import {
   together,
   unservedKey,
 } from "./certificate.ts";
-import type { CertificateSource, Found, Look } from "./source.ts";
-
-/** Milliseconds between two looks at the files: a change is in force within 60 s, with room. */
-const INTERVAL = 10_000;
-/** Milliseconds that new files must stay the same before they are taken: nobody writes any more. */
-const SETTLE = 500;
-/** How often it is waited for that in one look. */
-const SETTLE_TRIES = 10;
-
-export interface FileSourceOptions {
-  readonly certificatePath: string;
-  readonly keyPath: string;
-  /** Milliseconds between two looks; 10 s when left out. */
-  readonly interval?: number;
-  /** Milliseconds that new files must stay the same; 500 when left out. */
-  readonly settle?: number;
-}
 
 /**
- * Looks at what the files hold, not at their times or inodes: that holds for renames as certbot does
- * them, for the symbolic links of Kubernetes, and for files that are written in place.
- */
-export class FileSource implements CertificateSource {
-  readonly name = "file";
-  readonly interval: number;
-  readonly patience = 1;
-  readonly #options: FileSourceOptions;
-
-  constructor(options: FileSourceOptions) {
-    this.#options = options;
-    this.interval = options.interval ?? INTERVAL;
-  }
-
-  async read({ known, complete, signal }: Look): Promise<Found | undefined> {
-    const { certificatePath, keyPath, settle = SETTLE } = this.#options;
-    let texts = await this.#texts();
-    let revision = revisionOf(texts);
-    if (revision === known) return undefined;
-    // The first one is not waited for: the relay is to start.
-    if (known !== undefined && !complete) {
-      for (let tries = 0;; tries++) {
-        await sleep(settle, undefined, { signal });
-        const before = revision;
-        texts = await this.#texts();
-        revision = revisionOf(texts);
-        if (revision === before) break;
-        if (tries === SETTLE_TRIES) throw new CertificateError(`${this.#both} keep changing`);
-      }
-      if (revision === known) return undefined;
-    }
-    const [certificate, key] = texts;
-    return { certificate: fit(certificatePath, keyPath, certificate, key), revision };
-  }
-
-  get #both(): string {
-    const { certificatePath, keyPath } = this.#options;
-    return `TLS_CERT_FILEPATH "${certificatePath}" and TLS_KEY_FILEPATH "${keyPath}"`;
-  }
-
-  async #texts(): Promise<readonly [certificate: string, key: string]> {
-    const { certificatePath, keyPath } = this.#options;
-    const problems: CertificateError[] = [];
-    const note = (error: unknown): undefined => {
-      problems.push(asProblem(error));
-    };
-    const certificate = await readPemLater("TLS_CERT_FILEPATH", certificatePath).catch(note);
-    const key = await readPemLater("TLS_KEY_FILEPATH", keyPath).catch(note);
-    if (certificate !== undefined && key !== undefined) return [certificate, key];
-    // What is wrong with the other one is told too, rather than after the next try.
-    partsIn(certificatePath, keyPath, { certificate, key }, problems);
-    throw together(problems);
-  }
-}
-
-function revisionOf(texts: readonly string[]): string {
-  return createHash("sha256").update(JSON.stringify(texts)).digest("hex");
-}
-
-/**
- * Reads a certificate and its key, and makes sure that they fit.
+ * Reads a certificate and its key, and checks that they belong together.
  *
  * @throws CertificateError
  */
@@ -102,11 +24,11 @@ export function readCertificate(certificatePath: string, keyPath: string): Certi
   const problems: CertificateError[] = [];
   const certificate = tried(problems, () => readPem("TLS_CERT_FILEPATH", certificatePath));
   const key = tried(problems, () => readPem("TLS_KEY_FILEPATH", keyPath));
-  return fit(certificatePath, keyPath, certificate, key, problems);
+  return certificateFrom(certificatePath, keyPath, certificate, key, problems);
 }
 
 /** @param problems that there were with what is undefined */
-function fit(
+export function certificateFrom(
   certificatePath: string,
   keyPath: string,
   certificate: string | undefined,
@@ -131,28 +53,28 @@ function fit(
     );
   }
   return {
-    certificate: alone(certificate, certificatesIn),
-    privateKey: alone(privateKey, keysIn),
+    certificate: blocksOnly(certificate, certificatesIn),
+    privateKey: blocksOnly(privateKey, keysIn),
     leaf,
   };
 }
 
-/** Without blocks of other kinds, which not every runtime passes over: one file may hold all. */
-export function alone(pem: string, blocksIn: (pem: string) => string[]): string {
+/** Removes blocks of other kinds: one file may contain all, and not every runtime ignores the others. */
+export function blocksOnly(pem: string, blocksIn: (pem: string) => string[]): string {
   const blocks = blocksIn(pem);
   const all = pem.match(/^-----BEGIN /gm)?.length ?? 0;
   return blocks.length === 0 || blocks.length === all ? pem : blocks.join("\n") + "\n";
 }
 
-/** Reads as much as can be read. @param problems takes what is wrong with the rest */
-function partsIn(
+/** Parses what can be parsed. @param problems receives the errors of the rest */
+export function partsIn(
   certificatePath: string,
   keyPath: string,
   texts: { readonly certificate: string | undefined; readonly key: string | undefined },
   problems: CertificateError[],
 ): { readonly leaf: X509Certificate | undefined; readonly key: KeyObject | undefined } {
   const { certificate, key } = texts;
-  const swapped = whetherSwapped(certificatePath, keyPath, texts);
+  const swapped = swappedFiles(certificatePath, keyPath, texts);
   if (swapped !== undefined) {
     problems.push(swapped);
     return { leaf: undefined, key: undefined };
@@ -165,8 +87,8 @@ function partsIn(
   };
 }
 
-/** What is wrong where each file holds what the other one should, and nothing else. */
-export function whetherSwapped(
+/** The error where each file contains only what belongs into the other one. */
+export function swappedFiles(
   certificatePath: string,
   keyPath: string,
   { certificate = "", key = "" }: {
@@ -200,7 +122,7 @@ function tried<T>(problems: CertificateError[], read: () => T): T | undefined {
   }
 }
 
-function asProblem(error: unknown): CertificateError {
+export function asProblem(error: unknown): CertificateError {
   if (!(error instanceof CertificateError)) throw error;
   return error;
 }
@@ -212,10 +134,10 @@ function asProblem(error: unknown): CertificateError {
  * @throws CertificateError
  */
 export function leafIn(path: string, certificate: string): X509Certificate {
-  // First: of half a certificate, the library says no more than of none.
+  // Checked first: the library's error for half a certificate does not say so.
   if (/^-----BEGIN CERTIFICATE-----/m.test(certificate) && !isWhole(certificate)) {
     throw new CertificateError(
-      `TLS_CERT_FILEPATH "${path}" is cut off: it has a beginning of a certificate without its end`,
+      `TLS_CERT_FILEPATH "${path}" is cut off: a certificate begins in it and does not end`,
       "cut",
     );
   }
@@ -223,9 +145,9 @@ export function leafIn(path: string, certificate: string): X509Certificate {
     return new X509Certificate(certificatesIn(certificate)[0] ?? certificate);
   } catch {
     const { certificate: has, key } = contentOf(certificate);
-    const instead = key && !has ? ", but a private key" : "";
+    const actual = key && !has ? ", but a private key" : "";
     throw new CertificateError(
-      `TLS_CERT_FILEPATH "${path}" holds no certificate in PEM form${instead}`,
+      `TLS_CERT_FILEPATH "${path}" holds no certificate in PEM form${actual}`,
     );
   }
 }
@@ -238,13 +160,13 @@ export function keyIn(path: string, privateKey: string): KeyObject {
   const named = `TLS_KEY_FILEPATH "${path}"`;
   if (/^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----/m.test(privateKey) && !isWhole(privateKey)) {
     throw new CertificateError(
-      `${named} is cut off: it has a beginning of a key without its end`,
+      `${named} is cut off: a key begins in it and does not end`,
       "cut",
     );
   }
   if (LOCKED.test(privateKey)) {
     throw new CertificateError(
-      `${named} has a passphrase, which nobody is there to type`,
+      `${named} has a passphrase, which the relay cannot enter`,
       "malformed",
       "remove it with openssl pkey -in key.pem -out plain.pem",
     );
@@ -253,10 +175,10 @@ export function keyIn(path: string, privateKey: string): KeyObject {
     return createPrivateKey(keysIn(privateKey)[0] ?? privateKey);
   } catch {
     const { certificate, key } = contentOf(privateKey);
-    const instead = certificate && !key ? ", but a certificate" : "";
+    const actual = certificate && !key ? ", but a certificate" : "";
     throw unservedKey(privateKey, `the key in ${named}`) ??
       new CertificateError(
-        `${named} holds no private key in PEM form without a passphrase${instead}`,
+        `${named} holds no private key in PEM form without a passphrase${actual}`,
       );
   }
 }
@@ -273,8 +195,8 @@ export function readPem(setting: string, path: string): string {
   }
 }
 
-/** The same without stopping the mail meanwhile: files may lie on a network. */
-async function readPemLater(setting: string, path: string): Promise<string> {
+/** As {@link readPem}, without blocking: the files may be on a network. */
+export async function readPemAsync(setting: string, path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {

@@ -7,13 +7,16 @@ import {
   CertificateError,
   CertificateUnavailable,
 } from "../../src/certificates/certificate.ts";
-import { type HolderOptions, IdentityHolder } from "../../src/certificates/holder.ts";
-import type { CertificateSource, Found, Look } from "../../src/certificates/source.ts";
+import {
+  CertificateManager,
+  type CertificateManagerOptions,
+} from "../../src/certificates/certificate_manager.ts";
+import type { CertificateSource, ReadRequest, ReadResult } from "../../src/certificates/source.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import { settingsOf } from "../support/certificates.ts";
 import { type Chain, issueChain } from "../support/chains.ts";
+import { settingsOf } from "../support/settings.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -23,7 +26,7 @@ class ToldSource implements CertificateSource {
   readonly name = "told";
   readonly interval: number | undefined;
   readonly patience: number;
-  next: Certificate | Error | Promise<Found>;
+  next: Certificate | Error | Promise<ReadResult>;
   reads = 0;
   #waiting: (() => void)[] = [];
 
@@ -33,7 +36,7 @@ class ToldSource implements CertificateSource {
     this.patience = patience;
   }
 
-  async read({ known }: Look): Promise<Found | undefined> {
+  async read({ known }: ReadRequest): Promise<ReadResult | undefined> {
     this.reads++;
     for (const resolve of this.#waiting.splice(0)) resolve();
     if (this.next instanceof Promise) return await this.next;
@@ -57,7 +60,7 @@ function revisionOf({ certificate, privateKey }: Certificate): string {
 }
 
 /** Not by an assertion of equality, which would print keys. */
-function assertServes({ identity }: IdentityHolder, { privateKey }: Certificate): void {
+function assertServes({ identity }: CertificateManager, { privateKey }: Certificate): void {
   assert.ok(identity.privateKey === privateKey, "it is another certificate that is in force");
 }
 
@@ -79,17 +82,17 @@ describe("the certificate in force", () => {
   let runtime: Runtime;
   let one: Chain;
   let other: Chain;
-  const holders: IdentityHolder[] = [];
+  const managers: CertificateManager[] = [];
   before(async () => {
     runtime = await currentRuntime();
     one = await issueChain({ names: ["one.example"] });
     other = await issueChain({ key: "RSA", names: ["other.example", "third.example"] });
   });
   afterEach(() => {
-    for (const holder of holders.splice(0)) holder.close();
+    for (const manager of managers.splice(0)) manager.close();
   });
 
-  async function open(source: CertificateSource, options: Partial<HolderOptions> = {}) {
+  async function open(source: CertificateSource, options: Partial<CertificateManagerOptions> = {}) {
     const lines: Line[] = [];
     let output = "";
     const write = (line: string) => {
@@ -98,10 +101,10 @@ describe("the certificate in force", () => {
     };
     const log = createLog({ level: "DEBUG", format: "json", write });
     const settings = settingsOf({});
-    const holder = await IdentityHolder.open({ source, settings, runtime, log, ...options });
-    holders.push(holder);
+    const manager = await CertificateManager.open({ source, settings, runtime, log, ...options });
+    managers.push(manager);
     const told = (message: string) => lines.filter((line) => line.message.startsWith(message));
-    return { holder, lines, told, output: () => output };
+    return { manager, lines, told, output: () => output };
   }
 
   it("is told of at the start: subject, names, issuer, serial, key, dates, protocols, ciphers", async () => {
@@ -137,25 +140,25 @@ describe("the certificate in force", () => {
 
   it("gives way to a new one, for the next handshake, and the log has it", async () => {
     const source = new ToldSource(one);
-    const { holder, told } = await open(source);
-    const before = holder.identity;
+    const { manager, told } = await open(source);
+    const before = manager.identity;
     source.next = other;
     await source.looks(2);
-    assertServes(holder, other);
+    assertServes(manager, other);
     assert.ok(before.privateKey === one.privateKey, "connections keep what they have");
     const [line, ...more] = told("Certificate replaced");
     assert.deepEqual([line?.level, line?.["serial"], more], ["INFO", other.serial, []]);
-    assert.equal(holder.state.expires, new Date(other.leaf.validTo).toISOString());
+    assert.equal(manager.state.expires, new Date(other.leaf.validTo).toISOString());
   });
 
   it("stays when a new one fails its handshake, which is told once, and again after hours", async () => {
     let elapsed = 0;
     const source = new ToldSource(one);
-    const { holder, told } = await open(source, { elapsed: () => elapsed });
+    const { manager, told } = await open(source, { elapsed: () => elapsed });
     source.next = { ...other, privateKey: one.privateKey };
     await source.looks(4);
-    assertServes(holder, one);
-    const message = "The new certificate cannot be used: the one in force stays";
+    assertServes(manager, one);
+    const message = "New certificate rejected, keeping the current one";
     const [line, ...more] = told(message);
     assert.deepEqual([line?.level, line?.["days"], more], ["WARNING", 89, []]);
     assert.match(
@@ -167,143 +170,155 @@ describe("the certificate in force", () => {
     assert.equal(told(message).length, 2);
     source.next = other;
     await source.looks(2);
-    assertServes(holder, other);
+    assertServes(manager, other);
   });
 
   /** A runtime that is out of sockets for a while; the port in its error is another one each time. */
   function scarce() {
-    const state = { out: false, proofs: 0 };
+    const state = { out: false, handshakes: 0 };
     const listen: Runtime["listen"] = (options) => {
-      state.proofs++;
-      if (state.out) throw new Error(`EMFILE: too many open files 127.0.0.1:${state.proofs}`);
+      state.handshakes++;
+      if (state.out) throw new Error(`EMFILE: too many open files 127.0.0.1:${state.handshakes}`);
       return runtime.listen(options);
     };
     const short: Runtime = Object.create(runtime, { listen: { value: listen } });
     return { state, runtime: short };
   }
 
-  it("gives way to a new one whose proof has failed for a passing reason, once that has passed", async () => {
+  it("gives way to a new one whose test handshake failed for a passing reason, once that has passed", async () => {
     const { state, runtime } = scarce();
     const source = new ToldSource(one);
-    const { holder, told } = await open(source, { runtime });
+    const { manager, told } = await open(source, { runtime });
     state.out = true;
     source.next = other;
     await source.looks(10);
-    assertServes(holder, one);
-    const [line, ...more] = told("The new certificate cannot be used: the one in force stays");
+    assertServes(manager, one);
+    const [line, ...more] = told("New certificate rejected, keeping the current one");
     assert.match(String(line?.["reason"]), /EMFILE/);
     assert.deepEqual(more, [], "one trouble, whatever its port");
     state.out = false;
     await source.looks(2);
-    assertServes(holder, other);
+    assertServes(manager, other);
     assert.equal(told("Certificate replaced").length, 1);
-    const { proofs } = state;
+    const { handshakes } = state;
     await source.looks(3);
-    assert.equal(state.proofs, proofs, "what is in force is not proved again");
+    assert.equal(state.handshakes, handshakes, "what is in force is not tested again");
   });
 
   it("gives way to it soon, where the next look would be far off", async () => {
     const { state, runtime } = scarce();
     const source = new ToldSource(one, { interval: HOUR });
-    const { holder, told } = await open(source, { runtime, soon: 1 });
+    const { manager, told } = await open(source, { runtime, retry: 1 });
     state.out = true;
     source.next = other;
-    await holder.refresh();
-    assertServes(holder, one);
+    await manager.refresh();
+    assertServes(manager, one);
     state.out = false;
     await until(() => told("Certificate replaced").length > 0);
-    assertServes(holder, other);
+    assertServes(manager, other);
   });
 
   it("is not asked for that soon for ever, where the new one is really bad", async () => {
     const source = new ToldSource(one, { interval: HOUR });
-    const { holder } = await open(source, { soon: 1 });
+    const { manager } = await open(source, { retry: 1 });
     source.next = { ...other, privateKey: one.privateKey };
     const { reads } = source;
-    await holder.refresh();
+    await manager.refresh();
     await until(() => source.reads === reads + 1 + 6);
     await new Promise((resolve) => setTimeout(resolve, 50));
     assert.equal(source.reads, reads + 1 + 6);
-    assertServes(holder, one);
+    assertServes(manager, one);
+  });
+
+  it("is not asked for that soon any more, once the old one is back", async () => {
+    const source = new ToldSource(one, { interval: HOUR });
+    const { manager } = await open(source, { retry: 1 });
+    source.next = { ...other, privateKey: one.privateKey };
+    await manager.refresh();
+    const { reads } = source;
+    source.next = one;
+    await until(() => source.reads > reads);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(source.reads, reads + 1);
   });
 
   it("is unchanged for whoever asks, where the old one is back after a bad one", async () => {
     const { state, runtime } = scarce();
     const source = new ToldSource(one, { interval: HOUR });
-    const { holder, lines } = await open(source, { runtime });
+    const { manager, lines } = await open(source, { runtime });
     state.out = true;
     source.next = other;
-    await holder.refresh();
+    await manager.refresh();
     state.out = false;
     source.next = one;
-    await holder.refresh();
-    await holder.refresh();
-    assertServes(holder, one);
+    await manager.refresh();
+    await manager.refresh();
+    assertServes(manager, one);
     assert.deepEqual(lines.map(({ level, message }) => `${level} ${message}`), [
       "INFO Certificate loaded",
-      "WARNING The new certificate cannot be used: the one in force stays",
-      "INFO The certificate can be read again, and is unchanged",
+      "WARNING New certificate rejected, keeping the current one",
+      "INFO Certificate readable again, and unchanged",
       "INFO Certificate unchanged",
     ]);
   });
 
   it("stays when its source cannot be reached, which is told once for each reason", async () => {
     const source = new ToldSource(one);
-    const { holder, told } = await open(source);
+    const { manager, told } = await open(source);
     source.next = new CertificateUnavailable("no network");
     await source.looks(4);
     source.next = new CertificateUnavailable("forbidden");
     await source.looks(4);
-    assertServes(holder, one);
-    const lines = told("The certificate could not be refreshed: the one in force stays");
+    assertServes(manager, one);
+    const lines = told("Certificate not refreshed, keeping the current one");
     assert.deepEqual(
       lines.map(({ level, reason, days }) => [level, reason, days]),
       [["WARNING", "no network", 89], ["WARNING", "forbidden", 89]],
     );
     source.next = one;
     await source.looks(3);
-    assert.equal(told("The certificate can be read again, and is unchanged").length, 1);
+    assert.equal(told("Certificate readable again, and unchanged").length, 1);
   });
 
   it("waits with its warning as long as the source has patience, but not when it is asked", async () => {
     const source = new ToldSource(one, { patience: 1, interval: HOUR });
-    const { holder, told } = await open(source);
+    const { manager, told } = await open(source);
     source.next = new CertificateError("half");
-    await holder.refresh();
-    assert.equal(told("The new certificate cannot be used").length, 1);
+    await manager.refresh();
+    assert.equal(told("New certificate rejected").length, 1);
 
     const patient = new ToldSource(one, { patience: 1 });
     const second = await open(patient);
     patient.next = new CertificateError("half");
     await patient.looks(2);
-    assert.deepEqual(second.told("The new certificate cannot be used"), []);
+    assert.deepEqual(second.told("New certificate rejected"), []);
     await patient.looks(2);
-    assert.equal(second.told("The new certificate cannot be used").length, 1);
+    assert.equal(second.told("New certificate rejected").length, 1);
   });
 
   it("is looked at at once when it is asked, and says so where nothing has changed", async () => {
     const source = new ToldSource(one, { interval: HOUR });
-    const { holder, told } = await open(source);
-    await holder.refresh();
+    const { manager, told } = await open(source);
+    await manager.refresh();
     assert.equal(told("Certificate unchanged").length, 1);
     source.next = other;
-    await Promise.all([holder.refresh(), holder.refresh()]);
-    assertServes(holder, other);
+    await Promise.all([manager.refresh(), manager.refresh()]);
+    assertServes(manager, other);
     assert.equal(told("Certificate replaced").length, 1);
   });
 
   for (
     const [name, wishes, message, expired] of [
-      ["has expired", { from: -90, until: -1 }, "The certificate has expired", true],
-      ["is not valid yet", { from: 1, until: 90 }, "The certificate is not valid yet", false],
-      ["expires soon", { from: -80, until: 10 }, "The certificate expires soon", false],
+      ["has expired", { from: -90, until: -1 }, "Certificate expired", true],
+      ["is not valid yet", { from: 1, until: 90 }, "Certificate not valid yet", false],
+      ["expires soon", { from: -80, until: 10 }, "Certificate expires soon", false],
     ] as const
   ) {
     it(`that ${name} is served, and warned about at the start and every day`, async () => {
       let elapsed = 0;
       const source = new ToldSource(await issueChain(wishes));
-      const { holder, told } = await open(source, { elapsed: () => elapsed });
-      assert.deepEqual([holder.state.ready, holder.state.expired], [true, expired]);
+      const { manager, told } = await open(source, { elapsed: () => elapsed });
+      assert.deepEqual([manager.state.ready, manager.state.expired], [true, expired]);
       await source.looks(3);
       const [line, ...more] = told(message);
       assert.deepEqual([line?.level, more], ["WARNING", []]);
@@ -326,38 +341,38 @@ describe("the certificate in force", () => {
   it("comes to its end while it is in force: that is told, and /readyz has it", async () => {
     let now = Date.now();
     const source = new ToldSource(one);
-    const { holder, told } = await open(source, { now: () => now });
-    assert.equal(holder.state.expired, false);
+    const { manager, told } = await open(source, { now: () => now });
+    assert.equal(manager.state.expired, false);
     now += 91 * DAY;
     await source.looks(3);
-    assert.equal(told("The certificate has expired").length, 1);
-    assert.equal(holder.state.expired, true);
+    assert.equal(told("Certificate expired").length, 1);
+    assert.equal(manager.state.expired, true);
   });
 
   it("is waited for, look after look, where a source does not answer", async () => {
     const source = new ToldSource(one);
-    const { holder, told } = await open(source, { timeout: 5 });
-    const answer = Promise.withResolvers<Found>();
+    const { manager, told } = await open(source, { timeout: 5 });
+    const answer = Promise.withResolvers<ReadResult>();
     const reads = source.reads;
     source.next = answer.promise;
     await source.looks(1);
-    await until(() => told("The certificate could not be refreshed").length > 0);
+    await until(() => told("Certificate not refreshed").length > 0);
     assert.ok(source.reads <= reads + 2, "one read hangs, no more are begun");
     source.next = other;
     answer.resolve({ certificate: other, revision: revisionOf(other) });
     await source.looks(2);
-    assertServes(holder, other);
+    assertServes(manager, other);
   });
 
   it("is looked at no more once the relay has stopped", async () => {
     const source = new ToldSource(one);
-    const { holder, lines } = await open(source);
+    const { manager, lines } = await open(source);
     await source.looks(1);
-    holder.close();
+    manager.close();
     const reads = source.reads;
     const told = lines.length;
     source.next = other;
-    await holder.refresh();
+    await manager.refresh();
     await new Promise((resolve) => setTimeout(resolve, 20));
     assert.deepEqual([source.reads, lines.length], [reads, told]);
   });

@@ -1,4 +1,4 @@
-// The TLS identity that the settings ask for: made of a certificate, and proved to work.
+// The TLS identity that the settings ask for: made of a certificate, and tested with handshakes.
 
 import type { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
@@ -10,17 +10,17 @@ import {
   type CertificateFault,
   OTHER_KIND,
 } from "./certificate.ts";
-import { readCertificate } from "./file.ts";
+import { readCertificate } from "./pem_files.ts";
 import { isServedKind, kindName, kindOfCertificate } from "./key_kind.ts";
-import { type ProvenTls, proveTls } from "./prove.ts";
+import { type HandshakeResult, testHandshake } from "./test_handshake.ts";
 
 export interface LoadedIdentity {
   readonly identity: TlsIdentity;
   readonly certificate: Certificate;
-  /** What of the settings could not be obeyed, and was left out; a line for the log. */
+  /** The part of the settings that this runtime does not support and that is ignored; a line for the log. */
   readonly dropped?: string;
-  /** What clients that know nothing newer than each version get, the oldest first. */
-  readonly handshakes: readonly ProvenTls[];
+  /** What a client with each TLS version gets, the oldest version first. */
+  readonly handshakes: readonly HandshakeResult[];
 }
 
 /**
@@ -42,14 +42,14 @@ export async function loadIdentity(
   };
   const { ciphers, dropped } = await ciphersFor(base, settings, runtime);
   const identity = ciphers === undefined ? base : { ...base, ciphers };
-  const handshakes = await prove(identity, certificate, settings, runtime);
+  const handshakes = await testVersions(identity, certificate, settings, runtime);
   return { identity, certificate, handshakes, ...(dropped === undefined ? {} : { dropped }) };
 }
 
 /** OpenSSL's security levels (SSL_CTX_set_security_level(3)); BoringSSL has none. */
 const LEVEL = /@SECLEVEL=[0-5]/g;
 
-/** TLS_CIPHER_SUITE without security levels, where the runtime has none. Tried, not guessed. */
+/** TLS_CIPHER_SUITE, without security levels where a test handshake shows that they have no effect. */
 async function ciphersFor(
   identity: TlsIdentity,
   { TLS_CIPHER_SUITE: given, TLS_MIN_VERSION: oldest }: Settings,
@@ -66,20 +66,20 @@ async function ciphersFor(
   const dropped = `TLS_CIPHER_SUITE "${given}": ${[...new Set(levels)].join(" ")} is dropped: ` +
     `the TLS library of ${runtime.name} ${runtime.version} has no security levels ` +
     "(TLS_MIN_VERSION allows older versions)";
-  // What is left may be no more than what holds anyway.
+  // The rest may be no more than the default.
   return rest === "" || rest === "DEFAULT" ? { dropped } : { ciphers: rest, dropped };
 }
 
-async function prove(
+async function testVersions(
   identity: TlsIdentity,
   { leaf }: Certificate,
   settings: Settings,
   runtime: Runtime,
-): Promise<readonly ProvenTls[]> {
+): Promise<readonly HandshakeResult[]> {
   const oldest = settings.TLS_MIN_VERSION;
   try {
-    const handshakes = [await proveTls(runtime, identity, oldest)];
-    // A cipher string says nothing of TLS 1.3.
+    const handshakes = [await testHandshake(runtime, identity, oldest)];
+    // A cipher string does not apply to TLS 1.3.
     if (identity.ciphers !== undefined && oldest !== "1.3") {
       if (await ignoresCiphers(identity, runtime, oldest)) {
         throw new Error(
@@ -88,9 +88,9 @@ async function prove(
       }
     }
     for (const version of ["1.1", "1.2", "1.3"] as const) {
-      // Not demanded by any setting: shown where it works.
+      // No setting demands newer versions: they are shown where they work.
       if (version <= oldest) continue;
-      await proveTls(runtime, identity, version).then((one) => handshakes.push(one), () => {});
+      await testHandshake(runtime, identity, version).then((one) => handshakes.push(one), () => {});
     }
     return handshakes;
   } catch (error) {
@@ -104,7 +104,7 @@ async function prove(
   }
 }
 
-/** What has to be changed: the cipher string, the version or the certificate. Tried, not guessed. */
+/** Finds by test handshakes what has to be changed: the cipher string, the version or the certificate. */
 async function culprit(
   identity: TlsIdentity,
   leaf: X509Certificate,
@@ -120,7 +120,7 @@ async function culprit(
   if (ciphers !== undefined && await works(runtime, plain, oldest)) {
     return {
       what: `TLS_CIPHER_SUITE "${given}"`,
-      // With the key's kind it has to do only where it is a cipher string at all.
+      // The kind of key matters only where the text is a cipher string at all.
       whose: isCipherString(ciphers) && runtime.name === "Bun" ? " with this certificate" : "",
       fix: "leave TLS_CIPHER_SUITE unset, or name ciphers for the certificate's kind of key",
     };
@@ -148,13 +148,14 @@ async function culprit(
   return {
     what: "TLS",
     whose: " with this certificate",
-    fix: "see whether the key is its own, and of a kind and length that clients of today take",
+    fix:
+      "check that the key belongs to the certificate, and that clients accept its kind and length",
   };
 }
 
 /** Whether a client of this version gets its handshake. */
 function works(runtime: Runtime, identity: TlsIdentity, version: TlsVersion): Promise<boolean> {
-  return proveTls(runtime, identity, version).then(() => true, () => false);
+  return testHandshake(runtime, identity, version).then(() => true, () => false);
 }
 
 function isCipherString(ciphers: string): boolean {
@@ -166,7 +167,7 @@ function isCipherString(ciphers: string): boolean {
   }
 }
 
-/** Whether a handshake succeeds even where no cipher is left: then the string means nothing. */
+/** Whether a handshake succeeds even with a cipher string that matches no cipher. */
 function ignoresCiphers(
   identity: TlsIdentity,
   runtime: Runtime,

@@ -1,12 +1,12 @@
-// Proves TLS settings by a handshake with oneself on the loopback.
+// Tests TLS settings with a handshake of the relay with itself on the loopback.
 //
-// A runtime that cannot obey a cipher string or a protocol version says so only when a client
-// comes: every connection would fail, the start would not.
+// A runtime that does not support a cipher string or a protocol version reports it only when a client
+// connects: the relay would start, and every connection would fail.
 
 import { connect, createSecureContext, type SecureVersion, type TLSSocket } from "node:tls";
 import type { Connection, Runtime, TlsIdentity, TlsVersion } from "../runtime/runtime.ts";
 
-export interface ProvenTls {
+export interface HandshakeResult {
   /** Such as `TLSv1.3`. */
   readonly protocol: string;
   readonly cipher: string;
@@ -23,14 +23,14 @@ const NAMES: Record<TlsVersion, SecureVersion> = {
 /**
  * Makes one handshake, in the version given.
  *
- * @throws Error that says what the TLS library found wrong
+ * @throws Error with the TLS library's message
  */
-export async function proveTls(
+export async function testHandshake(
   runtime: Runtime,
   identity: TlsIdentity,
   version: TlsVersion,
-): Promise<ProvenTls> {
-  const settled = Promise.withResolvers<ProvenTls>();
+): Promise<HandshakeResult> {
+  const settled = Promise.withResolvers<HandshakeResult>();
   let served: Connection | undefined;
   const listener = runtime.listen({
     hostname: "127.0.0.1",
@@ -55,7 +55,7 @@ export async function proveTls(
     client = connect({
       host: "127.0.0.1",
       port: listener.port,
-      // Whether the certificate is trusted is the clients' question.
+      // Whether the certificate is trusted is for the clients to decide.
       rejectUnauthorized: false,
       minVersion: NAMES[version],
       maxVersion: NAMES[version],
@@ -73,7 +73,7 @@ export async function proveTls(
     return await settled.promise;
   } finally {
     client?.destroy();
-    // A client that fails before its first octet leaves its connection open on Deno.
+    // On Deno, a client that fails before its first octet leaves its connection open.
     served?.destroy();
     listener.close();
   }

@@ -6,7 +6,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { type Certificate, CertificateError } from "../../src/certificates/certificate.ts";
-import { FileSource, readCertificate } from "../../src/certificates/file.ts";
+import { FileSource } from "../../src/certificates/file_source.ts";
+import { readCertificate } from "../../src/certificates/pem_files.ts";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { type CertificateFiles, writeCertificate } from "../support/certificates.ts";
 
@@ -119,13 +120,13 @@ describe("the certificate's files", () => {
       const half = file("half.pem", made.certificate.slice(0, length));
       assert.equal(
         problem(half, good.keyPath),
-        `TLS_CERT_FILEPATH "${half}" is cut off: it has a beginning of a certificate without its end`,
+        `TLS_CERT_FILEPATH "${half}" is cut off: a certificate begins in it and does not end`,
       );
     }
     const half = file("half.pem", made.privateKey.slice(0, 80));
     assert.equal(
       problem(good.certificatePath, half),
-      `TLS_KEY_FILEPATH "${half}" is cut off: it has a beginning of a key without its end`,
+      `TLS_KEY_FILEPATH "${half}" is cut off: a key begins in it and does not end`,
     );
     const chain = file("half.pem", made.certificate + other.certificate.slice(0, 100));
     assert.match(problem(chain, good.keyPath), /is cut off/);
@@ -144,7 +145,7 @@ describe("the certificate's files", () => {
       const path = file("locked.pem", text);
       assert.equal(
         problem(good.certificatePath, path),
-        `TLS_KEY_FILEPATH "${path}" has a passphrase, which nobody is there to type: ` +
+        `TLS_KEY_FILEPATH "${path}" has a passphrase, which the relay cannot enter: ` +
           "remove it with openssl pkey -in key.pem -out plain.pem",
       );
     }

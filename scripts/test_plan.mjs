@@ -1,0 +1,68 @@
+// Which tests run, in which pieces, and in which order.
+
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join, relative } from "node:path";
+
+/** A test file whose name ends so takes long, or needs the machine for itself: `npm run test:long`. */
+const LONG = "_long_test.ts";
+const TEST = "_test.ts";
+
+/** Their tests start programs and browsers: each file is a process, and they begin first. */
+const SINGLY = ["tests/end_to_end", "tests/sandbox", "tests/commands", "tests/deploy"];
+
+/**
+ * @typedef {{ folder: string, files: string[] }} Piece what one process of a runtime runs
+ */
+
+/**
+ * All test files of some folders, relative to `root`, by name.
+ *
+ * @param {string} root of the checkout
+ * @param {string[]} paths files and folders; a file that is named is taken however long it runs
+ * @param {boolean} long whether those that take long are meant, or the others
+ * @returns {string[]}
+ * @throws {Error} where a path is not there
+ */
+export function testFiles(root, paths, long) {
+  const found = new Set();
+  for (const path of paths) {
+    const whole = join(root, path);
+    if (!existsSync(whole)) throw new Error(`there is no ${path}`);
+    if (statSync(whole).isFile()) {
+      found.add(relative(root, whole));
+      continue;
+    }
+    for (const name of readdirSync(whole, { recursive: true })) {
+      if (name.endsWith(TEST) && name.endsWith(LONG) === long) {
+        found.add(relative(root, join(whole, name)));
+      }
+    }
+  }
+  return [...found].map((path) => path.replaceAll("\\", "/")).sort();
+}
+
+/**
+ * Divides files into pieces: a folder is one, so that its files share the time that a process takes to
+ * start; but what starts programs itself is divided further, for the pieces to end about together.
+ *
+ * @param {string[]} files
+ * @returns {Piece[]} those that take longest first
+ */
+export function pieces(files) {
+  const folders = new Map();
+  for (const file of files) {
+    const folder = file.split("/").slice(0, -1).join("/");
+    folders.set(folder, [...(folders.get(folder) ?? []), file]);
+  }
+  const rank = (folder) => {
+    const place = SINGLY.findIndex((name) => `${folder}/`.startsWith(`${name}/`));
+    return place < 0 ? SINGLY.length : place;
+  };
+  return [...folders]
+    .sort(([a, ofA], [b, ofB]) => rank(a) - rank(b) || ofB.length - ofA.length)
+    .flatMap(([folder, files]) =>
+      rank(folder) < SINGLY.length
+        ? files.map((file) => ({ folder, files: [file] }))
+        : [{ folder, files }]
+    );
+}

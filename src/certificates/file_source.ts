@@ -1,0 +1,83 @@
+// The certificate source of TLS_SOURCE=file, which watches both files.
+
+import { createHash } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { CertificateError, together } from "./certificate.ts";
+import { asProblem, certificateFrom, partsIn, readPemAsync } from "./pem_files.ts";
+import type { CertificateSource, ReadRequest, ReadResult } from "./source.ts";
+
+/** Milliseconds between two reads of the files: a change must be in force within 60 s. */
+const INTERVAL = 10_000;
+/** Milliseconds that new files must stay unchanged before they are used: they may still be written. */
+const SETTLE = 500;
+/** How often one read waits for that. */
+const SETTLE_TRIES = 10;
+
+export interface FileSourceOptions {
+  readonly certificatePath: string;
+  readonly keyPath: string;
+  /** Milliseconds between two reads; 10 s when left out. */
+  readonly interval?: number;
+  /** Milliseconds that new files must stay the same; 500 when left out. */
+  readonly settle?: number;
+}
+
+/**
+ * Compares the content of the files, not their times or inodes. That works for certbot's renames, for
+ * the symbolic links of Kubernetes, and for files that are written in place.
+ */
+export class FileSource implements CertificateSource {
+  readonly name = "file";
+  readonly interval: number;
+  readonly patience = 1;
+  readonly #options: FileSourceOptions;
+
+  constructor(options: FileSourceOptions) {
+    this.#options = options;
+    this.interval = options.interval ?? INTERVAL;
+  }
+
+  async read({ known, complete, signal }: ReadRequest): Promise<ReadResult | undefined> {
+    const { certificatePath, keyPath, settle = SETTLE } = this.#options;
+    let texts = await this.#texts();
+    let revision = revisionOf(texts);
+    if (revision === known) return undefined;
+    // The first read does not wait: the relay has to start.
+    if (known !== undefined && !complete) {
+      for (let tries = 0;; tries++) {
+        await sleep(settle, undefined, { signal });
+        const before = revision;
+        texts = await this.#texts();
+        revision = revisionOf(texts);
+        if (revision === before) break;
+        if (tries === SETTLE_TRIES) throw new CertificateError(`${this.#both} keep changing`);
+      }
+      if (revision === known) return undefined;
+    }
+    const [certificate, key] = texts;
+    return { certificate: certificateFrom(certificatePath, keyPath, certificate, key), revision };
+  }
+
+  get #both(): string {
+    const { certificatePath, keyPath } = this.#options;
+    return `TLS_CERT_FILEPATH "${certificatePath}" and TLS_KEY_FILEPATH "${keyPath}"`;
+  }
+
+  async #texts(): Promise<readonly [certificate: string, key: string]> {
+    const { certificatePath, keyPath } = this.#options;
+    const problems: CertificateError[] = [];
+    const note = (error: unknown): undefined => {
+      problems.push(asProblem(error));
+    };
+    const certificate = await readPemAsync("TLS_CERT_FILEPATH", certificatePath).catch(note);
+    const key = await readPemAsync("TLS_KEY_FILEPATH", keyPath).catch(note);
+    if (certificate !== undefined && key !== undefined) return [certificate, key];
+    // The problems of the other file belong into the same error.
+    partsIn(certificatePath, keyPath, { certificate, key }, problems);
+    throw together(problems);
+  }
+}
+
+function revisionOf(texts: readonly string[]): string {
+  return createHash("sha256").update(JSON.stringify(texts)).digest("hex");
+}
