@@ -67,7 +67,7 @@ const chunk = (from: string) => [`MAIL FROM:<${from}>`, RCPT, "BDAT 3 LAST", "x"
 
 describe("a client that has ended its side", () => {
   it("before its message was submitted has left, and whether it is there shows after the reply", async () => {
-    const { authed, messages, left, clock } = await start();
+    const { authed, messages, left, clock, ended, events } = await start();
     const client = await authed();
     await client.say(...chunk("a@x.test"), ...chunk("b@x.test"));
     client.end();
@@ -85,6 +85,60 @@ describe("a client that has ended its side", () => {
     client.close();
     await settle();
     assert.deepEqual(left, ["b@x.test", "b@x.test there"]);
+    assert.doesNotMatch(client.text, /^421 /m);
+    const [{ reason, error, messages: count }] = ended() as [ConnectionEvent];
+    assert.deepEqual([reason, error, count], ["the client hung up", false, 2]);
+    assert.equal(events.filter(({ type }) => type === "limit").length, 0);
+  });
+
+  it("and is reset after the reply has not read it", async () => {
+    const { authed, messages, left } = await start();
+    const client = await authed();
+    await client.say(...chunk("a@x.test"));
+    client.end();
+    messages[0]!.answer(SENT);
+    await settle();
+    client.close(new Error("ECONNRESET"));
+    await settle();
+    assert.deepEqual(left, ["a@x.test", "a@x.test gone"]);
+  });
+
+  it("where nothing is under way gets no more than the end of the connection", async () => {
+    const { runtime, ended } = await start();
+    const client = runtime.client();
+    const before = client.text;
+    client.end();
+    assert.deepEqual([client.text, client.ended], [before, true]);
+    client.close();
+    assert.equal(ended()[0]?.reason, "the client hung up");
+  });
+});
+
+describe("a client that does not read", () => {
+  it("is not read from either, until it does; then what it has sent is answered", async () => {
+    const { runtime, clock } = await start({ timeouts: { unread: 30_000 } });
+    const client = runtime.client();
+    client.reads = false;
+    await client.say("NOOP");
+    assert.equal(client.paused, true);
+    client.drain();
+    assert.equal(client.paused, false);
+    clock.pass(31_000);
+    assert.equal(client.destroyed, false);
+    assert.match(await client.say("NOOP"), /^250 /);
+  });
+
+  it("is ended when it has had its time, and why is said", async () => {
+    const { runtime, clock, ended } = await start({ timeouts: { unread: 30_000 } });
+    const client = runtime.client();
+    client.reads = false;
+    await client.say("NOOP");
+    const before = client.text;
+    clock.pass(31_000);
+    await settle();
+    assert.deepEqual([client.destroyed, client.text], [true, before]);
+    const [{ reason, error }] = ended() as [ConnectionEvent];
+    assert.deepEqual([reason, error], ["the client does not read the replies", true]);
   });
 });
 
