@@ -131,6 +131,18 @@ describe("a message whose client was gone before its 250", () => {
     assert.equal(await repeated("third"), undefined);
   });
 
+  it("is another one where the client went after the outcome: its content may be gone by then", async () => {
+    const { deliver, sending, repeated } = setUp();
+    const client = new TestClient();
+    const first = deliver("first", { client });
+    await settle();
+    sending[0]!.end(SENT);
+    await first;
+    client.leave().reply(false);
+    await settle();
+    assert.equal(await repeated("second"), undefined);
+  });
+
   it("is another one after a client was there to read that it had been sent", async () => {
     for (const client of [new TestClient(), new TestClient().leave()]) {
       const { send, repeated } = setUp();

@@ -275,6 +275,25 @@ describe("a message whose client waits for its turn", () => {
   });
 });
 
+describe("the mailbox that sends", () => {
+  it("is named in the outcome where it is not the reverse-path, as with from_email", async () => {
+    const { graph, backend } = setUp();
+    const account = accountWith(tokenOf("a token"));
+    const deliver = async (fromEmail?: string) => {
+      const submission = mailOf("ann@x.test");
+      const bound = { ...submission.account, ...(fromEmail === undefined ? {} : { fromEmail }) };
+      const sent = backend.deliver({ ...submission, account: bound }, attemptOf(account));
+      await graph.answer(graph.requests.length - 1, answer(202));
+      return (await sent as { mailbox?: string }).mailbox;
+    };
+    assert.deepEqual([await deliver(), await deliver("scanner@x.test")], [
+      undefined,
+      "scanner@x.test",
+    ]);
+    assert.equal(graph.asked, "POST ann sendMail, POST scanner sendMail");
+  });
+});
+
 describe("a stop", () => {
   it("answers at once what waits for its turn or to be repeated: surely nothing was sent", async () => {
     const { graph, send, backend, stop, clock } = setUp();

@@ -185,3 +185,41 @@ describe("a place", () => {
     assert.equal(busy.ended, true, "its token is still unverified");
   });
 });
+
+describe("the end of a connection", () => {
+  it("is told with what it was: why, how long, how much, and what was sent", async () => {
+    const { authed, clock, ended, messages } = await start();
+    const client = await authed();
+    clock.pass(1_234);
+    await client.say(...chunk("a@x.test"));
+    messages[0]!.answer(SENT);
+    await settle();
+    await client.say("QUIT");
+    client.close();
+    const [event] = ended();
+    assert.deepEqual(event, {
+      type: "connection",
+      client: { ...event!.client, address: "192.0.2.7", port: 4711 },
+      secure: false,
+      handshakeFailed: false,
+      received: event!.received,
+      messages: 1,
+      milliseconds: 1_234,
+      reason: event!.reason,
+      error: false,
+    });
+    assert.ok(event!.received > 100);
+    assert.match(event!.client.connection, /^[0-9a-f]{8}$/);
+    assert.match(event!.reason, /quit/);
+  });
+
+  it("is the client's where nothing else is known, and the network's where that broke", async () => {
+    const { runtime, ended } = await start();
+    runtime.client().close();
+    runtime.client().close(new Error("ECONNRESET"));
+    assert.deepEqual(ended().map(({ reason, error }) => [reason, error]), [
+      ["the client hung up", false],
+      ["ECONNRESET", true],
+    ]);
+  });
+});
