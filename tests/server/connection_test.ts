@@ -7,12 +7,14 @@ import { MemoryBudget } from "../../src/server/memory.ts";
 import { type Reply, reply } from "../../src/smtp/reply.ts";
 import type { ReceivedMessage } from "../../src/submission/submission_service.ts";
 import type { Timeouts } from "../../src/server/connection_deadline.ts";
+import { Networks } from "../../src/networks.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { MemoryRuntime } from "../support/memory_runtime.ts";
 import { type ServerParts, smtpServer, type TestHandlers } from "../support/smtp_server.ts";
 import { settle } from "../delivery/waiting_client.ts";
 
 const SENT = reply(250, "2.0.0", "OK id=1");
+const LOGGED_IN = reply(235, "2.7.0", "OK");
 const MAIL = "MAIL FROM:<a@example.com>";
 const RCPT = "RCPT TO:<b@example.org>";
 
@@ -172,7 +174,7 @@ describe("a place", () => {
     const other = runtime.client("192.0.2.2");
     assert.deepEqual([busy.ended, other.text], [false, ""]);
     other.close();
-    login.resolve({ reply: reply(235, "2.7.0", "OK"), account: true, proved: false });
+    login.resolve({ reply: LOGGED_IN, account: true, proved: false });
     await settle();
     await busy.say(...chunk("a@x.test"));
     const another = runtime.client("192.0.2.3");
@@ -183,6 +185,18 @@ describe("a place", () => {
     assert.match(busy.text, /451 4\.3\.2 Later\r\n$/);
     assert.match(runtime.client("192.0.2.4").text, /^220 /);
     assert.equal(busy.ended, true, "its token is still unverified");
+  });
+});
+
+describe("a connection that must begin with a PROXY header", () => {
+  it("ends without a word where none comes, and its event says why", async () => {
+    const networks = Networks.parse("192.0.2.0/24")!;
+    const { runtime, ended, events } = await start({ proxies: { networks, headerTimeout: 5_000 } });
+    const client = runtime.client("192.0.2.1");
+    await client.say("EHLO client.example");
+    assert.deepEqual([client.text, client.destroyed], ["", true]);
+    assert.deepEqual(events.map(({ type }) => type), ["proxyHeader", "connection"]);
+    assert.equal(ended()[0]?.reason, "PROXY header");
   });
 });
 
@@ -221,5 +235,322 @@ describe("the end of a connection", () => {
       ["the client hung up", false],
       ["ECONNRESET", true],
     ]);
+  });
+});
+
+describe("a fault", () => {
+  for (const where of ["authenticate", "submit"] as const) {
+    it(`of ${where} ends its session alone, with 421 4.3.0, and is reported`, async () => {
+      const error = new Error("a bug");
+      const broken = { failing: false };
+      const { runtime, events, authed, messages } = await start({
+        handlers: {
+          [where]: () =>
+            broken.failing
+              ? Promise.reject(error)
+              : Promise.resolve(where === "submit" ? SENT : { reply: LOGGED_IN, account: true }),
+        },
+      });
+      const client = where === "submit" ? await authed() : runtime.client();
+      const other = await authed();
+      broken.failing = true;
+      if (where === "submit") await client.say(...chunk("a@x.test"));
+      else await client.logIn("user", "secret");
+      assert.match(client.text, /421 4\.3\.0 [^]*\r\n$/);
+      assert.equal(client.ended, true);
+      const faults = events.filter(({ type }) => type === "connectionFault");
+      assert.deepEqual(faults.map((event) => "error" in event && event.error), [error]);
+      assert.match(await other.say("NOOP"), /^250 /);
+      assert.equal(messages.length, 0);
+    });
+  }
+
+  it("of a message gives its memory back, and the message does not count", async () => {
+    const memory = new MemoryBudget(1_000_000);
+    const { authed, ended } = await start({
+      memory,
+      handlers: { submit: () => Promise.reject(new Error("a bug")) },
+    });
+    const client = await authed();
+    await client.say(...chunk("a@x.test"));
+    assert.equal(memory.used, 0);
+    client.close();
+    assert.equal(ended()[0]?.messages, 0);
+  });
+
+  it("of the listener is reported", async () => {
+    const { runtime, events } = await start();
+    const error = new Error("too many open files");
+    runtime.failAccept(error);
+    assert.deepEqual(events, [{ type: "acceptFailed", error }]);
+  });
+});
+
+describe("what a client sends ahead", () => {
+  const pending = () => {
+    const login = Promise.withResolvers<{ reply: Reply; account: true }>();
+    return { ...login, handlers: { authenticate: () => login.promise } };
+  };
+  const lines = (octets: number) => Array.from({ length: octets / 8 }, () => "NOOP x");
+
+  it("while its login is checked is not read beyond 4 KiB, and is answered after it", async () => {
+    const { handlers, resolve } = pending();
+    const { runtime } = await start({ handlers, session: { maxIdleCommands: 10_000 } });
+    const client = runtime.client();
+    await client.logIn("user", "secret");
+    assert.equal(client.paused, false);
+    await client.say(...lines(8_000));
+    assert.equal(client.paused, true);
+    resolve({ reply: LOGGED_IN, account: true });
+    await settle();
+    assert.equal(client.paused, false);
+    assert.equal(client.text.match(/^250 2\.0\.0 .*$/gm)?.length, 1_000);
+  });
+
+  it("is too much over 128 KiB before it has logged in, and is memory over 32 KiB after it", async () => {
+    const { handlers } = pending();
+    const memory = new MemoryBudget(10_000_000);
+    const { runtime } = await start({ handlers, memory });
+    const stranger = runtime.client();
+    await stranger.logIn("user", "secret");
+    await stranger.say(...lines(120_000));
+    assert.ok(memory.used > 120_000);
+    assert.equal(stranger.ended, false);
+    await stranger.say(...lines(16_000));
+    assert.match(stranger.text, /421 4\.3\.1 /);
+    assert.equal(stranger.ended, true);
+    assert.equal(memory.used, 0);
+    const { authed, messages } = await start({ memory });
+    const client = await authed();
+    await client.say(...chunk("a@x.test"));
+    const before = memory.used;
+    await client.say(...lines(160_000));
+    assert.equal(client.ended, false);
+    assert.ok(memory.used - before > 160_000);
+    client.close();
+    assert.equal(memory.used, before, "the message is still under way");
+    messages[0]!.answer(SENT);
+    await settle();
+    assert.equal(memory.used, 0);
+  });
+
+  it("is dropped where there is no memory for it: what is under way is answered, then 421", async () => {
+    const memory = new MemoryBudget(150_000);
+    const { authed, messages } = await start({ memory });
+    const client = await authed();
+    await client.say(...chunk("a@x.test"));
+    await client.say(...lines(200_000));
+    assert.equal(client.ended, false);
+    messages[0]!.answer(SENT);
+    await settle();
+    assert.match(client.text, /250 2\.0\.0 OK id=1\r\n421 4\.3\.1 [^\r]*\r\n$/);
+    assert.deepEqual([client.ended, memory.used], [true, 0]);
+  });
+
+  it("after the last reply is read, and not looked at", async () => {
+    const { runtime } = await start();
+    const client = runtime.client();
+    await client.say("QUIT");
+    const before = client.text;
+    await client.say("NOOP");
+    assert.deepEqual([client.text, client.paused], [before, false]);
+  });
+});
+
+describe("the memory of a message", () => {
+  it("counts for the account and the address, as a proxy names it", async () => {
+    const memory = new MemoryBudget(1_000_000);
+    const networks = Networks.parse("192.0.2.0/24")!;
+    const { runtime } = await start({ memory, proxies: { networks, headerTimeout: 5_000 } });
+    const holders: number[] = [];
+    for (const address of ["203.0.113.1", "203.0.113.2"]) {
+      const client = runtime.client("192.0.2.1");
+      await client.say(`PROXY TCP4 ${address} 192.0.2.1 5555 25`);
+      await client.logIn("user", "secret");
+      await client.say(MAIL, RCPT, "DATA");
+      holders.push(memory.holders);
+    }
+    assert.deepEqual(holders, [2, 4]);
+  });
+});
+
+describe("a stop", () => {
+  it("ends idle clients at once, waits for those that have not gone, and lets go of them", async () => {
+    const { server, runtime, clock } = await start();
+    const idle = runtime.client();
+    const stopped = server.stop(10_000);
+    assert.match(idle.text, /421 4\.3\.2 [^\r]*\r\n$/);
+    assert.deepEqual([idle.ended, idle.destroyed], [true, false]);
+    clock.pass(10_000);
+    await settle();
+    assert.equal(idle.destroyed, false, "it may still read");
+    clock.pass(500);
+    assert.deepEqual(await stopped, { cutOff: 0 });
+    assert.equal(idle.destroyed, true);
+    assert.equal(clock.alarms, 0);
+  });
+
+  it("lets a message come to its verdict, and then takes no other", async () => {
+    const { server, authed, messages, ended } = await start();
+    const client = await authed();
+    await client.say(...chunk("a@x.test"));
+    const stopped = server.stop(10_000);
+    await settle();
+    assert.equal(client.ended, false);
+    messages[0]!.answer(SENT);
+    await settle();
+    assert.match(client.text, /250 2\.0\.0 OK id=1\r\n421 4\.3\.2 [^\r]*\r\n$/);
+    client.close();
+    assert.deepEqual(await stopped, { cutOff: 0 });
+    assert.equal(ended()[0]?.messages, 1);
+  });
+
+  it("whose time is over interrupts content, and cuts a message off: 451 4.4.2, then 421", async () => {
+    const { server, authed, clock, messages } = await start();
+    const [writing, waiting] = [await authed(), await authed()];
+    await writing.say(MAIL, RCPT, "DATA", "half of a message");
+    await waiting.say(...chunk("a@x.test"));
+    let cutOff = 0;
+    const stopped = server.stop(10_000, () => void cutOff++);
+    await settle();
+    assert.deepEqual([writing.ended, waiting.ended], [false, false]);
+    clock.pass(10_000);
+    await settle();
+    assert.match(writing.text, /421 4\.3\.2 [^\r]*\r\n$/);
+    assert.deepEqual([cutOff, writing.ended, waiting.ended], [1, true, false]);
+    clock.pass(2_000);
+    await settle();
+    assert.match(waiting.text, /451 4\.4\.2 [^\r]*may have been sent\r\n421 4\.3\.2 [^\r]*\r\n$/);
+    clock.pass(500);
+    assert.deepEqual(await stopped, { cutOff: 1 });
+    assert.equal(waiting.destroyed, true);
+    messages[0]!.answer(SENT);
+  });
+
+  it("just closes what must not be answered in plain text (RFC 8314 §3.3)", async () => {
+    const certificate = { certificate: "", privateKey: "" } as never;
+    const { server, runtime, ended } = await start({ implicitTls: true, certificate });
+    const client = runtime.client();
+    const stopped = server.stop(10_000);
+    assert.deepEqual([client.destroyed, client.text], [true, ""]);
+    assert.deepEqual(await stopped, { cutOff: 0 });
+    assert.equal(ended()[0]?.reason, "the relay is stopping");
+  });
+});
+
+describe("TLS", () => {
+  const certificate = { certificate: "", privateKey: "" } as never;
+
+  it("that is not done in time ends the connection, and its event says what may be wrong", async () => {
+    const { runtime, clock, ended } = await start({
+      implicitTls: true,
+      certificate,
+      timeouts: { handshake: 30_000 },
+    });
+    runtime.client();
+    clock.pass(31_000);
+    await settle();
+    const [{ reason, error, handshakeFailed, wrongPort }] = ended() as [ConnectionEvent];
+    assert.deepEqual([reason, error, handshakeFailed, wrongPort], [
+      "TLS handshake timed out",
+      true,
+      true,
+      "silent",
+    ]);
+  });
+
+  it("that a client leaves in the middle of is a failed handshake, by what it sent instead", async () => {
+    const { runtime, ended } = await start({ implicitTls: true, certificate });
+    const opening = (text: string) => new TextEncoder().encode(text);
+    runtime.client().close(new Error("not TLS"), opening("EHLO x"));
+    runtime.client().close(new Error("no cipher"), Uint8Array.of(22, 3, 1));
+    runtime.client().close();
+    assert.deepEqual(
+      ended().map(({ wrongPort, error, handshakeFailed }) => [wrongPort, error, handshakeFailed]),
+      [["plain", true, true], [undefined, true, true], [undefined, false, true]],
+    );
+  });
+
+  it("is secure from the end of the handshake on, and the client logs in again", async () => {
+    const { runtime, ended } = await start({ certificate, session: { requireTls: true } });
+    const client = runtime.client();
+    await client.say("EHLO client.example", "STARTTLS");
+    client.secured();
+    assert.match(await client.logIn("user", "secret"), /^235 /);
+    client.close();
+    const [{ secure, handshakeFailed, error }] = ended() as [ConnectionEvent];
+    assert.deepEqual([secure, handshakeFailed, error], [true, false, false]);
+  });
+
+  it("on a port in plain text is recognised", async () => {
+    const { runtime, ended } = await start();
+    const client = runtime.client();
+    await client.say("\x16\x03\x01");
+    client.close();
+    assert.equal(ended()[0]?.wrongPort, "tls");
+  });
+});
+
+describe("a client that has lost its place", () => {
+  const limiter = (connections: number) =>
+    new ConnectionLimiter({ connections, perAddress: 1_000, now: () => 0 });
+
+  it("has a second to read why", async () => {
+    const { authed, runtime, clock } = await start({ limiter: limiter(1) });
+    await authed("192.0.2.1");
+    const refused = runtime.client("192.0.2.2");
+    assert.match(refused.text, /^421 4\.3\.2 /);
+    assert.deepEqual([refused.ended, refused.destroyed], [true, false]);
+    clock.pass(900);
+    assert.equal(refused.destroyed, false);
+    clock.pass(600);
+    assert.equal(refused.destroyed, true);
+  });
+
+  it("is let go of where 256 others have lost theirs since", async () => {
+    const { authed, runtime } = await start({ limiter: limiter(1) });
+    await authed("192.0.2.1");
+    const refused = Array.from(
+      { length: 257 },
+      (_, i) => runtime.client(`198.51.${i >> 8}.${i & 255}`),
+    );
+    assert.deepEqual(
+      refused.map(({ destroyed }, i) => destroyed ? i : -1).filter((i) => i >= 0),
+      [0],
+    );
+  });
+
+  it("is the one whose last step to a login is longest ago", async () => {
+    const clock = new FakeClock();
+    const { runtime } = await start({
+      limiter: new ConnectionLimiter({ connections: 2, perAddress: 9, now: () => clock.now() }),
+    });
+    const [first, second] = [runtime.client("192.0.2.1"), runtime.client("192.0.2.2")];
+    clock.pass(100);
+    await first.say("EHLO client.example");
+    runtime.client("192.0.2.3");
+    assert.deepEqual([first.ended, second.ended], [false, true]);
+  });
+});
+
+describe("an observer of a session", () => {
+  it("sees no replies that nobody reads", async () => {
+    const seen: string[] = [];
+    const { authed, messages, clock } = await start({
+      handlers: {},
+      observe: () => ({
+        command: (shown) => void seen.push(shown),
+        reply: (text) => void seen.push(text.slice(0, 3)),
+      }),
+    });
+    const client = await authed();
+    await client.say(...chunk("a@x.test"));
+    const before = seen.length;
+    assert.ok(before > 5);
+    client.close();
+    messages[0]!.answer(SENT);
+    await settle();
+    clock.pass(1_000);
+    assert.equal(seen.length, before);
   });
 });
