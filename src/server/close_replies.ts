@@ -1,7 +1,7 @@
 // What a connection is told when it is ended from our side, and what the log says of it.
 
 import { type Reply, reply } from "../smtp/reply.ts";
-import type { EvictionReason } from "./connection_limiter.ts";
+import type { EvictionReason } from "./limited_connection.ts";
 import type { LimitSetting } from "./handlers.ts";
 
 export interface CloseReply {
@@ -49,11 +49,6 @@ export const EVICTIONS: Readonly<Record<Exclude<EvictionReason, "retired">, Clos
     reply: CROWDED,
     setting: "MAX_CONNECTIONS_PER_IP",
     logMessage: "Connection ended for another one of its address: it made no progress",
-  },
-  probation: {
-    reply: CROWDED,
-    setting: "MAX_CONNECTIONS_PER_IP",
-    logMessage: "Connection ended: its address floods the relay, and it did not log in at once",
   },
   "over share": {
     reply: reply(421, "4.4.2", "Too many connections; your account or address has most of them"),

@@ -11,12 +11,7 @@ import type { Reservation } from "../smtp/reservation.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Effect, Refusal } from "../smtp/effects.ts";
 import { Session, type SessionOptions, TLS_FIRST, TLS_HANDSHAKE } from "../smtp/session.ts";
-import type {
-  ConnectionLimiter,
-  EvictionReason,
-  LimitedConnection,
-  Slot,
-} from "./connection_limiter.ts";
+import type { ConnectionLimiter, Slot } from "./connection_limiter.ts";
 import {
   END_MISSED,
   EVICTIONS,
@@ -37,6 +32,7 @@ import type {
   ProxyRefusal,
   TrustedClients,
 } from "./handlers.ts";
+import type { EvictionReason, LimitedConnection } from "./limited_connection.ts";
 import type { ClientMemory, MemoryBudget } from "./memory.ts";
 import { ConnectionDeadline, type Timeouts, type WaitingFor } from "./connection_deadline.ts";
 import { type Proxies, ProxyGate } from "./proxy_gate.ts";
@@ -167,9 +163,7 @@ export class SmtpConnection<Account> implements ConnectionHandler, LimitedConnec
   opened(): void {
     this.#guard(() => {
       const waiting = this.#gate?.waiting === true;
-      // Behind a proxy, nobody knows yet whom the connection is for.
-      const key = waiting ? undefined : clientKey(this.#client.address);
-      this.#slot = this.#context.limiter?.add(this, key);
+      this.#slot = this.#context.limiter?.add(this);
       if (!waiting) return this.#begin();
       this.#deadline.at = performance.now() + this.#context.proxies!.headerTimeout;
     });

@@ -19,6 +19,12 @@ export type Activity =
   /** Its message is with the mail service, or its login is being checked: it keeps its place. */
   | "busy";
 
+/**
+ * Milliseconds after its login in which a connection keeps its slot; a message needs fewer. What it does
+ * later does not count, or a client that is never idle for long would never give way.
+ */
+export const SETTLED_MS = 500;
+
 /** The places that each share has at least: below that, MAX_CONNECTIONS is too small to be shared. */
 export const LEAST_SHARE = 8;
 
@@ -110,19 +116,17 @@ export class ConnectionShares<Member> {
   }
 
   /** Whether some account or address holds more than its share, so that a place will come of it. */
-  hasOverShare(address: string | undefined): boolean {
+  hasOverShare(address: string): boolean {
     return this.#groups(address).next().done === false;
   }
 
   /**
-   * The connection that makes room for a new one: of an account over its share, or an address.
+   * The connection that makes room for a new one: of an account or address over its share.
    *
-   * @param address of the new one; undefined while it is not known
-   * @param before only those that logged in before this time: whoever has just come has the time for a
-   *   message. What it has done since does not count, or a client that is never idle for long would
-   *   never give way.
+   * @param address of the new one
    */
-  nextToEvict(address: string | undefined, before: number): Member | undefined {
+  nextToEvict(address: string, now: number): Member | undefined {
+    const before = now - SETTLED_MS;
     for (const { members: { idle, waiting, receiving } } of this.#groups(address)) {
       const idlest = this.#firstBefore(idle, before);
       if (idlest !== undefined) return idlest;
@@ -143,13 +147,13 @@ export class ConnectionShares<Member> {
     return undefined;
   }
 
-  *#groups(address: string | undefined): Generator<Group<Member>> {
+  *#groups(address: string): Generator<Group<Member>> {
     const share = accountShare(this.#places);
     if (this.#strangers > share) yield this.#unknown.largest!;
     if (this.#known.largestSize > share) yield this.#known.largest!;
     const largest = this.#byAddress.largest;
-    if (this.#byAddress.largestSize > addressShare(this.#places) && address !== undefined) {
-      if (largest!.key !== address) yield largest!;
+    if (this.#byAddress.largestSize > addressShare(this.#places) && largest!.key !== address) {
+      yield largest!;
     }
   }
 

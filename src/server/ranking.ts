@@ -17,6 +17,12 @@ export class Ranking<Group> {
     return undefined;
   }
 
+  /** Puts a group after the others of its size. */
+  touch(group: Group): void {
+    const groups = this.#bySize.get(this.#sizes.get(group) ?? 0);
+    if (groups?.delete(group)) groups.add(group);
+  }
+
   /** To be called with each change by one member; a group without members is forgotten. */
   resize(group: Group, size: number): void {
     const before = this.#sizes.get(group) ?? 0;
