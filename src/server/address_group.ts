@@ -17,7 +17,10 @@ export class AddressGroup<Member> {
   readonly waiting = new Set<Member>();
   readonly #limit: number;
 
-  /** @param limit MAX_CONNECTIONS_PER_IP */
+  /**
+   * @param key what counts as one address (`clientKey`); empty for connections of unknown address
+   * @param limit MAX_CONNECTIONS_PER_IP
+   */
   constructor(readonly key: string, limit: number) {
     this.#limit = limit;
   }
@@ -34,7 +37,7 @@ export class AddressGroup<Member> {
 
   /** Whether one of its waiting connections may have the next slot. */
   get mayAdmit(): boolean {
-    return this.waiting.size > 0 && !this.isFull;
+    return this.waiting.size > 0 && this.key !== "" && !this.isFull;
   }
 
   get isEmpty(): boolean {

@@ -9,6 +9,7 @@
 
 import { AddressGroup } from "./address_group.ts";
 import { accountShare, type Activity, ConnectionShares } from "./connection_shares.ts";
+import { FairQueue } from "./fair_queue.ts";
 import type { Owner } from "./handlers.ts";
 import type { EvictionReason, LimitedConnection } from "./limited_connection.ts";
 import { Ranking } from "./ranking.ts";
@@ -111,19 +112,13 @@ export class ConnectionLimiter {
   #closed = false;
   /** Slots taken. */
   #taken = 0;
-  /** Connections without a slot. */
-  #waiting = 0;
   readonly #groups = new Map<string, AddressGroup<Slot>>();
   /** Connections whose address is not known yet. */
   readonly #unidentified = new AddressGroup<Slot>("", 0);
-  /** Groups with waiting connections that may have the next slot, in the order of their turns. */
-  readonly #turns = new Set<AddressGroup<Slot>>();
-  /** Groups over their limit, or at it while connections wait. */
-  readonly #overLimit = new Set<AddressGroup<Slot>>();
+  readonly #queue = new FairQueue<Slot>();
   /** Connections that may be evicted before their login, longest without progress first. */
   readonly #idle = new Set<Slot>();
   readonly #byIdle = new Ranking<AddressGroup<Slot>>();
-  readonly #byWaiting = new Ranking<AddressGroup<Slot>>();
   readonly #shares: ConnectionShares<Slot>;
   /** Slots that any connection may have. */
   readonly #retired = new Set<Slot>();
@@ -148,44 +143,57 @@ export class ConnectionLimiter {
 
   /** Connections that wait for a slot, those of unknown address not counted. */
   get queued(): number {
-    return this.#waiting - this.#unidentified.waiting.size;
+    return this.#queue.size - this.#unidentified.waiting.size;
   }
 
   /** A connection was accepted. It gets no slot before {@link Slot.identify}. */
   add(connection: LimitedConnection): Slot {
     const slot = new Slot(connection, this, this.#unidentified, this.#clock.now());
-    this.#wait(slot);
+    this.#queue.add(slot, slot.group);
     this.#shorten(slot);
     return slot;
   }
 
-  /** @internal */
+  /** Admits no more connections: the server stops, and replies to those that wait. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** To be called about twice a second: evicts what has waited or stood still for too long. */
+  tick(): void {
+    const now = this.#clock.now();
+    this.#serve(now);
+    for (const group of [...this.#groups.values()]) {
+      this.#trim(group, now);
+      if (group.isFull) this.#expire(group, now - ADDRESS_WAIT_MS, "crowded");
+      else this.#expire(group, now - QUEUE_WAIT_MS, "full");
+    }
+  }
+
+  // The methods of Slot follow.
+
   identify(slot: Slot, key: string): void {
     if (slot.state !== "waiting" || slot.group !== this.#unidentified) return;
-    this.#forget(slot);
+    this.#queue.delete(slot, slot.group);
     let group = this.#groups.get(key);
     if (group === undefined) this.#groups.set(key, group = new AddressGroup(key, this.#perAddress));
     slot.group = group;
-    slot.state = "waiting";
-    const now = slot.since = this.#clock.now();
-    this.#wait(slot);
-    this.#serve(now);
+    slot.since = this.#clock.now();
+    this.#queue.add(slot, group);
+    this.#serve(slot.since);
     this.#shorten();
   }
 
-  /** @internal */
   progress(slot: Slot): void {
     if (this.#idle.has(slot)) this.unpin(slot);
   }
 
-  /** @internal */
   pin(slot: Slot): void {
     if (slot.state === "authenticated") this.setActivity(slot, "busy");
     this.#idle.delete(slot);
     if (slot.group.idle.delete(slot)) this.#update(slot.group);
   }
 
-  /** @internal */
   unpin(slot: Slot): void {
     if (slot.state === "authenticated") this.setActivity(slot, "idle");
     if (slot.state !== "admitted") return;
@@ -199,7 +207,6 @@ export class ConnectionLimiter {
     this.#update(group);
   }
 
-  /** @internal */
   authenticated(slot: Slot, owner?: Owner): void {
     if (slot.state !== "admitted" && slot.state !== "authenticated") return;
     const now = this.#clock.now();
@@ -211,7 +218,6 @@ export class ConnectionLimiter {
     this.#serve(now);
   }
 
-  /** @internal */
   setActivity(slot: Slot, activity: Activity): void {
     if (slot.state !== "authenticated") return;
     const now = this.#clock.now();
@@ -220,7 +226,6 @@ export class ConnectionLimiter {
     if (activity !== "busy") this.#serve(now);
   }
 
-  /** @internal */
   retire(slot: Slot): void {
     if (slot.state !== "admitted" && slot.state !== "authenticated") return;
     this.#forget(slot);
@@ -230,61 +235,43 @@ export class ConnectionLimiter {
     this.#serve(this.#clock.now());
   }
 
-  /** @internal */
   remove(slot: Slot): void {
     this.#forget(slot);
     this.#serve(this.#clock.now());
   }
 
-  /** Admits no more connections: the server stops, and replies to those that wait. */
-  close(): void {
-    this.#closed = true;
-  }
-
-  /** To be called about twice a second: evicts what has waited or stood still for too long. */
-  tick(): void {
-    const now = this.#clock.now();
-    this.#serve(now);
-    for (const group of [...this.#turns]) this.#expire(group, now - QUEUE_WAIT_MS, "full");
-    for (const group of [...this.#overLimit]) {
-      this.#trim(group, now);
-      if (group.isFull) this.#expire(group, now - ADDRESS_WAIT_MS, "crowded");
-    }
-  }
-
   /** Gives slots to those that wait, as long as there are any. */
   #serve(now: number): void {
-    for (let group = first(this.#turns); group !== undefined; group = first(this.#turns)) {
+    for (let group = this.#queue.next; group !== undefined; group = this.#queue.next) {
       if (this.#closed) return;
       if (this.#taken < this.#connections) this.#admit(group);
       else {
-        const room = this.#makeRoom(group.key, now);
-        if (room === "later") return;
-        if (room === "never") this.#evict(first(group.waiting)!, "full");
+        const victim = this.#nextToEvict(group.key, now);
+        if (victim === "later") return;
+        if (victim === "none") this.#evict(first(group.waiting)!, "full");
+        else this.#evict(...victim);
       }
     }
   }
 
   /**
-   * Evicts a connection for a new one.
+   * The connection that makes room for a new one, and why.
    *
    * @param address of the new one
-   * @returns `later` where a slot will become free, `never` where none will
+   * @returns `later` where there will be one, or a slot becomes free; `none` where none will
    */
-  #makeRoom(address: string, now: number): "made" | "later" | "never" {
+  #nextToEvict(address: string, now: number): readonly [Slot, EvictionReason] | "later" | "none" {
     const retired = first(this.#retired);
-    if (retired !== undefined) return this.#evict(retired, "retired");
+    if (retired !== undefined) return [retired, "retired"];
     const idlest = this.#idlest(now);
-    if (idlest !== undefined && now - idlest.since >= PROTECTED_MS) {
-      return this.#evict(idlest, "makes room");
-    }
+    if (idlest !== undefined && now - idlest.since >= PROTECTED_MS) return [idlest, "makes room"];
     // Connections before their login have a share too, and take no more from those that have logged in.
     const strangers = this.#taken - this.#shares.size;
     if (strangers < accountShare(this.#connections)) {
       const over = this.#shares.nextToEvict(address, now);
-      if (over !== undefined) return this.#evict(over, "over share");
+      if (over !== undefined) return [over, "over share"];
     }
-    return strangers > 0 || this.#shares.hasOverShare(address) ? "later" : "never";
+    return strangers > 0 || this.#shares.hasOverShare(address) ? "later" : "none";
   }
 
   /** The connection to be closed next before its login. */
@@ -296,21 +283,13 @@ export class ConnectionLimiter {
 
   #admit(group: AddressGroup<Slot>): void {
     const slot = first(group.waiting)!;
-    group.waiting.delete(slot);
-    this.#waiting--;
-    group.admitted++;
+    this.#queue.delete(slot, group);
     this.#taken++;
+    group.admitted++;
     slot.state = "admitted";
-    // The others of its address have their next turn after the other addresses.
-    this.#turns.delete(group);
+    this.#queue.endTurn(group);
     this.unpin(slot);
     slot.connection.admit();
-  }
-
-  #wait(slot: Slot): void {
-    this.#waiting++;
-    slot.group.waiting.add(slot);
-    this.#update(slot.group);
   }
 
   /**
@@ -319,18 +298,18 @@ export class ConnectionLimiter {
    * @param spared a connection that may yet get a slot at once
    */
   #shorten(spared?: Slot): void {
-    if (this.#taken + this.#waiting <= this.#connections + this.#queueLimit) return;
-    const longest = first(this.#byWaiting.largest?.waiting);
+    if (this.#taken + this.#queue.size <= this.#connections + this.#queueLimit) return;
+    const longest = first(this.#queue.largest?.waiting);
     if (longest !== undefined && longest !== spared) this.#evict(longest, "full");
   }
 
-  /** Evicts, for others of its address, what stands still. */
+  /** Evicts idle connections for others of their address. */
   #trim(group: AddressGroup<Slot>, now: number): void {
-    while (this.#overLimit.has(group)) {
-      const oldest = first(group.idle);
+    while (group.isOverLimit || (group.isFull && group.waiting.size > 0)) {
+      const idlest = first(group.idle);
       const allowed = group.isOverLimit ? PROTECTED_MS : STALE_MS;
-      if (oldest === undefined || now - oldest.since < allowed) return;
-      this.#evict(oldest, "gives way");
+      if (idlest === undefined || now - idlest.since < allowed) return;
+      this.#evict(idlest, "gives way");
       this.#serve(now);
     }
   }
@@ -342,10 +321,9 @@ export class ConnectionLimiter {
     }
   }
 
-  #evict(slot: Slot, reason: EvictionReason): "made" {
+  #evict(slot: Slot, reason: EvictionReason): void {
     this.#forget(slot);
     slot.connection.evict(reason);
-    return "made";
   }
 
   /** Takes a slot out of everything. */
@@ -353,8 +331,7 @@ export class ConnectionLimiter {
     const { group, state } = slot;
     slot.state = "gone";
     if (state === "waiting") {
-      this.#waiting--;
-      group.waiting.delete(slot);
+      this.#queue.delete(slot, group);
       this.#update(group);
     } else if (state === "admitted") {
       this.#taken--;
@@ -371,18 +348,10 @@ export class ConnectionLimiter {
 
   /** To be called after each change of a group. */
   #update(group: AddressGroup<Slot>): void {
-    this.#byWaiting.resize(group, group.waiting.size);
-    if (group === this.#unidentified) return;
     this.#byIdle.resize(group, group.idle.size);
-    toggle(this.#turns, group, group.mayAdmit);
-    toggle(this.#overLimit, group, group.isOverLimit || (group.isFull && group.waiting.size > 0));
+    this.#queue.update(group);
     if (group.isEmpty) this.#groups.delete(group.key);
   }
-}
-
-function toggle<T>(set: Set<T>, member: T, belongs: boolean): void {
-  if (belongs) set.add(member);
-  else set.delete(member);
 }
 
 function first<T>(set: ReadonlySet<T> | undefined): T | undefined {
