@@ -171,7 +171,7 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
     "See the replies before it. [limits.md](limits.md#mistakes) tells what counts.",
   ],
   tooManyIdleCommands: [
-    "`MAX_IDLE_COMMANDS` commands in a row, before a login, that bring nothing forward.",
+    "`MAX_IDLE_COMMANDS` idle commands in a row before a login (NOOP, RSET and the like).",
     "A monitor or a load balancer should say QUIT and connect anew.",
   ],
   notHttp: [

@@ -1,9 +1,9 @@
-// Connections that have logged in, by account and by address: which one makes room when all places are
-// taken. Policy alone, as connection_limiter.ts.
+// Shares of MAX_CONNECTIONS for clients that have logged in, by account and by address. Policy alone, as
+// connection_limiter.ts.
 //
-// Whoever has logged in keeps its place, but for accounts and addresses that hold more than their
-// share. All accounts of which the mail service has taken no message yet have one share together:
-// anybody can register an app in a tenant of their own.
+// A connection that has logged in keeps its slot, unless its account or address has more than its share.
+// Accounts of which the mail service has taken no message yet have one share together, because anybody
+// can register an app in a tenant of their own.
 
 import type { Owner } from "./handlers.ts";
 import { Ranking } from "./ranking.ts";
@@ -14,9 +14,9 @@ export type Activity =
   | "idle"
   /** Content of a message is coming. */
   | "receiving"
-  /** Its message waits for its turn, and can be put off. */
+  /** Its message waits for its turn, and can be deferred. */
   | "waiting"
-  /** Its message is with the mail service, or its login is being checked: it keeps its place. */
+  /** Its message is with the mail service, or its login is being checked: it keeps its slot. */
   | "busy";
 
 /**
@@ -25,23 +25,23 @@ export type Activity =
  */
 export const SETTLED_MS = 500;
 
-/** The places that each share has at least: below that, MAX_CONNECTIONS is too small to be shared. */
+/** The least share, in slots: a smaller MAX_CONNECTIONS cannot be shared. */
 export const LEAST_SHARE = 8;
 
-/** Places of one account, or of all unknown ones together, that nobody else can ask for. */
-export function accountShare(places: number): number {
-  return Math.max(LEAST_SHARE, Math.ceil(places / 4));
+/** Slots that one account, or all unknown accounts together, may keep when others need some. */
+export function accountShare(slots: number): number {
+  return Math.max(LEAST_SHARE, Math.ceil(slots / 4));
 }
 
-/** Places of one address, which may have many accounts, that no other address can ask for. */
-export function addressShare(places: number): number {
-  return Math.max(LEAST_SHARE, Math.ceil(places / 2));
+/** Slots that one address, which may have many accounts, may keep when others need some. */
+export function addressShare(slots: number): number {
+  return Math.max(LEAST_SHARE, Math.ceil(slots / 2));
 }
 
 /** The connections of one account or address. */
 class Group<Member> {
   size = 0;
-  /** By what they are doing, the one that has been doing so longest first. */
+  /** By activity, longest in it first. */
   readonly members: Record<Exclude<Activity, "busy">, Set<Member>> = {
     idle: new Set(),
     receiving: new Set(),
@@ -55,28 +55,28 @@ interface Entry<Member> {
   readonly account: Group<Member> | undefined;
   readonly address: Group<Member>;
   activity: Activity;
-  /** When that began. */
+  /** When the activity began. */
   since: number;
   /** When it logged in. */
   readonly joined: number;
 }
 
 export class ConnectionShares<Member> {
-  readonly #places: number;
+  readonly #slots: number;
   readonly #entries = new Map<Member, Entry<Member>>();
   readonly #accounts = new Map<string, Group<Member>>();
   readonly #addresses = new Map<string, Group<Member>>();
   readonly #known = new Ranking<Group<Member>>();
   readonly #unknown = new Ranking<Group<Member>>();
   readonly #byAddress = new Ranking<Group<Member>>();
-  /** Connections of unknown accounts. */
+  /** Connections of all accounts in {@link #unknown}. */
   #strangers = 0;
-  /** Accounts in {@link #unknown}. */
+  /** Accounts in {@link #unknown}, as they were ranked last. */
   readonly #ranked = new Set<Group<Member>>();
 
-  /** @param places MAX_CONNECTIONS */
-  constructor(places: number) {
-    this.#places = places;
+  /** @param slots MAX_CONNECTIONS */
+  constructor(slots: number) {
+    this.#slots = slots;
   }
 
   get size(): number {
@@ -106,7 +106,7 @@ export class ConnectionShares<Member> {
     this.#resize(entry, -1);
   }
 
-  /** The connection does something else from now on, or has made progress with it. */
+  /** The connection now does something else, or has made progress with what it does. */
   setActivity(member: Member, activity: Activity, now: number): void {
     const entry = this.#entries.get(member);
     if (entry === undefined) return;
@@ -115,7 +115,7 @@ export class ConnectionShares<Member> {
     if (entry.account !== undefined) this.#rank(entry.account);
   }
 
-  /** Whether some account or address holds more than its share, so that a place will come of it. */
+  /** Whether an account or address has more than its share, so that it will give up a slot. */
   hasOverShare(address: string): boolean {
     return this.#groups(address).next().done === false;
   }
@@ -130,7 +130,7 @@ export class ConnectionShares<Member> {
     for (const { members: { idle, waiting, receiving } } of this.#groups(address)) {
       const idlest = this.#firstBefore(idle, before);
       if (idlest !== undefined) return idlest;
-      // The latest: the others have waited longer, and their turn comes sooner.
+      // The latest: the others have waited longer, and have their turn sooner.
       const latest = [...waiting].at(-1);
       if (latest !== undefined) return latest;
       const longest = this.#firstBefore(receiving, before);
@@ -139,7 +139,7 @@ export class ConnectionShares<Member> {
     return undefined;
   }
 
-  /** Those that have just logged in are mostly the last. */
+  /** The first that logged in before this time. Those that have just logged in are mostly last. */
   #firstBefore(members: ReadonlySet<Member>, before: number): Member | undefined {
     for (const member of members) {
       if (this.#entries.get(member)!.joined <= before) return member;
@@ -148,11 +148,11 @@ export class ConnectionShares<Member> {
   }
 
   *#groups(address: string): Generator<Group<Member>> {
-    const share = accountShare(this.#places);
+    const share = accountShare(this.#slots);
     if (this.#strangers > share) yield this.#unknown.largest!;
     if (this.#known.largestSize > share) yield this.#known.largest!;
     const largest = this.#byAddress.largest;
-    if (this.#byAddress.largestSize > addressShare(this.#places) && largest!.key !== address) {
+    if (this.#byAddress.largestSize > addressShare(this.#slots) && largest!.key !== address) {
       yield largest!;
     }
   }
@@ -177,7 +177,7 @@ export class ConnectionShares<Member> {
     if (account.size === 0) this.#accounts.delete(account.key);
   }
 
-  /** Puts an account where it belongs, which changes once: when it becomes known. */
+  /** Ranks an account among the known or the unknown ones: it changes sides once, when it is known. */
   #rank(account: Group<Member>): void {
     const unknown = account.owner?.known === false && account.size > 0;
     if (unknown !== this.#ranked.has(account)) {

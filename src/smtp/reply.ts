@@ -107,6 +107,6 @@ export const REPLIES = {
   unknown: reply(500, "5.5.1", "Command not recognized"),
   notImplemented: reply(502, "5.5.1", "Command not implemented"),
   tooManyErrors: reply(421, "4.7.0", "Too many errors in this session"),
-  tooManyIdleCommands: reply(421, "4.7.0", "Too many commands that bring nothing forward"),
+  tooManyIdleCommands: reply(421, "4.7.0", "Too many idle commands"),
   notHttp: reply(554, "5.5.1", "This is an SMTP server, not an HTTP server"),
 } as const satisfies Record<string, Reply>;
