@@ -1,4 +1,4 @@
-// The imitated cloud as a process of its own. Prints its address, then, told to, the messages that
+// The imitated cloud as a process of its own. Prints its address, then, when asked, the messages that
 // have arrived: their numbers and whether each file is as it was sent. Takes LargeCloud as JSON.
 
 import process from "node:process";

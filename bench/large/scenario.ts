@@ -36,7 +36,7 @@ export interface LargeReport {
   readonly replies: Record<string, number>;
   /** Numbers of the messages that got 250. */
   readonly taken: number[];
-  /** Connections that came to no login, because slow clients took the places: tried again. */
+  /** Connections that came to no login, because slow clients took the slots: tried again. */
   readonly notServed: string[];
   /** Connections that ended without a reply, later than that. */
   readonly lost: string[];

@@ -204,7 +204,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   });
   metrics.gauge({
     name: "queued_connections",
-    help: "Of these, those that wait for a place among MAX_CONNECTIONS.",
+    help: "Of these, those that wait for a slot of MAX_CONNECTIONS.",
     value: () => limiter.queued,
   });
   metrics.gauge({
