@@ -114,6 +114,20 @@ describe("MAX_CONNECTIONS", () => {
     }
   });
 
+  it("closes one that stands still where another of as large an address makes progress", () => {
+    const world = new World(3, 10);
+    const [lively, idle, other] = ["a", "b", "c"].map((key) => world.arrive(key));
+    world.pass(PROTECTED_MS - 500);
+    lively!.slot.progress();
+    world.pass(500);
+    assert.equal(world.arrive("d").fate, "admitted");
+    assert.deepEqual([lively!.fate, idle!.fate, other!.fate], [
+      "admitted",
+      "makes room",
+      "admitted",
+    ]);
+  });
+
   it("first closes one that has stood still for half a minute, whatever its address", () => {
     const world = new World(10, 10);
     const idle = world.arrive("idle");
