@@ -12,7 +12,6 @@ import type { Effect } from "../smtp/effects.ts";
 import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
 import { Session, type SessionOptions, type SessionProgress } from "../smtp/session.ts";
 import type { Client, Login } from "../submission/submission_service.ts";
-import type { EvictionReason, LimitedConnection, Slot } from "./connection_limiter.ts";
 import {
   END_MISSED,
   EVICTIONS,
@@ -23,11 +22,13 @@ import {
   TIMEOUTS,
   TOO_FAR_AHEAD,
 } from "./close_replies.ts";
-import type { ClientMemory } from "./memory.ts";
-import type { ConnectionLimits, ProtocolOptions, ServerOptions } from "./options.ts";
 import { ConnectionDeadline, type WaitingFor } from "./connection_deadline.ts";
+import type { Slot } from "./connection_limiter.ts";
 import { ConnectionRecord } from "./connection_record.ts";
 import { ConnectionRequests, type RequestOwner } from "./connection_requests.ts";
+import type { EvictionReason, LimitedConnection } from "./limited_connection.ts";
+import type { ClientMemory } from "./memory.ts";
+import type { ConnectionLimits, ProtocolOptions, ServerOptions } from "./options.ts";
 import type { PendingSubmission } from "./pending_submission.ts";
 import { ProxyGate, type ProxyRefusal } from "./proxy_gate.ts";
 import { EarlyInput, MAX_AHEAD, ReadAhead } from "./read_ahead.ts";
@@ -130,9 +131,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   opened(): void {
     this.#guard(() => {
       const waiting = this.#gate?.waiting === true;
-      // Behind a proxy, nobody knows yet whom the connection is for.
-      const key = waiting ? undefined : clientKey(this.#client.address);
-      this.#slot = this.#limits.limiter?.add(this, key);
+      this.#slot = this.#limits.limiter?.add(this);
       if (!waiting) return this.#begin();
       this.#deadline.at = this.#now() + this.#protocol.proxies!.headerTimeout;
     });
