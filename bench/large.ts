@@ -47,8 +47,8 @@ function report(result: LargeResult): string[] {
   if (large.lost.length > 0) console.log(`    without a reply: ${large.lost.join(", ")}`);
   if (large.notServed.length > 0) console.log(`    not served: ${large.notServed.join(", ")}`);
   const replies = Object.groupBy(honest, ({ reply }) => reply.slice(0, 9));
-  const told = Object.entries(replies).map(([reply, all]) => `${all!.length} × ${reply}`);
-  console.log(`  the honest client meanwhile: ${told.join(", ")}`);
+  const counts = Object.entries(replies).map(([reply, all]) => `${all!.length} × ${reply}`);
+  console.log(`  the honest client meanwhile: ${counts.join(", ")}`);
   console.log(
     `  relay: ${relay.peak.toFixed(0)} MB resident at most; its group ` +
       `${(group.most / MIB).toFixed(0)} MiB at most, limit reached ${group.reached} times, ` +
@@ -59,7 +59,7 @@ function report(result: LargeResult): string[] {
   }
   const problems: string[] = [];
   const deferred = Object.entries(large.replies).filter(([reply]) => / 452 4\.3\.1/.test(reply));
-  if (deferred.length === 0) problems.push("nobody got 452 4.3.1");
+  if (deferred.length === 0) problems.push("no client got 452 4.3.1");
   if (group.killed > 0 || exitStatus !== 0) problems.push(`the relay ended with ${exitStatus}`);
   if (large.taken.length < CLIENTS) problems.push("not all were taken in the end");
   const numbers = arrived.map(({ number }) => number).sort((a, b) => a - b);

@@ -44,10 +44,12 @@ function report(result: SlowResult): void {
     }
   }
   for (const [kind, { connected, closed, held, replies }] of Object.entries(slow.kinds)) {
-    const told = Object.entries(replies).map(([reply, count]) => `${count} × ${reply}`).join(", ");
+    const counts = Object.entries(replies).map(([reply, count]) => `${count} × ${reply}`).join(
+      ", ",
+    );
     console.log(
       `  ${kind}: ${connected} connections, ${closed} closed` +
-        (held === null ? "" : ` (median after ${held} ms)`) + (told === "" ? "" : `; ${told}`),
+        (held === null ? "" : ` (median after ${held} ms)`) + (counts === "" ? "" : `; ${counts}`),
     );
   }
   if (Object.keys(slow.failures).length > 0) {

@@ -1,5 +1,5 @@
 // Clients with a login that take what they can get. Takes GreedyClients as JSON; prints `ready` once
-// each has had its turn, and what has become of them when it is told to `end`.
+// each has connected, and a report when it reads `end`.
 
 import { Buffer } from "node:buffer";
 import process from "node:process";
@@ -21,7 +21,7 @@ let ended = false;
 
 const pause = () => new Promise((resolve) => setTimeout(resolve, PAUSE));
 
-function told(reply: string): string {
+function counted(reply: string): string {
   if (reply >= "4") {
     const code = reply.slice(0, 9);
     replies[code] = (replies[code] ?? 0) + 1;
@@ -31,7 +31,7 @@ function told(reply: string): string {
 
 /** Takes what it can; resolves once it has, and goes on until the connection is over. */
 async function take(connection: SmtpConnection): Promise<{ readonly over: Promise<void> }> {
-  const say = async (line: string) => told(await connection.say(line));
+  const say = async (line: string) => counted(await connection.say(line));
   const mail = async () => {
     await say(`MAIL FROM:<${SLOW_MAILBOX}>`);
     await say("RCPT TO:<to@example.org>");
@@ -44,7 +44,7 @@ async function take(connection: SmtpConnection): Promise<{ readonly over: Promis
     }
     return 0;
   };
-  const nextReply = async () => void told(await connection.reply());
+  const nextReply = async () => void counted(await connection.reply());
   const each = async (act: () => Promise<unknown>) => {
     while (!ended) {
       await pause();
@@ -98,7 +98,7 @@ async function run(first: () => void): Promise<void> {
     let connection: SmtpConnection | undefined;
     try {
       connection = await SmtpConnection.open(port, address, false);
-      if (told(await connection.say(AUTH)).startsWith("235")) {
+      if (counted(await connection.say(AUTH)).startsWith("235")) {
         counts.loggedIn++;
         const { over } = await take(connection);
         first();

@@ -1,6 +1,6 @@
 // Clients that are slow on purpose, thousands of them: each does one thing, slowly, until it is
 // closed, and comes back a second later. Takes SlowClients as JSON; prints `ready` once all have
-// connected for the first time, and what has become of them when it is told to `end`.
+// connected for the first time, and a report when it reads `end`.
 
 import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
@@ -71,7 +71,7 @@ class SlowClient {
         unread += octets.toString("latin1");
         for (let reply = REPLY.exec(unread); reply !== null; reply = REPLY.exec(unread)) {
           unread = unread.slice(reply[0].length);
-          if (reply[1] === "421") this.#told(reply[0]);
+          if (reply[1] === "421") this.#count(reply[0]);
           else step(reply[1]!, socket);
         }
       });
@@ -93,7 +93,7 @@ class SlowClient {
     this.#socket?.destroy();
   }
 
-  #told(reply: string): void {
+  #count(reply: string): void {
     const { replies } = kinds[this.#kind];
     if (replies.length < 100_000) replies.push(reply.slice(0, 9));
   }
@@ -163,7 +163,7 @@ class SlowClient {
         const code = reply[1]!;
         if (code === "354") this.#drip(socket, () => "a");
         else if (code >= "400") {
-          this.#told(reply[0]);
+          this.#count(reply[0]);
           socket.end();
         } else if (commands.length > 0) next();
       }
@@ -189,11 +189,11 @@ createInterface(process.stdin).on("line", () => {
   for (const client of clients) client.end();
   const report: SlowReport = { kinds: {}, failures };
   for (const [kind, { connected, held, replies }] of Object.entries(kinds)) {
-    const told: Record<string, number> = {};
-    for (const reply of replies) told[reply] = (told[reply] ?? 0) + 1;
+    const counts: Record<string, number> = {};
+    for (const reply of replies) counts[reply] = (counts[reply] ?? 0) + 1;
     held.sort((a, b) => a - b);
     const median = held.length === 0 ? null : Math.round(held[held.length >> 1]!);
-    report.kinds[kind] = { connected, closed: held.length, held: median, replies: told };
+    report.kinds[kind] = { connected, closed: held.length, held: median, replies: counts };
   }
   console.log(JSON.stringify(report));
   process.exit(0);

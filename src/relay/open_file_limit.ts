@@ -22,12 +22,12 @@ export function openFileLimit(read = () => readFileSync("/proc/self/limits", "ut
   }
 }
 
-/** The most that may queue up for a place (connection_limiter.ts). */
+/** The most that may wait for a slot (connection_limiter.ts). */
 const LARGEST_QUEUE = 8192;
 /** What may, where the limit is not known. */
 const SMALL_QUEUE = 1024;
 
-/** How many may queue up for a place among MAX_CONNECTIONS: what the limit leaves, each is a file. */
+/** How many may wait for a slot of MAX_CONNECTIONS: as many files as the limit leaves. */
 export function queueFor(connections: number, limit: number | undefined): number {
   if (limit === undefined) return SMALL_QUEUE;
   return Math.max(0, Math.min(LARGEST_QUEUE, limit - connections * EACH - BESIDES));

@@ -86,7 +86,7 @@ export function smtpServer(parts: SmtpParts): SmtpServer {
   });
   metrics.gauge({
     name: "queued_connections",
-    help: "Of these, those that wait for a place among MAX_CONNECTIONS.",
+    help: "Of these, those that wait for a slot of MAX_CONNECTIONS.",
     value: () => limiter.queued,
   });
   metrics.gauge({

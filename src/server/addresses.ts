@@ -1,9 +1,9 @@
-// Listening on what a setting says: dual stack, with a way out where there is no IPv6.
+// Binds the addresses of settings: dual stack, or IPv4 alone where the machine has no IPv6.
 
 /**
- * `0.0.0.0` in place of `::` where the machine has no IPv6.
+ * Listens on `0.0.0.0` instead of `::` where the machine has no IPv6.
  *
- * @throws what `listen` throws, otherwise
+ * @throws what `listen` throws otherwise
  */
 export async function listenDualStack<Listener>(
   { hostname, port }: { readonly hostname: string; readonly port: number },
@@ -22,7 +22,7 @@ export async function listenDualStack<Listener>(
 /** Why an address cannot be listened on. */
 export interface BindProblem {
   readonly kind: "taken" | "privileged" | "foreign" | "unresolved" | "other";
-  /** In an administrator's words. */
+  /** For the administrator. */
   readonly text: string;
 }
 

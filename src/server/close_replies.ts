@@ -1,14 +1,14 @@
-// What a connection is told when it is ended from our side, and what the log says of it.
+// Replies and log messages for connections that the relay closes.
 
 import type { SettingName } from "../settings/schema.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
-import type { EvictionReason } from "./connection_limiter.ts";
+import type { EvictionReason } from "./limited_connection.ts";
 
+/** For a connection that met a limit. */
 export interface CloseReply {
   readonly reply: Reply;
-  /** Of a limit: the setting that holds it… */
+  /** The setting that holds the limit. */
   readonly setting: SettingName;
-  /** … and what the log says. */
   readonly logMessage: string;
 }
 
@@ -28,49 +28,44 @@ export const INTERRUPTED = reply(
 const CROWDED = reply(421, "4.7.0", "Too many connections of your address have not logged in");
 const TIMED_OUT = reply(421, "4.4.2", "Timed out waiting for the client");
 
-/** Why a connection lost its place, or got none (connection_limiter.ts). */
+/** Replies for connections that lost their slot, or got none (connection_limiter.ts). */
 export const EVICTIONS: Readonly<Record<Exclude<EvictionReason, "retired">, CloseReply>> = {
   full: {
     reply: reply(421, "4.3.2", "Too many connections; try again later"),
     setting: "MAX_CONNECTIONS",
-    logMessage: "Connection refused: all are taken by clients that have logged in",
+    logMessage: "Connection refused: no slot became free",
   },
   "makes room": {
     reply: reply(421, "4.4.2", "Too many connections; this one was longest without progress"),
     setting: "MAX_CONNECTIONS",
-    logMessage: "Connection ended to make room for a new one",
+    logMessage: "Connection closed to make room for a new one: it made no progress",
   },
   crowded: {
     reply: CROWDED,
     setting: "MAX_CONNECTIONS_PER_IP",
-    logMessage: "Connection refused: too many of its address have not logged in",
+    logMessage: "Connection refused: too many from its address have not logged in",
   },
   "gives way": {
     reply: CROWDED,
     setting: "MAX_CONNECTIONS_PER_IP",
-    logMessage: "Connection ended for another one of its address: it made no progress",
-  },
-  probation: {
-    reply: CROWDED,
-    setting: "MAX_CONNECTIONS_PER_IP",
-    logMessage: "Connection ended: its address floods the relay, and it did not log in at once",
+    logMessage: "Connection closed to make room for another from the same address",
   },
   "over share": {
     reply: reply(421, "4.4.2", "Too many connections; your account or address has most of them"),
     setting: "MAX_CONNECTIONS",
     logMessage:
-      "Connection ended for another account's: this account or address has more than its share",
+      "Connection closed to make room for another account: this one or its address is over its share",
   },
 };
 
-/** What a client is told whose patience with us is longer than ours. */
+/** Replies for connections that timed out. */
 export const TIMEOUTS: Readonly<
   Record<"COMMAND_TIMEOUT" | "DATA_TIMEOUT" | "MIN_DATA_RATE", CloseReply>
 > = {
   COMMAND_TIMEOUT: {
     reply: TIMED_OUT,
     setting: "COMMAND_TIMEOUT",
-    logMessage: "Connection timed out: no command came",
+    logMessage: "Connection timed out waiting for a command",
   },
   DATA_TIMEOUT: {
     reply: TIMED_OUT,
@@ -80,11 +75,11 @@ export const TIMEOUTS: Readonly<
   MIN_DATA_RATE: {
     reply: reply(421, "4.4.2", "The message comes too slowly"),
     setting: "MIN_DATA_RATE",
-    logMessage: "Connection ended: its message came too slowly",
+    logMessage: "Connection closed: its message came too slowly",
   },
 };
 
-/** A message whose end cannot be found: its lines end in LF alone. */
+/** For a message whose end cannot be found because its lines end in LF alone. */
 export const END_MISSED: CloseReply = {
   reply: reply(
     421,
@@ -96,8 +91,8 @@ export const END_MISSED: CloseReply = {
     "lines of a message must end in CRLF",
 };
 
-/** What the log says of a session that has ended because of how its client behaved. */
+/** Log messages for sessions that the session's own limits ended. */
 export const SESSION_LIMITS = {
-  MAX_ERRORS: "Connection ended: too many refused commands",
-  MAX_IDLE_COMMANDS: "Connection ended: too many commands that bring nothing forward",
+  MAX_ERRORS: "Connection closed: too many refused commands",
+  MAX_IDLE_COMMANDS: "Connection closed: too many idle commands",
 } as const;

@@ -12,7 +12,6 @@ import type { Effect } from "../smtp/effects.ts";
 import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
 import { Session, type SessionOptions, type SessionProgress } from "../smtp/session.ts";
 import type { Client, Login } from "../submission/submission_service.ts";
-import type { EvictionReason, LimitedConnection, Slot } from "./connection_limiter.ts";
 import {
   END_MISSED,
   EVICTIONS,
@@ -23,11 +22,13 @@ import {
   TIMEOUTS,
   TOO_FAR_AHEAD,
 } from "./close_replies.ts";
-import type { ClientMemory } from "./memory.ts";
-import type { ConnectionLimits, ProtocolOptions, ServerOptions } from "./options.ts";
 import { ConnectionDeadline, type WaitingFor } from "./connection_deadline.ts";
+import type { Slot } from "./connection_limiter.ts";
 import { ConnectionRecord } from "./connection_record.ts";
 import { ConnectionRequests, type RequestOwner } from "./connection_requests.ts";
+import type { EvictionReason, LimitedConnection } from "./limited_connection.ts";
+import type { ClientMemory } from "./memory.ts";
+import type { ConnectionLimits, ProtocolOptions, ServerOptions } from "./options.ts";
 import type { PendingSubmission } from "./pending_submission.ts";
 import { ProxyGate, type ProxyRefusal } from "./proxy_gate.ts";
 import { EarlyInput, MAX_AHEAD, ReadAhead } from "./read_ahead.ts";
@@ -36,13 +37,20 @@ import { EarlyInput, MAX_AHEAD, ReadAhead } from "./read_ahead.ts";
 export interface ConnectionContext {
   readonly options: Pick<ServerOptions, "service" | "notify" | "protocol" | "limits">;
   readonly session: SessionOptions;
-  readonly clock: Clock;
   /** Whether TLS comes before the greeting (RFC 8314 §3.3). */
   readonly implicitTls: boolean;
+  readonly clock: Clock;
+  readonly owner: ConnectionOwner;
+}
+
+/** The server, as its connections see it. */
+export interface ConnectionOwner {
   /** A message has its verdict. */
   submitted(): void;
   /** The connection has lost its slot, and is about to read its last reply. */
   evicted(connection: SmtpConnection): void;
+  /** The connection is closed, and its last message has its verdict. */
+  closed(connection: SmtpConnection): void;
 }
 
 /** Replies that never change, ready to be written: most of them stand alone. */
@@ -60,7 +68,6 @@ const LAST_WORD_MS = 1_000;
 
 export class SmtpConnection implements ConnectionHandler, LimitedConnection, RequestOwner {
   readonly #context: ConnectionContext;
-  readonly #closed: () => void;
   readonly #connection: Connection;
   readonly #session: Session;
   readonly #memory: ClientMemory | undefined;
@@ -94,11 +101,9 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   /** How far the session had come on its way to a login when admission was told of it. */
   #stage = 0;
 
-  /** @param closed is called once the connection is closed and its last message has its verdict */
-  constructor(connection: Connection, context: ConnectionContext, closed: () => void) {
+  constructor(connection: Connection, context: ConnectionContext) {
     this.#connection = connection;
     this.#context = context;
-    this.#closed = closed;
     this.#record = new ConnectionRecord(context.clock.now());
     const { protocol, limits } = context.options;
     const address = plainAddress(connection.remoteAddress);
@@ -130,9 +135,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   opened(): void {
     this.#guard(() => {
       const waiting = this.#gate?.waiting === true;
-      // Behind a proxy, nobody knows yet whom the connection is for.
-      const key = waiting ? undefined : clientKey(this.#client.address);
-      this.#slot = this.#limits.limiter?.add(this, key);
+      this.#slot = this.#limits.limiter?.add(this);
       if (!waiting) return this.#begin();
       this.#deadline.at = this.#now() + this.#protocol.proxies!.headerTimeout;
     });
@@ -188,14 +191,14 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
         // The message gets its own reply before: that its wait has ended.
         this.#run(this.#session.stop(reply, logMessage));
         pending.endWait();
-        return this.#context.evicted(this);
+        return this.#context.owner.evicted(this);
       }
       this.#run(this.#session.abort(reply, logMessage));
       this.#deadline.at = Math.min(
         this.#deadline.at,
         this.#now() + LAST_WORD_MS,
       );
-      this.#context.evicted(this);
+      this.#context.owner.evicted(this);
     });
   }
 
@@ -209,7 +212,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
       if (this.#now() >= until) return this.#connection.destroy();
       this.#deadline.at = Math.min(this.#deadline.at, until);
     }
-    this.#context.evicted(this);
+    this.#context.owner.evicted(this);
   }
 
   /** Whether a reply in plain text would be garbage to the client: TLS has to come first. */
@@ -333,7 +336,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   /** Tells the server, which waits for messages under way even where their client has gone. */
   #over(): void {
     if (this.#summary === undefined || this.submitting) return;
-    this.#closed();
+    this.#context.owner.closed(this);
     this.#notify({ ...this.#summary, messages: this.#record.messages });
   }
 
@@ -536,7 +539,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     const isThere = this.#requests.left === undefined && !this.#closing;
     this.#guard(() => reply && this.#run(this.#session.submitted(reply)));
     if (isThere) pending.clientReplied(true);
-    this.#context.submitted();
+    this.#context.owner.submitted();
     this.#over();
   }
 

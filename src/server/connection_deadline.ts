@@ -1,56 +1,51 @@
-// How long a connection may take for what it is expected to do next. Nothing that a client does
-// extends a deadline but what was waited for: a whole command, or content that comes fast enough.
+// The deadline of what a connection waits for. Only that extends it: a whole command, or content that
+// comes fast enough.
 
-/** Milliseconds, but for the rate. */
+import type { SessionProgress } from "../smtp/session.ts";
+
+/** In milliseconds, except for the rate. */
 export interface Timeouts {
-  /** COMMAND_TIMEOUT: from one complete command, or our answer to it, to the next. */
+  /** COMMAND_TIMEOUT: from one complete command, or the relay's reply to it, to the next. */
   readonly command: number;
-  /** DATA_TIMEOUT: silence inside a message; and the time that every message has, whatever its size. */
+  /** DATA_TIMEOUT: silence inside a message, and the time that each message has whatever its size. */
   readonly data: number;
-  /** MIN_DATA_RATE, octets a second: a message has the time besides that it takes at this rate. */
+  /** MIN_DATA_RATE, octets per second: a message has the time in addition that it takes at this rate. */
   readonly dataRate?: number | "off";
-  /** Silence after what the client may take for the end of its message; 5,000 when left out. */
+  /** Silence after what the client may mistake for the end of its message; 5,000 when left out. */
   readonly missedEnd?: number;
   readonly handshake: number;
-  /** How long a client may leave our replies unread, once they pile up. */
+  /** How long a client may leave replies unread once they pile up. */
   readonly unread: number;
-  /** How long a client may take to read our last reply and hang up. */
+  /** How long a client may take to read its last reply and hang up. */
   readonly linger: number;
 }
 
 /** What a connection waits for. */
 export type WaitingFor =
-  /** The client waits for us. */
+  /** The relay is to answer. */
   | "relay"
-  /** The client is to read our replies. */
+  /** The client is to read the replies. */
   | "client reading"
   | "handshake"
   | "command"
   | "content";
 
-/** What has come of a session so far. */
-export interface SessionProgress {
-  /** Counts complete commands, and answers that the client had to wait for. */
-  readonly exchanges: number;
-  /** Whether content of a message has begun to come: it may pause for a command between chunks. */
-  readonly contentBegun: boolean;
-  /** Whether the client may think that it has sent all of its content, and is mistaken. */
-  readonly endMissed?: boolean;
-}
+/** What of a session's progress the deadline needs. */
+type Progress = Pick<SessionProgress, "exchanges" | "contentBegun" | "endMissed">;
 
 export class ConnectionDeadline {
   readonly #timeouts: Timeouts;
   #waitingFor: WaitingFor = "relay";
-  /** When the wait for that began. */
+  /** When that wait began. */
   #since = 0;
   #exchanges = 0;
-  /** When the message's content began, later by the time in which it was not read. */
+  /** When the message's content began, plus the time in which it was not read. */
   #contentSince: number | undefined;
-  /** Octets that the connection had received then. */
+  /** Octets that the connection had received by then. */
   #receivedBefore = 0;
-  /** When it ends; Infinity while the client waits for us. */
+  /** When the wait times out, in milliseconds; Infinity while the relay is to answer. */
   at = Infinity;
-  /** What the deadline is for. */
+  /** The setting that sets the deadline. */
   setting: "COMMAND_TIMEOUT" | "DATA_TIMEOUT" | "MIN_DATA_RATE" | undefined;
 
   constructor(timeouts: Timeouts) {
@@ -58,19 +53,19 @@ export class ConnectionDeadline {
   }
 
   /**
-   * Something has happened.
+   * To be called after each event.
    *
    * @param received octets of the connection
    * @param now milliseconds
    */
   update(
     waitingFor: WaitingFor,
-    { exchanges, contentBegun, endMissed = false }: SessionProgress,
+    { exchanges, contentBegun, endMissed }: Progress,
     received: number,
     now: number,
   ): void {
     if (waitingFor !== this.#waitingFor) {
-      // What is not read cannot come.
+      // Content cannot arrive while it is not read.
       if (this.#waitingFor === "client reading" && this.#contentSince !== undefined) {
         this.#contentSince += now - this.#since;
       }
@@ -108,7 +103,7 @@ export class ConnectionDeadline {
     }
   }
 
-  /** As said, unless the message as a whole has to be there before. */
+  /** Sets the deadline, or that of the whole message if it is earlier. */
   #until(deadline: number, limit: "COMMAND_TIMEOUT" | "DATA_TIMEOUT", received: number): void {
     this.at = deadline;
     this.setting = limit;

@@ -1,9 +1,9 @@
-// Connections that have logged in, by account and by address: which one makes room when all places are
-// taken. Policy alone, as connection_limiter.ts.
+// Shares of MAX_CONNECTIONS for clients that have logged in, by account and by address. Policy alone, as
+// connection_limiter.ts.
 //
-// Whoever has logged in keeps its place, but for accounts and addresses that hold more than their
-// share. All accounts of which the mail service has taken no message yet have one share together:
-// anybody can register an app in a tenant of their own.
+// A connection that has logged in keeps its slot, unless its account or address has more than its share.
+// Accounts of which the mail service has taken no message yet have one share together, because anybody
+// can register an app in a tenant of their own.
 
 import type { Owner } from "../submission/submission_service.ts";
 import { Ranking } from "./ranking.ts";
@@ -14,28 +14,34 @@ export type Activity =
   | "idle"
   /** Content of a message is coming. */
   | "receiving"
-  /** Its message waits for its turn, and can be put off. */
+  /** Its message waits for its turn, and can be deferred. */
   | "waiting"
-  /** Its message is with the mail service, or its login is being checked: it keeps its place. */
+  /** Its message is with the mail service, or its login is being checked: it keeps its slot. */
   | "busy";
 
-/** The places that each share has at least: below that, MAX_CONNECTIONS is too small to be shared. */
+/**
+ * Milliseconds after its login in which a connection keeps its slot; a message needs fewer. What it does
+ * later does not count, or a client that is never idle for long would never give way.
+ */
+export const SETTLED_MS = 500;
+
+/** The least share, in slots: a smaller MAX_CONNECTIONS cannot be shared. */
 export const LEAST_SHARE = 8;
 
-/** Places of one account, or of all unknown ones together, that nobody else can ask for. */
-export function accountShare(places: number): number {
-  return Math.max(LEAST_SHARE, Math.ceil(places / 4));
+/** Slots that one account, or all unknown accounts together, may keep when others need some. */
+export function accountShare(slots: number): number {
+  return Math.max(LEAST_SHARE, Math.ceil(slots / 4));
 }
 
-/** Places of one address, which may have many accounts, that no other address can ask for. */
-export function addressShare(places: number): number {
-  return Math.max(LEAST_SHARE, Math.ceil(places / 2));
+/** Slots that one address, which may have many accounts, may keep when others need some. */
+export function addressShare(slots: number): number {
+  return Math.max(LEAST_SHARE, Math.ceil(slots / 2));
 }
 
 /** The connections of one account or address. */
 class Group<Member> {
   size = 0;
-  /** By what they are doing, the one that has been doing so longest first. */
+  /** By activity, longest in it first. */
   readonly members: Record<Exclude<Activity, "busy">, Set<Member>> = {
     idle: new Set(),
     receiving: new Set(),
@@ -49,28 +55,28 @@ interface Entry<Member> {
   readonly account: Group<Member> | undefined;
   readonly address: Group<Member>;
   activity: Activity;
-  /** When that began. */
+  /** When the activity began. */
   since: number;
   /** When it logged in. */
   readonly joined: number;
 }
 
 export class ConnectionShares<Member> {
-  readonly #places: number;
+  readonly #slots: number;
   readonly #entries = new Map<Member, Entry<Member>>();
   readonly #accounts = new Map<string, Group<Member>>();
   readonly #addresses = new Map<string, Group<Member>>();
   readonly #known = new Ranking<Group<Member>>();
   readonly #unknown = new Ranking<Group<Member>>();
   readonly #byAddress = new Ranking<Group<Member>>();
-  /** Connections of unknown accounts. */
+  /** Connections of all accounts in {@link #unknown}. */
   #strangers = 0;
-  /** Accounts in {@link #unknown}. */
+  /** Accounts in {@link #unknown}, as they were ranked last. */
   readonly #ranked = new Set<Group<Member>>();
 
-  /** @param places MAX_CONNECTIONS */
-  constructor(places: number) {
-    this.#places = places;
+  /** @param slots MAX_CONNECTIONS */
+  constructor(slots: number) {
+    this.#slots = slots;
   }
 
   get size(): number {
@@ -100,7 +106,7 @@ export class ConnectionShares<Member> {
     this.#resize(entry, -1);
   }
 
-  /** The connection does something else from now on, or has made progress with it. */
+  /** The connection now does something else, or has made progress with what it does. */
   setActivity(member: Member, activity: Activity, now: number): void {
     const entry = this.#entries.get(member);
     if (entry === undefined) return;
@@ -109,24 +115,22 @@ export class ConnectionShares<Member> {
     if (entry.account !== undefined) this.#rank(entry.account);
   }
 
-  /** Whether some account or address holds more than its share, so that a place will come of it. */
-  hasOverShare(address: string | undefined): boolean {
+  /** Whether an account or address has more than its share, so that it will give up a slot. */
+  hasOverShare(address: string): boolean {
     return this.#groups(address).next().done === false;
   }
 
   /**
-   * The connection that makes room for a new one: of an account over its share, or an address.
+   * The connection that makes room for a new one: of an account or address over its share.
    *
-   * @param address of the new one; undefined while it is not known
-   * @param before only those that logged in before this time: whoever has just come has the time for a
-   *   message. What it has done since does not count, or a client that is never idle for long would
-   *   never give way.
+   * @param address of the new one
    */
-  nextToEvict(address: string | undefined, before: number): Member | undefined {
+  nextToEvict(address: string, now: number): Member | undefined {
+    const before = now - SETTLED_MS;
     for (const { members: { idle, waiting, receiving } } of this.#groups(address)) {
       const idlest = this.#firstBefore(idle, before);
       if (idlest !== undefined) return idlest;
-      // The latest: the others have waited longer, and their turn comes sooner.
+      // The latest: the others have waited longer, and have their turn sooner.
       const latest = [...waiting].at(-1);
       if (latest !== undefined) return latest;
       const longest = this.#firstBefore(receiving, before);
@@ -135,7 +139,7 @@ export class ConnectionShares<Member> {
     return undefined;
   }
 
-  /** Those that have just logged in are mostly the last. */
+  /** The first that logged in before this time. Those that have just logged in are mostly last. */
   #firstBefore(members: ReadonlySet<Member>, before: number): Member | undefined {
     for (const member of members) {
       if (this.#entries.get(member)!.joined <= before) return member;
@@ -143,13 +147,13 @@ export class ConnectionShares<Member> {
     return undefined;
   }
 
-  *#groups(address: string | undefined): Generator<Group<Member>> {
-    const share = accountShare(this.#places);
+  *#groups(address: string): Generator<Group<Member>> {
+    const share = accountShare(this.#slots);
     if (this.#strangers > share) yield this.#unknown.largest!;
     if (this.#known.largestSize > share) yield this.#known.largest!;
     const largest = this.#byAddress.largest;
-    if (this.#byAddress.largestSize > addressShare(this.#places) && address !== undefined) {
-      if (largest!.key !== address) yield largest!;
+    if (this.#byAddress.largestSize > addressShare(this.#slots) && largest!.key !== address) {
+      yield largest!;
     }
   }
 
@@ -173,7 +177,7 @@ export class ConnectionShares<Member> {
     if (account.size === 0) this.#accounts.delete(account.key);
   }
 
-  /** Puts an account where it belongs, which changes once: when it becomes known. */
+  /** Ranks an account among the known or the unknown ones: it changes sides once, when it is known. */
   #rank(account: Group<Member>): void {
     const unknown = account.owner?.known === false && account.size > 0;
     if (unknown !== this.#ranked.has(account)) {

@@ -1,64 +1,52 @@
-// A queue in which each client (an address, or an IPv6 /64) has its turn, however many connections
-// another one has in it. Each operation costs the same, whatever the queue's length.
+// Connections that wait for a slot. Addresses take turns, however many connections each of them has.
+// Each operation costs the same, whatever the queue's length.
+
+import type { AddressGroup } from "./address_group.ts";
+import { Ranking } from "./ranking.ts";
 
 export class FairQueue<Member> {
-  /** All members in the order in which they came, and whose each one is. */
-  readonly #all = new Map<Member, string>();
-  /** Members by whose they are, in the order in which they have their turns. */
-  readonly #turns = new Map<string, Set<Member>>();
+  /** Groups that may have the next slot for one of theirs, in the order of their turns. */
+  readonly #turns = new Set<AddressGroup<Member>>();
+  readonly #bySize = new Ranking<AddressGroup<Member>>();
+  #size = 0;
 
   get size(): number {
-    return this.#all.size;
+    return this.#size;
   }
 
-  has(member: Member): boolean {
-    return this.#all.has(member);
-  }
-
-  /** Whose it is; undefined where it is not in here. */
-  ownerOf(member: Member): string | undefined {
-    return this.#all.get(member);
-  }
-
-  /** @param key whose it is; a member that is there is given to another one */
-  add(member: Member, key: string): void {
-    if (this.#all.get(member) === key) return;
-    this.delete(member);
-    this.#all.set(member, key);
-    const members = this.#turns.get(key);
-    if (members === undefined) this.#turns.set(key, new Set([member]));
-    else members.add(member);
-  }
-
-  delete(member: Member): void {
-    const key = this.#all.get(member);
-    if (key === undefined) return;
-    this.#all.delete(member);
-    const members = this.#turns.get(key)!;
-    members.delete(member);
-    if (members.size === 0) this.#turns.delete(key);
-  }
-
-  /** Whose turn it is. */
-  get next(): Member | undefined {
-    for (const members of this.#turns.values()) for (const member of members) return member;
+  /** The group whose turn it is. */
+  get next(): AddressGroup<Member> | undefined {
+    for (const group of this.#turns) return group;
     return undefined;
   }
 
-  /** Takes out a member that has had its turn: the others of its client wait for theirs. */
-  serve(member: Member): void {
-    const key = this.#all.get(member);
-    if (key === undefined) return;
-    this.delete(member);
-    const rest = this.#turns.get(key);
-    if (rest === undefined) return;
-    this.#turns.delete(key);
-    this.#turns.set(key, rest);
+  /** The group with the most members in the queue. */
+  get largest(): AddressGroup<Member> | undefined {
+    return this.#bySize.largest;
   }
 
-  /** Whoever came first, whatever turns there are. */
-  get oldest(): Member | undefined {
-    for (const member of this.#all.keys()) return member;
-    return undefined;
+  add(member: Member, group: AddressGroup<Member>): void {
+    group.waiting.add(member);
+    this.#size++;
+    this.update(group);
+  }
+
+  delete(member: Member, group: AddressGroup<Member>): void {
+    if (!group.waiting.delete(member)) return;
+    this.#size--;
+    this.update(group);
+  }
+
+  /** A group has had its turn: its other members wait for the other groups. */
+  endTurn(group: AddressGroup<Member>): void {
+    this.#turns.delete(group);
+    this.update(group);
+  }
+
+  /** To be called when a group's slots have changed. */
+  update(group: AddressGroup<Member>): void {
+    this.#bySize.resize(group, group.waiting.size);
+    if (group.mayAdmit) this.#turns.add(group);
+    else this.#turns.delete(group);
   }
 }

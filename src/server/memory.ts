@@ -1,37 +1,40 @@
 // MAX_MEMORY: how much mail all connections together may hold, and in which shares.
 //
-// Room is taken as octets arrive. What SIZE announces is only promised: it is kept for the message
-// while octets come, and lapses soon where none do. When there is no room for one more message, an
-// account or an address that holds more than its share gives some up: promises first, then messages
-// that are not complete or still wait for their turn. Their clients are told to try again.
+// Memory is taken as octets arrive. What SIZE announces is only promised: it is kept for the message
+// while octets come, and lapses soon after the last one. When there is no memory for one more message,
+// an account or an address over its share gives some up: promises first, then messages that are not
+// complete or still wait for their turn. Their clients get a reply to try again.
 
 import type { Memory, Reservation } from "../smtp/reservation.ts";
 import type { Owner } from "../submission/submission_service.ts";
 
 /**
- * Octets of memory for each octet of a message in flight, at most, whatever its shape: its content,
- * and what is made of it piece by piece while it is sent, until it is collected. `npm run bench --
- * memory` holds it.
+ * Octets of memory for each octet of a message in flight, at most, whatever its shape: its content, and
+ * what is made of it piece by piece while it is sent, until it is collected. `npm run bench -- memory`
+ * checks it.
  */
 export const COPIES = 1.5;
 
 /**
- * Octets taken at a time while a message arrives; and the least that one counts for, with what the relay
- * knows of it besides its octets. A message may wait for minutes when its client, which counts for
- * MAX_CONNECTIONS, has long gone: so many small ones have to have a bound of their own.
+ * Octets taken at a time while a message arrives, and the least that a message counts for, because the
+ * relay keeps more than its octets. A message may wait for minutes after its client, which counts for
+ * MAX_CONNECTIONS, has gone, so many small messages need a bound of their own.
  */
 const STEP = 16 * 1024;
-/** Messages that there is room for, however little it is. */
-const LEAST_MESSAGES = 256;
+/** Messages that fit, however small MAX_MEMORY is. */
+const MIN_MESSAGES = 256;
 /** Milliseconds without an octet after which a promise lapses. */
 export const PROMISE_MS = 2_000;
-/** The part of all room that an account keeps when others want it; so do all unknown ones together. */
+/**
+ * The part of all memory that an account may keep when others need some. All unknown accounts together
+ * have one such part.
+ */
 export const ACCOUNT_SHARE = 1 / 4;
-/** The same for an address, which many accounts may share. */
+/** The same for an address, which may have many accounts. */
 export const ADDRESS_SHARE = 1 / 2;
 
 export interface MemoryOptions {
-  /** Called each time that there is no room, with the octets of memory in use. */
+  /** Called each time that there is not enough memory, with the octets in use. */
   readonly exhausted?: (used: number) => void;
   /** Milliseconds, of a clock that never goes back. */
   readonly now?: () => number;
@@ -40,30 +43,30 @@ export interface MemoryOptions {
 export class MemoryBudget {
   /** Octets of mail, as all numbers below. */
   readonly #limit: number;
-  /** That each message takes. */
-  readonly #least: number;
+  /** Octets that each message takes at least. */
+  readonly #minimum: number;
   readonly #exhausted: (used: number) => void;
   readonly #now: () => number;
   readonly #accounts = new Map<string, Holder>();
   readonly #addresses = new Map<string, Holder>();
-  /** Reservations with a promise, the one that has been longest without an octet first. */
-  readonly #promised = new Set<Room>();
+  /** Reservations with a promise, longest without an octet first. */
+  readonly #promised = new Set<MessageMemory>();
   #reserved = 0;
 
   /** @param limit octets of memory, not of mail */
   constructor(limit: number, { exhausted, now }: MemoryOptions = {}) {
     this.#limit = Math.floor(limit / COPIES);
-    this.#least = Math.max(1, Math.min(STEP, Math.floor(this.#limit / LEAST_MESSAGES)));
+    this.#minimum = Math.max(1, Math.min(STEP, Math.floor(this.#limit / MIN_MESSAGES)));
     this.#exhausted = exhausted ?? (() => {});
     this.#now = now ?? (() => performance.now());
   }
 
-  /** Octets of memory that all messages in flight take, promises included. */
+  /** Octets of memory of all messages in flight, promises included. */
   get used(): number {
     return this.#reserved * COPIES;
   }
 
-  /** Accounts and addresses that something is remembered of. */
+  /** Accounts and addresses with messages. */
   get holders(): number {
     return this.#accounts.size + this.#addresses.size;
   }
@@ -78,114 +81,117 @@ export class MemoryBudget {
     const account = owner &&
       (this.#accounts.get(owner.key) ?? new Holder(this.#accounts, owner.key, owner));
     const ofAddress = this.#addresses.get(address) ?? new Holder(this.#addresses, address);
-    const room = new Room(this, account === undefined ? [ofAddress] : [ofAddress, account]);
-    // Where all is full, a client that does not say how much is to come is turned away here, too.
-    const needed = Math.max(announced, this.#least);
-    if (!this.#find(needed, room)) return undefined;
-    for (const holder of room.holders) holder.add(room);
+    const message = new MessageMemory(
+      this,
+      account === undefined ? [ofAddress] : [ofAddress, account],
+    );
+    // When memory is full, a client that does not announce a size is refused here too.
+    const needed = Math.max(announced, this.#minimum);
+    if (!this.#find(needed, message)) return undefined;
+    for (const holder of message.holders) holder.add(message);
     const ahead = Math.min(announced === 0 ? STEP : needed, STEP, this.#free);
-    this.#set(room, ahead, Math.max(0, announced - ahead));
-    return room;
+    this.#set(message, ahead, Math.max(0, announced - ahead));
+    return message;
   }
 
-  /** @internal @returns whether so much is kept now for the message */
-  expect(room: Room, octets: number): boolean {
-    this.#touch(room);
-    // What it was promised before may have been taken back meanwhile.
-    const missing = octets - room.size;
+  /** @internal @returns whether so many octets are kept for the message now */
+  expect(message: MessageMemory, octets: number): boolean {
+    this.#touch(message);
+    // An earlier promise may have been taken back meanwhile.
+    const missing = octets - message.size;
     if (missing <= 0) return true;
-    if (!this.#find(missing, room)) {
-      this.close(room);
+    if (!this.#find(missing, message)) {
+      this.close(message);
       return false;
     }
-    this.#set(room, room.octets, octets - room.octets);
+    this.#set(message, message.octets, octets - message.octets);
     return true;
   }
 
-  /** @internal @returns whether there is room now for `octets` of the message */
-  ensure(room: Room, octets: number): boolean {
-    const missing = octets - room.octets;
+  /** @internal @returns whether there is memory now for `octets` of the message */
+  ensure(message: MessageMemory, octets: number): boolean {
+    const missing = octets - message.octets;
     if (missing <= 0) return true;
-    this.#touch(room);
-    const fresh = missing - room.promised;
-    if (fresh > 0 && !this.#find(fresh, room)) {
-      this.close(room);
+    this.#touch(message);
+    const fresh = missing - message.promised;
+    if (fresh > 0 && !this.#find(fresh, message)) {
+      this.close(message);
       return false;
     }
-    // A little ahead: of what it is promised, or of what nobody has where that does not suffice.
-    const ahead = fresh > 0 ? room.promised + this.#free : room.promised;
+    // A little ahead: out of its promise, or of free memory where that does not suffice.
+    const ahead = fresh > 0 ? message.promised + this.#free : message.promised;
     const taken = Math.max(missing, Math.min(STEP, ahead));
-    this.#set(room, room.octets + taken, Math.max(0, room.promised - taken));
+    this.#set(message, message.octets + taken, Math.max(0, message.promised - taken));
     return true;
   }
 
   /** @internal */
-  settle(room: Room, octets: number): void {
-    this.#set(room, Math.min(room.octets, Math.max(octets, this.#least)), 0);
+  settle(message: MessageMemory, octets: number): void {
+    this.#set(message, Math.min(message.octets, Math.max(octets, this.#minimum)), 0);
   }
 
   /** @internal */
-  close(room: Room): void {
-    this.#set(room, 0, 0);
-    for (const holder of room.holders) holder.delete(room);
+  close(message: MessageMemory): void {
+    this.#set(message, 0, 0);
+    for (const holder of message.holders) holder.delete(message);
   }
 
   get #free(): number {
     return this.#limit - this.#reserved;
   }
 
-  #set(room: Room, octets: number, promised: number): void {
-    const more = octets + promised - room.size;
-    room.octets = octets;
-    room.promised = promised;
+  #set(message: MessageMemory, octets: number, promised: number): void {
+    const more = octets + promised - message.size;
+    message.octets = octets;
+    message.promised = promised;
     this.#reserved += more;
-    for (const holder of room.holders) holder.octets += more;
-    this.#touch(room);
+    for (const holder of message.holders) holder.octets += more;
+    this.#touch(message);
   }
 
-  #touch(room: Room): void {
-    this.#promised.delete(room);
-    room.touched = this.#now();
-    if (room.promised > 0) this.#promised.add(room);
+  #touch(message: MessageMemory): void {
+    this.#promised.delete(message);
+    message.touched = this.#now();
+    if (message.promised > 0) this.#promised.add(message);
   }
 
-  /** Sees to it that so many octets are free, if need be by what others give up. */
-  #find(octets: number, asker: Room): boolean {
+  /** Frees so many octets if necessary: others give them up. */
+  #find(octets: number, asker: MessageMemory): boolean {
     if (octets <= this.#free) return true;
     const late = this.#now() - PROMISE_MS;
-    for (const room of this.#promised) {
-      if (room.touched > late) break;
-      this.#set(room, room.octets, 0);
+    for (const message of this.#promised) {
+      if (message.touched > late) break;
+      this.#set(message, message.octets, 0);
     }
     if (octets <= this.#free || this.#takeBack(octets, asker)) return true;
     this.#exhausted(this.used);
     return false;
   }
 
-  /** Has others give up as much as is missing; nothing where that would not be enough. */
-  #takeBack(octets: number, asker: Room): boolean {
+  /** Makes others give up what is missing, or nothing where that would not be enough. */
+  #takeBack(octets: number, asker: MessageMemory): boolean {
     let missing = octets - this.#free;
     const actions: (() => void)[] = [];
-    const taken = new Set<Room>();
-    const lapsed = new Set<Room>();
+    const taken = new Set<MessageMemory>();
+    const lapsed = new Set<MessageMemory>();
     for (const { holder, most } of this.#givers(octets, asker)) {
       let left = holder.octets - most;
-      const newestFirst = [...holder.rooms].reverse();
-      for (const room of newestFirst) {
+      const newestFirst = [...holder.messages].reverse();
+      for (const message of newestFirst) {
         if (missing <= 0 || left <= 0) break;
-        if (room.promised === 0 || lapsed.has(room)) continue;
-        lapsed.add(room);
-        missing -= room.promised;
-        left -= room.promised;
-        actions.push(() => this.#set(room, room.octets, 0));
+        if (message.promised === 0 || lapsed.has(message)) continue;
+        lapsed.add(message);
+        missing -= message.promised;
+        left -= message.promised;
+        actions.push(() => this.#set(message, message.octets, 0));
       }
-      for (const room of newestFirst) {
+      for (const message of newestFirst) {
         if (missing <= 0 || left <= 0) break;
-        if (room.giveUp === undefined || taken.has(room)) continue;
-        taken.add(room);
-        missing -= room.octets;
-        left -= room.octets;
-        actions.push(() => room.beGivenUp());
+        if (message.giveUp === undefined || taken.has(message)) continue;
+        taken.add(message);
+        missing -= message.octets;
+        left -= message.octets;
+        actions.push(() => message.surrender());
       }
       if (missing <= 0) break;
     }
@@ -195,14 +201,14 @@ export class MemoryBudget {
   }
 
   /**
-   * Who has to give something up: accounts and addresses over their share that hold more than the one
-   * that asks would, the largest account first. All accounts that are not known share one share.
+   * The accounts and addresses over their share that would still hold more than the one that asks, the
+   * largest account first. All unknown accounts have one share together.
    */
-  #givers(octets: number, { account, address }: Room): Giver[] {
+  #givers(octets: number, { account, address }: MessageMemory): Giver[] {
     const share = this.#limit * ACCOUNT_SHARE;
-    let strange = 0;
+    let unknown = 0;
     for (const { owner, octets } of this.#accounts.values()) {
-      if (owner?.known === false) strange += octets;
+      if (owner?.known === false) unknown += octets;
     }
     const mine = (account?.octets ?? 0) + octets;
     const isKnown = account?.owner?.known !== false;
@@ -210,9 +216,9 @@ export class MemoryBudget {
     for (const holder of this.#accounts.values()) {
       if (holder === account) continue;
       if (holder.owner?.known !== false) {
-        const most = Math.max(share, isKnown ? mine : strange + octets);
+        const most = Math.max(share, isKnown ? mine : unknown + octets);
         if (holder.octets > most) givers.push({ holder, most });
-      } else if (strange > share && (isKnown ? strange > mine : holder.octets > mine)) {
+      } else if (unknown > share && (isKnown ? unknown > mine : holder.octets > mine)) {
         givers.push({ holder, most: isKnown ? 0 : mine });
       }
     }
@@ -225,7 +231,7 @@ export class MemoryBudget {
   }
 }
 
-/** One that has to give up what it holds beyond `most`. */
+/** A holder that must give up what it has beyond `most`. */
 interface Giver {
   readonly holder: Holder;
   readonly most: number;
@@ -235,7 +241,7 @@ interface Giver {
 class Holder {
   octets = 0;
   /** The oldest first. */
-  readonly rooms = new Set<Room>();
+  readonly messages = new Set<MessageMemory>();
   readonly #all: Map<string, Holder>;
 
   /** @param owner undefined for an address */
@@ -243,21 +249,21 @@ class Holder {
     this.#all = all;
   }
 
-  add(room: Room): void {
+  add(message: MessageMemory): void {
     this.#all.set(this.key, this);
-    this.rooms.add(room);
+    this.messages.add(message);
   }
 
-  delete(room: Room): void {
-    this.rooms.delete(room);
-    if (this.rooms.size === 0 && this.#all.get(this.key) === this) this.#all.delete(this.key);
+  delete(message: MessageMemory): void {
+    this.messages.delete(message);
+    if (this.messages.size === 0 && this.#all.get(this.key) === this) this.#all.delete(this.key);
   }
 }
 
-/** One message's part. */
-class Room implements Reservation {
+/** The memory of one message. */
+class MessageMemory implements Reservation {
   octets = 0;
-  /** Octets kept for it besides. */
+  /** Octets kept for it in addition. */
   promised = 0;
   touched = 0;
   giveUp: (() => void) | undefined;
@@ -288,9 +294,9 @@ class Room implements Reservation {
     return this.#kept(!this.#closed && this.#budget.ensure(this, octets));
   }
 
-  #kept(room: boolean): boolean {
-    this.#closed = !room;
-    return room;
+  #kept(message: boolean): boolean {
+    this.#closed = !message;
+    return message;
   }
 
   settle(octets: number): void {
@@ -303,7 +309,7 @@ class Room implements Reservation {
     this.#budget.close(this);
   }
 
-  beGivenUp(): void {
+  surrender(): void {
     const { giveUp } = this;
     this.giveUp = undefined;
     this.release();
@@ -311,7 +317,7 @@ class Room implements Reservation {
   }
 }
 
-/** What one client may take. */
+/** The memory of one client. */
 export class ClientMemory implements Memory {
   readonly #budget: MemoryBudget;
   /** What counts as one address. */

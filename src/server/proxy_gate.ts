@@ -1,5 +1,5 @@
-// What a connection must begin with, and must not: a PROXY header comes from the proxies that the
-// relay's owner has named, and from nobody else.
+// The start of a connection: a PROXY header must come from the proxies in PROXY_PROTOCOL_NETWORKS, and
+// must not come from other clients.
 
 import type { Networks } from "../networks.ts";
 import type { ProxyHeaderEvent } from "../observe/relay_event.ts";
@@ -11,16 +11,16 @@ export type ProxyRefusal = Pick<ProxyHeaderEvent, "reason" | "detail">;
 
 export interface Proxies {
   readonly networks: Networks;
-  /** Milliseconds for the whole header, however it comes; at least 3 s (proxy-protocol.txt §2). */
+  /** Milliseconds for the whole header, in however many pieces; at least 3 s (proxy-protocol.txt §2). */
   readonly headerTimeout: number;
 }
 
 export type GateStep =
-  /** The header is not whole. */
+  /** The header is not complete yet. */
   | { readonly type: "more" }
-  /** The header has said who the client is: now the connection begins. */
+  /** The header named the client: the connection begins. */
   | { readonly type: "header"; readonly client: Client; readonly rest: Uint8Array }
-  /** These octets are the client's; the gate has to see the next ones too, unless it is `open`. */
+  /** These octets are the client's. The gate must see the next ones too, unless it is `open`. */
   | { readonly type: "pass"; readonly open: boolean }
   | { readonly type: "refused"; readonly refusal: ProxyRefusal };
 
@@ -31,7 +31,7 @@ const WATCHING: GateStep = { type: "pass", open: false };
 export class ProxyGate {
   readonly #client: Client;
   readonly #detector = new ProxyHeaderDetector();
-  /** The header that must come first, until it has. */
+  /** Reads the header that must come first; undefined after it, and where none is expected. */
   #reader: ProxyHeaderReader | undefined;
   #begun = false;
 
@@ -41,7 +41,7 @@ export class ProxyGate {
     if (proxies?.networks.has(client.address)) this.#reader = new ProxyHeaderReader();
   }
 
-  /** Whether nothing may be said before a header has come. */
+  /** Whether a header must still come, before which the relay sends nothing. */
   get waiting(): boolean {
     return this.#reader !== undefined;
   }
@@ -50,12 +50,12 @@ export class ProxyGate {
     return this.#reader === undefined ? this.#watch(bytes) : this.#read(this.#reader, bytes);
   }
 
-  /** The header does not come any more. @returns undefined where none was begun, as by a probe */
+  /** The client has closed before the end of the header. @returns undefined where none began, as by a probe */
   cutOff(): ProxyRefusal | undefined {
     return this.waiting && this.#begun ? missing("it is cut off") : undefined;
   }
 
-  /** The header has taken too long. */
+  /** The header took too long. */
   timedOut(): ProxyRefusal {
     return missing(this.#begun ? "it was not whole in time" : "nothing came in time");
   }
@@ -79,7 +79,7 @@ export class ProxyGate {
   }
 
   /**
-   * A header that nobody has asked for, in octets that came where TLS was expected.
+   * Finds an unexpected header in octets that came where TLS was expected.
    *
    * @param opening the first of them
    */
@@ -98,14 +98,14 @@ function missing(detail: string): ProxyRefusal {
 }
 
 /**
- * Watches the first octets of somebody who may not send a header, and must not be taken for one who
- * may: SMTP has no command PROXY, and a client has no reason for the signature of version 2.
+ * Finds a header in the first octets of a client that must not send one: SMTP has no command PROXY, and
+ * a client has no reason to send the signature of version 2.
  */
 export class ProxyHeaderDetector {
   #seen = 0;
   #signature: Uint8Array | undefined;
 
-  /** @returns which header it is, undefined if none, "maybe" while that is open */
+  /** @returns the header, undefined if there is none, "maybe" while more octets must decide */
   push(bytes: Uint8Array): { readonly version: 1 | 2 } | "maybe" | undefined {
     for (const octet of bytes) {
       this.#signature ??= octet === V2[0] ? V2 : V1;

@@ -1,7 +1,7 @@
 // The PROXY protocol header, versions 1 and 2, in which a proxy says who its client is
 // (haproxy's doc/proxy-protocol.txt; sections are cited as §).
 //
-// No I/O and no clock: how long a header may take is the connection's business.
+// No I/O and no clock: the connection limits how long a header may take.
 
 import { isIP } from "node:net";
 import { addressText, ipv6Octets } from "../networks.ts";
@@ -10,9 +10,9 @@ export type ProxyHeaderStep =
   | { readonly type: "more" }
   | {
     readonly type: "header";
-    /** The proxy's client; undefined where the socket's own peer counts. */
+    /** The proxy's client; undefined where the socket's own peer is the client. */
     readonly source: ProxySource | undefined;
-    /** What came behind the header. */
+    /** The octets after the header. */
     readonly rest: Uint8Array;
   }
   | { readonly type: "invalid"; readonly problem: string };
@@ -39,22 +39,22 @@ const CR = 13;
 const LF = 10;
 
 /**
- * Octets that the addresses of a family take (§2.2), by the higher half of the 14th octet; other
- * families are not in version 2.
+ * Octets of the addresses of a family (§2.2), by the higher half of the 14th octet. Version 2 has no
+ * other families.
  */
 const ADDRESS_BLOCKS: Readonly<Record<number, number>> = { 0x0: 0, 0x1: 12, 0x2: 36, 0x3: 216 };
 
 /**
- * Reads one header, in whatever pieces it comes: the result is the same for each. It takes no octet more
- * than it needs, and keeps 107 of them at most. The length that version 2 announces needs no bound but
- * its own, 65535: what is behind the addresses (TLVs) is counted and dropped, not kept.
+ * Reads one header in any number of pieces, with the same result. It takes no more octets than it needs,
+ * and keeps 107 of them at most. The length in version 2 needs no bound besides its own, 65535: what
+ * follows the addresses (TLVs) is counted and dropped.
  *
- * Give it no more octets once it has answered with anything but `more`.
+ * Push no more octets after a result other than `more`.
  */
 export class ProxyHeaderReader {
   readonly #held = new Uint8Array(MAX_V1);
   #length = 0;
-  /** Octets of version 2 that are still to be dropped. */
+  /** Octets of version 2 still to be dropped. */
   #skip = 0;
   #source: ProxySource | undefined;
 
@@ -87,17 +87,17 @@ export class ProxyHeaderReader {
       return octet === V1[length - 1] ? undefined : "there is no PROXY header";
     }
     // §2.1: neither CR nor LF alone ends the line.
-    const behindCr = this.#held[length - 2] === CR;
-    if (octet === LF && behindCr) {
+    const afterCr = this.#held[length - 2] === CR;
+    if (octet === LF && afterCr) {
       return this.#line(String.fromCharCode(...this.#held.subarray(V1.length, length - 2)));
     }
-    if (octet === LF || behindCr) return "the line does not end in CR LF";
+    if (octet === LF || afterCr) return "the line does not end in CR LF";
     return length < MAX_V1 ? undefined : `the line is longer than ${MAX_V1} octets`;
   }
 
-  /** @param line without the beginning and the end that all lines have */
+  /** @param line without `PROXY ` and CRLF */
   #line(line: string): string {
-    // Behind UNKNOWN may be anything, which says nothing (§2.1).
+    // Anything may follow UNKNOWN, and is ignored (§2.1).
     if (line === "UNKNOWN" || line.startsWith("UNKNOWN ")) return "done";
     const [protocol, source, destination, sourcePort, destinationPort, ...more] = line.split(" ");
     const octets = protocol === "TCP4" ? ipv4 : protocol === "TCP6" ? ipv6 : undefined;
@@ -148,8 +148,8 @@ export class ProxyHeaderReader {
   }
 
   /**
-   * Octets of addresses that say who the client is. Where it is no TCP over IP, they are passed over
-   * like those of a family that is not told (§2.2): it cannot be somebody who sends mail.
+   * Octets of addresses that name the client. Those of anything other than TCP over IP are skipped, as
+   * for an unspecified family (§2.2): such a client cannot send mail.
    */
   get #addressLength(): number {
     if (this.#local) return 0;
@@ -157,7 +157,7 @@ export class ProxyHeaderReader {
     return family === 0x11 || family === 0x21 ? ADDRESS_BLOCKS[family >> 4]! : 0;
   }
 
-  /** Of two octets, the higher one first. */
+  /** A number of two octets in network order. */
   #number(at: number): number {
     return this.#held[at]! << 8 | this.#held[at + 1]!;
   }
@@ -171,7 +171,7 @@ export class ProxyHeaderReader {
   }
 }
 
-/** Decimal, without leading zeros: who read them as octal would read another address. */
+/** Decimal without leading zeros, which some programs read as octal. */
 const DECIMAL = /^(?:0|[1-9]\d{0,4})$/;
 
 function ipv4(text: string): Uint8Array | undefined {

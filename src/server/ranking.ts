@@ -1,7 +1,7 @@
-// Which of many groups has the most members. Each operation costs the same, however many there are.
+// The largest of many groups. Each operation costs the same, however many groups there are.
 
 export class Ranking<Group> {
-  /** No set is empty. */
+  /** Groups by size; sizes without groups are left out. */
   readonly #bySize = new Map<number, Set<Group>>();
   readonly #sizes = new Map<Group, number>();
   #largest = 0;
@@ -11,13 +11,19 @@ export class Ranking<Group> {
     return this.#largest;
   }
 
-  /** Of several of that size, the one that has had it longest. */
+  /** Of several groups of that size, the one that has had it longest. */
   get largest(): Group | undefined {
     for (const group of this.#bySize.get(this.#largest) ?? []) return group;
     return undefined;
   }
 
-  /** To be called with each change by one member; a group without members is forgotten. */
+  /** Puts a group after the others of its size. */
+  touch(group: Group): void {
+    const groups = this.#bySize.get(this.#sizes.get(group) ?? 0);
+    if (groups?.delete(group)) groups.add(group);
+  }
+
+  /** To be called after each change of a size. A group without members is forgotten. */
   resize(group: Group, size: number): void {
     const before = this.#sizes.get(group) ?? 0;
     if (size === before) return;

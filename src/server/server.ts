@@ -57,8 +57,11 @@ export class SmtpServer {
       session: { ...protocol.session, offerTls },
       clock: this.#clock,
       implicitTls,
-      submitted: () => this.#changed?.(),
-      evicted: (connection: SmtpConnection) => this.#evict(connection),
+      owner: {
+        submitted: () => this.#changed?.(),
+        evicted: (connection: SmtpConnection) => this.#evict(connection),
+        closed: (connection: SmtpConnection) => this.#remove(connection),
+      },
     };
     const listener = runtime.listen({
       hostname,
@@ -66,7 +69,7 @@ export class SmtpServer {
       descriptor,
       failed: (error) => notify({ type: "acceptFailed", error }),
       accept: (socket) => {
-        const connection = new SmtpConnection(socket, context, () => this.#remove(connection));
+        const connection = new SmtpConnection(socket, context);
         this.#connections.add(connection);
         return connection;
       },

@@ -346,7 +346,13 @@ describe("the lines for a limit that a crowd meets", () => {
     const crowd = () => {
       for (let i = 0; i < 5000; i++) {
         const from = { ...client, address: `10.0.${i >> 8}.${i & 255}` };
-        notify(limitEvent("MAX_CONNECTIONS", from, "Connection ended to make room for a new one"));
+        notify(
+          limitEvent(
+            "MAX_CONNECTIONS",
+            from,
+            "Connection closed to make room for a new one: it made no progress",
+          ),
+        );
       }
     };
     crowd();
@@ -373,7 +379,13 @@ describe("the lines for a limit that a crowd meets", () => {
     );
     for (; now < 120_000; now += 100) {
       const from = { ...client, address: `10.0.${now >> 14}.${(now >> 6) & 255}` };
-      notify(limitEvent("MAX_CONNECTIONS", from, "Connection ended to make room for a new one"));
+      notify(
+        limitEvent(
+          "MAX_CONNECTIONS",
+          from,
+          "Connection closed to make room for a new one: it made no progress",
+        ),
+      );
     }
     assert.equal(lines.filter((line) => line.includes("Many clients")).length, 2);
     assert.ok(lines.length <= 202, `${lines.length} lines`);

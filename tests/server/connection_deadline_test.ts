@@ -13,8 +13,8 @@ const TIMEOUTS: Timeouts = {
   linger: 5_000,
 };
 
-const idle = (exchanges: number) => ({ exchanges, contentBegun: false });
-const content = { exchanges: 1, contentBegun: true };
+const idle = (exchanges: number) => ({ exchanges, contentBegun: false, endMissed: false });
+const content = { exchanges: 1, contentBegun: true, endMissed: false };
 
 describe("deadline", () => {
   it("with a command counts from the last complete one, whatever comes of the next", () => {
@@ -84,10 +84,15 @@ describe("deadline", () => {
   it("counts all chunks of a message together, and the next message anew (RFC 3030)", () => {
     const deadline = new ConnectionDeadline(TIMEOUTS);
     for (let minute = 0; minute < 4; minute++) {
-      deadline.update("content", { exchanges: minute, contentBegun: true }, 0, minute * 60_000);
+      deadline.update(
+        "content",
+        { exchanges: minute, contentBegun: true, endMissed: false },
+        0,
+        minute * 60_000,
+      );
       deadline.update(
         "command",
-        { exchanges: minute + 1, contentBegun: true },
+        { exchanges: minute + 1, contentBegun: true, endMissed: false },
         0,
         minute * 60_000 + 1,
       );

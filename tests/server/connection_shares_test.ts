@@ -8,6 +8,7 @@ import {
   addressShare,
   ConnectionShares,
   LEAST_SHARE,
+  SETTLED_MS,
 } from "../../src/server/connection_shares.ts";
 
 /** Of forty places, an account's share is ten, an address's twenty. */
@@ -40,8 +41,8 @@ class World {
   }
 
   /** Who makes room for a new one of this address. */
-  nextToEvict(address: string | undefined = "elsewhere", before = this.now): string | undefined {
-    return this.shares.nextToEvict(address, before);
+  nextToEvict(address = "elsewhere", now = this.now + SETTLED_MS): string | undefined {
+    return this.shares.nextToEvict(address, now);
   }
 }
 
@@ -70,15 +71,14 @@ describe("connections that have logged in", () => {
     const world = new World();
     world.add(11, "large", "shared");
     assert.equal(world.nextToEvict("shared"), "large 0");
-    assert.equal(world.shares.nextToEvict(undefined, world.now), "large 0");
   });
 
   it("have the time for progress that everybody has", () => {
     const world = new World();
     world.add(11, "large");
-    assert.equal(world.nextToEvict("elsewhere", 0), undefined);
+    assert.equal(world.nextToEvict("elsewhere", SETTLED_MS), undefined);
     assert.equal(world.shares.hasOverShare("elsewhere"), true);
-    assert.equal(world.nextToEvict("elsewhere", 1), "large 0");
+    assert.equal(world.nextToEvict("elsewhere", SETTLED_MS + 1), "large 0");
   });
 
   it("make room next when their message waits for its turn, the latest first, then when it is coming", () => {
@@ -116,7 +116,6 @@ describe("connections that have logged in", () => {
     for (const account of ["a", "b", "c"]) world.add(7, account, "shared");
     assert.equal(world.nextToEvict("elsewhere"), "a 0");
     assert.equal(world.nextToEvict("shared"), undefined);
-    assert.equal(world.shares.nextToEvict(undefined, world.now), undefined);
     world.shares.delete("b 3");
     assert.equal(world.nextToEvict("elsewhere"), undefined);
   });

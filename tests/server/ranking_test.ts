@@ -29,5 +29,8 @@ describe("a ranking", () => {
     ranking.resize("a", 1);
     ranking.resize("a", 2);
     assert.equal(ranking.largest, "b");
+    ranking.touch("b");
+    assert.equal(ranking.largest, "c");
+    assert.equal(ranking.largestSize, 2);
   });
 });

@@ -352,7 +352,7 @@ describe("a server", () => {
       delivery.resolve(SENT);
       // The reply is written within these; nothing can have been read.
       for (let i = 0; i < 50; i++) await Promise.resolve();
-      limiter.add({ admit() {}, evict() {} }, "other").identify("other");
+      limiter.add({ admit() {}, evict() {} }).identify("other");
       assert.equal(await isGone.promise, true);
     });
 
