@@ -22,9 +22,11 @@ interface Setup extends Partial<Omit<ServerParts, "handlers">> {
   readonly implicitTls?: boolean;
   readonly handlers?: TestHandlers;
   readonly timeouts?: Partial<Timeouts>;
+  /** MAX_CONNECTIONS; no limit when left out. */
+  readonly connections?: number;
 }
 
-async function start({ implicitTls = false, handlers = {}, ...parts }: Setup = {}) {
+async function start({ implicitTls = false, handlers = {}, connections, ...parts }: Setup = {}) {
   const runtime = new MemoryRuntime();
   const clock = new FakeClock();
   const events: RelayEvent[] = [];
@@ -32,10 +34,14 @@ async function start({ implicitTls = false, handlers = {}, ...parts }: Setup = {
   const messages: { message: ReceivedMessage; answer(reply: Reply): void }[] = [];
   const left: string[] = [];
   const answered: string[] = [];
+  const limiter = connections === undefined
+    ? undefined
+    : new ConnectionLimiter({ connections, perAddress: 1_000, now: () => clock.now() });
   const server = await smtpServer({
     ...parts,
     runtime,
     clock,
+    limiter,
     handlers: {
       submit: (_, message) => {
         const { promise, resolve } = Promise.withResolvers<Reply>();
@@ -145,45 +151,46 @@ describe("a client that does not read", () => {
 });
 
 describe("a place", () => {
-  const full = (connections = 1) => {
-    const clock = new FakeClock();
-    return new ConnectionLimiter({ connections, perAddress: 10, now: () => clock.now() });
-  };
   const NO = reply(535, "5.7.8", "No");
 
   it("may be had again after a login that has failed", async () => {
-    const { runtime } = await start({
-      limiter: full(),
+    const { runtime, clock } = await start({
+      connections: 1,
       handlers: { authenticate: () => Promise.resolve({ reply: NO }) },
     });
     const failed = runtime.client("192.0.2.1");
     assert.match(await failed.logIn("user", "wrong"), /^535 /);
     const other = runtime.client("192.0.2.2");
+    clock.pass(3_000);
     assert.match(failed.text, /421 4\.4\.2 /);
     assert.match(other.text, /^220 /);
   });
 
   it("is kept while a login is being checked, and while a message is under way", async () => {
     const login = Promise.withResolvers<{ reply: Reply; account: true; proved: false }>();
-    const { runtime, messages } = await start({
-      limiter: full(),
+    const { runtime, messages, clock } = await start({
+      connections: 1,
       handlers: { authenticate: () => login.promise },
     });
     const busy = runtime.client("192.0.2.1");
     await busy.logIn("user", "secret");
     const other = runtime.client("192.0.2.2");
+    clock.pass(10_000);
     assert.deepEqual([busy.ended, other.text], [false, ""]);
     other.close();
     login.resolve({ reply: LOGGED_IN, account: true, proved: false });
     await settle();
     await busy.say(...chunk("a@x.test"));
     const another = runtime.client("192.0.2.3");
+    clock.pass(10_000);
     assert.deepEqual([messages.length, busy.ended, another.text], [1, false, ""]);
     another.close();
     messages[0]!.answer(reply(451, "4.3.2", "Later"));
     await settle();
     assert.match(busy.text, /451 4\.3\.2 Later\r\n$/);
-    assert.match(runtime.client("192.0.2.4").text, /^220 /);
+    const last = runtime.client("192.0.2.4");
+    clock.pass(3_000);
+    assert.match(last.text, /^220 /);
     assert.equal(busy.ended, true, "its token is still unverified");
   });
 });
@@ -492,11 +499,8 @@ describe("TLS", () => {
 });
 
 describe("a client that has lost its place", () => {
-  const limiter = (connections: number) =>
-    new ConnectionLimiter({ connections, perAddress: 1_000, now: () => 0 });
-
   it("has a second to read why", async () => {
-    const { authed, runtime, clock } = await start({ limiter: limiter(1) });
+    const { authed, runtime, clock } = await start({ connections: 1 });
     await authed("192.0.2.1");
     const refused = runtime.client("192.0.2.2");
     assert.match(refused.text, /^421 4\.3\.2 /);
@@ -508,27 +512,23 @@ describe("a client that has lost its place", () => {
   });
 
   it("is let go of where 256 others have lost theirs since", async () => {
-    const { authed, runtime } = await start({ limiter: limiter(1) });
+    const { authed, runtime } = await start({ connections: 1 });
     await authed("192.0.2.1");
     const refused = Array.from(
       { length: 257 },
       (_, i) => runtime.client(`198.51.${i >> 8}.${i & 255}`),
     );
-    assert.deepEqual(
-      refused.map(({ destroyed }, i) => destroyed ? i : -1).filter((i) => i >= 0),
-      [0],
-    );
+    const gone = refused.map(({ destroyed }, i) => destroyed ? i : -1).filter((i) => i >= 0);
+    assert.deepEqual(gone, [0]);
   });
 
   it("is the one whose last step to a login is longest ago", async () => {
-    const clock = new FakeClock();
-    const { runtime } = await start({
-      limiter: new ConnectionLimiter({ connections: 2, perAddress: 9, now: () => clock.now() }),
-    });
+    const { runtime, clock } = await start({ connections: 2 });
     const [first, second] = [runtime.client("192.0.2.1"), runtime.client("192.0.2.2")];
-    clock.pass(100);
+    clock.pass(1_000);
     await first.say("EHLO client.example");
     runtime.client("192.0.2.3");
+    clock.pass(1_000);
     assert.deepEqual([first.ended, second.ended], [false, true]);
   });
 });
