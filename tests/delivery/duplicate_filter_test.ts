@@ -8,7 +8,7 @@ import { describe, it } from "node:test";
 import type { Authorization } from "../../src/accounts/account.ts";
 import type { Delivery, Outcome, Submission } from "../../src/delivery/delivery.ts";
 import { DuplicateFilter } from "../../src/delivery/duplicate_filter.ts";
-import { reply } from "../../src/smtp/reply.ts";
+import { formatReply, reply } from "../../src/smtp/reply.ts";
 import { ACCOUNT, accountWith, attemptOf, submissionOf, tokenOf } from "../support/submissions.ts";
 import { settle, TestClient } from "./waiting_client.ts";
 
@@ -366,6 +366,11 @@ describe("a message that is tried again by a client that was gone", () => {
     client.makeRoom();
     const outcome = await second;
     assert(outcome.type === "later" && outcome.code === "OVER_SHARE" && !outcome.ambiguous);
+    assert.equal(
+      formatReply(outcome.reply),
+      "451 4.3.2 OVER_SHARE: others need the memory or the connection, and this account holds " +
+        "more than its share; nothing was sent\r\n",
+    );
     assert.deepEqual(client.waits, [true, false]);
     sending[0]!.end(SENT);
     assert.deepEqual([(await first).type, (await third).type], ["sent", "alreadySent"]);

@@ -110,6 +110,24 @@ describe("a start with mistakes", () => {
     assert.deepEqual([status, lines.length], [78, 1]);
   });
 
+  it("watches over no certificate any more", async () => {
+    const certificate = await selfSignedCertificate();
+    let looks = 0;
+    const source: CertificateSource = {
+      name: "watched",
+      interval: 1,
+      patience: 0,
+      read({ known }) {
+        looks++;
+        return Promise.resolve(known === undefined ? { certificate, revision: "1" } : undefined);
+      },
+    };
+    await problems(open({ TLS_SOURCE: "file", EXTRA_CA_CERTS_FILEPATH: missing() }, source));
+    const before = looks;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual([before, looks], [1, 1]);
+  });
+
   it("is 69 where the certificate cannot be had for the moment", async () => {
     const away: CertificateSource = {
       name: "away",

@@ -205,6 +205,37 @@ describe("a connection that must begin with a PROXY header", () => {
     assert.deepEqual(events.map(({ type }) => type), ["proxyHeader", "connection"]);
     assert.equal(ended()[0]?.reason, "PROXY header");
   });
+
+  it("is a listed proxy's alone: another address is greeted, and must not send one", async () => {
+    const networks = Networks.parse("192.0.2.0/24")!;
+    const { runtime, events } = await start({ proxies: { networks, headerTimeout: 5_000 } });
+    const stranger = runtime.client("198.51.100.1");
+    assert.match(stranger.text, /^220 /);
+    const before = stranger.text;
+    await stranger.say("PROXY TCP4 203.0.113.5 192.0.2.1 5555 25");
+    assert.deepEqual([stranger.text, stranger.destroyed], [before, true]);
+    const reasons = events.flatMap((event) => event.type === "proxyHeader" ? [event.reason] : []);
+    assert.deepEqual(reasons, ["foreign"]);
+  });
+
+  it("has what comes after the header kept until there is a place, up to 4 KiB", async () => {
+    const networks = Networks.parse("192.0.2.0/24")!;
+    for (const [octets, kept] of [[4_096, true], [4_097, false]] as const) {
+      const { runtime, ended } = await start({
+        connections: 1,
+        proxies: { networks, headerTimeout: 5_000 },
+        handlers: { authenticate: () => new Promise(() => {}) },
+      });
+      const busy = runtime.client("198.51.100.1");
+      await busy.logIn("user", "secret");
+      const waiting = runtime.client("192.0.2.1");
+      await waiting.say("PROXY TCP4 203.0.113.5 192.0.2.1 5555 25");
+      await waiting.say("x".repeat(octets - 2));
+      assert.deepEqual([waiting.text, waiting.destroyed], ["", !kept]);
+      if (kept) continue;
+      assert.equal(ended()[0]?.reason, "the client sent too much before the greeting");
+    }
+  });
 });
 
 describe("the end of a connection", () => {
@@ -347,11 +378,23 @@ describe("what a client sends ahead", () => {
     const client = await authed();
     await client.say(...chunk("a@x.test"));
     await client.say(...lines(200_000));
-    assert.equal(client.ended, false);
+    assert.deepEqual([client.ended, client.paused], [false, true]);
     messages[0]!.answer(SENT);
     await settle();
     assert.match(client.text, /250 2\.0\.0 OK id=1\r\n421 4\.3\.1 [^\r]*\r\n$/);
     assert.deepEqual([client.ended, memory.used], [true, 0]);
+  });
+
+  it("is not read on while the replies to much of it are being written", async () => {
+    const { runtime } = await start({ session: { maxIdleCommands: 1_000 } });
+    const client = runtime.client();
+    const answered = client.say(...Array.from({ length: 150 }, () => "EHLO client.example"));
+    assert.equal(client.paused, true);
+    await answered;
+    await client.say("NOOP");
+    assert.match(client.text, /250 2\.0\.0 [^\r]*\r\n$/);
+    assert.equal(client.text.match(/^250 HELP\r$/gm)?.length, 150);
+    assert.equal(client.paused, false);
   });
 
   it("after the last reply is read, and not looked at", async () => {
