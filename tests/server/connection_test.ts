@@ -303,6 +303,38 @@ describe("a fault", () => {
     });
   }
 
+  it("in the middle of a command ends its session alone, too", async () => {
+    const error = new Error("a bug");
+    const { authed, events, runtime } = await start({
+      handlers: {
+        authenticate: () =>
+          Promise.resolve({
+            reply: LOGGED_IN,
+            account: true,
+            checkSender() {
+              throw error;
+            },
+          }),
+      },
+    });
+    const client = await authed();
+    const other = runtime.client();
+    assert.match(await client.say(MAIL, RCPT), /^421 4\.3\.0 [^\r]*\r\n$/);
+    assert.equal(client.ended, true);
+    const faults = events.filter(({ type }) => type === "connectionFault");
+    assert.deepEqual(faults.map((event) => "error" in event && event.error), [error]);
+    assert.match(await other.say("NOOP"), /^250 /);
+  });
+
+  it("while TLS has not begun ends the connection without a word", async () => {
+    const { runtime, events } = await start({
+      implicitTls: true,
+    });
+    const client = runtime.client();
+    assert.deepEqual([client.text, client.destroyed], ["", true]);
+    assert.deepEqual(events.map(({ type }) => type), ["connectionFault"]);
+  });
+
   it("of a message gives its memory back, and the message does not count", async () => {
     const memory = new MemoryBudget(1_000_000);
     const { authed, ended } = await start({
