@@ -195,6 +195,43 @@ describe("a place", () => {
   });
 });
 
+describe("a place that its client needs no more", () => {
+  it("is another's at once where the client has left, though its message goes on", async () => {
+    const { authed, runtime, messages, ended } = await start({ connections: 1 });
+    const client = await authed();
+    await client.say(...chunk("a@x.test"));
+    client.end();
+    const other = runtime.client("192.0.2.9");
+    assert.match(other.text, /^220 /);
+    assert.equal(client.destroyed, false);
+    messages[0]!.answer(SENT);
+    await settle();
+    assert.match(client.text, /250 2\.0\.0 OK id=1\r\n$/);
+    client.close();
+    assert.equal(ended()[0]?.messages, 1);
+  });
+
+  it("is another's at once after the last reply, which the client has a second to read", async () => {
+    const { authed, runtime, clock } = await start({ connections: 1 });
+    const client = await authed();
+    await client.say("QUIT");
+    const other = runtime.client("192.0.2.9");
+    assert.match(other.text, /^220 /);
+    clock.pass(900);
+    assert.equal(client.destroyed, false);
+    clock.pass(600);
+    assert.equal(client.destroyed, true);
+    const late = await start({ connections: 1 });
+    const slow = await late.authed();
+    await slow.say("QUIT");
+    late.clock.pass(2_000);
+    assert.equal(slow.destroyed, false, "nobody needs the place");
+    assert.match(late.runtime.client("192.0.2.9").text, /^220 /);
+    await settle();
+    assert.equal(slow.destroyed, true);
+  });
+});
+
 describe("a connection that must begin with a PROXY header", () => {
   it("ends without a word where none comes, and its event says why", async () => {
     const networks = Networks.parse("192.0.2.0/24")!;
@@ -214,8 +251,15 @@ describe("a connection that must begin with a PROXY header", () => {
     const before = stranger.text;
     await stranger.say("PROXY TCP4 203.0.113.5 192.0.2.1 5555 25");
     assert.deepEqual([stranger.text, stranger.destroyed], [before, true]);
+    const dripping = runtime.client("198.51.100.1");
+    for (const octet of "PROXY TCP4") if (!dripping.destroyed) dripping.write(octet);
+    assert.deepEqual([dripping.text, dripping.destroyed], [before, true]);
     const reasons = events.flatMap((event) => event.type === "proxyHeader" ? [event.reason] : []);
-    assert.deepEqual(reasons, ["foreign"]);
+    assert.deepEqual(reasons, ["foreign", "foreign"]);
+    const late = runtime.client("198.51.100.1");
+    await late.say("NOOP");
+    assert.match(await late.say("ROXY TCP4"), /^500 /, "the first octets alone can be a header");
+    assert.match(await late.say("PROXY TCP4 203.0.113.5 192.0.2.1 5555 25"), /^500 /);
   });
 
   it("has what comes after the header kept until there is a place, up to 4 KiB", async () => {
@@ -460,7 +504,8 @@ describe("a stop", () => {
   it("ends idle clients at once, waits for those that have not gone, and lets go of them", async () => {
     const { server, runtime, clock } = await start();
     const idle = runtime.client();
-    const stopped = server.stop(10_000);
+    let cutOff = 0;
+    const stopped = server.stop(10_000, () => void cutOff++);
     assert.match(idle.text, /421 4\.3\.2 [^\r]*\r\n$/);
     assert.deepEqual([idle.ended, idle.destroyed], [true, false]);
     clock.pass(10_000);
@@ -468,6 +513,7 @@ describe("a stop", () => {
     assert.equal(idle.destroyed, false, "it may still read");
     clock.pass(500);
     assert.deepEqual(await stopped, { cutOff: 0 });
+    assert.equal(cutOff, 0, "there was nothing to cut off");
     assert.equal(idle.destroyed, true);
     assert.equal(clock.alarms, 0);
   });

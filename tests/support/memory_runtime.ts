@@ -80,10 +80,15 @@ export class MemoryClient {
     this.#handler.opened();
   }
 
+  /** Sends octets in one segment. */
+  write(text: string): void {
+    this.#handler.data(Buffer.from(text, "latin1"));
+  }
+
   /** Sends lines, and gives what the server has written since. */
   async say(...lines: readonly string[]): Promise<string> {
     const before = this.text.length;
-    this.#handler.data(Buffer.from(lines.map((line) => `${line}\r\n`).join(""), "latin1"));
+    this.write(lines.map((line) => `${line}\r\n`).join(""));
     // Services that answer at once have done so.
     await setImmediate();
     return this.text.slice(before);
