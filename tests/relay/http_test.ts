@@ -1,6 +1,6 @@
 /** The HTTP server that the settings ask for, and listening in general: what cannot be had, and why. */
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
+import { connect, createServer } from "node:net";
 import { request } from "node:http";
 import { afterEach, describe, it } from "node:test";
 import { CommandError } from "../../src/exit.ts";
@@ -69,6 +69,14 @@ describe("the HTTP server", () => {
     const { http } = await open({ HTTP_LISTEN: "off" }, { sockets: [socket] });
     assert.deepEqual(http?.addresses, [{ hostname: "127.0.0.1", port: socket.port }]);
     assert.equal(await status(socket.port, "localhost"), 200);
+    const idle = connect(socket.port, "127.0.0.1");
+    const ended = new Promise<void>((resolve) => idle.once("close", () => resolve()));
+    idle.on("error", () => {}).resume();
+    await new Promise<void>((resolve) => idle.once("connect", () => resolve()));
+    // One more answer: the idle connection was accepted before it.
+    assert.equal(await status(socket.port, "localhost"), 200);
+    await http!.close();
+    await ended;
   });
 
   it("that cannot be had is a reason not to start, or a warning where only the default is", async () => {

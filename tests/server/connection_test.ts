@@ -320,6 +320,31 @@ describe("the end of a connection", () => {
   });
 });
 
+describe("a client of a trusted network", () => {
+  it("goes on as the trusted account after a login of its own has failed", async () => {
+    const { runtime, messages } = await start({
+      isTrusted: () => true,
+      handlers: {
+        authenticate: (credentials) =>
+          Promise.resolve(
+            credentials === "trusted"
+              ? { reply: LOGGED_IN, account: true }
+              : { reply: reply(535, "5.7.8", "No") },
+          ),
+      },
+    });
+    const client = runtime.client();
+    await client.say("EHLO client.example");
+    assert.match(await client.say(MAIL), /^250 /);
+    await client.say("RSET");
+    assert.match(await client.logIn("user", "wrong"), /^535 /);
+    await client.say(...chunk("a@x.test"));
+    messages[0]?.answer(SENT);
+    await settle();
+    assert.match(client.text, /250 2\.0\.0 OK id=1\r\n$/);
+  });
+});
+
 describe("a fault", () => {
   for (const where of ["authenticate", "submit"] as const) {
     it(`of ${where} ends its session alone, with 421 4.3.0, and is reported`, async () => {
