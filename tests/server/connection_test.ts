@@ -41,7 +41,7 @@ async function start({ implicitTls = false, handlers = {}, connections, ...parts
     ...parts,
     runtime,
     clock,
-    limiter,
+    limiter: parts.limiter ?? limiter,
     handlers: {
       submit: (_, message) => {
         const { promise, resolve } = Promise.withResolvers<Reply>();
@@ -192,6 +192,52 @@ describe("a place", () => {
     clock.pass(3_000);
     assert.match(last.text, /^220 /);
     assert.equal(busy.ended, true, "its token is still unverified");
+  });
+});
+
+describe("what the limiter is told", () => {
+  it("is each step to a login, and then what the connection does, once each time", async () => {
+    const told: string[] = [];
+    const limiter = {
+      add: (connection: { admit(): void }) => ({
+        identify: () => connection.admit(),
+        progress: () => void told.push("progress"),
+        pin: () => void told.push("pin"),
+        unpin: () => void told.push("unpin"),
+        authenticated: () => void told.push("authenticated"),
+        setActivity: (activity: string) => void told.push(activity),
+        retire: () => void told.push("retire"),
+        remove: () => void told.push("remove"),
+      }),
+      tick() {},
+      close() {},
+    } as unknown as ConnectionLimiter;
+    const { runtime, messages } = await start({ limiter });
+    const since = () => told.splice(0).join(" ");
+    const client = runtime.client();
+    await client.say("EHLO client.example");
+    assert.equal(since(), "progress");
+    await client.say("NOOP", "EHLO client.example", "NOOP");
+    assert.equal(since(), "", "these bring it no nearer to a login");
+    await client.logIn("user", "secret");
+    assert.equal(since(), "pin progress authenticated");
+    await client.say(MAIL, RCPT, "BDAT 3", "x");
+    assert.equal(since(), "receiving");
+    await client.say("BDAT 3", "x");
+    assert.equal(since(), "");
+    await client.say("RSET");
+    assert.equal(since(), "idle");
+    await client.say(MAIL, RCPT, "DATA");
+    assert.equal(since(), "receiving");
+    await client.say("x", ".");
+    assert.equal(since(), "pin");
+    messages[0]!.answer(SENT);
+    await settle();
+    assert.equal(since(), "authenticated");
+    await client.say("QUIT");
+    assert.equal(since(), "retire");
+    client.close();
+    assert.equal(since(), "remove");
   });
 });
 
