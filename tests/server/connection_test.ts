@@ -176,7 +176,7 @@ describe("a place", () => {
     await busy.logIn("user", "secret");
     const other = runtime.client("192.0.2.2");
     clock.pass(10_000);
-    assert.deepEqual([busy.ended, other.text], [false, ""]);
+    assert.deepEqual([busy.ended, other.text, other.paused], [false, "", true]);
     other.close();
     login.resolve({ reply: LOGGED_IN, account: true, proved: false });
     await settle();
@@ -191,6 +191,7 @@ describe("a place", () => {
     const last = runtime.client("192.0.2.4");
     clock.pass(3_000);
     assert.match(last.text, /^220 /);
+    assert.equal(last.paused, false);
     assert.equal(busy.ended, true, "its token is still unverified");
   });
 });
@@ -495,7 +496,7 @@ describe("what a client sends ahead", () => {
   it("is too much over 128 KiB before it has logged in, and is memory over 32 KiB after it", async () => {
     const { handlers } = pending();
     const memory = new MemoryBudget(10_000_000);
-    const { runtime } = await start({ handlers, memory });
+    const { runtime, clock } = await start({ handlers, memory, timeouts: { linger: 5_000 } });
     const stranger = runtime.client();
     await stranger.logIn("user", "secret");
     await stranger.say(...lines(120_000));
@@ -503,7 +504,9 @@ describe("what a client sends ahead", () => {
     assert.equal(stranger.ended, false);
     await stranger.say(...lines(16_000));
     assert.match(stranger.text, /421 4\.3\.1 /);
-    assert.equal(stranger.ended, true);
+    assert.deepEqual([stranger.ended, stranger.destroyed], [true, false]);
+    clock.pass(6_000);
+    assert.equal(stranger.destroyed, true);
     assert.equal(memory.used, 0);
     const { authed, messages } = await start({ memory });
     const client = await authed();
@@ -521,7 +524,7 @@ describe("what a client sends ahead", () => {
 
   it("is dropped where there is no memory for it: what is under way is answered, then 421", async () => {
     const memory = new MemoryBudget(150_000);
-    const { authed, messages } = await start({ memory });
+    const { authed, messages, clock } = await start({ memory, timeouts: { linger: 5_000 } });
     const client = await authed();
     await client.say(...chunk("a@x.test"));
     await client.say(...lines(200_000));
@@ -530,6 +533,8 @@ describe("what a client sends ahead", () => {
     await settle();
     assert.match(client.text, /250 2\.0\.0 OK id=1\r\n421 4\.3\.1 [^\r]*\r\n$/);
     assert.deepEqual([client.ended, memory.used], [true, 0]);
+    clock.pass(6_000);
+    assert.equal(client.destroyed, true);
   });
 
   it("is not read on while the replies to much of it are being written", async () => {
