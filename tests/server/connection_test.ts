@@ -537,6 +537,31 @@ describe("what a client sends ahead", () => {
     assert.equal(client.destroyed, true);
   });
 
+  it("is given up where its account has more memory than its share, and another needs it", async () => {
+    const memory = new MemoryBudget(600_000);
+    let accounts = 0;
+    const { authed, messages } = await start({
+      memory,
+      handlers: {
+        authenticate: () => {
+          const owner = { key: `account ${++accounts}`, known: true };
+          return Promise.resolve({ reply: LOGGED_IN, account: true, owner });
+        },
+      },
+    });
+    const greedy = await authed("192.0.2.1");
+    await greedy.say(...chunk("a@x.test"));
+    await greedy.say(...lines(320_000));
+    const before = memory.used;
+    const other = await authed("192.0.2.2");
+    assert.match(await other.say(`${MAIL} SIZE=150000`), /^250 /);
+    assert.ok(memory.used < before);
+    assert.equal(greedy.ended, false);
+    messages[0]!.answer(SENT);
+    await settle();
+    assert.match(greedy.text, /250 2\.0\.0 OK id=1\r\n421 4\.3\.1 [^\r]*\r\n$/);
+  });
+
   it("is not read on while the replies to much of it are being written", async () => {
     const { runtime } = await start({ session: { maxIdleCommands: 1_000 } });
     const client = runtime.client();
@@ -716,6 +741,19 @@ describe("a client that has lost its place", () => {
       (_, i) => runtime.client(`198.51.${i >> 8}.${i & 255}`),
     );
     const gone = refused.map(({ destroyed }, i) => destroyed ? i : -1).filter((i) => i >= 0);
+    assert.deepEqual(gone, [0]);
+  });
+
+  it("with its last reply is let go of in the same way", async () => {
+    const { runtime } = await start({ connections: 1 });
+    const leaving = [];
+    for (let i = 0; i < 258; i++) {
+      const client = runtime.client(`198.51.${i >> 8}.${i & 255}`);
+      assert.match(client.text, /^220 /, `${i}`);
+      await client.say("QUIT");
+      leaving.push(client);
+    }
+    const gone = leaving.map(({ destroyed }, i) => destroyed ? i : -1).filter((i) => i >= 0);
     assert.deepEqual(gone, [0]);
   });
 
