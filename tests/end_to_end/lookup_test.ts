@@ -319,7 +319,7 @@ for (const program of PROGRAMS) {
         REQUIRE_TLS: "false",
         USERNAME_DELIMITER: ":",
       });
-      assert.match(running.stdout, /scanner:lookup, from an imitated lookup table/);
+      assert.match(running.stdout, /scanner:lookup, from a simulated lookup table/);
       const client = new SmtpClient(smtp);
       assert.match(await client.login("scanner:lookup", SECRET), /^235 /);
       assert.match(await client.send("root@localhost", "bob@example.org"), /^250 /);
