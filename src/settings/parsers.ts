@@ -318,7 +318,7 @@ export const serviceUrl: Parser<URL> = {
 
 /** As {@link serviceUrl}; the version of Graph is appended, and must not stand there already. */
 export const graphUrl: Parser<URL> = {
-  allowed: `${serviceUrl.allowed} without Graph's version, /v1.0 or /beta, at its end`,
+  allowed: `${serviceUrl.allowed}, without Graph's version, /v1.0 or /beta, at its end`,
   parse(text) {
     const url = serviceUrl.parse(text);
     return url === undefined || /\/(?:v1\.0|beta)\/*$/i.test(url.pathname) ? undefined : url;
@@ -327,7 +327,7 @@ export const graphUrl: Parser<URL> = {
 
 /** The address of a service without a path: what is served there has one place. */
 export const serviceOrigin: Parser<URL> = {
-  allowed: `${serviceUrl.allowed} without a path`,
+  allowed: `${serviceUrl.allowed}, without a path`,
   parse(text) {
     const url = serviceUrl.parse(text);
     return url?.pathname === "/" ? url : undefined;
