@@ -13,7 +13,7 @@ import { Inbox } from "../sandbox/inbox/store.ts";
 import { SandboxTable } from "../sandbox/imitated_table.ts";
 import { Tracer } from "../sandbox/trace/tracer.ts";
 import { sendWelcome } from "../sandbox/welcome.ts";
-import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
 import { type CommandSettings, settingsFor } from "../settings/environment.ts";
