@@ -30,8 +30,9 @@ const FLUSH_TIMEOUT = 1_000;
 export async function withLog(
   settings: Settings,
   command: (log: ProcessLog) => Promise<void>,
+  write = writeStandardError,
 ): Promise<void> {
-  const log = openLog(settings);
+  const log = openLog(settings, write);
   try {
     await command(log);
   } catch (error) {
@@ -41,10 +42,13 @@ export async function withLog(
   }
 }
 
-function openLog({ LOG_LEVEL: level, LOG_FORMAT: format }: Settings): ProcessLog {
+function openLog(
+  { LOG_LEVEL: level, LOG_FORMAT: format }: Settings,
+  write: typeof writeStandardError,
+): ProcessLog {
   const metrics = new Metrics();
   const writer = new LineWriter({
-    write: writeStandardError,
+    write,
     dropped: () => metrics.count("log_lines_dropped", {}),
     resumed: (lines) => log.warning(droppedText(lines)),
   });

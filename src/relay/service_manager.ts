@@ -10,8 +10,9 @@ import { CommandError, EXIT } from "../exit.ts";
 /** Runs a command. Why it does not start, or ends, is told to the service manager too. */
 export async function underServiceManager(
   command: (manager: ServiceManager) => Promise<void>,
+  open = () => ServiceManager.of(process.env, process.pid),
 ): Promise<void> {
-  const manager = await ServiceManager.of(process.env, process.pid);
+  const manager = await open();
   try {
     await command(manager);
   } catch (error) {
@@ -26,8 +27,11 @@ export async function underServiceManager(
  *
  * @throws CommandError 78 where one cannot be used, or not with these settings
  */
-export async function socketsFor(settings: Settings): Promise<HandedOverSockets> {
-  const taken = await takeSockets(process.env, process.pid);
+export async function socketsFor(
+  settings: Settings,
+  take = () => takeSockets(process.env, process.pid),
+): Promise<HandedOverSockets> {
+  const taken = await take();
   if (taken.type === "problems") throw new CommandError(EXIT.config, taken.problems);
   const { sockets } = taken;
   const problems: string[] = [];

@@ -8,7 +8,7 @@ import type { EntrySource } from "../accounts/entry_source.ts";
 import { SenderRules } from "../accounts/senders.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
 import { usernameKey } from "../accounts/username.ts";
-import { realClock } from "../clock.ts";
+import { type Clock, realClock } from "../clock.ts";
 import { directDelivery } from "../delivery/direct_delivery.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
@@ -31,6 +31,8 @@ export interface SubmissionParts {
   readonly notify: Notify;
   /** Where usernames of the form `id@lookup` are looked up. */
   readonly entries: EntrySource | undefined;
+  /** The machine's own when left out. */
+  readonly clock?: Clock;
 }
 
 export interface Submissions {
@@ -44,14 +46,14 @@ export interface Submissions {
 }
 
 export function buildSubmissions(parts: SubmissionParts): Submissions {
-  const { settings, http, notify } = parts;
+  const { settings, http, notify, clock = realClock } = parts;
   const entries = entriesOf(parts);
   const accounts = accountsOf(parts, entries);
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
     accountOf: (username) => usernameKey(username, settings.USERNAME_DELIMITER),
     login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
-    clock: realClock,
+    clock,
   });
   const rate = settings.MESSAGE_RATE_LIMIT;
   const senders = new SenderRules(settings.ALLOWED_SENDERS);
@@ -64,7 +66,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
       delimiter: settings.USERNAME_DELIMITER,
       trusted: trustedIn(settings),
     },
-    messageLimit: rate === "off" ? undefined : new MessageLimit(rate, realClock),
+    messageLimit: rate === "off" ? undefined : new MessageLimit(rate, clock),
     delivery: directDelivery(graphBackend(parts, senders, cutOff.signal), {
       rules: senders,
       limits: messageLimits(settings),
@@ -84,19 +86,26 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   };
 }
 
-function entriesOf({ settings, notify, entries }: SubmissionParts): Entries | undefined {
+function entriesOf(
+  { settings, notify, entries, clock = realClock }: SubmissionParts,
+): Entries | undefined {
   return entries === undefined ? undefined : new Entries({
     source: entries,
     maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
+    clock,
     onTrouble: (trouble, served) => notify({ type: "lookupFailed", trouble, served }),
     onRecovery: () => notify({ type: "lookupRecovered" }),
   });
 }
 
-function accountsOf({ settings, http }: SubmissionParts, entries: Entries | undefined): Accounts {
+function accountsOf(
+  { settings, http, clock = realClock }: SubmissionParts,
+  entries: Entries | undefined,
+): Accounts {
   const { authorityHost, graphScope, graphAudiences } = cloudOf(settings);
   const tokens = new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
+    clock,
     async request(credentials, scope) {
       // MSAL is loaded with the first login, not with the program.
       const { requestToken } = await import("../entra/msal.ts");
@@ -116,7 +125,7 @@ function accountsOf({ settings, http }: SubmissionParts, entries: Entries | unde
 }
 
 function graphBackend(
-  { settings, http }: SubmissionParts,
+  { settings, http, clock = realClock }: SubmissionParts,
   senders: SenderRules,
   stop: AbortSignal,
 ): GraphBackend {
@@ -138,6 +147,7 @@ function graphBackend(
     deliveryTimeout: settings.DELIVERY_TIMEOUT,
     largeMessages: settings.LARGE_MESSAGES,
     stop,
+    clock,
   });
 }
 

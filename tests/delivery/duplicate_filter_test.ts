@@ -8,7 +8,7 @@ import { describe, it } from "node:test";
 import type { Authorization } from "../../src/accounts/account.ts";
 import type { Delivery, Outcome, Submission } from "../../src/delivery/delivery.ts";
 import { DuplicateFilter } from "../../src/delivery/duplicate_filter.ts";
-import { reply } from "../../src/smtp/reply.ts";
+import { formatReply, reply } from "../../src/smtp/reply.ts";
 import { ACCOUNT, accountWith, attemptOf, submissionOf, tokenOf } from "../support/submissions.ts";
 import { settle, TestClient } from "./waiting_client.ts";
 
@@ -131,6 +131,18 @@ describe("a message whose client was gone before its 250", () => {
     assert.equal(await repeated("third"), undefined);
   });
 
+  it("is another one where the client went after the outcome: its content may be gone by then", async () => {
+    const { deliver, sending, repeated } = setUp();
+    const client = new TestClient();
+    const first = deliver("first", { client });
+    await settle();
+    sending[0]!.end(SENT);
+    await first;
+    client.leave().reply(false);
+    await settle();
+    assert.equal(await repeated("second"), undefined);
+  });
+
   it("is another one after a client was there to read that it had been sent", async () => {
     for (const client of [new TestClient(), new TestClient().leave()]) {
       const { send, repeated } = setUp();
@@ -180,6 +192,7 @@ describe("a message whose client was gone before its 250", () => {
     for (const block of content) block.fill(0);
     sending[0]!.end(SENT);
     client.reply(false);
+    await settle();
     assert.equal(await repeated("second"), "first");
   });
 
@@ -353,6 +366,11 @@ describe("a message that is tried again by a client that was gone", () => {
     client.makeRoom();
     const outcome = await second;
     assert(outcome.type === "later" && outcome.code === "OVER_SHARE" && !outcome.ambiguous);
+    assert.equal(
+      formatReply(outcome.reply),
+      "451 4.3.2 OVER_SHARE: others need the memory or the connection, and this account holds " +
+        "more than its share; nothing was sent\r\n",
+    );
     assert.deepEqual(client.waits, [true, false]);
     sending[0]!.end(SENT);
     assert.deepEqual([(await first).type, (await third).type], ["sent", "alreadySent"]);

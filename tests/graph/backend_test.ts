@@ -136,6 +136,18 @@ describe("a message's turn", () => {
     assert.equal(backend.activeMailboxes, 0);
   });
 
+  it("is not held up by who only claims to be the app, by a token that no service has verified", async () => {
+    const { graph, send } = setUp();
+    const claimed = { ...accountWith(tokenOf("theirs")), unverified: () => "their token" };
+    const forged = [send("ann", [MESSAGE], claimed), send("ann", [MESSAGE], claimed)];
+    const own = send();
+    await settle();
+    assert.equal(graph.requests.length, 2);
+    await graph.answer(1, answer(202));
+    assert.match(line(own), /^250 /);
+    assert.deepEqual(forged.map(line), ["under way", "under way"]);
+  });
+
   it("comes also after a fault of the program", async () => {
     const { graph, send, backend } = setUp();
     const broken: Authorization = {
@@ -260,6 +272,25 @@ describe("a message whose client waits for its turn", () => {
     assert.deepEqual(client.waits, []);
     await graph.answer(0, answer(202));
     assert.equal(backend.activeMailboxes, 0);
+  });
+});
+
+describe("the mailbox that sends", () => {
+  it("is named in the outcome where it is not the reverse-path, as with from_email", async () => {
+    const { graph, backend } = setUp();
+    const account = accountWith(tokenOf("a token"));
+    const deliver = async (fromEmail?: string) => {
+      const submission = mailOf("ann@x.test");
+      const bound = { ...submission.account, ...(fromEmail === undefined ? {} : { fromEmail }) };
+      const sent = backend.deliver({ ...submission, account: bound }, attemptOf(account));
+      await graph.answer(graph.requests.length - 1, answer(202));
+      return (await sent as { mailbox?: string }).mailbox;
+    };
+    assert.deepEqual([await deliver(), await deliver("scanner@x.test")], [
+      undefined,
+      "scanner@x.test",
+    ]);
+    assert.equal(graph.asked, "POST ann sendMail, POST scanner sendMail");
   });
 });
 

@@ -207,6 +207,29 @@ describe("what one client may log", () => {
     assert.equal(lines.length, before + 1);
   });
 
+  it("is a stranger's to who claims to be accounts that have sent, by tokens of its own", () => {
+    const { lines, refuse, send } = open();
+    const names = Array.from({ length: 20 }, (_, i) => `entry ${i}`);
+    for (const name of names) send(entry(name));
+    const before = lines.length;
+    for (const name of names) {
+      for (let i = 0; i < EACH; i++) refuse(principalOf(entryAccount(name), `forged ${name}`));
+    }
+    assert.ok(lines.length - before <= 2 * EACH, `${lines.length - before} lines`);
+    refuse(entry(names[0]!));
+    assert.equal(lines.at(-1)!["entry"], names[0]);
+    assert.equal(lines.at(-1)!["proved"], undefined);
+  });
+
+  it("is not an account's own by what was sent before its token was verified", () => {
+    const { lines, refuse, send } = open();
+    send(principalOf(entryAccount("claimed"), "a token"));
+    for (let i = 0; i < 10_000; i++) refuse(entry(`bad${i % 50}`));
+    const before = lines.length;
+    refuse(entry("claimed"));
+    assert.equal(lines.length, before);
+  });
+
   it("counts nothing that LOG_LEVEL leaves out anyway", () => {
     const { lines, notify, suppressed } = open("WARNING");
     for (let i = 0; i < 10_000; i++) notify(connectionEvent(client, SUMMARY));

@@ -136,6 +136,15 @@ describe("a line of the log", () => {
     });
   }
 
+  it("has no more than the beginning of a long text, and no client secret in any text", () => {
+    const { text, short } = JSON.parse(line("json", "x", {
+      text: "y".repeat(5_000),
+      short: `it is abc8Q~${"Zz9".repeat(12)}`,
+    }));
+    assert.equal(text, `${"y".repeat(2_048)}… (2952 more)`);
+    assert.ok(!short.includes("Zz9Zz9"), short);
+  });
+
   it("throws for nothing that a field can be", () => {
     const odd = [
       1n,

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Metrics } from "../../src/observe/metrics.ts";
+import { COUNTERS, Metrics } from "../../src/observe/metrics.ts";
 import { REPLIES } from "../../src/smtp/reply.ts";
 
 function read(path: string): string {
@@ -61,6 +61,26 @@ describe("metrics", () => {
     }
     // Nothing has been counted yet.
     assert.ok(page.split("\n").every((line) => line === "" || /^#| 0$/.test(line)));
+  });
+
+  it("say what each one is, before its first value", () => {
+    const metrics = new Metrics();
+    metrics.gauge({ name: "open_connections", help: "SMTP connections.", value: () => 1 });
+    const lines = metrics.text().trimEnd().split("\n");
+    const described = new Map<string, string>();
+    for (const [index, line] of lines.entries()) {
+      const [, help] = /^# HELP (\w+) .*\.$/.exec(line) ?? [];
+      if (help !== undefined) {
+        const [, name, type] = /^# TYPE (\w+) (counter|gauge)$/.exec(lines[index + 1]!) ?? [];
+        assert.equal(name, help);
+        described.set(help, type!);
+      }
+      if (!line.startsWith("#")) assert.ok(described.has(/^\w+/.exec(line)![0]), line);
+    }
+    assert.deepEqual(
+      [described.size, described.get("smtp_oauth_relay_open_connections")],
+      [Object.keys(COUNTERS).length + 1, "gauge"],
+    );
   });
 
   it("count a value that nobody has foreseen all the same", () => {

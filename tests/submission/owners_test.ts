@@ -47,4 +47,12 @@ describe("an account", () => {
     owners.sent(APP, CLAIMED);
     assert.equal(owners.of(APP, VERIFIED).known, false);
   });
+
+  it("is forgotten where ten thousand others have sent since", () => {
+    const owners = new Owners();
+    const of = (id: number): Account => ({ ...APP, entry: { id: `${id}`, foundBy: "id" } });
+    for (let id = 0; id <= 10_000; id++) owners.sent(of(id), VERIFIED);
+    const known = [0, 1, 10_000].map((id) => owners.of(of(id), VERIFIED).known);
+    assert.deepEqual(known, [false, true, true]);
+  });
 });

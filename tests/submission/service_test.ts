@@ -365,6 +365,22 @@ describe("a client's own token", () => {
     assert.equal(reply, REPLIES.tooManyFailedLogins);
   });
 
+  it("that is not refused, whatever becomes of the message, is no failed login", async () => {
+    for (const outcome of [SENT, LATER, REFUSED]) {
+      for (const claimed of [true, false]) {
+        const { service, logIn, token, credentials } = start({
+          authRate: { most: 1, window: MINUTE },
+          deliver: () => outcome,
+        });
+        token.unverified = claimed ? "a token" : undefined;
+        await submit(service, await logIn());
+        const other = { ...credentials, password: new Secret("another") };
+        const { reply } = await service.authenticate(other, CLIENT);
+        assert.equal(reply, REPLIES.authenticated);
+      }
+    }
+  });
+
   it("keeps its owner apart from the verified account's, until it is verified", async () => {
     const { service, logIn, token } = start();
     token.unverified = "a token";
@@ -409,7 +425,7 @@ describe("a trusted client", () => {
 
   it("is a bug where there is no account for it", async () => {
     const { service } = start();
-    await assert.rejects(service.authenticate("trusted", CLIENT));
+    await assert.rejects(service.authenticate("trusted", CLIENT), /no account/);
   });
 });
 

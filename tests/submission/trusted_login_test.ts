@@ -33,7 +33,12 @@ function ofEntry(fromEmail?: string): Account {
 
 function isUnbound(result: LoginResult | Account | LoginFailure): void {
   assert.ok("type" in result && result.type === "refused", JSON.stringify(result));
-  assert.deepEqual([result.code, result.reply.code], [UNBOUND, 550]);
+  assert.deepEqual([result.code, UNBOUND, result.reply.code], [UNBOUND, "TRUSTED_UNBOUND", 550]);
+  // For the administrator, who has to know which entry it is.
+  assert.match(
+    result.detail,
+    /(entry "printers" .* has no from_email|has no entry).*ALLOWED_SENDERS/,
+  );
 }
 
 describe("the account of trusted networks", () => {

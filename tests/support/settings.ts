@@ -23,3 +23,14 @@ export function problemsOf(environment: Environment): readonly string[] {
   assert(loaded.type === "problems", "no problem was found");
   return loaded.problems;
 }
+
+/** @param environment what differs from a relay without TLS on a free port of the loopback */
+export function plainSettings(environment: Environment = {}): Settings {
+  return settingsOf({
+    SMTP_LISTEN: "127.0.0.1:0",
+    HTTP_LISTEN: "off",
+    TLS_SOURCE: "off",
+    REQUIRE_TLS: "false",
+    ...environment,
+  });
+}

@@ -17,6 +17,7 @@ import { SmtpServer } from "../../src/server/server.ts";
 import { REPLIES, reply } from "../../src/smtp/reply.ts";
 import type { Refusal } from "../../src/smtp/effects.ts";
 import type { Reply } from "../../src/smtp/reply.ts";
+import type { SessionObserver } from "../../src/smtp/observer.ts";
 import type { Credentials } from "../../src/smtp/sasl.ts";
 import type { SenderCheck, SessionOptions } from "../../src/smtp/session.ts";
 import type {
@@ -154,6 +155,7 @@ export interface ServerParts {
   readonly memory?: MemoryBudget | undefined;
   readonly proxies?: Proxies | undefined;
   readonly isTrusted?: (client: Client) => boolean;
+  readonly observe?: (client: Client) => SessionObserver;
   readonly handlers: TestHandlers;
   /** In place of the handlers' own. */
   readonly service?: SubmissionService;
@@ -171,6 +173,7 @@ export async function smtpServer(parts: ServerParts): Promise<SmtpServer> {
       identity: () => certificate && { ...certificate, minVersion: "1.2" },
       proxies,
       isTrusted: parts.isTrusted,
+      observe: parts.observe,
     },
     limits: {
       timeouts: { ...TIMEOUTS, ...timeouts },
