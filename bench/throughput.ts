@@ -6,6 +6,9 @@
 //
 // Load and cloud share the machine's cores with the relays, so messages a second say less on a
 // small machine than the CPU per message does.
+//
+// RELAY_BENCH_BESIDE names the executable of another build: it is measured in turn with this one, which
+// shows what a change costs even on a machine that is not quiet.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -59,29 +62,36 @@ export async function throughput(): Promise<void> {
   try {
     const cloud = started(bun("bench/throughput/cloud.ts"));
     const url = `http://127.0.0.1:${await firstLine(cloud)}`;
-    const port = await freePort();
-    const relay = started(spawn(executable(), ["serve"], {
-      env: {
-        PATH: process.env["PATH"],
-        SMTP_LISTEN: `127.0.0.1:${port}`,
-        HTTP_LISTEN: "off",
-        TLS_CERT_FILEPATH: files.cert,
-        TLS_KEY_FILEPATH: files.key,
-        AZURE_AUTHORITY_HOST: `${url}/entra`,
-        GRAPH_ENDPOINT: `${url}/graph`,
-      },
-      stdio: ["ignore", "ignore", "pipe"],
-    }));
-    await firstLine(relay, relay.stderr!);
+    const startRelay = async (name: string, path: string): Promise<Candidate> => {
+      const port = await freePort();
+      const child = started(spawn(path, ["serve"], {
+        env: {
+          PATH: process.env["PATH"],
+          SMTP_LISTEN: `127.0.0.1:${port}`,
+          HTTP_LISTEN: "off",
+          TLS_CERT_FILEPATH: files.cert,
+          TLS_KEY_FILEPATH: files.key,
+          AZURE_AUTHORITY_HOST: `${url}/entra`,
+          GRAPH_ENDPOINT: `${url}/graph`,
+        },
+        stdio: ["ignore", "ignore", "pipe"],
+      }));
+      await firstLine(child, child.stderr!);
+      return { name, child, port };
+    };
+    const relay = await startRelay("smtp-oauth-relay", executable());
+    const beside = process.env["RELAY_BENCH_BESIDE"];
+    const other = beside === undefined ? [] : [await startRelay("the other build", beside)];
     const baseline = started(bun("bench/throughput/baseline.ts", files.cert, files.key, url));
     const baselinePort = Number(await firstLine(baseline));
     const sketch = started(bun("bench/throughput/sketch.ts", files.cert, files.key, url));
     const sketchPort = Number(await firstLine(sketch));
 
     const candidates: readonly Candidate[] = [
-      { name: "smtp-oauth-relay", child: relay, port },
+      relay,
       { name: "smtp-server + fetch", child: baseline, port: baselinePort },
       { name: "bare sketch", child: sketch, port: sketchPort },
+      ...other,
     ];
     console.log(
       `${CONNECTIONS} connections × ${MESSAGES} messages of ${OCTETS} octets, STARTTLS and AUTH, ` +
@@ -152,9 +162,15 @@ function report(candidates: readonly Measured[]): void {
         `${cpu.toFixed(3)} s of CPU per 1000  ${memory.toFixed(0)} MB at most after a round`,
     );
   }
-  const [ours, baseline, sketch] = candidates as readonly [Measured, Measured, Measured];
+  const [ours, baseline, sketch, other] = candidates as readonly [
+    Measured,
+    Measured,
+    Measured,
+    Measured?,
+  ];
   compare(ours, baseline);
   compare(sketch, baseline);
+  if (other !== undefined) compare(ours, other);
 }
 
 /** How far one is from the other, pair by pair of the rounds. */

@@ -21,15 +21,15 @@ command("serve", "run the relay with the settings from the environment")
     await serve(envFile(command));
   });
 
-command("sandbox", "run the relay against an imitated Entra ID and Graph, with an inbox page")
+command("sandbox", "run the relay with a simulated Entra ID and Graph, and an inbox page")
   .action(async (_options, command: Command) => {
     const { sandbox } = await import("./commands/sandbox.ts");
     await sandbox(envFile(command));
   });
 
-command("username", "print the SMTP username of two ids, long and short; or the ids of a username")
-  .argument("<TENANT_ID|USERNAME>", "directory (tenant) id, a UUID; alone: a username to read")
-  .argument("[CLIENT_ID]", "application (client) id, a UUID")
+command("username", "print the SMTP username for two IDs, long and short; or the IDs in a username")
+  .argument("<TENANT_ID|USERNAME>", "directory (tenant) ID, a UUID; alone: a username to read")
+  .argument("[CLIENT_ID]", "application (client) ID, a UUID")
   .option("--json", "print one JSON object")
   .action(
     async (first: string, client: string | undefined, { json }, command: Command) => {
@@ -44,11 +44,11 @@ command("username", "print the SMTP username of two ids, long and short; or the 
     },
   );
 
-command("check", "try everything that is configured, and say what is wrong and how to mend it")
+command("check", "test everything that is configured, and name what is wrong and how to fix it")
   .option("--username <username>", "also log in, with this SMTP username in any of its forms")
   .option(
     "--password-file <file>",
-    "has the client secret (- is standard input), which RELAY_PASSWORD may hold instead",
+    "read the client secret from this file (- is standard input); or set RELAY_PASSWORD",
   )
   .option("--from <address>", "also send a real test message, from this mailbox")
   .option("--to <address>", "the test message's recipient")

@@ -57,11 +57,11 @@ function parse(text: string, delimiter: Delimiter): Username | UsernameError {
   }
   const tenantId = parseId(left);
   if (tenantId === undefined) {
-    return invalid("the tenant id is neither a UUID nor its base64url form");
+    return invalid(`the tenant id is neither a UUID nor its short form; expected ${form}`);
   }
   const clientId = parseId(right);
   if (clientId === undefined) {
-    return invalid("the client id is neither a UUID nor its base64url form");
+    return invalid(`the client id is neither a UUID nor its short form; expected ${form}`);
   }
   return { type: "direct", tenantId, clientId };
 }

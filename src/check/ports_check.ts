@@ -7,7 +7,7 @@ import { asBuffer } from "../octets.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Secret } from "../secret.ts";
 import { type BindProblem, bindProblem, listenDualStack } from "../server/addresses.ts";
-import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/listen_address.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";

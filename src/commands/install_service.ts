@@ -48,7 +48,7 @@ function whyNotHere(executable: string | undefined): readonly string[] {
   }
   // sd_booted(3)
   if (!existsSync("/run/systemd/system")) {
-    problems.push("install-service needs systemd, which does not run this machine");
+    problems.push("install-service needs systemd, which is not running on this machine");
   }
   if (process.getuid?.() !== 0) {
     problems.push(

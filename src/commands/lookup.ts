@@ -53,7 +53,7 @@ export async function lookup(
   const action = actionOf(word, id, assignments);
   if (action === "delete" && !options.yes && !process.stdin.isTTY) {
     throw new CommandError(EXIT.usage, [
-      "lookup delete asks before it deletes, and there is no terminal to ask at: give --yes",
+      "lookup delete asks for confirmation, but there is no terminal: add --yes",
     ]);
   }
   if (id !== undefined && action !== "set") checkId(id);
@@ -115,7 +115,7 @@ async function list(context: Context): Promise<string> {
   const { table, rules, options: { json } } = context;
   const rows = answered(context, await table.list(TIMEOUT));
   if (json) return JSON.stringify(rows.map((row) => entryJson(row, rules)), null, 2);
-  if (rows.length === 0) return "There is no entry.";
+  if (rows.length === 0) return "The table has no entries.";
   const names = NAMES.filter((name) => rows.some((row) => textIn(row, name) !== ""));
   return aligned([
     ["id", ...names, "state"],

@@ -13,7 +13,7 @@ import { Inbox } from "../sandbox/inbox/store.ts";
 import { SandboxTable } from "../sandbox/imitated_table.ts";
 import { Tracer } from "../sandbox/trace/tracer.ts";
 import { sendWelcome } from "../sandbox/welcome.ts";
-import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
 import { type CommandSettings, settingsFor } from "../settings/environment.ts";
@@ -153,13 +153,13 @@ async function welcome(
     }`,
     ...(connection.smtps === undefined ? [] : [`TLS at once  ${connection.smtps}`]),
     `Username     ${connection.username}`,
-    `             (any other well-formed one will do)`,
+    `             (any other TENANT_ID@CLIENT_ID works too)`,
     ...(settings.AZURE_TABLES_URL !== undefined ? [] : [
-      `             ${ENTRY.id}${settings.USERNAME_DELIMITER}lookup, from an imitated lookup table`,
+      `             ${ENTRY.id}${settings.USERNAME_DELIMITER}lookup, from a simulated lookup table`,
       `             (sends as ${ENTRY.columns.from_email}, whatever the message says)`,
     ]),
     `Password     ${connection.password}`,
-    `             (any but wrong-secret and expired-secret; no-permission may not send)`,
+    `             (any works, but not wrong-secret, expired-secret or no-permission)`,
     `Inbox        ${url}/`,
   ];
   const told = settings.AUTH_MECHANISMS.includes("PLAIN")

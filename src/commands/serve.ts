@@ -1,7 +1,7 @@
 // `serve`: the relay with the settings from the environment.
 
 import process from "node:process";
-import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress, type ListenAddress } from "../settings/listen_address.ts";
 import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
 import { type CommandSettings, settingsFor } from "../settings/environment.ts";

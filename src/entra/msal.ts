@@ -6,7 +6,12 @@
 // waits. The clock is the machine's, because MSAL reads it, too.
 
 import { Buffer } from "node:buffer";
-import { ConfidentialClientApplication, type INetworkModule } from "@azure/msal-node";
+import {
+  ConfidentialClientApplication,
+  type INetworkModule,
+  type NetworkRequestOptions,
+  type NetworkResponse,
+} from "@azure/msal-node";
 import type { HttpClient, HttpFailure } from "../http/client.ts";
 import { retryAfter } from "../retry_after.ts";
 import { Secret } from "../secret.ts";
@@ -37,69 +42,14 @@ const PSEUDO_HOST = "login.microsoftonline.com";
 
 export async function requestToken(
   credentials: ClientCredentials,
-  { http, authorityHost, scope, timeout }: MsalOptions,
+  options: MsalOptions,
 ): Promise<AccessToken | EntraRefusal> {
-  const base = authorityHost.href.replace(/(?<!\/)\/+$/, "");
-  const tenant = encodeURIComponent(credentials.tenantId);
-  const endpoint = new URL(`${base}/${tenant}/oauth2/v2.0/token`);
-  let failure: HttpFailure | undefined;
-  let refused: EntraError | undefined;
-
-  const networkClient: INetworkModule = {
-    sendGetRequestAsync() {
-      throw new Error("no discovery request is needed");
-    },
-    async sendPostRequestAsync<T>(
-      // Not used: MSAL rewrites paths and hosts.
-      _url: string,
-      options?: { headers?: Record<string, string>; body?: string },
-    ) {
-      const body = Buffer.from(options?.body ?? "", "utf8");
-      const result = await http.request({
-        method: "POST",
-        url: endpoint,
-        headers: { ...options?.headers, Accept: "application/json" },
-        body: { length: body.length, parts: () => [body] },
-        timeout,
-      });
-      if (result.type === "failure") {
-        failure = result;
-        throw new Error(result.message);
-      }
-      const json = parseJson(result.body);
-      if (result.status !== 200 || json === undefined) {
-        refused = {
-          ...readEntraError(result.status, json, [credentials.clientSecret.reveal()]),
-          retryAfter: retryAfter(result.headers, Date.now()),
-        };
-      }
-      return {
-        headers: Object.fromEntries(result.headers),
-        body: (json ?? {}) as T,
-        status: result.status,
-      };
-    },
-  };
-
+  const endpoint = new TokenEndpoint(credentials, options);
   const fetchedAt = performance.now();
   try {
-    const application = new ConfidentialClientApplication({
-      auth: {
-        clientId: credentials.clientId,
-        clientSecret: credentials.clientSecret.reveal(),
-        authority: `https://${PSEUDO_HOST}/${tenant}`,
-        knownAuthorities: [PSEUDO_HOST],
-        authorityMetadata: JSON.stringify({
-          token_endpoint: `https://${PSEUDO_HOST}/${tenant}/oauth2/v2.0/token`,
-          authorization_endpoint: `https://${PSEUDO_HOST}/${tenant}/oauth2/v2.0/authorize`,
-          issuer: `https://${PSEUDO_HOST}/${tenant}/v2.0`,
-          jwks_uri: `https://${PSEUDO_HOST}/${tenant}/discovery/v2.0/keys`,
-        }),
-      },
-      system: { networkClient },
-    });
-    const result = await application.acquireTokenByClientCredential({ scopes: [scope] });
-    if (refused !== undefined) return refusalFor(refused);
+    const application = applicationOf(credentials, endpoint);
+    const result = await application.acquireTokenByClientCredential({ scopes: [options.scope] });
+    if (endpoint.refused !== undefined) return refusalFor(endpoint.refused);
     if (result === null || !result.accessToken || result.expiresOn === null) {
       return unreachable("no_token", "the answer holds no token");
     }
@@ -113,6 +63,7 @@ export async function requestToken(
       roles: rolesOf(result.accessToken),
     };
   } catch (error) {
+    const { failure, refused } = endpoint;
     // The service's own response counts, not MSAL's wording of it.
     if (failure !== undefined) return unreachable(failure.code, failure.message);
     if (refused !== undefined) return refusalFor(refused);
@@ -121,6 +72,81 @@ export async function requestToken(
       credentials.clientSecret.reveal(),
     ]);
     return unreachable("msal", words?.slice(0, 200) ?? "MSAL does not say why");
+  }
+}
+
+function applicationOf(
+  { tenantId, clientId, clientSecret }: ClientCredentials,
+  networkClient: INetworkModule,
+): ConfidentialClientApplication {
+  const authority = `https://${PSEUDO_HOST}/${encodeURIComponent(tenantId)}`;
+  return new ConfidentialClientApplication({
+    auth: {
+      clientId,
+      clientSecret: clientSecret.reveal(),
+      authority,
+      knownAuthorities: [PSEUDO_HOST],
+      authorityMetadata: JSON.stringify({
+        token_endpoint: `${authority}/oauth2/v2.0/token`,
+        authorization_endpoint: `${authority}/oauth2/v2.0/authorize`,
+        issuer: `${authority}/v2.0`,
+        jwks_uri: `${authority}/discovery/v2.0/keys`,
+      }),
+    },
+    system: { networkClient },
+  });
+}
+
+/** Sends MSAL's request to a tenant's token endpoint, and remembers how it failed. */
+class TokenEndpoint implements INetworkModule {
+  readonly #options: MsalOptions;
+  readonly #url: URL;
+  readonly #secret: Secret;
+  /** Why there is no response. */
+  failure: HttpFailure | undefined;
+  /** The service's error. */
+  refused: EntraError | undefined;
+
+  constructor({ tenantId, clientSecret }: ClientCredentials, options: MsalOptions) {
+    const base = options.authorityHost.href.replace(/(?<!\/)\/+$/, "");
+    this.#options = options;
+    this.#url = new URL(`${base}/${encodeURIComponent(tenantId)}/oauth2/v2.0/token`);
+    this.#secret = clientSecret;
+  }
+
+  sendGetRequestAsync<T>(): Promise<NetworkResponse<T>> {
+    throw new Error("no discovery request is needed");
+  }
+
+  async sendPostRequestAsync<T>(
+    // Not used: MSAL rewrites paths and hosts.
+    _url: string,
+    options?: NetworkRequestOptions,
+  ): Promise<NetworkResponse<T>> {
+    const body = Buffer.from(options?.body ?? "", "utf8");
+    const result = await this.#options.http.request({
+      method: "POST",
+      url: this.#url,
+      headers: { ...options?.headers, Accept: "application/json" },
+      body: { length: body.length, parts: () => [body] },
+      timeout: this.#options.timeout,
+    });
+    if (result.type === "failure") {
+      this.failure = result;
+      throw new Error(result.message);
+    }
+    const json = parseJson(result.body);
+    if (result.status !== 200 || json === undefined) {
+      this.refused = {
+        ...readEntraError(result.status, json, [this.#secret.reveal()]),
+        retryAfter: retryAfter(result.headers, Date.now()),
+      };
+    }
+    return {
+      headers: Object.fromEntries(result.headers),
+      body: (json ?? {}) as T,
+      status: result.status,
+    };
   }
 }
 

@@ -80,6 +80,55 @@ export function parseAddressList(body: Buffer): AddressList {
   return new Parser(body).list();
 }
 
+/** What has been found of an item so far. */
+class ItemParts {
+  readonly start: number;
+  /** Something is where it must not be, or other parsers read it differently. */
+  bad = false;
+  /** … but only before the brackets. */
+  oddName = false;
+  commented = false;
+  ambiguousComment = false;
+  /** The first address without brackets. */
+  bare: Range | undefined = undefined;
+  /** The first address in angle brackets. */
+  angle: Range | undefined = undefined;
+  /** An angle bracket has come, with an address in it or without. */
+  bracketed = false;
+  /** Index of the first angle bracket, or -1. */
+  angleStart = -1;
+  /** The words of the display name, with all between them; -1 if there are none. */
+  phraseStart = -1;
+  phraseEnd = -1;
+
+  constructor(start: number) {
+    this.start = start;
+  }
+
+  /** Whether a colon after these parts begins the members of a group. */
+  get isGroupName(): boolean {
+    return this.phraseStart >= 0 && this.bare === undefined && !this.bracketed &&
+      !this.ambiguousComment && !this.bad && !this.oddName;
+  }
+
+  /** Whether nothing has come but white space, if no address has. */
+  get isEmpty(): boolean {
+    return this.phraseStart < 0 && !this.commented && !this.bad && !this.oddName;
+  }
+
+  /** Something has come that is not allowed here. */
+  odd(): void {
+    if (this.bracketed) this.bad = true;
+    else this.oddName = true;
+  }
+
+  addToPhrase(from: number, to: number): void {
+    if (this.bare !== undefined || this.bracketed) this.odd();
+    if (this.phraseStart < 0) this.phraseStart = from;
+    this.phraseEnd = to;
+  }
+}
+
 class Parser {
   readonly #octets: Buffer;
   #regular = true;
@@ -121,151 +170,145 @@ class Parser {
   #item(start: number, inGroup: boolean): Item {
     const octets = this.#octets;
     const { length } = octets;
-    /** Something stands where it must not, or is read differently by others. */
-    let bad = false;
-    /** … but only in what stands before the brackets. */
-    let oddName = false;
-    let ambiguousComment = false;
-    let commented = false;
-    let bracketed = false;
-    let bare: Range | undefined;
-    let angle: Range | undefined;
-    let phraseStart = -1;
-    let phraseEnd = -1;
-    let angleStart = -1;
-    const odd = () => {
-      if (bracketed) bad = true;
-      else oddName = true;
-    };
-    const word = (from: number, to: number) => {
-      if (bare !== undefined || bracketed) odd();
-      if (phraseStart < 0) phraseStart = from;
-      phraseEnd = to;
-    };
-    const candidate = () => {
-      const found = angle ?? bare;
-      return found === undefined ? undefined : this.#text(found);
-    };
-    const unknown = (end: number): Item => ({
-      type: "unknown",
-      start,
-      end,
-      candidate: candidate(),
-    });
-
+    const item = new ItemParts(start);
     let i = start;
     while (i < length) {
       const octet = octets[i]!;
       const kind = KINDS[octet];
-      if (kind === WHITE) {
-        i++;
-      } else if (kind === WORD) {
-        const end = this.#wordEnd(i);
-        if (this.#at >= 0) {
-          const address = { start: i, end: this.#literalEnd(end) };
-          if (bare !== undefined || bracketed || phraseStart >= 0) odd();
-          // A bare literal with colons is a group to some.
-          if (address.end > end && octets.subarray(end, address.end).includes(COLON)) bad = true;
-          bare ??= address;
-          i = address.end;
-        } else {
-          word(i, end);
-          i = end;
-        }
-      } else if (octet === OPEN_PAREN) {
-        const end = this.#commentEnd(i);
-        if (end < 0) return unknown(length);
-        commented = true;
-        ambiguousComment ||= this.#ambiguous;
-        if (this.#misleading) bad = true;
-        i = end;
-      } else if (octet === QUOTE) {
-        const end = this.#quotedEnd(i);
-        if (end < 0) return unknown(length);
-        if (octets[end] === AT) {
-          if (bare !== undefined || angle !== undefined || phraseStart >= 0) bad = true;
-          if (!this.#plainLocalPart(i, end)) bad = true;
-          const domainEnd = this.#literalEnd(this.#wordEnd(end));
-          bare ??= { start: i, end: domainEnd };
-          i = domainEnd;
-        } else {
-          if (this.#misleading) bad = true;
-          word(i, end);
-          i = end;
-        }
-      } else if (octet === LESS) {
-        if (bracketed) bad = true;
-        else angleStart = i;
-        bracketed = true;
-        const address = this.#angleAddress(i);
-        if (address === undefined) {
-          bad = true;
-          const end = octets.indexOf(GREATER, i);
-          if (end < 0) return unknown(length);
-          i = end + 1;
-        } else {
-          angle ??= address;
-          let next = address.end;
-          while (KINDS[octets[next]!] === WHITE) next++;
-          if (octets[next] === GREATER) {
-            i = next + 1;
-          } else {
-            bad = true;
-            const end = octets.indexOf(GREATER, next);
-            if (end < 0) return unknown(length);
-            i = end + 1;
-          }
-        }
-      } else if (octet === COMMA || octet === SEMICOLON) {
-        break;
-      } else if (octet === COLON) {
-        const name = phraseStart >= 0 && bare === undefined && !bracketed && !ambiguousComment;
-        if (name && !bad && !oddName && !inGroup) return this.#group(start, i + 1);
-        bad = true;
+      if (kind === WHITE) i++;
+      else if (kind === WORD) i = this.#word(item, i);
+      else if (octet === OPEN_PAREN) i = this.#comment(item, i);
+      else if (octet === QUOTE) i = this.#quoted(item, i);
+      else if (octet === LESS) i = this.#bracketed(item, i);
+      else if (octet === COMMA || octet === SEMICOLON) break;
+      else if (octet === COLON) {
+        if (!inGroup && item.isGroupName) return this.#group(start, i + 1);
+        item.bad = true;
         i++;
       } else if (octet === OPEN_BRACKET || octet === CLOSE_BRACKET) {
-        odd();
+        item.odd();
         i++;
       } else {
-        // A control character, or the end of what has not begun: what comes next is undefined.
-        return unknown(length);
+        // A control character, or a closing sign without an opening one: the rest is undefined.
+        i = -1;
       }
+      if (i < 0) return this.#unknown(item, length);
     }
+    return this.#finish(item, i);
+  }
 
+  // Each kind of token adds what it is to the item. The result is the index after it, or -1 if it does
+  // not end.
+
+  /** A word of a display name, or an address without brackets. */
+  #word(item: ItemParts, start: number): number {
+    const end = this.#wordEnd(start);
+    if (this.#at < 0) {
+      item.addToPhrase(start, end);
+      return end;
+    }
+    const address = { start, end: this.#literalEnd(end) };
+    if (item.bare !== undefined || item.bracketed || item.phraseStart >= 0) item.odd();
+    // Some parsers take a bare literal with colons for a group.
+    if (address.end > end && this.#octets.subarray(end, address.end).includes(COLON)) {
+      item.bad = true;
+    }
+    item.bare ??= address;
+    return address.end;
+  }
+
+  #comment(item: ItemParts, start: number): number {
+    const end = this.#commentEnd(start);
+    if (end < 0) return -1;
+    item.commented = true;
+    item.ambiguousComment ||= this.#ambiguous;
+    if (this.#misleading) item.bad = true;
+    return end;
+  }
+
+  /** A quoted string of a display name, or a quoted local part with its domain. */
+  #quoted(item: ItemParts, start: number): number {
+    const end = this.#quotedEnd(start);
+    if (end < 0) return -1;
+    if (this.#octets[end] !== AT) {
+      if (this.#misleading) item.bad = true;
+      item.addToPhrase(start, end);
+      return end;
+    }
+    if (item.bare !== undefined || item.angle !== undefined || item.phraseStart >= 0) {
+      item.bad = true;
+    }
+    if (!this.#plainLocalPart(start, end)) item.bad = true;
+    const domainEnd = this.#literalEnd(this.#wordEnd(end));
+    item.bare ??= { start, end: domainEnd };
+    return domainEnd;
+  }
+
+  /** An address in angle brackets. */
+  #bracketed(item: ItemParts, start: number): number {
+    if (item.bracketed) item.bad = true;
+    else item.angleStart = start;
+    item.bracketed = true;
+    const octets = this.#octets;
+    const address = this.#angleAddress(start);
+    let next = start;
+    if (address !== undefined) {
+      item.angle ??= address;
+      next = address.end;
+      while (KINDS[octets[next]!] === WHITE) next++;
+      if (octets[next] === GREATER) return next + 1;
+    }
+    item.bad = true;
+    const end = octets.indexOf(GREATER, next);
+    return end < 0 ? -1 : end + 1;
+  }
+
+  /** The item of these parts, which ends at `end`. */
+  #finish(item: ItemParts, end: number): Item {
+    const { start, angle, bare, phraseStart, phraseEnd } = item;
     const found = angle ?? bare;
     if (found === undefined) {
-      return phraseStart < 0 && !commented && !bad && !oddName
-        ? { type: "empty", start, end: i }
-        : unknown(i);
+      return item.isEmpty ? { type: "empty", start, end } : this.#unknown(item, end);
     }
     const address = this.#text(found);
-    if (bad || (oddName && angle === undefined) || address === undefined) return unknown(i);
-    // An address as its own display name is no phrase (§3.2.5), but usual.
-    if (angle !== undefined && bare !== undefined) {
-      const name = this.#text(bare);
-      if (name === undefined || addressKey(name) !== addressKey(address)) oddName = true;
+    if (item.bad || (item.oddName && angle === undefined) || address === undefined) {
+      return this.#unknown(item, end);
     }
-    if (oddName) {
+    if (
+      item.oddName || (angle !== undefined && bare !== undefined && !this.#isSame(bare, address))
+    ) {
       return {
         type: "mailbox",
         start,
-        end: i,
+        end,
         unambiguous: isNormalized(address) && "angle",
         address,
-        phrase: { start, end: angleStart },
+        phrase: { start, end: item.angleStart },
       };
     }
     return {
       type: "mailbox",
       start,
-      end: i,
-      // What is left of a nested comment, to a parser that knows of none, sticks to the address.
-      unambiguous: !(ambiguousComment && angle === undefined) && isNormalized(address),
+      end,
+      // A parser without nested comments takes the rest of one for a part of the address.
+      unambiguous: !(item.ambiguousComment && angle === undefined) && isNormalized(address),
       address,
       phrase: phraseStart < 0 || angle === undefined
         ? undefined
         : { start: phraseStart, end: phraseEnd },
     };
+  }
+
+  /** An address as its own display name is not a phrase (§3.2.5), but common. */
+  #isSame(name: Range, address: string): boolean {
+    const text = this.#text(name);
+    return text !== undefined && addressKey(text) === addressKey(address);
+  }
+
+  #unknown({ start, angle, bare }: ItemParts, end: number): Item {
+    const found = angle ?? bare;
+    const candidate = found === undefined ? undefined : this.#text(found);
+    return { type: "unknown", start, end, candidate };
   }
 
   #group(start: number, membersStart: number): Item {

@@ -121,6 +121,9 @@ export class EventLog {
       case "connectionFault":
       case "fault":
         return this.#fault(event);
+      default:
+        // A new event needs a decision here: nothing else would notice that it is not logged.
+        event satisfies never;
     }
   };
 

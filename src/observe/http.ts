@@ -8,7 +8,7 @@ import { type Context, Hono } from "hono";
 import { basicAuth } from "hono/basic-auth";
 import { auth } from "hono/utils/basic-auth";
 import type { Secret } from "../secret.ts";
-import type { ListenAddress } from "../settings/parsers.ts";
+import type { ListenAddress } from "../settings/listen_address.ts";
 import { isLoopbackAddress, isOwnHost } from "./host_guard.ts";
 import type { Metrics } from "./metrics.ts";
 

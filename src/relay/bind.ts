@@ -3,7 +3,7 @@
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
 import { bindProblem, listenDualStack } from "../server/addresses.ts";
-import { formatListenAddress, type ListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress, type ListenAddress } from "../settings/listen_address.ts";
 import { CommandError, EXIT } from "../exit.ts";
 
 /**

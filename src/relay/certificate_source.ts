@@ -4,7 +4,7 @@
 import { FileSource } from "../certificates/file_source.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import type { HttpClient } from "../http/client.ts";
-import { isLoopback } from "../settings/parsers.ts";
+import { isLoopback } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 
 /**

@@ -8,7 +8,7 @@ import { CommandError, EXIT, type ExitStatus } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { LevelLog } from "../observe/log.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { formatListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import { certificateSource } from "./certificate_source.ts";
 import { outgoingClient, proxyIn } from "./http_client.ts";

@@ -17,7 +17,7 @@ import { Metrics } from "../observe/metrics.ts";
 import { type Notify, notifyAll } from "../observe/relay_event.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { SmtpServer } from "../server/server.ts";
-import { formatListenAddress } from "../settings/parsers.ts";
+import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
 import type { Client, SubmissionService } from "../submission/submission_service.ts";

@@ -1,7 +1,7 @@
 // Runs under a service manager, where there is one: what it hands over, and what it is told.
 
 import process from "node:process";
-import { isLoopback } from "../settings/parsers.ts";
+import { isLoopback } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import { ServiceManager } from "../systemd/manager.ts";
 import { type HandedOverSockets, takeSockets } from "../systemd/sockets.ts";

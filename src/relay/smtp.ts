@@ -11,7 +11,7 @@ import { COPIES, MemoryBudget } from "../server/memory.ts";
 import type { ProtocolOptions } from "../server/options.ts";
 import type { Timeouts } from "../server/connection_deadline.ts";
 import { SmtpServer } from "../server/server.ts";
-import type { ListenAddress } from "../settings/parsers.ts";
+import type { ListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { SubmissionService } from "../submission/submission_service.ts";
 import type { HandedOverSockets } from "../systemd/sockets.ts";

@@ -95,77 +95,13 @@ export class SandboxEntra {
   async #token(context: Context): Promise<Response> {
     const tenant = context.req.param("tenant") ?? "";
     const form = await readForm(context);
-    if (form === undefined) {
-      return refuse(
-        context,
-        400,
-        "invalid_request",
-        900144,
-        "The request body must be form-encoded.",
-      );
-    }
+    if (form === undefined) return refuse(context, REFUSALS.notForm);
     const client = form.get("client_id") ?? "";
-    const key = `${tenant}/${client}`.toLowerCase();
-    this.#count(key);
-    if (form.get("grant_type") !== "client_credentials") {
-      return refuse(
-        context,
-        400,
-        "unsupported_grant_type",
-        70003,
-        "The grant type is not supported.",
-      );
-    }
-    if (!UUID.test(tenant) && !DOMAIN.test(tenant)) {
-      return refuse(
-        context,
-        400,
-        "invalid_request",
-        900023,
-        "Specified tenant identifier is neither a valid DNS name nor a GUID.",
-      );
-    }
-    if (!UUID.test(client)) {
-      return refuse(
-        context,
-        400,
-        "unauthorized_client",
-        700016,
-        "Application was not found in the directory.",
-      );
-    }
+    this.#count(`${tenant}/${client}`.toLowerCase());
+    const refusal = refusalOf(tenant, form);
+    if (refusal !== undefined) return refuse(context, refusal);
     const scope = form.get("scope") ?? "";
-    if (!scope.endsWith("/.default") || !URL.canParse(scope)) {
-      return refuse(
-        context,
-        400,
-        "invalid_scope",
-        70011,
-        "The provided value for scope is not valid.",
-      );
-    }
     const secret = form.get("client_secret") ?? "";
-    if (secret === "") {
-      return refuse(
-        context,
-        401,
-        "invalid_client",
-        7000218,
-        "The request must contain client_secret.",
-      );
-    }
-    if (secret === WRONG_SECRET) {
-      return refuse(context, 401, "invalid_client", 7000215, "Invalid client secret provided.");
-    }
-    if (secret === EXPIRED_SECRET) {
-      return refuse(
-        context,
-        401,
-        "invalid_client",
-        7000222,
-        "The provided client secret keys are expired.",
-      );
-    }
     return context.json(
       {
         token_type: "Bearer",
@@ -226,13 +162,44 @@ async function readForm(context: Context): Promise<URLSearchParams | undefined> 
   return new URLSearchParams(await context.req.text());
 }
 
-function refuse(
-  context: Context,
-  status: 400 | 401,
-  error: string,
-  number: number,
-  description: string,
-): Response {
+/** Status, error, number of the AADSTS code, description. */
+type Refusal = readonly [status: 400 | 401, error: string, number: number, description: string];
+
+const REFUSALS = {
+  notForm: [400, "invalid_request", 900144, "The request body must be form-encoded."],
+  grantType: [400, "unsupported_grant_type", 70003, "The grant type is not supported."],
+  tenant: [
+    400,
+    "invalid_request",
+    900023,
+    "Specified tenant identifier is neither a valid DNS name nor a GUID.",
+  ],
+  client: [400, "unauthorized_client", 700016, "Application was not found in the directory."],
+  scope: [400, "invalid_scope", 70011, "The provided value for scope is not valid."],
+  noSecret: [401, "invalid_client", 7000218, "The request must contain client_secret."],
+  wrongSecret: [401, "invalid_client", 7000215, "Invalid client secret provided."],
+  expiredSecret: [401, "invalid_client", 7000222, "The provided client secret keys are expired."],
+} as const satisfies Readonly<Record<string, Refusal>>;
+
+/** The first thing that is wrong with a token request. */
+function refusalOf(tenant: string, form: URLSearchParams): Refusal | undefined {
+  if (form.get("grant_type") !== "client_credentials") return REFUSALS.grantType;
+  if (!UUID.test(tenant) && !DOMAIN.test(tenant)) return REFUSALS.tenant;
+  if (!UUID.test(form.get("client_id") ?? "")) return REFUSALS.client;
+  const scope = form.get("scope") ?? "";
+  if (!scope.endsWith("/.default") || !URL.canParse(scope)) return REFUSALS.scope;
+  switch (form.get("client_secret") ?? "") {
+    case "":
+      return REFUSALS.noSecret;
+    case WRONG_SECRET:
+      return REFUSALS.wrongSecret;
+    case EXPIRED_SECRET:
+      return REFUSALS.expiredSecret;
+  }
+  return undefined;
+}
+
+function refuse(context: Context, [status, error, number, description]: Refusal): Response {
   return context.json(errorBody(error, number, description, randomUUID()), status);
 }
 

@@ -1,6 +1,6 @@
 // Settings that are allowed each, but not together, and those that are allowed but doubtful.
 
-import { isLoopback } from "./parsers.ts";
+import { isLoopback } from "./listen_address.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
 import type { SettingName, Settings } from "./schema.ts";
 import type { Environment } from "./setting.ts";

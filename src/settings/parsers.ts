@@ -1,12 +1,12 @@
 // Parsers of setting values. Each one says what it allows, for error texts and for the reference.
 
-import { isIP } from "node:net";
 import { isTableKey } from "../accounts/entry.ts";
 import { parseTenant } from "../accounts/username.ts";
 import type { Rate } from "../limits/rate_limit.ts";
 import { type Network, Networks, NETWORKS_FORM } from "../networks.ts";
 import { SENDER_LIST_FORM, SenderList } from "../accounts/sender_list.ts";
 import type { Mechanism } from "../smtp/sasl.ts";
+import { isLoopback } from "./listen_address.ts";
 import { nearest } from "./nearest.ts";
 import type { Parser } from "./setting.ts";
 
@@ -169,64 +169,6 @@ export const seconds: Parser<number> = {
   meant: allowedOnly((text) => seconds.parse(text), /^(\d{1,6}) ?s$/, (number) => number),
 };
 
-export interface ListenAddress {
-  /** IP address or host name; `::` for all addresses. */
-  readonly hostname: string;
-  readonly port: number;
-}
-
-function parseListenAddress(text: string): ListenAddress | undefined {
-  const match = /^(?:\[([0-9a-f:.]+)\]|([^:[\]\s]*)):(\d{1,5})$/i.exec(text);
-  if (match === null) return undefined;
-  const [, bracketed, plain, digits] = match;
-  const port = Number(digits);
-  if (port > 65535) return undefined;
-  if (bracketed !== undefined) {
-    return isIP(bracketed) === 6 ? { hostname: bracketed, port } : undefined;
-  }
-  if (plain === "") return { hostname: "::", port };
-  return /^[a-z0-9.-]+$/i.test(plain!) ? { hostname: plain!, port } : undefined;
-}
-
-/** The form that {@link parseListenAddress} reads. */
-export function formatListenAddress({ hostname, port }: ListenAddress): string {
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
-}
-
-export const listenAddresses: Parser<readonly ListenAddress[]> = {
-  allowed: "host:port or [IPv6]:port, ports up to 65535, several with commas; :port means all " +
-    "addresses",
-  parse(text) {
-    const addresses = text.split(",").map((part) => parseListenAddress(part.trim()));
-    return addresses.includes(undefined) ? undefined : addresses as ListenAddress[];
-  },
-  meant(text) {
-    const meant = text.split(",").map((part) => withPort(part.trim(), "")).join(",");
-    return listenAddresses.parse(meant) === undefined ? undefined : meant;
-  },
-};
-
-/** A port alone as an address, and `*` as other programs write all addresses. */
-function withPort(text: string, hostname: string): string {
-  return /^\d{1,5}$/.test(text) ? `${hostname}:${text}` : text.replace(/^\*:(?=\d)/, ":");
-}
-
-export const listenAddressOrOff: Parser<ListenAddress | "off"> = {
-  allowed: 'host:port, [IPv6]:port, :port for all addresses (ports up to 65535), or "off"',
-  parse: (text) => text.toLowerCase() === "off" ? "off" : parseListenAddress(text),
-  // On all addresses it would need a password.
-  meant(text) {
-    const meant = withPort(text.trim(), "127.0.0.1");
-    return parseListenAddress(meant) === undefined ? undefined : meant;
-  },
-};
-
-export function isLoopback(hostname: string): boolean {
-  const host = hostname.replace(/^\[|\]$/g, "");
-  if (isIP(host) === 4) return host.startsWith("127.");
-  return host === "::1" || host.toLowerCase() === "localhost";
-}
-
 /** One segment of a path, which the service's rules for a table's name allow. */
 const TABLE_NAME = /^[A-Za-z][A-Za-z0-9]{2,62}$/;
 
@@ -318,7 +260,7 @@ export const serviceUrl: Parser<URL> = {
 
 /** As {@link serviceUrl}; the version of Graph is appended, and must not stand there already. */
 export const graphUrl: Parser<URL> = {
-  allowed: `${serviceUrl.allowed} without Graph's version, /v1.0 or /beta, at its end`,
+  allowed: `${serviceUrl.allowed}, without Graph's version, /v1.0 or /beta, at its end`,
   parse(text) {
     const url = serviceUrl.parse(text);
     return url === undefined || /\/(?:v1\.0|beta)\/*$/i.test(url.pathname) ? undefined : url;
@@ -327,7 +269,7 @@ export const graphUrl: Parser<URL> = {
 
 /** The address of a service without a path: what is served there has one place. */
 export const serviceOrigin: Parser<URL> = {
-  allowed: `${serviceUrl.allowed} without a path`,
+  allowed: `${serviceUrl.allowed}, without a path`,
   parse(text) {
     const url = serviceUrl.parse(text);
     return url?.pathname === "/" ? url : undefined;

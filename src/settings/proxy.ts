@@ -5,7 +5,7 @@ import { Buffer } from "node:buffer";
 import { BlockList, isIP } from "node:net";
 import type { Proxy } from "../runtime/runtime.ts";
 import { Secret } from "../secret.ts";
-import { isLoopback } from "./parsers.ts";
+import { isLoopback } from "./listen_address.ts";
 import type { Parser } from "./setting.ts";
 
 /** The whole URL is kept as a secret, because there may be a password in it. */

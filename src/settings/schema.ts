@@ -4,6 +4,7 @@
 import { hostname } from "node:os";
 import { Secret } from "../secret.ts";
 import { standardMemory } from "./memory.ts";
+import { listenAddresses, listenAddressOrOff } from "./listen_address.ts";
 import {
   authorityFiles,
   boolean,
@@ -11,8 +12,6 @@ import {
   durationOrOff,
   graphUrl,
   integer,
-  listenAddresses,
-  listenAddressOrOff,
   mechanisms,
   networks,
   octetRateOrOff,

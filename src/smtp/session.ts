@@ -64,7 +64,8 @@ const AWAITS: Readonly<Record<State["mode"], SessionProgress["awaits"]>> = {
 /** First octet of a TLS record that holds a ClientHello. */
 export const TLS_HANDSHAKE = 0x16;
 /** Why a session ends whose client is on the wrong port. */
-export const TLS_FIRST = "the client began with TLS on a port that begins in plain text";
+export const TLS_FIRST =
+  "the client began with TLS: choose STARTTLS in it, or add a port with SMTPS_LISTEN";
 
 export class Session {
   readonly #context: SessionContext;

@@ -86,7 +86,7 @@ function environmentOf(
     }
     for (const { name, value, line } of variablesIn(text)) {
       if (/^[A-Za-z_]\w*$/.test(name)) environment[name] = value;
-      else ignored.push(`${path} line ${line} is not NAME=value, so systemd passes it over`);
+      else ignored.push(`${path} line ${line} is not NAME=value, so systemd ignores it`);
     }
   }
   for (const word of all("UnsetEnvironment").flatMap(wordsOf)) {

@@ -119,7 +119,7 @@ for (const program of PROGRAMS) {
       assert.match(stdout, /EnvironmentFile ".*none" does not exist/);
       assert.match(stdout, /LoadCredential AZURE_CLIENT_SECRET: ".*none" does not exist/);
       assert.match(stdout, /WorkingDirectory ".*none" cannot be entered/);
-      assert.match(stdout, /exported line 1 is not NAME=value, so systemd passes it over/);
+      assert.match(stdout, /exported line 1 is not NAME=value, so systemd ignores it/);
     });
 
     const first = existsSync(FIRST) ? Number(readFileSync(FIRST, "utf8")) : 1024;

@@ -66,7 +66,7 @@ for (const program of PROGRAMS) {
 
     it("makes, shows, changes and deletes entries", async () => {
       const list = await lookup(["list"]);
-      assert.deepEqual([list.status, list.stdout, list.stderr], [0, "There is no entry.\n", ""]);
+      assert.deepEqual([list.status, list.stdout, list.stderr], [0, "The table has no entries.\n", ""]);
       const made = await lookup(["set", "o'neil", ...IDS, "from_email=oneil@example.com"]);
       assert.deepEqual([made.status, made.stdout], [0, 'Entry "o\'neil" created: ok\n']);
       const changed = await lookup(["set", "o'neil", "disabled=TRUE", "from_email="]);
@@ -214,7 +214,7 @@ for (const program of PROGRAMS) {
       await stage.put("kept", { tenant_id: TENANT, client_id: CLIENT });
       const { status, stdout, stderr } = await lookup(["delete", "kept"]);
       assert.deepEqual([status, stdout], [2, ""]);
-      assert.match(stderr, /lookup delete asks before it deletes, .*: give --yes\n$/);
+      assert.match(stderr, /lookup delete asks for confirmation, .*: add --yes\n$/);
       assert.equal((await lookup(["get", "kept"])).status, 0);
       assert.equal((await lookup(["delete", "kept", "--yes"])).status, 0);
     });
@@ -278,8 +278,8 @@ for (const program of PROGRAMS) {
       [["list", "x"], 2, /lookup list takes no ID/],
       [["set", "x", "disabled=true"], 1, /there is no entry "x"; a new one needs tenant_id and cl/],
       [["delete", "x", "--yes"], 1, /there is no entry "x"/],
-      [["delete", "x"], 2, /there is no terminal to ask at: give --yes$/m],
-      [["delete", "x", "--json"], 2, /there is no terminal to ask at: give --yes$/m],
+      [["delete", "x"], 2, /there is no terminal: add --yes$/m],
+      [["delete", "x", "--json"], 2, /there is no terminal: add --yes$/m],
     ];
     for (const [args, status, line] of WRONG) {
       it(`ends with ${status} and one line for: lookup ${args.join(" ").slice(0, 60)}`, async () => {
@@ -319,7 +319,7 @@ for (const program of PROGRAMS) {
         REQUIRE_TLS: "false",
         USERNAME_DELIMITER: ":",
       });
-      assert.match(running.stdout, /scanner:lookup, from an imitated lookup table/);
+      assert.match(running.stdout, /scanner:lookup, from a simulated lookup table/);
       const client = new SmtpClient(smtp);
       assert.match(await client.login("scanner:lookup", SECRET), /^235 /);
       assert.match(await client.send("root@localhost", "bob@example.org"), /^250 /);

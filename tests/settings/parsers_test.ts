@@ -4,14 +4,16 @@ import { describe, it } from "node:test";
 import { inspect } from "node:util";
 import * as fc from "../support/property.ts";
 import {
-  boolean,
-  duration,
   formatListenAddress,
-  graphUrl,
-  integer,
   isLoopback,
   listenAddresses,
   listenAddressOrOff,
+} from "../../src/settings/listen_address.ts";
+import {
+  boolean,
+  duration,
+  graphUrl,
+  integer,
   mechanisms,
   octetRateOrOff,
   oneOf,

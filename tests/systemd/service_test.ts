@@ -127,7 +127,7 @@ describe("the environment of a service", () => {
     assert.deepEqual(absent, ['EnvironmentFile "/etc/relay/needed"']);
     assert.deepEqual(ignored, [
       'Environment= has no NAME=value in "nonsense"',
-      "/etc/relay/environment line 2 is not NAME=value, so systemd passes it over",
+      "/etc/relay/environment line 2 is not NAME=value, so systemd ignores it",
     ]);
   });
 

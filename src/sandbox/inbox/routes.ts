@@ -52,14 +52,9 @@ const MAX_STREAMS = 100;
  * app.route("/", inboxRoutes(inbox, { connection }));
  */
 export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
-  const { connection, allowedHosts, keepAlive = 15_000, signal, tracer } = options;
+  const { connection, allowedHosts, faults, tracer } = options;
   const app = new Hono();
   const guard = ownSiteOnly(allowedHosts);
-  const subscribe: Subscribe = (listener) => {
-    const unsubscribe = [inbox.subscribe(listener), tracer?.subscribe(listener)];
-    return () => unsubscribe.forEach((end) => end?.());
-  };
-  let streams = 0;
 
   for (const path of ["/", "/api/*"]) {
     app.use(path, async (c, next) => {
@@ -79,7 +74,28 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
   });
   app.all("/api/connection", onlyMethods("GET, HEAD"));
 
-  app.get("/api/events", (c) => {
+  app.route("/api/events", eventRoutes(inbox, options));
+  app.route("/api/messages", messageRoutes(inbox));
+  app.route("/api/failures", failureRoutes(tracer));
+  if (faults !== undefined) app.route("/api/faults", faultRoutes(faults));
+
+  app.all("/api/*", (c) => c.json({ error: "no such path" }, 404));
+  return app;
+}
+
+/** `/api/events`. */
+function eventRoutes(
+  inbox: Inbox,
+  { keepAlive = 15_000, signal, tracer }: InboxRoutesOptions,
+): Hono {
+  const app = new Hono();
+  const subscribe: Subscribe = (listener) => {
+    const unsubscribe = [inbox.subscribe(listener), tracer?.subscribe(listener)];
+    return () => unsubscribe.forEach((end) => end?.());
+  };
+  let streams = 0;
+
+  app.get("/", (c) => {
     const headers = { "Content-Type": "text/event-stream", "X-Accel-Buffering": "no" };
     // The stream of a HEAD would never be read or ended.
     if (c.req.method === "HEAD") return c.body(null, 200, headers);
@@ -89,16 +105,22 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
     const stream = eventStream(subscribe, { keepAlive, signals, onEnd: () => streams-- });
     return c.body(stream, 200, headers);
   });
-  app.all("/api/events", onlyMethods("GET, HEAD"));
+  app.all("/", onlyMethods("GET, HEAD"));
+  return app;
+}
 
-  app.get("/api/messages", (c) => c.json(inbox.list()));
-  app.delete("/api/messages", (c) => {
+/** `/api/messages` and the parts of each message. */
+function messageRoutes(inbox: Inbox): Hono {
+  const app = new Hono();
+
+  app.get("/", (c) => c.json(inbox.list()));
+  app.delete("/", (c) => {
     inbox.clear();
     return c.body(null, 204);
   });
-  app.all("/api/messages", onlyMethods("GET, HEAD, DELETE"));
+  app.all("/", onlyMethods("GET, HEAD, DELETE"));
 
-  app.get("/api/messages/:id", async (c) => {
+  app.get("/:id", async (c) => {
     const message = inbox.get(c.req.param("id"));
     const content = await inbox.content(c.req.param("id"));
     if (message === undefined || content === undefined) return noMessage(c);
@@ -106,18 +128,18 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
     const attachments = content.attachments.map(({ chunks: _, ...part }) => part);
     return c.json({ ...summary, mailbox, recipients, ...content, attachments });
   });
-  app.delete("/api/messages/:id", (c) => {
+  app.delete("/:id", (c) => {
     return inbox.delete(c.req.param("id")) ? c.body(null, 204) : noMessage(c);
   });
-  app.all("/api/messages/:id", onlyMethods("GET, HEAD, DELETE"));
+  app.all("/:id", onlyMethods("GET, HEAD, DELETE"));
 
-  app.get("/api/messages/:id/trace", (c) => {
+  app.get("/:id/trace", (c) => {
     const message = inbox.get(c.req.param("id"));
     return message === undefined ? noMessage(c) : c.json(message.trace?.show() ?? NO_TRACE);
   });
-  app.all("/api/messages/:id/trace", onlyMethods("GET, HEAD"));
+  app.all("/:id/trace", onlyMethods("GET, HEAD"));
 
-  app.get("/api/messages/:id/raw", (c) => {
+  app.get("/:id/raw", (c) => {
     const message = inbox.get(c.req.param("id"));
     if (message === undefined) return noMessage(c);
     return c.body(message.raw, 200, {
@@ -125,9 +147,9 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
       "Content-Disposition": `attachment; filename="${message.summary.id}.eml"`,
     });
   });
-  app.all("/api/messages/:id/raw", onlyMethods("GET, HEAD"));
+  app.all("/:id/raw", onlyMethods("GET, HEAD"));
 
-  app.get("/api/messages/:id/html", async (c) => {
+  app.get("/:id/html", async (c) => {
     const content = await inbox.content(c.req.param("id"));
     if (content === undefined) return noMessage(c);
     if (content.html === null) return c.json({ error: "the message has no HTML part" }, 404);
@@ -137,9 +159,9 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
       "X-Frame-Options": "SAMEORIGIN",
     });
   });
-  app.all("/api/messages/:id/html", onlyMethods("GET, HEAD"));
+  app.all("/:id/html", onlyMethods("GET, HEAD"));
 
-  app.get("/api/messages/:id/attachments/:index", async (c) => {
+  app.get("/:id/attachments/:index", async (c) => {
     const content = await inbox.content(c.req.param("id"));
     if (content === undefined) return noMessage(c);
     const index = c.req.param("index");
@@ -151,25 +173,29 @@ export function inboxRoutes(inbox: Inbox, options: InboxRoutesOptions): Hono {
       "Content-Disposition": contentDisposition(part),
     });
   });
-  app.all("/api/messages/:id/attachments/:index", onlyMethods("GET, HEAD"));
+  app.all("/:id/attachments/:index", onlyMethods("GET, HEAD"));
 
-  app.get("/api/failures", (c) => c.json(tracer?.failures.list() ?? []));
-  app.delete("/api/failures", (c) => {
+  return app;
+}
+
+/** `/api/failures`: the messages and logins that failed. */
+function failureRoutes(tracer: InboxRoutesOptions["tracer"]): Hono {
+  const app = new Hono();
+
+  app.get("/", (c) => c.json(tracer?.failures.list() ?? []));
+  app.delete("/", (c) => {
     tracer?.failures.clear();
     return c.body(null, 204);
   });
-  app.all("/api/failures", onlyMethods("GET, HEAD, DELETE"));
+  app.all("/", onlyMethods("GET, HEAD, DELETE"));
 
-  app.get("/api/failures/:id", (c) => {
+  app.get("/:id", (c) => {
     const failure = tracer?.failures.get(c.req.param("id"));
     if (failure === undefined) return c.json({ error: "no such failure" }, 404);
     return c.json({ ...failure.summary, trace: failure.trace.show() });
   });
-  app.all("/api/failures/:id", onlyMethods("GET, HEAD"));
+  app.all("/:id", onlyMethods("GET, HEAD"));
 
-  if (options.faults !== undefined) app.route("/api/faults", faultRoutes(options.faults));
-
-  app.all("/api/*", (c) => c.json({ error: "no such path" }, 404));
   return app;
 }
 
