@@ -464,6 +464,25 @@ describe("a fault", () => {
     assert.equal(ended()[0]?.messages, 0);
   });
 
+  it("while deadlines are looked at keeps no other connection from being looked at", async () => {
+    const networks = Networks.parse("192.0.2.0/24")!;
+    const error = new Error("a bug");
+    let faults = 0;
+    const { runtime, clock, events } = await start({
+      proxies: { networks, headerTimeout: 5_000 },
+      handlers: {
+        notify(event) {
+          if (event.type === "proxyHeader" && faults++ === 0) throw error;
+        },
+      },
+    });
+    const clients = [runtime.client("192.0.2.1"), runtime.client("192.0.2.2")];
+    clock.pass(6_000);
+    assert.deepEqual(clients.map(({ destroyed }) => destroyed), [true, true]);
+    const reported = events.filter(({ type }) => type === "connectionFault");
+    assert.deepEqual(reported.map((event) => "error" in event && event.error), [error]);
+  });
+
   it("of the listener is reported", async () => {
     const { runtime, events } = await start();
     const error = new Error("too many open files");
