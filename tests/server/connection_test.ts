@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { ConnectionEvent, RelayEvent } from "../../src/observe/relay_event.ts";
+import type { WaitingClient } from "../../src/delivery/delivery.ts";
 import { ConnectionLimiter } from "../../src/server/connection_limiter.ts";
 import { MemoryBudget } from "../../src/server/memory.ts";
 import { type Reply, reply } from "../../src/smtp/reply.ts";
@@ -239,6 +240,38 @@ describe("what the limiter is told", () => {
     assert.equal(since(), "retire");
     client.close();
     assert.equal(since(), "remove");
+  });
+});
+
+describe("a message that waits for its turn", () => {
+  it("is ended where another client needs the place, with its reply before the last one", async () => {
+    const waiting: WaitingClient[] = [];
+    const verdict = Promise.withResolvers<Reply>();
+    const owner = { key: "greedy", known: true };
+    const { runtime, authed, clock } = await start({
+      connections: 10,
+      handlers: {
+        authenticate: () => Promise.resolve({ reply: LOGGED_IN, account: true, owner }),
+        submit: (_, __, client) => {
+          waiting.push(client);
+          client.waiting(true);
+          client.signal.addEventListener("abort", () => {
+            client.waiting(false);
+            verdict.resolve(reply(451, "4.3.2", "OVER_SHARE"));
+          });
+          return verdict.promise;
+        },
+      },
+    });
+    const greedy = [];
+    for (let i = 0; i < 10; i++) greedy.push(await authed());
+    for (const client of greedy) await client.say(...chunk("a@x.test"));
+    clock.pass(1_000);
+    assert.match(runtime.client("192.0.2.9").text, /^220 /);
+    await settle();
+    const [ended, ...more] = greedy.filter((client) => client.ended);
+    assert.deepEqual([more.length, waiting.filter(({ signal }) => signal.aborted).length], [0, 1]);
+    assert.match(ended!.text, /451 4\.3\.2 OVER_SHARE\r\n421 4\.4\.2 [^\r]*\r\n$/);
   });
 });
 
@@ -723,6 +756,7 @@ describe("TLS", () => {
     const { runtime, ended } = await start({ certificate, session: { requireTls: true } });
     const client = runtime.client();
     await client.say("EHLO client.example", "STARTTLS");
+    assert.ok(client.identity !== undefined);
     client.secured();
     assert.match(await client.logIn("user", "secret"), /^235 /);
     client.close();
