@@ -66,7 +66,11 @@ for (const program of PROGRAMS) {
 
     it("makes, shows, changes and deletes entries", async () => {
       const list = await lookup(["list"]);
-      assert.deepEqual([list.status, list.stdout, list.stderr], [0, "The table has no entries.\n", ""]);
+      assert.deepEqual([list.status, list.stdout, list.stderr], [
+        0,
+        "The table has no entries.\n",
+        "",
+      ]);
       const made = await lookup(["set", "o'neil", ...IDS, "from_email=oneil@example.com"]);
       assert.deepEqual([made.status, made.stdout], [0, 'Entry "o\'neil" created: ok\n']);
       const changed = await lookup(["set", "o'neil", "disabled=TRUE", "from_email="]);
