@@ -145,7 +145,7 @@ describe("sentences", () => {
     );
     says("docs/certificates.md", "a new certificate counts within a minute");
     says("docs/windows.md", "The relay loads a new certificate within a minute");
-    says("docs/settings.md", "A renewed certificate is taken within a minute");
+    says("docs/settings.md", "The relay loads a renewed certificate within a minute");
     says(
       "deploy/systemd/README.md",
       "loads a renewed certificate without a restart, once both files have been replaced",
