@@ -464,6 +464,25 @@ describe("a fault", () => {
     assert.equal(ended()[0]?.messages, 0);
   });
 
+  it("while deadlines are looked at keeps no other connection from being looked at", async () => {
+    const networks = Networks.parse("192.0.2.0/24")!;
+    const error = new Error("a bug");
+    let faults = 0;
+    const { runtime, clock, events } = await start({
+      proxies: { networks, headerTimeout: 5_000 },
+      handlers: {
+        notify(event) {
+          if (event.type === "proxyHeader" && faults++ === 0) throw error;
+        },
+      },
+    });
+    const clients = [runtime.client("192.0.2.1"), runtime.client("192.0.2.2")];
+    clock.pass(6_000);
+    assert.deepEqual(clients.map(({ destroyed }) => destroyed), [true, true]);
+    const reported = events.filter(({ type }) => type === "connectionFault");
+    assert.deepEqual(reported.map((event) => "error" in event && event.error), [error]);
+  });
+
   it("of the listener is reported", async () => {
     const { runtime, events } = await start();
     const error = new Error("too many open files");
@@ -535,6 +554,31 @@ describe("what a client sends ahead", () => {
     assert.deepEqual([client.ended, memory.used], [true, 0]);
     clock.pass(6_000);
     assert.equal(client.destroyed, true);
+  });
+
+  it("is given up where its account has more memory than its share, and another needs it", async () => {
+    const memory = new MemoryBudget(600_000);
+    let accounts = 0;
+    const { authed, messages } = await start({
+      memory,
+      handlers: {
+        authenticate: () => {
+          const owner = { key: `account ${++accounts}`, known: true };
+          return Promise.resolve({ reply: LOGGED_IN, account: true, owner });
+        },
+      },
+    });
+    const greedy = await authed("192.0.2.1");
+    await greedy.say(...chunk("a@x.test"));
+    await greedy.say(...lines(320_000));
+    const before = memory.used;
+    const other = await authed("192.0.2.2");
+    assert.match(await other.say(`${MAIL} SIZE=150000`), /^250 /);
+    assert.ok(memory.used < before);
+    assert.equal(greedy.ended, false);
+    messages[0]!.answer(SENT);
+    await settle();
+    assert.match(greedy.text, /250 2\.0\.0 OK id=1\r\n421 4\.3\.1 [^\r]*\r\n$/);
   });
 
   it("is not read on while the replies to much of it are being written", async () => {
@@ -716,6 +760,19 @@ describe("a client that has lost its place", () => {
       (_, i) => runtime.client(`198.51.${i >> 8}.${i & 255}`),
     );
     const gone = refused.map(({ destroyed }, i) => destroyed ? i : -1).filter((i) => i >= 0);
+    assert.deepEqual(gone, [0]);
+  });
+
+  it("with its last reply is let go of in the same way", async () => {
+    const { runtime } = await start({ connections: 1 });
+    const leaving = [];
+    for (let i = 0; i < 258; i++) {
+      const client = runtime.client(`198.51.${i >> 8}.${i & 255}`);
+      assert.match(client.text, /^220 /, `${i}`);
+      await client.say("QUIT");
+      leaving.push(client);
+    }
+    const gone = leaving.map(({ destroyed }, i) => destroyed ? i : -1).filter((i) => i >= 0);
     assert.deepEqual(gone, [0]);
   });
 
