@@ -19,7 +19,7 @@ import {
   withHeader,
 } from "../message/prepare.ts";
 import type { Trace } from "../message/received.ts";
-import { recipientRefusal } from "../message/recipients.ts";
+import { recipientRefusal } from "../message/addresses.ts";
 import { recipientEdits } from "./recipient_fields.ts";
 
 export interface ExchangeOptions {
