@@ -3,7 +3,7 @@
 import type { Clock } from "../clock.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
-import { recipientRefusal } from "../message/recipients.ts";
+import { recipientRefusal } from "../message/addresses.ts";
 import type { LevelLog } from "../observe/log.ts";
 import type { Listener, Runtime, TlsIdentity } from "../runtime/runtime.ts";
 import { ConnectionLimiter } from "../server/connection_limiter.ts";

@@ -5,7 +5,7 @@
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
-import type { Delimiter } from "../../accounts/username.ts";
+import { type Delimiter, parseUsername } from "../../accounts/username.ts";
 import type { HttpClient, HttpRequest } from "../../http/client.ts";
 import type { RelayEvent } from "../../observe/relay_event.ts";
 import type { Refusal } from "../../smtp/effects.ts";
@@ -20,7 +20,6 @@ import type {
 import { Dialogue } from "./dialogue.ts";
 import { type FailureEvent, Failures, MAX_RECIPIENTS } from "./failures.ts";
 import { Trace } from "./trace.ts";
-import { shownUsername } from "./username.ts";
 
 type Requests = Pick<HttpClient, "request" | "abort">;
 
@@ -94,7 +93,7 @@ export class Tracer {
     return {
       authenticate: (credentials, client) => {
         const name = credentials === "trusted" ? {} : {
-          username: shownUsername(credentials.username, this.#delimiter),
+          username: usernameOrHint(credentials.username, this.#delimiter),
           mechanism: credentials.mechanism,
         };
         return this.#login(client, name, () => service.authenticate(credentials, client));
@@ -186,4 +185,24 @@ function textOf(reply: Reply): string {
   return [code, enhanced, printable(replyText(reply))].filter((part) => part !== undefined).join(
     " ",
   );
+}
+
+/** Characters of an invalid username that are shown, and the length from which they are. */
+const HINT = 3;
+const LONG = 20;
+
+/**
+ * A username for the page. A valid one is shown whole, also the id of a lookup, unlike in the log
+ * (accounts/shown_username.ts). An invalid one may be a secret in the wrong field: only its length is
+ * shown, and the beginning of a long one, as Entra ID does with a secret (passwordCredential's `hint`).
+ * https://learn.microsoft.com/graph/api/resources/passwordcredential
+ */
+export function usernameOrHint(username: string, delimiter: Delimiter): string {
+  if (username === "") return "(empty)";
+  if (parseUsername(username, delimiter).type !== "invalid") return username;
+  const characters = [...username.toWellFormed()];
+  const { length } = characters;
+  const count = `${length} character${length === 1 ? "" : "s"}`;
+  if (length < LONG) return `(not shown: ${count}, no well-formed username)`;
+  return `${characters.slice(0, HINT).join("")}… (${count}, no well-formed username)`;
 }
