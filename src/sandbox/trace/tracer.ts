@@ -1,6 +1,6 @@
-// Follows logins and messages through the relay: from the SMTP session over the requests that go out
-// to the inbox. Which request belongs to which message, the asynchronous context tells; and the
-// imitated Graph is told it by `client-request-id`, a field that Graph has for such a purpose.
+// Follows logins and messages through the relay: from the SMTP session through the outgoing requests to
+// the inbox. The asynchronous context connects a request with its message. The imitated Graph gets the
+// message's id in `client-request-id`, a field that Graph has for such a purpose.
 // https://learn.microsoft.com/graph/best-practices-concept#reliability-and-support
 
 import { AsyncLocalStorage } from "node:async_hooks";
@@ -23,19 +23,19 @@ import { Trace } from "./trace.ts";
 
 type Requests = Pick<HttpClient, "request" | "abort">;
 
-/** `traced`: there may be more to tell of a message or a login. */
+/** `traced`: a trace may have changed. */
 export type TraceEvent = FailureEvent | { readonly type: "traced" };
 
 /** A connection that is open. */
 interface Session {
   readonly dialogue: Dialogue;
-  /** The trace of the login that its messages are sent by. */
+  /** The trace of the login before its messages. */
   login?: Trace;
 }
 
-/** The message or login that is being worked on. */
+/** The message or login that is being processed. */
 interface Work {
-  /** Of a message. */
+  /** The message's id; undefined for a login. */
   readonly id?: string;
   readonly trace: Trace;
 }
@@ -65,13 +65,13 @@ export class Tracer {
       try {
         listener(event);
       } catch {
-        // Mail must not depend on who is looking.
+        // A listener's error must not affect mail.
         this.#listeners.delete(listener);
       }
     }
   }
 
-  /** The trace of the message that a request to Graph is about. */
+  /** The trace of the message that a request to Graph belongs to. */
   find(clientRequestId: string | undefined): Trace | undefined {
     return this.#submitting.get(clientRequestId ?? "");
   }
@@ -121,12 +121,12 @@ export class Tracer {
     const headers = work.id === undefined
       ? request.headers
       : { ...request.headers, "client-request-id": work.id };
-    const answer = client.request({ ...request, headers });
-    void work.trace.request(request, answer);
-    return answer;
+    const response = client.request({ ...request, headers });
+    void work.trace.request(request, response);
+    return response;
   }
 
-  /** @param sent whether it is of a message, which a login has gone before */
+  /** @param sent whether it is the trace of a message, after a login */
   #traceOf({ connection, address }: Client, sent = false): Trace {
     const { dialogue, login } = this.#sessions.get(connection) ?? {};
     return new Trace(address, dialogue, sent ? login : undefined);
