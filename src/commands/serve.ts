@@ -63,7 +63,7 @@ export async function untilStopped(
 ): Promise<void> {
   surviveFaults((error) => relay.fault(error));
   const signal = await stopSignal(async (signal) => {
-    log.warning("Relay ended at once, by a second signal; nothing was waited for", { signal });
+    log.warning("Relay ended at once by a second signal, without waiting for messages", { signal });
     await flush();
   });
   stopping();

@@ -246,7 +246,7 @@ export class EventLog {
       case "acceptFailed": {
         // Such as "Too many open files": LimitNOFILE= or `ulimit -n` is too low.
         const fields = { error: event.error.message };
-        return this.#line("ERROR", "Clients cannot connect for the moment", fields, {});
+        return this.#line("ERROR", "Clients cannot connect at the moment", fields, {});
       }
       case "connectionFault": {
         const { client } = event;

@@ -39,7 +39,7 @@ export async function openHttp(parts: HttpParts): Promise<HttpService | undefine
   } catch (error) {
     if (!optional || !(error instanceof CommandError)) throw error;
     const text =
-      "No health, metrics and pages: HTTP_LISTEN is not set, and its default is not free";
+      "No health, metrics and pages: HTTP_LISTEN is not set, and its default port is in use";
     log.warning(text, { reason: error.lines.join("; ") });
     return undefined;
   }

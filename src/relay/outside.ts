@@ -48,7 +48,7 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
   const client = outgoingClient(settings, runtime, authorities);
   const proxy = proxyIn(settings);
   if (proxy !== undefined) {
-    log.info("Outgoing connections take the proxy", { proxy: formatListenAddress(proxy) });
+    log.info("Outgoing connections use the proxy", { proxy: formatListenAddress(proxy) });
   }
   let tls: CertificateManager | undefined;
   try {
