@@ -43,7 +43,7 @@ export class Duplicates {
    * The client has gone, or has ended its side, while its message was being delivered.
    *
    * @param order when the delivery began, among all of them
-   * @param outcome what becomes of it
+   * @param outcome the outcome of the delivery
    * @param replied whether the reply reached the client, which is known after the outcome
    */
   abandon(
@@ -80,12 +80,12 @@ export class Duplicates {
   }
 
   /**
-   * The id under which the same message has been sent already; a promise of it where that is still under
-   * way. The promise may resolve to undefined: then ask again. Undefined where this message is to be
+   * The id under which the same message was sent, or a promise of it while it is still being sent.
+   * The promise may resolve to undefined: then call again. Undefined if this message is to be
    * delivered.
    *
-   * @param order when this delivery began: it waits for those alone that began before, so that no two
-   *   wait for one another
+   * @param order when this delivery began: it waits only for those that began before, so that no
+   *   two wait for each other
    */
   find(message: Fingerprint, order: number): Promise<string | undefined> | string | undefined {
     if (this.#known.size === 0 || !this.#likely.has(message.summary)) return undefined;

@@ -655,7 +655,7 @@ describe("strangers' questions", () => {
     }
     await table.elapse(7_000);
     assert.equal(results.length, 1);
-    assert.match(results[0]!, /^454 4\.7\.0 .*TABLE_CROWDED: .* 32 questions .* try again$/);
+    assert.match(results[0]!, /^454 4\.7\.0 .*TABLE_CROWDED: .* 32 queries .* try again$/);
   });
 
   it("do not keep an entry that was read before from being looked at again", async () => {

@@ -419,7 +419,7 @@ describe("a table service in trouble", () => {
     ],
     [503, "ServerBusy", { "retry-after": "60" }, /^ServerBusy: the table service is busy/, 1],
     [503, "ServerBusy", {}, /^ServerBusy: the table service is busy/, 2],
-    [500, "InternalError", {}, /^InternalError: the table service has a passing fault/, 2],
+    [500, "InternalError", {}, /^InternalError: the table service has a temporary fault/, 2],
     [401, "InvalidAuthenticationInfo", {}, /^InvalidAuthenticationInfo: access .* is refused/, 1],
     [403, "AuthenticationFailed", {}, /^AuthenticationFailed: .*the relay's clock/, 1],
     [

@@ -120,7 +120,7 @@ describe("a relay behind a proxy", () => {
       );
       assert.match(
         log,
-        new RegExp(`Outgoing connections take the proxy.*127\\.0\\.0\\.1:${proxy.port}`),
+        new RegExp(`Outgoing connections use the proxy.*127\\.0\\.0\\.1:${proxy.port}`),
       );
     });
 

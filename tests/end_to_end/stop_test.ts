@@ -69,7 +69,7 @@ for (const program of PROGRAMS) {
         assert.equal(await ended, 1);
         assert.match(
           relay.running.stderr,
-          new RegExp(`WARNING Relay ended at once, by a second signal.* signal=${second}\n$`),
+          new RegExp(`WARNING Relay ended at once by a second signal.* signal=${second}\n$`),
         );
         letGo();
         await cloud.close();

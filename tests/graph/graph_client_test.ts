@@ -142,7 +142,7 @@ async function play(
 
 /** The reply's line and whether it is ambiguous, or `answer` and its status. */
 function told({ result }: Seen): string {
-  if (result.type === "answer") return `answer ${result.answer.status}`;
+  if (result.type === "response") return `answer ${result.response.status}`;
   const { reply, ambiguous, type } = result.outcome;
   assert.equal(type, reply.code < 500 ? "later" : "refused");
   const line = formatReply(reply).trimEnd();
@@ -263,8 +263,8 @@ describe("a request that was taken", () => {
     const seen = await play({ script: [failure(true, "TRUNCATED", 202)] });
     assert.equal(told(seen), "answer 202");
     // By which Microsoft's support finds it.
-    assert(seen.result.type === "answer");
-    assert.equal(seen.result.answer.headers.get("request-id"), "r-1");
+    assert(seen.result.type === "response");
+    assert.equal(seen.result.response.headers.get("request-id"), "r-1");
     assert.deepEqual(seen.events, ["confirmed first", "accepted"]);
   });
 

@@ -1,8 +1,8 @@
 /** What the sandbox knows of the way of each message, and of what has failed. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { shownUsername } from "../../src/sandbox/trace/username.ts";
 import { Dialogue } from "../../src/sandbox/trace/dialogue.ts";
+import { usernameOrHint } from "../../src/sandbox/trace/tracer.ts";
 import { openSandbox, type Sandbox, SECRET, USERNAME } from "../support/sandbox.ts";
 
 interface Trace {
@@ -329,7 +329,7 @@ describe("what is shown of a username", () => {
   ];
   for (const [username, shown] of cases) {
     it(`is ${shown} of ${JSON.stringify(username)}`, () => {
-      assert.equal(shownUsername(username, "@"), shown);
+      assert.equal(usernameOrHint(username, "@"), shown);
     });
   }
 });

@@ -78,11 +78,11 @@ describe("MAX_CONNECTIONS", () => {
     const fifth = world.arrive();
     assert.deepEqual([fourth.fate, fifth.fate], ["", ""]);
     world.pass(PROTECTED_MS - 500);
-    assert.deepEqual(fates([second, third]), { "makes room": 2 });
+    assert.deepEqual(fates([second, third]), { "idle": 2 });
     assert.deepEqual(fates([first, fourth, fifth]), { admitted: 3 });
     assert.equal(world.arrive().fate, "");
     world.pass(500);
-    assert.equal(first.fate, "makes room");
+    assert.equal(first.fate, "idle");
     assert.equal(world.limiter.connections, 3);
   });
 
@@ -96,7 +96,7 @@ describe("MAX_CONNECTIONS", () => {
       first.slot.progress();
     }
     world.pass(PROTECTED_MS);
-    assert.deepEqual([first.fate, second.fate], ["makes room", "admitted"]);
+    assert.deepEqual([first.fate, second.fate], ["idle", "admitted"]);
   });
 
   it("closes one of the address that has most connections standing still", () => {
@@ -108,7 +108,7 @@ describe("MAX_CONNECTIONS", () => {
       assert.equal(world.arrive(newcomer).fate, "admitted");
       assert.deepEqual([alone.fate, crowd[0]!.fate, crowd[1]!.fate], [
         "admitted",
-        "makes room",
+        "idle",
         "admitted",
       ]);
     }
@@ -123,7 +123,7 @@ describe("MAX_CONNECTIONS", () => {
     assert.equal(world.arrive("d").fate, "admitted");
     assert.deepEqual([lively!.fate, idle!.fate, other!.fate], [
       "admitted",
-      "makes room",
+      "idle",
       "admitted",
     ]);
   });
@@ -135,7 +135,7 @@ describe("MAX_CONNECTIONS", () => {
     const office = world.many(9, "office");
     world.pass(500);
     assert.equal(world.arrive("new").fate, "admitted");
-    assert.deepEqual(fates([idle, ...office]), { admitted: 9, "makes room": 1 });
+    assert.deepEqual(fates([idle, ...office]), { admitted: 9, "idle": 1 });
   });
 
   it("spares connections that wait for the relay, and those that have logged in", () => {
@@ -146,7 +146,7 @@ describe("MAX_CONNECTIONS", () => {
     loggedIn.slot.authenticated();
     world.pass(PROTECTED_MS);
     const next = world.arrive();
-    assert.deepEqual([next.fate, idle.fate], ["admitted", "makes room"]);
+    assert.deepEqual([next.fate, idle.fate], ["admitted", "idle"]);
     next.slot.authenticated();
     // The check will end.
     const waiting = world.arrive();
@@ -155,7 +155,7 @@ describe("MAX_CONNECTIONS", () => {
     checking.slot.unpin();
     world.pass(PROTECTED_MS);
     assert.deepEqual([checking.fate, loggedIn.fate, waiting.fate], [
-      "makes room",
+      "idle",
       "admitted",
       "admitted",
     ]);
@@ -172,7 +172,7 @@ describe("MAX_CONNECTIONS", () => {
     unidentified.slot.identify("b");
     assert.deepEqual([unidentified.fate, world.limiter.queued], ["", 1]);
     world.pass(PROTECTED_MS);
-    assert.deepEqual([unidentified.fate, direct.fate], ["admitted", "makes room"]);
+    assert.deepEqual([unidentified.fate, direct.fate], ["admitted", "idle"]);
   });
 
   it("has a slot again for each connection that is closed, once", () => {
@@ -236,7 +236,7 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     const greedy = loggedIn(world, PLACES - 1, "greedy", "greedy");
     world.pass(PROTECTED_MS);
     assert.equal(world.arrive("new").fate, "admitted");
-    assert.equal(idle.fate, "makes room");
+    assert.equal(idle.fate, "idle");
     assert.deepEqual(fates(greedy), { admitted: PLACES - 1 });
   });
 
@@ -378,7 +378,7 @@ describe("a queue for MAX_CONNECTIONS", () => {
     assert.deepEqual(fates(clients), { admitted: 1000, "": 500 });
     assert.equal(world.limiter.queued, 500);
     world.pass(PROTECTED_MS);
-    assert.deepEqual(fates(clients), { admitted: 1000, "makes room": 500 });
+    assert.deepEqual(fates(clients), { admitted: 1000, "idle": 500 });
     assert.equal(world.limiter.connections, 1000);
   });
 
@@ -419,7 +419,7 @@ describe("a queue for MAX_CONNECTIONS", () => {
       for (const client of [...clients]) {
         if (client.fate === "" || client.fate === "admitted") continue;
         clients.splice(clients.indexOf(client), 1);
-        if (client.fate === "makes room" && world.now - client.slot.since < PROTECTED_MS) early++;
+        if (client.fate === "idle" && world.now - client.slot.since < PROTECTED_MS) early++;
       }
     }
     assert.ok(world.limiter.queued > 100);
@@ -437,7 +437,7 @@ describe("a queue for MAX_CONNECTIONS", () => {
     for (let i = 0; i < 100; i++) world.arrive(`later ${i}`);
     assert.equal(honest.fate, "admitted");
     world.pass(PROTECTED_MS);
-    assert.equal(honest.fate, "makes room");
+    assert.equal(honest.fate, "idle");
   });
 
   it("is not longer than it may be: the address with most connections in it loses one", () => {
@@ -539,7 +539,7 @@ describe("a crowd that comes back all the time", () => {
       world.pass(500);
       return world.arrive(`${i}`);
     });
-    assert.equal(clients[0]!.fate, "makes room");
+    assert.equal(clients[0]!.fate, "idle");
     assert.deepEqual(fates(clients.slice(1)), { admitted: 10 });
   });
 });
@@ -554,7 +554,7 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
     world.pass(ADDRESS_WAIT_MS - 500);
     assert.equal(fourth.fate, "");
     world.pass(500);
-    assert.equal(fourth.fate, "crowded");
+    assert.equal(fourth.fate, "address full");
     assert.deepEqual(fates(idle), { admitted: 3 });
   });
 
@@ -562,7 +562,7 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
     const world = new World(100, 5);
     const clients = world.many(20);
     world.pass(ADDRESS_WAIT_MS);
-    assert.deepEqual(fates(clients), { admitted: 5, crowded: 15 });
+    assert.deepEqual(fates(clients), { admitted: 5, "address full": 15 });
   });
 
   it("gives a place that becomes free to the first that is held: by a login, and by leaving", () => {
@@ -574,7 +574,7 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
     two.slot.remove();
     assert.deepEqual(held.map(({ fate }) => fate), ["admitted", "admitted", ""]);
     world.pass(ADDRESS_WAIT_MS);
-    assert.equal(held[2]!.fate, "crowded");
+    assert.equal(held[2]!.fate, "address full");
   });
 
   it("is for those who have not logged in: any number may have, and a thousand may follow at once", () => {
@@ -593,10 +593,14 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
     const held = world.arrive();
     assert.equal(held.fate, "");
     world.pass(1_000);
-    assert.deepEqual([held.fate, stale.fate], ["admitted", "gives way"]);
+    assert.deepEqual([held.fate, stale.fate], ["admitted", "address idle"]);
     const next = world.arrive();
     world.pass(ADDRESS_WAIT_MS);
-    assert.deepEqual([next.fate, checking.fate, lively.fate], ["crowded", "admitted", "admitted"]);
+    assert.deepEqual([next.fate, checking.fate, lively.fate], [
+      "address full",
+      "admitted",
+      "admitted",
+    ]);
   });
 });
 
@@ -630,7 +634,7 @@ describe("a flood from one address", () => {
     world.pass(PROTECTED_MS - 500);
     lively.slot.progress();
     world.pass(500);
-    assert.deepEqual(fates(idle), { admitted: LIMIT - 2, "gives way": FLOOD - LIMIT + 2 });
+    assert.deepEqual(fates(idle), { admitted: LIMIT - 2, "address idle": FLOOD - LIMIT + 2 });
     world.pass(PROTECTED_MS);
     assert.deepEqual(fates([lively, checked]), { admitted: 2 });
   });
@@ -660,7 +664,7 @@ describe("a flood from one address", () => {
     const held = world.arrive();
     assert.equal(held.fate, "");
     world.pass(ADDRESS_WAIT_MS);
-    assert.equal(held.fate, "crowded");
+    assert.equal(held.fate, "address full");
   });
 
   it("leaves nothing behind", () => {
