@@ -5,7 +5,7 @@ import type { CloudLedger, LogEntry, LogOutcome, RelayLedger, Try } from "./ledg
 
 export interface Comparison {
   readonly disagreements: readonly string[];
-  /** Tries by what the client was told, and messages by the log. */
+  /** Tries by the reply that the client got, and messages by the log. */
   readonly table: readonly { readonly what: string; readonly count: number }[];
 }
 
@@ -44,14 +44,14 @@ export function compare(
 
   // Clients and relay: the messages of one address are in order.
   const byAddress = Map.groupBy(messages, ({ address }) => address);
-  const told: Record<string, number> = {};
+  const results: Record<string, number> = {};
   const triesByAddress = Map.groupBy(tries, ({ address }) => address);
   const idsOf = new Map<number, { readonly attempt: Try; readonly entry: LogEntry }[]>();
   for (const [address, own] of triesByAddress) {
     const entries = [...byAddress.get(address) ?? []];
     for (const attempt of own) {
       const what = attempt.end === "reply" ? attempt.reply!.slice(0, 9) : attempt.end;
-      told[what] = (told[what] ?? 0) + 1;
+      results[what] = (results[what] ?? 0) + 1;
       if (attempt.end === "lost") {
         found.push(`message ${attempt.message}: ${attempt.reply}`);
         continue;
@@ -133,7 +133,10 @@ export function compare(
   return {
     disagreements: found,
     table: [
-      ...Object.entries(told).sort().map(([what, count]) => ({ what: `clients: ${what}`, count })),
+      ...Object.entries(results).sort().map(([what, count]) => ({
+        what: `clients: ${what}`,
+        count,
+      })),
       ...Object.entries(logged).map(([what, count]) => ({ what: `relay: ${what}`, count })),
       { what: "cloud: taken", count: cloud.taken.length },
       { what: "cloud: different messages", count: takenByNumber.size },

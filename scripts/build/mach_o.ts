@@ -97,8 +97,8 @@ export function isSigned(executable: Uint8Array): boolean {
   const size = 1 << file[start + 39]!;
   if (limit !== blob || pages !== Math.ceil(limit / size)) return false;
   for (let page = 0; page < pages; page++) {
-    const told = file.subarray(hashes + page * HASH, hashes + (page + 1) * HASH);
-    if (!hashOf(file, page * size, size, limit).equals(told)) return false;
+    const stored = file.subarray(hashes + page * HASH, hashes + (page + 1) * HASH);
+    if (!hashOf(file, page * size, size, limit).equals(stored)) return false;
   }
   return true;
 }

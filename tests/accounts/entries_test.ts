@@ -38,7 +38,7 @@ class Table implements EntrySource {
   readonly asked: [question: string, timeout: number][] = [];
   /** Answers wait for it. */
   gate: Promise<void> | undefined;
-  readonly told: string[] = [];
+  readonly reports: string[] = [];
   now = 0;
   readonly #timers = new Set<{ readonly at: number; readonly ring: () => void }>();
 
@@ -95,8 +95,8 @@ class Table implements EntrySource {
           return () => this.#timers.delete(timer);
         },
       },
-      onTrouble: ({ code }, served) => void this.told.push(`${code} ${served}`),
-      onRecovery: () => void this.told.push("recovered"),
+      onTrouble: ({ code }, served) => void this.reports.push(`${code} ${served}`),
+      onRecovery: () => void this.reports.push("recovered"),
       ...options,
     });
   }
@@ -359,7 +359,7 @@ describe("a table that does not answer", () => {
     const result = await table.entries().byId("printer");
     assert.match(line(result), /^454 4\.7\.0 .*ECONNREFUSED: no table$/);
     assert.equal(result.type, "later");
-    assert.deepEqual(table.told, ["ECONNREFUSED false"]);
+    assert.deepEqual(table.reports, ["ECONNREFUSED false"]);
   });
 
   it("is made up for by what was read before, up to an age", async () => {
@@ -371,7 +371,9 @@ describe("a table that does not answer", () => {
       table.now = now;
       assert.equal(line(await entries.byId("printer")), "entry printer");
     }
-    assert(table.told.length > 0 && table.told.every((told) => told === "ECONNREFUSED true"));
+    assert(
+      table.reports.length > 0 && table.reports.every((report) => report === "ECONNREFUSED true"),
+    );
     table.now = HOUR;
     assert.match(line(await entries.byId("printer")), /^454 /);
     // What was never read has nothing to make up for it.
@@ -435,7 +437,7 @@ describe("a table that does not answer", () => {
     assert.match(line(await entries.byId("printer")), /^535 .* disabled/);
     table.now += MINUTE;
     await entries.byId("printer");
-    assert.deepEqual(table.told, ["ECONNREFUSED true", "recovered"]);
+    assert.deepEqual(table.reports, ["ECONNREFUSED true", "recovered"]);
   });
 
   it("because it was deleted has nobody in it any more: 454 at once after the minute", async () => {
@@ -445,7 +447,7 @@ describe("a table that does not answer", () => {
     table.trouble = GONE;
     table.now = MINUTE;
     assert.match(line(await entries.byId("printer")), /^454 4\.7\.0 .*TableNotFound/);
-    assert.deepEqual(table.told, ["TableNotFound false"]);
+    assert.deepEqual(table.reports, ["TableNotFound false"]);
     // Nor when it cannot even say that any more.
     table.trouble = DOWN;
     table.now = 2 * MINUTE;
@@ -503,7 +505,7 @@ describe("a table that is slow to answer", () => {
     table.now = 2 * MINUTE;
     await entries.byId("printer");
     assert.equal(table.asked.length, 3);
-    assert.deepEqual(table.told, []);
+    assert.deepEqual(table.reports, []);
     assert.equal(table.timers, 0);
   });
 
@@ -520,7 +522,7 @@ describe("a table that is slow to answer", () => {
     table.trouble = DOWN;
     answer();
     await settled();
-    assert.deepEqual(table.told, ["ECONNREFUSED true"]);
+    assert.deepEqual(table.reports, ["ECONNREFUSED true"]);
     await table.elapse(9_999);
     await entries.byId("printer");
     assert.equal(table.asked.length, 2);
@@ -586,7 +588,7 @@ describe("strangers' questions", () => {
     table.troubles.set("bad", BAD_QUESTION);
     assert.match(line(await entries.byId("bad")), /^454 4\.7\.0 .*InvalidInput/);
     await entries.byId("printer");
-    assert.deepEqual(table.told, ["InvalidInput false"]);
+    assert.deepEqual(table.reports, ["InvalidInput false"]);
   });
 
   it("have no say in whether the table answers; those that it does not answer for itself have", async () => {

@@ -382,7 +382,7 @@ describe("the lookup table by an identity (over https)", () => {
     close();
   });
 
-  it("whose identity gets no token is a matter of the relay's own secret: told, not shown", async () => {
+  it("whose identity gets no token is a matter of the relay's own secret: reports, not shown", async () => {
     const { table, close } = byIdentity("expired-secret");
     const answer = await table.find("printer", TIMEOUT);
     assert(answer !== undefined && isTrouble(answer));
@@ -436,7 +436,7 @@ describe("a table service in trouble", () => {
     [400, "<script>", {}, /^HTTP 400: the table service does not understand/, 1],
   ];
   for (const [status, code, headers, detail, expected] of ANSWERS) {
-    it(`that answers ${status} ${code ?? ""} ${JSON.stringify(headers)} is told of as such`, async () => {
+    it(`that answers ${status} ${code ?? ""} ${JSON.stringify(headers)} is reports of as such`, async () => {
       let requests = 0;
       const said = { "odata.error": { code, message: { lang: "en-US", value: "key=hunter2" } } };
       const table = new LookupTable({
@@ -500,13 +500,13 @@ describe("a lookup table that is not there", () => {
     };
     await seed();
     const { table, http } = open(azurite);
-    const told: string[] = [];
+    const reports: string[] = [];
     const entries = new Entries({
       source: table,
       maxAge: 3_600_000,
       clock: { ...realClock, now: () => now },
-      onTrouble: ({ code }, served) => void told.push(`${code} ${served}`),
-      onRecovery: () => void told.push("recovered"),
+      onTrouble: ({ code }, served) => void reports.push(`${code} ${served}`),
+      onRecovery: () => void reports.push("recovered"),
     });
     assert.equal((await entries.byId("printer")).type, "entry");
     await azurite.stop();
@@ -517,7 +517,7 @@ describe("a lookup table that is not there", () => {
     assert.match(unknown.detail, /^ECONNREFUSED: the table cannot be reached/);
     now = 3_600_000;
     assert.equal((await entries.byId("printer")).type, "later");
-    assert.deepEqual(told, ["ECONNREFUSED true", "ECONNREFUSED false", "ECONNREFUSED false"]);
+    assert.deepEqual(reports, ["ECONNREFUSED true", "ECONNREFUSED false", "ECONNREFUSED false"]);
 
     azurite = await startAzurite({ port });
     // Azurite keeps its tables in memory: this one has none yet.
@@ -526,7 +526,7 @@ describe("a lookup table that is not there", () => {
     assert.match(gone.detail, /^TableNotFound: /);
     await seed();
     assert.equal((await entries.byId("printer")).type, "entry");
-    assert.equal(told.at(-1), "recovered");
+    assert.equal(reports.at(-1), "recovered");
     http.close();
     await azurite.stop();
   });

@@ -70,7 +70,7 @@ const inVault = (name: string) => ({ vault, sound }: World) => ({
   AZURE_AUTHORITY_HOST: sound["AZURE_AUTHORITY_HOST"]!,
 });
 /** Names that nobody but a proxy can look up (RFC 6761 §6.2). */
-const behind = (proxy: keyof World["proxies"]) => (world: World) => ({
+const throughProxy = (proxy: keyof World["proxies"]) => (world: World) => ({
   AZURE_AUTHORITY_HOST: "https://login.relay.test",
   GRAPH_ENDPOINT: "https://graph.relay.test",
   HTTPS_PROXY: world.proxies[proxy],
@@ -459,7 +459,7 @@ const SERVICES: readonly Case[] = [
   },
   {
     name: "a proxy that wants another password",
-    settings: behind("locked"),
+    settings: throughProxy("locked"),
     args: nothing,
     codes: ["authority.proxy", "graph.proxy", "clock.unknown"],
     says: [/PROXY_407: .* the proxy 127\.0\.0\.1:\d+ answers 407: .*Fix: correct HTTPS_PROXY/],
@@ -467,14 +467,14 @@ const SERVICES: readonly Case[] = [
   },
   {
     name: "a proxy that is not there",
-    settings: behind("refused"),
+    settings: throughProxy("refused"),
     args: nothing,
     codes: ["authority.proxy", "graph.proxy", "clock.unknown"],
     says: [/PROXY_ECONNREFUSED: .*the proxy 127\.0\.0\.1:\d+ cannot be reached/],
   },
   {
     name: "a proxy that opens TLS",
-    settings: behind("opening"),
+    settings: throughProxy("opening"),
     args: nothing,
     codes: ["authority.intercepted", "graph.intercepted", "clock.unknown"],
     says: [/graph\.relay\.test shows a certificate from an authority "Corp Firewall CA"/],

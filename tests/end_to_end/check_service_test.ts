@@ -75,11 +75,11 @@ for (const program of PROGRAMS) {
       // Needs the password.
       "Environment=HTTP_LISTEN=0.0.0.0:0",
     ];
-    const nobody = root ? [] : ["service.not-root"];
+    const notRoot = root ? [] : ["service.not-root"];
 
     it("reads environment, files and credentials, and not its own environment", async () => {
       const { status, codes, stdout, stderr } = await check(SOUND);
-      assert.deepEqual(codes, [...nobody, "certificate.self-signed", "login.not-tried"], stdout);
+      assert.deepEqual(codes, [...notRoot, "certificate.self-signed", "login.not-tried"], stdout);
       assert.deepEqual([status, stderr], [0, ""]);
       assert.match(
         stdout,
@@ -110,7 +110,7 @@ for (const program of PROGRAMS) {
       ]);
       assert.equal(status, 1);
       assert.deepEqual(codes.filter((code) => code.startsWith("service.")), [
-        ...nobody,
+        ...notRoot,
         "service.fails",
         "service.ignored",
         "service.fails",

@@ -174,8 +174,8 @@ export async function createWorld(): Promise<World> {
     const cert = [made, ...chain].map(({ certificate }) => certificate).join("");
     return `https://localhost:${await serve(createTlsServer({ cert, key: made.privateKey }))}`;
   };
-  const nobody = createServer();
-  const refused = await serve(nobody);
+  const closing = createServer();
+  const refused = await serve(closing);
   await servers.pop()!.close();
   const intercepted = await tls(
     await make({ name: "localhost", issuer: corporate, names: ["localhost"] }),

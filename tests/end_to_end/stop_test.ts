@@ -89,9 +89,9 @@ for (const program of PROGRAMS) {
       assert.match(await one.reply(), /^220/);
       const two = new SmtpClient(relay.smtp);
       assert.match(await two.reply(), /^220/);
-      const crowded = new SmtpClient(relay.smtp);
-      assert.match(await crowded.reply(), /^421 4\.7\.0/);
-      await crowded.closed();
+      const overLimit = new SmtpClient(relay.smtp);
+      assert.match(await overLimit.reply(), /^421 4\.7\.0/);
+      await overLimit.closed();
       for (let i = 0; i < 3; i++) assert.match(await two.say("XYZZY"), /^500/);
       assert.match(await two.reply(), /^421 4\.7\.0/);
       const metrics = await (await fetch(`http://127.0.0.1:${relay.http}/metrics`)).text();

@@ -82,17 +82,19 @@ PROGRAMS.forEach((program, number) => {
 
     it("tells READY when it listens, reloads around SIGHUP, and stops", async () => {
       await managed({ ...files, LOG_LEVEL: "INFO" }, async (managed) => {
-        const ready = await managed.told(/^READY=1\nSTATUS=Listening on 127\.0\.0\.1:\d+; 0 conn/);
+        const ready = await managed.notification(
+          /^READY=1\nSTATUS=Listening on 127\.0\.0\.1:\d+; 0 conn/,
+        );
         assert.deepEqual(managed.notifications[0], ready, "nothing comes before");
         assert.match(managed.stderr, /Relay started/);
         assert.match(await greetedOn(portIn(ready.text)), /^220 /);
 
         const sent = await managed.signal("SIGHUP");
-        const reloading = await managed.told(/^RELOADING=1$/m);
+        const reloading = await managed.notification(/^RELOADING=1$/m);
         // systemd takes only a time after its own request (systemd.service(5), notify-reload).
         const usec = Number(/^MONOTONIC_USEC=(\d+)$/m.exec(reloading.text)![1]);
         assert.ok(sent <= usec && usec <= reloading.at, `${sent} ${usec} ${reloading.at}`);
-        await managed.told(/^READY=1$/m, 2);
+        await managed.notification(/^READY=1$/m, 2);
         assert.equal(managed.notifications.length, 3);
 
         await managed.signal("SIGTERM");
@@ -108,8 +110,10 @@ PROGRAMS.forEach((program, number) => {
       const every = 400_000; // microseconds
       await managed({ ...PLAIN, WATCHDOG_USEC: String(every) }, async (managed) => {
         const beats = () => managed.notifications.filter(({ text }) => text === "WATCHDOG=1");
-        await managed.told(/^READY=1/);
-        while (beats().length < 6) await managed.told(/^WATCHDOG=1$/, managed.notifications.length);
+        await managed.notification(/^READY=1/);
+        while (beats().length < 6) {
+          await managed.notification(/^WATCHDOG=1$/, managed.notifications.length);
+        }
         const gaps = beats().slice(1).map(({ at }, i) => at - beats()[i]!.at);
         assert.ok(gaps.every((gap) => gap < every), `the watchdog would have bitten: ${gaps}`);
         assert.ok(gaps.reduce((a, b) => a + b) / gaps.length > every / 4, `too often: ${gaps}`);
@@ -118,7 +122,7 @@ PROGRAMS.forEach((program, number) => {
         // Time must pass: that nothing comes is the point.
         await new Promise((resolve) => setTimeout(resolve, 3 * every / 1000));
         const thawed = await managed.signal("SIGCONT");
-        await managed.told(/^WATCHDOG=1$/, managed.notifications.length);
+        await managed.notification(/^WATCHDOG=1$/, managed.notifications.length);
         // One may have been under way when it was frozen.
         const meanwhile = beats().filter(({ at }) => at > frozen + every / 10 && at < thawed);
         assert.deepEqual(meanwhile, []);
@@ -128,7 +132,7 @@ PROGRAMS.forEach((program, number) => {
     it("leaves a watchdog alone that is meant for another process", async () => {
       const environment = { ...PLAIN, WATCHDOG_USEC: "2000", WATCHDOG_PID: "1" };
       await managed(environment, async (managed) => {
-        await managed.told(/^READY=1/);
+        await managed.notification(/^READY=1/);
         await managed.signal("SIGTERM");
         assert.equal(await managed.ended(), 0);
         assert.ok(!managed.notifications.some(({ text }) => text.includes("WATCHDOG=1")));
@@ -176,7 +180,7 @@ PROGRAMS.forEach((program, number) => {
       };
       await managed({ ...files, ...settings }, async (managed) => {
         const [http, smtp, smtps, dual, http2] = await managed.ports() as number[];
-        await managed.told(/^READY=1/);
+        await managed.notification(/^READY=1/);
         const started = /Relay started .*/.exec(managed.stderr)![0];
         assert.ok(started.includes(` smtp=127.0.0.1:${smtp},[::]:${dual} `), started);
         assert.ok(started.includes(` smtps=127.0.0.1:${smtps} `), started);
@@ -209,13 +213,13 @@ PROGRAMS.forEach((program, number) => {
     it("listens as its settings say where a name has no socket, or the sockets are another's", async () => {
       const one = [["http", "tcp", "127.0.0.1"]] as const;
       await managed(PLAIN, async (managed) => {
-        const { text } = await managed.told(/^READY=1/);
+        const { text } = await managed.notification(/^READY=1/);
         assert.match(await greetedOn(portIn(text)), /^220 /);
         const [http] = await managed.ports();
         assert.equal((await fetch(`http://127.0.0.1:${http}/healthz`)).status, 200);
       }, { sockets: one });
       await managed(PLAIN, async (managed) => {
-        const { text } = await managed.told(/^READY=1/);
+        const { text } = await managed.notification(/^READY=1/);
         assert.notEqual(portIn(text), (await managed.ports())[0]);
       }, { sockets: [["smtp", "tcp", "127.0.0.1"]], listen_pid: "1" });
     });

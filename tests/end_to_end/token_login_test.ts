@@ -133,8 +133,8 @@ describe("a client that brings a token", () => {
     // The same session goes on with a good one.
     assert.match(await again.say(xoauth2(await world.token())), /^235 /);
     assert.match(await again.send(USER, TO), /^250 2\.0\.0 /);
-    const told = world.lines.find(({ message }) => message === "Message deferred")!;
-    assert.deepEqual([told["code"], told["proved"]], ["InvalidAuthenticationToken", false]);
+    const deferred = world.lines.find(({ message }) => message === "Message deferred")!;
+    assert.deepEqual([deferred["code"], deferred["proved"]], ["InvalidAuthenticationToken", false]);
   });
 
   it("guesses no more often with tokens than with passwords: AUTH_RATE_LIMIT", async () => {

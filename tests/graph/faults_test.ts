@@ -82,7 +82,7 @@ async function play(
 }
 
 /** The reply's line; that it is ambiguous if, and only if, it says so. */
-function told(outcome: ServiceOutcome): string {
+function summaryOf(outcome: ServiceOutcome): string {
   const line = formatReply(outcome.reply).trimEnd();
   if (outcome.type === "sent") {
     assert.equal(line, "250 2.0.0 OK id=0123456789abcdef");
@@ -222,7 +222,7 @@ describe("an answer of Graph's", () => {
   for (const [what, act, reply, times, doubt] of ANSWERS) {
     it(`${what}: ${reply}, made ${times}${doubt ? ", may have been sent" : ""}`, async () => {
       const lasting = await play({ script: [act] });
-      assert(told(lasting.outcome).startsWith(`${reply} `), told(lasting.outcome));
+      assert(summaryOf(lasting.outcome).startsWith(`${reply} `), summaryOf(lasting.outcome));
       assert(lasting.outcome.type !== "sent");
       assert.equal(lasting.outcome.ambiguous, doubt !== undefined);
       assert.equal(lasting.whole, lasting.begun);
@@ -262,7 +262,7 @@ describe("an answer of Graph's", () => {
     ];
     for (const act of OTHERS) {
       const { outcome, whole } = await play({ script: [act] });
-      assert.equal(outcome.type, "sent", told(outcome));
+      assert.equal(outcome.type, "sent", summaryOf(outcome));
       assert.equal(whole, 1);
     }
   });
@@ -276,7 +276,7 @@ describe("an answer of Graph's", () => {
       }],
       size: LARGE,
     });
-    assert.match(told(outcome), /^552 5\.3\.4 HTTP 413: /);
+    assert.match(summaryOf(outcome), /^552 5\.3\.4 HTTP 413: /);
   });
 });
 
@@ -371,8 +371,8 @@ describe("the network", () => {
   for (const [what, act, reply, scene] of NETWORK) {
     it(`may have let a message through in spite of ${what}: it is not sent again`, async () => {
       const { outcome, begun } = await play({ ...scene, script: [act, TAKING] });
-      assert(outcome.type === "later", told(outcome));
-      assert.match(told(outcome), reply);
+      assert(outcome.type === "later", summaryOf(outcome));
+      assert.match(summaryOf(outcome), reply);
       assert.equal(outcome.ambiguous, true);
       assert.equal(outcome.attempts, undefined);
       assert.equal(begun, 1);
@@ -389,7 +389,7 @@ describe("the network", () => {
     ];
     for (const scene of cases) {
       const { outcome, whole } = await play({ ...scene, script: [...scene.script, TAKING] });
-      assert.equal(outcome.type, "sent", told(outcome));
+      assert.equal(outcome.type, "sent", summaryOf(outcome));
       assert.equal(whole, 1);
     }
   });
@@ -404,7 +404,7 @@ describe("the network", () => {
     });
     const attempt = attemptOf(accountWith(tokenOf("a token")));
     const outcome = await backend.deliver(mailOf("ann@x.test"), attempt);
-    assert.match(told(outcome), /^451 4\.4\.1 ECONNREFUSED: /);
+    assert.match(summaryOf(outcome), /^451 4\.4\.1 ECONNREFUSED: /);
     assert(outcome.type === "later" && (outcome.attempts ?? 0) > 5);
     assert.equal(clock.sleeps.length, outcome.attempts! - 1);
   });
@@ -423,7 +423,7 @@ describe("the network", () => {
         timeout: SHORT,
         time: 3000,
       });
-      assert.match(told(outcome), /^451 4\.4\.1 /, what);
+      assert.match(summaryOf(outcome), /^451 4\.4\.1 /, what);
       assert(outcome.type === "later" && !outcome.ambiguous, what);
       assert.equal(begun, 4, `${what}: ${begun} connections`);
       assert.equal(outcome.attempts, begun);
@@ -433,11 +433,11 @@ describe("the network", () => {
   it("may fail first and then throttle: each fault is judged for itself", async () => {
     const script = [answering(429), answering(503, "", { "Retry-After": "1" }), TAKING];
     const { outcome, whole } = await play({ script });
-    assert.equal(told(outcome), "250 2.0.0 OK id=0123456789abcdef");
+    assert.equal(summaryOf(outcome), "250 2.0.0 OK id=0123456789abcdef");
     assert.equal(outcome.attempts, 3);
     assert.equal(whole, 3);
     const doubtful = await play({ script: [answering(429), writing("", reset), TAKING] });
-    assert.match(told(doubtful.outcome), /^451 4\.4\.2 /);
+    assert.match(summaryOf(doubtful.outcome), /^451 4\.4\.2 /);
     assert.equal(doubtful.whole, 2);
   });
 });

@@ -141,7 +141,7 @@ async function play(
 }
 
 /** The reply's line and whether it is ambiguous, or `answer` and its status. */
-function told({ result }: Seen): string {
+function summaryOf({ result }: Seen): string {
   if (result.type === "answer") return `answer ${result.answer.status}`;
   const { reply, ambiguous, type } = result.outcome;
   assert.equal(type, reply.code < 500 ? "later" : "refused");
@@ -162,7 +162,7 @@ describe("a request that the service surely did not take", () => {
   for (const [what, happening] of REPEATED) {
     it(`is made again: ${what}`, async () => {
       const seen = await play({ script: [happening, happening, answer(202)] });
-      assert.equal(told(seen), "answer 202");
+      assert.equal(summaryOf(seen), "answer 202");
       assert.equal(seen.requests.length, 3);
       assert.equal(seen.attempts, 3);
       assert.equal(seen.sleeps.length, 2);
@@ -171,7 +171,7 @@ describe("a request that the service surely did not take", () => {
     it(`is made again where it does not send, too: ${what}`, async () => {
       const call = { submits: false, authorized: false };
       const seen = await play({ script: [happening, answer(201)], call, expected: [201] });
-      assert.equal(told(seen), "answer 201");
+      assert.equal(summaryOf(seen), "answer 201");
       assert.equal(seen.requests.length, 2);
       assert.equal(seen.attempts, 0);
     });
@@ -181,7 +181,7 @@ describe("a request that the service surely did not take", () => {
     const time = 60_000;
     for (const chance of [0.05, 0.5, 0.999]) {
       const seen = await play({ script: [failure(false, "ECONNREFUSED")], chance, time });
-      assert.match(told(seen), /^451 4\.4\.1 ECONNREFUSED: /);
+      assert.match(summaryOf(seen), /^451 4\.4\.1 ECONNREFUSED: /);
       assert(seen.took <= time, `${seen.took} ms`);
       assert(seen.took > time - 9_000, `${seen.took} ms`);
       assert(seen.requests.length < 250);
@@ -190,13 +190,13 @@ describe("a request that the service surely did not take", () => {
 
   it("is told what the last answer was", async () => {
     const seen = await play({ script: [failure(false), answer(429, {}, "ApplicationThrottled")] });
-    assert.match(told(seen), /^451 4\.3\.2 ApplicationThrottled: /);
+    assert.match(summaryOf(seen), /^451 4\.3\.2 ApplicationThrottled: /);
   });
 
   it("is not made again once another answer says more", async () => {
     const script = [answer(429), answer(400, {}, "ErrorMimeContentInvalid")];
     const seen = await play({ script });
-    assert.match(told(seen), /^554 5\.6\.0 /);
+    assert.match(summaryOf(seen), /^554 5\.6\.0 /);
     assert.equal(seen.requests.length, 2);
   });
 });
@@ -225,7 +225,7 @@ describe("a request that sends and may have been taken", () => {
   for (const [what, happening, reply] of ONCE) {
     it(`is made once, and the reply says so: ${what}`, async () => {
       const seen = await play({ script: [happening] });
-      assert.match(told(seen), reply);
+      assert.match(summaryOf(seen), reply);
       assert(seen.result.type === "failed" && seen.result.outcome.ambiguous);
       assert.equal(seen.requests.length, 1);
       assert.equal(seen.attempts, 1);
@@ -235,7 +235,7 @@ describe("a request that sends and may have been taken", () => {
     it(`is made once without such doubt where it does not send: ${what}`, async () => {
       const seen = await play({ script: [happening], call: { submits: false }, expected: [201] });
       // 4.4.2 is for what may have been sent.
-      assert.match(told(seen), new RegExp(reply.source.replace("4\\.4\\.2", "4\\.4\\.1")));
+      assert.match(summaryOf(seen), new RegExp(reply.source.replace("4\\.4\\.2", "4\\.4\\.1")));
       assert(seen.result.type === "failed" && !seen.result.outcome.ambiguous);
       assert.equal(seen.result.result, happening);
       assert.equal(seen.requests.length, 1);
@@ -245,7 +245,7 @@ describe("a request that sends and may have been taken", () => {
   it("is made once also after repeats that were without doubt", async () => {
     const script = [answer(429), failure(false), failure(true)];
     const seen = await play({ script });
-    assert.match(told(seen), /^451 4\.4\.2 /);
+    assert.match(summaryOf(seen), /^451 4\.4\.2 /);
     assert.equal(seen.requests.length, 3);
   });
 });
@@ -253,7 +253,7 @@ describe("a request that sends and may have been taken", () => {
 describe("a request that was taken", () => {
   it("is not made again, not even where the 202 has a Retry-After", async () => {
     const seen = await play({ script: [answer(202, { "retry-after": "5" })] });
-    assert.equal(told(seen), "answer 202");
+    assert.equal(summaryOf(seen), "answer 202");
     assert.equal(seen.requests.length, 1);
     assert.deepEqual(seen.sleeps, []);
     assert.deepEqual(seen.events, ["confirmed first", "accepted"]);
@@ -261,7 +261,7 @@ describe("a request that was taken", () => {
 
   it("counts as taken from the head of the 202 on, whatever becomes of its body", async () => {
     const seen = await play({ script: [failure(true, "TRUNCATED", 202)] });
-    assert.equal(told(seen), "answer 202");
+    assert.equal(summaryOf(seen), "answer 202");
     // By which Microsoft's support finds it.
     assert(seen.result.type === "answer");
     assert.equal(seen.result.answer.headers.get("request-id"), "r-1");
@@ -273,7 +273,7 @@ describe("a request that was taken", () => {
     for (const status of [201, 202]) {
       const script = [failure(true, "TRUNCATED", status)];
       const seen = await play({ script, call, expected: [201, 202] });
-      assert.match(told(seen), /^451 4\.4\.1 TRUNCATED: .*was not sent$/);
+      assert.match(summaryOf(seen), /^451 4\.4\.1 TRUNCATED: .*was not sent$/);
       assert.deepEqual(seen.events, []);
     }
   });
@@ -282,10 +282,10 @@ describe("a request that was taken", () => {
 describe("a request that the relay itself gives up", () => {
   it("is not made again: whoever stops it does not want it to go on", async () => {
     const seen = await play({ script: [failure(false, "ABORTED")] });
-    assert.match(told(seen), /^451 4\.3\.2 ABORTED: .*being stopped$/);
+    assert.match(summaryOf(seen), /^451 4\.3\.2 ABORTED: .*being stopped$/);
     assert.equal(seen.requests.length, 1);
     const sent = await play({ script: [failure(true, "ABORTED")] });
-    assert.match(told(sent), /^451 4\.4\.2 ABORTED: .*may have been sent/);
+    assert.match(summaryOf(sent), /^451 4\.4\.2 ABORTED: .*may have been sent/);
     assert.equal(sent.requests.length, 1);
   });
 });
@@ -306,7 +306,7 @@ describe("a request to a service whose certificate is not trusted", () => {
     it(`is not made again, for that does not heal while a client waits: ${code}`, async () => {
       const seen = await play({ script: [failure(false, code)] });
       assert.match(
-        told(seen),
+        summaryOf(seen),
         new RegExp(`^451 4\\.4\\.1 ${code}: .*certificate.*nothing was sent$`),
       );
       assert.equal(seen.requests.length, 1);
@@ -339,7 +339,7 @@ describe("a request that a stop finds not begun", () => {
     });
     return { stop, graph, clock, requests: () => requests };
   }
-  const told = (result: GraphResult) => {
+  const summaryOf = (result: GraphResult) => {
     assert(result.type === "failed" && !result.outcome.ambiguous);
     return formatReply(result.outcome.reply).trimEnd();
   };
@@ -349,7 +349,7 @@ describe("a request that a stop finds not begun", () => {
       const { stop, graph, requests } = stoppable(() => FIRST);
       stop.abort();
       assert.match(
-        told(await graph.request({ ...call, submits: sends }, [202])),
+        summaryOf(await graph.request({ ...call, submits: sends }, [202])),
         /^451 4\.3\.2 STOPPING: .*nothing was sent$/,
       );
       assert.equal(requests(), 0);
@@ -360,7 +360,7 @@ describe("a request that a stop finds not begun", () => {
     const { stop, graph, clock, requests } = stoppable(() => new Promise(() => {}));
     const pending = graph.request(call, [202]);
     stop.abort();
-    assert.match(told(await pending), /^451 4\.3\.2 STOPPING: /);
+    assert.match(summaryOf(await pending), /^451 4\.3\.2 STOPPING: /);
     assert.equal(requests(), 0);
     clock.pass(60_000);
     assert.equal(clock.alarms, 0);
@@ -390,7 +390,7 @@ describe("a request whose token is refused", () => {
 
   it("is made again at once with a new one", async () => {
     const seen = await play({ script: [refused, answer(202)], tokens: [FIRST, SECOND] });
-    assert.equal(told(seen), "answer 202");
+    assert.equal(summaryOf(seen), "answer 202");
     assert.deepEqual(
       seen.requests.map(({ headers }) => headers["Authorization"]),
       ["Bearer first", "Bearer second"],
@@ -402,28 +402,28 @@ describe("a request whose token is refused", () => {
   it("is made again only once", async () => {
     const third = tokenOf("third");
     const seen = await play({ script: [refused], tokens: [FIRST, SECOND, third] });
-    assert.match(told(seen), /^451 4\.7\.0 InvalidAuthenticationToken: /);
+    assert.match(summaryOf(seen), /^451 4\.7\.0 InvalidAuthenticationToken: /);
     assert.equal(seen.requests.length, 2);
     assert.deepEqual(seen.events, ["rejected first", "rejected second"]);
   });
 
   it("is not made again with the very same one", async () => {
     const seen = await play({ script: [refused] });
-    assert.match(told(seen), /^451 4\.7\.0 /);
+    assert.match(summaryOf(seen), /^451 4\.7\.0 /);
     assert.equal(seen.requests.length, 1);
   });
 
   it("is told when there is no new one to be had", async () => {
     const gone = unreachable("ECONNREFUSED", "refused");
     const seen = await play({ script: [refused], tokens: [FIRST, gone] });
-    assert.match(told(seen), /^451 4\.7\.0 ECONNREFUSED: /);
+    assert.match(summaryOf(seen), /^451 4\.7\.0 ECONNREFUSED: /);
     assert.equal(seen.requests.length, 1);
   });
 
   it("is made again after being throttled in between as well", async () => {
     const script = [answer(429), refused, answer(429), answer(202)];
     const seen = await play({ script, tokens: [FIRST, FIRST, SECOND] });
-    assert.equal(told(seen), "answer 202");
+    assert.equal(summaryOf(seen), "answer 202");
     assert.equal(seen.requests.length, 4);
   });
 
@@ -431,7 +431,7 @@ describe("a request whose token is refused", () => {
     for (const code of ["ErrorAccessDenied", "ErrorSendAsDenied", undefined]) {
       const script = [answer(403, {}, code), answer(202)];
       const seen = await play({ script, tokens: [FIRST, SECOND] });
-      assert.equal(told(seen), "answer 202");
+      assert.equal(summaryOf(seen), "answer 202");
       assert.equal(seen.requests.length, 2);
       assert.deepEqual(seen.sleeps, []);
       assert.deepEqual(seen.events, ["rejected first", "confirmed second", "accepted"]);
@@ -445,7 +445,7 @@ describe("a request whose token is refused", () => {
         tokens: [FIRST, SECOND, tokenOf("third")],
         call: { submits: sends },
       });
-      assert.match(told(seen), /^550 5\.7\.1 ErrorSendAsDenied: /);
+      assert.match(summaryOf(seen), /^550 5\.7\.1 ErrorSendAsDenied: /);
       assert.equal(seen.requests.length, 2);
       assert.deepEqual(seen.events, ["rejected first", "rejected second"]);
     }
@@ -456,20 +456,20 @@ describe("a request whose token is refused", () => {
       script: [answer(403, {}, "ErrorAccessDenied"), refused, answer(202)],
       tokens: [FIRST, SECOND, tokenOf("third")],
     });
-    assert.match(told(seen), /^451 4\.7\.0 InvalidAuthenticationToken: /);
+    assert.match(summaryOf(seen), /^451 4\.7\.0 InvalidAuthenticationToken: /);
     assert.equal(seen.requests.length, 2);
   });
 
   it("with 403 is not made again with the very same one: the reply is Graph's", async () => {
     const seen = await play({ script: [answer(403, {}, "ErrorAccessDenied")] });
-    assert.match(told(seen), /^550 5\.7\.1 ErrorAccessDenied: /);
+    assert.match(summaryOf(seen), /^550 5\.7\.1 ErrorAccessDenied: /);
     assert.equal(seen.requests.length, 1);
   });
 
   it("with 403 may fare otherwise the second time, and is not made again then", async () => {
     const script = [answer(403), failure(true), answer(202)];
     const seen = await play({ script, tokens: [FIRST, SECOND] });
-    assert.match(told(seen), /^451 4\.4\.2 /);
+    assert.match(summaryOf(seen), /^451 4\.4\.2 /);
     assert.equal(seen.requests.length, 2);
   });
 
@@ -513,7 +513,7 @@ describe("the wait before a request is made again", () => {
 
   it("that would pass the deadline is not begun: the reply comes at once", async () => {
     const seen = await play({ script: [answer(429, { "retry-after": "61" })] });
-    assert.match(told(seen), /^451 4\.3\.2 /);
+    assert.match(summaryOf(seen), /^451 4\.3\.2 /);
     assert.equal(seen.requests.length, 1);
     assert.equal(seen.took, 10);
     assert.deepEqual(seen.events, ["throttled 61000"]);
@@ -522,9 +522,9 @@ describe("the wait before a request is made again", () => {
   it("that leaves no time worth speaking of is not begun: the repeat would only be cut off", async () => {
     const script = [answer(429, { "retry-after": "9" }), answer(202)];
     const short = await play({ script, time: 9_400, chance: 0 });
-    assert.match(told(short), /^451 4\.3\.2 /);
+    assert.match(summaryOf(short), /^451 4\.3\.2 /);
     const enough = await play({ script, time: 9_600, chance: 0 });
-    assert.equal(told(enough), "answer 202");
+    assert.equal(summaryOf(enough), "answer 202");
   });
 
   it("is made known to the lane, with how long", async () => {
@@ -548,7 +548,7 @@ describe("a request's own time", () => {
 
   it("does not begin after the deadline: nothing was sent", async () => {
     const seen = await play({ script: [answer(202)], time: 0 });
-    assert.match(told(seen), /^451 4\.4\.1 DELIVERY_TIMEOUT: /);
+    assert.match(summaryOf(seen), /^451 4\.4\.1 DELIVERY_TIMEOUT: /);
     assert.equal(seen.requests.length, 0);
     assert.equal(seen.attempts, 0);
   });
@@ -556,7 +556,7 @@ describe("a request's own time", () => {
   it("does not begin when the token comes too late", async () => {
     const tokens = [new Promise<never>(() => {})];
     const seen = await play({ script: [answer(202)], tokens, time: 5_000 });
-    assert.match(told(seen), /^451 4\.4\.1 DELIVERY_TIMEOUT: /);
+    assert.match(summaryOf(seen), /^451 4\.4\.1 DELIVERY_TIMEOUT: /);
     assert.equal(seen.requests.length, 0);
     assert.equal(seen.took, 5_000);
   });

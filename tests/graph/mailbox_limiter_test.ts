@@ -13,27 +13,27 @@ const APP = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
 
 interface Asked {
   /** Undefined while it waits. */
-  lane: LimitedMailbox | WaitEnd | undefined;
+  slot: LimitedMailbox | WaitEnd | undefined;
   /** Ends the wait, while there is one. */
   end: (() => void) | undefined;
 }
 
 function setUp({ concurrency = 2, timeout = 60_000 } = {}) {
   const clock = new FakeClock();
-  const lanes = new MailboxLimiter({ concurrency, timeout, clock });
+  const limiter = new MailboxLimiter({ concurrency, timeout, clock });
   /** Asks for a turn; what is known at once is known at once. */
   function ask(mailbox = "ann@x.test", app = APP, tenant = TENANT): Asked {
-    const asked: Asked = { lane: undefined, end: undefined };
+    const asked: Asked = { slot: undefined, end: undefined };
     const controller = new AbortController();
-    const turn = lanes.acquire(tenant, app, mailbox, {
+    const turn = limiter.acquire(tenant, app, mailbox, {
       signal: controller.signal,
       waiting: (isWaiting) => asked.end = isWaiting ? () => controller.abort() : undefined,
     });
-    if (turn instanceof Promise) void turn.then((lane) => asked.lane = lane);
-    else asked.lane = turn;
+    if (turn instanceof Promise) void turn.then((slot) => asked.slot = slot);
+    else asked.slot = turn;
     return asked;
   }
-  return { clock, lanes, ask };
+  return { clock, limiter, ask };
 }
 
 /** Lets promises that are settled have their say. */
@@ -41,18 +41,18 @@ async function settle(): Promise<void> {
   for (let i = 0; i < 5; i++) await Promise.resolve();
 }
 
-function mailboxOf({ lane }: Asked): LimitedMailbox {
-  assert(typeof lane === "object", "has no turn");
-  return lane;
+function mailboxOf({ slot }: Asked): LimitedMailbox {
+  assert(typeof slot === "object", "has no turn");
+  return slot;
 }
 
 function states(asked: readonly Asked[]): string {
-  const state = ({ lane }: Asked) =>
-    lane === undefined ? "w" : lane === "late" ? "x" : lane === "ended" ? "e" : "T";
+  const state = ({ slot }: Asked) =>
+    slot === undefined ? "w" : slot === "late" ? "x" : slot === "ended" ? "e" : "T";
   return asked.map(state).join("");
 }
 
-describe("a lane", () => {
+describe("the mailbox limiter", () => {
   it("gives as many turns at once as GRAPH_CONCURRENCY says, without waiting", () => {
     const { ask, clock } = setUp({ concurrency: 3 });
     assert.equal(states([ask(), ask(), ask(), ask(), ask()]), "TTTww");
@@ -60,9 +60,9 @@ describe("a lane", () => {
   });
 
   it("sets no alarm and makes no promise while there is room", () => {
-    const { lanes, clock } = setUp();
-    const first = lanes.acquire(TENANT, APP, "ann@x.test");
-    const second = lanes.acquire(TENANT, APP, "ann@x.test");
+    const { limiter, clock } = setUp();
+    const first = limiter.acquire(TENANT, APP, "ann@x.test");
+    const second = limiter.acquire(TENANT, APP, "ann@x.test");
     assert(!(first instanceof Promise) && !(second instanceof Promise));
     first.release();
     second.release();
@@ -80,7 +80,7 @@ describe("a lane", () => {
   });
 
   it("ends a wait for others' sake, whose place in the line nobody takes", async () => {
-    const { ask, lanes, clock } = setUp({ concurrency: 1 });
+    const { ask, limiter, clock } = setUp({ concurrency: 1 });
     const asked = Array.from({ length: 4 }, () => ask());
     assert.equal(asked[0]!.end, undefined);
     asked[1]!.end!();
@@ -94,7 +94,7 @@ describe("a lane", () => {
     assert.equal(states(asked), "TeTe");
     assert.equal(asked[2]!.end, undefined);
     mailboxOf(asked[2]!).release();
-    assert.equal(lanes.size, 0);
+    assert.equal(limiter.size, 0);
     clock.pass(60_000);
     await settle();
     assert.equal(states(asked), "TeTe");
@@ -129,7 +129,7 @@ describe("a lane", () => {
   });
 
   it("is one for an app and a mailbox, whose case does not matter", () => {
-    const { ask, lanes } = setUp({ concurrency: 1 });
+    const { ask, limiter } = setUp({ concurrency: 1 });
     const other = "99999999-2222-4333-8444-555555555555";
     const asked = [
       ask("ann@x.test"),
@@ -139,20 +139,20 @@ describe("a lane", () => {
       ask("ann@x.test", APP, other),
     ];
     assert.equal(states(asked), "TwTTT");
-    assert.equal(lanes.size, 4);
+    assert.equal(limiter.size, 4);
   });
 
   it("is gone when nobody needs it, however it was used", async () => {
-    const { ask, lanes, clock } = setUp({ concurrency: 2, timeout: 1000 });
+    const { ask, limiter, clock } = setUp({ concurrency: 2, timeout: 1000 });
     for (let i = 0; i < 1000; i++) mailboxOf(ask(`user${i}@x.test`)).release();
-    assert.equal(lanes.size, 0);
+    assert.equal(limiter.size, 0);
 
     const three = [ask(), ask(), ask()];
     for (const one of three) {
       await settle();
       mailboxOf(one).release();
     }
-    assert.deepEqual([lanes.size, clock.alarms], [0, 0]);
+    assert.deepEqual([limiter.size, clock.alarms], [0, 0]);
 
     const asked = Array.from({ length: 5 }, () => ask());
     clock.pass(1000);
@@ -162,14 +162,14 @@ describe("a lane", () => {
     mailboxOf(asked[0]!).release();
     mailboxOf(asked[1]!).release();
     // It still has to know that it stands still.
-    assert.equal(lanes.size, 1);
+    assert.equal(limiter.size, 1);
     clock.pass(5000);
-    assert.equal(lanes.size, 0);
+    assert.equal(limiter.size, 0);
     assert.equal(clock.alarms, 0);
   });
 });
 
-describe("a lane that Graph throttles", () => {
+describe("a mailbox that Graph throttles", () => {
   it("gives no turn before Retry-After is over, then goes on in order", async () => {
     const { ask, clock } = setUp({ concurrency: 2 });
     const first = ask();

@@ -104,7 +104,7 @@ describe("for any header, Graph computes the envelope's recipients", () => {
       "(\\)) ",
       '""',
     );
-    const behind = fc.constantFrom(
+    const trailing = fc.constantFrom(
       "",
       " ",
       " (c)",
@@ -115,9 +115,9 @@ describe("for any header, Graph computes the envelope's recipients", () => {
       "\r\n ",
       ")",
     );
-    const item = fc.tuple(name, address, fc.boolean(), behind).map(([before, spec, angle, after]) =>
-      before + (angle ? `<${spec}>` : spec) + after
-    );
+    const item = fc.tuple(name, address, fc.boolean(), trailing).map((
+      [before, spec, angle, after],
+    ) => before + (angle ? `<${spec}>` : spec) + after);
     const list = fc.array(item, { maxLength: 5 }).map((items) => items.join(", "));
     const field = fc.tuple(fc.constantFrom("To:", "Cc: ", "Bcc:", "tO : ", "CC:\r\n "), list)
       .map(([key, value]) => `${key}${value}\r\n`);

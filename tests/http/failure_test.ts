@@ -186,8 +186,8 @@ describe("a failed request", () => {
     ],
   ];
   for (const [name, response, status] of STATUSES) {
-    const told = status === undefined ? "no status" : `the status ${status}`;
-    it(`tells ${told} when of the response has come ${name}`, async () => {
+    const statusText = status === undefined ? "no status" : `the status ${status}`;
+    it(`tells ${statusText} when of the response has come ${name}`, async () => {
       const server = await startRawServer(async (connection) => {
         await connection.request();
         connection.socket.end(response);

@@ -40,11 +40,11 @@ describe("a semaphore", () => {
     const release = semaphore.tryAcquire()!;
     const late = semaphore.acquire(1000);
     clock.pass(999);
-    const patient = semaphore.acquire(1000);
+    const inTime = semaphore.acquire(1000);
     clock.pass(1);
     assert.equal(await late, undefined);
     release();
-    assert.notEqual(await patient, undefined);
+    assert.notEqual(await inTime, undefined);
     assert.equal(semaphore.tryAcquire(), undefined);
   });
 

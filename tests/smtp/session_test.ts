@@ -267,8 +267,10 @@ describe("room in memory", () => {
 describe("what a session refuses by itself is notified once:", () => {
   const BIG = "x".repeat(2001);
   const MAIL = { command: "MAIL", authenticated: true } as const;
-  type Told = Partial<Refusal> & { readonly code: number };
-  const cases: Readonly<Record<string, readonly [state: string, sent: string, told: Told[]]>> = {
+  type ExpectedRefusal = Partial<Refusal> & { readonly code: number };
+  const cases: Readonly<
+    Record<string, readonly [state: string, sent: string, expected: ExpectedRefusal[]]>
+  > = {
     "AUTH with a password that is not UTF-8": [
       "after EHLO",
       "AUTH PLAIN AGEA/w==\r\n",
@@ -331,12 +333,12 @@ describe("what a session refuses by itself is notified once:", () => {
     ],
     "nothing of a stranger's chunk": ["after EHLO", "BDAT 3 LAST\r\nabc", []],
   };
-  for (const [what, [state, sent, told]] of Object.entries(cases)) {
+  for (const [what, [state, sent, expected]] of Object.entries(cases)) {
     it(what, () => {
       const driver = driverIn(state);
       driver.feed(sent);
       const seen = driver.refusals.map(({ reply, ...rest }) => ({ ...rest, code: reply.code }));
-      assert.deepEqual(seen, told);
+      assert.deepEqual(seen, expected);
     });
   }
 
@@ -354,8 +356,8 @@ describe("what a session refuses by itself is notified once:", () => {
     atMail.feed("MAIL FROM:<a@b>\r\n");
     const inData = driverIn("in DATA", { maxMemory: 1500 });
     inData.feed("x".repeat(1001) + "\r\n.\r\n");
-    const told = [...atMail.refusals, ...inData.refusals];
-    assert.deepEqual(told.map(({ command, reply }) => `${command} ${reply.code}`), [
+    const refusals = [...atMail.refusals, ...inData.refusals];
+    assert.deepEqual(refusals.map(({ command, reply }) => `${command} ${reply.code}`), [
       "MAIL 452",
       "DATA 452",
     ]);
@@ -397,9 +399,9 @@ describe("the loss of a message in chunks, whose room went to others, is notifie
       session.receive(latin1(before));
       giveUp();
       const effects = session.receive(latin1(after));
-      const told = effects.filter((effect) => effect.type === "refused");
+      const refusals = effects.filter((effect) => effect.type === "refused");
       assert.deepEqual(
-        told.map(({ refusal: { command, from, reply } }) => [command, from, reply.code]),
+        refusals.map(({ refusal: { command, from, reply } }) => [command, from, reply.code]),
         [["BDAT", "a@example.com", 452]],
       );
       const said = effects.map((effect) => effect.type === "reply" ? effect.text : "").join("");

@@ -84,7 +84,7 @@ describe("a relay", () => {
       login: (name: string, password: string, host?: string) => connect(host).login(name, password),
       /** Requests for tokens since the start. */
       asked: () => cloud.seen.slice(asked).filter((line) => line.includes("/token")).length,
-      told: (message: string, level = "WARNING") =>
+      linesOf: (message: string, level = "WARNING") =>
         lines.filter((line) => line.message === message && line.level === level),
       async hits(setting: string): Promise<number> {
         const page = await (await fetch(`${url}/metrics`)).text();
@@ -95,7 +95,7 @@ describe("a relay", () => {
 
   describe("with AUTH_RATE_LIMIT at its default, 10/1m", () => {
     it("answers ten failed logins with 535, the next with 421 without asking Entra, and closes", async () => {
-      const { connect, login, asked, told, hits } = await start();
+      const { connect, login, asked, linesOf, hits } = await start();
       for (const i of range(10)) assert.match(await login(username(i), WRONG), /^535 5\.7\.8 /);
       assert.equal(asked(), 10);
       const client = connect();
@@ -103,12 +103,12 @@ describe("a relay", () => {
       await client.closed();
       assert.match(await login(username(11), "a secret"), LIMIT);
       assert.equal(asked(), 10);
-      // Each failed login is told of; those that nobody has looked at once a minute, and counted.
-      assert.equal(told("Login refused").length, 10);
+      // Each failed login is linesOf of; those that nobody has looked at once a minute, and counted.
+      assert.equal(linesOf("Login refused").length, 10);
       const unseen = "Login rejected without checking: too many failed logins from this address";
-      assert.equal(told(unseen).length, 1);
-      assert.equal(told(unseen, "DEBUG").length, 1);
-      assert.deepEqual([told(unseen)[0]!["client"], told(unseen)[0]!["setting"]], [
+      assert.equal(linesOf(unseen).length, 1);
+      assert.equal(linesOf(unseen, "DEBUG").length, 1);
+      assert.deepEqual([linesOf(unseen)[0]!["client"], linesOf(unseen)[0]!["setting"]], [
         "127.0.0.1",
         "AUTH_RATE_LIMIT",
       ]);
@@ -147,7 +147,7 @@ describe("a relay", () => {
     });
 
     it("counts malformed usernames, empty passwords and what is no UTF-8", async () => {
-      const { connect, login, asked, told, hits } = await start();
+      const { connect, login, asked, linesOf, hits } = await start();
       const notUtf8 = (i: number) => Buffer.from(`\0u${i}\0\xff`, "latin1").toString("base64");
       for (const name of ["user", `${TENANT}@`, "@lookup", "printer@lookup"]) {
         assert.match(await login(name, "a secret"), /^535 /);
@@ -165,7 +165,7 @@ describe("a relay", () => {
       for (const i of range(3)) {
         assert.match(await client.say(`AUTH PLAIN ${notUtf8(3 + i)}`), /^535 .*UTF-8/);
       }
-      assert.equal(told("Login refused").length, 10);
+      assert.equal(linesOf("Login refused").length, 10);
       assert.equal(await hits("AUTH_RATE_LIMIT"), 4);
     });
 
@@ -194,13 +194,13 @@ describe("a relay", () => {
     });
 
     it("asks Entra once about a device that tries its old password in a loop", async () => {
-      const { login, asked, told } = await start();
+      const { login, asked, linesOf } = await start();
       const replies = [];
       for (const _ of range(4)) replies.push(await login(USERNAME, WRONG));
       assert.equal(new Set(replies).size, 1);
       assert.match(replies[0]!, /^535 5\.7\.8 Authentication failed: AADSTS7000215: /);
       assert.equal(asked(), 1);
-      const remembered = told("Login refused").map(({ detail }) =>
+      const remembered = linesOf("Login refused").map(({ detail }) =>
         /remembered/.test(String(detail))
       );
       assert.deepEqual(remembered, [false, true, true, true]);
@@ -335,7 +335,7 @@ describe("a relay", () => {
     };
 
     it("sends so many messages of an account, then answers MAIL with 451 4.7.0", async () => {
-      const { connect, told, hits } = await start(LIMITED);
+      const { connect, linesOf, hits } = await start(LIMITED);
       const client = connect();
       await client.login(USERNAME, "a secret");
       for (const _ of range(3)) assert.match(await send(client), /^250 2\.0\.0 /);
@@ -350,9 +350,9 @@ describe("a relay", () => {
       assert.match(await send(other), /^250 /);
       assert.equal(cloud.inbox.list().length, 4);
       const message = "Message deferred: too many messages from this account";
-      assert.equal(told(message).length, 1);
-      assert.equal(told(message, "DEBUG").length, 2);
-      assert.deepEqual([told(message)[0]!["app"], told(message)[0]!["setting"]], [
+      assert.equal(linesOf(message).length, 1);
+      assert.equal(linesOf(message, "DEBUG").length, 2);
+      assert.deepEqual([linesOf(message)[0]!["app"], linesOf(message)[0]!["setting"]], [
         CLIENT,
         "MESSAGE_RATE_LIMIT",
       ]);
@@ -360,7 +360,7 @@ describe("a relay", () => {
     });
 
     it("sends no more than so many of a burst whose MAIL was accepted before", async () => {
-      const { connect, told } = await start(LIMITED);
+      const { connect, linesOf } = await start(LIMITED);
       const burst = await Promise.all(
         range(10).map(async () => {
           const client = connect();
@@ -377,7 +377,7 @@ describe("a relay", () => {
       assert.deepEqual(codes(replies), { 250: 3, 451: 7 });
       for (const reply of replies) if (!reply.startsWith("250")) assert.match(reply, TOO_MANY);
       assert.equal(cloud.inbox.list().length, 3);
-      const deferred = told("Message deferred");
+      const deferred = linesOf("Message deferred");
       assert.deepEqual(deferred.map(({ code }) => code), Array(7).fill("MESSAGE_RATE_LIMIT"));
     });
 
