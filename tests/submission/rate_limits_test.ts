@@ -103,7 +103,7 @@ describe("a relay", () => {
       await client.closed();
       assert.match(await login(username(11), "a secret"), LIMIT);
       assert.equal(asked(), 10);
-      // Each failed login is linesOf of; those that nobody has looked at once a minute, and counted.
+      // Each failed login is logged; unchecked ones once a minute, and counted.
       assert.equal(linesOf("Login refused").length, 10);
       const unseen = "Login rejected without checking: too many failed logins from this address";
       assert.equal(linesOf(unseen).length, 1);
