@@ -1,4 +1,4 @@
-/** The certificate in force: what is linesOf of it, when it is replaced, and when it stays. */
+/** The current certificate: what is logged about it, when it is replaced, and when it is kept. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { afterEach, before, describe, it } from "node:test";
@@ -21,7 +21,7 @@ import { settingsOf } from "../support/settings.ts";
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
-/** A source that finds what it is linesOf to, and tells of each look. */
+/** A source that returns what the test sets, and reports each read. */
 class FakeSource implements CertificateSource {
   readonly name = "told";
   readonly interval: number | undefined;
@@ -47,7 +47,7 @@ class FakeSource implements CertificateSource {
       : { certificate: this.next, revision, detail: { version: "v1" } };
   }
 
-  /** So many looks from now on have begun; all but the last one are over. */
+  /** Waits until so many more reads have begun; all but the last one have ended. */
   async looks(count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -59,12 +59,12 @@ function revisionOf({ certificate, privateKey }: Certificate): string {
   return createHash("sha256").update(certificate + privateKey).digest("hex");
 }
 
-/** Not by an assertion of equality, which would print keys. */
+/** Not an assertion of equality, which would print keys. */
 function assertServes({ identity }: CertificateManager, { privateKey }: Certificate): void {
   assert.ok(identity.privateKey === privateKey, "it is another certificate that is in force");
 }
 
-/** Waits for what no event tells of, for some seconds. */
+/** Waits some seconds for a condition without an event. */
 async function until(condition: () => boolean): Promise<void> {
   for (let tries = 0; !condition(); tries++) {
     assert.ok(tries < 5000, "it has not come");
@@ -78,7 +78,7 @@ interface Line {
   readonly [field: string]: unknown;
 }
 
-describe("the certificate in force", () => {
+describe("the current certificate", () => {
   let runtime: Runtime;
   let one: Chain;
   let other: Chain;
@@ -107,7 +107,7 @@ describe("the certificate in force", () => {
     return { manager, lines, linesOf, output: () => output };
   }
 
-  it("is linesOf of at the start: subject, names, issuer, serial, key, dates, protocols, ciphers", async () => {
+  it("is logged at the start: subject, names, issuer, serial, key, dates, protocols, ciphers", async () => {
     for (
       const [chain, key, names, authentication] of [
         [one, "EC ", "DNS:one.example", "ECDSA"],
@@ -138,7 +138,7 @@ describe("the certificate in force", () => {
     }
   });
 
-  it("gives way to a new one, for the next handshake, and the log has it", async () => {
+  it("is replaced by a new one for the next handshake, which is logged", async () => {
     const source = new FakeSource(one);
     const { manager, linesOf } = await open(source);
     const before = manager.identity;
@@ -151,7 +151,7 @@ describe("the certificate in force", () => {
     assert.equal(manager.state.expires, new Date(other.leaf.validTo).toISOString());
   });
 
-  it("stays when a new one fails its handshake, which is linesOf once, and again after hours", async () => {
+  it("is kept when a new one fails its handshake, which is logged once, and again after hours", async () => {
     let elapsed = 0;
     const source = new FakeSource(one);
     const { manager, linesOf } = await open(source, { elapsed: () => elapsed });
@@ -173,7 +173,7 @@ describe("the certificate in force", () => {
     assertServes(manager, other);
   });
 
-  /** A runtime that is out of sockets for a while; the port in its error is another one each time. */
+  /** A runtime without free sockets for a while; the port in its error differs each time. */
   function scarce() {
     const state = { out: false, handshakes: 0 };
     const listen: Runtime["listen"] = (options) => {
@@ -185,7 +185,7 @@ describe("the certificate in force", () => {
     return { state, runtime: short };
   }
 
-  it("gives way to a new one whose test handshake failed for a passing reason, once that has passed", async () => {
+  it("is replaced by a new one whose test handshake failed temporarily, once that is over", async () => {
     const { state, runtime } = scarce();
     const source = new FakeSource(one);
     const { manager, linesOf } = await open(source, { runtime });
@@ -205,7 +205,7 @@ describe("the certificate in force", () => {
     assert.equal(state.handshakes, handshakes, "what is in force is not tested again");
   });
 
-  it("gives way to it soon, where the next look would be far off", async () => {
+  it("is replaced by it soon, even if the next read would be much later", async () => {
     const { state, runtime } = scarce();
     const source = new FakeSource(one, { interval: HOUR });
     const { manager, linesOf } = await open(source, { runtime, retry: 1 });
@@ -218,7 +218,7 @@ describe("the certificate in force", () => {
     assertServes(manager, other);
   });
 
-  it("is not asked for that soon for ever, where the new one is really bad", async () => {
+  it("is not read that often for ever if the new one is really bad", async () => {
     const source = new FakeSource(one, { interval: HOUR });
     const { manager } = await open(source, { retry: 1 });
     source.next = { ...other, privateKey: one.privateKey };
@@ -230,7 +230,7 @@ describe("the certificate in force", () => {
     assertServes(manager, one);
   });
 
-  it("is not asked for that soon any more, once the old one is back", async () => {
+  it("is no longer read that often once the old one is back", async () => {
     const source = new FakeSource(one, { interval: HOUR });
     const { manager } = await open(source, { retry: 1 });
     source.next = { ...other, privateKey: one.privateKey };
@@ -242,7 +242,7 @@ describe("the certificate in force", () => {
     assert.equal(source.reads, reads + 1);
   });
 
-  it("is unchanged for whoever asks, where the old one is back after a bad one", async () => {
+  it("is reported as unchanged when the old one is back after a bad one", async () => {
     const { state, runtime } = scarce();
     const source = new FakeSource(one, { interval: HOUR });
     const { manager, lines } = await open(source, { runtime });
@@ -262,7 +262,7 @@ describe("the certificate in force", () => {
     ]);
   });
 
-  it("stays when its source cannot be reached, which is linesOf once for each reason", async () => {
+  it("is kept when its source cannot be reached, which is logged once for each reason", async () => {
     const source = new FakeSource(one);
     const { manager, linesOf } = await open(source);
     source.next = new CertificateUnavailable("no network");
@@ -280,7 +280,7 @@ describe("the certificate in force", () => {
     assert.equal(linesOf("Certificate readable again, and unchanged").length, 1);
   });
 
-  it("waits with its warning as long as the source has patience, but not when it is asked", async () => {
+  it("delays its warning as long as the source allows, except on request", async () => {
     const source = new FakeSource(one, { patience: 1, interval: HOUR });
     const { manager, linesOf } = await open(source);
     source.next = new CertificateError("half");
@@ -296,7 +296,7 @@ describe("the certificate in force", () => {
     assert.equal(second.linesOf("New certificate rejected").length, 1);
   });
 
-  it("is looked at at once when it is asked, and says so where nothing has changed", async () => {
+  it("is read immediately on request, and logged as unchanged if nothing has changed", async () => {
     const source = new FakeSource(one, { interval: HOUR });
     const { manager, linesOf } = await open(source);
     await manager.refresh();
@@ -314,7 +314,7 @@ describe("the certificate in force", () => {
       ["expires soon", { from: -80, until: 10 }, "Certificate expires soon", false],
     ] as const
   ) {
-    it(`that ${name} is served, and warned about at the start and every day`, async () => {
+    it(`that ${name} is used, and warned about at the start and every day`, async () => {
       let elapsed = 0;
       const source = new FakeSource(await issueChain(wishes));
       const { manager, linesOf } = await open(source, { elapsed: () => elapsed });
@@ -338,7 +338,7 @@ describe("the certificate in force", () => {
     });
   }
 
-  it("comes to its end while it is in force: that is linesOf, and /readyz has it", async () => {
+  it("may expire while it is current, which is logged and shown by /readyz", async () => {
     let now = Date.now();
     const source = new FakeSource(one);
     const { manager, linesOf } = await open(source, { now: () => now });
@@ -349,7 +349,7 @@ describe("the certificate in force", () => {
     assert.equal(manager.state.expired, true);
   });
 
-  it("is waited for, look after look, where a source does not answer", async () => {
+  it("is awaited, read after read, when a source does not respond", async () => {
     const source = new FakeSource(one);
     const { manager, linesOf } = await open(source, { timeout: 5 });
     const answer = Promise.withResolvers<ReadResult>();
@@ -364,7 +364,7 @@ describe("the certificate in force", () => {
     assertServes(manager, other);
   });
 
-  it("is looked at no more once the relay has stopped", async () => {
+  it("is no longer read once the relay has stopped", async () => {
     const source = new FakeSource(one);
     const { manager, lines } = await open(source);
     await source.looks(1);
