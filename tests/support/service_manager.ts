@@ -11,7 +11,7 @@ export interface ManagerOptions {
   /** A path, or `@name` for an abstract socket. */
   readonly notify: string;
   readonly sockets?: readonly (readonly [name: string, kind: SocketKind, address: string])[];
-  /** Whom the sockets are for, in place of the program. */
+  /** The process that the sockets are for, instead of the program. */
   readonly listen_pid?: string;
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -60,7 +60,7 @@ export class Managed {
     });
   }
 
-  /** All that came from the program itself: nobody else may speak (NotifyAccess=main). */
+  /** All that came from the program itself: no other process may notify (NotifyAccess=main). */
   get notifications(): readonly Notification[] {
     const pid = this.#lines.find((line) => line.pid !== undefined)?.pid;
     return this.#lines.filter((line) => line.text !== undefined).map(({ at, text, sender }) => {

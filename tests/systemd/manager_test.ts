@@ -1,4 +1,4 @@
-// sd_notify(3): what is messenger, in which order, and what becomes of trouble.
+// sd_notify(3): what is sent, in which order, and what happens on errors.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -15,10 +15,10 @@ const STATE: RelayState = {
   ambiguous: 0,
 };
 
-/** A service manager as it is messenger of things. */
+/** Records what the service manager is sent. */
 class RecordingMessenger implements Messenger {
   readonly texts: string[] = [];
-  /** What the next datagrams come to; then 0. */
+  /** The errno of the next datagrams; then 0. */
   readonly errnos: number[] = [];
   #waiting: (() => void)[] = [];
 
@@ -52,7 +52,7 @@ async function managed(variables: Record<string, string> = {}, canAccept = () =>
 }
 
 describe("the service manager", () => {
-  it("hears that the relay is ready, reloads, stops and ends", async () => {
+  it("is notified that the relay is ready, reloads, stops and ends", async () => {
     const { messenger, manager } = await managed();
     manager.ready(() => STATE);
     await manager.reloading(() => Promise.resolve());
@@ -69,7 +69,7 @@ describe("the service manager", () => {
     ]);
   });
 
-  it("hears of no reload before the relay is ready, nor of READY while it stops", async () => {
+  it("gets no reload before the relay is ready, nor READY while it stops", async () => {
     const { messenger, manager } = await managed();
     await manager.reloading(() => Promise.resolve());
     assert.equal(messenger.texts.length, 0);
@@ -83,7 +83,7 @@ describe("the service manager", () => {
     assert.equal(messenger.texts.filter((text) => text.startsWith("READY=1")).length, 1);
   });
 
-  it("hears READY once after reloads that overlap, also when one fails", async () => {
+  it("gets READY once after overlapping reloads, also when one fails", async () => {
     const { messenger, manager } = await managed();
     manager.ready(() => STATE);
     const first = Promise.withResolvers<void>();
@@ -115,7 +115,7 @@ describe("the service manager", () => {
     assert.ok(delays.includes(15_000), delays.join());
   });
 
-  it("hears a heartbeat, if WATCHDOG_USEC is meant for this process", async () => {
+  it("gets a heartbeat if WATCHDOG_USEC is meant for this process", async () => {
     const { messenger, manager } = await managed({
       WATCHDOG_USEC: "20000",
       WATCHDOG_PID: String(PID),
@@ -138,7 +138,7 @@ describe("the service manager", () => {
     }
   });
 
-  it("hears no heartbeat while no connection could be accepted", async () => {
+  it("gets no heartbeat while no connection could be accepted", async () => {
     let accepts = false;
     let asked = 0;
     const { messenger, manager } = await managed({ WATCHDOG_USEC: "2000" }, () => {
@@ -155,7 +155,7 @@ describe("the service manager", () => {
     manager.ended();
   });
 
-  it("is messenger again, in order, when its queue is full", async () => {
+  it("is notified again, in order, when its queue is full", async () => {
     const { messenger, manager, warnings } = await managed();
     const EAGAIN = 11;
     messenger.errnos.push(EAGAIN, EAGAIN);
@@ -172,7 +172,7 @@ describe("the service manager", () => {
     manager.ended();
   });
 
-  it("is no reason to fail when it cannot be messenger: one warning, until it works again", async () => {
+  it("may be unreachable: one warning, until it works again", async () => {
     const { messenger, manager, warnings } = await managed();
     messenger.errnos.push(111, 111, 0, 2);
     manager.ready(() => STATE);
@@ -193,13 +193,13 @@ describe("the service manager", () => {
     assert.deepEqual(warned, ["no libc"]);
   });
 
-  it("gets a status of one line, whatever an error says", async () => {
+  it("gets a status of one line, whatever an error contains", async () => {
     const { messenger, manager } = await managed();
     manager.ended("first\nREADY=1\r\nlast");
     assert.deepEqual(messenger.texts, ["STATUS=first READY=1 last"]);
   });
 
-  it("is left alone where there is none", async () => {
+  it("is not notified if there is none", async () => {
     const manager = await ServiceManager.of({}, PID, () => {
       throw new Error("nothing is loaded");
     });
@@ -211,7 +211,7 @@ describe("the service manager", () => {
 });
 
 describe("the status line", () => {
-  it("says where it listens and what it has done, for a person", () => {
+  it("shows people where the relay listens and what it has done", () => {
     assert.equal(
       statusLine(STATE),
       "Listening on [::]:25, [::]:465; 1 connection open; since the start 12 messages sent, " +
