@@ -12,7 +12,7 @@ const MORE_MEMORY = 40;
 /** The same of open files. */
 const MORE_FILES = 10;
 const TIME = 540_000;
-/** Connections to the cloud that nobody uses are given up after 20 seconds. */
+/** Unused connections to the cloud are closed after 20 seconds. */
 const REST = 22_000;
 
 export async function soak(): Promise<void> {

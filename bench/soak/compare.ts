@@ -39,7 +39,7 @@ export function compare(
     if (!byId.has(id)) found.push(`message ${number} was taken as ${id}, which no log line has`);
   }
   for (const id of cloud.damaged) found.push(`${id} has arrived with another content`);
-  if (cloud.strange > 0) found.push(`the cloud took ${cloud.strange} messages that nobody sent`);
+  if (cloud.strange > 0) found.push(`the cloud took ${cloud.strange} messages that no client sent`);
   if (cloud.authorizedUploads > 0) found.push("a token went to an upload address");
 
   // Clients and relay: the messages of one address are in order.
@@ -82,10 +82,10 @@ export function compare(
         );
       }
     }
-    for (const { id } of entries) found.push(`${id} from ${address}: nobody has sent it`);
+    for (const { id } of entries) found.push(`${id} from ${address}: no client has sent it`);
   }
   for (const address of byAddress.keys()) {
-    if (!triesByAddress.has(address)) found.push(`messages from ${address}: nobody was there`);
+    if (!triesByAddress.has(address)) found.push(`messages from ${address}: no client had it`);
   }
 
   // Nothing that was reported sent is missing.
