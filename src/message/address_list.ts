@@ -177,8 +177,11 @@ class Parser {
       const octet = octets[i]!;
       const kind = KINDS[octet];
       if (kind === WHITE) i++;
-      else if (kind === WORD) i = this.#word(item, i);
-      else if (octet === OPEN_PAREN) i = this.#comment(item, i);
+      else if (kind === WORD) {
+        const end = this.#wordEnd(i);
+        if (this.#at < 0) item.addToPhrase(i, end);
+        i = this.#at < 0 ? end : this.#bareAddress(item, i, end);
+      } else if (octet === OPEN_PAREN) i = this.#comment(item, i);
       else if (octet === QUOTE) i = this.#quoted(item, i);
       else if (octet === LESS) i = this.#bracketed(item, i);
       else if (octet === COMMA || octet === SEMICOLON) break;
@@ -201,13 +204,8 @@ class Parser {
   // Each kind of token adds what it is to the item. The result is the index after it, or -1 if it does
   // not end.
 
-  /** A word of a display name, or an address without brackets. */
-  #word(item: ItemParts, start: number): number {
-    const end = this.#wordEnd(start);
-    if (this.#at < 0) {
-      item.addToPhrase(start, end);
-      return end;
-    }
+  /** An address without brackets, whose word ends at `end`. */
+  #bareAddress(item: ItemParts, start: number, end: number): number {
     const address = { start, end: this.#literalEnd(end) };
     if (item.bare !== undefined || item.bracketed || item.phraseStart >= 0) item.odd();
     // Some parsers take a bare literal with colons for a group.

@@ -114,6 +114,12 @@ const FIELDS: readonly (readonly [name: string, body: string, items: readonly st
   ["words that are no address", "postmaster, Ann <ann>, @x.test, a@", ["?", "?", "?", "?"]],
   ["empty brackets", "a@x.test <>", ["?a@x.test"]],
   ["a bracket that does not end", "A <a@x.test", ["?a@x.test"]],
+  ["two addresses without a comma", "a@x.test b@x.test, <a@x.test> <b@x.test>", [
+    "?a@x.test",
+    "?a@x.test",
+  ]],
+  ["a quoted address after the brackets", '<a@x.test> "b"@x.test', ["?a@x.test"]],
+  ["a colon after the brackets, which begins no group", "A <a@x.test>: b@x.test;", ["?a@x.test"]],
   ["a comment that does not end", "a@x.test (b@x.test, c@x.test", ["?a@x.test"]],
   ["a quote that does not end", 'a@x.test, "b@x.test, c@x.test', ["a@x.test", "?"]],
   ["a control character", "a@x.test, b@x\x01, c@x.test", ["a@x.test", "?b@x"]],
