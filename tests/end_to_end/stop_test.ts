@@ -100,7 +100,7 @@ for (const program of PROGRAMS) {
         await relay.running.until(
           "stderr",
           new RegExp(
-            `WARNING Connection (?:refused|ended).* client=127\\.0\\.0\\.1 setting=${setting}`,
+            `WARNING Connection (?:refused|closed).* client=127\\.0\\.0\\.1 setting=${setting}`,
           ),
         );
       }
