@@ -88,6 +88,16 @@ export class SmtpServer {
    *   all deliveries fail, so that each outcome is known and logged
    */
   async stop(timeout: number, cutOff: () => void = () => {}): Promise<Stopped> {
+    // A clock's alarm does not keep the program alive, and a message may have no socket while it waits.
+    const alive = setInterval(() => {}, 60_000);
+    try {
+      return await this.#stop(timeout, cutOff);
+    } finally {
+      clearInterval(alive);
+    }
+  }
+
+  async #stop(timeout: number, cutOff: () => void): Promise<Stopped> {
     for (const listener of this.#listeners.splice(0)) listener.close();
     this.#options.limits.limiter?.close();
     this.#each((connection) => connection.stop());

@@ -60,6 +60,44 @@ for (const program of PROGRAMS) {
       await cloud.close();
     });
 
+    it("waits for a message that nothing but its turn holds up, without clients and pages", async () => {
+      // After this 429 the delivery has no time left for a repeat, and its mailbox is paused.
+      let first = true;
+      const cloud = await startCloud({
+        graph: {
+          intercept(context) {
+            if (!first) return undefined;
+            first = false;
+            context.header("Retry-After", "2");
+            context.header("Connection", "close");
+            return context.json({ error: { code: "ApplicationThrottled" } }, 429);
+          },
+        },
+      });
+      const { running, smtp } = await serve(program, {
+        ...PLAIN,
+        AZURE_AUTHORITY_HOST: cloud.authority.href,
+        GRAPH_ENDPOINT: cloud.endpoint.href,
+        HTTP_LISTEN: "off",
+        DELIVERY_TIMEOUT: "1s",
+        LOG_LEVEL: "INFO",
+      });
+      const client = new SmtpClient(smtp);
+      assert.match(await client.login(USERNAME, SECRET), /^235/);
+      assert.match(await client.send("a@example.com", "b@example.org"), /^451/);
+      await client.say("MAIL FROM:<a@example.com>");
+      await client.say("RCPT TO:<b@example.org>");
+      assert.match(await client.say("DATA"), /^354/);
+      client.write("From: a@example.com\r\n\r\nText\r\n.\r\n");
+      client.end();
+      const stopped = running.stop();
+      await running.until("stderr", /Relay is stopping/);
+      client.destroy();
+      assert.equal(await stopped, 0);
+      assert.match(running.stderr, /INFO Message sent .*\n(?:.*\n)*.*Relay stopped\n$/);
+      await cloud.close();
+    });
+
     it("exits immediately on a second signal, whatever is in flight", async () => {
       for (const [first, second] of [["SIGTERM", "SIGTERM"], ["SIGINT", "SIGTERM"]] as const) {
         const { relay, letGo, cloud } = await underWay();
