@@ -2,7 +2,8 @@
 //
 // One rule: when all slots are taken, the address with the most connections before their login loses the
 // one that has gone longest without progress, unless that is less than 1.5 s. A new connection waits for
-// its slot meanwhile, and addresses take turns.
+// its slot meanwhile, and addresses take turns. The 1.5 s of a connection whose address is over its limit
+// begin when it was admitted, for an address within its limit: a flood may make a little progress for long.
 //
 // Each event costs the same however many connections there are. Sets keep the order of insertion, so
 // that the first member is the one that has been there longest.
@@ -46,6 +47,7 @@ export class Slot {
   group: AddressGroup<Slot>;
   /** When it arrived, was admitted, or last made progress. */
   since: number;
+  admittedAt = Infinity;
   readonly #limiter: ConnectionLimiter;
 
   constructor(
@@ -244,12 +246,19 @@ export class ConnectionLimiter {
   #serve(now: number): void {
     for (let group = this.#queue.next; group !== undefined; group = this.#queue.next) {
       if (this.#closed) return;
-      if (this.#taken < this.#connections) this.#admit(group);
+      if (this.#taken < this.#connections) {
+        this.#admit(group);
+        continue;
+      }
+      let victim = this.#nextToEvict(group, now);
+      // Others need not wait for a flood whose turn it is.
+      const other = victim === "later" ? this.#queue.nextWithinLimit : undefined;
+      if (other !== undefined) victim = this.#nextToEvict(group = other, now);
+      if (victim === "later") return;
+      if (victim === "none") this.#evict(first(group.waiting)!, "full");
       else {
-        const victim = this.#nextToEvict(group.key, now);
-        if (victim === "later") return;
-        if (victim === "none") this.#evict(first(group.waiting)!, "full");
-        else this.#evict(...victim);
+        this.#evict(...victim);
+        if (this.#taken < this.#connections && group.mayAdmit) this.#admit(group);
       }
     }
   }
@@ -257,14 +266,22 @@ export class ConnectionLimiter {
   /**
    * The connection that makes room for a new one, and why.
    *
-   * @param address of the new one
+   * @param group of the new one
    * @returns `later` where there will be one, or a slot becomes free; `none` where none will
    */
-  #nextToEvict(address: string, now: number): readonly [Slot, EvictionReason] | "later" | "none" {
+  #nextToEvict(
+    group: AddressGroup<Slot>,
+    now: number,
+  ): readonly [Slot, EvictionReason] | "later" | "none" {
     const retired = first(this.#retired);
     if (retired !== undefined) return [retired, "retired"];
     const idlest = this.#idlest(now);
-    if (idlest !== undefined && now - idlest.since >= PROTECTED_MS) return [idlest, "makes room"];
+    if (idlest !== undefined) {
+      const flood = idlest.group.isOverLimit && !group.isAtLimit;
+      const since = flood ? idlest.admittedAt : idlest.since;
+      if (now - since >= PROTECTED_MS) return [idlest, "makes room"];
+    }
+    const address = group.key;
     // Connections before their login have a share too, and take no more from those that have logged in.
     const strangers = this.#taken - this.#shares.size;
     if (strangers < accountShare(this.#connections)) {
@@ -289,6 +306,7 @@ export class ConnectionLimiter {
     slot.state = "admitted";
     this.#queue.endTurn(group);
     this.unpin(slot);
+    slot.admittedAt = slot.since;
     slot.connection.admit();
   }
 

@@ -654,6 +654,24 @@ describe("a flood from one address", () => {
     assert.deepEqual([stranger.fate, other.fate], ["admitted", "admitted"]);
   });
 
+  it("gains no time by little progress against an address within its limit", () => {
+    const world = new World(300, LIMIT);
+    const flood = [...world.many(400), ...world.many(400, "b")];
+    const strangers: Client[] = [];
+    for (let passed = 0; passed < 6_000; passed += 500) {
+      world.pass(500);
+      for (const { fate, slot } of flood) if (fate === "admitted") slot.progress();
+      if (passed >= 2 * PROTECTED_MS) strangers.push(world.arrive(`c${passed}`));
+    }
+    assert.deepEqual(fates(strangers), { admitted: strangers.length });
+    // The second address gets as many slots as its limit as well.
+    assert.deepEqual(fates(flood), {
+      "": 500 - LIMIT,
+      admitted: 300 - strangers.length,
+      "makes room": LIMIT + strangers.length,
+    });
+  });
+
   it("is over when its connections are: then new ones wait again", () => {
     const world = new World(10_000, LIMIT);
     for (const { slot } of world.many(FLOOD + 1).slice(LIMIT)) slot.remove();
