@@ -210,12 +210,12 @@ export class ConnectionLimiter {
   }
 
   authenticated(slot: Slot, owner?: Owner): void {
-    if (slot.state !== "admitted" && slot.state !== "authenticated") return;
     const now = this.#clock.now();
-    // A client may log in once more: after STARTTLS, or in a trusted network.
-    this.#forget(slot);
-    slot.state = "authenticated";
-    this.#taken++;
+    if (slot.state === "admitted") {
+      this.#forget(slot);
+      slot.state = "authenticated";
+      this.#taken++;
+    } else if (slot.state !== "authenticated") return;
     this.#shares.add(slot, owner, slot.group.key, now);
     this.#serve(now);
   }

@@ -342,6 +342,17 @@ describe("an account over its share", () => {
     assert.deepEqual(fates(clients), { admitted: 39, "over share": 1 });
   });
 
+  it("makes room though a message of each of its connections was accepted a moment ago", () => {
+    const { world, clients } = greedy();
+    world.pass(500);
+    for (const { slot } of clients) {
+      slot.pin();
+      slot.authenticated(owner);
+    }
+    assert.equal(world.arrive("honest").fate, "admitted");
+    assert.deepEqual(fates(clients), { admitted: 39, "over share": 1 });
+  });
+
   it("makes room behind the next message where all are busy", () => {
     const { world, clients } = greedy();
     for (const { slot } of clients) slot.setActivity("busy");
