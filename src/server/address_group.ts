@@ -25,13 +25,17 @@ export class AddressGroup<Member> {
     this.#limit = limit;
   }
 
+  get isAtLimit(): boolean {
+    return this.admitted >= this.#limit;
+  }
+
   get isOverLimit(): boolean {
     return this.admitted > this.#limit;
   }
 
   /** Whether the limit delays its waiting connections. */
   get isFull(): boolean {
-    return this.admitted >= this.#limit &&
+    return this.isAtLimit &&
       this.admitted + this.waiting.size <= floodSize(this.#limit);
   }
 

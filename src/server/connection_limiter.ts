@@ -3,7 +3,8 @@
 //
 // One rule: when all slots are taken, the address with the most connections before their login loses the
 // one that has gone longest without progress, unless that is less than 1.5 s. A new connection waits for
-// its slot meanwhile, and addresses take turns.
+// its slot meanwhile, and addresses take turns. The 1.5 s of a connection whose address is over its limit
+// begin when it was admitted, for an address within its limit: a flood may make a little progress for long.
 //
 // Each event costs the same however many connections there are. Sets keep the order of insertion, so
 // that the first member is the one that has been there longest.
@@ -47,6 +48,7 @@ export class Slot {
   group: AddressGroup<Slot>;
   /** When it arrived, was admitted, or last made progress. */
   since: number;
+  admittedAt = Infinity;
   readonly #limiter: ConnectionLimiter;
 
   constructor(
@@ -209,12 +211,12 @@ export class ConnectionLimiter {
   }
 
   authenticated(slot: Slot, owner?: Owner): void {
-    if (slot.state !== "admitted" && slot.state !== "authenticated") return;
     const now = this.#clock.now();
-    // A client may log in once more: after STARTTLS, or in a trusted network.
-    this.#forget(slot);
-    slot.state = "authenticated";
-    this.#taken++;
+    if (slot.state === "admitted") {
+      this.#forget(slot);
+      slot.state = "authenticated";
+      this.#taken++;
+    } else if (slot.state !== "authenticated") return;
     this.#shares.add(slot, owner, slot.group.key, now);
     this.#serve(now);
   }
@@ -245,12 +247,19 @@ export class ConnectionLimiter {
   #serve(now: number): void {
     for (let group = this.#queue.next; group !== undefined; group = this.#queue.next) {
       if (this.#closed) return;
-      if (this.#taken < this.#connections) this.#admit(group);
+      if (this.#taken < this.#connections) {
+        this.#admit(group);
+        continue;
+      }
+      let victim = this.#nextToEvict(group, now);
+      // Others need not wait for a flood whose turn it is.
+      const other = victim === "later" ? this.#queue.nextWithinLimit : undefined;
+      if (other !== undefined) victim = this.#nextToEvict(group = other, now);
+      if (victim === "later") return;
+      if (victim === "none") this.#evict(first(group.waiting)!, "full");
       else {
-        const victim = this.#nextToEvict(group.key, now);
-        if (victim === "later") return;
-        if (victim === "none") this.#evict(first(group.waiting)!, "full");
-        else this.#evict(...victim);
+        this.#evict(...victim);
+        if (this.#taken < this.#connections && group.mayAdmit) this.#admit(group);
       }
     }
   }
@@ -258,14 +267,22 @@ export class ConnectionLimiter {
   /**
    * The connection that makes room for a new one, and why.
    *
-   * @param address of the new one
+   * @param group of the new one
    * @returns `later` if there will be one or a slot will become free; else `none`
    */
-  #nextToEvict(address: string, now: number): readonly [Slot, EvictionReason] | "later" | "none" {
+  #nextToEvict(
+    group: AddressGroup<Slot>,
+    now: number,
+  ): readonly [Slot, EvictionReason] | "later" | "none" {
     const retired = first(this.#retired);
     if (retired !== undefined) return [retired, "retired"];
     const idlest = this.#idlest(now);
-    if (idlest !== undefined && now - idlest.since >= PROTECTED_MS) return [idlest, "idle"];
+    if (idlest !== undefined) {
+      const flood = idlest.group.isOverLimit && !group.isAtLimit;
+      const since = flood ? idlest.admittedAt : idlest.since;
+      if (now - since >= PROTECTED_MS) return [idlest, "idle"];
+    }
+    const address = group.key;
     // Connections before their login have a share too; over it, they take no slot from those after
     // it.
     const beforeLogin = this.#taken - this.#shares.size;
@@ -291,6 +308,7 @@ export class ConnectionLimiter {
     slot.state = "admitted";
     this.#queue.endTurn(group);
     this.unpin(slot);
+    slot.admittedAt = slot.since;
     slot.connection.admit();
   }
 

@@ -84,15 +84,22 @@ export class ConnectionShares<Member> {
     return this.#entries.size;
   }
 
-  /** @param address what counts as one address */
+  /**
+   * The connection has logged in; or once more, after STARTTLS or in a trusted network; or a message of
+   * its was accepted. Only the first time counts as its login.
+   *
+   * @param address what counts as one address
+   */
   add(member: Member, owner: Owner | undefined, address: string, now: number): void {
+    const joined = this.#entries.get(member)?.joined ?? now;
+    this.delete(member);
     const account = owner && groupOf(this.#accounts, owner.key, owner);
     const entry: Entry<Member> = {
       account,
       address: groupOf(this.#addresses, address),
       activity: "busy",
       since: now,
-      joined: now,
+      joined,
     };
     this.#entries.set(member, entry);
     this.#resize(entry, 1);

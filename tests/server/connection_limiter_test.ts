@@ -342,6 +342,17 @@ describe("an account over its share", () => {
     assert.deepEqual(fates(clients), { admitted: 39, "over share": 1 });
   });
 
+  it("makes room though a message of each of its connections was accepted a moment ago", () => {
+    const { world, clients } = greedy();
+    world.pass(500);
+    for (const { slot } of clients) {
+      slot.pin();
+      slot.authenticated(owner);
+    }
+    assert.equal(world.arrive("honest").fate, "admitted");
+    assert.deepEqual(fates(clients), { admitted: 39, "over share": 1 });
+  });
+
   it("makes room after the next message when all connections are busy", () => {
     const { world, clients } = greedy();
     for (const { slot } of clients) slot.setActivity("busy");
@@ -656,6 +667,24 @@ describe("a flood from one address", () => {
     const stranger = world.arrive("c");
     world.pass(PROTECTED_MS);
     assert.deepEqual([stranger.fate, other.fate], ["admitted", "admitted"]);
+  });
+
+  it("gains no time by little progress against an address within its limit", () => {
+    const world = new World(300, LIMIT);
+    const flood = [...world.many(400), ...world.many(400, "b")];
+    const strangers: Client[] = [];
+    for (let passed = 0; passed < 6_000; passed += 500) {
+      world.pass(500);
+      for (const { fate, slot } of flood) if (fate === "admitted") slot.progress();
+      if (passed >= 2 * PROTECTED_MS) strangers.push(world.arrive(`c${passed}`));
+    }
+    assert.deepEqual(fates(strangers), { admitted: strangers.length });
+    // The second address gets as many slots as its limit as well.
+    assert.deepEqual(fates(flood), {
+      "": 500 - LIMIT,
+      admitted: 300 - strangers.length,
+      idle: LIMIT + strangers.length,
+    });
   });
 
   it("ends with its connections: then new ones wait again", () => {
