@@ -28,7 +28,7 @@ export class SmtpConnection {
   }
 
   /**
-   * With TLS from the first octet, by STARTTLS, or, where so told, without; EHLO is done then.
+   * With TLS from the first octet, by STARTTLS, or without, if so requested; EHLO is done then.
    *
    * @throws NotServed
    */

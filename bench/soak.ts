@@ -12,14 +12,14 @@ const MORE_MEMORY = 40;
 /** The same of open files. */
 const MORE_FILES = 10;
 const TIME = 540_000;
-/** Connections to the cloud that nobody uses are given up after 20 seconds. */
+/** Unused connections to the cloud are closed after 20 seconds. */
 const REST = 22_000;
 
 export async function soak(): Promise<void> {
   const messages = Number(process.env["RELAY_BENCH_MESSAGES"] ?? 20_000);
   const seed = Number(process.env["RELAY_BENCH_SEED"] ?? 20_261_102);
   const warmUp = Math.min(3000, Math.floor(messages / 4));
-  let told = 0;
+  let printed = 0;
   const result = await scenario(theExecutable(), {
     seed,
     messages,
@@ -28,8 +28,8 @@ export async function soak(): Promise<void> {
     time: TIME,
     rest: REST,
     progress(text) {
-      if (performance.now() - told < 10_000) return;
-      told = performance.now();
+      if (performance.now() - printed < 10_000) return;
+      printed = performance.now();
       console.log(`  … ${text}`);
     },
   });

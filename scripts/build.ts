@@ -57,8 +57,8 @@ async function buildHere(): Promise<void> {
   await compile(root, facts, made);
   const name = process.platform === "win32" ? `${NAME}.exe` : NAME;
   renameSync(made, join(dist, name));
-  tell(name);
-  if (args.includes("--report")) tellReport(name, process.execPath);
+  printSize(name);
+  if (args.includes("--report")) printReport(name, process.execPath);
 }
 
 async function buildAll(): Promise<void> {
@@ -79,8 +79,8 @@ async function buildAll(): Promise<void> {
       if (target.name.startsWith("darwin-")) seeToSignature(made);
       renameSync(made, join(dist, name));
       names.push(name);
-      tell(name);
-      if (args.includes("--report")) tellReport(name, runtime);
+      printSize(name);
+      if (args.includes("--report")) printReport(name, runtime);
     } catch (error) {
       missing++;
       process.stderr.write(`build: ${name} is not built: ${(error as Error).message}\n`);
@@ -103,12 +103,12 @@ function seeToSignature(path: string): void {
   if (!isSigned(octets)) writeFileSync(path, signAdHoc(octets, NAME));
 }
 
-function tell(name: string): void {
+function printSize(name: string): void {
   const size = statSync(join(dist, name)).size / 1_000_000;
   console.log(`dist/${name}  ${size.toFixed(1)} MB  ${facts.commit}`);
 }
 
-function tellReport(name: string, runtime: string): void {
+function printReport(name: string, runtime: string): void {
   const sizes = { executable: statSync(join(dist, name)).size, runtime: statSync(runtime).size };
   console.log(report(bundled, sizes));
 }

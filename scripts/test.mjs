@@ -92,7 +92,7 @@ const again = new Set();
 const lines = new Map();
 
 /** Adds the numbers of a piece to its line, which is printed with the last of its pieces. */
-function tell(label, { passed, failed, skipped }, seconds) {
+function printLine(label, { passed, failed, skipped }, seconds) {
   const line = lines.get(label);
   line.pieces--;
   line.seconds += seconds;
@@ -148,7 +148,7 @@ function testing(runtime, { folder, files }) {
         failureText(output),
       );
     }
-    tell(label, found, (performance.now() - begun) / 1000);
+    printLine(label, found, (performance.now() - begun) / 1000);
   };
 }
 
@@ -166,7 +166,7 @@ function deploying(script) {
     };
     if (found.failed > 0) fail(script, label, output.trim());
     if (found.skipped > 0) console.log(output.trim());
-    tell(label, found, (performance.now() - begun) / 1000);
+    printLine(label, found, (performance.now() - begun) / 1000);
   };
 }
 

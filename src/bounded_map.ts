@@ -1,5 +1,6 @@
-// A map that holds so many entries and forgets the least recently used. An LRUCache takes all of its room
-// when it is made, so it is made with the first entry: most relays never need most of these maps.
+// A map with a limited number of entries, which forgets the least recently used one. An LRUCache
+// takes all of its memory when it is made, so it is made with the first entry: most relays never
+// use most maps.
 
 import { LRUCache } from "lru-cache";
 import type { Clock } from "./clock.ts";
@@ -7,9 +8,9 @@ import type { Clock } from "./clock.ts";
 export interface BoundedMapOptions {
   /** Entries. */
   readonly max: number;
-  /** Milliseconds after which an entry is forgotten; left out for never. */
+  /** Milliseconds after which an entry is forgotten; default: never. */
   readonly lifetime?: number;
-  /** For the lifetime. */
+  /** Needed for `lifetime`. */
   readonly clock?: Pick<Clock, "now">;
 }
 

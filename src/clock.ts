@@ -1,10 +1,10 @@
-// Time and chance for pacing and repeats, so that tests need not wait.
+// Time and random numbers as an interface, so that tests need not wait.
 
 /** All times are milliseconds. */
 export interface Clock {
-  /** Only grows, whatever is done to the machine's time. */
+  /** Monotonic: does not follow changes of the machine's time. */
   now(): number;
-  /** Since 1970, for dates in answers. */
+  /** Since 1970, for dates in responses. */
   date(): number;
   /** From 0 to less than 1. */
   random(): number;
@@ -13,12 +13,12 @@ export interface Clock {
   /**
    * Calls `run` once, later. Does not keep the program alive.
    *
-   * @returns what takes it back
+   * @returns a function that cancels it
    */
   alarm(time: number, run: () => void): () => void;
 }
 
-/** The longest time that `setTimeout` can count; a longer one would be none at all. */
+/** The longest time of `setTimeout`, which runs at once for a longer one. */
 const LONGEST = 2 ** 31 - 1;
 
 export const realClock: Clock = {
@@ -43,7 +43,7 @@ export const realClock: Clock = {
   },
 };
 
-/** Lets the event loop see to its connections: who has been closed meanwhile is told so. */
+/** Waits for one turn of the event loop, in which closed connections are reported. */
 export function eventLoopTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }

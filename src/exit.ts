@@ -15,8 +15,8 @@ export const EXIT = {
 export type ExitStatus = (typeof EXIT)[keyof typeof EXIT];
 
 /**
- * Ends a command: each line is for the administrator, on standard error. What was given to a command
- * may be quoted in them, and may be a secret in the wrong place: {@link withoutSecrets}.
+ * Ends a command, with lines for the administrator on standard error. They may quote arguments,
+ * which may be misplaced secrets: {@link withoutSecrets}.
  */
 export class CommandError extends Error {
   readonly status: ExitStatus;
@@ -30,7 +30,7 @@ export class CommandError extends Error {
   }
 }
 
-/** What was wrong with the command line, in one line and without a value that may be a secret. */
+/** The error in the command line, in one line and without values that may be secrets. */
 export function usageLine(text: string): string {
   const line = text.trim().replace(/^error: /, "").replace(/\s*\n\s*/g, " ");
   return withoutSecrets(line.replace(/(unknown option '--?[^'=]*)=[^']*'/, "$1=…'"));

@@ -1,5 +1,5 @@
-// Names secrets without holding them: an HMAC under a key that only this process knows, so that
-// neither a memory dump gives a secret away nor anybody can find two secrets with one hash.
+// Identifies secrets without storing them: an HMAC under a random key of this process. The hashes
+// do not reveal a secret, and an attacker cannot find two secrets with one hash.
 
 import { createHmac, randomBytes } from "node:crypto";
 
@@ -9,7 +9,7 @@ export class KeyedHash {
   /** The same for the same parts in the same order, as long as this object lives. */
   of(...parts: readonly string[]): string {
     const hmac = createHmac("sha256", this.#key);
-    // Lengths go in so that no two lists of parts can have the same octets.
+    // With lengths, so that different lists never give the same octets.
     for (const part of parts) hmac.update(`${part.length}:${part};`);
     return hmac.digest("base64");
   }

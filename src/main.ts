@@ -11,7 +11,7 @@ const program = new Command("smtp-oauth-relay")
   .option("--env-file <file>", "read settings from a .env file; the environment wins")
   .exitOverride()
   .configureOutput({
-    // One line on standard error, with the nearest known name in it.
+    // One line on standard error, with the nearest known name.
     outputError: (text, write) => write(`smtp-oauth-relay: ${usageLine(text)}\n`),
   });
 
@@ -134,14 +134,14 @@ function withCommand(args: readonly string[]): string[] {
     !arg.startsWith("--env-file") && args[i - 1] !== "--env-file"
   );
   if (rest.length === 0 && args.at(-1) !== "--env-file") return [...args, "serve"];
-  // An unknown option comes first: the next word may be its value, and not a command.
+  // After an unknown option, the next word may be its value instead of a command.
   if (/^-(?!-?h(?:elp)?$|-version$)/.test(rest[0] ?? "")) return [...args];
   const word = rest.find((arg) => !arg.startsWith("-") && arg !== "help");
   // Otherwise `help` would be printed for an unknown command, without an error.
   if (word !== undefined && rest.indexOf(word) <= 1 && !isCommand(word)) return [word];
   return args.map((arg) => {
     if (arg === "--version" && arg === rest[0]) return "version";
-    // In base64 the same id begins with a plus, and is not taken for an option.
+    // The same id in base64 begins with a plus, which is not taken for an option.
     return rest[0] === "username" && HYPHEN_FIRST.test(arg) ? `+${arg.slice(1)}` : arg;
   });
 }
@@ -153,7 +153,7 @@ function isCommand(word: string): boolean {
 /** A short id that begins with a hyphen, alone or at the front of a username. */
 const HYPHEN_FIRST = /^-[A-Za-z0-9_-]{21}={0,2}(?:$|[@:|](?!lookup))/;
 
-// The reader of a pipe such as `| head -1` has closed it: that is not an error.
+// EPIPE: the reader, such as `| head -1`, has closed the pipe, which is not an error.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code !== "EPIPE") throw error;
   process.exit();

@@ -1,11 +1,11 @@
-// IP addresses of clients: how they are written, which of them count as one, and networks of them.
+// IP addresses of clients: their text form, networks, and which addresses count as one client.
 
 import { BlockList, isIP } from "node:net";
 
 /** A range of addresses as CIDR writes it (RFC 4632 §3.1, RFC 4291 §2.3). */
 export interface Network {
   readonly family: 4 | 6;
-  /** Bits behind the prefix decide nothing. */
+  /** Bits after the prefix have no effect. */
   readonly address: string;
   /** Bits that all addresses of the network have in common. */
   readonly prefix: number;
@@ -14,9 +14,9 @@ export interface Network {
 export const NETWORKS_FORM =
   "networks such as 192.0.2.0/24 or 2001:db8::/32, or single addresses, with commas between them";
 
-/** Networks that somebody has listed. */
+/** A list of networks from a setting. */
 export class Networks {
-  /** One for each family: a `BlockList` finds IPv4 addresses in `::/32`, on one of the runtimes. */
+  /** One for each family: on one runtime, a `BlockList` finds IPv4 addresses in `::/32`. */
   readonly #blocks = { 4: new BlockList(), 6: new BlockList() };
 
   constructor(readonly ranges: readonly Network[]) {
@@ -25,7 +25,7 @@ export class Networks {
     }
   }
 
-  /** @returns undefined where the text is no list of networks */
+  /** @returns undefined if the text is not a list of networks */
   static parse(text: string): Networks | undefined {
     const parts = text.split(",").map((part) => part.trim()).filter((part) => part !== "");
     const ranges = parts.map(parseNetwork);
@@ -55,7 +55,7 @@ function parseNetwork(text: string): Network | undefined {
   const prefix = match[2] === undefined ? bits : Number(match[2]);
   if (prefix > bits) return undefined;
   const address = family === 6 ? addressText(ipv6Octets(match[1]!)) : match[1]!;
-  // A dual-stack socket shows IPv4 clients in this form; the list may, too.
+  // Dual-stack sockets report IPv4 clients in this form; the list may use it too.
   if (family === 6 && isIP(address) === 4) {
     return prefix < 96 ? undefined : { family: 4, address, prefix: prefix - 96 };
   }
@@ -75,8 +75,8 @@ export function plainAddress(address: string): string {
 }
 
 /**
- * What counts as one client in limits: an IPv4 address, or the /64 of an IPv6 address, which a single
- * host is given as a whole (RFC 6177 §2).
+ * What counts as one client in limits: an IPv4 address, or the /64 of an IPv6 address, because a
+ * single host gets a whole /64 (RFC 6177 §2).
  *
  * @param address as {@link plainAddress} gives it
  */
@@ -86,8 +86,8 @@ export function clientKey(address: string): string {
 }
 
 /**
- * The text of an address of 4 or 16 octets: as {@link plainAddress} gives it, IPv6 in the one form that
- * RFC 5952 §4 recommends.
+ * The text of an address of 4 or 16 octets, in the form of {@link plainAddress}; IPv6 as RFC 5952
+ * §4 recommends.
  */
 export function addressText(octets: Uint8Array): string {
   if (octets.length === 4) return octets.join(".");

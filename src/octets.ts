@@ -1,4 +1,4 @@
-// The octets that mail is made of; octets as a Buffer, for its searches and encodings; octets that
+// Octet constants, octets as a Buffer for its searches and encodings, and joining octets that
 // arrive in pieces.
 
 import { Buffer } from "node:buffer";
@@ -14,8 +14,8 @@ export const EQUALS = 61;
 export const CRLF = Buffer.from("\r\n");
 
 /**
- * The same memory as a Buffer. Both runtimes' sockets hand out Buffers already, and asking a small
- * one for its `buffer` makes Bun move it to memory of its own: hence the test.
+ * The same memory as a Buffer. Sockets of both runtimes already return Buffers, and reading a small
+ * one's `buffer` makes Bun move it to memory of its own: hence the test.
  */
 export function asBuffer(octets: Uint8Array): Buffer {
   return Buffer.isBuffer(octets)
@@ -23,22 +23,21 @@ export function asBuffer(octets: Uint8Array): Buffer {
     : Buffer.from(octets.buffer, octets.byteOffset, octets.length);
 }
 
-/** Octets from which a piece is joined without room for the next one. */
+/** Octets of a piece from which no room is left for the next one. */
 const LARGE_PIECE = 4 * 1024;
-/** Octets of such room at most: it stays in memory as long as any part of the octets. */
+/** Octets of such room at most; it stays in memory as long as any part of the octets. */
 const MAX_ROOM = 16 * 1024;
 
 /**
- * Joins the unread rest of a stream with the next piece. The rest may be as long as its reader allows,
- * and the pieces may have one octet each: it leaves room after the rest, so as not to copy it for each
- * piece.
+ * Joins the unread rest of a stream with the next piece. The rest may be long and the pieces may
+ * have one octet each, so it leaves room after the rest instead of copying it for each piece.
  */
 export class Joiner {
   #memory: Buffer | undefined;
   /** Octets of the memory that are in use. They never change. */
   #used = 0;
 
-  /** @param rest the unread end of what this returned last */
+  /** @param rest the unread end of the last result */
   join(rest: Uint8Array, piece: Uint8Array): Buffer {
     const length = rest.length + piece.length;
     if (rest.length === 0) {

@@ -1,13 +1,13 @@
 // Retry-After (RFC 9110 §10.2.3): seconds, or an HTTP-date.
 
-/** A day: whatever is longer means the same to a relay, and some servers send nonsense. */
+/** A day: longer times make no difference to a relay, and some servers send nonsense. */
 const LONGEST = 86_400_000;
 
 /**
- * How long to wait, in milliseconds, or undefined where there is no such field or it makes no sense.
+ * How long to wait, in milliseconds; undefined if the field is missing or invalid.
  *
- * A date is compared with the answer's own Date where it has one, so that a clock that is wrong on
- * either side does no harm.
+ * A date is compared with the response's own Date, if it has one, so that a wrong clock on either
+ * side has no effect.
  *
  * @param now milliseconds since 1970
  */
@@ -17,7 +17,7 @@ export function retryAfter(
 ): number | undefined {
   const value = headers.get("retry-after")?.trim();
   if (value === undefined) return undefined;
-  // The RFC has whole seconds; a fraction is clear enough.
+  // The RFC has whole seconds; a fraction is accepted.
   if (/^\d+(?:\.\d+)?$/.test(value)) return Math.min(Number(value) * 1000, LONGEST);
   const date = parseHttpDate(value, now);
   if (date === undefined) return undefined;
@@ -39,8 +39,8 @@ const FORMS = [
 ].map((form) => new RegExp(`^${form}$`));
 
 /**
- * The three forms of RFC 9110 §5.6.7, all of them UTC. `Date.parse` would do for the first alone: it
- * takes the last for local time.
+ * The three forms of RFC 9110 §5.6.7, all of them UTC. Not by `Date.parse`, which takes the last
+ * one for local time.
  */
 function parseHttpDate(text: string, now: number): number | undefined {
   for (const form of FORMS) {

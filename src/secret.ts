@@ -1,12 +1,12 @@
-// A value that must never reach a log, an error text or a page: its every string form is a mask.
+// A value that must never reach a log, an error text or a page: all of its string forms are a mask.
 
 import { inspect } from "node:util";
 
 const MASK = "[redacted]";
 
 /**
- * Holds a client secret, token or key. Only {@link Secret.reveal} gives the value out, so that
- * every place which does so can be found by its name.
+ * Holds a client secret, token or key. Only {@link Secret.reveal} returns the value, so that all
+ * its uses can be found by that name.
  */
 export class Secret {
   readonly #value: string;
@@ -33,25 +33,25 @@ export class Secret {
   }
 }
 
-/** A run of the characters that Entra ID makes client secrets of; each has 40 of them. */
+/** A run of the characters of Entra ID's client secrets, which have 40 of them. */
 const SECRET_RUN = /(?<![\w.~-])[\w.~-]{34,48}(?![\w.~-])/g;
 
 /**
- * The text without what has the form of one of Entra ID's client secrets: they stand in the wrong field
- * now and then, where their type cannot hide them.
+ * The text without everything that has the form of a client secret of Entra ID: users sometimes
+ * enter one in the wrong field, where its type cannot hide it.
  */
 export function withoutSecrets(text: string): string {
-  // Each of them has one, and hardly anything else does.
+  // Every client secret has a tilde, and hardly anything else does.
   if (!text.includes("~")) return text;
   return text.replace(SECRET_RUN, (run) => isSecret(run) ? `[${lengthShown(run)}]` : run);
 }
 
-/** What is said of a text that is not shown. */
+/** Replaces a text that is not shown by its length. */
 export function lengthShown(text: string): string {
   return text.length === 1 ? "1 character" : `${text.length} characters`;
 }
 
-/** Whether there is something in the text that has the form of one of Entra ID's client secrets. */
+/** Whether a part of the text has the form of a client secret of Entra ID. */
 export function looksLikeSecret(text: string): boolean {
   return withoutSecrets(text) !== text;
 }

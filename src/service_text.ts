@@ -1,23 +1,23 @@
-// What a service says, as far as it may be shown in replies, log and `check`: a code that is a word, and
-// a line of words without credentials. A service, or a proxy in its place, may echo the request, and
-// that has a token or a secret in it (CWE-209, CWE-532).
+// Makes a service's code and message fit for replies, the log and `check`: the code a word, the
+// message one line without credentials. A service or a proxy may echo the request with its token or
+// secret (CWE-209, CWE-532).
 
 const REDACTED = "[redacted]";
 /** Exchange's longest code has 49 characters. */
 const CODE = /^[A-Za-z0-9_.-]{1,64}$/;
-/** Characters of a service's words that are looked at, and shown. */
+/** Characters of a service's message that are read, and shown. */
 const MAX_READ = 16 * 1024;
 const MAX_WORDS = 500;
-/** Characters of a credential by which it is known; a shorter one must be there whole. */
+/** Characters by which a credential is recognized; a shorter one must occur whole. */
 const TELLING = 8;
-/** Shorter ones are no credentials, and would hide half of every text. */
+/** Shorter texts are not credentials: to hide them would hide half of every message. */
 const SHORTEST = 4;
 
 /**
- * What a service calls an error, where it can be a code.
+ * A service's error code.
  *
  * @param sent credentials that were in the request
- * @returns undefined for everything else: the status of the answer has to stand for it
+ * @returns undefined if it cannot be a code: use the response's status instead
  */
 export function serviceCode(code: unknown, sent: readonly string[] = []): string | undefined {
   return typeof code === "string" && CODE.test(code) && withoutCredentials(code, sent) === code
@@ -26,10 +26,10 @@ export function serviceCode(code: unknown, sent: readonly string[] = []): string
 }
 
 /**
- * What a service says to people, in one line that is bounded.
+ * A service's message, in one line of bounded length.
  *
  * @param sent as for {@link serviceCode}
- * @returns undefined where it says nothing
+ * @returns undefined if it is empty
  */
 export function serviceWords(text: unknown, sent: readonly string[] = []): string | undefined {
   if (typeof text !== "string") return undefined;
@@ -39,7 +39,7 @@ export function serviceWords(text: unknown, sent: readonly string[] = []): strin
 }
 
 /**
- * The text with each credential replaced: those that were sent, and what looks like one.
+ * Replaces all credentials in the text: those that were sent, and everything that looks like one.
  *
  * @param sent as for {@link serviceCode}
  */
@@ -60,14 +60,14 @@ export function withoutCredentials(text: string, sent: readonly string[] = []): 
 const SECRETS =
   "client_?secret|client_?assertion|(?:access|refresh|id|auth|sas)_?token|assertion|" +
   "password|passwd|pwd|account_?key|shared_?access_?(?:key|signature)|api_?key|sig|signature|secret";
-/** Up to what ends a word; a backslash stays, for JSON is to remain JSON. */
+/** Up to the end of the word; a backslash stays, so that JSON stays valid. */
 const VALUE = `\\\\?["']?[^\\s"'\\\\&,;<>{}]+`;
-/** What stands behind a scheme's name where it is only spoken of. */
+/** Words after a scheme's name that are not its value. */
 const NO_VALUE =
   "tokens?|auth\\w*|access|scheme|challenge|realm|resource|error\\w*|is|was|in|header|or|" +
   "and|for|of|from|with|to|not|sig=";
 
-/** In the order in which they are looked for. Each takes time in proportion to the text. */
+/** In the order of their use. Each takes linear time. */
 const LOOKS: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   // A value of Authorization (RFC 9110 §11.4).
   [
@@ -93,14 +93,14 @@ const LOOKS: readonly (readonly [pattern: RegExp, replacement: string])[] = [
   ],
   // A JSON Web Token, or the beginning of one (RFC 7519): `{"` in base64url.
   [/(?<![A-Za-z0-9])eyJ[A-Za-z0-9_-]{6,}(?:\.[A-Za-z0-9_-]*)*/g, REDACTED],
-  // Entra's client secrets have a tilde at their fourth or so place.
+  // Entra ID's client secrets have a tilde at about their fourth character.
   [/(?<![A-Za-z0-9_.~-])(?=[A-Za-z0-9_.-]{0,12}~)[A-Za-z0-9_.~-]{30,}/g, REDACTED],
 ];
 
-/** Keys, signatures and identifiers of items: longer than a UUID, and of letters and digits. */
+/** Keys, signatures and item ids: letters and digits, longer than a UUID. */
 const OPAQUE = /[A-Za-z0-9_~+-]{40,}={0,2}/g;
 
-/** All that begins as the credential does, up to the end of the word. */
+/** Replaces every word from the credential's beginning on. */
 function without(text: string, credential: string): string {
   const telling = credential.length < 2 * TELLING ? credential : credential.slice(0, TELLING);
   let found = text.indexOf(telling);
@@ -119,7 +119,7 @@ function isDelimiter(character: string): boolean {
   return /[\s"'\\&,;<>(){}]/.test(character);
 }
 
-/** As it is, in a URL, and as `application/x-www-form-urlencoded` has it. */
+/** As it is, in a URL, and in `application/x-www-form-urlencoded`. */
 function formsOf(credential: string): readonly string[] {
   const form = new URLSearchParams([["", credential]]).toString().slice(1);
   return [credential, encodeURIComponent(credential.toWellFormed()), form];

@@ -1,4 +1,4 @@
-// The imitated cloud as a process of its own. Prints its address, then, on request, the messages that
+// The simulated cloud as a separate process. Prints its address, then, on request, the messages that
 // have arrived: their numbers, and whether each file arrived unchanged. Takes LargeCloud as JSON.
 
 import process from "node:process";

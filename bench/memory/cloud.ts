@@ -1,4 +1,4 @@
-// The imitated cloud as a process of its own. Prints its address, then a line of JSON for each
+// The simulated cloud as a separate process. Prints its address, then a line of JSON for each
 // message that arrives: the files that came by upload.
 
 import { startCloud } from "../../tests/support/cloud.ts";

@@ -33,7 +33,7 @@ export interface Senders extends Load {
 
 export interface SendersReport {
   readonly taken: number;
-  /** Replies that told a client to retry soon. */
+  /** Replies that asked a client to retry soon. */
   readonly deferred: number;
   /** All other replies. */
   readonly odd: readonly string[];

@@ -1,4 +1,4 @@
-// The imitated cloud as a process of its own, with a mailbox that is slow. Prints its address.
+// The simulated cloud as a separate process, with a mailbox that is slow. Prints its address.
 
 import { startCloud } from "../../tests/support/cloud.ts";
 import { SLOW_MAILBOX } from "./scenario.ts";

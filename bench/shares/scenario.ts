@@ -29,7 +29,7 @@ export const GREEDS: readonly Greed[] = [
   "bustles",
 ];
 
-/** Mailboxes of this name take a second for each message at the imitated Graph. */
+/** Mailboxes of this name take a second for each message at the simulated Graph. */
 export const SLOW_MAILBOX = "greedy@example.com";
 
 export interface GreedyClients {

@@ -138,7 +138,7 @@ class SlowClient {
     socket.write("EHLO slow.example\r\n");
   }
 
-  /** Logs in as anybody would, and then sends its message an octet at a time. */
+  /** Logs in normally, and then sends its message an octet at a time. */
   #logIn(plain: Socket): void {
     plain.removeAllListeners("data");
     const socket = connectTls({ socket: plain, rejectUnauthorized: false });

@@ -1,4 +1,4 @@
-// The imitated cloud as a process of its own. Prints its address.
+// The simulated cloud as a separate process. Prints its address.
 
 import { startCloud } from "../../tests/support/cloud.ts";
 

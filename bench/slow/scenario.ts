@@ -70,7 +70,7 @@ export interface SlowResult {
   readonly honest: readonly HonestMessage[];
   readonly slow: SlowReport;
   readonly relay: Watched;
-  /** MB, before anybody came. */
+  /** MB, before the first client. */
   readonly atRest: number;
   readonly metrics: ReadonlyMap<string, number>;
   /** What the relay has written besides warnings. */

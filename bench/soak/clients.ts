@@ -29,7 +29,7 @@ interface Message {
   readonly size: Size;
   readonly chunked: boolean;
   /** Where the client hangs up, if it does. */
-  readonly leaves: "stays" | "before DATA" | "inside" | "behind the dot";
+  readonly leaves: "stays" | "before DATA" | "inside" | "after the dot";
   readonly way: "end" | "destroy" | "reset";
   /** Tries before this one. */
   readonly before: number;
@@ -65,14 +65,14 @@ function next(): Message | undefined {
       : chance < 0.08
       ? "inside"
       : chance < 0.18
-      ? "behind the dot"
+      ? "after the dot"
       : "stays",
     way: (["end", "destroy", "reset"] as const)[Math.floor(random() * 3)]!,
     before: 0,
   };
 }
 
-/** One for each connection, so that the relay's log tells them apart. */
+/** One for each connection, so that the relay's log distinguishes them. */
 function address(): string {
   const number = ++connections;
   return `127.${64 + 8 * options.phase + (number >> 16)}.${number >> 8 & 255}.${number & 255}`;
@@ -195,7 +195,7 @@ async function send(
       finished({ ...entry, end: "unfinished", begun });
       return false;
     }
-    if (leaves === "behind the dot") {
+    if (leaves === "after the dot") {
       await connection.written(octets);
       // The longest of these is longer than most messages take.
       await new Promise((resolve) => setTimeout(resolve, random() * 60));

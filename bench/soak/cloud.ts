@@ -1,4 +1,4 @@
-// The cloud of the soak: the imitated Entra ID and Graph, with every kind of trouble by chance, and a
+// The cloud of the soak: the simulated Entra ID and Graph, with every kind of failure by chance, and a
 // ledger of the messages that it has taken. Takes CloudOptions as JSON. Prints its address; then, told
 // to, `calm`s down, and writes its `ledger`.
 
@@ -24,7 +24,7 @@ const RESET = 0.05;
 /** Milliseconds that Graph takes for a request: mostly the first, now and then up to the second. */
 const USUAL = 200;
 const LONGEST = 1000;
-/** Milliseconds from one time at which nobody can connect to the next, and how long it lasts. */
+/** Milliseconds from one time without connections to the next, and how long it lasts. */
 const CLOSED_EVERY = 10_000;
 const CLOSED_FOR = 300;
 

@@ -5,7 +5,7 @@ import type { CloudLedger, LogEntry, LogOutcome, RelayLedger, Try } from "./ledg
 
 export interface Comparison {
   readonly disagreements: readonly string[];
-  /** Tries by what the client was told, and messages by the log. */
+  /** Tries by the reply that the client got, and messages by the log. */
   readonly table: readonly { readonly what: string; readonly count: number }[];
 }
 
@@ -39,19 +39,19 @@ export function compare(
     if (!byId.has(id)) found.push(`message ${number} was taken as ${id}, which no log line has`);
   }
   for (const id of cloud.damaged) found.push(`${id} has arrived with another content`);
-  if (cloud.strange > 0) found.push(`the cloud took ${cloud.strange} messages that nobody sent`);
+  if (cloud.strange > 0) found.push(`the cloud took ${cloud.strange} messages that no client sent`);
   if (cloud.authorizedUploads > 0) found.push("a token went to an upload address");
 
   // Clients and relay: the messages of one address are in order.
   const byAddress = Map.groupBy(messages, ({ address }) => address);
-  const told: Record<string, number> = {};
+  const results: Record<string, number> = {};
   const triesByAddress = Map.groupBy(tries, ({ address }) => address);
   const idsOf = new Map<number, { readonly attempt: Try; readonly entry: LogEntry }[]>();
   for (const [address, own] of triesByAddress) {
     const entries = [...byAddress.get(address) ?? []];
     for (const attempt of own) {
       const what = attempt.end === "reply" ? attempt.reply!.slice(0, 9) : attempt.end;
-      told[what] = (told[what] ?? 0) + 1;
+      results[what] = (results[what] ?? 0) + 1;
       if (attempt.end === "lost") {
         found.push(`message ${attempt.message}: ${attempt.reply}`);
         continue;
@@ -82,10 +82,10 @@ export function compare(
         );
       }
     }
-    for (const { id } of entries) found.push(`${id} from ${address}: nobody has sent it`);
+    for (const { id } of entries) found.push(`${id} from ${address}: no client has sent it`);
   }
   for (const address of byAddress.keys()) {
-    if (!triesByAddress.has(address)) found.push(`messages from ${address}: nobody was there`);
+    if (!triesByAddress.has(address)) found.push(`messages from ${address}: no client had it`);
   }
 
   // Nothing that was reported sent is missing.
@@ -133,7 +133,10 @@ export function compare(
   return {
     disagreements: found,
     table: [
-      ...Object.entries(told).sort().map(([what, count]) => ({ what: `clients: ${what}`, count })),
+      ...Object.entries(results).sort().map(([what, count]) => ({
+        what: `clients: ${what}`,
+        count,
+      })),
       ...Object.entries(logged).map(([what, count]) => ({ what: `relay: ${what}`, count })),
       { what: "cloud: taken", count: cloud.taken.length },
       { what: "cloud: different messages", count: takenByNumber.size },

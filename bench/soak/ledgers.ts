@@ -26,7 +26,7 @@ export interface Try {
   /** The client's own, for one connection. */
   readonly address: string;
   /**
-   * `reply`: there is one. `gone`: the client hung up behind the final dot. `unfinished`: it hung up
+   * `reply`: there is one. `gone`: the client hung up after the final dot. `unfinished`: it hung up
    * before. `lost`: the relay hung up without a word, which it must not do.
    */
   readonly end: "reply" | "gone" | "unfinished" | "lost";
@@ -53,7 +53,7 @@ export interface CloudLedger {
   readonly taken: readonly (readonly [number, string])[];
   /** Ids of messages that arrived with another content. */
   readonly damaged: readonly string[];
-  /** Messages that nobody has sent. */
+  /** Messages that no client has sent. */
   readonly strange: number;
   readonly faults: Record<string, number>;
   readonly resets: number;

@@ -31,7 +31,7 @@ export interface SoakResult extends Comparison {
   readonly cloud: CloudLedger;
   readonly clients: readonly ClientLedger[];
   readonly seconds: number;
-  /** At rest: before anybody came, after warm-up, at the end. */
+  /** At rest: before the first client, after warm-up, at the end. */
   readonly usage: { readonly start: Usage; readonly warm: Usage; readonly end: Usage };
   readonly exitStatus: number | null;
 }
@@ -129,7 +129,7 @@ function missing(tries: readonly Try[], messages: number): string[] {
   return known === messages ? [] : [`${known} of ${messages} messages came to an end in time`];
 }
 
-/** Once nobody is connected any more, and a while after that. */
+/** Once no client is connected, and a while after that. */
 async function atRest(pid: number, http: number, rest: number): Promise<Usage> {
   const until = performance.now() + GONE;
   while ((await metricsOf(http)).get("open_connections") !== 0 && performance.now() < until) {

@@ -53,7 +53,7 @@ const PUT_OFF: readonly Trouble[] = [
   { status: 503, code: "ErrorServerBusy", retryAfter: 1, after: "head" },
 ];
 
-/** The response does not tell whether the request was carried out. */
+/** The response does not show whether the request was carried out. */
 const DOUBTFUL: readonly Trouble[] = [
   { status: 500, code: "ErrorInternalServerError" },
   { status: 500, code: "ErrorInternalServerTransientError" },

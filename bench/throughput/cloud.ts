@@ -1,5 +1,5 @@
 // The cloud of the bench: responds as Entra and Graph do with the least work, so that the relay is what
-// is measured. Prints its port. `/count` tells how many messages it has been given.
+// is measured. Prints its port. `/count` returns how many messages it has received.
 //
 // On bare sockets, with only the part of HTTP/1.1 that the two relays' clients use: it shares the machine
 // with what is measured, and its own cost hides part of the difference.

@@ -38,7 +38,7 @@ const tls = {
   minVersion: 771, // TLS 1.2
 };
 const { hostname, port } = new URL(cloud);
-const LANES = 16;
+const CONNECTIONS = 16;
 const NOTHING = Buffer.alloc(0);
 
 // The head is as long as a relay's: the cloud's tokens have this size.
@@ -47,26 +47,26 @@ const HEAD = "POST /graph/v1.0/users/sender@example.com/sendMail HTTP/1.1\r\n" +
   "Content-Type: text/plain\r\nContent-Length: ";
 
 /** A kept connection to the cloud, with one request at a time on it. */
-interface Lane {
+interface CloudConnection {
   session: Session | undefined;
   response: string;
 }
-const idle: Socket<Lane>[] = [];
+const idle: Socket<CloudConnection>[] = [];
 const waiting: { readonly session: Session; readonly base64: string }[] = [];
 
-function post(lane: Socket<Lane>, session: Session, base64: string): void {
-  lane.data.session = session;
-  write(lane, `${HEAD}${base64.length}\r\n\r\n${base64}`);
+function post(connection: Socket<CloudConnection>, session: Session, base64: string): void {
+  connection.data.session = session;
+  write(connection, `${HEAD}${base64.length}\r\n\r\n${base64}`);
 }
 
-function answered(lane: Socket<Lane>, octets: Buffer): void {
-  lane.data.response += octets.toString("latin1");
-  if (!lane.data.response.includes("\r\n\r\n")) return;
-  const { session, response } = lane.data;
-  lane.data.response = "";
+function answered(connection: Socket<CloudConnection>, octets: Buffer): void {
+  connection.data.response += octets.toString("latin1");
+  if (!connection.data.response.includes("\r\n\r\n")) return;
+  const { session, response } = connection.data;
+  connection.data.response = "";
   const next = waiting.shift();
-  if (next === undefined) idle.push(lane);
-  else post(lane, next.session, next.base64);
+  if (next === undefined) idle.push(connection);
+  else post(connection, next.session, next.base64);
   session!.reply(response.startsWith("HTTP/1.1 202") ? "250 OK\r\n" : "451 Not taken\r\n");
 }
 
@@ -98,9 +98,9 @@ class Session {
     const base64 = this.#octets.toString("base64", 0, end + 2);
     this.#octets = NOTHING;
     this.#inMessage = false;
-    const lane = idle.pop();
-    if (lane === undefined) waiting.push({ session: this, base64 });
-    else post(lane, this, base64);
+    const connection = idle.pop();
+    if (connection === undefined) waiting.push({ session: this, base64 });
+    else post(connection, this, base64);
   }
 
   #commands(): void {
@@ -146,9 +146,9 @@ const handlers: Handlers<Session> = {
   data: (socket, octets) => socket.data.received(socket, octets),
 };
 
-for (let i = 0; i < LANES; i++) {
+for (let i = 0; i < CONNECTIONS; i++) {
   idle.push(
-    await Bun.connect<Lane>({
+    await Bun.connect<CloudConnection>({
       hostname,
       port: Number(port),
       data: { session: undefined, response: "" },

@@ -39,10 +39,10 @@ export interface Facts {
 }
 
 /**
- * The bundle alone, to look at.
+ * The bundle alone, for inspection.
  *
  * @param root the project's directory, with its slash
- * @throws Error where the bundle tells where it was made, or something to be left out is not there
+ * @throws Error if the bundle shows where it was made, or something to be left out is not there
  */
 export async function bundle(root: string): Promise<Bundle> {
   const leftOut = new Set<RegExp>();

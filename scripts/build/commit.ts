@@ -17,7 +17,7 @@ export function commit(root: string): string {
     execFileSync("git", args, { cwd: root, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
       .trim();
   try {
-    // Twelve digits, however many this clone needs to tell its own apart.
+    // Twelve digits, however many this clone needs to distinguish its own.
     const head = git("rev-parse", "HEAD").slice(0, 12);
     return git("status", "--porcelain", "--", ...INPUTS) === "" ? head : `${head}-dirty`;
   } catch {

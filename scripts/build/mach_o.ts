@@ -14,7 +14,7 @@ const LC_SEGMENT_64 = 0x19;
 const LC_CODE_SIGNATURE = 0x1d;
 const SUPER_BLOB = 0xfade0cc0;
 const CODE_DIRECTORY = 0xfade0c02;
-/** Its size in version 2.4, which tells where the main program is. */
+/** Its size in version 2.4, which gives the position of the main program. */
 const DIRECTORY_HEADER = 88;
 const VERSION_2_4 = 0x20400;
 /** CS_ADHOC and CS_LINKER_SIGNED: `codesign` may put another in its place. */
@@ -81,7 +81,7 @@ export function signAdHoc(executable: Uint8Array, identifier: string): Uint8Arra
   return signed;
 }
 
-/** Whether each page has the hash that the signature tells, and the signature ends the file. */
+/** Whether each page has the hash that the signature stores, and the signature ends the file. */
 export function isSigned(executable: Uint8Array): boolean {
   const file = Buffer.from(executable.buffer, executable.byteOffset, executable.byteLength);
   const { signature } = placesIn(file);
@@ -97,8 +97,8 @@ export function isSigned(executable: Uint8Array): boolean {
   const size = 1 << file[start + 39]!;
   if (limit !== blob || pages !== Math.ceil(limit / size)) return false;
   for (let page = 0; page < pages; page++) {
-    const told = file.subarray(hashes + page * HASH, hashes + (page + 1) * HASH);
-    if (!hashOf(file, page * size, size, limit).equals(told)) return false;
+    const stored = file.subarray(hashes + page * HASH, hashes + (page + 1) * HASH);
+    if (!hashOf(file, page * size, size, limit).equals(stored)) return false;
   }
   return true;
 }

@@ -44,7 +44,7 @@ function textOf(root: string, place: string): string | undefined {
     : names.map((name) => read(`${root}${place}/${name}`)).join("\n\n");
 }
 
-/** What a package without such a file tells in its package.json. */
+/** What a package without such a file declares in its package.json. */
 function withoutFile(root: string, place: string): string {
   const { author, repository, license } = JSON.parse(
     read(`${root}${place}/package.json`),

@@ -16,7 +16,7 @@ import { TARGETS } from "./targets.ts";
 const licenses = new License.Factories.LicenseFactory(parseSpdx);
 
 /**
- * @param commit as `version` tells it
+ * @param commit as `version` prints it
  * @param files those in the bundle: packages without any are `excluded` in the list
  */
 export function sbom(lock: Lock, commit: string, files: Iterable<string>): string {

@@ -4,7 +4,7 @@
 // hashes (Bun's own package depends on them), so that a runtime is the locked one or none.
 
 export interface Target {
-  /** In the executable's name, behind `smtp-oauth-relay-`. */
+  /** In the executable's name, after `smtp-oauth-relay-`. */
   readonly name: string;
   /** What Bun's compiler calls it (https://bun.sh/docs/bundler/executables). */
   readonly bun: string;
@@ -27,7 +27,7 @@ function target(name: string, packageName: string): Target {
 }
 
 /**
- * There is no `-baseline` beside the x64 ones: since Bun 1.4 its x64 runtimes are that, made for
+ * There is no `-baseline` next to the x64 ones: since Bun 1.4 its x64 runtimes are that, made for
  * SSE4.2 (2008), and choose wider instructions by the processor they find. Bun's baseline packages
  * hold the same octets. tests/deploy/executables.sh runs one on a processor without AVX.
  */

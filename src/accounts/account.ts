@@ -1,19 +1,20 @@
-// What a session sends mail as. An account is data and can be stored; the right to send as it is live.
+// The account that a session sends mail as. It is data and can be stored; the right to send as it
+// is live.
 
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { Reply } from "../smtp/reply.ts";
 import type { EntryReference } from "./entry.ts";
 
-/** Plain data: JSON and back leaves it as it was. Holds no secret. */
+/** Plain data that survives JSON. Holds no secret. */
 export interface Account {
-  /** UUID in lower case, or a domain of the tenant where the lookup table names one. */
+  /** UUID in lower case, or a domain of the tenant if the lookup table has one. */
   readonly tenantId: string;
   /** UUID in lower case. */
   readonly clientId: string;
   /** The entry of the lookup table that the account comes from, where there is one. */
   readonly entry?: AccountEntry;
-  /** The mailbox to send from, whatever the message says, and the display name for it. */
+  /** The mailbox to send from instead of the message's, and its display name. */
   readonly fromEmail?: string;
   readonly fromName?: string;
   /** The entry's `allowed_senders`, as written there. Left out where the entry allows any sender. */

@@ -1,5 +1,6 @@
-// Logins with a token of the client's own: what Graph has said of the token, and how long it lasts. The
-// relay can neither verify such a token nor get another one, so it is a claim until Graph accepts it.
+// Logins with a token of the client's own: whether Graph has accepted it, and how long it is valid.
+// The relay can neither verify such a token nor get another one, so it is a claim until Graph
+// accepts it.
 
 import { BoundedMap } from "../bounded_map.ts";
 import { type Clock, realClock } from "../clock.ts";
@@ -29,15 +30,15 @@ export interface ClientTokensOptions {
 }
 
 /**
- * What Graph has said of the tokens that clients have logged in with. Of a token, no more than its
- * {@link KeyedHash} is kept.
+ * Whether Graph has accepted the tokens that clients have logged in with. Only the {@link
+ * KeyedHash} of a token is kept.
  */
 export class ClientTokens {
   readonly #audiences: ReadonlySet<string>;
   readonly #clock: Pick<Clock, "now" | "date">;
   readonly #hash = new KeyedHash();
   readonly #verified: BoundedMap<true>;
-  /** Apart, so that forged tokens push out no verdict on a good one. */
+  /** Separate, so that forged tokens do not push out verified ones. */
   readonly #refused: BoundedMap<true>;
 
   constructor({ audiences, capacity: max = 10_000, clock = realClock }: ClientTokensOptions) {
@@ -47,7 +48,7 @@ export class ClientTokens {
     this.#refused = new BoundedMap({ max });
   }
 
-  /** Checks what can be checked of a token without asking any service. */
+  /** Makes all checks of a token that need no service. */
   accept(token: Secret): ClientToken | LoginFailure {
     const claims = readClaims(token.reveal(), this.#audiences, this.#clock.date());
     if ("code" in claims) return refusedFor(claims);
@@ -108,8 +109,9 @@ export class ClientToken implements Authorization {
   }
 
   /**
-   * The client's token until it expires, for Graph alone. One that Graph has refused is handed out still:
-   * a delivery that tries again then sees that there is no other, and reports what Graph said.
+   * The client's token until it expires, only for Graph. A token that Graph has refused is still
+   * returned: a delivery that tries again then sees that there is no other, and reports Graph's
+   * refusal.
    */
   token(scope: string): Promise<EntraRefusal> | AccessToken {
     const fault = this.#tokens.areFor(scope) ? this.#expiryFault() : wrongAudience(scope);
@@ -117,7 +119,7 @@ export class ClientToken implements Authorization {
     return Promise.resolve({ type: "later", reply: laterFor(fault), ...fault });
   }
 
-  /** 401: the token is not good, or not any more. A 403 is about the mailbox. */
+  /** Only a 401 means that the token is not valid. A 403 concerns the mailbox. */
   reject(_token: AccessToken, status: number): void {
     if (status === 401) this.#tokens.judge(this.#key, false);
   }
@@ -170,7 +172,7 @@ export function nameFor(
       "5.7.8",
       "The username is neither a mail address nor one of the relay's forms",
     ),
-    detail: `the username is no mail address, and not one of the relay's own: ${name.problem}`,
+    detail: `the username is neither a mail address nor one of the relay's forms: ${name.problem}`,
   };
 }
 

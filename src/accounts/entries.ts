@@ -185,5 +185,5 @@ const NO_ENTRY = refused(
 const NO_DIRECT_ENTRY = refused(
   reply(535, "5.7.8", "The lookup table has no entry for this tenant and client"),
   "the lookup table has no entry with this tenant_id and client_id, and AZURE_TABLES_FORCE_USAGE " +
-    "asks for one",
+    "requires one",
 );

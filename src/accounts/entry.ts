@@ -1,4 +1,4 @@
-// An entry of the lookup table: its key and its columns, and what each may hold.
+// An entry of the lookup table: its key, its columns, and their allowed values.
 // https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
 
 import { isAddress } from "../message/addresses.ts";
@@ -29,7 +29,7 @@ export interface Entry {
 export type EntryReading =
   | { readonly type: "entry"; readonly entry: Entry }
   | { readonly type: "disabled"; readonly id: string }
-  /** Nothing of it is used. */
+  /** None of its columns is used. */
   | { readonly type: "malformed"; readonly id: string; readonly mistake: Mistake };
 
 export interface Mistake {

@@ -1,4 +1,4 @@
-// Whether an entry of the lookup table can be used, as far as its row and the settings tell: for
+// Judges by its row and the settings whether an entry of the lookup table can be used, for
 // administrators who edit the table.
 
 import { SenderList } from "./sender_list.ts";

@@ -33,7 +33,7 @@ const PATIENCE = 3_000;
 const QUIET = 10_000;
 /** Milliseconds of a query's time for the semaphore: the rest must be enough for a slow table. */
 const LONGEST_WAIT = TIMEOUT - PATIENCE;
-/** Queries at once, of either kind: strangers can cause as many as they like. */
+/** Queries at once, of either kind: clients can cause any number of them. */
 const AT_ONCE = 32;
 /** The same of queries that only a refused login has caused; they do not wait for the semaphore. */
 const DOUBTED_AT_ONCE = 8;
@@ -71,14 +71,14 @@ export class LookupCache<T extends object> {
   readonly #options: LookupCacheOptions;
   readonly #clock: Pick<Clock, "now" | "alarm">;
   readonly #known: BoundedMap<Known<T>>;
-  /** Queries that found nothing; apart, so that strangers' guesses push out no result. */
+  /** Queries that found nothing; separate, so that guesses push out no result. */
   readonly #absent: BoundedMap<Absent>;
   /** Queries under way, each shared by all callers with the same key. */
   readonly #pending = new Map<string, PendingQuery<T>>();
   readonly #firstQueries: Semaphore;
-  /** Apart, so that a flood of guesses keeps no entry from being read again. */
+  /** Separate, so that a flood of guesses keeps no entry from being read again. */
   readonly #renewals: Semaphore;
-  /** Apart likewise: a flood of refused logins delays neither. */
+  /** Separate likewise: a flood of refused logins delays neither. */
   readonly #doubts: Semaphore;
   #quietUntil = -Infinity;
   #state: TableState = "not asked";
@@ -168,7 +168,7 @@ export class LookupCache<T extends object> {
     return known !== undefined && this.#serves(known) ? known.value : result;
   }
 
-  /** The result is stored however late it comes, so that a slow table is obeyed, too. */
+  /** A late result is stored too, so that a slow table's changes take effect. */
   async #query(
     key: string,
     query: Query<T>,
@@ -176,7 +176,7 @@ export class LookupCache<T extends object> {
   ): Promise<LookupResult<T>> {
     const begun = this.#clock.now();
     const release = await permit;
-    if (release === undefined) return this.#failed(key, CROWDED);
+    if (release === undefined) return this.#failed(key, TOO_MANY_QUERIES);
     try {
       const askedAt = this.#clock.now();
       const result = await query(Math.max(PATIENCE, TIMEOUT - (askedAt - begun)));
@@ -244,10 +244,10 @@ export class LookupCache<T extends object> {
   }
 }
 
-const CROWDED: TableTrouble = {
+const TOO_MANY_QUERIES: TableTrouble = {
   type: "trouble",
   code: "TABLE_CROWDED",
-  detail: `the relay has ${AT_ONCE} questions to the table under way, and its turn did not come ` +
+  detail: `the relay has ${AT_ONCE} queries to the table under way, and this one could not begin ` +
     "in time; try again",
   gone: false,
   concerns: "question",

@@ -1,4 +1,4 @@
-// What the errors of the table service mean: one table.
+// The meaning of the table service's errors, and advice for them: one table.
 // https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
 
 import type { PipelineResponse } from "@azure/core-rest-pipeline";
@@ -94,7 +94,7 @@ export function classifyTableError(error: unknown, timeout: number): TableTroubl
       advice: "check AZURE_TABLES_URL and the network",
     });
   }
-  // The SDK's own complaint.
+  // An error of the SDK itself.
   const problem = serviceWords(error instanceof Error ? error.message : String(error));
   return trouble(name, { problem: problem?.slice(0, 200) ?? "the SDK does not say why" });
 }
@@ -135,7 +135,7 @@ function byStatus(status: number): Explanation {
   }
   if (status === 404) return { problem: "there is no table service at AZURE_TABLES_URL" };
   if (status === 429) return { problem: "the table service throttles the relay" };
-  if (status >= 500) return { problem: "the table service has a passing fault" };
+  if (status >= 500) return { problem: "the table service has a temporary fault" };
   return {
     problem: "the table service does not understand the request",
     advice: "check AZURE_TABLES_URL",

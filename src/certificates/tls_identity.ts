@@ -142,7 +142,7 @@ async function culprit(
     return {
       what: `TLS_MIN_VERSION "${oldest}"`,
       whose: "",
-      fix: "leave TLS_MIN_VERSION at 1.2, unless somebody demands otherwise",
+      fix: "leave TLS_MIN_VERSION at 1.2, unless a policy demands otherwise",
     };
   }
   return {

@@ -1,4 +1,4 @@
-// The certificate: both files, or what the vault hands out; the chain; a handshake with oneself.
+// Checks the certificate: the files or the vault's secret, the chain, and a test handshake.
 
 import type { KeyObject } from "node:crypto";
 import { getCACertificates } from "node:tls";

@@ -10,7 +10,7 @@ export interface Finding {
   readonly subject: string;
   /** One of those in docs/check.md. */
   readonly code: Code;
-  /** In an administrator's words, one line. */
+  /** One line for the administrator. */
   readonly what: string;
   /** What to do about it; left out where there is nothing to do. */
   readonly fix?: string;

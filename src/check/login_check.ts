@@ -1,4 +1,5 @@
-// The part of `check` that logs in and sends: on the relay's own way, with a listener in place of the log.
+// The part of `check` that logs in and sends: by the relay's own code, with a listener instead of
+// the log.
 
 import type { LoginFailure } from "../accounts/account.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
@@ -18,7 +19,7 @@ import { judgeOutcome, mayBeSent, testContent, type TestMessage } from "./test_m
 
 export interface LoginToCheck {
   readonly username: string | undefined;
-  /** Or why there is none. */
+  /** Or why there is no account. */
   readonly password: Secret | Finding | undefined;
   /** To be sent, once the login has succeeded. */
   readonly test: TestMessage | undefined;
@@ -36,7 +37,7 @@ export const LOGIN_DEADLINE = 60_000;
 const LONGEST_DELIVERY = 540_000;
 /** Milliseconds for the delivery's own deadline to be the one that counts. */
 const MARGIN = 10_000;
-/** The client that the check takes the place of. */
+/** The client that the check stands for. */
 export const CLIENT = { connection: "check", address: "127.0.0.1", port: 0 };
 
 /** Login, permissions and message: each needs the one before it. */
@@ -115,7 +116,7 @@ export async function rolesOf(
   return "type" in token ? undefined : token.roles;
 }
 
-/** Waits for the outcome, however long that takes. */
+/** Waits for the outcome, without a limit of its own. */
 const WAITING: WaitingClient = {
   signal: new AbortController().signal,
   waiting() {},

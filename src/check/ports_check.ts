@@ -16,7 +16,7 @@ export interface WantedPort {
   /** The setting that it comes from. */
   readonly setting: "SMTP_LISTEN" | "SMTPS_LISTEN" | "HTTP_LISTEN";
   readonly address: ListenAddress;
-  /** The setting is not set, so the relay starts without this port where it is taken. */
+  /** The setting is not set, so the relay starts without this port if it is taken. */
   readonly optional?: boolean;
 }
 

@@ -36,7 +36,7 @@ export function terminalOf(
 }
 
 const NARROWEST = 40;
-/** Columns before what is said: those of the mark, and a space. */
+/** Columns of the mark, with a space after it. */
 const INDENT = 5;
 /** ECMA-48 §8.3.117: green, faint, yellow, bold red. */
 const COLOURS: Readonly<Record<Level, string>> = { ok: "32", skip: "2", warn: "33", fail: "1;31" };
@@ -53,7 +53,7 @@ export function terminalText(
   return folded.map((line, i) => (i === 0 ? `${mark} ` : " ".repeat(INDENT)) + line).join("\n");
 }
 
-/** What failed once more, where it is read last; nothing where nothing did. */
+/** Repeats the failures at the end, where they are read; undefined if there are none. */
 export function failedAgain(findings: readonly Finding[], terminal: Terminal): string[] {
   const failed = findings.filter(({ level }) => level === "fail");
   if (failed.length === 0) return [];

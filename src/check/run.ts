@@ -29,7 +29,7 @@ async function runOne({ subject, deadline, run }: Check): Promise<readonly Findi
   } catch (error) {
     const what = serviceWords(
       error instanceof Error ? `${error.name}: ${error.message}` : String(error),
-    ) ?? "an error without words";
+    ) ?? "an error without a message";
     return [{ ...finding("check.error", what), subject }];
   } finally {
     clearTimeout(timer);

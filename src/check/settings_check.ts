@@ -53,8 +53,8 @@ export const NEEDS = {
 export type Part = keyof typeof NEEDS;
 
 /**
- * The invalid settings, with those that are missing: what cannot do without them is not judged either.
- * That they are missing has been told among the problems.
+ * The invalid settings, and the missing ones, which are among the problems too: checks that need
+ * them are skipped.
  */
 export function withContradictions(
   settings: Settings,

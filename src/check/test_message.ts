@@ -28,7 +28,7 @@ const BY_CODE: Readonly<Record<string, Code>> = {
   ErrorInvalidSmtpAddress: "message.recipient",
 };
 
-/** Where Graph's code, or the status alone, says what to do. */
+/** What to do, by Graph's code or the status. */
 const FIXES: Readonly<Record<string, string>> = {
   ErrorQuotaExceeded:
     "empty the mailbox, or give it a retention policy: it keeps every sent message",
@@ -48,7 +48,7 @@ export interface TestMessage {
   readonly to: string;
 }
 
-/** Plain text that tells its reader where it comes from. */
+/** A plain text that says where the message comes from. */
 export function testContent({ from, to }: TestMessage, hostname: string): Content {
   const lines = [
     `From: <${from}>`,

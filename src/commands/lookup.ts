@@ -238,7 +238,7 @@ function missing({ rules: { delimiter } }: Context, id: string): CommandError {
 }
 
 function conflict(id: string): string {
-  return `entry ${shown(id)} was changed by somebody else just now: read it again and retry`;
+  return `entry ${shown(id)} was just changed by another program: read it again and retry`;
 }
 
 function failure(line: string): CommandError {

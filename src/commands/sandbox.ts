@@ -101,7 +101,7 @@ async function sandboxWith(
   await stopped;
 }
 
-/** The settings with the imitated services in the place of the real ones. */
+/** The settings, with the imitated services instead of the real ones. */
 function pointedAt(settings: Settings, base: string): Settings {
   return {
     ...settings,

@@ -8,9 +8,8 @@ import { type CommandSettings, settingsFor } from "../settings/environment.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
 import { openHttp } from "../relay/http.ts";
 import { type Relay, type RelayParts, startRelay } from "../relay/relay.ts";
-import { surviveFaults } from "../relay/uncaught_errors.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
-import { onHangup, stopSignal } from "../relay/signals.ts";
+import { onHangup, stopSignal, surviveFaults } from "../relay/process_events.ts";
 import { versionLine } from "./version.ts";
 
 export async function serve(envFile: string | undefined): Promise<void> {
@@ -64,7 +63,7 @@ export async function untilStopped(
 ): Promise<void> {
   surviveFaults((error) => relay.fault(error));
   const signal = await stopSignal(async (signal) => {
-    log.warning("Relay ended at once, by a second signal; nothing was waited for", { signal });
+    log.warning("Relay ended at once by a second signal, without waiting for messages", { signal });
     await flush();
   });
   stopping();

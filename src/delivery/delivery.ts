@@ -7,7 +7,7 @@ import type { Content } from "../smtp/content.ts";
 import type { Envelope, SessionFacts } from "../smtp/effects.ts";
 import type { Reply } from "../smtp/reply.ts";
 
-/** A message that an account has submitted. Plain data, but for the octets of its content. */
+/** A message that an account has submitted. Plain data, apart from the octets of its content. */
 export interface Submission {
   /** Names the message in the reply and in every log line about it. */
   readonly id: string;
@@ -25,7 +25,7 @@ export interface Submission {
 /** The live side of one delivery of a submission. */
 export interface Attempt {
   readonly authorization: Authorization;
-  /** Left out where no client waits for the reply. */
+  /** Left out if no client waits for the reply. */
   readonly client?: WaitingClient;
 }
 
@@ -36,13 +36,13 @@ export interface WaitingClient {
    * then; a request that was begun goes on.
    */
   readonly signal: AbortSignal;
-  /** Is told when the delivery begins to wait for its turn, and when that wait is over. */
+  /** Called when the delivery begins to wait for its turn, and when that wait is over. */
   waiting(isWaiting: boolean): void;
   /** Resolves when the client has gone, or has ended its side of the connection, before the reply. */
   readonly left: Promise<void>;
   /**
-   * Whether the reply reached the client. Resolves after the outcome, and always where the client has `left`;
-   * never where it is not known.
+   * Whether the reply reached the client. Resolves after the outcome, and always if the client has
+   * `left`; never if it is not known.
    */
   readonly replied: Promise<boolean>;
 }
@@ -57,24 +57,24 @@ export interface Backend extends Delivery {
   readonly id: string;
 }
 
-/** What became of a submission; each outcome carries the reply for the client. */
+/** The result of a submission, with the reply for the client. */
 export type Outcome = ServiceOutcome | AlreadySent;
 
-/** What a mail service made of it. */
+/** The result from a mail service. */
 export type ServiceOutcome = Sent | NotSent;
 
 export interface Sent {
   readonly type: "sent";
   readonly reply: Reply;
-  /** The service's own name for the request, where it gave one. */
+  /** The service's own id of the request, if it gave one. */
   readonly requestId?: string;
   /** How often the request that sends was tried; left out for once. */
   readonly attempts?: number;
-  /** The mailbox that the service was asked to send from, where it is not the reverse-path. */
+  /** The mailbox that the service was asked to send from, if it is not the reverse-path. */
   readonly mailbox?: string;
 }
 
-/** The same message was sent a moment ago, and its client was gone before the reply. */
+/** The same message was sent before, and its client was gone before the reply. */
 export interface AlreadySent {
   readonly type: "alreadySent";
   readonly reply: Reply;
@@ -95,6 +95,6 @@ export interface NotSent {
   readonly requestId?: string;
   readonly attempts?: number;
   readonly mailbox?: string;
-  /** The setting whose limit the message is over, where that is why. */
+  /** The setting whose limit the message exceeds, if that is the reason. */
   readonly limit?: SettingName;
 }

@@ -1,4 +1,4 @@
-// Direct delivery: the client gets its 250 only after the mail service has taken the message.
+// Direct delivery: the client gets its 250 only after the mail service has accepted the message.
 
 import type { Backend, Delivery } from "./delivery.ts";
 import { DuplicateFilter } from "./duplicate_filter.ts";

@@ -24,26 +24,34 @@ interface Abandoned {
   readonly sent: Promise<string | undefined>;
 }
 
-/** The id under which a message was sent; or what is under way, at least one. */
-type Known = string | Set<Abandoned>;
+interface Known {
+  readonly summary: string;
+  /** The id under which the message was sent; or what is under way, at least one. */
+  readonly deliveries: string | Set<Abandoned>;
+}
 
 export class Duplicates {
   readonly #window: number;
   readonly #known: LRUCache<string, Known>;
-  /** Summaries of such messages: only what agrees in these is hashed. */
-  readonly #likely: LRUCache<string, true>;
+  /** How many of them have each summary: only a message that agrees in it is hashed. */
+  readonly #likely = new Map<string, number>();
 
   constructor({ window, capacity = 10_000, now = () => performance.now() }: DuplicatesOptions) {
     this.#window = window;
-    this.#known = new LRUCache({ max: capacity, perf: { now }, ttlResolution: 0 });
-    this.#likely = new LRUCache({ max: capacity });
+    this.#known = new LRUCache({
+      max: capacity,
+      perf: { now },
+      ttlResolution: 0,
+      onInsert: ({ summary }) => this.#count(summary, 1),
+      dispose: ({ summary }) => this.#count(summary, -1),
+    });
   }
 
   /**
    * The client has gone, or has ended its side, while its message was being delivered.
    *
    * @param order when the delivery began, among all of them
-   * @param outcome what becomes of it
+   * @param outcome the outcome of the delivery
    * @param replied whether the reply reached the client, which is known after the outcome
    */
   abandon(
@@ -54,16 +62,16 @@ export class Duplicates {
   ): void {
     // Now: the content is gone when the outcome is known.
     const { key, summary } = message;
-    const known = this.#known.get(key);
+    const known = this.#known.get(key)?.deliveries;
     // Of two deliveries of one message, the first to have been sent is the one to be remembered.
     if (typeof known === "string") return;
     const settle = (id: string | undefined): string | undefined => {
       underWay.delete(delivery);
-      const isCurrent = this.#known.peek(key) === underWay;
+      const isCurrent = this.#known.peek(key)?.deliveries === underWay;
       if (isCurrent && (underWay.size === 0 || id !== undefined)) this.#known.delete(key);
       // Another key where the mail service has verified the client's token by this message.
       if (isCurrent && id !== undefined) {
-        this.#known.set(message.key, id, { ttl: this.#window });
+        this.#known.set(message.key, { summary, deliveries: id }, { ttl: this.#window });
       }
       return id;
     };
@@ -75,24 +83,29 @@ export class Duplicates {
       ),
     };
     const underWay = (known ?? new Set()).add(delivery);
-    this.#likely.set(summary, true);
-    this.#known.set(key, underWay);
+    this.#known.set(key, { summary, deliveries: underWay });
   }
 
   /**
-   * The id under which the same message has been sent already; a promise of it where that is still under
-   * way. The promise may resolve to undefined: then ask again. Undefined where this message is to be
+   * The id under which the same message was sent, or a promise of it while it is still being sent.
+   * The promise may resolve to undefined: then call again. Undefined if this message is to be
    * delivered.
    *
-   * @param order when this delivery began: it waits for those alone that began before, so that no two
-   *   wait for one another
+   * @param order when this delivery began: it waits only for those that began before, so that no
+   *   two wait for each other
    */
   find(message: Fingerprint, order: number): Promise<string | undefined> | string | undefined {
     if (this.#known.size === 0 || !this.#likely.has(message.summary)) return undefined;
-    const known = this.#known.get(message.key);
+    const known = this.#known.get(message.key)?.deliveries;
     if (known === undefined || typeof known === "string") return known;
     for (const { order: other, sent } of known) if (other < order) return sent;
     return undefined;
+  }
+
+  #count(summary: string, change: 1 | -1): void {
+    const count = (this.#likely.get(summary) ?? 0) + change;
+    if (count === 0) this.#likely.delete(summary);
+    else this.#likely.set(summary, count);
   }
 
   /**

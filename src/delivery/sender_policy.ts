@@ -10,7 +10,7 @@ import type { SenderRules } from "../accounts/senders.ts";
 
 export interface SenderPolicyOptions {
   readonly rules: SenderRules;
-  /** What a message may be like; the defaults of the settings when left out. */
+  /** Default: the defaults of the settings. */
   readonly limits?: MessageLimits;
 }
 
@@ -18,8 +18,9 @@ export interface SenderPolicyOptions {
 const MAX_SHOWN = 256;
 
 /**
- * The messages of an account that may send as any address pass unread. A back end that changes From or Sender
- * must tell `originator` of the restriction, as this does: both read the header in the same way then.
+ * Does not read the messages of an account that may send as any address. A back end that changes
+ * From or Sender must pass the restriction to `originator`, as this does, so that both read the
+ * header alike.
  */
 export class SenderPolicy implements Delivery {
   readonly #next: Delivery;

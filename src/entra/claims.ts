@@ -25,7 +25,7 @@ export interface TokenFault {
 
 /** What can be wrong with a token, for the reference. */
 export const TOKEN_FAULTS = {
-  TOKEN_MALFORMED: "what came is not a JWT, or lacks a claim that Entra ID puts into each",
+  TOKEN_MALFORMED: "the token is not a JWT, or lacks a claim that all of Entra ID's tokens have",
   TOKEN_AUDIENCE: "the token is for another service than this cloud's Graph",
   TOKEN_EXPIRED: "the token has expired",
   TOKEN_NOT_YET_VALID: "the token's time has not begun",
@@ -140,5 +140,5 @@ function sends(scp: unknown): boolean {
 }
 
 function without(claim: string): TokenFault {
-  return { code: "TOKEN_MALFORMED", detail: `the token has no ${claim} claim that makes sense` };
+  return { code: "TOKEN_MALFORMED", detail: `the token has no valid ${claim} claim` };
 }

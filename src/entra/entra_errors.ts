@@ -1,4 +1,4 @@
-// What the errors of Entra ID's token endpoint mean for a login: one table.
+// The meaning of errors of Entra ID's token endpoint for a login: one table.
 //
 // https://learn.microsoft.com/entra/identity-platform/reference-error-codes. Entra ID's documentation
 // asks programs to react to `error`; the AADSTS numbers say more to a person, so they are quoted.
@@ -9,7 +9,7 @@ import { type Reply, reply } from "../smtp/reply.ts";
 /** AADSTS numbers have seven digits at most today. */
 const MAX_NUMBER = 1_000_000_000;
 
-/** A request for a token that got none. */
+/** A token request that failed. */
 export interface EntraRefusal {
   readonly type: "refused" | "later";
   /** 535 5.7.8 for `refused`, 454 4.7.0 for `later` (RFC 4954 §6). */
@@ -46,14 +46,14 @@ export const AADSTS: Readonly<Record<number, EntraMeaning>> = {
   700027: refused("the client assertion's signature is not valid"),
   53003: refused("a Conditional Access policy blocks this application"),
   530032: refused("a Conditional Access policy blocks this application"),
-  50033: later("Entra ID has a passing fault"),
+  50033: later("Entra ID has a temporary fault"),
   50196: later("Entra ID sees too many token requests in a loop"),
-  90006: later("Entra ID has a passing fault"),
+  90006: later("Entra ID has a temporary fault"),
   90012: later("Entra ID timed out"),
-  90024: later("Entra ID has a passing fault"),
-  90033: later("Entra ID has a passing fault"),
+  90024: later("Entra ID has a temporary fault"),
+  90033: later("Entra ID has a temporary fault"),
   90055: later("Entra ID throttles this tenant"),
-  90090: later("Entra ID has a passing fault"),
+  90090: later("Entra ID has a temporary fault"),
 };
 
 /** The values of `error` (RFC 6749 §5.2 and Entra ID's own) that ask the client to try again. */

@@ -55,7 +55,7 @@ export async function requestToken(
     }
     const lifetime = result.expiresOn.getTime() - Date.now();
     // MSAL makes an invalid date of a number that is malformed or too large.
-    if (Number.isNaN(lifetime)) return unreachable("no_token", "the token has no sound expires_in");
+    if (Number.isNaN(lifetime)) return unreachable("no_token", "the token has no valid expires_in");
     return {
       value: new Secret(result.accessToken),
       fetchedAt,

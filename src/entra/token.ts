@@ -1,4 +1,4 @@
-// An access token and what it says of itself.
+// An access token and its roles.
 
 import { Buffer } from "node:buffer";
 import { Secret } from "../secret.ts";

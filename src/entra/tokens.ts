@@ -1,4 +1,4 @@
-// The token cache: which login may be given a token that was fetched before.
+// The token cache: a login gets a cached token only for the same tenant, client, secret and scope.
 
 import type { Authorization } from "../accounts/account.ts";
 import { BoundedMap } from "../bounded_map.ts";
@@ -23,7 +23,7 @@ export interface TokenSourceOptions {
    * @param scope such as `https://graph.microsoft.com/.default`
    */
   request(credentials: ClientCredentials, scope: string): Promise<AccessToken | EntraRefusal>;
-  /** Milliseconds that a token is used at most, whatever its own lifetime. */
+  /** Milliseconds that a token is used at most, even if it is valid for longer. */
   readonly maxAge: number;
   /** Tokens remembered at most; the least recently used is forgotten. */
   readonly capacity?: number;
@@ -45,7 +45,7 @@ const MAX_THROTTLED = 10_000;
  * administrator who has just created it waits for that.
  */
 const REMEMBER_REFUSAL = 30_000;
-/** Refusals remembered at most: apart from tokens, so that guesses push none of these out. */
+/** Refusals remembered at most; separate from tokens, so that guesses do not push these out. */
 const MAX_REFUSALS = 10_000;
 
 /** The token of one login for one scope. */
@@ -55,7 +55,7 @@ interface Entry {
   token?: AccessToken;
   /** The request that is under way, shared by all callers that wait for it. */
   pending?: Promise<AccessToken | EntraRefusal>;
-  /** As far as its roles tell, it may not send mail. */
+  /** Its roles do not allow sending mail. */
   doubtful: boolean;
   /** The service has refused a request with it: a permission that it lacks may be granted by now. */
   refused: boolean;
@@ -67,11 +67,11 @@ interface Entry {
 
 interface Refusal {
   readonly refusal: EntraRefusal;
-  /** When Entra ID said so. */
+  /** When Entra ID refused. */
   readonly at: number;
 }
 
-/** What Entra ID has said to an app that it throttles. */
+/** Entra ID's refusal for a throttled app. */
 interface Throttled {
   readonly refusal: EntraRefusal;
   /** When it may be asked again. */
@@ -182,7 +182,7 @@ export class TokenSource {
     return result;
   }
 
-  /** What Entra ID has said a moment ago to these very credentials, and would say again. */
+  /** The recent refusal of the same credentials, which Entra ID would repeat. */
   #remembered(key: string, scope: string, mayAskAgain?: () => boolean): EntraRefusal | undefined {
     const found = this.#refusals.get(key) ?? this.#refusals.get(scoped(key, scope));
     if (found === undefined) return undefined;
@@ -196,7 +196,7 @@ export class TokenSource {
     };
   }
 
-  /** What Entra ID has said to this app, until the time is over that it has asked to wait. */
+  /** The refusal of a throttled app, until its Retry-After is over. */
   #throttledNow(credentials: ClientCredentials): EntraRefusal | undefined {
     const found = this.#throttled.get(appOf(credentials));
     if (found === undefined) return undefined;
@@ -206,7 +206,7 @@ export class TokenSource {
     const seconds = Math.ceil(left / 1000);
     return {
       ...found.refusal,
-      detail: `${detail} (remembered: Entra ID is asked again in ${seconds} s, as it wants)`,
+      detail: `${detail} (remembered: Entra ID is asked again in ${seconds} s, as it has asked)`,
     };
   }
 
@@ -235,7 +235,7 @@ function appOf({ tenantId, clientId }: ClientCredentials): string {
   return `${tenantId} ${clientId}`;
 }
 
-/** One login's way to its tokens. Entra ID has verified its secret once it has given one. */
+/** One login's access to its tokens. Once it has one, Entra ID has verified its secret. */
 export class TokenLogin implements Authorization {
   readonly #source: TokenSource;
   readonly #credentials: ClientCredentials;
@@ -270,8 +270,8 @@ export class TokenLogin implements Authorization {
   }
 
   /**
-   * The token is good, whatever its roles say. It may still lack what the service has refused it once:
-   * another mailbox, or large messages.
+   * The token works, even without the role. It may still lack a right that the service refused
+   * before: for another mailbox, or for large messages.
    */
   confirm(token: AccessToken): void {
     this.#source.confirm(this.#key, token);

@@ -1,11 +1,11 @@
-// A file name for a part that is taken out of a message (RFC 2183 §2.3).
+// Chooses a file name for a part that is extracted from a message (RFC 2183 §2.3).
 
 import { fileNamesOf, type Part } from "../message/mime.ts";
 
 /** Characters, UTF-16. */
 const MAX_NAME = 255;
 
-/** What a file is called by its type where the message gives it no name. */
+/** The extension by type of a file without a name in the message. */
 const EXTENSIONS: Readonly<Record<string, string>> = {
   "application/json": "json",
   "application/msword": "doc",
@@ -37,9 +37,9 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
 };
 
 /**
- * The first name that a part gives its content and that says something, made safe; or undefined.
+ * The first usable name that a part has, made safe; or undefined.
  *
- * @param nearby charset labels for names that come without one, besides the part's own
+ * @param nearby charset labels for names without one, besides the part's own
  */
 export function givenName(part: Part, nearby: readonly string[] = []): string | undefined {
   const names = fileNamesOf(part, nearby).map(cleanName).filter((name) => name !== "");
@@ -47,7 +47,7 @@ export function givenName(part: Part, nearby: readonly string[] = []): string | 
 }
 
 /**
- * @param number tells the attachments of a message that have no name apart
+ * @param number distinguishes a message's attachments without a name
  * @param nearby as for {@link givenName}
  */
 export function attachmentName(part: Part, number: number, nearby: readonly string[]): string {
@@ -58,7 +58,7 @@ export function attachmentName(part: Part, number: number, nearby: readonly stri
 }
 
 /**
- * Names that are devices, which Windows does not let stand for a file
+ * Names of devices, which Windows does not allow for files
  * (https://learn.microsoft.com/windows/win32/fileio/naming-a-file).
  */
 const RESERVED = /^(?:con|prn|aux|nul|com[0-9\xb9\xb2\xb3]|lpt[0-9\xb9\xb2\xb3]) *(?:\.|$)/i;
@@ -68,23 +68,23 @@ function withExtension(name: string, extension: string): string {
   return shortened(`${name}.${extension}`);
 }
 
-/** What begins a path: `/…`, `C:\\…`, `../…`, `file://…`. Elsewhere a slash is one of a date, or an "or". */
+/** The beginning of a path: `/…`, `C:\\…`, `../…`, `file://…`. Other slashes are in dates or mean "or". */
 const PATH = /^(?:[A-Za-z]:|[a-z][a-z0-9+.-]+:[/\\]|\.{1,2})?[/\\]/i;
 
 /**
- * Without path, control characters, and characters that are not seen or turn the direction of writing
- * around; "" where nothing is left that could name a file.
+ * Without path, control characters, and characters that are invisible or change the writing
+ * direction; "" if nothing is left that could name a file.
  */
 function cleanName(name: string): string {
   const clean = name.toWellFormed().replaceAll("\t", " ")
     .replace(/[\p{Cc}\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/gu, "")
     .trim();
   const last = PATH.test(clean) ? clean.replace(/^.*[/\\]/s, "").trim() : clean;
-  // Nothing but dots is a folder.
+  // A name of dots only is a folder.
   return /^[. ]*$/.test(last) ? "" : shortened(last.replace(/[/\\]/g, "_"));
 }
 
-/** The extension stays, and so do pairs of surrogates. */
+/** Keeps the extension, and does not split surrogate pairs. */
 function shortened(name: string): string {
   if (name.length <= MAX_NAME) return name;
   const [extension = ""] = /\.[^.\s]{1,15}$/.exec(name) ?? [];

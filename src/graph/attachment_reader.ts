@@ -1,9 +1,9 @@
-// Reads ranges of an attachment, one after the other or any again, in small pieces that are made when
-// they are asked for: a range is never held as a whole.
+// Reads ranges of an attachment, in order or again, in small pieces that are made on demand: a
+// range is never held as a whole.
 
 import type { Attachment } from "./extract_attachments.ts";
 
-/** Octets of a piece at most: what a connection takes in one write, whatever is decoded at once. */
+/** Octets of a piece at most: as many as a connection takes in one write. */
 const PIECE = 48 * 1024;
 
 export class AttachmentReader {
@@ -11,7 +11,7 @@ export class AttachmentReader {
   #octets: Iterator<Uint8Array> | undefined;
   /** Octets that have been read. */
   #at = 0;
-  /** What is left of the piece that was read last. */
+  /** The rest of the last piece. */
   #rest: Uint8Array = NOTHING;
 
   constructor(attachment: Attachment) {
@@ -19,8 +19,9 @@ export class AttachmentReader {
   }
 
   /**
-   * The octets from `start` up to `end`, in pieces that are good until the next one. Cheap where the last range ended at `start`: all
-   * before it is decoded anew otherwise. One range is read at a time.
+   * The octets from `start` up to `end`, in pieces that are valid until the next one. Cheap if the
+   * last range ended at `start`; otherwise all octets before it are decoded again. One range at a
+   * time.
    */
   *read(start: number, end: number): Generator<Uint8Array> {
     if (this.#octets === undefined || this.#at > start) {

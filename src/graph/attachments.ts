@@ -13,15 +13,15 @@ import { failedAt, notSent } from "./not_sent.ts";
 import { uploadInSession } from "./upload_session.ts";
 
 /**
- * Octets of a request with an attachment in it at most; what needs more goes by a session. Graph's
- * pages draw the line at 3 MB of attachment and leave open which; a session that finds the
- * attachment too small says so.
+ * Octets of a request with an attachment at most; larger ones need a session. Graph's pages name 3
+ * MB of attachment and do not say which megabytes; a session reports an attachment that is too
+ * small.
  */
 const REQUEST_LIMIT = 4_000_000;
 /** https://learn.microsoft.com/graph/outlook-large-attachments#errors */
 const TOO_SMALL = "ErrorAttachmentSizeShouldNotBeLessThanMinimumSize";
 
-/** @returns why it could not be attached */
+/** @returns the reason if it could not be attached */
 export async function attach(
   graph: GraphClient,
   draft: Draft,
@@ -33,7 +33,7 @@ export async function attach(
   return failure?.code === TOO_SMALL ? await attachInOneRequest(graph, draft, body) : failure;
 }
 
-/** The request is not repeated when its answer is lost: the attachment might be there twice then. */
+/** If the response is lost, the request is not repeated: the attachment could be there twice. */
 async function attachInOneRequest(
   graph: GraphClient,
   draft: Draft,
@@ -47,10 +47,10 @@ async function attachInOneRequest(
     authorized: true,
     submits: false,
   }, [201]);
-  if (result.type === "answer") return undefined;
-  const { outcome, result: answer } = result;
-  const gone = answer?.type === "response" && answer.status === 404;
-  const meant = gone ? notSent("DRAFT_GONE", outcome) : withoutPermission(outcome, answer);
+  if (result.type === "response") return undefined;
+  const { outcome, result: response } = result;
+  const gone = response?.type === "response" && response.status === 404;
+  const meant = gone ? notSent("DRAFT_GONE", outcome) : withoutPermission(outcome, response);
   return failedAt("attaching", meant ?? outcome);
 }
 

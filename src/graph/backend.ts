@@ -1,5 +1,5 @@
-// Microsoft Graph as the mail service: a message waits for a slot of its mailbox, then it is sent in
-// one request, or by way of a draft where it is too large for that.
+// Microsoft Graph as the mail service: a message waits for a slot of its mailbox. Then it is sent
+// in one request, or through a draft if it is too large.
 
 import type { Authorization } from "../accounts/account.ts";
 import { type Clock, eventLoopTurn, realClock } from "../clock.ts";
@@ -18,15 +18,15 @@ import { type LimitedMailbox, MailboxLimiter } from "./mailbox_limiter.ts";
 import { sendMail } from "./send_mail.ts";
 import { uploadAndSend } from "./upload.ts";
 
-/** How messages are made ready for Exchange. */
+/** How messages are converted for Exchange. */
 export interface MessageOptions {
-  /** Our name in the Received field. */
+  /** The relay's name in the Received field. */
   readonly hostname: string;
   /** Quoted-printable leaf parts become base64. */
   readonly reencodeQuotedPrintable: boolean;
-  /** Those of the sender policy before this back end. */
+  /** The same rules as in the sender policy before this back end. */
   readonly senders: Pick<SenderRules, "restricts">;
-  /** What a message may be like; the defaults of the settings when left out. */
+  /** Default: the defaults of the settings. */
   readonly limits?: MessageLimits;
 }
 
@@ -35,7 +35,7 @@ export interface GraphOptions {
   readonly http: Pick<HttpClient, "request">;
   /** Such as `https://graph.microsoft.com`. */
   readonly endpoint: URL;
-  /** Of its tokens, such as `https://graph.microsoft.com/.default`. */
+  /** The scope of its tokens, such as `https://graph.microsoft.com/.default`. */
   readonly scope: string;
   readonly message: MessageOptions;
   /** For one request. */
@@ -46,28 +46,28 @@ export interface GraphOptions {
   readonly concurrency: number;
   /** For waiting for a slot. */
   readonly pacingTimeout: number;
-  /** For a delivery that has its slot, repeats included; more for large messages. */
+  /** For a delivery that has its slot, including repeats; large messages get more. */
   readonly deliveryTimeout: number;
-  /** What becomes of messages over `requestLimit`. */
+  /** For messages over `requestLimit`. */
   readonly largeMessages: "upload" | "reject";
   /**
-   * When it is aborted, nothing more is begun, but for deleting drafts. What waits for a slot or for a
-   * repeat gets its reply. What is under way goes on until the HTTP client is aborted.
+   * Once it is aborted, no request is begun, except to delete drafts. Deliveries that wait for a
+   * slot or a repeat end. Requests under way go on until the HTTP client is aborted.
    */
   readonly stop: AbortSignal;
-  /** Time itself when left out. */
+  /** Default: the machine's clock. */
   readonly clock?: Clock;
 }
 
-/** Octets over the request limit for which a delivery gets a second more. */
+/** Octets over the request limit for which a delivery gets one more second. */
 const OCTETS_A_SECOND = 100_000;
 /** Milliseconds for a delivery at most: clients wait 10 minutes (RFC 5321 §4.5.3.2.6). */
 const LONGEST_DELIVERY = 540_000;
-/** Milliseconds for deleting a draft, repeats included: the client waits for its reply. */
+/** Milliseconds for deleting a draft, including repeats: the client waits for its reply. */
 const CLEANUP_TIME = 5_000;
-/** The same once the relay is being stopped: it waits two seconds for the last outcomes. */
+/** The same while the relay is stopping: it waits two seconds for the last outcomes. */
 const LAST_CLEANUP_TIME = 1_500;
-/** Octets of a request's body over which making it has held up the event loop for long. */
+/** Octets of a request's body from which making it blocks the event loop for long. */
 const LONG_WORK = 1_000_000;
 
 export class GraphBackend implements Backend {
@@ -136,8 +136,8 @@ export class GraphBackend implements Backend {
         this.#deliveryTime(body.length),
         stop,
       );
-      // Preparing a large message takes a while, in which Graph may have closed connections that are
-      // kept for it; without a look at them, the message would be sent into one of them and lost.
+      // Preparing a large message takes time, in which Graph may have closed idle connections.
+      // After one turn of the event loop they are known to be closed, and are not used.
       if (!large && body.length > LONG_WORK) await eventLoopTurn();
       const base = this.#base;
       const outcome = large
@@ -159,7 +159,7 @@ export class GraphBackend implements Backend {
     }
   }
 
-  /** Deletes what a delivery leaves behind, even after its time is over or when the relay stops. */
+  /** Deletes a delivery's draft, even after its time is over or while the relay stops. */
   async #cleanUp(
     authorization: Authorization,
     mailbox: LimitedMailbox,
@@ -172,14 +172,14 @@ export class GraphBackend implements Backend {
         .request(request, expected);
     const before = stop.aborted;
     const result = await begin();
-    // The stop has ended it with all that was under way.
+    // The stop has ended it with all other requests.
     const aborted = result.type === "failed" && result.outcome.code === "ABORTED";
     return aborted && !before ? await begin() : result;
   }
 
   /**
-   * @param time milliseconds for all of them together
-   * @param stop keeps them from being begun
+   * @param time milliseconds for all requests together
+   * @param stop no request is begun once it is aborted
    */
   #graphClient(
     authorization: Authorization,
@@ -226,7 +226,7 @@ function tooLarge(length: number, limit: number): ServiceOutcome {
 }
 
 function outOfTurn(timeout: number): ServiceOutcome {
-  const detail = "the mailbox has more mail than Graph takes from it: no turn within " +
+  const detail = "the mailbox has more mail than Graph accepts from it: no slot within " +
     `${timeout / 1000} s; nothing was sent`;
   return {
     type: "later",

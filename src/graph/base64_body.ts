@@ -9,17 +9,17 @@ export function base64Body(content: LazyContent): RequestBody {
   const length = lengthOf(content);
   return {
     length: 4 * Math.ceil(length / 3),
-    // One piece is cheaper to encode than several to join.
+    // Encoding one piece is cheaper than joining several.
     parts: () => length <= PIECE ? [base64OfAll(content)] : base64Parts(octetsIn(content, true)),
   };
 }
 
 /**
- * Octets of message encoded at once; a multiple of three, so that pieces join without padding. With
- * the request's head it is little enough for one write.
+ * Octets of a message encoded at once; a multiple of three, so that pieces join without padding.
+ * Small enough for one write together with the request's head.
  */
 const PIECE = 45 * 1024;
-/** Where a piece is put together: nothing of it is kept. */
+/** Memory in which a piece is assembled. */
 const scratch = Buffer.allocUnsafeSlow(PIECE);
 
 function base64OfAll(content: LazyContent): string {
@@ -41,7 +41,7 @@ export function* base64Parts(content: Iterable<Uint8Array>): Generator<string> {
       used += part.length;
       at += part.length;
       if (used < PIECE) continue;
-      // Others use the same memory until the next piece is asked for.
+      // Other deliveries use the same memory before the next piece is asked for.
       used = 0;
       yield scratch.toString("base64", 0, PIECE);
     }

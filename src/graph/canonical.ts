@@ -1,6 +1,6 @@
-// The form of a message's octets that Exchange leaves alone: lines end in CRLF and have 998 octets at
-// most (RFC 5322 §2.1), what cannot be in lines is base64 (RFC 2045 §2.7 to §2.9, §6), and nothing is
-// quoted-printable, of which Exchange loses soft line breaks.
+// The form of a message's octets that Exchange does not change: lines end in CRLF and have 998
+// octets at most (RFC 5322 §2.1), content without such lines is base64 (RFC 2045 §2.7 to §2.9, §6),
+// and nothing is quoted-printable, because Exchange loses its soft line breaks.
 
 import { Buffer } from "node:buffer";
 import { CR } from "../octets.ts";
@@ -68,13 +68,13 @@ export function canonical(
   return hasNul(edited) ? withoutHiddenDots(fit) : fit;
 }
 
-/** In the order in which they stand. */
+/** In their order in the message. */
 function* leaves(part: Part): Generator<Part> {
   if (part.kind === "leaf") yield part;
   for (const child of part.parts) yield* leaves(child);
 }
 
-/** The body as base64, or undefined where it can stay as it is but for line ends. */
+/** The body as base64, or undefined if it can stay as it is, apart from line ends. */
 function inBase64(
   pieces: ContentView<Uint8Array>,
   leaf: Part,
@@ -83,11 +83,11 @@ function inBase64(
 ): LazyContent | undefined {
   const body = pieces.slice(leaf.bodyStart, leaf.bodyEnd);
   if (body.length === 0) return undefined;
-  // Before a delimiter stands a line end that is not the part's.
+  // The line end before a delimiter does not belong to the part.
   const lastLineEnd = leaf.bodyEnd === pieces.length;
   switch (leaf.encoding) {
     case "quoted-printable":
-      // A precaution, which is not worth touching what is signed or encrypted.
+      // Only a precaution, for which signed or encrypted parts are not changed.
       if (!reencode || leaf.protection !== undefined) return undefined;
       return encodeBase64(decodeQuotedPrintable(body), lastLineEnd);
     case "base64":
@@ -109,13 +109,13 @@ function inBase64(
   }
 }
 
-/** Whether CR and LF are octets like all others, and no line ends (RFC 2046 §4.1.1). */
+/** Whether CR and LF are ordinary octets instead of line ends (RFC 2046 §4.1.1). */
 function isBinary({ encoding, type, contentType }: Part): boolean {
   if (encoding === "binary" || !type.startsWith("text/")) return true;
   return /^(?:utf-?16|utf-?32|ucs-?[24]|iso-10646)/i.test(parameter(contentType, "charset") ?? "");
 }
 
-/** CRs before the CRLF that belongs to a delimiter are part of that line end: CR CR LF. */
+/** CRs before a delimiter's CRLF belong to that line end: CR CR LF. */
 function withoutLastCrs(body: Content, isLast: boolean): Content {
   if (isLast || body.at(-1)?.at(-1) !== CR) return body;
   const kept = [...body];
@@ -131,7 +131,7 @@ function withoutLastCrs(body: Content, isLast: boolean): Content {
 
 const FIELD = "Content-Transfer-Encoding";
 
-/** Says base64 wherever another encoding was named, or in a field that is added. */
+/** Replaces the named encoding by base64, or adds the field. */
 function base64Labels(leaf: Part): Edit[] {
   const fields = leaf.fields.filter(({ name }) => name === FIELD.toLowerCase());
   if (fields.length === 0) {
@@ -152,7 +152,7 @@ function base64Labels(leaf: Part): Edit[] {
   });
 }
 
-/** The field without which the new encoding would mean nothing (RFC 2045 §4), where it says nothing. */
+/** Adds a missing or empty MIME-Version, without which the encoding has no effect (RFC 2045 §4). */
 function mimeVersion({ fields, headerEnd }: Part): Edit[] {
   const [given] = fields.filter(({ name }) => name === "mime-version");
   if (given === undefined) {

@@ -1,7 +1,7 @@
-// A draft in the sender's mailbox: made of a MIME message, sent, or deleted again.
+// A draft in the sender's mailbox: created from a MIME message, sent, or deleted.
 //
 // https://learn.microsoft.com/graph/api/user-post-messages, message-send and message-delete.
-// All but the last needs Mail.ReadWrite besides Mail.Send.
+// All but the last one need Mail.ReadWrite besides Mail.Send.
 
 import type { NotSent, ServiceOutcome } from "../delivery/delivery.ts";
 import type { HttpFailure, HttpResponse } from "../http/client.ts";
@@ -20,19 +20,19 @@ export interface Draft {
 }
 
 const NO_BODY = { length: 0, parts: () => [] };
-/** Characters of a message's id that are believed; Exchange's have some 150. */
+/** Characters of a message's id that are accepted; Exchange's have about 150. */
 const MAX_ID = 1024;
 
 /** Graph made no draft, because the app has no Mail.ReadWrite for the mailbox. */
 export interface Forbidden {
   readonly type: "forbidden";
-  /** What Graph said. */
+  /** Graph's refusal. */
   readonly outcome: NotSent;
 }
 
 /**
- * Makes a draft. When the answer is lost, there may be one all the same. Its name is not known, so
- * it stays in the mailbox.
+ * Creates a draft. If the response is lost, there may be a draft whose id is unknown; it stays in
+ * the mailbox.
  *
  * @param base Graph's address without a slash at the end
  */
@@ -52,18 +52,18 @@ export async function createDraft(
     submits: false,
   }, [201]);
   if (result.type === "failed") {
-    const { outcome, result: answer } = result;
-    if (isForbidden(outcome, answer)) return { type: "forbidden", outcome };
+    const { outcome, result: response } = result;
+    if (isForbidden(outcome, response)) return { type: "forbidden", outcome };
     return failedAt("making the draft", outcome);
   }
-  const { id } = readObject(result.answer.body);
+  const { id } = readObject(result.response.body);
   if (typeof id === "string" && id.length <= MAX_ID && /^[\x21-\x7e]+$/.test(id) && !isDots(id)) {
     return { type: "draft", url: `${messages}/${encodeURIComponent(id)}` };
   }
   return notSent("DRAFT_WITHOUT_ID");
 }
 
-/** Sends a draft. Only an outcome that is not ambiguous says that it is still one. */
+/** Sends a draft. Only after an unambiguous failure is it certain to be still a draft. */
 export async function sendDraft(
   graph: GraphClient,
   draft: Draft,
@@ -78,16 +78,16 @@ export async function sendDraft(
     submits: true,
   }, [202]);
   if (result.type === "failed") {
-    const { outcome, result: answer } = result;
-    const gone = answer?.type === "response" && answer.status === 404;
+    const { outcome, result: response } = result;
+    const gone = response?.type === "response" && response.status === 404;
     return gone
       ? notSent("DRAFT_GONE", outcome)
       : { ...outcome, detail: `sending the draft: ${outcome.detail}` };
   }
-  return sent(id, result.answer);
+  return sent(id, result.response);
 }
 
-/** Deletes a draft. @returns what went wrong, if anything */
+/** Deletes a draft. @returns the failure, if any */
 export async function deleteDraft(
   graph: Pick<GraphClient, "request">,
   draft: Draft,
@@ -103,9 +103,9 @@ export async function deleteDraft(
 }
 
 /**
- * What a refusal means on the way to a draft that is whole, none of which Mail.Send allows.
+ * Explains a refusal while a draft is made, which Mail.Send alone does not allow.
  *
- * @returns undefined where it is about something else, such as a disabled account
+ * @returns undefined if it has another reason, such as a disabled account
  */
 export function withoutPermission(
   outcome: NotSent,
@@ -114,12 +114,12 @@ export function withoutPermission(
   return isForbidden(outcome, result) ? notSent("MAIL_READWRITE", outcome) : undefined;
 }
 
-/** Directory and Exchange have several codes for a permission that is missing. */
+/** The directory and Exchange have several codes for a missing permission. */
 function isForbidden(outcome: NotSent, result: HttpResponse | HttpFailure | undefined): boolean {
   return result?.type === "response" && result.status === 403 && outcome.reply.enhanced === "5.7.1";
 }
 
-/** `.` and `..` are steps in a path, however they are written. */
+/** `.` and `..` are path segments in every spelling. */
 function isDots(id: string): boolean {
   return id === "." || id === "..";
 }

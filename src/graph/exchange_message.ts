@@ -1,6 +1,6 @@
-// The form in which Exchange does with a message what SMTP promised: its octets in the form that Exchange
-// leaves alone, and a header that names just the envelope's recipients and the sender, because Exchange has
-// no envelope.
+// Converts a message for Exchange: its octets to a form that Exchange does not change, and its
+// header to name exactly the envelope's recipients and the sender, because Exchange has no
+// envelope.
 
 import type { Content } from "../smtp/content.ts";
 import type { Envelope } from "../smtp/effects.ts";
@@ -19,7 +19,7 @@ import {
   withHeader,
 } from "../message/prepare.ts";
 import type { Trace } from "../message/received.ts";
-import { recipientRefusal } from "../message/recipients.ts";
+import { recipientRefusal } from "../message/addresses.ts";
 import { recipientEdits } from "./recipient_fields.ts";
 
 export interface ExchangeOptions {
@@ -27,22 +27,22 @@ export interface ExchangeOptions {
   readonly account: SenderOverride;
   /** Quoted-printable leaf parts become base64. */
   readonly reencodeQuotedPrintable: boolean;
-  /** `MESSAGE_LIMITS` when left out. */
+  /** Default: `MESSAGE_LIMITS`. */
   readonly limits?: MessageLimits;
 }
 
 export interface ExchangeMessage {
   readonly type: "prepared";
-  /** Made out of the content that was given, which has to stay as long. */
+  /** Made from the given content, which must not be discarded before. */
   readonly content: LazyContent;
   /** The mailbox to send from. */
   readonly sender: string;
 }
 
 /**
- * Makes the octets fit (see {@link canonical}), has the header name just the envelope's recipients and the
- * sender, puts a Received field on top (RFC 5321 §4.4) and adds a missing Date or Message-ID (RFC 6409 §8).
- * All else stays as it is, octet for octet.
+ * Converts the octets (see {@link canonical}), makes the header name exactly the envelope's
+ * recipients and the sender, puts a Received field on top (RFC 5321 §4.4) and adds a missing Date
+ * or Message-ID (RFC 6409 §8). All other octets stay.
  */
 export function exchangeMessage(
   content: Content,
@@ -73,7 +73,7 @@ export function exchangeMessage(
   return "type" in prepared ? prepared : { type: "prepared", content: prepared, sender };
 }
 
-/** RFC 5321 §4.5.1 lets `postmaster` stand without a domain: the sender's is meant. */
+/** RFC 5321 §4.5.1 allows `postmaster` without a domain: the sender's is meant. */
 function qualified(recipient: string, sender: string): string {
   return recipient.includes("@") ? recipient : recipient + sender.slice(sender.lastIndexOf("@"));
 }

@@ -1,5 +1,6 @@
-// Takes large attachments out of a message that is too large for one request to Graph, so that they
-// can be uploaded apart. What remains is the same message, octet for octet, without these parts.
+// Extracts large attachments from a message that is too large for one request to Graph, so that
+// they can be uploaded separately. The rest is the same message, octet for octet, without these
+// parts.
 
 import { Buffer } from "node:buffer";
 import { attachmentName, givenName } from "./attachment_name.ts";
@@ -21,7 +22,7 @@ import {
   decodeQuotedPrintable,
 } from "../message/transfer_encoding.ts";
 
-/** A part that was taken out of a message. */
+/** A part that was extracted from a message. */
 export interface Attachment {
   /** A file name, never empty, without path, at most 255 characters. */
   readonly name: string;
@@ -34,9 +35,9 @@ export interface Attachment {
   /** Octets of the decoded content. */
   readonly size: number;
   /**
-   * The decoded content in order, made while it is read; each call begins anew.
+   * The decoded content in order, made while it is read; each call starts again.
    *
-   * @param scratch a piece need be good only until the next one is asked for
+   * @param scratch whether a piece may be valid only until the next one
    */
   octets(scratch?: boolean): Iterable<Uint8Array>;
 }
@@ -45,24 +46,24 @@ export type Extraction =
   | {
     readonly type: "extracted";
     readonly rest: LazyContent;
-    /** In the order in which they stood. */
+    /** In their order in the message. */
     readonly attachments: readonly Attachment[];
   }
   | (Obstacle & { readonly type: "tooLarge" });
 
-/** Exchange Online takes 250 files a message. */
+/** Exchange Online accepts 250 files in a message. */
 const MAX_ATTACHMENTS = 250;
-/** Of a message's texts, that are tried on a name. */
+/** Charsets of a message's texts that are tried for a name. */
 const MAX_CHARSETS = 4;
 
 const EMPTY_TEXT = "Content-Type: text/plain; charset=us-ascii\r\n";
 const NOTHING = new Uint8Array();
 
 /**
- * Takes the largest attachments out, largest first, until the rest fits. Left in place are the texts
- * that a reader sees (text without a file name that is not called an attachment, and all text
- * alternatives), the root of a multipart/related, whatever is signed or encrypted, and what could
- * not be understood or decoded. A nested message comes out as it stands, octet for octet.
+ * Extracts attachments, the largest first, until the rest fits. These parts stay: the texts that a
+ * reader sees (text that has no file name and is not called an attachment, and all text
+ * alternatives), the root of a multipart/related, signed or encrypted parts, and parts that could
+ * not be understood or decoded. A nested message is extracted unchanged, octet for octet.
  *
  * @param limit octets that the rest may have at most
  */
@@ -102,7 +103,7 @@ function tooLarge(root: Part, taken: readonly Candidate[], excess: number): Extr
   return { type: "tooLarge", ...obstacle(remaining, excess, root.bodyStart, isFull) };
 }
 
-/** The charsets of the message's texts: names of files that tell none are mostly written in the same. */
+/** The charsets of the message's texts: file names without a charset mostly use the same. */
 function charsetsOf(root: Part): string[] {
   const charsets = new Set<string>();
   for (const { type, contentType } of all(root)) {
@@ -118,7 +119,7 @@ interface Candidate {
   readonly parent: Part | undefined;
 }
 
-/** The parts that can be taken out. */
+/** The parts that can be extracted. */
 function* candidates(part: Part, parent: Part | undefined): Generator<Candidate> {
   if (part.kind === "multipart") {
     const root = relatedRoot(part);
@@ -133,7 +134,7 @@ function* candidates(part: Part, parent: Part | undefined): Generator<Candidate>
   }
 }
 
-/** What holds the other parts of a multipart/related together (RFC 2387 §3.2). */
+/** The root of a multipart/related (RFC 2387 §3.2). */
 function relatedRoot({ type, contentType, parts }: Part): Part | undefined {
   if (type !== "multipart/related") return undefined;
   const start = contentIdIn(parameter(contentType, "start") ?? "");
@@ -141,7 +142,7 @@ function relatedRoot({ type, contentType, parts }: Part): Part | undefined {
   return named ?? parts[0];
 }
 
-/** Whether a reader sees it as the message itself. */
+/** Whether a reader shows it as the message's text. */
 function isBody(part: Part, parent: Part | undefined): boolean {
   if (parent?.type === "multipart/alternative" && part.type.startsWith("text/")) return true;
   return BODY_TYPES.has(part.type) && dispositionOf(part).value !== "attachment" &&
@@ -161,24 +162,24 @@ function isMessage({ kind, type }: Part): boolean {
   return kind === "message" && (type === "message/rfc822" || type === "message/global");
 }
 
-/** What has to change for parts to be gone. */
+/** The edits that remove parts. */
 function removals(taken: readonly Candidate[]): Edit[] {
   const parts = new Set(taken.map(({ part }) => part));
   return taken.flatMap(({ part, parent }) => {
     if (parent === undefined || part.enclosure === undefined) return emptied(part);
     const { boundary, bodyEnd, parts: siblings } = parent;
     let left = "";
-    // A multipart must have a part (RFC 2046 §5.1.1): where all go, an empty text stays.
+    // A multipart must have a part (RFC 2046 §5.1.1): if all are removed, an empty text stays.
     if (siblings[0] === part && siblings.every((sibling) => parts.has(sibling))) {
       left += `--${boundary}\r\n${EMPTY_TEXT}\r\n\r\n`;
     }
-    // One without its end gets it, or the line end before the part would become content.
+    // A multipart without its end gets one: else the line end before the part would become content.
     if (part.enclosure.end === bodyEnd) left += `--${boundary}--\r\n`;
     return [{ ...part.enclosure, octets: Buffer.from(left, "latin1") }];
   });
 }
 
-/** A message that is nothing but an attachment, as scanners send: its body goes, its header stays. */
+/** A message that is only an attachment, as scanners send: the body is removed, the header stays. */
 function emptied({ fields, headerEnd, bodyStart, bodyEnd }: Part): Edit[] {
   const described = fields.filter(({ name }) => name.startsWith("content-"));
   return [
@@ -188,7 +189,7 @@ function emptied({ fields, headerEnd, bodyStart, bodyEnd }: Part): Edit[] {
   ];
 }
 
-/** Octets that a message gains. */
+/** Octets by which a message grows. */
 function growth(changes: readonly Edit[]): number {
   let sum = 0;
   for (const { start, end, octets } of changes) sum += octets.length - (end - start);
@@ -230,7 +231,7 @@ function attachmentOf(
   };
 }
 
-/** What a content in base64 stands for, where all of it has been encoded just now. */
+/** The decoded content of base64 that the relay itself has encoded as a whole. */
 function decodedOf(body: LazyContent): LazyContent | undefined {
   const decoded: Piece[] = [];
   for (const piece of body) {
@@ -245,12 +246,12 @@ function contentIdOf(part: Part): string | undefined {
   return contentIdIn(fieldBody(part, "content-id") ?? "");
 }
 
-/** Without its brackets, which many do not write. */
+/** Without its brackets, which many programs omit. */
 function contentIdIn(text: string): string | undefined {
   const body = text.replace(/\s+/g, "");
   const [, id = body] = /<([^<>]*)>/.exec(body) ?? [];
   return id === "" || id.length > MAX_CONTENT_ID ? undefined : id;
 }
 
-/** RFC 5322 §2.1.1 allows a line no more. */
+/** The longest line (RFC 5322 §2.1.1). */
 const MAX_CONTENT_ID = 998;

@@ -1,7 +1,7 @@
-// One delivery's requests to Graph: with its token, inside its deadline, and repeated only where the
-// service surely took nothing: no connection, 429, 503 that says that it throttles, 401 and 403 (once,
-// with a new token: the old one may lack a permission that was granted meanwhile). What is judged how
-// is in answers.ts.
+// One delivery's requests to Graph: with its token, within its deadline. A request is repeated only
+// if the service certainly accepted nothing: no connection, 429, a 503 that reports throttling, 401
+// and 403 (once, with a new token: the old one may lack a permission that was granted meanwhile).
+// graph_errors.ts classifies the responses.
 // https://learn.microsoft.com/graph/throttling
 
 import type { Authorization } from "../accounts/account.ts";
@@ -17,20 +17,20 @@ import { type Clock, realClock } from "../clock.ts";
 export interface GraphRequest {
   readonly method: "POST" | "PUT" | "GET" | "DELETE";
   readonly url: URL;
-  /** Besides Authorization. */
+  /** All but Authorization. */
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: RequestBody;
-  /** Whether the account's token goes with it: upload URLs carry their own right, and must not get it. */
+  /** Whether it carries the account's token. Upload URLs carry their own right, and must not get it. */
   readonly authorized: boolean;
-  /** Whether the message may be on its way after it: then doubt about the answer is ambiguous. */
+  /** Whether it may send the message: then an unclear response is ambiguous. */
   readonly submits: boolean;
 }
 
-/** What became of a request, after all repeats. */
+/** The result of a request, after all repeats. */
 export type GraphResult =
   /** One of the expected statuses. */
-  | { readonly type: "answer"; readonly answer: HttpResponse }
-  /** Anything else, with what the client would be told; and what there was to judge by. */
+  | { readonly type: "response"; readonly response: HttpResponse }
+  /** Anything else, with the outcome for the client, and the response or failure that it comes from. */
   | {
     readonly type: "failed";
     readonly outcome: NotSent;
@@ -44,47 +44,47 @@ export interface GraphClientOptions {
   readonly scope: string;
   /** Milliseconds for one request. */
   readonly timeout: number;
-  /** When the delivery has to be over, as the clock's `now` tells. */
+  /** When the delivery must be over, on the clock's `now`. */
   readonly deadline: number;
-  /** Time itself when left out. */
+  /** Default: the machine's clock. */
   readonly clock?: Clock;
-  /** Is told how Graph takes the requests. */
+  /** Informed of throttling and accepted messages. */
   readonly pace?: Pace;
-  /** When it is aborted, nothing is begun any more. */
+  /** Once it is aborted, no request is begun. */
   readonly stop?: AbortSignal;
 }
 
-/** Is slowed down when a mailbox is throttled. */
+/** Slows down when a mailbox is throttled. */
 export interface Pace {
-  /** @param wait milliseconds, where Graph has said how long */
+  /** @param wait milliseconds, if Graph has said how long */
   throttled(wait: number | undefined): void;
-  /** Graph has taken a message. */
+  /** Graph has accepted a message. */
   accepted(): void;
 }
 
 /** The requests of one delivery. */
 export interface GraphClient {
   request(request: GraphRequest, expected: readonly number[]): Promise<GraphResult>;
-  /** Waits between two requests; a stop ends it early. Half of the time is left to chance. */
+  /** Waits between two requests; a stop ends it early. Half of the time is random. */
   pause(milliseconds: number): Promise<void>;
 }
 
-/** Milliseconds of the first wait at most, where Graph does not say how long; doubled each time. */
+/** Milliseconds of the first wait at most, if Graph does not say how long; doubled each time. */
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 8_000;
-/** Milliseconds by which deliveries that were told the same time are spread, at most. */
+/** Milliseconds at most by which deliveries with the same Retry-After are spread. */
 const LONGEST_SPREAD = 1_000;
 /**
- * Milliseconds that must be left to begin a request that sends, or to repeat any. With less, it would
- * most likely be cut off, and what was clear before (a refusal, or that nothing has been sent) would
- * become a request of which it is not known whether the message was sent.
+ * Milliseconds that must be left to begin a request that sends, or to repeat any. With less, it
+ * would most likely be cut off, and a clear result (a refusal, or that nothing was sent) would
+ * become ambiguous.
  */
 const WORTH_BEGINNING = 500;
 
 export class DeliveryClient implements GraphClient {
   readonly #options: GraphClientOptions;
   readonly #clock: Clock;
-  /** Milliseconds that must be left for a first try that sends: fewer where there are few in all. */
+  /** Milliseconds that must be left for a first try that sends: fewer if there are few in all. */
   readonly #worthSending: number;
   #attempts = 0;
 
@@ -105,7 +105,7 @@ export class DeliveryClient implements GraphClient {
     const clock = this.#clock;
     /** The token that Graph has refused. */
     let refused: AccessToken | undefined;
-    /** What became of the last try. */
+    /** The result of the last try. */
     let last: GraphResult | undefined;
     for (let repeats = 0;; repeats++) {
       if (stop?.aborted) return last ?? STOPPED;
@@ -118,7 +118,7 @@ export class DeliveryClient implements GraphClient {
           : pending;
         if (stop?.aborted) return last ?? STOPPED;
         if (got === undefined) return last ?? TOO_LATE;
-        // The login was good once; now it is not, or Entra cannot say.
+        // The login was accepted before; now it is refused, or Entra ID cannot tell.
         if ("type" in got) return { type: "failed", outcome: withoutToken(got) };
         if (got === refused) return last!;
         token = got;
@@ -134,13 +134,13 @@ export class DeliveryClient implements GraphClient {
           ? { method, url, headers, timeout: time }
           : { method, url, headers, body, timeout: time },
       );
-      const answer = answerIn(result, submits);
-      if (answer !== undefined && expected.includes(answer.status)) {
+      const response = responseIn(result, submits);
+      if (response !== undefined && expected.includes(response.status)) {
         if (submits) {
           if (token !== undefined) authorization.confirm(token);
           pace?.accepted();
         }
-        return { type: "answer", answer };
+        return { type: "response", response };
       }
 
       const classification = result.type === "failure"
@@ -169,7 +169,7 @@ export class DeliveryClient implements GraphClient {
   }
 
   pause(milliseconds: number): Promise<void> {
-    // Clients that broke off together do not come back together.
+    // Random, so that requests that failed together are not repeated together.
     const time = milliseconds * (0.5 + this.#clock.random() / 2);
     return this.#clock.sleep(time, this.#options.stop);
   }
@@ -177,7 +177,7 @@ export class DeliveryClient implements GraphClient {
   /** Milliseconds until the next try. */
   #wait(asked: number | undefined, repeats: number): number {
     const chance = this.#clock.random();
-    // A service that says 0 again and again would be asked without end.
+    // A service that always says 0 would be asked without end.
     if (asked !== undefined && asked > 0) {
       return asked + chance * Math.min(asked / 10, LONGEST_SPREAD);
     }
@@ -186,15 +186,18 @@ export class DeliveryClient implements GraphClient {
   }
 }
 
-/** The answer, or what is known of it: after the head of a 202, nothing that follows matters. */
-function answerIn(result: HttpResponse | HttpFailure, submits: boolean): HttpResponse | undefined {
+/** The response; after the head of a 202, a failure of the rest does not matter. */
+function responseIn(
+  result: HttpResponse | HttpFailure,
+  submits: boolean,
+): HttpResponse | undefined {
   if (result.type === "response") return result;
   const { status, headers = new Map<string, string>() } = result;
   if (!submits || status !== 202) return undefined;
   return { type: "response", status, headers, body: new Uint8Array(0) };
 }
 
-/** What a service could echo: the token, or the right that an upload URL carries in its query. */
+/** Credentials that a service could echo: the token, or the right in an upload URL's query. */
 function credentialsIn({ search }: URL, token: AccessToken | undefined): readonly string[] {
   return token === undefined ? [search.slice(1)] : [token.value.reveal()];
 }
@@ -210,7 +213,7 @@ function withoutToken({ type, code, detail }: EntraRefusal): NotSent {
   };
 }
 
-/** The deadline has come, or is so near that nothing is begun, and no request has said anything. */
+/** The deadline is over or too near to begin, and no request has had a result. */
 const TOO_LATE: GraphResult = {
   type: "failed",
   outcome: {
@@ -222,10 +225,10 @@ const TOO_LATE: GraphResult = {
   },
 };
 
-/** The relay has been stopped before a request was begun. */
+/** The relay stopped before a request was begun. */
 const STOPPED: GraphResult = { type: "failed", outcome: stopped() };
 
-/** What `pending` brings within `time` milliseconds and before the stop, or undefined. */
+/** The result of `pending` within `time` milliseconds and before the stop, or undefined. */
 function within<T>(
   pending: Promise<T>,
   time: number,

@@ -1,7 +1,7 @@
-// What Graph's answers mean for the client, and whether the request may be made again: one table.
+// What Graph's responses mean for the client, and whether the request may be repeated: one table.
 //
-// Graph's mail API answers with Exchange's response codes in `error.code`; `error.message` is for
-// people and is never branched upon (https://learn.microsoft.com/graph/errors).
+// Graph's mail API has Exchange's response codes in `error.code`; `error.message` is for people,
+// and the relay never depends on it (https://learn.microsoft.com/graph/errors).
 
 import type { NotSent, Sent } from "../delivery/delivery.ts";
 import type { HttpFailure, HttpResponse } from "../http/client.ts";
@@ -9,7 +9,7 @@ import { type Reply, reply } from "../smtp/reply.ts";
 import { asBuffer } from "../octets.ts";
 import { serviceCode, serviceWords } from "../service_text.ts";
 
-/** A row: what Graph says, and what the client is told. */
+/** A row: the reply for a response of Graph. */
 export interface GraphMeaning {
   readonly code: number;
   readonly enhanced: string;
@@ -93,12 +93,12 @@ export const BY_CODE: Readonly<Record<string, GraphMeaning>> = {
   ErrorInternalServerTransientError: {
     code: 451,
     enhanced: "4.3.0",
-    text: "Graph has a passing fault",
+    text: "Graph has a temporary fault",
   },
   ErrorTimeoutExpired: { code: 451, enhanced: "4.3.0", text: "Graph timed out" },
 };
 
-/** By HTTP status, where the code says nothing. */
+/** By HTTP status, if the code is unknown. */
 export const BY_STATUS: Readonly<Record<number, GraphMeaning>> = {
   400: { code: 554, enhanced: "5.6.0", text: "Graph does not accept the message" },
   401: { code: 451, enhanced: "4.7.0", text: "Graph refused the token" },
@@ -109,7 +109,7 @@ export const BY_STATUS: Readonly<Record<number, GraphMeaning>> = {
     text: "the sender has no mailbox, or GRAPH_ENDPOINT is not where Graph is",
   },
   408: { code: 451, enhanced: "4.3.0", text: "the request timed out on its way" },
-  409: { code: 451, enhanced: "4.3.0", text: "the mailbox is being changed by somebody else" },
+  409: { code: 451, enhanced: "4.3.0", text: "another program is changing the mailbox" },
   413: {
     code: 552,
     enhanced: "5.3.4",
@@ -120,7 +120,7 @@ export const BY_STATUS: Readonly<Record<number, GraphMeaning>> = {
   429: { code: 451, enhanced: "4.3.2", text: "Graph throttles this mailbox" },
 };
 
-/** An answer outside of both tables. */
+/** A response outside of both tables. */
 export const OTHER_4XX: GraphMeaning = {
   code: 554,
   enhanced: "5.3.5",
@@ -132,45 +132,45 @@ export const OTHER: GraphMeaning = {
   text: "Graph gave an unexpected answer",
 };
 
-/** No answer; the message cannot have been sent. */
+/** No response; the message cannot have been sent. */
 export const UNREACHABLE: GraphMeaning = {
   code: 451,
   enhanced: "4.4.1",
   text: "Graph cannot be reached",
 };
-/** Likewise; and what is wrong with a certificate does not pass while a client waits. */
+/** Likewise; not repeated, because a wrong certificate is not replaced while a client waits. */
 export const UNTRUSTED: GraphMeaning = {
   code: 451,
   enhanced: "4.4.1",
   text: "the certificate that Graph's address shows is not trusted; nothing was sent",
 };
-/** Likewise; and what a proxy forbids, or its password, does not change meanwhile either. */
+/** Likewise; not repeated, because a proxy's rules do not change meanwhile either. */
 export const NO_WAY: GraphMeaning = {
   code: 451,
   enhanced: "4.4.1",
   text: "the proxy does not let the relay through to Graph; nothing was sent",
 };
-/** Likewise, because the relay was stopped and did not begin the request. */
+/** Likewise, because the relay stopped and did not begin the request. */
 export const STOPPING: GraphMeaning = {
   code: 451,
   enhanced: "4.3.2",
   text: "the relay is being stopped",
 };
-/** No answer that can be understood; the message may have been sent. */
+/** No clear response; the message may have been sent. */
 export const AMBIGUOUS: GraphMeaning = {
   code: 451,
   enhanced: "4.4.2",
   text: "no clear answer from Graph; the message may have been sent",
 };
 
-/** As AMBIGUOUS, of a request that does not send. */
+/** As AMBIGUOUS, for a request that does not send. */
 export const INTERRUPTED: GraphMeaning = {
   code: 451,
   enhanced: "4.4.1",
   text: "no clear answer from Graph; the message was not sent",
 };
 
-/** What the client is told of an answer, and whether the message may be on its way all the same. */
+/** The reply for a response, and whether the message may have been sent all the same. */
 export interface Classification {
   readonly reply: Reply;
   readonly ambiguous: boolean;
@@ -178,17 +178,17 @@ export interface Classification {
   readonly detail: string;
   readonly requestId?: string;
   /**
-   * How the request may be made again, because the service certainly accepted nothing: with a `newToken`, or
-   * `later`. Left out where it must not be repeated.
+   * How the request may be repeated, because the service certainly accepted nothing: with a
+   * `newToken`, or `later`. Left out if it must not be repeated.
    */
   readonly retry?: "newToken" | "later";
 }
 
 /**
- * Classifies an answer that is not the expected one.
+ * Classifies an unexpected response.
  *
- * @param submits whether the message may be on its way after the request
- * @param credentials that were in the request, which the answer may echo
+ * @param submits whether the request may send the message
+ * @param credentials of the request, which the response may echo
  */
 export function classifyResponse(
   { status, headers, body }: HttpResponse,
@@ -201,7 +201,7 @@ export function classifyResponse(
   const row = tooLarge(status, error) ? BY_STATUS[413]! : meaning(status, error.code);
   const throttled = status === 429 ||
     status === 503 && (headers.has("retry-after") || row.enhanced === "4.3.2");
-  // Anything but a refusal, on the request that submits, may come after the message was taken.
+  // For the request that submits, anything but a refusal may come after the message was accepted.
   const ambiguous = submits && !throttled && (status < 400 || status === 408 || status >= 500);
   const text = ambiguous ? `${row.text}; the message may have been sent` : row.text;
   const retry = throttled ? "later" : status === 401 || status === 403 ? "newToken" : undefined;
@@ -222,15 +222,15 @@ export function classifyResponse(
 const CERTIFICATE_ERRORS =
   /^(?:CERT_|UNABLE_TO_|(?:DEPTH_ZERO_)?SELF_SIGNED_CERT|INVALID_(?:CA|PURPOSE)$|HOSTNAME_MISMATCH$|ERR_TLS_CERT_|ENOCERTIFICATE$)/;
 
-/** Whether there was no connection because the service's certificate is not to be trusted. */
+/** Whether there was no connection because the service's certificate is not trusted. */
 export function isUntrusted({ sent, code }: Pick<HttpFailure, "sent" | "code">): boolean {
   return !sent && CERTIFICATE_ERRORS.test(code);
 }
 
-/** A proxy's own 4xx (`runtime/tunnel.ts`); a 5xx of it may pass. */
+/** A proxy's own 4xx (`runtime/tunnel.ts`); its 5xx may be temporary. */
 const PROXY_REFUSALS = /^PROXY_4/;
 
-/** Classifies the lack of an answer. @param submits as for {@link classifyResponse} */
+/** Classifies a missing response. @param submits as for {@link classifyResponse} */
 export function classifyFailure(failure: HttpFailure, submits = true): Classification {
   const { sent, code, message } = failure;
   const stopped = !sent && code === "ABORTED";
@@ -254,7 +254,7 @@ export function classifyFailure(failure: HttpFailure, submits = true): Classific
   };
 }
 
-/** The relay has been stopped, and nothing was begun. */
+/** The relay stopped, and nothing was begun. */
 export function stopped(): NotSent {
   const detail = `${STOPPING.text}; nothing was sent`;
   return {
@@ -266,7 +266,7 @@ export function stopped(): NotSent {
   };
 }
 
-/** Graph has taken the message. @param id names it in the reply */
+/** Graph has accepted the message. @param id the message's id in the reply */
 export function sent(id: string, { headers }: Pick<HttpResponse, "headers">): Sent {
   const requestId = requestIdIn(headers);
   return {
@@ -279,7 +279,7 @@ export function sent(id: string, { headers }: Pick<HttpResponse, "headers">): Se
 /** A UUID; its length and characters leave no room for a token. */
 const REQUEST_ID = /^[A-Za-z0-9-]{1,40}$/;
 
-/** Graph's name for the request, for the log. */
+/** Graph's id of the request, for the log. */
 function requestIdIn(
   headers: HttpResponse["headers"],
   credentials: readonly string[] = [],
@@ -288,7 +288,7 @@ function requestIdIn(
   return id !== undefined && REQUEST_ID.test(id) ? id : undefined;
 }
 
-/** The verdict as what became of the message. */
+/** The message's outcome. */
 export function outcomeOf(classification: Classification): NotSent {
   const { retry: _, ...rest } = classification;
   return { ...rest, type: classification.reply.code < 500 ? "later" : "refused" };
@@ -296,14 +296,14 @@ export function outcomeOf(classification: Classification): NotSent {
 
 function meaning(status: number, code: string | undefined): GraphMeaning {
   const known = code !== undefined && Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined;
-  // A 5yz reply is for what was surely refused: to a 5xx status it would tell the client to give up on
-  // a passing fault, and to one below 400 or a 408, on a message that may have been sent.
+  // 5yz only for a certain refusal: for a 5xx status, the client would give up on a temporary
+  // fault; for a status below 400 or 408, on a message that may have been sent.
   const refused = status >= 400 && status < 500 && status !== 408;
   if (known !== undefined && (refused || known.code < 500)) return known;
   return BY_STATUS[status] ?? (status >= 400 && status < 500 ? OTHER_4XX : OTHER);
 }
 
-/** The request limit shows as 413, or as 400 with nothing but a sentence to tell by. */
+/** The request limit causes a 413, or a 400 that only its message distinguishes. */
 function tooLarge(status: number, { code, message }: GraphError): boolean {
   return status === 400 && (code === undefined || code === "BadRequest") &&
     /maximum request length/i.test(message ?? "");
@@ -314,7 +314,7 @@ interface GraphError {
   readonly message: string | undefined;
 }
 
-/** A malformed code, and words that hold a credential, are left out. */
+/** Leaves out a malformed code, and credentials in the message. */
 function readError(body: Uint8Array, credentials: readonly string[]): GraphError {
   try {
     const text = asBuffer(body).toString("utf8");

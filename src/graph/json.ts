@@ -1,4 +1,4 @@
-// JSON as Graph's requests and answers need it.
+// Reads and writes the JSON of Graph's requests and responses.
 
 import { asBuffer } from "../octets.ts";
 
@@ -13,7 +13,7 @@ export function readObject(body: Uint8Array): Readonly<Record<string, unknown>> 
   return {};
 }
 
-/** JSON in ASCII (RFC 8259 §7): a string of it has as many characters as octets. */
+/** JSON in ASCII (RFC 8259 §7), which has as many characters as octets. */
 export function asciiJson(value: unknown): string {
   return JSON.stringify(value).replace(
     /[^\x20-\x7e]/g,

@@ -1,10 +1,10 @@
-// Limits the deliveries at once for an app and mailbox: Graph takes a few requests at once and throttles more
-// (https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits). What is over the limit waits
-// here in order, so that a burst is paced and does not fail.
+// Limits the deliveries at once for an app and mailbox: Graph takes a few requests at once and
+// throttles more (https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits).
+// Deliveries over the limit wait here in order, so that a burst is slowed down and does not fail.
 //
-// A slot covers a whole delivery, its waits after being throttled too: while the mailbox is throttled, the
-// next message would be as well. A delivery that finds a slot free costs one look into a map: no timer, no
-// promise.
+// A slot covers a whole delivery, including its waits after throttling: while the mailbox is
+// throttled, the next message would be too. A delivery with a free slot costs one lookup in a map,
+// without timer or promise.
 
 import type { Clock } from "../clock.ts";
 import type { WaitingClient } from "../delivery/delivery.ts";
@@ -32,7 +32,7 @@ export class MailboxLimiter {
     this.#options = options;
   }
 
-  /** Rejects all deliveries that wait, and all that come from now on, as `late`. */
+  /** Rejects all current and future waiting deliveries as `late`. */
   close(): void {
     this.#closed = true;
     for (const mailbox of [...this.#mailboxes.values()]) mailbox.close();
@@ -46,10 +46,10 @@ export class MailboxLimiter {
   /**
    * Asks for a slot, which must be given back by {@link LimitedMailbox.release}.
    *
-   * @param app who must not use up the slots of others: the client id, and the login while it is unverified
+   * @param app the client id, with the login while it is unverified
    * @param address of the mailbox; upper and lower case are the same
-   * @param client is told of the wait, if there is one, and can end it
-   * @returns the mailbox, at once where a slot is free; else how the wait has ended
+   * @param client informed of a wait, which it can end
+   * @returns the mailbox, at once if a slot is free; or why the wait ended without one
    */
   acquire(
     tenantId: string,
@@ -68,14 +68,14 @@ export class MailboxLimiter {
   }
 }
 
-/** Why a delivery got no slot: `late` where none was free in time, `ended` by the client's signal. */
+/** Why a delivery got no slot: `late`: not in time; `ended`: by the client's signal. */
 export type WaitEnd = "late" | "ended";
 
 type Waiter = Pick<WaitingClient, "signal" | "waiting">;
 
 interface Waiting {
   readonly resolve: (mailbox: LimitedMailbox | WaitEnd) => void;
-  /** When it gives up, as the clock's `now` tells. All wait equally long: the first one is first. */
+  /** When it gives up, on the clock's `now`. All wait equally long, so the first one gives up first. */
   readonly until: number;
 }
 
@@ -84,18 +84,18 @@ export class LimitedMailbox {
   readonly #options: MailboxLimiterOptions;
   readonly #unused: () => void;
   #active = 0;
-  /** Slots for now: fewer than the setting after Graph has throttled. */
+  /** Current number of slots: fewer than the setting after throttling. */
   #concurrency: number;
-  /** Messages accepted since the number of slots has changed. */
+  /** Messages accepted since the number of slots changed. */
   #accepted = 0;
-  /** In the order in which they came. */
+  /** In order of arrival. */
   readonly #waiting = new Set<Waiting>();
   /** No delivery begins before; 0 while the mailbox is not paused. */
   #pausedUntil = 0;
   #alarmAt = Infinity;
   #cancelAlarm: (() => void) | undefined;
 
-  /** @param unused is called when nothing needs the mailbox any more */
+  /** @param unused called when no delivery needs the mailbox */
   constructor(options: MailboxLimiterOptions, unused: () => void) {
     this.#options = options;
     this.#unused = unused;
@@ -152,7 +152,7 @@ export class LimitedMailbox {
   /**
    * Graph has throttled a request: there is one slot less, and no delivery begins before `wait` is over.
    *
-   * @param wait milliseconds, where Graph has said how long
+   * @param wait milliseconds, if Graph has said how long
    */
   throttled(wait = 0): void {
     this.#concurrency = Math.max(1, this.#concurrency - 1);
@@ -196,7 +196,7 @@ export class LimitedMailbox {
     }
   }
 
-  /** Sets one alarm for whatever is due first. An alarm that comes early does no harm. */
+  /** Sets one alarm for the first event that is due. An early alarm has no effect. */
   #arm(): void {
     const { clock } = this.#options;
     const pause = this.#pausedUntil === 0 ? Infinity : this.#pausedUntil;

@@ -1,6 +1,6 @@
-// Why a message that goes by way of a draft was not sent: one table of what Graph has no code for,
-// or means in another way than its code says. What else Graph answers is judged in answers.ts.
-// None of it is ambiguous: nothing is sent before the last request.
+// Why a message that needs a draft was not sent: the reasons that have no code of Graph, or whose
+// code means something else. graph_errors.ts has the others. No reason is ambiguous, because
+// nothing is sent before the last request.
 
 import type { NotSent } from "../delivery/delivery.ts";
 import { reply } from "../smtp/reply.ts";
@@ -84,8 +84,8 @@ export const NOT_SENT = {
 export type NotSentCode = keyof typeof NOT_SENT;
 
 /**
- * @param cause what Graph said, if that is where it comes from; its code is the better known one
- * @param part what is in the way, if a part of the message is
+ * @param cause Graph's error, if there is one; its code is the better known one
+ * @param part the part of the message that is the reason, if any
  */
 export function notSent(reason: NotSentCode, cause?: NotSent, part?: string): NotSent {
   const { code, enhanced, text: meaning } = NOT_SENT[reason];
@@ -101,7 +101,7 @@ export function notSent(reason: NotSentCode, cause?: NotSent, part?: string): No
   };
 }
 
-/** The same outcome, with the step at which it came about. */
+/** The same outcome, with the step at which it failed. */
 export function failedAt(step: string, outcome: NotSent): NotSent {
   return { ...outcome, ambiguous: false, detail: `${step}: ${outcome.detail}` };
 }

@@ -1,13 +1,13 @@
-// Which part of a message keeps it from being made small enough, in the words of a reply.
+// Finds the part that keeps a message from being made small enough, and describes it for a reply.
 
 import { givenName } from "./attachment_name.ts";
 import { encodingText, fieldBody, fileNamesOf, type Part } from "../message/mime.ts";
 
-/** What is in the way. */
+/** The part that is the reason. */
 export interface Obstacle {
   /**
-   * `signed` and `encrypted`: what is, may not be changed; `tnef`: Outlook's winmail.dat, which nobody
-   * could open as a file of its own; `body`: anything else.
+   * `signed` and `encrypted`: the part must not be changed; `tnef`: Outlook's winmail.dat, which is
+   * useless as a separate file; `body`: anything else.
    */
   readonly reason: "signed" | "encrypted" | "tnef" | "body";
   /** Such as `its text (text/html, 5000000 octets)`. */
@@ -15,10 +15,10 @@ export interface Obstacle {
 }
 
 /**
- * @param remaining parts that were not taken out and have none within them
- * @param excess octets by which the message is too large still
+ * @param remaining leaf parts that were not extracted
+ * @param excess octets by which the message is still too large
  * @param header octets of the message's own header
- * @param isFull whether as many parts were taken out as may be
+ * @param isFull whether the maximum of parts was extracted
  */
 export function obstacle(
   remaining: readonly Part[],
@@ -40,7 +40,7 @@ function reasonOf(part: Part): Obstacle["reason"] {
   return part.protection ?? (isTnef(part) ? "tnef" : "body");
 }
 
-/** [MS-OXTNEF]: text, properties and attachments of a message in a form of Outlook's own. */
+/** [MS-OXTNEF]: Outlook's own format for text, properties and attachments of a message. */
 export function isTnef(part: Part): boolean {
   return /^application\/(?:vnd\.)?ms-tnef$/.test(part.type) ||
     fileNamesOf(part).some((name) => /^win(?:mail)?\.dat$/i.test(name.trim()));
@@ -60,7 +60,7 @@ function described(part: Part): string {
   return type.startsWith("text/") ? `its text (${size})` : `a part of the text (${size})`;
 }
 
-/** Octets of a part's body, as they stand. */
+/** Octets of a part's body, not decoded. */
 export function lengthOf({ bodyStart, bodyEnd }: Part): number {
   return bodyEnd - bodyStart;
 }

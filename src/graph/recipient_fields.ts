@@ -1,5 +1,5 @@
-// The envelope decides who receives a message. Exchange takes the recipients from To, Cc and Bcc instead, so
-// these fields have to name the envelope's recipients and no one else.
+// Makes To, Cc and Bcc name exactly the envelope's recipients, because Exchange takes the
+// recipients from these fields.
 // https://learn.microsoft.com/graph/outlook-send-mime-message
 
 import { Buffer } from "node:buffer";
@@ -9,7 +9,7 @@ import type { Edit } from "../message/edits.ts";
 import { type HeaderField, isWhite } from "../message/header.ts";
 import { refolded } from "../message/folding.ts";
 
-/** The fields of a header that name recipients, in their order. */
+/** The fields of a header with recipients, in their order. */
 export interface RecipientFields {
   readonly to: readonly HeaderField[];
   readonly cc: readonly HeaderField[];
@@ -22,7 +22,7 @@ export interface RecipientEdits {
   readonly bcc: string;
 }
 
-/** Between two addresses that the relay lists: a line for each. */
+/** Between two addresses that the relay writes: one line for each. */
 const FOLDED_COMMA = ",\r\n\t";
 
 /**
@@ -62,19 +62,19 @@ export function recipientEdits(
   return { edits, bcc: added ? `Bcc: ${missing.join(FOLDED_COMMA)}\r\n` : "" };
 }
 
-/** The address as an item of a list. A colon in it would begin a group for some. */
+/** The address as an item of a list. Some readers take a colon in it for the beginning of a group. */
 function listed(address: string): string {
   return address.endsWith("]") ? `<${address}>` : address;
 }
 
-/** What of a field stays. */
+/** The part of a field that stays. */
 interface Sifted {
   readonly field: HeaderField;
   /** The octets of the items that stay, each with the white space around it. */
   readonly kept: readonly Uint8Array[];
   /** How many of the envelope's recipients they name. */
   readonly recipients: number;
-  /** Something was taken out, or stays in another form. */
+  /** Something was removed or rewritten. */
   readonly reduced: boolean;
   readonly regular: boolean;
 }
@@ -119,7 +119,7 @@ function sifted(
     const before = reduced;
     reduced = false;
     const kept = siftItems(members);
-    // Comments, too, are no members: an empty group has nothing in it.
+    // Comments are not members either: an empty group has nothing in it.
     const same = !reduced;
     reduced ||= before;
     if (same) return body.subarray(start, end);
@@ -132,7 +132,7 @@ function sifted(
   return { field, kept: siftItems(items), recipients, reduced, regular };
 }
 
-/** Its address in brackets, after the name as a quoted string where nothing in it has a meaning. */
+/** Its address in brackets, after the name as a quoted string. */
 function withProperName(
   { phrase, address }: Item & { readonly type: "mailbox" },
   body: Buffer,
@@ -145,20 +145,20 @@ function withProperName(
 }
 
 interface Kind {
-  /** Where the reader's view is kept. */
+  /** The field that keeps the original for readers. */
   readonly original: string | undefined;
-  /** What a field becomes in which no recipient is left; undefined where it is removed. */
+  /** Replaces a field without recipients; undefined if it is removed. */
   readonly empty: string | undefined;
 }
 const TO: Kind = {
   original: "X-Original-To",
-  // Exchange, and RFC 5322 before §4, want a destination field.
+  // Exchange and strict readers want a destination field.
   empty: "To: undisclosed-recipients:;",
 };
 const CC: Kind = { original: "X-Original-Cc", empty: undefined };
 const BCC: Kind = { original: undefined, empty: undefined };
 
-/** RFC 5322 §3.6 allows one field of a kind: the first takes in what is left of the others. */
+/** RFC 5322 §3.6 allows one field of a kind: the first gets the rest of the others. */
 function rewrite(
   fields: readonly Sifted[],
   added: readonly string[],
@@ -180,7 +180,7 @@ function rewrite(
     items.unshift(Buffer.from(` ${added.join(FOLDED_COMMA)}`, "utf8"));
   }
   const recipients = fields.reduce((sum, field) => sum + field.recipients, added.length);
-  // An address field has to have something in it (RFC 5322 §3.6.3).
+  // An address field must not be empty (RFC 5322 §3.6.3).
   const emptied = items.length === 0 ||
     (recipients === 0 && fields.some(({ reduced }) => reduced));
   const field = emptied ? kind.empty : Buffer.concat([first.field.nameAndColon, joined(items)]);
@@ -196,13 +196,13 @@ function toOctets(field: string | Buffer): Buffer {
   return typeof field === "string" ? Buffer.from(field, "latin1") : field;
 }
 
-/** The field as the client wrote it, under a name that is no address field. */
+/** The client's field under a name that is not an address field. */
 function original({ field, reduced }: Sifted, { original: name }: Kind): Buffer[] {
   if (!reduced || name === undefined) return [];
   return [refolded(Buffer.concat([Buffer.from(`${name}:`), field.body]))];
 }
 
-/** Whole fields in place of one. */
+/** Replaces a field by others. */
 function replacement({ start, end }: HeaderField, fields: readonly Buffer[]): Edit {
   const octets = Buffer.concat(fields.flatMap((field) => [field, CRLF]));
   return { start, end: end + CRLF.length, octets };
@@ -212,7 +212,7 @@ const CRLF = Buffer.from("\r\n");
 const COMMA = Buffer.from(",");
 const SPACE = Buffer.from(" ");
 
-/** The items with commas between; white space after the last would be a line of its own. */
+/** The items, separated by commas. White space after the last could be a line of its own. */
 function joined(items: readonly Uint8Array[]): Buffer {
   const pieces: Uint8Array[] = [];
   for (const item of items) {

@@ -9,17 +9,17 @@ import type { GraphClient } from "./graph_client.ts";
 export interface SendMail {
   /** Such as `https://graph.microsoft.com`, without a slash at the end. */
   readonly base: string;
-  /** The mailbox that sends: an address or an object id. */
+  /** The sending mailbox: an address or an object id. */
   readonly sender: string;
   /** The message in base64. */
   readonly body: RequestBody;
-  /** The submission's name, for the reply. */
+  /** The submission's id, for the reply. */
   readonly id: string;
 }
 
 const HEADERS = { "Content-Type": "text/plain" };
-/** Nothing else means that Graph has taken the message, 200 neither. */
-const TAKEN = [202];
+/** Only this status means that Graph has accepted the message; not even 200 does. */
+const ACCEPTED = [202];
 
 export async function sendMail(
   graph: GraphClient,
@@ -32,7 +32,7 @@ export async function sendMail(
     body,
     authorized: true,
     submits: true,
-  }, TAKEN);
+  }, ACCEPTED);
   if (result.type === "failed") return result.outcome;
-  return sent(id, result.answer);
+  return sent(id, result.response);
 }

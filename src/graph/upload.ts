@@ -1,6 +1,6 @@
-// Sends a message that is too large for one request: a draft of what remains without its large
-// attachments, then those one by one, then the request that sends the draft. Where the app may not make
-// drafts, the one request is tried all the same: what it takes is for Graph to say.
+// Sends a message that is too large for one request: a draft of the message without its large
+// attachments, then these one by one, then the request that sends the draft. If the app may not
+// make drafts, one request is tried anyway: Graph decides whether it is too large.
 //
 // https://learn.microsoft.com/graph/outlook-large-attachments
 
@@ -23,15 +23,15 @@ export interface Upload {
   readonly message: LazyContent;
   /** Octets of base64 in one request. */
   readonly requestLimit: number;
-  /** Names the message in the reply. */
+  /** The message's id in the reply. */
   readonly id: string;
-  /** For deleting a draft whose delivery has no time left; the client of the delivery when left out. */
+  /** For deleting a draft after the delivery's time is over; default: the delivery's client. */
   readonly cleanup?: Pick<GraphClient, "request">;
 }
 
 /**
- * Nothing is sent before the last request, so that everything before it may fail without doubt. A
- * draft that was surely not sent is deleted; one that may have been sent is left alone.
+ * Nothing is sent before the last request, so a failure before it is never ambiguous. A draft that
+ * was certainly not sent is deleted; one that may have been sent is left alone.
  */
 export async function uploadAndSend(graph: GraphClient, upload: Upload): Promise<ServiceOutcome> {
   const { base, sender, message, requestLimit, id } = upload;
@@ -39,8 +39,8 @@ export async function uploadAndSend(graph: GraphClient, upload: Upload): Promise
   if (parts.type === "tooLarge") {
     return notSent(TOO_LARGE_CODES[parts.reason], undefined, parts.part);
   }
-  // Taking a large message apart takes a while, in which a service may have closed connections that
-  // are kept for it: without this turn, the draft would be sent into one of them and lost.
+  // Splitting a large message takes time, in which Graph may have closed idle connections. After
+  // this turn they are known to be closed, and are not used.
   await eventLoopTurn();
   const draft = await createDraft(graph, base, sender, parts.rest);
   if (draft.type === "forbidden") return await sendWhole(graph, upload, draft.outcome);
@@ -56,10 +56,9 @@ export async function uploadAndSend(graph: GraphClient, upload: Upload): Promise
 }
 
 /**
- * Sends the message in one request, because there is no draft that could be sent: once, as every
- * request that sends.
+ * Sends the message in one request, because the app may not make a draft.
  *
- * @param forbidden what Graph said to the draft
+ * @param forbidden Graph's refusal of the draft
  */
 async function sendWhole(
   graph: GraphClient,
@@ -77,7 +76,7 @@ async function sendWhole(
   return failedAt(`making the draft: ${forbidden.detail}; sending it whole`, meant);
 }
 
-/** RFC 3463 X.3.4, which a 413 of Graph is told as. */
+/** RFC 3463 X.3.4, the reply's code for a 413 of Graph. */
 const TOO_LARGE = "5.3.4";
 
 async function discard(

@@ -1,5 +1,5 @@
-// An upload session: a large attachment in ranges of octets, one after the other, resumed where the
-// service says after a break.
+// Uploads a large attachment in ranges of octets, one after the other. After an interruption, the
+// service says where to resume.
 //
 // https://learn.microsoft.com/graph/api/attachment-createuploadsession and
 // https://learn.microsoft.com/graph/outlook-large-attachments
@@ -14,14 +14,14 @@ import { asciiJson, readObject } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";
 import { originIn, uploadUrl } from "./upload_url.ts";
 
-/** Octets of a range: a request must have less than 4 MB. */
+/** Octets of a range: a request must be smaller than 4 MB. */
 const RANGE = 3_840 * 1024;
-/** Breaks in a row, without any progress between them, after which an upload is given up. */
+/** Interruptions without progress between them after which an upload is given up. */
 const MAX_BREAKS = 5;
 /** Milliseconds before the second attempt to resume; each further pause is twice as long. */
 const FIRST_PAUSE = 200;
 
-/** @returns why it could not be attached */
+/** @returns the reason if it could not be attached */
 export async function uploadInSession(
   graph: GraphClient,
   draft: Draft,
@@ -58,20 +58,20 @@ async function createSession(
     submits: false,
   }, [201]);
   if (result.type === "failed") {
-    const { outcome, result: answer } = result;
-    return failedAt("opening an upload session", sessionRefused(outcome, answer));
+    const { outcome, result: response } = result;
+    return failedAt("opening an upload session", sessionRefused(outcome, response));
   }
-  const named = readObject(result.answer.body)["uploadUrl"];
+  const named = readObject(result.response.body)["uploadUrl"];
   const url = uploadUrl(named, draft.url);
   if (url !== undefined) return url;
   const outcome = notSent("UPLOAD_URL");
   return { ...outcome, detail: `${outcome.detail}: ${originIn(named)}` };
 }
 
-/** Codes of a service that does not know what is asked for. */
+/** Codes of a service that does not know the request. */
 const UNKNOWN_ACTION = /^(?:HTTP \d+|BadRequest|ResourceNotFound|NotImplemented|NotSupported)$/;
 
-/** Some national clouds have no upload sessions: their Graph does not know the address. */
+/** Some national clouds have no upload sessions: their Graph does not know the path. */
 function sessionRefused(outcome: NotSent, result: HttpResponse | HttpFailure | undefined): NotSent {
   if (result?.type !== "response") return outcome;
   const { status } = result;
@@ -88,11 +88,11 @@ class UploadSession {
   readonly #url: URL;
   readonly #size: number;
   readonly #reader: AttachmentReader;
-  /** The first octet that is to be sent next. */
+  /** The first octet of the next range. */
   #next = 0;
-  /** The octets that may have arrived: the service cannot want any after them. */
+  /** The octets that may have arrived: the service cannot ask for later ones. */
   #offered = 0;
-  /** The octets that are known to have arrived, at their most. */
+  /** The most octets that are known to have arrived. */
   #reached = 0;
   #breaks = 0;
 
@@ -111,7 +111,7 @@ class UploadSession {
     }
   }
 
-  /** Sends a range, and finds out which one is next. */
+  /** Sends a range, and sets the next one. */
   async #put(): Promise<"done" | "next" | NotSent> {
     const start = this.#next;
     const end = Math.min(start + RANGE, this.#size);
@@ -128,21 +128,21 @@ class UploadSession {
       submits: false,
     }, [200, 201]);
     if (result.type === "failed") {
-      const { result: answer } = result;
-      const outcome = uploadRefused(result.outcome, answer);
-      return isBreak(answer) ? await this.#resume(outcome) : outcome;
+      const { result: response } = result;
+      const outcome = uploadRefused(result.outcome, response);
+      return isBreak(response) ? await this.#resume(outcome) : outcome;
     }
-    const { answer } = result;
-    if (answer.status === 201) {
+    const { response } = result;
+    if (response.status === 201) {
       return end === this.#size ? "done" : notSent("UPLOAD_ENDED");
     }
-    const next = nextExpected(answer);
+    const next = nextExpected(response);
     return next === undefined
       ? await this.#resume(notSent("UPLOAD_ANSWER"))
       : this.#goOn(next, false);
   }
 
-  /** Asks where to go on. @param cause what the client is told if that does not come to anything */
+  /** Asks where to resume. @param cause the outcome if that fails */
   async #resume(cause: NotSent): Promise<"next" | NotSent> {
     for (;;) {
       if (++this.#breaks > MAX_BREAKS) return cause;
@@ -156,15 +156,15 @@ class UploadSession {
       }, [200]);
       if (result.type === "failed") {
         if (isBreak(result.result)) continue;
-        // The delivery's time is up; else the first trouble tells more than this one.
+        // Without a result the delivery's time is over; otherwise the first error is more useful.
         return result.result === undefined ? result.outcome : cause;
       }
-      const next = nextExpected(result.answer);
+      const next = nextExpected(result.response);
       return next === undefined ? cause : this.#goOn(next, true);
     }
   }
 
-  /** The service decides, but it cannot have octets that it was never sent. A break has been counted. */
+  /** Resumes where the service says, but not beyond octets that were sent. */
   #goOn(next: number, afterBreak: boolean): "next" | NotSent {
     if (next > this.#offered || next >= this.#size) {
       return notSent("UPLOAD_RANGE");
@@ -181,8 +181,9 @@ class UploadSession {
 }
 
 /**
- * The upload address is not the mailbox: its 404 is about the session and its 403 about the address,
- * and neither is the message's fault. Only what is about size and quota stands, and what passes.
+ * The upload address is not the mailbox: its 404 concerns the session and its 403 the address, and
+ * neither is the message's fault. Only errors about size and quota, and temporary ones, keep their
+ * meaning.
  */
 function uploadRefused(outcome: NotSent, result: HttpResponse | HttpFailure | undefined): NotSent {
   if (result?.type !== "response" || /size|quota/i.test(outcome.code)) return outcome;
@@ -192,21 +193,21 @@ function uploadRefused(outcome: NotSent, result: HttpResponse | HttpFailure | un
   return stands ? outcome : notSent("UPLOAD_REFUSED", outcome);
 }
 
-/** Whether to ask how far the upload has come: no answer, or one that is not about the request. */
+/** Whether to ask how far the upload has come: no response, or one that does not reject the request. */
 function isBreak(result: HttpResponse | HttpFailure | undefined): boolean {
   if (result === undefined) return false;
   if (result.type === "failure") return true;
-  // 416 and 409: the service is at another octet.
+  // 416 and 409: the service expects another octet.
   return result.status >= 500 || [408, 409, 416].includes(result.status);
 }
 
 /**
  * The start of the first range in `nextExpectedRanges`: `"2097152"`, `"0-"` or `"0-26"`. Outlook's
- * own interface, where the upload address leads, writes its names with a capital.
+ * own API, which the upload address belongs to, capitalizes its names.
  */
 function nextExpected({ body }: HttpResponse): number | undefined {
-  const answer = readObject(body);
-  const ranges = answer["nextExpectedRanges"] ?? answer["NextExpectedRanges"];
+  const response = readObject(body);
+  const ranges = response["nextExpectedRanges"] ?? response["NextExpectedRanges"];
   const first: unknown = Array.isArray(ranges) ? ranges[0] : undefined;
   const start = typeof first === "string"
     ? /^(\d{1,15})(?:-\d{0,15})?$/.exec(first)?.[1]

@@ -1,5 +1,6 @@
-// Protection against guessed passwords (AUTH_RATE_LIMIT): so many failed logins per address, a growing
-// delay for an account that is tried from many addresses, and no hindrance for credentials that worked.
+// Protection against guessed passwords (AUTH_RATE_LIMIT): a limit of failed logins per address, and
+// a growing delay for an account that is tried from many addresses. Credentials that have worked
+// always pass.
 //
 // After Docker's proxy or a load balancer all clients share an address, and one of them has an old
 // password. So credentials that worked are remembered, and failed logins are counted by address only up to
@@ -45,7 +46,7 @@ export interface LimitedLogin {
  * promised, because some devices send one report a day.
  */
 export const KNOWN_FOR = 25 * 3_600_000;
-/** Only credentials that Entra ID has given a token for are in there, so strangers cannot fill it. */
+/** Only credentials that got a token from Entra ID are remembered, so guesses cannot fill it. */
 const MAX_KNOWN = 20_000;
 
 /**
@@ -262,6 +263,6 @@ const LATE: LimitedLogin = {
 
 const AGAIN: LimitedLogin = {
   type: "limited",
-  reply: reply(535, "5.7.8", "Refused before, and tried too often to be looked at again now"),
+  reply: reply(535, "5.7.8", "Refused before, and tried too often to be checked again now"),
   what: "Login rejected without checking: credentials that were refused before are tried too often",
 };

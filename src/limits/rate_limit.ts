@@ -1,7 +1,7 @@
 // A sliding-window rate limit per key: failed logins by address, messages by account.
 //
-// In no span of time as long as the window are there more than `most` uses. A use that is under way takes
-// its place already, so that many at once do not get around the limit.
+// In any period as long as the window there are `most` uses at most. A use that is under way counts
+// already, so that many at once cannot exceed the limit.
 
 import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";
@@ -14,7 +14,7 @@ export interface Rate {
   readonly window: number;
 }
 
-/** Ends a use that was under way. @param counts whether it counts as a use after all */
+/** Ends a use that was under way. @param counts whether it still counts as a use */
 export type EndUse = (counts: boolean) => void;
 
 /** Uses close together in time, kept as one, so that a key's memory does not grow with `most`. */
@@ -24,7 +24,7 @@ interface Burst {
   uses: number;
 }
 
-/** A burst is this part of the window at most: its uses may be forgotten so much too late. */
+/** Parts of the window: a burst lasts one part at most, and its uses may count that much too long. */
 const BURSTS = 60;
 
 export interface RateLimitOptions {

@@ -1,9 +1,9 @@
-// The items of an address field (RFC 5322 §3.4), each with the octets that it takes up.
+// Parses an address field (RFC 5322 §3.4) into items, each with its range of octets.
 //
-// Exchange reads these octets again with a parser that is not ours, and sends to whom it finds. So
-// an item is `unambiguous` only where every sound parser finds just that address in it: the obsolete
-// forms of §4.4 (routes, white space or comments inside an address) are not, nor is what a parser
-// without nested comments or escapes would take apart differently.
+// Exchange parses the same octets with its own parser, and sends to the addresses that it finds. So
+// an item is `unambiguous` only if every correct parser finds exactly that address in it. The
+// obsolete forms of §4.4 (routes, white space or comments inside an address) are ambiguous, and so
+// is anything that a parser without nested comments or escapes would split differently.
 
 import { Buffer } from "node:buffer";
 import { addressKey, isNormalized, MAX_ADDRESS } from "./addresses.ts";
@@ -18,12 +18,12 @@ export type Item =
   | (Range & {
     readonly type: "mailbox";
     /**
-     * Whether every parser finds this address in it and no other; `angle` where that holds for the
-     * address in its brackets, but what stands before them is no proper name.
+     * Whether every parser finds this address in it and no other; `angle` if that holds for the
+     * address in its brackets, but the text before them is not a valid display name.
      */
     readonly unambiguous: boolean | "angle";
     readonly address: string;
-    /** Where the display name stands, if there is one: all before the brackets of an `angle`. */
+    /** The range of the display name, if there is one; all before the brackets for an `angle`. */
     readonly phrase: Range | undefined;
   })
   | (Range & {
@@ -36,15 +36,15 @@ export type Item =
   })
   | (Range & {
     readonly type: "unknown";
-    /** What looks like an address in it. */
+    /** The part of it that looks like an address. */
     readonly candidate: string | undefined;
   })
-  /** Nothing but white space, as between two commas (§4.4). */
+  /** Only white space, as between two commas (§4.4). */
   | (Range & { readonly type: "empty" });
 
 export interface AddressList {
   readonly items: readonly Item[];
-  /** Whether one comma, and nothing else, stands between any two items. */
+  /** Whether items are separated by exactly one comma. */
   readonly regular: boolean;
 }
 
@@ -56,7 +56,8 @@ const CONTROL = 3;
 const KINDS = new Uint8Array(256).map((_, octet) => {
   if (octet === 32 || octet === 9 || octet === 13 || octet === 10) return WHITE;
   if (octet < 32 || octet === 127) return CONTROL;
-  // §3.2.3 atext, and the dots and at signs of addresses; RFC 6532 §3.2 lets all above 127 in.
+  // §3.2.3 atext, and the dots and at signs of addresses; RFC 6532 §3.2 allows all octets above
+  // 127.
   return octet > 127 || /[\w!#$%&'*+/=?^`{|}~.@-]/.test(String.fromCharCode(octet)) ? WORD : OTHER;
 });
 const AT = 64;
@@ -72,10 +73,10 @@ const CLOSE_PAREN = 41;
 const OPEN_BRACKET = 91;
 const CLOSE_BRACKET = 93;
 
-/** Octets of a domain literal at most; what is longer does not count as one. */
+/** Octets of a domain literal at most; a longer one does not count as one. */
 const MAX_LITERAL = 256;
 
-/** Takes a field body apart. Whatever the octets are, the items cover all but the separators. */
+/** Parses a field body. For any octets, the items cover all but the separators. */
 export function parseAddressList(body: Buffer): AddressList {
   return new Parser(body).list();
 }
@@ -132,13 +133,13 @@ class ItemParts {
 class Parser {
   readonly #octets: Buffer;
   #regular = true;
-  /** A quoted string or comment of the current group has a semicolon, which may end it for some. */
+  /** A quoted string or comment of the group has a semicolon, at which some parsers end the group. */
   #hiddenSemicolon = false;
-  /** The comment that was read last is one that some parsers end early or look into, … */
+  /** Some parsers end the last comment early, or look into it, … */
   #ambiguous = false;
-  /** … and what they read then would mean something to them. */
+  /** … and what they find there has a meaning for them. */
   #misleading = false;
-  /** Where the word that was read last has its at sign; -1 where it has none. */
+  /** Index of the at sign in the last word, or -1. */
   #at = -1;
 
   constructor(octets: Buffer) {
@@ -158,7 +159,7 @@ class Parser {
         position++;
       } else {
         this.#regular = false;
-        // Mail programs show semicolons between addresses, and people type them.
+        // Mail programs show semicolons between addresses, so people type them.
         if (this.#octets[position] === SEMICOLON) position++;
       }
       if (position >= length) break;
@@ -176,8 +177,11 @@ class Parser {
       const octet = octets[i]!;
       const kind = KINDS[octet];
       if (kind === WHITE) i++;
-      else if (kind === WORD) i = this.#word(item, i);
-      else if (octet === OPEN_PAREN) i = this.#comment(item, i);
+      else if (kind === WORD) {
+        const end = this.#wordEnd(i);
+        if (this.#at < 0) item.addToPhrase(i, end);
+        i = this.#at < 0 ? end : this.#bareAddress(item, i, end);
+      } else if (octet === OPEN_PAREN) i = this.#comment(item, i);
       else if (octet === QUOTE) i = this.#quoted(item, i);
       else if (octet === LESS) i = this.#bracketed(item, i);
       else if (octet === COMMA || octet === SEMICOLON) break;
@@ -200,13 +204,8 @@ class Parser {
   // Each kind of token adds what it is to the item. The result is the index after it, or -1 if it does
   // not end.
 
-  /** A word of a display name, or an address without brackets. */
-  #word(item: ItemParts, start: number): number {
-    const end = this.#wordEnd(start);
-    if (this.#at < 0) {
-      item.addToPhrase(start, end);
-      return end;
-    }
+  /** An address without brackets, whose word ends at `end`. */
+  #bareAddress(item: ItemParts, start: number, end: number): number {
     const address = { start, end: this.#literalEnd(end) };
     if (item.bare !== undefined || item.bracketed || item.phraseStart >= 0) item.odd();
     // Some parsers take a bare literal with colons for a group.
@@ -342,7 +341,7 @@ class Parser {
     return i;
   }
 
-  /** After the domain literal that begins at `start` after an at sign (§3.4.1), or `start`. */
+  /** Index after the domain literal that begins at `start` (§3.4.1), or `start` if none does. */
   #literalEnd(start: number): number {
     const octets = this.#octets;
     if (octets[start] !== OPEN_BRACKET || octets[start - 1] !== AT) return start;
@@ -354,7 +353,7 @@ class Parser {
     return start;
   }
 
-  /** The address after the bracket at `start`, or undefined where there is none at once. */
+  /** The address directly after the bracket at `start`, if there is one. */
   #angleAddress(start: number): Range | undefined {
     const octets = this.#octets;
     let i = start + 1;
@@ -369,12 +368,12 @@ class Parser {
     return end > addressStart ? { start: addressStart, end } : undefined;
   }
 
-  /** After the comment that begins at `start` (§3.2.2), or -1 where it does not end. */
+  /** Index after the comment that begins at `start` (§3.2.2), or -1 if it does not end. */
   #commentEnd(start: number): number {
     const octets = this.#octets;
     let depth = 0;
     let nested = false;
-    /** Something that would mean something outside of a comment. */
+    /** Something in it would have a meaning outside of a comment. */
     let meaningful = false;
     let address = false;
     this.#ambiguous = this.#misleading = false;
@@ -402,7 +401,7 @@ class Parser {
     return -1;
   }
 
-  /** After the quoted string that begins at `start` (§3.2.4), or -1 where it does not end. */
+  /** Index after the quoted string that begins at `start` (§3.2.4), or -1 if it does not end. */
   #quotedEnd(start: number): number {
     const octets = this.#octets;
     let escaped = false;
@@ -439,13 +438,13 @@ class Parser {
     return octets.equals(Buffer.from(octets.toString("utf8"), "utf8"));
   }
 
-  /** Whether a quoted local part means the same with or without its quotes, but for spaces. */
+  /** Whether a quoted local part means the same without its quotes, apart from spaces. */
   #plainLocalPart(start: number, end: number): boolean {
     const local = this.#octets.toString("latin1", start + 1, end - 1);
     return /^[\w!#$%&'*+/=?^`{|}~.\x80-\xff-]+(?: [\w!#$%&'*+/=?^`{|}~.\x80-\xff-]+)*$/.test(local);
   }
 
-  /** An address as text, or undefined where it is none. */
+  /** The text of an address, or undefined if it is not one. */
   #text({ start, end }: Range): string | undefined {
     if (end - start > MAX_ADDRESS) return undefined;
     const text = this.#octets.toString("utf8", start, end);

@@ -1,4 +1,4 @@
-// Who a From or Sender field names, as far as that is clear (RFC 5322 §3.6.2).
+// The authors that a From or Sender field names, as far as that is clear (RFC 5322 §3.6.2).
 
 export interface Author {
   readonly address: string;
@@ -9,13 +9,13 @@ export interface Author {
 export type Authors =
   /** Every reader finds exactly these: the field may stay. */
   | { readonly type: "unambiguous"; readonly authors: readonly Author[] }
-  /** These are meant, but the field must be written anew. */
+  /** These are meant, but the field must be rewritten. */
   | { readonly type: "repaired"; readonly authors: readonly Author[] }
   /** There is no address in it. The name is a phrase, or "". */
-  | { readonly type: "nobody"; readonly name: string }
+  | { readonly type: "none"; readonly name: string }
   /** Readers disagree about it. */
   | {
     readonly type: "ambiguous";
-    /** What looks like an address. */
+    /** Texts that look like addresses. */
     readonly candidates: readonly string[];
   };

@@ -1,4 +1,4 @@
-// What was meant by a From or Sender field that breaks the rules: the addresses in it, and the words
+// Interprets a From or Sender field that breaks the rules: the addresses in it, and the words
 // beside each.
 
 import { Buffer } from "node:buffer";
@@ -11,28 +11,28 @@ import { decodedWords } from "./author_words.ts";
 export type Meaning =
   /** One or more authors, beyond doubt. */
   | { readonly type: "repaired"; readonly authors: readonly Author[] }
-  | { readonly type: "nobody"; readonly name: string }
+  | { readonly type: "none"; readonly name: string }
   | { readonly type: "ambiguous" };
 
 const AMBIGUOUS = { type: "ambiguous" } as const;
 
-/** Octets of what may be an address, with white space and a route. */
+/** Octets of a possible address, with white space and a route. */
 const MAX_ADDRESS = 512;
 
 /**
- * Addresses in brackets go before bare ones, and what stands beside an address is its name, also where
- * a comma stands in it (`Doe, John <j@x.test>`). An encoded word is read as an address only where no
- * other is.
+ * Addresses in brackets take precedence over bare ones. The text beside an address is its name,
+ * even with a comma in it (`Doe, John <j@x.test>`). An encoded word is read as an address only if
+ * there is no other.
  *
- * @param octets UTF-8 where that is known, one character an octet
- * @param decoded whether they are not those of the field, but what these mean
+ * @param octets UTF-8 if that is known, one character an octet
+ * @param decoded whether they are the field's octets after decoding
  * @param strict see `AuthorsOptions`
  */
 export function meaningOf(octets: string, decoded: boolean, strict: boolean): Meaning {
   const { tokens, balanced } = tokenize(octets, !decoded);
   const found: { readonly address: string; readonly name: Token[] }[] = [];
   let words: Token[] = [];
-  // Whether some readers find an address where this one finds words.
+  // Whether other readers may find an address where this one finds words.
   let hidden = tokens.some(({ type, text }) => type === "encoded" && text.includes("@"));
   for (const piece of piecesOf(tokens)) {
     const address = addressIn(piece, decoded);
@@ -48,7 +48,7 @@ export function meaningOf(octets: string, decoded: boolean, strict: boolean): Me
     words = [];
   }
   const last = found.at(-1);
-  if (last === undefined) return nobody(tokens, octets, decoded, strict);
+  if (last === undefined) return withoutAddress(tokens, octets, decoded, strict);
   if (hidden || (found.length > 1 && !balanced)) return AMBIGUOUS;
   for (const token of words) last.name.push(token);
   const authors = found.map(({ address, name }) => ({
@@ -58,7 +58,7 @@ export function meaningOf(octets: string, decoded: boolean, strict: boolean): Me
   return { type: "repaired", authors };
 }
 
-function nobody(
+function withoutAddress(
   tokens: readonly Token[],
   octets: string,
   decoded: boolean,
@@ -74,14 +74,14 @@ function nobody(
     type !== "address" && !(type === "text" && text.includes("@"))
   );
   const name = nameOf(words, decoded, strict);
-  if (name !== "") return { type: "nobody", name };
-  // `<scanner>` is a name as well.
+  if (name !== "") return { type: "none", name };
+  // `<scanner>` is a name too.
   const inner = words.filter(({ type, text }) => type === "bracket" && !text.includes("@"))
     .map(({ text }): Token => ({ type: "text", text: text.slice(1, -1) }));
-  return { type: "nobody", name: nameOf(inner, decoded, strict) };
+  return { type: "none", name: nameOf(inner, decoded, strict) };
 }
 
-/** What stands between separators; each piece after the first begins with its separator. */
+/** The pieces between separators; each piece after the first begins with its separator. */
 function* piecesOf(tokens: readonly Token[]): Generator<readonly Token[]> {
   let piece: Token[] = [];
   for (const token of tokens) {
@@ -100,7 +100,7 @@ function addressIn(piece: readonly Token[], decoded: boolean): Found {
   if (bracketed !== undefined) return bracketed;
   const address = oneOf(piece.map(bare));
   if (typeof address !== "string") return address;
-  // Without brackets there is nothing that tells the author from an address in a name.
+  // Without brackets, nothing distinguishes the author from an address in a name.
   const names = piece.filter(({ type }) => type === "quoted" || type === "encoded");
   return hasAtSign(shownName(names, decoded) ?? "") ? AMBIGUOUS : address;
 }
@@ -125,24 +125,24 @@ function oneOf(found: readonly Found[]): Found {
   return one;
 }
 
-/** A route, which is obsolete (§4.4), or what stands before an address in a URL. */
+/** A route, which is obsolete (§4.4), or the scheme before an address in a URL. */
 const BEFORE_ADDRESS = /^(?:(?:[\s,]*@[\w.-]+)+\s*:|(?:mailto|smtp):)\s*/i;
 
 function inBrackets({ type, text }: Token): Found {
   if (type !== "bracket" || !text.includes("@")) return undefined;
   if (text.length > MAX_ADDRESS) return AMBIGUOUS;
   const address = text.slice(1, -1).trim().replace(BEFORE_ADDRESS, "");
-  // White space around dots and at signs is of §4.4, too.
+  // White space around dots and at signs is an obsolete form of §4.4, too.
   return judged(address.includes('"') ? address : address.replace(/\s*([.@])\s*/g, "$1"));
 }
 
-/** @returns undefined for what is no address, such as `scanner@` */
+/** @returns undefined for a text that is not an address, such as `scanner@` */
 function judged(text: string): Found {
   const [local, domain, ...others] = text.length > MAX_ADDRESS ? [text, text, ""] : text.split("@");
   if (local === "" || domain === undefined || domain === "") {
     return others.length === 0 ? undefined : AMBIGUOUS;
   }
-  // Some put it into apostrophes; and the dot of the root is DNS's, not mail's.
+  // Some programs put it into apostrophes; and the root's dot belongs to DNS, not to mail.
   const bare = /^'(.+)'$/s.exec(text)?.[1] ?? text;
   const address = Buffer.from(bare.replace(/\.$/, ""), "latin1").toString("utf8");
   if (isAddress(address)) {

@@ -1,21 +1,21 @@
-// The display name in a From or Sender field: what it says, and a form of it that is legal.
+// The display name in a From or Sender field: as readers show it, and in a valid form.
 
 import { Buffer } from "node:buffer";
 import type { Token } from "./author_tokens.ts";
 import { decodedWords, isProper, isUtf8 } from "./author_words.ts";
 import { phrase, repairedPhrase } from "./phrase.ts";
 
-/** Octets of a name that is written anew; a longer one is left out. */
+/** Octets of a name that is rewritten; a longer one is left out. */
 const MAX_NAME = 1000;
 
-/** Whether it has an at sign, or what is shown or normalized as one. */
+/** Whether it has an at sign, or a character that is shown or normalized as one. */
 export function hasAtSign(text: string): boolean {
   return /[@\ufe6b\uff20]/.test(text);
 }
 
 /**
  * The name as readers show it: without quotes, and with all encoded words decoded, even where they
- * must not stand. Undefined where one of them cannot be read.
+ * are not allowed. Undefined if one of them cannot be decoded.
  *
  * @param decoded whether its encoded words have been decoded already
  */
@@ -25,11 +25,11 @@ export function shownName(tokens: readonly Token[], decoded: boolean): string | 
 }
 
 /**
- * The name as a phrase (RFC 5322 §3.2.5), one character an octet. "" where it has an at sign, so that
- * some reader might find an address in it, and where nothing is left.
+ * The name as a phrase (RFC 5322 §3.2.5), one character an octet. "" if it has an at sign, because
+ * a reader might find an address in it, or if nothing is left.
  *
- * @param decoded whether its characters are not those of the field: it is encoded then
- * @param strict whether an encoded word that cannot be read here may be an address
+ * @param decoded whether its characters are the field's after decoding: it is encoded again then
+ * @param strict whether an encoded word that cannot be decoded here may be an address
  */
 export function nameOf(tokens: readonly Token[], decoded: boolean, strict: boolean): string {
   const words = trimmed(tokens);
@@ -46,10 +46,10 @@ export function nameOf(tokens: readonly Token[], decoded: boolean, strict: boole
   return repairedPhrase(words.map(legal).join(""));
 }
 
-/** What stands before an address in a URL, and in the address books of some. */
+/** The scheme before an address in a URL; some address books write it too. */
 const SCHEME = /^[[\s]*(?:mailto|smtp)[\]\s:]*$/i;
 
-/** Without what is no part of it: the separators at its ends. */
+/** Without the separators at its ends. */
 function trimmed(tokens: readonly Token[]): Token[] {
   let words = tokens.filter(({ type }) => type !== "bracket");
   words = words.filter(({ type }, i) => type !== "blank" || words[i + 1]?.type !== "separator");
@@ -58,7 +58,7 @@ function trimmed(tokens: readonly Token[]): Token[] {
   const first = words.findIndex((token) => !isSign(token));
   words = first < 0 ? [] : words.slice(first, words.findLastIndex((token) => !isSign(token)) + 1);
   const [only] = words;
-  // `ann@x.test (Ann)` was the way to give a name before RFC 822.
+  // Before RFC 822, a name was given as `ann@x.test (Ann)`.
   if (words.length === 1 && only?.type === "comment") {
     return [{ type: "text", text: unescaped(only.text.slice(1, -1)) }];
   }
@@ -75,7 +75,7 @@ function unescaped(text: string): string {
   return text.replace(/\\(.)/gs, "$1");
 }
 
-/** A token as repairedPhrase() takes it; encoded words become such as a phrase may hold. */
+/** A token as repairedPhrase() expects it; encoded words get a form that a phrase may hold. */
 function legal({ type, text }: Token): string {
   if (type !== "encoded") return text;
   if (isProper(text)) return ` ${text} `;

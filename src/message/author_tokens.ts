@@ -1,22 +1,22 @@
 // The tokens of a From or Sender field that may break every rule (RFC 5322 §3.2, §3.4, §4.4).
 //
-// Unlike address_list.ts, which says where any reader finds the same addresses, this says what a
-// person meant who did not know the rules: a quote, bracket or comment that does not end is no more
-// than a sign in somebody's name.
+// address_list.ts finds the addresses that every reader finds. This file finds what the author of
+// an invalid field meant: a quote, bracket or comment that does not end is just a character of a
+// name.
 
 import { encodedWordEnd } from "./author_words.ts";
 
 export interface Token {
   readonly type:
     | "blank"
-    /** What means nothing but itself. */
+    /** Plain text. */
     | "text"
     | "quoted"
     | "comment"
     | "encoded"
     /** A word with an at sign. */
     | "address"
-    /** Brackets with what is in them. */
+    /** Brackets and their content. */
     | "bracket"
     /** A comma or semicolon. */
     | "separator";
@@ -37,15 +37,14 @@ const WORD = /[^\x00-\x20\x7f"(<>,;:\\[\]]+/y;
 const LITERAL = /\[[A-Za-z0-9.:-]{1,64}\]/y;
 
 /**
- * Takes a field body apart. Each octet belongs to one token.
+ * Splits a field body into tokens. Each octet belongs to exactly one.
  *
  * @param body one character an octet
- * @param words whether encoded words are tokens of their own; they are text where they have been
- *   decoded already
+ * @param words whether encoded words are tokens of their own; false once they have been decoded
  */
 export function tokenize(body: string, words: boolean): Tokens {
   const tokens: Token[] = [];
-  // After one that does not end, none of its kind is looked for: that would take quadratic time.
+  // After one that does not end, no other of its kind is searched for: that takes quadratic time.
   let quotes = true;
   let comments = true;
   let brackets = true;
@@ -57,7 +56,7 @@ export function tokenize(body: string, words: boolean): Tokens {
     tokens.push({ type, text: body.slice(start, end) });
     return end;
   };
-  // A run of a word's characters may be many words, which all end no later than it does.
+  // A run of word characters may be many words, none of which ends after the run.
   let runEnd = 0;
   const endOfRun = (start: number): number => {
     if (start < runEnd) return runEnd;
@@ -68,14 +67,14 @@ export function tokenize(body: string, words: boolean): Tokens {
   const wordEnd = (start: number): number => {
     const end = endOfRun(start);
     if (!words || end < 0) return end;
-    // An encoded word may begin amid of another.
+    // An encoded word may begin in the middle of a word.
     const word = body.slice(start, end);
     for (let at = word.indexOf("=?", 1); at >= 0; at = word.indexOf("=?", at + 1)) {
       if (encodedWordEnd(body, start + at) >= 0) return start + at;
     }
     return end;
   };
-  /** Adds a word that begins at `start`, of which all before `from` is known to belong to it. */
+  /** Adds a word that begins at `start` and is known to reach up to `from` at least. */
   const addWord = (start: number, from: number): number => {
     let end = Math.max(wordEnd(from), from);
     const word = body.slice(start, end);
@@ -93,7 +92,7 @@ export function tokenize(body: string, words: boolean): Tokens {
       const end = quotedEnd(body, i);
       quotes = end > 0;
       if (!quotes) continue;
-      // A local part may stand in quotes.
+      // A local part may be quoted.
       i = body[end] === "@" ? addWord(i, end) : add("quoted", i, end);
     } else if (c === "(" && comments) {
       const end = commentEnd(body, i);
@@ -103,7 +102,7 @@ export function tokenize(body: string, words: boolean): Tokens {
       const end = nextBracket(body, i + 1);
       brackets = end >= 0;
       if (!brackets) continue;
-      // Of `<<ann@x.test>>` the inner ones count.
+      // In `<<ann@x.test>>` the inner brackets count.
       i = body[end] === ">" ? add("bracket", i, end + 1) : add("blank", i, i + 1);
     } else if (c === "<" || c === ">") {
       i = add("blank", i, i + 1);
@@ -118,7 +117,7 @@ export function tokenize(body: string, words: boolean): Tokens {
   return { tokens, balanced: quotes && comments && brackets };
 }
 
-/** After the quoted string that begins at `start` (§3.2.4), or -1 where it does not end. */
+/** Index after the quoted string that begins at `start` (§3.2.4), or -1 if it does not end. */
 function quotedEnd(body: string, start: number): number {
   for (let i = start + 1; i < body.length; i++) {
     if (body[i] === '"') return i + 1;
@@ -127,7 +126,7 @@ function quotedEnd(body: string, start: number): number {
   return -1;
 }
 
-/** After the comment that begins at `start` (§3.2.2), or -1 where it does not end. */
+/** Index after the comment that begins at `start` (§3.2.2), or -1 if it does not end. */
 function commentEnd(body: string, start: number): number {
   let depth = 0;
   for (let i = start; i < body.length; i++) {

@@ -1,5 +1,5 @@
-// Encoded words (RFC 2047) in the display name of an author, read strictly: what readers may decode in
-// different ways is not read at all. Names of files are read leniently, by encoded_words.ts.
+// Decodes encoded words (RFC 2047) in an author's display name, strictly: a word that readers may
+// decode in different ways is not decoded. encoded_words.ts decodes leniently, for file names.
 
 import { Buffer } from "node:buffer";
 import { charsetOf } from "./charsets.ts";
@@ -9,10 +9,10 @@ import { charsetOf } from "./charsets.ts";
  * brackets): programs write such words, and readers decode them.
  */
 const ENCODED_WORD = /=\?([^?\s"<>@]{1,60})\?([bq])\?([^?]*)\?=/iy;
-/** One that readers of a display name take for a word: there are no specials in it (§5 (3)). */
+/** One that readers of a display name take for a word: it has no specials (§5 (3)). */
 const PROPER = /^=\?[\w.+-]+(?:\*[\w-]*)?\?[bq]\?[\w!#$%&'*+/=^`{|}~.-]*\?=$/i;
 
-/** Where the encoded word ends that begins at this index, or -1 where none does. */
+/** Index after the encoded word that begins at `start`, or -1 if none does. */
 export function encodedWordEnd(text: string, start: number): number {
   ENCODED_WORD.lastIndex = start;
   return ENCODED_WORD.test(text) ? ENCODED_WORD.lastIndex : -1;
@@ -27,13 +27,13 @@ export function isProper(word: string): boolean {
  * The text with its encoded words decoded; white space between two of them does not count (§6.2).
  *
  * @param text one character an octet
- * @returns undefined where a word is in a charset that is not known here, or not in its charset, or
- *   begins and does not end: some readers decode it all the same
+ * @returns undefined if a word has an unknown charset, is not valid in its charset, or does not
+ *   end: some readers decode such words
  */
 export function decodedWords(text: string): string | undefined {
   let result = "";
   let from = 0;
-  /** Octets of words of one charset, which may have been cut inside of a character. */
+  /** Octets of words of one charset; a character may be split between words. */
   let octets: Buffer[] = [];
   let charset = "";
   const close = () => {
@@ -82,7 +82,7 @@ function utf8(text: string): string {
   return Buffer.from(text, "latin1").toString("utf8");
 }
 
-/** The octets as text, or undefined where they are not valid in this charset, or it is not known. */
+/** The octets as text, or undefined if the charset is unknown or they are not valid in it. */
 export function decodedOctets(octets: Uint8Array, charset: string): string | undefined {
   const label = charsetOf(charset) ?? charset;
   try {

@@ -1,9 +1,10 @@
-// Who a From or Sender field names (RFC 5322 §3.6.2), and the form in which every reader finds them.
+// Finds the authors in a From or Sender field (RFC 5322 §3.6.2), and a form in which every reader
+// finds the same ones.
 //
-// Readers of mail disagree about fields that break the rules, and some about fields that do not: of
-// `boss@corp.example <ann@sender.example>` two take the first for the author. So a field stays only
-// where nothing can be read into it. Else what was meant is written anew: the address in brackets, and
-// before it a name that is no address.
+// Mail readers disagree about invalid fields, and some about valid ones: of `boss@corp.example
+// <ann@sender.example>` two take the first address for the author. So a field stays only if it can
+// be read in one way. Otherwise it is rewritten: the address in brackets, after a name that is not
+// an address.
 
 import { Buffer } from "node:buffer";
 import { type Item, parseAddressList } from "./address_list.ts";
@@ -16,18 +17,18 @@ import { decodedOctets, isProper, isUtf8 } from "./author_words.ts";
 
 export interface AuthorsOptions {
   /**
-   * Whether the account may send as some addresses only. Then no name may have an at sign in it, even
-   * where the rules allow it: a reader may show the name alone.
+   * Whether the account may send as some addresses only. Then no name may have an at sign, even
+   * where RFC 5322 allows it: a reader may show the name alone.
    */
   readonly strict: boolean;
-  /** Charset of octets that are no UTF-8, as the message's Content-Type has it; or "". */
+  /** Charset of octets that are not UTF-8, from the message's Content-Type; or "". */
   readonly charset: string;
 }
 
 /** @param body a field body with its folding */
 export function readAuthors(body: Buffer, { strict, charset }: AuthorsOptions): Authors {
   const list = parseAddressList(body);
-  // A comma may stand after the last.
+  // A comma may follow the last item.
   const whole = list.regular && list.items.at(-1)?.end === body.length;
   const clear = whole ? unambiguousAuthors(body, list.items, strict) : undefined;
   if (clear !== undefined) return { type: "unambiguous", authors: clear };
@@ -38,7 +39,7 @@ export function readAuthors(body: Buffer, { strict, charset }: AuthorsOptions): 
   return { type: "ambiguous", candidates: candidatesOf(list.items).filter(isAddress) };
 }
 
-/** Those that are well-formed, or else what merely looks like an address. */
+/** The well-formed addresses, or if there are none, texts that look like addresses. */
 function candidatesOf(items: readonly Item[]): string[] {
   const mailboxes = (list: readonly Item[]): string[] =>
     list.flatMap((item) => {
@@ -52,9 +53,9 @@ function candidatesOf(items: readonly Item[]): string[] {
   );
 }
 
-/** The body in UTF-8, one character an octet, where it is in another charset that is known. */
+/** The body in UTF-8, one character an octet, if it is in another known charset. */
 function otherCharset(body: Buffer, octets: string, charset: string): string | undefined {
-  // What ISO-2022-JP (RFC 1468) switches its characters with.
+  // The escape sequences of ISO-2022-JP (RFC 1468).
   // deno-lint-ignore no-control-regex -- an escape sequence
   const label = /\x1b[$(][@-J]/.test(octets) ? "iso-2022-jp" : isUtf8(octets) ? "" : charset;
   const text = label === "" ? undefined : decodedOctets(body, label);
@@ -73,7 +74,7 @@ function unambiguousAuthors(
       if (author === undefined) return undefined;
       authors.push(author);
     } else if (item.type === "group" && !strict) {
-      // Groups have been allowed in From since RFC 6854; not every reader knows them there.
+      // RFC 6854 allows groups in From; not every reader supports them there.
       if (body.subarray(item.start, item.membersStart).includes("@")) return undefined;
       const found = unambiguousAuthors(body, item.members, strict);
       if (found === undefined) return undefined;
@@ -100,7 +101,7 @@ function unambiguousAuthor(
   if (!rest.every(isLegal)) return undefined;
   const shown = shownName(rest, false);
   if (strict && hasOther(shown, address)) return undefined;
-  // Where another address takes this one's place, its name must not be this one.
+  // The account's address may replace this one: its name must not show this one.
   const name = shown === undefined || hasAtSign(shown)
     ? ""
     : phrase === undefined

@@ -1,9 +1,9 @@
-// Charsets of mail by their labels (RFC 2978, WHATWG Encoding): those that the runtimes' TextDecoder
-// knows, the other names that programs give them, and a few that it does not know.
+// Decodes charsets by their labels (RFC 2978, WHATWG Encoding): those of the runtimes' TextDecoder,
+// other names that programs use for them, and a few more charsets.
 
 import { Buffer } from "node:buffer";
 
-/** Other labels, without punctuation, and what TextDecoder calls the charset. */
+/** Other labels, without punctuation, and TextDecoder's name for the charset. */
 const ALIASES: Readonly<Record<string, string>> = {
   ...named("utf-8", "utf8mb3 utf8mb4 cp65001 65001 utf8n csutf8"),
   ...named("shift_jis", "cp932 932 ibm932 windows932 cp943 cp943c ibm943 ibm943c xibm943 cp942"),
@@ -40,7 +40,7 @@ function named(charset: string, labels: string): Record<string, string> {
   return Object.fromEntries(labels.split(" ").map((label) => [label, charset]));
 }
 
-/** Labels that name no charset for octets over 127; what these mean is to be guessed. */
+/** Labels that name no charset for octets over 127; their meaning must be guessed. */
 const NONE =
   /^(?:us-?ascii|ascii|ansi_x3\.4.*|iso[-_]?646.*|(?:x-)?unknown.*|default|none|binary|)$/;
 
@@ -64,7 +64,7 @@ export function charsetOf(label: string): string | undefined {
 }
 
 /**
- * Octets as text, or undefined where they are not valid in this charset.
+ * Octets as text, or undefined if they are not valid in this charset.
  *
  * @param octets one character an octet
  * @param charset as {@link charsetOf} names it
@@ -81,7 +81,7 @@ export function decoded(octets: string, charset: string): string | undefined {
     case "ibm850":
       return octets.replace(/[\x80-\xff]/g, (octet) => DOS[charset][octet.charCodeAt(0) - 128]!);
   }
-  // RFC 2781 §3.3: the mark at its beginning tells the order of octets.
+  // RFC 2781 §3.3: the byte order mark at the beginning decides.
   const utf16 = charset === "utf-16le" && octets.startsWith("\xfe\xff") ? "utf-16be" : charset;
   try {
     return new TextDecoder(utf16, { fatal: true }).decode(Buffer.from(octets, "latin1"));
@@ -90,15 +90,15 @@ export function decoded(octets: string, charset: string): string | undefined {
   }
 }
 
-/** Shifts and escape sequences of ISO 2022, which are ASCII to a reader that does not know them. */
+/** Shifts and escape sequences of ISO 2022; a reader without it takes them for ASCII. */
 // deno-lint-ignore no-control-regex -- ESC
 const ISO_2022_JP = /\x1b(?:\$[@B(]|\([IJ])/;
 // deno-lint-ignore no-control-regex -- SO
 const ISO_2022_KR = /\x1b\$\)C|\x0e/;
 
 /**
- * Octets that come without a charset as text: UTF-8, which other text hardly ever happens to be,
- * then the charsets that stand nearby, then windows-1252, in which all octets are some character.
+ * Decodes octets without a charset: as UTF-8, because other text is hardly ever valid UTF-8; then
+ * in the charsets given nearby; then as windows-1252, in which every octet is a character.
  *
  * @param octets one character an octet
  * @param nearby labels
@@ -137,7 +137,7 @@ function inEightBits(octets: string): string {
   return octets.replace(/[!-~]/g, (octet) => String.fromCharCode(octet.charCodeAt(0) | 128));
 }
 
-/** RFC 2152: UTF-16 in base64 between `+` and a character that is none of base64. */
+/** RFC 2152: UTF-16 in base64, from `+` to the first character outside of base64. */
 function utf7(octets: string): string | undefined {
   let valid = true;
   const text = octets.replace(/\+([A-Za-z0-9+/]*)-?/g, (_, base64: string) => {

@@ -1,18 +1,18 @@
-// A message's octets by position, whatever pieces they lie in. Nothing of the message's size is
-// copied: a message may have 150 MB.
+// Reads and searches a message's octets by position, across its pieces. It never copies a whole
+// message, which may have 150 MB.
 
 import { asBuffer } from "../octets.ts";
 import type { Edit } from "./edits.ts";
 import { type LazyContent, LazyPiece, type Piece, PieceReader } from "./lazy_piece.ts";
 
-/** Octets that a search looks at together: few at first, for most things are near. */
+/** Octets of a search's first step: few, because most searches end nearby. */
 const FIRST_LOOK = 4 * 1024;
-/** Octets that become a string at once. */
+/** Octets that become one string at most. */
 const LARGEST_STRING = 32 * 1024;
 const HYPHEN = "-";
 const NOTHING = new Uint8Array();
 
-/** For all: what is looked at is not kept. */
+/** Shared by all views: what it returns is not kept. */
 const reader = new PieceReader();
 
 export class ContentView<P extends Piece = Piece> {
@@ -21,7 +21,7 @@ export class ContentView<P extends Piece = Piece> {
   readonly #pieces: readonly P[];
   /** Where each piece begins. */
   readonly #starts: readonly number[];
-  /** The octets of the piece that was looked into last, and where they begin. */
+  /** The octets of the piece that was read last, and the position of the first. */
   #near: Uint8Array = NOTHING;
   #nearStart = 0;
 
@@ -37,7 +37,7 @@ export class ContentView<P extends Piece = Piece> {
     this.length = length;
   }
 
-  /** The octets from `start` up to `end`, uncopied. */
+  /** The octets from `start` up to `end`, not copied. */
   slice(start: number, end: number): readonly P[] {
     const found: P[] = [];
     let index = this.#indexAt(start);
@@ -52,7 +52,7 @@ export class ContentView<P extends Piece = Piece> {
     return found;
   }
 
-  /** The octet at a position; -1 outside of the message. Cheap where the last one was near. */
+  /** The octet at a position; -1 outside of the message. Cheap if the last position was near. */
   octetAt(position: number): number {
     const offset = position - this.#nearStart;
     if (offset >= 0 && offset < this.#near.length) return this.#near[offset]!;
@@ -60,7 +60,7 @@ export class ContentView<P extends Piece = Piece> {
     return this.#octetsAt(position)[position - this.#nearStart]!;
   }
 
-  /** Where the first such octet stands from `start` on and before `end`, or -1. */
+  /** Position of the first such octet from `start` up to `end`, or -1. */
   indexOfOctet(octet: number, start: number, end = this.length): number {
     const last = Math.min(end, this.length);
     for (let at = start; at < last;) {
@@ -72,7 +72,7 @@ export class ContentView<P extends Piece = Piece> {
     return -1;
   }
 
-  /** The octets from `start` up to `end`, a character each; the caller sees to it that they are few. */
+  /** The octets from `start` up to `end`, one character each. For short ranges only. */
   text(start: number, end: number): string {
     let text = "";
     for (const piece of this.slice(start, end)) {
@@ -82,15 +82,15 @@ export class ContentView<P extends Piece = Piece> {
   }
 
   /**
-   * Where the first `needle` begins that lies wholly between `start` and `end`, or -1. What is near
-   * is found in strings, for both runtimes search them natively. Further away octets are searched:
-   * a large message would leave strings of its own size behind, which Bun is slow to collect.
+   * Position of the first `needle` that is wholly between `start` and `end`, or -1. Nearby it
+   * searches strings, which both runtimes do natively. Further away it searches octets: strings of
+   * a whole message would be garbage of its size, which Bun is slow to collect.
    */
   indexOf(needle: string, start: number, end: number): number {
     const overlap = needle.length - 1;
     let look = Math.max(FIRST_LOOK, needle.length);
     for (let at = start; at + needle.length <= end;) {
-      // Mostly within one piece, and apart from that over its end: joining strings is dear.
+      // Within one piece first, then across its end: joining strings is expensive.
       const pieceEnd = Math.min(this.#endOfPiece(at), end);
       const to = Math.min(at + look, pieceEnd);
       const found = look <= LARGEST_STRING
@@ -107,16 +107,16 @@ export class ContentView<P extends Piece = Piece> {
     return -1;
   }
 
-  /** Where `needle` begins after `start`, both within one piece. */
+  /** Offset of `needle` from `start`, within one piece; or -1. */
   #indexInPiece(needle: string, start: number, end: number): number {
     const index = this.#indexAt(start);
     const piece: Piece = this.#pieces[index]!;
-    // What holds nothing but base64 has no hyphen, and need not be made to be searched for one.
+    // Base64 has no hyphen, so the piece need not be made.
     if (piece instanceof LazyPiece && piece.base64 && needle.includes(HYPHEN)) return -1;
     const octets = reader.read(piece);
     const from = start - this.#starts[index]!;
     const last = end - this.#starts[index]! - needle.length;
-    // Base64 has no hyphen, and every delimiter has two: one native search passes by an attachment.
+    // Every delimiter has hyphens and base64 has none: one native search skips an attachment.
     const anchor = Math.max(0, needle.indexOf(HYPHEN));
     const code = needle.charCodeAt(anchor);
     let at = octets.indexOf(code, from + anchor) - anchor;
@@ -127,7 +127,7 @@ export class ContentView<P extends Piece = Piece> {
     return -1;
   }
 
-  /** The octets of the piece that holds a position, which begin at `#nearStart` then. */
+  /** The octets of the piece at a position; `#nearStart` is then the position of the first. */
   #octetsAt(position: number): Uint8Array {
     const offset = position - this.#nearStart;
     if (offset >= 0 && offset < this.#near.length) return this.#near;
@@ -135,7 +135,7 @@ export class ContentView<P extends Piece = Piece> {
     const piece: Piece = this.#pieces[index]!;
     this.#nearStart = this.#starts[index]!;
     const octets = reader.read(piece);
-    // What is made is good until another piece is read.
+    // The octets of a lazy piece are valid only until another piece is read.
     this.#near = piece instanceof LazyPiece ? NOTHING : octets;
     return octets;
   }
@@ -145,7 +145,7 @@ export class ContentView<P extends Piece = Piece> {
     return this.#starts[index]! + this.#pieces[index]!.length;
   }
 
-  /** Index of the piece that holds a position. */
+  /** Index of the piece at a position. */
   #indexAt(position: number): number {
     let low = 0;
     let high = this.#starts.length - 1;
@@ -165,7 +165,7 @@ function holds(octets: Uint8Array, at: number, needle: string): boolean {
   return true;
 }
 
-/** The octets from `start` up to `end` give way to a content, however many pieces it has. */
+/** Edits that replace the octets from `start` up to `end` with a content of any number of pieces. */
 export function editsFor(start: number, end: number, content: LazyContent): Edit<Piece>[] {
   const [first = NOTHING, ...rest] = content;
   return [{ start, end, octets: first }, ...rest.map((octets) => ({ start: end, end, octets }))];

@@ -1,9 +1,9 @@
-// Changes to a message as values: which octets give way to which.
+// Changes to a message as values: a range of octets, and what replaces it.
 
 import type { Content } from "../smtp/content.ts";
 import type { LazyContent, Piece } from "./lazy_piece.ts";
 
-/** The octets from `start` up to `end` give way to others; where both are one, nothing does. */
+/** Replaces the octets from `start` up to `end`; inserts if both are equal. */
 export interface Edit<P extends Piece = Uint8Array> {
   /** Octets from the beginning of the message. */
   readonly start: number;
@@ -11,16 +11,16 @@ export interface Edit<P extends Piece = Uint8Array> {
   readonly octets: P;
 }
 
-/** Takes out a header field with its line end. */
+/** Removes a header field with its line end. */
 export function removal({ start, end }: { readonly start: number; readonly end: number }): Edit {
   return { start, end: end + 2, octets: NOTHING };
 }
 const NOTHING = new Uint8Array(0);
 
 /**
- * The content with all edits made. What stays is shared with the content that was given.
+ * Applies edits to a content. Unchanged octets are shared with the given content.
  *
- * @param edits in order, none reaching into another
+ * @param edits in order, without overlaps
  */
 export function applyEdits(content: Content, edits: readonly Edit[]): Content;
 export function applyEdits(content: LazyContent, edits: readonly Edit<Piece>[]): LazyContent;
@@ -31,7 +31,7 @@ export function applyEdits(content: LazyContent, edits: readonly Edit<Piece>[]):
     if (octets.length > 0) blocks.push(octets);
   };
   let next = 0;
-  /** Where the current block begins, and up to where octets have been written or left out. */
+  /** Position of the current block, and the position up to which all octets are dealt with. */
   let blockStart = 0;
   let done = 0;
   for (const block of content) {

@@ -1,10 +1,10 @@
-// Encoded words (RFC 2047) as text, wherever programs write them: in names of files too, where they
-// must not stand (§5), split within a character, and joined without white space.
+// Decodes encoded words (RFC 2047) in all forms that programs write: in file names, where they are
+// not allowed (§5), split within a character, and joined without white space.
 
 import { Buffer } from "node:buffer";
 import { charsetOf, decoded, guessed } from "./charsets.ts";
 
-/** Charset, encoding, text. RFC 2231 §5 lets a language stand after the charset. */
+/** Charset, encoding, text. RFC 2231 §5 allows a language after the charset. */
 const ENCODED_WORD = /=\?([^?*\s]+)(?:\*[^?\s]*)?\?([bq])\?([^?]*)\?=/gi;
 
 interface Word {
@@ -15,10 +15,10 @@ interface Word {
 }
 
 /**
- * A text with all its encoded words decoded; what stands besides is guessed.
+ * Decodes all encoded words in a text. The charset of the rest is guessed.
  *
  * @param text one character an octet
- * @param nearby charset labels for what has none of its own
+ * @param nearby charset labels for text without one of its own
  */
 export function decodedWords(text: string, nearby: readonly string[] = []): string {
   let result = "";
@@ -48,7 +48,7 @@ function matches(text: string): Iterable<RegExpExecArray> {
   return text.includes("=?") ? text.matchAll(ENCODED_WORD) : [];
 }
 
-/** Words that stand next to one another: those of one charset belong together. */
+/** Decodes adjacent words: those of one charset belong together. */
 function textOf(words: readonly Word[], nearby: readonly string[]): string {
   let text = "";
   for (let i = 0; i < words.length;) {
@@ -61,7 +61,7 @@ function textOf(words: readonly Word[], nearby: readonly string[]): string {
   return text;
 }
 
-/** A character may be split between words, though it must not be (§5). */
+/** Some programs split a character between words, although §5 forbids it. */
 function textOfCharset(
   words: readonly Word[],
   charset: string | undefined,
@@ -71,7 +71,7 @@ function textOfCharset(
   if (charset === undefined) return guessed(octets.join(""), nearby);
   const together = decoded(octets.join(""), charset);
   if (together !== undefined) return together;
-  // Some programs cut the base64 of the whole anywhere.
+  // Some programs encode the whole text and split its base64 anywhere.
   const base64 = words.map(({ encoded }) => encoded).join("");
   const cut = words.every(isBase64) && !/=[^=]/.test(base64)
     ? decoded(fromBase64(base64), charset)
@@ -80,7 +80,7 @@ function textOfCharset(
   return octets.map((word) => decoded(word, charset) ?? guessed(word, nearby)).join("");
 }
 
-/** The octets that an encoded word stands for (§4), one character each. */
+/** The octets that an encoded word encodes (§4), one character each. */
 export function octetsOf({ encoding, encoded }: Pick<Word, "encoding" | "encoded">): string {
   if (isBase64({ encoding })) return fromBase64(encoded);
   return encoded.replaceAll("_", " ").replace(

@@ -1,5 +1,5 @@
-// Where a header field may be folded (RFC 5322 §2.2.3, §3.2.2): before white space, and where white
-// space may be put in without changing what the field means.
+// Folds header fields with long lines (RFC 5322 §2.2.3, §3.2.2): before white space, and where
+// white space can be added without changing the field's meaning.
 
 import { Buffer } from "node:buffer";
 import { EQUALS, LF } from "../octets.ts";
@@ -10,18 +10,18 @@ import { encodedWords } from "./phrase.ts";
 
 const CRLF = "\r\n";
 
-/** Characters, in no brackets, quoted string or comment, after which a line may end; and before which. */
+/** Characters after and before which a line may end, outside of brackets, quotes and comments. */
 interface Syntax {
-  readonly behind: string;
+  readonly after: string;
   readonly before: string;
 }
 
-const ADDRESSES: Syntax = { behind: ",;", before: "<" };
-const IDENTIFIERS: Syntax = { behind: ",", before: "<" };
-const LIST: Syntax = { behind: ",", before: "" };
-const PARAMETERS: Syntax = { behind: ";", before: "" };
+const ADDRESSES: Syntax = { after: ",;", before: "<" };
+const IDENTIFIERS: Syntax = { after: ",", before: "<" };
+const LIST: Syntax = { after: ",", before: "" };
+const PARAMETERS: Syntax = { after: ";", before: "" };
 
-/** By the name in lower case; in other fields white space may be added between encoded words alone. */
+/** By name in lower case. In other fields, white space may be added only between encoded words. */
 const SYNTAX: readonly (readonly [name: RegExp, syntax: Syntax])[] = [
   [/^(?:resent-)?(?:from|sender|to|cc|bcc|reply-to)$/, ADDRESSES],
   [/^x-original-(?:to|cc)$|^(?:errors|disposition-notification|return-receipt)-to$/, ADDRESSES],
@@ -33,9 +33,9 @@ const SYNTAX: readonly (readonly [name: RegExp, syntax: Syntax])[] = [
     PARAMETERS,
   ],
 ];
-const NO_SYNTAX: Syntax = { behind: "", before: "" };
+const NO_SYNTAX: Syntax = { after: "", before: "" };
 
-/** Fields that are text for people (RFC 5322 §2.2.1), of which all may become encoded words. */
+/** Unstructured fields (RFC 5322 §2.2.1), whose whole text may become encoded words. */
 const TEXT = /^(?:subject|comments|content-description|thread-topic)$/;
 
 /** An encoded word longer than this cannot stand in a line of its own. */
@@ -43,8 +43,9 @@ const LONGEST_WORD = MAX_LINE - 1;
 const ENCODED_WORD = /=\?([^?\s]{1,80})\?([bq])\?([^?\s]*)\?=/giy;
 
 /**
- * The field with its lines over 998 octets folded. What has no place to be folded stays as it is: only
- * an encoded word of such a length becomes several, and a text for people becomes encoded words.
+ * The field with its lines over 998 octets folded. A line that cannot be folded stays as it is,
+ * with two exceptions: a long encoded word becomes several, and an unstructured text becomes
+ * encoded words.
  */
 export function refolded(field: Buffer): Buffer {
   if (field.length <= MAX_LINE || !hasLongLine(field)) return field;
@@ -67,34 +68,34 @@ function hasLongLine(field: Buffer): boolean {
   return false;
 }
 
-/** A place to fold: before the character, which is white space or gets a space before it. */
-interface Place {
+/** A fold before the character at `at`, which is white space or gets a space before it. */
+interface FoldPoint {
   readonly at: number;
   readonly isWhite: boolean;
 }
 
 /** @param text a field, one character an octet */
 function fold(text: string, syntax = NO_SYNTAX): string {
-  const places = placesIn(text, syntax);
+  const points = foldPointsIn(text, syntax);
   let result = "";
   let next = 0;
   for (let start = 0; start < text.length;) {
     const lineEnd = text.indexOf(CRLF, start);
     const end = lineEnd < 0 ? text.length : lineEnd;
-    /** Where the line that is being made begins, and whether it has an added space. */
+    /** Where the output line begins in the text, and how many spaces were added to it. */
     let from = start;
     let added = 0;
-    let place: Place | undefined;
+    let point: FoldPoint | undefined;
     const foldBefore = (limit: number) => {
-      if (place === undefined || limit - from + added <= MAX_LINE) return;
-      result += text.slice(from, place.at) + (place.isWhite ? CRLF : `${CRLF} `);
-      from = place.at;
-      added = place.isWhite ? 0 : 1;
-      place = undefined;
+      if (point === undefined || limit - from + added <= MAX_LINE) return;
+      result += text.slice(from, point.at) + (point.isWhite ? CRLF : `${CRLF} `);
+      from = point.at;
+      added = point.isWhite ? 0 : 1;
+      point = undefined;
     };
-    for (; next < places.length && places[next]!.at < end; next++) {
-      foldBefore(places[next]!.at);
-      place = places[next]!;
+    for (; next < points.length && points[next]!.at < end; next++) {
+      foldBefore(points[next]!.at);
+      point = points[next]!;
     }
     foldBefore(end);
     start = lineEnd < 0 ? text.length : end + CRLF.length;
@@ -103,10 +104,10 @@ function fold(text: string, syntax = NO_SYNTAX): string {
   return result;
 }
 
-/** All places in their order, in one go. */
-function placesIn(text: string, { behind, before }: Syntax): Place[] {
-  const places: Place[] = [];
-  /** Where a line ends but for white space: no line is to become blank. */
+/** All possible folds in order, in one pass. */
+function foldPointsIn(text: string, { after, before }: Syntax): FoldPoint[] {
+  const points: FoldPoint[] = [];
+  /** The end of a line without its trailing white space: no line may become blank. */
   let last = -1;
   let lineEnd = -1;
   let quoted = false;
@@ -115,7 +116,7 @@ function placesIn(text: string, { behind, before }: Syntax): Place[] {
   const colon = text.indexOf(":");
   const add = (at: number) => {
     if (at < last && !isWhite(text.charCodeAt(at)) && !isWhite(text.charCodeAt(at - 1))) {
-      places.push({ at, isWhite: false });
+      points.push({ at, isWhite: false });
     }
   };
   for (let i = 0; i < text.length; i++) {
@@ -127,8 +128,8 @@ function placesIn(text: string, { behind, before }: Syntax): Place[] {
     }
     const code = text.charCodeAt(i);
     if (isWhite(code)) {
-      const isPlace = i > 0 && i < last && text[i - 1] !== "\n" && !isWhite(text.charCodeAt(i - 1));
-      if (isPlace) places.push({ at: i, isWhite: true });
+      const isPoint = i > 0 && i < last && text[i - 1] !== "\n" && !isWhite(text.charCodeAt(i - 1));
+      if (isPoint) points.push({ at: i, isWhite: true });
       continue;
     }
     if (i <= colon) continue;
@@ -152,13 +153,13 @@ function placesIn(text: string, { behind, before }: Syntax): Place[] {
       if (c === "<") bracket = ">";
       else if (c === "[") bracket ||= "]";
       else if (c === bracket) bracket = "";
-      if (bracket === "" && behind.includes(c)) add(i + 1);
+      if (bracket === "" && after.includes(c)) add(i + 1);
     }
   }
-  return places;
+  return points;
 }
 
-/** The field with several encoded words for each that no line can hold (RFC 2047 §2). */
+/** The field with each encoded word that is too long for a line split into several (RFC 2047 §2). */
 function withShortWords(text: string): string {
   if (!text.includes("=?")) return text;
   let result = "";

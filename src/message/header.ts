@@ -1,10 +1,10 @@
-// The header section of a message, on octets (RFC 5322 §2.2, §3.6).
+// Reads the header section of a message, as octets (RFC 5322 §2.2, §3.6).
 
 import { Buffer } from "node:buffer";
 import { asBuffer, CR, HYPHEN, LF, SPACE, TAB } from "../octets.ts";
 import { type LazyContent, octetsOf } from "./lazy_piece.ts";
 
-/** One header field where it stands. */
+/** One header field and its position. */
 export class HeaderField {
   readonly #octets: Buffer;
 
@@ -32,22 +32,22 @@ export class HeaderField {
 }
 
 export interface HeaderSection {
-  /** The message's octets up to the end of the last field; its line end is counted in. */
+  /** The message's octets up to the end of the last field, with its line end. */
   readonly octets: Buffer;
   readonly fields: readonly HeaderField[];
   /**
-   * Whether every line is as RFC 5322 §2.1.1 and §2.2 want it now, the obsolete forms left out: no
-   * stray CR or LF, no NUL, no line that is no field, no white space before a colon, no continuation
-   * line of white space alone, none over 998 octets, and an empty line at the end.
+   * Whether every line follows RFC 5322 §2.1.1 and §2.2 without the obsolete forms: no stray CR or
+   * LF, no NUL, only fields, no white space before a colon, no continuation line of white space
+   * alone, no line over 998 octets, and an empty line at the end.
    */
   readonly regular: boolean;
 }
 
-/** Octets; Exchange takes no more header than this. */
+/** Octets; the largest header that Exchange accepts. */
 export const MAX_HEADER = 256 * 1024;
-/** Octets: what is longer is not looked at. */
+/** Octets of a header that are read at most. */
 export const HEADER_LOOK = 2 * MAX_HEADER;
-/** RFC 5322 §2.1.1: octets of a line, its line end left out. */
+/** RFC 5322 §2.1.1: octets of a line, without its line end. */
 export const MAX_LINE = 998;
 const COLON = 58;
 
@@ -55,9 +55,9 @@ const STRAY_OR_NUL = /\r(?!\n)|(?<!\r)\n|\0/;
 
 /**
  * Reads the fields at the beginning of a message with CRLF line ends. The section ends before the
- * first line that is no field: mostly the empty one. Of a message that is not regular, the fields
- * are those up to where it is not understood: `repairHeader` makes it regular. One that is longer than
- * `limit` octets is not regular either: what is after them is not read.
+ * first line that is not a field, mostly the empty one. If the header is not regular, the fields
+ * are those up to the first line that is not understood; `repairHeader` makes it regular. A header
+ * longer than `limit` octets is not regular either: its rest is not read.
  */
 export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSection {
   const octets = beginning(content);
@@ -65,7 +65,7 @@ export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSec
   let regular = true;
   let ended = false;
   let position = 0;
-  // The field that is being read.
+  // The field being read.
   let fieldStart = 0;
   let colon = -1;
   let nameStop = 0;
@@ -107,13 +107,13 @@ export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSec
   };
 }
 
-/** The first octets in one piece, as many as a header may have. */
+/** The first octets in one piece, HEADER_LOOK at most. */
 function beginning(content: LazyContent): Buffer {
   const pieces: Uint8Array[] = [];
   let length = 0;
   for (const block of content) {
     if (length >= HEADER_LOOK) break;
-    // Only as far as the header goes: a body needs no copy.
+    // Without the body, which need not be copied.
     const piece = octetsOf(block).subarray(0, HEADER_LOOK - length);
     pieces.push(piece);
     length += piece.length;
@@ -130,14 +130,14 @@ function holdsEmptyLine(piece: Uint8Array): boolean {
   return asBuffer(piece).includes("\r\n\r\n");
 }
 
-/** Index of the colon after a field name (RFC 5322 §2.2), or -1 where the line is no field. */
+/** Index of the colon after a field name (RFC 5322 §2.2), or -1 if the line is not a field. */
 export function colonOf(octets: Buffer, start: number, end: number): number {
-  // A delimiter line (RFC 2046 §5.1.1) may have a colon; no field's name begins so.
+  // A delimiter line (RFC 2046 §5.1.1) may have a colon; no field name begins with two hyphens.
   if (octets[start] === HYPHEN && octets[start + 1] === HYPHEN) return -1;
   for (let i = start; i < end; i++) {
     const octet = octets[i]!;
     if (octet === COLON) return i > start ? i : -1;
-    // RFC 5322 §4.5 lets white space stand before the colon; it is accepted in no other place.
+    // RFC 5322 §4.5 allows white space before the colon, and nowhere else in a name.
     if (isWhite(octet)) {
       let next = i;
       while (next < end && isWhite(octets[next]!)) next++;
@@ -153,13 +153,13 @@ export function isWhite(octet: number): boolean {
   return octet === SPACE || octet === TAB;
 }
 
-/** Whether there is nothing but spaces and tabs. */
+/** Whether there are only spaces and tabs. */
 export function isBlank(octets: Buffer, start: number, end: number): boolean {
   for (let i = start; i < end; i++) if (!isWhite(octets[i]!)) return false;
   return true;
 }
 
-/** Whether the field says nothing: its body is white space. */
+/** Whether the field's body is only white space. */
 export function isEmpty({ body }: HeaderField): boolean {
   return body.length < 1000 && body.toString("latin1").trim() === "";
 }

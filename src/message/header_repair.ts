@@ -1,4 +1,4 @@
-// Makes a header one that every program reads alike (RFC 5322 §2.1.1, §2.2, §4).
+// Repairs a header so that every program reads it in the same way (RFC 5322 §2.1.1, §2.2, §4).
 
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
@@ -9,62 +9,62 @@ import { refolded } from "./folding.ts";
 import { colonOf, HEADER_LOOK, isBlank, isWhite, MAX_LINE } from "./header.ts";
 import { parseParameterized } from "./parameters.ts";
 
-/** What becomes of a message whose header is not regular. */
+/** The result for a message whose header is not regular. */
 export type Repair =
   | { readonly type: "repaired"; readonly message: Content }
   /** A line is not a field, and it is unclear whether the header goes on after it. */
   | { readonly type: "broken"; readonly line: string }
-  /** No line ends but CRs, which no reader of mail takes for any. */
+  /** All lines end in CR alone, which no mail reader takes for a line end. */
   | { readonly type: "crOnly" }
-  /** More header than is allowed, or than is looked at. */
+  /** The header is over the limit. */
   | {
     readonly type: "tooLong";
-    /** Octets that it has at least. */
+    /** Octets that the header has at least. */
     readonly octets: number;
   };
 
-/** Lines of a mailbox file (RFC 4155), and what some programs make of them. */
+/** Lines of an mbox file (RFC 4155), and their escaped form. */
 const MBOX_LINE = /^>?From /;
 /** `From ann@example.com Mon Nov 23 20:27:56 2026` */
 const MBOX_DATE = /\d\d:\d\d.* \d{4}\s*$/;
-/** Fields that say that a header goes on: they are about people, or about how to read the body. */
+/** Fields that prove that the header continues: they are about people, or how to read the body. */
 const TELLING =
   /^(?:to|cc|bcc|from|sender|reply-to|resent-[a-z-]+|mime-version|content-[a-z-]+)[ \t\0\r]*:/gim;
-/** A line that was meant as a field: its name has a space in it, or letters that are not ASCII. */
+/** A line that was meant as a field, but has a space or non-ASCII letters in its name. */
 const NEARLY_FIELD = /^[^:]{1,76}:/;
 const ENCODING = /^content-transfer-encoding$/i;
 const BASE64_LINE = /^[A-Za-z0-9+/=]+$/;
 
 /**
- * The message with a regular header, whatever its line ends; after the header nothing changes. What
- * programs disagree about is what a stranger could use to have a field read by Exchange that was text
- * to us: so mbox lines, a byte order mark and white space before a colon go, continuation lines of
- * white space alone go (some take them for the empty line), NULs and stray CRs become spaces, long
- * lines are folded at their white space, and an empty line stands between header and text.
+ * The message with a regular header, for any line ends; the body does not change. Where programs
+ * disagree, an attacker could have Exchange read a field that is text to the relay. So mbox lines,
+ * a byte order mark and white space before a colon are removed; so are continuation lines of white
+ * space alone (some programs take them for the empty line). NULs and stray CRs become spaces, long
+ * lines are folded, and an empty line separates header and text.
  *
- * A line that is no field ends the header, and the rest is text. But where fields follow that tell
- * that the header goes on, or where the body is base64 and the line is not, it is no text: a line
- * with a colon, or before base64, is left out, any other breaks the header. Beyond a delimiter line of
- * its own boundary no header goes on.
+ * A line that is not a field ends the header, and the rest is text. But if fields follow that prove
+ * that the header continues, or if the body is base64 and the line is not, the line cannot be text:
+ * it is left out if it has a colon or is before base64; any other line breaks the header. The
+ * header never continues after a delimiter line of its own boundary.
  *
- * @param limit octets of the repaired header at most: no more fields are read than fit
+ * @param limit octets of the repaired header at most; fields beyond them are not read
  */
 export function repairHeader(message: Content, limit = HEADER_LOOK): Repair {
   if (hasCrsOnly(message)) return { type: "crOnly" };
   const raw = firstOctets(message);
   const text = raw.toString("latin1");
   const empty = /^\r*\n|\n\r*\n/.exec(text);
-  // The first of the two line ends is the last field's.
+  // The first of the two line ends belongs to the last field.
   const end = empty === null ? raw.length : empty.index === 0 ? 0 : empty.index + 1;
-  const behind = empty === null ? raw.length : empty.index + empty[0].length;
+  const textStart = empty === null ? raw.length : empty.index + empty[0].length;
 
   const fields: Buffer[][] = [];
   const delimiters = new OwnDelimiters(text);
-  /** Where the text begins. */
-  let bodyStart = empty === null ? undefined : behind;
+  /** Index of the text. */
+  let bodyStart = empty === null ? undefined : textStart;
   let lastTelling: { readonly before: number; readonly at: number } | undefined;
   let encoding: readonly Buffer[] = [];
-  /** What `encoding` says, once that is asked: no line is added to a field after one left out. */
+  /** Whether the body is base64, once that was read: no line continues a field after an omitted one. */
   let base64: boolean | undefined;
   let leftOut = false;
   /** Octets of the fields so far. */
@@ -94,7 +94,7 @@ export function repairHeader(message: Content, limit = HEADER_LOOK): Repair {
     } else {
       const words = line.toString("latin1");
       const before = Math.min(end, delimiters.next(fields, at) ?? end);
-      // Where no field stands before it, there is no header that it could break.
+      // Without a field before it, there is no header that it could break.
       if (field !== undefined && lastTelling?.before !== before) {
         lastTelling = { before, at: lastIndex(TELLING, text.slice(0, before)) };
       }
@@ -123,14 +123,14 @@ export function repairHeader(message: Content, limit = HEADER_LOOK): Repair {
   return { type: "repaired", message: applyEdits(message, [edit]) };
 }
 
-/** The delimiter lines (RFC 2046 §5.1.1) of the multipart that a header says its message is. */
+/** The delimiter lines (RFC 2046 §5.1.1) of the multipart that the header declares. */
 class OwnDelimiters {
   readonly #text: string;
-  /** How many fields have been looked at for a Content-Type, and how many were one. */
+  /** How many fields were searched for a Content-Type, and how many were one. */
   #fields = 0;
   #types = 0;
   readonly #boundaries = new Set<string>();
-  /** Where the first delimiter line after the last Content-Type begins. */
+  /** Index of the first delimiter line after the last Content-Type. */
   #first: number | undefined;
 
   /** @param text the message's beginning, one character an octet */
@@ -138,7 +138,7 @@ class OwnDelimiters {
     this.#text = text;
   }
 
-  /** Where the first delimiter line at `at` or after it begins, if there is one. */
+  /** Index of the first delimiter line from `at` on, if there is one. */
   next(fields: readonly Buffer[][], at: number): number | undefined {
     let isNew = false;
     for (; this.#fields < fields.length; this.#fields++) {
@@ -171,11 +171,11 @@ class OwnDelimiters {
   }
 }
 
-/** Fields Content-Type that are looked at; there may be one. */
+/** Content-Type fields that are read; valid messages have one. */
 const MAX_TYPES = 3;
 const END_OF_DELIMITER = /(?:--)?[ \t\r\0]*(?:\n|$)/y;
 
-/** Whether CRs stand where lines end, and LF nowhere but perhaps at the very end. */
+/** Whether lines end in CR, and there is no LF except perhaps at the very end. */
 function hasCrsOnly(message: Content): boolean {
   let found = false;
   let heldCr = false;
@@ -208,8 +208,8 @@ function firstOctets(message: Content): Buffer {
 }
 
 /**
- * Where the first field is to stand, after a byte order mark or mbox lines. A text that begins with
- * "From here …" has none of these: a field has to follow, or a date to stand in the line.
+ * Index of the first field, after a byte order mark or mbox lines. A text that begins with "From
+ * here …" is not an mbox line: a field must follow, or the line must have a date.
  */
 function firstField(raw: Buffer, end: number): number {
   if (raw.indexOf(BYTE_ORDER_MARK) === 0) {
@@ -236,7 +236,7 @@ function isField(line: Buffer): boolean {
   return colonOf(line, 0, line.length) > 0;
 }
 
-/** The line without its line end, as `withCrlf` reads it; a NUL, too, becomes a space. */
+/** The line without its line end, as `withCrlf` reads it; a NUL becomes a space too. */
 function cleaned(line: Buffer): Buffer {
   let end = line.length;
   if (line[end - 1] === LF) end--;

@@ -1,6 +1,7 @@
-// Lines that would be one dot, the end of a message's data (RFC 5321 §4.1.1.4), if it were not for
-// NULs in them. A server that doubles the dots sees none at the line's beginning; the next one may drop
-// NULs before it looks for the end, and take what follows for commands.
+// Replaces NULs in lines that consist of one dot and NULs. Without the NULs, such a line ends a
+// message's data (RFC 5321 §4.1.1.4). A server that doubles leading dots may not see this one; the
+// next server may drop the NULs, find the end of the message, and take the following lines for
+// commands.
 
 import { CR, DOT, LF, SPACE } from "../octets.ts";
 import { type LazyContent, LazyPiece, octetsIn, octetsOf, type Piece } from "./lazy_piece.ts";
@@ -8,7 +9,7 @@ import { chunks } from "./transfer_encoding.ts";
 
 const NUL = 0;
 
-/** What a line has had so far. */
+/** The octets of a line so far. */
 interface Line {
   nuls: boolean;
   dots: number;
@@ -16,15 +17,15 @@ interface Line {
 }
 
 /**
- * The content with spaces for the NULs in such lines. To be asked for where there are NULs: mostly
- * there are none, for no mail may have them (RFC 5322 §2.2), and what could be encoded is.
+ * The content with spaces for the NULs in such lines. Call it only if there are NULs: most messages
+ * have none, because RFC 5322 §2.2 forbids them, and parts that can be encoded are.
  *
  * @param content with CRLF line ends
  */
 export function withoutHiddenDots(content: LazyContent): LazyContent {
-  /** Of each piece, whether there is such a line in it. */
+  /** For each piece, whether it has such a line. */
   const found: boolean[] = [];
-  /** Of each piece, whether the line that goes on after its end is such a line; undefined for none. */
+  /** For each piece, whether the line that continues after it is such a line; undefined for no line. */
   const goesOn: (boolean | undefined)[] = [];
   let line = begun();
   /** The piece in which the line began. */
@@ -43,7 +44,7 @@ export function withoutHiddenDots(content: LazyContent): LazyContent {
       if (look(octets[i]!, line)) continue;
       settle();
       line = begun();
-      // Where the line feed is the piece's last octet, the next line begins in the next one.
+      // If the LF is the piece's last octet, the next line begins in the next piece.
       first = i + 1 < octets.length ? index : index + 1;
     }
     index++;
@@ -62,7 +63,7 @@ export function withoutHiddenDots(content: LazyContent): LazyContent {
 
 /**
  * @param before whether the line that began before the piece is such a line; undefined for none
- * @param after the same of the line that goes on after the piece
+ * @param after the same for the line that continues after the piece
  */
 function write(
   piece: Piece,

@@ -1,15 +1,15 @@
-// Octets of a message that are made when they are read. A message that is changed all over, such as
-// one whose attachment becomes base64, is not held a second time so: what is held is what came, and
-// how to make the rest of it.
+// Octets of a message that are made when they are read. So a changed message, such as one whose
+// attachment becomes base64, is not held a second time: only the received octets are, and how to
+// make the new ones.
 
 export interface LazyPieceOptions {
   /** Octets; at least one. */
   readonly length: number;
-  /** Writes them to the beginning of a memory that has room for them. */
+  /** Writes them to the beginning of an array that has room for them. */
   readonly write: (out: Uint8Array) => void;
-  /** Whether it is whole lines of base64, of which a message's last may lack its CRLF. */
+  /** Whether it is whole lines of base64; the last one of a message may lack its CRLF. */
   readonly base64?: boolean;
-  /** What the base64 stands for, where that is at hand. */
+  /** The content that the base64 encodes, if available. */
   readonly decoded?: LazyContent;
 }
 
@@ -18,7 +18,7 @@ export class LazyPiece {
   readonly base64: boolean;
   readonly decoded: LazyContent | undefined;
   readonly write: (out: Uint8Array) => void;
-  /** What it is a part of, and where it begins there. */
+  /** The piece that it is a part of, and its offset there. */
   readonly within: { readonly piece: LazyPiece; readonly start: number } | undefined;
 
   constructor({ length, write, base64 = false, decoded }: LazyPieceOptions, within?: {
@@ -46,21 +46,21 @@ export class LazyPiece {
 
 export type Piece = Uint8Array | LazyPiece;
 
-/** A message in pieces, none empty, some of which are made when they are read. A `Content` is one. */
+/** A message in non-empty pieces, some of them lazy. Every `Content` is one. */
 export type LazyContent = readonly Piece[];
 
-/** Reads pieces one by one, and makes them in one and the same memory. */
+/** Reads pieces one by one, and makes lazy ones in the same memory each time. */
 export class PieceReader {
   #memory = NOTHING;
-  /** What is in the memory. */
+  /** The piece that the memory holds. */
   #piece: LazyPiece | undefined;
 
-  /** The octets, which are good until the next piece is read. */
+  /** The octets, which are valid until the next piece is read. */
   read(piece: Piece): Uint8Array {
     if (!(piece instanceof LazyPiece)) return piece;
     const { piece: whole, start } = piece.within ?? { piece, start: 0 };
     if (this.#piece !== whole) {
-      // What fails in the middle must not be taken for the piece.
+      // If writing fails midway, the memory does not hold the piece.
       this.#piece = undefined;
       if (this.#memory.length < whole.length) this.#memory = new Uint8Array(whole.length);
       whole.write(this.#memory);
@@ -72,7 +72,7 @@ export class PieceReader {
 
 const NOTHING = new Uint8Array(0);
 
-/** The octets of a piece, which stay as they are. */
+/** The octets of a piece; they stay valid. */
 export function octetsOf(piece: Piece): Uint8Array {
   if (!(piece instanceof LazyPiece)) return piece;
   const octets = new Uint8Array(piece.length);
@@ -81,9 +81,9 @@ export function octetsOf(piece: Piece): Uint8Array {
 }
 
 /**
- * The octets of all pieces in order, each made when its turn comes.
+ * The octets of all pieces in order, made one by one.
  *
- * @param scratch make them in the same memory again and again: each is good until the next
+ * @param scratch reuse the same memory for all: each is valid until the next
  */
 export function* octetsIn(content: LazyContent, scratch = false): Generator<Uint8Array> {
   let reader: PieceReader | undefined;
@@ -101,7 +101,7 @@ export function* octetsIn(content: LazyContent, scratch = false): Generator<Uint
   spare = reader ?? spare;
 }
 
-/** Most contents are read one after the other, and need no more memory than one. */
+/** Reused, because most contents are read one after the other. */
 let spare: PieceReader | undefined;
 
 /** Octets. */

@@ -1,4 +1,5 @@
-// Every line of a message ends in CRLF (RFC 5322 §2.1): Exchange misreads or returns others.
+// Makes all line ends of a message CRLF (RFC 5322 §2.1): Exchange misreads or returns other
+// messages.
 
 import { CR, LF, SPACE } from "../octets.ts";
 import { hasStrays } from "./scan.ts";
@@ -6,10 +7,10 @@ import { type LazyContent, LazyPiece, type Piece } from "./lazy_piece.ts";
 import { chunks } from "./transfer_encoding.ts";
 
 /**
- * The content with each stray LF made CRLF and each stray CR made a space, but dropped where only
- * other CRs stand between it and an LF: as Postfix does. A device that ends its lines in CR CR LF
- * would get two lines out of each otherwise, or a header without an end. Content without strays,
- * nearly all of it, is handed back as it is, uncopied; of other content the stretches that have none.
+ * Makes each stray LF a CRLF and each stray CR a space. CRs directly before a CRLF are dropped, as
+ * Postfix does: otherwise each line of a device that ends lines in CR CR LF would become two, and
+ * its header would end early. Content without strays, which is nearly all, is returned uncopied; so
+ * are the parts of other content that have none.
  */
 export function withCrlf(content: LazyContent): LazyContent {
   return hasStrays(content) ? repaired(content) : content;
@@ -17,7 +18,7 @@ export function withCrlf(content: LazyContent): LazyContent {
 
 function repaired(content: LazyContent): LazyContent {
   const pieces: Piece[] = [];
-  /** CRs that have not been written yet, because what follows decides what becomes of them. */
+  /** CRs that are not written yet, because the next octet decides what becomes of them. */
   let heldCrs = 0;
   const writeHeld = () => {
     if (heldCrs > 0) {
@@ -49,7 +50,7 @@ function repaired(content: LazyContent): LazyContent {
   return pieces;
 }
 
-/** How many octets {@link repair} writes, and how many CRs it leaves to what follows. */
+/** How many octets {@link repair} writes, and how many CRs it leaves to the next chunk. */
 function measure(chunk: Uint8Array, before: number): { length: number; heldCrs: number } {
   let length = 0;
   let heldCrs = before;
@@ -64,7 +65,7 @@ function measure(chunk: Uint8Array, before: number): { length: number; heldCrs: 
   return { length, heldCrs };
 }
 
-/** @param before CRs that have been held back, which stand before the chunk */
+/** @param before CRs before the chunk that were held back */
 function repair(chunk: Uint8Array, before: number, out: Uint8Array): void {
   let heldCrs = before;
   let used = 0;

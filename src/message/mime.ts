@@ -1,6 +1,6 @@
-// The parts of a message and where they stand (RFC 2045, RFC 2046). Line ends may be CRLF, LF, or
-// CR CR LF, as they may be before they are repaired. What is not understood is one opaque part, of
-// which nothing is changed: better a message that is not improved than one that is mangled.
+// Finds the parts of a message and their positions (RFC 2045, RFC 2046). Line ends may still be
+// CRLF, LF or CR CR LF. Anything that is not understood is one opaque part, in which nothing is
+// changed: better a message that is not improved than one that is mangled.
 
 import { plainBoundariesOf } from "./boundary.ts";
 import { type Field, readPartHeader } from "./part_header.ts";
@@ -18,30 +18,30 @@ export type TransferEncoding = "7bit" | "8bit" | "binary" | "quoted-printable" |
 
 export interface Part {
   /**
-   * `multipart` has its parts in `parts`, `leaf` a content, `message` is a nested message or what
-   * else is called message/*; `opaque` is signed or encrypted, or could not be understood.
+   * `multipart` has its parts in `parts`; `leaf` has a content; `message` is a nested message or
+   * another type message/*; `opaque` is signed or encrypted, or was not understood.
    */
   readonly kind: "multipart" | "leaf" | "message" | "opaque";
   /** Signed or encrypted: RFC 1847, RFC 8551. */
   readonly protection: "signed" | "encrypted" | undefined;
-  /** `type/subtype` in lower case; where none is given or it is malformed, the default. */
+  /** `type/subtype` in lower case; the default if it is missing or malformed. */
   readonly type: string;
   readonly contentType: Parameterized;
-  /** Undefined where it is unknown or malformed, or where several are given that differ. */
+  /** Undefined if it is unknown or malformed, or if several different ones are given. */
   readonly encoding: TransferEncoding | undefined;
   /** The fields that begin with `Content-`, and MIME-Version. */
   readonly fields: readonly Field[];
   /** Position where the header begins. */
   readonly start: number;
-  /** Position after the last field, where another one can be put. */
+  /** Position after the last field, where a field can be added. */
   readonly headerEnd: number;
   readonly bodyStart: number;
   /** The line end before a delimiter belongs to the delimiter (RFC 2046 §5.1.1). */
   readonly bodyEnd: number;
   readonly parts: readonly Part[];
-  /** Of a multipart's part: from its delimiter line up to the next one. */
+  /** For a part of a multipart: from its delimiter line up to the next one. */
   readonly enclosure: { readonly start: number; readonly end: number } | undefined;
-  /** Of a multipart: a character an octet. */
+  /** For a multipart: one character an octet. */
   readonly boundary: string | undefined;
 }
 
@@ -49,9 +49,9 @@ export interface Part {
 const MAX_DEPTH = 50;
 /** Of a whole message. */
 const MAX_PARTS = 10_000;
-/** How many times a message's octets may be searched through, for multiparts within multiparts. */
+/** How many times a message's octets may be searched, because multiparts are nested. */
 const MAX_SEARCHES = 8;
-/** Lines that begin like a delimiter but are not one, in a whole message. */
+/** Lines in a whole message that begin like a delimiter but are not one. */
 const MAX_OTHERS = 10_000;
 
 /** The structure of a message; its root is the message itself. */
@@ -59,7 +59,7 @@ export function readMime(pieces: ContentView): Part {
   return new Reader(pieces).part(0, pieces.length, undefined, undefined, 0);
 }
 
-/** The body of the first field of a name in lower case, with its folding, one character an octet. */
+/** The body of the first field with this lower-case name, with its folding, one character an octet. */
 export function fieldBody({ fields }: Described, name: string): string | undefined {
   return fields.find((field) => field.name === name)?.body;
 }
@@ -70,10 +70,10 @@ export function dispositionOf(part: Described): Parameterized {
 }
 
 /**
- * The names that a part gives its content, those of its disposition (RFC 2183 §2.3) before those of its
- * type (RFC 2046 §4.1).
+ * The file names of a part: first those of its disposition (RFC 2183 §2.3), then those of its type
+ * (RFC 2046 §4.1).
  *
- * @param nearby charset labels for those that name none, besides the part's own
+ * @param nearby charset labels for names without one, besides the part's own
  */
 export function fileNamesOf(part: Described, nearby: readonly string[] = []): string[] {
   const own = parameter(part.contentType, "charset");
@@ -128,19 +128,19 @@ class Reader {
         (isMessage ? protectionByName(type, { fields, contentType }) : undefined),
     };
     const opaque: Part = { ...base, kind: "opaque" };
-    // Which of several types is meant, each reader decides for itself.
+    // Readers choose differently among several types.
     if (header.malformed || types.some((other) => other !== types[0])) return opaque;
     if (type.startsWith("message/")) return { ...base, kind: "message" };
     if (!type.startsWith("multipart/")) return { ...base, kind: "leaf" };
-    // Whatever encoding it names: a multipart is not encoded (RFC 2045 §6.4), though some programs
-    // write a part's encoding there too.
+    // For any encoding: a multipart is never encoded (RFC 2045 §6.4), but some programs write a
+    // part's encoding there too.
     if (base.protection !== undefined || depth >= MAX_DEPTH) return opaque;
     const found = plainBoundariesOf(contentType).flatMap((boundary) => {
       const delimiters = this.#delimiters(boundary, base.bodyStart, base.bodyEnd);
       return delimiters === undefined ? [] : [{ boundary, delimiters }];
     });
     const [only] = found;
-    // Of two whose delimiter lines are there, each reader chooses for itself.
+    // Readers choose differently between two boundaries that both have delimiter lines.
     if (only === undefined || found.length > 1) return opaque;
     const { boundary, delimiters } = only;
     const parts = delimiters.map((delimiter, i) =>
@@ -156,8 +156,8 @@ class Reader {
   }
 
   /**
-   * The delimiter lines before each part (RFC 2046 §5.1.1), or undefined where there is none, where
-   * they are too many, or where something stands after one: some readers take that for a delimiter.
+   * The delimiter lines before each part (RFC 2046 §5.1.1). Undefined if there are none or too
+   * many, or if text follows one on its line: some readers take that for a delimiter.
    */
   #delimiters(boundary: string, from: number, end: number): Delimiter[] | undefined {
     this.#budget -= end - from;
@@ -181,7 +181,7 @@ class Reader {
         if (line.closes) return found.length > 0 ? found : undefined;
         if (++this.#parts > MAX_PARTS) return undefined;
         open = { start: at, partStart: line.end };
-        // The line end of this one may be the one before the next.
+        // This line's end may be the line end before the next delimiter.
         at = this.#next(needle, Math.max(line.end - 1, at + 1), end);
       } else {
         if (++this.#others > MAX_OTHERS) return undefined;
@@ -198,7 +198,7 @@ class Reader {
     return found < 0 ? -1 : found + 1;
   }
 
-  /** What stands after the boundary: nothing but white space, or it is no delimiter. */
+  /** Reads the rest of a line after the boundary. It is a delimiter only if that is white space. */
   #delimiterLine(
     at: number,
     end: number,
@@ -210,28 +210,28 @@ class Reader {
     return /^(?:--)?[ \t\r]/.test(rest) ? "ambiguous" : "other";
   }
 
-  /** Where the line end before a delimiter begins: one CR belongs to it. */
+  /** Position of the line end before a delimiter: one CR belongs to it. */
   #lineStart(at: number, from: number): number {
     if (at - 2 >= from && this.#pieces.text(at - 2, at - 1) === "\r") return at - 2;
     return Math.max(at - 1, from);
   }
 }
 
-/** White space after a boundary (RFC 2046 §5.1.1 `transport-padding`) that is looked at. */
+/** Octets of white space after a boundary (RFC 2046 §5.1.1 `transport-padding`) that are read. */
 const MAX_PADDING = 1000;
 
 interface Delimiter {
   readonly start: number;
   readonly partStart: number;
   readonly partEnd: number;
-  /** Where the next delimiter begins, or the end of the multipart. */
+  /** Position of the next delimiter, or of the end of the multipart. */
   readonly next: number;
 }
 
 /** RFC 2045 §5.2, and RFC 2046 §5.1.5 for digests. */
 function mediaType(value: string, around: string | undefined): string {
   if (/^[!#$%&'*+.^_`{|}~\w-]+\/[!#$%&'*+.^_`{|}~\w-]+$/.test(value)) return value;
-  // One that has lost its subtype is no text, whatever it is: opaque.
+  // A multipart or message without a subtype is not text: opaque.
   if (/^(?:multipart|message)\b/.test(value)) return "message/unknown";
   return value === "" && around === "multipart/digest" ? "message/rfc822" : "text/plain";
 }
@@ -247,7 +247,7 @@ function protectionOf(type: string, contentType: Parameterized): Part["protectio
 
 /**
  * A whole message may be S/MIME by its file name alone (RFC 8551 §3.9). A part with such a name is
- * a file like others: signed documents are handed around so.
+ * an ordinary file, for example a signed document.
  */
 function protectionByName(type: string, part: Described): Part["protection"] {
   if (type !== "application/octet-stream") return undefined;
@@ -261,15 +261,15 @@ function transferEncoding(fields: readonly Field[]): TransferEncoding | undefine
   const given = fields.filter(({ name }) => name === "content-transfer-encoding")
     .map(({ body }) => encodingOf(body)).filter((encoding) => encoding !== "");
   const [value = "7bit"] = given;
-  // Which of several is meant, each reader decides for itself.
+  // Readers choose differently among several encodings.
   if (given.some((other) => other !== value)) return undefined;
   return ENCODINGS.find((encoding) => encoding === value);
 }
 
 /**
- * What a field Content-Transfer-Encoding says; "" where that is nothing. Some programs end it with a
- * semicolon, as if parameters could follow, or put it in quotes. One that is 7bit or 8bit but for blanks
- * and hyphens can mean nothing else, for readers decode none that they do not know (RFC 2045 §6.4).
+ * The value of a Content-Transfer-Encoding field, or "". Some programs end it with a semicolon, as
+ * if parameters could follow, or quote it. 7bit or 8bit with blanks or hyphens in it can mean
+ * nothing else, because readers do not decode encodings that they do not know (RFC 2045 §6.4).
  */
 function encodingOf(body: string): string {
   const text = encodingText(body);
@@ -279,7 +279,7 @@ function encodingOf(body: string): string {
   return joined === "" ? "" : IDENTITY.exec(joined)?.[1] ?? bare;
 }
 
-/** Characters; the longest has 16. */
+/** Characters; the longest encoding has 16. */
 const MAX_ENCODING = 200;
 const IDENTITY = /^([78]bit)s?$/;
 

@@ -1,4 +1,4 @@
-// Who sends: the mailbox to send from, and the fields From and Sender (RFC 5322 §3.6.2).
+// Decides the mailbox to send from, and repairs the fields From and Sender (RFC 5322 §3.6.2).
 
 import { Buffer } from "node:buffer";
 import { CRLF } from "../octets.ts";
@@ -12,13 +12,13 @@ import { type HeaderField, isEmpty } from "./header.ts";
 import { refolded } from "./folding.ts";
 import { phrase } from "./phrase.ts";
 
-/** What an account says about the sender, if it says anything. */
+/** What an account prescribes for the sender. */
 export interface SenderOverride {
-  /** The mailbox to send from, whatever the message says. */
+  /** The mailbox to send from, instead of the message's. */
   readonly fromEmail?: string;
   /** The display name for it. */
   readonly fromName?: string;
-  /** Whether it may send as some addresses only: then nothing in From and Sender may be read as another. */
+  /** Whether it may send as some addresses only: then From and Sender must not show any other. */
   readonly restricted?: boolean;
 }
 
@@ -27,20 +27,20 @@ export interface OriginatorFields {
   readonly sender: readonly HeaderField[];
   /** Resent-From and Resent-Sender. */
   readonly resent: readonly HeaderField[];
-  /** Of the message's text, as its Content-Type has it; or "". */
+  /** Of the message's text, from its Content-Type; or "". */
   readonly charset: string;
 }
 
 /** A message that cannot be sent as it is. */
 export interface Rejected {
   readonly type: "rejected";
-  /** 5yz: the same message will not do better later. */
+  /** 5yz: the same message will be refused again. */
   readonly reply: Reply;
   /** For the log. */
   readonly code: string;
   /** For the log. */
   readonly detail: string;
-  /** The setting whose limit it is over, if that is why. */
+  /** The setting whose limit it exceeds, if that is the reason. */
   readonly limit?: SettingName;
 }
 
@@ -49,17 +49,17 @@ export interface Originator {
   /** The mailbox to send from. */
   readonly sender: string;
   readonly edits: readonly Edit[];
-  /** Fields with their line ends, for a header that lacks them; or "". */
+  /** Missing fields to be added, with their line ends; or "". */
   readonly added: string;
-  /** Whom the finished message names in From and Sender. Computed when it is asked for. */
+  /** The addresses in From and Sender of the finished message. Computed by the call. */
   named(): readonly Named[];
 }
 
-/** Somebody whom From or Sender names. */
+/** An address that From or Sender names. */
 export interface Named {
-  /** The address; or where it is ambiguous, what stands there. */
+  /** The address; if it is ambiguous, the text of the field. */
   readonly text: string;
-  /** Whether every reader finds this address there, and no other. */
+  /** Whether every reader finds exactly this address there. */
   readonly unambiguous: boolean;
 }
 
@@ -68,11 +68,10 @@ export function rejected(reply: Reply, code: string, detail: string): Rejected {
 }
 
 /**
- * The sender is the account's `fromEmail`, else the reverse-path, else the first address in From. From
- * and Sender stay where every reader finds the same addresses in them, are written anew where it is
- * clear what was meant, and get the sender's address where they have none. Where it is not clear, they
- * stay too, and are not `unambiguous` in what `named` tells. Reply-To is the author's business: it is never
- * touched.
+ * The sender is the account's `fromEmail`, else the reverse-path, else the first address in From.
+ * From and Sender stay if every reader finds the same addresses in them. They are rewritten if
+ * their meaning is clear, and get the sender's address if they have none. If their meaning is
+ * unclear, they stay too, and `named` returns them as not `unambiguous`. Reply-To is never changed.
  *
  * @param reversePath "" for the null one
  */
@@ -83,7 +82,7 @@ export function originator(
 ): Originator | Rejected {
   const { fromEmail, restricted = false } = account;
   const options = { strict: restricted || fromEmail !== undefined, charset: fields.charset };
-  // They speak of an earlier sending (§3.6.6); but some readers show them as the sender's.
+  // They describe an earlier sending (§3.6.6), but some readers show them as the sender.
   const resent = options.strict ? fields.resent.map(removal) : [];
   if (fromEmail !== undefined) {
     if (!isAddress(fromEmail) || isAmbiguous(fromEmail)) return badOverride(fromEmail);
@@ -119,7 +118,7 @@ export function originator(
   return { type: "originator", sender, edits, added, named: () => named };
 }
 
-/** Mends a From or Sender field where it has to be, and notes whom it names then. */
+/** Repairs a From or Sender field if necessary, and records the addresses that it then names. */
 function settle(
   field: HeaderField,
   reading: Authors,
@@ -140,12 +139,12 @@ function settle(
 }
 
 function addressesOf(authors: Authors | undefined): readonly string[] {
-  if (authors === undefined || authors.type === "nobody") return [];
+  if (authors === undefined || authors.type === "none") return [];
   if (authors.type === "ambiguous") return authors.candidates;
   return authors.authors.map(({ address }) => address);
 }
 
-/** Whether several From fields say the same, so that the first is enough. */
+/** Whether several From fields name the same authors, so that the first is enough. */
 function areSame(fields: readonly HeaderField[], readings: readonly Authors[]): boolean {
   const [first, ...others] = fields;
   if (first === undefined || others.every(({ body }) => body.equals(first.body))) return true;
@@ -161,7 +160,7 @@ function overridden(
   fromName: string | undefined,
   options: AuthorsOptions,
 ): Originator {
-  // The author sends, so Sender should not be used (§3.6.2): it would name the mailbox of before.
+  // The author sends, so Sender should not be used (§3.6.2): it would name the original mailbox.
   const edits = [...resent, ...fields.sender.map(removal)];
   const given = phrase(fromName ?? "");
   const [from, ...others] = fields.from;
@@ -184,11 +183,11 @@ function overridden(
 
 /** The first author's name. */
 function nameIn(authors: Authors): string {
-  if (authors.type === "nobody") return authors.name;
+  if (authors.type === "none") return authors.name;
   return authors.type === "ambiguous" ? "" : authors.authors[0]?.name ?? "";
 }
 
-/** The field with these in it and nothing else. */
+/** Replaces the field by one that names exactly these authors. */
 function replaced({ name, start, end }: HeaderField, authors: readonly Author[]): Edit {
   const fieldName = Buffer.from(name === "from" ? "From:" : "Sender:");
   const list = authors.flatMap(({ name: words, address }, i) => [
@@ -225,7 +224,7 @@ function ambiguousSender(address: string): Rejected {
   return rejected(reply(550, "5.1.7", detail), "DOUBTFUL_SENDER", detail);
 }
 
-/** The beginning of what a stranger wrote, to be read in a reply or log. */
+/** The beginning of a client's text, in a form fit for a reply or the log. */
 function quoted(text: string): string {
   return printable(text.slice(0, 80)).trim();
 }

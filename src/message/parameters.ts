@@ -1,13 +1,14 @@
-// Field bodies of the form `value; name=value; …` (RFC 2045 §5.1, RFC 2183 §2), with the extended
-// and continued parameters of RFC 2231: the one reader of them for all.
+// Parses field bodies of the form `value; name=value; …` (RFC 2045 §5.1, RFC 2183 §2), with the
+// extended and continued parameters of RFC 2231.
 //
-// Many programs write names of files as they are. So what no reader could take for syntax is a part of
-// the value: a parenthesis that does not stand after white space, a quote that nothing ends.
+// Many programs write file names without quotes or escapes. So a character that no reader could
+// take for syntax is a part of the value: a parenthesis that does not follow white space, a quote
+// that is not closed.
 
 import { charsetOf, decoded, guessed } from "./charsets.ts";
 import { decodedWords } from "./encoded_words.ts";
 
-/** What is given for a parameter. */
+/** One value of a parameter. */
 export interface Value {
   /** One character an octet, percent-encoding undone. */
   readonly octets: string;
@@ -15,7 +16,7 @@ export interface Value {
   readonly charset: string | undefined;
 }
 
-/** All that a field says of one parameter. */
+/** All values that a field gives for one parameter. */
 interface Given {
   /** Different values of `name=`, in their order. */
   readonly plain: string[];
@@ -31,15 +32,15 @@ interface Segment {
 }
 
 export interface Parameterized {
-  /** What stands before the first semicolon, in lower case, without comments. */
+  /** The text before the first semicolon, in lower case, without comments. */
   readonly value: string;
   /** By names in lower case, without asterisks. */
   readonly given: ReadonlyMap<string, Given>;
 }
 
-/** Parameters that are looked at; no message needs more. */
+/** Parameters that are read; no message needs more. */
 const MAX_PARAMETERS = 200;
-/** Octets of one that is read as text. */
+/** Octets of a value that are decoded as text. */
 const MAX_TEXT = 8 * 1024;
 
 /** @param body a field body with its folding, one character an octet */
@@ -73,8 +74,8 @@ export function parseParameterized(body: string): Parameterized {
 }
 
 /**
- * What a parameter may be, what says most of it first: the extended value, the segments where none is
- * missing, plain values, and what there is of segments.
+ * The possible values of a parameter, best first: the extended value, the segments if none is
+ * missing, plain values, and incomplete segments.
  */
 export function valuesOf({ given }: Parameterized, name: string): Value[] {
   const found = given.get(name);
@@ -94,20 +95,20 @@ export function valuesOf({ given }: Parameterized, name: string): Value[] {
   ];
 }
 
-/** What a parameter most likely is, one character an octet; undefined where it is not given. */
+/** The most likely value of a parameter, one character an octet; undefined if it is not given. */
 export function parameter(parameterized: Parameterized, name: string): string | undefined {
   return valuesOf(parameterized, name)[0]?.octets;
 }
 
-/** Whether a plain `name=` stands there more than once with different values. */
+/** Whether a plain `name=` is given more than once with different values. */
 export function isAmbiguous({ given }: Parameterized, name: string): boolean {
   return (given.get(name)?.plain.length ?? 0) > 1;
 }
 
 /**
- * The values of a parameter as texts for people: RFC 2231, RFC 2047, or raw octets.
+ * The values of a parameter, decoded: from RFC 2231, RFC 2047, or raw octets.
  *
- * @param nearby charset labels for what has none of its own
+ * @param nearby charset labels for values without one of their own
  */
 export function textsOf(
   parameterized: Parameterized,
@@ -126,7 +127,7 @@ function asItIs(octets: string): Value {
   return { octets, charset: undefined };
 }
 
-/** RFC 2231 §4: `charset'language'percent-encoded`; some programs leave out what is before, or a quote. */
+/** RFC 2231 §4: `charset'language'percent-encoded`. Some programs omit the prefix, or one quote. */
 function extendedValue(text: string): Value {
   const [, charset = "", language, rest = ""] =
     /^([\w.:+-]*)'(?:([A-Za-z0-9-]*)')?(.*)$/s.exec(text) ?? [];
@@ -137,7 +138,7 @@ function extendedValue(text: string): Value {
     : { octets: percentDecoded(text), charset: undefined };
 }
 
-/** Whether a program has left out the asterisk that says so. */
+/** Whether it is an extended value whose program has left out the asterisk. */
 function looksExtended(text: string): boolean {
   return /^(?:utf-8|iso-8859-\d+|windows-\d+|us-ascii)'[A-Za-z-]*'\S*%[0-9A-Fa-f]{2}/i.test(text);
 }
@@ -161,26 +162,26 @@ function percentDecoded(text: string): string {
   );
 }
 
-/** What may stand after a quoted string: nothing more, a comment, or a parameter without semicolon. */
-const BEHIND_QUOTE = /[ \t]*(?:$|;|[ \t]\(|[ \t][\w*-]{1,40}[ \t]?=)/y;
+/** What may follow a quoted string: the end, a comment, or a parameter without a semicolon. */
+const AFTER_QUOTE = /[ \t]*(?:$|;|[ \t]\(|[ \t][\w*-]{1,40}[ \t]?=)/y;
 const WITHOUT_SEMICOLON = /[\w*-]{1,40}[ \t]?=/y;
 
-/** What ends a piece of the body, or a comment that may begin there. */
+/** The end of a piece of the body, or the beginning of a comment. */
 const SEMICOLON = /[;(]/g;
 const EQUALS_OR_SEMICOLON = /[=;(]/g;
 
-/** Takes a field body apart, in one go from its beginning to its end. */
+/** Parses a field body in one pass. */
 class Reader {
   readonly #text: string;
   #at = 0;
-  /** Whether there may be comments: once one does not end, no parenthesis begins another. */
+  /** Whether there may be comments. Once one does not end, no other parenthesis begins one. */
   #comments: boolean;
-  /** Whether a quote from here on may end a value beyond doubt: once there is none, none is looked for. */
+  /** Whether a quote from here on may clearly end a value. Once one does not, none is searched for. */
   #quotesEnd = true;
 
   constructor(body: string) {
-    // Of folding (RFC 5322 §2.2.3) the white space after it counts, the line end does not. A CR that
-    // is none becomes a space, as it does in the message (line_endings.ts).
+    // Unfolding (RFC 5322 §2.2.3) removes the line end and keeps the white space after it. A stray
+    // CR becomes a space, as in the message (line_endings.ts).
     this.#text = body.replace(
       /\r+\n?|\n/g,
       (end) => end.endsWith("\n") ? "" : " ".repeat(end.length),
@@ -188,11 +189,11 @@ class Reader {
     this.#comments = this.#text.includes("(");
   }
 
-  /** What stands before the parameters. */
+  /** The text before the parameters. */
   value(): string {
     const text = this.#upTo(SEMICOLON);
     this.#at++;
-    // What is open to the end.
+    // Without a comment that does not end.
     const [open = ""] = /^[^(]*/.exec(text) ?? [];
     return open;
   }
@@ -207,7 +208,7 @@ class Reader {
     return undefined;
   }
 
-  /** The text, with white space for comments, up to one of these characters or the end. */
+  /** The text up to one of these characters or the end, with a space for each comment. */
   #upTo(ends: RegExp): string {
     const text = this.#text;
     let found = "";
@@ -227,7 +228,7 @@ class Reader {
     }
   }
 
-  /** What stands after the equals sign; goes to after the semicolon. */
+  /** The value after the equals sign. Moves to after the semicolon. */
   #content(): string {
     const text = this.#text;
     this.#skipWhite();
@@ -240,7 +241,7 @@ class Reader {
     return text[this.#at] === '"' ? this.#quoted() : this.#unquoted();
   }
 
-  /** Everything up to the semicolon, but comments at the end: what has text after it is none. */
+  /** Everything up to the semicolon, without comments at the end. In the middle they are text. */
   #unquoted(): string {
     const text = this.#text;
     const start = this.#at;
@@ -265,15 +266,15 @@ class Reader {
     const text = this.#text;
     const start = this.#at + 1;
     let end = -1;
-    /** Quotes that might be the last: the first within the name, and the first after a backslash. */
+    /** Possible closing quotes: the first within the name, and the first after a backslash. */
     let inner = -1;
     let escaped = -1;
     for (let at = start; at < text.length && end < 0; at++) {
       const escapes = this.#escapes(at);
       if (escapes) at++;
       if (text[at] !== '"' || (escapes && escaped >= 0)) continue;
-      BEHIND_QUOTE.lastIndex = at + 1;
-      const isLast = BEHIND_QUOTE.test(text);
+      AFTER_QUOTE.lastIndex = at + 1;
+      const isLast = AFTER_QUOTE.test(text);
       if (isLast && escapes) escaped = at;
       else if (isLast) end = at;
       else if (!escapes && inner < 0) inner = at;
@@ -296,8 +297,8 @@ class Reader {
   }
 
   /**
-   * Whether a backslash here is one of a quoted pair. It goes only before a quote or a backslash:
-   * programs that write a Windows path as a file name do not double it. After an octet that is no
+   * Whether a backslash here begins a quoted pair. It does so only before a quote or a backslash:
+   * programs that write a Windows path as a file name do not double it. After an octet that is not
    * UTF-8 it is half a character of Shift_JIS, GBK or Big5.
    */
   #escapes(at: number): boolean {
@@ -311,7 +312,7 @@ class Reader {
     while (isWhite(this.#text[this.#at])) this.#at++;
   }
 
-  /** After the comment (RFC 5322 §3.2.2) that begins here; -1 where none does, or it does not end. */
+  /** Index after the comment (RFC 5322 §3.2.2) that begins here; -1 if none does, or it does not end. */
   #commentEnd(start: number): number {
     const text = this.#text;
     if (text[start] !== "(" || !this.#comments) return -1;
@@ -337,7 +338,7 @@ function isEnd(c: string | undefined): boolean {
   return c === undefined || c === ";";
 }
 
-/** The body with spaces in the place of comments (RFC 5322 §3.2.2), as long as before. */
+/** The body with its comments (RFC 5322 §3.2.2) replaced by spaces; the length stays. */
 export function withoutComments(body: string): string {
   if (!body.includes("(")) return body;
   let result = "";

@@ -1,5 +1,5 @@
-// The fields of a part's header that MIME is about (RFC 2045 §3), and where they stand. Line ends may
-// be LF or CR CR LF too; header.ts reads the header of a whole message once they are repaired.
+// Reads the MIME fields of a part's header (RFC 2045 §3), and their positions. Line ends may be LF
+// or CR CR LF too; header.ts reads the header of a whole message once they are repaired.
 
 import { HEADER_LOOK } from "./header.ts";
 import type { ContentView } from "./content_view.ts";
@@ -7,7 +7,7 @@ import type { ContentView } from "./content_view.ts";
 export interface Field {
   /** In lower case. */
   readonly name: string;
-  /** What stands after the colon, with its folding, one character an octet. */
+  /** The text after the colon, with its folding, one character an octet. */
   readonly body: string;
   /** Position where the field begins. */
   readonly start: number;
@@ -21,15 +21,15 @@ export interface PartHeader {
   readonly fields: readonly Field[];
   /** Position after the last field, before the empty line. */
   readonly end: number;
-  /** Position after the empty line, or the end of all where there is none. */
+  /** Position after the empty line; without one, the end of the part. */
   readonly bodyStart: number;
-  /** A line in it is no field, or it is too long: its meaning is unclear. */
+  /** A line is not a field, or the header is too long: its meaning is unclear. */
   readonly malformed: boolean;
 }
 
 const FIRST_LOOK = 2 * 1024;
 
-/** @param isMessage whether this is the message's own header, before which mbox lines may stand */
+/** @param isMessage whether this is the message's own header, before which there may be mbox lines */
 export function readPartHeader(
   pieces: ContentView,
   start: number,
@@ -47,12 +47,12 @@ export function readPartHeader(
     if (match === null) {
       isField = false;
     } else if (/^(?:content-|mime-version$)/i.test(match[1]!)) {
-      const behindColon = at + match[0].length;
+      const afterColon = at + match[0].length;
       fields.push({
         name: match[1]!.toLowerCase(),
-        body: text.slice(behindColon, next),
+        body: text.slice(afterColon, next),
         start: start + at,
-        bodyStart: start + behindColon,
+        bodyStart: start + afterColon,
         end: start + next,
       });
     }
@@ -61,23 +61,23 @@ export function readPartHeader(
   return { fields, end: start + length, bodyStart, malformed: !isField };
 }
 
-/** Where the lines of an mbox file at the top end (RFC 4155), that some programs leave there. */
+/** Index after the lines of an mbox file (RFC 4155) that some programs leave at the top. */
 function mboxLinesEnd(text: string): number {
   return /^(?:>?From (?![ \t\r]*:)[^\n]*\n)*/.exec(text)![0].length;
 }
 
-/** Where the field that begins at `at` ends: after it stands a line that is no folded one. */
+/** Index after the field that begins at `at`: that of the next line that does not continue it. */
 function fieldEnd(text: string, at: number, length: number): number {
   for (let next = text.indexOf("\n", at) + 1; next > 0; next = text.indexOf("\n", next) + 1) {
     if (next >= length) return length;
     const c = text[next];
-    // A CR here is a stray one, for empty lines end the header: it becomes a space.
+    // A CR here is a stray one, because an empty line ends the header: it becomes a space.
     if (c !== " " && c !== "\t" && c !== "\r") return next;
   }
   return length;
 }
 
-/** The header's fields, how long they are, and how long with the empty line. */
+/** The header's text, its length, and its length with the empty line. */
 function headerText(
   pieces: ContentView,
   start: number,

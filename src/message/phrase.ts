@@ -1,4 +1,4 @@
-// A display name as it stands in a header field (RFC 5322 §3.2.5, RFC 2047).
+// Writes a display name for a header field (RFC 5322 §3.2.5, RFC 2047).
 
 import { Buffer } from "node:buffer";
 
@@ -6,29 +6,29 @@ import { Buffer } from "node:buffer";
 const MAX_ENCODED = 45;
 
 /**
- * The name as words, a quoted string, or encoded words, folded where there are several of these.
- * Control characters become spaces. "" for a name of nothing but white space.
+ * The name as words, a quoted string, or encoded words, folded if there are several of these.
+ * Control characters become spaces. "" for a name of white space only.
  */
 export function phrase(name: string): string {
   const text = name.replace(/[\p{Cc}\u2028\u2029\s]+/gu, " ").trim().toWellFormed();
   if (text === "") return "";
   // deno-lint-ignore no-control-regex -- all of ASCII
   const ascii = /^[\x00-\x7f]*$/.test(text);
-  // What looks like an encoded word would be decoded.
+  // A reader would decode text that looks like an encoded word.
   if (!ascii || text.includes("=?")) return encodedWords(text);
   if (/^[\w!#$%&'*+/=?^`{|}~-]+(?: [\w!#$%&'*+/=?^`{|}~-]+)*$/.test(text)) return text;
   return `"${text.replace(/["\\]/g, "\\$&")}"`;
 }
 
 const ENCODED_WORD = /^=\?[^?\s]+\?[bq]\?[^?\s]*\?=$/i;
-/** Other octets than ASCII's have always stood here, and mean what they do in UTF-8 (RFC 6532). */
+/** Octets outside of ASCII have always been used here; RFC 6532 reads them as UTF-8. */
 const ATOM = /^[\w!#$%&'*+/=?^`{|}~\x80-\xff-]+$/;
 
 /**
- * What stands where a display name is to stand, as a proper one: what is no word is put into quotes,
- * and encoded words are kept.
+ * Makes a valid display name out of the text in its position: quotes everything but words, and
+ * keeps encoded words.
  *
- * @param text one character an octet, as is what is returned
+ * @param text one character an octet, like the result
  */
 export function repairedPhrase(text: string): string {
   // deno-lint-ignore no-control-regex -- all of ASCII's control characters
@@ -55,8 +55,8 @@ export function repairedPhrase(text: string): string {
 }
 
 /**
- * What stands in quoted strings (RFC 5322 §3.2.4), without quotes and escapes. Where one does not end,
- * none after it does, and it stays: a pattern would try each of its quotes anew, which takes hours.
+ * Removes the quotes and escapes of quoted strings (RFC 5322 §3.2.4). A string that does not end
+ * stays, with all that follows. Not by a pattern, which would try each quote again and take hours.
  */
 function withoutQuotes(text: string): string {
   let result = "";

@@ -1,5 +1,5 @@
-// Reads a message as every back end needs it: the limits, a header that can be read in one way only, who
-// sends, and the fields that a relay adds. What one mail service needs besides is done in its back end.
+// Reads a message as every back end needs it: limits, an unambiguous header, the sender, and the
+// fields that a relay adds. Changes for one mail service are made in its back end.
 
 import { Buffer } from "node:buffer";
 import type { Content } from "../smtp/content.ts";
@@ -21,11 +21,11 @@ import { structureExcess } from "./structure.ts";
 
 export type { Rejected } from "./originator.ts";
 
-/** What a message may be like at most; each is a setting. */
+/** Limits of a message's structure; each is a setting. */
 export interface MessageLimits {
-  /** MAX_HEADER_SIZE: octets of the header as it is handed on. */
+  /** MAX_HEADER_SIZE: octets of the header as it is sent. */
   readonly header: number;
-  /** MAX_MIME_DEPTH: multiparts and attached messages, one in the other. */
+  /** MAX_MIME_DEPTH: nested multiparts and attached messages. */
   readonly depth: number;
   /** MAX_MIME_PARTS: parts of all multiparts together. */
   readonly parts: number;
@@ -34,15 +34,15 @@ export interface MessageLimits {
 /** The settings' defaults. */
 export const MESSAGE_LIMITS: MessageLimits = { header: MAX_HEADER, depth: 100, parts: 1000 };
 
-/** A message whose header every reader divides in the same way. */
+/** A message whose header every reader splits into the same fields. */
 export interface ReadableMessage {
   readonly type: "readable";
-  /** What was given, or as it is after repair. */
+  /** The received content, or the repaired one. */
   readonly content: Content;
   readonly header: HeaderSection;
 }
 
-/** Reads the header, and repairs it where it has to be. The header is within its limit then. */
+/** Reads the header, and repairs it if necessary. The result is within the limit. */
 export function readMessage(
   given: Content,
   limits: MessageLimits = MESSAGE_LIMITS,
@@ -50,18 +50,18 @@ export function readMessage(
   let content = given;
   let header = readHeader(content, limits.header);
   if (!header.regular) {
-    // Only then is it certain where the body begins, and what it is.
+    // Only after the repair is it certain where the body begins.
     const repair = repairHeader(content, limits.header);
     if (repair.type !== "repaired") return beyondRepair(repair, limits);
     content = repair.message;
     header = readHeader(content);
   }
-  // Before anything is made of it.
+  // Before anything else is read.
   if (header.octets.length > limits.header) return tooLong(header.octets.length, limits);
   return { type: "readable", content, header };
 }
 
-/** Why the message has more parts, or deeper ones, than it may; undefined where it has not. */
+/** The rejection of a message with too many parts, or too deep ones; else undefined. */
 export function structureRejection(
   { content, header }: ReadableMessage,
   limits: MessageLimits = MESSAGE_LIMITS,
@@ -71,7 +71,7 @@ export function structureRejection(
   return excess === "depth" ? tooDeep(limits) : tooManyParts(limits);
 }
 
-/** Who a message is from, and whom it names in From and Sender: what a sender policy judges. */
+/** The sender of a message and the addresses in From and Sender, for a sender policy. */
 export function readOriginator(
   content: Content,
   reversePath: string,
@@ -83,7 +83,7 @@ export function readOriginator(
   return originator(fieldsIn(message.header), reversePath, account);
 }
 
-/** The fields for the top of the header: Received (RFC 5321 §4.4), and Date and Message-ID where missing. */
+/** The fields for the top of the header: Received (RFC 5321 §4.4), and a missing Date or Message-ID. */
 export function traceFields(fields: HeaderFields, trace: Trace): string {
   return receivedField(trace) +
     (fields.hasDate ? "" : `Date: ${rfc5322Date(trace.at)}\r\n`) +
@@ -91,7 +91,7 @@ export function traceFields(fields: HeaderFields, trace: Trace): string {
 }
 
 /**
- * The message with another header: with fields on top and edits in it.
+ * Adds fields on top of the header, and applies edits to it.
  *
  * @param header of this content
  * @param edits of the header, in any order
@@ -110,14 +110,14 @@ export function withHeader(
   return [top, ...applyEdits(content, [...edits].sort((a, b) => a.start - b.start))];
 }
 
-/** Whether there may be other parts in the message than its text. */
+/** Whether the message may have parts besides its text. */
 function hasStructure({ fields }: HeaderSection): boolean {
   return fields.some(({ name, body }) =>
     name === "content-type" && /multipart|message/i.test(body.toString("latin1"))
   );
 }
 
-/** The fields that the relay looks at. */
+/** The fields that the relay reads. */
 export interface HeaderFields {
   readonly to: HeaderField[];
   readonly cc: HeaderField[];
@@ -162,14 +162,14 @@ export function fieldsIn(header: HeaderSection): HeaderFields {
       case "content-type":
         fields.charset ||= charsetOf(field);
         break;
-      // RFC 5322 §3.6 and RFC 2045 §4 allow one of each: the first stays.
+      // RFC 5322 §3.6 and RFC 2045 §4 allow one of each: only the first stays.
       case "subject":
       case "mime-version":
       case "reply-to":
         if (names.has(field.name)) fields.removed.push(field);
         names.add(field.name);
         break;
-      // An empty one says nothing, and a second one is not allowed.
+      // An empty one is useless, and a second one is not allowed.
       case "date":
         if (isEmpty(field) || fields.hasDate) fields.removed.push(field);
         else fields.hasDate = true;
@@ -178,8 +178,8 @@ export function fieldsIn(header: HeaderSection): HeaderFields {
         if (isEmpty(field) || fields.hasMessageId) fields.removed.push(field);
         else fields.hasMessageId = true;
         break;
-      // It names the hidden recipients of a message that was sent on (RFC 5322 §3.6.6). They must
-      // stay hidden; unlike Bcc, Exchange is not known to take it out.
+      // It names the hidden recipients of a resent message (RFC 5322 §3.6.6). They must stay
+      // hidden; unlike Bcc, Exchange is not known to remove it.
       case "resent-bcc":
         fields.removed.push(field);
     }
@@ -187,7 +187,7 @@ export function fieldsIn(header: HeaderSection): HeaderFields {
   return fields;
 }
 
-/** Octets of a Content-Type in which its charset is looked for. */
+/** Octets of a Content-Type in which its charset is searched for. */
 const MAX_LOOK = 1000;
 
 function charsetOf({ body }: HeaderField): string {

@@ -3,11 +3,11 @@
 import { printable } from "../smtp/reply.ts";
 
 export interface Trace {
-  /** The client's EHLO argument, in its own words. */
+  /** The client's EHLO argument, as it was sent. */
   readonly helo: string;
   /** The client's IP address. */
   readonly address: string;
-  /** Our own name. */
+  /** The relay's own name. */
   readonly hostname: string;
   readonly esmtp: boolean;
   readonly tls: boolean;
@@ -27,13 +27,13 @@ export function receivedField(trace: Trace): string {
     `\t${rfc5322Date(at)}\r\n`;
 }
 
-/** RFC 3848 and RFC 6531 §4.3: A for a login, which a comment says the lack of (RFC 5321 §4.4). */
+/** RFC 3848 and RFC 6531 §4.3: A for a login. A comment says if there was none (RFC 5321 §4.4). */
 function protocol({ esmtp, tls, smtputf8, trusted = false }: Trace): string {
   const extended = `${smtputf8 ? "UTF8SMTP" : "ESMTP"}${tls ? "S" : ""}${trusted ? "" : "A"}`;
   return (esmtp ? extended : "SMTP") + (trusted ? " (trusted network)" : "");
 }
 
-/** What a client calls itself, as far as it can stand in a header field. */
+/** The client's own name, as far as a header field may hold it. */
 function heloName(helo: string): string {
   const name = printable(helo).replace(/[^A-Za-z0-9._:[\]-]/g, "").slice(0, 255);
   return name === "" ? "unknown" : name;
@@ -44,9 +44,9 @@ function addressLiteral(address: string): string {
   return address.includes(":") ? `[IPv6:${address}]` : `[${address}]`;
 }
 
-/** RFC 5322 §3.6.4; from the id that replies and logs have, too. */
+/** RFC 5322 §3.6.4; made from the id that is in replies and logs too. */
 export function messageId({ id, hostname }: Trace): string {
-  // A name that is not allowed there is replaced by one that can never be registered (RFC 6761).
+  // An invalid name is replaced by one that can never be registered (RFC 6761).
   const right = /^[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*$/.test(hostname)
     ? hostname
     : "relay.invalid";

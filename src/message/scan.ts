@@ -1,6 +1,6 @@
-// A look over all octets of a message for what makes work. It is done for every message, and nearly
-// none has any: hence four octets at a time, and no string of a message's size, which would have to
-// be collected again.
+// Scans all octets of a message for anything that needs repair. Every message is scanned and hardly
+// any needs repair: hence four octets at a time, and no string of a message's size, which would be
+// garbage.
 
 import { Buffer } from "node:buffer";
 import { asBuffer, CR, LF } from "../octets.ts";
@@ -8,16 +8,16 @@ import type { Content } from "../smtp/content.ts";
 import { MAX_LINE } from "./header.ts";
 import { type LazyContent, LazyPiece, octetsOf } from "./lazy_piece.ts";
 
-/** Whether there is a CR or LF apart from CRLF, a NUL, or a line over 998 octets (RFC 5322 §2.1.1). */
+/** Whether there is a stray CR or LF, a NUL, or a line over 998 octets (RFC 5322 §2.1.1). */
 export function hasIrregular(content: Content): boolean {
   return hasNul(content) || hasStrays(content) || hasLongLine(content);
 }
 
-/** Whether a CR or LF stands alone. */
+/** Whether there is a stray CR or LF. */
 export function hasStrays(content: LazyContent): boolean {
   let state = REGULAR;
   for (const piece of content) {
-    // Whole lines of base64 have none, but a CR before them is one.
+    // Whole lines of base64 have none, but a CR before them is stray.
     if (!isBase64(piece)) state = look(octetsOf(piece), state);
     else if (state === HELD_CR) return true;
     if (state === STRAY) return true;
@@ -29,12 +29,12 @@ function isBase64(piece: LazyContent[number]): boolean {
   return piece instanceof LazyPiece && piece.base64;
 }
 
-/** What a look has come to: all is well; it ends in a CR whose LF may come yet; one stands alone. */
+/** States of a scan: no stray so far; ends in a CR whose LF may follow; a stray was found. */
 const REGULAR = 0;
 const HELD_CR = 1;
 const STRAY = 2;
 
-/** Octets from which it pays to look at four at a time: Bun moves smaller memory for that. */
+/** Octets from which reading four at a time pays off: Bun moves the memory of smaller pieces for it. */
 const WORTH_WORDS = 2048;
 
 function look(piece: Uint8Array, before: number): number {
@@ -47,7 +47,7 @@ function look(piece: Uint8Array, before: number): number {
     const words = new Int32Array(piece.buffer, piece.byteOffset + i, (length - i) >> 2);
     for (let word = 0; word < words.length; word++, i += 4) {
       const four = words[word]!;
-      // Zero where each of the four is 14 or more, so that none of them is a CR or LF.
+      // Zero if each of the four is 14 or more, so that none of them is a CR or LF.
       if (state === REGULAR && ((four - 0x0e0e0e0e) & ~four & 0x80808080) === 0) continue;
       for (let octet = i; octet < i + 4; octet++) state = next(state, piece[octet]!);
       if (state === STRAY) return STRAY;
@@ -63,13 +63,13 @@ function next(state: number, octet: number): number {
   return octet === CR ? HELD_CR : REGULAR;
 }
 
-/** Octets of a message from which its quoted-printable parts are looked for by reading it by parts. */
+/** Octets of a message from which its quoted-printable parts are found by parsing its structure. */
 const LARGE = 1024 * 1024;
 const QUOTED_PRINTABLE = /quoted-printable/i;
-/** Where a header has neither word, no part of the message has a header of its own. */
+/** If a header has neither word, no part of the message has a header of its own. */
 const HAS_PARTS = /multipart|message/i;
 
-/** Whether a part may be quoted-printable: the words stand somewhere, which need not mean anything. */
+/** Whether a part may be quoted-printable: the word occurs somewhere, perhaps in text. */
 export function mayHoldQuotedPrintable(content: Content): boolean {
   const [first] = content;
   if (first === undefined) return false;
@@ -80,7 +80,7 @@ export function mayHoldQuotedPrintable(content: Content): boolean {
   return QUOTED_PRINTABLE.test(Buffer.concat(content).toString("latin1"));
 }
 
-/** The header section, where it is in this piece as a whole. */
+/** The header section, if it is wholly in this piece. */
 function headerText(piece: Uint8Array): string | undefined {
   const octets = asBuffer(piece);
   const end = octets.indexOf("\r\n\r\n");
@@ -92,11 +92,11 @@ export function hasNul(content: LazyContent): boolean {
 }
 
 /**
- * Whether a line has over 998 octets. Looks back for a line end from where the longest line would
- * have its own, so that it need not find each of them.
+ * Whether a line has over 998 octets. Searches backwards from where the longest allowed line would
+ * end, so that it need not find every line end.
  */
 export function hasLongLine(content: Iterable<Uint8Array>): boolean {
-  /** Octets of the line that the pieces before have left open. */
+  /** Octets of the line that continues from the pieces before. */
   let open = 0;
   for (const piece of content) {
     const { length } = piece;

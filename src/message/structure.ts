@@ -1,8 +1,8 @@
-// How deep a message is nested and how many parts it has, in one pass over its octets.
+// Counts a message's parts and nesting depth in one pass over its octets, for MAX_MIME_DEPTH and
+// MAX_MIME_PARTS.
 //
-// It counts what some later reader may see, not what the relay itself changes: so
-// attached messages are looked into, a multipart that has been closed may have parts still, and what
-// mime.ts calls opaque is counted too. Limits: MAX_MIME_DEPTH and MAX_MIME_PARTS.
+// It counts everything that a later reader may see, not only what the relay changes: attached
+// messages, parts after a multipart's end, and what mime.ts calls opaque.
 
 import { CR, HYPHEN, LF, SPACE, TAB } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
@@ -11,13 +11,13 @@ import { ContentView } from "./content_view.ts";
 import { parseParameterized } from "./parameters.ts";
 
 export interface StructureLimits {
-  /** Multiparts and attached messages around the innermost part. */
+  /** Multiparts and attached messages around the most deeply nested part. */
   readonly depth: number;
-  /** Parts of all multiparts together, those in attached messages too. */
+  /** Parts of all multiparts together, including those in attached messages. */
   readonly parts: number;
 }
 
-/** Which limit a message is over; undefined where it keeps to both. */
+/** The limit that a message exceeds; undefined if it exceeds neither. */
 export function structureExcess(
   content: Content,
   limits: StructureLimits,
@@ -25,7 +25,7 @@ export function structureExcess(
   return new Scan(content, limits).run();
 }
 
-/** A multipart with its boundary (or boundaries, where several are given), or a message. */
+/** A multipart with its boundary (or boundaries, if several are given), or a message. */
 interface Frame {
   readonly boundaries: readonly string[];
   /** Whether a part without a type is a message (RFC 2046 §5.1.5). */
@@ -33,16 +33,16 @@ interface Frame {
 }
 
 interface Delimiter {
-  /** Of the multipart among the frames. */
+  /** Index of the multipart in the frames. */
   readonly frame: number;
   readonly closes: boolean;
   /** Position after the line. */
   readonly end: number;
 }
 
-/** Octets of a delimiter line that are looked at: a boundary has 70 (RFC 2046 §5.1.1), or too many. */
+/** Octets of a delimiter line that are read; a valid boundary has 70 at most (RFC 2046 §5.1.1). */
 const MAX_DELIMITER = 1000;
-/** Octets of one Content-Type field, and such fields of one part, that are looked at. */
+/** Octets of one Content-Type field, and such fields of one part, that are read. */
 const MAX_TYPE = 64 * 1024;
 const MAX_TYPES = 10;
 
@@ -50,9 +50,9 @@ class Scan {
   readonly #octets: ContentView;
   readonly #limits: StructureLimits;
   readonly #frames: Frame[] = [];
-  /** Which frame a boundary belongs to: of two with the same, the outer one. */
+  /** The frame of each boundary; the outer one if two have the same. */
   readonly #byBoundary = new Map<string, number>();
-  /** How many boundaries begin with an octet: most lines that are no delimiter are known by it. */
+  /** How many boundaries begin with each octet: this rules out most lines. */
   readonly #beginnings = new Uint16Array(256);
   #parts = 0;
 
@@ -71,17 +71,17 @@ class Scan {
       body = delimiter.end;
       if (delimiter.closes) continue;
       if (++this.#parts > this.#limits.parts) return "parts";
-      const behind = this.#header(body, this.#frames[delimiter.frame]!.digest);
-      if (behind === undefined) return "depth";
-      body = behind;
+      const next = this.#header(body, this.#frames[delimiter.frame]!.digest);
+      if (next === undefined) return "depth";
+      body = next;
     }
     return undefined;
   }
 
   /**
-   * Reads the header at `start`, and those of the messages that follow it, one in the other.
+   * Reads the header at `start`, and those of the messages nested directly in it.
    *
-   * @returns where the body begins, or undefined where that is too deep
+   * @returns position of the body, or undefined if it is nested too deep
    */
   #header(start: number, inDigest: boolean): number | undefined {
     let at = start;
@@ -98,7 +98,7 @@ class Scan {
     }
   }
 
-  /** The bodies of the Content-Type fields, and where the header ends: after its empty line. */
+  /** The bodies of the Content-Type fields, and the position after the header's empty line. */
   #typesAt(start: number): { types: string[]; end: number } {
     const octets = this.#octets;
     const types: string[] = [];
@@ -139,7 +139,7 @@ class Scan {
     this.#frames.push(frame);
   }
 
-  /** Leaves all frames that are within this one. */
+  /** Leaves all frames inside of this one. */
   #leaveTo(index: number): void {
     while (this.#frames.length > index + 1) {
       const { boundaries } = this.#frames.pop()!;
@@ -151,10 +151,10 @@ class Scan {
     }
   }
 
-  /** The first delimiter line that begins at `from` or after it. */
+  /** The first delimiter line from `from` on. */
   #nextDelimiter(from: number): Delimiter | undefined {
     const octets = this.#octets;
-    // An octet before decides whether a line begins here.
+    // The octet before decides whether a line begins here.
     let at = from;
     for (;;) {
       at = octets.indexOfOctet(HYPHEN, at);
@@ -163,12 +163,12 @@ class Scan {
         const delimiter = this.#delimiterAt(at);
         if (delimiter !== undefined) return delimiter;
       }
-      // Rows of hyphens are many octets and no line.
+      // Skips rows of hyphens.
       do at++; while (octets.octetAt(at) === HYPHEN);
     }
   }
 
-  /** The delimiter line (RFC 2046 §5.1.1) that begins here, of any multipart that is open. */
+  /** The delimiter line (RFC 2046 §5.1.1) of any open multipart that begins here. */
   #delimiterAt(at: number): Delimiter | undefined {
     const octets = this.#octets;
     if (octets.octetAt(at + 1) !== HYPHEN) return undefined;
@@ -193,7 +193,7 @@ function isPadding(octet: number): boolean {
   return octet === SPACE || octet === TAB || octet === CR;
 }
 
-/** What a part holds that has other parts in it. */
+/** The frame of a part that contains other parts. */
 function frameOf(types: readonly string[], digest: boolean): Frame | undefined {
   if (types.length === 0) return digest ? MESSAGE : undefined;
   const read = types.map(parseParameterized);
@@ -206,5 +206,5 @@ function frameOf(types: readonly string[], digest: boolean): Frame | undefined {
 }
 
 const MESSAGE: Frame = { boundaries: [], digest: false };
-/** RFC 2046 §5.2.1, RFC 6532 §3.7; news is what it was called in newsgroups. */
+/** RFC 2046 §5.2.1, RFC 6532 §3.7; message/news is the old type of newsgroups. */
 const IS_MESSAGE = /^message\/(?:rfc822|global|news)$/;

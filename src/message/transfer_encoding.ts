@@ -1,22 +1,22 @@
-// Quoted-printable and base64 (RFC 2045 §6.7, §6.8), piece by piece: no content is held as a whole.
-// The decoders take what is broken as readers do: nothing of it is an error.
+// Encodes and decodes quoted-printable and base64 (RFC 2045 §6.7, §6.8), piece by piece: no content
+// is held as a whole. The decoders accept invalid input as mail readers do, without an error.
 
 import { CR, EQUALS, LF, SPACE, TAB } from "../octets.ts";
 import type { Content } from "../smtp/content.ts";
 import { type LazyContent, LazyPiece, type Piece, PieceReader } from "./lazy_piece.ts";
 import { ContentView } from "./content_view.ts";
 
-/** Octets that are worked on, or made, at once; of encoded lines some more. */
+/** Octets that are processed at once; somewhat more for encoded lines. */
 const CHUNK = 64 * 1024;
-/** Octets that a line of base64 stands for: 76 characters (RFC 2045 §6.8). */
+/** Octets that one line of base64, 76 characters, encodes (RFC 2045 §6.8). */
 const LINE = 57;
 const LINE_CHARACTERS = 76;
 /** Lines that are made at once. */
 const LINES = 1024;
 
 /**
- * Octets as base64 in lines of 76 characters, with CRLF between them and, if `lastLineEnd`, at the
- * end. Nothing becomes nothing.
+ * Encodes octets in lines of 76 characters, with CRLF between them and, if `lastLineEnd`, at the
+ * end. An empty content stays empty.
  */
 export function encodeBase64(content: LazyContent, lastLineEnd: boolean): LazyPiece[] {
   return inLines(content, LINE, lastLineEnd, true, (octets, start, end, out, at) => {
@@ -25,10 +25,10 @@ export function encodeBase64(content: LazyContent, lastLineEnd: boolean): LazyPi
 }
 
 /**
- * Base64 of octets. A loop, not the native encoder: that makes strings, and those of a large content
+ * Encodes octets. A loop, not the native encoder, which makes strings: those of a large content
  * pile up as garbage.
  *
- * @returns where it ends
+ * @returns index after the last character
  */
 function writeBase64(
   octets: Uint8Array,
@@ -61,8 +61,8 @@ function writeBase64(
 }
 
 /**
- * Base64 with its lines broken anew, all characters as they are, or undefined where others than
- * those of base64 are among them.
+ * Breaks base64 into new lines without changing its characters. Undefined if it has characters that
+ * are not base64.
  */
 export function rewrapBase64(content: Content, lastLineEnd: boolean): LazyPiece[] | undefined {
   const characters: Piece[] = [];
@@ -78,7 +78,7 @@ export function rewrapBase64(content: Content, lastLineEnd: boolean): LazyPiece[
     }
   }
   return inLines(characters, LINE_CHARACTERS, lastLineEnd, false, (octets, start, end, out, at) => {
-    // A loop: for so few octets a native copy costs more.
+    // A loop: a native copy costs more for so few octets.
     for (let i = start; i < end; i++) out[at + i - start] = octets[i]!;
     return at + end - start;
   });
@@ -91,12 +91,12 @@ function withoutSpaces(chunk: Uint8Array, out: Uint8Array): void {
   }
 }
 
-/** White space in Latin-1, line ends too. */
+/** White space in Latin-1, including line ends. */
 function isSpace(octet: number): boolean {
   return octet === SPACE || octet >= TAB && octet <= CR || octet === 0xa0;
 }
 
-/** Writes what one line holds. @returns where it ends */
+/** Writes the characters of one line. @returns index after the last one */
 type WriteLine = (
   octets: Uint8Array,
   start: number,
@@ -106,10 +106,10 @@ type WriteLine = (
 ) => number;
 
 /**
- * A content in lines of base64, made when they are read.
+ * A content in lines of base64, which are made when they are read.
  *
- * @param width octets of the content that a line takes, and the last one at most
- * @param encodes whether the content is what the lines stand for
+ * @param width octets of the content for each line; the last one may have fewer
+ * @param encodes whether the content is to be encoded; else it is base64 already
  */
 function inLines(
   content: LazyContent,
@@ -138,7 +138,7 @@ function inLines(
   return made;
 }
 
-/** Of what becomes lines. */
+/** Reads the content of lines. */
 const reader = new PieceReader();
 
 function writeLines(
@@ -150,11 +150,11 @@ function writeLines(
   let used = 0;
   const write = (octets: Uint8Array, start: number, end: number) => {
     used = writeLine(octets, start, end, out, used);
-    // What does not fit, the last line's CRLF, is written nowhere.
+    // The last line's CRLF may be out of range: that write has no effect.
     out[used++] = CR;
     out[used++] = LF;
   };
-  /** The line that the pieces before have begun. */
+  /** The line begun by the pieces before. */
   const begun = new Uint8Array(width);
   let length = 0;
   for (const source of slice) {
@@ -184,29 +184,28 @@ BASE64[EQUALS] = PADDING;
 const CHARACTERS = Uint8Array.from(ALPHABET, (character) => character.charCodeAt(0));
 
 /**
- * Base64 decoded. Line ends and whatever else is no base64 are passed over (RFC 2045 §6.8). What
- * follows padding is decoded too: some programs encode a content in several stretches, and nobody
- * must lose the rest of it. A loop, not the native decoder: that wants strings, and those of a large
- * attachment would pile up as garbage.
+ * Decodes base64. Skips line ends and all characters outside of base64 (RFC 2045 §6.8). Decodes
+ * what follows padding too, because some programs encode a content in several runs. A loop, not the
+ * native decoder, which needs strings: those of a large attachment pile up as garbage.
  *
- * @param scratch decode into the same memory again and again: a piece is good until the next
+ * @param scratch reuse the same memory for all pieces: each is valid until the next
  */
 export function* decodeBase64(
   octets: Iterable<Uint8Array>,
   scratch = false,
 ): Generator<Uint8Array> {
   let memory = NOTHING;
-  /** The bits of a quantum that is not complete, and its characters. */
+  /** The bits of an incomplete quantum, and how many characters it has. */
   let bits = 0;
   let characters = 0;
   for (const piece of chunks(octets)) {
-    // At most what the piece stands for, and the quantum that was begun before it.
+    // Room for the piece and for the quantum begun before it.
     const most = Math.ceil(piece.length / 4) * 3 + 3;
     if (!scratch || memory.length < most) memory = new Uint8Array(most);
     const out = memory;
     let used = 0;
     for (let i = 0; i < piece.length; i++) {
-      // Whole quanta, as nearly all are.
+      // Whole quanta, which nearly all are.
       while (characters === 0 && i + 3 < piece.length) {
         const a = BASE64[piece[i]!]!;
         const b = BASE64[piece[i + 1]!]!;
@@ -238,7 +237,7 @@ export function* decodeBase64(
   if (last.length > 0) yield last;
 }
 
-/** The octets of a quantum that is complete with less than four characters. */
+/** The octets of a final quantum of fewer than four characters. */
 function partial(bits: number, characters: number): Uint8Array {
   if (characters === 2) return Uint8Array.of(bits >> 4);
   if (characters === 3) return Uint8Array.of(bits >> 10, bits >> 2);
@@ -248,7 +247,7 @@ function partial(bits: number, characters: number): Uint8Array {
 /** 1 for a character of base64, 2 for padding, 0 for other octets. */
 const KIND = Uint8Array.from(BASE64, (value) => value < 0 ? 0 : value < PADDING ? 1 : 2);
 
-/** How many octets {@link decodeBase64} would make, without making them. */
+/** How many octets {@link decodeBase64} would return. */
 export function decodedLength(octets: Iterable<Uint8Array>): number {
   let length = 0;
   /** Characters since the last padding. */
@@ -267,15 +266,14 @@ export function decodedLength(octets: Iterable<Uint8Array>): number {
   return length + Math.floor(stretch * 3 / 4);
 }
 
-/** The value of each hexadecimal digit, -1 for other octets. Lower case is let pass (§6.7). */
+/** The value of each hexadecimal digit, -1 for other octets. Lower case is accepted (§6.7). */
 const HEX = new Int8Array(256).fill(-1);
 for (const digit of "0123456789abcdefABCDEF") HEX[digit.charCodeAt(0)] = parseInt(digit, 16);
 
 /**
- * Quoted-printable decoded (RFC 2045 §6.7). Line ends come out as CRLF, white space before them is
- * dropped (rule 3), `=` before anything but two hexadecimal digits or a line end stays (the notes
- * after rule 5), and a soft line break at the very end, whose line end belongs to the delimiter, is
- * one too.
+ * Decodes quoted-printable (RFC 2045 §6.7). Line ends become CRLF. White space before them is
+ * dropped (rule 3). `=` before anything but two hexadecimal digits or a line end stays (the notes
+ * after rule 5). `=` at the very end is a soft line break, whose line end belongs to the delimiter.
  */
 export function decodeQuotedPrintable(content: LazyContent): LazyPiece[] {
   const made: LazyPiece[] = [];
@@ -285,7 +283,7 @@ export function decodeQuotedPrintable(content: LazyContent): LazyPiece[] {
     const write = (out: Uint8Array) => void decodeLines(inOne(stretch), last, out);
     made.push(new LazyPiece({ length, write }));
   };
-  /** What has to wait for the rest of its line. */
+  /** Pieces that wait for the rest of their line. */
   let held: Piece[] = [];
   let heldLength = 0;
   for (const piece of lazyChunks(content)) {
@@ -304,7 +302,7 @@ export function decodeQuotedPrintable(content: LazyContent): LazyPiece[] {
   return made;
 }
 
-/** The octets in one piece, which is good until the next. */
+/** The octets in one piece, which is valid until the next call. */
 function inOne(stretch: LazyContent): Uint8Array {
   const [only] = stretch;
   if (stretch.length === 1) return source.read(only!);
@@ -319,25 +317,25 @@ function inOne(stretch: LazyContent): Uint8Array {
   return joined.subarray(0, length);
 }
 
-/** Of what is decoded. */
+/** Reads the content to be decoded. */
 const source = new PieceReader();
-/** Where pieces of it are put together. */
+/** Memory in which its pieces are joined. */
 let joined = new Uint8Array(0);
 
-/** Octets of a line without end that are held back at most; lines have 76 (§6.7 rule 5). */
+/** Octets of an incomplete line that are held back at most; valid lines have 76 (§6.7 rule 5). */
 const MAX_HELD = 64 * 1024;
 
-/** Where to cut a chunk so that each part can be decoded alone: after a line, mostly. */
+/** Where to cut a chunk so that each part can be decoded alone: mostly after a line. */
 function quotedPrintableCut(chunk: Uint8Array): number {
   const lines = chunk.lastIndexOf(LF) + 1;
   if (chunk.length - lines <= MAX_HELD) return lines;
   let cut = chunk.length;
   while (cut > lines && isWhiteOrCr(chunk[cut - 1]!)) cut--;
-  // Not between `=` and what belongs to it.
+  // Not inside of an escape.
   for (let back = 1; back <= 2 && cut - back >= lines; back++) {
     if (chunk[cut - back] === EQUALS) return cut - back;
   }
-  // White space over a whole chunk is no padding that a mail system added.
+  // A whole chunk of white space is not padding that a mail system added.
   return cut > lines ? cut : chunk.length;
 }
 
@@ -347,8 +345,8 @@ function isWhiteOrCr(octet: number): boolean {
 
 /**
  * @param last whether nothing follows: white space at the end is dropped then
- * @param out where it is written; left out to learn how much it is
- * @returns how many octets it is
+ * @param out where the octets are written; left out to only count them
+ * @returns how many octets they are
  */
 function decodeLines(octets: Uint8Array, last: boolean, out = scratchFor(octets)): number {
   const { length } = octets;
@@ -390,23 +388,23 @@ function decodeLines(octets: Uint8Array, last: boolean, out = scratchFor(octets)
   return used;
 }
 
-/** What is only measured is written here. */
+/** Takes the octets that are only counted. */
 let scratch = new Uint8Array(0);
 
-/** An octet becomes one at most, but LF, which becomes CRLF. */
+/** LF becomes CRLF, every other octet one octet at most. */
 function scratchFor({ length }: Uint8Array): Uint8Array {
   if (scratch.length < 2 * length) scratch = new Uint8Array(2 * length);
   return scratch;
 }
 
-/** Index after the white space, CRs among it, that begins at `start`. */
+/** Index after the white space, including CRs, that begins at `start`. */
 function blanksEnd(octets: Uint8Array, start: number): number {
   let end = start;
   while (end < octets.length && isWhiteOrCr(octets[end]!)) end++;
   return end;
 }
 
-/** The same octets in pieces of a bounded size, as those are that have to be made. */
+/** The same octets in pieces of a bounded size; lazy pieces already are. */
 function* lazyChunks(content: LazyContent): Generator<Piece> {
   for (const piece of content) {
     if (piece instanceof LazyPiece) yield piece;

@@ -1,4 +1,4 @@
-// The fields and texts of log lines about events: what a line says, apart from whether it is written.
+// The fields and texts of log lines about events. event_log.ts decides whether a line is written.
 
 import type { Account, Authorization } from "../accounts/account.ts";
 import type { Outcome, Submission } from "../delivery/delivery.ts";
@@ -9,10 +9,10 @@ import type { Client } from "../submission/submission_service.ts";
 import type { LogFields } from "./log.ts";
 import type { ConnectionEvent, LoginEvent, MessageEvent, RefusedEvent } from "./relay_event.ts";
 
-/** Characters of a client's own text that a line quotes at most. */
+/** Characters of a client's text that a line quotes at most. */
 const MAX_QUOTED = 256;
 
-/** Marks what came from a trusted network without a login. */
+/** Marks a message or login from a trusted network, without a login of the client. */
 const TRUSTED = { trusted: true };
 
 export function loginFields({ credentials, client, result, trusted }: LoginEvent): LogFields {
@@ -22,7 +22,7 @@ export function loginFields({ credentials, client, result, trusted }: LoginEvent
   if (!("account" in result)) {
     return { ...fields, detail: result.detail, reply: result.reply.code };
   }
-  // Only where the username does not say the same.
+  // Only if the username does not say the same.
   const telling = result.account.entry !== undefined || "token" in credentials;
   return telling ? { ...fields, ...accountFields(result.account, result.authorization) } : fields;
 }
@@ -66,7 +66,7 @@ function outcomeFields(outcome: Outcome): LogFields {
   return { ...fields, code: outcome.code, detail: outcome.detail, reply: outcome.reply.code };
 }
 
-/** The sender; and the client's MAIL FROM, where that is another address. */
+/** The sender; and the client's MAIL FROM, if that is another address. */
 function senderFields(reversePath: string, mailbox: string | undefined): LogFields {
   if (mailbox === undefined || mailbox === reversePath) return { sender: reversePath };
   return { sender: mailbox, mail_from: reversePath };
@@ -104,8 +104,8 @@ export function limitFields(setting: SettingName, client: Client, owner: LogFiel
 }
 
 /**
- * The account. Where several devices share an app, only the entry tells them apart. Tenant and app of a
- * token that no service has verified are the client's claim.
+ * The account. If several devices share an app, only the entry distinguishes them. Tenant and app
+ * of an unverified token are the client's claim.
  */
 export function accountFields(
   { tenantId, clientId, entry }: Account,
@@ -123,12 +123,12 @@ export function clientFields({ connection, address }: Client): LogFields {
   return { connection, client: address };
 }
 
-/** Once a connection, at its end. */
+/** The proxy, once for each connection, at its end. */
 export function proxyFields({ proxy }: Client): LogFields {
   return proxy === undefined ? {} : { proxy };
 }
 
-/** A client's own text, as far as a line has room. Half a secret would not look like one any more. */
+/** A client's text, shortened. Secrets are removed first: half a secret does not look like one. */
 function quoted(text: string): string {
   return withoutSecrets(text).slice(0, MAX_QUOTED);
 }

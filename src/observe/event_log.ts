@@ -1,5 +1,5 @@
-// The log as a listener of events: which event gets a line, at which level, and what keeps a flood of
-// events from becoming a flood of lines.
+// Writes events to the log: which event gets a line, at which level, and how a flood of events is
+// kept from becoming a flood of lines.
 
 import { accountKey } from "../accounts/account.ts";
 import { clientKey } from "../networks.ts";
@@ -33,16 +33,16 @@ import type {
   RelayEvent,
 } from "./relay_event.ts";
 
-/** Milliseconds between two WARNING lines of the same kind and source, where they come in floods. */
+/** Milliseconds between two WARNING lines of the same kind and source, if they come in floods. */
 const INTERVAL = 60_000;
 /**
- * Lines for one limit in that time. An attack from thousands of addresses would else push everything
- * else out of the log, and hide other limits that are hit.
+ * Lines for one limit in that time. Otherwise an attack from thousands of addresses would push
+ * everything else out of the log, and hide other limits that are hit.
  */
 const MAX_SOURCES_OF_LIMIT = 100;
-/** Milliseconds between two lines of faults that nothing has caught. */
+/** Milliseconds between two lines of uncaught faults. */
 const FAULT_INTERVAL = 1_000;
-/** Accounts that are remembered to have sent mail; the one whose last message is oldest is forgotten. */
+/** Accounts remembered as senders of mail; the one whose last message is oldest is forgotten. */
 const MAX_SENDERS = 10_000;
 
 const WRONG_PORT = {
@@ -62,7 +62,7 @@ const PROXY_HEADER = {
 export interface EventLogOptions {
   /** Milliseconds, of a clock that never goes back. */
   readonly now?: () => number;
-  /** Is called for each line that is left out. */
+  /** Called for each line that is left out. */
   readonly suppressed?: () => void;
 }
 
@@ -78,10 +78,10 @@ export class EventLog {
   readonly #now: () => number;
   /** Keys of accounts that have sent a message, the oldest first. */
   readonly #senders = new Set<string>();
-  /** By kind of event: a flood of one kind takes no line from another. */
+  /** By kind of event: a flood of one kind does not suppress lines of another. */
   readonly #throttles = new Map<string, LogThrottle>();
   readonly #faults: LogThrottle;
-  /** Whether the log says that the table does not answer, and not yet that it answers again. */
+  /** Whether the last line about the table says that it does not answer. */
   #lookupFailureLogged = false;
 
   constructor(
@@ -93,7 +93,7 @@ export class EventLog {
     this.#budget = new LineBudget({
       now,
       suppressed,
-      tell: (level, message, fields) => this.#write(level, message, fields),
+      write: (level, message, fields) => this.#write(level, message, fields),
     });
     this.#faults = new LogThrottle(FAULT_INTERVAL, now);
   }
@@ -127,7 +127,7 @@ export class EventLog {
     }
   };
 
-  /** Writes how many lines were left out, and of what. */
+  /** Writes how many lines of which kind were left out. */
   close(): void {
     this.#budget.close();
   }
@@ -148,7 +148,7 @@ export class EventLog {
     const fields = messageFields(event);
     if (outcome.type === "sent") {
       this.#hasSent(principal);
-      // Always written: each cost its sender a message, and it is all that the relay keeps of it.
+      // Always written: the line is all that the relay keeps of a message.
       return this.#log.info(text, fields);
     }
     const level = outcome.type === "alreadySent" ? "INFO" : "WARNING";
@@ -156,13 +156,13 @@ export class EventLog {
   }
 
   /**
-   * A client that has not logged in may be a device that has no password yet: it gets a line, but only
-   * once a minute for an address.
+   * A client without a login may be a device that has no password yet: it gets a line, but only
+   * once a minute for each address.
    */
   #refused(event: RefusedEvent): void {
     const { refusal: { command, reply, authenticated }, client, principal } = event;
     const failedLogin = reply.code === 535;
-    // A client that only claims to be an account could go on being refused for ever.
+    // A client that only claims an account could be refused without end.
     const verified = authenticated && principal?.authorization.unverified() === undefined;
     const loud = verified || failedLogin ||
       this.#allow("refused", clientKey(client.address));
@@ -171,8 +171,8 @@ export class EventLog {
   }
 
   /**
-   * In floods, one line a minute for each client, and for each account where the limit is an account's;
-   * and only for so many of them, with one line that says that there are more.
+   * In floods, one line a minute for each client, and for each account if it is the account's
+   * limit. Only MAX_SOURCES_OF_LIMIT of them get one; one more line says that there are others.
    */
   #limit({ setting, client, text, principal }: LimitEvent): void {
     const owner = principal === undefined
@@ -180,7 +180,7 @@ export class EventLog {
       : accountFields(principal.account, principal.authorization);
     const fields = limitFields(setting, client, owner);
     const cause = { client, principal };
-    // A client that keeps a connection for later, and forgets it, is no reason to worry.
+    // A client that leaves a connection open and forgets it is harmless.
     if (setting === "COMMAND_TIMEOUT") return this.#line("DEBUG", text, fields, cause);
     const sources = this.#throttle(setting, MAX_SOURCES_OF_LIMIT);
     const source = [clientKey(client.address), ...Object.values(owner)].join(" ");
@@ -193,7 +193,7 @@ export class EventLog {
     }
   }
 
-  /** A load balancer's probe comes every few seconds: one WARNING a minute for each of them. */
+  /** One WARNING a minute for each source: a load balancer's probe comes every few seconds. */
   #proxyHeader({ reason, client, detail }: ProxyHeaderEvent): void {
     const fields = { ...clientFields(client), ...proxyFields(client), detail };
     const source = `${reason} ${clientKey(client.proxy ?? client.address)}`;
@@ -204,7 +204,7 @@ export class EventLog {
   #connection(event: ConnectionEvent): void {
     const { client, wrongPort, handshakeFailed, error, received } = event;
     const fields = connectionFields(event);
-    // A device that is too old for the relay gets a line; a scanner makes hundreds of these.
+    // A device whose TLS is too old gets a line; a port scanner causes hundreds of these.
     const text = wrongPort !== undefined
       ? WRONG_PORT[wrongPort]
       : handshakeFailed && error
@@ -233,7 +233,7 @@ export class EventLog {
     const fields = { code, detail };
     const due = this.#allow("lookup", served ? "served" : "deferred");
     this.#lookupFailureLogged ||= due;
-    // A login without an entry has a line of its own.
+    // A login that fails for it has a line of its own.
     if (!served) this.#line("DEBUG", "Lookup table does not answer", fields, {});
     else if (due) {
       this.#log.warning(
@@ -249,7 +249,7 @@ export class EventLog {
       case "acceptFailed": {
         // Such as "Too many open files": LimitNOFILE= or `ulimit -n` is too low.
         const fields = { error: event.error.message };
-        return this.#line("ERROR", "Clients cannot connect for the moment", fields, {});
+        return this.#line("ERROR", "Clients cannot connect at the moment", fields, {});
       }
       case "connectionFault": {
         const { client } = event;
@@ -257,17 +257,17 @@ export class EventLog {
         return this.#line("ERROR", "Internal error; the connection was closed", fields, { client });
       }
       case "fault":
-        // To log it may be what fails: once a second at most.
+        // The fault may come from logging: once a second at most.
         if (!this.#faults.allow()) return;
         try {
           this.#log.error("Internal error; the relay goes on", { error: thrown(error) });
         } catch {
-          // There is no other place to report it to.
+          // There is nothing else to report it to.
         }
     }
   }
 
-  /** Whether a loud line of this kind and source may be written now: once in an interval. */
+  /** Whether a line of this kind and source may be written now: once in an interval. */
   #allow(kind: string, source = ""): boolean {
     return this.#throttle(kind).allow(source);
   }
@@ -282,10 +282,10 @@ export class EventLog {
   }
 
   /**
-   * Writes a line that a client has caused, unless there are too many of its kind. An account that has
-   * sent mail has lines of its own, so that no other client at its address, which may be a proxy's,
-   * takes them away. All other lines count for the address, too: accounts are free to make where
-   * ALLOWED_TENANTS is not set.
+   * Writes a line that a client has caused, unless there are too many of its kind. An account that
+   * has sent mail has its own count, so that other clients at its address, which may be a proxy's,
+   * do not use it up. All other lines count for the address too: without ALLOWED_TENANTS, a client
+   * can have any number of accounts.
    */
   #line(level: LogLevel, message: string, fields: LogFields, { client, principal }: Cause): void {
     if (!this.#log.enabled(level)) return;

@@ -1,4 +1,4 @@
-// The metrics as a listener of events.
+// Counts events for the metrics.
 
 import type { Outcome } from "../delivery/delivery.ts";
 import type { Metrics } from "./metrics.ts";

@@ -1,13 +1,13 @@
-// What may be a field of a log line: everything, but bounded, and without what its type says is secret;
-// nor what has the form of a client secret, wherever somebody has put it.
+// Makes any value fit for a log line: bounded, and without secrets, whether they have the type
+// Secret or only the form of a client secret.
 //
-// Strangers and services say how long a text is, and errors of libraries carry whole requests with
-// their tokens. So each value is made plain here before it is written, whoever logs it.
+// Clients and services decide how long a text is, and errors of libraries carry whole requests with
+// their tokens. So every value is converted here before it is written.
 
 import { Secret, withoutSecrets } from "../secret.ts";
 import { withoutCredentials } from "../service_text.ts";
 
-/** Characters of one text at most; what is cut off is counted. */
+/** Characters of one text at most; the rest is only counted. */
 const MAX_TEXT = 2048;
 /** Entries of one object or list, and objects within objects. */
 const MAX_ENTRIES = 50;
@@ -20,10 +20,10 @@ export function loggable(fields: Readonly<Record<string, unknown>>): Record<stri
   return plain;
 }
 
-/** The text, as far as it is not too long for a line of log, and without what looks like a secret. */
+/** The text, cut to the length for a log line, and without what looks like a secret. */
 export function shortened(text: string): string {
   if (text.length <= MAX_TEXT) return withoutSecrets(text);
-  // Looked at before it is cut: half a secret would not look like one.
+  // Secrets first: half a secret would not look like one.
   const shown = withoutSecrets(text.slice(0, 2 * MAX_TEXT)).slice(0, MAX_TEXT).toWellFormed();
   return `${shown}… (${text.length - MAX_TEXT} more)`;
 }
@@ -36,7 +36,7 @@ function plainValue(value: unknown, depth: number): unknown {
       return String(value);
     case "object":
       return value === null ? null : plainObject(value, depth);
-    // JSON has none of these, and would ask a function called toJSON.
+    // JSON has no such types, and would call a function named toJSON.
     case "function":
     case "symbol":
       return undefined;
@@ -46,7 +46,7 @@ function plainValue(value: unknown, depth: number): unknown {
 }
 
 function plainObject(value: object, depth: number): unknown {
-  // Its properties may be anything: a request with its header, a whole answer.
+  // Its properties may be anything, such as a request with its header.
   if (value instanceof Error) {
     return shortened(withoutCredentials(bounded(`${value.name}: ${value.message}`)));
   }
@@ -60,7 +60,7 @@ function plainObject(value: object, depth: number): unknown {
   if (Array.isArray(value)) {
     return value.slice(0, MAX_ENTRIES).map((entry) => plainValue(entry, depth - 1));
   }
-  // A client, a request, a credential: whatever it holds was not made to be read.
+  // An object of a class, such as a request or a credential, may hold anything.
   const kind: unknown = Object.getPrototypeOf(value);
   if (kind !== null && kind !== Object.prototype) return `[${value.constructor?.name ?? "object"}]`;
   return Object.fromEntries(
@@ -69,7 +69,7 @@ function plainObject(value: object, depth: number): unknown {
   );
 }
 
-/** What was thrown, with where it was: an error's words and its stack, and nothing that it holds besides. */
+/** The message and stack of a thrown error, without its other properties. */
 export function thrown(error: unknown): string {
   if (error instanceof Error) {
     return withoutCredentials(bounded(error.stack ?? `${error.name}: ${error.message}`));
@@ -77,7 +77,7 @@ export function thrown(error: unknown): string {
   return typeof error === "object" && error !== null ? "an object was thrown" : String(error);
 }
 
-/** Characters of an error's words that are looked at: an SDK puts whole answers there. */
+/** Characters of an error's message that are read: an SDK puts whole responses there. */
 const MAX_READ = 16 * 1024;
 
 function bounded(text: string): string {

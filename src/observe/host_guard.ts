@@ -1,15 +1,15 @@
-// Keeps web pages out of the HTTP side on the loopback. A page that somebody's browser has open on this
-// machine can send requests there, and read the answers, under a name that its owner points at 127.0.0.1
-// (DNS rebinding): Host shows that name (RFC 9110 §7.2).
+// Keeps web pages away from the HTTP server on the loopback. A page open in a browser on this
+// machine can send requests there and read the responses, under a name that its owner points at
+// 127.0.0.1 (DNS rebinding). Host shows that name (RFC 9110 §7.2).
 
-/** Names and addresses of the loopback, and any other address: no web site can have one as its name. */
+/** The loopback's names, and all IP addresses: DNS rebinding needs a name. */
 const OWN = /^(?:localhost\.?|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}\])$/;
 
 /**
- * Whether a request is for this machine by a name that is nobody else's.
+ * Whether a request names this machine in its Host field.
  *
- * @param host the header field; programs that send none (HTTP/1.0) are no browsers
- * @param names further ones, such as SERVER_HOSTNAME
+ * @param host undefined for programs that do not send it (HTTP/1.0), which are not browsers
+ * @param names further names of this machine, such as SERVER_HOSTNAME
  */
 export function isOwnHost(host: string | undefined, names: readonly string[]): boolean {
   if (host === undefined || host === "") return true;

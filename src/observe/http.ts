@@ -12,7 +12,7 @@ import type { ListenAddress } from "../settings/listen_address.ts";
 import { isLoopbackAddress, isOwnHost } from "./host_guard.ts";
 import type { Metrics } from "./metrics.ts";
 
-/** Each part's state, for `/readyz`: ready when all are. */
+/** The state of each part, for `/readyz`: ready if all are. */
 export type Readiness = () => Readonly<Record<string, PartState>>;
 
 export interface PartState {
@@ -22,17 +22,17 @@ export interface PartState {
 
 export interface HttpOptions {
   readonly listen: ListenAddress;
-  /** Sockets that listen already, one at least; they take the place of `listen`. */
+  /** Sockets that listen already, one at least; they replace `listen`. */
   readonly sockets?: readonly OpenSocket[] | undefined;
-  /** What `/metrics` shows. */
+  /** Shown by `/metrics`. */
   readonly metrics?: Metrics;
-  /** Asked for by everything but `/healthz` and `/readyz`. */
+  /** Required by everything but `/healthz` and `/readyz`. */
   readonly password?: Secret | undefined;
   /** Names in Host that are accepted on the loopback, besides its own and that of `listen`. */
   readonly names?: readonly string[];
 }
 
-/** A listening socket that another process has opened, and what it is bound to. */
+/** A listening socket opened by another process, and its address. */
 export interface OpenSocket extends ListenAddress {
   readonly descriptor: number;
 }
@@ -41,12 +41,12 @@ export interface HttpService {
   /** All addresses as bound, one at least. */
   readonly addresses: readonly ListenAddress[];
   /**
-   * Adds pages. What several have, the first one answers.
+   * Adds pages. If several have the same path, the first one responds.
    *
-   * @param unlocked path prefixes that do not ask for the password, and look at Host by themselves
+   * @param unlocked path prefixes that need no password, and check Host by themselves
    */
   mount(pages: Hono, unlocked?: readonly string[]): void;
-  /** What `/readyz` answers from now on; until then the relay is not ready. */
+  /** Sets what `/readyz` reports. Before the first call the relay is not ready. */
   reportReadiness(readiness: Readiness): void;
   close(): Promise<void>;
 }
@@ -69,7 +69,7 @@ export async function serveHttp(options: HttpOptions): Promise<HttpService> {
 
 const STARTING: Readiness = () => ({ smtp: { ready: false } });
 
-/** What the server answers. */
+/** The routes of the server. */
 class Site {
   readiness = STARTING;
   onLoopback = false;
@@ -88,7 +88,7 @@ class Site {
     app.get("/healthz", (context) => context.text("ok\n"));
     app.use((context, next) => {
       const { req } = context;
-      // Off the loopback, the password keeps other web sites out: they do not have it.
+      // Off the loopback, the password keeps other web sites out.
       const own = !this.onLoopback || isOwnHost(req.header("host"), names) ||
         this.#isUnlocked(req.path);
       if (own || this.#hasPassword(req.raw)) return next();
@@ -133,7 +133,7 @@ class Site {
     return this.#unlocked.some((prefix) => path.startsWith(prefix));
   }
 
-  /** Any user name will do. */
+  /** Any user name is accepted. */
   #hasPassword(request: Request): boolean {
     const { password } = this.#options;
     const given = auth(request);
@@ -150,19 +150,19 @@ async function bind(server: Server, listen: ListenAddress): Promise<Bound> {
     addresses: [{ hostname: address, port }],
     close() {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      // A browser's event stream would hold it open for ever.
+      // A browser's event stream would keep the server from closing.
       server.closeAllConnections();
       return closed;
     },
   };
 }
 
-/** Each part's state alone: probes need no more, and have no password. */
+/** The states without details: probes need no more, and have no password. */
 function statesOf(parts: ReturnType<Readiness>): Record<string, PartState> {
   return Object.fromEntries(Object.entries(parts).map(([name, { ready }]) => [name, { ready }]));
 }
 
-/** Not by the server's own `listen({ fd })`: Bun's listens elsewhere, and does not say so. */
+/** Not by the server's own `listen({ fd })`, which on Bun silently listens on another port. */
 async function serveOn(sockets: readonly OpenSocket[], server: Server): Promise<Bound> {
   const open = new Set<Socket>();
   const listeners = sockets.map(({ descriptor }) => {

@@ -1,18 +1,19 @@
-// How many lines clients may cause in a minute: so many for each account and address, so many for all.
-// Further ones are counted, and a line for each kind says at the minute's end how many they were.
+// Limits the log lines that clients cause in a minute, for each account and address and for all
+// together. Further lines are counted, and at the minute's end one line for each kind says how many
+// they were.
 
 import type { LogFields, LogLevel } from "./log.ts";
 
-/** Who has caused a line. */
+/** The account or address that has caused a line. */
 export interface LineSource {
   readonly kind: "account" | "address";
-  /** What names it in the line that counts. */
+  /** Its fields in the line with the count. */
   readonly fields: LogFields;
 }
 
 /**
- * Whose lines are counted together. Strangers, many of them, must not use up what is for accounts that
- * send mail.
+ * Whose lines are counted together: those of accounts that send mail are counted apart, so that a
+ * flood of unknown clients does not use up their lines.
  */
 export type LinePool = "senders" | "strangers";
 
@@ -21,8 +22,8 @@ export interface LineBudgetOptions {
   now(): number;
   /** A line was left out. */
   suppressed(): void;
-  /** Writes the line that counts. */
-  tell(level: LogLevel, message: string, fields: LogFields): void;
+  /** Writes the line with the count. */
+  write(level: LogLevel, message: string, fields: LogFields): void;
   /** Lines of one source and level in a minute. */
   readonly each?: number;
   /** Lines of all sources of a pool and one level in a minute. */
@@ -38,7 +39,7 @@ const MINUTE = 60_000;
 interface Counted {
   readonly source: LineSource;
   written: number;
-  /** Lines left out, by their message: these are the program's own words, so they are few. */
+  /** Lines left out, by message: these are fixed texts of the program, so they are few. */
   readonly left: Map<string, number>;
 }
 
@@ -46,7 +47,7 @@ interface Counted {
 interface Ledger {
   readonly level: LogLevel;
   written: number;
-  /** Each of them has written a line, so they are no more than the lines. */
+  /** Sources that have written a line, so no more than lines. */
   readonly sources: Map<string, Counted>;
   /** Lines left out because there were too many of all sources. */
   left: number;
@@ -68,10 +69,10 @@ export class LineBudget {
   }
 
   /**
-   * Whether a line may be written; it counts as written then, else as left out.
+   * Whether a line may be written. It is then counted as written, else as left out.
    *
-   * @param message what the line says, without what is different each time
-   * @param sources must all have room
+   * @param message the line's fixed text
+   * @param sources all of them must have lines left
    */
   take(
     level: LogLevel,
@@ -100,7 +101,7 @@ export class LineBudget {
     return false;
   }
 
-  /** Ends the minute: what was left out so far is told. */
+  /** Ends the minute: writes how many lines were left out. */
   close(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -111,10 +112,10 @@ export class LineBudget {
       for (const { source, left } of sources.values()) {
         for (const [like, lines] of left) {
           const from = `from this ${source.kind}`;
-          this.#options.tell(level, moreLines(lines, from), { ...source.fields, like, lines });
+          this.#options.write(level, moreLines(lines, from), { ...source.fields, like, lines });
         }
       }
-      if (left > 0) this.#options.tell(level, moreLines(left, "from others"), { lines: left });
+      if (left > 0) this.#options.write(level, moreLines(left, "from others"), { lines: left });
     }
   }
 

@@ -1,5 +1,5 @@
-// Writes lines in the background, so that a reader that has stopped stops nothing else. What waits for
-// it is bounded; what does not fit is dropped and counted.
+// Writes lines in the background, so that a reader that has stopped does not block the relay. The
+// lines that wait are bounded; further ones are dropped and counted.
 
 import { Buffer } from "node:buffer";
 
@@ -8,11 +8,10 @@ export interface LineWriterOptions {
   write(octets: Uint8Array): Promise<number>;
   /** Characters of lines that wait. */
   readonly capacity?: number;
-  /** A line was dropped. */
+  /** Called for each dropped line. */
   dropped?(): void;
   /**
-   * There is room again. What is written within this call takes the place of the lines that were
-   * dropped.
+   * Called once there is room again. What it writes takes the place of the dropped lines.
    */
   resumed?(lines: number): void;
 }
@@ -33,7 +32,7 @@ export class LineWriter {
   #size = 0;
   /** Lines dropped since the last that was not. */
   #lost = 0;
-  /** Settles when nothing waits any more; undefined where nothing does. */
+  /** Settles when all lines are written; undefined if none wait. */
   #writing: Promise<void> | undefined;
 
   constructor(options: LineWriterOptions) {
@@ -43,8 +42,8 @@ export class LineWriter {
 
   /** @param line with its line end */
   write(line: string): void {
-    // Once a line is lost, so are those that follow, until there is room for many: else each of them
-    // would need a line that tells of the one before it. Where none waits, this one tries it.
+    // After a dropped line, all following ones are dropped until there is room for many. Otherwise
+    // each could need a line about the one dropped before it. If no lines wait, this one is tried.
     const refused = this.#lost > 0 && this.#writing !== undefined;
     if (refused || this.#size + line.length > this.#capacity) return this.#drop(1);
     this.#waiting.push(line);
@@ -56,7 +55,7 @@ export class LineWriter {
    * Waits until all lines are written.
    *
    * @param milliseconds at most
-   * @returns whether they are
+   * @returns whether all were written
    */
   async flush(milliseconds: number): Promise<boolean> {
     const { promise: late, resolve } = Promise.withResolvers<boolean>();

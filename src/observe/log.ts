@@ -1,6 +1,4 @@
-// The log: one line an event, with fields, as text or JSON.
-//
-// Secrets are masked by their type (`fields.ts`), not by a pattern.
+// The log: one line for each event, with fields, as text or JSON. fields.ts masks secrets.
 
 import pino from "pino";
 import { loggable, shortened } from "./fields.ts";
@@ -29,7 +27,7 @@ export interface LogOptions {
   readonly write: (line: string) => void;
 }
 
-/** Python's numbers, by ten. */
+/** Python's numbers for its levels. */
 const LEVELS = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
 
 export function createLog({ level, format, write }: LogOptions): LevelLog {
@@ -61,7 +59,7 @@ export function createLog({ level, format, write }: LogOptions): LevelLog {
   };
 }
 
-/** `time LEVEL message key=value …` out of pino's JSON. */
+/** Converts pino's JSON to `time LEVEL message key=value …`. */
 function textLine(json: string): string {
   const { time, level, message, ...fields } = JSON.parse(json) as Record<string, unknown>;
   let line = `${time} ${level} ${inLine(String(message))}`;
@@ -69,15 +67,15 @@ function textLine(json: string): string {
   return line;
 }
 
-/** Bare where that is clear, else a JSON string: nothing can begin a new line or a new field. */
+/** Bare if that is clear, else a JSON string: no value can begin a new line or a new field. */
 function fieldValue(value: unknown): string {
   const text = typeof value === "string" ? value : JSON.stringify(value);
   return /^[\x21\x23-\x3c\x3e-\x7e]+$/.test(text) ? text : inLine(JSON.stringify(text));
 }
 
 /**
- * Control characters, and those that move text about on a terminal or are not seen there, as escapes.
- * JSON stays the same JSON: they stand in its strings only.
+ * Escapes control characters, and characters that are invisible on a terminal or move text there.
+ * JSON keeps its meaning, because they occur only in its strings.
  */
 function inLine(text: string): string {
   return text.replace(

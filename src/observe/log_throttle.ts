@@ -1,13 +1,13 @@
 // Limits how often a line is written: at most once in an interval for each source.
 
-/** Sources that are remembered by default: strangers must not fill the memory. */
+/** Sources remembered by default: clients must not be able to fill the memory. */
 const MAX_SOURCES = 1000;
 
 export class LogThrottle {
   readonly #interval: number;
   readonly #now: () => number;
   readonly #maxSources: number;
-  /** When each source's last line was, the oldest first. */
+  /** Time of each source's last line, the oldest first. */
   readonly #last = new Map<string, number>();
 
   /**
@@ -26,7 +26,7 @@ export class LogThrottle {
     return this.#last.size >= this.#maxSources;
   }
 
-  /** Whether a line of this source may be written now; it counts as written then. */
+  /** Whether a line of this source may be written now. It is then counted as written. */
   allow(source = ""): boolean {
     const now = this.#now();
     for (const [other, at] of this.#last) {

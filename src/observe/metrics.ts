@@ -1,7 +1,7 @@
-// What is counted, for `/metrics`: the Prometheus text format, version 0.0.4
+// Counters and gauges for `/metrics`, in the Prometheus text format, version 0.0.4
 // (https://prometheus.io/docs/instrumenting/exposition_formats/).
 //
-// Counted by ourselves, because a library for it takes longer to load than all the rest of the start.
+// Without a library, because it would take longer to load than all the rest of the start.
 
 /** The settings whose limits are counted. */
 const LIMITS = [
@@ -11,7 +11,7 @@ const LIMITS = [
   ...["AUTH_RATE_LIMIT", "MESSAGE_RATE_LIMIT"],
 ];
 
-/** Which commands the session refuses by itself, and with which replies. */
+/** The commands that the session itself refuses, and the replies. */
 const REFUSALS = {
   AUTH: [500, 501, 504, 530, 535],
   MAIL: [451, 452, 501, 530, 550, 552, 553, 555],
@@ -21,8 +21,8 @@ const REFUSALS = {
 };
 
 /**
- * Each counter with its help text, the names of its labels, and which values they have. Those are there
- * from the beginning: a query finds 0, not nothing, and an alarm sees the first one as an increase.
+ * Each counter with its help text, its labels, and their known values. Those exist from the start:
+ * a query finds 0 instead of nothing, and an alert sees the first event as an increase.
  */
 export const COUNTERS = {
   connections: { help: "SMTP connections that have ended.", labels: [], known: [[]] },
@@ -78,7 +78,7 @@ interface Counter {
   readonly known: readonly (readonly string[])[];
 }
 
-/** Values of the one label. */
+/** Values of a single label. */
 function each(...values: readonly string[]): readonly (readonly string[])[] {
   return values.map((value) => [value]);
 }
@@ -89,7 +89,7 @@ type Labels<Name extends CounterName> = Readonly<
   Record<(typeof COUNTERS)[Name]["labels"][number], string>
 >;
 
-/** What is measured when somebody asks. */
+/** A value that is measured on each request. */
 export interface Gauge {
   readonly name: string;
   readonly help: string;
@@ -101,11 +101,11 @@ interface Counted {
   value: number;
 }
 
-/** What all names begin with. */
+/** The beginning of all names. */
 export const PREFIX = "smtp_oauth_relay_";
 
 export class Metrics {
-  /** What has been counted, by counter and the values of its labels. */
+  /** The counts, by counter and the values of its labels. */
   readonly #counted: Record<CounterName, Map<string, Counted>>;
   readonly #gauges: Gauge[] = [];
 
@@ -122,14 +122,14 @@ export class Metrics {
   }
 
   count<Name extends CounterName>(name: Name, labels: Labels<Name>): void {
-    // Each message comes here: its labels are written when somebody reads them.
+    // Runs for each message, so the labels are formatted only when they are read.
     const key = keyOf(name, labels);
     const counted = this.#counted[name].get(key);
     if (counted === undefined) this.#counted[name].set(key, { labels, value: 1 });
     else counted.value++;
   }
 
-  /** How often that has been counted. */
+  /** The count so far. */
   value<Name extends CounterName>(name: Name, labels: Labels<Name>): number {
     return this.#counted[name].get(keyOf(name, labels))?.value ?? 0;
   }
@@ -138,7 +138,7 @@ export class Metrics {
     this.#gauges.push(gauge);
   }
 
-  /** The page that Prometheus reads. */
+  /** The text for Prometheus. */
   text(): string {
     let page = "";
     for (const name of Object.keys(COUNTERS) as CounterName[]) {

@@ -1,5 +1,5 @@
-// Everything that happens in a relay and that somebody may want to know of: one union, one function.
-// The log, the metrics, and whatever comes later are listeners.
+// Everything that happens in a relay, as one union of events. The log and the metrics are
+// listeners; `check` and the sandbox have their own.
 
 import type { LoginFailure } from "../accounts/account.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
@@ -9,7 +9,7 @@ import type { Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Client, Principal } from "../submission/submission_service.ts";
 
-/** Must not throw, and must not take long. */
+/** A listener of events. It must not throw, and must not take long. */
 export type Notify = (event: RelayEvent) => void;
 
 export type RelayEvent =
@@ -23,35 +23,35 @@ export type RelayEvent =
   | LookupEvent
   | FaultEvent;
 
-/** A login has come to its end. */
+/** A login was accepted, refused or deferred. */
 export interface LoginEvent {
   readonly type: "login";
   readonly client: Client;
-  /** With a username that may be shown. */
+  /** The username may be shown. */
   readonly credentials: Credentials;
   readonly result: Principal | LoginFailure;
-  /** The client is of TRUSTED_NETWORKS, and has not logged in itself. */
+  /** The client is in TRUSTED_NETWORKS, and has not logged in itself. */
   readonly trusted: boolean;
 }
 
-/** A message has come to its end. */
+/** A message was sent, refused or deferred. */
 export interface MessageEvent {
   readonly type: "message";
   readonly client: Client;
   readonly submission: Submission;
   readonly outcome: Outcome;
-  /** From its last octet on. */
+  /** Since its last octet. */
   readonly milliseconds: number;
   readonly principal: Principal;
 }
 
-/** The session has refused a login or a message by itself. */
+/** The session itself has refused a login or a message. */
 export interface RefusedEvent {
   readonly type: "refused";
   readonly client: Client;
   readonly refusal: Refusal;
   readonly principal: Principal | undefined;
-  /** The setting that holds the limit, where it was refused because of one. */
+  /** The setting of the limit that was the reason, if any. */
   readonly limit: SettingName | undefined;
 }
 
@@ -70,8 +70,8 @@ export interface ProxyHeaderEvent {
   readonly type: "proxyHeader";
   readonly client: Client;
   /**
-   * `missing`: none, or a broken one, came from where it must come first; `foreign`: one came from
-   * elsewhere; `second`: another one came after the first.
+   * `missing`: a proxy sent no header, or a broken one; `foreign`: another client sent one;
+   * `second`: another header followed the first.
    */
   readonly reason: "missing" | "foreign" | "second";
   readonly detail: string;
@@ -84,15 +84,15 @@ export interface ConnectionEvent {
   readonly secure: boolean;
   /** The connection ended inside a TLS handshake. */
   readonly handshakeFailed: boolean;
-  /** The client took the port for one of the other kind: began with TLS, in plain text, or waited. */
+  /** The client expected another kind of port: it began with TLS or in plain text, or waited. */
   readonly wrongPort?: "tls" | "plain" | "silent" | undefined;
   /** Octets, after decryption. */
   readonly received: number;
-  /** Messages taken to a verdict. */
+  /** Messages that got their reply. */
   readonly messages: number;
   readonly milliseconds: number;
   readonly reason: string;
-  /** The connection broke or ran out of time, rather than ended. */
+  /** The connection broke or timed out. */
   readonly error: boolean;
 }
 
@@ -105,22 +105,22 @@ export interface MemoryEvent {
 
 /** The lookup table does not answer, or answers again. */
 export type LookupEvent =
-  /** @property served whether an entry that was read before took the answer's place */
+  /** @property served whether an entry that was read before was used instead */
   | { readonly type: "lookupFailed"; readonly trouble: TableTrouble; readonly served: boolean }
   | { readonly type: "lookupRecovered" };
 
-/** Something that must not be, in the program or on this machine. */
+/** A fault of the program or of this machine. */
 export type FaultEvent =
-  /** Clients cannot connect for the moment; once until one can again. */
+  /** Clients cannot connect; reported once until one can again. */
   | { readonly type: "acceptFailed"; readonly error: Error }
   /** A bug: the connection was closed with 421. */
   | { readonly type: "connectionFault"; readonly error: unknown; readonly client: Client }
-  /** A fault that nothing has caught. */
+  /** An uncaught fault. */
   | { readonly type: "fault"; readonly error: unknown };
 
 /**
- * One function out of several. A listener that throws keeps no other one from being notified, and its
- * fault must not become that of a message: it is left to the process, which reports it as a `fault`.
+ * Combines several listeners. If one throws, the others are still notified, and the message under
+ * way does not fail: the process gets the error, and reports it as a `fault`.
  */
 export function notifyAll(listeners: readonly Notify[]): Notify {
   return (event) => {
@@ -128,7 +128,7 @@ export function notifyAll(listeners: readonly Notify[]): Notify {
       try {
         listener(event);
       } catch (error) {
-        // To report a fault may be what fails.
+        // Reporting the fault may be what fails.
         if (event.type !== "fault") queueMicrotask(() => rethrow(error));
       }
     }

@@ -1,5 +1,5 @@
-// The relay's own identity towards table and vault, made of the settings. Imported with the Azure SDK,
-// and not before.
+// The relay's own identity for the table and the vault, made from the settings. Imported only
+// together with the Azure SDK.
 
 import type { TokenCredential } from "@azure/core-auth";
 import { azureCredential, IdentityError } from "../azure/credential.ts";
@@ -13,7 +13,7 @@ export type IdentitySettings = Pick<
   "AZURE_CLIENT_SECRET" | "AZURE_CLOUD" | "AZURE_AUTHORITY_HOST" | "GRAPH_ENDPOINT"
 >;
 
-/** @throws CommandError 78 where it cannot be made, as with an AZURE_TOKEN_CREDENTIALS of no meaning */
+/** @throws CommandError 78 if it cannot be made, as with an invalid AZURE_TOKEN_CREDENTIALS */
 export async function ownIdentity(
   settings: IdentitySettings,
   http: HttpClient,

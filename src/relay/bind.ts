@@ -1,4 +1,4 @@
-// Listens where a setting says, or says in an administrator's words why not.
+// Listens on the address of a setting, or fails with an error line for the administrator.
 
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
@@ -7,8 +7,8 @@ import { formatListenAddress, type ListenAddress } from "../settings/listen_addr
 import { CommandError, EXIT } from "../exit.ts";
 
 /**
- * @param setting the name of the variable that the address comes from
- * @throws CommandError 69 where that address cannot be had
+ * @param setting name of the address's variable
+ * @throws CommandError 69 if it cannot listen there
  */
 export async function listenOrError<Listener>(
   setting: string,
@@ -20,7 +20,7 @@ export async function listenOrError<Listener>(
   } catch (error) {
     const { code, message } = error as { code?: string; message: string };
     if (code === undefined) throw error;
-    // Of a name without an address, Bun's HTTP server says that the port is in use.
+    // For a name without an address, Bun's HTTP server reports that the port is in use.
     const cause = await isUnknown(address.hostname) ? "ENOTFOUND" : code;
     const where = `${setting} ${formatListenAddress(address)}`;
     throw new CommandError(EXIT.unavailable, [
@@ -29,7 +29,7 @@ export async function listenOrError<Listener>(
   }
 }
 
-/** The resolver has its own deadline, and has been asked a moment ago. */
+/** Needs no deadline: the resolver has its own. */
 async function isUnknown(hostname: string): Promise<boolean> {
   if (isIP(hostname) !== 0) return false;
   return await lookup(hostname).then(() => false, () => true);

@@ -1,5 +1,5 @@
-// The certificate that the settings ask for, wired up: files, or Key Vault with the relay's own
-// identity. What only Key Vault needs is loaded only for it.
+// The certificate's source by the settings: files, or Key Vault with the relay's own identity. Code
+// that only Key Vault needs is loaded only for it.
 
 import { FileSource } from "../certificates/file_source.ts";
 import type { CertificateSource } from "../certificates/source.ts";
@@ -8,8 +8,8 @@ import { isLoopback } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 
 /**
- * @returns undefined where TLS is off
- * @throws CommandError where the relay's own identity cannot be made
+ * @returns undefined if TLS is off
+ * @throws CommandError if the relay's own identity cannot be made
  */
 export async function certificateSource(
   settings: Settings,

@@ -1,5 +1,5 @@
-// The HTTP server as the settings ask for it. It is there before the relay: pages and readiness are
-// mounted on it.
+// Starts the HTTP server by the settings, before the relay: pages and readiness are added to it
+// later.
 
 import { CommandError } from "../exit.ts";
 import { type HttpService, serveHttp } from "../observe/http.ts";
@@ -13,15 +13,15 @@ export interface HttpParts {
   readonly settings: Settings;
   readonly log: Log;
   readonly metrics: Metrics;
-  /** Take the place of HTTP_LISTEN, where there are some. */
+  /** If there are any, they replace HTTP_LISTEN. */
   readonly sockets: HandedOverSockets["http"];
-  /** Goes on without, with a warning, where HTTP_LISTEN cannot be had: it is only the default. */
+  /** HTTP_LISTEN is only the default: if its port is taken, a warning is enough. */
   readonly optional: boolean;
 }
 
 /**
- * @returns undefined where HTTP_LISTEN is off, or cannot be had and is optional
- * @throws CommandError 69 where it cannot be had
+ * @returns undefined if HTTP_LISTEN is off, or is optional and its port is taken
+ * @throws CommandError 69 if it cannot listen there
  */
 export async function openHttp(parts: HttpParts): Promise<HttpService | undefined> {
   const { settings, log, metrics, sockets, optional } = parts;
@@ -39,7 +39,7 @@ export async function openHttp(parts: HttpParts): Promise<HttpService | undefine
   } catch (error) {
     if (!optional || !(error instanceof CommandError)) throw error;
     const text =
-      "No health, metrics and pages: HTTP_LISTEN is not set, and its default is not free";
+      "No health, metrics and pages: HTTP_LISTEN is not set, and its default port is in use";
     log.warning(text, { reason: error.lines.join("; ") });
     return undefined;
   }

@@ -1,4 +1,4 @@
-// The one client of everything that goes out: authorities, proxy and exemptions as the settings say.
+// The HTTP client of all outgoing requests, with the authorities and the proxy of the settings.
 
 import { HttpClient } from "../http/client.ts";
 import { proxied } from "../http/proxy.ts";
@@ -24,14 +24,14 @@ function outgoing(settings: ProxySettings, connect: Connect): Connect {
   return proxied(connect, proxy, (hostname, port) => isExempt(exemptions, hostname, port));
 }
 
-/** The proxy on the way to a service, if there is one. */
+/** The proxy for a service, if there is one. */
 export function proxyFor(settings: Settings, hostname: string, port: number): Proxy | undefined {
   return isExempt(settings.NO_PROXY?.exemptions ?? [], hostname, port)
     ? undefined
     : proxyIn(settings);
 }
 
-/** The proxy in force, if there is one. */
+/** The proxy of the settings, if there is one. */
 export function proxyIn({ HTTPS_PROXY }: Pick<Settings, "HTTPS_PROXY">): Proxy | undefined {
   return HTTPS_PROXY === undefined ? undefined : proxyOf(HTTPS_PROXY);
 }

@@ -1,18 +1,18 @@
-// Whether the process may open as many files as its settings can make it open: each connection is one.
+// Compares the limit of open files with what the settings need: each connection is an open file.
 
 import { readFileSync } from "node:fs";
 import type { LogFields } from "../observe/log.ts";
 
 /**
- * What the relay needs besides connections: those that read their last reply (server.ts), listeners,
- * the HTTP side's clients, the log, files of certificates, the runtime's own.
+ * Files needed besides connections: evicted connections that read their last reply (server.ts),
+ * listeners, clients of the HTTP server, the log, certificate files, the runtime's own.
  */
 const BESIDES = 400;
 
-/** Each client's message may need a connection to Graph of its own. */
+/** Each client's message may need its own connection to Graph. */
 const EACH = 2;
 
-/** The limit in force; undefined where it cannot be read (elsewhere than on Linux), or there is none. */
+/** The current limit; undefined if there is none, or if it cannot be read (outside of Linux). */
 export function openFileLimit(read = () => readFileSync("/proc/self/limits", "utf8")) {
   try {
     const limit = /^Max open files +(\d+)/m.exec(read())?.[1];
@@ -22,18 +22,18 @@ export function openFileLimit(read = () => readFileSync("/proc/self/limits", "ut
   }
 }
 
-/** The most that may wait for a slot (connection_limiter.ts). */
+/** Connections that may wait for a slot at most (connection_limiter.ts). */
 const LARGEST_QUEUE = 8192;
-/** What may, where the limit is not known. */
+/** The same if the limit is unknown. */
 const SMALL_QUEUE = 1024;
 
-/** How many may wait for a slot of MAX_CONNECTIONS: as many files as the limit leaves. */
+/** How many connections may wait for a slot of MAX_CONNECTIONS: as many as the limit leaves. */
 export function queueFor(connections: number, limit: number | undefined): number {
   if (limit === undefined) return SMALL_QUEUE;
   return Math.max(0, Math.min(LARGEST_QUEUE, limit - connections * EACH - BESIDES));
 }
 
-/** The line for the log where the limit is too low for MAX_CONNECTIONS. */
+/** The warning if the limit is too low for MAX_CONNECTIONS. */
 export function openFileWarning(
   connections: number,
   limit: number | undefined,

@@ -1,4 +1,4 @@
-// The lookup table that the settings name.
+// Opens the lookup table of the settings.
 
 import process from "node:process";
 import { LookupTable } from "../accounts/lookup_table.ts";
@@ -17,9 +17,9 @@ export type TableSettings = Pick<
 >;
 
 /**
- * Undefined where no table is set. The Azure SDK is loaded here, and nowhere before.
+ * Undefined if no table is set. Loads the Azure SDK.
  *
- * @throws CommandError 78 where the relay's own identity is needed and cannot be made
+ * @throws CommandError 78 if the relay's own identity is needed and cannot be made
  */
 export async function openTable(
   settings: TableSettings,
@@ -30,7 +30,7 @@ export async function openTable(
   const { azureClientOptions } = await import("../azure/transport.ts");
   const identity = async () =>
     await (await import("./azure_identity.ts")).ownIdentity(settings, http);
-  // The one variable whose value alone can be wrong: told now, not with the first login.
+  // Its value can be checked now instead of at the first login.
   const named = access === undefined && (process.env["AZURE_TOKEN_CREDENTIALS"] ?? "") !== "";
   const made = named ? await identity() : undefined;
   return new LookupTable({

@@ -1,4 +1,5 @@
-// What the start depends on outside of the program: authorities to trust, proxy, certificate.
+// Prepares what the relay needs from outside of the program: authorities to trust, proxy,
+// certificate.
 
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError, CertificateUnavailable } from "../certificates/certificate.ts";
@@ -16,7 +17,7 @@ import { outgoingClient, proxyIn } from "./http_client.ts";
 export interface Outside {
   /** The client of all outgoing requests. */
   readonly client: HttpClient;
-  /** Undefined where TLS is off. */
+  /** Undefined if TLS is off. */
   readonly tls: CertificateManager | undefined;
 }
 
@@ -24,11 +25,11 @@ export interface OutsideParts {
   readonly settings: Settings;
   readonly log: LevelLog;
   readonly runtime: Runtime;
-  /** In place of the certificate that the settings name, unless TLS is off. */
+  /** Replaces the certificate of the settings, unless TLS is off. */
   readonly certificates: CertificateSource | undefined;
 }
 
-/** @throws CommandError with all that is wrong at once; nothing is left open then */
+/** @throws CommandError with all problems at once; nothing stays open then */
 export async function openOutside(parts: OutsideParts): Promise<Outside> {
   const { settings, log, runtime, certificates } = parts;
   const problems: string[] = [];
@@ -47,7 +48,7 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
   const client = outgoingClient(settings, runtime, authorities);
   const proxy = proxyIn(settings);
   if (proxy !== undefined) {
-    log.info("Outgoing connections take the proxy", { proxy: formatListenAddress(proxy) });
+    log.info("Outgoing connections use the proxy", { proxy: formatListenAddress(proxy) });
   }
   let tls: CertificateManager | undefined;
   try {
@@ -65,7 +66,7 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
   throw new CommandError(status, problems);
 }
 
-/** @param alone without its authorities, a vault would only be the cause of a second, wrong line */
+/** @param alone no vault: without the authorities it would add a second, misleading error line */
 async function sourceFor(
   settings: Settings,
   client: HttpClient,

@@ -1,4 +1,4 @@
-// The log of a relay that runs: on standard error, without ever waiting for whoever reads it.
+// The log of a running relay, on standard error. It never waits for its reader.
 
 import process from "node:process";
 import { LineWriter } from "../observe/line_writer.ts";
@@ -10,22 +10,21 @@ import { CommandError, EXIT } from "../exit.ts";
 
 export interface ProcessLog {
   readonly log: LevelLog;
-  /** Where lines that were dropped are counted. */
+  /** Counts dropped lines. */
   readonly metrics: Metrics;
   /**
-   * Waits until the log is written; a second at most, since its reader may have stopped.
+   * Waits until the log is written; a second at most, because its reader may have stopped.
    *
-   * @returns whether it is
+   * @returns whether all is written
    */
   flush(): Promise<boolean>;
 }
 
-/** Milliseconds at the end of the program for the log's reader. */
+/** Milliseconds that the end of the program waits for the log's reader. */
 const FLUSH_TIMEOUT = 1_000;
 
 /**
- * Runs a command with a log. When it fails, what the log has been given comes before the error's own
- * lines.
+ * Runs a command with a log. If it fails, the log is written before the error's lines.
  */
 export async function withLog(
   settings: Settings,
@@ -37,7 +36,7 @@ export async function withLog(
     await command(log);
   } catch (error) {
     if (await log.flush()) throw error;
-    // Standard error is stuck: to write the error there, too, would be to stay for ever.
+    // Standard error is blocked: writing the error there would never end.
     process.exit(error instanceof CommandError ? error.status : EXIT.failure);
   }
 }

@@ -1,5 +1,5 @@
-// Builds a relay out of its settings, starts it and stops it: what `serve` and `sandbox` share. The file
-// to read first.
+// Builds a relay from its settings, starts it and stops it, for `serve` and `sandbox`. The file to
+// read first.
 
 import type { EntrySource } from "../accounts/entry_source.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
@@ -34,30 +34,30 @@ const TABLE_TIMEOUT = 20_000;
 export interface RelayParts {
   readonly settings: Settings;
   readonly log: LevelLog;
-  /** Counts events; may have counted others before. */
+  /** Counts events; may already have counted others. */
   readonly metrics?: Metrics;
   /** The HTTP server, which listens already. The relay closes it. */
   readonly http?: HttpService | undefined;
-  /** What takes the place of something that the settings would name. */
+  /** Parts that replace those of the settings. */
   readonly replaced?: Replacements;
-  /** Watches what becomes of each message. */
+  /** Follows each message. */
   readonly tracing?: Tracing;
 }
 
 export interface Replacements {
-  /** Of the certificate, unless TLS is off. */
+  /** The certificate's source, unless TLS is off. */
   readonly certificates?: CertificateSource;
-  /** Of the lookup table, unless the settings name one. */
+  /** The lookup table's entries, unless the settings name a table. */
   readonly entries?: EntrySource;
-  /** Of SMTP_LISTEN and SMTPS_LISTEN, by name. */
+  /** Sockets that replace SMTP_LISTEN and SMTPS_LISTEN, by name. */
   readonly sockets?: HandedOverSockets;
-  /** Of the SMTP server's time. */
+  /** The SMTP server's clock. */
   readonly clock?: Clock;
 }
 
-/** Observes sessions, what becomes of them, and outgoing requests. */
+/** Observes sessions, submissions and outgoing requests. */
 export interface Tracing {
-  /** A listener to events. */
+  /** A listener of events. */
   readonly notify: Notify;
   /** An observer of a session. */
   session(client: Client): SessionObserver;
@@ -68,18 +68,18 @@ export interface Tracing {
 }
 
 export interface Relay {
-  /** As bound: a port 0 has become a real one. */
+  /** As bound: port 0 is replaced by the real port. */
   readonly addresses: SmtpAddresses;
-  /** How it is doing, for the service manager. */
+  /** The state for the service manager. */
   state(): RelayState;
-  /** Looks for a new certificate at once. Never fails: the log says what comes of it. */
+  /** Checks for a new certificate at once. Never fails; the result is logged. */
   refreshCertificate(): Promise<void>;
-  /** Reports a fault that nothing has caught; never fails. */
+  /** Reports an uncaught fault; never fails. */
   fault(error: unknown): void;
   stop(): Promise<void>;
 }
 
-/** @throws CommandError where it cannot start; nothing is left running then */
+/** @throws CommandError if it cannot start; nothing is left running then */
 export async function startRelay(parts: RelayParts): Promise<Relay> {
   const opened = new Opened();
   try {
@@ -138,7 +138,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   };
 }
 
-/** The listeners to events: metrics, log, tracing. */
+/** The listeners of events: metrics, log, tracing. */
 function listenersOf(
   log: LevelLog,
   metrics: Metrics,
@@ -164,7 +164,7 @@ async function stopServer(
   log.warning("Messages were cut off by the stop", { messages, waited: timeout / 1000 });
 }
 
-/** What was opened, to be closed in reverse order. */
+/** Opened parts, to be closed in reverse order. */
 class Opened {
   readonly #closers: (() => unknown)[] = [];
 
@@ -190,8 +190,8 @@ function countsOf(metrics: Metrics): Pick<RelayState, MessageCount> {
 type MessageCount = "sent" | "refused" | "deferred" | "ambiguous";
 
 /**
- * A table that does not answer is no reason to be not ready: entries that were read are used on, logins
- * without an entry need no table, and a restart would only forget.
+ * The relay stays ready while the table does not answer: entries that were read are still used,
+ * logins without an entry need no table, and a restart would only forget the entries.
  */
 function tablePart(state: TableState | undefined): PartState {
   if (state === undefined || state === "not asked") return { ready: true };
@@ -199,7 +199,7 @@ function tablePart(state: TableState | undefined): PartState {
   return { ready: true, answers: false, code: state.code };
 }
 
-/** @throws CommandError where the table does not answer: no login could succeed */
+/** @throws CommandError if the table does not answer: no login could succeed */
 async function probeTable(table: LookupTable, log: Log): Promise<void> {
   const result = await table.probe(TABLE_TIMEOUT);
   if ("type" in result) {
@@ -215,7 +215,7 @@ async function probeTable(table: LookupTable, log: Log): Promise<void> {
   }
 }
 
-/** Sending without a login is worth a reminder at each start. */
+/** Warns at each start that some clients may send without a login. */
 function warnOfTrusted(settings: Settings, log: Log): void {
   const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username = "" } = settings;
   if (networks === undefined) return;

@@ -1,4 +1,4 @@
-// Runs under a service manager, where there is one: what it hands over, and what it is told.
+// Runs a command under a service manager, if there is one: notifies it, and takes over its sockets.
 
 import process from "node:process";
 import { isLoopback } from "../settings/listen_address.ts";
@@ -7,7 +7,7 @@ import { ServiceManager } from "../systemd/manager.ts";
 import { type HandedOverSockets, takeSockets } from "../systemd/sockets.ts";
 import { CommandError, EXIT } from "../exit.ts";
 
-/** Runs a command. Why it does not start, or ends, is told to the service manager too. */
+/** Runs a command. Tells the service manager too why it does not start, or ends. */
 export async function underServiceManager(
   command: (manager: ServiceManager) => Promise<void>,
   open = () => ServiceManager.of(process.env, process.pid),
@@ -23,9 +23,9 @@ export async function underServiceManager(
 }
 
 /**
- * The sockets that take the place of the settings where to listen.
+ * The sockets that replace the addresses in the settings.
  *
- * @throws CommandError 78 where one cannot be used, or not with these settings
+ * @throws CommandError 78 if one cannot be used, or not with these settings
  */
 export async function socketsFor(
   settings: Settings,

@@ -1,9 +1,9 @@
-// The SMTP server as the settings ask for it, and where it listens.
+// Builds the SMTP server from the settings, and has it listen.
 
 import type { Clock } from "../clock.ts";
 import type { Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
-import { recipientRefusal } from "../message/recipients.ts";
+import { recipientRefusal } from "../message/addresses.ts";
 import type { LevelLog } from "../observe/log.ts";
 import type { Listener, Runtime, TlsIdentity } from "../runtime/runtime.ts";
 import { ConnectionLimiter } from "../server/connection_limiter.ts";
@@ -23,7 +23,7 @@ const HANDSHAKE_TIMEOUT = 30_000;
 const PROXY_HEADER_TIMEOUT = 5_000;
 /** Milliseconds for a client to read the last reply. */
 const LINGER = 5_000;
-/** Milliseconds for a client to read replies, once they pile up. */
+/** Milliseconds for a client to read replies that pile up. */
 const UNREAD = 30_000;
 
 export interface SmtpParts {
@@ -32,7 +32,7 @@ export interface SmtpParts {
   readonly observers: SmtpObservers;
   readonly runtime: Runtime;
   readonly clock: Clock;
-  /** The certificate for the next handshake; undefined where TLS is off. */
+  /** The certificate for the next handshake; undefined if TLS is off. */
   identity(): TlsIdentity | undefined;
 }
 
@@ -124,16 +124,16 @@ function memoryFor(settings: Settings, log: LevelLog, notify: Notify): MemoryBud
   return new MemoryBudget(limit, { exhausted: (used) => notify({ type: "memory", used, limit }) });
 }
 
-/** Where the server listens. */
+/** The addresses that the server listens on. */
 export interface SmtpAddresses {
   readonly smtp: readonly ListenAddress[];
   readonly smtps: readonly ListenAddress[];
 }
 
 /**
- * Listens where the settings say, or on the sockets that were handed over.
+ * Listens on the addresses of the settings, or on the service manager's sockets.
  *
- * @throws CommandError 69 where an address cannot be had
+ * @throws CommandError 69 if it cannot listen on an address
  */
 export async function listenSmtp(
   server: SmtpServer,

@@ -1,5 +1,5 @@
-// The way of a message behind the SMTP server, built out of the settings: accounts with their tokens,
-// limits, deliveries around the back end.
+// Builds everything behind the SMTP server from the settings: accounts with their tokens, limits,
+// deliveries around the back end.
 
 import { Accounts } from "../accounts/accounts.ts";
 import { ClientTokens } from "../accounts/client_tokens.ts";
@@ -22,14 +22,14 @@ import { MessageLimit } from "../submission/message_rate.ts";
 import { RelayService, type TrustedOptions } from "../submission/service.ts";
 import type { SubmissionService } from "../submission/submission_service.ts";
 
-/** Milliseconds for one token request: a client waits for its 235 meanwhile. */
+/** Milliseconds for one token request; the client waits for its 235 meanwhile. */
 const TOKEN_TIMEOUT = 20_000;
 
 export interface SubmissionParts {
   readonly settings: Settings;
   readonly http: Pick<HttpClient, "request" | "abort">;
   readonly notify: Notify;
-  /** Where usernames of the form `id@lookup` are looked up. */
+  /** The lookup table, for usernames of the form `id@lookup`. */
   readonly entries: EntrySource | undefined;
   /** The machine's own when left out. */
   readonly clock?: Clock;
@@ -37,11 +37,11 @@ export interface SubmissionParts {
 
 export interface Submissions {
   readonly service: SubmissionService;
-  /** Whether the lookup table answered the last question; undefined where there is none. */
+  /** Whether the lookup table answered the last query; undefined if there is no table. */
   lookupState(): TableState | undefined;
-  /** Logins that are delayed wait no longer. */
+  /** Ends the wait of delayed logins. */
   stopping(): void;
-  /** Ends what is under way at Entra ID and the mail service; each outcome is known as far as it can be. */
+  /** Aborts all requests to Entra ID and the mail service. Every delivery still gets its outcome. */
   cutOff(): void;
 }
 
@@ -79,7 +79,8 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
     lookupState: () => entries?.tableState,
     stopping: () => guard.stop(),
     cutOff() {
-      // In this order: what abort() ends begins nothing new then, except to take back its draft.
+      // In this order: so a delivery that abort() ends begins nothing new, except to delete its
+      // draft.
       cutOff.abort();
       http.abort();
     },
@@ -107,7 +108,7 @@ function accountsOf(
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
     clock,
     async request(credentials, scope) {
-      // MSAL is loaded with the first login, not with the program.
+      // MSAL is loaded with the first login.
       const { requestToken } = await import("../entra/msal.ts");
       return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
     },
@@ -159,7 +160,7 @@ function messageLimits(settings: Settings): MessageLimits {
   };
 }
 
-/** The login of clients in TRUSTED_NETWORKS; undefined where there are none. */
+/** The login for clients in TRUSTED_NETWORKS; undefined if there are none. */
 function trustedIn(settings: Settings): TrustedOptions | undefined {
   const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
   const { TRUSTED_PASSWORD: password } = settings;

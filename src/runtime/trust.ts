@@ -95,7 +95,7 @@ const LONGEST = 100;
 
 function described({ names, addresses }: AlternativeNames): string {
   const all = [...names, ...addresses.map((octets) => `address ${octets}`)];
-  if (all.length === 0) return "nobody: it has no subjectAltName with a name or an address";
+  if (all.length === 0) return "no host: it has no subjectAltName with a name or an address";
   const shown = all.slice(0, SHOWN).map((name) => name.slice(0, LONGEST)).join(", ");
   return all.length > SHOWN ? `${shown} and ${all.length - SHOWN} more` : shown;
 }

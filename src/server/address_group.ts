@@ -1,8 +1,8 @@
 // The connections of one address that have not logged in, and its limit (MAX_CONNECTIONS_PER_IP).
 
 /**
- * Connections of one address, waiting ones included, beyond which its limit does not hold new ones back.
- * The limiter cannot tell honest clients from a flood before they have been greeted.
+ * Connections of one address, including waiting ones, beyond which its limit does not delay new
+ * ones. Before the greeting, the limiter cannot distinguish honest clients from a flood.
  */
 export function floodSize(limit: number): number {
   return Math.ceil(limit * 1.25) + 16;
@@ -18,20 +18,24 @@ export class AddressGroup<Member> {
   readonly #limit: number;
 
   /**
-   * @param key what counts as one address (`clientKey`); empty for connections of unknown address
+   * @param key the client's address or network (`clientKey`); empty while it is unknown
    * @param limit MAX_CONNECTIONS_PER_IP
    */
   constructor(readonly key: string, limit: number) {
     this.#limit = limit;
   }
 
+  get isAtLimit(): boolean {
+    return this.admitted >= this.#limit;
+  }
+
   get isOverLimit(): boolean {
     return this.admitted > this.#limit;
   }
 
-  /** Whether the limit holds its waiting connections back. */
+  /** Whether the limit delays its waiting connections. */
   get isFull(): boolean {
-    return this.admitted >= this.#limit &&
+    return this.isAtLimit &&
       this.admitted + this.waiting.size <= floodSize(this.#limit);
   }
 

@@ -1,9 +1,9 @@
-// Binds the addresses of settings: dual stack, or IPv4 alone where the machine has no IPv6.
+// Binds addresses: dual stack, or IPv4 alone if the machine has no IPv6.
 
 /**
- * Listens on `0.0.0.0` instead of `::` where the machine has no IPv6.
+ * Listens on `0.0.0.0` instead of `::` if the machine has no IPv6.
  *
- * @throws what `listen` throws otherwise
+ * @throws all other errors of `listen`
  */
 export async function listenDualStack<Listener>(
   { hostname, port }: { readonly hostname: string; readonly port: number },
@@ -19,7 +19,7 @@ export async function listenDualStack<Listener>(
   }
 }
 
-/** Why an address cannot be listened on. */
+/** Why the relay cannot listen on an address. */
 export interface BindProblem {
   readonly kind: "taken" | "privileged" | "foreign" | "unresolved" | "other";
   /** For the administrator. */

@@ -4,10 +4,10 @@ import type { SettingName } from "../settings/schema.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import type { EvictionReason } from "./limited_connection.ts";
 
-/** For a connection that met a limit. */
+/** For a connection that is closed because of a limit. */
 export interface CloseReply {
   readonly reply: Reply;
-  /** The setting that holds the limit. */
+  /** The setting of the limit. */
   readonly setting: SettingName;
   readonly logMessage: string;
 }
@@ -25,7 +25,7 @@ export const INTERRUPTED = reply(
   "The relay is stopping; the message may have been sent",
 );
 
-const CROWDED = reply(421, "4.7.0", "Too many connections of your address have not logged in");
+const ADDRESS_FULL = reply(421, "4.7.0", "Too many connections of your address have not logged in");
 const TIMED_OUT = reply(421, "4.4.2", "Timed out waiting for the client");
 
 /** Replies for connections that lost their slot, or got none (connection_limiter.ts). */
@@ -35,18 +35,18 @@ export const EVICTIONS: Readonly<Record<Exclude<EvictionReason, "retired">, Clos
     setting: "MAX_CONNECTIONS",
     logMessage: "Connection refused: no slot became free",
   },
-  "makes room": {
+  idle: {
     reply: reply(421, "4.4.2", "Too many connections; this one was longest without progress"),
     setting: "MAX_CONNECTIONS",
     logMessage: "Connection closed to make room for a new one: it made no progress",
   },
-  crowded: {
-    reply: CROWDED,
+  "address full": {
+    reply: ADDRESS_FULL,
     setting: "MAX_CONNECTIONS_PER_IP",
     logMessage: "Connection refused: too many from its address have not logged in",
   },
-  "gives way": {
-    reply: CROWDED,
+  "address idle": {
+    reply: ADDRESS_FULL,
     setting: "MAX_CONNECTIONS_PER_IP",
     logMessage: "Connection closed to make room for another from the same address",
   },

@@ -45,26 +45,26 @@ export interface ConnectionContext {
 
 /** The server, as its connections see it. */
 export interface ConnectionOwner {
-  /** A message has its verdict. */
+  /** A message has its final reply. */
   submitted(): void;
-  /** The connection has lost its slot, and is about to read its last reply. */
+  /** The connection has lost its slot, and only reads its last reply. */
   evicted(connection: SmtpConnection): void;
-  /** The connection is closed, and its last message has its verdict. */
+  /** The connection is closed, and its last message has its final reply. */
   closed(connection: SmtpConnection): void;
 }
 
-/** Replies that never change, ready to be written: most of them stand alone. */
+/** Fixed replies as octets, ready to be written: most replies are sent alone. */
 const OCTETS = new Map(
   Object.values(REPLIES).map(formatReply).map((text) => [text, Buffer.from(text, "latin1")]),
 );
 
 /**
- * Milliseconds in which a client that has ended its side shows whether it is gone: then the reply to its
- * message is answered with a reset.
+ * Milliseconds in which a half-closed connection shows whether its client is gone: then the reply
+ * to its message causes a reset.
  */
-const SHOWN_MS = 500;
-/** Milliseconds for a client that has lost its place to read why. */
-const LAST_WORD_MS = 1_000;
+const RESET_MS = 500;
+/** Milliseconds for a client that has lost its slot to read the reason. */
+const EVICTED_MS = 1_000;
 
 export class SmtpConnection implements ConnectionHandler, LimitedConnection, RequestOwner {
   readonly #context: ConnectionContext;
@@ -72,33 +72,33 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   readonly #session: Session;
   readonly #memory: ClientMemory | undefined;
   #client: Client;
-  /** Until the first octets have been judged. */
+  /** Present until the first octets have been checked for a PROXY header. */
   #gate: ProxyGate | undefined;
   readonly #requests: ConnectionRequests;
   readonly #record: ConnectionRecord;
   /** The peer has half-closed. */
   #peerEnded = false;
   #closing = false;
-  /** When the connection was ended from our side. */
+  /** When the relay ended the connection. */
   #endedAt = 0;
   #writable = true;
   readonly #ahead: ReadAhead;
-  /** The rest of what has come is about to be looked at. */
+  /** The rest of the received octets is about to be processed. */
   #resuming = false;
-  /** Content of a message is coming, as admission knows it. */
+  /** Content of a message is arriving, as the limiter knows it. */
   #receiving = false;
-  /** The reply has been written to a client that may be gone: the connection ends when that is known. */
+  /** The reply was written to a client that may be gone; the connection ends once that is known. */
   #awaitsReset = false;
-  /** What `closed` found out, while a submission outlives its connection. */
+  /** The event of the closed connection, while its submission is still under way. */
   #summary: ConnectionEvent | undefined;
   #handshake = false;
   readonly #deadline: ConnectionDeadline;
   #slot: Slot | undefined;
-  /** Not greeted yet: it waits for a place. */
-  #held = false;
-  /** Octets that have come all the same, or together with a PROXY header. */
+  /** Not greeted yet: waits for a slot. */
+  #awaitsSlot = false;
+  /** Octets that came before the greeting, or together with a PROXY header. */
   readonly #early = new EarlyInput();
-  /** How far the session had come on its way to a login when admission was told of it. */
+  /** The last stage on the way to a login that the limiter knows of. */
   #stage = 0;
 
   constructor(connection: Connection, context: ConnectionContext) {
@@ -141,24 +141,24 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     });
   }
 
-  /** The client's address is known: asks for a place, and goes on once there is one. */
+  /** The client's address is known: asks for a slot. `admit` follows once there is one. */
   #begin(): void {
     if (this.#closing) return;
     this.#deadline.at = Infinity;
-    this.#held = true;
+    this.#awaitsSlot = true;
     const key = clientKey(this.#client.address);
     if (this.#memory !== undefined) this.#memory.address = key;
     if (this.#slot === undefined) return this.admit();
     this.#slot.identify(key);
-    if (!this.#held || this.#closing) return;
-    // What comes now may belong to a handshake.
+    if (!this.#awaitsSlot || this.#closing) return;
+    // The next octets may belong to a handshake.
     this.#ahead.pause(true);
   }
 
-  /** There is a place. */
+  /** There is a slot. */
   admit(): void {
-    if (!this.#held || this.#closing) return;
-    this.#held = false;
+    if (!this.#awaitsSlot || this.#closing) return;
+    this.#awaitsSlot = false;
     this.#guard(() => {
       this.#ahead.pause(false);
       const early = this.#early.take();
@@ -168,7 +168,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     });
   }
 
-  /** The greeting: who the client is, is certain by now. */
+  /** The greeting; the client's address is certain by now. */
   #greet(): Effect[] {
     const { isTrusted, observe } = this.#protocol;
     if (isTrusted?.(this.#client)) this.#session.trust();
@@ -176,7 +176,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     return this.#session.open();
   }
 
-  /** There is no place, or not any more. */
+  /** There is no slot, or no longer one. */
   evict(why: EvictionReason): void {
     if (why === "retired") return this.#retired();
     const { reply, setting, logMessage } = EVICTIONS[why];
@@ -188,7 +188,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
       }
       const { pending } = this.#requests;
       if (pending !== undefined) {
-        // The message gets its own reply before: that its wait has ended.
+        // The message gets its own reply first: that its wait has ended.
         this.#run(this.#session.stop(reply, logMessage));
         pending.endWait();
         return this.#context.owner.evicted(this);
@@ -196,26 +196,26 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
       this.#run(this.#session.abort(reply, logMessage));
       this.#deadline.at = Math.min(
         this.#deadline.at,
-        this.#now() + LAST_WORD_MS,
+        this.#now() + EVICTED_MS,
       );
       this.#context.owner.evicted(this);
     });
   }
 
   /**
-   * Its place is another's. A message goes on without its client, which may yet read the reply; and
+   * Another connection has the slot. A message goes on, and its client may still read the reply; or
    * the last reply may be on its way.
    */
   #retired(): void {
     if (!this.submitting && !this.#awaitsReset) {
-      const until = this.#endedAt + LAST_WORD_MS;
+      const until = this.#endedAt + EVICTED_MS;
       if (this.#now() >= until) return this.#connection.destroy();
       this.#deadline.at = Math.min(this.#deadline.at, until);
     }
     this.#context.owner.evicted(this);
   }
 
-  /** Whether a reply in plain text would be garbage to the client: TLS has to come first. */
+  /** Whether the client cannot read a reply in plain text, because TLS must come first. */
   get #mute(): boolean {
     return this.#handshake || this.#gate?.waiting === true ||
       (this.#context.implicitTls && !this.#record.secure);
@@ -224,9 +224,9 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   data(bytes: Uint8Array): void {
     if (this.#gate !== undefined && !this.#passes(this.#gate, bytes)) return;
     this.#record.received += bytes.length;
-    // What comes behind the last reply is read only so that the reply is not lost to a reset.
+    // Octets after the last reply are read only so that a reset does not destroy the reply.
     if (this.#closing) return;
-    if (this.#held) return this.#keep(bytes);
+    if (this.#awaitsSlot) return this.#keep(bytes);
     this.#guard(() => this.#run(this.#session.receive(bytes)));
   }
 
@@ -247,7 +247,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
         return true;
       case "header":
         this.#client = step.client;
-        // A handshake's first octets have to be there when TLS begins.
+        // TLS needs the handshake's first octets when it begins.
         if (this.#context.implicitTls && step.rest.length > 0) this.#keep(step.rest);
         this.#guard(() => this.#begin());
         if (!this.#context.implicitTls && step.rest.length > 0) this.data(step.rest);
@@ -260,7 +260,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     }
   }
 
-  /** Ends the connection without a word, which whoever sends or lacks a header would not understand. */
+  /** Ends the connection without a reply, which would not fit the PROXY protocol. */
   #refuseProxy(refusal: ProxyRefusal | undefined): void {
     if (!this.#closing && refusal !== undefined) {
       this.#record.reason = "PROXY header";
@@ -277,7 +277,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     });
   }
 
-  /** Whether a message is being submitted, with its client or without. */
+  /** Whether a message is being submitted, even if its client is gone. */
   get submitting(): boolean {
     return this.#requests.pending !== undefined;
   }
@@ -305,7 +305,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
 
   closed(error?: Error, opening?: Uint8Array): void {
     if (this.#gate?.waiting) this.#refuseProxy(this.#gate.cutOff());
-    // Implicit TLS alone: before STARTTLS the gate has seen the first octets.
+    // Only with implicit TLS: before STARTTLS the gate has seen the first octets.
     const header = opening === undefined ? undefined : this.#gate?.insteadOfTls(opening);
     if (header !== undefined) {
       this.#notify({ type: "proxyHeader", client: this.#client, ...header });
@@ -314,10 +314,11 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     this.#requests.clientLeft();
     this.#requests.left?.clientReplied(error === undefined && !this.submitting);
     this.#deadline.at = Infinity;
-    // Nobody reads what it replies from now on.
+    // The client reads no more replies.
     this.#session.observe(undefined);
     this.#guard(() => {
-      // What the client had sent ahead is not delivered any more: it gets no reply, and sends it again.
+      // A message that the client had sent ahead is dropped: without a reply, the client sends it
+      // again.
       this.#session.abort(STOPPING, "the connection is gone");
       this.#ahead.release();
       this.#slot?.remove();
@@ -333,7 +334,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     this.#over();
   }
 
-  /** Tells the server, which waits for messages under way even where their client has gone. */
+  /** Reports the end once the message under way has its final reply too. */
   #over(): void {
     if (this.#summary === undefined || this.submitting) return;
     this.#context.owner.closed(this);
@@ -341,14 +342,14 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   }
 
   /**
-   * Whether the client has ended its side and gone, most likely. One that has sent QUIT ahead, as a
-   * script does, reads its replies yet; one that gives up has not.
+   * Whether the client has most likely gone: it has ended its side, and has not sent QUIT ahead. A
+   * script that sends QUIT ahead still reads its replies.
    */
   get #left(): boolean {
     return this.#peerEnded && this.#session.unread === 0;
   }
 
-  /** Called now and then: ends what has made no progress for too long. */
+  /** Called about twice a second: ends a connection whose deadline is over. */
   tick(now: number): void {
     if (now < this.#deadline.at) return;
     if (this.#gate?.waiting) return this.#refuseProxy(this.#gate.timedOut());
@@ -361,7 +362,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
       return this.#connection.destroy();
     }
     if (!this.#writable) {
-      // One more reply would be one more that is not read.
+      // The client would not read one more reply.
       this.#record.timedOut = true;
       this.#record.reason = "the client does not read the replies";
       return this.#connection.destroy();
@@ -382,13 +383,13 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     this.#guard(() => this.#run(this.#session.stop(STOPPING, "the relay is stopping")));
   }
 
-  /** Ends the session now: only what is being submitted may still come to its own verdict. */
+  /** Ends the session now, unless a message is being submitted. */
   interrupt(): void {
     if (this.#closing || this.submitting) return;
     this.#guard(() => this.#run(this.#session.abort(STOPPING, "the relay is stopping")));
   }
 
-  /** Ends the session in the middle of a submission, whose verdict comes too late. */
+  /** Ends the session in the middle of a submission, whose reply would come too late. */
   cutOff(): void {
     if (this.#closing) return;
     this.#guard(() => {
@@ -397,13 +398,13 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     });
   }
 
-  /** A fault that the connection has not dealt with itself. */
+  /** A fault that the connection itself has not handled. */
   broken(error: unknown): void {
     this.failed(error);
     this.#connection.destroy();
   }
 
-  /** Lets go at once. */
+  /** Closes the connection at once. */
   destroy(): void {
     this.#record.reason ||= "the relay is stopping";
     this.#closing = true;
@@ -455,22 +456,22 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     if (this.#peerEnded && awaits !== "owner" && awaits !== "drain") {
       if (this.#requests.left === undefined) return this.#end("the client hung up");
       this.#awaitsReset = true;
-      this.#deadline.at = this.#now() + SHOWN_MS;
+      this.#deadline.at = this.#now() + RESET_MS;
       return;
     }
     this.#flow(progress);
   }
 
-  /** Reads on exactly when the session can take more and the client reads our replies. */
+  /** Reads on only while the session can take more and the client reads the replies. */
   #flow(progress: SessionProgress = this.#session.progress): void {
     if (this.#closing || this.#awaitsReset) return;
     const busy = progress.awaits === "owner" && !this.#handshake;
-    const held = progress.awaits === "drain";
-    const ahead = busy || held ? this.#session.unread : 0;
+    const draining = progress.awaits === "drain";
+    const ahead = busy || draining ? this.#session.unread : 0;
     if (!this.#keepAhead(ahead)) return;
-    this.#ahead.pause(held || ahead > MAX_AHEAD || !this.#writable);
-    if (held && this.#writable) this.#resume();
-    const waitingFor: WaitingFor = busy || (held && this.#writable)
+    this.#ahead.pause(draining || ahead > MAX_AHEAD || !this.#writable);
+    if (draining && this.#writable) this.#resume();
+    const waitingFor: WaitingFor = busy || (draining && this.#writable)
       ? "relay"
       : this.#handshake
       ? "handshake"
@@ -482,7 +483,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     this.#deadline.update(waitingFor, progress, this.#record.received, this.#now());
   }
 
-  /** Others have their turn before what is left of many commands is looked at. */
+  /** Other connections are served before the rest of many commands is processed. */
   #resume(): void {
     if (this.#resuming) return;
     this.#resuming = true;
@@ -493,7 +494,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   }
 
   /**
-   * Finds memory for what has come ahead.
+   * Takes memory for octets that the client has sent ahead.
    *
    * @returns whether the connection goes on
    */
@@ -501,7 +502,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     switch (this.#ahead.keep(octets, this.#requests.principal !== undefined)) {
       case "kept":
         return true;
-      case "too far":
+      case "too much":
         this.#run(this.#session.abort(TOO_FAR_AHEAD, "the client sent too much ahead"));
         return false;
       case "no memory":
@@ -510,12 +511,12 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     }
   }
 
-  /** What is under way comes to its answer. What has come after it is not looked at. */
+  /** The login or message under way gets its reply. Everything that came after it is dropped. */
   #dropAhead(): void {
     this.#run(this.#session.stop(TOO_FAR_AHEAD, "no room for what the client sent ahead"));
   }
 
-  /** @param received what has come of the handshake already */
+  /** @param received octets of the handshake that have already come */
   #startTls(received?: Uint8Array): void {
     const identity = this.#protocol.identity();
     if (identity === undefined) throw new Error("TLS was offered without a certificate");
@@ -526,7 +527,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
 
   loggedIn({ reply, principal }: Login): void {
     if (principal !== undefined && this.#memory !== undefined) this.#memory.owner = principal.owner;
-    // The account's own address takes the reverse-path's place.
+    // The account's own address replaces the reverse-path.
     const anySender = principal?.account.fromEmail !== undefined;
     this.#guard(() =>
       this.#run(this.#session.authenticated(reply, principal?.checkSender, anySender))
@@ -535,7 +536,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
 
   submitted(reply: Reply | undefined, pending: PendingSubmission): void {
     if (reply !== undefined) this.#record.messages++;
-    // What the client has sent ahead, such as QUIT, may end the connection with the reply.
+    // Checked first: a QUIT that was sent ahead may end the connection with the reply.
     const isThere = this.#requests.left === undefined && !this.#closing;
     this.#guard(() => reply && this.#run(this.#session.submitted(reply)));
     if (isThere) pending.clientReplied(true);
@@ -543,7 +544,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     this.#over();
   }
 
-  /** A bug in one session ends that session alone. */
+  /** A bug in one session ends only that session. */
   #guard(action: () => void): void {
     try {
       action();

@@ -1,5 +1,5 @@
-// The deadline of what a connection waits for. Only that extends it: a whole command, or content that
-// comes fast enough.
+// The deadline of a connection, by what it waits for. Only a whole command, or content that comes
+// fast enough, extends it.
 
 import type { SessionProgress } from "../smtp/session.ts";
 
@@ -7,14 +7,14 @@ import type { SessionProgress } from "../smtp/session.ts";
 export interface Timeouts {
   /** COMMAND_TIMEOUT: from one complete command, or the relay's reply to it, to the next. */
   readonly command: number;
-  /** DATA_TIMEOUT: silence inside a message, and the time that each message has whatever its size. */
+  /** DATA_TIMEOUT: silence inside a message, and the time that a message of any size has. */
   readonly data: number;
-  /** MIN_DATA_RATE, octets per second: a message has the time in addition that it takes at this rate. */
+  /** MIN_DATA_RATE, octets per second: a message has as much more time as it takes at this rate. */
   readonly dataRate?: number | "off";
-  /** Silence after what the client may mistake for the end of its message; 5,000 when left out. */
+  /** Silence after a line that the client may mistake for the end of its message; default 5,000. */
   readonly missedEnd?: number;
   readonly handshake: number;
-  /** How long a client may leave replies unread once they pile up. */
+  /** How long a client may leave replies unread after they pile up. */
   readonly unread: number;
   /** How long a client may take to read its last reply and hang up. */
   readonly linger: number;
@@ -22,15 +22,15 @@ export interface Timeouts {
 
 /** What a connection waits for. */
 export type WaitingFor =
-  /** The relay is to answer. */
+  /** For the relay's reply. */
   | "relay"
-  /** The client is to read the replies. */
+  /** For the client to read replies. */
   | "client reading"
   | "handshake"
   | "command"
   | "content";
 
-/** What of a session's progress the deadline needs. */
+/** The part of a session's progress that the deadline needs. */
 type Progress = Pick<SessionProgress, "exchanges" | "contentBegun" | "endMissed">;
 
 export class ConnectionDeadline {
@@ -41,11 +41,11 @@ export class ConnectionDeadline {
   #exchanges = 0;
   /** When the message's content began, plus the time in which it was not read. */
   #contentSince: number | undefined;
-  /** Octets that the connection had received by then. */
+  /** Octets that the connection had received at that time. */
   #receivedBefore = 0;
-  /** When the wait times out, in milliseconds; Infinity while the relay is to answer. */
+  /** When the wait times out, in milliseconds; Infinity while it waits for the relay. */
   at = Infinity;
-  /** The setting that sets the deadline. */
+  /** The setting behind the deadline. */
   setting: "COMMAND_TIMEOUT" | "DATA_TIMEOUT" | "MIN_DATA_RATE" | undefined;
 
   constructor(timeouts: Timeouts) {

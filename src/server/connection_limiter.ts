@@ -1,8 +1,10 @@
-// MAX_CONNECTIONS and MAX_CONNECTIONS_PER_IP. Policy alone: no I/O, no timer and no clock of its own.
+// MAX_CONNECTIONS and MAX_CONNECTIONS_PER_IP. Only the policy: no I/O, no timer and no clock of its
+// own.
 //
 // One rule: when all slots are taken, the address with the most connections before their login loses the
 // one that has gone longest without progress, unless that is less than 1.5 s. A new connection waits for
-// its slot meanwhile, and addresses take turns.
+// its slot meanwhile, and addresses take turns. The 1.5 s of a connection whose address is over its limit
+// begin when it was admitted, for an address within its limit: a flood may make a little progress for long.
 //
 // Each event costs the same however many connections there are. Sets keep the order of insertion, so
 // that the first member is the one that has been there longest.
@@ -26,7 +28,7 @@ export const STALE_MS = 30_000;
 export const ADDRESS_WAIT_MS = 2_000;
 /** Milliseconds that a connection waits for a slot. */
 export const QUEUE_WAIT_MS = 30_000;
-/** Connections that may wait, unless told otherwise. */
+/** Connections that may wait by default. */
 const QUEUE = 8192;
 
 export interface ConnectionLimits {
@@ -34,18 +36,19 @@ export interface ConnectionLimits {
   readonly connections: number;
   /** MAX_CONNECTIONS_PER_IP */
   readonly perAddress: number;
-  /** Connections that may wait besides: each is an open file. */
+  /** Connections that may wait in addition: each is an open file. */
   readonly queue?: number;
   /** Milliseconds, of a clock that never goes back. */
   readonly now?: () => number;
 }
 
-/** One connection's place in the limiter: waiting at first. */
+/** One connection in the limiter: waiting at first. */
 export class Slot {
   state: "waiting" | "admitted" | "authenticated" | "retired" | "gone" = "waiting";
   group: AddressGroup<Slot>;
   /** When it arrived, was admitted, or last made progress. */
   since: number;
+  admittedAt = Infinity;
   readonly #limiter: ConnectionLimiter;
 
   constructor(
@@ -62,7 +65,7 @@ export class Slot {
   /**
    * The client's address is known: `admit` or `evict` follows, at once or after a wait.
    *
-   * @param key what counts as one address (`clientKey`)
+   * @param key the client's address or network (`clientKey`)
    */
   identify(key: string): void {
     this.#limiter.identify(this, key);
@@ -83,7 +86,7 @@ export class Slot {
     this.#limiter.unpin(this);
   }
 
-  /** @param owner the account that it has logged in to; left out, no share is kept for it */
+  /** @param owner the account that it has logged in to; without one, it has no share */
   authenticated(owner?: Owner): void {
     this.#limiter.authenticated(this, owner);
   }
@@ -141,7 +144,7 @@ export class ConnectionLimiter {
     return this.#groups.size;
   }
 
-  /** Connections that wait for a slot, those of unknown address not counted. */
+  /** Connections that wait for a slot, without those whose address is unknown. */
   get queued(): number {
     return this.#queue.size - this.#unidentified.waiting.size;
   }
@@ -154,18 +157,18 @@ export class ConnectionLimiter {
     return slot;
   }
 
-  /** Admits no more connections: the server stops, and replies to those that wait. */
+  /** Admits no more connections: the server is stopping, and replies to the waiting ones. */
   close(): void {
     this.#closed = true;
   }
 
-  /** To be called about twice a second: evicts what has waited or stood still for too long. */
+  /** To be called twice a second: evicts connections that waited or were idle for too long. */
   tick(): void {
     const now = this.#clock.now();
     this.#serve(now);
     for (const group of [...this.#groups.values()]) {
       this.#trim(group, now);
-      if (group.isFull) this.#expire(group, now - ADDRESS_WAIT_MS, "crowded");
+      if (group.isFull) this.#expire(group, now - ADDRESS_WAIT_MS, "address full");
       else this.#expire(group, now - QUEUE_WAIT_MS, "full");
     }
   }
@@ -208,12 +211,12 @@ export class ConnectionLimiter {
   }
 
   authenticated(slot: Slot, owner?: Owner): void {
-    if (slot.state !== "admitted" && slot.state !== "authenticated") return;
     const now = this.#clock.now();
-    // A client may log in once more: after STARTTLS, or in a trusted network.
-    this.#forget(slot);
-    slot.state = "authenticated";
-    this.#taken++;
+    if (slot.state === "admitted") {
+      this.#forget(slot);
+      slot.state = "authenticated";
+      this.#taken++;
+    } else if (slot.state !== "authenticated") return;
     this.#shares.add(slot, owner, slot.group.key, now);
     this.#serve(now);
   }
@@ -222,7 +225,7 @@ export class ConnectionLimiter {
     if (slot.state !== "authenticated") return;
     const now = this.#clock.now();
     this.#shares.setActivity(slot, activity, now);
-    // It may be over its share, and busy again by the next tick.
+    // It may be over its share, and no longer idle at the next tick.
     if (activity !== "busy") this.#serve(now);
   }
 
@@ -240,16 +243,23 @@ export class ConnectionLimiter {
     this.#serve(this.#clock.now());
   }
 
-  /** Gives slots to those that wait, as long as there are any. */
+  /** Gives free slots to waiting connections. */
   #serve(now: number): void {
     for (let group = this.#queue.next; group !== undefined; group = this.#queue.next) {
       if (this.#closed) return;
-      if (this.#taken < this.#connections) this.#admit(group);
+      if (this.#taken < this.#connections) {
+        this.#admit(group);
+        continue;
+      }
+      let victim = this.#nextToEvict(group, now);
+      // Others need not wait for a flood whose turn it is.
+      const other = victim === "later" ? this.#queue.nextWithinLimit : undefined;
+      if (other !== undefined) victim = this.#nextToEvict(group = other, now);
+      if (victim === "later") return;
+      if (victim === "none") this.#evict(first(group.waiting)!, "full");
       else {
-        const victim = this.#nextToEvict(group.key, now);
-        if (victim === "later") return;
-        if (victim === "none") this.#evict(first(group.waiting)!, "full");
-        else this.#evict(...victim);
+        this.#evict(...victim);
+        if (this.#taken < this.#connections && group.mayAdmit) this.#admit(group);
       }
     }
   }
@@ -257,24 +267,33 @@ export class ConnectionLimiter {
   /**
    * The connection that makes room for a new one, and why.
    *
-   * @param address of the new one
-   * @returns `later` where there will be one, or a slot becomes free; `none` where none will
+   * @param group of the new one
+   * @returns `later` if there will be one or a slot will become free; else `none`
    */
-  #nextToEvict(address: string, now: number): readonly [Slot, EvictionReason] | "later" | "none" {
+  #nextToEvict(
+    group: AddressGroup<Slot>,
+    now: number,
+  ): readonly [Slot, EvictionReason] | "later" | "none" {
     const retired = first(this.#retired);
     if (retired !== undefined) return [retired, "retired"];
     const idlest = this.#idlest(now);
-    if (idlest !== undefined && now - idlest.since >= PROTECTED_MS) return [idlest, "makes room"];
-    // Connections before their login have a share too, and take no more from those that have logged in.
-    const strangers = this.#taken - this.#shares.size;
-    if (strangers < accountShare(this.#connections)) {
+    if (idlest !== undefined) {
+      const flood = idlest.group.isOverLimit && !group.isAtLimit;
+      const since = flood ? idlest.admittedAt : idlest.since;
+      if (now - since >= PROTECTED_MS) return [idlest, "idle"];
+    }
+    const address = group.key;
+    // Connections before their login have a share too; over it, they take no slot from those after
+    // it.
+    const beforeLogin = this.#taken - this.#shares.size;
+    if (beforeLogin < accountShare(this.#connections)) {
       const over = this.#shares.nextToEvict(address, now);
       if (over !== undefined) return [over, "over share"];
     }
-    return strangers > 0 || this.#shares.hasOverShare(address) ? "later" : "none";
+    return beforeLogin > 0 || this.#shares.hasOverShare(address) ? "later" : "none";
   }
 
-  /** The connection to be closed next before its login. */
+  /** The connection before its login that is closed next. */
   #idlest(now: number): Slot | undefined {
     const idlest = first(this.#idle);
     if (idlest === undefined || now - idlest.since >= STALE_MS) return idlest;
@@ -289,13 +308,14 @@ export class ConnectionLimiter {
     slot.state = "admitted";
     this.#queue.endTurn(group);
     this.unpin(slot);
+    slot.admittedAt = slot.since;
     slot.connection.admit();
   }
 
   /**
-   * Keeps the queue within its bound: the address with most connections in it loses its first.
+   * Keeps the queue within its bound: the address with the most connections in it loses its first.
    *
-   * @param spared a connection that may yet get a slot at once
+   * @param spared a connection that may still get a slot at once
    */
   #shorten(spared?: Slot): void {
     if (this.#taken + this.#queue.size <= this.#connections + this.#queueLimit) return;
@@ -309,7 +329,7 @@ export class ConnectionLimiter {
       const idlest = first(group.idle);
       const allowed = group.isOverLimit ? PROTECTED_MS : STALE_MS;
       if (idlest === undefined || now - idlest.since < allowed) return;
-      this.#evict(idlest, "gives way");
+      this.#evict(idlest, "address idle");
       this.#serve(now);
     }
   }
@@ -326,7 +346,7 @@ export class ConnectionLimiter {
     slot.connection.evict(reason);
   }
 
-  /** Takes a slot out of everything. */
+  /** Removes a slot from all sets. */
   #forget(slot: Slot): void {
     const { group, state } = slot;
     slot.state = "gone";

@@ -1,4 +1,4 @@
-// What is remembered of a connection for the event at its end.
+// Facts about a connection for the event at its end.
 
 import type { ConnectionEvent } from "../observe/relay_event.ts";
 import { TLS_FIRST, TLS_HANDSHAKE } from "../smtp/session.ts";
@@ -6,22 +6,22 @@ import type { Client } from "../submission/submission_service.ts";
 
 /** How a connection was closed. */
 export interface Closing {
-  /** Why it broke; undefined where it was closed in order. */
+  /** Why it broke; undefined if it was closed in order. */
   readonly error: Error | undefined;
-  /** What the client sent in place of a TLS handshake, where the connection ended inside of one. */
+  /** The client's first octets, if the connection ended inside a TLS handshake. */
   readonly opening: Uint8Array | undefined;
   /** The connection ended inside a TLS handshake. */
   readonly inHandshake: boolean;
   /** TLS comes before the greeting on its port. */
   readonly implicitTls: boolean;
-  /** It was ended because of a PROXY header in place of TLS. */
+  /** It ended because of a PROXY header instead of TLS. */
   readonly proxyHeader: boolean;
 }
 
 export class ConnectionRecord {
   /** Octets, after decryption. */
   received = 0;
-  /** Messages taken to a verdict. */
+  /** Messages that got their final reply. */
   messages = 0;
   /** Why the connection ended; "" until that is known. */
   reason = "";
@@ -34,7 +34,7 @@ export class ConnectionRecord {
     this.#openedAt = now;
   }
 
-  /** The event; its `messages` may still grow where a submission outlives its connection. */
+  /** The event; `messages` may still grow if a submission outlives its connection. */
   event(client: Client, closing: Closing, now: number): ConnectionEvent {
     const { error, inHandshake, proxyHeader } = closing;
     const wrongPort = proxyHeader ? undefined : this.#wrongPort(closing);
@@ -53,8 +53,8 @@ export class ConnectionRecord {
   }
 
   /**
-   * What the client took this port for. A client that says nothing until the handshake has timed out
-   * most likely waits for a greeting; one that leaves before may be a probe.
+   * The kind of port that the client expected. A client that is silent until the handshake times
+   * out most likely waits for a greeting; one that leaves before may be a probe.
    */
   #wrongPort({ opening, implicitTls, inHandshake }: Closing): ConnectionEvent["wrongPort"] {
     if (this.reason === TLS_FIRST) return "tls";

@@ -1,5 +1,5 @@
-// What a session asks of the submission service: logins and messages, one at a time. A message may
-// outlive its client, and its connection.
+// A session's requests to the submission service: logins and messages, one at a time. A message may
+// outlive its client and its connection.
 
 import type { Effect } from "../smtp/effects.ts";
 import type { Reply } from "../smtp/reply.ts";
@@ -13,13 +13,13 @@ import type {
 import type { Slot } from "./connection_limiter.ts";
 import { PendingSubmission } from "./pending_submission.ts";
 
-/** The connection, as its requests see it. */
+/** The connection that makes the requests. */
 export interface RequestOwner {
   readonly client: Client;
   readonly slot: Slot | undefined;
-  /** The service has answered a login. */
+  /** A login has its result. */
   loggedIn(login: Login): void;
-  /** The service has answered a message, or a fault has; its client may be there to read the reply. */
+  /** A message has its final reply; undefined after a fault. */
   submitted(reply: Reply | undefined, pending: PendingSubmission): void;
   failed(error: unknown): void;
 }
@@ -51,7 +51,7 @@ export class ConnectionRequests {
     return this.#left;
   }
 
-  /** The client has gone, or has ended its side: most likely it does not read the reply. */
+  /** The client has gone, or has ended its side: it will most likely not read the reply. */
   clientLeft(): void {
     if (this.#pending === undefined) return;
     this.#left = this.#pending;
@@ -65,7 +65,7 @@ export class ConnectionRequests {
       const login = await this.#service.authenticate(credentials, client);
       const { principal } = login;
       if (principal !== undefined) this.#principal = principal;
-      // A client whose token no service has verified stays a stranger until a message is accepted.
+      // A client with an unverified token does not count as logged in until a message is accepted.
       if (principal !== undefined && principal.authorization.unverified() === undefined) {
         slot?.authenticated(principal.owner);
       } else slot?.unpin();
@@ -75,7 +75,7 @@ export class ConnectionRequests {
     }
   }
 
-  /** @param hasLeft whether the client had ended its side before */
+  /** @param hasLeft whether the client has already ended its side */
   async submit(effect: Extract<Effect, { type: "submit" }>, hasLeft: boolean): Promise<void> {
     const { slot, client } = this.#owner;
     const { envelope, content, facts, reservation } = effect;
@@ -83,7 +83,7 @@ export class ConnectionRequests {
     const pending = this.#pending = new PendingSubmission(message, reservation, (isWaiting) => {
       slot?.setActivity(isWaiting ? "waiting" : "busy");
     });
-    // The client waits for the relay, whether it has logged in or not.
+    // The client waits for the relay, even if its token is unverified.
     slot?.pin();
     if (hasLeft) this.leave();
     const reply = await this.#verdict(pending);
@@ -92,7 +92,7 @@ export class ConnectionRequests {
     this.#owner.submitted(reply, pending);
   }
 
-  /** Others may have the slot, whatever becomes of the message. */
+  /** Other connections may have the slot, although the message goes on. */
   leave(): void {
     if (this.#pending === undefined) return;
     this.clientLeft();

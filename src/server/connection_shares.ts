@@ -1,9 +1,9 @@
-// Shares of MAX_CONNECTIONS for clients that have logged in, by account and by address. Policy alone, as
-// connection_limiter.ts.
+// Shares of MAX_CONNECTIONS for clients that have logged in, by account and by address. Only the
+// policy, like connection_limiter.ts.
 //
-// A connection that has logged in keeps its slot, unless its account or address has more than its share.
-// Accounts of which the mail service has taken no message yet have one share together, because anybody
-// can register an app in a tenant of their own.
+// A connection that has logged in keeps its slot, unless its account or address has more than its
+// share. Unknown accounts, from which the mail service has not accepted a message yet, have one
+// share together, because everyone can register an app in a tenant of their own.
 
 import type { Owner } from "../submission/submission_service.ts";
 import { Ranking } from "./ranking.ts";
@@ -12,7 +12,7 @@ import { Ranking } from "./ranking.ts";
 export type Activity =
   /** Between messages, or in a command. */
   | "idle"
-  /** Content of a message is coming. */
+  /** Content of a message is arriving. */
   | "receiving"
   /** Its message waits for its turn, and can be deferred. */
   | "waiting"
@@ -20,12 +20,13 @@ export type Activity =
   | "busy";
 
 /**
- * Milliseconds after its login in which a connection keeps its slot; a message needs fewer. What it does
- * later does not count, or a client that is never idle for long would never give way.
+ * Milliseconds after its login in which a connection keeps its slot; a message needs less. Later
+ * activity does not protect it, because a client that is never idle for long would keep its slot
+ * for ever.
  */
 export const SETTLED_MS = 500;
 
-/** The least share, in slots: a smaller MAX_CONNECTIONS cannot be shared. */
+/** The smallest share, in slots: a smaller MAX_CONNECTIONS cannot be shared. */
 export const LEAST_SHARE = 8;
 
 /** Slots that one account, or all unknown accounts together, may keep when others need some. */
@@ -71,7 +72,7 @@ export class ConnectionShares<Member> {
   readonly #byAddress = new Ranking<Group<Member>>();
   /** Connections of all accounts in {@link #unknown}. */
   #strangers = 0;
-  /** Accounts in {@link #unknown}, as they were ranked last. */
+  /** Accounts that were ranked in {@link #unknown}. */
   readonly #ranked = new Set<Group<Member>>();
 
   /** @param slots MAX_CONNECTIONS */
@@ -83,15 +84,22 @@ export class ConnectionShares<Member> {
     return this.#entries.size;
   }
 
-  /** @param address what counts as one address */
+  /**
+   * The connection has logged in; or once more, after STARTTLS or in a trusted network; or a message of
+   * its was accepted. Only the first time counts as its login.
+   *
+   * @param address what counts as one address
+   */
   add(member: Member, owner: Owner | undefined, address: string, now: number): void {
+    const joined = this.#entries.get(member)?.joined ?? now;
+    this.delete(member);
     const account = owner && groupOf(this.#accounts, owner.key, owner);
     const entry: Entry<Member> = {
       account,
       address: groupOf(this.#addresses, address),
       activity: "busy",
       since: now,
-      joined: now,
+      joined,
     };
     this.#entries.set(member, entry);
     this.#resize(entry, 1);
@@ -123,14 +131,14 @@ export class ConnectionShares<Member> {
   /**
    * The connection that makes room for a new one: of an account or address over its share.
    *
-   * @param address of the new one
+   * @param address of the new connection
    */
   nextToEvict(address: string, now: number): Member | undefined {
     const before = now - SETTLED_MS;
     for (const { members: { idle, waiting, receiving } } of this.#groups(address)) {
       const idlest = this.#firstBefore(idle, before);
       if (idlest !== undefined) return idlest;
-      // The latest: the others have waited longer, and have their turn sooner.
+      // The latest one: the others have waited longer, and are served sooner.
       const latest = [...waiting].at(-1);
       if (latest !== undefined) return latest;
       const longest = this.#firstBefore(receiving, before);
@@ -139,7 +147,7 @@ export class ConnectionShares<Member> {
     return undefined;
   }
 
-  /** The first that logged in before this time. Those that have just logged in are mostly last. */
+  /** The first member that logged in before this time. Newer ones are mostly last. */
   #firstBefore(members: ReadonlySet<Member>, before: number): Member | undefined {
     for (const member of members) {
       if (this.#entries.get(member)!.joined <= before) return member;
@@ -177,7 +185,7 @@ export class ConnectionShares<Member> {
     if (account.size === 0) this.#accounts.delete(account.key);
   }
 
-  /** Ranks an account among the known or the unknown ones: it changes sides once, when it is known. */
+  /** Ranks an account among the known or the unknown ones. It becomes known once. */
   #rank(account: Group<Member>): void {
     const unknown = account.owner?.known === false && account.size > 0;
     if (unknown !== this.#ranked.has(account)) {

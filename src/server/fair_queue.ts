@@ -7,6 +7,8 @@ import { Ranking } from "./ranking.ts";
 export class FairQueue<Member> {
   /** Groups that may have the next slot for one of theirs, in the order of their turns. */
   readonly #turns = new Set<AddressGroup<Member>>();
+  /** Of those, the ones whose address is below its limit. */
+  readonly #withinLimit = new Set<AddressGroup<Member>>();
   readonly #bySize = new Ranking<AddressGroup<Member>>();
   #size = 0;
 
@@ -17,6 +19,12 @@ export class FairQueue<Member> {
   /** The group whose turn it is. */
   get next(): AddressGroup<Member> | undefined {
     for (const group of this.#turns) return group;
+    return undefined;
+  }
+
+  /** The first whose address is below its limit. */
+  get nextWithinLimit(): AddressGroup<Member> | undefined {
+    for (const group of this.#withinLimit) return group;
     return undefined;
   }
 
@@ -40,6 +48,7 @@ export class FairQueue<Member> {
   /** A group has had its turn: its other members wait for the other groups. */
   endTurn(group: AddressGroup<Member>): void {
     this.#turns.delete(group);
+    this.#withinLimit.delete(group);
     this.update(group);
   }
 
@@ -48,5 +57,7 @@ export class FairQueue<Member> {
     this.#bySize.resize(group, group.waiting.size);
     if (group.mayAdmit) this.#turns.add(group);
     else this.#turns.delete(group);
+    if (group.mayAdmit && !group.isAtLimit) this.#withinLimit.add(group);
+    else this.#withinLimit.delete(group);
   }
 }

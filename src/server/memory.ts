@@ -1,24 +1,25 @@
-// MAX_MEMORY: how much mail all connections together may hold, and in which shares.
+// MAX_MEMORY: limits the memory of all messages in flight, and gives accounts and addresses a
+// share.
 //
-// Memory is taken as octets arrive. What SIZE announces is only promised: it is kept for the message
-// while octets come, and lapses soon after the last one. When there is no memory for one more message,
-// an account or an address over its share gives some up: promises first, then messages that are not
-// complete or still wait for their turn. Their clients get a reply to try again.
+// Memory is taken as octets arrive. The announced SIZE is only a promise: it is kept for the
+// message while octets come, and lapses soon after the last one. If there is no memory for one more
+// message, an account or an address over its share loses some: promises first, then messages that
+// are not complete or still wait for their turn. Their clients get a reply to try again.
 
 import type { Memory, Reservation } from "../smtp/reservation.ts";
 import type { Owner } from "../submission/submission_service.ts";
 
 /**
- * Octets of memory for each octet of a message in flight, at most, whatever its shape: its content, and
- * what is made of it piece by piece while it is sent, until it is collected. `npm run bench -- memory`
+ * Octets of memory for each octet of any message in flight, at most: its content, and the pieces
+ * that are made from it while it is sent, until they are collected. `npm run bench -- memory`
  * checks it.
  */
 export const COPIES = 1.5;
 
 /**
- * Octets taken at a time while a message arrives, and the least that a message counts for, because the
- * relay keeps more than its octets. A message may wait for minutes after its client, which counts for
- * MAX_CONNECTIONS, has gone, so many small messages need a bound of their own.
+ * Octets taken at a time while a message arrives, and the least that a message counts, because the
+ * relay keeps more than its octets. A message may wait for minutes after its client has gone and no
+ * longer counts for MAX_CONNECTIONS, so many small messages need a bound of their own.
  */
 const STEP = 16 * 1024;
 /** Messages that fit, however small MAX_MEMORY is. */
@@ -26,15 +27,15 @@ const MIN_MESSAGES = 256;
 /** Milliseconds without an octet after which a promise lapses. */
 export const PROMISE_MS = 2_000;
 /**
- * The part of all memory that an account may keep when others need some. All unknown accounts together
- * have one such part.
+ * The part of all memory that an account may keep when others need memory. All unknown accounts
+ * together have one such part.
  */
 export const ACCOUNT_SHARE = 1 / 4;
 /** The same for an address, which may have many accounts. */
 export const ADDRESS_SHARE = 1 / 2;
 
 export interface MemoryOptions {
-  /** Called each time that there is not enough memory, with the octets in use. */
+  /** Called whenever memory is not enough, with the octets in use. */
   readonly exhausted?: (used: number) => void;
   /** Milliseconds, of a clock that never goes back. */
   readonly now?: () => number;
@@ -43,13 +44,13 @@ export interface MemoryOptions {
 export class MemoryBudget {
   /** Octets of mail, as all numbers below. */
   readonly #limit: number;
-  /** Octets that each message takes at least. */
+  /** Octets that each message counts at least. */
   readonly #minimum: number;
   readonly #exhausted: (used: number) => void;
   readonly #now: () => number;
   readonly #accounts = new Map<string, Holder>();
   readonly #addresses = new Map<string, Holder>();
-  /** Reservations with a promise, longest without an octet first. */
+  /** Messages with a promise, longest without an octet first. */
   readonly #promised = new Set<MessageMemory>();
   #reserved = 0;
 
@@ -71,7 +72,7 @@ export class MemoryBudget {
     return this.#accounts.size + this.#addresses.size;
   }
 
-  /** @param address what counts as one address (`clientKey`) */
+  /** @param address the client's address or network (`clientKey`) */
   client(address: string): ClientMemory {
     return new ClientMemory(this, address);
   }
@@ -85,7 +86,7 @@ export class MemoryBudget {
       this,
       account === undefined ? [ofAddress] : [ofAddress, account],
     );
-    // When memory is full, a client that does not announce a size is refused here too.
+    // If memory is full, a client that announces no size is refused here too.
     const needed = Math.max(announced, this.#minimum);
     if (!this.#find(needed, message)) return undefined;
     for (const holder of message.holders) holder.add(message);
@@ -94,10 +95,10 @@ export class MemoryBudget {
     return message;
   }
 
-  /** @internal @returns whether so many octets are kept for the message now */
+  /** @internal @returns whether so many octets are now promised to the message */
   expect(message: MessageMemory, octets: number): boolean {
     this.#touch(message);
-    // An earlier promise may have been taken back meanwhile.
+    // An earlier promise may have been withdrawn meanwhile.
     const missing = octets - message.size;
     if (missing <= 0) return true;
     if (!this.#find(missing, message)) {
@@ -108,7 +109,7 @@ export class MemoryBudget {
     return true;
   }
 
-  /** @internal @returns whether there is memory now for `octets` of the message */
+  /** @internal @returns whether the message now has memory for `octets` */
   ensure(message: MessageMemory, octets: number): boolean {
     const missing = octets - message.octets;
     if (missing <= 0) return true;
@@ -118,7 +119,7 @@ export class MemoryBudget {
       this.close(message);
       return false;
     }
-    // A little ahead: out of its promise, or of free memory where that does not suffice.
+    // Takes a little in advance, from its promise or else from free memory.
     const ahead = fresh > 0 ? message.promised + this.#free : message.promised;
     const taken = Math.max(missing, Math.min(STEP, ahead));
     this.#set(message, message.octets + taken, Math.max(0, message.promised - taken));
@@ -155,7 +156,7 @@ export class MemoryBudget {
     if (message.promised > 0) this.#promised.add(message);
   }
 
-  /** Frees so many octets if necessary: others give them up. */
+  /** Frees so many octets, if necessary by taking them from others. */
   #find(octets: number, asker: MessageMemory): boolean {
     if (octets <= this.#free) return true;
     const late = this.#now() - PROMISE_MS;
@@ -168,7 +169,7 @@ export class MemoryBudget {
     return false;
   }
 
-  /** Makes others give up what is missing, or nothing where that would not be enough. */
+  /** Takes the missing octets from others; nothing if that is not enough. */
   #takeBack(octets: number, asker: MessageMemory): boolean {
     let missing = octets - this.#free;
     const actions: (() => void)[] = [];
@@ -201,7 +202,7 @@ export class MemoryBudget {
   }
 
   /**
-   * The accounts and addresses over their share that would still hold more than the one that asks, the
+   * The accounts and addresses over their share that would still hold more than the asking one, the
    * largest account first. All unknown accounts have one share together.
    */
   #givers(octets: number, { account, address }: MessageMemory): Giver[] {
@@ -231,7 +232,7 @@ export class MemoryBudget {
   }
 }
 
-/** A holder that must give up what it has beyond `most`. */
+/** A holder that must give up its octets beyond `most`. */
 interface Giver {
   readonly holder: Holder;
   readonly most: number;
@@ -320,7 +321,7 @@ class MessageMemory implements Reservation {
 /** The memory of one client. */
 export class ClientMemory implements Memory {
   readonly #budget: MemoryBudget;
-  /** What counts as one address. */
+  /** The client's address or network (`clientKey`). */
   address: string;
   /** The account that it has logged in to. */
   owner: Owner | undefined;

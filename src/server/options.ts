@@ -1,4 +1,4 @@
-// What a server is made of.
+// The options of the SMTP server.
 
 import type { Clock } from "../clock.ts";
 import type { Notify } from "../observe/relay_event.ts";
@@ -19,25 +19,25 @@ export interface ServerOptions {
   readonly limits: ConnectionLimits;
 }
 
-/** What the server says, and to which clients. */
+/** Options of the protocol, and of clients with a special role. */
 export interface ProtocolOptions {
   readonly session: Omit<SessionOptions, "offerTls">;
-  /** The certificate for the next handshake; undefined where TLS is off. */
+  /** The certificate for the next handshake; undefined if TLS is off. */
   identity(): TlsIdentity | undefined;
-  /** Proxies whose connections begin with a PROXY header; none where left out. */
+  /** Proxies whose connections begin with a PROXY header; default: none. */
   readonly proxies?: Proxies | undefined;
-  /** Whether a client may send without a login; none may where left out. */
+  /** Whether a client may send without a login; default: none may. */
   readonly isTrusted?: ((client: Client) => boolean) | undefined;
-  /** Gives each session its observer; none is observed where left out. */
+  /** Gives each session its observer; default: no observer. */
   readonly observe?: ((client: Client) => SessionObserver) | undefined;
 }
 
 export interface ConnectionLimits {
   readonly timeouts: Timeouts;
-  /** Which connections may stay; all when left out. */
+  /** Limits the connections; default: no limit. */
   readonly limiter?: ConnectionLimiter;
-  /** Memory for messages; unlimited when left out. */
+  /** Memory for messages; default: no limit. */
   readonly memory?: MemoryBudget;
-  /** The machine's own when left out. */
+  /** Default: the machine's clock. */
   readonly clock?: Clock;
 }

@@ -1,5 +1,5 @@
-// A message that is being submitted, and its client as the delivery sees it: whether it has left, what it
-// waits for, and whether the reply reached it.
+// A message that is being submitted, and the state of its client for the delivery: whether the
+// client has left, and whether the reply reached it.
 
 import type { WaitingClient } from "../delivery/delivery.ts";
 import type { Reservation } from "../smtp/reservation.ts";
@@ -13,13 +13,14 @@ export class PendingSubmission implements WaitingClient {
   readonly #onWaiting: (isWaiting: boolean) => void;
   readonly #leave: () => void;
   readonly #reply: (reached: boolean) => void;
-  /** Made when it is asked for: few deliveries wait. */
+  /** Made on demand, because few deliveries wait. */
   #controller: AbortController | undefined;
   #waits = false;
 
   /**
-   * @param reservation of the memory that the message takes
-   * @param onWaiting is told when the delivery begins to wait for its turn, and when that wait is over
+   * @param reservation the message's memory
+   * @param onWaiting called when the delivery begins to wait for its turn, and when that wait is
+   *   over
    */
   constructor(
     message: ReceivedMessage,
@@ -41,12 +42,12 @@ export class PendingSubmission implements WaitingClient {
 
   waiting(isWaiting: boolean): void {
     this.#waits = isWaiting;
-    // Memory is taken back only from a message that has not begun to be sent.
+    // Only a message that still waits for its turn can be made to give up its memory.
     this.#reservation.giveUp = isWaiting ? () => this.endWait() : undefined;
     this.#onWaiting(isWaiting);
   }
 
-  /** Ends the delivery's wait for its turn, if it waits: others need the connection or the memory. */
+  /** Ends the delivery's wait for its turn, if any: others need the connection or the memory. */
   endWait(): void {
     if (!this.#waits) return;
     (this.#controller ??= new AbortController()).abort();
@@ -57,12 +58,12 @@ export class PendingSubmission implements WaitingClient {
     this.#leave();
   }
 
-  /** Whether the reply reached the client is known. */
+  /** Reports whether the reply reached the client. */
   clientReplied(reached: boolean): void {
     this.#reply(reached);
   }
 
-  /** The submission has come to its end: gives back the memory. */
+  /** The submission has ended: frees the memory. */
   release(): void {
     this.#waits = false;
     this.#reservation.release();

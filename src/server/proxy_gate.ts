@@ -1,5 +1,5 @@
-// The start of a connection: a PROXY header must come from the proxies in PROXY_PROTOCOL_NETWORKS, and
-// must not come from other clients.
+// Checks the start of a connection: proxies in PROXY_PROTOCOL_NETWORKS must send a PROXY header,
+// and other clients must not.
 
 import type { Networks } from "../networks.ts";
 import type { ProxyHeaderEvent } from "../observe/relay_event.ts";
@@ -11,7 +11,7 @@ export type ProxyRefusal = Pick<ProxyHeaderEvent, "reason" | "detail">;
 
 export interface Proxies {
   readonly networks: Networks;
-  /** Milliseconds for the whole header, in however many pieces; at least 3 s (proxy-protocol.txt §2). */
+  /** Milliseconds for the whole header; at least 3 s (proxy-protocol.txt §2). */
   readonly headerTimeout: number;
 }
 
@@ -20,7 +20,7 @@ export type GateStep =
   | { readonly type: "more" }
   /** The header named the client: the connection begins. */
   | { readonly type: "header"; readonly client: Client; readonly rest: Uint8Array }
-  /** These octets are the client's. The gate must see the next ones too, unless it is `open`. */
+  /** These octets are the client's. The gate must also see the next ones, unless it is `open`. */
   | { readonly type: "pass"; readonly open: boolean }
   | { readonly type: "refused"; readonly refusal: ProxyRefusal };
 
@@ -31,7 +31,7 @@ const WATCHING: GateStep = { type: "pass", open: false };
 export class ProxyGate {
   readonly #client: Client;
   readonly #detector = new ProxyHeaderDetector();
-  /** Reads the header that must come first; undefined after it, and where none is expected. */
+  /** Reads the expected header; undefined after it, and if none is expected. */
   #reader: ProxyHeaderReader | undefined;
   #begun = false;
 
@@ -41,7 +41,7 @@ export class ProxyGate {
     if (proxies?.networks.has(client.address)) this.#reader = new ProxyHeaderReader();
   }
 
-  /** Whether a header must still come, before which the relay sends nothing. */
+  /** Whether a header must still come. The relay sends nothing before it. */
   get waiting(): boolean {
     return this.#reader !== undefined;
   }
@@ -50,7 +50,7 @@ export class ProxyGate {
     return this.#reader === undefined ? this.#watch(bytes) : this.#read(this.#reader, bytes);
   }
 
-  /** The client has closed before the end of the header. @returns undefined where none began, as by a probe */
+  /** The client closed before the header ended. @returns undefined if none began, as for a probe */
   cutOff(): ProxyRefusal | undefined {
     return this.waiting && this.#begun ? missing("it is cut off") : undefined;
   }
@@ -98,8 +98,8 @@ function missing(detail: string): ProxyRefusal {
 }
 
 /**
- * Finds a header in the first octets of a client that must not send one: SMTP has no command PROXY, and
- * a client has no reason to send the signature of version 2.
+ * Finds a header in the first octets of a client that must not send one. SMTP has no command PROXY,
+ * and a client has no reason to send the signature of version 2.
  */
 export class ProxyHeaderDetector {
   #seen = 0;

@@ -1,5 +1,5 @@
-// The PROXY protocol header, versions 1 and 2, in which a proxy says who its client is
-// (haproxy's doc/proxy-protocol.txt; sections are cited as §).
+// Parses the PROXY protocol header, versions 1 and 2, which names a proxy's client (haproxy's
+// doc/proxy-protocol.txt; sections are cited as §).
 //
 // No I/O and no clock: the connection limits how long a header may take.
 
@@ -18,16 +18,16 @@ export type ProxyHeaderStep =
   | { readonly type: "invalid"; readonly problem: string };
 
 export interface ProxySource {
-  /** As `plainAddress` gives it. */
+  /** In the form of `plainAddress`. */
   readonly address: string;
   readonly port: number;
 }
 
 const MORE: ProxyHeaderStep = { type: "more" };
 
-/** What a header of version 1 begins with. */
+/** The beginning of a header of version 1. */
 export const V1 = new TextEncoder().encode("PROXY ");
-/** What a header of version 2 begins with (§2.2); no text protocol does. */
+/** The beginning of a header of version 2 (§2.2), which no text protocol has. */
 export const V2 = Uint8Array.of(13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10);
 
 /** Octets of a header of version 1 at most, CRLF included (§2.1). */
@@ -45,9 +45,9 @@ const LF = 10;
 const ADDRESS_BLOCKS: Readonly<Record<number, number>> = { 0x0: 0, 0x1: 12, 0x2: 36, 0x3: 216 };
 
 /**
- * Reads one header in any number of pieces, with the same result. It takes no more octets than it needs,
- * and keeps 107 of them at most. The length in version 2 needs no bound besides its own, 65535: what
- * follows the addresses (TLVs) is counted and dropped.
+ * Reads one header in any number of pieces, with the same result. It takes no more octets than it
+ * needs, and keeps 107 of them at most. The length in version 2 needs no bound besides its own,
+ * 65535, because the octets after the addresses (TLVs) are counted and dropped.
  *
  * Push no more octets after a result other than `more`.
  */
@@ -80,7 +80,7 @@ export class ProxyHeaderReader {
     return { type: "header", source: this.#source, rest };
   }
 
-  /** @returns "done", what is wrong, or undefined while there is more to come */
+  /** @returns "done", the error, or undefined while more octets are needed */
   #version1(octet: number): string | undefined {
     const length = this.#length;
     if (length <= V1.length) {

@@ -11,7 +11,7 @@ export class Ranking<Group> {
     return this.#largest;
   }
 
-  /** Of several groups of that size, the one that has had it longest. */
+  /** Among several of that size, the group that has had it longest. */
   get largest(): Group | undefined {
     for (const group of this.#bySize.get(this.#largest) ?? []) return group;
     return undefined;

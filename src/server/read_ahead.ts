@@ -1,5 +1,5 @@
-// What a client sends before the relay can look at it: how much is taken, in which memory, and when no
-// more is read from the socket.
+// Bounds the octets that a client sends before the relay can process them: in number and in memory.
+// Pauses the socket beyond that.
 
 import { Buffer } from "node:buffer";
 import type { Connection } from "../runtime/runtime.ts";
@@ -7,14 +7,14 @@ import type { Reservation } from "../smtp/reservation.ts";
 import type { ClientMemory } from "./memory.ts";
 
 /**
- * Octets that are taken while an answer to the client is awaited, before no more is read: as much as the
- * commands that a client sends after its message. Bun reports nothing of a paused socket, not even that
- * it is closed, so a socket should be paused seldom.
+ * Octets that are taken while a login or message is being processed, before the socket is paused:
+ * enough for the commands that a client sends after its message. Bun reports nothing about a paused
+ * socket, not even that it is closed, so a socket should be paused rarely.
  */
 export const MAX_AHEAD = 4 * 1024;
-/** Octets of them that need no memory of their own. */
+/** Octets that are not counted for MAX_MEMORY. */
 const MAX_UNCOUNTED = 32 * 1024;
-/** The most while a login is being checked: what a thousand recipients take, named after MAIL. */
+/** Octets at most while a login is being checked: enough for MAIL and a thousand recipients. */
 const MAX_AHEAD_OF_LOGIN = 128 * 1024;
 
 /** Octets that came before the greeting. */
@@ -23,10 +23,10 @@ export class EarlyInput {
   #length = 0;
 
   /**
-   * Keeps a copy. A client waits for the greeting (RFC 5321 §4.3.1), or has sent its ClientHello;
-   * thousands may be in the queue, each with what it sent.
+   * Keeps a copy. A client has no reason to send more than a ClientHello before the greeting (RFC
+   * 5321 §4.3.1), and thousands of clients may be in the queue.
    *
-   * @returns false where it is too much
+   * @returns false if it is too much
    */
   add(bytes: Uint8Array): boolean {
     this.#length += bytes.length;
@@ -35,14 +35,14 @@ export class EarlyInput {
     return true;
   }
 
-  /** All of it, once; undefined where nothing came. */
+  /** All octets, once; undefined if none came. */
   take(): Uint8Array | undefined {
     const pieces = this.#pieces.splice(0);
     return pieces.length === 0 ? undefined : Buffer.concat(pieces);
   }
 }
 
-/** What has come and is not looked at yet. */
+/** Octets that have come and are not processed yet. */
 export class ReadAhead {
   readonly #connection: Pick<Connection, "pause" | "resume">;
   readonly #memory: ClientMemory | undefined;
@@ -50,7 +50,7 @@ export class ReadAhead {
   #room: Reservation | undefined;
   #paused = false;
 
-  /** @param giveUp is called when others need the memory that it has taken */
+  /** @param giveUp called when others need its memory */
   constructor(
     connection: Pick<Connection, "pause" | "resume">,
     memory: ClientMemory | undefined,
@@ -74,19 +74,19 @@ export class ReadAhead {
   }
 
   /**
-   * Finds memory for what has come: one read may bring half a megabyte, and each connection may wait. No
-   * client needs to send much after a login that is being checked.
+   * Takes memory for the octets: one read may bring half a megabyte, and every connection may wait.
+   * A client does not need to send much while its login is being checked.
    *
-   * @returns `too far` where a client that has not logged in sent too much
+   * @returns `too much` if a client that has not logged in sent too much
    */
-  keep(octets: number, loggedIn: boolean): "kept" | "too far" | "no memory" {
+  keep(octets: number, loggedIn: boolean): "kept" | "too much" | "no memory" {
     if (octets <= MAX_UNCOUNTED) {
       this.#room?.release();
       this.#room = undefined;
       return "kept";
     }
     if (this.#memory === undefined) return "kept";
-    if (!loggedIn && octets > MAX_AHEAD_OF_LOGIN) return "too far";
+    if (!loggedIn && octets > MAX_AHEAD_OF_LOGIN) return "too much";
     const room = this.#room ??= this.#memory.open(octets);
     if (room?.ensure(octets) !== true) {
       this.#room = undefined;

@@ -5,13 +5,13 @@ import type { Listener } from "../runtime/runtime.ts";
 import { SmtpConnection } from "./connection.ts";
 import type { ServerOptions } from "./options.ts";
 
-/** How often deadlines are looked at, milliseconds: timeouts are that coarse. */
+/** Milliseconds between two checks of all deadlines: timeouts are that coarse. */
 const TICK_MS = 500;
 /** Evicted connections that may still read their last reply. */
 const MAX_EVICTED = 256;
-/** Milliseconds for messages that were cut off to come to their outcomes, which are logged. */
+/** Milliseconds for messages that were cut off to get their outcomes, which are logged. */
 const OUTCOME_MS = 2_000;
-/** Milliseconds for clients to read their last reply when the time for the stop is over. */
+/** Milliseconds for clients to read their last reply at the end of a stop. */
 const LAST_REPLY_MS = 500;
 
 /** How a stop went. */
@@ -24,11 +24,11 @@ export class SmtpServer {
   readonly #options: ServerOptions;
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<SmtpConnection>();
-  /** Those that were evicted and are not closed yet, the longest first. */
+  /** Connections that were evicted and are not closed yet, the oldest first. */
   readonly #evicted = new Set<SmtpConnection>();
   readonly #clock: Clock;
   #endTicks = () => {};
-  /** While a stop waits: is called when a message or a connection has ended. */
+  /** Called when a message or a connection has ended, while a stop waits. */
   #changed: (() => void) | undefined;
 
   constructor(options: ServerOptions) {
@@ -79,15 +79,25 @@ export class SmtpServer {
   }
 
   /**
-   * Stops: no new connections, 421 to idle clients, mail under way is finished. When the time is over,
-   * what is left is cut off: a client whose message has no verdict then gets 451 4.4.2, that it may have
-   * been sent.
+   * Stops: accepts no new connections, sends 421 to idle clients, and lets messages under way
+   * finish. When the time is over, the rest is cut off: a client whose message has no final reply
+   * gets 451 4.4.2, which says that the message may have been sent.
    *
    * @param timeout milliseconds
-   * @param cutOff called when the time is over before all messages have their verdict: has what still
-   *   runs fail, so that each one's outcome is known and logged
+   * @param cutOff called when the time is over before all messages have their final reply: makes
+   *   all deliveries fail, so that each outcome is known and logged
    */
   async stop(timeout: number, cutOff: () => void = () => {}): Promise<Stopped> {
+    // A clock's alarm does not keep the program alive, and a message may have no socket while it waits.
+    const alive = setInterval(() => {}, 60_000);
+    try {
+      return await this.#stop(timeout, cutOff);
+    } finally {
+      clearInterval(alive);
+    }
+  }
+
+  async #stop(timeout: number, cutOff: () => void): Promise<Stopped> {
     for (const listener of this.#listeners.splice(0)) listener.close();
     this.#options.limits.limiter?.close();
     this.#each((connection) => connection.stop());
@@ -139,7 +149,7 @@ export class SmtpServer {
     this.#changed?.();
   }
 
-  /** Evicted connections are not counted any more, so there must not be many of them. */
+  /** Evicted connections no longer count for MAX_CONNECTIONS, so they need a bound of their own. */
   #evict(connection: SmtpConnection): void {
     this.#evicted.add(connection);
     if (this.#evicted.size <= MAX_EVICTED) return;

@@ -1,9 +1,9 @@
-// The time in which clients were served. Time in which the process was too slow to read what clients
-// had sent is not counted against them.
+// A clock that counts only the time in which clients were served. The time in which the process was
+// too slow to read what clients had sent is not counted against them.
 
 /**
- * Milliseconds from one reading to the next that count at most. The server looks twice a second; what
- * is more was the process's own delay.
+ * Milliseconds that count at most between two readings. The server reads it twice a second; any
+ * more time was the process's own delay.
  */
 const LARGEST_STEP_MS = 600;
 

@@ -31,7 +31,7 @@ export const authorityFiles: Parser<readonly AuthorityFile[]> = {
   },
 };
 
-/** One of some words, in any case; the value is spelled as here. */
+/** One of some words, in any case; the value has this spelling. */
 export function oneOf<T extends string>(...words: readonly T[]): Parser<T> {
   return {
     allowed: words.map((word) => `"${word}"`).join(", ").replace(/, ([^,]*)$/, " or $1"),
@@ -200,7 +200,7 @@ export const networks: Parser<Networks> = {
   parse: (text) => Networks.parse(text),
 };
 
-/** The shortest prefixes, by family: nobody can know every host of a larger network. */
+/** The shortest prefixes, by family: in a larger network there are always unknown hosts. */
 const SHORTEST_TRUSTED = { 4: 8, 6: 32 } as const;
 
 export const trustedNetworks: Parser<Networks> = {
@@ -267,7 +267,7 @@ export const graphUrl: Parser<URL> = {
   },
 };
 
-/** The address of a service without a path: what is served there has one place. */
+/** The address of a service, without a path. */
 export const serviceOrigin: Parser<URL> = {
   allowed: `${serviceUrl.allowed}, without a path`,
   parse(text) {

@@ -55,7 +55,7 @@ export type Exemption = (hostname: string, port: number) => boolean;
 
 export interface NoProxy {
   readonly exemptions: readonly Exemption[];
-  /** Entries that mean nothing here: they exempt nobody. */
+  /** Entries without a meaning here; they have no effect. */
   readonly unread: readonly string[];
 }
 
@@ -111,7 +111,7 @@ function underName(text: string): Exemption | undefined {
   };
 }
 
-/** Only what is written as an address is compared: names are looked up by the proxy. */
+/** Only addresses are compared, because the proxy looks up names. */
 function inNetwork(address: string, prefix: number): Exemption | undefined {
   const version = isIP(address);
   if (version === 0 || prefix > (version === 6 ? 128 : 32)) return undefined;

@@ -1,6 +1,6 @@
 // How a value is quoted in a problem or a warning.
 
-/** As a JSON string; what a terminal would obey, and JSON lets pass, is escaped too. */
+/** As a JSON string. Control sequences of terminals, which JSON allows, are escaped too. */
 export function quoted(text: string): string {
   return JSON.stringify(text).replace(
     /[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
@@ -8,7 +8,7 @@ export function quoted(text: string): string {
   );
 }
 
-/** A password or a signature in a URL, or a whole connection string, where none of them belongs. */
+/** A misplaced password or signature in a URL, or a whole connection string. */
 export function withoutSecrets(text: string): string {
   // Word by word: a pattern that ends in an at sign would search for it from each "://" anew.
   return text.replace(/\S+/g, withoutPassword)

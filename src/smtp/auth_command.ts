@@ -1,4 +1,4 @@
-// AUTH (RFC 4954), and what becomes of a login.
+// AUTH (RFC 4954), and the result of a login.
 
 import type { LineTooLong } from "./line_reader.ts";
 import { mail } from "./envelope_commands.ts";

@@ -45,7 +45,7 @@ export function parseCommand(line: string): Command | Reply {
   return { verb: text.slice(0, space).toUpperCase(), argument: trimSpaces(text.slice(space + 1)) };
 }
 
-// deno-lint-ignore no-control-regex -- control characters are what is looked for; a tab is a space
+// deno-lint-ignore no-control-regex -- finds control characters; a tab is a space
 const CONTROLS = /[\x00-\x08\x0a-\x1f\x7f]/;
 /** The name of a client may hold control characters: it decides nothing. */
 const HELLO = /^(?:EHLO|HELO) /i;

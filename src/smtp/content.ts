@@ -94,7 +94,7 @@ export class ContentBuilder {
     return this.#pieces;
   }
 
-  /** Gives back the memory of what was gathered, at once. */
+  /** Frees the memory of the gathered octets at once. */
   discard(): void {
     discard(this.finish());
     this.#pieces = [];

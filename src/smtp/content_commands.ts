@@ -26,7 +26,7 @@ export function data(session: SessionContext, argument: string): void {
   session.reply(REPLIES.startData);
 }
 
-/** Takes what the input has of the content. */
+/** Reads the content in the input. */
 export function dataOctets(
   session: SessionContext,
   { receiver, transaction }: Extract<State, { mode: "data" }>,
@@ -86,7 +86,7 @@ function chunkTarget(session: SessionContext, octets: number): ChunkTarget | Rep
   return "code" in builder ? builder : { builder, transaction };
 }
 
-/** Takes what the input has of the chunk. */
+/** Reads the chunk's octets in the input. */
 export function chunkOctets(
   session: SessionContext,
   { chunk }: Extract<State, { mode: "chunk" }>,

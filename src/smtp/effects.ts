@@ -15,7 +15,7 @@ export interface Envelope {
   readonly recipients: readonly string[];
 }
 
-/** What a Received field tells of the session that a message came by. */
+/** The facts about the session for a message's Received field. */
 export interface SessionFacts {
   /** The argument of EHLO or HELO; "" when there was none. */
   readonly helo: string;
@@ -35,7 +35,7 @@ export interface Refusal {
   readonly reply: Reply;
   /** Whether the client had logged in: refusals of others are logged at a lower level. */
   readonly authenticated: boolean;
-  /** AUTH: the credentials, where it is a failed login. */
+  /** AUTH: the credentials, if it is a failed login. */
   readonly tried?: Secret;
   /** MAIL, RCPT: the command's argument. Left out for AUTH, where it is secret. */
   readonly argument?: string;

@@ -34,7 +34,7 @@ export class LineReader {
     this.#searched = 0;
   }
 
-  /** The input has to wait: copies it where it would keep much more memory than its own. */
+  /** The input must wait: copies it if it would keep much more memory than its own. */
   keep(): void {
     const { buffer, byteLength } = this.#input;
     if (buffer.byteLength > 2 * byteLength) this.#input = Buffer.from(this.#input);

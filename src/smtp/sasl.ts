@@ -34,7 +34,7 @@ export type SaslStep =
   | {
     readonly type: "failed";
     readonly reply: Reply;
-    /** The credentials, where it is a failed login: as text that tells them from others. */
+    /** The credentials of a failed login, as a text that identifies them. */
     readonly tried?: Secret;
   }
   /** A login that was refused before: its reply had to wait for the client's last response. */

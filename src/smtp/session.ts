@@ -93,7 +93,7 @@ export class Session {
     };
   }
 
-  /** Octets that have come and have not been looked at. */
+  /** Octets that have come and are not processed yet. */
   get unread(): number {
     return this.#context.input.input.length;
   }
@@ -121,7 +121,7 @@ export class Session {
   receive(bytes: Uint8Array): Effect[] {
     const session = this.#context;
     const { mode } = session.state;
-    // RFC 3207 §4.2, CVE-2011-0411: what arrives in plain text after STARTTLS is not looked at.
+    // RFC 3207 §4.2, CVE-2011-0411: octets in plain text after STARTTLS are dropped.
     if (mode === "closed" || mode === "tls") return [];
     if (!this.#begun && bytes.length > 0) {
       this.#begun = true;
@@ -200,7 +200,7 @@ export class Session {
 
   /**
    * Ends the session as {@link abort} does, but not before the end of a message that is being received,
-   * or an answer that is awaited. What the client has sent after that is not looked at.
+   * or an answer that is awaited. Everything that the client has sent after it is dropped.
    */
   stop(answer: Reply, reason: string): Effect[] {
     const session = this.#context;

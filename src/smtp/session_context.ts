@@ -56,7 +56,7 @@ export class SessionContext {
     }
   }
 
-  /** Refuses what loses a login or a message, and notifies the owner of it. */
+  /** Refuses a command of a login or a message, and notifies the owner of the loss. */
   refuse(command: Refusal["command"], reply: Reply, argument?: string, tried?: Secret): void {
     this.reply(reply);
     this.notifyRefused(command, reply, argument, tried);

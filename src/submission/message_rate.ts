@@ -1,7 +1,7 @@
-// MESSAGE_RATE_LIMIT: so many messages of an account in so much time, from all of its sessions together.
+// MESSAGE_RATE_LIMIT: messages of an account in a time, from all of its sessions together.
 //
-// It is mostly MAIL that is refused, before the content is sent. The limit is checked again when the
-// message has arrived: of many at once, all may have passed at MAIL.
+// Mostly MAIL is refused, before the content is sent. The limit is checked again when the message
+// has arrived, because many sessions may have passed MAIL at the same time.
 
 import { type Account, accountKey, type Authorization } from "../accounts/account.ts";
 import type { Clock } from "../clock.ts";
@@ -12,9 +12,9 @@ import type { SenderCheck } from "../smtp/session.ts";
 type Unverified = Pick<Authorization, "unverified">;
 
 /**
- * Counts by {@link accountKey}: devices that share an app have a limit for each entry, so that one of them
- * does not use up what is for all. A client that only claims the account, by a token that Graph has not
- * accepted yet, does not either.
+ * Counts by {@link accountKey}: each entry has its own limit, so that devices that share an app do
+ * not use up each other's. A client with a token that Graph has not accepted yet is counted apart
+ * too.
  */
 export class MessageLimit {
   readonly #limit: RateLimit;
@@ -23,15 +23,15 @@ export class MessageLimit {
     this.#limit = new RateLimit({ rate, clock });
   }
 
-  /** The check of MAIL with the limit added, which comes after what MAIL is refused for otherwise. */
+  /** Adds the limit to MAIL's check, after its other reasons to refuse. */
   checkAfter(check: SenderCheck, account: Account, authorization: Unverified): SenderCheck {
     return (from) => check(from) ?? this.#refusal(accountKey(account, authorization));
   }
 
   /**
-   * A message has arrived. It takes its place until it is known whether it was sent.
+   * Counts a message that has arrived; provisionally, until it is known whether it was sent.
    *
-   * @returns undefined where the limit is reached
+   * @returns undefined if the limit is reached
    */
   begin(account: Account, authorization: Unverified): EndUse | undefined {
     return this.#limit.begin(accountKey(account, authorization));

@@ -1,12 +1,12 @@
-// Accounts as owners of shares of the relay's connections and memory, and which of them are known: the
-// mail service has accepted a message of theirs. A login alone proves little: anybody can register an app
-// in a tenant of their own.
+// Accounts as owners of shares of the relay's connections and memory. An account is known once the
+// mail service has accepted a message from it. A login alone proves little, because everyone can
+// register an app in a tenant of their own.
 
 import { type Account, accountKey, type Authorization } from "../accounts/account.ts";
 import { BoundedMap } from "../bounded_map.ts";
 import type { Owner } from "./submission_service.ts";
 
-/** Accounts that are remembered as known; the one that has sent least recently is forgotten. */
+/** Accounts remembered as known; the one that sent least recently is forgotten. */
 const CAPACITY = 10_000;
 
 export class Owners {
@@ -23,7 +23,7 @@ export class Owners {
     };
   }
 
-  /** The mail service has accepted a message of the account. */
+  /** The mail service has accepted a message from the account. */
   sent(account: Account, authorization: Pick<Authorization, "unverified">): void {
     this.#known.set(accountKey(account, authorization), true);
   }

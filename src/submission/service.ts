@@ -1,5 +1,5 @@
-// The relay's own rules between SMTP and delivery: who may log in, which messages an account may submit,
-// and what is reported of both.
+// The relay's own rules between SMTP and delivery: which logins are accepted, which messages an
+// account may submit, and which events are reported.
 
 import { randomBytes } from "node:crypto";
 import type { Account, LoginFailure, LoginResult } from "../accounts/account.ts";
@@ -34,7 +34,7 @@ import { asTrusted, boundAccount, UNBOUND } from "./trusted_login.ts";
 
 export interface RelayServiceOptions {
   readonly logins: LoginOptions;
-  /** MESSAGE_RATE_LIMIT; undefined where there is none. */
+  /** MESSAGE_RATE_LIMIT; undefined if it is off. */
   readonly messageLimit: MessageLimit | undefined;
   readonly delivery: Delivery;
   readonly notify: Notify;
@@ -47,7 +47,7 @@ export interface LoginOptions {
   /** The senders that accounts may use, for MAIL. */
   readonly senders: SenderRules;
   readonly delimiter: Delimiter;
-  /** The login of TRUSTED_NETWORKS' clients; undefined where they have none. */
+  /** The login for clients in TRUSTED_NETWORKS; undefined if there are none. */
   readonly trusted: TrustedOptions | undefined;
 }
 
@@ -61,7 +61,7 @@ const TOO_MANY_FAILED = "Login rejected: malformed credentials, and too many fai
   "this address";
 const TOO_MANY_MESSAGES = "Message deferred: too many messages from this account";
 
-/** The settings whose limits the session itself keeps, by its reply. */
+/** The settings whose limits the session enforces, by its reply. */
 const LIMITS = new Map<Reply, SettingName>([
   [REPLIES.tooBig, "MAX_MESSAGE_SIZE"],
   [REPLIES.tooManyRecipients, "MAX_RECIPIENTS"],
@@ -107,7 +107,7 @@ export class RelayService implements SubmissionService {
     const endUse = this.#messageLimit?.begin(account, authorization);
     const overRate = this.#messageLimit !== undefined && endUse === undefined;
     const claimed = authorization.unverified() !== undefined;
-    // A fault may hide that the message was sent: then it counts.
+    // After a fault the message may have been sent, so it counts.
     let counts = true;
     try {
       const current = overRate ? account : await this.#currentAccount(account, message);
@@ -119,7 +119,7 @@ export class RelayService implements SubmissionService {
         ? await this.#delivery.deliver(submission, { authorization, client: waiting })
         : entryOutcome(failure);
       if (claimed && authorization.expiry() !== undefined) {
-        // The mail service has refused the client's own token: the login was a guess.
+        // The mail service has refused the client's own token, so the login counts as failed.
         this.#logins.guard.disproved(authorization, client.address);
       }
       if (outcome.type === "sent") this.#owners.sent(account, authorization);
@@ -130,7 +130,7 @@ export class RelayService implements SubmissionService {
       return outcome.reply;
     } finally {
       endUse?.(counts);
-      // The delivery has ended, also one that was cut off: the content is needed no more.
+      // The delivery has ended, even if it was cut off: the content is no longer needed.
       discard(content);
     }
   }
@@ -141,7 +141,7 @@ export class RelayService implements SubmissionService {
     if (reply === REPLIES.notUtf8 && !guard.failed(client.address, tried)) {
       return this.#limit("AUTH_RATE_LIMIT", client, TOO_MANY_FAILED);
     }
-    // One line a minute: a device that is not stopped by it must not fill the log.
+    // One line a minute: a device that keeps sending must not fill the log.
     if (reply === REPLIES.tooManyMessages) {
       return this.#limit("MESSAGE_RATE_LIMIT", client, TOO_MANY_MESSAGES, principal);
     }
@@ -195,7 +195,7 @@ export class RelayService implements SubmissionService {
     return { reply };
   }
 
-  /** The account as its entry is now: a session may last for days, and an entry be disabled meanwhile. */
+  /** The account with its current entry, which may be disabled during a session of days. */
   async #currentAccount(
     account: Account,
     { facts }: ReceivedMessage,
@@ -227,12 +227,12 @@ function submissionOf(
   };
 }
 
-/** The account's entry in the lookup table does not allow it any more, or not for now. */
+/** The outcome for a message whose account's entry no longer allows it, or not now. */
 function entryOutcome({ type, reply, detail }: LoginFailure): NotSent {
   return { type, reply, ambiguous: false, code: "LOOKUP_ENTRY", detail };
 }
 
-/** Whether the message was sent, or may have been: then it counts for MESSAGE_RATE_LIMIT. */
+/** Whether the message was or may have been sent, and so counts for MESSAGE_RATE_LIMIT. */
 function maySent(outcome: Outcome): boolean {
   if (outcome.type === "alreadySent") return false;
   return outcome.type === "sent" || outcome.ambiguous;

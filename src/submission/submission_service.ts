@@ -1,4 +1,4 @@
-// What the SMTP server asks of the rest of the relay.
+// The interface between the SMTP server and the rest of the relay.
 
 import type { Account, Authorization } from "../accounts/account.ts";
 import type { WaitingClient } from "../delivery/delivery.ts";
@@ -12,47 +12,47 @@ export interface SubmissionService {
   /** @param credentials `trusted` for a client of TRUSTED_NETWORKS, which has not logged in itself */
   authenticate(credentials: Credentials | "trusted", client: Client): Promise<Login>;
   /**
-   * Takes a message to its verdict. Its content may be discarded then.
+   * Submits a message, and returns its final reply. The content may be discarded then.
    *
-   * @param waiting the client, which waits for the reply
+   * @param waiting the client that waits for the reply
    */
   submit(principal: Principal, message: ReceivedMessage, waiting: WaitingClient): Promise<Reply>;
-  /** The session has refused a login or a message by itself. */
+  /** The session itself has refused a login or a message. */
   refused(refusal: Refusal, client: Client, principal: Principal | undefined): void;
 }
 
 /** The client of a connection. */
 export interface Client {
-  /** Short random name of the connection, for the logs. */
+  /** A short random name of the connection, for the log. */
   readonly connection: string;
   /** IP address; IPv4 always as `a.b.c.d`. */
   readonly address: string;
   readonly port: number;
-  /** Address of the proxy that has named this client, where one has. */
+  /** The address of the proxy that has named this client, if any. */
   readonly proxy?: string;
 }
 
-/** The answer to AUTH, or to the first MAIL of a trusted client. */
+/** The result of AUTH, or of the first MAIL of a trusted client. */
 export interface Login {
   readonly reply: Reply;
   /** Comes with a 2yz reply only. */
   readonly principal?: Principal;
 }
 
-/** Who a connection has logged in as. */
+/** The account that a connection has logged in to. */
 export interface Principal {
   readonly account: Account;
   readonly authorization: Authorization;
-  /** The shares of connections and memory that this account counts for. */
+  /** Whose shares of connections and memory it uses. */
   readonly owner: Owner;
-  /** What MAIL is refused with, for each reverse-path, the null one too. */
+  /** Returns the reply that refuses a reverse-path in MAIL, also for the null one. */
   readonly checkSender: SenderCheck;
 }
 
-/** Whose connections and messages count together, for the shares of connections and memory. */
+/** The account whose connections and messages count together for its shares. */
 export interface Owner {
   readonly key: string;
-  /** Whether the mail service has accepted a message of the account: anybody can register an app. */
+  /** Whether the mail service has accepted a message from the account. */
   readonly known: boolean;
 }
 

@@ -1,14 +1,14 @@
-// The account of the trusted networks: every client there sends as it without logging in. So it must be
-// bound to senders; why it cannot log in is the reply to MAIL, and is logged for the administrator.
+// The account of the trusted networks, as which every client there sends without a login. So it
+// must be bound to senders. If its login fails, the reason is the reply to MAIL, and is logged.
 
 import type { Account, LoginFailure, LoginResult } from "../accounts/account.ts";
 import { type Reply, reply, replyText } from "../smtp/reply.ts";
 
-/** The code, for the log and `check`, of an account that is bound to no sender. */
+/** The code in the log and in `check` for an account without bound senders. */
 export const UNBOUND = "TRUSTED_UNBOUND";
 
 /**
- * Turns the result of TRUSTED_USERNAME's login into that of a client that has not logged in.
+ * Turns the result of TRUSTED_USERNAME's login into the result for a client that has not logged in.
  *
  * @param limited whether ALLOWED_SENDERS is set
  */
@@ -21,7 +21,7 @@ export function asTrusted(result: LoginResult, limited: boolean): LoginResult {
 /**
  * The account, if it is bound by ALLOWED_SENDERS or by the `from_email` of its entry in the lookup table:
  * at the login, and at each message, after its refresh. The entry's `allowed_senders` alone is not
- * enough: whoever edits the table can widen a list, or empty it, while a `from_email` is always one
+ * enough: an editor of the table can extend or empty a list, while a `from_email` is always one
  * mailbox.
  *
  * @param limited whether ALLOWED_SENDERS is set
@@ -52,7 +52,7 @@ function unbound(entry: string | undefined): LoginFailure {
   };
 }
 
-/** The client has not logged in, so AUTH's codes would mean nothing to it (RFC 4954 §6). */
+/** The client has not logged in, so AUTH's reply codes (RFC 4954 §6) do not apply. */
 function replyToMail({ type, reply: refusal }: LoginFailure): Reply {
   const words = replyText(refusal);
   return type === "refused"

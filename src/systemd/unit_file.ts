@@ -118,7 +118,7 @@ function assignmentsIn(text: string): (readonly [section: string, key: string, v
 
 const ESCAPES: Readonly<Record<string, string>> = { n: "\n", t: "\t", r: "\r", s: " " };
 
-/** The words of a value: quotes hold one together, a backslash makes the next character plain. */
+/** Splits a value into words: quotes keep a word together, a backslash escapes the next character. */
 export function wordsOf(value: string): string[] {
   const words: string[] = [];
   const pattern = /\s*((?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\\.|[^\s"'\\])+)/gsy;

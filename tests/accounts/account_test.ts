@@ -1,4 +1,4 @@
-/** The key that accounts are counted and limited by. */
+/** The key by which accounts are counted and limited. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Account, accountKey } from "../../src/accounts/account.ts";
@@ -8,7 +8,7 @@ const APP: Account = { tenantId: TENANT, clientId: CLIENT };
 const ENTRY: Account = { ...APP, entry: { id: "printer", foundBy: "id" } };
 
 describe("the key of an account", () => {
-  it("is its entry's, however that was found, or its tenant's and client's", () => {
+  it("is its entry's, however the entry was found, or its tenant's and client's", () => {
     assert.equal(
       accountKey(ENTRY),
       accountKey({ ...ENTRY, entry: { id: "printer", foundBy: "client" } }),
@@ -25,7 +25,7 @@ describe("the key of an account", () => {
     assert.equal(new Set(keys).size, keys.length);
   });
 
-  it("is another one while no service has verified the login's token", () => {
+  it("differs while no service has verified the login's token", () => {
     const verified = { unverified: () => undefined };
     const keys = [APP, ENTRY].flatMap((account) => {
       assert.equal(accountKey(account, verified), accountKey(account));

@@ -1,4 +1,4 @@
-/** Logins of clients that bring a token: whose account they are, and what becomes of the token. */
+/** Logins with a client's token: the account, and the use of the token. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { Account, Authorization, LoginResult } from "../../src/accounts/account.ts";
@@ -31,7 +31,7 @@ after(() => cloud.close());
 
 interface Setup
   extends Partial<Omit<AccountsOptions, "tokens" | "delimiter" | "entries" | "scope">> {
-  /** The rows of the lookup table, where there is one; the test may change them. */
+  /** The rows of the lookup table, if there is one; the test may change them. */
   readonly rows?: Record<string, Record<string, unknown>>;
 }
 
@@ -93,7 +93,7 @@ async function tokenIn(authorization: Authorization) {
 }
 
 describe("a login with a token", () => {
-  it("is tenant and app of the token, whoever the mail address is (RFC 4954 §6)", async () => {
+  it("belongs to the token's tenant and app, whatever the mail address is (RFC 4954 §6)", async () => {
     const { bring } = open();
     const before = cloud.seen.length;
     for (const name of ["ann@example.com", "", USERNAME, `${shortId(TENANT)}@${shortId(CLIENT)}`]) {
@@ -105,7 +105,7 @@ describe("a login with a token", () => {
     assert.equal(cloud.seen.length, before, "Entra ID and Graph are not asked");
   });
 
-  it("hands out the token that was brought, until it ends, and then asks for a new login", async () => {
+  it("provides the client's token until it expires, and then requires a new login", async () => {
     const { bring, clock, checkOf } = open();
     const token = tokenOf();
     const result = loggedIn(await bring("ann@example.com", token));
@@ -116,7 +116,7 @@ describe("a login with a token", () => {
     const expired = await authorization.token(SCOPE);
     assert("type" in expired);
     assert.deepEqual([expired.type, expired.code], ["later", "TOKEN_EXPIRED"]);
-    // Of the null reverse-path, too: the message would have no token.
+    // Also for the null reverse-path: the message would have no token.
     for (const from of ["ann@example.com", ""]) {
       const refusal = checkOf(result)(from);
       assert(refusal !== undefined);
@@ -125,7 +125,7 @@ describe("a login with a token", () => {
     assert.match(line(await bring("ann@example.com", token)), /^535 5\.7\.8 .*TOKEN_EXPIRED/);
   });
 
-  it("hands its token out for Graph alone", async () => {
+  it("provides its token for Graph alone", async () => {
     const { bring } = open();
     const { authorization } = loggedIn(await bring("ann@example.com"));
     for (
@@ -139,7 +139,7 @@ describe("a login with a token", () => {
     await tokenIn(authorization);
   });
 
-  it("is unverified until Graph has taken a message with its token", async () => {
+  it("is unverified until Graph has accepted a message with its token", async () => {
     const { bring } = open();
     const { authorization } = loggedIn(await bring("ann@example.com"));
     const name = authorization.unverified();
@@ -173,7 +173,7 @@ describe("a login with a token", () => {
     accountIn(await bring("a@b.test", tokenOf({}, "bmV3")));
   });
 
-  it("counts by what Graph has said of it last", async () => {
+  it("counts by Graph's latest response to its token", async () => {
     const { bring } = open();
     const { authorization } = loggedIn(await bring("a@b.test"));
     const token = await tokenIn(authorization);
@@ -195,7 +195,12 @@ describe("a login with a token", () => {
     ["another audience", "a@b.test", tokenOf({ aud: "https://x" }), /TOKEN_AUDIENCE/],
     ["an expired token", "a@b.test", tokenOf({ exp: 1 }), /TOKEN_EXPIRED: .* 1970-01-01T00:00:01/],
     ["no JWT", "a@b.test", "any-secret", /TOKEN_MALFORMED: the token is not a JWT/],
-    ["no tenant", "a@b.test", tokenOf({ tid: undefined }), /TOKEN_MALFORMED: .* no tid claim/],
+    [
+      "no tenant",
+      "a@b.test",
+      tokenOf({ tid: undefined }),
+      /TOKEN_MALFORMED: .* no valid tid claim/,
+    ],
   ];
   for (const [what, name, token, reply] of REFUSED) {
     it(`gets 535 5.7.8 with ${what}, and the token in no field of the result`, async () => {
@@ -207,7 +212,7 @@ describe("a login with a token", () => {
     });
   }
 
-  it("is of an allowed tenant, where ALLOWED_TENANTS says which are", async () => {
+  it("must belong to a tenant of ALLOWED_TENANTS", async () => {
     const { bring } = open({ allowedTenants: new Set([TENANT]) });
     accountIn(await bring("ann@example.com"));
     const foreign = await bring("ann@example.com", tokenOf({ tid: OTHER }));
@@ -222,7 +227,7 @@ describe("a login with a token", () => {
     assert.equal(check("ann@evil.test")?.code, 550);
   });
 
-  it("needs an entry of its tenant and app with AZURE_TABLES_FORCE_USAGE, and keeps to it", async () => {
+  it("needs an entry of its tenant and app with AZURE_TABLES_FORCE_USAGE, and follows it", async () => {
     const rows: Record<string, Record<string, unknown>> = {};
     const { bring, clock, accounts, checkOf } = open({ rows, entryNeeded: true });
     const without = await bring("ann@example.com");
@@ -240,7 +245,7 @@ describe("a login with a token", () => {
     assert.match(line(now), /^550 5\.7\.1 /);
   });
 
-  it("of the form id@lookup has the entry's sender, if the entry is the token's", async () => {
+  it("of the form id@lookup has the entry's sender, if the entry matches the token", async () => {
     const rows = {
       mine: { tenant_id: TENANT, client_id: CLIENT, from_email: "device@example.com" },
       foreign: { tenant_id: OTHER, client_id: CLIENT },

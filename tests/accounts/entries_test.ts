@@ -1,4 +1,4 @@
-/** What is remembered of the lookup table, for how long, and what happens while it does not answer. */
+/** What is cached of the lookup table, for how long, and what happens while it does not respond. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { Entries, type EntriesOptions, type EntryResult } from "../../src/accounts/entries.ts";
@@ -23,26 +23,26 @@ const DOWN: TableTrouble = {
 const GONE: TableTrouble = { ...DOWN, code: "TableNotFound", gone: true };
 const BAD_QUESTION: TableTrouble = { ...DOWN, code: "InvalidInput", concerns: "question" };
 
-/** Until everything that can go on without a timer or an answer has gone on. */
+/** Waits until everything that needs neither timer nor response has run. */
 function settled(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** A table whose state the test sets, and a clock that goes when the test says so. */
+/** A table whose state the test sets, and a clock that the test moves. */
 class Table implements EntrySource {
   rows = new Map<string, Record<string, unknown>>();
   trouble: TableTrouble | undefined;
-  /** Questions for these alone get no answer. */
+  /** Queries for these get no response. */
   readonly troubles = new Map<string, TableTrouble>();
-  /** Every question, with the milliseconds it was given. */
+  /** Every query, with its timeout in milliseconds. */
   readonly asked: [question: string, timeout: number][] = [];
-  /** Answers wait for it. */
+  /** Responses wait for it. */
   gate: Promise<void> | undefined;
-  readonly told: string[] = [];
+  readonly reports: string[] = [];
   now = 0;
   readonly #timers = new Set<{ readonly at: number; readonly ring: () => void }>();
 
-  /** Lets time pass, and rings what is due. */
+  /** Lets time pass, and rings due alarms. */
   async elapse(milliseconds: number): Promise<void> {
     await settled();
     this.now += milliseconds;
@@ -54,7 +54,7 @@ class Table implements EntrySource {
     await settled();
   }
 
-  /** Makes answers wait. @returns what lets them come */
+  /** Holds responses back. @returns a function that releases them */
   hold(): () => void {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.gate = promise;
@@ -95,8 +95,8 @@ class Table implements EntrySource {
           return () => this.#timers.delete(timer);
         },
       },
-      onTrouble: ({ code }, served) => void this.told.push(`${code} ${served}`),
-      onRecovery: () => void this.told.push("recovered"),
+      onTrouble: ({ code }, served) => void this.reports.push(`${code} ${served}`),
+      onRecovery: () => void this.reports.push("recovered"),
       ...options,
     });
   }
@@ -113,7 +113,7 @@ function line(result: EntryResult): string {
 }
 
 describe("an entry", () => {
-  it("is asked for once a minute, and a change takes effect then (the contract's 60 s)", async () => {
+  it("is read once a minute, and a change takes effect then (the contract's 60 s)", async () => {
     const table = open();
     const entries = table.entries();
     assert.equal(line(await entries.byId("printer")), "entry printer");
@@ -125,7 +125,7 @@ describe("an entry", () => {
     assert.equal(table.asked.length, 2);
   });
 
-  it("counts its age from the question, not from a late answer", async () => {
+  it("counts its age from the query, not from a late response", async () => {
     const table = open();
     const entries = table.entries();
     const answer = table.hold();
@@ -138,7 +138,7 @@ describe("an entry", () => {
     assert.equal(table.asked.length, 2);
   });
 
-  it("is asked for once for all who ask at the same time", async () => {
+  it("is read once for all concurrent logins", async () => {
     const table = open();
     const entries = table.entries();
     const gate = Promise.withResolvers<void>();
@@ -149,7 +149,7 @@ describe("an entry", () => {
     assert.equal(table.asked.length, 1);
   });
 
-  it("that is missing is asked for again after two seconds, however often it is wanted", async () => {
+  it("that is missing is read again after 2 s, however often it is needed", async () => {
     const table = open({});
     const entries = table.entries();
     const missing = /^535 5\.7\.8 The lookup table has no entry for this id$/;
@@ -161,7 +161,7 @@ describe("an entry", () => {
     assert.equal(line(await entries.byId("printer")), "entry printer");
   });
 
-  it("stays although strangers guess more ids than are remembered", async () => {
+  it("stays although clients guess more ids than are cached", async () => {
     const table = open();
     const entries = table.entries({ capacity: 10 });
     await entries.byId("printer");
@@ -171,7 +171,7 @@ describe("an entry", () => {
     assert.equal(table.asked.length, before);
   });
 
-  it("is forgotten when there are more than are remembered", async () => {
+  it("is evicted when there are more than the cache holds", async () => {
     const table = open(Object.fromEntries(Array.from({ length: 11 }, (_, i) => [`e${i}`, IDS])));
     const entries = table.entries({ capacity: 10 });
     for (let i = 0; i < 11; i++) await entries.byId(`e${i}`);
@@ -179,7 +179,7 @@ describe("an entry", () => {
     assert.equal(table.asked.length, 12);
   });
 
-  it("with an id that no table has is refused without a question", async () => {
+  it("with an id that no table can have is refused without a query", async () => {
     const table = open();
     const entries = table.entries();
     for (const id of ["a/b", "a#b", "a?b", "a\\b", "a\x00b", "x".repeat(1025), ""]) {
@@ -188,7 +188,7 @@ describe("an entry", () => {
     assert.deepEqual(table.asked, []);
   });
 
-  it("with a mistake is refused; the log names row and column", async () => {
+  it("with a mistake is refused, and the log names row and column", async () => {
     const table = open({ printer: { ...IDS, from_email: "nobody" } });
     const result = await table.entries().byId("printer");
     assert.match(line(result), /^535 5\.7\.8 The lookup table's entry has a mistake in from_email/);
@@ -200,10 +200,10 @@ describe("an entry", () => {
   });
 });
 
-describe("an entry that a login was refused by", () => {
+describe("an entry that has refused a login", () => {
   const PRINTER = { type: "lookup", id: "printer" } as const;
 
-  it("is read again for the next login, at most once in two seconds", async () => {
+  it("is read again for the next login, at most once in 2 s", async () => {
     const table = open();
     const entries = table.entries();
     for (; table.now < 30_000; table.now += 100) {
@@ -215,13 +215,13 @@ describe("an entry that a login was refused by", () => {
     const result = await entries.byId("printer");
     assert(result.type === "entry");
     assert.equal(result.entry.fromEmail, "new@x.test");
-    // Nobody has been refused by that.
+    // No login has been refused by that.
     table.now += 50_000;
     await entries.byId("printer");
     assert.equal(table.asked.length, 16);
   });
 
-  it("is read again at once where the last time is two seconds past", async () => {
+  it("is read again immediately if the last read was 2 s ago", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
@@ -233,7 +233,7 @@ describe("an entry that a login was refused by", () => {
     assert.equal(table.asked.length, 2);
   });
 
-  it("is read again once for all who log in at the same time", async () => {
+  it("is read again once for all concurrent logins", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
@@ -247,7 +247,7 @@ describe("an entry that a login was refused by", () => {
     assert.equal(table.asked.length, 2);
   });
 
-  it("of a client is read again likewise, with all of that client", async () => {
+  it("of a client is read again in the same way, with all entries of that client", async () => {
     const table = open({ a: { ...IDS, tenant_id: OTHER } });
     const entries = table.entries();
     assert.match(line(await entries.byTenantAndClient(TENANT, CLIENT)), /^535 .* no entry/);
@@ -260,7 +260,7 @@ describe("an entry that a login was refused by", () => {
     assert.equal(table.asked.length, 2);
   });
 
-  it("keeps no message of an open session waiting: it goes by what was read", async () => {
+  it("does not delay messages of open sessions, which use the cached entry", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
@@ -276,7 +276,7 @@ describe("an entry that a login was refused by", () => {
   });
 
   for (const maxAge of [HOUR, "off"] as const) {
-    it(`counts on while the table does not answer, with a maxAge of ${maxAge}`, async () => {
+    it(`stays in force while the table does not respond, with a maxAge of ${maxAge}`, async () => {
       const table = open({ printer: { ...IDS, disabled: true } });
       const entries = table.entries({ maxAge });
       const refused = async (id: string) => assert.match(line(await entries.byId(id)), /^535 /);
@@ -284,7 +284,7 @@ describe("an entry that a login was refused by", () => {
       await refused("missing");
       entries.doubt(PRINTER);
       table.trouble = DOWN;
-      // Each is asked about once, then left alone for as long as others that failed.
+      // Each is queried once, then left alone for as long as other failed ones.
       for (table.now = 2_000; table.now < 9_900; table.now += 100) {
         await refused("printer");
         await refused("missing");
@@ -296,7 +296,7 @@ describe("an entry that a login was refused by", () => {
     });
   }
 
-  it("is waited for three seconds where the table is slow", async () => {
+  it("is awaited for 3 s when the table is slow", async () => {
     const table = open();
     const entries = table.entries({ maxAge: "off" });
     await entries.byId("printer");
@@ -311,7 +311,7 @@ describe("an entry that a login was refused by", () => {
     assert.deepEqual(results, ["entry printer"]);
   });
 
-  it("is gone with the table", async () => {
+  it("disappears with the table", async () => {
     const table = open({});
     const entries = table.entries();
     await entries.byId("printer");
@@ -321,7 +321,7 @@ describe("an entry that a login was refused by", () => {
     assert.match(line(await entries.byId("printer")), /^454 4\.7\.0 .*TableNotFound/);
   });
 
-  it("is one of eight that are read at once: a flood goes by what was read before", async () => {
+  it("is one of eight concurrent reads: a flood uses cached entries", async () => {
     const ids = Array.from({ length: 100 }, (_, i) => `entry${i}`);
     const table = open(Object.fromEntries(ids.map((id) => [id, { ...IDS, disabled: true }])));
     const entries = table.entries();
@@ -341,7 +341,7 @@ describe("an entry that a login was refused by", () => {
     await settled();
     assert.equal(table.asked.length, 200 + 8);
     assert.equal(refused, 192);
-    // What is new, and what is due, has turns of its own.
+    // New and due entries have their own turns.
     void entries.byId("new");
     await settled();
     assert.equal(table.asked.length, 200 + 9);
@@ -352,17 +352,17 @@ describe("an entry that a login was refused by", () => {
   });
 });
 
-describe("a table that does not answer", () => {
-  it("makes a login wait for another time, 454 4.7.0, and says why", async () => {
+describe("a table that does not respond", () => {
+  it("defers a login with 454 4.7.0 and the reason", async () => {
     const table = open();
     table.trouble = DOWN;
     const result = await table.entries().byId("printer");
     assert.match(line(result), /^454 4\.7\.0 .*ECONNREFUSED: no table$/);
     assert.equal(result.type, "later");
-    assert.deepEqual(table.told, ["ECONNREFUSED false"]);
+    assert.deepEqual(table.reports, ["ECONNREFUSED false"]);
   });
 
-  it("is made up for by what was read before, up to an age", async () => {
+  it("is replaced by cached entries, up to a maximum age", async () => {
     const table = open();
     const entries = table.entries({ maxAge: HOUR });
     await entries.byId("printer");
@@ -371,14 +371,16 @@ describe("a table that does not answer", () => {
       table.now = now;
       assert.equal(line(await entries.byId("printer")), "entry printer");
     }
-    assert(table.told.length > 0 && table.told.every((told) => told === "ECONNREFUSED true"));
+    assert(
+      table.reports.length > 0 && table.reports.every((report) => report === "ECONNREFUSED true"),
+    );
     table.now = HOUR;
     assert.match(line(await entries.byId("printer")), /^454 /);
-    // What was never read has nothing to make up for it.
+    // For what was never read there is no replacement.
     assert.match(line(await entries.byId("scanner")), /^454 /);
   });
 
-  it("is not made up for with AZURE_TABLES_CACHE_MAX_AGE=off", async () => {
+  it("is not replaced by the cache with AZURE_TABLES_CACHE_MAX_AGE=off", async () => {
     const table = open();
     const entries = table.entries({ maxAge: "off" });
     await entries.byId("printer");
@@ -389,7 +391,7 @@ describe("a table that does not answer", () => {
     assert.match(line(await entries.byId("printer")), /^454 /);
   });
 
-  it("lets nobody in whose entry was removed when it was read last", async () => {
+  it("accepts no login whose entry was missing at the last read", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
@@ -401,7 +403,7 @@ describe("a table that does not answer", () => {
     assert.match(line(await entries.byId("printer")), /^454 .*ECONNREFUSED/);
   });
 
-  it("lets nobody in whose entry was disabled when it was read", async () => {
+  it("accepts no login whose entry was disabled at the last read", async () => {
     const table = open({ printer: { ...IDS, disabled: true } });
     const entries = table.entries();
     await entries.byId("printer");
@@ -410,7 +412,7 @@ describe("a table that does not answer", () => {
     assert.match(line(await entries.byId("printer")), /^535 /);
   });
 
-  it("is asked less often where there is something to make up for it", async () => {
+  it("is queried less often when the cache can replace it", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
@@ -422,7 +424,7 @@ describe("a table that does not answer", () => {
     assert.deepEqual(table.asked, [["printer", 10_000], ["printer", 10_000]]);
   });
 
-  it("takes effect again as soon as it answers, within the minute, and that is told once", async () => {
+  it("takes effect again as soon as it responds, within the minute, which is reported once", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
@@ -435,24 +437,24 @@ describe("a table that does not answer", () => {
     assert.match(line(await entries.byId("printer")), /^535 .* disabled/);
     table.now += MINUTE;
     await entries.byId("printer");
-    assert.deepEqual(table.told, ["ECONNREFUSED true", "recovered"]);
+    assert.deepEqual(table.reports, ["ECONNREFUSED true", "recovered"]);
   });
 
-  it("because it was deleted has nobody in it any more: 454 at once after the minute", async () => {
+  it("because it was deleted has no entries: 454 immediately after the minute", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
     table.trouble = GONE;
     table.now = MINUTE;
     assert.match(line(await entries.byId("printer")), /^454 4\.7\.0 .*TableNotFound/);
-    assert.deepEqual(table.told, ["TableNotFound false"]);
-    // Nor when it cannot even say that any more.
+    assert.deepEqual(table.reports, ["TableNotFound false"]);
+    // Nor when it can no longer even say that.
     table.trouble = DOWN;
     table.now = 2 * MINUTE;
     assert.match(line(await entries.byId("printer")), /^454 4\.7\.0 .*ECONNREFUSED/);
   });
 
-  it("because it was deleted has lost all entries, whoever is told so", async () => {
+  it("because it was deleted loses all entries, whichever login notices it", async () => {
     const table = open({ printer: IDS, scanner: IDS });
     const entries = table.entries();
     await entries.byId("printer");
@@ -463,8 +465,8 @@ describe("a table that does not answer", () => {
   });
 });
 
-describe("a table that is slow to answer", () => {
-  it("is waited for three seconds where an entry can serve, ten where there is none", async () => {
+describe("a table that responds slowly", () => {
+  it("is awaited for 3 s if a cached entry can serve, else for 10 s", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
@@ -478,13 +480,13 @@ describe("a table that is slow to answer", () => {
     assert.deepEqual(results, []);
     await table.elapse(1);
     assert.deepEqual(results, ["entry printer"]);
-    // Who comes later does not wait for the same once more.
+    // Later logins do not wait for the same again.
     await login("printer");
     assert.deepEqual(results, ["entry printer", "entry printer"]);
     assert.deepEqual(table.asked.slice(1), [["printer", 10_000], ["scanner", 10_000]]);
   });
 
-  it("is obeyed all the same: the answer counts when it comes, from its question on", async () => {
+  it("is still obeyed: the response counts when it arrives, dated from its query", async () => {
     const table = open();
     const entries = table.entries({ maxAge: 12 * HOUR });
     await entries.byId("printer");
@@ -503,11 +505,11 @@ describe("a table that is slow to answer", () => {
     table.now = 2 * MINUTE;
     await entries.byId("printer");
     assert.equal(table.asked.length, 3);
-    assert.deepEqual(table.told, []);
+    assert.deepEqual(table.reports, []);
     assert.equal(table.timers, 0);
   });
 
-  it("and then fails is told of, and left alone for ten seconds from then on", async () => {
+  it("and then fails is reported, and left alone for 10 s from then on", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
@@ -520,7 +522,7 @@ describe("a table that is slow to answer", () => {
     table.trouble = DOWN;
     answer();
     await settled();
-    assert.deepEqual(table.told, ["ECONNREFUSED true"]);
+    assert.deepEqual(table.reports, ["ECONNREFUSED true"]);
     await table.elapse(9_999);
     await entries.byId("printer");
     assert.equal(table.asked.length, 2);
@@ -529,7 +531,7 @@ describe("a table that is slow to answer", () => {
     assert.equal(table.asked.length, 3);
   });
 
-  it("brings nothing back that was read before the table was deleted", async () => {
+  it("restores nothing that was read before the table was deleted", async () => {
     const table = open();
     const entries = table.entries();
     const answer = table.hold();
@@ -545,7 +547,7 @@ describe("a table that is slow to answer", () => {
   });
 });
 
-describe("strangers' questions", () => {
+describe("queries for unknown clients", () => {
   for (const trouble of [BAD_QUESTION, DOWN]) {
     it(`that fail with ${trouble.code} keep no disabled entry alive`, async () => {
       const table = open();
@@ -561,7 +563,7 @@ describe("strangers' questions", () => {
     });
   }
 
-  it("put off an entry whose own question failed for a minute at most", async () => {
+  it("delay an entry whose own query failed by a minute at most", async () => {
     const table = open();
     const entries = table.entries({ maxAge: 12 * HOUR });
     await entries.byId("printer");
@@ -580,16 +582,16 @@ describe("strangers' questions", () => {
     assert.match(line(await entries.byId("printer")), /^535 .* disabled/);
   });
 
-  it("that are not understood do not count as the table's trouble", async () => {
+  it("that are invalid do not count as the table's failure", async () => {
     const table = open();
     const entries = table.entries();
     table.troubles.set("bad", BAD_QUESTION);
     assert.match(line(await entries.byId("bad")), /^454 4\.7\.0 .*InvalidInput/);
     await entries.byId("printer");
-    assert.deepEqual(table.told, ["InvalidInput false"]);
+    assert.deepEqual(table.reports, ["InvalidInput false"]);
   });
 
-  it("have no say in whether the table answers; those that it does not answer for itself have", async () => {
+  it("do not decide whether the table responds, but its own queries do", async () => {
     const table = open();
     const entries = table.entries();
     assert.equal(entries.tableState, "not asked");
@@ -612,7 +614,7 @@ describe("strangers' questions", () => {
     assert.equal(entries.tableState, DOWN);
   });
 
-  it("push out no entry, and are one question for a client whatever tenants they guess", async () => {
+  it("evict no entry, and are one query per client whatever tenants they guess", async () => {
     const table = open({ domain: { tenant_id: "contoso.example", client_id: CLIENT } });
     table.rows.set("printer", { tenant_id: TENANT, client_id: OTHER });
     const entries = table.entries({ capacity: 10 });
@@ -623,7 +625,7 @@ describe("strangers' questions", () => {
       assert.match(line(guess), /^535 .* no entry for this tenant and client/);
     }
     assert.equal(table.asked.length, 2);
-    // Clients that have no entry push nothing out either.
+    // Clients without an entry evict nothing either.
     for (let i = 0; i < 100; i++) {
       await entries.byTenantAndClient(TENANT, `${String(i).padStart(8, "0")}${CLIENT.slice(8)}`);
     }
@@ -632,7 +634,7 @@ describe("strangers' questions", () => {
     assert.equal(line(await entries.byId("printer")), "entry printer");
   });
 
-  it("are 32 at once; the others wait, and get 454 when seven seconds are over", async () => {
+  it("are 32 at a time; the others wait, and get 454 after 7 s", async () => {
     const table = open();
     const entries = table.entries();
     const answer = table.hold();
@@ -645,7 +647,7 @@ describe("strangers' questions", () => {
     answer();
     await settled();
     assert.equal(results.length, 100);
-    // What is left of the ten seconds: never so little that a sound table would be called late.
+    // The rest of the ten seconds: never so little that a working table would be considered late.
     assert.deepEqual(table.asked.at(-1), ["guess99", 4_000]);
 
     table.hold();
@@ -655,10 +657,10 @@ describe("strangers' questions", () => {
     }
     await table.elapse(7_000);
     assert.equal(results.length, 1);
-    assert.match(results[0]!, /^454 4\.7\.0 .*TABLE_CROWDED: .* 32 questions .* try again$/);
+    assert.match(results[0]!, /^454 4\.7\.0 .*TABLE_CROWDED: .* 32 queries .* try again$/);
   });
 
-  it("do not keep an entry that was read before from being looked at again", async () => {
+  it("do not prevent a cached entry from being read again", async () => {
     const table = open();
     const entries = table.entries();
     await entries.byId("printer");
@@ -694,7 +696,7 @@ describe("the entry of a login by tenant and client", () => {
     }
   });
 
-  it("is missing where only one of the ids agrees", async () => {
+  it("is missing if only one of the ids matches", async () => {
     const missing = /^535 5\.7\.8 The lookup table has no entry for this tenant and client$/;
     assert.match((await direct({})).line, missing);
     assert.match((await direct({ a: of({ tenant_id: OTHER }) })).line, missing);
@@ -708,13 +710,13 @@ describe("the entry of a login by tenant and client", () => {
     assert.match((await direct({ b: disabled, a: disabled })).line, /^535 .* disabled/);
   });
 
-  it("that comes first but has a mistake is not passed over", async () => {
+  it("that comes first but has a mistake is not skipped", async () => {
     const { line, detail } = await direct({ b: of(), a: of({ from_email: "nobody" }) });
     assert.match(line, /^535 .* mistake in from_email/);
     assert.match(detail, /entry "a"/);
   });
 
-  it("is chosen for each tenant of a client, and asked for once for all", async () => {
+  it("is chosen for each tenant of a client, by one query for all", async () => {
     const table = open({
       a: of(),
       b: of({ tenant_id: OTHER, disabled: true }),
@@ -726,7 +728,7 @@ describe("the entry of a login by tenant and client", () => {
     assert.equal(table.asked.length, 1);
   });
 
-  it("is not found by a domain of the tenant, and the log says what to do", async () => {
+  it("is not found by the tenant's domain, and the log says what to do", async () => {
     const { line, detail } = await direct({ a: of({ tenant_id: "contoso.example" }) });
     assert.match(line, /^535 5\.7\.8 The lookup table has no entry for this tenant and client$/);
     assert.match(detail, /entry "a" .* a domain as its tenant_id: write the tenant's id/);

@@ -1,4 +1,4 @@
-/** What an entry is good for, held against what a login and its messages really get. */
+/** The state of an entry, compared with what a login and its messages really get. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type EntryRules, entryState } from "../../src/accounts/entry_state.ts";
@@ -56,7 +56,7 @@ describe("the state of an entry", () => {
   ];
   for (const delimiter of ["@", ":", "|"] as Delimiter[]) {
     for (const id of KEYS) {
-      it(`is ok for the id ${id.slice(0, 20)} (${id.length}) just where a username with ${delimiter} names it`, () => {
+      it(`is ok for the id ${id.slice(0, 20)} (${id.length}) exactly if a username with ${delimiter} can name it`, () => {
         assert(isTableKey(id));
         const username = parseUsername(`${id}${delimiter}lookup`, delimiter);
         const named = username.type === "lookup" && username.id === id;
@@ -67,7 +67,7 @@ describe("the state of an entry", () => {
     }
   }
 
-  it("tells of several mistakes at once, and of a column that has no effect", () => {
+  it("lists several mistakes together, and a column without effect", () => {
     const both = state({ from_email: "a@x.test", allowed_senders: "@y.test" }, "a@b");
     assert(both.type === "mistake" && both.column === "from_email");
     assert.match(
@@ -81,7 +81,7 @@ describe("the state of an entry", () => {
     assert.deepEqual(state({ from_name: "Ann", from_email: "a@x.test" }), { type: "ok" });
   });
 
-  it("is that of the row where that says enough", () => {
+  it("is that of the row if the row is enough", () => {
     assert.deepEqual(state({ disabled: true }, "a@b"), { type: "disabled" });
     assert.deepEqual(state({ client_id: "?" }, "a@b"), {
       type: "mistake",
@@ -92,15 +92,15 @@ describe("the state of an entry", () => {
 });
 
 describe("an entry that no username can name", () => {
-  it("is ok where logins by tenant and client need their entry, and says whom it is for", () => {
+  it("is ok if logins by tenant and client need their entry, and names the account that it is for", () => {
     const found = state({}, "scanner@contoso.com", { forced: true });
     assert(found.type === "ok");
     assert.match(found.hint!, /^for logins by tenant and client alone: the id may not contain "@"/);
   });
 });
 
-describe("a column that is nearly called as ours, and has no say in who is let in", () => {
-  it("is told of, and does no harm: the Python relay never read it", () => {
+describe("a column with almost a known name, and no influence on logins", () => {
+  it("is reported, and does no harm: the Python relay never read it", () => {
     const found = state({ From_Email: "a@x.test", FromName: "Ann" });
     assert.deepEqual(found, {
       type: "ok",

@@ -1,4 +1,4 @@
-/** What a row of the lookup table means: as a whole, or not at all. */
+/** The meaning of a row of the lookup table: valid as a whole, or malformed. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -28,7 +28,7 @@ describe("a row of the lookup table", () => {
     assert.equal(allowedSenders, undefined);
   });
 
-  it("may have its ids in every form that a username may have, and as the type for UUIDs", () => {
+  it("may have its ids in every form of a username, and as the type for UUIDs", () => {
     const short = Buffer.from(CLIENT.replaceAll("-", ""), "hex").toString("base64url");
     const guid = { type: "Guid", value: CLIENT };
     for (const id of [CLIENT, CLIENT.toUpperCase(), ` ${CLIENT} `, short, `${short}==`, guid]) {
@@ -43,7 +43,7 @@ describe("a row of the lookup table", () => {
     );
   });
 
-  it("has what the columns say, and none for empty ones", () => {
+  it("has the values of its columns, and none for empty ones", () => {
     const columns = { ...IDS, from_email: " ann@x.test ", from_name: "Ann Ä", disabled: "FALSE" };
     const full = entry({ ...columns, allowed_senders: "ann@x.test,@y.test", description: "x" });
     assert.deepEqual([full.fromEmail, full.fromName], ["ann@x.test", "Ann Ä"]);
@@ -54,7 +54,7 @@ describe("a row of the lookup table", () => {
   });
 
   for (const disabled of [true, "true", "True", " TRUE "]) {
-    it(`is disabled by ${JSON.stringify(disabled)}, whatever else it holds`, () => {
+    it(`is disabled by ${JSON.stringify(disabled)}, whatever else it contains`, () => {
       for (const columns of [{ ...IDS, disabled }, { disabled, client_id: 5 }]) {
         assert.equal(readEntry({ id: "printer", columns }).type, "disabled");
       }
@@ -88,11 +88,11 @@ describe("a row of the lookup table", () => {
   ];
   for (const [column, value] of MALFORMED) {
     const shown = JSON.stringify(value) ?? "nothing";
-    it(`is malformed with ${shown.slice(0, 40)} as ${column}, and says which column`, () => {
+    it(`is malformed with ${shown.slice(0, 40)} as ${column}, and names the column`, () => {
       const reading = readEntry({ id: "printer", columns: { ...IDS, [column]: value } });
       assert(reading.type === "malformed");
       assert.equal(reading.mistake.column, column);
-      // What stands in the wrong column may be a secret.
+      // A value in the wrong column may be a secret.
       if (typeof value === "string" && value.length > 2) {
         assert(!JSON.stringify(reading).includes(value));
       }
@@ -100,7 +100,7 @@ describe("a row of the lookup table", () => {
   }
 });
 
-describe("a column that is called almost as one of ours", () => {
+describe("a column with almost a known name", () => {
   for (
     const [name, value, column] of [
       ["Disabled", true, "disabled"],
@@ -120,20 +120,20 @@ describe("a column that is called almost as one of ours", () => {
     });
   }
 
-  it("is named, too, where ours is missing for it", () => {
+  it("is named as well if the correct one is missing", () => {
     const { client_id: _, ...columns } = { ...IDS, Client_ID: CLIENT };
     const reading = readEntry({ id: "printer", columns });
     assert(reading.type === "malformed");
     assert.match(reading.mistake.allowed, /not "Client_ID"$/);
   });
 
-  it("does not matter where it is empty, or the entry is disabled", () => {
+  it("does not matter if it is empty or the entry is disabled", () => {
     assert.deepEqual(entry({ ...IDS, Disabled: "", Allowed_Senders: null }), entry(IDS));
     const columns = { ...IDS, disabled: true, Allowed_Senders: "@x.test" };
     assert.equal(readEntry({ id: "printer", columns }).type, "disabled");
   });
 
-  it("is no other column: those are left alone, whatever they are called", () => {
+  it("is not any other column: those are ignored, whatever their names", () => {
     const other = { TenantId: "of something else", "from-email": "x", FromName: "x" };
     const columns = { ...IDS, ...other, sender: "x", disabled2: "true", disable: "true" };
     assert.deepEqual(entry(columns), entry(IDS));

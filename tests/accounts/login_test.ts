@@ -1,4 +1,4 @@
-/** What a login is answered (RFC 4954 §6), against the imitated Entra ID. */
+/** The reply to a login (RFC 4954 §6), with the simulated Entra ID. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import type { LoginResult } from "../../src/accounts/account.ts";
@@ -38,11 +38,11 @@ describe("a login", () => {
       assert("value" in token);
       assert.equal(cloud.entra.verify(token.value.reveal())?.client, CLIENT);
     }
-    // All of them are one account: Entra was asked once.
+    // All of them are one account: Entra ID got one request.
     assert.equal(cloud.entra.requests.get(`${TENANT}/${CLIENT}`), 1);
   });
 
-  it("may have any UTF-8 as its secret, which reaches Entra as it is", async () => {
+  it("may have any UTF-8 as its secret, which reaches Entra ID unchanged", async () => {
     const forms: Promise<string>[] = [];
     const strict = await startCloud({
       entra: {
@@ -92,7 +92,7 @@ describe("a login", () => {
     });
   }
 
-  it("with a malformed username or an empty password does not bother Entra", async () => {
+  it("with a malformed username or an empty password makes no request to Entra ID", async () => {
     const before = cloud.seen.length;
     await logins.login("ann", "a secret");
     await logins.login(`${TENANT}@${TENANT}`, "");
@@ -100,7 +100,7 @@ describe("a login", () => {
     assert.equal(cloud.seen.length, before);
   });
 
-  it("gets 454 4.7.0 when nobody listens where Entra should be (RFC 4954 §6)", async () => {
+  it("gets 454 4.7.0 when Entra ID refuses the connection (RFC 4954 §6)", async () => {
     const { login, close } = openLogins(new URL(`http://127.0.0.1:${await closedPort()}/`));
     const result = await login(USERNAME, "a secret");
     assert(result.type === "later");
@@ -108,7 +108,7 @@ describe("a login", () => {
     close();
   });
 
-  it("gets 535 5.7.8 for a lookup where no table is set, as from the Python relay", async () => {
+  it("gets 535 5.7.8 for a lookup without a table, as from the Python relay", async () => {
     const result = await logins.login("printer@lookup.example.com", "a secret");
     assert(result.type === "refused");
     assert.match(
@@ -117,14 +117,14 @@ describe("a login", () => {
     );
   });
 
-  it("uses the delimiter that is set, alone", async () => {
+  it("uses only the configured delimiter", async () => {
     const { login, close } = openLogins(cloud.authority, { delimiter: "|" });
     assert.equal((await login(`${TENANT}|${CLIENT}`, "a secret")).type, "account");
     assert.equal((await login(USERNAME, "a secret")).type, "refused");
     close();
   });
 
-  it("never says the password, in no field of its result", async () => {
+  it("never contains the password, in any field of its result", async () => {
     for (const secret of ["wrong-secret", "expired-secret", "right-secret"]) {
       for (const name of [USERNAME, "ann", "printer@lookup"]) {
         const result = await logins.login(name, secret);

@@ -1,4 +1,4 @@
-/** Logins by way of the lookup table, with the imitated Entra ID behind them. */
+/** Logins by the lookup table, with the simulated Entra ID. */
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
 import type { Account, LoginFailure, LoginResult } from "../../src/accounts/account.ts";
@@ -91,18 +91,18 @@ describe("a login of the form id@lookup", () => {
     );
   });
 
-  it("keeps dots in the id, and drops what follows the first one behind the delimiter", async () => {
+  it("keeps dots in the id, and drops everything from the first one after the delimiter", async () => {
     const { login } = open({ "floor.2.printer": IDS });
     account(await login("floor.2.printer@lookup.example.com", "a secret"));
   });
 
-  it("asks Entra by the tenant's domain where the entry has one", async () => {
+  it("asks Entra ID by the tenant's domain if the entry has one", async () => {
     const { login } = open({ printer: { ...IDS, tenant_id: "contoso.example" } });
     account(await login("printer@lookup", "a secret"));
     assert.equal(cloud.entra.requests.get(`contoso.example/${CLIENT}`), 1);
   });
 
-  it("is refused without a word to Entra where the table says no", async () => {
+  it("is refused without a request to Entra ID when the table refuses it", async () => {
     const { login } = open({
       off: { ...IDS, disabled: "true" },
       bad: { ...IDS, client_id: "not-a-uuid" },
@@ -124,7 +124,7 @@ describe("a login of the form id@lookup", () => {
 });
 
 describe("AZURE_TABLES_FORCE_USAGE", () => {
-  it("lets a login by tenant and client in only with its entry, which then counts", async () => {
+  it("accepts a login by tenant and client only with its entry, which then counts", async () => {
     const entryNeeded = true;
     const rows: Rows = { a: { ...IDS, from_email: "a@x.test", allowed_senders: "@x.test" } };
     const found = account(await open(rows, { entryNeeded }).login(USERNAME, "a secret"));
@@ -143,7 +143,7 @@ describe("AZURE_TABLES_FORCE_USAGE", () => {
     assert.equal(cloud.seen.length, before);
   });
 
-  it("that is not set leaves logins by tenant and client alone", async () => {
+  it("does not affect logins by tenant and client when it is not set", async () => {
     const { login, accounts } = open({ a: { ...IDS, disabled: true, from_email: "a@x.test" } });
     const found = account(await login(USERNAME, "a secret"));
     assert.deepEqual(found, { tenantId: TENANT, clientId: CLIENT });
@@ -154,7 +154,7 @@ describe("AZURE_TABLES_FORCE_USAGE", () => {
 describe("ALLOWED_TENANTS", () => {
   const NO = /^535 5\.7\.8 This tenant may not use the relay$/;
 
-  it("refuses other tenants without asking Entra, in both forms of a username", async () => {
+  it("refuses other tenants without a request to Entra ID, in both forms of a username", async () => {
     const rows = { mine: IDS, other: { ...IDS, tenant_id: OTHER } };
     const { login } = open(rows, { allowedTenants: new Set([TENANT]) });
     account(await login(USERNAME, "a secret"));
@@ -168,7 +168,7 @@ describe("ALLOWED_TENANTS", () => {
     assert.equal(cloud.seen.length, before);
   });
 
-  it("has to list a domain that the table names a tenant by: only Entra knows whose it is", async () => {
+  it("has to list a domain that the table uses for a tenant, which only Entra ID can resolve", async () => {
     const rows = { printer: { ...IDS, tenant_id: "Contoso.example" } };
     const result = await open(rows, { allowedTenants: new Set([TENANT]) })
       .login("printer@lookup", "a secret");
@@ -180,8 +180,8 @@ describe("ALLOWED_TENANTS", () => {
   });
 });
 
-describe("an entry that a login was refused by", () => {
-  /** What is wrong with it, and what its logins are told. */
+describe("an entry that has refused a login", () => {
+  /** The fault of the entry, and the reply to its logins. */
   const FAULTS: readonly (readonly [what: string, entry: Row | undefined, reply: RegExp])[] = [
     ["is missing", undefined, /^535 .* no entry/],
     ["is disabled", { ...IDS, disabled: true }, /^535 .* disabled/],
@@ -198,7 +198,7 @@ describe("an entry that a login was refused by", () => {
     for (const form of ["id@lookup", "tenant and client"] as const) {
       const direct = form === "tenant and client";
       if (direct && /foreign|another app/.test(what)) continue;
-      it(`because it ${what} counts as it is at the next login by ${form}`, async () => {
+      it(`because it ${what} is read again at the next login by ${form}`, async () => {
         const rows: Rows = entry === undefined ? {} : { printer: entry };
         const { login, clock } = open(rows, {
           allowedTenants: new Set([TENANT]),
@@ -219,7 +219,7 @@ describe("an entry that a login was refused by", () => {
     }
   }
 
-  it("is read no earlier than after a minute where it was right", async () => {
+  it("is read again only after a minute if it was right", async () => {
     const rows: Rows = { printer: IDS };
     const { login, clock } = open(rows);
     account(await login("printer@lookup", "a secret"));
@@ -230,7 +230,7 @@ describe("an entry that a login was refused by", () => {
     assert.match(line(await login("printer@lookup", "a secret")), /^535 .* disabled/);
   });
 
-  it("is found by a username alone, as where it does not bind the trusted networks", async () => {
+  it("is found by a username alone, as for trusted networks that it does not bind", async () => {
     const rows: Rows = { printer: IDS };
     const { login, accounts, clock } = open(rows);
     account(await login("printer@lookup", "a secret"));
@@ -241,7 +241,7 @@ describe("an entry that a login was refused by", () => {
     assert.equal(account(await login("printer@lookup", "a secret")).fromEmail, "p@x.test");
   });
 
-  it("is not read again for a message of an open session, which would wait for it", async () => {
+  it("is not read again before a message of an open session, which would wait for it", async () => {
     const { login, accounts, clock, asked } = open({ printer: IDS });
     const session = account(await login("printer@lookup", "a secret"));
     assert.match(line(await login("printer@lookup", "wrong-secret")), /^535 /);
@@ -252,7 +252,7 @@ describe("an entry that a login was refused by", () => {
     assert.deepEqual(asked, ["printer", "printer"]);
   });
 
-  it("by a message of an open session counts as it is at the next login, too", async () => {
+  it("by a message of an open session is read again at the next login as well", async () => {
     const rows: Rows = { printer: IDS };
     const { login, accounts, clock } = open(rows);
     const session = account(await login("printer@lookup", "a secret"));
@@ -267,7 +267,7 @@ describe("an entry that a login was refused by", () => {
 });
 
 describe("an account of the lookup table", () => {
-  it("is what its entry is now, a minute later at the latest, in the same session", async () => {
+  it("follows its entry within a minute, in the same session", async () => {
     const rows: Rows = { printer: { ...IDS, from_email: "old@x.test" } };
     const { login, accounts, clock } = open(rows);
     const found = account(await login("printer@lookup", "a secret"));
@@ -290,7 +290,7 @@ describe("an account of the lookup table", () => {
     assert.equal(text(await now(IDS)), "an account");
   });
 
-  it("goes to JSON and back, and can be refreshed, checked and sent with then", async () => {
+  it("survives JSON, and can then be refreshed, checked and used to send", async () => {
     const columns = {
       ...IDS,
       from_name: "Printer",
@@ -340,7 +340,7 @@ describe("an account of the lookup table", () => {
     assert.deepEqual(now.entry, { id: "b", foundBy: "client" });
   });
 
-  it("found by its id is of another app now where the entry names another tenant", async () => {
+  it("found by its id changes to another app when the entry names another tenant", async () => {
     const rows: Rows = { printer: IDS };
     const { login, accounts, clock } = open(rows);
     const session = account(await login("printer@lookup", "a secret"));
@@ -351,7 +351,7 @@ describe("an account of the lookup table", () => {
     assert.match(line(now), /^451 4\.7\.0 .*log in again$/);
   });
 
-  it("refuses at MAIL what its lists do not have, and looks at the entry again then", async () => {
+  it("refuses at MAIL a sender not on its lists, and reads the entry again then", async () => {
     const rows: Rows = { printer: { ...IDS, allowed_senders: "a@x.test" } };
     const { login, clock, checkOf } = open(rows);
     const check = checkOf(await login("printer@lookup", "a secret"), SenderList.parse("@x.test"));
@@ -369,7 +369,7 @@ describe("an account of the lookup table", () => {
     assert.equal(check("b@x.test"), undefined);
   });
 
-  it("whose entry has from_email may say anything at MAIL", async () => {
+  it("whose entry has from_email may use any sender at MAIL", async () => {
     const { login, checkOf } = open({
       printer: { ...IDS, from_email: "p@x.test", allowed_senders: "@x.test" },
     });

@@ -39,7 +39,7 @@ import { type CloudServer, startCloud } from "../support/cloud.ts";
 const TENANT = "11111111-2222-4333-8444-555555555555";
 const CLIENT = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
 const IDS = { tenant_id: TENANT, client_id: CLIENT };
-/** Milliseconds for a query; a busy machine is no reason to fail. */
+/** Milliseconds for a query, enough for a busy machine. */
 const TIMEOUT = 20_000;
 const KEY = storageAccess.parse(CONNECTION_STRING)!;
 
@@ -49,7 +49,7 @@ interface TableOptions extends Partial<LookupTableOptions> {
   beforeChange?(): Promise<unknown>;
 }
 
-/** A table, and every request that was made of it: method and URL, decoded. */
+/** A table, and every request to it: method and URL, decoded. */
 function open(azurite: Azurite, options: TableOptions = {}) {
   const { authority, beforeChange, ...rest } = options;
   const http = new HttpClient(authority === undefined ? {} : { authorities: [authority] });
@@ -88,7 +88,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     await azurite.stop();
   });
 
-  it("gives an entry by its RowKey in its partition, in one request", async () => {
+  it("returns an entry by its RowKey in its partition, in one request", async () => {
     await stage.put("printer", { ...IDS, from_email: "printer@example.com" });
     await stage.put("foreign", IDS, "another partition");
     const before = opened.requests.length;
@@ -119,7 +119,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     "x".repeat(500),
   ];
   for (const id of HOSTILE) {
-    it(`asks for nothing but the id ${id.slice(0, 30)}`, async () => {
+    it(`requests exactly the id ${id.slice(0, 30)}`, async () => {
       assert.equal(await opened.table.find(id, TIMEOUT), undefined);
       await stage.put(id, { ...IDS, from_email: "own@example.com" });
       const row = await opened.table.find(id, TIMEOUT);
@@ -130,7 +130,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
   }
 
   for (const id of ["a/b", "a\\b", "a#b", "a?b", "a\u0001b", "x".repeat(2048)]) {
-    it(`is not asked for ${JSON.stringify(id).slice(0, 20)}, which no key may be`, async () => {
+    it(`gets no request for ${JSON.stringify(id).slice(0, 20)}, which no key may be`, async () => {
       const before = opened.requests.length;
       const result = await opened.entries.byId(id);
       assert.equal(result.type, "refused");
@@ -201,7 +201,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     assert.deepEqual(row.columns, { ...IDS, description: "a note", disabled: true, ...own });
   });
 
-  it("takes back nothing that another writer has changed meanwhile (RFC 9110 §13.1.1)", async () => {
+  it("overwrites nothing that another writer has changed meanwhile (RFC 9110 §13.1.1)", async () => {
     await stage.put("shared", { ...IDS, from_email: "a@example.com" });
     // An administrator disables the entry between the read and the write of another.
     const beforeChange = () => stage.put("shared", { ...IDS, disabled: true });
@@ -230,7 +230,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     await stage.client.deleteEntity("user", "z ours");
   });
 
-  it("makes an entry only where it is asked to, and deletes one", async () => {
+  it("creates an entry only on request, and deletes one", async () => {
     const { table } = opened;
     assert.equal(await table.set("new", IDS, false, TIMEOUT), "missing");
     assert.equal(await table.set("new", IDS, true, TIMEOUT), "created");
@@ -238,7 +238,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     assert.equal(await table.delete("new", TIMEOUT), "missing");
   });
 
-  it("takes a shared access signature", async () => {
+  it("accepts a shared access signature", async () => {
     const signature = generateTableSas("users", new AzureNamedKeyCredential(ACCOUNT, ACCOUNT_KEY), {
       permissions: { query: true },
       expiresOn: new Date(Date.now() + 3_600_000),
@@ -254,7 +254,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     http.close();
   });
 
-  it("that refuses a wrong key says so, and not the key", async () => {
+  it("reports a refused key without showing it", async () => {
     const key = "d3Jvbmcga2V5";
     const access = storageAccess.parse(`AccountName=${ACCOUNT};AccountKey=${key}`)!;
     const { table, http } = open(azurite, { access });
@@ -268,7 +268,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     http.close();
   });
 
-  it("that does not exist is a mistake of the set-up, with its name", async () => {
+  it("that does not exist is a configuration error, with its name", async () => {
     const { table, http } = open(azurite, { url: new URL(azurite.url("nobodys")) });
     for (const answer of [await table.find("a", TIMEOUT), await table.probe(TIMEOUT)]) {
       assert(answer !== undefined && isTrouble(answer));
@@ -279,7 +279,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     http.close();
   });
 
-  it("that is being deleted is trouble for a change, not a conflict", async () => {
+  it("that is being deleted makes a change fail, without a conflict", async () => {
     const error = { "odata.error": { code: "TableBeingDeleted", message: { value: "x" } } };
     const sendRequest = (request: PipelineRequest): Promise<PipelineResponse> =>
       Promise.resolve({
@@ -308,7 +308,7 @@ describe("the lookup table by its account's key (over http, on the loopback)", (
     }
   });
 
-  it("says whether it has any entry", async () => {
+  it("reports whether it has any entry", async () => {
     assert.deepEqual(await opened.table.probe(TIMEOUT), { empty: false });
     const { table, http } = open(azurite, { partitionKey: "o'nobody" });
     assert.deepEqual(await table.probe(TIMEOUT), { empty: true });
@@ -371,7 +371,7 @@ describe("the lookup table by an identity (over https)", () => {
     };
   }
 
-  it("is read with a token for the storage service, one for all queries", async () => {
+  it("is read with one token for the storage service for all queries", async () => {
     const { table, close } = byIdentity("identity-secret");
     for (let i = 0; i < 3; i++) {
       const row = await table.find("printer", TIMEOUT);
@@ -382,7 +382,7 @@ describe("the lookup table by an identity (over https)", () => {
     close();
   });
 
-  it("whose identity gets no token is a matter of the relay's own secret: told, not shown", async () => {
+  it("whose identity gets no token reports the relay's own secret, without showing it", async () => {
     const { table, close } = byIdentity("expired-secret");
     const answer = await table.find("printer", TIMEOUT);
     assert(answer !== undefined && isTrouble(answer));
@@ -392,7 +392,7 @@ describe("the lookup table by an identity (over https)", () => {
     close();
   });
 
-  it("of an authority that is not trusted is not read", async () => {
+  it("with a certificate of an untrusted authority is not read", async () => {
     const { table, http } = open(azurite);
     const answer = await table.find("printer", TIMEOUT);
     assert(answer !== undefined && isTrouble(answer));
@@ -401,7 +401,7 @@ describe("the lookup table by an identity (over https)", () => {
   });
 });
 
-describe("a table service in trouble", () => {
+describe("a failing table service", () => {
   // https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
   const ANSWERS: readonly (readonly [
     status: number,
@@ -419,7 +419,7 @@ describe("a table service in trouble", () => {
     ],
     [503, "ServerBusy", { "retry-after": "60" }, /^ServerBusy: the table service is busy/, 1],
     [503, "ServerBusy", {}, /^ServerBusy: the table service is busy/, 2],
-    [500, "InternalError", {}, /^InternalError: the table service has a passing fault/, 2],
+    [500, "InternalError", {}, /^InternalError: the table service has a temporary fault/, 2],
     [401, "InvalidAuthenticationInfo", {}, /^InvalidAuthenticationInfo: access .* is refused/, 1],
     [403, "AuthenticationFailed", {}, /^AuthenticationFailed: .*the relay's clock/, 1],
     [
@@ -436,7 +436,7 @@ describe("a table service in trouble", () => {
     [400, "<script>", {}, /^HTTP 400: the table service does not understand/, 1],
   ];
   for (const [status, code, headers, detail, expected] of ANSWERS) {
-    it(`that answers ${status} ${code ?? ""} ${JSON.stringify(headers)} is told of as such`, async () => {
+    it(`that answers ${status} ${code ?? ""} ${JSON.stringify(headers)} is reported as such`, async () => {
       let requests = 0;
       const said = { "odata.error": { code, message: { lang: "en-US", value: "key=hunter2" } } };
       const table = new LookupTable({
@@ -468,15 +468,15 @@ describe("a table service in trouble", () => {
       assert.match(`${answer.code}: ${answer.detail}`, detail);
       assert(!JSON.stringify(answer).includes("hunter2"));
       assert.equal(answer.gone, status === 404 && code !== undefined || status === 409);
-      // Access, address and load are the same for all; what is not understood is one's own.
+      // Access, address and load concern all queries; a rejected query concerns only itself.
       if (!answer.gone) assert.equal(answer.concerns, status === 400 ? "question" : "table");
       assert.equal(requests, expected);
     });
   }
 });
 
-describe("a lookup table that is not there", () => {
-  it("is given up after the query's time, whatever waits", async () => {
+describe("a lookup table that cannot be reached", () => {
+  it("is given up after the query's timeout, whatever waits", async () => {
     const { table } = open({ url: () => "https://127.0.0.1:1/a/users" } as unknown as Azurite, {
       access: () => new Promise(() => {}),
     });
@@ -488,7 +488,7 @@ describe("a lookup table that is not there", () => {
     ]);
   });
 
-  it("and comes back serves again, and was made up for meanwhile", async () => {
+  it("and comes back serves again, and is replaced by the cache meanwhile", async () => {
     let now = 0;
     let azurite = await startAzurite();
     const { port } = azurite;
@@ -500,13 +500,13 @@ describe("a lookup table that is not there", () => {
     };
     await seed();
     const { table, http } = open(azurite);
-    const told: string[] = [];
+    const reports: string[] = [];
     const entries = new Entries({
       source: table,
       maxAge: 3_600_000,
       clock: { ...realClock, now: () => now },
-      onTrouble: ({ code }, served) => void told.push(`${code} ${served}`),
-      onRecovery: () => void told.push("recovered"),
+      onTrouble: ({ code }, served) => void reports.push(`${code} ${served}`),
+      onRecovery: () => void reports.push("recovered"),
     });
     assert.equal((await entries.byId("printer")).type, "entry");
     await azurite.stop();
@@ -517,7 +517,7 @@ describe("a lookup table that is not there", () => {
     assert.match(unknown.detail, /^ECONNREFUSED: the table cannot be reached/);
     now = 3_600_000;
     assert.equal((await entries.byId("printer")).type, "later");
-    assert.deepEqual(told, ["ECONNREFUSED true", "ECONNREFUSED false", "ECONNREFUSED false"]);
+    assert.deepEqual(reports, ["ECONNREFUSED true", "ECONNREFUSED false", "ECONNREFUSED false"]);
 
     azurite = await startAzurite({ port });
     // Azurite keeps its tables in memory: this one has none yet.
@@ -526,7 +526,7 @@ describe("a lookup table that is not there", () => {
     assert.match(gone.detail, /^TableNotFound: /);
     await seed();
     assert.equal((await entries.byId("printer")).type, "entry");
-    assert.equal(told.at(-1), "recovered");
+    assert.equal(reports.at(-1), "recovered");
     http.close();
     await azurite.stop();
   });

@@ -1,6 +1,6 @@
 /**
- * Guard, lookup and tokens together by a clock of the test's: what old secrets and guesses cost Entra ID
- * and the table, and how soon what an administrator has mended is seen.
+ * Guard, lookup and tokens together on a fake clock: what old secrets and guesses cost Entra ID
+ * and the table, and how soon an administrator's correction takes effect.
  */
 import { usernameKey } from "../../src/accounts/username.ts";
 import assert from "node:assert/strict";
@@ -26,7 +26,7 @@ function app(number: number): string {
 function open(rows: Record<string, Record<string, unknown>> = {}) {
   const clock = new FakeClock();
   const now = () => clock.now();
-  /** When Entra ID and the table were asked. */
+  /** The times of requests to Entra ID and the table. */
   const asked = { entra: [] as number[], table: [] as number[] };
   const state = { down: false, good: new Set(["good"]) };
   const tokens = new TokenSource({
@@ -70,7 +70,7 @@ function open(rows: Record<string, Record<string, unknown>> = {}) {
   return { clock, asked, state, login };
 }
 
-/** The most that there are in any minute. */
+/** The maximum in any minute. */
 function mostInAMinute(times: readonly number[]): number {
   return Math.max(
     0,
@@ -81,7 +81,7 @@ function mostInAMinute(times: readonly number[]): number {
 }
 
 describe("devices with old secrets", () => {
-  it("lock nobody out, and cost Entra ID two requests a minute each", async () => {
+  it("lock no other device out, and cost Entra ID two requests a minute each", async () => {
     const { clock, asked, login } = open();
     const honest: number[] = [];
     for (let second = 0; second < 300; second++) {
@@ -96,7 +96,7 @@ describe("devices with old secrets", () => {
     assert.equal(asked.entra.length, 15 + 2 * 10);
   });
 
-  it("log in at once with the new one, whatever the old one did", async () => {
+  it("log in immediately with the new one, whatever the old one caused", async () => {
     const { clock, state, login } = open();
     for (let i = 0; i < 30; i++) {
       assert.equal(await login(app(1), "old"), 535);
@@ -106,7 +106,7 @@ describe("devices with old secrets", () => {
     assert.equal(await login(app(1), "new"), 235);
   });
 
-  it("whose secret has become good log in half a minute later", async () => {
+  it("whose secret has become valid log in half a minute later", async () => {
     const { clock, state, login } = open();
     assert.equal(await login(app(1), "old"), 535);
     state.good.add("old");
@@ -116,7 +116,7 @@ describe("devices with old secrets", () => {
     assert.equal(await login(app(1), "old"), 235);
   });
 
-  it("are asked about no more often while Entra ID cannot be reached", async () => {
+  it("cause no more requests while Entra ID cannot be reached", async () => {
     const { clock, asked, state, login } = open();
     assert.equal(await login(app(1), "old"), 535);
     clock.pass(30_000);
@@ -131,7 +131,7 @@ describe("devices with old secrets", () => {
 
 describe("guesses from one address", () => {
   for (const [what, guesses] of [["a thousand", 1000], ["sixty, all remembered", 60]] as const) {
-    it(`that go round ${what}, cost Entra ID twenty requests a minute at most`, async () => {
+    it(`that cycle through ${what}, cost Entra ID twenty requests a minute at most`, async () => {
       const { clock, asked, login } = open();
       for (let second = 0, guess = 0; second < 1200; second++) {
         for (let i = 0; i < 10; i++) await login(app(guess++ % guesses), "guess");
@@ -140,7 +140,7 @@ describe("guesses from one address", () => {
       assert(mostInAMinute(asked.entra) <= 20, `${mostInAMinute(asked.entra)} in a minute`);
     });
 
-    it(`at ids, ${what}, cost the table 110 questions a minute at most`, async () => {
+    it(`at ids, ${what}, cost the table 110 queries a minute at most`, async () => {
       const { clock, asked, login } = open();
       for (let second = 0, guess = 0; second < 1200; second++) {
         for (let i = 0; i < 10; i++) await login(`id${guess++ % guesses}@lookup`, "guess");
@@ -152,10 +152,10 @@ describe("guesses from one address", () => {
   }
 });
 
-describe("an entry that is mended", () => {
+describe("an entry that is corrected", () => {
   const ids = { tenant_id: TENANT, client_id: CLIENT };
 
-  it("lets its device in at the next try, two seconds after the last look", async () => {
+  it("accepts its device at the next attempt, 2 s after the last read", async () => {
     const faults: Record<string, Record<string, unknown> | undefined> = {
       missing: undefined,
       disabled: { ...ids, disabled: true },
@@ -174,7 +174,7 @@ describe("an entry that is mended", () => {
     }
   });
 
-  it("lets it in beside two devices with old secrets that use the same entries", async () => {
+  it("accepts it next to two devices with old secrets that use the same entries", async () => {
     const rows: Record<string, Record<string, unknown>> = { a: ids, b: ids };
     const { clock, login } = open(rows);
     for (let second = 0; second < 60; second++) {

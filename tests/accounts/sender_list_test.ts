@@ -1,4 +1,4 @@
-/** Lists of addresses that may send (ALLOWED_SENDERS, allowed_senders), and what is on them. */
+/** Lists of allowed senders (ALLOWED_SENDERS, allowed_senders), and what they contain. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { SenderList } from "../../src/accounts/sender_list.ts";

@@ -12,7 +12,7 @@ const LIVE = { expiry: () => undefined };
 describe("a sender policy", () => {
   const policy = new SenderRules(SenderList.parse("@x.test"));
 
-  it("restricts an account where ALLOWED_SENDERS or its own list does", () => {
+  it("restricts an account by ALLOWED_SENDERS or its own list", () => {
     const free = new SenderRules();
     assert.equal(free.restricts({}), false);
     assert.equal(free.refusal({}, "anybody@x.test"), undefined);
@@ -20,14 +20,14 @@ describe("a sender policy", () => {
     assert.equal(policy.restricts({}), true);
   });
 
-  it("wants both lists to have the address, and says which one does not", () => {
+  it("requires the address on both lists, and names the list that lacks it", () => {
     const account = { allowedSenders: "a@x.test, b@y.test" };
     assert.equal(policy.refusal(account, "A@x.test"), undefined);
     assert.equal(policy.refusal(account, "c@x.test"), REPLIES.senderNotInEntry);
     assert.equal(policy.refusal(account, "b@y.test"), REPLIES.senderNotAllowed);
   });
 
-  it("keeps the lists of several accounts apart, however often each is asked about", () => {
+  it("keeps the lists of several accounts apart, however often each is checked", () => {
     for (let round = 0; round < 2; round++) {
       for (const sender of ["a@x.test", "b@x.test"]) {
         assert.equal(policy.refusal({ allowedSenders: sender }, sender), undefined);
@@ -36,7 +36,7 @@ describe("a sender policy", () => {
     }
   });
 
-  it("allows nothing by a stored list that cannot be read", () => {
+  it("allows nothing by a stored list that cannot be parsed", () => {
     for (const allowedSenders of ["", "*@x.test", "nobody"]) {
       assert.equal(policy.refusal({ allowedSenders }, "a@x.test"), REPLIES.senderNotInEntry);
     }
@@ -44,7 +44,7 @@ describe("a sender policy", () => {
 });
 
 describe("the check of MAIL", () => {
-  it("reads the entry again only where it says no, and keeps to what it was where that fails", async () => {
+  it("reads the entry again only after a refusal, and keeps the old one if that fails", async () => {
     const account = { ...APP, allowedSenders: "a@x.test" };
     let refreshed = 0;
     const check = senderCheck(account, {
@@ -64,7 +64,7 @@ describe("the check of MAIL", () => {
     assert.equal(refreshed, 2);
   });
 
-  it("says first that the login has expired", () => {
+  it("reports first that the login has expired", () => {
     const check = senderCheck({ ...APP, fromEmail: "a@x.test" }, {
       authorization: { expiry: () => REPLIES.tooManyMessages },
       policy: new SenderRules(),

@@ -1,4 +1,4 @@
-/** What of a username is written out: it may be a secret in the wrong field (CWE-532). */
+/** How much of a username is shown: it may be a secret in the wrong field (CWE-532). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { LoginResult } from "../../src/accounts/account.ts";
@@ -8,10 +8,10 @@ import { looksLikeSecret, Secret, withoutSecrets } from "../../src/secret.ts";
 import { reply } from "../../src/smtp/reply.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 
-/** In the form of Entra ID's, and no secret of anybody's. */
+/** In the form of Entra ID's, but not a real secret. */
 const SECRET = "aB38Q~xYzXyZxYzXyZxYzXyZxYzXyZxYzXyZxY_1";
 
-describe("a username that is written out", () => {
+describe("a username as it is shown", () => {
   const CASES: readonly (readonly [what: string, text: string, shown: string])[] = [
     ["one of tenant and client", USERNAME, USERNAME],
     ["without the domain behind it", `${USERNAME}.example.com`, USERNAME],
@@ -38,7 +38,7 @@ describe("a username that is written out", () => {
     it(`is ${what}`, () => assert.equal(shownUsername(text, "@"), shown));
   }
 
-  it("is any id that the lookup table has", () => {
+  it("is whole if it is an id of the lookup table", () => {
     assert.equal(shownUsername("hunter2!@lookup", "@", true), "hunter2!@lookup");
   });
 });
@@ -57,19 +57,19 @@ describe("a login's username", () => {
     return shownCredentials(credentials, result, "@").username;
   };
 
-  it("is shown where Entra ID or an entry has refused it, so that the table has it", () => {
+  it("is shown if Entra ID or an entry has refused it, because then the table has it", () => {
     assert.equal(shown("hunter2!@lookup", refused("AADSTS7000215")), "hunter2!@lookup");
     const disabled = { ...refused("ENTRY_DISABLED"), entry: { id: "hunter2!" } } as LoginResult;
     assert.equal(shown("hunter2!@lookup", disabled), "hunter2!@lookup");
   });
 
-  it("is not shown where the table does not have it, or nobody knows", () => {
+  it("is not shown if the table does not have it, or that is unknown", () => {
     for (const code of ["NO_ENTRY", "NO_TABLE", "ECONNREFUSED", undefined]) {
       assert.equal(shown("hunter2!@lookup", refused(code)), "(8 characters, not shown)@lookup");
     }
   });
 
-  it("may be a mail address where the client brings a token", () => {
+  it("may be a mail address if the client logs in with a token", () => {
     assert.equal(shown("ann@example.com", refused(), true), "ann@example.com");
     assert.equal(shown("", refused(), true), "");
     assert.equal(shown(SECRET, refused(), true), "(40 characters, not shown)");
@@ -78,7 +78,7 @@ describe("a login's username", () => {
 });
 
 describe("what has the form of a client secret", () => {
-  it("is told to be one in the place of a username", () => {
+  it("is reported as a secret in place of a username", () => {
     for (const text of [SECRET, `${SECRET}@example.com`, `${TENANT}@${SECRET}`]) {
       const name = parseUsername(text, "@");
       assert(name.type === "invalid");
@@ -95,7 +95,7 @@ describe("what has the form of a client secret", () => {
     assert.doesNotMatch(name.problem, /secret/);
   });
 
-  it("is taken out of a text, and nothing else is", () => {
+  it("is removed from a text, and nothing else is", () => {
     assert.equal(withoutSecrets(`FROM:<${SECRET}@x.test>`), "FROM:<[40 characters]@x.test>");
     assert.equal(withoutSecrets(`"${SECRET}"`), '"[40 characters]"');
     for (
@@ -111,7 +111,7 @@ describe("what has the form of a client secret", () => {
     assert.ok(looksLikeSecret(SECRET) && !looksLikeSecret(USERNAME));
   });
 
-  it("is looked for in a time that grows with the text and no faster", () => {
+  it("is found in time proportional to the text", () => {
     const long = "aB1~".repeat(250_000);
     const begun = performance.now();
     withoutSecrets(long);

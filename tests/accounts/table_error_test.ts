@@ -1,5 +1,5 @@
 /**
- * What the errors of the table service mean.
+ * The meaning of the table service's errors.
  * https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes
  */
 import assert from "node:assert/strict";
@@ -12,7 +12,7 @@ function service(statusCode: number, code?: string): Error {
 }
 
 describe("an error of the table service", () => {
-  it("says that an entry is missing, also where no entry can have the key", () => {
+  it("means that an entry is missing, also if no entry can have the key", () => {
     const missing = [
       service(404, "ResourceNotFound"),
       ...["OutOfRangeInput", "KeyValueTooLarge", "PropertyValueTooLarge"].map((code) =>
@@ -32,7 +32,7 @@ describe("an error of the table service", () => {
     for (const error of others) assert.equal(isMissingEntry(error), false);
   });
 
-  it("is of the table where access, address or load are the reason, else of the query alone", () => {
+  it("concerns the table if access, address or load are the reason, else only the query", () => {
     const concerns = (status: number) => classifyTableError(service(status), 1000).concerns;
     for (const status of [401, 403, 404, 407, 408, 429, 500, 503, 302]) {
       assert.equal(concerns(status), "table", String(status));
@@ -42,7 +42,7 @@ describe("an error of the table service", () => {
     }
   });
 
-  it("says that the table is gone only where it was deleted", () => {
+  it("means that the table is gone only if it was deleted", () => {
     for (const [status, code] of [[404, "TableNotFound"], [409, "TableBeingDeleted"]] as const) {
       assert.equal(classifyTableError(service(status, code), 1000).gone, true);
     }

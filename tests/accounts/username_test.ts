@@ -1,4 +1,4 @@
-/** Every form of an SMTP username, as the relay's predecessor took them. */
+/** Every form of an SMTP username, as the Python relay accepted them. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -69,7 +69,7 @@ describe("an id in a username", () => {
     it(`cannot be ${what}`, () => assert.equal(parseId(text), undefined));
   }
 
-  it("has a short form that is read back, of 22 characters that no client objects to", () => {
+  it("has a short form of 22 characters that every client accepts, and that can be decoded", () => {
     fc.assert(fc.property(fc.uuid(), (uuid) => {
       const short = shortId(uuid);
       assert.match(short, /^[A-Za-z0-9_-]{22}$/);
@@ -97,7 +97,7 @@ describe("a username", () => {
       });
     }
 
-    it(`with ${delimiter} loses all from the first dot behind the delimiter on`, () => {
+    it(`with ${delimiter} loses everything from the first dot after the delimiter`, () => {
       for (
         const suffix of [".com", ".example.com", ".", "..", `.x${delimiter}y`, ".=", ".\u00fc"]
       ) {
@@ -152,7 +152,7 @@ describe("a username", () => {
     ["no end", `${TENANT}@${CLIENT}.${"x".repeat(2000)}`, /too long/],
   ];
   for (const [what, name, problem] of REFUSED) {
-    it(`is refused with ${what}, and the refusal says why`, () => {
+    it(`is refused with ${what}, and the reason`, () => {
       const result = parseUsername(name, "@");
       assert(result.type === "invalid", JSON.stringify(result));
       assert.match(result.problem, problem);
@@ -160,7 +160,7 @@ describe("a username", () => {
     });
   }
 
-  it("never throws, whatever it is, and gives ids in lower case or a problem of one line", () => {
+  it("never throws, and yields ids in lower case or a problem of one line, whatever it is", () => {
     const piece = fc.oneof(
       fc.constantFrom("@", ":", "|", ".", "lookup", TENANT, TENANT_SHORT, CLIENT_BASE64, "="),
       fc.string({ unit: "binary", maxLength: 6 }),

@@ -1,4 +1,4 @@
-/** EXTRA_CA_CERTS_FILEPATH: what is read, and what an administrator reads when it cannot be. */
+/** EXTRA_CA_CERTS_FILEPATH: the files that are read, and the messages when they cannot be. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -29,7 +29,7 @@ describe("EXTRA_CA_CERTS_FILEPATH", () => {
     assert.deepEqual(readAuthorities(undefined), []);
   });
 
-  it("may hold several, with text around them and any line ends", () => {
+  it("may contain several, with text around them and any line ends", () => {
     const text = `# The company's own\r\n${one.replaceAll("\n", "\r\n")}\r\n\nother:\n${other}`;
     const found = readAuthorities([{ variable: "EXTRA_CA_CERTS_FILEPATH", path: file(text) }]).map((
       pem,
@@ -37,7 +37,7 @@ describe("EXTRA_CA_CERTS_FILEPATH", () => {
     assert.deepEqual(found, [one, other].map((pem) => pem.replace(/\s/g, "")));
   });
 
-  it("may be in several files, each of which is told of by the variable that names it", () => {
+  it("may be in several files, each reported by the variable that names it", () => {
     const path = file(one);
     const missing = join(directory, "none.pem");
     assert.deepEqual(

@@ -1,4 +1,4 @@
-/** The certificate in force: what is told of it, when it is replaced, and when it stays. */
+/** The current certificate: what is logged about it, when it is replaced, and when it is kept. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { afterEach, before, describe, it } from "node:test";
@@ -21,8 +21,8 @@ import { settingsOf } from "../support/settings.ts";
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 
-/** A source that finds what it is told to, and tells of each look. */
-class ToldSource implements CertificateSource {
+/** A source that returns what the test sets, and reports each read. */
+class FakeSource implements CertificateSource {
   readonly name = "told";
   readonly interval: number | undefined;
   readonly patience: number;
@@ -47,7 +47,7 @@ class ToldSource implements CertificateSource {
       : { certificate: this.next, revision, detail: { version: "v1" } };
   }
 
-  /** So many looks from now on have begun; all but the last one are over. */
+  /** Waits until so many more reads have begun; all but the last one have ended. */
   async looks(count: number): Promise<void> {
     for (let i = 0; i < count; i++) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
@@ -59,12 +59,12 @@ function revisionOf({ certificate, privateKey }: Certificate): string {
   return createHash("sha256").update(certificate + privateKey).digest("hex");
 }
 
-/** Not by an assertion of equality, which would print keys. */
+/** Not an assertion of equality, which would print keys. */
 function assertServes({ identity }: CertificateManager, { privateKey }: Certificate): void {
   assert.ok(identity.privateKey === privateKey, "it is another certificate that is in force");
 }
 
-/** Waits for what no event tells of, for some seconds. */
+/** Waits some seconds for a condition without an event. */
 async function until(condition: () => boolean): Promise<void> {
   for (let tries = 0; !condition(); tries++) {
     assert.ok(tries < 5000, "it has not come");
@@ -78,7 +78,7 @@ interface Line {
   readonly [field: string]: unknown;
 }
 
-describe("the certificate in force", () => {
+describe("the current certificate", () => {
   let runtime: Runtime;
   let one: Chain;
   let other: Chain;
@@ -103,18 +103,18 @@ describe("the certificate in force", () => {
     const settings = settingsOf({});
     const manager = await CertificateManager.open({ source, settings, runtime, log, ...options });
     managers.push(manager);
-    const told = (message: string) => lines.filter((line) => line.message.startsWith(message));
-    return { manager, lines, told, output: () => output };
+    const linesOf = (message: string) => lines.filter((line) => line.message.startsWith(message));
+    return { manager, lines, linesOf, output: () => output };
   }
 
-  it("is told of at the start: subject, names, issuer, serial, key, dates, protocols, ciphers", async () => {
+  it("is logged at the start: subject, names, issuer, serial, key, dates, protocols, ciphers", async () => {
     for (
       const [chain, key, names, authentication] of [
         [one, "EC ", "DNS:one.example", "ECDSA"],
         [other, "RSA 2048", "DNS:other.example, DNS:third.example", "RSA"],
       ] as const
     ) {
-      const { lines, output } = await open(new ToldSource(chain));
+      const { lines, output } = await open(new FakeSource(chain));
       const [{ level, message, ...fields } = {} as Line] = lines;
       assert.deepEqual([level, message], ["INFO", "Certificate loaded"]);
       assert.match(
@@ -138,28 +138,28 @@ describe("the certificate in force", () => {
     }
   });
 
-  it("gives way to a new one, for the next handshake, and the log has it", async () => {
-    const source = new ToldSource(one);
-    const { manager, told } = await open(source);
+  it("is replaced by a new one for the next handshake, which is logged", async () => {
+    const source = new FakeSource(one);
+    const { manager, linesOf } = await open(source);
     const before = manager.identity;
     source.next = other;
     await source.looks(2);
     assertServes(manager, other);
     assert.ok(before.privateKey === one.privateKey, "connections keep what they have");
-    const [line, ...more] = told("Certificate replaced");
+    const [line, ...more] = linesOf("Certificate replaced");
     assert.deepEqual([line?.level, line?.["serial"], more], ["INFO", other.serial, []]);
     assert.equal(manager.state.expires, new Date(other.leaf.validTo).toISOString());
   });
 
-  it("stays when a new one fails its handshake, which is told once, and again after hours", async () => {
+  it("is kept when a new one fails its handshake, which is logged once, and again after hours", async () => {
     let elapsed = 0;
-    const source = new ToldSource(one);
-    const { manager, told } = await open(source, { elapsed: () => elapsed });
+    const source = new FakeSource(one);
+    const { manager, linesOf } = await open(source, { elapsed: () => elapsed });
     source.next = { ...other, privateKey: one.privateKey };
     await source.looks(4);
     assertServes(manager, one);
     const message = "New certificate rejected, keeping the current one";
-    const [line, ...more] = told(message);
+    const [line, ...more] = linesOf(message);
     assert.deepEqual([line?.level, line?.["days"], more], ["WARNING", 89, []]);
     assert.match(
       String(line?.["reason"]),
@@ -167,13 +167,13 @@ describe("the certificate in force", () => {
     );
     elapsed += 6 * HOUR;
     await source.looks(3);
-    assert.equal(told(message).length, 2);
+    assert.equal(linesOf(message).length, 2);
     source.next = other;
     await source.looks(2);
     assertServes(manager, other);
   });
 
-  /** A runtime that is out of sockets for a while; the port in its error is another one each time. */
+  /** A runtime without free sockets for a while; the port in its error differs each time. */
   function scarce() {
     const state = { out: false, handshakes: 0 };
     const listen: Runtime["listen"] = (options) => {
@@ -185,41 +185,41 @@ describe("the certificate in force", () => {
     return { state, runtime: short };
   }
 
-  it("gives way to a new one whose test handshake failed for a passing reason, once that has passed", async () => {
+  it("is replaced by a new one whose test handshake failed temporarily, once that is over", async () => {
     const { state, runtime } = scarce();
-    const source = new ToldSource(one);
-    const { manager, told } = await open(source, { runtime });
+    const source = new FakeSource(one);
+    const { manager, linesOf } = await open(source, { runtime });
     state.out = true;
     source.next = other;
     await source.looks(10);
     assertServes(manager, one);
-    const [line, ...more] = told("New certificate rejected, keeping the current one");
+    const [line, ...more] = linesOf("New certificate rejected, keeping the current one");
     assert.match(String(line?.["reason"]), /EMFILE/);
     assert.deepEqual(more, [], "one trouble, whatever its port");
     state.out = false;
     await source.looks(2);
     assertServes(manager, other);
-    assert.equal(told("Certificate replaced").length, 1);
+    assert.equal(linesOf("Certificate replaced").length, 1);
     const { handshakes } = state;
     await source.looks(3);
     assert.equal(state.handshakes, handshakes, "what is in force is not tested again");
   });
 
-  it("gives way to it soon, where the next look would be far off", async () => {
+  it("is replaced by it soon, even if the next read would be much later", async () => {
     const { state, runtime } = scarce();
-    const source = new ToldSource(one, { interval: HOUR });
-    const { manager, told } = await open(source, { runtime, retry: 1 });
+    const source = new FakeSource(one, { interval: HOUR });
+    const { manager, linesOf } = await open(source, { runtime, retry: 1 });
     state.out = true;
     source.next = other;
     await manager.refresh();
     assertServes(manager, one);
     state.out = false;
-    await until(() => told("Certificate replaced").length > 0);
+    await until(() => linesOf("Certificate replaced").length > 0);
     assertServes(manager, other);
   });
 
-  it("is not asked for that soon for ever, where the new one is really bad", async () => {
-    const source = new ToldSource(one, { interval: HOUR });
+  it("is not read that often for ever if the new one is really bad", async () => {
+    const source = new FakeSource(one, { interval: HOUR });
     const { manager } = await open(source, { retry: 1 });
     source.next = { ...other, privateKey: one.privateKey };
     const { reads } = source;
@@ -230,8 +230,8 @@ describe("the certificate in force", () => {
     assertServes(manager, one);
   });
 
-  it("is not asked for that soon any more, once the old one is back", async () => {
-    const source = new ToldSource(one, { interval: HOUR });
+  it("is no longer read that often once the old one is back", async () => {
+    const source = new FakeSource(one, { interval: HOUR });
     const { manager } = await open(source, { retry: 1 });
     source.next = { ...other, privateKey: one.privateKey };
     await manager.refresh();
@@ -242,9 +242,9 @@ describe("the certificate in force", () => {
     assert.equal(source.reads, reads + 1);
   });
 
-  it("is unchanged for whoever asks, where the old one is back after a bad one", async () => {
+  it("is reported as unchanged when the old one is back after a bad one", async () => {
     const { state, runtime } = scarce();
-    const source = new ToldSource(one, { interval: HOUR });
+    const source = new FakeSource(one, { interval: HOUR });
     const { manager, lines } = await open(source, { runtime });
     state.out = true;
     source.next = other;
@@ -262,49 +262,49 @@ describe("the certificate in force", () => {
     ]);
   });
 
-  it("stays when its source cannot be reached, which is told once for each reason", async () => {
-    const source = new ToldSource(one);
-    const { manager, told } = await open(source);
+  it("is kept when its source cannot be reached, which is logged once for each reason", async () => {
+    const source = new FakeSource(one);
+    const { manager, linesOf } = await open(source);
     source.next = new CertificateUnavailable("no network");
     await source.looks(4);
     source.next = new CertificateUnavailable("forbidden");
     await source.looks(4);
     assertServes(manager, one);
-    const lines = told("Certificate not refreshed, keeping the current one");
+    const lines = linesOf("Certificate not refreshed, keeping the current one");
     assert.deepEqual(
       lines.map(({ level, reason, days }) => [level, reason, days]),
       [["WARNING", "no network", 89], ["WARNING", "forbidden", 89]],
     );
     source.next = one;
     await source.looks(3);
-    assert.equal(told("Certificate readable again, and unchanged").length, 1);
+    assert.equal(linesOf("Certificate readable again, and unchanged").length, 1);
   });
 
-  it("waits with its warning as long as the source has patience, but not when it is asked", async () => {
-    const source = new ToldSource(one, { patience: 1, interval: HOUR });
-    const { manager, told } = await open(source);
+  it("delays its warning as long as the source allows, except on request", async () => {
+    const source = new FakeSource(one, { patience: 1, interval: HOUR });
+    const { manager, linesOf } = await open(source);
     source.next = new CertificateError("half");
     await manager.refresh();
-    assert.equal(told("New certificate rejected").length, 1);
+    assert.equal(linesOf("New certificate rejected").length, 1);
 
-    const patient = new ToldSource(one, { patience: 1 });
-    const second = await open(patient);
-    patient.next = new CertificateError("half");
-    await patient.looks(2);
-    assert.deepEqual(second.told("New certificate rejected"), []);
-    await patient.looks(2);
-    assert.equal(second.told("New certificate rejected").length, 1);
+    const slow = new FakeSource(one, { patience: 1 });
+    const second = await open(slow);
+    slow.next = new CertificateError("half");
+    await slow.looks(2);
+    assert.deepEqual(second.linesOf("New certificate rejected"), []);
+    await slow.looks(2);
+    assert.equal(second.linesOf("New certificate rejected").length, 1);
   });
 
-  it("is looked at at once when it is asked, and says so where nothing has changed", async () => {
-    const source = new ToldSource(one, { interval: HOUR });
-    const { manager, told } = await open(source);
+  it("is read immediately on request, and logged as unchanged if nothing has changed", async () => {
+    const source = new FakeSource(one, { interval: HOUR });
+    const { manager, linesOf } = await open(source);
     await manager.refresh();
-    assert.equal(told("Certificate unchanged").length, 1);
+    assert.equal(linesOf("Certificate unchanged").length, 1);
     source.next = other;
     await Promise.all([manager.refresh(), manager.refresh()]);
     assertServes(manager, other);
-    assert.equal(told("Certificate replaced").length, 1);
+    assert.equal(linesOf("Certificate replaced").length, 1);
   });
 
   for (
@@ -314,49 +314,49 @@ describe("the certificate in force", () => {
       ["expires soon", { from: -80, until: 10 }, "Certificate expires soon", false],
     ] as const
   ) {
-    it(`that ${name} is served, and warned about at the start and every day`, async () => {
+    it(`that ${name} is used, and warned about at the start and every day`, async () => {
       let elapsed = 0;
-      const source = new ToldSource(await issueChain(wishes));
-      const { manager, told } = await open(source, { elapsed: () => elapsed });
+      const source = new FakeSource(await issueChain(wishes));
+      const { manager, linesOf } = await open(source, { elapsed: () => elapsed });
       assert.deepEqual([manager.state.ready, manager.state.expired], [true, expired]);
       await source.looks(3);
-      const [line, ...more] = told(message);
+      const [line, ...more] = linesOf(message);
       assert.deepEqual([line?.level, more], ["WARNING", []]);
       for (let day = 1; day <= 2; day++) {
         elapsed += DAY - 1;
         await source.looks(3);
-        assert.equal(told(message).length, day);
+        assert.equal(linesOf(message).length, day);
         elapsed += 1;
         await source.looks(3);
-        assert.equal(told(message).length, day + 1);
+        assert.equal(linesOf(message).length, day + 1);
       }
       source.next = one;
       await source.looks(3);
       elapsed += DAY;
       await source.looks(3);
-      assert.equal(told(message).length, 3, "a good one is not warned about");
+      assert.equal(linesOf(message).length, 3, "a good one is not warned about");
     });
   }
 
-  it("comes to its end while it is in force: that is told, and /readyz has it", async () => {
+  it("may expire while it is current, which is logged and shown by /readyz", async () => {
     let now = Date.now();
-    const source = new ToldSource(one);
-    const { manager, told } = await open(source, { now: () => now });
+    const source = new FakeSource(one);
+    const { manager, linesOf } = await open(source, { now: () => now });
     assert.equal(manager.state.expired, false);
     now += 91 * DAY;
     await source.looks(3);
-    assert.equal(told("Certificate expired").length, 1);
+    assert.equal(linesOf("Certificate expired").length, 1);
     assert.equal(manager.state.expired, true);
   });
 
-  it("is waited for, look after look, where a source does not answer", async () => {
-    const source = new ToldSource(one);
-    const { manager, told } = await open(source, { timeout: 5 });
+  it("is awaited, read after read, when a source does not respond", async () => {
+    const source = new FakeSource(one);
+    const { manager, linesOf } = await open(source, { timeout: 5 });
     const answer = Promise.withResolvers<ReadResult>();
     const reads = source.reads;
     source.next = answer.promise;
     await source.looks(1);
-    await until(() => told("Certificate not refreshed").length > 0);
+    await until(() => linesOf("Certificate not refreshed").length > 0);
     assert.ok(source.reads <= reads + 2, "one read hangs, no more are begun");
     source.next = other;
     answer.resolve({ certificate: other, revision: revisionOf(other) });
@@ -364,16 +364,16 @@ describe("the certificate in force", () => {
     assertServes(manager, other);
   });
 
-  it("is looked at no more once the relay has stopped", async () => {
-    const source = new ToldSource(one);
+  it("is no longer read once the relay has stopped", async () => {
+    const source = new FakeSource(one);
     const { manager, lines } = await open(source);
     await source.looks(1);
     manager.close();
     const reads = source.reads;
-    const told = lines.length;
+    const logged = lines.length;
     source.next = other;
     await manager.refresh();
     await new Promise((resolve) => setTimeout(resolve, 20));
-    assert.deepEqual([source.reads, lines.length], [reads, told]);
+    assert.deepEqual([source.reads, lines.length], [reads, logged]);
   });
 });

@@ -49,7 +49,7 @@ describe("the watch over the certificate's files", () => {
     writeFileSync(path(folder, "key.pem"), privateKey);
   }
 
-  /** A look, with what it knows from the one before. */
+  /** A read, with the state of the one before. */
   function watch(watched: FileSource) {
     let known: string | undefined;
     return async (complete = false) => {
@@ -60,7 +60,7 @@ describe("the watch over the certificate's files", () => {
     };
   }
 
-  it("finds nothing new in files that are only touched, or written again as they were", async () => {
+  it("finds nothing new in files that are only touched, or rewritten unchanged", async () => {
     write("", one);
     const look = watch(source());
     assert.equal(await look(), one.serial);
@@ -70,7 +70,7 @@ describe("the watch over the certificate's files", () => {
     assert.equal(await look(), undefined);
   });
 
-  it("sees files that were written in place, and files that were renamed into their place", async () => {
+  it("sees files written in place, and files renamed over them", async () => {
     write("", one);
     const look = watch(source());
     assert.equal(await look(), one.serial);
@@ -82,7 +82,7 @@ describe("the watch over the certificate's files", () => {
     assert.equal(await look(), one.serial);
   });
 
-  it("sees certbot's symbolic links in live/ turn to other files in archive/", async () => {
+  it("sees certbot's symbolic links in live/ change to other files in archive/", async () => {
     mkdirSync(path("archive"));
     mkdirSync(path("live"));
     const issue = (number: number, { certificate, privateKey }: Certificate) => {
@@ -100,7 +100,7 @@ describe("the watch over the certificate's files", () => {
     assert.equal(await look(), other.serial);
   });
 
-  it("sees the symbolic link ..data of a Kubernetes volume turn to another directory", async () => {
+  it("sees the symbolic link ..data of a Kubernetes volume change to another directory", async () => {
     const publish = (version: string, certificate: Certificate) => {
       write(version, certificate);
       symlinkSync(version, path("..data_tmp"));
@@ -116,11 +116,11 @@ describe("the watch over the certificate's files", () => {
     assert.equal(await look(), other.serial);
   });
 
-  it("takes nothing while somebody writes: only what stays the same for a while", async () => {
+  it("accepts nothing while files are being written, only what stays the same for a while", async () => {
     write("", one);
     const look = watch(source());
     await look();
-    // A certificate without its chain fits its key: only time tells that more is to come.
+    // A certificate without its chain matches its key: only time shows that more follows.
     writeFileSync(path("key.pem"), other.privateKey);
     writeFileSync(path("cert.pem"), `${other.certificates[0]}\n`);
     const looking = look();
@@ -130,7 +130,7 @@ describe("the watch over the certificate's files", () => {
     assert.equal(await look(), undefined, "it was taken with its chain");
   });
 
-  it("finds nothing new where the old files are back before the new ones have settled", async () => {
+  it("finds nothing new when the old files are back before the new ones have settled", async () => {
     write("", one);
     const look = watch(source());
     await look();
@@ -163,7 +163,7 @@ describe("the watch over the certificate's files", () => {
     assert.equal(await look(), other.serial);
   });
 
-  it("waits for nobody where it is told that the files are complete", async () => {
+  it("does not wait on a signal that the files are complete", async () => {
     write("", one);
     const look = watch(
       new FileSource({

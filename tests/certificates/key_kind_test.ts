@@ -30,7 +30,7 @@ describe("the kind of a key", () => {
     assert.deepEqual(kindOfCertificate({ raw: first }), { name: "EC P-384" });
   });
 
-  it("is unknown where the octets are not a whole certificate or key", () => {
+  it("is unknown if the octets are not a whole certificate or key", () => {
     const raw = derOf(P384.certificate);
     for (let length = 0; length < raw.length; length++) {
       assert.equal(kindOfCertificate({ raw: raw.subarray(0, length) }), undefined);

@@ -1,6 +1,6 @@
 /**
- * The certificate from Key Vault, through the SDK and its challenge, from an imitated vault and an
- * imitated Entra ID; and what an administrator reads when there is none to be had.
+ * The certificate from Key Vault, through the SDK and its challenge, from a simulated vault and a
+ * simulated Entra ID; and the messages when it is not available.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -103,7 +103,7 @@ async function source(wishes: Wishes = {}): Promise<KeyVaultSource> {
   });
 }
 
-/** Has the imitated vault answer for another address. */
+/** Makes the simulated vault respond for another address. */
 function leadingHere(url: string): PipelineClient {
   const transport = azureTransport(http);
   return {
@@ -127,7 +127,7 @@ const look = (known?: string) => ({
   signal: new AbortController().signal,
 });
 
-/** The one line that it fails with, and whether the vault is to blame. */
+/** The one line of its error, and whether the vault is the cause. */
 async function problem(wishes: Wishes = {}): Promise<{ line: string; unavailable: boolean }> {
   try {
     await (await source(wishes)).read(look());
@@ -183,8 +183,8 @@ for (const kind of ["RSA", "EC"] as const) {
   });
 }
 
-describe("a look into Key Vault", () => {
-  it("answers the challenge once, and is one request from then on", async () => {
+describe("a read of Key Vault", () => {
+  it("answers the challenge once, and is one request afterwards", async () => {
     const chain = chains.get("EC")!;
     const version = vault.putPkcs12(NAME, chain);
     const opened = await source();
@@ -203,7 +203,7 @@ describe("a look into Key Vault", () => {
     assert.equal((await opened.read(look(version)))!.revision, next);
   });
 
-  it("comes again and again while it is in force, and a new version is taken by itself", async () => {
+  it("is repeated while the certificate is current, and finds a new version", async () => {
     vault.putPkcs12(NAME, chains.get("RSA")!);
     const replaced = Promise.withResolvers<string>();
     const manager = await CertificateManager.open({
@@ -277,7 +277,7 @@ describe("a certificate in Key Vault that cannot be used", () => {
   });
 });
 
-describe("a vault that does not hand it out", () => {
+describe("a vault that does not return it", () => {
   const FAULTS: readonly (readonly [fault: VaultFault, line: RegExp])[] = [
     ["forbidden by role", /give the relay's identity the role "Key Vault Secrets User".*ByRbac\)$/],
     ["forbidden by policy", /access policy must let .* get secrets \(AccessDenied\)$/],
@@ -287,7 +287,7 @@ describe("a vault that does not hand it out", () => {
     ["hangs up", /it cannot be reached: /],
   ];
   for (const [fault, words] of FAULTS) {
-    it(`is told of in one line: ${fault}`, async () => {
+    it(`is reported in one line: ${fault}`, async () => {
       vault.putPkcs12(NAME, chains.get("EC")!);
       vault.fault = fault;
       const { line, unavailable } = await problem();
@@ -297,26 +297,26 @@ describe("a vault that does not hand it out", () => {
     });
   }
 
-  it("is told of in one line: no such certificate", async () => {
+  it("is reported in one line: no such certificate", async () => {
     const { line, unavailable } = await problem();
     assert.match(line, /it has no certificate "smtp-relay": check AZURE_KEY_VAULT_CERT_NAME/);
     assert.equal(unavailable, true);
   });
 
-  it("is told of in one line: disabled", async () => {
+  it("is reported in one line: disabled", async () => {
     vault.putPkcs12(NAME, chains.get("EC")!);
     vault.setEnabled(NAME, false);
     assert.match((await problem()).line, /"smtp-relay" is disabled: .* \(SecretDisabled\)$/);
   });
 
-  it("is told of in one line: not there", async () => {
+  it("is reported in one line: unreachable", async () => {
     const { url } = vault;
     await vault.close();
     const { line } = await problem({ url });
     assert.match(line, /it cannot be reached: ECONNREFUSED/);
   });
 
-  it("is told of in one line: the relay's own secret is wrong", async () => {
+  it("is reported in one line: the relay's own secret is wrong", async () => {
     const { line, unavailable } = await problem({ secret: WRONG_SECRET });
     assert.match(
       line,
@@ -326,12 +326,12 @@ describe("a vault that does not hand it out", () => {
     assert.equal(unavailable, true);
   });
 
-  it("is told of in one line: Entra ID is not there", async () => {
+  it("is reported in one line: Entra ID is unreachable", async () => {
     const { line } = await problem({ authority: new URL("http://127.0.0.1:9/entra") });
     assert.match(line, /the relay's own identity gets no token for it: Entra ID cannot be reached/);
   });
 
-  it("gets no token where it is no Key Vault by its name: the challenge's resource must be part of it", async () => {
+  it("gets no token if its name is not a Key Vault's: the challenge's resource must be part of it", async () => {
     vault.putPkcs12(NAME, chains.get("EC")!);
     const { line } = await problem({ url: "https://vault.example", imitated: false });
     assert.match(

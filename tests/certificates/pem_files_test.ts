@@ -1,4 +1,4 @@
-/** The certificate from two files, and what an administrator reads when it is not one. */
+/** The certificate from two files, and the messages when it cannot be used. */
 import assert from "node:assert/strict";
 import { createPrivateKey } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ before(async () => {
 });
 after(() => rmSync(directory, { recursive: true }));
 
-/** The one line that it fails with. */
+/** The one line of its error. */
 function problem(certificatePath: string, keyPath: string): string {
   try {
     readCertificate(certificatePath, keyPath);
@@ -44,7 +44,7 @@ function file(name: string, text: string): string {
 }
 
 describe("the certificate's files", () => {
-  it("are read, when they fit", () => {
+  it("are read if they match", () => {
     const read = readCertificate(good.certificatePath, good.keyPath);
     assert.equal(read.certificate, made.certificate);
     assert.equal(read.privateKey, made.privateKey);
@@ -52,14 +52,14 @@ describe("the certificate's files", () => {
     assert.match(read.leaf.subject, /localhost/);
   });
 
-  it("may hold the chain behind the certificate, which comes first", () => {
+  it("may contain the chain after the certificate, which comes first", () => {
     const chain = file("chain.pem", made.certificate + other.certificate);
     const read = readCertificate(chain, good.keyPath);
     assert.equal(read.leaf.fingerprint256, made.leaf.fingerprint256);
     assert(read.certificate.includes(other.certificate));
   });
 
-  it("are missed by setting and name, with the way out", () => {
+  it("are reported missing by setting and name, with the remedy", () => {
     const missing = join(directory, "missing.pem");
     assert.equal(
       problem(missing, good.keyPath),
@@ -68,7 +68,7 @@ describe("the certificate's files", () => {
     assert.match(problem(good.certificatePath, missing), /^TLS_KEY_FILEPATH ".*" does not exist/);
   });
 
-  it("are refused when they cannot be read: a directory in their place", () => {
+  it("are refused when they cannot be read, as a directory cannot", () => {
     const path = join(directory, "a directory");
     mkdirSync(path);
     assert.equal(problem(path, good.keyPath), `TLS_CERT_FILEPATH "${path}" is a directory`);
@@ -83,7 +83,7 @@ describe("the certificate's files", () => {
     ["a key of nonsense", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"],
   ];
   for (const [what, text] of NO_PEM) {
-    it(`are refused when they hold ${what} (RFC 7468)`, () => {
+    it(`are refused when they contain ${what} (RFC 7468)`, () => {
       const path = file("no.pem", text);
       assert.match(problem(path, good.keyPath), /^TLS_CERT_FILEPATH ".*" holds no certificate/);
       assert.match(
@@ -99,12 +99,12 @@ describe("the certificate's files", () => {
       `TLS_CERT_FILEPATH "${good.keyPath}" holds the private key and TLS_KEY_FILEPATH ` +
         `"${good.certificatePath}" the certificate: exchange the two`,
     );
-    // One file with both is no such mistake, whichever of the two names it.
+    // One file with both is not such a mistake, whichever of the two names it.
     const both = file("both.pem", made.privateKey + made.certificate);
     assert.equal(readCertificate(both, both).leaf.fingerprint256, made.leaf.fingerprint256);
   });
 
-  it("are told of by what they hold, when both settings name the same one of them", () => {
+  it("are reported by their content when both settings name the same one", () => {
     assert.match(
       problem(good.keyPath, good.keyPath),
       /no certificate in PEM form, but a private key$/,
@@ -115,7 +115,7 @@ describe("the certificate's files", () => {
     );
   });
 
-  it("are refused when they are cut off, wherever: half a file holds a beginning", () => {
+  it("are refused when they are cut off at any point", () => {
     for (const length of [40, 300, made.certificate.length - 30]) {
       const half = file("half.pem", made.certificate.slice(0, length));
       assert.equal(
@@ -136,7 +136,7 @@ describe("the certificate's files", () => {
     const key = createPrivateKey(made.privateKey);
     const locked = { cipher: "aes-256-cbc", passphrase: "x", format: "pem" } as const;
     const pkcs8 = key.export({ ...locked, type: "pkcs8" }) as string;
-    // Of RFC 1421: only its header tells.
+    // In the form of RFC 1421, only the header shows it.
     const older = made.privateKey.replace(
       /(-----BEGIN) (PRIVATE KEY-----\n)/,
       "$1 EC $2Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n",
@@ -151,7 +151,7 @@ describe("the certificate's files", () => {
     }
   });
 
-  it("are both told of where both are wrong, in whatever way", async () => {
+  it("are both reported if both are wrong, in any way", async () => {
     const missing = join(directory, "missing.pem");
     const nonsense = file("nonsense.pem", "nonsense");
     const expected = [
@@ -179,7 +179,7 @@ describe("the certificate's files", () => {
     }
   });
 
-  it("are refused when one is given for the other", () => {
+  it("are refused when one is given instead of the other", () => {
     assert.match(
       problem(good.keyPath, good.keyPath),
       /^TLS_CERT_FILEPATH ".*" holds no certificate/,
@@ -205,7 +205,7 @@ describe("the certificate's files", () => {
   });
 });
 
-describe("a self-made certificate", () => {
+describe("a self-signed certificate", () => {
   it("is for loopback names only, for thirty days, and new each time", () => {
     const { leaf } = made;
     assert.equal(leaf.checkHost("localhost"), "localhost");

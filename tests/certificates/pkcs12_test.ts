@@ -29,12 +29,12 @@ for (const kind of ["RSA", "EC"] as const satisfies readonly KeyKind[]) {
     }
 
     for (const encryption of ["3des", "aes256"] as const) {
-      it(`is read where it is encrypted by ${encryption}, certificates octet for octet`, async () => {
+      it(`is read if it is encrypted by ${encryption}, certificates octet for octet`, async () => {
         const { certificates, privateKey } = chain;
         await assertSame(makePkcs12({ certificates, privateKey, encryption }));
       });
 
-      it(`is refused where it has a password (${encryption})`, async () => {
+      it(`is refused if it has a password (${encryption})`, async () => {
         const { certificates, privateKey } = chain;
         const octets = makePkcs12({ certificates, privateKey, encryption, password: "x" });
         await assert.rejects(
@@ -78,7 +78,7 @@ for (const kind of ["RSA", "EC"] as const satisfies readonly KeyKind[]) {
   });
 }
 
-describe("what is no PKCS#12", () => {
+describe("data that is not PKCS#12", () => {
   it("is refused with one line and without its content", async () => {
     const { certificates, privateKey } = await issueChain();
     const good = makePkcs12({ certificates, privateKey });

@@ -1,4 +1,4 @@
-/** TLS settings are proved at the start: what cannot be obeyed stops it, not the first client. */
+/** TLS settings are tested at the start: unsupported ones stop the start, not the first client. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -42,7 +42,7 @@ async function load(environment: Record<string, string>, certificate = made.EC) 
   return identity;
 }
 
-/** The line that the start is refused with. */
+/** The line with which the start fails. */
 async function refusal(
   environment: Record<string, string>,
   certificate = made.EC,
@@ -57,7 +57,7 @@ async function refusal(
   assert.fail("it was taken");
 }
 
-/** The protocol that a client of this version gets, or undefined for none. */
+/** The protocol that a client of this version negotiates; undefined if it fails. */
 async function handshake(identity: Awaited<ReturnType<typeof load>>, version: TlsVersion) {
   try {
     return (await testHandshake(runtime, identity, version)).protocol;
@@ -67,7 +67,7 @@ async function handshake(identity: Awaited<ReturnType<typeof load>>, version: Tl
 }
 
 describe("the TLS identity", () => {
-  it("is the files' that the settings name", async () => {
+  it("is read from the files that the settings name", async () => {
     const { certificatePath, keyPath } = writeCertificate(directory, "good", made.EC);
     const { identity, certificate } = await loadIdentity(
       settingsOf({ TLS_CERT_FILEPATH: certificatePath, TLS_KEY_FILEPATH: keyPath }),
@@ -78,14 +78,14 @@ describe("the TLS identity", () => {
     assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
   });
 
-  it("is refused with the file's problem, where there is one", async () => {
+  it("is refused with the file's problem, if there is one", async () => {
     await assert.rejects(
       loadIdentity(settingsOf({ TLS_CERT_FILEPATH: join(directory, "missing") }), runtime),
       CertificateError,
     );
   });
 
-  it("takes TLS 1.2 and 1.3 by default (RFC 9325 §3.1.1)", async () => {
+  it("accepts TLS 1.2 and 1.3 by default (RFC 9325 §3.1.1)", async () => {
     const identity = await load({});
     assert.equal(await handshake(identity, "1.2"), "TLSv1.2");
     assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
@@ -93,14 +93,14 @@ describe("the TLS identity", () => {
     assert.equal(await handshake(identity, "1.0"), undefined);
   });
 
-  it("takes nothing older than TLS_MIN_VERSION=1.3", async () => {
+  it("accepts nothing older than TLS_MIN_VERSION=1.3", async () => {
     const identity = await load({ TLS_MIN_VERSION: "1.3" });
     assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
     assert.equal(await handshake(identity, "1.2"), undefined);
   });
 
   for (const version of ["1.0", "1.1"] as const) {
-    it(`takes TLS ${version} where the runtime can, else TLS_MIN_VERSION=${version} stops the start`, async () => {
+    it(`accepts TLS ${version} if the runtime supports it, else TLS_MIN_VERSION=${version} stops the start`, async () => {
       if (runtime.name === "Bun") {
         const identity = await load({ TLS_MIN_VERSION: version });
         assert.equal(await handshake(identity, version), version === "1.0" ? "TLSv1" : "TLSv1.1");
@@ -120,7 +120,7 @@ describe("the TLS identity", () => {
       const line = await refusal({ TLS_CIPHER_SUITE: ciphers });
       const named = `TLS_CIPHER_SUITE "${ciphers}" cannot be used on`;
       assert(line.startsWith(`${named} ${runtime.name} ${runtime.version}: `), line);
-      // Neither the version nor the certificate is to blame.
+      // Neither the version nor the certificate is the cause.
       assert(!/TLS_MIN_VERSION|with this certificate/.test(line), line);
     }
   });
@@ -135,7 +135,7 @@ describe("the TLS identity", () => {
     });
 
     for (const cipher of [`ECDHE-${kind}-AES128-GCM-SHA256`, `ECDHE-${kind}-AES256-GCM-SHA384`]) {
-      it(`uses ${cipher} where TLS_CIPHER_SUITE says so and the runtime obeys, else stops the start`, async () => {
+      it(`uses ${cipher} from TLS_CIPHER_SUITE if the runtime supports it, else stops the start`, async () => {
         if (runtime.name === "Bun") {
           const identity = await load({ TLS_CIPHER_SUITE: cipher }, made[key]);
           assert.equal((await testHandshake(runtime, identity, "1.2")).cipher, cipher);
@@ -147,7 +147,7 @@ describe("the TLS identity", () => {
       });
     }
 
-    it(`tells what handshakes with an ${key} key come to, in each version from the oldest on`, async () => {
+    it(`reports the result of handshakes with an ${key} key, in each version from the oldest`, async () => {
       const { handshakes } = await loadIdentity(settingsOf({}), runtime, made[key]);
       assert.deepEqual(handshakes.map(({ protocol }) => protocol), ["TLSv1.2", "TLSv1.3"]);
       assert.match(handshakes[0]!.cipher, new RegExp(`^ECDHE-${kind}-`));
@@ -157,7 +157,7 @@ describe("the TLS identity", () => {
     });
   }
 
-  it("is not judged by its cipher string where only TLS 1.3 is left, of which it says nothing", async () => {
+  it("is not judged by its cipher string if only TLS 1.3 is left, which the string does not cover", async () => {
     const identity = await load({
       TLS_MIN_VERSION: "1.3",
       TLS_CIPHER_SUITE: "ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -165,7 +165,7 @@ describe("the TLS identity", () => {
     assert.equal(await handshake(identity, "1.3"), "TLSv1.3");
   });
 
-  it("is refused when key and certificate do not fit, by the handshake itself", async () => {
+  it("is refused by the handshake itself when key and certificate do not match", async () => {
     const other = await selfSignedCertificate();
     await assert.rejects(
       loadIdentity(settingsOf({}), runtime, { ...made.EC, privateKey: other.privateKey }),
@@ -174,7 +174,7 @@ describe("the TLS identity", () => {
   });
 });
 
-/** What the start is refused with where the files hold these. */
+/** The error of a start with these in the files. */
 async function refusalOf(certificate: string, privateKey: string): Promise<string> {
   const files = {
     TLS_CERT_FILEPATH: join(directory, "kind.pem"),
@@ -194,18 +194,18 @@ async function refusalOf(certificate: string, privateKey: string): Promise<strin
 describe("the kind of key", () => {
   const served: readonly KindOfKey[] = [P384, ED25519];
   for (const { kind, certificate, privateKey } of served) {
-    it(`${kind} is served, as the list of those that work says`, async () => {
+    it(`${kind} is usable, as the list of usable kinds says`, async () => {
       assert.equal(await refusalOf(certificate, privateKey), "");
     });
   }
 
-  it("P-256 and RSA of 2048 bits are served too, and so are long RSA keys", async () => {
+  it("P-256 and RSA from 2048 bits are usable too", async () => {
     for (const { certificate, privateKey } of [made.EC, made.RSA]) {
       assert.equal(await refusalOf(certificate, privateKey), "");
     }
   });
 
-  // P-521 is served by one of the runtimes.
+  // P-521 is supported by one of the runtimes.
   const others: readonly KindOfKey[] = [SECP256K1, RSA_PSS, ED448, P224, BRAINPOOL];
   const unserved = "Deno" in globalThis ? others : [P521, ...others];
   for (const { kind, certificate, privateKey } of unserved) {
@@ -217,19 +217,19 @@ describe("the kind of key", () => {
     });
   }
 
-  it("is served out of one file with certificate and key in it, in either order", async () => {
+  it("is usable from one file with certificate and key, in either order", async () => {
     const { certificate, privateKey } = made.EC;
     for (const both of [certificate + privateKey, privateKey + certificate]) {
       assert.equal(await refusalOf(both, both), "");
     }
   });
 
-  it("is told of keys in the older form as well (RFC 5915)", async () => {
+  it("is known of keys in the older form as well (RFC 5915)", async () => {
     const line = await refusalOf(SECP256K1.certificate, SECP256K1_OLD_FORM);
     assert.match(line, /of the kind EC secp256k1\b/);
   });
 
-  it("is no excuse for a key that is another certificate's", async () => {
+  it("is not blamed when the key is another certificate's", async () => {
     assert.match(
       await refusalOf(P384.certificate, ED25519.privateKey),
       /is not the key of the certificate/,
@@ -240,7 +240,7 @@ describe("the kind of key", () => {
 describe("a security level in TLS_CIPHER_SUITE (OpenSSL's @SECLEVEL)", () => {
   const strings = ["DEFAULT@SECLEVEL=0", "DEFAULT:@SECLEVEL=1", "@SECLEVEL=2"];
   for (const ciphers of strings) {
-    it(`is dropped and told of where it is all that is asked for: ${ciphers}`, async () => {
+    it(`is ignored and reported if there is nothing else: ${ciphers}`, async () => {
       const settings = settingsOf({ TLS_CIPHER_SUITE: ciphers });
       const { identity, dropped } = await loadIdentity(settings, runtime, made.EC);
       assert.equal(identity.ciphers, undefined);
@@ -249,7 +249,7 @@ describe("a security level in TLS_CIPHER_SUITE (OpenSSL's @SECLEVEL)", () => {
     });
   }
 
-  it("leaves the ciphers beside it in force, where the runtime obeys them at all", async () => {
+  it("leaves the other ciphers in force, if the runtime supports them at all", async () => {
     const TLS_CIPHER_SUITE = "ECDHE-ECDSA-AES256-GCM-SHA384:@SECLEVEL=1";
     if (runtime.name === "Deno") {
       assert.match(
@@ -265,11 +265,11 @@ describe("a security level in TLS_CIPHER_SUITE (OpenSSL's @SECLEVEL)", () => {
     assert.match(dropped!, /@SECLEVEL=1 is dropped/);
   });
 
-  it("is not told of where there is none", async () => {
+  it("is not reported if there is none", async () => {
     assert.equal((await loadIdentity(settingsOf({}), runtime, made.EC)).dropped, undefined);
   });
 
-  it("that OpenSSL does not have either stops the start", async () => {
+  it("that OpenSSL does not know either stops the start", async () => {
     assert.match(await refusal({ TLS_CIPHER_SUITE: "DEFAULT@SECLEVEL=9" }), /cannot be used/);
   });
 });

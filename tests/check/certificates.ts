@@ -1,4 +1,4 @@
-/** Certificates with whatever is to be wrong with them. */
+/** Certificates with chosen faults. */
 import "reflect-metadata";
 import { Buffer } from "node:buffer";
 import * as x509 from "@peculiar/x509";
@@ -8,14 +8,14 @@ const DAY_MS = 86_400_000;
 export interface Wishes {
   /** Common name. */
   readonly name: string;
-  /** Signed by itself when left out. */
+  /** Self-signed by default. */
   readonly issuer?: Made;
-  /** Subject alternative names; none at all when left out. */
+  /** Subject alternative names; none by default. */
   readonly names?: readonly string[];
   /** Days from now. */
   readonly from?: number;
   readonly until?: number;
-  /** Of an RSA key; an EC key when left out. */
+  /** Bits of an RSA key; an EC key by default. */
   readonly bits?: number;
   /** May sign others. */
   readonly ca?: boolean;

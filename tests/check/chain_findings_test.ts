@@ -1,4 +1,4 @@
-// What clients will say of a certificate and its chain: one fault, one finding.
+// How clients will judge a certificate and its chain: one fault, one finding.
 
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
@@ -36,15 +36,15 @@ describe("a chain", () => {
     }).map(({ code, what }) => ({ code, what }));
   const codes = (...args: Parameters<typeof judge>) => judge(...args).map(({ code }) => code);
 
-  it("in order is not found fault with, with the root in the file or without", async () => {
+  it("in order has no finding, with or without the root in the file", async () => {
     const good = await leaf();
     assert.deepEqual(judge([good, intermediate]), []);
     assert.deepEqual(judge([good, intermediate, root]), []);
-    // The root is in the file: nobody need know it to see that the chain is whole.
+    // With the root in the file, the chain is complete even if the root is unknown.
     assert.deepEqual(judge([good, intermediate, root], NOW, []), []);
   });
 
-  it("without its intermediate certificate is incomplete, and the one that lacks is named", async () => {
+  it("without its intermediate certificate is incomplete, and the missing one is named", async () => {
     assert.deepEqual(judge([await leaf()]), [{
       code: "certificate.chain-incomplete",
       what:
@@ -52,7 +52,7 @@ describe("a chain", () => {
     }]);
   });
 
-  it("with an intermediate certificate, up to a root that nobody knows here, may be of one's own", async () => {
+  it("with an intermediate certificate, up to an unknown root, may be of a private authority", async () => {
     const found = judgeChain((await leaf()).certificate + intermediate.certificate, {
       now: NOW,
       named: "it",
@@ -67,16 +67,16 @@ describe("a chain", () => {
     assert.match(found[0]!.fix!, /^if that is an authority of your own.*EXTRA_CA_CERTS_FILEPATH/);
   });
 
-  it("needs no intermediate where the machine knows the issuer", async () => {
+  it("needs no intermediate if the machine knows the issuer", async () => {
     assert.deepEqual(judge([await leaf()], NOW, [intermediate]), []);
   });
 
-  it("is not taken for whole by an issuer of the same name with another key", async () => {
+  it("is not completed by an issuer of the same name with another key", async () => {
     const namesake = await make({ name: "Intermediate", issuer: root });
     assert.ok(codes([await leaf(), namesake]).includes("certificate.chain-incomplete"));
   });
 
-  it("in another order, or with a stranger in it, is told so", async () => {
+  it("in the wrong order, or with an unrelated certificate, has a finding", async () => {
     const good = await leaf();
     const stranger = await make({ name: "Stranger" });
     assert.deepEqual(codes([good, root, intermediate]), ["certificate.chain-order"]);
@@ -86,12 +86,12 @@ describe("a chain", () => {
     }]);
   });
 
-  it("with an intermediate certificate out of its time is told so", async () => {
+  it("with an intermediate certificate outside its validity period has a finding", async () => {
     const old = await make({ name: "Old", ca: true, issuer: root, from: -100, until: -1 });
     assert.deepEqual(codes([await leaf({ issuer: old }), old]), ["certificate.chain-expired"]);
   });
 
-  it("of one certificate that is signed by itself is told so", async () => {
+  it("of one self-signed certificate has a finding", async () => {
     const own = await make({ name: HOST, names: [HOST] });
     assert.deepEqual(codes([own]), ["certificate.self-signed"]);
   });
@@ -100,25 +100,25 @@ describe("a chain", () => {
     const at = async (days: number, wishes: Partial<Wishes> = {}) =>
       judge([await leaf(wishes), intermediate], NOW + days * DAY_MS);
 
-    it("that is over says how long", async () => {
+    it("that is over is reported with its age", async () => {
       const [found] = await at(95);
       assert.equal(found?.code, "certificate.expired");
       assert.match(found!.what, /^it expired on \d{4}-\d\d-\d\d, [45] days ago$/);
     });
 
-    it("that has not begun says when", async () => {
+    it("that has not begun is reported with its beginning", async () => {
       const [found] = await at(-50, { from: -1 });
       assert.equal(found?.code, "certificate.not-yet-valid");
     });
 
-    it("that ends within two weeks is warned about, and not before", async () => {
+    it("that ends is warned about in the last two weeks, not before", async () => {
       assert.deepEqual(await at(75), []);
       const [found] = await at(77);
       assert.equal(found?.code, "certificate.expires-soon");
       assert.match(found!.what, /in 1[23] days$/);
     });
 
-    it("is counted as in the relay's log, and the same kinds are warned about", async () => {
+    it("is counted as in the relay's log, with the same warnings", async () => {
       const states = { expired: "expired", early: "not-yet-valid", soon: "expires-soon" };
       for (const until of [6, 90]) {
         const one = await leaf({ until });
@@ -135,7 +135,7 @@ describe("a chain", () => {
       }
     });
 
-    it("of a certificate that is signed by itself is warned about too", async () => {
+    it("of a self-signed certificate is warned about too", async () => {
       const own = await make({ name: HOST, names: [HOST], until: 4.5 });
       assert.deepEqual(codes([own]), ["certificate.expires-soon", "certificate.self-signed"]);
     });
@@ -157,7 +157,7 @@ describe("a chain", () => {
       });
     }
 
-    it("are compared with the machine's name where SERVER_HOSTNAME is not set: that is said", async () => {
+    it("are compared with the machine's name if SERVER_HOSTNAME is not set, which is reported", async () => {
       const [found] = judgeChain((await leaf()).certificate, {
         now: NOW,
         named: "it",
@@ -171,18 +171,18 @@ describe("a chain", () => {
       );
     });
 
-    it("are shown five of, at most", async () => {
+    it("are shown up to five", async () => {
       const [found] = await named(["a.org", "b.org", "c.org", "d.org", "e.org", "f.org", "g.org"]);
       assert.match(found!.what, /a\.org, b\.org, c\.org, d\.org, e\.org and 2 more/);
     });
 
-    it("are none: the common name does not count any more (RFC 9525 §2)", async () => {
+    it("may be missing: the common name no longer counts (RFC 9525 §2)", async () => {
       const bare = await make({ name: HOST, issuer: intermediate });
       assert.deepEqual(codes([bare, intermediate]), ["certificate.no-names"]);
     });
   });
 
-  it("with a short RSA key is told so", async () => {
+  it("with a short RSA key has a finding", async () => {
     assert.deepEqual(codes([await leaf({ bits: 1024 }), intermediate]), ["certificate.weak-key"]);
     assert.deepEqual(codes([await leaf({ bits: 2048 }), intermediate]), []);
   });

@@ -1,4 +1,4 @@
-// The table of findings, and the way from what Entra ID and Graph answer to one of them.
+// The table of findings, and which responses of Entra ID and Graph lead to each.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -14,16 +14,16 @@ import type { HttpResponse } from "../../src/http/client.ts";
 
 describe("the table of findings", () => {
   for (const [code, { level, meaning, fix }] of Object.entries(CODES)) {
-    it(`has a meaning for ${code}, and a fix if there is something to mend`, () => {
+    it(`has a meaning for ${code}, and a fix if something can be fixed`, () => {
       assert.match(code, /^[a-z]+\.[a-z-]+$/);
       assert.match(meaning, /\.$/);
       assert.equal(fix === "", level === "ok" || level === "skip");
-      // It is put behind "Fix: " and in front of the code.
+      // It is put after "Fix: " and before the code.
       assert.ok(!/[.\n]$/.test(fix), fix);
     });
   }
 
-  it("has no row that nothing finds", () => {
+  it("has no unused row", () => {
     const folders = ["check", "commands"].map((name) =>
       fileURLToPath(new URL(`../../src/${name}/`, import.meta.url))
     );
@@ -50,15 +50,15 @@ describe("a refused login", () => {
   };
 
   for (const [number, { temporary }] of Object.entries(AADSTS)) {
-    it(`with AADSTS${number} is a finding of its own${temporary ? ": later" : ""}`, () => {
+    it(`with AADSTS${number} has its own finding${temporary ? ": later" : ""}`, () => {
       const code = codeFor(Number(number));
       if (temporary) assert.equal(code, "login.later");
-      // The client assertion is the one thing that the relay does not use.
+      // Only the client assertion is not used by the relay.
       else assert.equal(code === "login.refused", number === "700027", code);
     });
   }
 
-  it("for a reason that nobody knows is told as that", () => {
+  it("for an unknown reason is reported as unknown", () => {
     assert.equal(codeFor(999_999), "login.refused");
   });
 });
@@ -74,7 +74,7 @@ describe("a refused message", () => {
     const message = { from: "a@example.com", to: "b@example.com" };
     return judgeOutcome(outcomeOf(classifyResponse(response)), "id", message).code;
   };
-  /** Of a 4xx by this code. */
+  /** The finding for a 4xx with this code. */
   const expected = (code: string) => {
     if (BY_CODE[code]!.code < 500) return "message.later";
     return {
@@ -102,7 +102,7 @@ describe("a refused message", () => {
     });
   }
 
-  it("after which it may have been sent all the same is told as that, whatever the code", () => {
+  it("that may have been sent after all is reported as such, whatever the code", () => {
     assert.equal(codeFor(504, "ErrorAccessDenied"), "message.ambiguous");
   });
 });

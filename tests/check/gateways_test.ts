@@ -1,21 +1,21 @@
-/** The gateways of the default routes, out of what Linux shows. The tables are as machines had them. */
+/** The gateways of the default routes, from Linux's tables as found on real machines. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { defaultGateways } from "../../src/check/gateways.ts";
 
 const HEAD =
   "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT   \n";
-/** A container of Docker's on the standard bridge. */
+/** A Docker container on the standard bridge. */
 const CONTAINER = HEAD +
   "eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0                    \n" +
   "eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0                    \n";
-/** A machine with two lines out, and a network behind a router of its own. */
+/** A machine with two uplinks, and a network behind another router. */
 const MACHINE = HEAD +
   "enp1s0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0\n" +
   "wlp2s0\t00000000\tFE0200C0\t0003\t0\t0\t600\t00000000\t0\t0\t0\n" +
   "enp1s0\t0000000A\t0201A8C0\t0003\t0\t0\t100\t000000FF\t0\t0\t0\n" +
   "enp1s0\t0001A8C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\t0\t0\t0\n";
-/** Two halves in place of a default route, as VPNs have it; and one without a gateway. */
+/** Two halves instead of a default route, as VPNs set it; and one without a gateway. */
 const VPN = HEAD +
   "tun0\t00000000\t0100080A\t0003\t0\t0\t0\t00000080\t0\t0\t0\n" +
   "ppp0\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0\n";
@@ -51,7 +51,7 @@ describe("the gateways of this machine", () => {
     it(name, () => assert.deepEqual(defaultGateways({ ipv4, ipv6 }), expected));
   }
 
-  it("are not known where the system has no such files", () => {
+  it("are unknown if the system has no such files", () => {
     assert.equal(defaultGateways({ ipv4: undefined, ipv6: undefined }), undefined);
   });
 });

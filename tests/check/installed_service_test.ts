@@ -1,4 +1,4 @@
-// What `check --service` reads of a unit: ports as its user, files that its user may read, and
+// What `check --service` reads from a unit: ports as its user, files that its user may read, and
 // credentials that are removed afterwards. tests/end_to_end/check_service_test.ts runs the program.
 
 import assert from "node:assert/strict";
@@ -65,7 +65,7 @@ describe("an installed service", () => {
     return path;
   }
 
-  /** Where systemd would put a credential that the unit itself contains, and the relay reads it. */
+  /** Where systemd would put a credential contained in the unit, and the relay reads it. */
   const credential = (id: string) => [
     `SetCredential=${id}:a password`,
     `Environment=HTTP_PASSWORD_FILE=/run/credentials/relay.service/${id}`,
@@ -80,7 +80,7 @@ describe("an installed service", () => {
     assert.equal(existsSync(path), false);
   });
 
-  it("leaves no credentials behind where the options do not go together", async () => {
+  it("leaves no credentials when the options exclude each other", async () => {
     const id = randomBytes(8).toString("hex");
     const left = () =>
       ["/dev/shm", tmpdir()].filter(existsSync).flatMap((base) =>

@@ -1,4 +1,4 @@
-// Ports: what each error of listening means, and who it is that has a port already.
+// Ports: what each error of listening means, and which program has a port already.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -51,7 +51,7 @@ describe("a port that cannot be listened on", () => {
     });
   }
 
-  it("is a warning where it is the default of HTTP_LISTEN: the relay starts without", async () => {
+  it("is a warning if it is the default of HTTP_LISTEN: the relay starts without it", async () => {
     const http: WantedPort = { setting: "HTTP_LISTEN", address: HTTP, optional: true };
     for (const code of ["EADDRINUSE", "EADDRNOTAVAIL"]) {
       assert.deepEqual(await codes(tools(code), [http]), ["ports.http-taken"]);
@@ -70,18 +70,18 @@ describe("a port in use", () => {
   const readyz = (ready: boolean, listening: unknown) =>
     response(ready ? 200 : 503, JSON.stringify({ ready, parts: { smtp: { ready, listening } } }));
 
-  it("is the relay's own where /readyz names it", async () => {
+  it("is the relay's own if /readyz names it", async () => {
     const asked = tools("EADDRINUSE", readyz(true, ["[::]:25", "[::]:465"]));
     assert.deepEqual(await codes(asked), ["ports.relay"]);
     assert.deepEqual(asked.asked, ["http://127.0.0.1:8026/readyz"]);
   });
 
-  it("is told when that relay is not ready", async () => {
+  it("has another finding when that relay is not ready", async () => {
     const found = await codes(tools("EADDRINUSE", readyz(false, ["0.0.0.0:25"])));
     assert.deepEqual(found, ["ports.relay-not-ready"]);
   });
 
-  it("of HTTP_LISTEN is the relay's own where that answers as ours does", async () => {
+  it("of HTTP_LISTEN is the relay's own if it responds like a relay", async () => {
     const http: WantedPort = { setting: "HTTP_LISTEN", address: HTTP };
     assert.deepEqual(await codes(tools("EADDRINUSE", readyz(true, [])), [http]), ["ports.relay"]);
   });
@@ -94,19 +94,19 @@ describe("a port in use", () => {
     ["a list of the wrong kind", readyz(true, "25")],
   ];
   for (const [name, given] of strangers) {
-    it(`is another program's where /readyz shows ${name}`, async () => {
+    it(`is another program's if /readyz shows ${name}`, async () => {
       assert.deepEqual(await codes(tools("EADDRINUSE", given)), ["ports.taken"]);
     });
   }
 
-  it("may be the relay's own where HTTP_LISTEN is off, and that is said", async () => {
+  it("may be the relay's own if HTTP_LISTEN is off, which is reported", async () => {
     const { listen, get } = tools("EADDRINUSE");
     const [finding] = await checkPorts([SMTP], { listen, get, http: undefined });
     assert.equal(finding?.code, "ports.taken");
     assert.match(finding!.what, /or by a running relay, which HTTP_LISTEN=off keeps from being/);
   });
 
-  it("on all addresses is asked for at the loopback", async () => {
+  it("on all addresses is tested at the loopback", async () => {
     const { listen, get, asked } = tools("EADDRINUSE");
     await checkPorts([SMTP], { listen, get, http: { hostname: "::", port: 8026 } });
     assert.deepEqual(asked, ["http://127.0.0.1:8026/readyz"]);
@@ -114,7 +114,7 @@ describe("a port in use", () => {
 });
 
 describe("free ports", () => {
-  it("are all let go again, also when one of them is not free", async () => {
+  it("are all released again, also when one of them is not free", async () => {
     let open = 0;
     const listen = (_: string, port: number) => {
       if (port === 3) throw Object.assign(new Error("EACCES"), { code: "EACCES" });

@@ -1,4 +1,4 @@
-// The findings for people at a terminal: folded, in colours, what failed at the end once more.
+// The findings for people at a terminal: folded, in colours, failures repeated at the end.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -13,7 +13,7 @@ const FOUND = [
 ];
 
 describe("the report on a terminal", () => {
-  it("is folded to its width at spaces, behind the mark, with the fix on a line of its own", () => {
+  it("is folded to its width at spaces, indented after the mark, with the fix on its own line", () => {
     assert.equal(
       terminalText(FOUND[2]!, PLAIN),
       [
@@ -25,7 +25,7 @@ describe("the report on a terminal", () => {
     );
   });
 
-  it("leaves a longer word whole: it may be a path or a command to be copied", () => {
+  it("keeps a longer word whole: it may be a path or a command to be copied", () => {
     const path = `/${"a".repeat(80)}`;
     const text = terminalText(
       finding("authorities.unusable", `the file ${path} is damaged`),
@@ -34,12 +34,12 @@ describe("the report on a terminal", () => {
     assert.ok(text.split("\n").includes(`     ${path} is`) || text.includes(path));
   });
 
-  it("marks what was not tried as that, and counts it apart", () => {
+  it("marks untried checks as such, and counts them separately", () => {
     assert.match(terminalText(FOUND[1]!, PLAIN), /^skip login: not tried/);
     assert.equal(summaryLine(FOUND), "1 ok, 1 skip, 0 warn, 1 FAIL");
   });
 
-  it("repeats at the end what failed, and nothing else", () => {
+  it("repeats only failures at the end", () => {
     assert.deepEqual(failedAgain(FOUND, PLAIN), [
       "",
       "What failed:",
@@ -61,7 +61,7 @@ describe("the report on a terminal", () => {
     assert.equal(text.replace(/\x1b\[[\d;]*m/g, ""), terminalText(FOUND[2]!, PLAIN));
   });
 
-  it("is another one where a program reads it", () => {
+  it("differs if a program reads it", () => {
     assert.equal(terminalOf({}, {}), undefined);
     assert.equal(terminalOf({ isTTY: true, columns: 0 }, {})!.width, 80);
   });

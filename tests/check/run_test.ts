@@ -1,4 +1,4 @@
-// Checks run side by side; what one does to itself is nobody else's trouble.
+// Checks run concurrently; a failing one does not affect the others.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -19,10 +19,10 @@ async function all(checks: readonly Check[]) {
 }
 
 describe("checks", () => {
-  it("are begun at once, and told in their order", async () => {
+  it("start together, and are reported in order", async () => {
     const second = Promise.withResolvers<void>();
     const found = await all([
-      // Ends only when the one behind it has been begun.
+      // Ends only when the next one has begun.
       sound(async () => {
         await second.promise;
         return [finding("graph.ok", "first")];
@@ -35,7 +35,7 @@ describe("checks", () => {
     assert.deepEqual(found.map(({ what }) => what), ["first", "second"]);
   });
 
-  it("that do not end are given up, and the others told all the same", async () => {
+  it("that do not end are abandoned, and the others reported", async () => {
     const found = await all([sound(() => new Promise(() => {}), 5), sound(async () => await fine)]);
     assert.deepEqual(found.map(({ code, subject, level }) => [code, subject, level]), [
       ["check.deadline", "graph", "fail"],
@@ -43,7 +43,7 @@ describe("checks", () => {
     ]);
   });
 
-  it("that throw, at once or later, are a FAIL of their own", async () => {
+  it("that throw, synchronously or later, are their own FAIL", async () => {
     const found = await all([
       sound(() => {
         throw new TypeError("now");
@@ -60,7 +60,7 @@ describe("checks", () => {
 });
 
 describe("a finding", () => {
-  it("is one line of bounded length, whatever a service has said", () => {
+  it("is one line of bounded length, whatever a service has sent", () => {
     const { what } = finding("graph.broken", `a\r\nb\x1b[31m${"c".repeat(10_000)}`);
     assert.match(what, /^a b \[31mc+$/);
     assert.ok(what.length <= 600);

@@ -1,4 +1,4 @@
-// What bad settings keep from being judged: nothing may be judged by a value that is not in force.
+// Checks that bad settings prevent: nothing may be judged by a value that is not in force.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -22,7 +22,7 @@ function judged(environment: Record<string, string>): Part[] {
 }
 
 describe("a part of the check", () => {
-  it("is judged where all settings are sound", () => assert.deepEqual(judged({}), PARTS));
+  it("is judged if all settings are valid", () => assert.deepEqual(judged({}), PARTS));
 
   const cases: readonly [environment: Record<string, string>, unjudged: Part[]][] = [
     [{ LOG_LEVEL: "LOUD" }, []],
@@ -31,7 +31,7 @@ describe("a part of the check", () => {
     [{ GRAPH_ENDPOINT: "x" }, ["Graph", ...LOGINS]],
     [{ AZURE_CLOUD: "x" }, ["table", "Entra ID", "Graph", ...LOGINS]],
     [{ HTTPS_PROXY: "socks5://x" }, ["table", "Entra ID", "Graph", ...LOGINS]],
-    // A message would go where the rule in force forbids it.
+    // A message would be sent against the rule in force.
     [{ ALLOWED_SENDERS: "???" }, LOGINS],
     [{ TLS_SOURCE: "keyvault" }, ["certificate"]],
     [{ AZURE_TABLES_FORCE_USAGE: "true" }, ["table", ...LOGINS]],

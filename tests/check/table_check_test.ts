@@ -1,4 +1,4 @@
-// The lookup table: what its silence means, and what is told of its rows.
+// The lookup table: what its errors mean, and the findings about its rows.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -22,7 +22,7 @@ const judge = (
   return checkTable(table, { url: URL_, needed, timeout: 1000, rules });
 };
 
-describe("a table that gives no answer", () => {
+describe("a table that cannot be read", () => {
   /** As the SDK throws it: https://learn.microsoft.com/rest/api/storageservices/table-service-error-codes */
   const service = (statusCode: number, code?: string) =>
     Object.assign(new Error("refused"), { statusCode, details: { odataError: { code } } });
@@ -66,7 +66,7 @@ describe("a table that gives no answer", () => {
   }
 
   for (const [known, { problem, advice }] of Object.entries(TABLE_TROUBLE)) {
-    it(`says once what to do after ${known}, and not in two places`, async () => {
+    it(`has one fix after ${known}, not two`, async () => {
       const [found] = await judge(classifyTableError(service(400, known), 1000));
       assert.ok(found!.what.endsWith(`${known}: ${problem}`), found!.what);
       assert.doesNotMatch(problem, /[:;] (?:check|give|unset|set) /, "it is advice");
@@ -75,7 +75,7 @@ describe("a table that gives no answer", () => {
     });
   }
 
-  it("says in words that no identity was found, where none of the SDK's is there", () => {
+  it("explains that no identity was found when the SDK has none", () => {
     const message =
       "ChainedTokenCredential authentication failed.\nCredentialUnavailableError: none";
     const none = classifyTableError(named("AggregateAuthenticationError", message), 1000);
@@ -88,7 +88,7 @@ describe("a table that gives no answer", () => {
   });
 });
 
-describe("the command that mends an entry", () => {
+describe("the command that corrects an entry", () => {
   for (
     const [id, command] of [
       ["scanner-1@example.com", "scanner-1@example.com"],
@@ -112,19 +112,19 @@ describe("a table's rows", () => {
   });
   const codes = async (rows: readonly Row[]) => (await judge(rows)).map(({ code }) => code);
 
-  it("are counted, those that are disabled too", async () => {
+  it("are counted, including disabled ones", async () => {
     const [found] = await judge([row("a"), row("b", { disabled: true })]);
     assert.equal(found?.code, "table.ok");
     assert.match(found!.what, /\/users has 2 entries, 1 of them disabled$/);
   });
 
-  it("that are none are warned about", async () => {
+  it("are warned about if there are none", async () => {
     assert.deepEqual(await codes([]), ["table.empty"]);
     const [forced] = await judge([], { needed: true });
     assert.deepEqual([forced?.code, forced?.level], ["table.empty-forced", "fail"]);
   });
 
-  it("with a mistake are named with the column, and without what it holds", async () => {
+  it("with a mistake are named with the column, and without its value", async () => {
     const secret = "pasted-into-the-wrong-column";
     const found = await judge([row("a", { client_id: secret }), row("b")]);
     assert.deepEqual(found.map(({ code }) => code), ["table.ok", "table.row"]);
@@ -132,7 +132,7 @@ describe("a table's rows", () => {
     assert.ok(!JSON.stringify(found).includes(secret));
   });
 
-  it("with a column that is only almost called as ours are named, too", async () => {
+  it("with a column of almost a known name are named, too", async () => {
     const found = await judge([row("a", { Disabled: true })]);
     assert.equal(
       found[1]?.what,

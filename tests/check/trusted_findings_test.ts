@@ -1,4 +1,4 @@
-/** What `check` makes of trusted networks, of their account, and of what binds it. */
+/** The findings of `check` about trusted networks, their account, and what binds it. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { UNBOUND } from "../../src/submission/trusted_login.ts";
@@ -32,7 +32,7 @@ describe("trusted networks", () => {
     });
   }
 
-  it("are named with the gateway that they hold, and what to do", () => {
+  it("are named with the gateway that they contain, and the fix", () => {
     const [found] = judgeNetworks(Networks.parse("172.16.0.0/12")!, ["172.17.0.1"]);
     assert.match(
       found!.what,
@@ -46,7 +46,7 @@ describe("the account of trusted networks", () => {
   const ACCOUNT = { tenantId: "contoso.example", clientId: "an-app" };
   const name = { type: "lookup", id: "printers" } as const;
 
-  it("is told with what binds it", () => {
+  it("is reported with what binds it", () => {
     const of = (fromEmail: string | undefined) =>
       judgeTrustedLogin(
         { ...ACCOUNT, ...(fromEmail === undefined ? {} : { fromEmail }) },
@@ -60,7 +60,7 @@ describe("the account of trusted networks", () => {
     ]]);
   });
 
-  it("is told with the permissions that its token lacks", () => {
+  it("is reported with the permissions that its token lacks", () => {
     const codes = (roles: readonly string[] | undefined) =>
       judgeTrustedLogin(ACCOUNT, roles, true).map(({ code }) => code);
     assert.deepEqual(codes([]), ["trusted.account", "token.no-roles"]);

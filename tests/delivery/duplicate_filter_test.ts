@@ -306,6 +306,20 @@ describe("a message whose client was gone before its 250", () => {
     assert.equal(await repeated("second again", message(2)), "id2");
     assert.equal(await repeated("third again", message(3)), "id3");
   });
+
+  it("is not forgotten for messages that are not sent, as a stranger could submit many", async () => {
+    const { deliver, sending, send, repeated } = setUp(2);
+    await send("first");
+    for (let i = 0; i < 5; i++) {
+      const account = { ...ACCOUNT, clientId: `stranger ${i}` };
+      const outcome = deliver(`refused${i}`, { changes: { account }, client: TestClient.gone() });
+      await settle();
+      sending.at(-1)!.end(notSent(false));
+      await outcome;
+      await settle();
+    }
+    assert.equal(await repeated("second"), "first");
+  });
 });
 
 describe("a message that is tried again by a client that was gone", () => {

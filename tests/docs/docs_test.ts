@@ -81,8 +81,8 @@ describe("settings.md", () => {
   it("says that the settings without a function are missing, and only those", () => {
     const [, later = ""] = SETTINGS_PAGE.split("## Names that are kept for later");
     for (const [name, setting] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
-      const told = later.includes(`| \`${name}\``);
-      assert.equal(told, setting.missing !== undefined, name);
+      const listed = later.includes(`| \`${name}\``);
+      assert.equal(listed, setting.missing !== undefined, name);
     }
   });
 });

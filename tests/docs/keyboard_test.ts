@@ -110,7 +110,7 @@ describe("the units", () => {
     }
     // What the page promises of a renewal is what the unit does.
     assert.match(SERVICE.text, /^ExecReload=-\+install .*\nExecReload=|^ExecReload=-\+install/m);
-    assert.match(page, /is taken without a restart/);
+    assert.match(page, /loads a renewed certificate without a restart/);
   });
 });
 
@@ -144,9 +144,12 @@ describe("sentences", () => {
       /certificate[^.]* (?:within|takes the|is) ten seconds|a renewal needs a restart(?! as)/,
     );
     says("docs/certificates.md", "a new certificate counts within a minute");
-    says("docs/windows.md", "a new certificate is taken by itself, within a minute");
-    says("docs/settings.md", "A renewed certificate is taken within a minute");
-    says("deploy/systemd/README.md", "is taken without a restart, as soon as both files have been");
+    says("docs/windows.md", "The relay loads a new certificate within a minute");
+    says("docs/settings.md", "The relay loads a renewed certificate within a minute");
+    says(
+      "deploy/systemd/README.md",
+      "loads a renewed certificate without a restart, once both files have been replaced",
+    );
   });
 
   it("agree on how long credentials are known that have worked", () => {

@@ -1,4 +1,4 @@
-// The executable alone: nothing beside it in its directory, nothing in its environment but where to
+// The executable alone: nothing beside it in its directory, nothing in its environment but the addresses to
 // listen. (tests/deploy/executables.sh goes further: not even a shell around it.)
 
 import assert from "node:assert/strict";
@@ -21,7 +21,7 @@ for (const { command: [executable] } of PROGRAMS.filter(({ name }) => name === "
     });
     after(() => rmSync(directory, { recursive: true }));
 
-    /** Nothing is passed on of this process's own environment. */
+    /** Nothing of this process's environment is passed on. */
     function alone(args: readonly string[], environment: Record<string, string> = {}): Running {
       return new Running(spawn("./relay", args, {
         cwd: directory,
@@ -30,7 +30,7 @@ for (const { command: [executable] } of PROGRAMS.filter(({ name }) => name === "
       }));
     }
 
-    it("tells its version and the commit", async () => {
+    it("prints its version and the commit", async () => {
       const running = alone(["version"]);
       assert.equal(await running.exited, 0);
       const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
@@ -39,7 +39,7 @@ for (const { command: [executable] } of PROGRAMS.filter(({ name }) => name === "
       assert.doesNotMatch(running.stdout, /from source/);
     });
 
-    it("has the licence notices of what is in it, and of nothing else", async () => {
+    it("contains the licence notices of its parts, and no others", async () => {
       const running = alone(["version", "--licenses"]);
       assert.equal(await running.exited, 0);
       for (
@@ -55,13 +55,13 @@ for (const { command: [executable] } of PROGRAMS.filter(({ name }) => name === "
       assert.doesNotMatch(running.stdout, /^(?:thread-stream|open|azurite|deno) \d/m);
     });
 
-    it("says what `serve` lacks, and ends with 78", async () => {
+    it("prints which settings `serve` lacks, and exits with 78", async () => {
       const running = alone(["serve"], LISTEN);
       assert.equal(await running.exited, 78);
       assert.match(running.stderr, /TLS_CERT_FILEPATH "certs\/cert\.pem" does not exist/);
     });
 
-    it("runs the sandbox, and a relay and a check on it; and leaves nothing behind", async () => {
+    it("runs the sandbox, a relay and a check on it, and leaves no files", async () => {
       const sandbox = alone(["sandbox"], LISTEN);
       const [, inbox] = await sandbox.until("stdout", /Inbox +(http:\S+)\/[^]*Ctrl-C ends/);
       const environment = {
@@ -94,10 +94,13 @@ for (const { command: [executable] } of PROGRAMS.filter(({ name }) => name === "
 }
 
 for (const program of PROGRAMS.filter(({ name }) => name !== "the executable")) {
-  it(`a run from source, on ${program.name}, says where its licences are`, async () => {
+  it(`a run from source, on ${program.name}, prints where its licences are`, async () => {
     const running = run(program, ["version", "--licenses"]);
     assert.equal(await running.exited, 1);
     assert.equal(running.stdout, "");
-    assert.match(running.stderr, /^smtp-oauth-relay: only the executable has .* node_modules\n$/);
+    assert.match(
+      running.stderr,
+      /^smtp-oauth-relay: only the executable contains .* node_modules\n$/,
+    );
   });
 }

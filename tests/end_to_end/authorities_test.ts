@@ -1,5 +1,5 @@
-// A company's own certificate authority in front of Entra ID and Graph: trusted where the setting
-// names it, in every outgoing connection, and by nobody else.
+// A private certificate authority in front of Entra ID and Graph: trusted if the setting
+// names it, in every outgoing connection, and not otherwise.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ import { SmtpClient } from "./smtp_client.ts";
 
 const TOKEN = JSON.stringify({ token_type: "Bearer", expires_in: 3599, access_token: "e30.e30.x" });
 
-describe("an authority of one's own", () => {
+describe("a private certificate authority", () => {
   let directory: string;
   let path: string;
   let service: Server;
@@ -56,7 +56,7 @@ describe("an authority of one's own", () => {
     const NAMES = [
       "EXTRA_CA_CERTS_FILEPATH",
       "NODE_EXTRA_CA_CERTS",
-      // As the Python relay's libraries read them.
+      // The names that the Python relay's libraries read.
       "SSL_CERT_FILE",
       "REQUESTS_CA_BUNDLE",
     ];
@@ -71,7 +71,7 @@ describe("an authority of one's own", () => {
       });
     }
 
-    it(`is not trusted by ${program.name} otherwise: the login is temporarily refused`, async () => {
+    it(`is not trusted by ${program.name} otherwise: the login is deferred`, async () => {
       const relay = await serve(program, environment());
       const before = requests;
       const client = new SmtpClient(relay.smtp);

@@ -6,18 +6,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 
-/** Why there is no browser on this machine, if there is none. */
+/** Why no browser can be used on this machine, if so. */
 export const NO_BROWSER: string | false =
   spawnSync("sh", ["-c", "command -v chromium"]).status === 0 ? false : "chromium is not installed";
 
-/** What the protocol sends: an answer by its `id`, or an event by its `method`. */
+/** A message of the protocol: a response with an `id`, or an event with a `method`. */
 interface Incoming {
   readonly id?: number;
   readonly result?: unknown;
   readonly error?: { readonly message: string };
   readonly method?: string;
   readonly sessionId?: string;
-  // deno-lint-ignore no-explicit-any -- each event has parameters of its own
+  // deno-lint-ignore no-explicit-any -- each event has its own parameters
   readonly params?: any;
 }
 
@@ -25,12 +25,12 @@ export interface Screen {
   readonly width?: number;
   readonly height?: number;
   readonly dark?: boolean;
-  /** Whether it is a telephone's, whose scroll bars take no room. */
+  /** Whether it emulates a telephone, whose scroll bars take no room. */
   readonly mobile?: boolean;
 }
 
 export class Browser {
-  /** What the console has said of errors, of frames too. */
+  /** Errors on the console, those of frames too. */
   readonly errors: string[] = [];
   /** The addresses of all requests, of frames too. */
   readonly requests: string[] = [];
@@ -102,10 +102,10 @@ export class Browser {
     };
   }
 
-  /** Has the console and the requests of a page, or of a frame that has a process of its own, told. */
+  /** Subscribes to the console and the requests of a page, or of a frame with its own process. */
   async #watch(session: string): Promise<void> {
     const attach = { autoAttach: true, waitForDebuggerOnStart: false, flatten: true };
-    // What the log has had before comes with Log.enable. A frame that has gone refuses all of it.
+    // Earlier log entries come with Log.enable. A frame that has gone refuses all of it.
     await Promise.allSettled([
       this.#send("Runtime.enable", {}, session),
       this.#send("Log.enable", {}, session),
@@ -134,7 +134,7 @@ export class Browser {
     }
   }
 
-  /** Changes the size of the window, and whether its user prefers dark colours. */
+  /** Sets the window's size, and whether its user prefers dark colours. */
   async show({ width = 1280, height = 800, dark = false, mobile = false }: Screen): Promise<void> {
     await this.#send("Emulation.setDeviceMetricsOverride", {
       width,
@@ -172,7 +172,7 @@ export class Browser {
     return result.value;
   }
 
-  /** Waits until an expression in the page is true, looking again at every change of the page. */
+  /** Waits until an expression in the page is true; evaluated again at every change of the page. */
   async until(condition: string): Promise<void> {
     await this.evaluate(`new Promise((resolve) => {
       const look = () => {
@@ -183,7 +183,7 @@ export class Browser {
       };
       const observer = new MutationObserver(look);
       observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });
-      // What is inside a frame is no change of this document.
+      // Changes inside a frame are not changes of this document.
       const timer = setInterval(look, 100);
       look();
     })`);

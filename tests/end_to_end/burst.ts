@@ -1,5 +1,5 @@
-// Sends a burst from one mailbox through a relay to an imitated Graph that allows four requests at
-// once, and tells what came of it.
+// Sends a burst from one mailbox through a relay to a simulated Graph that allows four concurrent
+// requests, and returns the result.
 
 import { startCloud } from "../support/cloud.ts";
 import { type Program, SECRET, serve, USERNAME } from "./programs.ts";
@@ -11,11 +11,11 @@ export const MESSAGES = 10;
 const SENDER = "scanner@example.com";
 
 export interface BurstOptions {
-  /** Milliseconds that Graph takes for a message. */
+  /** Milliseconds that Graph needs for a message. */
   readonly delay: number;
   /** GRAPH_CONCURRENCY of the relay. */
   readonly relayConcurrency?: number;
-  /** By each client; {@link MESSAGES} when left out. */
+  /** By each client; {@link MESSAGES} by default. */
   readonly messages?: number;
   /** Seconds in Graph's 429. */
   readonly retryAfter?: number;
@@ -23,7 +23,7 @@ export interface BurstOptions {
 
 export interface BurstResult {
   readonly replies: readonly string[];
-  /** In the order in which Graph took them. */
+  /** In the order in which Graph accepted them. */
   readonly arrived: readonly { readonly client: number; readonly number: number }[];
   readonly requests: number;
   readonly mostInFlight: number;

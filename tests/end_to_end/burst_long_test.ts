@@ -1,6 +1,6 @@
-// Many messages of one mailbox at once: paced, not failed. Graph takes four requests at once for an
+// Many concurrent messages of one mailbox: paced, not failed. Graph takes four concurrent requests for an
 // app and mailbox, and answers 429 to more (https://learn.microsoft.com/graph/throttling-limits).
-// `npm run bench -- burst` does the same with a Graph that takes two seconds for each.
+// `npm run bench -- burst` does the same with a Graph that needs two seconds for each.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -13,7 +13,7 @@ const FEWER = 4;
 
 for (const program of PROGRAMS) {
   describe(`a burst of messages of one mailbox, on ${program.name}`, () => {
-    it(`of ${ALL} goes through four at a time: none throttled, none failed, none twice, in order`, async () => {
+    it(`of ${ALL} is sent four at a time: none throttled, none failed, none twice, in order`, async () => {
       const result = await burst(program, { delay: 50 });
       assertAllOnce(result, MESSAGES);
       assert.equal(result.throttled, 0);
@@ -21,8 +21,8 @@ for (const program of PROGRAMS) {
       assert.equal(result.requests, ALL);
     });
 
-    it("goes through all the same where another instance's mail is throttled with it", async () => {
-      // Eight at once is what Graph sees of two relays that keep to four each.
+    it("is sent as well when another instance's mail is throttled with it", async () => {
+      // Graph sees eight concurrent requests of two relays that keep to four each.
       const result = await burst(program, {
         delay: 20,
         relayConcurrency: 8,

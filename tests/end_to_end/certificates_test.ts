@@ -1,5 +1,5 @@
 // Certificates that change under the running program, from files and from Key Vault: on SIGHUP and by
-// itself, with mail under way; and starts that come to nothing for want of a certificate.
+// itself, with mail in flight; and starts that fail because there is no certificate.
 
 import assert from "node:assert/strict";
 import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -32,7 +32,7 @@ let vault: Vault;
 let directory: string;
 let one: Chain;
 let other: Chain;
-/** The program looks every ten seconds by itself: the other tests run meanwhile. */
+/** The program checks every ten seconds by itself: the other tests run meanwhile. */
 const volumes = new Map<Program, Promise<void>>();
 before(async () => {
   cloud = await startCloud();
@@ -68,7 +68,7 @@ function environment(more: Record<string, string>): Record<string, string> {
     SMTPS_LISTEN: "127.0.0.1:0",
     HTTP_LISTEN: "127.0.0.1:0",
     LOG_LEVEL: "DEBUG",
-    // The SDK's own log too, which somebody may switch on to find a fault.
+    // The SDK's own log too, which may be switched on to find a fault.
     AZURE_LOG_LEVEL: "verbose",
     AZURE_AUTHORITY_HOST: cloud.authority.href,
     GRAPH_ENDPOINT: cloud.endpoint.href,
@@ -76,7 +76,7 @@ function environment(more: Record<string, string>): Record<string, string> {
   };
 }
 
-/** Tells the program to look, and waits for what it says. */
+/** Makes the program check, and waits for its log line. */
 async function hangup({ running }: Pick<Relay, "running">, answer: RegExp): Promise<void> {
   const before = running.stderr.length;
   process.kill(running.child.pid!, "SIGHUP");
@@ -97,7 +97,7 @@ async function shown({ smtps }: Relay): Promise<string> {
 function assertClean({ stdout, stderr }: Running): void {
   const output = stdout + stderr;
   const keys = [one, other].flatMap(({ privateKey }) => privateKey.split("\n").slice(1, -2));
-  // A PKCS#12 is one long line, of which any piece tells.
+  // A PKCS#12 is one long line, of which any piece is secret.
   const pieces = [...vault.values].filter((value) => !value.includes("-----"))
     .flatMap((value) => value.match(/.{40}/g) ?? []);
   const secrets = ["PRIVATE KEY", VAULT_SECRET, SECRET, "eyJ", ...vault.tokens];
@@ -120,7 +120,7 @@ const SOURCES = {
   },
 } as const;
 
-/** The files of a secret in a volume as the kubelet changes them: by one symbolic link. */
+/** The files of a secret volume, changed as the kubelet does: by one symbolic link. */
 async function followVolume(program: Program): Promise<void> {
   const volume = join(directory, `volume ${program.name}`);
   const publish = (version: string, { certificate, privateKey }: Chain) => {
@@ -152,7 +152,7 @@ async function followVolume(program: Program): Promise<void> {
 for (const program of PROGRAMS) {
   describe(`a certificate that changes, on ${program.name}`, () => {
     for (const [name, source] of Object.entries(SOURCES)) {
-      it(`out of ${name}: ${CLIENTS} connections send on, the next handshake shows the new one`, async () => {
+      it(`in ${name}: ${CLIENTS} connections go on sending, the next handshake uses the new one`, async () => {
         const relay = await serve(program, environment(source.settings(one)));
         assert.match(relay.running.stderr, new RegExp(`Certificate loaded .*serial=${one.serial}`));
         const clients = await Promise.all(Array.from({ length: CLIENTS }, async (_, i) => {
@@ -184,7 +184,7 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("for files that do not fit stays, says so, and gives way once they fit", async () => {
+    it("to files that do not match is not used, which is logged, until they match", async () => {
       const relay = await serve(program, environment(write(one)));
       await hangup(relay, /INFO Certificate unchanged/);
       writeFileSync(join(directory, "cert.pem"), other.certificate);
@@ -200,7 +200,7 @@ for (const program of PROGRAMS) {
       assertClean(relay.running);
     });
 
-    it("in a vault that refuses stays, says so with the days left, and gives way later", async () => {
+    it("in a vault that refuses is not used until it can be read; the days left are logged", async () => {
       const relay = await serve(program, environment(SOURCES["Key Vault"].settings(one)));
       vault.fault = "forbidden by role";
       await hangup(
@@ -221,7 +221,7 @@ for (const program of PROGRAMS) {
       assertClean(relay.running);
     });
 
-    it("for the worse, having expired, neither stops the start nor readiness, but is warned about", async () => {
+    it("and has expired prevents neither start nor readiness, but is warned about", async () => {
       const expired = await issueChain({ from: -90, until: -1.5 });
       const relay = await serve(program, {
         ...environment(write(expired, "expired-")),
@@ -244,7 +244,7 @@ for (const program of PROGRAMS) {
       assert.equal(await relay.running.stop(), 0);
     });
 
-    it("is of no matter without TLS: a hangup ends nothing", async () => {
+    it("does not matter without TLS: SIGHUP ends nothing", async () => {
       const relay = await serve(
         program,
         environment({ TLS_SOURCE: "off", REQUIRE_TLS: "false", SMTPS_LISTEN: "" }),
@@ -257,7 +257,7 @@ for (const program of PROGRAMS) {
     });
   });
 
-  describe(`a start with a certificate out of Key Vault, on ${program.name}`, () => {
+  describe(`a start with a certificate in Key Vault, on ${program.name}`, () => {
     /** @returns its one line */
     async function refusal(status: number, settings: Record<string, string>): Promise<string> {
       const running = run(program, ["serve"], environment(settings));
@@ -269,7 +269,7 @@ for (const program of PROGRAMS) {
       return line!;
     }
 
-    it("ends with 69 where the vault does not hand it out", async () => {
+    it("exits with 69 when the vault does not return it", async () => {
       vault.putPkcs12(NAME, one);
       const faults: readonly [VaultFault, RegExp][] = [
         ["forbidden by role", /role "Key Vault Secrets User"/],
@@ -286,7 +286,7 @@ for (const program of PROGRAMS) {
       assert.match(await refusal(EX_UNAVAILABLE, wrong), /gets no token for it: AADSTS7000215/);
     });
 
-    it("ends with 78 where it cannot be used, or the settings cannot", async () => {
+    it("exits with 78 when the certificate or the settings cannot be used", async () => {
       vault.putPem(NAME, one, one.certificate);
       assert.match(await refusal(EX_CONFIG, vault.environment(NAME)), /it has no private key/);
       const unset = { ...vault.environment(NAME), AZURE_KEY_VAULT_CERT_NAME: "" };
@@ -300,7 +300,7 @@ for (const program of PROGRAMS) {
   });
 }
 
-// Last, so that as little as possible is left to be waited for.
+// Last, so that as little waiting as possible is left.
 for (const program of PROGRAMS) {
   describe(`a certificate that changes, on ${program.name}`, () => {
     it("in a Kubernetes volume is seen without a signal, within 60 s", async () => {

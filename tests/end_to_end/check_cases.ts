@@ -10,22 +10,22 @@ import { VAULT_CLIENT, VAULT_TENANT } from "../support/vault.ts";
 import { APPS, SECRET, USERNAME, type World } from "./check_world.ts";
 
 export interface Case {
-  /** Reads on from "names". */
+  /** Continues "names". */
   readonly name: string;
-  /** Settings in place of the sound ones; an empty one is unset. */
+  /** Settings that replace the sound ones; an empty one is unset. */
   readonly settings?: (world: World) => Record<string, string> | Promise<Record<string, string>>;
-  /** Of the command line; a login without a message when left out. */
+  /** Arguments; a login without a message by default. */
   readonly args?: (world: World) => readonly string[];
-  /** What the imitated services are to do wrong. */
+  /** Faults of the simulated services. */
   readonly faults?: readonly Fault[];
   readonly vaultFault?: VaultFault;
-  /** Everything that is not ok, in order. */
+  /** All findings that are not ok, in order. */
   readonly codes: readonly Code[];
-  /** What the lines say, cause and fix. */
+  /** The lines, with cause and fix. */
   readonly says: readonly RegExp[];
   /** On the executable as well. */
   readonly everywhere?: boolean;
-  /** The name of the example in docs/check.md that this is. */
+  /** The name of the matching example in docs/check.md. */
   readonly example?: string;
 }
 
@@ -69,8 +69,8 @@ const inVault = (name: string) => ({ vault, sound }: World) => ({
   ...vault.environment(name),
   AZURE_AUTHORITY_HOST: sound["AZURE_AUTHORITY_HOST"]!,
 });
-/** Names that nobody but a proxy can look up (RFC 6761 §6.2). */
-const behind = (proxy: keyof World["proxies"]) => (world: World) => ({
+/** Names that only a proxy can resolve (RFC 6761 §6.2). */
+const throughProxy = (proxy: keyof World["proxies"]) => (world: World) => ({
   AZURE_AUTHORITY_HOST: "https://login.relay.test",
   GRAPH_ENDPOINT: "https://graph.relay.test",
   HTTPS_PROXY: world.proxies[proxy],
@@ -79,7 +79,7 @@ const nothing = () => [];
 
 const SETTINGS: readonly Case[] = [
   {
-    name: "every bad setting, and goes on with the rest",
+    name: "every bad setting, and continues with the rest",
     settings: () => ({
       LOG_LEVEL: "LOUD",
       SMTP_LISTEN: "8025",
@@ -115,7 +115,7 @@ const SETTINGS: readonly Case[] = [
     says: [/--env-file ".*absent\.env" cannot be read: ENOENT\. Fix: name a file/],
   },
   {
-    name: "a file of authorities that holds none",
+    name: "a file of authorities that contains none",
     settings: (world) => ({ EXTRA_CA_CERTS_FILEPATH: world.file("nonsense.pem") }),
     codes: ["authorities.unusable"],
     says: [/EXTRA_CA_CERTS_FILEPATH ".*nonsense\.pem" holds no certificate in PEM form\. Fix: /],
@@ -172,7 +172,7 @@ const CERTIFICATES: readonly Case[] = [
     everywhere: true,
   },
   {
-    name: "certificate and key in each other's place",
+    name: "certificate and key exchanged",
     settings: (world) => ({
       TLS_CERT_FILEPATH: world.file("key.pem"),
       TLS_KEY_FILEPATH: world.file("cert.pem"),
@@ -182,14 +182,14 @@ const CERTIFICATES: readonly Case[] = [
     everywhere: true,
   },
   {
-    name: "a key of a kind that cannot be served",
+    name: "a key of an unsupported kind",
     settings: pair("p224"),
     codes: ["certificate.name", "certificate.self-signed", "certificate.key-kind"],
     says: [/of the kind EC P-224.*Fix: get a certificate with an RSA key of 2048 bits or more/],
     everywhere: true,
   },
   {
-    name: "an intermediate certificate in the server's place",
+    name: "an intermediate certificate instead of the server's",
     settings: certificate("wrong-order.pem"),
     codes: [
       "certificate.no-names",
@@ -207,13 +207,13 @@ const CERTIFICATES: readonly Case[] = [
     args: nothing,
   },
   {
-    name: "a certificate whose time has not begun",
+    name: "a certificate that is not valid yet",
     settings: pair("future"),
     codes: ["certificate.not-yet-valid"],
     says: [/not valid before \d{4}-\d\d-\d\d\. Fix: wait, or let the machine set its clock/],
   },
   {
-    name: "a certificate that ends soon",
+    name: "a certificate that expires soon",
     settings: pair("soon"),
     codes: ["certificate.expires-soon"],
     says: [/warn certificate: .* ends on \d{4}-\d\d-\d\d, in [45] days\. Fix: renew/],
@@ -225,7 +225,7 @@ const CERTIFICATES: readonly Case[] = [
     says: [/is for mail\.example\.org, not for SERVER_HOSTNAME "smtp\.example\.com"/],
   },
   {
-    name: "a certificate that is not for the machine, where no other name is set",
+    name: "a certificate without the machine's name, when no other name is set",
     settings: () => ({ SERVER_HOSTNAME: "" }),
     codes: ["certificate.name"],
     says: [/not for the machine's name "[^"]+" \(SERVER_HOSTNAME is not set\)\. Fix: /],
@@ -244,13 +244,13 @@ const CERTIFICATES: readonly Case[] = [
     everywhere: true,
   },
   {
-    name: "a chain that ends with an authority of one's own",
+    name: "a chain that ends with a private authority",
     settings: () => ({ EXTRA_CA_CERTS_FILEPATH: "" }),
     codes: ["certificate.chain-incomplete"],
     says: [/"CN=Example Root", which is not known to this machine\. Fix: if that is an authority/],
   },
   {
-    name: "a certificate that is signed by itself",
+    name: "a self-signed certificate",
     settings: pair("self-signed"),
     codes: ["certificate.self-signed"],
     says: [/is self-signed\. Fix: configure the clients to trust it/],
@@ -272,16 +272,16 @@ const CERTIFICATES: readonly Case[] = [
 
 const PORTS: readonly Case[] = [
   {
-    name: "a port that another program has",
+    name: "a port that another program uses",
     settings: (world) => ({ SMTP_LISTEN: `127.0.0.1:${world.taken}` }),
     codes: ["ports.taken"],
     says: [/SMTP_LISTEN 127\.0\.0\.1:\d+: the port is in use by another program\. Fix: stop it/],
     everywhere: true,
   },
   {
-    name: "a port that two settings want",
+    name: "a port in two settings",
     settings: (world) => {
-      // Free for the moment: it was given out and handed back.
+      // Free for the moment: it was assigned and released.
       const { port } = new URL(world.services.refused);
       return { SMTP_LISTEN: `127.0.0.1:${port}`, HTTP_LISTEN: `127.0.0.1:${port}` };
     },
@@ -295,7 +295,7 @@ const PORTS: readonly Case[] = [
     says: [/SMTP_LISTEN 192\.0\.2\.9:8025: the address is not one of this machine's\. Fix: /],
   },
   {
-    name: "a name to listen at that cannot be resolved",
+    name: "a listening name that cannot be resolved",
     settings: () => ({
       SMTP_LISTEN: "nosuchhost.invalid:0",
       HTTP_LISTEN: "nosuchhost.invalid:0",
@@ -309,7 +309,7 @@ const PORTS: readonly Case[] = [
 
 const VAULT: readonly Case[] = [
   {
-    name: "no fault of a certificate in a vault that is as it should be",
+    name: "no fault of a correct certificate in a vault",
     settings: inVault("good"),
     args: nothing,
     codes: [],
@@ -320,7 +320,7 @@ const VAULT: readonly Case[] = [
     everywhere: true,
   },
   {
-    name: "a certificate in the vault that has expired",
+    name: "an expired certificate in the vault",
     settings: inVault("expired"),
     args: nothing,
     codes: ["certificate.expired"],
@@ -353,7 +353,7 @@ const VAULT: readonly Case[] = [
     says: [/it has no certificate "absent".*Fix: correct AZURE_KEY_VAULT_CERT_NAME/],
   },
   {
-    name: "a key that the vault keeps for itself",
+    name: "a key that the vault does not export",
     settings: inVault("locked"),
     args: nothing,
     codes: ["vault.malformed"],
@@ -367,7 +367,7 @@ const VAULT: readonly Case[] = [
     says: [/gets no token for it: AADSTS7000215.*Fix: set AZURE_TENANT_ID/],
   },
   {
-    name: "a vault that is not there",
+    name: "a vault that does not exist",
     settings: (world) => ({
       ...inVault("good")(world),
       AZURE_KEY_VAULT_URL: world.services.refused,
@@ -377,7 +377,7 @@ const VAULT: readonly Case[] = [
     says: [/it cannot be reached: ECONNREFUSED.*Fix: correct AZURE_KEY_VAULT_URL, or check/],
   },
   {
-    name: "a vault that is asked for without its name",
+    name: "a vault setting without the vault's name",
     settings: () => ({ TLS_SOURCE: "keyvault" }),
     args: nothing,
     codes: ["settings.bad", "settings.bad", "settings.not-judged"],
@@ -422,7 +422,7 @@ const SERVICES: readonly Case[] = [
     says: [/FAIL graph: 127\.0\.0\.1:\d+: ECONNRESET: connection closed without an answer/],
   },
   {
-    name: "a page of somebody else in the services' place",
+    name: "another server's page instead of the services",
     settings: at("page"),
     args: nothing,
     codes: ["authority.unexpected", "graph.unexpected", "clock.unknown"],
@@ -431,7 +431,7 @@ const SERVICES: readonly Case[] = [
     ],
   },
   {
-    name: "who opens TLS on the way",
+    name: "the issuer that intercepts TLS",
     settings: at("intercepted"),
     args: nothing,
     codes: ["authority.intercepted", "graph.intercepted", "clock.unknown"],
@@ -458,23 +458,23 @@ const SERVICES: readonly Case[] = [
     ],
   },
   {
-    name: "a proxy that wants another password",
-    settings: behind("locked"),
+    name: "a proxy that requires another password",
+    settings: throughProxy("locked"),
     args: nothing,
     codes: ["authority.proxy", "graph.proxy", "clock.unknown"],
     says: [/PROXY_407: .* the proxy 127\.0\.0\.1:\d+ answers 407: .*Fix: correct HTTPS_PROXY/],
     everywhere: true,
   },
   {
-    name: "a proxy that is not there",
-    settings: behind("refused"),
+    name: "a proxy that does not exist",
+    settings: throughProxy("refused"),
     args: nothing,
     codes: ["authority.proxy", "graph.proxy", "clock.unknown"],
     says: [/PROXY_ECONNREFUSED: .*the proxy 127\.0\.0\.1:\d+ cannot be reached/],
   },
   {
-    name: "a proxy that opens TLS",
-    settings: behind("opening"),
+    name: "a proxy that intercepts TLS",
+    settings: throughProxy("opening"),
     args: nothing,
     codes: ["authority.intercepted", "graph.intercepted", "clock.unknown"],
     says: [/graph\.relay\.test shows a certificate from an authority "Corp Firewall CA"/],
@@ -503,7 +503,7 @@ const SERVICES: readonly Case[] = [
 
 const TABLE: readonly Case[] = [
   {
-    name: "no fault of a table that is as it should be, and sends as its entry says",
+    name: "no fault of a correct table, and sends as its entry says",
     settings: inTable("users"),
     args: message("ignored@example.com", "scanner@lookup"),
     codes: [],
@@ -534,7 +534,7 @@ const TABLE: readonly Case[] = [
     ],
   },
   {
-    name: "an identity for the table that is nobody's",
+    name: "an identity for the table that does not exist",
     settings: (world) => ({ AZURE_TABLES_URL: world.services.misnamed + "/users" }),
     args: nothing,
     codes: ["table.identity"],
@@ -566,7 +566,7 @@ const TABLE: readonly Case[] = [
     says: [/AADSTS7000222: the relay's own identity for the table got no token/],
   },
   {
-    name: "a table service that is not there",
+    name: "a table service that does not exist",
     settings: (world) => ({
       ...inTable("users")(world),
       AZURE_TABLES_URL: world.services.refused + "/users",
@@ -583,7 +583,7 @@ const TABLE: readonly Case[] = [
     says: [/has no entry in AZURE_TABLES_PARTITION_KEY\. Fix: create entries with/],
   },
   {
-    name: "a table without entries where nobody may log in without one",
+    name: "a table without entries when each login needs one",
     settings: (world) => ({ ...inTable("empty")(world), AZURE_TABLES_FORCE_USAGE: "true" }),
     args: nothing,
     codes: ["table.empty-forced"],
@@ -592,7 +592,7 @@ const TABLE: readonly Case[] = [
     ],
   },
   {
-    name: "ids of tenant and client that have no entry where they need one",
+    name: "ids of tenant and client without an entry when they need one",
     settings: (world) => ({ ...inTable("users")(world), AZURE_TABLES_FORCE_USAGE: "true" }),
     args: login(`${TENANT}@${APPS.noRoles}`),
     codes: ["login.no-entry"],
@@ -604,7 +604,7 @@ const TABLE: readonly Case[] = [
     ],
   },
   {
-    name: "an entry with a mistake, and why the login by it fails",
+    name: "an entry with a mistake, and why its login fails",
     settings: inTable("mistakes"),
     args: login("typo@lookup"),
     codes: ["table.row", "login.entry-malformed"],
@@ -630,13 +630,13 @@ const TABLE: readonly Case[] = [
     ],
   },
   {
-    name: "a username of the table where there is no table",
+    name: "a username of the table when there is no table",
     args: login("scanner@lookup"),
     codes: ["login.no-table"],
     says: [/usernames of the form id@lookup need AZURE_TABLES_URL/],
   },
   {
-    name: "a table that is demanded without its address",
+    name: "a required table without its address",
     settings: () => ({ AZURE_TABLES_FORCE_USAGE: "true" }),
     codes: ["settings.bad", "settings.not-judged"],
     says: [
@@ -661,7 +661,7 @@ const TABLE: readonly Case[] = [
 
 const LOGINS: readonly Case[] = [
   {
-    name: "a username that is none",
+    name: "a malformed username",
     args: login("scanner"),
     codes: ["login.username"],
     says: [/the username has no "@"; expected tenant@client.*Fix: make the username with/],
@@ -704,13 +704,13 @@ const LOGINS: readonly Case[] = [
     says: [/AADSTS53003: a Conditional Access policy blocks/],
   },
   {
-    name: "an Entra ID that asks to come later",
+    name: "an Entra ID that throttles",
     faults: [refusal(90033, "temporarily_unavailable", 503)],
     codes: ["login.later"],
     says: [/AADSTS90033: .*Fix: try again in a few minutes/],
   },
   {
-    name: "a login that cannot be asked for, besides what is in the way",
+    name: "a login that cannot be tried, besides its obstacle",
     settings: at("refused"),
     codes: [
       "authority.refused",
@@ -721,33 +721,33 @@ const LOGINS: readonly Case[] = [
     says: [/FAIL login: ECONNREFUSED: Entra ID cannot be reached .*Fix: correct what the lines/],
   },
   {
-    name: "a login by a table that is not there",
+    name: "a login by a table that does not exist",
     settings: inTable("nowhere"),
     args: login("scanner@lookup"),
     codes: ["table.missing", "login.unreachable"],
     says: [/FAIL login: TableNotFound: the table does not exist/],
   },
   {
-    name: "a page of a proxy in answer to the login",
+    name: "a proxy's page in response to the login",
     faults: [{ on: "token", status: 502, html: true }],
     codes: ["login.later"],
     says: [/HTTP 502: unexpected answer with status 502/],
   },
   {
-    name: "an answer that is not Entra ID's, which no waiting will change",
+    name: "a response that is not Entra ID's, which will not change by waiting",
     faults: [{ on: "token", status: 404, html: true }],
     codes: ["login.later"],
     says: [/HTTP 404: unexpected answer with status 404; .*\. Fix: correct AZURE_AUTHORITY_HOST/],
   },
   {
-    name: "a file of the password that is empty",
+    name: "an empty password file",
     settings: () => ({ RELAY_PASSWORD: "" }),
     args: (world) => ["--username", USERNAME, "--password-file", world.file("empty")],
     codes: ["login.password-file"],
     says: [/--password-file ".*empty" is empty\. Fix: name a file that contains the client secret/],
   },
   {
-    name: "a token without any permission, which may be as it should be",
+    name: "a token without any permission, which may be intended",
     args: login(`${TENANT}@${APPS.noRoles}`),
     codes: ["token.no-roles"],
     says: [/warn token: .*RBAC for Applications.*Fix: try a real message with --from and --to/],
@@ -759,7 +759,7 @@ const LOGINS: readonly Case[] = [
     says: [/warn token: names User\.Read\.All, no Mail\.Send\. Fix: /],
   },
   {
-    name: "a token that large messages cannot be sent with",
+    name: "a token that cannot send large messages",
     args: login(`${TENANT}@${APPS.sendOnly}`),
     codes: ["token.no-mail-readwrite"],
     says: [/warn token: names Mail\.Send, no Mail\.ReadWrite\. Fix: grant Mail\.ReadWrite/],
@@ -775,7 +775,7 @@ const trusted = (settings: Record<string, string> = {}) => ({
   ...settings,
 });
 
-/** Where this machine is in no network, there is none to be named. */
+/** When this machine has no network, none can be named. */
 const [gateway] = defaultGateways({ ipv4: routes("route"), ipv6: routes("ipv6_route") }) ?? [];
 
 function routes(file: string): string | undefined {
@@ -799,7 +799,7 @@ const TRUSTED: readonly Case[] = [
     everywhere: true,
   },
   {
-    name: "no fault of an account of the table, which its from_email binds",
+    name: "no fault of an account of the table, bound by its from_email",
     settings: (world) =>
       trusted({
         ...inTable("users")(world),
@@ -812,7 +812,7 @@ const TRUSTED: readonly Case[] = [
   },
   ...(gateway === undefined ? [] : [
     {
-      name: "the gateway in trusted networks, whose address Docker's proxy shows for everybody",
+      name: "the gateway in trusted networks, whose address Docker's proxy shows for all clients",
       settings: () => trusted({ TRUSTED_NETWORKS: `198.51.100.0/24,${gateway}` }),
       args: nothing,
       codes: ["trusted.gateway"],
@@ -832,7 +832,7 @@ const TRUSTED: readonly Case[] = [
     ],
   },
   {
-    name: "a trusted network that is too wide, and does not judge it",
+    name: "a trusted network that is too wide, without judging it",
     settings: () => trusted({ TRUSTED_NETWORKS: "198.51.100.1,0.0.0.0/0" }),
     args: nothing,
     codes: ["settings.bad", "settings.not-judged"],
@@ -842,14 +842,14 @@ const TRUSTED: readonly Case[] = [
     ],
   },
   {
-    name: "trusted networks that could send as anybody",
+    name: "trusted networks that could send as any sender",
     settings: () => trusted({ ALLOWED_SENDERS: "" }),
     args: nothing,
     codes: ["settings.bad", "settings.not-judged"],
     says: [/ALLOWED_SENDERS must be set when TRUSTED_NETWORKS is, unless TRUSTED_USERNAME is an/],
   },
   {
-    name: "an entry of the table that binds trusted networks to nobody",
+    name: "an entry of the table that binds trusted networks to no sender",
     settings: (world) =>
       trusted({
         ...inTable("unbound")(world),
@@ -880,7 +880,7 @@ const TRUSTED: readonly Case[] = [
     says: [/FAIL trusted: TRUSTED_USERNAME cannot log in: the lookup table has no entry/],
   },
   {
-    name: "an Entra ID that puts the account of trusted networks off",
+    name: "an Entra ID that defers the account of trusted networks",
     settings: () => trusted(),
     args: nothing,
     faults: [refusal(90033, "temporarily_unavailable", 503)],
@@ -912,13 +912,13 @@ const MESSAGES: readonly Case[] = [
     example: "a mailbox outside of the app's scope",
   },
   {
-    name: "a permission that is missing, once Graph refuses: then it is a FAIL",
+    name: "a missing permission as FAIL once Graph refuses",
     args: message("scanner@example.com", `${TENANT}@${APPS.noRoles}`),
     codes: ["token.no-roles", "message.access-denied"],
     says: [/FAIL message: .*ErrorAccessDenied/],
   },
   {
-    name: "a mailbox that an app with Mail.Send may not use all the same",
+    name: "a mailbox that an app may not use despite Mail.Send",
     args: message(),
     faults: [graph(403, "ErrorAccessDenied", 2)],
     codes: ["message.access-denied"],
@@ -932,7 +932,7 @@ const MESSAGES: readonly Case[] = [
     says: [/ErrorQuotaExceeded: the sender's mailbox is full.*Fix: empty the mailbox/],
   },
   {
-    name: "no missing mailbox where it was perhaps not Graph that has answered",
+    name: "no missing mailbox when the response may not be Graph's",
     args: message(),
     faults: [{ on: "sendMail", status: 404, html: true }],
     codes: ["message.refused"],
@@ -967,7 +967,7 @@ const MESSAGES: readonly Case[] = [
     says: [/ApplicationThrottled: Graph throttles this mailbox.*Fix: try again/],
   },
   {
-    name: "a message of which nobody knows whether it was sent",
+    name: "a message that may or may not have been sent",
     args: message(),
     faults: [{ on: "sendMail", connection: "close", after: "take" }],
     codes: ["message.ambiguous"],

@@ -1,4 +1,4 @@
-// `check --service`: what an installed service runs with, by its unit. Under a real systemd it is run by
+// `check --service`: the settings of an installed service, from its unit. Under a real systemd it is run by
 // tests/deploy/systemd_real.sh.
 
 import assert from "node:assert/strict";
@@ -50,12 +50,12 @@ for (const program of PROGRAMS) {
       writeFileSync(join(directory, name), text, { mode });
     }
 
-    /** A unit beside the files, with these lines; `@` is their directory. */
+    /** A unit next to the files, with these lines; `@` is their directory. */
     async function check(lines: readonly string[], args: readonly string[] = []) {
       const text = ["ExecStart=/bin/true serve", ...lines].join("\n");
       write("relay.service", `[Service]\n${text.replaceAll("@", directory)}\n`);
       const unit = join(directory, "relay.service");
-      // What is set here must not count.
+      // Settings of this environment must not count.
       const running = run(program, ["check", "--service", unit, ...args], { LOG_LEVEL: "LOUD" });
       const status = await running.exited;
       const codes = [...running.stdout.matchAll(/^(\S+) .*\[([a-z-]+\.[a-z-]+)\]$/gm)]
@@ -75,11 +75,11 @@ for (const program of PROGRAMS) {
       // Needs the password.
       "Environment=HTTP_LISTEN=0.0.0.0:0",
     ];
-    const nobody = root ? [] : ["service.not-root"];
+    const notRoot = root ? [] : ["service.not-root"];
 
     it("reads environment, files and credentials, and not its own environment", async () => {
       const { status, codes, stdout, stderr } = await check(SOUND);
-      assert.deepEqual(codes, [...nobody, "certificate.self-signed", "login.not-tried"], stdout);
+      assert.deepEqual(codes, [...notRoot, "certificate.self-signed", "login.not-tried"], stdout);
       assert.deepEqual([status, stderr], [0, ""]);
       assert.match(
         stdout,
@@ -89,7 +89,7 @@ for (const program of PROGRAMS) {
       assert.ok(!stdout.includes("a password"));
     });
 
-    it("heeds drop-ins, which may take values back", async () => {
+    it("applies drop-ins, which may unset values", async () => {
       mkdirSync(join(directory, "relay.service.d"));
       const dropIn = join("relay.service.d", "listen.conf");
       write(dropIn, "[Service]\nEnvironment=HTTP_LISTEN=here\n");
@@ -99,7 +99,7 @@ for (const program of PROGRAMS) {
       rmSync(join(directory, "relay.service.d"), { recursive: true });
     });
 
-    it("names what systemd fails on and what it passes over", async () => {
+    it("names what systemd fails on and what it ignores", async () => {
       write("exported", "export LOG_LEVEL=DEBUG\n");
       const { status, codes, stdout } = await check([
         ...SOUND,
@@ -110,7 +110,7 @@ for (const program of PROGRAMS) {
       ]);
       assert.equal(status, 1);
       assert.deepEqual(codes.filter((code) => code.startsWith("service.")), [
-        ...nobody,
+        ...notRoot,
         "service.fails",
         "service.ignored",
         "service.fails",
@@ -141,7 +141,7 @@ for (const program of PROGRAMS) {
       const key = "Environment=TLS_KEY_FILEPATH=@/key.pem";
       if (root) {
         const { stdout } = await check([...own, key, "DynamicUser=yes", "PrivateTmp=no"]);
-        // A user of its own has a /tmp of its own, whatever else is said.
+        // A service with its own user has its own /tmp, whatever else is set.
         assert.match(stdout, /FAIL service: TLS_KEY_FILEPATH .* the unit hides \/tmp from/);
         const other = await check([...own, key, "User=nobody"]);
         assert.match(other.stdout, /FAIL service: TLS_KEY_FILEPATH .* cannot be read by the serv/);
@@ -160,7 +160,7 @@ for (const program of PROGRAMS) {
       );
     });
 
-    it("says where there is no such unit, and takes no --env-file beside it", async () => {
+    it("reports a missing unit, and refuses --env-file together with it", async () => {
       const missing = run(program, ["check", "--service", "no-such-unit"]);
       assert.equal(await missing.exited, 1);
       assert.match(missing.stdout, /FAIL service: there is no unit "no-such-unit\.service"/);

@@ -27,7 +27,7 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** What the cases use in their place. */
+/** What the cases use instead. */
 const WRONG_SECRETS = ["wrong-secret", "expired-secret", "V3Jvbmcta2V5LXRoYXQtbXVzdC1ub3Qtc2hvdw"];
 
 let world: World;
@@ -51,7 +51,7 @@ async function check(
   return { status, stdout, stderr };
 }
 
-/** Neither the password in any form, nor a key, nor a token, of whatever was printed. */
+/** Asserts that nothing printed contains the password in any form, a key or a token. */
 function assertNoSecret(printed: string): void {
   const base64 = Buffer.from(`\0${USERNAME}\0${SECRET}`).toString("base64");
   for (const hidden of [...world.secrets, base64, base64.slice(8, -8), "eyJ", ...WRONG_SECRETS]) {
@@ -155,10 +155,10 @@ for (const program of PROGRAMS) {
       assert.equal(arrived!.subject, "Test message of smtp-oauth-relay");
       assert.deepEqual([arrived!.from, arrived!.to], ["scanner@example.com", ["you@example.org"]]);
       const id = /id=([0-9a-f]{16})/.exec(stdout)?.[1];
-      assert.ok(id !== undefined, "the id of what was sent is told");
+      assert.ok(id !== undefined, "the id of the sent message is printed");
     });
 
-    it("tells scripts the same as JSON: format 1, as docs/check.md describes it", async () => {
+    it("prints the same as JSON for scripts: format 1, as docs/check.md describes it", async () => {
       const settings = {
         TLS_KEY_FILEPATH: world.file("other-key.pem"),
         RELAY_PASSWORD: "",
@@ -185,7 +185,7 @@ for (const program of PROGRAMS) {
       assert.deepEqual(report["sent"], [id]);
     });
 
-    it("shows no secret either where the Azure SDK tells all that it does", async () => {
+    it("shows no secret when the Azure SDK logs everything", async () => {
       const settings = {
         ...world.vault.environment("good"),
         AZURE_AUTHORITY_HOST: world.sound["AZURE_AUTHORITY_HOST"]!,
@@ -200,7 +200,7 @@ for (const program of PROGRAMS) {
       assert.equal(JSON.parse(stdout).result, "ok");
     });
 
-    it("knows its own relay on the ports, and leaves it alone", async () => {
+    it("recognizes its own relay on the ports, and does not disturb it", async () => {
       const relay = await serve(program, { ...world.sound, SMTPS_LISTEN: "127.0.0.1:0" });
       const settings = {
         SMTP_LISTEN: `127.0.0.1:${relay.smtp}`,
@@ -215,7 +215,7 @@ for (const program of PROGRAMS) {
         "ports.relay",
         "ports.relay",
       ]);
-      // The relay listens, but not there: it is somebody else's port.
+      // The relay listens, but not there: another program has the port.
       const other = await check(program, [], {
         ...settings,
         SMTP_LISTEN: `127.0.0.1:${world.taken}`,
@@ -226,7 +226,7 @@ for (const program of PROGRAMS) {
       assert.ok(!log.includes("Connection"), "no connection was made to it");
     });
 
-    it("knows it off the loopback, too, where /readyz tells strangers no addresses", async () => {
+    it("recognizes it outside the loopback too, where /readyz shows no addresses", async () => {
       const HTTP_PASSWORD = "a password of the pages";
       const environment = { ...world.sound, HTTP_LISTEN: "0.0.0.0:0", HTTP_PASSWORD };
       const relay = await serve(program, { ...environment, SMTPS_LISTEN: "127.0.0.1:0" });
@@ -246,12 +246,12 @@ for (const program of PROGRAMS) {
       assert.equal(await relay.running.stop(), 0);
     });
 
-    it("tells in its --help what each exit status means", async () => {
+    it("explains each exit status in its --help", async () => {
       const { stdout } = await check(program, ["--help"]);
       assert.match(stdout, /Exit status: 0 .*, 1 .*, 2 if the command line is wrong\./);
     });
 
-    it("takes the password from standard input: --password-file -", async () => {
+    it("reads the password from standard input: --password-file -", async () => {
       const [command, ...before] = program.command;
       const args = [...before, "check", "--username", USERNAME, "--password-file", "-"];
       const child = spawn(command!, args, {
@@ -318,7 +318,7 @@ for (const program of PROGRAMS) {
       [["--password", "x"], /unknown option '--password'/],
       [["extra"], /too many arguments/],
     ];
-    it("refuses options that do not go together: one line, and status 2", async () => {
+    it("refuses options that exclude each other: one line, and status 2", async () => {
       for (const [args, line] of mistakes) {
         const { status, stdout, stderr } = await check(program, args);
         assert.deepEqual([status, stdout], [2, ""], stderr);

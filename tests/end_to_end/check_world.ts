@@ -1,4 +1,4 @@
-/** What `check` looks at in the tests: files, ports and services, each of them sound or broken. */
+/** The world that `check` examines: files, ports and services, each of them sound or broken. */
 import { createPrivateKey } from "node:crypto";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer as createHttpServer } from "node:http";
@@ -16,11 +16,11 @@ import { startVault, type Vault, VAULT_SECRET } from "../support/vault.ts";
 import { CLIENT, TENANT } from "./programs.ts";
 
 export const HOST = "smtp.example.com";
-/** Found wherever it were printed: nothing in it that anybody would escape. */
+/** Nothing in it needs escaping, so that it is found wherever it is printed. */
 export const SECRET = "S3cret-that-must-not-show";
 const PROXY_SECRET = "Pr0xy-secret-that-must-not-show";
 export const USERNAME = `${TENANT}@${CLIENT}`;
-/** Clients of the imitated Entra ID, by what they may do. */
+/** Clients of the simulated Entra ID, by what they may do. */
 export const APPS = {
   sendOnly: "22222222-0000-0000-0000-000000000001",
   readOnly: "22222222-0000-0000-0000-000000000002",
@@ -35,7 +35,7 @@ const ROLES: Readonly<Record<string, readonly string[]>> = {
 
 export interface World {
   readonly cloud: CloudServer;
-  /** Has the certificates `good` and `expired`, and `locked`, whose key it does not hand out. */
+  /** Has the certificates `good` and `expired`, and `locked`, whose key it does not export. */
   readonly vault: Vault;
   /** The address of a table: `users`, `mistakes`, `unbound`, `empty`, or one that does not exist. */
   table(name: string): string;
@@ -43,7 +43,7 @@ export interface World {
   file(name: string): string;
   /** What a sound relay is configured with. */
   readonly sound: Readonly<Record<string, string>>;
-  /** URLs of services that something is wrong with. */
+  /** URLs of broken services. */
   readonly services: {
     readonly refused: string;
     readonly silent: string;
@@ -53,15 +53,15 @@ export interface World {
     readonly misnamed: string;
     readonly outOfTime: string;
   };
-  /** URLs of proxies, as HTTPS_PROXY has them. */
+  /** URLs of proxies, for HTTPS_PROXY. */
   readonly proxies: {
-    /** Wants another password than it gets. */
+    /** Requires another password than it gets. */
     readonly locked: string;
     /** Shows a certificate of its own for every service. */
     readonly opening: string;
     readonly refused: string;
   };
-  /** The same services with another time of day, by their offset in seconds. */
+  /** The same services with another clock, by its offset in seconds. */
   clock(offset: number): Promise<string>;
   /** A port that another program listens on. */
   readonly taken: number;
@@ -174,8 +174,8 @@ export async function createWorld(): Promise<World> {
     const cert = [made, ...chain].map(({ certificate }) => certificate).join("");
     return `https://localhost:${await serve(createTlsServer({ cert, key: made.privateKey }))}`;
   };
-  const nobody = createServer();
-  const refused = await serve(nobody);
+  const closing = createServer();
+  const refused = await serve(closing);
   await servers.pop()!.close();
   const intercepted = await tls(
     await make({ name: "localhost", issuer: corporate, names: ["localhost"] }),

@@ -1,4 +1,4 @@
-// Mail clients that we did not write, each one sending a given file.
+// Third-party mail clients, each sending a given file.
 
 import { Buffer } from "node:buffer";
 import { spawn, spawnSync } from "node:child_process";
@@ -22,9 +22,9 @@ export interface Sending {
 
 export interface MailClient {
   readonly name: string;
-  /** Why it cannot be used on this machine, if it cannot. */
+  /** Why it cannot be used on this machine, if so. */
   readonly absent: string | false;
-  /** What the client itself puts behind the message. */
+  /** What the client itself appends to the message. */
   readonly appends: string;
   /** @throws Error with what the client printed */
   send(sending: Sending): Promise<void>;
@@ -34,7 +34,7 @@ export const CLIENTS: readonly MailClient[] = [
   {
     name: "swaks",
     absent: missing("swaks"),
-    // It ends the data with a line end of its own, whatever the file ends in.
+    // It ends the data with its own line end, whatever the file ends in.
     appends: "\r\n",
     send: (sending) =>
       withFile(sending.message, (file) =>
@@ -167,7 +167,7 @@ async function withFile(message: Uint8Array, use: (path: string) => Promise<void
   }
 }
 
-/** Runs a client to its end. @throws Error with what it printed, where it does not end well */
+/** Runs a client to its end. @throws Error with its output if it fails */
 export function execute(
   command: string,
   args: readonly string[],
@@ -180,7 +180,7 @@ export function execute(
     let output = "";
     child.stdout.setEncoding("utf8").on("data", (text: string) => output += text);
     child.stderr.setEncoding("utf8").on("data", (text: string) => output += text);
-    // It may end before it has read all of it.
+    // It may exit before it has read all of it.
     child.stdin.on("error", () => {});
     child.once("error", reject);
     child.once(

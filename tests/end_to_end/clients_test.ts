@@ -1,4 +1,4 @@
-// Real clients send to the sandbox: what Graph was given is what they sent.
+// Real clients send to the sandbox: Graph receives what they sent.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -8,7 +8,7 @@ import { PROGRAMS, type Relay, sandbox, SECRET, USERNAME } from "./programs.ts";
 
 const FROM = "printer@example.com";
 const TO = "reader@example.org";
-/** In the envelope, but in no header field: Exchange would forget it. */
+/** In the envelope, but in no header field: Exchange would ignore it. */
 const HIDDEN = "hidden@example.org";
 
 /** Everything that a careless relay changes: stuffed dots, 8-bit octets, odd folding, long lines. */
@@ -84,7 +84,7 @@ for (const program of PROGRAMS) {
   });
 }
 
-/** What Graph was given for the message with this subject. */
+/** What Graph received for the message with this subject. */
 async function received({ http }: Relay, subject: string): Promise<Buffer> {
   const base = `http://127.0.0.1:${http}/api/messages`;
   const list = await (await fetch(base)).json() as { id: string; subject: string }[];

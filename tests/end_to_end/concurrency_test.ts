@@ -1,8 +1,8 @@
-// Many clients at once: nobody waits for another's answer from Graph. Bun's fetch, for one, stops
-// at 256 requests; the original serves one message at a time.
+// Many concurrent clients: none waits for another's response from Graph. Bun's fetch, for example, stops
+// at 256 requests; the Python relay serves one message at a time.
 //
-// Graph answers nobody before all have asked: on a machine that is busy with other things they may
-// take seconds to get there.
+// Graph answers no request before all have arrived: on a busy machine that may
+// take seconds.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -11,12 +11,12 @@ import { PROGRAMS, SECRET, serve, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
 const CLIENTS = 600;
-/** Milliseconds until Graph answers all the same; less than GRAPH_HTTP_TIMEOUT. */
+/** Milliseconds until Graph answers anyway; less than GRAPH_HTTP_TIMEOUT. */
 const PATIENCE = 25_000;
 
 for (const program of PROGRAMS) {
-  describe(`many clients at once, on ${program.name}`, () => {
-    it(`has ${CLIENTS} requests under way at Graph`, async () => {
+  describe(`many concurrent clients, on ${program.name}`, () => {
+    it(`have ${CLIENTS} requests in flight at Graph`, async () => {
       const all = Promise.withResolvers<void>();
       const cloud = await startCloud({
         graph: {

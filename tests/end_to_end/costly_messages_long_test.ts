@@ -1,6 +1,6 @@
-// Messages that are made to be costly to read, from clients without a login on a trusted network, one
-// after the other, while an honest client sends: it is served in a moment each time, and so is a probe of
-// /healthz. Each of these messages kept a relay busy for half a minute once.
+// Messages made to be costly to read, from clients without a login on a trusted network, one
+// after the other, while an honest client sends: it is served quickly each time, and so is a probe of
+// /healthz. Each of these messages once kept a relay busy for half a minute.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -10,26 +10,26 @@ import { SmtpClient } from "./smtp_client.ts";
 
 const TRUSTED = "127.0.0.2";
 const HONEST_MESSAGES = 12;
-/** Milliseconds in which the honest client is to have its 250, and the probe its answer. */
+/** Milliseconds within which the honest client gets its 250, and the probe its response. */
 const MOMENT = 2000;
 
 const HEAD = "From: <scan@example.com>\r\nTo: <to@example.org>\r\n";
-/** Combining marks in descending class (UAX #15), a character an octet. */
+/** Combining marks in descending class (UAX #15), one character per octet. */
 const MARKS = "\xcd\x85".repeat(20_000) + "\xcc\x81".repeat(20_000) + "\xcc\xa7".repeat(20_000);
 
 const COSTLY: readonly string[] = [
-  // Each line that is no field asked what all the folded lines say.
+  // Each line that is no field examined all the folded lines.
   `${HEAD}Content-Transfer-Encoding: base64\r\n${" x\r\n".repeat(16_000)}${
     "!\r\n".repeat(12_000)
   }` +
   "\r\nQUJD\r\n.\r\n",
   `From: <scan@example.com>\r\nTo: <a${MARKS}@example.org>\r\n\r\nText\r\n.\r\n`,
   `From: <a${MARKS}@example.com>\r\nTo: <to@example.org>\r\n\r\nText\r\n.\r\n`,
-  // More than MAX_HEADER_SIZE, which is seen before any of it is read twice.
+  // More than MAX_HEADER_SIZE, which is noticed before any of it is read twice.
   `${HEAD}${"To:\r\n".repeat(100_000)}\r\nText\r\n.\r\n`,
 ];
 
-/** Sends such messages until it is told to stop. @returns how many were answered */
+/** Sends such messages until it is stopped. @returns how many were answered */
 async function attack(port: number, first: number, signal: AbortSignal): Promise<number> {
   const client = new SmtpClient(port, "127.0.0.1", false, TRUSTED);
   signal.addEventListener("abort", () => client.destroy());
@@ -63,7 +63,7 @@ async function honestMessage(port: number): Promise<string> {
   }
 }
 
-/** Milliseconds until it has happened. @throws Error where that takes longer than a moment */
+/** Milliseconds until it has happened. @throws Error if that takes too long */
 async function inAMoment(what: string, action: Promise<unknown>): Promise<number> {
   const begun = performance.now();
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -81,7 +81,7 @@ async function inAMoment(what: string, action: Promise<unknown>): Promise<number
 
 async function serveAttacked(relay: Relay): Promise<void> {
   const end = new AbortController();
-  // Two on the way at any time: while one is read, the other one arrives.
+  // Two in flight at any time: while one is read, the other one arrives.
   const attackers = [attack(relay.smtp, 0, end.signal), attack(relay.smtp, 2, end.signal)];
   for (const attacker of attackers) attacker.catch(() => {});
   try {
@@ -104,8 +104,8 @@ async function serveAttacked(relay: Relay): Promise<void> {
 
 for (const program of PROGRAMS) {
   describe(`messages that are costly to read, on ${program.name}`, () => {
-    it("keep nobody waiting", async () => {
-      // What takes them does not read them: only the relay is to be busy with them.
+    it("do not delay other clients", async () => {
+      // The receiver does not read them: only the relay is to be busy with them.
       const cloud = await startCloud({
         graph: {
           intercept: (_, operation) =>
@@ -127,7 +127,7 @@ for (const program of PROGRAMS) {
         await honestMessage(relay.smtp);
         await serveAttacked(relay);
       } finally {
-        // At once: a relay that is busy does not hear of a polite request for half a minute.
+        // SIGKILL: a busy relay would not notice a polite signal for half a minute.
         await relay.running.stop("SIGKILL");
         await cloud.close();
       }

@@ -1,4 +1,4 @@
-// An uncaught error in one connection never ends the process, nor anybody else's connection.
+// An uncaught error in one connection never ends the process or another connection.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -20,11 +20,11 @@ const FAULTS: Readonly<Record<string, "421" | "closed" | "nothing">> = {
   tick: "421",
 };
 
-// The executable has no faults to call for; it is the same code as Bun's.
+// The executable has no faults on demand; it is the same code as Bun's.
 for (const { name, command } of PROGRAMS.filter(({ command }) => command.includes(MAIN))) {
   const program = { name, command: command.map((word) => word === MAIN ? FAULTY : word) };
   describe(`a fault in one connection, on ${name}`, () => {
-    it("ends that connection alone; it is logged and counted, and the relay goes on", async () => {
+    it("ends that connection alone, is logged and counted, and the relay continues", async () => {
       const cloud = await startCloud();
       const relay = await serve(program, {
         TLS_SOURCE: "off",
@@ -50,7 +50,7 @@ for (const { name, command } of PROGRAMS.filter(({ command }) => command.include
         }
         unlucky.destroy();
         assert.match(await honest.send("a@example.com", "b@example.org"), /^250/, fault);
-        // The next line of the last resort is not due before.
+        // The next line about uncaught errors is not due before.
         if (seen === "nothing") await new Promise((resolve) => setTimeout(resolve, 1_100));
       }
       const metrics = await (await fetch(`http://127.0.0.1:${relay.http}/metrics`)).text();

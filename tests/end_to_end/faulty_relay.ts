@@ -1,5 +1,5 @@
-// `serve` with faults on demand: a client says which, in a command. What they stand for are bugs that
-// nobody knows of yet, in the places where one could end more than its own connection.
+// `serve` with faults on demand, which a client selects by a command. They stand for unknown bugs
+// in the places where one could end more than its own connection.
 
 import { Buffer } from "node:buffer";
 import { serve } from "../../src/commands/serve.ts";

@@ -1,5 +1,5 @@
-// A client that gives up while its message is being sent, as scanners do after 30 to 60 seconds: the
-// message is sent all the same, and not a second time when the client tries again.
+// A client that disconnects while its message is being sent, as scanners do after 30 to 60 seconds: the
+// message is sent anyway, and not a second time when the client tries again.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -12,8 +12,8 @@ const MESSAGE = "From: <scan@example.com>\r\nTo: <to@example.org>\r\n" +
 const FIRST = 1;
 
 for (const program of PROGRAMS) {
-  describe(`a client that goes before its reply, on ${program.name}`, () => {
-    /** A Graph whose first answer waits until it is let go. */
+  describe(`a client that disconnects before its reply, on ${program.name}`, () => {
+    /** A Graph whose first response waits until the test releases it. */
     async function stage(environment: Record<string, string> = {}) {
       const asked = Promise.withResolvers<void>();
       const answer = Promise.withResolvers<void>();
@@ -46,7 +46,7 @@ for (const program of PROGRAMS) {
       await client.say("RCPT TO:<to@example.org>");
       assert.match(await client.say("DATA"), /^354/);
       const reply = client.say(MESSAGE);
-      // The one that goes is not waited for.
+      // The client that disconnects is not awaited.
       reply.catch(() => {});
       return { client, reply };
     }
@@ -57,7 +57,7 @@ for (const program of PROGRAMS) {
     }
 
     for (const way of ["reset", "destroy"] as const) {
-      it(`by ${way}, and sends it again, gets 250 with the first id once; then it is a new one`, async () => {
+      it(`by ${way}, and sends the message again, gets 250 with the first id once; later it is a new message`, async () => {
         const { cloud, relay, asked, letGo } = await stage();
         try {
           const { client } = await submit(relay);
@@ -70,7 +70,7 @@ for (const program of PROGRAMS) {
           )![1]!;
           assert.match(await again, new RegExp(`^250 2\\.0\\.0 .*${first}`));
           assert.equal(cloud.inbox.list().length, 1);
-          // It was there this time: what it sends now is another message, such as the next alert.
+          // It stayed this time: what it sends now is another message, such as the next alert.
           assert.match(await (await submit(relay)).reply, /^250 2\.0\.0/);
           assert.equal(cloud.inbox.list().length, 2);
         } finally {
@@ -79,7 +79,7 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("is not taken for gone where it has ended its side alone, as with netcat", async () => {
+    it("is not considered gone when it only half-closes, as netcat does", async () => {
       const { cloud, relay, asked, letGo } = await stage();
       try {
         const { client, reply } = await submit(relay);
@@ -95,7 +95,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    it("is not taken for gone where it half-closes behind its QUIT, as scripts do", async () => {
+    it("is not considered gone when it half-closes after its QUIT, as scripts do", async () => {
       const { cloud, relay, asked, letGo } = await stage();
       try {
         const { client, reply } = await submit(relay);
@@ -114,7 +114,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    it("sends it twice where DUPLICATE_WINDOW is off", async () => {
+    it("sends the message twice when DUPLICATE_WINDOW is off", async () => {
       const { cloud, relay, asked, letGo } = await stage({ DUPLICATE_WINDOW: "off" });
       try {
         const { client } = await submit(relay);
@@ -129,7 +129,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    it("does not hide the same message of a client that was there for its reply", async () => {
+    it("does not suppress the same message of a client that received its reply", async () => {
       const { cloud, relay, letGo } = await stage();
       try {
         letGo();

@@ -1,4 +1,4 @@
-// A real haproxy in front of a relay: one that speaks the PROXY protocol in each of its ways.
+// A real haproxy in front of a relay, with each variant of the PROXY protocol.
 
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
@@ -12,10 +12,10 @@ import { Running } from "./programs.ts";
 
 const HAPROXY = "/usr/sbin/haproxy";
 
-/** Why there is none on this machine, if so. */
+/** Why haproxy cannot be used on this machine, if so. */
 export const ABSENT = existsSync(HAPROXY) ? false : "haproxy is not installed";
 
-/** What the relay sees as the proxy's address. */
+/** The proxy's address as the relay sees it. */
 export const PROXY_ADDRESS = "127.0.0.9";
 
 export interface Way {
@@ -48,7 +48,7 @@ export const WAYS: readonly Way[] = [
 export class Haproxy {
   readonly #running: Running;
   readonly #directory: string;
-  /** Where each way begins, in the order of {@link WAYS}. */
+  /** The entry port of each way, in the order of {@link WAYS}. */
   readonly ports: readonly number[];
   /** Leads to the relay without any header. */
   readonly bare: number;
@@ -162,7 +162,7 @@ interface Row {
   readonly check: string;
 }
 
-/** haproxy takes no port 0. All are held until the last is known, so that none comes twice. */
+/** haproxy accepts no port 0. All are held until the last is known, so that all differ. */
 async function freePorts(count: number): Promise<number[]> {
   const servers = await Promise.all(Array.from({ length: count }, async () => {
     const server = createServer();
@@ -174,7 +174,7 @@ async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-/** A small message by curl, from another address of the loopback. @throws Error with what it said */
+/** A small message by curl, from another loopback address. @throws Error with its output */
 export async function sendFrom(
   source: string,
   { port, implicitTls, username, password, from, to, subject }: {

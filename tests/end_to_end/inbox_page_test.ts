@@ -1,6 +1,6 @@
 // The inbox page in a real browser: a message sent by SMTP appears without a reload.
 //
-// With SCREENSHOTS=docs it also stores the pictures of the page that the documentation has.
+// With SCREENSHOTS=docs it also stores the documentation's pictures of the page.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -15,12 +15,12 @@ import { PROGRAMS, type Relay, sandbox, SECRET, USERNAME } from "./programs.ts";
 
 const items = `[...document.querySelectorAll('[data-testid="message-item"]')]`;
 
-/** The newest message, the way that it has come, and a failure on a telephone. */
+/** The newest message, its trace, and a failure on a telephone. */
 async function takePictures(browser: Browser, relay: Relay, folder: string): Promise<void> {
   const there = (name: string) =>
     browser.until(`document.querySelector('[data-testid="${name}"]') !== null`);
   const store = async (name: string) => {
-    // Frames and animations come to rest.
+    // Frames and animations finish.
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     writeFileSync(join(folder, name), Buffer.from(await browser.screenshot(), "base64"));
   };
@@ -57,7 +57,7 @@ async function takePictures(browser: Browser, relay: Relay, folder: string): Pro
 
 for (const program of PROGRAMS) {
   describe(`the inbox page of ${program.name}`, () => {
-    it("is told the way of each message, over TLS, and each failed login", {
+    it("receives the trace of each message, over TLS, and each failed login", {
       timeout: 60_000,
     }, async () => {
       const relay = await sandbox(program);
@@ -89,7 +89,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    // Skipped only where there is no browser; CI installs one.
+    // Skipped only without a browser; CI installs one.
     it("shows the welcome message, and the next one without a reload", {
       skip: NO_BROWSER,
       timeout: 60_000,

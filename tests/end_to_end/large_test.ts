@@ -1,5 +1,5 @@
 // Large messages from a client to the mailbox: over STARTTLS and AUTH, through a draft and upload
-// sessions (https://learn.microsoft.com/graph/outlook-large-attachments), each attachment as it was.
+// sessions (https://learn.microsoft.com/graph/outlook-large-attachments), each attachment unchanged.
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -50,7 +50,7 @@ for (const program of PROGRAMS) {
       }
     }
 
-    /** @returns the last reply, whatever it says */
+    /** @returns the last reply, of any kind */
     async function send(relay: Relay, octets: number, declared = true): Promise<string> {
       const transport = createTransport({
         host: "127.0.0.1",
@@ -106,7 +106,7 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("is refused, with the way out, where the app has no Mail.ReadWrite", async () => {
+    it("is refused, with the remedy, when the app lacks Mail.ReadWrite", async () => {
       await withRelay(
         async (relay, cloud) => {
           assert.match(await send(relay, 5 * MB), /^552 5\.3\.4 .*Mail\.ReadWrite/);
@@ -117,7 +117,7 @@ for (const program of PROGRAMS) {
       );
     });
 
-    it("is sent whole, once, where the app has no Mail.ReadWrite and Graph takes it", async () => {
+    it("is sent whole, once, when the app lacks Mail.ReadWrite and Graph accepts it", async () => {
       await withRelay(
         async (relay, cloud) => {
           assert.match(await send(relay, 1 * MB), /^250 2\.0\.0 /);
@@ -128,7 +128,7 @@ for (const program of PROGRAMS) {
       );
     });
 
-    it("is refused where LARGE_MESSAGES=reject says so", async () => {
+    it("is refused with LARGE_MESSAGES=reject", async () => {
       await withRelay(
         async (relay) => assert.match(await send(relay, 5 * MB), /^552 5\.3\.4 .*LARGE_MESSAGES/),
         { LARGE_MESSAGES: "reject" },
@@ -136,7 +136,7 @@ for (const program of PROGRAMS) {
     });
 
     for (const declared of [true, false]) {
-      it(`is deferred where MAX_MEMORY has no room, ${declared ? "at MAIL" : "during data"}`, async () => {
+      it(`is deferred when MAX_MEMORY has no room, ${declared ? "at MAIL" : "during data"}`, async () => {
         await withRelay(async (relay, cloud) => {
           assert.match(await send(relay, 20 * MB, declared), /^452 4\.3\.1 /);
           assert.match(await send(relay, 5 * MB, declared), /^250 /, "the room is free again");

@@ -1,5 +1,5 @@
-// A relay without table and vault loads none of their packages, which are most of what there is: shown
-// by what its files import, and by running it where each of these packages is a trap.
+// A relay without table and vault loads none of their packages, which are most of the code: shown
+// by its imports, and by running it with traps in place of these packages.
 
 import assert from "node:assert/strict";
 import {
@@ -21,14 +21,14 @@ import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { type Program, root, run, SECRET, serve, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
-/** Packages that have to do with table, vault, identities, or the sandbox alone. */
+/** Packages for table, vault, identities or the sandbox only. */
 const LATE =
   /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/)/;
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`; not those of types, nor `import("x")`. */
 const STATIC = /^(?:import|export)\s(?!type\s)(?:[^;"']*?\sfrom\s)?\s*["']([^"']+)["']/gm;
 
-/** Every file and package that comes with a file, each with the way that leads there. */
+/** Every file and package that a file loads, each with its import path. */
 function comesWith(file: string, way: readonly string[] = [], found = new Map<string, string>()) {
   const path = [...way, file];
   found.set(file, path.join(" → "));
@@ -41,9 +41,9 @@ function comesWith(file: string, way: readonly string[] = [], found = new Map<st
   return found;
 }
 
-describe("what comes with a relay", () => {
+describe("the modules that a relay loads", () => {
   for (const start of ["src/main.ts", "src/commands/serve.ts", "src/commands/healthcheck.ts"]) {
-    it(`is no package for table, vault or identities: ${start}`, () => {
+    it(`include no package for table, vault or identities: ${start}`, () => {
       const found = comesWith(start);
       assert(found.size > 3, "the imports have been read");
       const late = [...found].filter(([module]) => LATE.test(module)).map(([, way]) => way);
@@ -51,7 +51,7 @@ describe("what comes with a relay", () => {
     });
   }
 
-  it("is found out rightly", () => {
+  it("are found correctly", () => {
     const found = comesWith("src/commands/serve.ts");
     assert(found.has("src/smtp/session.ts") && found.has("pino"));
     assert(!found.has("@azure/msal-node"), "it is imported when it is needed");
@@ -110,7 +110,7 @@ describe("a relay whose packages for table, vault and identities are traps", () 
     );
   }
 
-  it("logs in, sends and stops, and none of them is loaded", async () => {
+  it("logs in, sends and stops without loading them", async () => {
     const relay = await serve(program, {
       TLS_SOURCE: "off",
       REQUIRE_TLS: "false",
@@ -125,7 +125,7 @@ describe("a relay whose packages for table, vault and identities are traps", () 
     assert.doesNotMatch(relay.running.stderr, /LOADED/);
   });
 
-  it("would be caught by them", async () => {
+  it("would fail if it loaded one", async () => {
     const script = join(directory, "src", "trapped.ts");
     writeFileSync(
       script,

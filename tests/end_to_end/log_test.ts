@@ -1,4 +1,4 @@
-// What an administrator reads: levels and lines of the log, ids that replies carry too, no secret.
+// The log as an administrator reads it: levels, lines, the ids that replies contain too, no secret.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -13,7 +13,7 @@ import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { CLIENT, PROGRAMS, type Relay, serve, TENANT, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
-/** A secret with nothing that a log could escape: found wherever it were printed. */
+/** A secret without characters to escape, so that it is found wherever it is printed. */
 const SECRET = "S3cret-that-must-not-show";
 
 interface Line {
@@ -49,12 +49,12 @@ for (const program of PROGRAMS) {
         REQUIRE_TLS: "false",
         AZURE_AUTHORITY_HOST: cloud.authority.href,
         GRAPH_ENDPOINT: cloud.endpoint.href,
-        // One mailbox is throttled for ever here.
+        // One mailbox is always throttled here.
         DELIVERY_TIMEOUT: "1s",
         ...environment,
       });
 
-    /** Everything that makes a line, once. @returns the replies to the messages, by sender */
+    /** Does everything that is logged, once. @returns the replies to the messages, by sender */
     async function everything({ smtp }: Relay): Promise<Map<string, string>> {
       const silent = new SmtpClient(smtp);
       await silent.reply();
@@ -76,7 +76,7 @@ for (const program of PROGRAMS) {
     const parsed = (text: string) =>
       text.trimEnd().split("\n").map((line) => JSON.parse(line) as Line);
 
-    it("warns of TLS on a port that begins in plain text, and the other way round", async () => {
+    it("warns of TLS on a plain-text port, and of plain text on a TLS port", async () => {
       const directory = mkdtempSync(join(tmpdir(), "relay-log-"));
       const { certificate, privateKey } = await selfSignedCertificate();
       writeFileSync(join(directory, "both.pem"), certificate + privateKey);
@@ -101,7 +101,7 @@ for (const program of PROGRAMS) {
       rmSync(directory, { recursive: true });
     });
 
-    it("has a line for each message's fate, with the id of the reply", async () => {
+    it("has a line for each message's outcome, with the id of the reply", async () => {
       const relay = await start({ LOG_LEVEL: "DEBUG", LOG_FORMAT: "json" });
       const replies = await everything(relay);
       assert.equal(await relay.running.stop(), 0);
@@ -129,7 +129,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    it("warns of failed logins, and tells of connections: DEBUG where nothing was sent", async () => {
+    it("warns of failed logins, and logs connections, at DEBUG if nothing was sent", async () => {
       const relay = await start({ LOG_LEVEL: "DEBUG", LOG_FORMAT: "json" });
       await everything(relay);
       assert.equal(await relay.running.stop(), 0);
@@ -144,7 +144,7 @@ for (const program of PROGRAMS) {
       assert.ok(lines.every((line) => !Number.isNaN(Date.parse(line.time))));
     });
 
-    it("shows warnings alone by default, the start among them, a line each", async () => {
+    it("shows only warnings by default, the start among them, one line each", async () => {
       const relay = await start({});
       await everything(relay);
       assert.equal(await relay.running.stop(), 0);

@@ -32,7 +32,7 @@ import {
 import { SmtpClient } from "./smtp_client.ts";
 
 const IDS = [`tenant_id=${TENANT}`, `client_id=${CLIENT}`];
-/** What util-linux makes a terminal with; others of the name take other arguments. */
+/** util-linux's `script`, which makes a terminal; others of that name take other arguments. */
 const NO_SCRIPT = /util-linux/.test(String(spawnSync("script", ["--version"]).stdout))
   ? false
   : "util-linux's script is not installed";
@@ -66,7 +66,11 @@ for (const program of PROGRAMS) {
 
     it("makes, shows, changes and deletes entries", async () => {
       const list = await lookup(["list"]);
-      assert.deepEqual([list.status, list.stdout, list.stderr], [0, "The table has no entries.\n", ""]);
+      assert.deepEqual([list.status, list.stdout, list.stderr], [
+        0,
+        "The table has no entries.\n",
+        "",
+      ]);
       const made = await lookup(["set", "o'neil", ...IDS, "from_email=oneil@example.com"]);
       assert.deepEqual([made.status, made.stdout], [0, 'Entry "o\'neil" created: ok\n']);
       const changed = await lookup(["set", "o'neil", "disabled=TRUE", "from_email="]);
@@ -137,7 +141,7 @@ for (const program of PROGRAMS) {
       await lookup(["delete", "short", "--yes"]);
     });
 
-    it("says what keeps an entry that can be read from being of use", async () => {
+    it("explains why a readable entry cannot be used", async () => {
       const made = await lookup([
         "set",
         "scanner",
@@ -151,7 +155,7 @@ for (const program of PROGRAMS) {
       const hint = "from_name has no effect without from_email";
       assert.equal(changed.stdout, `Entry "scanner" changed: ok; ${hint}\n`);
 
-      // Made elsewhere: no login can be by it, but it can be looked at and deleted.
+      // Created elsewhere: it serves no login, but it can be shown and deleted.
       await stage.put("scanner@lookup", { tenant_id: TENANT, client_id: CLIENT });
       const idProblem = 'the id may not contain "@", the USERNAME_DELIMITER';
       assert.match(
@@ -165,7 +169,7 @@ for (const program of PROGRAMS) {
         ALLOWED_SENDERS: "@other.org",
       });
       assert.match(colon.stdout, /^scanner@lookup .* ok$/m);
-      // It may serve logins by tenant and client: it can be shut out without deleting it.
+      // It may serve logins by tenant and client: it can be disabled without deleting it.
       const shut = await lookup(["set", "scanner@lookup", "disabled=true"]);
       assert.deepEqual([shut.status, shut.stdout], [
         0,
@@ -182,7 +186,7 @@ for (const program of PROGRAMS) {
       await lookup(["delete", "scanner", "--yes"]);
     });
 
-    it("tells of all mistakes in what is to be set at once", async () => {
+    it("lists all mistakes of a `set` together", async () => {
       const wrong = await lookup([
         "set",
         "a/b",
@@ -210,7 +214,7 @@ for (const program of PROGRAMS) {
       );
     });
 
-    it("deletes nothing where it can ask nobody", async () => {
+    it("deletes nothing when it cannot ask for confirmation", async () => {
       await stage.put("kept", { tenant_id: TENANT, client_id: CLIENT });
       const { status, stdout, stderr } = await lookup(["delete", "kept"]);
       assert.deepEqual([status, stdout], [2, ""]);
@@ -224,7 +228,7 @@ for (const program of PROGRAMS) {
       const answerWith = async (answer: string) => {
         const command = [...program.command, "lookup", "delete", "old"];
         const quoted = command.map((word) => `'${word}'`).join(" ");
-        // Standard output is for results alone: the question is seen without it.
+        // Standard output is for results alone: the question is not written there.
         const child = spawn("script", ["-qec", `${quoted} > /dev/null`, "/dev/null"], {
           cwd: root,
           env: {
@@ -282,7 +286,7 @@ for (const program of PROGRAMS) {
       [["delete", "x", "--json"], 2, /there is no terminal: add --yes$/m],
     ];
     for (const [args, status, line] of WRONG) {
-      it(`ends with ${status} and one line for: lookup ${args.join(" ").slice(0, 60)}`, async () => {
+      it(`exits with ${status} and one line for: lookup ${args.join(" ").slice(0, 60)}`, async () => {
         const result = await lookup(args);
         assert.equal(result.status, status, result.stderr);
         assert.match(result.stderr, /^smtp-oauth-relay: .*\n$/);
@@ -291,7 +295,7 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("ends with 78 for a bad setting, with 1 for a table that cannot be read", async () => {
+    it("exits with 78 for a bad setting, with 1 for a table that cannot be read", async () => {
       const unset = await lookup(["list"], { AZURE_TABLES_URL: "" });
       assert.deepEqual([unset.status, unset.stdout], [78, ""]);
       assert.match(unset.stderr, /AZURE_TABLES_URL must be set/);
@@ -308,13 +312,13 @@ for (const program of PROGRAMS) {
       );
     });
 
-    it("has shown no key", () => {
+    it("shows no key", () => {
       assert(output.length > 1000 && !output.includes(ACCOUNT_KEY));
     });
   });
 
   describe(`the sandbox's own lookup table, on ${program.name}`, () => {
-    it("has an entry to try, which it tells of", async () => {
+    it("has an entry to try, which it prints", async () => {
       const { running, smtp, http } = await sandbox(program, {
         REQUIRE_TLS: "false",
         USERNAME_DELIMITER: ":",
@@ -374,7 +378,7 @@ for (const program of PROGRAMS) {
         TLS_SOURCE: "off",
         REQUIRE_TLS: "false",
         LOG_LEVEL: "DEBUG",
-        // The SDK's own log, which is no business of the relay's, but on the same standard error.
+        // The SDK's own log, which is not the relay's, but on the same standard error.
         AZURE_LOG_LEVEL: "verbose",
         AZURE_AUTHORITY_HOST: cloud.authority.href,
         GRAPH_ENDPOINT: cloud.endpoint.href,

@@ -1,5 +1,5 @@
-// MAX_MEMORY holds for the process, whatever the shape of the mail: as many messages at once as it
-// admits, shorter than `npm run bench -- memory` does it.
+// MAX_MEMORY holds for the process, whatever the shape of the mail: as many concurrent messages as it
+// admits; shorter than `npm run bench -- memory`.
 
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -17,7 +17,7 @@ for (const program of process.platform === "linux" ? PROGRAMS : []) {
   if (program.name !== "the executable") continue;
   describe(`the memory of ${program.name}`, () => {
     for (const load of LOADS) {
-      it(`is at most MAX_MEMORY, its own and its working share: ${load.shape}, by ${load.way}`, async () => {
+      it(`is at most MAX_MEMORY plus its base and its working share: ${load.shape}, by ${load.way}`, async () => {
         const peak = await peakOf(program, load);
         assert.deepEqual(peak.report.odd, []);
         assert.equal(peak.report.taken, load.messages);

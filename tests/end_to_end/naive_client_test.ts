@@ -1,8 +1,8 @@
 /**
- * What firmware and small libraries do: they search the octets of the answer to EHLO for the words
- * that they have seen elsewhere (`250-STARTTLS`, `250-AUTH`), take the first mechanism, and wait for
+ * Firmware and small libraries search the octets of the reply to EHLO for the words
+ * that they know from elsewhere (`250-STARTTLS`, `250-AUTH`), take the first mechanism, and wait for
  * `250 ` at the start of a last line. RFC 5321 §4.1.1.1 leaves the order of the lines to the server;
- * the Python relay's has HELP last, so that every extension stands behind `250-`.
+ * the Python relay's has HELP last, so that every extension follows `250-`.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -18,7 +18,7 @@ class NaiveClient {
     this.#socket = connect({ port, host: "127.0.0.1" });
   }
 
-  /** Reads until a line begins with this, as a whole: nothing is parsed. */
+  /** Reads until a line begins with this, without parsing. */
   expect(start: string): Promise<string> {
     return new Promise((resolve, reject) => {
       let text = "";
@@ -48,7 +48,7 @@ class NaiveClient {
     this.#socket = secure;
   }
 
-  /** Sends one message by what it finds in the answers to EHLO. @returns the last reply */
+  /** Sends one message by what it finds in the replies to EHLO. @returns the last reply */
   async send(from: string, to: string): Promise<string> {
     await this.expect("220");
     let ehlo = await this.say("EHLO printer", "250 ");
@@ -79,7 +79,7 @@ const CASES = [
 
 for (const program of PROGRAMS) {
   for (const [how, environment] of CASES) {
-    describe(`a client that searches the answer to EHLO, ${how}, on ${program.name}`, () => {
+    describe(`a client that searches the reply to EHLO, ${how}, on ${program.name}`, () => {
       let relay: Relay;
       before(async () => {
         relay = await sandbox(program, environment);
@@ -93,7 +93,7 @@ for (const program of PROGRAMS) {
         assert.match(reply, /^250 2\.0\.0 OK id=/);
       });
 
-      it("finds HELP in the last line of the answer, and nothing else there", async () => {
+      it("finds HELP in the last line of the reply, and nothing else there", async () => {
         const client = new NaiveClient(relay.smtp);
         await client.expect("220");
         const ehlo = await client.say("EHLO printer", "250 ");

@@ -1,6 +1,6 @@
-// A POST that hands a message to Graph is never repeated, by no layer: the second request on a
-// kept-alive connection is read completely, then the connection breaks. docs/architecture.md tells
-// which HTTP clients fail this.
+// A POST that hands a message to Graph is never repeated by any layer: the second request on a
+// kept-alive connection is read completely, then the connection breaks. docs/architecture.md names
+// the HTTP clients that fail this.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -66,7 +66,7 @@ function messagesFrom(requests: readonly string[], sender: string): number {
     .length;
 }
 
-/** Answers all but the second message of a sender on one connection: there it breaks off. */
+/** Answers all but the second message of a sender on one connection, which it breaks. */
 async function imitateGraph(connection: RawConnection): Promise<void> {
   for (let count = 1;; count++) {
     const request = await connection.request(count);

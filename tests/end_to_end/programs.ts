@@ -1,4 +1,4 @@
-// The program as its users run it: as a process, on this runtime and (under Bun) compiled.
+// The program as its users run it: a process on this runtime and (under Bun) compiled.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -16,7 +16,7 @@ const main = `${root}src/main.ts`;
 const executable = `${root}dist/smtp-oauth-relay`;
 
 /**
- * What is tested: each run of the suite takes the runtime it is on, and Bun's takes the executable
+ * The programs under test: each run of the suite uses its own runtime, and Bun's uses the executable
  * too. `npm test` builds it first.
  */
 export const PROGRAMS: readonly Program[] = "Deno" in globalThis
@@ -30,7 +30,7 @@ if (!("Deno" in globalThis) && !existsSync(executable)) {
   throw new Error("dist/smtp-oauth-relay is missing: build it first (npm run build)");
 }
 
-/** A process of the program, with what it has printed so far. */
+/** A process of the program, with its output so far. */
 export class Running {
   readonly child: ChildProcess;
   stdout = "";
@@ -71,9 +71,9 @@ export class Running {
     }
   }
 
-  /** Asks it to stop, as a service manager does. @returns its exit status */
+  /** Stops it as a service manager does. @returns its exit status */
   stop(signal: NodeJS.Signals = "SIGTERM"): Promise<number | null> {
-    // Not `child.kill`: after it, Deno tells of the signal in place of the exit status.
+    // Not `child.kill`: after it, Deno reports the signal instead of the exit status.
     process.kill(this.child.pid!, signal);
     return this.exited;
   }
@@ -83,7 +83,7 @@ export class Running {
   }
 }
 
-/** Starts the program with these variables and no others of ours. */
+/** Starts the program with these variables and none of the test's own. */
 export function run(
   program: Program,
   args: readonly string[],
@@ -95,9 +95,9 @@ export function run(
     env: {
       PATH: process.env["PATH"],
       HOME: process.env["HOME"],
-      // Deno would look for a newer Deno, far away.
+      // Deno would ask the network for a newer Deno.
       DENO_NO_UPDATE_CHECK: "1",
-      // Never a probe for an identity of the machine.
+      // Never probe for an identity of the machine.
       AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
       ...environment,
     },
@@ -128,7 +128,7 @@ function field(name: string): RegExp {
   return new RegExp(`\\b${name}(?:=|":")[^\\s"]+:(\\d+)`);
 }
 
-/** Starts `sandbox` on free ports, and waits until its welcome message is through. */
+/** Starts `sandbox` on free ports, and waits until its welcome message is delivered. */
 export async function sandbox(
   program: Program,
   environment: Record<string, string> = {},

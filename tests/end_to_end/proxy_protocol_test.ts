@@ -1,5 +1,5 @@
-// PROXY_PROTOCOL_NETWORKS with a real haproxy in front: the log and the Received field tell of the
-// client, and haproxy's own checks pass and make no noise.
+// PROXY_PROTOCOL_NETWORKS with a real haproxy in front: the log and the Received field name the
+// client, and haproxy's own checks pass without being logged.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -10,14 +10,14 @@ import { SmtpClient } from "./smtp_client.ts";
 const CLIENT = "127.0.0.7";
 
 for (const program of PROGRAMS) {
-  // Skipped only where haproxy is not installed; CI installs it.
+  // Skipped only if haproxy is not installed; CI installs it.
   describe(`haproxy in front of the relay on ${program.name}`, { skip: ABSENT }, () => {
     let relay: Relay;
     let haproxy: Haproxy;
     before(async () => {
       relay = await sandbox(program, {
         PROXY_PROTOCOL_NETWORKS: PROXY_ADDRESS,
-        // For the way whose TLS ends at haproxy.
+        // For the variant whose TLS ends at haproxy.
         REQUIRE_TLS: "false",
         LOG_LEVEL: "DEBUG",
         LOG_FORMAT: "json",
@@ -68,13 +68,13 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("haproxy's own checks pass, as connections of its own, and make no noise", async () => {
+    it("haproxy's own checks pass, as haproxy's connections, without being logged", async () => {
       await haproxy.healthy();
       const own = lines(relay, "Connection ended").filter((line) =>
         line["client"] === PROXY_ADDRESS
       );
       assert.ok(own.length > 0);
-      // With version 1, haproxy names itself as the client; with version 2, it says LOCAL.
+      // With version 1, haproxy names itself as the client; with version 2, it sends LOCAL.
       assert.deepEqual(
         new Set(own.map((line) => line["proxy"])),
         new Set([PROXY_ADDRESS, undefined]),
@@ -120,8 +120,8 @@ for (const program of PROGRAMS) {
 }
 
 for (const program of PROGRAMS) {
-  describe(`a sandbox on ${program.name} that awaits headers from this machine`, () => {
-    it("sends its own first message, and its health check asks as ever", async () => {
+  describe(`a sandbox on ${program.name} that expects headers from this machine`, () => {
+    it("sends its own first message, and its health check works as usual", async () => {
       const relay = await sandbox(program, {
         PROXY_PROTOCOL_NETWORKS: "127.0.0.0/8, ::1",
         REQUIRE_TLS: "false",
@@ -148,7 +148,7 @@ function lines(relay: Relay, message: string): Record<string, unknown>[] {
   return log(relay).filter((line) => line["message"] === message);
 }
 
-/** What the log warns of because of connections. */
+/** The warnings about connections. */
 function warnings(relay: Relay): Record<string, unknown>[] {
   return log(relay).filter((line) => line["level"] === "WARNING" && "connection" in line);
 }
@@ -158,7 +158,7 @@ function log({ running }: Relay): Record<string, unknown>[] {
   return whole.split("\n").filter((line) => line.startsWith("{")).map((line) => JSON.parse(line));
 }
 
-/** What Graph was given for the message with this subject. */
+/** What Graph received for the message with this subject. */
 async function received({ http }: Relay, subject: string): Promise<{ id: string; raw: string }> {
   const base = `http://127.0.0.1:${http}/api/messages`;
   const list = await (await fetch(base)).json() as { id: string; subject: string }[];

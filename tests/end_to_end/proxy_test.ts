@@ -1,5 +1,5 @@
-// The whole program behind a proxy: logins and messages go through it, to services whose names only
-// the proxy knows, and its troubles are told to the client and in the log.
+// The whole program behind an HTTP proxy: logins and messages go through it, to services whose names only
+// the proxy can resolve, and its errors reach the client's reply and the log.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -24,9 +24,9 @@ describe("a relay behind a proxy", () => {
   let authority: string;
   let service: Server;
   let proxy: ProxyServer;
-  /** `METHOD host/path` of what the services have been asked. */
+  /** `METHOD host/path` of the requests to the services. */
   let seen: string[] = [];
-  /** What tokens have been asked for. */
+  /** The requested tokens. */
   let scopes: (string | null)[] = [];
   /** Hosts that the proxy does not connect to. */
   const blocked = new Set<string>();
@@ -81,7 +81,7 @@ describe("a relay behind a proxy", () => {
     };
   }
 
-  /** Runs something with a connected client, stops the relay, and gives back all that it printed. */
+  /** Runs something with a connected client, and stops the relay. @returns all of its output */
   async function during(relay: Relay, act: (client: SmtpClient) => Promise<void>) {
     const client = new SmtpClient(relay.smtp);
     try {
@@ -120,11 +120,11 @@ describe("a relay behind a proxy", () => {
       );
       assert.match(
         log,
-        new RegExp(`Outgoing connections take the proxy.*127\\.0\\.0\\.1:${proxy.port}`),
+        new RegExp(`Outgoing connections use the proxy.*127\\.0\\.0\\.1:${proxy.port}`),
       );
     });
 
-    it(`refuses logins for the moment with ${program.name} when the proxy wants another password`, async () => {
+    it(`defers logins with ${program.name} when the proxy requires another password`, async () => {
       seen = [];
       const HTTPS_PROXY = proxy.url.replace("//", "//relay:another-proxy-password@");
       const relay = await serve(program, environment({ HTTPS_PROXY }));
@@ -135,7 +135,7 @@ describe("a relay behind a proxy", () => {
       assert.deepEqual(seen, []);
     });
 
-    it(`puts a message off with ${program.name} when the proxy does not let it through to Graph`, async () => {
+    it(`defers a message with ${program.name} when the proxy does not connect to Graph`, async () => {
       seen = [];
       const relay = await serve(program, environment());
       blocked.add(GRAPH);
@@ -154,7 +154,7 @@ describe("a relay behind a proxy", () => {
       }
     });
 
-    it(`says with ${program.name} that the proxy is not there`, async () => {
+    it(`reports with ${program.name} that the proxy cannot be reached`, async () => {
       const HTTPS_PROXY = `http://127.0.0.1:${await closedPort()}`;
       const relay = await serve(program, environment({ HTTPS_PROXY }));
       await during(relay, async (client) => {
@@ -163,7 +163,7 @@ describe("a relay behind a proxy", () => {
       });
     });
 
-    it(`goes around it with ${program.name} where NO_PROXY says so`, async () => {
+    it(`bypasses it with ${program.name} as NO_PROXY says`, async () => {
       const before = proxy.requests.length;
       const NO_PROXY = "example.com,*.invalid";
       const relay = await serve(
@@ -171,13 +171,13 @@ describe("a relay behind a proxy", () => {
         environment({ NO_PROXY, AZURE_AUTHORITY_HOST: "https://login.invalid" }),
       );
       await during(relay, async (client) => {
-        // A name that nobody can look up (RFC 6761 §6.4): the relay itself has tried to.
+        // An unresolvable name (RFC 6761 §6.4): the relay itself has tried to resolve it.
         assert.match(await client.login(USERNAME, SECRET), /^454 4\.7\.0 (?!.*PROXY_)/);
       });
       assert.equal(proxy.requests.length, before);
     });
 
-    it(`does not start ${program.name} with a proxy that it cannot use, and says so in one line`, async () => {
+    it(`does not start ${program.name} with a proxy that it cannot use, and logs one line`, async () => {
       const HTTPS_PROXY = "https://relay:proxy-password@proxy.test:3128";
       const running = run(program, ["serve"], environment({ HTTPS_PROXY }));
       assert.equal(await running.exited, 78);

@@ -1,5 +1,5 @@
 // Far more slow clients than MAX_CONNECTIONS, of every kind, and an honest one among them: it never
-// fails, whether it has an address of its own or shares theirs. The long one, with 5,000 and the
+// fails, whether it has its own address or shares theirs. The long one, with 5,000 and the
 // default limits, is `npm run bench -- slow`.
 
 import assert from "node:assert/strict";
@@ -9,7 +9,7 @@ import { PROGRAMS } from "./programs.ts";
 
 const CLIENTS = 600;
 const CONNECTIONS = 300;
-/** Three in which they come, and some in which they come again: each waits for a second before. */
+/** Three in which they connect, and some in which they reconnect, each after a second. */
 const SECONDS = 8;
 const LEAVING = 256;
 const OTHER_FILES = 50;
@@ -17,7 +17,7 @@ const OTHER_FILES = 50;
 for (const program of PROGRAMS) {
   describe(`slow clients, on ${program.name}`, () => {
     for (const oneAddress of [false, true]) {
-      it(`do not keep out an honest one ${oneAddress ? "of their address" : "elsewhere"}`, async () => {
+      it(`do not keep out an honest one ${oneAddress ? "at their address" : "elsewhere"}`, async () => {
         const result = await slowClients(program, {
           clients: CLIENTS,
           content: 60,
@@ -28,10 +28,10 @@ for (const program of PROGRAMS) {
         assert.deepEqual(failuresOf(result), []);
         assert.deepEqual(result.errors, []);
         const { metrics, slow } = result;
-        // Those that queue up, and those that have been told to go and have not gone yet, included.
+        // Including those in the queue, and those that have their last reply and have not closed yet.
         assert(result.relay.mostFiles < CLIENTS + LEAVING + OTHER_FILES);
         assert(metrics.get('limit_hits_total{setting="MAX_CONNECTIONS"}')! > 0);
-        // Each kind was there, and those that had not logged in were closed for others.
+        // Each kind was present, and unauthenticated ones were closed for others.
         for (const kind of ["silent", "command", "handshake", "half hello"]) {
           assert(slow.kinds[kind]!.closed > 0, `no ${kind} client was closed`);
         }

@@ -12,14 +12,14 @@ export class SmtpClient {
   #wake: (() => void) | undefined;
 
   /**
-   * @param tls any certificate will do
-   * @param from this machine's address to connect from, in plain text
+   * @param tls any certificate is accepted
+   * @param from the local address to connect from, in plain text
    */
   constructor(port: number, host = "127.0.0.1", tls = false, from?: string) {
     this.#socket = tls
       ? connectTls({ host, port, rejectUnauthorized: false })
       : connect({ host, port, ...(from === undefined ? {} : { localAddress: from }) });
-    // Each piece leaves by itself, and at once.
+    // Each piece leaves by itself, immediately.
     this.#socket.setNoDelay(true);
     this.#socket.on("data", (octets: Uint8Array) => {
       this.#text += Buffer.from(octets).toString("latin1");
@@ -32,7 +32,7 @@ export class SmtpClient {
     });
   }
 
-  /** The serial number of the certificate that the server has shown, in lower case. */
+  /** The serial number of the server's certificate, in lower case. */
   get serial(): string {
     const socket = this.#socket;
     return socket instanceof TLSSocket
@@ -40,7 +40,7 @@ export class SmtpClient {
       : "";
   }
 
-  /** The next reply, all its lines joined by LF. @throws Error where the connection ended before */
+  /** The next reply, all its lines joined by LF. @throws Error if the connection ends before */
   async reply(): Promise<string> {
     for (;;) {
       const match = /^(?:\d{3}-[^\r\n]*\r\n)*\d{3}(?: [^\r\n]*)?\r\n/.exec(this.#text);
@@ -91,7 +91,7 @@ export class SmtpClient {
     while (!this.#ended) await new Promise<void>((resolve) => this.#wake = resolve);
   }
 
-  /** Reads no more. */
+  /** Stops reading. */
   pause(): void {
     this.#socket.pause();
   }

@@ -1,5 +1,5 @@
-// A short soak: a cloud that fails at random in every way that is known of it, clients that hang up
-// at random. What clients were told, what the log says and what the cloud has taken must agree, for
+// A short soak: a cloud that fails at random in every known way, clients that hang up
+// at random. The clients' replies, the log and what the cloud has accepted must agree, for
 // each message. The long one is `npm run bench -- soak`.
 
 import assert from "node:assert/strict";
@@ -9,7 +9,7 @@ import { PROGRAMS } from "./programs.ts";
 
 for (const program of PROGRAMS) {
   describe(`a soak, on ${program.name}`, () => {
-    it("leaves three ledgers that agree", async () => {
+    it("produces three ledgers that agree", async () => {
       const { disagreements, exitStatus, table } = await soak(program, {
         seed: 5,
         messages: 400,
@@ -20,7 +20,7 @@ for (const program of PROGRAMS) {
       });
       assert.deepEqual(disagreements, []);
       assert.equal(exitStatus, 0);
-      // Every kind of ending has come to pass, or nothing was shown.
+      // Every kind of outcome must have occurred, else nothing was shown.
       for (const outcome of ["sent", "ambiguous", "deferred", "refused", "repeated"]) {
         const row = table.find(({ what }) => what === `relay: ${outcome}`);
         assert((row?.count ?? 0) > 0, `no message was ${outcome}`);

@@ -1,4 +1,4 @@
-// Commands, and what goes wrong at the start: one clear line each, the contract's exit status,
+// Commands, and errors at the start: one clear line each, the contract's exit status,
 // nothing half started.
 
 import assert from "node:assert/strict";
@@ -19,20 +19,20 @@ const EX_UNAVAILABLE = 69;
 const EX_CONFIG = 78;
 
 const PLAIN = { TLS_SOURCE: "off", REQUIRE_TLS: "false" };
-/** A service that cannot be reached, and says so at once. */
+/** A service that refuses connections. */
 const NOWHERE = "http://127.0.0.1:1";
 const FREE = { SMTP_LISTEN: "127.0.0.1:0", HTTP_LISTEN: "127.0.0.1:0" };
 
-/** Takes the port that HTTP_LISTEN has by default. A run on the other runtime may have it just now. */
+/** Takes the default port of HTTP_LISTEN. A run on the other runtime may have it just now. */
 async function takeDefaultPort(): Promise<{ close(): Promise<void> }> {
   for (let tries = 0;; tries++) {
-    // The relay asks whether it is its like that has the port, and hears at once that it is not.
+    // The relay asks whether another relay has the port, and is refused.
     const server = createServer((socket) => socket.destroy());
     const taken = await new Promise<boolean>((resolve) => {
       server.once("error", () => resolve(false)).listen(8026, "127.0.0.1", () => resolve(true));
     });
     if (taken) return { close: () => new Promise((resolve) => server.close(() => resolve())) };
-    // A program that stays has it: all the same to this test.
+    // Another program has it for good: that serves this test as well.
     if (tries === 100) return { close: () => Promise.resolve() };
     await sleep(200);
   }
@@ -107,7 +107,7 @@ for (const program of PROGRAMS) {
       assert.equal(stdout, `${id}:${id}\nEjRWeBI0EjQSNBI0VniavA:EjRWeBI0EjQSNBI0VniavA\n`);
     });
 
-    it("reads a username back, also a short one that looks like an option", async () => {
+    it("decodes a username, also a short one that looks like an option", async () => {
       const id = "fbefbeff-fbef-4bef-bfbe-fffbefbefffe";
       const made = await ends(["username", id, id, "--json"]);
       assert.equal(made.status, 0);
@@ -125,7 +125,7 @@ for (const program of PROGRAMS) {
       assert.deepEqual(JSON.parse(lookup.stdout), { type: "lookup", id: "printer" });
     });
 
-    it("reads settings from --env-file, which the environment overrules", async () => {
+    it("reads settings from --env-file, which the environment overrides", async () => {
       const file = join(directory, "settings.env");
       writeFileSync(file, "USERNAME_DELIMITER=|\n");
       const id = "12345678-1234-1234-1234-123456789abc";
@@ -139,7 +139,7 @@ for (const program of PROGRAMS) {
 
     const usageErrors: readonly [name: string, args: string[], line: RegExp][] = [
       ["an unknown command", ["srve"], /unknown command 'srve'.*serve/],
-      ["an unknown command that is asked for help", ["srve", "--help"], /unknown command 'srve'/],
+      ["help for an unknown command", ["srve", "--help"], /unknown command 'srve'/],
       ["help on an unknown command", ["--help", "srve"], /unknown command 'srve'/],
       ["help on an unknown command, in words", ["help", "srve"], /unknown command 'srve'/],
       ["an unknown flag", ["serve", "--prot"], /unknown option '--prot'/],
@@ -165,10 +165,10 @@ for (const program of PROGRAMS) {
         ["lookup", "list", "--jsn"],
         /unknown option '--jsn'.*--json/,
       ],
-      ["a flag far from all", ["--nonsense"], /unknown option '--nonsense'/],
+      ["a flag unlike any other", ["--nonsense"], /unknown option '--nonsense'/],
       ["a missing argument", ["username"], /TENANT_ID/],
-      ["an id that is none", ["username", "x", "y"], /TENANT_ID \(1 character\) must be a UUID/],
-      ["a username that is none", ["username", "x@y"], /tenant id is neither/],
+      ["a malformed id", ["username", "x", "y"], /TENANT_ID \(1 character\) must be a UUID/],
+      ["a malformed username", ["username", "x@y"], /tenant id is neither/],
       [
         "a username that no table can have",
         ["username", "a/b@lookup"],
@@ -177,12 +177,12 @@ for (const program of PROGRAMS) {
       ["an unknown flag of username", ["username", "--jsn", "x@lookup"], /unknown option '--jsn'/],
     ];
     for (const [name, args, line] of usageErrors) {
-      it(`ends with 2 and one line for ${name}`, async () => {
+      it(`exits with 2 and one line for ${name}`, async () => {
         assertRefusal(await ends(args), EX_USAGE, [line]);
       });
     }
 
-    it("names every bad setting at once, what it is and what is allowed", async () => {
+    it("names all bad settings together, with the allowed values", async () => {
       const result = await ends(["serve"], {
         LOG_LEVEL: "LOUD",
         SMTP_LISTEN: "8025",
@@ -199,7 +199,7 @@ for (const program of PROGRAMS) {
       ]);
     });
 
-    it("does not start with a setting whose function is missing: it would be open", async () => {
+    it("does not start with a setting that is not implemented: the relay would be open", async () => {
       for (
         const [name, value] of [["DELIVERY_MODE", "queue"], ["QUEUE_MAX_AGE", "2d"]]
       ) {
@@ -221,7 +221,7 @@ for (const program of PROGRAMS) {
       ],
       ["is empty", "empty.pem", "key.pem", /TLS_CERT_FILEPATH ".*empty\.pem" holds no certificate/],
       ["does not fit its key", "cert.pem", "other-key.pem", /is not the key of the certificate/],
-      ["is in its key's place", "key.pem", "cert.pem", /: exchange the two$/],
+      ["is exchanged with its key", "key.pem", "cert.pem", /: exchange the two$/],
       [
         "has a key of a kind that cannot be served",
         "p224.pem",
@@ -235,7 +235,7 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("tells of a certificate, its key and authorities that are missing, all at once", async () => {
+    it("reports a missing certificate, key and authorities together", async () => {
       assertRefusal(
         await ends(["serve"], {
           ...certificate("absent.pem", "absent-key.pem"),
@@ -250,7 +250,7 @@ for (const program of PROGRAMS) {
       );
     });
 
-    it("does not start with ciphers or a TLS version that the runtime cannot do", async () => {
+    it("does not start with ciphers or a TLS version that the runtime does not support", async () => {
       const result = await ends(["serve"], {
         ...certificate("cert.pem", "key.pem"),
         TLS_CIPHER_SUITE: "NONSENSE",
@@ -258,7 +258,7 @@ for (const program of PROGRAMS) {
       assertRefusal(result, EX_CONFIG, [/TLS_CIPHER_SUITE "NONSENSE" cannot be used/]);
     });
 
-    it("drops a security level that the TLS library does not know, and warns", async () => {
+    it("ignores a security level that the TLS library does not know, and warns", async () => {
       const relay = await serve(program, {
         ...certificate("cert.pem", "key.pem"),
         TLS_CIPHER_SUITE: "DEFAULT@SECLEVEL=0",
@@ -268,7 +268,7 @@ for (const program of PROGRAMS) {
     });
 
     for (const setting of ["SMTP_LISTEN", "HTTP_LISTEN"]) {
-      it(`ends with 69 when the port of ${setting} is in use, and listens nowhere`, async () => {
+      it(`exits with 69 when the port of ${setting} is in use, and listens nowhere`, async () => {
         const taken = createServer();
         await new Promise<void>((resolve) => taken.listen(0, "127.0.0.1", resolve));
         const { port } = taken.address() as AddressInfo;
@@ -281,7 +281,7 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("starts without HTTP, and warns, when the port of its default is in use", async () => {
+    it("starts without HTTP, and warns, when the default HTTP port is in use", async () => {
       const taken = await takeDefaultPort();
       const running = run(program, ["serve"], { ...PLAIN, SMTP_LISTEN: "127.0.0.1:0" });
       const [line] = await running.until("stderr", /.*Relay started.*\n/);
@@ -302,7 +302,7 @@ for (const program of PROGRAMS) {
     });
 
     for (const setting of ["SMTP_LISTEN", "HTTP_LISTEN"]) {
-      it(`ends with 69 when the name in ${setting} cannot be resolved`, async () => {
+      it(`exits with 69 when the name in ${setting} cannot be resolved`, async () => {
         const given = {
           [setting]: "nosuchhost.invalid:19025",
           HTTP_PASSWORD: "x",
@@ -315,7 +315,7 @@ for (const program of PROGRAMS) {
     }
 
     for (const needed of ["true", "false"]) {
-      it(`ends with 78 when its own identity for the table cannot be made, needed: ${needed}`, async () => {
+      it(`exits with 78 when its own identity for the table cannot be created, needed: ${needed}`, async () => {
         const result = await ends(["serve"], {
           ...PLAIN,
           ...FREE,
@@ -324,24 +324,24 @@ for (const program of PROGRAMS) {
           AZURE_TABLES_FORCE_USAGE: needed,
           AZURE_TOKEN_CREDENTIALS: "bogus",
         });
-        // To the last of the names that are allowed, not cut off inside of a word.
+        // Up to the last of the allowed names, not cut off inside a word.
         assertRefusal(result, EX_CONFIG, [
           /: the relay's own identity cannot be made: .*AZURE_TOKEN_CREDENTIALS = bogus\..*Credential/,
         ]);
       });
     }
 
-    it("tells whether it is ready, and stops in good order on SIGTERM and SIGINT", async () => {
+    it("reports whether it is ready, and stops cleanly on SIGTERM and SIGINT", async () => {
       for (const signal of ["SIGTERM", "SIGINT"] as const) {
         const relay = await serve(program, PLAIN);
         const HTTP_LISTEN = `127.0.0.1:${relay.http}`;
-        // What else is wrong in the environment is not its business.
+        // Other errors in the environment do not concern it.
         assert.deepEqual(await ends(["healthcheck"], { HTTP_LISTEN, LOG_LEVEL: "LOUD" }), {
           status: 0,
           stdout: "ready\n",
           stderr: "",
         });
-        // An idle client is told (RFC 5321 §3.8).
+        // An idle client gets a reply (RFC 5321 §3.8).
         const idle = connect(relay.smtp, "127.0.0.1");
         let said = "";
         await new Promise<void>((resolve) =>
@@ -360,14 +360,14 @@ for (const program of PROGRAMS) {
       }
     });
 
-    it("ends well where the reader of its output is gone, as with head -1", async () => {
+    it("exits with 0 when the reader of its output has gone, as with head -1", async () => {
       const running = run(program, ["version"]);
       running.child.stdout!.destroy();
       const [status] = await once(running.child, "exit");
       assert.deepEqual([status, running.stderr], [0, ""]);
     });
 
-    it("takes no other server's answer for the relay's health", async () => {
+    it("does not take another server's response for the relay's health", async () => {
       const stranger = await startRawServer(async (connection) => {
         await connection.request();
         connection.write("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello");

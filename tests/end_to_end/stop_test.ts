@@ -1,4 +1,4 @@
-// A clean stop through the real program, clause by clause; and what the program as a whole tells of its
+// A clean stop of the real program, clause by clause; and what the program reports about its
 // limits.
 
 import assert from "node:assert/strict";
@@ -12,7 +12,7 @@ const PLAIN = { TLS_SOURCE: "off", REQUIRE_TLS: "false" };
 
 for (const program of PROGRAMS) {
   describe(`a stop, on ${program.name}`, () => {
-    /** A relay with a message under way at a Graph that answers when it is let go. */
+    /** A relay with a message in flight to a Graph that answers when the test releases it. */
     async function underWay(environment: Record<string, string> = {}) {
       const asked = Promise.withResolvers<void>();
       const answer = Promise.withResolvers<void>();
@@ -39,7 +39,7 @@ for (const program of PROGRAMS) {
       return { relay, client, reply, letGo: answer.resolve, cloud };
     }
 
-    it("takes no new client, tells idle and held ones 421, lets mail in flight finish, and exits 0", async () => {
+    it("refuses new clients, sends idle and held ones 421, finishes mail in flight, and exits with 0", async () => {
       const { relay, client, reply, letGo, cloud } = await underWay({
         MAX_CONNECTIONS_PER_IP: "1",
       });
@@ -60,7 +60,45 @@ for (const program of PROGRAMS) {
       await cloud.close();
     });
 
-    it("ends at once on a second signal, whatever is under way", async () => {
+    it("waits for a message that nothing but its turn holds up, without clients and pages", async () => {
+      // After this 429 the delivery has no time left for a repeat, and its mailbox is paused.
+      let first = true;
+      const cloud = await startCloud({
+        graph: {
+          intercept(context) {
+            if (!first) return undefined;
+            first = false;
+            context.header("Retry-After", "2");
+            context.header("Connection", "close");
+            return context.json({ error: { code: "ApplicationThrottled" } }, 429);
+          },
+        },
+      });
+      const { running, smtp } = await serve(program, {
+        ...PLAIN,
+        AZURE_AUTHORITY_HOST: cloud.authority.href,
+        GRAPH_ENDPOINT: cloud.endpoint.href,
+        HTTP_LISTEN: "off",
+        DELIVERY_TIMEOUT: "1s",
+        LOG_LEVEL: "INFO",
+      });
+      const client = new SmtpClient(smtp);
+      assert.match(await client.login(USERNAME, SECRET), /^235/);
+      assert.match(await client.send("a@example.com", "b@example.org"), /^451/);
+      await client.say("MAIL FROM:<a@example.com>");
+      await client.say("RCPT TO:<b@example.org>");
+      assert.match(await client.say("DATA"), /^354/);
+      client.write("From: a@example.com\r\n\r\nText\r\n.\r\n");
+      client.end();
+      const stopped = running.stop();
+      await running.until("stderr", /Relay is stopping/);
+      client.destroy();
+      assert.equal(await stopped, 0);
+      assert.match(running.stderr, /INFO Message sent .*\n(?:.*\n)*.*Relay stopped\n$/);
+      await cloud.close();
+    });
+
+    it("exits immediately on a second signal, whatever is in flight", async () => {
       for (const [first, second] of [["SIGTERM", "SIGTERM"], ["SIGINT", "SIGTERM"]] as const) {
         const { relay, letGo, cloud } = await underWay();
         const ended = relay.running.stop(first);
@@ -69,7 +107,7 @@ for (const program of PROGRAMS) {
         assert.equal(await ended, 1);
         assert.match(
           relay.running.stderr,
-          new RegExp(`WARNING Relay ended at once, by a second signal.* signal=${second}\n$`),
+          new RegExp(`WARNING Relay ended at once by a second signal.* signal=${second}\n$`),
         );
         letGo();
         await cloud.close();
@@ -78,7 +116,7 @@ for (const program of PROGRAMS) {
   });
 
   describe(`limits, on ${program.name}`, () => {
-    it("that are hit are told in the log, and at /metrics by their setting", async () => {
+    it("that are hit are logged, and counted at /metrics by their setting", async () => {
       const relay = await serve(program, {
         ...PLAIN,
         MAX_CONNECTIONS: "3",
@@ -89,9 +127,9 @@ for (const program of PROGRAMS) {
       assert.match(await one.reply(), /^220/);
       const two = new SmtpClient(relay.smtp);
       assert.match(await two.reply(), /^220/);
-      const crowded = new SmtpClient(relay.smtp);
-      assert.match(await crowded.reply(), /^421 4\.7\.0/);
-      await crowded.closed();
+      const overLimit = new SmtpClient(relay.smtp);
+      assert.match(await overLimit.reply(), /^421 4\.7\.0/);
+      await overLimit.closed();
       for (let i = 0; i < 3; i++) assert.match(await two.say("XYZZY"), /^500/);
       assert.match(await two.reply(), /^421 4\.7\.0/);
       const metrics = await (await fetch(`http://127.0.0.1:${relay.http}/metrics`)).text();
@@ -100,7 +138,7 @@ for (const program of PROGRAMS) {
         await relay.running.until(
           "stderr",
           new RegExp(
-            `WARNING Connection (?:refused|ended).* client=127\\.0\\.0\\.1 setting=${setting}`,
+            `WARNING Connection (?:refused|closed).* client=127\\.0\\.0\\.1 setting=${setting}`,
           ),
         );
       }
@@ -109,7 +147,7 @@ for (const program of PROGRAMS) {
     });
 
     if (process.platform === "linux") {
-      it("of open files that are too low for MAX_CONNECTIONS are warned about at the start", async () => {
+      it("on open files that are too low for MAX_CONNECTIONS are warned about at the start", async () => {
         for (const [connections, warned] of [["101", true], ["100", false]] as const) {
           const limited = {
             ...program,

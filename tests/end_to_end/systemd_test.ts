@@ -1,5 +1,5 @@
-// Under a service manager: what it is told (sd_notify(3)), and what it hands over (sd_listen_fds(3)).
-// A real systemd is tests/deploy/systemd_real.sh's business.
+// Under a service manager: notifications to it (sd_notify(3)), and sockets from it (sd_listen_fds(3)).
+// tests/deploy/systemd_real.sh uses a real systemd.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -19,7 +19,7 @@ const EX_CONFIG = 78;
 const PLAIN = { TLS_SOURCE: "off", REQUIRE_TLS: "false" };
 const HTTP = { HTTP_LISTEN: "127.0.0.1:0" };
 
-/** What the server says first. */
+/** The server's first octets. */
 function greeting(socket: Socket): Promise<string> {
   return new Promise((resolve, reject) => {
     socket.on("error", reject);
@@ -50,14 +50,14 @@ PROGRAMS.forEach((program, number) => {
     after(() => rmSync(directory, { recursive: true }));
 
     let count = 0;
-    /** Runs `serve` while a test looks at it. */
+    /** Runs `serve` during a test. */
     async function managed(
       environment: Record<string, string>,
       test: (managed: Managed) => Promise<void>,
       options: Partial<ManagerOptions> = {},
     ): Promise<void> {
       const running = new Managed([...program.command, "serve"], {
-        // Every other one is abstract.
+        // Every second one is abstract.
         notify: count++ % 2 === 0
           ? join(directory, `notify-${count}`)
           : `@relay-test-${process.pid}-${number}-${count}`,
@@ -80,19 +80,21 @@ PROGRAMS.forEach((program, number) => {
     }
     const portIn = (text: string) => Number(/127\.0\.0\.1:(\d+)/.exec(text)![1]);
 
-    it("tells READY when it listens, reloads around SIGHUP, and stops", async () => {
+    it("sends READY when it listens, reloads on SIGHUP, and stops", async () => {
       await managed({ ...files, LOG_LEVEL: "INFO" }, async (managed) => {
-        const ready = await managed.told(/^READY=1\nSTATUS=Listening on 127\.0\.0\.1:\d+; 0 conn/);
+        const ready = await managed.notification(
+          /^READY=1\nSTATUS=Listening on 127\.0\.0\.1:\d+; 0 conn/,
+        );
         assert.deepEqual(managed.notifications[0], ready, "nothing comes before");
         assert.match(managed.stderr, /Relay started/);
         assert.match(await greetedOn(portIn(ready.text)), /^220 /);
 
         const sent = await managed.signal("SIGHUP");
-        const reloading = await managed.told(/^RELOADING=1$/m);
-        // systemd takes only a time after its own request (systemd.service(5), notify-reload).
+        const reloading = await managed.notification(/^RELOADING=1$/m);
+        // systemd accepts only a time after its own request (systemd.service(5), notify-reload).
         const usec = Number(/^MONOTONIC_USEC=(\d+)$/m.exec(reloading.text)![1]);
         assert.ok(sent <= usec && usec <= reloading.at, `${sent} ${usec} ${reloading.at}`);
-        await managed.told(/^READY=1$/m, 2);
+        await managed.notification(/^READY=1$/m, 2);
         assert.equal(managed.notifications.length, 3);
 
         await managed.signal("SIGTERM");
@@ -104,38 +106,40 @@ PROGRAMS.forEach((program, number) => {
       });
     });
 
-    it("tells the watchdog in time that it is alive, and nothing while it is frozen", async () => {
+    it("notifies the watchdog in time, and not while it is frozen", async () => {
       const every = 400_000; // microseconds
       await managed({ ...PLAIN, WATCHDOG_USEC: String(every) }, async (managed) => {
         const beats = () => managed.notifications.filter(({ text }) => text === "WATCHDOG=1");
-        await managed.told(/^READY=1/);
-        while (beats().length < 6) await managed.told(/^WATCHDOG=1$/, managed.notifications.length);
+        await managed.notification(/^READY=1/);
+        while (beats().length < 6) {
+          await managed.notification(/^WATCHDOG=1$/, managed.notifications.length);
+        }
         const gaps = beats().slice(1).map(({ at }, i) => at - beats()[i]!.at);
         assert.ok(gaps.every((gap) => gap < every), `the watchdog would have bitten: ${gaps}`);
         assert.ok(gaps.reduce((a, b) => a + b) / gaps.length > every / 4, `too often: ${gaps}`);
 
         const frozen = await managed.signal("SIGSTOP");
-        // Time must pass: that nothing comes is the point.
+        // Real time must pass to show that nothing is sent.
         await new Promise((resolve) => setTimeout(resolve, 3 * every / 1000));
         const thawed = await managed.signal("SIGCONT");
-        await managed.told(/^WATCHDOG=1$/, managed.notifications.length);
-        // One may have been under way when it was frozen.
+        await managed.notification(/^WATCHDOG=1$/, managed.notifications.length);
+        // One may have been in flight when it was frozen.
         const meanwhile = beats().filter(({ at }) => at > frozen + every / 10 && at < thawed);
         assert.deepEqual(meanwhile, []);
       });
     });
 
-    it("leaves a watchdog alone that is meant for another process", async () => {
+    it("ignores a watchdog that is meant for another process", async () => {
       const environment = { ...PLAIN, WATCHDOG_USEC: "2000", WATCHDOG_PID: "1" };
       await managed(environment, async (managed) => {
-        await managed.told(/^READY=1/);
+        await managed.notification(/^READY=1/);
         await managed.signal("SIGTERM");
         assert.equal(await managed.ended(), 0);
         assert.ok(!managed.notifications.some(({ text }) => text.includes("WATCHDOG=1")));
       });
     });
 
-    it("tells why it does not start", async () => {
+    it("reports why it does not start", async () => {
       await managed({ ...PLAIN, LOG_LEVEL: "LOUD" }, async (managed) => {
         assert.equal(await managed.ended(), EX_CONFIG);
         assert.deepEqual(managed.notifications.map(({ text }) => text), [
@@ -144,7 +148,7 @@ PROGRAMS.forEach((program, number) => {
       });
     });
 
-    it("runs where the service manager cannot be told, with one warning", async () => {
+    it("runs when the service manager cannot be notified, with one warning", async () => {
       const absent = join(directory, "absent");
       const relay = run(program, ["serve"], {
         ...PLAIN,
@@ -159,7 +163,7 @@ PROGRAMS.forEach((program, number) => {
       assert.equal(relay.stderr.match(/service manager cannot be told/g)!.length, 1);
     });
 
-    it("serves on the sockets that are handed over, by their names", async () => {
+    it("serves on the passed sockets, by their names", async () => {
       const sockets = [
         ["http", "tcp", "127.0.0.1"],
         ["smtp", "tcp", "127.0.0.1"],
@@ -167,7 +171,7 @@ PROGRAMS.forEach((program, number) => {
         ["smtp", "tcp-blocking", "::"],
         ["http", "tcp-blocking", "127.0.0.1"],
       ] as const;
-      // Nowhere to be bound: RFC 5737's addresses are no machine's.
+      // Cannot be bound: RFC 5737's addresses belong to no machine.
       const settings = {
         SMTP_LISTEN: "192.0.2.1:25",
         SMTPS_LISTEN: "192.0.2.1:465",
@@ -176,13 +180,13 @@ PROGRAMS.forEach((program, number) => {
       };
       await managed({ ...files, ...settings }, async (managed) => {
         const [http, smtp, smtps, dual, http2] = await managed.ports() as number[];
-        await managed.told(/^READY=1/);
+        await managed.notification(/^READY=1/);
         const started = /Relay started .*/.exec(managed.stderr)![0];
         assert.ok(started.includes(` smtp=127.0.0.1:${smtp},[::]:${dual} `), started);
         assert.ok(started.includes(` smtps=127.0.0.1:${smtps} `), started);
         assert.ok(started.includes(` http=127.0.0.1:${http},127.0.0.1:${http2} `), started);
         assert.match(started, / handed_over=smtp,smtps,http$/);
-        // Twice, because a socket that blocks would stand still after the first.
+        // Twice, because a blocking socket would hang after the first.
         for (let i = 0; i < 2; i++) {
           assert.match(await greetedOn(smtp!), /^220 /);
           assert.match(await greetedOn(dual!), /^220 /, "IPv4 on a dual-stack socket");
@@ -206,21 +210,21 @@ PROGRAMS.forEach((program, number) => {
       }, { sockets });
     });
 
-    it("listens as its settings say where a name has no socket, or the sockets are another's", async () => {
+    it("listens as its settings say when a name has no socket, or the sockets are for another process", async () => {
       const one = [["http", "tcp", "127.0.0.1"]] as const;
       await managed(PLAIN, async (managed) => {
-        const { text } = await managed.told(/^READY=1/);
+        const { text } = await managed.notification(/^READY=1/);
         assert.match(await greetedOn(portIn(text)), /^220 /);
         const [http] = await managed.ports();
         assert.equal((await fetch(`http://127.0.0.1:${http}/healthz`)).status, 200);
       }, { sockets: one });
       await managed(PLAIN, async (managed) => {
-        const { text } = await managed.told(/^READY=1/);
+        const { text } = await managed.notification(/^READY=1/);
         assert.notEqual(portIn(text), (await managed.ports())[0]);
       }, { sockets: [["smtp", "tcp", "127.0.0.1"]], listen_pid: "1" });
     });
 
-    it("takes no socket that it cannot serve, and says which and why", async () => {
+    it("refuses a socket that it cannot serve, and reports which and why", async () => {
       const unix = join(directory, "relay.sock");
       await managed(PLAIN, async (managed) => {
         assert.equal(await managed.ended(), EX_CONFIG);
@@ -253,7 +257,7 @@ PROGRAMS.forEach((program, number) => {
     });
 
     it("is started by systemd-socket-activate with a client's connection", async () => {
-      // systemd's own tool tells no port: one that was free a moment ago.
+      // systemd's own tool reports no port: use one that was free a moment ago.
       const { createServer } = await import("node:net");
       const port = await new Promise<number>((resolve) => {
         const server = createServer().listen(0, "127.0.0.1", () => {
@@ -287,7 +291,7 @@ PROGRAMS.forEach((program, number) => {
       );
       await Promise.race([listening, ended]);
       assert.match(said, /Listening on/);
-      // The client that has it started is greeted itself: nobody is lost.
+      // The client that triggers the start is greeted itself: no connection is lost.
       assert.match(await greetedOn(port), /^220 /);
       assert.match(said, new RegExp(`Relay started .* smtp=127\\.0\\.0\\.1:${port} `));
       process.kill(child.pid!, "SIGTERM");
@@ -325,7 +329,7 @@ PROGRAMS.forEach((program, number) => {
       assert.match(sockets.stdout, /^# +systemctl enable smtp-oauth-relay\.service smtp-oauth-/m);
 
       if (program.name === "the executable") return;
-      // A run from source cannot be installed, wherever it is.
+      // A run from source can never be installed.
       const refused = run(program, ["install-service"]);
       assert.equal(await refused.exited, EX_UNAVAILABLE);
       assert.match(refused.stderr, /this is a run from source: build it first/);

@@ -1,4 +1,4 @@
-// What scanners and old clients find on the TLS side of the program.
+// The program's TLS as seen by scanners and old clients.
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
@@ -14,7 +14,7 @@ const absent = ["sslscan", "openssl", "swaks"].find((tool) =>
 );
 const skip = absent === undefined ? false : `${absent} is not installed`;
 
-/** Runs a tool to its end, with this input. @returns all that it printed */
+/** Runs a tool to its end, with this input. @returns all of its output */
 function execute(tool: string, args: readonly string[], input = ""): Promise<string> {
   return new Promise((resolve, reject) => {
     const child = spawn(tool, args, {
@@ -39,7 +39,7 @@ interface Scan {
   readonly heartbleed: boolean;
 }
 
-/** sslscan gives up where a probe is refused before all of it has been sent: then it is run again. */
+/** sslscan fails when a probe is refused before all of it has been sent: then it is run again. */
 async function scan(args: readonly string[]): Promise<Scan> {
   for (let tries = 1;; tries++) {
     const xml = await scanOnce(args);
@@ -51,8 +51,8 @@ async function scan(args: readonly string[]): Promise<Scan> {
 
 function scanOnce(args: readonly string[]): Promise<string> {
   return execute("sslscan", [
-    // A client that offers nothing but unknown groups is let wait by Deno's TLS until the handshake's
-    // deadline; what groups there are decides nothing here.
+    // Deno's TLS lets a client that offers only unknown groups wait until the handshake's
+    // deadline; the groups do not matter here.
     ...["--no-colour", "--no-failed", "--no-groups", "--xml=-"],
     ...args,
   ]);
@@ -82,10 +82,10 @@ function readScan(xml: string): Scan {
 
 /** Forward secrecy and AEAD, for TLS 1.2 and 1.3 (RFC 9325 §4.1, §4.2). */
 const STRONG = /^(?:ECDHE-(?:RSA|ECDSA)-(?:AES\d+-GCM-SHA\d+|CHACHA20-POLY1305)|TLS_\w+)$/;
-/** RSA key exchange, and CBC with and without forward secrecy: what TLS 1.2 has for old devices. */
+/** RSA key exchange, and CBC with and without forward secrecy: what TLS 1.2 offers to old devices. */
 const OLD = ["AES128-SHA", "AES256-SHA", "AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA"];
 
-/** Names that no cipher suite of ours may have a part of (RFC 9325 §4.1). */
+/** Names that must not be part of any offered cipher suite (RFC 9325 §4.1). */
 const WEAK = /RC4|DES|NULL|EXP|ADH|AECDH|anon|MD5|PSK|SEED|IDEA/;
 
 for (const program of PROGRAMS) {
@@ -121,7 +121,7 @@ for (const program of PROGRAMS) {
     });
 
     for (const starttls of [true, false]) {
-      it(`has TLS 1.2 and 1.3 alone, without a weak cipher, ${starttls ? "by STARTTLS" : "at once"}`, async () => {
+      it(`offers only TLS 1.2 and 1.3, without a weak cipher, ${starttls ? "by STARTTLS" : "as implicit TLS"}`, async () => {
         const { protocols, ciphers, heartbleed } = await scan(
           starttls ? ["--starttls-smtp", `127.0.0.1:${relay.smtp}`] : [`127.0.0.1:${relay.smtps}`],
         );
@@ -137,7 +137,7 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("has no RSA key exchange and no CBC (RFC 9325 §4.1), as an old client asks for them", async () => {
+    it("refuses RSA key exchange and CBC (RFC 9325 §4.1), as old clients request them", async () => {
       for (const cipher of [...OLD, "kRSA"]) {
         const found = await execute("openssl", [
           ...["s_client", "-connect", `127.0.0.1:${relay.smtps}`, "-tls1_2"],
@@ -148,7 +148,7 @@ for (const program of PROGRAMS) {
       }
     });
 
-    it("tells clients of secure renegotiation (RFC 5746), and renegotiates with none", async () => {
+    it("announces secure renegotiation (RFC 5746), and never renegotiates", async () => {
       const found = await execute("openssl", [
         ...["s_client", "-connect", `127.0.0.1:${relay.smtps}`, "-tls1_2"],
       ], "R\n");
@@ -156,7 +156,7 @@ for (const program of PROGRAMS) {
       assert.match(found, /RENEGOTIATING\n[^]*no renegotiation/);
     });
 
-    it("turns a client away that knows nothing newer than TLS 1.1 (RFC 8996)", async () => {
+    it("refuses a client that knows nothing newer than TLS 1.1 (RFC 8996)", async () => {
       for (const version of ["-tls1", "-tls1_1"]) {
         const found = await execute("openssl", [
           ...["s_client", "-connect", `127.0.0.1:${relay.smtps}`, version],
@@ -175,7 +175,7 @@ for (const program of PROGRAMS) {
         TLS_CERT_FILEPATH: join(directory, "cert.pem"),
         TLS_KEY_FILEPATH: join(directory, "key.pem"),
         SMTPS_LISTEN: "127.0.0.1:0",
-        // As docs/clients.md has it.
+        // As docs/clients.md shows it.
         TLS_CIPHER_SUITE: "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES:RSA+AES",
       });
       for (const cipher of OLD) {
@@ -190,7 +190,7 @@ for (const program of PROGRAMS) {
       assert.equal(await old.running.stop(), 0);
     });
 
-    it("takes no parameters that make the exchange weak: no export keys, no small groups", async () => {
+    it("accepts no weak parameters: no export keys, no small groups", async () => {
       const { ciphers } = await scan([`127.0.0.1:${relay.smtps}`]);
       // Finite-field groups are the server's choice, and have been too small (CVE-2015-4000).
       assert.deepEqual(ciphers.filter(({ name }) => /^DHE|^EDH/.test(name)), []);
@@ -200,7 +200,7 @@ for (const program of PROGRAMS) {
   // Deno has no TLS below 1.2: there the setting stops the start, as start_test.ts shows.
   if (program.name !== "Deno") {
     describe(`TLS_MIN_VERSION=1.0 on ${program.name}`, { skip }, () => {
-      it("lets an old client send its mail by TLS 1.0", async () => {
+      it("accepts mail from an old client by TLS 1.0", async () => {
         const relay = await sandbox(program, { TLS_MIN_VERSION: "1.0" });
         const output = await execute("swaks", [
           ...["--server", `127.0.0.1:${relay.smtp}`, "--tls", "--tls-protocol", "tlsv1"],

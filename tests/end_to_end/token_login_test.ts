@@ -1,5 +1,5 @@
-// Clients that bring a token, through a whole relay to the imitated Graph, which knows the tokens of
-// the imitated Entra ID and no others.
+// Clients that log in with a token, through a whole relay to the simulated Graph, which knows the tokens of
+// the simulated Entra ID and no others.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -25,11 +25,11 @@ interface World {
   readonly lines: readonly Line[];
   /** A token for Graph. */
   token(): Promise<string>;
-  /** One with the same claims, which Graph does not know. */
+  /** A token with the same claims, which Graph does not know. */
   forged(signature?: string): string;
 }
 
-describe("a client that brings a token", () => {
+describe("a client that logs in with a token", () => {
   const relays = new TestRelays();
   const ends: (() => Promise<void> | void)[] = [];
   afterEach(async () => {
@@ -58,7 +58,7 @@ describe("a client that brings a token", () => {
     };
   }
 
-  /** A connection that has said EHLO. */
+  /** A connection after EHLO. */
   async function greeted({ port }: World): Promise<{ client: SmtpClient; ehlo: string }> {
     const client = new SmtpClient(port);
     ends.push(() => client.destroy());
@@ -84,26 +84,30 @@ describe("a client that brings a token", () => {
         [USER, client.mechanism, TENANT, CLIENT, false],
       );
       const sent = world.lines.find(({ message }) => message === "Message sent")!;
-      // Graph has taken it: whose it is is certain now.
+      // Graph has accepted it: the account is verified now.
       assert.deepEqual([sent["tenant"], sent["app"], sent["proved"]], [TENANT, CLIENT, undefined]);
     });
 
-    it(`learns as ${client.name} that its token has expired`, { skip: client.absent }, async () => {
-      const world = await start({ AUTH_MECHANISMS: client.mechanism });
-      const token = jwt({ aud: world.cloud.url, exp: 1_000_000_000, tid: TENANT, appid: CLIENT });
-      await assert.rejects(client.send(world.port, token), client.refused);
-      const refused = world.lines.filter(({ level }) => level === "WARNING");
-      // One line for one login, though its reply comes in two steps.
-      assert.equal(refused.length, client.tries);
-      for (const { message, reply, detail } of refused) {
-        assert.deepEqual([message, reply], ["Login refused", 535]);
-        assert.match(String(detail), /^TOKEN_EXPIRED: .* 2001-09-09T01:46:40/);
-      }
-      assert.deepEqual(world.cloud.seen, []);
-    });
+    it(
+      `is told as ${client.name} that its token has expired`,
+      { skip: client.absent },
+      async () => {
+        const world = await start({ AUTH_MECHANISMS: client.mechanism });
+        const token = jwt({ aud: world.cloud.url, exp: 1_000_000_000, tid: TENANT, appid: CLIENT });
+        await assert.rejects(client.send(world.port, token), client.refused);
+        const refused = world.lines.filter(({ level }) => level === "WARNING");
+        // One line for one login, although its reply has two steps.
+        assert.equal(refused.length, client.tries);
+        for (const { message, reply, detail } of refused) {
+          assert.deepEqual([message, reply], ["Login refused", 535]);
+          assert.match(String(detail), /^TOKEN_EXPIRED: .* 2001-09-09T01:46:40/);
+        }
+        assert.deepEqual(world.cloud.seen, []);
+      },
+    );
   }
 
-  it("finds XOAUTH2 and OAUTHBEARER only where AUTH_MECHANISMS has them, in its order", async () => {
+  it("is offered XOAUTH2 and OAUTHBEARER only if AUTH_MECHANISMS has them, in its order", async () => {
     const standard = await start({ AUTH_MECHANISMS: "" });
     const { client, ehlo } = await greeted(standard);
     assert.match(ehlo, /^250[- ]AUTH LOGIN PLAIN$/m);
@@ -117,7 +121,7 @@ describe("a client that brings a token", () => {
     );
   });
 
-  it("with a token that Graph does not accept is told so, and is not let in again with it", async () => {
+  it("gets an error for a token that Graph does not accept, and cannot log in with it again", async () => {
     const world = await start();
     const { client } = await greeted(world);
     assert.match(await client.say(xoauth2(world.forged())), /^235 /);
@@ -130,14 +134,14 @@ describe("a client that brings a token", () => {
     const again = (await greeted(world)).client;
     assert.equal(await again.say(xoauth2(world.forged())), `334 ${INVALID}`);
     assert.match(await again.say(""), /^535 5\.7\.8 .*TOKEN_REFUSED: .*log in with a new one/);
-    // The same session goes on with a good one.
+    // The same session continues with a good one.
     assert.match(await again.say(xoauth2(await world.token())), /^235 /);
     assert.match(await again.send(USER, TO), /^250 2\.0\.0 /);
-    const told = world.lines.find(({ message }) => message === "Message deferred")!;
-    assert.deepEqual([told["code"], told["proved"]], ["InvalidAuthenticationToken", false]);
+    const deferred = world.lines.find(({ message }) => message === "Message deferred")!;
+    assert.deepEqual([deferred["code"], deferred["proved"]], ["InvalidAuthenticationToken", false]);
   });
 
-  it("guesses no more often with tokens than with passwords: AUTH_RATE_LIMIT", async () => {
+  it("can guess no more often with tokens than with passwords: AUTH_RATE_LIMIT", async () => {
     const world = await start({ AUTH_RATE_LIMIT: "3/1m" });
     for (const number of [1, 2, 3]) {
       const { client } = await greeted(world);
@@ -152,7 +156,7 @@ describe("a client that brings a token", () => {
     assert.equal(world.cloud.seen.length, 3);
   });
 
-  it("is told to bring a new token when its own is revoked during the session", async () => {
+  it("is asked for a new token when its own is revoked during the session", async () => {
     const world = await start();
     const { client } = await greeted(world);
     const token = await world.token();
@@ -164,7 +168,7 @@ describe("a client that brings a token", () => {
     assert.equal(world.cloud.seen.filter((request) => request.includes("/token")).length, 1);
   });
 
-  it("takes up no turn of the app that it claims to be, before Graph knows it", async () => {
+  it("uses no turn of the app that it claims to be, before Graph has accepted the token", async () => {
     const held = Promise.withResolvers<undefined>();
     const arrived = Promise.withResolvers<void>();
     let forgers = 0;
@@ -200,7 +204,7 @@ describe("a client that brings a token", () => {
       await say(xoauth2(token));
       await say("AQ==");
     }
-    // In forms that are not understood, too.
+    // Also in forms that are not understood.
     await say(xoauth2(`${tokens[1]}\x01`));
     await say(`AUTH XOAUTH2 ${tokens[1]}!`);
     await say(`AUTH ${tokens[1]}`);
@@ -225,9 +229,9 @@ interface TokenClient {
   readonly name: string;
   readonly mechanism: "XOAUTH2" | "OAUTHBEARER";
   readonly absent: string | false;
-  /** How often it tries to log in before it gives up. */
+  /** The number of its login attempts. */
   readonly tries: number;
-  /** What it says then. */
+  /** Its error message after that. */
   readonly refused: RegExp;
   send(port: number, token: string): Promise<void>;
 }
@@ -269,7 +273,7 @@ const CLIENTS: readonly TokenClient[] = [
   },
 ];
 
-/** @param initial whether it sends its response with AUTH (RFC 4954 §4) or waits to be asked */
+/** @param initial whether it sends its response with AUTH (RFC 4954 §4) or waits for the challenge */
 function curl(mechanism: "XOAUTH2" | "OAUTHBEARER", initial: boolean): TokenClient {
   return {
     name: `curl with ${mechanism}${initial ? " and an initial response" : ""}`,

@@ -1,5 +1,5 @@
 // Real clients without TLS and AUTH, from trusted and other addresses of 127.0.0.0/8, through the whole
-// program to the imitated cloud; and what its log has of it.
+// program to the simulated cloud; and its log.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -22,7 +22,7 @@ interface Ended {
   readonly output: string;
 }
 
-/** How a client that has neither TLS nor AUTH is run, from one of this machine's addresses. */
+/** How to run a client without TLS and AUTH, from one of this machine's addresses. */
 const CLIENTS: Readonly<
   Record<string, (port: number, address: string, from: string) => readonly [string[], string]>
 > = {
@@ -58,7 +58,7 @@ for (const program of PROGRAMS) {
       cloud = await startCloud();
       relay = await serve(program, {
         LOG_LEVEL: "DEBUG",
-        // Without a certificate, nobody but them can send.
+        // Without a certificate, no other client can send.
         TLS_SOURCE: "off",
         AZURE_AUTHORITY_HOST: cloud.authority.href,
         GRAPH_ENDPOINT: cloud.endpoint.href,
@@ -73,7 +73,7 @@ for (const program of PROGRAMS) {
       await cloud.close();
     });
 
-    it("are told of at the start, in a WARNING with networks and account", () => {
+    it("are logged at the start, in a WARNING with networks and account", () => {
       const line = relay.running.stderr.split("\n").find((text) =>
         /Clients in TRUSTED_N/.test(text)
       );
@@ -105,7 +105,7 @@ for (const program of PROGRAMS) {
         );
       });
 
-      it(`let ${name} send as nobody else`, { skip: missing(name) }, async () => {
+      it(`let ${name} send only as the allowed sender`, { skip: missing(name) }, async () => {
         const before = cloud.inbox.list().length;
         const { status, output } = await run(TRUSTED, "director@example.com");
         assert.notEqual(status, 0);
@@ -113,7 +113,7 @@ for (const program of PROGRAMS) {
         assert.equal(cloud.inbox.list().length, before);
       });
 
-      it(`do not let ${name} in from elsewhere`, { skip: missing(name) }, async () => {
+      it(`refuse ${name} from other addresses`, { skip: missing(name) }, async () => {
         const before = cloud.inbox.list().length;
         const { status, output } = await run(STRANGER);
         assert.notEqual(status, 0);
@@ -122,7 +122,7 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("leave no secret and no token in the log", () => {
+    it("show no secret and no token in the log", () => {
       const { stdout, stderr } = relay.running;
       assert.ok(stderr.includes("Message sent"), "there is a log to look at");
       for (const hidden of [SECRET, Buffer.from(SECRET).toString("base64"), "eyJ"]) {
@@ -132,7 +132,7 @@ for (const program of PROGRAMS) {
   });
 
   describe(`a trusted network in the sandbox, on ${program.name}`, () => {
-    it("sends as the entry of the imitated table, which takes no AZURE_TABLES_URL", async () => {
+    it("sends as the entry of the simulated table, which needs no AZURE_TABLES_URL", async () => {
       const { smtp, running } = await sandbox(program, {
         TRUSTED_NETWORKS: TRUSTED,
         TRUSTED_USERNAME: "scanner@lookup",

@@ -1,5 +1,5 @@
-// The log as a weapon: a client that logs without end, and a reader of standard error that has stopped.
-// An honest client is served meanwhile, `/healthz` answers, and nothing is lost unseen.
+// Attacks by the log: a client that causes lines without end, and a stopped reader of standard error.
+// An honest client is served meanwhile, `/healthz` answers, and lost lines are counted.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -13,7 +13,7 @@ import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { type Program, PROGRAMS, type Relay, run, SECRET, serve, TENANT } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
-/** Milliseconds in which an honest client has its 250, whatever others do. */
+/** Milliseconds within which an honest client gets its 250, whatever others do. */
 const SERVED = 2_000;
 /** Milliseconds of an attack. */
 const ATTACK = 5_000;
@@ -23,15 +23,15 @@ const RECIPIENTS = 400;
 const account = (n: number) => `${TENANT}@${String(n).repeat(8)}-1111-1111-1111-111111111111`;
 const HONEST = account(9);
 
-/** What the relay quotes of it is six times as long in the log. */
+/** The relay's quotation of it is six times as long in the log. */
 const RECIPIENT = Buffer.from(`RCPT TO:<${"\u200b".repeat(160)}>\r\n`).toString("latin1");
 
 /**
  * Logs in, then has each of its recipients refused, again and again.
  *
- * @param n which attacker: each has an address and an account of its own
- * @param most how often
- * @returns what ends it, and says how many recipients have been refused
+ * @param n which attacker: each has its own address and account
+ * @param most the number of times
+ * @returns a function that stops it and returns how many recipients have been refused
  */
 async function attack(port: number, n: number, most = Infinity): Promise<() => number> {
   const username = account(n);
@@ -111,7 +111,7 @@ for (const program of PROGRAMS) {
         ...environment,
       });
 
-    it("has some hundred lines a minute of one account that is refused without end, and their count", async () => {
+    it("has about a hundred lines a minute for one account that is refused without end, and counts the rest", async () => {
       const relay = await start(program);
       const end = await attack(relay.smtp, 1);
       assert.ok(await honest(relay, ATTACK) < SERVED);
@@ -131,7 +131,7 @@ for (const program of PROGRAMS) {
     });
 
     if (process.platform !== "win32") {
-      /** The program with a reader of its standard error that can be stopped. */
+      /** The program, with a reader of its standard error that can be paused. */
       const readBy = (name: string): { program: Program; signal: (s: NodeJS.Signals) => void } => {
         const pipe = join(folder, name);
         const script = 'mkfifo "$0"; cat "$0" >&2 & echo $! >"$0.pid"; exec "$@" 2>"$0"';
@@ -141,7 +141,7 @@ for (const program of PROGRAMS) {
         };
       };
 
-      it("stops nobody when it is not read, and says what was lost when it is read again", async () => {
+      it("delays no client when it is not read, and reports lost lines when it is read again", async () => {
         const reader = readBy("stuck");
         const relay = await start(reader.program, { LOG_LEVEL: "DEBUG" });
         reader.signal("SIGSTOP");
@@ -163,7 +163,7 @@ for (const program of PROGRAMS) {
         );
         assert.equal(await relay.running.stop(), 0);
         assert.match(relay.running.stderr, / WARNING Relay stopped\n$/);
-        // None of them was cut.
+        // No line was cut.
         for (const line of relay.running.stderr.trimEnd().split("\n")) {
           assert.match(line, /^\d{4}-\d\d-\d\dT[\d:.]+Z (?:DEBUG|INFO|WARNING) /);
         }
@@ -177,7 +177,7 @@ for (const program of PROGRAMS) {
         assert.ok(await honest(relay, 500) < SERVED);
         for (const end of ends) end();
         const stopped = relay.running.stop();
-        // The reader is stopped, so what it reads ends only when it goes on.
+        // The reader is paused, so its input ends only when it continues.
         const ended = new Promise<number | null>((resolve) =>
           relay.running.child.once("exit", (code) => resolve(code))
         );
@@ -187,7 +187,7 @@ for (const program of PROGRAMS) {
       });
     }
 
-    it("comes whole before what stops the start", async () => {
+    it("is written completely before a failed start exits", async () => {
       const relay = await start(program);
       const failing = run(program, ["serve"], {
         ...PLAIN,

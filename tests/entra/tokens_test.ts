@@ -521,7 +521,10 @@ describe("an account that Entra ID throttles", () => {
       assert("type" in again && again.type === "later");
       assert.deepEqual(again.reply, refusal.reply);
       assert.match(again.detail, /throttles this tenant|asks to try later/);
-      assert.match(again.detail, / \(remembered: Entra ID is asked again in \d+ s, as it wants\)$/);
+      assert.match(
+        again.detail,
+        / \(remembered: Entra ID is asked again in \d+ s, as it has asked\)$/,
+      );
     }
     assert.equal(state.requests, 1);
     state.now += 1;

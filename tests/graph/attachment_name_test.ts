@@ -1,5 +1,5 @@
 /**
- * The name of an attachment that is uploaded by itself (RFC 2183 §2.3), whatever a program has written
+ * The name of a separately uploaded attachment (RFC 2183 §2.3), whatever a program has written
  * there: RFC 2231, RFC 2047 where it must not stand, raw octets of any charset, paths, or nothing.
  */
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import { content } from "../support/content.ts";
 
 const BODY = `${"QUJD".repeat(19)}\r\n`.repeat(20);
 
-/** The name under which a part comes out. One character an octet. */
+/** The name with which a part is extracted. One character per octet. */
 function nameOf(fields: string, text = "Content-Type: text/plain\r\n"): string {
   const message = "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=abc\r\n\r\n" +
     `--abc\r\n${text}\r\nhi\r\n` +
@@ -63,14 +63,14 @@ describe("a name in encoded words that are cut within a character (RFC 2047 §5)
     ['filename="=?utf-8?Q?Gr=C3?= =?UTF-8?Q?=B6=C3?=\r\n =?utf8?Q?=9Fe.pdf?="', "Größe.pdf"],
     // Labels of one charset, with and without a language (RFC 2231 §5).
     ['filename="=?cp932*ja?B?l1yS?= =?x-sjis?B?6JVcLnBkZg==?="', "予定表.pdf"],
-    // The base64 of the whole, cut anywhere.
+    // The base64 of the whole, cut at any point.
     ['filename="=?utf-8?B?5Y+X5L+?= =?utf-8?B?h44Oh44O844OrLnBkZg==?="', "受信メール.pdf"],
   ]);
 });
 
 describe("a name in encoded words that are whole", () => {
   check([
-    // Each is text of its own, and together they are none.
+    // Each is valid text on its own, but not together.
     ['filename="=?utf-8?Q?a=C3?= =?utf-8?Q?=C3=A4.pdf?="', "aÃä.pdf"],
     ['filename="=?iso-8859-1?Q?Gr=F6?= =?utf-8?Q?=C3=9Fe.pdf?="', "Größe.pdf"],
     ['filename="=?utf-8?Q?Pr=C3=BCf?= 2026 =?utf-8?Q?=C3=A4?=.pdf"', "Prüf 2026 ä.pdf"],
@@ -138,13 +138,13 @@ describe("a name in a charset by another label (RFC 2978)", () => {
 describe("a name in raw octets", () => {
   const sjis = "\x94\x84\x8f\xe3\x95\\.csv";
 
-  it("is in the part's charset, where 0x5C may be half a character and no path", () => {
+  it("is in the part's charset, in which 0x5C may be half a character and not a path", () => {
     const fields = `Content-Type: text/csv; charset=shift_jis; name="${sjis}"\r\n` +
       `Content-Disposition: attachment; filename="${sjis}"`;
     assert.equal(nameOf(fields), "売上表.csv");
   });
 
-  it("is in the charset of the text where the part tells none", () => {
+  it("is in the text's charset if the part has none", () => {
     const fields = `Content-Type: application/pdf\r\nContent-Disposition: attachment; filename=`;
     const text = (charset: string) => `Content-Type: text/plain; charset=${charset}\r\n`;
     assert.equal(nameOf(`${fields}"${sjis}"`, text("cp932")), "売上表.csv");
@@ -153,7 +153,7 @@ describe("a name in raw octets", () => {
     assert.equal(nameOf(`${fields}"\xba\xb8\xb0\xed.hwp"`, text("ks_c_5601-1987")), "보고.hwp");
   });
 
-  it("is in the part's before it is in that of the text, unless the part's is none", () => {
+  it("is in the part's charset before the text's, unless the part's is unknown", () => {
     const fields = (charset: string) =>
       `Content-Type: text/csv; charset=${charset}; name="\x97\\\x92\xe8.csv"`;
     const text = "Content-Type: text/html; charset=shift_jis\r\n";
@@ -163,7 +163,7 @@ describe("a name in raw octets", () => {
     assert.equal(nameOf(fields("x-nobody"), text), "予定.csv");
   });
 
-  it("is UTF-8 where it can be, whatever the part's content is in", () => {
+  it("is UTF-8 if it is valid UTF-8, whatever the part's charset is", () => {
     const fields = 'Content-Type: text/csv; charset=iso-8859-1; name="Pr\xc3\xbcfung.csv"';
     assert.equal(nameOf(fields), "Prüfung.csv");
   });
@@ -175,7 +175,7 @@ describe("a name in raw octets", () => {
     assert.equal(nameOf(`${fields('Gr\xc3\xb6\xc3\x9fe \\"2\\"')}X: y`), 'Größe "2"');
   });
 
-  it("is windows-1252 where nothing tells more, and keeps all its octets", () => {
+  it("is windows-1252 by default, and keeps all its octets", () => {
     assert.equal(named('filename="Pr\xfcfung.pdf"'), "Prüfung.pdf");
     assert.equal(
       named('filename="\x94\x84\x8f\xe3\x95\\.csv"'),
@@ -189,7 +189,7 @@ describe("a name in raw octets", () => {
   });
 });
 
-describe("a name with a parenthesis: a comment stands behind white space (RFC 822 §3.1.4)", () => {
+describe("a name with a parenthesis: a comment follows white space (RFC 822 §3.1.4)", () => {
   check([
     ["filename=Rechnung(2).pdf", "Rechnung(2).pdf"],
     ["filename=Rechnung (2).pdf", "Rechnung (2).pdf"],
@@ -238,7 +238,7 @@ describe("a name in pieces, or percent-encoded (RFC 2231)", () => {
     // Without the asterisk that says so.
     ["filename=utf-8''Pr%C3%BCfung.pdf", "Prüfung.pdf"],
     ["filename=100%25.pdf", "100%25.pdf"],
-    // Encoded and not, out of order, a character over two pieces.
+    // Encoded and plain, out of order, a character split over two pieces.
     ["filename*1=\"b%20;\"; filename*2*=%E4.pdf; filename*0*=iso-8859-1''%FC", "üb%20;ä.pdf"],
     ["filename*0*=utf-8''Pr%C3; filename*1*=%BCfung.pdf", "Prüfung.pdf"],
     ["filename*0=Pr; filename*1*=%C3%BC; filename*2=fung.pdf", "Prüfung.pdf"],
@@ -251,7 +251,7 @@ describe("a name in pieces, or percent-encoded (RFC 2231)", () => {
     ],
     ["filename*1=a; filename*2=b.pdf", "ab.pdf"],
     ["filename*00=a; filename*01=b.pdf", "ab.pdf"],
-    // One is missing: what there is, but rather a name that is whole.
+    // One is missing: the rest is used, unless another name is complete.
     ["filename*0=Rech; filename*2=.pdf", "Rech.pdf"],
     ["filename*0=Rech; filename*2=.pdf; filename=Rechnung.pdf", "Rechnung.pdf"],
     ["filename*0=a; filename*0=b; filename*1=.pdf", "a.pdf"],
@@ -306,7 +306,7 @@ describe("a name that names no file gives way to the next one", () => {
     });
   }
 
-  it("unless it is a device of Windows and there is no other", () => {
+  it("unless it is a Windows device and there is no other name", () => {
     for (const name of ["CON", "nul.pdf", "Aux.tar.gz", "COM1.pdf", "lpt9", "con .pdf"]) {
       assert.equal(named(`filename="${name}"`, "application/pdf; name=scan.pdf"), "scan.pdf");
       assert.equal(named(`filename="${name}"`), `_${name}`);
@@ -318,7 +318,7 @@ describe("a name that names no file gives way to the next one", () => {
 });
 
 describe("any name at all", () => {
-  it("becomes one of a file: never empty, without path and controls, at most 255 characters", () => {
+  it("becomes a file name: never empty, without path and controls, at most 255 characters", () => {
     const piece = fc.oneof(
       fc.constantFrom(
         "filename",
@@ -343,7 +343,7 @@ describe("any name at all", () => {
     }));
   });
 
-  it("is read in one go, however long", () => {
+  it("is read in linear time, however long", () => {
     const long = 500_000;
     for (
       const text of [

@@ -1,4 +1,4 @@
-/** Reading an attachment from any place, as resumed uploads want it. */
+/** Reading an attachment from any position, as resumed uploads need it. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -6,7 +6,7 @@ import * as fc from "../support/property.ts";
 import { AttachmentReader } from "../../src/graph/attachment_reader.ts";
 import type { Attachment } from "../../src/graph/extract_attachments.ts";
 
-/** Its pieces are good for no longer than they must be. */
+/** Its pieces are valid only until the next one. */
 function attachmentOf(pieces: readonly Uint8Array[]) {
   let begun = 0;
   const size = pieces.reduce((sum, { length }) => sum + length, 0);
@@ -37,7 +37,7 @@ function joined(pieces: Iterable<Uint8Array>): Buffer {
 }
 
 describe("reading an attachment", () => {
-  it("gives the octets from any place to any other, in any order", () => {
+  it("returns the octets between any two positions, in any order", () => {
     const piece = fc.uint8Array({ maxLength: 20 });
     const places = fc.array(fc.tuple(fc.nat(120), fc.nat(120)), { maxLength: 6 });
     fc.assert(
@@ -55,7 +55,7 @@ describe("reading an attachment", () => {
     );
   });
 
-  it("decodes nothing twice as long as it goes forward", () => {
+  it("decodes nothing twice while it reads forwards", () => {
     const { attachment, begun } = attachmentOf([new Uint8Array(10), new Uint8Array(10)]);
     const reader = new AttachmentReader(attachment);
     for (const [start, end] of [[0, 3], [3, 12], [15, 20]] as const) {
@@ -66,7 +66,7 @@ describe("reading an attachment", () => {
     assert.equal(begun(), 2);
   });
 
-  it("holds no more than a piece of what it decodes, whatever the range", () => {
+  it("holds at most one decoded piece, whatever the range", () => {
     const { attachment } = attachmentOf(Array.from({ length: 100 }, () => new Uint8Array(60)));
     const reader = new AttachmentReader(attachment);
     const memories = new Set<ArrayBufferLike>();

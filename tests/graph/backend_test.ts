@@ -1,4 +1,4 @@
-/** How the parts of a delivery to Graph go together: its turn, its time, and which way it takes. */
+/** The parts of a delivery to Graph together: its turn, its time, and by draft or in one request. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -25,7 +25,7 @@ function answer(status: number, headers: Record<string, string> = {}, body: unkn
   };
 }
 
-/** A Graph that answers when the test says so. */
+/** A Graph that responds when the test says so. */
 class SlowGraph {
   readonly requests: HttpRequest[] = [];
   readonly #answers: ((result: Result) => void)[] = [];
@@ -45,13 +45,13 @@ class SlowGraph {
     await settle();
   }
 
-  /** Answers the request with this index, and lets what follows from it happen. */
+  /** Responds to the request with this index, and lets the consequences happen. */
   async answer(index: number, result: Result): Promise<void> {
     this.#answers[index]!(result);
     await settle();
   }
 
-  /** The mailboxes and last steps of what was asked for. */
+  /** The mailboxes and last path segments of the requests. */
   get asked(): string {
     return this.requests.map(({ method, url }) => {
       const [, , , mailbox = "", ...rest] = url.pathname.split("/");
@@ -111,7 +111,7 @@ function largeMessage(octets: number): Uint8Array[] {
 }
 
 describe("a message's turn", () => {
-  it("comes at once when the mailbox has nothing else to send", async () => {
+  it("begins immediately when the mailbox has nothing else to send", async () => {
     const { graph, send, backend } = setUp();
     const message = send();
     assert.equal(graph.asked, "POST ann sendMail", "without waiting for anything");
@@ -120,7 +120,7 @@ describe("a message's turn", () => {
     assert.equal(backend.activeMailboxes, 0);
   });
 
-  it("comes when the one before has been answered, whatever the answer was", async () => {
+  it("begins when the message before has its response, whatever it is", async () => {
     const { graph, send, backend } = setUp();
     const messages = [send(), send(), send()];
     await settle();
@@ -148,7 +148,7 @@ describe("a message's turn", () => {
     assert.deepEqual(forged.map(line), ["under way", "under way"]);
   });
 
-  it("comes also after a fault of the program", async () => {
+  it("begins also after a fault of the program", async () => {
     const { graph, send, backend } = setUp();
     const broken: Authorization = {
       ...accountWith(tokenOf("a token")),
@@ -161,7 +161,7 @@ describe("a message's turn", () => {
     assert.equal(graph.asked, "POST ann sendMail");
   });
 
-  it("that does not come within PACING_TIMEOUT: 451 4.3.2, nothing was sent", async () => {
+  it("that does not begin within PACING_TIMEOUT gives 451 4.3.2, and nothing was sent", async () => {
     const { graph, send, clock } = setUp();
     send();
     const second = send();
@@ -173,7 +173,7 @@ describe("a message's turn", () => {
     assert.equal(graph.requests.length, 1);
   });
 
-  it("waits out what Graph tells the mailbox to wait; no other mailbox does", async () => {
+  it("waits for the mailbox's Retry-After, which delays no other mailbox", async () => {
     const { graph, send, clock } = setUp({ concurrency: 2 });
     const throttled = send("ann");
     await graph.answer(0, answer(429, { "retry-after": "20" }));
@@ -188,7 +188,7 @@ describe("a message's turn", () => {
     assert.equal(graph.requests.length, 2);
     clock.pass(1_001);
     await settle();
-    // One at a time from now on, and the one that was throttled first.
+    // One at a time from now on, the throttled one first.
     assert.equal(graph.asked, "POST ann sendMail, POST bea sendMail, POST ann sendMail");
     await graph.answer(2, answer(202));
     assert.match(line(throttled), /^250 /);
@@ -199,8 +199,8 @@ describe("a message's turn", () => {
   });
 });
 
-describe("a login by a token that nobody has verified", () => {
-  it("takes no turn of the app that it claims to be, and no other login's", async () => {
+describe("a login by an unverified token", () => {
+  it("uses no turn of the app that it claims to be, nor another login's", async () => {
     const { graph, send } = setUp({ concurrency: 1 });
     const claims = (name: string | undefined): Authorization => ({
       ...accountWith(tokenOf("a token")),
@@ -210,7 +210,7 @@ describe("a login by a token that nobody has verified", () => {
     send("ann", [MESSAGE], claims("second"));
     send("ann");
     assert.equal(graph.requests.length, 3);
-    // Each has the turns of its own mailbox, and no more.
+    // Each has only the turns of its own mailbox.
     for (const name of ["first", "second", undefined]) send("ann", [MESSAGE], claims(name));
     await settle();
     assert.equal(graph.requests.length, 3);
@@ -218,7 +218,7 @@ describe("a login by a token that nobody has verified", () => {
 });
 
 describe("a delivery's token", () => {
-  it("is asked for with the scope of this service", async () => {
+  it("is requested with the scope of this service", async () => {
     const scopes: string[] = [];
     const { send } = setUp({ scope: "https://graph.microsoft.us/.default" });
     const account = accountWith(tokenOf("a token"));
@@ -235,7 +235,7 @@ describe("a delivery's token", () => {
 });
 
 describe("a message whose client waits for its turn", () => {
-  it("is told so, and put off where others need its place: nothing was sent", async () => {
+  it("is marked as waiting, and deferred when others need its slot: nothing was sent", async () => {
     const { graph, send } = setUp();
     const clients = [new TestClient(), new TestClient()];
     const [, second] = clients.map((client) => send("ann", [MESSAGE], undefined, client));
@@ -248,7 +248,7 @@ describe("a message whose client waits for its turn", () => {
     assert.equal(graph.requests.length, 1, "the request that was begun goes on");
   });
 
-  it("is told once that it waits no longer, whatever is needed afterwards", async () => {
+  it("is unmarked once when it waits no longer, whatever happens afterwards", async () => {
     const { graph, send } = setUp();
     send("ann");
     const client = new TestClient();
@@ -261,7 +261,7 @@ describe("a message whose client waits for its turn", () => {
     assert.match(line(message), /^250 /);
   });
 
-  it("does not begin to wait where its place is needed already", async () => {
+  it("does not begin to wait when its slot is needed already", async () => {
     const { send, backend, graph } = setUp();
     send("ann");
     const client = new TestClient();
@@ -295,7 +295,7 @@ describe("the mailbox that sends", () => {
 });
 
 describe("a stop", () => {
-  it("answers at once what waits for its turn or to be repeated: surely nothing was sent", async () => {
+  it("immediately defers messages that wait for a turn or a retry: certainly nothing was sent", async () => {
     const { graph, send, backend, stop, clock } = setUp();
     const throttled = send();
     const waiting = [send(), send()];
@@ -313,7 +313,7 @@ describe("a stop", () => {
     assert.deepEqual([backend.activeMailboxes, clock.alarms], [0, 0]);
   });
 
-  it("that came before the relay was ready lets nothing begin", async () => {
+  it("before the relay was ready prevents every request", async () => {
     const { graph, send } = setUp({ stop: AbortSignal.abort() });
     const message = send();
     await settle();
@@ -321,7 +321,7 @@ describe("a stop", () => {
     assert.equal(graph.requests.length, 0);
   });
 
-  it("leaves the request that is under way to whoever ends it, and does not repeat it", async () => {
+  it("lets the request in flight finish, and does not retry it", async () => {
     const { graph, send, stop } = setUp();
     const message = send();
     stop();
@@ -336,7 +336,7 @@ describe("a stop", () => {
 describe("a stop in the middle of an upload", () => {
   const aborted: Result = { type: "failure", sent: true, code: "ABORTED", message: "given up" };
 
-  it("takes the draft back, within less than the two seconds that the relay waits", async () => {
+  it("deletes the draft within the two seconds that the relay waits", async () => {
     const { graph, send, stop } = setUp();
     const large = send("ann", largeMessage(4_200_000));
     await graph.until(1);
@@ -346,7 +346,7 @@ describe("a stop in the middle of an upload", () => {
     await graph.until(3);
     stop();
     await graph.answer(2, aborted);
-    // It does not ask where the upload has stopped.
+    // It does not ask for the position of the upload.
     assert.deepEqual(graph.requests.slice(2).map(({ method }) => method), ["PUT", "DELETE"]);
     assert(graph.requests[3]!.timeout < 2_000);
     await graph.answer(3, answer(204));
@@ -355,7 +355,7 @@ describe("a stop in the middle of an upload", () => {
     assert.doesNotMatch(large.outcome.detail, /could not be deleted/);
   });
 
-  it("does not send the draft any more", async () => {
+  it("does not send the draft", async () => {
     const { graph, send, stop } = setUp();
     const large = send("ann", largeMessage(4_200_000));
     await graph.until(1);
@@ -367,7 +367,7 @@ describe("a stop in the middle of an upload", () => {
     assert.match(line(large), /^451 4\.3\.2 STOPPING: /);
   });
 
-  it("makes the deletion again that it has ended itself", async () => {
+  it("repeats a deletion that it has aborted itself", async () => {
     const { graph, send, stop } = setUp();
     const large = send("ann", largeMessage(4_200_000));
     await graph.until(1);
@@ -385,8 +385,8 @@ describe("a stop in the middle of an upload", () => {
   });
 });
 
-describe("a message whose preparation has held up the program", () => {
-  it("is sent a turn of the event loop later, so that closed connections are told of", async () => {
+describe("a message whose preparation has blocked the event loop", () => {
+  it("is sent a turn of the event loop later, so that closed connections are noticed first", async () => {
     const { graph, send } = setUp({ concurrency: 2 });
     const large = send("ann", [MESSAGE, Buffer.from(`${"x".repeat(76)}\r\n`.repeat(12_000))]);
     await settle();
@@ -410,7 +410,7 @@ describe("a delivery's time", () => {
     assert.deepEqual(graph.requests.map(({ timeout }) => timeout), [60_000, 60_000]);
   });
 
-  it("is shared by all its tries", async () => {
+  it("is shared by all its attempts", async () => {
     const { graph, send, clock } = setUp();
     send();
     clock.pass(10_000);
@@ -420,7 +420,7 @@ describe("a delivery's time", () => {
     assert.equal(graph.requests[1]!.timeout, 29_000);
   });
 
-  it("is a second more for each 100 kB over GRAPH_REQUEST_LIMIT, at most 9 minutes", async () => {
+  it("grows by 1 s per 100 kB over GRAPH_REQUEST_LIMIT, to 9 minutes at most", async () => {
     const cases: readonly (readonly [base64: number, limit: number, time: number])[] = [
       [400, 4_000_000, 60_000],
       [3_999_900, 4_000_000, 60_000],
@@ -448,7 +448,7 @@ describe("a delivery's time", () => {
 });
 
 describe("a message over GRAPH_REQUEST_LIMIT", () => {
-  it("goes by way of a draft, in one turn with all its requests", async () => {
+  it("is sent by a draft, with all its requests in one turn", async () => {
     const { graph, send } = setUp();
     const large = send("ann", largeMessage(4_200_000));
     const next = send("ann");
@@ -467,7 +467,7 @@ describe("a message over GRAPH_REQUEST_LIMIT", () => {
     assert.match(line(next), /^250 /);
   });
 
-  it("has its draft deleted also when its time is over, within a few seconds", async () => {
+  it("has its draft deleted within a few seconds even when its time is over", async () => {
     const { graph, send, clock } = setUp();
     const large = send("ann", largeMessage(4_200_000));
     await graph.until(1);
@@ -488,7 +488,7 @@ describe("a message over GRAPH_REQUEST_LIMIT", () => {
     assert(large.outcome?.type === "later" && !large.outcome.ambiguous);
   });
 
-  it("is not sent with less than half a second left: its draft is deleted, and nothing in doubt", async () => {
+  it("is not sent with less than 0.5 s left: its draft is deleted, and the outcome is unambiguous", async () => {
     const { graph, send, clock } = setUp();
     const large = send("ann", largeMessage(4_200_000));
     await graph.until(1);
@@ -506,7 +506,7 @@ describe("a message over GRAPH_REQUEST_LIMIT", () => {
     assert(large.outcome?.type === "later" && !large.outcome.ambiguous);
   });
 
-  it("is refused with the way out where LARGE_MESSAGES is reject; no turn is taken", async () => {
+  it("is refused with the remedy when LARGE_MESSAGES is reject; no turn is used", async () => {
     const { graph, send, backend } = setUp({ largeMessages: "reject" });
     const large = send("ann", largeMessage(4_200_000));
     await settle();

@@ -1,4 +1,4 @@
-/** The request's body: base64 of the message (RFC 4648 §4), made in pieces that join. */
+/** The request's body: base64 of the message (RFC 4648 §4), encoded in pieces that join. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -7,7 +7,7 @@ import { base64Body, base64Parts } from "../../src/graph/base64_body.ts";
 import type { Content } from "../../src/smtp/content.ts";
 import { content, textOf } from "../support/content.ts";
 
-/** Parts are good until the next. */
+/** Parts are valid until the next one. */
 function joined(parts: Iterable<string | Uint8Array>): string {
   let text = "";
   for (const part of parts) text += typeof part === "string" ? part : textOf([part]);
@@ -18,7 +18,7 @@ function encoded(message: Content): string {
   const { length, parts } = base64Body(message);
   const text = joined(parts());
   assert.equal(length, text.length);
-  // A small message is encoded at once, an attachment of any size in pieces.
+  // A small message is encoded in one step, an attachment of any size in pieces.
   assert.equal(joined(base64Parts(message)) === text, true);
   return text;
 }
@@ -48,7 +48,7 @@ describe("the base64 of a message (RFC 4648 §4)", () => {
     assert.match(encoded(content("x".repeat(10_000))), /^[A-Za-z0-9+/]+=*$/);
   });
 
-  it("joins around the size of a piece", () => {
+  it("joins at sizes around that of a piece", () => {
     for (const size of [PIECE - 1, PIECE, PIECE + 1, 2 * PIECE - 1, 2 * PIECE, 3 * PIECE + 2]) {
       const octets = new Uint8Array(size).map((_, index) => index * 7 % 251);
       const expected = Buffer.from(octets).toString("base64");
@@ -60,14 +60,14 @@ describe("the base64 of a message (RFC 4648 §4)", () => {
     }
   });
 
-  it("is made in pieces, so that a large message is not held a second time", () => {
+  it("is encoded in pieces, so that a large message is not held a second time", () => {
     // Of an attachment whose pieces are large and small.
     const blocks = [new Uint8Array(10 * PIECE), new Uint8Array(7), new Uint8Array(PIECE - 7)];
     const parts = [...base64Body(blocks).parts()];
     assert.deepEqual(parts.map(({ length }) => length), new Array(11).fill(PIECE / 3 * 4));
   });
 
-  it("can be made again, and is the same", () => {
+  it("can be encoded again with the same result", () => {
     const body = base64Body(content("some", "text"));
     assert.equal(joined(body.parts()), joined(body.parts()));
   });

@@ -1,5 +1,5 @@
 /**
- * Many messages at once for one mailbox, to a Graph that takes a few at a time and throttles more
+ * Many concurrent messages for one mailbox, to a Graph that accepts a few at a time and throttles more
  * (https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits).
  */
 import assert from "node:assert/strict";
@@ -28,7 +28,7 @@ function backendFor(cloud: CloudServer, concurrency: number): GraphBackend {
   });
 }
 
-/** Sends all messages: each of some clients one after the other, all clients at once. */
+/** Sends all messages: each client one after the other, all clients concurrently. */
 async function burst(cloud: CloudServer, backend: GraphBackend): Promise<readonly Outcome[]> {
   const account = accountWith(await fetchToken(cloud.authority));
   const outcomes: Outcome[] = [];
@@ -43,7 +43,7 @@ async function burst(cloud: CloudServer, backend: GraphBackend): Promise<readonl
   return outcomes;
 }
 
-/** That every message has arrived once, and each client's in order. */
+/** Returns what is wrong unless every message has arrived once, and each client's in order. */
 function assertArrived(cloud: CloudServer): void {
   const subjects = cloud.inbox.list().map(({ subject }) => subject.split(" ").map(Number));
   assert.equal(subjects.length, MESSAGES);
@@ -75,7 +75,7 @@ describe("a burst of 200 messages to one mailbox", () => {
     }
   });
 
-  it("is not failed where GRAPH_CONCURRENCY is more than Graph allows", async () => {
+  it("does not fail when GRAPH_CONCURRENCY is more than Graph allows", async () => {
     const cloud = await startCloud({ graph: { concurrency: 4, delay: 10, retryAfter: 0.1 } });
     try {
       const outcomes = await burst(cloud, backendFor(cloud, 8));
@@ -84,7 +84,7 @@ describe("a burst of 200 messages to one mailbox", () => {
       const { throttled, requests } = cloud.graph;
       assert(throttled > 0);
       assert.equal(requests, MESSAGES + throttled);
-      // It finds its measure instead of running into the limit again and again.
+      // It adapts instead of running into the limit again and again.
       assert(throttled < MESSAGES / 4, `${throttled} of ${requests} requests were throttled`);
     } finally {
       await cloud.close();

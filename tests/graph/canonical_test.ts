@@ -1,4 +1,4 @@
-/** What becomes of a message's octets before Graph gets them (RFC 5322 §2.1, RFC 2045 §6). */
+/** How a message's octets are changed before Graph gets them (RFC 5322 §2.1, RFC 2045 §6). */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -30,7 +30,7 @@ const QP = "Content-Transfer-Encoding: quoted-printable";
 const MIME = "MIME-Version: 1.0\r\n";
 const B64 = "Content-Transfer-Encoding: base64";
 
-describe("a message that needs nothing", () => {
+describe("a message that needs no change", () => {
   const UNTOUCHED: readonly (readonly [name: string, message: string])[] = [
     ["nothing at all", ""],
     ["a header alone", "Subject: s\r\n"],
@@ -42,7 +42,7 @@ describe("a message that needs nothing", () => {
     ["words that are no field", "Subject: s\r\n\r\nContent-Transfer-Encoding: quoted-printable"],
   ];
   for (const [name, message] of UNTOUCHED) {
-    it(`is handed back uncopied: ${name}`, () => {
+    it(`is returned without a copy: ${name}`, () => {
       for (const size of [1, 3, 1000]) {
         const blocks = inBlocks(message, size);
         assert.equal(canonical(blocks, REENCODE), blocks);
@@ -87,7 +87,7 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
     ["raw \xe4", "raw \xe4"],
   ];
   for (const [body, decoded] of BROKEN) {
-    it(`is read as readers do: ${JSON.stringify(body)}`, () => {
+    it(`is decoded as readers do: ${JSON.stringify(body)}`, () => {
       const message = `${MIME}${QP}\r\n\r\n${body}`;
       for (const size of [1, 2, 1000]) {
         assert.equal(
@@ -145,11 +145,11 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
 
   for (const encoding of ["quoted-printable", "base64", "8-bit", "x\r\n" + B64]) {
     const field = `Content-Transfer-Encoding: ${encoding}\r\n`;
-    it(`becomes base64 in a multipart that must not name it (RFC 2045 §6.4): ${encoding}`, () => {
+    it(`becomes base64 in a multipart that must not declare it (RFC 2045 §6.4): ${encoding}`, () => {
       const inner = field + mixed(part(QP, "=41")).replaceAll("--b", "--c").replace('"b"', "c");
       assert.equal(
         result(field + mixed(part(QP, "=41"), `--b\r\n${inner}\r\n`)),
-        // What it names means nothing, and stays.
+        // The declared encoding means nothing, and stays.
         field + mixed(part(QP, "=41"), `--b\r\n${inner}\r\n`)
           .replaceAll(`--b\r\n${QP}\r\n\r\n=41`, `--b\r\n${B64}\r\n\r\nQQ==`)
           .replaceAll(`--c\r\n${QP}\r\n\r\n=41`, `--c\r\n${B64}\r\n\r\nQQ==`),
@@ -157,7 +157,7 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
     });
   }
 
-  it("becomes base64 in a part that says it twice, or with a semicolon behind", () => {
+  it("becomes base64 in a part that declares it twice, or with a trailing semicolon", () => {
     const twice = (field: string, other: string) => `${field}\r\nX: y\r\n${other}`;
     assert.equal(
       result(
@@ -176,7 +176,7 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
   });
 
   it("is decoded the same wherever a very long line is split (rule 5 forbids it)", () => {
-    // Longer than what is held back of a line, so that it is decoded in pieces.
+    // Longer than the buffered part of a line, so that it is decoded in pieces.
     const head = content(`${MIME}${QP}\r\n\r\n`);
     const before = "x".repeat(70_000);
     for (
@@ -197,7 +197,7 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
     }
   });
 
-  it("stays where it was not asked for", () => {
+  it("stays when no conversion was requested", () => {
     const message = mixed(part(QP, "=41"));
     assert.equal(result(message, KEEP), message);
   });
@@ -225,7 +225,7 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
 });
 
 describe("line ends", () => {
-  it("are CRLF in text and untouched in files (a program that writes LF alone)", () => {
+  it("become CRLF in text and stay in files (a program that writes LF alone)", () => {
     const message = mixed(
       part("Content-Type: text/plain", "one\r\ntwo"),
       part("Content-Type: application/json", '{\r\n "a": 1\r\n}'),
@@ -262,7 +262,7 @@ describe("line ends", () => {
     assert.equal(result(message.replaceAll("\r\n", "\n")), message);
   });
 
-  it("may be CR CR LF everywhere", () => {
+  it("are repaired when all are CR CR LF", () => {
     const message = mixed(part(QP, "=41=\r\n"), part("Content-Type: text/plain", `a\r\n${LONG}`));
     assert.equal(
       result(message.replaceAll("\r\n", "\r\r\n")),
@@ -271,10 +271,10 @@ describe("line ends", () => {
   });
 });
 
-describe("S/MIME in one part (RFC 8551), protected within itself", () => {
+describe("S/MIME in one part (RFC 8551), whose content is protected itself", () => {
   const types = ["application/pkcs7-mime", "application/octet-stream; name=smime.p7m"];
   for (const type of types) {
-    it(`has its base64 broken into lines, and its binary content made base64: ${type}`, () => {
+    it(`has its base64 split into lines, and its binary content encoded as base64: ${type}`, () => {
       const header = `MIME-Version: 1.0\r\nContent-Type: ${type}\r\n`;
       const characters = Buffer.from(LONG).toString("base64");
       assert.equal(
@@ -289,7 +289,7 @@ describe("S/MIME in one part (RFC 8551), protected within itself", () => {
   }
 });
 
-describe("what has no place in lines (RFC 5322 §2.1.1, RFC 2045 §2.7)", () => {
+describe("what is not allowed in lines (RFC 5322 §2.1.1, RFC 2045 §2.7)", () => {
   it("becomes base64: text with long lines", () => {
     const text = `a\r\n${LONG}\r\n`;
     assert.equal(
@@ -298,7 +298,7 @@ describe("what has no place in lines (RFC 5322 §2.1.1, RFC 2045 §2.7)", () => 
     );
   });
 
-  it("becomes base64: text with NULs, in a message that did not know of MIME", () => {
+  it("becomes base64: text with NULs, in a message without MIME", () => {
     assert.equal(
       result("Subject: s\r\n\r\na\0b\n"),
       `Subject: s\r\nMIME-Version: 1.0\r\n${B64}\r\n\r\n${base64("a\0b\r\n")}\r\n`,
@@ -312,7 +312,7 @@ describe("what has no place in lines (RFC 5322 §2.1.1, RFC 2045 §2.7)", () => 
     );
   });
 
-  it("is broken into lines: base64 in one line, as some devices write it", () => {
+  it("is split into lines: base64 in one line, as some devices write it", () => {
     const characters = Buffer.from(LONG).toString("base64");
     assert.equal(result(mixed(part(B64, characters))), mixed(part(B64, base64(LONG))));
     const junk = mixed(part(B64, `${characters}!`));
@@ -359,7 +359,7 @@ describe("MIME-Version, without which an encoding means nothing (RFC 2045 §4)",
     it(name, () => assert.equal(result(message), expected));
   }
 
-  it("is not added to a message in which nothing is encoded anew", () => {
+  it("is not added to a message in which nothing is re-encoded", () => {
     for (
       const message of [`Subject: s\r\n${html}\r\nx`, mixed(part(B64, "QQ==")).replace(MIME, "")]
     ) {
@@ -388,7 +388,7 @@ describe("an encoding that is 7bit or 8bit but for quotes, blanks and hyphens (R
     "\r\n ",
   ];
   for (const encoding of odd) {
-    it(`becomes base64 where lines are long: ${JSON.stringify(encoding)}`, () => {
+    it(`becomes base64 if lines are long: ${JSON.stringify(encoding)}`, () => {
       const message = (field: string, body: string) =>
         `${MIME}Content-Type: text/html; charset=utf-8\r\n` +
         `Content-Transfer-Encoding:${field}\r\nX: y\r\n\r\n${body}`;
@@ -402,7 +402,7 @@ describe("an encoding that is 7bit or 8bit but for quotes, blanks and hyphens (R
     });
   }
 
-  it("stays as it is where nothing has to be encoded", () => {
+  it("stays if nothing has to be encoded", () => {
     for (const encoding of odd) {
       const message = `${MIME}Content-Transfer-Encoding: ${encoding}\r\n\r\nText\r\n`;
       assert.equal(result(message), message);
@@ -422,7 +422,7 @@ describe("an encoding that is 7bit or 8bit but for quotes, blanks and hyphens (R
     assert.equal(result(mixed(quoted)).includes(base64(LONG)), true);
   });
 
-  it("is none that nobody knows", () => {
+  it("is ignored if it is unknown", () => {
     for (const encoding of ["x-own", "8bit-mime", "16bit", "bit", "uuencode"]) {
       const message = `${MIME}Content-Transfer-Encoding: ${encoding}\r\n\r\n${LONG}\r\n`;
       assert.equal(result(message), message);

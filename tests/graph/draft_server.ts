@@ -1,6 +1,6 @@
 /**
  * A Graph of drafts and upload sessions on a bare socket, so that a test can break a connection at
- * any octet. It believes what it is told; the strict one is the sandbox's.
+ * any octet. It does not validate requests; the sandbox's is the strict one.
  */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
@@ -14,7 +14,7 @@ export interface Seen {
   readonly body: Buffer;
 }
 
-/** `reset` breaks the connection without an answer; `text` is sent as it is and then closed. */
+/** `reset` breaks the connection without a response; `text` is sent unchanged, then the connection closes. */
 export type Answer =
   | "reset"
   | { readonly status: number; readonly json?: unknown; readonly headers?: string }
@@ -38,11 +38,11 @@ export interface DraftServer {
   readonly seen: readonly Seen[];
   /** What is attached to the draft. */
   readonly arrived: readonly Arrived[];
-  /** In place of the usual answer. */
+  /** Instead of the usual response. */
   intercept: ((seen: Seen) => Answer | undefined) | undefined;
   /** What is written, before the connection is closed, once a request's head has arrived. */
   early: ((head: Pick<Seen, "method" | "path">) => string | undefined) | undefined;
-  /** Forgets what it has seen. */
+  /** Forgets the requests so far. */
   clear(): void;
   /** Octets of a PUT's body after which the connection is reset; they count as arrived. */
   cut: ((range: string) => number | undefined) | undefined;

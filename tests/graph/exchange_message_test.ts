@@ -21,7 +21,7 @@ import {
 /** A header that lacks nothing. */
 const HEADER = `From: me@x.test\r\n${DATE}${MESSAGE_ID}To: a@x.test\r\n`;
 
-/** What stands behind the Received field; UTF-8 in and out, so that it can be read. */
+/** What follows the Received field; UTF-8 in and out, so that it can be read. */
 function rest(message: string, recipients: readonly string[] = ["a@x.test"]): string {
   const blocks = inBlocks(Buffer.from(message, "utf8").toString("latin1"), 7);
   const text = Buffer.concat([...prepared(blocks, recipients)]).toString("utf8");
@@ -39,8 +39,8 @@ function refusal(message: string | ReturnType<typeof content>) {
 }
 
 describe("a prepared message", () => {
-  it("has the Received field first, and is else the same, octet for octet", () => {
-    // NUL is another matter: see below, and canonical_test.ts.
+  it("has the Received field first, and is otherwise the same, octet for octet", () => {
+    // NUL is different: see below, and canonical_test.ts.
     const every = String.fromCharCode(...Array.from({ length: 255 }, (_, i) => i + 1))
       .replace("\r", "").replace("\n", "");
     const body = `${every}\r\n..\r\n`;
@@ -50,7 +50,7 @@ describe("a prepared message", () => {
     }
   });
 
-  it("has CRLF line ends, whatever it came with (RFC 5322 §2.1)", () => {
+  it("has CRLF line ends, whatever it had before (RFC 5322 §2.1)", () => {
     const lines = HEADER.replaceAll("\r\n", "\n");
     assert.equal(
       rest(`${lines}Bcc: b@x.test\n\nbody\n`, ["a@x.test", "b@x.test"]),
@@ -58,7 +58,7 @@ describe("a prepared message", () => {
     );
   });
 
-  it("shares its large blocks with what came in: they are not copied", () => {
+  it("shares its large blocks with the input: they are not copied", () => {
     const large = octets(`${"x".repeat(70)}\r\n`.repeat(2000));
     const message = [...content("Bcc: z@x.test\r\nTo: z@x.test, a@x.test\r\n\r\n"), large];
     assert(prepared(message, ["b@x.test", "a@x.test"]).includes(large));
@@ -71,7 +71,7 @@ describe("a prepared message", () => {
     assert.equal(rest(message), message);
   });
 
-  it("is not changed where it was given", () => {
+  it("does not change the input", () => {
     const message = content("From : a@x.test\r\nTo: z@z.test\r\n\r\nbody");
     const before = textOf(message);
     prepared(message, ["a@x.test"]);
@@ -94,14 +94,14 @@ describe("a header", () => {
     assert.equal(rest(date), MESSAGE_ID + date);
   });
 
-  it("gets them in place of empty ones", () => {
+  it("gets them instead of empty ones", () => {
     assert.equal(
       rest("Date: \r\nFrom: me@x.test\r\nMessage-ID:\r\n\t\r\nTo: a@x.test\r\n\r\n"),
       `${DATE}${MESSAGE_ID}From: me@x.test\r\nTo: a@x.test\r\n\r\n`,
     );
   });
 
-  it("keeps its own Date and Message-ID, whatever they say", () => {
+  it("keeps its own Date and Message-ID, whatever they contain", () => {
     const message =
       "From: me@x.test\r\nDate: yesterday\r\nMessage-ID: none\r\nTo: a@x.test\r\n\r\n";
     assert.equal(rest(message), message);
@@ -112,7 +112,7 @@ describe("a header", () => {
     assert.equal(rest(message), message);
   });
 
-  it("loses an mbox line at its top, and none elsewhere (RFC 4155)", () => {
+  it("loses an mbox line at its top, and only there (RFC 4155)", () => {
     const date = "Thu Nov  5 06:07:08 2026";
     assert.equal(
       rest(`From me@x.test ${date}\r\n${HEADER}\r\nFrom here on\r\n`),
@@ -156,7 +156,7 @@ describe("a header", () => {
     });
   }
 
-  it("that is put before a text with NULs says how that is encoded", () => {
+  it("added before a text with NULs declares the text's encoding", () => {
     const text = textOf(prepared(content("Alarm\0\r\n"), ["a@x.test"]));
     assert(text.includes("\r\nContent-Transfer-Encoding: base64\r\n"), text);
     assert(text.endsWith(`\r\n\r\n${Buffer.from("Alarm\0\r\n").toString("base64")}\r\n`), text);
@@ -183,7 +183,7 @@ describe("a header", () => {
     "Content-Type: x/y",
   ];
 
-  it("is refused where a line breaks it in two: what is behind may be a Bcc", () => {
+  it("is refused if a line splits it: what follows may be a Bcc", () => {
     for (const field of TELLING) {
       for (const line of ["Hello there", ": x", "\xff"]) {
         const { status, text, code } = refusal(`${HEADER}${line}\r\nX: y\r\n${field}\r\n\r\nbody`);
@@ -195,7 +195,7 @@ describe("a header", () => {
     }
   });
 
-  it("loses a line that was meant as a field, where the header goes on behind it", () => {
+  it("loses a malformed field line if the header continues after it", () => {
     const more = "MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nbody";
     for (
       const line of ["X Mailer: foo", "T\xf6: x", "B\0cc: z@z.test", "X Y: z\r\n folded\r\n\t"]
@@ -204,7 +204,7 @@ describe("a header", () => {
     }
   });
 
-  it("loses it before a Bcc, folded or not, which nobody gets to see", () => {
+  it("loses it before a Bcc, folded or not, which no recipient sees", () => {
     for (const bcc of ["Bcc: z@z.test", "Bcc: Secret Person\r\n <z@z.test>", "BCC:\r\n z@z.test"]) {
       assert.equal(
         rest(`${HEADER}X Mailer: foo\r\n${bcc}\r\nSubject: s\r\n\r\nbody`),
@@ -223,20 +223,20 @@ describe("a header", () => {
     assert.equal(rest(`${base64}Hello there\r\n`), `${base64}\r\nHello there\r\n`);
   });
 
-  it("has NULs and stray CRs made spaces, and a byte order mark taken off", () => {
+  it("has NULs and stray CRs replaced by spaces, and a byte order mark removed", () => {
     assert.equal(rest(`${HEADER}Subject: a\0b\rc\0\r\n\r\nd`), `${HEADER}Subject: a b c \r\n\r\nd`);
     assert.equal(rest(`\ufeff${HEADER}\r\nbody`), `${HEADER}\r\nbody`);
     assert(rest("\ufeffno header").endsWith("\r\n\r\n\ufeffno header"));
   });
 
-  it("ends where it ends with any line ends", () => {
+  it("ends at the same point with any line ends", () => {
     for (const end of ["\n\n", "\r\n\n", "\n\r\n", "\r\r\n\r\r\n", "\r\n\r\r\n"]) {
       const message = `${HEADER.slice(0, -2)}${end}body\n\nX: y\r\n\r\n`;
       assert.equal(rest(message), `${HEADER}\r\nbody\r\n\r\nX: y\r\n\r\n`);
     }
   });
 
-  it("is refused where its lines end in CR alone (RFC 5321 §2.3.8)", () => {
+  it("is refused if its lines end in CR alone (RFC 5321 §2.3.8)", () => {
     const lines = "From: me@x.test\rTo: a@x.test\rSubject: hi\r\rImportant text";
     for (const end of ["", "\r", "\r\n", "\n", "\r\n\r\n"]) {
       for (const size of [1, 7, 1000]) {
@@ -250,7 +250,7 @@ describe("a header", () => {
     assert(rest("Alarm\r\n").endsWith("\r\n\r\nAlarm\r\n"));
   });
 
-  it("is rewritten where its fields stand once the encoding has another name", () => {
+  it("keeps the position of its fields when the encoding changes", () => {
     const encoding = (name: string) =>
       `MIME-Version: 1.0\r\nContent-Transfer-Encoding: ${name}\r\n`;
     const text = rest(`${encoding("quoted-printable")}${HEADER}Bcc: z@z.test\r\n\r\n=41`);
@@ -275,14 +275,14 @@ describe("a header", () => {
     }
   });
 
-  it("is not refused for what stands in the text behind an empty line", () => {
+  it("is not refused for text after an empty line", () => {
     assert.equal(
       rest(`${HEADER}Hello\r\n\r\nBcc: z@z.test\r\n`),
       `${HEADER}\r\nHello\r\n\r\nBcc: z@z.test\r\n`,
     );
   });
 
-  it("has lines over 998 octets folded where they have white space (RFC 5322 §2.1.1)", () => {
+  it("has lines over 998 octets folded at white space (RFC 5322 §2.1.1)", () => {
     const words = Array.from({ length: 400 }, (_, i) => `word${i}`).join(" ");
     const text = rest(`${HEADER}Subject: ${words}\r\nX-Long: ${"x".repeat(1500)}\r\n\r\nbody`);
     const subject = /Subject: (.*?)\r\nX-Long/s.exec(text)![1]!;
@@ -302,7 +302,7 @@ describe("a header", () => {
     assert(text.slice(0, -4).split("\r\n").every((line) => line.trim() !== ""));
   });
 
-  it("over 256 KB is refused, for Exchange does not take it", () => {
+  it("over 256 KB is refused, because Exchange does not accept it", () => {
     const line = `X: ${"y".repeat(900)}\r\n`;
     for (const times of [300, 700]) {
       const { status, text, code } = refusal(`${HEADER}${line.repeat(times)}\r\nbody`);
@@ -314,14 +314,14 @@ describe("a header", () => {
     prepared(inBlocks(`${HEADER}${line.repeat(280)}\r\n${line.repeat(1000)}`, 5000), ["a@x.test"]);
   });
 
-  it("is refused for its size before anything else in it is looked at", () => {
+  it("is refused for its size before anything else in it is examined", () => {
     const several = "From: a@x.test\r\nFrom: b@x.test\r\n";
     const line = `X: ${"y".repeat(900)}\r\n`;
     const limits = { ...MESSAGE_LIMITS, header: 4096 };
     for (
       const text of [
         `${several}${line.repeat(5)}\r\nText`,
-        // Not regular, and broken behind the limit.
+        // Irregular, and broken after the limit.
         `${several}${line.repeat(5)}!\r\n${several}\r\nText`,
         // It would be parts without number.
         `${several}${line.repeat(5)}Content-Type: multipart/mixed; boundary=b\r\n\r\n` +
@@ -335,7 +335,7 @@ describe("a header", () => {
     }
   });
 
-  it("has its octets counted as they are once it is repaired", () => {
+  it("is counted after its repair", () => {
     // Each line end loses an octet, and each line of white space goes.
     const text = `From: me@x.test\r\r\n${"X: y\r\r\n \r\r\n".repeat(500)}\r\r\nText`;
     assert.ok(text.length > 5000);
@@ -343,7 +343,7 @@ describe("a header", () => {
     prepared(inBlocks(text, 1000), ["a@x.test"], undefined, { limits });
   });
 
-  it("counts what is added to it", () => {
+  it("is counted with the added fields", () => {
     const filler = `X: ${"y".repeat(900)}\r\n`.repeat(289);
     const rest = `X: ${"y".repeat(256 * 1024 - HEADER.length - filler.length - 10)}`;
     assert.equal(refusal(`${HEADER}${filler}${rest}\r\n\r\n`).code, "HEADER_TOO_LARGE");
@@ -405,7 +405,7 @@ describe("any octets at all", () => {
     fc.string({ unit: "binary-ascii", maxLength: 5 }),
   );
 
-  it("are prepared or refused, and never make a header of text or text of a header", async () => {
+  it("are prepared or refused, and never turn header into text or text into header", async () => {
     await fc.assert(
       fc.asyncProperty(anyContent(piece), async (message) => {
         const result = prepareMessage(message, envelope(["a@x.test", "b@x.test"]), OPTIONS);
@@ -418,7 +418,7 @@ describe("any octets at all", () => {
         const text = textOf(result.content);
         assert(text.startsWith(RECEIVED));
         const header = text.slice(0, text.indexOf("\r\n\r\n") + 2);
-        // Whole fields, each on lines that no program takes for an end.
+        // Whole fields, each on lines that no reader takes for the end.
         assert.match(header, /^(?:[!-9;-~]+:.*\r\n(?:[ \t]+[^ \t\r\n].*\r\n)*)+$/);
         const { headers } = await PostalMime.parse(Buffer.from(text, "latin1"));
         for (const name of ["from", "date", "message-id"]) {
@@ -432,7 +432,7 @@ describe("any octets at all", () => {
     );
   });
 
-  it("behind the header stay as they are", () => {
+  it("after the header stay as they are", () => {
     fc.assert(
       fc.property(anyContent(piece), (body) => {
         const text = textOf(body).replace(/[\r\n\0]/g, "");
@@ -442,7 +442,7 @@ describe("any octets at all", () => {
     );
   });
 
-  it("of a relay without a proper name make a Message-ID all the same (RFC 5322 §3.6.4)", () => {
+  it("get a valid Message-ID from a relay without a proper name as well (RFC 5322 §3.6.4)", () => {
     const id = (hostname: string) =>
       /Message-ID: (.*)\r\n/.exec(textOf(prepared([], ["a@x.test"], undefined, {
         trace: { ...TRACE, hostname },

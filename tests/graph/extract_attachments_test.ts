@@ -1,4 +1,4 @@
-/** Large attachments are taken out of a message (RFC 2046, RFC 2183), and all else stays. */
+/** Large attachments are extracted from a message (RFC 2046, RFC 2183), and all else stays. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -30,7 +30,7 @@ function tooLarge(text: string, limit: number) {
   return result.type === "tooLarge" ? result.reason : result.type;
 }
 
-/** Which part keeps a message from being made smaller. */
+/** The part that prevents a message from being made smaller. */
 function inTheWay(text: string, limit: number) {
   const result = extractAttachments(content(text), limit);
   assert(result.type === "tooLarge");
@@ -45,7 +45,7 @@ const PDF = 'Content-Type: Application/PDF; name="scan.pdf"';
 const OCTETS = "%PDF\0\n\r\xff".repeat(200);
 
 describe("a message that is too large", () => {
-  it("is left alone where it is not: the very same object", () => {
+  it("is returned as the same object if it is not too large", () => {
     const blocks = inBlocks(message("multipart/mixed", TEXT, file(PDF, OCTETS)), 100);
     const result = extractAttachments(blocks, 100_000);
     assert.ok(
@@ -70,7 +70,7 @@ describe("a message that is too large", () => {
     }
   });
 
-  it("loses as many as it must, the largest first, named in the order in which they stood", () => {
+  it("loses as many as necessary, the largest first, listed in their original order", () => {
     const files = [300, 900, 600].map((size, i) =>
       file(`Content-Type: image/png; name=${i}.png`, "x".repeat(size))
     );
@@ -81,7 +81,7 @@ describe("a message that is too large", () => {
     assert.deepEqual(names(300), ["0.png", "1.png", "2.png"]);
   });
 
-  it("keeps an empty text where a multipart would have no part (RFC 2046 §5.1.1)", () => {
+  it("keeps an empty text if a multipart would have no part (RFC 2046 §5.1.1)", () => {
     const inner = `Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n${file(PDF, OCTETS)}`;
     assert.equal(
       detached(message("multipart/mixed", TEXT, `${inner}--c--\r\n`), 600).rest,
@@ -93,7 +93,7 @@ describe("a message that is too large", () => {
     );
   });
 
-  it("is closed where it was not, so that no line end becomes content", () => {
+  it("gets a missing closing delimiter, so that no line end becomes content", () => {
     const open = message("multipart/mixed", TEXT, file(PDF, OCTETS)).replace(/--b--[^]*/, "");
     assert.equal(
       detached(open, 600).rest,
@@ -112,7 +112,7 @@ describe("a message that is too large", () => {
     assert.equal(attachments[0]!.name, "x.pdf");
   });
 
-  it("keeps a nested message as it stands when it comes out", () => {
+  it("keeps an extracted nested message unchanged", () => {
     const nested = `Subject: n\r\n${file(PDF, OCTETS)}`;
     const part = `Content-Type: message/rfc822; name="forwarded: a"\r\n\r\n${nested}`;
     const { attachments } = detached(message("multipart/mixed", TEXT, part), 600);
@@ -161,14 +161,14 @@ describe("the root of a multipart/related (RFC 2387 §3.2)", () => {
     });
   }
 
-  it("may be a multipart itself, of which files come out", () => {
+  it("may be a multipart itself, from which files are extracted", () => {
     const inner = `Content-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\n${TEXT}--c\r\n`;
     const text = message("multipart/related", `${inner}${file(PDF, OCTETS)}--c--\r\n`, TEXT);
     assert.deepEqual(detached(text, 600).attachments.map(({ name }) => name), ["scan.pdf"]);
   });
 });
 
-describe("a content that comes out", () => {
+describe("an extracted content", () => {
   const encodings: readonly (readonly [field: string, body: string, octets: string])[] = [
     ["base64", "QU JD\r\nR!EU=\r\n", "ABCDE"],
     ["base64", "QQ==\r\nQkM=\r\nRA==", "ABCD"],
@@ -213,7 +213,7 @@ describe("a content that comes out", () => {
     [`Content-Type: a/b; name="${"x".repeat(300)}.docx"`, `${"x".repeat(250)}.docx`],
   ];
   for (const [header, name] of names) {
-    it(`has a name: ${header.slice(0, 90)}`, () => {
+    it(`has a name: ${JSON.stringify(header.slice(0, 90))}`, () => {
       const text = message("multipart/mixed", TEXT, `${header}\r\n\r\n${OCTETS}\r\n`);
       assert.equal(detached(text, 600).attachments[0]!.name, name);
     });
@@ -301,7 +301,7 @@ describe("a message that cannot be made smaller", () => {
     ]),
   ];
   for (const [name, text, reason] of cases) {
-    it(`is said to be so: ${name}`, () => assert.equal(tooLarge(text, 600), reason));
+    it(`gives the reason: ${name}`, () => assert.equal(tooLarge(text, 600), reason));
   }
 
   const size = 2400;
@@ -342,21 +342,21 @@ describe("a message that cannot be made smaller", () => {
     [`Subject: ${OCTETS}\r\n${part}`, /^its header \(\d+ octets\)$/],
   ];
   for (const [text, expected] of obstacles) {
-    it(`is told by the part that is in the way: ${expected}`, () => {
+    it(`names the part that prevents it: ${expected}`, () => {
       const part = inTheWay(text, 600);
       if (typeof expected === "string") assert.equal(part, expected);
       else assert.match(part, expected);
     });
   }
 
-  it("is told by the largest of several, though others came out", () => {
+  it("names the largest of several parts, although others were extracted", () => {
     const html = `Content-Type: text/html\r\n\r\n${OCTETS.repeat(2)}\r\n`;
     const plain = `Content-Type: text/plain\r\n\r\n${OCTETS}\r\n`;
     const text = message("multipart/mixed", plain, part, html, part);
     assert.equal(inTheWay(text, size), `its text (text/html, ${2 * OCTETS.length} octets)`);
   });
 
-  it("keeps a small winmail.dat, which Exchange opens, and loses what is beside it", () => {
+  it("keeps a small winmail.dat, which Exchange opens, and loses the parts next to it", () => {
     const tnef = file("Content-Type: application/ms-tnef; name=winmail.dat", "x".repeat(90));
     assert.equal(
       detached(message("multipart/mixed", TEXT, tnef, part), 600).rest,
@@ -364,7 +364,7 @@ describe("a message that cannot be made smaller", () => {
     );
   });
 
-  it("is divided all the same where a part has a name of S/MIME, as signed documents have", () => {
+  it("is split even if a part has an S/MIME file name, as signed documents have", () => {
     const signed = "Content-Type: application/octet-stream; name=contract.pdf.p7m";
     for (const header of [signed, signed.replace("octet-stream", "pdf")]) {
       const text = message("multipart/mixed", TEXT, file(header, OCTETS));
@@ -374,7 +374,7 @@ describe("a message that cannot be made smaller", () => {
     assert.equal(detached(alone, 600).attachments.length, 1);
   });
 
-  it("is divided all the same where a multipart names an encoding (RFC 2045 §6.4)", () => {
+  it("is split even if a multipart declares an encoding (RFC 2045 §6.4)", () => {
     for (const encoding of ["base64", "quoted-printable", "8-bit"]) {
       const text = message("multipart/mixed", TEXT, part)
         .replace("MIME-Version", `Content-Transfer-Encoding: ${encoding}\r\nMIME-Version`);
@@ -382,14 +382,14 @@ describe("a message that cannot be made smaller", () => {
     }
   });
 
-  it("is divided all the same where a part says its encoding twice, or with a semicolon", () => {
+  it("is split even if a part declares its encoding twice, or with a semicolon", () => {
     for (const field of ["base64;", "base64\r\nContent-Transfer-Encoding: BASE64"]) {
       const text = message("multipart/mixed", TEXT, part.replace("base64", field));
       assert.deepEqual(detached(text, 600).attachments.map(read), [OCTETS]);
     }
   });
 
-  it("is divided all the same beside a small signed part, which stays as it is", () => {
+  it("is split next to a small signed part, which stays unchanged", () => {
     const signed = `Content-Type: multipart/signed; boundary=c\r\n\r\n--c\r\n${TEXT}--c--\r\n`;
     assert.equal(
       detached(message("multipart/mixed", signed, part), 600).rest,

@@ -1,6 +1,6 @@
 /**
- * Everything that Graph and the network do wrong, over real sockets: the reply, how many requests
- * there are, and that no message is sent twice or reported as sent when it was not.
+ * Faults of Graph and of the network, over real sockets: the reply, the number of requests,
+ * and that no message is sent twice or reported as sent when it was not.
  */
 import assert from "node:assert/strict";
 import { after, describe, it } from "node:test";
@@ -13,10 +13,10 @@ import { FakeClock } from "../support/fake_clock.ts";
 import { accountWith, attemptOf, mailOf, MESSAGE, tokenOf } from "../support/submissions.ts";
 import { GRAPH_OPTIONS } from "./options.ts";
 
-/** What is done with one request: `nth` of its connection, from 1. */
+/** Handles one request: the `nth` of its connection, from 1. */
 type Act = (connection: RawConnection, nth: number) => void | Promise<void>;
 
-/** Milliseconds for one request where it is about what becomes of it when they are over. */
+/** Milliseconds for one request, in tests of its timeout. */
 const SHORT = 300;
 const LARGE = 2_000_000;
 
@@ -24,10 +24,10 @@ const http = new HttpClient();
 after(() => http.close());
 
 interface Scene {
-  /** What is done with each request; the last one with all that follow, too. */
+  /** Handles each request; the last one also handles all that follow. */
   readonly script: readonly Act[];
   readonly timeout?: number;
-  /** Milliseconds for the delivery: its waits, that is, which pass at once. */
+  /** Milliseconds for the delivery's waits, which the fake clock skips. */
   readonly time?: number;
   /** Octets of the message. */
   readonly size?: number;
@@ -36,13 +36,13 @@ interface Scene {
 
 interface Seen {
   readonly outcome: ServiceOutcome;
-  /** Requests that began, and those that came in whole. */
+  /** Requests that began, and those that arrived whole. */
   readonly begun: number;
   readonly whole: number;
   readonly sleeps: readonly number[];
 }
 
-/** Sends one message. Waits pass at once; what the sockets do takes its time. */
+/** Sends one message. The fake clock skips waits; the sockets take real time. */
 async function play(
   { script, timeout = 10_000, time = 60_000, size = MESSAGE.length, secure = false }: Scene,
 ): Promise<Seen> {
@@ -81,8 +81,8 @@ async function play(
   }
 }
 
-/** The reply's line; that it is ambiguous if, and only if, it says so. */
-function told(outcome: ServiceOutcome): string {
+/** The reply's line. Asserts that it is ambiguous if, and only if, its text says so. */
+function summaryOf(outcome: ServiceOutcome): string {
   const line = formatReply(outcome.reply).trimEnd();
   if (outcome.type === "sent") {
     assert.equal(line, "250 2.0.0 OK id=0123456789abcdef");
@@ -93,7 +93,7 @@ function told(outcome: ServiceOutcome): string {
   return line;
 }
 
-/** Takes the request, and answers it. */
+/** Reads the request, and responds. */
 function answering(
   status: number,
   body: unknown = "",
@@ -117,10 +117,10 @@ const TAKING = answering(202);
 const HTML = "<!DOCTYPE html><html><body><h1>502 Bad Gateway</h1></body></html>";
 const HTML_TYPE = { "Content-Type": "text/html" };
 
-/** How often a request is made, if what befalls it lasts. */
+/** How often a request is made if the fault lasts. */
 type Times = "once" | "again";
 
-/** Each error of Graph's mail API that is known, with the HTTP status that it comes with. */
+/** Each known error of Graph's mail API, with its HTTP status. */
 const ANSWERS: readonly (readonly [
   what: string,
   act: Act,
@@ -218,11 +218,11 @@ const ANSWERS: readonly (readonly [
   ),
 ];
 
-describe("an answer of Graph's", () => {
+describe("a response from Graph", () => {
   for (const [what, act, reply, times, doubt] of ANSWERS) {
     it(`${what}: ${reply}, made ${times}${doubt ? ", may have been sent" : ""}`, async () => {
       const lasting = await play({ script: [act] });
-      assert(told(lasting.outcome).startsWith(`${reply} `), told(lasting.outcome));
+      assert(summaryOf(lasting.outcome).startsWith(`${reply} `), summaryOf(lasting.outcome));
       assert(lasting.outcome.type !== "sent");
       assert.equal(lasting.outcome.ambiguous, doubt !== undefined);
       assert.equal(lasting.whole, lasting.begun);
@@ -235,14 +235,14 @@ describe("an answer of Graph's", () => {
         assert.equal(lasting.outcome.attempts, lasting.begun);
       }
 
-      // What passes is waited out, if nothing was taken.
+      // Temporary faults are retried if nothing was accepted.
       const passing = await play({ script: [act, TAKING] });
       assert.equal(passing.outcome.type === "sent", times === "again");
       assert.equal(passing.whole, times === "again" ? 2 : 1);
     });
   }
 
-  it("202 is the end of it, whatever else it says", async () => {
+  it("202 is final, whatever else it contains", async () => {
     const OTHERS: readonly Act[] = [
       answering(202, "", { "Retry-After": "10" }),
       answering(202, graphError("ErrorServerBusy")),
@@ -262,12 +262,12 @@ describe("an answer of Graph's", () => {
     ];
     for (const act of OTHERS) {
       const { outcome, whole } = await play({ script: [act] });
-      assert.equal(outcome.type, "sent", told(outcome));
+      assert.equal(outcome.type, "sent", summaryOf(outcome));
       assert.equal(whole, 1);
     }
   });
 
-  it("413 counts when it comes before the message has left", async () => {
+  it("413 counts when it arrives before the message has left", async () => {
     const { outcome } = await play({
       script: [async (connection) => {
         await connection.until(() => connection.received.length > 1000);
@@ -276,7 +276,7 @@ describe("an answer of Graph's", () => {
       }],
       size: LARGE,
     });
-    assert.match(told(outcome), /^552 5\.3\.4 HTTP 413: /);
+    assert.match(summaryOf(outcome), /^552 5\.3\.4 HTTP 413: /);
   });
 });
 
@@ -291,7 +291,7 @@ function writing(text: string, end: Act): Act {
   };
 }
 
-/** Sends the octets one by one, slower than anybody would wait for. */
+/** Sends the octets one by one, slower than any timeout. */
 function dripping(text: string): Act {
   return async (connection, nth) => {
     await connection.request(nth);
@@ -306,7 +306,7 @@ function dripping(text: string): Act {
 const silent: Act = () => new Promise(() => {});
 const ACCEPTED = "HTTP/1.1 202 Accepted\r\nrequest-id: r-1\r\n";
 
-/** What befalls a request on its way, and the reply; there is never a second one. */
+/** Faults of a request in transit, and the reply; there is never a second request. */
 const NETWORK: readonly (readonly [
   what: string,
   act: Act,
@@ -369,17 +369,17 @@ const NETWORK: readonly (readonly [
 
 describe("the network", () => {
   for (const [what, act, reply, scene] of NETWORK) {
-    it(`may have let a message through in spite of ${what}: it is not sent again`, async () => {
+    it(`may have delivered a message in spite of ${what}: it is not sent again`, async () => {
       const { outcome, begun } = await play({ ...scene, script: [act, TAKING] });
-      assert(outcome.type === "later", told(outcome));
-      assert.match(told(outcome), reply);
+      assert(outcome.type === "later", summaryOf(outcome));
+      assert.match(summaryOf(outcome), reply);
       assert.equal(outcome.ambiguous, true);
       assert.equal(outcome.attempts, undefined);
       assert.equal(begun, 1);
     });
   }
 
-  it("may cut off what follows the head of a 202: the message is sent", async () => {
+  it("may cut off the body of a 202: the message is sent", async () => {
     const HEAD = `${ACCEPTED}Content-Length: 100\r\n\r\n`;
     const cases: readonly Scene[] = [
       { script: [writing(HEAD, close)] },
@@ -389,12 +389,12 @@ describe("the network", () => {
     ];
     for (const scene of cases) {
       const { outcome, whole } = await play({ ...scene, script: [...scene.script, TAKING] });
-      assert.equal(outcome.type, "sent", told(outcome));
+      assert.equal(outcome.type, "sent", summaryOf(outcome));
       assert.equal(whole, 1);
     }
   });
 
-  it("lets nothing through where nobody listens: 451 4.4.1 when the time is over", async () => {
+  it("delivers nothing when no server listens: 451 4.4.1 when the time is over", async () => {
     const clock = new FakeClock();
     const backend = new GraphBackend({
       http,
@@ -404,12 +404,12 @@ describe("the network", () => {
     });
     const attempt = attemptOf(accountWith(tokenOf("a token")));
     const outcome = await backend.deliver(mailOf("ann@x.test"), attempt);
-    assert.match(told(outcome), /^451 4\.4\.1 ECONNREFUSED: /);
+    assert.match(summaryOf(outcome), /^451 4\.4\.1 ECONNREFUSED: /);
     assert(outcome.type === "later" && (outcome.attempts ?? 0) > 5);
     assert.equal(clock.sleeps.length, outcome.attempts! - 1);
   });
 
-  it("lets nothing through before the TLS handshake is over: that is tried again", async () => {
+  it("delivers nothing before the TLS handshake is done: that is retried", async () => {
     const cases: readonly (readonly [what: string, act: Act])[] = [
       ["a close", close],
       ["a reset", reset],
@@ -423,21 +423,21 @@ describe("the network", () => {
         timeout: SHORT,
         time: 3000,
       });
-      assert.match(told(outcome), /^451 4\.4\.1 /, what);
+      assert.match(summaryOf(outcome), /^451 4\.4\.1 /, what);
       assert(outcome.type === "later" && !outcome.ambiguous, what);
       assert.equal(begun, 4, `${what}: ${begun} connections`);
       assert.equal(outcome.attempts, begun);
     }
   });
 
-  it("may fail first and then throttle: each fault is judged for itself", async () => {
+  it("may fail first and then throttle: each fault is judged on its own", async () => {
     const script = [answering(429), answering(503, "", { "Retry-After": "1" }), TAKING];
     const { outcome, whole } = await play({ script });
-    assert.equal(told(outcome), "250 2.0.0 OK id=0123456789abcdef");
+    assert.equal(summaryOf(outcome), "250 2.0.0 OK id=0123456789abcdef");
     assert.equal(outcome.attempts, 3);
     assert.equal(whole, 3);
     const doubtful = await play({ script: [answering(429), writing("", reset), TAKING] });
-    assert.match(told(doubtful.outcome), /^451 4\.4\.2 /);
+    assert.match(summaryOf(doubtful.outcome), /^451 4\.4\.2 /);
     assert.equal(doubtful.whole, 2);
   });
 });

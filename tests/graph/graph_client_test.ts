@@ -1,4 +1,4 @@
-/** The requests of one delivery: which are made again, when, and how often. */
+/** The requests of one delivery: which are retried, when, and how often. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -17,7 +17,7 @@ import { FakeClock } from "../support/fake_clock.ts";
 import { SCOPE } from "../support/logins.ts";
 import { accountWith } from "../support/submissions.ts";
 
-/** What comes of a request, and how many milliseconds it takes. */
+/** The result of a request, and how many milliseconds it takes. */
 type Happening = (HttpResponse | HttpFailure) & { readonly takes?: number };
 
 function answer(
@@ -45,9 +45,9 @@ function failure(sent: boolean, code = "ECONNRESET", status?: number): Happening
 }
 
 interface Scene {
-  /** What comes of each request; the last one of all that follow, too. */
+  /** The result of each request; the last one repeats. */
   readonly script: readonly Happening[];
-  /** What the account says each time that it is asked; the last one ever after. */
+  /** The account's answer to each call; the last one repeats. */
   readonly tokens?: readonly (AccessToken | EntraRefusal | Promise<never>)[];
   readonly call?: Partial<GraphRequest>;
   readonly expected?: readonly number[];
@@ -62,7 +62,7 @@ interface Seen {
   readonly requests: readonly HttpRequest[];
   readonly sleeps: readonly number[];
   readonly attempts: number;
-  /** What was done with tokens, and what the lane was told. */
+  /** Calls about tokens, and the throttling reported to the mailbox. */
   readonly events: readonly string[];
   /** Milliseconds from the beginning to the end. */
   readonly took: number;
@@ -126,7 +126,7 @@ async function play(
     submits: true,
     ...call,
   }, expected);
-  // Who waits for a token that does not come waits for an alarm.
+  // A wait for a token that does not come ends with an alarm.
   for (let i = 0; i < 10; i++) await Promise.resolve();
   if (clock.alarms > 0) clock.pass(time);
   const result = await pending;
@@ -141,8 +141,8 @@ async function play(
 }
 
 /** The reply's line and whether it is ambiguous, or `answer` and its status. */
-function told({ result }: Seen): string {
-  if (result.type === "answer") return `answer ${result.answer.status}`;
+function summaryOf({ result }: Seen): string {
+  if (result.type === "response") return `answer ${result.response.status}`;
   const { reply, ambiguous, type } = result.outcome;
   assert.equal(type, reply.code < 500 ? "later" : "refused");
   const line = formatReply(reply).trimEnd();
@@ -150,7 +150,7 @@ function told({ result }: Seen): string {
   return line;
 }
 
-describe("a request that the service surely did not take", () => {
+describe("a request that the service certainly did not accept", () => {
   const REPEATED: readonly (readonly [what: string, happening: Happening])[] = [
     ["no connection", failure(false, "ECONNREFUSED")],
     ["a connection that broke before the first octet", failure(false)],
@@ -160,48 +160,48 @@ describe("a request that the service surely did not take", () => {
     ["503 with a throttling code", answer(503, {}, "ErrorServerBusy")],
   ];
   for (const [what, happening] of REPEATED) {
-    it(`is made again: ${what}`, async () => {
+    it(`is retried: ${what}`, async () => {
       const seen = await play({ script: [happening, happening, answer(202)] });
-      assert.equal(told(seen), "answer 202");
+      assert.equal(summaryOf(seen), "answer 202");
       assert.equal(seen.requests.length, 3);
       assert.equal(seen.attempts, 3);
       assert.equal(seen.sleeps.length, 2);
     });
 
-    it(`is made again where it does not send, too: ${what}`, async () => {
+    it(`is retried as well if it does not send: ${what}`, async () => {
       const call = { submits: false, authorized: false };
       const seen = await play({ script: [happening, answer(201)], call, expected: [201] });
-      assert.equal(told(seen), "answer 201");
+      assert.equal(summaryOf(seen), "answer 201");
       assert.equal(seen.requests.length, 2);
       assert.equal(seen.attempts, 0);
     });
   }
 
-  it("is made until the time of the delivery is over, and not after", async () => {
+  it("is retried until the delivery's time is over, and not after", async () => {
     const time = 60_000;
     for (const chance of [0.05, 0.5, 0.999]) {
       const seen = await play({ script: [failure(false, "ECONNREFUSED")], chance, time });
-      assert.match(told(seen), /^451 4\.4\.1 ECONNREFUSED: /);
+      assert.match(summaryOf(seen), /^451 4\.4\.1 ECONNREFUSED: /);
       assert(seen.took <= time, `${seen.took} ms`);
       assert(seen.took > time - 9_000, `${seen.took} ms`);
       assert(seen.requests.length < 250);
     }
   });
 
-  it("is told what the last answer was", async () => {
+  it("ends with the last response", async () => {
     const seen = await play({ script: [failure(false), answer(429, {}, "ApplicationThrottled")] });
-    assert.match(told(seen), /^451 4\.3\.2 ApplicationThrottled: /);
+    assert.match(summaryOf(seen), /^451 4\.3\.2 ApplicationThrottled: /);
   });
 
-  it("is not made again once another answer says more", async () => {
+  it("is not retried once another response is definite", async () => {
     const script = [answer(429), answer(400, {}, "ErrorMimeContentInvalid")];
     const seen = await play({ script });
-    assert.match(told(seen), /^554 5\.6\.0 /);
+    assert.match(summaryOf(seen), /^554 5\.6\.0 /);
     assert.equal(seen.requests.length, 2);
   });
 });
 
-describe("a request that sends and may have been taken", () => {
+describe("a request that sends and may have been accepted", () => {
   const ONCE: readonly (readonly [what: string, happening: Happening, reply: RegExp])[] = [
     ["500", answer(500), /^451 4\.3\.0 HTTP 500: /],
     ["500 with a throttling code", answer(500, {}, "ErrorServerBusy"), /^451 4\.3\.2 /],
@@ -223,69 +223,69 @@ describe("a request that sends and may have been taken", () => {
     ["half an answer of status 200", failure(true, "TRUNCATED", 200), /^451 4\.4\.2 /],
   ];
   for (const [what, happening, reply] of ONCE) {
-    it(`is made once, and the reply says so: ${what}`, async () => {
+    it(`is made once, and the reply is ambiguous: ${what}`, async () => {
       const seen = await play({ script: [happening] });
-      assert.match(told(seen), reply);
+      assert.match(summaryOf(seen), reply);
       assert(seen.result.type === "failed" && seen.result.outcome.ambiguous);
       assert.equal(seen.requests.length, 1);
       assert.equal(seen.attempts, 1);
     });
 
     if (happening.type === "response" && happening.status < 300) continue;
-    it(`is made once without such doubt where it does not send: ${what}`, async () => {
+    it(`is made once without ambiguity if it does not send: ${what}`, async () => {
       const seen = await play({ script: [happening], call: { submits: false }, expected: [201] });
-      // 4.4.2 is for what may have been sent.
-      assert.match(told(seen), new RegExp(reply.source.replace("4\\.4\\.2", "4\\.4\\.1")));
+      // 4.4.2 is for messages that may have been sent.
+      assert.match(summaryOf(seen), new RegExp(reply.source.replace("4\\.4\\.2", "4\\.4\\.1")));
       assert(seen.result.type === "failed" && !seen.result.outcome.ambiguous);
       assert.equal(seen.result.result, happening);
       assert.equal(seen.requests.length, 1);
     });
   }
 
-  it("is made once also after repeats that were without doubt", async () => {
+  it("is made once also after unambiguous retries", async () => {
     const script = [answer(429), failure(false), failure(true)];
     const seen = await play({ script });
-    assert.match(told(seen), /^451 4\.4\.2 /);
+    assert.match(summaryOf(seen), /^451 4\.4\.2 /);
     assert.equal(seen.requests.length, 3);
   });
 });
 
-describe("a request that was taken", () => {
-  it("is not made again, not even where the 202 has a Retry-After", async () => {
+describe("a request that was accepted", () => {
+  it("is not retried, not even if the 202 has a Retry-After", async () => {
     const seen = await play({ script: [answer(202, { "retry-after": "5" })] });
-    assert.equal(told(seen), "answer 202");
+    assert.equal(summaryOf(seen), "answer 202");
     assert.equal(seen.requests.length, 1);
     assert.deepEqual(seen.sleeps, []);
     assert.deepEqual(seen.events, ["confirmed first", "accepted"]);
   });
 
-  it("counts as taken from the head of the 202 on, whatever becomes of its body", async () => {
+  it("counts as accepted from the head of the 202 on, whatever happens to its body", async () => {
     const seen = await play({ script: [failure(true, "TRUNCATED", 202)] });
-    assert.equal(told(seen), "answer 202");
-    // By which Microsoft's support finds it.
-    assert(seen.result.type === "answer");
-    assert.equal(seen.result.answer.headers.get("request-id"), "r-1");
+    assert.equal(summaryOf(seen), "answer 202");
+    // Microsoft's support finds the request by this id.
+    assert(seen.result.type === "response");
+    assert.equal(seen.result.response.headers.get("request-id"), "r-1");
     assert.deepEqual(seen.events, ["confirmed first", "accepted"]);
   });
 
-  it("needs its body where it does not send: the draft's name is in it", async () => {
+  it("needs its body if it does not send: the draft's name is in it", async () => {
     const call = { submits: false };
     for (const status of [201, 202]) {
       const script = [failure(true, "TRUNCATED", status)];
       const seen = await play({ script, call, expected: [201, 202] });
-      assert.match(told(seen), /^451 4\.4\.1 TRUNCATED: .*was not sent$/);
+      assert.match(summaryOf(seen), /^451 4\.4\.1 TRUNCATED: .*was not sent$/);
       assert.deepEqual(seen.events, []);
     }
   });
 });
 
-describe("a request that the relay itself gives up", () => {
-  it("is not made again: whoever stops it does not want it to go on", async () => {
+describe("a request that the relay itself aborts", () => {
+  it("is not retried", async () => {
     const seen = await play({ script: [failure(false, "ABORTED")] });
-    assert.match(told(seen), /^451 4\.3\.2 ABORTED: .*being stopped$/);
+    assert.match(summaryOf(seen), /^451 4\.3\.2 ABORTED: .*being stopped$/);
     assert.equal(seen.requests.length, 1);
     const sent = await play({ script: [failure(true, "ABORTED")] });
-    assert.match(told(sent), /^451 4\.4\.2 ABORTED: .*may have been sent/);
+    assert.match(summaryOf(sent), /^451 4\.4\.2 ABORTED: .*may have been sent/);
     assert.equal(sent.requests.length, 1);
   });
 });
@@ -303,10 +303,10 @@ describe("a request to a service whose certificate is not trusted", () => {
       "ENOCERTIFICATE",
     ]
   ) {
-    it(`is not made again, for that does not heal while a client waits: ${code}`, async () => {
+    it(`is not retried, because that will not change while a client waits: ${code}`, async () => {
       const seen = await play({ script: [failure(false, code)] });
       assert.match(
-        told(seen),
+        summaryOf(seen),
         new RegExp(`^451 4\\.4\\.1 ${code}: .*certificate.*nothing was sent$`),
       );
       assert.equal(seen.requests.length, 1);
@@ -315,7 +315,7 @@ describe("a request to a service whose certificate is not trusted", () => {
   }
 });
 
-describe("a request that a stop finds not begun", () => {
+describe("a request that has not begun at a stop", () => {
   const call: GraphRequest = {
     method: "POST",
     url: new URL("http://graph.test/v1.0/users/ann/sendMail"),
@@ -339,7 +339,7 @@ describe("a request that a stop finds not begun", () => {
     });
     return { stop, graph, clock, requests: () => requests };
   }
-  const told = (result: GraphResult) => {
+  const summaryOf = (result: GraphResult) => {
     assert(result.type === "failed" && !result.outcome.ambiguous);
     return formatReply(result.outcome.reply).trimEnd();
   };
@@ -349,7 +349,7 @@ describe("a request that a stop finds not begun", () => {
       const { stop, graph, requests } = stoppable(() => FIRST);
       stop.abort();
       assert.match(
-        told(await graph.request({ ...call, submits: sends }, [202])),
+        summaryOf(await graph.request({ ...call, submits: sends }, [202])),
         /^451 4\.3\.2 STOPPING: .*nothing was sent$/,
       );
       assert.equal(requests(), 0);
@@ -360,13 +360,13 @@ describe("a request that a stop finds not begun", () => {
     const { stop, graph, clock, requests } = stoppable(() => new Promise(() => {}));
     const pending = graph.request(call, [202]);
     stop.abort();
-    assert.match(told(await pending), /^451 4\.3\.2 STOPPING: /);
+    assert.match(summaryOf(await pending), /^451 4\.3\.2 STOPPING: /);
     assert.equal(requests(), 0);
     clock.pass(60_000);
     assert.equal(clock.alarms, 0);
   });
 
-  it("ends a pause between two of them", async () => {
+  it("ends a pause between two attempts", async () => {
     const { stop, graph, clock } = stoppable(() => FIRST);
     const pause = graph.pause(1000);
     assert.deepEqual(clock.sleeps, [750]);
@@ -377,7 +377,7 @@ describe("a request that a stop finds not begun", () => {
 
 describe("a request that is refused", () => {
   for (const status of [400, 404, 405, 409, 413, 423]) {
-    it(`is not made again: ${status}`, async () => {
+    it(`is not retried: ${status}`, async () => {
       const seen = await play({ script: [answer(status, { "retry-after": "1" })] });
       assert(seen.result.type === "failed" && !seen.result.outcome.ambiguous);
       assert.equal(seen.requests.length, 1);
@@ -388,9 +388,9 @@ describe("a request that is refused", () => {
 describe("a request whose token is refused", () => {
   const refused = answer(401, {}, "InvalidAuthenticationToken");
 
-  it("is made again at once with a new one", async () => {
+  it("is retried immediately with a new one", async () => {
     const seen = await play({ script: [refused, answer(202)], tokens: [FIRST, SECOND] });
-    assert.equal(told(seen), "answer 202");
+    assert.equal(summaryOf(seen), "answer 202");
     assert.deepEqual(
       seen.requests.map(({ headers }) => headers["Authorization"]),
       ["Bearer first", "Bearer second"],
@@ -399,53 +399,53 @@ describe("a request whose token is refused", () => {
     assert.deepEqual(seen.events, ["rejected first", "confirmed second", "accepted"]);
   });
 
-  it("is made again only once", async () => {
+  it("is retried only once", async () => {
     const third = tokenOf("third");
     const seen = await play({ script: [refused], tokens: [FIRST, SECOND, third] });
-    assert.match(told(seen), /^451 4\.7\.0 InvalidAuthenticationToken: /);
+    assert.match(summaryOf(seen), /^451 4\.7\.0 InvalidAuthenticationToken: /);
     assert.equal(seen.requests.length, 2);
     assert.deepEqual(seen.events, ["rejected first", "rejected second"]);
   });
 
-  it("is not made again with the very same one", async () => {
+  it("is not retried with the same one", async () => {
     const seen = await play({ script: [refused] });
-    assert.match(told(seen), /^451 4\.7\.0 /);
+    assert.match(summaryOf(seen), /^451 4\.7\.0 /);
     assert.equal(seen.requests.length, 1);
   });
 
-  it("is told when there is no new one to be had", async () => {
+  it("ends with the login's failure when no new token is available", async () => {
     const gone = unreachable("ECONNREFUSED", "refused");
     const seen = await play({ script: [refused], tokens: [FIRST, gone] });
-    assert.match(told(seen), /^451 4\.7\.0 ECONNREFUSED: /);
+    assert.match(summaryOf(seen), /^451 4\.7\.0 ECONNREFUSED: /);
     assert.equal(seen.requests.length, 1);
   });
 
-  it("is made again after being throttled in between as well", async () => {
+  it("is retried after throttling in between as well", async () => {
     const script = [answer(429), refused, answer(429), answer(202)];
     const seen = await play({ script, tokens: [FIRST, FIRST, SECOND] });
-    assert.equal(told(seen), "answer 202");
+    assert.equal(summaryOf(seen), "answer 202");
     assert.equal(seen.requests.length, 4);
   });
 
-  it("with 403 is made again at once with a new one: the permission may be new", async () => {
+  it("with 403 is retried immediately with a new one: the permission may be new", async () => {
     for (const code of ["ErrorAccessDenied", "ErrorSendAsDenied", undefined]) {
       const script = [answer(403, {}, code), answer(202)];
       const seen = await play({ script, tokens: [FIRST, SECOND] });
-      assert.equal(told(seen), "answer 202");
+      assert.equal(summaryOf(seen), "answer 202");
       assert.equal(seen.requests.length, 2);
       assert.deepEqual(seen.sleeps, []);
       assert.deepEqual(seen.events, ["rejected first", "confirmed second", "accepted"]);
     }
   });
 
-  it("with 403 twice is told what Graph has said, and not made a third time", async () => {
+  it("with 403 twice ends with Graph's error, without a third attempt", async () => {
     for (const sends of [true, false]) {
       const seen = await play({
         script: [answer(403, {}, "ErrorSendAsDenied")],
         tokens: [FIRST, SECOND, tokenOf("third")],
         call: { submits: sends },
       });
-      assert.match(told(seen), /^550 5\.7\.1 ErrorSendAsDenied: /);
+      assert.match(summaryOf(seen), /^550 5\.7\.1 ErrorSendAsDenied: /);
       assert.equal(seen.requests.length, 2);
       assert.deepEqual(seen.events, ["rejected first", "rejected second"]);
     }
@@ -456,24 +456,24 @@ describe("a request whose token is refused", () => {
       script: [answer(403, {}, "ErrorAccessDenied"), refused, answer(202)],
       tokens: [FIRST, SECOND, tokenOf("third")],
     });
-    assert.match(told(seen), /^451 4\.7\.0 InvalidAuthenticationToken: /);
+    assert.match(summaryOf(seen), /^451 4\.7\.0 InvalidAuthenticationToken: /);
     assert.equal(seen.requests.length, 2);
   });
 
-  it("with 403 is not made again with the very same one: the reply is Graph's", async () => {
+  it("with 403 is not retried with the same one: the reply is Graph's", async () => {
     const seen = await play({ script: [answer(403, {}, "ErrorAccessDenied")] });
-    assert.match(told(seen), /^550 5\.7\.1 ErrorAccessDenied: /);
+    assert.match(summaryOf(seen), /^550 5\.7\.1 ErrorAccessDenied: /);
     assert.equal(seen.requests.length, 1);
   });
 
-  it("with 403 may fare otherwise the second time, and is not made again then", async () => {
+  it("with 403 may fail differently the second time, and is not retried then", async () => {
     const script = [answer(403), failure(true), answer(202)];
     const seen = await play({ script, tokens: [FIRST, SECOND] });
-    assert.match(told(seen), /^451 4\.4\.2 /);
+    assert.match(summaryOf(seen), /^451 4\.4\.2 /);
     assert.equal(seen.requests.length, 2);
   });
 
-  it("never gets a token where it has a right of its own (upload addresses)", async () => {
+  it("never gets a token if its URL is a credential itself (upload URLs)", async () => {
     const seen = await play({ script: [refused], call: { authorized: false, submits: false } });
     assert.deepEqual(seen.requests.map(({ headers }) => headers), [{
       "Content-Type": "text/plain",
@@ -482,8 +482,8 @@ describe("a request whose token is refused", () => {
   });
 });
 
-describe("the wait before a request is made again", () => {
-  it("is what Retry-After says, and a little more so that not all come back at once", async () => {
+describe("the wait before a retry", () => {
+  it("is Retry-After and a little more, so that not all retry together", async () => {
     const script = [
       answer(429, { "retry-after": "7" }),
       answer(503, { "retry-after": "Thu, 05 Nov 2026 06:07:25 GMT" }),
@@ -492,13 +492,13 @@ describe("the wait before a request is made again", () => {
     for (const chance of [0, 0.999]) {
       const { sleeps } = await play({ script, chance });
       assert(sleeps[0]! >= 7000 && sleeps[0]! <= 7700, String(sleeps[0]));
-      // The answer came 17 s before, less what had passed by then.
+      // The response came 17 s before, less what had passed by then.
       const passed = 10 + sleeps[0]! + 10;
       assert(sleeps[1]! >= 17_000 - passed && sleeps[1]! <= 17_000 - passed + 1000);
     }
   });
 
-  it("is random up to a bound that doubles, from 0.5 s to 8 s, where nothing says how long", async () => {
+  it("is random up to a bound that doubles, from 0.5 s to 8 s, without Retry-After", async () => {
     const seen = await play({ script: [answer(429)], chance: 0.999 });
     const bounds = seen.sleeps.map((time) => Math.round(time / 0.999));
     assert.deepEqual(bounds.slice(0, 7), [500, 1000, 2000, 4000, 8000, 8000, 8000]);
@@ -506,28 +506,28 @@ describe("the wait before a request is made again", () => {
     assert.deepEqual(half.sleeps.slice(0, 3), [250, 500, 1000]);
   });
 
-  it("is never nothing at all for ever: Retry-After 0 is no invitation to a storm", async () => {
+  it("does not stay zero: Retry-After 0 causes no storm of requests", async () => {
     const seen = await play({ script: [answer(429, { "retry-after": "0" })], chance: 0.5 });
     assert(seen.requests.length < 30, `${seen.requests.length} requests`);
   });
 
-  it("that would pass the deadline is not begun: the reply comes at once", async () => {
+  it("that would pass the deadline is not begun: the reply is immediate", async () => {
     const seen = await play({ script: [answer(429, { "retry-after": "61" })] });
-    assert.match(told(seen), /^451 4\.3\.2 /);
+    assert.match(summaryOf(seen), /^451 4\.3\.2 /);
     assert.equal(seen.requests.length, 1);
     assert.equal(seen.took, 10);
     assert.deepEqual(seen.events, ["throttled 61000"]);
   });
 
-  it("that leaves no time worth speaking of is not begun: the repeat would only be cut off", async () => {
+  it("that leaves too little time is not begun: the retry would only be cut off", async () => {
     const script = [answer(429, { "retry-after": "9" }), answer(202)];
     const short = await play({ script, time: 9_400, chance: 0 });
-    assert.match(told(short), /^451 4\.3\.2 /);
+    assert.match(summaryOf(short), /^451 4\.3\.2 /);
     const enough = await play({ script, time: 9_600, chance: 0 });
-    assert.equal(told(enough), "answer 202");
+    assert.equal(summaryOf(enough), "answer 202");
   });
 
-  it("is made known to the lane, with how long", async () => {
+  it("is reported to the mailbox's limiter, with its length", async () => {
     const script = [
       answer(429, { "retry-after": "2" }),
       answer(429),
@@ -548,7 +548,7 @@ describe("a request's own time", () => {
 
   it("does not begin after the deadline: nothing was sent", async () => {
     const seen = await play({ script: [answer(202)], time: 0 });
-    assert.match(told(seen), /^451 4\.4\.1 DELIVERY_TIMEOUT: /);
+    assert.match(summaryOf(seen), /^451 4\.4\.1 DELIVERY_TIMEOUT: /);
     assert.equal(seen.requests.length, 0);
     assert.equal(seen.attempts, 0);
   });
@@ -556,18 +556,18 @@ describe("a request's own time", () => {
   it("does not begin when the token comes too late", async () => {
     const tokens = [new Promise<never>(() => {})];
     const seen = await play({ script: [answer(202)], tokens, time: 5_000 });
-    assert.match(told(seen), /^451 4\.4\.1 DELIVERY_TIMEOUT: /);
+    assert.match(summaryOf(seen), /^451 4\.4\.1 DELIVERY_TIMEOUT: /);
     assert.equal(seen.requests.length, 0);
     assert.equal(seen.took, 5_000);
   });
 
-  it("is not begun by one that sends with less than half a second: it would be cut off", async () => {
+  it("is not begun by one that sends with less than 0.5 s left: it would be cut off", async () => {
     const cases:
       readonly (readonly [time: number, token: number, submits: boolean, made: number])[] = [
         [10_000, 9_600, true, 0],
         [10_000, 9_400, true, 1],
         [10_000, 9_600, false, 1],
-        // Where there is less in all, half of it is enough.
+        // If there is less in all, half of it is enough.
         [400, 0, true, 1],
         [400, 250, true, 0],
       ];

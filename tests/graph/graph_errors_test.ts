@@ -1,4 +1,4 @@
-/** What Graph's answers to sendMail mean for the client: every row, and what is outside of it. */
+/** What Graph's responses to sendMail mean for the client: every row, and unknown ones. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -30,7 +30,7 @@ function graphError(code: string, message = "Graph's words.") {
   return { error: { code, message, innerError: { date: "x", "request-id": "y" } } };
 }
 
-/** The reply's line, and that it is one (RFC 5321 §4.2, RFC 2034 §4). */
+/** The reply's line. Asserts that it is one line (RFC 5321 §4.2, RFC 2034 §4). */
 function line({ reply }: Classification): string {
   assert.equal(reply.enhanced?.[0], String(reply.code)[0]);
   const text = formatReply(reply);
@@ -67,7 +67,7 @@ const CODES: readonly (readonly [code: string, status: number, reply: string])[]
   ["ErrorTimeoutExpired", 504, "451 4.3.0"],
 ];
 
-/** Without a code that is known. */
+/** Without a known code. */
 const STATUSES: readonly (readonly [status: number, reply: string])[] = [
   [400, "554 5.6.0"],
   [401, "451 4.7.0"],
@@ -102,7 +102,7 @@ describe("Graph's error code", () => {
       assert(line(classification).startsWith(`${reply} ${code}: `), line(classification));
       assert.equal(classification.code, code);
       assert.equal(classification.requestId, "r-1");
-      // Graph's own words are for the log.
+      // Graph's own text is for the log.
       assert.match(classification.detail, /\(Graph's words\.\)$/);
     });
   }
@@ -123,7 +123,7 @@ describe("Graph's error code", () => {
     }
   });
 
-  it("is not looked for among the names that every object has", () => {
+  it("is not looked up among the names that every object has", () => {
     for (const code of ["constructor", "toString", "__proto__", "hasOwnProperty"]) {
       assert(line(answer(403, graphError(code))).startsWith(`550 5.7.1 ${code}: `));
     }
@@ -174,7 +174,7 @@ describe("Graph's status", () => {
   });
 });
 
-describe("the verdict that a message may have been sent", () => {
+describe("the reply that a message may have been sent", () => {
   const AMBIGUOUS:
     readonly (readonly [what: string, boolean, number, unknown, Record<string, string>])[] = [
       ["500", true, 500, "", {}],
@@ -211,12 +211,12 @@ describe("the verdict that a message may have been sent", () => {
       const classification = answer(status, body, headers);
       assert.equal(classification.ambiguous, ambiguous);
       assert.equal(/may have been sent/.test(line(classification)), ambiguous);
-      // What may have been sent is the client's to try again, or not: never a plain refusal.
+      // If it may have been sent, the client decides whether to retry: never a permanent refusal.
       if (ambiguous) assert.equal(String(classification.reply.code)[0], "4");
     });
   }
 
-  it("is given for a lack of an answer, if any of the request had left", () => {
+  it("is given without a response, if any of the request had left", () => {
     const failure = {
       type: "failure",
       code: "ETIMEDOUT",
@@ -231,7 +231,7 @@ describe("the verdict that a message may have been sent", () => {
     assert.match(unsent.detail, /no answer within 30 s/);
   });
 
-  it("is not given where a proxy refuses; only what may pass is tried again", () => {
+  it("is not given when a proxy refuses; only temporary faults are retried", () => {
     const failure = { type: "failure", sent: false, message: "the proxy says no" } as const;
     for (const [code, again] of [["PROXY_407", undefined], ["PROXY_502", "later"]] as const) {
       const classification = classifyFailure({ ...failure, code });
@@ -243,8 +243,8 @@ describe("the verdict that a message may have been sent", () => {
   });
 });
 
-describe("any answer of Graph's", () => {
-  it("becomes one good reply line (RFC 5321 §4.5.3.1.5, RFC 2034 §4)", () => {
+describe("any response from Graph", () => {
+  it("becomes one valid reply line (RFC 5321 §4.5.3.1.5, RFC 2034 §4)", () => {
     const text = fc.string({ unit: "binary", maxLength: 900 });
     const body = fc.oneof(
       fc.jsonValue(),

@@ -1,4 +1,4 @@
-/** Turns: how many at once, in which order, and what becomes of who waits too long. */
+/** Turns of a mailbox: how many at once, in which order, and what ends a wait. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
@@ -13,63 +13,63 @@ const APP = "aaaaaaaa-bbbb-4ccc-8ddd-eeeeeeeeeeee";
 
 interface Asked {
   /** Undefined while it waits. */
-  lane: LimitedMailbox | WaitEnd | undefined;
+  slot: LimitedMailbox | WaitEnd | undefined;
   /** Ends the wait, while there is one. */
   end: (() => void) | undefined;
 }
 
 function setUp({ concurrency = 2, timeout = 60_000 } = {}) {
   const clock = new FakeClock();
-  const lanes = new MailboxLimiter({ concurrency, timeout, clock });
-  /** Asks for a turn; what is known at once is known at once. */
+  const limiter = new MailboxLimiter({ concurrency, timeout, clock });
+  /** Requests a turn; an immediate result is set immediately. */
   function ask(mailbox = "ann@x.test", app = APP, tenant = TENANT): Asked {
-    const asked: Asked = { lane: undefined, end: undefined };
+    const asked: Asked = { slot: undefined, end: undefined };
     const controller = new AbortController();
-    const turn = lanes.acquire(tenant, app, mailbox, {
+    const turn = limiter.acquire(tenant, app, mailbox, {
       signal: controller.signal,
       waiting: (isWaiting) => asked.end = isWaiting ? () => controller.abort() : undefined,
     });
-    if (turn instanceof Promise) void turn.then((lane) => asked.lane = lane);
-    else asked.lane = turn;
+    if (turn instanceof Promise) void turn.then((slot) => asked.slot = slot);
+    else asked.slot = turn;
     return asked;
   }
-  return { clock, lanes, ask };
+  return { clock, limiter, ask };
 }
 
-/** Lets promises that are settled have their say. */
+/** Runs the callbacks of settled promises. */
 async function settle(): Promise<void> {
   for (let i = 0; i < 5; i++) await Promise.resolve();
 }
 
-function mailboxOf({ lane }: Asked): LimitedMailbox {
-  assert(typeof lane === "object", "has no turn");
-  return lane;
+function mailboxOf({ slot }: Asked): LimitedMailbox {
+  assert(typeof slot === "object", "has no turn");
+  return slot;
 }
 
 function states(asked: readonly Asked[]): string {
-  const state = ({ lane }: Asked) =>
-    lane === undefined ? "w" : lane === "late" ? "x" : lane === "ended" ? "e" : "T";
+  const state = ({ slot }: Asked) =>
+    slot === undefined ? "w" : slot === "late" ? "x" : slot === "ended" ? "e" : "T";
   return asked.map(state).join("");
 }
 
-describe("a lane", () => {
-  it("gives as many turns at once as GRAPH_CONCURRENCY says, without waiting", () => {
+describe("the mailbox limiter", () => {
+  it("gives as many concurrent turns as GRAPH_CONCURRENCY, without waiting", () => {
     const { ask, clock } = setUp({ concurrency: 3 });
     assert.equal(states([ask(), ask(), ask(), ask(), ask()]), "TTTww");
     assert.equal(clock.alarms, 1);
   });
 
-  it("sets no alarm and makes no promise while there is room", () => {
-    const { lanes, clock } = setUp();
-    const first = lanes.acquire(TENANT, APP, "ann@x.test");
-    const second = lanes.acquire(TENANT, APP, "ann@x.test");
+  it("sets no alarm and creates no promise while there is room", () => {
+    const { limiter, clock } = setUp();
+    const first = limiter.acquire(TENANT, APP, "ann@x.test");
+    const second = limiter.acquire(TENANT, APP, "ann@x.test");
     assert(!(first instanceof Promise) && !(second instanceof Promise));
     first.release();
     second.release();
     assert.equal(clock.alarms, 0);
   });
 
-  it("gives the others their turn in the order in which they came", async () => {
+  it("gives the others their turn in the order of their arrival", async () => {
     const { ask } = setUp({ concurrency: 1 });
     const asked = Array.from({ length: 6 }, () => ask());
     for (let turn = 0; turn < asked.length; turn++) {
@@ -79,28 +79,28 @@ describe("a lane", () => {
     }
   });
 
-  it("ends a wait for others' sake, whose place in the line nobody takes", async () => {
-    const { ask, lanes, clock } = setUp({ concurrency: 1 });
+  it("ends a cancelled wait, and removes it from the queue", async () => {
+    const { ask, limiter, clock } = setUp({ concurrency: 1 });
     const asked = Array.from({ length: 4 }, () => ask());
     assert.equal(asked[0]!.end, undefined);
     asked[1]!.end!();
     asked[3]!.end!();
     await settle();
     assert.equal(states(asked), "Tewe");
-    // It is told that the wait is over, once.
+    // The end of the wait is reported once.
     assert.deepEqual(asked.map(({ end }) => end !== undefined), [false, false, true, false]);
     mailboxOf(asked[0]!).release();
     await settle();
     assert.equal(states(asked), "TeTe");
     assert.equal(asked[2]!.end, undefined);
     mailboxOf(asked[2]!).release();
-    assert.equal(lanes.size, 0);
+    assert.equal(limiter.size, 0);
     clock.pass(60_000);
     await settle();
     assert.equal(states(asked), "TeTe");
   });
 
-  it("lets nobody in before those who wait, when a turn has just become free", async () => {
+  it("lets no newcomer in before those that wait when a turn becomes free", async () => {
     const { ask } = setUp({ concurrency: 1 });
     const first = ask();
     const second = ask();
@@ -110,7 +110,7 @@ describe("a lane", () => {
     assert.equal(states([second, third]), "Tw");
   });
 
-  it("ends the waiting after PACING_TIMEOUT, each one's own", async () => {
+  it("ends each wait after its own PACING_TIMEOUT", async () => {
     const { ask, clock } = setUp({ concurrency: 1, timeout: 60_000 });
     const first = ask();
     const second = ask();
@@ -122,14 +122,14 @@ describe("a lane", () => {
     clock.pass(1);
     await settle();
     assert.equal(states([first, second, third]), "Txw");
-    // Who has gone is not in the way of who comes after.
+    // An ended wait does not block later ones.
     mailboxOf(first).release();
     await settle();
     assert.equal(states([third]), "T");
   });
 
-  it("is one for an app and a mailbox, whose case does not matter", () => {
-    const { ask, lanes } = setUp({ concurrency: 1 });
+  it("counts by app and mailbox, ignoring case", () => {
+    const { ask, limiter } = setUp({ concurrency: 1 });
     const other = "99999999-2222-4333-8444-555555555555";
     const asked = [
       ask("ann@x.test"),
@@ -139,20 +139,20 @@ describe("a lane", () => {
       ask("ann@x.test", APP, other),
     ];
     assert.equal(states(asked), "TwTTT");
-    assert.equal(lanes.size, 4);
+    assert.equal(limiter.size, 4);
   });
 
-  it("is gone when nobody needs it, however it was used", async () => {
-    const { ask, lanes, clock } = setUp({ concurrency: 2, timeout: 1000 });
+  it("forgets a mailbox without requests, however it was used", async () => {
+    const { ask, limiter, clock } = setUp({ concurrency: 2, timeout: 1000 });
     for (let i = 0; i < 1000; i++) mailboxOf(ask(`user${i}@x.test`)).release();
-    assert.equal(lanes.size, 0);
+    assert.equal(limiter.size, 0);
 
     const three = [ask(), ask(), ask()];
     for (const one of three) {
       await settle();
       mailboxOf(one).release();
     }
-    assert.deepEqual([lanes.size, clock.alarms], [0, 0]);
+    assert.deepEqual([limiter.size, clock.alarms], [0, 0]);
 
     const asked = Array.from({ length: 5 }, () => ask());
     clock.pass(1000);
@@ -161,16 +161,16 @@ describe("a lane", () => {
     mailboxOf(asked[0]!).throttled(5000);
     mailboxOf(asked[0]!).release();
     mailboxOf(asked[1]!).release();
-    // It still has to know that it stands still.
-    assert.equal(lanes.size, 1);
+    // The pause still has to be remembered.
+    assert.equal(limiter.size, 1);
     clock.pass(5000);
-    assert.equal(lanes.size, 0);
+    assert.equal(limiter.size, 0);
     assert.equal(clock.alarms, 0);
   });
 });
 
-describe("a lane that Graph throttles", () => {
-  it("gives no turn before Retry-After is over, then goes on in order", async () => {
+describe("a mailbox that Graph throttles", () => {
+  it("gives no turn before Retry-After is over, then continues in order", async () => {
     const { ask, clock } = setUp({ concurrency: 2 });
     const first = ask();
     const second = ask();
@@ -187,7 +187,7 @@ describe("a lane that Graph throttles", () => {
     assert.equal(states([third, fourth]), "Tw");
   });
 
-  it("keeps to the longest of several, and the waiting counts for PACING_TIMEOUT", async () => {
+  it("keeps the longest of several pauses, which count for PACING_TIMEOUT", async () => {
     const { ask, clock } = setUp({ concurrency: 4, timeout: 15_000 });
     const [first, second] = [ask(), ask()];
     mailboxOf(first).throttled(10_000);
@@ -197,7 +197,7 @@ describe("a lane that Graph throttles", () => {
     clock.pass(9_999);
     await settle();
     assert.equal(states([third]), "w");
-    // This one would come too late for who waits: there is no use in waiting for it.
+    // This pause ends too late for the waiting requests: they do not wait for it.
     mailboxOf(second).throttled(20_000);
     await settle();
     assert.equal(states([third]), "x");
@@ -212,14 +212,14 @@ describe("a lane that Graph throttles", () => {
     assert.equal(states([fifth]), "T");
   });
 
-  it("does not slow another", () => {
+  it("does not slow another mailbox", () => {
     const { ask } = setUp({ concurrency: 1 });
     const ann = ask("ann@x.test");
     mailboxOf(ann).throttled(30_000);
     assert.equal(states([ask("ann@x.test"), ask("bea@x.test"), ask("cid@x.test")]), "wTT");
   });
 
-  it("stands still for ten minutes at most, whatever Retry-After says", async () => {
+  it("pauses for ten minutes at most, whatever Retry-After says", async () => {
     const { ask, clock } = setUp({ timeout: 3_600_000 });
     const first = mailboxOf(ask());
     first.throttled(86_400_000);
@@ -233,7 +233,7 @@ describe("a lane that Graph throttles", () => {
     assert.equal(states([waiting]), "T");
   });
 
-  it("has one turn less at once for each request that was too many, and one at least", async () => {
+  it("has one concurrent turn less per throttled request, but at least one", async () => {
     const { ask } = setUp({ concurrency: 4 });
     const asked = Array.from({ length: 4 }, () => ask());
     mailboxOf(asked[0]!).throttled();
@@ -253,7 +253,7 @@ describe("a lane that Graph throttles", () => {
     assert.equal(states(waiting), "TTw");
   });
 
-  it("gets its turns back when Graph takes one message after the other", async () => {
+  it("gets its turns back when Graph accepts one message after the other", async () => {
     const { ask } = setUp({ concurrency: 2 });
     const first = mailboxOf(ask());
     first.throttled();

@@ -1,6 +1,6 @@
 /**
- * What becomes of a message whose token Graph refuses, with the imitated Entra ID and Graph: a new token
- * at once, and no more requests than that, counted where they arrive.
+ * A message whose token Graph refuses, with the simulated Entra ID and Graph: a new token
+ * immediately, and no other requests, counted where they arrive.
  */
 import assert from "node:assert/strict";
 import { after, afterEach, before, describe, it } from "node:test";
@@ -15,7 +15,7 @@ import { GRAPH_OPTIONS } from "./options.ts";
 const MINUTE = 60_000;
 
 let cloud: CloudServer;
-/** What the app may do, for tokens that are made from now on. */
+/** The app's roles in tokens issued from now on. */
 let roles: readonly string[];
 const opened: Logins[] = [];
 before(async () => {
@@ -58,7 +58,7 @@ async function open(granted: readonly string[] = ["Mail.Send", "Mail.ReadWrite"]
       const outcome = await backend.deliver(mailOf("ann@x.test", message), attempt);
       return formatReply(outcome.reply).trimEnd();
     },
-    /** Requests since the login, its own included, by what they are for. */
+    /** Requests since the login, including it, by purpose. */
     asked(): Record<string, number> {
       const counts: Record<string, number> = {};
       for (const line of cloud.seen.slice(begun)) {
@@ -84,7 +84,7 @@ async function tokenOf(authorization: Authorization): Promise<string> {
 }
 
 describe("a token that Graph refuses", () => {
-  it("because a role was granted a moment ago is fetched again, and the message sent once", async () => {
+  it("because a role has just been granted is replaced, and the message sent once", async () => {
     const { send, asked } = await open([]);
     roles = ["Mail.Send"];
     assert.match(await send(), /^250 2\.0\.0 /);
@@ -94,7 +94,7 @@ describe("a token that Graph refuses", () => {
     assert.deepEqual(asked(), { token: 2, "POST sendMail": 3 });
   });
 
-  it("because it was revoked in its first minute is fetched again, and the message sent once", async () => {
+  it("because it was revoked in its first minute is replaced, and the message sent once", async () => {
     const { authorization, send, asked } = await open();
     assert.match(await send(), /^250 /);
     cloud.entra.revoke(await tokenOf(authorization));
@@ -109,12 +109,12 @@ describe("a token that Graph refuses", () => {
       "InvalidAuthenticationToken",
     ]] as const
   ) {
-    it(`with ${status} ${code} for good is fetched at once, then once a minute`, async () => {
+    it(`with ${status} ${code} permanently is replaced immediately, then once a minute`, async () => {
       const { send, asked, pass } = await open();
       cloud.faults.add({ on: "sendMail", times: 1000, status, code });
       const replies = new Set<string>();
       for (let i = 0; i < 10; i++) replies.add(await send());
-      // The first message asked twice, each of the others once.
+      // The first message made two requests, each of the others one.
       assert.deepEqual(asked(), { token: 2, "POST sendMail": 11 });
       pass(MINUTE);
       for (let i = 0; i < 10; i++) replies.add(await send());
@@ -126,7 +126,7 @@ describe("a token that Graph refuses", () => {
     });
   }
 
-  it("for messages under way together is fetched once for all of them", async () => {
+  it("for concurrent messages is replaced once for all of them", async () => {
     const { send, asked } = await open([]);
     roles = ["Mail.Send"];
     const replies = await Promise.all(Array.from({ length: 12 }, () => send()));
@@ -137,7 +137,7 @@ describe("a token that Graph refuses", () => {
     assert.equal(cloud.inbox.list().length, 12);
   });
 
-  it("for a draft is fetched once, and the draft made with it", async () => {
+  it("for a draft is replaced once, and the draft created with the new one", async () => {
     const { send, asked } = await open(["Mail.Send"]);
     roles = ["Mail.Send", "Mail.ReadWrite"];
     assert.match(await send("large"), /^250 2\.0\.0 /);
@@ -146,7 +146,7 @@ describe("a token that Graph refuses", () => {
     assert.equal(cloud.inbox.list().length, 1);
   });
 
-  it("for a draft and again with the new one is fetched no more for what follows", async () => {
+  it("for a draft, and refused again when new, is not replaced for later requests", async () => {
     const { send, asked } = await open(["Mail.Send"]);
     await send("large");
     await send("large");
@@ -154,7 +154,7 @@ describe("a token that Graph refuses", () => {
     assert.deepEqual([token, drafts], [2, 3]);
   });
 
-  it("is used on while Entra ID throttles the app: the reply stays Graph's", async () => {
+  it("stays in use while Entra ID throttles the app: the reply is Graph's", async () => {
     const { send, asked, pass } = await open([]);
     cloud.faults.add({ on: "token", times: 10, status: 429, retryAfter: 600 });
     for (let i = 0; i < 3; i++) {

@@ -1,4 +1,4 @@
-/** What backends in tests are made of, unless the test says otherwise. */
+/** Default options of backends in tests. */
 import { SenderRules } from "../../src/accounts/senders.ts";
 import type { GraphOptions } from "../../src/graph/backend.ts";
 import { SCOPE } from "../support/logins.ts";

@@ -25,7 +25,7 @@ export const TRACE: Trace = {
 export const RECEIVED = "Received: from printer.example.com ([192.0.2.7])\r\n" +
   "\tby relay.example.com with ESMTPSA id 0123456789abcdef;\r\n" +
   "\tThu, 5 Nov 2026 06:07:08 +0000\r\n";
-/** What a header gets that has none of these. */
+/** The fields added to a header that lacks them. */
 export const DATE = "Date: Thu, 5 Nov 2026 06:07:08 +0000\r\n";
 export const MESSAGE_ID = "Message-ID: <0123456789abcdef@relay.example.com>\r\n";
 
@@ -39,7 +39,7 @@ export function envelope(recipients: readonly string[], from = "me@x.test"): Env
   return { from, recipients };
 }
 
-/** Besides, what a sender policy finds in the message as it came. */
+/** Also returns what a sender policy finds in the received message. */
 type Prepared = ExchangeMessage & { named(): readonly Named[] };
 
 export function prepareMessage(

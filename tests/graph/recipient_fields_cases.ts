@@ -1,11 +1,11 @@
 /**
- * Envelope and header, and what Graph is to make of them: the envelope's recipients, always. Where
+ * Envelope and header, and the recipients that Graph computes: always the envelope's. Where
  * the octets of the fields matter, they stand here too.
  */
 
 export interface RecipientCase {
   readonly name: string;
-  /** Header fields with their line ends; From and the like are put in front. */
+  /** Header fields with their line ends; From and the like are prepended. */
   readonly header: string;
   /** Also the recipients that Graph has to compute. */
   readonly envelope: readonly string[];
@@ -322,7 +322,7 @@ export const CASES: readonly RecipientCase[] = [
     fields: ["To: a@x.test"],
   },
 
-  // A sound address in brackets behind what is no name.
+  // A valid address in brackets after an invalid name.
   ...([
     ["John [Ext] <a@x.test>", '"John [Ext]" <a@x.test>'],
     ["'a@x.test' <a@x.test>", "<a@x.test>"],
@@ -345,7 +345,7 @@ export const CASES: readonly RecipientCase[] = [
     fields: ["To: a@x.test", "X-Original-To: Z [Ext] <z@z.test>, a@x.test"],
   },
 
-  // What Exchange might read in another way than we do.
+  // What Exchange might read differently.
   ...([
     ["a quote that does not end", 'a@x.test, "b@x.test, z@z.test', "a@x.test"],
     ["a quote that does not end, first", '"Z, a@x.test, <z@z.test>', ""],
@@ -375,7 +375,7 @@ export const CASES: readonly RecipientCase[] = [
     ["a source route (§4.4)", "<@z.test,@y.test:b@x.test>, a@x.test", "a@x.test"],
     ["white space in an address (§4.4)", "b @ x . test, a@x.test", "a@x.test"],
     ["comments in an address (§4.4)", "b(z)@(y)x.test, a@x.test", "a@x.test"],
-    ["a comment that nests behind a bare address", "b@x.test(z (y)@z.test), a@x.test", "a@x.test"],
+    ["a nested comment after a bare address", "b@x.test(z (y)@z.test), a@x.test", "a@x.test"],
     ["escapes in a comment", "(\\) z@z.test, \\() <b@x.test>, a@x.test", "a@x.test"],
     [
       "escapes before an address in a name",

@@ -1,4 +1,4 @@
-/** The envelope decides who receives, whatever To, Cc and Bcc say. */
+/** The envelope decides the recipients, whatever To, Cc and Bcc contain. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -14,7 +14,7 @@ const SENDER = "From: me@me.test\r\nDate: Thu, 5 Nov 2026 06:07:08 +0000\r\nMess
 const BODY = "\r\nTo: somebody@else.test\r\n\r\n.\r\n";
 
 describe(`the recipients that Graph computes, ${CASES.length} cases`, () => {
-  it("are of at least 60 cases, each with a name of its own", () => {
+  it("are tested in at least 60 cases with distinct names", () => {
     assert(CASES.length >= 60);
     assert.equal(new Set(CASES.map(({ name }) => name)).size, CASES.length);
   });
@@ -44,7 +44,7 @@ describe(`the recipients that Graph computes, ${CASES.length} cases`, () => {
 const ENVELOPE = ["a@x.test", "Bea@Y.test", "c.c@x.test"];
 const WANTED = ENVELOPE.map(normalized).sort();
 
-/** Whatever stands in the fields, Graph computes the envelope's recipients, no more and no less. */
+/** Whatever the fields contain, Graph computes exactly the envelope's recipients. */
 async function holds(message: Content): Promise<void> {
   const result = prepareMessage(message, envelope(ENVELOPE), OPTIONS);
   if (result.type === "rejected") return;
@@ -72,7 +72,7 @@ describe("for any header, Graph computes the envelope's recipients", () => {
   );
   const numRuns = 1000;
 
-  it("out of addresses and the signs between them", async () => {
+  it("of addresses and separators", async () => {
     const body = fc.array(fc.oneof(address, sign), { maxLength: 14 }).map((parts) =>
       parts.join("")
     );
@@ -86,7 +86,7 @@ describe("for any header, Graph computes the envelope's recipients", () => {
     );
   });
 
-  it("out of items that are nearly well-formed", async () => {
+  it("of almost well-formed items", async () => {
     const name = fc.constantFrom(
       "",
       "Ann ",
@@ -104,7 +104,7 @@ describe("for any header, Graph computes the envelope's recipients", () => {
       "(\\)) ",
       '""',
     );
-    const behind = fc.constantFrom(
+    const trailing = fc.constantFrom(
       "",
       " ",
       " (c)",
@@ -115,9 +115,9 @@ describe("for any header, Graph computes the envelope's recipients", () => {
       "\r\n ",
       ")",
     );
-    const item = fc.tuple(name, address, fc.boolean(), behind).map(([before, spec, angle, after]) =>
-      before + (angle ? `<${spec}>` : spec) + after
-    );
+    const item = fc.tuple(name, address, fc.boolean(), trailing).map((
+      [before, spec, angle, after],
+    ) => before + (angle ? `<${spec}>` : spec) + after);
     const list = fc.array(item, { maxLength: 5 }).map((items) => items.join(", "));
     const field = fc.tuple(fc.constantFrom("To:", "Cc: ", "Bcc:", "tO : ", "CC:\r\n "), list)
       .map(([key, value]) => `${key}${value}\r\n`);
@@ -130,7 +130,7 @@ describe("for any header, Graph computes the envelope's recipients", () => {
     );
   });
 
-  it("out of any octets", async () => {
+  it("of any octets", async () => {
     const piece = fc.oneof(
       fc.constantFrom(
         "To:",
@@ -187,7 +187,7 @@ describe("well-formed lists", () => {
   });
 });
 
-describe("lists that were made to take time", () => {
+describe("lists made to be slow", () => {
   const PIECES = [
     "(",
     "<",
@@ -209,7 +209,7 @@ describe("lists that were made to take time", () => {
     '<"\\"',
   ];
   for (const piece of PIECES) {
-    it(`take none: ${piece.repeat(3)}…`, () => {
+    it(`are read quickly: ${piece.repeat(3)}…`, () => {
       const lines = (piece.repeat(60) + "\r\n ").repeat(
         Math.floor(240_000 / (piece.length * 60 + 3)),
       );
@@ -223,7 +223,7 @@ describe("lists that were made to take time", () => {
     });
   }
 
-  it("take none where they are long and sound", async () => {
+  it("are read quickly if they are long and valid", async () => {
     const list = Array.from({ length: 5_000 }, (_, i) => `"N, ${i}" <a${i}@x.test>`);
     const begun = performance.now();
     const all = list.map((_, i) => `a${i}@x.test`);

@@ -41,11 +41,11 @@ interface Sending {
   readonly token?: Parameters<typeof accountWith>[0];
   readonly message?: readonly Uint8Array[];
   readonly endpoint?: URL;
-  /** In place of the imitation's. */
+  /** Instead of the simulated one's. */
   readonly answer?: (context: Context) => Response;
 }
 
-/** Sends one message, and tells the outcome and what became of the token. */
+/** Sends one message. @returns the outcome, and the calls about the token */
 async function send(
   {
     sender = "ann@x.test",
@@ -61,7 +61,7 @@ async function send(
     scope: SCOPE,
     authorization: account,
     timeout: 10_000,
-    // Time for one try.
+    // Time for one attempt.
     deadline: performance.now() + 400,
   });
   const requests = cloud.graph.requests;
@@ -79,7 +79,7 @@ function line(outcome: Outcome): string {
   return formatReply(reply);
 }
 
-describe("a message that Graph takes", () => {
+describe("a message that Graph accepts", () => {
   it("is sent once, and gets 250 2.0.0 with its id and Graph's request id", async () => {
     const { outcome, events, requests } = await send();
     assert(outcome.type === "sent");
@@ -125,7 +125,7 @@ describe("a message that Graph takes", () => {
     });
   }
 
-  it("is asked for as the API page says: POST, bearer token, text/plain, base64 of the MIME", async () => {
+  it("is sent as the API page says: POST, bearer token, text/plain, base64 of the MIME", async () => {
     const token = await fetchToken(cloud.authority);
     let seen: { method: string; path: string; headers: Headers; body: Promise<string> } | undefined;
     await send({
@@ -144,9 +144,9 @@ describe("a message that Graph takes", () => {
   });
 });
 
-describe("a message that Graph does not take", () => {
+describe("a message that Graph does not accept", () => {
   for (const status of [200, 201, 204]) {
-    it(`is not sent for all that is known when the status is ${status}: only 202 is success`, async () => {
+    it(`is not reported as sent when the status is ${status}: only 202 is success`, async () => {
       const { outcome, events } = await send({
         answer: (context) => context.body(null, status as 200),
       });
@@ -158,7 +158,7 @@ describe("a message that Graph does not take", () => {
   }
 
   for (const status of [401, 403] as const) {
-    it(`lets go of the token on ${status}, so that a granted permission is seen soon`, async () => {
+    it(`drops the token on ${status}, so that a granted permission is noticed soon`, async () => {
       const { events, requests } = await send({ answer: (context) => context.body(null, status) });
       assert.deepEqual(events, ["rejected"]);
       assert.equal(requests, 1);
@@ -176,19 +176,19 @@ describe("a message that Graph does not take", () => {
     });
   }
 
-  it("is refused or put off by the reply's own class", async () => {
+  it("is refused or deferred by the reply's class", async () => {
     const refused = await send({ answer: (context) => context.body(null, 404) });
     const later = await send({ answer: (context) => context.body(null, 429) });
     assert.deepEqual([refused.outcome.type, later.outcome.type], ["refused", "later"]);
   });
 
-  it("gets 451 4.7.0 when the token is not known any more (InvalidAuthenticationToken)", async () => {
+  it("gets 451 4.7.0 when the token is no longer valid (InvalidAuthenticationToken)", async () => {
     const { outcome, events } = await send({ token: tokenOf("unknown") });
     assert.match(line(outcome), /^451 4\.7\.0 InvalidAuthenticationToken: /);
     assert.deepEqual(events, ["rejected"]);
   });
 
-  it("gets 451 4.4.1 when nobody listens: nothing was sent", async () => {
+  it("gets 451 4.4.1 when no server listens: nothing was sent", async () => {
     const endpoint = new URL(`http://127.0.0.1:${await closedPort()}/`);
     const { outcome, events } = await send({ endpoint });
     assert(outcome.type === "later");
@@ -199,7 +199,7 @@ describe("a message that Graph does not take", () => {
 });
 
 describe("a message to a Graph with a limit and an address", () => {
-  /** Delivers one message by the whole backend. @returns the body's length too, 0 for no request */
+  /** Delivers one message by the whole backend. @returns also the body's length, 0 for no request */
   async function deliver(requestLimit: number, base = cloud.endpoint) {
     let length = 0;
     const backend = new GraphBackend({
@@ -228,20 +228,20 @@ describe("a message to a Graph with a limit and an address", () => {
     assert.equal(none, 0);
   });
 
-  it("is one whose base64 is over it: at the limit it is sent", async () => {
+  it("is refused if its base64 is over the limit, and sent at the limit", async () => {
     const { length } = await deliver(4_000_000);
     const { outcome, length: same } = await deliver(length);
     assert.equal(outcome.type, "sent");
     assert.equal(same, length);
   });
 
-  it("is sent also where GRAPH_ENDPOINT ends in a slash", async () => {
+  it("is sent also if GRAPH_ENDPOINT ends in a slash", async () => {
     const { outcome } = await deliver(4_000_000, new URL(`${cloud.endpoint}/`));
     assert.equal(outcome.type, "sent");
   });
 });
 
-describe("a message whose account gets no token any more", () => {
+describe("a message whose account no longer gets a token", () => {
   const cases:
     readonly (readonly [what: string, refusal: EntraRefusal, reply: RegExp, type: string])[] = [
       [

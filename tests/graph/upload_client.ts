@@ -1,4 +1,4 @@
-/** The requests of one delivery, with a token that must not get lost. */
+/** The requests of one delivery, with a token that must not be dropped. */
 import { type Clock, realClock } from "../../src/clock.ts";
 import { DeliveryClient, type GraphClient } from "../../src/graph/graph_client.ts";
 import type { HttpClient } from "../../src/http/client.ts";
@@ -7,7 +7,7 @@ import { accountWith, tokenOf } from "../support/submissions.ts";
 
 export const TOKEN = "e30.e30.secret-of-the-token";
 
-/** The machine's own time, but no pause before a request is repeated. */
+/** The system clock, but no pause before a retry. */
 const UNPAUSED: Clock = { ...realClock, sleep: () => Promise.resolve() };
 
 /** @param time milliseconds for all of them */

@@ -54,7 +54,7 @@ function ranges(): readonly string[] {
 }
 
 describe("an attachment whose request is no longer than 4,000,000 octets", () => {
-  it("goes in one request, with its name, type and content id", async () => {
+  it("is sent in one request, with its name, type and content id", async () => {
     const attachment = file(2_990_000, {
       name: 'Prüf"bericht\\ 日本 😀.png',
       contentType: "image/png",
@@ -79,7 +79,7 @@ describe("an attachment whose request is no longer than 4,000,000 octets", () =>
     );
   });
 
-  it("is told from a longer one by the octets of the request, not of the attachment", async () => {
+  it("is distinguished from a longer one by the octets of the request, not of the attachment", async () => {
     const long = "n".repeat(200);
     for (let size = 2_999_700; size <= 3_000_000; size += 50) {
       for (const name of ["scan.pdf", long]) {
@@ -105,12 +105,12 @@ describe("an attachment whose request is no longer than 4,000,000 octets", () =>
     }
   });
 
-  it("of no octets at all goes, too", async () => {
+  it("may be empty", async () => {
     assert.equal(await attach(clientWith(http), draft, file(0)), undefined);
     assert.equal(server.arrived[0]!.size, 0);
   });
 
-  it("is not sent again when the answer is lost: it might be there twice", async () => {
+  it("is not sent again when the response is lost: it might be attached twice", async () => {
     server.intercept = () => "reset";
     const failure = await attach(clientWith(http), draft, file(1000));
     assert.equal(failure?.type, "later");
@@ -120,7 +120,7 @@ describe("an attachment whose request is no longer than 4,000,000 octets", () =>
 });
 
 describe("an attachment of 3 MB and more", () => {
-  it("goes by an upload session, in ranges under 4 MB and in order", async () => {
+  it("is uploaded in a session, in ranges under 4 MB and in order", async () => {
     const attachment = file(10_000_000, { name: "Übersicht.pdf", contentType: "application/pdf" });
     assert.equal(await attach(clientWith(http), draft, attachment), undefined);
     assert.deepEqual(server.log, [
@@ -140,7 +140,7 @@ describe("an attachment of 3 MB and more", () => {
     assert(RANGE < 4_000_000);
   });
 
-  it("never shows the token to the upload address, which has a right of its own", async () => {
+  it("never sends the token to the upload URL, which is a credential itself", async () => {
     await attach(clientWith(http), draft, file(5_000_000));
     const [session, ...puts] = server.seen;
     assert.equal(session!.headers.get("authorization"), `Bearer ${TOKEN}`);
@@ -162,7 +162,7 @@ describe("an attachment of 3 MB and more", () => {
     });
   });
 
-  it("goes in one request if the service finds it too small for a session", async () => {
+  it("is sent in one request if the service finds it too small for a session", async () => {
     server.intercept = ({ path }) =>
       path.endsWith("createUploadSession")
         ? {
@@ -176,7 +176,7 @@ describe("an attachment of 3 MB and more", () => {
 });
 
 describe("an upload that breaks", () => {
-  it("goes on where the service says, in the middle of a range", async () => {
+  it("continues at the service's position, even in the middle of a range", async () => {
     const attachment = file(9_000_000);
     server.cut = (range) => range.startsWith(`bytes ${RANGE}-`) ? 1_234_567 : undefined;
     assert.equal(await attach(clientWith(http), draft, attachment), undefined);
@@ -190,7 +190,7 @@ describe("an upload that breaks", () => {
     assert.equal(server.arrived[0]!.sha256, sha256(attachment.octets()));
   });
 
-  it("goes back where the service lost octets, even all of them", async () => {
+  it("goes back if the service lost octets, even all of them", async () => {
     const attachment = file(8_000_000);
     let lost = false;
     server.intercept = ({ method, headers }) => {
@@ -201,7 +201,7 @@ describe("an upload that breaks", () => {
       return { status: 200, json: { nextExpectedRanges: ["1000-7999999"] } };
     };
     const failure = await attach(clientWith(http), draft, attachment);
-    // This service has kept what it says it has lost; it refuses the range and tells where it is.
+    // This service still has the octets that it reported as lost; it refuses the range and gives its position.
     assert.equal(failure, undefined);
     assert.deepEqual(ranges().slice(0, 4), [
       `PUT 0-${RANGE - 1}/8000000`,
@@ -212,7 +212,7 @@ describe("an upload that breaks", () => {
     assert.equal(server.arrived[0]!.sha256, sha256(attachment.octets()));
   });
 
-  it("asks again while the service does not answer that, and goes on then", async () => {
+  it("asks for the position again until the service responds, then continues", async () => {
     const attachment = file(5_000_000);
     let trouble = 3;
     server.intercept = ({ method, path }) => {
@@ -230,7 +230,7 @@ describe("an upload that breaks", () => {
       ["is no HTTP", "what?\r\n\r\n"],
     ] as const
   ) {
-    it(`asks where to go on when an answer ${what}`, async () => {
+    it(`asks for the position when a response ${what}`, async () => {
       const attachment = file(5_000_000);
       let first = true;
       server.intercept = ({ method }) => {
@@ -238,7 +238,7 @@ describe("an upload that breaks", () => {
         first = false;
         return { text };
       };
-      // The octets of that request were lost with its answer.
+      // The octets of that request were lost with its response.
       assert.equal(await attach(clientWith(http), draft, attachment), undefined);
       assert.deepEqual(ranges(), [
         `PUT 0-${RANGE - 1}/5000000`,
@@ -250,7 +250,7 @@ describe("an upload that breaks", () => {
     });
   }
 
-  it("is given up after a bounded number of breaks without progress", async () => {
+  it("is abandoned after a bounded number of breaks without progress", async () => {
     server.intercept = ({ method }) => method === "PUT" ? "reset" : undefined;
     const failure = await attach(clientWith(http), draft, file(5_000_000));
     assert.equal(failure?.type, "later");
@@ -258,7 +258,7 @@ describe("an upload that breaks", () => {
     assert(server.log.length < 15, `${server.log.length} requests`);
   });
 
-  it("is given up when the service wants the same octets for ever", async () => {
+  it("is abandoned when the service requests the same octets for ever", async () => {
     server.intercept = ({ method }) =>
       method === "PUT" ? { status: 200, json: { nextExpectedRanges: ["0-"] } } : undefined;
     const failure = await attach(clientWith(http), draft, file(5_000_000));
@@ -266,7 +266,7 @@ describe("an upload that breaks", () => {
     assert(server.log.length < 10, `${server.log.length} requests`);
   });
 
-  it("is given up when the service wants octets behind those it was sent", async () => {
+  it("is abandoned when the service requests octets after those it was sent", async () => {
     server.intercept = ({ method }) =>
       method === "PUT" ? { status: 200, json: { nextExpectedRanges: ["4500000"] } } : undefined;
     const failure = await attach(clientWith(http), draft, file(5_000_000));
@@ -275,7 +275,7 @@ describe("an upload that breaks", () => {
     assert.equal(server.log.length, 2);
   });
 
-  it("is given up when the service ends it before the last octet", async () => {
+  it("is abandoned when the service ends it before the last octet", async () => {
     server.intercept = ({ method }) => method === "PUT" ? { status: 201 } : undefined;
     assert.equal((await attach(clientWith(http), draft, file(5_000_000)))?.code, "UPLOAD_ENDED");
   });
@@ -318,7 +318,7 @@ describe("an upload that its address refuses", () => {
     });
   }
 
-  it("(size, quota, throttling) is what its code says", async () => {
+  it("(size, quota, throttling) is judged by its code", async () => {
     for (
       const [status, code, expected] of [
         [413, undefined, /^552 5\.3\.4 /],
@@ -340,7 +340,7 @@ describe("an upload that its address refuses", () => {
 
 describe("an upload session that the app may not open", () => {
   for (const code of ["ErrorAccessDenied", "Authorization_RequestDenied", undefined]) {
-    it(`(403 ${code ?? "alone"}) is for want of Mail.ReadWrite`, async () => {
+    it(`(403 ${code ?? "alone"}) lacks Mail.ReadWrite`, async () => {
       server.intercept = () => ({ status: 403, json: { error: { code } } });
       for (const size of [1000, 5_000_000]) {
         const failure = await attach(clientWith(http), draft, file(size));
@@ -360,7 +360,7 @@ describe("a cloud without upload sessions", () => {
       [501, "NotImplemented"],
     ] as const
   ) {
-    it(`is told by ${status} ${code ?? "alone"}: 552 5.3.4 with the way out`, async () => {
+    it(`is recognized by ${status} ${code ?? "alone"}: 552 5.3.4 with the remedy`, async () => {
       server.intercept = () => ({
         status,
         ...(code === undefined ? {} : { json: { error: { code } } }),
@@ -373,7 +373,7 @@ describe("a cloud without upload sessions", () => {
     });
   }
 
-  it("is not what a missing draft means: 451", async () => {
+  it("is not inferred from a missing draft: 451", async () => {
     server.intercept = () => ({ status: 404, json: { error: { code: "ErrorItemNotFound" } } });
     const failure = await attach(clientWith(http), draft, file(5_000_000));
     assert.equal(failure?.type, "later");
@@ -394,7 +394,7 @@ describe("an upload address", () => {
     ["https://graph.microsoft.com", undefined, false],
     ["https://graph.microsoft.com", 7, false],
     ["https://graph.microsoft.com", `https://x.test/${"x".repeat(16 * 1024)}`, false],
-    // RFC 3986 §2: ASCII. That a host of other letters is the same is not looked into.
+    // RFC 3986 §2: ASCII. Hosts in other letters are not compared by their equivalents.
     ["https://graph.microsoft.com", "https://\uff4futlook.office.com/x", false],
     ["https://graph.microsoft.com", " https://outlook.office.com/x", false],
     ["http://127.0.0.1:8026/graph", "http://127.0.0.1:8026/x", true],
@@ -412,7 +412,7 @@ describe("an upload address", () => {
     });
   }
 
-  it("that cannot be trusted is not followed: 451, and the service sees no more", async () => {
+  it("that is not trusted is not used: 451, and the service receives nothing more", async () => {
     server.intercept = () => ({ status: 201, json: { uploadUrl: "http://192.0.2.1/upload" } });
     const failure = await attach(clientWith(http), draft, file(5_000_000));
     assert.equal(failure?.code, "UPLOAD_URL");

@@ -1,5 +1,5 @@
 /**
- * Large messages, whole, at an imitation that is strict about drafts, attachments and upload
+ * Large messages, whole, with a simulation that is strict about drafts, attachments and upload
  * sessions (https://learn.microsoft.com/graph/outlook-large-attachments).
  */
 import assert from "node:assert/strict";

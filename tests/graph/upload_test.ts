@@ -49,7 +49,7 @@ function line({ reply }: ServiceOutcome): string {
   return formatReply(reply).trimEnd();
 }
 
-/** Answers the request whose method and path's end are these. */
+/** Responds to the request with this method and end of path. */
 function answering(
   method: string,
   end: string,
@@ -60,8 +60,8 @@ function answering(
 
 const error = (status: number, code: string): Answer => ({ status, json: { error: { code } } });
 
-describe("a message by way of a draft", () => {
-  it("becomes a draft as MIME in base64, which is then sent with an empty request", async () => {
+describe("a message sent by a draft", () => {
+  it("is posted as a draft as MIME in base64, which is then sent with an empty request", async () => {
     const outcome = await send();
     assert.equal(line(outcome), "250 2.0.0 OK id=0123456789abcdef");
     assert.equal(outcome.requestId, "r-1");
@@ -75,7 +75,7 @@ describe("a message by way of a draft", () => {
     }
   });
 
-  it("is addressed with its ids as segments of the path (RFC 3986 §3.3)", async () => {
+  it("has its ids as segments of the path (RFC 3986 §3.3)", async () => {
     await send();
     assert.match(
       server.seen[1]!.path,
@@ -97,7 +97,7 @@ describe("a message by way of a draft", () => {
   });
 });
 
-describe("a draft that cannot be made", () => {
+describe("a draft that cannot be created", () => {
   const answers: readonly [string, Answer, RegExp][] = [
     ["reset", "reset", /^451 /],
     ["500", { status: 500 }, /^451 /],
@@ -129,7 +129,7 @@ describe("a message without a draft, because the app has no Mail.ReadWrite", () 
   const ONCE = ["POST /messages", "POST /sendMail"];
   const codes = ["ErrorAccessDenied", "Authorization_RequestDenied", undefined];
 
-  /** Graph forbids the draft; this is what it says to the message as a whole. */
+  /** Graph forbids the draft, and responds like this to the whole message. */
   function whole(code: string | undefined, answer: Answer): void {
     server.intercept = ({ path }) =>
       path.endsWith("/sendMail")
@@ -152,7 +152,7 @@ describe("a message without a draft, because the app has no Mail.ReadWrite", () 
       assert(Buffer.from(sent.body.toString(), "base64").equals(Buffer.concat([...LARGE])));
     });
 
-    it(`is 552 with the way out where that is too much: 403 ${code}`, async () => {
+    it(`gets 552 with the remedy if that is too large: 403 ${code}`, async () => {
       const answers: Answer[] = [
         { status: 413 },
         error(413, "RequestEntityTooLarge"),
@@ -171,7 +171,7 @@ describe("a message without a draft, because the app has no Mail.ReadWrite", () 
     });
   }
 
-  it("is 552 too where Graph hangs up behind its 413 before it has read all", async () => {
+  it("gets 552 as well if Graph closes after its 413 before it has read everything", async () => {
     whole("ErrorAccessDenied", { status: 403 });
     server.early = ({ path }) =>
       path.endsWith("/sendMail")
@@ -189,7 +189,7 @@ describe("a message without a draft, because the app has no Mail.ReadWrite", () 
     ["a wrong recipient", error(400, "ErrorInvalidRecipients"), /^550 5\.1\.3 /],
   ];
   for (const [what, answer, expected] of others) {
-    it(`gets the answer to that request: ${what}`, async () => {
+    it(`gets the reply for that request: ${what}`, async () => {
       whole("ErrorAccessDenied", answer);
       const outcome = await send(LARGE);
       assert.match(line(outcome), expected);
@@ -213,7 +213,7 @@ describe("a message without a draft, because the app has no Mail.ReadWrite", () 
     });
   }
 
-  it("is not tried where the draft failed for another reason", async () => {
+  it("is not tried if the draft failed for another reason", async () => {
     for (
       const answer of [error(403, "ErrorAccountDisabled"), error(404, "ErrorInvalidUser"), {
         status: 500,
@@ -250,20 +250,20 @@ describe("a draft that was not sent", () => {
     ]);
   });
 
-  it("is deleted when sending is refused, and the refusal is what the client is told", async () => {
+  it("is deleted when sending is refused, and the client gets the refusal", async () => {
     server.intercept = answering("POST", "/send", error(403, "ErrorSendAsDenied"));
     const outcome = await send();
     assert.match(line(outcome), /^550 5\.7\.1 ErrorSendAsDenied/);
     assert.deepEqual(server.log, ["POST /messages", "POST /draft/send", "DELETE /draft"]);
   });
 
-  it("is gone when sending finds none: 451, and the mailbox is not blamed", async () => {
+  it("may have disappeared before sending: 451, and the mailbox is not blamed", async () => {
     server.intercept = answering("POST", "/send", error(404, "ErrorItemNotFound"));
     const outcome = await send();
     assert.match(line(outcome), /^451 4\.3\.0 ErrorItemNotFound: the draft/);
   });
 
-  it("is deleted though the delivery's time is up", async () => {
+  it("is deleted although the delivery's time is over", async () => {
     server.intercept = ({ method }) => method === "PUT" ? { text: "" } : undefined;
     server.cut = undefined;
     const slow = send(LARGE, 600);
@@ -272,7 +272,7 @@ describe("a draft that was not sent", () => {
     assert.equal(server.log.at(-1), "DELETE /draft");
   });
 
-  it("stays behind when it cannot be deleted, which the log tells and the client need not", async () => {
+  it("remains when it cannot be deleted, which is logged and not in the reply", async () => {
     server.intercept = ({ method, path }) =>
       method === "DELETE"
         ? error(403, "ErrorAccessDenied")
@@ -303,7 +303,7 @@ describe("a draft that may have been sent", () => {
     });
   }
 
-  it("is sent again only where Graph surely did not: 503 with Retry-After", async () => {
+  it("is sent again only if Graph certainly did not send it: 503 with Retry-After", async () => {
     let first = true;
     server.intercept = ({ path }) => {
       if (!first || !path.endsWith("/send")) return undefined;
@@ -315,7 +315,7 @@ describe("a draft that may have been sent", () => {
   });
 });
 
-describe("a message that cannot be taken apart", () => {
+describe("a message whose attachments cannot be extracted", () => {
   const padding = "x".repeat(70) + "\r\n";
   const head = "From: ann@x.test\r\nTo: bea@x.test\r\nMIME-Version: 1.0\r\n";
   const cases: readonly [string, string, RegExp][] = [
@@ -346,7 +346,7 @@ describe("a message that cannot be taken apart", () => {
     ],
   ];
   for (const [what, text, expected] of cases) {
-    it(`(${what}) is 552 with the way out, without any request`, async () => {
+    it(`(${what}) gets 552 with the remedy, without any request`, async () => {
       const outcome = await send(content(head + text));
       assert.match(line(outcome), expected);
       assert(outcome.type === "refused" && !outcome.ambiguous);
@@ -356,7 +356,7 @@ describe("a message that cannot be taken apart", () => {
 });
 
 describe("the token", () => {
-  it("is in no reply and no detail, whatever goes wrong", async () => {
+  it("is in no reply and no detail, whatever fails", async () => {
     for (const path of ["/messages", "/createUploadSession", "/send"]) {
       server.intercept = (seen) =>
         seen.path.endsWith(path)

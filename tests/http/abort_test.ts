@@ -1,4 +1,4 @@
-/** The relay is told to stop at once: what is under way ends, and is called by its right name. */
+/** An immediate stop: requests in flight end, with the right outcome. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { HttpRequest } from "../../src/http/client.ts";
@@ -19,7 +19,7 @@ function post(url: URL): HttpRequest {
 }
 
 describe("abort()", () => {
-  it("ends a request that is under way, which may have been sent", async () => {
+  it("ends a request in flight, which may have been sent", async () => {
     const server = await startRawServer();
     const http = httpClient();
     const result = http.request(post(server.url));
@@ -37,7 +37,7 @@ describe("abort()", () => {
   it("ends one that waits for its connection, of which nothing has been sent", async () => {
     const server = await startRawServer();
     const http = httpClient();
-    // The handshake is never answered.
+    // The handshake gets no response.
     const result = http.request(post(new URL(`https://127.0.0.1:${server.port}/`)));
     const connection = await server.connection(0);
     await connection.until(() => connection.received.length > 0);
@@ -49,7 +49,7 @@ describe("abort()", () => {
     await server.close();
   });
 
-  it("makes no body any more, and closes unused connections", async () => {
+  it("stops reading bodies, and closes unused connections", async () => {
     const server = await startRawServer(async (connection) => {
       await connection.until(() => connection.received.length > 0);
       if (server.connections[0] === connection) connection.write(OK);
@@ -64,7 +64,7 @@ describe("abort()", () => {
         for (; made < 1000; made++) yield part;
       },
     };
-    // The second one gets a connection of its own, the first one's stays behind unused.
+    // The second one gets its own connection; the first one's remains unused.
     const [first, second] = [
       http.request(post(server.url)),
       http.request({ ...post(server.url), body: large }),
@@ -82,7 +82,7 @@ describe("abort()", () => {
     await server.close();
   });
 
-  it("ends nothing that begins afterwards: a draft may have to be taken back", async () => {
+  it("does not end requests that begin afterwards: a draft may have to be deleted", async () => {
     const server = await startRawServer(async (connection) => {
       await connection.request();
       if (connection !== server.connections[0]) connection.write(OK);
@@ -127,7 +127,7 @@ describe("a request's own signal", () => {
     const http = httpClient();
     const controller = new AbortController();
     const first = http.request({ ...post(server.url), signal: controller.signal });
-    // At once: before anybody else hears that the first one is over.
+    // Immediately: before any other listener knows that the first one is over.
     const second = first.then(() => {
       const next = http.request(post(server.url));
       controller.abort();
@@ -142,7 +142,7 @@ describe("a request's own signal", () => {
     await server.close();
   });
 
-  it("keeps one that has not begun from beginning", async () => {
+  it("prevents a request that has not begun", async () => {
     const server = await startRawServer();
     const result = await httpClient().request({ ...post(server.url), signal: AbortSignal.abort() });
     assert(result.type === "failure");

@@ -1,4 +1,4 @@
-/** A request's body while it leaves: as fast as it is read, whole, and no longer than wanted. */
+/** A request's body while it is sent: as fast as it is read, whole, and no longer than needed. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
@@ -14,7 +14,7 @@ function post(url: URL, body: RequestBody) {
 }
 
 describe("a body of many parts", () => {
-  it("arrives whole at a slow reader, and is made no faster than it is read", async () => {
+  it("arrives whole at a slow reader, and is generated no faster than it is read", async () => {
     const parts = 300;
     const size = 80_000;
     // Octets and text in turn.
@@ -62,7 +62,7 @@ describe("a body of many parts", () => {
       const expected = createHash("sha256");
       for (let i = 0; i < parts; i++) expected.update(partOf(i));
       assert.equal(hash.digest("hex"), expected.digest("hex"));
-      // The kernel holds some megabytes; without regard to the reader it would be all of it.
+      // The kernel holds some megabytes; without backpressure it would be all of it.
       assert(mostAhead < parts * size / 2, `${mostAhead} octets ahead`);
     } finally {
       http.close();
@@ -78,7 +78,7 @@ describe("a response that comes before all of the request has left", () => {
       connection.socket.pause();
       connection.write("HTTP/1.1 413 Too Large\r\nContent-Length: 3\r\n\r\nbig");
     });
-    // Should it be kept, it expires, so that this test need not wait: see the next one.
+    // If it were kept, it would expire, so that this test does not wait: see the next one.
     const http = httpClient({ keepAlive: 1 });
     const part = "x".repeat(256 * 1024);
     let made = 0;
@@ -126,7 +126,7 @@ describe("a response that comes before all of the request has left", () => {
     assert.match(connections[0]!.written, /\r\n\r\n12$/);
   });
 
-  it("leaves one that can, where the last part was given, though there is no room yet", async () => {
+  it("leaves a reusable one if the last part was written, although there is no room yet", async () => {
     const { http, connections } = scriptedService({}, false);
     const url = new URL("http://127.0.0.1/");
     const first = http.request(post(url, { length: 2, parts: () => ["1", "2"] }));
@@ -159,7 +159,7 @@ describe("a response that comes before all of the request has left", () => {
       ["cut short", "HTTP/1.1 202 Accepted\r\nContent-Length: 9\r\n\r\nok", true],
     ] as const
   ) {
-    it(`is no success (${what}): what has not left cannot have been taken`, async () => {
+    it(`is no success (${what}): octets that have not left cannot have been accepted`, async () => {
       const server = await startRawServer(async (connection) => {
         await connection.until(() => connection.received.length > 0);
         connection.socket.pause();
@@ -174,7 +174,7 @@ describe("a response that comes before all of the request has left", () => {
         assert(result.type === "failure", JSON.stringify(result));
         assert.equal(result.sent, true);
         if (what !== "cut short") assert.equal(result.code, "EARLY");
-        // A 202 that is told here would count as the message's.
+        // A 202 reported here would count as the message's.
         assert.equal(result.status, undefined);
       } finally {
         http.close();
@@ -183,10 +183,10 @@ describe("a response that comes before all of the request has left", () => {
     });
   }
 
-  it("is no success either when only the last part is left", async () => {
+  it("is no success either when only the last part has not left", async () => {
     const made = { count: 0 };
     const seen: string[] = [];
-    // A connection that never has room: each part waits until it is asked for.
+    // A connection that never has room: each part waits until it is requested.
     const http = new HttpClient({
       connect: (_, handler) => {
         queueMicrotask(() => handler.connected());
@@ -215,13 +215,13 @@ describe("a response that comes before all of the request has left", () => {
       assert.equal(result.type, type);
       assert.equal(result.type === "failure" ? result.status : undefined, undefined);
     }
-    // The last part was given, though the connection has not said that it has room for more.
+    // The last part was written, although the connection has not reported room for more.
     assert.deepEqual(seen, ["1", "2", "1", "2"]);
     http.close();
   });
 });
 
-describe("a body that cannot be made", () => {
+describe("a body that cannot be generated", () => {
   const response = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
   const sound: RequestBody = { length: 4, parts: () => ["good"] };
   const faulty: RequestBody = {
@@ -231,7 +231,7 @@ describe("a body that cannot be made", () => {
     },
   };
 
-  it("is the end of its own request, and of none that leaves with it", async () => {
+  it("fails only its own request, and none sent at the same time", async () => {
     const server = await startRawServer(async (connection) => {
       for (let count = 1;; count++) {
         await connection.request(count);
@@ -241,7 +241,7 @@ describe("a body that cannot be made", () => {
     const http = httpClient();
     const url = new URL(server.url);
     try {
-      // On new connections, then on those that these have left behind.
+      // On new connections, then on those kept from these.
       for (let round = 0; round < 2; round++) {
         const [first, bug, last] = await Promise.allSettled([
           http.request(post(url, sound)),
@@ -260,7 +260,7 @@ describe("a body that cannot be made", () => {
     }
   });
 
-  it("is the end of its own request when a later part is the fault", async () => {
+  it("fails only its own request when a later part fails", async () => {
     const { http, connections } = scriptedService({}, false);
     const result = http.request(post(new URL("http://127.0.0.1/"), {
       length: 2,

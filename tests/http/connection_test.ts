@@ -42,7 +42,7 @@ function serve(connection: ScriptedConnection): void {
   connection.say(OK);
 }
 
-/** Unused connections, as many as told, and their client. */
+/** The given number of unused connections, and their client. */
 async function unused(count: number, options: Omit<HttpClientOptions, "connect"> = {}) {
   const { http, connections } = scriptedService(options);
   const results = Array.from({ length: count }, () => http.request(get(PLAIN)));
@@ -99,7 +99,7 @@ describe("a request (RFC 9112 §3)", () => {
     }
   });
 
-  it("has no octets in a field's value but printable ASCII (RFC 9110 §5.5)", () => {
+  it("has only printable ASCII in a field's value (RFC 9110 §5.5)", () => {
     const { http, connections } = scriptedService();
     void http.request(get(PLAIN, { "X-Name": "a\tb\x01c\x1fd\x7fe\x80f\xffg\u20ach" }));
     connections[0]!.connect();
@@ -118,7 +118,7 @@ describe("a request (RFC 9112 §3)", () => {
     http.abort();
   });
 
-  it("may have a limit of its own for the response's body", async () => {
+  it("may have its own limit for the response's body", async () => {
     const { http, connections } = scriptedService({ maxResponse: 2 });
     for (const [maxResponse, type] of [[undefined, "response"], [1, "failure"]] as const) {
       const result = http.request({
@@ -174,7 +174,7 @@ describe("a connection", () => {
     }
   });
 
-  it("carries one request at a time: those at once get one each, and all are kept", async () => {
+  it("carries one request at a time: concurrent ones get one each, and all are kept", async () => {
     const { server, http, close } = await open();
     try {
       const several = () => Promise.all([1, 2, 3].map(() => http.request(get(server.url))));
@@ -234,12 +234,12 @@ describe("a connection", () => {
     http.abort();
   });
 
-  it("is not used any more from the moment its keepAlive time is over, though no timer has run", async () => {
+  it("is not used after its keepAlive time, even if no timer has run", async () => {
     const clock = new FakeClock();
     const { http, connections, destroyed } = await unused(2, { clock });
     clock.skip(20_000);
     void http.request(get(PLAIN));
-    // The other one has been unused for no less time.
+    // The other one has been unused for at least as long.
     assert.deepEqual(destroyed(), [true, true, false]);
     assert.equal(connections.length, 3);
     http.abort();
@@ -274,7 +274,7 @@ describe("a connection", () => {
     }
   });
 
-  it("is closed when octets come that nobody asked for", async () => {
+  it("is closed when unsolicited octets arrive", async () => {
     const { http, connections, destroyed } = await unused(1);
     connections[0]!.say("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n");
     assert.deepEqual(destroyed(), [true]);

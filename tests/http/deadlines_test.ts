@@ -26,14 +26,14 @@ interface Timed {
 }
 
 describe("deadlines", () => {
-  it("are told when they are over and not before, in whatever order they were set", () => {
+  it("expire on time and not before, in whatever order they were set", () => {
     const { clock, deadlines, expired, timed } = open();
     for (const milliseconds of [300, 40, 0, 160]) {
       deadlines.watch(timed(`${milliseconds}`, milliseconds));
     }
     clock.pass(1);
     assert.deepEqual(expired, ["0"]);
-    // Another check follows 100 ms later, or at the next deadline where that is later still.
+    // The next check is 100 ms later, or at the next deadline if that is later.
     clock.pass(99);
     assert.deepEqual(expired, ["0"]);
     clock.pass(2);
@@ -45,7 +45,7 @@ describe("deadlines", () => {
     assert.equal(deadlines.items.size, 0);
   });
 
-  it("are told together, if they are over together", () => {
+  it("expire together if they are over together", () => {
     const { clock, deadlines, expired, timed } = open();
     for (const name of ["a", "b", "c"]) deadlines.watch(timed(name, 50));
     clock.pass(50);
@@ -53,7 +53,7 @@ describe("deadlines", () => {
     assert.equal(clock.alarms, 0);
   });
 
-  it("may be put off without a word, and brought forward with one", () => {
+  it("may be extended without a new timer, and shortened with one", () => {
     const { clock, deadlines, expired, timed } = open();
     const later = timed("later", 20);
     deadlines.watch(later);
@@ -70,7 +70,7 @@ describe("deadlines", () => {
     assert.deepEqual(expired, ["later", "sooner"]);
   });
 
-  it("are not told once they are forgotten", () => {
+  it("do not expire once they are removed", () => {
     const { clock, deadlines, expired, timed } = open();
     const forgotten = timed("forgotten", 20);
     deadlines.watch(forgotten);
@@ -86,13 +86,13 @@ describe("deadlines", () => {
     for (const item of items) deadlines.watch(item);
     assert.equal(clock.alarms, 1);
     for (const item of items) deadlines.forget(item);
-    // One that is left would keep the process running.
+    // A remaining timer would keep the process running.
     assert.equal(clock.alarms, 0);
     deadlines.watch(timed("next", 50));
     assert.equal(clock.alarms, 1);
   });
 
-  it("keep no program running that waits for none of them, on the machine's own time", async () => {
+  it("do not keep a program running that waits for none of them, on the system clock", async () => {
     const deadlines = new Deadlines<Timed>();
     const { promise, resolve } = Promise.withResolvers<void>();
     const item = {
@@ -104,7 +104,7 @@ describe("deadlines", () => {
     };
     deadlines.watch(item);
     await promise;
-    // A timer that is left would hold this process for ten minutes.
+    // A remaining timer would hold this process for ten minutes.
     const last = { deadline: performance.now() + 600_000, expired() {} };
     deadlines.watch(last);
     deadlines.forget(last);
@@ -119,7 +119,7 @@ describe("a response that has arrived while the thread was busy", () => {
     timeout: 200,
   };
 
-  it("is no time-out, though nobody has looked before its deadline", async () => {
+  it("is not a timeout, although it was not read before its deadline", async () => {
     const clock = new FakeClock();
     const { http, connections } = scriptedService({ clock });
     const result = http.request(request);
@@ -133,7 +133,7 @@ describe("a response that has arrived while the thread was busy", () => {
     http.close();
   });
 
-  it("has ten milliseconds for it: then it is a time-out all the same", async () => {
+  it("has 10 ms to be read: after that it is a timeout", async () => {
     const clock = new FakeClock();
     const { http, connections } = scriptedService({ clock });
     const result = http.request(request);

@@ -1,5 +1,5 @@
 /**
- * Trouble as a value, and whether any of the request may have been seen: on that depends if the
+ * Failures as values, and whether any of the request may have been seen: that decides whether the
  * client's mail is called refused or ambiguous.
  */
 import assert from "node:assert/strict";
@@ -51,7 +51,7 @@ function answering(text: string) {
 }
 
 describe("a failed request", () => {
-  it("was not sent when nobody listens", async () => {
+  it("was not sent when no server listens", async () => {
     const http = httpClient();
     const url = new URL(`http://127.0.0.1:${await closedPort()}/`);
     const result = await http.request(post(url));
@@ -137,7 +137,7 @@ describe("a failed request", () => {
     assert.match(result.message, /no answer within 0\.25 s/);
   });
 
-  it("may have been sent when the response drips in too slowly: the time is for all of it", async () => {
+  it("may have been sent when the response arrives too slowly: the timeout is for all of it", async () => {
     const clock = new FakeClock();
     const { http, connections } = scriptedService({ clock });
     const request = http.request(post(new URL("http://127.0.0.1/"), 10_000));
@@ -186,8 +186,8 @@ describe("a failed request", () => {
     ],
   ];
   for (const [name, response, status] of STATUSES) {
-    const told = status === undefined ? "no status" : `the status ${status}`;
-    it(`tells ${told} when of the response has come ${name}`, async () => {
+    const statusText = status === undefined ? "no status" : `the status ${status}`;
+    it(`has ${statusText} when the response is ${name}`, async () => {
       const server = await startRawServer(async (connection) => {
         await connection.request();
         connection.socket.end(response);

@@ -1,4 +1,4 @@
-/** How a response's octets become a response (RFC 9112 §4 to §8), in whatever pieces they come. */
+/** How a response's octets become a response (RFC 9112 §4 to §8), in whatever pieces they arrive. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -7,7 +7,7 @@ import { type Progress, ResponseReader } from "../../src/http/response_reader.ts
 
 const MAX_BODY = 1000;
 
-/** Pushes pieces until something else than "more" is said. */
+/** Pushes pieces until the result is not "more". */
 function read(pieces: readonly string[], method = "POST") {
   const reader = new ResponseReader(MAX_BODY, method);
   let progress: Progress = "more";
@@ -263,7 +263,7 @@ describe("an HTTP response (RFC 9112)", () => {
   const CODED = "HTTP/1.1 202 OK\r\nTransfer-Encoding: ";
   const LENGTHS = "HTTP/1.1 202 OK\r\nContent-Length: ";
   const CHUNKED = `${CODED}chunked\r\n\r\n`;
-  /** Malformed, but for the status, which nobody could read as another. */
+  /** Malformed, except for an unambiguous status. */
   const UNCLEAR: readonly (readonly [name: string, response: string])[] = [
     ["two lengths (§6.3)", `${LENGTHS}5\r\nContent-Length: 6\r\n\r\nhello`],
     ["the lengths 5 and 05", `${LENGTHS}5\r\nContent-Length: 05\r\n\r\nhello`],
@@ -302,7 +302,7 @@ describe("an HTTP response (RFC 9112)", () => {
     ["a folded trailer", `${CHUNKED}0\r\nX: a\r\n b\r\n\r\n`],
   ];
   for (const [name, response] of UNCLEAR) {
-    it(`is worth its status and nothing else with ${name}`, () => {
+    it(`has only its status with ${name}`, () => {
       for (const pieces of [[response], [...response]]) {
         const { reader, progress } = read(pieces);
         assert.equal(progress, "malformed");
@@ -314,7 +314,7 @@ describe("an HTTP response (RFC 9112)", () => {
     });
   }
 
-  it("has no status where its first line or the lines' ends are in doubt", () => {
+  it("has no status if its first line or its line ends are ambiguous", () => {
     const DOUBTFUL = [
       "HTTP/1.1 202 OK\nHTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n",
       "HTTP/1.1 202 OK\rX\r\nContent-Length: 0\r\n\r\n",
@@ -330,7 +330,7 @@ describe("an HTTP response (RFC 9112)", () => {
       "HTTP/1.1 000 OK\r\nContent-Length: 0\r\n\r\n",
       "HTTP/1.1 099 OK\r\n\r\nHTTP/1.1 202 OK\r\nContent-Length: 0\r\n\r\n",
       "HTTP/1.1 602 OK\r\nContent-Length: 0\r\n\r\n",
-      // RFC 9110 §15.2.2: nothing asks for another protocol; §8.6: nor do interim answers have a body.
+      // RFC 9110 §15.2.2: no other protocol was requested; §8.6: interim responses have no body.
       "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
       "HTTP/1.1 100 Continue\r\nContent-Length: 5\r\n\r\nHTTP/1.1 202 OK\r\n\r\n",
       "HTTP/1.1 100 Continue\r\nTransfer-Encoding: chunked\r\n\r\nHTTP/1.1 202 OK\r\n\r\n",
@@ -351,7 +351,7 @@ describe("an HTTP response (RFC 9112)", () => {
     assert.equal(reader.response().headers.has("retry-after"), false);
   });
 
-  it("is malformed behind interim answers without end (RFC 9110 §15.2)", () => {
+  it("is malformed after endless interim responses (RFC 9110 §15.2)", () => {
     const reader = new ResponseReader(MAX_BODY, "POST");
     const interim = Buffer.from("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
     let octets = 0;
@@ -368,7 +368,7 @@ describe("an HTTP response (RFC 9112)", () => {
     assert.equal(read([`${chunked}0\r\nX: ${line}`]).progress, "malformed");
   });
 
-  it("is malformed when its head is too long, though its end comes with it", () => {
+  it("is malformed when its head is too long, even if it is complete", () => {
     const field = "X-Y: z\r\n";
     const count = Math.floor(64 * 1024 / field.length);
     const head = (fields: number) => `HTTP/1.1 202 OK\r\n${field.repeat(fields)}\r\n`;
@@ -378,7 +378,7 @@ describe("an HTTP response (RFC 9112)", () => {
     assert.equal(reader.head, undefined);
   });
 
-  it("is malformed when its chunks or trailers say much about little", () => {
+  it("is malformed when its chunks or trailers have too much overhead", () => {
     const chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     const bound = 2 * 64 * 1024;
     for (const piece of [`1;${"x".repeat(1000)}\r\na\r\n`, `X-Y: ${"z".repeat(100)}\r\n`]) {
@@ -393,7 +393,7 @@ describe("an HTTP response (RFC 9112)", () => {
     }
   });
 
-  it("is too long over the limit, by each framing, and not at the limit", () => {
+  it("is too long over the limit, with each framing, and not at the limit", () => {
     const at = "x".repeat(MAX_BODY);
     const head = "HTTP/1.1 200 OK\r\n";
     for (const [body, expected] of [[at, "complete"], [at + "x", "tooLong"]] as const) {
@@ -411,7 +411,7 @@ describe("an HTTP response (RFC 9112)", () => {
     assert.equal(read([`${head}Content-Length: 99999999999\r\n\r\n`]).progress, "tooLong");
   });
 
-  it("is not whole when the connection ends before its length is there (§8)", () => {
+  it("is incomplete when the connection ends before its length has arrived (§8)", () => {
     for (const { response, untilClose, method } of FRAMINGS) {
       if (untilClose === true) continue;
       for (let at = 0; at < response.length; at++) {

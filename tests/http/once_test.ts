@@ -22,7 +22,7 @@ function post(url: URL): HttpRequest {
   };
 }
 
-/** How the service leaves, once it has read all of the request. */
+/** How the service ends the connection, once it has read all of the request. */
 const ENDINGS: { name: string; end(connection: RawConnection): void; code: string }[] = [
   {
     name: "ends the connection without an answer",
@@ -104,7 +104,7 @@ describe("a POST on a kept-alive connection", () => {
     });
   }
 
-  it("goes out on a new connection when the service has ended the old one meanwhile", async () => {
+  it("is sent on a new connection when the service has closed the old one meanwhile", async () => {
     const server = await startRawServer(async (connection) => {
       await connection.request(1);
       connection.write(OK);
@@ -125,7 +125,7 @@ describe("a POST on a kept-alive connection", () => {
     }
   });
 
-  it("is seen once when the connection breaks while the body is on its way", async () => {
+  it("is seen once when the connection breaks while the body is being sent", async () => {
     const part = "x".repeat(64 * 1024);
     const parts = 200;
     const server = await startRawServer(async (connection) => {
@@ -159,11 +159,11 @@ describe("a POST on a kept-alive connection", () => {
   });
 });
 
-describe("a response that nobody has asked for", () => {
+describe("an unsolicited response", () => {
   const ACCEPTED = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n";
   const eventLoopTurn = () => new Promise((resolve) => setImmediate(resolve));
 
-  /** One request that has been carried out, and a second one that has not been sent. */
+  /** One completed request, and a second one that has not been sent. */
   async function secondRequest() {
     const { http, connections } = scriptedService();
     const ask = (path: string) => http.request(post(new URL(path, "http://127.0.0.1/")));
@@ -178,7 +178,7 @@ describe("a response that nobody has asked for", () => {
 
   const paths = (written: string) => [...written.matchAll(/POST (\S+)/g)].map(([, path]) => path);
 
-  it("is none to the request that is about to leave: that is not sent, and told so", async () => {
+  it("is not taken for the next request's, which fails without being sent", async () => {
     const { connections, second } = await secondRequest();
     connections[0]!.say(ACCEPTED);
     const failure = await second;

@@ -1,6 +1,6 @@
 // Requests through an HTTP proxy (RFC 9110 §9.3.6): the service is verified as without one, nothing is
-// sent where the proxy does not let it through, and nothing is sent twice. The services' names are
-// under .test (RFC 6761 §6.2), which nobody but the proxy here can look up.
+// sent if the proxy does not connect, and nothing is sent twice. The services' names are
+// under .test (RFC 6761 §6.2), which only the proxy here can resolve.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -89,7 +89,7 @@ describe("a request through a proxy", () => {
     return result;
   }
 
-  it("reaches the service by the name that the proxy looks up, and the proxy sees nothing of it", async () => {
+  it("reaches the service by the name that the proxy resolves, and the proxy sees no content", async () => {
     const way = await proxy();
     const http = client(way.url);
     for (let i = 0; i < 2; i++) {
@@ -118,7 +118,7 @@ describe("a request through a proxy", () => {
     assert.match(way.requests[0]!, /^CONNECT \[2001:db8::1\]:8443 HTTP\/1\.1\r\n/);
   });
 
-  it("shows user name and password, percent-decoded (RFC 7617)", async () => {
+  it("sends user name and password, percent-decoded (RFC 7617)", async () => {
     const way = await proxy({ credentials: "contoso\\relay:p@ss:wörd/1" });
     const url = way.url.replace("//", "//contoso%5Crelay:p%40ss%3Aw%C3%B6rd%2F1@");
     const result = await post(client(url));
@@ -159,7 +159,7 @@ describe("a request through a proxy", () => {
     ],
   ];
   for (const [what, issuer, wishes, code] of BAD) {
-    it(`says nothing to a service whose certificate ${what}`, async () => {
+    it(`sends nothing to a service whose certificate ${what}`, async () => {
       const way = await proxy();
       service = await start(await issuer.issue(wishes));
       const result = await failure(post(client(way.url)));
@@ -168,7 +168,7 @@ describe("a request through a proxy", () => {
     });
   }
 
-  it("says nothing where the proxy itself speaks instead of the service", async () => {
+  it("sends nothing if the proxy itself answers instead of the service", async () => {
     const way = await proxy({ established: ["HTTP/1.1 200 OK\r\n\r\n", OK] });
     const result = await failure(post(client(way.url)));
     assert.notEqual(result.code, "");
@@ -176,7 +176,7 @@ describe("a request through a proxy", () => {
     assert.equal((await failure(post(client(early.url)))).code, "PROXY_MALFORMED");
   });
 
-  it("is not sent where the proxy wants other credentials (407), and says so without them", async () => {
+  it("is not sent if the proxy requires other credentials (407), and the error does not show them", async () => {
     const way = await proxy({ credentials: "relay:right" });
     const url = way.url.replace("//", "//relay:wrong-password@");
     const result = await failure(post(client(url)));
@@ -234,7 +234,7 @@ describe("a request through a proxy", () => {
     assert.match(result.message, /through the proxy/);
   });
 
-  it("is not sent when nobody listens where the proxy should be, or its name is unknown", async () => {
+  it("is not sent when the proxy refuses connections, or its name is unknown", async () => {
     const refused = await failure(post(client(`http://127.0.0.1:${await closedPort()}`)));
     assert.equal(refused.code, "PROXY_ECONNREFUSED");
     assert.match(refused.message, /the proxy 127\.0\.0\.1:\d+ cannot be reached/);
@@ -242,7 +242,7 @@ describe("a request through a proxy", () => {
     assert.match(unknown.code, /^PROXY_E/);
   });
 
-  it("is not sent when the proxy does not respond in time, and its connection is let go", async () => {
+  it("is not sent when the proxy does not respond in time, and its connection is closed", async () => {
     const asked = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<void>();
     const way = await proxy({
@@ -276,7 +276,7 @@ describe("a request through a proxy", () => {
     assert.equal((await request).code, "ETIMEDOUT");
   });
 
-  it("may have been sent, once, when the tunnel breaks without an answer", async () => {
+  it("may have been sent, once, when the tunnel breaks without a response", async () => {
     let heard!: () => void;
     const read = new Promise<void>((resolve) => heard = resolve);
     service = await startTlsServer(await authority.issue({ names: [NAME] }), (_, text) => {
@@ -294,7 +294,7 @@ describe("a request through a proxy", () => {
     assert.equal(way.requests.length, 1, "it was not tried again");
   });
 
-  it("does not take the proxy where the service is exempt", async () => {
+  it("does not use the proxy if the service is exempt", async () => {
     const way = await proxy();
     service = await start(await authority.issue({ names: ["localhost"] }));
     const http = client(way.url, (hostname) => hostname === "localhost");
@@ -303,7 +303,7 @@ describe("a request through a proxy", () => {
     assert.deepEqual(way.requests, []);
   });
 
-  it("does not take the proxy where it is not encrypted", async () => {
+  it("does not use the proxy if it is not encrypted", async () => {
     const way = await proxy();
     const plain = await startRawServer(async (connection) => {
       await connection.request();

@@ -5,7 +5,7 @@ import type { ConnectOptions, OutboundHandler } from "../../src/runtime/runtime.
 
 export class ScriptedConnection {
   readonly #handler: OutboundHandler;
-  /** What it was to be connected to. */
+  /** The target of the connection. */
   readonly target: ConnectOptions;
   /** Everything written to it. */
   written = "";

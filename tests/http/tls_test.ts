@@ -32,7 +32,7 @@ describe("a request over TLS", () => {
     };
   }
 
-  it("arrives whole where an authority given in addition vouches for the service, and the next one takes the same connection", async () => {
+  it("arrives whole if an additional authority vouches for the service, and the next one uses the same connection", async () => {
     const connections = new Set<unknown>();
     const server = await startTlsServer(
       await authority.issue({ names: ["localhost"] }),
@@ -54,7 +54,7 @@ describe("a request over TLS", () => {
     await server.close();
   });
 
-  it("does not leave without that authority, and says why", async () => {
+  it("is not sent without that authority, and the error says why", async () => {
     const server = await startTlsServer(await authority.issue({ names: ["localhost"] }));
     const http = httpClient();
     const result = await http.request(post(server.port));
@@ -67,7 +67,7 @@ describe("a request over TLS", () => {
   });
 
   for (const how of ["ends", "resets"] as const) {
-    it(`may have been sent when the service ${how} the connection without an answer`, async () => {
+    it(`may have been sent when the service ${how} the connection without a response`, async () => {
       let requests = 0;
       const server = await startTlsServer(
         await authority.issue({ names: ["localhost"] }),

@@ -1,6 +1,6 @@
 /**
- * Guesswork against logins, by a clock of the test's: who is asked about, who is turned away, who has to
- * wait, and that none of it befalls credentials that have worked.
+ * Password guessing on a fake clock: which logins are checked, refused or
+ * delayed, and that credentials that have worked are never affected.
  */
 import { usernameKey } from "../../src/accounts/username.ts";
 import assert from "node:assert/strict";
@@ -59,9 +59,9 @@ interface Question {
 function open(rate: Rate | "off" = { most: 10, window: MINUTE }) {
   const clock = new FakeClock();
   const state = {
-    /** Passwords that have another meaning than the first word in them. */
+    /** Passwords with another result than their first word. */
     meanings: new Map<string, keyof typeof RESULTS>(),
-    /** Whether an answer waits until the test gives it. */
+    /** Whether a response waits until the test gives it. */
     held: false,
     asked: 0,
     most: 0,
@@ -92,11 +92,11 @@ function open(rate: Rate | "off" = { most: 10, window: MINUTE }) {
   const code = async (name: string | number, password: string, address = HERE) =>
     (await login(name, password, address)).reply.code;
   let failed = 1000;
-  /** Lets so many logins of apps of their own fail, one after the other, each time others. */
+  /** Lets so many logins of different apps fail, one after the other, each time others. */
   const fail = async (times: number, address = HERE) => {
     for (let i = 0; i < times; i++) assert.equal(await code(failed++, "wrong", address), 535);
   };
-  /** Answers what is open, and what is asked because of it, until there is nothing more. */
+  /** Answers open requests and those that follow, until there are no more. */
   const answerAll = async () => {
     do {
       for (const question of open.splice(0)) question.answer();
@@ -106,7 +106,7 @@ function open(rate: Rate | "off" = { most: 10, window: MINUTE }) {
   return { clock, state, guard, open, login, code, fail, answerAll };
 }
 
-/** What has been resolved so far has gone on to its next wait. */
+/** Waits until everything resolved so far has reached its next wait. */
 async function settled(): Promise<void> {
   for (let i = 0; i < 20; i++) await Promise.resolve();
 }
@@ -118,7 +118,7 @@ function codes(results: readonly (LoginResult | LimitedLogin)[]): Record<number,
 }
 
 describe("failed logins of an address", () => {
-  it("get 535 up to AUTH_RATE_LIMIT, then 421 4.7.0, and nobody is asked any more", async () => {
+  it("get 535 up to AUTH_RATE_LIMIT, then 421 4.7.0 without a check", async () => {
     const { login, fail, state } = open();
     await fail(9);
     const tenth = await login(1, "wrong");
@@ -131,7 +131,7 @@ describe("failed logins of an address", () => {
     assert.equal(state.asked, 10);
   });
 
-  it("are counted for each address by itself", async () => {
+  it("are counted for each address separately", async () => {
     const { code, fail } = open();
     await fail(10);
     assert.equal(await code(1, "right", THERE), 235);
@@ -147,17 +147,17 @@ describe("failed logins of an address", () => {
     assert.equal(await code(50, "right", "2001:db8:0:2::1"), 235);
   });
 
-  it("are no logins that could not be checked (454)", async () => {
+  it("do not include logins that could not be checked (454)", async () => {
     const { code, fail } = open();
     for (let i = 0; i < 50; i++) assert.equal(await code(i, "later"), 454);
     await fail(10);
     assert.equal(await code(1, "later"), 421);
   });
 
-  it("are no logins that were refused for the limit's sake: the window ends by itself", async () => {
+  it("do not include logins refused by the limit: the window ends by itself", async () => {
     const { code, fail, clock } = open();
     await fail(10);
-    // A device that goes on trying every second.
+    // A device that tries again every second.
     for (let second = 1; second < 60; second++) {
       clock.pass(1000);
       assert.equal(await code(1, "wrong"), 421);
@@ -168,7 +168,7 @@ describe("failed logins of an address", () => {
     assert.equal(await code(1, "wrong"), 421);
   });
 
-  it("are forgotten one by one: the window slides", async () => {
+  it("expire one by one: the window slides", async () => {
     const { code, clock } = open({ most: 2, window: MINUTE });
     assert.equal(await code(1, "wrong"), 535);
     clock.pass(40_000);
@@ -183,7 +183,7 @@ describe("failed logins of an address", () => {
     assert.equal(await code(4, "wrong"), 535);
   });
 
-  it("are also those that came to no username, up to the limit only", async () => {
+  it("include those without a username, but only up to the limit", async () => {
     const { code, guard, clock } = open();
     for (let i = 0; i < 9; i++) guard.failed(HERE);
     assert.equal(await code("no username", "wrong"), 535);
@@ -194,7 +194,7 @@ describe("failed logins of an address", () => {
     assert.equal(await code(1, "right"), 235);
   });
 
-  it("are as many as anybody likes with AUTH_RATE_LIMIT=off, and none of them waits", async () => {
+  it("are unlimited and not delayed with AUTH_RATE_LIMIT=off", async () => {
     const { code, state, clock } = open("off");
     for (let i = 0; i < 100; i++) assert.equal(await code(1, "wrong"), 535);
     assert.equal(state.asked, 100);
@@ -203,7 +203,7 @@ describe("failed logins of an address", () => {
 });
 
 describe("credentials that have worked", () => {
-  it("pass, whatever their address has done, and in any spelling of their username", async () => {
+  it("pass, whatever failed at their address, and in any spelling of their username", async () => {
     const { code, fail } = open();
     assert.equal(await code(7, "right one"), 235);
     await fail(10);
@@ -242,7 +242,7 @@ describe("credentials that have worked", () => {
     assert(KNOWN_FOR >= HOUR, "the least that is promised");
   });
 
-  it("pass on when they could not be checked", async () => {
+  it("still pass after they could not be checked", async () => {
     const { code, fail, state } = open();
     assert.equal(await code(7, "right"), 235);
     await fail(10);
@@ -252,7 +252,7 @@ describe("credentials that have worked", () => {
     assert.equal(await code(7, "right"), 235);
   });
 
-  it("are forgotten when they are refused for good, which is a failed login", async () => {
+  it("are forgotten when they are permanently refused, which is a failed login", async () => {
     const { code, fail, state } = open();
     assert.equal(await code(7, "right"), 235);
     await fail(9);
@@ -261,7 +261,7 @@ describe("credentials that have worked", () => {
     assert.equal(await code(7, "right"), 421);
   });
 
-  it("are never put off, however often others have guessed at their account", async () => {
+  it("are never delayed, however often others have guessed at their account", async () => {
     const { code, fail, clock } = open();
     assert.equal(await code(7, "right"), 235);
     clock.patient = true;
@@ -273,7 +273,7 @@ describe("credentials that have worked", () => {
 });
 
 describe("the same refused credentials again", () => {
-  it("are no failed login, however often a device tries them", async () => {
+  it("are not a failed login, however often a device tries them", async () => {
     const { code, fail, clock } = open();
     for (let i = 0; i < 100; i++) {
       assert.equal(await code(1, "wrong"), 535);
@@ -284,14 +284,14 @@ describe("the same refused credentials again", () => {
     assert.equal(await code(1, "wrong"), 421, "at its limit an address has no other answer");
   });
 
-  it("are one failed login where they come at once, and nobody else's turn", async () => {
+  it("are one failed login if they come together, and use no other login's turn", async () => {
     const { login, fail, code, answerAll, state, clock } = open();
     state.held = true;
     const results = Promise.all(Array.from({ length: 30 }, () => login(1, "wrong")));
     await settled();
     await answerAll();
     assert.deepEqual(codes(await results), { 535: 30 });
-    // As many as may still fail are looked at, beside any number of old ones.
+    // As many as may still fail are checked, next to any number of old ones.
     const old = Array.from({ length: 50 }, () => login(1, "wrong"));
     const before = state.asked;
     const others = Array.from({ length: 20 }, (_, i) => login(2000 + i, "right"));
@@ -306,7 +306,7 @@ describe("the same refused credentials again", () => {
     assert.equal(clock.alarms, 0);
   });
 
-  it("leave the boundary where it is: ten failures are answered, the eleventh is not", async () => {
+  it("do not move the limit: ten failures are answered, the eleventh is not", async () => {
     const { login, fail, answerAll, state } = open();
     assert.equal((await login(1, "wrong")).reply.code, 535);
     await fail(8);
@@ -319,7 +319,7 @@ describe("the same refused credentials again", () => {
     assert.deepEqual(got, [535, 535, 535, 421, 421, 421]);
   });
 
-  it("leave room for 15 first logins beside two devices that try every 3 s", async () => {
+  it("leave room for 15 first logins next to two devices that try every 3 s", async () => {
     const { code, clock } = open();
     const honest: number[] = [];
     for (let second = 0; second < 180; second++) {
@@ -333,7 +333,7 @@ describe("the same refused credentials again", () => {
     assert.deepEqual(honest, Array(15).fill(235));
   });
 
-  it("do not put off the new secret of their account", async () => {
+  it("do not delay the new secret of their account", async () => {
     const { code, clock } = open();
     clock.patient = true;
     for (let i = 0; i < 20; i++) assert.equal(await code(1, "wrong"), 535);
@@ -341,7 +341,7 @@ describe("the same refused credentials again", () => {
     assert.equal(clock.alarms, 0);
   });
 
-  it("are not put off themselves, however often others have guessed at their account", async () => {
+  it("are not delayed themselves, however often others have guessed at their account", async () => {
     const { code, clock } = open();
     assert.equal(await code(1, "wrong"), 535);
     for (let i = 0; i < 4; i++) {
@@ -353,21 +353,21 @@ describe("the same refused credentials again", () => {
     assert.equal(await repeated, 535);
   });
 
-  it("are looked at each time, and pass as soon as they are right", async () => {
+  it("are checked each time, and pass as soon as they are right", async () => {
     const { code, fail, state } = open();
     for (let i = 0; i < 3; i++) assert.equal(await code(1, "wrong"), 535);
     assert.equal(state.asked, 3);
     state.meanings.set("wrong", "right");
     assert.equal(await code(1, "wrong"), 235);
     state.meanings.delete("wrong");
-    // Then refused once more, they are a failed login: they were right in between.
+    // Refused again, they are a failed login: they were right in between.
     assert.equal(await code(1, "wrong"), 535);
     assert.equal(await code(1, "wrong"), 535);
     await fail(8);
     assert.equal(await code(3, "wrong"), 421);
   });
 
-  it("are remembered for each address by itself", async () => {
+  it("are remembered for each address separately", async () => {
     const { code, fail } = open({ most: 2, window: MINUTE });
     assert.equal(await code(1, "wrong"), 535);
     assert.equal(await code(1, "wrong", THERE), 535);
@@ -385,7 +385,7 @@ describe("the same refused credentials again", () => {
       await fail(round === 0 ? 8 : 9);
       clock.pass(MINUTE);
     }
-    // The one that was tried all the time is still known, the other one is not.
+    // The one tried all the time is still known, the other one is not.
     await fail(9);
     assert.equal(await code(1, "wrong a"), 535);
     for (let i = 0; i < 2; i++) {
@@ -403,14 +403,14 @@ describe("the same refused credentials again", () => {
     assert.equal(await code(2, "wrong"), 421);
   });
 
-  it("are looked at a hundred times in the window, then answered unseen", async () => {
+  it("are checked a hundred times in the window, then answered without a check", async () => {
     const { code, login, fail, state, clock } = open();
     assert.equal(await code(1, "wrong"), 535);
     for (let i = 0; i < 150; i++) assert.equal(await code(1, "wrong"), 535);
     assert.equal(state.asked, 101);
     const { type, reply } = await login(1, "wrong");
     assert.deepEqual([type, reply.code, reply.enhanced], ["limited", 535, "5.7.8"]);
-    // Neither that nor anything else of it concerns others.
+    // None of it affects others.
     assert.equal(await code(2, "right"), 235);
     await fail(9);
     clock.pass(MINUTE);
@@ -418,7 +418,7 @@ describe("the same refused credentials again", () => {
     assert.equal(await code(1, "wrong"), 235);
   });
 
-  it("lose nothing by guesses at other addresses", async () => {
+  it("are not forgotten because of guesses at other addresses", async () => {
     const { code, fail } = open();
     assert.equal(await code(1, "wrong"), 535);
     for (let i = 0; i < 20; i++) await fail(10, `198.51.100.${i}`);
@@ -427,7 +427,7 @@ describe("the same refused credentials again", () => {
     assert.equal(await code(2, "wrong"), 421);
   });
 
-  it("are told from others though their username is none, or they are no UTF-8", async () => {
+  it("are distinguished from others even if their username is malformed or they are not UTF-8", async () => {
     const { code, guard, fail } = open({ most: 4, window: MINUTE });
     for (let i = 0; i < 9; i++) assert.equal(await code("no username", "wrong"), 535);
     assert.equal(await code("no other", "wrong"), 535);
@@ -437,7 +437,7 @@ describe("the same refused credentials again", () => {
     assert.equal(await code(1, "right"), 421);
   });
 
-  it("are a token that Graph has refused, too, in a message or at the login", async () => {
+  it("include a token that Graph has refused, in a message or at the login", async () => {
     const { guard, state, code, fail } = open({ most: 2, window: MINUTE });
     const withToken = () =>
       guard.login({ mechanism: "XOAUTH2", username: "", token: new Secret("unverified") }, HERE);
@@ -453,11 +453,11 @@ describe("the same refused credentials again", () => {
   });
 });
 
-describe("a token that a client has brought", () => {
+describe("a client's token", () => {
   const withToken = (guard: LoginGuard, word: string) =>
     guard.login({ mechanism: "XOAUTH2", username: username(7), token: new Secret(word) }, HERE);
 
-  it("passes a limit only once it has worked: anybody can write one that nobody has seen", async () => {
+  it("passes a limit only once it has worked: anyone can make up a new one", async () => {
     const { guard, fail } = open();
     assert.equal((await withToken(guard, "unverified")).reply.code, 235);
     assert.equal((await withToken(guard, "right")).reply.code, 235);
@@ -466,7 +466,7 @@ describe("a token that a client has brought", () => {
     assert.equal((await withToken(guard, "right")).reply.code, 235);
   });
 
-  it("is another thing than a password of the same letters, and counts as one where it is wrong", async () => {
+  it("differs from a password of the same letters, and counts as a failed login if it is wrong", async () => {
     const { guard, code, fail } = open();
     assert.equal((await withToken(guard, "right")).reply.code, 235);
     await fail(9);
@@ -476,7 +476,7 @@ describe("a token that a client has brought", () => {
 });
 
 describe("many logins at once from one address", () => {
-  it("that are wrong get no more than AUTH_RATE_LIMIT looks, the others get 421", async () => {
+  it("that are wrong get no more than AUTH_RATE_LIMIT checks, the others get 421", async () => {
     const { login, answerAll, state, clock } = open();
     state.held = true;
     const results = Promise.all(Array.from({ length: 100 }, (_, i) => login(i, "wrong")));
@@ -488,7 +488,7 @@ describe("many logins at once from one address", () => {
     assert.equal(clock.alarms, 0, "nobody waits any more");
   });
 
-  it("that are right all succeed, as many at a time as may still fail", async () => {
+  it("that are right all succeed, checked as many at a time as may still fail", async () => {
     const { login, fail, answerAll, state, clock } = open();
     await fail(7);
     state.held = true;
@@ -500,7 +500,7 @@ describe("many logins at once from one address", () => {
     assert.equal(clock.alarms, 0);
   });
 
-  it("that have the same right credentials wait for the first of them only", async () => {
+  it("with the same right credentials wait only for the first of them", async () => {
     const { login, answerAll, open: questions, state } = open();
     state.held = true;
     const results = Promise.all(Array.from({ length: 300 }, () => login(1, "right")));
@@ -513,7 +513,7 @@ describe("many logins at once from one address", () => {
     assert.deepEqual(codes(await results), { 235: 300 });
   });
 
-  it("that are mixed: the right ones in front of the tenth wrong one succeed", async () => {
+  it("that are mixed succeed if they are right and before the tenth wrong one", async () => {
     const { login, answerAll, state } = open();
     state.held = true;
     const passwords = [
@@ -526,7 +526,7 @@ describe("many logins at once from one address", () => {
     assert.deepEqual(codes(await results), { 235: 95, 535: 10, 421: 45 });
   });
 
-  it("that cannot be checked give their turns on, and count for nothing", async () => {
+  it("that cannot be checked pass their turns on, and do not count", async () => {
     const { login, answerAll, state, fail } = open();
     state.held = true;
     const results = Promise.all(Array.from({ length: 50 }, (_, i) => login(i, "later")));
@@ -537,7 +537,7 @@ describe("many logins at once from one address", () => {
     await fail(10);
   });
 
-  it("wait so long and no longer: then 454 4.7.0, which is no failed login", async () => {
+  it("wait up to a limit: then 454 4.7.0, which is not a failed login", async () => {
     const { login, code, answerAll, state, clock } = open({ most: 1, window: MINUTE });
     state.held = true;
     const first = login(1, "right");
@@ -556,7 +556,7 @@ describe("many logins at once from one address", () => {
     assert.equal(await code(2, "right"), 235);
   });
 
-  it("wait only so many: more are sent away at once", async () => {
+  it("are limited in number while they wait: more are refused immediately", async () => {
     const { login, answerAll, state } = open({ most: 1, window: MINUTE });
     state.held = true;
     const results = Promise.all(Array.from({ length: 1100 }, (_, i) => login(i, "right")));
@@ -565,7 +565,7 @@ describe("many logins at once from one address", () => {
     assert.deepEqual(codes(await results), { 235: 1001, 454: 99 });
   });
 
-  it("keep no other address waiting", async () => {
+  it("do not delay other addresses", async () => {
     const { login, code, state } = open();
     state.held = true;
     const results = Array.from({ length: 100 }, (_, i) => login(i, "wrong"));
@@ -575,7 +575,7 @@ describe("many logins at once from one address", () => {
     assert.equal(results.length, 100);
   });
 
-  it("are answered at once when the relay stops", async () => {
+  it("are answered immediately when the relay stops", async () => {
     const { login, guard, answerAll, state, clock } = open({ most: 1, window: MINUTE });
     state.held = true;
     const results = [login(1, "right"), login(2, "right"), login(3, "right")];
@@ -587,7 +587,7 @@ describe("many logins at once from one address", () => {
     assert.deepEqual(codes(await Promise.all(results)), { 235: 1, 454: 3 });
   });
 
-  it("lose no turn to a fault of the program", async () => {
+  it("lose no turn by a fault of the program", async () => {
     const clock = new FakeClock();
     let faulty = true;
     const guard = new LoginGuard({
@@ -607,8 +607,8 @@ describe("many logins at once from one address", () => {
   });
 });
 
-describe("failed logins of one account, from all over", () => {
-  /** Milliseconds until a login of app 7, from an address of its own, was asked about. */
+describe("failed logins of one account from many addresses", () => {
+  /** Milliseconds until a login of app 7, from a new address, was checked. */
   async function wait(
     { login, state, clock }: ReturnType<typeof open>,
     number: number,
@@ -626,7 +626,7 @@ describe("failed logins of one account, from all over", () => {
     return clock.now() - begun;
   }
 
-  it("cost nothing five times, then 0.25 s, 0.5 s, 1 s, and 2 s at most", async () => {
+  it("delay the account by nothing five times, then by 0.25 s, 0.5 s, 1 s, and 2 s at most", async () => {
     const world = open();
     const waits = [];
     for (let i = 0; i < 12; i++) waits.push(await wait(world, i));
@@ -634,18 +634,18 @@ describe("failed logins of one account, from all over", () => {
     assert.equal(world.clock.alarms, 0);
   });
 
-  it("cost nothing any more when the window is over", async () => {
+  it("delay nothing any more when the window is over", async () => {
     const world = open();
     for (let i = 0; i < 7; i++) await wait(world, i);
     world.clock.pass(MINUTE);
     assert.equal(await wait(world, 8), 0);
   });
 
-  it("delay no other account, and never by more than the limit for one address can bear", async () => {
+  it("delay no other account, and never by more than the limit for one address allows", async () => {
     const world = open();
     for (let i = 0; i < 9; i++) await wait(world, i);
     assert.equal(await world.code(8, "right"), 235);
-    // From one address all ten come in time: 6 s in all.
+    // From one address all ten are in time: 6 s in all.
     world.clock.pass(MINUTE);
     const begun = world.clock.now();
     for (let i = 0; i < 10; i++) await wait(world, 200 + i, "198.51.100.100");
@@ -653,7 +653,7 @@ describe("failed logins of one account, from all over", () => {
     assert.equal(await world.code(7, "wrong 100", "198.51.100.100"), 421);
   });
 
-  it("leave nothing waiting when the relay stops", async () => {
+  it("do not wait when the relay stops", async () => {
     const world = open();
     for (let i = 0; i < 9; i++) await wait(world, i);
     const result = world.login(7, "wrong", THERE);

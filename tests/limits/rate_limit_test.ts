@@ -1,4 +1,4 @@
-/** Rates by the clock: the window slides, what is under way takes its place, and memory has a bound. */
+/** Rates on a clock: the window slides, pending uses count, and memory is bounded. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RateLimit } from "../../src/limits/rate_limit.ts";
@@ -27,7 +27,7 @@ describe("a rate limit", () => {
     assert.equal(limit.reached("b"), false);
   });
 
-  it("forgets each use when the window has passed over it", () => {
+  it("forgets each use when it has left the window", () => {
     const { limit, clock } = open(3);
     for (let i = 0; i < 3; i++) {
       limit.count("a");
@@ -43,7 +43,7 @@ describe("a rate limit", () => {
     assert.equal(limit.used("a"), 0);
   });
 
-  it("lets no more through in any window than it may, at any pace", () => {
+  it("allows no more than the limit in any window, at any pace", () => {
     for (const pace of [1, 37, 999, 1000, 1001, 7000]) {
       const { limit, clock } = open(10);
       const passed: number[] = [];
@@ -59,20 +59,20 @@ describe("a rate limit", () => {
         const next = passed[i + 10];
         assert(next === undefined || next - at >= MINUTE, `11 in ${next! - at} ms, pace ${pace}`);
       });
-      // Nor much less: what is forgotten late is a sixtieth of the window late.
+      // Nor much less: a use is forgotten a sixtieth of the window late at most.
       const possible = Math.min(5 * MINUTE / pace, 40);
       assert(passed.length >= possible, `${passed.length} at a pace of ${pace}`);
     }
   });
 
-  it("counts what is under way, so that many at once are no way around it", () => {
+  it("counts pending uses, so that concurrent ones cannot evade it", () => {
     const { limit } = open(3);
     limit.count("a");
     const [first, second, third] = [limit.begin("a"), limit.begin("a"), limit.begin("a")];
     assert(first !== undefined && second !== undefined);
     assert.equal(third, undefined);
     assert.equal(limit.reached("a"), false, "they may come to nothing");
-    // One that does not count gives its place back, and only once.
+    // A use that does not count is given back, and only once.
     first(false);
     first(false);
     assert.equal(limit.free("a"), true);
@@ -83,7 +83,7 @@ describe("a rate limit", () => {
     assert.equal(limit.reached("a"), true);
   });
 
-  it("remembers so many keys, and what is under way whatever there is besides", () => {
+  it("remembers a limited number of keys, and all pending uses", () => {
     const { limit } = open(1, 100);
     const end = limit.begin("under way");
     limit.count("used");

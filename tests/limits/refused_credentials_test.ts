@@ -1,4 +1,4 @@
-/** Refused credentials by address: what is remembered, and what is forgotten first. */
+/** Refused credentials by address: which are remembered, and which are forgotten first. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RefusedCredentials } from "../../src/limits/refused_credentials.ts";
@@ -17,7 +17,7 @@ describe("refused credentials", () => {
     assert.equal(refused.add(HERE, "a"), true);
   });
 
-  it("of one address are so many: those refused longest ago are forgotten", () => {
+  it("of one address are limited: those refused longest ago are forgotten", () => {
     const refused = new RefusedCredentials({ most: 3 });
     for (const name of ["a", "b", "c", "a", "d"]) refused.add(HERE, name);
     assert.deepEqual(
@@ -26,7 +26,7 @@ describe("refused credentials", () => {
     );
   });
 
-  it("of all addresses are so many: those of the address refused longest ago are forgotten", () => {
+  it("of all addresses are limited: those of the address refused longest ago are forgotten", () => {
     const refused = new RefusedCredentials({ most: 3, capacity: 4 });
     refused.add(HERE, "a");
     refused.add(HERE, "b");
@@ -35,7 +35,7 @@ describe("refused credentials", () => {
     refused.add("192.0.2.3", "a");
     assert.equal(refused.has(THERE, "a"), false);
     assert.equal(refused.has(HERE, "a"), true);
-    // What was taken out makes room.
+    // Removed ones make room.
     for (const name of ["a", "b", "c"]) refused.delete(HERE, name);
     for (const name of ["a", "b", "c"]) refused.add("192.0.2.4", name);
     assert.equal(refused.has("192.0.2.3", "a"), true);

@@ -1,4 +1,4 @@
-/** A semaphore by the clock: how many hold it, who is next, and how long the others wait. */
+/** A semaphore on a clock: how many hold it, which waiter is next, and how long the others wait. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Release, Semaphore } from "../../src/limits/semaphore.ts";
@@ -10,7 +10,7 @@ function open(permits: number) {
 }
 
 describe("a semaphore", () => {
-  it("is held by so many at once, and passes to the waiters in their order", async () => {
+  it("is held by a limited number, and passes to the waiters in order", async () => {
     const { clock, semaphore } = open(2);
     const first = semaphore.tryAcquire()!;
     const second = (await semaphore.acquire(1000))!;
@@ -35,20 +35,20 @@ describe("a semaphore", () => {
     assert.equal(semaphore.tryAcquire(), undefined);
   });
 
-  it("is waited for so long and no longer, and goes to no waiter that has left", async () => {
+  it("is awaited for a limited time, and passes to no waiter that has left", async () => {
     const { clock, semaphore } = open(1);
     const release = semaphore.tryAcquire()!;
     const late = semaphore.acquire(1000);
     clock.pass(999);
-    const patient = semaphore.acquire(1000);
+    const inTime = semaphore.acquire(1000);
     clock.pass(1);
     assert.equal(await late, undefined);
     release();
-    assert.notEqual(await patient, undefined);
+    assert.notEqual(await inTime, undefined);
     assert.equal(semaphore.tryAcquire(), undefined);
   });
 
-  it("is waited for by a thousand; more are rejected at once", async () => {
+  it("is awaited by a thousand; more are rejected immediately", async () => {
     const { clock, semaphore } = open(1);
     semaphore.tryAcquire();
     const waiting = Array.from({ length: 1000 }, () => semaphore.acquire(1000));

@@ -1,4 +1,4 @@
-/** The queue of logins that have not worked before: who is next, and how many may wait. */
+/** The queue of logins that have not worked before: which is next, and how many may wait. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { RateLimit } from "../../src/limits/rate_limit.ts";
@@ -12,7 +12,7 @@ function open(most: number) {
   const clock = new FakeClock();
   const limit = new RateLimit({ rate: { most, window: WINDOW }, clock });
   const queue = new UnverifiedLoginQueue(limit, () => undefined, clock);
-  /** What a login has got so far. */
+  /** A login's result so far. */
   const state = async (login: unknown) => {
     const first = await Promise.race([login, Promise.resolve("waiting")]);
     return typeof first === "function" ? "begun" : first;
@@ -21,7 +21,7 @@ function open(most: number) {
 }
 
 describe("the queue of unverified logins", () => {
-  it("lets no login overtake those that wait, though the window has made room meanwhile", async () => {
+  it("lets no login overtake waiting ones, although the window has made room meanwhile", async () => {
     const { clock, limit, queue, state } = open(2);
     limit.count(HERE);
     clock.pass(WINDOW - 10_000);

@@ -1,4 +1,4 @@
-/** Which mailboxes an address field names (RFC 5322 §3.4), and which of them nobody reads otherwise. */
+/** The mailboxes of an address field (RFC 5322 §3.4), and which of them all readers read alike. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -114,6 +114,12 @@ const FIELDS: readonly (readonly [name: string, body: string, items: readonly st
   ["words that are no address", "postmaster, Ann <ann>, @x.test, a@", ["?", "?", "?", "?"]],
   ["empty brackets", "a@x.test <>", ["?a@x.test"]],
   ["a bracket that does not end", "A <a@x.test", ["?a@x.test"]],
+  ["two addresses without a comma", "a@x.test b@x.test, <a@x.test> <b@x.test>", [
+    "?a@x.test",
+    "?a@x.test",
+  ]],
+  ["a quoted address after the brackets", '<a@x.test> "b"@x.test', ["?a@x.test"]],
+  ["a colon after the brackets, which begins no group", "A <a@x.test>: b@x.test;", ["?a@x.test"]],
   ["a comment that does not end", "a@x.test (b@x.test, c@x.test", ["?a@x.test"]],
   ["a quote that does not end", 'a@x.test, "b@x.test, c@x.test', ["a@x.test", "?"]],
   ["a control character", "a@x.test, b@x\x01, c@x.test", ["a@x.test", "?b@x"]],
@@ -124,7 +130,7 @@ describe("the items of an address field (RFC 5322 §3.4)", () => {
     it(`are read with ${name}`, () => assert.deepEqual(read(body), items));
   }
 
-  it("are unknown where a backslash may be half of a character in another charset", () => {
+  it("are unknown if a backslash may be half of a character in another charset", () => {
     // In Shift JIS \x81\x5c is a dash, and the quoted string ends before the bracket.
     const types = (body: string) => parseAddressList(Buffer.from(octets(body))).items.map(type);
     const type = (item: Item) => item.type;
@@ -133,7 +139,7 @@ describe("the items of an address field (RFC 5322 §3.4)", () => {
     assert.deepEqual(types('"\x81" <a@x.test>'), ["mailbox"]);
   });
 
-  it("are not certain where octets are no UTF-8: another address may have others", () => {
+  it("are ambiguous if octets are not UTF-8: they may mean another address", () => {
     const { items } = parseAddressList(Buffer.from(octets("\xf6@x.test, J [x] <\xf6@x.test>")));
     assert.deepEqual(items.map((item) => item.type === "mailbox" && item.unambiguous), [
       false,
@@ -141,14 +147,14 @@ describe("the items of an address field (RFC 5322 §3.4)", () => {
     ]);
   });
 
-  it("are regular where commas alone stand between them", () => {
+  it("are regular if only commas separate them", () => {
     const regular = (body: string) => parseAddressList(Buffer.from(body)).regular;
     assert(regular("a@x.test, T: b@x.test; , <c@x.test>"));
     assert(!regular("a@x.test; b@x.test"));
     assert(!regular("T:; a@x.test"));
   });
 
-  it("lie one after the other in any octets, with nothing but separators between", () => {
+  it("follow each other in any octets, with only separators in between", () => {
     const piece = fc.oneof(
       fc.constantFrom(...'@<>()"\\,;: []\0\t', "\r\n ", "a", "x.y", "a@x", "T:", "\xff"),
       fc.string({ unit: "binary-ascii", maxLength: 4 }),

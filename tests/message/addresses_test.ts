@@ -1,4 +1,4 @@
-/** When two addresses are the same, and what is one. */
+/** When two addresses are the same, and what an address is. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { addressKey, isAddress, isNormalized } from "../../src/message/addresses.ts";
@@ -74,17 +74,17 @@ describe("an address", () => {
 });
 
 describe("an address longer than any may be (RFC 5321 §4.5.3.1)", () => {
-  // Marks that NFC would put in another order.
+  // Marks that NFC would reorder.
   const marks = "\u0345\u0327".repeat(200);
   for (const address of [`a${marks}@x.test`, `a@x${marks}.test`, `"${marks}"@x.test`]) {
-    it(`is none, and is not normalized: ${address.length} characters`, () => {
+    it(`is not an address, and is not normalized: ${address.length} characters`, () => {
       assert.equal(isAddress(address), false);
       assert.equal(isNormalized(address), false);
       assert.equal(addressKey(address), address);
     });
   }
 
-  it("has a local part of 64 octets and a domain of 255, each of which may be there", () => {
+  it("has more than a local part of 64 octets and a domain of 255, which are both allowed", () => {
     const domain = `${"d".repeat(63)}.`.repeat(3) + "d".repeat(63);
     const longest = `${"L".repeat(64)}@${domain}`;
     assert.equal(addressKey(longest), longest.toLowerCase());

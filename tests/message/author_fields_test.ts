@@ -1,5 +1,5 @@
 /**
- * From and Sender as people and programs write them, and the form in which every reader finds the same
+ * From and Sender as written by people and programs, and the form in which every reader finds the same
  * author (RFC 5322 §3.2.5, §3.4, §3.6.2). Inputs and results are octets, one character each.
  */
 import assert from "node:assert/strict";
@@ -22,10 +22,10 @@ const ANN = "ann@sender.example";
 const TOP = `${DATE}${MESSAGE_ID}To: c@x.test\r\n`;
 
 interface Result {
-  /** The fields but for those that every message has. */
+  /** The fields except those that every message has. */
   readonly fields: string;
   readonly sender: string;
-  /** Whom the relay checks; `?` before what cannot be read for certain. */
+  /** The addresses that the relay checks; `?` before ambiguous ones. */
   readonly named: readonly string[];
 }
 
@@ -50,7 +50,7 @@ function prepare(
 
 type Row = readonly [from: string, expected: string];
 
-/** By what is wrong with them. The address that is expected may be the sender's. */
+/** By fault. The expected address may be the sender's. */
 const MENDED: Readonly<Record<string, readonly Row[]>> = {
   "an address as a bare display name": [
     ["printer@example.com <printer@example.com>", "<printer@example.com>"],
@@ -146,12 +146,12 @@ const MENDED: Readonly<Record<string, readonly Row[]>> = {
     // Shift JIS, whose second octets are `\`, `[` and `@`.
     ["\x83\x5c\x83\x6a\x81\x5b <scan@example.com>", "<scan@example.com>"],
     ["\x83\x40\x83\x6a <scan@example.com>", "<scan@example.com>"],
-    // ISO-2022-JP says what it is.
+    // ISO-2022-JP declares itself.
     ["\x1b$B%9%-%c%J\x1b(B <scan@example.com>", "=?utf-8?B?44K544Kt44Oj44OK?= <scan@example.com>"],
   ],
 };
 
-/** Those that nobody can misread. */
+/** Fields that no reader misreads. */
 const SOUND: readonly string[] = [
   "scan@example.com",
   "<scan@example.com>",
@@ -173,7 +173,7 @@ const SOUND: readonly string[] = [
   "o'neil+x=y@example.com",
 ];
 
-/** Legal names that are, or hold, another's address. */
+/** Legal names that are, or contain, another address. */
 const NAMED_LIKE_ANOTHER: readonly string[] = [
   '"boss@corp.example" <ann@sender.example>',
   "\"'boss@corp.example' via Forms\" <ann@sender.example>",
@@ -184,12 +184,12 @@ const NAMED_LIKE_ANOTHER: readonly string[] = [
   "=?utf-16be?b?AGIAbwBzAHMAQABjAA==?= <ann@sender.example>",
   "(boss@corp.example) <ann@sender.example>",
   '"boss\xef\xbc\xa0corp.example" <ann@sender.example>',
-  // Some readers know more charsets than others, and some decode what does not end.
+  // Some readers know more charsets than others, and some decode unterminated words.
   "=?utf-7?q?boss+AEA-corp?= <ann@sender.example>",
   '"=?utf-8?q?boss=40corp" <ann@sender.example>',
 ];
 
-/** Two readers or more take somebody else than the last for the author. */
+/** At least two readers take another address than the last for the author. */
 const ESCAPES: readonly string[] = [
   "boss@corp.example <ann@sender.example>",
   "boss@corp.example\t<ann@sender.example>",
@@ -204,7 +204,7 @@ const ESCAPES: readonly string[] = [
   "=?utf-8?q?boss=40corp.example?=@x <ann@sender.example>",
 ];
 
-/** It is not clear who is meant. */
+/** The author is ambiguous. */
 const DOUBTFUL: readonly string[] = [
   "boss@corp.example ann@sender.example",
   "<boss@corp.example> <ann@sender.example>",
@@ -223,7 +223,7 @@ const DOUBTFUL: readonly string[] = [
 describe("a From field", () => {
   for (const [what, rows] of Object.entries(MENDED)) {
     for (const [from, expected] of rows) {
-      it(`is mended that has ${what}: ${JSON.stringify(from)}`, () => {
+      it(`is repaired that has ${what}: ${JSON.stringify(from)}`, () => {
         const [, address = ""] = /<([^<>]*)>$/.exec(expected) ?? [];
         for (const restricted of [false, true]) {
           assert.deepEqual(prepare(`From: ${from}\r\n`, { restricted }), {
@@ -248,7 +248,7 @@ describe("a From field", () => {
   }
 
   for (const from of NAMED_LIKE_ANOTHER) {
-    it(`loses a name like another's address where senders are restricted: ${JSON.stringify(from)}`, () => {
+    it(`loses a name like another address if senders are restricted: ${JSON.stringify(from)}`, () => {
       const free = prepare(`From: ${from}\r\n`, {}, ANN);
       assert("fields" in free);
       assert.equal(free.fields, `From: ${from}\r\n`, "nothing is restricted: the name is legal");
@@ -273,7 +273,7 @@ describe("a From field", () => {
   }
 
   for (const from of DOUBTFUL) {
-    it(`that is not clear is what an account with restricted senders is asked about: ${JSON.stringify(from)}`, () => {
+    it(`that is ambiguous is checked against restricted senders: ${JSON.stringify(from)}`, () => {
       const result = prepare(`From: ${from}\r\n`, { restricted: true }, ANN);
       assert("named" in result);
       const [named, ...others] = result.named;
@@ -282,7 +282,7 @@ describe("a From field", () => {
     });
   }
 
-  it("stays where it is not clear, but names somebody, and nothing is restricted", () => {
+  it("stays if it is ambiguous but has an address, and nothing is restricted", () => {
     for (const from of ["boss@corp.example ann@sender.example", '"odd,name"@x.test']) {
       const result = prepare(`From: ${from}\r\n`, {}, ANN);
       assert("fields" in result);
@@ -290,7 +290,7 @@ describe("a From field", () => {
     }
   });
 
-  it("in another charset: however Content-Type names it (RFC 2045 §5.1, RFC 2231)", () => {
+  it("is read in another charset, however Content-Type names it (RFC 2045 §5.1, RFC 2231)", () => {
     const types = [
       "text/plain; charset = iso-8859-1",
       "text/plain; (western) charset=iso-8859-1",
@@ -306,7 +306,7 @@ describe("a From field", () => {
     }
   });
 
-  it("in another charset has its name in UTF-8, where Content-Type names the charset", () => {
+  it("in another charset gets its name in UTF-8, if Content-Type names the charset", () => {
     const names: readonly (readonly [charset: string, name: string, word: string])[] = [
       ["shift_jis", "\x83\x5c\x83\x6a\x81\x5b", "44K944OL44O8"],
       ["cp932", "\x83\x40\x83\x6a", "44Kh44OL"],
@@ -320,7 +320,7 @@ describe("a From field", () => {
     }
   });
 
-  it("has no name that is longer than a line: what would be a name is none", () => {
+  it("loses a name that is longer than a line", () => {
     for (const filler of ["x", "x ", "\xfc", "(", '"', "=?", "=?utf-8?q?x?= ", "\\", "x@"]) {
       const name = filler.repeat(Math.ceil(100_000 / filler.length));
       const lines = name.replace(/.{900}/g, "$&\r\n ");
@@ -332,7 +332,7 @@ describe("a From field", () => {
 });
 
 describe("several authors (RFC 5322 §3.6.2)", () => {
-  it("stay, each with a legal name, and the sender answers for them", () => {
+  it("stay, each with a legal name, and Sender is the responsible one", () => {
     const lists: readonly Row[] = [
       ["ann@x.test, Bea <bea@x.test>", "ann@x.test, Bea <bea@x.test>"],
       ["ann@x.test; Bea <bea@x.test>", "<ann@x.test>,\r\n\tBea <bea@x.test>"],
@@ -351,7 +351,7 @@ describe("several authors (RFC 5322 §3.6.2)", () => {
     }
   });
 
-  it("of a group stay (RFC 6854), in a list where readers must not disagree", () => {
+  it("of a group stay (RFC 6854), as a list if readers must not disagree", () => {
     const from = "Team: ann@x.test, Bea <bea@x.test>;";
     const named = ["ann@x.test", "bea@x.test"];
     assert.deepEqual(prepare(`From: ${from}\r\n`), {
@@ -366,7 +366,7 @@ describe("several authors (RFC 5322 §3.6.2)", () => {
     });
   });
 
-  it("of several From fields are one where they are the same", () => {
+  it("of several From fields are merged if they are the same", () => {
     const same: readonly (readonly [header: string, expected: string])[] = [
       ["From: Ann <a@x.test>\r\nFrom: Ann <a@x.test>\r\n", "From: Ann <a@x.test>\r\n"],
       ["From: A <a@x.test>\r\nX: y\r\nfrom: A@X.test\r\n", "From: A <a@x.test>\r\nX: y\r\n"],
@@ -393,7 +393,7 @@ describe("several authors (RFC 5322 §3.6.2)", () => {
 
 describe("a Sender field", () => {
   for (const [what, rows] of Object.entries(MENDED)) {
-    it(`is mended as From is that has ${what}`, () => {
+    it(`is repaired like From that has ${what}`, () => {
       for (const [sender, expected] of rows) {
         const result = prepare(`Sender: ${sender}\r\nFrom: a@x.test\r\n`);
         assert("fields" in result);
@@ -402,7 +402,7 @@ describe("a Sender field", () => {
     });
   }
 
-  it("that is empty goes, and is written where several authors need one", () => {
+  it("is removed if it is empty, and added if several authors need one", () => {
     const result = prepare("Sender: \r\n\t\r\nFrom: a@x.test\r\nSender:\r\n");
     assert("fields" in result);
     assert.equal(result.fields, "From: a@x.test\r\n");
@@ -411,7 +411,7 @@ describe("a Sender field", () => {
     assert.equal(several.fields, `Sender: <${SCAN}>\r\nFrom: a@x.test, b@x.test\r\n`);
   });
 
-  it("that is not clear is what an account with restricted senders is asked about", () => {
+  it("that is ambiguous is checked against restricted senders", () => {
     for (const sender of DOUBTFUL) {
       const result = prepare(`From: ${ANN}\r\nSender: ${sender}\r\n`, { restricted: true }, ANN);
       assert("named" in result);
@@ -423,13 +423,13 @@ describe("a Sender field", () => {
 
 describe("Resent-From and Resent-Sender, which some readers show as the sender (RFC 5322 §3.6.6)", () => {
   const resent = "Resent-From: boss@corp.example\r\nResent-Sender: boss@corp.example\r\n";
-  it("stay where senders are not restricted", () => {
+  it("stay if senders are not restricted", () => {
     const result = prepare(`${resent}From: ${ANN}\r\n`, {}, ANN);
     assert("fields" in result);
     assert.equal(result.fields, `${resent}From: ${ANN}\r\n`);
   });
   for (const account of [{ restricted: true }, { fromEmail: ANN }]) {
-    it(`go where they are: ${JSON.stringify(account)}`, () => {
+    it(`are removed if senders are restricted: ${JSON.stringify(account)}`, () => {
       const result = prepare(`${resent}From: ${ANN}\r\nResent-To: c@x.test\r\n`, account, ANN);
       assert("fields" in result);
       assert.equal(result.fields, `From: ${ANN}\r\nResent-To: c@x.test\r\n`);
@@ -443,7 +443,7 @@ describe("from_email", () => {
       for (const fromEmail of [ANN, "own@sender.example"]) {
         const result = prepare(`From: ${from}\r\nSender: ${from}\r\n`, { fromEmail }, "");
         assert("fields" in result);
-        // All but the words beside an address.
+        // All but the words next to an address.
         assert.equal(result.fields.replace(/[A-Z]\w+ /, ""), `From: <${fromEmail}>\r\n`);
         assert.deepEqual(result.named, [fromEmail]);
       }
@@ -453,7 +453,7 @@ describe("from_email", () => {
 
 describe("a sender that other mail systems read differently", () => {
   for (const address of ['"<"@x.y', '"a,b"@x.test', '"=?utf-8?q?a=40b?="@x.test']) {
-    it(`is refused, as such a recipient is: ${address}`, () => {
+    it(`is refused, like such a recipient: ${address}`, () => {
       const refused = "550 5.1.7 DOUBTFUL_SENDER";
       assert.deepEqual(prepare(`From: ${address}\r\n`, {}, ""), { refused });
       assert.deepEqual(prepare(`From: a@x.test\r\n`, {}, address), { refused });
@@ -465,7 +465,7 @@ describe("a sender that other mail systems read differently", () => {
 });
 
 describe("what is sent", () => {
-  it("stays as it is when it is sent once more, whatever it was made of", () => {
+  it("stays unchanged when it is sent again, whatever it was made from", () => {
     for (const account of [{}, { restricted: true }, { fromEmail: ANN }]) {
       for (const [from, sender] of generated(20261130, 2000)) {
         const header = `From:${from}\r\n${sender === undefined ? "" : `Sender:${sender}\r\n`}`;
@@ -479,7 +479,7 @@ describe("what is sent", () => {
   });
 });
 
-describe("of fields that may stand once (RFC 5322 §3.6, RFC 2045 §4)", () => {
+describe("of fields that may occur once (RFC 5322 §3.6, RFC 2045 §4)", () => {
   const FIELDS = ["Subject: s", "MIME-Version: 1.0", "Reply-To: r@x.test"];
   for (const field of [...FIELDS, "Date: Thu, 5 Nov 2026 06:07:09 +0000", "Message-ID: <1@x>"]) {
     it(`the first stays: ${field}`, () => {

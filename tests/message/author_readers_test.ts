@@ -1,5 +1,5 @@
 /**
- * Nobody else is seen as the author than whom the relay has let through: by postal-mime, mailparser, and
+ * Readers see no other author than the relay has accepted: postal-mime, mailparser, and
  * both parsers of Python. `npm run bench -- authors` does the same for longer, with fresh seeds.
  */
 import assert from "node:assert/strict";
@@ -11,9 +11,9 @@ import { hasPython, readersOf } from "./readers/readers.ts";
 const SEED = 20261129;
 const COUNT = 3000;
 
-/** What has been found once. */
+/** Earlier findings. */
 const EXAMPLES: readonly string[] = [
-  // Python decodes an encoded word that does not end, and takes the brackets in it for an address.
+  // Python decodes an unterminated encoded word, and takes the brackets in it for an address.
   " 0c=3E=ann@sender.example =?utf-8?q?=3Cb=4",
   " xample=3E?=, <ann@sender.example>;Doe?, John, =?utf-8?q?=3Cann=40sender=2Ee",
   " =?x?q?ceo@corp.example?==40<ann@sender.example>",
@@ -22,7 +22,7 @@ const EXAMPLES: readonly string[] = [
   " \x81[ <bea@sender.example>",
 ];
 
-describe("the authors that readers of mail find", () => {
+describe("the authors that mail readers find", () => {
   it("are read by all four", async (test) => {
     if (!await hasPython()) return test.skip("there is no Python 3");
     const header = "From: Boss <boss@corp.example>\r\nSender: ann@sender.example\r\n\r\n";
@@ -33,14 +33,14 @@ describe("the authors that readers of mail find", () => {
     }
   });
 
-  it(`are none but those that the relay let through, in ${COUNT} generated headers`, async () => {
+  it(`are those that the relay accepted, in ${COUNT} generated headers`, async () => {
     const { sent, refused, found, differences } = await compare(generated(SEED, COUNT));
     assert.deepEqual(differences.slice(0, 5).map(shown), []);
-    // Most are let through, and readers find somebody in most of these.
+    // Most are accepted, and readers find an author in most of these.
     assert(sent > COUNT * 2 && refused > COUNT / 4 && found > sent * 2);
   });
 
-  it("are none but those in what was found before", async () => {
+  it("are those that the relay accepted, in earlier findings", async () => {
     const bodies = EXAMPLES.flatMap((
       body,
     ): [string, string?][] => [[body], [" ann@sender.example", body]]);

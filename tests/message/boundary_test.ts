@@ -1,4 +1,4 @@
-/** The boundary of a multipart, in whatever form it is given (RFC 2046 §5.1.1, RFC 2231 §3). */
+/** The boundary of a multipart, in every form (RFC 2046 §5.1.1, RFC 2231 §3). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { canonical } from "../../src/graph/canonical.ts";
@@ -21,7 +21,7 @@ function message(parameters: string, boundary: string, ...parts: string[]): stri
     parts.map((part) => `--${boundary}\r\n${part}`).join("") + `--${boundary}--\r\n`;
 }
 
-/** Parameters, and what they mean where the delimiter lines say so. */
+/** Parameters, and the boundary that they mean if its delimiter lines exist. */
 const FORMS: readonly (readonly [parameters: string, boundary: string])[] = [
   [';\r\n boundary*0="abc-";\r\n boundary*1="def"', "abc-def"],
   ['; boundary*1="def"; boundary*0=abc-', "abc-def"],
@@ -33,7 +33,7 @@ const FORMS: readonly (readonly [parameters: string, boundary: string])[] = [
   ["; boundary*0=one; boundary*2=two", "one"],
   ["; boundary*0=one; boundary*2=two", "onetwo"],
   ["; boundary*0=one; boundary*0=no; boundary*1=two", "onetwo"],
-  // Beside a plain one: the one whose delimiter lines are there.
+  // Next to a plain one: the one whose delimiter lines exist.
   ["; boundary=plain; boundary*0=pie; boundary*1=ces", "plain"],
   ["; boundary=plain; boundary*0=pie; boundary*1=ces", "pieces"],
   ["; boundary*0=pie; boundary*1=ces; boundary=plain", "plain"],
@@ -74,7 +74,7 @@ describe("a boundary", () => {
     });
   }
 
-  it("is none that readers agree on where the delimiter lines of two are there", () => {
+  it("is ambiguous if the delimiter lines of two exist", () => {
     const parameters = "; boundary=one; boundary*0=t; boundary*1=wo";
     const both =
       message(parameters, "one", QP).replace(/--one--\r\n$/, "--two\r\n\r\n--two--\r\n") +
@@ -87,7 +87,7 @@ describe("a boundary", () => {
     }
   });
 
-  it("is looked for in few ways, however many are given", () => {
+  it("is searched in few forms, however many are given", () => {
     const parameters = Array.from({ length: 150 }, (_, i) => `; boundary=b${i}; boundary*${i}=c`);
     const text = message(parameters.join(""), "never", ...Array<string>(20_000).fill("x\r\n"));
     const before = performance.now();
@@ -98,7 +98,7 @@ describe("a boundary", () => {
 });
 
 describe("many long boundaries", () => {
-  /** Milliseconds for a multipart in each of whose parts so many boundaries are, with this in them. */
+  /** Milliseconds for a multipart whose parts each have so many boundaries that contain this. */
   function timeFor(filling: string): number {
     const type = Array.from({ length: 60 }, (_, i) => `;\r\n boundary="${i}${filling}z"`).join("");
     const parts = `--b\r\nContent-Type: multipart/mixed${type}\r\n\r\n`.repeat(20);
@@ -115,7 +115,7 @@ describe("many long boundaries", () => {
     return best;
   }
 
-  it("take no longer to read where white space stands in the middle (CWE-1333)", () => {
+  it("take no longer to read with white space in the middle (CWE-1333)", () => {
     const plain = timeFor("x".repeat(980));
     const white = timeFor(" ".repeat(980));
     assert(white < 8 * plain + 50, `${white} ms, and ${plain} ms without white space`);

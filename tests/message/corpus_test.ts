@@ -1,6 +1,6 @@
 /**
- * The e-mail test corpus of CPython (Debian: libpython3.11-testsuite): messages good and broken, and
- * some files that are none. Each comes out equal, apart from line ends and transfer encodings.
+ * The e-mail test corpus of CPython (Debian: libpython3.11-testsuite): valid and broken messages, and
+ * some other files. Each stays equal, apart from line ends and transfer encodings.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -46,22 +46,22 @@ function withLineEnds(text: string): string {
   return text.replace(/\r*\n|\r/g, (end) => end === "\r" ? " " : "\r\n");
 }
 
-/** Behind the first empty line. */
+/** After the first empty line. */
 function bodyOf(text: string): string {
   const at = text.indexOf("\r\n\r\n");
   return at < 0 ? "" : text.slice(at + 4);
 }
 
-describe("CPython's test corpus", { skip: present ? false : `${FOLDER} is not there` }, () => {
+describe("CPython's test corpus", { skip: present ? false : `${FOLDER} is missing` }, () => {
   const files = present ? readdirSync(FOLDER).sort() : [];
 
-  it("is there", () => assert.ok(files.length >= 60));
+  it("is present", () => assert.ok(files.length >= 60));
 
   for (const name of files) {
     const original = present ? readFileSync(`${FOLDER}/${name}`).toString("latin1") : "";
     const repaired = withLineEnds(original);
 
-    it(`comes out equal, octet for octet, but for line ends: ${name}`, () => {
+    it(`stays equal, octet for octet, except for line ends: ${name}`, () => {
       for (const size of [1, 100_000]) {
         const result = canonical(inBlocks(original, size), { reencodeQuotedPrintable: false });
         assert.equal(textOf(result), repaired);
@@ -75,7 +75,7 @@ describe("CPython's test corpus", { skip: present ? false : `${FOLDER} is not th
       assert.deepEqual(await seen(result), await seen(repaired));
     });
 
-    it(`is prepared with its body as it is, or refused with a reason: ${name}`, () => {
+    it(`is prepared with its body unchanged, or refused with a reason: ${name}`, () => {
       const blocks = inBlocks(original, 1000);
       const { reencodeQuotedPrintable } = OPTIONS;
       const result = prepareMessage(blocks, envelope(["a@x.test"]), OPTIONS);
@@ -90,7 +90,7 @@ describe("CPython's test corpus", { skip: present ? false : `${FOLDER} is not th
       }
     });
 
-    it(`is divided into contents of equal size, or not at all: ${name}`, async () => {
+    it(`is split into contents of equal size, or not at all: ${name}`, async () => {
       const result = extractAttachments(inBlocks(original, 1000), Math.floor(original.length / 2));
       if (result.type === "tooLarge") return;
       const before = await seen(original);

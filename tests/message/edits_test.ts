@@ -1,4 +1,4 @@
-/** Edits of a message: what stays is shared, what goes is gone, wherever the blocks are split. */
+/** Edits of a message: kept octets are shared, wherever the blocks are split. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
@@ -34,7 +34,7 @@ describe("edits", () => {
     ));
   });
 
-  it("leave blocks that they do not touch as they are", () => {
+  it("share blocks that they do not touch", () => {
     const message = content("head", "body", "tail");
     assert.equal(applyEdits(message, []), message);
     const edited = applyEdits(message, [{ start: 1, end: 3, octets: octets("x") }]);
@@ -43,7 +43,7 @@ describe("edits", () => {
     assert.equal(edited.at(-2), message[1]);
   });
 
-  it("are made at the very end, and in a message of nothing", () => {
+  it("are made at the very end, and in an empty message", () => {
     const last = { start: 4, end: 4, octets: octets("!") };
     assert.equal(textOf(applyEdits(content("te", "xt"), [last])), "text!");
     assert.equal(textOf(applyEdits([], [{ start: 0, end: 0, octets: octets("!") }])), "!");

@@ -11,7 +11,7 @@ import { DATE, MESSAGE_ID, prepared, RECEIVED } from "../graph/preparing.ts";
 
 const FROM = "From: me@x.test\r\n";
 
-/** The header as Graph gets it, behind the Received field. One character an octet. */
+/** The header as Graph gets it, after the Received field. One character per octet. */
 function header(fields: string, recipients: readonly string[] = ["a@x.test"]): string {
   const text = textOf(
     prepared(content(`${FROM}${DATE}${MESSAGE_ID}${fields}\r\nhi\r\n`), recipients),
@@ -40,7 +40,7 @@ const numbered = (count: number, make: (i: string) => string) =>
 describe("a list of addresses without white space", () => {
   const recipients = numbered(60, (i) => `recipient${i}@example.org`);
 
-  it("is folded behind commas, and names the same recipients", () => {
+  it("is folded after commas, and names the same recipients", () => {
     const result = header(`To: ${recipients.join(",")}\r\nSubject: field\r\n`, recipients);
     assertLines(result);
     const to = field(result, "To");
@@ -52,7 +52,7 @@ describe("a list of addresses without white space", () => {
       addressParser(unfolded(to).slice(3)).map(({ address }) => address),
       recipients,
     );
-    // Nobody was missing.
+    // No recipient was missing.
     assert.doesNotMatch(result, /^Bcc/m);
   });
 
@@ -81,12 +81,12 @@ describe("a list of addresses without white space", () => {
     }
   }
 
-  it("is folded anew where words of names are left out", () => {
+  it("is folded again when words of names are removed", () => {
     const list = numbered(90, (i) => `=?utf-8?Q?Doe,;_${i}?=<r${i}@x.test>`).join(",");
     assertLines(header(`To: ${list}\r\n`, numbered(90, (i) => `r${i}@x.test`)));
   });
 
-  it("is folded where names get quotes, and in what is kept of it", () => {
+  it("is folded when names get quotes, also in the kept part", () => {
     const list = numbered(70, (i) => `Jo [${i}]<r${i}@x.test>`).join(",");
     const others = `${list},${numbered(30, (i) => `other${i}@x.test`).join(",")}`;
     const result = header(`To: ${others}\r\n`, numbered(70, (i) => `r${i}@x.test`));
@@ -94,7 +94,7 @@ describe("a list of addresses without white space", () => {
     assert.match(result, /^X-Original-To:/m);
   });
 
-  it("is not folded within an address, a comment or what is open to the end", () => {
+  it("is not folded within an address, a comment or an unterminated item", () => {
     for (
       const body of [
         `a<@a.test,@b.test,${"@c.test,".repeat(200)}:d@x.test>`,
@@ -196,7 +196,7 @@ describe("other fields without white space", () => {
     );
   });
 
-  it("are folded between what a list is at (RFC 2369)", () => {
+  it("are folded between the URLs of a mailing list (RFC 2369)", () => {
     const urls = numbered(40, (i) => `<https://x.test/a,b?${i}${"z".repeat(20)}>`).join(",");
     const result = header(`List-Unsubscribe: ${urls}\r\n`);
     assertLines(result);
@@ -206,7 +206,7 @@ describe("other fields without white space", () => {
     );
   });
 
-  it("become encoded words where they are text for people", () => {
+  it("become encoded words if they are text for people", () => {
     for (const text of ["漢字".repeat(400), "x".repeat(1500), `short ${"y".repeat(1200)} end`]) {
       const result = header(`Subject: ${Buffer.from(text).toString("latin1")}\r\n`);
       assertLines(result);
@@ -214,14 +214,14 @@ describe("other fields without white space", () => {
     }
   });
 
-  it("stay as they are where there is no place for it", () => {
+  it("stay unchanged if there is no point to fold at", () => {
     assert.match(header(`X-Long: ${"x".repeat(1500)}\r\n`), /^X-Long:\r\n x{1500}\r\n$/m);
     assert.match(header(`X-Long:${"x,".repeat(750)}\r\n`), /^X-Long:(?:x,){750}\r\n$/m);
   });
 });
 
 describe("any field", () => {
-  it("has the same octets once it is folded, but for white space where it means nothing", () => {
+  it("has the same octets after folding, except for insignificant white space", () => {
     const piece = fc.oneof(
       fc.constantFrom(",", ";", "<", ">", '"', "(", ")", "[", "]", "\\", " ", "\t", "\r\n ", "=?"),
       fc.constantFrom("=?utf-8?Q?a,b?=", "<a@b>", "a@b", "x".repeat(300), "y".repeat(900), "\xff"),
@@ -241,7 +241,7 @@ describe("any field", () => {
     }));
   });
 
-  it("is folded in one go, however long", () => {
+  it("is folded in linear time, however long", () => {
     for (
       const piece of ["a@x.test,", '"', "(", "=?utf-8?B?a?=", "=?", "<", " ", "x ", "\\", "x\r\n "]
     ) {

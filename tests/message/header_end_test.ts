@@ -1,4 +1,4 @@
-/** Where a header ends that has no empty line: at a delimiter of its own (RFC 5322 §2.1, RFC 2046 §5.1.1). */
+/** Where a header without an empty line ends: at its own delimiter (RFC 5322 §2.1, RFC 2046 §5.1.1). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import PostalMime from "postal-mime";
@@ -33,7 +33,7 @@ function refusal(message: string): string {
   return result.type === "rejected" ? result.code : result.type;
 }
 
-describe("a header without an empty line behind it", () => {
+describe("a header without an empty line after it", () => {
   it("ends before a delimiter line of its own boundary", async () => {
     const text = sent(HEADER + TYPE + PARTS);
     assert.equal(text, `${HEADER}${TYPE}\r\n${PARTS}`);
@@ -52,7 +52,7 @@ describe("a header without an empty line behind it", () => {
     ["Content-Type: multipart/mixed; boundary=never\r\n" + TYPE, "abc"],
   ];
   for (const [type, boundary] of types) {
-    it(`ends so with any form of it: ${JSON.stringify(type)}`, () => {
+    it(`ends there with any form of the boundary: ${JSON.stringify(type)}`, () => {
       for (const padding of ["", " ", "\t ", "--"]) {
         const parts = `--${boundary}${padding}\r\nContent-Type: text/plain\r\n\r\nhello\r\n`;
         assert.equal(sent(HEADER + type + parts), `${HEADER}${type}\r\n${parts}`);
@@ -69,7 +69,7 @@ describe("a header without an empty line behind it", () => {
     "X Mailer: foo\r\n",
   ];
   for (const preamble of preambles) {
-    it(`ends before a preamble that such a delimiter follows: ${JSON.stringify(preamble)}`, () => {
+    it(`ends before a preamble followed by such a delimiter: ${JSON.stringify(preamble)}`, () => {
       assert.equal(
         sent(HEADER + TYPE + preamble + PARTS),
         `${HEADER}${TYPE}\r\n${preamble}${PARTS}`,
@@ -77,7 +77,7 @@ describe("a header without an empty line behind it", () => {
     });
   }
 
-  it("ends so before a preamble where it names an encoding that a multipart cannot have", () => {
+  it("ends before a preamble also if it declares an encoding that a multipart cannot have", () => {
     const encoding = "Content-Transfer-Encoding: base64\r\n";
     const [preamble] = preambles;
     assert.equal(
@@ -86,14 +86,14 @@ describe("a header without an empty line behind it", () => {
     );
   });
 
-  it("goes on up to the delimiter where fields that tell so stand before it", () => {
+  it("continues to the delimiter if recognizable fields precede it", () => {
     const bcc = "Bcc: z@z.test\r\n";
     assert.equal(refusal(HEADER + TYPE + "Hello there\r\n" + bcc + PARTS), "BROKEN_HEADER");
     const text = sent(HEADER + TYPE + "X Mailer: foo\r\n" + bcc + PARTS);
     assert.equal(text, `${HEADER}${TYPE}\r\n${PARTS}`);
   });
 
-  it("is broken by another line all the same: it is no delimiter of its own", () => {
+  it("is still broken by another line, which is not its own delimiter", () => {
     for (const line of ["--ab", "--abcd", "--abc d", " --abc", "-abc", "--ABC", "Hello"]) {
       const message = HEADER + TYPE + `${line}\r\n` + PARTS.replace("--abc\r\n", "");
       if (line.startsWith(" ")) assert.equal(refusal(message), "prepared");
@@ -103,7 +103,7 @@ describe("a header without an empty line behind it", () => {
     assert.equal(refusal(HEADER + PARTS), "BROKEN_HEADER");
   });
 
-  it("is looked at in one go, however many lines are nearly delimiters", () => {
+  it("is read in linear time, however many lines are almost delimiters", () => {
     for (
       const lines of [
         "--abcd\r\n".repeat(60_000),

@@ -1,4 +1,4 @@
-/** Where the header section is, and what its fields are (RFC 5322 §2.2, §3.6). */
+/** The extent of the header section, and its fields (RFC 5322 §2.2, §3.6). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
@@ -139,7 +139,7 @@ describe("the header section (RFC 5322 §2.2)", () => {
     });
   }
 
-  it("is found before a body of many blocks, of which none is looked at", () => {
+  it("is found before a body of many blocks, of which none is read", () => {
     const body = new Uint8Array(1000);
     const many = Array.from({ length: 1000 }, () => body);
     const { fields, octets } = readHeader([...content("To: a@x\r\n", "\r\n"), ...many]);
@@ -183,7 +183,7 @@ describe("the header section (RFC 5322 §2.2)", () => {
     });
   }
 
-  it("has fields that lie in it one after the other, whatever the message is", () => {
+  it("has fields that follow each other, whatever the message is", () => {
     const piece = fc.constantFrom("To", ":", " ", "\t", "\r\n", "a@x", "(", "\xff", "\0", "Bcc: b");
     fc.assert(fc.property(anyContent(piece), (message) => {
       const { fields, octets } = readHeader(message);

@@ -27,7 +27,7 @@ function whole(content: LazyContent): Buffer {
 
 describe("a search in pieces", () => {
   const needle = "\r\n--bound-ary";
-  // Near misses, hyphens among them, which the search looks for first.
+  // Near misses, with hyphens, which the search tries first.
   const filler = "\r\n-\r\n--bound\r\n--bound-aryX-----\r\n-bound-ary".replaceAll("aryX", "arX");
 
   for (const distance of [0, 1000, 31_999, 70_000, 300_000]) {
@@ -51,7 +51,7 @@ describe("a large message", () => {
   const lines = `${"x".repeat(70)}\r\n`.repeat(Math.ceil(LARGE / 72));
   const regular = Buffer.from(head + lines);
 
-  it("is handed back as it is where its lines are right, whatever its pieces", () => {
+  it("is returned unchanged if its lines are right, whatever its pieces", () => {
     for (const size of [71, 72, 73, 16_384, regular.length]) {
       const content = cut(regular, size);
       assert.equal(canonical(content, { reencodeQuotedPrintable: true }), content);
@@ -59,7 +59,7 @@ describe("a large message", () => {
   });
 
   for (const [what, bad] of Object.entries({ "a lone LF": "a\nb\r\n", "a lone CR": "a\rb\r\n" })) {
-    it(`gets right lines where ${what} stands, at the end of a piece too`, () => {
+    it(`gets right lines for ${what}, at the end of a piece too`, () => {
       const octets = Buffer.from(head + lines + bad);
       const at = octets.length - 3;
       for (const size of [at, at - 1, octets.length]) {
@@ -71,7 +71,7 @@ describe("a large message", () => {
   }
 
   for (const [what, bad] of [["a NUL", "a\0b\r\n"], ["a long line", `${"y".repeat(999)}\r\n`]]) {
-    it(`becomes base64 where ${what} stands`, () => {
+    it(`becomes base64 for ${what}`, () => {
       const octets = Buffer.from(head + lines + bad);
       const fit = whole(canonical([octets], { reencodeQuotedPrintable: true }));
       const [header, body] = [fit.indexOf("\r\n\r\n"), fit.indexOf("\r\n\r\n") + 4];
@@ -124,7 +124,7 @@ describe("content as base64 (RFC 2045 §6.8)", () => {
 });
 
 describe("the length of base64 content", () => {
-  it("is that of what comes out of it, whatever stands there", () => {
+  it("is that of the decoded content, whatever the text is", () => {
     const texts = fc.array(
       fc.oneof(
         fc.constantFrom("QUJD", "QUI=", "QQ==", "\r\n", "=", "====", "-", "\0", "Q", "QU", "é"),
@@ -140,7 +140,7 @@ describe("the length of base64 content", () => {
     }));
   });
 
-  it("is what an attachment that is taken out says", () => {
+  it("is the size of an extracted attachment", () => {
     const file = Buffer.alloc(LARGE, "The quick brown fox");
     const base64 = file.toString("base64").replace(/.{76}/g, "$&\r\n");
     const detached = extractAttachments([
@@ -157,7 +157,7 @@ describe("the length of base64 content", () => {
 });
 
 describe("an octet by its position", () => {
-  it("is found in either direction, in pieces that lie there and in pieces that are made", () => {
+  it("is found in either direction, in stored and in generated pieces", () => {
     const text = "ab-cd\nef--gh\n".repeat(50);
     const plain = cut(Buffer.from(text, "latin1"), 7);
     const lazy = plain.map((piece, i) =>

@@ -1,4 +1,4 @@
-/** A message that is changed all over is not held a second time (MAX_MEMORY counts it once). */
+/** A message changed everywhere is not held a second time (MAX_MEMORY counts it once). */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -15,7 +15,7 @@ function fill(text: string): Buffer {
   return Buffer.alloc(SIZE, text, "latin1");
 }
 
-/** Attachments by how they come: what is changed in each, and what they decode to. */
+/** Attachments by form: what is changed in each, and what they decode to. */
 const SHAPES: readonly {
   readonly name: string;
   readonly fields: string;
@@ -83,7 +83,7 @@ function message(fields: string, body: Buffer, size: number): Content {
   return pieces;
 }
 
-/** Octets that are held besides those that came. */
+/** Octets held besides those received. */
 function heldBesides(came: Content, content: LazyContent): number {
   const memories = new Set(came.map(({ buffer }) => buffer));
   let held = 0;
@@ -96,7 +96,7 @@ function heldBesides(came: Content, content: LazyContent): number {
 for (const { name, fields, body, decoded } of SHAPES) {
   describe(`a large attachment: ${name}`, () => {
     for (const size of [1_999, 16_384, 3_000_000]) {
-      it(`is held once, in pieces of ${size}, and is what it ought to be when it is read`, () => {
+      it(`is held once, in pieces of ${size}, and reads as expected`, () => {
         const came = message(fields, body, size);
         const result = prepareMessage(came, envelope(["a@x.test"]), OPTIONS);
         assert(result.type === "prepared", JSON.stringify(result));
@@ -106,7 +106,7 @@ for (const { name, fields, body, decoded } of SHAPES) {
           if (piece instanceof LazyPiece) assert.ok(piece.length > 0 && piece.length <= 150_000);
         }
         const whole = Buffer.concat(made(content));
-        // The same from one memory, read again, and of a message that comes in one piece.
+        // The same from one buffer, read again, and for a message in one piece.
         const again: Buffer[] = [];
         for (const octets of octetsIn(content, true)) again.push(Buffer.from(octets));
         assert.ok(Buffer.concat(again).equals(whole));
@@ -116,7 +116,7 @@ for (const { name, fields, body, decoded } of SHAPES) {
       });
     }
 
-    it("is uploaded as what it stands for, and held once all the while", () => {
+    it("is uploaded decoded, and held once throughout", () => {
       const came = message(fields, body, 100_000);
       const content = canonical(came, { reencodeQuotedPrintable: true });
       const detached = extractAttachments(content, 10_000);

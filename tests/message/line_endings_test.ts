@@ -16,7 +16,7 @@ const CASES: readonly (readonly [name: string, from: string, to: string])[] = [
   ["CR at the very end becomes a space", "a\r\nb\r", "a\r\nb "],
   ["several CR inside a line become as many spaces", "a\r\r\rb\r\n", "a   b\r\n"],
   ["CR at the very beginning becomes a space", "\ra\r\n", " a\r\n"],
-  // As Postfix does: a device in text mode makes CRLF out of the LF of CRLF.
+  // As Postfix does: a device in text mode turns the LF of CRLF into CRLF.
   ["CR CR LF is one line end", "a: b\r\r\n\r\r\nc\r\r\n", "a: b\r\n\r\nc\r\n"],
   ["many CR before LF are one line end", "a\r\r\r\r\nb", "a\r\nb"],
   ["CR LF CR is a line end and a space", "a\r\n\rb", "a\r\n b"],
@@ -33,7 +33,7 @@ describe("line ends (RFC 5322 §2.1)", () => {
     });
   }
 
-  it("are left alone where they are right: the very same object comes back", () => {
+  it("are kept if they are right: the same object is returned", () => {
     for (const text of ["", "a", "a\r\n", "\r\n", "a: b\r\n\r\nÿ\0\x80 \r\n\r\n"]) {
       for (const size of [1, 2, 3, 100]) {
         const message = inBlocks(text, size);
@@ -60,7 +60,7 @@ describe("line ends (RFC 5322 §2.1)", () => {
     );
   });
 
-  it("are repaired without a change to the content that was given", () => {
+  it("are repaired without changing the input", () => {
     const message = content("a\nb\rc");
     withCrlf(message);
     assert.equal(textOf(message), "a\nb\rc");

@@ -1,6 +1,6 @@
 /**
  * For any MIME message (RFC 2045, RFC 2046): what a reader finds in each part is the same after the
- * repair and after large parts were taken out, and what is signed, encrypted or nested stays.
+ * repair and after large parts were extracted, and what is signed, encrypted or nested stays.
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -14,19 +14,19 @@ import { type Leaf, readLeaves, render, TREE, type Tree } from "./mime_tree.ts";
 /** Octets of a piece. */
 const CUTS = fc.constantFrom(1, 3, 7, 64, 100_000, 100_000);
 
-/** Large ones in not quite so many pieces. */
+/** Large ones in fewer pieces. */
 function cutUp(message: string, size: number): Content {
   return inBlocks(message, Math.max(size, Math.ceil(message.length / 500)));
 }
 
 type Found = Pick<Leaf, "type" | "content">;
 
-/** What the line ends of a text become. */
+/** The repaired line ends of a text. */
 function withLineEnds(text: string): string {
   return text.replace(/\r*\n|\r/g, (end) => end === "\r" ? " " : "\r\n");
 }
 
-/** What becomes of lines that would be a lone dot, were it not for NULs in them. */
+/** The repair of lines that would be a lone dot without the NULs in them. */
 function withoutHiddenDots(text: string): string {
   return text.split("\n").map((line) =>
     /^[\0\r]*\.[\0\r]*$/.test(line) ? line.replaceAll("\0", " ") : line
@@ -42,11 +42,11 @@ function expected({ type, encoding, content, raw }: Leaf, isMessage: boolean): s
   if (isBinary && encoding !== "x-own") return content;
   // The line end before a delimiter is the delimiter's, but CRs before it are dropped with it.
   const text = isMessage ? withLineEnds(content) : withLineEnds(`${content}\r\n`).slice(0, -2);
-  // What has NULs and an encoding that is known is encoded anew.
+  // Content with NULs and a known encoding is re-encoded.
   return encoding === "x-own" ? withoutHiddenDots(text) : text;
 }
 
-/** Found by chance: an encoding that nobody knows keeps its NULs, but for these. */
+/** Found by chance: content in an unknown encoding keeps its NULs, except for these. */
 const HIDDEN_DOT: [Tree, number][] = [[{
   kind: "leaf",
   type: "text/plain; charset=utf-8",
@@ -88,7 +88,7 @@ describe("the canonical form of any message", () => {
     });
   }
 
-  it("can be made of any octets", () => {
+  it("exists for any octets", () => {
     const piece = fc.oneof(
       fc.constantFrom(
         "\r\n",
@@ -129,7 +129,7 @@ describe("the canonical form of any message", () => {
 });
 
 describe("any message without its large parts", () => {
-  it("has, with them, the same contents", () => {
+  it("has the same contents, together with them", () => {
     fc.assert(
       fc.property(TREE, CUTS, fc.double({ min: 0, max: 1, noNaN: true }), (tree, cut, share) => {
         const message = render(tree);
@@ -144,7 +144,7 @@ describe("any message without its large parts", () => {
           assert.equal(textOf([...octets()]), content, "a second time");
           return { type: contentType, content };
         });
-        // What stands in for parts that are gone; and others that look like it.
+        // The replacements of extracted parts, and others that look like them.
         const isFiller = ({ type, content }: Found) =>
           type === "text/plain" && content.trim() === "";
         const keys = (leaves: readonly Found[]) =>

@@ -1,4 +1,4 @@
-/** Where the parts of a message stand (RFC 2046 §5.1.1), and how much of a message is looked at. */
+/** The positions of a message's parts (RFC 2046 §5.1.1), and how much of a message is examined. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type Part, readMime } from "../../src/message/mime.ts";
@@ -60,7 +60,7 @@ describe("the parts of a message", () => {
     ]],
     ["an end alone", `${HEAD}--b--\r\n--b\r\n\r\n`, "opaque"],
     ["no delimiter", `${HEAD}text`, "opaque"],
-    ["no type behind multipart", "Content-Type: multipart; boundary=b\r\n\r\n--b\r\n", "message"],
+    ["no type after multipart", "Content-Type: multipart; boundary=b\r\n\r\n--b\r\n", "message"],
     ["a boundary of nothing", `${HEAD.replace("=b", '=" "')}--\r\n\r\none\r\n----`, "opaque"],
   ];
   for (const [name, text, parts] of cases) {
@@ -77,17 +77,17 @@ describe("the parts of a message", () => {
   });
 });
 
-describe("what would take too long", () => {
+describe("a message that would take too long", () => {
   it("is opaque: very many parts", () => {
     assert.equal(outline(HEAD + "--b\r\n\r\n".repeat(10_000)), "opaque");
     assert.equal(outline(HEAD + "--b\r\n\r\n".repeat(9000), 1e6).length, 9000);
   });
 
-  it("is opaque: very many lines that are nearly delimiters", () => {
+  it("is opaque: very many lines that are almost delimiters", () => {
     assert.equal(outline(`${HEAD}--b\r\n${"--bc\r\n".repeat(10_001)}`, 1e6), "opaque");
   });
 
-  it("is opaque: very many multiparts in one another", () => {
+  it("is opaque: very many nested multiparts", () => {
     let text = "";
     for (let i = 0; i < 1000; i++) {
       text += `Content-Type: multipart/mixed; boundary=b${i}x\r\n\r\n--b${i}x\r\n`;
@@ -103,10 +103,10 @@ describe("what would take too long", () => {
     assert.ok(depth > 5 && depth <= 10);
   });
 
-  it("is opaque: more than 50 multiparts in one another, however short the inner ones are", () => {
+  it("is opaque: more than 50 nested multiparts, however short the inner ones are", () => {
     let text = "\r\n";
     for (let i = 0; i < 60; i++) {
-      // So much that searching all of them is not too long either.
+      // Small enough that searching all of them is not too long either.
       const preamble = "x\r\n".repeat(Math.ceil(text.length / 15));
       text = `Content-Type: multipart/mixed; boundary=b${i}x\r\n\r\n${preamble}--b${i}x\r\n${text}`;
     }
@@ -123,7 +123,7 @@ describe("what would take too long", () => {
       ["quotes with backslashes, and no end", `"${'\\"'.repeat(200_000)}\\`],
     ]
   ) {
-    it(`is read in one go: a boundary of ${name}`, () => {
+    it(`is read in linear time: a boundary of ${name}`, () => {
       const before = performance.now();
       assert.equal(outline(`${HEAD.replace("b\r\n", `${boundary}\r\n`)}text`, 1e6), "opaque");
       assert.ok(performance.now() - before < 3000);

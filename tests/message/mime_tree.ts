@@ -1,4 +1,4 @@
-/** Any MIME messages, and a plain reader of them that shares nothing with the code under test. */
+/** Arbitrary MIME messages, and a simple reader of them that shares nothing with the code under test. */
 import { Buffer } from "node:buffer";
 import * as fc from "../support/property.ts";
 
@@ -6,9 +6,9 @@ import * as fc from "../support/property.ts";
 export interface Leaf {
   readonly type: string;
   readonly encoding: string;
-  /** One character an octet. */
+  /** One character per octet. */
   readonly content: string;
-  /** Inside of something signed, encrypted or nested. */
+  /** Inside a signed, encrypted or nested part. */
   readonly raw: boolean;
 }
 
@@ -17,7 +17,7 @@ export type Tree =
     readonly kind: "leaf";
     readonly type: string;
     readonly extra: string;
-    /** As it stands in the field, or undefined for none. */
+    /** As written in the field; undefined without one. */
     readonly encoding: string | undefined;
     readonly label: string;
     readonly content: string;
@@ -27,7 +27,7 @@ export type Tree =
   | {
     readonly kind: "multipart";
     readonly subtype: string;
-    /** A field that means nothing there (RFC 2045 §6.4). */
+    /** A field without meaning there (RFC 2045 §6.4). */
     readonly encoding: string;
     readonly style: number;
     readonly preamble: string;
@@ -123,7 +123,7 @@ export const TREE: fc.Arbitrary<Tree> = fc.letrec<{ tree: Tree; multipart: Tree 
   }),
 })).tree;
 
-/** The message that a tree stands for, one character an octet. */
+/** The message of a tree, one character per octet. */
 export function render(tree: Tree): string {
   return "Subject: any\r\nMIME-Version: 1.0\r\n" + renderPart(tree, "", new Set(), { next: 1 });
 }
@@ -147,7 +147,7 @@ function renderPart(tree: Tree, parent: string, used: Set<string>, counter: { ne
   return tree.closed ? `${text}--${boundary}--${tree.padding}\r\n${tree.epilogue}` : text;
 }
 
-/** Some are the beginnings of others, or others with something behind. */
+/** Some are prefixes of others, or others with a suffix. */
 function boundaryFor(style: number, parent: string, used: Set<string>, counter: { next: number }) {
   const own = `b${counter.next++}`;
   if (parent === "") return style > 2 ? `${own}-long` : own;

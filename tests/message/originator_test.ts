@@ -1,4 +1,4 @@
-/** Who sends: the mailbox for Graph, From and Sender (RFC 5322 §3.6.2). */
+/** The originator: the mailbox for Graph, From and Sender (RFC 5322 §3.6.2). */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -17,7 +17,7 @@ import {
 
 const TOP = `${DATE}${MESSAGE_ID}To: c@x.test\r\n`;
 
-/** The sender, and the fields but for those that every message has; UTF-8 in and out. */
+/** The sender, and the fields except those that every message has; UTF-8 in and out. */
 function prepare(header: string, from: string, account: SenderOverride = {}) {
   const message = [Buffer.from(`${TOP}${header}\r\nFrom: body@x.test\r\n`, "utf8")];
   const result = prepareMessage(message, envelope(["c@x.test"], from), { ...OPTIONS, account });
@@ -39,7 +39,7 @@ describe("the sender", () => {
     readonly header: string;
     readonly from: string;
     readonly sender: string;
-    /** Those of the message where left out. */
+    /** Those of the message by default. */
     readonly fields?: string;
   }
   const CASES: readonly SenderCase[] = [
@@ -305,7 +305,7 @@ describe("the table's from_email", () => {
     });
   }
 
-  it("has any display name read back as it is, on lines of 78 characters where it is encoded", async () => {
+  it("has any display name decoded unchanged, on lines of 78 characters if it is encoded", async () => {
     const text = fc.oneof(
       fc.string({ unit: "grapheme", maxLength: 120 }),
       fc.string({
@@ -330,7 +330,7 @@ describe("the table's from_email", () => {
     }));
   });
 
-  it("that is no address is refused: another sender would be somebody else", () => {
+  it("that is no address is refused, and not replaced by another sender", () => {
     for (const fromEmail of ["nobody", "", "a@x.test\r\nBcc: z@z.test", "Ann <a@x.test>"]) {
       const { refused, code } = prepare("From: a@x.test\r\n", A, { fromEmail });
       assert.match(
@@ -364,7 +364,7 @@ describe("a message is refused", () => {
 });
 
 describe("an address from the header", () => {
-  it("is put into no field where it is no address: nothing can be injected", () => {
+  it("is put into no field if it is no address: nothing can be injected", () => {
     const sign = fc.constantFrom(
       ...'@<>()"\\,;: []\0',
       "\r\n ",
@@ -382,7 +382,7 @@ describe("an address from the header", () => {
         assert.match(sender, /^[^\r\n\0<>]+@[^\r\n\0<>@\s]+$/);
         assert.match(fields!, /^(?:Sender: <[^\r\n]*>\r\n)?From:/);
       }),
-      // A sender that mail systems read differently: it is refused now.
+      // A sender that mail systems read differently is refused.
       { numRuns: 2000, examples: [['"<"@x.y']] },
     );
   });

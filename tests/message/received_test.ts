@@ -1,4 +1,4 @@
-/** The trace field (RFC 5321 §4.4, RFC 3848), which holds what a client calls itself. */
+/** The trace field (RFC 5321 §4.4, RFC 3848), which contains the client's HELO name. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
@@ -35,7 +35,7 @@ describe("the Received field", () => {
       [true, false, true, "UTF8SMTPA"],
     ];
   for (const [esmtp, tls, smtputf8, name] of PROTOCOLS) {
-    it(`says ${name} (RFC 3848, RFC 6531 §4.3)`, () => {
+    it(`has ${name} (RFC 3848, RFC 6531 §4.3)`, () => {
       assert(receivedField({ ...TRACE, esmtp, tls, smtputf8 }).includes(` with ${name} id `));
     });
   }
@@ -49,7 +49,7 @@ describe("the Received field", () => {
       [true, true, true, "UTF8SMTPS"],
     ];
   for (const [esmtp, tls, smtputf8, name] of UNTOLD) {
-    it(`says ${name}, without the A of a login, and why, for a trusted client (RFC 3848)`, () => {
+    it(`has ${name}, without the A of a login, and the reason, for a trusted client (RFC 3848)`, () => {
       const field = receivedField({ ...TRACE, esmtp, tls, smtputf8, trusted: true });
       assert(field.includes(` with ${name} (trusted network) id 0123456789abcdef;\r\n`));
     });
@@ -60,18 +60,18 @@ describe("the Received field", () => {
     assert(field.startsWith("Received: from printer ([IPv6:2001:db8::1])\r\n"));
   });
 
-  it("keeps address literals that clients call themselves by", () => {
+  it("keeps address literals as HELO names", () => {
     const field = receivedField({ ...TRACE, helo: "[IPv6:fe80::1]" });
     assert(field.startsWith("Received: from [IPv6:fe80::1] ("));
   });
 
-  it("calls a client without a usable name unknown", () => {
+  it("names a client without a usable HELO name unknown", () => {
     for (const helo of ["", "()<>", " ", "\r\n"]) {
       assert(receivedField({ ...TRACE, helo }).startsWith("Received: from unknown ("));
     }
   });
 
-  it("is one field of ASCII lines under 998 octets, whatever a client calls itself", () => {
+  it("is one field of ASCII lines under 998 octets, for any HELO name", () => {
     const helo = fc.oneof(
       fc.string({ unit: "binary", maxLength: 300 }),
       fc.constantFrom("a\r\nBcc: evil@x.test", "a)\r\n\r\nbody", "x".repeat(5000), "ü\u2028\0"),
@@ -96,7 +96,7 @@ describe("a date (RFC 5322 §3.3)", () => {
     );
   });
 
-  it("can be read back", () => {
+  it("can be parsed again", () => {
     fc.assert(fc.property(
       fc.date({ min: new Date("1970-01-01"), max: new Date("2199-01-01"), noInvalidDate: true }),
       (date) => {

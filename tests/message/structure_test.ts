@@ -16,7 +16,7 @@ function flat(parts: number, part = TEXT): string {
     `--b\r\n${part}`.repeat(parts) + "--b--\r\n";
 }
 
-/** Multiparts one in the other, each with one part. */
+/** Nested multiparts, each with one part. */
 function nested(depth: number): string {
   let text = TEXT;
   for (let level = 0; level < depth; level++) {
@@ -26,7 +26,7 @@ function nested(depth: number): string {
   return text;
 }
 
-/** A message that has been forwarded as an attachment again and again, as Outlook writes it. */
+/** A message forwarded repeatedly as an attachment, as Outlook writes it. */
 function forwarded(times: number): string {
   let text = "Subject: original\r\nContent-Type: multipart/alternative; boundary=alt\r\n\r\n" +
     `--alt\r\n${TEXT}--alt\r\nContent-Type: text/html\r\n\r\n<p>Hello\r\n--alt--\r\n`;
@@ -38,7 +38,7 @@ function forwarded(times: number): string {
   return text;
 }
 
-/** The verdict on a message, the same however its octets are cut: `prepared`, or code and reply. */
+/** The result for a message, the same however its octets are cut: `prepared`, or code and reply. */
 function verdict(text: string, limits: Partial<MessageLimits> = {}): string {
   const found = [100_000, 1, 7].map((size) => {
     const blocks = inBlocks(text, size === 1 && text.length > 20_000 ? 61 : size);
@@ -57,7 +57,7 @@ const TOO_MANY = "MAX_MIME_PARTS: 554 5.6.0";
 const TOO_LARGE = "MAX_HEADER_SIZE: 552 5.3.4";
 
 describe("MAX_MIME_PARTS", () => {
-  it("lets a message have as many parts, and no more", () => {
+  it("allows as many parts, and no more", () => {
     assert.equal(verdict(HEADER + flat(6), { parts: 7 }), "prepared");
     assert.equal(verdict(HEADER + flat(7), { parts: 7 }), "prepared");
     assert.equal(verdict(HEADER + flat(8), { parts: 7 }), TOO_MANY);
@@ -68,7 +68,7 @@ describe("MAX_MIME_PARTS", () => {
     assert.equal(verdict(HEADER + flat(1001)), TOO_MANY);
   });
 
-  it("counts the parts of multiparts in multiparts, and in attached messages", () => {
+  it("counts the parts of nested multiparts, and of attached messages", () => {
     const inner = HEADER + flat(3);
     const attached = `Content-Type: message/rfc822\r\n\r\n${
       inner.replaceAll("=b", "=c").replaceAll("--b", "--c")
@@ -105,7 +105,7 @@ describe("MAX_MIME_PARTS", () => {
     });
   }
 
-  it("counts no line that only looks like a delimiter", () => {
+  it("does not count a line that only looks like a delimiter", () => {
     const body = "--b1\r\n-- b\r\n --b\r\n--\r\n---b\r\n--bb\r\n--B\r\nx --b\r\n-b\r\n".repeat(50);
     assert.equal(verdict(HEADER + flat(1, TEXT + body), { parts: 1 }), "prepared");
     assert.equal(verdict(`${HEADER}\r\n${"--b\r\n".repeat(50)}`, { parts: 1 }), "prepared");
@@ -113,7 +113,7 @@ describe("MAX_MIME_PARTS", () => {
 });
 
 describe("MAX_MIME_DEPTH", () => {
-  it("lets multiparts be so deep, and no deeper", () => {
+  it("allows multiparts so deep, and no deeper", () => {
     for (const [depth, expected] of [[6, "prepared"], [7, "prepared"], [8, TOO_DEEP]] as const) {
       assert.equal(verdict(HEADER + nested(depth), { depth: 7 }), expected);
     }
@@ -124,9 +124,9 @@ describe("MAX_MIME_DEPTH", () => {
     assert.equal(verdict(HEADER + nested(101)), TOO_DEEP);
   });
 
-  it("lets a message through that was forwarded as an attachment 30 times, Exchange's own limit", () => {
+  it("accepts a message forwarded as an attachment 30 times, Exchange's own limit", () => {
     assert.equal(verdict(HEADER + forwarded(30)), "prepared");
-    // Each time is an attached message in a multipart; the original has alternatives.
+    // Each forward is an attached message in a multipart; the original has alternatives.
     assert.equal(verdict(HEADER + forwarded(30), { depth: 61 }), "prepared");
     assert.equal(verdict(HEADER + forwarded(30), { depth: 60 }), TOO_DEEP);
   });
@@ -141,13 +141,13 @@ describe("MAX_MIME_DEPTH", () => {
     assert.equal(verdict(HEADER + digest, { depth: 2 }), TOO_DEEP);
   });
 
-  it("is about the depth at one place: multiparts side by side are no deeper", () => {
+  it("limits the depth at one point: sibling multiparts do not add to it", () => {
     const side = flat(50, nested(2).replaceAll("b 0", "x").replaceAll("b 1", "y"));
     assert.equal(verdict(HEADER + side, { depth: 3 }), "prepared");
     assert.equal(verdict(HEADER + side, { depth: 2 }), TOO_DEEP);
   });
 
-  it("does not let one boundary for all hide anything: then its lines count as parts", () => {
+  it("is not evaded by one boundary for all: its lines count as parts", () => {
     const same = (depth: number) =>
       "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n".repeat(depth) + TEXT;
     assert.equal(verdict(HEADER + same(20), { parts: 20 }), "prepared");
@@ -156,7 +156,7 @@ describe("MAX_MIME_DEPTH", () => {
 });
 
 describe("MAX_HEADER_SIZE", () => {
-  /** Octets of the header as it is handed on, without its empty line. */
+  /** Octets of the header as it is sent, without its empty line. */
   const sizeOf = (text: string) => {
     const result = prepareMessage(content(text), envelope(["a@x.test"]), OPTIONS);
     assert(result.type === "prepared");
@@ -170,7 +170,7 @@ describe("MAX_HEADER_SIZE", () => {
   };
 
   for (const header of [8192, MESSAGE_LIMITS.header]) {
-    it(`lets a header have ${header} octets with what the relay adds, and no more`, () => {
+    it(`allows ${header} octets of header including the relay's fields, and no more`, () => {
       const at = padded(header);
       assert.equal(sizeOf(at), header);
       assert.equal(verdict(at, { header }), "prepared");
@@ -180,7 +180,7 @@ describe("MAX_HEADER_SIZE", () => {
     });
   }
 
-  it("is about what is handed on: a Bcc for many recipients counts", () => {
+  it("limits the header that is sent: a Bcc for many recipients counts", () => {
     const many = Array.from({ length: 300 }, (_, i) => `someone.${i}@subsidiary.example.com`);
     const prepare = (header: number) =>
       prepareMessage(content(`${HEADER}\r\nText\r\n`), envelope(many), {
@@ -192,14 +192,14 @@ describe("MAX_HEADER_SIZE", () => {
     assert(refused.type === "rejected" && refused.limit === "MAX_HEADER_SIZE");
   });
 
-  it("is no matter of the message's size: one without an end is refused after the first half megabyte", () => {
+  it("does not depend on the message's size: an endless header is refused after the first 0.5 MB", () => {
     assert.equal(verdict(`X: ${"x".repeat(3_000_000)}`), TOO_LARGE);
     assert.equal(verdict("X: y\r\n".repeat(500_000)), TOO_LARGE);
   });
 });
 
 describe("the count of parts and levels", () => {
-  it("is the same however the octets are cut, and ends, whatever they are", () => {
+  it("is the same however the octets are cut, and finite for any octets", () => {
     const piece = fc.constantFrom(
       "--b\r\n",
       "--b--\r\n",

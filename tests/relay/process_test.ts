@@ -6,8 +6,7 @@ import { setImmediate } from "node:timers/promises";
 import { describe, it } from "node:test";
 import { CommandError } from "../../src/exit.ts";
 import { withLog } from "../../src/relay/process_log.ts";
-import { onHangup, stopSignal } from "../../src/relay/signals.ts";
-import { surviveFaults } from "../../src/relay/uncaught_errors.ts";
+import { onHangup, stopSignal, surviveFaults } from "../../src/relay/process_events.ts";
 import { plainSettings } from "../support/settings.ts";
 
 /** Runs with another end of the process. @returns the statuses that it would have ended with */

@@ -1,4 +1,4 @@
-/** The imitated cloud as a whole: who gets in, and what of a message can be found in the inbox. */
+/** The simulated cloud as a whole: which requests it accepts, and what the inbox has of a message. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
@@ -12,7 +12,7 @@ import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { CLIENT, TENANT } from "../support/logins.ts";
 import { base64 as encode, GraphClient, MAILBOX, MESSAGE } from "./graph_client.ts";
 
-describe("the imitated cloud", () => {
+describe("the simulated cloud", () => {
   it("has Entra ID under /entra and Graph under /graph, which know each other's tokens", async () => {
     const inbox = new Inbox();
     const { routes } = createCloud({ inbox });
@@ -36,7 +36,7 @@ describe("the imitated cloud", () => {
     assert.equal(Buffer.from(inbox.get(message!.id)!.raw).toString("latin1"), MESSAGE);
   });
 
-  it("stores a message that went through a draft, its uploads beside it", async () => {
+  it("stores a message sent by a draft, with its uploads", async () => {
     const inbox = new Inbox();
     const client = new GraphClient({ deliver: async (message) => void await inbox.add(message) });
     const draft = await client.draft();
@@ -71,7 +71,7 @@ describe("the imitated cloud", () => {
     assert.equal(await raw.text(), MESSAGE);
   });
 
-  it("holds its messages with their uploads to a bound, the oldest dropped first", async () => {
+  it("limits the size of its messages and uploads, dropping the oldest first", async () => {
     const inbox = new Inbox({ maxBytes: 2 * SMALLEST_UPLOAD });
     const file = { name: "a", contentType: "a/b", inline: false, sha256: "", chunks: [] };
     const add = (subject: string, size: number) =>
@@ -87,7 +87,7 @@ describe("the imitated cloud", () => {
     await assert.rejects(add("4", 2 * SMALLEST_UPLOAD), RangeError);
   });
 
-  it("gives upload addresses under /graph, as its client sees it", async () => {
+  it("returns upload URLs under /graph, as its client sees it", async () => {
     const server = await startCloud();
     try {
       const authorization = `Bearer ${await tokenOf(server.url)}`;
@@ -124,7 +124,7 @@ describe("the imitated cloud", () => {
   });
 });
 
-describe("the imitated cloud over HTTP", () => {
+describe("the simulated cloud over HTTP", () => {
   let server: CloudServer;
   let authorization: string;
   before(async () => {
@@ -142,7 +142,7 @@ describe("the imitated cloud over HTTP", () => {
       duplex: "half",
     } as RequestInit);
 
-  it("forgets a client that has gone in the middle of its request", async () => {
+  it("forgets a client that disconnects in the middle of its request", async () => {
     const { hostname, port, host } = new URL(server.url);
     const socket = connect(Number(port), hostname);
     socket.write(
@@ -161,7 +161,7 @@ describe("the imitated cloud over HTTP", () => {
     assert.equal((await send("A".repeat(3 * REQUEST_LIMIT))).status, 413);
   });
 
-  it("takes a message whose length is not told beforehand", async () => {
+  it("accepts a message without a declared length", async () => {
     const body = new Blob([encode(MESSAGE)]).stream();
     assert.equal((await send(body)).status, 202);
     const large = new Blob(["A".repeat(REQUEST_LIMIT + 4)]).stream();
@@ -169,7 +169,7 @@ describe("the imitated cloud over HTTP", () => {
   });
 });
 
-describe("the imitated cloud's door", () => {
+describe("access to the simulated cloud", () => {
   const PATHS = [`/entra/${TENANT}/oauth2/v2.0/token`, "/graph/v1.0/users/a@x.test/sendMail"];
   const ask = (path: string, headers: Record<string, string>) =>
     createCloud({ inbox: new Inbox(), allowedHosts: ["mail.test"] }).routes.request(path, {
@@ -180,14 +180,14 @@ describe("the imitated cloud's door", () => {
   for (
     const host of ["localhost:8026", "127.0.0.1", "[::1]:8026", "192.0.2.7:8026", "mail.test:8026"]
   ) {
-    it(`lets in a program that calls it ${host}`, async () => {
+    it(`is allowed to a program that calls it ${host}`, async () => {
       for (const path of PATHS) assert.notEqual((await ask(path, { host })).status, 403, path);
     });
   }
 
   for (
     const headers of [
-      // A name that its owner has pointed at 127.0.0.1 (DNS rebinding).
+      // A name that resolves to 127.0.0.1 (DNS rebinding).
       { host: "evil.example:8026", origin: "http://evil.example:8026" },
       { host: "evil.example:8026" },
       { host: "192.0.2.7.evil.example" },
@@ -196,7 +196,7 @@ describe("the imitated cloud's door", () => {
       { host: "localhost:8026", "sec-fetch-site": "cross-site" },
     ]
   ) {
-    it(`is closed to a web page: ${JSON.stringify(headers)}`, async () => {
+    it(`is denied to a web page: ${JSON.stringify(headers)}`, async () => {
       for (const path of [...PATHS, "/graph/upload/x", "/entra/"]) {
         const response = await ask(path, headers);
         assert.equal(response.status, 403, path);

@@ -1,4 +1,4 @@
-/** The imitated Entra ID: as strict as the real one, so that a relay that works here works there. */
+/** The simulated Entra ID: as strict as the real one, so that a relay that works here works there. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -141,8 +141,8 @@ const REFUSALS: readonly Refusal[] = [
   },
 ];
 
-describe("the imitated Entra ID", () => {
-  it("gives a bearer token for an hour to any other secret (RFC 6749 §4.4.3)", async () => {
+describe("the simulated Entra ID", () => {
+  it("issues a bearer token for an hour for any other secret (RFC 6749 §4.4.3)", async () => {
     const entra = new SandboxEntra();
     const { response, json } = await ask(entra);
     assert.equal(response.status, 200);
@@ -155,7 +155,7 @@ describe("the imitated Entra ID", () => {
     assert(lifetime > 3_500_000 && lifetime <= 3_599_000);
   });
 
-  it("puts audience, tenant, app, roles and end into the token, as Entra does", async () => {
+  it("puts audience, tenant, app, roles and expiry into the token, as Entra ID does", async () => {
     const { json } = await ask(new SandboxEntra());
     const { aud, tid, appid, roles, exp } = claimsOf(json["access_token"]);
     assert.deepEqual([aud, tid, appid], ["https://graph.microsoft.com", TENANT, CLIENT]);
@@ -163,7 +163,7 @@ describe("the imitated Entra ID", () => {
     assert(Number(exp) * 1000 > Date.now());
   });
 
-  it("gives a client the roles that it is said to have", async () => {
+  it("gives a client its configured roles", async () => {
     const entra = new SandboxEntra({ roles: (client) => client === CLIENT ? [] : ["Mail.Send"] });
     const mine = await ask(entra);
     assert.deepEqual(claimsOf(mine.json["access_token"])["roles"], []);
@@ -171,7 +171,7 @@ describe("the imitated Entra ID", () => {
     assert.deepEqual(claimsOf(other.json["access_token"])["roles"], ["Mail.Send"]);
   });
 
-  it("takes a domain as tenant, as Entra does", async () => {
+  it("accepts a domain as tenant, as Entra ID does", async () => {
     const { response } = await ask(new SandboxEntra(), { tenant: "contoso.onmicrosoft.com" });
     assert.equal(response.status, 200);
   });
@@ -190,7 +190,7 @@ describe("the imitated Entra ID", () => {
     });
   }
 
-  it("knows no token that it has not given, or has revoked", async () => {
+  it("rejects tokens that it has not issued, or has revoked", async () => {
     const entra = new SandboxEntra();
     const token = String((await ask(entra)).json["access_token"]);
     assert.equal(entra.verify(`${token}x`), undefined);
@@ -200,7 +200,7 @@ describe("the imitated Entra ID", () => {
     assert.equal(entra.verify(token), undefined);
   });
 
-  it("knows its tokens for an hour", async () => {
+  it("accepts its tokens for an hour", async () => {
     const entra = new SandboxEntra();
     const token = String((await ask(entra)).json["access_token"]);
     const { now } = Date;
@@ -215,7 +215,7 @@ describe("the imitated Entra ID", () => {
     assert.deepEqual([verifiedIn(3500), verifiedIn(3600)], [true, false]);
   });
 
-  it("gives a token without roles for no-permission, and for that secret alone", async () => {
+  it("issues a token without roles for the secret no-permission alone", async () => {
     const entra = new SandboxEntra();
     const rolesFor = async (client_secret: string) => {
       const { json } = await ask(entra, { form: { client_secret } });
@@ -225,7 +225,7 @@ describe("the imitated Entra ID", () => {
     assert.deepEqual(await rolesFor("any-secret"), ["Mail.Send", "Mail.ReadWrite"]);
   });
 
-  it("gives another token each time, and counts the requests of each app", async () => {
+  it("issues another token each time, and counts the requests of each app", async () => {
     const entra = new SandboxEntra();
     const tokens = [
       await ask(entra),
@@ -236,7 +236,7 @@ describe("the imitated Entra ID", () => {
     assert.deepEqual([...entra.requests], [[`${TENANT}/${CLIENT}`, 3]]);
   });
 
-  it("counts the requests of the 10,000 apps that have asked last", async () => {
+  it("counts the requests of the 10,000 most recent apps", async () => {
     const entra = new SandboxEntra();
     // Refused early, but counted: it is the cheapest request there is.
     const form = (client: number) => ({ client_id: `${client}`, grant_type: "none" });
@@ -249,7 +249,7 @@ describe("the imitated Entra ID", () => {
     assert.equal(entra.requests.get(`${TENANT}/10000`), 1);
   });
 
-  it("has no other door: no discovery, no GET", async () => {
+  it("has no other endpoint: no discovery, no GET", async () => {
     const { routes } = new SandboxEntra();
     for (
       const path of [
@@ -263,8 +263,8 @@ describe("the imitated Entra ID", () => {
   });
 });
 
-describe("the imitated authority's metadata (OpenID Connect Discovery 1.0 §4)", () => {
-  it("names the token endpoint to everybody, without a login", async () => {
+describe("the simulated authority's metadata (OpenID Connect Discovery 1.0 §4)", () => {
+  it("names the token endpoint to all clients, without a login", async () => {
     const path = "/common/v2.0/.well-known/openid-configuration";
     const response = await new SandboxEntra().routes.request(`http://127.0.0.1:1${path}`);
     assert.equal(response.status, 200);

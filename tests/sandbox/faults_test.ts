@@ -1,4 +1,4 @@
-/** Scripted faults of the imitated services: what a client meets, and what became of the message. */
+/** Scripted faults of the simulated services: what a client sees, and what happens to the message. */
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, beforeEach, describe, it } from "node:test";
@@ -18,7 +18,7 @@ const FORM = new URLSearchParams({
 let cloud: CloudServer;
 let token: string;
 
-/** All that comes back on a connection of its own, and how it ended. */
+/** All octets received on a separate connection, and how it ended. */
 interface Exchange {
   readonly text: string;
   /** Milliseconds from the first octet to the end. */
@@ -75,7 +75,7 @@ beforeEach(() => {
 after(() => cloud.close());
 
 describe("a fault in the response", () => {
-  it("has the status, code and Retry-After that it is given, and refuses the message", async () => {
+  it("has the given status, code and Retry-After, and refuses the message", async () => {
     cloud.faults.add({ on: "sendMail", status: 429, code: "ApplicationThrottled", retryAfter: 2 });
     const { text } = await exchange(sendMail());
     assert.match(text, /^HTTP\/1\.1 429 /);
@@ -85,7 +85,7 @@ describe("a fault in the response", () => {
     assert.deepEqual(cloud.inbox.list(), []);
   });
 
-  it("befalls as many requests as it is told to, behind as many as it is to let through", async () => {
+  it("affects the given number of requests, after the given number without a fault", async () => {
     cloud.faults.add({ on: "sendMail", skip: 1, times: 2 });
     const statuses: string[] = [];
     for (let request = 0; request < 4; request++) {
@@ -96,19 +96,19 @@ describe("a fault in the response", () => {
     assert.deepEqual(cloud.faults.list(), []);
   });
 
-  it("after the message has been taken leaves it sent", async () => {
+  it("after the message has been accepted leaves it sent", async () => {
     cloud.faults.add({ on: "sendMail", status: 504, after: "take" });
     assert.match((await exchange(sendMail())).text, /^HTTP\/1\.1 504 /);
     assert.equal(cloud.inbox.list().length, 1);
   });
 
-  it("after a message has been taken is no excuse for one that is bad", async () => {
+  it("after acceptance does not hide that a message is bad", async () => {
     cloud.faults.add({ on: "sendMail", status: 202, after: "take" });
     const bad = "!".repeat(base64(MESSAGE).length);
     assert.match((await exchange(sendMail(bad))).text, /^HTTP\/1\.1 400 /);
   });
 
-  it("may be a page of HTML, a redirection, or a success that is none", async () => {
+  it("may be an HTML page, a redirection, or an invalid success", async () => {
     cloud.faults.add({ on: "sendMail", status: 502, html: true });
     cloud.faults.add({ on: "sendMail", status: 307, location: "http://127.0.0.1:1/" });
     cloud.faults.add({ on: "sendMail", status: 200 });
@@ -129,7 +129,7 @@ describe("a fault in the response", () => {
     assert.ok(performance.now() - begun >= 49);
   });
 
-  it("befalls each operation by its name, and no other", async () => {
+  it("affects the named operation, and no other", async () => {
     for (const on of OPERATIONS) {
       if (on === "token") continue;
       const faults = new Faults();
@@ -167,13 +167,13 @@ describe("a fault of the connection", () => {
     assert.deepEqual([text, error], ["", "ECONNRESET"]);
   });
 
-  it("resets it although the message is sent", async () => {
+  it("resets it after the message is sent", async () => {
     cloud.faults.add({ on: "sendMail", connection: "reset", after: "take" });
     assert.equal((await exchange(sendMail())).text, "");
     assert.equal(cloud.inbox.list().length, 1);
   });
 
-  it("ends it before the body has come", async () => {
+  it("ends it before the body has arrived", async () => {
     cloud.faults.add({ on: "sendMail", connection: "close", after: "head" });
     assert.equal((await exchange(sendMail(""))).text, "");
   });
@@ -187,7 +187,7 @@ describe("a fault of the connection", () => {
     assert.ok(body.length > 0 && body.length < length, `${body.length} of ${length}`);
   });
 
-  it("lets the response drip, octet by octet", async () => {
+  it("sends the response octet by octet", async () => {
     cloud.faults.add({ on: "sendMail", connection: "drip", delay: 1, code: "Drip" });
     const { text, took } = await exchange(sendMail());
     assert.match(text, /"code":"Drip"/);
@@ -206,7 +206,7 @@ describe("a fault of the connection", () => {
     token = (await (await fetchToken()).json() as { access_token: string }).access_token;
   });
 
-  it("says that it cannot be where there is no connection", async () => {
+  it("is refused if there is no connection", async () => {
     const faults = new Faults();
     faults.add({ on: "sendMail", connection: "reset" });
     const { status, text } = await new GraphClient({ faults }).mime("sendMail", MESSAGE);
@@ -227,7 +227,7 @@ describe("a fault of Entra ID", () => {
     assert.equal((await fetchToken()).status, 200);
   });
 
-  it("is temporary unless told otherwise, and can ask to wait", async () => {
+  it("is temporary by default, and can have Retry-After", async () => {
     cloud.faults.add({ on: "token", retryAfter: "Fri, 31 Dec 1999 23:59:59 GMT" });
     const response = await fetchToken();
     assert.equal(response.status, 503);
@@ -250,7 +250,7 @@ describe("the faults over HTTP", () => {
     return { faults, ask };
   };
 
-  it("are added, listed and forgotten", async () => {
+  it("are added, listed and removed", async () => {
     const { faults, ask } = open();
     const fault: Fault = {
       on: "uploadChunk",

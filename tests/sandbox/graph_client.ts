@@ -1,4 +1,4 @@
-/** What the tests of the imitated Graph ask it with, in the same process. */
+/** A client of the simulated Graph for its tests, in the same process. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import type { IssuedToken } from "../../src/sandbox/entra.ts";
@@ -46,7 +46,7 @@ export interface Ask {
   readonly type?: string;
 }
 
-/** An imitation, what it has delivered, and short ways to ask it. */
+/** A simulation, its delivered messages, and short forms of requests. */
 export class GraphClient {
   readonly delivered: AcceptedMessage[] = [];
   readonly graph: SandboxGraph;
@@ -59,7 +59,7 @@ export class GraphClient {
     });
   }
 
-  /** @param path behind the mailbox's, or a whole URL */
+  /** @param path after the mailbox's, or a whole URL */
   async ask(path: string, asked: Ask = {}): Promise<SeenResponse> {
     const { method = "POST", mailbox = MAILBOX, token = "good", type, body } = asked;
     const headers = new Headers(asked.headers);
@@ -115,7 +115,7 @@ export class GraphClient {
     return json.uploadUrl;
   }
 
-  /** A piece of a file, as it should be sent unless told otherwise. */
+  /** A piece of a file, correct by default. */
   put(
     url: string,
     content: Uint8Array<ArrayBuffer>,

@@ -1,5 +1,5 @@
 /**
- * The imitated Graph's drafts, as strict as the real one's.
+ * The simulated Graph's drafts, as strict as the real one's.
  * https://learn.microsoft.com/graph/api/user-post-messages
  * https://learn.microsoft.com/graph/api/message-post-attachments
  * https://learn.microsoft.com/graph/api/message-send
@@ -19,7 +19,7 @@ const FILE = {
 };
 
 describe("a draft", () => {
-  it("is made of a MIME message with 201, an id, and what the message says", async () => {
+  it("is created from a MIME message with 201, an id, and the message's properties", async () => {
     const { status, json, headers } = await new GraphClient().mime("messages", MESSAGE);
     assert.equal(status, 201);
     assert.match(headers.get("request-id") ?? "", /^[0-9a-f-]{36}$/);
@@ -30,13 +30,13 @@ describe("a draft", () => {
     );
   });
 
-  it("is not sent by being made", async () => {
+  it("is not sent by its creation", async () => {
     const client = new GraphClient();
     await client.draft();
     assert.deepEqual([client.delivered.length, client.graph.drafts], [0, 1]);
   });
 
-  it("says whether the message has attachments of its own", async () => {
+  it("shows whether the message has attachments", async () => {
     const message = "Content-Type: image/png\r\nContent-Disposition: attachment\r\n\r\nx\r\n";
     const { json } = await new GraphClient().mime("messages", message);
     assert.equal(json.hasAttachments, true);
@@ -49,7 +49,7 @@ describe("a draft", () => {
     assert.deepEqual([client.delivered.length, client.graph.drafts], [0, 1]);
   });
 
-  it("is sent with 202 and nothing else, octet for octet, and is gone then", async () => {
+  it("is sent with 202 and nothing else, octet for octet, and then removed", async () => {
     const client = new GraphClient();
     const draft = await client.draft();
     const sent = await client.send(draft, { token: "sender" });
@@ -72,7 +72,7 @@ describe("a draft", () => {
     }
   });
 
-  it("belongs to its mailbox alone, whose name is read without regard to case", async () => {
+  it("belongs to its mailbox alone, whose name ignores case", async () => {
     const client = new GraphClient();
     const draft = await client.draft();
     const mailbox = "bob@x.test";
@@ -88,7 +88,7 @@ describe("a draft", () => {
     assert.equal((await client.send(draft, { mailbox: "Ann@X.test" })).line, "202");
   });
 
-  it("makes room for new ones when there are too many, or too large ones", async () => {
+  it("makes room for new ones when there are too many, or too large", async () => {
     for (const limit of [{ maxDrafts: 2 }, { maxDraftBytes: 2 * MESSAGE.length }]) {
       const client = new GraphClient(limit);
       const drafts = [await client.draft(), await client.draft(), await client.draft()];

@@ -1,4 +1,4 @@
-/** The imitated Graph: sendMail in MIME mode, strict about what the real one refuses. */
+/** The simulated Graph: sendMail in MIME mode, strict about what the real one refuses. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -24,7 +24,7 @@ interface Ask {
   readonly authorization?: string;
   readonly type?: string;
   readonly method?: string;
-  /** Encoded; the good message's unless given. */
+  /** Encoded; the good message by default. */
   readonly body?: string;
   readonly path?: string;
 }
@@ -33,7 +33,7 @@ function encode(message: string): string {
   return Buffer.from(message, "latin1").toString("base64");
 }
 
-/** One request to an imitation, and what it delivered. */
+/** One request to a simulation, and what it delivered. */
 async function ask(
   {
     mailbox = "ann@x.test",
@@ -179,8 +179,8 @@ const REFUSALS: readonly Refusal[] = [
   },
 ];
 
-describe("the imitated Graph", () => {
-  it("takes a good message with 202, nothing in it but a request id, and delivers it whole", async () => {
+describe("the simulated Graph", () => {
+  it("accepts a good message with 202 and only a request id, and delivers it whole", async () => {
     const { response, text, delivered } = await ask();
     assert.equal(response.status, 202);
     assert.equal(text, "");
@@ -188,14 +188,14 @@ describe("the imitated Graph", () => {
     assert.deepEqual(delivered, [{ mailbox: "ann@x.test", text: MESSAGE }]);
   });
 
-  it("takes base64 with line breaks, as the documentation's example has them", async () => {
+  it("accepts base64 with line breaks, as in the documentation's example", async () => {
     const wrapped = encode(MESSAGE).replace(/.{10}/g, "$&\r\n");
     const { delivered } = await ask({ body: wrapped, type: "text/plain; charset=utf-8" });
     assert.deepEqual(delivered.map(({ text }) => text), [MESSAGE]);
   });
 
   for (const field of ["To", "Cc", "Bcc"]) {
-    it(`takes a message whose only recipient is in ${field}`, async () => {
+    it(`accepts a message whose only recipient is in ${field}`, async () => {
       const { response } = await ask({ body: encode(`${field}: bea@x.test\r\n\r\n`) });
       assert.equal(response.status, 202);
     });
@@ -208,7 +208,7 @@ describe("the imitated Graph", () => {
     });
   }
 
-  it("takes a request of just 4 MB", async () => {
+  it("accepts a request of exactly 4 MB", async () => {
     const head = "To: bea@x.test\r\n\r\n";
     const body = encode(head + "x".repeat(REQUEST_LIMIT / 4 * 3 - head.length));
     assert.equal(body.length, REQUEST_LIMIT);
@@ -227,13 +227,13 @@ describe("the imitated Graph", () => {
     });
   }
 
-  it("refuses a mailbox that is said not to exist", async () => {
+  it("refuses a mailbox that is configured not to exist", async () => {
     const { error, delivered } = await ask({}, { hasMailbox: () => false });
     assert.equal(error?.code, "ErrorInvalidUser");
     assert.deepEqual(delivered, []);
   });
 
-  it("has no other door, and the beta version is one", async () => {
+  it("has no other endpoint, except the beta version", async () => {
     for (
       const path of [
         "/",
@@ -247,7 +247,7 @@ describe("the imitated Graph", () => {
     }
   });
 
-  it("answers in place of itself where it is told to, to rehearse trouble", async () => {
+  it("sends a configured response, to rehearse failures", async () => {
     const { response, delivered } = await ask({}, {
       intercept: () => new Response(null, { status: 503, headers: { "Retry-After": "1" } }),
     });
@@ -255,7 +255,7 @@ describe("the imitated Graph", () => {
     assert.deepEqual(delivered, []);
   });
 
-  it("counts its requests, and the most of them that were under way at once", async () => {
+  it("counts its requests, and their maximum concurrency", async () => {
     const release = Promise.withResolvers<void>();
     const graph = new SandboxGraph({
       verify: (token) => TOKENS.get(token),
@@ -275,7 +275,7 @@ describe("the imitated Graph", () => {
   });
 });
 
-describe("a request to the imitated Graph without a token", () => {
+describe("a request to the simulated Graph without a token", () => {
   it("is 401 in Graph's form of an error", async () => {
     const graph = new SandboxGraph({ verify: () => undefined, deliver() {} });
     const response = await graph.routes.request("/v1.0/me");

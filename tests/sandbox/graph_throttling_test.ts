@@ -1,5 +1,5 @@
 /**
- * The imitated Graph's limit of requests at once for each app and mailbox.
+ * The simulated Graph's limit of concurrent requests for each app and mailbox.
  * https://learn.microsoft.com/graph/throttling-limits#outlook-service-limits
  */
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ import { SMALLEST_UPLOAD } from "../../src/sandbox/graph.ts";
 import type { GraphOptions } from "../../src/sandbox/graph.ts";
 import { type Ask, GraphClient, MESSAGE, type SeenResponse } from "./graph_client.ts";
 
-/** An imitation whose requests last until they are let go. */
+/** A simulation whose requests last until the test releases them. */
 function held(options: Partial<GraphOptions> = {}) {
   const waiting: (() => void)[] = [];
   const arrivals: (() => void)[] = [];
@@ -25,7 +25,7 @@ function held(options: Partial<GraphOptions> = {}) {
     ...options,
   });
   const send = (asked: Ask = {}) => client.mime("sendMail", MESSAGE, asked);
-  /** Starts a request and waits until it is under way. */
+  /** Starts a request and waits until it is in flight. */
   const start = async (asked: Ask = {}): Promise<{ response: Promise<SeenResponse> }> => {
     const arrived = new Promise<void>((resolve) => arrivals.push(resolve));
     const response = send(asked);
@@ -39,7 +39,7 @@ function held(options: Partial<GraphOptions> = {}) {
   return { client, send, start, letGo };
 }
 
-describe("the limit of requests at once", () => {
+describe("the limit of concurrent requests", () => {
   it("is 4 for an app and mailbox; the fifth gets 429 with Retry-After, and sends nothing", async () => {
     const { client, send, start, letGo } = held();
     const under = [await start(), await start(), await start(), await start()];
@@ -55,7 +55,7 @@ describe("the limit of requests at once", () => {
     assert.equal((await send()).line, "202", "there is room again");
   });
 
-  it("is what it is told to be, and so is Retry-After", async () => {
+  it("is configurable, and so is Retry-After", async () => {
     const { send, start, letGo } = held({ concurrency: 1, retryAfter: 7 });
     const { response } = await start();
     assert.equal((await send()).headers.get("retry-after"), "7");
@@ -63,7 +63,7 @@ describe("the limit of requests at once", () => {
     assert.equal((await response).line, "202");
   });
 
-  it("does not hold another mailbox or another app, but the same mailbox in other letters", async () => {
+  it("does not apply to another mailbox or app, but to the same mailbox in other case", async () => {
     const { client, send, start, letGo } = held({ concurrency: 1 });
     const under = [
       await start(),
@@ -76,7 +76,7 @@ describe("the limit of requests at once", () => {
     assert.deepEqual([client.graph.throttled, client.graph.mostInFlight], [1, 4]);
   });
 
-  it("holds every kind of request, uploads too, though they carry no token", async () => {
+  it("applies to every kind of request, uploads too, although they have no token", async () => {
     let hold = false;
     const release = Promise.withResolvers<void>();
     const arrived = Promise.withResolvers<void>();

@@ -1,5 +1,5 @@
 /**
- * The imitated Graph's upload sessions.
+ * The simulated Graph's upload sessions.
  * https://learn.microsoft.com/graph/outlook-large-attachments
  */
 import assert from "node:assert/strict";
@@ -21,7 +21,7 @@ async function open(options: ConstructorParameters<typeof GraphClient>[0] = {}) 
 }
 
 describe("an upload session", () => {
-  it("is opened with 201, an address on the same origin, an end, and the first range", async () => {
+  it("is opened with 201, a URL on the same origin, an expiry, and the first range", async () => {
     const client = new GraphClient();
     const { json } = await client.session(await client.draft(), { size: SIZE });
     const url = new URL(json.uploadUrl);
@@ -32,7 +32,7 @@ describe("an upload session", () => {
     assert(Date.parse(json.expirationDateTime) > Date.now());
   });
 
-  it("takes a file in pieces, in order, and is over with the last", async () => {
+  it("accepts a file in pieces, in order, and ends with the last", async () => {
     const { client, draft, url } = await open();
     const first = await client.put(url, CONTENT.subarray(0, PIECE), 0, SIZE);
     assert.equal(first.line, "200");
@@ -53,7 +53,7 @@ describe("an upload session", () => {
     assert.equal(file!.contentType, "application/octet-stream");
   });
 
-  it("keeps what was said of an inline image", async () => {
+  it("keeps the properties of an inline image", async () => {
     const client = new GraphClient();
     const draft = await client.draft();
     const item = { name: "b.png", contentType: "image/png", isInline: true, contentId: "logo@x" };
@@ -67,7 +67,7 @@ describe("an upload session", () => {
     );
   });
 
-  it("tells with GET where to go on", async () => {
+  it("returns the next position with GET", async () => {
     const { client, url } = await open();
     await client.put(url, CONTENT.subarray(0, PIECE), 0, SIZE);
     const { line, json } = await client.ask(url, { method: "GET", token: "" });
@@ -75,7 +75,7 @@ describe("an upload session", () => {
     assert.deepEqual(json.nextExpectedRanges, [`${PIECE}`]);
   });
 
-  it("is given up with DELETE and 204", async () => {
+  it("is abandoned with DELETE and 204", async () => {
     const { client, url } = await open();
     assert.equal((await client.ask(url, { method: "DELETE", token: "" })).line, "204");
     for (const method of ["GET", "DELETE"]) {
@@ -83,7 +83,7 @@ describe("an upload session", () => {
     }
   });
 
-  it("whose end has not come leaves its file out of the message", async () => {
+  it("that is incomplete leaves its file out of the message", async () => {
     const { client, draft, url } = await open();
     await client.put(url, CONTENT.subarray(0, PIECE), 0, SIZE);
     assert.equal((await client.send(draft)).line, "202");
@@ -99,13 +99,13 @@ describe("an upload session", () => {
     }
   });
 
-  it("ends with its time", async () => {
+  it("ends at its expiry", async () => {
     const { client, url } = await open({ uploadLifetime: 0 });
     const put = await client.put(url, CONTENT.subarray(0, PIECE), 0, SIZE);
     assert.equal(put.line, "404 ErrorItemNotFound");
   });
 
-  it("is found by its whole address only", async () => {
+  it("is found by its whole URL only", async () => {
     const { client, url } = await open();
     for (const wrong of [url.replace(/\?.*/, ""), `${url}x`, url.replace("upload/", "upload/x")]) {
       const put = await client.put(wrong, CONTENT.subarray(0, PIECE), 0, SIZE);
@@ -113,7 +113,7 @@ describe("an upload session", () => {
     }
   });
 
-  it("counts its octets among those of the drafts, which are bounded", async () => {
+  it("counts its octets to those of the drafts, which are bounded", async () => {
     const client = new GraphClient({ maxDraftBytes: SIZE + 2 * MESSAGE.length });
     const first = await client.draft();
     const url = await client.upload(first, SIZE);
@@ -161,7 +161,7 @@ describe("an upload session", () => {
     });
   }
 
-  it("takes the largest file that the page allows", async () => {
+  it("accepts the largest file that the page allows", async () => {
     const client = new GraphClient();
     const response = await client.session(await client.draft(), { size: LARGEST_UPLOAD });
     assert.equal(response.line, "201");
@@ -222,7 +222,7 @@ describe("a piece of an upload", () => {
     assert.equal(client.graph.authorizedUploads, 1);
   });
 
-  it("that has been taken is not taken again", async () => {
+  it("that has been accepted is not accepted again", async () => {
     const { client, url } = await open();
     await client.put(url, CONTENT.slice(0, 10), 0, SIZE);
     const again = await client.put(url, CONTENT.slice(0, 10), 0, SIZE);

@@ -1,6 +1,6 @@
 /**
- * The inbox page in a real browser, on the sandbox in this process: what strangers write cannot mislead
- * or reach out, what is deleted was meant to be, what failed can be seen, and everybody can use it.
+ * The inbox page in a real browser, on the sandbox in this process: untrusted text cannot mislead
+ * or load anything, deletions are confirmed, failures are shown, and the page is accessible.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -52,7 +52,7 @@ async function read(): Promise<void> {
   await browser.until(`${one("subject")} !== null`);
 }
 
-/** What the page must never do. */
+/** Asserts what the page must never do. */
 function assertQuiet(): void {
   assert.deepEqual(browser.errors, []);
   const foreign = browser.requests.filter((url) =>
@@ -88,7 +88,7 @@ describe("the inbox page", () => {
       assert.equal(await text(one("subject")), shown.subject);
       const from = await text(`document.querySelector(".fields .chip")`);
       assert.equal(from, `${shown.name} ${shown.address}`);
-      // Each is in an element of its own, isolated (UAX #9 §2.4.1, HTML §15.3.6).
+      // Each is in its own element, isolated (UAX #9 §2.4.1, HTML §15.3.6).
       const loose =
         `[...document.querySelectorAll(".list li a, .message h2, .chip")].flatMap((place) => {
       const walk = document.createTreeWalker(place, NodeFilter.SHOW_TEXT);
@@ -137,7 +137,7 @@ describe("the inbox page", () => {
     assertQuiet();
   });
 
-  it("loads images from the internet only when it is asked to", OPTIONS, async () => {
+  it("loads images from the internet only on request", OPTIONS, async () => {
     await open();
     const asked: string[] = [];
     let wake = () => {};
@@ -157,7 +157,7 @@ describe("the inbox page", () => {
       );
       await read();
       await browser.until(`${one("load-images")} !== null`);
-      // A later request of the same frame has come and gone: the picture's would have, too.
+      // A later request of the same frame is done: the picture's would be, too.
       await click(one("tab-raw"));
       await browser.until(`${one("panel")}.querySelector("pre") !== null`);
       assertQuiet();
@@ -181,7 +181,7 @@ describe("the inbox page", () => {
     await click(one("clear"));
     assert.equal(await browser.evaluate(`${one("ask")}.open`), true);
     assert.match(await text(one("ask")), /Delete 3 messages\?/);
-    // The focus is on the harmless answer, and Escape is one, too.
+    // The focus is on the harmless button, and Escape does the same.
     assert.equal(await text("document.activeElement"), "Cancel");
     await browser.press("Escape");
     await browser.until(`!${one("ask")}.open`);
@@ -251,7 +251,7 @@ describe("the inbox page", () => {
       await read();
       await click(one("tab-delivery"));
       await browser.until(`${one("dialogue")}?.textContent.includes(${JSON.stringify(reply)})`);
-      // What comes after that is seen without another click.
+      // What arrives after that is shown without another click.
       await client.say("QUIT");
       await browser.until(`${one("dialogue")}.textContent.includes("C: QUIT")`);
       const dialogue = await text(one("dialogue"));
@@ -265,7 +265,7 @@ describe("the inbox page", () => {
     },
   );
 
-  it("lists failed logins and refused messages, and what became of them", OPTIONS, async () => {
+  it("lists failed logins and refused messages, with their outcome", OPTIONS, async () => {
     await open();
     const secret = "Qx8~abcdefghijklmnopqrstuvwxyz0123456789";
     const client = await sandbox.connect();
@@ -340,7 +340,7 @@ describe("the inbox page", () => {
     assertQuiet();
   });
 
-  it("is used by keyboard", OPTIONS, async () => {
+  it("can be used by keyboard", OPTIONS, async () => {
     await open();
     for (const number of [1, 2, 3]) await add(`Subject: number ${number}`);
     const subject = `${one("subject")}?.textContent`;
@@ -359,7 +359,7 @@ describe("the inbox page", () => {
     assert.equal(await text("document.activeElement"), "Delete");
     await browser.press("Enter");
     await browser.until(`${subject} === "number 2"`);
-    // The focus goes on to the next message, and not to nowhere.
+    // The focus moves to the next message, and is not lost.
     assert.match(await text("document.activeElement"), /^number 2/);
     assert.equal(sandbox.inbox.list().length, 2);
   });
@@ -367,12 +367,12 @@ describe("the inbox page", () => {
   for (const dark of [false, true]) {
     for (const size of [{ width: 1280, height: 800 }, PHONE]) {
       const how = `${dark ? "dark" : "light"}, ${size.width} px`;
-      it(`has no fault that axe finds: ${how}`, OPTIONS, async () => {
+      it(`has no violation found by axe: ${how}`, OPTIONS, async () => {
         await open(size);
         await browser.show({ ...size, dark });
         await browser.evaluate(AXE);
         const assertAccessible = async (what: string) => {
-          // Colours that are on their way to others are not judged.
+          // Colours in a transition are not judged.
           await browser.evaluate(
             `Promise.all(document.getAnimations().map(({ finished }) => finished))`,
           );
@@ -435,7 +435,7 @@ describe("the inbox page", () => {
   }
 });
 
-/** The tabs of a message, and what shows that their content is there. */
+/** The tabs of a message, and what shows that their content is loaded. */
 const TABS = [["html", "iframe"], ["headers", "table"], ["raw", "pre"], [
   "delivery",
   ".trace",

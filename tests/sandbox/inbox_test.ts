@@ -1,4 +1,4 @@
-/** The sandbox's inbox, through its HTTP routes and the doors of its store. */
+/** The sandbox's inbox, through its HTTP routes and its store. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
@@ -13,7 +13,7 @@ const connection = {
   command: "swaks",
 };
 
-/** An inbox and its routes, with what the tests do to them. */
+/** An inbox and its routes, with helpers. */
 function open(options: Partial<InboxRoutesOptions> = {}, limits: InboxLimits = {}) {
   const inbox = new Inbox(limits);
   const routes = inboxRoutes(inbox, { connection, ...options });
@@ -23,7 +23,7 @@ function open(options: Partial<InboxRoutesOptions> = {}, limits: InboxLimits = {
   };
   const get = (path: string, headers: Record<string, string> = {}) =>
     routes.request(path, { headers });
-  /** The body of a response that is as it should be. */
+  /** The body of a successful response. */
   const json = async (path: string) => {
     const response = await get(path);
     assert.equal(response.status, 200);
@@ -112,17 +112,17 @@ describe("the inbox's list", () => {
     assert.match(list[1].id, /^[a-z0-9]{10}$/);
   });
 
-  it("keeps the order of adds that overlap, and ids apart", async () => {
+  it("keeps the order of overlapping adds, and distinct ids", async () => {
     const { inbox, add } = open();
     const names = Array.from({ length: 50 }, (_, at) => `${at}`);
-    // The earlier, the longer it takes to read.
+    // Earlier ones take longer to read.
     const header = (at: number) => "X: y\n".repeat(10 * (50 - at));
     await Promise.all(names.map((name, at) => add(`${header(at)}Subject: ${name}\n`)));
     assert.deepEqual(inbox.list().map(({ subject }) => subject).reverse(), names);
     assert.equal(new Set(inbox.list().map(({ id }) => id)).size, 50);
   });
 
-  it("drops the oldest when there are too many, and tells", async () => {
+  it("drops the oldest when there are too many, and reports it", async () => {
     const { inbox, add } = open({}, { maxMessages: 2 });
     const events: InboxEvent[] = [];
     inbox.subscribe((event) => events.push(event));
@@ -144,7 +144,7 @@ describe("the inbox's list", () => {
     assert.equal(inbox.list().length, 2);
   });
 
-  it("lists what is no message, and what no parser takes", async () => {
+  it("lists data that is not a message, or that no parser accepts", async () => {
     const { add, get, json } = open();
     const tooDeep = Array.from(
       { length: 300 },
@@ -164,7 +164,7 @@ describe("the inbox's list", () => {
     assert.equal((await json("/api/messages")).length, 5);
   });
 
-  it("lists names and addresses that bidirectional controls and markup stand in as they are", async () => {
+  it("lists names and addresses with bidirectional controls and markup unchanged", async () => {
     const { add, json } = open();
     const name = '\u202E<b>"Bank"</b>\u200B';
     await add(
@@ -200,7 +200,7 @@ describe("the inbox's list", () => {
     });
   }
 
-  it("counts what was uploaded beside the message, but for what its HTML shows", async () => {
+  it("counts uploads of the message, except those that its HTML shows", async () => {
     const { inbox } = open();
     const file = {
       name: "a",
@@ -241,7 +241,7 @@ describe("the inbox's list", () => {
 });
 
 describe("a message in the inbox", () => {
-  it("is given back octet for octet, whatever becomes of the caller's buffer", async () => {
+  it("is returned octet for octet, whatever happens to the caller's buffer", async () => {
     const { add, get } = open();
     const raw = Uint8Array.from({ length: 1024 }, (_, at) => at & 0xff);
     const { summary } = await add(raw.subarray(0, 512));
@@ -273,7 +273,7 @@ describe("a message in the inbox", () => {
     }]);
   });
 
-  it("is HTML that can neither run nor load anything", async () => {
+  it("is shown as HTML that can neither run nor load anything", async () => {
     const { add, get } = open();
     const { summary } = await add(page(
       `<script>x</script><LINK rel=preconnect href=//e.example><meta http-equiv=refresh content=0>` +
@@ -291,7 +291,7 @@ describe("a message in the inbox", () => {
     assert.doesNotMatch(await response.text(), /<link|<meta http|<base href|<script/i);
   });
 
-  it("may load images from elsewhere when the reader asks for them, and nothing else", async () => {
+  it("may load external images on request, and nothing else", async () => {
     const { add, get } = open();
     const { summary } = await add(page(
       `<img\nsrc="https://e.example/x.png"><img src = 'cid:y'><img src=data:z><td background=//e.example/y><p>src="https://e.example"` +
@@ -371,7 +371,7 @@ describe("a message in the inbox", () => {
 });
 
 describe("the inbox page", () => {
-  it("runs its own script and style and nothing else", async () => {
+  it("runs only its own script and style", async () => {
     const response = await open().get("/");
     const html = await response.text();
     const policy = response.headers.get("content-security-policy") ?? "";
@@ -389,13 +389,13 @@ describe("the inbox page", () => {
     for (const hook of ["message-list", "message-item", "subject"]) assert.ok(html.includes(hook));
   });
 
-  it("gets what to copy from the API, so that nothing has to be escaped", async () => {
+  it("gets values to copy from the API, so that nothing has to be escaped", async () => {
     assert.deepEqual(await open().json("/api/connection"), connection);
   });
 });
 
 describe("the inbox's events", () => {
-  /** The lines of the stream, one event a call. */
+  /** The lines of the stream, one event per call. */
   async function listen(box: ReturnType<typeof open>) {
     const response = await box.get("/api/events");
     assert.equal(response.headers.get("content-type"), "text/event-stream");
@@ -405,7 +405,7 @@ describe("the inbox's events", () => {
     return { reader, next: async () => (await reader.read()).value };
   }
 
-  it("tell of each new message and of a clear", async () => {
+  it("report each new message and a clear", async () => {
     const box = open();
     const { reader, next } = await listen(box);
     const { summary } = await box.add("Subject: a\n\tb\u2028\n\n");
@@ -415,7 +415,7 @@ describe("the inbox's events", () => {
     await reader.cancel();
   });
 
-  it("keep an idle line alive", async () => {
+  it("keep an idle connection alive", async () => {
     const { reader, next } = await listen(open({ keepAlive: 5 }));
     assert.equal(await next(), ": still here\n\n");
     await reader.cancel();
@@ -442,7 +442,7 @@ describe("the inbox's events", () => {
     assert.equal(listeners, 0);
   });
 
-  it("cut off a client that does not read, and let a failing one go", async () => {
+  it("close a client that does not read, and release a failing one", async () => {
     const box = open();
     const { body } = await box.get("/api/events");
     box.inbox.subscribe(() => {
@@ -455,7 +455,7 @@ describe("the inbox's events", () => {
   });
 });
 
-describe("the inbox's door", () => {
+describe("access to the inbox", () => {
   const hosts: [string, boolean][] = [
     ["localhost", true],
     ["LOCALHOST:8026", true],
@@ -474,7 +474,7 @@ describe("the inbox's door", () => {
     ["", false],
   ];
   for (const [host, welcome] of hosts) {
-    it(`${welcome ? "takes" : "refuses"} Host ${JSON.stringify(host)} on every route`, async () => {
+    it(`${welcome ? "accepts" : "refuses"} Host ${JSON.stringify(host)} on every route`, async () => {
       const { add, get } = open({ allowedHosts: ["mail.test", "other.test:1"] });
       const { summary } = await add(LETTER);
       for (const path of ROUTES(summary.id)) {
@@ -512,7 +512,7 @@ describe("the inbox's door", () => {
     });
   }
 
-  it("takes its own page's requests", async () => {
+  it("accepts its own page's requests", async () => {
     const { routes } = open();
     for (
       const [host, origin] of [["localhost:8026", "http://localhost:8026"], [
@@ -528,20 +528,20 @@ describe("the inbox's door", () => {
     }
   });
 
-  it("leaves the routes beside it alone", async () => {
+  it("does not affect other routes", async () => {
     const { routes } = open();
     routes.get("/graph", (c) => c.text("graph"));
     const response = await routes.request("/graph", { headers: { host: "sandbox:8026" } });
     assert.equal(await response.text(), "graph");
   });
 
-  it("cannot be built with a host that is none", () => {
+  it("cannot be built with an invalid host", () => {
     for (const host of ["", "*", "http://a", "a/b", "a b"]) {
       assert.throws(() => open({ allowedHosts: [host] }), TypeError);
     }
   });
 
-  it("knows no other methods, and no other messages or paths", async () => {
+  it("refuses other methods, messages and paths", async () => {
     const { routes, add, get } = open();
     const { summary } = await add("Subject: x\n\nplain");
     for (const path of ROUTES(summary.id)) {

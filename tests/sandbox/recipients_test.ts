@@ -1,4 +1,4 @@
-/** Who receives a message, as the imitated Graph reads its header (RFC 5322 §3.4, §3.6.3). */
+/** The recipients of a message, as the simulated Graph reads its header (RFC 5322 §3.4, §3.6.3). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { GraphClient } from "./graph_client.ts";
@@ -50,7 +50,7 @@ const INVALID: readonly [what: string, header: string][] = [
   ["an address that is none in Bcc", "To: a@x.test\r\nBcc: <bob>"],
 ];
 
-describe("the recipients that the imitated Graph computes", () => {
+describe("the recipients that the simulated Graph computes", () => {
   for (const [what, header, recipients] of CASES) {
     it(`are read from ${what}`, async () => {
       const client = new GraphClient();

@@ -1,4 +1,4 @@
-/** Which From fields the imitated Graph refuses, as Exchange does (RFC 5322 §3.2.5). */
+/** Which From fields the simulated Graph refuses, as Exchange does (RFC 5322 §3.2.5). */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { GraphClient } from "./graph_client.ts";
@@ -24,9 +24,9 @@ const DENIED: readonly string[] = [
   "b@x.test, a@x.test <a@x.test>",
 ];
 
-describe("the imitated Graph", () => {
+describe("the simulated Graph", () => {
   for (const from of TAKEN) {
-    it(`takes a message from ${JSON.stringify(from)}`, async () => {
+    it(`accepts a message from ${JSON.stringify(from)}`, async () => {
       const client = new GraphClient();
       const message = `From: ${from}\r\nTo: b@x.test\r\n\r\nText\r\n`;
       assert.equal((await client.mime("sendMail", message)).line, "202");

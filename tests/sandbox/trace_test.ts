@@ -1,8 +1,8 @@
-/** What the sandbox knows of the way of each message, and of what has failed. */
+/** The sandbox's trace of each message, and its list of failures. */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
-import { shownUsername } from "../../src/sandbox/trace/username.ts";
 import { Dialogue } from "../../src/sandbox/trace/dialogue.ts";
+import { usernameOrHint } from "../../src/sandbox/trace/tracer.ts";
 import { openSandbox, type Sandbox, SECRET, USERNAME } from "../support/sandbox.ts";
 
 interface Trace {
@@ -40,7 +40,7 @@ describe("the sandbox", () => {
     const { id } = sandbox.inbox.list().find((message) => message.subject === subject)!;
     return await sandbox.api(`messages/${id}/trace`) as Trace;
   };
-  /** There may be more to tell. */
+  /** More may follow. */
   const nextEvent = () =>
     new Promise<void>((resolve) => {
       const end = sandbox.tracer.subscribe(() => {
@@ -50,7 +50,7 @@ describe("the sandbox", () => {
     });
   const lines = ({ dialogue }: Trace) => dialogue.map(({ text }) => text);
 
-  it("knows of a message the dialogue that it came in, and the requests that it became", async () => {
+  it("traces a message's dialogue, and the requests that it caused", async () => {
     const client = await sandbox.logIn();
     const reply = await client.send("scanner@example.com", "you@example.org", "traced");
     await client.say("QUIT");
@@ -83,7 +83,7 @@ describe("the sandbox", () => {
     }
   });
 
-  it("has no reply that no client was there to read", { timeout: 30_000 }, async () => {
+  it("has no reply that no client could read", { timeout: 30_000 }, async () => {
     const client = await sandbox.logIn();
     await client.send("scanner@example.com", "you@example.org", "and gone");
     const ended = "(the connection has ended: the client hung up)";
@@ -96,7 +96,7 @@ describe("the sandbox", () => {
     assert.ok(!lines(await traceOf("and gone")).some((line) => line.startsWith("421")));
   });
 
-  it("tells the messages of one connection apart", async () => {
+  it("separates the messages of one connection", async () => {
     const client = await sandbox.logIn();
     for (const number of [1, 2, 3]) {
       await client.send(`from${number}@example.com`, "you@example.org", `number ${number}`);
@@ -112,7 +112,7 @@ describe("the sandbox", () => {
     assert.ok(lines(await traceOf("number 3")).includes("(2 transactions before this)"));
   });
 
-  it("tells messages apart that are under way at once", async () => {
+  it("separates concurrent messages", async () => {
     const numbers = Array.from({ length: 12 }, (_, number) => number);
     await Promise.all(numbers.map(async (number) => {
       const client = await sandbox.logIn();
@@ -127,7 +127,7 @@ describe("the sandbox", () => {
     }
   });
 
-  it("shows each request of a large message, and never the right to upload", async () => {
+  it("shows each request of a large message, and never the upload credential", async () => {
     const client = await sandbox.logIn();
     await client.say("MAIL FROM:<scanner@example.com>");
     await client.say("RCPT TO:<you@example.org>");
@@ -167,7 +167,7 @@ describe("the sandbox", () => {
     assert.equal(attachmentCount, 1);
   });
 
-  it("shows what was tried again, and what got no answer", async () => {
+  it("shows retries, and requests without a response", async () => {
     sandbox.cloud.faults.add({ on: "sendMail", status: 429 });
     const client = await sandbox.logIn();
     await client.send("scanner@example.com", "you@example.org", "second try");
@@ -178,7 +178,7 @@ describe("the sandbox", () => {
     sandbox.cloud.faults.add({ on: "sendMail", after: "take", connection: "close" });
     const reply = await client.send("scanner@example.com", "you@example.org", "taken");
     assert.match(reply, /^451 4\.4\.2 /);
-    // It is in the inbox, and its client was told that nobody knows: both can be seen.
+    // It is in the inbox, and its client got an ambiguous reply: both are shown.
     const taken = await traceOf("taken");
     assert.equal(taken.requests.at(-1)!.status, undefined);
     assert.match(taken.requests.at(-1)!.error ?? "", /^[A-Z]+$/);
@@ -186,7 +186,7 @@ describe("the sandbox", () => {
     assert.equal((await newest()).reply, reply);
   });
 
-  it("knows nothing of a message that another relay has sent", async () => {
+  it("has no trace of a message that another relay has sent", async () => {
     const { summary } = await sandbox.inbox.add({
       mailbox: "a@example.com",
       raw: new Uint8Array(),
@@ -199,7 +199,7 @@ describe("the sandbox", () => {
     });
   });
 
-  it("lists a failed login: when, from where, who, and why in the words of the reply", async () => {
+  it("lists a failed login: time, address, username, and the text of the reply", async () => {
     const client = await sandbox.connect();
     const reply = await client.say(`AUTH PLAIN ${btoa(`\0${USERNAME}\0wrong-secret`)}`);
     const { trace, at, ...failure } = await newest();
@@ -233,7 +233,7 @@ describe("the sandbox", () => {
     assert.ok(!all.includes(secret.slice(0, 5)) && !all.includes(btoa(secret).slice(0, 8)));
   });
 
-  it("lists a login that was none", async () => {
+  it("lists a malformed login", async () => {
     const client = await sandbox.connect();
     const reply = await client.say("AUTH PLAIN not-base64!");
     const failure = await newest();
@@ -252,7 +252,7 @@ describe("the sandbox", () => {
     assert.ok(!sandbox.inbox.list().some(({ subject }) => subject === "not allowed"));
   });
 
-  it("rehearses a mailbox that is not there by nobody@…", async () => {
+  it("rehearses a missing mailbox by nobody@…", async () => {
     const client = await sandbox.logIn();
     const reply = await client.send("Nobody@example.com", "you@example.org");
     assert.match(reply, /^550 .*ErrorInvalidUser/);
@@ -260,7 +260,7 @@ describe("the sandbox", () => {
     assert.equal(trace.requests.at(-1)!.status, 404);
   });
 
-  it("lists what the session refuses by itself", async () => {
+  it("lists refusals of the session itself", async () => {
     const client = await sandbox.connect();
     const reply = await client.say("MAIL FROM:<scanner@example.com>");
     assert.match(reply, /^530 /);
@@ -310,13 +310,13 @@ describe("a dialogue that is kept", () => {
       "9911 lines are left out here",
       "9912 lines are left out here",
     ]);
-    // Another transaction is no longer its own.
+    // Another transaction no longer belongs to it.
     dialogue.command("MAIL FROM:<b@example.com>");
     assert.deepEqual(excerpt(), lines);
   });
 });
 
-describe("what is shown of a username", () => {
+describe("a username as it is shown", () => {
   const cases: [string, string][] = [
     [USERNAME, USERNAME],
     ["scanner@lookup", "scanner@lookup"],
@@ -328,8 +328,8 @@ describe("what is shown of a username", () => {
     ["😀".repeat(20), "😀😀😀… (20 characters, no well-formed username)"],
   ];
   for (const [username, shown] of cases) {
-    it(`is ${shown} of ${JSON.stringify(username)}`, () => {
-      assert.equal(shownUsername(username, "@"), shown);
+    it(`is ${shown} for ${JSON.stringify(username)}`, () => {
+      assert.equal(usernameOrHint(username, "@"), shown);
     });
   }
 });

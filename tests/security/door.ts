@@ -1,7 +1,7 @@
 /**
- * A whole relay in this process, and everything that goes in and out of it: SMTP over sockets, the
- * requests to an Entra ID and a Graph that say what a test wants, each line of the log. What it says
- * anywhere must be well-formed, and must not hold a secret; `close` looks through all of it.
+ * A whole relay in this process, with all of its input and output: SMTP over sockets, the
+ * requests to an Entra ID and a Graph that respond as a test wants, each line of the log. All output
+ * must be well-formed and must not contain a secret; `close` checks all of it.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -17,7 +17,7 @@ import type { FakeClock } from "../support/fake_clock.ts";
 import { USERNAME } from "../support/logins.ts";
 import { type RawConnection, startRawServer } from "../support/raw_server.ts";
 
-/** Found wherever they were printed: nothing in them would be escaped. */
+/** Nothing in them needs escaping, so that they are found wherever they are printed. */
 export const SECRET = "S3cret-that-must-not-show";
 export const TOKEN = "e30.VG9rZW4tdGhhdC1tdXN0LW5vdC1zaG93.sig";
 const HIDDEN = [
@@ -45,9 +45,9 @@ export interface DoorOptions {
   readonly clock?: FakeClock;
   readonly environment?: Readonly<Record<string, string>>;
   readonly logFormat?: "text" | "json";
-  /** What Entra ID answers; a token unless told otherwise. */
+  /** Entra ID's response; a token by default. */
   readonly entra?: (request: string) => string;
-  /** What Graph answers; 202 unless told otherwise. */
+  /** Graph's response; 202 by default. */
   readonly graph?: (request: string) => string;
   readonly entries?: EntrySource;
 }
@@ -56,18 +56,18 @@ export interface Door {
   readonly port: number;
   /** TLS from the first octet. */
   readonly tlsPort: number;
-  /** The page of HTTP_LISTEN, where that is on: undefined else. */
+  /** The URL of HTTP_LISTEN; undefined when it is off. */
   readonly metrics: URL | undefined;
-  /** What has been asked of Entra ID and Graph, each with head and body, one character an octet. */
+  /** The requests to Entra ID and Graph, each with head and body, one character per octet. */
   readonly requests: string[];
-  /** What was written to the log, a piece for each call. */
+  /** What was written to the log, one piece per call. */
   readonly log: readonly string[];
   connect(): Promise<Talk>;
-  /** Behind EHLO and AUTH. */
+  /** After EHLO and AUTH. */
   login(username?: string): Promise<Talk>;
-  /** The messages that Graph was given, one character an octet, oldest first. */
+  /** The messages that Graph received, one character per octet, oldest first. */
   messages(): string[];
-  /** Stops the relay; fails where anything that it said is malformed or holds a secret. */
+  /** Stops the relay; fails if any output is malformed or contains a secret. */
   close(): Promise<void>;
 }
 
@@ -93,7 +93,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
     REQUIRE_TLS: "false",
     SHUTDOWN_TIMEOUT: "1s",
     DELIVERY_TIMEOUT: "5s",
-    // One client tries many things here: limits of that have tests of their own.
+    // One client tries many things here: the limits have tests of their own.
     AUTH_RATE_LIMIT: "off",
     MAX_ERRORS: "100000",
     MAX_IDLE_COMMANDS: "100000",
@@ -155,7 +155,7 @@ export async function openDoor(options: DoorOptions = {}): Promise<Door> {
 
 /** One SMTP connection, octet for octet. */
 export class Talk {
-  /** All that the relay has said, one character an octet. */
+  /** All octets from the relay, one character each. */
   heard = "";
   ended = false;
   #socket: Socket;
@@ -167,7 +167,7 @@ export class Talk {
     this.#listen(socket);
   }
 
-  /** Behind the greeting. */
+  /** After the greeting. */
   static async open(port: number): Promise<Talk> {
     const socket = connect({ host: "127.0.0.1", port, noDelay: true });
     const talk = new Talk(socket);
@@ -175,12 +175,12 @@ export class Talk {
     return talk;
   }
 
-  /** One character an octet. */
+  /** One character per octet. */
   write(text: string): void {
     this.#socket.write(Buffer.from(text, "latin1"));
   }
 
-  /** Writes, and waits until the octets have left, so that what follows is another segment mostly. */
+  /** Writes, and waits until the octets have left, so that what follows is mostly another segment. */
   send(text: string): Promise<void> {
     return new Promise((resolve) =>
       this.#socket.write(Buffer.from(text, "latin1"), () => resolve())
@@ -223,14 +223,14 @@ export class Talk {
     assert.match(await this.say("DATA"), /^354 /);
   }
 
-  /** A message whose octets need no dot-stuffing. @returns the verdict */
+  /** A message whose octets need no dot-stuffing. @returns the reply */
   async message(content: string): Promise<string> {
     await this.begin();
     this.write(`${content}\r\n.\r\n`);
     return this.reply();
   }
 
-  /** Whatever the relay has said that no reply was taken of: there must be nothing. */
+  /** Octets from the relay after the replies that were read: there must be none. */
   async assertSilent(): Promise<void> {
     assert.equal(await this.say("NOOP"), "250 2.0.0 OK");
     assert.equal(this.heard.slice(this.#read), "");
@@ -281,12 +281,12 @@ export function assertReplies(heard: string): void {
   }
 }
 
-/** Characters that end a line, move text about on a terminal, or are not seen there. */
+/** Characters that end a line, move text on a terminal, or are invisible there. */
 const UNSAFE =
-  // deno-lint-ignore no-control-regex -- they are what is looked for
+  // deno-lint-ignore no-control-regex -- these are the characters to find
   /[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/;
 
-/** Each line is one line, of what can be shown anywhere, and of a length that can be read. */
+/** Each line is a single line of printable characters, short enough to read. */
 export function assertLog(lines: readonly string[], format: "text" | "json"): void {
   for (const line of lines) {
     assert.ok(line.endsWith("\n"));

@@ -1,7 +1,7 @@
 /**
- * Services that echo the request that they refuse, with the token or the secret in it (CWE-209,
- * CWE-532): in the code of an error, in its words, in header fields. A code is a word, or the status
- * stands for it; words are shown in the log without credentials. One description for each service.
+ * Services that echo the refused request, with the token or the secret in it (CWE-209,
+ * CWE-532): in the code of an error, in its text, in header fields. A code must be a word, else the
+ * status replaces it; text is logged without credentials. One `describe` per service.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -29,11 +29,11 @@ import { openDoor, response, SECRET, TOKEN } from "./door.ts";
 import { attachmentOf, largeMessageWith } from "./large.ts";
 
 const MESSAGE = "From: alice@example.com\r\nTo: bob@example.net\r\n\r\nText";
-/** As Entra ID makes them. */
+/** In the form of Entra ID's. */
 const ENTRA_SECRET = "x7A8Q~abcdefghijklmnopqrstuvwxyz0123.-_Z";
 const JWT = "eyJ0eXAiOiJKV1QiLCJhbGciOiJSUzI1NiJ9.eyJhdWQiOiJodHRwczovL2dyYXBoIn0.c2lnbmF0dXJl";
 
-/** What a service may call an error that it makes of a request. */
+/** Error codes that a service may build from a request. */
 function codesOf(request: string, credential: string): readonly unknown[] {
   return [
     request,
@@ -59,9 +59,9 @@ function assertWithout(said: string, ...credentials: readonly string[]): void {
   }
 }
 
-describe("Graph, that echoes the token", () => {
+describe("a token echoed by Graph", () => {
   for (const index of codesOf("", TOKEN).keys()) {
-    it(`in its code, form ${index + 1}: the status stands for it`, async () => {
+    it(`in its error code, form ${index + 1}, is replaced by the status`, async () => {
       const door = await openDoor({
         graph: (request) => {
           const code = codesOf(request, TOKEN)[index];
@@ -81,7 +81,7 @@ describe("Graph, that echoes the token", () => {
     });
   }
 
-  it("in the response to an upload session, whose address is a right of its own", async () => {
+  it("in the response to an upload session, whose URL is a credential itself, is not shown", async () => {
     const right = "authtoken-that-must-not-show";
     const door = await openDoor({
       environment: { LARGE_MESSAGES: "upload" },
@@ -106,7 +106,7 @@ describe("Graph, that echoes the token", () => {
     for (const said of [...door.log, talk.heard]) assertWithout(said, TOKEN, right);
   });
 
-  it("where it names an address for an upload that is not trusted", async () => {
+  it("in an untrusted upload URL is not shown", async () => {
     const door = await openDoor({
       environment: { LARGE_MESSAGES: "upload" },
       graph: (request) =>
@@ -121,7 +121,7 @@ describe("Graph, that echoes the token", () => {
     assert.ok(door.log.every((line) => line.length < 2000));
   });
 
-  it("keeps the codes that Graph has, and what it says to people", () => {
+  it("does not hide Graph's known codes and its text for people", () => {
     const said = (code: string, message: string) =>
       classifyResponse({
         type: "response",
@@ -144,9 +144,9 @@ describe("Graph, that echoes the token", () => {
   });
 });
 
-describe("Entra ID, that echoes the secret", () => {
+describe("a secret echoed by Entra ID", () => {
   for (const index of codesOf("", SECRET).keys()) {
-    it(`in its error, form ${index + 1}: the status stands for it`, async () => {
+    it(`in its error code, form ${index + 1}, is replaced by the status`, async () => {
       const door = await openDoor({
         entra: (request) =>
           response(401, {
@@ -167,7 +167,7 @@ describe("Entra ID, that echoes the secret", () => {
     });
   }
 
-  it("in a response that is no refusal, and no token either: nothing of MSAL's words has it", async () => {
+  it("in a response that is neither a refusal nor a token is in none of MSAL's texts", async () => {
     for (const secret of [SECRET, ENTRA_SECRET, "a secret & more=1"]) {
       for (const members of ["error", "error_description", "token_type", "expires_in", "scope"]) {
         const server = await startRawServer(async (connection) => {
@@ -190,7 +190,7 @@ describe("Entra ID, that echoes the secret", () => {
   });
 });
 
-/** A service of Azure's that refuses with its request in each place that an SDK reads. */
+/** An Azure service that refuses, and echoes its request in each place that an SDK reads. */
 async function refusing(
   status: number,
   use: (url: URL, http: HttpClient) => Promise<string>,
@@ -235,19 +235,19 @@ const BEARER: TokenCredential = {
     Promise.resolve({ token: TOKEN, expiresOnTimestamp: Date.now() + 3_600_000 }),
 };
 
-describe("the lookup table, that echoes its key or signature", () => {
+describe("a key or signature echoed by the lookup table", () => {
   const KEY = Buffer.from("k".repeat(32)).toString("base64");
   const SIGNATURE = "c2lnbmF0dXJlLXRoYXQtbXVzdC1ub3Qtc2hvdw";
   const ACCESS = {
     "an account key": storageAccess.parse(`AccountName=account;AccountKey=${KEY}`)!,
     "a signature": storageAccess.parse(`SharedAccessSignature=sv=2020-08-04&sig=${SIGNATURE}`)!,
   };
-  /** What was shown of an account's key: the signature of this request. */
+  /** What the request revealed of an account's key: its signature. */
   const shownIn = (request: string) =>
     /^Authorization: \S+ .*:(.*)\r$/mi.exec(request)?.[1] ?? SIGNATURE;
   for (const [what, access] of Object.entries(ACCESS)) {
     for (const status of [400, 403, 409]) {
-      it(`with ${what}, in a ${status}: the status stands for its code`, async () => {
+      it(`with ${what}, in a ${status}, is replaced by the status`, async () => {
         for (const echo of [(request: string) => request, shownIn]) {
           let shown = "";
           let credential = "";
@@ -274,8 +274,8 @@ describe("the lookup table, that echoes its key or signature", () => {
   }
 });
 
-describe("an Azure service, that echoes the token of the SDK's request", () => {
-  it("reaches no SDK with it: neither in the body of an error, nor in its code", async () => {
+describe("a token of an SDK's request echoed by an Azure service", () => {
+  it("reaches no SDK: neither in the body of an error nor in its code", async () => {
     const said = await refusing(400, async (url, http) => {
       const request = createPipelineRequest({
         url: url.href,
@@ -292,9 +292,9 @@ describe("an Azure service, that echoes the token of the SDK's request", () => {
   });
 });
 
-describe("Key Vault, that echoes the token", () => {
+describe("a token echoed by Key Vault", () => {
   for (const status of [400, 401, 403, 409]) {
-    it(`in a ${status}: the status stands for its code, and the words are without it`, async () => {
+    it(`in a ${status} is replaced by the status in the code, and removed from the text`, async () => {
       for (const echo of [(request: string) => request, () => TOKEN, () => `Bearer ${TOKEN}`]) {
         const said = await refusing(status, async (url, http) => {
           const source = new KeyVaultSource({
@@ -315,8 +315,8 @@ describe("Key Vault, that echoes the token", () => {
   }
 });
 
-describe("the relay's own identity, whose secret Entra ID echoes", () => {
-  it("is refused without it, for table and vault", async () => {
+describe("the secret of the relay's own identity, echoed by Entra ID", () => {
+  it("is not in the error, for table and vault", async () => {
     const names = ["AZURE_TOKEN_CREDENTIALS", "AZURE_TENANT_ID", "AZURE_CLIENT_ID"] as const;
     const before = names.map((name) => process.env[name]);
     const values = ["EnvironmentCredential", TENANT, CLIENT];
@@ -374,7 +374,7 @@ describe("a connection's error", () => {
       [undefined, "EUNKNOWN"],
     ] as const
   ) {
-    it(`has the code ${JSON.stringify(code)} only where that is one`, async () => {
+    it(`has the code ${JSON.stringify(code)} only if that is a code`, async () => {
       const http = new HttpClient({
         connect: (_options, handler) => {
           const error = Object.assign(new Error(`it broke: Bearer ${JWT}\n${"y".repeat(9000)}`), {
@@ -424,7 +424,7 @@ describe("a service's text", () => {
     });
   }
 
-  it("is shown as it is where nothing in it is a credential", () => {
+  it("is shown unchanged when nothing in it is a credential", () => {
     for (
       const text of [
         "Access is denied. Check credentials and try again.",
@@ -439,14 +439,14 @@ describe("a service's text", () => {
     ) assert.equal(serviceWords(text, [SECRET]), text);
   });
 
-  it("is one line of a bounded length, and nothing where nothing is said", () => {
+  it("is one line of a bounded length, and absent when there is none", () => {
     assert.equal(serviceWords("x".repeat(1_000_000)), `${"x".repeat(500)}…`);
     for (const nothing of ["", " \n", undefined, null, 1, {}, ["x"]]) {
       assert.equal(serviceWords(nothing), undefined);
     }
   });
 
-  it("is a code where it is a word of 64 characters at most", () => {
+  it("is a code if it is a word of 64 characters at most", () => {
     for (const code of ["ErrorX", "invalid_client", "a.b-c", "0", "x".repeat(64)]) {
       assert.equal(serviceCode(code), code);
     }
@@ -456,7 +456,7 @@ describe("a service's text", () => {
     assert.equal(serviceCode("hunter22", ["hunter22"]), undefined);
   });
 
-  it("stays JSON where it was JSON", () => {
+  it("stays JSON if it was JSON", () => {
     const json = JSON.stringify({
       error: { message: `"Bearer ${TOKEN}" {"client_secret":"${SECRET}"} \\ ${SECRET}\\`, n: 1 },
     });
@@ -465,7 +465,7 @@ describe("a service's text", () => {
     assertWithout(JSON.stringify(shown), SECRET, TOKEN);
   });
 
-  it("takes time in proportion to its length, whatever is in it", () => {
+  it("takes time in proportion to its length, whatever it contains", () => {
     const pieces = [
       "Bearer ",
       "eyJ",
@@ -482,7 +482,7 @@ describe("a service's text", () => {
       const text = piece.repeat(200_000);
       const begun = performance.now();
       withoutCredentials(text, [SECRET, piece.repeat(10)]);
-      // A million characters; what grew with their square would take minutes.
+      // A million characters: quadratic work would take minutes.
       assert.ok(performance.now() - begun < 5000, piece);
     }
   });

@@ -1,6 +1,6 @@
 /**
- * Where the relay's requests go, and how much it reads of the answers: no redirect is followed, no
- * credential goes to another place (CWE-601, CWE-918, CWE-200), and no response is without an end.
+ * Where the relay's requests go, and how much it reads of the responses: no redirect is followed, no
+ * credential goes to another host (CWE-601, CWE-918, CWE-200), and every response is bounded.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -24,7 +24,7 @@ import { attachmentOf, largeMessageWith } from "./large.ts";
 const MESSAGE = "From: alice@example.com\r\nTo: bob@example.net\r\n\r\nText";
 const REDIRECTS = [300, 301, 302, 303, 305, 307, 308];
 
-/** A place that nobody is to come to, and one that answers what a test says. */
+/** A server that must receive no request; the others respond as a test says. */
 let elsewhere: RawServer;
 const others: RawServer[] = [];
 const clients: HttpClient[] = [];
@@ -42,7 +42,7 @@ afterEach(async () => {
 });
 after(() => elsewhere.close());
 
-function assertNobodyWent(): void {
+function assertNoRequests(): void {
   assert.deepEqual(elsewhere.connections.map(({ received }) => received), []);
 }
 
@@ -62,20 +62,20 @@ function client(): HttpClient {
 
 describe("a redirect", () => {
   for (const status of REDIRECTS) {
-    it(`${status} of Graph is not followed: the message may have been sent, once`, async () => {
+    it(`${status} from Graph is not followed: the message may have been sent, once`, async () => {
       const location = `Location: ${elsewhere.url.href}graph`;
       const door = await openDoor({ graph: () => response(status, "", [location]) });
       try {
         const talk = await door.login();
         assert.match(await talk.message(MESSAGE), /^451 4\.3\.0 HTTP 3\d\d: .*may have been sent/);
         assert.equal(door.messages().length, 1);
-        assertNobodyWent();
+        assertNoRequests();
       } finally {
         await door.close();
       }
     });
 
-    it(`${status} of Entra ID is not followed: the secret goes nowhere else`, async () => {
+    it(`${status} from Entra ID is not followed: the secret goes nowhere else`, async () => {
       const door = await openDoor({
         entra: () => response(status, "", [`Location: ${elsewhere.url.href}token`]),
       });
@@ -84,13 +84,13 @@ describe("a redirect", () => {
         await talk.say("EHLO client.example");
         assert.match(await talk.auth(USERNAME, SECRET), /^454 4\.7\.0 /);
         assert.equal(door.requests.length, 1);
-        assertNobodyWent();
+        assertNoRequests();
       } finally {
         await door.close();
       }
     });
 
-    it(`${status} is not followed by the Azure SDKs' pipeline either, not even to the same place`, async () => {
+    it(`${status} is not followed by the Azure SDKs' pipeline either, not even to the same host`, async () => {
       for (const target of [elsewhere.url.href, "/again"]) {
         let asked = 0;
         const server = await serving(() => {
@@ -109,7 +109,7 @@ describe("a redirect", () => {
           assert.equal(response.status, status);
         }
         assert.equal(asked, 2);
-        assertNobodyWent();
+        assertNoRequests();
       }
     });
   }
@@ -124,7 +124,7 @@ describe("an upload address", () => {
     "https://microsoftgraph.chinacloudapi.cn": ["partner.outlook.cn"],
   };
   for (const [graph, hosts] of Object.entries(CLOUDS)) {
-    it(`is one of its own cloud's, of ${graph}`, () => {
+    it(`must belong to the same cloud: ${graph}`, () => {
       for (const [other, theirs] of Object.entries(CLOUDS)) {
         for (const host of theirs) {
           const url = uploadUrl(`https://${host}/api/v2.0/x?authtoken=y`, `${graph}/v1.0/x`);
@@ -135,7 +135,7 @@ describe("an upload address", () => {
     });
   }
 
-  it("of a Graph that is reached by another name is any cloud's, or of that name", () => {
+  it("of a Graph reached by another name must belong to any cloud or have that name", () => {
     const own = "https://graph-proxy.example.com/v1.0/x";
     assert.ok(uploadUrl("https://outlook.office.com/x", own) !== undefined);
     assert.ok(uploadUrl("https://graph-proxy.example.com/x", own) !== undefined);
@@ -191,12 +191,12 @@ describe("an upload address", () => {
   for (const address of LOOKALIKES) {
     it(`is not ${JSON.stringify(address)}`, () => {
       const url = uploadUrl(address, GLOBAL);
-      // Some readers of URLs find the cloud's own host in what others do not.
+      // Some URL parsers find the cloud's own host where others do not.
       if (url !== undefined) assert.equal(url.origin, "https://outlook.office.com", url.href);
     });
   }
 
-  it("gets no token with an upload, redirects it nowhere, and is not in the log", async () => {
+  it("receives no token with an upload, cannot redirect it, and is not in the log", async () => {
     const uploads = await serving((request) =>
       request.startsWith("PUT")
         ? response(307, "", [`Location: ${elsewhere.url.href}`])
@@ -221,15 +221,15 @@ describe("an upload address", () => {
       const heard = uploads.connections.map(({ received }) => received).join("");
       assert.ok(heard.startsWith("PUT /up?authtoken="));
       assert.doesNotMatch(heard.replace(/authtoken=\S+/g, ""), /authorization|Bearer|e30\./i);
-      assertNobodyWent();
+      assertNoRequests();
     } finally {
       await door.close();
     }
   });
 });
 
-describe("what a response says of other places", () => {
-  it("takes no question of the table there: its continuation is part of a query to itself", async () => {
+describe("another host named in a response", () => {
+  it("receives no request of the table: a continuation is part of a query to the table itself", async () => {
     const asked: string[] = [];
     const evil = `${elsewhere.url.href}?x='&$filter=y`;
     const server = await serving((request) => {
@@ -256,10 +256,10 @@ describe("what a response says of other places", () => {
     const second = new URL(asked[1]!.split(" ")[1]!, server.url);
     assert.equal(second.searchParams.get("NextPartitionKey"), evil);
     assert.equal(second.searchParams.getAll("$filter").length, 1);
-    assertNobodyWent();
+    assertNoRequests();
   });
 
-  it("takes no request of a table or vault to another origin, whoever makes it", async () => {
+  it("receives no request of a table or vault, whichever layer makes it", async () => {
     const transport = azureTransport(client(), "https://account.table.core.windows.net");
     for (
       const url of [
@@ -273,10 +273,10 @@ describe("what a response says of other places", () => {
       const request = createPipelineRequest({ url, allowInsecureConnection: true });
       await assert.rejects(transport.sendRequest(request), { code: "ELSEWHERE" });
     }
-    assertNobodyWent();
+    assertNoRequests();
   });
 
-  it("takes no token request to where a vault's challenge says Entra ID is", async () => {
+  it("receives no token request when a vault's challenge names it as Entra ID", async () => {
     const tenants: (string | undefined)[] = [];
     const credential: TokenCredential = {
       getToken(_scope, options): Promise<AccessToken> {
@@ -300,9 +300,9 @@ describe("what a response says of other places", () => {
     const look = { known: undefined, complete: true, signal: new AbortController().signal };
     const failure = await source.read(look).then(() => "", (error: Error) => error.message);
     assert.ok(failure !== "" && !failure.includes(TOKEN));
-    // The SDK takes the tenant from it, which the credential allows or not; never the host.
+    // The SDK takes the tenant from it, subject to the credential's check, but never the host.
     assert.ok(tenants.every((tenant) => tenant === "evil-tenant"));
-    assertNobodyWent();
+    assertNoRequests();
   });
 });
 
@@ -326,7 +326,7 @@ describe("a response without an end", () => {
     "of a body until the end": [`${HEAD}\r\n`, "x".repeat(4096)],
   };
   for (const [what, [beginning, again]] of Object.entries(ENDLESS)) {
-    it(`${what} is given up after a bound, long before its time`, async () => {
+    it(`${what} is abandoned at a size limit, long before its timeout`, async () => {
       let written = 0;
       const server = await startRawServer(async (connection) => {
         await connection.request();
@@ -354,12 +354,12 @@ describe("a response without an end", () => {
       });
       assert(result.type === "failure");
       assert.match(result.code, /^(?:MALFORMED|TOOLONG)$/);
-      // Buffers of sockets take some of it unread.
+      // Socket buffers hold some of it unread.
       assert.ok(written < 32 * 1024 * 1024, `${written} octets`);
     });
   }
 
-  it("in single octets is given up when its whole time is over, whatever arrives meanwhile", async () => {
+  it("in single octets is abandoned at its total timeout, whatever arrives meanwhile", async () => {
     const server = await startRawServer(async (connection) => {
       await connection.request();
       connection.write(`${HEAD}Content-Length: 100000\r\n\r\n`);
@@ -384,7 +384,7 @@ describe("a response without an end", () => {
 describe("a response in a content coding (RFC 9110 §8.4)", () => {
   const BOMB = gzipSync(Buffer.alloc(20_000_000, JSON.stringify({ access_token: TOKEN })));
 
-  it("is not asked for, and not unpacked: no token is taken from it", async () => {
+  it("is not requested and not decoded: no token is read from it", async () => {
     const packed = gzipSync(JSON.stringify({
       token_type: "Bearer",
       expires_in: 3599,
@@ -407,7 +407,7 @@ describe("a response in a content coding (RFC 9110 §8.4)", () => {
     }
   });
 
-  it("hides no error of Graph's: the status decides", async () => {
+  it("hides no error of Graph: the status decides", async () => {
     const raw = gzipSync(JSON.stringify({ error: { code: "ErrorAccessDenied" } })).toString(
       "latin1",
     );

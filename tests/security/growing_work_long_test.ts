@@ -1,10 +1,10 @@
 /**
- * Work does not grow faster than what a stranger sends (CWE-407, CWE-1333): four times the octets take
- * about four times the time. Where each line has all before it read again, or each mark is sorted in
- * among the others, they take sixteen times as much, and some 100 kB keep everybody else waiting for half
+ * Work does not grow faster than untrusted input (CWE-407, CWE-1333): four times the octets take
+ * about four times the time. If each line had all before it read again, or each mark were sorted in
+ * among the others, they would take sixteen times as much, and 100 kB would block all other clients for half
  * a minute.
  *
- * Three pieces of text, each many times, in every order, and two in turns, for each reader: all of them once, to find those
+ * Each reader gets three pieces of text, each many times, in every order, and two in turns: all of them once, to find those
  * that take longest for their size; these are then measured at two sizes.
  */
 import assert from "node:assert/strict";
@@ -22,9 +22,9 @@ const SMALL = 3000;
 /** Of those that are measured; the longer one is within MAX_HEADER_SIZE. */
 const SHORT = 12_000;
 const GROWTH = 4;
-/** Times as long as the short one, from which it is no proportion: between 4 and 16. */
+/** The ratio to the short one from which time is not proportional: between 4 and 16. */
 const TOO_MUCH = 9;
-/** Milliseconds: what takes less, is no matter, and chance too. A header takes some ten. */
+/** Milliseconds below which times are irrelevant, and noise. A header takes about ten. */
 const NOTICEABLE = 60;
 const SLOWEST = 3;
 
@@ -58,7 +58,7 @@ function assertInProportion<T>(
   const short = textOf(size);
   let factor = Infinity;
   let took = Infinity;
-  // What is slow is so each time; what only seems so, on a busy machine, is not.
+  // What is slow is slow every time; what only seems slow on a busy machine is not.
   for (let tries = 0; tries < 3 && took > noticeable && factor > TOO_MUCH; tries++) {
     took = Math.min(took, timeOf(() => read(long), 1));
     if (took > noticeable) factor = Math.min(factor, took / timeOf(() => read(short), 2));
@@ -69,7 +69,7 @@ function assertInProportion<T>(
   );
 }
 
-describe("what a stranger sends", () => {
+describe("untrusted input", () => {
   for (const { name, pieces, read } of READERS) {
     it(`takes time in proportion to its size, whatever three pieces it repeats: ${name}`, () => {
       const texts = [
@@ -102,7 +102,7 @@ const KNOWN: Readonly<Record<string, (octets: number) => string>> = {
   "an encoding's field of many lines, and many lines that are no fields": (octets) =>
     `${HEAD}Content-Transfer-Encoding: base64\r\n` +
     `${inARow([" \r\n x\r\n", "!\r\n"], octets)}\r\nQUJD\r\n`,
-  "many such fields, each with a line that is none": (octets) =>
+  "many such fields, each with a line that is no field": (octets) =>
     `${HEAD}${inARow(["Content-Transfer-Encoding: base64\r\n x\r\n!\r\n"], octets)}\r\nQUJD\r\n`,
   "marks in a recipient's local part": (octets) =>
     `From: me@x.test\r\nTo: a${marks(octets)}@x.test\r\n\r\n`,
@@ -129,7 +129,7 @@ const MESSAGE_NOTICEABLE = 1200;
 /** Octets of a piece as it comes from a socket, the smallest that stays one. */
 const PIECE = 2048;
 
-describe("a message that was made for it", () => {
+describe("a message made to be slow", () => {
   for (const [what, textOf] of Object.entries(KNOWN)) {
     it(`is read in time that is in proportion to its size: ${what}`, () => {
       assertInProportion(what, (text) => readMessage(text), textOf);

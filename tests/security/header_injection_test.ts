@@ -1,6 +1,6 @@
 /**
- * Fields in another's place: what a reader of the header could be made to see that the envelope, or the
- * account, does not allow. The relay hands a header to Exchange, which sends to whom it finds there.
+ * Injected fields: what a reader of the header could be made to see that the envelope or the
+ * account does not allow. Exchange sends a message to the recipients that it finds in the header.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -19,7 +19,7 @@ interface Attack {
   readonly source: string;
   readonly what: string;
   readonly message: string;
-  /** What becomes of it; `either` where both are sound. */
+  /** The expected result; `either` when both are correct. */
   readonly verdict: "sent" | "refused" | "either";
 }
 
@@ -40,37 +40,37 @@ const ATTACKS: readonly Attack[] = [
   },
   {
     source: "RFC 5322 §4.2",
-    what: "a Bcc folded behind its colon",
+    what: "a Bcc folded after its colon",
     message: `${FROM}${TO}Bcc:\r\n victim@example.org\r\n${END}`,
     verdict: "sent",
   },
   {
     source: "RFC 5322 §2.1",
-    what: "a Bcc behind a lone LF",
+    what: "a Bcc after a lone LF",
     message: `${FROM}${TO}Subject: s\nBcc: victim@example.org\r\n\r\nText`,
     verdict: "sent",
   },
   {
     source: "RFC 5322 §2.1",
-    what: "a Bcc behind a lone CR",
+    what: "a Bcc after a lone CR",
     message: `${FROM}${TO}Subject: s\rBcc: victim@example.org\r\n\r\nText`,
     verdict: "sent",
   },
   {
     source: "RFC 5322 §2.1",
-    what: "a Bcc behind CR CR LF",
+    what: "a Bcc after CR CR LF",
     message: `${FROM}${TO}Subject: s\r\r\nBcc: victim@example.org\r\n\r\nText`,
     verdict: "sent",
   },
   {
     source: "RFC 5322 §2.1",
-    what: "a Bcc behind LF CR, which some take for an empty line",
+    what: "a Bcc after LF CR, which some readers take for an empty line",
     message: `${FROM}${TO}Subject: s\n\rBcc: victim@example.org\r\n\r\nText`,
     verdict: "either",
   },
   {
     source: "RFC 5322 §2.2",
-    what: "a Bcc behind a NUL",
+    what: "a Bcc after a NUL",
     message: `${FROM}${TO}Subject: s\r\n\0Bcc: victim@example.org\r\n\r\nText`,
     verdict: "either",
   },
@@ -82,13 +82,13 @@ const ATTACKS: readonly Attack[] = [
   },
   {
     source: "RFC 5322 §2.2",
-    what: "a NUL behind the name of the Bcc",
+    what: "a NUL after the name of the Bcc",
     message: `${FROM}${TO}Bcc\0: victim@example.org\r\n${END}`,
     verdict: "either",
   },
   {
     source: "RFC 5322 §2.2",
-    what: "a Bcc behind a line that is no field",
+    what: "a Bcc after a line that is no field",
     message: `${FROM}${TO}This is no field\r\n${BCC}${END}`,
     verdict: "refused",
   },
@@ -106,7 +106,7 @@ const ATTACKS: readonly Attack[] = [
   },
   {
     source: "RFC 4155",
-    what: "a Bcc behind mailbox lines",
+    what: "a Bcc after mailbox lines",
     message: `From evil Mon Nov 23 20:27:56 2026\r\n>From evil\r\n${BCC}${FROM}${TO}${END}`,
     verdict: "sent",
   },
@@ -118,13 +118,13 @@ const ATTACKS: readonly Attack[] = [
   },
   {
     source: "RFC 5322 §2.1.1",
-    what: "a Bcc behind a line of 100,000 octets",
+    what: "a Bcc after a line of 100,000 octets",
     message: `${FROM}${TO}X: ${"x ".repeat(50_000)}\r\n${BCC}${END}`,
     verdict: "sent",
   },
   {
     source: "RFC 5322 §2.1.1",
-    what: "a Bcc 998 octets into a line, where some cut it",
+    what: "a Bcc 998 octets into a line, where some readers cut it",
     message: `${FROM}${TO}X:${" ".repeat(996)}Bcc: victim@example.org\r\n${END}`,
     verdict: "sent",
   },
@@ -140,7 +140,7 @@ const ATTACKS: readonly Attack[] = [
     message: `${FROM}${TO}Resent-Bcc: victim@example.org\r\n${END}`,
     verdict: "sent",
   },
-  // Addresses that are another's to some readers.
+  // Addresses that some readers read differently.
   {
     source: "RFC 5322 §3.4",
     what: "a second address in the brackets of the first",
@@ -167,13 +167,13 @@ const ATTACKS: readonly Attack[] = [
   },
   {
     source: "RFC 5322 §3.2.2",
-    what: "an address behind a comment that some end early",
+    what: "an address after a comment that some readers end early",
     message: `${FROM}To: bob@example.net (a (b) , victim@example.org)\r\n${END}`,
     verdict: "sent",
   },
   {
     source: "RFC 5322 §3.4",
-    what: "an address behind the end of a group",
+    what: "an address after the end of a group",
     message: `${FROM}To: team: "x;" <bob@example.net>; victim@example.org\r\n${END}`,
     verdict: "sent",
   },
@@ -192,7 +192,7 @@ const ATTACKS: readonly Attack[] = [
       `--b\r\nContent-Type: message/rfc822\r\n\r\n${BCC}${END}\r\n--b--`,
     verdict: "sent",
   },
-  // Whom readers take for the sender.
+  // What readers take for the sender.
   {
     source: "RFC 5322 §3.6",
     what: "a second From",
@@ -207,7 +207,7 @@ const ATTACKS: readonly Attack[] = [
   },
   {
     source: "RFC 5322 §3.6",
-    what: "a second From behind a lone LF",
+    what: "a second From after a lone LF",
     message: `${FROM}X: y\nFrom: victim@example.org\r\n${TO}${END}`,
     verdict: "refused",
   },
@@ -219,7 +219,7 @@ const ATTACKS: readonly Attack[] = [
   },
 ];
 
-/** Octets of the header without the empty line behind it. */
+/** Octets of the header without the empty line after it. */
 function headerOf(message: string): string {
   return message.slice(0, message.indexOf("\r\n\r\n") + 2);
 }
@@ -232,7 +232,7 @@ describe("a header that hides something", () => {
   after(() => door.close());
 
   for (const { source, what, message, verdict } of ATTACKS) {
-    it(`has Exchange find nobody but those of the envelope: ${what} (${source})`, async () => {
+    it(`gives Exchange the recipients of the envelope alone: ${what} (${source})`, async () => {
       const before = door.messages().length;
       const talk = await door.login();
       const reply = await talk.message(message);
@@ -243,7 +243,7 @@ describe("a header that hides something", () => {
       for (const mime of sent) {
         assert.deepEqual(await recipientsOf([octets(mime)]), ["bob@example.net"]);
         const header = headerOf(mime);
-        // Each line is a field or continues one, and no reader sees another end of it.
+        // Each line is a field or continues one, and all readers agree where it ends.
         assert.match(
           header,
           /^(?:[!-9;-~]+:[^\r\n\0]*\r\n(?:[ \t]+[^ \t\r\n\0][^\r\n\0]*\r\n)*)+$/,
@@ -254,7 +254,7 @@ describe("a header that hides something", () => {
         for (const once of ["from", "sender", "to", "cc", "bcc", "date", "message-id"]) {
           assert.ok(names.filter((name) => name === once).length <= 1, `one ${once}`);
         }
-        // Seen as fields by nobody: not under these names, however a line is cut.
+        // No reader sees these as fields, however a line is cut.
         assert.doesNotMatch(header, /[\r\n\0](?:resent-)?bcc[ \t]*:[^\r\n]*victim/i);
         const { from, headers } = await PostalMime.parse(octets(mime));
         assert.equal(from?.address, "alice@example.com");
@@ -264,7 +264,7 @@ describe("a header that hides something", () => {
     });
   }
 
-  it("is not made by addresses of the envelope: quoted line ends, commas, brackets (RFC 5321 §4.1.2)", async () => {
+  it("is not created by addresses of the envelope: quoted line ends, commas, brackets (RFC 5321 §4.1.2)", async () => {
     const talk = await door.login();
     assert.match(await talk.say("MAIL FROM:<alice@example.com>"), /^250 /);
     const addresses = [
@@ -337,7 +337,7 @@ describe("the Received field (RFC 5321 §4.4)", () => {
     });
   }
 
-  it("stands above those of the client, which stay: nobody can pass for the relay", async () => {
+  it("stands above those of the client, which stay: no client can pass for the relay", async () => {
     const before = door.messages().length;
     const talk = await door.login();
     const fake = "Received: from bank.example ([198.51.100.1])\r\n" +

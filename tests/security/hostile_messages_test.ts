@@ -1,7 +1,7 @@
 /**
- * Messages that are made to keep a reader busy (CWE-400, CWE-1333): the time for each is in proportion to
+ * Messages made to keep a reader busy (CWE-400, CWE-1333): the time for each is in proportion to
  * its size. A pattern that tries each position anew takes seconds for 60 kB, and minutes for 250 kB; the
- * bounds are far above what a slow machine needs for one look.
+ * bounds are far above what a slow machine needs for one pass.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -24,7 +24,7 @@ function content(text: string): Content {
 
 const LIST = SenderList.parse("me@x.test, @y.test")!;
 
-/** All that the relay reads of a message. @returns what became of it */
+/** Every pass of the relay over a message. @returns the result */
 function read(text: string, account: SenderOverride = {}): string {
   const result = prepareMessage(content(text), envelope(["a@x.test"]), { ...OPTIONS, account });
   if (result.type !== "prepared") return result.code;
@@ -35,7 +35,7 @@ function read(text: string, account: SenderOverride = {}): string {
   return "prepared";
 }
 
-/** Milliseconds of CPU, the best of some tries: what else the machine does is not counted. */
+/** Milliseconds of CPU, the best of several runs: other work of the machine is not counted. */
 function timeOf(action: () => void, tries = 3): number {
   let best = Infinity;
   for (let i = 0; i < tries && best > 100; i++) {
@@ -117,13 +117,13 @@ const ENDS = ["", '")> @x.test'];
 
 describe("a header field of 60 kB", () => {
   for (const field of FIELDS) {
-    it(`takes its time in proportion, whatever it repeats: ${field}`, () => {
+    it(`takes time in proportion to its size, whatever it repeats: ${field}`, () => {
       const first = field.startsWith("From") ? "" : "From: me@x.test\r\n";
       for (const piece of REPEATED) {
         const body = piece.repeat(SIZE / piece.length);
         for (const [i, end] of ENDS.entries()) {
           const text = `${first}${field}${body}${end}\r\n\r\nText\r\n`;
-          // With an address in its entry, From is written anew: another way through.
+          // With an address in its entry, From is rewritten: another code path.
           const account = i % 2 === 0 ? {} : { fromEmail: "me@x.test" };
           const took = timeOf(() => void read(text, account));
           assert.ok(took < FIELD_BOUND, `${JSON.stringify(piece)} ${end}: ${Math.round(took)} ms`);
@@ -132,7 +132,7 @@ describe("a header field of 60 kB", () => {
     });
   }
 
-  it("takes its time in proportion in From, with an address in the account's entry and without", () => {
+  it("takes time in proportion in From, with and without an address in the account's entry", () => {
     for (const piece of REPEATED) {
       for (
         const account of [{}, { fromEmail: "me@x.test" }, { fromEmail: "me@x.test", fromName: "N" }]
@@ -165,7 +165,7 @@ function filled(piece: string, octets = MEGABYTES): string {
 }
 
 const MESSAGES: Readonly<Record<string, readonly [text: () => string, outcome: RegExp]>> = {
-  "a megabyte of multiparts one in the other": [
+  "a megabyte of nested multiparts": [
     () => HEAD + nested(18_000, false),
     /^MIME_TOO_DEEP$/,
   ],
@@ -173,7 +173,7 @@ const MESSAGES: Readonly<Record<string, readonly [text: () => string, outcome: R
     () => HEAD + nested(18_000, true),
     /^MIME_TOO_MANY_PARTS$/,
   ],
-  "attached messages one in the other": [
+  "nested attached messages": [
     () => HEAD + filled("Content-Type: message/rfc822\r\n\r\n", 1_000_000),
     /^MIME_TOO_DEEP$/,
   ],
@@ -186,7 +186,7 @@ const MESSAGES: Readonly<Record<string, readonly [text: () => string, outcome: R
     () => `${MIXED}------=_Part\r\n\r\n${filled("------=_Parx\r\n")}`,
     /^prepared$/,
   ],
-  "lines that go on behind the delimiter": [
+  "lines that continue after the delimiter": [
     () => `${MIXED}------=_Part\r\n\r\n${filled("------=_Part x\r\n")}`,
     /^prepared$/,
   ],
@@ -209,12 +209,12 @@ const MESSAGES: Readonly<Record<string, readonly [text: () => string, outcome: R
       }x@x.test\r\n\r\nText`,
     /^HEADER_TOO_LARGE$/,
   ],
-  // What is taken out stays as X-Original-To, so that To may have half of a header.
-  "10,000 addresses in To, nobody's": [
+  // The old field stays as X-Original-To, so To may use half of the header.
+  "10,000 addresses in To, none of the envelope": [
     () => `From: me@x.test\r\nTo: ${"b@example.com,\r\n ".repeat(10_000)}a@x.test\r\n\r\nText`,
     /^prepared$/,
   ],
-  "comments in comments in addresses": [
+  "nested comments in addresses": [
     () => `From: me@x.test\r\nTo: ${"(".repeat(50_000)}${")".repeat(50_000)} a@x.test\r\n\r\nText`,
     /^prepared$/,
   ],
@@ -262,7 +262,7 @@ const MESSAGES: Readonly<Record<string, readonly [text: () => string, outcome: R
 
 describe("a message of some megabytes", () => {
   for (const [what, [text, outcome]] of Object.entries(MESSAGES)) {
-    it(`is read or refused in a moment: ${what}`, () => {
+    it(`is read or refused quickly: ${what}`, () => {
       const message = text();
       let became = "";
       const took = timeOf(() => became = read(message), 2);

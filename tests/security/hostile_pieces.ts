@@ -1,9 +1,9 @@
-// Pieces of text that make a reader work when they stand there many times: what begins something, what
-// ends it, what nearly does. And messages, responses and command lines that consist of three such pieces.
+// Pieces of text that make a reader work when repeated many times: what begins something, what
+// ends it, what almost does. Also messages, responses and command lines made of three such pieces.
 
 import { Buffer } from "node:buffer";
 
-/** Lines of a header, whole ones and such as are none. */
+/** Lines of a header, valid and invalid. */
 const LINES = [
   "a: b\r\n",
   " x\r\n",
@@ -16,7 +16,7 @@ const LINES = [
   "Content-Transfer-Encoding: base64\r\n",
   "Content-Type: multipart/mixed; boundary=b\r\n",
 ];
-/** What an address is made of. Of the marks, NFC sorts each row by class. */
+/** Parts of an address. NFC sorts each row of the marks by class. */
 const ADDRESSES = [
   "a@b,",
   '"a"@b ',
@@ -35,14 +35,14 @@ const PARTS = ["--b\r\n", "--b", "--b-- \r\n", "-", "\r\n", "\n\n", "a: b\n", "\
 const WORDS = ["a", " ", "\0", '"', "\\", "<a@b>", "=", "\r\n", octets("\u0327"), "\x01"];
 const RESPONSES = ["a: b\r\n", "\r\n", "\r", "0\r\n", "1\r\na\r\n", ";", ":", "\0", "1", "\n"];
 
-/** A character for each octet of UTF-8. */
+/** One character per octet of UTF-8. */
 function octets(text: string): string {
   return Buffer.from(text, "utf8").toString("latin1");
 }
 
 export const PIECES = { LINES, ADDRESSES, PARAMETERS, PARTS, WORDS, RESPONSES };
 
-/** Each piece again and again, one after the other, so that all have as many octets. */
+/** Each piece repeated, one after the other, so that all have equally many octets. */
 export function inARow(pieces: readonly string[], length: number): string {
   const share = Math.floor(length / Math.max(1, pieces.length));
   return pieces.map((piece) => piece.repeat(Math.max(1, Math.floor(share / piece.length)))).join(

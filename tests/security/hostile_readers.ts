@@ -1,4 +1,4 @@
-// Everything that reads octets of strangers, each with the place where a hostile text stands.
+// Everything that reads untrusted octets, each with the position of the hostile text.
 
 import { Buffer } from "node:buffer";
 import { senderRefusal } from "../../src/accounts/senders.ts";
@@ -17,9 +17,9 @@ import { PIECES } from "./hostile_pieces.ts";
 
 export interface HostileReader {
   readonly name: string;
-  /** What the text is made of. */
+  /** The pieces of the text. */
   readonly pieces: readonly string[];
-  /** @param text a character an octet */
+  /** @param text one character per octet */
   read(text: string): unknown;
 }
 
@@ -31,7 +31,7 @@ function contentOf(text: string): Content {
   return inPieces(Buffer.from(text, "latin1"), SEGMENTS);
 }
 
-/** All that the relay reads of a message. @returns what became of it */
+/** Every pass of the relay over a message. @returns the result */
 export function readMessage(text: string, account: SenderOverride = {}): string {
   const result = prepareMessage(contentOf(text), envelope(["a@x.test"]), { ...OPTIONS, account });
   if (result.type !== "prepared") return result.code;
@@ -72,7 +72,7 @@ function inBase64(text: string): string {
 export const READERS: readonly HostileReader[] = [
   { name: "a message", pieces: LINES, read: (text) => readMessage(text) },
   {
-    name: "a header behind an encoding",
+    name: "a header after an encoding",
     pieces: LINES,
     read: (text) =>
       readMessage(`${HEAD}Content-Transfer-Encoding: base64\r\n${text}\r\n\r\nQUJD\r\n`),

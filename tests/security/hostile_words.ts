@@ -1,4 +1,4 @@
-/** Texts that strangers and services may use to get out of a reply's or a log's line. */
+/** Texts that clients and services may use to break out of a reply line or a log line. */
 
 /** What the log must never show as it is, nor a reply. */
 export const FORGED_LINE = "2026-01-01T00:00:00.000Z ERROR forged";
@@ -10,7 +10,7 @@ export const HOSTILE_WORDS: Readonly<Record<string, string>> = {
   "line ends of Unicode": "x\u2028250 OK\u2029250 OK\u0085250 OK",
   "vertical tab, form feed": "x\v250 OK\f250 OK",
   "NUL": "x\u0000y",
-  "a hyphen of a reply that goes on": "-250-more\r\n250 end",
+  "a hyphen of a reply that continues": "-250-more\r\n250 end",
   "escape sequences of a terminal (CWE-150)":
     "\u001b[2J\u001b[1;1H\u001b]0;title\u0007\u001b[31mred",
   "the same in one octet (C1)": "\u009b2J\u009d0;title\u009c",

@@ -1,5 +1,5 @@
 /**
- * MAX_HEADER_SIZE, MAX_MIME_DEPTH and MAX_MIME_PARTS of a whole relay: the reply, the line of log and the
+ * MAX_HEADER_SIZE, MAX_MIME_DEPTH and MAX_MIME_PARTS of a whole relay: the reply, the log line and the
  * counter of each. What counts as a part or a level is in tests/message/structure_test.ts.
  */
 import assert from "node:assert/strict";
@@ -65,7 +65,7 @@ const LIMITS: readonly Limit[] = [
 
 for (const { setting, value, message, good, bad, reply, code } of LIMITS) {
   describe(setting, () => {
-    it("lets through what keeps to it, refuses what does not, says so and counts it", async () => {
+    it("accepts messages within the limit; refuses, logs and counts those over it", async () => {
       const door = await openDoor({
         environment: { [setting]: value, HTTP_LISTEN: "127.0.0.1:0" },
       });
@@ -78,7 +78,7 @@ for (const { setting, value, message, good, bad, reply, code } of LIMITS) {
         const before = await (await fetch(door.metrics!)).text();
         assert.ok(before.includes(`limit_hits_total{setting="${setting}"} 0\n`), before);
         for (const size of bad) assert.match(await talk.message(message(size)), reply, `${size}`);
-        assert.equal(door.messages().length, good.length, "Graph hears nothing of them");
+        assert.equal(door.messages().length, good.length, "Graph receives none of them");
         const page = await (await fetch(door.metrics!)).text();
         const counted = `smtp_oauth_relay_limit_hits_total{setting="${setting}"} ${bad.length}`;
         assert.ok(page.includes(counted), page);
@@ -91,7 +91,7 @@ for (const { setting, value, message, good, bad, reply, code } of LIMITS) {
             code,
           ]),
         );
-        // The session goes on.
+        // The session continues.
         assert.match(await talk.message(message(good[0]!)), /^250 /);
       } finally {
         await door.close();

@@ -1,6 +1,6 @@
 /**
- * Whatever a client or a cloud says, a reply stays one reply and a log line one line. `close` of the
- * door looks at all of them, and for secrets; here is what goes in.
+ * Whatever a client or a cloud sends, a reply stays one reply and a log line one line. `Door.close`
+ * checks all of them, also for secrets; here is the input.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -21,7 +21,7 @@ function base64(text: string): string {
   return Buffer.from(text, "utf8").toString("base64");
 }
 
-/** In both forms of the log, with every check of {@link Door.close} behind it. */
+/** In both log formats, followed by every check of {@link Door.close}. */
 async function inBothForms(
   options: DoorOptions,
   play: (door: Door) => Promise<void>,
@@ -44,14 +44,14 @@ async function inBothForms(
 }
 
 for (const [what, words] of Object.entries(HOSTILE_WORDS)) {
-  describe(`${what}, said by a client`, () => {
+  describe(`${what}, sent by a client`, () => {
     it("in names, usernames, addresses, parameters and commands gets one reply each", async () => {
       await inBothForms({}, async (door) => {
         /** A fresh connection for each, because some of these end one. */
         const speak = async (line: string, before: readonly string[] = []) => {
           const talk = await door.connect();
           for (const command of before) await talk.say(command);
-          // A line end in the middle is a command of its own: that is the client's right.
+          // A line end in the middle makes a separate command, as a client may send.
           const lines = line.split(/\n/).length;
           talk.write(`${line}\r\n`);
           const replies = await talk.replies(lines);
@@ -102,7 +102,7 @@ for (const [what, words] of Object.entries(HOSTILE_WORDS)) {
       });
     });
 
-    it("in the header of a message leaves its verdict one reply, and its line one line", async () => {
+    it("in the header of a message leaves one reply, and one log line", async () => {
       await inBothForms({ environment: { ALLOWED_SENDERS: "alice@example.com" } }, async (door) => {
         const talk = await door.login();
         const cut = utf8(words.slice(0, 2000));
@@ -124,7 +124,7 @@ for (const [what, words] of Object.entries(HOSTILE_WORDS)) {
     });
   });
 
-  describe(`${what}, said by a cloud`, () => {
+  describe(`${what}, sent by a cloud`, () => {
     it("in Graph's error code, message and request id leaves one reply, and one line", async () => {
       const said: string[] = [];
       const texts = [
@@ -217,7 +217,7 @@ for (const [what, words] of Object.entries(HOSTILE_WORDS)) {
   });
 }
 
-/** As an HTTP field may have it: a service cannot say more in one. */
+/** As an HTTP field may contain it: a service cannot put more into one. */
 function oneLine(text: string): string {
   return utf8(text).replace(/[\r\n\0]/g, " ").slice(0, 30_000);
 }

@@ -1,7 +1,7 @@
 /**
- * What strangers and services say goes into URLs, filters and header fields of the relay's own requests:
- * each of these must ask for just what was meant (CWE-74, CWE-113, CWE-943, CWE-918), octet by octet as
- * the service hears them.
+ * Input from clients and services goes into URLs, filters and header fields of the relay's requests:
+ * each must request exactly what was meant (CWE-74, CWE-113, CWE-943, CWE-918), octet by octet as
+ * the service receives it.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -19,7 +19,7 @@ function lineOf(request: string): string {
   return request.slice(0, request.indexOf("\r\n"));
 }
 
-/** Names and values of a request's header fields, as they stand there. */
+/** Names and values of a request's header fields, as sent. */
 function fieldsOf(request: string): Map<string, string> {
   const head = request.slice(0, request.indexOf("\r\n\r\n"));
   const fields = head.split("\r\n").slice(1).map((line) => {
@@ -152,7 +152,7 @@ describe("the name of a draft in Graph's URLs", () => {
     "AAMk'(1)",
   ];
   for (const name of NAMES) {
-    it(`is one segment, or none is used: ${JSON.stringify(name)?.slice(0, 40)}`, async () => {
+    it(`is one segment, or is not used: ${JSON.stringify(name)?.slice(0, 40)}`, async () => {
       const door = await openDoor({
         graph: (request) => {
           const line = lineOf(request);
@@ -196,7 +196,7 @@ describe("a header field of a request (RFC 9112 §5)", () => {
     "\u{1f525}",
     ...Object.values(HOSTILE_WORDS).map((words) => words.slice(0, 5000)),
   ];
-  it("stays one field, whatever a token holds", async () => {
+  it("stays one field, whatever a token contains", async () => {
     for (const token of TOKENS) {
       const door = await openDoor({
         entra: () => response(200, { token_type: "Bearer", expires_in: 3599, access_token: token }),
@@ -220,7 +220,7 @@ describe("a header field of a request (RFC 9112 §5)", () => {
     }
   });
 
-  it("is none of a client secret: it stays one value of the form, whatever it holds", async () => {
+  it("never comes from a client secret: it stays one value of the form, whatever it contains", async () => {
     const door = await openDoor();
     try {
       const secrets = [
@@ -254,7 +254,7 @@ describe("a header field of a request (RFC 9112 §5)", () => {
 });
 
 describe("a tenant in Entra ID's URL", () => {
-  it("is a UUID or a domain: nothing else is asked for", async () => {
+  it("is a UUID or a domain: nothing else is requested", async () => {
     const tenants = [
       "../common",
       "common/../evil",
@@ -361,7 +361,7 @@ describe("the lookup table's requests (OData)", () => {
   ];
 
   for (const partition of ["user", "o'hara", "x' or 'a' eq 'a"]) {
-    it(`ask for one entity by both of its keys, whatever the id is, in partition ${partition}`, async () => {
+    it(`request one entity by both of its keys, whatever the id is, in partition ${partition}`, async () => {
       const door = await doorTo(partition);
       try {
         for (const id of IDS) {

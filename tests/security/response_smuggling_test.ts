@@ -1,6 +1,6 @@
 /**
- * What comes behind a refusal must not be read as the response to the next request on the connection,
- * which is somebody else's: answers whose end two readers could see in different places (RFC 9112 §6.3,
+ * Octets after a refusal must not be read as the response to the next request on the connection,
+ * which belongs to another account: responses whose end two readers could see in different places (RFC 9112 §6.3,
  * §11.1; CWE-444). The service holds back what another reader would call the body until the next
  * request is there; a relay that has kept the connection would take it for the response.
  */
@@ -62,7 +62,7 @@ const HEADS: readonly (readonly [name: string, head: string])[] = [
     "HTTP/1.1 403 X\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nHTTP/1.1 200 OK",
   ],
   [
-    "white space behind a chunk's size (§7.1)",
+    "white space after a chunk's size (§7.1)",
     "HTTP/1.1 403 X\r\nTransfer-Encoding: chunked\r\n\r\n0 ",
   ],
   [
@@ -77,7 +77,7 @@ const HEADS: readonly (readonly [name: string, head: string])[] = [
 
 describe("a response that can be read in two ways", () => {
   for (const [name, head] of HEADS) {
-    it(`is no other account's: ${name}`, async () => {
+    it(`is not read for another account: ${name}`, async () => {
       const server = await startRawServer(async (connection) => {
         await connection.request(1);
         if (connection !== server.connections[0]) return connection.write(REFUSED);
@@ -97,7 +97,7 @@ describe("a response that can be read in two ways", () => {
         return formatReply((await backend.deliver(mailOf("ann@x.test"), attempt)).reply);
       };
       try {
-        // Refused, or in doubt: but not sent.
+        // Refused or ambiguous, but not sent.
         assert.match(await send("attacker"), /^(?:55\d 5|451 4)\./);
         assert.match(await send("victim"), /^550 5\.7\.1 HTTP 403: /);
         assert.equal(server.connections[0]!.requests.length, 1);

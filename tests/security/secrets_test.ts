@@ -1,7 +1,7 @@
 /**
- * No secret in a log, by type and not by pattern: whatever somebody logs, and whatever a library keeps in
+ * No secret in a log, by type and not by pattern: whatever is logged, and whatever a library keeps in
  * its errors (CWE-532). Each kind of error and object that the relay handles is made here with secrets in
- * all the places that its kind has, and logged in every way that the code has.
+ * all places that its kind has, and logged in every way that the code uses.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -54,7 +54,7 @@ function response() {
 
 const client = { connection: "0", address: "192.0.2.7", port: 1 };
 
-/** By kind, each with a secret somewhere in it. */
+/** By kind, each with a secret in it. */
 const THINGS: Readonly<Record<string, () => unknown>> = {
   "a Secret": () => new Secret(HIDDEN),
   "credentials of a login": () => ({
@@ -73,7 +73,7 @@ const THINGS: Readonly<Record<string, () => unknown>> = {
   "a RestError with details": () =>
     Object.assign(new RestError("failed", { code: "X" }), { details: { key: HIDDEN } }),
   "a pipeline's request": request,
-  "a pipeline's answer": response,
+  "a pipeline's response": response,
   "header fields of the SDKs": () => request().headers,
   "a client of the table": () =>
     new TableClient(
@@ -106,9 +106,9 @@ const THINGS: Readonly<Record<string, () => unknown>> = {
   "a view of octets": () => new Uint8Array(Buffer.from(HIDDEN)),
   "a Map": () => new Map([["key", HIDDEN]]),
   "a Set": () => new Set([HIDDEN]),
-  "a function that holds it": () => () => HIDDEN,
-  "an object whose toJSON tells": () => ({ toJSON: () => HIDDEN }),
-  "something of a class": () =>
+  "a function that returns it": () => () => HIDDEN,
+  "an object whose toJSON reveals it": () => ({ toJSON: () => HIDDEN }),
+  "an instance of a class": () =>
     new (class Holder {
       readonly key = HIDDEN;
     })(),
@@ -116,7 +116,7 @@ const THINGS: Readonly<Record<string, () => unknown>> = {
 
 describe("a line of log", () => {
   for (const [what, make] of Object.entries(THINGS)) {
-    it(`tells nothing that is secret in ${what}`, () => {
+    it(`shows no secret of ${what}`, () => {
       for (const form of ["json", "text"] as const) {
         const lines: string[] = [];
         const log = createLog({
@@ -136,13 +136,13 @@ describe("a line of log", () => {
         assert.ok(lines.length >= 4);
         const spread = lines.splice(2, typeof thing === "object" && thing !== null ? 1 : 0);
         for (const line of lines) assertHidden(line, `${what} as ${form}`);
-        // Of what is taken apart by hand, only what has a type of its own stays hidden.
+        // When an object is taken apart by hand, only typed secrets stay hidden.
         if (thing instanceof Secret) { for (const line of spread) assertHidden(line, what); }
       }
     });
   }
 
-  it("tells no Secret in whatever way it is made a text", () => {
+  it("shows no Secret, however it is converted to text", () => {
     const secret = new Secret(HIDDEN);
     for (
       const text of [
@@ -161,7 +161,7 @@ describe("a line of log", () => {
 });
 
 describe("an error that reaches an administrator", () => {
-  it("has nothing of the request that failed: what MSAL and the SDKs make of each", async () => {
+  it("contains nothing of the failed request, as MSAL and the SDKs build it", async () => {
     const failures: readonly HttpFailure[] = ["ECONNREFUSED", "ETIMEDOUT", "MALFORMED", "ABORTED"]
       .map(
         (code) => ({ type: "failure", sent: true, code, message: `failed with ${code}` }),

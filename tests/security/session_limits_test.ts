@@ -1,6 +1,6 @@
 /**
- * The limits of one session in a whole relay, as its settings give them: below and at the value all is
- * well, above it comes the reply, and the counter at /metrics has one more.
+ * The limits of one session in a whole relay, as its settings give them: below and at the value all
+ * is accepted, above it comes the reply, and the counter at /metrics increases by one.
  */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -10,11 +10,11 @@ import { type Door, openDoor, type Talk } from "./door.ts";
 interface Limit {
   readonly setting: string;
   readonly environment: Readonly<Record<string, string>>;
-  /** Keeps to the limit; the session goes on. */
+  /** Stays within the limit; the session continues. */
   readonly good: (talk: Talk) => Promise<void>;
-  /** Does not. @param pass lets milliseconds pass once the relay has read what was written */
+  /** Exceeds the limit. @param pass lets milliseconds pass once the relay has read what was written */
   readonly bad: (talk: Talk, pass: (time: number) => Promise<void>) => Promise<void>;
-  /** A stranger is what is limited. */
+  /** The limit applies to unauthenticated clients. */
   readonly stranger?: boolean;
   /** It ends the connection. */
   readonly ends?: boolean;
@@ -116,7 +116,7 @@ const LIMITS: readonly Limit[] = [
     ends: true,
     async good(talk) {
       await times(talk, 19, "NOOP");
-      // A further stage begins anew.
+      // The next stage starts again.
       assert.match(await talk.say("EHLO client.example"), /^250/);
       await times(talk, 19, "NOOP");
     },
@@ -162,7 +162,7 @@ const LIMITS: readonly Limit[] = [
     },
     async bad(talk, pass) {
       await talk.begin();
-      // The default rate would let this go on for ever.
+      // The default rate would allow this for ever.
       for (let seconds = 0; seconds < 12; seconds++) {
         talk.write("x".repeat(10_000));
         await pass(1_000);
@@ -185,14 +185,14 @@ async function hits(door: Door, setting: string): Promise<number> {
 for (const { setting, environment, good, bad, stranger = false, ends = false } of LIMITS) {
   const written = Object.entries(environment).map((pair) => pair.join("=")).join(" ");
   describe(`${setting} of a relay with ${written}`, () => {
-    it("lets through what keeps to it; what does not gets its reply, and is counted", async () => {
+    it("accepts a session within the limit; one over it gets the reply, and is counted", async () => {
       const clock = new FakeClock();
       const door = await openDoor({
         environment: { ...environment, HTTP_LISTEN: "127.0.0.1:0" },
         clock,
       });
       const pass = async (time: number) => {
-        // Another one's greeting comes after what was there before has been read.
+        // Another connection's greeting comes after everything before it has been read.
         const other = await door.connect();
         assert.match(await other.say("QUIT"), /^221 /);
         clock.pass(time);

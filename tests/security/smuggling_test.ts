@@ -1,6 +1,6 @@
 /**
- * SMTP smuggling through a whole relay, in both directions: what comes in is one message, and what is
- * handed on is one to every server behind, however lax it is about line ends and dots.
+ * SMTP smuggling through a whole relay, in both directions: the input is one message, and what is
+ * handed on is one message to every server after it, however lax it is about line ends and dots.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -13,7 +13,7 @@ const FORGED = "MAIL FROM:<forged@example.com>\r\nRCPT TO:<victim@example.net>\r
   "From: forged@example.com\r\nTo: victim@example.net\r\nSubject: forged\r\n\r\nForged text.";
 const HEADER = "From: alice@example.com\r\nTo: bob@example.net\r\nSubject: harmless\r\n";
 
-/** Where in a message the sequence and what is behind it stand. */
+/** Where in a message the sequence and what follows it stand. */
 const PLACES: Readonly<Record<string, (hidden: string) => string>> = {
   "in the text": (hidden) => `${HEADER}\r\nHarmless text.${hidden}`,
   "in a text of 8 bits": (hidden) =>
@@ -32,7 +32,7 @@ const PLACES: Readonly<Record<string, (hidden: string) => string>> = {
   "at the end of the header": (hidden) => `${HEADER}X-Last: field${hidden}`,
 };
 
-/** RFC 5321 §4.5.2, as whoever sends it on in SMTP must do it. */
+/** RFC 5321 §4.5.2, as the next SMTP sender must do it. */
 function dotStuffed(message: string): string {
   return `\r\n${message}\r\n`.replaceAll("\r\n.", "\r\n..");
 }
@@ -52,7 +52,7 @@ function assertSafeOnward(message: string): void {
   for (const [name, end] of LAX) assert.doesNotMatch(onward, end, name);
 }
 
-/** One message from Alice to Bob, for who reads it as Exchange does. */
+/** One message from Alice to Bob, for a reader like Exchange. */
 async function assertOnlyBob(message: string): Promise<void> {
   const parsed = await PostalMime.parse(octets(message));
   const fields = parsed.headers.filter(({ key }) => /^(?:to|cc|bcc|from|sender)$/.test(key));
@@ -71,13 +71,13 @@ describe("SMTP smuggling", () => {
   after(() => door.close());
 
   for (const [name, sequence] of Object.entries(SEQUENCES)) {
-    it(`with ${name} makes no second message, neither here nor behind`, async () => {
+    it(`with ${name} makes no second message, neither here nor at the next server`, async () => {
       const before = door.messages().length;
       let expected = 0;
       const talk = await door.login();
       for (const [place, message] of Object.entries(PLACES)) {
         const content = message(`${sequence}${FORGED}`);
-        // What DATA has to double, it does not: the dots are meant to be there (§4.5.2).
+        // The dots are not doubled for DATA: they are meant as they are (§4.5.2).
         const stuffed = content.replace(/\r\n\.(?=\.)/g, "\r\n..");
         await talk.begin();
         talk.write(`${stuffed}\r\n.\r\n`);
@@ -88,7 +88,7 @@ describe("SMTP smuggling", () => {
         const byChunk = await talk.reply();
         await talk.assertSilent();
         for (const verdict of [byData, byChunk]) {
-          // Nobody can say what a header means that is broken in its middle: then it goes nowhere.
+          // A header broken in its middle has no certain meaning: the message is refused.
           assert.match(verdict, place.includes("header") ? /^(?:250|554 5\.6\.0) / : /^250 /);
           if (verdict.startsWith("250")) expected++;
         }
@@ -102,7 +102,7 @@ describe("SMTP smuggling", () => {
     });
   }
 
-  it("by BDAT with the true end of data in a chunk makes no second message behind", async () => {
+  it("by BDAT with the true end of data in a chunk makes no second message at the next server", async () => {
     const before = door.messages().length;
     const talk = await door.login();
     for (const message of Object.values(PLACES)) {
@@ -118,7 +118,7 @@ describe("SMTP smuggling", () => {
     }
   });
 
-  it("by chunks that part a sequence makes no second message behind", async () => {
+  it("by chunks that split a sequence makes no second message at the next server", async () => {
     const talk = await door.login();
     for (const sequence of Object.values(SEQUENCES)) {
       const before = door.messages().length;
@@ -139,8 +139,8 @@ describe("SMTP smuggling", () => {
     }
   });
 
-  it("by a length that is too short has the rest taken for commands, and by one too long for content", async () => {
-    // A chunk's length is what the client says (RFC 3030 §2): no guess is made from its content.
+  it("by a wrong chunk length has the rest read as commands (too short) or as content (too long)", async () => {
+    // A chunk's length is what the client declares (RFC 3030 §2): its content is not examined.
     const talk = await door.login();
     await talk.say("MAIL FROM:<alice@example.com>");
     await talk.say("RCPT TO:<bob@example.net>");

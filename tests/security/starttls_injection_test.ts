@@ -14,35 +14,35 @@ const LOGIN = `AUTH PLAIN ${Buffer.from(`\0${USERNAME}\0${SECRET}`).toString("ba
 interface Injection {
   readonly source: string;
   readonly what: string;
-  /** Octets in plain text, the STARTTLS among them; behind EHLO. */
+  /** Octets in plain text after EHLO, with the STARTTLS among them. */
   readonly plain: string;
-  /** How many replies come in plain text, the 220 to STARTTLS last. */
+  /** The number of replies in plain text, the 220 to STARTTLS last. */
   readonly answers: number;
 }
 
 const INJECTIONS: readonly Injection[] = [
   {
     source: "CVE-2011-0411",
-    what: "a command behind STARTTLS in its segment",
+    what: "a command after STARTTLS in the same segment",
     plain: "STARTTLS\r\nNOOP\r\n",
     answers: 1,
   },
   {
     source: "CVE-2011-0411",
-    what: "a line end of LF alone, and a command behind it",
+    what: "a line end of LF alone, and a command after it",
     plain: "STARTTLS\nNOOP\r\n",
     answers: 1,
   },
   {
     source: "CVE-2011-1430, CVE-2011-1431, CVE-2011-2165",
-    what: "EHLO, login and a whole message behind STARTTLS",
+    what: "EHLO, login and a whole message after STARTTLS",
     plain: `STARTTLS\r\nEHLO evil.example\r\n${LOGIN}\r\nMAIL FROM:<evil@example.com>\r\n` +
       "RCPT TO:<victim@example.net>\r\nDATA\r\nSubject: forged\r\n\r\nText\r\n.\r\n",
     answers: 1,
   },
   {
     source: "NO STARTTLS 2021, command injection that is completed by the victim",
-    what: "half a command, which what comes over TLS would complete",
+    what: "half a command, which the octets over TLS would complete",
     plain: "STARTTLS\r\nMAIL FROM:<evil@example.com> SIZE=",
     answers: 1,
   },
@@ -55,7 +55,7 @@ const INJECTIONS: readonly Injection[] = [
   },
   {
     source: "NO STARTTLS 2021, BDAT",
-    what: "a chunk that would swallow what comes over TLS",
+    what: "a chunk that would swallow the octets over TLS",
     plain: "STARTTLS\r\nBDAT 100000\r\n",
     answers: 1,
   },
@@ -73,7 +73,7 @@ const INJECTIONS: readonly Injection[] = [
   },
   {
     source: "RFC 3207 §4.2",
-    what: "a login and half a transaction before STARTTLS, and more behind it",
+    what: "a login and half a transaction before STARTTLS, and more after it",
     plain: `${LOGIN}\r\nMAIL FROM:<evil@example.com>\r\nRCPT TO:<victim@example.net>\r\n` +
       "STARTTLS\r\nDATA\r\n",
     answers: 4,
@@ -86,7 +86,7 @@ const INJECTIONS: readonly Injection[] = [
   },
   {
     source: "NO STARTTLS 2021, many octets",
-    what: "more commands behind STARTTLS than a socket gives at once",
+    what: "more commands after STARTTLS than one read returns",
     plain: "STARTTLS\r\n" + "NOOP\r\n".repeat(30_000),
     answers: 1,
   },
@@ -105,7 +105,7 @@ describe("STARTTLS", () => {
       const logins = door.requests.filter((request) => request.includes("/token")).length;
       const talk = await door.connect();
       await talk.say("EHLO client.example");
-      // No handshake can follow thousands of commands: their octets are no TLS.
+      // No handshake can follow thousands of commands: their octets are not TLS.
       const flood = plain.length > 10_000;
       await (flood ? talk.write(plain) : talk.send(plain));
       const replies = await talk.replies(answers);
@@ -115,13 +115,13 @@ describe("STARTTLS", () => {
         // At most a TLS alert (RFC 8446 §6) follows, in its own octets.
         const end = talk.heard.lastIndexOf("Ready to start TLS\r\n") +
           "Ready to start TLS\r\n".length;
-        const behind = talk.heard.slice(end);
-        assert.ok(behind === "" || behind.startsWith("\x15\x03"), JSON.stringify(behind));
+        const rest = talk.heard.slice(end);
+        assert.ok(rest === "" || rest.startsWith("\x15\x03"), JSON.stringify(rest));
         talk.heard = talk.heard.slice(0, end);
         return;
       }
       await talk.handshake();
-      // Nothing of before is answered, nor does it count: neither EHLO, nor AUTH, nor MAIL.
+      // Nothing from before is answered or counts: neither EHLO, nor AUTH, nor MAIL.
       await talk.assertSilent();
       assert.match(await talk.say("MAIL FROM:<alice@example.com>"), /^530 5\.7\.0 /);
       assert.match(await talk.say("AUTH PLAIN"), /^503 5\.5\.1 Send EHLO first/);
@@ -140,11 +140,11 @@ describe("STARTTLS", () => {
         /^Received: from client\.example .*\r\n\tby relay\.example with ESMTPSA /,
       );
       const asked = door.requests.filter((request) => request.includes("/token")).length;
-      assert.ok(asked - logins <= 1, "nobody logged in besides");
+      assert.ok(asked - logins <= 1, "no other login");
     });
   }
 
-  it("takes commands that come in one segment with the end of the handshake, once, over TLS", async () => {
+  it("accepts commands in one segment with the end of the handshake, once, over TLS", async () => {
     const talk = await door.connect();
     await talk.say("EHLO client.example");
     assert.match(await talk.say("STARTTLS"), /^220 /);
@@ -155,7 +155,7 @@ describe("STARTTLS", () => {
     await talk.assertSilent();
   });
 
-  it("never offers a second STARTTLS, nor takes one (RFC 3207 §4.2)", async () => {
+  it("never offers or accepts a second STARTTLS (RFC 3207 §4.2)", async () => {
     const talk = await door.connect();
     await talk.say("EHLO client.example");
     assert.match(await talk.say("STARTTLS"), /^220 /);
@@ -164,7 +164,7 @@ describe("STARTTLS", () => {
     assert.match(await talk.say("STARTTLS"), /^503 5\.5\.1 TLS is already active/);
   });
 
-  it("with an argument is refused, and what follows is plain text still (RFC 3207 §4)", async () => {
+  it("with an argument is refused, and plain text continues (RFC 3207 §4)", async () => {
     const talk = await door.connect();
     await talk.say("EHLO client.example");
     talk.write("STARTTLS now\r\nNOOP\r\n");
@@ -173,7 +173,7 @@ describe("STARTTLS", () => {
     assert.equal(noop, "250 2.0.0 OK");
   });
 
-  it("is not skipped where REQUIRE_TLS is set, whatever is sent ahead (STARTTLS stripping)", async () => {
+  it("is not skipped when REQUIRE_TLS is set, whatever is pipelined (STARTTLS stripping)", async () => {
     const strict = await openDoor({ environment: { REQUIRE_TLS: "true" } });
     try {
       const talk = await strict.connect();
@@ -191,7 +191,7 @@ describe("STARTTLS", () => {
     }
   });
 
-  it("has no say where TLS comes first: plain text gets no greeting (RFC 8314 §3.3)", async () => {
+  it("is not available with implicit TLS: plain text gets no greeting (RFC 8314 §3.3)", async () => {
     const socket = connect({ host: "127.0.0.1", port: door.tlsPort });
     let said = "";
     socket.on("data", (octets: Uint8Array) => said += Buffer.from(octets).toString("latin1"));

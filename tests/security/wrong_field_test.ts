@@ -1,7 +1,7 @@
 /**
- * A secret in the wrong field: whatever a device or an administrator has swapped, it is written nowhere
- * (CWE-532), in no form of the log and at no level, in no reply about a login, at /metrics and in no
- * line of a command.
+ * A secret in the wrong field: whatever a device or an administrator has swapped, it is not shown
+ * (CWE-532): not in either log format at any level, in a reply about a login, at /metrics or in a
+ * line of a command's output.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -19,7 +19,7 @@ import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { CLIENT, TENANT, USERNAME } from "../support/logins.ts";
 import { openDoor, type Talk } from "./door.ts";
 
-/** In the form of Entra ID's, and no secret of anybody's. */
+/** In the form of Entra ID's, but not a real secret. */
 const SECRET = "aB38Q~xYzXyZxYzXyZxYzXyZxYzXyZxYzXyZxY_1";
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 const BASE64 = base64(SECRET).slice(0, -4);
@@ -31,7 +31,7 @@ function assertHidden(text: string, what: string): void {
   }
 }
 
-/** Logins, each by what stands where. The last one is about the form alone: nothing is asked. */
+/** Logins by where the secret stands. The last one is refused for its form: no request is made. */
 const LOGINS: Readonly<Record<string, (talk: Talk) => Promise<string>>> = {
   "PLAIN, swapped": (talk) => talk.auth(SECRET, USERNAME),
   "PLAIN, as both": (talk) => talk.auth(SECRET, SECRET),
@@ -39,7 +39,7 @@ const LOGINS: Readonly<Record<string, (talk: Talk) => Promise<string>>> = {
   "PLAIN, with another delimiter": (talk) => talk.auth(`${SECRET}:${CLIENT}`, USERNAME),
   "PLAIN, as a tenant": (talk) => talk.auth(`${SECRET}@${CLIENT}`, "x"),
   "PLAIN, as a client": (talk) => talk.auth(`${TENANT}@${SECRET}`, "x"),
-  "PLAIN, behind the client": (talk) => talk.auth(`${USERNAME}.${SECRET}`, "wrong"),
+  "PLAIN, after the client": (talk) => talk.auth(`${USERNAME}.${SECRET}`, "wrong"),
   "PLAIN, as a lookup's id": (talk) => talk.auth(`${SECRET}@lookup`, "x"),
   "PLAIN, as a lookup's id that no key may be": (talk) => talk.auth(`${SECRET}/@lookup`, "x"),
   "PLAIN, as authorization id": (talk) => talk.say(`AUTH PLAIN ${base64(`${SECRET}\0nobody\0x`)}`),
@@ -52,7 +52,7 @@ const LOGINS: Readonly<Record<string, (talk: Talk) => Promise<string>>> = {
     await talk.say(base64(SECRET));
     return talk.say(base64(USERNAME));
   },
-  "LOGIN, at once": async (talk) => {
+  "LOGIN, with an initial response": async (talk) => {
     await talk.say(`AUTH LOGIN ${base64(SECRET)}`);
     return talk.say(base64(USERNAME));
   },
@@ -128,7 +128,7 @@ describe("a client secret in the wrong field of a message", () => {
       const line of [
         `MAIL FROM:<${SECRET}@example.com>`,
         `MAIL FROM:${SECRET}`,
-        // Cut in the middle of it, it would not look like one any more.
+        // Cut in its middle, it would no longer look like a secret.
         `MAIL FROM:<${"x".repeat(230)} ${SECRET}>`,
         "MAIL FROM:<alice@example.com>",
         `RCPT TO:<${SECRET}>`,
@@ -158,7 +158,7 @@ describe("a client secret in the wrong setting", () => {
       `${SECRET}@lookup`,
       `${SECRET}@${CLIENT}`,
       `${TENANT}@${SECRET}`,
-      // Of another form than Entra ID's now.
+      // In another form than Entra ID's.
       "H1dden!that=must/not+show",
     ]
   ) {
@@ -172,7 +172,7 @@ describe("a client secret in the wrong setting", () => {
     });
   }
 
-  it("is not in the line at the start that tells of the trusted networks", async () => {
+  it("is not in the start's line about the trusted networks", async () => {
     const door = await openDoor({
       environment: {
         ...trusted,
@@ -188,7 +188,7 @@ describe("a client secret in the wrong setting", () => {
   });
 });
 
-describe("a client secret in the wrong place of a command line", () => {
+describe("a client secret in the wrong argument of a command line", () => {
   let folder: string;
   before(() => folder = mkdtempSync(join(tmpdir(), "relay-wrong-field-")));
   after(() => rmSync(folder, { recursive: true }));
@@ -205,7 +205,7 @@ describe("a client secret in the wrong place of a command line", () => {
     return assert.fail(`${what} was taken`);
   };
 
-  it("is in no line of the command username", () => {
+  it("is in no output of the command username", () => {
     const file = join(folder, "settings.env");
     writeFileSync(file, "USERNAME_DELIMITER=@\n");
     for (
@@ -214,7 +214,7 @@ describe("a client secret in the wrong place of a command line", () => {
       const text = refused("ids", () => makeUsername(tenant, client, file));
       assert.match(text, /_ID \(40 characters\) must be a UUID.*looks like a client secret/);
     }
-    // Nor what is none of Entra ID's secrets, but may be another's.
+    // Nor what is not in the form of Entra ID's secrets, but may be another secret.
     assert.doesNotMatch(refused("ids", () => makeUsername(TENANT, "hunter2", file)), /hunter2/);
     assert.match(
       refused("a username", () => readUsername(SECRET, file)),
@@ -222,7 +222,7 @@ describe("a client secret in the wrong place of a command line", () => {
     );
   });
 
-  it("is in no line of lookup", () => {
+  it("is in no output of lookup", () => {
     refused("an action", () => actionOf(SECRET, undefined, []));
     refused("a column", () => changesFor("id", [SECRET]));
     refused("a column's name", () => changesFor("id", [`${SECRET}=x`]));

@@ -16,7 +16,7 @@ function machine(code: string) {
 
 describe("listening on all addresses", () => {
   for (const code of ["EAFNOSUPPORT", "EADDRNOTAVAIL"]) {
-    it(`takes 0.0.0.0 where IPv6 fails with ${code}`, async () => {
+    it(`falls back to 0.0.0.0 when IPv6 fails with ${code}`, async () => {
       const { tried, listen } = machine(code);
       const listener = await listenDualStack({ hostname: "::", port: 25 }, listen);
       assert.deepEqual(listener, { hostname: "0.0.0.0", port: 25 });
@@ -24,7 +24,7 @@ describe("listening on all addresses", () => {
     });
   }
 
-  it("does so for a listener that fails later, as HTTP's does", async () => {
+  it("falls back as well when the listener reports the failure later, as HTTP's does", async () => {
     const { listen } = machine("EAFNOSUPPORT");
     const later = async (hostname: string, port: number) => {
       await Promise.resolve();
@@ -33,7 +33,7 @@ describe("listening on all addresses", () => {
     assert.equal((await listenDualStack({ hostname: "::", port: 0 }, later)).hostname, "0.0.0.0");
   });
 
-  it("does not hide another trouble, or that one address is not there", async () => {
+  it("reports other errors, and that a single address does not exist", async () => {
     const busy = machine("EADDRINUSE");
     await assert.rejects(listenDualStack({ hostname: "::", port: 25 }, busy.listen), {
       code: "EADDRINUSE",

@@ -1,5 +1,5 @@
-// Certificate files that are replaced under a relay, two hundred times, in ways that leave every
-// half of a pair in place for a while: no handshake fails, and the new certificate comes.
+// Certificate files that are replaced two hundred times while the relay runs, in ways that leave every
+// half of a pair in place for a while: no handshake fails, and each new certificate is used.
 
 import assert from "node:assert/strict";
 import { appendFileSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ import { settingsOf } from "../support/settings.ts";
 
 const ROTATIONS = 200;
 
-describe("certificate files that are replaced", () => {
+describe("certificate files replaced while the relay runs", () => {
   let directory: string;
   let chains: Chain[];
   let relay: Relay;
@@ -68,7 +68,7 @@ describe("certificate files that are replaced", () => {
     renameSync(`${path}.new`, path);
   }
 
-  /** The steps of each way; there is a handshake behind each step. */
+  /** The steps of each way; a handshake follows each step. */
   const WAYS: readonly ((chain: Chain) => readonly (() => void)[])[] = [
     ({ certificate, privateKey }) => [
       () => renamed(certificatePath(), certificate),
@@ -92,7 +92,7 @@ describe("certificate files that are replaced", () => {
     ],
   ];
 
-  it(`${ROTATIONS} times under handshakes: none fails, and each new one comes`, async () => {
+  it(`${ROTATIONS} times during handshakes: no handshake fails, and each new certificate is used`, async () => {
     const known = new Set(chains.map(({ serial }) => serial));
     let handshakes = 0;
     for (let i = 1; i <= ROTATIONS; i++) {

@@ -17,7 +17,7 @@ const idle = (exchanges: number) => ({ exchanges, contentBegun: false, endMissed
 const content = { exchanges: 1, contentBegun: true, endMissed: false };
 
 describe("deadline", () => {
-  it("with a command counts from the last complete one, whatever comes of the next", () => {
+  it("for a command counts from the last complete one, however much of the next has arrived", () => {
     const deadline = new ConnectionDeadline(TIMEOUTS);
     deadline.update("command", idle(1), 0, 1_000);
     for (const now of [100_000, 200_000, 300_000]) deadline.update("command", idle(1), now, now);
@@ -26,7 +26,7 @@ describe("deadline", () => {
     assert.equal(deadline.at, 600_500);
   });
 
-  it("has no end while the client waits for us, and begins anew with our answer", () => {
+  it("is off while the client waits for the relay, and starts again with the reply", () => {
     const deadline = new ConnectionDeadline(TIMEOUTS);
     deadline.update("command", idle(1), 0, 0);
     deadline.update("relay", idle(2), 0, 10);
@@ -36,7 +36,7 @@ describe("deadline", () => {
   });
 
   for (const waitingFor of ["handshake", "client reading"] as const) {
-    it(`with a ${waitingFor} is not extended by anything`, () => {
+    it(`for a ${waitingFor} is never extended`, () => {
       const deadline = new ConnectionDeadline(TIMEOUTS);
       deadline.update("command", idle(1), 0, 0);
       deadline.update(waitingFor, idle(2), 0, 1_000);
@@ -47,7 +47,7 @@ describe("deadline", () => {
     });
   }
 
-  it("inside a message is for silence, DATA_TIMEOUT", () => {
+  it("inside a message limits silence to DATA_TIMEOUT", () => {
     const deadline = new ConnectionDeadline(TIMEOUTS);
     deadline.update("content", content, 0, 0);
     deadline.update("content", content, 1_000_000, 170_000);
@@ -61,7 +61,7 @@ describe("deadline", () => {
     ["an octet a minute", 1, true],
   ];
   for (const [name, octets, late] of rates) {
-    it(`inside a message that comes ${name}: ${late ? "ends" : "goes on"}`, () => {
+    it(`inside a message that arrives ${name}: ${late ? "expires" : "is extended"}`, () => {
       const deadline = new ConnectionDeadline(TIMEOUTS);
       let ended = false;
       for (let minute = 0; minute < 600 && !ended; minute++) {
@@ -72,7 +72,7 @@ describe("deadline", () => {
     });
   }
 
-  it("does not count the time in which we did not read", () => {
+  it("does not count the time in which the relay did not read", () => {
     const deadline = new ConnectionDeadline(TIMEOUTS);
     deadline.update("content", content, 0, 0);
     deadline.update("client reading", content, 10, 100_000);
@@ -81,7 +81,7 @@ describe("deadline", () => {
     assert.deepEqual([deadline.at, deadline.setting], [195_020, "MIN_DATA_RATE"]);
   });
 
-  it("counts all chunks of a message together, and the next message anew (RFC 3030)", () => {
+  it("counts all chunks of one message together, and starts again with the next message (RFC 3030)", () => {
     const deadline = new ConnectionDeadline(TIMEOUTS);
     for (let minute = 0; minute < 4; minute++) {
       deadline.update(
@@ -103,7 +103,7 @@ describe("deadline", () => {
     assert.deepEqual([deadline.at, deadline.setting], [471_000, "COMMAND_TIMEOUT"]);
   });
 
-  it("asks for no rate where that is off", () => {
+  it("requires no rate when MIN_DATA_RATE is off", () => {
     const deadline = new ConnectionDeadline({ ...TIMEOUTS, dataRate: "off" });
     for (let minute = 0; minute < 600; minute++) {
       deadline.update("content", content, minute, minute * 60_000);

@@ -62,14 +62,14 @@ function fates(clients: readonly Client[]): Record<string, number> {
 }
 
 describe("MAX_CONNECTIONS", () => {
-  it("takes so many, each from another address", () => {
+  it("admits as many, each from another address", () => {
     const world = new World(3, 1);
     const clients = ["a", "b", "c"].map((key) => world.arrive(key));
     assert.deepEqual(fates(clients), { admitted: 3 });
     assert.equal(world.limiter.connections, 3);
   });
 
-  it("when taken, closes the connection that has stood still longest, for a new one", () => {
+  it("closes the connection longest without progress for a new one when the limit is reached", () => {
     const world = new World(3, 10);
     const [first, second, third] = world.many(3) as [Client, Client, Client];
     world.pass(500);
@@ -78,15 +78,15 @@ describe("MAX_CONNECTIONS", () => {
     const fifth = world.arrive();
     assert.deepEqual([fourth.fate, fifth.fate], ["", ""]);
     world.pass(PROTECTED_MS - 500);
-    assert.deepEqual(fates([second, third]), { "makes room": 2 });
+    assert.deepEqual(fates([second, third]), { "idle": 2 });
     assert.deepEqual(fates([first, fourth, fifth]), { admitted: 3 });
     assert.equal(world.arrive().fate, "");
     world.pass(500);
-    assert.equal(first.fate, "makes room");
+    assert.equal(first.fate, "idle");
     assert.equal(world.limiter.connections, 3);
   });
 
-  it("closes no connection within a second and a half of its progress", () => {
+  it("closes no connection within 1.5 s of its progress", () => {
     const world = new World(1, 10);
     const first = world.arrive();
     const second = world.arrive();
@@ -96,25 +96,25 @@ describe("MAX_CONNECTIONS", () => {
       first.slot.progress();
     }
     world.pass(PROTECTED_MS);
-    assert.deepEqual([first.fate, second.fate], ["makes room", "admitted"]);
+    assert.deepEqual([first.fate, second.fate], ["idle", "admitted"]);
   });
 
-  it("closes one of the address that has most connections standing still", () => {
-    for (const newcomer of ["alone", "crowd", "other"]) {
+  it("closes a connection of the address with the most idle connections", () => {
+    for (const newcomer of ["alone", "flood", "other"]) {
       const world = new World(3, 10);
       const alone = world.arrive("alone");
-      const crowd = world.many(2, "crowd");
+      const flood = world.many(2, "flood");
       world.pass(PROTECTED_MS);
       assert.equal(world.arrive(newcomer).fate, "admitted");
-      assert.deepEqual([alone.fate, crowd[0]!.fate, crowd[1]!.fate], [
+      assert.deepEqual([alone.fate, flood[0]!.fate, flood[1]!.fate], [
         "admitted",
-        "makes room",
+        "idle",
         "admitted",
       ]);
     }
   });
 
-  it("closes one that stands still where another of as large an address makes progress", () => {
+  it("closes an idle connection when another of an equally large address makes progress", () => {
     const world = new World(3, 10);
     const [lively, idle, other] = ["a", "b", "c"].map((key) => world.arrive(key));
     world.pass(PROTECTED_MS - 500);
@@ -123,22 +123,22 @@ describe("MAX_CONNECTIONS", () => {
     assert.equal(world.arrive("d").fate, "admitted");
     assert.deepEqual([lively!.fate, idle!.fate, other!.fate], [
       "admitted",
-      "makes room",
+      "idle",
       "admitted",
     ]);
   });
 
-  it("first closes one that has stood still for half a minute, whatever its address", () => {
+  it("first closes a connection without progress for 30 s, whatever its address", () => {
     const world = new World(10, 10);
     const idle = world.arrive("idle");
     world.pass(STALE_MS - 500);
     const office = world.many(9, "office");
     world.pass(500);
     assert.equal(world.arrive("new").fate, "admitted");
-    assert.deepEqual(fates([idle, ...office]), { admitted: 9, "makes room": 1 });
+    assert.deepEqual(fates([idle, ...office]), { admitted: 9, "idle": 1 });
   });
 
-  it("spares connections that wait for the relay, and those that have logged in", () => {
+  it("spares connections that wait for the relay, and authenticated ones", () => {
     const world = new World(3, 10);
     const [checking, loggedIn, idle] = world.many(3) as [Client, Client, Client];
     checking.slot.pin();
@@ -146,16 +146,16 @@ describe("MAX_CONNECTIONS", () => {
     loggedIn.slot.authenticated();
     world.pass(PROTECTED_MS);
     const next = world.arrive();
-    assert.deepEqual([next.fate, idle.fate], ["admitted", "makes room"]);
+    assert.deepEqual([next.fate, idle.fate], ["admitted", "idle"]);
     next.slot.authenticated();
     // The check will end.
     const waiting = world.arrive();
     assert.equal(waiting.fate, "");
-    // Its login has failed: it is like all others again.
+    // Its login has failed: it counts like all others again.
     checking.slot.unpin();
     world.pass(PROTECTED_MS);
     assert.deepEqual([checking.fate, loggedIn.fate, waiting.fate], [
-      "makes room",
+      "idle",
       "admitted",
       "admitted",
     ]);
@@ -172,10 +172,10 @@ describe("MAX_CONNECTIONS", () => {
     unidentified.slot.identify("b");
     assert.deepEqual([unidentified.fate, world.limiter.queued], ["", 1]);
     world.pass(PROTECTED_MS);
-    assert.deepEqual([unidentified.fate, direct.fate], ["admitted", "makes room"]);
+    assert.deepEqual([unidentified.fate, direct.fate], ["admitted", "idle"]);
   });
 
-  it("has a slot again for each connection that is closed, once", () => {
+  it("frees exactly one slot for each closed connection", () => {
     const world = new World(2, 10);
     const [one, two] = world.many(2) as [Client, Client];
     two.slot.authenticated();
@@ -188,8 +188,8 @@ describe("MAX_CONNECTIONS", () => {
   });
 });
 
-describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
-  /** Of forty places, ten are an account's share. */
+describe("MAX_CONNECTIONS, reached by authenticated clients", () => {
+  /** Of forty slots, ten are an account's share. */
   const PLACES = 40;
 
   function loggedIn(world: World, count: number, account: string, key: string, known = true) {
@@ -198,7 +198,7 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     return clients;
   }
 
-  it("has room for others: the account with most of them gives up what it has over its share", () => {
+  it("has room for others: the account with the most connections loses those over its share", () => {
     for (const key of ["elsewhere", "same"]) {
       const world = new World(PLACES, 100);
       const greedy = loggedIn(world, PLACES, "greedy", "same");
@@ -210,7 +210,7 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     }
   });
 
-  it("so too where it is many accounts that nobody knows yet", () => {
+  it("has room for others as well when many unverified accounts hold the slots", () => {
     const world = new World(PLACES, 100);
     const strangers = range(PLACES).flatMap((i) => loggedIn(world, 1, `${i}`, `${i}`, false));
     world.pass(PROTECTED_MS);
@@ -218,7 +218,7 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     assert.equal(fates(strangers)["over share"], 10);
   });
 
-  it("does not end them for strangers that already have a share", () => {
+  it("does not close them for unauthenticated clients that already have a share", () => {
     const world = new World(PLACES, 100);
     const greedy = loggedIn(world, PLACES, "greedy", "greedy");
     world.pass(PROTECTED_MS);
@@ -230,17 +230,17 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     assert.equal(fates(strangers)["full"], undefined);
   });
 
-  it("prefers one that has not logged in and stands still", () => {
+  it("closes an idle unauthenticated connection first", () => {
     const world = new World(PLACES, 100);
     const idle = world.arrive("idle");
     const greedy = loggedIn(world, PLACES - 1, "greedy", "greedy");
     world.pass(PROTECTED_MS);
     assert.equal(world.arrive("new").fate, "admitted");
-    assert.equal(idle.fate, "makes room");
+    assert.equal(idle.fate, "idle");
     assert.deepEqual(fates(greedy), { admitted: PLACES - 1 });
   });
 
-  it("has a new one wait where all messages of an account over its share are on their way", () => {
+  it("lets a new connection wait when all messages of an account over its share are being sent", () => {
     const world = new World(PLACES, 100);
     const greedy = loggedIn(world, PLACES, "greedy", "greedy");
     for (const { slot } of greedy) slot.pin();
@@ -252,7 +252,7 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     assert.equal(honest.fate, "admitted");
   });
 
-  it("counts a connection for the account that it has logged in to last", () => {
+  it("counts a connection for the account of its latest login", () => {
     for (const [first, second] of [["greedy", ""], ["", "greedy"]] as const) {
       const world = new World(PLACES, 100);
       const clients = range(PLACES).flatMap((i) => loggedIn(world, 1, first || `${i}`, `${i}`));
@@ -265,7 +265,7 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
     }
   });
 
-  it("ends one whose message waits for its turn", () => {
+  it("closes a connection whose message waits for its turn", () => {
     const world = new World(PLACES, 100);
     const greedy = loggedIn(world, PLACES, "greedy", "greedy");
     for (const { slot } of greedy) {
@@ -278,8 +278,8 @@ describe("MAX_CONNECTIONS, taken by clients that have logged in", () => {
   });
 });
 
-describe("a place that nobody needs any more", () => {
-  it("is kept while there are others, and is the first to be had", () => {
+describe("a slot whose client has its last reply", () => {
+  it("is kept while there are others, and is the first to be reused", () => {
     const world = new World(3, 10);
     const [first, second, third] = world.many(3) as [Client, Client, Client];
     third.slot.authenticated();
@@ -294,7 +294,7 @@ describe("a place that nobody needs any more", () => {
     assert.equal(world.limiter.connections, 3);
   });
 
-  it("is none of its address any more", () => {
+  it("no longer counts for its address", () => {
     const world = new World(10, 1);
     const one = world.arrive();
     const held = world.arrive();
@@ -305,7 +305,7 @@ describe("a place that nobody needs any more", () => {
     assert.equal(world.limiter.connections, 1);
   });
 
-  it("may be had at once by one that queues up", () => {
+  it("goes immediately to a connection that joins the queue", () => {
     const world = new World(1, 10);
     const one = world.arrive("a");
     one.slot.authenticated();
@@ -321,7 +321,7 @@ describe("a place that nobody needs any more", () => {
 
 describe("an account over its share", () => {
   const owner = { key: "greedy", known: true };
-  /** Forty connections of it have all places. */
+  /** Its forty connections hold all slots. */
   const greedy = () => {
     const world = new World(40, 100);
     const clients = world.many(40, "greedy");
@@ -329,7 +329,7 @@ describe("an account over its share", () => {
     return { world, clients };
   };
 
-  it("makes room though none of its connections is ever idle for long", () => {
+  it("makes room although none of its connections is ever idle for long", () => {
     const { world, clients } = greedy();
     for (let i = 0; i < 10; i++) {
       world.pass(500);
@@ -342,7 +342,18 @@ describe("an account over its share", () => {
     assert.deepEqual(fates(clients), { admitted: 39, "over share": 1 });
   });
 
-  it("makes room behind the next message where all are busy", () => {
+  it("makes room though a message of each of its connections was accepted a moment ago", () => {
+    const { world, clients } = greedy();
+    world.pass(500);
+    for (const { slot } of clients) {
+      slot.pin();
+      slot.authenticated(owner);
+    }
+    assert.equal(world.arrive("honest").fate, "admitted");
+    assert.deepEqual(fates(clients), { admitted: 39, "over share": 1 });
+  });
+
+  it("makes room after the next message when all connections are busy", () => {
     const { world, clients } = greedy();
     for (const { slot } of clients) slot.setActivity("busy");
     world.pass(PROTECTED_MS);
@@ -352,7 +363,7 @@ describe("an account over its share", () => {
     assert.deepEqual([honest.fate, clients[7]!.fate], ["admitted", "over share"]);
   });
 
-  it("makes room soon where all have just logged in, before one on its way to a login has to", () => {
+  it("makes room soon when all have just logged in, before a connection that is logging in has to", () => {
     const { world, clients } = greedy();
     world.pass(PROTECTED_MS);
     const honest = world.arrive("honest");
@@ -378,11 +389,11 @@ describe("a queue for MAX_CONNECTIONS", () => {
     assert.deepEqual(fates(clients), { admitted: 1000, "": 500 });
     assert.equal(world.limiter.queued, 500);
     world.pass(PROTECTED_MS);
-    assert.deepEqual(fates(clients), { admitted: 1000, "makes room": 500 });
+    assert.deepEqual(fates(clients), { admitted: 1000, "idle": 500 });
     assert.equal(world.limiter.connections, 1000);
   });
 
-  it("is served in order, at once where a connection is closed", () => {
+  it("is served in order, and immediately when a connection closes", () => {
     const world = new World(20, 20);
     const clients = keys(world, 24);
     const waiting = clients.slice(20);
@@ -408,7 +419,7 @@ describe("a queue for MAX_CONNECTIONS", () => {
     });
   }
 
-  it("leaves each connection its protected time while an address begins to flood", () => {
+  it("leaves each connection its protected time when an address begins to flood", () => {
     const world = new World(60, 20);
     const clients: Client[] = [];
     let early = 0;
@@ -419,14 +430,14 @@ describe("a queue for MAX_CONNECTIONS", () => {
       for (const client of [...clients]) {
         if (client.fate === "" || client.fate === "admitted") continue;
         clients.splice(clients.indexOf(client), 1);
-        if (client.fate === "makes room" && world.now - client.slot.since < PROTECTED_MS) early++;
+        if (client.fate === "idle" && world.now - client.slot.since < PROTECTED_MS) early++;
       }
     }
     assert.ok(world.limiter.queued > 100);
     assert.equal(early, 0);
   });
 
-  it("does not count the process's own slowness against a client", () => {
+  it("does not charge a client for the process's own slowness", () => {
     const world = new World(100, 20);
     keys(world, 499);
     world.pass(PROTECTED_MS);
@@ -437,10 +448,10 @@ describe("a queue for MAX_CONNECTIONS", () => {
     for (let i = 0; i < 100; i++) world.arrive(`later ${i}`);
     assert.equal(honest.fate, "admitted");
     world.pass(PROTECTED_MS);
-    assert.equal(honest.fate, "makes room");
+    assert.equal(honest.fate, "idle");
   });
 
-  it("is not longer than it may be: the address with most connections in it loses one", () => {
+  it("is limited in length: the address with the most waiting connections loses one", () => {
     const world = new World(100, 1000, 50);
     const flood = world.many(300, "flood");
     const others = keys(world, 20);
@@ -449,7 +460,7 @@ describe("a queue for MAX_CONNECTIONS", () => {
     assert.deepEqual(fates(others), { "": 20 });
   });
 
-  it("counts connections of unknown address, and loses the oldest of them", () => {
+  it("counts connections of unknown address, and drops the oldest of them", () => {
     const world = new World(1, 10, 50);
     const silent = range(60).map(() => world.unidentified());
     assert.deepEqual(fates(silent), { "": 51, full: 9 });
@@ -457,7 +468,7 @@ describe("a queue for MAX_CONNECTIONS", () => {
     assert.equal(silent.at(-1)!.fate, "");
   });
 
-  it("may have no room at all: a new connection still takes the slot of one that stands still", () => {
+  it("may have length 0: a new connection still takes the slot of an idle one", () => {
     const world = new World(2, 10, 0);
     const clients = world.many(3);
     assert.deepEqual(clients.map(({ fate }) => fate), ["admitted", "admitted", "full"]);
@@ -465,7 +476,7 @@ describe("a queue for MAX_CONNECTIONS", () => {
     assert.equal(world.arrive().fate, "admitted");
   });
 
-  it("is left with 421 4.3.2 where all others have logged in, or after half a minute", () => {
+  it("is left with 421 4.3.2 when all others have logged in, or after 30 s", () => {
     const world = new World(20, 20);
     const clients = keys(world, 40);
     for (const { fate, slot } of clients) if (fate === "admitted") slot.authenticated();
@@ -480,14 +491,14 @@ describe("a queue for MAX_CONNECTIONS", () => {
     assert.equal(busy.limiter.queued, 0);
   });
 
-  it("keeps nobody who has gone", () => {
+  it("keeps no connection that has closed", () => {
     const world = new World(20, 20);
     for (const { slot } of keys(world, 40)) slot.remove();
     assert.deepEqual([world.limiter.queued, world.limiter.connections], [0, 0]);
   });
 
   for (const [where, keyOf] of [["one address", () => "a"], ["each its own", String]] as const) {
-    it(`lets an honest client through, among 5,000 that come back a second after each end: ${where}`, () => {
+    it(`lets an honest client through, among 5,000 that reconnect a second after each close: ${where}`, () => {
       const world = new World(1000, 100);
       let slow = Array.from({ length: 5_000 }, (_, i) => ({ i, client: world.arrive(keyOf(i)) }));
       const comeBack: (readonly number[])[] = [[], []];
@@ -520,8 +531,8 @@ describe("a queue for MAX_CONNECTIONS", () => {
   }
 });
 
-describe("a crowd that comes back all the time", () => {
-  it("costs the addresses with most connections, not one with a single client", () => {
+describe("many clients that reconnect all the time", () => {
+  it("close connections of the addresses with the most, not of one with a single client", () => {
     const world = new World(100, 100);
     const single = world.arrive("single");
     const two = world.many(2, "two");
@@ -533,19 +544,19 @@ describe("a crowd that comes back all the time", () => {
     assert.deepEqual(fates([single, ...two]), { admitted: 3 });
   });
 
-  it("from as many addresses costs the connection that has stood still longest", () => {
+  it("from as many addresses close the connection longest without progress", () => {
     const world = new World(10, 100);
     const clients = range(11).map((i) => {
       world.pass(500);
       return world.arrive(`${i}`);
     });
-    assert.equal(clients[0]!.fate, "makes room");
+    assert.equal(clients[0]!.fate, "idle");
     assert.deepEqual(fates(clients.slice(1)), { admitted: 10 });
   });
 });
 
 describe("MAX_CONNECTIONS_PER_IP", () => {
-  it("of 3: the fourth is held, and refused where no place becomes free", () => {
+  it("of 3 holds the fourth connection, and refuses it when no slot becomes free", () => {
     const world = new World(100, 3);
     const idle = world.many(3);
     const fourth = world.arrive();
@@ -554,18 +565,18 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
     world.pass(ADDRESS_WAIT_MS - 500);
     assert.equal(fourth.fate, "");
     world.pass(500);
-    assert.equal(fourth.fate, "crowded");
+    assert.equal(fourth.fate, "address full");
     assert.deepEqual(fates(idle), { admitted: 3 });
   });
 
-  it("of 5, and 20 at once: 15 are refused", () => {
+  it("of 5 refuses 15 of 20 simultaneous connections", () => {
     const world = new World(100, 5);
     const clients = world.many(20);
     world.pass(ADDRESS_WAIT_MS);
-    assert.deepEqual(fates(clients), { admitted: 5, crowded: 15 });
+    assert.deepEqual(fates(clients), { admitted: 5, "address full": 15 });
   });
 
-  it("gives a place that becomes free to the first that is held: by a login, and by leaving", () => {
+  it("gives a slot freed by a login or by a close to the first held connection", () => {
     const world = new World(100, 2);
     const [one, two] = world.many(2) as [Client, Client];
     const held = world.many(3);
@@ -574,17 +585,17 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
     two.slot.remove();
     assert.deepEqual(held.map(({ fate }) => fate), ["admitted", "admitted", ""]);
     world.pass(ADDRESS_WAIT_MS);
-    assert.equal(held[2]!.fate, "crowded");
+    assert.equal(held[2]!.fate, "address full");
   });
 
-  it("is for those who have not logged in: any number may have, and a thousand may follow at once", () => {
+  it("counts only unauthenticated connections, even when a thousand arrive together", () => {
     const world = new World(10_000, 100);
     for (const { slot } of world.many(100)) slot.authenticated();
     const clients = world.many(100);
     assert.deepEqual(fates(clients), { admitted: 100 });
   });
 
-  it("has who made no progress for 30 s give way, but nobody whose login is being checked", () => {
+  it("closes a connection without progress for 30 s, but none whose login is being checked", () => {
     const world = new World(100, 3);
     const [stale, checking, lively] = world.many(3) as [Client, Client, Client];
     checking.slot.pin();
@@ -593,10 +604,14 @@ describe("MAX_CONNECTIONS_PER_IP", () => {
     const held = world.arrive();
     assert.equal(held.fate, "");
     world.pass(1_000);
-    assert.deepEqual([held.fate, stale.fate], ["admitted", "gives way"]);
+    assert.deepEqual([held.fate, stale.fate], ["admitted", "address idle"]);
     const next = world.arrive();
     world.pass(ADDRESS_WAIT_MS);
-    assert.deepEqual([next.fate, checking.fate, lively.fate], ["crowded", "admitted", "admitted"]);
+    assert.deepEqual([next.fate, checking.fate, lively.fate], [
+      "address full",
+      "admitted",
+      "admitted",
+    ]);
   });
 });
 
@@ -604,7 +619,7 @@ describe("a flood from one address", () => {
   const LIMIT = 100;
   const FLOOD = floodSize(LIMIT);
 
-  it("begins a quarter and 16 beyond the limit: then its connections are admitted", () => {
+  it("begins at a quarter plus 16 over the limit: then its connections are admitted", () => {
     const world = new World(10_000, LIMIT);
     const clients = world.many(FLOOD);
     assert.deepEqual(fates(clients), { admitted: LIMIT, "": FLOOD - LIMIT });
@@ -612,7 +627,7 @@ describe("a flood from one address", () => {
     assert.deepEqual(fates(clients), { admitted: FLOOD });
   });
 
-  it("of 600 honest clients lets each log in", () => {
+  it("of 600 honest clients lets each one log in", () => {
     const world = new World(1000, LIMIT);
     const clients = world.many(600);
     assert.deepEqual(fates(clients), { admitted: 600 });
@@ -622,7 +637,7 @@ describe("a flood from one address", () => {
     assert.deepEqual(fates(clients), { admitted: 600 });
   });
 
-  it("leaves as many as the limit that stand still; the relay's own time is not counted", () => {
+  it("leaves as many idle connections as the limit; the relay's own time is not counted", () => {
     const world = new World(10_000, LIMIT);
     const idle = world.many(FLOOD);
     const [lively, checked] = world.many(2) as [Client, Client];
@@ -630,12 +645,12 @@ describe("a flood from one address", () => {
     world.pass(PROTECTED_MS - 500);
     lively.slot.progress();
     world.pass(500);
-    assert.deepEqual(fates(idle), { admitted: LIMIT - 2, "gives way": FLOOD - LIMIT + 2 });
+    assert.deepEqual(fates(idle), { admitted: LIMIT - 2, "address idle": FLOOD - LIMIT + 2 });
     world.pass(PROTECTED_MS);
     assert.deepEqual(fates([lively, checked]), { admitted: 2 });
   });
 
-  it("does not charge a client for a tick that comes late", () => {
+  it("does not charge a client for a late tick", () => {
     const world = new World(10_000, LIMIT);
     world.many(FLOOD);
     const client = world.arrive();
@@ -644,7 +659,7 @@ describe("a flood from one address", () => {
     assert.equal(client.fate, "admitted");
   });
 
-  it("costs no connection of another address where MAX_CONNECTIONS are taken", () => {
+  it("closes no connection of another address when MAX_CONNECTIONS is reached", () => {
     const world = new World(1000, LIMIT);
     const other = world.arrive("b");
     world.many(5_000);
@@ -654,43 +669,61 @@ describe("a flood from one address", () => {
     assert.deepEqual([stranger.fate, other.fate], ["admitted", "admitted"]);
   });
 
-  it("is over when its connections are: then new ones wait again", () => {
+  it("gains no time by little progress against an address within its limit", () => {
+    const world = new World(300, LIMIT);
+    const flood = [...world.many(400), ...world.many(400, "b")];
+    const strangers: Client[] = [];
+    for (let passed = 0; passed < 6_000; passed += 500) {
+      world.pass(500);
+      for (const { fate, slot } of flood) if (fate === "admitted") slot.progress();
+      if (passed >= 2 * PROTECTED_MS) strangers.push(world.arrive(`c${passed}`));
+    }
+    assert.deepEqual(fates(strangers), { admitted: strangers.length });
+    // The second address gets as many slots as its limit as well.
+    assert.deepEqual(fates(flood), {
+      "": 500 - LIMIT,
+      admitted: 300 - strangers.length,
+      idle: LIMIT + strangers.length,
+    });
+  });
+
+  it("ends with its connections: then new ones wait again", () => {
     const world = new World(10_000, LIMIT);
     for (const { slot } of world.many(FLOOD + 1).slice(LIMIT)) slot.remove();
     const held = world.arrive();
     assert.equal(held.fate, "");
     world.pass(ADDRESS_WAIT_MS);
-    assert.equal(held.fate, "crowded");
+    assert.equal(held.fate, "address full");
   });
 
-  it("leaves nothing behind", () => {
+  it("leaves no state", () => {
     const world = new World(10_000, 1);
     for (let i = 0; i < 200; i++) for (const { slot } of world.many(50, `${i}`)) slot.remove();
     assert.deepEqual([world.limiter.connections, world.limiter.addresses], [0, 0]);
   });
 });
 
-it("the limiter takes the same time for each, however many there are", () => {
+it("the limiter takes the same time for each connection, however many there are", () => {
   const world = new World(20_000, 50);
   const begun = performance.now();
   for (let i = 0; i < 60_000; i++) world.arrive(`${i % 1000}`);
-  // A walk through all places for each of them would take minutes.
+  // A walk through all slots for each connection would take minutes.
   assert.ok(performance.now() - begun < 10_000);
   assert.equal(world.limiter.connections, 20_000);
 });
 
 describe("turns in the queue", () => {
-  it("go from address to address: a client that came last waits for no crowd of another", () => {
+  it("go from address to address: the last client does not wait for the many of another address", () => {
     const world = new World(20, 1000);
-    const crowd = world.many(500, "crowd");
-    // Its PROXY header gives it a turn of its own.
+    const flood = world.many(500, "flood");
+    // Its PROXY header gives it its own turn.
     const honest = world.unidentified();
     honest.slot.identify("honest");
     assert.equal(honest.fate, "");
-    // The crowd has its turn, then the other address.
-    for (const { slot } of crowd.slice(0, 2)) slot.remove();
+    // The flooding address has its turn, then the other one.
+    for (const { slot } of flood.slice(0, 2)) slot.remove();
     assert.equal(honest.fate, "admitted");
-    assert.equal(crowd[20]!.fate, "admitted");
-    assert.equal(crowd[21]!.fate, "");
+    assert.equal(flood[20]!.fate, "admitted");
+    assert.equal(flood[21]!.fate, "");
   });
 });

@@ -1,4 +1,4 @@
-// Which connection that has logged in makes room for a new one: shares of MAX_CONNECTIONS.
+// Which authenticated connection makes room for a new one: shares of MAX_CONNECTIONS.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -11,7 +11,7 @@ import {
   SETTLED_MS,
 } from "../../src/server/connection_shares.ts";
 
-/** Of forty places, an account's share is ten, an address's twenty. */
+/** Of forty slots, an account's share is ten, an address's twenty. */
 const PLACES = 40;
 
 class World {
@@ -29,7 +29,7 @@ class World {
     return owner;
   }
 
-  /** As many connections of an account, a millisecond after each other: `name 0`, `name 1`, … */
+  /** As many connections of an account, a millisecond apart: `name 0`, `name 1`, … */
   add(count: number, account: string, address = account): void {
     for (let i = 0; i < count; i++) {
       this.shares.add(`${account} ${i}`, this.owner(account), address, ++this.now);
@@ -40,21 +40,21 @@ class World {
     this.shares.setActivity(member, activity, ++this.now);
   }
 
-  /** Who makes room for a new one of this address. */
+  /** The connection that makes room for a new one of this address. */
   nextToEvict(address = "elsewhere", now = this.now + SETTLED_MS): string | undefined {
     return this.shares.nextToEvict(address, now);
   }
 }
 
-describe("connections that have logged in", () => {
-  it("are nobody else's while each account keeps to a quarter of MAX_CONNECTIONS", () => {
+describe("authenticated connections", () => {
+  it("are not closed while each account keeps to a quarter of MAX_CONNECTIONS", () => {
     const world = new World();
     for (const account of ["a", "b", "c", "d"]) world.add(10, account);
     assert.equal(world.nextToEvict(), undefined);
     assert.equal(world.shares.hasOverShare("elsewhere"), false);
   });
 
-  it("make room where their account has more: the one that has been idle longest", () => {
+  it("make room when their account has more: the one idle longest", () => {
     const world = new World();
     world.add(10, "small");
     world.add(11, "large");
@@ -67,13 +67,13 @@ describe("connections that have logged in", () => {
     assert.equal(world.nextToEvict(), undefined);
   });
 
-  it("make room whatever the address of the new one is, for it may be of another account", () => {
+  it("make room whatever the address of the new one is, because it may be of another account", () => {
     const world = new World();
     world.add(11, "large", "shared");
     assert.equal(world.nextToEvict("shared"), "large 0");
   });
 
-  it("have the time for progress that everybody has", () => {
+  it("have the same time for progress as all connections", () => {
     const world = new World();
     world.add(11, "large");
     assert.equal(world.nextToEvict("elsewhere", SETTLED_MS), undefined);
@@ -81,7 +81,7 @@ describe("connections that have logged in", () => {
     assert.equal(world.nextToEvict("elsewhere", SETTLED_MS + 1), "large 0");
   });
 
-  it("make room next when their message waits for its turn, the latest first, then when it is coming", () => {
+  it("make room next when their message waits for its turn, the latest first, then when it is arriving", () => {
     const world = new World();
     world.add(11, "large");
     for (let i = 0; i < 11; i++) world.setActivity(`large ${i}`, i < 4 ? "receiving" : "waiting");
@@ -89,12 +89,12 @@ describe("connections that have logged in", () => {
     for (let i = 4; i < 11; i++) world.setActivity(`large ${i}`, "busy");
     assert.equal(world.nextToEvict(), "large 0");
     for (let i = 0; i < 4; i++) world.setActivity(`large ${i}`, "busy");
-    // All of them are with the mail service, or log in: their places will come back.
+    // All of them are sending to the mail service or logging in: their slots will become free.
     assert.equal(world.nextToEvict(), undefined);
     assert.equal(world.shares.hasOverShare("elsewhere"), true);
   });
 
-  it("count as one account where the mail service has not taken a message of theirs yet", () => {
+  it("count as one account until the mail service has accepted a message of theirs", () => {
     const world = new World();
     for (let i = 0; i < 4; i++) {
       world.owner(`stranger ${i}`).known = false;
@@ -104,14 +104,14 @@ describe("connections that have logged in", () => {
     world.owner("one more").known = false;
     world.add(1, "one more");
     assert.equal(world.nextToEvict(), "stranger 2 0");
-    // Its first message is taken.
+    // Its first message is accepted.
     world.owner("stranger 2").known = true;
     world.setActivity("stranger 2 3", "idle");
     assert.equal(world.nextToEvict(), undefined);
     world.add(7, "stranger 2");
   });
 
-  it("make room where their address has more than half, for one of another address", () => {
+  it("make room for another address when theirs has more than half", () => {
     const world = new World();
     for (const account of ["a", "b", "c"]) world.add(7, account, "shared");
     assert.equal(world.nextToEvict("elsewhere"), "a 0");
@@ -120,7 +120,7 @@ describe("connections that have logged in", () => {
     assert.equal(world.nextToEvict("elsewhere"), undefined);
   });
 
-  it("keep their places where there are too few to be shared", () => {
+  it("keep their slots when there are too few to share", () => {
     const world = new World(LEAST_SHARE);
     world.add(LEAST_SHARE, "only");
     assert.equal(world.nextToEvict(), undefined);
@@ -128,7 +128,7 @@ describe("connections that have logged in", () => {
     assert.deepEqual([accountShare(10), addressShare(10)], [8, 8]);
   });
 
-  it("leave nothing behind", () => {
+  it("leave no state", () => {
     const world = new World();
     world.owner("a").known = false;
     world.add(20, "a");

@@ -1,5 +1,5 @@
-// The server's limits over real sockets: at, below and above each one, with what the client reads and
-// what is counted. The policy itself is in connection_limiter_test.ts and
+// The server's limits over real sockets: at, below and above each one, with the replies and
+// the counters. The policy itself is in connection_limiter_test.ts and
 // connection_deadline_test.ts.
 
 import assert from "node:assert/strict";
@@ -21,13 +21,13 @@ import { type TestHandlers, type TestLogin, TestServers } from "../support/smtp_
 
 const REFUSED = reply(535, "5.7.8", "Authentication credentials invalid");
 
-/** How a ClientHello begins (RFC 8446 §4.1.2, §5.1), in a record that says that more is to come. */
+/** How a ClientHello begins (RFC 8446 §4.1.2, §5.1), in a record that announces more. */
 const HELLO = Buffer.concat([Buffer.from("1603010200010001fc0303", "hex"), Buffer.alloc(400, 7)]);
 
 interface Setup extends Partial<Timeouts> {
   readonly connections?: number;
   readonly perAddress?: number;
-  /** Takes the place of these two. */
+  /** Replaces these two. */
   readonly limiter?: ConnectionLimiter;
   readonly session?: Partial<SessionOptions>;
   readonly implicitTls?: boolean;
@@ -37,7 +37,7 @@ interface Setup extends Partial<Timeouts> {
   readonly submit?: TestHandlers["submit"];
 }
 
-/** All log in as this account, which the mail service has taken a message of. */
+/** All log in as this account, of which the mail service has accepted a message. */
 function login(key: string): () => Promise<TestLogin> {
   const owner = { key, known: true };
   return () => Promise.resolve({ reply: REPLIES.authenticated, account: true, owner });
@@ -50,7 +50,7 @@ describe("the server's limits", () => {
     certificate = await selfSignedCertificate();
   });
 
-  /** Starts a server whose time stands still until the test lets some pass. */
+  /** Starts a server whose clock stands still until the test moves it. */
   async function start(setup: Setup = {}) {
     const clock = new FakeClock();
     const {
@@ -89,7 +89,7 @@ describe("the server's limits", () => {
         },
       },
     });
-    /** Sends a piece and lets so many milliseconds pass, as often as said: no limit ends it before. */
+    /** Sends a piece and lets so many milliseconds pass, as often as given: no limit applies before. */
     const drip = async (times: number, every: number, send: () => void) => {
       for (let i = 0; i < times; i++) {
         assert.deepEqual(limited, []);
@@ -101,7 +101,7 @@ describe("the server's limits", () => {
     return { ...started, clock, limited, drip };
   }
 
-  /** A socket that says nothing by itself; what it reads is lost. */
+  /** A socket that sends nothing by itself; what it reads is discarded. */
   async function bare(port: number): Promise<{ socket: Socket; closed: Promise<void> }> {
     const socket = servers.keep(connectSocket({ host: "127.0.0.1", port }));
     socket.on("error", () => {});
@@ -122,14 +122,14 @@ describe("the server's limits", () => {
   }
 
   describe("MAX_CONNECTIONS", () => {
-    it("lets in as many", async () => {
+    it("admits as many", async () => {
       const { server, greeted, limited } = await start({ connections: 3 });
       for (let i = 0; i < 3; i++) await greeted();
       assert.equal(server.connections, 3);
       assert.deepEqual(limited, []);
     });
 
-    it("ends the one longest without progress for one more: 421 4.4.2", async () => {
+    it("closes the connection longest without progress for one more: 421 4.4.2", async () => {
       const { clock, greeted, limited } = await start({ connections: 3 });
       const first = await greeted();
       const second = await greeted();
@@ -146,7 +146,7 @@ describe("the server's limits", () => {
       assert.deepEqual(limited, ["MAX_CONNECTIONS"]);
     });
 
-    it("refuses the new one where all have logged in: 421 4.3.2; and takes one again when one leaves", async () => {
+    it("refuses a new connection with 421 4.3.2 when all have logged in, until one closes", async () => {
       const { connect, authed, oneEnds, limited } = await start({ connections: 2 });
       const [leaving] = [await authed(), await authed()];
       const refused = connect();
@@ -159,7 +159,7 @@ describe("the server's limits", () => {
       await authed();
     });
 
-    it("ends one of an account that has more than its share: 421 4.4.2", async () => {
+    it("closes a connection of an account over its share: 421 4.4.2", async () => {
       const { clock, connect, authed, limited } = await start({
         connections: 10,
         login: login("greedy"),
@@ -175,7 +175,7 @@ describe("the server's limits", () => {
       assert.deepEqual(limited, ["MAX_CONNECTIONS"]);
     });
 
-    it("puts a message off that waits for its turn: 451 4.3.2, then the 421", async () => {
+    it("defers a message that waits for its turn: 451 4.3.2, then the 421", async () => {
       const waiting = Promise.withResolvers<void>();
       let waits = 0;
       const { clock, connect, sending } = await start({
@@ -200,14 +200,14 @@ describe("the server's limits", () => {
       await waiting.promise;
       clock.pass(SETTLED_MS);
       assert.match(await connect().reply(), /^220 /);
-      // The one whose turn would have come last.
+      // The message whose turn would have been last.
       const latest = greedy.at(-1)!;
       assert.match(await latest.reply(), /^451 4\.3\.2 Later/);
       assert.match(await latest.reply(), /^421 4\.4\.2 /);
       await latest.closed();
     });
 
-    it("has the place of a client with its last reply for another at once", async () => {
+    it("gives the slot of a client with its last reply to another immediately", async () => {
       const { port, clock, connect, oneEnds } = await start({ connections: 1 });
       await staying(port);
       assert.match(await connect().reply(), /^220 /);
@@ -215,10 +215,10 @@ describe("the server's limits", () => {
     });
 
     for (const tls of [false, true]) {
-      it(`lets a client read its last reply though another takes its place${tls ? ", on TLS" : ""}`, async () => {
+      it(`lets a client read its last reply although another takes its slot${tls ? ", on TLS" : ""}`, async () => {
         const asked = Promise.withResolvers<void>();
         const answer = Promise.withResolvers<TestLogin>();
-        // Time stands still, so that no connection does.
+        // The clock stands still, so no connection times out.
         const limiter = new ConnectionLimiter({ connections: 2, perAddress: 1000, now: () => 0 });
         const { connect } = await start({
           limiter,
@@ -242,7 +242,7 @@ describe("the server's limits", () => {
       });
     }
 
-    it("has the place of a client that has ended its side, which reads its reply all the same", async () => {
+    it("reuses the slot of a half-closed client, which still reads its reply", async () => {
       const begun = Promise.withResolvers<void>();
       const verdict = Promise.withResolvers<Reply>();
       const { port, clock, connect } = await start({
@@ -263,7 +263,7 @@ describe("the server's limits", () => {
           "RCPT TO:<b@example.org>\r\nBDAT 3 LAST\r\nx\r\n",
       );
       await begun.promise;
-      // When the end of its side has been seen, its place is there to be had.
+      // Once its half-close has been seen, its slot can be reused.
       let other = connect();
       while (!(await other.reply()).startsWith("220 ")) {
         await other.closed();
@@ -274,7 +274,7 @@ describe("the server's limits", () => {
       assert.match(text, /250 2\.0\.0 OK taken/);
     });
 
-    it("spares whose login is being checked", async () => {
+    it("spares a connection whose login is being checked", async () => {
       const asked = Promise.withResolvers<void>();
       const answer = Promise.withResolvers<TestLogin>();
       const { clock, connect, accepted } = await start({
@@ -287,7 +287,7 @@ describe("the server's limits", () => {
       const checking = connect();
       const login = checking.login("user", "secret");
       await asked.promise;
-      // It waits: the place may come back with the answer.
+      // It waits: the slot may become free with the answer.
       const waiting = connect().reply();
       await accepted(2);
       answer.resolve({ reply: REPLIES.authenticated, account: true });
@@ -295,7 +295,7 @@ describe("the server's limits", () => {
       assert.match(await clock.passUntil(waiting), /^421 4\.3\.2 /);
     });
 
-    it("spares whose message is under way, though its login is not proved yet", async () => {
+    it("spares a connection whose message is being sent, although its login is not verified yet", async () => {
       const begun = Promise.withResolvers<void>();
       const verdict = Promise.withResolvers<Reply>();
       const { clock, connect, sending, accepted } = await start({
@@ -314,12 +314,12 @@ describe("the server's limits", () => {
       await accepted(2);
       verdict.resolve(reply(451, "4.3.0", "Not now"));
       assert.match(await busy.reply(), /^451 /);
-      // Nothing is proved: it gives way.
+      // The login is still unverified: it is closed.
       assert.match(await clock.passUntil(waiting), /^220 /);
       assert.match(await busy.reply(), /^421 4\.4\.2 /);
     });
 
-    it("ends half-open TLS handshakes, too, without a word", async () => {
+    it("closes unfinished TLS handshakes as well, without a reply", async () => {
       const { port, clock, connect, limited } = await start({ connections: 2, implicitTls: true });
       const one = await bare(port);
       const two = await bare(port);
@@ -333,7 +333,7 @@ describe("the server's limits", () => {
       assert.deepEqual(limited, ["MAX_CONNECTIONS", "MAX_CONNECTIONS"]);
     });
 
-    it("stays reachable for one honest client among many that come and say nothing", async () => {
+    it("stays reachable for one honest client among many silent ones", async () => {
       const { server, port, clock, authed } = await start({
         connections: 50,
       });
@@ -348,7 +348,7 @@ describe("the server's limits", () => {
   });
 
   describe("MAX_CONNECTIONS_PER_IP", () => {
-    it("of 3: the fourth idle one gets 421 4.7.0, others go on", async () => {
+    it("of 3: the fourth idle connection gets 421 4.7.0, the others continue", async () => {
       const { clock, connect, greeted, limited } = await start({ perAddress: 3 });
       const idle = [await greeted(), await greeted(), await greeted()];
       assert.deepEqual(limited, []);
@@ -359,7 +359,7 @@ describe("the server's limits", () => {
       assert.deepEqual(limited, ["MAX_CONNECTIONS_PER_IP"]);
     });
 
-    it("of 5, and 20 at once: 15 get 421 4.7.0", async () => {
+    it("of 5: 15 of 20 simultaneous connections get 421 4.7.0", async () => {
       const { clock, connect, accepted, limited } = await start({ perAddress: 5 });
       const idle = Array.from({ length: 20 }, () => connect());
       await accepted(20);
@@ -369,7 +369,7 @@ describe("the server's limits", () => {
       assert.equal(limited.length, 15);
     });
 
-    it("counts an IPv6 client by its /64 (RFC 6177 §2), the one behind a proxy, too", async () => {
+    it("counts an IPv6 client by its /64 (RFC 6177 §2), also after a proxy", async () => {
       const { clock, connect, limited } = await start({
         perAddress: 2,
         proxies: "127.0.0.1",
@@ -386,18 +386,18 @@ describe("the server's limits", () => {
       assert.match(await from("2001:db8:0:2::1"), /^220 /);
     });
 
-    it("counts only those that have not logged in", async () => {
+    it("counts only unauthenticated connections", async () => {
       const { authed, limited } = await start({ perAddress: 2 });
       for (let i = 0; i < 10; i++) await authed();
       assert.deepEqual(limited, []);
     });
 
-    it("holds the next one until one has logged in, or is gone; what it has said meanwhile is answered", async () => {
+    it("holds the next connection until one has logged in or closed, and answers what it sent meanwhile", async () => {
       const { connect, greeted, limited } = await start({ perAddress: 2 });
       const [one, two] = [await greeted(), await greeted()];
       const held = connect();
       held.write("EHLO early.example\r\nNOOP\r\n");
-      // The third is behind it in the queue, which shows that the second is held.
+      // The third is after it in the queue, which shows that the second is held.
       await one.say("EHLO client.example");
       await one.say(`AUTH PLAIN ${Buffer.from("\0user\0secret").toString("base64")}`);
       assert.match(await held.reply(), /^220 /);
@@ -409,7 +409,7 @@ describe("the server's limits", () => {
       assert.deepEqual(limited, []);
     });
 
-    it("holds one before TLS as well, and just closes where there is no place (RFC 8314 §3.3)", async () => {
+    it("holds a connection before TLS as well, and closes it without a reply when no slot is free (RFC 8314 §3.3)", async () => {
       const { port, clock, connect, limited } = await start({ perAddress: 1, implicitTls: true });
       const silent = await bare(port);
       const held = connect(true);
@@ -422,13 +422,13 @@ describe("the server's limits", () => {
       assert.deepEqual(limited, ["MAX_CONNECTIONS_PER_IP"]);
     });
 
-    it("lets a whole burst of honest clients in, ten times the limit", async () => {
+    it("admits a whole burst of honest clients, ten times the limit", async () => {
       const { authed, limited } = await start({ perAddress: 10 });
       await Promise.all(Array.from({ length: 100 }, () => authed()));
       assert.deepEqual(limited, []);
     });
 
-    it("in a flood lets an honest client in, and keeps as many as the limit of the others: 421 4.7.0", async () => {
+    it("admits an honest client during a flood, and keeps only as many others as the limit: 421 4.7.0", async () => {
       const { clock, connect, authed, limited } = await start({
         perAddress: 2,
         connections: 1000,
@@ -450,7 +450,7 @@ describe("the server's limits", () => {
       assert.ok(limited.every((setting) => setting === "MAX_CONNECTIONS_PER_IP"));
     });
 
-    it("says 421 4.3.2 to those that are held when the server stops", async () => {
+    it("replies 421 4.3.2 to held connections when the server stops", async () => {
       const { server, connect, greeted, accepted } = await start({ perAddress: 1 });
       const idle = await greeted();
       const held = connect();
@@ -463,7 +463,7 @@ describe("the server's limits", () => {
   });
 
   describe("COMMAND_TIMEOUT", () => {
-    it("is not extended by a client that drips its command, nor inside of AUTH", async () => {
+    it("is not extended by a command sent octet by octet, nor inside AUTH", async () => {
       await Promise.all([[], ["EHLO client.example", "AUTH LOGIN"]].map(async (lines) => {
         const { greeted, limited, drip } = await start({ command: 60_000 });
         const slow = await greeted();
@@ -474,7 +474,7 @@ describe("the server's limits", () => {
       }));
     });
 
-    it("is not extended by commands that bring an open transaction no further", async () => {
+    it("is not extended by commands that do not advance an open transaction", async () => {
       const lines = ["NOOP", "VRFY <a@example.com>", "RCPT TO:<nobody>", "MAIL FROM:<b@x.test>"];
       await Promise.all(lines.map(async (line) => {
         const { clock, authed, limited } = await start({ command: 60_000 });
@@ -489,7 +489,7 @@ describe("the server's limits", () => {
       }));
     });
 
-    it("begins anew with each command", async () => {
+    it("starts again with each command", async () => {
       const { clock, greeted, limited } = await start({ command: 60_000 });
       const slow = await greeted();
       for (let i = 0; i < 5; i++) {
@@ -501,7 +501,7 @@ describe("the server's limits", () => {
   });
 
   describe("DATA_TIMEOUT and MIN_DATA_RATE", () => {
-    it("end a message that drips: 421 4.4.2", async () => {
+    it("end a message sent octet by octet: 421 4.4.2", async () => {
       const { sending, limited, drip } = await start({ data: 60_000, dataRate: 1000 });
       const slow = await sending();
       await drip(5, 15_000, () => slow.write("x"));
@@ -509,7 +509,7 @@ describe("the server's limits", () => {
       assert.deepEqual(limited, ["MIN_DATA_RATE"]);
     });
 
-    it("end one that drips in chunks (RFC 3030)", async () => {
+    it("end a message sent octet by octet in chunks (RFC 3030)", async () => {
       const { authed, limited, drip } = await start({ data: 60_000, dataRate: 100_000 });
       const slow = await authed();
       await slow.say("MAIL FROM:<a@example.com>");
@@ -520,7 +520,7 @@ describe("the server's limits", () => {
       assert.deepEqual(limited, ["MIN_DATA_RATE"]);
     });
 
-    it("let one through that comes fast enough, or where the rate is off", async () => {
+    it("accept a message that is fast enough, or any when the rate is off", async () => {
       const rates = [[1000, 15_000], ["off", 1]] as const;
       await Promise.all(rates.map(async ([dataRate, octets]) => {
         const { sending, limited, drip } = await start({ data: 60_000, dataRate });
@@ -531,7 +531,7 @@ describe("the server's limits", () => {
       }));
     });
 
-    it("say what is wrong where the last line is a dot that ended in LF, after a short silence", async () => {
+    it("explain, after a short silence, that the last line is a dot ended by LF alone", async () => {
       const ends = ["x\n.\r\n", "x\n.\n", "x\r\n.\n", "\n.\r\r\n"];
       await Promise.all(ends.map(async (end) => {
         const { sending, limited, drip } = await start({ data: 60_000, missedEnd: 5_000 });
@@ -542,18 +542,18 @@ describe("the server's limits", () => {
       }));
     });
 
-    it("wait on where more follows such a dot, for it is content (RFC 5321 §4.1.1.4)", async () => {
+    it("keep waiting when more follows such a dot, because it is content (RFC 5321 §4.1.1.4)", async () => {
       const { sending, limited, drip } = await start({ data: 60_000, missedEnd: 5_000 });
-      const patient = await sending();
+      const continued = await sending();
       await drip(1, 59_000, () => {
-        patient.write("x\n.\r\n");
-        patient.write("y");
+        continued.write("x\n.\r\n");
+        continued.write("y");
       });
-      assert.match(await patient.say("\r\n."), /^250/);
+      assert.match(await continued.say("\r\n."), /^250/);
       assert.deepEqual(limited, []);
     });
 
-    it("end a silent one: DATA_TIMEOUT", async () => {
+    it("end a silent message after DATA_TIMEOUT", async () => {
       const { sending, limited, drip } = await start({ data: 60_000, dataRate: 500 });
       const silent = await sending();
       await drip(1, 60_000, () => silent.write("x".repeat(10_000)));
@@ -563,12 +563,12 @@ describe("the server's limits", () => {
   });
 
   describe("the time for a TLS handshake", () => {
-    it("is not extended by a client that drips its ClientHello", async () => {
+    it("is not extended by a ClientHello sent octet by octet", async () => {
       await Promise.all([true, false].map(async (implicitTls) => {
         const started = await start({ handshake: 10_000, implicitTls });
         const slow = await bare(started.port);
         if (!implicitTls) {
-          // What comes before the reply to STARTTLS is thrown away (RFC 3207 §4.2).
+          // What arrives before the reply to STARTTLS is discarded (RFC 3207 §4.2).
           const ready = new Promise<void>((resolve) => {
             let text = "";
             slow.socket.on("data", (octets: Uint8Array) => {
@@ -591,7 +591,7 @@ describe("the server's limits", () => {
     });
   });
 
-  it("tells of a client that waits for a greeting where TLS comes first (RFC 8314 §3.3)", async () => {
+  it("reports a client that waits for a greeting on an implicit-TLS port (RFC 8314 §3.3)", async () => {
     const { port, clock, accepted, oneEnds } = await start({
       handshake: 10_000,
       implicitTls: true,
@@ -605,7 +605,7 @@ describe("the server's limits", () => {
   });
 
   describe("the time to hang up", () => {
-    it("is over at last for a client that has its last reply and stays", async () => {
+    it("is limited for a client that has its last reply and stays", async () => {
       const { server, port, clock, oneEnds } = await start({ linger: 5_000 });
       await staying(port);
       assert.equal(server.connections, 1);
@@ -616,7 +616,7 @@ describe("the server's limits", () => {
   });
 
   describe("MAX_ERRORS and MAX_IDLE_COMMANDS", () => {
-    it("end a session, and are counted", async () => {
+    it("end a session and are counted", async () => {
       const { greeted, limited } = await start({ session: { maxErrors: 3, maxIdleCommands: 4 } });
       const wrong = await greeted();
       assert.match(await wrong.say("XYZZY"), /^500/);

@@ -1,4 +1,4 @@
-// MAX_MEMORY: what all messages in flight take together, and who gives way where there is no room.
+// MAX_MEMORY: what all messages in flight use together, and which gives up its memory when it is full.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -47,14 +47,14 @@ class Message {
   constructor(readonly reservation: Reservation) {
     reservation.giveUp = () => this.givenUp = true;
   }
-  /** So many of its octets have come. */
+  /** So many of its octets have arrived. */
   has(octets: number): boolean {
     return this.reservation.ensure(octets);
   }
 }
 
 describe("a memory budget", () => {
-  it("takes room as octets arrive, and a little ahead", () => {
+  it("reserves room as octets arrive, and a little ahead", () => {
     const world = new World(1_000_000);
     const message = world.open(0)!;
     assert.equal(world.used, STEP);
@@ -68,7 +68,7 @@ describe("a memory budget", () => {
     assert.equal(world.memory.holders, 0);
   });
 
-  it("counts a message for what it takes besides its octets: many small ones fill it, too", () => {
+  it("counts each message's overhead: many small ones fill it as well", () => {
     for (const announced of [0, 20]) {
       const world = new World(1000 * STEP);
       let messages = 0;
@@ -82,7 +82,7 @@ describe("a memory budget", () => {
     }
   });
 
-  it("has no room for what SIZE announces beyond the limit, and says how much is in use", () => {
+  it("refuses a SIZE beyond the limit, and reports how much is in use", () => {
     const world = new World(100_000);
     assert(world.open(90_000));
     assert.equal(world.open(10_001), undefined);
@@ -91,25 +91,25 @@ describe("a memory budget", () => {
     assert.deepEqual(world.exhausted, [90_000, 100_000]);
   });
 
-  it("keeps what SIZE announced for two seconds without an octet", () => {
+  it("keeps what SIZE announced for 2 s without an octet", () => {
     const world = new World(100_000);
     const first = world.open(100_000)!;
     world.now = PROMISE_MS - 1;
     assert.equal(world.open(50_000), undefined);
-    // Octets come: it is kept on.
+    // Octets arrive: the reservation is kept.
     assert(first.has(20_000));
     world.now = 2 * PROMISE_MS - 2;
     assert.equal(world.open(50_000), undefined);
     world.now += 1;
     const second = world.open(50_000)!;
     assert(second.has(50_000));
-    // The first gets as far as there is room, which is what would have become of one without SIZE.
+    // The first gets as far as there is room, as it would have without SIZE.
     assert(first.has(50_000));
     assert(!first.has(100_000));
     assert.equal(world.used, 50_000);
   });
 
-  it("keeps what a chunk announces in the same way, and no longer", () => {
+  it("keeps what a chunk announces for the same time, and no longer", () => {
     const world = new World(100_000);
     const first = world.open(0)!;
     assert(!first.reservation.expect(100_001));
@@ -120,8 +120,8 @@ describe("a memory budget", () => {
     assert(world.open(50_000));
   });
 
-  describe("that has no room left", () => {
-    it("takes back what it has promised an account over its share, before octets", () => {
+  describe("that is full", () => {
+    it("takes back reservations of an account over its share, before received octets", () => {
       const world = new World(100_000);
       const complete = world.open(20_000, "greedy")!;
       complete.has(20_000);
@@ -132,7 +132,7 @@ describe("a memory budget", () => {
       assert(world.used <= 100_000);
     });
 
-    it("has it give up messages that can be, the latest first, and as few as are needed", () => {
+    it("releases messages that can be given up, the latest first, and as few as needed", () => {
       const world = new World(100_000);
       const greedy = Array.from({ length: 5 }, () => world.open(20_000, "greedy")!);
       for (const message of greedy) message.has(20_000);
@@ -143,18 +143,18 @@ describe("a memory budget", () => {
       assert.equal(world.used, 60_000 + 2 * STEP);
     });
 
-    it("has nothing given up in vain", () => {
+    it("releases nothing when that would not make enough room", () => {
       const world = new World(100_000);
       const greedy = Array.from({ length: 5 }, () => world.open(20_000, "greedy")!);
       for (const message of greedy) message.has(20_000);
-      // Four of them are on their way to the mail service.
+      // Four of them are being sent to the mail service.
       for (const { reservation } of greedy.slice(1)) reservation.giveUp = undefined;
       assert.equal(world.open(30_000, "honest"), undefined);
       assert.deepEqual(greedy.map(({ givenUp }) => givenUp), [false, false, false, false, false]);
       assert(world.open(20_000, "honest"));
     });
 
-    it("leaves an account its share, and takes nothing for one that would have more", () => {
+    it("leaves an account its share, and releases nothing for an account that would have more", () => {
       const world = new World(100_000);
       for (let i = 0; i < 4; i++) world.open(25_000, "ann")!.has(25_000);
       assert.equal(world.open(50_000, "ann"), undefined);
@@ -165,7 +165,7 @@ describe("a memory budget", () => {
       assert(world.open(25_000, "cid")!.has(25_000));
     });
 
-    it("counts all accounts as one of which the mail service has taken no message yet", () => {
+    it("counts all accounts without an accepted message as one", () => {
       const world = new World(100_000);
       const strangers = Array.from({ length: 10 }, (_, i) => {
         world.owner(`stranger ${i}`).known = false;
@@ -175,26 +175,26 @@ describe("a memory budget", () => {
       });
       assert(world.open(40_000, "known")!.has(40_000));
       assert.equal(strangers.filter(({ givenUp }) => givenUp).length, 4);
-      // Among themselves each account is one: none has more than a new one would.
+      // Among themselves each account counts on its own: none has more than a new one would.
       world.owner("one more").known = false;
       assert.equal(world.open(10_000, "one more"), undefined);
     });
 
-    it("shares among strangers, too", () => {
+    it("shares among unauthenticated clients as well", () => {
       const world = new World(100_000);
       world.owner("greedy").known = world.owner("new").known = false;
       for (let i = 0; i < 10; i++) world.open(10_000, "greedy")!.has(10_000);
       assert(world.open(40_000, "new")!.has(40_000));
     });
 
-    it("takes from an address with many accounts for another one, but not for its own", () => {
+    it("takes from an address with many accounts for another address, but not for its own", () => {
       const world = new World(100_000);
       for (let i = 0; i < 10; i++) world.open(10_000, `account ${i}`, "greedy")!.has(10_000);
       assert.equal(world.open(20_000, "one more", "greedy"), undefined);
       assert(world.open(20_000, "one more", "other")!.has(20_000));
     });
 
-    it("gives a single account all there is", () => {
+    it("gives a single account all of it", () => {
       const world = new World(100_000);
       for (let i = 0; i < 4; i++) assert(world.open(25_000)!.has(25_000));
       assert.equal(world.open(1), undefined);

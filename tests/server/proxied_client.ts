@@ -1,5 +1,5 @@
 // A client behind a proxy, as the server sees it: octets in exactly the pieces that a test asks for, and
-// TLS whose first flight is in the test's hands.
+// TLS whose first flight the test controls.
 
 import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
@@ -31,7 +31,7 @@ export class ProxiedClient {
     socket.on("end", () => this.#end());
   }
 
-  /** All that the server has said and that is not read. */
+  /** Octets from the server that have not been read. */
   get text(): string {
     return this.#text;
   }
@@ -46,7 +46,7 @@ export class ProxiedClient {
   /**
    * TLS as a client.
    *
-   * @param first sends the first flight, the ClientHello, however it likes
+   * @param first sends the first flight, the ClientHello, in pieces of its choice
    */
   async startTls(first: (hello: Buffer) => Promise<void>): Promise<void> {
     const socket = this.#socket;
@@ -92,7 +92,7 @@ export class ProxiedClient {
     return line;
   }
 
-  /** Waits until the server has closed. @returns what it had said before */
+  /** Waits until the server has closed. @returns what it sent before */
   async closed(): Promise<string> {
     await this.#until(() => this.#closed);
     return this.#text;

@@ -1,5 +1,5 @@
-// The PROXY protocol's headers (haproxy's doc/proxy-protocol.txt): what they say, what is none, and
-// that it does not matter in which pieces they come.
+// The PROXY protocol's headers (haproxy's doc/proxy-protocol.txt): what they say, what is not a header, and
+// that it does not matter in which pieces they arrive.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -16,7 +16,7 @@ function read(octets: Uint8Array): ProxyHeaderStep {
   return new ProxyHeaderReader().push(octets);
 }
 
-/** In two pieces, or in any number of them. @returns what the reader says last, with all of the rest */
+/** In two pieces, or in any number of them. @returns the reader's last result, with all of the rest */
 function inPieces(pieces: readonly Uint8Array[]): ProxyHeaderStep {
   const reader = new ProxyHeaderReader();
   for (const [i, piece] of pieces.entries()) {
@@ -53,7 +53,7 @@ const UNIX = { family: 0x31, addresses: Array<number>(216).fill(0x41) };
 const FROM_V4 = { address: "192.0.2.7", port: 40000 };
 const FROM_V6 = { address: "2001:db8::7", port: 40000 };
 
-/** Whole headers, with the client that they tell of. */
+/** Whole headers, with the client that they name. */
 const HEADERS: readonly (readonly [string, Uint8Array, typeof FROM_V4 | undefined])[] = [
   // §2.1
   ["v1, IPv4", line("TCP4 192.0.2.7 198.51.100.1 40000 25"), FROM_V4],
@@ -111,7 +111,7 @@ const HEADERS: readonly (readonly [string, Uint8Array, typeof FROM_V4 | undefine
   ],
 ];
 
-/** What is no header, and why; nothing behind can mend it. */
+/** What is not a header, and why; nothing after it can change that. */
 const INVALID: readonly (readonly [string, Uint8Array, RegExp])[] = [
   ["SMTP", Buffer.from(REST), /no PROXY header/],
   ["TLS", Buffer.from("16030100c8010000c40303", "hex"), /no PROXY header/],
@@ -120,7 +120,7 @@ const INVALID: readonly (readonly [string, Uint8Array, RegExp])[] = [
   ["a space before", Buffer.from(" PROXY TCP4"), /no PROXY header/],
   ["a signature with one octet wrong", Buffer.from("\r\n\r\n\0\r\nQUIT\r\n", "latin1"), /no PROXY/],
   ["LF alone", Buffer.from("PROXY TCP4 192.0.2.7 192.0.2.8 1 2\n"), /CR LF/],
-  ["LF alone behind UNKNOWN", Buffer.from("PROXY UNKNOWN\nEHLO x\r\n"), /CR LF/],
+  ["LF alone after UNKNOWN", Buffer.from("PROXY UNKNOWN\nEHLO x\r\n"), /CR LF/],
   ["CR alone", Buffer.from("PROXY TCP4 192.0.2.7 192.0.2.8 1 2\rE"), /CR LF/],
   ["CR CR LF", Buffer.from("PROXY UNKNOWN\r\r\n"), /CR LF/],
   ["108 octets", line(`UNKNOWN ${"x".repeat(108 - 16)}`), /longer than 107/],
@@ -195,7 +195,7 @@ const INVALID: readonly (readonly [string, Uint8Array, RegExp])[] = [
 
 describe("a PROXY header", () => {
   for (const [name, octets, source] of HEADERS) {
-    it(`${name}: tells of ${source?.address ?? "nobody"}, and ends where it ends`, () => {
+    it(`${name}: names ${source?.address ?? "no client"}, and ends where it ends`, () => {
       assert.deepEqual(comparable(read(octets)), { type: "header", source, rest: "" });
       const step = read(Buffer.concat([octets, Buffer.from(REST)]));
       assert.ok(step.type === "header");
@@ -221,7 +221,7 @@ describe("a PROXY header", () => {
   }
 
   for (const [name, octets, problem] of INVALID) {
-    it(`${name} is none, and nothing mends it, wherever it is cut`, () => {
+    it(`${name} is not a header, wherever it is cut and whatever follows`, () => {
       const whole = Buffer.concat([octets, Buffer.from(REST)]);
       const step = read(whole);
       assert.ok(step.type === "invalid", JSON.stringify(step));
@@ -233,7 +233,7 @@ describe("a PROXY header", () => {
     });
   }
 
-  it("is known to be none at the first octet that cannot be one's", () => {
+  it("is rejected at the first octet that cannot be part of one", () => {
     const beginnings = [Buffer.from("PROXY "), V2_SIGNATURE];
     for (const beginning of beginnings) {
       for (let i = 0; i < beginning.length; i++) {
@@ -243,7 +243,7 @@ describe("a PROXY header", () => {
         assert.equal(read(wrong).type, "invalid", `octet ${i}`);
       }
     }
-    // §2.2, before the addresses have come.
+    // §2.2, before the addresses have arrived.
     assert.equal(read(v2({ ...V4, command: 0x11 }).subarray(0, 13)).type, "invalid");
     assert.equal(read(v2({ ...V4, family: 0x13 }).subarray(0, 14)).type, "invalid");
     assert.equal(read(v2({ ...V4, family: 0x21 }).subarray(0, 16)).type, "invalid");
@@ -252,13 +252,13 @@ describe("a PROXY header", () => {
     assert.equal(read(Buffer.from(`PROXY ${"x".repeat(101)}`)).type, "invalid");
   });
 
-  it("needs nothing of an empty piece", () => {
+  it("ignores an empty piece", () => {
     const reader = new ProxyHeaderReader();
     assert.equal(reader.push(new Uint8Array(0)).type, "more");
     assert.equal(reader.push(v2(V4)).type, "header");
   });
 
-  /** Octets that come near to a header, as well as any others. */
+  /** Octets that are almost a header, as well as any others. */
   const octets = fc.oneof(
     fc.uint8Array({ maxLength: 300 }),
     fc.tuple(
@@ -279,7 +279,7 @@ describe("a PROXY header", () => {
     return { whole, pieces: at.slice(1).map((end, i) => whole.subarray(at[i], end)) };
   });
 
-  it("is the same in any pieces, of any octets", () => {
+  it("is read alike in any pieces, for any octets", () => {
     fc.assert(
       fc.property(pieces, ({ whole, pieces }) => {
         assert.deepEqual(comparable(inPieces(pieces)), comparable(read(whole)));
@@ -288,7 +288,7 @@ describe("a PROXY header", () => {
     );
   });
 
-  it("takes no octet more than it needs, and tells of addresses alone", () => {
+  it("consumes no octet more than it needs, and yields only addresses", () => {
     fc.assert(
       fc.property(octets, (whole) => {
         const step = read(whole);
@@ -300,7 +300,7 @@ describe("a PROXY header", () => {
         const { address, port } = step.source;
         assert.equal(plainAddress(address), address);
         assert.ok(Number.isInteger(port) && port >= 0 && port <= 65535);
-        // The text is the one that the address has everywhere else.
+        // The text form is the same as everywhere else.
         const host = address.includes(":") ? `[${address}]` : address;
         assert.equal(new URL(`http://${host}`).hostname, host);
       }),
@@ -308,7 +308,7 @@ describe("a PROXY header", () => {
     );
   });
 
-  it("says of no octets at all that they are a header, nor waits for ever (§2.1, §2.2)", () => {
+  it("takes no arbitrary octets for a header, and never waits for ever (§2.1, §2.2)", () => {
     fc.assert(
       fc.property(octets, (whole) => {
         const padded = Buffer.concat([whole, Buffer.alloc(16 + 65535, "\r\n")]);
@@ -319,9 +319,9 @@ describe("a PROXY header", () => {
   });
 });
 
-describe("the watch for headers of strangers", () => {
+describe("the watch for headers from untrusted clients", () => {
   for (const [name, octets] of HEADERS) {
-    it(`knows ${name}, wherever it is cut`, () => {
+    it(`recognizes ${name}, wherever it is cut`, () => {
       for (let cut = 0; cut < 20; cut++) {
         const alarm = new ProxyHeaderDetector();
         const first = alarm.push(octets.subarray(0, cut));

@@ -7,7 +7,7 @@ export const V2_SIGNATURE = Buffer.from("0d0a0d0a000d0a515549540a", "hex");
 export const UNSPECIFIED = 0x00;
 
 export interface V2Header {
-  /** Version and command: PROXY unless told otherwise. */
+  /** Version and command: PROXY by default. */
   readonly command?: number;
   readonly family: number;
   readonly addresses: readonly number[];

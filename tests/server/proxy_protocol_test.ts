@@ -1,5 +1,5 @@
-// PROXY_PROTOCOL_NETWORKS on real sockets: who must send a header and who must not, in plain text and
-// before TLS, and whom everything else takes for the client (haproxy's doc/proxy-protocol.txt).
+// PROXY_PROTOCOL_NETWORKS on real sockets: which client must send a header and which must not, in plain
+// text and before TLS, and which client counts from then on (haproxy's doc/proxy-protocol.txt).
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -30,7 +30,7 @@ const SOURCE = { address: "192.0.2.7", port: 40000, proxy: "127.0.0.1" };
 
 let certificate: Certificate | undefined;
 
-interface Told {
+interface ServerEvents {
   readonly refusals: { refusal: ProxyRefusal; client: Client }[];
   readonly logins: Client[];
   readonly messages: Client[];
@@ -40,12 +40,12 @@ describe("the PROXY protocol", () => {
   const servers = new TestServers();
 
   interface Started extends TestServer {
-    readonly told: Told;
+    readonly events: ServerEvents;
     readonly clock: FakeClock;
     client(): Promise<ProxiedClient>;
   }
 
-  /** Starts a server whose time stands still until the test lets some pass. */
+  /** Starts a server whose clock stands still until the test moves it. */
   async function start(
     { networks, tls = false, headerTimeout = 60_000, host = "127.0.0.1", limiter }: {
       limiter?: ConnectionLimiter;
@@ -55,7 +55,7 @@ describe("the PROXY protocol", () => {
       host?: string;
     } = {},
   ): Promise<Started> {
-    const told: Told = { refusals: [], logins: [], messages: [] };
+    const events: ServerEvents = { refusals: [], logins: [], messages: [] };
     const clock = new FakeClock();
     const started = await servers.start({
       certificate: certificate ??= await selfSignedCertificate(),
@@ -68,20 +68,20 @@ describe("the PROXY protocol", () => {
         : { networks: Networks.parse(networks)!, headerTimeout },
       handlers: {
         authenticate(_credentials, client) {
-          told.logins.push(client);
+          events.logins.push(client);
           return Promise.resolve({ reply: REPLIES.authenticated, account: true });
         },
         submit(_account, { client }) {
-          told.messages.push(client);
+          events.messages.push(client);
           return Promise.resolve(reply(250, "2.0.0", "OK id=1"));
         },
-        proxyRefused: (refusal, client) => told.refusals.push({ refusal, client }),
+        proxyRefused: (refusal, client) => events.refusals.push({ refusal, client }),
       },
     });
     const address = host === "::" ? "127.0.0.1" : host;
     return {
       ...started,
-      told,
+      events,
       clock,
       client: async () => servers.keep(await ProxiedClient.connect(started.port, address)),
     };
@@ -110,8 +110,8 @@ describe("the PROXY protocol", () => {
     ] as const
   ) {
     for (const tls of [false, true]) {
-      it(`${name}${tls ? ", before TLS" : ""}: its client is the one that counts`, async () => {
-        const { client: connect, told, oneEnds } = await start({ networks: "127.0.0.0/8", tls });
+      it(`${name}${tls ? ", before TLS" : ""}: its client counts`, async () => {
+        const { client: connect, events, oneEnds } = await start({ networks: "127.0.0.0/8", tls });
         const over = oneEnds();
         const client = await connect();
         if (tls) await client.startTls((hello) => client.send(Buffer.concat([header, hello])));
@@ -119,29 +119,29 @@ describe("the PROXY protocol", () => {
         assert.match(await client.readLine(), /^220 /);
         await sendMail(client);
         const summary = await over;
-        const seen = [told.logins[0], told.messages[0], summary.client];
+        const seen = [events.logins[0], events.messages[0], summary.client];
         for (const client of seen) {
-          const { connection: _, ...who } = client!;
-          if (from !== undefined) assert.deepEqual(who, from);
+          const { connection: _, ...origin } = client!;
+          if (from !== undefined) assert.deepEqual(origin, from);
           else {
-            assert.equal(who.address, "127.0.0.1");
-            assert.equal(who.proxy, undefined);
+            assert.equal(origin.address, "127.0.0.1");
+            assert.equal(origin.proxy, undefined);
           }
         }
         assert.equal(summary.secure, tls);
         assert.equal(summary.messages, 1);
-        assert.deepEqual(told.refusals, []);
+        assert.deepEqual(events.refusals, []);
       });
     }
   }
 
-  it("greets after the whole header only (§2), wherever it is cut", async () => {
+  it("greets only after the whole header (§2), wherever it is cut", async () => {
     const { client: connect } = await start({ networks: "127.0.0.1" });
     for (const header of [V1, V2]) {
       for (let cut = 1; cut < header.length; cut += 3) {
         const client = await connect();
         await client.send(header.subarray(0, cut));
-        // A server that spoke too early would do so before this answer of another connection.
+        // A server that greets too early would do so before this reply on another connection.
         const other = await connect();
         await other.send(UNKNOWN);
         assert.match(await other.readLine(), /^220 /);
@@ -154,7 +154,7 @@ describe("the PROXY protocol", () => {
     }
   });
 
-  it("begins with TLS when header and ClientHello come in any pieces", async () => {
+  it("begins with TLS when header and ClientHello arrive in any pieces", async () => {
     const { client: connect, oneEnds } = await start({ networks: "127.0.0.1", tls: true });
     const ways: ((header: Buffer, hello: Buffer) => Uint8Array[])[] = [
       (header, hello) => [Buffer.concat([header, hello])],
@@ -178,14 +178,14 @@ describe("the PROXY protocol", () => {
     ];
     for (const header of [V1, V2, V2_TLVS]) {
       for (const [i, way] of ways.entries()) {
-        // Octet by octet is no way for thousands of them.
+        // Octet by octet would be too slow for thousands of them.
         if (header.length > 1000 && i === ways.length - 1) continue;
         const over = oneEnds();
         const client = await connect();
         await client.startTls(async (hello) => {
           for (const piece of way(header, hello)) {
             await client.send(piece);
-            // For the pieces to arrive as pieces; if they do not, the test is weaker, but right.
+            // So that the pieces arrive as pieces; if they do not, the test is weaker, but correct.
             await setImmediate();
           }
         });
@@ -196,8 +196,8 @@ describe("the PROXY protocol", () => {
     }
   });
 
-  it("starts TLS by STARTTLS behind a header as without one", async () => {
-    const { client: connect, told } = await start({ networks: "127.0.0.1" });
+  it("starts TLS by STARTTLS after a header as without one", async () => {
+    const { client: connect, events } = await start({ networks: "127.0.0.1" });
     const client = await connect();
     await client.send(V2);
     assert.match(await client.readLine(), /^220 /);
@@ -205,17 +205,17 @@ describe("the PROXY protocol", () => {
     assert.match(await client.say("STARTTLS"), /^220 /);
     await client.startTls((hello) => client.send(hello));
     await sendMail(client);
-    assert.equal(told.messages[0]!.address, "192.0.2.7");
+    assert.equal(events.messages[0]!.address, "192.0.2.7");
   });
 
-  it("answers commands that come in one segment with the header", async () => {
+  it("answers commands that arrive in one segment with the header", async () => {
     const { client: connect } = await start({ networks: "127.0.0.1" });
     const client = await connect();
     await client.send(Buffer.concat([V2, Buffer.from("EHLO client.example\r\nQUIT\r\n")]));
     assert.match(await client.closed(), /^220 [^]*250 [^]*221 [^\r]*\r\n$/);
   });
 
-  it("counts a proxy's IPv4 address on a dual-stack socket as what it is", async () => {
+  it("matches a proxy's IPv4 address on a dual-stack socket as IPv4", async () => {
     const { client: connect, oneEnds } = await start({ networks: "127.0.0.1", host: "::" });
     const over = oneEnds();
     const client = await connect();
@@ -234,8 +234,8 @@ describe("the PROXY protocol", () => {
     ] as const
   ) {
     for (const tls of [false, true]) {
-      it(`closes${tls ? " (TLS)" : ""} without a word where a proxy sends ${name}`, async () => {
-        const { client: connect, told, oneEnds } = await start({ networks: "127.0.0.1", tls });
+      it(`closes${tls ? " (TLS)" : ""} without a reply when a proxy sends ${name}`, async () => {
+        const { client: connect, events, oneEnds } = await start({ networks: "127.0.0.1", tls });
         const over = oneEnds();
         const client = await connect();
         await client.send(octets);
@@ -246,17 +246,17 @@ describe("the PROXY protocol", () => {
           handshakeFailed: false,
           messages: 0,
         });
-        assert.equal(told.refusals.length, 1);
-        const { refusal, client: who } = told.refusals[0]!;
+        assert.equal(events.refusals.length, 1);
+        const { refusal, client: origin } = events.refusals[0]!;
         assert.equal(refusal.reason, "missing");
         assert.match(refusal.detail, detail);
-        assert.equal(who.address, "127.0.0.1");
+        assert.equal(origin.address, "127.0.0.1");
       });
     }
   }
 
-  it("says nothing of a proxy's connection that ends without an octet, as probes do", async () => {
-    const { client: connect, told, oneEnds, accepted } = await start({ networks: "127.0.0.1" });
+  it("does not report a proxy's connection that ends without an octet, as probes do", async () => {
+    const { client: connect, events, oneEnds, accepted } = await start({ networks: "127.0.0.1" });
     for (const leave of ["end", "reset"] as const) {
       const over = oneEnds();
       const client = await connect();
@@ -265,12 +265,12 @@ describe("the PROXY protocol", () => {
       assert.equal((await over).received, 0);
       assert.equal(await client.closed(), "");
     }
-    assert.deepEqual(told.refusals, []);
+    assert.deepEqual(events.refusals, []);
   });
 
-  it("says nothing of a check that sends LOCAL and leaves, with and without TLS", async () => {
+  it("does not report a health check that sends LOCAL and closes, with and without TLS", async () => {
     for (const tls of [false, true]) {
-      const { client: connect, told, oneEnds, accepted } = await start({
+      const { client: connect, events, oneEnds, accepted } = await start({
         networks: "127.0.0.1",
         tls,
       });
@@ -285,33 +285,33 @@ describe("the PROXY protocol", () => {
         assert.equal(received, 0);
         assert.equal(handshakeFailed && error, false);
       }
-      assert.deepEqual(told.refusals, []);
+      assert.deepEqual(events.refusals, []);
     }
   });
 
-  it("tells of a header that is cut off", async () => {
-    const { client: connect, told, oneEnds } = await start({ networks: "127.0.0.1" });
+  it("reports a header that is cut off", async () => {
+    const { client: connect, events, oneEnds } = await start({ networks: "127.0.0.1" });
     const over = oneEnds();
     const client = await connect();
     await client.send(V2.subarray(0, 20));
     client.end();
     await over;
     assert.equal(await client.closed(), "");
-    assert.deepEqual(told.refusals.map(({ refusal }) => refusal), [
+    assert.deepEqual(events.refusals.map(({ refusal }) => refusal), [
       { reason: "missing", detail: "it is cut off" },
     ]);
   });
 
-  it("waits for a header no longer than its time, which drips do not extend (§2)", async () => {
+  it("waits for a header no longer than its timeout, which single octets do not extend (§2)", async () => {
     const started = await start({ networks: "127.0.0.1", headerTimeout: 10_000 });
-    const { client: connect, told, accepted, clock } = started;
+    const { client: connect, events, accepted, clock } = started;
     const silent = await connect();
     const dripping = await connect();
     await accepted(2);
     for (const octet of V2_TLVS.subarray(0, 4)) {
-      assert.deepEqual(told.refusals, []);
+      assert.deepEqual(events.refusals, []);
       await dripping.send(Uint8Array.of(octet));
-      // Another client's greeting: what came before it has been read.
+      // Another client's greeting: what arrived before it has been read.
       const other = await connect();
       await other.send(UNKNOWN);
       assert.match(await other.readLine(), /^220 /);
@@ -320,13 +320,13 @@ describe("the PROXY protocol", () => {
     }
     assert.equal(await silent.closed(), "");
     assert.equal(await dripping.closed(), "");
-    assert.deepEqual(told.refusals.map(({ refusal }) => refusal.detail).sort(), [
+    assert.deepEqual(events.refusals.map(({ refusal }) => refusal.detail).sort(), [
       "it was not whole in time",
       "nothing came in time",
     ]);
   });
 
-  it("gives a client behind a header all the time that others have", async () => {
+  it("gives a client after a header all the time that others have", async () => {
     const { client: connect, oneEnds, clock } = await start({
       networks: "127.0.0.1",
       headerTimeout: 10_000,
@@ -335,14 +335,14 @@ describe("the PROXY protocol", () => {
     await client.send(V1);
     assert.match(await client.readLine(), /^220 /);
     const over = oneEnds();
-    // The header's own time is over by then.
+    // The header's own timeout is over by then.
     clock.pass(50_000);
     assert.match(await client.say("QUIT"), /^221/);
     assert.equal((await over).error, false);
   });
 
-  it("ends a connection that waits for its header when the server stops", async () => {
-    const { client: connect, server, told } = await start({ networks: "127.0.0.1" });
+  it("closes a connection that waits for its header when the server stops", async () => {
+    const { client: connect, server, events } = await start({ networks: "127.0.0.1" });
     const silent = await connect();
     const begun = await connect();
     await begun.send(V2.subarray(0, 5));
@@ -355,7 +355,7 @@ describe("the PROXY protocol", () => {
     assert.equal(await begun.closed(), "");
     assert.match(await admitted.closed(), /^421 /);
     assert.equal(server.connections, 0);
-    assert.deepEqual(told.refusals, []);
+    assert.deepEqual(events.refusals, []);
   });
 
   for (const networks of [undefined, "192.0.2.0/24, ::/0"]) {
@@ -365,7 +365,7 @@ describe("the PROXY protocol", () => {
         for (const [version, header] of [[1, V1], [1, UNKNOWN], [2, V2], [2, LOCAL]] as const) {
           for (const tls of [false, true]) {
             it(`a header of version ${version} ends the connection${tls ? " (TLS)" : ""}`, async () => {
-              const { client: connect, told, oneEnds } = await start({
+              const { client: connect, events, oneEnds } = await start({
                 tls,
                 ...(networks === undefined ? {} : { networks }),
               });
@@ -373,23 +373,23 @@ describe("the PROXY protocol", () => {
               const client = await connect();
               if (!tls) assert.match(await client.readLine(), /^220 /);
               await client.send(header);
-              // What comes back where TLS is expected is an alert, which is no word of ours.
+              // Where TLS is expected, a TLS alert comes back, not a reply.
               const said = await client.closed();
               if (!tls) assert.equal(said, "");
-              const { client: who, handshakeFailed, received } = await over;
-              assert.equal(who.address, "127.0.0.1");
+              const { client: origin, handshakeFailed, received } = await over;
+              assert.equal(origin.address, "127.0.0.1");
               assert.equal(handshakeFailed, false);
               assert.equal(received, 0);
-              assert.deepEqual(told.refusals.map(({ refusal }) => refusal), [
+              assert.deepEqual(events.refusals.map(({ refusal }) => refusal), [
                 { reason: "foreign", detail: `version ${version}` },
               ]);
             });
           }
         }
 
-        it("a header that comes in single octets ends it as well", async () => {
+        it("a header in single octets ends it as well", async () => {
           for (const header of [V1, V2]) {
-            const { client: connect, told, oneEnds } = await start(
+            const { client: connect, events, oneEnds } = await start(
               networks === undefined ? {} : { networks },
             );
             const over = oneEnds();
@@ -400,39 +400,41 @@ describe("the PROXY protocol", () => {
               await setImmediate();
             }
             await over;
-            assert.equal(told.refusals[0]?.refusal.reason, "foreign");
-            assert.deepEqual(told.messages, []);
+            assert.equal(events.refusals[0]?.refusal.reason, "foreign");
+            assert.deepEqual(events.messages, []);
           }
         });
 
-        it("octets that only begin like one are a bad command", async () => {
-          const { client: connect, told } = await start(networks === undefined ? {} : { networks });
+        it("octets that only begin like a header are a bad command", async () => {
+          const { client: connect, events } = await start(
+            networks === undefined ? {} : { networks },
+          );
           const client = await connect();
           await client.readLine();
           await client.send("\r\n\r\n\0\r\nQUIET\r\n");
           for (const _ of ["", "", "\\0", "QUIET"]) assert.match(await client.readLine(), /^500 /);
-          // Not first any more.
+          // No longer the first octets.
           assert.match(await client.say("PROXY TCP4 192.0.2.7 198.51.100.1 40000 25"), /^500 /);
           assert.match(await client.say("QUIT"), /^221/);
-          assert.deepEqual(told.refusals, []);
+          assert.deepEqual(events.refusals, []);
         });
       },
     );
   }
 
   for (const second of [V1, V2]) {
-    it("a second header behind the first ends the connection: its sender is nobody's proxy", async () => {
-      const { client: connect, told } = await start({ networks: "127.0.0.1" });
+    it("a second header after the first ends the connection: its sender is not a trusted proxy", async () => {
+      const { client: connect, events } = await start({ networks: "127.0.0.1" });
       const client = await connect();
       await client.send(Buffer.concat([V2, second]));
       await client.closed();
-      assert.equal(told.refusals[0]?.refusal.reason, "second");
-      assert.equal(told.refusals[0]?.client.address, "192.0.2.7");
-      assert.equal(told.refusals[0]?.client.proxy, "127.0.0.1");
+      assert.equal(events.refusals[0]?.refusal.reason, "second");
+      assert.equal(events.refusals[0]?.client.address, "192.0.2.7");
+      assert.equal(events.refusals[0]?.client.proxy, "127.0.0.1");
     });
   }
 
-  it("what comes behind a header while there is no place is kept up to 4 KiB, and no more", async () => {
+  it("at most 4 KiB after a header are kept while no slot is free", async () => {
     const limiter = new ConnectionLimiter({ connections: 10, perAddress: 1 });
     for (const tls of [false, true]) {
       const { client: connect, oneEnds, accepted, server } = await start({
@@ -468,17 +470,17 @@ describe("the PROXY protocol", () => {
     }
   });
 
-  it("a handshake that fails for other reasons is told as one", async () => {
-    const { client: connect, told, oneEnds } = await start({ tls: true, networks: "127.0.0.1" });
+  it("a handshake that fails for other reasons is reported as a failed handshake", async () => {
+    const { client: connect, events, oneEnds } = await start({ tls: true, networks: "127.0.0.1" });
     for (const garbage of ["EHLO client.example\r\n", V2_SIGNATURE.subarray(0, 8)]) {
       const over = oneEnds();
       const client = await connect();
       await client.send(Buffer.concat([V1, Buffer.from(garbage), Buffer.alloc(64)]));
-      const { handshakeFailed, error, client: who } = await over;
+      const { handshakeFailed, error, client: origin } = await over;
       assert.equal(handshakeFailed, true);
       assert.equal(error, true);
-      assert.equal(who.address, "192.0.2.7");
+      assert.equal(origin.address, "192.0.2.7");
     }
-    assert.deepEqual(told.refusals, []);
+    assert.deepEqual(events.refusals, []);
   });
 });

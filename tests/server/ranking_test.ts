@@ -22,7 +22,7 @@ describe("a ranking", () => {
     }));
   });
 
-  it("names the one that has had the size longest", () => {
+  it("names the group that has had the size longest", () => {
     const ranking = new Ranking<string>();
     for (const group of ["a", "b", "c"]) ranking.resize(group, 2);
     assert.equal(ranking.largest, "a");

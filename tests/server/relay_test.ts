@@ -1,5 +1,5 @@
-// A whole relay around the server: what a stop does to a message that Graph does not answer, and what
-// the log says of it and of MAX_MEMORY.
+// A whole relay: what a stop does to a message that Graph does not answer, and what
+// is logged about it and about MAX_MEMORY.
 
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
@@ -15,7 +15,7 @@ describe("a relay", () => {
     await Promise.all(services.splice(0).map((service) => service.close()));
   });
 
-  /** A relay whose Graph takes messages and says nothing. */
+  /** A relay whose Graph reads messages and does not respond. */
   async function start(environment: Readonly<Record<string, string>>) {
     const sent = Promise.withResolvers<void>();
     const service = await startRawServer(async (connection: RawConnection) => {
@@ -33,33 +33,33 @@ describe("a relay", () => {
     return { ...await relays.start({ cloud, environment }), sent: sent.promise };
   }
 
-  it("that stops gives up on a message after SHUTDOWN_TIMEOUT: 451 4.4.2, one line for it, one for the stop", async () => {
-    const { relay, authed, lines, told, sent } = await start({ SHUTDOWN_TIMEOUT: "1s" });
+  it("abandons a message SHUTDOWN_TIMEOUT after a stop: 451 4.4.2, one line for it, one for the stop", async () => {
+    const { relay, authed, lines, linesOf, sent } = await start({ SHUTDOWN_TIMEOUT: "1s" });
     const client = await authed();
     const answer = client.send("a@example.com", "b@example.org");
     await sent;
     await relay.stop();
     assert.match(await answer, /^451 4\.4\.2 .*may have been sent/);
     assert.match(await client.reply(), /^421 4\.3\.2 /);
-    const [message, ...others] = told("Message may have been sent");
+    const [message, ...others] = linesOf("Message may have been sent");
     assert.deepEqual([message?.["level"], message?.["code"], others], ["WARNING", "ABORTED", []]);
-    const [cut] = told("Messages were cut off");
+    const [cut] = linesOf("Messages were cut off");
     assert.deepEqual([cut?.["level"], cut?.["messages"], cut?.["waited"]], ["WARNING", 1, 1]);
-    // The message's line comes first: the stop is over when all is told.
+    // The message's line comes first: the stop ends when everything has been logged.
     assert.ok(lines.indexOf(message!) < lines.indexOf(cut!));
   });
 
-  it("that has nothing under way stops without a word", async () => {
-    const { relay, authed, told } = await start({ SHUTDOWN_TIMEOUT: "1s" });
+  it("logs nothing about messages when it stops without any", async () => {
+    const { relay, authed, linesOf } = await start({ SHUTDOWN_TIMEOUT: "1s" });
     const client = await authed();
     await relay.stop();
     assert.match(await client.reply(), /^421 4\.3\.2 /);
-    assert.deepEqual(told("Messages were cut off"), []);
+    assert.deepEqual(linesOf("Messages were cut off"), []);
   });
 
-  it("says at the start how much memory there is for mail", async () => {
-    const { told } = await start({ MAX_MEMORY: "90m" });
-    const [line] = told("Memory for mail");
+  it("logs at the start how much memory there is for mail", async () => {
+    const { linesOf } = await start({ MAX_MEMORY: "90m" });
+    const [line] = linesOf("Memory for mail");
     const MIB = 1024 * 1024;
     assert.deepEqual([line?.["level"], line?.["memory"], line?.["messages"]], [
       "INFO",
@@ -68,14 +68,14 @@ describe("a relay", () => {
     ]);
   });
 
-  it("warns of a MAX_MEMORY that cannot hold the largest message, and refuses that with 452", async () => {
-    const { authed, told } = await start({ MAX_MEMORY: "30m", MAX_MESSAGE_SIZE: "21m" });
-    const [line] = told("MAX_MEMORY is too small");
+  it("warns of a MAX_MEMORY that cannot hold the largest message, and refuses such a message with 452", async () => {
+    const { authed, linesOf } = await start({ MAX_MEMORY: "30m", MAX_MESSAGE_SIZE: "21m" });
+    const [line] = linesOf("MAX_MEMORY is too small");
     assert.deepEqual([line?.["level"], line?.["needed"]], ["WARNING", 1.5 * 21 * 1024 * 1024]);
     const client = await authed();
     assert.match(await client.say(`MAIL FROM:<a@b> SIZE=${21 * 1024 * 1024}`), /^452 4\.3\.1 /);
-    const [full] = told("MAX_MEMORY is used up");
-    const [refused] = told("Refused by the relay");
+    const [full] = linesOf("MAX_MEMORY is used up");
+    const [refused] = linesOf("Refused by the relay");
     assert.deepEqual([full?.["level"], refused?.["level"], refused?.["reply"]], [
       "WARNING",
       "WARNING",

@@ -1,4 +1,4 @@
-// What the server does around its sessions: patience, faults, stops, clients that leave.
+// What the server does around its sessions: timeouts, faults, stops, clients that disconnect.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -20,7 +20,7 @@ describe("a server", () => {
   const start = (handlers: TestHandlers = {}, setup: ServerSetup = {}) =>
     servers.start({ ...setup, handlers });
 
-  it("says 421 4.4.2 to a client that sends no command in time (RFC 5321 §4.5.3.2.7)", async () => {
+  it("replies 421 4.4.2 to a client that sends no command in time (RFC 5321 §4.5.3.2.7)", async () => {
     const clock = new FakeClock();
     const { greeted } = await start({}, { clock, timeouts: { command: 60_000 } });
     const silent = await greeted();
@@ -29,7 +29,7 @@ describe("a server", () => {
     await silent.closed();
   });
 
-  it("says 421 4.4.2 to a client that stops inside its message, and submits nothing", async () => {
+  it("replies 421 4.4.2 to a client that stops inside its message, and submits nothing", async () => {
     const submitted: ReceivedMessage[] = [];
     const clock = new FakeClock();
     const { sending, hasRead } = await start({
@@ -47,7 +47,7 @@ describe("a server", () => {
     assert.deepEqual(submitted, []);
   });
 
-  it("is as patient as delivery takes: no timeout while the client waits for us", async () => {
+  it("has no timeout while the client waits for a delivery, however long that takes", async () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
     const clock = new FakeClock();
@@ -65,7 +65,7 @@ describe("a server", () => {
     assert.match(await waiting.reply(), /^250 2\.0\.0 /);
   });
 
-  it("does not submit a message that the client broke off", async () => {
+  it("does not submit a message whose connection breaks", async () => {
     const submitted: ReceivedMessage[] = [];
     const ended = Promise.withResolvers<ConnectionEvent>();
     const { sending } = await start({
@@ -82,7 +82,7 @@ describe("a server", () => {
     assert.deepEqual(submitted, []);
   });
 
-  it("finishes a delivery whose client has left, and counts it", async () => {
+  it("finishes a delivery whose client has disconnected, and counts it", async () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<ConnectionEvent>();
@@ -101,7 +101,7 @@ describe("a server", () => {
     assert.equal((await ended.promise).messages, 1);
   });
 
-  it("delivers nothing more of what a client had sent ahead when its connection breaks", async () => {
+  it("delivers nothing of what a client had pipelined once its connection breaks", async () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
     const ended = Promise.withResolvers<ConnectionEvent>();
@@ -125,18 +125,18 @@ describe("a server", () => {
     await abandoned.promise;
     delivery.resolve(SENT);
     await ended.promise;
-    // A round trip on another connection: time enough for a second delivery to begin.
+    // A round trip on another connection: enough time for a second delivery to begin.
     const other = connect();
     await other.login("user", "secret");
     assert.equal(submitted, 1);
   });
 
-  it("answers what a client pipelined behind its message only after the verdict, and reads no further ahead", async () => {
+  it("answers what a client pipelined after its message only after the message's reply, and reads no further", async () => {
     const delivery = Promise.withResolvers<Reply>();
     const { sending } = await start({ submit: () => delivery.promise });
     const eager = await sending();
     eager.write("x\r\n.\r\nMAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n");
-    // More than any buffer between us: it waits in the client, not in the relay's memory.
+    // More than any buffer in between: it waits in the client, not in the relay's memory.
     eager.write(Buffer.alloc(40_000_000, "y\r\n"));
     delivery.resolve(SENT);
     assert.match(await eager.reply(), /^250 2\.0\.0/);
@@ -147,7 +147,7 @@ describe("a server", () => {
     assert.match(await eager.reply(), /^250 2\.0\.0/);
   });
 
-  it("counts what came behind a message, and drops it where there is no room", async () => {
+  it("counts octets after a message as memory, and drops them when there is no room", async () => {
     const memory = new MemoryBudget(1_000_000);
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
@@ -172,7 +172,7 @@ describe("a server", () => {
     assert.equal(memory.used, 0);
   });
 
-  it("answers a hundred thousand commands in one piece, and others meanwhile", async () => {
+  it("answers 100,000 commands sent in one piece, and other clients meanwhile", async () => {
     const { connect } = await start();
     const eager = connect();
     await eager.login("user", "secret");
@@ -186,10 +186,10 @@ describe("a server", () => {
     assert.match(reply, /^501 /);
   });
 
-  describe("tells that a message's client is gone while it is being sent", () => {
+  describe("reports that a message's client has gone while the message is being sent", () => {
     const MESSAGE = "x\r\n.\r\n";
     const LEAVE: Readonly<Record<string, { leave(client: SmtpClient): void; gone: boolean }>> = {
-      "half-closes, though it reads on": { leave: (leaving) => leaving.end(), gone: false },
+      "half-closes but still reads": { leave: (leaving) => leaving.end(), gone: false },
       "closes": { leave: (leaving) => leaving.destroy(), gone: true },
       "resets the connection": { leave: (leaving) => leaving.reset(), gone: true },
     };
@@ -198,14 +198,14 @@ describe("a server", () => {
       { ...way, how: `${how}, on TLS`, tls: true },
     ]);
     for (const { how, leave, gone, tls } of each) {
-      it(`where it ${how}, once, and stays until the message has its verdict`, async () => {
+      it(`when it ${how}, once, and keeps the connection until the message has its reply`, async () => {
         const delivery = Promise.withResolvers<Reply>();
         const begun = Promise.withResolvers<ReceivedMessage>();
         const abandoned = Promise.withResolvers<ReceivedMessage>();
         const isGone = Promise.withResolvers<boolean>();
         const ended = Promise.withResolvers<ConnectionEvent>();
         const clock = new FakeClock();
-        let told = 0;
+        let reports = 0;
         let answered = 0;
         const { server, sending } = await start({
           submit: (_, message) => {
@@ -213,7 +213,7 @@ describe("a server", () => {
             return delivery.promise;
           },
           abandoned: (message, gone) => {
-            told++;
+            reports++;
             abandoned.resolve(message);
             isGone.resolve(gone);
           },
@@ -232,11 +232,11 @@ describe("a server", () => {
         delivery.resolve(SENT);
         assert.equal(await clock.passUntil(isGone.promise), gone);
         assert.equal((await ended.promise).messages, 1);
-        assert.deepEqual([told, answered], [1, 0]);
+        assert.deepEqual([reports, answered], [1, 0]);
       });
     }
 
-    it("and stays until the message has its verdict, while it is stopped", async () => {
+    it("and keeps the connection until the message has its reply during a stop", async () => {
       const delivery = Promise.withResolvers<Reply>();
       const abandoned = Promise.withResolvers<void>();
       const { server, sending } = await start({
@@ -253,7 +253,7 @@ describe("a server", () => {
       assert.deepEqual(await stopped, { cutOff: 0 });
     });
 
-    it("where it had ended its side before the message's turn came", async () => {
+    it("when it had half-closed before the message's turn", async () => {
       const first = Promise.withResolvers<Reply>();
       const second = Promise.withResolvers<Reply>();
       const answers = [first.promise, second.promise];
@@ -276,42 +276,42 @@ describe("a server", () => {
       eager.end();
       first.resolve(SENT);
       assert.equal((await clock.passUntil(ended.promise)).messages, 2);
-      // While the first was sent there was more to come.
+      // While the first was sent, more was still to be handled.
       assert.deepEqual(abandoned.map(({ envelope }) => envelope.from), ["b@example.com"]);
     });
 
-    it("but not where it ends its side behind its QUIT, as scripts do", async () => {
+    it("but not when it half-closes after its QUIT, as scripts do", async () => {
       const delivery = Promise.withResolvers<Reply>();
       const begun = Promise.withResolvers<void>();
-      let told = 0;
+      let reports = 0;
       const { connect, sending } = await start({
         submit: () => {
           begun.resolve();
           return delivery.promise;
         },
-        abandoned: () => void told++,
+        abandoned: () => void reports++,
       });
       const script = await sending();
       script.write(`${MESSAGE}QUIT\r\n`);
       script.end();
       await begun.promise;
-      // A round trip on another connection: time enough to see that the first has ended its side.
+      // A round trip on another connection: enough time to see that the first has half-closed.
       await connect().login("user", "secret");
-      assert.equal(told, 0);
+      assert.equal(reports, 0);
       delivery.resolve(SENT);
       assert.match(await script.reply(), /^250 /);
       assert.match(await script.reply(), /^221 /);
     });
 
-    it("once, where it half-closes first and is gone altogether then", async () => {
+    it("once, when it half-closes first and closes afterwards", async () => {
       const delivery = Promise.withResolvers<Reply>();
       const abandoned = Promise.withResolvers<void>();
       const ended = Promise.withResolvers<ConnectionEvent>();
-      let told = 0;
+      let reports = 0;
       const { connect, sending } = await start({
         submit: () => delivery.promise,
         abandoned: () => {
-          told++;
+          reports++;
           abandoned.resolve();
         },
         ended: ended.resolve,
@@ -321,14 +321,14 @@ describe("a server", () => {
       leaving.end();
       await abandoned.promise;
       leaving.reset();
-      // A round trip on another connection: time enough to see that the first is gone.
+      // A round trip on another connection: enough time to see that the first has closed.
       await connect().login("user", "secret");
       delivery.resolve(SENT);
       await ended.promise;
-      assert.equal(told, 1);
+      assert.equal(reports, 1);
     });
 
-    it("though another takes its place before its reset has come", async () => {
+    it("although another takes its slot before its reset has arrived", async () => {
       const delivery = Promise.withResolvers<Reply>();
       const begun = Promise.withResolvers<void>();
       const abandoned = Promise.withResolvers<void>();
@@ -356,7 +356,7 @@ describe("a server", () => {
       assert.equal(await isGone.promise, true);
     });
 
-    it("but not where it sends its next commands ahead and reads its reply", async () => {
+    it("but not when it pipelines its next commands and reads its reply", async () => {
       const answered: ReceivedMessage[] = [];
       const { sending } = await start({ answered: (message) => answered.push(message) });
       const pipelining = await sending();
@@ -365,7 +365,7 @@ describe("a server", () => {
       assert.equal(answered.length, 1);
     });
 
-    it("but not where it stays", async () => {
+    it("but not when it stays", async () => {
       const abandoned: ReceivedMessage[] = [];
       const answered: ReceivedMessage[] = [];
       const { sending } = await start({
@@ -381,7 +381,7 @@ describe("a server", () => {
     });
   });
 
-  it("holds a message's memory until its verdict, though its client is gone", async () => {
+  it("holds a message's memory until its reply, although its client has gone", async () => {
     const memory = new MemoryBudget(30_000);
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
@@ -413,7 +413,7 @@ describe("a server", () => {
     assert.match(await other.say("MAIL FROM:<a@example.com> SIZE=18000"), /^250/);
   });
 
-  it("gives a message's memory back where its handler fails, and where its client breaks off", async () => {
+  it("releases a message's memory when its handler fails, and when its connection breaks", async () => {
     const memory = new MemoryBudget(1_000_000);
     const ends: (() => void)[] = [];
     const { sending } = await start({
@@ -434,11 +434,11 @@ describe("a server", () => {
     assert.equal(memory.used, 0);
   });
 
-  it("tells what its session turns away, whose it was, and from where", async () => {
-    const told: [Refusal, string, string | undefined][] = [];
+  it("reports what a session refuses, with account and address", async () => {
+    const refusals: [Refusal, string, string | undefined][] = [];
     const { connect } = await start({
       refused: (refusal, { address }, principal) =>
-        told.push([refusal, address, principal?.account.clientId]),
+        refusals.push([refusal, address, principal?.account.clientId]),
     });
     const refused = connect();
     await refused.reply();
@@ -447,7 +447,7 @@ describe("a server", () => {
     await refused.say(`AUTH PLAIN ${Buffer.from("\0user\0secret").toString("base64")}`);
     await refused.say("MAIL FROM:<nobody>");
     assert.deepEqual(
-      told.map(([{ command, authenticated, reply }, address, client]) => [
+      refusals.map(([{ command, authenticated, reply }, address, client]) => [
         command,
         authenticated,
         reply.code,
@@ -458,20 +458,20 @@ describe("a server", () => {
     );
   });
 
-  it("lets go of a client that does not read its replies", async () => {
+  it("closes a client that does not read its replies", async () => {
     const ended = Promise.withResolvers<ConnectionEvent>();
     const clock = new FakeClock();
     const { connect } = await start({ ended: ended.resolve }, { clock });
     const deaf = connect();
     await deaf.reply();
     deaf.pause();
-    // Each one makes an answer that is larger: it fills whatever buffers there are.
+    // Each reply is larger than its command: they fill whatever buffers there are.
     deaf.write("HELP\r\n".repeat(500_000));
     const { reason, error } = await clock.passUntil(ended.promise);
     assert.deepEqual([reason, error], ["the client does not read the replies", true]);
   });
 
-  it("answers a fault of its own with 421 4.3.0, in that session alone", async () => {
+  it("replies 421 4.3.0 to an internal fault, in that session alone", async () => {
     const faults: unknown[] = [];
     let broken = true;
     const { sending } = await start({
@@ -487,7 +487,7 @@ describe("a server", () => {
     assert.deepEqual(faults.map(String), ["Error: bug"]);
   });
 
-  it("stops: 421 to idle clients, a delivery under way is finished and answered (RFC 5321 §3.8)", async () => {
+  it("stops with 421 for idle clients, and finishes and answers a delivery in flight (RFC 5321 §3.8)", async () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
     const { server, connect, sending } = await start({
@@ -510,7 +510,7 @@ describe("a server", () => {
     assert.equal(server.connections, 0);
   });
 
-  it("starts nothing more of what a client had sent ahead when it stops", async () => {
+  it("starts nothing more of what a client had pipelined when it stops", async () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
     let submitted = 0;
@@ -536,7 +536,7 @@ describe("a server", () => {
     assert.equal(submitted, 1);
   });
 
-  it("gives its clients the verdicts of what is cut off when its patience ends", async () => {
+  it("sends clients the replies of messages cut off at the shutdown timeout", async () => {
     const delivery = Promise.withResolvers<Reply>();
     const begun = Promise.withResolvers<void>();
     const clock = new FakeClock();
@@ -559,7 +559,7 @@ describe("a server", () => {
     assert.deepEqual(await stopped, { cutOff: 1 });
   });
 
-  it("stops in the end even where a delivery does not", async () => {
+  it("stops even when a delivery does not end", async () => {
     const begun = Promise.withResolvers<void>();
     const clock = new FakeClock();
     const { server, sending } = await start({

@@ -1,4 +1,4 @@
-// The dialogue scripts' server is a relay on a real socket here, TLS and all.
+// Runs the dialogue scripts against a relay on a real socket, with TLS.
 
 import assert from "node:assert/strict";
 import type { ReceivedMessage } from "../../src/submission/submission_service.ts";
@@ -28,7 +28,7 @@ const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
   421: REPLIES.tooManyFailedLogins,
 };
 
-/** Milliseconds for a server to say something before a test gives up. */
+/** Milliseconds for a server to send something before a test gives up. */
 const PATIENCE = 5_000;
 
 let certificate: Promise<Certificate> | undefined;
@@ -42,7 +42,7 @@ export class SocketPeer implements DialoguePeer {
   #ended = false;
   #wake: (() => void) | undefined;
   readonly #logins: ExpectedLogin[] = [];
-  /** MAIL's replies where they fail. */
+  /** MAIL's replies when it fails. */
   readonly #trustedLogins: (string | undefined)[] = [];
   readonly #submissions: DialogueSubmission[] = [];
   readonly #answers: string[] = [];
@@ -111,7 +111,7 @@ export class SocketPeer implements DialoguePeer {
 
   async startTls(): Promise<void> {
     assert.equal(this.#text, "", "the server said more before TLS");
-    // The dialogue's own handshake, when TLS comes first, is done with the connection.
+    // With implicit TLS, the dialogue's own handshake is part of connecting.
     if (!this.#implicitTls) await this.#handshake();
   }
 

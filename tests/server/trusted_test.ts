@@ -1,5 +1,5 @@
-// Trusted networks, over sockets, with clients on several addresses of 127.0.0.0/8, and the imitated
-// Entra ID and Graph behind.
+// Trusted networks over sockets, with clients on several addresses of 127.0.0.0/8 and the simulated
+// Entra ID and Graph.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -23,7 +23,7 @@ const STRANGER = "127.0.0.3";
 const SECRET = "S3cret-that-must-not-show";
 const ENTRY = { tenant_id: TENANT, client_id: CLIENT };
 
-/** An account of the table, and nothing but its entry to bind it. */
+/** An account of the table, bound by its entry alone. */
 const BY_ENTRY = {
   TRUSTED_USERNAME: "printers@lookup",
   AZURE_TABLES_URL: "https://account.table.core.windows.net/users",
@@ -45,7 +45,7 @@ describe("trusted networks", () => {
     for (const end of ends.splice(0).reverse()) await end();
   });
 
-  /** @param entries of the lookup table, which the test may change */
+  /** @param entries entries of the lookup table, which the test may change */
   async function start(
     environment: Readonly<Record<string, string>> = {},
     entries: Record<string, Record<string, string>> = {},
@@ -78,7 +78,7 @@ describe("trusted networks", () => {
     ends.push(() => http.close(), () => server.stop(1_000));
     const { port } = server.listen("127.0.0.1", 0, false);
     const { port: port6 } = server.listen("::1", 0, false);
-    /** Behind the greeting and EHLO. */
+    /** After the greeting and EHLO. */
     const client = async (from: string) => {
       const made = from === "::1"
         ? new SmtpClient(port6, "::1")
@@ -130,7 +130,7 @@ describe("trusted networks", () => {
   }
 
   for (const REQUIRE_TLS of ["true", "false"]) {
-    it(`let nobody else: 530, with REQUIRE_TLS=${REQUIRE_TLS} (RFC 3207 §4, RFC 4954 §6)`, async () => {
+    it(`let no other client send: 530, with REQUIRE_TLS=${REQUIRE_TLS} (RFC 3207 §4, RFC 4954 §6)`, async () => {
       const { client, lines } = await start({ REQUIRE_TLS });
       for (const address of [STRANGER, "127.0.0.1"]) {
         const stranger = await client(address);
@@ -149,7 +149,7 @@ describe("trusted networks", () => {
     });
   }
 
-  it("let send as the allowed senders only, in the envelope and in the header", async () => {
+  it("allow only the allowed senders, in the envelope and in the header", async () => {
     const { client, lines } = await start();
     const printer = await client(TRUSTED);
     const refusal = "550 5.7.1 Sender not allowed: it is not in ALLOWED_SENDERS";
@@ -159,7 +159,7 @@ describe("trusted networks", () => {
     await printer.say("DATA");
     const forged = await printer.say("From: <director@example.com>\r\n\r\nPay!\r\n.");
     assert.equal(forged, `${refusal} (director@example.com)`);
-    // The null reverse-path leaves it to From (RFC 5321 §4.5.5).
+    // With the null reverse-path, From decides (RFC 5321 §4.5.5).
     await printer.say("MAIL FROM:<>");
     await printer.say("RCPT TO:<ann@example.org>");
     await printer.say("DATA");
@@ -173,7 +173,7 @@ describe("trusted networks", () => {
     assert.deepEqual(lines("Message refused").map((line) => line["trusted"]), [true, true]);
   });
 
-  it("log in once a session, and ask for one token for all of them", async () => {
+  it("log in once per session, and request one token for all sessions", async () => {
     const { client, lines } = await start();
     for (let session = 1; session <= 3; session++) {
       const printer = await client(TRUSTED);
@@ -185,7 +185,7 @@ describe("trusted networks", () => {
     assert.equal(cloud.seen.filter((request) => request.includes("/token")).length, 1);
   });
 
-  it("take a login in the trusted account's place", async () => {
+  it("use the client's own login instead of the trusted account", async () => {
     const { client, lines } = await start({ REQUIRE_TLS: "false" });
     const own = `${TENANT}@bbbbbbbb-bbbb-4ccc-8ddd-eeeeeeeeeeee`;
     const plain = Buffer.from(`\0${own}\0own secret`).toString("base64");
@@ -210,23 +210,23 @@ describe("trusted networks", () => {
       ["expired-secret", /^550 5\.7\.1 .*were refused: .*AADSTS7000222/, 550],
     ] as const
   ) {
-    it(`tell the administrator that ${secret} was refused, and not what it is`, async () => {
+    it(`log that ${secret} was refused, and not its value`, async () => {
       const { client, lines, log } = await start({ TRUSTED_PASSWORD: secret });
       const printer = await client(TRUSTED);
       printer.write("MAIL FROM:<scanner@example.com>\r\nRCPT TO:<a@example.org>\r\nNOOP\r\n");
       const answers = [await printer.reply(), await printer.reply(), await printer.reply()];
       assert.match(answers[0]!, reply);
       assert.deepEqual(answers.slice(1), ["503 5.5.1 Send MAIL first", "250 2.0.0 OK"]);
-      const told = lines("Login refused");
-      assert.deepEqual(told.map((line) => [line["level"], line["trusted"], line["reply"]]), [
+      const refused = lines("Login refused");
+      assert.deepEqual(refused.map((line) => [line["level"], line["trusted"], line["reply"]]), [
         ["WARNING", true, code],
       ]);
-      assert.deepEqual(lines("Refused by the relay"), [], "it is told once");
+      assert.deepEqual(lines("Refused by the relay"), [], "it is logged once");
       assert.ok(!(answers.join() + JSON.stringify(log)).includes(secret));
     });
   }
 
-  it("put mail off while Entra ID does", async () => {
+  it("defer mail while Entra ID is unavailable", async () => {
     cloud.faults.add({
       on: "token",
       status: 503,
@@ -243,7 +243,7 @@ describe("trusted networks", () => {
     assert.match(await printer.send("scanner@example.com", "a@example.org"), /^250 /);
   });
 
-  it("send as from_email of the table's entry, and forgive a sender without a domain", async () => {
+  it("send as from_email of the table's entry, and accept a sender without a domain", async () => {
     const { client, lines } = await start(BY_ENTRY, {
       printers: { ...ENTRY, from_email: "mfp@example.com", from_name: "Printers" },
     });
@@ -267,7 +267,7 @@ describe("trusted networks", () => {
     );
   });
 
-  it("send nothing where nothing binds the entry, not even its own allowed_senders", async () => {
+  it("send nothing when nothing binds the entry, not even its own allowed_senders", async () => {
     const { client, lines } = await start(BY_ENTRY, {
       printers: { ...ENTRY, allowed_senders: "@example.com" },
     });
@@ -276,15 +276,15 @@ describe("trusted networks", () => {
       await printer.say("MAIL FROM:<scanner@example.com>"),
       /^550 5\.7\.1 The relay's account for this network is bound to no sender: set ALLOWED_SENDERS/,
     );
-    const [told] = lines("Login refused");
+    const [refused] = lines("Login refused");
     assert.match(
-      String(told?.["detail"]),
+      String(refused?.["detail"]),
       /^entry "printers" of the lookup table, which .* no from_email/,
     );
-    assert.equal(told?.["trusted"], true);
+    assert.equal(refused?.["trusted"], true);
   });
 
-  it("need from_email as well where all accounts are of the table", async () => {
+  it("need from_email as well when all accounts are in the table", async () => {
     const columns: Record<string, string> = { ...ENTRY };
     const settings = { ...BY_ENTRY, TRUSTED_USERNAME: USERNAME, AZURE_TABLES_FORCE_USAGE: "true" };
     const { client } = await start(settings, { any: columns });

@@ -1,5 +1,5 @@
 // Many commands in one segment (RFC 2920): the client reads the replies to some before the next ones are
-// looked at, and what waits keeps no more memory than itself.
+// read, and waiting octets keep no more memory than their own.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -9,9 +9,9 @@ import { REPLIES } from "../../src/smtp/reply.ts";
 import { Session } from "../../src/smtp/session.ts";
 import { DIALOGUE_OPTIONS } from "./options.ts";
 
-/** As much as a socket hands over at once. */
+/** As much as one read of a socket returns. */
 const READ = 512 * 1024;
-/** Octets of replies at once, at most: 16 KB and the last one. */
+/** The most octets of replies at a time: 16 KB and the last one. */
 const MOST = 17 * 1024;
 
 function loggedIn(): Session {
@@ -49,14 +49,14 @@ describe("many commands in one segment", () => {
     });
   }
 
-  it("wait where more comes before the replies are read", () => {
+  it("wait when more arrives before the replies are read", () => {
     const session = loggedIn();
     session.receive(Buffer.from("EHLO a\r\n".repeat(1000)));
     assert.equal(session.progress.awaits, "drain");
     assert.deepEqual(session.receive(Buffer.from("NOOP\r\n")), []);
   });
 
-  it("are not looked at any more once the session is to stop", () => {
+  it("are no longer read once the session is to stop", () => {
     const session = loggedIn();
     session.receive(Buffer.from("MAIL FROM:<a@b.example>\r\nRCPT TO:<c@d.example>\r\n"));
     session.receive(Buffer.from("BDAT 1 LAST\r\nx" + "NOOP\r\n".repeat(1000)));

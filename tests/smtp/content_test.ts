@@ -1,4 +1,4 @@
-/** What memory the octets of a message keep while it arrives, and when it is given back. */
+/** The memory that a message keeps while it arrives, and when it is released. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -9,7 +9,7 @@ import { UNLIMITED } from "../../src/smtp/reservation.ts";
 
 const SEGMENT = 64 * 1024;
 
-/** Octets that a socket has read at once: a piece of memory of their own. */
+/** Octets of one read of a socket: a separate buffer. */
 function segment(size: number, octet = 65): Uint8Array {
   return new Uint8Array(size).fill(octet);
 }
@@ -28,7 +28,7 @@ function built(pieces: Iterable<Uint8Array>): Content {
 
 describe("the memory of a message", () => {
   for (const size of [1, 100, 2_100, 2_600, 15_000, 17_000, 40_000, 60_000]) {
-    it(`is not much more than its octets where ${size} of each segment of 64 KiB are kept`, () => {
+    it(`is not much more than its octets if ${size} of each segment of 64 KiB are kept`, () => {
       const count = Math.ceil(2_000_000 / size);
       // A million segments would be 64 GB: what is so small has always been copied.
       const shared = size < 1_000 ? segment(SEGMENT) : undefined;
@@ -43,7 +43,7 @@ describe("the memory of a message", () => {
     });
   }
 
-  it("is not much more than its octets where it comes in small segments", () => {
+  it("is not much more than its octets if it arrives in small segments", () => {
     for (const size of [1, 2_100, 9_000]) {
       const count = Math.ceil(1_000_000 / size);
       const content = built(Array.from({ length: count }, () => segment(size)));
@@ -52,19 +52,19 @@ describe("the memory of a message", () => {
     }
   });
 
-  it("is the segments' own where all of them is kept: nothing is copied", () => {
+  it("is the segments' own if all of them is kept: nothing is copied", () => {
     const segments = [segment(SEGMENT), segment(512 * 1024), segment(16 * 1024)];
     const content = built(segments);
     assert.deepEqual(content.map(({ buffer }) => buffer), segments.map(({ buffer }) => buffer));
   });
 
-  it("is the segment's own of a small message that comes in one, with the end of its data", () => {
+  it("is the segment's own for a small message in one segment, with the end of its data", () => {
     const whole = segment(10_005);
     const [piece] = built([whole.subarray(0, 10_000)]);
     assert.equal(piece!.buffer, whole.buffer);
   });
 
-  it("holds the octets that came, in order, however they came", () => {
+  it("contains the received octets in order, in whatever pieces", () => {
     const piece = fc.tuple(fc.nat(40_000), fc.nat(255), fc.boolean());
     fc.assert(
       fc.property(fc.array(piece, { maxLength: 30 }), (pieces) => {
@@ -77,7 +77,7 @@ describe("the memory of a message", () => {
     );
   });
 
-  it("is given back at once when the message is discarded, not with a collection", () => {
+  it("is released immediately when the message is discarded, not with a collection", () => {
     const large = segment(SEGMENT);
     const content = built([large, segment(100), segment(3_000), segment(SEGMENT)]);
     const memories = content.map(({ buffer }) => buffer);
@@ -88,7 +88,7 @@ describe("the memory of a message", () => {
     discard(content);
   });
 
-  it("is left alone where others may use it: what came after the message, what is no message", () => {
+  it("is not reused if others may use it: octets after the message or outside one", () => {
     const whole = segment(SEGMENT);
     const after = whole.subarray(60_000);
     discard(built([whole.subarray(0, 60_000)]));
@@ -98,7 +98,7 @@ describe("the memory of a message", () => {
     assert.equal(foreign[0]!.toString(), "of a pool that all share");
   });
 
-  it("is given back at once where a message is refused in its middle", () => {
+  it("is released immediately when a message is refused in its middle", () => {
     const reservation = UNLIMITED.open(0)!;
     reservation.ensure = (octets) => octets <= 100_000;
     const receiver = new DataReceiver(1_000_000, reservation);
@@ -109,7 +109,7 @@ describe("the memory of a message", () => {
     assert.equal(first.length, 0);
   });
 
-  it("is given back at once where others need the room more", () => {
+  it("is released immediately when others need the room more", () => {
     const reservation = UNLIMITED.open(0)!;
     const receiver = new DataReceiver(1_000_000, reservation);
     const first = segment(SEGMENT);
@@ -118,7 +118,7 @@ describe("the memory of a message", () => {
     assert.equal(first.length, 0);
   });
 
-  it("is given back at once where the client is gone in the middle", () => {
+  it("is released immediately when the client disconnects in the middle", () => {
     const receiver = new DataReceiver(1_000_000, UNLIMITED.open(0)!);
     const first = segment(SEGMENT);
     receiver.push(first);

@@ -54,7 +54,7 @@ describe("the dialogue scripts", () => {
     });
   }
 
-  it("name the RFC sections that ask for what they show", () => {
+  it("name the RFC sections that require what they show", () => {
     const titles = scriptNames().map((name) => readDialogue(name).title);
     assert.equal(new Set(titles).size, titles.length, "two scripts have the same title");
   });

@@ -1,4 +1,4 @@
-// The scripts' own language: what it says, and that a server which strays is found out.
+// The scripts' language: its meaning, and that a deviating server is detected.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";

@@ -10,20 +10,20 @@ const connectTo = (answers: Answers): Connect => (options, implicitTls) =>
 for (const name of scriptNames()) {
   const dialogue = readDialogue(name);
   describe(dialogue.title, () => {
-    it(`goes as ${name}.txt has it`, async () => {
+    it(`follows ${name}.txt`, async () => {
       await playDialogue(dialogue, connectTo("at once"));
     });
 
-    it("goes the same when answers to logins and messages take their time", async () => {
+    it("is the same when replies to logins and messages are delayed", async () => {
       await playDialogue(dialogue, connectTo("when awaited"));
     });
 
-    it("goes the same when every octet arrives on its own", async () => {
+    it("is the same when every octet arrives separately", async () => {
       await playDialogue(dialogue, connectTo("at once"), "octet by octet");
       await playDialogue(dialogue, connectTo("when awaited"), "octet by octet");
     });
 
-    it("goes the same when the client waits for nothing but TLS", async () => {
+    it("is the same when the client waits for nothing but TLS", async () => {
       await playDialogue(dialogue, connectTo("at once"), "all in one");
       await playDialogue(dialogue, connectTo("when awaited"), "all in one");
     });

@@ -1,4 +1,4 @@
-// What an observer of a session gets to keep: the dialogue, and no secret of it.
+// What an observer of a session receives: the dialogue, without secrets.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -42,7 +42,7 @@ function assertSecret(lines: readonly string[]): void {
 }
 
 describe("an observer of a session", () => {
-  it("gets commands and replies in their order, and of a message its size", () => {
+  it("gets commands and replies in order, and only the size of a message", () => {
     const { lines, say, session } = open();
     say("ehlo device.example");
     say("AUTH PLAIN " + PLAIN);
@@ -99,7 +99,7 @@ describe("an observer of a session", () => {
     }
   }
 
-  it("gets none where AUTH has to wait for TLS, and the client does not read that", () => {
+  it("gets none when AUTH requires TLS and the client ignores that", () => {
     const { lines, say } = open({ requireTls: true });
     say("EHLO x", "AUTH LOGIN", USERNAME, PASSWORD);
     assertSecret(lines);
@@ -116,7 +116,7 @@ describe("an observer of a session", () => {
     assert.deepEqual(lines.slice(-2), ["C: BDAT 14 LAST", "C: (the octets of the chunk)"]);
   });
 
-  it("gets addresses beyond ASCII as they are meant (RFC 6531)", () => {
+  it("gets decoded addresses beyond ASCII (RFC 6531)", () => {
     const { lines, say, session } = open();
     say("EHLO x", "AUTH PLAIN " + PLAIN);
     session.authenticated(REPLIES.authenticated);

@@ -32,7 +32,7 @@ function withoutComments(source: string): string {
 }
 
 describe("src/smtp, octets in and effects out", () => {
-  it("has files to look at", () => {
+  it("has files", () => {
     assert.ok(FILES.includes("smtp/session.ts"));
   });
 
@@ -48,7 +48,7 @@ describe("src/smtp, octets in and effects out", () => {
       assert.doesNotMatch(source, COMPUTED_IMPORT);
     });
 
-    it(`knows neither time nor chance nor runtime: ${path}`, () => {
+    it(`uses neither clock nor randomness nor runtime: ${path}`, () => {
       assert.deepEqual(source.match(GLOBALS) ?? [], []);
     });
   }

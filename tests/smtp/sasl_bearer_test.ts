@@ -1,4 +1,4 @@
-/** Responses of clients that bring a token, from strangers: read exactly, and never with a throw. */
+/** Untrusted responses of logins with a token: parsed exactly, and without a throw. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -20,7 +20,7 @@ const octets = fc.oneof(nearly, fc.uint8Array({ maxLength: 300 }).map((it) => Bu
 
 for (const [name, read] of Object.entries(READERS)) {
   describe(`a response to AUTH ${name}`, () => {
-    it("of any octets is read or not, without a throw; what is read has a token's form", () => {
+    it("of any octets is parsed or refused, without a throw; a parsed one has a token's form", () => {
       fc.assert(
         fc.property(octets, (response) => {
           const found = read(response);
@@ -34,7 +34,7 @@ for (const [name, read] of Object.entries(READERS)) {
       );
     });
 
-    it("has no token in any form that a log could take", () => {
+    it("shows no token in any form that could be logged", () => {
       const response = name === "XOAUTH2"
         ? "user=ann\x01auth=Bearer a.secret.b\x01\x01"
         : "n,a=ann,\x01auth=Bearer a.secret.b\x01\x01";

@@ -12,7 +12,7 @@ function limits(maxErrors = 20, maxIdleCommands = 100, maxRecipients = 500): Ses
   return new SessionLimits({ maxErrors, maxIdleCommands, maxRecipients });
 }
 
-/** How often a refusal can be had before the session is ended; at most a thousand times. */
+/** How often a refusal is possible before the session ends; at most a thousand times. */
 function allowed(verb: string, answer: Reply, authenticated: boolean, subject = limits()): number {
   for (let count = 1; count <= 1000; count++) {
     subject.refused(verb, answer, authenticated);
@@ -79,7 +79,7 @@ describe("MAX_IDLE_COMMANDS=100", () => {
     assert.deepEqual(settings.slice(-2), [undefined, "MAX_IDLE_COMMANDS"]);
   });
 
-  it("starts again with each further stage", () => {
+  it("starts again with each stage", () => {
     const subject = limits();
     for (let i = 0; i < 500; i++) subject.answered(i % 99 === 0, false);
     assert.equal(subject.reached, undefined);

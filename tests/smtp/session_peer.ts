@@ -16,7 +16,7 @@ import type {
 import { limitsOf, mechanismsOf } from "./options.ts";
 
 /**
- * When logins and messages are answered: at once, or only when the client has nothing left to
+ * When logins and messages are answered: immediately, or only when the client has nothing left to
  * send and waits. In between the session has to keep what arrives.
  */
 export type Answers = "at once" | "when awaited";
@@ -149,7 +149,7 @@ export class SessionPeer implements DialoguePeer {
           this.#question = effect;
           break;
         case "refused":
-          // A dialogue shows what the client is told; session_test.ts has what others are.
+          // A dialogue shows the replies; session_test.ts has the other effects.
           break;
       }
     }

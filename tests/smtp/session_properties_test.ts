@@ -10,7 +10,7 @@ import { joinOctets } from "./script.ts";
 
 const latin1 = (text: string) => Buffer.from(text, "latin1");
 
-/** What brings a session forward, whole and in pieces: pure noise would never leave EHLO. */
+/** Commands that advance a session, whole and in pieces: pure noise would never leave EHLO. */
 const WORDS = [
   ..."\r\n|\n|\r|.|\r\n.\r\n|\n.\n|\r\n.|..| |\t|\0|<|>|:|=|*|\x16|\xff|\xc3\xa0|LAST".split("|"),
   ..."EHLO a\r\n|HELO\r\n|STARTTLS\r\n|RSET\r\n|NOOP\n|HELP x\r\n|VRFY a\r\n|QUIT\r\n".split("|"),
@@ -37,15 +37,15 @@ const memory = fc.constantFrom(1_000_000, 1_000_000, 2_500, 700, 0);
 
 const cuts = fc.array(fc.nat(), { maxLength: 20 });
 
-/** Everything answered, and TLS begun where it was asked for. */
+/** Answers everything, and starts TLS if requested. */
 function finish(driver: Driver): void {
   driver.settle();
   if (driver.awaitsTls) driver.tlsStarted();
 }
 
-describe("whatever a client sends (RFC 5321 §4.2)", () => {
+describe("any octets from a client (RFC 5321 §4.2)", () => {
   for (const state of Object.keys(STATES)) {
-    it(`the session answers in well-formed lines or closes, ${state}`, () => {
+    it(`get well-formed replies or a close, ${state}`, () => {
       fc.assert(
         fc.property(octets, cuts, fc.boolean(), memory, (sent, cuts, late, maxMemory) => {
           // The driver checks each effect: form of replies, nothing after a close.
@@ -65,7 +65,7 @@ describe("whatever a client sends (RFC 5321 §4.2)", () => {
       );
     });
 
-    it(`the session does the same however the octets are cut up, ${state}`, () => {
+    it(`have the same effects however they are cut, ${state}`, () => {
       fc.assert(
         fc.property(octets, cuts, fc.boolean(), memory, (sent, cuts, late, maxMemory) => {
           const whole = driverIn(state, { maxMemory });
@@ -87,7 +87,7 @@ describe("whatever a client sends (RFC 5321 §4.2)", () => {
     });
   }
 
-  it("noise alone never gets a message through", () => {
+  it("never submit a message if they are noise alone", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), cuts, (sent, cuts) => {
         const driver = driverIn("on TLS");
@@ -98,7 +98,7 @@ describe("whatever a client sends (RFC 5321 §4.2)", () => {
   });
 });
 
-/** A closed session takes everything and gives nothing. */
+/** A closed session ignores all input and has no effects. */
 function assertSilent({ session }: Driver): void {
   const answer = reply(250, "2.0.0", "OK");
   assert.deepEqual(session.receive(latin1("NOOP\r\n")), []);
@@ -133,7 +133,7 @@ function stuffed(content: string): string {
   return out + ".\r\n";
 }
 
-describe("a message's content arrives as it left (RFC 5321 §4.5.2, RFC 3030 §2)", () => {
+describe("a message's content arrives unchanged (RFC 5321 §4.5.2, RFC 3030 §2)", () => {
   it("survives dot-stuffing, octet for octet, in any segments", () => {
     fc.assert(
       fc.property(content, cuts, (text, cuts) => {
@@ -178,7 +178,7 @@ describe("a message's content arrives as it left (RFC 5321 §4.5.2, RFC 3030 §2
   });
 });
 
-describe("credentials and addresses arrive as they left", () => {
+describe("credentials and addresses arrive unchanged", () => {
   const base64 = (text: string) => Buffer.from(text).toString("base64");
   const text = fc.string({ unit: "binary" });
   const withoutNul = text.filter((it) => !it.includes("\0"));

@@ -1,4 +1,4 @@
-// What the owner of a connection sees of a session beyond the dialogue: stops, states, blocks.
+// A session as its connection sees it, beyond the dialogue: stops, states, blocks.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -22,7 +22,7 @@ const STOPPING = reply(421, "4.3.2", "relay.example is stopping");
 
 describe("a session that is ended by the server (RFC 5321 §3.8)", () => {
   for (const state of Object.keys(STATES).filter((name) => name !== "closed")) {
-    it(`says 421 and closes, ${state}`, () => {
+    it(`replies 421 and closes, ${state}`, () => {
       const driver = driverIn(state, { late: true });
       const effects = driver.session.abort(STOPPING, "the relay stops");
       assert.deepEqual(effects, [
@@ -34,7 +34,7 @@ describe("a session that is ended by the server (RFC 5321 §3.8)", () => {
     });
   }
 
-  it("says nothing where it has closed already", () => {
+  it("sends nothing after it has closed", () => {
     assert.deepEqual(driverIn("closed").session.abort(STOPPING, "the relay stops"), []);
   });
 });
@@ -71,7 +71,7 @@ describe("what a session awaits decides about timeouts (RFC 5321 §4.5.3.2)", ()
   }
 });
 
-describe("exchanges, each of which starts COMMAND_TIMEOUT anew, are counted", () => {
+describe("exchanges, each of which restarts COMMAND_TIMEOUT, are counted", () => {
   const cases: readonly [what: string, state: string, sent: string, exchanges: number][] = [
     ["at a command's end", "after EHLO", "NOOP\r\n", 1],
     ["for each command of a segment", "after EHLO", "NOOP\r\nNOOP\r\n", 2],
@@ -101,7 +101,7 @@ describe("exchanges, each of which starts COMMAND_TIMEOUT anew, are counted", ()
 
   const answered = ["while a login is checked", "while the trusted account logs in"];
   for (const state of [...answered, "while a message is delivered"]) {
-    it(`with the answer that came ${state}`, () => {
+    it(`with the answer ${state}`, () => {
       const driver = driverIn(state, { late: true });
       const before = driver.session.progress.exchanges;
       driver.settle();
@@ -118,7 +118,7 @@ describe("exchanges, each of which starts COMMAND_TIMEOUT anew, are counted", ()
 });
 
 describe("answers that are not awaited", () => {
-  it("change nothing where another answer is awaited", () => {
+  it("change nothing while another answer is awaited", () => {
     const login = driverIn("while a login is checked", { late: true });
     assert.deepEqual(login.session.submitted(reply(250, "2.0.0", "OK")), []);
     assert.equal(login.session.progress.awaits, "owner");
@@ -138,7 +138,7 @@ describe("answers that are not awaited", () => {
 });
 
 describe("a submitted content", () => {
-  it("stays as it was handed out while the next message arrives (RFC 5321 §3.3)", () => {
+  it("stays unchanged while the next message arrives (RFC 5321 §3.3)", () => {
     const driver = driverIn("after RCPT", { late: true });
     const blocks = driver.session.receive(latin1("DATA\r\nfirst\r\n.\r\n"))
       .flatMap((effect) => effect.type === "submit" ? effect.content : []);
@@ -169,7 +169,7 @@ describe("a session that is to stop (RFC 5321 §3.8)", () => {
     return driver;
   };
 
-  it("does so at once where nothing is under way", () => {
+  it("stops immediately if nothing is in progress", () => {
     const states = ["after the greeting", "in the middle of a command", "after RCPT"];
     for (const state of [...states, "at the empty challenge of AUTH PLAIN", "between chunks"]) {
       const driver = stopped(state);
@@ -178,7 +178,7 @@ describe("a session that is to stop (RFC 5321 §3.8)", () => {
     }
   });
 
-  it("takes the message first that is being received, and waits for its verdict", () => {
+  it("first receives the current message, and waits for its reply", () => {
     const driver = stopped("in DATA");
     assert.equal(driver.closed, false);
     driver.feed("x\r\n.\r\nMAIL FROM:<a@b>\r\n");
@@ -195,7 +195,7 @@ describe("a session that is to stop (RFC 5321 §3.8)", () => {
     const login = stopped("while a login is checked");
     login.settle();
     assert.match(login.replies, /^235 [^\r]+\r\n421 [^\r]+\r\n$/);
-    // The client is not asked once more what it has to say to a mechanism's error.
+    // The client gets no further challenge after a mechanism's error.
     const token = driverIn("at the empty challenge of AUTH XOAUTH2", { late: true });
     token.feed("dXNlcj11c2VyAWF1dGg9QmVhcmVyIGJhZAEB\r\n");
     token.carryOut(token.session.stop(STOPPING, "the relay stops"));
@@ -209,7 +209,7 @@ describe("a session that is to stop (RFC 5321 §3.8)", () => {
 });
 
 describe("a message that does not end", () => {
-  it("gets its 552 in the middle, 64 MiB beyond the limit, and the end (RFC 5321 §7.8)", () => {
+  it("gets 552 in its middle, 64 MiB over the limit, and a close (RFC 5321 §7.8)", () => {
     const driver = driverIn("in DATA");
     const block = new Uint8Array(1024 * 1024).fill(120);
     for (let i = 0; i < 64; i++) driver.feed(block);
@@ -231,20 +231,20 @@ describe("room in memory", () => {
     return [before, driver.memory.used] as const;
   };
 
-  it("is taken for recipients, too, as they come and while the message is under way", () => {
+  it("is reserved for recipients as well, as they arrive and while the message is sent", () => {
     const name = (i: number) => `${i}${"x".repeat(50)}@${"y".repeat(60)}.${"z".repeat(60)}.example`;
     const [before, after] = inFlight(Array.from({ length: 500 }, (_, i) => name(i)));
     assert(before > 3 * 500 * 180);
     assert(after > 3 * 500 * 180);
   });
 
-  it("is taken for the smallest message, so that there cannot be any number of them", () => {
+  it("is reserved for the smallest message, so that their number is bounded", () => {
     assert.equal(inFlight(["b@example.org"])[1], 16 * 1024 * 1.5);
   });
 
   const TAKEN = ["after MAIL", "after RCPT", "in DATA", "in a chunk", "between chunks"];
   for (const state of [...TAKEN, "while a message is delivered"]) {
-    it(`is taken ${state}`, () => {
+    it(`is reserved ${state}`, () => {
       assert.ok(driverIn(state, { late: true }).memory.used > 0);
     });
   }
@@ -256,7 +256,7 @@ describe("room in memory", () => {
     });
   }
 
-  it("is given back when TLS begins inside a transaction (RFC 3207 §4.2)", () => {
+  it("is released when TLS begins inside a transaction (RFC 3207 §4.2)", () => {
     const driver = driverIn("after RCPT");
     driver.feed("STARTTLS\r\n");
     driver.tlsStarted();
@@ -264,11 +264,13 @@ describe("room in memory", () => {
   });
 });
 
-describe("what a session refuses by itself is notified once:", () => {
+describe("a session's own refusal is notified once:", () => {
   const BIG = "x".repeat(2001);
   const MAIL = { command: "MAIL", authenticated: true } as const;
-  type Told = Partial<Refusal> & { readonly code: number };
-  const cases: Readonly<Record<string, readonly [state: string, sent: string, told: Told[]]>> = {
+  type ExpectedRefusal = Partial<Refusal> & { readonly code: number };
+  const cases: Readonly<
+    Record<string, readonly [state: string, sent: string, expected: ExpectedRefusal[]]>
+  > = {
     "AUTH with a password that is not UTF-8": [
       "after EHLO",
       "AUTH PLAIN AGEA/w==\r\n",
@@ -331,12 +333,12 @@ describe("what a session refuses by itself is notified once:", () => {
     ],
     "nothing of a stranger's chunk": ["after EHLO", "BDAT 3 LAST\r\nabc", []],
   };
-  for (const [what, [state, sent, told]] of Object.entries(cases)) {
+  for (const [what, [state, sent, expected]] of Object.entries(cases)) {
     it(what, () => {
       const driver = driverIn(state);
       driver.feed(sent);
       const seen = driver.refusals.map(({ reply, ...rest }) => ({ ...rest, code: reply.code }));
-      assert.deepEqual(seen, told);
+      assert.deepEqual(seen, expected);
     });
   }
 
@@ -354,15 +356,15 @@ describe("what a session refuses by itself is notified once:", () => {
     atMail.feed("MAIL FROM:<a@b>\r\n");
     const inData = driverIn("in DATA", { maxMemory: 1500 });
     inData.feed("x".repeat(1001) + "\r\n.\r\n");
-    const told = [...atMail.refusals, ...inData.refusals];
-    assert.deepEqual(told.map(({ command, reply }) => `${command} ${reply.code}`), [
+    const refusals = [...atMail.refusals, ...inData.refusals];
+    assert.deepEqual(refusals.map(({ command, reply }) => `${command} ${reply.code}`), [
       "MAIL 452",
       "DATA 452",
     ]);
   });
 });
 
-describe("the loss of a message in chunks, whose room went to others, is notified once, with the next reply", () => {
+describe("the loss of a message in chunks, whose memory was released for others, is notified once, with the next reply", () => {
   /** A session within BDAT, and what takes its room away. */
   function chunked(): { session: Session; giveUp(): void } {
     let room = true;
@@ -397,9 +399,9 @@ describe("the loss of a message in chunks, whose room went to others, is notifie
       session.receive(latin1(before));
       giveUp();
       const effects = session.receive(latin1(after));
-      const told = effects.filter((effect) => effect.type === "refused");
+      const refusals = effects.filter((effect) => effect.type === "refused");
       assert.deepEqual(
-        told.map(({ refusal: { command, from, reply } }) => [command, from, reply.code]),
+        refusals.map(({ refusal: { command, from, reply } }) => [command, from, reply.code]),
         [["BDAT", "a@example.com", 452]],
       );
       const said = effects.map((effect) => effect.type === "reply" ? effect.text : "").join("");

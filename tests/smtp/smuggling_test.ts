@@ -1,5 +1,5 @@
 // SMTP smuggling (CVE-2023-51764, -51765, -51766): no sequence but CRLF "." CRLF ends the data of
-// a message, so no content is read as a second message by us that was one to the server before us.
+// a message, so the relay reads no second message in content that was one message to the server before it.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -60,7 +60,7 @@ describe("a message's data ends at CRLF.CRLF only (RFC 5321 §4.1.1.4)", () => {
       }
     });
 
-    it(`runs no command after ${name} where the message is too big`, () => {
+    it(`runs no command after ${name} if the message is too big`, () => {
       const octets = Buffer.from(smuggled(sequence, "\r\n"), "latin1");
       for (const cuts of segmentations(octets)) {
         const driver = driverIn("in DATA", { maxMessageSize: 40 });

@@ -1,4 +1,4 @@
-/** When the memory of a message is given back: with its verdict, and not before. */
+/** When the memory of a message is released: with its reply, and not before. */
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { HttpClient } from "../../src/http/client.ts";
@@ -15,7 +15,7 @@ import { WaitingTestClient } from "../support/waiting_client.ts";
 const CLIENT = { connection: "c", address: "192.0.2.1", port: 1 };
 const FACTS = { helo: "printer", esmtp: true, tls: true, smtputf8: false };
 
-/** A message as it is when it has come from a socket. */
+/** A message as received from a socket. */
 function message(): { readonly message: ReceivedMessage; readonly segment: Uint8Array } {
   const segment = Uint8Array.from(
     octets(`From: ann@x.test\r\nSubject: s\r\n\r\n${"text\r\n".repeat(10_000)}`),
@@ -73,7 +73,7 @@ describe("the memory of a message that is submitted", () => {
   }
 
   for (const status of [202, 400]) {
-    it(`is given back with the verdict on Graph's ${status}, and not before`, async () => {
+    it(`is released with the reply to Graph's ${status}, and not before`, async () => {
       const { submit } = await start();
       const { message: sent, segment } = message();
       const { length } = segment;
@@ -86,7 +86,7 @@ describe("the memory of a message that is submitted", () => {
     });
   }
 
-  it("stays for a delivery whose client has gone, and the same again is known by it", async () => {
+  it("stays during a delivery whose client has gone, and a retry is recognized", async () => {
     const { submit } = await start();
     const { message: sent, segment } = message();
     const { length } = segment;
@@ -102,12 +102,12 @@ describe("the memory of a message that is submitted", () => {
     assert.equal(repeated.text, text);
     assert.equal(segment.length + other.length, 0);
     const { message: third, segment: last } = message();
-    // It is known by what was noted of it, not by its octets.
+    // It is recognized by its fingerprint, not by its octets.
     assert.equal((await submit(third)).text, text);
     assert.equal(last.length, 0);
   });
 
-  it("stays until a delivery that is cut off has come to its end", async () => {
+  it("stays until a delivery that is cut off has ended", async () => {
     const { submit, cutOff } = await start();
     const { message: sent, segment } = message();
     const verdict = submit(sent);

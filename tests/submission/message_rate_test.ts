@@ -1,4 +1,4 @@
-/** MESSAGE_RATE_LIMIT: whose messages count together, and where they are refused. */
+/** MESSAGE_RATE_LIMIT: which messages count together, and when they are refused. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Account } from "../../src/accounts/account.ts";
@@ -23,7 +23,7 @@ function open(most: number) {
 }
 
 describe("a limit for messages", () => {
-  it("refuses MAIL once so many have been sent, until the window has passed over them", () => {
+  it("refuses MAIL once the limit has been sent, until they have left the window", () => {
     const { limit, mail, clock } = open(2);
     limit.begin(APP, VERIFIED)!(true);
     clock.pass(30_000);
@@ -34,7 +34,7 @@ describe("a limit for messages", () => {
     assert.equal(mail(APP), undefined);
   });
 
-  it("holds for what is under way, so that a burst is no way around it", () => {
+  it("counts messages in flight, so that a burst cannot evade it", () => {
     const { limit, mail } = open(2);
     assert.equal(mail(APP), undefined);
     const [first, second] = [limit.begin(APP, VERIFIED)!, limit.begin(APP, VERIFIED)!];
@@ -47,7 +47,7 @@ describe("a limit for messages", () => {
     assert.equal(mail(APP), REPLIES.tooManyMessages);
   });
 
-  it("is each app's own, and each entry's where there is one", () => {
+  it("is separate for each app, and for each entry if there is one", () => {
     const { limit, mail } = open(1);
     limit.begin(of("printer"), VERIFIED)!(true);
     assert.equal(mail(of("printer")), REPLIES.tooManyMessages);
@@ -56,14 +56,14 @@ describe("a limit for messages", () => {
     assert.equal(mail({ ...APP, clientId: "another" }), undefined);
   });
 
-  it("is each tenant's own, also for an app that several tenants use", () => {
+  it("is separate for each tenant, also for an app that several tenants use", () => {
     const { limit, mail } = open(1);
     limit.begin(APP, VERIFIED)!(true);
     assert.equal(mail(APP), REPLIES.tooManyMessages);
     assert.equal(mail({ ...APP, tenantId: "another" }), undefined);
   });
 
-  it("is not used up by a client that only claims the account, by a token of its own", () => {
+  it("is not used up by a client that only claims the account with its own token", () => {
     const { limit, mail } = open(1);
     let name: string | undefined = "their token";
     const claimed = { unverified: () => name };
@@ -77,7 +77,7 @@ describe("a limit for messages", () => {
     assert.equal(mail(APP), REPLIES.tooManyMessages);
   });
 
-  it("comes after what the sender may not do at all", () => {
+  it("is checked after the sender's permissions", () => {
     const { limit } = open(1);
     limit.begin(APP, VERIFIED)!(true);
     const check = limit.checkAfter(() => REPLIES.senderNotAllowed, APP, VERIFIED);

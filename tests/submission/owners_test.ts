@@ -1,4 +1,4 @@
-// Whose connections and messages count together, and which accounts are known.
+// Which connections and messages count together, and which accounts are verified.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -11,7 +11,7 @@ const VERIFIED = { unverified: () => undefined };
 const CLAIMED = { unverified: () => "token" };
 
 describe("an account", () => {
-  it("is known from its first message that the mail service has taken, in all of its sessions", () => {
+  it("is verified from its first message that the mail service has accepted, in all of its sessions", () => {
     const owners = new Owners();
     const [one, other] = [owners.of(APP, VERIFIED), owners.of(APP, VERIFIED)];
     assert.deepEqual([one.known, one.key], [false, other.key]);
@@ -20,7 +20,7 @@ describe("an account", () => {
     assert.equal(owners.of({ ...APP, tenantId: CLIENT }, VERIFIED).known, false);
   });
 
-  it("is known, too, in the session whose token was verified by that message", () => {
+  it("is verified as well in the session whose token was verified by that message", () => {
     const owners = new Owners();
     let name: string | undefined = "token";
     const authorization = { unverified: () => name };
@@ -31,7 +31,7 @@ describe("an account", () => {
     assert.equal(owner.known, true);
   });
 
-  it("is another one for each tenant, app and entry, and for each token that no service has verified", () => {
+  it("differs for each tenant, app and entry, and for each unverified token", () => {
     const owners = new Owners();
     const of = (id: string): Account => ({ ...APP, entry: { id, foundBy: "id" } });
     const accounts = [

@@ -1,6 +1,6 @@
 /**
- * AUTH_RATE_LIMIT and MESSAGE_RATE_LIMIT over sockets: a whole relay with the imitated Entra ID and
- * Graph, which count what they are asked.
+ * AUTH_RATE_LIMIT and MESSAGE_RATE_LIMIT over sockets: a whole relay with the simulated Entra ID and
+ * Graph, which count their requests.
  */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -17,7 +17,7 @@ const LIMIT = /^421 4\.7\.0 Too many failed logins from this address; try later$
 const TOO_MANY = /^451 4\.7\.0 Too many messages from this account; try again later$/;
 const WRONG = "wrong-secret";
 
-/** The username of one of many apps: what is asked of each is counted apart. */
+/** The username of one of many apps: the requests for each are counted separately. */
 function username(number: number): string {
   return `${TENANT}@00000000-0000-4000-8000-${String(number).padStart(12, "0")}`;
 }
@@ -26,7 +26,7 @@ function range(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i);
 }
 
-/** How many there are of each reply code. */
+/** The number of replies by code. */
 function codes(replies: readonly string[]): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const reply of replies) counts[reply.slice(0, 3)] = (counts[reply.slice(0, 3)] ?? 0) + 1;
@@ -35,7 +35,7 @@ function codes(replies: readonly string[]): Record<string, number> {
 
 describe("a relay", () => {
   let cloud: CloudServer;
-  /** Takes Entra's answers back until it is undone. */
+  /** Makes Entra ID fail until it is undone. */
   let holding: Promise<void> | undefined;
   const relays = new TestRelays();
 
@@ -69,7 +69,7 @@ describe("a relay", () => {
         ...environment,
       },
       settings: { AZURE_TABLES_FORCE_USAGE: entryNeeded },
-      // However slow the machine is, no connection waits too long for its place.
+      // However slow the machine is, no connection waits too long for its slot.
       clock: new FakeClock(),
       ...(entries === undefined ? {} : { entries }),
     });
@@ -84,7 +84,7 @@ describe("a relay", () => {
       login: (name: string, password: string, host?: string) => connect(host).login(name, password),
       /** Requests for tokens since the start. */
       asked: () => cloud.seen.slice(asked).filter((line) => line.includes("/token")).length,
-      told: (message: string, level = "WARNING") =>
+      linesOf: (message: string, level = "WARNING") =>
         lines.filter((line) => line.message === message && line.level === level),
       async hits(setting: string): Promise<number> {
         const page = await (await fetch(`${url}/metrics`)).text();
@@ -94,8 +94,8 @@ describe("a relay", () => {
   }
 
   describe("with AUTH_RATE_LIMIT at its default, 10/1m", () => {
-    it("answers ten failed logins with 535, the next with 421 without asking Entra, and closes", async () => {
-      const { connect, login, asked, told, hits } = await start();
+    it("replies 535 to ten failed logins, 421 to the next without a request to Entra ID, and closes", async () => {
+      const { connect, login, asked, linesOf, hits } = await start();
       for (const i of range(10)) assert.match(await login(username(i), WRONG), /^535 5\.7\.8 /);
       assert.equal(asked(), 10);
       const client = connect();
@@ -103,19 +103,19 @@ describe("a relay", () => {
       await client.closed();
       assert.match(await login(username(11), "a secret"), LIMIT);
       assert.equal(asked(), 10);
-      // Each failed login is told of; those that nobody has looked at once a minute, and counted.
-      assert.equal(told("Login refused").length, 10);
+      // Each failed login is logged; unchecked ones once a minute, and counted.
+      assert.equal(linesOf("Login refused").length, 10);
       const unseen = "Login rejected without checking: too many failed logins from this address";
-      assert.equal(told(unseen).length, 1);
-      assert.equal(told(unseen, "DEBUG").length, 1);
-      assert.deepEqual([told(unseen)[0]!["client"], told(unseen)[0]!["setting"]], [
+      assert.equal(linesOf(unseen).length, 1);
+      assert.equal(linesOf(unseen, "DEBUG").length, 1);
+      assert.deepEqual([linesOf(unseen)[0]!["client"], linesOf(unseen)[0]!["setting"]], [
         "127.0.0.1",
         "AUTH_RATE_LIMIT",
       ]);
       assert.equal(await hits("AUTH_RATE_LIMIT"), 2);
     });
 
-    it("does so over one connection as well, and looks at nothing that was sent ahead", async () => {
+    it("does so over one connection as well, and ignores what was pipelined", async () => {
       const { connect, asked } = await start();
       const client = connect();
       assert.match(await client.login(username(0), WRONG), /^535 /);
@@ -139,15 +139,15 @@ describe("a relay", () => {
       assert.match(await login(USERNAME, "another secret"), LIMIT);
     });
 
-    it("counts each address by itself", async () => {
+    it("counts each address separately", async () => {
       const { login } = await start();
       for (const i of range(10)) assert.match(await login(username(i), WRONG), /^535 /);
       assert.match(await login(username(50), "a secret"), LIMIT);
       assert.match(await login(username(50), "a secret", "::1"), /^235 /);
     });
 
-    it("counts malformed usernames, empty passwords and what is no UTF-8", async () => {
-      const { connect, login, asked, told, hits } = await start();
+    it("counts malformed usernames, empty passwords and invalid UTF-8", async () => {
+      const { connect, login, asked, linesOf, hits } = await start();
       const notUtf8 = (i: number) => Buffer.from(`\0u${i}\0\xff`, "latin1").toString("base64");
       for (const name of ["user", `${TENANT}@`, "@lookup", "printer@lookup"]) {
         assert.match(await login(name, "a secret"), /^535 /);
@@ -161,15 +161,15 @@ describe("a relay", () => {
       }
       assert.match(await login(username(50), "a secret"), LIMIT);
       assert.equal(asked(), 0);
-      // Beyond the limit no line for each, whoever goes on and on.
+      // Beyond the limit there is not a line for each, however many follow.
       for (const i of range(3)) {
         assert.match(await client.say(`AUTH PLAIN ${notUtf8(3 + i)}`), /^535 .*UTF-8/);
       }
-      assert.equal(told("Login refused").length, 10);
+      assert.equal(linesOf("Login refused").length, 10);
       assert.equal(await hits("AUTH_RATE_LIMIT"), 4);
     });
 
-    it("counts no login that Entra could not check", async () => {
+    it("does not count a login that Entra ID could not check", async () => {
       const { login, asked } = await start();
       cloud.faults.add({ on: "token", times: 15, status: 503 });
       for (const i of range(15)) assert.match(await login(username(i), WRONG), /^454 4\.7\.0 /);
@@ -177,14 +177,14 @@ describe("a relay", () => {
       assert.equal(asked(), 16);
     });
 
-    it("looks at ten of a hundred wrong guesses at once", async () => {
+    it("checks ten of a hundred concurrent wrong guesses", async () => {
       const { login, asked } = await start();
       const replies = await Promise.all(range(100).map((i) => login(username(i), WRONG)));
       assert.deepEqual(codes(replies), { 421: 90, 535: 10 });
       assert.equal(asked(), 10);
     });
 
-    it("lets 300 devices behind one address in at once, one of them with an old password", async () => {
+    it("accepts 300 devices behind one address together, one of them with an old password", async () => {
       const { login, asked } = await start();
       const others = range(300).map((i) => login(username(i), "a secret"));
       const old = login(USERNAME, WRONG);
@@ -193,20 +193,20 @@ describe("a relay", () => {
       assert.equal(asked(), 301);
     });
 
-    it("asks Entra once about a device that tries its old password in a loop", async () => {
-      const { login, asked, told } = await start();
+    it("makes one request to Entra ID for a device that tries its old password in a loop", async () => {
+      const { login, asked, linesOf } = await start();
       const replies = [];
       for (const _ of range(4)) replies.push(await login(USERNAME, WRONG));
       assert.equal(new Set(replies).size, 1);
       assert.match(replies[0]!, /^535 5\.7\.8 Authentication failed: AADSTS7000215: /);
       assert.equal(asked(), 1);
-      const remembered = told("Login refused").map(({ detail }) =>
+      const remembered = linesOf("Login refused").map(({ detail }) =>
         /remembered/.test(String(detail))
       );
       assert.deepEqual(remembered, [false, true, true, true]);
     });
 
-    it("serves 15 first logins beside two devices with old secrets, and one that is no UTF-8", async () => {
+    it("serves 15 first logins next to two devices with old secrets, and one that is not UTF-8", async () => {
       const { connect, asked } = await start();
       const latin1 = Buffer.from("\0user\0\xff", "latin1").toString("base64");
       let stopped = false;
@@ -217,7 +217,7 @@ describe("a relay", () => {
         client.destroy();
         return reply;
       };
-      /** Devices that go on and on. */
+      /** Devices that try again and again. */
       const old = async (name: string) => {
         while (!stopped) refusals.push(await attempt(name, WRONG));
       };
@@ -244,7 +244,7 @@ describe("a relay", () => {
       assert.equal(asked(), 2 + 1 + 15);
     });
 
-    it("looks at ten of a thousand different guesses, and goes on serving who has worked", async () => {
+    it("checks ten of a thousand different guesses, and still serves credentials that have worked", async () => {
       const { login, asked } = await start();
       assert.match(await login(USERNAME, "a secret"), /^235 /);
       const replies: string[] = [];
@@ -258,19 +258,19 @@ describe("a relay", () => {
     });
   });
 
-  it("takes failed logins again when the window is over", async () => {
+  it("checks failed logins again when the window is over", async () => {
     const { login } = await start({ environment: { AUTH_RATE_LIMIT: "2/500ms" } });
     const first = performance.now();
     const replies = await Promise.all(range(3).map((i) => login(username(i), WRONG)));
     assert.deepEqual(codes(replies), { 421: 1, 535: 2 });
-    // Those that are refused meanwhile do not prolong it.
+    // Those refused meanwhile do not prolong it.
     let reply;
     do reply = await login(username(9), "a secret"); while (LIMIT.test(reply));
     assert.match(reply, /^235 /);
     assert(performance.now() - first >= 500);
   });
 
-  it("refuses nobody with AUTH_RATE_LIMIT=off, and remembers refusals all the same", async () => {
+  it("refuses no login with AUTH_RATE_LIMIT=off, and still remembers refusals", async () => {
     const { login, asked } = await start({ environment: { AUTH_RATE_LIMIT: "off" } });
     for (const _ of range(30)) assert.match(await login(USERNAME, WRONG), /^535 /);
     assert.equal(asked(), 1);
@@ -295,11 +295,11 @@ describe("a relay", () => {
     });
   }
 
-  it("keeps nobody waiting for a turn when it stops, with its client or without", async () => {
+  it("ends all waits for a turn when it stops, with or without their clients", async () => {
     const release = Promise.withResolvers<void>();
     holding = release.promise;
     const { relay, connect } = await start({ environment: { AUTH_RATE_LIMIT: "1/1m" } });
-    /** The answer to NOOP leaves with the login that came in one segment with it under way. */
+    /** The reply to NOOP shows that the login in the same segment is in progress. */
     const logIn = async (number: number) => {
       const client = connect();
       await client.reply();
@@ -334,14 +334,14 @@ describe("a relay", () => {
       return client.say("From: a@example.com\r\nSubject: x\r\n\r\nText\r\n.");
     };
 
-    it("sends so many messages of an account, then answers MAIL with 451 4.7.0", async () => {
-      const { connect, told, hits } = await start(LIMITED);
+    it("sends the allowed messages of an account, then replies 451 4.7.0 to MAIL", async () => {
+      const { connect, linesOf, hits } = await start(LIMITED);
       const client = connect();
       await client.login(USERNAME, "a secret");
       for (const _ of range(3)) assert.match(await send(client), /^250 2\.0\.0 /);
       assert.match(await send(client), TOO_MANY);
       assert.match(await send(client, ""), TOO_MANY);
-      // All sessions of the account are one; another account is another.
+      // All sessions of the account count together; another account counts separately.
       const again = connect();
       await again.login(USERNAME.toUpperCase(), "another secret");
       assert.match(await send(again), TOO_MANY);
@@ -350,17 +350,17 @@ describe("a relay", () => {
       assert.match(await send(other), /^250 /);
       assert.equal(cloud.inbox.list().length, 4);
       const message = "Message deferred: too many messages from this account";
-      assert.equal(told(message).length, 1);
-      assert.equal(told(message, "DEBUG").length, 2);
-      assert.deepEqual([told(message)[0]!["app"], told(message)[0]!["setting"]], [
+      assert.equal(linesOf(message).length, 1);
+      assert.equal(linesOf(message, "DEBUG").length, 2);
+      assert.deepEqual([linesOf(message)[0]!["app"], linesOf(message)[0]!["setting"]], [
         CLIENT,
         "MESSAGE_RATE_LIMIT",
       ]);
       assert.equal(await hits("MESSAGE_RATE_LIMIT"), 3);
     });
 
-    it("sends no more than so many of a burst whose MAIL was accepted before", async () => {
-      const { connect, told } = await start(LIMITED);
+    it("sends no more than the limit of a burst whose MAIL was accepted before", async () => {
+      const { connect, linesOf } = await start(LIMITED);
       const burst = await Promise.all(
         range(10).map(async () => {
           const client = connect();
@@ -377,7 +377,7 @@ describe("a relay", () => {
       assert.deepEqual(codes(replies), { 250: 3, 451: 7 });
       for (const reply of replies) if (!reply.startsWith("250")) assert.match(reply, TOO_MANY);
       assert.equal(cloud.inbox.list().length, 3);
-      const deferred = told("Message deferred");
+      const deferred = linesOf("Message deferred");
       assert.deepEqual(deferred.map(({ code }) => code), Array(7).fill("MESSAGE_RATE_LIMIT"));
     });
 
@@ -401,7 +401,7 @@ describe("a relay", () => {
       assert.equal(replies.filter((reply) => TOO_MANY.test(reply)).length, 2);
     });
 
-    it("counts what was sent or may have been, not what Graph has surely refused", async () => {
+    it("counts what was or may have been sent, not what Graph has certainly refused", async () => {
       const { connect } = await start(LIMITED);
       const client = connect();
       await client.login(USERNAME, "a secret");

@@ -1,4 +1,4 @@
-/** The account of trusted networks: what binds it has to be there at the login and at each message. */
+/** The account of trusted networks: it must be bound at the login and at each message. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type {
@@ -42,20 +42,20 @@ function isUnbound(result: LoginResult | Account | LoginFailure): void {
 }
 
 describe("the account of trusted networks", () => {
-  it("is any that logs in, where ALLOWED_SENDERS binds it", () => {
+  it("may be any that logs in, if ALLOWED_SENDERS binds it", () => {
     for (const account of [APP, ofEntry(), ofEntry("a@x.test")]) {
       assert.deepEqual(asTrusted(login(account), true), login(account));
       assert.equal(boundAccount(account, true), account);
     }
   });
 
-  it("has to have from_email otherwise", () => {
+  it("must have from_email otherwise", () => {
     const bound = ofEntry("a@x.test");
     assert.deepEqual(asTrusted(login(bound), false), login(bound));
     for (const account of [ofEntry(), APP]) isUnbound(asTrusted(login(account), false));
   });
 
-  it("sends no more, once its entry has no from_email any more", () => {
+  it("stops sending once its entry no longer has from_email", () => {
     const bound = ofEntry("a@x.test");
     assert.equal(boundAccount(bound, false), bound);
     isUnbound(boundAccount(ofEntry(), false));
@@ -76,7 +76,7 @@ describe("the account of trusted networks", () => {
     ],
   ];
   for (const [type, given, expected] of replies) {
-    it(`answers MAIL with ${expected.slice(0, 9)} where AUTH would get ${given.slice(0, 9)}`, () => {
+    it(`gives ${expected.slice(0, 9)} to MAIL when AUTH would get ${given.slice(0, 9)}`, () => {
       const [code, enhanced, ...words] = given.split(" ");
       const answer = reply(Number(code), enhanced!, words.join(" "));
       const result = asTrusted({ type, reply: answer, detail: "because", code: "X" }, true);

@@ -15,7 +15,7 @@ import { HttpClient } from "../../src/http/client.ts";
 const MAIN = fileURLToPath(
   new URL("../../node_modules/azurite/dist/src/table/main.js", import.meta.url),
 );
-/** Loaded before it: tells the port that a port 0 has become, which it does not tell itself. */
+/** Loaded before it: tells the port that a port 0 has become, which it does not print itself. */
 const TELL_PORT = `
   const { Server } = require("node:net");
   const { listen } = Server.prototype;
@@ -26,7 +26,7 @@ const TELL_PORT = `
 `;
 
 export const ACCOUNT = "devstoreaccount1";
-/** The emulator's, which everybody knows. */
+/** The emulator's well-known one. */
 export const ACCOUNT_KEY =
   "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
 export const CONNECTION_STRING = `AccountName=${ACCOUNT};AccountKey=${ACCOUNT_KEY}`;
@@ -42,7 +42,7 @@ export interface Azurite {
   readonly port: number;
   /** Of a table. */
   url(table: string): string;
-  /** Everything is gone with it: it keeps its tables in memory. */
+  /** Ends it with all its data: it keeps its tables in memory. */
   stop(): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** The imitated Entra ID, Graph and inbox, served on the loopback. */
+/** The simulated Entra ID, Graph and inbox, served on the loopback. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { getRequestListener } from "@hono/node-server";
@@ -23,7 +23,7 @@ export interface CloudServer {
   readonly entra: SandboxEntra;
   readonly graph: SandboxGraph;
   readonly inbox: Inbox;
-  /** What the services are to do wrong. */
+  /** Faults of the services. */
   readonly faults: Faults;
   /** Every HTTP request so far, whatever it asked for: `POST /path`. */
   readonly seen: readonly string[];

@@ -8,9 +8,9 @@ interface Alarm {
 }
 
 export class FakeClock implements Clock {
-  /** What `random` says. */
+  /** The result of `random`. */
   chance = 0.5;
-  /** Whether a sleep takes until somebody moves the clock; else it is over at once. */
+  /** Whether a sleep lasts until the test moves the clock; otherwise it ends immediately. */
   patient = false;
   /** Every sleep so far, in milliseconds. */
   readonly sleeps: number[] = [];
@@ -61,7 +61,7 @@ export class FakeClock implements Clock {
     this.#now += time;
   }
 
-  /** Lets so many milliseconds pass, and rings what is due in between in order. */
+  /** Lets so many milliseconds pass, and rings the alarms due in between, in order. */
   pass(time: number): void {
     const end = this.#now + time;
     for (;;) {

@@ -8,7 +8,7 @@ export interface LayerOptions {
   readonly host?: string;
   /** TLS from the first octet (RFC 8314). */
   readonly implicitTls?: boolean;
-  /** Who logs in, if a test does not say. */
+  /** The default username. */
   readonly username: string;
   readonly password: string;
   /** Has each client destroyed after the test. */
@@ -20,7 +20,7 @@ export interface Layers {
   connect(tls?: boolean): SmtpClient;
   /** … that has read the greeting. */
   greeted(): Promise<SmtpClient>;
-  /** … that has said EHLO. */
+  /** … that has sent EHLO. */
   ehlo(): Promise<SmtpClient>;
   /** … that has logged in. */
   authed(username?: string, password?: string): Promise<SmtpClient>;

@@ -1,4 +1,4 @@
-/** PKCS#12 as Key Vault hands them out, made here: RSA and EC keys, old and new encryption. */
+/** PKCS#12 as Key Vault returns them, made here: RSA and EC keys, old and new encryption. */
 import { Buffer } from "node:buffer";
 import { createPrivateKey } from "node:crypto";
 import forge from "node-forge";
@@ -22,7 +22,7 @@ export interface Pkcs12Wishes {
   readonly password?: string;
 }
 
-/** Without a MAC, which the relay does not ask for: the password is known to everybody. */
+/** Without a MAC, which the relay does not ask for: the password is public. */
 export function makePkcs12(wishes: Pkcs12Wishes): Buffer {
   const { certificates, privateKey, encryption = "3des", password = "" } = wishes;
   /** AlgorithmIdentifier and encrypted octets of anything: the structure of a PKCS#8 has both. */

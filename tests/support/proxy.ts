@@ -8,7 +8,7 @@ export interface ProxyServer {
   readonly port: number;
   /** The heads of all requests so far. */
   readonly requests: readonly string[];
-  /** Octets that clients have sent behind the heads, of all connections. */
+  /** Octets that clients have sent after the heads, of all connections. */
   readonly tunnelled: () => string;
   /** Cuts every connection. */
   cut(): void;
@@ -22,7 +22,7 @@ export interface ProxyOptions {
   readonly credentials?: string;
   /** Does something else with a request than to connect. @returns whether it did */
   readonly instead?: (socket: Socket, head: string) => boolean;
-  /** The answer to a CONNECT that worked, in these pieces. */
+  /** The response to a successful CONNECT, in these pieces. */
   readonly established?: readonly string[];
 }
 
@@ -42,7 +42,7 @@ export async function startProxy(options: ProxyOptions): Promise<ProxyServer> {
       head += Buffer.from(octets).toString("latin1");
       if (!head.includes("\r\n\r\n")) return;
       client.off("data", read);
-      // What comes next waits for whoever reads it.
+      // Later octets wait until they are read.
       client.pause();
       requests.push(head);
       serve(client, head);

@@ -2,7 +2,7 @@
 import { Buffer } from "node:buffer";
 import { type AddressInfo, createServer, type Socket } from "node:net";
 
-/** One connection, and what has come in on it. */
+/** One connection, and the octets received on it. */
 export class RawConnection {
   readonly socket: Socket;
   #received: Buffer = Buffer.alloc(0);
@@ -46,7 +46,7 @@ export class RawConnection {
     return this.requests[count - 1]!;
   }
 
-  /** Waits until `condition` holds, which is asked again whenever something happens. */
+  /** Waits until `condition` holds; checked at every event of the connection. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) {
       if (this.#ended) throw new Error("the connection ended before");
@@ -121,7 +121,7 @@ export async function startRawServer(
   };
 }
 
-/** A port of the loopback on which nobody listens. */
+/** A loopback port on which no server listens. */
 export async function closedPort(): Promise<number> {
   const server = await startRawServer();
   await server.close();

@@ -39,7 +39,7 @@ export interface TestRelay extends Layers {
   /** What it logs, from DEBUG on. */
   readonly lines: readonly Line[];
   /** Those whose message begins so. */
-  told(message: string): readonly Line[];
+  linesOf(message: string): readonly Line[];
   stop(): Promise<void>;
 }
 
@@ -102,7 +102,7 @@ export class TestRelays {
       url,
       port,
       lines,
-      told: (message) => lines.filter((line) => line.message.startsWith(message)),
+      linesOf: (message) => lines.filter((line) => line.message.startsWith(message)),
       stop,
       ...layers(port, {
         username: USERNAME,

@@ -11,7 +11,7 @@ export interface ManagerOptions {
   /** A path, or `@name` for an abstract socket. */
   readonly notify: string;
   readonly sockets?: readonly (readonly [name: string, kind: SocketKind, address: string])[];
-  /** Whom the sockets are for, in place of the program. */
+  /** The process that the sockets are for, instead of the program. */
   readonly listen_pid?: string;
   readonly environment: Readonly<Record<string, string>>;
 }
@@ -60,11 +60,11 @@ export class Managed {
     });
   }
 
-  /** All that came from the program itself: nobody else may speak (NotifyAccess=main). */
+  /** All that came from the program itself: no other process may notify (NotifyAccess=main). */
   get notifications(): readonly Notification[] {
     const pid = this.#lines.find((line) => line.pid !== undefined)?.pid;
     return this.#lines.filter((line) => line.text !== undefined).map(({ at, text, sender }) => {
-      assert.equal(sender, pid, "told by another process");
+      assert.equal(sender, pid, "sent by another process");
       return { at, text: text! };
     });
   }
@@ -81,12 +81,12 @@ export class Managed {
   }
 
   /** Waits for a notification. @param after the number of those that do not count */
-  async told(pattern: RegExp, after = 0): Promise<Notification> {
+  async notification(pattern: RegExp, after = 0): Promise<Notification> {
     await this.#until(() => this.notifications.slice(after).some(({ text }) => pattern.test(text)));
     const found = this.notifications.slice(after).find(({ text }) => pattern.test(text));
     assert.ok(
       found,
-      `${pattern} was not told: ${JSON.stringify(this.notifications)}\n${this.stderr}`,
+      `${pattern} was not sent: ${JSON.stringify(this.notifications)}\n${this.stderr}`,
     );
     return found;
   }

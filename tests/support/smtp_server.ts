@@ -148,7 +148,7 @@ export interface ServerParts {
   readonly runtime?: Runtime;
   readonly session?: Partial<SessionOptions> | undefined;
   readonly timeouts?: Partial<Timeouts> | undefined;
-  /** Left out where there is no TLS. */
+  /** Left out without TLS. */
   readonly certificate?: Certificate | undefined;
   readonly clock?: Clock | undefined;
   readonly limiter?: ConnectionLimiter | undefined;

@@ -1,9 +1,9 @@
-/** Tokens that clients bring: made up, or from the imitated Entra ID. */
+/** Clients' tokens: made up, or from the simulated Entra ID. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { CLIENT, TENANT } from "./logins.ts";
 
-/** A JWT with these claims, which nobody has signed; undefined ones are left out. */
+/** An unsigned JWT with these claims; undefined ones are left out. */
 export function jwt(claims: Readonly<Record<string, unknown>>, signature = "c2lnbmVk"): string {
   const header = { typ: "JWT", alg: "RS256", nonce: "n", kid: "k" };
   const encoded = [header, claims].map((part) => {

@@ -1,5 +1,5 @@
 /**
- * An imitated Azure Key Vault on the loopback, strict: the challenge before the token, the token's
+ * A simulated Azure Key Vault on the loopback, strict: the challenge before the token, the token's
  * audience, the API version, the real error bodies.
  * https://learn.microsoft.com/rest/api/keyvault/secrets/get-secret/get-secret
  */
@@ -13,14 +13,14 @@ import { makePkcs12, type Pkcs12Wishes } from "./pkcs12.ts";
 
 export const VAULT_TENANT = "33333333-3333-3333-3333-333333333333";
 export const VAULT_CLIENT = "44444444-4444-4444-4444-444444444444";
-/** With nothing that a log could escape: found wherever it were printed. */
+/** Needs no escaping, so that it is found wherever it is printed. */
 export const VAULT_SECRET = "Vault-secret-that-must-not-show";
 
 const RESOURCE = "https://vault.azure.net";
 const PKCS12 = "application/x-pkcs12";
 const PEM = "application/x-pem-file";
 
-/** What the vault is to answer in place of what it has. */
+/** A response of the vault instead of its content. */
 export type VaultFault =
   | "forbidden by role"
   | "forbidden by policy"

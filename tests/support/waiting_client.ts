@@ -4,7 +4,7 @@ import type { WaitingClient } from "../../src/delivery/delivery.ts";
 export class WaitingTestClient implements WaitingClient {
   readonly left: Promise<void>;
   readonly replied: Promise<boolean>;
-  /** What the delivery has said of its wait. */
+  /** The delivery's reports about its wait. */
   readonly waits: boolean[] = [];
   readonly #controller = new AbortController();
   readonly #leave: () => void;
@@ -36,7 +36,7 @@ export class WaitingTestClient implements WaitingClient {
     if (reached !== undefined) this.#reply(reached);
   }
 
-  /** It was there to read the reply. */
+  /** It has received the reply. */
   read(): void {
     this.#reply(true);
   }

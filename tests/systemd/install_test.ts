@@ -1,4 +1,4 @@
-// install-service on an imitated machine: what it writes, starts and leaves alone. On a real one it
+// install-service on a simulated machine: what it writes, starts and does not touch. On a real one it
 // runs in tests/deploy/systemd_real.sh.
 
 import assert from "node:assert/strict";
@@ -16,7 +16,7 @@ const CERTIFICATE = {
 };
 const OPTIONS: InstallOptions = { executable: "/root/relay", socketActivation: false, start: true };
 
-/** A machine whose systemd starts what it is told to. */
+/** A machine whose systemd starts services as requested. */
 class Imitated implements Machine {
   readonly files = new Map<string, string>([["/root/relay", "version 2"]]);
   readonly modes = new Map<string, number>();
@@ -65,7 +65,7 @@ class Imitated implements Machine {
     }
     return { ok: true, output: "" };
   }
-  /** What has been asked of systemd since the last time. */
+  /** Calls to systemd since the last time. */
   asked() {
     return this.calls.splice(0);
   }
@@ -87,7 +87,7 @@ describe("install-service", () => {
       assert.equal(machine.files.get(`/etc/systemd/system/${name}`), text);
     }
     assert.ok(!machine.files.has(SOCKET));
-    // Nothing in it is set: it only shows how.
+    // Nothing in it is set: it is an example.
     assert.match(machine.files.get(ENVIRONMENT)!, /^(?:#.*\n)+$/);
     assert.deepEqual(machine.asked(), ["daemon-reload", `enable ${service}`, `restart ${service}`]);
     assert.equal(lines.at(-1), `${service} started: Listening on [::]:8025`);
@@ -103,7 +103,7 @@ describe("install-service", () => {
     assert.match(again.lines.at(-1)!, / runs on: /);
     assert.equal(machine.files.get(ENVIRONMENT), "LOG_LEVEL=INFO\n", "settings are the owner's");
 
-    // Somebody has put a new version there by hand.
+    // A new version was copied there by hand.
     machine.replaced = true;
     install({ ...OPTIONS, executable: INSTALLED }, machine);
     assert.ok(machine.asked().includes(`restart ${service}`));
@@ -115,7 +115,7 @@ describe("install-service", () => {
     assert.ok(machine.asked().includes(`restart ${service}`));
   });
 
-  it("keeps what somebody has made of a unit", () => {
+  it("keeps a unit that was edited", () => {
     const machine = new Imitated({ ...CERTIFICATE, [UNIT]: "mine" });
     const { lines } = install(OPTIONS, machine);
     assert.equal(machine.files.get(UNIT), SERVICE.text);
@@ -146,7 +146,7 @@ describe("install-service", () => {
     }
   });
 
-  it("has the sockets opened before the service, which it stops for that", () => {
+  it("opens the sockets before the service, which it stops for that", () => {
     const machine = new Imitated(CERTIFICATE);
     machine.active.add(service);
     install({ ...OPTIONS, socketActivation: true }, machine);
@@ -172,7 +172,7 @@ describe("install-service", () => {
     assert.equal(lines.at(-1), `to start: systemctl start ${service}`);
   });
 
-  it("says what failed, and what the relay has said of it", () => {
+  it("reports what failed, with the relay's own message", () => {
     for (const call of ["daemon-reload", `restart ${service}`]) {
       const machine = new Imitated(CERTIFICATE);
       machine.fails = call;

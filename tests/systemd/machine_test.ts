@@ -34,7 +34,7 @@ describe("the machine", () => {
     assert.deepEqual(readdirSync(folder).sort(), ["program", "unit"]);
   });
 
-  it("leaves the file and nothing else where it cannot be replaced", () => {
+  it("leaves the file and nothing else when it cannot be replaced", () => {
     const path = join(folder, "program");
     writeFileSync(path, "before");
     assert.throws(() => machine.copy(join(folder, "missing"), path, 0o755), { code: "ENOENT" });

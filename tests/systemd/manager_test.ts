@@ -1,4 +1,4 @@
-// sd_notify(3): what is told, in which order, and what becomes of trouble.
+// sd_notify(3): what is sent, in which order, and what happens on errors.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -15,10 +15,10 @@ const STATE: RelayState = {
   ambiguous: 0,
 };
 
-/** A service manager as it is told of things. */
-class Told implements Messenger {
+/** Records what the service manager is sent. */
+class RecordingMessenger implements Messenger {
   readonly texts: string[] = [];
-  /** What the next datagrams come to; then 0. */
+  /** The errno of the next datagrams; then 0. */
   readonly errnos: number[] = [];
   #waiting: (() => void)[] = [];
 
@@ -38,28 +38,28 @@ class Told implements Messenger {
 }
 
 async function managed(variables: Record<string, string> = {}, canAccept = () => true) {
-  const told = new Told();
+  const messenger = new RecordingMessenger();
   const environment: Record<string, string | undefined> = {
     NOTIFY_SOCKET: "/run/notify",
     ...variables,
   };
-  const load = () => Promise.resolve(told);
+  const load = () => Promise.resolve(messenger);
   const manager = await ServiceManager.of(environment, PID, load, canAccept);
   assert.deepEqual(environment, {}, "no child speaks in our name");
   const warnings: unknown[] = [];
   manager.logTo((message, fields) => warnings.push([message, fields]));
-  return { told, manager, warnings };
+  return { messenger, manager, warnings };
 }
 
 describe("the service manager", () => {
-  it("hears that the relay is ready, reloads, stops and ends", async () => {
-    const { told, manager } = await managed();
+  it("is notified that the relay is ready, reloads, stops and ends", async () => {
+    const { messenger, manager } = await managed();
     manager.ready(() => STATE);
     await manager.reloading(() => Promise.resolve());
     manager.stopping();
     manager.ended();
     const status = `STATUS=${statusLine(STATE)}`;
-    assert.deepEqual(told.texts, [
+    assert.deepEqual(messenger.texts, [
       `READY=1\n${status}`,
       "RELOADING=1\nMONOTONIC_USEC=1234567\nSTATUS=Reloading",
       `READY=1\n${status}`,
@@ -69,10 +69,10 @@ describe("the service manager", () => {
     ]);
   });
 
-  it("hears of no reload before the relay is ready, nor of READY while it stops", async () => {
-    const { told, manager } = await managed();
+  it("gets no reload before the relay is ready, nor READY while it stops", async () => {
+    const { messenger, manager } = await managed();
     await manager.reloading(() => Promise.resolve());
-    assert.equal(told.texts.length, 0);
+    assert.equal(messenger.texts.length, 0);
     manager.ready(() => STATE);
     const { promise, resolve } = Promise.withResolvers<void>();
     const reload = manager.reloading(() => promise);
@@ -80,21 +80,21 @@ describe("the service manager", () => {
     resolve();
     await reload;
     manager.ended();
-    assert.equal(told.texts.filter((text) => text.startsWith("READY=1")).length, 1);
+    assert.equal(messenger.texts.filter((text) => text.startsWith("READY=1")).length, 1);
   });
 
-  it("hears READY once after reloads that overlap, also when one fails", async () => {
-    const { told, manager } = await managed();
+  it("gets READY once after overlapping reloads, also when one fails", async () => {
+    const { messenger, manager } = await managed();
     manager.ready(() => STATE);
     const first = Promise.withResolvers<void>();
     const second = Promise.withResolvers<void>();
     const both = [manager.reloading(() => first.promise), manager.reloading(() => second.promise)];
     first.resolve();
     await both[0];
-    assert.doesNotMatch(told.texts.at(-1)!, /READY/);
+    assert.doesNotMatch(messenger.texts.at(-1)!, /READY/);
     second.reject(new Error("no"));
     await assert.rejects(both[1]!, /no/);
-    assert.match(told.texts.at(-1)!, /^READY=1\n/);
+    assert.match(messenger.texts.at(-1)!, /^READY=1\n/);
     manager.ended();
   });
 
@@ -115,15 +115,18 @@ describe("the service manager", () => {
     assert.ok(delays.includes(15_000), delays.join());
   });
 
-  it("hears a heartbeat, if WATCHDOG_USEC is meant for this process", async () => {
-    const { told, manager } = await managed({ WATCHDOG_USEC: "20000", WATCHDOG_PID: String(PID) });
-    const beats = () => told.texts.filter((text) => text === "WATCHDOG=1").length;
+  it("gets a heartbeat if WATCHDOG_USEC is meant for this process", async () => {
+    const { messenger, manager } = await managed({
+      WATCHDOG_USEC: "20000",
+      WATCHDOG_PID: String(PID),
+    });
+    const beats = () => messenger.texts.filter((text) => text === "WATCHDOG=1").length;
     assert.equal(beats(), 0, "none before it is ready");
     manager.ready(() => STATE);
-    await told.until(() => beats() >= 3);
+    await messenger.until(() => beats() >= 3);
     manager.stopping();
     const before = beats();
-    await told.until(() => beats() > before);
+    await messenger.until(() => beats() > before);
     manager.ended();
     for (
       const variables of [{ WATCHDOG_USEC: "20000", WATCHDOG_PID: "1" }, { WATCHDOG_USEC: "0" }]
@@ -131,36 +134,36 @@ describe("the service manager", () => {
       const other = await managed(variables);
       other.manager.ready(() => STATE);
       other.manager.ended();
-      assert.ok(!other.told.texts.includes("WATCHDOG=1"));
+      assert.ok(!other.messenger.texts.includes("WATCHDOG=1"));
     }
   });
 
-  it("hears no heartbeat while no connection could be accepted", async () => {
+  it("gets no heartbeat while no connection could be accepted", async () => {
     let accepts = false;
     let asked = 0;
-    const { told, manager } = await managed({ WATCHDOG_USEC: "2000" }, () => {
+    const { messenger, manager } = await managed({ WATCHDOG_USEC: "2000" }, () => {
       asked++;
       if (asked === 5) {
-        assert.ok(!told.texts.includes("WATCHDOG=1"));
+        assert.ok(!messenger.texts.includes("WATCHDOG=1"));
         accepts = true;
       }
       return accepts;
     });
     manager.ready(() => STATE);
-    await told.until(() => told.texts.includes("WATCHDOG=1"));
+    await messenger.until(() => messenger.texts.includes("WATCHDOG=1"));
     assert.ok(asked >= 5);
     manager.ended();
   });
 
-  it("is told again, in order, when its queue is full", async () => {
-    const { told, manager, warnings } = await managed();
+  it("is notified again, in order, when its queue is full", async () => {
+    const { messenger, manager, warnings } = await managed();
     const EAGAIN = 11;
-    told.errnos.push(EAGAIN, EAGAIN);
+    messenger.errnos.push(EAGAIN, EAGAIN);
     manager.ready(() => STATE);
     await manager.reloading(() => Promise.resolve());
-    assert.equal(told.texts.length, 0);
-    await told.until(() => told.texts.length === 3);
-    assert.deepEqual(told.texts.map((text) => text.split("\n")[0]), [
+    assert.equal(messenger.texts.length, 0);
+    await messenger.until(() => messenger.texts.length === 3);
+    assert.deepEqual(messenger.texts.map((text) => text.split("\n")[0]), [
       "READY=1",
       "RELOADING=1",
       "READY=1",
@@ -169,9 +172,9 @@ describe("the service manager", () => {
     manager.ended();
   });
 
-  it("is no reason to fail when it cannot be told: one warning, until it works again", async () => {
-    const { told, manager, warnings } = await managed();
-    told.errnos.push(111, 111, 0, 2);
+  it("may be unreachable: one warning, until it works again", async () => {
+    const { messenger, manager, warnings } = await managed();
+    messenger.errnos.push(111, 111, 0, 2);
     manager.ready(() => STATE);
     for (let i = 0; i < 2; i++) await manager.reloading(() => Promise.resolve());
     manager.ended();
@@ -190,13 +193,13 @@ describe("the service manager", () => {
     assert.deepEqual(warned, ["no libc"]);
   });
 
-  it("gets a status of one line, whatever an error says", async () => {
-    const { told, manager } = await managed();
+  it("gets a status of one line, whatever an error contains", async () => {
+    const { messenger, manager } = await managed();
     manager.ended("first\nREADY=1\r\nlast");
-    assert.deepEqual(told.texts, ["STATUS=first READY=1 last"]);
+    assert.deepEqual(messenger.texts, ["STATUS=first READY=1 last"]);
   });
 
-  it("is left alone where there is none", async () => {
+  it("is not notified if there is none", async () => {
     const manager = await ServiceManager.of({}, PID, () => {
       throw new Error("nothing is loaded");
     });
@@ -208,7 +211,7 @@ describe("the service manager", () => {
 });
 
 describe("the status line", () => {
-  it("says where it listens and what it has done, for a person", () => {
+  it("shows people where the relay listens and what it has done", () => {
     assert.equal(
       statusLine(STATE),
       "Listening on [::]:25, [::]:465; 1 connection open; since the start 12 messages sent, " +

@@ -43,7 +43,7 @@ describe("a unit", () => {
     assert.equal(readUnit(NAME, machine({})), undefined);
   });
 
-  it("has the drop-ins of its own name, its prefixes and its type, in the order of their names", () => {
+  it("has the drop-ins of its name, its prefixes and its type, in the order of their names", () => {
     const unit = readUnit(
       NAME,
       machine({
@@ -51,7 +51,7 @@ describe("a unit", () => {
         [`${ETC}/${NAME}.d/90-last.conf`]: section("Environment=A=3"),
         [`/run/systemd/system/${NAME}.d/50-run.conf`]: section("Environment=A=2"),
         [`${ETC}/smtp-.service.d/10-prefix.conf`]: section("Environment=A=1"),
-        // Hidden by the one of the same name that is the unit's own.
+        // Hidden by the unit's own one of the same name.
         [`${ETC}/service.d/90-last.conf`]: section("Environment=A=9"),
         [`${ETC}/${NAME}.d/readme.txt`]: section("Environment=A=8"),
       }),
@@ -64,7 +64,7 @@ describe("a unit", () => {
     assert.deepEqual(unit.all("Service", "Environment"), ["A=0", "A=1", "A=2", "A=3"]);
   });
 
-  it("may be a file anywhere, with its drop-ins beside it", () => {
+  it("may be a file anywhere, with its drop-ins next to it", () => {
     const unit = readUnit(
       "/tmp/x/relay.service",
       machine({
@@ -75,7 +75,7 @@ describe("a unit", () => {
     assert.deepEqual([unit.name, unit.last("Service", "User")], ["relay.service", "b"]);
   });
 
-  it("takes values back by an empty one, goes on behind a backslash, and passes comments over", () => {
+  it("unsets values by an empty one, continues after a backslash, and ignores comments", () => {
     const unit = readUnit(
       NAME,
       machine({
@@ -92,7 +92,7 @@ describe("a unit", () => {
     assert.deepEqual(unit.all("Service", "Environment"), ["C=1    D=1"]);
   });
 
-  it("is enabled where another one wants it", () => {
+  it("is enabled if another one wants it", () => {
     const there = machine({ [`${ETC}/sockets.target.wants/a.socket`]: "" });
     assert.equal(isEnabled("a.socket", there), true);
     assert.equal(isEnabled("b.socket", there), false);
@@ -131,7 +131,7 @@ describe("the environment of a service", () => {
     ]);
   });
 
-  it("is read from a file as systemd reads it: quotes, comments, lines that go on", () => {
+  it("is read from a file as systemd reads it: quotes, comments, continued lines", () => {
     const text = [
       "# a comment = none",
       "A=plain value  ",
@@ -165,7 +165,7 @@ describe("the environment of a service", () => {
 });
 
 describe("the credentials of a service", () => {
-  it("are files, or what stands in for them, by the names that the settings know", () => {
+  it("are files, or their placeholders, by the names of the settings", () => {
     const { credentials } = serviceIn({
       [`${ETC}/${NAME}`]: section(
         "LoadCredential=HTTP_PASSWORD:/etc/relay/password",
@@ -185,7 +185,7 @@ describe("the credentials of a service", () => {
       HTTP_PASSWORD: { type: "file", path: "/etc/relay/password" },
       stored: { type: "file", path: "/run/credstore/stored" },
       absent: { type: "missing", path: "/etc/relay/absent" },
-      // The stand-in is there so that the service starts; what is missing is the file.
+      // The placeholder exists so that the service starts; the file is missing.
       "cert.pem": { type: "file", path: "/etc/relay/cert.pem" },
       default: { type: "text", text: "a text" },
       sealed: { type: "sealed", path: "/etc/relay/sealed" },

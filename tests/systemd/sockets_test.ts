@@ -1,4 +1,4 @@
-// sd_listen_fds(3): which sockets are ours, and what each is for.
+// sd_listen_fds(3): which sockets are the relay's, and what each is for.
 
 import assert from "node:assert/strict";
 import process from "node:process";
@@ -10,7 +10,7 @@ import { handedOver } from "../support/handed_over.ts";
 const PID = 4711;
 const listening: SocketFacts = { type: "listening", hostname: "::", port: 25 };
 
-/** Takes sockets over on a system where all of them are what the facts say. */
+/** Receives sockets on a system where all of them are as given. */
 async function take(
   variables: Record<string, string>,
   facts: Record<number, SocketFacts> = {},
@@ -32,7 +32,7 @@ async function take(
 const FOR_US = { LISTEN_PID: String(PID) };
 const NONE = { smtp: [], smtps: [], http: [] };
 
-describe("sockets that are handed over", () => {
+describe("passed sockets", () => {
   it("are sorted by their names, several of one name too", async () => {
     const { byName, kept } = await take({
       ...FOR_US,
@@ -43,7 +43,7 @@ describe("sockets that are handed over", () => {
     assert.deepEqual(kept, [3, 4, 5, 6, 7], "no child inherits them");
   });
 
-  it("are for SMTP when they have no name, or the one that systemd makes up", async () => {
+  it("are for SMTP when they have no name, or systemd's default one", async () => {
     for (const names of [undefined, "", "unknown:unknown", "relay.socket:relay.socket", ":smtp"]) {
       const { byName } = await take({
         ...FOR_US,
@@ -54,7 +54,7 @@ describe("sockets that are handed over", () => {
     }
   });
 
-  it("are left alone when they are for another process", async () => {
+  it("are ignored when they are for another process", async () => {
     for (const variables of [{ LISTEN_PID: "1" }, {}, { LISTEN_PID: `${PID}0` }]) {
       const { byName } = await take({ ...variables, LISTEN_FDS: "2", LISTEN_FDNAMES: "x:y" });
       assert.deepEqual(byName, NONE);
@@ -79,7 +79,7 @@ describe("sockets that are handed over", () => {
     assert.match(problems[2]!, /socket 6 .*\(smtps\) is not open/);
   });
 
-  it("cannot be a number of sockets that is none", async () => {
+  it("are refused when their number is malformed", async () => {
     for (const count of ["x", "-1", "3.5", "4294967296", "1025", ""]) {
       const { problems } = await take({ ...FOR_US, LISTEN_FDS: count });
       assert.match(problems.join(), /LISTEN_FDS ".*" must be a number/, count);

@@ -6,7 +6,7 @@ export function throttleKey(client: string, mailbox: string): string {
   return `${client}/${mailbox}`.toLowerCase();
 }
 
-/** Counts the requests of each key; a key without requests takes no memory. */
+/** Counts the requests of each key; keys without requests need no memory. */
 export class Throttle {
   readonly #limit: number;
   readonly #taken = new Map<string, number>();

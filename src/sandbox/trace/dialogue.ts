@@ -1,10 +1,10 @@
-// The dialogue of one SMTP connection, for people to read: what came before its first message, and
-// its latest transaction. Bounded, whatever the client does.
+// The dialogue of one SMTP connection, for people to read: everything before its first message, and
+// its latest transaction. Its size is bounded.
 
 import type { SessionObserver } from "../../smtp/observer.ts";
 
 export interface DialogueLine {
-  /** `note` is neither's: something that happened, or how many lines are left out here. */
+  /** `note`: an event, or the number of lines that are left out here. */
   readonly by: "client" | "server" | "note";
   readonly text: string;
 }
@@ -15,7 +15,7 @@ const MAX_LINE = 400;
 const MAX_FIRST = 60;
 const MAX_LAST = 30;
 
-/** Lines of which those in the middle are left out when they are too many. */
+/** Keeps the first and the last lines, if they are too many. */
 class Lines {
   readonly #first: DialogueLine[] = [];
   readonly #last: DialogueLine[] = [];
@@ -60,7 +60,7 @@ export class Dialogue implements SessionObserver {
     this.#current.add({ by: "note", text: `(${cut(text)})` });
   }
 
-  /** The dialogue up to now as one that grows on, until the next transaction begins. */
+  /** The dialogue so far, which grows until the next transaction begins. */
   excerpt(): () => DialogueLine[] {
     const opening = this.#opening;
     const current = this.#current;

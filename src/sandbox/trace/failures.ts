@@ -1,9 +1,8 @@
-// What the relay has refused or put off: failed logins, and messages that are in no inbox. In memory
-// only, the newest so many.
+// The newest logins and messages that the relay has refused or deferred, in memory.
 
 import type { Trace } from "./trace.ts";
 
-/** A failure as the list shows it, in exactly the words of `GET /api/failures`. */
+/** A failure in the list, with the fields of `GET /api/failures`. */
 export interface FailureSummary {
   /** Short, URL-safe, unique. */
   readonly id: string;
@@ -14,7 +13,7 @@ export interface FailureSummary {
   readonly client: string;
   /** The reply as it was sent, without line ends. */
   readonly reply: string;
-  /** `login`: what of the username may be shown; left out where there was none to read. */
+  /** `login`: the username or a part of it; left out if there was none. */
   readonly username?: string;
   readonly mechanism?: string;
   /** `message`: the reverse-path, "" for the null one. */
@@ -34,7 +33,7 @@ export type FailureEvent =
 
 /** Failures that are kept. */
 const MAX_FAILURES = 200;
-/** Forward-paths that are kept of one. */
+/** Forward-paths of a failure that are kept. */
 export const MAX_RECIPIENTS = 100;
 
 export class Failures {
@@ -43,7 +42,7 @@ export class Failures {
   readonly #tell: (event: FailureEvent) => void;
   #next = 1;
 
-  /** @param tell is told of each event */
+  /** @param tell called for each event */
   constructor(tell: (event: FailureEvent) => void) {
     this.#tell = tell;
   }

@@ -1,5 +1,5 @@
-// What is known of the way of one message, or of one login: the SMTP dialogue that it came in, and the
-// requests that it became. Never a token, a password or a body.
+// The trace of one message or login: its SMTP dialogue, and the requests that the relay made for
+// it. Without tokens, passwords and bodies.
 
 import type { HttpFailure, HttpRequest, HttpResponse } from "../../http/client.ts";
 import type { Dialogue, DialogueLine } from "./dialogue.ts";
@@ -11,23 +11,23 @@ export interface TracedRequest {
   readonly path: string;
   /** Octets of its body. */
   readonly sent: number;
-  /** Of the answer; neither this nor `error` is there while it is awaited. */
+  /** Of the response; before it comes, there is neither this nor `error`. */
   readonly status?: number;
-  /** Octets of the answer's body. */
+  /** Octets of the response's body. */
   readonly received?: number;
-  /** Why there is no answer: a code such as `ECONNRESET`. */
+  /** Why there is no response: a code such as `ECONNRESET`. */
   readonly error?: string;
-  /** Milliseconds up to its end. */
+  /** Milliseconds until the response or the error. */
   readonly milliseconds?: number;
 }
 
-/** A trace in the words of the API. */
+/** A trace, with the fields of the API. */
 export interface ShownTrace {
-  /** Empty where the message came by way of another relay. */
+  /** Empty for a message of another relay. */
   readonly client: string;
   readonly dialogue: readonly DialogueLine[];
   readonly requests: readonly TracedRequest[];
-  /** Requests beyond those. */
+  /** Number of further requests. */
   readonly moreRequests: number;
 }
 
@@ -44,7 +44,7 @@ export class Trace {
 
   /**
    * @param client its IP address
-   * @param login the trace of the login that the message was sent by
+   * @param login the trace of the login before the message
    */
   constructor(client: string, dialogue: Dialogue | undefined, login?: Trace) {
     this.#client = client;
@@ -52,21 +52,21 @@ export class Trace {
     this.#login = login;
   }
 
-  /** Notes a request and, once it has come, its answer. */
+  /** Records a request and, once it has come, its response. */
   async request(
     { method, url, body }: HttpRequest,
-    answer: Promise<HttpResponse | HttpFailure>,
+    response: Promise<HttpResponse | HttpFailure>,
   ): Promise<void> {
     if (this.#requests.length >= MAX_REQUESTS) return void this.#moreRequests++;
     const begun = performance.now();
     const path = url.pathname.slice(0, MAX_PATH);
-    const asked = { method, path, sent: body?.length ?? 0 };
-    const at = this.#requests.push(asked) - 1;
-    const result = await answer;
+    const begin = { method, path, sent: body?.length ?? 0 };
+    const at = this.#requests.push(begin) - 1;
+    const result = await response;
     const milliseconds = Math.round(performance.now() - begun);
     this.#requests[at] = result.type === "response"
-      ? { ...asked, status: result.status, received: result.body.length, milliseconds }
-      : { ...asked, error: result.code, milliseconds };
+      ? { ...begin, status: result.status, received: result.body.length, milliseconds }
+      : { ...begin, error: result.code, milliseconds };
   }
 
   show(): ShownTrace {
@@ -80,5 +80,5 @@ export class Trace {
   }
 }
 
-/** Of a message whose way nobody has seen. */
+/** For a message without a trace. */
 export const NO_TRACE: ShownTrace = { client: "", dialogue: [], requests: [], moreRequests: 0 };

@@ -1,11 +1,11 @@
-// Follows logins and messages through the relay: from the SMTP session over the requests that go out
-// to the inbox. Which request belongs to which message, the asynchronous context tells; and the
-// imitated Graph is told it by `client-request-id`, a field that Graph has for such a purpose.
+// Follows logins and messages through the relay: from the SMTP session through the outgoing requests to
+// the inbox. The asynchronous context connects a request with its message. The imitated Graph gets the
+// message's id in `client-request-id`, a field that Graph has for such a purpose.
 // https://learn.microsoft.com/graph/best-practices-concept#reliability-and-support
 
 import { AsyncLocalStorage } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
-import type { Delimiter } from "../../accounts/username.ts";
+import { type Delimiter, parseUsername } from "../../accounts/username.ts";
 import type { HttpClient, HttpRequest } from "../../http/client.ts";
 import type { RelayEvent } from "../../observe/relay_event.ts";
 import type { Refusal } from "../../smtp/effects.ts";
@@ -20,23 +20,22 @@ import type {
 import { Dialogue } from "./dialogue.ts";
 import { type FailureEvent, Failures, MAX_RECIPIENTS } from "./failures.ts";
 import { Trace } from "./trace.ts";
-import { shownUsername } from "./username.ts";
 
 type Requests = Pick<HttpClient, "request" | "abort">;
 
-/** `traced`: there may be more to tell of a message or a login. */
+/** `traced`: a trace may have changed. */
 export type TraceEvent = FailureEvent | { readonly type: "traced" };
 
 /** A connection that is open. */
 interface Session {
   readonly dialogue: Dialogue;
-  /** The trace of the login that its messages are sent by. */
+  /** The trace of the login before its messages. */
   login?: Trace;
 }
 
-/** The message or login that is being worked on. */
+/** The message or login that is being processed. */
 interface Work {
-  /** Of a message. */
+  /** The message's id; undefined for a login. */
   readonly id?: string;
   readonly trace: Trace;
 }
@@ -66,13 +65,13 @@ export class Tracer {
       try {
         listener(event);
       } catch {
-        // Mail must not depend on who is looking.
+        // A listener's error must not affect mail.
         this.#listeners.delete(listener);
       }
     }
   }
 
-  /** The trace of the message that a request to Graph is about. */
+  /** The trace of the message that a request to Graph belongs to. */
   find(clientRequestId: string | undefined): Trace | undefined {
     return this.#submitting.get(clientRequestId ?? "");
   }
@@ -94,7 +93,7 @@ export class Tracer {
     return {
       authenticate: (credentials, client) => {
         const name = credentials === "trusted" ? {} : {
-          username: shownUsername(credentials.username, this.#delimiter),
+          username: usernameOrHint(credentials.username, this.#delimiter),
           mechanism: credentials.mechanism,
         };
         return this.#login(client, name, () => service.authenticate(credentials, client));
@@ -122,12 +121,12 @@ export class Tracer {
     const headers = work.id === undefined
       ? request.headers
       : { ...request.headers, "client-request-id": work.id };
-    const answer = client.request({ ...request, headers });
-    void work.trace.request(request, answer);
-    return answer;
+    const response = client.request({ ...request, headers });
+    void work.trace.request(request, response);
+    return response;
   }
 
-  /** @param sent whether it is of a message, which a login has gone before */
+  /** @param sent whether it is the trace of a message, after a login */
   #traceOf({ connection, address }: Client, sent = false): Trace {
     const { dialogue, login } = this.#sessions.get(connection) ?? {};
     return new Trace(address, dialogue, sent ? login : undefined);
@@ -186,4 +185,24 @@ function textOf(reply: Reply): string {
   return [code, enhanced, printable(replyText(reply))].filter((part) => part !== undefined).join(
     " ",
   );
+}
+
+/** Characters of an invalid username that are shown, and the length from which they are. */
+const HINT = 3;
+const LONG = 20;
+
+/**
+ * A username for the page. A valid one is shown whole, also the id of a lookup, unlike in the log
+ * (accounts/shown_username.ts). An invalid one may be a secret in the wrong field: only its length is
+ * shown, and the beginning of a long one, as Entra ID does with a secret (passwordCredential's `hint`).
+ * https://learn.microsoft.com/graph/api/resources/passwordcredential
+ */
+export function usernameOrHint(username: string, delimiter: Delimiter): string {
+  if (username === "") return "(empty)";
+  if (parseUsername(username, delimiter).type !== "invalid") return username;
+  const characters = [...username.toWellFormed()];
+  const { length } = characters;
+  const count = `${length} character${length === 1 ? "" : "s"}`;
+  if (length < LONG) return `(not shown: ${count}, no well-formed username)`;
+  return `${characters.slice(0, HINT).join("")}… (${count}, no well-formed username)`;
 }

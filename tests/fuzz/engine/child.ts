@@ -26,7 +26,7 @@ const MAX_AGAIN = 100;
 const RUNS_AGAIN = 300;
 /**
  * Spans of so many runs: the collector may not see yet that the last buffer of one is free, some
- * megabytes at once. What is left behind by each run grows in all of them.
+ * megabytes at once. What is left after by each run grows in all of them.
  */
 const SPANS = 3;
 /** Milliseconds for all of it: inputs that were made to take time need not be run as often. */
@@ -44,7 +44,7 @@ async function heap(): Promise<number> {
   return process.memoryUsage().heapUsed;
 }
 
-/** Runs known inputs again: what is left behind by each shows as growth. */
+/** Runs known inputs again: what is left after by each shows as growth. */
 async function growth(target: Target, inputs: readonly Uint8Array[]): Promise<number> {
   const end = performance.now() + MAX_TIME;
   const again = async (runs: number) => {
@@ -58,9 +58,9 @@ async function growth(target: Target, inputs: readonly Uint8Array[]): Promise<nu
   let least = Infinity;
   for (let span = 0; span < SPANS && least > NOTICEABLE; span++) {
     await again(RUNS_AGAIN);
-    const behind = await heap();
-    least = Math.min(least, behind - before);
-    before = behind;
+    const after = await heap();
+    least = Math.min(least, after - before);
+    before = after;
   }
   return least;
 }

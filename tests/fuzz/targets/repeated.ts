@@ -155,9 +155,9 @@ export const repeated: Target = {
     const reader = input.pick(READERS);
     const before = nextPiece(input);
     const piece = nextPiece(input);
-    const behind = nextPiece(input);
+    const after = nextPiece(input);
     const times = piece === "" ? 0 : Math.floor(MOST / piece.length);
-    const text = before + piece.repeat(times) + behind;
+    const text = before + piece.repeat(times) + after;
     assertQuick(reader, text);
   },
   seeds: READERS.flatMap((_, i) =>

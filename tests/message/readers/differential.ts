@@ -1,6 +1,6 @@
 /**
- * Generated From and Sender fields through the relay's checks, and then whom readers find in them:
- * nobody else than the relay has let through.
+ * Generated From and Sender fields through the relay's checks, then the authors that readers find:
+ * only those that the relay has accepted.
  */
 import { Buffer } from "node:buffer";
 import { octetsIn } from "../../../src/message/lazy_piece.ts";
@@ -15,7 +15,7 @@ import { readersOf } from "./readers.ts";
 const LIST = SenderList.parse(ALLOWED.join())!;
 const OWN = "own@sender.example";
 
-/** Accounts that may not send as everybody. */
+/** Accounts with restricted senders. */
 const ACCOUNTS: Readonly<Record<string, SenderOverride>> = {
   "a list": { restricted: true },
   "from_email": { fromEmail: OWN },
@@ -24,9 +24,9 @@ const ACCOUNTS: Readonly<Record<string, SenderOverride>> = {
 
 export interface Difference {
   readonly account: string;
-  /** The fields as they came, one character an octet. */
+  /** The received fields, one character per octet. */
   readonly fields: string;
-  /** The header as it would have been handed on. */
+  /** The header as it would have been sent. */
   readonly sent: string;
   readonly field: string;
   readonly reader: string;
@@ -34,7 +34,7 @@ export interface Difference {
 }
 
 export interface Comparison {
-  /** Messages that the relay has let through. */
+  /** Messages that the relay has accepted. */
   readonly sent: number;
   readonly refused: number;
   /** Addresses that the readers have found. */
@@ -42,7 +42,7 @@ export interface Comparison {
   readonly differences: readonly Difference[];
 }
 
-/** What the relay has let through. */
+/** What the relay has accepted. */
 interface Sent {
   readonly account: string;
   readonly fields: string;
@@ -50,7 +50,7 @@ interface Sent {
   readonly allowed: ReadonlySet<string>;
 }
 
-/** The message through the relay, or undefined where that refuses it. */
+/** The message after the relay; undefined if refused. */
 function submitted(fields: string, account: string, from: string): Sent | undefined {
   const message = [Buffer.from(`To: c@x.test\r\n${fields}\r\nText`, "latin1")];
   const result = prepareMessage(message, envelope(["c@x.test"], from), {
@@ -68,7 +68,7 @@ function submitted(fields: string, account: string, from: string): Sent | undefi
   return { account, fields, header, allowed: new Set(named.map(({ text }) => addressKey(text))) };
 }
 
-/** @param bodies From and, where there is one, Sender */
+/** @param bodies From and, if present, Sender */
 export async function compare(
   bodies: readonly (readonly [from: string, sender?: string])[],
 ): Promise<Comparison> {

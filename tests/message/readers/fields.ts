@@ -1,9 +1,9 @@
-/** Bodies of From and Sender fields that were made to be read in more than one way. */
+/** Bodies of From and Sender fields made to be read in more than one way. */
 import { Random } from "../../fuzz/engine/random.ts";
 
-/** An account may send as these. */
+/** Addresses that an account may send as. */
 export const ALLOWED = ["ann@sender.example", "bea@sender.example"];
-/** It may not send as these. */
+/** Addresses that it may not send as. */
 const OTHERS = ["boss@corp.example", "ceo@corp.example", "b@c"];
 
 const WORDS = [
@@ -21,7 +21,7 @@ const SIGNS = [
   ...'\r\n |\r\n\t|\x00|\x01|\x0b|\x0c|\x1b$B|\x1b(B|\x7f|\x80|\x85|\xa0|\xff|\\"|""|<>|()|:;'
     .split("|"),
   ..."=?utf-8?q?|=?utf-8?b?|?=|=40|=22|=3C|=3E|=2C|\\@|\\\\|, |; |: | <|> |> <".split("|"),
-  // Halves and wholes of characters of Shift JIS, GBK and UTF-8 with octets that look like signs.
+  // Halves and wholes of characters of Shift JIS, GBK and UTF-8 with octets that look like delimiters.
   ..."\x83\x5c|\x83\x40|\x81\x5b|\x81|\xe3\x82|\xc3\xbc|\xef\xbc\xa0|\xe2\x80\xae|\xe2\x80\x8b"
     .split("|"),
 ];
@@ -36,7 +36,7 @@ function encoded(text: string): string {
   ).join("");
 }
 
-/** An address in a dress that some parser might see through, or not. */
+/** An address in a form that some parsers might recognize and others not. */
 function dressed(random: Random, address: string): string {
   const [local = "", domain = ""] = address.split("@");
   return random.pick([
@@ -106,7 +106,7 @@ function piece(random: Random): string {
   }
 }
 
-/** Some octets are taken out, doubled, exchanged or replaced. */
+/** Some octets are removed, doubled, exchanged or replaced. */
 function mutated(random: Random, text: string): string {
   let result = text;
   for (let count = random.below(3); count > 0; count--) {
@@ -124,7 +124,7 @@ function mutated(random: Random, text: string): string {
   return result;
 }
 
-/** A field body, one character an octet. */
+/** A field body, one character per octet. */
 export function fieldBody(random: Random): string {
   const shape = random.below(8);
   let body: string;
@@ -143,7 +143,7 @@ export function fieldBody(random: Random): string {
     }
   }
   if (random.below(3) === 0) body = mutated(random, body);
-  // The field is to be one field, whatever is in it; and the name before it is not its beginning.
+  // It must stay one field, whatever it contains, and must not continue the name before it.
   return ` ${body}`.replace(/\r(?!\n[ \t])|(?<!\r)\n/g, " ").replace(
     /(?:\r\n[ \t]+)+(?=\r\n|$)/g,
     "",

@@ -1,11 +1,11 @@
-/** Whom readers of mail that share nothing with the relay find in From and Sender. */
+/** The authors that independent mail readers find in From and Sender. */
 import { Buffer } from "node:buffer";
 import { spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { simpleParser } from "mailparser";
 import PostalMime, { type Address, addressParser } from "postal-mime";
 
-/** By reader; an address for each author, as the reader has it. */
+/** By reader; an address for each author, as the reader returns it. */
 export type Found = Readonly<
   Record<"from" | "sender", Readonly<Record<string, readonly string[]>>>
 >;
@@ -49,7 +49,7 @@ function addresses(list: readonly (Address | Mailbox)[]): string[] {
   ]);
 }
 
-/** One process for all. @returns undefined where there is no Python 3 */
+/** One process for all. @returns undefined without Python 3 */
 async function readByPython(headers: readonly Buffer[]): Promise<readonly Found[] | undefined> {
   const script = fileURLToPath(new URL("authors.py", import.meta.url));
   const child = spawn("python3", ["-I", script], { stdio: ["pipe", "pipe", "inherit"] });
@@ -63,7 +63,7 @@ async function readByPython(headers: readonly Buffer[]): Promise<readonly Found[
   return await promise;
 }
 
-/** Whether there is a Python 3 to read with. */
+/** Whether Python 3 is available. */
 export async function hasPython(): Promise<boolean> {
   return await readByPython([]) !== undefined;
 }

@@ -18,7 +18,7 @@ async function signalsOn(platform: string): Promise<string[]> {
     return process;
   }) as typeof process.on;
   try {
-    const { stopSignal } = await import(`../../src/relay/signals.ts?${platform}`);
+    const { stopSignal } = await import(`../../src/relay/process_events.ts?${platform}`);
     void stopSignal();
   } finally {
     process.on = original.on;
