@@ -1,77 +1,12 @@
 /** One connection without a socket: what the order of its events means, event by event. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { ConnectionEvent, RelayEvent } from "../../src/observe/relay_event.ts";
-import { ConnectionLimiter } from "../../src/server/connection_limiter.ts";
+import type { ConnectionEvent } from "../../src/observe/relay_event.ts";
 import { MemoryBudget } from "../../src/server/memory.ts";
-import { type Reply, reply } from "../../src/smtp/reply.ts";
-import type { ReceivedMessage } from "../../src/submission/submission_service.ts";
-import type { Timeouts } from "../../src/server/connection_deadline.ts";
+import { reply } from "../../src/smtp/reply.ts";
 import { Networks } from "../../src/networks.ts";
-import { FakeClock } from "../support/fake_clock.ts";
-import { MemoryRuntime } from "../support/memory_runtime.ts";
-import { type ServerParts, smtpServer, type TestHandlers } from "../support/smtp_server.ts";
 import { settle } from "../delivery/waiting_client.ts";
-
-const SENT = reply(250, "2.0.0", "OK id=1");
-const LOGGED_IN = reply(235, "2.7.0", "OK");
-const MAIL = "MAIL FROM:<a@example.com>";
-const RCPT = "RCPT TO:<b@example.org>";
-
-interface Setup extends Partial<Omit<ServerParts, "handlers">> {
-  readonly implicitTls?: boolean;
-  readonly handlers?: TestHandlers;
-  readonly timeouts?: Partial<Timeouts>;
-  /** MAX_CONNECTIONS; no limit when left out. */
-  readonly connections?: number;
-}
-
-async function start({ implicitTls = false, handlers = {}, connections, ...parts }: Setup = {}) {
-  const runtime = new MemoryRuntime();
-  const clock = new FakeClock();
-  const events: RelayEvent[] = [];
-  /** Messages under way, whose verdicts are the test's. */
-  const messages: { message: ReceivedMessage; answer(reply: Reply): void }[] = [];
-  const left: string[] = [];
-  const answered: string[] = [];
-  const limiter = connections === undefined
-    ? undefined
-    : new ConnectionLimiter({ connections, perAddress: 1_000, now: () => clock.now() });
-  const server = await smtpServer({
-    ...parts,
-    runtime,
-    clock,
-    limiter: parts.limiter ?? limiter,
-    handlers: {
-      submit: (_, message) => {
-        const { promise, resolve } = Promise.withResolvers<Reply>();
-        messages.push({ message, answer: resolve });
-        return promise;
-      },
-      abandoned: ({ envelope }, gone) => {
-        left.push(envelope.from);
-        void gone.then((isGone) => left.push(`${envelope.from} ${isGone ? "gone" : "there"}`));
-      },
-      answered: ({ envelope }) => void answered.push(envelope.from),
-      ...handlers,
-      notify(event) {
-        events.push(event);
-        handlers.notify?.(event);
-      },
-    },
-  });
-  server.listen("127.0.0.1", 0, implicitTls);
-  const authed = async (address?: string) => {
-    const client = runtime.client(address);
-    assert.match(await client.logIn("user", "secret"), /^235 /);
-    return client;
-  };
-  const ended = () =>
-    events.filter((event): event is ConnectionEvent => event.type === "connection");
-  return { server, runtime, clock, events, messages, left, answered, authed, ended };
-}
-
-const chunk = (from: string) => [`MAIL FROM:<${from}>`, RCPT, "BDAT 3 LAST", "x"] as const;
+import { chunk, LOGGED_IN, MAIL, RCPT, SENT, start } from "./memory_server.ts";
 
 describe("a client that has ended its side", () => {
   it("before its message was submitted has left, and whether it is there shows after the reply", async () => {
@@ -147,185 +82,6 @@ describe("a client that does not read", () => {
     assert.deepEqual([client.destroyed, client.text], [true, before]);
     const [{ reason, error }] = ended() as [ConnectionEvent];
     assert.deepEqual([reason, error], ["the client does not read the replies", true]);
-  });
-});
-
-describe("a place", () => {
-  const NO = reply(535, "5.7.8", "No");
-
-  it("may be had again after a login that has failed", async () => {
-    const { runtime, clock } = await start({
-      connections: 1,
-      handlers: { authenticate: () => Promise.resolve({ reply: NO }) },
-    });
-    const failed = runtime.client("192.0.2.1");
-    assert.match(await failed.logIn("user", "wrong"), /^535 /);
-    const other = runtime.client("192.0.2.2");
-    clock.pass(3_000);
-    assert.match(failed.text, /421 4\.4\.2 /);
-    assert.match(other.text, /^220 /);
-  });
-
-  it("is kept while a login is being checked, and while a message is under way", async () => {
-    const login = Promise.withResolvers<{ reply: Reply; account: true; proved: false }>();
-    const { runtime, messages, clock } = await start({
-      connections: 1,
-      handlers: { authenticate: () => login.promise },
-    });
-    const busy = runtime.client("192.0.2.1");
-    await busy.logIn("user", "secret");
-    const other = runtime.client("192.0.2.2");
-    clock.pass(10_000);
-    assert.deepEqual([busy.ended, other.text, other.paused], [false, "", true]);
-    other.close();
-    login.resolve({ reply: LOGGED_IN, account: true, proved: false });
-    await settle();
-    await busy.say(...chunk("a@x.test"));
-    const another = runtime.client("192.0.2.3");
-    clock.pass(10_000);
-    assert.deepEqual([messages.length, busy.ended, another.text], [1, false, ""]);
-    another.close();
-    messages[0]!.answer(reply(451, "4.3.2", "Later"));
-    await settle();
-    assert.match(busy.text, /451 4\.3\.2 Later\r\n$/);
-    const last = runtime.client("192.0.2.4");
-    clock.pass(3_000);
-    assert.match(last.text, /^220 /);
-    assert.equal(last.paused, false);
-    assert.equal(busy.ended, true, "its token is still unverified");
-  });
-});
-
-describe("what the limiter is told", () => {
-  it("is each step to a login, and then what the connection does, once each time", async () => {
-    const told: string[] = [];
-    const limiter = {
-      add: (connection: { admit(): void }) => ({
-        identify: () => connection.admit(),
-        progress: () => void told.push("progress"),
-        pin: () => void told.push("pin"),
-        unpin: () => void told.push("unpin"),
-        authenticated: () => void told.push("authenticated"),
-        setActivity: (activity: string) => void told.push(activity),
-        retire: () => void told.push("retire"),
-        remove: () => void told.push("remove"),
-      }),
-      tick() {},
-      close() {},
-    } as unknown as ConnectionLimiter;
-    const { runtime, messages } = await start({ limiter });
-    const since = () => told.splice(0).join(" ");
-    const client = runtime.client();
-    await client.say("EHLO client.example");
-    assert.equal(since(), "progress");
-    await client.say("NOOP", "EHLO client.example", "NOOP");
-    assert.equal(since(), "", "these bring it no nearer to a login");
-    await client.logIn("user", "secret");
-    assert.equal(since(), "pin progress authenticated");
-    await client.say(MAIL, RCPT, "BDAT 3", "x");
-    assert.equal(since(), "receiving");
-    await client.say("BDAT 3", "x");
-    assert.equal(since(), "");
-    await client.say("RSET");
-    assert.equal(since(), "idle");
-    await client.say(MAIL, RCPT, "DATA");
-    assert.equal(since(), "receiving");
-    await client.say("x", ".");
-    assert.equal(since(), "pin");
-    messages[0]!.answer(SENT);
-    await settle();
-    assert.equal(since(), "authenticated");
-    await client.say("QUIT");
-    assert.equal(since(), "retire");
-    client.close();
-    assert.equal(since(), "remove");
-  });
-});
-
-describe("a place that its client needs no more", () => {
-  it("is another's at once where the client has left, though its message goes on", async () => {
-    const { authed, runtime, messages, ended } = await start({ connections: 1 });
-    const client = await authed();
-    await client.say(...chunk("a@x.test"));
-    client.end();
-    const other = runtime.client("192.0.2.9");
-    assert.match(other.text, /^220 /);
-    assert.equal(client.destroyed, false);
-    messages[0]!.answer(SENT);
-    await settle();
-    assert.match(client.text, /250 2\.0\.0 OK id=1\r\n$/);
-    client.close();
-    assert.equal(ended()[0]?.messages, 1);
-  });
-
-  it("is another's at once after the last reply, which the client has a second to read", async () => {
-    const { authed, runtime, clock } = await start({ connections: 1 });
-    const client = await authed();
-    await client.say("QUIT");
-    const other = runtime.client("192.0.2.9");
-    assert.match(other.text, /^220 /);
-    clock.pass(900);
-    assert.equal(client.destroyed, false);
-    clock.pass(600);
-    assert.equal(client.destroyed, true);
-    const late = await start({ connections: 1 });
-    const slow = await late.authed();
-    await slow.say("QUIT");
-    late.clock.pass(2_000);
-    assert.equal(slow.destroyed, false, "nobody needs the place");
-    assert.match(late.runtime.client("192.0.2.9").text, /^220 /);
-    await settle();
-    assert.equal(slow.destroyed, true);
-  });
-});
-
-describe("a connection that must begin with a PROXY header", () => {
-  it("ends without a word where none comes, and its event says why", async () => {
-    const networks = Networks.parse("192.0.2.0/24")!;
-    const { runtime, ended, events } = await start({ proxies: { networks, headerTimeout: 5_000 } });
-    const client = runtime.client("192.0.2.1");
-    await client.say("EHLO client.example");
-    assert.deepEqual([client.text, client.destroyed], ["", true]);
-    assert.deepEqual(events.map(({ type }) => type), ["proxyHeader", "connection"]);
-    assert.equal(ended()[0]?.reason, "PROXY header");
-  });
-
-  it("is a listed proxy's alone: another address is greeted, and must not send one", async () => {
-    const networks = Networks.parse("192.0.2.0/24")!;
-    const { runtime, events } = await start({ proxies: { networks, headerTimeout: 5_000 } });
-    const stranger = runtime.client("198.51.100.1");
-    assert.match(stranger.text, /^220 /);
-    const before = stranger.text;
-    await stranger.say("PROXY TCP4 203.0.113.5 192.0.2.1 5555 25");
-    assert.deepEqual([stranger.text, stranger.destroyed], [before, true]);
-    const dripping = runtime.client("198.51.100.1");
-    for (const octet of "PROXY TCP4") if (!dripping.destroyed) dripping.write(octet);
-    assert.deepEqual([dripping.text, dripping.destroyed], [before, true]);
-    const reasons = events.flatMap((event) => event.type === "proxyHeader" ? [event.reason] : []);
-    assert.deepEqual(reasons, ["foreign", "foreign"]);
-    const late = runtime.client("198.51.100.1");
-    await late.say("NOOP");
-    assert.match(await late.say("ROXY TCP4"), /^500 /, "the first octets alone can be a header");
-    assert.match(await late.say("PROXY TCP4 203.0.113.5 192.0.2.1 5555 25"), /^500 /);
-  });
-
-  it("has what comes after the header kept until there is a place, up to 4 KiB", async () => {
-    const networks = Networks.parse("192.0.2.0/24")!;
-    for (const [octets, kept] of [[4_096, true], [4_097, false]] as const) {
-      const { runtime, ended } = await start({
-        connections: 1,
-        proxies: { networks, headerTimeout: 5_000 },
-        handlers: { authenticate: () => new Promise(() => {}) },
-      });
-      const busy = runtime.client("198.51.100.1");
-      await busy.logIn("user", "secret");
-      const waiting = runtime.client("192.0.2.1");
-      await waiting.say("PROXY TCP4 203.0.113.5 192.0.2.1 5555 25");
-      await waiting.say("x".repeat(octets - 2));
-      assert.deepEqual([waiting.text, waiting.destroyed], ["", !kept]);
-      if (kept) continue;
-      assert.equal(ended()[0]?.reason, "the client sent too much before the greeting");
-    }
   });
 });
 
@@ -491,132 +247,79 @@ describe("a fault", () => {
   });
 });
 
-describe("what a client sends ahead", () => {
-  const pending = () => {
-    const login = Promise.withResolvers<{ reply: Reply; account: true }>();
-    return { ...login, handlers: { authenticate: () => login.promise } };
-  };
-  const lines = (octets: number) => Array.from({ length: octets / 8 }, () => "NOOP x");
+describe("TLS", () => {
+  const certificate = { certificate: "", privateKey: "" } as never;
 
-  it("while its login is checked is not read beyond 4 KiB, and is answered after it", async () => {
-    const { handlers, resolve } = pending();
-    const { runtime } = await start({ handlers, session: { maxIdleCommands: 10_000 } });
-    const client = runtime.client();
-    await client.logIn("user", "secret");
-    assert.equal(client.paused, false);
-    await client.say(...lines(8_000));
-    assert.equal(client.paused, true);
-    resolve({ reply: LOGGED_IN, account: true });
-    await settle();
-    assert.equal(client.paused, false);
-    assert.equal(client.text.match(/^250 2\.0\.0 .*$/gm)?.length, 1_000);
-  });
-
-  it("is too much over 128 KiB before it has logged in, and is memory over 32 KiB after it", async () => {
-    const { handlers } = pending();
-    const memory = new MemoryBudget(10_000_000);
-    const { runtime, clock } = await start({ handlers, memory, timeouts: { linger: 5_000 } });
-    const stranger = runtime.client();
-    await stranger.logIn("user", "secret");
-    await stranger.say(...lines(120_000));
-    assert.ok(memory.used > 120_000);
-    assert.equal(stranger.ended, false);
-    await stranger.say(...lines(16_000));
-    assert.match(stranger.text, /421 4\.3\.1 /);
-    assert.deepEqual([stranger.ended, stranger.destroyed], [true, false]);
-    clock.pass(6_000);
-    assert.equal(stranger.destroyed, true);
-    assert.equal(memory.used, 0);
-    const { authed, messages } = await start({ memory });
-    const client = await authed();
-    await client.say(...chunk("a@x.test"));
-    const before = memory.used;
-    await client.say(...lines(160_000));
-    assert.equal(client.ended, false);
-    assert.ok(memory.used - before > 160_000);
-    client.close();
-    assert.equal(memory.used, before, "the message is still under way");
-    messages[0]!.answer(SENT);
-    await settle();
-    assert.equal(memory.used, 0);
-  });
-
-  it("is dropped where there is no memory for it: what is under way is answered, then 421", async () => {
-    const memory = new MemoryBudget(150_000);
-    const { authed, messages, clock } = await start({ memory, timeouts: { linger: 5_000 } });
-    const client = await authed();
-    await client.say(...chunk("a@x.test"));
-    await client.say(...lines(200_000));
-    assert.deepEqual([client.ended, client.paused], [false, true]);
-    messages[0]!.answer(SENT);
-    await settle();
-    assert.match(client.text, /250 2\.0\.0 OK id=1\r\n421 4\.3\.1 [^\r]*\r\n$/);
-    assert.deepEqual([client.ended, memory.used], [true, 0]);
-    clock.pass(6_000);
-    assert.equal(client.destroyed, true);
-  });
-
-  it("is given up where its account has more memory than its share, and another needs it", async () => {
-    const memory = new MemoryBudget(600_000);
-    let accounts = 0;
-    const { authed, messages } = await start({
-      memory,
-      handlers: {
-        authenticate: () => {
-          const owner = { key: `account ${++accounts}`, known: true };
-          return Promise.resolve({ reply: LOGGED_IN, account: true, owner });
-        },
-      },
+  it("that is not done in time ends the connection, and its event says what may be wrong", async () => {
+    const { runtime, clock, ended } = await start({
+      implicitTls: true,
+      certificate,
+      timeouts: { handshake: 30_000 },
     });
-    const greedy = await authed("192.0.2.1");
-    await greedy.say(...chunk("a@x.test"));
-    await greedy.say(...lines(320_000));
-    const before = memory.used;
-    const other = await authed("192.0.2.2");
-    assert.match(await other.say(`${MAIL} SIZE=150000`), /^250 /);
-    assert.ok(memory.used < before);
-    assert.equal(greedy.ended, false);
-    messages[0]!.answer(SENT);
+    runtime.client();
+    clock.pass(31_000);
     await settle();
-    assert.match(greedy.text, /250 2\.0\.0 OK id=1\r\n421 4\.3\.1 [^\r]*\r\n$/);
+    const [{ reason, error, handshakeFailed, wrongPort }] = ended() as [ConnectionEvent];
+    assert.deepEqual([reason, error, handshakeFailed, wrongPort], [
+      "TLS handshake timed out",
+      true,
+      true,
+      "silent",
+    ]);
   });
 
-  it("is not read on while the replies to much of it are being written", async () => {
-    const { runtime } = await start({ session: { maxIdleCommands: 1_000 } });
-    const client = runtime.client();
-    const answered = client.say(...Array.from({ length: 150 }, () => "EHLO client.example"));
-    assert.equal(client.paused, true);
-    await answered;
-    await client.say("NOOP");
-    assert.match(client.text, /250 2\.0\.0 [^\r]*\r\n$/);
-    assert.equal(client.text.match(/^250 HELP\r$/gm)?.length, 150);
-    assert.equal(client.paused, false);
+  it("that a client leaves in the middle of is a failed handshake, by what it sent instead", async () => {
+    const { runtime, ended } = await start({ implicitTls: true, certificate });
+    const opening = (text: string) => new TextEncoder().encode(text);
+    runtime.client().close(new Error("not TLS"), opening("EHLO x"));
+    runtime.client().close(new Error("no cipher"), Uint8Array.of(22, 3, 1));
+    runtime.client().close();
+    assert.deepEqual(
+      ended().map(({ wrongPort, error, handshakeFailed }) => [wrongPort, error, handshakeFailed]),
+      [["plain", true, true], [undefined, true, true], [undefined, false, true]],
+    );
   });
 
-  it("after the last reply is read, and not looked at", async () => {
-    const { runtime } = await start();
+  it("is secure from the end of the handshake on, and the client logs in again", async () => {
+    const { runtime, ended } = await start({ certificate, session: { requireTls: true } });
     const client = runtime.client();
-    await client.say("QUIT");
-    const before = client.text;
-    await client.say("NOOP");
-    assert.deepEqual([client.text, client.paused], [before, false]);
+    await client.say("EHLO client.example", "STARTTLS");
+    assert.ok(client.identity !== undefined);
+    client.secured();
+    assert.match(await client.logIn("user", "secret"), /^235 /);
+    client.close();
+    const [{ secure, handshakeFailed, error }] = ended() as [ConnectionEvent];
+    assert.deepEqual([secure, handshakeFailed, error], [true, false, false]);
+  });
+
+  it("on a port in plain text is recognised", async () => {
+    const { runtime, ended } = await start();
+    const client = runtime.client();
+    await client.say("\x16\x03\x01");
+    client.close();
+    assert.equal(ended()[0]?.wrongPort, "tls");
   });
 });
 
-describe("the memory of a message", () => {
-  it("counts for the account and the address, as a proxy names it", async () => {
-    const memory = new MemoryBudget(1_000_000);
-    const networks = Networks.parse("192.0.2.0/24")!;
-    const { runtime } = await start({ memory, proxies: { networks, headerTimeout: 5_000 } });
-    const holders: number[] = [];
-    for (const address of ["203.0.113.1", "203.0.113.2"]) {
-      const client = runtime.client("192.0.2.1");
-      await client.say(`PROXY TCP4 ${address} 192.0.2.1 5555 25`);
-      await client.logIn("user", "secret");
-      await client.say(MAIL, RCPT, "DATA");
-      holders.push(memory.holders);
-    }
-    assert.deepEqual(holders, [2, 4]);
+describe("an observer of a session", () => {
+  it("sees no replies that nobody reads", async () => {
+    const seen: string[] = [];
+    const { authed, messages, clock } = await start({
+      handlers: {},
+      observe: () => ({
+        command: (shown) => void seen.push(shown),
+        reply: (text) => void seen.push(text.slice(0, 3)),
+      }),
+    });
+    const client = await authed();
+    await client.say(...chunk("a@x.test"));
+    const before = seen.length;
+    assert.ok(before > 5);
+    client.close();
+    messages[0]!.answer(SENT);
+    await settle();
+    clock.pass(1_000);
+    assert.equal(seen.length, before);
   });
 });
 
@@ -683,128 +386,5 @@ describe("a stop", () => {
     assert.deepEqual([client.destroyed, client.text], [true, ""]);
     assert.deepEqual(await stopped, { cutOff: 0 });
     assert.equal(ended()[0]?.reason, "the relay is stopping");
-  });
-});
-
-describe("TLS", () => {
-  const certificate = { certificate: "", privateKey: "" } as never;
-
-  it("that is not done in time ends the connection, and its event says what may be wrong", async () => {
-    const { runtime, clock, ended } = await start({
-      implicitTls: true,
-      certificate,
-      timeouts: { handshake: 30_000 },
-    });
-    runtime.client();
-    clock.pass(31_000);
-    await settle();
-    const [{ reason, error, handshakeFailed, wrongPort }] = ended() as [ConnectionEvent];
-    assert.deepEqual([reason, error, handshakeFailed, wrongPort], [
-      "TLS handshake timed out",
-      true,
-      true,
-      "silent",
-    ]);
-  });
-
-  it("that a client leaves in the middle of is a failed handshake, by what it sent instead", async () => {
-    const { runtime, ended } = await start({ implicitTls: true, certificate });
-    const opening = (text: string) => new TextEncoder().encode(text);
-    runtime.client().close(new Error("not TLS"), opening("EHLO x"));
-    runtime.client().close(new Error("no cipher"), Uint8Array.of(22, 3, 1));
-    runtime.client().close();
-    assert.deepEqual(
-      ended().map(({ wrongPort, error, handshakeFailed }) => [wrongPort, error, handshakeFailed]),
-      [["plain", true, true], [undefined, true, true], [undefined, false, true]],
-    );
-  });
-
-  it("is secure from the end of the handshake on, and the client logs in again", async () => {
-    const { runtime, ended } = await start({ certificate, session: { requireTls: true } });
-    const client = runtime.client();
-    await client.say("EHLO client.example", "STARTTLS");
-    client.secured();
-    assert.match(await client.logIn("user", "secret"), /^235 /);
-    client.close();
-    const [{ secure, handshakeFailed, error }] = ended() as [ConnectionEvent];
-    assert.deepEqual([secure, handshakeFailed, error], [true, false, false]);
-  });
-
-  it("on a port in plain text is recognised", async () => {
-    const { runtime, ended } = await start();
-    const client = runtime.client();
-    await client.say("\x16\x03\x01");
-    client.close();
-    assert.equal(ended()[0]?.wrongPort, "tls");
-  });
-});
-
-describe("a client that has lost its place", () => {
-  it("has a second to read why", async () => {
-    const { authed, runtime, clock } = await start({ connections: 1 });
-    await authed("192.0.2.1");
-    const refused = runtime.client("192.0.2.2");
-    assert.match(refused.text, /^421 4\.3\.2 /);
-    assert.deepEqual([refused.ended, refused.destroyed], [true, false]);
-    clock.pass(900);
-    assert.equal(refused.destroyed, false);
-    clock.pass(600);
-    assert.equal(refused.destroyed, true);
-  });
-
-  it("is let go of where 256 others have lost theirs since", async () => {
-    const { authed, runtime } = await start({ connections: 1 });
-    await authed("192.0.2.1");
-    const refused = Array.from(
-      { length: 257 },
-      (_, i) => runtime.client(`198.51.${i >> 8}.${i & 255}`),
-    );
-    const gone = refused.map(({ destroyed }, i) => destroyed ? i : -1).filter((i) => i >= 0);
-    assert.deepEqual(gone, [0]);
-  });
-
-  it("with its last reply is let go of in the same way", async () => {
-    const { runtime } = await start({ connections: 1 });
-    const leaving = [];
-    for (let i = 0; i < 258; i++) {
-      const client = runtime.client(`198.51.${i >> 8}.${i & 255}`);
-      assert.match(client.text, /^220 /, `${i}`);
-      await client.say("QUIT");
-      leaving.push(client);
-    }
-    const gone = leaving.map(({ destroyed }, i) => destroyed ? i : -1).filter((i) => i >= 0);
-    assert.deepEqual(gone, [0]);
-  });
-
-  it("is the one whose last step to a login is longest ago", async () => {
-    const { runtime, clock } = await start({ connections: 2 });
-    const [first, second] = [runtime.client("192.0.2.1"), runtime.client("192.0.2.2")];
-    clock.pass(1_000);
-    await first.say("EHLO client.example");
-    runtime.client("192.0.2.3");
-    clock.pass(1_000);
-    assert.deepEqual([first.ended, second.ended], [false, true]);
-  });
-});
-
-describe("an observer of a session", () => {
-  it("sees no replies that nobody reads", async () => {
-    const seen: string[] = [];
-    const { authed, messages, clock } = await start({
-      handlers: {},
-      observe: () => ({
-        command: (shown) => void seen.push(shown),
-        reply: (text) => void seen.push(text.slice(0, 3)),
-      }),
-    });
-    const client = await authed();
-    await client.say(...chunk("a@x.test"));
-    const before = seen.length;
-    assert.ok(before > 5);
-    client.close();
-    messages[0]!.answer(SENT);
-    await settle();
-    clock.pass(1_000);
-    assert.equal(seen.length, before);
   });
 });

@@ -468,6 +468,8 @@ describe("what the session refuses by itself", () => {
       service.refused({ ...malformed, tried: new Secret(tried) }, CLIENT, undefined);
     }
     assert.equal(ofType("refused").length, 2);
-    assert.deepEqual(ofType("limit").map(({ setting }) => setting), ["AUTH_RATE_LIMIT"]);
+    const [limit, ...more] = ofType("limit");
+    assert.deepEqual([limit?.setting, more], ["AUTH_RATE_LIMIT", []]);
+    assert.match(limit!.text, /malformed credentials, and too many failed logins/);
   });
 });
