@@ -195,7 +195,12 @@ describe("a login with a token", () => {
     ["another audience", "a@b.test", tokenOf({ aud: "https://x" }), /TOKEN_AUDIENCE/],
     ["an expired token", "a@b.test", tokenOf({ exp: 1 }), /TOKEN_EXPIRED: .* 1970-01-01T00:00:01/],
     ["no JWT", "a@b.test", "any-secret", /TOKEN_MALFORMED: the token is not a JWT/],
-    ["no tenant", "a@b.test", tokenOf({ tid: undefined }), /TOKEN_MALFORMED: .* no valid tid claim/],
+    [
+      "no tenant",
+      "a@b.test",
+      tokenOf({ tid: undefined }),
+      /TOKEN_MALFORMED: .* no valid tid claim/,
+    ],
   ];
   for (const [what, name, token, reply] of REFUSED) {
     it(`gets 535 5.7.8 with ${what}, and the token in no field of the result`, async () => {
