@@ -17,7 +17,7 @@ export interface Account {
   /** The mailbox to send from instead of the message's, and its display name. */
   readonly fromEmail?: string;
   readonly fromName?: string;
-  /** The entry's `allowed_senders`, as written there. Left out where the entry allows any sender. */
+  /** The entry's `allowed_senders`, as written there. Left out if the entry allows any sender. */
   readonly allowedSenders?: string;
 }
 
@@ -41,12 +41,12 @@ export interface Authorization {
   /** The service accepted a message with this token. */
   confirm(token: AccessToken): void;
   /**
-   * A name for the client's own token while no service has verified it. Until then it only claims to be
-   * of the account, so limits and caches must keep it apart. Undefined where Entra ID or the mail service
-   * has verified the login.
+   * A name for the client's own token while no service has verified it. Until then it only claims
+   * to be of the account, so limits and caches must keep it apart. Undefined if Entra ID or the
+   * mail service has verified the login.
    */
   unverified(): string | undefined;
-  /** Why it gets no token until the client logs in again; undefined where it does. */
+  /** Why it gets no token until the client logs in again; undefined if it does. */
   expiry(): Reply | undefined;
 }
 

@@ -69,7 +69,7 @@ export class Accounts {
    * The account as its entry in the lookup table is now: a session may last for days, and an entry that
    * is disabled meanwhile must count within a minute. An account without an entry stays as it is.
    *
-   * @returns where there is no such account any more, a failure whose reply answers a message, not AUTH
+   * @returns if the account no longer exists, a failure whose reply answers a message, not AUTH
    */
   async refresh(account: Account): Promise<Account | LoginFailure> {
     const { tenantId, clientId, entry } = account;

@@ -176,7 +176,7 @@ export function nameFor(
   };
 }
 
-/** Why the token is not for the app of the lookup table's entry; undefined where it is. */
+/** Why the token is not for the app of the lookup table's entry; undefined if it is. */
 export function entryMismatch(
   identity: { readonly tenantId: string; readonly clientId: string },
   { tenantId, clientId }: Pick<ClientToken, "tenantId" | "clientId">,

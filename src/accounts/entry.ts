@@ -42,14 +42,14 @@ export interface Mistake {
 export interface EntryReference {
   /** Its RowKey. */
   readonly id: string;
-  /** The column at fault; left out where the entry is disabled. */
+  /** The column at fault; left out if the entry is disabled. */
   readonly column?: ColumnName;
 }
 
 interface Column<T> {
   /** The end of "must be …". */
   readonly allowed: string;
-  /** @returns undefined where the value is not allowed */
+  /** @returns undefined if the value is not allowed */
   parse(text: string): T | undefined;
 }
 

@@ -32,7 +32,7 @@ export interface TableTrouble {
   readonly code: string;
   /** For reply and log: what happened, and what to do about it. Never a secret. */
   readonly detail: string;
-  /** The detail in its two parts. Left out where it has no advice. */
+  /** The detail in its two parts. Left out if it has no advice. */
   readonly explanation?: Explanation;
   /** There is no such table: what was read from it before does not count any more. */
   readonly gone: boolean;

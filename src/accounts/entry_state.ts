@@ -22,7 +22,7 @@ export type EntryState =
   /**
    * Its logins, or all their messages, are refused.
    *
-   * @property column to correct; left out where the id is wrong
+   * @property column to correct; left out if the id is wrong
    */
   | { readonly type: "mistake"; readonly problem: string; readonly column?: ColumnName };
 

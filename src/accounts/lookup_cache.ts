@@ -61,7 +61,7 @@ interface PendingQuery<T> {
 
 export type LookupResult<T> = T | "nothing" | TableTrouble;
 
-/** Queries the table. @param timeout milliseconds @returns undefined where there is no entry */
+/** Queries the table. @param timeout milliseconds @returns undefined if there is no entry */
 export type Query<T> = (timeout: number) => Promise<T | undefined | TableTrouble>;
 
 /** Whether the table responded last. Strangers' queries that the service rejects do not count. */

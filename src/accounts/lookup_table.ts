@@ -165,7 +165,7 @@ export class LookupTable implements EntrySource {
     return isTrouble(result) ? result : result.change;
   }
 
-  /** One request with a deadline; undefined where the entry does not exist. */
+  /** One request with a deadline; undefined if the entry does not exist. */
   async #ask<T extends object>(
     timeout: number,
     request: (table: { client: TableClient; sdk: Sdk }, signal: AbortSignal) => Promise<T>,

@@ -19,7 +19,7 @@ export class SenderList {
 
   private constructor(readonly text: string) {}
 
-  /** @returns undefined where the text does not have the {@link SENDER_LIST_FORM} */
+  /** @returns undefined if the text does not have the {@link SENDER_LIST_FORM} */
   static parse(text: string): SenderList | undefined {
     const list = new SenderList(text);
     const entries = text.split(",").map((entry) => entry.trim()).filter((entry) => entry !== "");

@@ -12,7 +12,7 @@ const MAX_PARSED = 1000;
 /** What {@link senderRefusal} needs of a list. */
 type List = Pick<SenderList, "allows">;
 
-/** Why a message may not be sent as this address; undefined where it may. */
+/** Why a message may not be sent as this address; undefined if it may. */
 export function senderRefusal(
   address: string,
   lists: {
@@ -42,7 +42,7 @@ export class SenderRules {
     return this.#allowed !== undefined || allowedSenders !== undefined;
   }
 
-  /** Why the account may not send as this address; undefined where it may. */
+  /** Why the account may not send as this address; undefined if it may. */
   refusal({ allowedSenders }: Pick<Account, "allowedSenders">, address: string): Reply | undefined {
     const ofEntry = allowedSenders === undefined ? undefined : this.#listOf(allowedSenders);
     return senderRefusal(address, { allowed: this.#allowed, ofEntry });

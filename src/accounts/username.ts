@@ -69,7 +69,7 @@ function parse(text: string, delimiter: Delimiter): Username | UsernameError {
 /**
  * A UUID in either form as a UUID in lower case; octets in RFC 9562 order.
  *
- * @returns undefined where the text is neither
+ * @returns undefined if the text is neither
  */
 export function parseId(text: string): string | undefined {
   if (UUID.test(text)) return text.toLowerCase();

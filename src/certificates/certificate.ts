@@ -1,4 +1,4 @@
-// A certificate with its chain and its private key, whatever the source.
+// A certificate with its chain and its private key, from any source.
 
 import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { isServedKind, kindName, kindOfCertificate, kindOfKey, SERVED_KINDS } from "./key_kind.ts";
@@ -23,7 +23,7 @@ export type CertificateFault =
   | "cut"
   /** The key is another certificate's. */
   | "mismatch"
-  /** The certificate is in the key's place, and the key in the certificate's. */
+  /** Certificate and key are swapped. */
   | "swapped"
   /** TLS cannot be served with keys of this kind. */
   | "kind"
@@ -33,14 +33,14 @@ export type CertificateFault =
 /** One line for the administrator: what is wrong with the certificate, where, what to do. */
 export class CertificateError extends Error {
   readonly fault: CertificateFault;
-  /** What to do, without what is wrong; undefined where the error does not know it. */
+  /** What to do, without what is wrong; undefined if the error does not know it. */
   readonly remedy: string | undefined;
   /** What is wrong, without what to do. */
   readonly problem: string;
   /** One for each thing that is wrong. */
   readonly lines: readonly string[];
 
-  /** @param remedy is appended to the problem; left out where the problem says it already */
+  /** @param remedy is appended to the problem; left out if the problem says it already */
   constructor(
     problem: string,
     fault: CertificateFault = "malformed",
@@ -70,7 +70,7 @@ export function together(errors: readonly CertificateError[]): CertificateError 
   return errors.length === 1 ? errors[0]! : new CertificateErrors(errors);
 }
 
-/** Why a service does not give the certificate out, for programs. */
+/** Why a service does not return the certificate, for programs. */
 export type CertificateTrouble =
   /** Its rights: a role or an access policy is missing. */
   | "forbidden"
@@ -81,13 +81,13 @@ export type CertificateTrouble =
   | "disabled"
   /** Entra ID gives no token for it, or it is not accepted. */
   | "identity"
-  /** Something else answers in its place. */
+  /** Another server answers. */
   | "foreign"
   | "unreachable"
   /** Any other answer. */
   | "refused";
 
-/** The certificate is kept by a service, and the service does not give it out. */
+/** The service that keeps the certificate does not return it. */
 export class CertificateUnavailable extends CertificateError {
   readonly trouble: CertificateTrouble;
 
@@ -196,7 +196,7 @@ function isReadable(certificate: X509Certificate): boolean {
  * What is wrong with a key that the runtime cannot read: its kind, if that is all.
  *
  * @param named what the line begins with
- * @returns undefined where every runtime can serve its kind, or the kind is unknown
+ * @returns undefined if every runtime can serve its kind, or the kind is unknown
  */
 export function unservedKey(pem: string, named: string): CertificateError | undefined {
   const kind = kindOfKey(pem);

@@ -1,5 +1,6 @@
-// Manages the TLS identity in force: reads the source again and again, tests a new certificate with a
-// handshake before it takes the place of the current one, and logs what is rejected or soon expires.
+// Manages the current TLS identity: reads the source regularly, tests a new certificate with a
+// handshake before it replaces the current one, and logs certificates that are rejected or expire
+// soon.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PartState } from "../observe/http.ts";
@@ -21,7 +22,8 @@ const REPEAT_LOG_MS = 6 * 3_600_000;
 const READ_TIMEOUT_MS = 30_000;
 /**
  * Milliseconds until a new certificate is read again whose test handshake has failed: the handshake
- * also fails on a machine that is busy or out of sockets, and the change must be in force within 60 s.
+ * also fails on a machine that is busy or out of sockets, and the change must be in use within 60
+ * s.
  */
 const RETRY_MS = 5_000;
 /** Retries that early. After them it is tested again at the source's interval. */
@@ -69,7 +71,7 @@ export class CertificateManager {
   readonly #stopping = new AbortController();
   #loaded: LoadedIdentity;
   #inForce: ReadResult;
-  /** What was read last. Where that is not what is in force, each read tests it again. */
+  /** The last read certificate. If it is not the current one, each read tests it again. */
   #latest: ReadResult;
   /** Reads that come early, before the source's interval is over. */
   #retriesLeft = 0;
@@ -184,7 +186,7 @@ export class CertificateManager {
 
   /** A read that hangs is not begun a second time: the next checks wait for the same one. */
   async #read(requested: boolean): Promise<ReadResult> {
-    // An administrator who asks again is told again what is wrong with it.
+    // An administrator who asks again gets the reason again.
     const known = requested ? this.#inForce : this.#latest;
     this.#reading ??= this.#source.read({
       known: known.revision,

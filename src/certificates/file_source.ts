@@ -6,7 +6,7 @@ import { CertificateError, together } from "./certificate.ts";
 import { asProblem, certificateFrom, partsIn, readPemAsync } from "./pem_files.ts";
 import type { CertificateSource, ReadRequest, ReadResult } from "./source.ts";
 
-/** Milliseconds between two reads of the files: a change must be in force within 60 s. */
+/** Milliseconds between two reads of the files: a change must be in use within 60 s. */
 const INTERVAL = 10_000;
 /** Milliseconds that new files must stay unchanged before they are used: they may still be written. */
 const SETTLE = 500;

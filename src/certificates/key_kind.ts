@@ -51,7 +51,7 @@ const CURVES: Readonly<Record<string, string>> = {
   "1.3.36.3.3.2.8.1.1.13": "brainpoolP512r1",
 };
 
-/** The kind of a certificate's key; undefined where it cannot be read. */
+/** The kind of a certificate's key; undefined if it cannot be read. */
 export function kindOfCertificate({ raw }: { readonly raw: Uint8Array }): KeyKind | undefined {
   return undefinedUnlessDer(() => {
     const [tbs] = partsOf(der(raw));
@@ -66,7 +66,7 @@ export function kindOfCertificate({ raw }: { readonly raw: Uint8Array }): KeyKin
   });
 }
 
-/** The kind of a private key in PEM, not encrypted; undefined where it cannot be read. */
+/** The kind of a private key in PEM, not encrypted; undefined if it cannot be read. */
 export function kindOfKey(pem: string): KeyKind | undefined {
   const match = /^-----BEGIN ([A-Z ]*PRIVATE KEY)-----\s+([A-Za-z0-9+/=\s]+)-----END /m.exec(pem);
   if (match === null) return undefined;

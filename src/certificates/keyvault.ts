@@ -19,7 +19,7 @@ import { serviceCode } from "../service_text.ts";
 import { explainVault, troubleOf } from "./keyvault_errors.ts";
 import type { CertificateSource, ReadRequest, ReadResult } from "./source.ts";
 
-/** Milliseconds between two reads: a change must be in force within 60 s. */
+/** Milliseconds between two reads: a change must be in use within 60 s. */
 const INTERVAL = 45_000;
 /** Milliseconds for one read, token and retries included. */
 const TIMEOUT = 20_000;
@@ -43,7 +43,7 @@ export interface KeyVaultOptions {
   readonly interval?: number;
 }
 
-/** @throws CertificateUnavailable from `read`, where the vault does not hand it out */
+/** @throws CertificateUnavailable from `read`, if the vault does not return it */
 export class KeyVaultSource implements CertificateSource {
   readonly name = "keyvault";
   readonly interval: number;

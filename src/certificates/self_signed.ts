@@ -1,4 +1,4 @@
-// A certificate of our own making, for the sandbox: for loopback names only, and never stored.
+// Makes a self-signed certificate for the sandbox, for loopback names only. It is never stored.
 
 import { Buffer } from "node:buffer";
 import { X509Certificate } from "node:crypto";

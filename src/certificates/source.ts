@@ -3,9 +3,9 @@
 import type { Certificate } from "./certificate.ts";
 
 export interface CertificateSource {
-  /** For the log and for /readyz: what TLS_SOURCE calls it. */
+  /** Its name in TLS_SOURCE, for the log and for /readyz. */
   readonly name: string;
-  /** Milliseconds between two reads; undefined where it never changes. */
+  /** Milliseconds between two reads; undefined if it never changes. */
   readonly interval: number | undefined;
   /**
    * How many reads in a row may fail before a warning is logged: two files are replaced one after the
@@ -13,7 +13,7 @@ export interface CertificateSource {
    */
   readonly patience: number;
   /**
-   * @returns what is there now; undefined where it is still the revision that is known
+   * @returns the current certificate; undefined if its revision is still the known one
    * @throws CertificateError
    */
   read(request: ReadRequest): Promise<ReadResult | undefined>;

@@ -19,7 +19,7 @@ export interface LoadedIdentity {
   readonly certificate: Certificate;
   /** The part of the settings that this runtime does not support and that is ignored; a line for the log. */
   readonly dropped?: string;
-  /** What a client with each TLS version gets, the oldest version first. */
+  /** The cipher that a client with each TLS version gets, the oldest version first. */
   readonly handshakes: readonly HandshakeResult[];
 }
 

@@ -51,13 +51,13 @@ const VAULT_CODE_OF: Readonly<Record<CertificateTrouble, Code>> = {
 
 export interface CertificateTools {
   readonly runtime: Runtime;
-  /** EXTRA_CA_CERTS_FILEPATH's, PEM; undefined where they cannot be read. */
+  /** EXTRA_CA_CERTS_FILEPATH's, PEM; undefined if they cannot be read. */
   readonly authorities: readonly string[] | undefined;
-  /** SERVER_HOSTNAME is not set: the machine's name stands in for it. */
+  /** SERVER_HOSTNAME is not set: the machine's name is used. */
   readonly unnamed: boolean;
 }
 
-/** What TLS_SOURCE names, judged. */
+/** Checks the certificate that TLS_SOURCE names. */
 export async function checkCertificate(
   settings: Settings,
   http: HttpClient,
@@ -159,7 +159,7 @@ function judged(
   });
 }
 
-/** A certificate that nothing is wrong with, in one line. */
+/** A correct certificate, in one line. */
 function praise(leaf: Certificate["leaf"], named: string): string {
   const { expires, days } = validityOf(leaf, Date.now());
   return `${named} is for ${namesOf(leaf)}, from "${nameLine(leaf.issuer)}", valid until ` +

@@ -14,7 +14,7 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 const SHORTEST_RSA = 2048;
 
 export interface ChainView {
-  /** What the certificate is called, such as `TLS_CERT_FILEPATH "certs/cert.pem"`. */
+  /** The certificate's name in findings, such as `TLS_CERT_FILEPATH "certs/cert.pem"`. */
   readonly named: string;
   /** Milliseconds since 1970. */
   readonly now: number;
@@ -23,7 +23,7 @@ export interface ChainView {
   /** Whether that is only the machine's name, since SERVER_HOSTNAME is not set. */
   readonly unnamed?: boolean;
   /**
-   * Of this machine, PEM; asked for only when the file does not hold the whole chain. Undefined where
+   * Of this machine, PEM; asked for only when the file does not hold the whole chain. Undefined if
    * they are not known: then a chain is not judged for completeness.
    */
   readonly authorities: () => readonly string[] | undefined;
@@ -40,7 +40,7 @@ export function certificatesOf(pem: string): X509Certificate[] {
   });
 }
 
-/** @returns nothing where all is in order */
+/** @returns nothing if all is in order */
 export function judgeChain(pem: string, view: ChainView): Finding[] {
   const certificates = certificatesOf(pem);
   const leaf = certificates[0];

@@ -53,14 +53,14 @@ interface Context {
   /** Settings that have a value of their own. */
   readonly given: ReadonlySet<SettingName>;
   readonly login: LoginOptions;
-  /** EXTRA_CA_CERTS_FILEPATH's, PEM; undefined where they cannot be read. */
+  /** EXTRA_CA_CERTS_FILEPATH's, PEM; undefined if they cannot be read. */
   readonly authorities: readonly string[] | undefined;
   /** SERVER_HOSTNAME is not set. */
   readonly unnamed: boolean;
   readonly service: ServiceToCheck | undefined;
   readonly runtime: Runtime;
   readonly http: HttpClient;
-  /** For this machine alone: never through the proxy. */
+  /** Only for this machine: never through the proxy. */
   readonly local: HttpClient;
 }
 
@@ -75,7 +75,7 @@ interface LoginOptions {
  * Yields the findings in the order of the checks.
  *
  * @param sent takes the ids of the messages that were sent, or may have been
- * @throws CommandError 2 where the options do not go together
+ * @throws CommandError 2 if the options are not allowed together
  */
 export async function* check(options: CheckOptions, sent: string[]): AsyncGenerator<Finding> {
   const test = testMessage(options);
@@ -90,7 +90,7 @@ export async function* check(options: CheckOptions, sent: string[]): AsyncGenera
     const password = await passwordFor({ username, passwordFile }, variables);
     yield* checkVariables(variables, service, { username, password, test, sent });
   } finally {
-    // Credentials that it has opened lie in files until then.
+    // Until then, decrypted credentials are in files.
     service?.close();
   }
 }
@@ -153,7 +153,7 @@ async function* checkVariables(
   }
 }
 
-/** What the settings ask for, judged or not. */
+/** The checks that the settings ask for. */
 function wantedParts(
   username: string | undefined,
   settings: Settings,

@@ -1,6 +1,6 @@
 // Every kind of finding that `check` can have: one table, of which docs/check.md is made.
 //
-// Scripts rely on the names: a code keeps its name and its level for good. The words may change.
+// Scripts rely on the names: a code keeps its name and its level. The text may change.
 
 import { SERVED_KINDS } from "../certificates/key_kind.ts";
 
@@ -10,7 +10,7 @@ export interface Kind {
   readonly level: Level;
   /** For the reference. */
   readonly meaning: string;
-  /** What to do about it, where the finding itself does not know better; "" with `ok` and `skip`. */
+  /** The fix, unless the finding has its own; "" with `ok` and `skip`. */
   readonly fix: string;
 }
 
@@ -18,7 +18,7 @@ function ok(meaning: string): Kind {
   return { level: "ok", meaning, fix: "" };
 }
 
-/** Not tried, and why. */
+/** Not checked, and why. */
 function skip(meaning: string): Kind {
   return { level: "skip", meaning, fix: "" };
 }
@@ -446,7 +446,7 @@ export const CODES = {
 
 export type Code = keyof typeof CODES;
 
-/** What goes wrong on the way to a service, for each of them by the same names. */
+/** Failures on the way to a service, with the same names for each service. */
 function service<Name extends string>(name: Name, who: string, setting: string) {
   const kinds = {
     ok: ok(`${who} is reachable.`),

@@ -12,7 +12,7 @@ export interface Finding {
   readonly code: Code;
   /** One line for the administrator. */
   readonly what: string;
-  /** What to do about it; left out where there is nothing to do. */
+  /** What to do about it; left out if there is nothing to do. */
   readonly fix?: string;
 }
 

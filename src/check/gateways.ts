@@ -1,7 +1,7 @@
 // The gateways of this machine's default routes, out of what Linux shows in /proc/net
 // (`fib_route_seq_show` and `ipv6_route_seq_show` in its source have the columns).
 
-/** The text of the kernel's two files; undefined where there is no such file, as on other systems. */
+/** The text of the kernel's two files; undefined if there is no such file, as on other systems. */
 export interface RouteTables {
   /** /proc/net/route */
   readonly ipv4: string | undefined;
@@ -9,7 +9,7 @@ export interface RouteTables {
   readonly ipv6: string | undefined;
 }
 
-/** Addresses in the form that clients' have; undefined where the kernel has no such file. */
+/** Addresses in the form that clients' have; undefined if the kernel has no such file. */
 export function defaultGateways({ ipv4, ipv6 }: RouteTables): readonly string[] | undefined {
   if (ipv4 === undefined && ipv6 === undefined) return undefined;
   return [...new Set([...gateways4(ipv4 ?? ""), ...gateways6(ipv6 ?? "")])];

@@ -1,5 +1,5 @@
-// Reads an installed service: the environment and credentials that systemd starts it with take the
-// place of this command's own environment.
+// Reads an installed service: the environment and credentials that systemd starts it with replace
+// this command's own environment.
 
 import { spawnSync } from "node:child_process";
 import {
@@ -53,7 +53,7 @@ const files: Files = {
 
 /**
  * @param given a unit's name, with or without its ending, or the path of its file; true for ours
- * @throws CommandError 78 where the `--env-file` of its command line cannot be read
+ * @throws CommandError 78 if the `--env-file` of its command line cannot be read
  */
 export function serviceToCheck(given: string | true): ServiceToCheck {
   const name = given === true
@@ -201,7 +201,7 @@ class OpenedCredentials {
   path(id: string): string | undefined {
     const text = this.#texts.get(id);
     if (text === undefined) return undefined;
-    // A file system in memory, where there is one.
+    // In a file system in memory, if there is one.
     const base = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
     this.#directory ??= mkdtempSync(join(base, "relay-check-"));
     const path = join(this.#directory, id);

@@ -33,9 +33,9 @@ export interface LoginToCheck {
 
 /** Milliseconds for a login: the table, then a token. */
 export const LOGIN_DEADLINE = 60_000;
-/** Milliseconds that no delivery is over (DELIVERY_TIMEOUT). */
+/** Milliseconds that no delivery exceeds (DELIVERY_TIMEOUT). */
 const LONGEST_DELIVERY = 540_000;
-/** Milliseconds for the delivery's own deadline to be the one that counts. */
+/** Milliseconds in addition, so that the delivery's own deadline comes first. */
 const MARGIN = 10_000;
 /** The client that the check stands for. */
 export const CLIENT = { connection: "check", address: "127.0.0.1", port: 0 };

@@ -1,4 +1,4 @@
-// The options of `check`: which go together, and where the password comes from.
+// The options of `check`: which are allowed together, and where the password comes from.
 
 import { Buffer } from "node:buffer";
 import { createReadStream } from "node:fs";
@@ -59,8 +59,8 @@ export function testMessage(
  * The password: from the file, from standard input or from the variable. Never from the command line,
  * which every user of the machine can read.
  *
- * @returns what is wrong with the file, where it cannot be had from there; undefined without a username
- * @throws CommandError 2 where neither is given, or both are
+ * @returns the problem if it cannot be read from the file; undefined without a username
+ * @throws CommandError 2 if neither is given, or both are
  */
 export async function passwordFor(
   { username, passwordFile }: Pick<CheckOptions, "username" | "passwordFile">,
@@ -97,10 +97,10 @@ export async function passwordFor(
   }
 }
 
-/** Reads a line without echo; an empty one where the input ends before it. */
+/** Reads a line without echo; "" if the input ends before it. */
 async function promptHidden(prompt: string): Promise<string> {
   process.stderr.write(prompt);
-  // The line editor echoes to its output, so that has to be nowhere.
+  // The line editor echoes to its output, so that is discarded.
   const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
   const terminal = createInterface({ input: process.stdin, output: nowhere, terminal: true });
   try {
@@ -117,7 +117,7 @@ async function promptHidden(prompt: string): Promise<string> {
 /** Octets; every client secret and token is shorter. */
 const LONGEST = 65_536;
 
-/** Reads to the end; undefined where there are too many octets. */
+/** Reads to the end; undefined if there are too many octets. */
 async function readAll(source: AsyncIterable<Uint8Array>): Promise<string | undefined> {
   const pieces: Uint8Array[] = [];
   let octets = 0;

@@ -23,7 +23,7 @@ export interface WantedPort {
 export interface PortTools {
   /** @throws Error with a `code` such as `EADDRINUSE` */
   listen(hostname: string, port: number): { close(): void } | Promise<{ close(): void }>;
-  /** Where to request /readyz; undefined where HTTP_LISTEN is off or invalid. */
+  /** Where to request /readyz; undefined if HTTP_LISTEN is off or invalid. */
   readonly http: ListenAddress | undefined;
   get(url: URL): Promise<HttpResponse | HttpFailure>;
 }

@@ -25,7 +25,7 @@ export interface PeerOptions {
   readonly timeout: number;
 }
 
-/** @returns undefined where there is no handshake in time */
+/** @returns undefined if there is no handshake in time */
 export function presentedCertificate(options: PeerOptions): Promise<Peer | undefined> {
   const { hostname, port, proxy, timeout } = options;
   return new Promise((resolve) => {

@@ -17,14 +17,14 @@ export function textLine({ level, subject, code, what, fix }: Finding): string {
   return `${MARKS[level]} ${subject}: ${what}${remedy} [${code}]`;
 }
 
-/** What a terminal shows it on. */
+/** Properties of the terminal. */
 export interface Terminal {
   /** Columns. */
   readonly width: number;
   readonly colours: boolean;
 }
 
-/** @returns undefined where the output is read by a program, or goes into a file */
+/** @returns undefined if the output is read by a program, or goes into a file */
 export function terminalOf(
   { isTTY, columns }: { readonly isTTY?: boolean; readonly columns?: number },
   { NO_COLOR = "", TERM }: Readonly<Record<string, string | undefined>>,
@@ -60,7 +60,7 @@ export function failedAgain(findings: readonly Finding[], terminal: Terminal): s
   return ["", "What failed:", ...failed.map((one) => terminalText(one, terminal)), ""];
 }
 
-/** At spaces alone: a longer word is left whole, to be copied. */
+/** Only at spaces: a longer word stays whole, so that it can be copied. */
 function fold(text: string, width: number): string[] {
   const lines: string[] = [];
   let line = "";

@@ -40,7 +40,7 @@ const OTHER_ID = "make an entry with another id, because no login can name this 
 /**
  * Opens the table as the relay does. It sends no request before its first use.
  *
- * @returns undefined where no table is set
+ * @returns undefined if no table is set
  */
 export async function openTableToCheck(
   settings: Settings,

@@ -1,4 +1,4 @@
-// The part of `check` that looks at trusted networks: on the relay's own way, as login_check.ts.
+// The part of `check` for trusted networks: by the relay's own code, like login_check.ts.
 
 import { readFileSync } from "node:fs";
 import type { EntrySource } from "../accounts/entry_source.ts";
@@ -19,7 +19,7 @@ export interface TrustedToCheck {
   readonly entries: EntrySource | undefined;
 }
 
-/** Undefined where no network is trusted. */
+/** Undefined if no network is trusted. */
 export function checkTrusted({ settings, http, entries }: TrustedToCheck): Check | undefined {
   const { TRUSTED_NETWORKS: networks, TRUSTED_USERNAME: username } = settings;
   const { TRUSTED_PASSWORD: password } = settings;

@@ -9,7 +9,7 @@ import type { Code } from "./codes.ts";
 import { type Finding, finding } from "./finding.ts";
 import { judgeRefusal, judgeRoles } from "./login_findings.ts";
 
-/** @param gateways of this machine; undefined where they cannot be known */
+/** @param gateways of this machine; undefined if they cannot be known */
 export function judgeNetworks(
   networks: Networks,
   gateways: readonly string[] | undefined,
@@ -72,7 +72,7 @@ export interface TrustedLogin {
 }
 
 /**
- * @param roles of its token; undefined where there is no token any more
+ * @param roles of its token; undefined if there is no token any more
  * @param uploads whether large messages are sent as a draft with uploads, which needs Mail.ReadWrite
  */
 export function judgeTrustedLogin(

@@ -17,7 +17,7 @@ import { CommandError, EXIT } from "../exit.ts";
 /**
  * Prints the findings.
  *
- * @throws CommandError 1 where one is a FAIL, 2 where the options do not go together
+ * @throws CommandError 1 if one is a FAIL, 2 if the options are not allowed together
  */
 export async function check(
   options: CheckOptions & { readonly json: boolean },

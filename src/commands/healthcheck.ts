@@ -9,7 +9,7 @@ const TIMEOUT = 5_000;
 /** Characters of the response that are shown: another program may listen there. */
 const MAX_SHOWN = 2_000;
 
-/** @throws CommandError where the relay is not ready */
+/** @throws CommandError if the relay is not ready */
 export async function healthcheck(envFile: string | undefined): Promise<string> {
   const listen = settingFor("HTTP_LISTEN", envFile);
   if (listen === "off") throw notReady("HTTP_LISTEN is off: there is nothing to ask");

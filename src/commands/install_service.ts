@@ -15,7 +15,7 @@ export interface InstallServiceOptions {
 
 /**
  * @returns lines for standard output
- * @throws CommandError where it cannot be installed here, or does not run
+ * @throws CommandError if it cannot be installed here, or does not run
  */
 export function installService(
   { print, start, socketActivation }: InstallServiceOptions,

@@ -19,7 +19,7 @@ const MAX_SHOWN = 128;
 /** Columns and their new values; undefined removes the column. */
 export type Changes = Readonly<Record<string, string | boolean | undefined>>;
 
-/** @throws CommandError 2 where the action is unknown, or has too many or too few arguments */
+/** @throws CommandError 2 if the action is unknown, or has too many or too few arguments */
 export function actionOf(
   word: string,
   id: string | undefined,
@@ -70,7 +70,7 @@ export function changesFor(
   return changes;
 }
 
-/** @throws CommandError 2 where no table can have such an entry */
+/** @throws CommandError 2 if no table can have such an entry */
 export function checkId(id: string): void {
   const problem = tableKeyProblem(id);
   if (problem !== undefined) throw usage(withId(id, problem));

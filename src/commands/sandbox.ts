@@ -24,12 +24,12 @@ import { type Relay, startRelay } from "../relay/relay.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { untilStopped } from "./serve.ts";
 
-/** Any well-formed username will do; these are easy to tell from real ones. */
+/** Any well-formed username is accepted; these are easy to distinguish from real ones. */
 const TENANT = "11111111-1111-1111-1111-111111111111";
 const CLIENT = "22222222-2222-2222-2222-222222222222";
 const SECRET = "any-secret";
 
-/** What the imitated lookup table holds. */
+/** The entries of the imitated lookup table. */
 const ENTRY = {
   id: "scanner",
   columns: {
@@ -145,7 +145,7 @@ async function welcome(
   { settings, url }: { readonly settings: Settings; readonly url: string },
 ): Promise<void> {
   const { hostname, port } = local(relay.addresses.smtp[0]!);
-  // A connection to oneself comes from the address that it goes to, but for names and 127.0.0.0/8.
+  // A local connection comes from the address that it goes to, except for names and 127.0.0.0/8.
   const source = isIP(hostname) === 6 || !isLoopback(hostname) ? hostname : "127.0.0.1";
   const lines = [
     `SMTP server  ${connection.smtp}${

@@ -34,7 +34,7 @@ async function serveWith(
     const relay = await startRelay({ settings, log, metrics, http, replaced: { sockets } });
     return { relay, http };
   })();
-  // From the beginning: a hangup that comes early must not end the program.
+  // Registered first: an early SIGHUP must not end the program.
   onHangup(() => {
     log.info("Checking for a new certificate", { signal: "SIGHUP" });
     starting.then(({ relay }) => manager.reloading(() => relay.refreshCertificate()), () => {});
@@ -73,11 +73,11 @@ export async function untilStopped(
   log.warning("Relay stopped");
   manager.ended();
   await flush();
-  // What still waits somewhere must not keep the process.
+  // Nothing that still waits may keep the process running.
   process.exit(0);
 }
 
-/** Which of them are the service manager's sockets, where some are. */
+/** The names of the service manager's sockets, if there are any. */
 function handedOver(sockets: HandedOverSockets) {
   const names = SOCKET_NAMES.filter((name) => sockets[name].length > 0);
   return names.length === 0 ? {} : { handed_over: names.join(",") };

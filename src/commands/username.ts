@@ -20,7 +20,7 @@ export type ReadUsername = DirectUsername | { readonly type: "lookup"; readonly 
 /**
  * The username of two ids, each in any form that a username may have.
  *
- * @throws CommandError 2 where one of them is no id
+ * @throws CommandError 2 if one of them is no id
  */
 export function makeUsername(
   tenant: string,
@@ -34,7 +34,7 @@ export function makeUsername(
 /**
  * Parses a username as the relay does: long, short, mixed, or a lookup.
  *
- * @throws CommandError 2 where it cannot be read with the delimiter that is set
+ * @throws CommandError 2 if it cannot be read with the delimiter that is set
  */
 export function readUsername(text: string, envFile: string | undefined): ReadUsername {
   const delimiter = settingFor("USERNAME_DELIMITER", envFile);

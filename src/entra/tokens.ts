@@ -248,7 +248,7 @@ export class TokenLogin implements Authorization {
   }
 
   /**
-   * A token that may be used now, fetched where there is none.
+   * A token that may be used now, fetched if there is none.
    *
    * @param mayAskAgain whether Entra ID may be asked again about a secret that it has refused, once the
    *   time is over in which it is not asked; left out, it may

@@ -1,4 +1,4 @@
-// What the HTTP client takes and returns.
+// The requests and responses of the HTTP client.
 
 export interface HttpRequest {
   readonly method: string;

@@ -112,7 +112,7 @@ export class LoginGuard {
   /**
    * A login of this address has failed before its credentials could be read.
    *
-   * @param octets what was tried, where that is known: the same again is no failed login
+   * @param octets the attempt, if known: the same again does not count as a failed login
    * @returns whether the address was below its limit
    */
   failed(address: string, octets?: Secret): boolean {
@@ -188,7 +188,7 @@ export class LoginGuard {
     return again ? !limits.addresses.reached(client) : this.#count(client);
   }
 
-  /** Up to the limit only: a client that goes on failing must not block its address for ever. */
+  /** Only up to the limit: a client that goes on failing must not block its address for ever. */
   #count(client: string): boolean {
     const addresses = this.#limits?.addresses;
     if (addresses?.reached(client)) return false;

@@ -68,7 +68,7 @@ export class RateLimit {
     return this.used(key) + (this.#underWay.get(key) ?? 0) < this.rate.most;
   }
 
-  /** Begins a use. @returns undefined where the limit is reached */
+  /** Begins a use. @returns undefined if the limit is reached */
   begin(key: string): EndUse | undefined {
     if (!this.free(key)) return undefined;
     this.#underWay.set(key, (this.#underWay.get(key) ?? 0) + 1);

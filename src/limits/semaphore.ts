@@ -20,7 +20,7 @@ export class Semaphore {
     this.#clock = clock;
   }
 
-  /** @returns undefined where no permit is free */
+  /** @returns undefined if no permit is free */
   tryAcquire(): Release | undefined {
     if (this.#free === 0) return undefined;
     this.#free--;
@@ -29,7 +29,7 @@ export class Semaphore {
 
   /**
    * @param timeout milliseconds
-   * @returns undefined where no permit came free in time, or too many wait already
+   * @returns undefined if no permit came free in time, or too many wait already
    */
   async acquire(timeout: number): Promise<Release | undefined> {
     if (this.#free > 0) this.#free--;

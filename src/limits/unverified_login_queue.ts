@@ -1,7 +1,7 @@
 // The queue of logins whose credentials have not worked before. At one address, as many are checked at
 // once as may still fail there, so that a hundred guesses at once get no further than a hundred in a row.
 // Right credentials wait for a moment and no more: the number of logins is not limited. Credentials that
-// were refused before are no new guess, and do not wait either.
+// were refused before are not a new guess, and do not wait either.
 
 import type { Clock } from "../clock.ts";
 import type { EndUse, RateLimit } from "./rate_limit.ts";

@@ -1,5 +1,5 @@
-// What the relay needs of the runtime it runs on. Everything else comes from `node:` modules and web
-// standards that both runtimes have.
+// The interface to the runtime. Everything else comes from `node:` modules and web standards that
+// both runtimes have.
 
 import { isIP } from "node:net";
 import type { Secret } from "../secret.ts";

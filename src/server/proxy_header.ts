@@ -10,7 +10,7 @@ export type ProxyHeaderStep =
   | { readonly type: "more" }
   | {
     readonly type: "header";
-    /** The proxy's client; undefined where the socket's own peer is the client. */
+    /** The proxy's client; undefined if the socket's own peer is the client. */
     readonly source: ProxySource | undefined;
     /** The octets after the header. */
     readonly rest: Uint8Array;

@@ -31,7 +31,7 @@ const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; grap
   },
 };
 
-/** The endpoints in force: the cloud's, unless they are set one by one. */
+/** The endpoints: the cloud's, unless they are set one by one. */
 export function cloudOf(
   settings: Pick<Settings, "AZURE_CLOUD" | "AZURE_AUTHORITY_HOST" | "GRAPH_ENDPOINT">,
 ): Cloud {

@@ -1,4 +1,4 @@
-// Settings that are allowed each, but not together, and those that are allowed but doubtful.
+// Finds settings that are valid alone but not together, and valid settings that are doubtful.
 
 import { isLoopback } from "./listen_address.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
@@ -7,9 +7,9 @@ import type { Environment } from "./setting.ts";
 import { trustedProblems } from "./trusted_settings.ts";
 
 /**
- * Settings that are allowed each, but not together.
+ * Settings that are valid alone, but not together.
  *
- * @param invalid those that have no value to judge
+ * @param invalid settings without a valid value
  * @param ownTable whether there is a lookup table without AZURE_TABLES_URL
  */
 export function contradictions(
@@ -96,7 +96,7 @@ export function doubts(settings: Settings): string[] {
   return warnings;
 }
 
-/** Conventional variables that a reader may count on, without any effect here. */
+/** Conventional variables that have no effect here. */
 export function unused(environment: Environment, settings: Settings): string[] {
   if (settings.HTTPS_PROXY === undefined) {
     const names = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];

@@ -18,7 +18,7 @@ export interface CommandSettings {
 /**
  * Loads the settings.
  *
- * @param envFile a `.env` file; what the environment has too, the environment decides
+ * @param envFile a `.env` file; the environment takes precedence
  * @param ownTable whether the command has a lookup table where AZURE_TABLES_URL is not set
  * @throws CommandError 78 with every problem
  */
@@ -58,7 +58,7 @@ export function settingsAmong<Name extends SettingName>(
 /**
  * Loads one setting, for a command that needs no other.
  *
- * @throws CommandError 78 where its value is not allowed
+ * @throws CommandError 78 if its value is not allowed
  */
 export function settingFor<Name extends SettingName>(
   name: Name,
@@ -72,7 +72,7 @@ export function settingFor<Name extends SettingName>(
 /**
  * The variables themselves.
  *
- * @throws CommandError 78 where the file cannot be read
+ * @throws CommandError 78 if the file cannot be read
  */
 export function environment(envFile: string | undefined): Environment {
   const file = readEnvFile(envFile);
@@ -80,7 +80,7 @@ export function environment(envFile: string | undefined): Environment {
   return { ...file, ...process.env };
 }
 
-/** What the Azure SDK reads by itself, such as AZURE_TENANT_ID: it knows no --env-file. */
+/** Variables that the Azure SDK itself reads, such as AZURE_TENANT_ID: it has no --env-file. */
 const READ_BY_SDK = /^(?:AZURE|IDENTITY|IMDS|MSI)_/;
 
 function handOn(file: Environment): void {
@@ -90,7 +90,7 @@ function handOn(file: Environment): void {
   }
 }
 
-/** Has the Azure SDK read these variables, and no others. */
+/** Makes the Azure SDK read exactly these variables. */
 export function actAs(variables: Environment): void {
   for (const name of Object.keys(process.env)) {
     if (READ_BY_SDK.test(name)) delete process.env[name];
@@ -98,11 +98,11 @@ export function actAs(variables: Environment): void {
   handOn(variables);
 }
 
-/** @throws CommandError 78 where the file cannot be read */
+/** @throws CommandError 78 if the file cannot be read */
 export function readEnvFile(path: string | undefined): Environment {
   if (path === undefined) return {};
   try {
-    // Editors on Windows put a mark in front, which not every runtime takes off.
+    // Editors on Windows write a byte order mark, which not every runtime removes.
     const text = readFileSync(path, "utf8").replace(/^\ufeff/, "");
     const line = brokenLine(text);
     if (line !== undefined) {
@@ -122,7 +122,7 @@ export function readEnvFile(path: string | undefined): Environment {
 
 const ASSIGNMENT = /^\s*(?:export\s+)?[^\s=#][^=]*=\s*(["'`]?)/;
 
-/** The number of the first line that `parseEnv` would pass over: a setting may have been meant. */
+/** The number of the first line that `parseEnv` would ignore: it may be meant as a setting. */
 function brokenLine(text: string): number | undefined {
   const lines = text.split("\n");
   for (let index = 0; index < lines.length; index++) {

@@ -20,7 +20,7 @@ export type LoadedSettings =
 
 /** The settings of an environment, whether or not a relay can start with them. */
 export interface ExaminedSettings {
-  /** With the default in place of a value that is not allowed. */
+  /** With the default instead of a value that is not allowed. */
   readonly settings: Settings;
   readonly problems: readonly string[];
   readonly warnings: readonly string[];
@@ -31,7 +31,7 @@ export interface ExaminedSettings {
 }
 
 /**
- * @param defaults standards of one command that differ from the schema's
+ * @param defaults defaults of one command that differ from the schema's
  * @param ownTable whether that command has a lookup table where AZURE_TABLES_URL is not set
  */
 export function loadSettings(
@@ -95,8 +95,8 @@ export function loadSetting<Name extends SettingName>(
 }
 
 /**
- * @param standard in place of the schema's
- * @param emptyFiles takes a line for each file of a secret that has nothing in it
+ * @param standard default instead of the schema's
+ * @param emptyFiles receives a line for each empty file of a secret
  */
 function readSetting(
   name: SettingName,
@@ -155,7 +155,7 @@ function parsed(
 
 /**
  * A secret from `NAME`, from the file that `NAME_FILE` names, or from systemd's credentials. The
- * order is the contract's; one newline at the end is the editor's, not the secret's.
+ * order is fixed. One newline at the end comes from an editor, and is removed.
  *
  * @param given the value of `NAME`, or of another variable that means the same
  */

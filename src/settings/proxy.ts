@@ -60,8 +60,8 @@ export interface NoProxy {
 }
 
 /**
- * The variable is mostly set for a whole machine, in the form of some other program: what cannot be
- * read is no reason not to start.
+ * The variable is mostly set for a whole machine, in the form of another program: entries that
+ * cannot be read do not stop the start.
  */
 export const noProxy: Parser<NoProxy> = {
   allowed:

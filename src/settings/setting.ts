@@ -8,7 +8,7 @@ export interface Parser<T> {
   readonly allowed: string;
   /**
    * @param variable that has the text
-   * @returns undefined where the text is not allowed
+   * @returns undefined if the text is not allowed
    */
   parse(text: string, variable?: string): T | undefined;
   /** Of a list that is not allowed, the entry that is to blame. */

@@ -66,7 +66,8 @@ export function answerCommand(session: SessionContext, line: string): void {
     case "PATCH":
     case "OPTIONS":
     case "CONNECT":
-      // A page can make a browser send SMTP commands in the body of a request (cross-protocol attack).
+      // A web page can make a browser send SMTP commands in a request's body (cross-protocol
+      // attack).
       session.reply(REPLIES.notHttp);
       return session.close("the client spoke HTTP");
     default:

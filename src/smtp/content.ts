@@ -16,18 +16,18 @@ export function lengthOf(content: Content): number {
 
 const FIRST_BLOCK = 4 * 1024;
 const LARGEST_BLOCK = 512 * 1024;
-/** Octets from which a piece is kept uncopied: fewer are not worth an object of their own. */
+/** Octets from which a piece is kept uncopied: a smaller one is not worth its own object. */
 const MIN_UNCOPIED = 16 * 1024;
-/** The same for a message's first piece, which mostly is all of a small message. */
+/** The same for a message's first piece, which is mostly a whole small message. */
 const MIN_UNCOPIED_FIRST = 2 * 1024;
 
 /** The memory of contents that nothing else uses. */
 const memories = new WeakMap<Content, readonly ArrayBuffer[]>();
 
 /**
- * Gives the memory of a content back at once; its octets are gone then. Its pieces have become old
- * objects, which a minor garbage collection does not free, and a major one may come much later. Memory
- * that something else may use is left to the collector, and so are contents that were not made by a
+ * Frees the memory of a content at once; its octets are then gone. Its pieces have become old
+ * objects, which a minor garbage collection does not free, and a major one may come much later.
+ * Memory that may have other users is left to the collector, and so are contents not made by a
  * {@link ContentBuilder}.
  */
 export function discard(content: Content): void {
@@ -44,7 +44,7 @@ export function discard(content: Content): void {
  */
 export class ContentBuilder {
   #pieces: Uint8Array[] = [];
-  /** The memory that nothing else uses. */
+  /** Memory that has no other user. */
   #memories: ArrayBuffer[] = [];
   #length = 0;
   /** Where small pieces are copied to. */
@@ -59,7 +59,7 @@ export class ContentBuilder {
     return this.#length;
   }
 
-  /** @param bytes belong to the builder from now on, with their memory where they are all of it */
+  /** @param bytes owned by the builder from now on, with their memory if they fill it */
   append(bytes: Uint8Array): void {
     const isFirst = this.#length === 0;
     this.#length += bytes.length;

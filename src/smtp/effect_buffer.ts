@@ -28,7 +28,7 @@ export class EffectBuffer {
     this.#effects.push(effect);
   }
 
-  /** Adds an effect whose order among the replies is of no matter: they stay one write. */
+  /** Adds an effect whose order among the replies does not matter: they stay one write. */
   notify(effect: Effect): void {
     this.#effects.push(effect);
   }

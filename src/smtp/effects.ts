@@ -1,4 +1,4 @@
-// What a session has the owner of its connection do.
+// The effects of a session, which the owner of its connection carries out.
 
 import type { LimitReached } from "./session_limits.ts";
 import type { Secret } from "../secret.ts";
@@ -7,7 +7,7 @@ import type { Reply } from "./reply.ts";
 import type { Reservation } from "./reservation.ts";
 import type { Credentials } from "./sasl.ts";
 
-/** What the sender promised about a message, apart from its content. */
+/** The envelope of a message, as the client declared it. */
 export interface Envelope {
   /** Reverse-path, or "" for the null one (RFC 5321 §4.5.5). */
   readonly from: string;
@@ -27,13 +27,13 @@ export interface SessionFacts {
 }
 
 /**
- * A login or a message that the session has refused by itself, so that the rest of the relay does not
- * see it. Commands out of order (503) are left out: they follow from a refusal before.
+ * A login or a message that the session itself has refused, so that the rest of the relay does not
+ * see it. Commands out of order (503) are left out, because they follow from an earlier refusal.
  */
 export interface Refusal {
   readonly command: "AUTH" | "MAIL" | "RCPT" | "DATA" | "BDAT";
   readonly reply: Reply;
-  /** Whether the client had logged in: refusals of others are logged at a lower level. */
+  /** Whether the client had logged in; otherwise the refusal is logged at a lower level. */
   readonly authenticated: boolean;
   /** AUTH: the credentials, if it is a failed login. */
   readonly tried?: Secret;

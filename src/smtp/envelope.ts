@@ -126,7 +126,7 @@ function isAscii(text: string): boolean {
   return /^[\x00-\x7f]*$/.test(text);
 }
 
-/** Reads a Latin-1 string's octets as UTF-8; undefined where they are not valid. */
+/** Reads a Latin-1 string's octets as UTF-8; undefined if they are not valid. */
 export function utf8(text: string): string | undefined {
   if (isAscii(text)) return text;
   try {

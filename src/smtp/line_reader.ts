@@ -51,7 +51,7 @@ export class LineReader {
    * command can be hidden in the difference.
    *
    * @param limitFor octets that a line with this beginning may have, its end included
-   * @returns the line as Latin-1 without its end; undefined where it is not complete
+   * @returns the line as Latin-1 without its end; undefined if it is not complete
    */
   next(limitFor: (beginning: Uint8Array) => number): string | LineTooLong | undefined {
     const input = this.#input;

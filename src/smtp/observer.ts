@@ -1,5 +1,5 @@
-// What may be shown of an SMTP dialogue. The secret of a login can stand elsewhere than after AUTH: a
-// client that does not wait for the reply to AUTH sends its SASL responses as commands.
+// Decides which parts of an SMTP dialogue may be shown. A secret is not always after AUTH: a client
+// that does not wait for the reply to AUTH sends its SASL responses as commands.
 
 import { parseCommand, trimSpaces } from "./command_line.ts";
 import { type Content, lengthOf } from "./content.ts";

@@ -1,9 +1,9 @@
-// The options of a session, and which of them the reply to EHLO tells.
+// The options of a session, and the reply to EHLO, which announces some of them.
 
 import type { Reply } from "./reply.ts";
 import { type Mechanism, STANDARD_MECHANISMS } from "./sasl.ts";
 
-/** Why MAIL is refused for a reverse-path (null: ""); undefined where it is not. Does no I/O. */
+/** The reply that refuses a reverse-path (null: "") in MAIL, or undefined. Does no I/O. */
 export type SenderCheck = (from: string) => Reply | undefined;
 
 export interface SessionOptions {
@@ -21,7 +21,7 @@ export interface SessionOptions {
   readonly requireTls: boolean;
   /** The mechanisms of AUTH, in the order of EHLO; LOGIN and PLAIN when left out. */
   readonly mechanisms?: readonly Mechanism[];
-  /** Why RCPT is refused for an address; undefined where it is not. Does no I/O. */
+  /** The reply that refuses an address in RCPT, or undefined. Does no I/O. */
   readonly checkRecipient?: (address: string) => Reply | undefined;
   /** Refused commands that end a session; unlimited when left out. */
   readonly maxErrors?: number;

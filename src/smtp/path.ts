@@ -14,7 +14,7 @@ export interface Mailbox {
 export interface PathArgument {
   /** `undefined` for the null reverse-path `<>`. */
   readonly mailbox: Mailbox | undefined;
-  /** Parameters in order, keywords in upper case; `value` is undefined where there is no `=`. */
+  /** Parameters in order, keywords in upper case; `value` is undefined if there is no `=`. */
   readonly parameters: readonly { readonly keyword: string; readonly value: string | undefined }[];
 }
 

@@ -13,7 +13,7 @@ import type { Transaction } from "./transaction.ts";
  */
 export const MAX_DISCARDED = 64 * 1024 * 1024;
 
-/** One DATA content. Where there is no room for it, it is read to its end and discarded. */
+/** One DATA content. If there is no room for it, it is read to its end and discarded. */
 export class DataReceiver {
   readonly #limit: number;
   readonly #reservation: Reservation;
@@ -55,18 +55,18 @@ export class DataReceiver {
     return this.#decoder.endMissed;
   }
 
-  /** Discards what has come. The rest is read, and discarded too. */
+  /** Discards the octets so far. The rest is read, and discarded too. */
   discard(): void {
     this.#builder?.discard();
     this.#builder = undefined;
   }
 
-  /** Whether more has come than is read of any message. */
+  /** Whether more octets have come than are read of any message. */
   get overHardLimit(): boolean {
     return this.#length > this.#limit + MAX_DISCARDED;
   }
 
-  /** The content, or why it is refused. */
+  /** The content, or the reply that refuses it. */
   finish(): Content | Reply {
     if (this.#length > this.#limit) return REPLIES.tooBig;
     return this.#builder?.finish() ?? REPLIES.outOfMemory;
@@ -95,7 +95,7 @@ export class ChunkReceiver {
     this.#target = target;
   }
 
-  /** Where the octets go, or why they are refused. */
+  /** Where the octets go, or the reply that refuses them. */
   get target(): ChunkTarget | Reply {
     return this.#target;
   }
@@ -104,7 +104,7 @@ export class ChunkReceiver {
     return this.#left === 0;
   }
 
-  /** Has the octets to come discarded. */
+  /** Discards the next octets. */
   refuse(reply: Reply): void {
     this.#target = reply;
   }

@@ -1,13 +1,13 @@
-// Room in memory for one message while it arrives. All connections share the room (MAX_MEMORY); the
-// session knows what divides it by these two interfaces.
+// Room in memory for one message while it arrives. All connections share the room (MAX_MEMORY);
+// these two interfaces are all that the session knows of it.
 
 /** The memory for the messages of one client. */
 export interface Memory {
   /**
    * Opens a reservation for one message.
    *
-   * @param announced octets by MAIL's SIZE (RFC 1870); 0 where the client does not announce any
-   * @returns undefined where there is no room for that many
+   * @param announced octets by MAIL's SIZE (RFC 1870); 0 if the client announces none
+   * @returns undefined if there is no room for that many
    */
   open(announced: number): Reservation | undefined;
 }
@@ -17,13 +17,13 @@ export interface Reservation {
   /**
    * Keeps room for a message of so many octets, while they arrive.
    *
-   * @returns false where there is not enough: then the whole reservation has been given back
+   * @returns false if there is not enough: then the whole reservation has been given back
    */
   expect(octets: number): boolean;
   /**
    * Takes more room, until a message of so many octets has enough.
    *
-   * @returns false where there is not enough: then the whole reservation has been given back
+   * @returns false if there is not enough: then the whole reservation has been given back
    */
   ensure(octets: number): boolean;
   /** The message has arrived, with so many octets: gives back the room beyond them. */

@@ -21,7 +21,7 @@ export type { SenderCheck, SessionOptions } from "./options.ts";
 
 /** How far a session has come, and what it waits for. */
 export interface SessionProgress {
-  /** How far the client has come on its way to a login: a further stage is progress before that. */
+  /** The client's stage on the way to a login; a further stage is progress. */
   readonly stage: number;
   /**
    * Counts complete commands, and answers that the client had to wait for. Of the commands in an open
@@ -32,7 +32,7 @@ export interface SessionProgress {
    * - `command`: a command line, or a SASL response
    * - `content`: content of a message, for which another timeout applies
    * - `owner`: the answer to `authenticate` or `submit`, or the end of a TLS handshake
-   * - `drain`: replies are to be written before the next commands are looked at: then call `resume`
+   * - `drain`: replies must be written before the next commands are processed: then call `resume`
    * - `nothing`: the session has ended
    */
   readonly awaits: "command" | "content" | "owner" | "drain" | "nothing";
@@ -46,7 +46,7 @@ export interface SessionProgress {
 }
 
 /**
- * Octets of replies that one segment gets before the client has to read some: it may hold a hundred
+ * Octets of replies to one segment before the client must read some: a segment may hold a hundred
  * thousand short commands, and each reply is many times as long.
  */
 const MAX_REPLIES = 16 * 1024;
@@ -63,7 +63,7 @@ const AWAITS: Readonly<Record<State["mode"], SessionProgress["awaits"]>> = {
 
 /** First octet of a TLS record that holds a ClientHello. */
 export const TLS_HANDSHAKE = 0x16;
-/** Why a session ends whose client is on the wrong port. */
+/** The reason for ending a session whose client uses the wrong port. */
 export const TLS_FIRST =
   "the client began with TLS: choose STARTTLS in it, or add a port with SMTPS_LISTEN";
 
@@ -106,7 +106,7 @@ export class Session {
     this.#context.trusted = true;
   }
 
-  /** Has the dialogue observed from here on. */
+  /** Observes the dialogue from now on. */
   observe(observer: SessionObserver | undefined): void {
     this.#context.observer = observer;
   }
@@ -160,7 +160,7 @@ export class Session {
    * answer to the latter, MAIL is refused with it. A 421 ends the session (RFC 5321 §3.8).
    *
    * @param checkSender asked for each reverse-path
-   * @param anySender whether the account's own address takes the reverse-path's place: then one without
+   * @param anySender whether the account's own address replaces the reverse-path: then one without
    *   a domain is accepted
    */
   authenticated(answer: Reply, checkSender?: SenderCheck, anySender = false): Effect[] {
@@ -181,7 +181,7 @@ export class Session {
     if (state.mode !== "busy" || state.awaited.effect !== "submit") return [];
     session.exchanges++;
     session.state = COMMAND;
-    // Without a verb: that the mail service refuses a message is not counted as the client's error.
+    // Without a verb: a refusal by the mail service does not count as the client's error.
     session.reply(answer);
     if (answer.code < 300) session.limits.messageSent();
     return this.#goOn();
@@ -221,7 +221,7 @@ export class Session {
     return this.#context.effects.drain();
   }
 
-  /** Deals with the input, as far as it goes. */
+  /** Processes as much input as possible. */
   #process(): void {
     const session = this.#context;
     const { input } = session;
@@ -264,7 +264,7 @@ export class Session {
     }
   }
 
-  /** Ends the session where it is to stop, or where the client has reached a limit. */
+  /** Ends the session if it is to stop, or if the client has reached a limit. */
   #endsHere(): boolean {
     const session = this.#context;
     const { stopping, limits: { reached } } = session;

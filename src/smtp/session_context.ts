@@ -1,4 +1,4 @@
-// What the commands of a session share: its state, its input and effects, and the ways to reply.
+// Shared by the commands of a session: its state, its input and effects, and the ways to reply.
 
 import type { Secret } from "../secret.ts";
 import { EffectBuffer } from "./effect_buffer.ts";
@@ -13,8 +13,8 @@ import { type LimitReached, SessionLimits } from "./session_limits.ts";
 import { ClientState, CLOSED, COMMAND, Stage, type State } from "./session_state.ts";
 
 /**
- * The commands that wait for TLS where it is required. RFC 3207 §4 lets NOOP, EHLO, STARTTLS and QUIT
- * through; HELO, which devices send first, does no harm.
+ * The commands that are refused before a required TLS. RFC 3207 §4 allows NOOP, EHLO, STARTTLS and
+ * QUIT; HELO, which devices send first, is harmless.
  */
 const NEED_TLS = new Set(["AUTH", "MAIL", "RCPT", "DATA", "RSET", "VRFY", "EXPN", "HELP"]);
 
@@ -22,7 +22,7 @@ export class SessionContext {
   readonly options: SessionOptions;
   readonly memory: Memory;
   readonly limits: SessionLimits;
-  /** What has come and is not dealt with: while busy, or an unfinished line. */
+  /** Octets that are not processed yet: while busy, or an incomplete line. */
   readonly input = new LineReader();
   readonly effects = new EffectBuffer();
   observer: SessionObserver | undefined;

@@ -1,7 +1,7 @@
-// What ends a session because of how its client behaves: MAX_ERRORS and MAX_IDLE_COMMANDS. Counts only.
+// Limits the client's errors and idle commands in a session: MAX_ERRORS and MAX_IDLE_COMMANDS.
 //
 // Honest clients make few mistakes, and may have many bad addresses: a mailing with a thousand bad
-// recipients is no attack.
+// recipients is not an attack.
 
 import type { SessionOptions } from "./options.ts";
 import { REPLIES, type Reply } from "./reply.ts";

@@ -59,14 +59,14 @@ export type Login =
     /** Whether the account is that of the trusted networks. */
     readonly trusted: boolean;
     readonly checkSender: SenderCheck | undefined;
-    /** Whether the account's own address takes the reverse-path's place. */
+    /** Whether the account's own address replaces the reverse-path. */
     readonly anySender: boolean;
   };
 
 const NO_LOGIN: Login = { authenticated: false, failed: false };
 export const FAILED_LOGIN: Login = { authenticated: false, failed: true };
 
-/** What is known of the client by its commands. TLS begins with a new one (RFC 3207 §4.2). */
+/** Facts about the client from its commands. TLS begins with a new object (RFC 3207 §4.2). */
 export class ClientState {
   /** The argument of EHLO or HELO. */
   hello: { readonly name: string; readonly esmtp: boolean } | undefined;

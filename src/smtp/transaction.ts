@@ -6,18 +6,18 @@ import { REPLIES, type Reply } from "./reply.ts";
 import type { Reservation } from "./reservation.ts";
 
 /**
- * Octets of memory that the smallest message takes, with its envelope and all that is known of it while
- * it is under way: some 25,000, of which MAX_MEMORY counts half more than these.
+ * Octets of memory that the smallest message takes, with its envelope and all data about it: about
+ * 25,000. MAX_MEMORY counts one and a half times this number.
  */
 export const MIN_MESSAGE_MEMORY = 16 * 1024;
 
 /**
- * Octets of memory for a recipient: for its address as it came and on its way into the field that the
- * finished message may have for it, for each of its characters and besides.
+ * Octets of memory for a recipient, for each character of its address and in addition: the address
+ * as it came, and in the header field that the finished message may have for it.
  */
 const PER_CHARACTER = 3;
 const PER_RECIPIENT = 64;
-/** Octets of recipients that are not worth counting. */
+/** Octets of recipients that are not counted. */
 const UNCOUNTED = 4 * 1024;
 
 export class Transaction {
@@ -31,7 +31,7 @@ export class Transaction {
   #chunks: ContentBuilder | undefined;
   /** The reply to each BDAT after one was refused: the message is lost. */
   #failed: Reply | undefined;
-  /** Why: the message is too large or has no room. Kept until the owner is notified. */
+  /** The reason: the message is too large or has no room. Kept until the owner is notified. */
   #failure: Reply | undefined;
   #ofRecipients = 0;
 
@@ -44,12 +44,12 @@ export class Transaction {
     reservation.giveUp = () => {};
   }
 
-  /** Octets of memory besides the content: a message may have many recipients and one octet. */
+  /** Octets of memory for all but the content: a message may have many recipients and one octet. */
   get overhead(): number {
     return Math.max(0, this.#ofRecipients - UNCOUNTED);
   }
 
-  /** Adds a recipient. @returns false where there is no room for it */
+  /** Adds a recipient. @returns false if there is no room for it */
   add(recipient: string): boolean {
     this.#ofRecipients += PER_RECIPIENT + PER_CHARACTER * recipient.length;
     if (this.overhead > 0 && !this.reservation.ensure(this.overhead)) return false;
@@ -86,7 +86,7 @@ export class Transaction {
   fail(refusal: Reply): Reply {
     const isLoss = refusal === REPLIES.tooBig || refusal === REPLIES.outOfMemory;
     if (this.#failed === undefined && isLoss) this.#failure = refusal;
-    // There may be room later: a client that looks at the last reply alone has to see a 4yz there.
+    // There may be room later: a client that reads only the last reply must see a 4yz there.
     this.#failed = refusal === REPLIES.outOfMemory ? refusal : REPLIES.bdatFailed;
     this.discard();
     return refusal;

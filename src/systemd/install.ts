@@ -1,5 +1,5 @@
 // Installs the relay as a service: executable, units and a file for the settings. Installing again
-// updates what is not of this version.
+// updates files of other versions.
 
 import { SERVICE, SOCKETS, type Unit, UNITS as ALWAYS } from "./units.ts";
 
@@ -28,7 +28,7 @@ export interface InstallOptions {
 
 /** The machine that it is installed on. */
 export interface Machine {
-  /** @returns undefined where the file does not exist */
+  /** @returns undefined if the file does not exist */
   read(path: string): string | undefined;
   /** Atomically: other programs see the old file or the new one. */
   write(path: string, text: string, mode: number): void;
@@ -169,7 +169,7 @@ function enabled(socketActivation: boolean): readonly string[] {
   return [SERVICE, ...(socketActivation ? SOCKETS : [])].map(({ name }) => name);
 }
 
-/** Those of the certificate's files that are missing, where the settings make it come from files. */
+/** The missing files of the certificate, if the settings read it from files. */
 function certificateFiles(machine: Machine): readonly string[] {
   const source = /^\s*TLS_SOURCE\s*=\s*["']?(\w+)/m.exec(machine.read(ENVIRONMENT) ?? "")?.[1];
   if (source !== undefined && source.toLowerCase() !== "file") return [];

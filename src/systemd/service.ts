@@ -1,10 +1,10 @@
-// What systemd starts the service of a unit with: environment, credentials, user and directories
+// How systemd starts the service of a unit: environment, credentials, user and directories
 // (systemd.exec(5)).
 
 import { posix } from "node:path";
 import { type Files, unescaped, type Unit, wordsOf } from "./unit_file.ts";
 
-/** A credential, by where systemd takes it from. */
+/** A credential, by its source. */
 export type Credential =
   | { readonly type: "file"; readonly path: string }
   | { readonly type: "text"; readonly text: string }
@@ -159,7 +159,7 @@ function credentialsOf(
         continue;
       }
       const path = places.find((place) => files.read(place) !== undefined);
-      // SetCredential= of the same name takes the place of a file that is not there.
+      // SetCredential= of the same name replaces a missing file.
       const before = found.get(id);
       if (path !== undefined) found.set(id, { type, path });
       else if (before?.type !== "text" || !isMeant(before.text)) {
@@ -170,7 +170,7 @@ function credentialsOf(
   return found;
 }
 
-/** Whether a default value is a real one, and not only a placeholder that lets the service start. */
+/** Whether a default value is real, instead of a placeholder that lets the service start. */
 function isMeant(text: string): boolean {
   return text.trim() !== "missing";
 }
@@ -195,8 +195,8 @@ function expanded(value: string, name: string): string {
 }
 
 /**
- * The credential that a path in the service's environment stands for: one in their directory, or what
- * the unit has copied by its name into a runtime directory.
+ * The credential at a path in the service's environment: a file in the credentials' directory, or a
+ * copy with its name in a runtime directory.
  */
 export function credentialAt(path: string, { unit, credentials }: Service): string | undefined {
   const directories = [

@@ -3,13 +3,13 @@
 
 import { loadLibc, type SocketFacts } from "../runtime/libc.ts";
 
-/** What a socket can be for, by its name (FileDescriptorName=). */
+/** The purposes of sockets, by name (FileDescriptorName=). */
 export const SOCKET_NAMES = ["smtp", "smtps", "http"] as const;
 export type SocketName = (typeof SOCKET_NAMES)[number];
 
 export interface HandedOver {
   readonly descriptor: number;
-  /** What it is bound to. */
+  /** Its address. */
   readonly hostname: string;
   readonly port: number;
 }

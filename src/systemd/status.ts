@@ -1,7 +1,7 @@
 // The status line of the relay for `systemctl status`.
 
 export interface RelayState {
-  /** Where mail is taken, such as `[::]:25`. */
+  /** The addresses that accept mail, such as `[::]:25`. */
   readonly listening: readonly string[];
   /** SMTP connections that are open. */
   readonly connections: number;

@@ -3,7 +3,7 @@
 
 /** The machine's files. */
 export interface Files {
-  /** @returns undefined where the file does not exist, or may not be read */
+  /** @returns undefined if the file does not exist, or may not be read */
   read(path: string): string | undefined;
   /** Names in a directory; an empty list where it does not exist. */
   list(path: string): readonly string[];
@@ -30,7 +30,7 @@ export interface Unit {
 
 /**
  * @param given a unit's name; or the path of its file, with its drop-ins in the same directory
- * @returns undefined where there is no such unit
+ * @returns undefined if there is no such unit
  */
 export function readUnit(given: string, files: Files): Unit | undefined {
   const name = given.slice(given.lastIndexOf("/") + 1);
