@@ -23,7 +23,7 @@ describe("networks", () => {
       ["10.0.0.0/8, 2001:DB8::/48 ,", ["10.9.9.9", "2001:db8::9"], ["11.0.0.1", "2001:db8:1::1"]],
     ] as const
   ) {
-    it(`${list} holds what it says, and nothing else`, () => {
+    it(`${list} contains its addresses, and no others`, () => {
       const networks = Networks.parse(list);
       assert.ok(networks !== undefined);
       assert.deepEqual(inside.filter((address) => !networks.has(address)), []);

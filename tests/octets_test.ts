@@ -44,7 +44,7 @@ describe("what is left of a stream, joined with what comes next", () => {
     assert.ok(memories.size < 30, `${memories.size} copies`);
   });
 
-  it("has little room behind it where pieces are large: a message's octets keep it", () => {
+  it("has little room after it if pieces are large: a message's octets keep it", () => {
     const joiner = new Joiner();
     const rest = joiner.join(joiner.join(Buffer.alloc(0), Buffer.alloc(100)), Buffer.alloc(60_000));
     assert.equal(rest.buffer.byteLength, 60_100);

@@ -46,7 +46,7 @@ describe("properties", () => {
     assert.equal(runs, 3 * factorIn(process.env));
   });
 
-  it("try the same values in each run, and tell the seed and the way to what they found", () => {
+  it("try the same values in each run, and report the seed and path of a failure", () => {
     const tried = () => {
       const values: number[] = [];
       fc.assert(fc.property(fc.integer(), (value) => void values.push(value)));

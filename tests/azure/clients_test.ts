@@ -1,6 +1,6 @@
 // The SDKs' own clients for table and vault, with the relay's identity, as the settings want it:
 // through the proxy, with a certificate of one's own authority, in every cloud. Nothing of it leaves
-// this machine: the names are under .test (RFC 6761 §6.2), and those of the clouds are only looked at.
+// this machine: the names are under .test (RFC 6761 §6.2), and those of the clouds are only compared.
 
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:https";
@@ -23,7 +23,7 @@ import { settingsOf } from "../support/settings.ts";
 const TENANT = "11111111-1111-1111-1111-111111111111";
 const CLIENT = "22222222-2222-2222-2222-222222222222";
 
-describe("table and vault behind a proxy, with a certificate of one's own authority", () => {
+describe("table and vault behind a proxy, with a certificate of a private authority", () => {
   let service: Server;
   let proxy: ProxyServer;
   let authority: string;
@@ -34,7 +34,7 @@ describe("table and vault behind a proxy, with a certificate of one's own author
   before(async () => {
     Object.assign(process.env, names, {
       AZURE_TOKEN_CREDENTIALS: "EnvironmentCredential",
-      // In the SDKs' eyes no URL: they must not look at it.
+      // Not a URL for the SDKs: they must not parse it.
       HTTPS_PROXY: "10.0.0.1:3128",
     });
     const company = await createAuthority("a company's authority");
@@ -161,7 +161,7 @@ describe("the audience of the relay's own token", () => {
     ["vault.azure.cn", "login.partner.microsoftonline.cn"],
   ];
   for (const [domain, login] of VAULTS) {
-    it(`is what the vault itself says, under ${domain}`, async () => {
+    it(`is the vault's own, under ${domain}`, async () => {
       const { scopes, credential, options } = pretend(({ headers }) =>
         Object.keys(headers).some((name) => /^authorization$/i.test(name)) ? { status: 200 } : {
           status: 401,
@@ -174,7 +174,7 @@ describe("the audience of the relay's own token", () => {
     });
   }
 
-  it("is never another service's, whatever a vault says", async () => {
+  it("is never another service's, whatever a vault sends", async () => {
     const { scopes, credential, options } = pretend(() => ({
       status: 401,
       challenge: 'Bearer authorization="https://login.microsoftonline.com/x", ' +

@@ -1,4 +1,4 @@
-// The relay's own identity: the SDK's `DefaultAzureCredential` asks our imitation of Entra ID, over
+// The relay's own identity: the SDK's `DefaultAzureCredential` uses the simulated Entra ID, over
 // our own client. `AZURE_TOKEN_CREDENTIALS` is pinned in every test: nothing asks the machine.
 
 import assert from "node:assert/strict";
@@ -70,7 +70,7 @@ describe("the relay's own identity", () => {
     assert.equal(cloud.seen.length, 1);
   });
 
-  it("says what Entra ID answers to a wrong secret, and not the secret", async () => {
+  it("reports Entra ID's response to a wrong secret, and not the secret", async () => {
     const clientSecret = new Secret(WRONG_SECRET);
     const credential = await azureCredential({
       http,
@@ -83,7 +83,7 @@ describe("the relay's own identity", () => {
     );
   });
 
-  it("says which variable is missing where there is no secret", async () => {
+  it("names the missing variable if there is no secret", async () => {
     const credential = await azureCredential({ http, authorityHost: cloud.authority });
     await assert.rejects(async () => await credential.getToken(SCOPE), /EnvironmentCredential/);
     assert.deepEqual(cloud.seen, []);
@@ -105,7 +105,7 @@ describe("the relay's own identity", () => {
     ]
   ) {
     it(`asks ${authority} itself, with one request`, async () => {
-      // Nothing leaves: the request is looked at and answered here.
+      // Nothing leaves: the request is examined and answered here.
       const asked: string[] = [];
       const local = {
         request({ method, url }: HttpRequest) {

@@ -106,7 +106,7 @@ describe("a request of an Azure SDK", () => {
     await server.close();
   });
 
-  it("is refused where it is not https and nobody has allowed that", async () => {
+  it("is refused if it is not https and that is not allowed", async () => {
     const server = await startRawServer();
     const error = await failure(send(server.url, { allowInsecureConnection: false }));
     assert.equal(error.code, "INSECURE");
@@ -178,7 +178,7 @@ describe("a request of an Azure SDK that fails", () => {
     assert.equal(requests, 1);
   });
 
-  it("ends at once when its signal says so, and lets its connection go", async () => {
+  it("ends immediately on its signal, and releases its connection", async () => {
     const server = await startRawServer();
     const controller = new AbortController();
     const failing = failure(send(server.url, { abortSignal: controller.signal }));

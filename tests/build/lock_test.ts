@@ -1,4 +1,4 @@
-/** The lock file: a mirror, or somebody on the way to one, can put no other package in a place of it. */
+/** The lock file: neither a mirror nor an attacker on the network can replace a package. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
@@ -9,7 +9,7 @@ const { packages } = readLock(fileURLToPath(new URL("../../", import.meta.url)))
 
 describe("package-lock.json", () => {
   // npm leaves it out of optional packages for other machines than the one that it runs on:
-  // `npm view NAME@VERSION dist.integrity` tells it.
+  // `npm view NAME@VERSION dist.integrity` prints it.
   it("has the hash of every package, those for other systems included", () => {
     const places = Object.entries(packages).filter(([place]) => place !== "");
     assert.ok(places.length > 100);

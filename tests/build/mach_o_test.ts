@@ -1,5 +1,5 @@
 // Signatures of executables for macOS. The executable here is a header, three load commands and
-// zeros; the real ones are looked at in tests/deploy/executables.sh.
+// zeros; the real ones are tested in tests/deploy/executables.sh.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";

@@ -64,7 +64,7 @@ describe("the licence notices", () => {
     assert.doesNotMatch(text, /[\r\uFEFF]/);
   });
 
-  it("tell what a package without a text declares", () => {
+  it("contain what a package without a text declares", () => {
     assert.match(text, /e 4\.0\.0 \(MIT\)\n=+\n\nThe package has no file .*\nLicence: MIT\n/);
     assert.match(text, /Author: E's author\nSource: https:\/\/example\.com\/e\n/);
   });

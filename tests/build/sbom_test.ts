@@ -60,7 +60,7 @@ describe("the list of what is in the executables (SBOM)", () => {
     assert.deepEqual([...byRef.keys()].sort(), [...production, ...runtimes].sort());
   });
 
-  it("tells of each one its place in npm, its licence and its hash", () => {
+  it("gives each one's place in npm, its licence and its hash", () => {
     const identity = byRef.get("@azure/identity")!;
     const { version, integrity } = lock.packages["node_modules/@azure/identity"]!;
     assert.equal(identity.purl, `pkg:npm/%40azure/identity@${version}`);
@@ -75,7 +75,7 @@ describe("the list of what is in the executables (SBOM)", () => {
     }
   });
 
-  it("tells apart what is bundled and what is left out", () => {
+  it("separates what is bundled from what is left out", () => {
     const scope = (name: string) => byRef.get(name)!.scope;
     assert.deepEqual(["pino", "@azure/identity", "thread-stream"].map(scope), [
       "required",
@@ -84,7 +84,7 @@ describe("the list of what is in the executables (SBOM)", () => {
     ]);
   });
 
-  it("tells what needs what", () => {
+  it("gives the dependencies", () => {
     const needs = (ref: string) =>
       bom.dependencies.find((dependency) => dependency.ref === ref)!.dependsOn!;
     assert(needs("smtp-oauth-relay").includes("@azure/identity"));

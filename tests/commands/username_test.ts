@@ -58,14 +58,14 @@ describe("the command username", () => {
     it(`reads a username: ${form}`, () => assert.deepEqual(readUsername(text, undefined), BOTH));
   }
 
-  it("says which id is which", () => {
+  it("names each id", () => {
     assert.deepEqual(linesOf(readUsername(BOTH.short, undefined)), [
       `tenant id  ${TENANT}`,
       `client id  ${CLIENT}`,
     ]);
   });
 
-  it("says of a lookup that it is the id of a row in the table", () => {
+  it("explains that a lookup is the id of a row in the table", () => {
     const username = readUsername("printer.7@lookup.example.com", undefined);
     assert.deepEqual(username, { type: "lookup", id: "printer.7" });
     assert.match(linesOf(username).join("\n"), /^table id +printer\.7 .*lookup table/);

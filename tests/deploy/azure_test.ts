@@ -1,6 +1,6 @@
 /**
  * deploy/azure, held against the program. There is no compiler for Bicep here: what can be looked
- * at in its text is looked at, and the file says itself that it was not compiled.
+ * at in its text is examined, and the file says itself that it was not compiled.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

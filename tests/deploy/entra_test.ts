@@ -1,7 +1,7 @@
 /**
  * The set-up scripts of deploy/entra. The one for the Azure CLI runs here against a stand-in for
  * `az` that knows its calls to the letter; what Entra ID makes of them is not shown. The one for
- * PowerShell cannot be run here: of it only the text is looked at.
+ * PowerShell cannot be run here: only its text is examined.
  */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -171,7 +171,7 @@ describe("deploy/entra/setup.sh", () => {
     );
   });
 
-  it("grants Mail.Send for all mailboxes only when told so, each permission once", () => {
+  it("grants Mail.Send for all mailboxes only on request, each permission once", () => {
     const first = setup("--all-mailboxes");
     assert.equal(first.status, 0, first.stderr);
     assert.deepEqual([lines("granted"), lines("requested")], [[MAIL_SEND], [MAIL_SEND]]);
@@ -200,7 +200,7 @@ describe("deploy/entra/setup.sh", () => {
     assert.equal(field(stdout, "Object id"), lines("principals")[0]);
   });
 
-  it("says in a dry run what it would do, and does nothing", () => {
+  it("prints in a dry run what it would do, and does nothing", () => {
     for (const flag of ["--dry-run", "--what-if"]) {
       const fresh = setup("--all-mailboxes", "--large-messages", flag);
       assert.equal(fresh.status, 0, fresh.stderr);
@@ -291,7 +291,7 @@ describe("deploy/entra/setup.sh", () => {
     [/unknown option '--mailboxes'/, "--mailboxes", "a@example.com"],
   ];
   for (const [line, ...args] of refused) {
-    it(`refuses ${JSON.stringify(args)} before it asks anybody`, () => {
+    it(`refuses ${JSON.stringify(args)} before any request`, () => {
       const { status, stderr } = setup(...args);
       assert.equal(status, 2);
       assert.match(stderr, /^setup\.sh: .*\(--help shows the options\)\n$/);

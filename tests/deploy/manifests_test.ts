@@ -170,7 +170,7 @@ describe("what belongs to the deployment", () => {
     assert.deepEqual(spread.labelSelector.matchLabels, labels);
   });
 
-  it("is scaled by the autoscaler, and shares what Graph takes at once", () => {
+  it("is scaled by the autoscaler, and shares Graph's concurrency", () => {
     const { spec } = manifest(join(BASE, "horizontalpodautoscaler.yaml"));
     const { scaleTargetRef, minReplicas, maxReplicas } = spec;
     assert.deepEqual(scaleTargetRef, {
@@ -206,7 +206,7 @@ describe("the overlay for Azure", () => {
     const [account, labelled] = patch;
     assert.equal(account.metadata.name, pod.serviceAccountName);
     assert.ok("azure.workload.identity/client-id" in account.metadata.annotations);
-    // The webhook looks at the pods' label, and at a string.
+    // The webhook reads the pods' label, as a string.
     const labels = labelled.spec.template.metadata.labels;
     assert.equal(labels["azure.workload.identity/use"], "true");
   });

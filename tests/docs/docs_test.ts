@@ -1,6 +1,6 @@
 /**
  * The documentation against the code: tables, links, names, log lines and the rooms of src/. What a
- * page says of the program is looked up in it, so that the two cannot drift apart unnoticed.
+ * page says about the program is compared with it, so that the two cannot drift apart unnoticed.
  */
 import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
@@ -35,7 +35,7 @@ function read(path: string): string {
 }
 
 const MARKDOWN = filesUnder("", ".md");
-/** The pages that tell users and developers of the program, as opposed to notes in other folders. */
+/** The pages for users and developers of the program, as opposed to notes in other folders. */
 const DOCS = MARKDOWN.filter((path) => !path.startsWith("tests") && !path.startsWith("bench"));
 const SOURCES = filesUnder("src", ".ts").map((path) => ({ path, text: read(path) }));
 const SETTINGS_PAGE = read("docs/settings.md");
@@ -54,7 +54,7 @@ describe("tables made from the source", () => {
     assert.throws(() => withTables("<!-- table: nonsense -->\n<!-- end of table -->"), /nonsense/);
   });
 
-  it("are changed back where somebody has edited them", () => {
+  it("are restored if they were edited", () => {
     const text = read("docs/settings.md");
     const edited = text.replace("| `REQUIRE_TLS` | `true` |", "| `REQUIRE_TLS` | `false` |");
     assert.notEqual(edited, text);
@@ -78,7 +78,7 @@ describe("settings.md", () => {
     });
   }
 
-  it("says that the settings without a function are missing, and only those", () => {
+  it("lists exactly the settings without a function as missing", () => {
     const [, later = ""] = SETTINGS_PAGE.split("## Names that are kept for later");
     for (const [name, setting] of Object.entries(SETTINGS) as [string, Setting<unknown>][]) {
       const listed = later.includes(`| \`${name}\``);
@@ -176,7 +176,7 @@ describe("links between the pages", () => {
   }
 });
 
-/** Words in the form of a setting that are none. */
+/** Words in the form of a setting that are not settings. */
 const NO_SETTINGS = new Set([
   // Stand for something in an example.
   "TENANT_ID",

@@ -28,7 +28,7 @@ const PAGES = [
     .map((name) => `docs/${name}`),
 ];
 
-/** The block behind `<!-- example: NAME -->`, without a line that is typed. */
+/** The block after `<!-- example: NAME -->`, without a line that is typed. */
 function example(page: string, name: string): string[] {
   const block = new RegExp(`<!-- example: ${name} -->\\s+\`\`\`[a-z]*\\n([^]*?)\`\`\``).exec(
     read(page),
@@ -46,14 +46,14 @@ async function ends(args: readonly string[], environment: Record<string, string>
 }
 
 describe("what the pages show of the program", () => {
-  it("is what it says of bad settings (settings.md)", async () => {
+  it("is the program's for bad settings (settings.md)", async () => {
     const bad = { SMTP_LISTEN: "25", LOG_LEVEL: "WARN", TLS_SOURC: "off" };
     const { status, stderr } = await ends([], bad);
     assert.equal(status, 78);
     assert.deepEqual(example("docs/settings.md", "bad settings"), stderr);
   });
 
-  it("is what it says of a wrong command line (troubleshooting.md)", async () => {
+  it("is the program's for a wrong command line (troubleshooting.md)", async () => {
     const page = read("docs/troubleshooting.md");
     for (const args of [["--enf-file", "x"], ["serve", "--enf-file", "x"], ["serv"]]) {
       const { status, stderr: [line = ""] } = await ends(args);
@@ -71,7 +71,7 @@ describe("what the pages show of the program", () => {
     );
   });
 
-  it("is what it says of an installed service (check.md)", async () => {
+  it("is the program's for an installed service (check.md)", async () => {
     const directory = mkdtempSync(join(tmpdir(), "relay-docs-"));
     // As it is installed, but for the directory; the executable is not there.
     const text = SERVICE.text.replaceAll(CONFIGURATION, directory)

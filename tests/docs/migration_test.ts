@@ -1,6 +1,6 @@
 /**
- * The pages for those who come from elsewhere, against the settings: what the right column of their
- * tables tells somebody to set exists and may have that value, and nothing of the other program is
+ * The pages for migration from other programs, compared with the settings: what the right column of their
+ * tables sets exists and may have that value, and nothing of the other program is
  * left out.
  */
 import assert from "node:assert/strict";
@@ -112,6 +112,6 @@ const SMTP2GRAPH = [
 describe("SMTP2Graph's settings", () => {
   const there = rowsOf("coming_from_smtp2graph").map((row) => row.there).join("\n");
   for (const name of SMTP2GRAPH) {
-    it(`are told of: ${name}`, () => assert.match(there, new RegExp(`[.\`]${name}\\b`)));
+    it(`are mentioned: ${name}`, () => assert.match(there, new RegExp(`[.\`]${name}\\b`)));
   }
 });

@@ -157,10 +157,10 @@ PROGRAMS.forEach((program, number) => {
         NOTIFY_SOCKET: absent,
         WATCHDOG_USEC: "20000",
       });
-      await relay.until("stderr", /WARNING The service manager cannot be told .*socket=\S*absent/);
+      await relay.until("stderr", /WARNING Cannot notify the service manager .*socket=\S*absent/);
       await relay.until("stderr", /Relay started/);
       assert.equal(await relay.stop(), 0);
-      assert.equal(relay.stderr.match(/service manager cannot be told/g)!.length, 1);
+      assert.equal(relay.stderr.match(/Cannot notify the service manager/g)!.length, 1);
     });
 
     it("serves on the passed sockets, by their names", async () => {

@@ -1,4 +1,4 @@
-/** What a token that a client brings must say of itself before it is used. */
+/** The claims that a client's token must have before it is used. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import * as fc from "../support/property.ts";
@@ -34,7 +34,7 @@ function faultOf(token: string, now = NOW): string | undefined {
   return claims.code;
 }
 
-describe("a token that a client brings", () => {
+describe("a client's token", () => {
   it("is taken with all that Entra ID puts into it", () => {
     assert.deepEqual(read(jwt(GOOD)), {
       tenantId: TENANT,

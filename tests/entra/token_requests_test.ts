@@ -1,4 +1,4 @@
-/** How often Entra ID is asked, counted at the imitation: once a token, and nothing besides. */
+/** The number of requests to Entra ID, counted by the simulation: one per token, and no others. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type CloudServer, type CloudServerOptions, startCloud } from "../support/cloud.ts";
@@ -36,7 +36,7 @@ describe("a token", () => {
       assert.deepEqual(seen, [TOKEN_REQUEST]);
     }));
 
-  it("is asked for with what Entra documents: grant, client, secret and the .default scope", async () => {
+  it("is requested as Entra ID documents: grant, client, secret and the .default scope", async () => {
     const forms: Promise<string>[] = [];
     const intercept = (context: { req: { raw: Request } }) => {
       forms.push(context.req.raw.clone().text());
@@ -56,7 +56,7 @@ describe("a token", () => {
     assert.equal(form.get("scope"), "https://graph.microsoft.com/.default");
   });
 
-  it("is asked for once by a hundred logins at once", () =>
+  it("is requested once by a hundred concurrent logins", () =>
     withCloud(async ({ login }, { entra, seen }) => {
       const results = await Promise.all(
         Array.from({ length: 100 }, () => login(USERNAME, "a secret")),
@@ -66,7 +66,7 @@ describe("a token", () => {
       assert.equal(seen.length, 1);
     }));
 
-  it("is asked for once by a hundred logins one after the other", () =>
+  it("is requested once by a hundred successive logins", () =>
     withCloud(async ({ login }, { seen }) => {
       for (let i = 0; i < 100; i++) {
         assert.equal((await login(USERNAME, "a secret")).type, "account");
@@ -128,8 +128,8 @@ describe("a secret", () => {
     }));
 });
 
-describe("Entra's trouble", () => {
-  it("is not remembered: the next login asks again, at once", async () => {
+describe("a failure of Entra ID", () => {
+  it("is not remembered: the next login makes a request immediately", async () => {
     const answers = [429, 503, 500];
     await withCloud(
       async ({ login }, { seen }) => {

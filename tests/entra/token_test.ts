@@ -19,7 +19,7 @@ describe("the roles of a token", () => {
     assert.deepEqual(rolesOf(jwt({ roles })), ["Mail.Send", "User.Read"]);
   });
 
-  it("are none where the token cannot be read", () => {
+  it("are missing if the token cannot be read", () => {
     for (const token of ["", "a", "a.b.c", jwt({ roles: "Mail.Send" }), jwt({})]) {
       assert.deepEqual(rolesOf(token), []);
     }

@@ -48,7 +48,7 @@ function open(
     },
   });
   const login = (secret = "s") => source.login(credentials(secret));
-  /** The token's text; fails where there is none. */
+  /** The token's text; fails without one. */
   const token = async (secret = "s") => {
     const result = await login(secret).token(SCOPE);
     assert("value" in result);
@@ -91,7 +91,7 @@ describe("a token in the cache", () => {
     assert.equal(state.requests, 2);
   });
 
-  it("is replaced with one request by a hundred who find it too old", async () => {
+  it("is replaced with one request by a hundred logins that find it too old", async () => {
     const { state, token } = open({ maxAge: MINUTE });
     await token();
     state.now += MINUTE;
@@ -129,7 +129,7 @@ describe("a token in the cache", () => {
     assert.equal(state.requests, 4);
   });
 
-  it("is not pushed out by wrong logins, which leave nothing behind", async () => {
+  it("is not evicted by wrong logins, which leave no state", async () => {
     const { state, token, login } = open({ capacity: 3 });
     const first = await token();
     state.refuse = unreachable("X", "x");
@@ -238,7 +238,7 @@ describe("a request for a token", () => {
     assert.equal(state.requests, 3);
   });
 
-  it("that failed fails for all who waited for it, and once", async () => {
+  it("that failed fails for all waiting logins, and once", async () => {
     const { state, login } = open();
     state.refuse = unreachable("ECONNREFUSED", "refused");
     const results = await Promise.all(Array.from({ length: 10 }, () => login().token(SCOPE)));
@@ -265,7 +265,7 @@ describe("a request for a token", () => {
 describe("a refusal of Entra's", () => {
   const WRONG = refusalFor({ status: 401, error: "invalid_client", numbers: [7000215] });
 
-  it("is remembered for half a minute, for these very credentials, and says so", async () => {
+  it("is remembered for half a minute, for exactly these credentials, and reported as such", async () => {
     const { state, login } = open();
     state.refuse = WRONG;
     assert.equal(await login().token(SCOPE), WRONG);
@@ -336,7 +336,7 @@ describe("a refusal of Entra's", () => {
 });
 
 describe("a token that Graph refused", () => {
-  it("is dropped, and a new one asked for at once, also in its first minute", async () => {
+  it("is dropped, and a new one requested immediately, also in its first minute", async () => {
     for (const age of [0, 1, MINUTE - 1, 10 * MINUTE]) {
       const { state, login, token } = open();
       const first = await token();
@@ -381,14 +381,14 @@ describe("a token that Graph refused", () => {
     assert.notEqual(await token(), third);
   });
 
-  it("is asked for anew no more often, whoever is refused what for an hour", async () => {
+  it("is requested again no more often, whatever is refused for an hour", async () => {
     for (const roles of [["Mail.Send"], []]) {
       const { state, login, token } = open({ lifetime: 24 * HOUR, roles });
       for (let second = 0; second < 3600; second++) {
         login().reject(await token());
         state.now += 1000;
       }
-      // One at the login, one at once, one in each minute.
+      // One at the login, one immediately, one in each minute.
       assert.equal(state.requests, 1 + 60);
     }
   });
@@ -430,7 +430,7 @@ describe("a token that Graph refused", () => {
 });
 
 describe("a token without Mail.Send in its roles", () => {
-  it("is asked for at once where Graph has refused it: the role may have been granted", async () => {
+  it("is requested immediately when Graph has refused it: the role may have been granted", async () => {
     const { state, login, token } = open({ roles: [] });
     const first = await token();
     state.roles = ["Mail.Send"];
@@ -510,7 +510,7 @@ describe("an account that Entra ID throttles", () => {
       retryAfter: seconds * 1000,
     });
 
-  it("asks again when Retry-After is over, and gets 454 meanwhile, which says so", async () => {
+  it("retries when Retry-After is over, and gets 454 with the reason meanwhile", async () => {
     const { state, login } = open();
     const refusal = state.refuse = throttled(120);
     assert.equal(await login().token(SCOPE), refusal);
@@ -545,7 +545,7 @@ describe("an account that Entra ID throttles", () => {
     assert.equal(state.requests, 3);
   });
 
-  it("waits for an hour at most, and not where nothing says how long", async () => {
+  it("waits for an hour at most, and not without Retry-After", async () => {
     const { state, login } = open();
     state.refuse = throttled(86_400);
     await login().token(SCOPE);
@@ -559,7 +559,7 @@ describe("an account that Entra ID throttles", () => {
     assert.equal(state.requests, 3);
   });
 
-  it("waits because of 429, or of the number that says the same, not because of a fault", () => {
+  it("waits because of 429, or the equivalent error number, not because of a fault", () => {
     const refused = (status: number, number: number) =>
       refusalFor({ status, error: "x", numbers: [number], retryAfter: 5000 }).retryAfter;
     assert.equal(refused(429, 1), 5000);
@@ -586,7 +586,7 @@ describe("an account that Entra ID throttles", () => {
     assert.notEqual(await token(), first);
   });
 
-  it("is told that its secret is wrong while that is remembered", async () => {
+  it("gets the refusal of its secret while that is remembered", async () => {
     const { state, login } = open();
     state.refuse = refusalFor({ status: 401, error: "invalid_client", numbers: [7000215] });
     await login("wrong").token(SCOPE);

@@ -53,7 +53,7 @@ const TROUBLES: readonly Trouble[] = [
     /cannot be reached/,
   ),
   answered("JSON that is null", response("200 OK", "null"), /Entra ID/),
-  // Found by fuzzing: of these, MSAL makes a date that is none.
+  // Found by fuzzing: MSAL makes an invalid date of these.
   answered(
     "a token whose lifetime is no time",
     response("200 OK", '{"access_token":"x","expires_in":"33333333333333"}'),
@@ -104,7 +104,7 @@ describe("a login while Entra ID is in trouble", () => {
     });
   }
 
-  it("gets 454 4.7.0 where nobody listens, which the reply says", async () => {
+  it("gets 454 4.7.0 when Entra ID refuses the connection, which the reply says", async () => {
     const { login, close } = openLogins(new URL(`http://127.0.0.1:${await closedPort()}/`));
     expectLater(await login(USERNAME, "a secret"), /ECONNREFUSED/);
     close();

@@ -4,7 +4,7 @@
 import process from "node:process";
 import type { Budget, Finding } from "./engine/fuzz.ts";
 
-/** What `FUZZ_SEED` says, or the standard one. */
+/** `FUZZ_SEED`, or the standard one. */
 export const SEED = Number(process.env["FUZZ_SEED"] ?? 20_261_105);
 
 /** Only this target, where `FUZZ_TARGET` names one. */

@@ -1,4 +1,4 @@
-/** The fuzzing itself: it finds what is there, by coverage too, and says the same each time. */
+/** The fuzzing itself: it finds faults, by coverage too, and is reproducible. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -103,12 +103,12 @@ describe("a process that fuzzes", () => {
     assert.ok(Buffer.from(finding.input, "base64").length > 4);
   });
 
-  it("tells of a rejection that nobody handles", async () => {
+  it("reports an unhandled rejection", async () => {
     const { finding } = await ofBody('if (octets.length > 4) Promise.reject(new Error("alone"));');
     assert.match(finding!.error, /unhandled rejection:[^]*alone/);
   });
 
-  it("tells of memory that grows", async () => {
+  it("reports growing memory", async () => {
     const { growth, finding } = await ofBody("kept.push(Array(2000).fill(octets));");
     assert.equal(finding, undefined);
     assert.ok(growth! > 1_000_000, String(growth));

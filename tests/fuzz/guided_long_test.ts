@@ -1,6 +1,6 @@
 /**
  * The same targets, instrumented: an input that reaches something new is kept and changed further.
- * Each target is a process of its own, so that a hang is found, too.
+ * Each target is a separate process, so that a hang is found, too.
  */
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
@@ -24,7 +24,7 @@ describe(`inputs that coverage guides, FUZZ_SEED=${SEED}`, () => {
 
   for (const { name, seeds } of TARGETS) {
     if (ONLY !== undefined && ONLY !== name) continue;
-    it(`break no rule of ${name}, do not hang, and leave no memory behind`, async () => {
+    it(`break no rule of ${name}, do not hang, and leak no memory`, async () => {
       const report = await guided(instrumented, name, guidedBudget(name));
       if (report.finding !== undefined) assert.fail(howToRepeat(report.finding));
       const { edges = 0, corpus = 0, growth = Infinity } = report;

@@ -145,7 +145,7 @@ describe("quoted-printable (RFC 2045 §6.7)", () => {
 
   for (const encoding of ["quoted-printable", "base64", "8-bit", "x\r\n" + B64]) {
     const field = `Content-Transfer-Encoding: ${encoding}\r\n`;
-    it(`becomes base64 in a multipart that must not declare it (RFC 2045 §6.4): ${encoding}`, () => {
+    it(`becomes base64 in a multipart that must not declare it (RFC 2045 §6.4): ${JSON.stringify(encoding)}`, () => {
       const inner = field + mixed(part(QP, "=41")).replaceAll("--b", "--c").replace('"b"', "c");
       assert.equal(
         result(field + mixed(part(QP, "=41"), `--b\r\n${inner}\r\n`)),

@@ -69,7 +69,7 @@ const SAME: readonly (readonly [name: string, header: string, envelope: readonly
 
 export const CASES: readonly RecipientCase[] = [
   ...SAME.map(([name, header, envelope]) => ({
-    name: `stays as it is: ${name}`,
+    name: `stays unchanged: ${name}`,
     header,
     envelope,
     fields: header.trimEnd() === "" ? [] : header.slice(0, -2).split(/\r\n(?![ \t])/),
@@ -310,7 +310,7 @@ export const CASES: readonly RecipientCase[] = [
 
   // Fields of nothing (RFC 5322 §3.6.3).
   ...["To:", "To: ;", "To: ,", "To: \r\n "].map((to): RecipientCase => ({
-    name: `gives an empty To something to say: ${JSON.stringify(to)}`,
+    name: `gives an empty To a placeholder: ${JSON.stringify(to)}`,
     header: `${to}\r\nCc: a@x.test\r\n`,
     envelope: [A],
     fields: [NOBODY, "Cc: a@x.test"],
@@ -333,7 +333,7 @@ export const CASES: readonly RecipientCase[] = [
     ["=?utf-8?q?x?= [3] <a@x.test>", "<a@x.test>"],
     ["T: J [x] <a@x.test>, b@x.test;", 'T: "J [x]" <a@x.test>, b@x.test;'],
   ] as const).map(([to, left]): RecipientCase => ({
-    name: `keeps the address, and mends the name: ${to}`,
+    name: `keeps the address, and repairs the name: ${JSON.stringify(to)}`,
     header: `To: ${to}\r\n`,
     envelope: to.includes("b@x") ? [A, B] : [A],
     fields: [`To: ${left}`, `X-Original-To: ${to}`],
@@ -399,7 +399,7 @@ export const CASES: readonly RecipientCase[] = [
     ["an address in a comment behind a bare one", "b@x.test (x, z@z.test), a@x.test", "a@x.test"],
     ["octets that are no address in any charset", "\ufffd@x.test, a@x.test", "a@x.test"],
   ] as const).map(([name, body, left]): RecipientCase => ({
-    name: `takes out ${name}`,
+    name: `removes ${name}`,
     header: `To: ${body}\r\n`,
     envelope: [A, B, C, "k@x.test"],
     fields: [

@@ -1,5 +1,5 @@
 // Connections of ours to a service: the same on `Runtime.connect` of both runtimes and on
-// `node:tls`, and above all that nothing is said to a service that has not proved who it is.
+// `node:tls`, and above all that nothing is sent to an unauthenticated service.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
@@ -25,7 +25,7 @@ const stranger = await createAuthority("somebody else's authority");
 const TRUST = { authorities: [authority.certificate] };
 const TOKEN = "Authorization: Bearer a-secret-token\r\n";
 
-/** A connection that says the token as soon as it may, and what became of it. */
+/** A connection that sends the token as soon as it may, and its outcome. */
 function begin(connect: Connect, options: ConnectOptions) {
   const events: string[] = [];
   let error: (Error & { code?: string }) | undefined;
@@ -65,7 +65,7 @@ for (const [way, connect] of WAYS) {
   const open = (options: ConnectOptions) => begin(connect, options);
 
   describe(`a connection to a service, by ${way}`, () => {
-    it("carries text and octets both ways, and tells the service's end", async () => {
+    it("carries text and octets both ways, and reports the service's end", async () => {
       const server = await startRawServer(async (connection) => {
         await connection.until(() => connection.received.length >= TOKEN.length + 4);
         connection.socket.end("answer");
@@ -81,7 +81,7 @@ for (const [way, connect] of WAYS) {
       await server.close();
     });
 
-    it("says when the service does not read, keeps what was written, and says when it reads on", async () => {
+    it("reports when the service does not read, keeps what was written, and reports when it reads again", async () => {
       const server = await startRawServer(({ socket }) => void socket.pause());
       const peer = open({ hostname: "127.0.0.1", port: server.port });
       await peer.connected;
@@ -105,7 +105,7 @@ for (const [way, connect] of WAYS) {
       await server.close();
     });
 
-    it("sends nobody else's octets, where the service has taken a part only", async () => {
+    it("sends no other octets when the service has read only a part", async () => {
       const server = await startRawServer(({ socket }) => void socket.pause());
       const address = { hostname: "127.0.0.1", port: server.port };
       const slow = open(address);
@@ -139,7 +139,7 @@ for (const [way, connect] of WAYS) {
       assert.equal(strange.length, 0);
     });
 
-    it("takes octets before it returns: their memory may be used again at once", async () => {
+    it("copies octets before it returns: their memory may be reused immediately", async () => {
       const server = await startRawServer(({ socket }) => void socket.pause());
       const peer = open({ hostname: "127.0.0.1", port: server.port });
       await peer.connected;
@@ -173,7 +173,7 @@ for (const [way, connect] of WAYS) {
     });
 
     it("reaches a name whose first address refuses (RFC 8305)", async () => {
-      // `localhost` is ::1 too on most machines, and nobody listens there.
+      // `localhost` is ::1 too on most machines, and no server listens there.
       const server = await startRawServer();
       const peer = open({ hostname: "localhost", port: server.port });
       await peer.connected;
@@ -181,7 +181,7 @@ for (const [way, connect] of WAYS) {
       await server.close();
     });
 
-    it("tells that nobody listens, and that there is no such name", async () => {
+    it("reports a refused connection, and an unknown name", async () => {
       const refused = open({ hostname: "127.0.0.1", port: await closedPort() });
       await refused.closed;
       assert.equal(refused.error()?.code, "ECONNREFUSED");
@@ -191,7 +191,7 @@ for (const [way, connect] of WAYS) {
       assert.deepEqual([...refused.events, ...unknown.events], ["closed", "closed"]);
     });
 
-    it("tells nothing more once it is destroyed, before or after it is connected", async () => {
+    it("has no events once it is destroyed, before or after it is connected", async () => {
       const server = await startRawServer();
       const options = { hostname: "127.0.0.1", port: server.port };
       const early = open(options);
@@ -341,7 +341,7 @@ for (const [way, connect] of [...WAYS, ["a proxy's tunnel", THROUGH_A_PROXY] as 
       { name: "that is not valid yet", wishes: { names: ["localhost"], from: 10, until: 20 } },
     ];
     for (const { name, hostname = "localhost", wishes, issuer, authorities } of BAD) {
-      it(`says nothing to a service with a certificate ${name}`, async () => {
+      it(`sends nothing to a service with a certificate ${name}`, async () => {
         const issued = { names: ["localhost"], ...wishes };
         const certificate = issuer === "nobody"
           ? await selfSigned()
@@ -353,13 +353,13 @@ for (const [way, connect] of [...WAYS, ["a proxy's tunnel", THROUGH_A_PROXY] as 
         assert.deepEqual(peer.events, ["closed"]);
         assert(peer.error() instanceof Error);
         assert.notEqual(peer.error()!.message, "");
-        // The server has the whole connection behind it before it is asked what it has heard.
+        // The server's connection has ended before its received octets are read.
         await server.close();
         assert.equal(server.heard(), "");
       });
     }
 
-    it("asks for its name, for HTTP/1.1 alone and for TLS 1.2 or 1.3, and says no more", async () => {
+    it("requests its name, only HTTP/1.1, and TLS 1.2 or 1.3, and sends no more", async () => {
       for (const hostname of ["localhost", "127.0.0.1"]) {
         const hello = Promise.withResolvers<{ hello: ClientHello; all: Buffer }>();
         const server = await startRawServer(async (connection) => {

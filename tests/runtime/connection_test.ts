@@ -152,7 +152,7 @@ for (const [name, listenOn] of SOCKETS) {
       });
     }
 
-    it("tells the client's address, and carries octets both ways", async () => {
+    it("reports the client's address, and carries octets both ways", async () => {
       const { client, peer } = await open();
       assert.equal(peer.connection.remoteAddress, "127.0.0.1");
       assert.equal(peer.connection.remotePort, client.localPort);
@@ -213,7 +213,7 @@ for (const [name, listenOn] of SOCKETS) {
       other.client.destroy();
     });
 
-    it("says when the client does not read, keeps what was written, and says when it reads on", async () => {
+    it("reports when the client does not read, keeps what was written, and reports when it reads again", async () => {
       const { client, peer } = await open();
       client.pause();
       const block = Buffer.alloc(1_000_000, "y");
@@ -231,7 +231,7 @@ for (const [name, listenOn] of SOCKETS) {
       await peer.event("closed");
     });
 
-    it("goes on in TLS behind plain text (RFC 3207), and half-closes there", async () => {
+    it("continues in TLS after plain text (RFC 3207), and half-closes there", async () => {
       const { client, peer } = await open((peer) => {
         peer.onData = () => {
           peer.connection.write(Buffer.from("220 go\r\n"));
@@ -305,7 +305,7 @@ for (const [name, listenOn] of SOCKETS) {
       await peer.event("closed");
     });
 
-    it("tells with what a handshake began that was not done, sixteen octets of it", async () => {
+    it("reports the first sixteen octets of a failed handshake", async () => {
       for (const received of [false, true]) {
         const { client, peer } = await open((peer) => {
           if (received) peer.onData = (bytes) => peer.connection.startTls(identity, bytes);
@@ -361,7 +361,7 @@ for (const [name, listenOn] of SOCKETS) {
       gone.client.destroy();
       await gone.peer.event("closed");
       assert.equal(gone.peer.error, undefined, "a probe of the port is no failed handshake");
-      // Nothing, the beginning of a ClientHello's record, all of a header with nothing behind it.
+      // Nothing, the beginning of a ClientHello's record, all of a header with nothing after it.
       for (const octets of [[], [22], [22, 3, 1, 2, 0, 1]]) {
         for (const leave of ["destroy", "resetAndDestroy"] as const) {
           const { client, peer } = await open((peer) =>
@@ -396,7 +396,7 @@ for (const [name, listenOn] of SOCKETS) {
       });
     });
 
-    it("goes on accepting at once when clients have reset their connections before their turn", () => {
+    it("goes on accepting immediately when clients have reset their connections before their turn", () => {
       // A flood of these must not keep others waiting, nor look like a lack of file descriptors.
       return new Promise<void>((resolve, reject) => {
         const second = runtime.listen({
@@ -405,7 +405,7 @@ for (const [name, listenOn] of SOCKETS) {
           failed: reject,
           accept: (connection) => {
             const peer = new Peer(connection);
-            // Some runtimes take them and tell that they are closed.
+            // Some runtimes accept them and report that they are closed.
             void peer.until(() => peer.received.length > 0).then(() => {
               second.close();
               connection.destroy();
@@ -414,7 +414,7 @@ for (const [name, listenOn] of SOCKETS) {
             return peer;
           },
         });
-        // While this waits, nobody accepts.
+        // While this waits, no connection is accepted.
         const code = `const { connect } = require("node:net");
         const one = (left) => {
           const socket = connect(${second.port}, "127.0.0.1", () => socket.resetAndDestroy());

@@ -72,18 +72,18 @@ describe("a certificate", () => {
     });
   }
 
-  it("is for nobody without subjectAltName (§2): the common name is no name", async () => {
+  it("has no name without subjectAltName (§2): the common name does not count", async () => {
     for (const commonName of ["localhost", "127.0.0.1", "graph.microsoft.com"]) {
       assert.equal(await isFor(commonName, { commonName }), false);
     }
   });
 
-  it("is for nobody when there is none", () => {
+  it("has no name when there is no certificate", () => {
     const problem = identityProblem("localhost", undefined);
     assert.equal((problem as { code?: string }).code, "ENOCERTIFICATE");
   });
 
-  it("is told in a line that does not grow with the names in it", async () => {
+  it("is reported in a line that does not grow with its names", async () => {
     const names = Array.from({ length: 500 }, (_, index) => `${"x".repeat(60)}.${index}.example`);
     const raw = await issued({ names });
     const problem = identityProblem("localhost", { raw } as Parameters<typeof identityProblem>[1]);
@@ -106,7 +106,7 @@ describe("the names in a certificate", () => {
     });
   });
 
-  it("are none in half a certificate, or in one that is broken anywhere", async () => {
+  it("are missing in half a certificate, or in one that is broken anywhere", async () => {
     const raw = await issued({ names: ["one.example"], addresses: ["192.0.2.1"] });
     for (let end = 0; end < raw.length; end++) {
       assert.deepEqual(alternativeNames(raw.subarray(0, end)), { names: [], addresses: [] });
@@ -128,7 +128,7 @@ describe("the names in a certificate", () => {
     }));
   });
 
-  it("are none where the extension is there twice (RFC 5280 §4.2)", async () => {
+  it("are missing if the extension occurs twice (RFC 5280 §4.2)", async () => {
     const raw = await issued({ names: ["one.example"] });
     const twice = Buffer.from(raw);
     // The one extension of it, written once more: outer lengths grow with it.

@@ -82,7 +82,7 @@ describe("a tunnel through a proxy", () => {
     assert.deepEqual(events, []);
   });
 
-  it("tells when a slow service has room again", async () => {
+  it("reports when a slow service has room again", async () => {
     const part = "x".repeat(256 * 1024);
     let parts = 0;
     const arrived = Promise.withResolvers<void>();

@@ -29,7 +29,7 @@ const AUTH_ANSWERS: Readonly<Record<ExpectedLogin["answer"], Reply>> = {
 };
 
 /** Milliseconds for a server to send something before a test gives up. */
-const PATIENCE = 5_000;
+const REPLY_TIMEOUT = 5_000;
 
 let certificate: Promise<Certificate> | undefined;
 
@@ -119,7 +119,7 @@ export class SocketPeer implements DialoguePeer {
     await this.#until(() => this.#ended, "the server keeps the connection open");
     assert.equal(this.#text, "", "the server said more before it closed");
     this.#socket.destroy();
-    await this.#server.stop(PATIENCE);
+    await this.#server.stop(REPLY_TIMEOUT);
   }
 
   expectLogin(login: ExpectedLogin): void {
@@ -205,7 +205,7 @@ export class SocketPeer implements DialoguePeer {
 
   async #until(condition: () => boolean, otherwise: string): Promise<void> {
     const late = Promise.withResolvers<never>();
-    const timer = setTimeout(() => late.reject(new Error(otherwise)), PATIENCE);
+    const timer = setTimeout(() => late.reject(new Error(otherwise)), REPLY_TIMEOUT);
     try {
       while (!condition()) {
         await Promise.race([late.promise, new Promise<void>((resolve) => this.#wake = resolve)]);

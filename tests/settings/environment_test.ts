@@ -42,7 +42,7 @@ describe("an --env-file", () => {
     const broken = [
       ["LOG_LEVEL=INFO\nhunter2\n", 2],
       ["# one\n\n=x", 3],
-      // A quote that never closes hides nothing behind it.
+      // An unclosed quote hides nothing after it.
       ['A="open\nSMTP_LISTEN hunter2\n', 2],
     ] as const;
     for (const [text, line] of broken) {
@@ -64,7 +64,7 @@ describe("an --env-file", () => {
     assert.equal(load("\ufeffUSERNAME_DELIMITER=:\n").USERNAME_DELIMITER, ":");
   });
 
-  it("may have names of other programs that are none of ours", () => {
+  it("may have names of other programs", () => {
     assert.equal(load("1ST_VAR=x\na/b=1\nLOG_LEVEL=INFO\n").LOG_LEVEL, "INFO");
   });
 

@@ -1,4 +1,4 @@
-/** The settings out of the environment: defaults, problems all at once, and warnings. */
+/** The settings from the environment: defaults, all problems together, and warnings. */
 import assert from "node:assert/strict";
 import { hostname } from "node:os";
 import { describe, it } from "node:test";
@@ -133,7 +133,7 @@ describe("settings", () => {
     }
   });
 
-  it("say every problem at once, each with variable, value and what is allowed", () => {
+  it("report all problems together, each with variable, value and what is allowed", () => {
     const found = problems({
       LOG_LEVEL: "LOUD",
       REQUIRE_TLS: "maybe",
@@ -317,7 +317,7 @@ describe("settings that contradict each other", () => {
     assert.equal(problems({ HTTP_LISTEN: ":8026", ...password }).length, 1);
   });
 
-  it("are doubts where everybody could claim to be anybody", () => {
+  it("are warnings if every client could claim any address", () => {
     for (const all of ["0.0.0.0/0", "::/0", "10.0.0.0/8, ::/0", "::ffff:0:0/96"]) {
       const { warnings } = load({ PROXY_PROTOCOL_NETWORKS: all });
       assert.equal(warnings.length, 1, all);
@@ -339,7 +339,7 @@ describe("settings that contradict each other", () => {
     assert.match(warnings[0]!, /no client can log in, only those in TRUSTED_NETWORKS can send$/);
   });
 
-  it("are doubts only where no client could log in, or in plain text", () => {
+  it("are warnings only if no client could log in, or only in plain text", () => {
     assert.match(load({ TLS_SOURCE: "off" }).warnings[0]!, /no client can log in/);
     assert.match(load({ REQUIRE_TLS: "false" }).warnings[0]!, /plain text/);
     assert.deepEqual(load().warnings, []);
@@ -364,7 +364,7 @@ describe("a value that is not allowed", () => {
     ["GRAPH_HTTP_TIMEOUT", "30s", "30"],
   ];
   for (const [name, given, meant] of MEANT) {
-    it(`is told with what was meant: ${name}=${given} with ${meant}`, () => {
+    it(`is reported with the intended one: ${name}=${given} with ${meant}`, () => {
       assert.equal(load({ [name]: meant }).settings[name] === undefined, false);
       const line = problems({ [name]: given })[0]!;
       assert.ok(line.startsWith(`${name} "${given}" must be `), line);
@@ -372,7 +372,7 @@ describe("a value that is not allowed", () => {
     });
   }
 
-  it("is told without a guess where nothing is near", () => {
+  it("is reported without a guess if nothing is similar", () => {
     for (
       const [name, given] of [
         ["SMTP_LISTEN", "99999"],
@@ -404,7 +404,7 @@ describe("a variable that is not a setting", () => {
     });
   }
 
-  it("is nobody's business when it is three letters away or more, or is known", () => {
+  it("is ignored when it differs by three letters or more, or is known", () => {
     const others = [
       "PATH",
       "HOME",
@@ -436,7 +436,7 @@ describe("a variable that is not a setting", () => {
     assert.match(problems({ SSL_CERT_FILE: "a\nb" })[0]!, /^SSL_CERT_FILE "a\\nb" must be text/);
   });
 
-  it("is told together with bad values: it may be what is missing", () => {
+  it("is reported together with bad values: it may be the missing one", () => {
     assert.deepEqual(problems({ LOG_LEVEL: "LOUD", USERNAME_DELIMTER: ":" }).slice(1), [
       "USERNAME_DELIMTER is not a setting: did you mean USERNAME_DELIMITER?",
     ]);

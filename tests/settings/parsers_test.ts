@@ -168,7 +168,7 @@ const CASES: readonly Case[] = [
       ["24d", 24 * 86_400_000],
       ["100ms", 100],
     ],
-    // Timers of more than 2³¹−1 ms fire at once.
+    // Timers of more than 2³¹−1 ms fire immediately.
     refused: [
       "",
       "0s",
@@ -245,7 +245,7 @@ describe("a setting's parser", () => {
     it(`takes ${name} within its limits`, () => {
       for (const [text, value] of taken) assert.deepEqual(parser.parse(text), value, text);
     });
-    it(`refuses what is beyond the limits of ${name}, and says what is allowed`, () => {
+    it(`refuses values beyond the limits of ${name}, and says what is allowed`, () => {
       for (const text of refused) assert.equal(parser.parse(text), undefined, JSON.stringify(text));
       assert(parser.allowed.length > 0);
     });
@@ -338,7 +338,7 @@ describe("Graph's URL", () => {
 describe("a storage connection string", () => {
   const KEY = "Zm9vYmFyYmF6";
 
-  it("gives an account's key, whatever else it says", () => {
+  it("yields an account's key, whatever else it contains", () => {
     const text = `DefaultEndpointsProtocol=https;AccountName=acct;AccountKey=${KEY};` +
       "EndpointSuffix=core.windows.net";
     const access = storageAccess.parse(text);

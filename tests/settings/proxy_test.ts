@@ -162,7 +162,7 @@ describe("NO_PROXY", () => {
       "<local>",
     ]
   ) {
-    it(`${list} is for other programs: it exempts nothing, and is told of where there is a proxy`, () => {
+    it(`${list} is for other programs: it exempts nothing, and is reported if there is a proxy`, () => {
       assert.deepEqual(load({ NO_PROXY: list }).warnings, []);
       const { settings, warnings } = load({ NO_PROXY: list, HTTPS_PROXY: "http://p.test:3128" });
       const unread = list.split(",").at(-1)!;

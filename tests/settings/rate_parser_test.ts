@@ -46,7 +46,7 @@ describe("a rate", () => {
     it(`is not read from ${text}`, () => assert.equal(rateOrOff.parse(text), undefined));
   }
 
-  it("that is none stops the start with one line that says what is allowed", () => {
+  it("stops the start if it is malformed, with one line that gives the allowed values", () => {
     const loaded = loadSettings({ AUTH_RATE_LIMIT: "10", MESSAGE_RATE_LIMIT: "0/1m" });
     assert(loaded.type === "problems");
     assert.equal(loaded.problems.length, 2);

@@ -38,7 +38,7 @@ describe("a secret", () => {
     assert.equal(password({ HTTP_PASSWORD_FILE: file("a", "s3cret") }), "s3cret");
   });
 
-  it("is warned about where its file is empty: nobody means that", () => {
+  it("is warned about if its file is empty, which is never intended", () => {
     const path = file("empty", "\n");
     const loaded = loadSettings({ HTTP_PASSWORD_FILE: path });
     assert(loaded.type === "settings");
@@ -95,7 +95,7 @@ describe("a secret", () => {
     assert.equal(password({ HTTP_PASSWORD: "s3cret\n" }), "s3cret\n");
   });
 
-  it("stops the start when its file cannot be read, and the problem says which one and why", () => {
+  it("stops the start when its file cannot be read, and the problem names the file and the reason", () => {
     const path = join(directory, "not there");
     const found = password({ HTTP_PASSWORD_FILE: path });
     assert.deepEqual(found, [`HTTP_PASSWORD_FILE ${JSON.stringify(path)} cannot be read: ENOENT`]);

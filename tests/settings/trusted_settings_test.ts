@@ -56,7 +56,7 @@ describe("TRUSTED_NETWORKS", () => {
       [",", undefined],
     ] as const
   ) {
-    it(`may not be ${networks}, and the line says which entry is to blame`, () => {
+    it(`may not be ${networks}, and the line names the bad entry`, () => {
       const shown = culprit === undefined
         ? JSON.stringify(networks)
         : `${JSON.stringify(culprit)}, in ${JSON.stringify(networks)},`;
@@ -93,7 +93,7 @@ describe("the settings of trusted networks", () => {
       "TRUSTED_PASSWORD is set, but TRUSTED_NETWORKS is not: set both, or neither",
     ]],
     ["need ALLOWED_SENDERS", { ALLOWED_SENDERS: "" }, NO_SENDERS],
-    ["are told of together, whichever of them is bad itself", {
+    ["are reported together, whichever of them is bad itself", {
       TRUSTED_NETWORKS: "10.0.0.0/7",
       TRUSTED_USERNAME: "printers",
       TRUSTED_PASSWORD: "",
@@ -106,7 +106,7 @@ describe("the settings of trusted networks", () => {
       "expected tenant@client or id@lookup",
       ...NO_SENDERS,
     ]],
-    ["are told of together where nothing but the networks is set", {
+    ["are reported together when only the networks are set", {
       TRUSTED_USERNAME: "",
       TRUSTED_PASSWORD: "",
       ALLOWED_SENDERS: "",

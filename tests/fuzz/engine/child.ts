@@ -1,5 +1,5 @@
-// The fuzzing program: runs one target, writes a report as JSON. It is a process of its own, so that
-// who started it can end it when an input makes it hang, and knows which one it was.
+// The fuzzing program: runs one target, writes a report as JSON. It is a separate process, so that
+// its parent can end it when an input makes it hang, and knows which input it was.
 //
 // Arguments: the module with the targets, how many branches it has, the target's name, the seed, runs,
 // seconds, and a file for the input that is being run.
@@ -11,7 +11,7 @@ import { Coverage } from "./coverage.ts";
 import { base64, fuzz, type Report } from "./fuzz.ts";
 import type { Target } from "./target.ts";
 
-/** What the child says at its end. */
+/** The child's report at its end. */
 export interface ChildReport extends Omit<Report, "corpus"> {
   readonly corpus: number;
   /** Branches that were taken, of how many. */
@@ -26,7 +26,7 @@ const MAX_AGAIN = 100;
 const RUNS_AGAIN = 300;
 /**
  * Spans of so many runs: the collector may not see yet that the last buffer of one is free, some
- * megabytes at once. What is left after by each run grows in all of them.
+ * megabytes at once. What each run leaks grows in all of them.
  */
 const SPANS = 3;
 /** Milliseconds for all of it: inputs that were made to take time need not be run as often. */

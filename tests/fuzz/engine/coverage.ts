@@ -1,4 +1,4 @@
-// What instrumented code tells of itself while it runs: which branches, and what it compared.
+// What instrumented code records while it runs: which branches, and what it compared.
 //
 // `instrument.ts` puts calls into the code that go to the global object `Fuzzer`.
 
@@ -9,7 +9,7 @@ type Pair = readonly [found: Uint8Array, wanted: Uint8Array];
 /** Comparisons that are remembered. */
 const MAX_PAIRS = 512;
 const MAX_OPERAND = 64;
-/** Comparisons of a run that are looked at: a loop over a long text must not take seconds by them. */
+/** Comparisons of a run that are examined: a loop over a long text must not take seconds by them. */
 const MAX_LOOKED_AT = 4096;
 
 export class Coverage {

@@ -1,4 +1,4 @@
-// The loop: an input, a run of the target, a look at what came of it.
+// The loop: an input, a run of the target, a check of its result.
 
 import { Buffer } from "node:buffer";
 import process from "node:process";
@@ -46,7 +46,7 @@ export const TOO_SLOW = 3000;
  * Runs a target with inputs made of its seeds. With `coverage`, inputs that reach something new are
  * kept and changed further; without, a few are kept by chance.
  *
- * @param note is told each input before it is run
+ * @param note gets each input before it is run
  */
 export async function fuzz(
   target: Target,

@@ -11,7 +11,7 @@ import type { Instrumented } from "./instrument.ts";
 
 export type { ChildReport } from "./child.ts";
 
-/** Seconds over the budget until the program counts as hanging: its look at memory takes some. */
+/** Seconds over the budget until the program counts as hanging: its measurement of memory takes some. */
 const GRACE = 28;
 
 const CHILD = fileURLToPath(new URL("child.ts", import.meta.url));

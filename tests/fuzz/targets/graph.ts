@@ -131,17 +131,19 @@ async function deliver(input: Input, large: boolean): Promise<void> {
   });
   const submission = mailOf("ann@x.test", large ? [LARGE] : [MESSAGE]);
   const outcome = await backend.deliver(submission, attemptOf(accountWith(tokenOf(TOKEN))));
-  // A lane that was told to wait stands still for that long.
+  // A mailbox that has to wait pauses for that long.
   clock.pass(600_000);
   assert.equal(backend.activeMailboxes, 0);
   const line = formatReply(outcome.reply);
   assertWellFormed(line);
   assert.equal(line.split("\r\n").length, 2, "one line");
-  assert.ok(!JSON.stringify(outcome).includes(TOKEN), "the token is told");
+  assert.ok(!JSON.stringify(outcome).includes(TOKEN), "the token is shown");
   assert.equal(outcome.type === "sent", taken > 0, `${outcome.type} after ${taken}`);
   if (outcome.type !== "sent") {
     assert.equal(outcome.reply.code >= 500, outcome.type === "refused");
-    if (doubt !== "perhaps") assert.equal(outcome.ambiguous, doubt, "doubt is told, and no other");
+    if (doubt !== "perhaps") {
+      assert.equal(outcome.ambiguous, doubt, "ambiguity is reported exactly");
+    }
     if (outcome.ambiguous) assert.equal(outcome.type, "later");
   }
   const lines: string[] = [];

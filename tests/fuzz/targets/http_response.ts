@@ -38,7 +38,7 @@ function read(octets: Uint8Array, method: string, cuts: readonly number[]): Read
     status: reader.head?.status,
     headers: complete ? [...headers] : [],
     body: complete ? Buffer.from(body).toString("latin1") : "",
-    // What comes behind a response in another piece is nobody's business here.
+    // Octets after a response in another piece do not matter here.
     reusable: progress === "complete" && left === 0 && reader.reusable,
   };
 }

@@ -41,7 +41,7 @@ function value(input: Input, depth: number): unknown {
 function judge(line: string, format: "text" | "json"): void {
   assert.ok(line.endsWith("\n"));
   assert.doesNotMatch(line.slice(0, -1), UNPRINTABLE);
-  assert.ok(!line.includes(SECRET), "a secret is told");
+  assert.ok(!line.includes(SECRET), "a secret is shown");
   if (format === "json") JSON.parse(line);
   else assert.match(line, /^\d{4}-\d\d-\d\dT[\d:.]+Z [A-Z]+ /);
 }

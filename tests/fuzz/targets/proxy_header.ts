@@ -12,7 +12,7 @@ const MOST = 16 + 65_535;
 
 interface Read {
   readonly step: ProxyHeaderStep;
-  /** Octets behind the header. */
+  /** Octets after the header. */
   readonly rest: string;
 }
 

@@ -51,7 +51,7 @@ export const settings: Target = {
     assert.equal(loaded.type === "problems", examined.problems.length > 0);
     for (const line of [...lines, ...examined.problems, ...examined.warnings]) {
       assert.ok(line !== "" && !UNPRINTABLE.test(line), JSON.stringify(line));
-      assert.ok(!line.includes(MARK), `a secret is told: ${line}`);
+      assert.ok(!line.includes(MARK), `a secret is shown: ${line}`);
     }
     assert.ok(!JSON.stringify(examined.settings).includes(MARK), "a secret is no Secret");
     for (const name of Object.keys(environment)) {
