@@ -370,6 +370,20 @@ describe("a message that is tried again by a client that was gone", () => {
     assert.equal(sending.length, tries.length);
   });
 
+  it("does not begin to wait for another try once its wait was ended", async () => {
+    const { deliver, sending } = setUp();
+    void deliver("first", { client: TestClient.gone() });
+    await settle();
+    const client = new TestClient();
+    client.makeRoom();
+    let outcome: Outcome | undefined;
+    void deliver("second", { client }).then((settled) => outcome = settled);
+    await settle();
+    assert(outcome?.type === "later" && outcome.code === "OVER_SHARE");
+    assert.deepEqual(client.waits, []);
+    assert.equal(sending.length, 1);
+  });
+
   it("is put off while it waits for another try, where others need its place", async () => {
     const { deliver, sending, came } = setUp();
     const first = deliver("first", { client: TestClient.gone() });

@@ -51,6 +51,9 @@ for (const program of PROGRAMS) {
       assert.match(await idle.reply(), /^421 4\.3\.2 /);
       assert.match(await held.reply(), /^421 4\.3\.2 /);
       await relay.running.until("stderr", /Relay is stopping/);
+      // Load balancers send it no more clients.
+      const ready = await fetch(`http://127.0.0.1:${relay.http}/readyz`);
+      assert.equal(ready.status, 503, await ready.text());
       const late = new SmtpClient(relay.smtp);
       await assert.rejects(late.reply(), /ended/);
       letGo();
