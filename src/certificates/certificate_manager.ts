@@ -4,7 +4,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 import type { PartState } from "../observe/http.ts";
-import type { Log } from "../observe/log.ts";
+import type { CertificateEvent, Notify } from "../observe/relay_event.ts";
 import { LogThrottle } from "../observe/log_throttle.ts";
 import type { Runtime, TlsIdentity } from "../runtime/runtime.ts";
 import type { Settings } from "../settings/schema.ts";
@@ -33,7 +33,7 @@ export interface CertificateManagerOptions {
   readonly source: CertificateSource;
   readonly settings: Settings;
   readonly runtime: Runtime;
-  readonly log: Log;
+  readonly notify: Notify;
   /** Milliseconds since 1970. */
   readonly now?: () => number;
   /** A clock that never goes back, milliseconds. */
@@ -62,7 +62,7 @@ export class CertificateManager {
   readonly #source: CertificateSource;
   readonly #settings: Settings;
   readonly #runtime: Runtime;
-  readonly #log: Log;
+  readonly #notify: Notify;
   readonly #now: () => number;
   readonly #timeout: number;
   readonly #retry: number;
@@ -106,7 +106,7 @@ export class CertificateManager {
     this.#source = options.source;
     this.#settings = options.settings;
     this.#runtime = options.runtime;
-    this.#log = options.log;
+    this.#notify = options.notify;
     this.#now = now;
     this.#timeout = options.timeout ?? READ_TIMEOUT_MS;
     this.#retry = options.retry ?? RETRY_MS;
@@ -115,8 +115,8 @@ export class CertificateManager {
     this.#inForce = found;
     this.#latest = found;
     this.#loaded = loaded;
-    if (loaded.dropped !== undefined) this.#log.warning(loaded.dropped);
-    this.#log.info("Certificate loaded", this.#fields());
+    if (loaded.dropped !== undefined) this.#report("warning", "WARNING", loaded.dropped, {});
+    this.#report("loaded", "INFO", "Certificate loaded");
     this.#logDates();
     this.#schedule();
   }
@@ -218,12 +218,13 @@ export class CertificateManager {
 
     this.#failures = 0;
     this.#warned = false;
-    this.#log.info("Certificate replaced", this.#fields());
+    this.#report("replaced", "INFO", "Certificate replaced");
   }
 
   #unchanged(requested: boolean): void {
-    if (this.#warned) this.#log.info("Certificate readable again, and unchanged");
-    else if (requested) this.#log.info("Certificate unchanged", this.#fields());
+    if (this.#warned) {
+      this.#report("unchanged", "INFO", "Certificate readable again, and unchanged", {});
+    } else if (requested) this.#report("unchanged", "INFO", "Certificate unchanged");
     this.#retriesLeft = 0;
     this.#failures = 0;
     this.#warned = false;
@@ -232,8 +233,8 @@ export class CertificateManager {
   #failed(error: unknown, requested: boolean): void {
     if (!(error instanceof CertificateError)) {
       const stack = error instanceof Error ? error.stack : String(error);
-      this.#log.error("Internal error while checking for a new certificate", { error: stack });
-      return;
+      const text = "Internal error while checking for a new certificate";
+      return this.#report("kept", "ERROR", text, { error: stack });
     }
     this.#failures++;
     const reason = error.message;
@@ -241,19 +242,29 @@ export class CertificateManager {
     const due = requested ||
       this.#failures > this.#source.patience && this.#problemLog.allow(problemKey(error));
     if (!due) {
-      return this.#log.debug("New certificate not usable yet, keeping the current one", fields);
+      const text = "New certificate not usable yet, keeping the current one";
+      return this.#report("kept", "DEBUG", text, fields);
     }
     this.#warned = true;
     const message = error instanceof CertificateUnavailable
       ? "Certificate not refreshed, keeping the current one"
       : "New certificate rejected, keeping the current one";
-    this.#log.warning(message, fields);
+    this.#report("kept", "WARNING", message, fields);
+  }
+
+  #report(
+    change: CertificateEvent["change"],
+    level: CertificateEvent["level"],
+    text: string,
+    fields: CertificateEvent["fields"] = this.#fields(),
+  ): void {
+    this.#notify({ type: "certificate", change, level, text, fields });
   }
 
   #logDates(): void {
     const { state } = this.#validity();
     if (state === "good" || !this.#dateLog.allow(`${state} ${this.#inForce.revision}`)) return;
-    this.#log.warning(DATE_WARNINGS[state], this.#fields());
+    this.#report("warning", "WARNING", DATE_WARNINGS[state]);
   }
 
   #validity() {

@@ -62,6 +62,9 @@ async function sandboxWith(
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
 
+  const certificates = settings.TLS_SOURCE === "off"
+    ? {}
+    : { certificates: fixedSource("self-signed", await selfSignedCertificate()) };
   const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional: false });
   if (http === undefined) throw new Error("HTTP_LISTEN has been checked");
   const base = localUrl(http.addresses[0]!);
@@ -80,9 +83,7 @@ async function sandboxWith(
     replaced: {
       sockets,
       entries: new SandboxTable([ENTRY]),
-      ...(settings.TLS_SOURCE === "off"
-        ? {}
-        : { certificates: fixedSource("self-signed", await selfSignedCertificate()) }),
+      ...certificates,
     },
     tracing: tracer,
   });

@@ -117,6 +117,12 @@ export class EventLog {
       case "lookupFailed":
       case "lookupRecovered":
         return this.#lookup(event);
+      case "certificate":
+        return this.#write(event.level, event.text, event.fields);
+      case "cutOff": {
+        const { messages, waited } = event;
+        return this.#log.warning("Messages were cut off by the stop", { messages, waited });
+      }
       case "acceptFailed":
       case "connectionFault":
       case "fault":

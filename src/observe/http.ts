@@ -72,7 +72,8 @@ const STARTING: Readiness = () => ({ smtp: { ready: false } });
 /** The routes of the server. */
 class Site {
   readiness = STARTING;
-  onLoopback = false;
+  /** Until the server is bound, as strict as on the loopback. */
+  onLoopback = true;
   readonly #options: HttpOptions;
   readonly #app = new Hono();
   readonly #pages: Hono[] = [];

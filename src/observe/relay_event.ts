@@ -21,6 +21,8 @@ export type RelayEvent =
   | ConnectionEvent
   | MemoryEvent
   | LookupEvent
+  | CertificateEvent
+  | CutOffEvent
   | FaultEvent;
 
 /** A login was accepted, refused or deferred. */
@@ -108,6 +110,26 @@ export type LookupEvent =
   /** @property served whether an entry that was read before was used instead */
   | { readonly type: "lookupFailed"; readonly trouble: TableTrouble; readonly served: boolean }
   | { readonly type: "lookupRecovered" };
+
+/** The relay has read its certificate, could not, or its dates need attention. */
+export interface CertificateEvent {
+  readonly type: "certificate";
+  /** `kept`: a new one was rejected, or could not be read, and the current one stays. */
+  readonly change: "loaded" | "replaced" | "unchanged" | "kept" | "warning";
+  readonly level: "DEBUG" | "INFO" | "WARNING" | "ERROR";
+  /** What happened, as the log says it. */
+  readonly text: string;
+  /** Source, dates and reason. */
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+/** The time for the stop was over before all messages had their final reply. */
+export interface CutOffEvent {
+  readonly type: "cutOff";
+  readonly messages: number;
+  /** Seconds that the stop has waited. */
+  readonly waited: number;
+}
 
 /** A fault of the program or of this machine. */
 export type FaultEvent =

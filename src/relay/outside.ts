@@ -8,6 +8,7 @@ import type { CertificateSource } from "../certificates/source.ts";
 import { CommandError, EXIT, type ExitStatus } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { LevelLog } from "../observe/log.ts";
+import type { Notify } from "../observe/relay_event.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
@@ -24,6 +25,7 @@ export interface Outside {
 export interface OutsideParts {
   readonly settings: Settings;
   readonly log: LevelLog;
+  readonly notify: Notify;
   readonly runtime: Runtime;
   /** Replaces the certificate of the settings, unless TLS is off. */
   readonly certificates: CertificateSource | undefined;
@@ -31,7 +33,7 @@ export interface OutsideParts {
 
 /** @throws CommandError with all problems at once; nothing stays open then */
 export async function openOutside(parts: OutsideParts): Promise<Outside> {
-  const { settings, log, runtime, certificates } = parts;
+  const { settings, log, notify, runtime, certificates } = parts;
   const problems: string[] = [];
   let status: ExitStatus = EXIT.unavailable;
   const note = (error: unknown) => {
@@ -54,7 +56,7 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
   try {
     const source = await sourceFor(settings, client, certificates, problems.length > 0);
     if (source !== undefined) {
-      tls = await CertificateManager.open({ source, settings, runtime, log });
+      tls = await CertificateManager.open({ source, settings, runtime, notify });
     }
   } catch (error) {
     client.close();

@@ -85,7 +85,8 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
   try {
     return await start(parts, opened);
   } catch (error) {
-    await opened.close();
+    // Why it cannot start is what the administrator needs.
+    await opened.close().catch(() => {});
     throw error;
   }
 }
@@ -96,7 +97,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const { notify, close: closeLog } = listenersOf(log, metrics, tracing);
   const runtime = await currentRuntime();
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
-  const { tls, client } = await openOutside({ settings, log, runtime, certificates });
+  const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
   opened.add(() => client.close());
   opened.add(() => tls?.close());
   opened.add(closeLog);
@@ -116,7 +117,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     service: tracing?.service(submissions.service) ?? submissions.service,
     observers: { log, notify, metrics, observe: tracing && ((client) => tracing.session(client)) },
   });
-  opened.add(() => stopServer(server, submissions, settings, log));
+  opened.add(() => stopServer(server, submissions, settings, notify));
   if (table !== undefined && settings.AZURE_TABLES_FORCE_USAGE) await probeTable(table, log);
   const addresses = await listenSmtp(server, settings, sockets);
   const listening = [...addresses.smtp, ...addresses.smtps].map(formatListenAddress);
@@ -155,13 +156,12 @@ async function stopServer(
   server: SmtpServer,
   submissions: Submissions,
   settings: Settings,
-  log: Log,
+  notify: Notify,
 ): Promise<void> {
   submissions.stopping();
   const timeout = settings.SHUTDOWN_TIMEOUT;
   const { cutOff: messages } = await server.stop(timeout, () => submissions.cutOff());
-  if (messages === 0) return;
-  log.warning("Messages were cut off by the stop", { messages, waited: timeout / 1000 });
+  if (messages > 0) notify({ type: "cutOff", messages, waited: timeout / 1000 });
 }
 
 /** Opened parts, to be closed in reverse order. */
@@ -172,8 +172,17 @@ class Opened {
     this.#closers.push(close);
   }
 
+  /** A closer that fails keeps no other part open. */
   async close(): Promise<void> {
-    for (const close of this.#closers.splice(0).reverse()) await close();
+    const errors: unknown[] = [];
+    for (const close of this.#closers.splice(0).reverse()) {
+      try {
+        await close();
+      } catch (error) {
+        errors.push(error);
+      }
+    }
+    if (errors.length > 0) throw errors[0];
   }
 }
 

@@ -12,6 +12,7 @@ import {
   type CertificateManagerOptions,
 } from "../../src/certificates/certificate_manager.ts";
 import type { CertificateSource, ReadRequest, ReadResult } from "../../src/certificates/source.ts";
+import { EventLog } from "../../src/observe/event_log.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
@@ -101,7 +102,14 @@ describe("the current certificate", () => {
     };
     const log = createLog({ level: "DEBUG", format: "json", write });
     const settings = settingsOf({});
-    const manager = await CertificateManager.open({ source, settings, runtime, log, ...options });
+    const { notify } = new EventLog(log);
+    const manager = await CertificateManager.open({
+      source,
+      settings,
+      runtime,
+      notify,
+      ...options,
+    });
     managers.push(manager);
     const linesOf = (message: string) => lines.filter((line) => line.message.startsWith(message));
     return { manager, lines, linesOf, output: () => output };

@@ -19,6 +19,7 @@ import {
 import { CertificateManager } from "../../src/certificates/certificate_manager.ts";
 import { KeyVaultSource } from "../../src/certificates/keyvault.ts";
 import type { HttpClient } from "../../src/http/client.ts";
+import { EventLog } from "../../src/observe/event_log.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { WRONG_SECRET } from "../../src/sandbox/entra.ts";
@@ -210,14 +211,14 @@ describe("a read of Key Vault", () => {
       source: await source({ interval: 10 }),
       settings: settingsOf({}),
       runtime: await currentRuntime(),
-      log: createLog({
+      notify: new EventLog(createLog({
         level: "INFO",
         format: "json",
         write(line) {
           const { message, serial } = JSON.parse(line) as { message: string; serial: string };
           if (message === "Certificate replaced") replaced.resolve(serial);
         },
-      }),
+      })).notify,
     });
     try {
       await vault.answered();

@@ -283,17 +283,21 @@ PROGRAMS.forEach((program, number) => {
       ], { env: environment, stdio: ["ignore", "ignore", "pipe"] });
       const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
       let said = "";
-      const listening = new Promise<void>((resolve) =>
-        child.stderr.setEncoding("utf8").on("data", (text: string) => {
-          said += text;
-          if (said.includes("Listening on")) resolve();
-        })
-      );
-      await Promise.race([listening, ended]);
-      assert.match(said, /Listening on/);
+      const until = async (pattern: RegExp) => {
+        const matched = new Promise<void>((resolve) => {
+          const look = () => void (pattern.test(said) && resolve());
+          child.stderr.on("data", look);
+          look();
+        });
+        await Promise.race([matched, ended]);
+        assert.match(said, pattern);
+      };
+      child.stderr.setEncoding("utf8").on("data", (text: string) => said += text);
+      await until(/Listening on/);
       // The client that triggers the start is greeted itself: no connection is lost.
       assert.match(await greetedOn(port), /^220 /);
-      assert.match(said, new RegExp(`Relay started .* smtp=127\\.0\\.0\\.1:${port} `));
+      // The relay may greet it before it logs that it has started.
+      await until(new RegExp(`Relay started .* smtp=127\\.0\\.0\\.1:${port} `));
       process.kill(child.pid!, "SIGTERM");
       assert.equal(await ended, 0);
     });

@@ -10,6 +10,7 @@ import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { type CertificateSource, fixedSource } from "../../src/certificates/source.ts";
 import { CommandError } from "../../src/exit.ts";
 import { HttpClient } from "../../src/http/client.ts";
+import { EventLog } from "../../src/observe/event_log.ts";
 import { createLog } from "../../src/observe/log.ts";
 import { certificateSource } from "../../src/relay/certificate_source.ts";
 import { outgoingClient, proxyFor, proxyIn } from "../../src/relay/http_client.ts";
@@ -44,7 +45,13 @@ async function open(
   const log = createLog({ level: "DEBUG", format: "json", write });
   const settings = plainSettings(environment);
   const runtime = await currentRuntime();
-  const outside = await openOutside({ settings, log, runtime, certificates });
+  const outside = await openOutside({
+    settings,
+    log,
+    notify: new EventLog(log).notify,
+    runtime,
+    certificates,
+  });
   ends.push(() => outside.client.close(), () => outside.tls?.close());
   return { ...outside, lines };
 }

@@ -46,6 +46,16 @@ describe("a client that has ended its side", () => {
     assert.deepEqual(left, ["a@x.test", "a@x.test gone"]);
   });
 
+  it("and closes in order before the reply has not read it", async () => {
+    const { authed, messages, left } = await start();
+    const client = await authed();
+    await client.say(...chunk("a@x.test"));
+    client.close();
+    messages[0]!.answer(SENT);
+    await settle();
+    assert.deepEqual(left, ["a@x.test", "a@x.test gone"]);
+  });
+
   it("where nothing is under way gets no more than the end of the connection", async () => {
     const { runtime, ended } = await start();
     const client = runtime.client();
@@ -54,6 +64,24 @@ describe("a client that has ended its side", () => {
     assert.deepEqual([client.text, client.ended], [before, true]);
     client.close();
     assert.equal(ended()[0]?.reason, "the client hung up");
+  });
+});
+
+describe("a client that has logged in", () => {
+  it("takes memory from the share of its account", async () => {
+    const memory = new MemoryBudget(1_000_000);
+    const clients: ReturnType<MemoryBudget["client"]>[] = [];
+    const open = memory.client.bind(memory);
+    memory.client = (key) => {
+      const client = open(key);
+      clients.push(client);
+      return client;
+    };
+    const owner = { key: "an account", known: true };
+    const authenticate = () => Promise.resolve({ reply: LOGGED_IN, account: true, owner } as const);
+    const { authed } = await start({ memory, handlers: { authenticate } });
+    await authed();
+    assert.equal(clients[0]!.owner, owner);
   });
 });
 
