@@ -1,0 +1,250 @@
+// Seals what the queue stores: AES-256-GCM (NIST SP 800-38D) in pieces, so that a large message is sealed
+// and opened without a second copy of it, and without blocking the event loop.
+//
+//   sealed  = version (1 octet) | key id (8) | salt (32) | piece, piece, …
+//   piece   = ciphertext of 256 KiB, of the last one fewer | tag (16)
+//   key     = HKDF-SHA256 (RFC 5869) of QUEUE_KEY and the salt: no two texts have the same one
+//   nonce   = number of the piece (11 octets), 1 for the last piece and 0 for the others (1 octet)
+//
+// The number and the last octet of the nonce keep pieces from being left out, swapped or cut off at the end
+// (the STREAM construction, https://eprint.iacr.org/2015/189). The context, which is authenticated with
+// each piece, keeps one message's texts from being put into another.
+
+import { Buffer } from "node:buffer";
+import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
+import { setImmediate } from "node:timers/promises";
+import { asBuffer } from "../octets.ts";
+import type { Secret } from "../secret.ts";
+import { type Content, lengthOf } from "../smtp/content.ts";
+
+const VERSION = 1;
+const KEY_ID = 8;
+const SALT = 32;
+const HEAD = 1 + KEY_ID + SALT;
+const TAG = 16;
+/** Octets of a whole piece before sealing. */
+const PIECE = 256 * 1024;
+
+/**
+ * Sealed octets that cannot be opened. `key`: they were sealed with a key that is not among those given;
+ * `tampered`: they are not what was sealed, or belong elsewhere.
+ */
+export class SealError extends Error {
+  override readonly name = "SealError";
+  readonly reason: "key" | "tampered";
+
+  constructor(reason: "key" | "tampered") {
+    super(
+      reason === "key"
+        ? "sealed with another QUEUE_KEY"
+        : "not what was sealed: changed or damaged",
+    );
+    this.reason = reason;
+  }
+}
+
+interface Key {
+  readonly octets: Buffer;
+  readonly id: Buffer;
+  /** The key of the keyed hashes. */
+  readonly naming: Buffer;
+}
+
+/** Seals with the first key, and opens with all. */
+export class Sealer {
+  readonly #keys: readonly Key[];
+
+  /** @param keys 32 octets each, in base64; at least one */
+  constructor(keys: readonly Secret[]) {
+    this.#keys = keys.map((key) => {
+      const octets = Buffer.from(key.reveal(), "base64");
+      // One way: they say nothing about the key.
+      const derived = (use: string) => createHmac("sha256", octets).update(use).digest();
+      return { octets, id: derived("id").subarray(0, KEY_ID), naming: derived("naming") };
+    });
+  }
+
+  /** @param context what the octets are, such as `record 0123456789abcdef` */
+  seal(octets: Uint8Array, context: string): Uint8Array {
+    return Buffer.concat([...this.#sealed([octets], octets.length, context)]);
+  }
+
+  /** @throws SealError */
+  open(sealed: Uint8Array, context: string): Uint8Array {
+    const reader = new PieceReader(this.#keys, context);
+    return Buffer.concat([...reader.push(sealed), reader.end()]);
+  }
+
+  /** Octets that a content has once it is sealed. */
+  sealedSize(content: Content): number {
+    const length = lengthOf(content);
+    return HEAD + length + Math.max(1, Math.ceil(length / PIECE)) * TAG;
+  }
+
+  /** The sealed content, a piece at a time; the event loop runs between them. */
+  async *sealContent(content: Content, context: string): AsyncGenerator<Uint8Array> {
+    let first = true;
+    for (const piece of this.#sealed(content, lengthOf(content), context)) {
+      // A small message has its head and one piece.
+      if (!first && piece.length > PIECE) await setImmediate();
+      first = false;
+      yield piece;
+    }
+  }
+
+  /** @throws SealError, and what reading the pieces throws */
+  async openContent(pieces: AsyncIterable<Uint8Array>, context: string): Promise<Content> {
+    const reader = new PieceReader(this.#keys, context);
+    const content: Uint8Array[] = [];
+    for await (const octets of pieces) {
+      for (const piece of reader.push(octets)) {
+        content.push(piece);
+        await setImmediate();
+      }
+    }
+    const last = reader.end();
+    if (last.length > 0) content.push(last);
+    return content;
+  }
+
+  /**
+   * A name for what must not be readable in the store: the same for the same parts, as long as the
+   * first key stays.
+   */
+  hash(...parts: readonly string[]): string {
+    return keyedHash(this.#keys[0]!, parts);
+  }
+
+  /** The names that each of the keys gives. */
+  hashes(...parts: readonly string[]): readonly string[] {
+    return this.#keys.map((key) => keyedHash(key, parts));
+  }
+
+  *#sealed(content: Content, length: number, context: string): Generator<Uint8Array> {
+    const [key] = this.#keys;
+    const salt = randomBytes(SALT);
+    yield Buffer.concat([Uint8Array.of(VERSION), key!.id, salt]);
+    const derived = derivedKey(key!, salt);
+    const count = Math.max(1, Math.ceil(length / PIECE));
+    const plain = new PlainReader(content);
+    for (let index = 0; index < count; index++) {
+      const isLast = index === count - 1;
+      const size = isLast ? length - index * PIECE : PIECE;
+      const cipher = createCipheriv("aes-256-gcm", derived, nonce(index, isLast));
+      cipher.setAAD(Buffer.from(context));
+      const parts: Uint8Array[] = [];
+      for (const part of plain.take(size)) parts.push(cipher.update(part));
+      parts.push(cipher.final(), cipher.getAuthTag());
+      yield Buffer.concat(parts, size + TAG);
+    }
+  }
+}
+
+/** Reads a content in pieces of given lengths, without copying it. */
+class PlainReader {
+  readonly #content: Content;
+  #block = 0;
+  #used = 0;
+
+  constructor(content: Content) {
+    this.#content = content;
+  }
+
+  *take(octets: number): Generator<Uint8Array> {
+    let left = octets;
+    while (left > 0) {
+      const block = this.#content[this.#block]!;
+      const part = block.subarray(this.#used, this.#used + left);
+      yield part;
+      left -= part.length;
+      this.#used += part.length;
+      if (this.#used === block.length) {
+        this.#block++;
+        this.#used = 0;
+      }
+    }
+  }
+}
+
+/** Opens sealed octets that come in parts of any length. */
+class PieceReader {
+  readonly #keys: readonly Key[];
+  readonly #context: Buffer;
+  #derived: Uint8Array | undefined;
+  #pieces = 0;
+  /** Octets that are not opened yet. */
+  #waiting: Uint8Array[] = [];
+  #length = 0;
+
+  constructor(keys: readonly Key[], context: string) {
+    this.#keys = keys;
+    this.#context = Buffer.from(context);
+  }
+
+  /** @returns the pieces that are known not to be the last one */
+  *push(octets: Uint8Array): Generator<Uint8Array> {
+    this.#waiting.push(octets);
+    this.#length += octets.length;
+    if (this.#derived === undefined) {
+      if (this.#length < HEAD) return;
+      this.#derived = this.#readHead(this.#take(HEAD));
+    }
+    while (this.#length > PIECE + TAG) yield this.#open(this.#take(PIECE + TAG), false);
+  }
+
+  end(): Uint8Array {
+    if (this.#derived === undefined || this.#length < TAG) throw new SealError("tampered");
+    return this.#open(this.#take(this.#length), true);
+  }
+
+  #take(octets: number): Buffer {
+    const [first] = this.#waiting;
+    const all = this.#waiting.length === 1 ? asBuffer(first!) : Buffer.concat(this.#waiting);
+    this.#waiting = [all.subarray(octets)];
+    this.#length -= octets;
+    return all.subarray(0, octets);
+  }
+
+  #readHead(head: Buffer): Uint8Array {
+    if (head[0] !== VERSION) throw new SealError("tampered");
+    const id = head.subarray(1, 1 + KEY_ID);
+    const key = this.#keys.find((key) => key.id.equals(id));
+    if (key === undefined) throw new SealError("key");
+    return derivedKey(key, head.subarray(1 + KEY_ID));
+  }
+
+  #open(piece: Buffer, isLast: boolean): Uint8Array {
+    const decipher = createDecipheriv(
+      "aes-256-gcm",
+      this.#derived!,
+      nonce(this.#pieces++, isLast),
+      { authTagLength: TAG },
+    );
+    decipher.setAAD(this.#context);
+    decipher.setAuthTag(piece.subarray(piece.length - TAG));
+    try {
+      const plain = decipher.update(piece.subarray(0, piece.length - TAG));
+      decipher.final();
+      return plain;
+    } catch {
+      throw new SealError("tampered");
+    }
+  }
+}
+
+function derivedKey(key: Key, salt: Uint8Array): Uint8Array {
+  return new Uint8Array(hkdfSync("sha256", key.octets, salt, "smtp-oauth-relay queue", 32));
+}
+
+function nonce(index: number, isLast: boolean): Buffer {
+  const octets = Buffer.alloc(12);
+  octets.writeUIntBE(index, 5, 6);
+  octets[11] = isLast ? 1 : 0;
+  return octets;
+}
+
+function keyedHash({ naming }: Key, parts: readonly string[]): string {
+  const hmac = createHmac("sha256", naming);
+  for (const part of parts) hmac.update(`${part.length}:${part};`);
+  return hmac.digest("base64url").slice(0, 22);
+}
