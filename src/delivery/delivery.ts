@@ -27,6 +27,23 @@ export interface Attempt {
   readonly authorization: Authorization;
   /** Left out if no client waits for the reply. */
   readonly client?: WaitingClient;
+  /** Left out if nothing has to be done before the message is sent. */
+  readonly beforeSending?: BeforeSending;
+}
+
+/**
+ * Awaited by a back end right before each request that may send the message, so also before each repeat
+ * (see `reasonNotToSend`). The time that it takes is part of the delivery's time.
+ *
+ * @returns false if the message must not be sent, because another relay has taken it
+ * @throws if the sending cannot be recorded (as a rejection): the message must not be sent then either
+ */
+export type BeforeSending = (progress: SendingProgress) => Promise<boolean>;
+
+/** What finds the message in the mail service after a request whose result is unknown. */
+export interface SendingProgress {
+  /** The service's id of the draft that the request sends, which stays the same once it is sent. */
+  readonly draft?: string;
 }
 
 /** A client that waits for the reply to its message. */

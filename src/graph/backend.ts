@@ -12,7 +12,12 @@ import type { MessageLimits, Rejected } from "../message/prepare.ts";
 import { reply } from "../smtp/reply.ts";
 import { stopped } from "./graph_errors.ts";
 import { base64Body } from "./base64_body.ts";
-import { DeliveryClient, type GraphRequest, type GraphResult } from "./graph_client.ts";
+import {
+  DeliveryClient,
+  type GraphClientOptions,
+  type GraphRequest,
+  type GraphResult,
+} from "./graph_client.ts";
 import { type ExchangeMessage, exchangeMessage } from "./exchange_message.ts";
 import { type LimitedMailbox, MailboxLimiter } from "./mailbox_limiter.ts";
 import { sendMail } from "./send_mail.ts";
@@ -114,7 +119,7 @@ export class GraphBackend implements Backend {
 
   async #send(
     { id, account }: Submission,
-    { authorization, client }: Attempt,
+    { authorization, client, beforeSending }: Attempt,
     sender: string,
     message: LazyContent,
   ): Promise<ServiceOutcome> {
@@ -134,7 +139,7 @@ export class GraphBackend implements Backend {
         authorization,
         mailbox,
         this.#deliveryTime(body.length),
-        stop,
+        { stop, ...(beforeSending === undefined ? {} : { beforeSending }) },
       );
       // Preparing a large message takes time, in which Graph may have closed idle connections.
       // After one turn of the event loop they are known to be closed, and are not used.
@@ -179,13 +184,13 @@ export class GraphBackend implements Backend {
 
   /**
    * @param time milliseconds for all requests together
-   * @param stop no request is begun once it is aborted
+   * @param more what concerns requests that send
    */
   #graphClient(
     authorization: Authorization,
     pace: LimitedMailbox,
     time: number,
-    stop?: AbortSignal,
+    more: Pick<GraphClientOptions, "stop" | "beforeSending"> = {},
   ): DeliveryClient {
     const { http, scope, timeout } = this.#options;
     const clock = this.#clock;
@@ -197,7 +202,7 @@ export class GraphBackend implements Backend {
       deadline: clock.now() + time,
       clock,
       pace,
-      ...(stop === undefined ? {} : { stop }),
+      ...more,
     });
   }
 

@@ -5,7 +5,8 @@
 // https://learn.microsoft.com/graph/throttling
 
 import type { Authorization } from "../accounts/account.ts";
-import type { NotSent } from "../delivery/delivery.ts";
+import { reasonNotToSend } from "../delivery/before_sending.ts";
+import type { BeforeSending, NotSent } from "../delivery/delivery.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { HttpClient, HttpFailure, HttpResponse, RequestBody } from "../http/client.ts";
@@ -24,6 +25,8 @@ export interface GraphRequest {
   readonly authorized: boolean;
   /** Whether it may send the message: then an unclear response is ambiguous. */
   readonly submits: boolean;
+  /** The immutable id of the draft that it sends, if it sends one. */
+  readonly draft?: string;
 }
 
 /** The result of a request, after all repeats. */
@@ -52,6 +55,11 @@ export interface GraphClientOptions {
   readonly pace?: Pace;
   /** Once it is aborted, no request is begun. */
   readonly stop?: AbortSignal;
+  /**
+   * Awaited before each request that may send. It is not interrupted, not even at the deadline: whether the
+   * sending is recorded must be known before the delivery ends.
+   */
+  readonly beforeSending?: BeforeSending;
 }
 
 /** Slows down when a mailbox is throttled. */
@@ -100,8 +108,9 @@ export class DeliveryClient implements GraphClient {
   }
 
   async request(request: GraphRequest, expected: readonly number[]): Promise<GraphResult> {
-    const { http, authorization, scope, timeout, deadline, pace, stop } = this.#options;
-    const { method, url, body, authorized, submits } = request;
+    const { http, authorization, scope, timeout, deadline, pace, stop, beforeSending } =
+      this.#options;
+    const { method, url, body, authorized, submits, draft } = request;
     const clock = this.#clock;
     /** The token that Graph has refused. */
     let refused: AccessToken | undefined;
@@ -124,8 +133,15 @@ export class DeliveryClient implements GraphClient {
         token = got;
         headers = { Authorization: `Bearer ${token.value.reveal()}`, ...headers };
       }
-      const left = deadline - clock.now();
-      if (left <= 0 || submits && left < this.#worthSending) return last ?? TOO_LATE;
+      let left = deadline - clock.now();
+      if (this.#isTooLate(left, submits)) return last ?? TOO_LATE;
+      if (submits && beforeSending !== undefined) {
+        const outcome = await reasonNotToSend(beforeSending, draft === undefined ? {} : { draft });
+        if (outcome !== undefined) return { type: "failed", outcome };
+        if (stop?.aborted) return last ?? STOPPED;
+        left = deadline - clock.now();
+        if (this.#isTooLate(left, submits)) return last ?? TOO_LATE;
+      }
 
       if (submits) this.#attempts++;
       const time = Math.min(timeout, Math.ceil(left));
@@ -172,6 +188,11 @@ export class DeliveryClient implements GraphClient {
     // Random, so that requests that failed together are not repeated together.
     const time = milliseconds * (0.5 + this.#clock.random() / 2);
     return this.#clock.sleep(time, this.#options.stop);
+  }
+
+  /** @param left milliseconds until the deadline */
+  #isTooLate(left: number, submits: boolean): boolean {
+    return left <= 0 || submits && left < this.#worthSending;
   }
 
   /** Milliseconds until the next try. */
