@@ -82,7 +82,7 @@ async function askForMessageId(
   // OData 4.01 URL conventions §5.1.1.14.1: a quote is doubled.
   const filter = `internetMessageId eq '${messageId.replaceAll("'", "''")}'`;
   const query = `$filter=${encodeURIComponent(filter)}` +
-    `&$select=id,parentFolderId,isDraft,createdDateTime&$top=${MAX_HITS}`;
+    `&$select=id,isDraft,createdDateTime&$top=${MAX_HITS}`;
   const result = await graph.request({
     method: "GET",
     url: new URL(`${messages}?${query}`),
