@@ -40,8 +40,15 @@ export interface Attempt {
  */
 export type BeforeSending = (progress: SendingProgress) => Promise<boolean>;
 
-/** What finds the message in the mail service after a request whose result is unknown. */
+/**
+ * What finds the message in the mail service after a request whose result is unknown (see `SentLookup`). Plain
+ * data that survives JSON.
+ */
 export interface SendingProgress {
+  /** That the message is sent from. */
+  readonly mailbox: string;
+  /** As the message has it when it is sent. Left out if the service cannot be asked for it. */
+  readonly messageId?: string;
   /** The service's id of the draft that the request sends, which stays the same once it is sent. */
   readonly draft?: string;
 }

@@ -29,10 +29,10 @@ export function notOwned(): NotSent {
 
 /** That the message is about to be sent could not be recorded, so it was not sent. */
 export function notRecorded(error: unknown): NotSent {
-  const { code, message } = error as { code?: unknown; message?: unknown };
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
   return unsent(
     typeof code === "string" ? code : "NOT_RECORDED",
-    `the queue could not record that the message is sent (${message}); nothing was sent`,
+    `the queue could not record the sending (${message ?? error}); nothing was sent`,
   );
 }
 

@@ -50,7 +50,7 @@ export async function createDraft(
   sender: string,
   message: LazyContent,
 ): Promise<Draft | Forbidden | NotSent> {
-  const messages = `${base}/v1.0/users/${encodeURIComponent(sender)}/messages`;
+  const messages = messagesUrl(base, sender);
   const result = await graph.request({
     method: "POST",
     url: new URL(messages),
@@ -66,9 +66,19 @@ export async function createDraft(
   }
   const { id } = readObject(result.response.body);
   if (typeof id === "string" && id.length <= MAX_ID && /^[\x21-\x7e]+$/.test(id) && !isDots(id)) {
-    return { type: "draft", id, url: `${messages}/${encodeURIComponent(id)}` };
+    return draftWith(messages, id);
   }
   return notSent("DRAFT_WITHOUT_ID");
+}
+
+/** @param base Graph's address without a slash at the end */
+export function messagesUrl(base: string, mailbox: string): string {
+  return `${base}/v1.0/users/${encodeURIComponent(mailbox)}/messages`;
+}
+
+/** @param messages the address of the mailbox's messages */
+export function draftWith(messages: string, id: string): Draft {
+  return { type: "draft", id, url: `${messages}/${encodeURIComponent(id)}` };
 }
 
 /** Sends a draft. Only after an unambiguous failure is it certain to be still a draft. */

@@ -5,8 +5,7 @@
 // https://learn.microsoft.com/graph/throttling
 
 import type { Authorization } from "../accounts/account.ts";
-import { reasonNotToSend } from "../delivery/before_sending.ts";
-import type { BeforeSending, NotSent } from "../delivery/delivery.ts";
+import type { NotSent } from "../delivery/delivery.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { HttpClient, HttpFailure, HttpResponse, RequestBody } from "../http/client.ts";
@@ -56,10 +55,12 @@ export interface GraphClientOptions {
   /** Once it is aborted, no request is begun. */
   readonly stop?: AbortSignal;
   /**
-   * Awaited before each request that may send. It is not interrupted, not even at the deadline: whether the
-   * sending is recorded must be known before the delivery ends.
+   * Awaited before each request that may send: the reason why it must not, if there is one. It is not
+   * interrupted, not even at the deadline: whether the sending is recorded must be known when the delivery ends.
+   *
+   * @param draft the immutable id of the draft that is sent
    */
-  readonly beforeSending?: BeforeSending;
+  readonly beforeSending?: (draft?: string) => Promise<NotSent | undefined>;
 }
 
 /** Slows down when a mailbox is throttled. */
@@ -136,7 +137,7 @@ export class DeliveryClient implements GraphClient {
       let left = deadline - clock.now();
       if (this.#isTooLate(left, submits)) return last ?? TOO_LATE;
       if (submits && beforeSending !== undefined) {
-        const outcome = await reasonNotToSend(beforeSending, draft === undefined ? {} : { draft });
+        const outcome = await beforeSending(draft);
         if (outcome !== undefined) return { type: "failed", outcome };
         if (stop?.aborted) return last ?? STOPPED;
         left = deadline - clock.now();
