@@ -6,13 +6,13 @@ import type { Account } from "../accounts/account.ts";
 import { asBuffer } from "../octets.ts";
 import { Secret } from "../secret.ts";
 import type { Envelope, SessionFacts } from "../smtp/effects.ts";
-import type { Sealer } from "./sealing.ts";
+import { type Sealer, SealError } from "./sealing.ts";
 
 const VERSION = 1;
 /** UTF-16 code units. */
 const MAX_DETAIL = 1000;
 
-export interface MessageRecord {
+export interface QueueRecord {
   /** `report`: a non-delivery report that the relay itself has made; it never causes another one. */
   readonly kind: "message" | "report";
   readonly envelope: Envelope;
@@ -20,6 +20,8 @@ export interface MessageRecord {
   readonly facts: SessionFacts;
   /** The client's IP address. */
   readonly client: string;
+  /** The name of its connection. */
+  readonly connection: string;
   readonly credential: StoredCredential;
 }
 
@@ -29,11 +31,13 @@ export interface StoredCredential {
   readonly secret: Secret;
 }
 
-export interface MessageNote {
+export interface QueueNote {
   /** What the last failure said, for people. Shortened to 1000 characters. */
   readonly detail?: string;
   /** The id of the draft that it was uploaded as, while that may be in the mailbox. */
   readonly draft?: string;
+  /** How many of its tries have failed. */
+  readonly failures?: number;
   /** How often the mailbox was asked whether the message is there. */
   readonly asked?: number;
   /** When the first request that may have sent it began, in milliseconds of Unix time. */
@@ -42,25 +46,15 @@ export interface MessageNote {
   readonly doubt?: boolean;
 }
 
-/** A record or note that was sealed with a key of this relay, but that this version cannot read. */
-export class RecordError extends Error {
-  override readonly name = "RecordError";
-
-  /** @param problem without any value of it */
-  constructor(problem: string) {
-    super(`written by another version of the relay: ${problem}`);
-  }
-}
-
 /** @param id of the message; a record opens with it alone */
-export function sealRecord(sealer: Sealer, id: string, record: MessageRecord): Uint8Array {
+export function sealRecord(sealer: Sealer, id: string, record: QueueRecord): Uint8Array {
   const { credential: { type, secret }, ...rest } = record;
   const json = { version: VERSION, ...rest, credential: { type, secret: secret.reveal() } };
   return sealer.seal(encoded(json), `record ${id}`);
 }
 
-/** @throws SealError, RecordError */
-export function openRecord(sealer: Sealer, id: string, sealed: Uint8Array): MessageRecord {
+/** @throws SealError */
+export function openRecord(sealer: Sealer, id: string, sealed: Uint8Array): QueueRecord {
   const fields = new Fields(decoded(sealer.open(sealed, `record ${id}`)), "record");
   fields.version();
   const envelope = fields.object("envelope");
@@ -78,6 +72,7 @@ export function openRecord(sealer: Sealer, id: string, sealed: Uint8Array): Mess
       ...facts.optional("trusted", () => facts.oneOf("trusted", [true])),
     },
     client: fields.text("client"),
+    connection: fields.text("connection"),
     credential: {
       type: credential.oneOf("type", ["secret"]),
       secret: new Secret(credential.text("secret")),
@@ -86,7 +81,7 @@ export function openRecord(sealer: Sealer, id: string, sealed: Uint8Array): Mess
 }
 
 /** @param id of the message; a note opens with it alone */
-export function sealNote(sealer: Sealer, id: string, note: MessageNote): Uint8Array {
+export function sealNote(sealer: Sealer, id: string, note: QueueNote): Uint8Array {
   const { detail, ...rest } = note;
   const shortened = detail === undefined ? {} : { detail: detail.slice(0, MAX_DETAIL) };
   return sealer.seal(encoded({ version: VERSION, ...rest, ...shortened }), `note ${id}`);
@@ -94,15 +89,16 @@ export function sealNote(sealer: Sealer, id: string, note: MessageNote): Uint8Ar
 
 /**
  * @param sealed may be empty: there is no note yet
- * @throws SealError, RecordError
+ * @throws SealError
  */
-export function openNote(sealer: Sealer, id: string, sealed: Uint8Array): MessageNote {
+export function openNote(sealer: Sealer, id: string, sealed: Uint8Array): QueueNote {
   if (sealed.length === 0) return {};
   const fields = new Fields(decoded(sealer.open(sealed, `note ${id}`)), "note");
   fields.version();
   return {
     ...fields.optional("detail", () => fields.text("detail")),
     ...fields.optional("draft", () => fields.text("draft")),
+    ...fields.optional("failures", () => fields.count("failures")),
     ...fields.optional("asked", () => fields.count("asked")),
     ...fields.optional("firstAttempt", () => fields.count("firstAttempt")),
     ...fields.optional("doubt", () => fields.yes("doubt")),
@@ -124,21 +120,23 @@ function accountIn(fields: Fields): Account {
   };
 }
 
-/** The fields of a JSON object. Each method throws a {@link RecordError} if the field is another type. */
+/** The fields of a JSON object. Each method throws a {@link SealError} if the field is another type. */
 class Fields {
   readonly #values: Readonly<Record<string, unknown>>;
   readonly #path: string;
 
   constructor(value: unknown, path: string) {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      throw new RecordError(`${path} is no object`);
+      throw new SealError("version", `${path} is no object`);
     }
     this.#values = value as Record<string, unknown>;
     this.#path = path;
   }
 
   version(): void {
-    if (this.#value("version") !== VERSION) throw new RecordError("its version is another one");
+    if (this.#value("version") !== VERSION) {
+      throw new SealError("version", "its version is another one");
+    }
   }
 
   object(name: string): Fields {
@@ -185,8 +183,8 @@ class Fields {
     return Object.hasOwn(this.#values, name) ? this.#values[name] : undefined;
   }
 
-  #wrong(name: string, expected: string): RecordError {
-    return new RecordError(`${this.#path}.${name} is not ${expected}`);
+  #wrong(name: string, expected: string): SealError {
+    return new SealError("version", `${this.#path}.${name} is not ${expected}`);
   }
 }
 
@@ -198,6 +196,6 @@ function decoded(octets: Uint8Array): unknown {
   try {
     return JSON.parse(asBuffer(octets).toString("utf8"));
   } catch {
-    throw new RecordError("it is no JSON");
+    throw new SealError("version", "it is no JSON");
   }
 }
