@@ -17,7 +17,7 @@ import { Secret } from "../../src/secret.ts";
 import * as fc from "../support/property.ts";
 
 /** What is sealed with the right key, but by another version. */
-const version = (error: unknown) => error instanceof SealError && error.reason === "version";
+const otherVersion = (error: unknown) => error instanceof SealError && error.reason === "version";
 const ID = "0123456789abcdef";
 const sealer = new Sealer([new Secret(randomBytes(32).toString("base64"))]);
 
@@ -127,7 +127,7 @@ describe("a message's record", () => {
     ) {
       assert.throws(
         () => openRecord(sealer, ID, forged("record", { ...written(), version })),
-        version,
+        otherVersion,
       );
     }
   });
@@ -152,7 +152,7 @@ describe("a message's record", () => {
         try {
           openRecord(sealer, ID, forged("record", json));
         } catch (error) {
-          assert(error instanceof SealError && version(error), `${path}: ${error}`);
+          assert(error instanceof SealError && otherVersion(error), `${path}: ${error}`);
           assert(!error.message.includes("hunter2"));
           refused++;
         }
@@ -164,16 +164,16 @@ describe("a message's record", () => {
 
   it("that is no JSON object is that error", () => {
     for (const json of [null, 7, "x", [], [written()]]) {
-      assert.throws(() => openRecord(sealer, ID, forged("record", json)), version);
+      assert.throws(() => openRecord(sealer, ID, forged("record", json)), otherVersion);
     }
     const text = sealer.seal(Buffer.from("{"), `record ${ID}`);
-    assert.throws(() => openRecord(sealer, ID, text), version);
+    assert.throws(() => openRecord(sealer, ID, text), otherVersion);
   });
 
   it("takes nothing from the prototype of objects", () => {
     const json = `{"__proto__":${JSON.stringify(written())}}`;
     const text = sealer.seal(Buffer.from(json), `record ${ID}`);
-    assert.throws(() => openRecord(sealer, ID, text), version);
+    assert.throws(() => openRecord(sealer, ID, text), otherVersion);
   });
 });
 
