@@ -207,6 +207,7 @@ describe("a message's note", () => {
     ) {
       assert.throws(
         () => openNote(sealer, ID, forged("note", { version: 1, ...note })),
+        otherVersion,
       );
     }
   });
