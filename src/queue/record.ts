@@ -9,8 +9,9 @@ import type { Envelope, SessionFacts } from "../smtp/effects.ts";
 import { type Sealer, SealError } from "./sealing.ts";
 
 const VERSION = 1;
-/** UTF-16 code units. */
+/** UTF-16 code units, and octets in JSON: a store has little room for notes. */
 const MAX_DETAIL = 1000;
+const MAX_DETAIL_OCTETS = 2500;
 
 export interface QueueRecord {
   /** `report`: a non-delivery report that the relay itself has made; it never causes another one. */
@@ -32,7 +33,7 @@ export interface StoredCredential {
 }
 
 export interface QueueNote {
-  /** What the last failure said, for people. Shortened to 1000 characters. */
+  /** What the last failure said, for people. At most 1000 characters are kept. */
   readonly detail?: string;
   /** The id of the draft that it was uploaded as, while that may be in the mailbox. */
   readonly draft?: string;
@@ -83,8 +84,8 @@ export function openRecord(sealer: Sealer, id: string, sealed: Uint8Array): Queu
 /** @param id of the message; a note opens with it alone */
 export function sealNote(sealer: Sealer, id: string, note: QueueNote): Uint8Array {
   const { detail, ...rest } = note;
-  const shortened = detail === undefined ? {} : { detail: detail.slice(0, MAX_DETAIL) };
-  return sealer.seal(encoded({ version: VERSION, ...rest, ...shortened }), `note ${id}`);
+  const rewritten = detail === undefined ? {} : { detail: shortened(detail) };
+  return sealer.seal(encoded({ version: VERSION, ...rest, ...rewritten }), `note ${id}`);
 }
 
 /**
@@ -186,6 +187,12 @@ class Fields {
   #wrong(name: string, expected: string): SealError {
     return new SealError("version", `${this.#path}.${name} is not ${expected}`);
   }
+}
+
+function shortened(text: string): string {
+  let length = MAX_DETAIL;
+  while (encoded(text.slice(0, length)).length > MAX_DETAIL_OCTETS) length -= 50;
+  return text.slice(0, length);
 }
 
 function encoded(json: unknown): Uint8Array {

@@ -54,7 +54,7 @@ const records: fc.Arbitrary<QueueRecord> = fc.record({
 });
 
 const notes: fc.Arbitrary<QueueNote> = fc.record({
-  detail: fc.string({ maxLength: 1000 }),
+  detail: fc.string({ maxLength: 400 }),
   draft: text,
   failures: fc.nat(),
   asked: fc.nat(),
@@ -188,9 +188,15 @@ describe("a message's note", () => {
     assert.deepEqual(openNote(sealer, ID, new Uint8Array()), {});
   });
 
-  it("shortens what a service said", () => {
+  it("shortens what a service said, so that no note has more than 4 KiB", () => {
     const { detail } = openNote(sealer, ID, sealNote(sealer, ID, { detail: "x".repeat(5000) }));
     assert.equal(detail, "x".repeat(1000));
+    for (const said of ["\0".repeat(5000), "\u{1f4e7}".repeat(5000), "é".repeat(5000)]) {
+      const sealed = sealNote(sealer, ID, { detail: said, draft: "A".repeat(500), doubt: true });
+      assert(sealed.length <= 4096, `${sealed.length}`);
+      const { detail = "" } = openNote(sealer, ID, sealed);
+      assert(detail.length > 300 && said.startsWith(detail));
+    }
   });
 
   it("of another shape is an error", () => {
