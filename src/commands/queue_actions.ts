@@ -111,8 +111,9 @@ async function named(ids: readonly string[], { inspection }: QueueContext): Prom
     }
     states.add(message.stored);
     if (message.record === undefined) continue;
-    const { from, recipients } = message.record.envelope;
-    route = ` from ${shown(from)} to ${recipients.map(shown).join(", ")}`;
+    const { from, recipients: [first = "", ...others] } = message.record.envelope;
+    const more = others.length === 0 ? "" : ` and ${others.length} more`;
+    route = ` from ${shown(from)} to ${shown(first)}${more}`;
   }
   if (missing.length > 0) throw failure([...missing, "nothing was deleted"]);
   return ids.length === 1 ? `message ${shown(ids[0]!)}${route}` : String(states);
@@ -176,10 +177,13 @@ async function* chosenIds(
   const states = new StateCounts();
   const all: string[] = [];
   for await (const messages of inspection.stored(filter)) {
-    if (asks) { for (const stored of messages) states.add(stored); }
     const ids = messages.map(({ id }) => id);
-    if (asks) all.push(...ids);
-    else yield ids;
+    if (!asks) {
+      yield ids;
+      continue;
+    }
+    for (const stored of messages) states.add(stored);
+    all.push(...ids);
   }
   if (all.length === 0) return;
   await agree(String(states), context);

@@ -67,7 +67,8 @@ export function readCommand(words: readonly string[], options: QueueOptions): Qu
       throw usage(`${flagOf(name)} is not an option of queue ${action}`);
     }
   }
-  if (ids.includes("")) throw usage("ID must not be empty");
+  const other = ids.find((id) => !/^[\w-]{1,64}$/.test(id));
+  if (other !== undefined) throw usage(`${shown(other)} is not the ID of a message`);
   if (action === "list") {
     if (ids.length > 0) throw usage("queue list takes no ID: queue show does");
     return { action, filter: filterOf(options), limit: limitOf(options.limit) };
