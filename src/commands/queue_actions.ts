@@ -85,8 +85,7 @@ async function changeThese(
   if (action === "delete") await agree(await named(ids, context), context);
   const array = new JsonArray();
   const failures: string[] = [];
-  for (const id of ids) {
-    const result = await administration[action](id);
+  for await (const [id, result] of changed(action, ids, administration)) {
     if (json) await write(array.text([resultJson(id, result)]));
     else if (result === "done") await write(`Message ${shown(id)} is ${DONE[action]}\n`);
     if (result === "unknown") failures.push(unknown(id));
@@ -94,6 +93,22 @@ async function changeThese(
   }
   if (json) await write(array.end());
   if (failures.length > 0) throw failure(failures);
+}
+
+/** Changes that are under way at once: in a storage account each may wait for the relays. */
+const AT_ONCE = 64;
+
+/** Yields the results in the order of the ids. */
+async function* changed(
+  action: Action,
+  ids: readonly string[],
+  administration: QueueAdministration,
+): AsyncGenerator<readonly [id: string, result: ChangeResult]> {
+  for (let at = 0; at < ids.length; at += AT_ONCE) {
+    const some = ids.slice(at, at + AT_ONCE);
+    const results = await Promise.all(some.map((id) => administration[action](id)));
+    for (const [index, result] of results.entries()) yield [some[index]!, result];
+  }
 }
 
 const BEING_SENT = "is being sent now and was left as it is: try again in a minute";
@@ -149,8 +164,7 @@ async function changeMatching(
   const array = new JsonArray();
   const counts: Record<ChangeResult, number> = { done: 0, sending: 0, unknown: 0 };
   for await (const ids of chosenIds(action, filterOf(options, context), context)) {
-    for (const id of ids) {
-      const result = await administration[action](id);
+    for await (const [id, result] of changed(action, ids, administration)) {
       counts[result]++;
       if (json) await write(array.text([resultJson(id, result)]));
     }

@@ -1,6 +1,7 @@
 // Opens the queue of the settings.
 
 import type { HttpClient } from "../http/client.ts";
+import type { AzureQueueOptions } from "../queue/azure/open.ts";
 import type { QueueAdministration } from "../queue/store.ts";
 import { type QueueAccess, queueEndpoints } from "../settings/queue_settings.ts";
 import type { IdentitySettings } from "./azure_identity.ts";
@@ -22,15 +23,15 @@ export async function openQueueAdministration(
     const { openSqliteAdministration } = await import("../queue/sqlite/administration.ts");
     return await openSqliteAdministration(address.path);
   }
-  const { openAzureAdministration } = await import("../queue/azure/administration.ts");
-  return await openAzureAdministration(await azureQueueOptions(settings, http));
+  const { openAzureAdministration } = await import("../queue/azure/open.ts");
+  return await openAzureAdministration(azureQueueOptions(settings, http));
 }
 
-/** What `azure-storage:` is opened with. */
-export async function azureQueueOptions(settings: QueueSettings, http: HttpClient) {
+/** What `azure-storage:` is opened with, for an administrator and for the relay. */
+export function azureQueueOptions(settings: QueueSettings, http: HttpClient): AzureQueueOptions {
   const endpoints = queueEndpoints(settings);
-  if (endpoints === undefined) throw new Error("the settings have been checked");
-  const access = settings.QUEUE_CONNECTION_STRING?.access ??
+  if (endpoints === undefined) throw new Error("the settings do not name the storage account");
+  const identity = async () =>
     await (await import("./azure_identity.ts")).ownIdentity(settings, http);
-  return { http, endpoints, access };
+  return { http, endpoints, access: settings.QUEUE_CONNECTION_STRING?.access ?? identity };
 }
