@@ -5,6 +5,7 @@
 // runtimes, NODE_EXTRA_CA_CERTS.
 
 import { Buffer } from "node:buffer";
+import { Readable } from "node:stream";
 import type {
   HttpClient as PipelineClient,
   PipelineRequest,
@@ -123,6 +124,15 @@ async function send(
   });
   if (result.type === "failure") throw errorFor(result, request, refuse);
   const fields = fieldsOf(result);
+  if (isStreamed(request, result.status)) {
+    const readableStreamBody = Readable.from([result.body], { objectMode: false });
+    return {
+      request,
+      status: result.status,
+      headers: createHttpHeaders(fields),
+      readableStreamBody,
+    };
+  }
   let bodyAsText = asBuffer(result.body).toString("utf8");
   if (result.status >= 400) {
     // The SDKs turn these into an error's code and message, which are logged.
@@ -132,6 +142,14 @@ async function send(
     if (code === undefined) delete fields[ERROR_CODE];
   }
   return { request, status: result.status, headers: createHttpHeaders(fields), bodyAsText };
+}
+
+/** Whether the SDK wants octets instead of text: a blob. An error's body is text. */
+function isStreamed(
+  { streamResponseStatusCodes: codes }: PipelineRequest,
+  status: number,
+): boolean {
+  return status < 300 && (codes?.has(status) || codes?.has(Number.POSITIVE_INFINITY)) === true;
 }
 
 /** Removes Location from a redirect (RFC 9110 §15.4): the pipeline would follow it, with a new token. */

@@ -117,7 +117,10 @@ function described({ unit, user, workingDirectory, credentials }: Service): stri
 }
 
 /** Makes the service's working directory this command's: relative paths start there. */
-function enterWorkingDirectory({ workingDirectory, command }: Service, findings: Finding[]): void {
+function enterWorkingDirectory(
+  { workingDirectory, stateDirectories, command }: Service,
+  findings: Finding[],
+): void {
   const [program = ""] = command;
   if (program.startsWith("/") && !existsSync(program)) {
     findings.push(
@@ -127,6 +130,10 @@ function enterWorkingDirectory({ workingDirectory, command }: Service, findings:
   try {
     process.chdir(workingDirectory);
   } catch {
+    // systemd makes it at the first start. Nothing is there yet, and nothing relative is elsewhere.
+    if (stateDirectories.includes(workingDirectory) && !existsSync(workingDirectory)) {
+      return process.chdir("/");
+    }
     const what = `WorkingDirectory ${JSON.stringify(workingDirectory)} cannot be entered`;
     findings.push(finding("service.fails", what));
   }

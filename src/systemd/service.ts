@@ -20,6 +20,8 @@ export interface Service {
   /** The program and its arguments. */
   readonly command: readonly string[];
   readonly workingDirectory: string;
+  /** The directories of StateDirectory=, which systemd makes when the service starts. */
+  readonly stateDirectories: readonly string[];
   /** Undefined for one that exists only while the service runs. */
   readonly user: string | undefined;
   /** By name or number, besides the user's own. */
@@ -52,6 +54,9 @@ export function serviceOf(unit: Unit, files: Files): Service {
     // The prefixes of the program set how systemd runs it.
     command: wordsOf((all("ExecStart").at(-1) ?? "").replace(/^[-@:+!|]+/, "")),
     workingDirectory: (all("WorkingDirectory").at(-1) ?? "/").replace(/^-/, ""),
+    // A symbolic link may follow the name, with a colon.
+    stateDirectories: all("StateDirectory").flatMap(wordsOf)
+      .map((name) => `/var/lib/${name.replace(/:.*$/, "")}`),
     user: yes("DynamicUser") ? undefined : user ?? "root",
     groups: [...all("SupplementaryGroups").flatMap(wordsOf), ...all("Group").slice(-1)],
     privileged: (user === undefined || user === "root") && !yes("DynamicUser") ||

@@ -97,6 +97,19 @@ describe("an installed service", () => {
     assert.deepEqual(left(), []);
   });
 
+  it("may start in a directory that systemd makes, and in no other that does not exist", () => {
+    const failures = (...lines: readonly string[]) => {
+      const service = serviceToCheck(unit(...lines));
+      service.close();
+      return service.findings.filter(({ code }) => code === "service.fails").length;
+    };
+    const name = `relay-${randomBytes(8).toString("hex")}`;
+    const working = `WorkingDirectory=%S/${name}`;
+    assert.equal(failures(working, "StateDirectory=other"), 1);
+    assert.equal(failures(working, `StateDirectory=other ${name}:link`), 0);
+    assert.equal(process.cwd(), "/");
+  });
+
   it("may read a file of its groups, and not one of others", { skip: !process.getgid }, () => {
     const key = join(folder, "key.pem");
     writeFileSync(key, "any content");

@@ -1,0 +1,87 @@
+// What the store holds, counted by its list, and by this relay's own changes since then.
+
+import type { MessageState, Usage } from "../store.ts";
+import type { BlobVersion } from "./message_blob.ts";
+
+/** Receipt times of waiting messages that are remembered, the oldest ones. */
+const MAX_OLDEST = 1000;
+
+/** What a change makes of a message; undefined for none, before it is added or after it is deleted. */
+type Kind = MessageState | undefined;
+
+export class Counts {
+  #messages = { waiting: 0, held: 0, dead: 0 };
+  #octets = 0;
+  /** Receipt times by id, in order. */
+  #oldest = new Map<string, number>();
+  /** Ids of messages that this relay is sending. */
+  readonly #sending = new Set<string>();
+  /** Messages that were `sending` in the list. */
+  #sendingElsewhere = 0;
+
+  usage(): Usage {
+    const { waiting, held, dead } = this.#messages;
+    const sending = Math.min(waiting, this.#sending.size + this.#sendingElsewhere);
+    const [oldest] = this.#oldest.values();
+    return {
+      messages: { queued: waiting - sending, sending, held, dead },
+      octets: this.#octets,
+      oldest: waiting === 0 ? undefined : oldest,
+      disk: undefined,
+    };
+  }
+
+  /** @param size octets of the blob */
+  change(
+    { id, receivedAt }: { readonly id: string; readonly receivedAt: number },
+    size: number,
+    before: Kind,
+    after: Kind,
+  ): void {
+    this.#add(before, -1);
+    this.#add(after, 1);
+    if (before === undefined) this.#octets += size;
+    if (after === undefined) this.#octets = Math.max(0, this.#octets - size);
+    if (after === "sending") this.#sending.add(id);
+    else this.#sending.delete(id);
+    if (after !== "queued" && after !== "sending") this.#oldest.delete(id);
+    else if (before !== "queued" && before !== "sending" && this.#oldest.size < MAX_OLDEST) {
+      this.#oldest.set(id, receivedAt);
+    }
+  }
+
+  /** Replaces everything by what a list says. */
+  replace(listed: Tally): void {
+    this.#messages = { ...listed.messages };
+    this.#octets = listed.octets;
+    this.#oldest = new Map(listed.oldest);
+    this.#sendingElsewhere = listed.sending.filter((id) => !this.#sending.has(id)).length;
+  }
+
+  #add(kind: Kind, count: number): void {
+    if (kind === undefined) return;
+    const name = kind === "held" || kind === "dead" ? kind : "waiting";
+    // The list may have been read in the middle of a change.
+    this.#messages[name] = Math.max(0, this.#messages[name] + count);
+  }
+}
+
+/** Adds up a list. */
+export class Tally {
+  readonly messages = { waiting: 0, held: 0, dead: 0 };
+  readonly sending: string[] = [];
+  readonly oldest: [id: string, receivedAt: number][] = [];
+  octets = 0;
+
+  add({ entry, size }: BlobVersion): void {
+    this.octets += size;
+    const { id, receivedAt, state } = entry;
+    if (state === "held" || state === "dead") {
+      this.messages[state]++;
+      return;
+    }
+    this.messages.waiting++;
+    if (state === "sending" && this.sending.length < MAX_OLDEST) this.sending.push(id);
+    if (this.oldest.length < MAX_OLDEST) this.oldest.push([id, receivedAt]);
+  }
+}

@@ -1,0 +1,46 @@
+// A pointer: the queue's message that points to a blob and says how its delivery goes. Its visibility is
+// the relay's ownership, and the time until a message is due.
+
+import { type MessageFacts, type MessageProgress, type MessageState } from "../store.ts";
+import { asciiCode, noteOf, noteText } from "./message_blob.ts";
+
+export interface PointerText
+  extends Pick<MessageFacts, "id" | "receivedAt" | "mailbox">, MessageProgress {
+  readonly state: Extract<MessageState, "queued" | "sending">;
+  /** The blob's, when the pointer was made. */
+  readonly generation: number;
+  /** How often the pointer had been received when a relay last did something with it. */
+  readonly received: number;
+}
+
+const VERSION = 1;
+
+/** @throws StoreError if the note is too long */
+export function formatPointer(pointer: PointerText): string {
+  return JSON.stringify({
+    ...pointer,
+    v: VERSION,
+    code: asciiCode(pointer.code),
+    note: noteText(pointer.note),
+  });
+}
+
+/** @returns undefined if the queue's message is not one of ours, or of a later version */
+export function parsePointer(text: string): PointerText | undefined {
+  let value: Partial<Record<keyof PointerText | "v", unknown>>;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+  if (value === null || typeof value !== "object" || value.v !== VERSION) return undefined;
+  const { id, receivedAt, mailbox, state, due, attempts, code, note, generation, received } = value;
+  const numbers = [receivedAt, due, attempts, generation, received];
+  const texts = [mailbox, code, note];
+  if (
+    !numbers.every(Number.isSafeInteger) || !texts.every((text) => typeof text === "string") ||
+    typeof id !== "string" || !/^[\w-]{1,64}$/.test(id) ||
+    (state !== "queued" && state !== "sending")
+  ) return undefined;
+  return { ...value, note: noteOf(note as string) } as PointerText;
+}

@@ -1,0 +1,220 @@
+// Receives pointers, and finds out which of them are messages to deliver now.
+
+import { Buffer } from "node:buffer";
+import {
+  type MessageProgress,
+  type StoredMessage,
+  StoreError,
+  type TakenMessage,
+} from "../store.ts";
+import { Lease } from "./lease.ts";
+import { blobName, factsOf } from "./message_blob.ts";
+import { MAX_RECEIVED, type Pointers, type ReceivedPointer } from "./pointers.ts";
+import { AzureTakenMessage, CHANGE_PAUSE, judge, type Shared } from "./taken_message.ts";
+import type { WaitingMessages } from "./waiting_messages.ts";
+
+/** Milliseconds between two tries to receive from an empty queue: at first, and at most. */
+const SHORTEST_PAUSE = 500;
+const LONGEST_PAUSE = 5000;
+/** Requests for pointers in one `take`, which may all be of busy mailboxes. */
+const MAX_REQUESTS = 4;
+
+/**
+ * The pointers of a busy mailbox are hidden again, each for a little longer than the one before, so that each
+ * comes back when it may have its turn, and a long backlog is received neither all at once nor again and
+ * again. Seconds: the first one, between two, and the last one.
+ */
+const FIRST_POSTPONED = 2;
+const POSTPONED_APART = 0.25;
+const LONGEST_POSTPONED = 600;
+/** Mailboxes whose postponed pointers are counted. */
+const MAX_MAILBOXES = 10_000;
+
+/** How often a pointer is received without an attempt before its message is given up. */
+const MAX_RECEIPTS = 10;
+const POISON = "POISON";
+
+/** Milliseconds in which an addition, or a command's change, surely ends. */
+const ADDING = 3_600_000;
+/** Seconds that what is not ours or of a later version stays hidden. */
+const FOREIGN = 24 * 3600;
+
+export class Receiver {
+  readonly #shared: Shared;
+  readonly #pointers: Pointers;
+  readonly #waiting: WaitingMessages;
+  readonly #seconds: number;
+  readonly #adding: number;
+  #pause = 0;
+  /** The clock's `now()` from which on the queue may be asked again. */
+  #next = 0;
+  /** By mailbox: the clock's `now()` at which its last postponed pointer comes back. */
+  readonly #postponed = new Map<string, number>();
+
+  /**
+   * @param seconds of a lease
+   * @param adding milliseconds in which an addition surely ends
+   */
+  constructor(
+    shared: Shared,
+    pointers: Pointers,
+    waiting: WaitingMessages,
+    seconds: number,
+    adding = ADDING,
+  ) {
+    this.#shared = shared;
+    this.#pointers = pointers;
+    this.#waiting = waiting;
+    this.#seconds = seconds;
+    this.#adding = adding;
+  }
+
+  /** Whether the queue had no visible pointer when it was asked last. */
+  get isIdle(): boolean {
+    return this.#pause > 0;
+  }
+
+  /**
+   * Receives messages, but does not ask an empty queue all the time.
+   *
+   * @returns `found`: whether there was any pointer
+   * @throws StoreError
+   */
+  async receive(
+    limit: number,
+    busy: ReadonlySet<string>,
+  ): Promise<{ readonly messages: readonly TakenMessage[]; readonly found: boolean }> {
+    const { clock } = this.#shared;
+    const messages: TakenMessage[] = [];
+    let found = false;
+    for (let requests = 0; requests < MAX_REQUESTS && messages.length === 0; requests++) {
+      if (clock.now() < this.#next) break;
+      const since = clock.now();
+      const wanted = Math.min(limit, MAX_RECEIVED);
+      const pointers = await this.#pointers.receive(wanted, this.#seconds).catch((error) => {
+        this.#wait();
+        throw error;
+      });
+      if (pointers.length === 0) {
+        this.#wait();
+        break;
+      }
+      found = true;
+      this.#pause = 0;
+      const opened = await Promise.all(
+        pointers.map((pointer) => this.#received(pointer, since, busy)),
+      );
+      messages.push(...opened.filter((message) => message !== undefined));
+    }
+    return { messages, found };
+  }
+
+  /**
+   * Reads the blob of a pointer that belongs to this relay.
+   *
+   * @returns undefined if it is not to be sent now
+   * @throws StoreError
+   */
+  async open(lease: Lease, age = Infinity): Promise<AzureTakenMessage | undefined> {
+    const { blobs, clock } = this.#shared;
+    const { text } = lease;
+    const name = blobName(text);
+    const at = clock.now();
+    const blob = await blobs.read(name);
+    if (blob === undefined && age < this.#adding) {
+      // Its addition may still be under way on another relay, though that holds the pointer longer.
+      await release(lease, (this.#adding - age) / 1000);
+      return undefined;
+    }
+    const verdict = judge(blob?.entry, text.generation, clock.date());
+    const unfinished = blob !== undefined && blob.entry.generation < text.generation;
+    if (blob === undefined || verdict === "stale" || unfinished && age >= this.#adding) {
+      await lease.drop();
+      return undefined;
+    }
+    if (verdict === "later") {
+      await release(lease, CHANGE_PAUSE);
+      return undefined;
+    }
+    const { entry, size, octets } = blob;
+    let record = octets.subarray(0, entry.recordSize);
+    if (record.length < entry.recordSize) record = await this.#whole(name, entry.recordSize);
+    const { state, due, attempts, code, note } = text;
+    const stored: StoredMessage = { ...factsOf(entry), state, due, attempts, code, note, record };
+    const content = octets.length === size ? octets.subarray(entry.recordSize) : undefined;
+    return new AzureTakenMessage(this.#shared, lease, { version: blob, size, at }, stored, content);
+  }
+
+  async #received(
+    pointer: ReceivedPointer,
+    since: number,
+    busy: ReadonlySet<string>,
+  ): Promise<AzureTakenMessage | undefined> {
+    const { handle, text, raw, count, age } = pointer;
+    try {
+      if (text === undefined) {
+        await this.#pointers.update(handle, raw, FOREIGN);
+        return undefined;
+      }
+      const lease = new Lease(
+        this.#pointers,
+        this.#shared.clock,
+        this.#seconds,
+        { handle, text, received: count },
+        since,
+      );
+      if (count - text.received > MAX_RECEIPTS) return await this.#setAside(lease);
+      if (!busy.has(text.mailbox)) return await this.open(lease, age);
+      if (!this.#waiting.add({ lease })) await this.postpone(lease);
+    } catch (error) {
+      // It is received again after its lease.
+      if (!(error instanceof StoreError)) throw error;
+    }
+    return undefined;
+  }
+
+  /** A message that its relay does not survive: another one, or this one, would be next. */
+  async #setAside(lease: Lease): Promise<undefined> {
+    const message = await this.open(lease);
+    if (message === undefined) return undefined;
+    const { attempts, note } = message.stored;
+    const due = this.#shared.clock.date();
+    const progress: MessageProgress = { state: "dead", due, attempts, code: POISON, note };
+    await message.giveBack(progress);
+    return undefined;
+  }
+
+  /** Hides a message again whose mailbox is busy. @throws StoreError */
+  async postpone(lease: Lease): Promise<void> {
+    const { clock } = this.#shared;
+    const now = clock.now();
+    const { mailbox } = lease.text;
+    const last = this.#postponed.get(mailbox) ?? 0;
+    const first = now + FIRST_POSTPONED * 1000 * (1 + clock.random());
+    const back = Math.min(
+      Math.max(first, last + POSTPONED_APART * 1000),
+      now + LONGEST_POSTPONED * 1000,
+    );
+    if (!this.#postponed.has(mailbox) && this.#postponed.size >= MAX_MAILBOXES) {
+      this.#postponed.clear();
+    }
+    this.#postponed.set(mailbox, back);
+    await release(lease, (back - now) / 1000);
+  }
+
+  #wait(): void {
+    this.#pause = Math.min(Math.max(this.#pause * 2, SHORTEST_PAUSE), LONGEST_PAUSE);
+    this.#next = this.#shared.clock.now() + this.#pause;
+  }
+
+  async #whole(name: string, size: number): Promise<Buffer> {
+    const pieces: Uint8Array[] = [];
+    for await (const piece of this.#shared.blobs.octets(name, 0, size)) pieces.push(piece);
+    return Buffer.concat(pieces);
+  }
+}
+
+/** That it was received says nothing against it. @param hidden seconds */
+async function release(lease: Lease, hidden: number): Promise<void> {
+  await lease.release({ ...lease.text, received: lease.received }, hidden);
+}

@@ -1,0 +1,148 @@
+// What the storage services' errors mean.
+// https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes
+
+import type { Clock } from "../../clock.ts";
+import { serviceCode } from "../../service_text.ts";
+import { StoreError } from "../store.ts";
+
+/** With the status of the response, where there was one. */
+export class ServiceError extends StoreError {
+  readonly status: number | undefined;
+
+  constructor(code: string, message: string, status: number | undefined) {
+    super(code, message);
+    this.status = status;
+  }
+
+  /** The container, queue, blob or pointer does not exist. */
+  get isMissing(): boolean {
+    return this.status === 404;
+  }
+}
+
+/** One of the two services of the account. */
+export interface Service {
+  /** Host name, for people. */
+  readonly host: string;
+  /** The role that an identity needs. */
+  readonly role: string;
+}
+
+export const BLOB_ROLE = "Storage Blob Data Contributor";
+export const QUEUE_ROLE = "Storage Queue Data Contributor";
+
+/** After these codes, nothing is known to be wrong with the request, and it may succeed again. */
+const PASSING = new Set([
+  "EAI_AGAIN",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "ENOTFOUND",
+  "EPIPE",
+  "TRUNCATED",
+]);
+/** Milliseconds before a request is sent for the second time; at random from half of it. */
+const PAUSE = 400;
+
+/**
+ * Sends a request that may be repeated, and repeats it once where that may help: a client waits meanwhile,
+ * and everything else is tried again by the queue.
+ *
+ * @param request gets the number of the try, from 0
+ * @throws ServiceError
+ */
+export async function repeated<T>(
+  service: Service,
+  clock: Pick<Clock, "sleep" | "random">,
+  request: (again: number) => Promise<T>,
+): Promise<T> {
+  try {
+    return await once(service, () => request(0));
+  } catch (error) {
+    const { code, status } = error as ServiceError;
+    const passing = status === undefined ? PASSING.has(code) : status === 500 || status === 503;
+    if (!passing) throw error;
+  }
+  await clock.sleep(PAUSE / 2 + clock.random() * PAUSE / 2);
+  return await once(service, () => request(1));
+}
+
+/** @throws ServiceError */
+export async function once<T>(service: Service, request: () => Promise<T>): Promise<T> {
+  try {
+    return await request();
+  } catch (error) {
+    throw serviceError(service, error);
+  }
+}
+
+function serviceError({ host, role }: Service, error: unknown): ServiceError {
+  if (error instanceof ServiceError) return error;
+  const { status, code, name } = factsOf(error);
+  if (status === undefined) {
+    if (/^(?:AbortError)$/.test(name) || code === "TIMEOUT") {
+      return new ServiceError("ETIMEDOUT", `${host} did not answer in time`, undefined);
+    }
+    if (code !== undefined && !/Error$/.test(name.replace("RestError", ""))) {
+      return new ServiceError(code, `${host} cannot be reached: ${code}`, undefined);
+    }
+    const said = /AADSTS\d{1,9}/.exec(String((error as Error | null)?.message))?.[0];
+    if (/^(?:Credential|.*Authentication)/.test(name)) {
+      const problem = `the relay's own identity got no token for ${host}`;
+      return new ServiceError(said ?? "NO_IDENTITY", `${problem}: ${said ?? name}`, undefined);
+    }
+    return new ServiceError(code ?? name, `${host}: the request failed: ${name}`, undefined);
+  }
+  const known = code ?? `HTTP ${status}`;
+  return new ServiceError(known, `${host} says ${known}${adviceFor(status, known, role)}`, status);
+}
+
+function adviceFor(status: number, code: string, role: string): string {
+  if (code === "AuthenticationFailed") {
+    return ": check QUEUE_CONNECTION_STRING (is the key that account's, has the signature run out?) " +
+      "and the relay's clock";
+  }
+  if (code === "KeyBasedAuthenticationNotPermitted") {
+    return ": the account does not allow keys; unset QUEUE_CONNECTION_STRING, so that the relay's " +
+      "identity is used";
+  }
+  if (status === 401 || status === 403) {
+    return `: give the relay's identity the role "${role}" (or the shared access signature its ` +
+      "rights), and see that the account's firewall lets the relay in";
+  }
+  if (code === "ContainerBeingDeleted" || code === "QueueBeingDeleted") {
+    return ": it was just deleted; the relay can create it again in about a minute";
+  }
+  if (status === 404) return ": check QUEUE_URL";
+  if (status === 503 || status === 429) return ": it is busy and throttles the relay";
+  return "";
+}
+
+interface Facts {
+  readonly name: string;
+  readonly status: number | undefined;
+  /** The service's own code, or the network's. */
+  readonly code: string | undefined;
+}
+
+/** What the SDK's errors hold: https://learn.microsoft.com/javascript/api/@azure/core-rest-pipeline/resterror */
+function factsOf(error: unknown): Facts {
+  const { name, statusCode, code, details, response } = (error ?? {}) as {
+    name?: unknown;
+    statusCode?: unknown;
+    code?: unknown;
+    details?: { errorCode?: unknown; code?: unknown };
+    response?: { headers?: { get(name: string): string | undefined } };
+  };
+  const codes = [
+    response?.headers?.get("x-ms-error-code"),
+    details?.errorCode,
+    details?.code,
+    code,
+  ];
+  return {
+    name: serviceCode(name) ?? "Error",
+    status: typeof statusCode === "number" ? statusCode : undefined,
+    // A service's code is quoted, so its form is checked.
+    code: codes.map((code) => serviceCode(code)).find((code) => code !== undefined),
+  };
+}
