@@ -18,6 +18,8 @@ export interface Submission {
   readonly facts: SessionFacts;
   /** The client's IP address. */
   readonly client: string;
+  /** The name of its connection. */
+  readonly connection: string;
   /** Milliseconds of Unix time. */
   readonly receivedAt: number;
 }
@@ -82,7 +84,7 @@ export interface Backend extends Delivery {
 }
 
 /** The result of a submission, with the reply for the client. */
-export type Outcome = ServiceOutcome | AlreadySent;
+export type Outcome = ServiceOutcome | AlreadySent | Queued;
 
 /** The result from a mail service. */
 export type ServiceOutcome = Sent | NotSent;
@@ -106,6 +108,12 @@ export interface AlreadySent {
   readonly id: string;
 }
 
+/** The message is on stable storage, and will be sent. */
+export interface Queued {
+  readonly type: "queued";
+  readonly reply: Reply;
+}
+
 export interface NotSent {
   /** `later`: the client may try again (4yz). `refused`: it need not (5yz). */
   readonly type: "later" | "refused";
@@ -119,6 +127,8 @@ export interface NotSent {
   readonly requestId?: string;
   readonly attempts?: number;
   readonly mailbox?: string;
+  /** Milliseconds that the service asks to wait before it is asked for this mailbox again. */
+  readonly retryAfter?: number;
   /** The setting whose limit the message exceeds, if that is the reason. */
   readonly limit?: SettingName;
 }
