@@ -10,9 +10,9 @@ import { filesOf } from "./files.ts";
 import { type OpenQueue, openQueue } from "./open_queue.ts";
 import type { Request, Response } from "./protocol.ts";
 
-/** Between two rounds of tidying, milliseconds. */
+/** Milliseconds from a request to the tidying after it. */
 const PAUSE = 1000;
-/** Requests in a pause up to which the store counts as idle. */
+/** Requests since the last tidying up to which the store counts as idle. */
 const FEW = 20;
 
 if (!isMainThread && parentPort !== null) serve(parentPort, workerData as string);
@@ -36,13 +36,13 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
 
   let timer: ReturnType<typeof setTimeout> | undefined;
   let requests = 0;
-  const tidyLater = () => {
+  const tidyLater = (pause: number) => {
     timer ??= setTimeout(() => {
       timer = undefined;
-      const rest = database.tidy(requests <= FEW);
+      const next = database.tidy(requests <= FEW);
       requests = 0;
-      if (rest) tidyLater();
-    }, PAUSE);
+      if (next !== undefined) tidyLater(next);
+    }, pause);
   };
   port.on("message", (request: Request) => {
     if ("close" in request) {
@@ -62,6 +62,6 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
     const results = database.run(request.operations);
     answer({ results, totals: database.totals() });
     database.checkpoint();
-    tidyLater();
+    tidyLater(PAUSE);
   });
 }
