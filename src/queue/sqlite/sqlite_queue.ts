@@ -215,14 +215,32 @@ class SqliteQueue implements QueueStore {
 
   #takenMessage({ stored, inFile }: TakenRow): TakenMessage {
     const { id } = stored;
+    // Afterwards it may be taken again: what is still asked here is about the time before.
+    let isOwn = true;
+    const end = async (ending: Promise<void>) => {
+      await ending;
+      isOwn = false;
+    };
     return {
       stored,
       content: () => inFile ? readContent(this.#files, id) : this.#contentOf(id),
-      sending: (attempts, note) =>
-        this.#batches.run("sending", { id, attempts, note: ownMemory(note), now: this.#now() }),
-      remove: () => this.#batches.run("remove", { id }),
-      giveBack: (progress) =>
-        this.#batches.run("giveBack", { id, progress: plain(progress), now: this.#now() }),
+      sending: async (attempts, note) =>
+        isOwn &&
+        await this.#batches.run("sending", {
+          id,
+          attempts,
+          note: ownMemory(note),
+          now: this.#now(),
+        }),
+      remove: async () => {
+        if (isOwn) await end(this.#batches.run("remove", { id }));
+      },
+      giveBack: async (progress) => {
+        if (!isOwn) return;
+        await end(
+          this.#batches.run("giveBack", { id, progress: plain(progress), now: this.#now() }),
+        );
+      },
     };
   }
 

@@ -2,7 +2,12 @@
 // `openSqliteQueue` with the database's path; ends by itself after `close`, because ending it from
 // outside while it holds a database can crash Bun.
 
-import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import {
+  isMainThread,
+  type MessagePort as Port,
+  parentPort,
+  workerData,
+} from "node:worker_threads";
 import { DatabaseSync } from "node:sqlite";
 import { QueueDatabase } from "./database.ts";
 import { factsOf, storeError } from "./errors.ts";
@@ -17,7 +22,7 @@ const FEW = 20;
 
 if (!isMainThread && parentPort !== null) serve(parentPort, workerData as string);
 
-function serve(port: NonNullable<typeof parentPort>, path: string): void {
+function serve(port: Port, path: string): void {
   const files = filesOf(path);
   const answer = (response: Response) => port.postMessage(response);
   let queue: OpenQueue | undefined;
@@ -30,7 +35,7 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
     queue?.db.close();
     queue?.unlock();
     answer({ refused: factsOf(storeError(path, error)) });
-    port.close();
+    // Nothing is left to wait for: the thread ends.
     return;
   }
 
@@ -44,9 +49,12 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
       if (next !== undefined) tidyLater(next);
     }, pause);
   };
-  port.on("message", (request: Request) => {
+  const listen = (request: Request) => {
     if ("close" in request) {
+      // With nothing left to wait for, the thread ends. Deno's port has no `close`.
       clearTimeout(timer);
+      port.off("message", listen);
+      port.unref();
       let failed: unknown;
       try {
         database.close();
@@ -55,7 +63,6 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
       }
       queue?.unlock();
       answer({ closed: failed === undefined ? undefined : factsOf(storeError(path, failed)) });
-      port.close();
       return;
     }
     requests++;
@@ -63,5 +70,6 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
     answer({ results, totals: database.totals() });
     database.checkpoint();
     tidyLater(PAUSE);
-  });
+  };
+  port.on("message", listen);
 }
