@@ -52,15 +52,15 @@ async function list(
   const { inspection, json, write } = context;
   const table = new MessageTable();
   const array = new JsonArray();
-  let left = limit;
+  let count = 0;
   for await (const found of inspection.messages(filterOf(options, context))) {
-    const messages = found.slice(0, left);
-    left -= messages.length;
+    const messages = found.slice(0, limit - count);
+    count += messages.length;
     await write(json ? array.text(messages.map(jsonOf)) : table.text(messages));
-    if (left <= 0) break;
+    if (count >= limit) break;
   }
   if (json) await write(array.end());
-  else if (left === limit) await write("No messages.\n");
+  else if (count === 0) await write("No messages.\n");
   unreadable(context, options.account !== undefined);
 }
 

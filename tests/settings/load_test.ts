@@ -81,6 +81,16 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   TRUSTED_NETWORKS: undefined,
   TRUSTED_USERNAME: undefined,
   TRUSTED_PASSWORD: undefined,
+  DELIVERY_MODE: "direct",
+  QUEUE_URL: { type: "sqlite", path: "queue.db" },
+  QUEUE_CONNECTION_STRING: undefined,
+  QUEUE_KEY: undefined,
+  QUEUE_MAX_AGE: 172_800_000,
+  QUEUE_MAX_MESSAGES: 100_000,
+  QUEUE_MAX_BYTES: 10 * 1024 ** 3,
+  QUEUE_AMBIGUOUS: "retry",
+  QUEUE_BOUNCE: false,
+  QUEUE_OFFLINE_LOGIN: 86_400_000,
 };
 
 /** Those whose default is this machine's, tested below and in memory_test.ts. */

@@ -26,21 +26,6 @@ function problems(environment: Environment): readonly string[] {
 }
 
 describe("the settings of the queue", () => {
-  it("have the contract's defaults", () => {
-    const { settings, warnings } = load({});
-    assert.equal(settings.DELIVERY_MODE, "direct");
-    assert.deepEqual(settings.QUEUE_URL, { type: "sqlite", path: "queue.db" });
-    assert.equal(settings.QUEUE_KEY, undefined);
-    assert.equal(settings.QUEUE_CONNECTION_STRING, undefined);
-    assert.equal(settings.QUEUE_MAX_AGE, 2 * 86_400_000);
-    assert.equal(settings.QUEUE_MAX_MESSAGES, 100_000);
-    assert.equal(settings.QUEUE_MAX_BYTES, 10 * 1024 ** 3);
-    assert.equal(settings.QUEUE_AMBIGUOUS, "retry");
-    assert.equal(settings.QUEUE_BOUNCE, false);
-    assert.equal(settings.QUEUE_OFFLINE_LOGIN, 86_400_000);
-    assert.deepEqual(warnings, []);
-  });
-
   it("switch the queue on, in any case of the word", () => {
     assert.equal(load({ ...QUEUE, DELIVERY_MODE: "Queue" }).settings.DELIVERY_MODE, "queue");
     assert.equal(
