@@ -4,6 +4,7 @@ import type { Accounts } from "../accounts/accounts.ts";
 import type { SenderRules } from "../accounts/senders.ts";
 import { type Clock, realClock } from "../clock.ts";
 import type { Delivery } from "../delivery/delivery.ts";
+import { EarlyRefusal } from "../delivery/early_refusal.ts";
 import { SenderPolicy } from "../delivery/sender_policy.ts";
 import { TokenLogin, type TokenSource } from "../entra/tokens.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -133,7 +134,7 @@ export class RelayQueue {
       maxMessages: settings.QUEUE_MAX_MESSAGES,
       maxOctets: settings.QUEUE_MAX_BYTES,
     });
-    const delivery = new QueueDelivery({
+    const queued = new QueueDelivery({
       store,
       sealer,
       room,
@@ -141,7 +142,7 @@ export class RelayQueue {
       secretOf: (login) => login instanceof TokenLogin ? login.clientSecret : undefined,
       added: () => worker.wake(),
     });
-    return { delivery, room, worker };
+    return { delivery: new EarlyRefusal(queued, backend), room, worker };
   }
 
   /** For `/readyz`. A full queue defers mail, and is no reason to restart the relay. */
