@@ -158,7 +158,8 @@ export class QueueDatabase {
     this.#try(() => {
       const free = this.#sql("pragma freelist_count").get()?.["freelist_count"] as number;
       if (free < MANY_FREE) return;
-      this.#db.exec(`pragma incremental_vacuum(${VACUUM})`);
+      // It gives a row for each page, and Deno's `exec` ends at the first one.
+      this.#sql(`pragma incremental_vacuum(${VACUUM})`).all();
       this.#db.exec("pragma wal_checkpoint(truncate)");
       hasMore = true;
     });
@@ -166,14 +167,11 @@ export class QueueDatabase {
     return this.#owed.size > 0 ? AGAIN : undefined;
   }
 
-  /** @throws what SQLite says; the database is closed all the same */
+  /** What cannot be stored or copied now, stays in the write-ahead log or as it was. */
   close(): void {
     if (this.#owed.size > 0) this.run([...this.#owed.values()]);
-    try {
-      this.#db.exec("pragma wal_checkpoint(truncate)");
-    } finally {
-      this.#db.close();
-    }
+    this.#try(() => this.#db.exec("pragma wal_checkpoint(truncate)"));
+    this.#try(() => this.#db.close());
   }
 
   #transaction(operations: readonly Operation[]): readonly Result[] {

@@ -58,7 +58,8 @@ function takeLock(sqlite: Sqlite, { database, lock }: QueueFiles): DatabaseSync 
   make(lock);
   try {
     return openDatabase(sqlite, lock, (db) => {
-      db.exec("pragma busy_timeout = 0");
+      // No journal: it would need room, and nothing is ever written.
+      db.exec("pragma busy_timeout = 0; pragma journal_mode = off");
       db.exec("begin exclusive");
     });
   } catch (error) {

@@ -86,4 +86,4 @@ export type Response =
   | { readonly opened: Totals }
   | { readonly refused: ErrorFacts }
   | { readonly results: readonly Result[]; readonly totals: Totals }
-  | { readonly closed: ErrorFacts | undefined };
+  | { readonly closed: true };

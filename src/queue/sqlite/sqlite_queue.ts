@@ -95,11 +95,10 @@ class SqliteQueue implements QueueStore {
   /** Contents that are being written to files, and their rows. */
   readonly #adding = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
-  /** What was wrong with closing, once the database is closed. */
-  #closed: StoreError | undefined;
   /** Why there is no worker. */
   #lost: StoreError | undefined;
   #onEnd: (() => void) | undefined;
+  /** Whether the worker has closed the database. */
   #hasClosed = false;
 
   constructor(
@@ -163,10 +162,7 @@ class SqliteQueue implements QueueStore {
 
   received(response: Extract<Response, { results: unknown } | { closed: unknown }>): void {
     if ("results" in response) this.#batches.answered(response);
-    else {
-      this.#hasClosed = true;
-      this.#closed = response.closed && errorOf(response.closed);
-    }
+    else this.#hasClosed = true;
   }
 
   /** The worker is gone. */
@@ -209,8 +205,7 @@ class SqliteQueue implements QueueStore {
     if (this.#lost !== undefined) throw this.#lost;
     this.#worker.postMessage({ close: true });
     await new Promise<void>((resolve) => this.#onEnd = resolve);
-    const error = this.#hasClosed ? this.#closed : this.#lost;
-    if (error !== undefined) throw error;
+    if (!this.#hasClosed) throw this.#lost!;
   }
 
   #takenMessage({ stored, inFile }: TakenRow): TakenMessage {

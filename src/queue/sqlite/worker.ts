@@ -55,14 +55,9 @@ function serve(port: Port, path: string): void {
       clearTimeout(timer);
       port.off("message", listen);
       port.unref();
-      let failed: unknown;
-      try {
-        database.close();
-      } catch (error) {
-        failed = error;
-      }
-      queue?.unlock();
-      answer({ closed: failed === undefined ? undefined : factsOf(storeError(path, failed)) });
+      database.close();
+      queue.unlock();
+      answer({ closed: true });
       return;
     }
     requests++;
