@@ -6,7 +6,16 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { StoreError } from "../store.ts";
 import { codeOf, type ErrorFacts, factsOf, storeError } from "./errors.ts";
 import { contentFile, type QueueFiles } from "./files.ts";
-import type { Answer, Asked, Kind, Operation, Operations, Result, Totals } from "./protocol.ts";
+import {
+  type Answer,
+  type Asked,
+  crossing,
+  type Kind,
+  Operation,
+  Operations,
+  Result,
+  Totals,
+} from "./protocol.ts";
 import { Reserve } from "./reserve.ts";
 import { readyOf, type Row } from "./rows.ts";
 import { Taking } from "./taking.ts";
@@ -75,7 +84,7 @@ export class QueueDatabase {
       content: ({ id }) => this.#content(id),
       getNote: ({ key, now }) => {
         const row = this.#sql("select value from note where key = ? and until > ?").get(key, now);
-        return row?.["value"] as Uint8Array | undefined;
+        return row && crossing(row["value"] as Uint8Array);
       },
       setNote: ({ key, value, until, now }) => {
         this.#sql(
@@ -85,7 +94,7 @@ export class QueueDatabase {
         this.#sql(
           "insert into note values (?, ?, ?) " +
             "on conflict (key) do update set value = excluded.value, until = excluded.until",
-        ).run(key, value, until);
+        ).run(key, new Uint8Array(value), until);
       },
       look: () => {},
     };
@@ -250,10 +259,13 @@ export class QueueDatabase {
       mailbox,
       message.account,
       connection,
-      message.record,
+      new Uint8Array(message.record),
     );
     if (message.content !== undefined) {
-      this.#sql("insert into content values (?, ?)").run(lastInsertRowid, message.content);
+      this.#sql("insert into content values (?, ?)").run(
+        lastInsertRowid,
+        new Uint8Array(message.content),
+      );
     }
   }
 
@@ -261,7 +273,7 @@ export class QueueDatabase {
     const { changes } = this.#sql(
       `update message set state = 'sending', ready = 1, due = ?, attempts = ?, note = ?
        where id = ? and state in ('queued', 'sending')`,
-    ).run(now, attempts, note, id);
+    ).run(now, attempts, new Uint8Array(note), id);
     if (Number(changes) > 0) return true;
     committed.push(() => this.#taking.free(id));
     return false;
@@ -281,15 +293,15 @@ export class QueueDatabase {
     this.#sql(
       `update message set state = ?, ready = ?, due = ?, attempts = ?, code = ?, note = ?
        where id = ? and state in ('queued', 'sending')`,
-    ).run(state, readyOf(state, due, now), due, attempts, code, note, id);
+    ).run(state, readyOf(state, due, now), due, attempts, code, new Uint8Array(note), id);
     committed.push(() => this.#taking.free(id));
   }
 
-  #content(id: string): Uint8Array {
+  #content(id: string): ArrayBuffer {
     const row = this.#sql(
       "select octets from content where seq = (select seq from message where id = ?)",
     ).get(id);
-    if (row !== undefined) return row["octets"] as Uint8Array;
+    if (row !== undefined) return crossing(row["octets"] as Uint8Array);
     throw new StoreError("ENOENT", `${this.#files.database} has no content of message ${id}`);
   }
 

@@ -58,8 +58,9 @@ function takeLock(sqlite: Sqlite, { database, lock }: QueueFiles): DatabaseSync 
   make(lock);
   try {
     return openDatabase(sqlite, lock, (db) => {
-      // No journal: it would need room, and nothing is ever written.
-      db.exec("pragma busy_timeout = 0; pragma journal_mode = off");
+      db.exec("pragma busy_timeout = 0");
+      // Nothing is ever written, but a journal in a file would need room.
+      db.prepare("pragma journal_mode = memory").get();
       db.exec("begin exclusive");
     });
   } catch (error) {

@@ -5,7 +5,6 @@
 // a row are files, written before their row is and deleted after it (files.ts). What is taken is known
 // to this process alone (taking.ts), and a lock that the kernel frees keeps others out (open_queue.ts).
 
-import { Buffer } from "node:buffer";
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Worker } from "node:worker_threads";
@@ -31,7 +30,14 @@ import {
   withoutLinks,
   writeContent,
 } from "./files.ts";
-import type { AddedMessage, Response, TakenRow, Totals } from "./protocol.ts";
+import {
+  type AddedMessage,
+  type Crossing,
+  crossing,
+  type Response,
+  type TakenRow,
+  type Totals,
+} from "./protocol.ts";
 
 export interface SqliteQueueOptions {
   readonly clock?: Clock;
@@ -118,11 +124,14 @@ class SqliteQueue implements QueueStore {
       (totals) => this.setTotals(totals),
     );
     this.notes = {
-      get: (key) => this.#batches.run("getNote", { key, now: this.#now() }),
+      get: async (key) => {
+        const value = await this.#batches.run("getNote", { key, now: this.#now() });
+        return value && new Uint8Array(value);
+      },
       set: (key, value, until) =>
         this.#batches.run("setNote", {
           key,
-          value: ownMemory(value),
+          value: crossing(value),
           until: Math.ceil(until),
           now: this.#now(),
         }),
@@ -175,7 +184,7 @@ class SqliteQueue implements QueueStore {
   async #add(message: NewMessage): Promise<void> {
     const { id, receivedAt, size, mailbox, account, connection, record, sealedSize } = message;
     if (!isId(id)) throw new StoreError("EINVAL", `not the id of a message: ${JSON.stringify(id)}`);
-    let content: Uint8Array<ArrayBuffer> | undefined;
+    let content: ArrayBuffer | undefined;
     if (sealedSize <= MAX_IN_ROW) content = await gather(message);
     else await writeContent(this.#files, id, message.content());
     const added: AddedMessage = {
@@ -185,7 +194,7 @@ class SqliteQueue implements QueueStore {
       mailbox,
       account,
       connection,
-      record: ownMemory(record),
+      record: crossing(record),
       octets: sealedSize,
       content,
     };
@@ -194,7 +203,7 @@ class SqliteQueue implements QueueStore {
     await this.#batches.run(
       "add",
       { message: added, now: this.#now() },
-      content === undefined ? [] : [content.buffer],
+      content === undefined ? [] : [content],
     );
   }
 
@@ -209,7 +218,7 @@ class SqliteQueue implements QueueStore {
   }
 
   #takenMessage({ stored, inFile }: TakenRow): TakenMessage {
-    const { id } = stored;
+    const { id, record, note } = stored;
     // Afterwards it may be taken again: what is still asked here is about the time before.
     let isOwn = true;
     const end = async (ending: Promise<void>) => {
@@ -217,14 +226,14 @@ class SqliteQueue implements QueueStore {
       isOwn = false;
     };
     return {
-      stored,
+      stored: { ...stored, record: new Uint8Array(record), note: new Uint8Array(note) },
       content: () => inFile ? readContent(this.#files, id) : this.#contentOf(id),
       sending: async (attempts, note) =>
         isOwn &&
         await this.#batches.run("sending", {
           id,
           attempts,
-          note: ownMemory(note),
+          note: crossing(note),
           now: this.#now(),
         }),
       remove: async () => {
@@ -240,7 +249,7 @@ class SqliteQueue implements QueueStore {
   }
 
   async *#contentOf(id: string): AsyncGenerator<Uint8Array> {
-    yield await this.#batches.run("content", { id });
+    yield new Uint8Array(await this.#batches.run("content", { id }));
   }
 
   /** What other processes change shows in the totals too. */
@@ -307,7 +316,7 @@ async function diskOf(
 }
 
 /** The sealed content in memory that nothing else uses. */
-async function gather(message: NewMessage): Promise<Uint8Array<ArrayBuffer>> {
+async function gather(message: NewMessage): Promise<ArrayBuffer> {
   const octets = new Uint8Array(message.sealedSize);
   let length = 0;
   for await (const piece of message.content()) {
@@ -315,20 +324,14 @@ async function gather(message: NewMessage): Promise<Uint8Array<ArrayBuffer>> {
     octets.set(piece, length);
     length += piece.length;
   }
-  if (length === octets.length) return octets;
+  if (length === octets.length) return octets.buffer;
   throw new StoreError(
     "EINVAL",
     `message ${message.id}: its content has not the size it should have`,
   );
 }
 
-/** A small Buffer may be a part of a large one, all of which would be copied into the worker. */
-function ownMemory(octets: Uint8Array): Uint8Array<ArrayBuffer> {
-  return Buffer.isBuffer(octets) || octets.byteLength < octets.buffer.byteLength
-    ? new Uint8Array(octets)
-    : octets as Uint8Array<ArrayBuffer>;
-}
-
-function plain({ state, due, attempts, code, note }: MessageProgress): MessageProgress {
-  return { state, due: Math.ceil(due), attempts, code, note: ownMemory(note) };
+function plain(progress: MessageProgress): Crossing<MessageProgress> {
+  const { state, due, attempts, code, note } = progress;
+  return { state, due: Math.ceil(due), attempts, code, note: crossing(note) };
 }

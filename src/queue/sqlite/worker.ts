@@ -13,7 +13,7 @@ import { QueueDatabase } from "./database.ts";
 import { factsOf, storeError } from "./errors.ts";
 import { filesOf } from "./files.ts";
 import { type OpenQueue, openQueue } from "./open_queue.ts";
-import type { Request, Response } from "./protocol.ts";
+import type { Request, Response, Result } from "./protocol.ts";
 
 /** Milliseconds from a request to the tidying after it. */
 const PAUSE = 1000;
@@ -62,9 +62,16 @@ function serve(port: Port, path: string): void {
     }
     requests++;
     const results = database.run(request.operations);
-    answer({ results, totals: database.totals() });
+    port.postMessage({ results, totals: database.totals() } satisfies Response, large(results));
     database.checkpoint();
     tidyLater(PAUSE);
   };
   port.on("message", listen);
+}
+
+/** Contents go over to the other thread without a copy. */
+function large(results: readonly Result[]): ArrayBuffer[] {
+  return results.flatMap((result) =>
+    "value" in result && result.value instanceof ArrayBuffer ? [result.value] : []
+  );
 }
