@@ -57,6 +57,8 @@ export class QueueDatabase {
    * message stays taken, so that nothing sends it again.
    */
   readonly #owed = new Map<string, Operation>();
+  /** Whether the reserve is given up: what room there is, is for changes of what is there. */
+  #isShort = false;
   #totals: Totals;
 
   /**
@@ -104,7 +106,10 @@ export class QueueDatabase {
   /** Commits what can be done of the operations. Their changes are on stable storage when it returns. */
   run(operations: readonly Operation[]): readonly Result[] {
     let results = this.#transaction(operations);
-    if (isFull(results) && operations.some(({ kind }) => !GROWS.has(kind))) {
+    const needsRoom = operations.some(({ kind }, index) =>
+      !GROWS.has(kind) && isFull(results[index]!)
+    );
+    if (needsRoom) {
       this.#makeRoom();
       const rest = operations.filter(({ kind }) => !GROWS.has(kind));
       const again = this.#transaction(rest).values();
@@ -160,7 +165,7 @@ export class QueueDatabase {
    */
   tidy(idle: boolean): number | undefined {
     if (this.#owed.size > 0) this.run([...this.#owed.values()]);
-    this.#reserve.make();
+    if (this.#reserve.make()) this.#isShort = false;
     // Free pages that the next messages would use are not worth moving others.
     if (!idle) return AGAIN;
     let hasMore = false;
@@ -169,7 +174,8 @@ export class QueueDatabase {
       if (free < MANY_FREE) return;
       // It gives a row for each page, and Deno's `exec` ends at the first one.
       this.#sql(`pragma incremental_vacuum(${VACUUM})`).all();
-      this.#db.exec("pragma wal_checkpoint(truncate)");
+      // The file becomes shorter with it. Passive: it does not wait for readers.
+      this.#db.exec("pragma wal_checkpoint(passive)");
       hasMore = true;
     });
     if (hasMore) return SOON;
@@ -222,9 +228,10 @@ export class QueueDatabase {
       return { value };
     } catch (error) {
       for (const undo of own.undone) undo();
-      // The transaction goes on without this operation if it can. A full disk is for `run` to see to.
+      // The transaction goes on without this operation if it can. SQLite's full disk is for `run`.
       const facts = this.#facts(error);
-      if (facts.full || !this.#db.isTransaction) throw error;
+      const isRefused = error instanceof StoreError;
+      if (facts.full && !isRefused || !this.#db.isTransaction) throw error;
       this.#sql("rollback to one").run();
       this.#sql("release one").run();
       return { error: facts };
@@ -241,6 +248,9 @@ export class QueueDatabase {
 
   #add({ message, now }: Asked<"add">): void {
     const { id, mailbox, connection } = message;
+    if (this.#isShort) {
+      throw new StoreError("ENOSPC", `${this.#files.database}: its disk is full (ENOSPC)`, true);
+    }
     const { lastInsertRowid } = this.#sql(
       `insert into message (id, state, ready, head, due, attempts, code, received, size, octets, in_file,
          mailbox, account, connection, record, note)
@@ -307,7 +317,7 @@ export class QueueDatabase {
 
   /** For what changes messages that are there: gives the reserve up, and shortens the log. */
   #makeRoom(): void {
-    this.#reserve.release();
+    if (this.#reserve.release()) this.#isShort = true;
     this.#try(() => this.#db.exec("pragma wal_checkpoint(truncate)"));
   }
 
@@ -331,6 +341,6 @@ export class QueueDatabase {
   }
 }
 
-function isFull(results: readonly Result[]): boolean {
-  return results.some((result) => "error" in result && result.error.full);
+function isFull(result: Result): boolean {
+  return "error" in result && result.error.full;
 }

@@ -22,6 +22,7 @@ import { Batches } from "./batches.ts";
 import { codeOf, errorOf, storeError, StoreSetupError } from "./errors.ts";
 import { type FileSystemFacts, fileSystemOf, type Statfs, statfs } from "./file_system.ts";
 import {
+  deleteContent,
   filesOf,
   isId,
   MAX_IN_ROW,
@@ -50,6 +51,9 @@ export interface SqliteQueueOptions {
 
 /** Defined by `build`: where the worker is in the executable. Undefined in a run from source. */
 declare const RELAY_BUILD_QUEUE_WORKER: string | undefined;
+
+/** The worker may have ended after its commit, and a log that could not be synced may be there after all. */
+const UNCERTAIN: ReadonlySet<string> = new Set(["WORKER", "SQLITE_IOERR"]);
 
 /** Milliseconds for which totals and free room are given without being looked at again. */
 const FRESH = 1000;
@@ -198,13 +202,19 @@ class SqliteQueue implements QueueStore {
       octets: sealedSize,
       content,
     };
-    // A file whose row fails stays until the next start: the row may be there all the same if the worker
-    // ended after its commit.
-    await this.#batches.run(
-      "add",
-      { message: added, now: this.#now() },
-      content === undefined ? [] : [content],
-    );
+    try {
+      await this.#batches.run(
+        "add",
+        { message: added, now: this.#now() },
+        content === undefined ? [] : [content],
+      );
+    } catch (error) {
+      // Where a row is certainly not stored; otherwise the file is deleted at the next start.
+      if (content === undefined && !UNCERTAIN.has(codeOf(error))) {
+        await deleteContent(this.#files, id);
+      }
+      throw error;
+    }
   }
 
   async #close(): Promise<void> {
