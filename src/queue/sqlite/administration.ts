@@ -1,7 +1,7 @@
 // What an administrator does with the queue, beside a running relay or without one. It holds no lock: the
 // database is in WAL mode with SQLite's own locks, and a change is a transaction of its own.
 
-import { realpath, unlink } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type Clock, realClock } from "../../clock.ts";
@@ -13,7 +13,7 @@ import {
   StoreError,
 } from "../store.ts";
 import { codeOf, storeError, StoreSetupError } from "./errors.ts";
-import { contentFile, filesOf, type QueueFiles, readContent } from "./files.ts";
+import { deleteContent, filesOf, type QueueFiles, readContent } from "./files.ts";
 import { openDatabase } from "./open_database.ts";
 import { COLUMNS, messageOf, type Row } from "./rows.ts";
 import { setUpExisting } from "./schema.ts";
@@ -92,8 +92,7 @@ class SqliteAdministration implements QueueAdministration {
       this.#sql("delete from message where id = ? and state <> 'sending' returning in_file").get(id)
     );
     if (row === undefined) return await this.#do(() => this.#unchanged(id));
-    // What stays is deleted when the relay starts: it has no row any more.
-    if (row["in_file"] === 1) await unlink(contentFile(this.#files, id)).catch(() => {});
+    if (row["in_file"] === 1) await deleteContent(this.#files, id);
     return "done";
   }
 
