@@ -4,6 +4,7 @@ import process from "node:process";
 import { Command, CommanderError } from "commander";
 import { CommandError, EXIT, usageLine } from "./exit.ts";
 import type { LookupOptions } from "./commands/lookup.ts";
+import type { QueueOptions } from "./commands/queue_arguments.ts";
 
 const program = new Command("smtp-oauth-relay")
   .description("Takes mail by SMTP and hands it to Microsoft Graph. Without a command: serve.")
@@ -81,6 +82,28 @@ command("lookup", "read and edit the entries of the lookup table: list, get, set
     const [assignments, options, command] = rest as [string[], LookupOptions, Command];
     const words = [action, ...(id === undefined ? [] : [id]), ...assignments];
     print(await lookup(words, options, envFile(command)));
+  });
+
+command("queue", "read and change the messages of the queue: list, show, retry, delete, export")
+  .usage("list|show ID|retry ID…|delete ID…|export ID [options]")
+  .argument("<ACTION>", "list, show, retry (try now), delete or export (the message as it came)")
+  .argument("[ID...]", "a message's id, which its client got with the 250")
+  .option(
+    "--state <states>",
+    "only messages that are queued, sending, held or dead; commas allowed",
+  )
+  .option("--account <name>", "only an account's: a username, an entry's ID, a tenant or client ID")
+  .option("--older-than <time>", "only messages received before that, such as 2h")
+  .option("--all", "retry, delete: every message")
+  .option("--limit <number>", "list: at most so many")
+  .option("--output <file>", "export: write to a new file; - is standard output")
+  .option("--yes", "delete without asking")
+  .option("--service [unit]", "use the settings of the installed service")
+  .option("--json", "print JSON")
+  .action(async (action: string, ids: string[], options: QueueOptions, command: Command) => {
+    const { queue } = await import("./commands/queue.ts");
+    const { envFile: _, ...own } = options as QueueOptions & { readonly envFile?: string };
+    await queue([action, ...ids], own, envFile(command));
   });
 
 command("healthcheck", "ask the running relay whether it is ready")

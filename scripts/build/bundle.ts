@@ -93,9 +93,15 @@ export async function compile(
   });
 }
 
+/**
+ * What runs in threads of its own is an entry too, or it would not be in the executable. In there its
+ * place is the one that it has here, but for the suffix; the program's own is at the top.
+ */
+const QUEUE_WORKER = "src/queue/sqlite/worker";
+
 function options(root: string, { commit, notices }: Facts, onLeftOut: (file: RegExp) => void) {
   return {
-    entrypoints: [`${root}src/main.ts`],
+    entrypoints: [`${root}src/main.ts`, `${root}${QUEUE_WORKER}.ts`],
     root,
     target: "bun",
     // One piece. In parts that are loaded when they are needed (`splitting`) it would be 5 MB less at rest;
@@ -108,6 +114,7 @@ function options(root: string, { commit, notices }: Facts, onLeftOut: (file: Reg
     define: {
       RELAY_BUILD_COMMIT: JSON.stringify(commit),
       RELAY_BUILD_NOTICES: JSON.stringify(notices),
+      RELAY_BUILD_QUEUE_WORKER: JSON.stringify(`./${QUEUE_WORKER}.js`),
     },
     plugins: [{
       name: "left out",

@@ -1,6 +1,7 @@
 // Builds the checks of everything that is configured, out of the relay's own parts, and runs them.
 
 import { resolve } from "node:path";
+import process from "node:process";
 import { readAuthorities } from "../certificates/authorities.ts";
 import { CertificateError } from "../certificates/certificate.ts";
 import { CommandError } from "../exit.ts";
@@ -21,6 +22,7 @@ import { type Finding, finding } from "./finding.ts";
 import { type ServiceToCheck, serviceToCheck } from "./installed_service.ts";
 import { checkLogin } from "./login_check.ts";
 import { type CheckOptions, passwordFor, testMessage } from "./options.ts";
+import { checkQueue } from "./queue_check.ts";
 import { checkPorts, portsOf, portTools } from "./ports_check.ts";
 import { type Check, runChecks } from "./run.ts";
 import {
@@ -42,6 +44,8 @@ const LOCAL_DEADLINE = 20_000;
 const CERTIFICATE_DEADLINE = 40_000;
 /** Milliseconds for the table: more than the timeout of its requests. */
 const TABLE_DEADLINE = 25_000;
+/** Milliseconds for the queue: opening it, the longest survey, and requests to a storage account. */
+const QUEUE_DEADLINE = 60_000;
 /** Milliseconds for a check of a service: a request, then a handshake to read its certificate. */
 const SERVICE_DEADLINE = 2 * REQUEST_TIMEOUT + 5_000;
 
@@ -164,6 +168,7 @@ function wantedParts(
   if (settings.AZURE_TABLES_URL !== undefined || invalid.has("AZURE_TABLES_URL")) {
     parts.push("table");
   }
+  if (settings.DELIVERY_MODE === "queue") parts.push("queue");
   if (settings.TRUSTED_NETWORKS !== undefined || invalid.has("TRUSTED_NETWORKS")) {
     parts.push("trusted networks");
   }
@@ -198,6 +203,7 @@ async function checksFor(context: Context): Promise<readonly Check[]> {
     ...(table === undefined
       ? []
       : [{ subject: "table", deadline: TABLE_DEADLINE, run: table.run }]),
+    ...queueChecks(context),
     ...(trusted === undefined ? [] : [trusted]),
     ...(login.username === undefined || canJudge("login", invalid)
       ? [checkLogin({ ...login, settings, http, entries })]
@@ -223,6 +229,16 @@ function portsCheck({ settings, invalid, given, runtime, local, service }: Conte
     deadline: LOCAL_DEADLINE,
     run: () => checkPorts(...(service?.ports(wanted, tools) ?? [wanted, tools] as const)),
   };
+}
+
+function queueChecks({ settings, invalid, http, service }: Context): readonly Check[] {
+  if (settings.DELIVERY_MODE === "direct" || !canJudge("queue", invalid)) return [];
+  const place = service?.queuePlace ?? { directory: process.cwd(), isMade: () => false };
+  return [{
+    subject: "queue",
+    deadline: QUEUE_DEADLINE,
+    run: () => checkQueue({ settings, http, place }),
+  }];
 }
 
 /** Entra ID and Graph, and this machine's clock against theirs. */

@@ -62,6 +62,11 @@ export const CODES = {
       "hides the directory.",
     "pass the file with LoadCredential=, or put it where the service's user can read it",
   ),
+  "service.read-only": fail(
+    "The service cannot write to the queue's directory: the unit makes it read-only.",
+    "put the queue into StateDirectory= (QUEUE_URL=sqlite:queue.db), or add ReadWritePaths= with " +
+      "systemctl edit",
+  ),
   "service.not-root": warn(
     "systemd reads credentials as root, but this user cannot: the following lines may be wrong.",
     "run check --service as root",
@@ -199,6 +204,78 @@ export const CODES = {
   "table.row": warn(
     "An entry has a mistake: logins with it are refused.",
     "correct it with: smtp-oauth-relay lookup set ID COLUMN=VALUE",
+  ),
+
+  "queue.ok": ok("The queue can be read and changed."),
+  "queue.new": ok("There is no queue yet. The relay makes it when it starts."),
+  "queue.directory": fail(
+    "The directory for the queue does not exist.",
+    "create it for the relay's user, or correct QUEUE_URL; a relative path starts at the working " +
+      "directory",
+  ),
+  "queue.unwritable": fail(
+    "The relay may not write the queue's directory or a file in it.",
+    "make the directory and everything in it belong to the relay's user",
+  ),
+  "queue.file-system": fail(
+    "The queue is on a file system of the network, where its locks do not hold.",
+    "put it on a disk of this machine, or use azure-storage: in QUEUE_URL",
+  ),
+  "queue.file-system-risk": warn(
+    "The queue is on a file system where mail may be lost.",
+    "put it on a disk of this machine; in a container, on a volume",
+  ),
+  "queue.damaged": fail(
+    "The file of the queue is damaged, or is no database.",
+    "stop the relay, keep a copy of the file, and put back a backup; or name another file in QUEUE_URL",
+  ),
+  "queue.schema": fail(
+    "The database was made by another program, or by another version of the relay.",
+    "name another file in QUEUE_URL, or run the version that made it",
+  ),
+  "queue.key": fail(
+    "Messages are sealed with another key. The relay sets them aside.",
+    "add the old key to QUEUE_KEY after a comma until they are sent: QUEUE_KEY=NEW,OLD",
+  ),
+  "queue.damaged-message": fail(
+    "Messages are not what the relay has sealed, or another version has sealed them. The relay sets " +
+      "them aside.",
+    "see which: smtp-oauth-relay queue list; if somebody else can write to the queue, find out who",
+  ),
+  "queue.set-aside": warn(
+    "Messages are held or dead. The relay does not try them again by itself.",
+    "see why: smtp-oauth-relay queue list --state held,dead; then queue retry or queue delete",
+  ),
+  "queue.nearly-full": warn(
+    "The queue is nearly full. When it is, clients get 452.",
+    "find out why messages are not sent (queue list), or raise QUEUE_MAX_MESSAGES and QUEUE_MAX_BYTES",
+  ),
+  "queue.full": fail(
+    "The queue is full. Clients get 452.",
+    "find out why messages are not sent (queue list), delete dead ones, or raise QUEUE_MAX_MESSAGES " +
+      "and QUEUE_MAX_BYTES",
+  ),
+  "queue.disk": fail(
+    "The disk is nearly full. Clients get 452, so that there is room to delete what was sent.",
+    "make room on the disk, or move the queue to a larger one",
+  ),
+  "queue.forbidden": fail(
+    "The storage account refuses access.",
+    "give the relay's identity the roles Storage Blob Data Contributor and Storage Queue Data " +
+      "Contributor, or correct QUEUE_CONNECTION_STRING; check the account's firewall too",
+  ),
+  "queue.identity": fail(
+    "The relay's own identity gets no token for the storage account.",
+    "set AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET, run where there is a managed " +
+      "identity, or set QUEUE_CONNECTION_STRING",
+  ),
+  "queue.unreachable": fail(
+    "The storage account cannot be reached.",
+    `correct QUEUE_URL, or ${NETWORK}`,
+  ),
+  "queue.refused": fail(
+    "The queue's store returns another error, or has a temporary fault.",
+    `look up the name of the error, or ${LATER}`,
   ),
 
   "vault.ok": ok("Key Vault provides the certificate with its chain and key."),

@@ -46,7 +46,7 @@ export function worst(findings: readonly Finding[]): Exclude<Level, "skip"> {
 
 /** The relay's own identity cannot be made, so no request can be sent with it. */
 export function identityFinding(
-  code: "table.identity" | "vault.identity",
+  code: "table.identity" | "vault.identity" | "queue.identity",
   { lines }: Pick<CommandError, "lines">,
 ): Finding {
   return finding(

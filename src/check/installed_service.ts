@@ -16,6 +16,8 @@ import { dirname, join, resolve } from "node:path";
 import process from "node:process";
 import { type Finding, finding } from "./finding.ts";
 import type { PortTools, WantedPort } from "./ports_check.ts";
+import type { QueuePlace } from "./queue_check.ts";
+import { queueAddress } from "../settings/queue_settings.ts";
 import { SETTINGS } from "../settings/schema.ts";
 import type { Environment, Setting } from "../settings/setting.ts";
 import { credentialAt, type Service, serviceOf } from "../systemd/service.ts";
@@ -31,6 +33,8 @@ export interface ServiceToCheck {
   readonly stopped: boolean;
   /** The ports that the service opens itself, tried as its user. */
   ports(wanted: readonly WantedPort[], tools: PortTools): [readonly WantedPort[], PortTools];
+  /** For a queue in files; undefined if there is no unit. */
+  readonly queuePlace?: QueuePlace;
   close(): void;
 }
 
@@ -85,7 +89,7 @@ export function serviceToCheck(given: string | true): ServiceToCheck {
 
   const opened = new OpenedCredentials();
   const variables = variablesOf(service, opened, findings);
-  findings.push(...hiddenFiles(service, variables));
+  findings.push(...hiddenFiles(service, variables), ...readOnlyQueue(service, variables));
   const sockets = socketsOf(unit.name);
   for (const { socket, setting, ports } of sockets) {
     findings.push(finding("service.sockets", `${socket} opens ${ports} in place of ${setting}`));
@@ -98,6 +102,10 @@ export function serviceToCheck(given: string | true): ServiceToCheck {
     variables: password === undefined ? variables : { ...variables, RELAY_PASSWORD: password },
     findings,
     stopped: false,
+    queuePlace: {
+      directory: service.workingDirectory,
+      isMade: (directory) => service.stateDirectories.includes(directory),
+    },
     ports: (wanted, tools) => [
       wanted.filter(({ setting }) => !taken.has(setting)),
       service.privileged ? tools : asUser(tools),
@@ -117,7 +125,10 @@ function described({ unit, user, workingDirectory, credentials }: Service): stri
 }
 
 /** Makes the service's working directory this command's: relative paths start there. */
-function enterWorkingDirectory({ workingDirectory, command }: Service, findings: Finding[]): void {
+function enterWorkingDirectory(
+  { workingDirectory, stateDirectories, command }: Service,
+  findings: Finding[],
+): void {
   const [program = ""] = command;
   if (program.startsWith("/") && !existsSync(program)) {
     findings.push(
@@ -127,6 +138,10 @@ function enterWorkingDirectory({ workingDirectory, command }: Service, findings:
   try {
     process.chdir(workingDirectory);
   } catch {
+    // systemd makes it at the first start. Nothing is there yet, and nothing relative is elsewhere.
+    if (stateDirectories.includes(workingDirectory) && !existsSync(workingDirectory)) {
+      return process.chdir("/");
+    }
     const what = `WorkingDirectory ${JSON.stringify(workingDirectory)} cannot be entered`;
     findings.push(finding("service.fails", what));
   }
@@ -244,6 +259,19 @@ function hiddenFiles(service: Service, variables: Environment): Finding[] {
     if (user === undefined || !existsSync(path) || mayRead(path, user)) return [];
     return [finding("service.hidden", `${where} cannot be read by the service's user`)];
   });
+}
+
+/** A finding if the service may not write where its queue is to be. */
+function readOnlyQueue(service: Service, variables: Environment): Finding[] {
+  const { writable, workingDirectory } = service;
+  const address = queueAddress.parse(variables["QUEUE_URL"] || SETTINGS.QUEUE_URL.standard!);
+  const isQueue = variables["DELIVERY_MODE"]?.toLowerCase() === "queue";
+  if (!isQueue || writable === undefined || address?.type !== "sqlite") return [];
+  const path = resolve(workingDirectory, address.path);
+  if (writable.some((directory) => path.startsWith(`${directory.replace(/\/$/, "")}/`))) return [];
+  return [
+    finding("service.read-only", `QUEUE_URL ${path} is in none of the service's directories`),
+  ];
 }
 
 interface User {

@@ -2,6 +2,7 @@
 // of it.
 
 import type { ExaminedSettings } from "../settings/load.ts";
+import { queueAccessProblems } from "../settings/queue_settings.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
 import type { Setting } from "../settings/setting.ts";
 import { trustedProblems } from "../settings/trusted_settings.ts";
@@ -31,6 +32,18 @@ const LOGIN = [
 /** The settings that a part of the check is about; with one of them invalid, it would judge another set-up. */
 export const NEEDS = {
   table: TABLE,
+  queue: [
+    "QUEUE_URL",
+    "QUEUE_CONNECTION_STRING",
+    "QUEUE_KEY",
+    "QUEUE_MAX_MESSAGES",
+    "QUEUE_MAX_BYTES",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLOUD",
+    "AZURE_AUTHORITY_HOST",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+  ],
   certificate: [
     "TLS_SOURCE",
     "TLS_CERT_FILEPATH",
@@ -72,6 +85,10 @@ export function withContradictions(
     : table.protocol === "http:" && access === undefined;
   if (lacking) all.add("AZURE_TABLES_URL");
   const valid = (...names: SettingName[]) => !names.some((name) => invalid.has(name));
+  if (settings.DELIVERY_MODE === "queue") {
+    if (settings.QUEUE_KEY === undefined) all.add("QUEUE_KEY");
+    if (queueAccessProblems(settings, valid).length > 0) all.add("QUEUE_URL");
+  }
   if (trustedProblems(settings, valid).length > 0) all.add("TRUSTED_NETWORKS");
   return all;
 }

@@ -1,16 +1,11 @@
 // `lookup`: reads and edits the entries of the lookup table.
 
 import process from "node:process";
-import { createInterface } from "node:readline/promises";
 import { type Row, textOf } from "../accounts/entry.ts";
 import { isTrouble, type TableTrouble } from "../accounts/entry_source.ts";
 import { type EntryRules, entryState } from "../accounts/entry_state.ts";
 import type { Change, LookupTable } from "../accounts/lookup_table.ts";
-import { readAuthorities } from "../certificates/authorities.ts";
-import { CertificateError } from "../certificates/certificate.ts";
-import { currentRuntime } from "../runtime/current.ts";
 import { misspelled } from "../settings/load.ts";
-import type { AuthorityFile } from "../settings/parsers.ts";
 import { environment, settingsAmong } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import {
@@ -21,10 +16,9 @@ import {
   idWithin,
   NAMES,
   newIdProblem,
-  printableText,
-  shown,
 } from "./lookup_arguments.ts";
-import { outgoingClient } from "../relay/http_client.ts";
+import { outgoingHttp } from "./outgoing.ts";
+import { agreed, printableText, shown, Table } from "./printed.ts";
 import { openTable } from "../relay/open_lookup_table.ts";
 
 /** Milliseconds; a table of many entries takes several requests. */
@@ -74,9 +68,7 @@ export async function lookup(
   ], envFile);
   const { USERNAME_DELIMITER: delimiter, ALLOWED_SENDERS: allowedSenders } = settings;
   const changes = action === "set" ? changesFor(id!, assignments) : {};
-  const runtime = await currentRuntime();
-  const authorities = authoritiesOrError(settings.EXTRA_CA_CERTS_FILEPATH);
-  const http = outgoingClient(settings, runtime, authorities);
+  const http = await outgoingHttp(settings);
   try {
     const table = await openTable(settings, http);
     if (table === undefined) {
@@ -102,22 +94,13 @@ export async function lookup(
   }
 }
 
-function authoritiesOrError(files: readonly AuthorityFile[] | undefined): readonly string[] {
-  try {
-    return readAuthorities(files);
-  } catch (error) {
-    if (!(error instanceof CertificateError)) throw error;
-    throw new CommandError(EXIT.config, error.lines);
-  }
-}
-
 async function list(context: Context): Promise<string> {
   const { table, rules, options: { json } } = context;
   const rows = answered(context, await table.list(TIMEOUT));
   if (json) return JSON.stringify(rows.map((row) => entryJson(row, rules)), null, 2);
   if (rows.length === 0) return "The table has no entries.";
   const names = NAMES.filter((name) => rows.some((row) => textIn(row, name) !== ""));
-  return aligned([
+  return new Table().text([
     ["id", ...names, "state"],
     ...rows.map((row) => [row.id, ...names.map((name) => textIn(row, name)), stateOf(row, rules)]),
   ]);
@@ -128,7 +111,7 @@ async function get(context: Context, id: string): Promise<string> {
   const row = await found(context, id);
   if (json) return JSON.stringify(entryJson(row, rules), null, 2);
   const names = NAMES.filter((name) => textIn(row, name) !== "");
-  return aligned([
+  return new Table().text([
     ["id", row.id],
     ...names.map((name) => [name, textIn(row, name)]),
     ["state", stateOf(row, rules)],
@@ -165,16 +148,6 @@ async function remove(context: Context, id: string): Promise<string> {
   return json ? JSON.stringify({ change, id }) : `Entry ${shown(id)} deleted`;
 }
 
-/** Asks on standard error, because standard output is for results alone. */
-async function agreed(question: string): Promise<boolean> {
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return /^y(?:es)?$/i.test((await terminal.question(question)).trim());
-  } finally {
-    terminal.close();
-  }
-}
-
 async function found(context: Context, id: string): Promise<Row> {
   const row = await context.table.find(id, TIMEOUT);
   if (row === undefined) throw missing(context, id);
@@ -190,20 +163,6 @@ function answered<T>({ table }: Context, answer: T | TableTrouble): T {
 }
 
 // --- output ---
-
-/** Rows with aligned columns, two spaces between them; the last column is not padded. */
-function aligned(rows: readonly (readonly string[])[]): string {
-  const cells = rows.map((row) => row.map(printableText));
-  const widths: number[] = [];
-  for (const row of cells) {
-    for (const [column, cell] of row.entries()) {
-      widths[column] = Math.max(widths[column] ?? 0, cell.length);
-    }
-  }
-  return cells.map((row) =>
-    row.map((cell, column) => cell.padEnd(widths[column]!)).join("  ").trimEnd()
-  ).join("\n");
-}
 
 function textIn({ columns }: Row, name: string): string {
   const value = columns[name];

@@ -6,15 +6,13 @@ import { tableKeyProblem } from "../accounts/entry.ts";
 import { type Delimiter, parseUsername } from "../accounts/username.ts";
 import { nearest } from "../settings/nearest.ts";
 import { CommandError, EXIT } from "../exit.ts";
+import { shown } from "./printed.ts";
 
 const ACTIONS = ["list", "get", "set", "delete"] as const;
 export type Action = (typeof ACTIONS)[number];
 
 /** In the order of the output; `description` is for people alone. */
 export const NAMES = [...Object.keys(COLUMNS), "description"] as (ColumnName | "description")[];
-
-/** Characters of an argument that an error line quotes at most. */
-const MAX_SHOWN = 128;
 
 /** Columns and their new values; undefined removes the column. */
 export type Changes = Readonly<Record<string, string | boolean | undefined>>;
@@ -126,17 +124,6 @@ function readValue(name: ColumnName | "description", text: string): Omit<Assignm
   const value = parse(text);
   if (value === undefined) return { problem: `${name} must be ${allowed}` };
   return { value: typeof value === "object" ? text : value };
-}
-
-/** In quotes, and safe for a terminal. */
-export function shown(text: string): string {
-  const cut = text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}…` : text;
-  return JSON.stringify(printableText(cut));
-}
-
-/** Without characters that would move the cursor of a terminal, or begin a new line there. */
-export function printableText(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
 }
 
 function usage(line: string): CommandError {

@@ -25,20 +25,23 @@ const TAG = 16;
 /** Octets of a whole piece before sealing. */
 const PIECE = 256 * 1024;
 
-/**
- * Sealed octets that cannot be opened. `key`: they were sealed with a key that is not among those given;
- * `tampered`: they are not what was sealed, or belong elsewhere.
- */
+const REASONS = {
+  /** They were sealed with a key that is not among those given. */
+  key: "sealed with another QUEUE_KEY",
+  /** They are not what was sealed, or belong elsewhere. */
+  tampered: "not what was sealed: changed or damaged",
+  /** They can be opened, but this version of the relay does not know what is in them. */
+  version: "sealed by another version of the relay",
+} as const;
+
+/** Sealed octets that cannot be opened. */
 export class SealError extends Error {
   override readonly name = "SealError";
-  readonly reason: "key" | "tampered";
+  readonly reason: keyof typeof REASONS;
 
-  constructor(reason: "key" | "tampered") {
-    super(
-      reason === "key"
-        ? "sealed with another QUEUE_KEY"
-        : "not what was sealed: changed or damaged",
-    );
+  /** @param detail without any of what was sealed */
+  constructor(reason: keyof typeof REASONS, detail?: string) {
+    super(detail === undefined ? REASONS[reason] : `${REASONS[reason]}: ${detail}`);
     this.reason = reason;
   }
 }

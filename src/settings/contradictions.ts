@@ -1,6 +1,7 @@
 // Finds settings that are valid alone but not together, and valid settings that are doubtful.
 
 import { isLoopback } from "./listen_address.ts";
+import { queueDoubts, queueProblems } from "./queue_settings.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
 import type { SettingName, Settings } from "./schema.ts";
 import type { Environment } from "./setting.ts";
@@ -40,6 +41,7 @@ export function contradictions(
   }
   if (valid("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, valid, ownTable));
   problems.push(...trustedProblems(settings, valid, ownTable));
+  problems.push(...queueProblems(settings, valid));
   return problems;
 }
 
@@ -72,7 +74,8 @@ function tableProblems(
   return [];
 }
 
-export function doubts(settings: Settings): string[] {
+/** @param given the settings that have a value of their own */
+export function doubts(settings: Settings, given: ReadonlySet<SettingName>): string[] {
   const warnings: string[] = [];
   if (settings.TLS_SOURCE === "off" && settings.REQUIRE_TLS) {
     // Clients in TRUSTED_NETWORKS need neither: REQUIRE_TLS=false would only open it to others.
@@ -93,6 +96,7 @@ export function doubts(settings: Settings): string[] {
         "connect can claim to be any client; list only the proxies",
     );
   }
+  warnings.push(...queueDoubts(settings, given));
   return warnings;
 }
 

@@ -41,7 +41,18 @@ export function settingsAmong<Name extends SettingName>(
   names: readonly Name[],
   envFile: string | undefined,
 ): Pick<Settings, Name> {
-  const variables = environment(envFile);
+  return settingsIn(names, environment(envFile));
+}
+
+/**
+ * As {@link settingsAmong}, from variables that have been read.
+ *
+ * @throws CommandError 78 with every problem of theirs
+ */
+export function settingsIn<Name extends SettingName>(
+  names: readonly Name[],
+  variables: Environment,
+): Pick<Settings, Name> {
   const values: Partial<Record<Name, unknown>> = {};
   const problems: string[] = [];
   for (const name of names) {

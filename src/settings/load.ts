@@ -72,7 +72,7 @@ export function examineSettings(
   const warnings = [
     ...misspelled(environment),
     ...emptyFiles,
-    ...doubts(settings),
+    ...doubts(settings, given),
     ...unused(environment, settings),
   ];
   return { settings, problems, warnings, invalid, given };

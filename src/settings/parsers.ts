@@ -80,7 +80,9 @@ export function size(least: number, most: number): Parser<number> {
     return value >= least && value <= most ? value : undefined;
   };
   return {
-    allowed: `a number of bytes from ${least} to ${most}, "k" or "m" after it allowed`,
+    allowed: `a number of bytes from ${least} to ${most}, ${
+      most < SIZE_UNITS["g"]! ? '"k" or "m"' : '"k", "m" or "g"'
+    } after it allowed`,
     parse,
     meant: allowedOnly(parse, /^(\d{1,15}) ?([kmg])i?b?$/i, (number, unit) => number + unit),
   };

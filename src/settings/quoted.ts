@@ -2,7 +2,12 @@
 
 /** As a JSON string. Control sequences of terminals, which JSON allows, are escaped too. */
 export function quoted(text: string): string {
-  return JSON.stringify(text).replace(
+  return printableJson(JSON.stringify(text));
+}
+
+/** The same JSON, in which nothing moves the cursor of a terminal or turns text about. */
+export function printableJson(json: string): string {
+  return json.replace(
     /[\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g,
     (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );

@@ -29,8 +29,9 @@ import {
   trustedNetworks,
 } from "./parsers.ts";
 import { noProxy, proxyUrl } from "./proxy.ts";
+import { queueAddress, queueKeys } from "./queue_settings.ts";
 import type { Parser, Setting } from "./setting.ts";
-import { storageAccess } from "./storage_access.ts";
+import { storageAccess, storageConnection } from "./storage_access.ts";
 
 function optional<T>(parser: Parser<T>, help: string): Setting<T | undefined> {
   return { parser, standard: undefined, help };
@@ -57,6 +58,7 @@ const secretText: Parser<Secret> = {
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
 
 export const SETTINGS = {
   // As in the Python relay, to the letter.
@@ -280,7 +282,7 @@ export const SETTINGS = {
   ),
   MAX_MEMORY: {
     ...required(
-      size(16 * MIB, 1024 * 1024 * MIB),
+      size(16 * MIB, 1024 * GIB),
       String(standardMemory()),
       "The memory for mail, in bytes, over all connections; then 452.",
     ),
@@ -368,11 +370,60 @@ export const SETTINGS = {
     ...optional(secretText, "The client secret of TRUSTED_USERNAME."),
     secret: true,
   },
-  DELIVERY_MODE: missing("When the client gets its 250.", "direct"),
-  QUEUE_URL: missing("The address of the queue."),
-  QUEUE_CONNECTION_STRING: missing("Access to the queue.", undefined, true),
-  QUEUE_KEY: missing("The key that encrypts the queue.", undefined, true),
-  QUEUE_MAX_AGE: missing("How long a message may stay in the queue."),
+  DELIVERY_MODE: required(
+    oneOf("direct", "queue"),
+    "direct",
+    "When the client gets its 250. `direct`: once Graph has accepted the message. `queue`: once the message is on stable storage; the relay then delivers it, also after a restart or an outage.",
+  ),
+  QUEUE_URL: required(
+    queueAddress,
+    "sqlite:queue.db",
+    "Where the queue is: a database on a local disk of this machine (a relative path starts at the working directory), or an Azure storage account, which several relays can share. The relay uses its blobs and its queues, whichever of them the URL names.",
+  ),
+  QUEUE_CONNECTION_STRING: {
+    ...optional(
+      storageConnection,
+      "Access to the storage account by account key or shared access signature, in place of an identity. Only with `azure-storage:`.",
+    ),
+    secret: true,
+  },
+  QUEUE_KEY: {
+    ...optional(
+      queueKeys,
+      "The key that seals queued messages and their credentials: 32 bytes in base64 (`openssl rand -base64 32`). Required with DELIVERY_MODE=queue. Several keys with commas between them: the first one seals, all of them open.",
+    ),
+    secret: true,
+  },
+  QUEUE_MAX_AGE: required(
+    duration,
+    "2d",
+    "How long the relay tries to deliver a queued message; then it gives up, and keeps the message as dead.",
+  ),
+  QUEUE_MAX_MESSAGES: required(
+    integer(1, 10_000_000),
+    "100000",
+    "The maximum number of messages in the queue; then 452.",
+  ),
+  QUEUE_MAX_BYTES: required(
+    size(MIB, 100 * 1024 * GIB),
+    "10g",
+    "The maximum size of the queue, in bytes; then 452. Also 452 if the disk has less than 5 % or 64 MiB left.",
+  ),
+  QUEUE_AMBIGUOUS: required(
+    oneOf("retry", "ask", "hold"),
+    "retry",
+    "What happens to a queued message that may have been sent, for example when the connection broke before Graph's answer. `retry`: it is sent again. `ask`: only if it is not in the mailbox (needs Mail.ReadBasic.All). `hold`: it waits for an administrator.",
+  ),
+  QUEUE_BOUNCE: required(
+    boolean,
+    "false",
+    "Sends a non-delivery report (RFC 3464) to the sender of a queued message that is refused for good or becomes too old.",
+  ),
+  QUEUE_OFFLINE_LOGIN: required(
+    durationOrOff,
+    "24h",
+    "How long after its last good login an account can still log in while Entra ID does not answer, with the same credentials. Only with DELIVERY_MODE=queue.",
+  ),
   LARGE_MESSAGES: required(
     oneOf("upload", "reject"),
     "upload",

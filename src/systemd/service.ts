@@ -20,6 +20,8 @@ export interface Service {
   /** The program and its arguments. */
   readonly command: readonly string[];
   readonly workingDirectory: string;
+  /** The directories of StateDirectory=, which systemd makes when the service starts. */
+  readonly stateDirectories: readonly string[];
   /** Undefined for one that exists only while the service runs. */
   readonly user: string | undefined;
   /** By name or number, besides the user's own. */
@@ -28,6 +30,8 @@ export interface Service {
   readonly privileged: boolean;
   /** Directories that are hidden from it. */
   readonly hidden: readonly string[];
+  /** The only directories that it may write to; undefined if there is no such limit. */
+  readonly writable: readonly string[] | undefined;
   /** What systemd ignores, a line each; and the files without which it does not start the service. */
   readonly ignored: readonly string[];
   readonly absent: readonly string[];
@@ -42,6 +46,11 @@ export function serviceOf(unit: Unit, files: Files): Service {
   const yes = (key: string) => /^(?:yes|true|on|1)$/i.test(get(key) ?? "");
   const notes = { ignored: [] as string[], absent: [] as string[] };
 
+  // A symbolic link may follow the name, with a colon.
+  const made = (key: string, above: string) =>
+    all(key).flatMap(wordsOf).map((name) => `${above}/${name.replace(/:.*$/, "")}`);
+  const stateDirectories = made("StateDirectory", "/var/lib");
+
   const environment = environmentOf(all, files, notes);
   const home = get("ProtectHome") ?? "";
   const user = get("User");
@@ -52,6 +61,7 @@ export function serviceOf(unit: Unit, files: Files): Service {
     // The prefixes of the program set how systemd runs it.
     command: wordsOf((all("ExecStart").at(-1) ?? "").replace(/^[-@:+!|]+/, "")),
     workingDirectory: (all("WorkingDirectory").at(-1) ?? "/").replace(/^-/, ""),
+    stateDirectories,
     user: yes("DynamicUser") ? undefined : user ?? "root",
     groups: [...all("SupplementaryGroups").flatMap(wordsOf), ...all("Group").slice(-1)],
     privileged: (user === undefined || user === "root") && !yes("DynamicUser") ||
@@ -60,6 +70,15 @@ export function serviceOf(unit: Unit, files: Files): Service {
       ...(yes("ProtectHome") || home === "tmpfs" ? ["/home", "/root", "/run/user"] : []),
       ...(yes("PrivateTmp") || yes("DynamicUser") ? ["/tmp", "/var/tmp"] : []),
     ],
+    writable: yes("DynamicUser") || get("ProtectSystem") === "strict"
+      ? [
+        ...stateDirectories,
+        ...made("RuntimeDirectory", "/run"),
+        ...made("CacheDirectory", "/var/cache"),
+        ...made("LogsDirectory", "/var/log"),
+        ...all("ReadWritePaths").flatMap(wordsOf).map((path) => path.replace(/^[-+]+/, "")),
+      ]
+      : undefined,
     ...notes,
   };
 }

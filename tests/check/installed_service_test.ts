@@ -97,6 +97,39 @@ describe("an installed service", () => {
     assert.deepEqual(left(), []);
   });
 
+  it("may start in a directory that systemd makes, and in no other that does not exist", () => {
+    const failures = (...lines: readonly string[]) => {
+      const service = serviceToCheck(unit(...lines));
+      service.close();
+      return service.findings.filter(({ code }) => code === "service.fails").length;
+    };
+    const name = `relay-${randomBytes(8).toString("hex")}`;
+    const working = `WorkingDirectory=%S/${name}`;
+    assert.equal(failures(working, "StateDirectory=other"), 1);
+    assert.equal(failures(working, `StateDirectory=other ${name}:link`), 0);
+    assert.equal(process.cwd(), "/");
+  });
+
+  it("has its queue where the unit lets it write", () => {
+    const found = (queue: string, ...lines: readonly string[]) => {
+      const service = serviceToCheck(
+        unit("Environment=DELIVERY_MODE=queue", `Environment=QUEUE_URL=${queue}`, ...lines),
+      );
+      service.close();
+      return service.findings.filter(({ code }) => code === "service.read-only").length;
+    };
+    const state = ["StateDirectory=relay", "WorkingDirectory=%S/relay"];
+    const strict = "ProtectSystem=strict";
+    assert.equal(found("sqlite:/srv/queue.db", strict), 1);
+    assert.equal(found("sqlite:/srv/queue.db", "DynamicUser=yes", ...state), 1);
+    assert.equal(found("sqlite:/srv/queue.db"), 0);
+    assert.equal(found("sqlite:/srv/mail/queue.db", strict, "ReadWritePaths=/opt -/srv/mail/"), 0);
+    assert.equal(found("sqlite:queue.db", "DynamicUser=yes", ...state), 0);
+    assert.equal(found("sqlite:queue.db", "DynamicUser=yes"), 1);
+    assert.equal(found("azure-storage:https://a.queue.core.windows.net", strict), 0);
+    assert.equal(found("sqlite:/srv/queue.db", strict, "Environment=DELIVERY_MODE=direct"), 0);
+  });
+
   it("may read a file of its groups, and not one of others", { skip: !process.getgid }, () => {
     const key = join(folder, "key.pem");
     writeFileSync(key, "any content");

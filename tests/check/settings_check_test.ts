@@ -12,6 +12,7 @@ import {
 import { examineSettings } from "../../src/settings/load.ts";
 import type { SettingName } from "../../src/settings/schema.ts";
 
+const QUEUE_KEY = "A".repeat(43);
 const LOGINS: Part[] = ["login", "trusted networks"];
 const PARTS = Object.keys(NEEDS) as Part[];
 
@@ -29,8 +30,8 @@ describe("a part of the check", () => {
     [{ SMTP_LISTEN: "x" }, ["SMTP port"]],
     [{ TLS_SOURCE: "nowhere" }, ["certificate"]],
     [{ GRAPH_ENDPOINT: "x" }, ["Graph", ...LOGINS]],
-    [{ AZURE_CLOUD: "x" }, ["table", "Entra ID", "Graph", ...LOGINS]],
-    [{ HTTPS_PROXY: "socks5://x" }, ["table", "Entra ID", "Graph", ...LOGINS]],
+    [{ AZURE_CLOUD: "x" }, ["table", "queue", "Entra ID", "Graph", ...LOGINS]],
+    [{ HTTPS_PROXY: "socks5://x" }, ["table", "queue", "Entra ID", "Graph", ...LOGINS]],
     // A message would be sent against the rule in force.
     [{ ALLOWED_SENDERS: "???" }, LOGINS],
     [{ TLS_SOURCE: "keyvault" }, ["certificate"]],
@@ -38,6 +39,11 @@ describe("a part of the check", () => {
     [{ AZURE_TABLES_URL: "http://127.0.0.1:1/users" }, ["table", ...LOGINS]],
     [{ TRUSTED_NETWORKS: "0.0.0.0/0" }, ["trusted networks"]],
     [{ TRUSTED_NETWORKS: "10.0.0.0/8" }, ["trusted networks"]],
+    [{ QUEUE_URL: "x" }, ["queue"]],
+    [{ QUEUE_KEY: "x" }, ["queue"]],
+    [{ DELIVERY_MODE: "queue" }, ["queue"]],
+    [{ DELIVERY_MODE: "queue", QUEUE_KEY, QUEUE_URL: "azure-storage:" }, ["queue"]],
+    [{ DELIVERY_MODE: "queue", QUEUE_KEY }, []],
     [{ TRUSTED_PASSWORD: "x" }, ["trusted networks"]],
   ];
   for (const [environment, unjudged] of cases) {

@@ -216,8 +216,10 @@ describe("the unit that install-service installs", () => {
     assert.equal(credentialAt("/srv/key.pem", service), undefined);
     assert.deepEqual(
       [service.user, service.privileged, service.workingDirectory, service.absent, service.ignored],
-      [undefined, false, "/", [], []],
+      [undefined, false, "/var/lib/smtp-oauth-relay", [], []],
     );
+    // So that a relative path of the queue is where the service may write.
+    assert.deepEqual(service.stateDirectories, [service.workingDirectory]);
     assert.deepEqual(service.command, ["/usr/local/bin/smtp-oauth-relay", "serve"]);
     assert.ok(service.hidden.includes("/home") && service.hidden.includes("/tmp"));
   });

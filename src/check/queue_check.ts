@@ -1,0 +1,259 @@
+// The queue: whether its store can be opened and changed beside a running relay, whether the key opens what
+// is there, and whether there is room. Only in queue mode.
+
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { CommandError } from "../exit.ts";
+import type { HttpClient } from "../http/client.ts";
+import { openRecord } from "../queue/record.ts";
+import { Sealer, SealError } from "../queue/sealing.ts";
+import { fileSystemOf, type Statfs, statfs } from "../queue/sqlite/file_system.ts";
+import {
+  type MessageState,
+  type QueueAdministration,
+  type StoredMessage,
+  StoreError,
+} from "../queue/store.ts";
+import { openQueueAdministration } from "../relay/open_queue.ts";
+import { queueEndpoints } from "../settings/queue_settings.ts";
+import type { Settings } from "../settings/schema.ts";
+import type { Code } from "./codes.ts";
+import { type Finding, finding, identityFinding } from "./finding.ts";
+
+/** Where a queue in files is, as the relay sees it. */
+export interface QueuePlace {
+  /** The directory that a relative path starts at. */
+  readonly directory: string;
+  /** Whether systemd makes this directory when the relay starts. */
+  isMade(directory: string): boolean;
+}
+
+export interface QueueCheckOptions {
+  readonly settings: Settings;
+  readonly http: HttpClient;
+  readonly place: QueuePlace;
+  readonly statfs?: Statfs;
+}
+
+export async function checkQueue(options: QueueCheckOptions): Promise<readonly Finding[]> {
+  const { settings } = options;
+  const { QUEUE_URL: address } = settings;
+  if (address.type === "sqlite") return await checkDatabase(address.path, options);
+  const where = `azure-storage ${queueEndpoints(settings)?.blobs.host}`;
+  return await checkStore(where, undefined, settings, options);
+}
+
+async function checkDatabase(
+  path: string,
+  { settings, http, place, statfs: ask = statfs }: QueueCheckOptions,
+): Promise<readonly Finding[]> {
+  const database = resolve(place.directory, path);
+  const directory = dirname(database);
+  if (place.isMade(directory) && !await exists(directory)) {
+    return [finding("queue.new", `systemd makes ${directory} when the service starts`)];
+  }
+  const findings: Finding[] = [];
+  let disk: Disk | undefined;
+  try {
+    // What is beside the database is written too.
+    await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
+    const facts = await ask(directory);
+    disk = { free: facts.bavail * facts.bsize, total: facts.blocks * facts.bsize };
+    const { name, verdict, reason } = fileSystemOf(facts);
+    const what = `${database} is on ${name}: ${reason}`;
+    if (verdict === "refused") return [finding("queue.file-system", what)];
+    if (verdict === "doubtful") findings.push(finding("queue.file-system-risk", what));
+  } catch (error) {
+    const code = codeOf(error);
+    const absent = code === "ENOENT" || code === "ENOTDIR";
+    return [
+      absent
+        ? finding("queue.directory", `the directory ${directory} does not exist`)
+        : finding("queue.unwritable", `${directory}: ${code}`),
+    ];
+  }
+  if (!await exists(database)) {
+    findings.push(finding("queue.new", `${database} does not exist yet`), ...judgeDisk(disk));
+    return findings;
+  }
+  const opened = { ...settings, QUEUE_URL: { type: "sqlite", path: database } } as const;
+  return [...findings, ...await checkStore(database, disk, opened, { http })];
+}
+
+async function checkStore(
+  where: string,
+  disk: Disk | undefined,
+  settings: Settings,
+  { http }: Pick<QueueCheckOptions, "http">,
+): Promise<readonly Finding[]> {
+  let administration: QueueAdministration | undefined;
+  try {
+    administration = await openQueueAdministration(settings, http);
+    const found = await survey(administration, new Sealer(settings.QUEUE_KEY ?? []));
+    return [...judgeQueue(where, found, settings), ...judgeDisk(disk)];
+  } catch (error) {
+    if (error instanceof CommandError) return [identityFinding("queue.identity", error)];
+    if (!(error instanceof StoreError)) throw error;
+    const { code, full, message } = error;
+    return [finding(full ? "queue.full" : codeFor(code), message)];
+  } finally {
+    await administration?.close();
+  }
+}
+
+/** What is in a queue. */
+export interface QueueSurvey {
+  readonly messages: ReadonlyMap<MessageState, number>;
+  /** Octets of the contents before sealing. */
+  readonly octets: number;
+  /** Of the messages whose records were opened, those that could not be, by reason. */
+  readonly unreadable: ReadonlyMap<SealError["reason"], number>;
+  /** Whether all messages were counted. */
+  readonly whole: boolean;
+}
+
+/** Messages of a page, and milliseconds after which no further page is read. */
+const PAGE = 500;
+const LONGEST = 10_000;
+/** Records that are opened: all of the first ones, where old keys are, then some of the others. */
+const OPENED = 500;
+const EVERY = 50;
+/** No message has this id. */
+const NO_ID = "check";
+
+/** @throws StoreError */
+export async function survey(
+  administration: QueueAdministration,
+  sealer: Sealer,
+): Promise<QueueSurvey> {
+  // A change, which changes nothing.
+  await administration.delete(NO_ID);
+  const messages = new Map<MessageState, number>();
+  const unreadable = new Map<SealError["reason"], number>();
+  const begun = performance.now();
+  let octets = 0;
+  let count = 0;
+  let after: StoredMessage | undefined;
+  do {
+    const page = await administration.list(PAGE, after);
+    for (const stored of page) {
+      messages.set(stored.state, (messages.get(stored.state) ?? 0) + 1);
+      octets += stored.size;
+      if (count++ >= OPENED && count % EVERY !== 0) continue;
+      const reason = reasonOf(sealer, stored);
+      if (reason !== undefined) unreadable.set(reason, (unreadable.get(reason) ?? 0) + 1);
+    }
+    after = page.at(-1);
+  } while (after !== undefined && performance.now() - begun < LONGEST);
+  return { messages, octets, unreadable, whole: after === undefined };
+}
+
+/** @returns undefined if the record can be opened */
+function reasonOf(sealer: Sealer, { id, record }: StoredMessage): SealError["reason"] | undefined {
+  try {
+    openRecord(sealer, id, record);
+    return undefined;
+  } catch (error) {
+    if (error instanceof SealError) return error.reason;
+    throw error;
+  }
+}
+
+/** The share of QUEUE_MAX_MESSAGES or QUEUE_MAX_BYTES from which the queue is nearly full. */
+const NEARLY = 0.8;
+
+const UNREADABLE: Readonly<Record<SealError["reason"], readonly [code: Code, what: string]>> = {
+  key: ["queue.key", "sealed with another key"],
+  tampered: ["queue.damaged-message", "changed or damaged"],
+  version: ["queue.damaged-message", "sealed by another version of the relay"],
+};
+
+export function judgeQueue(
+  where: string,
+  { messages, octets, unreadable, whole }: QueueSurvey,
+  limits: Pick<Settings, "QUEUE_MAX_MESSAGES" | "QUEUE_MAX_BYTES">,
+): readonly Finding[] {
+  const { QUEUE_MAX_MESSAGES: maxMessages, QUEUE_MAX_BYTES: maxOctets } = limits;
+  const all = [...messages.values()].reduce((sum, count) => sum + count, 0);
+  const states = [...messages].map(([state, count]) => `${count} ${state}`).join(", ");
+  const has = `${whole ? "" : "at least "}${counted(all)}${all === 0 ? "" : ` (${states})`}`;
+  const findings = [finding("queue.ok", `${where} has ${has}`)];
+  for (const [reason, count] of unreadable) {
+    const [code, what] = UNREADABLE[reason];
+    findings.push(finding(code, `${counted(count)} of those that were opened: ${what}`));
+  }
+  const [held = 0, dead = 0] = [messages.get("held"), messages.get("dead")];
+  if (held + dead > 0) findings.push(finding("queue.set-aside", `${held} held, ${dead} dead`));
+  const used = Math.max(all / maxMessages, octets / maxOctets);
+  if (used >= NEARLY) {
+    const share = `${Math.floor(used * 100)} % of QUEUE_MAX_MESSAGES or QUEUE_MAX_BYTES`;
+    findings.push(finding(used >= 1 ? "queue.full" : "queue.nearly-full", `${share} is used`));
+  }
+  return findings;
+}
+
+interface Disk {
+  /** Octets. */
+  readonly free: number;
+  readonly total: number;
+}
+
+/** What the relay leaves free, so that messages can still be deleted: a share, and octets. */
+const RESERVE_SHARE = 0.05;
+const RESERVE = 64 * 1024 * 1024;
+
+export function judgeDisk(disk: Disk | undefined): readonly Finding[] {
+  if (disk === undefined) return [];
+  const { free, total } = disk;
+  if (free >= Math.max(RESERVE, total * RESERVE_SHARE)) return [];
+  const share = Math.floor(100 * free / Math.max(1, total));
+  return [
+    finding("queue.disk", `the disk has ${Math.floor(free / 1024 ** 2)} MiB free (${share} %)`),
+  ];
+}
+
+const BY_CODE: Readonly<Record<string, Code>> = {
+  SQLITE_NOTADB: "queue.damaged",
+  SQLITE_CORRUPT: "queue.damaged",
+  SCHEMA: "queue.schema",
+  SQLITE_READONLY: "queue.unwritable",
+  SQLITE_CANTOPEN: "queue.unwritable",
+  EACCES: "queue.unwritable",
+  EPERM: "queue.unwritable",
+  EROFS: "queue.unwritable",
+  NO_IDENTITY: "queue.identity",
+};
+
+/** @param code of a StoreError: of SQLite, the file system, the network, Entra ID or the storage service */
+export function codeFor(code: string): Code {
+  if (Object.hasOwn(BY_CODE, code)) return BY_CODE[code]!;
+  if (/^AADSTS/.test(code)) return "queue.identity";
+  if (FORBIDDEN.test(code)) return "queue.forbidden";
+  if (/^(?:E[A-Z]|PROXY_|CERT|UNABLE_|.*SELF_SIGNED|ERR_TLS|TRUNCATED$|TIMEOUT$)/.test(code)) {
+    return "queue.unreachable";
+  }
+  return "queue.refused";
+}
+
+// https://learn.microsoft.com/rest/api/storageservices/common-rest-api-error-codes
+const FORBIDDEN =
+  /^(?:Auth\w+|InsufficientAccountPermissions|KeyBasedAuthenticationNotPermitted|InvalidAuthenticationInfo|NoAuthenticationInformation|PublicAccessNotPermitted|HTTP 40[13])$/;
+
+function counted(count: number): string {
+  return count === 1 ? "1 message" : `${count} messages`;
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await access(path, constants.F_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function codeOf(error: unknown): string {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code ?? message;
+}

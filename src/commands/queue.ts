@@ -1,0 +1,120 @@
+// `queue`: reads and changes the messages of the queue, beside a running relay or without one.
+
+import process from "node:process";
+import { serviceToCheck } from "../check/installed_service.ts";
+import { CommandError, EXIT } from "../exit.ts";
+import { QueueInspection } from "../queue/inspection.ts";
+import { Sealer } from "../queue/sealing.ts";
+import { StoreError } from "../queue/store.ts";
+import { openQueueAdministration } from "../relay/open_queue.ts";
+import { environment, settingsIn } from "../settings/environment.ts";
+import { misspelled } from "../settings/load.ts";
+import { queueAccessProblems } from "../settings/queue_settings.ts";
+import type { Environment } from "../settings/setting.ts";
+import { outgoingHttp } from "./outgoing.ts";
+import { agreed } from "./printed.ts";
+import { act } from "./queue_actions.ts";
+import { type QueueCommand, type QueueOptions, readCommand } from "./queue_arguments.ts";
+
+/** @throws CommandError */
+export async function queue(
+  words: readonly string[],
+  options: QueueOptions,
+  envFile: string | undefined,
+): Promise<void> {
+  const command = readCommand(words, options);
+  checkTerminal(command, options);
+  if (options.service !== undefined && envFile !== undefined) {
+    throw new CommandError(EXIT.usage, [
+      "--service reads what its unit names: leave --env-file out",
+    ]);
+  }
+  const { variables, close } = options.service === undefined
+    ? { variables: environment(envFile), close() {} }
+    : serviceVariables(options.service);
+  try {
+    await actWith(variables, command, options);
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    throw new CommandError(EXIT.failure, [`the queue: ${error.message}`]);
+  } finally {
+    close();
+  }
+}
+
+/** @throws CommandError 2 if it would ask or print where nobody expects it */
+function checkTerminal(command: QueueCommand, { yes }: QueueOptions): void {
+  if (command.action === "delete" && !yes && !process.stdin.isTTY) {
+    throw new CommandError(EXIT.usage, [
+      "queue delete asks for confirmation, but there is no terminal: add --yes",
+    ]);
+  }
+  if (command.action === "export" && command.output === undefined && process.stdout.isTTY) {
+    throw new CommandError(EXIT.usage, [
+      "queue export prints the message as it came, which may confuse the terminal: add --output FILE, " +
+      "or --output - for here",
+    ]);
+  }
+}
+
+/** The environment of an installed service, with its credentials. */
+function serviceVariables(
+  unit: string | true,
+): { readonly variables: Environment; close(): void } {
+  const service = serviceToCheck(unit);
+  for (const { level, what } of service.findings) {
+    if (service.stopped) throw new CommandError(EXIT.failure, [what]);
+    if (level !== "ok") process.stderr.write(`smtp-oauth-relay: ${what}\n`);
+  }
+  return service;
+}
+
+async function actWith(
+  variables: Environment,
+  command: QueueCommand,
+  { json, yes }: QueueOptions,
+): Promise<void> {
+  const settings = settingsIn([
+    "QUEUE_URL",
+    "QUEUE_CONNECTION_STRING",
+    "QUEUE_KEY",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_CLOUD",
+    "AZURE_AUTHORITY_HOST",
+    "GRAPH_ENDPOINT",
+    "EXTRA_CA_CERTS_FILEPATH",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "USERNAME_DELIMITER",
+  ], variables);
+  const problems = queueAccessProblems(settings);
+  if (problems.length > 0) {
+    throw new CommandError(EXIT.config, [...problems, ...misspelled(variables)]);
+  }
+  const { QUEUE_KEY: keys } = settings;
+  const http = await outgoingHttp(settings);
+  try {
+    const administration = await openQueueAdministration(settings, http);
+    try {
+      const sealer = keys === undefined ? undefined : new Sealer(keys);
+      await act(command, {
+        administration,
+        inspection: new QueueInspection(administration, sealer),
+        delimiter: settings.USERNAME_DELIMITER,
+        json: json ?? false,
+        now: Date.now(),
+        write,
+        ...(yes ? {} : { ask: agreed }),
+      });
+    } finally {
+      await administration.close();
+    }
+  } finally {
+    http.close();
+  }
+}
+
+/** A closed pipe ends the program (main.ts). */
+function write(octets: string | Uint8Array): Promise<void> {
+  return new Promise((resolve) => process.stdout.write(octets, () => resolve()));
+}

@@ -1,0 +1,132 @@
+// The files of a queue: the database, what lies beside it, and the contents that are too large for a row.
+
+import { type FileHandle, open, unlink } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import process from "node:process";
+import { StoreError } from "../store.ts";
+import { storeError } from "./errors.ts";
+
+/**
+ * While the database is open, no process that has it open may open it, its `-wal` or its `-shm` with
+ * `node:fs`: closing any descriptor of a file drops all locks that the process has on it (fcntl(2)).
+ */
+export interface QueueFiles {
+  readonly database: string;
+  /** An empty database. The relay that holds it locked is the only one. */
+  readonly lock: string;
+  /** Takes up room that is given up when a full disk keeps messages from being deleted. */
+  readonly reserve: string;
+  /** Has a file for each large content, by the message's id. */
+  readonly contents: string;
+}
+
+/** @param database without symbolic links: all relays must come to the same lock */
+export function filesOf(database: string): QueueFiles {
+  return {
+    database,
+    lock: `${database}.lock`,
+    reserve: `${database}.reserve`,
+    contents: `${database}.d`,
+  };
+}
+
+/**
+ * Octets of sealed content up to which it is in a row. Up to about this, a row costs less than a file
+ * with its two syncs; from there on it costs more, and a row is written and read in one call.
+ */
+export const MAX_IN_ROW = 256 * 1024;
+
+/** Octets that are read at once. */
+const READ = 256 * 1024;
+
+/** @param id one for which {@link isId} holds */
+export function contentFile({ contents }: QueueFiles, id: string): string {
+  return join(contents, id);
+}
+
+/** Whether it can be the name of a file. */
+export function isId(id: string): boolean {
+  return /^[A-Za-z0-9_-]{1,64}$/.test(id);
+}
+
+/**
+ * Writes a content and resolves once it is on stable storage under its name. On the main thread, not
+ * in the store's worker: `node:fs/promises` does the work in threads of its own, a piece at a time as it
+ * is sealed, and nothing needs to be copied into another thread.
+ *
+ * @throws StoreError; then there is no file
+ */
+export async function writeContent(
+  files: QueueFiles,
+  id: string,
+  pieces: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const path = contentFile(files, id);
+  try {
+    const file = await open(path, "wx", 0o600);
+    try {
+      for await (const piece of pieces) await writeAll(file, piece);
+      await file.datasync();
+    } catch (error) {
+      await unlink(path).catch(() => {});
+      throw error;
+    } finally {
+      await file.close();
+    }
+    await syncDirectory(files.contents);
+  } catch (error) {
+    throw storeError(path, error);
+  }
+}
+
+/** @throws StoreError */
+export async function* readContent(files: QueueFiles, id: string): AsyncGenerator<Uint8Array> {
+  const path = contentFile(files, id);
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, "r");
+    while (true) {
+      const { buffer, bytesRead } = await file.read(new Uint8Array(READ), 0, READ);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw storeError(path, error);
+    throw new StoreError(
+      "ENOENT",
+      `${path} is missing: it has the content of message ${id}, which stays in the queue`,
+    );
+  } finally {
+    await file?.close();
+  }
+}
+
+/** Writes the names in a directory to stable storage. Windows does not let a directory be opened. */
+async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const directory = await open(path, "r");
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+async function writeAll(file: FileHandle, octets: Uint8Array): Promise<void> {
+  let written = 0;
+  while (written < octets.length) {
+    written += (await file.write(octets, written, octets.length - written)).bytesWritten;
+  }
+}
+
+/** @param resolve such as `realpath`; for a file that does not exist yet its directory is resolved */
+export async function withoutLinks(
+  path: string,
+  resolve: (path: string) => Promise<string>,
+): Promise<string> {
+  try {
+    return await resolve(path);
+  } catch {
+    return join(await resolve(dirname(path)), basename(path));
+  }
+}

@@ -1,0 +1,128 @@
+// Opens a queue's files for the one relay that may use them.
+
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  opendirSync,
+  openSync,
+  statSync,
+  unlinkSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import type { DatabaseSync } from "node:sqlite";
+import { codeOf, storeError, StoreSetupError } from "./errors.ts";
+import { isId, type QueueFiles } from "./files.ts";
+import { openDatabase, openingError, type Sqlite } from "./open_database.ts";
+import { Reserve } from "./reserve.ts";
+import { setUp } from "./schema.ts";
+
+export interface OpenQueue {
+  readonly db: DatabaseSync;
+  readonly reserve: Reserve;
+  /** After the database is closed. */
+  unlock(): void;
+}
+
+/** @throws StoreError; then nothing is open */
+export function openQueue(sqlite: Sqlite, files: QueueFiles): OpenQueue {
+  const lock = takeLock(sqlite, files);
+  const reserve = new Reserve(files.reserve);
+  try {
+    prepareFiles(files);
+    let db: DatabaseSync;
+    try {
+      db = openDatabase(sqlite, files.database, (db) => setUp(db, files.database));
+    } catch (error) {
+      // A full disk: the log and its index need some room.
+      if (!storeError(files.database, error).full || !reserve.release()) throw error;
+      db = openDatabase(sqlite, files.database, (db) => setUp(db, files.database));
+    }
+    try {
+      deleteOrphans(db, files);
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+    reserve.make();
+    return { db, reserve, unlock: () => lock.close() };
+  } catch (error) {
+    lock.close();
+    throw storeError(files.database, error);
+  }
+}
+
+/** Held until the process ends, even by `kill -9`: the kernel frees it. */
+function takeLock(sqlite: Sqlite, { database, lock }: QueueFiles): DatabaseSync {
+  make(lock);
+  try {
+    return openDatabase(sqlite, lock, (db) => {
+      db.exec("pragma busy_timeout = 0");
+      db.exec("begin exclusive");
+    });
+  } catch (error) {
+    if (codeOf(error) !== "SQLITE_BUSY") throw error;
+    throw new StoreSetupError(
+      "LOCKED",
+      `${database} is in use by another relay, which holds ${lock}: stop that one, or give this one a ` +
+        "queue of its own in QUEUE_URL; several relays can share azure-storage:",
+    );
+  }
+}
+
+/** SQLite gives its other files the mode of the database. */
+function prepareFiles({ database, contents }: QueueFiles): void {
+  const isNew = statSync(database, { throwIfNoEntry: false }) === undefined;
+  if (isNew && [...entries(contents)].length > 0) {
+    throw new StoreSetupError(
+      "ENOENT",
+      `${database} is missing, but ${contents} has contents of its messages: put the database back, or ` +
+        "move that directory away",
+    );
+  }
+  make(database);
+  mkdirSync(contents, { recursive: true, mode: 0o700 });
+  if (process.platform === "win32") return;
+  const directory = openSync(dirname(database), "r");
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
+  }
+}
+
+/** Makes an empty file; one that is there is not opened. */
+function make(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch (error) {
+    if (codeOf(error) !== "EEXIST") throw openingError(path, error);
+  }
+}
+
+/** A file without a row belongs to a message that never was acknowledged, or that was deleted. */
+function deleteOrphans(db: DatabaseSync, { contents }: QueueFiles): void {
+  const find = db.prepare("select 1 from message where id = ? and in_file = 1");
+  for (const name of entries(contents)) {
+    if (find.get(name) === undefined) unlinkSync(join(contents, name));
+  }
+}
+
+/** Names that can be those of contents. */
+function* entries(contents: string): Generator<string> {
+  let directory;
+  try {
+    directory = opendirSync(contents);
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return;
+    throw storeError(contents, error);
+  }
+  try {
+    for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
+      if (entry.isFile() && isId(entry.name)) yield entry.name;
+    }
+  } finally {
+    directory.closeSync();
+  }
+}

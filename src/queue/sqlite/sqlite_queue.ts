@@ -1,0 +1,339 @@
+// The store `sqlite:`: one relay, one machine, one file and what lies beside it.
+//
+// The relay's thread never waits for the disk. What it asks goes to a worker, which has the database
+// (worker.ts) and commits many operations with one sync (batches.ts). Contents that are too large for
+// a row are files, written before their row is and deleted after it (files.ts). What is taken is known
+// to this process alone (taking.ts), and a lock that the kernel frees keeps others out (open_queue.ts).
+
+import { Buffer } from "node:buffer";
+import { realpath } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import type { Worker } from "node:worker_threads";
+import { type Clock, realClock } from "../../clock.ts";
+import {
+  type MessageProgress,
+  type NewMessage,
+  type Notes,
+  type QueueStore,
+  StoreError,
+  type TakenMessage,
+  type Usage,
+} from "../store.ts";
+import { Batches } from "./batches.ts";
+import { codeOf, errorOf, storeError, StoreSetupError } from "./errors.ts";
+import { type FileSystemFacts, fileSystemOf, type Statfs, statfs } from "./file_system.ts";
+import {
+  filesOf,
+  isId,
+  MAX_IN_ROW,
+  type QueueFiles,
+  readContent,
+  withoutLinks,
+  writeContent,
+} from "./files.ts";
+import type { AddedMessage, Response, TakenRow, Totals } from "./protocol.ts";
+
+export interface SqliteQueueOptions {
+  readonly clock?: Clock;
+  /** Called at the opening if the file system holds a queue with a risk. */
+  readonly warn?: (text: string) => void;
+  readonly statfs?: Statfs;
+  /** The worker's file. */
+  readonly worker?: URL;
+}
+
+/** Defined by `build`: where the worker is in the executable. Undefined in a run from source. */
+declare const RELAY_BUILD_QUEUE_WORKER: string | undefined;
+
+/** Milliseconds for which totals and free room are given without being looked at again. */
+const FRESH = 1000;
+
+/**
+ * Opens the queue, and makes it if it is not there. Only one process may have it open.
+ *
+ * @param path of the database
+ * @throws StoreSetupError if that needs somebody to change something; else StoreError
+ */
+export async function openSqliteQueue(
+  path: string,
+  options: SqliteQueueOptions = {},
+): Promise<QueueStore> {
+  const files = filesOf(await existing(resolve(path)));
+  const disk = await diskOf(files, options);
+  const { Worker } = await import("node:worker_threads");
+  const worker = new Worker(options.worker ?? workerUrl(), { workerData: files.database });
+  return await new Promise((resolve, reject) => {
+    const store = new SqliteQueue(worker, files, disk, options);
+    worker.on("message", (response: Response) => {
+      if ("opened" in response) {
+        store.setTotals(response.opened);
+        resolve(store);
+      } else if ("refused" in response) reject(errorOf(response.refused));
+      else store.received(response);
+    });
+    const ended = (text: string) => {
+      const error = new StoreError("WORKER", `${files.database}: the store's worker ${text}`);
+      store.lost(error);
+      reject(error);
+    };
+    worker.on("error", (error: Error) => ended(`failed: ${error.message}`));
+    worker.on("messageerror", (error: Error) => ended(`failed: ${error.message}`));
+    worker.on("exit", () => ended("has ended"));
+  });
+}
+
+class SqliteQueue implements QueueStore {
+  readonly notes: Notes;
+  readonly #worker: Worker;
+  readonly #files: QueueFiles;
+  readonly #clock: Clock;
+  readonly #statfs: Statfs;
+  readonly #batches: Batches;
+  #totals: Totals | undefined;
+  #disk: FileSystemFacts;
+  #lookedAt: number;
+  /** Contents that are being written to files, and their rows. */
+  readonly #adding = new Set<Promise<void>>();
+  #closing: Promise<void> | undefined;
+  /** What was wrong with closing, once the database is closed. */
+  #closed: StoreError | undefined;
+  /** Why there is no worker. */
+  #lost: StoreError | undefined;
+  #onEnd: (() => void) | undefined;
+  #hasClosed = false;
+
+  constructor(
+    worker: Worker,
+    files: QueueFiles,
+    disk: FileSystemFacts,
+    options: SqliteQueueOptions,
+  ) {
+    this.#worker = worker;
+    this.#files = files;
+    this.#disk = disk;
+    this.#clock = options.clock ?? realClock;
+    this.#statfs = options.statfs ?? statfs;
+    this.#lookedAt = this.#clock.now();
+    this.#batches = new Batches(
+      { postMessage: (request, transfer) => worker.postMessage(request, transfer) },
+      (totals) => this.setTotals(totals),
+    );
+    this.notes = {
+      get: (key) => this.#batches.run("getNote", { key, now: this.#now() }),
+      set: (key, value, until) =>
+        this.#batches.run("setNote", {
+          key,
+          value: ownMemory(value),
+          until: Math.ceil(until),
+          now: this.#now(),
+        }),
+    };
+  }
+
+  add(message: NewMessage): Promise<void> {
+    if (this.#closing !== undefined) return Promise.reject(this.#closedError());
+    const adding = this.#add(message).finally(() => this.#adding.delete(adding));
+    this.#adding.add(adding);
+    return adding;
+  }
+
+  async take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]> {
+    const rows = await this.#batches.run("take", { limit, busy: [...busy], now: this.#now() });
+    return rows.map((row) => this.#takenMessage(row));
+  }
+
+  usage(): Usage {
+    const now = this.#clock.now();
+    if (now - this.#lookedAt >= FRESH) {
+      this.#lookedAt = now;
+      this.#look();
+    }
+    const { messages, octets, oldest } = this.#totals!;
+    const { bsize, bavail, blocks } = this.#disk;
+    return { messages, octets, oldest, disk: { free: bavail * bsize, total: blocks * bsize } };
+  }
+
+  close(): Promise<void> {
+    return this.#closing ??= this.#close();
+  }
+
+  setTotals(totals: Totals): void {
+    this.#totals = totals;
+  }
+
+  received(response: Extract<Response, { results: unknown } | { closed: unknown }>): void {
+    if ("results" in response) this.#batches.answered(response);
+    else {
+      this.#hasClosed = true;
+      this.#closed = response.closed && errorOf(response.closed);
+    }
+  }
+
+  /** The worker is gone. */
+  lost(error: StoreError): void {
+    this.#lost ??= error;
+    this.#batches.fail(error);
+    this.#onEnd?.();
+  }
+
+  async #add(message: NewMessage): Promise<void> {
+    const { id, receivedAt, size, mailbox, account, connection, record, sealedSize } = message;
+    if (!isId(id)) throw new StoreError("EINVAL", `not the id of a message: ${JSON.stringify(id)}`);
+    let content: Uint8Array<ArrayBuffer> | undefined;
+    if (sealedSize <= MAX_IN_ROW) content = await gather(message);
+    else await writeContent(this.#files, id, message.content());
+    const added: AddedMessage = {
+      id,
+      receivedAt: Math.floor(receivedAt),
+      size,
+      mailbox,
+      account,
+      connection,
+      record: ownMemory(record),
+      octets: sealedSize,
+      content,
+    };
+    // A file whose row fails stays until the next start: the row may be there all the same if the worker
+    // ended after its commit.
+    await this.#batches.run(
+      "add",
+      { message: added, now: this.#now() },
+      content === undefined ? [] : [content.buffer],
+    );
+  }
+
+  async #close(): Promise<void> {
+    // Those that write a file ask for their row only afterwards.
+    await Promise.allSettled([...this.#adding]);
+    await this.#batches.end(this.#closedError());
+    if (this.#lost !== undefined) throw this.#lost;
+    this.#worker.postMessage({ close: true });
+    await new Promise<void>((resolve) => this.#onEnd = resolve);
+    const error = this.#hasClosed ? this.#closed : this.#lost;
+    if (error !== undefined) throw error;
+  }
+
+  #takenMessage({ stored, inFile }: TakenRow): TakenMessage {
+    const { id } = stored;
+    // Afterwards it may be taken again: what is still asked here is about the time before.
+    let isOwn = true;
+    const end = async (ending: Promise<void>) => {
+      await ending;
+      isOwn = false;
+    };
+    return {
+      stored,
+      content: () => inFile ? readContent(this.#files, id) : this.#contentOf(id),
+      sending: async (attempts, note) =>
+        isOwn &&
+        await this.#batches.run("sending", {
+          id,
+          attempts,
+          note: ownMemory(note),
+          now: this.#now(),
+        }),
+      remove: async () => {
+        if (isOwn) await end(this.#batches.run("remove", { id }));
+      },
+      giveBack: async (progress) => {
+        if (!isOwn) return;
+        await end(
+          this.#batches.run("giveBack", { id, progress: plain(progress), now: this.#now() }),
+        );
+      },
+    };
+  }
+
+  async *#contentOf(id: string): AsyncGenerator<Uint8Array> {
+    yield await this.#batches.run("content", { id });
+  }
+
+  /** What other processes change shows in the totals too. */
+  async #look(): Promise<void> {
+    const looked = this.#batches.run("look", {});
+    const disk = this.#statfs(dirname(this.#files.database));
+    // What fails here keeps the figures as they were; the operations that need the disk say what it is.
+    const [, facts] = await Promise.allSettled([looked, disk]);
+    if (facts.status === "fulfilled") this.#disk = facts.value;
+  }
+
+  #now(): number {
+    return Math.floor(this.#clock.date());
+  }
+
+  #closedError(): StoreError {
+    return new StoreError("CLOSED", `${this.#files.database} is closed`);
+  }
+}
+
+function workerUrl(): URL {
+  return typeof RELAY_BUILD_QUEUE_WORKER === "undefined"
+    ? new URL("./worker.ts", import.meta.url)
+    : new URL(RELAY_BUILD_QUEUE_WORKER, import.meta.url);
+}
+
+/** @throws StoreSetupError if its directory is not there */
+async function existing(path: string): Promise<string> {
+  try {
+    return await withoutLinks(path, realpath);
+  } catch (error) {
+    const code = codeOf(error);
+    throw new StoreSetupError(
+      code,
+      code === "ENOENT"
+        ? `${path}: its directory is missing: make it, or name another place in QUEUE_URL`
+        : `${path}: its directory cannot be read (${code})`,
+    );
+  }
+}
+
+/** @throws StoreError if the queue's file system cannot be used */
+async function diskOf(
+  files: QueueFiles,
+  { statfs: ask = statfs, warn }: SqliteQueueOptions,
+): Promise<FileSystemFacts> {
+  const directory = dirname(files.database);
+  let facts: FileSystemFacts;
+  try {
+    facts = await ask(directory);
+  } catch (error) {
+    throw storeError(directory, error);
+  }
+  const { name, verdict, reason } = fileSystemOf(facts);
+  if (verdict === "refused") {
+    throw new StoreSetupError(
+      "FILE_SYSTEM",
+      `${files.database} is on ${name}: ${reason}. Put it on a disk of this machine, or use ` +
+        "azure-storage: in QUEUE_URL",
+    );
+  }
+  if (verdict === "doubtful") warn?.(`${files.database} is on ${name}: ${reason}`);
+  return facts;
+}
+
+/** The sealed content in memory that nothing else uses. */
+async function gather(message: NewMessage): Promise<Uint8Array<ArrayBuffer>> {
+  const octets = new Uint8Array(message.sealedSize);
+  let length = 0;
+  for await (const piece of message.content()) {
+    if (length + piece.length > octets.length) break;
+    octets.set(piece, length);
+    length += piece.length;
+  }
+  if (length === octets.length) return octets;
+  throw new StoreError(
+    "EINVAL",
+    `message ${message.id}: its content has not the size it should have`,
+  );
+}
+
+/** A small Buffer may be a part of a large one, all of which would be copied into the worker. */
+function ownMemory(octets: Uint8Array): Uint8Array<ArrayBuffer> {
+  return Buffer.isBuffer(octets) || octets.byteLength < octets.buffer.byteLength
+    ? new Uint8Array(octets)
+    : octets as Uint8Array<ArrayBuffer>;
+}
+
+function plain({ state, due, attempts, code, note }: MessageProgress): MessageProgress {
+  return { state, due: Math.ceil(due), attempts, code, note: ownMemory(note) };
+}

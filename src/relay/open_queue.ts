@@ -1,0 +1,37 @@
+// Opens the queue of the settings.
+
+import type { HttpClient } from "../http/client.ts";
+import type { AzureQueueOptions } from "../queue/azure/open.ts";
+import type { QueueAdministration } from "../queue/store.ts";
+import { type QueueAccess, queueEndpoints } from "../settings/queue_settings.ts";
+import type { IdentitySettings } from "./azure_identity.ts";
+
+export type QueueSettings = QueueAccess & IdentitySettings;
+
+/**
+ * The queue for an administrator, beside the relay that works on it. Loads what its store needs.
+ *
+ * @param settings without problems (`queueAccessProblems`)
+ * @throws StoreError if it cannot be opened; CommandError 78 if the relay's own identity cannot be made
+ */
+export async function openQueueAdministration(
+  settings: QueueSettings,
+  http: HttpClient,
+): Promise<QueueAdministration> {
+  const { QUEUE_URL: address } = settings;
+  if (address.type === "sqlite") {
+    const { openSqliteAdministration } = await import("../queue/sqlite/administration.ts");
+    return await openSqliteAdministration(address.path);
+  }
+  const { openAzureAdministration } = await import("../queue/azure/open.ts");
+  return await openAzureAdministration(azureQueueOptions(settings, http));
+}
+
+/** What `azure-storage:` is opened with, for an administrator and for the relay. */
+export function azureQueueOptions(settings: QueueSettings, http: HttpClient): AzureQueueOptions {
+  const endpoints = queueEndpoints(settings);
+  if (endpoints === undefined) throw new Error("the settings do not name the storage account");
+  const identity = async () =>
+    await (await import("./azure_identity.ts")).ownIdentity(settings, http);
+  return { http, endpoints, access: settings.QUEUE_CONNECTION_STRING?.access ?? identity };
+}
