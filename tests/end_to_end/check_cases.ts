@@ -977,8 +977,51 @@ const MESSAGES: readonly Case[] = [
   },
 ];
 
+const QUEUE_KEY = "q".repeat(43);
+const QUEUE: readonly Case[] = [
+  {
+    name: "a queue without a key",
+    settings: () => ({ DELIVERY_MODE: "queue" }),
+    codes: ["settings.bad", "settings.not-judged"],
+    says: [
+      /QUEUE_KEY must be set when DELIVERY_MODE is queue: .*openssl rand -base64 32/,
+      /not checked because of QUEUE_KEY: queue/,
+    ],
+  },
+  {
+    name: "settings of a queue that direct mode does not use",
+    settings: () => ({ QUEUE_KEY }),
+    codes: ["settings.doubtful"],
+    says: [/QUEUE_KEY has no effect, because DELIVERY_MODE is direct\. Fix: /],
+  },
+  {
+    name: "a queue in a directory that does not exist",
+    settings: (world) => ({
+      DELIVERY_MODE: "queue",
+      QUEUE_KEY,
+      QUEUE_URL: `sqlite:${world.file("absent")}/queue.db`,
+    }),
+    codes: ["queue.directory"],
+    says: [/FAIL queue: the directory .*absent does not exist\. Fix: create it/],
+    everywhere: true,
+  },
+  {
+    name: "a queue in a storage account that cannot be reached",
+    settings: () => ({
+      DELIVERY_MODE: "queue",
+      QUEUE_KEY,
+      QUEUE_URL: "azure-storage:http://127.0.0.1:1/devstoreaccount1",
+      QUEUE_CONNECTION_STRING: CONNECTION_STRING,
+    }),
+    codes: ["queue.unreachable"],
+    says: [/127\.0\.0\.1:1 cannot be reached: ECONNREFUSED\. Fix: correct QUEUE_URL/],
+    everywhere: true,
+  },
+];
+
 export const CASES: readonly Case[] = [
   ...SETTINGS,
+  ...QUEUE,
   ...CERTIFICATES,
   ...PORTS,
   ...VAULT,
