@@ -151,6 +151,18 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
     "The message is larger than `MAX_MESSAGE_SIZE`.",
     "Scan with a lower resolution, or in several parts.",
   ],
+  queueMessages: [
+    "The queue is full (`DELIVERY_MODE=queue`).",
+    "See why its messages are not sent: `queue list`. Or raise `QUEUE_MAX_MESSAGES`.",
+  ],
+  queueOctets: [
+    "The queue is full (`DELIVERY_MODE=queue`).",
+    "See why its messages are not sent: `queue list`. Or raise `QUEUE_MAX_BYTES`.",
+  ],
+  queueDisk: [
+    "The disk of the queue has less than 5 % or 64 MiB left.",
+    "Make room on the disk.",
+  ],
   outOfMemory: [
     "The messages in progress together use all of `MAX_MEMORY`; at MAIL, or after the message.",
     "The client can try again by itself. If it continues (the log has a line each minute), raise " +

@@ -1,7 +1,7 @@
 // From credentials to an account: the username's form, the lookup table, then a token, which proves the
 // secret. A client may also log in with a token of its own: see client_tokens.ts.
 
-import type { TokenSource } from "../entra/tokens.ts";
+import type { ClientCredentials, TokenSource } from "../entra/tokens.ts";
 import { REPLIES, reply, replyText } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
@@ -23,8 +23,18 @@ export interface AccountsOptions {
   readonly entries?: Entries;
   /** Logins by tenant and client require an entry, too. */
   readonly entryNeeded?: boolean;
+  /** Credentials that may log in while Entra ID does not answer. */
+  readonly known?: KnownCredentials;
   /** ALLOWED_TENANTS, as `parseTenant` writes them. */
   readonly allowedTenants?: ReadonlySet<string>;
+}
+
+/** Remembers credentials that Entra ID has verified. */
+export interface KnownCredentials {
+  /** Entra ID has verified them. Never fails. */
+  succeeded(credentials: ClientCredentials): Promise<void>;
+  /** Whether they may log in without Entra ID. */
+  isKnown(credentials: ClientCredentials): Promise<boolean>;
 }
 
 type Name = Exclude<Username, { readonly type: "invalid" }>;
@@ -46,7 +56,7 @@ export class Accounts {
   /** @param mayAskAgain whether Entra ID may be asked again about credentials that it has refused */
   async login(credentials: Credentials, mayAskAgain?: () => boolean): Promise<LoginResult> {
     if ("token" in credentials) return await this.#loginWithToken(credentials);
-    const { tokens, scope, delimiter, entries } = this.#options;
+    const { tokens, scope, delimiter, entries, known } = this.#options;
     const { username, password } = credentials;
     const name = parseUsername(username, delimiter);
     if (name.type === "invalid") return refused(name.problem);
@@ -54,14 +64,19 @@ export class Accounts {
     const identity = await this.#identify(name);
     if ("reply" in identity) return identity;
     const { tenantId, clientId } = identity;
-    const authorization = tokens.login({ tenantId, clientId, clientSecret: password });
+    const checked = { tenantId, clientId, clientSecret: password };
+    const authorization = tokens.login(checked);
     const token = await authorization.token(scope, mayAskAgain);
     if ("type" in token) {
       const { type, reply, code } = token;
+      if (type === "later" && await known?.isKnown(checked)) {
+        return loggedIn(name, identity, authorization);
+      }
       // The secret may be right, and the entry may name the wrong app.
       if (type === "refused") entries?.doubt(name);
       return { type, reply, detail: `${code}: ${token.detail}`, code };
     }
+    void known?.succeeded(checked);
     return loggedIn(name, identity, authorization);
   }
 

@@ -80,6 +80,7 @@ export function judgeOutcome(
       : "";
     return finding("message.sent", `sent from ${from} to ${to}, id=${id}${request}`);
   }
+  if (outcome.type === "queued") throw new Error("a test message is never queued");
   const about = `from ${from} to ${to}, id=${id}: ${outcome.code}: ${outcome.detail}`;
   if (outcome.ambiguous) return finding("message.ambiguous", `may have been sent ${about}`);
   const code = codeOf(outcome);
@@ -93,7 +94,7 @@ export function judgeOutcome(
 
 /** Whether the message is with Graph, or may be. */
 export function mayBeSent(outcome: Outcome): boolean {
-  return outcome.type === "sent" || outcome.type === "alreadySent" || outcome.ambiguous;
+  return !("ambiguous" in outcome) || outcome.ambiguous;
 }
 
 function codeOf({ type, code }: NotSent): Code {

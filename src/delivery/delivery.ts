@@ -18,6 +18,8 @@ export interface Submission {
   readonly facts: SessionFacts;
   /** The client's IP address. */
   readonly client: string;
+  /** The name of its connection. */
+  readonly connection: string;
   /** Milliseconds of Unix time. */
   readonly receivedAt: number;
 }
@@ -27,6 +29,30 @@ export interface Attempt {
   readonly authorization: Authorization;
   /** Left out if no client waits for the reply. */
   readonly client?: WaitingClient;
+  /** Left out if nothing has to be done before the message is sent. */
+  readonly beforeSending?: BeforeSending;
+}
+
+/**
+ * Awaited by a back end right before each request that may send the message, so also before each repeat
+ * (see `reasonNotToSend`). The time that it takes is part of the delivery's time.
+ *
+ * @returns false if the message must not be sent, because another relay has taken it
+ * @throws if the sending cannot be recorded (as a rejection): the message must not be sent then either
+ */
+export type BeforeSending = (progress: SendingProgress) => Promise<boolean>;
+
+/**
+ * What finds the message in the mail service after a request whose result is unknown (see `SentLookup`). Plain
+ * data that survives JSON.
+ */
+export interface SendingProgress {
+  /** That the message is sent from. */
+  readonly mailbox: string;
+  /** As the message has it when it is sent. Left out if the service cannot be asked for it. */
+  readonly messageId?: string;
+  /** The service's id of the draft that the request sends, which stays the same once it is sent. */
+  readonly draft?: string;
 }
 
 /** A client that waits for the reply to its message. */
@@ -58,7 +84,7 @@ export interface Backend extends Delivery {
 }
 
 /** The result of a submission, with the reply for the client. */
-export type Outcome = ServiceOutcome | AlreadySent;
+export type Outcome = ServiceOutcome | AlreadySent | Queued;
 
 /** The result from a mail service. */
 export type ServiceOutcome = Sent | NotSent;
@@ -82,6 +108,12 @@ export interface AlreadySent {
   readonly id: string;
 }
 
+/** The message is on stable storage, and will be sent. */
+export interface Queued {
+  readonly type: "queued";
+  readonly reply: Reply;
+}
+
 export interface NotSent {
   /** `later`: the client may try again (4yz). `refused`: it need not (5yz). */
   readonly type: "later" | "refused";
@@ -95,6 +127,8 @@ export interface NotSent {
   readonly requestId?: string;
   readonly attempts?: number;
   readonly mailbox?: string;
+  /** Milliseconds that the service asks to wait before it is asked for this mailbox again. */
+  readonly retryAfter?: number;
   /** The setting whose limit the message exceeds, if that is the reason. */
   readonly limit?: SettingName;
 }

@@ -8,7 +8,7 @@ import { alreadySent, madeRoom } from "./outcomes.ts";
 /**
  * An equal message gets the outcome `alreadySent`. One that comes while the first is still under way waits
  * for its outcome. An account that may not send a message must not learn here that it was sent: a sender
- * policy belongs before this filter (see `directDelivery`).
+ * policy belongs before this filter (see `checkedDelivery`).
  */
 export class DuplicateFilter implements Delivery {
   readonly #next: Delivery;

@@ -119,6 +119,6 @@ export class Duplicates {
 
 /** An ambiguous outcome counts as not sent: the client's second try is needed then. */
 function sentId(outcome: Outcome, id: string): string | undefined {
-  if (outcome.type === "sent") return id;
+  if (outcome.type === "sent" || outcome.type === "queued") return id;
   return outcome.type === "alreadySent" ? outcome.id : undefined;
 }

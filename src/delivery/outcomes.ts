@@ -22,6 +22,30 @@ export function madeRoom(): NotSent {
   };
 }
 
+/** Another relay has taken the message, so this one must not send it. */
+export function notOwned(): NotSent {
+  return unsent("NOT_OWNED", "another relay has taken the message; this one sent nothing");
+}
+
+/** That the message is about to be sent could not be recorded, so it was not sent. */
+export function notRecorded(error: unknown): NotSent {
+  const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown };
+  return unsent(
+    typeof code === "string" ? code : "NOT_RECORDED",
+    `the queue could not record the sending (${message ?? error}); nothing was sent`,
+  );
+}
+
+function unsent(code: string, detail: string): NotSent {
+  return {
+    type: "later",
+    reply: reply(451, "4.3.0", `${code}: ${detail}`),
+    ambiguous: false,
+    code,
+    detail,
+  };
+}
+
 /** The message cannot be sent as it is. */
 export function refused({ type: _, ...why }: Rejected): NotSent {
   return { ...why, type: "refused", ambiguous: false };

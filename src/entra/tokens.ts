@@ -247,6 +247,11 @@ export class TokenLogin implements Authorization {
     this.#key = key;
   }
 
+  /** What it logs in with. */
+  get clientSecret(): Secret {
+    return this.#credentials.clientSecret;
+  }
+
   /**
    * A token that may be used now, fetched if there is none.
    *

@@ -7,7 +7,7 @@ import type { RequestBody } from "../http/client.ts";
 import type { Attachment } from "./extract_attachments.ts";
 import { base64Parts } from "./base64_body.ts";
 import type { GraphClient } from "./graph_client.ts";
-import { type Draft, withoutPermission } from "./drafts.ts";
+import { type Draft, IMMUTABLE_ID, withoutPermission } from "./drafts.ts";
 import { asciiJson } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";
 import { uploadInSession } from "./upload_session.ts";
@@ -42,7 +42,7 @@ async function attachInOneRequest(
   const result = await graph.request({
     method: "POST",
     url: new URL(`${draft.url}/attachments`),
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...IMMUTABLE_ID },
     body,
     authorized: true,
     submits: false,

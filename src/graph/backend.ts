@@ -1,20 +1,37 @@
 // Microsoft Graph as the mail service: a message waits for a slot of its mailbox. Then it is sent
 // in one request, or through a draft if it is too large.
 
-import type { Authorization } from "../accounts/account.ts";
+import type { Account, Authorization } from "../accounts/account.ts";
 import { type Clock, eventLoopTurn, realClock } from "../clock.ts";
-import type { Attempt, Backend, ServiceOutcome, Submission } from "../delivery/delivery.ts";
+import { reasonNotToSend } from "../delivery/before_sending.ts";
+import type {
+  Attempt,
+  Backend,
+  BeforeSending,
+  NotSent,
+  ServiceOutcome,
+  Submission,
+  WaitingClient,
+} from "../delivery/delivery.ts";
 import { madeRoom, refused } from "../delivery/outcomes.ts";
+import type { SentAnswer, SentLookup, SentQuestion } from "../delivery/sent_lookup.ts";
 import type { SenderRules } from "../accounts/senders.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
-import type { MessageLimits, Rejected } from "../message/prepare.ts";
+import { messageIdIn } from "../message/message_id.ts";
+import { type MessageLimits, type Rejected } from "../message/prepare.ts";
 import { reply } from "../smtp/reply.ts";
 import { stopped } from "./graph_errors.ts";
 import { base64Body } from "./base64_body.ts";
-import { DeliveryClient, type GraphRequest, type GraphResult } from "./graph_client.ts";
+import {
+  DeliveryClient,
+  type GraphClientOptions,
+  type GraphRequest,
+  type GraphResult,
+} from "./graph_client.ts";
 import { type ExchangeMessage, exchangeMessage } from "./exchange_message.ts";
-import { type LimitedMailbox, MailboxLimiter } from "./mailbox_limiter.ts";
+import { type LimitedMailbox, MailboxLimiter, type WaitEnd } from "./mailbox_limiter.ts";
+import { lookUpSent } from "./sent_lookup.ts";
 import { sendMail } from "./send_mail.ts";
 import { uploadAndSend } from "./upload.ts";
 
@@ -67,10 +84,12 @@ const LONGEST_DELIVERY = 540_000;
 const CLEANUP_TIME = 5_000;
 /** The same while the relay is stopping: it waits two seconds for the last outcomes. */
 const LAST_CLEANUP_TIME = 1_500;
+/** Milliseconds for finding out whether a message was sent, including repeats. */
+const LOOKUP_TIME = 30_000;
 /** Octets of a request's body from which making it blocks the event loop for long. */
 const LONG_WORK = 1_000_000;
 
-export class GraphBackend implements Backend {
+export class GraphBackend implements Backend, SentLookup {
   readonly id = "graph";
   readonly #options: GraphOptions;
   readonly #base: string;
@@ -102,6 +121,21 @@ export class GraphBackend implements Backend {
     return sender === submission.envelope.from ? outcome : { ...outcome, mailbox: sender };
   }
 
+  async lookUp({ account, authorization, ...looked }: SentQuestion): Promise<SentAnswer> {
+    const { stop, pacingTimeout } = this.#options;
+    const mailbox = await this.#slot(account, authorization, looked.sending.mailbox);
+    if (typeof mailbox === "string") {
+      const { detail } = stop.aborted ? stopped() : outOfTurn(pacingTimeout);
+      return { type: "later", detail };
+    }
+    try {
+      const graph = this.#graphClient(authorization, mailbox, LOOKUP_TIME, { stop });
+      return await lookUpSent(graph, this.#base, looked);
+    } finally {
+      mailbox.release();
+    }
+  }
+
   #prepare(submission: Submission): ExchangeMessage | Rejected {
     const { account, envelope, content, facts, client, id, receivedAt } = submission;
     const { hostname, senders, ...options } = this.#options.message;
@@ -114,7 +148,7 @@ export class GraphBackend implements Backend {
 
   async #send(
     { id, account }: Submission,
-    { authorization, client }: Attempt,
+    { authorization, client, beforeSending }: Attempt,
     sender: string,
     message: LazyContent,
   ): Promise<ServiceOutcome> {
@@ -123,9 +157,7 @@ export class GraphBackend implements Backend {
     const large = body.length > requestLimit;
     if (large && largeMessages === "reject") return tooLarge(body.length, requestLimit);
 
-    // A login that only claims to be an app must not use up the slots of that app.
-    const app = account.clientId + (authorization.unverified() ?? "");
-    const turn = this.#limiter.acquire(account.tenantId, app, sender, client);
+    const turn = this.#slot(account, authorization, sender, client);
     const mailbox = turn instanceof Promise ? await turn : turn;
     if (mailbox === "ended") return madeRoom();
     if (mailbox === "late") return stop.aborted ? stopped() : outOfTurn(pacingTimeout);
@@ -134,7 +166,12 @@ export class GraphBackend implements Backend {
         authorization,
         mailbox,
         this.#deliveryTime(body.length),
-        stop,
+        {
+          stop,
+          ...(beforeSending === undefined
+            ? {}
+            : { beforeSending: recorder(beforeSending, sender, message) }),
+        },
       );
       // Preparing a large message takes time, in which Graph may have closed idle connections.
       // After one turn of the event loop they are known to be closed, and are not used.
@@ -159,6 +196,17 @@ export class GraphBackend implements Backend {
     }
   }
 
+  #slot(
+    { tenantId, clientId }: Account,
+    authorization: Authorization,
+    address: string,
+    client?: WaitingClient,
+  ): LimitedMailbox | Promise<LimitedMailbox | WaitEnd> {
+    // A login that only claims to be an app must not use up the slots of that app.
+    const app = clientId + (authorization.unverified() ?? "");
+    return this.#limiter.acquire(tenantId, app, address, client);
+  }
+
   /** Deletes a delivery's draft, even after its time is over or while the relay stops. */
   async #cleanUp(
     authorization: Authorization,
@@ -179,13 +227,13 @@ export class GraphBackend implements Backend {
 
   /**
    * @param time milliseconds for all requests together
-   * @param stop no request is begun once it is aborted
+   * @param more what concerns requests that send
    */
   #graphClient(
     authorization: Authorization,
     pace: LimitedMailbox,
     time: number,
-    stop?: AbortSignal,
+    more: Pick<GraphClientOptions, "stop" | "beforeSending"> = {},
   ): DeliveryClient {
     const { http, scope, timeout } = this.#options;
     const clock = this.#clock;
@@ -197,7 +245,7 @@ export class GraphBackend implements Backend {
       deadline: clock.now() + time,
       clock,
       pace,
-      ...(stop === undefined ? {} : { stop }),
+      ...more,
     });
   }
 
@@ -208,6 +256,18 @@ export class GraphBackend implements Backend {
     const more = Math.ceil((octets - requestLimit) / OCTETS_A_SECOND) * 1000;
     return Math.min(deliveryTimeout + more, LONGEST_DELIVERY);
   }
+}
+
+/** Tells what finds the message later. @param message as it is sent */
+function recorder(
+  beforeSending: BeforeSending,
+  mailbox: string,
+  message: LazyContent,
+): (draft?: string) => Promise<NotSent | undefined> {
+  const messageId = messageIdIn(message);
+  const found = { mailbox, ...(messageId === undefined ? {} : { messageId }) };
+  return (draft) =>
+    reasonNotToSend(beforeSending, draft === undefined ? found : { ...found, draft });
 }
 
 function tooLarge(length: number, limit: number): ServiceOutcome {
@@ -225,7 +285,7 @@ function tooLarge(length: number, limit: number): ServiceOutcome {
   };
 }
 
-function outOfTurn(timeout: number): ServiceOutcome {
+function outOfTurn(timeout: number): NotSent {
   const detail = "the mailbox has more mail than Graph accepts from it: no slot within " +
     `${timeout / 1000} s; nothing was sent`;
   return {

@@ -15,9 +15,17 @@ import { failedAt, notSent } from "./not_sent.ts";
 /** A message in the mailbox that has not been sent yet. */
 export interface Draft {
   readonly type: "draft";
+  /** Stays the same when the draft is sent, and names the copy in Sent Items then. */
+  readonly id: string;
   /** Without a slash at the end. */
   readonly url: string;
 }
+
+/**
+ * By default a message's id changes when it is moved, which sending does too. The preference is made for one
+ * request at a time. https://learn.microsoft.com/graph/outlook-immutable-id
+ */
+export const IMMUTABLE_ID = { Prefer: 'IdType="ImmutableId"' };
 
 const NO_BODY = { length: 0, parts: () => [] };
 /** Characters of a message's id that are accepted; Exchange's have about 150. */
@@ -42,11 +50,11 @@ export async function createDraft(
   sender: string,
   message: LazyContent,
 ): Promise<Draft | Forbidden | NotSent> {
-  const messages = `${base}/v1.0/users/${encodeURIComponent(sender)}/messages`;
+  const messages = messagesUrl(base, sender);
   const result = await graph.request({
     method: "POST",
     url: new URL(messages),
-    headers: { "Content-Type": "text/plain" },
+    headers: { "Content-Type": "text/plain", ...IMMUTABLE_ID },
     body: base64Body(message),
     authorized: true,
     submits: false,
@@ -58,9 +66,19 @@ export async function createDraft(
   }
   const { id } = readObject(result.response.body);
   if (typeof id === "string" && id.length <= MAX_ID && /^[\x21-\x7e]+$/.test(id) && !isDots(id)) {
-    return { type: "draft", url: `${messages}/${encodeURIComponent(id)}` };
+    return draftWith(messages, id);
   }
   return notSent("DRAFT_WITHOUT_ID");
+}
+
+/** @param base Graph's address without a slash at the end */
+export function messagesUrl(base: string, mailbox: string): string {
+  return `${base}/v1.0/users/${encodeURIComponent(mailbox)}/messages`;
+}
+
+/** @param messages the address of the mailbox's messages */
+export function draftWith(messages: string, id: string): Draft {
+  return { type: "draft", id, url: `${messages}/${encodeURIComponent(id)}` };
 }
 
 /** Sends a draft. Only after an unambiguous failure is it certain to be still a draft. */
@@ -72,10 +90,11 @@ export async function sendDraft(
   const result = await graph.request({
     method: "POST",
     url: new URL(`${draft.url}/send`),
-    headers: {},
+    headers: IMMUTABLE_ID,
     body: NO_BODY,
     authorized: true,
     submits: true,
+    draft: draft.id,
   }, [202]);
   if (result.type === "failed") {
     const { outcome, result: response } = result;
@@ -95,7 +114,7 @@ export async function deleteDraft(
   const result = await graph.request({
     method: "DELETE",
     url: new URL(draft.url),
-    headers: {},
+    headers: IMMUTABLE_ID,
     authorized: true,
     submits: false,
   }, [204, 404]);

@@ -24,6 +24,8 @@ export interface GraphRequest {
   readonly authorized: boolean;
   /** Whether it may send the message: then an unclear response is ambiguous. */
   readonly submits: boolean;
+  /** The immutable id of the draft that it sends, if it sends one. */
+  readonly draft?: string;
 }
 
 /** The result of a request, after all repeats. */
@@ -52,6 +54,13 @@ export interface GraphClientOptions {
   readonly pace?: Pace;
   /** Once it is aborted, no request is begun. */
   readonly stop?: AbortSignal;
+  /**
+   * Awaited before each request that may send: the reason why it must not, if there is one. It is not
+   * interrupted, not even at the deadline: whether the sending is recorded must be known when the delivery ends.
+   *
+   * @param draft the immutable id of the draft that is sent
+   */
+  readonly beforeSending?: (draft?: string) => Promise<NotSent | undefined>;
 }
 
 /** Slows down when a mailbox is throttled. */
@@ -100,8 +109,9 @@ export class DeliveryClient implements GraphClient {
   }
 
   async request(request: GraphRequest, expected: readonly number[]): Promise<GraphResult> {
-    const { http, authorization, scope, timeout, deadline, pace, stop } = this.#options;
-    const { method, url, body, authorized, submits } = request;
+    const { http, authorization, scope, timeout, deadline, pace, stop, beforeSending } =
+      this.#options;
+    const { method, url, body, authorized, submits, draft } = request;
     const clock = this.#clock;
     /** The token that Graph has refused. */
     let refused: AccessToken | undefined;
@@ -124,8 +134,15 @@ export class DeliveryClient implements GraphClient {
         token = got;
         headers = { Authorization: `Bearer ${token.value.reveal()}`, ...headers };
       }
-      const left = deadline - clock.now();
-      if (left <= 0 || submits && left < this.#worthSending) return last ?? TOO_LATE;
+      let left = deadline - clock.now();
+      if (this.#isTooLate(left, submits)) return last ?? TOO_LATE;
+      if (submits && beforeSending !== undefined) {
+        const outcome = await beforeSending(draft);
+        if (outcome !== undefined) return { type: "failed", outcome };
+        if (stop?.aborted) return last ?? STOPPED;
+        left = deadline - clock.now();
+        if (this.#isTooLate(left, submits)) return last ?? TOO_LATE;
+      }
 
       if (submits) this.#attempts++;
       const time = Math.min(timeout, Math.ceil(left));
@@ -172,6 +189,11 @@ export class DeliveryClient implements GraphClient {
     // Random, so that requests that failed together are not repeated together.
     const time = milliseconds * (0.5 + this.#clock.random() / 2);
     return this.#clock.sleep(time, this.#options.stop);
+  }
+
+  /** @param left milliseconds until the deadline */
+  #isTooLate(left: number, submits: boolean): boolean {
+    return left <= 0 || submits && left < this.#worthSending;
   }
 
   /** Milliseconds until the next try. */

@@ -9,7 +9,7 @@ import type { HttpFailure, HttpResponse } from "../http/client.ts";
 import type { Attachment } from "./extract_attachments.ts";
 import { AttachmentReader } from "./attachment_reader.ts";
 import type { GraphClient } from "./graph_client.ts";
-import { type Draft, withoutPermission } from "./drafts.ts";
+import { type Draft, IMMUTABLE_ID, withoutPermission } from "./drafts.ts";
 import { asciiJson, readObject } from "./json.ts";
 import { failedAt, notSent } from "./not_sent.ts";
 import { originIn, uploadUrl } from "./upload_url.ts";
@@ -52,7 +52,7 @@ async function createSession(
   const result = await graph.request({
     method: "POST",
     url: new URL(`${draft.url}/attachments/createUploadSession`),
-    headers: { "Content-Type": "application/json" },
+    headers: { "Content-Type": "application/json", ...IMMUTABLE_ID },
     body: { length: json.length, parts: () => [json] },
     authorized: true,
     submits: false,

@@ -46,11 +46,15 @@ function addressLiteral(address: string): string {
 
 /** RFC 5322 §3.6.4; made from the id that is in replies and logs too. */
 export function messageId({ id, hostname }: Trace): string {
-  // An invalid name is replaced by one that can never be registered (RFC 6761).
-  const right = /^[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*$/.test(hostname)
+  return `<${id}@${rightHostname(hostname)}>`;
+}
+
+/** The name, or one that can never be registered (RFC 6761) if it is not a dot-atom (RFC 5322 §3.2.3). */
+export function rightHostname(hostname: string): string {
+  return hostname.length <= 255 &&
+      /^[\w!#$%&'*+/=?^`{|}~-]+(?:\.[\w!#$%&'*+/=?^`{|}~-]+)*$/.test(hostname)
     ? hostname
     : "relay.invalid";
-  return `<${id}@${right}>`;
 }
 
 const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];

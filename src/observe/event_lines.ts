@@ -7,7 +7,13 @@ import type { SettingName } from "../settings/schema.ts";
 import { replyText } from "../smtp/reply.ts";
 import type { Client } from "../submission/submission_service.ts";
 import type { LogFields } from "./log.ts";
-import type { ConnectionEvent, LoginEvent, MessageEvent, RefusedEvent } from "./relay_event.ts";
+import type {
+  ConnectionEvent,
+  LoginEvent,
+  MessageEvent,
+  QueueEvent,
+  RefusedEvent,
+} from "./relay_event.ts";
 
 /** Characters of a client's text that a line quotes at most. */
 const MAX_QUOTED = 256;
@@ -29,6 +35,7 @@ export function loginFields({ credentials, client, result, trusted }: LoginEvent
 
 export function messageText(outcome: Outcome): string {
   if (outcome.type === "sent") return "Message sent";
+  if (outcome.type === "queued") return "Message queued";
   if (outcome.type === "alreadySent") {
     return "Duplicate suppressed: the message was sent before, when its client had gone";
   }
@@ -58,6 +65,7 @@ function sizeOf({ content }: Submission): number {
 
 function outcomeFields(outcome: Outcome): LogFields {
   if (outcome.type === "alreadySent") return { first: outcome.id };
+  if (outcome.type === "queued") return {};
   const fields = {
     ...(outcome.requestId === undefined ? {} : { request: outcome.requestId }),
     ...(outcome.attempts === undefined ? {} : { attempts: outcome.attempts }),
@@ -65,6 +73,42 @@ function outcomeFields(outcome: Outcome): LogFields {
   if (outcome.type === "sent") return fields;
   return { ...fields, code: outcome.code, detail: outcome.detail, reply: outcome.reply.code };
 }
+
+const QUEUE_TEXTS = {
+  sent: "Queued message sent",
+  deferred: "Queued message deferred",
+  held: "Queued message held until `queue retry`",
+  dead: "Queued message given up; `queue show` has it",
+} as const;
+
+export function queueText({ change, ambiguous }: QueueEvent): string {
+  return change === "deferred" && ambiguous
+    ? "Queued message may have been sent; it will be sent again"
+    : QUEUE_TEXTS[change];
+}
+
+export function queueFields(event: QueueEvent): LogFields {
+  const { message: { id, size, attempts, age, record }, code, detail, due, requestId } = event;
+  return {
+    id,
+    ...(record === undefined ? {} : {
+      ...accountFields(record.account, VERIFIED),
+      ...senderFields(record.envelope.from, event.mailbox),
+      recipients: record.envelope.recipients.length,
+      ...(record.kind === "report" ? { report: true } : {}),
+    }),
+    bytes: size,
+    attempts,
+    age_s: Math.round(age / 1000),
+    ...(requestId === undefined ? {} : { request: requestId }),
+    ...(code === undefined ? {} : { code }),
+    ...(detail === undefined ? {} : { detail }),
+    ...(due === undefined ? {} : { next: new Date(due).toISOString() }),
+  };
+}
+
+/** Only verified logins queue mail. */
+const VERIFIED = { unverified: () => undefined };
 
 /** The sender; and the client's MAIL FROM, if that is another address. */
 function senderFields(reversePath: string, mailbox: string | undefined): LogFields {

@@ -13,6 +13,8 @@ import {
   messageFields,
   messageText,
   proxyFields,
+  queueFields,
+  queueText,
   refusedFields,
 } from "./event_lines.ts";
 import { thrown } from "./fields.ts";
@@ -29,6 +31,8 @@ import type {
   MessageEvent,
   Notify,
   ProxyHeaderEvent,
+  QueueEvent,
+  QueueStoreEvent,
   RefusedEvent,
   RelayEvent,
 } from "./relay_event.ts";
@@ -81,6 +85,8 @@ export class EventLog {
   /** By kind of event: a flood of one kind does not suppress lines of another. */
   readonly #throttles = new Map<string, LogThrottle>();
   readonly #faults: LogThrottle;
+  /** Whether the last line about the queue's store says that it fails. */
+  #queueFailureLogged = false;
   /** Whether the last line about the table says that it does not answer. */
   #lookupFailureLogged = false;
 
@@ -117,6 +123,11 @@ export class EventLog {
       case "lookupFailed":
       case "lookupRecovered":
         return this.#lookup(event);
+      case "queue":
+        return this.#queue(event);
+      case "queueFailed":
+      case "queueRecovered":
+        return this.#queueStore(event);
       case "certificate":
         return this.#write(event.level, event.text, event.fields);
       case "cutOff": {
@@ -152,8 +163,8 @@ export class EventLog {
     const { outcome, client, principal } = event;
     const text = messageText(outcome);
     const fields = messageFields(event);
-    if (outcome.type === "sent") {
-      this.#hasSent(principal);
+    if (outcome.type === "sent" || outcome.type === "queued") {
+      if (outcome.type === "sent") this.#hasSent(principal);
       // Always written: the line is all that the relay keeps of a message.
       return this.#log.info(text, fields);
     }
@@ -247,6 +258,33 @@ export class EventLog {
         fields,
       );
     }
+  }
+
+  /** What becomes of a message is always written; during an outage, one line a minute for a mailbox. */
+  #queue(event: QueueEvent): void {
+    const { change, message: { record } } = event;
+    const text = queueText(event);
+    const fields = queueFields(event);
+    if (change === "sent") return this.#log.info(text, fields);
+    const mailbox = record === undefined
+      ? ""
+      : `${accountKey(record.account)} ${record.envelope.from}`;
+    if (change !== "deferred" || event.ambiguous || this.#allow("deferred", mailbox)) {
+      return this.#log.warning(text, fields);
+    }
+    this.#log.debug(text, fields);
+  }
+
+  #queueStore(event: QueueStoreEvent): void {
+    if (event.type === "queueRecovered") {
+      if (this.#queueFailureLogged) this.#log.warning("The queue's store works again");
+      this.#queueFailureLogged = false;
+      return;
+    }
+    if (!this.#allow("queue store")) return;
+    this.#queueFailureLogged = true;
+    const { code, detail } = event;
+    this.#log.error("The queue's store fails; no message is lost", { code, detail });
   }
 
   #fault(event: FaultEvent): void {

@@ -26,6 +26,8 @@ export function eventMetrics(metrics: Metrics): Notify {
         if (limit !== undefined) metrics.count("limit_hits", { setting: limit });
         return metrics.count("refusals", { command, code: String(reply.code) });
       }
+      case "queue":
+        return metrics.count("queue_tries", { result: event.change });
       case "limit":
         return metrics.count("limit_hits", { setting: event.setting });
       case "memory":
@@ -45,6 +47,6 @@ const RESULTS = { refused: "refused", later: "deferred" } as const;
 
 function messageResult(outcome: Outcome): string {
   if (outcome.type === "alreadySent") return "repeated";
-  if (outcome.type === "sent") return "sent";
+  if (outcome.type === "sent" || outcome.type === "queued") return outcome.type;
   return outcome.ambiguous ? "ambiguous" : RESULTS[outcome.type];
 }

@@ -8,7 +8,7 @@ const LIMITS = [
   ...["MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_IP", "COMMAND_TIMEOUT", "DATA_TIMEOUT"],
   ...["MIN_DATA_RATE", "MAX_ERRORS", "MAX_IDLE_COMMANDS", "MAX_MESSAGE_SIZE", "MAX_RECIPIENTS"],
   ...["MAX_MEMORY", "MAX_HEADER_SIZE", "MAX_MIME_DEPTH", "MAX_MIME_PARTS"],
-  ...["AUTH_RATE_LIMIT", "MESSAGE_RATE_LIMIT"],
+  ...["AUTH_RATE_LIMIT", "MESSAGE_RATE_LIMIT", "QUEUE_MAX_MESSAGES", "QUEUE_MAX_BYTES"],
 ];
 
 /** The commands that the session itself refuses, and the replies. */
@@ -32,9 +32,15 @@ export const COUNTERS = {
     known: each("succeeded", "refused", "deferred"),
   },
   messages: {
-    help: "Messages by their result: sent, refused, deferred, ambiguous or repeated.",
+    help:
+      "Messages by the reply to their client: sent, queued, refused, deferred, ambiguous or repeated.",
     labels: ["result"],
-    known: each("sent", "refused", "deferred", "ambiguous", "repeated"),
+    known: each("sent", "queued", "refused", "deferred", "ambiguous", "repeated"),
+  },
+  queue_tries: {
+    help: "Tries to send queued messages: sent, deferred (tried again later), held or dead.",
+    labels: ["result"],
+    known: each("sent", "deferred", "held", "dead"),
   },
   refusals: {
     help: "Commands for logins and messages that the relay itself refused.",

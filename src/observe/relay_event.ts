@@ -1,11 +1,11 @@
 // Everything that happens in a relay, as one union of events. The log and the metrics are
 // listeners; `check` and the sandbox have their own.
 
-import type { LoginFailure } from "../accounts/account.ts";
+import type { Account, LoginFailure } from "../accounts/account.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, Submission } from "../delivery/delivery.ts";
 import type { SettingName } from "../settings/schema.ts";
-import type { Refusal } from "../smtp/effects.ts";
+import type { Envelope, Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { Client, Principal } from "../submission/submission_service.ts";
 
@@ -22,6 +22,8 @@ export type RelayEvent =
   | MemoryEvent
   | LookupEvent
   | CertificateEvent
+  | QueueEvent
+  | QueueStoreEvent
   | CutOffEvent
   | FaultEvent;
 
@@ -122,6 +124,50 @@ export interface CertificateEvent {
   /** Source, dates and reason. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
+
+/** What became of a queued message in a try to send it, or instead of one. */
+export interface QueueEvent {
+  readonly type: "queue";
+  /**
+   * `deferred`: it is tried again at `due`; `held`: it waits for an administrator; `dead`: it is given up,
+   * and kept.
+   */
+  readonly change: "sent" | "deferred" | "held" | "dead";
+  readonly message: QueuedMessage;
+  /** Of the service, the network or the relay; left out if it was sent. */
+  readonly code?: string;
+  readonly detail?: string;
+  /** It may have been sent all the same. */
+  readonly ambiguous?: true;
+  /** Milliseconds of Unix time. */
+  readonly due?: number;
+  /** The service's own id of the request, if it gave one. */
+  readonly requestId?: string;
+  /** The mailbox that sent it, if it is not the reverse-path. */
+  readonly mailbox?: string;
+}
+
+export interface QueuedMessage {
+  readonly id: string;
+  /** Octets of its content. */
+  readonly size: number;
+  /** Requests that may have sent it. */
+  readonly attempts: number;
+  /** Milliseconds since it was received. */
+  readonly age: number;
+  /** From its record; left out if that cannot be opened. */
+  readonly record?: {
+    /** `report`: a non-delivery report of the relay's own. */
+    readonly kind: "message" | "report";
+    readonly account: Account;
+    readonly envelope: Envelope;
+  };
+}
+
+/** The queue's store fails, or works again. */
+export type QueueStoreEvent =
+  | { readonly type: "queueFailed"; readonly code: string; readonly detail: string }
+  | { readonly type: "queueRecovered" };
 
 /** The time for the stop was over before all messages had their final reply. */
 export interface CutOffEvent {

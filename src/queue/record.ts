@@ -3,6 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Account } from "../accounts/account.ts";
+import type { SendingProgress } from "../delivery/delivery.ts";
 import { asBuffer } from "../octets.ts";
 import { Secret } from "../secret.ts";
 import type { Envelope, SessionFacts } from "../smtp/effects.ts";
@@ -35,8 +36,8 @@ export interface StoredCredential {
 export interface QueueNote {
   /** What the last failure said, for people. At most 1000 characters are kept. */
   readonly detail?: string;
-  /** The id of the draft that it was uploaded as, while that may be in the mailbox. */
-  readonly draft?: string;
+  /** What finds the message in the mail service after its last request that may have sent it. */
+  readonly sending?: SendingProgress;
   /** How many of its tries have failed. */
   readonly failures?: number;
   /** How often the mailbox was asked whether the message is there. */
@@ -98,11 +99,19 @@ export function openNote(sealer: Sealer, id: string, sealed: Uint8Array): QueueN
   fields.version();
   return {
     ...fields.optional("detail", () => fields.text("detail")),
-    ...fields.optional("draft", () => fields.text("draft")),
+    ...fields.optional("sending", () => sendingIn(fields.object("sending"))),
     ...fields.optional("failures", () => fields.count("failures")),
     ...fields.optional("asked", () => fields.count("asked")),
     ...fields.optional("firstAttempt", () => fields.count("firstAttempt")),
     ...fields.optional("doubt", () => fields.yes("doubt")),
+  };
+}
+
+function sendingIn(fields: Fields): SendingProgress {
+  return {
+    mailbox: fields.text("mailbox"),
+    ...fields.optional("messageId", () => fields.text("messageId")),
+    ...fields.optional("draft", () => fields.text("draft")),
   };
 }
 

@@ -11,8 +11,9 @@ export interface QueueStore {
    */
   add(message: NewMessage): Promise<void>;
   /**
-   * Takes messages whose time has come, the oldest first. They belong to the caller, and to no other
-   * relay, until they are given back or removed.
+   * Takes messages whose time has come, the oldest first: one of a mailbox at most, and none whose
+   * connection has another one taken. They belong to the caller, and to no other relay, until they are
+   * given back or removed.
    *
    * @param limit how many at most
    * @param busy mailboxes whose messages are not wanted now
@@ -85,10 +86,22 @@ export interface TakenMessage {
    * @throws StoreError
    */
   sending(attempts: number, note: Uint8Array): Promise<boolean>;
-  /** Deletes the message: it was sent, or has become another one. @throws StoreError */
-  remove(): Promise<void>;
-  /** Stores how it goes on, and ends the ownership. @throws StoreError */
-  giveBack(progress: MessageProgress): Promise<void>;
+  /**
+   * Deletes the message: it was sent.
+   *
+   * @param recovered the mailbox, or the whole back end, works again after an outage: its messages that
+   *   have failed are due now, in their old order
+   * @throws StoreError
+   */
+  remove(recovered?: "mailbox" | "all"): Promise<void>;
+  /**
+   * Stores how it goes on, and ends the ownership.
+   *
+   * @param pause until when no message of the same mailbox is to be taken, also after a restart; 0 for
+   *   no pause
+   * @throws StoreError
+   */
+  giveBack(progress: MessageProgress, pause?: number): Promise<void>;
 }
 
 export interface Usage {

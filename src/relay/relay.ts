@@ -103,11 +103,23 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   opened.add(closeLog);
   warnOfTrusted(settings, log);
   const table = await openTable(settings, client);
+  const queue = settings.DELIVERY_MODE === "direct"
+    ? undefined
+    : await (await import("./queue.ts")).RelayQueue.open({
+      settings,
+      http: client,
+      notify,
+      log,
+      clock,
+    });
+  opened.add(() => queue?.close());
+  queue?.measure(metrics);
   const submissions = buildSubmissions({
     settings,
     http: tracing?.http(client) ?? client,
     notify,
     entries: table ?? replaced.entries,
+    queue,
   });
   const server = smtpServer({
     settings,
@@ -120,12 +132,14 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   opened.add(() => stopServer(server, submissions, settings, notify));
   if (table !== undefined && settings.AZURE_TABLES_FORCE_USAGE) await probeTable(table, log);
   const addresses = await listenSmtp(server, settings, sockets);
+  submissions.start();
   const listening = [...addresses.smtp, ...addresses.smtps].map(formatListenAddress);
   let stopping = false;
   http?.reportReadiness(() => ({
     smtp: { ready: !stopping, connections: server.connections, listening },
     tls: tls?.state ?? { ready: true, source: "off" },
     ...(table === undefined ? {} : { table: tablePart(submissions.lookupState()) }),
+    ...(queue === undefined ? {} : { queue: queue.state() }),
   }));
   return {
     addresses,
@@ -160,7 +174,13 @@ async function stopServer(
 ): Promise<void> {
   submissions.stopping();
   const timeout = settings.SHUTDOWN_TIMEOUT;
+  const end = performance.now() + timeout;
+  const drained = submissions.drain();
   const { cutOff: messages } = await server.stop(timeout, () => submissions.cutOff());
+  // Messages from the queue have no client that waits, but their outcome is needed all the same.
+  const cut = setTimeout(() => submissions.cutOff(), Math.max(0, end - performance.now()));
+  await drained;
+  clearTimeout(cut);
   if (messages > 0) notify({ type: "cutOff", messages, waited: timeout / 1000 });
 }
 

@@ -9,18 +9,19 @@ import { SenderRules } from "../accounts/senders.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
 import { usernameKey } from "../accounts/username.ts";
 import { type Clock, realClock } from "../clock.ts";
-import { directDelivery } from "../delivery/direct_delivery.ts";
+import { checkedDelivery } from "../delivery/checked_delivery.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
 import { LoginGuard } from "../limits/login_guard.ts";
 import type { Notify } from "../observe/relay_event.ts";
-import type { MessageLimits } from "../message/prepare.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
 import { MessageLimit } from "../submission/message_rate.ts";
 import { RelayService, type TrustedOptions } from "../submission/service.ts";
 import type { SubmissionService } from "../submission/submission_service.ts";
+import { messageLimits } from "./message_limits.ts";
+import type { RelayQueue } from "./queue.ts";
 
 /** Milliseconds for one token request; the client waits for its 235 meanwhile. */
 const TOKEN_TIMEOUT = 20_000;
@@ -31,6 +32,8 @@ export interface SubmissionParts {
   readonly notify: Notify;
   /** The lookup table, for usernames of the form `id@lookup`. */
   readonly entries: EntrySource | undefined;
+  /** In queue mode. */
+  readonly queue?: RelayQueue | undefined;
   /** The machine's own when left out. */
   readonly clock?: Clock;
 }
@@ -39,6 +42,10 @@ export interface Submissions {
   readonly service: SubmissionService;
   /** Whether the lookup table answered the last query; undefined if there is no table. */
   lookupState(): TableState | undefined;
+  /** Begins to send what the queue holds. */
+  start(): void;
+  /** Sends nothing more from the queue; resolves once nothing of it is under way. */
+  drain(): Promise<void>;
   /** Ends the wait of delayed logins. */
   stopping(): void;
   /** Aborts all requests to Entra ID and the mail service. Every delivery still gets its outcome. */
@@ -48,7 +55,8 @@ export interface Submissions {
 export function buildSubmissions(parts: SubmissionParts): Submissions {
   const { settings, http, notify, clock = realClock } = parts;
   const entries = entriesOf(parts);
-  const accounts = accountsOf(parts, entries);
+  const tokens = tokensOf(parts);
+  const accounts = accountsOf(parts, entries, tokens);
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
     accountOf: (username) => usernameKey(username, settings.USERNAME_DELIMITER),
@@ -58,6 +66,8 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   const rate = settings.MESSAGE_RATE_LIMIT;
   const senders = new SenderRules(settings.ALLOWED_SENDERS);
   const cutOff = new AbortController();
+  const backend = graphBackend(parts, senders, cutOff.signal);
+  const queue = parts.queue?.connect({ accounts, tokens, senders, backend });
   const service = new RelayService({
     logins: {
       accounts,
@@ -67,16 +77,19 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
       trusted: trustedIn(settings),
     },
     messageLimit: rate === "off" ? undefined : new MessageLimit(rate, clock),
-    delivery: directDelivery(graphBackend(parts, senders, cutOff.signal), {
+    delivery: checkedDelivery(queue?.delivery ?? backend, {
       rules: senders,
       limits: messageLimits(settings),
       duplicateWindow: settings.DUPLICATE_WINDOW,
     }),
+    ...(queue === undefined ? {} : { room: queue.room }),
     notify,
   });
   return {
     service,
     lookupState: () => entries?.tableState,
+    start: () => queue?.worker.start(),
+    drain: async () => await queue?.worker.stop(),
     stopping: () => guard.stop(),
     cutOff() {
       // In this order: so a delivery that abort() ends begins nothing new, except to delete its
@@ -99,12 +112,9 @@ function entriesOf(
   });
 }
 
-function accountsOf(
-  { settings, http, clock = realClock }: SubmissionParts,
-  entries: Entries | undefined,
-): Accounts {
-  const { authorityHost, graphScope, graphAudiences } = cloudOf(settings);
-  const tokens = new TokenSource({
+function tokensOf({ settings, http, clock = realClock }: SubmissionParts): TokenSource {
+  const { authorityHost } = cloudOf(settings);
+  return new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
     clock,
     async request(credentials, scope) {
@@ -113,6 +123,14 @@ function accountsOf(
       return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
     },
   });
+}
+
+function accountsOf(
+  { settings, queue }: SubmissionParts,
+  entries: Entries | undefined,
+  tokens: TokenSource,
+): Accounts {
+  const { graphScope, graphAudiences } = cloudOf(settings);
   const { ALLOWED_TENANTS: allowedTenants } = settings;
   return new Accounts({
     delimiter: settings.USERNAME_DELIMITER,
@@ -120,6 +138,7 @@ function accountsOf(
     tokens,
     clientTokens: new ClientTokens({ audiences: graphAudiences }),
     ...(entries === undefined ? {} : { entries }),
+    ...(queue === undefined ? {} : { known: queue.known }),
     entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
     ...(allowedTenants === undefined ? {} : { allowedTenants }),
   });
@@ -150,14 +169,6 @@ function graphBackend(
     stop,
     clock,
   });
-}
-
-function messageLimits(settings: Settings): MessageLimits {
-  return {
-    header: settings.MAX_HEADER_SIZE,
-    depth: settings.MAX_MIME_DEPTH,
-    parts: settings.MAX_MIME_PARTS,
-  };
 }
 
 /** The login for clients in TRUSTED_NETWORKS; undefined if there are none. */

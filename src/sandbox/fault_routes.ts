@@ -74,6 +74,7 @@ const CHECKS: Readonly<Record<keyof Fault, Check>> = {
   html: (value) => typeof value === "boolean" ? undefined : "true or false",
   delay: wholeNumber(0, MAX_DELAY),
   connection: oneOf(CONNECTION_FAULTS),
+  hidden: wholeNumber(0, MAX_TIMES),
 };
 
 /** The fault, or an explanation of what is wrong with it. */

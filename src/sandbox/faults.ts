@@ -13,6 +13,8 @@ export const OPERATIONS = [
   "cancelUpload",
   "sendDraft",
   "deleteDraft",
+  "findMessages",
+  "getMessage",
 ] as const;
 
 export type Operation = typeof OPERATIONS[number];
@@ -55,6 +57,11 @@ export interface Fault {
    * responds. They need a real connection.
    */
   readonly connection?: typeof CONNECTION_FAULTS[number];
+  /**
+   * Requests for messages that do not find yet what the request sent: Exchange makes the copy in Sent Items
+   * some time later. Needs `after: "take"`.
+   */
+  readonly hidden?: number;
 }
 
 /** A fault as the list shows it. */

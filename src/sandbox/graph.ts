@@ -1,5 +1,5 @@
-// An imitation of the part of Graph that sends mail in MIME mode: sendMail, drafts, attachments and
-// upload sessions. Strict about what the real one refuses, including its limit of concurrent requests.
+// An imitation of the part of Graph that sends mail in MIME mode: sendMail, drafts, attachments, upload
+// sessions, and the search for what was sent. Strict about what the real one refuses, including its limit of concurrent requests.
 // https://learn.microsoft.com/graph/api/user-sendmail
 
 import { randomUUID } from "node:crypto";
@@ -17,10 +17,18 @@ import {
   REQUEST_TOO_LARGE,
 } from "./graph/refusals.ts";
 import { discardBody, readBody, REQUEST_LIMIT } from "./graph/body.ts";
-import { attach, createDraft, deleteDraft, messageLimit, sendDraft } from "./graph/draft_routes.ts";
+import {
+  attach,
+  createDraft,
+  deleteMessage,
+  messageLimit,
+  sendDraft,
+} from "./graph/draft_routes.ts";
 import { Drafts } from "./graph/drafts.ts";
+import { findMessages, getMessage, READING_ROLES } from "./graph/message_routes.ts";
 import { decodeMime, recipientsOf, senderRefusal } from "./graph/mime_rules.ts";
 import type { GraphOperation, GraphOptions, MailboxRequest } from "./graph/options.ts";
+import { SentItems } from "./graph/sent_items.ts";
 import { Throttle, throttleKey } from "./graph/throttle.ts";
 import { cancelUpload, createUploadSession, uploadChunk, uploadStatus } from "./graph/uploads.ts";
 
@@ -34,6 +42,7 @@ export class SandboxGraph {
   readonly routes = new Hono();
   readonly #options: GraphOptions;
   readonly #drafts: Drafts;
+  readonly #sent = new SentItems();
   readonly #throttle: Throttle;
   readonly #counts = new Map<GraphOperation, number>();
   #inFlight = 0;
@@ -45,10 +54,17 @@ export class SandboxGraph {
     this.#drafts = new Drafts(options);
     this.#throttle = new Throttle(options.concurrency ?? 4);
     const drafts = this.#drafts;
+    const sent = this.#sent;
 
     const user = "/v1.0/users/:mailbox";
     const message = `${user}/messages/:id`;
     this.#serve(`${user}/sendMail`, "sendMail", "Mail.Send", (asked) => this.#sendMail(asked));
+    this.#read(
+      `${user}/messages`,
+      "findMessages",
+      (asked) => findMessages(asked, { drafts, sent }),
+    );
+    this.#read(message, "getMessage", (asked) => getMessage(asked, { drafts, sent }));
     this.#serve(
       `${user}/messages`,
       "createDraft",
@@ -71,13 +87,20 @@ export class SandboxGraph {
       `${message}/send`,
       "sendDraft",
       "Mail.Send",
-      (asked) => sendDraft(asked, drafts, options),
+      (asked) => sendDraft(asked, drafts, sent, options),
     );
     this.routes.delete(message, (context) =>
       this.#rehearsed(
         context,
         "deleteDraft",
-        () => this.#authorized(context, "DELETE", "Mail.ReadWrite", (a) => deleteDraft(a, drafts)),
+        (hidden) =>
+          this.#authorized(
+            context,
+            "DELETE",
+            ["Mail.ReadWrite"],
+            (asked) => deleteMessage(asked, drafts, sent),
+            hidden,
+          ),
       ));
     this.routes.all("/upload/:id", (context) => this.#upload(context));
     // An application has no "me"; a request without a token is refused before it gets here.
@@ -132,7 +155,16 @@ export class SandboxGraph {
       this.#rehearsed(
         context,
         operation,
-        () => this.#authorized(context, "POST", role, handle),
+        (hidden) => this.#authorized(context, "POST", [role], handle, hidden),
+      ));
+  }
+
+  #read(path: string, operation: GraphOperation, handle: Handler): void {
+    this.routes.get(path, (context) =>
+      this.#rehearsed(
+        context,
+        operation,
+        (hidden) => this.#authorized(context, "GET", READING_ROLES, handle, hidden),
       ));
   }
 
@@ -140,7 +172,7 @@ export class SandboxGraph {
   async #rehearsed(
     context: Context,
     operation: GraphOperation,
-    carryOut: () => Response | Promise<Response>,
+    carryOut: (hidden: number) => Response | Promise<Response>,
     key = this.#keyOf(context),
   ): Promise<Response> {
     const { delay = 0, faults, intercept, retryAfter = 1 } = this.#options;
@@ -158,7 +190,7 @@ export class SandboxGraph {
         await discardBody(context);
         return await faultResponse(context, fault, graphError);
       }
-      const response = await intercept?.(context, operation) ?? await carryOut();
+      const response = await intercept?.(context, operation) ?? await carryOut(fault?.hidden ?? 0);
       // A refusal stays as it is: nothing was accepted.
       if (fault !== undefined && response.ok) {
         return await faultResponse(context, fault, graphError);
@@ -185,25 +217,26 @@ export class SandboxGraph {
   async #authorized(
     context: Context,
     method: string,
-    role: string,
+    roles: readonly string[],
     handle: Handler,
+    hidden: number,
   ): Promise<Response> {
     const { hasMailbox = looksLikeMailbox } = this.#options;
     const body = await readBody(context, REQUEST_LIMIT);
     if (context.req.method !== method) return refuse(context, WRONG_METHOD);
     const token = this.#tokenOf(context);
     if (token === undefined) return refuse(context, NO_TOKEN);
-    if (!token.roles.includes(role)) return refuse(context, ACCESS_DENIED);
+    if (!roles.some((role) => token.roles.includes(role))) return refuse(context, ACCESS_DENIED);
     if (body === undefined) return refuse(context, REQUEST_TOO_LARGE);
     const mailbox = context.req.param("mailbox") ?? "";
     if (!hasMailbox(mailbox)) {
       const text = `The requested user '${mailbox}' is invalid.`;
       return refuse(context, refusal(404, "ErrorInvalidUser", text));
     }
-    return handle({ context, mailbox, token, body });
+    return handle({ context, mailbox, token, body, hidden });
   }
 
-  async #sendMail({ context, mailbox, body }: MailboxRequest): Promise<Response> {
+  async #sendMail({ context, mailbox, body, hidden }: MailboxRequest): Promise<Response> {
     const raw = decodeMime(context.req.header("content-type"), body);
     if ("code" in raw) return refuse(context, raw);
     const recipients = recipientsOf(raw);
@@ -213,6 +246,7 @@ export class SandboxGraph {
     if (raw.length > messageLimit(this.#options)) return refuse(context, MESSAGE_TOO_LARGE);
     const clientRequestId = context.req.header("client-request-id");
     await this.#options.deliver({ mailbox, raw, recipients, uploads: [], clientRequestId });
+    this.#sent.add({ mailbox, raw }, hidden);
     return context.body(null, 202, { "request-id": randomUUID() });
   }
 

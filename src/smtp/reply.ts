@@ -101,6 +101,13 @@ export const REPLIES = {
   tooManyMessages: reply(451, "4.7.0", "Too many messages from this account; try again later"),
   tooManyRecipients: reply(452, "4.5.3", "Too many recipients"),
   tooBig: reply(552, "5.3.4", "Message exceeds the maximum size"),
+  queueMessages: reply(
+    452,
+    "4.3.1",
+    "The queue holds QUEUE_MAX_MESSAGES messages; try again later",
+  ),
+  queueOctets: reply(452, "4.3.1", "The queue holds QUEUE_MAX_BYTES; try again later"),
+  queueDisk: reply(452, "4.3.1", "The queue's disk is nearly full; try again later"),
   outOfMemory: reply(452, "4.3.1", "No memory for this message now; try again later"),
 
   noArgument: reply(501, "5.5.4", "This command takes no argument"),

@@ -2,7 +2,7 @@
 // account may submit, and which events are reported.
 
 import { randomBytes } from "node:crypto";
-import type { Account, LoginFailure, LoginResult } from "../accounts/account.ts";
+import type { Account, Authorization, LoginFailure, LoginResult } from "../accounts/account.ts";
 import type { Accounts } from "../accounts/accounts.ts";
 import { senderCheck, type SenderRules } from "../accounts/senders.ts";
 import { shownCredentials } from "../accounts/shown_username.ts";
@@ -18,9 +18,11 @@ import type { LimitedLogin, LoginGuard } from "../limits/login_guard.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import type { SettingName } from "../settings/schema.ts";
 import { discard } from "../smtp/content.ts";
-import type { Refusal } from "../smtp/effects.ts";
+import type { Refusal, SessionFacts } from "../smtp/effects.ts";
 import { REPLIES, type Reply } from "../smtp/reply.ts";
 import type { Credentials, PasswordCredentials } from "../smtp/sasl.ts";
+import type { SenderCheck } from "../smtp/session.ts";
+import { currentAccount } from "./current_account.ts";
 import type { MessageLimit } from "./message_rate.ts";
 import { Owners } from "./owners.ts";
 import type {
@@ -30,14 +32,21 @@ import type {
   ReceivedMessage,
   SubmissionService,
 } from "./submission_service.ts";
-import { asTrusted, boundAccount, UNBOUND } from "./trusted_login.ts";
+import { asTrusted, UNBOUND } from "./trusted_login.ts";
 
 export interface RelayServiceOptions {
   readonly logins: LoginOptions;
   /** MESSAGE_RATE_LIMIT; undefined if it is off. */
   readonly messageLimit: MessageLimit | undefined;
   readonly delivery: Delivery;
+  /** Of a queue: whether there is room for more mail. */
+  readonly room?: MailRoom;
   readonly notify: Notify;
+}
+
+export interface MailRoom {
+  /** The reply to MAIL while there is no room for a message. */
+  mailRefusal(): Reply | undefined;
 }
 
 export interface LoginOptions {
@@ -65,6 +74,8 @@ const TOO_MANY_MESSAGES = "Message deferred: too many messages from this account
 const LIMITS = new Map<Reply, SettingName>([
   [REPLIES.tooBig, "MAX_MESSAGE_SIZE"],
   [REPLIES.tooManyRecipients, "MAX_RECIPIENTS"],
+  [REPLIES.queueMessages, "QUEUE_MAX_MESSAGES"],
+  [REPLIES.queueOctets, "QUEUE_MAX_BYTES"],
 ]);
 
 const OVER_MESSAGE_RATE: NotSent = {
@@ -79,13 +90,15 @@ export class RelayService implements SubmissionService {
   readonly #logins: LoginOptions;
   readonly #messageLimit: MessageLimit | undefined;
   readonly #delivery: Delivery;
+  readonly #room: MailRoom | undefined;
   readonly #notify: Notify;
   readonly #owners = new Owners();
 
-  constructor({ logins, messageLimit, delivery, notify }: RelayServiceOptions) {
+  constructor({ logins, messageLimit, delivery, room, notify }: RelayServiceOptions) {
     this.#logins = logins;
     this.#messageLimit = messageLimit;
     this.#delivery = delivery;
+    this.#room = room;
     this.#notify = notify;
   }
 
@@ -110,7 +123,7 @@ export class RelayService implements SubmissionService {
     // After a fault the message may have been sent, so it counts.
     let counts = true;
     try {
-      const current = overRate ? account : await this.#currentAccount(account, message);
+      const current = overRate ? account : await this.#current(account, message.facts);
       const failure = "reply" in current ? current : undefined;
       const submission = submissionOf("reply" in current ? account : current, message);
       const outcome = overRate
@@ -184,7 +197,7 @@ export class RelayService implements SubmissionService {
       account,
       authorization,
       owner: this.#owners.of(account, authorization),
-      checkSender: this.#messageLimit?.checkAfter(check, account, authorization) ?? check,
+      checkSender: this.#checkAfter(check, account, authorization),
     };
     this.#notify({ ...event, result: principal });
     return { reply, principal };
@@ -195,16 +208,16 @@ export class RelayService implements SubmissionService {
     return { reply };
   }
 
-  /** The account with its current entry, which may be disabled during a session of days. */
-  async #currentAccount(
-    account: Account,
-    { facts }: ReceivedMessage,
-  ): Promise<Account | LoginFailure> {
-    if (account.entry === undefined) return account;
+  #current(account: Account, facts: SessionFacts): Promise<Account | LoginFailure> {
     const { accounts, trusted } = this.#logins;
-    const current = await accounts.refresh(account);
-    if ("reply" in current || !facts.trusted) return current;
-    return boundAccount(current, trusted?.limited ?? false);
+    return currentAccount(accounts, account, facts, trusted?.limited ?? false);
+  }
+
+  /** MAIL's check, without a login's own reasons: the message rate, and the room of a queue. */
+  #checkAfter(check: SenderCheck, account: Account, authorization: Authorization): SenderCheck {
+    const room = this.#room;
+    const withRate = this.#messageLimit?.checkAfter(check, account, authorization) ?? check;
+    return room === undefined ? withRate : (from) => withRate(from) ?? room.mailRefusal();
   }
 
   #limit(setting: SettingName, client: Client, text: string, principal?: Principal): void {
@@ -223,6 +236,7 @@ function submissionOf(
     content,
     facts,
     client: client.address,
+    connection: client.connection,
     receivedAt: Date.now(),
   };
 }
@@ -235,5 +249,5 @@ function entryOutcome({ type, reply, detail }: LoginFailure): NotSent {
 /** Whether the message was or may have been sent, and so counts for MESSAGE_RATE_LIMIT. */
 function maySent(outcome: Outcome): boolean {
   if (outcome.type === "alreadySent") return false;
-  return outcome.type === "sent" || outcome.ambiguous;
+  return !("ambiguous" in outcome) || outcome.ambiguous;
 }

@@ -8,7 +8,7 @@ import { after, before, describe, it } from "node:test";
 import type { Account, Authorization } from "../../src/accounts/account.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import type { Attempt, Backend, Delivery, Submission } from "../../src/delivery/delivery.ts";
-import { directDelivery } from "../../src/delivery/direct_delivery.ts";
+import { checkedDelivery } from "../../src/delivery/checked_delivery.ts";
 import { SenderRules } from "../../src/accounts/senders.ts";
 import { GraphBackend } from "../../src/graph/backend.ts";
 import { HttpClient } from "../../src/http/client.ts";
@@ -50,6 +50,7 @@ const SUBMISSION: Submission = {
   content: CONTENT,
   facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
   client: "192.0.2.7",
+  connection: "c0ffee",
   receivedAt: RECEIVED_AT,
 };
 
@@ -84,7 +85,7 @@ describe("a back end that is not Graph, behind the rules of direct delivery", ()
   it("gets the octets as they came, and hidden recipients in the envelope alone", async () => {
     const backend = new OtherBackend();
     const attempt = attemptOf(NO_AUTHORIZATION, new TestClient());
-    const outcome = await directDelivery(backend, OPTIONS).deliver(SUBMISSION, attempt);
+    const outcome = await checkedDelivery(backend, OPTIONS).deliver(SUBMISSION, attempt);
     assert.equal(outcome.type, "sent");
     const [[submission, passed] = []] = backend.got;
     assert(submission !== undefined && passed === attempt);
@@ -96,7 +97,7 @@ describe("a back end that is not Graph, behind the rules of direct delivery", ()
   it("gets one that was written down and read again, with its time in milliseconds", async () => {
     const backend = new OtherBackend();
     const again = stored(SUBMISSION);
-    const delivery = directDelivery(backend, OPTIONS);
+    const delivery = checkedDelivery(backend, OPTIONS);
     assert.equal((await delivery.deliver(again, attemptOf(NO_AUTHORIZATION))).type, "sent");
     const [[submission] = []] = backend.got;
     assert(submission !== undefined);
@@ -107,7 +108,7 @@ describe("a back end that is not Graph, behind the rules of direct delivery", ()
 
   it("is not asked twice for a message whose client was gone, before and after it was stored", async () => {
     const backend = new OtherBackend();
-    const delivery = directDelivery(backend, OPTIONS);
+    const delivery = checkedDelivery(backend, OPTIONS);
     await delivery.deliver(SUBMISSION, attemptOf(NO_AUTHORIZATION, TestClient.gone()));
     await settle();
     const again = { ...stored(SUBMISSION), id: "second" };
@@ -119,7 +120,7 @@ describe("a back end that is not Graph, behind the rules of direct delivery", ()
   it("gets nothing from an account that may not send it", async () => {
     const backend = new OtherBackend();
     const account = { ...SUBMISSION.account, allowedSenders: "@y.test" };
-    const delivery = directDelivery(backend, OPTIONS);
+    const delivery = checkedDelivery(backend, OPTIONS);
     const attempt = attemptOf(NO_AUTHORIZATION);
     const outcome = await delivery.deliver(stored({ ...SUBMISSION, account }), attempt);
     assert(outcome.type === "refused" && outcome.code === "SENDER_NOT_ALLOWED");
@@ -156,7 +157,7 @@ describe("a submission that was written down and read again", () => {
           http,
           endpoint: cloud.endpoint,
         });
-        const delivery = directDelivery(backend, { ...OPTIONS, rules });
+        const delivery = checkedDelivery(backend, { ...OPTIONS, rules });
         const submission = { ...stored({ ...SUBMISSION, content }), account };
         const outcome = await delivery.deliver(submission, attemptOf(authorization));
         assert.equal(outcome.type, "sent", JSON.stringify(outcome));
@@ -177,7 +178,7 @@ describe("a submission that was written down and read again", () => {
       endpoint: cloud.endpoint,
     });
     assert.equal(backend.id, "graph");
-    const delivery: Delivery = directDelivery(backend, OPTIONS);
+    const delivery: Delivery = checkedDelivery(backend, OPTIONS);
     for (const submission of [SUBMISSION, stored(SUBMISSION)]) {
       const outcome = await delivery.deliver(submission, attemptOf(authorization));
       assert.equal(outcome.type, "sent", JSON.stringify(outcome));

@@ -1,6 +1,10 @@
 /** The requests of one delivery, with a token that must not be dropped. */
 import { type Clock, realClock } from "../../src/clock.ts";
-import { DeliveryClient, type GraphClient } from "../../src/graph/graph_client.ts";
+import {
+  DeliveryClient,
+  type GraphClient,
+  type GraphClientOptions,
+} from "../../src/graph/graph_client.ts";
 import type { HttpClient } from "../../src/http/client.ts";
 import { SCOPE } from "../support/logins.ts";
 import { accountWith, tokenOf } from "../support/submissions.ts";
@@ -11,7 +15,11 @@ export const TOKEN = "e30.e30.secret-of-the-token";
 const UNPAUSED: Clock = { ...realClock, sleep: () => Promise.resolve() };
 
 /** @param time milliseconds for all of them */
-export function clientWith(http: HttpClient, time = 10_000): GraphClient {
+export function clientWith(
+  http: HttpClient,
+  time = 10_000,
+  beforeSending?: GraphClientOptions["beforeSending"],
+): GraphClient {
   return new DeliveryClient({
     http,
     scope: SCOPE,
@@ -19,5 +27,6 @@ export function clientWith(http: HttpClient, time = 10_000): GraphClient {
     timeout: 5_000,
     deadline: UNPAUSED.now() + time,
     clock: UNPAUSED,
+    ...(beforeSending === undefined ? {} : { beforeSending }),
   });
 }

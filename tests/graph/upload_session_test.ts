@@ -23,7 +23,7 @@ after(() => http.close());
 beforeEach(async () => {
   server = await startDraftServer();
   const user = `${server.base}/v1.0/users/${encodeURIComponent(SENDER)}`;
-  draft = { type: "draft", url: `${user}/messages/${encodeURIComponent(DRAFT_ID)}` };
+  draft = { type: "draft", id: DRAFT_ID, url: `${user}/messages/${encodeURIComponent(DRAFT_ID)}` };
 });
 afterEach(() => server.close());
 

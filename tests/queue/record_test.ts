@@ -55,12 +55,15 @@ const records: fc.Arbitrary<QueueRecord> = fc.record({
 
 const notes: fc.Arbitrary<QueueNote> = fc.record({
   detail: fc.string({ maxLength: 400 }),
-  draft: text,
+  sending: fc.record({ mailbox: text, messageId: text, draft: text }, {
+    requiredKeys: ["mailbox"],
+    noNullPrototype: true,
+  }),
   failures: fc.nat(),
   asked: fc.nat(),
   firstAttempt: fc.maxSafeNat(),
   doubt: fc.boolean(),
-}, { requiredKeys: [] });
+}, { requiredKeys: [], noNullPrototype: true });
 
 const RECORD: QueueRecord = {
   kind: "message",
@@ -192,7 +195,11 @@ describe("a message's note", () => {
     const { detail } = openNote(sealer, ID, sealNote(sealer, ID, { detail: "x".repeat(5000) }));
     assert.equal(detail, "x".repeat(1000));
     for (const said of ["\0".repeat(5000), "\u{1f4e7}".repeat(5000), "é".repeat(5000)]) {
-      const sealed = sealNote(sealer, ID, { detail: said, draft: "A".repeat(500), doubt: true });
+      const sealed = sealNote(sealer, ID, {
+        detail: said,
+        sending: { mailbox: "a@x.test", draft: "A".repeat(500) },
+        doubt: true,
+      });
       assert(sealed.length <= 4096, `${sealed.length}`);
       const { detail = "" } = openNote(sealer, ID, sealed);
       assert(detail.length > 300 && said.startsWith(detail));
@@ -203,7 +210,7 @@ describe("a message's note", () => {
     for (
       const note of [
         { detail: 7 },
-        { draft: null },
+        { sending: { mailbox: null } },
         { asked: -1 },
         { asked: 1.5 },
         { firstAttempt: "now" },

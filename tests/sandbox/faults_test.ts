@@ -147,6 +147,8 @@ describe("a fault in the response", () => {
         cancelUpload: await client.ask(url, { method: "DELETE", token: "" }),
         sendDraft: await client.send(draft),
         deleteDraft: await client.ask(await client.draft(), { method: "DELETE" }),
+        findMessages: await client.ask("messages", { method: "GET" }),
+        getMessage: await client.ask(await client.draft(), { method: "GET" }),
       };
       const hit = Object.entries(responses).filter(([, { line }]) => line === "500 Scripted");
       assert.deepEqual(hit.map(([name]) => name), [on]);

@@ -153,7 +153,7 @@ describe("the sandbox", () => {
     assert.match(reply, /^250 /);
     const trace = await traceOf("large");
     const asked = trace.requests.map(({ method, path, status }) =>
-      `${method} ${path.replace(/AAMk[^/]+|upload\/[^/]+/g, "ID")} ${status}`
+      `${method} ${path.replace(/AAkA[^/]+|upload\/[^/]+/g, "ID")} ${status}`
     );
     const messages = "/graph/v1.0/users/scanner%40example.com/messages";
     assert.deepEqual(asked.filter((line) => line.includes("/graph/") && !line.startsWith("PUT")), [

@@ -54,6 +54,7 @@ export function submissionEvent(
     content: [MESSAGE],
     facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
     client: client.address,
+    connection: client.connection,
     receivedAt: Date.UTC(2026, 10, 5, 6, 7, 8),
     ...part,
   };

@@ -72,6 +72,7 @@ export function submissionOf<Of = Account>(
     content: [MESSAGE],
     facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
     client: "192.0.2.7",
+    connection: "c0ffee",
     receivedAt: Date.parse("2026-11-05T06:07:08Z"),
   };
 }

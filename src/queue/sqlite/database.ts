@@ -28,7 +28,10 @@ const GROWS: ReadonlySet<Kind> = new Set<Kind>(["add", "setNote"]);
 const CHECKPOINT = 1000;
 /** Free pages from which they are given back to the file system, and how many at once. */
 const MANY_FREE = 1000;
-const VACUUM = 1000;
+const VACUUM = 500;
+/** Milliseconds until the next round of tidying. */
+const AGAIN = 1000;
+const SOON = 100;
 
 /** Notes whose time is over that go with each new one. */
 const FORGOTTEN = 8;
@@ -143,22 +146,24 @@ export class QueueDatabase {
   /**
    * Does a part of what is left to do, for some milliseconds.
    *
-   * @param idle whether nothing else is asked at the moment
-   * @returns whether something is left
+   * @param idle whether little else is asked at the moment
+   * @returns milliseconds until it wants to go on; undefined if nothing is left
    */
-  tidy(idle: boolean): boolean {
+  tidy(idle: boolean): number | undefined {
     if (this.#owed.size > 0) this.run([...this.#owed.values()]);
     this.#reserve.make();
-    let rest = this.#owed.size > 0;
-    if (!idle) return true;
+    // Free pages that the next messages would use are not worth moving others.
+    if (!idle) return AGAIN;
+    let hasMore = false;
     this.#try(() => {
       const free = this.#sql("pragma freelist_count").get()?.["freelist_count"] as number;
       if (free < MANY_FREE) return;
       this.#db.exec(`pragma incremental_vacuum(${VACUUM})`);
-      if (free - VACUUM >= MANY_FREE) rest = true;
-      else this.#db.exec("pragma wal_checkpoint(truncate)");
+      this.#db.exec("pragma wal_checkpoint(truncate)");
+      hasMore = true;
     });
-    return rest;
+    if (hasMore) return SOON;
+    return this.#owed.size > 0 ? AGAIN : undefined;
   }
 
   /** @throws what SQLite says; the database is closed all the same */

@@ -1,6 +1,7 @@
 // Opens a database, with errors that say what to do.
 
 import type { DatabaseSync } from "node:sqlite";
+import type { StoreError } from "../store.ts";
 import { codeOf, storeError, StoreSetupError } from "./errors.ts";
 import { BUSY_TIMEOUT } from "./schema.ts";
 
@@ -34,10 +35,11 @@ export function openDatabase(
   }
 }
 
-function openingError(path: string, error: unknown): Error {
+/** @param path of the file that is opened */
+export function openingError(path: string, error: unknown): StoreError {
+  if (error instanceof StoreSetupError) return error;
   const code = codeOf(error);
   const say = (text: string) => new StoreSetupError(code, `${path} ${text}`);
-  if (error instanceof StoreSetupError) return error;
   switch (code) {
     case "SQLITE_NOTADB":
       return say(
@@ -52,7 +54,10 @@ function openingError(path: string, error: unknown): Error {
     case "SQLITE_CANTOPEN":
     case "EROFS":
     case "EACCES":
-      return say("cannot be written: its file and its directory must be writable for the relay");
+    case "EPERM":
+      return say(
+        `cannot be written (${code}): the relay needs a directory in which it can make and change files`,
+      );
     default:
       return storeError(path, error);
   }

@@ -1,9 +1,7 @@
 // Opens a queue's files for the one relay that may use them.
 
 import {
-  accessSync,
   closeSync,
-  constants,
   fsyncSync,
   mkdirSync,
   opendirSync,
@@ -16,7 +14,7 @@ import process from "node:process";
 import type { DatabaseSync } from "node:sqlite";
 import { codeOf, storeError, StoreSetupError } from "./errors.ts";
 import { isId, type QueueFiles } from "./files.ts";
-import { openDatabase, type Sqlite } from "./open_database.ts";
+import { openDatabase, openingError, type Sqlite } from "./open_database.ts";
 import { Reserve } from "./reserve.ts";
 import { setUp } from "./schema.ts";
 
@@ -29,7 +27,6 @@ export interface OpenQueue {
 
 /** @throws StoreError; then nothing is open */
 export function openQueue(sqlite: Sqlite, files: QueueFiles): OpenQueue {
-  checkWritable(files);
   const lock = takeLock(sqlite, files);
   const reserve = new Reserve(files.reserve);
   try {
@@ -54,26 +51,6 @@ export function openQueue(sqlite: Sqlite, files: QueueFiles): OpenQueue {
     lock.close();
     throw storeError(files.database, error);
   }
-}
-
-function checkWritable({ database }: QueueFiles): void {
-  const directory = dirname(database);
-  const check = (path: string, mode: number, what: string) => {
-    try {
-      accessSync(path, mode);
-    } catch (error) {
-      const code = codeOf(error);
-      if (code === "ENOENT" && path === database) return;
-      throw new StoreSetupError(
-        code,
-        code === "ENOENT"
-          ? `${path} is missing: make the directory for the queue, or name another one in QUEUE_URL`
-          : `${path}: the relay may not write this ${what} (${code}): the queue needs one that it can write`,
-      );
-    }
-  };
-  check(directory, constants.R_OK | constants.W_OK | constants.X_OK, "directory");
-  check(database, constants.R_OK | constants.W_OK, "file");
 }
 
 /** Held until the process ends, even by `kill -9`: the kernel frees it. */
@@ -120,7 +97,7 @@ function make(path: string): void {
   try {
     closeSync(openSync(path, "wx", 0o600));
   } catch (error) {
-    if (codeOf(error) !== "EEXIST") throw storeError(path, error);
+    if (codeOf(error) !== "EEXIST") throw openingError(path, error);
   }
 }
 

@@ -6,7 +6,7 @@
 // to this process alone (taking.ts), and a lock that the kernel frees keeps others out (open_queue.ts).
 
 import { Buffer } from "node:buffer";
-import { access, constants, realpath } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { type Clock, realClock } from "../../clock.ts";
@@ -24,13 +24,14 @@ import { codeOf, errorOf, storeError, StoreSetupError } from "./errors.ts";
 import { type FileSystemFacts, fileSystemOf, type Statfs, statfs } from "./file_system.ts";
 import {
   filesOf,
+  isId,
   MAX_IN_ROW,
   type QueueFiles,
   readContent,
   withoutLinks,
   writeContent,
 } from "./files.ts";
-import type { Response, TakenRow, Totals } from "./protocol.ts";
+import type { AddedMessage, Response, TakenRow, Totals } from "./protocol.ts";
 
 export interface SqliteQueueOptions {
   readonly clock?: Clock;
@@ -176,18 +177,18 @@ class SqliteQueue implements QueueStore {
   }
 
   async #add(message: NewMessage): Promise<void> {
-    const { content: _content, sealedSize, record, ...facts } = message;
-    const isInRow = sealedSize <= MAX_IN_ROW;
+    const { id, receivedAt, size, mailbox, account, connection, record, sealedSize } = message;
+    if (!isId(id)) throw new StoreError("EINVAL", `not the id of a message: ${JSON.stringify(id)}`);
     let content: Uint8Array<ArrayBuffer> | undefined;
-    if (isInRow) content = await gather(message);
-    else await writeContent(this.#files, message.id, message.content());
-    const added = {
-      id: facts.id,
-      receivedAt: Math.floor(facts.receivedAt),
-      size: facts.size,
-      mailbox: facts.mailbox,
-      account: facts.account,
-      connection: facts.connection,
+    if (sealedSize <= MAX_IN_ROW) content = await gather(message);
+    else await writeContent(this.#files, id, message.content());
+    const added: AddedMessage = {
+      id,
+      receivedAt: Math.floor(receivedAt),
+      size,
+      mailbox,
+      account,
+      connection,
       record: ownMemory(record),
       octets: sealedSize,
       content,
@@ -214,14 +215,32 @@ class SqliteQueue implements QueueStore {
 
   #takenMessage({ stored, inFile }: TakenRow): TakenMessage {
     const { id } = stored;
+    // Afterwards it may be taken again: what is still asked here is about the time before.
+    let isOwn = true;
+    const end = async (ending: Promise<void>) => {
+      await ending;
+      isOwn = false;
+    };
     return {
       stored,
       content: () => inFile ? readContent(this.#files, id) : this.#contentOf(id),
-      sending: (attempts, note) =>
-        this.#batches.run("sending", { id, attempts, note: ownMemory(note), now: this.#now() }),
-      remove: () => this.#batches.run("remove", { id }),
-      giveBack: (progress) =>
-        this.#batches.run("giveBack", { id, progress: plain(progress), now: this.#now() }),
+      sending: async (attempts, note) =>
+        isOwn &&
+        await this.#batches.run("sending", {
+          id,
+          attempts,
+          note: ownMemory(note),
+          now: this.#now(),
+        }),
+      remove: async () => {
+        if (isOwn) await end(this.#batches.run("remove", { id }));
+      },
+      giveBack: async (progress) => {
+        if (!isOwn) return;
+        await end(
+          this.#batches.run("giveBack", { id, progress: plain(progress), now: this.#now() }),
+        );
+      },
     };
   }
 
@@ -276,7 +295,6 @@ async function diskOf(
   const directory = dirname(files.database);
   let facts: FileSystemFacts;
   try {
-    await access(directory, constants.R_OK);
     facts = await ask(directory);
   } catch (error) {
     throw storeError(directory, error);

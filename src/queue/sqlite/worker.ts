@@ -2,7 +2,12 @@
 // `openSqliteQueue` with the database's path; ends by itself after `close`, because ending it from
 // outside while it holds a database can crash Bun.
 
-import { isMainThread, parentPort, workerData } from "node:worker_threads";
+import {
+  isMainThread,
+  type MessagePort as Port,
+  parentPort,
+  workerData,
+} from "node:worker_threads";
 import { DatabaseSync } from "node:sqlite";
 import { QueueDatabase } from "./database.ts";
 import { factsOf, storeError } from "./errors.ts";
@@ -10,14 +15,14 @@ import { filesOf } from "./files.ts";
 import { type OpenQueue, openQueue } from "./open_queue.ts";
 import type { Request, Response } from "./protocol.ts";
 
-/** Between two rounds of tidying, milliseconds. */
+/** Milliseconds from a request to the tidying after it. */
 const PAUSE = 1000;
-/** Requests in a pause up to which the store counts as idle. */
+/** Requests since the last tidying up to which the store counts as idle. */
 const FEW = 20;
 
 if (!isMainThread && parentPort !== null) serve(parentPort, workerData as string);
 
-function serve(port: NonNullable<typeof parentPort>, path: string): void {
+function serve(port: Port, path: string): void {
   const files = filesOf(path);
   const answer = (response: Response) => port.postMessage(response);
   let queue: OpenQueue | undefined;
@@ -30,23 +35,26 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
     queue?.db.close();
     queue?.unlock();
     answer({ refused: factsOf(storeError(path, error)) });
-    port.close();
+    // Nothing is left to wait for: the thread ends.
     return;
   }
 
   let timer: ReturnType<typeof setTimeout> | undefined;
   let requests = 0;
-  const tidyLater = () => {
+  const tidyLater = (pause: number) => {
     timer ??= setTimeout(() => {
       timer = undefined;
-      const rest = database.tidy(requests <= FEW);
+      const next = database.tidy(requests <= FEW);
       requests = 0;
-      if (rest) tidyLater();
-    }, PAUSE);
+      if (next !== undefined) tidyLater(next);
+    }, pause);
   };
-  port.on("message", (request: Request) => {
+  const listen = (request: Request) => {
     if ("close" in request) {
+      // With nothing left to wait for, the thread ends. Deno's port has no `close`.
       clearTimeout(timer);
+      port.off("message", listen);
+      port.unref();
       let failed: unknown;
       try {
         database.close();
@@ -55,13 +63,13 @@ function serve(port: NonNullable<typeof parentPort>, path: string): void {
       }
       queue?.unlock();
       answer({ closed: failed === undefined ? undefined : factsOf(storeError(path, failed)) });
-      port.close();
       return;
     }
     requests++;
     const results = database.run(request.operations);
     answer({ results, totals: database.totals() });
     database.checkpoint();
-    tidyLater();
-  });
+    tidyLater(PAUSE);
+  };
+  port.on("message", listen);
 }

@@ -10,7 +10,9 @@ import { MESSAGE_TOO_LARGE, NO_SUCH_ITEM, type Refusal, refusal, refuse } from "
 import { decodeBase64, readJson } from "./body.ts";
 import { type Draft, type Drafts, type FileDescription, sizeOf } from "./drafts.ts";
 import { decodeMime, recipientsOf, senderRefusal } from "./mime_rules.ts";
+import { findCopy, prefersImmutableId } from "./message_routes.ts";
 import type { GraphOptions, MailboxRequest } from "./options.ts";
+import type { SentItems } from "./sent_items.ts";
 
 const DEFAULT_MESSAGE_LIMIT = 150 * 1024 * 1024;
 
@@ -32,13 +34,14 @@ export async function createDraft(
     readContent(raw),
   ]);
   const draft = drafts.add(mailbox, raw);
-  const now = new Date().toISOString();
+  const now = draft.createdAt.toISOString();
+  const isImmutable = prefersImmutableId(context);
   const recipients = (list: readonly string[]) =>
     list.map((address) => ({ emailAddress: { name: address, address } }));
   return context.json(
     {
       "@odata.context": "https://graph.microsoft.com/v1.0/$metadata#users/messages/$entity",
-      id: draft.id,
+      id: isImmutable ? draft.immutableId : draft.id,
       createdDateTime: now,
       lastModifiedDateTime: now,
       hasAttachments: attachments.length > 0,
@@ -51,7 +54,10 @@ export async function createDraft(
       bccRecipients: recipients(bcc),
     },
     201,
-    { "request-id": randomUUID() },
+    {
+      "request-id": randomUUID(),
+      ...(isImmutable ? { "Preference-Applied": 'IdType="ImmutableId"' } : {}),
+    },
   );
 }
 
@@ -126,12 +132,13 @@ function badAttachment(message: string): Refusal {
 }
 
 /**
- * Sends a draft and removes it. A file whose upload is unfinished is not part of it: an upload session is
+ * Sends a draft, which becomes a copy in Sent Items. A file whose upload is unfinished is not part of it: an upload session is
  * separate storage until its last octet.
  */
 export async function sendDraft(
-  { context, mailbox, body }: MailboxRequest,
+  { context, mailbox, body, hidden }: MailboxRequest,
   drafts: Drafts,
+  sent: SentItems,
   { deliver, ...limits }: Limits & Pick<GraphOptions, "deliver">,
 ): Promise<Response> {
   const draft = drafts.find(mailbox, context.req.param("id") ?? "");
@@ -148,6 +155,7 @@ export async function sendDraft(
   const clientRequestId = context.req.header("client-request-id");
   const uploads = uploadsOf(draft);
   await deliver({ mailbox, raw: draft.raw, recipients, uploads, clientRequestId });
+  sent.add(draft, hidden, draft);
   return context.body(null, 202, { "request-id": randomUUID() });
 }
 
@@ -155,9 +163,17 @@ function uploadsOf({ files }: Draft) {
   return files.map(({ id: _, ...file }) => file);
 }
 
-export function deleteDraft({ context, mailbox }: MailboxRequest, drafts: Drafts): Response {
-  const draft = drafts.find(mailbox, context.req.param("id") ?? "");
-  if (draft === undefined) return refuse(context, NO_SUCH_ITEM);
-  drafts.delete(draft);
+/** Deletes a draft, or a sent copy. */
+export function deleteMessage(
+  { context, mailbox }: MailboxRequest,
+  drafts: Drafts,
+  sent: SentItems,
+): Response {
+  const id = context.req.param("id") ?? "";
+  const draft = drafts.find(mailbox, id);
+  const copy = draft === undefined ? findCopy(sent, mailbox, id) : undefined;
+  if (draft === undefined && copy === undefined) return refuse(context, NO_SUCH_ITEM);
+  if (draft !== undefined) drafts.delete(draft);
+  if (copy !== undefined) sent.delete(copy);
   return context.body(null, 204, { "request-id": randomUUID() });
 }

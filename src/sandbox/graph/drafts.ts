@@ -13,9 +13,13 @@ export interface FileDescription {
 }
 
 export interface Draft {
+  /** Names it until it is sent. */
   readonly id: string;
+  /** Names its copy in Sent Items too. */
+  readonly immutableId: string;
   readonly mailbox: string;
   readonly raw: Uint8Array;
+  readonly createdAt: Date;
   readonly files: (UploadedFile & { readonly id: string })[];
   readonly uploads: Set<Upload>;
 }
@@ -50,6 +54,7 @@ export class Drafts {
   readonly #maxBytes: number;
   /** In the order of creation: the first is the oldest. */
   readonly #drafts = new Map<string, Draft>();
+  readonly #byImmutableId = new Map<string, Draft>();
   readonly #uploads = new Map<string, Upload>();
   #bytes = 0;
 
@@ -63,20 +68,36 @@ export class Drafts {
   }
 
   add(mailbox: string, raw: Uint8Array): Draft {
-    const draft: Draft = { id: newId(60), mailbox, raw, files: [], uploads: new Set() };
+    const draft: Draft = {
+      id: newId(60),
+      immutableId: newImmutableId(),
+      mailbox,
+      raw,
+      createdAt: new Date(),
+      files: [],
+      uploads: new Set(),
+    };
     this.#drafts.set(draft.id, draft);
+    this.#byImmutableId.set(draft.immutableId, draft);
     this.#grow(draft, raw.length);
     return draft;
   }
 
-  /** The draft, if the mailbox has it. */
+  /** The draft with this id of either kind, if the mailbox has it. */
   find(mailbox: string, id: string): Draft | undefined {
-    const draft = this.#drafts.get(id);
+    const draft = this.#drafts.get(id) ?? this.#byImmutableId.get(id);
     return draft?.mailbox.toLowerCase() === mailbox.toLowerCase() ? draft : undefined;
+  }
+
+  /** All drafts of a mailbox. */
+  list(mailbox: string): Draft[] {
+    const wanted = mailbox.toLowerCase();
+    return [...this.#drafts.values()].filter((draft) => draft.mailbox.toLowerCase() === wanted);
   }
 
   delete(draft: Draft): void {
     if (!this.#drafts.delete(draft.id)) return;
+    this.#byImmutableId.delete(draft.immutableId);
     this.#bytes -= sizeOf(draft);
     for (const upload of draft.uploads) {
       this.#bytes -= upload.received;
@@ -161,7 +182,12 @@ export function sizeOf({ raw, files }: Draft): number {
   return files.reduce((sum, { size }) => sum + size, raw.length);
 }
 
+/** Like Exchange's, which are of another form than its usual ids. */
+export function newImmutableId(): string {
+  return `AAkA${randomBytes(60).toString("base64url")}AAA=`;
+}
+
 /** Like Exchange's: long, base64url, and with a `=` at the end that a URL must escape. */
-function newId(octets: number): string {
+export function newId(octets: number): string {
   return `AAMk${randomBytes(octets).toString("base64url")}AAA=`;
 }

@@ -103,6 +103,11 @@ function endOfBrackets(value: string, start: number): number {
   return end < 0 ? value.length : end;
 }
 
+/** The Message-ID as it is written, or undefined if there is none. */
+export function messageIdIn(raw: Uint8Array): string | undefined {
+  return fieldsOf(raw, /^message-id$/i).map((body) => body.trim()).find((body) => body !== "");
+}
+
 /** The bodies of fields of the header (RFC 5322 §2.2), unfolded. */
 function fieldsOf(raw: Uint8Array, names: RegExp): string[] {
   const message = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength);

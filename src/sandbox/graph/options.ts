@@ -49,4 +49,6 @@ export interface MailboxRequest {
   readonly mailbox: string;
   readonly token: IssuedToken;
   readonly body: Buffer;
+  /** See `Fault.hidden`. */
+  readonly hidden: number;
 }

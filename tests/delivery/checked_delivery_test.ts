@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Account } from "../../src/accounts/account.ts";
 import type { Backend, Outcome } from "../../src/delivery/delivery.ts";
-import { directDelivery } from "../../src/delivery/direct_delivery.ts";
+import { checkedDelivery } from "../../src/delivery/checked_delivery.ts";
 import { SenderRules } from "../../src/accounts/senders.ts";
 import { reply } from "../../src/smtp/reply.ts";
 import { ACCOUNT, accountWith, attemptOf, submissionOf, tokenOf } from "../support/submissions.ts";
@@ -18,7 +18,7 @@ function setUp(duplicateWindow: number | "off" = 600_000) {
     id: "test",
     deliver: ({ id }) => new Promise((end) => void sending.push({ id, end })),
   };
-  const delivery = directDelivery(backend, { rules: new SenderRules(), duplicateWindow });
+  const delivery = checkedDelivery(backend, { rules: new SenderRules(), duplicateWindow });
   const authorization = accountWith(tokenOf("a.b.c"));
   const deliver = (id: string, account: Partial<Account> = {}, client?: TestClient) => {
     const submission = { ...submissionOf({ ...ACCOUNT, ...account }), id };

@@ -1,0 +1,97 @@
+// QUEUE_AMBIGUOUS: what becomes of a message that may have been sent, because the request that sends it
+// has no result. No service has a key that would make sending it again harmless.
+
+import type { Clock } from "../clock.ts";
+import type { SentLookup, SentQuestion } from "../delivery/sent_lookup.ts";
+import type { QueueNote } from "./record.ts";
+
+/** `send`: it is sent (again); `wait`: it is asked about at `due`; `hold`: an administrator decides. */
+export type DoubtPlan =
+  | { readonly type: "send"; readonly note: QueueNote }
+  | {
+    readonly type: "wait";
+    readonly note: QueueNote;
+    readonly due: number;
+    readonly detail: string;
+  }
+  | { readonly type: "hold"; readonly note: QueueNote; readonly detail: string };
+
+export type DoubtAnswer =
+  | DoubtPlan
+  | { readonly type: "sent"; readonly note: QueueNote; readonly detail: string };
+
+export interface DoubtPolicy {
+  /** After a request without a result. */
+  afterFailure(note: QueueNote): DoubtPlan;
+  /**
+   * Before the next try of a message that is in doubt.
+   *
+   * @param login the account, as it may ask now
+   * @param wasInterrupted the relay ended in the middle of its last try
+   */
+  resolve(
+    login: Pick<SentQuestion, "account" | "authorization">,
+    note: QueueNote,
+    wasInterrupted: boolean,
+  ): Promise<DoubtAnswer>;
+}
+
+/** Milliseconds after which the mailbox is asked: a copy appears late. */
+const FIRST_QUESTION = 60_000;
+const SECOND_QUESTION = 300_000;
+
+export interface DoubtOptions {
+  readonly mode: "retry" | "ask" | "hold";
+  /** Is asked in mode `ask`. */
+  readonly service: SentLookup;
+  /** Called when the app has no right to ask; the message is then sent again. */
+  forbidden(detail: string): void;
+  readonly clock: Pick<Clock, "date">;
+}
+
+export function doubtPolicy({ mode, service, forbidden, clock }: DoubtOptions): DoubtPolicy {
+  const plan = (note: QueueNote): DoubtPlan => {
+    if (mode === "hold") {
+      return { type: "hold", note, detail: "it may have been sent: QUEUE_AMBIGUOUS is hold" };
+    }
+    if (mode === "retry") return { type: "send", note };
+    return wait({ ...note, doubt: true, asked: 0 }, FIRST_QUESTION);
+  };
+  const wait = (note: QueueNote, time: number): DoubtPlan => ({
+    type: "wait",
+    note,
+    due: clock.date() + time,
+    detail: "it may have been sent: the mailbox will be asked",
+  });
+  return {
+    afterFailure: plan,
+    async resolve(login, note, wasInterrupted) {
+      if (wasInterrupted && note.doubt !== true) return plan(note);
+      const { firstAttempt, sending, asked = 0 } = note;
+      // It was held, and an administrator has decided; or there is nothing to ask for.
+      if (mode !== "ask" || firstAttempt === undefined || sending === undefined) {
+        return { type: "send", note: settled(note) };
+      }
+      const isLast = asked > 0;
+      const answer = await service.lookUp({ ...login, sending, since: firstAttempt, isLast });
+      switch (answer.type) {
+        case "sent":
+          return { type: "sent", note, detail: "it is in the mailbox: it was sent before" };
+        case "forbidden":
+          forbidden(answer.detail);
+          return { type: "send", note: settled(note) };
+        case "later":
+          return wait(note, FIRST_QUESTION);
+        case "notFound":
+          return isLast
+            ? { type: "send", note: settled(note) }
+            : wait({ ...note, asked: asked + 1 }, SECOND_QUESTION - FIRST_QUESTION);
+      }
+    },
+  };
+}
+
+/** The note of a message that is no longer in doubt. */
+function settled({ doubt: _, asked: __, sending: ___, ...note }: QueueNote): QueueNote {
+  return note;
+}

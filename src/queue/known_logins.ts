@@ -1,0 +1,109 @@
+// The credentials that have logged in lately, kept across restarts. While Entra ID does not answer, an
+// account with them may go on queueing mail; a stranger may not (QUEUE_OFFLINE_LOGIN).
+//
+// A login is found by a keyed hash of its tenant, app and secret. The secret that an account has logged in
+// with last is kept sealed: mail that waits is sent with it once the one that it came with has ended.
+
+import { Buffer } from "node:buffer";
+import type { Account } from "../accounts/account.ts";
+import { BoundedMap } from "../bounded_map.ts";
+import type { Clock } from "../clock.ts";
+import type { ClientCredentials } from "../entra/tokens.ts";
+import { asBuffer } from "../octets.ts";
+import { Secret } from "../secret.ts";
+import { type Sealer, SealError } from "./sealing.ts";
+import { type Notes, StoreError } from "./store.ts";
+
+export interface KnownLoginsOptions {
+  readonly notes: Notes;
+  readonly sealer: Sealer;
+  readonly clock: Pick<Clock, "date" | "now">;
+  readonly times: KnownLoginTimes;
+  /** Called if a good login cannot be noted: it counts all the same. */
+  failed(error: unknown): void;
+}
+
+/** Milliseconds. */
+export interface KnownLoginTimes {
+  /** After the last good login; or never without Entra ID. */
+  readonly offline: number | "off";
+  /** For which an account's last secret is kept: as long as its mail may wait. */
+  readonly secret: number;
+}
+
+/** Milliseconds between two notes about the same login. */
+const NOTE_INTERVAL = 3_600_000;
+/** Logins that are remembered to have been noted. */
+const MAX_NOTED = 10_000;
+
+export class KnownLogins {
+  readonly #options: KnownLoginsOptions;
+  readonly #noted: BoundedMap<true>;
+
+  constructor(options: KnownLoginsOptions) {
+    this.#options = options;
+    const { clock } = options;
+    this.#noted = new BoundedMap({ max: MAX_NOTED, lifetime: NOTE_INTERVAL, clock });
+  }
+
+  /** Entra ID has verified these credentials. The caller need not wait. */
+  async succeeded(credentials: ClientCredentials): Promise<void> {
+    const key = this.#keyOf(credentials);
+    if (this.#noted.get(key)) return;
+    this.#noted.set(key, true);
+    const { notes, sealer, clock, times, failed } = this.#options;
+    const now = clock.date();
+    try {
+      const name = secretKey(sealer, credentials);
+      const secret = Buffer.from(credentials.clientSecret.reveal(), "utf8");
+      await notes.set(name, sealer.seal(secret, name), now + times.secret);
+      if (times.offline !== "off") {
+        await notes.set(key, sealer.seal(new Uint8Array(0), key), now + times.offline);
+      }
+    } catch (error) {
+      this.#noted.delete(key);
+      failed(error);
+    }
+  }
+
+  /** Whether these credentials have logged in within QUEUE_OFFLINE_LOGIN. */
+  async isKnown(credentials: ClientCredentials): Promise<boolean> {
+    const { notes, sealer, times } = this.#options;
+    if (times.offline === "off") return false;
+    const key = this.#keyOf(credentials);
+    return await opened(notes, sealer, key) !== undefined;
+  }
+
+  /** The secret that the account's app has logged in with last. */
+  async latestSecret(account: Pick<Account, "tenantId" | "clientId">): Promise<Secret | undefined> {
+    const { notes, sealer } = this.#options;
+    const secret = await opened(notes, sealer, secretKey(sealer, account));
+    return secret && new Secret(asBuffer(secret).toString("utf8"));
+  }
+
+  #keyOf({ tenantId, clientId, clientSecret }: ClientCredentials): string {
+    return `login-${this.#options.sealer.hash("login", tenantId, clientId, clientSecret.reveal())}`;
+  }
+}
+
+function secretKey(
+  sealer: Sealer,
+  { tenantId, clientId }: Pick<Account, "tenantId" | "clientId">,
+): string {
+  return `secret-${sealer.hash("secret", tenantId, clientId)}`;
+}
+
+/** A note that was changed, or that the store cannot read, is none. */
+async function opened(
+  notes: Notes,
+  sealer: Sealer,
+  key: string,
+): Promise<Uint8Array | undefined> {
+  try {
+    const sealed = await notes.get(key);
+    return sealed && sealer.open(sealed, key);
+  } catch (error) {
+    if (error instanceof SealError || error instanceof StoreError) return undefined;
+    throw error;
+  }
+}

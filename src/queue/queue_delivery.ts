@@ -1,0 +1,106 @@
+// Queued delivery: the client gets its 250 as soon as its message is on stable storage.
+
+import type { Account, Authorization } from "../accounts/account.ts";
+import type { Attempt, Delivery, NotSent, Outcome, Submission } from "../delivery/delivery.ts";
+import type { Secret } from "../secret.ts";
+import { lengthOf } from "../smtp/content.ts";
+import { reply } from "../smtp/reply.ts";
+import { sealRecord } from "./record.ts";
+import type { QueueRoom } from "./queue_room.ts";
+import type { Sealer } from "./sealing.ts";
+import { type QueueStore, StoreError } from "./store.ts";
+
+export interface QueueDeliveryOptions {
+  readonly store: Pick<QueueStore, "add">;
+  readonly sealer: Sealer;
+  readonly room: QueueRoom;
+  /** For logins that cannot be stored: a client's own token ends before a queue can rely on it. */
+  readonly direct: Delivery;
+  /** The client secret of a login; undefined if it has none. */
+  secretOf(authorization: Authorization): Secret | undefined;
+  /** Called after each message that is queued. */
+  added(): void;
+}
+
+export class QueueDelivery implements Delivery {
+  readonly #options: QueueDeliveryOptions;
+
+  constructor(options: QueueDeliveryOptions) {
+    this.#options = options;
+  }
+
+  async deliver(submission: Submission, attempt: Attempt): Promise<Outcome> {
+    const { direct, secretOf, room, added } = this.#options;
+    const secret = secretOf(attempt.authorization);
+    if (secret === undefined) return await direct.deliver(submission, attempt);
+    const noRoom = room.refusal(lengthOf(submission.content));
+    if (noRoom !== undefined) return noRoom;
+    try {
+      await this.#add(submission, secret);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      return notStored(error);
+    }
+    added();
+    return { type: "queued", reply: reply(250, "2.0.0", `OK: queued as ${submission.id}`) };
+  }
+
+  #add(submission: Submission, secret: Secret): Promise<void> {
+    const { store, sealer } = this.#options;
+    const { id, account, envelope, content, facts, client, connection, receivedAt } = submission;
+    const record = sealRecord(sealer, id, {
+      kind: "message",
+      account,
+      envelope,
+      facts,
+      client,
+      connection,
+      credential: { type: "secret", secret },
+    });
+    return store.add({
+      id,
+      receivedAt,
+      size: lengthOf(content),
+      mailbox: mailboxName(sealer, account, envelope.from),
+      account: accountName(sealer, account),
+      connection: sealer.hash("connection", connection),
+      record,
+      sealedSize: sealer.sealedSize(content),
+      content: () => sealer.sealContent(content, `content ${id}`),
+    });
+  }
+}
+
+/**
+ * The keyed hash of the mailbox that a message is sent from: messages of one mailbox are paced
+ * together. The null reverse-path stands for a mailbox that only the header names; all of an app count
+ * as one.
+ */
+export function mailboxName(
+  sealer: Pick<Sealer, "hash">,
+  { tenantId, clientId, fromEmail }: Account,
+  reversePath: string,
+): string {
+  return sealer.hash("mailbox", tenantId, clientId, (fromEmail ?? reversePath).toLowerCase());
+}
+
+/** The keyed hash of an account: its entry, or its tenant and client. */
+export function accountName(
+  sealer: Pick<Sealer, "hash">,
+  { tenantId, clientId, entry }: Account,
+): string {
+  return sealer.hash("account", tenantId, clientId, entry?.id ?? "");
+}
+
+function notStored({ code, message, full }: StoreError): NotSent {
+  const text = full
+    ? `${code}: the queue has no room now; try again later`
+    : `${code}: the queue cannot store the message now; try again later`;
+  return {
+    type: "later",
+    reply: full ? reply(452, "4.3.1", text) : reply(451, "4.3.0", text),
+    ambiguous: false,
+    code,
+    detail: message,
+  };
+}

@@ -1,0 +1,196 @@
+// Takes messages whose time has come from the store and tries to send them: several at once, few of one
+// mailbox, and none of a mailbox or back end that is in trouble.
+
+import { type Clock, realClock } from "../clock.ts";
+import type { Notify } from "../observe/relay_event.ts";
+import { MemoryShare } from "./memory_share.ts";
+import { type QueueStore, StoreError, type TakenMessage } from "./store.ts";
+import type { MessageTry, Verdict } from "./message_try.ts";
+import { Trouble } from "./trouble.ts";
+
+export interface QueueWorkerOptions {
+  readonly store: Pick<QueueStore, "take" | "usage">;
+  /** One try to send a message. */
+  readonly tries: Pick<MessageTry, "run">;
+  readonly notify: Notify;
+  readonly limits: WorkerLimits;
+  readonly clock?: Clock;
+}
+
+export interface WorkerLimits {
+  /** Messages of one mailbox at once. */
+  readonly mailbox: number;
+  /** Octets of contents in memory; a larger message is tried alone. */
+  readonly octets: number;
+}
+
+/** Messages at once, of all mailboxes. */
+const MAX_ACTIVE = 32;
+/** Milliseconds after which the store is asked again: for messages whose time comes meanwhile, … */
+const POLL = 1_000;
+/** … and for what an administrator or another relay has changed. */
+const IDLE_POLL = 5_000;
+/** Milliseconds until a change is stored again that the store could not take. */
+const STORE_PAUSE = 5_000;
+
+export class QueueWorker {
+  readonly #options: QueueWorkerOptions;
+  readonly #clock: Clock;
+  readonly #trouble: Trouble;
+  readonly #memory: MemoryShare;
+  /** Messages that are being tried, by mailbox. */
+  readonly #active = new Map<string, number>();
+  readonly #tries = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+  #loop: Promise<void> | undefined;
+  /** Ends the loop's wait. */
+  #wake: (() => void) | undefined;
+  /** Something has happened since the store was asked. */
+  #isDue = true;
+  #storeFails = false;
+
+  constructor(options: QueueWorkerOptions) {
+    this.#options = options;
+    this.#clock = options.clock ?? realClock;
+    this.#trouble = new Trouble(this.#clock);
+    this.#memory = new MemoryShare(options.limits.octets);
+  }
+
+  start(): void {
+    this.#loop ??= this.#run();
+  }
+
+  /** There may be a message to be sent. */
+  wake(): void {
+    this.#isDue = true;
+    this.#wake?.();
+  }
+
+  /** Takes no more messages. Resolves when those under way have ended. */
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    this.#memory.close();
+    this.wake();
+    await this.#loop;
+    await Promise.all(this.#tries);
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      this.#isDue = false;
+      const taken = await this.#take();
+      for (const message of taken) this.#begin(message);
+      if (taken.length === 0 && !this.#isDue && !signal.aborted) await this.#wait();
+    }
+  }
+
+  async #take(): Promise<readonly TakenMessage[]> {
+    const { store, limits } = this.#options;
+    const free = this.#free();
+    if (free <= 0) return [];
+    const busy = new Set<string>();
+    for (const [mailbox, count] of this.#active) if (count >= limits.mailbox) busy.add(mailbox);
+    try {
+      const taken = await store.take(free, busy);
+      this.#report(undefined);
+      return taken;
+    } catch (error) {
+      this.#report(error);
+      return [];
+    }
+  }
+
+  /** How many more messages may be tried now. */
+  #free(): number {
+    const { pausedUntil, isOutage } = this.#trouble;
+    if (pausedUntil > this.#clock.date()) return 0;
+    return (isOutage ? 1 : MAX_ACTIVE) - this.#tries.size;
+  }
+
+  #wait(): Promise<void> {
+    const { store } = this.#options;
+    const pause = this.#trouble.pausedUntil - this.#clock.date();
+    const poll = store.usage().messages.queued > 0 ? POLL : IDLE_POLL;
+    return new Promise((resolve) => {
+      const cancel = this.#clock.alarm(pause > 0 ? pause : poll, () => this.#wake?.());
+      this.#wake = () => {
+        cancel();
+        this.#wake = undefined;
+        resolve();
+      };
+    });
+  }
+
+  #begin(message: TakenMessage): void {
+    const { mailbox } = message.stored;
+    this.#active.set(mailbox, (this.#active.get(mailbox) ?? 0) + 1);
+    const run = this.#try(message).catch((error: unknown) => {
+      this.#options.notify({ type: "fault", error });
+    }).finally(() => {
+      this.#tries.delete(run);
+      const count = this.#active.get(mailbox)! - 1;
+      if (count === 0) this.#active.delete(mailbox);
+      else this.#active.set(mailbox, count);
+      this.wake();
+    });
+    this.#tries.add(run);
+  }
+
+  async #try(message: TakenMessage): Promise<void> {
+    const { stored } = message;
+    const release = await this.#memory.acquire(stored.size);
+    // The relay stops: the message stays as it is.
+    if (release === undefined) return;
+    let verdict: Verdict;
+    try {
+      verdict = await this.#options.tries.run(message, this.#stop.signal);
+    } finally {
+      release();
+    }
+    await this.#carryOut(verdict, message);
+  }
+
+  async #carryOut(verdict: Verdict, message: TakenMessage): Promise<void> {
+    const { mailbox } = message.stored;
+    const { notify } = this.#options;
+    if (verdict.type === "sent") {
+      const recovered = this.#trouble.succeeded(mailbox);
+      await this.#persist(() => message.remove(recovered));
+      return notify(verdict.event);
+    }
+    const { failed, progress, event } = verdict;
+    const pause = Math.max(verdict.pause ?? 0, failed ? this.#trouble.failed(mailbox) : 0);
+    const due = failed ? Math.max(progress.due, pause) : progress.due;
+    await this.#persist(() => message.giveBack({ ...progress, due }, pause));
+    if (event !== undefined) notify(event.change === "deferred" ? { ...event, due } : event);
+  }
+
+  /** Stores a result, however long the store fails: a message that was sent must not be sent again. */
+  async #persist(store: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        await store();
+        return this.#report(undefined);
+      } catch (error) {
+        this.#report(error);
+        // After a restart the message is in doubt, as after a crash.
+        if (this.#stop.signal.aborted) return;
+        await this.#clock.sleep(STORE_PAUSE, this.#stop.signal);
+      }
+    }
+  }
+
+  /** @param error that of the store, or undefined if it works */
+  #report(error: unknown): void {
+    const { notify } = this.#options;
+    if (error === undefined) {
+      if (this.#storeFails) notify({ type: "queueRecovered" });
+      this.#storeFails = false;
+      return;
+    }
+    if (!(error instanceof StoreError)) return notify({ type: "fault", error });
+    this.#storeFails = true;
+    notify({ type: "queueFailed", code: error.code, detail: error.message });
+  }
+}

@@ -1,0 +1,240 @@
+// Opens the durable queue of the settings for a relay (DELIVERY_MODE=queue), and builds what works on it.
+
+import type { Accounts } from "../accounts/accounts.ts";
+import type { SenderRules } from "../accounts/senders.ts";
+import { type Clock, realClock } from "../clock.ts";
+import type { Delivery } from "../delivery/delivery.ts";
+import { SenderPolicy } from "../delivery/sender_policy.ts";
+import { TokenLogin, type TokenSource } from "../entra/tokens.ts";
+import { CommandError, EXIT } from "../exit.ts";
+import type { GraphBackend } from "../graph/backend.ts";
+import type { HttpClient } from "../http/client.ts";
+import type { Log } from "../observe/log.ts";
+import type { PartState } from "../observe/http.ts";
+import type { Gauge, Metrics } from "../observe/metrics.ts";
+import type { Notify } from "../observe/relay_event.ts";
+import { doubtPolicy } from "../queue/doubt.ts";
+import { KnownLogins } from "../queue/known_logins.ts";
+import { MessageTry } from "../queue/message_try.ts";
+import { QueueDelivery } from "../queue/queue_delivery.ts";
+import { QueueRoom } from "../queue/queue_room.ts";
+import { QueueWorker } from "../queue/queue_worker.ts";
+import { Sealer, SealError } from "../queue/sealing.ts";
+import { type QueueStore, StoreError } from "../queue/store.ts";
+import { cloudOf } from "../settings/clouds.ts";
+import type { Settings } from "../settings/schema.ts";
+import { currentAccount } from "../submission/current_account.ts";
+import { azureQueueOptions } from "./open_queue.ts";
+import { messageLimits } from "./message_limits.ts";
+
+/** What the queue needs of the submissions. */
+export interface QueueWork {
+  readonly accounts: Accounts;
+  readonly tokens: TokenSource;
+  readonly senders: SenderRules;
+  readonly backend: GraphBackend;
+}
+
+/** What the submissions need of the queue. */
+export interface ConnectedQueue {
+  readonly delivery: Delivery;
+  readonly room: QueueRoom;
+  readonly worker: QueueWorker;
+}
+
+export interface QueueParts {
+  readonly settings: Settings;
+  readonly http: HttpClient;
+  readonly notify: Notify;
+  readonly log: Log;
+  readonly clock?: Clock;
+}
+
+/** The share of MAX_MEMORY for messages that are sent from the queue. */
+const MEMORY_SHARE = 4;
+/** Milliseconds beyond QUEUE_MAX_AGE that an account's last secret is kept: for mail that is held. */
+const SECRET_KEPT = 30 * 86_400_000;
+/** When the note about the key ends: never. */
+const FOREVER = Date.UTC(9999, 0);
+const KEY_NOTE = "key";
+
+/** The open queue of a relay. */
+export class RelayQueue {
+  /** The credentials that may log in while Entra ID does not answer. */
+  readonly known: KnownLogins;
+  readonly #parts: QueueParts;
+  readonly #store: QueueStore;
+  readonly #sealer: Sealer;
+  readonly #clock: Clock;
+
+  private constructor(parts: QueueParts, store: QueueStore, sealer: Sealer) {
+    const { settings, clock = realClock } = parts;
+    this.#parts = parts;
+    this.#store = store;
+    this.#sealer = sealer;
+    this.#clock = clock;
+    this.known = new KnownLogins({
+      notes: store.notes,
+      sealer,
+      clock,
+      times: {
+        offline: settings.QUEUE_OFFLINE_LOGIN,
+        secret: settings.QUEUE_MAX_AGE + SECRET_KEPT,
+      },
+      failed: (error) => this.#failed(error),
+    });
+  }
+
+  /** @throws CommandError 69 if the store cannot be opened, 78 if QUEUE_KEY is another one */
+  static async open(parts: QueueParts): Promise<RelayQueue> {
+    const { QUEUE_KEY: keys } = parts.settings;
+    if (keys === undefined) throw new Error("queue mode without QUEUE_KEY");
+    const sealer = new Sealer(keys);
+    let store: QueueStore | undefined;
+    try {
+      store = await openStore(parts);
+      await checkKey(store, sealer);
+      return new RelayQueue(parts, store, sealer);
+    } catch (error) {
+      await store?.close().catch(() => {});
+      if (error instanceof StoreError) {
+        throw new CommandError(EXIT.unavailable, [`QUEUE_URL: ${error.message}`]);
+      }
+      throw error;
+    }
+  }
+
+  /** The delivery to the queue, and the worker that sends what is in it. */
+  connect({ accounts, tokens, senders, backend }: QueueWork): ConnectedQueue {
+    const { settings, notify } = this.#parts;
+    const [store, sealer, clock] = [this.#store, this.#sealer, this.#clock];
+    const limited = settings.ALLOWED_SENDERS !== undefined;
+    const tries = new MessageTry({
+      sealer,
+      accounts: {
+        refresh: (account, facts) => currentAccount(accounts, account, facts, limited),
+        authorize: ({ tenantId, clientId }, clientSecret) =>
+          tokens.login({ tenantId, clientId, clientSecret }),
+        latestSecret: (account) => this.known.latestSecret(account),
+      },
+      delivery: new SenderPolicy(backend, { rules: senders, limits: messageLimits(settings) }),
+      doubt: doubtPolicy({
+        mode: settings.QUEUE_AMBIGUOUS,
+        service: backend,
+        forbidden: (detail) => this.#mayNotAsk(detail),
+        clock,
+      }),
+      rules: { maxAge: settings.QUEUE_MAX_AGE, scope: cloudOf(settings).graphScope, clock },
+    });
+    const octets = Math.floor(settings.MAX_MEMORY / MEMORY_SHARE);
+    const limits = { mailbox: settings.GRAPH_CONCURRENCY, octets };
+    const worker = new QueueWorker({ store, tries, notify, limits, clock });
+    const room = new QueueRoom(store, {
+      maxMessages: settings.QUEUE_MAX_MESSAGES,
+      maxOctets: settings.QUEUE_MAX_BYTES,
+    });
+    const delivery = new QueueDelivery({
+      store,
+      sealer,
+      room,
+      direct: backend,
+      secretOf: (login) => login instanceof TokenLogin ? login.clientSecret : undefined,
+      added: () => worker.wake(),
+    });
+    return { delivery, room, worker };
+  }
+
+  /** For `/readyz`. A full queue defers mail, and is no reason to restart the relay. */
+  state(): PartState {
+    const { messages, octets } = this.#store.usage();
+    return { ready: true, ...messages, octets };
+  }
+
+  /** Adds the queue's figures to `/metrics`. */
+  measure(metrics: Metrics): void {
+    for (const gauge of gaugesOf(this.#store, this.#clock)) metrics.gauge(gauge);
+  }
+
+  /** After the worker has stopped. */
+  close(): Promise<void> {
+    return this.#store.close();
+  }
+
+  #mayNotAsk = (detail: string): void => {
+    this.#mayNotAsk = () => {};
+    this.#parts.log.warning(NO_RIGHT_TO_ASK, { detail });
+  };
+
+  #failed(error: unknown): void {
+    this.#parts.notify(
+      error instanceof StoreError
+        ? { type: "queueFailed", code: error.code, detail: error.message }
+        : { type: "fault", error },
+    );
+  }
+}
+
+async function openStore({ settings, http, log }: QueueParts): Promise<QueueStore> {
+  const { QUEUE_URL: address } = settings;
+  if (address.type === "sqlite") {
+    const { openSqliteQueue } = await import("../queue/sqlite/sqlite_queue.ts");
+    return await openSqliteQueue(address.path, { warn: (text) => log.warning(text) });
+  }
+  const { openAzureQueue } = await import("../queue/azure/open.ts");
+  const maxAge = settings.QUEUE_MAX_AGE;
+  return await openAzureQueue({ ...azureQueueOptions(settings, http), maxAge });
+}
+
+/** Leaves a note that only the right key opens: the start tells a wrong key, and not each message. */
+async function checkKey({ notes }: QueueStore, sealer: Sealer): Promise<void> {
+  const sealed = await notes.get(KEY_NOTE);
+  try {
+    if (sealed !== undefined) sealer.open(sealed, KEY_NOTE);
+  } catch (error) {
+    if (!(error instanceof SealError)) throw error;
+    throw new CommandError(EXIT.config, [
+      error.reason === "key"
+        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: give the old key too, after the new one " +
+          "and a comma, until the queue is empty"
+        : `the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is ${error.message}`,
+    ]);
+  }
+  // With today's first key, so that an old one can be left out when nothing needs it.
+  await notes.set(KEY_NOTE, sealer.seal(new Uint8Array(0), KEY_NOTE), FOREVER);
+}
+
+const NO_RIGHT_TO_ASK = "QUEUE_AMBIGUOUS is ask, but the app may not look for messages: it needs " +
+  "Mail.ReadBasic.All. Messages that may have been sent are sent again";
+
+function gaugesOf(store: QueueStore, clock: Clock): readonly Gauge[] {
+  return [
+    {
+      name: "queue_waiting_messages",
+      help: "Messages in the queue that are to be sent.",
+      value: () => store.usage().messages.queued + store.usage().messages.sending,
+    },
+    {
+      name: "queue_held_messages",
+      help: "Messages in the queue that wait for an administrator.",
+      value: () => store.usage().messages.held,
+    },
+    {
+      name: "queue_dead_messages",
+      help: "Messages in the queue that were given up.",
+      value: () => store.usage().messages.dead,
+    },
+    {
+      name: "queue_bytes",
+      help: "Size of the messages in the queue, in bytes, as stored.",
+      value: () => store.usage().octets,
+    },
+    {
+      name: "queue_oldest_seconds",
+      help: "Age of the oldest message that is to be sent; 0 if there is none.",
+      value() {
+        const { oldest } = store.usage();
+        return oldest === undefined ? 0 : Math.max(0, clock.date() - oldest) / 1000;
+      },
+    },
+  ];
+}

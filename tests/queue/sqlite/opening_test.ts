@@ -1,0 +1,210 @@
+// What keeps a queue from being opened, and that it is said clearly.
+
+import assert from "node:assert/strict";
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, it } from "node:test";
+import { DatabaseSync } from "node:sqlite";
+import { openSqliteAdministration } from "../../../src/queue/sqlite/administration.ts";
+import { StoreSetupError } from "../../../src/queue/sqlite/errors.ts";
+import { MIGRATIONS, setUp } from "../../../src/queue/sqlite/schema.ts";
+import {
+  openSqliteQueue,
+  type SqliteQueueOptions,
+} from "../../../src/queue/sqlite/sqlite_queue.ts";
+import { contentFor, directory, newMessage, NOBODY, read, smallDisk, Writer } from "./support.ts";
+
+describe("opening a SQLite queue", () => {
+  let place: ReturnType<typeof directory>;
+  let path: string;
+  beforeEach(() => {
+    place = directory();
+    path = join(place.path, "queue.db");
+  });
+  afterEach(() => place.remove());
+
+  /** One line that names the file. */
+  const rejects = async (
+    message: RegExp,
+    options: SqliteQueueOptions = {},
+    file = path,
+  ): Promise<void> => {
+    await assert.rejects(openSqliteQueue(file, options), (error) => {
+      assert(error instanceof StoreSetupError, String(error));
+      assert.match(error.message, message);
+      assert(error.message.includes(file), error.message);
+      assert(!error.message.includes("\n"));
+      assert.equal(error.full, false);
+      return true;
+    });
+  };
+
+  it("is for one process, until that one ends, even by kill -9", async () => {
+    const other = new Writer(path, "a", "1", "1", "10");
+    await other.untilLines(2);
+    await rejects(/is in use by another relay, which holds .*queue\.db\.lock: .*azure-storage:/);
+    const administration = await openSqliteAdministration(path);
+    assert.deepEqual((await administration.list(9)).map(({ id }) => id), ["a-0"]);
+    assert.equal(await administration.delete("a-0"), "done");
+    await administration.close();
+    await rejects(/is in use by another relay/);
+    await other.kill();
+    await (await openSqliteQueue(path)).close();
+  });
+
+  it("is for one relay in a process too, whatever name it has for the file", async () => {
+    const store = await openSqliteQueue(path);
+    const link = join(place.path, "link.db");
+    symlinkSync(path, link);
+    await assert.rejects(openSqliteQueue(link), /is in use by another relay/);
+    await rejects(/is in use by another relay/);
+    await store.add(newMessage("a"));
+    await store.close();
+    const through = await openSqliteQueue(link);
+    assert.equal(through.usage().messages.queued, 1);
+    await through.close();
+  });
+
+  it("is refused on network file systems, by name", async () => {
+    const on = (type: number) => ({
+      statfs: () => Promise.resolve({ type, bsize: 4096, blocks: 1000, bavail: 1000 }),
+    });
+    await rejects(/is on SMB: .*azure-storage:/, on(0xff534d42));
+    await rejects(/is on SMB/, on(0xfe534d42));
+    await rejects(/is on SMB/, on(0xfe534d42 | 0));
+    await rejects(/is on SMB/, on(0x517b));
+    await rejects(/is on NFS/, on(0x6969));
+    assert.deepEqual(readdirSync(place.path), [], "and nothing is made");
+    const warnings: string[] = [];
+    const warn = (text: string) => void warnings.push(text);
+    await (await openSqliteQueue(path, { ...on(0x65735546), warn })).close();
+    assert.match(warnings.join("\n"), /^.*queue\.db is on FUSE: [^\n]+$/);
+    await (await openSqliteQueue(path, { ...on(0xef53), warn })).close();
+    assert.equal(warnings.length, 1);
+  });
+
+  it("needs its directory", async () => {
+    const file = join(place.path, "missing", "queue.db");
+    await rejects(/its directory is missing: make it/, {}, file);
+  });
+
+  it("needs to write", async () => {
+    const disk = smallDisk(40_000_000);
+    try {
+      const file = join(disk.path, "queue.db");
+      disk.remount("ro");
+      await rejects(/cannot be written \(EROFS\)/, {}, file);
+      disk.remount("rw");
+      const store = await openSqliteQueue(file);
+      await store.add(newMessage("a"));
+      await store.close();
+      disk.remount("ro");
+      await rejects(/cannot be written \(\w+\): the relay needs a directory/, {}, file);
+      await assert.rejects(openSqliteAdministration(file), /queue\.db cannot be written/);
+      disk.remount("rw");
+      const again = await openSqliteQueue(file);
+      assert.equal(again.usage().messages.queued, 1);
+      await again.close();
+    } finally {
+      disk.remove();
+    }
+  });
+
+  it("is refused for what is no database, and leaves it as it is", async () => {
+    const text = "a list of things to do\n".repeat(1000);
+    writeFileSync(path, text);
+    await rejects(/is not an SQLite database/);
+    await assert.rejects(openSqliteAdministration(path), /is not an SQLite database/);
+    assert.equal(readFileSync(path, "utf8"), text);
+    mkdirSync(join(place.path, "folder.db"));
+    await rejects(/folder\.db/, {}, join(place.path, "folder.db"));
+  });
+
+  it("is refused for another program's database", async () => {
+    const db = new DatabaseSync(path);
+    db.exec("create table appointment (day text)");
+    db.close();
+    await rejects(/is a database of another program/);
+    await assert.rejects(openSqliteAdministration(path), /is a database of another program/);
+  });
+
+  it("is refused for a database of a newer version", async () => {
+    await (await openSqliteQueue(path)).close();
+    const db = new DatabaseSync(path);
+    db.exec(`pragma user_version = ${MIGRATIONS.length + 1}`);
+    db.close();
+    await rejects(/was made by a newer version of this program \(its schema is 2,.* up to 1\)/);
+    await assert.rejects(openSqliteAdministration(path), /was made by a newer version/);
+  });
+
+  it("is refused for a damaged database", async () => {
+    const store = await openSqliteQueue(path);
+    for (let index = 0; index < 50; index++) await store.add(newMessage(`${index}`));
+    await store.close();
+    const octets = readFileSync(path);
+    octets.fill(0xaa, 100, 4096);
+    writeFileSync(path, octets);
+    await rejects(/queue\.db is damaged: put back a backup/);
+  });
+
+  it("is refused where the database is gone and its contents are there", async () => {
+    const store = await openSqliteQueue(path);
+    await store.add(newMessage("a", { sealedSize: 300_000 }));
+    await store.close();
+    rmSync(path);
+    await rejects(/is missing, but .*queue\.db\.d has contents/);
+    assert.deepEqual(readdirSync(`${path}.d`), ["a"]);
+    await rejects(/is missing, but/);
+  });
+
+  it("deletes contents that have no row: their messages were not acknowledged, or are deleted", async () => {
+    const store = await openSqliteQueue(path);
+    await store.add(newMessage("a", { sealedSize: 300_000 }));
+    await store.close();
+    copyFileSync(join(`${path}.d`, "a"), join(`${path}.d`, "b"));
+    writeFileSync(join(`${path}.d`, "not one of ours.txt"), "");
+    const again = await openSqliteQueue(path);
+    assert.deepEqual(readdirSync(`${path}.d`).sort(), ["a", "not one of ours.txt"]);
+    const [taken] = await again.take(1, NOBODY);
+    assert((await read(taken!.content())).equals(contentFor("a", 300_000)));
+    await again.close();
+  });
+
+  it("brings an older database to the newest form, step by step, or leaves it", () => {
+    const db = new DatabaseSync(path);
+    const versions = [
+      "create table a (x) strict",
+      "alter table a add y any",
+      "create table c (z any) strict",
+    ];
+    versions[0] = "create table a (x any) strict";
+    setUp(db, path, versions.slice(0, 1));
+    db.exec("insert into a values (7)");
+    assert.throws(() => setUp(db, path, [...versions.slice(0, 2), "create nonsense"]), /syntax/);
+    const version = () => db.prepare("pragma user_version").get()!["user_version"];
+    assert.equal(version(), 2, "as far as it goes");
+    setUp(db, path, versions);
+    setUp(db, path, versions);
+    assert.equal(version(), 3);
+    assert.deepEqual({ ...db.prepare("select * from a").get() }, { x: 7, y: null });
+    db.close();
+  });
+
+  it("leaves what it needs for stable storage switched on", async () => {
+    const store = await openSqliteQueue(path);
+    const db = new DatabaseSync(path);
+    const pragma = (name: string) => Object.values(db.prepare(`pragma ${name}`).get()!)[0];
+    assert.equal(pragma("journal_mode"), "wal");
+    assert.equal(pragma("auto_vacuum"), 2, "incremental");
+    db.close();
+    await store.close();
+  });
+});
