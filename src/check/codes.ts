@@ -37,6 +37,8 @@ const COPY_BOTH =
 const CLOCK = "let the machine set its clock from the network (chrony, systemd-timesyncd)";
 const NETWORK = "check the firewall and the route; in a container, check from inside it";
 const USERNAME = "make the username with: smtp-oauth-relay username TENANT_ID CLIENT_ID";
+const OLD_KEY =
+  "add the old key to QUEUE_KEY, after a comma, until the queue is empty: QUEUE_KEY=NEW,OLD";
 const LATER = "try again in a few minutes";
 const PERMISSION =
   "grant the app Mail.Send for this mailbox, see docs/entra.md; a new permission " +
@@ -234,8 +236,12 @@ export const CODES = {
     "name another file in QUEUE_URL, or run the version that made it",
   ),
   "queue.key": fail(
+    "QUEUE_KEY is not the key of this queue. The relay does not start.",
+    OLD_KEY,
+  ),
+  "queue.message-key": fail(
     "Messages are sealed with another key. The relay sets them aside.",
-    "add the old key to QUEUE_KEY after a comma until they are sent: QUEUE_KEY=NEW,OLD",
+    OLD_KEY,
   ),
   "queue.damaged-message": fail(
     "Messages are not what the relay has sealed, or another version has sealed them. The relay sets " +
