@@ -484,6 +484,25 @@ export const CODES = {
   "message.sent": ok(
     "Graph accepted the test message. Check in the recipient's mailbox that it arrives.",
   ),
+  "message.found": ok(
+    "The test message was found in the sender's mailbox by its Message-ID: QUEUE_AMBIGUOUS=ask works.",
+  ),
+  "message.not-found": warn(
+    "The test message was not found in the sender's mailbox by its Message-ID within a minute. With " +
+      "QUEUE_AMBIGUOUS=ask, messages that were sent could be sent again.",
+    "check that messages stay in Sent Items for some minutes; if they do, this tenant rewrites " +
+      "Message-IDs: set QUEUE_AMBIGUOUS to retry or hold",
+  ),
+  "message.find-forbidden": warn(
+    "The app may not look for messages in the sender's mailbox. QUEUE_AMBIGUOUS=ask then does what " +
+      "retry does.",
+    "grant the app Mail.ReadBasic.All (or, with RBAC for Applications, Application Mail.ReadBasic), " +
+      "or set QUEUE_AMBIGUOUS to retry or hold",
+  ),
+  "message.find-failed": warn(
+    "Graph did not answer when it was asked for the test message.",
+    LATER,
+  ),
   "message.not-tried": skip(
     "No test message was sent, because --from and --to were not given. Only a message shows whether " +
       "the app may send as a mailbox: with Mail.Send alone, Graph has no request for that.",

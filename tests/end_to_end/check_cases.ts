@@ -978,6 +978,13 @@ const MESSAGES: readonly Case[] = [
 ];
 
 const QUEUE_KEY = "q".repeat(43);
+/** The queue itself is not looked at. */
+const asking = (world: World) => ({
+  DELIVERY_MODE: "queue",
+  QUEUE_AMBIGUOUS: "ask",
+  QUEUE_KEY,
+  QUEUE_URL: `sqlite:${world.file("absent")}/queue.db`,
+});
 const QUEUE: readonly Case[] = [
   {
     name: "a queue without a key",
@@ -1016,6 +1023,23 @@ const QUEUE: readonly Case[] = [
     codes: ["queue.unreachable"],
     says: [/127\.0\.0\.1:1 cannot be reached: ECONNREFUSED\. Fix: correct QUEUE_URL/],
     everywhere: true,
+  },
+  {
+    name: "nothing about a queue that asks, where the mailbox shows what was sent",
+    settings: asking,
+    args: message(),
+    codes: ["queue.directory"],
+    says: [
+      /ok {3}message: scanner@example\.com has <check-[\w-]+@smtp\.example\.com> \(after 0 s\)/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "an app that may not ask whether a message was sent",
+    settings: asking,
+    args: message("scanner@example.com", `${TENANT}@${APPS.sendOnly}`),
+    codes: ["queue.directory", "token.no-mail-readwrite", "message.find-forbidden"],
+    says: [/warn message: in scanner@example\.com: .*Fix: grant the app Mail\.ReadBasic\.All/],
   },
 ];
 
