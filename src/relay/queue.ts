@@ -15,12 +15,13 @@ import type { PartState } from "../observe/http.ts";
 import type { Gauge, Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { doubtPolicy } from "../queue/doubt.ts";
+import { KEY_NOTE, keyProblem } from "../queue/key_note.ts";
 import { KnownLogins } from "../queue/known_logins.ts";
 import { MessageTry } from "../queue/message_try.ts";
 import { QueueDelivery } from "../queue/queue_delivery.ts";
 import { QueueRoom } from "../queue/queue_room.ts";
 import { QueueWorker } from "../queue/queue_worker.ts";
-import { Sealer, SealError } from "../queue/sealing.ts";
+import { Sealer } from "../queue/sealing.ts";
 import { type QueueStore, StoreError } from "../queue/store.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
@@ -57,8 +58,6 @@ const MEMORY_SHARE = 4;
 const SECRET_KEPT = 30 * 86_400_000;
 /** When the note about the key ends: never. */
 const FOREVER = Date.UTC(9999, 0);
-const KEY_NOTE = "key";
-
 /** The open queue of a relay. */
 export class RelayQueue {
   /** The credentials that may log in while Entra ID does not answer. */
@@ -187,21 +186,18 @@ async function openStore({ settings, http, log }: QueueParts): Promise<QueueStor
 }
 
 /** Leaves a note that only the right key opens: the start tells a wrong key, and not each message. */
-async function checkKey({ notes }: QueueStore, sealer: Sealer): Promise<void> {
-  const sealed = await notes.get(KEY_NOTE);
-  try {
-    if (sealed !== undefined) sealer.open(sealed, KEY_NOTE);
-  } catch (error) {
-    if (!(error instanceof SealError)) throw error;
+async function checkKey(store: QueueStore, sealer: Sealer): Promise<void> {
+  const problem = await keyProblem(store, sealer);
+  if (problem !== undefined) {
     throw new CommandError(EXIT.config, [
-      error.reason === "key"
+      problem === "key"
         ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: give the old key too, after the new one " +
           "and a comma, until the queue is empty"
-        : `the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is ${error.message}`,
+        : "the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is not what was sealed",
     ]);
   }
   // With today's first key, so that an old one can be left out when nothing needs it.
-  await notes.set(KEY_NOTE, sealer.seal(new Uint8Array(0), KEY_NOTE), FOREVER);
+  await store.notes.set(KEY_NOTE, sealer.seal(new Uint8Array(0), KEY_NOTE), FOREVER);
 }
 
 const NO_RIGHT_TO_ASK = "QUEUE_AMBIGUOUS is ask, but the app may not look for messages: it needs " +

@@ -10,6 +10,7 @@ import type { TableState } from "../accounts/lookup_cache.ts";
 import { usernameKey } from "../accounts/username.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { checkedDelivery } from "../delivery/checked_delivery.ts";
+import type { SentLookup } from "../delivery/sent_lookup.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
@@ -40,6 +41,8 @@ export interface SubmissionParts {
 
 export interface Submissions {
   readonly service: SubmissionService;
+  /** Asks the back end whether it has sent a message. */
+  readonly sentLookup: SentLookup;
   /** Whether the lookup table answered the last query; undefined if there is no table. */
   lookupState(): TableState | undefined;
   /** Begins to send what the queue holds. */
@@ -90,6 +93,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   });
   return {
     service,
+    sentLookup: backend,
     lookupState: () => entries?.tableState,
     start: () => queue?.worker.start(),
     async drain() {

@@ -8,6 +8,7 @@ import { type Clock, realClock } from "../../clock.ts";
 import {
   type ChangeResult,
   type FoundMessage,
+  type Notes,
   type QueueAdministration,
   type StoredMessage,
   StoreError,
@@ -44,6 +45,7 @@ export async function openSqliteAdministration(
 }
 
 class SqliteAdministration implements QueueAdministration {
+  readonly notes: Pick<Notes, "get">;
   readonly #db: DatabaseSync;
   readonly #files: QueueFiles;
   readonly #clock: Clock;
@@ -54,6 +56,7 @@ class SqliteAdministration implements QueueAdministration {
     this.#db = db;
     this.#files = files;
     this.#clock = clock;
+    this.notes = { get: (key) => this.#note(key) };
   }
 
   list(limit: number, after?: StoredMessage): Promise<readonly StoredMessage[]> {
@@ -98,6 +101,14 @@ class SqliteAdministration implements QueueAdministration {
 
   close(): Promise<void> {
     return this.#do(() => this.#db.close());
+  }
+
+  #note(key: string): Promise<Uint8Array | undefined> {
+    return this.#do(() => {
+      const now = Math.floor(this.#clock.date());
+      const row = this.#sql("select value from note where key = ? and until > ?").get(key, now);
+      return row?.["value"] as Uint8Array | undefined;
+    });
   }
 
   async *#contentOf(id: string): AsyncGenerator<Uint8Array> {
