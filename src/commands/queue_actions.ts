@@ -58,7 +58,9 @@ async function list(
   for await (const found of inspection.messages(filterOf(options, context))) {
     const messages = found.slice(0, limit - count);
     count += messages.length;
-    await write(json ? array.text(messages.map(jsonOf)) : table.text(messages));
+    await write(
+      json ? array.text(messages.map((message) => jsonOf(message))) : table.text(messages),
+    );
     if (count >= limit) break;
   }
   if (json) await write(array.end());
@@ -70,7 +72,7 @@ async function show(id: string, context: QueueContext): Promise<void> {
   const { inspection, json, write } = context;
   const message = await inspection.find(id);
   if (message === undefined) throw failure([unknown(id)]);
-  await write(`${json ? jsonOf(message) : detailsOf(message)}\n`);
+  await write(`${json ? jsonOf(message, 2) : detailsOf(message)}\n`);
   if (message.problem !== undefined) throw failure([`message ${shown(id)}: ${message.problem}`]);
 }
 
