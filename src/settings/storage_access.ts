@@ -55,10 +55,10 @@ export const storageConnection: Parser<StorageConnection> = {
 };
 
 /**
- * The endpoints of a storage account, of which one is given: the services' names differ in one label
- * (https://learn.microsoft.com/azure/storage/common/storage-account-overview), after a DNS zone if there is
- * one. The emulator's have ports
- * of their own: the one after blobs is queues.
+ * The endpoints of a storage account, of which one is given. The services' names differ in the label after
+ * the account and its DNS zone, if it has one
+ * (https://learn.microsoft.com/azure/storage/common/storage-account-overview). The emulator's services have
+ * ports of their own: the one after that of blobs is for queues.
  */
 export function storageEndpoints(url: URL): StorageEndpoints | undefined {
   const [, account, service, rest] =
