@@ -7,6 +7,7 @@ import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
 import { memory } from "./memory.ts";
 import { properties } from "./properties.ts";
+import { queueCrash } from "./queue_crash.ts";
 import { sharesOfAccounts } from "./shares.ts";
 import { slow } from "./slow.ts";
 import { soak } from "./soak.ts";
@@ -25,6 +26,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   shares: sharesOfAccounts,
   large,
   soak,
+  "queue-crash": queueCrash,
 };
 
 const names = process.argv.slice(2);
