@@ -31,6 +31,11 @@ export interface Attempt {
   readonly client?: WaitingClient;
   /** Left out if nothing has to be done before the message is sent. */
   readonly beforeSending?: BeforeSending;
+  /**
+   * False: a delivery whose service asks to wait ends with its `retryAfter`, and is tried again later.
+   * Left out: it waits as long as the settings allow.
+   */
+  readonly mayWait?: boolean;
 }
 
 /**

@@ -89,6 +89,8 @@ const LAST_CLEANUP_TIME = 1_500;
 const LOOKUP_TIME = 30_000;
 /** Octets of a message up to which it can be prepared without blocking the event loop for long. */
 const MAX_EXAMINED = 8_000_000;
+/** Milliseconds between two tries of a delivery that must not wait. */
+const PATIENCE = 5_000;
 /** Octets of a request's body from which making it blocks the event loop for long. */
 const LONG_WORK = 1_000_000;
 
@@ -138,13 +140,22 @@ export class GraphBackend implements Backend, SentLookup {
 
   async lookUp({ account, authorization, ...looked }: SentQuestion): Promise<SentAnswer> {
     const { stop, pacingTimeout } = this.#options;
-    const mailbox = await this.#slot(account, authorization, looked.sending.mailbox);
+    const mailbox = await this.#slot(
+      account,
+      authorization,
+      looked.sending.mailbox,
+      undefined,
+      false,
+    );
     if (typeof mailbox === "string") {
       const { detail } = stop.aborted ? stopped() : outOfTurn(pacingTimeout);
       return { type: "later", detail };
     }
     try {
-      const graph = this.#graphClient(authorization, mailbox, LOOKUP_TIME, { stop });
+      const graph = this.#graphClient(authorization, mailbox, LOOKUP_TIME, {
+        stop,
+        patience: PATIENCE,
+      });
       return await lookUpSent(graph, this.#base, looked);
     } finally {
       mailbox.release();
@@ -163,7 +174,7 @@ export class GraphBackend implements Backend, SentLookup {
 
   async #send(
     { id, account }: Submission,
-    { authorization, client, beforeSending }: Attempt,
+    { authorization, client, beforeSending, mayWait = true }: Attempt,
     sender: string,
     message: LazyContent,
   ): Promise<ServiceOutcome> {
@@ -172,10 +183,14 @@ export class GraphBackend implements Backend, SentLookup {
     const large = body.length > requestLimit;
     if (large && largeMessages === "reject") return tooLarge(body.length, requestLimit);
 
-    const turn = this.#slot(account, authorization, sender, client);
+    const turn = this.#slot(account, authorization, sender, client, mayWait);
     const mailbox = turn instanceof Promise ? await turn : turn;
     if (mailbox === "ended") return madeRoom();
-    if (mailbox === "late") return stop.aborted ? stopped() : outOfTurn(pacingTimeout);
+    if (mailbox === "late") {
+      if (stop.aborted) return stopped();
+      const pause = this.#limiter.pauseOf(...slotName(account, authorization, sender));
+      return { ...outOfTurn(pacingTimeout), ...(pause > 0 ? { retryAfter: pause } : {}) };
+    }
     try {
       const graph = this.#graphClient(
         authorization,
@@ -183,6 +198,7 @@ export class GraphBackend implements Backend, SentLookup {
         this.#deliveryTime(body.length),
         {
           stop,
+          ...(mayWait ? {} : { patience: PATIENCE }),
           ...(beforeSending === undefined
             ? {}
             : { beforeSending: recorder(beforeSending, sender, message) }),
@@ -212,14 +228,13 @@ export class GraphBackend implements Backend, SentLookup {
   }
 
   #slot(
-    { tenantId, clientId }: Account,
+    account: Account,
     authorization: Authorization,
     address: string,
-    client?: WaitingClient,
+    client: WaitingClient | undefined,
+    mayWait: boolean,
   ): LimitedMailbox | Promise<LimitedMailbox | WaitEnd> {
-    // A login that only claims to be an app must not use up the slots of that app.
-    const app = clientId + (authorization.unverified() ?? "");
-    return this.#limiter.acquire(tenantId, app, address, client);
+    return this.#limiter.acquire(...slotName(account, authorization, address), client, mayWait);
   }
 
   /** Deletes a delivery's draft, even after its time is over or while the relay stops. */
@@ -248,7 +263,7 @@ export class GraphBackend implements Backend, SentLookup {
     authorization: Authorization,
     pace: LimitedMailbox,
     time: number,
-    more: Pick<GraphClientOptions, "stop" | "beforeSending"> = {},
+    more: Pick<GraphClientOptions, "stop" | "beforeSending" | "patience"> = {},
   ): DeliveryClient {
     const { http, scope, timeout } = this.#options;
     const clock = this.#clock;
@@ -271,6 +286,15 @@ export class GraphBackend implements Backend, SentLookup {
     const more = Math.ceil((octets - requestLimit) / OCTETS_A_SECOND) * 1000;
     return Math.min(deliveryTimeout + more, LONGEST_DELIVERY);
   }
+}
+
+function slotName(
+  { tenantId, clientId }: Account,
+  authorization: Authorization,
+  address: string,
+): [tenantId: string, app: string, address: string] {
+  // A login that only claims to be an app must not use up the slots of that app.
+  return [tenantId, clientId + (authorization.unverified() ?? ""), address];
 }
 
 /** Tells what finds the message later. @param message as it is sent */

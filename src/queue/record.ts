@@ -47,6 +47,12 @@ export interface QueueNote {
   readonly firstAttempt?: number;
   /** Whether a request that may have sent it ended without a result. */
   readonly doubt?: boolean;
+  /** Whether it was held or given up: if it is tried again, an administrator has decided so. */
+  readonly aside?: boolean;
+  /** When it was tried again then, in milliseconds of Unix time: from then on its age counts. */
+  readonly restarted?: number;
+  /** Whether its sender has got a non-delivery report, or might have. */
+  readonly reported?: boolean;
 }
 
 /** @param id of the message; a record opens with it alone */
@@ -112,6 +118,9 @@ export function openNote(sealer: Sealer, id: string, sealed: Uint8Array): QueueN
     ...fields.optional("asked", () => fields.count("asked")),
     ...fields.optional("firstAttempt", () => fields.count("firstAttempt")),
     ...fields.optional("doubt", () => fields.yes("doubt")),
+    ...fields.optional("aside", () => fields.yes("aside")),
+    ...fields.optional("restarted", () => fields.count("restarted")),
+    ...fields.optional("reported", () => fields.yes("reported")),
   };
 }
 

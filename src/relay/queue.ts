@@ -1,5 +1,6 @@
 // Opens the durable queue of the settings for a relay (DELIVERY_MODE=queue), and builds what works on it.
 
+import type { Account, Authorization } from "../accounts/account.ts";
 import type { Accounts } from "../accounts/accounts.ts";
 import type { SenderRules } from "../accounts/senders.ts";
 import { type Clock, realClock } from "../clock.ts";
@@ -16,6 +17,7 @@ import type { Gauge, Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { doubtPolicy } from "../queue/doubt.ts";
 import { KEY_NOTE, keyProblem } from "../queue/key_note.ts";
+import { FailureReports } from "../queue/failure_reports.ts";
 import { KnownLogins } from "../queue/known_logins.ts";
 import { MessageTry } from "../queue/message_try.ts";
 import { QueueDelivery } from "../queue/queue_delivery.ts";
@@ -23,9 +25,11 @@ import { QueueRoom } from "../queue/queue_room.ts";
 import { QueueWorker } from "../queue/queue_worker.ts";
 import { Sealer } from "../queue/sealing.ts";
 import { type QueueStore, StoreError } from "../queue/store.ts";
+import type { Secret } from "../secret.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
 import { currentAccount } from "../submission/current_account.ts";
+import type { MailRoom } from "../submission/service.ts";
 import { azureQueueOptions } from "./open_queue.ts";
 import { messageLimits } from "./message_limits.ts";
 
@@ -35,12 +39,14 @@ export interface QueueWork {
   readonly tokens: TokenSource;
   readonly senders: SenderRules;
   readonly backend: GraphBackend;
+  /** Called when the mail service has accepted a queued message of the account. */
+  sent(account: Account): void;
 }
 
 /** What the submissions need of the queue. */
 export interface ConnectedQueue {
   readonly delivery: Delivery;
-  readonly room: QueueRoom;
+  readonly room: MailRoom;
   readonly worker: QueueWorker;
 }
 
@@ -105,8 +111,14 @@ export class RelayQueue {
   }
 
   /** The delivery to the queue, and the worker that sends what is in it. */
-  connect({ accounts, tokens, senders, backend }: QueueWork): ConnectedQueue {
-    const { settings, notify } = this.#parts;
+  connect({ accounts, tokens, senders, backend, sent }: QueueWork): ConnectedQueue {
+    const { settings } = this.#parts;
+    const notify: Notify = (event) => {
+      if (event.type === "queue" && event.change === "sent" && event.message.record !== undefined) {
+        sent(event.message.record.account);
+      }
+      this.#parts.notify(event);
+    };
     const [store, sealer, clock] = [this.#store, this.#sealer, this.#clock];
     const limited = settings.ALLOWED_SENDERS !== undefined;
     const tries = new MessageTry({
@@ -124,6 +136,9 @@ export class RelayQueue {
         forbidden: (detail) => this.#mayNotAsk(detail),
         clock,
       }),
+      reports: settings.QUEUE_BOUNCE
+        ? new FailureReports(sealer, settings.SERVER_HOSTNAME)
+        : undefined,
       rules: { maxAge: settings.QUEUE_MAX_AGE, scope: cloudOf(settings).graphScope, clock },
     });
     const octets = Math.floor(settings.MAX_MEMORY / MEMORY_SHARE);
@@ -138,10 +153,14 @@ export class RelayQueue {
       sealer,
       room,
       direct: backend,
-      secretOf: (login) => login instanceof TokenLogin ? login.clientSecret : undefined,
+      secretOf,
       added: () => worker.wake(),
     });
-    return { delivery: new EarlyRefusal(queued, backend), room, worker };
+    // What is not queued needs no room.
+    const mailRefusal = (login: Authorization) =>
+      secretOf(login) === undefined ? undefined : room.mailRefusal();
+    const delivery = new EarlyRefusal(queued, backend);
+    return { delivery, room: { mailRefusal }, worker };
   }
 
   /** For `/readyz`. A full queue defers mail, and is no reason to restart the relay. */
@@ -172,6 +191,10 @@ export class RelayQueue {
         : { type: "fault", error },
     );
   }
+}
+
+function secretOf(login: Authorization): Secret | undefined {
+  return login instanceof TokenLogin ? login.clientSecret : undefined;
 }
 
 async function openStore({ settings, http, log }: QueueParts): Promise<QueueStore> {
