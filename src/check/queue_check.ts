@@ -99,7 +99,7 @@ async function checkStore(
     if (error instanceof CommandError) return [identityFinding("queue.identity", error)];
     if (!(error instanceof StoreError)) throw error;
     const { code, full, message } = error;
-    return [finding(full ? "queue.full" : codeFor(code), message)];
+    return [finding(full ? "queue.disk" : codeFor(code), message)];
   } finally {
     await administration?.close();
   }
