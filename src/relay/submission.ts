@@ -44,9 +44,12 @@ export interface Submissions {
   lookupState(): TableState | undefined;
   /** Begins to send what the queue holds. */
   start(): void;
-  /** Sends nothing more from the queue; resolves once nothing of it is under way. */
+  /**
+   * Begins no request for the queue's messages any more: they are safe where they are. Resolves when the
+   * requests under way have their results. To be called when no client waits.
+   */
   drain(): Promise<void>;
-  /** Ends the wait of delayed logins. */
+  /** Ends the wait of delayed logins. Takes no more messages from the queue. */
   stopping(): void;
   /** Aborts all requests to Entra ID and the mail service. Every delivery still gets its outcome. */
   cutOff(): void;
@@ -89,8 +92,14 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
     service,
     lookupState: () => entries?.tableState,
     start: () => queue?.worker.start(),
-    drain: async () => await queue?.worker.stop(),
-    stopping: () => guard.stop(),
+    async drain() {
+      cutOff.abort();
+      await queue?.worker.stop();
+    },
+    stopping() {
+      guard.stop();
+      void queue?.worker.stop();
+    },
     cutOff() {
       // In this order: so a delivery that abort() ends begins nothing new, except to delete its
       // draft.
