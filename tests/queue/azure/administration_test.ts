@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import type { MessageProgress, StoredMessage } from "../../../src/queue/store.ts";
+import type { MessageProgress, StoredMessage, TakenMessage } from "../../../src/queue/store.ts";
 import {
   AzureQueue,
   DAY,
@@ -333,6 +333,26 @@ describe("queue delete in an Azure storage account", () => {
     while (queue.clock.sleeps.length === 0) await setImmediate();
     queue.clock.pass(15_000);
     assert.equal(await deleting, "sending");
+  });
+
+  it("keeps a relay from sending that has got the message before it was due", async () => {
+    const { store } = await queue.relay();
+    const message = await given({ store } as Relay, {
+      state: "queued",
+      due: queue.clock.date() + 3_600_000,
+    });
+    await store.add(newMessage());
+    const [sent] = await store.take(1, NOBODY);
+    await sent!.sending(1, NOTE);
+    await sent!.remove("all");
+    let taken: readonly TakenMessage[] = [];
+    while (taken.length === 0) {
+      queue.clock.pass(500);
+      taken = await store.take(1, NOBODY);
+    }
+    const { queue: command } = await queue.command();
+    assert.equal(await command.delete(message.id), "done");
+    assert.equal(await taken[0]!.sending(1, NOTE), false);
   });
 
   it("deletes no version of a message that it has not seen", async () => {
