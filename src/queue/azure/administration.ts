@@ -12,6 +12,7 @@ import type { Clock } from "../../clock.ts";
 import {
   type ChangeResult,
   type FoundMessage,
+  type Notes,
   type QueueAdministration,
   type StoredMessage,
   StoreError,
@@ -41,6 +42,7 @@ const MAX_NAMES = 200_000;
 type Listed = BlobVersion & { readonly name: string };
 
 export class AzureAdministration implements QueueAdministration {
+  readonly notes: Pick<Notes, "get">;
   readonly #blobs: MessageBlobs;
   readonly #pointers: Pointers;
   readonly #clock: Clock;
@@ -48,7 +50,13 @@ export class AzureAdministration implements QueueAdministration {
   /** The list that the next page is read from, after the message of that name. */
   #list: { after: string | undefined; readonly blobs: AsyncIterator<Listed> } | undefined;
 
-  constructor(blobs: MessageBlobs, pointers: Pointers, clock: Clock) {
+  constructor(
+    blobs: MessageBlobs,
+    pointers: Pointers,
+    notes: Pick<Notes, "get">,
+    clock: Clock,
+  ) {
+    this.notes = notes;
     this.#blobs = blobs;
     this.#pointers = pointers;
     this.#clock = clock;
