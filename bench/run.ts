@@ -7,6 +7,7 @@ import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
 import { memory } from "./memory.ts";
 import { properties } from "./properties.ts";
+import { queue } from "./queue.ts";
 import { sharesOfAccounts } from "./shares.ts";
 import { slow } from "./slow.ts";
 import { soak } from "./soak.ts";
@@ -24,6 +25,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   slow,
   shares: sharesOfAccounts,
   large,
+  queue,
   soak,
 };
 

@@ -86,6 +86,11 @@ export interface Delivery {
 export interface Backend extends Delivery {
   /** Such as `graph`. */
   readonly id: string;
+  /**
+   * Why the service would certainly not accept the message, found without asking it and in little time;
+   * undefined if that cannot be said.
+   */
+  refusal?(submission: Submission): NotSent | undefined;
 }
 
 /** The result of a submission, with the reply for the client. */

@@ -20,6 +20,7 @@ import type { HttpClient } from "../http/client.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import { messageIdIn } from "../message/message_id.ts";
 import { type MessageLimits, type Rejected } from "../message/prepare.ts";
+import { lengthOf } from "../smtp/content.ts";
 import { reply } from "../smtp/reply.ts";
 import { stopped } from "./graph_errors.ts";
 import { base64Body } from "./base64_body.ts";
@@ -86,6 +87,8 @@ const CLEANUP_TIME = 5_000;
 const LAST_CLEANUP_TIME = 1_500;
 /** Milliseconds for finding out whether a message was sent, including repeats. */
 const LOOKUP_TIME = 30_000;
+/** Octets of a message up to which it can be prepared without blocking the event loop for long. */
+const MAX_EXAMINED = 8_000_000;
 /** Milliseconds between two tries of a delivery that must not wait. */
 const PATIENCE = 5_000;
 /** Octets of a request's body from which making it blocks the event loop for long. */
@@ -113,6 +116,18 @@ export class GraphBackend implements Backend, SentLookup {
   /** Apps and mailboxes for which something is under way. */
   get activeMailboxes(): number {
     return this.#limiter.size;
+  }
+
+  /** Whether its form, or its size if there are no uploads, is one that Graph does not take. */
+  refusal(submission: Submission): NotSent | undefined {
+    if (lengthOf(submission.content) > MAX_EXAMINED) return undefined;
+    const message = this.#prepare(submission);
+    if (message.type === "rejected") return refused(message);
+    const { requestLimit, largeMessages } = this.#options;
+    const { length } = base64Body(message.content);
+    return length > requestLimit && largeMessages === "reject"
+      ? tooLarge(length, requestLimit)
+      : undefined;
   }
 
   async deliver(submission: Submission, attempt: Attempt): Promise<ServiceOutcome> {
@@ -294,7 +309,7 @@ function recorder(
     reasonNotToSend(beforeSending, draft === undefined ? found : { ...found, draft });
 }
 
-function tooLarge(length: number, limit: number): ServiceOutcome {
+function tooLarge(length: number, limit: number): NotSent {
   const detail = `${length} octets as base64; one request to Graph takes ${limit}`;
   return {
     type: "refused",

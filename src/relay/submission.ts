@@ -11,6 +11,7 @@ import type { TableState } from "../accounts/lookup_cache.ts";
 import { usernameKey } from "../accounts/username.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { checkedDelivery } from "../delivery/checked_delivery.ts";
+import type { SentLookup } from "../delivery/sent_lookup.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
@@ -43,13 +44,18 @@ export interface SubmissionParts {
 
 export interface Submissions {
   readonly service: SubmissionService;
+  /** Asks the back end whether it has sent a message. */
+  readonly sentLookup: SentLookup;
   /** Whether the lookup table answered the last query; undefined if there is no table. */
   lookupState(): TableState | undefined;
   /** Begins to send what the queue holds. */
   start(): void;
-  /** Sends nothing more from the queue; resolves once nothing of it is under way. */
+  /**
+   * Begins no request for the queue's messages any more: they are safe where they are. Resolves when the
+   * requests under way have their results. To be called when no client waits.
+   */
   drain(): Promise<void>;
-  /** Ends the wait of delayed logins. */
+  /** Ends the wait of delayed logins. Takes no more messages from the queue. */
   stopping(): void;
   /** Aborts all requests to Entra ID and the mail service. Every delivery still gets its outcome. */
   cutOff(): void;
@@ -93,10 +99,17 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   });
   return {
     service,
+    sentLookup: backend,
     lookupState: () => entries?.tableState,
     start: () => queue?.worker.start(),
-    drain: async () => await queue?.worker.stop(),
-    stopping: () => guard.stop(),
+    async drain() {
+      cutOff.abort();
+      await queue?.worker.stop();
+    },
+    stopping() {
+      guard.stop();
+      void queue?.worker.stop();
+    },
     cutOff() {
       // In this order: so a delivery that abort() ends begins nothing new, except to delete its
       // draft.
