@@ -364,6 +364,7 @@ describe("a relay that starts again", () => {
     await until(() => gated.waiting.length === 1);
     // The process ends here.
     const { store, sealer, clock } = before;
+    void before.worker.stop();
     store.crash();
     const world = new World({ store, sealer, clock, limits: { mailbox: 1 } });
     assert.equal(store.stored(ids[0]!)!.state, "sending");
