@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import type { EntraOptions } from "../../src/sandbox/entra.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import {
   type Program,
@@ -52,10 +53,11 @@ export class QueueWorld {
   static async open(
     program: Program,
     environment: Record<string, string> = {},
+    entra: EntraOptions = {},
   ): Promise<QueueWorld> {
     const directory = mkdtempSync(join(tmpdir(), "relay-queue-"));
     const gate = new Gate();
-    const cloud = await startCloud({ graph: { intercept: () => gate.passed() } });
+    const cloud = await startCloud({ entra, graph: { intercept: () => gate.passed() } });
     const settings = {
       TLS_SOURCE: "off",
       REQUIRE_TLS: "false",
