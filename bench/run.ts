@@ -7,6 +7,7 @@ import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
 import { memory } from "./memory.ts";
 import { properties } from "./properties.ts";
+import { queue } from "./queue.ts";
 import { queueCrash } from "./queue_crash.ts";
 import { sharesOfAccounts } from "./shares.ts";
 import { slow } from "./slow.ts";
@@ -25,6 +26,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   slow,
   shares: sharesOfAccounts,
   large,
+  queue,
   soak,
   "queue-crash": queueCrash,
 };

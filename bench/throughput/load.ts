@@ -15,7 +15,7 @@ interface Sockets<Data> {
 }
 interface Socket<Data> {
   data: Data;
-  write(octets: Uint8Array, offset?: number): number;
+  write(octets: Uint8Array): number;
   end(): void;
   upgradeTLS<Next>(options: {
     data: Next;
@@ -106,7 +106,7 @@ class Conversation {
   }
 
   #write(octets: Buffer, offset = 0): void {
-    const end = offset + this.#socket!.write(octets, offset);
+    const end = offset + this.#socket!.write(octets.subarray(offset));
     this.#rest = end < octets.length ? { octets, offset: end } : undefined;
   }
 }

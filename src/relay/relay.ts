@@ -175,11 +175,9 @@ async function stopServer(
   submissions.stopping();
   const timeout = settings.SHUTDOWN_TIMEOUT;
   const end = performance.now() + timeout;
-  const drained = submissions.drain();
   const { cutOff: messages } = await server.stop(timeout, () => submissions.cutOff());
-  // Messages from the queue have no client that waits, but their outcome is needed all the same.
   const cut = setTimeout(() => submissions.cutOff(), Math.max(0, end - performance.now()));
-  await drained;
+  await submissions.drain();
   clearTimeout(cut);
   if (messages > 0) notify({ type: "cutOff", messages, waited: timeout / 1000 });
 }

@@ -350,6 +350,61 @@ chmod 644 "$secret/..2026_11_24/"*
 ln -s ..2026_11_24 "$secret/..data"
 ln -s ..data/cert.pem ..data/key.pem "$secret"
 replay kubernetes "$secret:/usr/src/smtp-relay/certs:ro"
+
+# --- a durable queue, in a container that is replaced by another one ---
+
+# As a container engine makes it: a new volume gets owner and mode of the image's directory.
+state=$work/state
+mkdir -m 700 "$state"
+chown 65532:65532 "$state"
+openssl rand -base64 32 > "$work/queue.key"
+chown 65532 "$work/queue.key"
+chmod 400 "$work/queue.key"
+
+# queued_relay [MORE OPTIONS]: a new container, which serves with the queue on the volume.
+queued_relay() {
+  container=$(storage from --pull=false localhost/relay)
+  storage config --env LOG_LEVEL=INFO --env DELIVERY_MODE=queue \
+    --env QUEUE_URL=sqlite:/var/lib/smtp-oauth-relay/queue.db --env QUEUE_KEY_FILE=/run/queue.key \
+    --env "AZURE_AUTHORITY_HOST=${inbox}entra" --env "GRAPH_ENDPOINT=${inbox}graph" \
+    --env SMTP_LISTEN=127.0.0.1:0 --env HTTP_LISTEN=off "$container"
+  run "--volume=$work/certs:/usr/src/smtp-relay/certs:ro" \
+    "--volume=$work/queue.key:/run/queue.key:ro" "$@" -- > "$work/served" 2>&1 &
+  serving=$!
+  tries=0
+  until grep -q 'Relay started' "$work/served"; do
+    tries=$((tries + 1))
+    [ $tries -le 150 ] || fail "queue: the relay does not start: $(cat "$work/served")"
+    kill -0 $serving 2> /dev/null || fail "queue: the relay has ended: $(cat "$work/served")"
+    sleep 0.2
+  done
+  smtp=$(sed -n 's/.*Relay started.* smtp=\([0-9.:]*\).*/\1/p' "$work/served")
+}
+
+# Graph is away, and the container is killed.
+curl --silent --max-time 20 --output /dev/null -H 'Content-Type: application/json' \
+  -d '{"on":"sendMail","times":1000,"status":503}' "${inbox}api/faults"
+queued_relay "--volume=$state:/var/lib/smtp-oauth-relay"
+send "Kept in a queue" "$smtp" || fail "queue: curl cannot send a message"
+grep -q 'INFO Message queued' "$work/served" || fail "queue: the message is not queued"
+kill -KILL "$(innermost $serving)"
+wait $serving || true
+storage rm "$container" > /dev/null
+curl --silent --max-time 20 --request DELETE "${inbox}api/faults"
+queued_relay "--volume=$state:/var/lib/smtp-oauth-relay"
+tries=0
+until curl --silent --max-time 20 "${inbox}api/messages" | grep -q '"subject":"Kept in a queue"'; do
+  tries=$((tries + 1))
+  [ $tries -le 150 ] || fail "queue: the message has not arrived: $(cat "$work/served")"
+  sleep 0.2
+done
+[ "$(stat -c %u "$state/queue.db")" -eq 65532 ] || fail "queue: it belongs to another user"
+kill -TERM "$(innermost $serving)"
+status=0
+wait $serving || status=$?
+serving=
+[ $status -eq 0 ] || fail "queue: the relay ended with $status: $(cat "$work/served")"
+storage rm "$container" > /dev/null
 container=$sandbox_container
 
 kill -TERM "$(innermost $sandbox)"
@@ -367,16 +422,21 @@ files=$(storage mount "$container")
 (cd "$files" && find . -mindepth 1 | sed 's/^\.//' | sort) > "$work/holds"
 (cd "$runtime_base" && find . -mindepth 1 | sed 's/^\.//' | sort) > "$work/base-holds"
 added=$(comm -23 "$work/holds" "$work/base-holds" | tr '\n' ' ')
+# The directory for a queue, and the one that it is in.
+state=" /var /var/lib /var/lib/smtp-oauth-relay "
+expect "the directory for a queue" \
+  "$(find "$files/var/lib/smtp-oauth-relay" -printf '%m %U:%G %y %P')" "700 65532:65532 d "
 expect "what is added to the base" "$added" \
-  "/usr/local /usr/local/bin /usr/local/bin/smtp-oauth-relay /usr/src /usr/src/smtp-relay "
+  "/usr/local /usr/local/bin /usr/local/bin/smtp-oauth-relay /usr/src /usr/src/smtp-relay$state"
 
 found=$(find "$files" \( -name '*sh' -o -name busybox -o -name toybox -o -name env \) ! -type d)
 [ -z "$found" ] || fail "there is a shell: $found"
 # /tmp is the base's, as in the real one.
 found=$(find "$files" -mindepth 1 ! -type l ! -path "$files/tmp" \
+  ! -path "$files/var/lib/smtp-oauth-relay" \
   \( -perm -0002 -o -user 65532 -perm -0200 -o -group 65532 -perm -0020 \))
 [ -z "$found" ] || fail "user 65532 may write to: $found"
-found=$(find "$files" \( -user 65532 -o -group 65532 \))
+found=$(find "$files" ! -path "$files/var/lib/smtp-oauth-relay" \( -user 65532 -o -group 65532 \))
 [ -z "$found" ] || fail "user 65532 owns: $found"
 found=$(find "$files" -type f -perm /6000)
 [ -z "$found" ] || fail "setuid or setgid: $found"

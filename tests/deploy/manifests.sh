@@ -22,13 +22,18 @@ if command -v docker-compose > /dev/null; then
     fail "docker-compose: $(cat "$work/said")"
   [ ! -s "$work/said" ] || fail "docker-compose: $(cat "$work/said")"
   grep -q 'stop_grace_period: ' "$work/compose" || fail "docker-compose lost the grace period"
-  done="compose.yaml by docker-compose"
+  docker-compose -f "$root/deploy/compose.yaml" -f "$root/deploy/compose.queue.yaml" config \
+    > "$work/compose" 2> "$work/said" || fail "docker-compose with a queue: $(cat "$work/said")"
+  [ ! -s "$work/said" ] || fail "docker-compose with a queue: $(cat "$work/said")"
+  for kept in 'QUEUE_URL: ' 'SMTPS_LISTEN: ' '/certs:ro' 'queue:/var/lib/smtp-oauth-relay'; do
+    grep -q "$kept" "$work/compose" || fail "docker-compose with a queue lost $kept"
+  done
+  done="compose.yaml and compose.queue.yaml by docker-compose"
 fi
 
-# The keys of a manifest, whatever their order and indentation, without those that kubectl adds.
+# The keys of a manifest, whatever their order and indentation.
 fields() {
-  sed -n 's/^[ -]*\([A-Za-z][A-Za-z.\/-]*\):.*/\1/p' "$1" |
-    grep -v '^\(status\|loadBalancer\|creationTimestamp\|strategy\|resources\)$' | sort
+  sed -n 's/^[ -]*\([A-Za-z][A-Za-z.\/-]*\):.*/\1/p' "$1" | sort
 }
 
 # reads KIND COMMAND…: one document of all, read and written by a command of kubectl's that has types.
@@ -42,16 +47,19 @@ reads() {
   grep -q "^kind: $kind\$" "$work/read" || fail "kubectl wrote no $kind in $folder"
   fields "$work/one" > "$work/before"
   fields "$work/read" > "$work/after"
-  lost=$(diff "$work/before" "$work/after" || true)
+  # kubectl adds some of its own.
+  lost=$(comm -23 "$work/before" "$work/after")
   [ -z "$lost" ] || fail "fields of the $kind that kubectl does not know, in $folder: $lost"
 }
 
 if command -v kubectl > /dev/null; then
-  for folder in base overlays/azure; do
+  for folder in base overlays/azure overlays/queue overlays/azure_queue; do
     kubectl kustomize "$root/deploy/kubernetes/$folder" > "$work/all" 2> "$work/said" ||
       fail "kubectl kustomize $folder: $(cat "$work/said")"
     [ ! -s "$work/said" ] || fail "kubectl kustomize $folder: $(cat "$work/said")"
-    reads Deployment image relay=registry.example.com/other:1
+    kind=Deployment
+    [ "$folder" != overlays/queue ] || kind=StatefulSet
+    reads $kind image relay=registry.example.com/other:1
     reads Service selector app.kubernetes.io/name=smtp-oauth-relay
   done
   done="${done:+$done, }kubernetes by kubectl"

@@ -15,6 +15,12 @@ import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
 const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 const BASE = join(ROOT, "deploy/kubernetes/base");
 const AZURE = join(ROOT, "deploy/kubernetes/overlays/azure");
+const QUEUE = join(ROOT, "deploy/kubernetes/overlays/queue");
+const AZURE_QUEUE = join(ROOT, "deploy/kubernetes/overlays/azure_queue");
+/** The image's directory for a queue: see the Containerfile. */
+const STATE = "/var/lib/smtp-oauth-relay";
+/** 32 octets in base64. */
+const QUEUE_KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 /** The image's working directory: see the Containerfile. */
 const WORKDIR = "/usr/src/smtp-relay";
 const USER = 65532;
@@ -54,7 +60,7 @@ function portsOf(settings: Settings): Set<number> {
   return new Set([...settings.SMTP_LISTEN, ...smtps].map(({ port }) => port));
 }
 
-for (const folder of [BASE, AZURE]) {
+for (const folder of [BASE, AZURE, QUEUE, AZURE_QUEUE]) {
   describe(`the kustomization ${folder.slice(ROOT.length)}`, () => {
     it("names all files that are there, and no others", () => {
       const { resources, patches = [] } = manifest(join(folder, "kustomization.yaml"));
@@ -209,6 +215,88 @@ describe("the overlay for Azure", () => {
     // The webhook reads the pods' label, as a string.
     const labels = labelled.spec.template.metadata.labels;
     assert.equal(labels["azure.workload.identity/use"], "true");
+  });
+});
+
+/** The settings of an overlay with a queue, on top of others. */
+function queueSettings(folder: string, below: Record<string, string>): Settings {
+  const { configMapGenerator } = manifest(join(folder, "kustomization.yaml"));
+  const [{ name, behavior, literals }] = configMapGenerator;
+  assert.deepEqual([name, behavior], [generator.name, "merge"]);
+  return settingsOf({ ...below, ...variables(literals), QUEUE_KEY });
+}
+
+/** The key comes from the secret that the page creates. */
+function assertKey(patched: Manifest): void {
+  const [{ name, env }] = patched.spec.template.spec.containers;
+  assert.equal(name, container.name);
+  assert.deepEqual(env, [{
+    name: "QUEUE_KEY",
+    valueFrom: { secretKeyRef: { name: "smtp-relay-queue", key: "key" } },
+  }]);
+  const page = readFileSync(join(ROOT, "deploy/kubernetes/README.md"), "utf8");
+  assert.match(page, /create secret generic smtp-relay-queue \\\n *--from-literal=key=/);
+}
+
+describe("the overlay with a queue on a volume", () => {
+  const settings = queueSettings(QUEUE, environment);
+  const patch = manifest(join(QUEUE, "queue.yaml"));
+  const changes = new Map<string, Manifest>(
+    manifest(join(QUEUE, "stateful_set.yaml")).map(({ path, value }: Manifest) => [path, value]),
+  );
+
+  it("has the queue on the volume, which is the pod's own and has room for it", () => {
+    const { QUEUE_URL: address, QUEUE_MAX_BYTES } = settings;
+    assert.deepEqual(address, { type: "sqlite", path: `${STATE}/queue.db` });
+    const [mount] = patch.spec.template.spec.containers[0].volumeMounts;
+    const [{ metadata, spec }] = changes.get("/spec/volumeClaimTemplates");
+    assert.deepEqual(mount, { name: metadata.name, mountPath: STATE });
+    assert.deepEqual(spec.accessModes, ["ReadWriteOncePod"]);
+    const [, gibibytes] = /^(\d+)Gi$/.exec(spec.resources.requests.storage) ?? [];
+    // 5 % of a disk stay free.
+    assert.ok(Number(gibibytes) * 2 ** 30 * 0.95 > QUEUE_MAX_BYTES);
+    assertKey(patch);
+  });
+
+  it("is one instance, with all of Graph's requests, that no autoscaler multiplies", () => {
+    assert.equal(changes.get("/kind"), "StatefulSet");
+    assert.equal(changes.get("/spec/replicas"), 1);
+    assert.equal(settings.GRAPH_CONCURRENCY, 4);
+    const scaler = manifest(join(QUEUE, "no_autoscaler.yaml"));
+    const { kind, metadata } = manifest(join(BASE, "horizontalpodautoscaler.yaml"));
+    assert.deepEqual([scaler.$patch, scaler.kind, scaler.metadata], ["delete", kind, metadata]);
+  });
+});
+
+describe("the overlay with a queue in an Azure storage account", () => {
+  it("has settings that the relay takes together with the Azure overlay's", () => {
+    const [{ literals }] = manifest(join(AZURE, "kustomization.yaml")).configMapGenerator;
+    const below = { ...environment, ...variables(literals) };
+    const { QUEUE_URL: address } = queueSettings(AZURE_QUEUE, below);
+    assert.equal(address.type, "azureStorage");
+    assertKey(manifest(join(AZURE_QUEUE, "queue_key.yaml")));
+  });
+});
+
+describe("compose.queue.yaml", () => {
+  const { services, volumes, secrets } = manifest(join(ROOT, "deploy/compose.queue.yaml"));
+  const { relay } = services;
+
+  it("adds settings that the relay takes, with the queue on a volume and the key in a file", () => {
+    const { QUEUE_KEY_FILE: path, ...others } = relay.environment;
+    const base = manifest(join(ROOT, "deploy/compose.yaml")).services.relay.environment;
+    const { QUEUE_URL: address } = settingsOf({ ...base, ...others, QUEUE_KEY });
+    assert.deepEqual(address, { type: "sqlite", path: `${STATE}/queue.db` });
+    const [volume, place] = relay.volumes[0].split(":");
+    assert.equal(place, STATE);
+    assert.ok(volume in volumes);
+    assert.equal(path, `/run/secrets/${relay.secrets[0]}`);
+    assert.ok(relay.secrets[0] in secrets);
+  });
+
+  it("has a volume where the image has a directory of its user", () => {
+    const image = readFileSync(join(ROOT, "Containerfile"), "utf8");
+    assert.match(image, new RegExp(`^COPY .* --chown=${USER}:${USER} .* ${STATE}$`, "m"));
   });
 });
 

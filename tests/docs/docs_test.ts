@@ -253,6 +253,14 @@ const NO_SETTINGS = new Set([
   "MONOTONIC_USEC",
   // The relay's own reasons, in replies and log lines.
   "OVER_SHARE",
+  "QUEUE_VERSION",
+  // Of SQLite and Azure Storage.
+  "SQLITE_FULL",
+  "SQLITE_READONLY",
+  "SQLITE_IOERR",
+  "SQLITE_CORRUPT",
+  "SQLITE_NOTADB",
+  "TLS1_2",
   // Of the tests' properties (tests/support/property.ts).
   "PROPERTY_SEED",
   "PROPERTY_RUNS",
