@@ -82,7 +82,32 @@ for (const program of PROGRAMS) {
       assert.deepEqual(world.arrived, SUBJECTS);
       assert.equal(await next.running.stop(), 0);
     });
+
+    it("does not wait for an Entra ID that does not answer", async () => {
+      world = await QueueWorld.open(program);
+      world.holdGraph();
+      const relay = await world.start();
+      const client = await world.logIn(relay);
+      for (const subject of SUBJECTS) assert.match(await send(client, subject), /^250/);
+      assert.equal(await relay.running.stop("SIGKILL"), null);
+      world.freeGraph();
+      const asked = tokenRequests(world);
+      world.cloud.faults.add({ on: "token", after: "head", connection: "blackhole", times: 1000 });
+      const deaf = await world.start();
+      await untilIs(() => tokenRequests(world), (requests) => requests > asked);
+      const begun = performance.now();
+      assert.equal(await deaf.running.stop(), 0);
+      assert(performance.now() - begun < MORE, `${performance.now() - begun} ms`);
+      world.cloud.faults.clear();
+      const next = await world.start();
+      await untilIs(() => new Set(world.arrived), ({ size }) => size === SUBJECTS.length);
+      assert.equal(await next.running.stop(), 0);
+    });
   });
+}
+
+function tokenRequests({ cloud }: QueueWorld): number {
+  return cloud.seen.filter((request) => request.endsWith("/token")).length;
 }
 
 /** An address where nothing listens. */
