@@ -8,6 +8,7 @@ import { large } from "./large.ts";
 import { memory } from "./memory.ts";
 import { properties } from "./properties.ts";
 import { queue } from "./queue.ts";
+import { queueCrash } from "./queue_crash.ts";
 import { sharesOfAccounts } from "./shares.ts";
 import { slow } from "./slow.ts";
 import { soak } from "./soak.ts";
@@ -27,6 +28,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   large,
   queue,
   soak,
+  "queue-crash": queueCrash,
 };
 
 const names = process.argv.slice(2);

@@ -33,6 +33,8 @@ export interface AccountsOptions {
 export interface KnownCredentials {
   /** Entra ID has verified them. Never fails. */
   succeeded(credentials: ClientCredentials): Promise<void>;
+  /** Entra ID has refused them: they are forgotten. Never fails. */
+  refused(credentials: ClientCredentials): Promise<void>;
   /** Whether they may log in without Entra ID. */
   isKnown(credentials: ClientCredentials): Promise<boolean>;
 }
@@ -73,7 +75,10 @@ export class Accounts {
         return loggedIn(name, identity, authorization);
       }
       // The secret may be right, and the entry may name the wrong app.
-      if (type === "refused") entries?.doubt(name);
+      if (type === "refused") {
+        entries?.doubt(name);
+        void known?.refused(checked);
+      }
       return { type, reply, detail: `${code}: ${token.detail}`, code };
     }
     void known?.succeeded(checked);

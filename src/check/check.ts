@@ -13,11 +13,12 @@ import type { Secret } from "../secret.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import { environment } from "../settings/environment.ts";
 import { type ExaminedSettings, examineSettings } from "../settings/load.ts";
+import { queueEndpoints } from "../settings/queue_settings.ts";
 import type { SettingName, Settings } from "../settings/schema.ts";
 import type { Environment } from "../settings/setting.ts";
 import { checkCertificate } from "./certificate_check.ts";
 import { type ClockReading, judgeClock } from "./clock_findings.ts";
-import { checkService, type Service, type ServiceResult } from "./cloud_check.ts";
+import { checkService, clockAt, type Service, type ServiceResult } from "./cloud_check.ts";
 import { type Finding, finding } from "./finding.ts";
 import { type ServiceToCheck, serviceToCheck } from "./installed_service.ts";
 import { checkLogin } from "./login_check.ts";
@@ -241,7 +242,7 @@ function queueChecks({ settings, invalid, http, service }: Context): readonly Ch
   }];
 }
 
-/** Entra ID and Graph, and this machine's clock against theirs. */
+/** Entra ID and Graph, and this machine's clock against theirs and that of a storage account. */
 function cloudChecks({ settings, invalid, http }: Context): readonly Check[] {
   const { authorityHost, graphEndpoint } = cloudOf(settings);
   const deadline = SERVICE_DEADLINE;
@@ -260,8 +261,22 @@ function cloudChecks({ settings, invalid, http }: Context): readonly Check[] {
   if (canJudge("Graph", invalid)) {
     add("graph", graphEndpoint, Math.min(settings.GRAPH_HTTP_TIMEOUT, REQUEST_TIMEOUT));
   }
-  const run = async () => [judgeClock(await clocksOf(results))];
+  const storage = storageClock(settings, invalid, http);
+  const run = async () => [judgeClock([...await clocksOf(results), ...await storage])];
   return [...checks, { subject: "clock", deadline, run }];
+}
+
+/** Of the storage account with the queue, if there is one. */
+async function storageClock(
+  settings: Settings,
+  invalid: ReadonlySet<SettingName>,
+  http: HttpClient,
+): Promise<readonly ClockReading[]> {
+  if (settings.DELIVERY_MODE === "direct" || !canJudge("queue", invalid)) return [];
+  const endpoints = queueEndpoints(settings);
+  if (endpoints === undefined) return [];
+  const clock = await clockAt(endpoints.blobs, { http, timeout: REQUEST_TIMEOUT });
+  return clock === undefined ? [] : [clock];
 }
 
 async function clocksOf(results: readonly Promise<ServiceResult>[]): Promise<ClockReading[]> {

@@ -68,10 +68,30 @@ export async function checkService(
     const what = `${url.host} answers with status ${result.status}, but not as the service does`;
     return { findings: [finding(`${service}.unexpected`, what)] };
   }
-  const date = Date.parse(result.headers.get("date") ?? "");
+  const clock = readingOf(url, result, took);
   const ok = finding(`${service}.ok`, `${url.host} answers (${Math.round(took)} ms)`);
-  if (Number.isNaN(date)) return { findings: [ok] };
-  return { findings: [ok], clock: { host: url.host, theirs: date, ours: Date.now(), took } };
+  return { findings: [ok], ...(clock === undefined ? {} : { clock }) };
+}
+
+/**
+ * The clock of a service whose responses are judged elsewhere.
+ *
+ * @returns undefined if it does not answer, or without a Date field
+ */
+export async function clockAt(
+  url: URL,
+  { http, timeout }: Pick<ServiceTools, "http" | "timeout">,
+): Promise<ClockReading | undefined> {
+  const begun = performance.now();
+  const result = await http.request({ method: "GET", url, headers: {}, timeout });
+  if (result.type === "failure") return undefined;
+  return readingOf(url, result, performance.now() - begun);
+}
+
+/** @param took milliseconds */
+function readingOf(url: URL, { headers }: HttpResponse, took: number): ClockReading | undefined {
+  const theirs = Date.parse(headers.get("date") ?? "");
+  return Number.isNaN(theirs) ? undefined : { host: url.host, theirs, ours: Date.now(), took };
 }
 
 function peerAt(url: URL, { timeout, proxyFor }: ServiceTools): Promise<Peer | undefined> {

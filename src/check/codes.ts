@@ -37,6 +37,8 @@ const COPY_BOTH =
 const CLOCK = "let the machine set its clock from the network (chrony, systemd-timesyncd)";
 const NETWORK = "check the firewall and the route; in a container, check from inside it";
 const USERNAME = "make the username with: smtp-oauth-relay username TENANT_ID CLIENT_ID";
+const OLD_KEY =
+  "add the old key to QUEUE_KEY, after a comma, until the queue is empty: QUEUE_KEY=NEW,OLD";
 const LATER = "try again in a few minutes";
 const PERMISSION =
   "grant the app Mail.Send for this mailbox, see docs/entra.md; a new permission " +
@@ -234,8 +236,12 @@ export const CODES = {
     "name another file in QUEUE_URL, or run the version that made it",
   ),
   "queue.key": fail(
+    "QUEUE_KEY is not the key of this queue. The relay does not start.",
+    OLD_KEY,
+  ),
+  "queue.message-key": fail(
     "Messages are sealed with another key. The relay sets them aside.",
-    "add the old key to QUEUE_KEY after a comma until they are sent: QUEUE_KEY=NEW,OLD",
+    OLD_KEY,
   ),
   "queue.damaged-message": fail(
     "Messages are not what the relay has sealed, or another version has sealed them. The relay sets " +
@@ -477,6 +483,25 @@ export const CODES = {
 
   "message.sent": ok(
     "Graph accepted the test message. Check in the recipient's mailbox that it arrives.",
+  ),
+  "message.found": ok(
+    "The test message was found in the sender's mailbox by its Message-ID: QUEUE_AMBIGUOUS=ask works.",
+  ),
+  "message.not-found": warn(
+    "The test message was not found in the sender's mailbox by its Message-ID within a minute. With " +
+      "QUEUE_AMBIGUOUS=ask, messages that were sent could be sent again.",
+    "check that messages stay in Sent Items for some minutes; if they do, this tenant rewrites " +
+      "Message-IDs: set QUEUE_AMBIGUOUS to retry or hold",
+  ),
+  "message.find-forbidden": warn(
+    "The app may not look for messages in the sender's mailbox. QUEUE_AMBIGUOUS=ask then does what " +
+      "retry does.",
+    "grant the app Mail.ReadBasic.All (or, with RBAC for Applications, Application Mail.ReadBasic), " +
+      "or set QUEUE_AMBIGUOUS to retry or hold",
+  ),
+  "message.find-failed": warn(
+    "Graph did not answer when it was asked for the test message.",
+    LATER,
   ),
   "message.not-tried": skip(
     "No test message was sent, because --from and --to were not given. Only a message shows whether " +

@@ -1,9 +1,11 @@
 // The part of `check` that logs in and sends: by the relay's own code, with a listener instead of
 // the log.
 
+import { randomUUID } from "node:crypto";
 import type { LoginFailure } from "../accounts/account.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { parseUsername } from "../accounts/username.ts";
+import { realClock } from "../clock.ts";
 import type { WaitingClient } from "../delivery/delivery.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { MessageEvent, RelayEvent } from "../observe/relay_event.ts";
@@ -15,6 +17,7 @@ import type { Principal, ReceivedMessage } from "../submission/submission_servic
 import { type Finding, finding } from "./finding.ts";
 import { judgeRefusal, judgeRoles } from "./login_findings.ts";
 import type { Check } from "./run.ts";
+import { checkFound, SEARCH_TIME } from "./sent_check.ts";
 import { judgeOutcome, mayBeSent, testContent, type TestMessage } from "./test_message.ts";
 
 export interface LoginToCheck {
@@ -48,7 +51,7 @@ export function checkLogin(parts: LoginToCheck): Check {
     : Math.min(settings.DELIVERY_TIMEOUT, LONGEST_DELIVERY) + MARGIN;
   return {
     subject: "login",
-    deadline: LOGIN_DEADLINE + delivery,
+    deadline: LOGIN_DEADLINE + delivery + (asks(settings) ? SEARCH_TIME : 0),
     async run() {
       if (username === undefined || password === undefined) {
         const what = "not tried: that needs --username and --password-file";
@@ -66,7 +69,7 @@ async function logIn(
 ): Promise<readonly Finding[]> {
   const events: RelayEvent[] = [];
   const notify = (event: RelayEvent) => void events.push(event);
-  const { service } = buildSubmissions({ settings, http, notify, entries });
+  const { service, sentLookup } = buildSubmissions({ settings, http, notify, entries });
   const credentials = { mechanism: "PLAIN", username, password } as const;
   const { principal } = await service.authenticate(credentials, CLIENT);
   if (principal === undefined) {
@@ -86,17 +89,34 @@ async function logIn(
       "app may send";
     return [...findings, finding("message.not-tried", what)];
   }
-  await service.submit(principal, messageOf(test, settings), WAITING);
+  const messageId = `<check-${randomUUID()}@${settings.SERVER_HOSTNAME}>`;
+  const since = Date.now();
+  await service.submit(principal, messageOf(test, settings, messageId), WAITING);
   const { submission: { id }, outcome } = messageIn(events);
   if (mayBeSent(outcome)) sent.push(id);
   const from = account.fromEmail ?? test.from;
-  return [...findings, judgeOutcome(outcome, id, { from, to: test.to }, roles)];
+  findings.push(judgeOutcome(outcome, id, { from, to: test.to }, roles));
+  if (outcome.type === "sent" && asks(settings)) {
+    const { authorization } = principal;
+    const question = { account, authorization, sending: { mailbox: from, messageId }, since };
+    findings.push(await checkFound(sentLookup, question, realClock));
+  }
+  return findings;
 }
 
-function messageOf(test: TestMessage, { SERVER_HOSTNAME }: Settings): ReceivedMessage {
+/** Whether the relay would look for messages that may have been sent. */
+function asks({ DELIVERY_MODE, QUEUE_AMBIGUOUS }: Settings): boolean {
+  return DELIVERY_MODE === "queue" && QUEUE_AMBIGUOUS === "ask";
+}
+
+function messageOf(
+  test: TestMessage,
+  { SERVER_HOSTNAME }: Settings,
+  messageId: string,
+): ReceivedMessage {
   return {
     envelope: { from: test.from, recipients: [test.to] },
-    content: testContent(test, SERVER_HOSTNAME),
+    content: testContent(test, SERVER_HOSTNAME, messageId),
     facts: {
       helo: SERVER_HOSTNAME,
       esmtp: true,

@@ -6,6 +6,8 @@ import { access } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { CommandError } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
+import { keyProblem } from "../queue/key_note.ts";
+import { reserveOf } from "../queue/queue_room.ts";
 import { openRecord } from "../queue/record.ts";
 import { Sealer, SealError } from "../queue/sealing.ts";
 import { fileSystemOf, type Statfs, statfs } from "../queue/sqlite/file_system.ts";
@@ -107,6 +109,8 @@ export interface QueueSurvey {
   readonly messages: ReadonlyMap<MessageState, number>;
   /** Octets of the contents before sealing. */
   readonly octets: number;
+  /** Why the relay will not start with this key; undefined if it will. */
+  readonly startProblem: SealError["reason"] | undefined;
   /** Of the messages whose records were opened, those that could not be, by reason. */
   readonly unreadable: ReadonlyMap<SealError["reason"], number>;
   /** Whether all messages were counted. */
@@ -129,6 +133,7 @@ export async function survey(
 ): Promise<QueueSurvey> {
   // A change, which changes nothing.
   await administration.delete(NO_ID);
+  const startProblem = await keyProblem(administration, sealer);
   const messages = new Map<MessageState, number>();
   const unreadable = new Map<SealError["reason"], number>();
   const begun = performance.now();
@@ -146,7 +151,7 @@ export async function survey(
     }
     after = page.at(-1);
   } while (after !== undefined && performance.now() - begun < LONGEST);
-  return { messages, octets, unreadable, whole: after === undefined };
+  return { messages, octets, startProblem, unreadable, whole: after === undefined };
 }
 
 /** @returns undefined if the record can be opened */
@@ -164,14 +169,14 @@ function reasonOf(sealer: Sealer, { id, record }: StoredMessage): SealError["rea
 const NEARLY = 0.8;
 
 const UNREADABLE: Readonly<Record<SealError["reason"], readonly [code: Code, what: string]>> = {
-  key: ["queue.key", "sealed with another key"],
+  key: ["queue.message-key", "sealed with another key"],
   tampered: ["queue.damaged-message", "changed or damaged"],
   version: ["queue.damaged-message", "sealed by another version of the relay"],
 };
 
 export function judgeQueue(
   where: string,
-  { messages, octets, unreadable, whole }: QueueSurvey,
+  { messages, octets, startProblem, unreadable, whole }: QueueSurvey,
   limits: Pick<Settings, "QUEUE_MAX_MESSAGES" | "QUEUE_MAX_BYTES">,
 ): readonly Finding[] {
   const { QUEUE_MAX_MESSAGES: maxMessages, QUEUE_MAX_BYTES: maxOctets } = limits;
@@ -179,6 +184,12 @@ export function judgeQueue(
   const states = [...messages].map(([state, count]) => `${count} ${state}`).join(", ");
   const has = `${whole ? "" : "at least "}${counted(all)}${all === 0 ? "" : ` (${states})`}`;
   const findings = [finding("queue.ok", `${where} has ${has}`)];
+  if (startProblem !== undefined) {
+    const code = startProblem === "key" ? "queue.key" : "queue.damaged";
+    findings.push(
+      finding(code, `what the relay keeps about QUEUE_KEY: ${UNREADABLE[startProblem][1]}`),
+    );
+  }
   for (const [reason, count] of unreadable) {
     const [code, what] = UNREADABLE[reason];
     findings.push(finding(code, `${counted(count)} of those that were opened: ${what}`));
@@ -199,14 +210,10 @@ interface Disk {
   readonly total: number;
 }
 
-/** What the relay leaves free, so that messages can still be deleted: a share, and octets. */
-const RESERVE_SHARE = 0.05;
-const RESERVE = 64 * 1024 * 1024;
-
 export function judgeDisk(disk: Disk | undefined): readonly Finding[] {
   if (disk === undefined) return [];
   const { free, total } = disk;
-  if (free >= Math.max(RESERVE, total * RESERVE_SHARE)) return [];
+  if (free >= reserveOf(total)) return [];
   const share = Math.floor(100 * free / Math.max(1, total));
   return [
     finding("queue.disk", `the disk has ${Math.floor(free / 1024 ** 2)} MiB free (${share} %)`),

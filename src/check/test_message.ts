@@ -48,11 +48,20 @@ export interface TestMessage {
   readonly to: string;
 }
 
-/** A plain text that says where the message comes from. */
-export function testContent({ from, to }: TestMessage, hostname: string): Content {
+/**
+ * A plain text that says where the message comes from.
+ *
+ * @param messageId with its angle brackets
+ */
+export function testContent(
+  { from, to }: TestMessage,
+  hostname: string,
+  messageId: string,
+): Content {
   const lines = [
     `From: <${from}>`,
     `To: <${to}>`,
+    `Message-ID: ${messageId}`,
     "Subject: Test message of smtp-oauth-relay",
     "MIME-Version: 1.0",
     "Content-Type: text/plain; charset=utf-8",

@@ -22,8 +22,10 @@ export interface QueueContext {
   /** Writes to standard output. Resolves when more can be written. */
   write(octets: string | Uint8Array): Promise<void>;
   /** Asks before a deletion; left out if it was agreed to before. */
-  ask?(question: string): Promise<boolean>;
+  readonly ask?: Ask;
 }
+
+type Ask = (question: string) => Promise<boolean>;
 
 /** @throws CommandError 1 if something could not be read or done; StoreError */
 export async function act(command: QueueCommand, context: QueueContext): Promise<void> {
@@ -81,8 +83,8 @@ async function changeThese(
   ids: readonly string[],
   context: QueueContext,
 ): Promise<void> {
-  const { administration, json, write } = context;
-  if (action === "delete") await agree(await named(ids, context), context);
+  const { administration, json, write, ask } = context;
+  if (action === "delete" && ask !== undefined) await agree(await named(ids, context), ask);
   const array = new JsonArray();
   const failures: string[] = [];
   for await (const [id, result] of changed(action, ids, administration)) {
@@ -151,8 +153,8 @@ class StateCounts {
 }
 
 /** @throws CommandError 1 if the answer is not yes */
-async function agree(what: string, { ask }: QueueContext): Promise<void> {
-  if (ask !== undefined && !await ask(`Delete ${what}? [y/N] `)) throw failure(["not deleted"]);
+async function agree(what: string, ask: Ask): Promise<void> {
+  if (!await ask(`Delete ${what}? [y/N] `)) throw failure(["not deleted"]);
 }
 
 async function changeMatching(
@@ -187,20 +189,20 @@ async function* chosenIds(
   context: QueueContext,
 ): AsyncGenerator<readonly string[]> {
   const { inspection, ask } = context;
-  const asks = action === "delete" && ask !== undefined;
+  if (action === "retry" || ask === undefined) {
+    for await (const messages of inspection.stored(filter)) yield messages.map(({ id }) => id);
+    return;
+  }
   const states = new StateCounts();
   const all: string[] = [];
   for await (const messages of inspection.stored(filter)) {
-    const ids = messages.map(({ id }) => id);
-    if (!asks) {
-      yield ids;
-      continue;
+    for (const stored of messages) {
+      states.add(stored);
+      all.push(stored.id);
     }
-    for (const stored of messages) states.add(stored);
-    all.push(...ids);
   }
   if (all.length === 0) return;
-  await agree(String(states), context);
+  await agree(String(states), ask);
   yield all;
 }
 

@@ -76,7 +76,7 @@ export function detailsOf(message: InspectedMessage): string {
   return new Table().text(given);
 }
 
-/** The fields of docs/queue.md; those that are not known are left out. */
+/** The fields of docs/queue_command.md; those that are not known are left out. */
 export function jsonOf({ stored, record, note, problem }: InspectedMessage): string {
   const { id, state, receivedAt, due, size, attempts, code } = stored;
   const json: Record<string, unknown> = {

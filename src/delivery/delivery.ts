@@ -31,6 +31,11 @@ export interface Attempt {
   readonly client?: WaitingClient;
   /** Left out if nothing has to be done before the message is sent. */
   readonly beforeSending?: BeforeSending;
+  /**
+   * False: a delivery whose service asks to wait ends with its `retryAfter`, and is tried again later.
+   * Left out: it waits as long as the settings allow.
+   */
+  readonly mayWait?: boolean;
 }
 
 /**
@@ -81,6 +86,11 @@ export interface Delivery {
 export interface Backend extends Delivery {
   /** Such as `graph`. */
   readonly id: string;
+  /**
+   * Why the service would certainly not accept the message, found without asking it and in little time;
+   * undefined if that cannot be said.
+   */
+  refusal?(submission: Submission): NotSent | undefined;
 }
 
 /** The result of a submission, with the reply for the client. */

@@ -20,6 +20,7 @@ import type { HttpClient } from "../http/client.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import { messageIdIn } from "../message/message_id.ts";
 import { type MessageLimits, type Rejected } from "../message/prepare.ts";
+import { lengthOf } from "../smtp/content.ts";
 import { reply } from "../smtp/reply.ts";
 import { stopped } from "./graph_errors.ts";
 import { base64Body } from "./base64_body.ts";
@@ -86,6 +87,10 @@ const CLEANUP_TIME = 5_000;
 const LAST_CLEANUP_TIME = 1_500;
 /** Milliseconds for finding out whether a message was sent, including repeats. */
 const LOOKUP_TIME = 30_000;
+/** Octets of a message up to which it can be prepared without blocking the event loop for long. */
+const MAX_EXAMINED = 8_000_000;
+/** Milliseconds between two tries of a delivery that must not wait. */
+const PATIENCE = 5_000;
 /** Octets of a request's body from which making it blocks the event loop for long. */
 const LONG_WORK = 1_000_000;
 
@@ -113,6 +118,18 @@ export class GraphBackend implements Backend, SentLookup {
     return this.#limiter.size;
   }
 
+  /** Whether its form, or its size if there are no uploads, is one that Graph does not take. */
+  refusal(submission: Submission): NotSent | undefined {
+    if (lengthOf(submission.content) > MAX_EXAMINED) return undefined;
+    const message = this.#prepare(submission);
+    if (message.type === "rejected") return refused(message);
+    const { requestLimit, largeMessages } = this.#options;
+    const { length } = base64Body(message.content);
+    return length > requestLimit && largeMessages === "reject"
+      ? tooLarge(length, requestLimit)
+      : undefined;
+  }
+
   async deliver(submission: Submission, attempt: Attempt): Promise<ServiceOutcome> {
     const message = this.#prepare(submission);
     if (message.type === "rejected") return refused(message);
@@ -123,13 +140,22 @@ export class GraphBackend implements Backend, SentLookup {
 
   async lookUp({ account, authorization, ...looked }: SentQuestion): Promise<SentAnswer> {
     const { stop, pacingTimeout } = this.#options;
-    const mailbox = await this.#slot(account, authorization, looked.sending.mailbox);
+    const mailbox = await this.#slot(
+      account,
+      authorization,
+      looked.sending.mailbox,
+      undefined,
+      false,
+    );
     if (typeof mailbox === "string") {
       const { detail } = stop.aborted ? stopped() : outOfTurn(pacingTimeout);
       return { type: "later", detail };
     }
     try {
-      const graph = this.#graphClient(authorization, mailbox, LOOKUP_TIME, { stop });
+      const graph = this.#graphClient(authorization, mailbox, LOOKUP_TIME, {
+        stop,
+        patience: PATIENCE,
+      });
       return await lookUpSent(graph, this.#base, looked);
     } finally {
       mailbox.release();
@@ -148,7 +174,7 @@ export class GraphBackend implements Backend, SentLookup {
 
   async #send(
     { id, account }: Submission,
-    { authorization, client, beforeSending }: Attempt,
+    { authorization, client, beforeSending, mayWait = true }: Attempt,
     sender: string,
     message: LazyContent,
   ): Promise<ServiceOutcome> {
@@ -157,10 +183,14 @@ export class GraphBackend implements Backend, SentLookup {
     const large = body.length > requestLimit;
     if (large && largeMessages === "reject") return tooLarge(body.length, requestLimit);
 
-    const turn = this.#slot(account, authorization, sender, client);
+    const turn = this.#slot(account, authorization, sender, client, mayWait);
     const mailbox = turn instanceof Promise ? await turn : turn;
     if (mailbox === "ended") return madeRoom();
-    if (mailbox === "late") return stop.aborted ? stopped() : outOfTurn(pacingTimeout);
+    if (mailbox === "late") {
+      if (stop.aborted) return stopped();
+      const pause = this.#limiter.pauseOf(...slotName(account, authorization, sender));
+      return { ...outOfTurn(pacingTimeout), ...(pause > 0 ? { retryAfter: pause } : {}) };
+    }
     try {
       const graph = this.#graphClient(
         authorization,
@@ -168,6 +198,7 @@ export class GraphBackend implements Backend, SentLookup {
         this.#deliveryTime(body.length),
         {
           stop,
+          ...(mayWait ? {} : { patience: PATIENCE }),
           ...(beforeSending === undefined
             ? {}
             : { beforeSending: recorder(beforeSending, sender, message) }),
@@ -197,14 +228,13 @@ export class GraphBackend implements Backend, SentLookup {
   }
 
   #slot(
-    { tenantId, clientId }: Account,
+    account: Account,
     authorization: Authorization,
     address: string,
-    client?: WaitingClient,
+    client: WaitingClient | undefined,
+    mayWait: boolean,
   ): LimitedMailbox | Promise<LimitedMailbox | WaitEnd> {
-    // A login that only claims to be an app must not use up the slots of that app.
-    const app = clientId + (authorization.unverified() ?? "");
-    return this.#limiter.acquire(tenantId, app, address, client);
+    return this.#limiter.acquire(...slotName(account, authorization, address), client, mayWait);
   }
 
   /** Deletes a delivery's draft, even after its time is over or while the relay stops. */
@@ -233,7 +263,7 @@ export class GraphBackend implements Backend, SentLookup {
     authorization: Authorization,
     pace: LimitedMailbox,
     time: number,
-    more: Pick<GraphClientOptions, "stop" | "beforeSending"> = {},
+    more: Pick<GraphClientOptions, "stop" | "beforeSending" | "patience"> = {},
   ): DeliveryClient {
     const { http, scope, timeout } = this.#options;
     const clock = this.#clock;
@@ -258,6 +288,15 @@ export class GraphBackend implements Backend, SentLookup {
   }
 }
 
+function slotName(
+  { tenantId, clientId }: Account,
+  authorization: Authorization,
+  address: string,
+): [tenantId: string, app: string, address: string] {
+  // A login that only claims to be an app must not use up the slots of that app.
+  return [tenantId, clientId + (authorization.unverified() ?? ""), address];
+}
+
 /** Tells what finds the message later. @param message as it is sent */
 function recorder(
   beforeSending: BeforeSending,
@@ -270,7 +309,7 @@ function recorder(
     reasonNotToSend(beforeSending, draft === undefined ? found : { ...found, draft });
 }
 
-function tooLarge(length: number, limit: number): ServiceOutcome {
+function tooLarge(length: number, limit: number): NotSent {
   const detail = `${length} octets as base64; one request to Graph takes ${limit}`;
   return {
     type: "refused",

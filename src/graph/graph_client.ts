@@ -54,6 +54,8 @@ export interface GraphClientOptions {
   readonly pace?: Pace;
   /** Once it is aborted, no request is begun. */
   readonly stop?: AbortSignal;
+  /** Milliseconds between two tries at most; if it takes longer, the delivery ends. Default: its deadline. */
+  readonly patience?: number;
   /**
    * Awaited before each request that may send: the reason why it must not, if there is one. It is not
    * interrupted, not even at the deadline: whether the sending is recorded must be known when the delivery ends.
@@ -116,7 +118,7 @@ export class DeliveryClient implements GraphClient {
     /** The token that Graph has refused. */
     let refused: AccessToken | undefined;
     /** The result of the last try. */
-    let last: GraphResult | undefined;
+    let last: Extract<GraphResult, { readonly type: "failed" }> | undefined;
     for (let repeats = 0;; repeats++) {
       if (stop?.aborted) return last ?? STOPPED;
       let headers = request.headers;
@@ -172,6 +174,10 @@ export class DeliveryClient implements GraphClient {
         }
         if (status === 429 || status >= 500) asked = retryAfter(result.headers, clock.date());
         if (classification.retry === "later" || asked !== undefined) pace?.throttled(asked);
+        // A service that always says 0 says nothing.
+        if (asked !== undefined && asked > 0) {
+          last = { ...last, outcome: { ...last.outcome, retryAfter: asked } };
+        }
       }
       if (classification.retry === undefined) return last;
       if (classification.retry === "newToken") {
@@ -181,6 +187,7 @@ export class DeliveryClient implements GraphClient {
       }
       const wait = this.#wait(asked, repeats);
       if (stop?.aborted || clock.now() + wait + WORTH_BEGINNING > deadline) return last;
+      if (wait > (this.#options.patience ?? Infinity)) return last;
       await clock.sleep(wait, stop);
     }
   }

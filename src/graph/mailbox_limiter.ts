@@ -48,7 +48,8 @@ export class MailboxLimiter {
    *
    * @param app the client id, with the login while it is unverified
    * @param address of the mailbox; upper and lower case are the same
-   * @param client informed of a wait, which it can end
+   * @param client informed of a wait, which it can end; undefined if no client waits
+   * @param isPatient whether it waits while the mailbox is paused
    * @returns the mailbox, at once if a slot is free; or why the wait ended without one
    */
   acquire(
@@ -56,16 +57,26 @@ export class MailboxLimiter {
     app: string,
     address: string,
     client?: Waiter,
+    isPatient = true,
   ): LimitedMailbox | Promise<LimitedMailbox | WaitEnd> {
     if (this.#closed) return Promise.resolve("late");
-    const key = `${tenantId} ${app} ${address.toLowerCase()}`;
+    const key = keyOf(tenantId, app, address);
     let mailbox = this.#mailboxes.get(key);
     if (mailbox === undefined) {
       mailbox = new LimitedMailbox(this.#options, () => this.#mailboxes.delete(key));
       this.#mailboxes.set(key, mailbox);
     }
-    return mailbox.acquire(client);
+    return mailbox.acquire(client, isPatient);
   }
+
+  /** Milliseconds until the mailbox is asked again, after it was throttled. */
+  pauseOf(tenantId: string, app: string, address: string): number {
+    return this.#mailboxes.get(keyOf(tenantId, app, address))?.pause ?? 0;
+  }
+}
+
+function keyOf(tenantId: string, app: string, address: string): string {
+  return `${tenantId} ${app} ${address.toLowerCase()}`;
 }
 
 /** Why a delivery got no slot: `late`: not in time; `ended`: by the client's signal. */
@@ -77,6 +88,7 @@ interface Waiting {
   readonly resolve: (mailbox: LimitedMailbox | WaitEnd) => void;
   /** When it gives up, on the clock's `now`. All wait equally long, so the first one gives up first. */
   readonly until: number;
+  readonly isPatient: boolean;
 }
 
 /** The slots of one app and mailbox. */
@@ -102,8 +114,16 @@ export class LimitedMailbox {
     this.#concurrency = options.concurrency;
   }
 
+  /** Milliseconds that are left of a pause. */
+  get pause(): number {
+    return Math.max(0, this.#pausedUntil - this.#options.clock.now());
+  }
+
   /** @internal */
-  acquire(client?: Waiter): LimitedMailbox | Promise<LimitedMailbox | WaitEnd> {
+  acquire(
+    client: Waiter | undefined,
+    isPatient: boolean,
+  ): LimitedMailbox | Promise<LimitedMailbox | WaitEnd> {
     // Nothing waits while a slot is free: it would have been admitted when the slot became free.
     if (this.#isFree) {
       this.#active++;
@@ -112,7 +132,9 @@ export class LimitedMailbox {
     const { clock, timeout } = this.#options;
     const until = clock.now() + timeout;
     // The pause outlasts the wait.
-    if (this.#pausedUntil >= until) return Promise.resolve("late");
+    if (this.#pausedUntil >= until || !isPatient && this.#pausedUntil > 0) {
+      return Promise.resolve("late");
+    }
     if (client?.signal.aborted) return Promise.resolve("ended");
     return new Promise((resolve) => {
       const end = () => {
@@ -127,6 +149,7 @@ export class LimitedMailbox {
           resolve(result);
         },
         until,
+        isPatient,
       };
       this.#waiting.add(waiting);
       client?.signal.addEventListener("abort", end);
@@ -162,6 +185,11 @@ export class LimitedMailbox {
     if (until <= this.#pausedUntil) return;
     this.#pausedUntil = until;
     this.#giveUp(until);
+    for (const waiting of this.#waiting) {
+      if (waiting.isPatient) continue;
+      this.#waiting.delete(waiting);
+      waiting.resolve("late");
+    }
     this.#arm();
   }
 

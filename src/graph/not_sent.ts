@@ -98,6 +98,7 @@ export function notSent(reason: NotSentCode, cause?: NotSent, part?: string): No
     code: shown,
     detail: cause === undefined ? text : `${text} (${cause.detail})`,
     ...(cause?.requestId === undefined ? {} : { requestId: cause.requestId }),
+    ...(cause?.retryAfter === undefined ? {} : { retryAfter: cause.retryAfter }),
   };
 }
 

@@ -108,7 +108,7 @@ export function queueFields(event: QueueEvent): LogFields {
 }
 
 /** Only verified logins queue mail. */
-const VERIFIED = { unverified: () => undefined };
+export const VERIFIED = { unverified: () => undefined };
 
 /** The sender; and the client's MAIL FROM, if that is another address. */
 function senderFields(reversePath: string, mailbox: string | undefined): LogFields {

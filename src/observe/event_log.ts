@@ -16,6 +16,7 @@ import {
   queueFields,
   queueText,
   refusedFields,
+  VERIFIED,
 } from "./event_lines.ts";
 import { thrown } from "./fields.ts";
 import { LineBudget, type LineSource } from "./line_budget.ts";
@@ -69,6 +70,9 @@ export interface EventLogOptions {
   /** Called for each line that is left out. */
   readonly suppressed?: () => void;
 }
+
+type Sender = Pick<Principal, "account"> & { readonly authorization: Unverified };
+type Unverified = Pick<Principal["authorization"], "unverified">;
 
 /** The client or account that caused a line, as far as that is known. */
 interface Cause {
@@ -265,7 +269,10 @@ export class EventLog {
     const { change, message: { record } } = event;
     const text = queueText(event);
     const fields = queueFields(event);
-    if (change === "sent") return this.#log.info(text, fields);
+    if (change === "sent") {
+      if (record !== undefined) this.#hasSent({ account: record.account, authorization: VERIFIED });
+      return this.#log.info(text, fields);
+    }
     const mailbox = record === undefined
       ? ""
       : `${accountKey(record.account)} ${record.envelope.from}`;
@@ -351,7 +358,7 @@ export class EventLog {
     this.#log[level.toLowerCase() as Lowercase<LogLevel>](message, fields);
   }
 
-  #hasSent({ account, authorization }: Principal): void {
+  #hasSent({ account, authorization }: Sender): void {
     if (authorization.unverified() !== undefined) return;
     const key = accountKey(account);
     this.#senders.delete(key);

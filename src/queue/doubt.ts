@@ -27,12 +27,11 @@ export interface DoubtPolicy {
    * Before the next try of a message that is in doubt.
    *
    * @param login the account, as it may ask now
-   * @param wasInterrupted the relay ended in the middle of its last try
+   * @param note has no `asked` if the relay ended in the middle of the last try
    */
   resolve(
     login: Pick<SentQuestion, "account" | "authorization">,
     note: QueueNote,
-    wasInterrupted: boolean,
   ): Promise<DoubtAnswer>;
 }
 
@@ -50,12 +49,11 @@ export interface DoubtOptions {
 }
 
 export function doubtPolicy({ mode, service, forbidden, clock }: DoubtOptions): DoubtPolicy {
-  const plan = (note: QueueNote): DoubtPlan => {
-    if (mode === "hold") {
-      return { type: "hold", note, detail: "it may have been sent: QUEUE_AMBIGUOUS is hold" };
-    }
-    if (mode === "retry") return { type: "send", note };
-    return wait({ ...note, doubt: true, asked: 0 }, FIRST_QUESTION);
+  const plan = (before: QueueNote): DoubtPlan => {
+    if (mode === "retry") return { type: "send", note: settled(before) };
+    const note = { ...before, doubt: true, asked: 0 };
+    if (mode === "ask") return wait(note, FIRST_QUESTION);
+    return { type: "hold", note, detail: "it may have been sent: QUEUE_AMBIGUOUS is hold" };
   };
   const wait = (note: QueueNote, time: number): DoubtPlan => ({
     type: "wait",
@@ -65,9 +63,9 @@ export function doubtPolicy({ mode, service, forbidden, clock }: DoubtOptions): 
   });
   return {
     afterFailure: plan,
-    async resolve(login, note, wasInterrupted) {
-      if (wasInterrupted && note.doubt !== true) return plan(note);
-      const { firstAttempt, sending, asked = 0 } = note;
+    async resolve(login, note) {
+      const { firstAttempt, sending, asked } = note;
+      if (asked === undefined) return plan(note);
       // It was held, and an administrator has decided; or there is nothing to ask for.
       if (mode !== "ask" || firstAttempt === undefined || sending === undefined) {
         return { type: "send", note: settled(note) };

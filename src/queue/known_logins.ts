@@ -31,8 +31,9 @@ export interface KnownLoginTimes {
   readonly secret: number;
 }
 
-/** Milliseconds between two notes about the same login. */
+/** Milliseconds between two notes about the same login, at most; and as a share of the time it is for. */
 const NOTE_INTERVAL = 3_600_000;
+const NOTE_SHARE = 10;
 /** Logins that are remembered to have been noted. */
 const MAX_NOTED = 10_000;
 
@@ -42,19 +43,22 @@ export class KnownLogins {
 
   constructor(options: KnownLoginsOptions) {
     this.#options = options;
-    const { clock } = options;
-    this.#noted = new BoundedMap({ max: MAX_NOTED, lifetime: NOTE_INTERVAL, clock });
+    const { clock, times: { offline } } = options;
+    const lifetime = offline === "off"
+      ? NOTE_INTERVAL
+      : Math.max(1, Math.min(NOTE_INTERVAL, offline / NOTE_SHARE));
+    this.#noted = new BoundedMap({ max: MAX_NOTED, lifetime, clock });
   }
 
   /** Entra ID has verified these credentials. The caller need not wait. */
   async succeeded(credentials: ClientCredentials): Promise<void> {
-    const key = this.#keyOf(credentials);
+    const [key] = this.#keysOf(credentials);
     if (this.#noted.get(key)) return;
     this.#noted.set(key, true);
     const { notes, sealer, clock, times, failed } = this.#options;
     const now = clock.date();
     try {
-      const name = secretKey(sealer, credentials);
+      const [name] = secretKeys(sealer, credentials);
       const secret = Buffer.from(credentials.clientSecret.reveal(), "utf8");
       await notes.set(name, sealer.seal(secret, name), now + times.secret);
       if (times.offline !== "off") {
@@ -66,31 +70,65 @@ export class KnownLogins {
     }
   }
 
+  /** Entra ID refuses these credentials: they may not log in without it any more. Never fails. */
+  async refused(credentials: ClientCredentials): Promise<void> {
+    const { notes, clock, times, failed } = this.#options;
+    if (times.offline === "off") return;
+    const [key] = this.#keysOf(credentials);
+    try {
+      // Those of strangers cost no write.
+      if (!await this.isKnown(credentials)) return;
+      this.#noted.delete(key);
+      for (const name of this.#keysOf(credentials)) {
+        await notes.set(name, new Uint8Array(0), clock.date());
+      }
+    } catch (error) {
+      failed(error);
+    }
+  }
+
   /** Whether these credentials have logged in within QUEUE_OFFLINE_LOGIN. */
   async isKnown(credentials: ClientCredentials): Promise<boolean> {
     const { notes, sealer, times } = this.#options;
     if (times.offline === "off") return false;
-    const key = this.#keyOf(credentials);
-    return await opened(notes, sealer, key) !== undefined;
+    return await firstOpened(notes, sealer, this.#keysOf(credentials)) !== undefined;
   }
 
   /** The secret that the account's app has logged in with last. */
   async latestSecret(account: Pick<Account, "tenantId" | "clientId">): Promise<Secret | undefined> {
     const { notes, sealer } = this.#options;
-    const secret = await opened(notes, sealer, secretKey(sealer, account));
+    const secret = await firstOpened(notes, sealer, secretKeys(sealer, account));
     return secret && new Secret(asBuffer(secret).toString("utf8"));
   }
 
-  #keyOf({ tenantId, clientId, clientSecret }: ClientCredentials): string {
-    return `login-${this.#options.sealer.hash("login", tenantId, clientId, clientSecret.reveal())}`;
+  #keysOf({ tenantId, clientId, clientSecret }: ClientCredentials): Names {
+    const { sealer } = this.#options;
+    const names = sealer.hashes("login", tenantId, clientId, clientSecret.reveal());
+    return names.map((name) => `login-${name}`) as unknown as Names;
   }
 }
 
-function secretKey(
+/** By each key of QUEUE_KEY: a note outlasts a change of the key. The first is that of new notes. */
+type Names = readonly [string, ...string[]];
+
+function secretKeys(
   sealer: Sealer,
   { tenantId, clientId }: Pick<Account, "tenantId" | "clientId">,
-): string {
-  return `secret-${sealer.hash("secret", tenantId, clientId)}`;
+): Names {
+  const names = sealer.hashes("secret", tenantId, clientId);
+  return names.map((name) => `secret-${name}`) as unknown as Names;
+}
+
+async function firstOpened(
+  notes: Notes,
+  sealer: Sealer,
+  names: Names,
+): Promise<Uint8Array | undefined> {
+  for (const name of names) {
+    const found = await opened(notes, sealer, name);
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** A note that was changed, or that the store cannot read, is none. */

@@ -2,17 +2,18 @@
 
 import type { Account, Authorization, LoginFailure } from "../accounts/account.ts";
 import type { Clock } from "../clock.ts";
-import type { Delivery, Outcome, SendingProgress, Submission } from "../delivery/delivery.ts";
+import type { Delivery, NotSent, Outcome, SendingProgress } from "../delivery/delivery.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
-import type { QueueEvent } from "../observe/relay_event.ts";
 import type { Secret } from "../secret.ts";
 import type { Content } from "../smtp/content.ts";
 import type { SessionFacts } from "../smtp/effects.ts";
+import { type Reply, reply } from "../smtp/reply.ts";
 import type { DoubtAnswer, DoubtPolicy } from "./doubt.ts";
-import { openNote, openRecord, type QueueNote, type QueueRecord, sealNote } from "./record.ts";
+import type { FailureReports } from "./failure_reports.ts";
+import { openNote, openRecord, type QueueRecord, sealNote } from "./record.ts";
 import { type Sealer, SealError } from "./sealing.ts";
-import type { MessageProgress, MessageState, TakenMessage } from "./store.ts";
-import { backoff } from "./trouble.ts";
+import { StoreError, type TakenMessage } from "./store.ts";
+import { type Failure, type GiveBack, TriedMessage, UNREADABLE, type Verdict } from "./verdict.ts";
 
 export interface MessageTryOptions {
   readonly sealer: Sealer;
@@ -20,6 +21,8 @@ export interface MessageTryOptions {
   /** Sender policy and back end. */
   readonly delivery: Delivery;
   readonly doubt: DoubtPolicy;
+  /** QUEUE_BOUNCE; undefined if it is off. */
+  readonly reports?: FailureReports | undefined;
   readonly rules: TryRules;
 }
 
@@ -40,32 +43,10 @@ export interface QueuedAccounts {
   latestSecret(account: Account): Promise<Secret | undefined>;
 }
 
-/** What becomes of a message after a try. */
-export type Verdict = Remove | GiveBack;
-
-export interface Remove {
-  readonly type: "sent";
-  readonly event: QueueEvent;
-}
-
-export interface GiveBack {
-  readonly type: "giveBack";
-  readonly progress: MessageProgress;
-  /** Whether the mailbox or the back end is in trouble. */
-  readonly failed: boolean;
-  /** Until when the mailbox service has asked not to be asked again, in Unix time. */
-  readonly pause?: number;
-  /** Left out if nothing has happened that anybody needs to know. */
-  readonly event?: QueueEvent;
-}
-
-/** Milliseconds of a message's first own wait at most, and of any. */
-const FIRST_WAIT = 30_000;
-const LONGEST_WAIT = 3_600_000;
-/** Failures from which a message waits by itself: until then it keeps its place in its mailbox. */
-const OWN_WAIT = 3;
 /** Entra ID's and the relay's codes of a login that is refused in the middle of a delivery. */
 const LOGIN_REFUSED = /^(?:AADSTS|invalid_|unauthorized_)/;
+/** Milliseconds for which a mailbox is left alone that has no free slot. */
+const NO_SLOT = 1_000;
 
 export class MessageTry {
   readonly #options: MessageTryOptions;
@@ -74,93 +55,122 @@ export class MessageTry {
     this.#options = options;
   }
 
-  /** @param stop aborted when the relay stops */
+  /**
+   * Never fails.
+   *
+   * @param stop aborted when the relay stops
+   */
   async run(message: TakenMessage, stop: AbortSignal): Promise<Verdict> {
-    const { sealer } = this.#options;
+    const { sealer, rules: { clock, maxAge } } = this.#options;
     const { stored } = message;
-    let record: QueueRecord;
-    let note: QueueNote;
+    const context = { stored, sealer, clock, maxAge };
     try {
-      record = openRecord(sealer, stored.id, stored.record);
-      note = openNote(sealer, stored.id, stored.note);
+      const record = openRecord(sealer, stored.id, stored.record);
+      const note = openNote(sealer, stored.id, stored.note);
+      const tried = new TriedMessage({ ...context, record }, note);
+      return await new CurrentTry(this.#options, message, tried, record, stop).run();
     } catch (error) {
-      if (!(error instanceof SealError)) throw error;
-      return new CurrentTry(this.#options, message, {}).unreadable(error);
+      return setAside(new TriedMessage(context, {}), error);
     }
-    const current = new CurrentTry(this.#options, message, note, record);
-    return await current.run(record, stop);
   }
 }
 
-/** The state of one try. */
+/** The message cannot be opened: it is held, and never sent or deleted. */
+function setAside(tried: TriedMessage, error: unknown): GiveBack {
+  if (error instanceof SealError) {
+    return tried.aside("held", { code: UNREADABLE[error.reason], detail: error.message });
+  }
+  return { ...tried.aside("held", { code: "FAULT", detail: textOf(error) }), fault: error };
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+/** A message whose record is open. */
 class CurrentTry {
   readonly #options: MessageTryOptions;
   readonly #message: TakenMessage;
-  readonly #record: QueueRecord | undefined;
-  #note: QueueNote;
-  #attempts: number;
+  readonly #tried: TriedMessage;
+  readonly #record: QueueRecord;
+  readonly #stop: AbortSignal;
 
   constructor(
     options: MessageTryOptions,
     message: TakenMessage,
-    note: QueueNote,
-    record?: QueueRecord,
+    tried: TriedMessage,
+    record: QueueRecord,
+    stop: AbortSignal,
   ) {
     this.#options = options;
     this.#message = message;
-    this.#note = note;
+    this.#tried = tried;
     this.#record = record;
-    this.#attempts = message.stored.attempts;
+    this.#stop = stop;
   }
 
-  async run(record: QueueRecord, stop: AbortSignal): Promise<Verdict> {
-    const { accounts, doubt, rules } = this.#options;
-    const { stored } = this.#message;
-    const account = await accounts.refresh(record.account, record.facts);
-    if ("reply" in account) return this.#withoutAccount(account);
-    const authorization = await this.#authorize(account, record.credential.secret);
-    if ("type" in authorization) return this.#withoutToken(authorization);
-
-    let content: Content;
+  async run(): Promise<Verdict> {
     try {
-      content = await this.#open();
+      return await this.#run();
     } catch (error) {
-      if (!(error instanceof SealError)) throw error;
-      return this.unreadable(error);
+      return error instanceof SealError ? setAside(this.#tried, error) : this.#fault(error);
     }
-    const submission = this.#submission(account, record, content);
-    if (stored.state === "sending" || this.#note.doubt === true) {
-      const wasInterrupted = stored.state === "sending";
-      const answer = await doubt.resolve({ account, authorization }, this.#note, wasInterrupted);
-      this.#note = answer.note;
-      if (answer.type !== "send") return this.#doubtful(answer);
+  }
+
+  async #run(): Promise<Verdict> {
+    const tried = this.#tried;
+    if (this.#stop.aborted) return tried.unchanged();
+    const login = await this.#login();
+    if ("code" in login) {
+      if (login.type === "refused") return tried.aside("held", login);
+      return this.#isTooOld ? await this.#giveUp() : tried.later(login);
+    }
+    if (tried.note.doubt === true) {
+      const answer = await this.#options.doubt.resolve(login, tried.note);
+      tried.note = answer.note;
+      if (answer.type !== "send") return await this.#doubtful(answer);
     }
     // After the doubt: a message that was sent is not too old.
-    const now = rules.clock.date();
-    if (now - stored.receivedAt >= rules.maxAge) return this.#tooOld();
-    if (stop.aborted) return this.#unchanged();
-    const outcome = await this.#options.delivery.deliver(submission, {
-      authorization,
-      beforeSending: (progress) => this.#beforeSending(progress),
-    });
-    return this.#verdict(outcome);
+    if (this.#isTooOld) return await this.#giveUp();
+    const content = await this.#content();
+    const { id, receivedAt } = this.#message.stored;
+    const { envelope, facts, client, connection } = this.#record;
+    const { account, authorization } = login;
+    const outcome = await this.#options.delivery.deliver(
+      { id, account, envelope, content, facts, client, connection, receivedAt },
+      {
+        authorization,
+        mayWait: false,
+        beforeSending: (progress) => this.#beforeSending(progress),
+      },
+    );
+    return await this.#verdict(outcome);
   }
 
-  /** The message cannot be opened: it is set aside, and never sent or deleted. */
-  unreadable(error: SealError): GiveBack {
-    const code = error.reason === "key" ? "QUEUE_KEY" : "TAMPERED";
-    return this.#aside("held", code, error.message);
+  get #isTooOld(): boolean {
+    return this.#options.rules.clock.date() >= this.#tried.end;
   }
 
-  async #open(): Promise<Content> {
+  async #content(): Promise<Content> {
     const { id } = this.#message.stored;
     return await this.#options.sealer.openContent(this.#message.content(), `content ${id}`);
   }
 
-  #submission(account: Account, record: QueueRecord, content: Content): Submission {
-    const { id, receivedAt } = this.#message.stored;
-    const { envelope, facts, client, connection } = record;
-    return { id, account, envelope, content, facts, client, connection, receivedAt };
+  /** The account as it is now, and the right to send as it. */
+  async #login(): Promise<
+    | { readonly account: Account; readonly authorization: Authorization }
+    | Failure & Pick<LoginFailure, "type">
+  > {
+    const { facts, credential: { secret } } = this.#record;
+    const account = await this.#options.accounts.refresh(this.#record.account, facts);
+    if ("reply" in account) {
+      const { type, code = "LOOKUP_ENTRY", detail } = account;
+      return { type, code, detail };
+    }
+    const authorization = await this.#authorize(account, secret);
+    if (!("type" in authorization)) return { account, authorization };
+    const { type, code, detail } = authorization;
+    return { type, code, detail };
   }
 
   /** The login that is good now: the message's own, or the last one of the account. */
@@ -179,152 +189,104 @@ class CurrentTry {
 
   async #beforeSending(sending: SendingProgress): Promise<boolean> {
     const { sealer, rules: { clock } } = this.#options;
+    const tried = this.#tried;
     const { id } = this.#message.stored;
-    const { firstAttempt = clock.date() } = this.#note;
-    this.#note = { ...this.#note, firstAttempt, sending };
-    return await this.#message.sending(++this.#attempts, sealNote(sealer, id, this.#note));
-  }
-
-  #withoutAccount({ type, code = "LOOKUP_ENTRY", detail }: LoginFailure): GiveBack {
-    return type === "refused"
-      ? this.#aside("held", code, detail)
-      : this.#later({ code, detail, ambiguous: false });
-  }
-
-  #withoutToken({ type, code, detail }: EntraRefusal): GiveBack {
-    return type === "refused"
-      ? this.#aside("held", code, detail)
-      : this.#later({ code, detail, ambiguous: false });
-  }
-
-  #doubtful(answer: Exclude<DoubtAnswer, { readonly type: "send" }>): Verdict {
-    if (answer.type === "sent") {
-      return { type: "sent", event: this.#event("sent", { code: "FOUND", detail: answer.detail }) };
+    // It is on stable storage: nothing is begun any more.
+    if (this.#stop.aborted) return false;
+    const { firstAttempt = Math.max(0, Math.floor(clock.date())) } = tried.note;
+    const note = { ...tried.note, firstAttempt, sending };
+    const attempts = tried.attempts + 1;
+    const isOwned = await this.#message.sending(attempts, sealNote(sealer, id, note));
+    if (isOwned) {
+      tried.note = note;
+      tried.attempts = attempts;
     }
-    if (answer.type === "hold") return this.#aside("held", "AMBIGUOUS", answer.detail);
-    // Waits to ask: neither the mailbox nor the back end has failed.
-    const { due, detail } = answer;
-    return {
-      type: "giveBack",
-      progress: this.#progress("queued", due, "AMBIGUOUS"),
-      failed: false,
-      event: this.#event("deferred", { code: "AMBIGUOUS", detail }),
-    };
+    return isOwned;
   }
 
-  #verdict(outcome: Outcome): Verdict {
-    if (outcome.type === "sent") return { type: "sent", event: this.#event("sent", outcome) };
+  async #doubtful(answer: Exclude<DoubtAnswer, { readonly type: "send" }>): Promise<Verdict> {
+    const { detail } = answer;
+    const failure = { code: "AMBIGUOUS", detail };
+    if (answer.type === "sent") return this.#tried.sent({ code: "FOUND", detail });
+    if (answer.type === "hold") return this.#tried.aside("held", failure);
+    return this.#isTooOld ? await this.#giveUp() : this.#tried.waits(answer.due, failure);
+  }
+
+  async #verdict(outcome: Outcome): Promise<Verdict> {
+    const tried = this.#tried;
+    if (outcome.type === "sent") return tried.sent(outcome);
     if (outcome.type === "queued" || outcome.type === "alreadySent") {
       throw new Error("a message was taken from the queue and queued again");
     }
-    const { type, code, detail, ambiguous } = outcome;
+    const { type, code, ambiguous, retryAfter } = outcome;
     if (ambiguous) return this.#ambiguous(outcome);
-    if (code === "STOPPING" || code === "NOT_OWNED") return this.#unchanged();
-    if (type === "later") return this.#later(outcome);
-    if (LOGIN_REFUSED.test(code)) return this.#aside("held", code, detail);
-    return this.#aside("dead", code, detail, outcome);
+    if (code === "STOPPING" || code === "NOT_OWNED") return tried.unchanged();
+    if (code === "PACING_TIMEOUT") return tried.unchanged(retryAfter ?? NO_SLOT);
+    if (type === "later") return tried.later(outcome);
+    if (LOGIN_REFUSED.test(code)) return tried.aside("held", outcome);
+    return await this.#die(outcome, outcome.reply);
   }
 
   /** The request that sends was begun, and its result is not known. */
-  #ambiguous(outcome: Failure): GiveBack {
-    const { doubt } = this.#options;
-    const plan = doubt.afterFailure(this.#note);
-    this.#note = plan.note;
-    if (plan.type === "hold") return this.#aside("held", outcome.code, outcome.detail, outcome);
-    const later = this.#later(outcome);
+  #ambiguous(failure: Failure, ofMessage = false): GiveBack {
+    const tried = this.#tried;
+    const plan = this.#options.doubt.afterFailure(tried.note);
+    tried.note = plan.note;
+    if (plan.type === "hold") return tried.aside("held", { ...failure, ambiguous: true });
+    const later = tried.later({ ...failure, ambiguous: true }, ofMessage);
     if (plan.type === "send") return later;
     return { ...later, progress: { ...later.progress, due: plan.due } };
   }
 
-  #later({ code, detail, retryAfter, ambiguous }: Failure): GiveBack {
-    const { clock } = this.#options.rules;
-    const failures = (this.#note.failures ?? 0) + 1;
-    this.#note = { ...this.#note, failures, detail };
-    const now = clock.date();
-    const own = failures < OWN_WAIT
-      ? 0
-      : backoff(clock, failures - OWN_WAIT + 1, FIRST_WAIT, LONGEST_WAIT);
-    return {
-      type: "giveBack",
-      progress: this.#progress("queued", now + own, code),
-      // A service that says how long to wait has answered.
-      failed: retryAfter === undefined,
-      ...(retryAfter === undefined ? {} : { pause: now + retryAfter }),
-      event: this.#event("deferred", { code, detail, ambiguous }),
-    };
-  }
-
-  #tooOld(): GiveBack {
-    const last = this.#message.stored.code;
+  /** Its time is over. */
+  async #giveUp(): Promise<GiveBack> {
+    const { note } = this.#tried;
+    const { code: last } = this.#message.stored;
     const detail =
       `not sent within QUEUE_MAX_AGE${last === "" ? "" : `; the last failure: ${last}`}` +
-      (this.#note.detail === undefined ? "" : `: ${this.#note.detail}`);
-    return this.#aside("dead", "QUEUE_MAX_AGE", detail);
+      (note.detail === undefined ? "" : `: ${note.detail}`);
+    const code = "QUEUE_MAX_AGE";
+    return await this.#die(
+      { code, detail, ...(note.doubt === true ? { ambiguous: true } : {}) },
+      // RFC 3463 §3.5: delivery time expired.
+      reply(451, "4.4.7", note.doubt === true ? `${detail}; it may have been sent` : detail),
+    );
   }
 
-  /** Another relay has the message, or this one stops. */
-  #unchanged(): GiveBack {
-    const { due, code } = this.#message.stored;
-    return { type: "giveBack", progress: this.#progress("queued", due, code), failed: false };
+  /** It is given up. */
+  async #die(failure: NotSent | Failure, why: Reply): Promise<GiveBack> {
+    const { reports, rules: { clock } } = this.#options;
+    const tried = this.#tried;
+    if (reports === undefined || tried.note.reported === true) return tried.aside("dead", failure);
+    let content: Content;
+    try {
+      content = await this.#content();
+    } catch (error) {
+      // Otherwise it would never be given up.
+      if (error instanceof StoreError) return tried.aside("dead", failure);
+      throw error;
+    }
+    const report = reports.about({
+      stored: this.#message.stored,
+      record: this.#record,
+      content,
+      mailbox: failure.mailbox,
+      reply: why,
+      at: clock.date(),
+    });
+    if (report === undefined) return tried.aside("dead", failure);
+    // Stored before the report is, so that there is never a second one.
+    tried.note = { ...tried.note, reported: true };
+    return { ...tried.aside("dead", failure), report };
   }
 
-  #aside(
-    state: "held" | "dead",
-    code: string,
-    detail: string,
-    outcome?: Failure,
-  ): GiveBack {
-    this.#note = { ...this.#note, detail };
-    return {
-      type: "giveBack",
-      progress: this.#progress(state, this.#options.rules.clock.date(), code),
-      failed: false,
-      event: this.#event(state, { ...outcome, code, detail }),
-    };
+  /** The store cannot read the message, or the program has a fault: the mailbox goes on without it. */
+  #fault(error: unknown): GiveBack {
+    const isStore = error instanceof StoreError;
+    const code = isStore ? error.code : "FAULT";
+    const failure = { code, detail: textOf(error) };
+    const wasBegun = this.#tried.attempts > this.#message.stored.attempts;
+    const later = wasBegun ? this.#ambiguous(failure, true) : this.#tried.later(failure, true);
+    return isStore ? later : { ...later, fault: error };
   }
-
-  #progress(state: MessageState, due: number, code: string): MessageProgress {
-    const { id, note } = this.#message.stored;
-    // A note that cannot be opened stays as it is.
-    const sealed = this.#record === undefined
-      ? note
-      : sealNote(this.#options.sealer, id, this.#note);
-    return { state, due, attempts: this.#attempts, code, note: sealed };
-  }
-
-  #event(
-    change: QueueEvent["change"],
-    outcome: Partial<Pick<Failure, "code" | "detail" | "ambiguous">> & {
-      readonly requestId?: string;
-      readonly mailbox?: string;
-    },
-  ): QueueEvent {
-    const { id, receivedAt, size } = this.#message.stored;
-    const { code, detail, ambiguous, requestId, mailbox } = outcome;
-    return {
-      type: "queue",
-      change,
-      message: {
-        id,
-        size,
-        attempts: this.#attempts,
-        age: this.#options.rules.clock.date() - receivedAt,
-        ...(this.#record === undefined ? {} : { record: this.#record }),
-      },
-      ...(code === undefined ? {} : { code }),
-      ...(detail === undefined ? {} : { detail }),
-      ...(ambiguous === true ? { ambiguous } : {}),
-      ...(requestId === undefined ? {} : { requestId }),
-      ...(mailbox === undefined ? {} : { mailbox }),
-    };
-  }
-}
-
-interface Failure {
-  readonly code: string;
-  readonly detail: string;
-  readonly ambiguous: boolean;
-  readonly retryAfter?: number;
-  readonly requestId?: string;
-  readonly mailbox?: string;
 }

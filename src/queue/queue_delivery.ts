@@ -1,10 +1,11 @@
 // Queued delivery: the client gets its 250 as soon as its message is on stable storage.
 
-import type { Account, Authorization } from "../accounts/account.ts";
+import type { Authorization } from "../accounts/account.ts";
 import type { Attempt, Delivery, NotSent, Outcome, Submission } from "../delivery/delivery.ts";
 import type { Secret } from "../secret.ts";
 import { lengthOf } from "../smtp/content.ts";
 import { reply } from "../smtp/reply.ts";
+import { accountName, mailboxName } from "./names.ts";
 import { sealRecord } from "./record.ts";
 import type { QueueRoom } from "./queue_room.ts";
 import type { Sealer } from "./sealing.ts";
@@ -69,27 +70,6 @@ export class QueueDelivery implements Delivery {
       content: () => sealer.sealContent(content, `content ${id}`),
     });
   }
-}
-
-/**
- * The keyed hash of the mailbox that a message is sent from: messages of one mailbox are paced
- * together. The null reverse-path stands for a mailbox that only the header names; all of an app count
- * as one.
- */
-export function mailboxName(
-  sealer: Pick<Sealer, "hash">,
-  { tenantId, clientId, fromEmail }: Account,
-  reversePath: string,
-): string {
-  return sealer.hash("mailbox", tenantId, clientId, (fromEmail ?? reversePath).toLowerCase());
-}
-
-/** The keyed hash of an account: its entry, or its tenant and client. */
-export function accountName(
-  sealer: Pick<Sealer, "hash">,
-  { tenantId, clientId, entry }: Account,
-): string {
-  return sealer.hash("account", tenantId, clientId, entry?.id ?? "");
 }
 
 function notStored({ code, message, full }: StoreError): NotSent {

@@ -62,7 +62,7 @@ export class QueueRoom {
   }
 }
 
-/** The contract: no mail on a disk with less than 5 % or 64 MiB left. */
-function reserveOf(total: number): number {
+/** Octets of the disk that stay free: 5 % and at least 64 MiB, as the contract says. */
+export function reserveOf(total: number): number {
   return Math.max(RESERVE, total * RESERVE_SHARE);
 }

@@ -4,12 +4,13 @@
 import { type Clock, realClock } from "../clock.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { MemoryShare } from "./memory_share.ts";
-import { type QueueStore, StoreError, type TakenMessage } from "./store.ts";
-import type { MessageTry, Verdict } from "./message_try.ts";
+import type { MessageTry } from "./message_try.ts";
+import { type NewMessage, type QueueStore, StoreError, type TakenMessage } from "./store.ts";
 import { Trouble } from "./trouble.ts";
+import type { GiveBack, Verdict } from "./verdict.ts";
 
 export interface QueueWorkerOptions {
-  readonly store: Pick<QueueStore, "take" | "usage">;
+  readonly store: Pick<QueueStore, "add" | "take" | "usage">;
   /** One try to send a message. */
   readonly tries: Pick<MessageTry, "run">;
   readonly notify: Notify;
@@ -24,8 +25,10 @@ export interface WorkerLimits {
   readonly octets: number;
 }
 
-/** Messages at once, of all mailboxes. */
+/** Messages at once, of all mailboxes, … */
 const MAX_ACTIVE = 32;
+/** … and of those in trouble, whose tries may take long. */
+const MAX_FAILING = 8;
 /** Milliseconds after which the store is asked again: for messages whose time comes meanwhile, … */
 const POLL = 1_000;
 /** … and for what an administrator or another relay has changed. */
@@ -86,13 +89,17 @@ export class QueueWorker {
   }
 
   async #take(): Promise<readonly TakenMessage[]> {
-    const { store, limits } = this.#options;
+    const { store } = this.#options;
     const free = this.#free();
     if (free <= 0) return [];
-    const busy = new Set<string>();
-    for (const [mailbox, count] of this.#active) if (count >= limits.mailbox) busy.add(mailbox);
+    const { failing } = this.#trouble;
+    const busy = this.#busy();
     try {
-      const taken = await store.take(free, busy);
+      // Those in trouble come after all others.
+      let taken: readonly TakenMessage[] = [];
+      if (failing.size > 0) taken = await store.take(free, new Set([...busy, ...failing.keys()]));
+      const left = failing.size > 0 ? Math.min(free, this.#freeForFailing()) : free;
+      if (taken.length === 0 && left > 0) taken = await store.take(left, busy);
       this.#report(undefined);
       return taken;
     } catch (error) {
@@ -103,14 +110,32 @@ export class QueueWorker {
 
   /** How many more messages may be tried now. */
   #free(): number {
-    const { pausedUntil, isOutage } = this.#trouble;
-    if (pausedUntil > this.#clock.date()) return 0;
+    const { wait, isOutage } = this.#trouble;
+    if (wait > 0) return 0;
     return (isOutage ? 1 : MAX_ACTIVE) - this.#tries.size;
+  }
+
+  #freeForFailing(): number {
+    const { failing } = this.#trouble;
+    let active = 0;
+    for (const [mailbox, count] of this.#active) if (failing.has(mailbox)) active += count;
+    return MAX_FAILING - active;
+  }
+
+  /** The mailboxes of which no more messages may be tried now. */
+  #busy(): Set<string> {
+    const { mailbox: most } = this.#options.limits;
+    const { failing } = this.#trouble;
+    const busy = new Set<string>();
+    for (const [mailbox, count] of this.#active) {
+      if (count >= (failing.has(mailbox) ? 1 : most)) busy.add(mailbox);
+    }
+    return busy;
   }
 
   #wait(): Promise<void> {
     const { store } = this.#options;
-    const pause = this.#trouble.pausedUntil - this.#clock.date();
+    const pause = this.#trouble.wait;
     const poll = store.usage().messages.queued > 0 ? POLL : IDLE_POLL;
     return new Promise((resolve) => {
       const cancel = this.#clock.alarm(pause > 0 ? pause : poll, () => this.#wake?.());
@@ -154,28 +179,49 @@ export class QueueWorker {
   async #carryOut(verdict: Verdict, message: TakenMessage): Promise<void> {
     const { mailbox } = message.stored;
     const { notify } = this.#options;
-    if (verdict.type === "sent") {
-      const recovered = this.#trouble.succeeded(mailbox);
-      await this.#persist(() => message.remove(recovered));
-      return notify(verdict.event);
-    }
-    const { failed, progress, event } = verdict;
-    const pause = Math.max(verdict.pause ?? 0, failed ? this.#trouble.failed(mailbox) : 0);
-    const due = failed ? Math.max(progress.due, pause) : progress.due;
-    await this.#persist(() => message.giveBack({ ...progress, due }, pause));
-    if (event !== undefined) notify(event.change === "deferred" ? { ...event, due } : event);
+    if (verdict.type === "giveBack") return await this.#giveBack(verdict, message);
+    const recovered = this.#trouble.succeeded(mailbox);
+    await this.#persist(() => message.remove(recovered));
+    notify(verdict.event);
   }
 
-  /** Stores a result, however long the store fails: a message that was sent must not be sent again. */
-  async #persist(store: () => Promise<void>): Promise<void> {
+  async #giveBack(verdict: GiveBack, message: TakenMessage): Promise<void> {
+    const { failed, progress, event, report, fault } = verdict;
+    const { notify } = this.#options;
+    if (fault !== undefined) notify({ type: "fault", error: fault });
+    const own = failed ? this.#clock.date() + this.#trouble.failed(message.stored.mailbox) : 0;
+    const pause = Math.max(verdict.pause ?? 0, own);
+    const due = failed ? Math.max(progress.due, pause) : progress.due;
+    const isStored = await this.#persist(() => message.giveBack({ ...progress, due }, pause));
+    const next = Math.max(due, pause);
+    if (event !== undefined) notify(event.change === "deferred" ? { ...event, due: next } : event);
+    if (isStored && report !== undefined) await this.#add(report);
+  }
+
+  /** Tried once: whether a store that fails has kept it is not known, and two reports would be worse. */
+  async #add(report: NewMessage): Promise<void> {
+    try {
+      await this.#options.store.add(report);
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  /**
+   * Stores a result, however long the store fails: a message that was sent must not be sent again.
+   *
+   * @returns false if it is not stored because the relay stops
+   */
+  async #persist(store: () => Promise<void>): Promise<boolean> {
     for (;;) {
       try {
         await store();
-        return this.#report(undefined);
+        this.#report(undefined);
+        return true;
       } catch (error) {
         this.#report(error);
         // After a restart the message is in doubt, as after a crash.
-        if (this.#stop.signal.aborted) return;
+        if (this.#stop.signal.aborted) return false;
         await this.#clock.sleep(STORE_PAUSE, this.#stop.signal);
       }
     }

@@ -10,9 +10,10 @@ import type { Envelope, SessionFacts } from "../smtp/effects.ts";
 import { type Sealer, SealError } from "./sealing.ts";
 
 const VERSION = 1;
-/** UTF-16 code units, and octets in JSON: a store has little room for notes. */
+/** UTF-16 code units. */
 const MAX_DETAIL = 1000;
-const MAX_DETAIL_OCTETS = 2500;
+/** Octets of a note before sealing: sealed it has 4 KiB at most, which each store has room for. */
+const MAX_NOTE = 4000;
 
 export interface QueueRecord {
   /** `report`: a non-delivery report that the relay itself has made; it never causes another one. */
@@ -46,6 +47,12 @@ export interface QueueNote {
   readonly firstAttempt?: number;
   /** Whether a request that may have sent it ended without a result. */
   readonly doubt?: boolean;
+  /** Whether it was held or given up: if it is tried again, an administrator has decided so. */
+  readonly aside?: boolean;
+  /** When it was tried again then, in milliseconds of Unix time: from then on its age counts. */
+  readonly restarted?: number;
+  /** Whether its sender has got a non-delivery report, or might have. */
+  readonly reported?: boolean;
 }
 
 /** @param id of the message; a record opens with it alone */
@@ -85,8 +92,15 @@ export function openRecord(sealer: Sealer, id: string, sealed: Uint8Array): Queu
 /** @param id of the message; a note opens with it alone */
 export function sealNote(sealer: Sealer, id: string, note: QueueNote): Uint8Array {
   const { detail, ...rest } = note;
-  const rewritten = detail === undefined ? {} : { detail: shortened(detail) };
-  return sealer.seal(encoded({ version: VERSION, ...rest, ...rewritten }), `note ${id}`);
+  const json = { version: VERSION, ...rest };
+  if (detail === undefined) return sealer.seal(encoded(json), `note ${id}`);
+  let octets: Uint8Array;
+  let length = MAX_DETAIL;
+  do {
+    octets = encoded({ ...json, detail: detail.slice(0, length) });
+    length -= 50;
+  } while (octets.length > MAX_NOTE && length >= 0);
+  return sealer.seal(octets, `note ${id}`);
 }
 
 /**
@@ -104,6 +118,9 @@ export function openNote(sealer: Sealer, id: string, sealed: Uint8Array): QueueN
     ...fields.optional("asked", () => fields.count("asked")),
     ...fields.optional("firstAttempt", () => fields.count("firstAttempt")),
     ...fields.optional("doubt", () => fields.yes("doubt")),
+    ...fields.optional("aside", () => fields.yes("aside")),
+    ...fields.optional("restarted", () => fields.count("restarted")),
+    ...fields.optional("reported", () => fields.yes("reported")),
   };
 }
 
@@ -196,12 +213,6 @@ class Fields {
   #wrong(name: string, expected: string): SealError {
     return new SealError("version", `${this.#path}.${name} is not ${expected}`);
   }
-}
-
-function shortened(text: string): string {
-  let length = MAX_DETAIL;
-  while (encoded(text.slice(0, length)).length > MAX_DETAIL_OCTETS) length -= 50;
-  return text.slice(0, length);
 }
 
 function encoded(json: unknown): Uint8Array {

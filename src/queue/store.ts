@@ -142,6 +142,7 @@ export interface QueueAdministration {
   retry(id: string): Promise<ChangeResult>;
   /** @throws StoreError */
   delete(id: string): Promise<ChangeResult>;
+  readonly notes: Pick<Notes, "get">;
   close(): Promise<void>;
 }
 

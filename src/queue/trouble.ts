@@ -1,19 +1,20 @@
 // Which mailboxes fail, and whether the back end as a whole does. While a mailbox fails, one of its
-// messages at a time is tried; while the back end fails, one of all.
+// messages at a time is tried; while the back end fails, one of all, with a pause between two.
 
 import type { Clock } from "../clock.ts";
-import { BoundedMap } from "../bounded_map.ts";
 
 /** Milliseconds of the first pause at most; doubled with each failure in a row. */
 const FIRST_PAUSE = 2_000;
-/**
- * Milliseconds between two tries of a mailbox or a back end in trouble, at most: so long may mail wait
- * once it works again.
- */
+/** Milliseconds between two tries of a mailbox in trouble, at most. */
 const LONGEST_PAUSE = 300_000;
+/**
+ * Milliseconds between two tries while the back end is in trouble, at most. Shorter: so long waits the mail
+ * of a mailbox that works, if only many others are in trouble.
+ */
+const LONGEST_BACKEND_PAUSE = 15_000;
 /** Mailboxes that have to fail in a row, with no success between them, until it is the back end. */
 const MAILBOXES = 3;
-/** Failures in a row after which a success makes the messages due that have failed meanwhile. */
+/** Failures in a row of a mailbox after which its success makes the messages due that have failed. */
 const OUTAGE = 3;
 /** Mailboxes in trouble that are remembered; one that is forgotten is tried at once. */
 const MAX_MAILBOXES = 10_000;
@@ -21,64 +22,92 @@ const MAX_MAILBOXES = 10_000;
 /** What works again: messages of these that have failed need not wait any longer. */
 export type Recovered = "mailbox" | "all";
 
-export class Trouble {
-  readonly #clock: Pick<Clock, "date" | "random">;
-  /** Failures in a row, by mailbox. */
-  readonly #failures = new BoundedMap<{ readonly count: number }>({ max: MAX_MAILBOXES });
-  /** Mailboxes that have failed since the last success of any. */
-  readonly #failing = new Set<string>();
-  /** Failures of the back end in a row. */
-  #backendFailures = 0;
-  #backendUntil = 0;
+interface Failures {
+  /** In a row. */
+  readonly count: number;
+  /** Until when the mailbox is left alone. */
+  readonly until: number;
+}
 
-  constructor(clock: Pick<Clock, "date" | "random">) {
+/** Its times follow the clock's `now`, so that a change of the machine's time does not stop the queue. */
+export class Trouble {
+  readonly #clock: Pick<Clock, "now" | "random">;
+  /** By mailbox; the one whose last failure is oldest first. */
+  readonly #failures = new Map<string, Failures>();
+  /** Mailboxes that have failed since the last success of any; no more than are needed. */
+  readonly #inARow = new Set<string>();
+  /** Failures of the back end in a row, and until when nothing is tried. */
+  #backend: Failures = { count: 0, until: 0 };
+  /** There was an outage, and no mailbox that failed for long has worked since. */
+  #wasOutage = false;
+
+  constructor(clock: Pick<Clock, "now" | "random">) {
     this.#clock = clock;
   }
 
-  /** Until when nothing is to be tried, in Unix time; 0 for no limit. */
-  get pausedUntil(): number {
-    return this.#backendUntil;
+  /** Milliseconds until anything may be tried. */
+  get wait(): number {
+    return Math.max(0, this.#backend.until - this.#clock.now());
   }
 
   /** Whether only one message of all is to be tried at a time. */
   get isOutage(): boolean {
-    return this.#backendFailures > 0;
+    return this.#inARow.size >= MAILBOXES;
+  }
+
+  /** The mailboxes whose last try has failed. */
+  get failing(): Pick<ReadonlyMap<string, unknown>, "has" | "keys" | "size"> {
+    return this.#failures;
   }
 
   /**
    * A try has failed.
    *
-   * @returns until when the mailbox is to be left alone, in Unix time
+   * @returns milliseconds for which the mailbox is to be left alone
    */
   failed(mailbox: string): number {
-    const failures = (this.#failures.get(mailbox)?.count ?? 0) + 1;
-    this.#failures.set(mailbox, { count: failures });
-    // More are not counted, so this stays small.
-    if (this.#failing.size < MAILBOXES) this.#failing.add(mailbox);
-    const now = this.#clock.date();
-    if (this.#failing.size < MAILBOXES) return now + this.#pause(failures);
-    // Tries that had begun before the first of them failed count as one.
-    if (now >= this.#backendUntil) {
-      this.#backendFailures++;
-      this.#backendUntil = now + this.#pause(this.#backendFailures);
+    const now = this.#clock.now();
+    if (!this.isOutage) this.#inARow.add(mailbox);
+    if (this.isOutage) {
+      this.#wasOutage = true;
+      this.#backend = this.#next(this.#backend, LONGEST_BACKEND_PAUSE);
     }
-    return this.#backendUntil;
+    const failures = this.#next(this.#failures.get(mailbox), LONGEST_PAUSE);
+    this.#failures.delete(mailbox);
+    this.#failures.set(mailbox, failures);
+    if (this.#failures.size > MAX_MAILBOXES) {
+      for (const oldest of this.#failures.keys()) {
+        this.#failures.delete(oldest);
+        break;
+      }
+    }
+    return failures.until - now;
   }
 
   /** A message was sent. @returns what works again after an outage */
   succeeded(mailbox: string): Recovered | undefined {
-    const failures = this.#failures.get(mailbox)?.count ?? 0;
-    if (failures > 0) this.#failures.delete(mailbox);
-    const wasOutage = this.isOutage;
-    this.#failing.clear();
-    this.#backendFailures = 0;
-    this.#backendUntil = 0;
-    if (wasOutage) return "all";
-    return failures >= OUTAGE ? "mailbox" : undefined;
+    const count = this.#failures.get(mailbox)?.count ?? 0;
+    this.#failures.delete(mailbox);
+    this.#inARow.clear();
+    this.#backend = { count: 0, until: 0 };
+    const wasOutage = this.#wasOutage;
+    // Others may fail for reasons of their own: that one of them works says nothing about them.
+    if (count < OUTAGE) {
+      if (this.#failures.size === 0) this.#wasOutage = false;
+      return undefined;
+    }
+    if (!wasOutage) return "mailbox";
+    this.#wasOutage = false;
+    this.#failures.clear();
+    return "all";
   }
 
-  #pause(failures: number): number {
-    return backoff(this.#clock, failures, FIRST_PAUSE, LONGEST_PAUSE);
+  #next(last: Failures | undefined, longest: number): Failures {
+    const now = this.#clock.now();
+    // Tries that had begun before the first of them failed count as one.
+    if (last !== undefined && now < last.until) return last;
+    const count = (last?.count ?? 0) + 1;
+    return { count, until: now + backoff(this.#clock, count, FIRST_PAUSE, longest) };
   }
 }
 

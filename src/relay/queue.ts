@@ -1,9 +1,11 @@
 // Opens the durable queue of the settings for a relay (DELIVERY_MODE=queue), and builds what works on it.
 
+import type { Account, Authorization } from "../accounts/account.ts";
 import type { Accounts } from "../accounts/accounts.ts";
 import type { SenderRules } from "../accounts/senders.ts";
 import { type Clock, realClock } from "../clock.ts";
 import type { Delivery } from "../delivery/delivery.ts";
+import { EarlyRefusal } from "../delivery/early_refusal.ts";
 import { SenderPolicy } from "../delivery/sender_policy.ts";
 import { TokenLogin, type TokenSource } from "../entra/tokens.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -14,16 +16,20 @@ import type { PartState } from "../observe/http.ts";
 import type { Gauge, Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { doubtPolicy } from "../queue/doubt.ts";
+import { KEY_NOTE, keyProblem } from "../queue/key_note.ts";
+import { FailureReports } from "../queue/failure_reports.ts";
 import { KnownLogins } from "../queue/known_logins.ts";
 import { MessageTry } from "../queue/message_try.ts";
 import { QueueDelivery } from "../queue/queue_delivery.ts";
 import { QueueRoom } from "../queue/queue_room.ts";
 import { QueueWorker } from "../queue/queue_worker.ts";
-import { Sealer, SealError } from "../queue/sealing.ts";
+import { Sealer } from "../queue/sealing.ts";
 import { type QueueStore, StoreError } from "../queue/store.ts";
+import type { Secret } from "../secret.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
 import { currentAccount } from "../submission/current_account.ts";
+import type { MailRoom } from "../submission/service.ts";
 import { azureQueueOptions } from "./open_queue.ts";
 import { messageLimits } from "./message_limits.ts";
 
@@ -33,12 +39,14 @@ export interface QueueWork {
   readonly tokens: TokenSource;
   readonly senders: SenderRules;
   readonly backend: GraphBackend;
+  /** Called when the mail service has accepted a queued message of the account. */
+  sent(account: Account): void;
 }
 
 /** What the submissions need of the queue. */
 export interface ConnectedQueue {
   readonly delivery: Delivery;
-  readonly room: QueueRoom;
+  readonly room: MailRoom;
   readonly worker: QueueWorker;
 }
 
@@ -56,8 +64,6 @@ const MEMORY_SHARE = 4;
 const SECRET_KEPT = 30 * 86_400_000;
 /** When the note about the key ends: never. */
 const FOREVER = Date.UTC(9999, 0);
-const KEY_NOTE = "key";
-
 /** The open queue of a relay. */
 export class RelayQueue {
   /** The credentials that may log in while Entra ID does not answer. */
@@ -105,8 +111,14 @@ export class RelayQueue {
   }
 
   /** The delivery to the queue, and the worker that sends what is in it. */
-  connect({ accounts, tokens, senders, backend }: QueueWork): ConnectedQueue {
-    const { settings, notify } = this.#parts;
+  connect({ accounts, tokens, senders, backend, sent }: QueueWork): ConnectedQueue {
+    const { settings } = this.#parts;
+    const notify: Notify = (event) => {
+      if (event.type === "queue" && event.change === "sent" && event.message.record !== undefined) {
+        sent(event.message.record.account);
+      }
+      this.#parts.notify(event);
+    };
     const [store, sealer, clock] = [this.#store, this.#sealer, this.#clock];
     const limited = settings.ALLOWED_SENDERS !== undefined;
     const tries = new MessageTry({
@@ -124,6 +136,9 @@ export class RelayQueue {
         forbidden: (detail) => this.#mayNotAsk(detail),
         clock,
       }),
+      reports: settings.QUEUE_BOUNCE
+        ? new FailureReports(sealer, settings.SERVER_HOSTNAME)
+        : undefined,
       rules: { maxAge: settings.QUEUE_MAX_AGE, scope: cloudOf(settings).graphScope, clock },
     });
     const octets = Math.floor(settings.MAX_MEMORY / MEMORY_SHARE);
@@ -133,15 +148,19 @@ export class RelayQueue {
       maxMessages: settings.QUEUE_MAX_MESSAGES,
       maxOctets: settings.QUEUE_MAX_BYTES,
     });
-    const delivery = new QueueDelivery({
+    const queued = new QueueDelivery({
       store,
       sealer,
       room,
       direct: backend,
-      secretOf: (login) => login instanceof TokenLogin ? login.clientSecret : undefined,
+      secretOf,
       added: () => worker.wake(),
     });
-    return { delivery, room, worker };
+    // What is not queued needs no room.
+    const mailRefusal = (login: Authorization) =>
+      secretOf(login) === undefined ? undefined : room.mailRefusal();
+    const delivery = new EarlyRefusal(queued, backend);
+    return { delivery, room: { mailRefusal }, worker };
   }
 
   /** For `/readyz`. A full queue defers mail, and is no reason to restart the relay. */
@@ -174,6 +193,10 @@ export class RelayQueue {
   }
 }
 
+function secretOf(login: Authorization): Secret | undefined {
+  return login instanceof TokenLogin ? login.clientSecret : undefined;
+}
+
 async function openStore({ settings, http, log }: QueueParts): Promise<QueueStore> {
   const { QUEUE_URL: address } = settings;
   if (address.type === "sqlite") {
@@ -186,21 +209,18 @@ async function openStore({ settings, http, log }: QueueParts): Promise<QueueStor
 }
 
 /** Leaves a note that only the right key opens: the start tells a wrong key, and not each message. */
-async function checkKey({ notes }: QueueStore, sealer: Sealer): Promise<void> {
-  const sealed = await notes.get(KEY_NOTE);
-  try {
-    if (sealed !== undefined) sealer.open(sealed, KEY_NOTE);
-  } catch (error) {
-    if (!(error instanceof SealError)) throw error;
+async function checkKey(store: QueueStore, sealer: Sealer): Promise<void> {
+  const problem = await keyProblem(store, sealer);
+  if (problem !== undefined) {
     throw new CommandError(EXIT.config, [
-      error.reason === "key"
+      problem === "key"
         ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: give the old key too, after the new one " +
           "and a comma, until the queue is empty"
-        : `the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is ${error.message}`,
+        : "the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is not what was sealed",
     ]);
   }
   // With today's first key, so that an old one can be left out when nothing needs it.
-  await notes.set(KEY_NOTE, sealer.seal(new Uint8Array(0), KEY_NOTE), FOREVER);
+  await store.notes.set(KEY_NOTE, sealer.seal(new Uint8Array(0), KEY_NOTE), FOREVER);
 }
 
 const NO_RIGHT_TO_ASK = "QUEUE_AMBIGUOUS is ask, but the app may not look for messages: it needs " +

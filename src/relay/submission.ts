@@ -1,6 +1,7 @@
 // Builds everything behind the SMTP server from the settings: accounts with their tokens, limits,
 // deliveries around the back end.
 
+import type { Account } from "../accounts/account.ts";
 import { Accounts } from "../accounts/accounts.ts";
 import { ClientTokens } from "../accounts/client_tokens.ts";
 import { Entries } from "../accounts/entries.ts";
@@ -10,14 +11,17 @@ import type { TableState } from "../accounts/lookup_cache.ts";
 import { usernameKey } from "../accounts/username.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { checkedDelivery } from "../delivery/checked_delivery.ts";
+import type { SentLookup } from "../delivery/sent_lookup.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
 import { LoginGuard } from "../limits/login_guard.ts";
+import { VERIFIED } from "../observe/event_lines.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
 import { MessageLimit } from "../submission/message_rate.ts";
+import { Owners } from "../submission/owners.ts";
 import { RelayService, type TrustedOptions } from "../submission/service.ts";
 import type { SubmissionService } from "../submission/submission_service.ts";
 import { messageLimits } from "./message_limits.ts";
@@ -40,6 +44,8 @@ export interface SubmissionParts {
 
 export interface Submissions {
   readonly service: SubmissionService;
+  /** Asks the back end whether it has sent a message. */
+  readonly sentLookup: SentLookup;
   /** Whether the lookup table answered the last query; undefined if there is no table. */
   lookupState(): TableState | undefined;
   /** Begins to send what the queue holds. */
@@ -70,7 +76,9 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   const senders = new SenderRules(settings.ALLOWED_SENDERS);
   const cutOff = new AbortController();
   const backend = graphBackend(parts, senders, cutOff.signal);
-  const queue = parts.queue?.connect({ accounts, tokens, senders, backend });
+  const owners = new Owners();
+  const sent = (account: Account) => owners.sent(account, VERIFIED);
+  const queue = parts.queue?.connect({ accounts, tokens, senders, backend, sent });
   const service = new RelayService({
     logins: {
       accounts,
@@ -86,10 +94,12 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
       duplicateWindow: settings.DUPLICATE_WINDOW,
     }),
     ...(queue === undefined ? {} : { room: queue.room }),
+    owners,
     notify,
   });
   return {
     service,
+    sentLookup: backend,
     lookupState: () => entries?.tableState,
     start: () => queue?.worker.start(),
     async drain() {

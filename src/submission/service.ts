@@ -41,12 +41,14 @@ export interface RelayServiceOptions {
   readonly delivery: Delivery;
   /** Of a queue: whether there is room for more mail. */
   readonly room?: MailRoom;
+  /** Default: of its own. */
+  readonly owners?: Owners;
   readonly notify: Notify;
 }
 
 export interface MailRoom {
-  /** The reply to MAIL while there is no room for a message. */
-  mailRefusal(): Reply | undefined;
+  /** The reply to MAIL while there is no room for a message of this login. */
+  mailRefusal(authorization: Authorization): Reply | undefined;
 }
 
 export interface LoginOptions {
@@ -92,13 +94,15 @@ export class RelayService implements SubmissionService {
   readonly #delivery: Delivery;
   readonly #room: MailRoom | undefined;
   readonly #notify: Notify;
-  readonly #owners = new Owners();
+  readonly #owners: Owners;
 
-  constructor({ logins, messageLimit, delivery, room, notify }: RelayServiceOptions) {
+  constructor(options: RelayServiceOptions) {
+    const { logins, messageLimit, delivery, room, notify, owners = new Owners() } = options;
     this.#logins = logins;
     this.#messageLimit = messageLimit;
     this.#delivery = delivery;
     this.#room = room;
+    this.#owners = owners;
     this.#notify = notify;
   }
 
@@ -217,7 +221,9 @@ export class RelayService implements SubmissionService {
   #checkAfter(check: SenderCheck, account: Account, authorization: Authorization): SenderCheck {
     const room = this.#room;
     const withRate = this.#messageLimit?.checkAfter(check, account, authorization) ?? check;
-    return room === undefined ? withRate : (from) => withRate(from) ?? room.mailRefusal();
+    return room === undefined
+      ? withRate
+      : (from) => withRate(from) ?? room.mailRefusal(authorization);
   }
 
   #limit(setting: SettingName, client: Client, text: string, principal?: Principal): void {

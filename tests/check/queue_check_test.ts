@@ -24,6 +24,7 @@ import {
   survey,
 } from "../../src/check/queue_check.ts";
 import { HttpClient } from "../../src/http/client.ts";
+import { KEY_NOTE } from "../../src/queue/key_note.ts";
 import { Sealer } from "../../src/queue/sealing.ts";
 import { openSqliteQueue } from "../../src/queue/sqlite/sqlite_queue.ts";
 import type { Statfs } from "../../src/queue/sqlite/file_system.ts";
@@ -144,12 +145,23 @@ describe("a queue in SQLite", () => {
   it("has to be opened with its key, or with its old one after the new one", async () => {
     await make(3, new Sealer([queueKey()]));
     const findings = await check();
-    assert.deepEqual(findings.map(({ code }) => code), ["queue.ok", "queue.key"]);
+    assert.deepEqual(findings.map(({ code }) => code), ["queue.ok", "queue.message-key"]);
     assert.match(findings[1]!.what, /^3 messages .* sealed with another key$/);
     rmSync(folder, { recursive: true });
     mkdirSync(folder);
     await make();
     assert.deepEqual(await codes({ key: `${queueKey().reveal()},${KEY.reveal()}` }), ["queue.ok"]);
+  });
+
+  it("has to be opened with the key that the relay was last started with, even if empty", async () => {
+    const store = await openSqliteQueue(join(folder, "queue.db"), { statfs: GOOD });
+    const sealed = sealer.seal(new Uint8Array(), KEY_NOTE);
+    await store.notes.set(KEY_NOTE, sealed, Date.now() + 60_000);
+    await store.close();
+    assert.deepEqual(await codes(), ["queue.ok"]);
+    assert.deepEqual(await codes({ key: queueKey().reveal() }), ["queue.ok", "queue.key"]);
+    const both = `${queueKey().reveal()},${KEY.reveal()}`;
+    assert.deepEqual(await codes({ key: both }), ["queue.ok"]);
   });
 
   it("needs room on its disk", async () => {
@@ -166,6 +178,7 @@ describe("the findings about what is in a queue", () => {
     judgeQueue("q", {
       messages: new Map(),
       octets: 0,
+      startProblem: undefined,
       unreadable: new Map(),
       whole: true,
       ...given,
@@ -177,7 +190,7 @@ describe("the findings about what is in a queue", () => {
     assert.deepEqual(judged({ messages }), ["queue.ok", "queue.set-aside"]);
     const [, found] = judgeQueue(
       "q",
-      { messages, octets: 0, unreadable: new Map(), whole: false },
+      { messages, octets: 0, startProblem: undefined, unreadable: new Map(), whole: false },
       limits,
     );
     assert.equal(found!.what, "1 held, 2 dead");
@@ -199,7 +212,7 @@ describe("the findings about what is in a queue", () => {
     const unreadable = new Map([["key", 1], ["tampered", 2], ["version", 3]] as const);
     assert.deepEqual(judged({ unreadable }), [
       "queue.ok",
-      "queue.key",
+      "queue.message-key",
       "queue.damaged-message",
       "queue.damaged-message",
     ]);

@@ -977,8 +977,75 @@ const MESSAGES: readonly Case[] = [
   },
 ];
 
+const QUEUE_KEY = "q".repeat(43);
+/** The queue itself is not looked at. */
+const asking = (world: World) => ({
+  DELIVERY_MODE: "queue",
+  QUEUE_AMBIGUOUS: "ask",
+  QUEUE_KEY,
+  QUEUE_URL: `sqlite:${world.file("absent")}/queue.db`,
+});
+const QUEUE: readonly Case[] = [
+  {
+    name: "a queue without a key",
+    settings: () => ({ DELIVERY_MODE: "queue" }),
+    codes: ["settings.bad", "settings.not-judged"],
+    says: [
+      /QUEUE_KEY must be set when DELIVERY_MODE is queue: .*openssl rand -base64 32/,
+      /not checked because of QUEUE_KEY: queue/,
+    ],
+  },
+  {
+    name: "settings of a queue that direct mode does not use",
+    settings: () => ({ QUEUE_KEY }),
+    codes: ["settings.doubtful"],
+    says: [/QUEUE_KEY has no effect, because DELIVERY_MODE is direct\. Fix: /],
+  },
+  {
+    name: "a queue in a directory that does not exist",
+    settings: (world) => ({
+      DELIVERY_MODE: "queue",
+      QUEUE_KEY,
+      QUEUE_URL: `sqlite:${world.file("absent")}/queue.db`,
+    }),
+    codes: ["queue.directory"],
+    says: [/FAIL queue: the directory .*absent does not exist\. Fix: create it/],
+    everywhere: true,
+  },
+  {
+    name: "a queue in a storage account that cannot be reached",
+    settings: () => ({
+      DELIVERY_MODE: "queue",
+      QUEUE_KEY,
+      QUEUE_URL: "azure-storage:http://127.0.0.1:1/devstoreaccount1",
+      QUEUE_CONNECTION_STRING: CONNECTION_STRING,
+    }),
+    codes: ["queue.unreachable"],
+    says: [/127\.0\.0\.1:1 cannot be reached: ECONNREFUSED\. Fix: correct QUEUE_URL/],
+    everywhere: true,
+  },
+  {
+    name: "nothing about a queue that asks, where the mailbox shows what was sent",
+    settings: asking,
+    args: message(),
+    codes: ["queue.directory"],
+    says: [
+      /ok {3}message: scanner@example\.com has <check-[\w-]+@smtp\.example\.com> \(after 0 s\)/,
+    ],
+    everywhere: true,
+  },
+  {
+    name: "an app that may not ask whether a message was sent",
+    settings: asking,
+    args: message("scanner@example.com", `${TENANT}@${APPS.sendOnly}`),
+    codes: ["queue.directory", "token.no-mail-readwrite", "message.find-forbidden"],
+    says: [/warn message: in scanner@example\.com: .*Fix: grant the app Mail\.ReadBasic\.All/],
+  },
+];
+
 export const CASES: readonly Case[] = [
   ...SETTINGS,
+  ...QUEUE,
   ...CERTIFICATES,
   ...PORTS,
   ...VAULT,

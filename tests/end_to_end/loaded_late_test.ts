@@ -21,9 +21,9 @@ import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { type Program, root, run, SECRET, serve, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
-/** Packages for table, vault, identities or the sandbox only. */
+/** What is for table, vault, identities, the sandbox or the queue only. */
 const LATE =
-  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/)/;
+  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:sqlite$|src\/queue\/sqlite\/)/;
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`; not those of types, nor `import("x")`. */
 const STATIC = /^(?:import|export)\s(?!type\s)(?:[^;"']*?\sfrom\s)?\s*["']([^"']+)["']/gm;
@@ -43,7 +43,7 @@ function comesWith(file: string, way: readonly string[] = [], found = new Map<st
 
 describe("the modules that a relay loads", () => {
   for (const start of ["src/main.ts", "src/commands/serve.ts", "src/commands/healthcheck.ts"]) {
-    it(`include no package for table, vault or identities: ${start}`, () => {
+    it(`include nothing for table, vault, identities or the queue: ${start}`, () => {
       const found = comesWith(start);
       assert(found.size > 3, "the imports have been read");
       const late = [...found].filter(([module]) => LATE.test(module)).map(([, way]) => way);
@@ -56,6 +56,10 @@ describe("the modules that a relay loads", () => {
     assert(found.has("src/smtp/session.ts") && found.has("pino"));
     assert(!found.has("@azure/msal-node"), "it is imported when it is needed");
     assert(comesWith("src/entra/msal.ts").has("@azure/msal-node"));
+    assert(comesWith("src/queue/sqlite/worker.ts").has("node:sqlite"));
+    for (const door of ["sqlite_queue", "administration"]) {
+      assert(!comesWith(`src/queue/sqlite/${door}.ts`).has("node:sqlite"), door);
+    }
   });
 });
 

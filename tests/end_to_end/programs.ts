@@ -62,9 +62,10 @@ export class Running {
     for (;;) {
       const match = pattern.exec(this[stream]);
       if (match !== null) return match;
-      if (this.child.exitCode !== null) {
+      const ended = this.child.exitCode ?? this.child.signalCode;
+      if (ended !== null) {
         throw new Error(
-          `ended with ${this.child.exitCode} before ${pattern}: ${this.stdout}${this.stderr}`,
+          `ended with ${ended} before ${pattern}: ${this.stdout}${this.stderr}`,
         );
       }
       await new Promise<void>((resolve) => this.#changed.push(resolve));

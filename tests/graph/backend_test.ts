@@ -515,3 +515,33 @@ describe("a message over GRAPH_REQUEST_LIMIT", () => {
     assert.equal(backend.activeMailboxes, 0);
   });
 });
+
+describe("a refusal that is certain before Graph is asked", () => {
+  const refusalOf = (backend: GraphBackend, content: Content) =>
+    backend.refusal(mailOf("ann@x.test", content));
+
+  it("is the one that the delivery would have", async () => {
+    const { send, backend } = setUp({ largeMessages: "reject" });
+    const large = largeMessage(4_200_000);
+    const sent = send("ann", large);
+    await settle();
+    assert.deepEqual(refusalOf(backend, large), sent.outcome);
+    assert.equal(refusalOf(backend, large)?.code, "GRAPH_REQUEST_LIMIT");
+  });
+
+  it("is for the form of a message, too", () => {
+    const { backend } = setUp();
+    const header = `X-Long: ${"a".repeat(90)}\r\n`.repeat(4000);
+    const refusal = refusalOf(backend, [Buffer.from(`${header}From: ann@x.test\r\n\r\nHi\r\n`)]);
+    assert.equal(refusal?.type, "refused");
+    assert.equal(refusal?.limit, "MAX_HEADER_SIZE");
+  });
+
+  it("is none for what goes by draft, for what fits, and for what takes long to examine", () => {
+    const upload = setUp().backend;
+    assert.equal(refusalOf(upload, largeMessage(4_200_000)), undefined);
+    assert.equal(refusalOf(upload, [MESSAGE]), undefined);
+    const reject = setUp({ largeMessages: "reject" }).backend;
+    assert.equal(refusalOf(reject, largeMessage(9_000_000)), undefined);
+  });
+});

@@ -153,17 +153,19 @@ export class AzureQueue {
 
 let arrived = Date.now();
 
+/** Of a mailbox and a connection of its own. */
 export function newMessage(
   changes: Partial<NewMessage> & { octets?: Uint8Array } = {},
 ): NewMessage {
   const { octets = randomBytes(3000), ...facts } = changes;
+  const receivedAt = arrived++;
   return {
     id: randomBytes(8).toString("hex"),
-    receivedAt: arrived++,
+    receivedAt,
     size: octets.length - 57,
-    mailbox: "mailbox",
+    mailbox: `mailbox${receivedAt}`,
     account: "account",
-    connection: "connection",
+    connection: `connection${receivedAt}`,
     record: randomBytes(500),
     sealedSize: octets.length,
     async *content() {

@@ -69,6 +69,8 @@ export class FakeQueue implements QueueAdministration {
   /** The longest list that it was asked for. */
   longest = 0;
   closed = false;
+  readonly kept = new Map<string, Uint8Array>();
+  readonly notes = { get: (key: string) => Promise.resolve(this.kept.get(key)) };
 
   get ids(): readonly string[] {
     return [...this.#kept.keys()];

@@ -12,18 +12,19 @@ import type { Clock } from "../../clock.ts";
 import {
   type ChangeResult,
   type FoundMessage,
+  type Notes,
   type QueueAdministration,
   type StoredMessage,
   StoreError,
 } from "../store.ts";
-import { type BlobEntry, blobName, type BlobVersion } from "./message_blob.ts";
+import { type BlobEntry, blobName, type BlobVersion, factsOf } from "./message_blob.ts";
 import type { MessageBlobs } from "./message_blobs.ts";
 import type { Pointers } from "./pointers.ts";
 import { MARK, SEEN } from "./taken_message.ts";
 
 /** Milliseconds that a command waits for the relays: longer than their two, and what requests take. */
 export const SETTLE = SEEN + MARK + 6000;
-/** Milliseconds by which the clocks of command and relay may differ. */
+/** Milliseconds until a message is due, from which on it is at no relay: more than `EARLY` of receiver.ts. */
 const SKEW = 60_000;
 /** Milliseconds after which a message that is due should have been received, were its pointer there. */
 const OVERDUE = 600_000;
@@ -41,6 +42,7 @@ const MAX_NAMES = 200_000;
 type Listed = BlobVersion & { readonly name: string };
 
 export class AzureAdministration implements QueueAdministration {
+  readonly notes: Pick<Notes, "get">;
   readonly #blobs: MessageBlobs;
   readonly #pointers: Pointers;
   readonly #clock: Clock;
@@ -48,7 +50,13 @@ export class AzureAdministration implements QueueAdministration {
   /** The list that the next page is read from, after the message of that name. */
   #list: { after: string | undefined; readonly blobs: AsyncIterator<Listed> } | undefined;
 
-  constructor(blobs: MessageBlobs, pointers: Pointers, clock: Clock) {
+  constructor(
+    blobs: MessageBlobs,
+    pointers: Pointers,
+    notes: Pick<Notes, "get">,
+    clock: Clock,
+  ) {
+    this.notes = notes;
     this.#blobs = blobs;
     this.#pointers = pointers;
     this.#clock = clock;
@@ -161,11 +169,12 @@ export class AzureAdministration implements QueueAdministration {
     const due = this.#clock.date();
     // Not just the next number: of a request without a response, a pointer may be left.
     const generation = Math.max(due, entry.generation + 1);
-    const { id, receivedAt, mailbox, attempts, code, note } = entry;
+    const { id, receivedAt, mailbox, connection, attempts, code, note } = entry;
     const progress = { state: "queued" as const, due, attempts, code, note };
-    const text = { id, receivedAt, mailbox, ...progress, generation, received: 0 };
+    const key = { id, receivedAt, mailbox, connection };
+    const text = { ...key, ...progress, generation, received: 0 };
     const handle = await this.#pointers.add(text, UNFINISHED);
-    const changed: BlobEntry = { ...entry, ...progress, generation, changing: 0 };
+    const changed: BlobEntry = { ...entry, ...progress, generation, pause: 0, changing: 0 };
     const result = await this.#blobs.replace(name, changed, etag);
     if (typeof result !== "object") {
       await this.#pointers.delete(handle).catch(() => false);
@@ -209,8 +218,8 @@ export class AzureAdministration implements QueueAdministration {
       if (error instanceof StoreError && error.code === "BlobNotFound") return undefined;
       throw error;
     }
-    const { recordSize: _size, generation: _generation, changing: _changing, ...stored } = entry;
-    return { ...stored, record: Buffer.concat(record) };
+    const { state, due, attempts, code, note } = entry;
+    return { ...factsOf(entry), state, due, attempts, code, note, record: Buffer.concat(record) };
   }
 
   async #after(limit: number, page: readonly Listed[]): Promise<readonly StoredMessage[]> {

@@ -30,6 +30,7 @@ import { Counts } from "./counts.ts";
 import { LEASE, Lease } from "./lease.ts";
 import { BlobInspection } from "./blob_inspection.ts";
 import { type BlobEntry, blobName, factsOf } from "./message_blob.ts";
+import { Mailboxes, type Selector } from "./mailboxes.ts";
 import type { MessageBlobs } from "./message_blobs.ts";
 import type { PointerText } from "./pointer_text.ts";
 import type { Pointers } from "./pointers.ts";
@@ -85,9 +86,17 @@ export class AzureStore implements QueueStore {
     this.#clock = clock;
     this.#lease = lease;
     const counts = new Counts();
-    this.#shared = { blobs, clock, counts, taken: new Set() };
+    const mailboxes = new Mailboxes(clock);
+    this.#shared = {
+      blobs,
+      clock,
+      counts,
+      mailboxes,
+      taken: new Set(),
+      recovered: (mailbox) => void this.#track(this.#receiver.recovered(mailbox)),
+    };
     this.#receiver = new Receiver(this.#shared, pointers, this.#waiting, lease, adding);
-    this.#inspection = new BlobInspection(blobs, counts, clock, {
+    this.#inspection = new BlobInspection(blobs, counts, mailboxes, clock, {
       orphanAge,
       isIdle: () => this.#receiver.isIdle,
     });
@@ -136,7 +145,7 @@ export class AzureStore implements QueueStore {
     if (this.#closed) throw new StoreError("CLOSED", "the queue is closed");
     const { record } = message;
     const facts = factsOf(message);
-    const { id, receivedAt, mailbox } = facts;
+    const { id, receivedAt, mailbox, connection } = facts;
     const progress = {
       state: "queued" as const,
       due: receivedAt,
@@ -145,12 +154,14 @@ export class AzureStore implements QueueStore {
       note: new Uint8Array(),
     };
     const name = blobName(message);
-    const text: PointerText = { id, receivedAt, mailbox, ...progress, generation: 0, received: 0 };
+    const key = { id, receivedAt, mailbox, connection };
+    const text: PointerText = { ...key, ...progress, generation: 0, received: 0 };
     const entry: BlobEntry = {
       ...facts,
       ...progress,
       recordSize: record.length,
       generation: 0,
+      pause: 0,
       changing: 0,
     };
     const since = this.#clock.now();
@@ -202,23 +213,25 @@ export class AzureStore implements QueueStore {
 
   async #take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]> {
     if (this.#closed || limit < 1) return [];
+    const { mailboxes, taken: before } = this.#shared;
+    const selects = mailboxes.selector(busy, [...before].map(({ stored }) => stored));
     const share = this.#backlog ? Math.floor((limit + this.#turn++ % 2) / 2) : limit;
-    const taken = await this.#waitingOnes(share, busy);
+    const taken = await this.#waitingOnes(share, selects);
     const room = limit - taken.length;
     if (room === 0) return taken;
     try {
-      const received = await this.#receiver.receive(room, busy);
+      const received = await this.#receiver.receive(room, selects);
       this.#backlog = received.found;
       taken.push(...received.messages);
     } catch (error) {
       if (taken.length === 0) throw error;
     }
-    taken.push(...await this.#waitingOnes(limit - taken.length, busy));
+    taken.push(...await this.#waitingOnes(limit - taken.length, selects));
     return taken;
   }
 
-  async #waitingOnes(limit: number, busy: ReadonlySet<string>): Promise<TakenMessage[]> {
-    const waiting = this.#waiting.take(limit, busy, (lease) => {
+  async #waitingOnes(limit: number, selects: Selector): Promise<TakenMessage[]> {
+    const waiting = this.#waiting.take(limit, selects, (lease) => {
       this.#track(this.#receiver.postpone(lease).catch(() => {}));
     });
     const opened = await Promise.all(waiting.map(async ({ lease, added }) => {

@@ -1,5 +1,5 @@
 // Goes through the list of the blobs from time to time: counts them, and sets those aside whose pointer is
-// lost.
+// lost. The first time, it learns which mailboxes are paused.
 //
 // No blob is ever deleted here. A relay that dies leaves no blob without a pointer (see azure_store.ts), so
 // one that has none was accepted with a 250, and its pointer was deleted by someone, such as by clearing
@@ -9,6 +9,7 @@
 import type { Clock } from "../../clock.ts";
 import { type Counts, Tally } from "./counts.ts";
 import type { BlobVersion } from "./message_blob.ts";
+import type { Mailboxes } from "./mailboxes.ts";
 import type { MessageBlobs } from "./message_blobs.ts";
 import { ORPHAN } from "./taken_message.ts";
 
@@ -31,15 +32,23 @@ export interface InspectionOptions {
 export class BlobInspection {
   readonly #blobs: MessageBlobs;
   readonly #counts: Counts;
+  readonly #mailboxes: Mailboxes;
   readonly #clock: Clock;
   readonly #options: InspectionOptions;
   #opened = 0;
   #closed = false;
   #cancel: (() => void) | undefined;
 
-  constructor(blobs: MessageBlobs, counts: Counts, clock: Clock, options: InspectionOptions) {
+  constructor(
+    blobs: MessageBlobs,
+    counts: Counts,
+    mailboxes: Mailboxes,
+    clock: Clock,
+    options: InspectionOptions,
+  ) {
     this.#blobs = blobs;
     this.#counts = counts;
+    this.#mailboxes = mailboxes;
     this.#clock = clock;
     this.#options = options;
   }
@@ -47,7 +56,7 @@ export class BlobInspection {
   /** @throws StoreError */
   async open(): Promise<void> {
     this.#opened = this.#clock.now();
-    this.#later(await this.#inspect());
+    this.#later(await this.#inspect(true));
   }
 
   close(): void {
@@ -66,12 +75,14 @@ export class BlobInspection {
   }
 
   /** @returns the number of pages */
-  async #inspect(): Promise<number> {
+  async #inspect(isFirst = false): Promise<number> {
     const tally = new Tally();
     let pages = 0;
     for await (const page of this.#blobs.pages()) {
       pages++;
       for (const blob of page) {
+        // Those before a restart. Later ones may be over already.
+        if (isFirst) this.#mailboxes.pause(blob.entry.mailbox, blob.entry.pause);
         tally.add(this.#isLost(blob) ? await this.#setAside(blob) : blob);
       }
       if (this.#closed) return pages;

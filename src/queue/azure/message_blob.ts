@@ -21,6 +21,8 @@ export interface BlobEntry extends MessageFacts, MessageProgress {
    * later generation belongs to a change that is not finished.
    */
   readonly generation: number;
+  /** Until when no message of its mailbox is to be taken, in Unix time; 0 for no pause. */
+  readonly pause: number;
   /** When an administrator began to change the message; 0 when that is over. */
   readonly changing: number;
 }
@@ -66,6 +68,7 @@ export function toMetadata(entry: BlobEntry): Record<string, string> {
     attempts: String(entry.attempts),
     code: asciiCode(entry.code),
     note: noteText(entry.note),
+    pause: entry.pause === 0 ? "" : String(entry.pause),
     changing: entry.changing === 0 ? "" : String(entry.changing),
   };
   for (const [name, value] of Object.entries(metadata)) {
@@ -88,7 +91,9 @@ export function fromMetadata(
   const text = (name: string) => values.get(name) ?? "";
   const number = (name: string) => Number(values.get(name) ?? "0");
   const state = STATES.find((state) => state === text("state"));
-  const numbers = ["size", "record", "generation", "due", "attempts", "changing"].map(number);
+  const numbers = ["size", "record", "generation", "due", "attempts", "pause", "changing"].map(
+    number,
+  );
   if (state === undefined || !values.has("record") || !numbers.every(Number.isSafeInteger)) {
     return undefined;
   }
@@ -105,6 +110,7 @@ export function fromMetadata(
     attempts: number("attempts"),
     code: text("code"),
     note: noteOf(text("note")),
+    pause: number("pause"),
     changing: number("changing"),
   };
 }

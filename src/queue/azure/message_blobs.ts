@@ -13,7 +13,7 @@ import {
   MESSAGES,
   toMetadata,
 } from "./message_blob.ts";
-import { BLOB_ROLE, once, repeated, type Service, ServiceError } from "./service_error.ts";
+import { BLOB_ROLE, created, repeated, type Service, ServiceError } from "./service_error.ts";
 
 /** Octets of a request's body at most: a larger blob is written and read in pieces. */
 const PIECE = 4 * 1024 * 1024;
@@ -47,15 +47,14 @@ export class MessageBlobs {
   }
 
   /** Creates the container if it does not exist. @throws ServiceError */
-  async open(): Promise<void> {
-    try {
-      await this.#repeated(() => this.#container.createIfNotExists());
-    } catch (error) {
-      // An identity or a signature may be allowed to use the container, but not to create it.
-      if ((error as ServiceError).status !== 403) throw error;
-      const pages = this.#container.listBlobsFlat({ prefix: MESSAGES }).byPage({ maxPageSize: 1 });
-      await once(this.#service, () => pages.next());
-    }
+  open(): Promise<void> {
+    const pages = this.#container.listBlobsFlat({ prefix: MESSAGES }).byPage({ maxPageSize: 1 });
+    return created(
+      this.#service,
+      this.#clock,
+      () => this.#container.createIfNotExists(),
+      () => pages.next(),
+    );
   }
 
   /**

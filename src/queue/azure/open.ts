@@ -62,10 +62,10 @@ export async function openAzureQueue(options: AzureStoreSettings): Promise<Queue
 export async function openAzureAdministration(
   options: AzureQueueOptions,
 ): Promise<QueueAdministration> {
-  const { blobs, pointers, clock } = await parts(options);
+  const { container, blobs, pointers, clock } = await parts(options);
   await blobs.open();
   await pointers.open();
-  return new AzureAdministration(blobs, pointers, clock);
+  return new AzureAdministration(blobs, pointers, new BlobNotes(container, clock), clock);
 }
 
 async function parts(

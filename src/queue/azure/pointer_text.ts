@@ -5,7 +5,7 @@ import { type MessageFacts, type MessageProgress, type MessageState } from "../s
 import { asciiCode, noteOf, noteText } from "./message_blob.ts";
 
 export interface PointerText
-  extends Pick<MessageFacts, "id" | "receivedAt" | "mailbox">, MessageProgress {
+  extends Pick<MessageFacts, "id" | "receivedAt" | "mailbox" | "connection">, MessageProgress {
   readonly state: Extract<MessageState, "queued" | "sending">;
   /** The blob's, when the pointer was made. */
   readonly generation: number;
@@ -34,9 +34,10 @@ export function parsePointer(text: string): PointerText | undefined {
     return undefined;
   }
   if (value === null || typeof value !== "object" || value.v !== VERSION) return undefined;
-  const { id, receivedAt, mailbox, state, due, attempts, code, note, generation, received } = value;
+  const { id, receivedAt, mailbox, connection, state, due, attempts, code, note } = value;
+  const { generation, received } = value;
   const numbers = [receivedAt, due, attempts, generation, received];
-  const texts = [mailbox, code, note];
+  const texts = [mailbox, connection, code, note];
   if (
     !numbers.every(Number.isSafeInteger) || !texts.every((text) => typeof text === "string") ||
     typeof id !== "string" || !/^[\w-]{1,64}$/.test(id) ||

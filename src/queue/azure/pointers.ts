@@ -4,7 +4,14 @@
 import type { QueueClient } from "@azure/storage-queue";
 import type { Clock } from "../../clock.ts";
 import { formatPointer, parsePointer, type PointerText } from "./pointer_text.ts";
-import { once, QUEUE_ROLE, repeated, type Service, ServiceError } from "./service_error.ts";
+import {
+  created,
+  once,
+  QUEUE_ROLE,
+  repeated,
+  type Service,
+  ServiceError,
+} from "./service_error.ts";
 
 /** Seconds that a pointer can be hidden at most: seven days. */
 const LONGEST_HIDDEN = 7 * 24 * 3600;
@@ -41,14 +48,13 @@ export class Pointers {
   }
 
   /** Creates the queue if it does not exist. @throws ServiceError */
-  async open(): Promise<void> {
-    try {
-      await repeated(this.#service, this.#clock, () => this.#queue.createIfNotExists());
-    } catch (error) {
-      // An identity or a signature may be allowed to use the queue, but not to create it.
-      if ((error as ServiceError).status !== 403) throw error;
-      await once(this.#service, () => this.#queue.peekMessages({ numberOfMessages: 1 }));
-    }
+  open(): Promise<void> {
+    return created(
+      this.#service,
+      this.#clock,
+      () => this.#queue.createIfNotExists(),
+      () => this.#queue.peekMessages({ numberOfMessages: 1 }),
+    );
   }
 
   /**

@@ -9,6 +9,7 @@ import {
 } from "../store.ts";
 import { Lease } from "./lease.ts";
 import { blobName, factsOf } from "./message_blob.ts";
+import type { Selector } from "./mailboxes.ts";
 import { MAX_RECEIVED, type Pointers, type ReceivedPointer } from "./pointers.ts";
 import { AzureTakenMessage, CHANGE_PAUSE, judge, type Shared } from "./taken_message.ts";
 import type { WaitingMessages } from "./waiting_messages.ts";
@@ -36,6 +37,8 @@ const POISON = "POISON";
 
 /** Milliseconds in which an addition, or a command's change, surely ends. */
 const ADDING = 3_600_000;
+/** Milliseconds before a message is due, from which on it was received early: clocks may differ. */
+const EARLY = 30_000;
 /** Seconds that what is not ours or of a later version stays hidden. */
 const FOREIGN = 24 * 3600;
 
@@ -82,7 +85,7 @@ export class Receiver {
    */
   async receive(
     limit: number,
-    busy: ReadonlySet<string>,
+    selects: Selector,
   ): Promise<{ readonly messages: readonly TakenMessage[]; readonly found: boolean }> {
     const { clock } = this.#shared;
     const messages: TakenMessage[] = [];
@@ -102,7 +105,7 @@ export class Receiver {
       found = true;
       this.#pause = 0;
       const opened = await Promise.all(
-        pointers.map((pointer) => this.#received(pointer, since, busy)),
+        pointers.map((pointer) => this.#received(pointer, since, selects)),
       );
       messages.push(...opened.filter((message) => message !== undefined));
     }
@@ -120,7 +123,13 @@ export class Receiver {
     const { text } = lease;
     const name = blobName(text);
     const at = clock.now();
-    const blob = await blobs.read(name);
+    let blob = await blobs.read(name);
+    if (blob !== undefined && blob.entry.due > clock.date() + EARLY) {
+      // Made due by a recovery. Commands rely on it that a message is at no relay before it is due.
+      const due = clock.date();
+      const version = await blobs.change(name, (entry) => ({ ...entry, due }), blob);
+      blob = version === undefined ? undefined : { ...blob, ...version };
+    }
     if (blob === undefined && age < this.#adding) {
       // Its addition may still be under way on another relay, though that holds the pointer longer.
       await release(lease, (this.#adding - age) / 1000);
@@ -148,7 +157,7 @@ export class Receiver {
   async #received(
     pointer: ReceivedPointer,
     since: number,
-    busy: ReadonlySet<string>,
+    selects: Selector,
   ): Promise<AzureTakenMessage | undefined> {
     const { handle, text, raw, count, age } = pointer;
     try {
@@ -164,7 +173,8 @@ export class Receiver {
         since,
       );
       if (count - text.received > MAX_RECEIPTS) return await this.#setAside(lease);
-      if (!busy.has(text.mailbox)) return await this.open(lease, age);
+      this.#shared.mailboxes.seen(text.id);
+      if (selects(text)) return await this.open(lease, age);
       if (!this.#waiting.add({ lease })) await this.postpone(lease);
     } catch (error) {
       // It is received again after its lease.
@@ -189,17 +199,31 @@ export class Receiver {
     const { clock } = this.#shared;
     const now = clock.now();
     const { mailbox } = lease.text;
-    const last = this.#postponed.get(mailbox) ?? 0;
-    const first = now + FIRST_POSTPONED * 1000 * (1 + clock.random());
-    const back = Math.min(
-      Math.max(first, last + POSTPONED_APART * 1000),
-      now + LONGEST_POSTPONED * 1000,
-    );
+    const pause = Math.max(0, this.#shared.mailboxes.pausedUntil(mailbox) - clock.date());
+    const first = now + pause + FIRST_POSTPONED * 1000 * (1 + clock.random());
+    const next = (this.#postponed.get(mailbox) ?? 0) + POSTPONED_APART * 1000;
+    const back = Math.min(Math.max(first, next), now + LONGEST_POSTPONED * 1000);
     if (!this.#postponed.has(mailbox) && this.#postponed.size >= MAX_MAILBOXES) {
       this.#postponed.clear();
     }
     this.#postponed.set(mailbox, back);
     await release(lease, (back - now) / 1000);
+    this.#shared.mailboxes.hide(lease.handle, lease.text);
+  }
+
+  /**
+   * The messages that waited for a mailbox, or for all, are due now. A pointer that another relay has received
+   * meanwhile is left to it.
+   */
+  async recovered(mailbox: string | undefined): Promise<void> {
+    const { clock, mailboxes } = this.#shared;
+    if (mailbox === undefined) this.#postponed.clear();
+    else this.#postponed.delete(mailbox);
+    for (const { handle, text } of mailboxes.recovered(mailbox)) {
+      await this.#pointers.update(handle, { ...text, due: clock.date() }, 0).catch(() => false);
+    }
+    this.#pause = 0;
+    this.#next = 0;
   }
 
   #wait(): void {

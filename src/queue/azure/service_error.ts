@@ -13,11 +13,6 @@ export class ServiceError extends StoreError {
     super(code, message);
     this.status = status;
   }
-
-  /** The container, queue, blob or pointer does not exist. */
-  get isMissing(): boolean {
-    return this.status === 404;
-  }
 }
 
 /** One of the two services of the account. */
@@ -40,6 +35,9 @@ const PASSING = new Set([
   "EPIPE",
   "TRUNCATED",
 ]);
+/** Names of the errors that `@azure/identity` throws. */
+const IDENTITY_ERROR =
+  /^(?:CredentialUnavailableError|AuthenticationError|AggregateAuthenticationError|AuthenticationRequiredError)$/;
 /** Milliseconds before a request is sent for the second time; at random from half of it. */
 const PAUSE = 400;
 
@@ -66,6 +64,29 @@ export async function repeated<T>(
   return await once(service, () => request(1));
 }
 
+/**
+ * Creates a container or a queue if it does not exist. An identity or a signature may be allowed to use it, but
+ * not to create it.
+ *
+ * @param use a request that it takes to exist
+ * @throws ServiceError
+ */
+export async function created(
+  service: Service,
+  clock: Pick<Clock, "sleep" | "random">,
+  create: () => Promise<unknown>,
+  use: () => Promise<unknown>,
+): Promise<void> {
+  try {
+    await repeated(service, clock, create);
+  } catch (error) {
+    if ((error as ServiceError).status !== 403) throw error;
+    await once(service, use).catch((second: ServiceError) => {
+      throw second.status === 404 ? error : second;
+    });
+  }
+}
+
 /** @throws ServiceError */
 export async function once<T>(service: Service, request: () => Promise<T>): Promise<T> {
   try {
@@ -78,22 +99,26 @@ export async function once<T>(service: Service, request: () => Promise<T>): Prom
 function serviceError({ host, role }: Service, error: unknown): ServiceError {
   if (error instanceof ServiceError) return error;
   const { status, code, name } = factsOf(error);
-  if (status === undefined) {
-    if (/^(?:AbortError)$/.test(name) || code === "TIMEOUT") {
-      return new ServiceError("ETIMEDOUT", `${host} did not answer in time`, undefined);
-    }
-    if (code !== undefined && !/Error$/.test(name.replace("RestError", ""))) {
-      return new ServiceError(code, `${host} cannot be reached: ${code}`, undefined);
-    }
-    const said = /AADSTS\d{1,9}/.exec(String((error as Error | null)?.message))?.[0];
-    if (/^(?:Credential|.*Authentication)/.test(name)) {
-      const problem = `the relay's own identity got no token for ${host}`;
-      return new ServiceError(said ?? "NO_IDENTITY", `${problem}: ${said ?? name}`, undefined);
-    }
-    return new ServiceError(code ?? name, `${host}: the request failed: ${name}`, undefined);
+  if (IDENTITY_ERROR.test(name)) {
+    const said = /AADSTS\d{1,9}/.exec(String((error as Error).message))?.[0];
+    const problem = `the relay's own identity got no token for ${host}`;
+    return new ServiceError(said ?? "NO_IDENTITY", `${problem}: ${said ?? name}`, undefined);
   }
-  const known = code ?? `HTTP ${status}`;
-  return new ServiceError(known, `${host} says ${known}${adviceFor(status, known, role)}`, status);
+  if (status !== undefined) {
+    const known = code ?? `HTTP ${status}`;
+    return new ServiceError(
+      known,
+      `${host} says ${known}${adviceFor(status, known, role)}`,
+      status,
+    );
+  }
+  if (name === "AbortError" || code === "TIMEOUT") {
+    return new ServiceError("ETIMEDOUT", `${host} did not answer in time`, undefined);
+  }
+  if (code !== undefined) {
+    return new ServiceError(code, `${host} cannot be reached: ${code}`, undefined);
+  }
+  return new ServiceError(name, `${host}: the request failed: ${name}`, undefined);
 }
 
 function adviceFor(status: number, code: string, role: string): string {

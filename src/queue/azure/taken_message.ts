@@ -10,6 +10,7 @@ import {
 } from "../store.ts";
 import type { Counts } from "./counts.ts";
 import type { Lease } from "./lease.ts";
+import type { Mailboxes } from "./mailboxes.ts";
 import type { MessageBlobs } from "./message_blobs.ts";
 import { type BlobEntry, blobName, type BlobVersion } from "./message_blob.ts";
 
@@ -42,8 +43,11 @@ export interface Shared {
   readonly blobs: MessageBlobs;
   readonly clock: Clock;
   readonly counts: Counts;
+  readonly mailboxes: Mailboxes;
   /** The messages that are taken now. */
   readonly taken: Set<AzureTakenMessage>;
+  /** The messages that waited for a mailbox, or for all, are to be made due. */
+  recovered(mailbox: string | undefined): void;
 }
 
 /** The blob as this relay has seen it. */
@@ -128,22 +132,25 @@ export class AzureTakenMessage implements TakenMessage {
     });
   }
 
-  remove(): Promise<void> {
-    return this.#alone(() => {
+  remove(recovered?: "mailbox" | "all"): Promise<void> {
+    return this.#alone(async () => {
       this.#sent = true;
-      return this.#remove();
+      await this.#remove();
+      if (recovered === undefined) return;
+      this.#shared.recovered(recovered === "all" ? undefined : this.stored.mailbox);
     });
   }
 
-  giveBack(progress: MessageProgress): Promise<void> {
+  giveBack(progress: MessageProgress, pause = 0): Promise<void> {
     return this.#alone(async () => {
       if (this.#ended) return;
       // The blob may be changed only by its owner: another relay may be at it by now.
       const late = this.#lease.used > TOO_LATE;
       if (this.#lease.lost || late && !await this.#lease.renew()) return this.#end();
+      this.#shared.mailboxes.pause(this.stored.mailbox, pause);
       const { state } = progress;
-      if (state === "held" || state === "dead") await this.#setAside(progress);
-      else await this.#release(progress);
+      if (state === "held" || state === "dead") await this.#setAside(progress, pause);
+      else await this.#release(progress, pause);
     });
   }
 
@@ -168,24 +175,25 @@ export class AzureTakenMessage implements TakenMessage {
     this.#end();
   }
 
-  async #setAside(progress: MessageProgress): Promise<void> {
-    await this.#write((entry) => ({ ...entry, ...progress }));
+  async #setAside(progress: MessageProgress, pause: number): Promise<void> {
+    await this.#write((entry) => ({ ...entry, ...progress, pause }));
     this.#become(progress.state);
     // If this fails, the pointer is left over: the blob's state says so.
     await this.#lease.drop();
     this.#end();
   }
 
-  async #release(progress: MessageProgress): Promise<void> {
-    const { clock } = this.#shared;
+  async #release(progress: MessageProgress, pause: number): Promise<void> {
+    const { clock, mailboxes } = this.#shared;
     const { text, received } = this.#lease;
     const hidden = Math.max(0, progress.due - clock.date()) / 1000;
     // For lists, and for commands: the pointer says the same, and counts.
     if (this.#marked || hidden > 0 || differs(progress, this.stored)) {
-      await this.#write((entry) => ({ ...entry, ...progress })).catch(() => undefined);
+      await this.#write((entry) => ({ ...entry, ...progress, pause })).catch(() => undefined);
     }
     const next = { ...text, ...progress, state: "queued" as const, received };
-    await this.#lease.release(next, hidden);
+    const released = await this.#lease.release(next, hidden);
+    if (released && hidden > 0) mailboxes.hide(this.#lease.handle, next);
     this.#become("queued");
     this.#end();
   }

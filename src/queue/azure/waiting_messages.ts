@@ -1,9 +1,10 @@
 // Messages whose pointers belong to this relay and that wait here to be taken: those that it has just added,
-// and a few of a busy mailbox. They need no request, and are given up when their lease nears its end.
+// and a few of each busy mailbox. They need no request, and are given up when their lease nears its end.
 
 import type { Buffer } from "node:buffer";
 import type { StoredMessage } from "../store.ts";
 import type { Lease } from "./lease.ts";
+import type { Selector } from "./mailboxes.ts";
 import type { SeenBlob } from "./taken_message.ts";
 
 /** How many at most; a message that finds no room is received like those of other relays. */
@@ -11,7 +12,7 @@ const MAX_WAITING = 1000;
 /** Octets of contents that they keep in memory at most. */
 const MAX_OCTETS = 16 * 1024 * 1024;
 /** Received ones of one mailbox at most. */
-const MAX_RECEIVED = 8;
+const MAX_RECEIVED = 16;
 /** The part of a lease's time after which a message is not taken any more. */
 const TOO_LATE = 2 / 3;
 
@@ -62,7 +63,7 @@ export class WaitingMessages {
    */
   take(
     limit: number,
-    busy: ReadonlySet<string>,
+    selects: Selector,
     expired: (lease: Lease) => void,
   ): readonly WaitingMessage[] {
     const taken: WaitingMessage[] = [];
@@ -72,7 +73,7 @@ export class WaitingMessages {
         if (message.added === undefined) expired(lease);
         return this.#forget(message);
       }
-      if (taken.length === limit || busy.has(lease.text.mailbox)) return true;
+      if (taken.length === limit || !selects(lease.text)) return true;
       taken.push(message);
       return this.#forget(message);
     });
@@ -81,7 +82,7 @@ export class WaitingMessages {
 
   /** Takes all of them out. */
   takeAll(): readonly WaitingMessage[] {
-    return this.take(MAX_WAITING, new Set(), () => {});
+    return this.take(MAX_WAITING, () => true, () => {});
   }
 
   #forget({ lease, added }: WaitingMessage): false {

@@ -1,19 +1,20 @@
 // What an administrator does with the queue, beside a running relay or without one. It holds no lock: the
 // database is in WAL mode with SQLite's own locks, and a change is a transaction of its own.
 
-import { realpath, unlink } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { type Clock, realClock } from "../../clock.ts";
 import {
   type ChangeResult,
   type FoundMessage,
+  type Notes,
   type QueueAdministration,
   type StoredMessage,
   StoreError,
 } from "../store.ts";
 import { codeOf, storeError, StoreSetupError } from "./errors.ts";
-import { contentFile, filesOf, type QueueFiles, readContent } from "./files.ts";
+import { deleteContent, filesOf, type QueueFiles, readContent } from "./files.ts";
 import { openDatabase } from "./open_database.ts";
 import { COLUMNS, messageOf, type Row } from "./rows.ts";
 import { setUpExisting } from "./schema.ts";
@@ -44,6 +45,7 @@ export async function openSqliteAdministration(
 }
 
 class SqliteAdministration implements QueueAdministration {
+  readonly notes: Pick<Notes, "get">;
   readonly #db: DatabaseSync;
   readonly #files: QueueFiles;
   readonly #clock: Clock;
@@ -54,6 +56,7 @@ class SqliteAdministration implements QueueAdministration {
     this.#db = db;
     this.#files = files;
     this.#clock = clock;
+    this.notes = { get: (key) => this.#note(key) };
   }
 
   list(limit: number, after?: StoredMessage): Promise<readonly StoredMessage[]> {
@@ -92,13 +95,20 @@ class SqliteAdministration implements QueueAdministration {
       this.#sql("delete from message where id = ? and state <> 'sending' returning in_file").get(id)
     );
     if (row === undefined) return await this.#do(() => this.#unchanged(id));
-    // What stays is deleted when the relay starts: it has no row any more.
-    if (row["in_file"] === 1) await unlink(contentFile(this.#files, id)).catch(() => {});
+    if (row["in_file"] === 1) await deleteContent(this.#files, id);
     return "done";
   }
 
   close(): Promise<void> {
     return this.#do(() => this.#db.close());
+  }
+
+  #note(key: string): Promise<Uint8Array | undefined> {
+    return this.#do(() => {
+      const now = Math.floor(this.#clock.date());
+      const row = this.#sql("select value from note where key = ? and until > ?").get(key, now);
+      return row?.["value"] as Uint8Array | undefined;
+    });
   }
 
   async *#contentOf(id: string): AsyncGenerator<Uint8Array> {

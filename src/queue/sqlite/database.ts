@@ -6,7 +6,16 @@ import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { StoreError } from "../store.ts";
 import { codeOf, type ErrorFacts, factsOf, storeError } from "./errors.ts";
 import { contentFile, type QueueFiles } from "./files.ts";
-import type { Answer, Asked, Kind, Operation, Operations, Result, Totals } from "./protocol.ts";
+import {
+  type Answer,
+  type Asked,
+  crossing,
+  type Kind,
+  Operation,
+  Operations,
+  Result,
+  Totals,
+} from "./protocol.ts";
 import { Reserve } from "./reserve.ts";
 import { readyOf, type Row } from "./rows.ts";
 import { Taking } from "./taking.ts";
@@ -48,6 +57,8 @@ export class QueueDatabase {
    * message stays taken, so that nothing sends it again.
    */
   readonly #owed = new Map<string, Operation>();
+  /** Whether the reserve is given up: what room there is, is for changes of what is there. */
+  #isShort = false;
   #totals: Totals;
 
   /**
@@ -75,7 +86,7 @@ export class QueueDatabase {
       content: ({ id }) => this.#content(id),
       getNote: ({ key, now }) => {
         const row = this.#sql("select value from note where key = ? and until > ?").get(key, now);
-        return row?.["value"] as Uint8Array | undefined;
+        return row && crossing(row["value"] as Uint8Array);
       },
       setNote: ({ key, value, until, now }) => {
         this.#sql(
@@ -85,7 +96,7 @@ export class QueueDatabase {
         this.#sql(
           "insert into note values (?, ?, ?) " +
             "on conflict (key) do update set value = excluded.value, until = excluded.until",
-        ).run(key, value, until);
+        ).run(key, new Uint8Array(value), until);
       },
       look: () => {},
     };
@@ -95,7 +106,10 @@ export class QueueDatabase {
   /** Commits what can be done of the operations. Their changes are on stable storage when it returns. */
   run(operations: readonly Operation[]): readonly Result[] {
     let results = this.#transaction(operations);
-    if (isFull(results) && operations.some(({ kind }) => !GROWS.has(kind))) {
+    const needsRoom = operations.some(({ kind }, index) =>
+      !GROWS.has(kind) && isFull(results[index]!)
+    );
+    if (needsRoom) {
       this.#makeRoom();
       const rest = operations.filter(({ kind }) => !GROWS.has(kind));
       const again = this.#transaction(rest).values();
@@ -151,29 +165,28 @@ export class QueueDatabase {
    */
   tidy(idle: boolean): number | undefined {
     if (this.#owed.size > 0) this.run([...this.#owed.values()]);
-    this.#reserve.make();
+    if (this.#reserve.make()) this.#isShort = false;
     // Free pages that the next messages would use are not worth moving others.
     if (!idle) return AGAIN;
     let hasMore = false;
     this.#try(() => {
       const free = this.#sql("pragma freelist_count").get()?.["freelist_count"] as number;
       if (free < MANY_FREE) return;
-      this.#db.exec(`pragma incremental_vacuum(${VACUUM})`);
-      this.#db.exec("pragma wal_checkpoint(truncate)");
+      // It gives a row for each page, and Deno's `exec` ends at the first one.
+      this.#sql(`pragma incremental_vacuum(${VACUUM})`).all();
+      // The file becomes shorter with it. Passive: it does not wait for readers.
+      this.#db.exec("pragma wal_checkpoint(passive)");
       hasMore = true;
     });
     if (hasMore) return SOON;
     return this.#owed.size > 0 ? AGAIN : undefined;
   }
 
-  /** @throws what SQLite says; the database is closed all the same */
+  /** What cannot be stored or copied now, stays in the write-ahead log or as it was. */
   close(): void {
     if (this.#owed.size > 0) this.run([...this.#owed.values()]);
-    try {
-      this.#db.exec("pragma wal_checkpoint(truncate)");
-    } finally {
-      this.#db.close();
-    }
+    this.#try(() => this.#db.exec("pragma wal_checkpoint(truncate)"));
+    this.#try(() => this.#db.close());
   }
 
   #transaction(operations: readonly Operation[]): readonly Result[] {
@@ -215,9 +228,10 @@ export class QueueDatabase {
       return { value };
     } catch (error) {
       for (const undo of own.undone) undo();
-      // The transaction goes on without this operation if it can. A full disk is for `run` to see to.
+      // The transaction goes on without this operation if it can. SQLite's full disk is for `run`.
       const facts = this.#facts(error);
-      if (facts.full || !this.#db.isTransaction) throw error;
+      const isRefused = error instanceof StoreError;
+      if (facts.full && !isRefused || !this.#db.isTransaction) throw error;
       this.#sql("rollback to one").run();
       this.#sql("release one").run();
       return { error: facts };
@@ -234,6 +248,9 @@ export class QueueDatabase {
 
   #add({ message, now }: Asked<"add">): void {
     const { id, mailbox, connection } = message;
+    if (this.#isShort) {
+      throw new StoreError("ENOSPC", `${this.#files.database}: its disk is full (ENOSPC)`, true);
+    }
     const { lastInsertRowid } = this.#sql(
       `insert into message (id, state, ready, head, due, attempts, code, received, size, octets, in_file,
          mailbox, account, connection, record, note)
@@ -252,10 +269,13 @@ export class QueueDatabase {
       mailbox,
       message.account,
       connection,
-      message.record,
+      new Uint8Array(message.record),
     );
     if (message.content !== undefined) {
-      this.#sql("insert into content values (?, ?)").run(lastInsertRowid, message.content);
+      this.#sql("insert into content values (?, ?)").run(
+        lastInsertRowid,
+        new Uint8Array(message.content),
+      );
     }
   }
 
@@ -263,7 +283,7 @@ export class QueueDatabase {
     const { changes } = this.#sql(
       `update message set state = 'sending', ready = 1, due = ?, attempts = ?, note = ?
        where id = ? and state in ('queued', 'sending')`,
-    ).run(now, attempts, note, id);
+    ).run(now, attempts, new Uint8Array(note), id);
     if (Number(changes) > 0) return true;
     committed.push(() => this.#taking.free(id));
     return false;
@@ -283,21 +303,21 @@ export class QueueDatabase {
     this.#sql(
       `update message set state = ?, ready = ?, due = ?, attempts = ?, code = ?, note = ?
        where id = ? and state in ('queued', 'sending')`,
-    ).run(state, readyOf(state, due, now), due, attempts, code, note, id);
+    ).run(state, readyOf(state, due, now), due, attempts, code, new Uint8Array(note), id);
     committed.push(() => this.#taking.free(id));
   }
 
-  #content(id: string): Uint8Array {
+  #content(id: string): ArrayBuffer {
     const row = this.#sql(
       "select octets from content where seq = (select seq from message where id = ?)",
     ).get(id);
-    if (row !== undefined) return row["octets"] as Uint8Array;
+    if (row !== undefined) return crossing(row["octets"] as Uint8Array);
     throw new StoreError("ENOENT", `${this.#files.database} has no content of message ${id}`);
   }
 
   /** For what changes messages that are there: gives the reserve up, and shortens the log. */
   #makeRoom(): void {
-    this.#reserve.release();
+    if (this.#reserve.release()) this.#isShort = true;
     this.#try(() => this.#db.exec("pragma wal_checkpoint(truncate)"));
   }
 
@@ -321,6 +341,6 @@ export class QueueDatabase {
   }
 }
 
-function isFull(results: readonly Result[]): boolean {
-  return results.some((result) => "error" in result && result.error.full);
+function isFull(result: Result): boolean {
+  return "error" in result && result.error.full;
 }

@@ -101,6 +101,11 @@ export async function* readContent(files: QueueFiles, id: string): AsyncGenerato
   }
 }
 
+/** What cannot be deleted stays until the next start, which finds no row for it. */
+export async function deleteContent(files: QueueFiles, id: string): Promise<void> {
+  await unlink(contentFile(files, id)).catch(() => {});
+}
+
 /** Writes the names in a directory to stable storage. Windows does not let a directory be opened. */
 async function syncDirectory(path: string): Promise<void> {
   if (process.platform === "win32") return;

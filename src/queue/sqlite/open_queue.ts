@@ -59,6 +59,8 @@ function takeLock(sqlite: Sqlite, { database, lock }: QueueFiles): DatabaseSync 
   try {
     return openDatabase(sqlite, lock, (db) => {
       db.exec("pragma busy_timeout = 0");
+      // Nothing is ever written, but a journal in a file would need room.
+      db.prepare("pragma journal_mode = memory").get();
       db.exec("begin exclusive");
     });
   } catch (error) {

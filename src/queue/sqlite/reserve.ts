@@ -25,12 +25,16 @@ export class Reserve {
     this.#path = path;
   }
 
-  /** Makes the file if there is room and it is not there. A disk without room is no error. */
-  make(): void {
+  /**
+   * Makes the file if there is room and it is not there.
+   *
+   * @returns whether it is there
+   */
+  make(): boolean {
     try {
-      if (statSync(this.#path, { throwIfNoEntry: false })?.size === OCTETS) return;
+      if (statSync(this.#path, { throwIfNoEntry: false })?.size === OCTETS) return true;
       const { bavail, bsize } = statfsSync(dirname(this.#path));
-      if (bavail * bsize < ENOUGH) return;
+      if (bavail * bsize < ENOUGH) return false;
       const file = openSync(this.#path, "w", 0o600);
       try {
         // Octets that no file system makes smaller.
@@ -41,9 +45,11 @@ export class Reserve {
       } finally {
         closeSync(file);
       }
+      return true;
     } catch {
       // One of the wrong size is made again when there is room.
       this.release();
+      return false;
     }
   }
 

@@ -5,7 +5,6 @@
 // a row are files, written before their row is and deleted after it (files.ts). What is taken is known
 // to this process alone (taking.ts), and a lock that the kernel frees keeps others out (open_queue.ts).
 
-import { Buffer } from "node:buffer";
 import { realpath } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import type { Worker } from "node:worker_threads";
@@ -23,6 +22,7 @@ import { Batches } from "./batches.ts";
 import { codeOf, errorOf, storeError, StoreSetupError } from "./errors.ts";
 import { type FileSystemFacts, fileSystemOf, type Statfs, statfs } from "./file_system.ts";
 import {
+  deleteContent,
   filesOf,
   isId,
   MAX_IN_ROW,
@@ -31,7 +31,14 @@ import {
   withoutLinks,
   writeContent,
 } from "./files.ts";
-import type { AddedMessage, Response, TakenRow, Totals } from "./protocol.ts";
+import {
+  type AddedMessage,
+  type Crossing,
+  crossing,
+  type Response,
+  type TakenRow,
+  type Totals,
+} from "./protocol.ts";
 
 export interface SqliteQueueOptions {
   readonly clock?: Clock;
@@ -44,6 +51,9 @@ export interface SqliteQueueOptions {
 
 /** Defined by `build`: where the worker is in the executable. Undefined in a run from source. */
 declare const RELAY_BUILD_QUEUE_WORKER: string | undefined;
+
+/** The worker may have ended after its commit, and a log that could not be synced may be there after all. */
+const UNCERTAIN: ReadonlySet<string> = new Set(["WORKER", "SQLITE_IOERR"]);
 
 /** Milliseconds for which totals and free room are given without being looked at again. */
 const FRESH = 1000;
@@ -95,11 +105,10 @@ class SqliteQueue implements QueueStore {
   /** Contents that are being written to files, and their rows. */
   readonly #adding = new Set<Promise<void>>();
   #closing: Promise<void> | undefined;
-  /** What was wrong with closing, once the database is closed. */
-  #closed: StoreError | undefined;
   /** Why there is no worker. */
   #lost: StoreError | undefined;
   #onEnd: (() => void) | undefined;
+  /** Whether the worker has closed the database. */
   #hasClosed = false;
 
   constructor(
@@ -119,11 +128,14 @@ class SqliteQueue implements QueueStore {
       (totals) => this.setTotals(totals),
     );
     this.notes = {
-      get: (key) => this.#batches.run("getNote", { key, now: this.#now() }),
+      get: async (key) => {
+        const value = await this.#batches.run("getNote", { key, now: this.#now() });
+        return value && new Uint8Array(value);
+      },
       set: (key, value, until) =>
         this.#batches.run("setNote", {
           key,
-          value: ownMemory(value),
+          value: crossing(value),
           until: Math.ceil(until),
           now: this.#now(),
         }),
@@ -163,10 +175,7 @@ class SqliteQueue implements QueueStore {
 
   received(response: Extract<Response, { results: unknown } | { closed: unknown }>): void {
     if ("results" in response) this.#batches.answered(response);
-    else {
-      this.#hasClosed = true;
-      this.#closed = response.closed && errorOf(response.closed);
-    }
+    else this.#hasClosed = true;
   }
 
   /** The worker is gone. */
@@ -179,7 +188,7 @@ class SqliteQueue implements QueueStore {
   async #add(message: NewMessage): Promise<void> {
     const { id, receivedAt, size, mailbox, account, connection, record, sealedSize } = message;
     if (!isId(id)) throw new StoreError("EINVAL", `not the id of a message: ${JSON.stringify(id)}`);
-    let content: Uint8Array<ArrayBuffer> | undefined;
+    let content: ArrayBuffer | undefined;
     if (sealedSize <= MAX_IN_ROW) content = await gather(message);
     else await writeContent(this.#files, id, message.content());
     const added: AddedMessage = {
@@ -189,17 +198,23 @@ class SqliteQueue implements QueueStore {
       mailbox,
       account,
       connection,
-      record: ownMemory(record),
+      record: crossing(record),
       octets: sealedSize,
       content,
     };
-    // A file whose row fails stays until the next start: the row may be there all the same if the worker
-    // ended after its commit.
-    await this.#batches.run(
-      "add",
-      { message: added, now: this.#now() },
-      content === undefined ? [] : [content.buffer],
-    );
+    try {
+      await this.#batches.run(
+        "add",
+        { message: added, now: this.#now() },
+        content === undefined ? [] : [content],
+      );
+    } catch (error) {
+      // Where a row is certainly not stored; otherwise the file is deleted at the next start.
+      if (content === undefined && !UNCERTAIN.has(codeOf(error))) {
+        await deleteContent(this.#files, id);
+      }
+      throw error;
+    }
   }
 
   async #close(): Promise<void> {
@@ -209,12 +224,11 @@ class SqliteQueue implements QueueStore {
     if (this.#lost !== undefined) throw this.#lost;
     this.#worker.postMessage({ close: true });
     await new Promise<void>((resolve) => this.#onEnd = resolve);
-    const error = this.#hasClosed ? this.#closed : this.#lost;
-    if (error !== undefined) throw error;
+    if (!this.#hasClosed) throw this.#lost!;
   }
 
   #takenMessage({ stored, inFile }: TakenRow): TakenMessage {
-    const { id } = stored;
+    const { id, record, note } = stored;
     // Afterwards it may be taken again: what is still asked here is about the time before.
     let isOwn = true;
     const end = async (ending: Promise<void>) => {
@@ -222,14 +236,14 @@ class SqliteQueue implements QueueStore {
       isOwn = false;
     };
     return {
-      stored,
+      stored: { ...stored, record: new Uint8Array(record), note: new Uint8Array(note) },
       content: () => inFile ? readContent(this.#files, id) : this.#contentOf(id),
       sending: async (attempts, note) =>
         isOwn &&
         await this.#batches.run("sending", {
           id,
           attempts,
-          note: ownMemory(note),
+          note: crossing(note),
           now: this.#now(),
         }),
       remove: async () => {
@@ -245,7 +259,7 @@ class SqliteQueue implements QueueStore {
   }
 
   async *#contentOf(id: string): AsyncGenerator<Uint8Array> {
-    yield await this.#batches.run("content", { id });
+    yield new Uint8Array(await this.#batches.run("content", { id }));
   }
 
   /** What other processes change shows in the totals too. */
@@ -312,7 +326,7 @@ async function diskOf(
 }
 
 /** The sealed content in memory that nothing else uses. */
-async function gather(message: NewMessage): Promise<Uint8Array<ArrayBuffer>> {
+async function gather(message: NewMessage): Promise<ArrayBuffer> {
   const octets = new Uint8Array(message.sealedSize);
   let length = 0;
   for await (const piece of message.content()) {
@@ -320,20 +334,14 @@ async function gather(message: NewMessage): Promise<Uint8Array<ArrayBuffer>> {
     octets.set(piece, length);
     length += piece.length;
   }
-  if (length === octets.length) return octets;
+  if (length === octets.length) return octets.buffer;
   throw new StoreError(
     "EINVAL",
     `message ${message.id}: its content has not the size it should have`,
   );
 }
 
-/** A small Buffer may be a part of a large one, all of which would be copied into the worker. */
-function ownMemory(octets: Uint8Array): Uint8Array<ArrayBuffer> {
-  return Buffer.isBuffer(octets) || octets.byteLength < octets.buffer.byteLength
-    ? new Uint8Array(octets)
-    : octets as Uint8Array<ArrayBuffer>;
-}
-
-function plain({ state, due, attempts, code, note }: MessageProgress): MessageProgress {
-  return { state, due: Math.ceil(due), attempts, code, note: ownMemory(note) };
+function plain(progress: MessageProgress): Crossing<MessageProgress> {
+  const { state, due, attempts, code, note } = progress;
+  return { state, due: Math.ceil(due), attempts, code, note: crossing(note) };
 }

@@ -2,7 +2,7 @@
 // mailboxes are busy, and not on how many messages wait: see schema.ts.
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import type { TakenRow } from "./protocol.ts";
+import { crossingMessage, type TakenRow } from "./protocol.ts";
 import { COLUMNS, messageOf, type Row } from "./rows.ts";
 
 /** Messages that become ready in one call; the rest do so in the next ones. */
@@ -122,7 +122,7 @@ export class Taking {
         this.#taken.set(id, { connection });
         this.#connections.add(connection);
         const row = this.#message.get(seq) as Row;
-        return { stored: messageOf(row), inFile: row["in_file"] === 1 };
+        return { stored: crossingMessage(messageOf(row)), inFile: row["in_file"] === 1 };
       }
       if (page.length < PAGE) return undefined;
       after = page.at(-1)!.seq;

@@ -13,7 +13,7 @@ import { QueueDatabase } from "./database.ts";
 import { factsOf, storeError } from "./errors.ts";
 import { filesOf } from "./files.ts";
 import { type OpenQueue, openQueue } from "./open_queue.ts";
-import type { Request, Response } from "./protocol.ts";
+import type { Request, Response, Result } from "./protocol.ts";
 
 /** Milliseconds from a request to the tidying after it. */
 const PAUSE = 1000;
@@ -55,21 +55,23 @@ function serve(port: Port, path: string): void {
       clearTimeout(timer);
       port.off("message", listen);
       port.unref();
-      let failed: unknown;
-      try {
-        database.close();
-      } catch (error) {
-        failed = error;
-      }
-      queue?.unlock();
-      answer({ closed: failed === undefined ? undefined : factsOf(storeError(path, failed)) });
+      database.close();
+      queue.unlock();
+      answer({ closed: true });
       return;
     }
     requests++;
     const results = database.run(request.operations);
-    answer({ results, totals: database.totals() });
+    port.postMessage({ results, totals: database.totals() } satisfies Response, large(results));
     database.checkpoint();
     tidyLater(PAUSE);
   };
   port.on("message", listen);
+}
+
+/** Contents go over to the other thread without a copy. */
+function large(results: readonly Result[]): ArrayBuffer[] {
+  return results.flatMap((result) =>
+    "value" in result && result.value instanceof ArrayBuffer ? [result.value] : []
+  );
 }

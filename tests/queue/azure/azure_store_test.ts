@@ -78,7 +78,7 @@ describe("a message in an Azure storage account", () => {
 
   it("comes back as it was, to another relay too", async () => {
     const one = await queue.relay();
-    const message = newMessage({ id: "0123456789012345", size: 2943 });
+    const message = newMessage({ id: "0123456789012345", mailbox: "0123" });
     await one.store.add(message);
     await queue.pass(121_000);
     const other = await queue.relay();
@@ -89,9 +89,9 @@ describe("a message in an Azure storage account", () => {
       id: message.id,
       receivedAt: message.receivedAt,
       size: 2943,
-      mailbox: "mailbox",
+      mailbox: "0123",
       account: "account",
-      connection: "connection",
+      connection: message.connection,
       state: "queued",
       due: message.receivedAt,
       attempts: 0,
@@ -233,6 +233,7 @@ describe("what Azure's operators can read", () => {
     assert.deepEqual(names, [
       "attempts",
       "code",
+      "connection",
       "due",
       "generation",
       "id",

@@ -15,6 +15,7 @@ describe("the SQLite store on a full disk", () => {
   let disk: ReturnType<typeof smallDisk>;
   let path: string;
   let filler: string;
+  let fillers = 0;
   let store: QueueStore;
   beforeEach(async () => {
     disk = smallDisk(24 * 1024 * 1024);
@@ -49,9 +50,9 @@ describe("the SQLite store on a full disk", () => {
   /** Takes all the room that others left. */
   const takeRoom = () => {
     for (const octets of [1024 * 1024, 4096]) {
-      for (let index = 0;; index++) {
+      while (true) {
         try {
-          writeFileSync(`${filler}-${octets}-${index}`, new Uint8Array(octets), { flag: "wx" });
+          writeFileSync(`${filler}-${fillers++}`, new Uint8Array(octets), { flag: "wx" });
         } catch (error) {
           assert.equal((error as NodeJS.ErrnoException).code, "ENOSPC");
           break;
@@ -86,16 +87,20 @@ describe("the SQLite store on a full disk", () => {
     });
   }
 
-  it("makes its reserve again when there is room", async () => {
+  it("gives its reserve up for changes alone, and makes it again when there is room", async () => {
     await fill(200_000);
     const taken = await takeAll(store);
     assert(existsSync(`${path}.reserve`));
+    for (const message of taken) await message.sending(1, EMPTY);
+    assert(!existsSync(`${path}.reserve`));
+    await assert.rejects(store.add(newMessage("small", { sealedSize: 1 })), isFull);
     for (const message of taken) await message.remove();
     while (!existsSync(`${path}.reserve`)) {
       // The store sees to it a second after something is asked.
       await store.take(1, NOBODY);
       await setTimeout(200);
     }
+    await store.add(newMessage("small", { sealedSize: 1 }));
   });
 
   it("sends nothing again that was sent, though its deletion cannot be stored", async () => {

@@ -128,7 +128,7 @@ describe("the order in which the SQLite store gives messages", () => {
           place.remove();
         }
       }),
-      { numRuns: 8 },
+      { numRuns: 8, endOnFailure: true },
     );
   });
 

@@ -107,6 +107,16 @@ describe("the SQLite store", () => {
     assert.equal((await read(taken[0]!.content())).length, 1000);
   });
 
+  it("keeps no file of a message that it refuses, and that of the other one of this id", async () => {
+    await store.add(newMessage("a"));
+    await store.add(newMessage("b", { sealedSize: 300 * KIB }));
+    await assert.rejects(store.add(newMessage("a", { sealedSize: 300 * KIB })), StoreError);
+    await assert.rejects(store.add(newMessage("b", { sealedSize: 400 * KIB })), StoreError);
+    assert.deepEqual(readdirSync(`${path}.d`), ["b"]);
+    const [, b] = await takeAll(store);
+    assert((await read(b!.content())).equals(contentFor("b", 300 * KIB)));
+  });
+
   it("refuses an id that is no file name", async () => {
     await assert.rejects(
       store.add(newMessage("../a", { sealedSize: 300 * KIB })),
