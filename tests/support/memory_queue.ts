@@ -2,7 +2,6 @@
 import type { Clock } from "../../src/clock.ts";
 import type {
   ChangeResult,
-  MessageProgress,
   MessageState,
   NewMessage,
   QueueStore,
