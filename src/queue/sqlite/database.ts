@@ -66,15 +66,20 @@ export class QueueDatabase {
   /** Commits what can be done of the operations. Their changes are on stable storage when it returns. */
   run(operations: readonly Operation[]): readonly Result[] {
     let results = this.#transaction(operations);
-    const needsRoom = operations.some(({ kind }, index) =>
+    const isHeldUp = operations.some(({ kind }, index) =>
       !GROWS.has(kind) && isFull(results[index]!)
     );
-    if (needsRoom) {
-      this.#makeRoom();
+    if (isHeldUp) {
       const rest = operations.filter(({ kind }) => !GROWS.has(kind));
-      const again = this.#transaction(rest).values();
+      // Those that take up no room go by themselves, and with the reserve only if they must.
+      let again = rest.length < operations.length ? this.#transaction(rest) : results;
+      if (again.some(isFull)) {
+        this.#makeRoom();
+        again = this.#transaction(rest);
+      }
+      const each = again.values();
       results = results.map((result, index) =>
-        GROWS.has(operations[index]!.kind) ? result : again.next().value!
+        GROWS.has(operations[index]!.kind) ? result : each.next().value!
       );
     }
     for (const [index, operation] of operations.entries()) {

@@ -1,7 +1,7 @@
 // The files of a queue: the database, what lies beside it, and the contents that are too large for a row.
 
 import { type FileHandle, open, unlink } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { join } from "node:path";
 import process from "node:process";
 import { StoreError } from "../store.ts";
 import { storeError } from "./errors.ts";
@@ -20,7 +20,7 @@ export interface QueueFiles {
   readonly contents: string;
 }
 
-/** @param database without symbolic links: all relays must come to the same lock */
+/** @param database without symbolic links */
 export function filesOf(database: string): QueueFiles {
   return {
     database,
@@ -62,19 +62,19 @@ export async function writeContent(
   pieces: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const path = contentFile(files, id);
+  let isOurs = false;
   try {
     const file = await open(path, "wx", 0o600);
+    isOurs = true;
     try {
       for await (const piece of pieces) await writeAll(file, piece);
       await file.datasync();
-    } catch (error) {
-      await unlink(path).catch(() => {});
-      throw error;
     } finally {
       await file.close();
     }
     await syncDirectory(files.contents);
   } catch (error) {
+    if (isOurs) await deleteContent(files, id);
     throw storeError(path, error);
   }
 }
@@ -121,17 +121,5 @@ async function writeAll(file: FileHandle, octets: Uint8Array): Promise<void> {
   let written = 0;
   while (written < octets.length) {
     written += (await file.write(octets, written, octets.length - written)).bytesWritten;
-  }
-}
-
-/** @param resolve such as `realpath`; for a file that does not exist yet its directory is resolved */
-export async function withoutLinks(
-  path: string,
-  resolve: (path: string) => Promise<string>,
-): Promise<string> {
-  try {
-    return await resolve(path);
-  } catch {
-    return join(await resolve(dirname(path)), basename(path));
   }
 }

@@ -5,8 +5,7 @@
 // a row are files, written before their row is and deleted after it (files.ts). What is taken is known
 // to this process alone (taking.ts), and a lock that the kernel frees keeps others out (open_queue.ts).
 
-import { realpath } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { dirname } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { type Clock, realClock } from "../../clock.ts";
 import {
@@ -19,8 +18,8 @@ import {
   type Usage,
 } from "../store.ts";
 import { Batches } from "./batches.ts";
-import { codeOf, errorOf, storeError, StoreSetupError } from "./errors.ts";
-import { type FileSystemFacts, fileSystemOf, type Statfs, statfs } from "./file_system.ts";
+import { codeOf, errorOf } from "./errors.ts";
+import { type FileSystemFacts, type Statfs, statfs } from "./file_system.ts";
 import {
   deleteContent,
   filesOf,
@@ -28,9 +27,9 @@ import {
   MAX_IN_ROW,
   type QueueFiles,
   readContent,
-  withoutLinks,
   writeContent,
 } from "./files.ts";
+import { diskOf, placeOf } from "./place.ts";
 import {
   type AddedMessage,
   type Crossing,
@@ -68,8 +67,8 @@ export async function openSqliteQueue(
   path: string,
   options: SqliteQueueOptions = {},
 ): Promise<QueueStore> {
-  const files = filesOf(await existing(resolve(path)));
-  const disk = await diskOf(files, options);
+  const files = filesOf(await placeOf(path));
+  const disk = await diskOf(files.database, options);
   const { Worker } = await import("node:worker_threads");
   const worker = new Worker(options.worker ?? workerUrl(), { workerData: files.database });
   return await new Promise((resolve, reject) => {
@@ -272,45 +271,6 @@ function workerUrl(): URL {
   return typeof RELAY_BUILD_QUEUE_WORKER === "undefined"
     ? new URL("./worker.ts", import.meta.url)
     : new URL(RELAY_BUILD_QUEUE_WORKER, import.meta.url);
-}
-
-/** @throws StoreSetupError if its directory is not there */
-async function existing(path: string): Promise<string> {
-  try {
-    return await withoutLinks(path, realpath);
-  } catch (error) {
-    const code = codeOf(error);
-    throw new StoreSetupError(
-      code,
-      code === "ENOENT"
-        ? `${path}: its directory is missing: make it, or name another place in QUEUE_URL`
-        : `${path}: its directory cannot be read (${code})`,
-    );
-  }
-}
-
-/** @throws StoreError if the queue's file system cannot be used */
-async function diskOf(
-  files: QueueFiles,
-  { statfs: ask = statfs, warn }: SqliteQueueOptions,
-): Promise<FileSystemFacts> {
-  const directory = dirname(files.database);
-  let facts: FileSystemFacts;
-  try {
-    facts = await ask(directory);
-  } catch (error) {
-    throw storeError(directory, error);
-  }
-  const { name, verdict, reason } = fileSystemOf(facts);
-  if (verdict === "refused") {
-    throw new StoreSetupError(
-      "FILE_SYSTEM",
-      `${files.database} is on ${name}: ${reason}. Put it on a disk of this machine, or use ` +
-        "azure-storage: in QUEUE_URL",
-    );
-  }
-  if (verdict === "doubtful") warn?.(`${files.database} is on ${name}: ${reason}`);
-  return facts;
 }
 
 /** The sealed content in memory that nothing else uses. */

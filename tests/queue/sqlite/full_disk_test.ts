@@ -89,7 +89,17 @@ describe("the SQLite store on a full disk", () => {
 
   it("gives its reserve up for changes alone, and makes it again when there is room", async () => {
     await fill(200_000);
-    const taken = await takeAll(store);
+    // While this is under way, the others come together.
+    const first = store.notes.get("nothing");
+    await undefined;
+    const adding = assert.rejects(store.add(newMessage("more", { sealedSize: 200_000 })), isFull);
+    const taken = [...await store.take(1, NOBODY), ...await takeAll(store)];
+    await Promise.all([first, adding]);
+    assert.equal(
+      taken[0]!.stored.id,
+      "m-200000-0",
+      "not held up by what is added at the same time",
+    );
     assert(existsSync(`${path}.reserve`));
     for (const message of taken) await message.sending(1, EMPTY);
     assert(!existsSync(`${path}.reserve`));

@@ -159,7 +159,7 @@ describe("the order in which the SQLite store gives messages", () => {
 
   it("is as a search through all messages would find it, whatever happens to them", async () => {
     await fc.assert(
-      fc.asyncProperty(fc.array(step, { minLength: 10, maxLength: 120 }), async (steps) => {
+      fc.asyncProperty(fc.array(step, { minLength: 150, maxLength: 150 }), async (steps) => {
         const place = directory();
         const path = join(place.path, "queue.db");
         const clock = new FakeClock();
@@ -179,7 +179,7 @@ describe("the order in which the SQLite store gives messages", () => {
           place.remove();
         }
       }),
-      { numRuns: 15, endOnFailure: true },
+      { numRuns: 12, endOnFailure: true },
     );
   });
 

@@ -1,0 +1,57 @@
+// Where the database of a queue is, and whether it can be there.
+
+import { realpath } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import { codeOf, storeError, StoreSetupError } from "./errors.ts";
+import { type FileSystemFacts, fileSystemOf, type Statfs, statfs } from "./file_system.ts";
+
+/**
+ * The path of the database without symbolic links: relays that come to the same file by different paths
+ * must come to the same lock.
+ *
+ * @throws StoreSetupError if its directory is not there
+ */
+export async function placeOf(path: string): Promise<string> {
+  const absolute = resolve(path);
+  try {
+    return await realpath(absolute).catch(async () =>
+      // There is no such file yet.
+      join(await realpath(dirname(absolute)), basename(absolute))
+    );
+  } catch (error) {
+    const code = codeOf(error);
+    throw new StoreSetupError(
+      code,
+      code === "ENOENT"
+        ? `${absolute}: its directory is missing: make it, or name another place in QUEUE_URL`
+        : `${absolute}: its directory cannot be read (${code})`,
+    );
+  }
+}
+
+/** @throws StoreError if the database's file system cannot hold a queue */
+export async function diskOf(
+  database: string,
+  { statfs: ask = statfs, warn }: {
+    readonly statfs?: Statfs;
+    readonly warn?: (text: string) => void;
+  },
+): Promise<FileSystemFacts> {
+  const directory = dirname(database);
+  let facts: FileSystemFacts;
+  try {
+    facts = await ask(directory);
+  } catch (error) {
+    throw storeError(directory, error);
+  }
+  const { name, verdict, reason } = fileSystemOf(facts);
+  if (verdict === "refused") {
+    throw new StoreSetupError(
+      "FILE_SYSTEM",
+      `${database} is on ${name}: ${reason}. Put it on a disk of this machine, or use azure-storage: ` +
+        "in QUEUE_URL",
+    );
+  }
+  if (verdict === "doubtful") warn?.(`${database} is on ${name}: ${reason}`);
+  return facts;
+}
