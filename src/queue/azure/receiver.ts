@@ -8,7 +8,7 @@ import {
   type TakenMessage,
 } from "../store.ts";
 import { Lease } from "./lease.ts";
-import { blobName, factsOf } from "./message_blob.ts";
+import { blobName, factsOf, NO_MESSAGE } from "./message_blob.ts";
 import type { Selector } from "./mailboxes.ts";
 import { MAX_RECEIVED, type Pointers, type ReceivedPointer } from "./pointers.ts";
 import { AzureTakenMessage, CHANGE_PAUSE, judge, type Shared } from "./taken_message.ts";
@@ -177,8 +177,11 @@ export class Receiver {
       if (selects(text)) return await this.open(lease, age);
       if (!this.#waiting.add({ lease })) await this.postpone(lease);
     } catch (error) {
-      // It is received again after its lease.
       if (!(error instanceof StoreError)) throw error;
+      // It is received again after its lease. A blob that someone has changed stays as it is.
+      if (error.code === NO_MESSAGE) {
+        await this.#pointers.update(handle, raw, FOREIGN).catch(() => false);
+      }
     }
     return undefined;
   }
