@@ -83,7 +83,7 @@ const QUEUE_TEXTS = {
 
 export function queueText({ change, ambiguous }: QueueEvent): string {
   return change === "deferred" && ambiguous
-    ? "Queued message may have been sent; it will be sent again"
+    ? "Queued message may have been sent"
     : QUEUE_TEXTS[change];
 }
 

@@ -425,7 +425,7 @@ added=$(comm -23 "$work/holds" "$work/base-holds" | tr '\n' ' ')
 # The directory for a queue, and the one that it is in.
 state=" /var /var/lib /var/lib/smtp-oauth-relay "
 expect "the directory for a queue" \
-  "$(find "$files/var/lib/smtp-oauth-relay" -printf '%m %U:%G %y %P')" "700 65532:65532 d "
+  "$(find "$files/var/lib/smtp-oauth-relay" -printf '%m %U:%G %y %P')" "755 65532:65532 d "
 expect "what is added to the base" "$added" \
   "/usr/local /usr/local/bin /usr/local/bin/smtp-oauth-relay /usr/src /usr/src/smtp-relay$state"
 
