@@ -4,7 +4,7 @@
 // one that is held or dead, is at no relay, and is changed at once. Any other one may be at a relay now: then
 // the command first writes to the blob that it is about to change it, and waits until each relay either
 // has ended its attempt, has written `sending` to the blob, or leaves the message alone
-// (taken_message.ts). A relay that stands still for longer than that between its look at the blob and the
+// (verdict.ts). A relay that stands still for longer than that between its look at the blob and the
 // request that sends, may still send a message that was deleted.
 
 import { Buffer } from "node:buffer";
@@ -20,7 +20,7 @@ import {
 import { type BlobEntry, blobName, type BlobVersion, factsOf } from "./message_blob.ts";
 import type { MessageBlobs } from "./message_blobs.ts";
 import type { Pointers } from "./pointers.ts";
-import { MARK, SEEN } from "./taken_message.ts";
+import { MARK, SEEN } from "./verdict.ts";
 
 /** Milliseconds that a command waits for the relays: longer than their two, and what requests take. */
 export const SETTLE = SEEN + MARK + 6000;

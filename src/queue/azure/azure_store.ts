@@ -86,15 +86,11 @@ export class AzureStore implements QueueStore {
     this.#clock = clock;
     this.#lease = lease;
     const counts = new Counts();
-    const mailboxes = new Mailboxes(clock);
-    this.#shared = {
-      blobs,
+    const mailboxes = new Mailboxes(
       clock,
-      counts,
-      mailboxes,
-      taken: new Set(),
-      recovered: (mailbox) => void this.#track(this.#receiver.recovered(mailbox)),
-    };
+      (hidden) => void this.#track(this.#receiver.show(hidden)),
+    );
+    this.#shared = { blobs, clock, counts, mailboxes, taken: new Set() };
     this.#receiver = new Receiver(this.#shared, pointers, this.#waiting, lease, adding);
     this.#inspection = new BlobInspection(blobs, counts, mailboxes, clock, {
       orphanAge,

@@ -11,7 +11,7 @@ import { type Counts, Tally } from "./counts.ts";
 import type { BlobVersion } from "./message_blob.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { MessageBlobs } from "./message_blobs.ts";
-import { ORPHAN } from "./taken_message.ts";
+import { ORPHAN } from "./verdict.ts";
 
 /** Milliseconds between two inspections, for each page of the list; at least one of these and at most ten. */
 const PAUSE = 60_000;

@@ -20,13 +20,16 @@ export interface HiddenPointer {
 
 export class Mailboxes {
   readonly #clock: Pick<Clock, "date">;
+  readonly #show: (hidden: readonly HiddenPointer[]) => void;
   /** By mailbox: milliseconds of Unix time. */
   readonly #paused = new Map<string, number>();
   /** By id of the message. */
   readonly #hidden = new Map<string, HiddenPointer>();
 
-  constructor(clock: Pick<Clock, "date">) {
+  /** @param show makes the messages of hidden pointers due, in this order */
+  constructor(clock: Pick<Clock, "date">, show: (hidden: readonly HiddenPointer[]) => void) {
     this.#clock = clock;
+    this.#show = show;
   }
 
   /** Until when no message of the mailbox is to be taken, in Unix time; 0 for no pause. */
@@ -76,18 +79,14 @@ export class Mailboxes {
     this.#hidden.delete(id);
   }
 
-  /**
-   * Ends the pauses of a mailbox, or of all of them.
-   *
-   * @returns the pointers that waited, in order of arrival
-   */
-  recovered(mailbox: string | undefined): readonly HiddenPointer[] {
+  /** A mailbox works again, or all of them do: what has waited for it is due now, in order of arrival. */
+  recovered(mailbox: string | undefined): void {
     if (mailbox === undefined) this.#paused.clear();
     else this.#paused.delete(mailbox);
     const waiting = [...this.#hidden.values()]
       .filter(({ text }) => mailbox === undefined || text.mailbox === mailbox)
       .sort((one, other) => one.text.receivedAt - other.text.receivedAt);
     for (const { text } of waiting) this.#hidden.delete(text.id);
-    return waiting;
+    this.#show(waiting);
   }
 }

@@ -36,15 +36,17 @@ export interface BlobVersion {
   readonly modifiedAt: number;
 }
 
-const FOLDER = "messages/";
-export const MESSAGES = FOLDER;
+/** The folder of the messages. */
+export const MESSAGES = "messages/";
+/** The code of a blob whose metadata is not a message's. */
+export const NO_MESSAGE = "NO_MESSAGE";
 /** Digits of a time, so that names sort by arrival until the year 33658. */
 const DIGITS = 15;
 
 /** Sorts by arrival. */
 export function blobName({ id, receivedAt }: Pick<MessageFacts, "id" | "receivedAt">): string {
   if (!/^[\w-]{1,64}$/.test(id)) throw new Error("a message's id has other characters");
-  return `${FOLDER}${String(receivedAt).padStart(DIGITS, "0")}-${id}`;
+  return `${MESSAGES}${String(receivedAt).padStart(DIGITS, "0")}-${id}`;
 }
 
 /** @returns undefined for what is no message's name */

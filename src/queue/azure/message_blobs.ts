@@ -11,6 +11,7 @@ import {
   type BlobVersion,
   fromMetadata,
   MESSAGES,
+  NO_MESSAGE,
   toMetadata,
 } from "./message_blob.ts";
 import { BLOB_ROLE, created, repeated, type Service, ServiceError } from "./service_error.ts";
@@ -20,7 +21,7 @@ const PIECE = 4 * 1024 * 1024;
 /** Octets that the first request of a reader asks for: all of a small message. */
 const FIRST_PIECE = 256 * 1024;
 /** Blobs of one page of a list: parsing a page must not block the event loop for long. */
-const PAGE = 200;
+const PAGE = 100;
 
 export interface WrittenBlob {
   /** Undefined if it is unknown: a response was lost. */
@@ -261,7 +262,7 @@ function versionOf(
 ): BlobVersion {
   const entry = fromMetadata(name, response.metadata);
   if (entry === undefined) {
-    throw new StoreError("NO_MESSAGE", `the metadata of ${name} is not a message's`);
+    throw new StoreError(NO_MESSAGE, `the metadata of ${name} is not a message's`);
   }
   const { etag = "", lastModified } = response;
   return { entry, size, etag, modifiedAt: lastModified?.getTime() ?? 0 };

@@ -8,10 +8,11 @@ import {
   type TakenMessage,
 } from "../store.ts";
 import { Lease } from "./lease.ts";
-import { blobName, factsOf } from "./message_blob.ts";
-import type { Selector } from "./mailboxes.ts";
+import { blobName, factsOf, NO_MESSAGE } from "./message_blob.ts";
+import type { HiddenPointer, Selector } from "./mailboxes.ts";
 import { MAX_RECEIVED, type Pointers, type ReceivedPointer } from "./pointers.ts";
-import { AzureTakenMessage, CHANGE_PAUSE, judge, type Shared } from "./taken_message.ts";
+import { AzureTakenMessage, type Shared } from "./taken_message.ts";
+import { CHANGE_PAUSE, judge } from "./verdict.ts";
 import type { WaitingMessages } from "./waiting_messages.ts";
 
 /** Milliseconds between two tries to receive from an empty queue: at first, and at most. */
@@ -27,7 +28,7 @@ const MAX_REQUESTS = 4;
  */
 const FIRST_POSTPONED = 2;
 const POSTPONED_APART = 0.25;
-const LONGEST_POSTPONED = 600;
+const LONGEST_POSTPONED = 3600;
 /** Mailboxes whose postponed pointers are counted. */
 const MAX_MAILBOXES = 10_000;
 
@@ -177,8 +178,11 @@ export class Receiver {
       if (selects(text)) return await this.open(lease, age);
       if (!this.#waiting.add({ lease })) await this.postpone(lease);
     } catch (error) {
-      // It is received again after its lease.
       if (!(error instanceof StoreError)) throw error;
+      // It is received again after its lease. A blob that someone has changed stays as it is.
+      if (error.code === NO_MESSAGE) {
+        await this.#pointers.update(handle, raw, FOREIGN).catch(() => false);
+      }
     }
     return undefined;
   }
@@ -212,14 +216,13 @@ export class Receiver {
   }
 
   /**
-   * The messages that waited for a mailbox, or for all, are due now. A pointer that another relay has received
+   * Makes messages due whose pointers this relay has hidden, in order. A pointer that another relay has received
    * meanwhile is left to it.
    */
-  async recovered(mailbox: string | undefined): Promise<void> {
-    const { clock, mailboxes } = this.#shared;
-    if (mailbox === undefined) this.#postponed.clear();
-    else this.#postponed.delete(mailbox);
-    for (const { handle, text } of mailboxes.recovered(mailbox)) {
+  async show(hidden: readonly HiddenPointer[]): Promise<void> {
+    const { clock } = this.#shared;
+    for (const { text } of hidden) this.#postponed.delete(text.mailbox);
+    for (const { handle, text } of hidden) {
       await this.#pointers.update(handle, { ...text, due: clock.date() }, 0).catch(() => false);
     }
     this.#pause = 0;

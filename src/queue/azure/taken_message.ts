@@ -13,6 +13,7 @@ import type { Lease } from "./lease.ts";
 import type { Mailboxes } from "./mailboxes.ts";
 import type { MessageBlobs } from "./message_blobs.ts";
 import { type BlobEntry, blobName, type BlobVersion } from "./message_blob.ts";
+import { CHANGE_PAUSE, judge, MARK, SEEN } from "./verdict.ts";
 
 /** The part of a lease's time after which it is renewed. */
 const RENEW_AT = 1 / 3;
@@ -20,23 +21,6 @@ const RENEW_AT = 1 / 3;
 const TOO_LATE = 3 / 4;
 /** Milliseconds before a renewal that failed is tried again. */
 const RENEW_AGAIN = 5000;
-
-/**
- * An administrator's command changes a message only while no relay is at it, and cannot see a pointer that is
- * hidden. So a relay begins to send only what it has seen unchanged within the first of these times, and
- * writes `sending` to the blob when the second has passed without a result; a command says first that it
- * is about to change the message, and waits for longer than both (`SETTLE` in administration.ts). A message
- * that is sent at once costs no request for this.
- */
-export const SEEN = 5000;
-export const MARK = 4000;
-/** Milliseconds after which a command that said so has ended, or died; the clocks may differ. */
-export const CHANGE_OVER = 180_000;
-/** Seconds that a message stays hidden whose change is under way. */
-export const CHANGE_PAUSE = 20;
-
-/** The code of a message whose pointer seems to be lost. It lives on if the pointer turns up. */
-export const ORPHAN = "ORPHAN";
 
 /** What the messages of a store have in common. */
 export interface Shared {
@@ -46,8 +30,6 @@ export interface Shared {
   readonly mailboxes: Mailboxes;
   /** The messages that are taken now. */
   readonly taken: Set<AzureTakenMessage>;
-  /** The messages that waited for a mailbox, or for all, are to be made due. */
-  recovered(mailbox: string | undefined): void;
 }
 
 /** The blob as this relay has seen it. */
@@ -137,7 +119,7 @@ export class AzureTakenMessage implements TakenMessage {
       this.#sent = true;
       await this.#remove();
       if (recovered === undefined) return;
-      this.#shared.recovered(recovered === "all" ? undefined : this.stored.mailbox);
+      this.#shared.mailboxes.recovered(recovered === "all" ? undefined : this.stored.mailbox);
     });
   }
 
@@ -290,24 +272,4 @@ function differs(progress: MessageProgress, stored: StoredMessage): boolean {
   return progress.attempts !== stored.attempts || progress.code !== stored.code ||
     progress.note.length !== stored.note.length ||
     progress.note.some((octet, i) => octet !== stored.note[i]);
-}
-
-/**
- * What to do with a message, by what its blob says.
- *
- * @param generation of the pointer
- * @param date milliseconds of Unix time
- * @returns `stale`: the pointer is left over; `later`: it is being changed by a command
- */
-export function judge(
-  entry: BlobEntry | undefined,
-  generation: number,
-  date: number,
-): "send" | "stale" | "later" {
-  if (entry === undefined || entry.generation > generation) return "stale";
-  if (entry.generation < generation) return "later";
-  // A pointer that was thought to be lost.
-  const orphan = entry.state === "dead" && entry.code === ORPHAN;
-  if ((entry.state === "held" || entry.state === "dead") && !orphan) return "stale";
-  return Math.abs(date - entry.changing) < CHANGE_OVER ? "later" : "send";
 }

@@ -425,6 +425,6 @@ describe("the count of an Azure queue", () => {
     other.http.since();
     queue.clock.pass(70_000);
     await until(() => other.store.usage().messages.queued === count);
-    assert.equal(other.http.since().filter((name) => name === "GET list").length, 2);
+    assert.equal(other.http.since().filter((name) => name === "GET list").length, 3);
   });
 });

@@ -13,6 +13,7 @@ import {
 } from "../../support/azure_queue.ts";
 import { type AzuriteStorage, startAzuriteStorage } from "../../support/azurite_storage.ts";
 import { until } from "../../support/until.ts";
+import { dieAndLook } from "./die_and_look.ts";
 
 const NOTE = new Uint8Array(0);
 
@@ -275,6 +276,9 @@ describe("the lease of a message", () => {
 });
 
 describe("relays that share a queue", () => {
+  it("lose nothing when they die at random, and double only what was in doubt", () =>
+    dieAndLook(azurite, 12, 3));
+
   it("deliver each message once, whoever accepted it", async () => {
     const relays = await Promise.all([1, 2, 3, 4].map(() => queue.relay({ adding: 0 })));
     const ids: string[] = [];

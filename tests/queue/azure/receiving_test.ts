@@ -324,6 +324,27 @@ describe("a pointer that leads to nothing to send", () => {
     assert.deepEqual(names.slice(0, 3), ["receive", "GET blob", "DELETE pointer"]);
   });
 
+  it("to a blob whose metadata someone has removed leaves both, and stops no other message", async () => {
+    const dead = await queue.relay();
+    const [damaged, whole] = [newMessage(), newMessage()];
+    await dead.store.add(damaged);
+    await dead.store.add(whole);
+    dead.http.kill();
+    const { container, queue: pointers } = await queue.clients();
+    const { value } = await container.listBlobsFlat().byPage().next();
+    await container.getBlobClient(value.segment.blobItems[0]!.name).setMetadata({});
+    await queue.pass(121_000);
+    const { store, http } = await queue.relay();
+    const taken = await store.take(32, NOBODY);
+    assert.deepEqual(taken.map(({ stored }) => stored.id), [whole.id]);
+    await taken[0]!.remove();
+    await queue.pass(7200_000);
+    http.since();
+    assert.deepEqual(await store.take(32, NOBODY), []);
+    assert(!http.since().includes("GET blob"));
+    assert.equal((await pointers.getProperties()).approximateMessagesCount, 1);
+  });
+
   it("of another program is left alone", async () => {
     const { store, http } = await queue.relay();
     const { queue: pointers } = await queue.clients();
