@@ -90,7 +90,7 @@ const LOOKUP_TIME = 30_000;
 /** Octets of a message up to which it can be prepared without blocking the event loop for long. */
 const MAX_EXAMINED = 8_000_000;
 /** Milliseconds between two tries of a delivery that must not wait. */
-const PATIENCE = 5_000;
+const PATIENCE = 2_000;
 /** Octets of a request's body from which making it blocks the event loop for long. */
 const LONG_WORK = 1_000_000;
 
