@@ -1,0 +1,88 @@
+// No client gets its 250 before its message is on stable storage, as the kernel sees the real program: each
+// sync has returned before the reply is handed to the socket. strace(1) shows the calls and their returns.
+
+import assert from "node:assert/strict";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, describe, it } from "node:test";
+import { PROGRAMS } from "./programs.ts";
+import { QueueWorld, send } from "./queue_world.ts";
+
+const SYNCS = ["fsync", "fdatasync"];
+const WRITES = ["write", "writev", "sendto", "sendmsg"];
+/** A content of so many octets has a file of its own. */
+const LARGE = 350_000;
+
+for (const program of PROGRAMS) {
+  describe(`a queue, seen by the kernel, on ${program.name}`, () => {
+    const ends: (() => void | Promise<void>)[] = [];
+    afterEach(async () => {
+      for (const end of ends.splice(0).reverse()) await end();
+    });
+
+    it("replies 250 once the row, or the file, its name and the row are synced", async () => {
+      const directory = mkdtempSync(join(tmpdir(), "relay-sync-"));
+      ends.push(() => rmSync(directory, { recursive: true }));
+      const queue = join(directory, "queue.db");
+      const trace = join(directory, "trace");
+      const calls = [...SYNCS, ...WRITES].join();
+      const strace = ["strace", "-D", "-f", "-y", "-qq", "-s", "100", "-o", trace];
+      const world = await QueueWorld.open(
+        { ...program, command: [...strace, "-e", `trace=${calls}`, ...program.command] },
+        { QUEUE_URL: `sqlite:${queue}` },
+      );
+      ends.push(() => world.close());
+      world.holdGraph();
+      const relay = await world.start();
+      const client = await world.logIn(relay);
+      const ids: string[] = [];
+      for (const octets of [10, LARGE, 10, LARGE, LARGE, 10]) {
+        const reply = await send(client, "synced", octets);
+        ids.push(/^250 2\.0\.0 .*queued as ([\w-]+)$/.exec(reply)?.[1] ?? assert.fail(reply));
+      }
+      world.freeGraph();
+      assert.equal(await relay.running.stop(), 0);
+      const seen = eventsIn(readFileSync(trace, "utf8"));
+      const replies = ids.map((id) => seen.indexOf(`reply ${id}`));
+      for (const [number, id] of ids.entries()) {
+        const isLarge = [1, 3, 4].includes(number);
+        const files = isLarge ? [join(`${queue}.d`, id), `${queue}.d`] : [];
+        const wanted = [...files, `${queue}-wal`].map((file) => `sync ${file}`);
+        const since = seen.slice(number === 0 ? 0 : replies[number - 1]! + 1, replies[number]);
+        assert(replies[number]! > 0, `no reply for ${id}: ${seen.join("\n")}`);
+        // Other messages' rows are changed at the same time.
+        const own = since.filter((event) => files.length > 0 || event === wanted[0]);
+        let at = -1;
+        for (const event of wanted) {
+          at = own.indexOf(event, at + 1);
+          assert(at >= 0, `${event} is not before the reply for ${id}: ${since.join(", ")}`);
+        }
+      }
+    });
+  });
+}
+
+/** `sync PATH` when a sync has returned, `reply ID` when a 250 is handed over to be sent. */
+function eventsIn(trace: string): string[] {
+  const begun = new Map<string, string>();
+  const events: string[] = [];
+  for (const line of trace.split("\n")) {
+    const [, thread = "", text = ""] = /^(\d+)\s+(.*)$/.exec(line) ?? [];
+    const unfinished = /^(.*) <unfinished \.\.\.>$/.exec(text)?.[1];
+    const resumed = /^<\.\.\. \w+ resumed>(.*)$/.exec(text)?.[1];
+    if (resumed === undefined) {
+      const id = /^\w+\(\d+<(?:socket|TCP):.*"250 2\.0\.0 [^"]*queued as ([\w-]+)/.exec(text)?.[1];
+      if (id !== undefined && WRITES.includes(text.slice(0, text.indexOf("(")))) {
+        events.push(`reply ${id}`);
+      }
+    }
+    if (unfinished !== undefined) begun.set(thread, unfinished);
+    else {
+      const call = resumed === undefined ? text : begun.get(thread) + resumed;
+      const [, name = "", path = ""] = /^(\w+)\(\d+<([^>]*)>\)\s*= 0/.exec(call) ?? [];
+      if (SYNCS.includes(name)) events.push(`sync ${path}`);
+    }
+  }
+  return events;
+}
