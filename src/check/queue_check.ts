@@ -17,7 +17,7 @@ import {
   type StoredMessage,
   StoreError,
 } from "../queue/store.ts";
-import { openQueueAdministration } from "../relay/open_queue.ts";
+import { openQueueAdministration, probeQueue } from "../relay/open_queue.ts";
 import { queueEndpoints } from "../settings/queue_settings.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { Code } from "./codes.ts";
@@ -92,13 +92,14 @@ async function checkStore(
   let administration: QueueAdministration | undefined;
   try {
     administration = await openQueueAdministration(settings, http);
+    await probeQueue(settings, http, administration);
     const found = await survey(administration, new Sealer(settings.QUEUE_KEY ?? []));
     return [...judgeQueue(where, found, settings), ...judgeDisk(disk)];
   } catch (error) {
     if (error instanceof CommandError) return [identityFinding("queue.identity", error)];
     if (!(error instanceof StoreError)) throw error;
     const { code, full, message } = error;
-    return [finding(full ? "queue.full" : codeFor(code), message)];
+    return [finding(full ? "queue.disk" : codeFor(code), message)];
   } finally {
     await administration?.close();
   }
@@ -123,16 +124,12 @@ const LONGEST = 10_000;
 /** Records that are opened: all of the first ones, where old keys are, then some of the others. */
 const OPENED = 500;
 const EVERY = 50;
-/** No message has this id. */
-const NO_ID = "check";
 
 /** @throws StoreError */
 export async function survey(
   administration: QueueAdministration,
   sealer: Sealer,
 ): Promise<QueueSurvey> {
-  // A change, which changes nothing.
-  await administration.delete(NO_ID);
   const startProblem = await keyProblem(administration, sealer);
   const messages = new Map<MessageState, number>();
   const unreadable = new Map<SealError["reason"], number>();

@@ -1,5 +1,6 @@
 // `queue`: reads and changes the messages of the queue, beside a running relay or without one.
 
+import { resolve } from "node:path";
 import process from "node:process";
 import { serviceToCheck } from "../check/installed_service.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -22,7 +23,7 @@ export async function queue(
   options: QueueOptions,
   envFile: string | undefined,
 ): Promise<void> {
-  const command = readCommand(words, options);
+  const command = readCommand(words, withAbsoluteOutput(options));
   checkTerminal(command, options);
   if (options.service !== undefined && envFile !== undefined) {
     throw new CommandError(EXIT.usage, [
@@ -40,6 +41,12 @@ export async function queue(
   } finally {
     close();
   }
+}
+
+/** Resolved before the working directory becomes the service's. */
+function withAbsoluteOutput(options: QueueOptions): QueueOptions {
+  const { output } = options;
+  return output === undefined || output === "-" ? options : { ...options, output: resolve(output) };
 }
 
 /** @throws CommandError 2 if it would ask or print where nobody expects it */

@@ -54,15 +54,15 @@ async function list(
   const { inspection, json, write } = context;
   const table = new MessageTable();
   const array = new JsonArray();
-  let count = 0;
-  for await (const found of inspection.messages(filterOf(options, context))) {
-    const messages = found.slice(0, limit - count);
-    count += messages.length;
-    await write(json ? array.text(messages.map(jsonOf)) : table.text(messages));
-    if (count >= limit) break;
+  let isEmpty = true;
+  for await (const messages of inspection.messages(filterOf(options, context), limit)) {
+    isEmpty = false;
+    await write(
+      json ? array.text(messages.map((message) => jsonOf(message))) : table.text(messages),
+    );
   }
   if (json) await write(array.end());
-  else if (count === 0) await write("No messages.\n");
+  else if (isEmpty) await write("No messages.\n");
   unreadable(context, options.account !== undefined);
 }
 
@@ -70,7 +70,7 @@ async function show(id: string, context: QueueContext): Promise<void> {
   const { inspection, json, write } = context;
   const message = await inspection.find(id);
   if (message === undefined) throw failure([unknown(id)]);
-  await write(`${json ? jsonOf(message) : detailsOf(message)}\n`);
+  await write(`${json ? jsonOf(message, 2) : detailsOf(message)}\n`);
   if (message.problem !== undefined) throw failure([`message ${shown(id)}: ${message.problem}`]);
 }
 

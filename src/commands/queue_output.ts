@@ -76,8 +76,13 @@ export function detailsOf(message: InspectedMessage): string {
   return new Table().text(given);
 }
 
-/** The fields of docs/queue_command.md; those that are not known are left out. */
-export function jsonOf({ stored, record, note, problem }: InspectedMessage): string {
+/**
+ * The fields of docs/queue_command.md; those that are not known are left out.
+ *
+ * @param indent spaces; 0 for one line
+ */
+export function jsonOf(message: InspectedMessage, indent = 0): string {
+  const { stored, record, note, problem } = message;
   const { id, state, receivedAt, due, size, attempts, code } = stored;
   const json: Record<string, unknown> = {
     id,
@@ -104,7 +109,7 @@ export function jsonOf({ stored, record, note, problem }: InspectedMessage): str
       tls: facts.tls,
     });
   }
-  return printableJson(JSON.stringify(json));
+  return printableJson(JSON.stringify(json, null, indent));
 }
 
 /** A JSON array with an element a line, which is printed in parts. */

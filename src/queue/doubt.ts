@@ -55,12 +55,11 @@ export function doubtPolicy({ mode, service, forbidden, clock }: DoubtOptions): 
     if (mode === "ask") return wait(note, FIRST_QUESTION);
     return { type: "hold", note, detail: "it may have been sent: QUEUE_AMBIGUOUS is hold" };
   };
-  const wait = (note: QueueNote, time: number): DoubtPlan => ({
-    type: "wait",
-    note,
-    due: clock.date() + time,
-    detail: "it may have been sent: the mailbox will be asked",
-  });
+  const wait = (note: QueueNote, time: number): DoubtPlan => {
+    const due = Math.max(0, Math.floor(clock.date() + time));
+    const detail = "it may have been sent: the mailbox will be asked";
+    return { type: "wait", note: { ...note, askAt: due }, due, detail };
+  };
   return {
     afterFailure: plan,
     async resolve(login, note) {
@@ -70,6 +69,9 @@ export function doubtPolicy({ mode, service, forbidden, clock }: DoubtOptions): 
       if (mode !== "ask" || firstAttempt === undefined || sending === undefined) {
         return { type: "send", note: settled(note) };
       }
+      // After an outage all that wait are due at once. The machine's time may have been set back.
+      const early = Math.min((note.askAt ?? 0) - clock.date(), SECOND_QUESTION);
+      if (early > 0) return wait(note, early);
       const isLast = asked > 0;
       const answer = await service.lookUp({ ...login, sending, since: firstAttempt, isLast });
       switch (answer.type) {
@@ -90,6 +92,7 @@ export function doubtPolicy({ mode, service, forbidden, clock }: DoubtOptions): 
 }
 
 /** The note of a message that is no longer in doubt. */
-function settled({ doubt: _, asked: __, sending: ___, ...note }: QueueNote): QueueNote {
-  return note;
+function settled(note: QueueNote): QueueNote {
+  const { doubt: _, asked: __, askAt: ___, sending: ____, ...rest } = note;
+  return rest;
 }

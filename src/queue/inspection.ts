@@ -52,13 +52,25 @@ export class QueueInspection {
    * The messages that fit, in order of arrival, in lists that are not empty. Only one list is in memory at
    * a time.
    *
+   * @param limit messages in all
    * @throws StoreError
    */
-  async *messages(filter: MessageFilter): AsyncGenerator<readonly InspectedMessage[]> {
+  async *messages(
+    filter: MessageFilter,
+    limit = Infinity,
+  ): AsyncGenerator<readonly InspectedMessage[]> {
+    let left = limit;
     for await (const page of this.#pages(filter)) {
-      const found = page.map((stored) => this.inspect(stored))
-        .filter(({ record }) => accountFits(record, filter));
+      const found: InspectedMessage[] = [];
+      for (const stored of page) {
+        if (left === 0) break;
+        const message = this.inspect(stored);
+        if (!accountFits(message.record, filter)) continue;
+        found.push(message);
+        left--;
+      }
       if (found.length > 0) yield found;
+      if (left === 0) return;
     }
   }
 

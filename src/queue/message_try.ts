@@ -120,13 +120,15 @@ class CurrentTry {
   async #run(): Promise<Verdict> {
     const tried = this.#tried;
     if (this.#stop.aborted) return tried.unchanged();
-    const login = await this.#login();
+    const login = await this.#unlessStopped(this.#login());
+    if (login === undefined) return tried.unchanged();
     if ("code" in login) {
       if (login.type === "refused") return tried.aside("held", login);
       return this.#isTooOld ? await this.#giveUp() : tried.later(login);
     }
     if (tried.note.doubt === true) {
-      const answer = await this.#options.doubt.resolve(login, tried.note);
+      const answer = await this.#unlessStopped(this.#options.doubt.resolve(login, tried.note));
+      if (answer === undefined) return tried.unchanged();
       tried.note = answer.note;
       if (answer.type !== "send") return await this.#doubtful(answer);
     }
@@ -159,6 +161,21 @@ class CurrentTry {
   async #content(): Promise<Content> {
     const { id } = this.#message.stored;
     return await this.#options.sealer.openContent(this.#message.content(), `content ${id}`);
+  }
+
+  /** @returns undefined if the relay stops meanwhile: it need not wait for what only reads */
+  async #unlessStopped<T>(pending: Promise<T>): Promise<T | undefined> {
+    const stop = this.#stop;
+    let end = () => {};
+    const stopped = new Promise<undefined>((resolve) => {
+      end = () => resolve(undefined);
+      stop.addEventListener("abort", end);
+    });
+    try {
+      return await Promise.race([pending, stopped]);
+    } finally {
+      stop.removeEventListener("abort", end);
+    }
   }
 
   /** The account as it is now, and the right to send as it. */

@@ -43,6 +43,8 @@ export interface QueueNote {
   readonly failures?: number;
   /** How often the mailbox was asked whether the message is there. */
   readonly asked?: number;
+  /** Not before it is asked again, in milliseconds of Unix time. */
+  readonly askAt?: number;
   /** When the first request that may have sent it began, in milliseconds of Unix time. */
   readonly firstAttempt?: number;
   /** Whether a request that may have sent it ended without a result. */
@@ -116,6 +118,7 @@ export function openNote(sealer: Sealer, id: string, sealed: Uint8Array): QueueN
     ...fields.optional("sending", () => sendingIn(fields.object("sending"))),
     ...fields.optional("failures", () => fields.count("failures")),
     ...fields.optional("asked", () => fields.count("asked")),
+    ...fields.optional("askAt", () => fields.count("askAt")),
     ...fields.optional("firstAttempt", () => fields.count("firstAttempt")),
     ...fields.optional("doubt", () => fields.yes("doubt")),
     ...fields.optional("aside", () => fields.yes("aside")),

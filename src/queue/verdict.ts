@@ -81,7 +81,7 @@ export class TriedMessage {
       : rest;
     // The last try ended in the middle of a request that sends.
     if (context.stored.state === "sending") {
-      const { asked: _, ...others } = this.note;
+      const { asked: _, askAt: __, ...others } = this.note;
       this.note = { ...others, doubt: true };
     }
   }

@@ -27,6 +27,29 @@ export async function openQueueAdministration(
   return await openAzureAdministration(azureQueueOptions(settings, http));
 }
 
+/** No message has this id. */
+const NO_ID = "check";
+
+/**
+ * Tries to write to the queue, beside the relay that works on it, and leaves it as it was.
+ *
+ * @param administration of the same settings
+ * @throws StoreError
+ */
+export async function probeQueue(
+  settings: QueueSettings,
+  http: HttpClient,
+  administration: QueueAdministration,
+): Promise<void> {
+  if (settings.QUEUE_URL.type === "sqlite") {
+    // A transaction that writes, but changes no row.
+    await administration.delete(NO_ID);
+    return;
+  }
+  const { probeAzureQueue } = await import("../queue/azure/probe.ts");
+  await probeAzureQueue(azureQueueOptions(settings, http));
+}
+
 /** What `azure-storage:` is opened with, for an administrator and for the relay. */
 export function azureQueueOptions(settings: QueueSettings, http: HttpClient): AzureQueueOptions {
   const endpoints = queueEndpoints(settings);

@@ -219,8 +219,13 @@ async function checkKey(store: QueueStore, sealer: Sealer): Promise<void> {
         : "the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is not what was sealed",
     ]);
   }
-  // With today's first key, so that an old one can be left out when nothing needs it.
-  await store.notes.set(KEY_NOTE, sealer.seal(new Uint8Array(0), KEY_NOTE), FOREVER);
+  try {
+    // With today's first key, so that an old one can be left out when nothing needs it.
+    await store.notes.set(KEY_NOTE, sealer.seal(new Uint8Array(0), KEY_NOTE), FOREVER);
+  } catch (error) {
+    // A full disk is no reason not to send what the queue holds; the next start leaves the note.
+    if (!(error instanceof StoreError && error.full)) throw error;
+  }
 }
 
 const NO_RIGHT_TO_ASK = "QUEUE_AMBIGUOUS is ask, but the app may not look for messages: it needs " +

@@ -55,12 +55,14 @@ export const storageConnection: Parser<StorageConnection> = {
 };
 
 /**
- * The endpoints of a storage account, of which one is given: the services' names differ in one label
- * (https://learn.microsoft.com/azure/storage/common/storage-account-overview). The emulator's have ports
- * of their own: the one after blobs is queues.
+ * The endpoints of a storage account, of which one is given. The services' names differ in the label after
+ * the account and its DNS zone, if it has one
+ * (https://learn.microsoft.com/azure/storage/common/storage-account-overview). The emulator's services have
+ * ports of their own: the one after that of blobs is for queues.
  */
 export function storageEndpoints(url: URL): StorageEndpoints | undefined {
-  const [, account, service, rest] = /^([^.]+)\.(blob|queue)(\..+)$/i.exec(url.hostname) ?? [];
+  const [, account, service, rest] =
+    /^([^.]+(?:\.z\d{1,3})?)\.(blob|queue)(\..+)$/i.exec(url.hostname) ?? [];
   if (service !== undefined && url.pathname === "/") {
     const at = (name: string) => {
       const other = new URL(url);

@@ -167,6 +167,8 @@ bbbbbbbbbbbbbbbb  dead    2026-11-05T07:07:08Z  -                     17    7   
       (await run(queue, ["list"], options)).stdout.trimEnd().split("\n").length - 1;
     assert.equal(await lines({}), 1100);
     assert.equal(await lines({ limit: "700" }), 700);
+    const wrong = await run(queue, ["list"], { limit: "3" }, { by: "none" });
+    assert.deepEqual(wrong.lines, ["3 messages not read whole: QUEUE_KEY is not set"]);
     assert.ok(queue.longest <= 1000, `${queue.longest} at once`);
   });
 

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import process from "node:process";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { Sealer } from "../../src/queue/sealing.ts";
@@ -140,6 +140,12 @@ for (const program of PROGRAMS) {
       const { status, stdout, stderr } = await queue(["list", "--service", unit], own);
       assert.equal(status, 0, stderr);
       assert.match(stdout, new RegExp(`^${id} +held .* scanner@x\\.test`, "m"));
+      // Not in the service's working directory.
+      const output = relative(root, join(folder, "here", "x.eml"));
+      mkdirSync(join(folder, "here"));
+      const exported = await queue(["export", id, "--service", unit, "--output", output], own);
+      assert.equal(exported.status, 0, exported.stderr);
+      assert(readFileSync(join(folder, "here", "x.eml"), "utf8") === CONTENT);
       const none = await queue(["list", "--service", "none-of-this-name"], own);
       assert.equal(none.status, 1);
       assert.match(none.stderr, /there is no unit "none-of-this-name\.service"/);

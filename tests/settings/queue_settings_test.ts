@@ -184,6 +184,10 @@ describe("the queue's endpoints", () => {
     const both = ["https://mail.blob.core.windows.net/", "https://mail.queue.core.windows.net/"];
     assert.deepEqual(endpoints("azure-storage:https://mail.blob.core.windows.net"), both);
     assert.deepEqual(endpoints("azure-storage:https://mail.queue.core.windows.net/"), both);
+    assert.deepEqual(endpoints("azure-storage:https://mail.z01.queue.storage.azure.net"), [
+      "https://mail.z01.blob.storage.azure.net/",
+      "https://mail.z01.queue.storage.azure.net/",
+    ]);
     // The URL goes before the connection string, which then has the credentials alone.
     assert.deepEqual(
       endpoints("azure-storage:https://mail.blob.core.windows.net", "UseDevelopmentStorage=true"),

@@ -17,8 +17,8 @@ export const KEY = storageAccess.parse(CONNECTION_STRING)!;
 export const DAY = 24 * 3_600_000;
 export const NOBODY: ReadonlySet<string> = new Set();
 
-/** What becomes of a request: it is sent, or not, or sent with its response lost. */
-export type Fate = "sent" | "lost" | "unsent" | "busy";
+/** What becomes of a request: it is sent, or not, or sent with its response lost; or it is throttled. */
+export type Fate = "sent" | "lost" | "reset" | "unsent" | "busy";
 
 /** Counts the requests of a relay, and can end them. */
 export class WatchedHttp implements Pick<HttpClient, "request"> {
@@ -28,6 +28,8 @@ export class WatchedHttp implements Pick<HttpClient, "request"> {
   /** The fate of the next request of that name. */
   fate: (name: string) => Fate = () => "sent";
   killed = false;
+  /** Waits before a request is sent. */
+  hold: (name: string) => Promise<void> = () => Promise.resolve();
   readonly #http: HttpClient = httpClient();
 
   async request(request: HttpRequest): Promise<HttpResponse | HttpFailure> {
@@ -36,11 +38,13 @@ export class WatchedHttp implements Pick<HttpClient, "request"> {
     if (fate === "unsent") return failure("KILLED");
     this.names.push(name);
     this.requests.push(request);
+    await this.hold(name);
     if (fate === "busy") {
       const headers = new Map([["x-ms-error-code", "ServerBusy"]]);
       return { type: "response", status: 503, headers, body: new Uint8Array() };
     }
     const result = await this.#http.request(request);
+    if (fate === "reset") return failure("ECONNRESET");
     return fate === "lost" ? failure("LOST") : result;
   }
 

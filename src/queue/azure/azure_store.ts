@@ -187,7 +187,9 @@ export class AzureStore implements QueueStore {
         : { entry, etag, size, modifiedAt: receivedAt };
       seen = { version, size, at };
     } catch (error) {
-      this.#track(this.#undo(name, lease));
+      // Another message with this name, which stays.
+      const taken = error instanceof StoreError && error.code === "BlobAlreadyExists";
+      this.#track(taken ? lease.drop() : this.#undo(name, lease));
       throw error;
     }
     this.#shared.counts.change(facts, seen.size, undefined, "queued");

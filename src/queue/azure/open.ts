@@ -45,7 +45,7 @@ export interface AzureStoreSettings extends AzureQueueOptions {
  */
 export async function openAzureQueue(options: AzureStoreSettings): Promise<QueueStore> {
   const { maxAge, lease, adding } = options;
-  const { container, blobs, pointers, clock } = await parts(options);
+  const { container, blobs, pointers, clock } = await openParts(options);
   await blobs.open();
   await pointers.open();
   const store = new AzureStore(blobs, pointers, new BlobNotes(container, clock), {
@@ -62,13 +62,14 @@ export async function openAzureQueue(options: AzureStoreSettings): Promise<Queue
 export async function openAzureAdministration(
   options: AzureQueueOptions,
 ): Promise<QueueAdministration> {
-  const { container, blobs, pointers, clock } = await parts(options);
+  const { container, blobs, pointers, clock } = await openParts(options);
   await blobs.open();
   await pointers.open();
   return new AzureAdministration(blobs, pointers, new BlobNotes(container, clock), clock);
 }
 
-async function parts(
+/** Sends nothing yet. */
+export async function openParts(
   { http, endpoints, access, clock = realClock, name = QUEUE_NAME }: AzureQueueOptions,
 ) {
   const credential = typeof access === "function" ? await access() : access;

@@ -32,8 +32,16 @@ export interface AddedMessage extends MessageFacts {
 }
 
 export interface TakenRow {
+  /** Of this taking: it may be taken again once it is given back. */
+  readonly token: number;
   readonly stored: Crossing<StoredMessage>;
   readonly inFile: boolean;
+}
+
+/** A message that was taken. Nothing happens if it was given back since. */
+export interface OwnMessage {
+  readonly id: string;
+  readonly token: number;
 }
 
 /** What can be asked, and what is answered. `now` is milliseconds of Unix time. */
@@ -48,18 +56,23 @@ export interface Operations {
     answer: readonly TakenRow[];
   };
   sending: {
-    readonly asked: {
-      readonly id: string;
+    readonly asked: OwnMessage & {
       readonly attempts: number;
       readonly note: ArrayBuffer;
       readonly now: number;
     };
     answer: boolean;
   };
-  remove: { readonly asked: { readonly id: string }; answer: void };
+  remove: {
+    readonly asked: OwnMessage & {
+      readonly recovered: "mailbox" | "all" | undefined;
+      readonly now: number;
+    };
+    answer: void;
+  };
   giveBack: {
-    readonly asked: {
-      readonly id: string;
+    readonly asked: OwnMessage & {
+      readonly pause: number;
       readonly progress: Crossing<MessageProgress>;
       readonly now: number;
     };

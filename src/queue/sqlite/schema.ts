@@ -8,9 +8,10 @@
 //   message.head   1: the oldest ready message of its line. A line is the messages that one connection
 //                  brought for one mailbox; they go in order as long as nothing fails. Kept by triggers.
 //   lane.first     the oldest head of a mailbox. No row: nothing of the mailbox is ready. Kept by triggers.
+//   lane.paused    1: the mailbox has a row in `pause`, and nothing of it is taken. Kept by triggers.
 //
-// Taking reads lanes by `first` and heads by mailbox: it passes over a busy mailbox's backlog in one step,
-// and over the rest of a line as well. `total` is kept by triggers too.
+// Taking reads the lanes that are not paused by `first`, and heads by mailbox: it passes over a busy
+// mailbox's backlog in one step, and over the rest of a line as well. `total` is kept by triggers too.
 
 import type { DatabaseSync } from "node:sqlite";
 import { StoreSetupError } from "./errors.ts";
@@ -43,13 +44,28 @@ export const MIGRATIONS: readonly string[] = [
   create index message_line on message (mailbox, connection, seq) where ready = 1;
   create index message_head on message (mailbox, seq) where head = 1;
   create index message_due on message (due) where ready = 0;
-  create index message_waiting on message (received) where ready = 0;
+  create index message_waiting on message (seq) where ready = 0;
+  create index message_failed on message (mailbox, seq) where ready = 0;
 
   -- Apart from the message: an update of a row writes all of it again.
   create table content (seq integer primary key, octets blob not null) strict;
 
-  create table lane (mailbox text primary key, first integer not null) strict, without rowid;
-  create index lane_first on lane (first);
+  create table lane (
+    mailbox text primary key,
+    first integer not null,
+    paused integer not null check (paused in (0, 1))
+  ) strict, without rowid;
+  create index lane_first on lane (first) where paused = 0;
+  create index lane_paused on lane (first) where paused = 1;
+
+  create table pause (mailbox text primary key, until integer not null) strict, without rowid;
+  create index pause_until on pause (until);
+  create trigger pause_added after insert on pause begin
+    update lane set paused = 1 where mailbox = new.mailbox;
+  end;
+  create trigger pause_ended after delete on pause begin
+    update lane set paused = 0 where mailbox = old.mailbox;
+  end;
 
   create table total (
     state text primary key,
@@ -68,7 +84,9 @@ export const MIGRATIONS: readonly string[] = [
   -- The relay adds a message with its \`head\`: it is the youngest, so nothing else changes.
   create trigger message_added after insert on message begin
     update total set messages = messages + 1, octets = octets + new.octets where state = new.state;
-    insert into lane select new.mailbox, new.seq where new.head = 1 on conflict do nothing;
+    insert into lane
+      select new.mailbox, new.seq, exists (select 1 from pause where mailbox = new.mailbox)
+      where new.head = 1 on conflict do nothing;
   end;
 
   create trigger message_state after update of state on message when new.state <> old.state begin
@@ -88,7 +106,8 @@ export const MIGRATIONS: readonly string[] = [
       select min(seq) from message
       where mailbox = new.mailbox and connection = new.connection and ready = 1
     );
-    insert into lane select new.mailbox, new.seq where true
+    insert into lane
+      select new.mailbox, new.seq, exists (select 1 from pause where mailbox = new.mailbox) where true
       on conflict (mailbox) do update set first = excluded.first where excluded.first < first;
   end;
 
@@ -102,7 +121,8 @@ export const MIGRATIONS: readonly string[] = [
     );
     delete from lane where mailbox = new.mailbox and first = new.seq;
     insert into lane
-      select mailbox, seq from message where mailbox = new.mailbox and head = 1 order by seq limit 1
+      select mailbox, seq, exists (select 1 from pause where mailbox = new.mailbox)
+      from message where mailbox = new.mailbox and head = 1 order by seq limit 1
       on conflict do nothing;
   end;
 
@@ -118,7 +138,8 @@ export const MIGRATIONS: readonly string[] = [
     );
     delete from lane where mailbox = old.mailbox and first = old.seq;
     insert into lane
-      select mailbox, seq from message where mailbox = old.mailbox and head = 1 order by seq limit 1
+      select mailbox, seq, exists (select 1 from pause where mailbox = old.mailbox)
+      from message where mailbox = old.mailbox and head = 1 order by seq limit 1
       on conflict do nothing;
   end;
   `,

@@ -227,34 +227,22 @@ class SqliteQueue implements QueueStore {
     if (!this.#hasClosed) throw this.#lost!;
   }
 
-  #takenMessage({ stored, inFile }: TakenRow): TakenMessage {
+  #takenMessage({ stored, inFile, token }: TakenRow): TakenMessage {
     const { id, record, note } = stored;
-    // Afterwards it may be taken again: what is still asked here is about the time before.
-    let isOwn = true;
-    const end = async (ending: Promise<void>) => {
-      await ending;
-      isOwn = false;
-    };
+    const own = { id, token };
     return {
       stored: { ...stored, record: new Uint8Array(record), note: new Uint8Array(note) },
       content: () => inFile ? readContent(this.#files, id) : this.#contentOf(id),
-      sending: async (attempts, note) =>
-        isOwn &&
-        await this.#batches.run("sending", {
-          id,
-          attempts,
-          note: crossing(note),
+      sending: (attempts, note) =>
+        this.#batches.run("sending", { ...own, attempts, note: crossing(note), now: this.#now() }),
+      remove: (recovered) => this.#batches.run("remove", { ...own, recovered, now: this.#now() }),
+      giveBack: (progress, pause = 0) =>
+        this.#batches.run("giveBack", {
+          ...own,
+          progress: plain(progress),
+          pause: Math.ceil(pause),
           now: this.#now(),
         }),
-      remove: async () => {
-        if (isOwn) await end(this.#batches.run("remove", { id }));
-      },
-      giveBack: async (progress) => {
-        if (!isOwn) return;
-        await end(
-          this.#batches.run("giveBack", { id, progress: plain(progress), now: this.#now() }),
-        );
-      },
     };
   }
 

@@ -2,18 +2,11 @@
 // mailboxes are busy, and not on how many messages wait: see schema.ts.
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { crossingMessage, type TakenRow } from "./protocol.ts";
+import { crossingMessage, type OwnMessage, type TakenRow } from "./protocol.ts";
 import { COLUMNS, messageOf, type Row } from "./rows.ts";
 
-/** Messages that become ready in one call; the rest do so in the next ones. */
+/** Messages that become ready in one call, and mailboxes whose pause ends; the others do in the next. */
 const MAX_READIED = 1000;
-
-/**
- * Messages of one mailbox in one call. Graph works on four requests of a mailbox at a time: more would
- * wait in memory, in the place of other mailboxes' messages.
- */
-const MAX_OF_MAILBOX = 4;
-
 /** Lanes and heads that are read at once. */
 const PAGE = 32;
 
@@ -22,86 +15,142 @@ interface Lane {
   readonly first: number;
 }
 
+/** Waiting messages that are to become ready although they are not due, as far as they are not yet. */
+interface Recovery {
+  /** Undefined: all. */
+  readonly mailbox: string | undefined;
+  /** Those after this one, in order of arrival. */
+  readonly after: number;
+}
+
 /** The messages that this process has taken. They are not marked in the database: a crash frees them. */
 export class Taking {
-  readonly #taken = new Map<string, { readonly connection: string }>();
+  readonly #taken = new Map<string, { readonly token: number; readonly connection: string }>();
   /** Connections with a taken message. */
   readonly #connections = new Set<string>();
-  readonly #due: StatementSync;
-  readonly #ready: StatementSync;
-  readonly #lanes: StatementSync;
-  readonly #heads: StatementSync;
-  readonly #message: StatementSync;
+  #tokens = 0;
+  #recoveries: readonly Recovery[] = [];
+  readonly #statements: Record<
+    | "due"
+    | "ready"
+    | "waiting"
+    | "waitingOf"
+    | "pauses"
+    | "unpause"
+    | "lanes"
+    | "heads"
+    | "message",
+    StatementSync
+  >;
 
   constructor(db: DatabaseSync) {
-    this.#due = db.prepare(
-      `select seq from message where ready = 0 and due <= ? order by due limit ${MAX_READIED}`,
-    );
-    this.#ready = db.prepare("update message set ready = 1 where seq = ?");
-    this.#lanes = db.prepare(
-      `select mailbox, first from lane where first > ? order by first limit ${PAGE}`,
-    );
-    this.#heads = db.prepare(
-      `select seq, id, connection from message
-       where mailbox = ? and head = 1 and seq > ? order by seq limit ${PAGE}`,
-    );
-    this.#message = db.prepare(`select ${COLUMNS} from message where seq = ?`);
+    this.#statements = {
+      due: db.prepare("select seq from message where ready = 0 and due <= ? order by due limit ?"),
+      ready: db.prepare("update message set ready = 1, due = min(due, ?) where seq = ?"),
+      waiting: db.prepare(
+        "select seq from message where ready = 0 and seq > ? order by seq limit ?",
+      ),
+      waitingOf: db.prepare(
+        "select seq from message where ready = 0 and seq > ? and mailbox = ? order by seq limit ?",
+      ),
+      pauses: db.prepare(
+        `select mailbox from pause where until <= ? order by until limit ${MAX_READIED}`,
+      ),
+      unpause: db.prepare("delete from pause where mailbox = ?"),
+      lanes: db.prepare(
+        `select mailbox, first from lane where paused = 0 and first > ? order by first limit ${PAGE}`,
+      ),
+      heads: db.prepare(
+        `select seq, id, connection from message
+         where mailbox = ? and head = 1 and seq > ? order by seq limit ${PAGE}`,
+      ),
+      message: db.prepare(`select ${COLUMNS} from message where seq = ?`),
+    };
   }
 
   /**
-   * The oldest message of each mailbox, then the next oldest of each, and so on. What is returned is
-   * taken until {@link free}.
+   * The oldest message of each mailbox, the oldest first. What is returned is taken until {@link free}.
    *
    * @param now milliseconds of Unix time
+   * @param undone what has to happen if the transaction is not committed
    */
-  take(limit: number, busy: ReadonlySet<string>, now: number): TakenRow[] {
-    for (const { seq } of this.#due.all(now) as unknown as { seq: number }[]) this.#ready.run(seq);
+  take(
+    limit: number,
+    busy: ReadonlySet<string>,
+    now: number,
+    undone: (() => void)[],
+  ): readonly TakenRow[] {
     const taken: TakenRow[] = [];
-    try {
-      this.#takeFrom(limit, busy, taken);
-    } catch (error) {
-      for (const { stored } of taken) this.free(stored.id);
-      throw error;
+    undone.push(() => {
+      for (const { stored: { id } } of taken) this.#forget(id);
+    });
+    this.#unpause(now);
+    this.#makeReady(now, undone);
+    for (const lane of this.#eachLane()) {
+      if (taken.length >= limit) break;
+      if (busy.has(lane.mailbox)) continue;
+      const row = this.#takeOne(lane);
+      if (row !== undefined) taken.push(row);
     }
     return taken;
   }
 
-  #takeFrom(limit: number, busy: ReadonlySet<string>, taken: TakenRow[]): void {
-    let lanes: Lane[] = [];
-    for (const lane of this.#eachLane()) {
-      if (taken.length >= limit) return;
-      if (busy.has(lane.mailbox)) continue;
-      const row = this.#takeOne(lane);
-      if (row === undefined) continue;
-      taken.push(row);
-      lanes.push(lane);
-    }
-    for (let round = 1; round < MAX_OF_MAILBOX; round++) {
-      const more: Lane[] = [];
-      for (const lane of lanes) {
-        if (taken.length >= limit) return;
-        const row = this.#takeOne(lane);
-        if (row === undefined) continue;
-        taken.push(row);
-        more.push(lane);
-      }
-      lanes = more;
-    }
+  isTaken({ id, token }: OwnMessage): boolean {
+    return this.#taken.get(id)?.token === token;
   }
 
-  /** @returns whether it was taken */
-  free(id: string): boolean {
-    const entry = this.#taken.get(id);
-    if (entry === undefined) return false;
+  free(message: OwnMessage): void {
+    if (this.isTaken(message)) this.#forget(message.id);
+  }
+
+  /** What waits because it failed need not wait any longer. @param mailbox undefined: all of them */
+  recover(mailbox: string | undefined, now: number, undone: (() => void)[]): void {
+    this.#recover([
+      ...this.#recoveries.filter((other) => mailbox !== undefined && other.mailbox !== mailbox),
+      { mailbox, after: -1 },
+    ], undone);
+    this.#makeReady(now, undone);
+  }
+
+  #recover(recoveries: readonly Recovery[], undone: (() => void)[]): void {
+    const before = this.#recoveries;
+    this.#recoveries = recoveries;
+    undone.push(() => this.#recoveries = before);
+  }
+
+  #forget(id: string): void {
+    this.#connections.delete(this.#taken.get(id)!.connection);
     this.#taken.delete(id);
-    this.#connections.delete(entry.connection);
-    return true;
+  }
+
+  #unpause(now: number): void {
+    const { pauses, unpause } = this.#statements;
+    for (const { mailbox } of pauses.all(now)) unpause.run(mailbox!);
+  }
+
+  #makeReady(now: number, undone: (() => void)[]): void {
+    const { due, ready, waiting, waitingOf } = this.#statements;
+    let left = MAX_READIED;
+    const make = (rows: readonly Row[]) => {
+      for (const { seq } of rows) ready.run(now, seq!);
+      left -= rows.length;
+    };
+    make(due.all(now, left));
+    while (left > 0 && this.#recoveries.length > 0) {
+      const [{ mailbox, after }, ...rest] = this.#recoveries as [Recovery];
+      const rows = mailbox === undefined
+        ? waiting.all(after, left)
+        : waitingOf.all(after, mailbox, left);
+      const last = rows.at(-1)?.["seq"] as number | undefined;
+      this.#recover(rows.length === left ? [{ mailbox, after: last! }, ...rest] : rest, undone);
+      make(rows);
+    }
   }
 
   *#eachLane(): Generator<Lane> {
     let after = -1;
     while (true) {
-      const page = this.#lanes.all(after) as unknown as Lane[];
+      const page = this.#statements.lanes.all(after) as unknown as Lane[];
       yield* page;
       if (page.length < PAGE) return;
       after = page.at(-1)!.first;
@@ -112,17 +161,18 @@ export class Taking {
   #takeOne({ mailbox, first }: Lane): TakenRow | undefined {
     let after = first - 1;
     while (true) {
-      const page = this.#heads.all(mailbox, after) as unknown as {
+      const page = this.#statements.heads.all(mailbox, after) as unknown as {
         readonly seq: number;
         readonly id: string;
         readonly connection: string;
       }[];
       for (const { seq, id, connection } of page) {
         if (this.#taken.has(id) || this.#connections.has(connection)) continue;
-        this.#taken.set(id, { connection });
+        const row = this.#statements.message.get(seq) as Row;
+        const token = this.#tokens++;
+        this.#taken.set(id, { token, connection });
         this.#connections.add(connection);
-        const row = this.#message.get(seq) as Row;
-        return { stored: crossingMessage(messageOf(row)), inFile: row["in_file"] === 1 };
+        return { stored: crossingMessage(messageOf(row)), inFile: row["in_file"] === 1, token };
       }
       if (page.length < PAGE) return undefined;
       after = page.at(-1)!.seq;

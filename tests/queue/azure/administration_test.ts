@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import type { MessageProgress, StoredMessage } from "../../../src/queue/store.ts";
+import type { MessageProgress, StoredMessage, TakenMessage } from "../../../src/queue/store.ts";
 import {
   AzureQueue,
   DAY,
@@ -13,6 +13,7 @@ import {
   octetsOf,
   type Relay,
   takeAll,
+  type WatchedHttp,
 } from "../../support/azure_queue.ts";
 import { type AzuriteStorage, startAzuriteStorage } from "../../support/azurite_storage.ts";
 import { until } from "../../support/until.ts";
@@ -49,6 +50,20 @@ async function given({ store }: Relay, changes: Partial<MessageProgress> = {}) {
   return message;
 }
 
+/** Holds a command's first request of that name up. */
+function gate(http: WatchedHttp, name: string) {
+  let arrive!: () => void;
+  let goOn!: () => void;
+  const reached = new Promise<void>((resolve) => arrive = resolve);
+  const open = new Promise<void>((resolve) => goOn = resolve);
+  http.hold = async (held) => {
+    if (held !== name) return;
+    arrive();
+    await open;
+  };
+  return { reached, goOn };
+}
+
 const idsOf = (messages: readonly { readonly id: string }[]) => messages.map(({ id }) => id);
 
 describe("the list of an Azure queue", () => {
@@ -58,11 +73,10 @@ describe("the list of an Azure queue", () => {
     await Promise.all(messages.map((message) => store.add(message)));
     const { queue: command } = await queue.command();
     const listed: StoredMessage[] = [];
-    for (let last: StoredMessage | undefined;;) {
-      const page = await command.list(10, last);
+    for (;;) {
+      const page = await command.list(10, listed.at(-1));
       if (page.length === 0) break;
       listed.push(...page);
-      last = page.at(-1);
     }
     assert.deepEqual(idsOf(listed), idsOf(messages));
     for (const [i, { record }] of listed.entries()) {
@@ -164,6 +178,21 @@ describe("queue retry in an Azure storage account", () => {
     assert(relay.http.since().includes("DELETE pointer"));
     await queue.pass(5 * 3_600_000);
     assert.equal((await relay.store.take(32, NOBODY)).length, 1);
+  });
+
+  it("that stands still lets no relay send by the new pointer before the old one counts no more", async () => {
+    const relay = await queue.relay();
+    const message = await given(relay, { state: "queued", due: queue.clock.date() + 7_200_000 });
+    const { queue: command, http } = await queue.command();
+    const { reached, goOn } = gate(http, "PUT metadata");
+    const retrying = command.retry(message.id);
+    await reached;
+    await queue.pass(70_000);
+    assert.deepEqual(await takeAll(relay.store), []);
+    goOn();
+    assert.equal(await retrying, "done");
+    await queue.pass(30_000);
+    assert.equal((await takeAll(relay.store)).length, 1);
   });
 
   it("leaves a message alone that is due already", async () => {
@@ -304,6 +333,42 @@ describe("queue delete in an Azure storage account", () => {
     while (queue.clock.sleeps.length === 0) await setImmediate();
     queue.clock.pass(15_000);
     assert.equal(await deleting, "sending");
+  });
+
+  it("keeps a relay from sending that has got the message before it was due", async () => {
+    const { store } = await queue.relay();
+    const message = await given({ store } as Relay, {
+      state: "queued",
+      due: queue.clock.date() + 3_600_000,
+    });
+    await store.add(newMessage());
+    const [sent] = await store.take(1, NOBODY);
+    await sent!.sending(1, NOTE);
+    await sent!.remove("all");
+    let taken: readonly TakenMessage[] = [];
+    while (taken.length === 0) {
+      queue.clock.pass(500);
+      taken = await store.take(1, NOBODY);
+    }
+    const { queue: command } = await queue.command();
+    assert.equal(await command.delete(message.id), "done");
+    assert.equal(await taken[0]!.sending(1, NOTE), false);
+  });
+
+  it("deletes no version of a message that it has not seen", async () => {
+    const relay = await queue.relay();
+    const message = await given(relay);
+    const { queue: command, http } = await queue.command();
+    const { reached, goOn } = gate(http, "DELETE blob");
+    const deleting = command.delete(message.id);
+    await reached;
+    const other = await queue.command();
+    assert.equal(await other.queue.retry(message.id), "done");
+    goOn();
+    assert.equal(await deleting, "done");
+    // The second time after it has waited for the relays.
+    const names = http.since().filter((name) => /DELETE|PUT/.test(name));
+    assert.deepEqual(names, ["DELETE blob", "PUT metadata", "DELETE blob"]);
   });
 
   it("deletes a message whose relay died while it was sending, an hour later", async () => {

@@ -309,6 +309,56 @@ describe("a failing storage account", () => {
     ]);
   });
 
+  it("that lost the first response about a blob has stored it", async () => {
+    const { store, http } = await queue.relay();
+    let first = true;
+    http.fate = (name) => {
+      if (name !== "PUT blob" || !first) return "sent";
+      first = false;
+      return "reset";
+    };
+    const message = newMessage();
+    await store.add(message);
+    assert.equal(http.since().filter((name) => name === "PUT blob").length, 2);
+    const [taken] = await store.take(1, NOBODY);
+    assert.equal(await taken!.sending(1, NOTE), true);
+    const due = queue.clock.date();
+    await taken!.giveBack({ state: "held", due, attempts: 1, code: "X", note: NOTE });
+    const { queue: command } = await queue.command();
+    assert.equal((await command.find(message.id))!.stored.state, "held");
+  });
+
+  it("that lost the response about a renewal lets nobody send before the lease is over", async () => {
+    const { store, http } = await queue.relay();
+    await store.add(newMessage());
+    const [taken] = await store.take(1, NOBODY);
+    let first = true;
+    http.fate = (name) => {
+      if (name !== "update pointer" || !first) return "sent";
+      first = false;
+      return "reset";
+    };
+    assert.equal(await taken!.sending(1, NOTE), false);
+    const other = await queue.relay();
+    await queue.pass(119_000);
+    assert.deepEqual(await other.store.take(32, NOBODY), []);
+    await queue.pass(6000);
+    assert.equal((await other.store.take(32, NOBODY)).length, 1);
+  });
+
+  it("keeps a message whose name another one wants", async () => {
+    const { store, http } = await queue.relay();
+    const message = newMessage();
+    await store.add(message);
+    const twin = newMessage({ id: message.id, receivedAt: message.receivedAt });
+    await assert.rejects(store.add(twin), { code: "BlobAlreadyExists" });
+    await until(() => http.names.includes("DELETE pointer"));
+    assert(!http.names.includes("DELETE blob"));
+    const { queue: command } = await queue.command();
+    const found = await command.find(message.id);
+    assert.deepEqual(await octetsOf(found!.content()), await octetsOf(message.content()));
+  });
+
   it("does not let a message be sent whose renewal failed", async () => {
     const { store, http } = await queue.relay();
     await store.add(newMessage());

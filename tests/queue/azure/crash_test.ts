@@ -208,6 +208,28 @@ describe("the lease of a message", () => {
     await assertEmpty();
   });
 
+  it("lost to another relay leaves what becomes of the message to that one", async () => {
+    for (const state of ["queued", "held", "dead"] as const) {
+      const late = await queue.relay();
+      const message = newMessage();
+      await late.store.add(message);
+      const [mine] = await late.store.take(1, NOBODY);
+      assert.equal(await mine!.sending(1, NOTE), true);
+      late.http.fate = () => "unsent";
+      await queue.pass(121_000);
+      const other = await queue.relay();
+      const [theirs] = await other.store.take(1, NOBODY);
+      assert.equal(theirs!.stored.id, message.id);
+      late.http.fate = () => "sent";
+      await mine!.giveBack({ state, due: 0, attempts: 1, code: "X", note: NOTE });
+      const command = await queue.command();
+      assert.equal((await command.queue.find(message.id))!.stored.code, "");
+      assert.equal(await theirs!.sending(2, NOTE), true);
+      await theirs!.remove();
+    }
+    await assertEmpty();
+  });
+
   it("lost while it was sent still lets the message be deleted: nobody sends it again", async () => {
     const late = await queue.relay();
     await late.store.add(newMessage());

@@ -292,7 +292,7 @@ describe("taking from an Azure queue", () => {
   });
 
   it("does not take more than it has room for in memory, and loses none of the rest", async () => {
-    const { store } = await queue.relay();
+    const { store, http } = await queue.relay();
     const octets = new Uint8Array(3_000_000);
     const messages = Array.from({ length: 8 }, () => newMessage({ octets }));
     for (const message of messages) await store.add(message);
@@ -301,6 +301,8 @@ describe("taking from an Azure queue", () => {
     for (const message of taken) {
       assert.equal((await octetsOf(message.content())).length, octets.length);
     }
+    // Five of them fit into 16 MiB.
+    assert.equal(http.names.filter((name) => name === "GET blob").length, 3);
   });
 });
 
@@ -403,11 +405,21 @@ describe("a blob without a pointer", () => {
     await dead.store.add(newMessage());
     dead.http.kill();
     await queue.pass(10 * DAY);
-    const { store } = await queue.relay();
+    const other = await queue.relay();
+    assert.equal((await other.store.take(32, NOBODY)).length, 1);
+    other.http.kill();
+    // The queue looks empty: the only pointer is hidden by a relay that has died.
+    const { store, http } = await queue.relay();
+    assert.deepEqual(await store.take(32, NOBODY), []);
+    http.since();
+    const { alarms } = queue.clock;
     queue.clock.pass(70_000);
-    await queue.pass(10_000);
+    await until(() => queue.clock.alarms === alarms);
+    assert(http.since().includes("GET list"));
     assert.equal(store.usage().messages.dead, 0);
+    await queue.pass(121_000);
     assert.equal((await store.take(32, NOBODY)).length, 1);
+    assert.equal(store.usage().messages.dead, 0);
   });
 
   it("is delivered should the pointer turn up after all", async () => {

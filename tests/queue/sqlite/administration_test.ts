@@ -6,7 +6,7 @@ import { openSqliteAdministration } from "../../../src/queue/sqlite/administrati
 import { StoreSetupError } from "../../../src/queue/sqlite/errors.ts";
 import { openSqliteQueue } from "../../../src/queue/sqlite/sqlite_queue.ts";
 import type { QueueAdministration } from "../../../src/queue/store.ts";
-import { contentFor, directory, newMessage, NOBODY, read } from "./support.ts";
+import { contentFor, directory, newMessage, read, takeAll } from "./support.ts";
 
 const EMPTY = new Uint8Array();
 
@@ -21,7 +21,7 @@ describe("the administration of a SQLite queue", () => {
     for (const id of ["a", "b", "c", "d", "e"]) {
       await store.add(newMessage(id, { sealedSize: id === "b" ? 300_000 : 100 }));
     }
-    const taken = await store.take(4, NOBODY);
+    const taken = await takeAll(store);
     await taken[0]!.sending(1, EMPTY);
     const rest = { due: Date.now(), attempts: 1, code: "refused", note: EMPTY };
     await taken[2]!.giveBack({ state: "held", ...rest });

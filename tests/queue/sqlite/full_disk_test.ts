@@ -105,7 +105,7 @@ describe("the SQLite store on a full disk", () => {
 
   it("sends nothing again that was sent, though its deletion cannot be stored", async () => {
     for (const id of ["sent", "later", "other"]) await store.add(newMessage(id));
-    const [sent, later] = await store.take(2, NOBODY);
+    const [sent, later] = await takeAll(store);
     await sent!.sending(1, EMPTY);
     await fill(200_000);
     rmSync(`${path}.reserve`);

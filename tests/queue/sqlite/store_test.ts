@@ -157,7 +157,7 @@ describe("the SQLite store", () => {
     const [first] = await store.take(10, NOBODY);
     assert.equal(await first!.sending(1, Buffer.from("begun")), true);
     await reopen();
-    const taken = await store.take(10, NOBODY);
+    const taken = await takeAll(store);
     assert.deepEqual(
       taken.map(({ stored }) => [stored.id, stored.state, stored.attempts]),
       [["a", "sending", 1], ["b", "queued", 0]],
@@ -168,6 +168,19 @@ describe("the SQLite store", () => {
     await reopen();
     assert.deepEqual(await store.take(10, NOBODY), []);
     assert.deepEqual(store.usage().messages, { queued: 0, sending: 0, held: 0, dead: 1 });
+  });
+
+  it("does nothing for one that had a message before it was given back", async () => {
+    await store.add(newMessage("a"));
+    const [before] = await store.take(1, NOBODY);
+    await before!.giveBack(later({ due: clock.date() }));
+    const [now] = await store.take(1, NOBODY);
+    assert.equal(await before!.sending(7, EMPTY), false);
+    await before!.giveBack(later({ state: "dead" }));
+    await before!.remove();
+    assert.deepEqual(await store.take(1, NOBODY), [], "it is taken");
+    assert.equal(await now!.sending(1, EMPTY), true);
+    assert.equal(store.usage().messages.sending, 1);
   });
 
   it("rounds times up to whole milliseconds", async () => {
@@ -285,7 +298,7 @@ describe("the SQLite store", () => {
   describe("beside its administration", () => {
     it("notices what is deleted and what is to be tried again", async () => {
       for (const id of ["a", "b", "c"]) await store.add(newMessage(id));
-      const [a, b, c] = await store.take(10, NOBODY);
+      const [a, b, c] = await takeAll(store);
       await b!.giveBack(later({ due: clock.date() + 3_600_000 }));
       await c!.giveBack(later({ state: "dead" }));
       const administration = await openSqliteAdministration(path, clock);
@@ -293,13 +306,13 @@ describe("the SQLite store", () => {
       assert.equal(await a!.sending(1, EMPTY), false, "it is not sent");
       assert.equal(await administration.retry("b"), "done");
       assert.equal(await administration.retry("c"), "done");
-      assert.deepEqual(ids(await store.take(10, NOBODY)), ["b", "c"]);
+      assert.deepEqual(ids(await takeAll(store)), ["b", "c"]);
       await administration.close();
     });
 
     it("keeps a message that is deleted meanwhile away, however it went on", async () => {
       for (const id of ["a", "b"]) await store.add(newMessage(id));
-      const [a, b] = await store.take(10, NOBODY);
+      const [a, b] = await takeAll(store);
       const administration = await openSqliteAdministration(path, clock);
       await administration.delete("a");
       await administration.delete("b");

@@ -84,7 +84,8 @@ export function smallDisk(octets: number): {
   };
 }
 
-function command(name: string, ...args: readonly string[]): void {
+/** Runs a program to its end. @throws Error unless it ends well */
+export function command(name: string, ...args: readonly string[]): void {
   const { status, stderr, error } = spawnSync(name, args, { encoding: "utf8" });
   if (status !== 0) throw new Error(`${name} ${args.join(" ")}: ${error?.message ?? stderr}`);
 }
