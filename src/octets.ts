@@ -23,6 +23,16 @@ export function asBuffer(octets: Uint8Array): Buffer {
     : Buffer.from(octets.buffer, octets.byteOffset, octets.length);
 }
 
+/**
+ * Frees the memory of octets at once, if they fill it; they are then gone. A collector may leave memory
+ * outside of its heap for long.
+ *
+ * @param unused octets of the memory, at most, that nothing uses
+ */
+export function free({ buffer, byteLength }: Uint8Array, unused = 0): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength - byteLength <= unused) buffer.transfer(0);
+}
+
 /** Octets of a piece from which no room is left for the next one. */
 const LARGE_PIECE = 4 * 1024;
 /** Octets of such room at most; it stays in memory as long as any part of the octets. */

@@ -5,7 +5,7 @@ import type { Clock } from "../clock.ts";
 import type { Delivery, NotSent, Outcome, SendingProgress } from "../delivery/delivery.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { Secret } from "../secret.ts";
-import type { Content } from "../smtp/content.ts";
+import { type Content, discard } from "../smtp/content.ts";
 import type { SessionFacts } from "../smtp/effects.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import type { DoubtAnswer, DoubtPolicy } from "./doubt.ts";
@@ -138,14 +138,19 @@ class CurrentTry {
     const { id, receivedAt } = this.#message.stored;
     const { envelope, facts, client, connection } = this.#record;
     const { account, authorization } = login;
-    const outcome = await this.#options.delivery.deliver(
-      { id, account, envelope, content, facts, client, connection, receivedAt },
-      {
-        authorization,
-        mayWait: false,
-        beforeSending: (progress) => this.#beforeSending(progress),
-      },
-    );
+    let outcome: Outcome;
+    try {
+      outcome = await this.#options.delivery.deliver(
+        { id, account, envelope, content, facts, client, connection, receivedAt },
+        {
+          authorization,
+          mayWait: false,
+          beforeSending: (progress) => this.#beforeSending(progress),
+        },
+      );
+    } finally {
+      discard(content);
+    }
     return await this.#verdict(outcome);
   }
 

@@ -13,15 +13,17 @@
 import { Buffer } from "node:buffer";
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import { asBuffer } from "../octets.ts";
+import { free } from "../octets.ts";
 import type { Secret } from "../secret.ts";
-import { type Content, lengthOf } from "../smtp/content.ts";
+import { type Content, ContentBuilder, lengthOf } from "../smtp/content.ts";
 
 const VERSION = 1;
 const KEY_ID = 8;
 const SALT = 32;
 const HEAD = 1 + KEY_ID + SALT;
 const TAG = 16;
+/** Octets of the cipher's block: what Bun returns of it has memory for one more. */
+const BLOCK = 16;
 /** Octets of a whole piece before sealing. */
 const PIECE = 256 * 1024;
 
@@ -95,19 +97,24 @@ export class Sealer {
     }
   }
 
-  /** @throws SealError, and what reading the pieces throws */
+  /**
+   * The content can be discarded (`discard`).
+   *
+   * @param pieces each is read before the next one is asked for
+   * @throws SealError, and what reading the pieces throws
+   */
   async openContent(pieces: AsyncIterable<Uint8Array>, context: string): Promise<Content> {
     const reader = new PieceReader(this.#keys, context);
-    const content: Uint8Array[] = [];
+    const content = new ContentBuilder();
     for await (const octets of pieces) {
       for (const piece of reader.push(octets)) {
-        content.push(piece);
+        content.append(piece);
         await setImmediate();
       }
     }
     const last = reader.end();
-    if (last.length > 0) content.push(last);
-    return content;
+    if (last.length > 0) content.append(last);
+    return content.finish();
   }
 
   /**
@@ -135,10 +142,17 @@ export class Sealer {
       const size = isLast ? length - index * PIECE : PIECE;
       const cipher = createCipheriv("aes-256-gcm", derived, nonce(index, isLast));
       cipher.setAAD(Buffer.from(context));
-      const parts: Uint8Array[] = [];
-      for (const part of plain.take(size)) parts.push(cipher.update(part));
-      parts.push(cipher.final(), cipher.getAuthTag());
-      yield Buffer.concat(parts, size + TAG);
+      const piece = Buffer.allocUnsafeSlow(size + TAG);
+      let used = 0;
+      for (const part of plain.take(size)) {
+        const sealed = cipher.update(part);
+        piece.set(sealed, used);
+        used += sealed.length;
+        free(sealed, BLOCK);
+      }
+      cipher.final();
+      piece.set(cipher.getAuthTag(), used);
+      yield piece;
     }
   }
 }
@@ -169,15 +183,18 @@ class PlainReader {
   }
 }
 
-/** Opens sealed octets that come in parts of any length. */
+/**
+ * Opens sealed octets that come in parts of any length. Copies them into memory of its own, which each
+ * piece uses again.
+ */
 class PieceReader {
   readonly #keys: readonly Key[];
   readonly #context: Buffer;
   #derived: Uint8Array | undefined;
   #pieces = 0;
-  /** Octets that are not opened yet. */
-  #waiting: Uint8Array[] = [];
-  #length = 0;
+  /** The octets of the head or of the piece that is not opened yet. */
+  #memory = Buffer.alloc(0);
+  #used = 0;
 
   constructor(keys: readonly Key[], context: string) {
     this.#keys = keys;
@@ -186,34 +203,49 @@ class PieceReader {
 
   /** @returns the pieces that are known not to be the last one */
   *push(octets: Uint8Array): Generator<Uint8Array> {
-    this.#waiting.push(octets);
-    this.#length += octets.length;
-    if (this.#derived === undefined) {
-      if (this.#length < HEAD) return;
-      this.#derived = this.#readHead(this.#take(HEAD));
+    let rest = octets;
+    while (rest.length > 0) {
+      if (this.#derived === undefined && this.#used === HEAD) this.#readHead(this.#taken());
+      if (this.#used === PIECE + TAG) yield this.#open(this.#taken(), false);
+      const wanted = (this.#derived === undefined ? HEAD : PIECE + TAG) - this.#used;
+      const part = rest.subarray(0, wanted);
+      this.#append(part);
+      rest = rest.subarray(part.length);
     }
-    while (this.#length > PIECE + TAG) yield this.#open(this.#take(PIECE + TAG), false);
   }
 
   end(): Uint8Array {
-    if (this.#derived === undefined || this.#length < TAG) throw new SealError("tampered");
-    return this.#open(this.#take(this.#length), true);
+    if (this.#derived === undefined || this.#used < TAG) throw new SealError("tampered");
+    const last = this.#open(this.#taken(), true);
+    free(this.#memory);
+    return last;
   }
 
-  #take(octets: number): Buffer {
-    const [first] = this.#waiting;
-    const all = this.#waiting.length === 1 ? asBuffer(first!) : Buffer.concat(this.#waiting);
-    this.#waiting = [all.subarray(octets)];
-    this.#length -= octets;
-    return all.subarray(0, octets);
+  #append(octets: Uint8Array): void {
+    const used = this.#used + octets.length;
+    if (used > this.#memory.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.min(PIECE + TAG, Math.max(used, HEAD) * 2));
+      larger.set(this.#memory.subarray(0, this.#used));
+      free(this.#memory);
+      this.#memory = larger;
+    }
+    this.#memory.set(octets, this.#used);
+    this.#used = used;
   }
 
-  #readHead(head: Buffer): Uint8Array {
+  /** Valid until the next octets are appended. */
+  #taken(): Buffer {
+    const taken = this.#memory.subarray(0, this.#used);
+    this.#used = 0;
+    return taken;
+  }
+
+  #readHead(head: Buffer): void {
     if (head[0] !== VERSION) throw new SealError("tampered");
     const id = head.subarray(1, 1 + KEY_ID);
     const key = this.#keys.find((key) => key.id.equals(id));
     if (key === undefined) throw new SealError("key");
-    return derivedKey(key, head.subarray(1 + KEY_ID));
+    this.#derived = derivedKey(key, head.subarray(1 + KEY_ID));
   }
 
   #open(piece: Buffer, isLast: boolean): Uint8Array {
@@ -228,7 +260,10 @@ class PieceReader {
     try {
       const plain = decipher.update(piece.subarray(0, piece.length - TAG));
       decipher.final();
-      return plain;
+      const octets = Buffer.allocUnsafeSlow(plain.length);
+      octets.set(plain);
+      free(plain, BLOCK);
+      return octets;
     } catch {
       throw new SealError("tampered");
     }

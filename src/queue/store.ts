@@ -68,7 +68,7 @@ export interface NewMessage extends MessageFacts {
   readonly record: Uint8Array;
   /** Octets of the sealed content. */
   readonly sealedSize: number;
-  /** The sealed content in pieces, made as they are asked for. Read once. */
+  /** The sealed content in pieces, made as they are asked for and belonging to the store. Read once. */
   content(): AsyncIterable<Uint8Array>;
 }
 
@@ -76,7 +76,11 @@ export interface NewMessage extends MessageFacts {
 export interface TakenMessage {
   /** As it was when it was taken. In state `sending`, an earlier attempt ended without a result. */
   readonly stored: StoredMessage;
-  /** The sealed content, in pieces of any length. @throws StoreError */
+  /**
+   * The sealed content, in pieces of any length, each valid until the next one is asked for.
+   *
+   * @throws StoreError
+   */
   content(): AsyncIterable<Uint8Array>;
   /**
    * Records, before a request that may send the message, that it is begun. Resolves once that is on stable
@@ -150,7 +154,11 @@ export type ChangeResult = "done" | "sending" | "unknown";
 
 export interface FoundMessage {
   readonly stored: StoredMessage;
-  /** The sealed content, in pieces of any length. @throws StoreError */
+  /**
+   * The sealed content, in pieces of any length, each valid until the next one is asked for.
+   *
+   * @throws StoreError
+   */
   content(): AsyncIterable<Uint8Array>;
 }
 

@@ -228,8 +228,9 @@ function queueSettings(folder: string, below: Record<string, string>): Settings 
 
 /** The key comes from the secret that the page creates. */
 function assertKey(patched: Manifest): void {
-  const [{ name, env }] = patched.spec.template.spec.containers;
+  const [{ name, env, resources }] = patched.spec.template.spec.containers;
   assert.equal(name, container.name);
+  assert.equal(resources.limits.memory, "384Mi");
   assert.deepEqual(env, [{
     name: "QUEUE_KEY",
     valueFrom: { secretKeyRef: { name: "smtp-relay-queue", key: "key" } },
@@ -274,7 +275,7 @@ describe("the overlay with a queue in an Azure storage account", () => {
     const below = { ...environment, ...variables(literals) };
     const { QUEUE_URL: address } = queueSettings(AZURE_QUEUE, below);
     assert.equal(address.type, "azureStorage");
-    assertKey(manifest(join(AZURE_QUEUE, "queue_key.yaml")));
+    assertKey(manifest(join(AZURE_QUEUE, "queue.yaml")));
   });
 });
 

@@ -12,6 +12,7 @@ import { AADSTS } from "../../src/entra/entra_errors.ts";
 import { TOKEN_FAULTS } from "../../src/entra/claims.ts";
 import { BY_CODE, BY_STATUS } from "../../src/graph/graph_errors.ts";
 import { NOT_SENT } from "../../src/graph/not_sent.ts";
+import { UNREADABLE } from "../../src/queue/verdict.ts";
 import { cloudOf } from "../../src/settings/clouds.ts";
 import { SETTINGS, type Settings } from "../../src/settings/schema.ts";
 import type { Setting } from "../../src/settings/setting.ts";
@@ -406,6 +407,46 @@ describe("rooms in architecture.md", () => {
       if (path.startsWith(join("src", "runtime"))) continue;
       const code = text.replace(/\/\*[\s\S]*?\*\//g, "").replace(/(^|\s)\/\/.*$/gm, "");
       assert.ok(!/\b(?:Deno|Bun)\./.test(code), path);
+    }
+  });
+});
+
+describe("queue.md", () => {
+  const page = read("docs/queue.md");
+
+  it("says what to do about each code of the queue's own", () => {
+    const codes = SOURCES.filter(({ path }) => path.startsWith(join("src", "queue")))
+      .flatMap(({ text }) => [
+        // `const POISON = "POISON"`, `const code = "QUEUE_MAX_AGE"`, `{ code: "FAULT", … }`
+        ...text.matchAll(/\bconst [A-Z]+ = "([A-Z]+)";$/gm),
+        ...text.matchAll(/\bcode(?::| =) "([A-Z_]+)"/g),
+      ])
+      .map(([, code]) => code!)
+      // Of a message that is sent; and of a store that fails.
+      .filter((code) => code !== "FOUND" && !code.startsWith("SQLITE_"));
+    const unreadable = Object.values(UNREADABLE);
+    const all = new Set([...codes, ...unreadable]);
+    for (const code of ["POISON", "ORPHAN", "QUEUE_MAX_AGE", "FAULT"]) {
+      assert.ok(all.has(code), code);
+    }
+    const missing = [...all].filter((code) => !new RegExp(`^\\|.*\`${code}\``, "m").test(page));
+    assert.deepEqual(missing, []);
+  });
+
+  it("has every setting of the queue", () => {
+    const names = Object.keys(SETTINGS).filter((name) => name.startsWith("QUEUE_"));
+    assert.ok(names.length >= 9);
+    for (const name of names) assert.ok(page.includes(`\`${name}`), name);
+  });
+
+  it("and operations.md have its metrics", () => {
+    const gauges = [...read("src/relay/queue.ts").matchAll(/\bname: "(queue_[a-z_]+)"/g)]
+      .map((match) => match[1]!);
+    assert.ok(gauges.length >= 5);
+    const operations = read("docs/operations.md");
+    for (const name of gauges) assert.ok(operations.includes(`_${name}\``), name);
+    for (const [, name] of page.matchAll(/`smtp_oauth_relay_(queue_[a-z_]+)`/g)) {
+      assert.ok(gauges.includes(name!), name);
     }
   });
 });

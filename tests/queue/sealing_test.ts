@@ -5,7 +5,7 @@ import { randomBytes } from "node:crypto";
 import { describe, it } from "node:test";
 import { Sealer, SealError } from "../../src/queue/sealing.ts";
 import { Secret } from "../../src/secret.ts";
-import type { Content } from "../../src/smtp/content.ts";
+import { type Content, discard, lengthOf } from "../../src/smtp/content.ts";
 import * as fc from "../support/property.ts";
 
 // The form that sealing.ts describes.
@@ -197,6 +197,23 @@ describe("a sealed content", () => {
     const text = await sealed([randomBytes(10)]);
     await assert.rejects(opened(text, { context: "content fedcba9876543210" }), tampered);
     await assert.rejects(opened(text, { by: new Sealer([SECOND]) }), otherKey);
+  });
+
+  it("is opened without keeping what it is read from, into memory that can be freed at once", async () => {
+    const octets = randomBytes(2 * PIECE + 5);
+    const text = await sealed([octets]);
+    const memory = new Uint8Array(10_000);
+    async function* readings() {
+      for (let at = 0; at < text.length; at += memory.length) {
+        const part = text.subarray(at, at + memory.length);
+        memory.set(part);
+        yield memory.subarray(0, part.length);
+      }
+    }
+    const content = await sealer.openContent(readings(), CONTEXT);
+    assert(Buffer.concat(content).equals(octets));
+    discard(content);
+    assert.equal(lengthOf(content), 0);
   });
 
   it("passes on what reading it throws", async () => {

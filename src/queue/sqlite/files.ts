@@ -3,6 +3,7 @@
 import { type FileHandle, open, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import { free } from "../../octets.ts";
 import { StoreError } from "../store.ts";
 import { storeError } from "./errors.ts";
 
@@ -67,7 +68,10 @@ export async function writeContent(
     const file = await open(path, "wx", 0o600);
     isOurs = true;
     try {
-      for await (const piece of pieces) await writeAll(file, piece);
+      for await (const piece of pieces) {
+        await writeAll(file, piece);
+        free(piece);
+      }
       await file.datasync();
     } finally {
       await file.close();
@@ -85,10 +89,11 @@ export async function* readContent(files: QueueFiles, id: string): AsyncGenerato
   let file: FileHandle | undefined;
   try {
     file = await open(path, "r");
+    const memory = new Uint8Array(READ);
     while (true) {
-      const { buffer, bytesRead } = await file.read(new Uint8Array(READ), 0, READ);
+      const { bytesRead } = await file.read(memory, 0, READ);
       if (bytesRead === 0) return;
-      yield buffer.subarray(0, bytesRead);
+      yield memory.subarray(0, bytesRead);
     }
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw storeError(path, error);

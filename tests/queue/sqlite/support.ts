@@ -42,7 +42,7 @@ export function newMessage(
 
 export async function read(content: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of content) pieces.push(piece);
+  for await (const piece of content) pieces.push(piece.slice());
   return Buffer.concat(pieces);
 }
 
