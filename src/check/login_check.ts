@@ -123,6 +123,7 @@ function messageOf(
       tls: false,
       smtputf8: /[^\x20-\x7e]/.test(test.from + test.to),
     },
+    receiving: 0,
     client: CLIENT,
   };
 }

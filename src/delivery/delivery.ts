@@ -6,13 +6,18 @@ import type { SettingName } from "../settings/schema.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Envelope, SessionFacts } from "../smtp/effects.ts";
 import type { Reply } from "../smtp/reply.ts";
+import type { Steps } from "./steps.ts";
 
 /** A message that an account has submitted. Plain data, apart from the octets of its content. */
 export interface Submission {
   /** Names the message in the reply and in every log line about it. */
   readonly id: string;
   readonly account: Account;
+  /** The username that its client has logged in with, as it may be shown. */
+  readonly username: string;
   readonly envelope: Envelope;
+  /** With its angle brackets: its own, or the one that it gets. Left out if it has one that cannot be searched for. */
+  readonly messageId?: string;
   /** As the client sent it. */
   readonly content: Content;
   readonly facts: SessionFacts;
@@ -36,6 +41,8 @@ export interface Attempt {
    * Left out: it waits as long as the settings allow.
    */
   readonly mayWait?: boolean;
+  /** Where the delivery notes what takes time. Left out if nobody asks. */
+  readonly steps?: Steps;
 }
 
 /**

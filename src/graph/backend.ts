@@ -131,7 +131,9 @@ export class GraphBackend implements Backend, SentLookup {
   }
 
   async deliver(submission: Submission, attempt: Attempt): Promise<ServiceOutcome> {
+    const prepared = attempt.steps?.begin("prepare");
     const message = this.#prepare(submission);
+    prepared?.();
     if (message.type === "rejected") return refused(message);
     const { sender, content } = message;
     const outcome = await this.#send(submission, attempt, sender, content);
@@ -174,7 +176,7 @@ export class GraphBackend implements Backend, SentLookup {
 
   async #send(
     { id, account }: Submission,
-    { authorization, client, beforeSending, mayWait = true }: Attempt,
+    { authorization, client, beforeSending, mayWait = true, steps }: Attempt,
     sender: string,
     message: LazyContent,
   ): Promise<ServiceOutcome> {
@@ -184,7 +186,9 @@ export class GraphBackend implements Backend, SentLookup {
     if (large && largeMessages === "reject") return tooLarge(body.length, requestLimit);
 
     const turn = this.#slot(account, authorization, sender, client, mayWait);
+    const waited = turn instanceof Promise ? steps?.begin("wait") : undefined;
     const mailbox = turn instanceof Promise ? await turn : turn;
+    waited?.();
     if (mailbox === "ended") return madeRoom();
     if (mailbox === "late") {
       if (stop.aborted) return stopped();
@@ -198,6 +202,7 @@ export class GraphBackend implements Backend, SentLookup {
         this.#deliveryTime(body.length),
         {
           stop,
+          steps,
           ...(mayWait ? {} : { patience: PATIENCE }),
           ...(beforeSending === undefined
             ? {}
@@ -263,7 +268,7 @@ export class GraphBackend implements Backend, SentLookup {
     authorization: Authorization,
     pace: LimitedMailbox,
     time: number,
-    more: Pick<GraphClientOptions, "stop" | "beforeSending" | "patience"> = {},
+    more: Pick<GraphClientOptions, "stop" | "steps" | "beforeSending" | "patience"> = {},
   ): DeliveryClient {
     const { http, scope, timeout } = this.#options;
     const clock = this.#clock;

@@ -6,6 +6,7 @@
 
 import type { Authorization } from "../accounts/account.ts";
 import type { NotSent } from "../delivery/delivery.ts";
+import type { Steps } from "../delivery/steps.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { HttpClient, HttpFailure, HttpResponse, RequestBody } from "../http/client.ts";
@@ -54,6 +55,8 @@ export interface GraphClientOptions {
   readonly pace?: Pace;
   /** Once it is aborted, no request is begun. */
   readonly stop?: AbortSignal;
+  /** Notes the time of tokens, requests and pauses. */
+  readonly steps?: Steps | undefined;
   /** Milliseconds between two tries at most; if it takes longer, the delivery ends. Default: its deadline. */
   readonly patience?: number;
   /**
@@ -111,7 +114,7 @@ export class DeliveryClient implements GraphClient {
   }
 
   async request(request: GraphRequest, expected: readonly number[]): Promise<GraphResult> {
-    const { http, authorization, scope, timeout, deadline, pace, stop, beforeSending } =
+    const { http, authorization, scope, timeout, deadline, pace, stop, beforeSending, steps } =
       this.#options;
     const { method, url, body, authorized, submits, draft } = request;
     const clock = this.#clock;
@@ -125,9 +128,11 @@ export class DeliveryClient implements GraphClient {
       let token: AccessToken | undefined;
       if (authorized) {
         const pending = authorization.token(scope);
+        const asked = pending instanceof Promise ? steps?.begin("token") : undefined;
         const got = pending instanceof Promise
           ? await within(pending, deadline - clock.now(), clock, stop)
           : pending;
+        asked?.(got !== undefined && "code" in got ? got.code : undefined);
         if (stop?.aborted) return last ?? STOPPED;
         if (got === undefined) return last ?? TOO_LATE;
         // The login was accepted before; now it is refused, or Entra ID cannot tell.
@@ -148,11 +153,13 @@ export class DeliveryClient implements GraphClient {
 
       if (submits) this.#attempts++;
       const time = Math.min(timeout, Math.ceil(left));
+      const answered = steps?.begin("request", targetOf(request));
       const result = await http.request(
         body === undefined
           ? { method, url, headers, timeout: time }
           : { method, url, headers, body, timeout: time },
       );
+      answered?.(result.type === "response" ? result.status : result.code);
       const response = responseIn(result, submits);
       if (response !== undefined && expected.includes(response.status)) {
         if (submits) {
@@ -188,7 +195,9 @@ export class DeliveryClient implements GraphClient {
       const wait = this.#wait(asked, repeats);
       if (stop?.aborted || clock.now() + wait + WORTH_BEGINNING > deadline) return last;
       if (wait > (this.#options.patience ?? Infinity)) return last;
+      const over = steps?.begin("pause");
       await clock.sleep(wait, stop);
+      over?.();
     }
   }
 
@@ -213,6 +222,14 @@ export class DeliveryClient implements GraphClient {
     // Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     return chance * Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** repeats);
   }
+}
+
+/** What the request is for. An upload's URL is the service's own, and may hold anything. */
+function targetOf({ method, url, authorized }: GraphRequest): string {
+  if (!authorized) return `${method} upload`;
+  const name = /\/(messages|sendMail|send|createUploadSession|attachments)$/.exec(url.pathname)
+    ?.[1];
+  return `${method} ${name ?? "message"}`;
 }
 
 /** The response; after the head of a 202, a failure of the rest does not matter. */

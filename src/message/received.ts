@@ -45,7 +45,7 @@ function addressLiteral(address: string): string {
 }
 
 /** RFC 5322 §3.6.4; made from the id that is in replies and logs too. */
-export function messageId({ id, hostname }: Trace): string {
+export function messageId({ id, hostname }: Pick<Trace, "id" | "hostname">): string {
   return `<${id}@${rightHostname(hostname)}>`;
 }
 

@@ -4,6 +4,7 @@
 import type { Account, LoginFailure } from "../accounts/account.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, Submission } from "../delivery/delivery.ts";
+import type { Step } from "../delivery/steps.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Envelope, Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
@@ -34,6 +35,8 @@ export interface LoginEvent {
   /** The username may be shown. */
   readonly credentials: Credentials;
   readonly result: Principal | LoginFailure;
+  /** That it took. */
+  readonly milliseconds: number;
   /** The client is in TRUSTED_NETWORKS, and has not logged in itself. */
   readonly trusted: boolean;
 }
@@ -44,8 +47,12 @@ export interface MessageEvent {
   readonly client: Client;
   readonly submission: Submission;
   readonly outcome: Outcome;
+  /** From the first octets of its content to the last. */
+  readonly receiving: number;
   /** Since its last octet. */
   readonly milliseconds: number;
+  /** What took that time. */
+  readonly steps: readonly Step[];
   readonly principal: Principal;
 }
 
@@ -145,6 +152,8 @@ export interface QueueEvent {
   readonly requestId?: string;
   /** The mailbox that sent it, if it is not the reverse-path. */
   readonly mailbox?: string;
+  /** What took time in this try. */
+  readonly steps: readonly Step[];
 }
 
 export interface QueuedMessage {
@@ -160,7 +169,12 @@ export interface QueuedMessage {
     /** `report`: a non-delivery report of the relay's own. */
     readonly kind: "message" | "report";
     readonly account: Account;
+    readonly username: string;
     readonly envelope: Envelope;
+    readonly messageId?: string;
+    /** The client's IP address, and the name of its connection. */
+    readonly client: string;
+    readonly connection: string;
   };
 }
 

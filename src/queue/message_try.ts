@@ -136,15 +136,19 @@ class CurrentTry {
     if (this.#isTooOld) return await this.#giveUp();
     const content = await this.#content();
     const { id, receivedAt } = this.#message.stored;
-    const { envelope, facts, client, connection } = this.#record;
+    const { username, envelope, messageId, facts, client, connection } = this.#record;
     const { account, authorization } = login;
     let outcome: Outcome;
     try {
       outcome = await this.#options.delivery.deliver(
-        { id, account, envelope, content, facts, client, connection, receivedAt },
+        {
+          ...{ id, account, username, envelope, content, facts, client, connection, receivedAt },
+          ...(messageId === undefined ? {} : { messageId }),
+        },
         {
           authorization,
           mayWait: false,
+          steps: this.#tried.steps,
           beforeSending: (progress) => this.#beforeSending(progress),
         },
       );
@@ -198,8 +202,12 @@ class CurrentTry {
   /** The login that is good now: the message's own, or the last one of the account. */
   async #authorize(account: Account, secret: Secret): Promise<Authorization | EntraRefusal> {
     const { accounts, rules: { scope } } = this.#options;
+    const { steps } = this.#tried;
     const own = accounts.authorize(account, secret);
-    const token = await own.token(scope);
+    const pending = own.token(scope);
+    const asked = pending instanceof Promise ? steps.begin("token") : undefined;
+    const token = await pending;
+    asked?.("code" in token ? token.code : undefined);
     if (!("type" in token)) return own;
     if (token.type === "later") return token;
     const latest = await accounts.latestSecret(account);

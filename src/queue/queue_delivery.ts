@@ -37,7 +37,9 @@ export class QueueDelivery implements Delivery {
     const noRoom = room.refusal(lengthOf(submission.content));
     if (noRoom !== undefined) return noRoom;
     try {
+      const stored = attempt.steps?.begin("store");
       await this.#add(submission, secret);
+      stored?.();
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       return notStored(error);
@@ -48,11 +50,14 @@ export class QueueDelivery implements Delivery {
 
   #add(submission: Submission, secret: Secret): Promise<void> {
     const { store, sealer } = this.#options;
-    const { id, account, envelope, content, facts, client, connection, receivedAt } = submission;
+    const { id, account, username, envelope, messageId, content, facts } = submission;
+    const { client, connection, receivedAt } = submission;
     const record = sealRecord(sealer, id, {
       kind: "message",
       account,
+      username,
       envelope,
+      ...(messageId === undefined ? {} : { messageId }),
       facts,
       client,
       connection,

@@ -20,6 +20,10 @@ export interface QueueRecord {
   readonly kind: "message" | "report";
   readonly envelope: Envelope;
   readonly account: Account;
+  /** The username of its login, as it may be shown. */
+  readonly username: string;
+  /** As in its submission. */
+  readonly messageId?: string;
   readonly facts: SessionFacts;
   /** The client's IP address. */
   readonly client: string;
@@ -75,6 +79,8 @@ export function openRecord(sealer: Sealer, id: string, sealed: Uint8Array): Queu
     kind: fields.oneOf("kind", ["message", "report"]),
     envelope: { from: envelope.text("from"), recipients: envelope.texts("recipients") },
     account: accountIn(fields.object("account")),
+    username: fields.text("username"),
+    ...fields.optional("messageId", () => fields.text("messageId")),
     facts: {
       helo: facts.text("helo"),
       esmtp: facts.yes("esmtp"),

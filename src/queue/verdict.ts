@@ -1,6 +1,7 @@
 // What becomes of a queued message after a try, and how that is stored and reported.
 
 import type { Clock } from "../clock.ts";
+import { Steps } from "../delivery/steps.ts";
 import type { QueueEvent } from "../observe/relay_event.ts";
 import { type QueueNote, type QueueRecord, sealNote } from "./record.ts";
 import type { Sealer } from "./sealing.ts";
@@ -68,6 +69,7 @@ export class TriedMessage {
   readonly #context: VerdictContext;
   note: QueueNote;
   attempts: number;
+  readonly steps = new Steps();
 
   constructor(context: VerdictContext, note: QueueNote) {
     this.#context = context;
@@ -182,6 +184,7 @@ export class TriedMessage {
       ...(ambiguous === true ? { ambiguous } : {}),
       ...(requestId === undefined ? {} : { requestId }),
       ...(mailbox === undefined ? {} : { mailbox }),
+      steps: this.steps.list,
     };
   }
 }

@@ -87,14 +87,17 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
       delimiter: settings.USERNAME_DELIMITER,
       trusted: trustedIn(settings),
     },
-    messageLimit: rate === "off" ? undefined : new MessageLimit(rate, clock),
+    messages: {
+      hostname: settings.SERVER_HOSTNAME,
+      limit: rate === "off" ? undefined : new MessageLimit(rate, clock),
+      ...(queue === undefined ? {} : { room: queue.room }),
+      owners,
+    },
     delivery: checkedDelivery(queue?.delivery ?? backend, {
       rules: senders,
       limits: messageLimits(settings),
       duplicateWindow: settings.DUPLICATE_WINDOW,
     }),
-    ...(queue === undefined ? {} : { room: queue.room }),
-    owners,
     notify,
   });
   return {

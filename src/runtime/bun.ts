@@ -28,6 +28,7 @@ interface BunSocket {
   terminate(): void;
   pause(): void;
   resume(): void;
+  getCipher(): { readonly name: string; readonly version: string };
   upgradeTLS(options: {
     isServer: true;
     data: BunConnection;
@@ -208,7 +209,8 @@ class BunConnection implements Connection {
     if (success || error === null) {
       this.#inHandshake = false;
       this.#opening = undefined;
-      return this.handler.secured();
+      const { name, version } = this.#socket.getCipher();
+      return this.handler.secured({ version, cipher: name });
     }
     this.#error = error;
     this.#socket.terminate();

@@ -194,7 +194,9 @@ class DenoConnection implements Connection {
       secure.on("secure", () => {
         this.#inHandshake = false;
         if (this.#stream !== undefined) this.#stream.opening = undefined;
-        if (!this.#closed) this.handler.secured();
+        if (this.#closed) return;
+        const { name, version } = secure.getCipher();
+        this.handler.secured({ version, cipher: name });
       });
       secure.on("data", (bytes: Uint8Array) => this.#closed || this.handler.data(bytes));
       secure.on("drain", () => this.#closed || this.handler.drained());

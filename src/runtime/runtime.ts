@@ -18,6 +18,14 @@ export interface TlsIdentity {
 
 export type TlsVersion = "1.0" | "1.1" | "1.2" | "1.3";
 
+/** What a handshake has agreed on. */
+export interface TlsFacts {
+  /** As OpenSSL names it, such as `TLSv1.3`. */
+  readonly version: string;
+  /** Such as `TLS_AES_256_GCM_SHA384`. */
+  readonly cipher: string;
+}
+
 /** One accepted TCP connection. No method throws; errors arrive through `closed`. */
 export interface Connection {
   /** As the runtime reports it: an IPv4 client of a dual-stack socket is `::ffff:a.b.c.d`. */
@@ -53,7 +61,7 @@ export interface ConnectionHandler {
   drained(): void;
   /** The peer has half-closed: no more `data`, but it may still read. */
   ended(): void;
-  secured(): void;
+  secured(tls: TlsFacts): void;
   /**
    * @param error the reason, unless it was an orderly end
    * @param opening the first octets of an unfinished handshake, at most 16

@@ -6,7 +6,7 @@ import { setImmediate } from "node:timers";
 import type { Clock } from "../clock.ts";
 import { clientKey, plainAddress } from "../networks.ts";
 import type { ConnectionEvent, RelayEvent } from "../observe/relay_event.ts";
-import type { Connection, ConnectionHandler } from "../runtime/runtime.ts";
+import type { Connection, ConnectionHandler, TlsFacts } from "../runtime/runtime.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Effect } from "../smtp/effects.ts";
 import { formatReply, REPLIES, type Reply } from "../smtp/reply.ts";
@@ -87,6 +87,8 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
   #resuming = false;
   /** Content of a message is arriving, as the limiter knows it. */
   #receiving = false;
+  /** When it began to arrive. */
+  #receivingSince = 0;
   /** The reply was written to a client that may be gone; the connection ends once that is known. */
   #awaitsReset = false;
   /** The event of the closed connection, while its submission is still under way. */
@@ -293,8 +295,9 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     });
   }
 
-  secured(): void {
+  secured(tls: TlsFacts): void {
     this.#record.secure = true;
+    this.#client = { ...this.#client, tls };
     this.#handshake = false;
     this.#slot?.progress();
     this.#guard(() => {
@@ -429,7 +432,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
           void this.#requests.authenticate("trusted");
           break;
         case "submit":
-          void this.#requests.submit(effect, this.#left);
+          void this.#requests.submit(effect, this.#left, this.#receivingTime());
           break;
         case "refused":
           this.#options.service.refused(effect.refusal, this.#client, this.#requests.principal);
@@ -447,6 +450,7 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
     const { awaits, contentBegun, stage } = progress;
     if (contentBegun !== this.#receiving) {
       this.#receiving = contentBegun;
+      if (contentBegun) this.#receivingSince = this.#now();
       if (awaits !== "owner") this.#slot?.setActivity(this.#receiving ? "receiving" : "idle");
     }
     if (this.#requests.principal === undefined && stage > this.#stage) {
@@ -481,6 +485,11 @@ export class SmtpConnection implements ConnectionHandler, LimitedConnection, Req
       ? "content"
       : "command";
     this.#deadline.update(waitingFor, progress, this.#record.received, this.#now());
+  }
+
+  /** Milliseconds; a message that came all at once took none. */
+  #receivingTime(): number {
+    return this.#receiving ? this.#now() - this.#receivingSince : 0;
   }
 
   /** Other connections are served before the rest of many commands is processed. */

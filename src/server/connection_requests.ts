@@ -75,11 +75,18 @@ export class ConnectionRequests {
     }
   }
 
-  /** @param hasLeft whether the client has already ended its side */
-  async submit(effect: Extract<Effect, { type: "submit" }>, hasLeft: boolean): Promise<void> {
+  /**
+   * @param hasLeft whether the client has already ended its side
+   * @param receiving milliseconds in which the content came
+   */
+  async submit(
+    effect: Extract<Effect, { type: "submit" }>,
+    hasLeft: boolean,
+    receiving: number,
+  ): Promise<void> {
     const { slot, client } = this.#owner;
     const { envelope, content, facts, reservation } = effect;
-    const message = { envelope, content, facts, client };
+    const message = { envelope, content, facts, client, receiving };
     const pending = this.#pending = new PendingSubmission(message, reservation, (isWaiting) => {
       slot?.setActivity(isWaiting ? "waiting" : "busy");
     });

@@ -14,9 +14,11 @@ import type {
   Submission,
   WaitingClient,
 } from "../delivery/delivery.ts";
+import { Steps } from "../delivery/steps.ts";
 import type { LimitedLogin, LoginGuard } from "../limits/login_guard.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import type { SettingName } from "../settings/schema.ts";
+import { messageIdOf } from "../message/message_id.ts";
 import { discard } from "../smtp/content.ts";
 import type { Refusal, SessionFacts } from "../smtp/effects.ts";
 import { REPLIES, type Reply } from "../smtp/reply.ts";
@@ -36,14 +38,20 @@ import { asTrusted, UNBOUND } from "./trusted_login.ts";
 
 export interface RelayServiceOptions {
   readonly logins: LoginOptions;
-  /** MESSAGE_RATE_LIMIT; undefined if it is off. */
-  readonly messageLimit: MessageLimit | undefined;
+  readonly messages: MessageOptions;
   readonly delivery: Delivery;
+  readonly notify: Notify;
+}
+
+export interface MessageOptions {
+  /** SERVER_HOSTNAME, for the Message-ID of a message that has none. */
+  readonly hostname: string;
+  /** MESSAGE_RATE_LIMIT; undefined if it is off. */
+  readonly limit: MessageLimit | undefined;
   /** Of a queue: whether there is room for more mail. */
   readonly room?: MailRoom;
   /** Default: of its own. */
   readonly owners?: Owners;
-  readonly notify: Notify;
 }
 
 export interface MailRoom {
@@ -91,15 +99,18 @@ const OVER_MESSAGE_RATE: NotSent = {
 export class RelayService implements SubmissionService {
   readonly #logins: LoginOptions;
   readonly #messageLimit: MessageLimit | undefined;
+  readonly #hostname: string;
   readonly #delivery: Delivery;
   readonly #room: MailRoom | undefined;
   readonly #notify: Notify;
   readonly #owners: Owners;
 
   constructor(options: RelayServiceOptions) {
-    const { logins, messageLimit, delivery, room, notify, owners = new Owners() } = options;
+    const { logins, messages, delivery, notify } = options;
+    const { hostname, limit, room, owners = new Owners() } = messages;
     this.#logins = logins;
-    this.#messageLimit = messageLimit;
+    this.#messageLimit = limit;
+    this.#hostname = hostname;
     this.#delivery = delivery;
     this.#room = room;
     this.#owners = owners;
@@ -107,10 +118,11 @@ export class RelayService implements SubmissionService {
   }
 
   async authenticate(credentials: Credentials | "trusted", client: Client): Promise<Login> {
-    if (credentials === "trusted") return await this.#authenticateTrusted(client);
+    const started = performance.now();
+    if (credentials === "trusted") return await this.#authenticateTrusted(client, started);
     const result = await this.#logins.guard.login(credentials, client.address);
     if (result.type === "limited") return this.#limited(result, client);
-    return this.#loginOf(credentials, client, result, false);
+    return this.#loginOf(credentials, client, result, started);
   }
 
   async submit(
@@ -120,7 +132,8 @@ export class RelayService implements SubmissionService {
   ): Promise<Reply> {
     const started = performance.now();
     const { account, authorization } = principal;
-    const { client, content } = message;
+    const { client, content, receiving } = message;
+    const steps = new Steps();
     const endUse = this.#messageLimit?.begin(account, authorization);
     const overRate = this.#messageLimit !== undefined && endUse === undefined;
     const claimed = authorization.unverified() !== undefined;
@@ -129,11 +142,15 @@ export class RelayService implements SubmissionService {
     try {
       const current = overRate ? account : await this.#current(account, message.facts);
       const failure = "reply" in current ? current : undefined;
-      const submission = submissionOf("reply" in current ? account : current, message);
+      const submission = this.#submissionOf(
+        principal,
+        "reply" in current ? account : current,
+        message,
+      );
       const outcome = overRate
         ? OVER_MESSAGE_RATE
         : failure === undefined
-        ? await this.#delivery.deliver(submission, { authorization, client: waiting })
+        ? await this.#delivery.deliver(submission, { authorization, client: waiting, steps })
         : entryOutcome(failure);
       if (claimed && authorization.expiry() !== undefined) {
         // The mail service has refused the client's own token, so the login counts as failed.
@@ -143,7 +160,11 @@ export class RelayService implements SubmissionService {
       counts = maySent(outcome);
       if (overRate) this.#limit("MESSAGE_RATE_LIMIT", client, TOO_MANY_MESSAGES, principal);
       const milliseconds = performance.now() - started;
-      this.#notify({ type: "message", client, submission, outcome, milliseconds, principal });
+      this.#notify({
+        type: "message",
+        ...{ client, submission, outcome, principal },
+        ...{ receiving, milliseconds, steps: steps.list },
+      });
       return outcome.reply;
     } finally {
       endUse?.(counts);
@@ -165,7 +186,7 @@ export class RelayService implements SubmissionService {
     this.#notify({ type: "refused", client, refusal, principal, limit: LIMITS.get(reply) });
   }
 
-  async #authenticateTrusted(client: Client): Promise<Login> {
+  async #authenticateTrusted(client: Client, started: number): Promise<Login> {
     const { accounts, trusted } = this.#logins;
     if (trusted === undefined) {
       throw new Error("a client is trusted, but there is no account for it");
@@ -175,17 +196,19 @@ export class RelayService implements SubmissionService {
     if (result.type === "refused" && result.code === UNBOUND) {
       accounts.readAgain(credentials.username);
     }
-    return this.#loginOf(credentials, client, result, true);
+    return this.#loginOf(credentials, client, result, started, true);
   }
 
   #loginOf(
     credentials: Credentials,
     client: Client,
     result: LoginResult,
-    trusted: boolean,
+    started: number,
+    trusted = false,
   ): Login {
     const shown = shownCredentials(credentials, result, this.#logins.delimiter);
-    const event = { type: "login", client, credentials: shown, trusted } as const;
+    const milliseconds = performance.now() - started;
+    const event = { type: "login", client, credentials: shown, trusted, milliseconds } as const;
     if (result.type !== "account") {
       this.#notify({ ...event, result });
       return { reply: result.reply };
@@ -200,11 +223,33 @@ export class RelayService implements SubmissionService {
     const principal: Principal = {
       account,
       authorization,
+      username: shown.username,
       owner: this.#owners.of(account, authorization),
       checkSender: this.#checkAfter(check, account, authorization),
     };
     this.#notify({ ...event, result: principal });
     return { reply, principal };
+  }
+
+  #submissionOf(
+    { username }: Principal,
+    account: Account,
+    { envelope, content, facts, client }: ReceivedMessage,
+  ): Submission {
+    const id = randomBytes(8).toString("hex");
+    const messageId = messageIdOf(content, { id, hostname: this.#hostname });
+    return {
+      id,
+      account,
+      username,
+      envelope,
+      ...(messageId === undefined ? {} : { messageId }),
+      content,
+      facts,
+      client: client.address,
+      connection: client.connection,
+      receivedAt: Date.now(),
+    };
   }
 
   #limited({ reply, what }: LimitedLogin, client: Client): Login {
@@ -229,22 +274,6 @@ export class RelayService implements SubmissionService {
   #limit(setting: SettingName, client: Client, text: string, principal?: Principal): void {
     this.#notify({ type: "limit", setting, client, text, principal });
   }
-}
-
-function submissionOf(
-  account: Account,
-  { envelope, content, facts, client }: ReceivedMessage,
-): Submission {
-  return {
-    id: randomBytes(8).toString("hex"),
-    account,
-    envelope,
-    content,
-    facts,
-    client: client.address,
-    connection: client.connection,
-    receivedAt: Date.now(),
-  };
 }
 
 /** The outcome for a message whose account's entry no longer allows it, or not now. */

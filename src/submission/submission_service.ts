@@ -2,6 +2,7 @@
 
 import type { Account, Authorization } from "../accounts/account.ts";
 import type { WaitingClient } from "../delivery/delivery.ts";
+import type { TlsFacts } from "../runtime/runtime.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Envelope, Refusal, SessionFacts } from "../smtp/effects.ts";
 import type { Reply } from "../smtp/reply.ts";
@@ -30,6 +31,8 @@ export interface Client {
   readonly port: number;
   /** The address of the proxy that has named this client, if any. */
   readonly proxy?: string;
+  /** Once its connection is encrypted. */
+  readonly tls?: TlsFacts;
 }
 
 /** The result of AUTH, or of the first MAIL of a trusted client. */
@@ -43,6 +46,8 @@ export interface Login {
 export interface Principal {
   readonly account: Account;
   readonly authorization: Authorization;
+  /** The username of the login, as it may be shown. */
+  readonly username: string;
   /** Whose shares of connections and memory it uses. */
   readonly owner: Owner;
   /** Returns the reply that refuses a reverse-path in MAIL, also for the null one. */
@@ -62,4 +67,6 @@ export interface ReceivedMessage {
   readonly content: Content;
   readonly facts: SessionFacts;
   readonly client: Client;
+  /** Milliseconds from the first octets of its content to the last. */
+  readonly receiving: number;
 }

@@ -47,10 +47,18 @@ const records: fc.Arbitrary<QueueRecord> = fc.record({
   }, { requiredKeys: ["helo", "esmtp", "tls", "smtputf8"] }),
   client: text,
   connection: text,
+  username: text,
+  messageId: text,
   credential: fc.record({
     type: fc.constant("secret" as const),
     secret: text.map((value) => new Secret(value)),
   }),
+}, {
+  requiredKeys: [
+    ...["kind", "envelope", "account", "facts", "client", "connection"] as const,
+    ...["username", "credential"] as const,
+  ],
+  noNullPrototype: true,
 });
 
 const notes: fc.Arbitrary<QueueNote> = fc.record({
@@ -75,6 +83,7 @@ const RECORD: QueueRecord = {
   facts: { helo: "scanner", esmtp: true, tls: true, smtputf8: false },
   client: "192.0.2.1",
   connection: "c1",
+  username: "scanner@lookup",
   credential: { type: "secret", secret: new Secret("hunter2") },
 };
 

@@ -125,6 +125,7 @@ function start(environment: Readonly<Record<string, string>> = {}, entries?: Tab
       content,
       facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
       client: PEER,
+      receiving: 0,
     }, waiting).then((reply) => formatReply(reply).trimEnd());
   const outcomes = (): Outcome[] =>
     events.flatMap((event) => event.type === "message" ? [event.outcome] : []);

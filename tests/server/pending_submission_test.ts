@@ -11,6 +11,7 @@ const MESSAGE: ReceivedMessage = {
   content: [],
   facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
   client: { connection: "0a1b2c3d", address: "192.0.2.7", port: 1025 },
+  receiving: 0,
 };
 
 function setUp() {

@@ -121,7 +121,8 @@ describe("the PROXY protocol", () => {
         const summary = await over;
         const seen = [events.logins[0], events.messages[0], summary.client];
         for (const client of seen) {
-          const { connection: _, ...origin } = client!;
+          const { connection: _, tls: encryption, ...origin } = client!;
+          assert.equal(encryption?.version, tls ? "TLSv1.3" : undefined);
           if (from !== undefined) assert.deepEqual(origin, from);
           else {
             assert.equal(origin.address, "127.0.0.1");

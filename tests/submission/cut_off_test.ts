@@ -19,6 +19,7 @@ function message(to: string): ReceivedMessage {
     content: [Uint8Array.from(octets("From: ann@x.test\r\n\r\nText\r\n"))],
     facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
     client: CLIENT,
+    receiving: 0,
   };
 }
 

@@ -25,7 +25,7 @@ function message(): { readonly message: ReceivedMessage; readonly segment: Uint8
   const envelope = { from: "ann@x.test", recipients: ["bea@x.test"] };
   return {
     segment,
-    message: { envelope, content: builder.finish(), facts: FACTS, client: CLIENT },
+    message: { envelope, content: builder.finish(), facts: FACTS, client: CLIENT, receiving: 0 },
   };
 }
 

@@ -96,7 +96,10 @@ function start(setup: Setup = {}) {
       delimiter: "@",
       trusted: setup.trusted,
     },
-    messageLimit: setup.messageRate && new MessageLimit(setup.messageRate, clock),
+    messages: {
+      hostname: "relay.test",
+      limit: setup.messageRate && new MessageLimit(setup.messageRate, clock),
+    },
     delivery: {
       async deliver(submission, attempt) {
         submissions.push(submission);
@@ -126,6 +129,7 @@ function message(part: Partial<ReceivedMessage["facts"]> = {}): ReceivedMessage 
     content: [Uint8Array.from(MESSAGE)],
     facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false, ...part },
     client: CLIENT,
+    receiving: 0,
   };
 }
 

@@ -36,7 +36,10 @@ export function principalOf(account: Account, unverified?: string): Principal {
     expiry: () => undefined,
   };
   const owner = { key: "owner", known: true };
-  return { account, authorization, owner, checkSender: () => undefined };
+  const username = account.entry === undefined
+    ? `${account.tenantId}@${account.clientId}`
+    : `${account.entry.id}@lookup`;
+  return { account, authorization, username, owner, checkSender: () => undefined };
 }
 
 export const PRINCIPAL = principalOf(ACCOUNT);
@@ -50,6 +53,7 @@ export function submissionEvent(
   const submission: Submission = {
     id: "0123456789abcdef",
     account: principal.account,
+    username: principal.username,
     envelope: { from: "ann@x.test", recipients: ["bea@x.test"] },
     content: [MESSAGE],
     facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
@@ -58,7 +62,11 @@ export function submissionEvent(
     receivedAt: Date.UTC(2026, 10, 5, 6, 7, 8),
     ...part,
   };
-  return { type: "message", client, submission, outcome, milliseconds: 12.6, principal };
+  return {
+    type: "message",
+    ...{ client, submission, outcome, principal },
+    ...{ receiving: 3.4, milliseconds: 12.6, steps: [] },
+  };
 }
 
 export function loginEvent(
@@ -67,7 +75,7 @@ export function loginEvent(
   result: Principal | LoginFailure,
   trusted = false,
 ): RelayEvent {
-  return { type: "login", credentials, client, result, trusted };
+  return { type: "login", credentials, client, result, trusted, milliseconds: 5.5 };
 }
 
 export function refusedEvent(

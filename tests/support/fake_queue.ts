@@ -21,6 +21,8 @@ export const RECORD: QueueRecord = {
   kind: "message",
   envelope: { from: "scanner@x.test", recipients: ["ann@x.test", "bea@x.test"] },
   account: { tenantId: TENANT, clientId: CLIENT },
+  username: `${TENANT}@${CLIENT}`,
+  messageId: "<queued@x.test>",
   facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
   client: "192.0.2.7",
   connection: "c0ffee00",

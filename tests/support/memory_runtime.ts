@@ -103,7 +103,7 @@ export class MemoryClient {
 
   /** The handshake is done. */
   secured(): void {
-    this.#handler.secured();
+    this.#handler.secured({ version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384" });
   }
 
   /** It reads again. */

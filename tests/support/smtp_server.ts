@@ -100,6 +100,7 @@ function loginOf({ reply, account, owner, checkSender, proved, anySender }: Test
         unverified: () => proved === false ? "a token" : undefined,
         expiry: () => undefined,
       },
+      username: "tenant@client",
       // Without an owner of its own, an account that shares nothing with others.
       owner: owner ?? { key: `owner ${++owners}`, known: false },
       checkSender: checkSender ?? (() => undefined),

@@ -68,6 +68,7 @@ export function submissionOf<Of = Account>(
   return {
     id: "0123456789abcdef",
     account,
+    username: `${TENANT}@${CLIENT}`,
     envelope: { from: "ann@x.test", recipients: ["bea@x.test"] },
     content: [MESSAGE],
     facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
