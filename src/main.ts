@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { CommandError, EXIT, usageLine } from "./exit.ts";
 import type { LookupOptions } from "./commands/lookup.ts";
 import type { QueueOptions } from "./commands/queue_arguments.ts";
+import type { SettingsOptions } from "./commands/settings.ts";
 
 const program = new Command("smtp-oauth-relay")
   .description("Takes mail by SMTP and hands it to Microsoft Graph. Without a command: serve.")
@@ -104,6 +105,17 @@ command("queue", "read and change the messages of the queue: list, show, retry, 
     const { queue } = await import("./commands/queue.ts");
     const { envFile: _, ...own } = options as QueueOptions & { readonly envFile?: string };
     await queue([action, ...ids], own, envFile(command));
+  });
+
+command("settings", "print every setting in force, and where its value comes from")
+  .option("--changed", "only those that do not have their default")
+  .option("--json", "print JSON")
+  .addHelpText("after", "\nExit status: 0, or 78 if the relay would not start with them.")
+  .action(async (options: SettingsOptions, command: Command) => {
+    const { settings } = await import("./commands/settings.ts");
+    const { text, warnings } = settings(options, envFile(command));
+    print(text);
+    for (const warning of warnings) process.stderr.write(`smtp-oauth-relay: ${warning}\n`);
   });
 
 command("healthcheck", "ask the running relay whether it is ready")

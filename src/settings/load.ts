@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { contradictions, doubts, unused } from "./contradictions.ts";
 import { nearest } from "./nearest.ts";
+import { originOf } from "./origin.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
 import { type SettingName, SETTINGS, type Settings } from "./schema.ts";
 import type { Environment, Setting } from "./setting.ts";
@@ -57,7 +58,7 @@ export function examineSettings(
   const invalid = new Set<SettingName>();
   const given = new Set<SettingName>();
   for (const [name, setting] of Object.entries(SETTINGS) as [SettingName, Setting<unknown>][]) {
-    if (isGiven(name, setting, environment)) given.add(name);
+    if (originOf(name, setting, environment) !== undefined) given.add(name);
     const before = problems.length;
     const value = readSetting(name, setting, environment, defaults[name], problems, emptyFiles);
     if (value !== undefined) values[name] = value;
@@ -76,10 +77,6 @@ export function examineSettings(
     ...unused(environment, settings),
   ];
   return { settings, problems, warnings, invalid, given };
-}
-
-function isGiven(name: string, setting: Setting<unknown>, environment: Environment): boolean {
-  return [name, `${name}_FILE`, ...setting.aliases ?? []].some((variable) => environment[variable]);
 }
 
 /**
