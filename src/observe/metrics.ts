@@ -70,6 +70,11 @@ export const COUNTERS = {
     labels: [],
     known: [[]],
   },
+  webhook_events: {
+    help: "Events for the webhook: delivered, or dropped because too many waited or for too long.",
+    labels: ["result"],
+    known: [["delivered"], ["dropped"]],
+  },
   internal_errors: {
     help: "Faults of the program; most of them closed a connection.",
     labels: [],

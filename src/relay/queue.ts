@@ -31,6 +31,7 @@ import type { Settings } from "../settings/schema.ts";
 import { currentAccount } from "../submission/current_account.ts";
 import type { MailRoom } from "../submission/service.ts";
 import { azureQueueOptions } from "./open_queue.ts";
+import type { EventSource, KeptEvents } from "../webhook/kept_events.ts";
 import { messageLimits } from "./message_limits.ts";
 
 /** What the queue needs of the submissions. */
@@ -172,6 +173,20 @@ export class RelayQueue {
   /** Adds the queue's figures to `/metrics`. */
   measure(metrics: Metrics): void {
     for (const gauge of gaugesOf(this.#store, this.#clock)) metrics.gauge(gauge);
+  }
+
+  /** Keeps the events that wait in the store. */
+  async keepEvents(source: EventSource): Promise<KeptEvents> {
+    const { KeptEvents } = await import("../webhook/kept_events.ts");
+    const kept = new KeptEvents(source, {
+      notes: this.#store.notes,
+      sealer: this.#sealer,
+      name: this.#parts.settings.SERVER_HOSTNAME,
+      clock: this.#clock,
+      failed: (error) => this.#failed(error),
+    });
+    await kept.open();
+    return kept;
   }
 
   /** After the worker has stopped. */

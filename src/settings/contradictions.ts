@@ -6,6 +6,7 @@ import { quoted, withoutSecrets } from "./quoted.ts";
 import type { SettingName, Settings } from "./schema.ts";
 import type { Environment } from "./setting.ts";
 import { trustedProblems } from "./trusted_settings.ts";
+import { webhookProblems } from "./webhook_settings.ts";
 
 /**
  * Settings that are valid alone, but not together.
@@ -42,6 +43,7 @@ export function contradictions(
   if (valid("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, valid, ownTable));
   problems.push(...trustedProblems(settings, valid, ownTable));
   problems.push(...queueProblems(settings, valid));
+  problems.push(...webhookProblems(settings, valid));
   return problems;
 }
 

@@ -32,6 +32,7 @@ import { noProxy, proxyUrl } from "./proxy.ts";
 import { queueAddress, queueKeys } from "./queue_settings.ts";
 import type { Parser, Setting } from "./setting.ts";
 import { storageAccess, storageConnection } from "./storage_access.ts";
+import { webhookSecret, webhookUrl } from "./webhook_settings.ts";
 
 function optional<T>(parser: Parser<T>, help: string): Setting<T | undefined> {
   return { parser, standard: undefined, help };
@@ -429,8 +430,20 @@ export const SETTINGS = {
     "upload",
     "What happens to messages over GRAPH_REQUEST_LIMIT. `upload`: a draft with uploaded attachments, which needs Mail.ReadWrite (without it, one request is tried, and the client gets 552 if that is too large). `reject`: 552.",
   ),
-  WEBHOOK_URL: missing("The address for delivery events.", undefined, true),
-  WEBHOOK_SECRET: missing("The key that signs delivery events.", undefined, true),
+  WEBHOOK_URL: {
+    ...optional(
+      webhookUrl,
+      "The address that gets an event, in a POST request with JSON, for each message and for trouble.",
+    ),
+    secret: true,
+  },
+  WEBHOOK_SECRET: {
+    ...optional(
+      webhookSecret,
+      "The key that signs the events, as Standard Webhooks says. Required with WEBHOOK_URL.",
+    ),
+    secret: true,
+  },
   LOG_FORMAT: required(oneOf("text", "json"), "text", "The format of the log lines."),
 } as const satisfies Record<string, Setting<unknown>>;
 
