@@ -41,6 +41,8 @@ export class KeptEvents {
   readonly #options: KeptEventsOptions;
   readonly #source: EventSource;
   readonly #chunks: Chunk[] = [];
+  /** Those that are not written as they are. */
+  readonly #changed = new Set<Chunk>();
   #next = 0;
   #cancel: (() => void) | undefined;
   #saving: Promise<void> = Promise.resolve();
@@ -108,11 +110,11 @@ export class KeptEvents {
       if (chunk.events.some(({ id }) => waiting.has(id))) break;
       await notes.set(this.#key(String(chunk.index)), new Uint8Array(0), clock.date());
       this.#chunks.shift();
+      this.#changed.delete(chunk);
     }
   }
 
   async #append(added: readonly PendingEvent[]): Promise<void> {
-    const changed = new Set<Chunk>();
     for (const event of added) {
       let chunk = this.#chunks.at(-1);
       if (chunk === undefined || chunk.octets >= CHUNK) {
@@ -120,11 +122,15 @@ export class KeptEvents {
       }
       chunk.events.push(event);
       chunk.octets += event.body.length;
-      changed.add(chunk);
+      this.#changed.add(chunk);
     }
-    for (const { index, events } of changed) await this.#write(String(index), events);
-    if (changed.size === 0) return;
+    if (this.#changed.size === 0) return;
+    // Before the chunks: a chunk that is missing does no harm.
     await this.#write("range", { first: this.#chunks[0]!.index, next: this.#next });
+    for (const chunk of this.#changed) {
+      await this.#write(String(chunk.index), chunk.events);
+      this.#changed.delete(chunk);
+    }
   }
 
   #key(part: string): string {
