@@ -445,6 +445,21 @@ export const SETTINGS = {
     secret: true,
   },
   LOG_FORMAT: required(oneOf("text", "json"), "text", "The format of the log lines."),
+  LOOKUP_FILE: missing("A file with the entries of the lookup."),
+  CLIENT_SECRET: missing(
+    "The relay's own client secret, for entries that name it.",
+    undefined,
+    true,
+  ),
+  CLIENT_CERTIFICATE_FILEPATH: missing("The relay's own certificate towards Entra ID."),
+  CLIENT_KEY_FILEPATH: missing("The key of that certificate."),
+  AZURE_KEY_VAULT_CLIENT_CERT_NAME: missing("That certificate in Key Vault."),
+  MANAGED_IDENTITY_CLIENT_ID: missing("The relay's own managed identity."),
+  BACKEND: missing("The mail service.", "graph"),
+  SMARTHOST_URL: missing("An SMTP server as mail service."),
+  SMARTHOST_USERNAME: missing("The username for it."),
+  SMARTHOST_PASSWORD: missing("The password for it.", undefined, true),
+  EXCHANGE_SMTP_URL: missing("The submission server of Exchange Online."),
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof SETTINGS;

@@ -1,7 +1,7 @@
 // The settings of the webhook: their parsers, and whether they go together.
 
+import { Buffer } from "node:buffer";
 import { Secret } from "../secret.ts";
-import { signingKey } from "../webhook/signature.ts";
 import { isLoopback } from "./listen_address.ts";
 import type { SettingName, Settings } from "./schema.ts";
 import type { Parser } from "./setting.ts";
@@ -16,6 +16,22 @@ export const webhookUrl: Parser<Secret> = {
     return fits ? new Secret(url.href) : undefined;
   },
 };
+
+/** Octets of a key. https://github.com/standard-webhooks/standard-webhooks */
+const SHORTEST = 24;
+const LONGEST = 64;
+const PREFIX = "whsec_";
+
+/** The key of a secret such as `whsec_…`; undefined if it is none, or too short or too long. */
+export function signingKey(secret: string): Uint8Array | undefined {
+  if (!secret.startsWith(PREFIX)) return undefined;
+  const text = secret.slice(PREFIX.length);
+  if (!/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return undefined;
+  const key = Buffer.from(text, "base64");
+  // A text of another length is not base64.
+  if (key.toString("base64").replaceAll("=", "") !== text.replaceAll("=", "")) return undefined;
+  return key.length >= SHORTEST && key.length <= LONGEST ? key : undefined;
+}
 
 export const webhookSecret: Parser<Secret> = {
   allowed: "whsec_ and 24 to 64 bytes in base64; make one with: " +

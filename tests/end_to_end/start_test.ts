@@ -201,10 +201,7 @@ for (const program of PROGRAMS) {
 
     it("does not start with a setting that is not implemented: the relay would be open", async () => {
       for (
-        const [name, value] of [["WEBHOOK_URL", "https://hook.example"], [
-          "WEBHOOK_SECRET",
-          "whsec_x",
-        ]]
+        const [name, value] of [["LOOKUP_FILE", "lookup.json"], ["BACKEND", "smarthost"]]
       ) {
         assertRefusal(await ends(["serve"], { ...PLAIN, ...FREE, [name!]: value! }), EX_CONFIG, [
           new RegExp(`${name} is set, but this version does not support it yet`),

@@ -90,6 +90,8 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   QUEUE_MAX_BYTES: 10 * 1024 ** 3,
   QUEUE_AMBIGUOUS: "retry",
   QUEUE_BOUNCE: false,
+  WEBHOOK_URL: undefined,
+  WEBHOOK_SECRET: undefined,
   QUEUE_OFFLINE_LOGIN: 86_400_000,
 };
 

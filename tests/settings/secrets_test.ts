@@ -138,10 +138,12 @@ describe("a secret", () => {
     assert.deepEqual(marked.map(([name]) => name).sort(), [
       "AZURE_CLIENT_SECRET",
       "AZURE_TABLES_CONNECTION_STRING",
+      "CLIENT_SECRET",
       "HTTPS_PROXY",
       "HTTP_PASSWORD",
       "QUEUE_CONNECTION_STRING",
       "QUEUE_KEY",
+      "SMARTHOST_PASSWORD",
       "TRUSTED_PASSWORD",
       "WEBHOOK_SECRET",
       "WEBHOOK_URL",

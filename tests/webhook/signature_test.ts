@@ -7,7 +7,8 @@ import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import { Webhook } from "standardwebhooks";
 import { Secret } from "../../src/secret.ts";
-import { signatureFields, signingKey } from "../../src/webhook/signature.ts";
+import { signingKey } from "../../src/settings/webhook_settings.ts";
+import { signatureFields } from "../../src/webhook/signature.ts";
 import { WEBHOOK_SECRET } from "./receiver.ts";
 
 const EVENT = { id: "evt_1", body: '{"type":"message.sent","data":{"sender":"müller@x.test"}}' };
