@@ -10,7 +10,7 @@ import { openHttp } from "../relay/http.ts";
 import { type Relay, type RelayParts, startRelay } from "../relay/relay.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { onHangup, stopSignal, surviveFaults } from "../relay/process_events.ts";
-import { versionLine } from "./version.ts";
+import { buildLabels, versionLine } from "./version.ts";
 
 export async function serve(envFile: string | undefined): Promise<void> {
   await underServiceManager(async (manager) => {
@@ -29,6 +29,7 @@ async function serveWith(
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
   const optional = !given.has("HTTP_LISTEN") && sockets.http.length === 0;
+  metrics.set("build_info", await buildLabels(), 1);
   const starting = (async () => {
     const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional });
     const relay = await startRelay({ settings, log, metrics, http, replaced: { sockets } });

@@ -112,6 +112,8 @@ export class EventLog {
     switch (event.type) {
       case "login":
         return this.#login(event);
+      case "token":
+        return;
       case "message":
         return this.#message(event);
       case "refused":

@@ -5,6 +5,7 @@ import type { Account, LoginFailure } from "../accounts/account.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, Submission } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
+import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Envelope, Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
@@ -15,6 +16,7 @@ export type Notify = (event: RelayEvent) => void;
 
 export type RelayEvent =
   | LoginEvent
+  | TokenEvent
   | MessageEvent
   | RefusedEvent
   | LimitEvent
@@ -39,6 +41,15 @@ export interface LoginEvent {
   readonly milliseconds: number;
   /** The client is in TRUSTED_NETWORKS, and has not logged in itself. */
   readonly trusted: boolean;
+}
+
+/** Entra ID was asked for a token: not for one that is remembered. */
+export interface TokenEvent {
+  readonly type: "token";
+  /** Why there is none; left out if there is one. */
+  readonly refusal?: EntraRefusal;
+  /** That it took. */
+  readonly milliseconds: number;
 }
 
 /** A message was sent, refused or deferred. */
