@@ -16,13 +16,13 @@ export type Notify = (event: RelayEvent) => void;
 
 export type RelayEvent =
   | LoginEvent
-  | TokenEvent
   | MessageEvent
   | RefusedEvent
   | LimitEvent
   | ProxyHeaderEvent
   | ConnectionEvent
   | MemoryEvent
+  | TokenEvent
   | LookupEvent
   | CertificateEvent
   | QueueEvent
@@ -41,15 +41,6 @@ export interface LoginEvent {
   readonly milliseconds: number;
   /** The client is in TRUSTED_NETWORKS, and has not logged in itself. */
   readonly trusted: boolean;
-}
-
-/** Entra ID was asked for a token: not for one that is remembered. */
-export interface TokenEvent {
-  readonly type: "token";
-  /** Why there is none; left out if there is one. */
-  readonly refusal?: EntraRefusal;
-  /** That it took. */
-  readonly milliseconds: number;
 }
 
 /** A message was sent, refused or deferred. */
@@ -125,8 +116,17 @@ export interface MemoryEvent {
   readonly limit: number;
 }
 
-/** The lookup table does not answer, or answers again. */
+/** Entra ID was asked for a token. */
+export interface TokenEvent {
+  readonly type: "token";
+  readonly milliseconds: number;
+  /** Left out if it gave one. */
+  readonly refusal?: EntraRefusal;
+}
+
+/** The lookup table was asked: it has answered, does not answer, or answers again. */
 export type LookupEvent =
+  | { readonly type: "lookupAnswered" }
   /** @property served whether an entry that was read before was used instead */
   | { readonly type: "lookupFailed"; readonly trouble: TableTrouble; readonly served: boolean }
   | { readonly type: "lookupRecovered" };
