@@ -59,11 +59,11 @@ async function sandboxWith(
     ]);
   }
   const { log, metrics } = output;
+  metrics.set("build_info", await buildLabels(), 1);
   for (const warning of warnings) log.warning(warning);
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
 
-  metrics.set("build_info", await buildLabels(), 1);
   const certificates = settings.TLS_SOURCE === "off"
     ? {}
     : { certificates: fixedSource("self-signed", await selfSignedCertificate()) };

@@ -25,11 +25,11 @@ async function serveWith(
   output: ProcessLog,
 ): Promise<void> {
   const { log, metrics } = output;
+  metrics.set("build_info", await buildLabels(), 1);
   for (const warning of warnings) log.warning(warning);
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
   const optional = !given.has("HTTP_LISTEN") && sockets.http.length === 0;
-  metrics.set("build_info", await buildLabels(), 1);
   const starting = (async () => {
     const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional });
     const relay = await startRelay({ settings, log, metrics, http, replaced: { sockets } });
