@@ -3,7 +3,7 @@
  * that is written for it.
  */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -22,6 +22,22 @@ import { ABSENT, Prometheus, promtool } from "./prometheus.ts";
 
 const PASSWORD = "a-password-of-the-pages";
 
+/** The page's blocks in a language. */
+function codeBlocks(language: string): readonly string[] {
+  const page = readFileSync(join(MONITORING, "../../docs/monitoring.md"), "utf8");
+  const block = new RegExp(`^ *\`\`\`${language}\\n([^]*?)\\n *\`\`\`$`, "gm");
+  return [...page.matchAll(block)].map((match) => match[1]!);
+}
+
+function inDirectory(use: (directory: string) => void): void {
+  const directory = mkdtempSync(join(tmpdir(), "relay-promtool-"));
+  try {
+    use(directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
 function promtoolSays(args: readonly string[], input?: string): void {
   const { status, said } = promtool(args, input);
   assert.equal(status, 0, said);
@@ -33,21 +49,37 @@ describe("promtool", { skip: ABSENT }, () => {
     promtoolSays(["test", "rules", MONITORING + "alerts_test.yaml"]);
   });
 
-  it("reads each expression of the dashboard, and would refuse a wrong one", () => {
-    const directory = mkdtempSync(join(tmpdir(), "relay-promtool-"));
-    const file = join(directory, "rules.yaml");
-    const check = (expressions: readonly string[]) => {
-      const rules = expressions.map((expr, index) => ({ record: `dashboard:${index}`, expr }));
-      writeFileSync(file, JSON.stringify({ groups: [{ name: "dashboard", rules }] }));
-      return promtool(["check", "rules", file]);
-    };
-    try {
-      const { status, said } = check(EXPRESSIONS.map(([, expression]) => expression));
+  it("reads each expression of the dashboard and of the page, and would refuse a wrong one", () => {
+    const page = codeBlocks("text").flatMap((block) => block.split("\n\n"));
+    assert.ok(page.length >= 5);
+    inDirectory((directory) => {
+      const file = join(directory, "rules.yaml");
+      const check = (expressions: readonly string[]) => {
+        const rules = expressions.map((expr, index) => ({ record: `tried:${index}`, expr }));
+        writeFileSync(file, JSON.stringify({ groups: [{ name: "tried", rules }] }));
+        return promtool(["check", "rules", file]);
+      };
+      const { status, said } = check([...EXPRESSIONS.map(([, expression]) => expression), ...page]);
       assert.equal(status, 0, said);
       assert.notEqual(check(["sum by (a rate(b[5m])"]).status, 0);
-    } finally {
-      rmSync(directory, { recursive: true });
-    }
+    });
+  });
+
+  it("finds the configuration in docs/monitoring.md in order", () => {
+    const [configuration] = codeBlocks("yaml");
+    inDirectory((directory) => {
+      const password = join(directory, "password");
+      const file = join(directory, "prometheus.yml");
+      writeFileSync(password, PASSWORD);
+      writeFileSync(
+        file,
+        configuration!.replace("/etc/prometheus/smtp_relay_alerts.yaml", MONITORING + "alerts.yaml")
+          .replace("/etc/prometheus/smtp_relay_password", password),
+      );
+      const { status, said } = promtool(["check", "config", file]);
+      assert.equal(status, 0, said);
+      assert.match(said, new RegExp(`\\b${RULES.length} rules found`));
+    });
   });
 });
 
