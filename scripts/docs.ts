@@ -27,7 +27,11 @@ import {
   UNTRUSTED,
 } from "../src/graph/graph_errors.ts";
 import { NOT_SENT } from "../src/graph/not_sent.ts";
+import { GAUGES } from "../src/observe/gauges.ts";
+import { HISTOGRAMS } from "../src/observe/histograms.ts";
 import { COUNTERS, PREFIX } from "../src/observe/metrics.ts";
+import { REASONS } from "../src/observe/reasons.ts";
+import { PROCESS_METRICS } from "../src/relay/process_metrics.ts";
 import { SETTINGS } from "../src/settings/schema.ts";
 import type { Setting } from "../src/settings/setting.ts";
 import { REPLIES, type Reply, replyText } from "../src/smtp/reply.ts";
@@ -39,6 +43,7 @@ export const PAGES = [
   "docs/delivery.md",
   "docs/check.md",
   "docs/operations.md",
+  "docs/monitoring.md",
   "docs/token_logins.md",
 ] as const;
 
@@ -316,6 +321,32 @@ const TABLES: Readonly<Record<string, () => string>> = {
         labels.map(code).join(", "),
         help,
       ]),
+    ),
+  gauges: () =>
+    table(
+      ["Name", "Labels", "What it says"],
+      [
+        ...Object.entries(GAUGES).map(([name, { labels, help }]) => [
+          code(PREFIX + name),
+          labels.map(code).join(", "),
+          help,
+        ]),
+        ...Object.entries(PROCESS_METRICS).map(([name, help]) => [code(name), "", help]),
+      ],
+    ),
+  histograms: () =>
+    table(
+      ["Name", "Labels", "What is measured"],
+      Object.entries(HISTOGRAMS).map(([name, { labels, help }]) => [
+        code(PREFIX + name),
+        labels.map(code).join(", "),
+        help,
+      ]),
+    ),
+  reasons: () =>
+    table(
+      ["`reason`", "Why it failed"],
+      Object.entries(REASONS).map(([name, meaning]) => [code(name), meaning]),
     ),
   "Entra ID": entraTable,
   Tokens: () =>

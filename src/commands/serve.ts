@@ -10,7 +10,7 @@ import { openHttp } from "../relay/http.ts";
 import { type Relay, type RelayParts, startRelay } from "../relay/relay.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { onHangup, stopSignal, surviveFaults } from "../relay/process_events.ts";
-import { versionLine } from "./version.ts";
+import { buildLabels, versionLine } from "./version.ts";
 
 export async function serve(envFile: string | undefined): Promise<void> {
   await underServiceManager(async (manager) => {
@@ -25,6 +25,7 @@ async function serveWith(
   output: ProcessLog,
 ): Promise<void> {
   const { log, metrics } = output;
+  metrics.set("build_info", await buildLabels(), 1);
   for (const warning of warnings) log.warning(warning);
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);

@@ -31,7 +31,12 @@ import {
   type GraphResult,
 } from "./graph_client.ts";
 import { type ExchangeMessage, exchangeMessage } from "./exchange_message.ts";
-import { type LimitedMailbox, MailboxLimiter, type WaitEnd } from "./mailbox_limiter.ts";
+import {
+  type LimitedMailbox,
+  MailboxLimiter,
+  type MailboxLoad,
+  type WaitEnd,
+} from "./mailbox_limiter.ts";
 import { lookUpSent } from "./sent_lookup.ts";
 import { sendMail } from "./send_mail.ts";
 import { uploadAndSend } from "./upload.ts";
@@ -116,6 +121,11 @@ export class GraphBackend implements Backend, SentLookup {
   /** Apps and mailboxes for which something is under way. */
   get activeMailboxes(): number {
     return this.#limiter.size;
+  }
+
+  /** Deliveries under way and waiting. */
+  get load(): MailboxLoad {
+    return this.#limiter.load;
   }
 
   /** Whether its form, or its size if there are no uploads, is one that Graph does not take. */

@@ -13,7 +13,8 @@ import type { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Log } from "../observe/log.ts";
 import type { PartState } from "../observe/http.ts";
-import type { Gauge, Metrics } from "../observe/metrics.ts";
+import type { Gauge } from "../observe/gauges.ts";
+import type { Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { doubtPolicy } from "../queue/doubt.ts";
 import { KEY_NOTE, keyProblem } from "../queue/key_note.ts";
@@ -248,30 +249,15 @@ const NO_RIGHT_TO_ASK = "QUEUE_AMBIGUOUS is ask, but the app may not look for me
   "Mail.ReadBasic.All. Messages that may have been sent are sent again";
 
 function gaugesOf(store: QueueStore, clock: Clock): readonly Gauge[] {
+  const messages = () => store.usage().messages;
   return [
-    {
-      name: "queue_waiting_messages",
-      help: "Messages in the queue that are to be sent.",
-      value: () => store.usage().messages.queued + store.usage().messages.sending,
-    },
-    {
-      name: "queue_held_messages",
-      help: "Messages in the queue that wait for an administrator.",
-      value: () => store.usage().messages.held,
-    },
-    {
-      name: "queue_dead_messages",
-      help: "Messages in the queue that were given up.",
-      value: () => store.usage().messages.dead,
-    },
-    {
-      name: "queue_bytes",
-      help: "Size of the messages in the queue, in bytes, as stored.",
-      value: () => store.usage().octets,
-    },
+    { name: "queue_waiting_messages", value: () => messages().queued + messages().sending },
+    { name: "queue_sending_messages", value: () => messages().sending },
+    { name: "queue_held_messages", value: () => messages().held },
+    { name: "queue_dead_messages", value: () => messages().dead },
+    { name: "queue_bytes", value: () => store.usage().octets },
     {
       name: "queue_oldest_seconds",
-      help: "Age of the oldest message that is to be sent; 0 if there is none.",
       value() {
         const { oldest } = store.usage();
         return oldest === undefined ? 0 : Math.max(0, clock.date() - oldest) / 1000;

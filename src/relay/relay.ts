@@ -25,6 +25,7 @@ import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
 import type { RelayState } from "../systemd/status.ts";
 import { openTable } from "./open_lookup_table.ts";
 import { openOutside } from "./outside.ts";
+import { measureProcess } from "./process_metrics.ts";
 import { listenSmtp, type SmtpAddresses, smtpServer } from "./smtp.ts";
 import { buildSubmissions, type Submissions } from "./submission.ts";
 import { openWebhook } from "./webhook.ts";
@@ -127,6 +128,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     http: tracing?.http(client) ?? client,
     notify,
     entries: table ?? replaced.entries,
+    metrics,
     queue,
   });
   const server = smtpServer({
@@ -142,6 +144,11 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const addresses = await listenSmtp(server, settings, sockets);
   submissions.start();
   const listening = [...addresses.smtp, ...addresses.smtps].map(formatListenAddress);
+  measureProcess(metrics);
+  metrics.gauge({
+    name: "certificate_expires_timestamp_seconds",
+    value: () => tls && Date.parse(tls.state.expires) / 1000,
+  });
   let stopping = false;
   http?.reportReadiness(() => ({
     smtp: { ready: !stopping, connections: server.connections, listening },

@@ -79,21 +79,10 @@ export function smtpServer(parts: SmtpParts): SmtpServer {
     },
     limits: { timeouts: timeoutsOf(settings), limiter, memory, clock },
   });
-  metrics.gauge({
-    name: "open_connections",
-    help: "SMTP connections that are open.",
-    value: () => server.connections,
-  });
-  metrics.gauge({
-    name: "queued_connections",
-    help: "Of these, those that wait for a slot of MAX_CONNECTIONS.",
-    value: () => limiter.queued,
-  });
-  metrics.gauge({
-    name: "mail_memory_bytes",
-    help: "Memory that mail in flight takes, of MAX_MEMORY.",
-    value: () => memory.used,
-  });
+  metrics.gauge({ name: "open_connections", value: () => server.connections });
+  metrics.gauge({ name: "queued_connections", value: () => limiter.queued });
+  metrics.gauge({ name: "mail_memory_bytes", value: () => memory.used });
+  metrics.gauge({ name: "mail_memory_limit_bytes", value: () => settings.MAX_MEMORY });
   const tooFew = openFileWarning(settings.MAX_CONNECTIONS, fileLimit);
   if (tooFew !== undefined) log.warning(...tooFew);
   return server;
