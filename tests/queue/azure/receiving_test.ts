@@ -55,6 +55,22 @@ describe("a message that is given back", () => {
     assert.deepEqual(await octetsOf(again!.content()), await octetsOf(message.content()));
   });
 
+  it("comes back, and is listed, also if its times are fractions of a millisecond", async () => {
+    const { store } = await queue.relay();
+    const { id } = newMessage();
+    await store.add(newMessage({ id }));
+    const [taken] = await store.take(1, NOBODY);
+    const due = queue.clock.date() + 1000.25;
+    await taken!.giveBack(later(1000.25), due + 0.5);
+    assert.deepEqual(
+      (await (await queue.command()).queue.list(10)).map(({ id, due }) => [id, due]),
+      [[id, Math.ceil(due)]],
+    );
+    await queue.pass(6000);
+    const [again] = await store.take(32, NOBODY);
+    assert.equal(again?.stored.id, id);
+  });
+
   // https://learn.microsoft.com/rest/api/storageservices/update-message: at most seven days.
   it("for later than seven days is hidden for seven, and refused by nothing", async () => {
     const { store } = await queue.relay();
