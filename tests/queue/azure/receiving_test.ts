@@ -256,6 +256,26 @@ describe("taking from an Azure queue", () => {
     assert.deepEqual(back.toSorted(), messages.map(({ id }) => id).toSorted());
   });
 
+  it("does not wait for a pause of a clock that was a year ahead, also after a restart", async () => {
+    const { store } = await queue.relay();
+    const [paused, waiting] = [1, 2].map(() => newMessage({ mailbox: "paused" }));
+    await store.add(paused!);
+    await store.add(waiting!);
+    const date = queue.clock.date.bind(queue.clock);
+    queue.clock.date = () => date() + 365 * DAY;
+    const [taken] = await store.take(1, NOBODY);
+    await taken!.giveBack(later(1000), queue.clock.date() + 1000);
+    queue.clock.date = date;
+    await queue.pass(3000);
+    const [again] = await store.take(1, NOBODY);
+    assert.equal(again?.stored.id, waiting!.id);
+    await again!.remove();
+    await store.close();
+    const heir = await queue.relay();
+    const [last] = await takeAll(heir.store);
+    assert.equal(last?.stored.id, paused!.id);
+  });
+
   for (const recovered of ["mailbox", "all"] as const) {
     it(`makes what has failed due when ${recovered} has recovered, each mailbox in order`, async () => {
       const { store } = await queue.relay();
