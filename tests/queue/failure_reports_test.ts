@@ -30,7 +30,7 @@ function refusing(options: WorldOptions = { bounce: true }) {
     if (sending.submission.envelope.from !== "") return refusal("ErrorInvalidRecipients");
     const { submission } = sending;
     // A copy: the content is discarded after the try.
-    const content = submission.content.map((octets) => octets.slice());
+    const content = submission.content.map((octets) => new Uint8Array(octets));
     reports.push({ ...sending, submission: { ...submission, content } });
     return "sent";
   };
