@@ -116,7 +116,13 @@ function make(path: string): void {
 function deleteOrphans(db: DatabaseSync, { contents }: QueueFiles): void {
   const find = db.prepare("select 1 from message where id = ? and in_file = 1");
   for (const name of entries(contents)) {
-    if (find.get(name) === undefined) unlinkSync(join(contents, name));
+    if (find.get(name) !== undefined) continue;
+    try {
+      unlinkSync(join(contents, name));
+    } catch (error) {
+      // `queue delete` was quicker.
+      if (codeOf(error) !== "ENOENT") throw error;
+    }
   }
 }
 

@@ -15,6 +15,8 @@ import { afterEach, beforeEach, describe, it } from "node:test";
 import { DatabaseSync } from "node:sqlite";
 import { openSqliteAdministration } from "../../../src/queue/sqlite/administration.ts";
 import { StoreSetupError } from "../../../src/queue/sqlite/errors.ts";
+import { filesOf } from "../../../src/queue/sqlite/files.ts";
+import { openQueue } from "../../../src/queue/sqlite/open_queue.ts";
 import { MIGRATIONS, setUp } from "../../../src/queue/sqlite/schema.ts";
 import {
   openSqliteQueue,
@@ -176,6 +178,30 @@ describe("opening a SQLite queue", () => {
     const [taken] = await again.take(1, NOBODY);
     assert((await read(taken!.content())).equals(contentFor("a", 300_000)));
     await again.close();
+  });
+
+  it("is not kept from it by a command that deletes the same content", async () => {
+    const store = await openSqliteQueue(path);
+    await store.close();
+    const file = join(`${path}.d`, "a");
+    writeFileSync(file, "");
+    class WithCommand extends DatabaseSync {
+      override prepare(sql: string) {
+        const statement = super.prepare(sql);
+        if (!sql.includes("in_file = 1")) return statement;
+        const get = statement.get.bind(statement);
+        return Object.assign(statement, {
+          get(name: string) {
+            const row = get(name);
+            rmSync(file);
+            return row;
+          },
+        });
+      }
+    }
+    const { db, unlock } = openQueue({ DatabaseSync: WithCommand }, filesOf(path));
+    db.close();
+    unlock();
   });
 
   it("brings an older database to the newest form, step by step, or leaves it", () => {
