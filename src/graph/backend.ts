@@ -120,10 +120,11 @@ export class GraphBackend implements Backend, SentLookup {
 
   /** Whether its form, or its size if there are no uploads, is one that Graph does not take. */
   refusal(submission: Submission): NotSent | undefined {
-    if (lengthOf(submission.content) > MAX_EXAMINED) return undefined;
+    const { requestLimit, largeMessages } = this.#options;
+    // Without uploads it is most likely too large, and its client has to be told so.
+    if (lengthOf(submission.content) > MAX_EXAMINED && largeMessages === "upload") return undefined;
     const message = this.#prepare(submission);
     if (message.type === "rejected") return refused(message);
-    const { requestLimit, largeMessages } = this.#options;
     const { length } = base64Body(message.content);
     return length > requestLimit && largeMessages === "reject"
       ? tooLarge(length, requestLimit)

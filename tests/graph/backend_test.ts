@@ -537,11 +537,18 @@ describe("a refusal that is certain before Graph is asked", () => {
     assert.equal(refusal?.limit, "MAX_HEADER_SIZE");
   });
 
-  it("is none for what goes by draft, for what fits, and for what takes long to examine", () => {
+  it("is none for what goes by draft, however large, and for what fits", () => {
     const upload = setUp().backend;
-    assert.equal(refusalOf(upload, largeMessage(4_200_000)), undefined);
+    for (const octets of [4_200_000, 9_000_000]) {
+      assert.equal(refusalOf(upload, largeMessage(octets)), undefined);
+    }
     assert.equal(refusalOf(upload, [MESSAGE]), undefined);
-    const reject = setUp({ largeMessages: "reject" }).backend;
-    assert.equal(refusalOf(reject, largeMessage(9_000_000)), undefined);
+  });
+
+  it("is there for a message of any size if LARGE_MESSAGES is reject", () => {
+    const { backend } = setUp({ largeMessages: "reject" });
+    for (const octets of [9_000_000, 30_000_000]) {
+      assert.equal(refusalOf(backend, largeMessage(octets))?.code, "GRAPH_REQUEST_LIMIT");
+    }
   });
 });
