@@ -545,6 +545,22 @@ describe("a refusal that is certain before Graph is asked", () => {
     assert.equal(refusalOf(upload, [MESSAGE]), undefined);
   });
 
+  it("is there for what cannot be uploaded, such as signed mail (RFC 1847)", async () => {
+    const { send, backend, graph } = setUp();
+    const header = "From: ann@x.test\r\nMIME-Version: 1.0\r\n" +
+      "Content-Type: multipart/signed; boundary=b; protocol=x; micalg=y\r\n\r\n";
+    const line = `${"a".repeat(76)}\r\n`;
+    const signed: Content = [
+      Buffer.from(`${header}--b\r\n\r\n${line.repeat(60_000)}--b\r\n\r\ns\r\n--b--\r\n`),
+    ];
+    const sent = send("ann", signed);
+    await settle();
+    assert.equal(sent.outcome?.type, "refused");
+    assert.deepEqual(refusalOf(backend, signed), sent.outcome);
+    assert.equal(refusalOf(backend, signed)?.code, "LARGE_SIGNED");
+    assert.equal(graph.requests.length, 0);
+  });
+
   it("is there for a message of any size if LARGE_MESSAGES is reject", () => {
     const { backend } = setUp({ largeMessages: "reject" });
     for (const octets of [9_000_000, 30_000_000]) {
