@@ -233,10 +233,20 @@ export class AzureStore implements QueueStore {
       this.#track(this.#receiver.postpone(lease).catch(() => {}));
     });
     const opened = await Promise.all(waiting.map(async ({ lease, added }) => {
-      if (added === undefined) return await this.#receiver.open(lease).catch(() => undefined);
+      if (added === undefined) return await this.#opened(lease);
       return new AzureTakenMessage(this.#shared, lease, added.seen, added.stored, added.content);
     }));
     return opened.filter((message) => message !== undefined);
+  }
+
+  async #opened(lease: Lease): Promise<AzureTakenMessage | undefined> {
+    try {
+      return await this.#receiver.open(lease);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#track(this.#receiver.failed(lease, error));
+      return undefined;
+    }
   }
 
   #track<T>(promise: Promise<T>): Promise<T> {

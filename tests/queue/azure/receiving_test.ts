@@ -411,6 +411,30 @@ describe("a message that kills its relay", () => {
     assert.deepEqual([stored!.state, stored!.code], ["dead", "POISON"]);
   });
 
+  it("is not one whose blob could not be read for hours", async () => {
+    const first = await queue.relay();
+    const messages = [newMessage(), newMessage()];
+    for (const message of messages) await first.store.add(message);
+    first.http.kill();
+    const { store, http } = await queue.relay();
+    http.fate = (name) => name === "GET blob" ? "busy" : "sent";
+    for (let i = 0; i < 30; i++) {
+      await queue.pass(121_000);
+      assert.deepEqual(await store.take(32, NOBODY), []);
+    }
+    http.fate = () => "sent";
+    const ids: string[] = [];
+    for (let i = 0; i < 10 && ids.length < 2; i++) {
+      await queue.pass(121_000);
+      for (const taken of await store.take(32, NOBODY)) {
+        ids.push(taken.stored.id);
+        await taken.remove();
+      }
+    }
+    assert.deepEqual(ids.toSorted(), messages.map(({ id }) => id).toSorted());
+    assert.equal(store.usage().messages.dead, 0);
+  });
+
   it("is not given up as long as it is attempted", async () => {
     let { store } = await queue.relay();
     await store.add(newMessage());
