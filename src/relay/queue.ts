@@ -127,6 +127,8 @@ export class RelayQueue {
         refresh: (account, facts) => currentAccount(accounts, account, facts, limited),
         authorize: ({ tenantId, clientId }, clientSecret) =>
           tokens.login({ tenantId, clientId, clientSecret }),
+        refused: ({ tenantId, clientId }, clientSecret) =>
+          this.known.refused({ tenantId, clientId, clientSecret }),
         latestSecret: (account) => this.known.latestSecret(account),
       },
       delivery: new SenderPolicy(backend, { rules: senders, limits: messageLimits(settings) }),
@@ -154,6 +156,7 @@ export class RelayQueue {
       room,
       direct: backend,
       secretOf,
+      isVerified: (login) => login instanceof TokenLogin && login.isVerified,
       added: () => worker.wake(),
     });
     // What is not queued needs no room.

@@ -254,6 +254,20 @@ describe("a message whose login is refused", () => {
     assert.equal(used, "new");
   });
 
+  it("is held if only Entra ID's absence let it log in, though the account has a newer secret", async () => {
+    const world = new World();
+    world.token = (secret) => secret === "new" ? undefined : noToken("refused", "AADSTS7000222");
+    world.latest = "new";
+    world.isVerified = false;
+    const id = await world.add({ secret: "revoked" });
+    await world.run();
+    assert.deepEqual(world.told, [`held ${id} AADSTS7000222`]);
+    assert.deepEqual(world.tried, []);
+    assert.deepEqual(world.refusedSecrets, ["revoked"], "it may not log in again without Entra ID");
+    world.store.retry(id);
+    await world.passUntil(() => world.sent.length === 1, 500, MINUTE);
+  });
+
   it("is sent with it after a retry, if it comes later", async () => {
     const world = new World();
     world.token = (secret) => secret === "new" ? undefined : noToken("refused", "AADSTS7000222");

@@ -45,6 +45,7 @@ function setUp(bounds: Bounds = {}) {
       },
     },
     secretOf: (login) => (login as { readonly clientSecret?: Secret }).clientSecret,
+    isVerified: () => true,
     added: () => void added++,
   });
   return { clock, store, sealer, direct, room, delivery, added: () => added };
