@@ -161,8 +161,8 @@ class CurrentTry {
   }
 
   async #content(): Promise<Content> {
-    const { id } = this.#message.stored;
-    return await this.#options.sealer.openContent(this.#message.content(), `content ${id}`);
+    const { id, size } = this.#message.stored;
+    return await this.#options.sealer.openContent(this.#message.content(), `content ${id}`, size);
   }
 
   /** @returns undefined if the relay stops meanwhile: it need not wait for what only reads */

@@ -348,6 +348,16 @@ describe("a message that cannot be opened", () => {
     assert.deepEqual(world.tried, []);
   });
 
+  it("is held if it has another size than it is said to have, which memory is kept free by", async () => {
+    const world = new World();
+    const [small, large] = [await world.add(), await world.add({ from: "bea@x.test" })];
+    world.store.tamper(small, (stored) => ({ ...stored, size: 1 }));
+    world.store.tamper(large, (stored) => ({ ...stored, size: stored.size + 1 }));
+    await world.run();
+    assert.deepEqual(world.told.sort(), [`held ${small} TAMPERED`, `held ${large} TAMPERED`]);
+    assert.deepEqual(world.tried, []);
+  });
+
   it("is held if it was put in another's place", async () => {
     const world = new World();
     const [one, two] = [await world.add(), await world.add()];

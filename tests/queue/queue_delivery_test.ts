@@ -105,7 +105,7 @@ describe("a queued delivery", () => {
     const clear = JSON.stringify(stored, (_, value) => value instanceof Uint8Array ? "" : value);
     assert.doesNotMatch(clear, /x\.test|secret|192\.0|11111111|aaaaaaaa|c0ffee/);
     const [taken] = await store.take(1, new Set());
-    const content = await sealer.openContent(taken!.content(), `content ${ID}`);
+    const content = await sealer.openContent(taken!.content(), `content ${ID}`, taken!.stored.size);
     assert.equal(Buffer.concat(content as Uint8Array[]).toString(), "Subject: s\r\n\r\nx\r\n");
   });
 
@@ -117,7 +117,7 @@ describe("a queued delivery", () => {
     await delivery.deliver(submission({ content }), { authorization: LOGIN });
     discard(content);
     const [taken] = await store.take(1, new Set());
-    const opened = await sealer.openContent(taken!.content(), `content ${ID}`);
+    const opened = await sealer.openContent(taken!.content(), `content ${ID}`, taken!.stored.size);
     assert.match(Buffer.concat(opened as Uint8Array[]).toString(), /^Subject: kept/);
   });
 
