@@ -117,7 +117,7 @@ export interface TakenMessage {
 export interface Usage {
   /** By state, all that are stored. */
   readonly messages: Readonly<Record<MessageState, number>>;
-  /** Octets of contents, as stored. */
+  /** Octets of records and contents, as stored. */
   readonly octets: number;
   /** When the oldest message that is neither held nor dead was received; undefined if there is none. */
   readonly oldest: number | undefined;

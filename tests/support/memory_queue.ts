@@ -111,9 +111,9 @@ export class MemoryQueue implements QueueStore {
     const messages: Record<MessageState, number> = { queued: 0, sending: 0, held: 0, dead: 0 };
     let octets = 0;
     let oldest: number | undefined;
-    for (const { stored: { state, receivedAt }, content } of this.#kept.values()) {
+    for (const { stored: { state, receivedAt, record }, content } of this.#kept.values()) {
       messages[state]++;
-      octets += content.reduce((sum, { length }) => sum + length, 0);
+      octets += content.reduce((sum, { length }) => sum + length, record.length);
       if (state !== "held" && state !== "dead") oldest = Math.min(oldest ?? Infinity, receivedAt);
     }
     return { messages, octets, oldest, disk: this.disk };

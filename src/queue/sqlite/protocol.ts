@@ -25,7 +25,7 @@ export function crossingMessage(stored: StoredMessage): Crossing<StoredMessage> 
 /** A message to be added. Octets that are not in the row are in a file that is synced already. */
 export interface AddedMessage extends MessageFacts {
   readonly record: ArrayBuffer;
-  /** Octets of the sealed content. */
+  /** Octets of record and sealed content. */
   readonly octets: number;
   /** Undefined: in a file. */
   readonly content: ArrayBuffer | undefined;

@@ -198,7 +198,7 @@ class SqliteQueue implements QueueStore {
       account,
       connection,
       record: crossing(record),
-      octets: sealedSize,
+      octets: record.length + sealedSize,
       content,
     };
     try {

@@ -306,6 +306,21 @@ describe("taking from an Azure queue", () => {
   });
 });
 
+describe("messages of many recipients in an Azure queue", () => {
+  it("do not take more memory than there is, and none is lost", async () => {
+    const { store, http } = await queue.relay();
+    const messages = Array.from(
+      { length: 24 },
+      () => newMessage({ record: Buffer.alloc(1_000_000) }),
+    );
+    for (const message of messages) await store.add(message);
+    const taken = await takeAll(store);
+    assert.equal(taken.length, messages.length);
+    // Sixteen records fit into 16 MiB; each of the others is read in two pieces.
+    assert.equal(http.names.filter((name) => name === "GET blob").length, 8 * 2);
+  });
+});
+
 describe("a pointer that leads to nothing to send", () => {
   it("without a blob is dropped, once no addition can be under way", async () => {
     const dead = await queue.relay();
