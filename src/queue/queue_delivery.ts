@@ -36,14 +36,17 @@ export class QueueDelivery implements Delivery {
     const { direct, secretOf, isVerified, room, added } = this.#options;
     const secret = secretOf(attempt.authorization);
     if (secret === undefined) return await direct.deliver(submission, attempt);
-    const noRoom = room.refusal(lengthOf(submission.content));
-    if (noRoom !== undefined) return noRoom;
+    const account = accountName(this.#options.sealer, submission.account);
+    const admitted = await room.admit(lengthOf(submission.content), account);
+    if (typeof admitted !== "function") return admitted;
     try {
       const verified = isVerified(attempt.authorization);
       await this.#add(submission, { type: "secret", secret, verified });
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       return notStored(error);
+    } finally {
+      admitted();
     }
     added();
     return { type: "queued", reply: reply(250, "2.0.0", `OK: queued as ${submission.id}`) };

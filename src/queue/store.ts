@@ -22,6 +22,12 @@ export interface QueueStore {
   take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]>;
   /** What the store holds, and what it has room for. May be a few seconds old. */
   usage(): Usage;
+  /**
+   * What an account has in the store, in all states.
+   *
+   * @throws StoreError
+   */
+  share(account: string): Promise<Share>;
   readonly notes: Notes;
   /** Ends once everything under way is stored. Messages that are taken stay as they are. */
   close(): Promise<void>;
@@ -106,6 +112,14 @@ export interface TakenMessage {
    * @throws StoreError
    */
   giveBack(progress: MessageProgress, pause?: number): Promise<void>;
+}
+
+export interface Share {
+  readonly messages: number;
+  /** As in {@link Usage}. */
+  readonly octets: number;
+  /** Whether no other account has a message. */
+  readonly isAlone: boolean;
 }
 
 export interface Usage {

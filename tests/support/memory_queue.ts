@@ -5,6 +5,7 @@ import type {
   MessageState,
   NewMessage,
   QueueStore,
+  Share,
   StoredMessage,
   TakenMessage,
   Usage,
@@ -105,6 +106,15 @@ export class MemoryQueue implements QueueStore {
       taken.push(this.#taken(id, kept));
     }
     return taken;
+  }
+
+  share(account: string): Promise<Share> {
+    const all = [...this.#kept.values()];
+    const own = all.filter(({ stored }) => stored.account === account);
+    const octets = own.map(({ stored, content }) =>
+      content.reduce((sum, { length }) => sum + length, stored.record.length)
+    ).reduce((sum, one) => sum + one, 0);
+    return Promise.resolve({ messages: own.length, octets, isAlone: own.length === all.length });
   }
 
   usage(): Usage {

@@ -1,7 +1,13 @@
 // What the two sides of the store say to each other: the relay's thread asks, the worker that has the
 // database answers.
 
-import type { MessageFacts, MessageProgress, MessageState, StoredMessage } from "../store.ts";
+import type {
+  MessageFacts,
+  MessageProgress,
+  MessageState,
+  Share,
+  StoredMessage,
+} from "../store.ts";
 import type { ErrorFacts } from "./errors.ts";
 
 /**
@@ -92,6 +98,7 @@ export interface Operations {
     };
     answer: void;
   };
+  share: { readonly asked: { readonly account: string }; answer: Share };
   /** Nothing but the totals that come with each answer. */
   look: { readonly asked: Record<string, never>; answer: void };
 }

@@ -13,6 +13,7 @@ import {
   type NewMessage,
   type Notes,
   type QueueStore,
+  type Share,
   StoreError,
   type TakenMessage,
   type Usage,
@@ -162,6 +163,10 @@ class SqliteQueue implements QueueStore {
     const { messages, octets, oldest } = this.#totals!;
     const { bsize, bavail, blocks } = this.#disk;
     return { messages, octets, oldest, disk: { free: bavail * bsize, total: blocks * bsize } };
+  }
+
+  share(account: string): Promise<Share> {
+    return this.#batches.run("share", { account });
   }
 
   close(): Promise<void> {

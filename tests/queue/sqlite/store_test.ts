@@ -217,6 +217,33 @@ describe("the SQLite store", () => {
     assert.equal(store.usage().octets, 2 * (50 + "record of 0".length));
   });
 
+  it("says what an account has, whatever becomes of it", async () => {
+    const share = async (account: string) => {
+      const { messages, octets, isAlone } = await store.share(account);
+      return [messages, octets, isAlone];
+    };
+    assert.deepEqual(await share("a"), [0, 0, true]);
+    const octets = 50 + "record of 0".length;
+    for (const [index, account] of ["a", "a", "b"].entries()) {
+      await store.add(newMessage(`${index}`, { account, sealedSize: 50, mailbox: `${index}` }));
+    }
+    assert.deepEqual(await share("a"), [2, 2 * octets, false]);
+    assert.deepEqual(await share("b"), [1, octets, false]);
+    assert.deepEqual(await share("c"), [0, 0, false]);
+    const [first, second, third] = await takeAll(store);
+    await second!.giveBack(later({ state: "dead" }));
+    await third!.remove();
+    assert.deepEqual(await share("a"), [2, 2 * octets, true]);
+    await first!.remove();
+    await reopen();
+    const administration = await openSqliteAdministration(path);
+    assert.deepEqual(await share("a"), [1, octets, true]);
+    assert.equal(await administration.delete("1"), "done");
+    await administration.close();
+    assert.deepEqual(await share("a"), [0, 0, true]);
+    assert.deepEqual(await share("c"), [0, 0, true]);
+  });
+
   it("says how much room the disk has, and looks again after a second", async () => {
     await store.close();
     let free = 10;
