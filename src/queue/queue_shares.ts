@@ -9,6 +9,7 @@ import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";
 import type { SettingName } from "../settings/schema.ts";
 import { REPLIES, type Reply } from "../smtp/reply.ts";
+import { OtherAccounts } from "./other_accounts.ts";
 import { type QueueStore, StoreError } from "./store.ts";
 
 /** What is free in the queue, and what it has room for in all. */
@@ -30,8 +31,6 @@ const TIMES = 4;
 const FRESH = 2_000;
 /** Milliseconds after which what the store said counts no more. */
 const STALE = 30_000;
-/** Milliseconds for which an account that has wanted room counts as another one that uses the queue. */
-const LATELY = 86_400_000;
 /** Accounts that are remembered. */
 const MAX_ACCOUNTS = 1_000;
 
@@ -43,23 +42,18 @@ interface Known {
   octets: number;
 }
 
-interface Seen {
-  readonly account: string;
-  readonly at: number;
-}
-
 export class QueueShares {
   readonly #store: Pick<QueueStore, "share">;
   readonly #clock: Pick<Clock, "now">;
   readonly #known = new BoundedMap<Known>({ max: MAX_ACCOUNTS });
   readonly #asking = new Map<string, Promise<void>>();
-  /** The account that wanted room last, and the last one that was another. */
-  #latest: Seen | undefined;
-  #other: Seen | undefined;
+  /** The accounts that have wanted room. */
+  readonly #others: OtherAccounts;
 
   constructor(store: Pick<QueueStore, "share">, clock: Pick<Clock, "now">) {
     this.#store = store;
     this.#clock = clock;
+    this.#others = new OtherAccounts(clock);
   }
 
   /**
@@ -68,10 +62,10 @@ export class QueueShares {
    * @param octets of a message that comes if it may; left out for none
    */
   over(account: string, free: Free, octets?: number): OverShare | undefined {
-    this.#see(account);
+    this.#others.seen(account);
     const known = this.#known.get(account);
     if (!isTight(free) || known === undefined || this.#ageOf(known) >= STALE) return undefined;
-    const over = this.#over(known, free);
+    const over = this.#over(account, known, free);
     if (over !== undefined || octets === undefined) return over;
     known.messages++;
     known.octets += octets;
@@ -93,11 +87,8 @@ export class QueueShares {
     return asking;
   }
 
-  #over({ messages, octets, isAlone }: Known, free: Free): OverShare | undefined {
-    const other = this.#other;
-    if (isAlone && (other === undefined || this.#clock.now() - other.at >= LATELY)) {
-      return undefined;
-    }
+  #over(account: string, { messages, octets, isAlone }: Known, free: Free): OverShare | undefined {
+    if (isAlone && this.#others.isAlone(account)) return undefined;
     if (messages >= TIMES * free.messages) {
       return { reply: REPLIES.queueShareOfMessages, limit: "QUEUE_MAX_MESSAGES" };
     }
@@ -105,11 +96,6 @@ export class QueueShares {
       return { reply: REPLIES.queueShareOfOctets, limit: "QUEUE_MAX_BYTES" };
     }
     return undefined;
-  }
-
-  #see(account: string): void {
-    if (this.#latest?.account !== account) this.#other = this.#latest;
-    this.#latest = { account, at: this.#clock.now() };
   }
 
   #ageOf(known: Known | undefined): number {
