@@ -143,7 +143,7 @@ describe("opening a SQLite queue", () => {
     const db = new DatabaseSync(path);
     db.exec(`pragma user_version = ${MIGRATIONS.length + 1}`);
     db.close();
-    await rejects(/was made by a newer version of this program \(its schema is 2,.* up to 1\)/);
+    await rejects(/was made by a newer version of this program \(its schema is 3,.* up to 2\)/);
     await assert.rejects(openSqliteAdministration(path), /was made by a newer version/);
   });
 
@@ -222,6 +222,21 @@ describe("opening a SQLite queue", () => {
     assert.equal(version(), 3);
     assert.deepEqual({ ...db.prepare("select * from a").get() }, { x: 7, y: null });
     db.close();
+  });
+
+  it("counts what accounts have that a first version has stored", async () => {
+    const db = new DatabaseSync(path);
+    setUp(db, path, MIGRATIONS.slice(0, 1));
+    const add = db.prepare(
+      `insert into message (id, state, ready, head, due, attempts, code, received, size, octets, in_file,
+         mailbox, account, connection, record, note)
+       values (?, 'held', null, 0, 0, 0, '', 0, 1, 100, 0, 'm', ?, 'c', x'', x'')`,
+    );
+    for (const [id, account] of [["1", "a"], ["2", "a"], ["3", "b"]] as const) add.run(id, account);
+    db.close();
+    const store = await openSqliteQueue(path);
+    assert.deepEqual(await store.share("a"), { messages: 2, octets: 200, isAlone: false });
+    await store.close();
   });
 
   it("leaves what it needs for stable storage switched on", async () => {
