@@ -72,11 +72,12 @@ async function checkDatabase(
     return [
       absent
         ? finding("queue.directory", `the directory ${directory} does not exist`)
-        : finding("queue.unwritable", `${directory}: ${code}`),
+        : finding("queue.unwritable", `the relay may not write in ${directory} (${code})`),
     ];
   }
   if (!await exists(database)) {
-    findings.push(finding("queue.new", `${database} does not exist yet`), ...judgeDisk(disk));
+    const what = `${database} does not exist yet; its directory can be written`;
+    findings.push(finding("queue.new", what), ...judgeDisk(disk));
     return findings;
   }
   const opened = { ...settings, QUEUE_URL: { type: "sqlite", path: database } } as const;
@@ -166,7 +167,7 @@ function reasonOf(sealer: Sealer, { id, record }: StoredMessage): SealError["rea
 const NEARLY = 0.8;
 
 const UNREADABLE: Readonly<Record<SealError["reason"], readonly [code: Code, what: string]>> = {
-  key: ["queue.message-key", "sealed with another key"],
+  key: ["queue.message-key", "sealed with a key that is not in QUEUE_KEY"],
   tampered: ["queue.damaged-message", "changed or damaged"],
   version: ["queue.damaged-message", "sealed by another version of the relay"],
 };
@@ -182,14 +183,16 @@ export function judgeQueue(
   const has = `${whole ? "" : "at least "}${counted(all)}${all === 0 ? "" : ` (${states})`}`;
   const findings = [finding("queue.ok", `${where} has ${has}`)];
   if (startProblem !== undefined) {
-    const code = startProblem === "key" ? "queue.key" : "queue.damaged";
     findings.push(
-      finding(code, `what the relay keeps about QUEUE_KEY: ${UNREADABLE[startProblem][1]}`),
+      startProblem === "key"
+        ? finding("queue.key", "QUEUE_KEY lacks the key that the relay was last started with")
+        : finding("queue.damaged", `the note about QUEUE_KEY is ${UNREADABLE[startProblem][1]}`),
     );
   }
   for (const [reason, count] of unreadable) {
     const [code, what] = UNREADABLE[reason];
-    findings.push(finding(code, `${counted(count)} of those that were opened: ${what}`));
+    const be = count === 1 ? "is" : "are";
+    findings.push(finding(code, `of the messages that were tried, ${count} ${be} ${what}`));
   }
   const [held = 0, dead = 0] = [messages.get("held"), messages.get("dead")];
   if (held + dead > 0) findings.push(finding("queue.set-aside", `${held} held, ${dead} dead`));
@@ -224,6 +227,7 @@ const BY_CODE: Readonly<Record<string, Code>> = {
   SQLITE_READONLY: "queue.unwritable",
   SQLITE_CANTOPEN: "queue.unwritable",
   EACCES: "queue.unwritable",
+  EISDIR: "queue.directory",
   EPERM: "queue.unwritable",
   EROFS: "queue.unwritable",
   NO_IDENTITY: "queue.identity",

@@ -16,6 +16,7 @@ import {
 import { codeOf, storeError, StoreSetupError } from "./errors.ts";
 import { deleteContent, filesOf, type QueueFiles, readContent } from "./files.ts";
 import { openDatabase } from "./open_database.ts";
+import { refuseDirectory } from "./place.ts";
 import { COLUMNS, messageOf, type Row } from "./rows.ts";
 import { setUpExisting } from "./schema.ts";
 
@@ -27,18 +28,21 @@ export async function openSqliteAdministration(
   path: string,
   clock: Clock = realClock,
 ): Promise<QueueAdministration> {
+  const absolute = resolve(path);
   let database: string;
   try {
-    database = await realpath(resolve(path));
+    database = await realpath(absolute);
   } catch (error) {
     const code = codeOf(error);
     throw new StoreSetupError(
       code,
       code === "ENOENT"
-        ? `${path}: there is no such file: QUEUE_URL must name the queue of the relay, which makes it`
-        : `${path} cannot be read (${code})`,
+        ? `${absolute}: there is no such file: QUEUE_URL must name the queue of the relay, which makes it ` +
+          "at its first start with DELIVERY_MODE=queue"
+        : `${absolute} cannot be read (${code})`,
     );
   }
+  await refuseDirectory(database);
   const sqlite = await import("node:sqlite");
   const db = openDatabase(sqlite, database, (db) => setUpExisting(db, database));
   return new SqliteAdministration(db, filesOf(database), clock);
