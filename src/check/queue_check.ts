@@ -17,8 +17,7 @@ import {
   type StoredMessage,
   StoreError,
 } from "../queue/store.ts";
-import { openQueueAdministration, probeQueue } from "../relay/open_queue.ts";
-import { queueEndpoints } from "../settings/queue_settings.ts";
+import { openQueueAdministration, probeQueue, queuePlace } from "../relay/open_queue.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding, identityFinding } from "./finding.ts";
@@ -42,8 +41,7 @@ export async function checkQueue(options: QueueCheckOptions): Promise<readonly F
   const { settings } = options;
   const { QUEUE_URL: address } = settings;
   if (address.type === "sqlite") return await checkDatabase(address.path, options);
-  const where = `azure-storage ${queueEndpoints(settings)?.blobs.host}`;
-  return await checkStore(where, undefined, settings, options);
+  return await checkStore(queuePlace(settings), undefined, settings, options);
 }
 
 async function checkDatabase(

@@ -87,6 +87,7 @@ export function readCommand(words: readonly string[], options: QueueOptions): Qu
 function actionOf(word: string): Action {
   const action = ACTIONS.find((name) => name === word);
   if (action !== undefined) return action;
+  if (word === "") throw usage(`queue needs an action: ${ACTIONS.join(", ")}`);
   const near = nearest(word, ACTIONS);
   const hint = near === undefined
     ? `one of ${ACTIONS.join(", ")} is needed`
