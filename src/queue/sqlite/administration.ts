@@ -90,7 +90,12 @@ class SqliteAdministration implements QueueAdministration {
       const { changes } = this.#sql(
         `update message set state = 'queued', ready = 1, due = ? where id = ? and state <> 'sending'`,
       ).run(now, id);
-      return Number(changes) > 0 ? "done" : this.#unchanged(id);
+      if (Number(changes) === 0) return this.#unchanged(id);
+      // Its mailbox may be paused because it failed.
+      this.#sql("delete from pause where mailbox = (select mailbox from message where id = ?)").run(
+        id,
+      );
+      return "done";
     });
   }
 
