@@ -12,6 +12,7 @@ import { reserveOf } from "../queue/queue_room.ts";
 import { openRecord } from "../queue/record.ts";
 import { Sealer, SealError } from "../queue/sealing.ts";
 import { fileSystemOf, type Statfs, statfs } from "../queue/sqlite/file_system.ts";
+import { refuseDirectory } from "../queue/sqlite/place.ts";
 import {
   type MessageState,
   type QueueAdministration,
@@ -57,6 +58,7 @@ async function checkDatabase(
   const findings: Finding[] = [];
   let disk: Disk | undefined;
   try {
+    await refuseDirectory(database);
     // What is beside the database is written too.
     await tryToWrite(directory);
     const facts = await ask(directory);
@@ -66,6 +68,7 @@ async function checkDatabase(
     if (verdict === "refused") return [finding("queue.file-system", what)];
     if (verdict === "doubtful") findings.push(finding("queue.file-system-risk", what));
   } catch (error) {
+    if (error instanceof StoreError) return [finding("queue.directory", error.message)];
     const code = codeOf(error);
     const absent = code === "ENOENT" || code === "ENOTDIR";
     return [
