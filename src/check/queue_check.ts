@@ -194,7 +194,7 @@ export function judgeQueue(
   for (const [reason, count] of unreadable) {
     const [code, what] = UNREADABLE[reason];
     const be = count === 1 ? "is" : "are";
-    findings.push(finding(code, `of the messages that were tried, ${count} ${be} ${what}`));
+    findings.push(finding(code, `${count} of the messages that were looked at ${be} ${what}`));
   }
   const [held = 0, dead = 0] = [messages.get("held"), messages.get("dead")];
   if (held + dead > 0) findings.push(finding("queue.set-aside", `${held} held, ${dead} dead`));
