@@ -159,7 +159,8 @@ export interface QueueAdministration {
   /** @throws StoreError */
   find(id: string): Promise<FoundMessage | undefined>;
   /**
-   * Makes a message due now, in whatever state it is. `sending` means that the relay is at it now.
+   * Makes a message due now, in whatever state it is, and ends the pause of its mailbox. `sending` means that
+   * the relay is at it now.
    *
    * @throws StoreError
    */

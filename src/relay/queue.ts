@@ -220,8 +220,8 @@ async function checkKey(store: QueueStore, sealer: Sealer): Promise<void> {
   if (problem !== undefined) {
     throw new CommandError(EXIT.config, [
       problem === "key"
-        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: give the old key too, after the new one " +
-          "and a comma, until the queue is empty"
+        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: add the key that the relay was last " +
+          "started with, after a comma, until the queue is empty (QUEUE_KEY=NEW,OLD)"
         : "the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is not what was sealed",
     ]);
   }

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { DatabaseSync } from "node:sqlite";
 import { openSqliteAdministration } from "../../../src/queue/sqlite/administration.ts";
@@ -96,6 +97,8 @@ describe("opening a SQLite queue", () => {
   it("needs its directory", async () => {
     const file = join(place.path, "missing", "queue.db");
     await rejects(/its directory is missing: make it/, {}, file);
+    // Nobody can make a file there.
+    if (process.platform === "linux") await rejects(/cannot be made/, {}, "/proc/queue.db");
   });
 
   it("needs to write", async () => {
@@ -109,7 +112,7 @@ describe("opening a SQLite queue", () => {
       await store.add(newMessage("a"));
       await store.close();
       disk.remount("ro");
-      await rejects(/cannot be written \(\w+\): the relay needs a directory/, {}, file);
+      await rejects(/cannot be written \(\w+\): the relay's user must own/, {}, file);
       await assert.rejects(openSqliteAdministration(file), /queue\.db cannot be written/);
       disk.remount("rw");
       const again = await openSqliteQueue(file);
@@ -127,7 +130,11 @@ describe("opening a SQLite queue", () => {
     await assert.rejects(openSqliteAdministration(path), /is not an SQLite database/);
     assert.equal(readFileSync(path, "utf8"), text);
     mkdirSync(join(place.path, "folder.db"));
-    await rejects(/folder\.db/, {}, join(place.path, "folder.db"));
+    await rejects(/folder\.db is a directory: name a file/, {}, join(place.path, "folder.db"));
+    await assert.rejects(openSqliteAdministration(join(place.path, "folder.db")), /is a directory/);
+    assert.deepEqual(readdirSync(place.path).filter((name) => name.startsWith("folder")), [
+      "folder.db",
+    ], "and nothing is made beside it");
   });
 
   it("is refused for another program's database", async () => {
@@ -154,7 +161,7 @@ describe("opening a SQLite queue", () => {
     const octets = readFileSync(path);
     octets.fill(0xaa, 100, 4096);
     writeFileSync(path, octets);
-    await rejects(/queue\.db is damaged: put back a backup/);
+    await rejects(/queue\.db is damaged: keep a copy/);
   });
 
   it("is refused where the database is gone and its contents are there", async () => {
