@@ -1,9 +1,10 @@
 // The queue: whether its store can be opened and changed beside a running relay, whether the key opens what
 // is there, and whether there is room. Only in queue mode.
 
+import { randomUUID } from "node:crypto";
 import { constants } from "node:fs";
-import { access } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
+import { access, open, unlink } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
 import { CommandError } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
 import { keyProblem } from "../queue/key_note.ts";
@@ -59,7 +60,7 @@ async function checkDatabase(
   let disk: Disk | undefined;
   try {
     // What is beside the database is written too.
-    await access(directory, constants.R_OK | constants.W_OK | constants.X_OK);
+    await tryToWrite(directory);
     const facts = await ask(directory);
     disk = { free: facts.bavail * facts.bsize, total: facts.blocks * facts.bsize };
     const { name, verdict, reason } = fileSystemOf(facts);
@@ -246,6 +247,14 @@ const FORBIDDEN =
 
 function counted(count: number): string {
   return count === 1 ? "1 message" : `${count} messages`;
+}
+
+/** By doing it: permissions alone do not tell of a disk that is mounted read-only. */
+async function tryToWrite(directory: string): Promise<void> {
+  const path = join(directory, `.check-${randomUUID()}`);
+  const file = await open(path, "wx", 0o600);
+  await file.close();
+  await unlink(path);
 }
 
 async function exists(path: string): Promise<boolean> {

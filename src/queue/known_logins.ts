@@ -40,6 +40,8 @@ const MAX_NOTED = 10_000;
 export class KnownLogins {
   readonly #options: KnownLoginsOptions;
   readonly #noted: BoundedMap<true>;
+  /** Notes that are being written. */
+  readonly #writes = new Set<Promise<void>>();
 
   constructor(options: KnownLoginsOptions) {
     this.#options = options;
@@ -51,7 +53,25 @@ export class KnownLogins {
   }
 
   /** Entra ID has verified these credentials. The caller need not wait. */
-  async succeeded(credentials: ClientCredentials): Promise<void> {
+  succeeded(credentials: ClientCredentials): Promise<void> {
+    return this.#during(this.#note(credentials));
+  }
+
+  /** Resolves when all notes so far are written. */
+  async written(): Promise<void> {
+    await Promise.all(this.#writes);
+  }
+
+  async #during(write: Promise<void>): Promise<void> {
+    this.#writes.add(write);
+    try {
+      await write;
+    } finally {
+      this.#writes.delete(write);
+    }
+  }
+
+  async #note(credentials: ClientCredentials): Promise<void> {
     const [key] = this.#keysOf(credentials);
     if (this.#noted.get(key)) return;
     this.#noted.set(key, true);
@@ -71,7 +91,11 @@ export class KnownLogins {
   }
 
   /** Entra ID refuses these credentials: they may not log in without it any more. Never fails. */
-  async refused(credentials: ClientCredentials): Promise<void> {
+  refused(credentials: ClientCredentials): Promise<void> {
+    return this.#during(this.#forget(credentials));
+  }
+
+  async #forget(credentials: ClientCredentials): Promise<void> {
     const { notes, clock, times, failed } = this.#options;
     if (times.offline === "off") return;
     const [key] = this.#keysOf(credentials);

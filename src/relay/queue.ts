@@ -178,8 +178,9 @@ export class RelayQueue {
   }
 
   /** After the worker has stopped. */
-  close(): Promise<void> {
-    return this.#store.close();
+  async close(): Promise<void> {
+    await this.known.written();
+    await this.#store.close();
   }
 
   #mayNotAsk = (detail: string): void => {

@@ -30,6 +30,7 @@ import { openSqliteQueue } from "../../src/queue/sqlite/sqlite_queue.ts";
 import type { Statfs } from "../../src/queue/sqlite/file_system.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { loadSettings } from "../../src/settings/load.ts";
+import { smallDisk } from "../queue/sqlite/support.ts";
 import { FakeQueue, newMessage, queueKey } from "../support/fake_queue.ts";
 
 const root = process.getuid?.() === 0;
@@ -112,12 +113,18 @@ describe("a queue in SQLite", () => {
     assert(!existsSync(directory));
   });
 
-  it("needs a directory that can be written", { skip: root }, async () => {
-    chmodSync(folder, 0o500);
+  it("needs a directory that can be written", async () => {
+    // root may write into any directory, but on no disk that is read-only.
+    const disk = root ? smallDisk(1_000_000) : undefined;
+    const directory = disk?.path ?? folder;
     try {
-      assert.deepEqual(await codes(), ["queue.unwritable"]);
+      if (disk === undefined) chmodSync(folder, 0o500);
+      else disk.remount("ro");
+      const place = { directory, isMade: () => false };
+      assert.deepEqual(await codes({ place }), ["queue.unwritable"]);
     } finally {
-      chmodSync(folder, 0o700);
+      if (disk === undefined) chmodSync(folder, 0o700);
+      else disk.remove();
     }
   });
 

@@ -224,7 +224,10 @@ export class World<Store extends QueueStore = MemoryQueue> {
     return Promise.resolve(answer);
   }
 
-  async #deliver(submission: Submission, attempt: Attempt): Promise<Outcome> {
+  async #deliver(given: Submission, attempt: Attempt): Promise<Outcome> {
+    // The content is discarded after the try.
+    const content = given.content.map((block) => Uint8Array.from(block));
+    const submission = { ...given, content };
     const { id, account, envelope } = submission;
     const mailbox = account.fromEmail ?? envelope.from;
     const refusal = this.refusal({ id, mailbox, submission });

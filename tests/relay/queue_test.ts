@@ -63,7 +63,7 @@ describe("a relay with a queue", () => {
     const first = await start();
     const client = await first.authed();
     assert(idIn(await client.send(FROM, TO, "kept")) !== undefined);
-    await until(() => first.linesOf("Queued message deferred").length > 0);
+    await until(() => first.linesOf("Queued message may have been sent").length > 0);
     client.destroy();
     await first.relay.stop();
     assert.deepEqual(subjects(), []);
