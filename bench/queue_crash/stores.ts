@@ -43,7 +43,7 @@ function sqlite(): CrashStore {
 }
 
 /** A little more than a lease, in milliseconds, … */
-const LEASE = 125_000;
+export const LEASE = 125_000;
 /** … and than an addition can take. */
 const ADDITION = 3_700_000;
 
