@@ -152,8 +152,9 @@ export class CrashWorld {
       return queue.queued + queue.sending + queue.held + queue.dead === 0;
     });
     if (empty) return [];
-    const { ledger } = this.clients;
-    return [`after ${ledger.length} messages and ${this.cloud.arrived} arrivals: ${counts}`];
+    const left = await this.store.left();
+    const missing = this.missing().map((id) => `${id} was acknowledged and is not sent`);
+    return [`the queue stays ${counts}, with ${left.join(", ")}`, ...missing];
   }
 
   /** When no relay runs any more: what nobody was told about is forgotten. @returns what is left */
