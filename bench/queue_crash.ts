@@ -31,7 +31,9 @@ export async function queueCrash(): Promise<void> {
   const kills = Math.ceil(all / (programs.length * stores.length));
   let problems = 0;
   for (const store of all === 0 ? [] : stores) {
-    for (const program of programs) problems += await killAgainAndAgain(program, store, kills, seed);
+    for (const program of programs) {
+      problems += await killAgainAndAgain(program, store, kills, seed);
+    }
   }
   for (const relays of stores.includes("azure-storage") ? relayCounts() : []) {
     for (const program of programs) problems += await killOne(program, relays, seed);
@@ -79,7 +81,9 @@ async function killOne(program: Program, relays: number, seed: number): Promise<
   const { takenOver, shares, seconds } = result;
   const [shortest = 0, longest = 0] = [takenOver[0], takenOver.at(-1)];
   console.log(
-    `  azure-storage, ${program.name}: one of ${relays} relays killed, in ${seconds.toFixed(0)} s; ` +
+    `  azure-storage, ${program.name}: one of ${relays} relays killed, in ${
+      seconds.toFixed(0)
+    } s; ` +
       `${figuresOf(result)}; sent by each: ${shares.join(", ")}; ${takenOver.length} messages ` +
       `of the killed one taken over after ${shortest.toFixed(0)} to ${longest.toFixed(0)} s ` +
       `(median ${median(takenOver)?.toFixed(0)})`,

@@ -63,7 +63,9 @@ export async function crash(program: Program, options: CrashOptions): Promise<Cr
         await world.kill(relay);
       }
       await world.store.relayDied();
-      progress(`${logs.length} kills, ${world.acknowledged} acknowledged, ${cloud.arrived} arrived`);
+      progress(
+        `${logs.length} kills, ${world.acknowledged} acknowledged, ${cloud.arrived} arrived`,
+      );
     }
     const relay = await world.start();
     clients.connectTo([relay]);

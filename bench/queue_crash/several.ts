@@ -4,7 +4,6 @@
 import type { Program } from "../../tests/end_to_end/programs.ts";
 import { seeded } from "../processes.ts";
 import type { Comparison } from "./ledgers.ts";
-import { LEASE } from "./stores.ts";
 import { CrashWorld, until } from "./world.ts";
 
 export interface SeveralOptions {
@@ -65,7 +64,7 @@ export async function killOneOf(
       await until(LOADING, () => world.missing().every((id) => queued.has(id)));
       await store.relayDied();
     }
-    problems.push(...await world.drain(others[0]!, LEASE + LOADING));
+    problems.push(...await world.drain(others[0]!));
     for (const relay of others) problems.push(...await world.end(relay));
     problems.push(...await world.forget());
     const { disagreements, figures } = world.compare();

@@ -13,7 +13,7 @@ import { certificateFiles } from "../processes.ts";
 import { CrashClients } from "./clients.ts";
 import { type CrashCloud, startCrashCloud } from "./cloud.ts";
 import { compare, type Comparison, queuedId, readLog, type RelayLog } from "./ledgers.ts";
-import { type CrashStore, openStore, type StoreName } from "./stores.ts";
+import { type CrashStore, LEASE, openStore, type StoreName } from "./stores.ts";
 
 /** What may happen to a message, as a kill can wait for it. */
 export type CrashEvent = "accepted" | "replied";
@@ -44,8 +44,11 @@ const SETTINGS = {
   LOG_LEVEL: "INFO",
   LOG_FORMAT: "json",
 };
-/** Milliseconds until all has to be sent in the end, beyond leases. */
-const DRAIN = 120_000;
+/**
+ * Milliseconds until all has to be sent in the end. A request of a killed relay may have been carried out
+ * late, and hide messages for a whole lease.
+ */
+const DRAIN = LEASE + 60_000;
 
 export class CrashWorld {
   readonly store: CrashStore;
@@ -141,9 +144,9 @@ export class CrashWorld {
   }
 
   /** Waits until a relay says that the queue is empty. @returns what is left after that */
-  async drain({ http }: NamedRelay, time = DRAIN): Promise<string[]> {
+  async drain({ http }: NamedRelay): Promise<string[]> {
     let counts = "";
-    const empty = await until(time, async () => {
+    const empty = await until(DRAIN, async () => {
       const answer = await fetch(`http://127.0.0.1:${http}/readyz`);
       const { parts: { queue } } = await answer.json() as {
         parts: { queue: Record<"queued" | "sending" | "held" | "dead", number> };
