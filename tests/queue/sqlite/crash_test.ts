@@ -21,8 +21,8 @@ describe("a SQLite queue whose log was written in part or is damaged", () => {
   it("has what was synced, wherever the log is cut", async () => {
     const { octets, frames, frameLength } = log;
     assert.equal((await log.messagesWith(octets)).length, COUNT);
-    for (const { at } of frames) {
-      for (const end of [at, at + FRAME_HEADER, at + 2000, at + frameLength]) {
+    for (const [index, { at }] of frames.entries()) {
+      for (const end of [at + (index % 2 === 0 ? FRAME_HEADER : 2000), at + frameLength]) {
         const cut = octets.subarray(0, end);
         assert.deepEqual(await log.messagesWith(cut), log.expected(end), `cut at ${end}`);
       }
