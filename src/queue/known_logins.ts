@@ -40,6 +40,8 @@ const MAX_NOTED = 10_000;
 export class KnownLogins {
   readonly #options: KnownLoginsOptions;
   readonly #noted: BoundedMap<true>;
+  /** Notes that are being written. */
+  readonly #writes = new Set<Promise<void>>();
 
   constructor(options: KnownLoginsOptions) {
     this.#options = options;
@@ -51,7 +53,25 @@ export class KnownLogins {
   }
 
   /** Entra ID has verified these credentials. The caller need not wait. */
-  async succeeded(credentials: ClientCredentials): Promise<void> {
+  succeeded(credentials: ClientCredentials): Promise<void> {
+    return this.#during(this.#note(credentials));
+  }
+
+  /** Resolves when all notes so far are written. */
+  async written(): Promise<void> {
+    await Promise.all(this.#writes);
+  }
+
+  async #during(write: Promise<void>): Promise<void> {
+    this.#writes.add(write);
+    try {
+      await write;
+    } finally {
+      this.#writes.delete(write);
+    }
+  }
+
+  async #note(credentials: ClientCredentials): Promise<void> {
     const [key] = this.#keysOf(credentials);
     if (this.#noted.get(key)) return;
     this.#noted.set(key, true);
@@ -62,7 +82,9 @@ export class KnownLogins {
       const secret = Buffer.from(credentials.clientSecret.reveal(), "utf8");
       await notes.set(name, sealer.seal(secret, name), now + times.secret);
       if (times.offline !== "off") {
-        await notes.set(key, sealer.seal(new Uint8Array(0), key), now + times.offline);
+        // The store's own time of a note is not sealed, and the setting may change.
+        const at = Buffer.from(String(Math.floor(now)));
+        await notes.set(key, sealer.seal(at, key), now + times.offline);
       }
     } catch (error) {
       this.#noted.delete(key);
@@ -71,7 +93,11 @@ export class KnownLogins {
   }
 
   /** Entra ID refuses these credentials: they may not log in without it any more. Never fails. */
-  async refused(credentials: ClientCredentials): Promise<void> {
+  refused(credentials: ClientCredentials): Promise<void> {
+    return this.#during(this.#forget(credentials));
+  }
+
+  async #forget(credentials: ClientCredentials): Promise<void> {
     const { notes, clock, times, failed } = this.#options;
     if (times.offline === "off") return;
     const [key] = this.#keysOf(credentials);
@@ -89,9 +115,16 @@ export class KnownLogins {
 
   /** Whether these credentials have logged in within QUEUE_OFFLINE_LOGIN. */
   async isKnown(credentials: ClientCredentials): Promise<boolean> {
-    const { notes, sealer, times } = this.#options;
-    if (times.offline === "off") return false;
-    return await firstOpened(notes, sealer, this.#keysOf(credentials)) !== undefined;
+    const { notes, sealer, clock, times: { offline } } = this.#options;
+    if (offline === "off") return false;
+    for (const key of this.#keysOf(credentials)) {
+      const at = await opened(notes, sealer, key);
+      if (at === undefined) continue;
+      // The machine's time may have been set back since.
+      const age = Math.abs(clock.date() - Number(asBuffer(at).toString("latin1")));
+      if (age < offline) return true;
+    }
+    return false;
   }
 
   /** The secret that the account's app has logged in with last. */

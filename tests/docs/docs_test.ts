@@ -446,7 +446,7 @@ describe("queue.md", () => {
     const operations = read("docs/operations.md");
     for (const name of gauges) assert.ok(operations.includes(`_${name}\``), name);
     for (const [, name] of page.matchAll(/`smtp_oauth_relay_(queue_[a-z_]+)`/g)) {
-      assert.ok(gauges.includes(name!), name);
+      assert.ok(gauges.includes(name!), name!);
     }
   });
 });

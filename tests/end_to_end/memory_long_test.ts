@@ -12,6 +12,12 @@ const LOADS = [
   fullLoad(64 * 1024 ** 2, 8_000_000, { shape: "lone LFs", way: "upload" }),
 ];
 
+/**
+ * MiB that Deno, from source, has besides: V8 frees the memory of octets only when it collects, and
+ * begins that late. The executable keeps the share that `allowed` has.
+ */
+const LATE_COLLECTION = "Deno" in globalThis ? 2 * 64 : 0;
+
 // What is resident is read from /proc.
 for (const program of process.platform === "linux" ? PROGRAMS : []) {
   // On each runtime one program: the executable where it is built.
@@ -23,7 +29,7 @@ for (const program of process.platform === "linux" ? PROGRAMS : []) {
         assert.deepEqual(peak.report.odd, []);
         assert.equal(peak.report.taken, load.messages);
         assert.ok(peak.atOnce > 1);
-        const most = allowed(peak, load);
+        const most = allowed(peak, load) + LATE_COLLECTION;
         assert.ok(peak.peak <= most, `${peak.peak} of ${most} MiB, ${peak.rest} at rest`);
       });
     }

@@ -1,5 +1,7 @@
 // The relay that dialogue scripts talk to, unless they say `! option`.
 
+import { QueueRoom } from "../../src/queue/queue_room.ts";
+import type { Usage } from "../../src/queue/store.ts";
 import { MessageLimit } from "../../src/submission/message_rate.ts";
 import { senderRefusal } from "../../src/accounts/senders.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
@@ -24,6 +26,8 @@ export interface DialogueOptions {
   readonly entrySenders: string;
   /** MESSAGE_RATE_LIMIT, for all logins of a connection together. */
   readonly messageRateLimit: string;
+  /** What the queue has no room for, of a relay with one: `messages`, `octets` or `disk`; "" for nothing. */
+  readonly queueFull: string;
   /** Whether the client's address may send without AUTH and TLS. */
   readonly trusted: boolean;
   /** Whether every login has an address of its own to send from, as from_email of an entry says. */
@@ -38,7 +42,7 @@ export interface DialogueOptions {
 export function limitsOf(
   options: DialogueOptions,
 ): { readonly checkSender: SenderCheck; readonly sent: () => void } {
-  const checkSender = checkSenderOf(options);
+  const checkSender = checkRoom(checkSenderOf(options), options);
   const rate = rateOrOff.parse(options.messageRateLimit)!;
   if (rate === "off") return { checkSender, sent: () => {} };
   const limit = new MessageLimit(rate, { now: () => 0 });
@@ -48,6 +52,28 @@ export function limitsOf(
     checkSender: limit.checkAfter(checkSender, account, verified),
     sent: () => limit.begin(account, verified)!(true),
   };
+}
+
+const EMPTY: Usage = {
+  messages: { queued: 0, sending: 0, held: 0, dead: 0 },
+  octets: 0,
+  oldest: undefined,
+  disk: undefined,
+};
+const USAGE: Readonly<Record<string, Usage>> = {
+  messages: { ...EMPTY, messages: { queued: 7, sending: 1, held: 1, dead: 1 } },
+  octets: { ...EMPTY, octets: 1000 },
+  disk: { ...EMPTY, disk: { free: 1_000_000, total: 1_000_000_000 } },
+};
+
+/** As the relay does with a queue: after the account's own reasons. */
+function checkRoom(check: SenderCheck, { queueFull }: DialogueOptions): SenderCheck {
+  if (queueFull === "") return check;
+  const room = new QueueRoom({ usage: () => USAGE[queueFull]! }, {
+    maxMessages: 10,
+    maxOctets: 1000,
+  });
+  return (from) => check(from) ?? room.mailRefusal();
 }
 
 function checkSenderOf(options: DialogueOptions): SenderCheck {
@@ -74,6 +100,7 @@ export const DIALOGUE_OPTIONS: DialogueOptions = {
   allowedSenders: "",
   entrySenders: "",
   messageRateLimit: "off",
+  queueFull: "",
   trusted: false,
   anySender: false,
   // The scripts show many mistakes in one session, and only their own limits.

@@ -3,6 +3,7 @@
 import {
   closeSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   opendirSync,
   openSync,
@@ -75,6 +76,14 @@ function takeLock(sqlite: Sqlite, { database, lock }: QueueFiles): DatabaseSync 
 
 /** SQLite gives its other files the mode of the database. */
 function prepareFiles({ database, contents }: QueueFiles): void {
+  // Files in it that belong to no message are deleted.
+  const found = lstatSync(contents, { throwIfNoEntry: false });
+  if (found !== undefined && !found.isDirectory()) {
+    throw new StoreSetupError(
+      "ENOTDIR",
+      `${contents} is not a directory: move it away; the relay makes the directory itself`,
+    );
+  }
   const isNew = statSync(database, { throwIfNoEntry: false }) === undefined;
   if (isNew && [...entries(contents)].length > 0) {
     throw new StoreSetupError(
@@ -107,7 +116,13 @@ function make(path: string): void {
 function deleteOrphans(db: DatabaseSync, { contents }: QueueFiles): void {
   const find = db.prepare("select 1 from message where id = ? and in_file = 1");
   for (const name of entries(contents)) {
-    if (find.get(name) === undefined) unlinkSync(join(contents, name));
+    if (find.get(name) !== undefined) continue;
+    try {
+      unlinkSync(join(contents, name));
+    } catch (error) {
+      // `queue delete` was quicker.
+      if (codeOf(error) !== "ENOENT") throw error;
+    }
   }
 }
 
