@@ -155,7 +155,8 @@ export class QueueWorker {
   }
 
   #begin(message: TakenMessage): void {
-    const { mailbox } = message.stored;
+    const { mailbox, account } = message.stored;
+    this.#trouble.tried(account);
     this.#active.set(mailbox, (this.#active.get(mailbox) ?? 0) + 1);
     const run = this.#try(message).catch((error: unknown) => {
       this.#options.notify({ type: "fault", error });
@@ -193,10 +194,13 @@ export class QueueWorker {
   }
 
   async #giveBack(verdict: GiveBack, message: TakenMessage): Promise<void> {
-    const { failed, progress, event, report, fault } = verdict;
+    const { failed, ofMailbox = false, progress, event, report, fault } = verdict;
     const { notify } = this.#options;
+    const { mailbox, account } = message.stored;
     if (fault !== undefined) notify({ type: "fault", error: fault });
-    const own = failed ? this.#clock.date() + this.#trouble.failed(message.stored.mailbox) : 0;
+    const own = failed
+      ? this.#clock.date() + this.#trouble.failed(mailbox, account, !ofMailbox)
+      : 0;
     const pause = Math.max(verdict.pause ?? 0, own);
     const due = failed ? Math.max(progress.due, pause) : progress.due;
     const isStored = await this.#persist(() => message.giveBack({ ...progress, due }, pause));

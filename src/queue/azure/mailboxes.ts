@@ -47,6 +47,11 @@ export class Mailboxes {
     this.#paused.set(mailbox, until);
   }
 
+  /** An administrator wants a message of the mailbox to be tried now. */
+  unpause(mailbox: string): void {
+    this.#paused.delete(mailbox);
+  }
+
   /**
    * Chooses messages: one of a mailbox at most, and none whose connection has another one taken, so that they
    * keep their order.

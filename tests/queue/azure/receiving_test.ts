@@ -342,6 +342,21 @@ describe("taking from an Azure queue", () => {
   });
 });
 
+describe("messages of many recipients in an Azure queue", () => {
+  it("do not take more memory than there is, and none is lost", async () => {
+    const { store, http } = await queue.relay();
+    const messages = Array.from(
+      { length: 24 },
+      () => newMessage({ record: Buffer.alloc(1_000_000) }),
+    );
+    for (const message of messages) await store.add(message);
+    const taken = await takeAll(store);
+    assert.equal(taken.length, messages.length);
+    // Sixteen records fit into 16 MiB; each of the others is read in two pieces.
+    assert.equal(http.names.filter((name) => name === "GET blob").length, 8 * 2);
+  });
+});
+
 describe("a pointer that leads to nothing to send", () => {
   it("without a blob is dropped, once no addition can be under way", async () => {
     const dead = await queue.relay();
@@ -379,6 +394,42 @@ describe("a pointer that leads to nothing to send", () => {
     assert.deepEqual(await store.take(32, NOBODY), []);
     assert(!http.since().includes("GET blob"));
     assert.equal((await pointers.getProperties()).approximateMessagesCount, 1);
+  });
+
+  it("that someone has forged is left alone: with more text than is kept, or to a record without end", async () => {
+    const dead = await queue.relay();
+    const [bomb, whole] = [newMessage(), newMessage()];
+    await dead.store.add(bomb);
+    await dead.store.add(whole);
+    dead.http.kill();
+    const { container, queue: pointers } = await queue.clients();
+    const { value } = await container.listBlobsFlat({ includeMetadata: true }).byPage().next();
+    const [{ name, metadata }] = value.segment.blobItems;
+    const [wrong, negative] = [10 ** 10, -1].map((record) => ({
+      ...metadata,
+      record: `${record}`,
+    }));
+    const forge = async (changes: Record<string, unknown>) => {
+      const { id, receivedAt, mailbox, connection } = whole;
+      const facts = { id, receivedAt, mailbox, connection, state: "queued", due: 0, attempts: 0 };
+      const rest = { code: "", note: "", generation: 0, received: 0, v: 1 };
+      await pointers.sendMessage(JSON.stringify({ ...facts, ...rest, ...changes }));
+    };
+    await forge({ note: Buffer.alloc(4097).toString("base64") });
+    await forge({ mailbox: "m".repeat(40_000) });
+    await forge({ code: "c".repeat(40_000) });
+    await queue.pass(121_000);
+    for (const metadata of [wrong!, negative!]) {
+      await container.getBlobClient(name).setMetadata(metadata);
+      const { store, http } = await queue.relay();
+      const taken = await store.take(32, NOBODY);
+      assert.equal(http.names.filter((name) => name === "GET blob").length, taken.length + 1);
+      assert(taken.every(({ stored }) => stored.id === whole.id));
+      await assert.doesNotReject((await queue.command()).queue.list(10));
+      await queue.pass(25 * 3_600_000);
+      http.kill();
+    }
+    assert.equal((await pointers.getProperties()).approximateMessagesCount, 5);
   });
 
   it("of another program is left alone", async () => {
