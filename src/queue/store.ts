@@ -5,7 +5,7 @@
  * Milliseconds that a message waits, or a mailbox is paused, at most: Retry-After is a day at most. A time
  * that is further ahead was stored while the machine's clock was wrong, and is not waited for.
  */
-export const LONGEST_WAIT = 25 * 3_600_000;
+export const FURTHEST_AHEAD = 25 * 3_600_000;
 
 /** Stable storage for messages. All times are milliseconds of Unix time. */
 export interface QueueStore {
