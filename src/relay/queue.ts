@@ -66,6 +66,7 @@ const MEMORY_SHARE = 4;
 const SECRET_KEPT = 30 * 86_400_000;
 /** When the note about the key ends: never. */
 const FOREVER = Date.UTC(9999, 0);
+
 /** The open queue of a relay. */
 export class RelayQueue {
   /** The credentials that may log in while Entra ID does not answer. */
