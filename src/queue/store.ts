@@ -39,6 +39,11 @@ export interface QueueStore {
   close(): Promise<void>;
 }
 
+/** Whether it can be the id of a message: stores make names of it. */
+export function isMessageId(id: string): boolean {
+  return /^[A-Za-z0-9_-]{1,64}$/.test(id);
+}
+
 /** What can be read of a message without the key. Kept small: SECURITY.md lists it. */
 export interface MessageFacts {
   /** Names the message in the reply to its client, in log lines and for `queue show`. */

@@ -179,7 +179,7 @@ export class AzureStore implements QueueStore {
     try {
       const at = this.#clock.now();
       const written = await this.#blobs.write(name, entry, message, keep);
-      // The pointer was hidden all the time: so whoever receives it finds the blob.
+      // The pointer was hidden all the time: a relay that receives it finds the blob.
       await keep();
       content = written.content;
       const { etag, size } = written;

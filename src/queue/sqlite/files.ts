@@ -43,14 +43,9 @@ const READ = 256 * 1024;
 /** Not what a link points to, and no waiting for the other end of a pipe. Windows has neither flag. */
 const READ_FILE = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
-/** @param id one for which {@link isId} holds */
+/** @param id one for which `isMessageId` holds */
 export function contentFile({ contents }: QueueFiles, id: string): string {
   return join(contents, id);
-}
-
-/** Whether it can be the name of a file. */
-export function isId(id: string): boolean {
-  return /^[A-Za-z0-9_-]{1,64}$/.test(id);
 }
 
 /**

@@ -14,7 +14,8 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import type { DatabaseSync } from "node:sqlite";
 import { codeOf, damaged, storeError, StoreSetupError } from "./errors.ts";
-import { isId, type QueueFiles } from "./files.ts";
+import { isMessageId } from "../store.ts";
+import type { QueueFiles } from "./files.ts";
 import { openDatabase, openingError, type Sqlite } from "./open_database.ts";
 import { Reserve } from "./reserve.ts";
 import { setUp } from "./schema.ts";
@@ -156,7 +157,7 @@ function* entries(contents: string): Generator<string> {
   }
   try {
     for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-      if (entry.isFile() && isId(entry.name)) yield entry.name;
+      if (entry.isFile() && isMessageId(entry.name)) yield entry.name;
     }
   } finally {
     directory.closeSync();
