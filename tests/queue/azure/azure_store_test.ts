@@ -47,6 +47,33 @@ describe("a message in an Azure storage account", () => {
     ]);
   });
 
+  it("is in memory once while it is written, small or large", async () => {
+    const { store } = await queue.relay();
+    for (const size of [1_000_000, 9_000_000]) {
+      const pieces: Uint8Array[] = [];
+      await store.add({
+        ...newMessage(),
+        sealedSize: size,
+        async *content() {
+          for (let left = size; left > 0; left -= 250_000) {
+            const piece = new Uint8Array(250_000);
+            pieces.push(piece);
+            yield await Promise.resolve(piece);
+          }
+        },
+      });
+      assert(pieces.every(({ byteLength }) => byteLength === 0), "the memory of each is free");
+    }
+  });
+
+  it("of another size than it says is not stored", async () => {
+    const { store } = await queue.relay();
+    for (const sealedSize of [2999, 3001]) {
+      await assert.rejects(store.add({ ...newMessage(), sealedSize }), { code: "EINVAL" });
+    }
+    assert.deepEqual(await (await queue.command()).queue.list(10), []);
+  });
+
   it("is not added before both are stored", async () => {
     const { store, http } = await queue.relay();
     let added = false;
