@@ -1,6 +1,7 @@
 // What each action of `queue` does with the messages of a store.
 
 import { createWriteStream } from "node:fs";
+import { rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Delimiter } from "../accounts/username.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -226,6 +227,8 @@ async function exportContent(
     await pipeline(content, createWriteStream(output, { flags: "wx", mode: 0o600 }));
   } catch (error) {
     const exists = (error as NodeJS.ErrnoException).code === "EEXIST";
+    // A part of a message looks like a message.
+    if (!exists) await rm(output, { force: true }).catch(() => {});
     const what = exists ? "exists already" : `cannot be written: ${fileErrorText(error)}`;
     throw failure([`--output ${shown(output)} ${what}`]);
   }
