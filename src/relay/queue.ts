@@ -22,7 +22,9 @@ import { FailureReports } from "../queue/failure_reports.ts";
 import { KnownLogins } from "../queue/known_logins.ts";
 import { MessageTry } from "../queue/message_try.ts";
 import { QueueDelivery } from "../queue/queue_delivery.ts";
+import { accountName } from "../queue/names.ts";
 import { QueueRoom } from "../queue/queue_room.ts";
+import { QueueShares } from "../queue/queue_shares.ts";
 import { QueueWorker } from "../queue/queue_worker.ts";
 import { Sealer } from "../queue/sealing.ts";
 import { type QueueStore, StoreError } from "../queue/store.ts";
@@ -66,6 +68,7 @@ const MEMORY_SHARE = 4;
 const SECRET_KEPT = 30 * 86_400_000;
 /** When the note about the key ends: never. */
 const FOREVER = Date.UTC(9999, 0);
+
 /** The open queue of a relay. */
 export class RelayQueue {
   /** The credentials that may log in while Entra ID does not answer. */
@@ -93,8 +96,11 @@ export class RelayQueue {
     });
   }
 
-  /** @throws CommandError 69 if the store cannot be opened, 78 if QUEUE_KEY is another one */
-  static async open(parts: QueueParts): Promise<RelayQueue> {
+  /**
+   * @param openStore of the settings
+   * @throws CommandError 69 if the store cannot be opened, 78 if QUEUE_KEY is another one
+   */
+  static async open(parts: QueueParts, openStore = storeOf): Promise<RelayQueue> {
     const { QUEUE_KEY: keys } = parts.settings;
     if (keys === undefined) throw new Error("queue mode without QUEUE_KEY");
     const sealer = new Sealer(keys);
@@ -129,6 +135,8 @@ export class RelayQueue {
         refresh: (account, facts) => currentAccount(accounts, account, facts, limited),
         authorize: ({ tenantId, clientId }, clientSecret) =>
           tokens.login({ tenantId, clientId, clientSecret }),
+        refused: ({ tenantId, clientId }, clientSecret) =>
+          this.known.refused({ tenantId, clientId, clientSecret }),
         latestSecret: (account) => this.known.latestSecret(account),
       },
       delivery: new SenderPolicy(backend, { rules: senders, limits: messageLimits(settings) }),
@@ -149,18 +157,19 @@ export class RelayQueue {
     const room = new QueueRoom(store, {
       maxMessages: settings.QUEUE_MAX_MESSAGES,
       maxOctets: settings.QUEUE_MAX_BYTES,
-    });
+    }, new QueueShares(store, clock));
     const queued = new QueueDelivery({
       store,
       sealer,
       room,
       direct: backend,
       secretOf,
+      isVerified: (login) => login instanceof TokenLogin && login.isVerified,
       added: () => worker.wake(),
     });
     // What is not queued needs no room.
-    const mailRefusal = (login: Authorization) =>
-      secretOf(login) === undefined ? undefined : room.mailRefusal();
+    const mailRefusal = (login: Authorization, account: Account) =>
+      secretOf(login) === undefined ? undefined : room.mailRefusal(accountName(sealer, account));
     const delivery = new EarlyRefusal(queued, backend);
     return { delivery, room: { mailRefusal }, worker };
   }
@@ -214,11 +223,13 @@ function secretOf(login: Authorization): Secret | undefined {
   return login instanceof TokenLogin ? login.clientSecret : undefined;
 }
 
-async function openStore({ settings, http, log }: QueueParts): Promise<QueueStore> {
+async function storeOf(
+  { settings, http, log, clock = realClock }: QueueParts,
+): Promise<QueueStore> {
   const { QUEUE_URL: address } = settings;
   if (address.type === "sqlite") {
     const { openSqliteQueue } = await import("../queue/sqlite/sqlite_queue.ts");
-    return await openSqliteQueue(address.path, { warn: (text) => log.warning(text) });
+    return await openSqliteQueue(address.path, { clock, warn: (text) => log.warning(text) });
   }
   const { openAzureQueue } = await import("../queue/azure/open.ts");
   const maxAge = settings.QUEUE_MAX_AGE;
@@ -231,8 +242,8 @@ async function checkKey(store: QueueStore, sealer: Sealer): Promise<void> {
   if (problem !== undefined) {
     throw new CommandError(EXIT.config, [
       problem === "key"
-        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: give the old key too, after the new one " +
-          "and a comma, until the queue is empty"
+        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: add the key that the relay was last " +
+          "started with, after a comma, until the queue is empty (QUEUE_KEY=NEW,OLD)"
         : "the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is not what was sealed",
     ]);
   }

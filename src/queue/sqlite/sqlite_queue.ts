@@ -9,10 +9,12 @@ import { dirname } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { type Clock, realClock } from "../../clock.ts";
 import {
+  isMessageId,
   type MessageProgress,
   type NewMessage,
   type Notes,
   type QueueStore,
+  type Share,
   StoreError,
   type TakenMessage,
   type Usage,
@@ -23,7 +25,6 @@ import { type FileSystemFacts, type Statfs, statfs } from "./file_system.ts";
 import {
   deleteContent,
   filesOf,
-  isId,
   MAX_IN_ROW,
   type QueueFiles,
   readContent,
@@ -164,6 +165,10 @@ class SqliteQueue implements QueueStore {
     return { messages, octets, oldest, disk: { free: bavail * bsize, total: blocks * bsize } };
   }
 
+  share(account: string): Promise<Share> {
+    return this.#batches.run("share", { account });
+  }
+
   close(): Promise<void> {
     return this.#closing ??= this.#close();
   }
@@ -186,7 +191,9 @@ class SqliteQueue implements QueueStore {
 
   async #add(message: NewMessage): Promise<void> {
     const { id, receivedAt, size, mailbox, account, connection, record, sealedSize } = message;
-    if (!isId(id)) throw new StoreError("EINVAL", `not the id of a message: ${JSON.stringify(id)}`);
+    if (!isMessageId(id)) {
+      throw new StoreError("EINVAL", `not the id of a message: ${JSON.stringify(id)}`);
+    }
     let content: ArrayBuffer | undefined;
     if (sealedSize <= MAX_IN_ROW) content = await gather(message);
     else await writeContent(this.#files, id, message.content());
@@ -198,7 +205,7 @@ class SqliteQueue implements QueueStore {
       account,
       connection,
       record: crossing(record),
-      octets: sealedSize,
+      octets: record.length + sealedSize,
       content,
     };
     try {
