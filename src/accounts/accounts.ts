@@ -87,18 +87,19 @@ export class Accounts {
 
   /**
    * The account as its entry in the lookup table is now: a session may last for days, and an entry that
-   * is disabled meanwhile must count within a minute. An account without an entry stays as it is.
+   * is disabled meanwhile must count within a minute. A queued message may wait over a restart with other
+   * settings: its tenant has to be allowed now, and to have an entry if that is needed now.
    *
    * @returns if the account no longer exists, a failure whose reply answers a message, not AUTH
    */
   async refresh(account: Account): Promise<Account | LoginFailure> {
     const { tenantId, clientId, entry } = account;
-    if (entry === undefined) return account;
-    const name: Name = entry.foundBy === "id"
+    const name: Name = entry?.foundBy === "id"
       ? { type: "lookup", id: entry.id }
       : { type: "direct", tenantId, clientId };
     const now = await this.#identify(name, false);
     if ("reply" in now) return duringSession(now);
+    if (entry === undefined && now.entry === undefined) return account;
     if (now.tenantId === tenantId && now.clientId === clientId) return accountOf(name, now);
     return {
       type: "later",
