@@ -214,9 +214,11 @@ export class RelayService implements SubmissionService {
     return { reply };
   }
 
-  #current(account: Account, facts: SessionFacts): Promise<Account | LoginFailure> {
+  /** Without an entry, nothing can have changed since the login. */
+  async #current(account: Account, facts: SessionFacts): Promise<Account | LoginFailure> {
     const { accounts, trusted } = this.#logins;
-    return currentAccount(accounts, account, facts, trusted?.limited ?? false);
+    if (account.entry === undefined) return account;
+    return await currentAccount(accounts, account, facts, trusted?.limited ?? false);
   }
 
   /** MAIL's check, without a login's own reasons: the message rate, and the room of a queue. */
