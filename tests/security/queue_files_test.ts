@@ -13,7 +13,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { openSqliteAdministration } from "../../src/queue/sqlite/administration.ts";
 import { openSqliteQueue } from "../../src/queue/sqlite/sqlite_queue.ts";
 import { StoreError } from "../../src/queue/store.ts";
 import { directory, newMessage, NOBODY, read } from "../queue/sqlite/support.ts";
@@ -72,6 +74,33 @@ describe("files beside the queue that others have made", () => {
       assert.equal(readFileSync(victim, "utf8"), OTHERS);
     } finally {
       await store.close();
+    }
+  });
+
+  it("are neither read nor deleted by way of an id, not even by root's `queue delete`", async () => {
+    const store = await openSqliteQueue(path);
+    await store.add(newMessage("m1", { sealedSize: LARGE }));
+    await store.add(newMessage("m2", { sealedSize: LARGE, mailbox: "m2" }));
+    await store.close();
+    const db = new DatabaseSync(path);
+    for (const id of ["m1", "m2"]) {
+      const out = id === "m1" ? "../victim" : victim;
+      db.prepare("update message set id = ? where id = ?").run(out, id);
+    }
+    db.close();
+    const again = await openSqliteQueue(path);
+    const administration = await openSqliteAdministration(path);
+    try {
+      const [first, second] = await again.take(2, NOBODY);
+      await assert.rejects(read(first!.content()), StoreError);
+      await first!.remove();
+      const found = await administration.find(second!.stored.id);
+      await assert.rejects(read(found!.content()), StoreError);
+      assert.equal(await administration.delete(second!.stored.id), "done");
+      assert.equal(readFileSync(victim, "utf8"), OTHERS);
+    } finally {
+      await administration.close();
+      await again.close();
     }
   });
 
