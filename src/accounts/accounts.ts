@@ -87,8 +87,8 @@ export class Accounts {
 
   /**
    * The account as its entry in the lookup table is now: a session may last for days, and an entry that
-   * is disabled meanwhile must count within a minute. A queued message may wait over a restart with other
-   * settings: its tenant has to be allowed now, and to have an entry if that is needed now.
+   * is disabled meanwhile must count within a minute. A queued message may have come under other settings:
+   * ALLOWED_TENANTS counts again, and AZURE_TABLES_FORCE_USAGE.
    *
    * @returns if the account no longer exists, a failure whose reply answers a message, not AUTH
    */

@@ -135,7 +135,7 @@ class CurrentTry {
       if (answer.type !== "send") return await this.#doubtful(answer);
     }
     // After the doubt: a message that was sent is not too old.
-    if (this.#isTooOld) return await this.#giveUp();
+    if (this.#isTooOld && this.#wasTried) return await this.#giveUp();
     const content = await this.#content();
     const { id, receivedAt } = this.#message.stored;
     const { envelope, facts, client, connection } = this.#record;
@@ -158,6 +158,12 @@ class CurrentTry {
 
   get #isTooOld(): boolean {
     return this.#options.rules.clock.date() >= this.#tried.end;
+  }
+
+  /** Not, for example, if the machine was off for longer than the message may wait. */
+  get #wasTried(): boolean {
+    const { attempts, note: { failures = 0 } } = this.#tried;
+    return attempts > 0 || failures > 0;
   }
 
   async #content(): Promise<Content> {

@@ -1,6 +1,12 @@
 // The interface between the queue and where its messages are kept. A store holds sealed octets that it
 // cannot read, and never decides what becomes of a message.
 
+/**
+ * Milliseconds that a message waits, or a mailbox is paused, at most: Retry-After is a day at most. A time
+ * that is further ahead was stored while the machine's clock was wrong, and is not waited for.
+ */
+export const LONGEST_WAIT = 25 * 3_600_000;
+
 /** Stable storage for messages. All times are milliseconds of Unix time. */
 export interface QueueStore {
   /**
@@ -153,7 +159,8 @@ export interface QueueAdministration {
   /** @throws StoreError */
   find(id: string): Promise<FoundMessage | undefined>;
   /**
-   * Makes a message due now, in whatever state it is. `sending` means that the relay is at it now.
+   * Makes a message due now, in whatever state it is, and ends the pause of its mailbox. `sending` means that
+   * the relay is at it now.
    *
    * @throws StoreError
    */

@@ -93,8 +93,11 @@ export class RelayQueue {
     });
   }
 
-  /** @throws CommandError 69 if the store cannot be opened, 78 if QUEUE_KEY is another one */
-  static async open(parts: QueueParts): Promise<RelayQueue> {
+  /**
+   * @param openStore of the settings
+   * @throws CommandError 69 if the store cannot be opened, 78 if QUEUE_KEY is another one
+   */
+  static async open(parts: QueueParts, openStore = storeOf): Promise<RelayQueue> {
     const { QUEUE_KEY: keys } = parts.settings;
     if (keys === undefined) throw new Error("queue mode without QUEUE_KEY");
     const sealer = new Sealer(keys);
@@ -203,11 +206,13 @@ function secretOf(login: Authorization): Secret | undefined {
   return login instanceof TokenLogin ? login.clientSecret : undefined;
 }
 
-async function openStore({ settings, http, log }: QueueParts): Promise<QueueStore> {
+async function storeOf(
+  { settings, http, log, clock = realClock }: QueueParts,
+): Promise<QueueStore> {
   const { QUEUE_URL: address } = settings;
   if (address.type === "sqlite") {
     const { openSqliteQueue } = await import("../queue/sqlite/sqlite_queue.ts");
-    return await openSqliteQueue(address.path, { warn: (text) => log.warning(text) });
+    return await openSqliteQueue(address.path, { clock, warn: (text) => log.warning(text) });
   }
   const { openAzureQueue } = await import("../queue/azure/open.ts");
   const maxAge = settings.QUEUE_MAX_AGE;
@@ -220,8 +225,8 @@ async function checkKey(store: QueueStore, sealer: Sealer): Promise<void> {
   if (problem !== undefined) {
     throw new CommandError(EXIT.config, [
       problem === "key"
-        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: give the old key too, after the new one " +
-          "and a comma, until the queue is empty"
+        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: add the key that the relay was last " +
+          "started with, after a comma, until the queue is empty (QUEUE_KEY=NEW,OLD)"
         : "the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is not what was sealed",
     ]);
   }

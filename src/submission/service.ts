@@ -214,9 +214,9 @@ export class RelayService implements SubmissionService {
     return { reply };
   }
 
-  /** Without an entry, nothing can have changed since the login. */
   async #current(account: Account, facts: SessionFacts): Promise<Account | LoginFailure> {
     const { accounts, trusted } = this.#logins;
+    // The settings are those of the login.
     if (account.entry === undefined) return account;
     return await currentAccount(accounts, account, facts, trusted?.limited ?? false);
   }

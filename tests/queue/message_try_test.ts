@@ -207,6 +207,17 @@ describe("QUEUE_MAX_AGE", () => {
     assert(time >= DAY && time < DAY + 6 * MINUTE, `${time / MINUTE} minutes`);
   });
 
+  it("gives up no message untried, however long the relay was off", async () => {
+    const world = new World();
+    const [good, bad] = [await world.add(), await world.add({ from: "bea@x.test" })];
+    world.answer = ({ id }) => id === good ? "sent" : UNREACHABLE;
+    await world.pass(3 * DAY, HOUR);
+    await world.run();
+    assert.deepEqual(world.told, [`sent ${good}`, `deferred ${bad} ECONNREFUSED`]);
+    assert(await world.passUntil(gone(world, bad)) <= MINUTE);
+    assert.deepEqual(world.tried, [good, bad], "once is enough");
+  });
+
   it("does not concern what is held: an administrator decides", async () => {
     const world = new World({ maxAge: HOUR });
     world.token = () => noToken("refused", "AADSTS7000222");

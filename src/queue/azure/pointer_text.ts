@@ -13,6 +13,11 @@ export interface PointerText
   readonly received: number;
 }
 
+/** Whether an administrator has made the message due, and no relay has done anything with it since. */
+export function isRetry({ generation, received }: PointerText): boolean {
+  return generation > 0 && received === 0;
+}
+
 const VERSION = 1;
 /** Characters of a text at most: many pointers are remembered. */
 const MAX_TEXT = 200;

@@ -55,6 +55,22 @@ describe("a message that is given back", () => {
     assert.deepEqual(await octetsOf(again!.content()), await octetsOf(message.content()));
   });
 
+  it("comes back, and is listed, also if its times are fractions of a millisecond", async () => {
+    const { store } = await queue.relay();
+    const { id } = newMessage();
+    await store.add(newMessage({ id }));
+    const [taken] = await store.take(1, NOBODY);
+    const due = queue.clock.date() + 1000.25;
+    await taken!.giveBack(later(1000.25), due + 0.5);
+    assert.deepEqual(
+      (await (await queue.command()).queue.list(10)).map(({ id, due }) => [id, due]),
+      [[id, Math.ceil(due)]],
+    );
+    await queue.pass(6000);
+    const [again] = await store.take(32, NOBODY);
+    assert.equal(again?.stored.id, id);
+  });
+
   // https://learn.microsoft.com/rest/api/storageservices/update-message: at most seven days.
   it("for later than seven days is hidden for seven, and refused by nothing", async () => {
     const { store } = await queue.relay();
@@ -238,6 +254,26 @@ describe("taking from an Azure queue", () => {
       back.push(...(await takeAll(heir.store)).map(({ stored }) => stored.id));
     }
     assert.deepEqual(back.toSorted(), messages.map(({ id }) => id).toSorted());
+  });
+
+  it("does not wait for a pause of a clock that was a year ahead, also after a restart", async () => {
+    const { store } = await queue.relay();
+    const [paused, waiting] = [1, 2].map(() => newMessage({ mailbox: "paused" }));
+    await store.add(paused!);
+    await store.add(waiting!);
+    const date = queue.clock.date.bind(queue.clock);
+    queue.clock.date = () => date() + 365 * DAY;
+    const [taken] = await store.take(1, NOBODY);
+    await taken!.giveBack(later(1000), queue.clock.date() + 1000);
+    queue.clock.date = date;
+    await queue.pass(3000);
+    const [again] = await store.take(1, NOBODY);
+    assert.equal(again?.stored.id, waiting!.id);
+    await again!.remove();
+    await store.close();
+    const heir = await queue.relay();
+    const [last] = await takeAll(heir.store);
+    assert.equal(last?.stored.id, paused!.id);
   });
 
   for (const recovered of ["mailbox", "all"] as const) {
