@@ -363,6 +363,7 @@ async function play(
         await administration!.retry(any.id),
         any.state === "sending" ? "sending" : "done",
       );
+      if (any.state !== "sending") pauses.delete(any.mailbox);
       any.state = "queued";
       any.due = now;
       break;
