@@ -137,10 +137,10 @@ export class Operations {
     this.#taking.recover(mailbox, now, undone);
   }
 
-  #giveBack(asked: Asked<"giveBack">, { committed }: Consequences): void {
-    if (!this.#taking.isTaken(asked)) return;
+  #giveBack(asked: Asked<"giveBack">, { committed }: Consequences): boolean {
+    if (!this.#taking.isTaken(asked)) return false;
     const { id, progress: { state, due, attempts, code, note }, pause, now } = asked;
-    this.#sql(
+    const { changes } = this.#sql(
       `update message set state = ?, ready = ?, due = ?, attempts = ?, code = ?, note = ?
        where id = ? and state in ('queued', 'sending')`,
     ).run(state, readyOf(state, due, now), due, attempts, code, new Uint8Array(note), id);
@@ -151,6 +151,7 @@ export class Operations {
       ).run(pause, id);
     }
     committed.push(() => this.#taking.free(asked));
+    return Number(changes) > 0;
   }
 
   #content(id: string): ArrayBuffer {
