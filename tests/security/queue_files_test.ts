@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
+  chmodSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -75,6 +76,27 @@ describe("files beside the queue that others have made", () => {
     } finally {
       await store.close();
     }
+  });
+
+  it("or that others can change, are warned about", async () => {
+    const warnings: string[] = [];
+    const open = async () => {
+      warnings.length = 0;
+      // On a disk of this machine, whatever the test runs on.
+      const ext4 = { type: 0xef53, bsize: 4096, blocks: 1e6, bavail: 1e6 };
+      const statfs = () => Promise.resolve(ext4);
+      await (await openSqliteQueue(path, { statfs, warn: (text) => warnings.push(text) })).close();
+      return warnings.map((text) => /^(\S+) can be changed by every user/.exec(text)?.[1]);
+    };
+    assert.deepEqual(await open(), [], "as the relay makes them");
+    chmodSync(path, 0o666);
+    chmodSync(`${path}.d`, 0o707);
+    chmodSync(place.path, 0o777);
+    assert.deepEqual(await open(), [place.path, path, `${path}.d`]);
+    chmodSync(path, 0o664);
+    chmodSync(`${path}.d`, 0o770);
+    chmodSync(place.path, 0o1777);
+    assert.deepEqual(await open(), []);
   });
 
   it("are neither read nor deleted by way of an id, not even by root's `queue delete`", async () => {
