@@ -98,7 +98,7 @@ describe("a damaged SQLite queue", () => {
     });
     await assert.rejects(openSqliteQueue(path), (error) => {
       assert(error instanceof StoreSetupError);
-      assert.match(error.message, /queue\.db is damaged: put back a backup/);
+      assert.match(error.message, /queue\.db is damaged: keep a copy/);
       return isDamage(error);
     });
     assert.deepEqual(files(), large);
