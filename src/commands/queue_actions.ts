@@ -196,7 +196,14 @@ async function* chosenIds(
 ): AsyncGenerator<readonly string[]> {
   const { inspection, ask } = context;
   if (action === "retry" || ask === undefined) {
-    for await (const messages of inspection.stored(filter)) yield messages.map(({ id }) => id);
+    let ids: string[] = [];
+    for await (const messages of inspection.stored(filter)) {
+      ids.push(...messages.map(({ id }) => id));
+      if (ids.length < AT_ONCE) continue;
+      yield ids;
+      ids = [];
+    }
+    if (ids.length > 0) yield ids;
     return;
   }
   const states = new StateCounts();

@@ -120,9 +120,10 @@ export interface TakenMessage {
    *
    * @param pause until when no message of the same mailbox is to be taken, also after a restart; 0 for
    *   no pause
+   * @returns false if the message belongs to another relay by now, or was deleted: it stays as it is
    * @throws StoreError
    */
-  giveBack(progress: MessageProgress, pause?: number): Promise<void>;
+  giveBack(progress: MessageProgress, pause?: number): Promise<boolean>;
 }
 
 export interface Share {

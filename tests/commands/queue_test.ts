@@ -208,7 +208,8 @@ bbbbbbbbbbbbbbbb  dead    2026-11-05T07:07:08Z  -                     17    7   
     assert.equal(await lines({ limit: "700" }), 700);
     const wrong = await run(queue, ["list"], { limit: "3" }, { by: "none" });
     assert.deepEqual(wrong.lines, ["3 messages could not be opened: QUEUE_KEY is not set"]);
-    assert.ok(queue.longest <= 1000, `${queue.longest} at once`);
+    // One login can queue messages of which each takes half a megabyte here.
+    assert.ok(queue.longest <= 20, `${queue.longest} at once`);
   });
 
   it("lists what cannot be read, says why, and ends with 1", async () => {

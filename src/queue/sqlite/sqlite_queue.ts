@@ -30,7 +30,7 @@ import {
   readContent,
   writeContent,
 } from "./files.ts";
-import { diskOf, placeOf } from "./place.ts";
+import { diskOf, placeOf, warnOfOthers } from "./place.ts";
 import {
   type AddedMessage,
   type Crossing,
@@ -42,7 +42,7 @@ import {
 
 export interface SqliteQueueOptions {
   readonly clock?: Clock;
-  /** Called at the opening if the file system holds a queue with a risk. */
+  /** Called at the opening if the file system holds a queue with a risk, or others can change it. */
   readonly warn?: (text: string) => void;
   readonly statfs?: Statfs;
   /** The worker's file. */
@@ -70,6 +70,7 @@ export async function openSqliteQueue(
 ): Promise<QueueStore> {
   const files = filesOf(await placeOf(path));
   const disk = await diskOf(files.database, options);
+  if (options.warn !== undefined) await warnOfOthers(files, options.warn);
   const { Worker } = await import("node:worker_threads");
   const worker = new Worker(options.worker ?? workerUrl(), { workerData: files.database });
   return await new Promise((resolve, reject) => {

@@ -128,6 +128,26 @@ describe("a message that is given back", () => {
     assert.equal(other.store.usage().messages.dead, 1);
   });
 
+  it("says whether it still belonged to this relay", async () => {
+    const one = await queue.relay();
+    for (const mailbox of ["a", "b", "c"]) await one.store.add(newMessage({ mailbox }));
+    const [kept, lost, deleted] = await one.store.take(3, NOBODY);
+    assert.equal(await kept!.giveBack(later(0, { state: "dead" })), true);
+    const { container } = await queue.clients();
+    const { id, receivedAt } = deleted!.stored;
+    await container.getBlobClient(`messages/${`${receivedAt}`.padStart(15, "0")}-${id}`).delete();
+    assert.equal(await deleted!.giveBack(later(0, { state: "dead" })), false);
+    // Its renewals fail, as while a machine is suspended.
+    one.http.fate = (name) => name === "update pointer" ? "unsent" : "sent";
+    await queue.pass(121_000);
+    const other = await queue.relay();
+    const [taken] = await other.store.take(3, NOBODY);
+    assert.equal(taken!.stored.id, lost!.stored.id);
+    one.http.fate = () => "sent";
+    assert.equal(await lost!.giveBack(later(0, { state: "dead" })), false);
+    assert.equal(await taken!.giveBack(later(0)), true);
+  });
+
   it("with a note that is too long stays as it is", async () => {
     const { store } = await queue.relay();
     await store.add(newMessage());
