@@ -315,8 +315,10 @@ describe("the SQLite store", () => {
 
   it("fails everything when its worker is gone", async () => {
     await store.close();
+    const ends: StoreError[] = [];
     store = await openSqliteQueue(path, {
       worker: new URL("./failing_worker.ts", import.meta.url),
+      ended: (error) => void ends.push(error),
     });
     const results = await Promise.allSettled([
       store.add(newMessage("a")),
@@ -330,6 +332,7 @@ describe("the SQLite store", () => {
     }
     await assert.rejects(store.notes.get("key"), StoreError);
     await assert.rejects(store.close(), StoreError);
+    assert.deepEqual(ends.map(({ code }) => code), ["WORKER"], "told once");
     store = await openSqliteQueue(path, { clock });
     assert.equal(store.usage().messages.queued, 0);
   });
