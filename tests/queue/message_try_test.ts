@@ -254,6 +254,20 @@ describe("a message whose login is refused", () => {
     assert.equal(used, "new");
   });
 
+  it("waits with its own secret while Entra ID cannot tell whether it is good", async () => {
+    const world = new World();
+    const asked: string[] = [];
+    world.token = (secret) => {
+      asked.push(secret);
+      return secret === "new" ? undefined : noToken("later", "ECONNREFUSED");
+    };
+    world.latest = "new";
+    const id = await world.add({ secret: "old" });
+    await world.run();
+    assert.deepEqual(world.told, [`deferred ${id} ECONNREFUSED`]);
+    assert.deepEqual(asked, ["old"]);
+  });
+
   it("is sent with it after a retry, if it comes later", async () => {
     const world = new World();
     world.token = (secret) => secret === "new" ? undefined : noToken("refused", "AADSTS7000222");
