@@ -159,6 +159,14 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
     "The queue is full (`DELIVERY_MODE=queue`).",
     "See why its messages are not sent: `queue list`. Or raise `QUEUE_MAX_BYTES`.",
   ],
+  queueShareOfMessages: [
+    "The queue is nearly full, and most of it is this account's: what is left is for the others.",
+    "See why its messages are not sent: `queue list --account`. Or raise `QUEUE_MAX_MESSAGES`.",
+  ],
+  queueShareOfOctets: [
+    "The queue or its disk is nearly full, and most of it is this account's: what is left is for the others.",
+    "See why its messages are not sent: `queue list --account`. Or raise `QUEUE_MAX_BYTES`.",
+  ],
   queueDisk: [
     "The disk of the queue has less than 5 % or 64 MiB left.",
     "Make room on the disk.",

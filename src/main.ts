@@ -86,25 +86,41 @@ command("lookup", "read and edit the entries of the lookup table: list, get, set
 
 command("queue", "read and change the messages of the queue: list, show, retry, delete, export")
   .usage("list|show ID|retry ID…|delete ID…|export ID [options]")
-  .argument("<ACTION>", "list, show, retry (try now), delete or export (the message as it came)")
+  .argument("[ACTION]", "list, show, retry (try now), delete or export (the message as it came)")
   .argument("[ID...]", "a message's id, which its client got with the 250")
   .option(
     "--state <states>",
-    "only messages that are queued, sending, held or dead; commas allowed",
+    "list, retry, delete: only messages that are queued, sending, held or dead; several with commas",
   )
-  .option("--account <name>", "only an account's: a username, an entry's ID, a tenant or client ID")
-  .option("--older-than <time>", "only messages received before that, such as 2h")
+  .option(
+    "--account <name>",
+    "list, retry, delete: only messages of this username, lookup entry, tenant ID or client ID",
+  )
+  .option(
+    "--older-than <time>",
+    "list, retry, delete: only messages received longer ago than this, such as 2h",
+  )
   .option("--all", "retry, delete: every message")
-  .option("--limit <number>", "list: at most so many")
-  .option("--output <file>", "export: write to a new file; - is standard output")
-  .option("--yes", "delete without asking")
-  .option("--service [unit]", "use the settings of the installed service")
-  .option("--json", "print JSON")
-  .action(async (action: string, ids: string[], options: QueueOptions, command: Command) => {
-    const { queue } = await import("./commands/queue.ts");
-    const { envFile: _, ...own } = options as QueueOptions & { readonly envFile?: string };
-    await queue([action, ...ids], own, envFile(command));
-  });
+  .option("--limit <number>", "list: only the first so many messages")
+  .option("--output <file>", "export: write to this new file; - is standard output")
+  .option("--yes", "delete: do not ask")
+  .option("--service [unit]", "as root: use the settings of the installed service")
+  .option("--json", "list, show, retry, delete: print JSON")
+  .addHelpText(
+    "after",
+    "\nIt works beside the running relay. It needs the relay's settings, above all\n" +
+      "QUEUE_URL and QUEUE_KEY.\n\n" +
+      "Exit status: 0 if done; 1 if a message does not exist, is being sent or cannot\n" +
+      "be opened, or if the queue cannot be opened; 2 if the command line is wrong; 78\n" +
+      "if a setting is wrong.",
+  )
+  .action(
+    async (action: string | undefined, ids: string[], options: QueueOptions, command: Command) => {
+      const { queue } = await import("./commands/queue.ts");
+      const { envFile: _, ...own } = options as QueueOptions & { readonly envFile?: string };
+      await queue(action === undefined ? [] : [action, ...ids], own, envFile(command));
+    },
+  );
 
 command("healthcheck", "ask the running relay whether it is ready")
   .action(async (_options, command: Command) => {

@@ -40,7 +40,8 @@ export async function startCrashCloud({ delay, accepted }: CrashCloudOptions): P
       return undefined;
     },
     deliver(message) {
-      const arrival = { ...arrivalOf(message), relay: relays.getStore() ?? "" };
+      const relay = relays.getStore() ?? "";
+      const arrival = { ...arrivalOf(message), relay, at: performance.now() };
       arrivals.push(arrival);
       ids.add(arrival.id);
       accepted();
@@ -76,7 +77,7 @@ export async function startCrashCloud({ delay, accepted }: CrashCloudOptions): P
   };
 }
 
-function arrivalOf({ raw, uploads }: AcceptedMessage): Omit<Arrival, "relay"> {
+function arrivalOf({ raw, uploads }: AcceptedMessage): Omit<Arrival, "relay" | "at"> {
   const text = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString("latin1");
   const end = text.indexOf("\r\n\r\n");
   const head = text.slice(0, end + 2);

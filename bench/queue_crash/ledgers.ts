@@ -17,6 +17,8 @@ export interface Arrival {
   readonly relay: string;
   /** Whether it is as its client sent it. */
   readonly whole: boolean;
+  /** When Graph accepted it, by `performance.now()`. */
+  readonly at: number;
 }
 
 /** A relay's log in JSON. The last lines of one that was killed may be missing. */
@@ -85,15 +87,21 @@ function fieldsOf(line: string): Record<"level" | "message" | "id", string> {
   }
 }
 
+/** The relay's id of a message, from the reply to its client; undefined if it was not acknowledged. */
+export function queuedId({ reply = "" }: Sending): string | undefined {
+  return /^250 2\.0\.0 .*queued as ([\w-]+)$/.exec(reply)?.[1];
+}
+
 /** Each message with a 250 has arrived, and each duplicate is explained by a kill. */
 export function compare({ clients, arrivals, logs }: Ledgers): Comparison {
   const found: string[] = [];
   const byId = Map.groupBy(arrivals, ({ id }) => id);
   const logOf = new Map(logs.map((log) => [log.relay, log]));
   const acknowledged = new Map<number, string>();
-  for (const { message, end, reply = "" } of clients) {
+  for (const sending of clients) {
+    const { message, end, reply } = sending;
     if (end === "lost") continue;
-    const id = /^250 2\.0\.0 .*queued as ([\w-]+)$/.exec(reply)?.[1];
+    const id = queuedId(sending);
     if (id === undefined) found.push(`message ${message} got ${JSON.stringify(reply)}`);
     else acknowledged.set(message, id);
   }

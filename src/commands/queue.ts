@@ -109,6 +109,7 @@ async function actWith(
         inspection: new QueueInspection(administration, sealer),
         delimiter: settings.USERNAME_DELIMITER,
         json: json ?? false,
+        ...terminalColumns(),
         now: Date.now(),
         write,
         ...(yes ? {} : { ask: agreed }),
@@ -119,6 +120,12 @@ async function actWith(
   } finally {
     http.close();
   }
+}
+
+function terminalColumns(): { readonly columns?: number } {
+  const { isTTY, columns } = process.stdout;
+  // A terminal that does not know its width says 0.
+  return isTTY && columns > 0 ? { columns } : {};
 }
 
 /** A closed pipe ends the program (main.ts). */

@@ -7,6 +7,7 @@ import type { ServiceManager } from "../systemd/manager.ts";
 import { type CommandSettings, settingsFor } from "../settings/environment.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
 import { openHttp } from "../relay/http.ts";
+import { queuePlace } from "../relay/open_queue.ts";
 import { type Relay, type RelayParts, startRelay } from "../relay/relay.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { onHangup, stopSignal, surviveFaults } from "../relay/process_events.ts";
@@ -47,6 +48,7 @@ async function serveWith(
     ...addressFields(relay, http),
     memory: settings.MAX_MEMORY,
     ...handedOver(sockets),
+    ...(settings.DELIVERY_MODE === "queue" ? { queue: queuePlace(settings) } : {}),
   });
   // The log says where the relay listens before the service manager hears that it is ready.
   await output.flush();

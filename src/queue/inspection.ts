@@ -103,7 +103,8 @@ export class QueueInspection {
     const found = await this.#administration.find(id);
     if (found === undefined) return undefined;
     try {
-      return await this.#withKey().openContent(found.content(), `content ${id}`);
+      const { size } = found.stored;
+      return await this.#withKey().openContent(found.content(), `content ${id}`, size);
     } catch (error) {
       throw unreadable(error);
     }

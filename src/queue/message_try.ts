@@ -39,6 +39,8 @@ export interface QueuedAccounts {
   /** The account as it is now. */
   refresh(account: Account, facts: SessionFacts): Promise<Account | LoginFailure>;
   authorize(account: Account, secret: Secret): Authorization;
+  /** Entra ID refuses the secret: it may not log in without Entra ID any more. Never fails. */
+  refused(account: Account, secret: Secret): Promise<void>;
   /** The secret that the account has logged in with last; undefined if it is not known. */
   latestSecret(account: Account): Promise<Secret | undefined>;
 }
@@ -133,7 +135,7 @@ class CurrentTry {
       if (answer.type !== "send") return await this.#doubtful(answer);
     }
     // After the doubt: a message that was sent is not too old.
-    if (this.#isTooOld) return await this.#giveUp();
+    if (this.#isTooOld && this.#wasTried) return await this.#giveUp();
     const content = await this.#content();
     const { id, receivedAt } = this.#message.stored;
     const { envelope, facts, client, connection } = this.#record;
@@ -158,9 +160,15 @@ class CurrentTry {
     return this.#options.rules.clock.date() >= this.#tried.end;
   }
 
+  /** Not, for example, if the machine was off for longer than the message may wait. */
+  get #wasTried(): boolean {
+    const { attempts, note: { failures = 0 } } = this.#tried;
+    return attempts > 0 || failures > 0;
+  }
+
   async #content(): Promise<Content> {
-    const { id } = this.#message.stored;
-    return await this.#options.sealer.openContent(this.#message.content(), `content ${id}`);
+    const { id, size } = this.#message.stored;
+    return await this.#options.sealer.openContent(this.#message.content(), `content ${id}`, size);
   }
 
   /** @returns undefined if the relay stops meanwhile: it need not wait for what only reads */
@@ -183,25 +191,32 @@ class CurrentTry {
     | { readonly account: Account; readonly authorization: Authorization }
     | Failure & Pick<LoginFailure, "type">
   > {
-    const { facts, credential: { secret } } = this.#record;
+    const { facts } = this.#record;
     const account = await this.#options.accounts.refresh(this.#record.account, facts);
     if ("reply" in account) {
       const { type, code = "LOOKUP_ENTRY", detail } = account;
       return { type, code, detail };
     }
-    const authorization = await this.#authorize(account, secret);
+    const authorization = await this.#authorize(account);
     if (!("type" in authorization)) return { account, authorization };
     const { type, code, detail } = authorization;
     return { type, code, detail };
   }
 
-  /** The login that is good now: the message's own, or the last one of the account. */
-  async #authorize(account: Account, secret: Secret): Promise<Authorization | EntraRefusal> {
+  /**
+   * The login that is good now: the message's own, or the last one of the account. The latter only if Entra ID
+   * had verified the message's own when it came, or an administrator has decided so: otherwise a revoked
+   * secret, with which one can log in while Entra ID is away, would send as if it were the new one.
+   */
+  async #authorize(account: Account): Promise<Authorization | EntraRefusal> {
     const { accounts, rules: { scope } } = this.#options;
+    const { secret, verified } = this.#record.credential;
     const own = accounts.authorize(account, secret);
     const token = await own.token(scope);
     if (!("type" in token)) return own;
     if (token.type === "later") return token;
+    await accounts.refused(account, secret);
+    if (!verified && this.#tried.note.restarted === undefined) return token;
     const latest = await accounts.latestSecret(account);
     if (latest === undefined || latest.reveal() === secret.reveal()) return token;
     const newer = accounts.authorize(account, latest);

@@ -1,6 +1,12 @@
 // The interface between the queue and where its messages are kept. A store holds sealed octets that it
 // cannot read, and never decides what becomes of a message.
 
+/**
+ * Milliseconds that a message waits, or a mailbox is paused, at most: Retry-After is a day at most. A time
+ * that is further ahead was stored while the machine's clock was wrong, and is not waited for.
+ */
+export const LONGEST_WAIT = 25 * 3_600_000;
+
 /** Stable storage for messages. All times are milliseconds of Unix time. */
 export interface QueueStore {
   /**
@@ -22,6 +28,12 @@ export interface QueueStore {
   take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]>;
   /** What the store holds, and what it has room for. May be a few seconds old. */
   usage(): Usage;
+  /**
+   * What an account has in the store, in all states.
+   *
+   * @throws StoreError
+   */
+  share(account: string): Promise<Share>;
   readonly notes: Notes;
   /** Ends once everything under way is stored. Messages that are taken stay as they are. */
   close(): Promise<void>;
@@ -108,10 +120,18 @@ export interface TakenMessage {
   giveBack(progress: MessageProgress, pause?: number): Promise<void>;
 }
 
+export interface Share {
+  readonly messages: number;
+  /** As in {@link Usage}. */
+  readonly octets: number;
+  /** Whether no other account has a message. */
+  readonly isAlone: boolean;
+}
+
 export interface Usage {
   /** By state, all that are stored. */
   readonly messages: Readonly<Record<MessageState, number>>;
-  /** Octets of contents, as stored. */
+  /** Octets of records and contents, as stored. */
   readonly octets: number;
   /** When the oldest message that is neither held nor dead was received; undefined if there is none. */
   readonly oldest: number | undefined;
@@ -139,7 +159,8 @@ export interface QueueAdministration {
   /** @throws StoreError */
   find(id: string): Promise<FoundMessage | undefined>;
   /**
-   * Makes a message due now, in whatever state it is. `sending` means that the relay is at it now.
+   * Makes a message due now, in whatever state it is, and ends the pause of its mailbox. `sending` means that
+   * the relay is at it now.
    *
    * @throws StoreError
    */

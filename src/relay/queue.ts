@@ -21,7 +21,9 @@ import { FailureReports } from "../queue/failure_reports.ts";
 import { KnownLogins } from "../queue/known_logins.ts";
 import { MessageTry } from "../queue/message_try.ts";
 import { QueueDelivery } from "../queue/queue_delivery.ts";
+import { accountName } from "../queue/names.ts";
 import { QueueRoom } from "../queue/queue_room.ts";
+import { QueueShares } from "../queue/queue_shares.ts";
 import { QueueWorker } from "../queue/queue_worker.ts";
 import { Sealer } from "../queue/sealing.ts";
 import { type QueueStore, StoreError } from "../queue/store.ts";
@@ -130,6 +132,8 @@ export class RelayQueue {
         refresh: (account, facts) => currentAccount(accounts, account, facts, limited),
         authorize: ({ tenantId, clientId }, clientSecret) =>
           tokens.login({ tenantId, clientId, clientSecret }),
+        refused: ({ tenantId, clientId }, clientSecret) =>
+          this.known.refused({ tenantId, clientId, clientSecret }),
         latestSecret: (account) => this.known.latestSecret(account),
       },
       delivery: new SenderPolicy(backend, { rules: senders, limits: messageLimits(settings) }),
@@ -150,18 +154,19 @@ export class RelayQueue {
     const room = new QueueRoom(store, {
       maxMessages: settings.QUEUE_MAX_MESSAGES,
       maxOctets: settings.QUEUE_MAX_BYTES,
-    });
+    }, new QueueShares(store, clock));
     const queued = new QueueDelivery({
       store,
       sealer,
       room,
       direct: backend,
       secretOf,
+      isVerified: (login) => login instanceof TokenLogin && login.isVerified,
       added: () => worker.wake(),
     });
     // What is not queued needs no room.
-    const mailRefusal = (login: Authorization) =>
-      secretOf(login) === undefined ? undefined : room.mailRefusal();
+    const mailRefusal = (login: Authorization, account: Account) =>
+      secretOf(login) === undefined ? undefined : room.mailRefusal(accountName(sealer, account));
     const delivery = new EarlyRefusal(queued, backend);
     return { delivery, room: { mailRefusal }, worker };
   }
@@ -220,8 +225,8 @@ async function checkKey(store: QueueStore, sealer: Sealer): Promise<void> {
   if (problem !== undefined) {
     throw new CommandError(EXIT.config, [
       problem === "key"
-        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: give the old key too, after the new one " +
-          "and a comma, until the queue is empty"
+        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: add the key that the relay was last " +
+          "started with, after a comma, until the queue is empty (QUEUE_KEY=NEW,OLD)"
         : "the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is not what was sealed",
     ]);
   }

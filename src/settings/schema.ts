@@ -6,6 +6,8 @@ import { Secret } from "../secret.ts";
 import { standardMemory } from "./memory.ts";
 import { listenAddresses, listenAddressOrOff } from "./listen_address.ts";
 import {
+  age,
+  ageOrOff,
   authorityFiles,
   boolean,
   duration,
@@ -395,7 +397,7 @@ export const SETTINGS = {
     secret: true,
   },
   QUEUE_MAX_AGE: required(
-    duration,
+    age,
     "2d",
     "How long the relay tries to deliver a queued message; then it gives up, and keeps the message as dead.",
   ),
@@ -420,7 +422,7 @@ export const SETTINGS = {
     "Sends a non-delivery report (RFC 3464) to the sender of a queued message that is refused for good or becomes too old.",
   ),
   QUEUE_OFFLINE_LOGIN: required(
-    durationOrOff,
+    ageOrOff,
     "24h",
     "How long after its last good login an account can still log in while Entra ID does not answer, with the same credentials. Only with DELIVERY_MODE=queue.",
   ),

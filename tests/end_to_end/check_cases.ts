@@ -112,7 +112,7 @@ const SETTINGS: readonly Case[] = [
     name: "an --env-file that is missing",
     args: (world) => ["--env-file", world.file("absent.env")],
     codes: ["settings.env-file"],
-    says: [/--env-file ".*absent\.env" cannot be read: ENOENT\. Fix: name a file/],
+    says: [/--env-file ".*absent\.env" cannot be read: .*\(ENOENT\)\. Fix: name a file/],
   },
   {
     name: "a file of authorities that contains none",

@@ -143,8 +143,8 @@ for (const program of PROGRAMS) {
             Buffer.from("This is not a database. ".repeat(500)),
             /queue\.db is not an SQLite database/,
           ],
-          [zeros, /queue\.db is damaged: put back a backup/],
-          [octets.subarray(0, octets.length / 2), /queue\.db is damaged: put back a backup/],
+          [zeros, /queue\.db is damaged: keep a copy of it/],
+          [octets.subarray(0, octets.length / 2), /queue\.db is damaged: keep a copy of it/],
         ] as const
       ) {
         writeFileSync(queue, bad);

@@ -195,7 +195,7 @@ for (const program of PROGRAMS) {
         /LOG_LEVEL "LOUD" must be "DEBUG", "INFO", "WARNING", "ERROR" or "CRITICAL"/,
         /USERNAME_DELIMITER "#" must be "@", ":" or "\|"/,
         /SMTP_LISTEN "8025" must be host:port.*; did you mean ":8025"\?/,
-        /HTTP_PASSWORD_FILE ".*absent" cannot be read: ENOENT/,
+        /HTTP_PASSWORD_FILE ".*absent" cannot be read: there is no such file or directory \(ENOENT\)/,
       ]);
     });
 

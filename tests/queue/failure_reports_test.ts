@@ -28,7 +28,10 @@ function refusing(options: WorldOptions = { bounce: true }) {
   const reports: Sending[] = [];
   world.answer = (sending) => {
     if (sending.submission.envelope.from !== "") return refusal("ErrorInvalidRecipients");
-    reports.push(sending);
+    const { submission } = sending;
+    // A copy: the content is discarded after the try.
+    const content = submission.content.map((octets) => new Uint8Array(octets));
+    reports.push({ ...sending, submission: { ...submission, content } });
     return "sent";
   };
   return { world, reports };

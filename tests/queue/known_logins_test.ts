@@ -131,6 +131,21 @@ describe("QUEUE_OFFLINE_LOGIN", () => {
     assert.equal(await login(), 235);
   });
 
+  it("ends on time, whatever the store says of its end, and also if the setting was made shorter", async () => {
+    const { login, entra, store, sealer, clock } = setUp();
+    const set = store.notes.set;
+    store.notes.set = (key, value) => set(key, value, Infinity);
+    assert.equal(await login(), 235);
+    const shorter = setUp({ clock, store, sealer, offline: HOUR });
+    for (const relay of [shorter, { login, entra }]) relay.entra(() => AWAY);
+    clock.pass(HOUR - 1);
+    assert.deepEqual([await shorter.login(), await login()], [235, 235]);
+    clock.pass(1);
+    assert.deepEqual([await shorter.login(), await login()], [454, 235]);
+    clock.pass(OFFLINE - HOUR);
+    assert.equal(await login(), 454);
+  });
+
   it("holds over a restart, and finds nothing in the clear", async () => {
     const before = setUp();
     assert.equal(await before.login("a secret"), 235);

@@ -207,6 +207,17 @@ describe("QUEUE_MAX_AGE", () => {
     assert(time >= DAY && time < DAY + 6 * MINUTE, `${time / MINUTE} minutes`);
   });
 
+  it("gives up no message untried, however long the relay was off", async () => {
+    const world = new World();
+    const [good, bad] = [await world.add(), await world.add({ from: "bea@x.test" })];
+    world.answer = ({ id }) => id === good ? "sent" : UNREACHABLE;
+    await world.pass(3 * DAY, HOUR);
+    await world.run();
+    assert.deepEqual(world.told, [`sent ${good}`, `deferred ${bad} ECONNREFUSED`]);
+    assert(await world.passUntil(gone(world, bad)) <= MINUTE);
+    assert.deepEqual(world.tried, [good, bad], "once is enough");
+  });
+
   it("does not concern what is held: an administrator decides", async () => {
     const world = new World({ maxAge: HOUR });
     world.token = () => noToken("refused", "AADSTS7000222");
@@ -266,6 +277,20 @@ describe("a message whose login is refused", () => {
     await world.run();
     assert.deepEqual(world.told, [`deferred ${id} ECONNREFUSED`]);
     assert.deepEqual(asked, ["old"]);
+  });
+
+  it("is held if only Entra ID's absence let it log in, though the account has a newer secret", async () => {
+    const world = new World();
+    world.token = (secret) => secret === "new" ? undefined : noToken("refused", "AADSTS7000222");
+    world.latest = "new";
+    world.isVerified = false;
+    const id = await world.add({ secret: "revoked" });
+    await world.run();
+    assert.deepEqual(world.told, [`held ${id} AADSTS7000222`]);
+    assert.deepEqual(world.tried, []);
+    assert.deepEqual(world.refusedSecrets, ["revoked"], "it may not log in again without Entra ID");
+    world.store.retry(id);
+    await world.passUntil(() => world.sent.length === 1, 500, MINUTE);
   });
 
   it("is sent with it after a retry, if it comes later", async () => {
@@ -345,6 +370,16 @@ describe("a message that cannot be opened", () => {
     world.store.tamper(second, (stored) => ({ ...stored, note: new Uint8Array(80) }));
     await world.run();
     assert.deepEqual(world.told.sort(), [`held ${first} TAMPERED`, `held ${second} TAMPERED`]);
+    assert.deepEqual(world.tried, []);
+  });
+
+  it("is held if it has another size than it is said to have, which memory is kept free by", async () => {
+    const world = new World();
+    const [small, large] = [await world.add(), await world.add({ from: "bea@x.test" })];
+    world.store.tamper(small, (stored) => ({ ...stored, size: 1 }));
+    world.store.tamper(large, (stored) => ({ ...stored, size: stored.size + 1 }));
+    await world.run();
+    assert.deepEqual(world.told.sort(), [`held ${small} TAMPERED`, `held ${large} TAMPERED`]);
     assert.deepEqual(world.tried, []);
   });
 

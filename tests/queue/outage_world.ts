@@ -250,6 +250,7 @@ function timeless(store: QueueStore, clock: SteppingClock): QueueStore {
       return (await clock.during(store.take(limit, busy))).map(message);
     },
     usage: () => store.usage(),
+    share: (account) => clock.during(store.share(account)),
     notes: {
       get: (key) => clock.during(store.notes.get(key)),
       set: (key, value, until) => clock.during(store.notes.set(key, value, until)),

@@ -139,6 +139,20 @@ describe("the queue's worker", () => {
     assert.equal(world.most, 32);
   });
 
+  it("gives a mailbox its turn that has failed, however much other mail there is", async () => {
+    const world = new World();
+    const bad = await world.add({ from: "bad@x.test" });
+    for (let i = 0; i < 40; i++) await world.addAll(25, { from: `m${i}@x.test` });
+    let failures = 0;
+    world.answer = async ({ id }) => {
+      await world.clock.sleep(1000);
+      return id === bad && failures++ === 0 ? UNREACHABLE : "sent";
+    };
+    await world.run();
+    await world.passUntil(() => world.sent.includes(bad));
+    assert(world.sent.length < 500, `after ${world.sent.length} others`);
+  });
+
   it("keeps the order within a connection, one at a time", async () => {
     const world = new World();
     const gated = gate(world);

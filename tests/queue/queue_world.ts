@@ -97,6 +97,10 @@ export class World<Store extends QueueStore = MemoryQueue> {
   token: (secret: string) => EntraRefusal | undefined = () => undefined;
   account: (account: Account) => Account | LoginFailure = (account) => account;
   latest: string | undefined;
+  /** Secrets that Entra ID has refused while their mail was to be sent. */
+  readonly refusedSecrets: string[] = [];
+  /** Whether Entra ID has verified a login lately. */
+  isVerified = true;
   #ids = 0;
   readonly #first: number;
   #answers: SentAnswer[];
@@ -116,6 +120,10 @@ export class World<Store extends QueueStore = MemoryQueue> {
       accounts: {
         refresh: (account) => Promise.resolve(this.account(account)),
         authorize: (_, secret) => this.#authorization(secret.reveal()),
+        refused: (_, secret) => {
+          this.refusedSecrets.push(secret.reveal());
+          return Promise.resolve();
+        },
         latestSecret: () =>
           Promise.resolve(this.latest === undefined ? undefined : new Secret(this.latest)),
       },
@@ -138,6 +146,7 @@ export class World<Store extends QueueStore = MemoryQueue> {
       room: new QueueRoom(store, { maxMessages: 100_000, maxOctets: 10 ** 10 }),
       direct: { deliver: () => Promise.reject(new Error("not to be delivered directly")) },
       secretOf: (login) => (login as { readonly clientSecret?: Secret }).clientSecret,
+      isVerified: () => this.isVerified,
       added: () => this.worker.wake(),
     });
   }

@@ -5,6 +5,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { CommandError, EXIT } from "../../src/exit.ts";
 import { HttpClient } from "../../src/http/client.ts";
@@ -76,6 +77,25 @@ describe("a relay with a queue", () => {
     const second = await start();
     await until(() => second.linesOf("Queued message sent").length === 1);
     assert.deepEqual(subjects(), ["kept"]);
+  });
+
+  it("holds what was queued for a tenant that ALLOWED_TENANTS has no more", async () => {
+    cloud.faults.add({ on: "sendMail", status: 429, code: "Throttled", retryAfter: 3600 });
+    const first = await start();
+    const client = await first.authed();
+    assert(idIn(await client.send(FROM, TO, "kept")) !== undefined);
+    await until(() => first.linesOf("Queued message deferred").length > 0);
+    client.destroy();
+    await first.relay.stop();
+    const database = new DatabaseSync(`${directory}/queue.db`);
+    database.exec("delete from pause");
+    database.close();
+    const second = await start({ ALLOWED_TENANTS: "99999999-9999-4999-8999-999999999999" });
+    await until(() => second.linesOf("Queued message held").length === 1);
+    const [line] = second.linesOf("Queued message held");
+    assert.equal(line!["code"], "LOOKUP_ENTRY");
+    assert.match(String(line!["detail"]), /is not in ALLOWED_TENANTS/);
+    assert.deepEqual(subjects(), []);
   });
 
   it("reports what is refused for good to its sender, if QUEUE_BOUNCE is set", async () => {

@@ -166,7 +166,7 @@ export function newMessage(
   return {
     id: randomBytes(8).toString("hex"),
     receivedAt,
-    size: octets.length - 57,
+    size: Math.max(0, octets.length - 57),
     mailbox: `mailbox${receivedAt}`,
     account: "account",
     connection: `connection${receivedAt}`,

@@ -21,6 +21,7 @@ import type { Clock } from "../../clock.ts";
 import {
   type NewMessage,
   type QueueStore,
+  type Share,
   StoreError,
   type TakenMessage,
   type Usage,
@@ -116,6 +117,10 @@ export class AzureStore implements QueueStore {
 
   usage(): Usage {
     return this.#shared.counts.usage();
+  }
+
+  share(account: string): Promise<Share> {
+    return Promise.resolve(this.#shared.counts.share(account));
   }
 
   async close(): Promise<void> {

@@ -10,6 +10,7 @@ import {
 import { Lease } from "./lease.ts";
 import { blobName, factsOf, NO_MESSAGE } from "./message_blob.ts";
 import type { HiddenPointer, Selector } from "./mailboxes.ts";
+import { isRetry } from "./pointer_text.ts";
 import { MAX_RECEIVED, type Pointers, type ReceivedPointer } from "./pointers.ts";
 import { AzureTakenMessage, type Shared } from "./taken_message.ts";
 import { CHANGE_PAUSE, judge } from "./verdict.ts";
@@ -175,6 +176,7 @@ export class Receiver {
       );
       if (count - text.received > MAX_RECEIPTS) return await this.#setAside(lease);
       this.#shared.mailboxes.seen(text.id);
+      if (isRetry(text)) this.#shared.mailboxes.unpause(text.mailbox);
       if (selects(text)) return await this.open(lease, age);
       if (!this.#waiting.add({ lease })) await this.postpone(lease);
     } catch (error) {

@@ -123,7 +123,10 @@ export class AzureTakenMessage implements TakenMessage {
     });
   }
 
-  giveBack(progress: MessageProgress, pause = 0): Promise<void> {
+  giveBack(given: MessageProgress, pauseUntil = 0): Promise<void> {
+    // Pointers and blobs have whole milliseconds.
+    const progress = { ...given, due: Math.ceil(given.due) };
+    const pause = Math.ceil(pauseUntil);
     return this.#alone(async () => {
       if (this.#ended) return;
       // The blob may be changed only by its owner: another relay may be at it by now.

@@ -11,7 +11,7 @@ import type { Reserve } from "./reserve.ts";
 import type { Row } from "./rows.ts";
 
 /** Operations that only read: they need not wait for another process's write. */
-const READS: ReadonlySet<Kind> = new Set<Kind>(["content", "getNote", "look"]);
+const READS: ReadonlySet<Kind> = new Set<Kind>(["content", "getNote", "share", "look"]);
 /** Operations that take up room: on a full disk they fail, and the reserve is not for them. */
 const GROWS: ReadonlySet<Kind> = new Set<Kind>(["add", "setNote"]);
 

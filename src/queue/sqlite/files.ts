@@ -1,5 +1,6 @@
 // The files of a queue: the database, what lies beside it, and the contents that are too large for a row.
 
+import { constants } from "node:fs";
 import { type FileHandle, open, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
@@ -39,6 +40,8 @@ export const MAX_IN_ROW = 256 * 1024;
 
 /** Octets that are read at once. */
 const READ = 256 * 1024;
+/** Not what a link points to, and no waiting for the other end of a pipe. Windows has neither flag. */
+const READ_FILE = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
 /** @param id one for which {@link isId} holds */
 export function contentFile({ contents }: QueueFiles, id: string): string {
@@ -88,7 +91,7 @@ export async function* readContent(files: QueueFiles, id: string): AsyncGenerato
   const path = contentFile(files, id);
   let file: FileHandle | undefined;
   try {
-    file = await open(path, "r");
+    file = await open(path, READ_FILE);
     const memory = new Uint8Array(READ);
     while (true) {
       const { bytesRead } = await file.read(memory, 0, READ);

@@ -3,6 +3,7 @@
 import {
   closeSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   opendirSync,
   openSync,
@@ -83,6 +84,14 @@ function takeLock(sqlite: Sqlite, { database, lock }: QueueFiles): DatabaseSync 
 
 /** SQLite gives its other files the mode of the database. */
 function prepareFiles({ database, contents }: QueueFiles): void {
+  // Files in it that belong to no message are deleted.
+  const found = lstatSync(contents, { throwIfNoEntry: false });
+  if (found !== undefined && !found.isDirectory()) {
+    throw new StoreSetupError(
+      "ENOTDIR",
+      `${contents} is not a directory: move it away; the relay makes the directory itself`,
+    );
+  }
   const isNew = statSync(database, { throwIfNoEntry: false }) === undefined;
   if (isNew && [...entries(contents)].length > 0) {
     throw new StoreSetupError(
@@ -121,7 +130,12 @@ function deleteOrphans(db: DatabaseSync, files: QueueFiles): void {
     // A damaged index does not find a row that is there.
     if (!isSound) assertSound(db, files);
     isSound = true;
-    unlinkSync(join(contents, name));
+    try {
+      unlinkSync(join(contents, name));
+    } catch (error) {
+      // `queue delete` was quicker.
+      if (codeOf(error) !== "ENOENT") throw error;
+    }
   }
 }
 

@@ -2,7 +2,7 @@
 
 import { unlinkSync } from "node:fs";
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { StoreError } from "../store.ts";
+import { type Share, StoreError } from "../store.ts";
 import { contentFile, type QueueFiles } from "./files.ts";
 import {
   type Answer,
@@ -47,6 +47,7 @@ export class Operations {
       content: ({ id }) => this.#content(id),
       getNote: (asked) => this.#getNote(asked),
       setNote: (asked) => this.#setNote(asked),
+      share: ({ account }) => this.#share(account),
       look: () => {},
     };
   }
@@ -158,6 +159,13 @@ export class Operations {
     ).get(id);
     if (row !== undefined) return crossing(row["octets"] as Uint8Array);
     throw new StoreError("ENOENT", `${this.#files.database} has no content of message ${id}`);
+  }
+
+  #share(account: string): Share {
+    const own = this.#sql("select messages, octets from share where account = ?").get(account);
+    const other = this.#sql("select 1 from share where account <> ? limit 1").get(account);
+    const { messages = 0, octets = 0 } = (own ?? {}) as Partial<Share>;
+    return { messages, octets, isAlone: other === undefined };
   }
 
   #getNote({ key, now }: Asked<"getNote">): ArrayBuffer | undefined {

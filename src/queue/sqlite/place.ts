@@ -1,6 +1,6 @@
 // Where the database of a queue is, and whether it can be there.
 
-import { realpath } from "node:fs/promises";
+import { realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { codeOf, storeError, StoreSetupError } from "./errors.ts";
 import { type FileSystemFacts, fileSystemOf, type Statfs, statfs } from "./file_system.ts";
@@ -13,8 +13,9 @@ import { type FileSystemFacts, fileSystemOf, type Statfs, statfs } from "./file_
  */
 export async function placeOf(path: string): Promise<string> {
   const absolute = resolve(path);
+  let place: string;
   try {
-    return await realpath(absolute).catch(async () =>
+    place = await realpath(absolute).catch(async () =>
       // There is no such file yet.
       join(await realpath(dirname(absolute)), basename(absolute))
     );
@@ -25,6 +26,19 @@ export async function placeOf(path: string): Promise<string> {
       code === "ENOENT"
         ? `${absolute}: its directory is missing: make it, or name another place in QUEUE_URL`
         : `${absolute}: its directory cannot be read (${code})`,
+    );
+  }
+  await refuseDirectory(place);
+  return place;
+}
+
+/** @throws StoreSetupError if the path of a database is a directory, beside which files would be made */
+export async function refuseDirectory(path: string): Promise<void> {
+  const stats = await stat(path).catch(() => undefined);
+  if (stats?.isDirectory()) {
+    throw new StoreSetupError(
+      "EISDIR",
+      `${path} is a directory: name a file in it, such as ${join(path, "queue.db")}`,
     );
   }
 }

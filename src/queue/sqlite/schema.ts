@@ -143,6 +143,24 @@ export const MIGRATIONS: readonly string[] = [
       on conflict do nothing;
   end;
   `,
+  `
+  -- What each account has, so that none takes all of the queue: kept by triggers, as \`total\` is.
+  create table share (
+    account text primary key,
+    messages integer not null,
+    octets integer not null
+  ) strict, without rowid;
+  insert into share select account, count(*), sum(octets) from message group by account;
+
+  create trigger share_added after insert on message begin
+    insert into share values (new.account, 1, new.octets)
+      on conflict do update set messages = messages + 1, octets = octets + excluded.octets;
+  end;
+  create trigger share_removed after delete on message begin
+    update share set messages = messages - 1, octets = octets - old.octets where account = old.account;
+    delete from share where account = old.account and messages = 0;
+  end;
+  `,
 ];
 
 /**

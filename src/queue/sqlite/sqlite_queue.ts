@@ -13,6 +13,7 @@ import {
   type NewMessage,
   type Notes,
   type QueueStore,
+  type Share,
   StoreError,
   type TakenMessage,
   type Usage,
@@ -164,6 +165,10 @@ class SqliteQueue implements QueueStore {
     return { messages, octets, oldest, disk: { free: bavail * bsize, total: blocks * bsize } };
   }
 
+  share(account: string): Promise<Share> {
+    return this.#batches.run("share", { account });
+  }
+
   close(): Promise<void> {
     return this.#closing ??= this.#close();
   }
@@ -198,7 +203,7 @@ class SqliteQueue implements QueueStore {
       account,
       connection,
       record: crossing(record),
-      octets: sealedSize,
+      octets: record.length + sealedSize,
       content,
     };
     try {

@@ -414,6 +414,13 @@ describe("the count of an Azure queue", () => {
     assert.equal(store.usage().oldest, messages[3]!.receivedAt);
     const other = await queue.relay();
     assert.deepEqual(other.store.usage(), store.usage());
+    for (const { store: each } of [{ store }, other]) {
+      const all = { messages: 4, octets: 4 * 3500, isAlone: true };
+      assert.deepEqual(await each.share("account"), all);
+      assert.deepEqual(await each.share("b"), { messages: 0, octets: 0, isAlone: false });
+    }
+    await store.add(newMessage({ account: "b" }));
+    assert.deepEqual(await store.share("b"), { messages: 1, octets: 3500, isAlone: false });
   });
 
   it("is taken again from the list after a while, in pages", async () => {
