@@ -180,6 +180,19 @@ describe("a queue in trouble", () => {
     assert(time <= 76_000, `${time} ms`);
   });
 
+  it("sends mail of others at once while the mailboxes of many accounts are full", async () => {
+    const world = new World();
+    const full = { ...later("ErrorQuotaExceeded"), reply: reply(452, "4.2.2", "full") };
+    world.answer = ({ mailbox }) => mailbox.startsWith("full") ? full : "sent";
+    for (let i = 0; i < 20; i++) {
+      await world.add({ from: `full${i}@x.test`, account: { ...ACCOUNT, clientId: `${i}` } });
+    }
+    await world.run();
+    const [id] = await world.addAll(1, { from: "good@x.test" });
+    await world.settle();
+    assert.deepEqual(world.sent, [id]);
+  });
+
   it("tries eight messages at a time of mailboxes in trouble, if they were so one by one", async () => {
     const world = new World();
     const isBad = (mailbox: string) => mailbox.startsWith("bad");
