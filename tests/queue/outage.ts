@@ -46,8 +46,8 @@ export async function outage({ messages, mailboxes, size }: OutageOptions): Prom
   try {
     await world.start();
     // The same traffic on a good day: the memory that it takes is not that of a long queue.
-    await clock.passUntil(world.queue(messages / 4));
-    await clock.passUntilIs(() => world.arrived === messages / 4, HOUR);
+    await clock.passUntil(world.queue(messages / 2));
+    await clock.passUntilIs(() => world.arrived === messages / 2, HOUR);
     const queuedBefore = await world.queueOne(mailboxes - 1);
     const before = await world.sendDirectly(UNHARMED);
     await clock.pass(MINUTE);

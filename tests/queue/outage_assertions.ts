@@ -18,7 +18,7 @@ export function assertDrained(found: Outage, early: number): void {
   assert.equal(told.get("fault"), undefined);
 
   // Graph has not been asked more often than it takes.
-  assert.equal(cloud.mostOfMailbox, 4, "as many at a time as in direct mode");
+  assert(cloud.mostOfMailbox <= 4, `${cloud.mostOfMailbox} requests of a mailbox at a time`);
   assert.equal(cloud.tooMany, 0);
   assert.equal(cloud.impatient, 0, "before the end of a Retry-After");
   const windows = Math.ceil(found.drained.all / 60_000);

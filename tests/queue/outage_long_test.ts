@@ -35,6 +35,7 @@ describe("an outage of an hour with 10,000 queued messages of 125 mailboxes", ()
 
     // The longest pause between two tries while all fail, and a message's own time.
     assert(drained.first < 16_000, `${drained.first} ms to the first message`);
+    assert.equal(found.world.cloud.mostOfMailbox, 4, "as many at a time as in direct mode");
     // 32 at a time, of 300 ms each, are 107 a second.
     assert(drained.others < 1.2 * MESSAGES / 107 * 1000, `${drained.others} ms`);
     // Those of which Graph takes a few in a minute hold up nobody, and are as quick as they may be.
