@@ -141,6 +141,7 @@ export class MemoryQueue implements QueueStore {
   retry(id: string): ChangeResult {
     return this.#change(id, (kept) => {
       kept.stored = { ...kept.stored, state: "queued", due: this.#clock.date() };
+      this.#pauses.delete(kept.stored.mailbox);
     });
   }
 

@@ -100,7 +100,7 @@ describe("a damaged SQLite queue", () => {
     damage("message", garbage, 1);
     await assert.rejects(openSqliteQueue(path), (error) => {
       assert(error instanceof StoreSetupError);
-      assert.match(error.message, /queue\.db is damaged: keep a copy of it/);
+      assert.match(error.message, /queue\.db is damaged: keep a copy/);
       return isDamage(error);
     });
     assert.deepEqual(files(), large);
@@ -128,7 +128,7 @@ describe("a damaged SQLite queue", () => {
     });
     await assert.rejects(openSqliteQueue(path), (error) => {
       assert(error instanceof StoreSetupError);
-      assert.match(error.message, /queue\.db is damaged: keep a copy of it/);
+      assert.match(error.message, /queue\.db is damaged: keep a copy/);
       return isDamage(error);
     });
     assert.deepEqual(files(), large);
