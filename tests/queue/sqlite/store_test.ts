@@ -333,6 +333,8 @@ describe("the SQLite store", () => {
     await assert.rejects(store.notes.get("key"), StoreError);
     await assert.rejects(store.close(), StoreError);
     assert.deepEqual(ends.map(({ code }) => code), ["WORKER"], "told once");
+    // Its row may have been committed: the next start knows, and deletes it if not.
+    assert.deepEqual(readdirSync(`${path}.d`), ["b"]);
     store = await openSqliteQueue(path, { clock });
     assert.equal(store.usage().messages.queued, 0);
   });
