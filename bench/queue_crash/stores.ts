@@ -58,6 +58,16 @@ async function azurite(): Promise<CrashStore> {
     access,
     name: QUEUE_NAME,
   });
+  const left = async () => {
+    const names: string[] = [];
+    for await (const { name } of container.listBlobsFlat({ prefix: "messages/" })) {
+      names.push(name);
+    }
+    const { approximateMessagesCount = 0 } = await queue.getProperties();
+    return approximateMessagesCount === 0
+      ? names
+      : [...names, `${approximateMessagesCount} pointers`];
+  };
   return {
     settings: {
       QUEUE_URL: "azure-storage:",
@@ -76,16 +86,8 @@ async function azurite(): Promise<CrashStore> {
       await service.pass(ADDITION);
       return true;
     },
-    async left() {
-      const names: string[] = [];
-      for await (const { name } of container.listBlobsFlat({ prefix: "messages/" })) {
-        names.push(name);
-      }
-      const { approximateMessagesCount = 0 } = await queue.getProperties();
-      return approximateMessagesCount === 0
-        ? names
-        : [...names, `${approximateMessagesCount} pointers`];
-    },
+    // Azurite may close an idle connection at the moment when it is used.
+    left: () => left().catch(left),
     async close() {
       http.close();
       await service.stop();
