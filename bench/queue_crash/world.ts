@@ -44,6 +44,11 @@ const SETTINGS = {
   LOG_LEVEL: "INFO",
   LOG_FORMAT: "json",
 };
+/** Mailboxes that fail now and then while clients send, so that their messages are put off. */
+const FAILING = /^m[01]@/;
+/** Milliseconds that they fail, longer than a try takes, and after which they fail again. */
+const FAILS = 3000;
+const FAILS_AGAIN = 8000;
 /**
  * Milliseconds until all has to be sent in the end. A request of a killed relay may have been carried out
  * late, and hide messages for a whole lease.
@@ -95,11 +100,15 @@ export class CrashWorld {
   static async open(program: Program, options: CrashWorldOptions): Promise<CrashWorld> {
     const { store, random, graphDelay, happened } = options;
     const files = await certificateFiles();
+    let world: CrashWorld | undefined = undefined;
     const cloud = await startCrashCloud({
       delay: () => random() * graphDelay,
+      refuses: (mailbox) =>
+        FAILING.test(mailbox) && performance.now() % FAILS_AGAIN < FAILS &&
+        !world?.clients.isStopped,
       accepted: () => happened?.("accepted"),
     });
-    return new CrashWorld(program, options, await openStore(store), cloud, files);
+    return world = new CrashWorld(program, options, await openStore(store), cloud, files);
   }
 
   get seconds(): number {
