@@ -64,7 +64,7 @@ export async function killOneOf(
       await until(LOADING, () => world.missing().every((id) => queued.has(id)));
       await store.relayDied();
     }
-    problems.push(...await world.drain(others[0]!));
+    problems.push(...await world.emptied());
     for (const relay of others) problems.push(...await world.end(relay));
     problems.push(...await world.forget());
     const { disagreements, figures } = world.compare();
