@@ -87,8 +87,7 @@ async function azurite(): Promise<CrashStore> {
       await service.pass(ADDITION);
       return true;
     },
-    // Azurite may close an idle connection at the moment when it is used.
-    left: () => left().catch(left),
+    left,
     async close() {
       http.close();
       await service.stop();
