@@ -58,6 +58,8 @@ export interface Comparison {
   readonly figures: Figures;
 }
 
+/** A 503 may hide that a message was sent, though not Graph's here. */
+const DEFERRED = new Set(["Queued message deferred", "Queued message may have been sent"]);
 const WRONG_LEVELS = new Set(["ERROR", "CRITICAL"]);
 
 export function readLog(relay: string, killed: boolean, text: string): RelayLog {
@@ -73,7 +75,7 @@ export function readLog(relay: string, killed: boolean, text: string): RelayLog 
     const { level, message, id } = fieldsOf(line);
     if (message === "Message queued") queued.add(id);
     else if (message === "Queued message sent") sent.add(id);
-    else if (message === "Queued message deferred") deferred.push(id);
+    else if (DEFERRED.has(message)) deferred.push(id);
     else if (WRONG_LEVELS.has(level) || /^Queued message/.test(message)) wrong.push(line);
   }
   return { relay, killed, queued, sent, deferred, wrong };

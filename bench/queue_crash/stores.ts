@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { storageClients } from "../../src/azure/storage_clients.ts";
 import { HttpClient } from "../../src/http/client.ts";
+import { MESSAGES } from "../../src/queue/azure/message_blob.ts";
 import { QUEUE_NAME } from "../../src/queue/azure/open.ts";
 import { storageAccess } from "../../src/settings/storage_access.ts";
 import { CONNECTION_STRING } from "../../tests/support/azurite.ts";
@@ -58,6 +59,16 @@ async function azurite(): Promise<CrashStore> {
     access,
     name: QUEUE_NAME,
   });
+  const left = async () => {
+    const names: string[] = [];
+    for await (const { name } of container.listBlobsFlat({ prefix: MESSAGES })) {
+      names.push(name);
+    }
+    const { approximateMessagesCount = 0 } = await queue.getProperties();
+    return approximateMessagesCount === 0
+      ? names
+      : [...names, `${approximateMessagesCount} pointers`];
+  };
   return {
     settings: {
       QUEUE_URL: "azure-storage:",
@@ -76,16 +87,7 @@ async function azurite(): Promise<CrashStore> {
       await service.pass(ADDITION);
       return true;
     },
-    async left() {
-      const names: string[] = [];
-      for await (const { name } of container.listBlobsFlat({ prefix: "messages/" })) {
-        names.push(name);
-      }
-      const { approximateMessagesCount = 0 } = await queue.getProperties();
-      return approximateMessagesCount === 0
-        ? names
-        : [...names, `${approximateMessagesCount} pointers`];
-    },
+    left,
     async close() {
       http.close();
       await service.stop();

@@ -9,6 +9,7 @@ import {
   type Running,
   serve,
 } from "../../tests/end_to_end/programs.ts";
+import { MESSAGES } from "../../src/queue/azure/message_blob.ts";
 import { certificateFiles } from "../processes.ts";
 import { CrashClients } from "./clients.ts";
 import { type CrashCloud, startCrashCloud } from "./cloud.ts";
@@ -44,6 +45,11 @@ const SETTINGS = {
   LOG_LEVEL: "INFO",
   LOG_FORMAT: "json",
 };
+/** Mailboxes that fail now and then while clients send, so that their messages are put off. */
+const FAILING = /^m[01]@/;
+/** Milliseconds that they fail, longer than a try takes, and after which they fail again. */
+const FAILS = 3000;
+const FAILS_AGAIN = 8000;
 /**
  * Milliseconds until all has to be sent in the end. A request of a killed relay may have been carried out
  * late, and hide messages for a whole lease.
@@ -95,11 +101,15 @@ export class CrashWorld {
   static async open(program: Program, options: CrashWorldOptions): Promise<CrashWorld> {
     const { store, random, graphDelay, happened } = options;
     const files = await certificateFiles();
+    let world: CrashWorld | undefined = undefined;
     const cloud = await startCrashCloud({
       delay: () => random() * graphDelay,
+      refuses: (mailbox) =>
+        FAILING.test(mailbox) && performance.now() % FAILS_AGAIN < FAILS &&
+        !world?.clients.isStopped,
       accepted: () => happened?.("accepted"),
     });
-    return new CrashWorld(program, options, await openStore(store), cloud, files);
+    return world = new CrashWorld(program, options, await openStore(store), cloud, files);
   }
 
   get seconds(): number {
@@ -154,10 +164,20 @@ export class CrashWorld {
       counts = JSON.stringify(queue);
       return queue.queued + queue.sending + queue.held + queue.dead === 0;
     });
-    if (empty) return [];
+    return empty ? [] : [`the queue stays ${counts}`, ...await this.#leftOver()];
+  }
+
+  /** Waits until the store has no message, as only it knows of several relays. @returns what is left then */
+  async emptied(): Promise<string[]> {
+    const has = (name: string) => name.startsWith(MESSAGES);
+    const empty = await until(DRAIN, async () => !(await this.store.left()).some(has));
+    return empty ? [] : await this.#leftOver();
+  }
+
+  async #leftOver(): Promise<string[]> {
     const left = await this.store.left();
     const missing = this.missing().map((id) => `${id} was acknowledged and is not sent`);
-    return [`the queue stays ${counts}, with ${left.join(", ")}`, ...missing];
+    return [`there is still ${left.join(", ")}`, ...missing];
   }
 
   /** When no relay runs any more: what nobody was told about is forgotten. @returns what is left */

@@ -224,12 +224,16 @@ function secretOf(login: Authorization): Secret | undefined {
 }
 
 async function storeOf(
-  { settings, http, log, clock = realClock }: QueueParts,
+  { settings, http, log, notify, clock = realClock }: QueueParts,
 ): Promise<QueueStore> {
   const { QUEUE_URL: address } = settings;
   if (address.type === "sqlite") {
     const { openSqliteQueue } = await import("../queue/sqlite/sqlite_queue.ts");
-    return await openSqliteQueue(address.path, { clock, warn: (text) => log.warning(text) });
+    return await openSqliteQueue(address.path, {
+      clock,
+      warn: (text) => log.warning(text),
+      ended: ({ code, message }) => notify({ type: "queueEnded", code, detail: message }),
+    });
   }
   const { openAzureQueue } = await import("../queue/azure/open.ts");
   const maxAge = settings.QUEUE_MAX_AGE;

@@ -44,6 +44,8 @@ export interface RelayParts {
   readonly replaced?: Replacements;
   /** Follows each message. */
   readonly tracing?: Tracing;
+  /** Called if the relay cannot go on, and has to be stopped. */
+  readonly broken?: () => void;
 }
 
 export interface Replacements {
@@ -102,6 +104,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const { notify, close: closeLog } = listenersOf(log, metrics, [
     ...(tracing === undefined ? [] : [tracing.notify]),
     ...(webhook === undefined ? [] : [webhook.webhook.notify]),
+    (event) => event.type === "queueEnded" && parts.broken?.(),
   ]);
   const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
   opened.add(() => client.close());

@@ -7,9 +7,7 @@ export const HOUR = 60 * MINUTE;
 
 /** A mailbox whose part of Graph works all the time. */
 const UNHARMED = "unharmed@x.test";
-/** Requests of some mailboxes that Graph takes in a minute, … */
-export const SLOW = 30;
-/** … of the first so many. */
+/** Mailboxes of which Graph takes few requests in a minute: the first so many. */
 export const SLOW_MAILBOXES = 5;
 
 export interface OutageOptions {
@@ -17,6 +15,8 @@ export interface OutageOptions {
   readonly mailboxes: number;
   /** Octets of a message. */
   readonly size: number;
+  /** Requests of a slow mailbox that Graph takes in a minute. */
+  readonly slow: number;
 }
 
 /** All times are milliseconds by the test's clock. */
@@ -40,7 +40,7 @@ export interface Outage {
   readonly sent: number;
 }
 
-export async function outage({ messages, mailboxes, size }: OutageOptions): Promise<Outage> {
+export async function outage({ messages, mailboxes, size, slow }: OutageOptions): Promise<Outage> {
   const world = new OutageWorld({ mailboxes, size });
   const { clock, cloud } = world;
   try {
@@ -80,10 +80,11 @@ export async function outage({ messages, mailboxes, size }: OutageOptions): Prom
     await pass(30);
     const inHour = cloud.requests - first - 1;
 
-    const slow = new Set(world.mailboxes.slice(0, SLOW_MAILBOXES));
-    const others = world.mailboxes.filter((mailbox) => !slow.has(mailbox));
-    const slowNames = new Set([...slow].map(({ address }) => address));
-    cloud.perMinute = (mailbox) => slowNames.has(mailbox) ? SLOW : undefined;
+    const others = world.mailboxes.slice(SLOW_MAILBOXES);
+    const slowOnes = new Set(
+      world.mailboxes.slice(0, SLOW_MAILBOXES).map(({ address }) => address),
+    );
+    cloud.perMinute = (mailbox) => slowOnes.has(mailbox) ? slow : undefined;
     const sentBefore = cloud.requests;
     const arrivedBefore = world.arrived;
     await clock.passUntilIs(() => world.arrived > arrivedBefore, HOUR);

@@ -14,7 +14,7 @@ export type Trouble = "refused" | "silent" | "unavailable";
 const WINDOW = 600_000;
 const IN_WINDOW = 10_000;
 /** Milliseconds of an answer. In steps, so that several come in the same moment. */
-const LATENCY = [200, 300, 400] as const;
+const LATENCY = [200, 400] as const;
 
 interface Window {
   readonly end: number;

@@ -45,7 +45,7 @@ export function openQueue(sqlite: Sqlite, files: QueueFiles): OpenQueue {
       deleteOrphans(db, files);
     } catch (error) {
       db.close();
-      throw error;
+      throw openingError(files.database, error);
     }
     reserve.make();
     return { db, reserve, unlock: () => lock.close() };
@@ -140,10 +140,10 @@ function deleteOrphans(db: DatabaseSync, files: QueueFiles): void {
   }
 }
 
-/** @throws StoreSetupError if the rows and indexes of messages are damaged */
+/** @throws StoreError if the rows and indexes of messages are damaged */
 function assertSound(db: DatabaseSync, { database }: QueueFiles): void {
   const [first] = db.prepare("pragma integrity_check(message)").all();
-  if (Object.values(first!)[0] !== "ok") throw openingError(database, damaged(database));
+  if (Object.values(first!)[0] !== "ok") throw damaged(database);
 }
 
 /** Names that can be those of contents. */

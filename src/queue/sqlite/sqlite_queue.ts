@@ -47,6 +47,8 @@ export interface SqliteQueueOptions {
   readonly statfs?: Statfs;
   /** The worker's file. */
   readonly worker?: URL;
+  /** The worker is gone, although nothing has closed it: every operation fails from now on. */
+  readonly ended?: (error: StoreError) => void;
 }
 
 /** Defined by `build`: where the worker is in the executable. Undefined in a run from source. */
@@ -84,7 +86,7 @@ export async function openSqliteQueue(
     });
     const ended = (text: string) => {
       const error = new StoreError("WORKER", `${files.database}: the store's worker ${text}`);
-      store.lost(error);
+      if (store.lost(error)) options.ended?.(error);
       reject(error);
     };
     worker.on("error", (error: Error) => ended(`failed: ${error.message}`));
@@ -183,11 +185,14 @@ class SqliteQueue implements QueueStore {
     else this.#hasClosed = true;
   }
 
-  /** The worker is gone. */
-  lost(error: StoreError): void {
+  /** The worker is gone. @returns whether that is a failure, and the first sign of it, after the opening */
+  lost(error: StoreError): boolean {
+    const isNew = this.#lost === undefined && this.#closing === undefined &&
+      this.#totals !== undefined;
     this.#lost ??= error;
     this.#batches.fail(error);
     this.#onEnd?.();
+    return isNew;
   }
 
   async #add(message: NewMessage): Promise<void> {

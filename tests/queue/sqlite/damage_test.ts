@@ -27,20 +27,28 @@ describe("a damaged SQLite queue", () => {
       Array.from({ length: 40 }, (_, index) => [`m-${index}`, index % 10 === 3 ? LARGE : 1000]),
     );
     const store = await openSqliteQueue(path);
-    for (const [id, sealedSize] of sizes) await store.add(newMessage(id, { sealedSize }));
+    for (const [id, sealedSize] of sizes) {
+      // A page has three of these records.
+      await store.add(newMessage(id, { sealedSize, mailbox: id, record: contentFor(id, 1000) }));
+    }
     await store.close();
     copyFileSync(path, copy);
   });
   afterEach(() => place.remove());
 
-  /** Overwrites pages of a table or an index. */
-  const damage = (name: string, octets: (page: Uint8Array) => void) => {
+  /**
+   * Overwrites a page of a table or an index: its root, or the child of one of the root's cells
+   * (https://www.sqlite.org/fileformat2.html#b_tree_pages).
+   */
+  const damage = (name: string, overwrite: (page: Uint8Array) => void, child?: number) => {
     const db = new DatabaseSync(path, { readOnly: true });
     const row = db.prepare("select rootpage from sqlite_schema where name = ?").get(name);
     db.close();
     const file = readFileSync(path);
-    const start = ((row!["rootpage"] as number) - 1) * PAGE;
-    octets(file.subarray(start, start + PAGE));
+    const page = (number: number) => file.subarray((number - 1) * PAGE, number * PAGE);
+    const root = page(row!["rootpage"] as number);
+    const cell = (index: number) => root.readUInt32BE(root.readUInt16BE(12 + 2 * index));
+    overwrite(child === undefined ? root : page(cell(child)));
     writeFileSync(path, file);
   };
   const garbage = (page: Uint8Array) => void page.fill(0xaa);
@@ -77,6 +85,28 @@ describe("a damaged SQLite queue", () => {
     await assertWhole();
   });
 
+  it("takes nothing more although there is room for it where nothing is damaged", async () => {
+    damage("message", garbage, 2);
+    const store = await openSqliteQueue(path);
+    await store.add(newMessage("more"));
+    await assert.rejects(store.take(10, NOBODY), isDamage);
+    await assert.rejects(store.add(newMessage("after")), isDamage);
+    assert.deepEqual(ids(await store.take(1, NOBODY)), ["m-0"], "what can be read goes on");
+    await store.close();
+    await assertWhole();
+  });
+
+  it("is not opened if the rows of its large contents cannot be read", async () => {
+    damage("message", garbage, 1);
+    await assert.rejects(openSqliteQueue(path), (error) => {
+      assert(error instanceof StoreSetupError);
+      assert.match(error.message, /queue\.db is damaged: keep a copy/);
+      return isDamage(error);
+    });
+    assert.deepEqual(files(), large);
+    await assertWhole();
+  });
+
   it("gives no content that it cannot read, and keeps the message", async () => {
     damage("content", garbage);
     const store = await openSqliteQueue(path);
@@ -91,7 +121,7 @@ describe("a damaged SQLite queue", () => {
   });
 
   it("does not take contents for orphans because an index does not find their rows", async () => {
-    // An empty leaf of an index (https://www.sqlite.org/fileformat2.html#b_tree_pages): no error for SQLite.
+    // An empty leaf of an index: no error for SQLite.
     damage("sqlite_autoindex_message_1", (page) => {
       page.fill(0);
       page.set([0x0a, 0, 0, 0, 0, 0x10, 0x00, 0]);

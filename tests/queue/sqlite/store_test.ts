@@ -315,8 +315,10 @@ describe("the SQLite store", () => {
 
   it("fails everything when its worker is gone", async () => {
     await store.close();
+    const ends: StoreError[] = [];
     store = await openSqliteQueue(path, {
       worker: new URL("./failing_worker.ts", import.meta.url),
+      ended: (error) => void ends.push(error),
     });
     const results = await Promise.allSettled([
       store.add(newMessage("a")),
@@ -330,6 +332,9 @@ describe("the SQLite store", () => {
     }
     await assert.rejects(store.notes.get("key"), StoreError);
     await assert.rejects(store.close(), StoreError);
+    assert.deepEqual(ends.map(({ code }) => code), ["WORKER"], "told once");
+    // Its row may have been committed: the next start knows, and deletes it if not.
+    assert.deepEqual(readdirSync(`${path}.d`), ["b"]);
     store = await openSqliteQueue(path, { clock });
     assert.equal(store.usage().messages.queued, 0);
   });
