@@ -94,7 +94,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
 async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing } = parts;
   opened.add(() => http?.close());
-  const { notify, close: closeLog } = listenersOf(log, metrics, tracing);
+  const { notify, close: closeLog } = listenersOf(parts, metrics);
   const runtime = await currentRuntime();
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
   const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
@@ -155,12 +155,11 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
 
 /** The listeners of events: metrics, log, tracing. */
 function listenersOf(
-  log: LevelLog,
+  { settings, log, tracing }: RelayParts,
   metrics: Metrics,
-  tracing: Tracing | undefined,
 ): { readonly notify: Notify; close(): void } {
   const suppressed = () => metrics.count("log_lines_suppressed", {});
-  const eventLog = new EventLog(log, { suppressed });
+  const eventLog = new EventLog(log, { recipients: settings.LOG_RECIPIENTS, suppressed });
   const traced = tracing === undefined ? [] : [tracing.notify];
   const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...traced]);
   return { notify, close: () => eventLog.close() };

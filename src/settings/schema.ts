@@ -432,6 +432,11 @@ export const SETTINGS = {
   WEBHOOK_URL: missing("The address for delivery events.", undefined, true),
   WEBHOOK_SECRET: missing("The key that signs delivery events.", undefined, true),
   LOG_FORMAT: required(oneOf("text", "json"), "text", "The format of the log lines."),
+  LOG_RECIPIENTS: required(
+    boolean,
+    "false",
+    "Names the recipients in the line of each message (`to=`). Their number is there in any case.",
+  ),
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof SETTINGS;

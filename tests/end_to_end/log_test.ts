@@ -153,7 +153,7 @@ for (const program of PROGRAMS) {
         assert.ok(match !== null, line);
         return match[1];
       });
-      assert.match(relay.running.stderr, / Relay started .* memory=\d+\n/);
+      assert.match(relay.running.stderr, / Relay started .* memory_bytes=\d+\n/);
       assert.deepEqual(messages, [
         "REQUIRE_TLS is false: passwords may cross the network in plain text",
         "Relay started",
