@@ -187,12 +187,12 @@ export class EventLog {
     const { client, result } = event;
     if ("account" in result) {
       const cause = { client, principal: result };
-      const fields = loginFields(event);
-      this.#line("DEBUG", "Login succeeded", fields, cause);
+      const fields = () => loginFields(event);
+      if (this.#log.enabled("DEBUG")) this.#line("DEBUG", "Login succeeded", fields(), cause);
       // Their token may still be refused.
       if (result.authorization.unverified() !== undefined) return;
       this.#streaks.succeeded(strangerSource(event));
-      return this.#recovered(loginSource(event), "Login succeeds again", fields, cause);
+      return this.#recovered(loginSource(event), "Login succeeds again", fields);
     }
     const message = result.type === "refused" ? "Login refused" : "Login deferred";
     this.#failed(loginFailure(event, result), message, loginFields(event), { client });
@@ -201,20 +201,21 @@ export class EventLog {
   #message(event: MessageEvent): void {
     const { outcome, client, principal } = event;
     const text = messageText(outcome);
-    const fields = messageFields(event, this.#recipients);
+    const fields = () => messageFields(event, this.#recipients);
     if (outcome.type === "sent" || outcome.type === "queued") {
       if (outcome.type === "sent") this.#hasSent(principal);
       // Always written: the line is all that the relay keeps of a message.
-      this.#log.info(text, fields);
-      const { client, username, sender } = fields;
-      const device = { client, username, sender };
-      return this.#recovered(messageSource(event), "Messages are accepted again", device, {});
+      if (this.#log.enabled("INFO")) this.#log.info(text, fields());
+      return this.#recovered(messageSource(event), "Messages are accepted again", () => {
+        const { client, username, sender } = fields();
+        return { client, username, sender };
+      });
     }
     const cause = { client, principal };
-    if (outcome.type === "alreadySent") return this.#line("INFO", text, fields, cause);
+    if (outcome.type === "alreadySent") return this.#line("INFO", text, fields(), cause);
     // Somebody has to find out what became of it.
-    if (outcome.ambiguous) return this.#line("WARNING", text, fields, cause);
-    this.#failed(messageFailure(event, outcome), text, fields, cause);
+    if (outcome.ambiguous) return this.#line("WARNING", text, fields(), cause);
+    this.#failed(messageFailure(event, outcome), text, fields(), cause);
   }
 
   /**
@@ -314,9 +315,10 @@ export class EventLog {
     if (change === "sent") {
       if (record !== undefined) this.#hasSent({ account: record.account, authorization: VERIFIED });
       this.#log.info(text, fields);
-      const { username, sender } = fields;
-      const mailbox = { username, sender };
-      return this.#recovered(queueSource(event), "Queued messages are sent again", mailbox, {});
+      return this.#recovered(queueSource(event), "Queued messages are sent again", () => {
+        const { username, sender } = fields;
+        return { username, sender };
+      });
     }
     const mailbox = record === undefined
       ? ""
@@ -380,9 +382,9 @@ export class EventLog {
   }
 
   /** A WARNING as the failures were, so that who reads of them reads of their end. */
-  #recovered(source: string, message: string, fields: LineFields, cause: Cause): void {
+  #recovered(source: string, message: string, fields: () => LineFields): void {
     const numbers = this.#streaks.succeeded(source);
-    if (numbers !== undefined) this.#line("WARNING", message, { ...fields, ...numbers }, cause);
+    if (numbers !== undefined) this.#log.warning(message, { ...fields(), ...numbers });
   }
 
   /** Whether a line of this kind and source may be written now: once in an interval. */
