@@ -27,6 +27,7 @@ import {
   UNTRUSTED,
 } from "../src/graph/graph_errors.ts";
 import { NOT_SENT } from "../src/graph/not_sent.ts";
+import { FIELDS } from "../src/observe/line_fields.ts";
 import { COUNTERS, PREFIX } from "../src/observe/metrics.ts";
 import { SETTINGS } from "../src/settings/schema.ts";
 import type { Setting } from "../src/settings/setting.ts";
@@ -316,6 +317,11 @@ const TABLES: Readonly<Record<string, () => string>> = {
         labels.map(code).join(", "),
         help,
       ]),
+    ),
+  "fields of the log": () =>
+    table(
+      ["Field", "Content"],
+      Object.entries(FIELDS).map(([name, content]) => [code(name), content]),
     ),
   "Entra ID": entraTable,
   Tokens: () =>
