@@ -31,10 +31,16 @@ const BETWEEN_ADDRESSES = 3;
 /** Marks a message or login from a trusted network, without a login of the client. */
 const TRUSTED = { trusted: true };
 
-export function loginFields({ credentials, client, result, trusted }: LoginEvent): LineFields {
+export function loginFields(event: LoginEvent): LineFields {
+  const { credentials, client, result, trusted, milliseconds } = event;
   const { username, mechanism } = credentials;
   const how = trusted ? TRUSTED : { mechanism };
-  const fields = { ...clientFields(client), username: quoted(username), ...how };
+  const fields = {
+    ...clientFields(client),
+    username: quoted(username),
+    ...how,
+    ms: Math.round(milliseconds),
+  };
   if (!("account" in result)) {
     return { ...fields, detail: result.detail, reply: result.reply.code };
   }

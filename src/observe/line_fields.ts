@@ -24,7 +24,7 @@ export const FIELDS = {
   bytes: "The size of the message, in bytes.",
   age_s: "Of a queued message: seconds since it was received.",
   ms:
-    "Milliseconds: of a message, from its last octet to its reply; of a connection, from its begin to its end.",
+    "Milliseconds: of a login, until its reply, with the request for the token; of a message, from its last octet to its reply; of a connection, from its begin to its end.",
   ms_received: "Milliseconds from the first octet of the message's content to the last.",
   ms_prepared: "Milliseconds for making the form that Graph gets.",
   ms_waited: "Milliseconds of waiting for the mailbox's turn (`GRAPH_CONCURRENCY`).",

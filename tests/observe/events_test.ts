@@ -56,6 +56,7 @@ describe("a login's line", () => {
       client: "192.0.2.7",
       username: USERNAME,
       mechanism: "PLAIN",
+      ms: 6,
     });
   });
 
