@@ -71,7 +71,10 @@ describe("a relay", () => {
   it("warns of a MAX_MEMORY that cannot hold the largest message, and refuses such a message with 452", async () => {
     const { authed, linesOf } = await start({ MAX_MEMORY: "30m", MAX_MESSAGE_SIZE: "21m" });
     const [line] = linesOf("MAX_MEMORY is too small");
-    assert.deepEqual([line?.["level"], line?.["needed_bytes"]], ["WARNING", 1.5 * 21 * 1024 * 1024]);
+    assert.deepEqual([line?.["level"], line?.["needed_bytes"]], [
+      "WARNING",
+      1.5 * 21 * 1024 * 1024,
+    ]);
     const client = await authed();
     assert.match(await client.say(`MAIL FROM:<a@b> SIZE=${21 * 1024 * 1024}`), /^452 4\.3\.1 /);
     const [full] = linesOf("MAX_MEMORY is used up");
