@@ -29,6 +29,7 @@ import {
 import { NOT_SENT } from "../src/graph/not_sent.ts";
 import { GAUGES } from "../src/observe/gauges.ts";
 import { HISTOGRAMS } from "../src/observe/histograms.ts";
+import { FIELDS } from "../src/observe/line_fields.ts";
 import { COUNTERS, PREFIX } from "../src/observe/metrics.ts";
 import { REASONS } from "../src/observe/reasons.ts";
 import { PROCESS_METRICS } from "../src/relay/process_metrics.ts";
@@ -355,6 +356,11 @@ const TABLES: Readonly<Record<string, () => string>> = {
     table(
       ["`reason`", "Why it failed"],
       Object.entries(REASONS).map(([name, meaning]) => [code(name), meaning]),
+    ),
+  "fields of the log": () =>
+    table(
+      ["Field", "Content"],
+      Object.entries(FIELDS).map(([name, content]) => [code(name), content]),
     ),
   "Entra ID": entraTable,
   Tokens: () =>

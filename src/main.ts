@@ -7,6 +7,9 @@ import type { LookupOptions } from "./commands/lookup.ts";
 import type { QueueOptions } from "./commands/queue_arguments.ts";
 import type { SettingsOptions } from "./commands/settings.ts";
 
+/** What is wrong with the command line. */
+const usageErrors: string[] = [];
+
 const program = new Command("smtp-oauth-relay")
   .description("Takes mail by SMTP and hands it to Microsoft Graph. Without a command: serve.")
   .option("--version", "print name, version, commit and runtime")
@@ -14,7 +17,7 @@ const program = new Command("smtp-oauth-relay")
   .exitOverride()
   .configureOutput({
     // One line on standard error, with the nearest known name.
-    outputError: (text, write) => write(`smtp-oauth-relay: ${usageLine(text)}\n`),
+    outputError: (text) => usageErrors.push(usageLine(text)),
   });
 
 command("serve", "run the relay with the settings from the environment")
@@ -211,16 +214,29 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 // No top-level await: the executable's bytecode is made from a module without one.
-program.parseAsync(withCommand(process.argv.slice(2)), { from: "user" }).catch((error) => {
-  process.exitCode = statusOf(error);
+const args = withCommand(process.argv.slice(2));
+program.parseAsync(args, { from: "user" }).catch(async (error) => {
+  process.exitCode = await statusOf(error);
 });
 
-function statusOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  if (error instanceof CommandError) {
-    for (const line of error.lines) process.stderr.write(`smtp-oauth-relay: ${line}\n`);
-    return error.status;
-  }
-  process.stderr.write(`smtp-oauth-relay: internal error: ${(error as Error)?.stack ?? error}\n`);
-  return EXIT.failure;
+async function statusOf(error: unknown): Promise<number> {
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+  const { reportFailure } = await import("./commands/failure.ts");
+  const reported = error instanceof CommanderError
+    ? new CommandError(EXIT.usage, usageErrors)
+    : error;
+  return await reportFailure(reported, { isService: isService(), envFile: givenEnvFile() });
+}
+
+/** Not a command for people: `serve` or `sandbox`, or a word that is no command at all. */
+function isService(): boolean {
+  const word = args.find((arg, i) => !arg.startsWith("-") && args[i - 1] !== "--env-file");
+  return word === undefined || word === "serve" || word === "sandbox" || !isCommand(word);
+}
+
+/** As in the arguments, which may be wrong otherwise. */
+function givenEnvFile(): string | undefined {
+  const [, joined] = args.map((arg) => /^--env-file=(.*)$/s.exec(arg)).find(Boolean) ?? [];
+  const at = args.indexOf("--env-file");
+  return joined ?? (at < 0 ? undefined : args[at + 1]);
 }

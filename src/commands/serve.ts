@@ -6,6 +6,7 @@ import { formatListenAddress, type ListenAddress } from "../settings/listen_addr
 import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
 import { type CommandSettings, settingsFor } from "../settings/environment.ts";
+import type { Settings } from "../settings/schema.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
 import { openHttp } from "../relay/http.ts";
 import { queuePlace } from "../relay/open_queue.ts";
@@ -50,7 +51,8 @@ async function serveWith(
   log.warning("Relay started", {
     version: await versionLine(),
     ...addressFields(relay, http),
-    memory: settings.MAX_MEMORY,
+    ...levelHint(settings, given),
+    memory_bytes: settings.MAX_MEMORY,
     ...handedOver(sockets),
     ...(settings.DELIVERY_MODE === "queue" ? { queue: queuePlace(settings) } : {}),
   });
@@ -90,6 +92,15 @@ export async function untilStopped(
   await flush();
   // Nothing that still waits may keep the process running.
   process.exit(signal === undefined ? EXIT.unavailable : EXIT.ok);
+}
+
+/** With the bare default, the log has no line of a message that was sent: some look for it in vain. */
+function levelHint({ LOG_LEVEL }: Settings, given: CommandSettings["given"]) {
+  if (given.has("LOG_LEVEL")) return {};
+  return {
+    hint: `LOG_LEVEL is not set, so it is ${LOG_LEVEL}: messages that are sent are not logged. ` +
+      "LOG_LEVEL=INFO logs each of them",
+  };
 }
 
 /** The names of the service manager's sockets, if there are any. */

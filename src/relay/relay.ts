@@ -101,8 +101,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const runtime = await currentRuntime();
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
   const webhook = await openWebhook({ settings, runtime, log, metrics, clock });
-  const { notify, close: closeLog } = listenersOf(log, metrics, [
-    ...(tracing === undefined ? [] : [tracing.notify]),
+  const { notify, close: closeLog } = listenersOf(parts, metrics, [
     ...(webhook === undefined ? [] : [webhook.webhook.notify]),
     (event) => event.type === "queueEnded" && parts.broken?.(),
   ]);
@@ -173,13 +172,14 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
 
 /** The listeners of events: metrics, log, and others. */
 function listenersOf(
-  log: LevelLog,
+  { settings, log, tracing }: RelayParts,
   metrics: Metrics,
   others: readonly Notify[],
 ): { readonly notify: Notify; close(): void } {
   const suppressed = () => metrics.count("log_lines_suppressed", {});
-  const eventLog = new EventLog(log, { suppressed });
-  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...others]);
+  const eventLog = new EventLog(log, { recipients: settings.LOG_RECIPIENTS, suppressed });
+  const traced = tracing === undefined ? [] : [tracing.notify];
+  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...traced, ...others]);
   return { notify, close: () => eventLog.close() };
 }
 

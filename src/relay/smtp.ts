@@ -102,12 +102,12 @@ function timeoutsOf(settings: Settings): Timeouts {
 /** MAX_MEMORY for all connections together. */
 function memoryFor(settings: Settings, log: LevelLog, notify: Notify): MemoryBudget {
   const { MAX_MEMORY: limit, MAX_MESSAGE_SIZE: largest } = settings;
-  const fields = { memory: limit, messages: Math.floor(limit / COPIES) };
+  const fields = { memory_bytes: limit, messages_bytes: Math.floor(limit / COPIES) };
   if (largest * COPIES > limit) {
     log.warning("MAX_MEMORY is too small for a message of MAX_MESSAGE_SIZE: it gets 452", {
       ...fields,
-      largest,
-      needed: Math.ceil(largest * COPIES),
+      max_message_bytes: largest,
+      needed_bytes: Math.ceil(largest * COPIES),
     });
   } else log.info("Memory for mail", fields);
   return new MemoryBudget(limit, { exhausted: (used) => notify({ type: "memory", used, limit }) });

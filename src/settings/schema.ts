@@ -447,6 +447,11 @@ export const SETTINGS = {
     secret: true,
   },
   LOG_FORMAT: required(oneOf("text", "json"), "text", "The format of the log lines."),
+  LOG_RECIPIENTS: required(
+    boolean,
+    "false",
+    "Names the recipients in the line of each message (`to=`). Their number is there in any case.",
+  ),
   LOOKUP_FILE: missing("A file with the entries of the lookup."),
   CLIENT_SECRET: missing(
     "The relay's own client secret, for entries that name it.",

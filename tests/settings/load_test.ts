@@ -78,6 +78,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   TOKEN_CACHE_MAX_AGE: 3_600_000,
   SHUTDOWN_TIMEOUT: 90_000,
   LOG_FORMAT: "text",
+  LOG_RECIPIENTS: false,
   TRUSTED_NETWORKS: undefined,
   TRUSTED_USERNAME: undefined,
   TRUSTED_PASSWORD: undefined,
