@@ -8,7 +8,7 @@
 export const FURTHEST_AHEAD = 25 * 3_600_000;
 
 /** Stable storage for messages. All times are milliseconds of Unix time. */
-export interface QueueStore {
+export interface QueueStore extends QueueUsage {
   /**
    * Adds a message, in state `queued`. Resolves once it is on stable storage, so that it survives a power
    * cut. If it fails, nothing of the message is kept that could be sent.
@@ -26,6 +26,12 @@ export interface QueueStore {
    * @throws StoreError
    */
   take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]>;
+  readonly notes: Notes;
+  /** Ends once everything under way is stored. Messages that are taken stay as they are. */
+  close(): Promise<void>;
+}
+
+export interface QueueUsage {
   /** What the store holds, and what it has room for. May be a few seconds old. */
   usage(): Usage;
   /**
@@ -34,9 +40,6 @@ export interface QueueStore {
    * @throws StoreError
    */
   share(account: string): Promise<Share>;
-  readonly notes: Notes;
-  /** Ends once everything under way is stored. Messages that are taken stay as they are. */
-  close(): Promise<void>;
 }
 
 /** Whether it can be the id of a message: stores make names of it. */
