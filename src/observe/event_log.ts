@@ -127,6 +127,10 @@ export class EventLog {
       case "lookupFailed":
       case "lookupRecovered":
         return this.#lookup(event);
+      case "token":
+      case "lookupAnswered":
+        // The login or the message that needed it has its own line.
+        return;
       case "queue":
         return this.#queue(event);
       case "queueFailed":
@@ -243,7 +247,7 @@ export class EventLog {
     this.#log.warning("MAX_MEMORY is used up: mail is deferred", { used, limit });
   }
 
-  #lookup(event: LookupEvent): void {
+  #lookup(event: Exclude<LookupEvent, { type: "lookupAnswered" }>): void {
     if (event.type === "lookupRecovered") {
       if (this.#lookupFailureLogged) this.#log.warning("Lookup table answers again");
       else this.#line("DEBUG", "Lookup table answers again", {}, {});

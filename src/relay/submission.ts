@@ -130,11 +130,12 @@ function entriesOf(
     maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
     clock,
     onTrouble: (trouble, served) => notify({ type: "lookupFailed", trouble, served }),
+    onAnswer: () => notify({ type: "lookupAnswered" }),
     onRecovery: () => notify({ type: "lookupRecovered" }),
   });
 }
 
-function tokensOf({ settings, http, clock = realClock }: SubmissionParts): TokenSource {
+function tokensOf({ settings, http, notify, clock = realClock }: SubmissionParts): TokenSource {
   const { authorityHost } = cloudOf(settings);
   return new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
@@ -142,7 +143,12 @@ function tokensOf({ settings, http, clock = realClock }: SubmissionParts): Token
     async request(credentials, scope) {
       // MSAL is loaded with the first login.
       const { requestToken } = await import("../entra/msal.ts");
-      return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
+      const begun = clock.now();
+      const options = { http, authorityHost, scope, timeout: TOKEN_TIMEOUT };
+      const result = await requestToken(credentials, options);
+      const milliseconds = clock.now() - begun;
+      notify({ type: "token", milliseconds, ...("type" in result ? { refusal: result } : {}) });
+      return result;
     },
   });
 }

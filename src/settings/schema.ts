@@ -429,6 +429,11 @@ export const SETTINGS = {
     "upload",
     "What happens to messages over GRAPH_REQUEST_LIMIT. `upload`: a draft with uploaded attachments, which needs Mail.ReadWrite (without it, one request is tried, and the client gets 552 if that is too large). `reject`: 552.",
   ),
+  STATUS_MESSAGES: required(
+    integer(0, 10_000),
+    "500",
+    "How many of the last messages the status page remembers, in memory and without recipients and content; 0 for none. See [status_page.md](status_page.md).",
+  ),
   WEBHOOK_URL: missing("The address for delivery events.", undefined, true),
   WEBHOOK_SECRET: missing("The key that signs delivery events.", undefined, true),
   LOG_FORMAT: required(oneOf("text", "json"), "text", "The format of the log lines."),
