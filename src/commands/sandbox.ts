@@ -16,13 +16,14 @@ import { sendWelcome } from "../sandbox/welcome.ts";
 import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
-import { type CommandSettings, settingsFor } from "../settings/environment.ts";
+import { type CommandSettings, environment, settingsFor } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
 import { openHttp } from "../relay/http.ts";
 import { type Relay, startRelay } from "../relay/relay.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { untilStopped } from "./serve.ts";
+import { openStatusPage } from "./status_page.ts";
 
 /** Any well-formed username is accepted; these are easy to distinguish from real ones. */
 const TENANT = "11111111-1111-1111-1111-111111111111";
@@ -43,12 +44,13 @@ const ENTRY = {
 export async function sandbox(envFile: string | undefined): Promise<void> {
   await underServiceManager(async (manager) => {
     const loaded = settingsFor(envFile, { SMTP_LISTEN: "127.0.0.1:8025" }, true);
-    await withLog(loaded.settings, (output) => sandboxWith(loaded, manager, output));
+    await withLog(loaded.settings, (output) => sandboxWith(loaded, envFile, manager, output));
   });
 }
 
 async function sandboxWith(
-  { settings, warnings }: CommandSettings,
+  { settings, warnings, given }: CommandSettings,
+  envFile: string | undefined,
   manager: ServiceManager,
   output: ProcessLog,
 ): Promise<void> {
@@ -75,6 +77,8 @@ async function sandboxWith(
   const cloud = createCloud({ inbox, allowedHosts: host, traceOf });
   http.mount(cloud.routes, ["/entra/", "/graph/"]);
 
+  const variables = environment(envFile);
+  const page = openStatusPage({ http, settings, given, variables, sandbox: true });
   const relay = await startRelay({
     settings: pointedAt(settings, base),
     log,
@@ -86,13 +90,17 @@ async function sandboxWith(
       ...certificates,
     },
     tracing: tracer,
+    status: page.status,
   });
   const connection = connectionDetails(relay, settings);
   const ended = new AbortController();
   const { faults } = cloud;
   const { signal } = ended;
   http.mount(inboxRoutes(inbox, { connection, allowedHosts: host, faults, tracer, signal }));
-  const stopped = untilStopped(relay, output, manager, () => ended.abort());
+  const stopped = untilStopped(relay, output, manager, () => {
+    ended.abort();
+    page.close();
+  });
   try {
     await welcome(relay, connection, { settings, url: base });
   } catch (error) {

@@ -4,23 +4,25 @@ import process from "node:process";
 import { formatListenAddress, type ListenAddress } from "../settings/listen_address.ts";
 import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
-import { type CommandSettings, settingsFor } from "../settings/environment.ts";
+import { type CommandSettings, environment, settingsFor } from "../settings/environment.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
 import { openHttp } from "../relay/http.ts";
 import { type Relay, type RelayParts, startRelay } from "../relay/relay.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { onHangup, stopSignal, surviveFaults } from "../relay/process_events.ts";
+import type { StatusPage, StatusPageOptions } from "./status_page.ts";
 import { versionLine } from "./version.ts";
 
 export async function serve(envFile: string | undefined): Promise<void> {
   await underServiceManager(async (manager) => {
     const loaded = settingsFor(envFile);
-    await withLog(loaded.settings, (output) => serveWith(loaded, manager, output));
+    await withLog(loaded.settings, (output) => serveWith(loaded, envFile, manager, output));
   });
 }
 
 async function serveWith(
   { settings, warnings, given }: CommandSettings,
+  envFile: string | undefined,
   manager: ServiceManager,
   output: ProcessLog,
 ): Promise<void> {
@@ -31,16 +33,18 @@ async function serveWith(
   const optional = !given.has("HTTP_LISTEN") && sockets.http.length === 0;
   const starting = (async () => {
     const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional });
-    const relay = await startRelay({ settings, log, metrics, http, replaced: { sockets } });
-    return { relay, http };
+    const page = http && await openPage({ http, settings, given, variables: environment(envFile) });
+    const { status } = page ?? {};
+    const relay = await startRelay({ settings, log, metrics, http, status, replaced: { sockets } });
+    return { relay, http, page };
   })();
   // Registered first: an early SIGHUP must not end the program.
   onHangup(() => {
     log.info("Checking for a new certificate", { signal: "SIGHUP" });
     starting.then(({ relay }) => manager.reloading(() => relay.refreshCertificate()), () => {});
   });
-  const { relay, http } = await starting;
-  const stopped = untilStopped(relay, output, manager);
+  const { relay, http, page } = await starting;
+  const stopped = untilStopped(relay, output, manager, () => page?.close());
   // Visible at the default level, so that an administrator sees that it runs, and where.
   log.warning("Relay started", {
     version: await versionLine(),
@@ -52,6 +56,11 @@ async function serveWith(
   await output.flush();
   manager.ready(() => relay.state());
   await stopped;
+}
+
+/** Without HTTP_LISTEN, nothing of the page is loaded. */
+async function openPage(options: StatusPageOptions): Promise<StatusPage> {
+  return (await import("./status_page.ts")).openStatusPage(options);
 }
 
 /** Keeps the relay up, and waits for a signal; then stops the relay in good order. */

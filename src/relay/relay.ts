@@ -5,6 +5,7 @@ import type { EntrySource } from "../accounts/entry_source.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
 import { shownUsername } from "../accounts/shown_username.ts";
 import type { LookupTable } from "../accounts/lookup_table.ts";
+import type { CertificateManager } from "../certificates/certificate_manager.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -20,6 +21,9 @@ import type { SmtpServer } from "../server/server.ts";
 import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
+import type { LiveCertificate } from "../status/live_state.ts";
+import type { ServiceState } from "../status/services.ts";
+import type { Status } from "../status/status.ts";
 import type { Client, SubmissionService } from "../submission/submission_service.ts";
 import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
 import type { RelayState } from "../systemd/status.ts";
@@ -42,6 +46,8 @@ export interface RelayParts {
   readonly replaced?: Replacements;
   /** Follows each message. */
   readonly tracing?: Tracing;
+  /** What the status page knows. */
+  readonly status?: Status | undefined;
 }
 
 export interface Replacements {
@@ -92,9 +98,9 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
 }
 
 async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
-  const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing } = parts;
+  const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing, status } = parts;
   opened.add(() => http?.close());
-  const { notify, close: closeLog } = listenersOf(log, metrics, tracing);
+  const { notify, close: closeLog } = listenersOf(log, metrics, [tracing, status]);
   const runtime = await currentRuntime();
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
   const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
@@ -135,12 +141,24 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   submissions.start();
   const listening = [...addresses.smtp, ...addresses.smtps].map(formatListenAddress);
   let stopping = false;
-  http?.reportReadiness(() => ({
+  const readiness = () => ({
     smtp: { ready: !stopping, connections: server.connections, listening },
     tls: tls?.state ?? { ready: true, source: "off" },
     ...(table === undefined ? {} : { table: tablePart(submissions.lookupState()) }),
     ...(queue === undefined ? {} : { queue: queue.state() }),
-  }));
+    ...servicePart("entra", status?.services.state("Entra ID")),
+    ...servicePart("graph", status?.services.state("Graph")),
+  });
+  http?.reportReadiness(readiness);
+  if (status !== undefined) {
+    status.live = {
+      parts: readiness,
+      listening,
+      connections: () => server.connections,
+      certificate: () => liveCertificate(tls),
+      queue: queue?.live(),
+    };
+  }
   return {
     addresses,
     state: () => ({ listening, connections: server.connections, ...countsOf(metrics) }),
@@ -153,16 +171,16 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   };
 }
 
-/** The listeners of events: metrics, log, tracing. */
+/** The listeners of events: metrics, log, and further ones where they are given. */
 function listenersOf(
   log: LevelLog,
   metrics: Metrics,
-  tracing: Tracing | undefined,
+  others: readonly (Pick<Tracing, "notify"> | undefined)[],
 ): { readonly notify: Notify; close(): void } {
   const suppressed = () => metrics.count("log_lines_suppressed", {});
   const eventLog = new EventLog(log, { suppressed });
-  const traced = tracing === undefined ? [] : [tracing.notify];
-  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...traced]);
+  const further = others.flatMap((other) => other === undefined ? [] : [other.notify]);
+  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...further]);
   return { notify, close: () => eventLog.close() };
 }
 
@@ -224,6 +242,27 @@ function tablePart(state: TableState | undefined): PartState {
   if (state === undefined || state === "not asked") return { ready: true };
   if (state === "answers") return { ready: true, answers: true };
   return { ready: true, answers: false, code: state.code };
+}
+
+/**
+ * A service that does not answer is no reason against readiness either: a restart would not help, and
+ * mail that cannot be sent now is deferred or queued.
+ */
+function servicePart(
+  name: string,
+  state: Readonly<ServiceState> | undefined,
+): Readonly<Record<string, PartState>> {
+  if (state?.silentSince !== undefined) {
+    const since = new Date(state.silentSince).toISOString();
+    return { [name]: { ready: true, answers: false, since, code: state.failed?.code } };
+  }
+  return state?.succeeded === undefined ? {} : { [name]: { ready: true, answers: true } };
+}
+
+function liveCertificate(tls: CertificateManager | undefined): LiveCertificate | undefined {
+  if (tls === undefined) return undefined;
+  const { state: { source, expires }, readAt } = tls;
+  return { source, expires: Date.parse(expires), readAt };
 }
 
 /** @throws CommandError if the table does not answer: no login could succeed */
