@@ -4,6 +4,7 @@ import { type Context, Hono } from "hono";
 import type { HttpService } from "../observe/http.ts";
 import { withoutSecrets } from "../secret.ts";
 import { cloudOf } from "../settings/clouds.ts";
+import { formatListenAddress } from "../settings/listen_address.ts";
 import type { CommandSettings } from "../settings/environment.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
 import type { Environment, Setting } from "../settings/setting.ts";
@@ -99,11 +100,10 @@ function settingsShown({ settings, given, variables }: StatusPageOptions): Setti
     .filter(([, { missing }]) => missing === undefined)
     .map(([name, setting]) => {
       const changed = given.has(name) && settings[name] !== undefined;
-      return {
-        name,
-        value: changed ? givenValue(name, setting, variables) : standardOf(setting),
-        changed,
-      };
+      const value = changed
+        ? givenValue(name, setting, variables)
+        : derived(name, settings) ?? standardOf(setting);
+      return { name, value, changed };
     });
 }
 
@@ -111,6 +111,25 @@ function givenValue(name: string, setting: Setting<unknown>, variables: Environm
   if (setting.secret) return "(secret)";
   const all = [name, ...setting.aliases ?? []].map((variable) => variables[variable] ?? "");
   return withoutSecrets(all.filter((value) => value !== "").join(", "));
+}
+
+/** Defaults that depend on the machine, on the command or on other settings. */
+function derived(name: SettingName, settings: Settings): string | undefined {
+  const { authorityHost, graphEndpoint } = cloudOf(settings);
+  switch (name) {
+    case "AZURE_AUTHORITY_HOST":
+      return authorityHost.origin;
+    case "GRAPH_ENDPOINT":
+      return graphEndpoint.origin;
+    case "SMTP_LISTEN":
+      return settings.SMTP_LISTEN.map(formatListenAddress).join(",");
+    case "SERVER_HOSTNAME":
+      return settings.SERVER_HOSTNAME;
+    case "MAX_MEMORY":
+      return String(settings.MAX_MEMORY);
+    default:
+      return undefined;
+  }
 }
 
 function standardOf({ secret, standard, standardShown }: Setting<unknown>): string {
