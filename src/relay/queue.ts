@@ -73,6 +73,7 @@ export class RelayQueue {
   readonly #store: QueueStore;
   readonly #sealer: Sealer;
   readonly #clock: Clock;
+  #worker: QueueWorker | undefined;
   #administration: Promise<QueueAdministration> | undefined;
 
   private constructor(parts: QueueParts, store: QueueStore, sealer: Sealer) {
@@ -146,6 +147,7 @@ export class RelayQueue {
     const octets = Math.floor(settings.MAX_MEMORY / MEMORY_SHARE);
     const limits = { mailbox: settings.GRAPH_CONCURRENCY, octets };
     const worker = new QueueWorker({ store, tries, notify, limits, clock });
+    this.#worker = worker;
     const room = new QueueRoom(store, {
       maxMessages: settings.QUEUE_MAX_MESSAGES,
       maxOctets: settings.QUEUE_MAX_BYTES,
@@ -177,6 +179,7 @@ export class RelayQueue {
       usage: () => this.#store.usage(),
       administration: () => this.#administer(),
       sealer: this.#sealer,
+      wake: () => this.#worker?.wake(),
     };
   }
 

@@ -28,4 +28,6 @@ export interface LiveQueue {
   /** Opened at the first call, and closed with the queue. */
   administration(): Promise<QueueAdministration>;
   readonly sealer: Sealer;
+  /** A message is due now. */
+  wake(): void;
 }

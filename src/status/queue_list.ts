@@ -54,7 +54,9 @@ export async function changeQueued(
   action: "retry" | "delete",
   id: string,
 ): Promise<ChangeResult> {
-  return await (await queue.administration())[action](id);
+  const result = await (await queue.administration())[action](id);
+  if (action === "retry") queue.wake();
+  return result;
 }
 
 function viewOf(stored: StoredMessage, inspection: QueueInspection): QueuedView {
