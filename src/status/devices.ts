@@ -17,6 +17,8 @@ export interface Device {
   readonly seen: number;
   readonly sent?: number;
   readonly failed?: Reason;
+  /** Nothing has worked since it last failed: a login, or a message if that was what failed. */
+  readonly failing: boolean;
   /** Messages that were accepted on that day. */
   readonly messages: number;
   readonly day: string;
@@ -44,23 +46,26 @@ export class Devices {
 
   /** @param now milliseconds of Unix time */
   loggedIn(name: DeviceName, now: number, version: number): void {
-    this.#change(name, {}, true, now, version);
+    const device = this.#find(name);
+    const failing = device?.failing === true && device.failed?.type === "message";
+    this.#change(name, { failing }, true, now, version);
   }
 
   /** A message of it was accepted. @param sent by the mail service */
   accepted(name: DeviceName, sent: boolean, now: number, version: number): void {
     const messages = this.#today(name, now) + 1;
-    this.#change(name, { messages, ...(sent ? { sent: now } : {}) }, true, now, version);
+    const change = { messages, failing: false, ...(sent ? { sent: now } : {}) };
+    this.#change(name, change, true, now, version);
   }
 
   /** A message of it that was accepted before was sent. */
   sent(name: DeviceName, now: number, version: number): void {
-    this.#change(name, { sent: now }, true, now, version);
+    this.#change(name, { sent: now, failing: false }, true, now, version);
   }
 
   /** @param proved whether it has logged in */
   failed(name: DeviceName, reason: Reason, proved: boolean, version: number): void {
-    this.#change(name, { failed: reason }, proved, reason.at, version);
+    this.#change(name, { failed: reason, failing: true }, proved, reason.at, version);
   }
 
   /** The day of a time in the machine's time zone. */
@@ -77,6 +82,11 @@ export class Devices {
     return this.#day.name;
   }
 
+  #find(name: DeviceName): Device | undefined {
+    const key = keyOf(name);
+    return this.#known.get(key) ?? this.#strangers.get(key);
+  }
+
   #today(name: DeviceName, now: number): number {
     const device = this.#known.get(keyOf(name));
     return device?.day === this.dayOf(now) ? device.messages : 0;
@@ -84,13 +94,13 @@ export class Devices {
 
   #change(
     name: DeviceName,
-    change: Partial<Device>,
+    change: Partial<Device> & Pick<Device, "failing">,
     proved: boolean,
     now: number,
     version: number,
   ): void {
     const key = keyOf(name);
-    const before = this.#known.get(key) ?? this.#strangers.get(key);
+    const before = this.#find(name);
     const known = proved || before?.known === true;
     const day = this.dayOf(now);
     const messages = before?.day === day ? before.messages : 0;

@@ -16,8 +16,14 @@ function element(tag, className, text) {
   return made;
 }
 
+// An address of this site, without the user and password that the address of the page may have: `fetch`
+// refuses those.
+function urlOf(path) {
+  return new URL(path, location.href);
+}
+
 async function getJson(path) {
-  const response = await fetch(path);
+  const response = await fetch(urlOf(path));
   const body = await response.json();
   if (!response.ok) throw new Error(body.error ?? `HTTP ${response.status}`);
   return body;
@@ -97,6 +103,10 @@ function shorten(text, most) {
 function words(text, most = MAX_WORDS) {
   const made = element("bdi");
   const whole = shorten(text, most);
+  if (/^[\x20-\x7e]*$/.test(whole)) {
+    made.textContent = whole;
+    return made;
+  }
   let from = 0;
   for (const { index, 1: harmless, 2: hidden } of whole.matchAll(HIDDEN)) {
     if (harmless) continue;

@@ -131,6 +131,8 @@ export interface DeviceView {
   readonly seen: number;
   readonly sent?: number;
   readonly failed?: FailureView;
+  /** Nothing has worked since it last failed. */
+  readonly failing: boolean;
   /** Messages that were accepted today, by the machine's time zone. */
   readonly today: number;
 }

@@ -42,7 +42,9 @@ export function viewOf(status: Status, since: number, options: ViewOptions): Sta
     overview: overviewOf(status, options),
     messages: status.messages.since(since).map((message) => messageView(message, options)),
     devices: status.devices.since(since).map(
-      ({ key, username, address, known, seen, sent, failed, messages, day }): DeviceView => ({
+      (
+        { key, username, address, known, seen, sent, failed, failing, messages, day },
+      ): DeviceView => ({
         key,
         username,
         address,
@@ -50,6 +52,7 @@ export function viewOf(status: Status, since: number, options: ViewOptions): Sta
         seen,
         ...(sent === undefined ? {} : { sent }),
         ...(failed === undefined ? {} : { failed: failureView(failed, options) }),
+        failing,
         today: day === status.devices.dayOf(status.now) ? messages : 0,
       }),
     ),
