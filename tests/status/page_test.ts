@@ -1,21 +1,31 @@
 /**
  * The status page in a real browser: live, searchable, quick with thousands of messages, accessible,
  * and hostile texts stay texts.
+ *
+ * With SCREENSHOTS=docs it also stores the documentation's pictures of the page.
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { Buffer } from "node:buffer";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { afterEach, describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 import type { LoginFailure } from "../../src/accounts/account.ts";
+import { loginRemedy, messageRemedy, serviceRemedy } from "../../src/check/remedies.ts";
 import type { NotSent } from "../../src/delivery/delivery.ts";
+import { serveHttp } from "../../src/observe/http.ts";
 import type { RelayEvent } from "../../src/observe/relay_event.ts";
+import { Sealer } from "../../src/queue/sealing.ts";
 import { reply } from "../../src/smtp/reply.ts";
+import { statusRoutes } from "../../src/status/routes.ts";
+import { Status } from "../../src/status/status.ts";
 import { Browser, NO_BROWSER, type Screen } from "../end_to_end/browser.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { entryAccount, loginEvent, principalOf, submissionEvent } from "../support/events.ts";
+import { queueKey } from "../support/fake_queue.ts";
 import { TestRelays } from "../support/relay.ts";
 import { openSandbox, type Sandbox } from "../support/sandbox.ts";
 
@@ -84,6 +94,138 @@ function messageOf(device: number, id: string): RelayEvent {
   const client = { connection: "c0ffee", address: `10.0.${device >> 8}.${device & 255}`, port: 1 };
   const part = { id, messageId: `<${id}@x.test>`, receivedAt: Date.now() };
   return submissionEvent(SENT, client, principal, part);
+}
+
+/** Stores the documentation's pictures of the page. */
+async function takePictures(folder: string): Promise<void> {
+  const store = async (name: string) => {
+    // Animations finish.
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    writeFileSync(join(folder, name), Buffer.from(await browser.screenshot(), "base64"));
+  };
+  await browser.show({ width: 1280, height: 900 });
+  await store("status.png");
+  await browser.show({ dark: true });
+  await show("messages");
+  await search("reports");
+  await browser.evaluate(`${rows("message")}[0].querySelector("summary").click()`);
+  await store("status_dark.png");
+  await browser.show({ width: 390, height: 844, mobile: true });
+  await search("");
+  await show("devices");
+  await browser.until(`${rows("device")}.length === 6`);
+  await browser.evaluate(`${rows("device")}[0].querySelector("summary").click()`);
+  await store("status_phone.png");
+}
+
+/** The page of a relay that has run for an hour, on a clock of its own. */
+async function openHour(): Promise<{ readonly url: string; close(): Promise<void> }> {
+  const start = Date.now() - 3_600_000;
+  let now = start;
+  const services = ["Entra ID", "Graph", "Lookup table", "Queue"] as const;
+  const status = new Status({ maxMessages: 500, services, clock: { date: () => now } });
+  const day = 86_400_000;
+  status.live = {
+    parts: () => ({ smtp: { ready: true } }),
+    listening: ["[::]:8025"],
+    connections: () => 14,
+    certificate: () => ({ source: "file", expires: start + 12.5 * day, readAt: now }),
+    queue: {
+      usage: () => ({
+        messages: { queued: 3, sending: 1, held: 0, dead: 2 },
+        octets: 0,
+        oldest: now - 42_000,
+        disk: undefined,
+      }),
+      administration: () => Promise.reject(new Error("not here")),
+      sealer: new Sealer([queueKey()]),
+      wake() {},
+    },
+  };
+  passHour(status, (at) => now = start + at);
+  const ended = new AbortController();
+  const http = await serveHttp({ listen: { hostname: "127.0.0.1", port: 0 } });
+  http.mount(statusRoutes(status, {
+    home: "/",
+    signal: ended.signal,
+    version: "smtp-oauth-relay 0.1.0 (a1b2c3d) on Bun 1.4.5",
+    hostname: "relay.contoso.example",
+    sandbox: false,
+    settings: [],
+    maxMessages: 500,
+    mayChange: true,
+    remedy: (reason) =>
+      reason.type === "login" ? loginRemedy(reason.failure) : messageRemedy(reason.failure),
+    serviceRemedy: (_, failure) =>
+      serviceRemedy("authority", new URL("https://login.microsoftonline.com"), failure),
+  }));
+  return {
+    url: `http://127.0.0.1:${http.addresses[0]!.port}/`,
+    async close() {
+      ended.abort();
+      await http.close();
+    },
+  };
+}
+
+/** @param at sets the clock, in milliseconds from the beginning */
+function passHour(status: Status, at: (milliseconds: number) => void): void {
+  const names = ["scanner-2", "reports", "ups-cellar", "erp", "copier-floor3"];
+  let count = 0;
+  const told = (name: string, outcome: typeof SENT | NotSent, milliseconds: number, steps = 0) => {
+    const id = (0x5a1c0000 + count++ * 7919).toString(16).padStart(16, "c3d94e07");
+    const principal = { ...principalOf(entryAccount(name)), username: `${name}@lookup` };
+    const client = { connection: "c", address: `192.0.2.${10 + names.indexOf(name)}`, port: 1 };
+    const event = submissionEvent(outcome, client, principal, {
+      id,
+      messageId: `<${id}@${name}.contoso.example>`,
+      envelope: { from: `${name.replace(/-.*/, "")}@contoso.example`, recipients: [TO] },
+      receivedAt: status.now,
+    });
+    const throttled = { name: "request", at: 0, milliseconds: 1, result: 429 } as const;
+    const answered = { ...throttled, result: 202 };
+    const all = [...Array<typeof throttled>(steps).fill(throttled), answered];
+    status.notify({ ...event, milliseconds, steps: all } as RelayEvent);
+  };
+  status.notify({ type: "lookupAnswered" });
+  for (let minute = 0; minute <= 60; minute++) {
+    at(minute * 60_000);
+    const messages = 6 + Math.round(5 * Math.sin(minute / 7)) + (minute % 5);
+    for (let i = 0; i < messages; i++) {
+      const slow = minute > 30 && minute < 38 ? 900 : 0;
+      told(names[(minute + i) % 4]!, SENT, 180 + 40 * ((minute * i) % 5) + slow);
+    }
+    if (minute === 34) told("reports", SENT, 1_400, 3);
+    if (minute % 20 === 19) {
+      told("copier-floor3", {
+        type: "refused",
+        reply: reply(550, "5.7.1", "denied"),
+        ambiguous: false,
+        code: "ErrorAccessDenied",
+        detail:
+          "the app may not send as this mailbox: grant Mail.Send, or put the mailbox in its scope",
+      }, 240);
+    }
+  }
+  const wrong: LoginFailure = {
+    type: "refused",
+    reply: reply(535, "5.7.8", "no"),
+    code: "AADSTS7000222",
+    detail: "the client secret has expired; add a new one to the app registration",
+  };
+  const client = { connection: "c", address: "198.51.100.23", port: 1 };
+  for (let i = 0; i < 3; i++) {
+    status.notify(
+      loginEvent({ mechanism: "PLAIN", username: "old@lookup" } as never, client, wrong),
+    );
+  }
+  const refusal = {
+    type: "later",
+    code: "ETIMEDOUT",
+    detail: "Entra ID cannot be reached (no answer from login.microsoftonline.com:443)",
+    reply: reply(454, "4.7.0", "later"),
+  } as const;
+  status.notify({ type: "token", milliseconds: 20_000, refusal });
 }
 
 describe("the status page in a browser", () => {
@@ -283,7 +425,7 @@ describe("the status page in a browser", () => {
         const client = await relay.authed();
         await client.send(FROM, TO);
         await client.send(FROM, TO);
-        await browser.until(`${one("troubles")}.textContent.includes("2 given up")`);
+        await browser.until(`${one("troubles")}.textContent.includes("2 messages given up")`);
         await show("queue");
         await browser.until(`${rows("queued")}.length === 2`);
         assert.match(await text(`${rows("queued")}[0]`), /Given up.*ErrorInvalidRecipients/);
@@ -340,6 +482,34 @@ describe("the status page in a browser", () => {
       true,
     );
     assert.equal(await browser.evaluate("document.activeElement.tagName"), "SUMMARY");
+  });
+
+  it("shows an hour of a relay at a glance", OPTIONS, async () => {
+    const hour = await openHour();
+    try {
+      browser = await Browser.open(hour.url);
+      await browser.until(`${one("verdict")}?.textContent === "4 things to look at"`);
+      assert.match(
+        await text(one("throughput")),
+        /^\d+ accepted, \d+ failed, at most \d+ a minute$/,
+      );
+      const label = `document.getElementById("throughput").getAttribute("aria-label")`;
+      assert.match(
+        String(await browser.evaluate(label)),
+        /^Messages in the last hour: \d+ accepted/,
+      );
+      const bars = `document.querySelectorAll("#throughput rect.accepted").length`;
+      assert.equal(await browser.evaluate(bars), 60);
+      assert.match(await text(one("troubles")), /Entra ID has not answered since/);
+      assert.match(await text(one("troubles")), /The certificate expires/);
+      assert.match(await text(one("mailboxes")), /3 timesreports@contoso\.example/);
+      assert.match(await text(one("relay")), /Certificate12 days left/);
+      assertQuiet(hour.url);
+      const folder = process.env["SCREENSHOTS"];
+      if (folder) await takePictures(folder);
+    } finally {
+      await hour.close();
+    }
   });
 
   for (const dark of [false, true]) {
