@@ -8,10 +8,8 @@ const MAX_KNOWN = 1_000;
 /** … and those that have only tried: they push out none of the others. */
 const MAX_STRANGERS = 200;
 
-export interface Device {
+export interface Device extends DeviceName {
   readonly key: string;
-  readonly username: string;
-  readonly address: string;
   readonly known: boolean;
   /** Milliseconds of Unix time. */
   readonly seen: number;
@@ -26,6 +24,8 @@ export interface Device {
 
 export interface DeviceName {
   readonly username: string;
+  /** The id of its entry in the lookup table. */
+  readonly entry?: string;
   readonly address: string;
 }
 

@@ -1,6 +1,7 @@
 // What the status page knows: a listener of events that keeps the last messages, devices and
 // failures, bounded in number. It computes nothing for pages until one is open.
 
+import type { Account } from "../accounts/account.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import { clientKey } from "../networks.ts";
 import { type Clock, realClock } from "../clock.ts";
@@ -103,7 +104,8 @@ export class Status {
     if ("account" in result) {
       // A login that only claims to be of an account has proved nothing.
       if (result.authorization.unverified() !== undefined) return;
-      return this.devices.loggedIn({ username, address }, now, this.#version);
+      const name = { username, address, ...entryOf(result.account) };
+      return this.devices.loggedIn(name, now, this.#version);
     }
     const reason = loginReason(result, now);
     this.devices.failed({ username, address }, reason, false, this.#version);
@@ -138,7 +140,8 @@ export class Status {
     if (principal !== undefined && principal.authorization.unverified() === undefined) {
       const username = shownName(principal.username);
       const reason = refusalReason(reply, limit ?? `${command} ${reply.code}`, now);
-      this.devices.failed({ username, address }, reason, true, this.#version);
+      const name = { username, address, ...entryOf(principal.account) };
+      this.devices.failed(name, reason, true, this.#version);
     }
     if (command === "AUTH" && reply.code === 535) {
       this.#loginFailed(address, "", refusalReason(reply, command, now).failure.detail);
@@ -164,6 +167,7 @@ export class Status {
       sender,
       ...(messageId === undefined ? {} : { messageId: shownName(messageId) }),
       username,
+      ...entryOf(submission.account),
       address,
       size: content.reduce((sum, block) => sum + block.length, 0),
       milliseconds: Math.round(milliseconds),
@@ -173,7 +177,7 @@ export class Status {
       ...(reason === undefined ? {} : { reason }),
     }, this.#version);
     if (principal.authorization.unverified() !== undefined) return;
-    const name = { username, address };
+    const name = { username, address, ...entryOf(submission.account) };
     if (accepted) this.devices.accepted(name, fate !== "queued", now, this.#version);
     else if (reason !== undefined) this.devices.failed(name, reason, true, this.#version);
   }
@@ -194,6 +198,7 @@ export class Status {
     const message: Message = {
       at: now - age,
       username: shownName(record?.username ?? ""),
+      ...(record === undefined ? {} : entryOf(record.account)),
       address: record?.client ?? "",
       ...(record?.messageId === undefined ? {} : { messageId: shownName(record.messageId) }),
       size,
@@ -209,7 +214,8 @@ export class Status {
     // In its place among the others: it is listed by its arrival.
     this.messages.put(id, message, this.#version);
     if (record === undefined || record.kind === "report") return;
-    const name = { username: message.username, address: message.address };
+    const { username, address } = message;
+    const name = { username, address, ...entryOf(record.account) };
     if (reason === undefined) this.devices.sent(name, now, this.#version);
     else this.devices.failed(name, reason, true, this.#version);
   }
@@ -230,6 +236,11 @@ export class Status {
       last: now,
     }, this.#version);
   }
+}
+
+/** The id of its entry in the lookup table. */
+function entryOf({ entry }: Account): { readonly entry?: string } {
+  return entry === undefined ? {} : { entry: shownName(entry.id) };
 }
 
 function fateOf(outcome: Outcome): Fate {

@@ -105,6 +105,8 @@ export interface MessageView {
   readonly sender: string;
   readonly messageId?: string;
   readonly username: string;
+  /** The id of its entry in the lookup table, if it has one. */
+  readonly entry?: string;
   readonly address: string;
   /** Octets. */
   readonly size: number;
@@ -124,6 +126,8 @@ export interface DeviceView {
   /** Of its username and address. */
   readonly key: string;
   readonly username: string;
+  /** The id of its entry in the lookup table, if it is known. */
+  readonly entry?: string;
   readonly address: string;
   /** It has logged in. */
   readonly known: boolean;

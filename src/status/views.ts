@@ -37,25 +37,18 @@ export interface ViewOptions {
 /** @param since the version that the page has; 0 for none */
 export function viewOf(status: Status, since: number, options: ViewOptions): StatusView {
   const whole = since === 0;
+  const today = status.devices.dayOf(status.now);
   return {
     whole,
     overview: overviewOf(status, options),
     messages: status.messages.since(since).map((message) => messageView(message, options)),
-    devices: status.devices.since(since).map(
-      (
-        { key, username, address, known, seen, sent, failed, failing, messages, day },
-      ): DeviceView => ({
-        key,
-        username,
-        address,
-        known,
-        seen,
-        ...(sent === undefined ? {} : { sent }),
-        ...(failed === undefined ? {} : { failed: failureView(failed, options) }),
-        failing,
-        today: day === status.devices.dayOf(status.now) ? messages : 0,
-      }),
-    ),
+    devices: status.devices.since(since).map((
+      { messages, day, failed, ...device },
+    ): DeviceView => ({
+      ...device,
+      ...(failed === undefined ? {} : { failed: failureView(failed, options) }),
+      today: day === today ? messages : 0,
+    })),
     logins: status.logins.since(since),
     mailboxes: status.mailboxes.since(since),
     ...(whole ? { settings: options.settings } : {}),

@@ -428,6 +428,12 @@ describe("the status page in a browser", () => {
         await browser.until(`${one("troubles")}.textContent.includes("2 messages given up")`);
         await show("queue");
         await browser.until(`${rows("queued")}.length === 2`);
+        await browser.evaluate(AXE);
+        const findings = await browser.evaluate(
+          `axe.run(document, { resultTypes: ["violations"] }).then(({ violations }) =>
+          violations.map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join()))`,
+        );
+        assert.deepEqual(findings, []);
         assert.match(await text(`${rows("queued")}[0]`), /Given up.*ErrorInvalidRecipients/);
         const button = (name: string) =>
           `${rows("queued")}[0].querySelector('[aria-label^="${name}"]')`;

@@ -206,6 +206,15 @@ describe("the devices", () => {
     assert.deepEqual(rows().at(-1), ["scanner@lookup", "192.0.2.1", true, undefined, 1]);
   });
 
+  it("and messages name the entry of a login by tenant and client", () => {
+    const { tell, status, messages } = setUp();
+    const principal = { ...principalOf(entryAccount("scanner")), username: PRINCIPAL.username };
+    tell(submissionEvent(SENT, CLIENT, principal));
+    for (const row of [messages()[0], status.devices.since(0)[0]]) {
+      assert.deepEqual([row?.username, row?.entry], [PRINCIPAL.username, "scanner"]);
+    }
+  });
+
   it("are 1,000 that have logged in, and none of them goes for strangers", () => {
     const { tell, status } = setUp();
     tell(from("scanner@lookup", "192.0.2.1"));
