@@ -1,4 +1,4 @@
-// The devices: who has logged in or tried to, by username and address.
+// The devices that have logged in or tried to, by username and address.
 
 import type { Reason } from "./reason.ts";
 import { Rows } from "./rows.ts";

@@ -1,4 +1,4 @@
-// What the status page asks the running relay for, when somebody looks.
+// What the status page asks the running relay for, while it is open.
 
 import type { PartState } from "../observe/http.ts";
 import type { Sealer } from "../queue/sealing.ts";

@@ -1,5 +1,5 @@
-// Why something failed, as it is remembered: enough to be explained in the words of `check` when
-// somebody looks.
+// Why something failed, as it is remembered: enough to be explained in the words of `check` while the
+// page is open.
 
 import type { LoginFailure } from "../accounts/account.ts";
 import type { NotSent } from "../delivery/delivery.ts";

@@ -26,7 +26,7 @@ export interface ViewOptions {
   readonly sandbox: boolean;
   readonly settings: readonly SettingView[];
   readonly maxMessages: number;
-  /** Whether HTTP_PASSWORD is set, so that who asks is known to be allowed to. */
+  /** Whether HTTP_PASSWORD is set, so that only an administrator can ask. */
   readonly mayChange: boolean;
   /** What to do about a failure of a message or a login. */
   readonly remedy: Remedy;
