@@ -1,4 +1,4 @@
-/** The status page over HTTP, on a relay in this process: who may read and change what, and the stream. */
+/** The status page over HTTP, on a relay in this process: its doors, its stream, and changes to the queue. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
