@@ -511,6 +511,12 @@ describe("the status page in a browser", () => {
       assert.match(await text(one("mailboxes")), /3 timesreports@contoso\.example/);
       assert.match(await text(one("relay")), /Certificate12 days left/);
       assertQuiet(hour.url);
+      await browser.show({ ...PHONE, mobile: true });
+      await browser.evaluate(
+        `document.getElementById("place").textContent = "long-name.".repeat(20)`,
+      );
+      assert.equal(await browser.evaluate("document.scrollingElement.scrollWidth"), PHONE.width);
+      await browser.evaluate(`document.getElementById("place").textContent = overview.hostname`);
       const folder = process.env["SCREENSHOTS"];
       if (folder) await takePictures(folder);
     } finally {
