@@ -227,7 +227,9 @@ export class EventLog {
     // A client that leaves a connection open and forgets it is harmless.
     if (setting === "COMMAND_TIMEOUT") return this.#lines.write("DEBUG", text, fields, cause);
     const sources = this.#throttle(setting, MAX_SOURCES_OF_LIMIT);
-    const source = [clientKey(client.address), ...Object.values(owner)].join(" ");
+    // Not by username: an account has many, in capitals and in small letters.
+    const account = principal === undefined ? "" : accountKey(principal.account);
+    const source = `${clientKey(client.address)} ${account}`;
     if (!sources.allow(source)) return this.#lines.write("DEBUG", text, fields, cause);
     this.#lines.write("WARNING", text, fields, cause);
     if (sources.full && this.#allow("many clients", setting)) {
