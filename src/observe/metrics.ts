@@ -70,6 +70,11 @@ export const COUNTERS = {
     labels: [],
     known: [[]],
   },
+  trace_spans: {
+    help: "Spans of traces: exported to the collector, or dropped.",
+    labels: ["result"],
+    known: each("exported", "dropped"),
+  },
   internal_errors: {
     help: "Faults of the program; most of them closed a connection.",
     labels: [],
@@ -127,12 +132,12 @@ export class Metrics {
     }
   }
 
-  count<Name extends CounterName>(name: Name, labels: Labels<Name>): void {
+  count<Name extends CounterName>(name: Name, labels: Labels<Name>, by = 1): void {
     // Runs for each message, so the labels are formatted only when they are read.
     const key = keyOf(name, labels);
     const counted = this.#counted[name].get(key);
-    if (counted === undefined) this.#counted[name].set(key, { labels, value: 1 });
-    else counted.value++;
+    if (counted === undefined) this.#counted[name].set(key, { labels, value: by });
+    else counted.value += by;
   }
 
   /** The count so far. */

@@ -27,6 +27,7 @@ import { openTable } from "./open_lookup_table.ts";
 import { openOutside } from "./outside.ts";
 import { listenSmtp, type SmtpAddresses, smtpServer } from "./smtp.ts";
 import { buildSubmissions, type Submissions } from "./submission.ts";
+import { openTraces } from "./traces.ts";
 
 /** Milliseconds for the lookup table to answer at the start. */
 const TABLE_TIMEOUT = 20_000;
@@ -94,9 +95,14 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
 async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing } = parts;
   opened.add(() => http?.close());
-  const { notify, close: closeLog } = listenersOf(log, metrics, tracing);
   const runtime = await currentRuntime();
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
+  const traces = await openTraces({ settings, runtime, log, metrics, clock });
+  opened.add(() => traces?.close());
+  const { notify, close: closeLog } = listenersOf(log, metrics, [
+    ...(tracing === undefined ? [] : [tracing.notify]),
+    ...(traces === undefined ? [] : [traces.notify]),
+  ]);
   const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
   opened.add(() => client.close());
   opened.add(() => tls?.close());
@@ -153,16 +159,15 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   };
 }
 
-/** The listeners of events: metrics, log, tracing. */
+/** The listeners of events: metrics, log, and others. */
 function listenersOf(
   log: LevelLog,
   metrics: Metrics,
-  tracing: Tracing | undefined,
+  others: readonly Notify[],
 ): { readonly notify: Notify; close(): void } {
   const suppressed = () => metrics.count("log_lines_suppressed", {});
   const eventLog = new EventLog(log, { suppressed });
-  const traced = tracing === undefined ? [] : [tracing.notify];
-  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...traced]);
+  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...others]);
   return { notify, close: () => eventLog.close() };
 }
 

@@ -5,6 +5,7 @@ import { queueDoubts, queueProblems } from "./queue_settings.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
 import type { SettingName, Settings } from "./schema.ts";
 import type { Environment } from "./setting.ts";
+import { traceDoubts, traceProblems } from "./trace_settings.ts";
 import { trustedProblems } from "./trusted_settings.ts";
 
 /**
@@ -42,6 +43,7 @@ export function contradictions(
   if (valid("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, valid, ownTable));
   problems.push(...trustedProblems(settings, valid, ownTable));
   problems.push(...queueProblems(settings, valid));
+  problems.push(...traceProblems(settings, valid));
   return problems;
 }
 
@@ -97,6 +99,7 @@ export function doubts(settings: Settings, given: ReadonlySet<SettingName>): str
     );
   }
   warnings.push(...queueDoubts(settings, given));
+  warnings.push(...traceDoubts(settings, given));
   return warnings;
 }
 

@@ -32,6 +32,7 @@ import { noProxy, proxyUrl } from "./proxy.ts";
 import { queueAddress, queueKeys } from "./queue_settings.ts";
 import type { Parser, Setting } from "./setting.ts";
 import { storageAccess, storageConnection } from "./storage_access.ts";
+import { collectorHeaders, collectorUrl } from "./trace_settings.ts";
 
 function optional<T>(parser: Parser<T>, help: string): Setting<T | undefined> {
   return { parser, standard: undefined, help };
@@ -431,6 +432,17 @@ export const SETTINGS = {
   ),
   WEBHOOK_URL: missing("The address for delivery events.", undefined, true),
   WEBHOOK_SECRET: missing("The key that signs delivery events.", undefined, true),
+  OTEL_EXPORTER_OTLP_ENDPOINT: optional(
+    collectorUrl,
+    "The collector that gets traces by OTLP/HTTP, such as `http://otel-collector:4318`; `/v1/traces` is appended. See [traces.md](traces.md).",
+  ),
+  OTEL_EXPORTER_OTLP_HEADERS: {
+    ...optional(
+      collectorHeaders,
+      "Header fields for the collector, such as `api-key=…`. Only with https, or to a loopback address.",
+    ),
+    secret: true,
+  },
   LOG_FORMAT: required(oneOf("text", "json"), "text", "The format of the log lines."),
 } as const satisfies Record<string, Setting<unknown>>;
 
