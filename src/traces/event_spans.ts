@@ -90,7 +90,7 @@ function loginSpans(event: LoginEvent, context: SpanContext): readonly Span[] {
     ids,
     name: "login",
     kind: "internal",
-    start: context.now - milliseconds,
+    start: beginning(milliseconds, steps, context),
     end: context.now,
     attributes: {
       ...clientAttributes(client),
@@ -112,7 +112,7 @@ function messageSpans(event: MessageEvent, context: SpanContext): readonly Span[
   const { trace, session } = traceOf(client.connection, client.address);
   const ids = { trace, span: id, parent: session };
   const end = context.now;
-  const received = end - milliseconds;
+  const received = beginning(milliseconds, steps, context);
   const start = received - receiving;
   const receive: Span = {
     ids: { trace, span: newSpanId(), parent: id },
@@ -168,15 +168,13 @@ function outcomeFields(outcome: Outcome): Attributes {
 function trySpans(event: QueueEvent, context: SpanContext): readonly Span[] {
   const { change, message, code, ambiguous, requestId, mailbox, steps } = event;
   const { id, size, attempts, age, record } = message;
-  const { now, steady } = context;
   const ids = tryIds(message);
-  const began = Math.min(steady, ...steps.map(({ at }) => at));
   return [{
     ids,
     name: "queue try",
     kind: "consumer",
-    start: now - (steady - began),
-    end: now,
+    start: beginning(0, steps, context),
+    end: context.now,
     attributes: {
       ...(record === undefined ? {} : { "client.address": record.client }),
       ...own({
@@ -207,6 +205,15 @@ function tryIds({ id, record }: QueueEvent["message"]): SpanIds {
   const ids = { trace, span: newSpanId() };
   // The relay itself has made a report: there is no span of its arrival.
   return record?.kind === "message" ? { ...ids, parent: id, remote: true } : ids;
+}
+
+/**
+ * When it began that took so long, or its first step did: other listeners may have taken some time before.
+ */
+function beginning(milliseconds: number, steps: readonly Step[], context: SpanContext): number {
+  const { now, steady } = context;
+  const first = steps.reduce((least, { at }) => Math.min(least, at), steady);
+  return Math.min(now - milliseconds, now - (steady - first));
 }
 
 function stepSpans(

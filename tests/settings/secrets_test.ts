@@ -140,6 +140,7 @@ describe("a secret", () => {
       "AZURE_TABLES_CONNECTION_STRING",
       "HTTPS_PROXY",
       "HTTP_PASSWORD",
+      "OTEL_EXPORTER_OTLP_HEADERS",
       "QUEUE_CONNECTION_STRING",
       "QUEUE_KEY",
       "TRUSTED_PASSWORD",

@@ -1,7 +1,9 @@
 /** An OTLP collector on the loopback: what it takes, by span, and answers that a test hands it. */
 import assert from "node:assert/strict";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
+import type { ServerCertificate } from "../support/authority.ts";
 
 /** A span as it came. */
 export interface CollectedSpan {
@@ -38,7 +40,8 @@ export interface CollectorRequest {
   readonly spans: number;
 }
 
-export async function startCollector(): Promise<Collector> {
+/** @param identity with one, it speaks https */
+export async function startCollector(identity?: ServerCertificate): Promise<Collector> {
   const spans: CollectedSpan[] = [];
   const requests: CollectorRequest[] = [];
   const collector = {
@@ -53,19 +56,24 @@ export async function startCollector(): Promise<Collector> {
         server.closeAllConnections();
       }),
   };
-  const server = createServer(async (request, response) => {
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
     let body = "";
     for await (const piece of request.setEncoding("utf8")) body += piece;
     const sent = spansIn(JSON.parse(body));
     const { url: path = "", headers } = request;
     requests.push({ path, headers, spans: sent.length });
-    const answer = collector.answers.shift();
-    if (answer !== undefined) return answer(response);
+    const other = collector.answers.shift();
+    if (other !== undefined) return other(response);
     spans.push(...sent);
     response.writeHead(200, { "content-type": "application/json" }).end("{}");
-  });
+  };
+  const server = identity === undefined
+    ? createServer(answer)
+    : createTlsServer({ cert: identity.certificate, key: identity.privateKey }, answer);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  collector.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  collector.url = `${identity === undefined ? "http" : "https"}://127.0.0.1:${
+    (server.address() as AddressInfo).port
+  }`;
   return collector;
 }
 
