@@ -6,6 +6,7 @@ import { burstOfOneMailbox } from "./burst.ts";
 import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
 import { memory } from "./memory.ts";
+import { observed } from "./observed.ts";
 import { properties } from "./properties.ts";
 import { queue } from "./queue.ts";
 import { queueCrash } from "./queue_crash.ts";
@@ -18,6 +19,7 @@ import { throughput } from "./throughput.ts";
 const SCENARIOS: Record<string, () => Promise<void>> = {
   startup,
   throughput,
+  observed,
   memory,
   burst: burstOfOneMailbox,
   fuzz: fuzzing,

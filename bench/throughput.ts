@@ -28,7 +28,7 @@ const CLIENTS = [
   { name: "clients that pipeline", argument: "pipelining" },
 ];
 
-interface Candidate {
+export interface Candidate {
   readonly name: string;
   readonly child: ChildProcess;
   readonly port: number;
@@ -39,7 +39,7 @@ interface Measured {
   readonly runs: readonly Figures[];
 }
 
-interface Figures {
+export interface Figures {
   readonly perSecond: number;
   /** Seconds of CPU for 1000 messages. */
   readonly cpu: number;
@@ -123,11 +123,11 @@ export async function throughput(): Promise<void> {
   }
 }
 
-function bun(script: string, ...args: string[]): ChildProcess {
+export function bun(script: string, ...args: string[]): ChildProcess {
   return spawn("bun", [script, ...args], { cwd: root, stdio: ["ignore", "pipe", "inherit"] });
 }
 
-async function measure({ child, port }: Candidate, clients: string): Promise<Figures> {
+export async function measure({ child, port }: Candidate, clients: string): Promise<Figures> {
   const before = cpuSeconds(child.pid!);
   const load = bun(
     "bench/throughput/load.ts",

@@ -27,7 +27,12 @@ import {
   UNTRUSTED,
 } from "../src/graph/graph_errors.ts";
 import { NOT_SENT } from "../src/graph/not_sent.ts";
+import { GAUGES } from "../src/observe/gauges.ts";
+import { HISTOGRAMS } from "../src/observe/histograms.ts";
+import { FIELDS } from "../src/observe/line_fields.ts";
 import { COUNTERS, PREFIX } from "../src/observe/metrics.ts";
+import { REASONS } from "../src/observe/reasons.ts";
+import { PROCESS_METRICS } from "../src/relay/process_metrics.ts";
 import { SETTINGS } from "../src/settings/schema.ts";
 import type { Setting } from "../src/settings/setting.ts";
 import { REPLIES, type Reply, replyText } from "../src/smtp/reply.ts";
@@ -39,6 +44,7 @@ export const PAGES = [
   "docs/delivery.md",
   "docs/check.md",
   "docs/operations.md",
+  "docs/monitoring.md",
   "docs/token_logins.md",
 ] as const;
 
@@ -158,6 +164,14 @@ const REPLY_NOTES: Record<keyof typeof REPLIES, readonly [when: string, remedy: 
   queueOctets: [
     "The queue is full (`DELIVERY_MODE=queue`).",
     "See why its messages are not sent: `queue list`. Or raise `QUEUE_MAX_BYTES`.",
+  ],
+  queueShareOfMessages: [
+    "The queue is nearly full, and most of it is this account's: what is left is for the others.",
+    "See why its messages are not sent: `queue list --account`. Or raise `QUEUE_MAX_MESSAGES`.",
+  ],
+  queueShareOfOctets: [
+    "The queue or its disk is nearly full, and most of it is this account's: what is left is for the others.",
+    "See why its messages are not sent: `queue list --account`. Or raise `QUEUE_MAX_BYTES`.",
   ],
   queueDisk: [
     "The disk of the queue has less than 5 % or 64 MiB left.",
@@ -316,6 +330,37 @@ const TABLES: Readonly<Record<string, () => string>> = {
         labels.map(code).join(", "),
         help,
       ]),
+    ),
+  gauges: () =>
+    table(
+      ["Name", "Labels", "What it says"],
+      [
+        ...Object.entries(GAUGES).map(([name, { labels, help }]) => [
+          code(PREFIX + name),
+          labels.map(code).join(", "),
+          help,
+        ]),
+        ...Object.entries(PROCESS_METRICS).map(([name, help]) => [code(name), "", help]),
+      ],
+    ),
+  histograms: () =>
+    table(
+      ["Name", "Labels", "What is measured"],
+      Object.entries(HISTOGRAMS).map(([name, { labels, help }]) => [
+        code(PREFIX + name),
+        labels.map(code).join(", "),
+        help,
+      ]),
+    ),
+  reasons: () =>
+    table(
+      ["`reason`", "Why it failed"],
+      Object.entries(REASONS).map(([name, meaning]) => [code(name), meaning]),
+    ),
+  "fields of the log": () =>
+    table(
+      ["Field", "Content"],
+      Object.entries(FIELDS).map(([name, content]) => [code(name), content]),
     ),
   "Entra ID": entraTable,
   Tokens: () =>

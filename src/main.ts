@@ -7,6 +7,9 @@ import type { LookupOptions } from "./commands/lookup.ts";
 import type { QueueOptions } from "./commands/queue_arguments.ts";
 import type { SettingsOptions } from "./commands/settings.ts";
 
+/** What is wrong with the command line. */
+const usageErrors: string[] = [];
+
 const program = new Command("smtp-oauth-relay")
   .description("Takes mail by SMTP and hands it to Microsoft Graph. Without a command: serve.")
   .option("--version", "print name, version, commit and runtime")
@@ -14,7 +17,7 @@ const program = new Command("smtp-oauth-relay")
   .exitOverride()
   .configureOutput({
     // One line on standard error, with the nearest known name.
-    outputError: (text, write) => write(`smtp-oauth-relay: ${usageLine(text)}\n`),
+    outputError: (text) => usageErrors.push(usageLine(text)),
   });
 
 command("serve", "run the relay with the settings from the environment")
@@ -87,25 +90,41 @@ command("lookup", "read and edit the entries of the lookup table: list, get, set
 
 command("queue", "read and change the messages of the queue: list, show, retry, delete, export")
   .usage("list|show ID|retry ID…|delete ID…|export ID [options]")
-  .argument("<ACTION>", "list, show, retry (try now), delete or export (the message as it came)")
+  .argument("[ACTION]", "list, show, retry (try now), delete or export (the message as it came)")
   .argument("[ID...]", "a message's id, which its client got with the 250")
   .option(
     "--state <states>",
-    "only messages that are queued, sending, held or dead; commas allowed",
+    "list, retry, delete: only messages that are queued, sending, held or dead; several with commas",
   )
-  .option("--account <name>", "only an account's: a username, an entry's ID, a tenant or client ID")
-  .option("--older-than <time>", "only messages received before that, such as 2h")
+  .option(
+    "--account <name>",
+    "list, retry, delete: only messages of this username, lookup entry, tenant ID or client ID",
+  )
+  .option(
+    "--older-than <time>",
+    "list, retry, delete: only messages received longer ago than this, such as 2h",
+  )
   .option("--all", "retry, delete: every message")
-  .option("--limit <number>", "list: at most so many")
-  .option("--output <file>", "export: write to a new file; - is standard output")
-  .option("--yes", "delete without asking")
-  .option("--service [unit]", "use the settings of the installed service")
-  .option("--json", "print JSON")
-  .action(async (action: string, ids: string[], options: QueueOptions, command: Command) => {
-    const { queue } = await import("./commands/queue.ts");
-    const { envFile: _, ...own } = options as QueueOptions & { readonly envFile?: string };
-    await queue([action, ...ids], own, envFile(command));
-  });
+  .option("--limit <number>", "list: only the first so many messages")
+  .option("--output <file>", "export: write to this new file; - is standard output")
+  .option("--yes", "delete: do not ask")
+  .option("--service [unit]", "as root: use the settings of the installed service")
+  .option("--json", "list, show, retry, delete: print JSON")
+  .addHelpText(
+    "after",
+    "\nIt works beside the running relay. It needs the relay's settings, above all\n" +
+      "QUEUE_URL and QUEUE_KEY.\n\n" +
+      "Exit status: 0 if done; 1 if a message does not exist, is being sent or cannot\n" +
+      "be opened, or if the queue cannot be opened; 2 if the command line is wrong; 78\n" +
+      "if a setting is wrong.",
+  )
+  .action(
+    async (action: string | undefined, ids: string[], options: QueueOptions, command: Command) => {
+      const { queue } = await import("./commands/queue.ts");
+      const { envFile: _, ...own } = options as QueueOptions & { readonly envFile?: string };
+      await queue(action === undefined ? [] : [action, ...ids], own, envFile(command));
+    },
+  );
 
 command("settings", "print every setting in force, and where its value comes from")
   .option("--changed", "only those that do not have their default")
@@ -195,16 +214,29 @@ process.stdout.on("error", (error: NodeJS.ErrnoException) => {
 });
 
 // No top-level await: the executable's bytecode is made from a module without one.
-program.parseAsync(withCommand(process.argv.slice(2)), { from: "user" }).catch((error) => {
-  process.exitCode = statusOf(error);
+const args = withCommand(process.argv.slice(2));
+program.parseAsync(args, { from: "user" }).catch(async (error) => {
+  process.exitCode = await statusOf(error);
 });
 
-function statusOf(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  if (error instanceof CommandError) {
-    for (const line of error.lines) process.stderr.write(`smtp-oauth-relay: ${line}\n`);
-    return error.status;
-  }
-  process.stderr.write(`smtp-oauth-relay: internal error: ${(error as Error)?.stack ?? error}\n`);
-  return EXIT.failure;
+async function statusOf(error: unknown): Promise<number> {
+  if (error instanceof CommanderError && error.exitCode === 0) return EXIT.ok;
+  const { reportFailure } = await import("./commands/failure.ts");
+  const reported = error instanceof CommanderError
+    ? new CommandError(EXIT.usage, usageErrors)
+    : error;
+  return await reportFailure(reported, { isService: isService(), envFile: givenEnvFile() });
+}
+
+/** Not a command for people: `serve` or `sandbox`, or a word that is no command at all. */
+function isService(): boolean {
+  const word = args.find((arg, i) => !arg.startsWith("-") && args[i - 1] !== "--env-file");
+  return word === undefined || word === "serve" || word === "sandbox" || !isCommand(word);
+}
+
+/** As in the arguments, which may be wrong otherwise. */
+function givenEnvFile(): string | undefined {
+  const [, joined] = args.map((arg) => /^--env-file=(.*)$/s.exec(arg)).find(Boolean) ?? [];
+  const at = args.indexOf("--env-file");
+  return joined ?? (at < 0 ? undefined : args[at + 1]);
 }

@@ -47,6 +47,10 @@ export class CrashClients {
     this.#relays = relays;
   }
 
+  get isStopped(): boolean {
+    return this.#stopped;
+  }
+
   /** Resolves when each client has ended its message. */
   async stop(): Promise<void> {
     this.#stopped = true;

@@ -24,23 +24,30 @@ export interface CrashCloud {
 export interface CrashCloudOptions {
   /** Milliseconds that Graph takes to accept a message. */
   readonly delay: () => number;
+  /** Whether Graph refuses all requests for this mailbox now, with 503. */
+  readonly refuses: (mailbox: string) => boolean;
   /** Called when a message has been accepted, before Graph responds. */
   readonly accepted: () => void;
 }
 
-export async function startCrashCloud({ delay, accepted }: CrashCloudOptions): Promise<CrashCloud> {
+export async function startCrashCloud(
+  { delay, refuses, accepted }: CrashCloudOptions,
+): Promise<CrashCloud> {
   const relays = new AsyncLocalStorage<string>();
   const arrivals: Arrival[] = [];
   const ids = new Set<string>();
   const entra = new SandboxEntra();
   const graph = new SandboxGraph({
     verify: (token) => entra.verify(token),
-    async intercept() {
+    async intercept({ req }) {
       await new Promise((resolve) => setTimeout(resolve, delay()));
-      return undefined;
+      if (!refuses(req.param("mailbox") ?? "")) return undefined;
+      const error = { code: "ServiceUnavailable", message: "The mailbox is being moved." };
+      return Response.json({ error }, { status: 503 });
     },
     deliver(message) {
-      const arrival = { ...arrivalOf(message), relay: relays.getStore() ?? "" };
+      const relay = relays.getStore() ?? "";
+      const arrival = { ...arrivalOf(message), relay, at: performance.now() };
       arrivals.push(arrival);
       ids.add(arrival.id);
       accepted();
@@ -76,7 +83,7 @@ export async function startCrashCloud({ delay, accepted }: CrashCloudOptions): P
   };
 }
 
-function arrivalOf({ raw, uploads }: AcceptedMessage): Omit<Arrival, "relay"> {
+function arrivalOf({ raw, uploads }: AcceptedMessage): Omit<Arrival, "relay" | "at"> {
   const text = Buffer.from(raw.buffer, raw.byteOffset, raw.byteLength).toString("latin1");
   const end = text.indexOf("\r\n\r\n");
   const head = text.slice(0, end + 2);

@@ -17,6 +17,8 @@ export interface Arrival {
   readonly relay: string;
   /** Whether it is as its client sent it. */
   readonly whole: boolean;
+  /** When Graph accepted it, by `performance.now()`. */
+  readonly at: number;
 }
 
 /** A relay's log in JSON. The last lines of one that was killed may be missing. */
@@ -56,6 +58,8 @@ export interface Comparison {
   readonly figures: Figures;
 }
 
+/** A 503 may hide that a message was sent, though not Graph's here. */
+const DEFERRED = new Set(["Queued message deferred", "Queued message may have been sent"]);
 const WRONG_LEVELS = new Set(["ERROR", "CRITICAL"]);
 
 export function readLog(relay: string, killed: boolean, text: string): RelayLog {
@@ -71,7 +75,7 @@ export function readLog(relay: string, killed: boolean, text: string): RelayLog 
     const { level, message, id } = fieldsOf(line);
     if (message === "Message queued") queued.add(id);
     else if (message === "Queued message sent") sent.add(id);
-    else if (message === "Queued message deferred") deferred.push(id);
+    else if (DEFERRED.has(message)) deferred.push(id);
     else if (WRONG_LEVELS.has(level) || /^Queued message/.test(message)) wrong.push(line);
   }
   return { relay, killed, queued, sent, deferred, wrong };
@@ -85,15 +89,21 @@ function fieldsOf(line: string): Record<"level" | "message" | "id", string> {
   }
 }
 
+/** The relay's id of a message, from the reply to its client; undefined if it was not acknowledged. */
+export function queuedId({ reply = "" }: Sending): string | undefined {
+  return /^250 2\.0\.0 .*queued as ([\w-]+)$/.exec(reply)?.[1];
+}
+
 /** Each message with a 250 has arrived, and each duplicate is explained by a kill. */
 export function compare({ clients, arrivals, logs }: Ledgers): Comparison {
   const found: string[] = [];
   const byId = Map.groupBy(arrivals, ({ id }) => id);
   const logOf = new Map(logs.map((log) => [log.relay, log]));
   const acknowledged = new Map<number, string>();
-  for (const { message, end, reply = "" } of clients) {
+  for (const sending of clients) {
+    const { message, end, reply } = sending;
     if (end === "lost") continue;
-    const id = /^250 2\.0\.0 .*queued as ([\w-]+)$/.exec(reply)?.[1];
+    const id = queuedId(sending);
     if (id === undefined) found.push(`message ${message} got ${JSON.stringify(reply)}`);
     else acknowledged.set(message, id);
   }

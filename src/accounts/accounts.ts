@@ -98,18 +98,19 @@ export class Accounts {
 
   /**
    * The account as its entry in the lookup table is now: a session may last for days, and an entry that
-   * is disabled meanwhile must count within a minute. An account without an entry stays as it is.
+   * is disabled meanwhile must count within a minute. A queued message may have come under other settings:
+   * ALLOWED_TENANTS counts again, and AZURE_TABLES_FORCE_USAGE.
    *
    * @returns if the account no longer exists, a failure whose reply answers a message, not AUTH
    */
   async refresh(account: Account): Promise<Account | LoginFailure> {
     const { tenantId, clientId, entry } = account;
-    if (entry === undefined) return account;
-    const name: Name = entry.foundBy === "id"
+    const name: Name = entry?.foundBy === "id"
       ? { type: "lookup", id: entry.id }
       : { type: "direct", tenantId, clientId };
     const now = await this.#identify(name, false);
     if ("reply" in now) return duringSession(now);
+    if (entry === undefined && now.entry === undefined) return account;
     if (now.tenantId === tenantId && now.clientId === clientId) return accountOf(name, now);
     return {
       type: "later",

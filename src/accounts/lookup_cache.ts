@@ -14,6 +14,8 @@ export interface LookupCacheOptions {
   readonly capacity?: number;
   /** The table did not respond; `served`: a result from before was used instead. */
   onTrouble?(trouble: TableTrouble, served: boolean): void;
+  /** The table has responded to a query. */
+  onAnswer?(): void;
   /** The table responds again. */
   onRecovery?(): void;
   readonly clock?: Pick<Clock, "now" | "alarm">;
@@ -205,6 +207,7 @@ export class LookupCache<T extends object> {
     this.#quietUntil = -Infinity;
     const troubled = typeof this.#state === "object";
     this.#state = "answers";
+    this.#options.onAnswer?.();
     if (troubled) this.#options.onRecovery?.();
   }
 

@@ -38,7 +38,7 @@ const CLOCK = "let the machine set its clock from the network (chrony, systemd-t
 const NETWORK = "check the firewall and the route; in a container, check from inside it";
 const USERNAME = "make the username with: smtp-oauth-relay username TENANT_ID CLIENT_ID";
 const OLD_KEY =
-  "add the old key to QUEUE_KEY, after a comma, until the queue is empty: QUEUE_KEY=NEW,OLD";
+  "add the missing key to QUEUE_KEY, after a comma, until the queue is empty: QUEUE_KEY=NEW,OLD";
 const LATER = "try again in a few minutes";
 const PERMISSION =
   "grant the app Mail.Send for this mailbox, see docs/entra.md; a new permission " +
@@ -211,9 +211,9 @@ export const CODES = {
   "queue.ok": ok("The queue can be read and changed."),
   "queue.new": ok("There is no queue yet. The relay makes it when it starts."),
   "queue.directory": fail(
-    "The directory for the queue does not exist.",
-    "create it for the relay's user, or correct QUEUE_URL; a relative path starts at the working " +
-      "directory",
+    "QUEUE_URL names a directory, or a file in a directory that does not exist.",
+    "correct QUEUE_URL (a relative path starts at the working directory), or create the directory for " +
+      "the relay's user",
   ),
   "queue.unwritable": fail(
     "The relay may not write the queue's directory or a file in it.",
@@ -229,7 +229,7 @@ export const CODES = {
   ),
   "queue.damaged": fail(
     "The file of the queue is damaged, or is no database.",
-    "stop the relay, keep a copy of the file, and put back a backup; or name another file in QUEUE_URL",
+    "keep a copy of the file and of those beside it, and name another file in QUEUE_URL",
   ),
   "queue.schema": fail(
     "The database was made by another program, or by another version of the relay.",

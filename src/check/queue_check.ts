@@ -12,14 +12,14 @@ import { reserveOf } from "../queue/queue_room.ts";
 import { openRecord } from "../queue/record.ts";
 import { Sealer, SealError } from "../queue/sealing.ts";
 import { fileSystemOf, type Statfs, statfs } from "../queue/sqlite/file_system.ts";
+import { refuseDirectory } from "../queue/sqlite/place.ts";
 import {
   type MessageState,
   type QueueAdministration,
   type StoredMessage,
   StoreError,
 } from "../queue/store.ts";
-import { openQueueAdministration, probeQueue } from "../relay/open_queue.ts";
-import { queueEndpoints } from "../settings/queue_settings.ts";
+import { openQueueAdministration, probeQueue, queuePlace } from "../relay/open_queue.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { Code } from "./codes.ts";
 import { type Finding, finding, identityFinding } from "./finding.ts";
@@ -43,8 +43,7 @@ export async function checkQueue(options: QueueCheckOptions): Promise<readonly F
   const { settings } = options;
   const { QUEUE_URL: address } = settings;
   if (address.type === "sqlite") return await checkDatabase(address.path, options);
-  const where = `azure-storage ${queueEndpoints(settings)?.blobs.host}`;
-  return await checkStore(where, undefined, settings, options);
+  return await checkStore(queuePlace(settings), undefined, settings, options);
 }
 
 async function checkDatabase(
@@ -59,6 +58,7 @@ async function checkDatabase(
   const findings: Finding[] = [];
   let disk: Disk | undefined;
   try {
+    await refuseDirectory(database);
     // What is beside the database is written too.
     await tryToWrite(directory);
     const facts = await ask(directory);
@@ -68,16 +68,18 @@ async function checkDatabase(
     if (verdict === "refused") return [finding("queue.file-system", what)];
     if (verdict === "doubtful") findings.push(finding("queue.file-system-risk", what));
   } catch (error) {
+    if (error instanceof StoreError) return [finding("queue.directory", error.message)];
     const code = codeOf(error);
     const absent = code === "ENOENT" || code === "ENOTDIR";
     return [
       absent
         ? finding("queue.directory", `the directory ${directory} does not exist`)
-        : finding("queue.unwritable", `${directory}: ${code}`),
+        : finding("queue.unwritable", `the relay may not write in ${directory} (${code})`),
     ];
   }
   if (!await exists(database)) {
-    findings.push(finding("queue.new", `${database} does not exist yet`), ...judgeDisk(disk));
+    const what = `${database} does not exist yet; its directory can be written`;
+    findings.push(finding("queue.new", what), ...judgeDisk(disk));
     return findings;
   }
   const opened = { ...settings, QUEUE_URL: { type: "sqlite", path: database } } as const;
@@ -167,7 +169,7 @@ function reasonOf(sealer: Sealer, { id, record }: StoredMessage): SealError["rea
 const NEARLY = 0.8;
 
 const UNREADABLE: Readonly<Record<SealError["reason"], readonly [code: Code, what: string]>> = {
-  key: ["queue.message-key", "sealed with another key"],
+  key: ["queue.message-key", "sealed with a key that is not in QUEUE_KEY"],
   tampered: ["queue.damaged-message", "changed or damaged"],
   version: ["queue.damaged-message", "sealed by another version of the relay"],
 };
@@ -183,21 +185,28 @@ export function judgeQueue(
   const has = `${whole ? "" : "at least "}${counted(all)}${all === 0 ? "" : ` (${states})`}`;
   const findings = [finding("queue.ok", `${where} has ${has}`)];
   if (startProblem !== undefined) {
-    const code = startProblem === "key" ? "queue.key" : "queue.damaged";
     findings.push(
-      finding(code, `what the relay keeps about QUEUE_KEY: ${UNREADABLE[startProblem][1]}`),
+      startProblem === "key"
+        ? finding("queue.key", "QUEUE_KEY lacks the key that the relay was last started with")
+        : finding("queue.damaged", `the note about QUEUE_KEY is ${UNREADABLE[startProblem][1]}`),
     );
   }
   for (const [reason, count] of unreadable) {
     const [code, what] = UNREADABLE[reason];
-    findings.push(finding(code, `${counted(count)} of those that were opened: ${what}`));
+    const be = count === 1 ? "is" : "are";
+    findings.push(finding(code, `${count} of the messages that were looked at ${be} ${what}`));
   }
   const [held = 0, dead = 0] = [messages.get("held"), messages.get("dead")];
   if (held + dead > 0) findings.push(finding("queue.set-aside", `${held} held, ${dead} dead`));
-  const used = Math.max(all / maxMessages, octets / maxOctets);
-  if (used >= NEARLY) {
-    const share = `${Math.floor(used * 100)} % of QUEUE_MAX_MESSAGES or QUEUE_MAX_BYTES`;
-    findings.push(finding(used >= 1 ? "queue.full" : "queue.nearly-full", `${share} is used`));
+  for (
+    const [used, setting] of [
+      [all / maxMessages, "QUEUE_MAX_MESSAGES"],
+      [octets / maxOctets, "QUEUE_MAX_BYTES"],
+    ] as const
+  ) {
+    if (used < NEARLY) continue;
+    const share = `${Math.floor(used * 100)} % of ${setting} is used`;
+    findings.push(finding(used >= 1 ? "queue.full" : "queue.nearly-full", share));
   }
   return findings;
 }
@@ -225,6 +234,7 @@ const BY_CODE: Readonly<Record<string, Code>> = {
   SQLITE_READONLY: "queue.unwritable",
   SQLITE_CANTOPEN: "queue.unwritable",
   EACCES: "queue.unwritable",
+  EISDIR: "queue.directory",
   EPERM: "queue.unwritable",
   EROFS: "queue.unwritable",
   NO_IDENTITY: "queue.identity",

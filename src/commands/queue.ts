@@ -49,7 +49,7 @@ function withAbsoluteOutput(options: QueueOptions): QueueOptions {
   return output === undefined || output === "-" ? options : { ...options, output: resolve(output) };
 }
 
-/** @throws CommandError 2 if it would ask or print where nobody expects it */
+/** @throws CommandError 2 if it cannot ask, or would print a message to a terminal unasked */
 function checkTerminal(command: QueueCommand, { yes }: QueueOptions): void {
   if (command.action === "delete" && !yes && !process.stdin.isTTY) {
     throw new CommandError(EXIT.usage, [
@@ -109,6 +109,7 @@ async function actWith(
         inspection: new QueueInspection(administration, sealer),
         delimiter: settings.USERNAME_DELIMITER,
         json: json ?? false,
+        ...terminalColumns(),
         now: Date.now(),
         write,
         ...(yes ? {} : { ask: agreed }),
@@ -119,6 +120,12 @@ async function actWith(
   } finally {
     http.close();
   }
+}
+
+function terminalColumns(): { readonly columns?: number } {
+  const { isTTY, columns } = process.stdout;
+  // A terminal that does not know its width says 0.
+  return isTTY && columns > 0 ? { columns } : {};
 }
 
 /** A closed pipe ends the program (main.ts). */

@@ -1,11 +1,13 @@
 // What each action of `queue` does with the messages of a store.
 
 import { createWriteStream } from "node:fs";
+import { rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Delimiter } from "../accounts/username.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { type MessageFilter, type QueueInspection, UnreadableError } from "../queue/inspection.ts";
 import type { ChangeResult, QueueAdministration, StoredMessage } from "../queue/store.ts";
+import { fileErrorText } from "../settings/file_error.ts";
 import type { Content } from "../smtp/content.ts";
 import { shown } from "./printed.ts";
 import { accountMatcher, type FilterOptions, type QueueCommand } from "./queue_arguments.ts";
@@ -17,6 +19,8 @@ export interface QueueContext {
   readonly inspection: QueueInspection;
   readonly delimiter: Delimiter;
   readonly json: boolean;
+  /** Of the terminal; undefined if standard output is none. */
+  readonly columns?: number;
   /** Milliseconds of Unix time. */
   readonly now: number;
   /** Writes to standard output. Resolves when more can be written. */
@@ -52,7 +56,7 @@ async function list(
   context: QueueContext,
 ): Promise<void> {
   const { inspection, json, write } = context;
-  const table = new MessageTable();
+  const table = new MessageTable(context);
   const array = new JsonArray();
   let isEmpty = true;
   for await (const messages of inspection.messages(filterOf(options, context), limit)) {
@@ -62,7 +66,7 @@ async function list(
     );
   }
   if (json) await write(array.end());
-  else if (isEmpty) await write("No messages.\n");
+  else if (isEmpty) await write(none(options));
   unreadable(context, options.account !== undefined);
 }
 
@@ -173,8 +177,10 @@ async function changeMatching(
   }
   const { done, sending } = counts;
   if (json) await write(array.end());
-  else if (done + sending === 0) await write("No messages.\n");
-  else await write(`${messagesText(done)} ${done === 1 ? "is" : "are"} ${DONE[action]}\n`);
+  else if (done + sending === 0) await write(none(options));
+  else if (done > 0) {
+    await write(`${messagesText(done)} ${done === 1 ? "is" : "are"} ${DONE[action]}\n`);
+  }
   if (sending > 0) {
     const be = sending === 1 ? "is" : "are";
     throw failure([`${messagesText(sending)} ${be} being sent now and left as before: try again`]);
@@ -190,7 +196,14 @@ async function* chosenIds(
 ): AsyncGenerator<readonly string[]> {
   const { inspection, ask } = context;
   if (action === "retry" || ask === undefined) {
-    for await (const messages of inspection.stored(filter)) yield messages.map(({ id }) => id);
+    let ids: string[] = [];
+    for await (const messages of inspection.stored(filter)) {
+      ids.push(...messages.map(({ id }) => id));
+      if (ids.length < AT_ONCE) continue;
+      yield ids;
+      ids = [];
+    }
+    if (ids.length > 0) yield ids;
     return;
   }
   const states = new StateCounts();
@@ -220,8 +233,10 @@ async function exportContent(
     // A file that exists may be another message.
     await pipeline(content, createWriteStream(output, { flags: "wx", mode: 0o600 }));
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const what = code === "EEXIST" ? "exists already" : `cannot be written: ${code ?? message}`;
+    const exists = (error as NodeJS.ErrnoException).code === "EEXIST";
+    // A part of a message looks like a message.
+    if (!exists) await rm(output, { force: true }).catch(() => {});
+    const what = exists ? "exists already" : `cannot be written: ${fileErrorText(error)}`;
     throw failure([`--output ${shown(output)} ${what}`]);
   }
 }
@@ -254,12 +269,16 @@ function filterOf(
  */
 function unreadable({ inspection }: QueueContext, leftOut: boolean): void {
   if (inspection.problems.size === 0) return;
-  const what = leftOut ? "left out, because the account cannot be read" : "not read whole";
+  const what = leftOut ? "left out, because the account cannot be read" : "could not be opened";
   throw failure(
     [...inspection.problems].map(([problem, count]) =>
       `${messagesText(count)} ${what}: ${problem}`
     ),
   );
+}
+
+function none(filter: FilterOptions): string {
+  return Object.keys(filter).length === 0 ? "No messages.\n" : "No message matches.\n";
 }
 
 function resultJson(id: string, result: ChangeResult): string {

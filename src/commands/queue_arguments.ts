@@ -3,9 +3,9 @@
 import type { Account } from "../accounts/account.ts";
 import { type Delimiter, parseTenant, parseUsername } from "../accounts/username.ts";
 import { CommandError, EXIT } from "../exit.ts";
-import type { MessageState } from "../queue/store.ts";
+import { isMessageId, type MessageState } from "../queue/store.ts";
 import { nearest } from "../settings/nearest.ts";
-import { duration } from "../settings/parsers.ts";
+import { age } from "../settings/parsers.ts";
 import { shown } from "./printed.ts";
 
 const ACTIONS = ["list", "show", "retry", "delete", "export"] as const;
@@ -67,7 +67,7 @@ export function readCommand(words: readonly string[], options: QueueOptions): Qu
       throw usage(`${flagOf(name)} is not an option of queue ${action}`);
     }
   }
-  const other = ids.find((id) => !/^[\w-]{1,64}$/.test(id));
+  const other = ids.find((id) => !isMessageId(id));
   if (other !== undefined) throw usage(`${shown(other)} is not the ID of a message`);
   if (action === "list") {
     if (ids.length > 0) throw usage("queue list takes no ID: queue show does");
@@ -87,6 +87,7 @@ export function readCommand(words: readonly string[], options: QueueOptions): Qu
 function actionOf(word: string): Action {
   const action = ACTIONS.find((name) => name === word);
   if (action !== undefined) return action;
+  if (word === "") throw usage(`queue needs an action: ${ACTIONS.join(", ")}`);
   const near = nearest(word, ACTIONS);
   const hint = near === undefined
     ? `one of ${ACTIONS.join(", ")} is needed`
@@ -138,11 +139,11 @@ function statesOf(text: string): ReadonlySet<MessageState> {
 }
 
 function timeOf(text: string): number {
-  const time = duration.parse(text);
+  const time = age.parse(text);
   if (time !== undefined) return time;
-  const meant = duration.meant!(text);
+  const meant = age.meant!(text);
   const hint = meant === undefined ? "" : `; did you mean ${meant}?`;
-  throw usage(`--older-than ${shown(text)} must be ${duration.allowed}${hint}`);
+  throw usage(`--older-than ${shown(text)} must be ${age.allowed}${hint}`);
 }
 
 function limitOf(text: string | undefined): number {

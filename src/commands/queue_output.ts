@@ -1,9 +1,10 @@
 // How `queue` shows messages: rows for people, and JSON for scripts. Never with a secret.
 
 import type { Account } from "../accounts/account.ts";
+import type { Delimiter } from "../accounts/username.ts";
 import type { InspectedMessage } from "../queue/inspection.ts";
 import { printableJson } from "../settings/quoted.ts";
-import { Table } from "./printed.ts";
+import { printableText, Table } from "./printed.ts";
 
 const HEADER = [
   "id",
@@ -18,28 +19,75 @@ const HEADER = [
   "account",
 ];
 
-export function rowOf({ stored, record, problem }: InspectedMessage): readonly string[] {
+/** The columns that a terminal of 80 has room for; sender and recipient are in a second line. */
+const NARROW_HEADER = ["id", "state", "received", "attempts", "code"];
+
+/** How the lists of `queue` are shown. */
+export interface ListStyle {
+  /** In usernames. */
+  readonly delimiter: Delimiter;
+  /** Of the terminal; undefined if the list is not for a terminal. */
+  readonly columns?: number;
+}
+
+/**
+ * The table of `queue list`, which is printed in parts. If it is too wide for the terminal, messages have
+ * two short lines each.
+ */
+export class MessageTable {
+  readonly #style: ListStyle;
+  #table = new Table();
+  #isNarrow: boolean | undefined;
+
+  constructor(style: ListStyle) {
+    this.#style = style;
+  }
+
+  text(messages: readonly InspectedMessage[]): string {
+    const { delimiter, columns = Infinity } = this.#style;
+    if (this.#isNarrow) return this.#narrow(messages);
+    const rows = messages.map((message) => rowOf(message, delimiter));
+    if (this.#isNarrow === false) return `${this.#table.text(rows)}\n`;
+    const text = this.#table.text([HEADER, ...rows]);
+    this.#isNarrow = text.split("\n").some((line) => line.length > columns);
+    if (!this.#isNarrow) return `${text}\n`;
+    this.#table = new Table();
+    return this.#narrow(messages, [NARROW_HEADER]);
+  }
+
+  #narrow(messages: readonly InspectedMessage[], header: readonly (readonly string[])[] = []) {
+    const rows = messages.map(({ stored: { id, state, receivedAt, attempts, code } }) => [
+      id,
+      state,
+      time(receivedAt),
+      String(attempts),
+      code || "-",
+    ]);
+    const lines = this.#table.text([...header, ...rows]).split("\n");
+    const head = lines.splice(0, header.length);
+    const pairs = messages.flatMap((message, index) => [lines[index], `    ${routeOf(message)}`]);
+    return `${[...head, ...pairs].join("\n")}\n`;
+  }
+}
+
+function rowOf({ stored, record, problem }: InspectedMessage, delimiter: Delimiter) {
   const { id, state, receivedAt, due, size, attempts, code } = stored;
   const fixed = [id, state, time(receivedAt), state === "queued" ? time(due) : "-"];
   const counts = [String(size), String(attempts), code || "-"];
   if (record === undefined) return [...fixed, ...counts, `(${problem})`];
   const { from, recipients } = record.envelope;
-  const [first = "", ...others] = recipients;
-  const to = others.length === 0 ? first : `${first} +${others.length}`;
-  return [...fixed, ...counts, from || "<>", to, accountText(record.account)];
+  const account = accountText(record.account, delimiter);
+  return [...fixed, ...counts, from || "<>", recipientsText(recipients), account];
 }
 
-/** The table of `queue list`, which is printed in parts. */
-export class MessageTable {
-  readonly #table = new Table();
-  #begun = false;
+function routeOf({ record, problem }: InspectedMessage): string {
+  if (record === undefined) return `(${problem})`;
+  const { from, recipients } = record.envelope;
+  return printableText(`${from || "<>"} to ${recipientsText(recipients)}`);
+}
 
-  text(messages: readonly InspectedMessage[]): string {
-    const rows = messages.map(rowOf);
-    if (this.#begun) return `${this.#table.text(rows)}\n`;
-    this.#begun = true;
-    return `${this.#table.text([HEADER, ...rows])}\n`;
-  }
+function recipientsText([first = "", ...others]: readonly string[]): string {
+  return others.length === 0 ? first : `${first} +${others.length}`;
 }
 
 export function detailsOf(message: InspectedMessage): string {
@@ -67,8 +115,8 @@ export function detailsOf(message: InspectedMessage): string {
       ...envelope.recipients.map((recipient) => ["to", recipient] as const),
       ["sent as", fromEmail],
       ["entry", entry?.id],
-      ["tenant", tenantId],
-      ["client", clientId],
+      ["tenant ID", tenantId],
+      ["client ID", clientId],
       ["came from", `${client}, ${facts.tls ? "with" : "without"} TLS`],
     );
   }
@@ -134,8 +182,9 @@ export function messagesText(count: number): string {
   return count === 1 ? "1 message" : `${count} messages`;
 }
 
-function accountText({ tenantId, clientId, entry }: Account): string {
-  return entry === undefined ? `${tenantId} ${clientId}` : entry.id;
+/** In a form that `--account` takes. */
+function accountText({ tenantId, clientId, entry }: Account, delimiter: Delimiter): string {
+  return entry === undefined ? `${tenantId}${delimiter}${clientId}` : entry.id;
 }
 
 /** To the second, in UTC. */

@@ -23,6 +23,7 @@ import { openHttp } from "../relay/http.ts";
 import { type Relay, startRelay } from "../relay/relay.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { untilStopped } from "./serve.ts";
+import { buildLabels } from "./version.ts";
 
 /** Any well-formed username is accepted; these are easy to distinguish from real ones. */
 const TENANT = "11111111-1111-1111-1111-111111111111";
@@ -58,6 +59,7 @@ async function sandboxWith(
     ]);
   }
   const { log, metrics } = output;
+  metrics.set("build_info", await buildLabels(), 1);
   for (const warning of warnings) log.warning(warning);
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
@@ -92,7 +94,7 @@ async function sandboxWith(
   const { faults } = cloud;
   const { signal } = ended;
   http.mount(inboxRoutes(inbox, { connection, allowedHosts: host, faults, tracer, signal }));
-  const stopped = untilStopped(relay, output, manager, () => ended.abort());
+  const stopped = untilStopped(relay, output, manager, { stopping: () => ended.abort() });
   try {
     await welcome(relay, connection, { settings, url: base });
   } catch (error) {

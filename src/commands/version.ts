@@ -16,6 +16,12 @@ export async function versionLine(): Promise<string> {
   return `${NAME} ${VERSION} (${COMMIT}) on ${name} ${version}`;
 }
 
+/** The labels of the metric `build_info`. */
+export async function buildLabels() {
+  const { name, version } = await currentRuntime();
+  return { version: VERSION, commit: COMMIT, runtime: name, runtime_version: version };
+}
+
 /** Defined by `build`; undefined in a run from source, which bundles nothing. */
 declare const RELAY_BUILD_NOTICES: string | undefined;
 

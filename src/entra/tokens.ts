@@ -146,6 +146,11 @@ export class TokenSource {
     if (entry?.login === key && entry.token === token) entry.doubtful = false;
   }
 
+  /** @internal */
+  isUsable(token: AccessToken): boolean {
+    return this.#usable(token);
+  }
+
   async #fetch(
     key: string,
     entry: Entry,
@@ -240,6 +245,7 @@ export class TokenLogin implements Authorization {
   readonly #source: TokenSource;
   readonly #credentials: ClientCredentials;
   readonly #key: string;
+  #token: AccessToken | undefined;
 
   constructor(source: TokenSource, credentials: ClientCredentials, key: string) {
     this.#source = source;
@@ -252,6 +258,11 @@ export class TokenLogin implements Authorization {
     return this.#credentials.clientSecret;
   }
 
+  /** Whether Entra ID has verified it lately: it got a token that still may be used. */
+  get isVerified(): boolean {
+    return this.#token !== undefined && this.#source.isUsable(this.#token);
+  }
+
   /**
    * A token that may be used now, fetched if there is none.
    *
@@ -262,7 +273,10 @@ export class TokenLogin implements Authorization {
     scope: string,
     mayAskAgain?: () => boolean,
   ): Promise<AccessToken | EntraRefusal> | AccessToken {
-    return this.#source.get(this.#key, this.#credentials, scope, mayAskAgain);
+    const result = this.#source.get(this.#key, this.#credentials, scope, mayAskAgain);
+    return result instanceof Promise
+      ? result.then((token) => this.#seen(token))
+      : this.#seen(result);
   }
 
   /**
@@ -288,5 +302,10 @@ export class TokenLogin implements Authorization {
 
   expiry(): undefined {
     return undefined;
+  }
+
+  #seen<T extends AccessToken | EntraRefusal>(result: T): T {
+    if (!("type" in result)) this.#token = result;
+    return result;
   }
 }

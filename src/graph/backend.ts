@@ -31,10 +31,15 @@ import {
   type GraphResult,
 } from "./graph_client.ts";
 import { type ExchangeMessage, exchangeMessage } from "./exchange_message.ts";
-import { type LimitedMailbox, MailboxLimiter, type WaitEnd } from "./mailbox_limiter.ts";
+import {
+  type LimitedMailbox,
+  MailboxLimiter,
+  type MailboxLoad,
+  type WaitEnd,
+} from "./mailbox_limiter.ts";
 import { lookUpSent } from "./sent_lookup.ts";
 import { sendMail } from "./send_mail.ts";
-import { uploadAndSend } from "./upload.ts";
+import { uploadAndSend, uploadRefusal } from "./upload.ts";
 
 /** How messages are converted for Exchange. */
 export interface MessageOptions {
@@ -118,16 +123,23 @@ export class GraphBackend implements Backend, SentLookup {
     return this.#limiter.size;
   }
 
-  /** Whether its form, or its size if there are no uploads, is one that Graph does not take. */
+  /** Deliveries under way and waiting. */
+  get load(): MailboxLoad {
+    return this.#limiter.load;
+  }
+
+  /** Whether its form is one that Graph does not take; or its size, if it cannot be uploaded. */
   refusal(submission: Submission): NotSent | undefined {
-    if (lengthOf(submission.content) > MAX_EXAMINED) return undefined;
+    const { requestLimit, largeMessages } = this.#options;
+    // Without uploads it is most likely too large, and its client has to be told so.
+    if (lengthOf(submission.content) > MAX_EXAMINED && largeMessages === "upload") return undefined;
     const message = this.#prepare(submission);
     if (message.type === "rejected") return refused(message);
-    const { requestLimit, largeMessages } = this.#options;
     const { length } = base64Body(message.content);
-    return length > requestLimit && largeMessages === "reject"
+    if (length <= requestLimit) return undefined;
+    return largeMessages === "reject"
       ? tooLarge(length, requestLimit)
-      : undefined;
+      : uploadRefusal(message.content, requestLimit);
   }
 
   async deliver(submission: Submission, attempt: Attempt): Promise<ServiceOutcome> {

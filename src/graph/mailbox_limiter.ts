@@ -43,6 +43,17 @@ export class MailboxLimiter {
     return this.#mailboxes.size;
   }
 
+  /** The figures of all mailboxes in use together. */
+  get load(): MailboxLoad {
+    let [active, waiting, throttled] = [0, 0, 0];
+    for (const mailbox of this.#mailboxes.values()) {
+      active += mailbox.active;
+      waiting += mailbox.waiting;
+      if (mailbox.isThrottled) throttled++;
+    }
+    return { active, waiting, throttled };
+  }
+
   /**
    * Asks for a slot, which must be given back by {@link LimitedMailbox.release}.
    *
@@ -73,6 +84,15 @@ export class MailboxLimiter {
   pauseOf(tenantId: string, app: string, address: string): number {
     return this.#mailboxes.get(keyOf(tenantId, app, address))?.pause ?? 0;
   }
+}
+
+export interface MailboxLoad {
+  /** Deliveries that have a slot. */
+  readonly active: number;
+  /** Deliveries that wait for one. */
+  readonly waiting: number;
+  /** Mailboxes that are paused, or have fewer slots, because they were throttled. */
+  readonly throttled: number;
 }
 
 function keyOf(tenantId: string, app: string, address: string): string {
@@ -117,6 +137,18 @@ export class LimitedMailbox {
   /** Milliseconds that are left of a pause. */
   get pause(): number {
     return Math.max(0, this.#pausedUntil - this.#options.clock.now());
+  }
+
+  get active(): number {
+    return this.#active;
+  }
+
+  get waiting(): number {
+    return this.#waiting.size;
+  }
+
+  get isThrottled(): boolean {
+    return this.#concurrency < this.#options.concurrency || this.pause > 0;
   }
 
   /** @internal */

@@ -6,6 +6,7 @@
 
 import type { NotSent, ServiceOutcome } from "../delivery/delivery.ts";
 import { extractAttachments, type Extraction } from "./extract_attachments.ts";
+import { readHeader } from "../message/header.ts";
 import type { LazyContent } from "../message/lazy_piece.ts";
 import { attach } from "./attachments.ts";
 import { base64Body } from "./base64_body.ts";
@@ -35,10 +36,8 @@ export interface Upload {
  */
 export async function uploadAndSend(graph: GraphClient, upload: Upload): Promise<ServiceOutcome> {
   const { base, sender, message, requestLimit, id } = upload;
-  const parts = extractAttachments(message, Math.floor(requestLimit / 4) * 3);
-  if (parts.type === "tooLarge") {
-    return notSent(TOO_LARGE_CODES[parts.reason], undefined, parts.part);
-  }
+  const parts = partsOf(message, requestLimit);
+  if (parts.type === "tooLarge") return withoutUpload(parts);
   // Splitting a large message takes time, in which Graph may have closed idle connections. After
   // this turn they are known to be closed, and are not used.
   await eventLoopTurn();
@@ -53,6 +52,29 @@ export async function uploadAndSend(graph: GraphClient, upload: Upload): Promise
   if (outcome.type === "sent") return outcome;
   if (!outcome.ambiguous) return await discard(upload.cleanup ?? graph, draft, outcome);
   return { ...outcome, detail: `${outcome.detail}; its draft is left as it is` };
+}
+
+/**
+ * Why a message over the limit cannot be uploaded, found without asking Graph. Undefined if it can be, or if
+ * that would take long to find out: it has parts to be read.
+ */
+export function uploadRefusal(message: LazyContent, requestLimit: number): NotSent | undefined {
+  const type = readHeader(message).fields.find(({ name }) => name === "content-type");
+  const text = type?.body.toString("latin1") ?? "";
+  if (/^\s*multipart\/(?!signed|encrypted)/i.test(text)) return undefined;
+  const parts = partsOf(message, requestLimit);
+  return parts.type === "tooLarge" ? withoutUpload(parts) : undefined;
+}
+
+/** The draft has to fit into one request, in base64. */
+function partsOf(message: LazyContent, requestLimit: number): Extraction {
+  return extractAttachments(message, Math.floor(requestLimit / 4) * 3);
+}
+
+type TooLarge = Extract<Extraction, { readonly type: "tooLarge" }>;
+
+function withoutUpload({ reason, part }: TooLarge): NotSent {
+  return notSent(TOO_LARGE_CODES[reason], undefined, part);
 }
 
 /**
@@ -94,4 +116,4 @@ const TOO_LARGE_CODES = {
   encrypted: "LARGE_ENCRYPTED",
   tnef: "LARGE_TNEF",
   body: "LARGE_BODY",
-} as const satisfies Record<Extract<Extraction, { type: "tooLarge" }>["reason"], NotSentCode>;
+} as const satisfies Record<TooLarge["reason"], NotSentCode>;

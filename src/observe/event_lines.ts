@@ -1,12 +1,15 @@
 // The fields and texts of log lines about events. event_log.ts decides whether a line is written.
 
+import { Buffer } from "node:buffer";
 import type { Account, Authorization } from "../accounts/account.ts";
 import type { Outcome, Submission } from "../delivery/delivery.ts";
+import type { Step } from "../delivery/steps.ts";
 import { withoutSecrets } from "../secret.ts";
 import type { SettingName } from "../settings/schema.ts";
 import { replyText } from "../smtp/reply.ts";
-import type { Client } from "../submission/submission_service.ts";
-import type { LogFields } from "./log.ts";
+import type { Client, Principal } from "../submission/submission_service.ts";
+import { BoundedTexts } from "./fields.ts";
+import type { FieldName, LineFields } from "./line_fields.ts";
 import type {
   ConnectionEvent,
   LoginEvent,
@@ -17,14 +20,27 @@ import type {
 
 /** Characters of a client's text that a line quotes at most. */
 const MAX_QUOTED = 256;
+/**
+ * Octets of recipients' addresses in a line. Docker breaks lines of more than 16 KiB, and journald those of
+ * more than 48 (journald.conf(5), LineMax=).
+ */
+const MAX_ADDRESSES = 8_000;
+/** Quotes and comma, in JSON. */
+const BETWEEN_ADDRESSES = 3;
 
 /** Marks a message or login from a trusted network, without a login of the client. */
 const TRUSTED = { trusted: true };
 
-export function loginFields({ credentials, client, result, trusted }: LoginEvent): LogFields {
+export function loginFields(event: LoginEvent): LineFields {
+  const { credentials, client, result, trusted, milliseconds } = event;
   const { username, mechanism } = credentials;
   const how = trusted ? TRUSTED : { mechanism };
-  const fields = { ...clientFields(client), username: quoted(username), ...how };
+  const fields = {
+    ...clientFields(client),
+    username: quoted(username),
+    ...how,
+    ms: Math.round(milliseconds),
+  };
   if (!("account" in result)) {
     return { ...fields, detail: result.detail, reply: result.reply.code };
   }
@@ -43,32 +59,94 @@ export function messageText(outcome: Outcome): string {
   return outcome.type === "later" ? "Message deferred" : "Message refused";
 }
 
-export function messageFields(event: MessageEvent): LogFields {
-  const { submission, principal, outcome, client, milliseconds } = event;
-  const { id, account, envelope, facts } = submission;
+/** @param addresses whether the recipients are named */
+export function messageFields(event: MessageEvent, addresses: boolean): LineFields {
+  const { submission, principal, outcome, client, receiving, milliseconds, steps } = event;
+  const { id, account, username, envelope, messageId, facts } = submission;
   return {
     id,
+    message_id: messageId ?? MALFORMED,
     ...clientFields(client),
     ...(facts.trusted ? TRUSTED : {}),
+    ...usernameField(username),
     ...accountFields(account, principal.authorization),
     ...senderFields(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
     recipients: envelope.recipients.length,
     bytes: sizeOf(submission),
     ms: Math.round(milliseconds),
+    ms_received: Math.round(receiving),
+    ...stepFields(steps),
+    ...attemptsField(outcome, steps),
     ...outcomeFields(outcome),
+    ...tlsFields(client),
+    ...(addresses ? recipientFields(envelope.recipients) : {}),
   };
+}
+
+/** A Message-ID that no other system can be asked for. */
+const MALFORMED = "(malformed)";
+
+/** The username, as in the line of the login; a client with a token may have given none. */
+function usernameField(username: string): LineFields {
+  return username === "" ? {} : { username: quoted(username) };
+}
+
+const STEP_FIELDS = {
+  prepare: "ms_prepared",
+  wait: "ms_waited",
+  token: "ms_token",
+  request: "ms_graph",
+  pause: "ms_paused",
+  store: "ms_stored",
+} as const satisfies Record<Step["name"], FieldName>;
+
+/** Of each kind of step that there was, all its milliseconds. */
+function stepFields(steps: readonly Step[]): LineFields {
+  const sums: Partial<Record<FieldName, number>> = {};
+  for (const { name, milliseconds } of steps) {
+    const field = STEP_FIELDS[name];
+    sums[field] = (sums[field] ?? 0) + milliseconds;
+  }
+  for (const field in sums) sums[field as FieldName] = Math.round(sums[field as FieldName]!);
+  return sums;
+}
+
+function attemptsField(outcome: Outcome, steps: readonly Step[]): LineFields {
+  const given = "attempts" in outcome ? outcome.attempts : undefined;
+  const made = steps.filter(({ name, target = "" }) => name === "request" && SENDS.test(target));
+  const attempts = given ?? (outcome.type === "sent" ? Math.max(1, made.length) : made.length);
+  return attempts === 0 ? {} : { attempts };
+}
+
+/** Requests that may send the message. */
+const SENDS = / (?:sendMail|send)$/;
+
+function tlsFields({ tls }: Client): LineFields {
+  return tls === undefined ? {} : { tls_version: tls.version, tls_cipher: tls.cipher };
+}
+
+/** As many addresses as a line has room for, and how many there are besides. */
+function recipientFields(recipients: readonly string[]): LineFields {
+  let left = MAX_ADDRESSES;
+  const shown: string[] = [];
+  for (const address of recipients) {
+    left -= Buffer.byteLength(address) + BETWEEN_ADDRESSES;
+    if (left < 0) break;
+    shown.push(address);
+  }
+  const omitted = recipients.length - shown.length;
+  return { to: new BoundedTexts(shown), ...(omitted === 0 ? {} : { to_omitted: omitted }) };
 }
 
 function sizeOf({ content }: Submission): number {
   return content.reduce((sum, block) => sum + block.length, 0);
 }
 
-function outcomeFields(outcome: Outcome): LogFields {
+function outcomeFields(outcome: Outcome): LineFields {
   if (outcome.type === "alreadySent") return { first: outcome.id };
   if (outcome.type === "queued") return {};
   const fields = {
     ...(outcome.requestId === undefined ? {} : { request: outcome.requestId }),
-    ...(outcome.attempts === undefined ? {} : { attempts: outcome.attempts }),
   };
   if (outcome.type === "sent") return fields;
   return { ...fields, code: outcome.code, detail: outcome.detail, reply: outcome.reply.code };
@@ -87,23 +165,39 @@ export function queueText({ change, ambiguous }: QueueEvent): string {
     : QUEUE_TEXTS[change];
 }
 
-export function queueFields(event: QueueEvent): LogFields {
+/** @param addresses whether the recipients are named */
+export function queueFields(event: QueueEvent, addresses: boolean): LineFields {
   const { message: { id, size, attempts, age, record }, code, detail, due, requestId } = event;
   return {
     id,
-    ...(record === undefined ? {} : {
-      ...accountFields(record.account, VERIFIED),
-      ...senderFields(record.envelope.from, event.mailbox),
-      recipients: record.envelope.recipients.length,
-      ...(record.kind === "report" ? { report: true } : {}),
-    }),
+    ...(record === undefined ? {} : recordFields(record, event.mailbox)),
     bytes: size,
-    attempts,
     age_s: Math.round(age / 1000),
+    ...stepFields(event.steps),
+    attempts,
     ...(requestId === undefined ? {} : { request: requestId }),
     ...(code === undefined ? {} : { code }),
     ...(detail === undefined ? {} : { detail }),
     ...(due === undefined ? {} : { next: new Date(due).toISOString() }),
+    ...(addresses && record !== undefined ? recipientFields(record.envelope.recipients) : {}),
+  };
+}
+
+function recordFields(
+  record: NonNullable<QueueEvent["message"]["record"]>,
+  mailbox: string | undefined,
+): LineFields {
+  const { kind, messageId, connection, client, username, account, envelope } = record;
+  const own = kind === "report";
+  return {
+    ...(messageId === undefined && own ? {} : { message_id: messageId ?? MALFORMED }),
+    connection,
+    client,
+    ...usernameField(username),
+    ...accountFields(account, VERIFIED),
+    ...senderFields(envelope.from, mailbox),
+    recipients: envelope.recipients.length,
+    ...(own ? { report: true } : {}),
   };
 }
 
@@ -111,17 +205,17 @@ export function queueFields(event: QueueEvent): LogFields {
 export const VERIFIED = { unverified: () => undefined };
 
 /** The sender; and the client's MAIL FROM, if that is another address. */
-function senderFields(reversePath: string, mailbox: string | undefined): LogFields {
+function senderFields(reversePath: string, mailbox: string | undefined): LineFields {
   if (mailbox === undefined || mailbox === reversePath) return { sender: reversePath };
   return { sender: mailbox, mail_from: reversePath };
 }
 
-export function refusedFields({ refusal, client, principal, limit }: RefusedEvent): LogFields {
+export function refusedFields({ refusal, client, principal, limit }: RefusedEvent): LineFields {
   const { command, reply, argument, from, trusted } = refusal;
   return {
     ...clientFields(client),
     ...(trusted ? TRUSTED : {}),
-    ...(principal === undefined ? {} : accountFields(principal.account, principal.authorization)),
+    ...(principal === undefined ? {} : principalFields(principal)),
     command,
     ...(argument === undefined ? {} : { argument: quoted(argument) }),
     ...(from === undefined ? {} : { sender: from }),
@@ -131,19 +225,25 @@ export function refusedFields({ refusal, client, principal, limit }: RefusedEven
   };
 }
 
-export function connectionFields(event: ConnectionEvent): LogFields {
+/** The login that a connection has. */
+export function principalFields({ username, account, authorization }: Principal): LineFields {
+  return { ...usernameField(username), ...accountFields(account, authorization) };
+}
+
+export function connectionFields(event: ConnectionEvent): LineFields {
   const { client, secure, messages, milliseconds, reason } = event;
   return {
     ...clientFields(client),
     ...proxyFields(client),
     tls: secure,
+    ...tlsFields(client),
     messages,
     ms: milliseconds,
     reason,
   };
 }
 
-export function limitFields(setting: SettingName, client: Client, owner: LogFields): LogFields {
+export function limitFields(setting: SettingName, client: Client, owner: LineFields): LineFields {
   return { ...clientFields(client), ...owner, setting };
 }
 
@@ -154,7 +254,7 @@ export function limitFields(setting: SettingName, client: Client, owner: LogFiel
 export function accountFields(
   { tenantId, clientId, entry }: Account,
   authorization: Pick<Authorization, "unverified">,
-): LogFields {
+): LineFields {
   return {
     tenant: tenantId,
     app: clientId,
@@ -163,12 +263,12 @@ export function accountFields(
   };
 }
 
-export function clientFields({ connection, address }: Client): LogFields {
+export function clientFields({ connection, address }: Client): LineFields {
   return { connection, client: address };
 }
 
 /** The proxy, once for each connection, at its end. */
-export function proxyFields({ proxy }: Client): LogFields {
+export function proxyFields({ proxy }: Client): LineFields {
   return proxy === undefined ? {} : { proxy };
 }
 

@@ -12,14 +12,28 @@ import {
   loginFields,
   messageFields,
   messageText,
+  principalFields,
   proxyFields,
   queueFields,
   queueText,
   refusedFields,
   VERIFIED,
 } from "./event_lines.ts";
+import {
+  type FailureKey,
+  loginFailure,
+  loginSource,
+  messageFailure,
+  messageSource,
+  queueFailure,
+  queueSource,
+  refusal,
+  strangerSource,
+} from "./failure_sources.ts";
+import { FailureStreaks } from "./failure_streaks.ts";
 import { thrown } from "./fields.ts";
 import { LineBudget, type LineSource } from "./line_budget.ts";
+import type { LineFields } from "./line_fields.ts";
 import type { LevelLog, LogFields, LogLevel } from "./log.ts";
 import { LogThrottle } from "./log_throttle.ts";
 import type {
@@ -65,8 +79,12 @@ const PROXY_HEADER = {
 } as const;
 
 export interface EventLogOptions {
+  /** Whether lines of messages name the recipients. */
+  readonly recipients?: boolean;
   /** Milliseconds, of a clock that never goes back. */
   readonly now?: () => number;
+  /** Milliseconds of Unix time. */
+  readonly date?: () => number;
   /** Called for each line that is left out. */
   readonly suppressed?: () => void;
 }
@@ -83,6 +101,9 @@ interface Cause {
 export class EventLog {
   readonly #log: LevelLog;
   readonly #budget: LineBudget;
+  readonly #recipients: boolean;
+  /** What fails again and again. */
+  readonly #streaks: FailureStreaks;
   readonly #now: () => number;
   /** Keys of accounts that have sent a message, the oldest first. */
   readonly #senders = new Set<string>();
@@ -94,12 +115,17 @@ export class EventLog {
   /** Whether the last line about the table says that it does not answer. */
   #lookupFailureLogged = false;
 
-  constructor(
-    log: LevelLog,
-    { now = () => performance.now(), suppressed = () => {} }: EventLogOptions = {},
-  ) {
+  constructor(log: LevelLog, options: EventLogOptions = {}) {
+    const { recipients = false, suppressed = () => {} } = options;
+    const { now = () => performance.now(), date = () => Date.now() } = options;
     this.#log = log;
     this.#now = now;
+    this.#recipients = recipients;
+    this.#streaks = new FailureStreaks({
+      now,
+      date,
+      write: ({ level, message, fields }) => this.#write(level, message, fields),
+    });
     this.#budget = new LineBudget({
       now,
       suppressed,
@@ -127,16 +153,24 @@ export class EventLog {
       case "lookupFailed":
       case "lookupRecovered":
         return this.#lookup(event);
+      case "token":
+      case "lookupAnswered":
+        // The login or the message that needed it has its own line.
+        return;
       case "queue":
         return this.#queue(event);
       case "queueFailed":
       case "queueRecovered":
+      case "queueEnded":
         return this.#queueStore(event);
       case "certificate":
         return this.#write(event.level, event.text, event.fields);
       case "cutOff": {
         const { messages, waited } = event;
-        return this.#log.warning("Messages were cut off by the stop", { messages, waited });
+        return this.#log.warning("Messages were cut off by the stop", {
+          messages,
+          waited_s: waited,
+        });
       }
       case "acceptFailed":
       case "connectionFault":
@@ -148,8 +182,9 @@ export class EventLog {
     }
   };
 
-  /** Writes how many lines of which kind were left out. */
+  /** Writes what was summed up, and how many lines of which kind were left out. */
   close(): void {
+    this.#streaks.close();
     this.#budget.close();
   }
 
@@ -157,23 +192,35 @@ export class EventLog {
     const { client, result } = event;
     if ("account" in result) {
       const cause = { client, principal: result };
-      return this.#line("DEBUG", "Login succeeded", loginFields(event), cause);
+      const fields = () => loginFields(event);
+      if (this.#log.enabled("DEBUG")) this.#line("DEBUG", "Login succeeded", fields(), cause);
+      // Their token may still be refused.
+      if (result.authorization.unverified() !== undefined) return;
+      this.#streaks.succeeded(strangerSource(event));
+      return this.#recovered(loginSource(event), "Login succeeds again", fields);
     }
     const message = result.type === "refused" ? "Login refused" : "Login deferred";
-    this.#line("WARNING", message, loginFields(event), { client });
+    this.#failed(loginFailure(event, result), message, loginFields(event), { client });
   }
 
   #message(event: MessageEvent): void {
     const { outcome, client, principal } = event;
     const text = messageText(outcome);
-    const fields = messageFields(event);
+    const fields = () => messageFields(event, this.#recipients);
     if (outcome.type === "sent" || outcome.type === "queued") {
       if (outcome.type === "sent") this.#hasSent(principal);
       // Always written: the line is all that the relay keeps of a message.
-      return this.#log.info(text, fields);
+      if (this.#log.enabled("INFO")) this.#log.info(text, fields());
+      return this.#recovered(messageSource(event), "Messages are accepted again", () => {
+        const { client, username, sender } = fields();
+        return { client, username, sender };
+      });
     }
-    const level = outcome.type === "alreadySent" ? "INFO" : "WARNING";
-    this.#line(level, text, fields, { client, principal });
+    const cause = { client, principal };
+    if (outcome.type === "alreadySent") return this.#line("INFO", text, fields(), cause);
+    // Somebody has to find out what became of it.
+    if (outcome.ambiguous) return this.#line("WARNING", text, fields(), cause);
+    this.#failed(messageFailure(event, outcome), text, fields(), cause);
   }
 
   /**
@@ -188,7 +235,7 @@ export class EventLog {
     const loud = verified || failedLogin ||
       this.#allow("refused", clientKey(client.address));
     const text = command === "AUTH" ? "Login refused" : "Refused by the relay";
-    this.#line(loud ? "WARNING" : "DEBUG", text, refusedFields(event), { client, principal });
+    this.#failed(refusal(event, verified), text, refusedFields(event), { client, principal }, loud);
   }
 
   /**
@@ -196,9 +243,7 @@ export class EventLog {
    * limit. Only MAX_SOURCES_OF_LIMIT of them get one; one more line says that there are others.
    */
   #limit({ setting, client, text, principal }: LimitEvent): void {
-    const owner = principal === undefined
-      ? {}
-      : accountFields(principal.account, principal.authorization);
+    const owner = principal === undefined ? {} : principalFields(principal);
     const fields = limitFields(setting, client, owner);
     const cause = { client, principal };
     // A client that leaves a connection open and forgets it is harmless.
@@ -240,10 +285,13 @@ export class EventLog {
 
   #memory({ used, limit }: MemoryEvent): void {
     if (!this.#allow("memory")) return;
-    this.#log.warning("MAX_MEMORY is used up: mail is deferred", { used, limit });
+    this.#log.warning("MAX_MEMORY is used up: mail is deferred", {
+      used_bytes: used,
+      limit_bytes: limit,
+    });
   }
 
-  #lookup(event: LookupEvent): void {
+  #lookup(event: Exclude<LookupEvent, { type: "lookupAnswered" }>): void {
     if (event.type === "lookupRecovered") {
       if (this.#lookupFailureLogged) this.#log.warning("Lookup table answers again");
       else this.#line("DEBUG", "Lookup table answers again", {}, {});
@@ -268,18 +316,27 @@ export class EventLog {
   #queue(event: QueueEvent): void {
     const { change, message: { record } } = event;
     const text = queueText(event);
-    const fields = queueFields(event);
+    const fields = queueFields(event, this.#recipients);
     if (change === "sent") {
       if (record !== undefined) this.#hasSent({ account: record.account, authorization: VERIFIED });
-      return this.#log.info(text, fields);
+      this.#log.info(text, fields);
+      return this.#recovered(queueSource(event), "Queued messages are sent again", () => {
+        const { username, sender } = fields;
+        return { username, sender };
+      });
     }
     const mailbox = record === undefined
       ? ""
       : `${accountKey(record.account)} ${record.envelope.from}`;
-    if (change !== "deferred" || event.ambiguous || this.#allow("deferred", mailbox)) {
-      return this.#log.warning(text, fields);
-    }
-    this.#log.debug(text, fields);
+    if (change !== "deferred" || event.ambiguous) return this.#log.warning(text, fields);
+    const may = this.#allow("deferred", mailbox);
+    const numbers = this.#streaks.failed(
+      ...queueFailure(event),
+      { level: "WARNING", message: text, fields },
+      may,
+    );
+    if (numbers === undefined) this.#log.debug(text, fields);
+    else this.#log.warning(text, { ...fields, ...numbers });
   }
 
   #queueStore(event: QueueStoreEvent): void {
@@ -288,9 +345,15 @@ export class EventLog {
       this.#queueFailureLogged = false;
       return;
     }
+    const { code, detail } = event;
+    if (event.type === "queueEnded") {
+      return this.#log.critical("The queue's store has ended: the relay has to start again", {
+        code,
+        detail,
+      });
+    }
     if (!this.#allow("queue store")) return;
     this.#queueFailureLogged = true;
-    const { code, detail } = event;
     this.#log.error("The queue's store fails; no message is lost", { code, detail });
   }
 
@@ -316,6 +379,23 @@ export class EventLog {
           // There is nothing else to report it to.
         }
     }
+  }
+
+  /**
+   * Writes the line of a failure; if it is only counted, at DEBUG.
+   *
+   * @param may whether it may be a WARNING
+   */
+  #failed(key: FailureKey, message: string, fields: LineFields, cause: Cause, may = true): void {
+    const numbers = this.#streaks.failed(...key, { level: "WARNING", message, fields }, may);
+    if (numbers === undefined) this.#line("DEBUG", message, fields, cause);
+    else this.#line("WARNING", message, { ...fields, ...numbers }, cause);
+  }
+
+  /** A WARNING as the failures were, so that who reads of them reads of their end. */
+  #recovered(source: string, message: string, fields: () => LineFields): void {
+    const numbers = this.#streaks.succeeded(source);
+    if (numbers !== undefined) this.#log.warning(message, { ...fields(), ...numbers });
   }
 
   /** Whether a line of this kind and source may be written now: once in an interval. */

@@ -1,33 +1,52 @@
 // Counts events for the metrics.
 
-import type { Outcome } from "../delivery/delivery.ts";
+import type { Step } from "../delivery/steps.ts";
+import { lengthOf } from "../smtp/content.ts";
+import type { Envelope } from "../smtp/effects.ts";
+import { BoundedLabel } from "./bounded_label.ts";
 import type { Metrics } from "./metrics.ts";
-import type { Notify } from "./relay_event.ts";
+import { reasonOf } from "./reasons.ts";
+import type {
+  ConnectionEvent,
+  LoginEvent,
+  MessageEvent,
+  Notify,
+  QueueEvent,
+  TokenEvent,
+} from "./relay_event.ts";
+import { failureResult, messageResult } from "./results.ts";
 
-/** Counts each event that has a metric. */
-export function eventMetrics(metrics: Metrics): Notify {
+/** Tenants that have their own count of external recipients. */
+const MAX_TENANTS = 100;
+/** The only back end. */
+const BACKEND = "graph";
+
+/**
+ * Counts each event that has a metric.
+ *
+ * @param now milliseconds of Unix time
+ */
+export function eventMetrics(metrics: Metrics, now: () => number = Date.now): Notify {
+  const counter = new EventCounter(metrics, now);
   return (event) => {
     switch (event.type) {
-      case "login": {
-        const { result } = event;
-        const name = "account" in result ? "succeeded" : RESULTS[result.type];
-        return metrics.count("logins", { result: name });
-      }
-      case "message": {
-        const { outcome } = event;
-        metrics.count("messages", { result: messageResult(outcome) });
-        if ("limit" in outcome && outcome.limit !== undefined) {
-          metrics.count("limit_hits", { setting: outcome.limit });
-        }
-        return;
-      }
+      case "login":
+        return counter.login(event);
+      case "token":
+        return counter.token(event);
+      case "message":
+        return counter.message(event);
       case "refused": {
         const { refusal: { command, reply }, limit } = event;
         if (limit !== undefined) metrics.count("limit_hits", { setting: limit });
         return metrics.count("refusals", { command, code: String(reply.code) });
       }
       case "queue":
-        return metrics.count("queue_tries", { result: event.change });
+        return counter.queue(event);
+      case "queueFailed":
+        return metrics.count("queue_store_failures", {});
+      case "lookupFailed":
+        return metrics.count("lookup_failures", {});
       case "limit":
         return metrics.count("limit_hits", { setting: event.setting });
       case "memory":
@@ -35,7 +54,7 @@ export function eventMetrics(metrics: Metrics): Notify {
       case "proxyHeader":
         return metrics.count("proxy_headers_refused", { reason: event.reason });
       case "connection":
-        return metrics.count("connections", {});
+        return counter.connection(event);
       case "connectionFault":
       case "fault":
         return metrics.count("internal_errors", {});
@@ -43,10 +62,136 @@ export function eventMetrics(metrics: Metrics): Notify {
   };
 }
 
-const RESULTS = { refused: "refused", later: "deferred" } as const;
+/** The events that have several metrics. */
+class EventCounter {
+  readonly #metrics: Metrics;
+  readonly #now: () => number;
+  readonly #tenants = new BoundedLabel(MAX_TENANTS);
 
-function messageResult(outcome: Outcome): string {
-  if (outcome.type === "alreadySent") return "repeated";
-  if (outcome.type === "sent" || outcome.type === "queued") return outcome.type;
-  return outcome.ambiguous ? "ambiguous" : RESULTS[outcome.type];
+  constructor(metrics: Metrics, now: () => number) {
+    this.#metrics = metrics;
+    this.#now = now;
+    metrics.set("last_success_timestamp_seconds", { backend: BACKEND }, 0);
+    metrics.set("last_token_timestamp_seconds", {}, 0);
+  }
+
+  login({ result, milliseconds }: LoginEvent): void {
+    const metrics = this.#metrics;
+    const name = "account" in result ? "succeeded" : failureResult(result);
+    metrics.count("logins", { result: name });
+    metrics.observe("login_duration_seconds", { result: name }, milliseconds / 1000);
+    if ("account" in result) return;
+    const reason = result.code === undefined ? "malformed" : reasonOf(result.code);
+    metrics.count("login_failures", { result: name, reason });
+  }
+
+  token({ refusal, milliseconds }: TokenEvent): void {
+    const metrics = this.#metrics;
+    const result = refusal === undefined ? "granted" : failureResult(refusal);
+    metrics.observe("token_request_duration_seconds", { result }, milliseconds / 1000);
+    if (refusal === undefined) {
+      metrics.set("last_token_timestamp_seconds", {}, this.#now() / 1000);
+    }
+  }
+
+  message({ outcome, submission, receiving, milliseconds, steps }: MessageEvent): void {
+    const metrics = this.#metrics;
+    const result = messageResult(outcome);
+    metrics.count("messages", { result });
+    metrics.count("message_bytes", { result }, lengthOf(submission.content));
+    metrics.observe("delivery_duration_seconds", { result }, milliseconds / 1000);
+    metrics.observe("delivery_step_duration_seconds", { step: "receive" }, receiving / 1000);
+    this.#steps(steps);
+    if (outcome.type === "sent") {
+      const { account, envelope } = submission;
+      this.#sent(account.tenantId, envelope, outcome.mailbox);
+    } else if ("code" in outcome) {
+      const { limit, code } = outcome;
+      if (limit !== undefined) metrics.count("limit_hits", { setting: limit });
+      const reason = limit === undefined ? reasonOf(code) : "limit";
+      metrics.count("message_failures", { result, reason });
+    }
+  }
+
+  queue({ change, message, code, ambiguous, mailbox, steps }: QueueEvent): void {
+    const metrics = this.#metrics;
+    metrics.count("queue_tries", { result: change });
+    this.#steps(steps);
+    if (ambiguous === true) metrics.count("queue_ambiguous_tries", {});
+    if (change !== "sent") {
+      return metrics.count("queue_failures", { result: change, reason: reasonOf(code ?? "") });
+    }
+    metrics.observe("queue_delay_seconds", {}, message.age / 1000);
+    const { record } = message;
+    if (record !== undefined) this.#sent(record.account.tenantId, record.envelope, mailbox);
+  }
+
+  connection(event: ConnectionEvent): void {
+    const metrics = this.#metrics;
+    metrics.count("connections", {});
+    metrics.count("sessions", { result: sessionResult(event) });
+    metrics.count("session_tls", { version: tlsVersion(event) });
+    metrics.count("received_bytes", {}, event.received);
+  }
+
+  #steps(steps: readonly Step[]): void {
+    const metrics = this.#metrics;
+    for (const { name, milliseconds, result } of steps) {
+      if (name !== "request") {
+        metrics.observe("delivery_step_duration_seconds", { step: name }, milliseconds / 1000);
+        if (name === "pause") metrics.count("graph_retries", {});
+        continue;
+      }
+      const status = statusClass(result);
+      metrics.observe("graph_request_duration_seconds", { status }, milliseconds / 1000);
+      if (result === 429 || result === 503) metrics.count("graph_throttled", {});
+    }
+  }
+
+  /** @param mailbox that sent it, if it is not the reverse-path */
+  #sent(tenantId: string, { from, recipients }: Envelope, mailbox = from): void {
+    const metrics = this.#metrics;
+    metrics.set("last_success_timestamp_seconds", { backend: BACKEND }, this.#now() / 1000);
+    const own = domainOf(mailbox);
+    let external = 0;
+    for (const recipient of recipients) {
+      const domain = domainOf(recipient);
+      // Without a domain, it is in the sender's.
+      if (domain !== "" && domain !== own) external++;
+    }
+    if (external === 0) return;
+    metrics.count("external_recipients", { tenant: this.#tenants.of(tenantId) }, external);
+  }
+}
+
+function domainOf(address: string): string {
+  const at = address.lastIndexOf("@");
+  return at < 0 ? "" : address.slice(at + 1).toLowerCase();
+}
+
+const STATUS_CLASSES = ["2xx", "3xx", "4xx", "5xx"] as const;
+
+/** @param result the status, or the network's code */
+function statusClass(result: Step["result"]): string {
+  if (typeof result !== "number") return "none";
+  return STATUS_CLASSES[Math.floor(result / 100) - 2] ?? "none";
+}
+
+function sessionResult(event: ConnectionEvent): string {
+  if (event.wrongPort !== undefined) return "wrong_port";
+  if (event.handshakeFailed) return "handshake_failed";
+  if (event.received === 0) return "silent";
+  return event.error ? "failed" : "completed";
+}
+
+const TLS_VERSIONS: Readonly<Record<string, string>> = {
+  "TLSv1": "1.0",
+  "TLSv1.1": "1.1",
+  "TLSv1.2": "1.2",
+  "TLSv1.3": "1.3",
+};
+
+function tlsVersion({ secure, client: { tls } }: ConnectionEvent): string {
+  if (tls !== undefined) return TLS_VERSIONS[tls.version] ?? "other";
+  return secure ? "other" : "none";
 }

@@ -13,6 +13,11 @@ const MAX_TEXT = 2048;
 const MAX_ENTRIES = 50;
 const MAX_DEPTH = 10;
 
+/** A list whose length was bounded before: it is written in full. */
+export class BoundedTexts {
+  constructor(readonly texts: readonly string[]) {}
+}
+
 /** The fields, ready to be written as JSON. */
 export function loggable(fields: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const plain: Record<string, unknown> = {};
@@ -56,6 +61,7 @@ function plainObject(value: object, depth: number): unknown {
     return `${value.byteLength} octets`;
   }
   if (value instanceof Secret || value instanceof Date) return value.toJSON();
+  if (value instanceof BoundedTexts) return value.texts.map(shortened);
   if (depth <= 0) return "…";
   if (Array.isArray(value)) {
     return value.slice(0, MAX_ENTRIES).map((entry) => plainValue(entry, depth - 1));

@@ -145,7 +145,7 @@ function keyOf({ kind, fields }: LineSource): string {
 }
 
 /** Does not keep the program alive. */
-function timer(run: () => void, milliseconds: number): ReturnType<typeof setTimeout> {
+export function timer(run: () => void, milliseconds: number): ReturnType<typeof setTimeout> {
   const timer = setTimeout(run, Math.max(0, milliseconds)) as unknown as NodeJS.Timeout;
   timer.unref();
   return timer as unknown as ReturnType<typeof setTimeout>;

@@ -23,6 +23,8 @@ export interface LevelLog extends Log {
 export interface LogOptions {
   readonly level: LogLevel;
   readonly format: "text" | "json";
+  /** The lines go to systemd's journal: they begin with their priority, and have no time of their own. */
+  readonly journal?: boolean;
   /** Takes whole lines with their line end. */
   readonly write: (line: string) => void;
 }
@@ -30,11 +32,21 @@ export interface LogOptions {
 /** Python's numbers for its levels. */
 const LEVELS = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
 
-export function createLog({ level, format, write }: LogOptions): LevelLog {
+/** The journal's priorities, as sd-daemon(3) marks them. */
+const PRIORITIES: Readonly<Record<string, string>> = {
+  DEBUG: "<7>",
+  INFO: "<6>",
+  WARNING: "<4>",
+  ERROR: "<3>",
+  CRITICAL: "<2>",
+} satisfies Record<LogLevel, string>;
+
+export function createLog({ level, format, journal = false, write }: LogOptions): LevelLog {
   const form = format === "json" ? inLine : textLine;
   const destination = {
     write(line: string): void {
-      write(form(line.trimEnd()) + "\n");
+      const json = line.trimEnd();
+      write(`${journal ? priorityOf(json) : ""}${form(json)}\n`);
     },
   };
   const logger = pino({
@@ -43,7 +55,7 @@ export function createLog({ level, format, write }: LogOptions): LevelLog {
     useOnlyCustomLevels: true,
     base: null,
     messageKey: "message",
-    timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    timestamp: journal ? false : () => `,"time":"${new Date().toISOString()}"`,
     formatters: { level: (label) => ({ level: label.toUpperCase() }) },
   }, destination);
   const at = (method: Lowercase<LogLevel>) => (message: string, fields: LogFields = {}) => {
@@ -59,18 +71,31 @@ export function createLog({ level, format, write }: LogOptions): LevelLog {
   };
 }
 
+/** The level comes first in pino's JSON. */
+function priorityOf(json: string): string {
+  return PRIORITIES[/^\{"level":"([A-Z]+)"/.exec(json)?.[1] ?? ""] ?? "";
+}
+
 /** Converts pino's JSON to `time LEVEL message key=value …`. */
 function textLine(json: string): string {
   const { time, level, message, ...fields } = JSON.parse(json) as Record<string, unknown>;
-  let line = `${time} ${level} ${inLine(String(message))}`;
+  let line = `${time === undefined ? "" : `${time} `}${level} ${inLine(String(message))}`;
   for (const key in fields) line += ` ${key}=${fieldValue(fields[key])}`;
   return line;
 }
 
 /** Bare if that is clear, else a JSON string: no value can begin a new line or a new field. */
 function fieldValue(value: unknown): string {
-  const text = typeof value === "string" ? value : JSON.stringify(value);
+  const text = typeof value === "string"
+    ? value
+    : isTexts(value)
+    ? value.join(",")
+    : JSON.stringify(value);
   return /^[\x21\x23-\x3c\x3e-\x7e]+$/.test(text) ? text : inLine(JSON.stringify(text));
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every((one) => typeof one === "string");
 }
 
 /**

@@ -3,6 +3,12 @@
 //
 // Without a library, because it would take longer to load than all the rest of the start.
 
+import { type Family, familyText, type LabelValues } from "./exposition.ts";
+import { type Gauge, type GaugeName, GAUGES } from "./gauges.ts";
+import { Histogram, HISTOGRAMS } from "./histograms.ts";
+import { REASONS } from "./reasons.ts";
+import { MESSAGE_RESULTS } from "./results.ts";
+
 /** The settings whose limits are counted. */
 const LIMITS = [
   ...["MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_IP", "COMMAND_TIMEOUT", "DATA_TIMEOUT"],
@@ -26,6 +32,23 @@ const REFUSALS = {
  */
 export const COUNTERS = {
   connections: { help: "SMTP connections that have ended.", labels: [], known: [[]] },
+  sessions: {
+    help:
+      "Ended connections by how they ended: completed, failed (broken or timed out), silent (sent " +
+      "nothing), handshake_failed, wrong_port (TLS on a plain port or the other way round).",
+    labels: ["result"],
+    known: each("completed", "failed", "silent", "handshake_failed", "wrong_port"),
+  },
+  session_tls: {
+    help: "Ended connections by their version of TLS.",
+    labels: ["version"],
+    known: each("none", "1.0", "1.1", "1.2", "1.3", "other"),
+  },
+  received_bytes: {
+    help: "Octets received from clients, after decryption, counted at the end of a connection.",
+    labels: [],
+    known: [[]],
+  },
   logins: {
     help: "Logins by their result: succeeded, refused (535 and the like) or deferred (454).",
     labels: ["result"],
@@ -35,12 +58,65 @@ export const COUNTERS = {
     help:
       "Messages by the reply to their client: sent, queued, refused, deferred, ambiguous or repeated.",
     labels: ["result"],
-    known: each("sent", "queued", "refused", "deferred", "ambiguous", "repeated"),
+    known: each(...MESSAGE_RESULTS),
+  },
+  message_bytes: {
+    help: "Octets of messages as received, by their result as in messages.",
+    labels: ["result"],
+    known: each(...MESSAGE_RESULTS),
+  },
+  login_failures: {
+    help: "Failed logins by result and reason.",
+    labels: ["result", "reason"],
+    known: pairs(["refused", "deferred"], Object.keys(REASONS)),
+  },
+  message_failures: {
+    help: "Messages that were not sent, or perhaps were, by result and reason.",
+    labels: ["result", "reason"],
+    known: pairs(["refused", "deferred", "ambiguous"], Object.keys(REASONS)),
+  },
+  external_recipients: {
+    help:
+      "Recipients of sent messages whose domain is not the domain of the sender's address, by " +
+      "tenant; other: of all tenants after the first 100.",
+    labels: ["tenant"],
+    known: each("other"),
+  },
+  graph_throttled: {
+    help: "Responses of Graph that ask to send more slowly (429 and 503).",
+    labels: [],
+    known: [[]],
+  },
+  graph_retries: {
+    help:
+      "Requests to Graph that were repeated after a pause: it could not be reached, or throttled.",
+    labels: [],
+    known: [[]],
   },
   queue_tries: {
     help: "Tries to send queued messages: sent, deferred (tried again later), held or dead.",
     labels: ["result"],
     known: each("sent", "deferred", "held", "dead"),
+  },
+  queue_failures: {
+    help: "Tries to send queued messages that failed, by result and reason.",
+    labels: ["result", "reason"],
+    known: pairs(["deferred", "held", "dead"], Object.keys(REASONS)),
+  },
+  queue_ambiguous_tries: {
+    help: "Failed tries after which a queued message may have been sent all the same.",
+    labels: [],
+    known: [[]],
+  },
+  queue_store_failures: {
+    help: "Failures of the queue's store.",
+    labels: [],
+    known: [[]],
+  },
+  lookup_failures: {
+    help: "Queries that the lookup table did not answer.",
+    labels: [],
+    known: [[]],
   },
   refusals: {
     help: "Commands for logins and messages that the relay itself refused.",
@@ -75,6 +151,11 @@ export const COUNTERS = {
     labels: ["result"],
     known: each("exported", "dropped"),
   },
+  webhook_events: {
+    help: "Events for the webhook: delivered, or dropped because too many waited or for too long.",
+    labels: ["result"],
+    known: [["delivered"], ["dropped"]],
+  },
   internal_errors: {
     help: "Faults of the program; most of them closed a connection.",
     labels: [],
@@ -94,90 +175,156 @@ function each(...values: readonly string[]): readonly (readonly string[])[] {
   return values.map((value) => [value]);
 }
 
-export type CounterName = keyof typeof COUNTERS;
-
-type Labels<Name extends CounterName> = Readonly<
-  Record<(typeof COUNTERS)[Name]["labels"][number], string>
->;
-
-/** A value that is measured on each request. */
-export interface Gauge {
-  readonly name: string;
-  readonly help: string;
-  value(): number;
+function pairs(
+  first: readonly string[],
+  second: readonly string[],
+): readonly (readonly string[])[] {
+  return first.flatMap((one) => second.map((other) => [one, other]));
 }
 
+export type CounterName = keyof typeof COUNTERS;
+export type HistogramName = keyof typeof HISTOGRAMS;
+
+type Named<Kind extends { readonly labels: readonly string[] }> = Readonly<
+  Record<Kind["labels"][number], string>
+>;
+
 interface Counted {
-  readonly labels: Readonly<Record<string, string>>;
+  readonly labels: LabelValues;
   value: number;
 }
 
-/** The beginning of all names. */
+/** The beginning of all names but those of the process. */
 export const PREFIX = "smtp_oauth_relay_";
 
 export class Metrics {
-  /** The counts, by counter and the values of its labels. */
+  /** Each by the values of its labels. */
   readonly #counted: Record<CounterName, Map<string, Counted>>;
+  readonly #histograms: Record<HistogramName, Map<string, Histogram>>;
+  readonly #set = new Map<GaugeName, Map<string, Counted>>();
   readonly #gauges: Gauge[] = [];
+  readonly #collectors: (() => readonly Family[])[] = [];
 
   constructor() {
-    const names = Object.keys(COUNTERS) as CounterName[];
-    this.#counted = Object.fromEntries(names.map((name) => [name, new Map()])) as never;
-    for (const name of names) {
-      const { labels, known }: Counter = COUNTERS[name];
-      for (const values of known) {
-        const given = Object.fromEntries(labels.map((label, i) => [label, values[i]!]));
-        this.#counted[name].set(keyOf(name, given as never), { labels: given, value: 0 });
-      }
-    }
+    this.#counted = mapOf(COUNTERS, (labels) => ({ labels, value: 0 }));
+    this.#histograms = mapOf(HISTOGRAMS, (labels, { bounds }) => new Histogram(labels, bounds));
   }
 
-  count<Name extends CounterName>(name: Name, labels: Labels<Name>, by = 1): void {
+  /** @param by how much; 1 if left out */
+  count<Name extends CounterName>(
+    name: Name,
+    labels: Named<(typeof COUNTERS)[Name]>,
+    by = 1,
+  ): void {
     // Runs for each message, so the labels are formatted only when they are read.
-    const key = keyOf(name, labels);
+    const key = keyOf(COUNTERS[name].labels, labels);
     const counted = this.#counted[name].get(key);
     if (counted === undefined) this.#counted[name].set(key, { labels, value: by });
     else counted.value += by;
   }
 
   /** The count so far. */
-  value<Name extends CounterName>(name: Name, labels: Labels<Name>): number {
-    return this.#counted[name].get(keyOf(name, labels))?.value ?? 0;
+  value<Name extends CounterName>(name: Name, labels: Named<(typeof COUNTERS)[Name]>): number {
+    return this.#counted[name].get(keyOf(COUNTERS[name].labels, labels))?.value ?? 0;
+  }
+
+  /** @param value in the unit of the histogram's name */
+  observe<Name extends HistogramName>(
+    name: Name,
+    labels: Named<(typeof HISTOGRAMS)[Name]>,
+    value: number,
+  ): void {
+    const { labels: names, bounds } = HISTOGRAMS[name];
+    const key = keyOf(names, labels);
+    let histogram = this.#histograms[name].get(key);
+    if (histogram === undefined) {
+      this.#histograms[name].set(key, histogram = new Histogram(labels, bounds));
+    }
+    histogram.observe(value);
+  }
+
+  /** Sets a gauge that is not measured. */
+  set<Name extends GaugeName>(
+    name: Name,
+    labels: Named<(typeof GAUGES)[Name]>,
+    value: number,
+  ): void {
+    let values = this.#set.get(name);
+    if (values === undefined) this.#set.set(name, values = new Map());
+    values.set(keyOf(GAUGES[name].labels, labels), { labels, value });
   }
 
   gauge(gauge: Gauge): void {
     this.#gauges.push(gauge);
   }
 
+  /** Adds metrics whose names have no prefix. @param read called on each request */
+  collect(read: () => readonly Family[]): void {
+    this.#collectors.push(read);
+  }
+
   /** The text for Prometheus. */
   text(): string {
     let page = "";
-    for (const name of Object.keys(COUNTERS) as CounterName[]) {
-      const full = `${PREFIX}${name}_total`;
-      page += `# HELP ${full} ${COUNTERS[name].help}\n# TYPE ${full} counter\n`;
-      for (const { labels, value } of this.#counted[name].values()) {
-        page += `${full}${written(labels)} ${value}\n`;
-      }
-    }
-    for (const { name, help, value } of this.#gauges) {
-      const full = PREFIX + name;
-      page += `# HELP ${full} ${help}\n# TYPE ${full} gauge\n${full} ${value()}\n`;
-    }
+    for (const family of this.#families()) page += familyText(family);
     return page;
+  }
+
+  *#families(): Iterable<Family> {
+    for (const [name, counted] of entriesOf(this.#counted)) {
+      const { help } = COUNTERS[name];
+      yield { name: `${PREFIX}${name}_total`, type: "counter", help, samples: counted.values() };
+    }
+    for (const [name, histograms] of entriesOf(this.#histograms)) {
+      const samples = histograms.values().flatMap((histogram) => histogram.samples());
+      yield { name: PREFIX + name, type: "histogram", help: HISTOGRAMS[name].help, samples };
+    }
+    for (const [name, values] of this.#set) {
+      yield {
+        name: PREFIX + name,
+        type: "gauge",
+        help: GAUGES[name].help,
+        samples: values.values(),
+      };
+    }
+    for (const { name, value: measure } of this.#gauges) {
+      const value = measure();
+      const samples = value === undefined ? [] : [{ labels: {}, value }];
+      yield { name: PREFIX + name, type: "gauge", help: GAUGES[name].help, samples };
+    }
+    for (const read of this.#collectors) yield* read();
   }
 }
 
-function keyOf<Name extends CounterName>(name: Name, labels: Labels<Name>): string {
+interface Kind {
+  readonly labels: readonly string[];
+  readonly known: readonly (readonly string[])[];
+}
+
+/** A map for each kind, with a value for each known set of its labels. */
+function mapOf<Name extends string, K extends Kind, Value>(
+  kinds: Readonly<Record<Name, K>>,
+  make: (labels: LabelValues, kind: K) => Value,
+): Record<Name, Map<string, Value>> {
+  return Object.fromEntries(
+    entriesOf(kinds).map(([name, kind]) => {
+      const values = kind.known.map((known): [string, Value] => {
+        const labels = Object.fromEntries(kind.labels.map((label, i) => [label, known[i]!]));
+        return [keyOf(kind.labels, labels), make(labels, kind)];
+      });
+      return [name, new Map(values)];
+    }),
+  ) as Record<Name, Map<string, Value>>;
+}
+
+function entriesOf<Name extends string, Value>(
+  record: Readonly<Record<Name, Value>>,
+): [Name, Value][] {
+  return Object.entries(record) as [Name, Value][];
+}
+
+function keyOf(names: readonly string[], labels: LabelValues): string {
   let key = "";
-  for (const label of COUNTERS[name].labels) key += labels[label as keyof typeof labels] + "\0";
+  for (const name of names) key += labels[name] + "\0";
   return key;
-}
-
-function written(labels: Readonly<Record<string, string>>): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`);
-  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`;
-}
-
-function escaped(value: string): string {
-  return value.replace(/[\\"\n]/g, (c) => c === "\n" ? "\\n" : "\\" + c);
 }

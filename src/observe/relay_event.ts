@@ -5,6 +5,7 @@ import type { Account, LoginFailure } from "../accounts/account.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
 import type { Outcome, Submission } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
+import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Envelope, Refusal } from "../smtp/effects.ts";
 import type { Credentials } from "../smtp/sasl.ts";
@@ -21,6 +22,7 @@ export type RelayEvent =
   | ProxyHeaderEvent
   | ConnectionEvent
   | MemoryEvent
+  | TokenEvent
   | LookupEvent
   | CertificateEvent
   | QueueEvent
@@ -116,8 +118,17 @@ export interface MemoryEvent {
   readonly limit: number;
 }
 
-/** The lookup table does not answer, or answers again. */
+/** Entra ID was asked for a token. */
+export interface TokenEvent {
+  readonly type: "token";
+  readonly milliseconds: number;
+  /** Left out if it gave one. */
+  readonly refusal?: EntraRefusal;
+}
+
+/** The lookup table was asked: it has answered, does not answer, or answers again. */
 export type LookupEvent =
+  | { readonly type: "lookupAnswered" }
   /** @property served whether an entry that was read before was used instead */
   | { readonly type: "lookupFailed"; readonly trouble: TableTrouble; readonly served: boolean }
   | { readonly type: "lookupRecovered" };
@@ -180,10 +191,12 @@ export interface QueuedMessage {
   };
 }
 
-/** The queue's store fails, or works again. */
+/** The queue's store fails, works again, or has ended. */
 export type QueueStoreEvent =
   | { readonly type: "queueFailed"; readonly code: string; readonly detail: string }
-  | { readonly type: "queueRecovered" };
+  | { readonly type: "queueRecovered" }
+  /** The store cannot be used any more by this process, which has to be started again. */
+  | { readonly type: "queueEnded"; readonly code: string; readonly detail: string };
 
 /** The time for the stop was over before all messages had their final reply. */
 export interface CutOffEvent {

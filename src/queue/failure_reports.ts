@@ -1,6 +1,7 @@
 // QUEUE_BOUNCE: the non-delivery report about a message that is given up, as a message of the queue.
 
 import { createHash } from "node:crypto";
+import { messageIdIn } from "../message/message_id.ts";
 import { nonDeliveryReport } from "../message/non_delivery_report.ts";
 import { lengthOf } from "../smtp/content.ts";
 import type { Content } from "../smtp/content.ts";
@@ -56,6 +57,8 @@ export class FailureReports {
     if (content === undefined) return undefined;
     const sealer = this.#sealer;
     const id = reportId(stored.id);
+    const { messageId: _, ...rest } = record;
+    const messageId = messageIdIn(content);
     return {
       id,
       receivedAt: at,
@@ -64,8 +67,9 @@ export class FailureReports {
       account: accountName(sealer, account),
       connection: sealer.hash("connection", `report ${id}`),
       record: sealRecord(sealer, id, {
-        ...record,
+        ...rest,
         kind: "report",
+        ...(messageId === undefined ? {} : { messageId }),
         // RFC 3464 §2: a report must not be answered.
         envelope: { from: "", recipients: [envelope.from] },
         // The relay itself has made it.

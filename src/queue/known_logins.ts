@@ -82,7 +82,9 @@ export class KnownLogins {
       const secret = Buffer.from(credentials.clientSecret.reveal(), "utf8");
       await notes.set(name, sealer.seal(secret, name), now + times.secret);
       if (times.offline !== "off") {
-        await notes.set(key, sealer.seal(new Uint8Array(0), key), now + times.offline);
+        // The store's own time of a note is not sealed, and the setting may change.
+        const at = Buffer.from(String(Math.floor(now)));
+        await notes.set(key, sealer.seal(at, key), now + times.offline);
       }
     } catch (error) {
       this.#noted.delete(key);
@@ -113,9 +115,16 @@ export class KnownLogins {
 
   /** Whether these credentials have logged in within QUEUE_OFFLINE_LOGIN. */
   async isKnown(credentials: ClientCredentials): Promise<boolean> {
-    const { notes, sealer, times } = this.#options;
-    if (times.offline === "off") return false;
-    return await firstOpened(notes, sealer, this.#keysOf(credentials)) !== undefined;
+    const { notes, sealer, clock, times: { offline } } = this.#options;
+    if (offline === "off") return false;
+    for (const key of this.#keysOf(credentials)) {
+      const at = await opened(notes, sealer, key);
+      if (at === undefined) continue;
+      // The machine's time may have been set back since.
+      const age = Math.abs(clock.date() - Number(asBuffer(at).toString("latin1")));
+      if (age < offline) return true;
+    }
+    return false;
   }
 
   /** The secret that the account's app has logged in with last. */
@@ -155,7 +164,7 @@ async function firstOpened(
   return undefined;
 }
 
-/** A note that was changed, or that the store cannot read, is none. */
+/** @returns undefined also for a note that was changed, or that the store cannot read */
 async function opened(
   notes: Notes,
   sealer: Sealer,

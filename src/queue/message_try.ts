@@ -1,15 +1,17 @@
 // One try to send a queued message: from its sealed record to what becomes of it.
 
-import type { Account, Authorization, LoginFailure } from "../accounts/account.ts";
 import type { Clock } from "../clock.ts";
 import type { Delivery, NotSent, Outcome, SendingProgress } from "../delivery/delivery.ts";
-import type { EntraRefusal } from "../entra/entra_errors.ts";
-import type { Secret } from "../secret.ts";
 import { type Content, discard } from "../smtp/content.ts";
-import type { SessionFacts } from "../smtp/effects.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import type { DoubtAnswer, DoubtPolicy } from "./doubt.ts";
 import type { FailureReports } from "./failure_reports.ts";
+import {
+  type LoginProblem,
+  type QueuedAccounts,
+  type QueuedLogin,
+  queuedLogin,
+} from "./queued_login.ts";
 import { openNote, openRecord, type QueueRecord, sealNote } from "./record.ts";
 import { type Sealer, SealError } from "./sealing.ts";
 import { StoreError, type TakenMessage } from "./store.ts";
@@ -32,15 +34,6 @@ export interface TryRules {
   /** The scope of the back end's tokens. */
   readonly scope: string;
   readonly clock: Clock;
-}
-
-/** The accounts of queued messages. */
-export interface QueuedAccounts {
-  /** The account as it is now. */
-  refresh(account: Account, facts: SessionFacts): Promise<Account | LoginFailure>;
-  authorize(account: Account, secret: Secret): Authorization;
-  /** The secret that the account has logged in with last; undefined if it is not known. */
-  latestSecret(account: Account): Promise<Secret | undefined>;
 }
 
 /** Entra ID's and the relay's codes of a login that is refused in the middle of a delivery. */
@@ -133,7 +126,7 @@ class CurrentTry {
       if (answer.type !== "send") return await this.#doubtful(answer);
     }
     // After the doubt: a message that was sent is not too old.
-    if (this.#isTooOld) return await this.#giveUp();
+    if (this.#isTooOld && this.#wasTried) return await this.#giveUp();
     const content = await this.#content();
     const { id, receivedAt } = this.#message.stored;
     const { username, envelope, messageId, facts, client, connection } = this.#record;
@@ -162,9 +155,15 @@ class CurrentTry {
     return this.#options.rules.clock.date() >= this.#tried.end;
   }
 
+  /** Not, for example, if the machine was off for longer than the message may wait. */
+  get #wasTried(): boolean {
+    const { attempts, note: { failures = 0 } } = this.#tried;
+    return attempts > 0 || failures > 0;
+  }
+
   async #content(): Promise<Content> {
-    const { id } = this.#message.stored;
-    return await this.#options.sealer.openContent(this.#message.content(), `content ${id}`);
+    const { id, size } = this.#message.stored;
+    return await this.#options.sealer.openContent(this.#message.content(), `content ${id}`, size);
   }
 
   /** @returns undefined if the relay stops meanwhile: it need not wait for what only reads */
@@ -182,39 +181,12 @@ class CurrentTry {
     }
   }
 
-  /** The account as it is now, and the right to send as it. */
-  async #login(): Promise<
-    | { readonly account: Account; readonly authorization: Authorization }
-    | Failure & Pick<LoginFailure, "type">
-  > {
-    const { facts, credential: { secret } } = this.#record;
-    const account = await this.#options.accounts.refresh(this.#record.account, facts);
-    if ("reply" in account) {
-      const { type, code = "LOOKUP_ENTRY", detail } = account;
-      return { type, code, detail };
-    }
-    const authorization = await this.#authorize(account, secret);
-    if (!("type" in authorization)) return { account, authorization };
-    const { type, code, detail } = authorization;
-    return { type, code, detail };
-  }
-
-  /** The login that is good now: the message's own, or the last one of the account. */
-  async #authorize(account: Account, secret: Secret): Promise<Authorization | EntraRefusal> {
+  #login(): Promise<QueuedLogin | LoginProblem> {
     const { accounts, rules: { scope } } = this.#options;
     const { steps } = this.#tried;
-    const own = accounts.authorize(account, secret);
-    const pending = own.token(scope);
-    const asked = pending instanceof Promise ? steps.begin("token") : undefined;
-    const token = await pending;
-    asked?.("code" in token ? token.code : undefined);
-    if (!("type" in token)) return own;
-    if (token.type === "later") return token;
-    const latest = await accounts.latestSecret(account);
-    if (latest === undefined || latest.reveal() === secret.reveal()) return token;
-    const newer = accounts.authorize(account, latest);
-    const newToken = await newer.token(scope);
-    return "type" in newToken ? newToken : newer;
+    // By `queue retry`, an administrator has decided that it is sent.
+    const isRetried = this.#tried.note.restarted !== undefined;
+    return queuedLogin(this.#record, { accounts, scope, isRetried, steps });
   }
 
   async #beforeSending(sending: SendingProgress): Promise<boolean> {

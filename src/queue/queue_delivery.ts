@@ -6,7 +6,7 @@ import type { Secret } from "../secret.ts";
 import { lengthOf } from "../smtp/content.ts";
 import { reply } from "../smtp/reply.ts";
 import { accountName, mailboxName } from "./names.ts";
-import { sealRecord } from "./record.ts";
+import { sealRecord, type StoredCredential } from "./record.ts";
 import type { QueueRoom } from "./queue_room.ts";
 import type { Sealer } from "./sealing.ts";
 import { type QueueStore, StoreError } from "./store.ts";
@@ -19,6 +19,8 @@ export interface QueueDeliveryOptions {
   readonly direct: Delivery;
   /** The client secret of a login; undefined if it has none. */
   secretOf(authorization: Authorization): Secret | undefined;
+  /** Whether Entra ID has verified a login lately, and not only before it went away. */
+  isVerified(authorization: Authorization): boolean;
   /** Called after each message that is queued. */
   added(): void;
 }
@@ -31,24 +33,28 @@ export class QueueDelivery implements Delivery {
   }
 
   async deliver(submission: Submission, attempt: Attempt): Promise<Outcome> {
-    const { direct, secretOf, room, added } = this.#options;
+    const { direct, secretOf, isVerified, room, added } = this.#options;
     const secret = secretOf(attempt.authorization);
     if (secret === undefined) return await direct.deliver(submission, attempt);
-    const noRoom = room.refusal(lengthOf(submission.content));
-    if (noRoom !== undefined) return noRoom;
+    const account = accountName(this.#options.sealer, submission.account);
+    const admitted = await room.admit(lengthOf(submission.content), account);
+    if (typeof admitted !== "function") return admitted;
     try {
+      const verified = isVerified(attempt.authorization);
       const stored = attempt.steps?.begin("store");
-      await this.#add(submission, secret);
+      await this.#add(submission, { type: "secret", secret, verified });
       stored?.();
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       return notStored(error);
+    } finally {
+      admitted();
     }
     added();
     return { type: "queued", reply: reply(250, "2.0.0", `OK: queued as ${submission.id}`) };
   }
 
-  #add(submission: Submission, secret: Secret): Promise<void> {
+  #add(submission: Submission, credential: StoredCredential): Promise<void> {
     const { store, sealer } = this.#options;
     const { id, account, username, envelope, messageId, content, facts } = submission;
     const { client, connection, receivedAt } = submission;
@@ -61,7 +67,7 @@ export class QueueDelivery implements Delivery {
       facts,
       client,
       connection,
-      credential: { type: "secret", secret },
+      credential,
     });
     return store.add({
       id,

@@ -29,6 +29,8 @@ export interface WorkerLimits {
 const MAX_ACTIVE = 32;
 /** … and of those in trouble, whose tries may take long. */
 const MAX_FAILING = 8;
+/** Of so many takes, one is for the oldest messages of all, those in trouble among them. */
+const FAILING_TURN = 8;
 /** Milliseconds after which the store is asked again: for messages whose time comes meanwhile, … */
 const POLL = 1_000;
 /** … and for what an administrator or another relay has changed. */
@@ -51,6 +53,8 @@ export class QueueWorker {
   /** Something has happened since the store was asked. */
   #isDue = true;
   #storeFails = false;
+  /** Takes so far, without those in an outage. */
+  #takes = 0;
 
   constructor(options: QueueWorkerOptions) {
     this.#options = options;
@@ -92,13 +96,16 @@ export class QueueWorker {
     const { store } = this.#options;
     const free = this.#free();
     if (free <= 0) return [];
-    const { failing } = this.#trouble;
+    const { failing, isOutage } = this.#trouble;
     const busy = this.#busy();
     try {
-      // Those in trouble come after all others.
       let taken: readonly TakenMessage[] = [];
-      if (failing.size > 0) taken = await store.take(free, new Set([...busy, ...failing.keys()]));
       const left = failing.size > 0 ? Math.min(free, this.#freeForFailing()) : free;
+      // Those in trouble come after all others, but have turns too while there is no end of others.
+      const isTurn = !isOutage && left > 0 && ++this.#takes % FAILING_TURN === 0;
+      if (failing.size > 0 && !isTurn) {
+        taken = await store.take(free, new Set([...busy, ...failing.keys()]));
+      }
       if (taken.length === 0 && left > 0) taken = await store.take(left, busy);
       this.#report(undefined);
       return taken;
@@ -148,7 +155,8 @@ export class QueueWorker {
   }
 
   #begin(message: TakenMessage): void {
-    const { mailbox } = message.stored;
+    const { mailbox, account } = message.stored;
+    this.#trouble.tried(account);
     this.#active.set(mailbox, (this.#active.get(mailbox) ?? 0) + 1);
     const run = this.#try(message).catch((error: unknown) => {
       this.#options.notify({ type: "fault", error });
@@ -181,15 +189,21 @@ export class QueueWorker {
     const { notify } = this.#options;
     if (verdict.type === "giveBack") return await this.#giveBack(verdict, message);
     const recovered = this.#trouble.succeeded(mailbox);
-    await this.#persist(() => message.remove(recovered));
+    await this.#persist(async () => {
+      await message.remove(recovered);
+      return true;
+    });
     notify(verdict.event);
   }
 
   async #giveBack(verdict: GiveBack, message: TakenMessage): Promise<void> {
-    const { failed, progress, event, report, fault } = verdict;
+    const { failed, ofMailbox = false, progress, event, report, fault } = verdict;
     const { notify } = this.#options;
+    const { mailbox, account } = message.stored;
     if (fault !== undefined) notify({ type: "fault", error: fault });
-    const own = failed ? this.#clock.date() + this.#trouble.failed(message.stored.mailbox) : 0;
+    const own = failed
+      ? this.#clock.date() + this.#trouble.failed(mailbox, account, !ofMailbox)
+      : 0;
     const pause = Math.max(verdict.pause ?? 0, own);
     const due = failed ? Math.max(progress.due, pause) : progress.due;
     const isStored = await this.#persist(() => message.giveBack({ ...progress, due }, pause));
@@ -210,14 +224,16 @@ export class QueueWorker {
   /**
    * Stores a result, however long the store fails: a message that was sent must not be sent again.
    *
-   * @returns false if it is not stored because the relay stops
+   * @param store says whether the message still was this relay's
+   * @returns false if it was not, or if nothing is stored because the relay stops
    */
-  async #persist(store: () => Promise<void>): Promise<boolean> {
-    for (;;) {
+  async #persist(store: () => Promise<boolean>): Promise<boolean> {
+    for (let failed = false;; failed = true) {
       try {
-        await store();
+        const isStored = await store();
         this.#report(undefined);
-        return true;
+        // A store may have done later what failed at first, and then knows the message no more.
+        return isStored || failed;
       } catch (error) {
         this.#report(error);
         // After a restart the message is in doubt, as after a crash.

@@ -36,6 +36,8 @@ export interface QueueRecord {
 export interface StoredCredential {
   readonly type: "secret";
   readonly secret: Secret;
+  /** Whether Entra ID had verified it when the message came, within the last hour or so. */
+  readonly verified: boolean;
 }
 
 export interface QueueNote {
@@ -63,8 +65,9 @@ export interface QueueNote {
 
 /** @param id of the message; a record opens with it alone */
 export function sealRecord(sealer: Sealer, id: string, record: QueueRecord): Uint8Array {
-  const { credential: { type, secret }, ...rest } = record;
-  const json = { version: VERSION, ...rest, credential: { type, secret: secret.reveal() } };
+  const { credential, ...rest } = record;
+  const secret = credential.secret.reveal();
+  const json = { version: VERSION, ...rest, credential: { ...credential, secret } };
   return sealer.seal(encoded(json), `record ${id}`);
 }
 
@@ -93,6 +96,7 @@ export function openRecord(sealer: Sealer, id: string, sealed: Uint8Array): Queu
     credential: {
       type: credential.oneOf("type", ["secret"]),
       secret: new Secret(credential.text("secret")),
+      verified: credential.yes("verified"),
     },
   };
 }

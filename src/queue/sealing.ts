@@ -101,18 +101,27 @@ export class Sealer {
    * The content can be discarded (`discard`).
    *
    * @param pieces each is read before the next one is asked for
+   * @param size octets that it must have: what is kept free for it is by this number, which is not sealed
    * @throws SealError, and what reading the pieces throws
    */
-  async openContent(pieces: AsyncIterable<Uint8Array>, context: string): Promise<Content> {
+  async openContent(
+    pieces: AsyncIterable<Uint8Array>,
+    context: string,
+    size: number,
+  ): Promise<Content> {
     const reader = new PieceReader(this.#keys, context);
     const content = new ContentBuilder();
+    let left = size;
     for await (const octets of pieces) {
       for (const piece of reader.push(octets)) {
+        left -= piece.length;
+        if (left < 0) throw new SealError("tampered");
         content.append(piece);
         await setImmediate();
       }
     }
     const last = reader.end();
+    if (last.length !== left) throw new SealError("tampered");
     if (last.length > 0) content.append(last);
     return content.finish();
   }

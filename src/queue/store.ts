@@ -1,8 +1,14 @@
 // The interface between the queue and where its messages are kept. A store holds sealed octets that it
 // cannot read, and never decides what becomes of a message.
 
+/**
+ * Milliseconds that a message waits, or a mailbox is paused, at most: Retry-After is a day at most. A time
+ * that is further ahead was stored while the machine's clock was wrong, and is not waited for.
+ */
+export const FURTHEST_AHEAD = 25 * 3_600_000;
+
 /** Stable storage for messages. All times are milliseconds of Unix time. */
-export interface QueueStore {
+export interface QueueStore extends QueueUsage {
   /**
    * Adds a message, in state `queued`. Resolves once it is on stable storage, so that it survives a power
    * cut. If it fails, nothing of the message is kept that could be sent.
@@ -20,11 +26,25 @@ export interface QueueStore {
    * @throws StoreError
    */
   take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]>;
-  /** What the store holds, and what it has room for. May be a few seconds old. */
-  usage(): Usage;
   readonly notes: Notes;
   /** Ends once everything under way is stored. Messages that are taken stay as they are. */
   close(): Promise<void>;
+}
+
+export interface QueueUsage {
+  /** What the store holds, and what it has room for. May be a few seconds old. */
+  usage(): Usage;
+  /**
+   * What an account has in the store, in all states.
+   *
+   * @throws StoreError
+   */
+  share(account: string): Promise<Share>;
+}
+
+/** Whether it can be the id of a message: stores make names of it. */
+export function isMessageId(id: string): boolean {
+  return /^[A-Za-z0-9_-]{1,64}$/.test(id);
 }
 
 /** What can be read of a message without the key. Kept small: SECURITY.md lists it. */
@@ -103,15 +123,24 @@ export interface TakenMessage {
    *
    * @param pause until when no message of the same mailbox is to be taken, also after a restart; 0 for
    *   no pause
+   * @returns false if the message belongs to another relay by now, or was deleted: it stays as it is
    * @throws StoreError
    */
-  giveBack(progress: MessageProgress, pause?: number): Promise<void>;
+  giveBack(progress: MessageProgress, pause?: number): Promise<boolean>;
+}
+
+export interface Share {
+  readonly messages: number;
+  /** As in {@link Usage}. */
+  readonly octets: number;
+  /** Whether no other account has a message. */
+  readonly isAlone: boolean;
 }
 
 export interface Usage {
   /** By state, all that are stored. */
   readonly messages: Readonly<Record<MessageState, number>>;
-  /** Octets of contents, as stored. */
+  /** Octets of records and contents, as stored. */
   readonly octets: number;
   /** When the oldest message that is neither held nor dead was received; undefined if there is none. */
   readonly oldest: number | undefined;
@@ -139,7 +168,8 @@ export interface QueueAdministration {
   /** @throws StoreError */
   find(id: string): Promise<FoundMessage | undefined>;
   /**
-   * Makes a message due now, in whatever state it is. `sending` means that the relay is at it now.
+   * Makes a message due now, in whatever state it is, and ends the pause of its mailbox. `sending` means that
+   * the relay is at it now.
    *
    * @throws StoreError
    */

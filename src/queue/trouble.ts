@@ -1,7 +1,11 @@
 // Which mailboxes fail, and whether the back end as a whole does. While a mailbox fails, one of its
 // messages at a time is tried; while the back end fails, one of all, with a pause between two.
+//
+// One account can have any number of mailboxes that fail, without any fault of the back end. So where several
+// accounts use the queue, it takes two of them to tell that the back end fails.
 
 import type { Clock } from "../clock.ts";
+import { OtherAccounts } from "./other_accounts.ts";
 
 /** Milliseconds of the first pause at most; doubled with each failure in a row. */
 const FIRST_PAUSE = 2_000;
@@ -34,8 +38,10 @@ export class Trouble {
   readonly #clock: Pick<Clock, "now" | "random">;
   /** By mailbox; the one whose last failure is oldest first. */
   readonly #failures = new Map<string, Failures>();
-  /** Mailboxes that have failed since the last success of any; no more than are needed. */
-  readonly #inARow = new Set<string>();
+  /** Mailboxes that have failed since the last success of any, with their accounts; no more than are needed. */
+  readonly #inARow = new Map<string, string>();
+  /** Accounts whose messages were tried. */
+  readonly #others: OtherAccounts;
   /** Failures of the back end in a row, and until when nothing is tried. */
   #backend: Failures = { count: 0, until: 0 };
   /** There was an outage, and no mailbox that failed for long has worked since. */
@@ -43,6 +49,7 @@ export class Trouble {
 
   constructor(clock: Pick<Clock, "now" | "random">) {
     this.#clock = clock;
+    this.#others = new OtherAccounts(clock);
   }
 
   /** Milliseconds until anything may be tried. */
@@ -52,7 +59,9 @@ export class Trouble {
 
   /** Whether only one message of all is to be tried at a time. */
   get isOutage(): boolean {
-    return this.#inARow.size >= MAILBOXES;
+    if (this.#inARow.size < MAILBOXES) return false;
+    const [account, another] = new Set(this.#inARow.values());
+    return another !== undefined || this.#others.isAlone(account!);
   }
 
   /** The mailboxes whose last try has failed. */
@@ -60,15 +69,22 @@ export class Trouble {
     return this.#failures;
   }
 
+  /** A message of the account is tried. */
+  tried(account: string): void {
+    this.#others.seen(account);
+  }
+
   /**
    * A try has failed.
    *
+   * @param account of the message
+   * @param ofBackend whether the back end may be the reason, and not the mailbox alone
    * @returns milliseconds for which the mailbox is to be left alone
    */
-  failed(mailbox: string): number {
+  failed(mailbox: string, account = "", ofBackend = true): number {
     const now = this.#clock.now();
-    if (!this.isOutage) this.#inARow.add(mailbox);
-    if (this.isOutage) {
+    if (ofBackend) this.#failedInARow(mailbox, account);
+    if (ofBackend && this.isOutage) {
       this.#wasOutage = true;
       this.#backend = this.#next(this.#backend, LONGEST_BACKEND_PAUSE);
     }
@@ -100,6 +116,18 @@ export class Trouble {
     this.#wasOutage = false;
     this.#failures.clear();
     return "all";
+  }
+
+  #failedInARow(mailbox: string, account: string): void {
+    if (this.#inARow.has(mailbox)) return;
+    // A mailbox of another account tells more than a further one of the same.
+    const isOther = ![...this.#inARow.values()].includes(account);
+    if (this.#inARow.size >= MAILBOXES) {
+      if (!isOther || this.isOutage) return;
+      const [first] = this.#inARow.keys();
+      this.#inARow.delete(first!);
+    }
+    this.#inARow.set(mailbox, account);
   }
 
   #next(last: Failures | undefined, longest: number): Failures {

@@ -6,6 +6,7 @@ import type { QueueEvent } from "../observe/relay_event.ts";
 import { type QueueNote, type QueueRecord, sealNote } from "./record.ts";
 import type { Sealer } from "./sealing.ts";
 import type { MessageProgress, MessageState, NewMessage, StoredMessage } from "./store.ts";
+import type { Reply } from "../smtp/reply.ts";
 import { backoff } from "./trouble.ts";
 
 export type Verdict = Remove | GiveBack;
@@ -20,9 +21,11 @@ export interface GiveBack {
   readonly progress: MessageProgress;
   /** Whether the mailbox or the back end is in trouble. */
   readonly failed: boolean;
+  /** The service has answered that the reason lies in the mailbox. */
+  readonly ofMailbox?: boolean;
   /** Until when the mailbox service has asked not to be asked again, in Unix time. */
   readonly pause?: number;
-  /** Left out if nothing has happened that anybody needs to know. */
+  /** Left out if nothing has happened that the log or a metric must show. */
   readonly event?: QueueEvent;
   /** A non-delivery report to be queued once the rest is stored. */
   readonly report?: NewMessage;
@@ -39,6 +42,8 @@ export interface Failure {
   readonly retryAfter?: number;
   readonly requestId?: string;
   readonly mailbox?: string;
+  /** As a client would have got it. */
+  readonly reply?: Reply;
 }
 
 /** Milliseconds of a message's first own wait at most, and of any. */
@@ -104,7 +109,7 @@ export class TriedMessage {
    */
   later(failure: Failure, ofMessage = false): GiveBack {
     const { clock } = this.#context;
-    const { code, detail, retryAfter } = failure;
+    const { code, detail, retryAfter, reply } = failure;
     const failures = (this.note.failures ?? 0) + 1;
     this.note = { ...this.note, failures, detail };
     const now = clock.date();
@@ -115,6 +120,8 @@ export class TriedMessage {
       progress: this.#progress("queued", this.#capped(now + own), code),
       // A service that says how long to wait has answered.
       failed: !ofMessage && retryAfter === undefined,
+      // RFC 3463 §3.3: mailbox status, such as a full one.
+      ofMailbox: reply?.enhanced?.startsWith("4.2.") === true,
       ...(retryAfter === undefined ? {} : { pause: now + retryAfter }),
       event: this.#event("deferred", failure),
     };

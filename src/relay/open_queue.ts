@@ -1,5 +1,6 @@
 // Opens the queue of the settings.
 
+import { resolve } from "node:path";
 import type { HttpClient } from "../http/client.ts";
 import type { AzureQueueOptions } from "../queue/azure/open.ts";
 import type { QueueAdministration } from "../queue/store.ts";
@@ -25,6 +26,13 @@ export async function openQueueAdministration(
   }
   const { openAzureAdministration } = await import("../queue/azure/open.ts");
   return await openAzureAdministration(azureQueueOptions(settings, http));
+}
+
+/** Where the queue is, for the log: the path of the database, or the host of the storage account. */
+export function queuePlace(settings: QueueAccess): string {
+  const { QUEUE_URL: address } = settings;
+  if (address.type === "sqlite") return resolve(address.path);
+  return `azure-storage ${queueEndpoints(settings)?.blobs.host}`;
 }
 
 /** No message has this id. */

@@ -6,6 +6,7 @@ import { createLog, type LevelLog } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
 import { writeStandardError } from "../runtime/standard_error.ts";
 import type { Settings } from "../settings/schema.ts";
+import { writesToJournal } from "../systemd/journal.ts";
 import { CommandError, EXIT } from "../exit.ts";
 
 export interface ProcessLog {
@@ -51,7 +52,8 @@ function openLog(
     dropped: () => metrics.count("log_lines_dropped", {}),
     resumed: (lines) => log.warning(droppedText(lines)),
   });
-  const log = createLog({ level, format, write: (line) => writer.write(line) });
+  const journal = writesToJournal(process.env);
+  const log = createLog({ level, format, journal, write: (line) => writer.write(line) });
   return { log, metrics, flush: () => writer.flush(FLUSH_TIMEOUT) };
 }
 

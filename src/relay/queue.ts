@@ -13,7 +13,8 @@ import type { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Log } from "../observe/log.ts";
 import type { PartState } from "../observe/http.ts";
-import type { Gauge, Metrics } from "../observe/metrics.ts";
+import type { Gauge } from "../observe/gauges.ts";
+import type { Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { doubtPolicy } from "../queue/doubt.ts";
 import { KEY_NOTE, keyProblem } from "../queue/key_note.ts";
@@ -21,7 +22,9 @@ import { FailureReports } from "../queue/failure_reports.ts";
 import { KnownLogins } from "../queue/known_logins.ts";
 import { MessageTry } from "../queue/message_try.ts";
 import { QueueDelivery } from "../queue/queue_delivery.ts";
+import { accountName } from "../queue/names.ts";
 import { QueueRoom } from "../queue/queue_room.ts";
+import { QueueShares } from "../queue/queue_shares.ts";
 import { QueueWorker } from "../queue/queue_worker.ts";
 import { Sealer } from "../queue/sealing.ts";
 import { type QueueStore, StoreError } from "../queue/store.ts";
@@ -31,6 +34,7 @@ import type { Settings } from "../settings/schema.ts";
 import { currentAccount } from "../submission/current_account.ts";
 import type { MailRoom } from "../submission/service.ts";
 import { azureQueueOptions } from "./open_queue.ts";
+import type { EventSource, KeptEvents } from "../webhook/kept_events.ts";
 import { messageLimits } from "./message_limits.ts";
 
 /** What the queue needs of the submissions. */
@@ -64,6 +68,7 @@ const MEMORY_SHARE = 4;
 const SECRET_KEPT = 30 * 86_400_000;
 /** When the note about the key ends: never. */
 const FOREVER = Date.UTC(9999, 0);
+
 /** The open queue of a relay. */
 export class RelayQueue {
   /** The credentials that may log in while Entra ID does not answer. */
@@ -91,8 +96,11 @@ export class RelayQueue {
     });
   }
 
-  /** @throws CommandError 69 if the store cannot be opened, 78 if QUEUE_KEY is another one */
-  static async open(parts: QueueParts): Promise<RelayQueue> {
+  /**
+   * @param openStore of the settings
+   * @throws CommandError 69 if the store cannot be opened, 78 if QUEUE_KEY is another one
+   */
+  static async open(parts: QueueParts, openStore = storeOf): Promise<RelayQueue> {
     const { QUEUE_KEY: keys } = parts.settings;
     if (keys === undefined) throw new Error("queue mode without QUEUE_KEY");
     const sealer = new Sealer(keys);
@@ -127,6 +135,8 @@ export class RelayQueue {
         refresh: (account, facts) => currentAccount(accounts, account, facts, limited),
         authorize: ({ tenantId, clientId }, clientSecret) =>
           tokens.login({ tenantId, clientId, clientSecret }),
+        refused: ({ tenantId, clientId }, clientSecret) =>
+          this.known.refused({ tenantId, clientId, clientSecret }),
         latestSecret: (account) => this.known.latestSecret(account),
       },
       delivery: new SenderPolicy(backend, { rules: senders, limits: messageLimits(settings) }),
@@ -147,18 +157,19 @@ export class RelayQueue {
     const room = new QueueRoom(store, {
       maxMessages: settings.QUEUE_MAX_MESSAGES,
       maxOctets: settings.QUEUE_MAX_BYTES,
-    });
+    }, new QueueShares(store, clock));
     const queued = new QueueDelivery({
       store,
       sealer,
       room,
       direct: backend,
       secretOf,
+      isVerified: (login) => login instanceof TokenLogin && login.isVerified,
       added: () => worker.wake(),
     });
     // What is not queued needs no room.
-    const mailRefusal = (login: Authorization) =>
-      secretOf(login) === undefined ? undefined : room.mailRefusal();
+    const mailRefusal = (login: Authorization, account: Account) =>
+      secretOf(login) === undefined ? undefined : room.mailRefusal(accountName(sealer, account));
     const delivery = new EarlyRefusal(queued, backend);
     return { delivery, room: { mailRefusal }, worker };
   }
@@ -172,6 +183,20 @@ export class RelayQueue {
   /** Adds the queue's figures to `/metrics`. */
   measure(metrics: Metrics): void {
     for (const gauge of gaugesOf(this.#store, this.#clock)) metrics.gauge(gauge);
+  }
+
+  /** Keeps the events that wait in the store. */
+  async keepEvents(source: EventSource): Promise<KeptEvents> {
+    const { KeptEvents } = await import("../webhook/kept_events.ts");
+    const kept = new KeptEvents(source, {
+      notes: this.#store.notes,
+      sealer: this.#sealer,
+      name: this.#parts.settings.SERVER_HOSTNAME,
+      clock: this.#clock,
+      failed: (error) => this.#failed(error),
+    });
+    await kept.open();
+    return kept;
   }
 
   /** After the worker has stopped. */
@@ -198,11 +223,17 @@ function secretOf(login: Authorization): Secret | undefined {
   return login instanceof TokenLogin ? login.clientSecret : undefined;
 }
 
-async function openStore({ settings, http, log }: QueueParts): Promise<QueueStore> {
+async function storeOf(
+  { settings, http, log, notify, clock = realClock }: QueueParts,
+): Promise<QueueStore> {
   const { QUEUE_URL: address } = settings;
   if (address.type === "sqlite") {
     const { openSqliteQueue } = await import("../queue/sqlite/sqlite_queue.ts");
-    return await openSqliteQueue(address.path, { warn: (text) => log.warning(text) });
+    return await openSqliteQueue(address.path, {
+      clock,
+      warn: (text) => log.warning(text),
+      ended: ({ code, message }) => notify({ type: "queueEnded", code, detail: message }),
+    });
   }
   const { openAzureQueue } = await import("../queue/azure/open.ts");
   const maxAge = settings.QUEUE_MAX_AGE;
@@ -215,8 +246,8 @@ async function checkKey(store: QueueStore, sealer: Sealer): Promise<void> {
   if (problem !== undefined) {
     throw new CommandError(EXIT.config, [
       problem === "key"
-        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: give the old key too, after the new one " +
-          "and a comma, until the queue is empty"
+        ? "QUEUE_KEY is not the key of the queue in QUEUE_URL: add the key that the relay was last " +
+          "started with, after a comma, until the queue is empty (QUEUE_KEY=NEW,OLD)"
         : "the queue in QUEUE_URL is damaged: its note about QUEUE_KEY is not what was sealed",
     ]);
   }
@@ -233,30 +264,15 @@ const NO_RIGHT_TO_ASK = "QUEUE_AMBIGUOUS is ask, but the app may not look for me
   "Mail.ReadBasic.All. Messages that may have been sent are sent again";
 
 function gaugesOf(store: QueueStore, clock: Clock): readonly Gauge[] {
+  const messages = () => store.usage().messages;
   return [
-    {
-      name: "queue_waiting_messages",
-      help: "Messages in the queue that are to be sent.",
-      value: () => store.usage().messages.queued + store.usage().messages.sending,
-    },
-    {
-      name: "queue_held_messages",
-      help: "Messages in the queue that wait for an administrator.",
-      value: () => store.usage().messages.held,
-    },
-    {
-      name: "queue_dead_messages",
-      help: "Messages in the queue that were given up.",
-      value: () => store.usage().messages.dead,
-    },
-    {
-      name: "queue_bytes",
-      help: "Size of the messages in the queue, in bytes, as stored.",
-      value: () => store.usage().octets,
-    },
+    { name: "queue_waiting_messages", value: () => messages().queued + messages().sending },
+    { name: "queue_sending_messages", value: () => messages().sending },
+    { name: "queue_held_messages", value: () => messages().held },
+    { name: "queue_dead_messages", value: () => messages().dead },
+    { name: "queue_bytes", value: () => store.usage().octets },
     {
       name: "queue_oldest_seconds",
-      help: "Age of the oldest message that is to be sent; 0 if there is none.",
       value() {
         const { oldest } = store.usage();
         return oldest === undefined ? 0 : Math.max(0, clock.date() - oldest) / 1000;

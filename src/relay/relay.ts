@@ -25,9 +25,11 @@ import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
 import type { RelayState } from "../systemd/status.ts";
 import { openTable } from "./open_lookup_table.ts";
 import { openOutside } from "./outside.ts";
+import { measureProcess } from "./process_metrics.ts";
 import { listenSmtp, type SmtpAddresses, smtpServer } from "./smtp.ts";
 import { buildSubmissions, type Submissions } from "./submission.ts";
 import { openTraces } from "./traces.ts";
+import { openWebhook } from "./webhook.ts";
 
 /** Milliseconds for the lookup table to answer at the start. */
 const TABLE_TIMEOUT = 20_000;
@@ -43,6 +45,8 @@ export interface RelayParts {
   readonly replaced?: Replacements;
   /** Follows each message. */
   readonly tracing?: Tracing;
+  /** Called if the relay cannot go on, and has to be stopped. */
+  readonly broken?: () => void;
 }
 
 export interface Replacements {
@@ -97,11 +101,13 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   opened.add(() => http?.close());
   const runtime = await currentRuntime();
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
+  const webhook = await openWebhook({ settings, runtime, log, metrics, clock });
   const traces = await openTraces({ settings, runtime, log, metrics, clock });
   opened.add(() => traces?.close());
-  const { notify, close: closeLog } = listenersOf(log, metrics, [
-    ...(tracing === undefined ? [] : [tracing.notify]),
+  const { notify, close: closeLog } = listenersOf(parts, metrics, [
+    ...(webhook === undefined ? [] : [webhook.webhook.notify]),
     ...(traces === undefined ? [] : [traces.notify]),
+    (event) => event.type === "queueEnded" && parts.broken?.(),
   ]);
   const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
   opened.add(() => client.close());
@@ -120,11 +126,15 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     });
   opened.add(() => queue?.close());
   queue?.measure(metrics);
+  const kept = webhook && await queue?.keepEvents(webhook.webhook);
+  opened.add(() => kept?.close());
+  opened.add(() => webhook?.close());
   const submissions = buildSubmissions({
     settings,
     http: tracing?.http(client) ?? client,
     notify,
     entries: table ?? replaced.entries,
+    metrics,
     queue,
   });
   const server = smtpServer({
@@ -140,6 +150,11 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const addresses = await listenSmtp(server, settings, sockets);
   submissions.start();
   const listening = [...addresses.smtp, ...addresses.smtps].map(formatListenAddress);
+  measureProcess(metrics);
+  metrics.gauge({
+    name: "certificate_expires_timestamp_seconds",
+    value: () => tls && Date.parse(tls.state.expires) / 1000,
+  });
   let stopping = false;
   http?.reportReadiness(() => ({
     smtp: { ready: !stopping, connections: server.connections, listening },
@@ -161,13 +176,14 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
 
 /** The listeners of events: metrics, log, and others. */
 function listenersOf(
-  log: LevelLog,
+  { settings, log, tracing }: RelayParts,
   metrics: Metrics,
   others: readonly Notify[],
 ): { readonly notify: Notify; close(): void } {
   const suppressed = () => metrics.count("log_lines_suppressed", {});
-  const eventLog = new EventLog(log, { suppressed });
-  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...others]);
+  const eventLog = new EventLog(log, { recipients: settings.LOG_RECIPIENTS, suppressed });
+  const traced = tracing === undefined ? [] : [tracing.notify];
+  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...traced, ...others]);
   return { notify, close: () => eventLog.close() };
 }
 

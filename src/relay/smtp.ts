@@ -79,21 +79,10 @@ export function smtpServer(parts: SmtpParts): SmtpServer {
     },
     limits: { timeouts: timeoutsOf(settings), limiter, memory, clock },
   });
-  metrics.gauge({
-    name: "open_connections",
-    help: "SMTP connections that are open.",
-    value: () => server.connections,
-  });
-  metrics.gauge({
-    name: "queued_connections",
-    help: "Of these, those that wait for a slot of MAX_CONNECTIONS.",
-    value: () => limiter.queued,
-  });
-  metrics.gauge({
-    name: "mail_memory_bytes",
-    help: "Memory that mail in flight takes, of MAX_MEMORY.",
-    value: () => memory.used,
-  });
+  metrics.gauge({ name: "open_connections", value: () => server.connections });
+  metrics.gauge({ name: "queued_connections", value: () => limiter.queued });
+  metrics.gauge({ name: "mail_memory_bytes", value: () => memory.used });
+  metrics.gauge({ name: "mail_memory_limit_bytes", value: () => settings.MAX_MEMORY });
   const tooFew = openFileWarning(settings.MAX_CONNECTIONS, fileLimit);
   if (tooFew !== undefined) log.warning(...tooFew);
   return server;
@@ -113,12 +102,12 @@ function timeoutsOf(settings: Settings): Timeouts {
 /** MAX_MEMORY for all connections together. */
 function memoryFor(settings: Settings, log: LevelLog, notify: Notify): MemoryBudget {
   const { MAX_MEMORY: limit, MAX_MESSAGE_SIZE: largest } = settings;
-  const fields = { memory: limit, messages: Math.floor(limit / COPIES) };
+  const fields = { memory_bytes: limit, messages_bytes: Math.floor(limit / COPIES) };
   if (largest * COPIES > limit) {
     log.warning("MAX_MEMORY is too small for a message of MAX_MESSAGE_SIZE: it gets 452", {
       ...fields,
-      largest,
-      needed: Math.ceil(largest * COPIES),
+      max_message_bytes: largest,
+      needed_bytes: Math.ceil(largest * COPIES),
     });
   } else log.info("Memory for mail", fields);
   return new MemoryBudget(limit, { exhausted: (used) => notify({ type: "memory", used, limit }) });

@@ -17,6 +17,7 @@ import { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
 import { LoginGuard } from "../limits/login_guard.ts";
 import { VERIFIED } from "../observe/event_lines.ts";
+import type { Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
@@ -36,6 +37,8 @@ export interface SubmissionParts {
   readonly notify: Notify;
   /** The lookup table, for usernames of the form `id@lookup`. */
   readonly entries: EntrySource | undefined;
+  /** Gets gauges. */
+  readonly metrics?: Metrics;
   /** In queue mode. */
   readonly queue?: RelayQueue | undefined;
   /** The machine's own when left out. */
@@ -76,6 +79,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   const senders = new SenderRules(settings.ALLOWED_SENDERS);
   const cutOff = new AbortController();
   const backend = graphBackend(parts, senders, cutOff.signal);
+  measure(backend, parts.metrics);
   const owners = new Owners();
   const sent = (account: Account) => owners.sent(account, VERIFIED);
   const queue = parts.queue?.connect({ accounts, tokens, senders, backend, sent });
@@ -130,11 +134,12 @@ function entriesOf(
     maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
     clock,
     onTrouble: (trouble, served) => notify({ type: "lookupFailed", trouble, served }),
+    onAnswer: () => notify({ type: "lookupAnswered" }),
     onRecovery: () => notify({ type: "lookupRecovered" }),
   });
 }
 
-function tokensOf({ settings, http, clock = realClock }: SubmissionParts): TokenSource {
+function tokensOf({ settings, http, notify, clock = realClock }: SubmissionParts): TokenSource {
   const { authorityHost } = cloudOf(settings);
   return new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
@@ -142,7 +147,12 @@ function tokensOf({ settings, http, clock = realClock }: SubmissionParts): Token
     async request(credentials, scope) {
       // MSAL is loaded with the first login.
       const { requestToken } = await import("../entra/msal.ts");
-      return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
+      const begun = clock.now();
+      const options = { http, authorityHost, scope, timeout: TOKEN_TIMEOUT };
+      const result = await requestToken(credentials, options);
+      const milliseconds = clock.now() - begun;
+      notify({ type: "token", milliseconds, ...("type" in result ? { refusal: result } : {}) });
+      return result;
     },
   });
 }
@@ -191,6 +201,12 @@ function graphBackend(
     stop,
     clock,
   });
+}
+
+function measure(backend: GraphBackend, metrics: Metrics | undefined): void {
+  metrics?.gauge({ name: "deliveries_in_flight", value: () => backend.load.active });
+  metrics?.gauge({ name: "deliveries_waiting", value: () => backend.load.waiting });
+  metrics?.gauge({ name: "throttled_mailboxes", value: () => backend.load.throttled });
 }
 
 /** The login for clients in TRUSTED_NETWORKS; undefined if there are none. */

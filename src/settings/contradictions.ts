@@ -7,6 +7,7 @@ import type { SettingName, Settings } from "./schema.ts";
 import type { Environment } from "./setting.ts";
 import { traceDoubts, traceProblems } from "./trace_settings.ts";
 import { trustedProblems } from "./trusted_settings.ts";
+import { webhookProblems } from "./webhook_settings.ts";
 
 /**
  * Settings that are valid alone, but not together.
@@ -43,6 +44,7 @@ export function contradictions(
   if (valid("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, valid, ownTable));
   problems.push(...trustedProblems(settings, valid, ownTable));
   problems.push(...queueProblems(settings, valid));
+  problems.push(...webhookProblems(settings, valid));
   problems.push(...traceProblems(settings, valid));
   return problems;
 }

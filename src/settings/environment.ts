@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import process from "node:process";
 import { parseEnv } from "node:util";
+import { fileErrorText } from "./file_error.ts";
 import { loadSetting, loadSettings, misspelled } from "./load.ts";
 import { type SettingName, SETTINGS, type Settings } from "./schema.ts";
 import type { Environment } from "./setting.ts";
@@ -124,9 +125,8 @@ export function readEnvFile(path: string | undefined): Environment {
     return parseEnv(text);
   } catch (error) {
     if (error instanceof CommandError) throw error;
-    const { code, message } = error as NodeJS.ErrnoException;
     throw new CommandError(EXIT.config, [
-      `--env-file "${path}" cannot be read: ${code ?? message}`,
+      `--env-file "${path}" cannot be read: ${fileErrorText(error)}`,
     ]);
   }
 }

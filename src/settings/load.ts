@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { contradictions, doubts, unused } from "./contradictions.ts";
+import { fileErrorText } from "./file_error.ts";
 import { nearest } from "./nearest.ts";
 import { originOf } from "./origin.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
@@ -24,6 +25,8 @@ export interface ExaminedSettings {
   /** With the default instead of a value that is not allowed. */
   readonly settings: Settings;
   readonly problems: readonly string[];
+  /** Of the warnings, those that may say why a setting is missing: misspelled names, empty files. */
+  readonly hints: readonly string[];
   readonly warnings: readonly string[];
   /** The settings whose values are not allowed. */
   readonly invalid: ReadonlySet<SettingName>;
@@ -40,10 +43,13 @@ export function loadSettings(
   defaults: Partial<Record<SettingName, string>> = {},
   ownTable = false,
 ): LoadedSettings {
-  const { settings, problems, warnings, given } = examineSettings(environment, defaults, ownTable);
+  const { settings, problems, hints, warnings, given } = examineSettings(
+    environment,
+    defaults,
+    ownTable,
+  );
   if (problems.length === 0) return { type: "settings", settings, warnings, given };
-  // The value of a missing setting may be under a misspelled name.
-  return { type: "problems", problems: [...problems, ...misspelled(environment)] };
+  return { type: "problems", problems: [...problems, ...hints] };
 }
 
 /** As {@link loadSettings}, but goes on in spite of problems, so that more of them can be found. */
@@ -70,13 +76,9 @@ export function examineSettings(
   }
   const settings = values as unknown as Settings;
   problems.push(...contradictions(settings, invalid, ownTable));
-  const warnings = [
-    ...misspelled(environment),
-    ...emptyFiles,
-    ...doubts(settings, given),
-    ...unused(environment, settings),
-  ];
-  return { settings, problems, warnings, invalid, given };
+  const hints = [...misspelled(environment), ...emptyFiles];
+  const warnings = [...hints, ...doubts(settings, given), ...unused(environment, settings)];
+  return { settings, problems, hints, warnings, invalid, given };
 }
 
 /**
@@ -125,15 +127,23 @@ function readSetting(
     return values.includes(undefined) ? undefined : setting.merge(values);
   }
   const text = given ?? standard ?? setting.standard;
-  return text === undefined ? undefined : parsed(shownName, setting, text, problems);
+  if (text === undefined) return undefined;
+  // A secret that is not under its own name is in the file.
+  const file = set.length === 0 ? environment[`${name}_FILE`] : undefined;
+  const where = setting.secret && given !== undefined && file ? ` in ${quoted(file)}` : "";
+  return parsed(shownName, setting, text, problems, where);
 }
 
-/** @param variable that has the text, for the problems */
+/**
+ * @param variable that has the text, for the problems
+ * @param where the file that has the text, for the problems; "" if none has
+ */
 function parsed(
   variable: string,
   { parser, secret }: Setting<unknown>,
   text: string,
   problems: string[],
+  where = "",
 ): unknown {
   const value = parser.parse(text, variable);
   if (value !== undefined) return value;
@@ -146,7 +156,9 @@ function parsed(
     : ` ${shown(culprit)}, in ${shown(text)},`;
   const meant = secret ? undefined : parser.meant?.(text);
   const hint = meant === undefined ? "" : `; did you mean ${quoted(meant)}?`;
-  problems.push(`${variable}${what} must be ${parser.allowed}${hint}`);
+  const fault = parser.fault?.(text);
+  const why = fault === undefined ? "" : `; ${fault}`;
+  problems.push(`${variable}${where}${what} must be ${parser.allowed}${hint}${why}`);
   return undefined;
 }
 
@@ -178,7 +190,7 @@ function readSecret(
       }
       return secret;
     } catch (error) {
-      problems.push(`${name}_FILE ${quoted(path)} cannot be read: ${reason(error)}`);
+      problems.push(`${name}_FILE ${quoted(path)} cannot be read: ${fileErrorText(error)}`);
       return undefined;
     }
   }
@@ -190,7 +202,7 @@ function readSecret(
     return secret;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    problems.push(`the credential ${name} cannot be read: ${reason(error)}`);
+    problems.push(`the credential ${name} cannot be read: ${fileErrorText(error)}`);
     return undefined;
   }
 }
@@ -198,11 +210,6 @@ function readSecret(
 /** Without the one newline that an editor leaves at the end of a file. */
 export function withoutNewline(text: string): string {
   return text.replace(/\r?\n$/, "");
-}
-
-function reason(error: unknown): string {
-  const { code, message } = error as NodeJS.ErrnoException;
-  return code ?? message;
 }
 
 /** Variables that the program reads besides its settings. */

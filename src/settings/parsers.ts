@@ -135,6 +135,15 @@ export const durationOrOff: Parser<number | "off"> = {
   meant: (text) => duration.meant!(text),
 };
 
+/** Milliseconds, of hours or days: a number without a unit could mean anything. */
+export const age: Parser<number> = {
+  ...duration,
+  meant: (text) => /^\s*\d+\s*$/.test(text) ? undefined : duration.meant!(text),
+};
+
+/** Milliseconds, of hours or days, or `off`. */
+export const ageOrOff: Parser<number | "off"> = { ...durationOrOff, meant: age.meant! };
+
 /** A higher number would limit nothing. */
 const HIGHEST_RATE = 1_000_000;
 

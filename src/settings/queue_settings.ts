@@ -58,17 +58,34 @@ const KEY_LENGTH = 32;
 /** Keys of AES-256 in base64; the first one seals, and all of them open. */
 export const queueKeys: Parser<readonly Secret[]> = {
   allowed:
-    `${KEY_LENGTH} bytes in base64, several keys with commas between them; make a key with: ` +
-    `openssl rand -base64 ${KEY_LENGTH}`,
+    `${KEY_LENGTH} bytes in base64, several keys with commas between them (make a key with: ` +
+    `openssl rand -base64 ${KEY_LENGTH})`,
   parse(text) {
-    const keys = text.split(",").map((part) => part.trim());
-    return keys.every(isKey) ? keys.map((key) => new Secret(key)) : undefined;
+    const keys = keysIn(text);
+    return keys.every((key) => keyFault(key) === undefined)
+      ? keys.map((key) => new Secret(key))
+      : undefined;
+  },
+  fault(text) {
+    const keys = keysIn(text);
+    const faults = keys.map(keyFault);
+    const index = faults.findIndex((fault) => fault !== undefined);
+    if (index < 0) return undefined;
+    return `${keys.length === 1 ? "it" : `key ${index + 1} of ${keys.length}`} ${faults[index]}`;
   },
 };
 
-function isKey(text: string): boolean {
-  const base64 = /^(?:[A-Za-z0-9+/]{43}=?|[A-Za-z0-9_-]{43}=?)$/.test(text);
-  return base64 && Buffer.from(text, "base64").length === KEY_LENGTH;
+function keysIn(text: string): readonly string[] {
+  return text.split(",").map((part) => part.trim());
+}
+
+/** Why a text is no key, without any part of it; undefined if it is one. */
+function keyFault(text: string): string | undefined {
+  if (text === "") return "is empty";
+  if (!/^(?:[A-Za-z0-9+/]+|[A-Za-z0-9_-]+)={0,2}$/.test(text)) return "is not base64";
+  const { length } = Buffer.from(text, "base64");
+  if (length !== KEY_LENGTH) return `has ${length} ${length === 1 ? "byte" : "bytes"}`;
+  return /^.{43}=?$/.test(text) ? undefined : "is not base64";
 }
 
 /** The settings that say where the queue is, and how to read it. */

@@ -6,6 +6,8 @@ import { Secret } from "../secret.ts";
 import { standardMemory } from "./memory.ts";
 import { listenAddresses, listenAddressOrOff } from "./listen_address.ts";
 import {
+  age,
+  ageOrOff,
   authorityFiles,
   boolean,
   duration,
@@ -33,6 +35,7 @@ import { queueAddress, queueKeys } from "./queue_settings.ts";
 import type { Parser, Setting } from "./setting.ts";
 import { storageAccess, storageConnection } from "./storage_access.ts";
 import { collectorHeaders, collectorUrl } from "./trace_settings.ts";
+import { webhookSecret, webhookUrl } from "./webhook_settings.ts";
 
 function optional<T>(parser: Parser<T>, help: string): Setting<T | undefined> {
   return { parser, standard: undefined, help };
@@ -396,7 +399,7 @@ export const SETTINGS = {
     secret: true,
   },
   QUEUE_MAX_AGE: required(
-    duration,
+    age,
     "2d",
     "How long the relay tries to deliver a queued message; then it gives up, and keeps the message as dead.",
   ),
@@ -421,7 +424,7 @@ export const SETTINGS = {
     "Sends a non-delivery report (RFC 3464) to the sender of a queued message that is refused for good or becomes too old.",
   ),
   QUEUE_OFFLINE_LOGIN: required(
-    durationOrOff,
+    ageOrOff,
     "24h",
     "How long after its last good login an account can still log in while Entra ID does not answer, with the same credentials. Only with DELIVERY_MODE=queue.",
   ),
@@ -430,8 +433,20 @@ export const SETTINGS = {
     "upload",
     "What happens to messages over GRAPH_REQUEST_LIMIT. `upload`: a draft with uploaded attachments, which needs Mail.ReadWrite (without it, one request is tried, and the client gets 552 if that is too large). `reject`: 552.",
   ),
-  WEBHOOK_URL: missing("The address for delivery events.", undefined, true),
-  WEBHOOK_SECRET: missing("The key that signs delivery events.", undefined, true),
+  WEBHOOK_URL: {
+    ...optional(
+      webhookUrl,
+      "The address that gets an event, in a POST request with JSON, for each message and for trouble.",
+    ),
+    secret: true,
+  },
+  WEBHOOK_SECRET: {
+    ...optional(
+      webhookSecret,
+      "The key that signs the events, as Standard Webhooks says. Required with WEBHOOK_URL.",
+    ),
+    secret: true,
+  },
   OTEL_EXPORTER_OTLP_ENDPOINT: optional(
     collectorUrl,
     "The collector that gets traces by OTLP/HTTP, such as `http://otel-collector:4318`; `/v1/traces` is appended. See [traces.md](traces.md).",
@@ -444,6 +459,26 @@ export const SETTINGS = {
     secret: true,
   },
   LOG_FORMAT: required(oneOf("text", "json"), "text", "The format of the log lines."),
+  LOG_RECIPIENTS: required(
+    boolean,
+    "false",
+    "Names the recipients in the line of each message (`to=`). Their number is there in any case.",
+  ),
+  LOOKUP_FILE: missing("A file with the entries of the lookup."),
+  CLIENT_SECRET: missing(
+    "The relay's own client secret, for entries that name it.",
+    undefined,
+    true,
+  ),
+  CLIENT_CERTIFICATE_FILEPATH: missing("The relay's own certificate towards Entra ID."),
+  CLIENT_KEY_FILEPATH: missing("The key of that certificate."),
+  AZURE_KEY_VAULT_CLIENT_CERT_NAME: missing("That certificate in Key Vault."),
+  MANAGED_IDENTITY_CLIENT_ID: missing("The relay's own managed identity."),
+  BACKEND: missing("The mail service.", "graph"),
+  SMARTHOST_URL: missing("An SMTP server as mail service."),
+  SMARTHOST_USERNAME: missing("The username for it."),
+  SMARTHOST_PASSWORD: missing("The password for it.", undefined, true),
+  EXCHANGE_SMTP_URL: missing("The submission server of Exchange Online."),
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof SETTINGS;

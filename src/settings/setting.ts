@@ -13,6 +13,8 @@ export interface Parser<T> {
   parse(text: string, variable?: string): T | undefined;
   /** Of a list that is not allowed, the entry that is to blame. */
   culprit?(text: string): string | undefined;
+  /** What is wrong with a text that is not allowed, without any part of it: for secrets. */
+  fault?(text: string): string | undefined;
   /** A text that is allowed, where it is plain that it was meant by one that is not. */
   meant?(text: string): string | undefined;
 }

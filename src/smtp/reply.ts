@@ -107,6 +107,16 @@ export const REPLIES = {
     "The queue holds QUEUE_MAX_MESSAGES messages; try again later",
   ),
   queueOctets: reply(452, "4.3.1", "The queue holds QUEUE_MAX_BYTES; try again later"),
+  queueShareOfMessages: reply(
+    452,
+    "4.3.1",
+    "The account has its share of QUEUE_MAX_MESSAGES; try again later",
+  ),
+  queueShareOfOctets: reply(
+    452,
+    "4.3.1",
+    "The account has its share of QUEUE_MAX_BYTES; try again later",
+  ),
   queueDisk: reply(452, "4.3.1", "The queue's disk is nearly full; try again later"),
   outOfMemory: reply(452, "4.3.1", "No memory for this message now; try again later"),
 

@@ -16,7 +16,6 @@ export async function currentAccount(
   { trusted }: Pick<SessionFacts, "trusted">,
   limited: boolean,
 ): Promise<Account | LoginFailure> {
-  if (account.entry === undefined) return account;
   const current = await accounts.refresh(account);
   return "reply" in current || !trusted ? current : boundAccount(current, limited);
 }

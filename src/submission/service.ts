@@ -56,7 +56,7 @@ export interface MessageOptions {
 
 export interface MailRoom {
   /** The reply to MAIL while there is no room for a message of this login. */
-  mailRefusal(authorization: Authorization): Reply | undefined;
+  mailRefusal(authorization: Authorization, account: Account): Reply | undefined;
 }
 
 export interface LoginOptions {
@@ -93,6 +93,8 @@ const LIMITS = new Map<Reply, SettingName>([
   [REPLIES.tooManyRecipients, "MAX_RECIPIENTS"],
   [REPLIES.queueMessages, "QUEUE_MAX_MESSAGES"],
   [REPLIES.queueOctets, "QUEUE_MAX_BYTES"],
+  [REPLIES.queueShareOfMessages, "QUEUE_MAX_MESSAGES"],
+  [REPLIES.queueShareOfOctets, "QUEUE_MAX_BYTES"],
 ]);
 
 const OVER_MESSAGE_RATE: NotSent = {
@@ -271,9 +273,11 @@ export class RelayService implements SubmissionService {
     return { reply };
   }
 
-  #current(account: Account, facts: SessionFacts): Promise<Account | LoginFailure> {
+  async #current(account: Account, facts: SessionFacts): Promise<Account | LoginFailure> {
     const { accounts, trusted } = this.#logins;
-    return currentAccount(accounts, account, facts, trusted?.limited ?? false);
+    // The settings are those of the login.
+    if (account.entry === undefined) return account;
+    return await currentAccount(accounts, account, facts, trusted?.limited ?? false);
   }
 
   /** MAIL's check, without a login's own reasons: the message rate, and the room of a queue. */
@@ -282,7 +286,7 @@ export class RelayService implements SubmissionService {
     const withRate = this.#messageLimit?.checkAfter(check, account, authorization) ?? check;
     return room === undefined
       ? withRate
-      : (from) => withRate(from) ?? room.mailRefusal(authorization);
+      : (from) => withRate(from) ?? room.mailRefusal(authorization, account);
   }
 
   #limit(setting: SettingName, client: Client, text: string, principal?: Principal): void {

@@ -14,7 +14,7 @@ const SETTINGS_FILE =
   `# Settings of the relay, one NAME=value a line, without export. No secrets here: hand them over
 # as credentials (LoadCredential=, see "systemctl cat smtp-oauth-relay").
 # After a change: systemctl restart smtp-oauth-relay
-#LOG_LEVEL=INFO
+# (LOG_LEVEL is INFO where this file does not say otherwise.)
 #SERVER_HOSTNAME=smtp.example.com
 `;
 

@@ -146,14 +146,19 @@ describe("a queue in SQLite", () => {
     other.close();
     assert.deepEqual(await codes({ url: "sqlite:other.db" }), ["queue.schema"]);
     mkdirSync(join(folder, "directory.db"));
-    assert.deepEqual(await codes({ url: "sqlite:directory.db" }), ["queue.unwritable"]);
+    const [directory] = await check({ url: "sqlite:directory.db" });
+    assert.equal(directory!.code, "queue.directory");
+    assert.match(directory!.what, /directory\.db is a directory: name a file in it, such as /);
   });
 
   it("has to be opened with its key, or with its old one after the new one", async () => {
     await make(3, new Sealer([queueKey()]));
     const findings = await check();
     assert.deepEqual(findings.map(({ code }) => code), ["queue.ok", "queue.message-key"]);
-    assert.match(findings[1]!.what, /^3 messages .* sealed with another key$/);
+    assert.match(
+      findings[1]!.what,
+      /^3 of the messages .* are sealed with a key that is not in QUEUE_KEY$/,
+    );
     rmSync(folder, { recursive: true });
     mkdirSync(folder);
     await make();
@@ -213,6 +218,16 @@ describe("the findings about what is in a queue", () => {
       const messages = new Map([["queued", count]] as const);
       assert.deepEqual(judged({ messages, octets }), ["queue.ok", "queue.full"]);
     }
+  });
+
+  it("name the bound that is reached", () => {
+    const messages = new Map([["queued", 90]] as const);
+    const survey = { octets: 2000, startProblem: undefined, unreadable: new Map(), whole: true };
+    const found = judgeQueue("q", { messages, ...survey }, limits).slice(1);
+    assert.deepEqual(found.map(({ code, what }) => [code, what]), [
+      ["queue.nearly-full", "90 % of QUEUE_MAX_MESSAGES is used"],
+      ["queue.full", "200 % of QUEUE_MAX_BYTES is used"],
+    ]);
   });
 
   it("tell another key from damage and from another version", () => {

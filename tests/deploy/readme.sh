@@ -86,7 +86,7 @@ cloud=$(grep -o 'http://127\.0\.0\.1:[0-9]*' "$work/cloud.log" | head -n 1)
 export AZURE_AUTHORITY_HOST=$cloud/entra GRAPH_ENDPOINT=$cloud/graph
 
 bash -c "$(block 'openssl req')" > "$work/certificate.log" 2>&1 || fail "the certificate"
-start relay "$(block 'npm run build && dist')"
+start relay "$(block 'npm run build && LOG_LEVEL=INFO dist')"
 wait_for relay "Relay started"
 
 filled() {

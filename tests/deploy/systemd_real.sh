@@ -199,12 +199,13 @@ if inside systemctl start "$service" 2> /dev/null; then fail "it starts without 
 is ExecMainStatus 78 || fail "status $(property ExecMainStatus) without a certificate"
 property StatusText | grep_all cert.pem || fail "status text: $(property StatusText)"
 is NRestarts 0 || fail "it was started again although its settings are bad"
+inside journalctl --no-pager -u "$service" -t smtp-oauth-relay -p crit -o cat |
+  grep_all "^CRITICAL .*cert.pem" || fail "journalctl -p crit does not show why it does not start"
 
 certificate first
 inside tee -a /etc/smtp-oauth-relay/environment > /dev/null <<- 'EOF'
 	AZURE_AUTHORITY_HOST=http://127.0.0.1:9026/entra
 	GRAPH_ENDPOINT=http://127.0.0.1:9026/graph
-	LOG_LEVEL=INFO
 	EOF
 inside mkdir -p /etc/systemd/system/$service.d
 inside tee /etc/systemd/system/$service.d/test.conf > /dev/null <<- 'EOF'
@@ -225,6 +226,28 @@ has_status() {
   property StatusText | grep_all "$1"
 }
 until_ok "the status line is not told anew" has_status "1 message sent"
+
+# Its lines have priorities: an administrator who asks for warnings gets them, and nothing else.
+inside curl --silent --max-time 20 --insecure --ssl-reqd --url smtp://127.0.0.1:8025 \
+  --user '11111111-1111-1111-1111-111111111111@22222222-2222-2222-2222-222222222222:wrong-secret' \
+  --mail-from scanner@example.com --mail-rcpt you@example.org --upload-file /etc/hosts &&
+  fail "a wrong secret is accepted"
+until_ok "the refused login is not logged" logged "Login refused"
+journal() {
+  inside journalctl --no-pager -u "$service" -t smtp-oauth-relay -o cat "$@"
+}
+journal > "$work/all"
+journal -p warning > "$work/warnings"
+for line in "INFO Message sent id=" "INFO Connection ended" "WARNING Relay started" \
+  "WARNING Login refused"; do
+  grep -q "^$line" "$work/all" || fail "the journal has no line \"$line\""
+done
+grep -v '^INFO' "$work/all" > "$work/expected"
+diff "$work/expected" "$work/warnings" > "$work/diff" ||
+  fail "journalctl -p warning shows something else: $(cat "$work/diff")"
+grep -qvE '^(WARNING|CRITICAL) [A-Z]' "$work/warnings" && fail "there is more: $(cat "$work/warnings")"
+grep -q '^[0-9]' "$work/all" && fail "lines have a time of their own"
+grep -q 'WARNING Relay started .*hint=' "$work/all" && fail "the unit does not set LOG_LEVEL"
 
 # Again: nothing is changed, nothing restarted.
 said=$(inside /usr/local/bin/smtp-oauth-relay install-service) || fail "install-service: $said"

@@ -250,6 +250,7 @@ const NO_SETTINGS = new Set([
   "RELAY_FINGERPRINT",
   // The service manager's (sd_notify(3), sd_listen_fds(3)).
   "NOTIFY_SOCKET",
+  "JOURNAL_STREAM",
   "LISTEN_FDS",
   "MONOTONIC_USEC",
   // The relay's own reasons, in replies and log lines.

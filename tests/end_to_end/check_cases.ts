@@ -112,7 +112,7 @@ const SETTINGS: readonly Case[] = [
     name: "an --env-file that is missing",
     args: (world) => ["--env-file", world.file("absent.env")],
     codes: ["settings.env-file"],
-    says: [/--env-file ".*absent\.env" cannot be read: ENOENT\. Fix: name a file/],
+    says: [/--env-file ".*absent\.env" cannot be read: .*\(ENOENT\)\. Fix: name a file/],
   },
   {
     name: "a file of authorities that contains none",
@@ -1009,7 +1009,7 @@ const QUEUE: readonly Case[] = [
       QUEUE_URL: `sqlite:${world.file("absent")}/queue.db`,
     }),
     codes: ["queue.directory"],
-    says: [/FAIL queue: the directory .*absent does not exist\. Fix: create it/],
+    says: [/FAIL queue: the directory .*absent does not exist\. Fix: correct QUEUE_URL/],
     everywhere: true,
   },
   {

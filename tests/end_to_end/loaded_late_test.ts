@@ -23,7 +23,7 @@ import { SmtpClient } from "./smtp_client.ts";
 
 /** What is for table, vault, identities, the sandbox, the queue or traces only. */
 const LATE =
-  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:sqlite$|src\/queue\/(?:azure|sqlite)\/|src\/traces\/)/;
+  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:sqlite$|src\/(?:queue\/(?:azure|sqlite)|webhook|traces)\/)/;
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`; not those of types, nor `import("x")`. */
 const STATIC = /^(?:import|export)\s(?!type\s)(?:[^;"']*?\sfrom\s)?\s*["']([^"']+)["']/gm;

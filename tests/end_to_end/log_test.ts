@@ -144,6 +144,63 @@ for (const program of PROGRAMS) {
       assert.ok(lines.every((line) => !Number.isNaN(Date.parse(line.time))));
     });
 
+    it("finds a message by id, Message-ID, device and recipient, with what took time", async () => {
+      const directory = mkdtempSync(join(tmpdir(), "relay-log-"));
+      const { certificate, privateKey } = await selfSignedCertificate();
+      writeFileSync(join(directory, "both.pem"), certificate + privateKey);
+      const relay = await start({
+        TLS_SOURCE: "file",
+        REQUIRE_TLS: "true",
+        TLS_CERT_FILEPATH: join(directory, "both.pem"),
+        TLS_KEY_FILEPATH: join(directory, "both.pem"),
+        SMTPS_LISTEN: "127.0.0.1:0",
+        LOG_LEVEL: "DEBUG",
+        LOG_FORMAT: "json",
+        LOG_RECIPIENTS: "true",
+      });
+      const client = new SmtpClient(relay.smtps, "127.0.0.1", true);
+      assert.match(await client.login(USERNAME, SECRET), /^235/);
+      const reply = await client.send("printer@example.com", "to@example.org");
+      await client.say("QUIT");
+      await client.closed();
+      assert.equal(await relay.running.stop(), 0);
+      rmSync(directory, { recursive: true });
+      const lines = parsed(relay.running.stderr);
+      const sent = lines.find(({ message }) => message === "Message sent")!;
+      const id = String(sent["id"]);
+      assert.ok(reply.includes(id), reply);
+      // The message had none: the relay has made it of its id.
+      assert.match(String(sent["message_id"]), new RegExp(`^<${id}@[^>]+>$`));
+      assert.deepEqual([sent["username"], sent["to"], sent["attempts"]], [
+        USERNAME,
+        ["to@example.org"],
+        1,
+      ]);
+      const login = lines.find(({ message }) => message === "Login succeeded")!;
+      for (const field of ["username", "connection", "client"]) {
+        assert.equal(sent[field], login[field], field);
+      }
+      assert.match(String(sent["tls_version"]), /^TLSv1\.[23]$/);
+      assert.match(String(sent["tls_cipher"]), /^[A-Z0-9_-]+$/);
+      for (const field of ["ms", "ms_received", "ms_prepared", "ms_graph"]) {
+        assert.ok(Number.isInteger(sent[field]), `${field} ${sent[field]}`);
+      }
+      assert.ok(Number(sent["ms_graph"]) <= Number(sent["ms"]));
+      assert.ok(lines.some((line) => line.message === "Relay started" && !("hint" in line)));
+    });
+
+    it("says at the start, with the bare default, that messages are not logged", async () => {
+      const bare = await start({});
+      assert.equal(await bare.running.stop(), 0);
+      assert.match(
+        bare.running.stderr,
+        /WARNING Relay started .*hint="LOG_LEVEL is not set, so it is WARNING: /,
+      );
+      const chosen = await start({ LOG_LEVEL: "WARNING" });
+      assert.equal(await chosen.running.stop(), 0);
+      assert.ok(!chosen.running.stderr.includes("hint="));
+    });
+
     it("shows only warnings by default, the start among them, one line each", async () => {
       const relay = await start({});
       await everything(relay);
@@ -153,7 +210,7 @@ for (const program of PROGRAMS) {
         assert.ok(match !== null, line);
         return match[1];
       });
-      assert.match(relay.running.stderr, / Relay started .* memory=\d+\n/);
+      assert.match(relay.running.stderr, / Relay started .* memory_bytes=\d+\n/);
       assert.deepEqual(messages, [
         "REQUIRE_TLS is false: passwords may cross the network in plain text",
         "Relay started",

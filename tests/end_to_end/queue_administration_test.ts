@@ -43,6 +43,10 @@ for (const program of PROGRAMS) {
       return { status: await running.exited, stdout: running.stdout, stderr: running.stderr };
     }
 
+    it("says at the start where its queue is", () => {
+      assert.match(relay.running.stderr, /WARNING Relay started .* queue=\S*queue\.db\n/);
+    });
+
     it("sends again what it gave up, once an administrator says so", async () => {
       cloud.faults.add({ on: "sendMail", status: 400, code: "ErrorInvalidRecipients" });
       const client = new SmtpClient(relay.smtp);
@@ -81,7 +85,7 @@ for (const program of PROGRAMS) {
       const wrong = await command("check");
       assert.match(
         wrong.stdout,
-        /^FAIL queue: .*sealed with another key.*QUEUE_KEY=NEW,OLD \[queue\.key\]$/m,
+        /^FAIL queue: QUEUE_KEY lacks the key .*QUEUE_KEY=NEW,OLD \[queue\.key\]$/m,
       );
       environment["QUEUE_KEY"] += `,${right}`;
       assert.equal((await command("check")).status, 0);

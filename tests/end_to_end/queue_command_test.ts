@@ -200,11 +200,11 @@ for (const program of PROGRAMS) {
     }
 
     const WRONG: readonly (readonly [args: readonly string[], status: number, line: RegExp])[] = [
-      [[], 2, /missing required argument 'ACTION'/],
+      [[], 2, /queue needs an action: list/],
       [["lst"], 2, /unknown action "lst" of queue: did you mean list\?/],
       [["list", "--stat", "dead"], 2, /unknown option '--stat' \(Did you mean --state\?\)/],
       [["list", "--state", "ded"], 2, /--state "ded" must be one of .* did you mean dead\?/],
-      [["list", "--older-than", "2"], 2, /--older-than "2" must be .*; did you mean 2s\?/],
+      [["list", "--older-than", "2"], 2, /--older-than "2" must be .*up to 24d\n$/],
       [["show"], 2, /queue show needs an ID/],
       [["show", "abc"], 1, /there is no message "abc" in the queue$/m],
       [["retry"], 2, /queue retry needs IDs, or --state, --account or --older-than, or --all/],
@@ -248,7 +248,7 @@ for (const program of PROGRAMS) {
       assert.match(stdout, new RegExp(`^${id} +dead .* \\(sealed with another QUEUE_KEY\\)$`, "m"));
       assert.equal(
         stderr,
-        "smtp-oauth-relay: 1 message not read whole: sealed with another QUEUE_KEY\n",
+        "smtp-oauth-relay: 1 message could not be opened: sealed with another QUEUE_KEY\n",
       );
     });
 

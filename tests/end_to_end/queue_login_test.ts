@@ -59,6 +59,31 @@ for (const program of PROGRAMS) {
       assert.equal(await relay.running.stop(), 0);
     });
 
+    it("with a revoked secret send nothing as the new one, though they queue while Entra ID is away", async () => {
+      await open();
+      let relay = await world.start();
+      assert.match(await send(await world.logIn(relay, USERNAME, OLD), "first"), /^250/);
+      assert.match(await send(await world.logIn(relay, USERNAME, NEW), "second"), /^250/);
+      await untilIs(() => world.arrived, ({ length }) => length === 2);
+      assert.equal(await relay.running.stop(), 0);
+      hideEntra();
+      expired.push(OLD);
+      relay = await world.start();
+      assert.match(await send(await world.logIn(relay, USERNAME, OLD), "with the old one"), /^250/);
+      assert.equal(await relay.running.stop(), 0);
+      world.cloud.faults.clear();
+      relay = await world.start();
+      await untilIs(() => world.list(), ([message]) => message?.state === "held");
+      assert.deepEqual(world.arrived, ["first", "second"]);
+      assert.equal(await relay.running.stop(), 0);
+      // The relay has learned it from the message, without another login.
+      hideEntra();
+      relay = await world.start();
+      assert.match(await world.client(relay).login(USERNAME, OLD), /^454 4\.7\.0 /);
+      assert.match(await world.client(relay).login(USERNAME, NEW), /^235/);
+      assert.equal(await relay.running.stop(), 0);
+    });
+
     it("with a secret that is refused later have their mail held, until `queue retry` has the new one", async () => {
       await open();
       let relay = await world.start();

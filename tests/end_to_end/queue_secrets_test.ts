@@ -49,9 +49,10 @@ for (const program of PROGRAMS) {
     async function filled(environment: Record<string, string>): Promise<Relay> {
       const world = await QueueWorld.open(program, { QUEUE_KEY: KEY, ...environment });
       ends.push(() => world.close());
-      // Refused for good: its reason is in the note.
+      // Refused for good, with a new token too: its reason is in the note.
       world.cloud.faults.add({
         on: "sendMail",
+        times: 2,
         status: 403,
         code: REFUSED,
         message: `${SENDER} may not send`,

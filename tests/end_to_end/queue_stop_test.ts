@@ -5,6 +5,8 @@ import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { afterEach, describe, it } from "node:test";
+import { CONNECTION_STRING } from "../support/azurite.ts";
+import { type AzuriteStorage, startAzuriteStorage } from "../support/azurite_storage.ts";
 import { PROGRAMS } from "./programs.ts";
 import { QueueWorld, send, untilIs } from "./queue_world.ts";
 
@@ -15,24 +17,41 @@ const MORE = 4000;
 for (const program of PROGRAMS) {
   describe(`a stop with queued mail, on ${program.name}`, () => {
     let world: QueueWorld;
-    afterEach(() => world.close());
-
-    it("leaves all of it queued while Graph cannot be reached", async () => {
-      world = await QueueWorld.open(program);
-      const relay = await world.start({ GRAPH_ENDPOINT: await nowhere() });
-      const client = await world.logIn(relay);
-      for (const subject of SUBJECTS) assert.match(await send(client, subject), /^250/);
-      await relay.running.until("stderr", /Queued message deferred .*ECONNREFUSED/);
-      const begun = performance.now();
-      assert.equal(await relay.running.stop(), 0);
-      assert(performance.now() - begun < MORE, "nothing was under way");
-      const list = await world.list();
-      assert.deepEqual(list.map(({ state }) => state), SUBJECTS.map(() => "queued"));
-      const next = await world.start();
-      await untilIs(() => world.arrived, ({ length }) => length === SUBJECTS.length);
-      assert.deepEqual(world.arrived, SUBJECTS);
-      assert.equal(await next.running.stop(), 0);
+    let azurite: AzuriteStorage | undefined;
+    afterEach(async () => {
+      await world.close();
+      await azurite?.stop();
+      azurite = undefined;
     });
+
+    async function storage(): Promise<Record<string, string>> {
+      azurite = await startAzuriteStorage();
+      const { blobs, queues } = azurite.endpoints;
+      return {
+        QUEUE_URL: "azure-storage:",
+        QUEUE_CONNECTION_STRING:
+          `${CONNECTION_STRING};BlobEndpoint=${blobs.href};QueueEndpoint=${queues.href}`,
+      };
+    }
+
+    for (const [store, settings] of [["SQLite", () => ({})], ["Azure", storage]] as const) {
+      it(`leaves all of it queued in ${store} while Graph cannot be reached`, async () => {
+        world = await QueueWorld.open(program, await settings());
+        const relay = await world.start({ GRAPH_ENDPOINT: await nowhere() });
+        const client = await world.logIn(relay);
+        for (const subject of SUBJECTS) assert.match(await send(client, subject), /^250/);
+        await relay.running.until("stderr", /Queued message deferred .*ECONNREFUSED/);
+        const begun = performance.now();
+        assert.equal(await relay.running.stop(), 0);
+        assert(performance.now() - begun < MORE, "nothing was under way");
+        const list = await world.list();
+        assert.deepEqual(list.map(({ state }) => state), SUBJECTS.map(() => "queued"));
+        const next = await world.start();
+        await untilIs(() => world.arrived, ({ length }) => length === SUBJECTS.length);
+        assert.deepEqual(world.arrived, SUBJECTS);
+        assert.equal(await next.running.stop(), 0);
+      });
+    }
 
     it("leaves in doubt only what was on its way to a Graph that does not answer", async () => {
       const timeout = 1;

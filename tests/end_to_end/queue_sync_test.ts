@@ -1,5 +1,6 @@
-// No client gets its 250 before its message is on stable storage, as the kernel sees the real program: each
-// sync has returned before the reply is handed to the socket. strace(1) shows the calls and their returns.
+// No client gets its 250 before its message is on stable storage, as the kernel sees the real program: what
+// was written is synced, and each sync has returned, before the reply is handed to the socket. strace(1)
+// shows the calls and their returns.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -11,6 +12,10 @@ import { QueueWorld, send } from "./queue_world.ts";
 
 const SYNCS = ["fsync", "fdatasync"];
 const WRITES = ["write", "writev", "sendto", "sendmsg"];
+/** How SQLite writes to its log. */
+const ROW_WRITES = ["pwrite64"];
+/** A frame of the log and more. */
+const SHOWN = "4200";
 /** A content of so many octets has a file of its own. */
 const LARGE = 350_000;
 
@@ -26,8 +31,8 @@ for (const program of PROGRAMS) {
       ends.push(() => rmSync(directory, { recursive: true }));
       const queue = join(directory, "queue.db");
       const trace = join(directory, "trace");
-      const calls = [...SYNCS, ...WRITES].join();
-      const strace = ["strace", "-D", "-f", "-y", "-qq", "-s", "100", "-o", trace];
+      const calls = [...SYNCS, ...WRITES, ...ROW_WRITES].join();
+      const strace = ["strace", "-D", "-f", "-y", "-qq", "-s", SHOWN, "-o", trace];
       const world = await QueueWorld.open(
         { ...program, command: [...strace, "-e", `trace=${calls}`, ...program.command] },
         { QUEUE_URL: `sqlite:${queue}` },
@@ -43,28 +48,28 @@ for (const program of PROGRAMS) {
       }
       world.freeGraph();
       assert.equal(await relay.running.stop(), 0);
-      const seen = eventsIn(readFileSync(trace, "utf8"));
-      const replies = ids.map((id) => seen.indexOf(`reply ${id}`));
+      const seen = eventsIn(readFileSync(trace, "utf8"), `${queue}-wal`, ids);
       for (const [number, id] of ids.entries()) {
         const isLarge = [1, 3, 4].includes(number);
-        const files = isLarge ? [join(`${queue}.d`, id), `${queue}.d`] : [];
-        const wanted = [...files, `${queue}-wal`].map((file) => `sync ${file}`);
-        const since = seen.slice(number === 0 ? 0 : replies[number - 1]! + 1, replies[number]);
-        assert(replies[number]! > 0, `no reply for ${id}: ${seen.join("\n")}`);
-        // Other messages' rows are changed at the same time.
-        const own = since.filter((event) => files.length > 0 || event === wanted[0]);
+        const file = [`sync ${join(`${queue}.d`, id)}`, `sync ${queue}.d`];
+        const row = [`row ${id}`, `sync ${queue}-wal`, `reply ${id}`];
         let at = -1;
-        for (const event of wanted) {
-          at = own.indexOf(event, at + 1);
-          assert(at >= 0, `${event} is not before the reply for ${id}: ${since.join(", ")}`);
+        for (const event of isLarge ? [...file, ...row] : row) {
+          const next = seen.indexOf(event, at + 1);
+          assert(next >= 0, `${event} is missing after ${seen[at]}: ${seen.join("\n")}`);
+          at = next;
         }
+        assert.equal(seen.indexOf(`reply ${id}`), at, `an early reply for ${id}`);
       }
     });
   });
 }
 
-/** `sync PATH` when a sync has returned, `reply ID` when a 250 is handed over to be sent. */
-function eventsIn(trace: string): string[] {
+/**
+ * `row ID` when a message has been written to the log, `sync PATH` when a sync has returned, `reply ID` when a
+ * 250 is handed over to be sent.
+ */
+function eventsIn(trace: string, log: string, ids: readonly string[]): string[] {
   const begun = new Map<string, string>();
   const events: string[] = [];
   for (const line of trace.split("\n")) {
@@ -77,12 +82,15 @@ function eventsIn(trace: string): string[] {
         events.push(`reply ${id}`);
       }
     }
-    if (unfinished !== undefined) begun.set(thread, unfinished);
-    else {
-      const call = resumed === undefined ? text : begun.get(thread) + resumed;
-      const [, name = "", path = ""] = /^(\w+)\(\d+<([^>]*)>\)\s*= 0/.exec(call) ?? [];
-      if (SYNCS.includes(name)) events.push(`sync ${path}`);
+    if (unfinished !== undefined) {
+      begun.set(thread, unfinished);
+      continue;
     }
+    const call = resumed === undefined ? text : begun.get(thread) + resumed;
+    const [, name = "", path = ""] = /^(\w+)\(\d+<([^>]*)>.*\)\s*= \d+/.exec(call) ?? [];
+    if (SYNCS.includes(name)) events.push(`sync ${path}`);
+    if (!ROW_WRITES.includes(name) || path !== log) continue;
+    for (const id of ids) if (call.includes(id)) events.push(`row ${id}`);
   }
   return events;
 }

@@ -537,11 +537,34 @@ describe("a refusal that is certain before Graph is asked", () => {
     assert.equal(refusal?.limit, "MAX_HEADER_SIZE");
   });
 
-  it("is none for what goes by draft, for what fits, and for what takes long to examine", () => {
+  it("is none for what goes by draft, however large, and for what fits", () => {
     const upload = setUp().backend;
-    assert.equal(refusalOf(upload, largeMessage(4_200_000)), undefined);
+    for (const octets of [4_200_000, 9_000_000]) {
+      assert.equal(refusalOf(upload, largeMessage(octets)), undefined);
+    }
     assert.equal(refusalOf(upload, [MESSAGE]), undefined);
-    const reject = setUp({ largeMessages: "reject" }).backend;
-    assert.equal(refusalOf(reject, largeMessage(9_000_000)), undefined);
+  });
+
+  it("is there for what cannot be uploaded, such as signed mail (RFC 1847)", async () => {
+    const { send, backend, graph } = setUp();
+    const header = "From: ann@x.test\r\nMIME-Version: 1.0\r\n" +
+      "Content-Type: multipart/signed; boundary=b; protocol=x; micalg=y\r\n\r\n";
+    const line = `${"a".repeat(76)}\r\n`;
+    const signed: Content = [
+      Buffer.from(`${header}--b\r\n\r\n${line.repeat(60_000)}--b\r\n\r\ns\r\n--b--\r\n`),
+    ];
+    const sent = send("ann", signed);
+    await settle();
+    assert.equal(sent.outcome?.type, "refused");
+    assert.deepEqual(refusalOf(backend, signed), sent.outcome);
+    assert.equal(refusalOf(backend, signed)?.code, "LARGE_SIGNED");
+    assert.equal(graph.requests.length, 0);
+  });
+
+  it("is there for a message of any size if LARGE_MESSAGES is reject", () => {
+    const { backend } = setUp({ largeMessages: "reject" });
+    for (const octets of [9_000_000, 30_000_000]) {
+      assert.equal(refusalOf(backend, largeMessage(octets))?.code, "GRAPH_REQUEST_LIMIT");
+    }
   });
 });

@@ -56,6 +56,7 @@ describe("a login's line", () => {
       client: "192.0.2.7",
       username: USERNAME,
       mechanism: "PLAIN",
+      ms: 6,
     });
   });
 
@@ -94,14 +95,18 @@ describe("a message's line", () => {
       level: "INFO",
       message: "Message sent",
       id: "0123456789abcdef",
+      message_id: "<1@x.test>",
       connection: "c0ffee",
       client: "192.0.2.7",
+      username: USERNAME,
       tenant: TENANT,
       app: CLIENT,
       sender: "ann@x.test",
       recipients: 1,
       bytes: MESSAGE.length,
       ms: 13,
+      ms_received: 3,
+      attempts: 1,
       request: "r-1",
     });
   });
@@ -245,6 +250,7 @@ describe("a line for what the session turned away", () => {
       message: "Refused by the relay",
       connection: "c0ffee",
       client: "192.0.2.7",
+      username: USERNAME,
       tenant: TENANT,
       app: CLIENT,
       command: "MAIL",
@@ -400,7 +406,7 @@ describe("the line for MAX_MEMORY", () => {
     const { notify } = listeners(createLog({ level: "DEBUG", format: "json", write }), () => now);
     for (now = 0; now < 120_000; now += 10_000) notify({ type: "memory", used: 90, limit: 100 });
     assert.equal(lines.length, 2);
-    assert.deepEqual([lines[0]!["level"], lines[0]!["used"], lines[0]!["limit"]], [
+    assert.deepEqual([lines[0]!["level"], lines[0]!["used_bytes"], lines[0]!["limit_bytes"]], [
       "WARNING",
       90,
       100,

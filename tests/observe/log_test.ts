@@ -70,6 +70,7 @@ describe("a line of LOG_FORMAT=text", () => {
     ["text that turns its direction, escaped", { f: "a\u202eb" }, String.raw`f="a\u202eb"`],
     ["line separators of Unicode, escaped", { f: "a\u2028b\x85" }, String.raw`f="a\u2028b\u0085"`],
     ["an object as JSON", { o: { a: [1] } }, String.raw`o="{\"a\":[1]}"`],
+    ["texts of a list with commas", { to: ["a@x", "b@y"] }, "to=a@x,b@y"],
     ["nothing for what is undefined", { a: undefined, b: 1 }, "b=1"],
   ];
   for (const [what, fields, shown] of CASES) {
@@ -92,6 +93,31 @@ describe("a line of LOG_FORMAT=json", () => {
     };
     assert.deepEqual(rest, { level: "WARNING", message: "Hello", a: 1, b: "x\ny" });
     assert(Math.abs(Date.parse(time) - Date.now()) < 60_000);
+  });
+});
+
+describe("a line for the journal", () => {
+  function journalLines(format: "text" | "json"): string[] {
+    const lines: string[] = [];
+    const write = (line: string) => void lines.push(line);
+    all(createLog({ level: "DEBUG", format, journal: true, write }));
+    return lines;
+  }
+
+  // sd-daemon(3): SD_DEBUG, SD_INFO, SD_WARNING, SD_ERR, SD_CRIT
+  it("begins with its priority, and has no time: the journal has one", () => {
+    assert.deepEqual(journalLines("text"), [
+      "<7>DEBUG a\n",
+      "<6>INFO b\n",
+      "<4>WARNING c\n",
+      "<3>ERROR d\n",
+      "<2>CRITICAL e\n",
+    ]);
+  });
+
+  it("does in JSON too, so that the rest is the entry's message", () => {
+    const [, , warning] = journalLines("json");
+    assert.equal(warning, '<4>{"level":"WARNING","message":"c"}\n');
   });
 });
 

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
+import { HISTOGRAMS } from "../../src/observe/histograms.ts";
 import { COUNTERS, Metrics } from "../../src/observe/metrics.ts";
 import { REPLIES } from "../../src/smtp/reply.ts";
 
@@ -65,21 +66,26 @@ describe("metrics", () => {
 
   it("say what each one is, before its first value", () => {
     const metrics = new Metrics();
-    metrics.gauge({ name: "open_connections", help: "SMTP connections.", value: () => 1 });
+    metrics.gauge({ name: "open_connections", value: () => 1 });
     const lines = metrics.text().trimEnd().split("\n");
     const described = new Map<string, string>();
     for (const [index, line] of lines.entries()) {
       const [, help] = /^# HELP (\w+) .*\.$/.exec(line) ?? [];
       if (help !== undefined) {
-        const [, name, type] = /^# TYPE (\w+) (counter|gauge)$/.exec(lines[index + 1]!) ?? [];
+        const [, name, type] = /^# TYPE (\w+) (counter|gauge|histogram)$/.exec(lines[index + 1]!) ??
+          [];
         assert.equal(name, help);
         described.set(help, type!);
       }
-      if (!line.startsWith("#")) assert.ok(described.has(/^\w+/.exec(line)![0]), line);
+      if (line.startsWith("#")) continue;
+      const sample = /^\w+/.exec(line)![0];
+      const histogram = sample.replace(/_(?:bucket|sum|count)$/, "");
+      const name = described.get(histogram) === "histogram" ? histogram : sample;
+      assert.ok(described.has(name), line);
     }
     assert.deepEqual(
       [described.size, described.get("smtp_oauth_relay_open_connections")],
-      [Object.keys(COUNTERS).length + 1, "gauge"],
+      [Object.keys(COUNTERS).length + Object.keys(HISTOGRAMS).length + 1, "gauge"],
     );
   });
 
@@ -94,7 +100,7 @@ describe("metrics", () => {
   it("measure when they are asked", () => {
     const metrics = new Metrics();
     let value = 1;
-    metrics.gauge({ name: "open_connections", help: "Open.", value: () => value });
+    metrics.gauge({ name: "open_connections", value: () => value });
     value = 7;
     assert.match(
       metrics.text(),

@@ -28,7 +28,10 @@ function refusing(options: WorldOptions = { bounce: true }) {
   const reports: Sending[] = [];
   world.answer = (sending) => {
     if (sending.submission.envelope.from !== "") return refusal("ErrorInvalidRecipients");
-    reports.push(sending);
+    const { submission } = sending;
+    // A copy: the content is discarded after the try.
+    const content = submission.content.map((octets) => new Uint8Array(octets));
+    reports.push({ ...sending, submission: { ...submission, content } });
     return "sent";
   };
   return { world, reports };
@@ -194,6 +197,28 @@ describe("QUEUE_BOUNCE", () => {
     await world.pass(MINUTE);
     assert.deepEqual(store.ids(), [id], "none: the first may have been stored and sent");
     assert.deepEqual(reports, []);
+  });
+
+  it("makes no report about a message that another relay has by then: that one does", async () => {
+    const { world, reports } = refusing();
+    const id = await world.add();
+    const added: string[] = [];
+    world.store.before = (operation, id) => {
+      if (operation === "add") added.push(id);
+    };
+    const { answer } = world;
+    let isLost = false;
+    world.answer = (sending) => {
+      // The first try takes longer than its relay owns the message.
+      if (!isLost) world.store.crash();
+      isLost = true;
+      return answer(sending);
+    };
+    await world.run();
+    await world.pass(MINUTE);
+    assert.equal(world.tried.filter((tried) => tried === id).length, 2);
+    assert.deepEqual(added, [reportId(id)]);
+    assert.equal(reports.length, 1);
   });
 
   it("makes no report if it cannot be stored that the message is given up", async () => {

@@ -207,6 +207,17 @@ describe("QUEUE_MAX_AGE", () => {
     assert(time >= DAY && time < DAY + 6 * MINUTE, `${time / MINUTE} minutes`);
   });
 
+  it("gives up no message untried, however long the relay was off", async () => {
+    const world = new World();
+    const [good, bad] = [await world.add(), await world.add({ from: "bea@x.test" })];
+    world.answer = ({ id }) => id === good ? "sent" : UNREACHABLE;
+    await world.pass(3 * DAY, HOUR);
+    await world.run();
+    assert.deepEqual(world.told, [`sent ${good}`, `deferred ${bad} ECONNREFUSED`]);
+    assert(await world.passUntil(gone(world, bad)) <= MINUTE);
+    assert.deepEqual(world.tried, [good, bad], "once is enough");
+  });
+
   it("does not concern what is held: an administrator decides", async () => {
     const world = new World({ maxAge: HOUR });
     world.token = () => noToken("refused", "AADSTS7000222");
@@ -226,6 +237,27 @@ describe("QUEUE_MAX_AGE", () => {
     assert.deepEqual(world.told, [`sent ${id}`]);
     assert.equal(world.queueEvents()[0]!.message.age, 0);
   });
+});
+
+describe("a message whose mailbox has no free slot", () => {
+  for (const [pause, retryAfter] of [[1_000, undefined], [10 * MINUTE, 10 * MINUTE]] as const) {
+    it(`is tried again after ${pause / 1000} s, and nothing has happened to it`, async () => {
+      const world = new World();
+      let asked = 0;
+      world.refusal = () => {
+        asked++;
+        return later("PACING_TIMEOUT", retryAfter);
+      };
+      const id = await world.add();
+      await world.run();
+      await world.pass(5 * pause - 1, pause / 2);
+      assert(asked > 2 && asked <= 5, `asked ${asked} times`);
+      assert.deepEqual(world.told, []);
+      assert.equal(world.store.stored(id)!.attempts, 0);
+      world.refusal = () => undefined;
+      await world.passUntil(() => world.sent.length === 1, pause / 2);
+    });
+  }
 });
 
 describe("a message whose login is refused", () => {
@@ -252,6 +284,34 @@ describe("a message whose login is refused", () => {
     await world.run();
     assert.equal(world.sent.length, 1);
     assert.equal(used, "new");
+  });
+
+  it("waits with its own secret while Entra ID cannot tell whether it is good", async () => {
+    const world = new World();
+    const asked: string[] = [];
+    world.token = (secret) => {
+      asked.push(secret);
+      return secret === "new" ? undefined : noToken("later", "ECONNREFUSED");
+    };
+    world.latest = "new";
+    const id = await world.add({ secret: "old" });
+    await world.run();
+    assert.deepEqual(world.told, [`deferred ${id} ECONNREFUSED`]);
+    assert.deepEqual(asked, ["old"]);
+  });
+
+  it("is held if only Entra ID's absence let it log in, though the account has a newer secret", async () => {
+    const world = new World();
+    world.token = (secret) => secret === "new" ? undefined : noToken("refused", "AADSTS7000222");
+    world.latest = "new";
+    world.isVerified = false;
+    const id = await world.add({ secret: "revoked" });
+    await world.run();
+    assert.deepEqual(world.told, [`held ${id} AADSTS7000222`]);
+    assert.deepEqual(world.tried, []);
+    assert.deepEqual(world.refusedSecrets, ["revoked"], "it may not log in again without Entra ID");
+    world.store.retry(id);
+    await world.passUntil(() => world.sent.length === 1, 500, MINUTE);
   });
 
   it("is sent with it after a retry, if it comes later", async () => {
@@ -331,6 +391,16 @@ describe("a message that cannot be opened", () => {
     world.store.tamper(second, (stored) => ({ ...stored, note: new Uint8Array(80) }));
     await world.run();
     assert.deepEqual(world.told.sort(), [`held ${first} TAMPERED`, `held ${second} TAMPERED`]);
+    assert.deepEqual(world.tried, []);
+  });
+
+  it("is held if it has another size than it is said to have, which memory is kept free by", async () => {
+    const world = new World();
+    const [small, large] = [await world.add(), await world.add({ from: "bea@x.test" })];
+    world.store.tamper(small, (stored) => ({ ...stored, size: 1 }));
+    world.store.tamper(large, (stored) => ({ ...stored, size: stored.size + 1 }));
+    await world.run();
+    assert.deepEqual(world.told.sort(), [`held ${small} TAMPERED`, `held ${large} TAMPERED`]);
     assert.deepEqual(world.tried, []);
   });
 

@@ -45,6 +45,7 @@ function setUp(bounds: Bounds = {}) {
       },
     },
     secretOf: (login) => (login as { readonly clientSecret?: Secret }).clientSecret,
+    isVerified: () => true,
     added: () => void added++,
   });
   return { clock, store, sealer, direct, room, delivery, added: () => added };
@@ -104,7 +105,7 @@ describe("a queued delivery", () => {
     const clear = JSON.stringify(stored, (_, value) => value instanceof Uint8Array ? "" : value);
     assert.doesNotMatch(clear, /x\.test|secret|192\.0|11111111|aaaaaaaa|c0ffee/);
     const [taken] = await store.take(1, new Set());
-    const content = await sealer.openContent(taken!.content(), `content ${ID}`);
+    const content = await sealer.openContent(taken!.content(), `content ${ID}`, taken!.stored.size);
     assert.equal(Buffer.concat(content as Uint8Array[]).toString(), "Subject: s\r\n\r\nx\r\n");
   });
 
@@ -116,7 +117,7 @@ describe("a queued delivery", () => {
     await delivery.deliver(submission({ content }), { authorization: LOGIN });
     discard(content);
     const [taken] = await store.take(1, new Set());
-    const opened = await sealer.openContent(taken!.content(), `content ${ID}`);
+    const opened = await sealer.openContent(taken!.content(), `content ${ID}`, taken!.stored.size);
     assert.match(Buffer.concat(opened as Uint8Array[]).toString(), /^Subject: kept/);
   });
 
@@ -180,6 +181,21 @@ describe("a queued delivery", () => {
     assert.equal(new Set([ann, bea, otherAnn, otherBea, real]).size, 5);
     assert.deepEqual([alsoReal, stillReal], [real, real], "all are sent from one mailbox");
   });
+
+  it("gives each entry of the lookup table an account name of its own", async () => {
+    const { store, delivery } = setUp();
+    const names: string[] = [];
+    for (const entry of [undefined, "one", "two", "one"]) {
+      const id = `${names.length}`.padStart(16, "0");
+      const account = entry === undefined
+        ? ACCOUNT
+        : { ...ACCOUNT, entry: { id: entry, foundBy: "id" as const } };
+      await delivery.deliver(submission({ id, account }), { authorization: LOGIN });
+      names.push(store.stored(id)!.account);
+    }
+    assert.equal(new Set(names).size, 3);
+    assert.equal(names[3], names[1]);
+  });
 });
 
 describe("the bounds of a queue", () => {
@@ -212,8 +228,12 @@ describe("the bounds of a queue", () => {
 
   it("are those of octets, with the message's own", async () => {
     const { room, delivery, store } = setUp({ maxOctets: 1000 });
-    assert.equal(room.refusal(999), undefined);
-    assert.match(replyTo({ ...room.refusal(1000)! }), /^452 4\.3\.1 .*QUEUE_MAX_BYTES/);
+    const admitted = await room.admit(999);
+    assert(typeof admitted === "function");
+    assert.equal(room.mailRefusal(), undefined, "one octet is free");
+    assert(typeof await room.admit(1) !== "function", "together with those that are being stored");
+    admitted();
+    assert.match(replyTo(await room.admit(1000) as Outcome), /^452 4\.3\.1 .*QUEUE_MAX_BYTES/);
     const outcome = await delivery.deliver(
       submission({ content: [Buffer.alloc(2000)] }),
       { authorization: LOGIN },
@@ -223,18 +243,20 @@ describe("the bounds of a queue", () => {
     assert.equal(room.mailRefusal(), undefined, "a small one has room");
   });
 
-  it("keep 64 MiB and a twentieth of the disk free", () => {
+  it("keep 64 MiB and a twentieth of the disk free", async () => {
     const MIB = 1024 * 1024;
     const { room, store } = setUp();
-    const refused = (free: number, total: number, octets = 0) => {
+    const refused = async (free: number, total: number, octets = 0) => {
       store.disk = { free: free * MIB, total: total * MIB };
-      return room.refusal(octets * MIB)?.code;
+      const admitted = await room.admit(octets * MIB);
+      if (typeof admitted !== "function") return admitted.code;
+      admitted();
     };
-    assert.equal(refused(65, 100), undefined);
-    assert.equal(refused(63, 100), "DISK_FULL");
-    assert.equal(refused(501, 10_000), undefined);
-    assert.equal(refused(499, 10_000), "DISK_FULL");
-    assert.equal(refused(510, 10_000, 20), "DISK_FULL", "after this message");
+    assert.equal(await refused(65, 100), undefined);
+    assert.equal(await refused(63, 100), "DISK_FULL");
+    assert.equal(await refused(501, 10_000), undefined);
+    assert.equal(await refused(499, 10_000), "DISK_FULL");
+    assert.equal(await refused(510, 10_000, 20), "DISK_FULL", "after this message");
     store.disk = { free: 10 * MIB, total: 100 * MIB };
     assert.match(formatReply(room.mailRefusal()!), /^452 4\.3\.1 .*disk/);
   });

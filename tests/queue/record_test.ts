@@ -52,6 +52,7 @@ const records: fc.Arbitrary<QueueRecord> = fc.record({
   credential: fc.record({
     type: fc.constant("secret" as const),
     secret: text.map((value) => new Secret(value)),
+    verified: fc.boolean(),
   }),
 }, {
   requiredKeys: [
@@ -84,7 +85,7 @@ const RECORD: QueueRecord = {
   client: "192.0.2.1",
   connection: "c1",
   username: "scanner@lookup",
-  credential: { type: "secret", secret: new Secret("hunter2") },
+  credential: { type: "secret", secret: new Secret("hunter2"), verified: true },
 };
 
 /** The record or note as this JSON, sealed with the right key for the right message. */

@@ -25,14 +25,25 @@ async function sealed(content: Content, context = CONTEXT, by = sealer): Promise
   return Buffer.concat(pieces);
 }
 
+/** Octets of a content that has so many sealed. */
+function plainSize(sealed: number): number {
+  const pieces = sealed - HEAD;
+  return pieces - Math.ceil(pieces / (PIECE + TAG)) * TAG;
+}
+
 async function opened(
   octets: Uint8Array,
-  { context = CONTEXT, by = sealer, step = octets.length || 1 } = {},
+  { context = CONTEXT, by = sealer, step = octets.length || 1, size }: {
+    readonly context?: string;
+    readonly by?: Sealer;
+    readonly step?: number;
+    readonly size?: number;
+  } = {},
 ): Promise<Buffer> {
   async function* pieces() {
     for (let at = 0; at < octets.length; at += step) yield octets.subarray(at, at + step);
   }
-  return Buffer.concat(await by.openContent(pieces(), context));
+  return Buffer.concat(await by.openContent(pieces(), context, size ?? plainSize(octets.length)));
 }
 
 const tampered = (error: unknown) => error instanceof SealError && error.reason === "tampered";
@@ -210,10 +221,23 @@ describe("a sealed content", () => {
         yield memory.subarray(0, part.length);
       }
     }
-    const content = await sealer.openContent(readings(), CONTEXT);
+    const content = await sealer.openContent(readings(), CONTEXT, octets.length);
     assert(Buffer.concat(content).equals(octets));
     discard(content);
     assert.equal(lengthOf(content), 0);
+  });
+
+  it("opens with its size alone, and reads no more than that", async () => {
+    const text = await sealed([randomBytes(4 * PIECE)]);
+    for (const size of [0, 1, PIECE, 4 * PIECE - 1, 4 * PIECE + 1, Infinity, NaN, -1]) {
+      await assert.rejects(opened(text, { size }), tampered, `${size}`);
+    }
+    let read = 0;
+    async function* pieces() {
+      for (; read < text.length; read += 1000) yield text.subarray(read, read + 1000);
+    }
+    await assert.rejects(sealer.openContent(pieces(), CONTEXT, PIECE + 1), tampered);
+    assert(read < 2 * (PIECE + TAG) + HEAD + 2000, `${read}`);
   });
 
   it("passes on what reading it throws", async () => {
@@ -221,7 +245,7 @@ describe("a sealed content", () => {
     async function* broken(): AsyncGenerator<Uint8Array> {
       throw new Error("the disk is broken");
     }
-    await assert.rejects(sealer.openContent(broken(), CONTEXT), /the disk is broken/);
+    await assert.rejects(sealer.openContent(broken(), CONTEXT, 1), /the disk is broken/);
   });
 });
 

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { backoff, Trouble } from "../../src/queue/trouble.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { reply } from "../../src/smtp/reply.ts";
+import { ACCOUNT } from "../support/submissions.ts";
 import { HOUR, later, MINUTE, UNREACHABLE, World } from "./queue_world.ts";
 
 describe("backoff", () => {
@@ -39,6 +41,36 @@ describe("trouble", () => {
     for (let i = 0; i < 4; i++) assert.equal(trouble.failed("a"), 2000);
     clock.pass(2000);
     assert.equal(trouble.failed("a"), 4000);
+  });
+
+  it("of many mailboxes of one account is not that of the back end, where there are others", () => {
+    const trouble = new Trouble(new FakeClock());
+    trouble.tried("other");
+    trouble.tried("hostile");
+    for (let i = 0; i < 100; i++) trouble.failed(`${i}`, "hostile");
+    assert.equal(trouble.isOutage, false);
+    assert.equal(trouble.wait, 0);
+    trouble.tried("other");
+    trouble.failed("of the other", "other");
+    assert.equal(trouble.isOutage, true);
+    trouble.succeeded("of the other");
+    assert.equal(trouble.isOutage, false);
+  });
+
+  it("of many mailboxes of the only account is that of the back end", () => {
+    const trouble = new Trouble(new FakeClock());
+    trouble.tried("only");
+    for (const mailbox of ["a", "b", "c"]) trouble.failed(mailbox, "only");
+    assert.equal(trouble.isOutage, true);
+    trouble.tried("new");
+    assert.equal(trouble.isOutage, false, "another one may work");
+  });
+
+  it("of mailboxes that are full is not that of the back end", () => {
+    const trouble = new Trouble(new FakeClock());
+    for (let i = 0; i < 100; i++) assert(trouble.failed(`${i}`, "only", false) > 0);
+    assert.equal(trouble.isOutage, false);
+    assert.equal(trouble.failing.size, 100);
   });
 
   it("of three mailboxes in a row is that of the back end", () => {
@@ -148,6 +180,44 @@ describe("a queue in trouble", () => {
     assert(time <= 76_000, `${time} ms`);
   });
 
+  it("sends mail of others at once while the mailboxes of many accounts are full", async () => {
+    const world = new World();
+    const full = { ...later("ErrorQuotaExceeded"), reply: reply(452, "4.2.2", "full") };
+    world.answer = ({ mailbox }) => mailbox.startsWith("full") ? full : "sent";
+    for (let i = 0; i < 20; i++) {
+      await world.add({ from: `full${i}@x.test`, account: { ...ACCOUNT, clientId: `${i}` } });
+    }
+    await world.run();
+    const [id] = await world.addAll(1, { from: "good@x.test" });
+    await world.settle();
+    assert.deepEqual(world.sent, [id]);
+  });
+
+  it("tries eight messages at a time of mailboxes in trouble, if they were so one by one", async () => {
+    const world = new World();
+    const isBad = (mailbox: string) => mailbox.startsWith("bad");
+    world.answer = ({ mailbox }) => isBad(mailbox) ? UNREACHABLE : "sent";
+    await world.run();
+    for (let i = 0; i < 20; i++) {
+      await world.addAll(2, { from: `bad${i}@x.test`, connection: `of ${i}` });
+      await world.settle();
+      await world.add({ from: "good@x.test" });
+      await world.settle();
+    }
+    assert.equal(world.sent.length, 20, "the back end works");
+    let open = () => {};
+    const opened = new Promise<"sent">((resolve) => open = () => resolve("sent"));
+    world.answer = ({ mailbox }) => isBad(mailbox) ? opened : "sent";
+    world.most = 0;
+    await world.pass(5 * MINUTE, 1_000);
+    assert.equal(world.most, 8);
+    await world.add({ from: "good@x.test" });
+    await world.settle();
+    assert.equal(world.sent.length, 21);
+    open();
+    await world.passUntil(() => world.store.ids().length === 0);
+  });
+
   it("sends all in the old order soon after an outage", async () => {
     const world = new World();
     world.clock.chance = 0.9;
@@ -198,4 +268,27 @@ describe("a queue in trouble", () => {
     const time = await world.passUntil(() => world.sent.includes(id!));
     assert(time <= 16_000, `${time} ms`);
   });
+});
+
+describe("one account's many mailboxes that fail", () => {
+  const HOSTILE = { ...ACCOUNT, clientId: "99999999-bbbb-4ccc-8ddd-eeeeeeeeeeee" };
+
+  for (
+    const [what, count, refusal] of [
+      ["are full", 300, { ...later("ErrorQuotaExceeded"), reply: reply(452, "4.2.2", "full") }],
+      ["get no token", 300, later("AADSTS90055")],
+    ] as const
+  ) {
+    it(`because they ${what} hold up no other account`, async () => {
+      const world = new World();
+      world.answer = ({ mailbox }) => mailbox.startsWith("bad") ? refusal : "sent";
+      await world.add({ from: "before@x.test" });
+      await world.run();
+      for (let i = 0; i < count; i++) await world.add({ from: `bad${i}@x.test`, account: HOSTILE });
+      const good = await world.add({ from: "good@x.test" });
+      const waited = await world.passUntil(() => world.sent.includes(good), 500, HOUR);
+      assert(waited < 10_000, `${waited}`);
+      await world.worker.stop();
+    });
+  }
 });

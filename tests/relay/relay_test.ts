@@ -265,7 +265,7 @@ describe("a listener that traces", () => {
     await device.say("EHLO device");
     await device.say(`AUTH PLAIN ${btoa(`\0${USERNAME}\0a secret`)}`);
     await device.send("a@example.com", "b@example.org");
-    assert.deepEqual(events.map(({ type }) => type), ["login", "message"]);
+    assert.deepEqual(events.map(({ type }) => type), ["token", "login", "message"]);
     assert.deepEqual([dialogue[0], dialogue[1]], ["220", "EHLO device"]);
     assert.deepEqual([logins, asked], [1, ["entra", "graph"]]);
   });

@@ -251,7 +251,7 @@ describe("the limits of connections and memory", () => {
     });
     const MIB = 1024 * 1024;
     const [line] = lines.filter(({ message }) => String(message).startsWith("MAX_MEMORY"));
-    assert.deepEqual([line?.["memory"], line?.["largest"]], [30 * MIB, 25 * MIB]);
+    assert.deepEqual([line?.["memory_bytes"], line?.["max_message_bytes"]], [30 * MIB, 25 * MIB]);
     const client = await authed();
     assert.match(await client.say(`${MAIL} SIZE=${24 * MIB}`), /^452 4\.3\.1 /);
     const [event] = events.filter(({ type }) => type === "memory");

@@ -44,7 +44,7 @@ describe("a relay", () => {
     const [message, ...others] = linesOf("Message may have been sent");
     assert.deepEqual([message?.["level"], message?.["code"], others], ["WARNING", "ABORTED", []]);
     const [cut] = linesOf("Messages were cut off");
-    assert.deepEqual([cut?.["level"], cut?.["messages"], cut?.["waited"]], ["WARNING", 1, 1]);
+    assert.deepEqual([cut?.["level"], cut?.["messages"], cut?.["waited_s"]], ["WARNING", 1, 1]);
     // The message's line comes first: the stop ends when everything has been logged.
     assert.ok(lines.indexOf(message!) < lines.indexOf(cut!));
   });
@@ -61,7 +61,7 @@ describe("a relay", () => {
     const { linesOf } = await start({ MAX_MEMORY: "90m" });
     const [line] = linesOf("Memory for mail");
     const MIB = 1024 * 1024;
-    assert.deepEqual([line?.["level"], line?.["memory"], line?.["messages"]], [
+    assert.deepEqual([line?.["level"], line?.["memory_bytes"], line?.["messages_bytes"]], [
       "INFO",
       90 * MIB,
       60 * MIB,
@@ -71,7 +71,10 @@ describe("a relay", () => {
   it("warns of a MAX_MEMORY that cannot hold the largest message, and refuses such a message with 452", async () => {
     const { authed, linesOf } = await start({ MAX_MEMORY: "30m", MAX_MESSAGE_SIZE: "21m" });
     const [line] = linesOf("MAX_MEMORY is too small");
-    assert.deepEqual([line?.["level"], line?.["needed"]], ["WARNING", 1.5 * 21 * 1024 * 1024]);
+    assert.deepEqual([line?.["level"], line?.["needed_bytes"]], [
+      "WARNING",
+      1.5 * 21 * 1024 * 1024,
+    ]);
     const client = await authed();
     assert.match(await client.say(`MAIL FROM:<a@b> SIZE=${21 * 1024 * 1024}`), /^452 4\.3\.1 /);
     const [full] = linesOf("MAX_MEMORY is used up");

@@ -80,6 +80,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   TOKEN_CACHE_MAX_AGE: 3_600_000,
   SHUTDOWN_TIMEOUT: 90_000,
   LOG_FORMAT: "text",
+  LOG_RECIPIENTS: false,
   TRUSTED_NETWORKS: undefined,
   TRUSTED_USERNAME: undefined,
   TRUSTED_PASSWORD: undefined,
@@ -92,6 +93,8 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   QUEUE_MAX_BYTES: 10 * 1024 ** 3,
   QUEUE_AMBIGUOUS: "retry",
   QUEUE_BOUNCE: false,
+  WEBHOOK_URL: undefined,
+  WEBHOOK_SECRET: undefined,
   QUEUE_OFFLINE_LOGIN: 86_400_000,
 };
 

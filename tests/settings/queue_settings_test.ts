@@ -1,6 +1,9 @@
 /** The settings of the queue: what they allow, how they go together, and what they say of mistakes. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { queueAddress, queueEndpoints, queueKeys } from "../../src/settings/queue_settings.ts";
 import { loadSettings } from "../../src/settings/load.ts";
@@ -87,6 +90,49 @@ describe("the settings of the queue", () => {
     assert.match(problems({ ...QUEUE, QUEUE_URL })[0]!, /^QUEUE_URL with http needs QUEUE_CONN/);
     load({ ...QUEUE, QUEUE_URL, QUEUE_CONNECTION_STRING: "UseDevelopmentStorage=true" });
     load({ ...QUEUE, QUEUE_URL: "azure-storage:https://mail.queue.core.windows.net" });
+  });
+
+  it("name the empty file, when a key is missing for that reason", () => {
+    const folder = mkdtempSync(join(tmpdir(), "relay-queue-key-"));
+    try {
+      const QUEUE_KEY_FILE = join(folder, "queue.key");
+      writeFileSync(QUEUE_KEY_FILE, "");
+      const [problem, hint] = problems({ DELIVERY_MODE: "queue", QUEUE_KEY_FILE });
+      assert.match(problem!, /^QUEUE_KEY must be set/);
+      assert.match(hint!, /^QUEUE_KEY_FILE ".*queue\.key" is empty/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("say what is wrong with a key, and which file it is in, without any part of it", () => {
+    const folder = mkdtempSync(join(tmpdir(), "relay-queue-key-"));
+    const file = (text: string) => {
+      const path = join(folder, "queue.key");
+      writeFileSync(path, text);
+      return problems({ DELIVERY_MODE: "queue", QUEUE_KEY_FILE: path })[0]!;
+    };
+    const short = Buffer.alloc(16, 9).toString("base64");
+    try {
+      assert.match(
+        file(short),
+        /^QUEUE_KEY in ".*queue\.key" must be 32 bytes .*; it has 16 bytes$/,
+      );
+      assert.match(file(`${KEY},${short}`), /; key 2 of 2 has 16 bytes$/);
+      assert.match(file(`${KEY},`), /; key 2 of 2 is empty$/);
+      assert.match(file(`${KEY}\n${KEY}`), /; it is not base64$/);
+      // The same octets in hexadecimal digits.
+      assert.match(file("07".repeat(32)), /; it has 48 bytes$/);
+      assert(!file(short).includes(short));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("guess no unit for a time of hours or days", () => {
+    const lines = problems({ ...QUEUE, QUEUE_MAX_AGE: "2", QUEUE_OFFLINE_LOGIN: "24 hours" });
+    assert.match(lines[0]!, /^QUEUE_MAX_AGE "2" must be a number .*, up to 24d$/);
+    assert.match(lines[1]!, /; did you mean "24h"\?$/);
   });
 
   it("show no key and no connection string in a problem", () => {

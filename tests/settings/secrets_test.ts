@@ -98,9 +98,12 @@ describe("a secret", () => {
   it("stops the start when its file cannot be read, and the problem names the file and the reason", () => {
     const path = join(directory, "not there");
     const found = password({ HTTP_PASSWORD_FILE: path });
-    assert.deepEqual(found, [`HTTP_PASSWORD_FILE ${JSON.stringify(path)} cannot be read: ENOENT`]);
+    assert.deepEqual(found, [
+      `HTTP_PASSWORD_FILE ${JSON.stringify(path)} cannot be read: ` +
+      "there is no such file or directory (ENOENT)",
+    ]);
     const [problem] = password({ HTTP_PASSWORD_FILE: directory }) as readonly string[];
-    assert.match(problem!, /^HTTP_PASSWORD_FILE .* cannot be read: EISDIR/);
+    assert.match(problem!, /^HTTP_PASSWORD_FILE .* cannot be read: it is a directory \(EISDIR\)/);
   });
 
   it("may be missing from CREDENTIALS_DIRECTORY, but not unreadable there", () => {
@@ -111,7 +114,7 @@ describe("a secret", () => {
     // A directory in the file's place: root cannot read it either.
     mkdirSync(join(odd, "HTTP_PASSWORD"));
     assert.deepEqual(password({ CREDENTIALS_DIRECTORY: odd }), [
-      "the credential HTTP_PASSWORD cannot be read: EISDIR",
+      "the credential HTTP_PASSWORD cannot be read: it is a directory (EISDIR)",
     ]);
   });
 
@@ -138,11 +141,13 @@ describe("a secret", () => {
     assert.deepEqual(marked.map(([name]) => name).sort(), [
       "AZURE_CLIENT_SECRET",
       "AZURE_TABLES_CONNECTION_STRING",
+      "CLIENT_SECRET",
       "HTTPS_PROXY",
       "HTTP_PASSWORD",
       "OTEL_EXPORTER_OTLP_HEADERS",
       "QUEUE_CONNECTION_STRING",
       "QUEUE_KEY",
+      "SMARTHOST_PASSWORD",
       "TRUSTED_PASSWORD",
       "WEBHOOK_SECRET",
       "WEBHOOK_URL",

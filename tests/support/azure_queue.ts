@@ -166,7 +166,7 @@ export function newMessage(
   return {
     id: randomBytes(8).toString("hex"),
     receivedAt,
-    size: octets.length - 57,
+    size: Math.max(0, octets.length - 57),
     mailbox: `mailbox${receivedAt}`,
     account: "account",
     connection: `connection${receivedAt}`,
@@ -174,7 +174,8 @@ export function newMessage(
     sealedSize: octets.length,
     async *content() {
       for (let at = 0; at < octets.length; at += 262_160) {
-        yield await Promise.resolve(octets.subarray(at, at + 262_160));
+        // A copy: it belongs to the store.
+        yield await Promise.resolve(new Uint8Array(octets.subarray(at, at + 262_160)));
       }
     },
     ...facts,

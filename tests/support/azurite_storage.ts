@@ -15,13 +15,17 @@ const MAIN = fileURLToPath(
 );
 /**
  * Loaded before it: tells the ports that a port 0 has become, in the order blobs, queues, tables, and puts
- * the clock forward by the milliseconds of each line that comes in.
+ * the clock forward by the milliseconds of each line that comes in. Unused connections stay for as long as in
+ * the real service: after five seconds, the default, one would be closed that a slow machine is about to use.
  */
 const HOOK = `
   const { Server } = require("node:net");
   const { listen } = Server.prototype;
   Server.prototype.listen = function (...options) {
-    this.once("listening", () => console.log("port " + this.address().port));
+    this.once("listening", () => {
+      this.keepAliveTimeout = 600000;
+      console.log("port " + this.address().port);
+    });
     return listen.apply(this, options);
   };
   const RealDate = Date;

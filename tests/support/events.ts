@@ -2,7 +2,7 @@
 import type { Account, Authorization } from "../../src/accounts/account.ts";
 import type { LoginFailure } from "../../src/accounts/account.ts";
 import type { Outcome, Submission } from "../../src/delivery/delivery.ts";
-import { EventLog } from "../../src/observe/event_log.ts";
+import { EventLog, type EventLogOptions } from "../../src/observe/event_log.ts";
 import { eventMetrics } from "../../src/observe/event_metrics.ts";
 import type { LevelLog } from "../../src/observe/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
@@ -55,6 +55,7 @@ export function submissionEvent(
     account: principal.account,
     username: principal.username,
     envelope: { from: "ann@x.test", recipients: ["bea@x.test"] },
+    messageId: "<1@x.test>",
     content: [MESSAGE],
     facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
     client: client.address,
@@ -123,9 +124,10 @@ export function listeners(
   log: LevelLog,
   now: () => number = () => 0,
   metrics: Metrics = new Metrics(),
+  more: EventLogOptions = {},
 ) {
   const suppressed = () => metrics.count("log_lines_suppressed", {});
-  const events = new EventLog(log, { now, suppressed });
+  const events = new EventLog(log, { now, suppressed, ...more });
   const notify = notifyAll([eventMetrics(metrics), events.notify]);
   return { notify, close: () => events.close(), metrics };
 }

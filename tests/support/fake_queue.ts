@@ -26,7 +26,7 @@ export const RECORD: QueueRecord = {
   facts: { helo: "printer", esmtp: true, tls: true, smtputf8: false },
   client: "192.0.2.7",
   connection: "c0ffee00",
-  credential: { type: "secret", secret: new Secret(QUEUED_SECRET) },
+  credential: { type: "secret", secret: new Secret(QUEUED_SECRET), verified: true },
 };
 
 export function queueKey(): Secret {

@@ -5,6 +5,7 @@ import type {
   MessageState,
   NewMessage,
   QueueStore,
+  Share,
   StoredMessage,
   TakenMessage,
   Usage,
@@ -107,13 +108,22 @@ export class MemoryQueue implements QueueStore {
     return taken;
   }
 
+  share(account: string): Promise<Share> {
+    const all = [...this.#kept.values()];
+    const own = all.filter(({ stored }) => stored.account === account);
+    const octets = own.map(({ stored, content }) =>
+      content.reduce((sum, { length }) => sum + length, stored.record.length)
+    ).reduce((sum, one) => sum + one, 0);
+    return Promise.resolve({ messages: own.length, octets, isAlone: own.length === all.length });
+  }
+
   usage(): Usage {
     const messages: Record<MessageState, number> = { queued: 0, sending: 0, held: 0, dead: 0 };
     let octets = 0;
     let oldest: number | undefined;
-    for (const { stored: { state, receivedAt }, content } of this.#kept.values()) {
+    for (const { stored: { state, receivedAt, record }, content } of this.#kept.values()) {
       messages[state]++;
-      octets += content.reduce((sum, { length }) => sum + length, 0);
+      octets += content.reduce((sum, { length }) => sum + length, record.length);
       if (state !== "held" && state !== "dead") oldest = Math.min(oldest ?? Infinity, receivedAt);
     }
     return { messages, octets, oldest, disk: this.disk };
@@ -131,6 +141,7 @@ export class MemoryQueue implements QueueStore {
   retry(id: string): ChangeResult {
     return this.#change(id, (kept) => {
       kept.stored = { ...kept.stored, state: "queued", due: this.#clock.date() };
+      this.#pauses.delete(kept.stored.mailbox);
     });
   }
 
@@ -188,10 +199,11 @@ export class MemoryQueue implements QueueStore {
         await this.before("giveBack", id);
         if (pause > 0) this.#pauses.set(kept.stored.mailbox, pause);
         const own = current();
-        if (own === undefined) return;
+        if (own === undefined) return false;
         own.owner = undefined;
         own.stored = { ...own.stored, ...progress };
         this.log.push(`${progress.state} ${id}`);
+        return true;
       },
     };
   }

@@ -1,10 +1,12 @@
 // What the store holds, counted by its list, and by this relay's own changes since then.
 
-import type { MessageState, Usage } from "../store.ts";
+import type { MessageFacts, MessageState, Share, Usage } from "../store.ts";
 import type { BlobVersion } from "./message_blob.ts";
 
 /** Receipt times of waiting messages that are remembered, the oldest ones. */
 const MAX_OLDEST = 1000;
+/** Accounts whose messages are counted; one that finds no room counts as having nothing. */
+const MAX_ACCOUNTS = 10_000;
 
 /** What a change makes of a message; undefined for none, before it is added or after it is deleted. */
 type Kind = MessageState | undefined;
@@ -14,6 +16,7 @@ export class Counts {
   #octets = 0;
   /** Receipt times by id, in order. */
   #oldest = new Map<string, number>();
+  #accounts = new Accounts();
   /** Ids of messages that this relay is sending. */
   readonly #sending = new Set<string>();
   /** Messages that were `sending` in the list. */
@@ -31,9 +34,13 @@ export class Counts {
     };
   }
 
+  share(account: string): Share {
+    return this.#accounts.share(account);
+  }
+
   /** @param size octets of the blob */
   change(
-    { id, receivedAt }: { readonly id: string; readonly receivedAt: number },
+    { id, receivedAt, account }: Pick<MessageFacts, "id" | "receivedAt" | "account">,
     size: number,
     before: Kind,
     after: Kind,
@@ -42,6 +49,8 @@ export class Counts {
     this.#add(after, 1);
     if (before === undefined) this.#octets += size;
     if (after === undefined) this.#octets = Math.max(0, this.#octets - size);
+    if (before === undefined && after !== undefined) this.#accounts.add(account, 1, size);
+    if (before !== undefined && after === undefined) this.#accounts.add(account, -1, -size);
     if (after === "sending") this.#sending.add(id);
     else this.#sending.delete(id);
     if (after !== "queued" && after !== "sending") this.#oldest.delete(id);
@@ -55,6 +64,7 @@ export class Counts {
     this.#messages = { ...listed.messages };
     this.#octets = listed.octets;
     this.#oldest = new Map(listed.oldest);
+    this.#accounts = listed.accounts;
     this.#sendingElsewhere = listed.sending.filter((id) => !this.#sending.has(id)).length;
   }
 
@@ -66,16 +76,41 @@ export class Counts {
   }
 }
 
+/** What each account has. */
+class Accounts {
+  readonly #shares = new Map<string, { messages: number; octets: number }>();
+
+  share(account: string): Share {
+    const { messages, octets } = this.#shares.get(account) ?? { messages: 0, octets: 0 };
+    return { messages, octets, isAlone: this.#shares.size === (messages > 0 ? 1 : 0) };
+  }
+
+  add(account: string, messages: number, octets: number): void {
+    const share = this.#shares.get(account);
+    if (share === undefined) {
+      if (messages > 0 && this.#shares.size < MAX_ACCOUNTS) {
+        this.#shares.set(account, { messages, octets });
+      }
+      return;
+    }
+    share.messages += messages;
+    share.octets += octets;
+    if (share.messages <= 0) this.#shares.delete(account);
+  }
+}
+
 /** Adds up a list. */
 export class Tally {
   readonly messages = { waiting: 0, held: 0, dead: 0 };
   readonly sending: string[] = [];
   readonly oldest: [id: string, receivedAt: number][] = [];
+  readonly accounts = new Accounts();
   octets = 0;
 
   add({ entry, size }: BlobVersion): void {
     this.octets += size;
-    const { id, receivedAt, state } = entry;
+    const { id, receivedAt, account, state } = entry;
+    this.accounts.add(account, 1, size);
     if (state === "held" || state === "dead") {
       this.messages[state]++;
       return;

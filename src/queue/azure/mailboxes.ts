@@ -1,7 +1,7 @@
 // Which mailboxes' messages are wanted now, and which pointers wait for a mailbox.
 
 import type { Clock } from "../../clock.ts";
-import type { MessageFacts } from "../store.ts";
+import { FURTHEST_AHEAD, type MessageFacts } from "../store.ts";
 import type { PointerText } from "./pointer_text.ts";
 import type { Handle } from "./pointers.ts";
 
@@ -35,7 +35,8 @@ export class Mailboxes {
   /** Until when no message of the mailbox is to be taken, in Unix time; 0 for no pause. */
   pausedUntil(mailbox: string): number {
     const until = this.#paused.get(mailbox) ?? 0;
-    if (until > this.#clock.date()) return until;
+    const now = this.#clock.date();
+    if (until > now && until <= now + FURTHEST_AHEAD) return until;
     this.#paused.delete(mailbox);
     return 0;
   }
@@ -44,6 +45,11 @@ export class Mailboxes {
     if (until <= Math.max(this.#clock.date(), this.pausedUntil(mailbox))) return;
     if (this.#paused.size >= MAX_PAUSES) this.#paused.clear();
     this.#paused.set(mailbox, until);
+  }
+
+  /** An administrator wants a message of the mailbox to be tried now. */
+  unpause(mailbox: string): void {
+    this.#paused.delete(mailbox);
   }
 
   /**

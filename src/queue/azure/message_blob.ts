@@ -3,6 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import {
+  isMessageId,
   type MessageFacts,
   type MessageProgress,
   type MessageState,
@@ -10,7 +11,9 @@ import {
 } from "../store.ts";
 
 /** Octets of a sealed note: metadata has 8 KiB in all, in base64. */
-const MAX_NOTE = 4096;
+export const MAX_NOTE = 4096;
+/** Octets of a sealed record, which is read at once: 1000 recipients have less than half of it. */
+const MAX_RECORD = 2 * 1024 * 1024;
 
 /** What a blob's metadata says. */
 export interface BlobEntry extends MessageFacts, MessageProgress {
@@ -45,7 +48,7 @@ const DIGITS = 15;
 
 /** Sorts by arrival. */
 export function blobName({ id, receivedAt }: Pick<MessageFacts, "id" | "receivedAt">): string {
-  if (!/^[\w-]{1,64}$/.test(id)) throw new Error("a message's id has other characters");
+  if (!isMessageId(id)) throw new Error("a message's id has other characters");
   return `${MESSAGES}${String(receivedAt).padStart(DIGITS, "0")}-${id}`;
 }
 
@@ -96,9 +99,12 @@ export function fromMetadata(
   const numbers = ["size", "record", "generation", "due", "attempts", "pause", "changing"].map(
     number,
   );
-  if (state === undefined || !values.has("record") || !numbers.every(Number.isSafeInteger)) {
-    return undefined;
-  }
+  const isCount = (number: number) => Number.isSafeInteger(number) && number >= 0;
+  const note = noteOf(text("note"));
+  if (
+    state === undefined || !values.has("record") || !numbers.every(isCount) ||
+    number("record") > MAX_RECORD || note.length > MAX_NOTE
+  ) return undefined;
   return {
     ...parts,
     size: number("size"),
@@ -111,7 +117,7 @@ export function fromMetadata(
     due: number("due"),
     attempts: number("attempts"),
     code: text("code"),
-    note: noteOf(text("note")),
+    note,
     pause: number("pause"),
     changing: number("changing"),
   };

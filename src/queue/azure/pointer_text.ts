@@ -1,8 +1,13 @@
 // A pointer: the queue's message that points to a blob and says how its delivery goes. Its visibility is
 // the relay's ownership, and the time until a message is due.
 
-import { type MessageFacts, type MessageProgress, type MessageState } from "../store.ts";
-import { asciiCode, noteOf, noteText } from "./message_blob.ts";
+import {
+  isMessageId,
+  type MessageFacts,
+  type MessageProgress,
+  type MessageState,
+} from "../store.ts";
+import { asciiCode, MAX_NOTE, noteOf, noteText } from "./message_blob.ts";
 
 export interface PointerText
   extends Pick<MessageFacts, "id" | "receivedAt" | "mailbox" | "connection">, MessageProgress {
@@ -13,7 +18,14 @@ export interface PointerText
   readonly received: number;
 }
 
+/** Whether an administrator has made the message due, and no relay has done anything with it since. */
+export function isRetry({ generation, received }: PointerText): boolean {
+  return generation > 0 && received === 0;
+}
+
 const VERSION = 1;
+/** Characters of a text at most: many pointers are remembered. */
+const MAX_TEXT = 200;
 
 /** @throws StoreError if the note is too long */
 export function formatPointer(pointer: PointerText): string {
@@ -37,11 +49,15 @@ export function parsePointer(text: string): PointerText | undefined {
   const { id, receivedAt, mailbox, connection, state, due, attempts, code, note } = value;
   const { generation, received } = value;
   const numbers = [receivedAt, due, attempts, generation, received];
-  const texts = [mailbox, connection, code, note];
+  const isText = (text: unknown) => typeof text === "string" && text.length <= MAX_TEXT;
   if (
-    !numbers.every(Number.isSafeInteger) || !texts.every((text) => typeof text === "string") ||
-    typeof id !== "string" || !/^[\w-]{1,64}$/.test(id) ||
+    !numbers.every(Number.isSafeInteger) || ![mailbox, connection, code].every(isText) ||
+    typeof note !== "string" || typeof id !== "string" || !isMessageId(id) ||
     (state !== "queued" && state !== "sending")
   ) return undefined;
-  return { ...value, note: noteOf(note as string) } as PointerText;
+  const octets = noteOf(note);
+  if (octets.length > MAX_NOTE) return undefined;
+  // Nothing else of what was received is kept.
+  const key = { id, receivedAt, mailbox, connection };
+  return { ...key, state, due, attempts, code, note: octets, generation, received } as PointerText;
 }

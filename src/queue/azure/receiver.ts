@@ -10,6 +10,7 @@ import {
 import { Lease } from "./lease.ts";
 import { blobName, factsOf, NO_MESSAGE } from "./message_blob.ts";
 import type { HiddenPointer, Selector } from "./mailboxes.ts";
+import { isRetry } from "./pointer_text.ts";
 import { MAX_RECEIVED, type Pointers, type ReceivedPointer } from "./pointers.ts";
 import { AzureTakenMessage, type Shared } from "./taken_message.ts";
 import { CHANGE_PAUSE, judge } from "./verdict.ts";
@@ -161,30 +162,37 @@ export class Receiver {
     selects: Selector,
   ): Promise<AzureTakenMessage | undefined> {
     const { handle, text, raw, count, age } = pointer;
+    if (text === undefined) {
+      await this.#pointers.update(handle, raw, FOREIGN).catch(() => false);
+      return undefined;
+    }
+    const lease = new Lease(
+      this.#pointers,
+      this.#shared.clock,
+      this.#seconds,
+      { handle, text, received: count },
+      since,
+    );
     try {
-      if (text === undefined) {
-        await this.#pointers.update(handle, raw, FOREIGN);
-        return undefined;
-      }
-      const lease = new Lease(
-        this.#pointers,
-        this.#shared.clock,
-        this.#seconds,
-        { handle, text, received: count },
-        since,
-      );
       if (count - text.received > MAX_RECEIPTS) return await this.#setAside(lease);
       this.#shared.mailboxes.seen(text.id);
+      if (isRetry(text)) this.#shared.mailboxes.unpause(text.mailbox);
       if (selects(text)) return await this.open(lease, age);
       if (!this.#waiting.add({ lease })) await this.postpone(lease);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      // It is received again after its lease. A blob that someone has changed stays as it is.
-      if (error.code === NO_MESSAGE) {
-        await this.#pointers.update(handle, raw, FOREIGN).catch(() => false);
-      }
+      await this.failed(lease, error);
     }
     return undefined;
+  }
+
+  /**
+   * The blob could not be read: its pointer is received again after another lease, and counts as not received.
+   * A blob that someone has changed stays as it is.
+   */
+  async failed(lease: Lease, { code }: StoreError): Promise<void> {
+    const hidden = code === NO_MESSAGE ? FOREIGN : this.#seconds;
+    await release(lease, hidden).catch(() => false);
   }
 
   /** A message that its relay does not survive: another one, or this one, would be next. */

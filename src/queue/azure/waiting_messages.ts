@@ -9,7 +9,7 @@ import type { SeenBlob } from "./taken_message.ts";
 
 /** How many at most; a message that finds no room is received like those of other relays. */
 const MAX_WAITING = 1000;
-/** Octets of contents that they keep in memory at most. */
+/** Octets of records and contents that they keep in memory at most. */
 const MAX_OCTETS = 16 * 1024 * 1024;
 /** Received ones of one mailbox at most. */
 const MAX_RECEIVED = 16;
@@ -47,12 +47,14 @@ export class WaitingMessages {
       this.#messages.push(message);
       return true;
     }
-    const octets = message.added.content?.length ?? 0;
-    const fits = this.#octets + octets <= MAX_OCTETS;
-    if (fits) this.#octets += octets;
-    this.#messages.push(
-      fits ? message : { ...message, added: { ...message.added, content: undefined } },
-    );
+    const { stored: { record }, content } = message.added;
+    const left = MAX_OCTETS - this.#octets - record.length;
+    // A record of many recipients is read again, too.
+    if (left < 0) return this.add({ lease: message.lease });
+    const fits = (content?.length ?? 0) <= left;
+    const kept = fits ? message.added : { ...message.added, content: undefined };
+    this.#octets += octetsOf(kept);
+    this.#messages.push({ ...message, added: kept });
     return true;
   }
 
@@ -87,7 +89,7 @@ export class WaitingMessages {
 
   #forget({ lease, added }: WaitingMessage): false {
     if (added !== undefined) {
-      this.#octets -= added.content?.length ?? 0;
+      this.#octets -= octetsOf(added);
       return false;
     }
     const { mailbox } = lease.text;
@@ -96,4 +98,8 @@ export class WaitingMessages {
     else this.#received.set(mailbox, count);
     return false;
   }
+}
+
+function octetsOf({ stored, content }: NonNullable<WaitingMessage["added"]>): number {
+  return stored.record.length + (content?.length ?? 0);
 }

@@ -16,6 +16,7 @@ import {
 import { codeOf, storeError, StoreSetupError } from "./errors.ts";
 import { deleteContent, filesOf, type QueueFiles, readContent } from "./files.ts";
 import { openDatabase } from "./open_database.ts";
+import { refuseDirectory } from "./place.ts";
 import { COLUMNS, messageOf, type Row } from "./rows.ts";
 import { setUpExisting } from "./schema.ts";
 
@@ -27,18 +28,21 @@ export async function openSqliteAdministration(
   path: string,
   clock: Clock = realClock,
 ): Promise<QueueAdministration> {
+  const absolute = resolve(path);
   let database: string;
   try {
-    database = await realpath(resolve(path));
+    database = await realpath(absolute);
   } catch (error) {
     const code = codeOf(error);
     throw new StoreSetupError(
       code,
       code === "ENOENT"
-        ? `${path}: there is no such file: QUEUE_URL must name the queue of the relay, which makes it`
-        : `${path} cannot be read (${code})`,
+        ? `${absolute}: there is no such file: QUEUE_URL must name the queue of the relay, which makes it ` +
+          "at its first start with DELIVERY_MODE=queue"
+        : `${absolute} cannot be read (${code})`,
     );
   }
+  await refuseDirectory(database);
   const sqlite = await import("node:sqlite");
   const db = openDatabase(sqlite, database, (db) => setUpExisting(db, database));
   return new SqliteAdministration(db, filesOf(database), clock);
@@ -86,7 +90,12 @@ class SqliteAdministration implements QueueAdministration {
       const { changes } = this.#sql(
         `update message set state = 'queued', ready = 1, due = ? where id = ? and state <> 'sending'`,
       ).run(now, id);
-      return Number(changes) > 0 ? "done" : this.#unchanged(id);
+      if (Number(changes) === 0) return this.#unchanged(id);
+      // Its mailbox may be paused because it failed.
+      this.#sql("delete from pause where mailbox = (select mailbox from message where id = ?)").run(
+        id,
+      );
+      return "done";
     });
   }
 

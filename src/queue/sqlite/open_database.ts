@@ -43,12 +43,13 @@ export function openingError(path: string, error: unknown): StoreError {
   switch (code) {
     case "SQLITE_NOTADB":
       return say(
-        "is not an SQLite database, or its first page is damaged: name another file in QUEUE_URL, or put " +
-          "back a backup",
+        "is not an SQLite database, or its first page is damaged: keep a copy of it and of the files " +
+          "beside it, and name another file in QUEUE_URL",
       );
     case "SQLITE_CORRUPT":
       return say(
-        "is damaged: put back a backup, or save what `sqlite3 FILE .recover` can read of it",
+        "is damaged: keep a copy of it and of the files beside it, and name another file in QUEUE_URL; " +
+          "`sqlite3 FILE .recover` may read the rest",
       );
     case "SQLITE_READONLY":
     case "SQLITE_CANTOPEN":
@@ -56,8 +57,11 @@ export function openingError(path: string, error: unknown): StoreError {
     case "EACCES":
     case "EPERM":
       return say(
-        `cannot be written (${code}): the relay needs a directory in which it can make and change files`,
+        `cannot be written (${code}): the relay's user must own its directory and all files of the queue ` +
+          "in it",
       );
+    case "ENOENT":
+      return say(`cannot be made (${code}): name another directory in QUEUE_URL`);
     default:
       return storeError(path, error);
   }

@@ -3,6 +3,7 @@
 import {
   closeSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   opendirSync,
   openSync,
@@ -12,8 +13,9 @@ import {
 import { dirname, join } from "node:path";
 import process from "node:process";
 import type { DatabaseSync } from "node:sqlite";
-import { codeOf, storeError, StoreSetupError } from "./errors.ts";
-import { isId, type QueueFiles } from "./files.ts";
+import { codeOf, damaged, storeError, StoreSetupError } from "./errors.ts";
+import { isMessageId } from "../store.ts";
+import type { QueueFiles } from "./files.ts";
 import { openDatabase, openingError, type Sqlite } from "./open_database.ts";
 import { Reserve } from "./reserve.ts";
 import { setUp } from "./schema.ts";
@@ -33,17 +35,17 @@ export function openQueue(sqlite: Sqlite, files: QueueFiles): OpenQueue {
     prepareFiles(files);
     let db: DatabaseSync;
     try {
-      db = openDatabase(sqlite, files.database, (db) => setUp(db, files.database));
+      db = openForWriting(sqlite, files);
     } catch (error) {
       // A full disk: the log and its index need some room.
       if (!storeError(files.database, error).full || !reserve.release()) throw error;
-      db = openDatabase(sqlite, files.database, (db) => setUp(db, files.database));
+      db = openForWriting(sqlite, files);
     }
     try {
       deleteOrphans(db, files);
     } catch (error) {
       db.close();
-      throw error;
+      throw openingError(files.database, error);
     }
     reserve.make();
     return { db, reserve, unlock: () => lock.close() };
@@ -51,6 +53,14 @@ export function openQueue(sqlite: Sqlite, files: QueueFiles): OpenQueue {
     lock.close();
     throw storeError(files.database, error);
   }
+}
+
+function openForWriting(sqlite: Sqlite, { database }: QueueFiles): DatabaseSync {
+  return openDatabase(sqlite, database, (db) => {
+    setUp(db, database);
+    // Changes nothing: that the database can only be read shows now, and not with the first message.
+    db.exec("delete from note where false");
+  });
 }
 
 /** Held until the process ends, even by `kill -9`: the kernel frees it. */
@@ -75,6 +85,14 @@ function takeLock(sqlite: Sqlite, { database, lock }: QueueFiles): DatabaseSync 
 
 /** SQLite gives its other files the mode of the database. */
 function prepareFiles({ database, contents }: QueueFiles): void {
+  // Files in it that belong to no message are deleted.
+  const found = lstatSync(contents, { throwIfNoEntry: false });
+  if (found !== undefined && !found.isDirectory()) {
+    throw new StoreSetupError(
+      "ENOTDIR",
+      `${contents} is not a directory: move it away; the relay makes the directory itself`,
+    );
+  }
   const isNew = statSync(database, { throwIfNoEntry: false }) === undefined;
   if (isNew && [...entries(contents)].length > 0) {
     throw new StoreSetupError(
@@ -104,11 +122,28 @@ function make(path: string): void {
 }
 
 /** A file without a row belongs to a message that never was acknowledged, or that was deleted. */
-function deleteOrphans(db: DatabaseSync, { contents }: QueueFiles): void {
+function deleteOrphans(db: DatabaseSync, files: QueueFiles): void {
+  const { contents } = files;
   const find = db.prepare("select 1 from message where id = ? and in_file = 1");
+  let isSound = false;
   for (const name of entries(contents)) {
-    if (find.get(name) === undefined) unlinkSync(join(contents, name));
+    if (find.get(name) !== undefined) continue;
+    // A damaged index does not find a row that is there.
+    if (!isSound) assertSound(db, files);
+    isSound = true;
+    try {
+      unlinkSync(join(contents, name));
+    } catch (error) {
+      // `queue delete` was quicker.
+      if (codeOf(error) !== "ENOENT") throw error;
+    }
   }
+}
+
+/** @throws StoreError if the rows and indexes of messages are damaged */
+function assertSound(db: DatabaseSync, { database }: QueueFiles): void {
+  const [first] = db.prepare("pragma integrity_check(message)").all();
+  if (Object.values(first!)[0] !== "ok") throw damaged(database);
 }
 
 /** Names that can be those of contents. */
@@ -122,7 +157,7 @@ function* entries(contents: string): Generator<string> {
   }
   try {
     for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-      if (entry.isFile() && isId(entry.name)) yield entry.name;
+      if (entry.isFile() && isMessageId(entry.name)) yield entry.name;
     }
   } finally {
     directory.closeSync();

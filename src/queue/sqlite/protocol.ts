@@ -1,7 +1,13 @@
 // What the two sides of the store say to each other: the relay's thread asks, the worker that has the
 // database answers.
 
-import type { MessageFacts, MessageProgress, MessageState, StoredMessage } from "../store.ts";
+import type {
+  MessageFacts,
+  MessageProgress,
+  MessageState,
+  Share,
+  StoredMessage,
+} from "../store.ts";
 import type { ErrorFacts } from "./errors.ts";
 
 /**
@@ -25,7 +31,7 @@ export function crossingMessage(stored: StoredMessage): Crossing<StoredMessage> 
 /** A message to be added. Octets that are not in the row are in a file that is synced already. */
 export interface AddedMessage extends MessageFacts {
   readonly record: ArrayBuffer;
-  /** Octets of the sealed content. */
+  /** Octets of record and sealed content. */
   readonly octets: number;
   /** Undefined: in a file. */
   readonly content: ArrayBuffer | undefined;
@@ -76,7 +82,7 @@ export interface Operations {
       readonly progress: Crossing<MessageProgress>;
       readonly now: number;
     };
-    answer: void;
+    answer: boolean;
   };
   content: { readonly asked: { readonly id: string }; answer: ArrayBuffer };
   getNote: {
@@ -92,6 +98,7 @@ export interface Operations {
     };
     answer: void;
   };
+  share: { readonly asked: { readonly account: string }; answer: Share };
   /** Nothing but the totals that come with each answer. */
   look: { readonly asked: Record<string, never>; answer: void };
 }

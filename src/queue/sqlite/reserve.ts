@@ -4,9 +4,9 @@
 import {
   closeSync,
   fsyncSync,
+  lstatSync,
   openSync,
   statfsSync,
-  statSync,
   unlinkSync,
   writeSync,
 } from "node:fs";
@@ -32,10 +32,13 @@ export class Reserve {
    */
   make(): boolean {
     try {
-      if (statSync(this.#path, { throwIfNoEntry: false })?.size === OCTETS) return true;
+      const found = lstatSync(this.#path, { throwIfNoEntry: false });
+      if (found?.isFile() && found.size === OCTETS) return true;
       const { bavail, bsize } = statfsSync(dirname(this.#path));
       if (bavail * bsize < ENOUGH) return false;
-      const file = openSync(this.#path, "w", 0o600);
+      // What is there is not written to: it may be a link to another file.
+      if (found !== undefined) unlinkSync(this.#path);
+      const file = openSync(this.#path, "wx", 0o600);
       try {
         // Octets that no file system makes smaller.
         const octets = randomFillSync(new Uint8Array(OCTETS));

@@ -1,10 +1,10 @@
 // The tables of the queue, and how a database comes to them.
 //
 // What a relay takes next must not depend on how many messages wait. So the rows say it themselves, and
-// triggers keep it right whoever writes, the relay or `queue retry`:
+// triggers keep it right, for the relay's writes and for those of `queue retry`:
 //
 //   message.ready  1: its time has come, or a request was begun (state `sending`). 0: it waits for `due`.
-//                  NULL: held or dead. Whoever writes `state` or `due` writes `ready`.
+//                  NULL: held or dead. A statement that writes `state` or `due` writes `ready`.
 //   message.head   1: the oldest ready message of its line. A line is the messages that one connection
 //                  brought for one mailbox; they go in order as long as nothing fails. Kept by triggers.
 //   lane.first     the oldest head of a mailbox. No row: nothing of the mailbox is ready. Kept by triggers.
@@ -141,6 +141,24 @@ export const MIGRATIONS: readonly string[] = [
       select mailbox, seq, exists (select 1 from pause where mailbox = old.mailbox)
       from message where mailbox = old.mailbox and head = 1 order by seq limit 1
       on conflict do nothing;
+  end;
+  `,
+  `
+  -- What each account has, so that none takes all of the queue: kept by triggers, as \`total\` is.
+  create table share (
+    account text primary key,
+    messages integer not null,
+    octets integer not null
+  ) strict, without rowid;
+  insert into share select account, count(*), sum(octets) from message group by account;
+
+  create trigger share_added after insert on message begin
+    insert into share values (new.account, 1, new.octets)
+      on conflict do update set messages = messages + 1, octets = octets + excluded.octets;
+  end;
+  create trigger share_removed after delete on message begin
+    update share set messages = messages - 1, octets = octets - old.octets where account = old.account;
+    delete from share where account = old.account and messages = 0;
   end;
   `,
 ];

@@ -2,6 +2,7 @@
 // mailboxes are busy, and not on how many messages wait: see schema.ts.
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
+import { FURTHEST_AHEAD } from "../store.ts";
 import { crossingMessage, type OwnMessage, type TakenRow } from "./protocol.ts";
 import { COLUMNS, messageOf, type Row } from "./rows.ts";
 
@@ -32,10 +33,12 @@ export class Taking {
   #recoveries: readonly Recovery[] = [];
   readonly #statements: Record<
     | "due"
+    | "misdated"
     | "ready"
     | "waiting"
     | "waitingOf"
     | "pauses"
+    | "misdatedPauses"
     | "unpause"
     | "lanes"
     | "heads"
@@ -46,6 +49,7 @@ export class Taking {
   constructor(db: DatabaseSync) {
     this.#statements = {
       due: db.prepare("select seq from message where ready = 0 and due <= ? order by due limit ?"),
+      misdated: db.prepare("select seq from message where ready = 0 and due > ? limit ?"),
       ready: db.prepare("update message set ready = 1, due = min(due, ?) where seq = ?"),
       waiting: db.prepare(
         "select seq from message where ready = 0 and seq > ? order by seq limit ?",
@@ -55,6 +59,9 @@ export class Taking {
       ),
       pauses: db.prepare(
         `select mailbox from pause where until <= ? order by until limit ${MAX_READIED}`,
+      ),
+      misdatedPauses: db.prepare(
+        `select mailbox from pause where until > ? limit ${MAX_READIED}`,
       ),
       unpause: db.prepare("delete from pause where mailbox = ?"),
       lanes: db.prepare(
@@ -124,18 +131,20 @@ export class Taking {
   }
 
   #unpause(now: number): void {
-    const { pauses, unpause } = this.#statements;
-    for (const { mailbox } of pauses.all(now)) unpause.run(mailbox!);
+    const { pauses, misdatedPauses, unpause } = this.#statements;
+    const over = [...pauses.all(now), ...misdatedPauses.all(now + FURTHEST_AHEAD)];
+    for (const { mailbox } of over) unpause.run(mailbox!);
   }
 
   #makeReady(now: number, undone: (() => void)[]): void {
-    const { due, ready, waiting, waitingOf } = this.#statements;
+    const { due, misdated, ready, waiting, waitingOf } = this.#statements;
     let left = MAX_READIED;
     const make = (rows: readonly Row[]) => {
       for (const { seq } of rows) ready.run(now, seq!);
       left -= rows.length;
     };
     make(due.all(now, left));
+    make(misdated.all(now + FURTHEST_AHEAD, left));
     while (left > 0 && this.#recoveries.length > 0) {
       const [{ mailbox, after }, ...rest] = this.#recoveries as [Recovery];
       const rows = mailbox === undefined

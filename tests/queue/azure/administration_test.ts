@@ -180,6 +180,25 @@ describe("queue retry in an Azure storage account", () => {
     assert.equal((await relay.store.take(32, NOBODY)).length, 1);
   });
 
+  it("has a message tried now although its mailbox is paused, and ends the pause once", async () => {
+    const { store } = await queue.relay();
+    const later = queue.clock.date() + 3_600_000;
+    const message = newMessage({ mailbox: "failing" });
+    await store.add(message);
+    const fail = async () => {
+      const [taken] = await store.take(1, NOBODY);
+      assert.equal(taken?.stored.id, message.id);
+      await taken.giveBack(progress({ state: "queued", due: later }), later);
+    };
+    await fail();
+    const { queue: command } = await queue.command();
+    assert.equal(await command.retry(message.id), "done");
+    await queue.pass(6000);
+    await fail();
+    await queue.pass(60_000);
+    assert.deepEqual(await store.take(32, NOBODY), []);
+  });
+
   it("that stands still lets no relay send by the new pointer before the old one counts no more", async () => {
     const relay = await queue.relay();
     const message = await given(relay, { state: "queued", due: queue.clock.date() + 7_200_000 });

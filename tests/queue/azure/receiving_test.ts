@@ -55,6 +55,22 @@ describe("a message that is given back", () => {
     assert.deepEqual(await octetsOf(again!.content()), await octetsOf(message.content()));
   });
 
+  it("comes back, and is listed, also if its times are fractions of a millisecond", async () => {
+    const { store } = await queue.relay();
+    const { id } = newMessage();
+    await store.add(newMessage({ id }));
+    const [taken] = await store.take(1, NOBODY);
+    const due = queue.clock.date() + 1000.25;
+    await taken!.giveBack(later(1000.25), due + 0.5);
+    assert.deepEqual(
+      (await (await queue.command()).queue.list(10)).map(({ id, due }) => [id, due]),
+      [[id, Math.ceil(due)]],
+    );
+    await queue.pass(6000);
+    const [again] = await store.take(32, NOBODY);
+    assert.equal(again?.stored.id, id);
+  });
+
   // https://learn.microsoft.com/rest/api/storageservices/update-message: at most seven days.
   it("for later than seven days is hidden for seven, and refused by nothing", async () => {
     const { store } = await queue.relay();
@@ -110,6 +126,26 @@ describe("a message that is given back", () => {
     assert.deepEqual(await takeAll(other.store), []);
     assert(other.http.since().includes("DELETE pointer"));
     assert.equal(other.store.usage().messages.dead, 1);
+  });
+
+  it("says whether it still belonged to this relay", async () => {
+    const one = await queue.relay();
+    for (const mailbox of ["a", "b", "c"]) await one.store.add(newMessage({ mailbox }));
+    const [kept, lost, deleted] = await one.store.take(3, NOBODY);
+    assert.equal(await kept!.giveBack(later(0, { state: "dead" })), true);
+    const { container } = await queue.clients();
+    const { id, receivedAt } = deleted!.stored;
+    await container.getBlobClient(`messages/${`${receivedAt}`.padStart(15, "0")}-${id}`).delete();
+    assert.equal(await deleted!.giveBack(later(0, { state: "dead" })), false);
+    // Its renewals fail, as while a machine is suspended.
+    one.http.fate = (name) => name === "update pointer" ? "unsent" : "sent";
+    await queue.pass(121_000);
+    const other = await queue.relay();
+    const [taken] = await other.store.take(3, NOBODY);
+    assert.equal(taken!.stored.id, lost!.stored.id);
+    one.http.fate = () => "sent";
+    assert.equal(await lost!.giveBack(later(0, { state: "dead" })), false);
+    assert.equal(await taken!.giveBack(later(0)), true);
   });
 
   it("with a note that is too long stays as it is", async () => {
@@ -240,6 +276,26 @@ describe("taking from an Azure queue", () => {
     assert.deepEqual(back.toSorted(), messages.map(({ id }) => id).toSorted());
   });
 
+  it("does not wait for a pause of a clock that was a year ahead, also after a restart", async () => {
+    const { store } = await queue.relay();
+    const [paused, waiting] = [1, 2].map(() => newMessage({ mailbox: "paused" }));
+    await store.add(paused!);
+    await store.add(waiting!);
+    const date = queue.clock.date.bind(queue.clock);
+    queue.clock.date = () => date() + 365 * DAY;
+    const [taken] = await store.take(1, NOBODY);
+    await taken!.giveBack(later(1000), queue.clock.date() + 1000);
+    queue.clock.date = date;
+    await queue.pass(3000);
+    const [again] = await store.take(1, NOBODY);
+    assert.equal(again?.stored.id, waiting!.id);
+    await again!.remove();
+    await store.close();
+    const heir = await queue.relay();
+    const [last] = await takeAll(heir.store);
+    assert.equal(last?.stored.id, paused!.id);
+  });
+
   for (const recovered of ["mailbox", "all"] as const) {
     it(`makes what has failed due when ${recovered} has recovered, each mailbox in order`, async () => {
       const { store } = await queue.relay();
@@ -306,6 +362,21 @@ describe("taking from an Azure queue", () => {
   });
 });
 
+describe("messages of many recipients in an Azure queue", () => {
+  it("do not take more memory than there is, and none is lost", async () => {
+    const { store, http } = await queue.relay();
+    const messages = Array.from(
+      { length: 24 },
+      () => newMessage({ record: Buffer.alloc(1_000_000) }),
+    );
+    for (const message of messages) await store.add(message);
+    const taken = await takeAll(store);
+    assert.equal(taken.length, messages.length);
+    // Sixteen records fit into 16 MiB; each of the others is read in two pieces.
+    assert.equal(http.names.filter((name) => name === "GET blob").length, 8 * 2);
+  });
+});
+
 describe("a pointer that leads to nothing to send", () => {
   it("without a blob is dropped, once no addition can be under way", async () => {
     const dead = await queue.relay();
@@ -345,6 +416,42 @@ describe("a pointer that leads to nothing to send", () => {
     assert.equal((await pointers.getProperties()).approximateMessagesCount, 1);
   });
 
+  it("that someone has forged is left alone: with more text than is kept, or to a record without end", async () => {
+    const dead = await queue.relay();
+    const [bomb, whole] = [newMessage(), newMessage()];
+    await dead.store.add(bomb);
+    await dead.store.add(whole);
+    dead.http.kill();
+    const { container, queue: pointers } = await queue.clients();
+    const { value } = await container.listBlobsFlat({ includeMetadata: true }).byPage().next();
+    const [{ name, metadata }] = value.segment.blobItems;
+    const [wrong, negative] = [10 ** 10, -1].map((record) => ({
+      ...metadata,
+      record: `${record}`,
+    }));
+    const forge = async (changes: Record<string, unknown>) => {
+      const { id, receivedAt, mailbox, connection } = whole;
+      const facts = { id, receivedAt, mailbox, connection, state: "queued", due: 0, attempts: 0 };
+      const rest = { code: "", note: "", generation: 0, received: 0, v: 1 };
+      await pointers.sendMessage(JSON.stringify({ ...facts, ...rest, ...changes }));
+    };
+    await forge({ note: Buffer.alloc(4097).toString("base64") });
+    await forge({ mailbox: "m".repeat(40_000) });
+    await forge({ code: "c".repeat(40_000) });
+    await queue.pass(121_000);
+    for (const metadata of [wrong!, negative!]) {
+      await container.getBlobClient(name).setMetadata(metadata);
+      const { store, http } = await queue.relay();
+      const taken = await store.take(32, NOBODY);
+      assert.equal(http.names.filter((name) => name === "GET blob").length, taken.length + 1);
+      assert(taken.every(({ stored }) => stored.id === whole.id));
+      await assert.doesNotReject((await queue.command()).queue.list(10));
+      await queue.pass(25 * 3_600_000);
+      http.kill();
+    }
+    assert.equal((await pointers.getProperties()).approximateMessagesCount, 5);
+  });
+
   it("of another program is left alone", async () => {
     const { store, http } = await queue.relay();
     const { queue: pointers } = await queue.clients();
@@ -373,6 +480,30 @@ describe("a message that kills its relay", () => {
     const command = await queue.command();
     const [stored] = await command.queue.list(10);
     assert.deepEqual([stored!.state, stored!.code], ["dead", "POISON"]);
+  });
+
+  it("is not one whose blob could not be read for hours", async () => {
+    const first = await queue.relay();
+    const messages = [newMessage(), newMessage()];
+    for (const message of messages) await first.store.add(message);
+    first.http.kill();
+    const { store, http } = await queue.relay();
+    http.fate = (name) => name === "GET blob" ? "busy" : "sent";
+    for (let i = 0; i < 30; i++) {
+      await queue.pass(121_000);
+      assert.deepEqual(await store.take(32, NOBODY), []);
+    }
+    http.fate = () => "sent";
+    const ids: string[] = [];
+    for (let i = 0; i < 10 && ids.length < 2; i++) {
+      await queue.pass(121_000);
+      for (const taken of await store.take(32, NOBODY)) {
+        ids.push(taken.stored.id);
+        await taken.remove();
+      }
+    }
+    assert.deepEqual(ids.toSorted(), messages.map(({ id }) => id).toSorted());
+    assert.equal(store.usage().messages.dead, 0);
   });
 
   it("is not given up as long as it is attempted", async () => {

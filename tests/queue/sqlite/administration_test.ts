@@ -68,6 +68,26 @@ describe("the administration of a SQLite queue", () => {
     assert.deepEqual(await list(), ["a sending", "c queued", "d queued", "e queued"]);
   });
 
+  it("has a message tried now although its mailbox is paused", async () => {
+    const store = await openSqliteQueue(path);
+    try {
+      const later = Date.now() + 300_000;
+      await store.add(newMessage("f", { mailbox: "failing" }));
+      const [taken] = await store.take(1, new Set(["mailbox"]));
+      await taken!.giveBack(
+        { state: "queued", due: later, attempts: 1, code: "", note: EMPTY },
+        later,
+      );
+      await store.add(newMessage("g", { mailbox: "failing" }));
+      assert.deepEqual(await store.take(9, new Set(["mailbox"])), []);
+      assert.equal(await administration.retry("f"), "done");
+      const [retried] = await store.take(9, new Set(["mailbox"]));
+      assert.equal(retried?.stored.id, "f");
+    } finally {
+      await store.close();
+    }
+  });
+
   it("needs a queue that is there", async () => {
     const rejects = async (name: string, message: RegExp) => {
       await assert.rejects(openSqliteAdministration(join(place.path, name)), (error) => {

@@ -11,16 +11,29 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { DatabaseSync } from "node:sqlite";
 import { openSqliteAdministration } from "../../../src/queue/sqlite/administration.ts";
 import { StoreSetupError } from "../../../src/queue/sqlite/errors.ts";
+import { filesOf } from "../../../src/queue/sqlite/files.ts";
+import { openQueue } from "../../../src/queue/sqlite/open_queue.ts";
 import { MIGRATIONS, setUp } from "../../../src/queue/sqlite/schema.ts";
 import {
   openSqliteQueue,
   type SqliteQueueOptions,
 } from "../../../src/queue/sqlite/sqlite_queue.ts";
-import { contentFor, directory, newMessage, NOBODY, read, smallDisk, Writer } from "./support.ts";
+import {
+  contentFor,
+  directory,
+  ids,
+  newMessage,
+  NOBODY,
+  read,
+  smallDisk,
+  takeAll,
+  Writer,
+} from "./support.ts";
 
 describe("opening a SQLite queue", () => {
   let place: ReturnType<typeof directory>;
@@ -87,13 +100,26 @@ describe("opening a SQLite queue", () => {
     const warn = (text: string) => void warnings.push(text);
     await (await openSqliteQueue(path, { ...on(0x65735546), warn })).close();
     assert.match(warnings.join("\n"), /^.*queue\.db is on FUSE: [^\n]+$/);
-    await (await openSqliteQueue(path, { ...on(0xef53), warn })).close();
+    const store = await openSqliteQueue(path, { ...on(0xef53), warn });
     assert.equal(warnings.length, 1);
+    await store.add(newMessage("a"));
+    await store.add(newMessage("b", { sealedSize: 300_000 }));
+    await store.close();
+    const names = readdirSync(place.path);
+    await rejects(/is on SMB/, on(0xff534d42));
+    assert.deepEqual(readdirSync(place.path), names);
+    const again = await openSqliteQueue(path);
+    const taken = await takeAll(again);
+    assert.deepEqual(ids(taken), ["a", "b"], "all is there on a file system that holds it");
+    assert((await read(taken[1]!.content())).equals(contentFor("b", 300_000)));
+    await again.close();
   });
 
   it("needs its directory", async () => {
     const file = join(place.path, "missing", "queue.db");
     await rejects(/its directory is missing: make it/, {}, file);
+    // Nobody can make a file there.
+    if (process.platform === "linux") await rejects(/cannot be made/, {}, "/proc/queue.db");
   });
 
   it("needs to write", async () => {
@@ -107,7 +133,7 @@ describe("opening a SQLite queue", () => {
       await store.add(newMessage("a"));
       await store.close();
       disk.remount("ro");
-      await rejects(/cannot be written \(\w+\): the relay needs a directory/, {}, file);
+      await rejects(/cannot be written \(\w+\): the relay's user must own/, {}, file);
       await assert.rejects(openSqliteAdministration(file), /queue\.db cannot be written/);
       disk.remount("rw");
       const again = await openSqliteQueue(file);
@@ -125,7 +151,11 @@ describe("opening a SQLite queue", () => {
     await assert.rejects(openSqliteAdministration(path), /is not an SQLite database/);
     assert.equal(readFileSync(path, "utf8"), text);
     mkdirSync(join(place.path, "folder.db"));
-    await rejects(/folder\.db/, {}, join(place.path, "folder.db"));
+    await rejects(/folder\.db is a directory: name a file/, {}, join(place.path, "folder.db"));
+    await assert.rejects(openSqliteAdministration(join(place.path, "folder.db")), /is a directory/);
+    assert.deepEqual(readdirSync(place.path).filter((name) => name.startsWith("folder")), [
+      "folder.db",
+    ], "and nothing is made beside it");
   });
 
   it("is refused for another program's database", async () => {
@@ -141,7 +171,7 @@ describe("opening a SQLite queue", () => {
     const db = new DatabaseSync(path);
     db.exec(`pragma user_version = ${MIGRATIONS.length + 1}`);
     db.close();
-    await rejects(/was made by a newer version of this program \(its schema is 2,.* up to 1\)/);
+    await rejects(/was made by a newer version of this program \(its schema is 3,.* up to 2\)/);
     await assert.rejects(openSqliteAdministration(path), /was made by a newer version/);
   });
 
@@ -152,7 +182,7 @@ describe("opening a SQLite queue", () => {
     const octets = readFileSync(path);
     octets.fill(0xaa, 100, 4096);
     writeFileSync(path, octets);
-    await rejects(/queue\.db is damaged: put back a backup/);
+    await rejects(/queue\.db is damaged: keep a copy/);
   });
 
   it("is refused where the database is gone and its contents are there", async () => {
@@ -178,6 +208,30 @@ describe("opening a SQLite queue", () => {
     await again.close();
   });
 
+  it("is not kept from it by a command that deletes the same content", async () => {
+    const store = await openSqliteQueue(path);
+    await store.close();
+    const file = join(`${path}.d`, "a");
+    writeFileSync(file, "");
+    class WithCommand extends DatabaseSync {
+      override prepare(sql: string) {
+        const statement = super.prepare(sql);
+        if (!sql.includes("in_file = 1")) return statement;
+        const get = statement.get.bind(statement);
+        return Object.assign(statement, {
+          get(name: string) {
+            const row = get(name);
+            rmSync(file);
+            return row;
+          },
+        });
+      }
+    }
+    const { db, unlock } = openQueue({ DatabaseSync: WithCommand }, filesOf(path));
+    db.close();
+    unlock();
+  });
+
   it("brings an older database to the newest form, step by step, or leaves it", () => {
     const db = new DatabaseSync(path);
     const versions = [
@@ -196,6 +250,21 @@ describe("opening a SQLite queue", () => {
     assert.equal(version(), 3);
     assert.deepEqual({ ...db.prepare("select * from a").get() }, { x: 7, y: null });
     db.close();
+  });
+
+  it("counts what accounts have that a first version has stored", async () => {
+    const db = new DatabaseSync(path);
+    setUp(db, path, MIGRATIONS.slice(0, 1));
+    const add = db.prepare(
+      `insert into message (id, state, ready, head, due, attempts, code, received, size, octets, in_file,
+         mailbox, account, connection, record, note)
+       values (?, 'held', null, 0, 0, 0, '', 0, 1, 100, 0, 'm', ?, 'c', x'', x'')`,
+    );
+    for (const [id, account] of [["1", "a"], ["2", "a"], ["3", "b"]] as const) add.run(id, account);
+    db.close();
+    const store = await openSqliteQueue(path);
+    assert.deepEqual(await store.share("a"), { messages: 2, octets: 200, isAlone: false });
+    await store.close();
   });
 
   it("leaves what it needs for stable storage switched on", async () => {

@@ -77,6 +77,47 @@ describe("the order in which the SQLite store gives messages", () => {
     assert.deepEqual(await takeIds(10), ["3"]);
   });
 
+  it("has more than one page of messages that are taken", async () => {
+    const many = Array.from({ length: 100 }, (_, index) => `m-${index}`);
+    await add(...many.map((id) => [id, "a"] as const));
+    assert.deepEqual(ids(await takeAll(store)), many);
+  });
+
+  it("keeps to the longest pause that was asked for", async () => {
+    await add(["1", "a"], ["2", "a"]);
+    const [first, second] = await takeAll(store);
+    await first!.giveBack(progress("queued", clock.date()), clock.date() + 60_000);
+    await second!.giveBack(progress("queued", clock.date()), clock.date() + 1_000);
+    clock.pass(59_999);
+    assert.deepEqual(await takeIds(10), []);
+    clock.pass(1);
+    assert.deepEqual(await takeIds(10), ["1"]);
+  });
+
+  it("does not wait for times of a clock that was a year ahead", async () => {
+    await add(["1", "a"], ["2", "b"]);
+    const date = clock.date.bind(clock);
+    const [first, second] = await store.take(2, NOBODY);
+    clock.date = () => date() + 365 * 86_400_000;
+    await first!.giveBack(progress("queued", clock.date() + 1000), clock.date() + 1000);
+    await second!.giveBack(progress("queued", clock.date() + 1000));
+    assert.deepEqual(await takeIds(10), []);
+    clock.date = date;
+    assert.deepEqual(await takeIds(10), ["1", "2"]);
+  });
+
+  it("waits as long as a service may ask", async () => {
+    await add(["1", "a"], ["2", "b"]);
+    const [first, second] = await store.take(2, NOBODY);
+    const day = 86_400_000;
+    await first!.giveBack(progress("queued", clock.date()), clock.date() + day);
+    await second!.giveBack(progress("queued", clock.date() + day));
+    clock.pass(day - 1);
+    assert.deepEqual(await takeIds(10), []);
+    clock.pass(1);
+    assert.deepEqual(await takeIds(10), ["1", "2"]);
+  });
+
   for (const recovered of ["mailbox", "all"] as const) {
     it(`has what waits in its old place when ${recovered} has recovered`, async () => {
       await add(["0", "a"], ["1", "a"], ["2", "b"], ["3", "a"], ["4", "c"], ["5", "b"]);
@@ -339,6 +380,7 @@ async function play(
         await administration!.retry(any.id),
         any.state === "sending" ? "sending" : "done",
       );
+      if (any.state !== "sending") pauses.delete(any.mailbox);
       any.state = "queued";
       any.due = now;
       break;

@@ -73,7 +73,8 @@ describe("the SQLite store", () => {
     const files = () => readdirSync(`${path}.d`).sort();
     assert.deepEqual(files(), [`of-${256 * KIB + 1}`, "of-5000000"]);
     assert.equal(statSync(join(`${path}.d`, "of-5000000")).mode & 0o777, 0o600);
-    assert.equal(store.usage().octets, sizes.reduce((sum, size) => sum + size));
+    const records = sizes.reduce((sum, size) => sum + `record of of-${size}`.length, 0);
+    assert.equal(store.usage().octets, sizes.reduce((sum, size) => sum + size, records));
     const taken = await takeAll(store);
     for (const message of taken) {
       const { id, size } = message.stored;
@@ -203,7 +204,7 @@ describe("the SQLite store", () => {
       else await taken[index]!.giveBack(later({ state }));
     }
     assert.deepEqual(store.usage().messages, { queued: 2, sending: 1, held: 1, dead: 1 });
-    assert.equal(store.usage().octets, 250);
+    assert.equal(store.usage().octets, 5 * (50 + "record of 0".length));
     assert.equal(store.usage().oldest, 200, "that of one that waits");
     await taken[2]!.remove();
     assert.equal(store.usage().oldest, 200, "it belonged to nobody any more");
@@ -213,7 +214,45 @@ describe("the SQLite store", () => {
     for (const message of await takeAll(store)) await message.remove();
     assert.equal(store.usage().oldest, undefined);
     assert.deepEqual(store.usage().messages, { queued: 0, sending: 0, held: 1, dead: 1 });
-    assert.equal(store.usage().octets, 100);
+    assert.equal(store.usage().octets, 2 * (50 + "record of 0".length));
+  });
+
+  it("says whether a message that is given back was still there", async () => {
+    for (const id of ["a", "b"]) await store.add(newMessage(id, { mailbox: id }));
+    const [kept, deleted] = await store.take(2, NOBODY);
+    const administration = await openSqliteAdministration(path);
+    assert.equal(await administration.delete("b"), "done");
+    await administration.close();
+    assert.equal(await kept!.giveBack(later({ state: "dead" })), true);
+    assert.equal(await kept!.giveBack(later({ state: "dead" })), false, "it is not taken any more");
+    assert.equal(await deleted!.giveBack(later({ state: "dead" })), false);
+  });
+
+  it("says what an account has, whatever becomes of it", async () => {
+    const share = async (account: string) => {
+      const { messages, octets, isAlone } = await store.share(account);
+      return [messages, octets, isAlone];
+    };
+    assert.deepEqual(await share("a"), [0, 0, true]);
+    const octets = 50 + "record of 0".length;
+    for (const [index, account] of ["a", "a", "b"].entries()) {
+      await store.add(newMessage(`${index}`, { account, sealedSize: 50, mailbox: `${index}` }));
+    }
+    assert.deepEqual(await share("a"), [2, 2 * octets, false]);
+    assert.deepEqual(await share("b"), [1, octets, false]);
+    assert.deepEqual(await share("c"), [0, 0, false]);
+    const [first, second, third] = await takeAll(store);
+    await second!.giveBack(later({ state: "dead" }));
+    await third!.remove();
+    assert.deepEqual(await share("a"), [2, 2 * octets, true]);
+    await first!.remove();
+    await reopen();
+    const administration = await openSqliteAdministration(path);
+    assert.deepEqual(await share("a"), [1, octets, true]);
+    assert.equal(await administration.delete("1"), "done");
+    await administration.close();
+    assert.deepEqual(await share("a"), [0, 0, true]);
+    assert.deepEqual(await share("c"), [0, 0, true]);
   });
 
   it("says how much room the disk has, and looks again after a second", async () => {
@@ -276,8 +315,10 @@ describe("the SQLite store", () => {
 
   it("fails everything when its worker is gone", async () => {
     await store.close();
+    const ends: StoreError[] = [];
     store = await openSqliteQueue(path, {
       worker: new URL("./failing_worker.ts", import.meta.url),
+      ended: (error) => void ends.push(error),
     });
     const results = await Promise.allSettled([
       store.add(newMessage("a")),
@@ -291,6 +332,9 @@ describe("the SQLite store", () => {
     }
     await assert.rejects(store.notes.get("key"), StoreError);
     await assert.rejects(store.close(), StoreError);
+    assert.deepEqual(ends.map(({ code }) => code), ["WORKER"], "told once");
+    // Its row may have been committed: the next start knows, and deletes it if not.
+    assert.deepEqual(readdirSync(`${path}.d`), ["b"]);
     store = await openSqliteQueue(path, { clock });
     assert.equal(store.usage().messages.queued, 0);
   });

@@ -1,0 +1,116 @@
+// Why a login or a message failed, as one of a few words: a metric's label must not have a value for each
+// code that a service can think of. The code itself is in the log.
+
+/** Each word, and what it stands for. */
+export const REASONS = {
+  secret_expired: "the client secret has expired",
+  secret_wrong: "the client secret is wrong or missing",
+  app: "Entra ID does not know the app, or it is disabled",
+  tenant: "Entra ID does not know the tenant",
+  conditional_access: "a Conditional Access policy blocks the app",
+  login: "any other refusal by Entra ID, or of the token by Graph",
+  token: "the client's own token (XOAUTH2, OAUTHBEARER) cannot be used",
+  malformed: "the username or the password has no valid form",
+  entry: "the lookup table has no entry that allows it",
+  lookup: "the lookup table does not answer",
+  not_allowed: "the relay's own lists of tenants and senders do not allow it",
+  permission: "the app may not send as this mailbox",
+  sender: "the sender has no mailbox, or names none",
+  recipient: "a recipient is not valid",
+  content: "the message is not in order",
+  size: "the message is too large",
+  limit: "a limit of the relay",
+  quota: "a mailbox is full, or has sent as much as it may in a day",
+  throttled: "Graph or Entra ID asks to send more slowly",
+  timeout: "it took too long",
+  network: "there was no connection, or it broke",
+  service: "Graph or Entra ID has a fault",
+  store: "the queue's store fails",
+  unreadable: "the queue cannot open the message",
+  ambiguous: "it is being found out whether it was sent",
+  stopping: "the relay stops, or another relay has the message",
+  fault: "a fault of the relay",
+  other: "anything else",
+} as const;
+
+export type Reason = keyof typeof REASONS;
+
+/** By code: of the relay, Graph and Entra ID. */
+const BY_CODE: ReadonlyMap<string, Reason> = new Map(
+  Object.entries(
+    {
+      secret_expired: ["AADSTS7000222"],
+      secret_wrong: ["AADSTS7000215", "AADSTS7000218"],
+      app: ["AADSTS700016", "AADSTS700011", "AADSTS70001", "AADSTS7000112"],
+      tenant: ["AADSTS90002", "AADSTS900023"],
+      conditional_access: ["AADSTS53003", "AADSTS530032"],
+      login: ["InvalidAuthenticationToken", "HTTP 401", "no_token", "msal"],
+      entry: ["NO_ENTRY", "LOOKUP_ENTRY", "NO_TABLE"],
+      lookup: [
+        ...["TableNotFound", "TableBeingDeleted", "AuthenticationFailed", "AuthorizationFailure"],
+        ...["AuthorizationPermissionMismatch", "InsufficientAccountPermissions"],
+        ...["AuthorizationResourceTypeMismatch", "KeyBasedAuthenticationNotPermitted"],
+        ...["InvalidAuthenticationInfo", "NoAuthenticationInformation", "ServerBusy"],
+        ...["OperationTimedOut", "TABLE_CROWDED"],
+      ],
+      not_allowed: ["SENDER_NOT_ALLOWED", "TENANT_NOT_ALLOWED", "TRUSTED_UNBOUND"],
+      permission: [
+        ...["ErrorAccessDenied", "ErrorSendAsDenied", "NoPermissionsInAccessToken", "HTTP 403"],
+      ],
+      sender: [
+        ...["ErrorInvalidUser", "ResourceNotFound", "ErrorItemNotFound", "HTTP 404"],
+        ...["Request_ResourceNotFound", "MailboxNotEnabledForRESTAPI", "ErrorAccountDisabled"],
+        ...["NO_SENDER", "SEVERAL_FROM", "DOUBTFUL_SENDER", "BAD_FROM_EMAIL"],
+      ],
+      recipient: ["ErrorInvalidRecipients", "ErrorInvalidSmtpAddress", "DOUBTFUL_RECIPIENT"],
+      content: [
+        ...["ErrorMimeContentInvalid", "ErrorMimeContentInvalidBase64String", "HTTP 400"],
+        ...["ErrorContentConversionFailed", "BROKEN_HEADER", "CR_ONLY"],
+      ],
+      size: [
+        ...["ErrorMessageSizeExceeded", "HTTP 413", "GRAPH_REQUEST_LIMIT", "MAIL_READWRITE"],
+        ...["UPLOAD_SESSION", "LARGE_SIGNED", "LARGE_ENCRYPTED", "LARGE_TNEF", "LARGE_BODY"],
+      ],
+      limit: [
+        ...["MESSAGE_RATE_LIMIT", "OVER_SHARE", "HEADER_TOO_LARGE", "MIME_TOO_DEEP"],
+        "MIME_TOO_MANY_PARTS",
+      ],
+      quota: ["ErrorQuotaExceeded", "ErrorSubmissionQuotaExceeded"],
+      throttled: [
+        ...["ApplicationThrottled", "ErrorServerBusy", "CommandConcurrencyLimitReached"],
+        ...["HTTP 429", "PACING_TIMEOUT", "AADSTS50196", "AADSTS90055"],
+      ],
+      timeout: ["DELIVERY_TIMEOUT", "QUEUE_MAX_AGE", "ErrorTimeoutExpired", "HTTP 408"],
+      service: [
+        ...["ErrorMailboxStoreUnavailable", "ErrorMailboxMoveInProgress", "HTTP 409", "HTTP 423"],
+        ...["HTTP 425", "ErrorInternalServerTransientError", "temporarily_unavailable"],
+        ...["server_error", "DRAFT_WITHOUT_ID", "DRAFT_GONE", "UPLOAD_URL", "UPLOAD_REFUSED"],
+        ...["UPLOAD_ANSWER", "UPLOAD_RANGE", "UPLOAD_ENDED", "AADSTS50033", "AADSTS90006"],
+        ...["AADSTS90012", "AADSTS90024", "AADSTS90033", "AADSTS90090"],
+      ],
+      store: ["NOT_RECORDED", "ORPHAN"],
+      unreadable: ["QUEUE_KEY", "TAMPERED", "QUEUE_VERSION"],
+      ambiguous: ["AMBIGUOUS"],
+      stopping: ["STOPPING", "NOT_OWNED", "ABORTED"],
+      fault: ["FAULT", "POISON"],
+    } satisfies Partial<Record<Reason, readonly string[]>>,
+  ).flatMap(([reason, codes]) => codes.map((code) => [code, reason as Reason])),
+);
+
+/** For codes that are not in the table. */
+const BY_FORM: readonly (readonly [RegExp, Reason])[] = [
+  [/^HTTP 5/, "service"],
+  [/^(?:AADSTS|invalid_|unauthorized_)/, "login"],
+  [/^TOKEN_/, "token"],
+  [/^SQLITE_|^E(?:ROFS|ACCES|IO|NOSPC|DQUOT|NOENT|PERM|MFILE|NFILE)$/, "store"],
+  // Of the network, of a proxy, and OpenSSL's on a certificate.
+  [
+    /^(?:E[A-Z]{3,}|PROXY_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_|ERR_|INVALID_)/,
+    "network",
+  ],
+];
+
+/** @param code of the service, the network or the relay */
+export function reasonOf(code: string): Reason {
+  return BY_CODE.get(code) ?? BY_FORM.find(([form]) => form.test(code))?.[1] ?? "other";
+}

@@ -1,0 +1,55 @@
+// Opens the webhook: a listener of events with an HTTP client of its own, which outlasts the relay's requests
+// when it stops.
+
+import type { Clock } from "../clock.ts";
+import type { LevelLog } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Settings } from "../settings/schema.ts";
+import type { OutboxReport } from "../webhook/outbox.ts";
+import type { Webhook } from "../webhook/webhook.ts";
+import { listenerClient } from "./http_client.ts";
+
+export interface WebhookParts {
+  readonly settings: Settings;
+  readonly runtime: Runtime;
+  readonly log: LevelLog;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+export interface OpenWebhook {
+  readonly webhook: Webhook;
+  /** Delivers what it can in little time. */
+  close(): Promise<void>;
+}
+
+/** Milliseconds that a stop waits for events. */
+const CLOSE_TIME = 2_000;
+
+/** @returns undefined if WEBHOOK_URL is not set */
+export async function openWebhook(parts: WebhookParts): Promise<OpenWebhook | undefined> {
+  const { settings, runtime, clock } = parts;
+  const { WEBHOOK_URL: url, WEBHOOK_SECRET: secret } = settings;
+  if (url === undefined || secret === undefined) return undefined;
+  const { Webhook } = await import("../webhook/webhook.ts");
+  const http = listenerClient(settings, runtime);
+  const webhook = new Webhook({ url, secret, http, clock, report: reportOf(parts) });
+  return {
+    webhook,
+    async close() {
+      await webhook.close(CLOSE_TIME);
+      http.close();
+    },
+  };
+}
+
+function reportOf({ log, metrics }: WebhookParts): OutboxReport {
+  return {
+    delivered: () => metrics.count("webhook_events", { result: "delivered" }),
+    dropped: () => metrics.count("webhook_events", { result: "dropped" }),
+    failed: (code, detail) =>
+      log.warning("The webhook does not take events; they wait", { code, detail }),
+    recovered: () => log.warning("The webhook takes events again"),
+  };
+}

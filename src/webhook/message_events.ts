@@ -1,0 +1,115 @@
+// What a webhook is told of a message.
+
+import type { Account } from "../accounts/account.ts";
+import type { Outcome } from "../delivery/delivery.ts";
+import type { MessageEvent, QueueEvent } from "../observe/relay_event.ts";
+import { lengthOf } from "../smtp/content.ts";
+import type { WebhookData, WebhookType } from "./webhook_event.ts";
+
+/** An event without its time. */
+export interface Told {
+  readonly type: WebhookType;
+  readonly data: WebhookData;
+}
+
+/** A message that a client has submitted, with its reply. */
+export function submissionEvents(event: MessageEvent): readonly Told[] {
+  const { submission, outcome, principal, milliseconds } = event;
+  const { id, username, envelope, messageId, content } = submission;
+  const data: WebhookData = {
+    id,
+    ...(messageId === undefined ? {} : { message_id: messageId }),
+    username,
+    ...accountData(submission.account),
+    ...(principal.authorization.unverified() === undefined ? {} : { proved: false }),
+    client: event.client.address,
+    ...senderData(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
+    recipients: envelope.recipients.length,
+    bytes: lengthOf(content),
+    milliseconds: Math.round(milliseconds),
+    reply: outcome.reply.code,
+    ...outcomeData(outcome),
+  };
+  return typesOf(outcome).map((type) => ({ type, data }));
+}
+
+function typesOf(outcome: Outcome): readonly WebhookType[] {
+  switch (outcome.type) {
+    case "sent":
+      return ["message.accepted", "message.sent"];
+    case "queued":
+      return ["message.accepted", "message.queued"];
+    case "alreadySent":
+      return ["message.accepted"];
+    case "later":
+    case "refused":
+      if (outcome.ambiguous) return ["message.ambiguous"];
+      return [outcome.type === "later" ? "message.deferred" : "message.failed"];
+  }
+}
+
+function outcomeData(outcome: Outcome): WebhookData {
+  if (outcome.type === "queued") return {};
+  if (outcome.type === "alreadySent") return { first: outcome.id };
+  const { requestId, attempts = 1 } = outcome;
+  return {
+    attempts,
+    ...(requestId === undefined ? {} : { request: requestId }),
+    ...(outcome.type === "sent" ? {} : { code: outcome.code, detail: outcome.detail }),
+  };
+}
+
+/** What became of a queued message. */
+export function queueEvent(event: QueueEvent): Told {
+  const { message: { id, size, attempts, age, record }, code, detail, due, requestId } = event;
+  return {
+    type: queueType(event),
+    data: {
+      id,
+      ...(record?.messageId === undefined ? {} : { message_id: record.messageId }),
+      ...(record === undefined ? {} : {
+        username: record.username,
+        ...accountData(record.account),
+        client: record.client,
+        ...senderData(record.envelope.from, event.mailbox),
+        recipients: record.envelope.recipients.length,
+        ...(record.kind === "report" ? { report: true } : {}),
+      }),
+      bytes: size,
+      queued: true,
+      attempts,
+      age_seconds: Math.round(age / 1000),
+      ...(requestId === undefined ? {} : { request: requestId }),
+      ...(code === undefined ? {} : { code }),
+      ...(detail === undefined ? {} : { detail }),
+      ...(due === undefined ? {} : { next: new Date(due).toISOString() }),
+    },
+  };
+}
+
+function queueType({ change, ambiguous, message }: QueueEvent): WebhookType {
+  switch (change) {
+    case "sent":
+      return message.record?.kind === "report" ? "message.bounced" : "message.sent";
+    case "deferred":
+      return ambiguous ? "message.ambiguous" : "message.deferred";
+    case "held":
+      return "message.held";
+    case "dead":
+      return "message.failed";
+  }
+}
+
+function accountData({ tenantId, clientId, entry }: Account): WebhookData {
+  return {
+    tenant: tenantId,
+    app: clientId,
+    ...(entry === undefined ? {} : { entry: entry.id }),
+  };
+}
+
+/** The mailbox that sends; and the client's MAIL FROM, if that is another address. */
+function senderData(reversePath: string, mailbox: string | undefined): WebhookData {
+  if (mailbox === undefined || mailbox === reversePath) return { sender: reversePath };
+  return { sender: mailbox, mail_from: reversePath };
+}
