@@ -78,6 +78,7 @@ export class CertificateManager {
   /** Reads in a row whose result could not be used. */
   #failures = 0;
   #warned = false;
+  #readAt: number;
   #reading: Promise<ReadResult> | undefined;
   #last: Promise<void> = Promise.resolve();
   #refreshing: Promise<void> | undefined;
@@ -114,6 +115,7 @@ export class CertificateManager {
     this.#problemLog = new LogThrottle(REPEAT_LOG_MS, elapsed);
     this.#inForce = found;
     this.#latest = found;
+    this.#readAt = now();
     this.#loaded = loaded;
     if (loaded.dropped !== undefined) this.#report("warning", "WARNING", loaded.dropped, {});
     this.#report("loaded", "INFO", "Certificate loaded");
@@ -124,6 +126,11 @@ export class CertificateManager {
   /** For the next handshake. */
   get identity(): TlsIdentity {
     return this.#loaded.identity;
+  }
+
+  /** When the source was last read, in milliseconds of Unix time. */
+  get readAt(): number {
+    return this.#readAt;
   }
 
   get state(): CertificateState {
@@ -171,6 +178,7 @@ export class CertificateManager {
     if (this.#stopping.signal.aborted) return;
     try {
       const found = await this.#read(requested);
+      this.#readAt = this.#now();
       if (found.revision !== this.#latest.revision) this.#retriesLeft = RETRIES;
       this.#latest = found;
       if (found.revision === this.#inForce.revision) this.#unchanged(requested);

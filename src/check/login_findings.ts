@@ -40,7 +40,7 @@ const MAIL_READWRITE = "Mail.ReadWrite";
  * @param username that was tried, where it could be parsed
  */
 export function judgeRefusal(
-  result: LoginFailure,
+  result: Pick<LoginFailure, "type" | "code" | "detail" | "entry">,
   username?: Username | UsernameError,
 ): Finding {
   const { type, detail, code } = result;

@@ -78,7 +78,7 @@ export function testContent(
  * @param roles that the token names
  */
 export function judgeOutcome(
-  outcome: Outcome,
+  outcome: Exclude<Outcome, NotSent> | Omit<NotSent, "reply">,
   id: string,
   { from, to }: TestMessage,
   roles: readonly string[] = [],
@@ -106,7 +106,7 @@ export function mayBeSent(outcome: Outcome): boolean {
   return !("ambiguous" in outcome) || outcome.ambiguous;
 }
 
-function codeOf({ type, code }: NotSent): Code {
+function codeOf({ type, code }: Pick<NotSent, "type" | "code">): Code {
   if (type === "later") return "message.later";
   return Object.hasOwn(BY_CODE, code) ? BY_CODE[code]! : "message.refused";
 }

@@ -16,7 +16,7 @@ import { sendWelcome } from "../sandbox/welcome.ts";
 import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
-import { type CommandSettings, settingsFor } from "../settings/environment.ts";
+import { type CommandSettings, environment, settingsFor } from "../settings/environment.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
 import { openHttp } from "../relay/http.ts";
@@ -24,6 +24,7 @@ import { type Relay, startRelay } from "../relay/relay.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { untilStopped } from "./serve.ts";
 import { buildLabels } from "./version.ts";
+import { openStatusPage } from "./status_page.ts";
 
 /** Any well-formed username is accepted; these are easy to distinguish from real ones. */
 const TENANT = "11111111-1111-1111-1111-111111111111";
@@ -44,12 +45,13 @@ const ENTRY = {
 export async function sandbox(envFile: string | undefined): Promise<void> {
   await underServiceManager(async (manager) => {
     const loaded = settingsFor(envFile, { SMTP_LISTEN: "127.0.0.1:8025" }, true);
-    await withLog(loaded.settings, (output) => sandboxWith(loaded, manager, output));
+    await withLog(loaded.settings, (output) => sandboxWith(loaded, envFile, manager, output));
   });
 }
 
 async function sandboxWith(
-  { settings, warnings }: CommandSettings,
+  { settings, warnings, given }: CommandSettings,
+  envFile: string | undefined,
   manager: ServiceManager,
   output: ProcessLog,
 ): Promise<void> {
@@ -77,6 +79,8 @@ async function sandboxWith(
   const cloud = createCloud({ inbox, allowedHosts: host, traceOf });
   http.mount(cloud.routes, ["/entra/", "/graph/"]);
 
+  const variables = environment(envFile);
+  const page = openStatusPage({ http, settings, given, variables, sandbox: true });
   const relay = await startRelay({
     settings: pointedAt(settings, base),
     log,
@@ -88,13 +92,18 @@ async function sandboxWith(
       ...certificates,
     },
     tracing: tracer,
+    status: page.status,
   });
   const connection = connectionDetails(relay, settings);
   const ended = new AbortController();
   const { faults } = cloud;
   const { signal } = ended;
   http.mount(inboxRoutes(inbox, { connection, allowedHosts: host, faults, tracer, signal }));
-  const stopped = untilStopped(relay, output, manager, { stopping: () => ended.abort() });
+  const stopping = () => {
+    ended.abort();
+    page.close();
+  };
+  const stopped = untilStopped(relay, output, manager, { stopping });
   try {
     await welcome(relay, connection, { settings, url: base });
   } catch (error) {

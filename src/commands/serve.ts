@@ -5,7 +5,7 @@ import { EXIT } from "../exit.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/listen_address.ts";
 import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
-import { type CommandSettings, settingsFor } from "../settings/environment.ts";
+import { type CommandSettings, environment, settingsFor } from "../settings/environment.ts";
 import type { Settings } from "../settings/schema.ts";
 import { type ProcessLog, withLog } from "../relay/process_log.ts";
 import { openHttp } from "../relay/http.ts";
@@ -13,17 +13,19 @@ import { queuePlace } from "../relay/open_queue.ts";
 import { type Relay, type RelayParts, startRelay } from "../relay/relay.ts";
 import { socketsFor, underServiceManager } from "../relay/service_manager.ts";
 import { onHangup, stopSignal, surviveFaults } from "../relay/process_events.ts";
+import type { StatusPage, StatusPageOptions } from "./status_page.ts";
 import { buildLabels, versionLine } from "./version.ts";
 
 export async function serve(envFile: string | undefined): Promise<void> {
   await underServiceManager(async (manager) => {
     const loaded = settingsFor(envFile);
-    await withLog(loaded.settings, (output) => serveWith(loaded, manager, output));
+    await withLog(loaded.settings, (output) => serveWith(loaded, envFile, manager, output));
   });
 }
 
 async function serveWith(
   { settings, warnings, given }: CommandSettings,
+  envFile: string | undefined,
   manager: ServiceManager,
   output: ProcessLog,
 ): Promise<void> {
@@ -36,17 +38,25 @@ async function serveWith(
   const end = Promise.withResolvers<void>();
   const starting = (async () => {
     const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional });
-    const replaced = { sockets };
-    const relay = await startRelay({ settings, log, metrics, http, replaced, broken: end.resolve });
-    return { relay, http };
+    const page = http && await openPage({ http, settings, given, variables: environment(envFile) });
+    const relay = await startRelay({
+      ...{ settings, log, metrics, http },
+      status: page?.status,
+      replaced: { sockets },
+      broken: end.resolve,
+    });
+    return { relay, http, page };
   })();
   // Registered first: an early SIGHUP must not end the program.
   onHangup(() => {
     log.info("Checking for a new certificate", { signal: "SIGHUP" });
     starting.then(({ relay }) => manager.reloading(() => relay.refreshCertificate()), () => {});
   });
-  const { relay, http } = await starting;
-  const stopped = untilStopped(relay, output, manager, { broken: end.promise });
+  const { relay, http, page } = await starting;
+  const stopped = untilStopped(relay, output, manager, {
+    stopping: () => page?.close(),
+    broken: end.promise,
+  });
   // Visible at the default level, so that an administrator sees that it runs, and where.
   log.warning("Relay started", {
     version: await versionLine(),
@@ -60,6 +70,11 @@ async function serveWith(
   await output.flush();
   manager.ready(() => relay.state());
   await stopped;
+}
+
+/** Without HTTP_LISTEN, nothing of the page is loaded. */
+async function openPage(options: StatusPageOptions): Promise<StatusPage> {
+  return (await import("./status_page.ts")).openStatusPage(options);
 }
 
 export interface StopOptions {

@@ -3,9 +3,8 @@
 
 import { accountKey } from "../accounts/account.ts";
 import { clientKey } from "../networks.ts";
-import type { Client, Principal } from "../submission/submission_service.ts";
+import { ClientLines } from "./client_lines.ts";
 import {
-  accountFields,
   clientFields,
   connectionFields,
   limitFields,
@@ -20,7 +19,6 @@ import {
   VERIFIED,
 } from "./event_lines.ts";
 import {
-  type FailureKey,
   loginFailure,
   loginSource,
   messageFailure,
@@ -28,13 +26,9 @@ import {
   queueFailure,
   queueSource,
   refusal,
-  strangerSource,
 } from "./failure_sources.ts";
-import { FailureStreaks } from "./failure_streaks.ts";
 import { thrown } from "./fields.ts";
-import { LineBudget, type LineSource } from "./line_budget.ts";
-import type { LineFields } from "./line_fields.ts";
-import type { LevelLog, LogFields, LogLevel } from "./log.ts";
+import type { LevelLog } from "./log.ts";
 import { LogThrottle } from "./log_throttle.ts";
 import type {
   ConnectionEvent,
@@ -61,8 +55,6 @@ const INTERVAL = 60_000;
 const MAX_SOURCES_OF_LIMIT = 100;
 /** Milliseconds between two lines of uncaught faults. */
 const FAULT_INTERVAL = 1_000;
-/** Accounts remembered as senders of mail; the one whose last message is oldest is forgotten. */
-const MAX_SENDERS = 10_000;
 
 const WRONG_PORT = {
   tls: "TLS on a port that begins in plain text",
@@ -89,24 +81,11 @@ export interface EventLogOptions {
   readonly suppressed?: () => void;
 }
 
-type Sender = Pick<Principal, "account"> & { readonly authorization: Unverified };
-type Unverified = Pick<Principal["authorization"], "unverified">;
-
-/** The client or account that caused a line, as far as that is known. */
-interface Cause {
-  readonly client?: Client | undefined;
-  readonly principal?: Principal | undefined;
-}
-
 export class EventLog {
   readonly #log: LevelLog;
-  readonly #budget: LineBudget;
+  readonly #lines: ClientLines;
   readonly #recipients: boolean;
-  /** What fails again and again. */
-  readonly #streaks: FailureStreaks;
   readonly #now: () => number;
-  /** Keys of accounts that have sent a message, the oldest first. */
-  readonly #senders = new Set<string>();
   /** By kind of event: a flood of one kind does not suppress lines of another. */
   readonly #throttles = new Map<string, LogThrottle>();
   readonly #faults: LogThrottle;
@@ -121,16 +100,7 @@ export class EventLog {
     this.#log = log;
     this.#now = now;
     this.#recipients = recipients;
-    this.#streaks = new FailureStreaks({
-      now,
-      date,
-      write: ({ level, message, fields }) => this.#write(level, message, fields),
-    });
-    this.#budget = new LineBudget({
-      now,
-      suppressed,
-      write: (level, message, fields) => this.#write(level, message, fields),
-    });
+    this.#lines = new ClientLines(log, { now, date, suppressed });
     this.#faults = new LogThrottle(FAULT_INTERVAL, now);
   }
 
@@ -163,8 +133,10 @@ export class EventLog {
       case "queueRecovered":
       case "queueEnded":
         return this.#queueStore(event);
-      case "certificate":
-        return this.#write(event.level, event.text, event.fields);
+      case "certificate": {
+        const level = event.level.toLowerCase() as Lowercase<typeof event.level>;
+        return this.#log[level](event.text, event.fields);
+      }
       case "cutOff": {
         const { messages, waited } = event;
         return this.#log.warning("Messages were cut off by the stop", {
@@ -184,8 +156,7 @@ export class EventLog {
 
   /** Writes what was summed up, and how many lines of which kind were left out. */
   close(): void {
-    this.#streaks.close();
-    this.#budget.close();
+    this.#lines.close();
   }
 
   #login(event: LoginEvent): void {
@@ -193,14 +164,15 @@ export class EventLog {
     if ("account" in result) {
       const cause = { client, principal: result };
       const fields = () => loginFields(event);
-      if (this.#log.enabled("DEBUG")) this.#line("DEBUG", "Login succeeded", fields(), cause);
+      if (this.#log.enabled("DEBUG")) {
+        this.#lines.write("DEBUG", "Login succeeded", fields(), cause);
+      }
       // Their token may still be refused.
       if (result.authorization.unverified() !== undefined) return;
-      this.#streaks.succeeded(strangerSource(event));
-      return this.#recovered(loginSource(event), "Login succeeds again", fields);
+      return this.#lines.recovered(loginSource(event), "Login succeeds again", fields);
     }
     const message = result.type === "refused" ? "Login refused" : "Login deferred";
-    this.#failed(loginFailure(event, result), message, loginFields(event), { client });
+    this.#lines.failed(loginFailure(event, result), message, loginFields(event), { client });
   }
 
   #message(event: MessageEvent): void {
@@ -208,19 +180,19 @@ export class EventLog {
     const text = messageText(outcome);
     const fields = () => messageFields(event, this.#recipients);
     if (outcome.type === "sent" || outcome.type === "queued") {
-      if (outcome.type === "sent") this.#hasSent(principal);
+      if (outcome.type === "sent") this.#lines.hasSent(principal);
       // Always written: the line is all that the relay keeps of a message.
       if (this.#log.enabled("INFO")) this.#log.info(text, fields());
-      return this.#recovered(messageSource(event), "Messages are accepted again", () => {
+      return this.#lines.recovered(messageSource(event), "Messages are accepted again", () => {
         const { client, username, sender } = fields();
         return { client, username, sender };
       });
     }
     const cause = { client, principal };
-    if (outcome.type === "alreadySent") return this.#line("INFO", text, fields(), cause);
+    if (outcome.type === "alreadySent") return this.#lines.write("INFO", text, fields(), cause);
     // Somebody has to find out what became of it.
-    if (outcome.ambiguous) return this.#line("WARNING", text, fields(), cause);
-    this.#failed(messageFailure(event, outcome), text, fields(), cause);
+    if (outcome.ambiguous) return this.#lines.write("WARNING", text, fields(), cause);
+    this.#lines.failed(messageFailure(event, outcome), text, fields(), cause);
   }
 
   /**
@@ -235,7 +207,13 @@ export class EventLog {
     const loud = verified || failedLogin ||
       this.#allow("refused", clientKey(client.address));
     const text = command === "AUTH" ? "Login refused" : "Refused by the relay";
-    this.#failed(refusal(event, verified), text, refusedFields(event), { client, principal }, loud);
+    this.#lines.failed(
+      refusal(event, verified),
+      text,
+      refusedFields(event),
+      { client, principal },
+      loud,
+    );
   }
 
   /**
@@ -247,11 +225,11 @@ export class EventLog {
     const fields = limitFields(setting, client, owner);
     const cause = { client, principal };
     // A client that leaves a connection open and forgets it is harmless.
-    if (setting === "COMMAND_TIMEOUT") return this.#line("DEBUG", text, fields, cause);
+    if (setting === "COMMAND_TIMEOUT") return this.#lines.write("DEBUG", text, fields, cause);
     const sources = this.#throttle(setting, MAX_SOURCES_OF_LIMIT);
     const source = [clientKey(client.address), ...Object.values(owner)].join(" ");
-    if (!sources.allow(source)) return this.#line("DEBUG", text, fields, cause);
-    this.#line("WARNING", text, fields, cause);
+    if (!sources.allow(source)) return this.#lines.write("DEBUG", text, fields, cause);
+    this.#lines.write("WARNING", text, fields, cause);
     if (sources.full && this.#allow("many clients", setting)) {
       const more = "Many clients hit this limit; further ones are not logged for a while, " +
         "but counted at /metrics";
@@ -264,7 +242,7 @@ export class EventLog {
     const fields = { ...clientFields(client), ...proxyFields(client), detail };
     const source = `${reason} ${clientKey(client.proxy ?? client.address)}`;
     const level = this.#allow("proxyHeader", source) ? "WARNING" : "DEBUG";
-    this.#line(level, PROXY_HEADER[reason], fields, { client });
+    this.#lines.write(level, PROXY_HEADER[reason], fields, { client });
   }
 
   #connection(event: ConnectionEvent): void {
@@ -278,9 +256,9 @@ export class EventLog {
       : undefined;
     if (text !== undefined) {
       const due = this.#allow("handshake", `${wrongPort ?? ""} ${clientKey(client.address)}`);
-      return this.#line(due ? "WARNING" : "DEBUG", text, fields, { client });
+      return this.#lines.write(due ? "WARNING" : "DEBUG", text, fields, { client });
     }
-    this.#line(received === 0 ? "DEBUG" : "INFO", "Connection ended", fields, { client });
+    this.#lines.write(received === 0 ? "DEBUG" : "INFO", "Connection ended", fields, { client });
   }
 
   #memory({ used, limit }: MemoryEvent): void {
@@ -294,7 +272,7 @@ export class EventLog {
   #lookup(event: Exclude<LookupEvent, { type: "lookupAnswered" }>): void {
     if (event.type === "lookupRecovered") {
       if (this.#lookupFailureLogged) this.#log.warning("Lookup table answers again");
-      else this.#line("DEBUG", "Lookup table answers again", {}, {});
+      else this.#lines.write("DEBUG", "Lookup table answers again", {}, {});
       this.#lookupFailureLogged = false;
       return;
     }
@@ -303,7 +281,7 @@ export class EventLog {
     const due = this.#allow("lookup", served ? "served" : "deferred");
     this.#lookupFailureLogged ||= due;
     // A login that fails for it has a line of its own.
-    if (!served) this.#line("DEBUG", "Lookup table does not answer", fields, {});
+    if (!served) this.#lines.write("DEBUG", "Lookup table does not answer", fields, {});
     else if (due) {
       this.#log.warning(
         "Lookup table does not answer; using entries that were read before",
@@ -318,9 +296,11 @@ export class EventLog {
     const text = queueText(event);
     const fields = queueFields(event, this.#recipients);
     if (change === "sent") {
-      if (record !== undefined) this.#hasSent({ account: record.account, authorization: VERIFIED });
+      if (record !== undefined) {
+        this.#lines.hasSent({ account: record.account, authorization: VERIFIED });
+      }
       this.#log.info(text, fields);
-      return this.#recovered(queueSource(event), "Queued messages are sent again", () => {
+      return this.#lines.recovered(queueSource(event), "Queued messages are sent again", () => {
         const { username, sender } = fields;
         return { username, sender };
       });
@@ -330,8 +310,8 @@ export class EventLog {
       : `${accountKey(record.account)} ${record.envelope.from}`;
     if (change !== "deferred" || event.ambiguous) return this.#log.warning(text, fields);
     const may = this.#allow("deferred", mailbox);
-    const numbers = this.#streaks.failed(
-      ...queueFailure(event),
+    const numbers = this.#lines.count(
+      queueFailure(event),
       { level: "WARNING", message: text, fields },
       may,
     );
@@ -363,12 +343,14 @@ export class EventLog {
       case "acceptFailed": {
         // Such as "Too many open files": LimitNOFILE= or `ulimit -n` is too low.
         const fields = { error: event.error.message };
-        return this.#line("ERROR", "Clients cannot connect at the moment", fields, {});
+        return this.#lines.write("ERROR", "Clients cannot connect at the moment", fields, {});
       }
       case "connectionFault": {
         const { client } = event;
         const fields = { ...clientFields(client), error: thrown(error) };
-        return this.#line("ERROR", "Internal error; the connection was closed", fields, { client });
+        return this.#lines.write("ERROR", "Internal error; the connection was closed", fields, {
+          client,
+        });
       }
       case "fault":
         // The fault may come from logging: once a second at most.
@@ -379,23 +361,6 @@ export class EventLog {
           // There is nothing else to report it to.
         }
     }
-  }
-
-  /**
-   * Writes the line of a failure; if it is only counted, at DEBUG.
-   *
-   * @param may whether it may be a WARNING
-   */
-  #failed(key: FailureKey, message: string, fields: LineFields, cause: Cause, may = true): void {
-    const numbers = this.#streaks.failed(...key, { level: "WARNING", message, fields }, may);
-    if (numbers === undefined) this.#line("DEBUG", message, fields, cause);
-    else this.#line("WARNING", message, { ...fields, ...numbers }, cause);
-  }
-
-  /** A WARNING as the failures were, so that who reads of them reads of their end. */
-  #recovered(source: string, message: string, fields: () => LineFields): void {
-    const numbers = this.#streaks.succeeded(source);
-    if (numbers !== undefined) this.#log.warning(message, { ...fields(), ...numbers });
   }
 
   /** Whether a line of this kind and source may be written now: once in an interval. */
@@ -410,40 +375,5 @@ export class EventLog {
       this.#throttles.set(kind, throttle);
     }
     return throttle;
-  }
-
-  /**
-   * Writes a line that a client has caused, unless there are too many of its kind. An account that
-   * has sent mail has its own count, so that other clients at its address, which may be a proxy's,
-   * do not use it up. All other lines count for the address too: without ALLOWED_TENANTS, a client
-   * can have any number of accounts.
-   */
-  #line(level: LogLevel, message: string, fields: LogFields, { client, principal }: Cause): void {
-    if (!this.#log.enabled(level)) return;
-    const sources: LineSource[] = [];
-    const verified = principal !== undefined && principal.authorization.unverified() === undefined;
-    if (verified) {
-      const { account, authorization } = principal;
-      sources.push({ kind: "account", fields: accountFields(account, authorization) });
-    }
-    const sender = verified && this.#senders.has(accountKey(principal.account));
-    if (!sender && client !== undefined) {
-      sources.push({ kind: "address", fields: { client: clientKey(client.address) } });
-    }
-    const pool = sender ? "senders" : "strangers";
-    if (this.#budget.take(level, message, pool, sources)) this.#write(level, message, fields);
-  }
-
-  #write(level: LogLevel, message: string, fields: LogFields): void {
-    this.#log[level.toLowerCase() as Lowercase<LogLevel>](message, fields);
-  }
-
-  #hasSent({ account, authorization }: Sender): void {
-    if (authorization.unverified() !== undefined) return;
-    const key = accountKey(account);
-    this.#senders.delete(key);
-    this.#senders.add(key);
-    if (this.#senders.size <= MAX_SENDERS) return;
-    for (const oldest of this.#senders) return void this.#senders.delete(oldest);
   }
 }

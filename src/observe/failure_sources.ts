@@ -15,11 +15,6 @@ export function loginSource({ credentials, client }: LoginEvent): string {
   return key("login", credentials.username, clientKey(client.address));
 }
 
-/** Of an address whose clients have not logged in. */
-export function strangerSource({ client }: Pick<LoginEvent, "client">): string {
-  return key("stranger", clientKey(client.address));
-}
-
 export function loginFailure(
   event: LoginEvent,
   { type, code, detail }: Extract<LoginEvent["result"], { readonly reply: unknown }>,
@@ -45,7 +40,10 @@ export function messageFailure(event: MessageEvent, outcome: NotSent): FailureKe
 export function refusal(event: RefusedEvent, verified: boolean): FailureKey {
   const { refusal: { command, reply, argument = "", from }, principal, client } = event;
   const { code } = reply;
-  if (!verified || principal === undefined) return [strangerSource(event), key(command, code)];
+  if (!verified || principal === undefined) {
+    // No login ends this: it may be another device at the address of a proxy.
+    return [key("stranger", clientKey(client.address)), key(command, code)];
+  }
   // Such as `FROM:<ann@x.test> SIZE=4711`: the size differs each time.
   const address = /<([^<>]*)>/.exec(argument)?.[1] ?? argument;
   const { username } = principal;

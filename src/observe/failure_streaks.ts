@@ -49,7 +49,7 @@ interface Streak {
 }
 
 /** The fields with the numbers. */
-type Numbers = Pick<LineFields, "failed_times" | "failed_since">;
+export type FailureNumbers = Pick<LineFields, "failed_times" | "failed_since">;
 
 export class FailureStreaks {
   readonly #options: FailureStreaksOptions;
@@ -69,7 +69,7 @@ export class FailureStreaks {
    * @param may whether it may have its line now
    * @returns undefined if it is only counted
    */
-  failed(source: string, way: string, line: FailureLine, may = true): Numbers | undefined {
+  failed(source: string, way: string, line: FailureLine, may = true): FailureNumbers | undefined {
     const now = this.#options.now();
     const streak = this.#streak(source, way, now);
     streak.times++;
@@ -86,7 +86,7 @@ export class FailureStreaks {
   }
 
   /** @returns the numbers, if failures of the source were summed up */
-  succeeded(source: string): Numbers | undefined {
+  succeeded(source: string): FailureNumbers | undefined {
     if (this.#sources.size === 0) return undefined;
     const ways = this.#sources.get(source);
     if (ways === undefined) return undefined;
@@ -160,7 +160,7 @@ export class FailureStreaks {
     this.#options.write({ ...untold, fields: { ...untold.fields, ...this.#told(streak, now) } });
   }
 
-  #told(streak: Streak, now: number): Numbers {
+  #told(streak: Streak, now: number): FailureNumbers {
     streak.toldAt = now;
     streak.untold = undefined;
     streak.interval = Math.min(streak.interval + 1, INTERVALS.length - 1);
@@ -168,6 +168,6 @@ export class FailureStreaks {
   }
 }
 
-function numbers(times: number, since: number): Numbers {
+function numbers(times: number, since: number): FailureNumbers {
   return { failed_times: times, failed_since: new Date(since).toISOString() };
 }

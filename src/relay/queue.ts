@@ -27,13 +27,14 @@ import { QueueRoom } from "../queue/queue_room.ts";
 import { QueueShares } from "../queue/queue_shares.ts";
 import { QueueWorker } from "../queue/queue_worker.ts";
 import { Sealer } from "../queue/sealing.ts";
-import { type QueueStore, StoreError } from "../queue/store.ts";
+import { type QueueAdministration, type QueueStore, StoreError } from "../queue/store.ts";
+import type { LiveQueue } from "../status/live_state.ts";
 import type { Secret } from "../secret.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
 import { currentAccount } from "../submission/current_account.ts";
 import type { MailRoom } from "../submission/service.ts";
-import { azureQueueOptions } from "./open_queue.ts";
+import { azureQueueOptions, openQueueAdministration } from "./open_queue.ts";
 import type { EventSource, KeptEvents } from "../webhook/kept_events.ts";
 import { messageLimits } from "./message_limits.ts";
 
@@ -77,6 +78,8 @@ export class RelayQueue {
   readonly #store: QueueStore;
   readonly #sealer: Sealer;
   readonly #clock: Clock;
+  #worker: QueueWorker | undefined;
+  #administration: Promise<QueueAdministration> | undefined;
 
   private constructor(parts: QueueParts, store: QueueStore, sealer: Sealer) {
     const { settings, clock = realClock } = parts;
@@ -154,6 +157,7 @@ export class RelayQueue {
     const octets = Math.floor(settings.MAX_MEMORY / MEMORY_SHARE);
     const limits = { mailbox: settings.GRAPH_CONCURRENCY, octets };
     const worker = new QueueWorker({ store, tries, notify, limits, clock });
+    this.#worker = worker;
     const room = new QueueRoom(store, {
       maxMessages: settings.QUEUE_MAX_MESSAGES,
       maxOctets: settings.QUEUE_MAX_BYTES,
@@ -180,6 +184,16 @@ export class RelayQueue {
     return { ready: true, ...messages, octets };
   }
 
+  /** For the status page. */
+  live(): LiveQueue {
+    return {
+      usage: () => this.#store.usage(),
+      administration: () => this.#administer(),
+      sealer: this.#sealer,
+      wake: () => this.#worker?.wake(),
+    };
+  }
+
   /** Adds the queue's figures to `/metrics`. */
   measure(metrics: Metrics): void {
     for (const gauge of gaugesOf(this.#store, this.#clock)) metrics.gauge(gauge);
@@ -202,7 +216,19 @@ export class RelayQueue {
   /** After the worker has stopped. */
   async close(): Promise<void> {
     await this.known.written();
+    const administration = await this.#administration?.catch(() => undefined);
+    await administration?.close();
     await this.#store.close();
+  }
+
+  #administer(): Promise<QueueAdministration> {
+    const { settings, http } = this.#parts;
+    this.#administration ??= openQueueAdministration(settings, http).catch((error: unknown) => {
+      // The next call tries again.
+      this.#administration = undefined;
+      throw error;
+    });
+    return this.#administration;
   }
 
   #mayNotAsk = (detail: string): void => {

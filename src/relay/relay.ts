@@ -5,6 +5,7 @@ import type { EntrySource } from "../accounts/entry_source.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
 import { shownUsername } from "../accounts/shown_username.ts";
 import type { LookupTable } from "../accounts/lookup_table.ts";
+import type { CertificateManager } from "../certificates/certificate_manager.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -20,6 +21,9 @@ import type { SmtpServer } from "../server/server.ts";
 import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
+import type { LiveCertificate } from "../status/live_state.ts";
+import type { ServiceState } from "../status/services.ts";
+import type { Status } from "../status/status.ts";
 import type { Client, SubmissionService } from "../submission/submission_service.ts";
 import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
 import type { RelayState } from "../systemd/status.ts";
@@ -47,6 +51,8 @@ export interface RelayParts {
   readonly tracing?: Tracing;
   /** Called if the relay cannot go on, and has to be stopped. */
   readonly broken?: () => void;
+  /** What the status page knows. */
+  readonly status?: Status | undefined;
 }
 
 export interface Replacements {
@@ -97,7 +103,7 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
 }
 
 async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
-  const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing } = parts;
+  const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing, status } = parts;
   opened.add(() => http?.close());
   const runtime = await currentRuntime();
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
@@ -105,9 +111,8 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const traces = await openTraces({ settings, runtime, log, metrics, clock });
   opened.add(() => traces?.close());
   const { notify, close: closeLog } = listenersOf(parts, metrics, [
-    ...(webhook === undefined ? [] : [webhook.webhook.notify]),
-    ...(traces === undefined ? [] : [traces.notify]),
-    (event) => event.type === "queueEnded" && parts.broken?.(),
+    ...[tracing, status, webhook?.webhook, traces],
+    { notify: (event) => event.type === "queueEnded" && parts.broken?.() },
   ]);
   const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
   opened.add(() => client.close());
@@ -156,12 +161,24 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     value: () => tls && Date.parse(tls.state.expires) / 1000,
   });
   let stopping = false;
-  http?.reportReadiness(() => ({
+  const readiness = () => ({
     smtp: { ready: !stopping, connections: server.connections, listening },
     tls: tls?.state ?? { ready: true, source: "off" },
     ...(table === undefined ? {} : { table: tablePart(submissions.lookupState()) }),
     ...(queue === undefined ? {} : { queue: queue.state() }),
-  }));
+    ...servicePart("entra", status?.services.state("Entra ID")),
+    ...servicePart("graph", status?.services.state("Graph")),
+  });
+  http?.reportReadiness(readiness);
+  if (status !== undefined) {
+    status.live = {
+      parts: readiness,
+      listening,
+      connections: () => server.connections,
+      certificate: () => liveCertificate(tls),
+      queue: queue?.live(),
+    };
+  }
   return {
     addresses,
     state: () => ({ listening, connections: server.connections, ...countsOf(metrics) }),
@@ -174,16 +191,16 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   };
 }
 
-/** The listeners of events: metrics, log, and others. */
+/** The listeners of events: metrics, log, and further ones where they are given. */
 function listenersOf(
-  { settings, log, tracing }: RelayParts,
+  { settings, log }: RelayParts,
   metrics: Metrics,
-  others: readonly Notify[],
+  others: readonly (Pick<Tracing, "notify"> | undefined)[],
 ): { readonly notify: Notify; close(): void } {
   const suppressed = () => metrics.count("log_lines_suppressed", {});
   const eventLog = new EventLog(log, { recipients: settings.LOG_RECIPIENTS, suppressed });
-  const traced = tracing === undefined ? [] : [tracing.notify];
-  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...traced, ...others]);
+  const further = others.flatMap((other) => other === undefined ? [] : [other.notify]);
+  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...further]);
   return { notify, close: () => eventLog.close() };
 }
 
@@ -245,6 +262,27 @@ function tablePart(state: TableState | undefined): PartState {
   if (state === undefined || state === "not asked") return { ready: true };
   if (state === "answers") return { ready: true, answers: true };
   return { ready: true, answers: false, code: state.code };
+}
+
+/**
+ * A service that does not answer is no reason against readiness either: a restart would not help, and
+ * mail that cannot be sent now is deferred or queued.
+ */
+function servicePart(
+  name: string,
+  state: Readonly<ServiceState> | undefined,
+): Readonly<Record<string, PartState>> {
+  if (state?.silentSince !== undefined) {
+    const since = new Date(state.silentSince).toISOString();
+    return { [name]: { ready: true, answers: false, since, code: state.failed?.code } };
+  }
+  return state?.succeeded === undefined ? {} : { [name]: { ready: true, answers: true } };
+}
+
+function liveCertificate(tls: CertificateManager | undefined): LiveCertificate | undefined {
+  if (tls === undefined) return undefined;
+  const { state: { source, expires }, readAt } = tls;
+  return { source, expires: Date.parse(expires), readAt };
 }
 
 /** @throws CommandError if the table does not answer: no login could succeed */

@@ -148,7 +148,7 @@ function tokensOf({ settings, http, notify, clock = realClock }: SubmissionParts
       // MSAL is loaded with the first login.
       const { requestToken } = await import("../entra/msal.ts");
       const begun = clock.now();
-      const options = { http, authorityHost, scope, timeout: TOKEN_TIMEOUT };
+      const options = { http, authorityHost, scope, timeout: TOKEN_TIMEOUT, clock };
       const result = await requestToken(credentials, options);
       const milliseconds = clock.now() - begun;
       notify({ type: "token", milliseconds, ...("type" in result ? { refusal: result } : {}) });

@@ -142,12 +142,12 @@ export const SETTINGS = {
   HTTP_LISTEN: required(
     listenAddressOrOff,
     "127.0.0.1:8026",
-    "The address for `/healthz`, `/readyz` and `/metrics`, and for the sandbox's inbox. If it is not set and the port is in use, the relay warns and continues without them.",
+    "The address for `/healthz`, `/readyz`, `/metrics` and the [status page](status_page.md), and for the sandbox's inbox. If it is not set and the port is in use, the relay warns and continues without them.",
   ),
   HTTP_PASSWORD: {
     ...optional(
       secretText,
-      "The password for all pages except `/healthz` and `/readyz` (basic authentication, any user name). Required if HTTP_LISTEN is not a loopback address; then `/readyz` shows details only with it.",
+      "The password for all pages except `/healthz` and `/readyz` (basic authentication, any user name). With it, messages of the queue can be retried and deleted on the status page. Required if HTTP_LISTEN is not a loopback address; then `/readyz` shows details only with it.",
     ),
     secret: true,
   },
@@ -458,6 +458,11 @@ export const SETTINGS = {
     ),
     secret: true,
   },
+  STATUS_MESSAGES: required(
+    integer(0, 10_000),
+    "500",
+    "How many of the last messages the status page remembers, in memory and without recipients and content; 0 for none. See [status_page.md](status_page.md).",
+  ),
   LOG_FORMAT: required(oneOf("text", "json"), "text", "The format of the log lines."),
   LOG_RECIPIENTS: required(
     boolean,

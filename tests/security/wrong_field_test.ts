@@ -84,7 +84,7 @@ const LOGINS: Readonly<Record<string, (talk: Talk) => Promise<string>>> = {
 
 describe("a client secret in the wrong field of a login", () => {
   for (const logFormat of ["text", "json"] as const) {
-    it(`is in no reply, no line of ${logFormat} and not in /metrics`, async () => {
+    it(`is in no reply, no line of ${logFormat}, not in /metrics and not on the status page`, async () => {
       const door = await openDoor({
         logFormat,
         environment: {
@@ -109,6 +109,9 @@ describe("a client secret in the wrong field of a login", () => {
       );
       const metrics = await (await fetch(door.metrics!)).text();
       assertHidden(metrics, "/metrics");
+      const status = await (await fetch(new URL("/status/data", door.metrics!))).text();
+      assert.match(status, /"logins":\[\{/);
+      assertHidden(status, "the status page");
       await door.close();
       for (const line of door.log) assertHidden(line, "the log");
       const log = door.log.join("");

@@ -3,6 +3,7 @@
 
 import { afterEach } from "node:test";
 import { type Relay, type Replacements, startRelay } from "../../src/relay/relay.ts";
+import { openStatusPage } from "../../src/commands/status_page.ts";
 import { createLog, type LevelLog } from "../../src/observe/log.ts";
 import { Metrics } from "../../src/observe/metrics.ts";
 import { openHttp } from "../../src/relay/http.ts";
@@ -54,7 +55,9 @@ export async function openRelay(
   const metrics = new Metrics();
   const sockets = NO_SOCKETS.http;
   const http = await openHttp({ settings, log, metrics, sockets, optional: false });
-  const relay = await startRelay({ settings, log, metrics, http, replaced });
+  const page = http && openStatusPage({ http, settings, given: new Set(), variables: {} });
+  const { status } = page ?? {};
+  const relay = await startRelay({ settings, log, metrics, http, replaced, status });
   return { relay, url: http && `http://127.0.0.1:${http.addresses[0]!.port}` };
 }
 

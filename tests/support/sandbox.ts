@@ -8,7 +8,9 @@ import { Inbox } from "../../src/sandbox/inbox/store.ts";
 import { SandboxTable } from "../../src/sandbox/imitated_table.ts";
 import { Tracer } from "../../src/sandbox/trace/tracer.ts";
 import { SmtpClient } from "../end_to_end/smtp_client.ts";
-import { settingsOf } from "./settings.ts";
+import { openStatusPage } from "../../src/commands/status_page.ts";
+import type { Status } from "../../src/status/status.ts";
+import { goodSettings } from "./settings.ts";
 
 export const USERNAME = "11111111-1111-1111-1111-111111111111@22222222-2222-2222-2222-222222222222";
 export const SECRET = "any-secret";
@@ -18,6 +20,7 @@ export interface Sandbox {
   readonly cloud: Cloud;
   readonly inbox: Inbox;
   readonly tracer: Tracer;
+  readonly status: Status;
   /** Of the page, with a slash at the end. */
   readonly url: string;
   /** The JSON of a page of the API, such as `messages`. */
@@ -31,18 +34,15 @@ export interface Sandbox {
 
 /** Starts it on free ports of the loopback, without TLS. @param environment further settings */
 export async function openSandbox(environment: Record<string, string> = {}): Promise<Sandbox> {
-  const settings = settingsOf(
-    {
-      SMTP_LISTEN: "127.0.0.1:0",
-      HTTP_LISTEN: "127.0.0.1:0",
-      TLS_SOURCE: "off",
-      REQUIRE_TLS: "false",
-      LOG_LEVEL: "CRITICAL",
-      ...environment,
-    },
-    {},
-    true,
-  );
+  const variables = {
+    SMTP_LISTEN: "127.0.0.1:0",
+    HTTP_LISTEN: "127.0.0.1:0",
+    TLS_SOURCE: "off",
+    REQUIRE_TLS: "false",
+    LOG_LEVEL: "CRITICAL",
+    ...environment,
+  };
+  const { settings, given } = goodSettings(variables, {}, true);
   const inbox = new Inbox();
   const tracer = new Tracer(settings.USERNAME_DELIMITER);
   const cloud = createCloud({ inbox, traceOf: (id) => tracer.find(id) });
@@ -57,6 +57,7 @@ export async function openSandbox(environment: Record<string, string> = {}): Pro
   http.mount(cloud.routes, ["/entra/", "/graph/"]);
   http.mount(inboxRoutes(inbox, { connection, tracer, signal: ended.signal }));
   const { port } = http.addresses[0]!;
+  const page = openStatusPage({ http, settings, given, variables, sandbox: true });
   const relay = await startRelay({
     settings: {
       ...settings,
@@ -67,6 +68,7 @@ export async function openSandbox(environment: Record<string, string> = {}): Pro
     http,
     replaced: { entries: new SandboxTable([]) },
     tracing: tracer,
+    status: page.status,
   });
   const url = `http://127.0.0.1:${port}/`;
   const clients: SmtpClient[] = [];
@@ -82,6 +84,7 @@ export async function openSandbox(environment: Record<string, string> = {}): Pro
     cloud,
     inbox,
     tracer,
+    status: page.status,
     url,
     async api(path) {
       const response = await fetch(`${url}api/${path}`);
@@ -97,6 +100,7 @@ export async function openSandbox(environment: Record<string, string> = {}): Pro
     async stop() {
       for (const client of clients) client.destroy();
       ended.abort();
+      page.close();
       await relay.stop();
     },
   };

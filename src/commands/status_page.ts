@@ -1,0 +1,137 @@
+// The status page of a relay: what it knows, and its routes, which are loaded with the first request.
+
+import { type Context, Hono } from "hono";
+import type { HttpService } from "../observe/http.ts";
+import { withoutSecrets } from "../secret.ts";
+import { cloudOf } from "../settings/clouds.ts";
+import { formatListenAddress } from "../settings/listen_address.ts";
+import type { CommandSettings } from "../settings/environment.ts";
+import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
+import type { Environment, Setting } from "../settings/setting.ts";
+import type { Reason } from "../status/reason.ts";
+import type { Failure, ServiceName } from "../status/services.ts";
+import { Status } from "../status/status.ts";
+import type { SettingView } from "../status/view.ts";
+import { versionLine } from "./version.ts";
+
+export interface StatusPageOptions extends Pick<CommandSettings, "settings" | "given"> {
+  readonly http: HttpService;
+  /** The variables of the settings. */
+  readonly variables: Environment;
+  /** The sandbox has another page at `/`, and a table of its own. */
+  readonly sandbox?: boolean;
+}
+
+export interface StatusPage {
+  /** A listener of events. */
+  readonly status: Status;
+  /** Ends the event streams of pages that are open. */
+  close(): void;
+}
+
+/** Adds the page to the HTTP server. */
+export function openStatusPage(options: StatusPageOptions): StatusPage {
+  const { http, settings, sandbox = false } = options;
+  const maxMessages = settings.STATUS_MESSAGES;
+  const status = new Status({ maxMessages, services: servicesOf(settings, sandbox) });
+  // Made now: the variables hold secrets, and are not kept.
+  const shown = settingsShown(options);
+  const ended = new AbortController();
+  const pages = new Hono();
+  let loading: Promise<Hono> | undefined;
+  const forward = async ({ req, env }: Context) => {
+    loading ??= loadRoutes(status, { settings, sandbox }, shown, ended.signal);
+    return await (await loading).fetch(req.raw, env);
+  };
+  for (const path of [homeOf(sandbox), "/status/*"]) pages.all(path, forward);
+  http.mount(pages);
+  return { status, close: () => ended.abort() };
+}
+
+function homeOf(sandbox: boolean): string {
+  return sandbox ? "/status" : "/";
+}
+
+async function loadRoutes(
+  status: Status,
+  { settings, sandbox = false }: Pick<StatusPageOptions, "settings" | "sandbox">,
+  shown: readonly SettingView[],
+  signal: AbortSignal,
+): Promise<Hono> {
+  const [{ statusRoutes }, remedies] = await Promise.all([
+    import("../status/routes.ts"),
+    import("../check/remedies.ts"),
+  ]);
+  const { authorityHost, graphEndpoint } = cloudOf(settings);
+  return statusRoutes(status, {
+    home: homeOf(sandbox),
+    signal,
+    sandbox,
+    version: await versionLine(),
+    hostname: settings.SERVER_HOSTNAME,
+    settings: shown,
+    maxMessages: settings.STATUS_MESSAGES,
+    mayChange: settings.HTTP_PASSWORD !== undefined,
+    remedy: (reason: Reason) =>
+      reason.type === "login"
+        ? remedies.loginRemedy(reason.failure)
+        : remedies.messageRemedy(reason.failure),
+    serviceRemedy(name: ServiceName, failure: Failure) {
+      if (name === "Entra ID") return remedies.serviceRemedy("authority", authorityHost, failure);
+      return name === "Graph" ? remedies.serviceRemedy("graph", graphEndpoint, failure) : undefined;
+    },
+  });
+}
+
+function servicesOf(settings: Settings, sandbox: boolean): ServiceName[] {
+  const table = settings.AZURE_TABLES_URL !== undefined || sandbox;
+  return [
+    "Entra ID",
+    "Graph",
+    ...(table ? ["Lookup table" as const] : []),
+    ...(settings.TLS_SOURCE === "keyvault" ? ["Key Vault" as const] : []),
+    ...(settings.DELIVERY_MODE === "queue" ? ["Queue" as const] : []),
+  ];
+}
+
+/** The settings in force as they would be written, without values of secrets. */
+function settingsShown({ settings, given, variables }: StatusPageOptions): SettingView[] {
+  return (Object.entries(SETTINGS) as [SettingName, Setting<unknown>][])
+    .filter(([, { missing }]) => missing === undefined)
+    .map(([name, setting]) => {
+      const changed = given.has(name) && settings[name] !== undefined;
+      const value = changed
+        ? givenValue(name, setting, variables)
+        : derived(name, settings) ?? standardOf(setting);
+      return { name, value, changed };
+    });
+}
+
+function givenValue(name: string, setting: Setting<unknown>, variables: Environment): string {
+  if (setting.secret) return "(secret)";
+  const all = [name, ...setting.aliases ?? []].map((variable) => variables[variable] ?? "");
+  return withoutSecrets(all.filter((value) => value !== "").join(", "));
+}
+
+/** Defaults that depend on the machine, on the command or on other settings. */
+function derived(name: SettingName, settings: Settings): string | undefined {
+  const { authorityHost, graphEndpoint } = cloudOf(settings);
+  switch (name) {
+    case "AZURE_AUTHORITY_HOST":
+      return authorityHost.origin;
+    case "GRAPH_ENDPOINT":
+      return graphEndpoint.origin;
+    case "SMTP_LISTEN":
+      return settings.SMTP_LISTEN.map(formatListenAddress).join(",");
+    case "SERVER_HOSTNAME":
+      return settings.SERVER_HOSTNAME;
+    case "MAX_MEMORY":
+      return String(settings.MAX_MEMORY);
+    default:
+      return undefined;
+  }
+}
+
+function standardOf({ secret, standard, standardShown }: Setting<unknown>): string {
+  return secret ? "" : (standardShown ?? standard ?? "").replaceAll("`", "");
+}

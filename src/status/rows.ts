@@ -1,0 +1,57 @@
+// Rows of the status page by their key, bounded in number. Each has the version of its last change,
+// so that a page is told what has changed, and nothing has to be remembered for pages.
+
+interface Row<V> {
+  value: V;
+  version: number;
+}
+
+export class Rows<V> {
+  readonly #max: number;
+  readonly #rows = new Map<string, Row<V>>();
+
+  /** @param max rows; the one that was changed longest ago is forgotten */
+  constructor(max: number) {
+    this.#max = max;
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  get(key: string): V | undefined {
+    return this.#rows.get(key)?.value;
+  }
+
+  /** Sets a row, which becomes the last one to be forgotten. */
+  set(key: string, value: V, version: number): void {
+    if (this.#max === 0) return;
+    this.#rows.delete(key);
+    this.#rows.set(key, { value, version });
+    this.#shrink();
+  }
+
+  /** Changes a row in its place, or adds one at the end. */
+  put(key: string, value: V, version: number): void {
+    const row = this.#rows.get(key);
+    if (row === undefined) return this.set(key, value, version);
+    row.value = value;
+    row.version = version;
+  }
+
+  delete(key: string): void {
+    this.#rows.delete(key);
+  }
+
+  /** Rows that have changed after that version; all for 0. */
+  since(version: number): V[] {
+    const found: V[] = [];
+    for (const row of this.#rows.values()) if (row.version > version) found.push(row.value);
+    return found;
+  }
+
+  #shrink(): void {
+    if (this.#rows.size <= this.#max) return;
+    for (const oldest of this.#rows.keys()) return void this.#rows.delete(oldest);
+  }
+}

@@ -1,0 +1,133 @@
+// Makes what the page shows out of what the relay knows.
+
+import process from "node:process";
+import type { PartState } from "../observe/http.ts";
+import type { Reason, Remedy } from "./reason.ts";
+import type { Failure, ServiceName, ServiceState } from "./services.ts";
+import type { Message, Status } from "./status.ts";
+import type {
+  CertificateView,
+  DeviceView,
+  FailureView,
+  MessageView,
+  Overview,
+  QueueCounts,
+  ServiceView,
+  SettingView,
+  StatusView,
+} from "./view.ts";
+
+const DAY = 86_400_000;
+
+export interface ViewOptions {
+  readonly version: string;
+  readonly hostname: string;
+  /** The sandbox has another page, its inbox. */
+  readonly sandbox: boolean;
+  readonly settings: readonly SettingView[];
+  readonly maxMessages: number;
+  /** Whether HTTP_PASSWORD is set, so that only an administrator can ask. */
+  readonly mayChange: boolean;
+  /** What to do about a failure of a message or a login. */
+  readonly remedy: Remedy;
+  /** The same about a service. */
+  serviceRemedy(name: ServiceName, failure: Failure): string | undefined;
+}
+
+/** @param since the version that the page has; 0 for none */
+export function viewOf(status: Status, since: number, options: ViewOptions): StatusView {
+  const whole = since === 0;
+  const today = status.devices.dayOf(status.now);
+  return {
+    whole,
+    overview: overviewOf(status, options),
+    messages: status.messages.since(since).map((message) => messageView(message, options)),
+    devices: status.devices.since(since).map((
+      { messages, day, failed, ...device },
+    ): DeviceView => ({
+      ...device,
+      ...(failed === undefined ? {} : { failed: failureView(failed, options) }),
+      today: day === today ? messages : 0,
+    })),
+    logins: status.logins.since(since),
+    mailboxes: status.mailboxes.since(since),
+    ...(whole ? { settings: options.settings } : {}),
+  };
+}
+
+function overviewOf(status: Status, options: ViewOptions): Overview {
+  const { live, now } = status;
+  const { version, hostname, sandbox, maxMessages, mayChange } = options;
+  const parts = live?.parts() ?? { smtp: { ready: false } };
+  const notReady = namesOf(parts);
+  const certificate = certificateView(status);
+  const usage = live?.queue?.usage();
+  return {
+    version,
+    hostname,
+    sandbox,
+    startedAt: status.startedAt,
+    now,
+    ready: notReady.length === 0,
+    notReady,
+    listening: live?.listening ?? [],
+    connections: live?.connections() ?? 0,
+    memory: process.memoryUsage.rss(),
+    ...(certificate === undefined ? {} : { certificate }),
+    services: [...status.services.states].map((state) => serviceView(state, status, options)),
+    hour: status.hour.view(now),
+    ...(usage === undefined ? {} : { queue: countsOf(usage) }),
+    mayChange: mayChange && usage !== undefined,
+    maxMessages,
+  };
+}
+
+function namesOf(parts: Readonly<Record<string, PartState>>): string[] {
+  return Object.entries(parts).filter(([, { ready }]) => !ready).map(([name]) => name);
+}
+
+function certificateView({ live, now }: Status): CertificateView | undefined {
+  const certificate = live?.certificate();
+  if (certificate === undefined) return undefined;
+  const { source, expires } = certificate;
+  return { source, expires, days: Math.floor((expires - now) / DAY) };
+}
+
+function serviceView(
+  { name, succeeded, failed, silentSince }: Readonly<ServiceState>,
+  { live }: Status,
+  options: ViewOptions,
+): ServiceView {
+  // The vault is asked every minute, and only changes are events.
+  const vault = name === "Key Vault" ? live?.certificate()?.readAt : undefined;
+  const last = vault !== undefined && silentSince === undefined ? vault : succeeded;
+  const fix = failed && options.serviceRemedy(name, failed);
+  return {
+    name,
+    ...(last === undefined ? {} : { succeeded: last }),
+    ...(failed === undefined
+      ? {}
+      : { failed: { ...failed, ...(fix === undefined ? {} : { fix }) } }),
+    ...(silentSince === undefined ? {} : { silentSince }),
+  };
+}
+
+function countsOf(
+  { messages, oldest }: {
+    readonly messages: Omit<QueueCounts, "oldest">;
+    readonly oldest: number | undefined;
+  },
+): QueueCounts {
+  const { queued, sending, held, dead } = messages;
+  return { queued, sending, held, dead, ...(oldest === undefined ? {} : { oldest }) };
+}
+
+function messageView({ reason, ...message }: Message, options: ViewOptions): MessageView {
+  return reason === undefined ? message : { ...message, failure: failureView(reason, options) };
+}
+
+function failureView(reason: Reason, { remedy }: ViewOptions): FailureView {
+  const { at, failure: { code = "", detail } } = reason;
+  const fix = remedy(reason);
+  return { at, code, detail, ...(fix === undefined ? {} : { fix }) };
+}
