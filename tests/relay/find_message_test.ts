@@ -1,6 +1,6 @@
 /**
- * A message is found everywhere by the id of its 250, and by its Message-ID: in the log, among the webhook's
- * events and among the spans.
+ * A message is found everywhere by the id of its 250, and by its Message-ID: in the log, on the status page,
+ * among the webhook's events and among the spans.
  */
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
+import type { StatusView } from "../../src/status/view.ts";
 import { TestRelays } from "../support/relay.ts";
 import { until } from "../support/until.ts";
 import { type Collector, startCollector } from "../traces/collector.ts";
@@ -16,7 +17,7 @@ import { type Receiver, startReceiver, WEBHOOK_SECRET } from "../webhook/receive
 
 const OWN = "smtp_oauth_relay.";
 
-describe("a message's id and its Message-ID lead to its lines, its events and its spans", () => {
+describe("a message's id and its Message-ID lead to its lines, its row, its events and its spans", () => {
   const relays = new TestRelays();
   let cloud: CloudServer;
   let receiver: Receiver;
@@ -50,6 +51,7 @@ describe("a message's id and its Message-ID lead to its lines, its events and it
       const relay = await relays.start({
         cloud,
         environment: {
+          HTTP_LISTEN: "127.0.0.1:0",
           ...{ WEBHOOK_URL: receiver.url, WEBHOOK_SECRET },
           OTEL_EXPORTER_OTLP_ENDPOINT: collector.url,
           ...settings(),
@@ -65,17 +67,25 @@ describe("a message's id and its Message-ID lead to its lines, its events and it
       );
       assert(id !== undefined && other !== undefined && id !== other);
       await until(() => relay.linesOf(lines.at(-1)!).length === 2);
+      const response = await fetch(`${relay.url}/status/data`);
+      const { messages } = await response.json() as StatusView;
       client.destroy();
       await relay.stop();
 
       const byId = {
         lines: relay.lines.filter((line) => line["id"] === id).map(({ message }) => message),
+        rows: messages.filter((row) => row.id === id).map(({ fate }) => fate),
         events: receiver.events.filter(({ data }) => data["id"] === id).map(({ type }) => type),
         spans: collector.spans.filter(({ attributes }) => attributes[`${OWN}id`] === id)
           .map(({ name }) => name),
       };
       const events = lines.length > 1 ? ["message.queued", "message.sent"] : ["message.sent"];
-      assert.deepEqual(byId, { lines, events: ["message.accepted", ...events], spans });
+      assert.deepEqual(byId, {
+        lines,
+        rows: ["sent"],
+        events: ["message.accepted", ...events],
+        spans,
+      });
       const [span] = collector.spans.filter(({ spanId }) => spanId === id);
       assert.equal(span?.name, "message");
 
@@ -84,6 +94,7 @@ describe("a message's id and its Message-ID lead to its lines, its events and it
       const byMessageId = {
         lines: relay.lines.filter((line) => line["message_id"] === messageId)
           .map(({ message }) => message),
+        rows: messages.filter((row) => row.messageId === messageId).map(({ fate }) => fate),
         events: receiver.events.filter(({ data }) => data["message_id"] === messageId)
           .map(({ type }) => type),
         spans: collector.spans.filter(({ attributes }) =>
