@@ -1,6 +1,7 @@
 // From credentials to an account: the username's form, the lookup table, then a token, which proves the
 // secret. A client may also log in with a token of its own: see client_tokens.ts.
 
+import type { Steps } from "../delivery/steps.ts";
 import type { ClientCredentials, TokenSource } from "../entra/tokens.ts";
 import { REPLIES, reply, replyText } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
@@ -55,8 +56,15 @@ export class Accounts {
     this.#options = options;
   }
 
-  /** @param mayAskAgain whether Entra ID may be asked again about credentials that it has refused */
-  async login(credentials: Credentials, mayAskAgain?: () => boolean): Promise<LoginResult> {
+  /**
+   * @param mayAskAgain whether Entra ID may be asked again about credentials that it has refused
+   * @param steps where it notes what takes time
+   */
+  async login(
+    credentials: Credentials,
+    mayAskAgain?: () => boolean,
+    steps?: Steps,
+  ): Promise<LoginResult> {
     if ("token" in credentials) return await this.#loginWithToken(credentials);
     const { tokens, scope, delimiter, entries, known } = this.#options;
     const { username, password } = credentials;
@@ -68,7 +76,10 @@ export class Accounts {
     const { tenantId, clientId } = identity;
     const checked = { tenantId, clientId, clientSecret: password };
     const authorization = tokens.login(checked);
-    const token = await authorization.token(scope, mayAskAgain);
+    const pending = authorization.token(scope, mayAskAgain);
+    const asked = pending instanceof Promise ? steps?.begin("token") : undefined;
+    const token = await pending;
+    asked?.("type" in token ? token.code : undefined);
     if ("type" in token) {
       const { type, reply, code } = token;
       if (type === "later" && await known?.isKnown(checked)) {

@@ -5,7 +5,8 @@ import { connectThrough } from "../runtime/tunnel.ts";
 
 /**
  * Connects through the proxy, or directly. Plain connections are always direct: they stay on this
- * machine (http is for loopback addresses) or on its link (Azure's metadata service).
+ * machine (http is for loopback addresses), on its link (Azure's metadata service) or in its network (a
+ * collector of traces).
  *
  * @param connect makes the direct connections
  * @param exempt whether a service is reached without the proxy

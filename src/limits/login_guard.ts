@@ -10,6 +10,7 @@
 import type { Authorization, LoginResult } from "../accounts/account.ts";
 import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";
+import type { Steps } from "../delivery/steps.ts";
 import { KeyedHash } from "../keyed_hash.ts";
 import { clientKey } from "../networks.ts";
 import type { Secret } from "../secret.ts";
@@ -28,8 +29,13 @@ export interface LoginGuardOptions {
    * The login itself.
    *
    * @param mayAskAgain whether Entra ID may be asked again about credentials that it has refused
+   * @param steps where it notes what takes time
    */
-  login(credentials: Credentials, mayAskAgain?: () => boolean): Promise<LoginResult>;
+  login(
+    credentials: Credentials,
+    mayAskAgain?: () => boolean,
+    steps?: Steps,
+  ): Promise<LoginResult>;
   readonly clock: Pick<Clock, "now" | "alarm">;
 }
 
@@ -96,15 +102,24 @@ export class LoginGuard {
     };
   }
 
-  /** @param address the client's, as `plainAddress` gives it */
-  async login(credentials: Credentials, address: string): Promise<LoginResult | LimitedLogin> {
+  /**
+   * @param address the client's, as `plainAddress` gives it
+   * @param steps where the login notes what takes time
+   */
+  async login(
+    credentials: Credentials,
+    address: string,
+    steps?: Steps,
+  ): Promise<LoginResult | LimitedLogin> {
     const limits = this.#limits;
-    if (limits === undefined) return await this.#options.login(credentials);
+    const login = (mayAskAgain?: () => boolean) =>
+      this.#options.login(credentials, mayAskAgain, steps);
+    if (limits === undefined) return await login();
     const account = this.#options.accountOf(credentials.username);
     const client = clientKey(address);
     const guess = { account, name: this.#nameOf(credentials, account), client };
-    if (!this.#known.has(guess.name)) return await this.#guess(credentials, guess, limits);
-    const result = await this.#options.login(credentials);
+    if (!this.#known.has(guess.name)) return await this.#guess(login, guess, limits);
+    const result = await login();
     if (this.#judge(result, guess, limits)) this.#count(client);
     return result;
   }
@@ -133,7 +148,7 @@ export class LoginGuard {
   }
 
   async #guess(
-    credentials: Credentials,
+    login: (mayAskAgain: () => boolean) => Promise<LoginResult>,
     guess: Guess,
     limits: Limits,
   ): Promise<LoginResult | LimitedLogin> {
@@ -151,7 +166,7 @@ export class LoginGuard {
     if (queued === "refused" && !take(repeats, client)) return AGAIN;
     let failed = false;
     try {
-      const result = await this.#options.login(credentials, () => take(questions, client));
+      const result = await login(() => take(questions, client));
       failed = this.#judge(result, guess, limits);
       if (failed && account !== undefined) accounts.count(account);
       return result;

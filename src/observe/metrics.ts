@@ -146,6 +146,11 @@ export const COUNTERS = {
     labels: [],
     known: [[]],
   },
+  trace_spans: {
+    help: "Spans of traces: exported to the collector, or dropped.",
+    labels: ["result"],
+    known: each("exported", "dropped"),
+  },
   webhook_events: {
     help: "Events for the webhook: delivered, or dropped because too many waited or for too long.",
     labels: ["result"],

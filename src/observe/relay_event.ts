@@ -39,6 +39,8 @@ export interface LoginEvent {
   readonly result: Principal | LoginFailure;
   /** That it took. */
   readonly milliseconds: number;
+  /** What took that time, as far as it is known. */
+  readonly steps: readonly Step[];
   /** The client is in TRUSTED_NETWORKS, and has not logged in itself. */
   readonly trusted: boolean;
 }

@@ -1,5 +1,6 @@
 // The HTTP client of all outgoing requests, with the authorities and the proxy of the settings.
 
+import { readAuthorities } from "../certificates/authorities.ts";
 import { HttpClient } from "../http/client.ts";
 import { proxied } from "../http/proxy.ts";
 import type { Connect, Proxy, Runtime } from "../runtime/runtime.ts";
@@ -15,6 +16,20 @@ export function outgoingClient(
   authorities: readonly string[],
 ): HttpClient {
   return new HttpClient({ connect: outgoing(settings, connect), authorities });
+}
+
+/** The client of a listener of events. It is made before the relay knows whether its authorities are good. */
+export function listenerClient(settings: Settings, runtime: Pick<Runtime, "connect">): HttpClient {
+  return outgoingClient(settings, runtime, authoritiesOf(settings));
+}
+
+function authoritiesOf(settings: Settings): readonly string[] {
+  try {
+    return readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH);
+  } catch {
+    // The relay does not start with them; `openOutside` says why.
+    return [];
+  }
 }
 
 function outgoing(settings: ProxySettings, connect: Connect): Connect {

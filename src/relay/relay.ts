@@ -32,6 +32,7 @@ import { openOutside } from "./outside.ts";
 import { measureProcess } from "./process_metrics.ts";
 import { listenSmtp, type SmtpAddresses, smtpServer } from "./smtp.ts";
 import { buildSubmissions, type Submissions } from "./submission.ts";
+import { openTraces } from "./traces.ts";
 import { openWebhook } from "./webhook.ts";
 
 /** Milliseconds for the lookup table to answer at the start. */
@@ -107,8 +108,10 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const runtime = await currentRuntime();
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
   const webhook = await openWebhook({ settings, runtime, log, metrics, clock });
+  const traces = await openTraces({ settings, runtime, log, metrics, clock });
+  opened.add(() => traces?.close());
   const { notify, close: closeLog } = listenersOf(parts, metrics, [
-    ...[tracing, status, webhook?.webhook],
+    ...[tracing, status, webhook?.webhook, traces],
     { notify: (event) => event.type === "queueEnded" && parts.broken?.() },
   ]);
   const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });

@@ -72,7 +72,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
     accountOf: (username) => usernameKey(username, settings.USERNAME_DELIMITER),
-    login: (credentials, mayAskAgain) => accounts.login(credentials, mayAskAgain),
+    login: (credentials, mayAskAgain, steps) => accounts.login(credentials, mayAskAgain, steps),
     clock,
   });
   const rate = settings.MESSAGE_RATE_LIMIT;

@@ -1,7 +1,6 @@
 // Opens the webhook: a listener of events with an HTTP client of its own, which outlasts the relay's requests
 // when it stops.
 
-import { readAuthorities } from "../certificates/authorities.ts";
 import type { Clock } from "../clock.ts";
 import type { LevelLog } from "../observe/log.ts";
 import type { Metrics } from "../observe/metrics.ts";
@@ -9,7 +8,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { OutboxReport } from "../webhook/outbox.ts";
 import type { Webhook } from "../webhook/webhook.ts";
-import { outgoingClient } from "./http_client.ts";
+import { listenerClient } from "./http_client.ts";
 
 export interface WebhookParts {
   readonly settings: Settings;
@@ -34,7 +33,7 @@ export async function openWebhook(parts: WebhookParts): Promise<OpenWebhook | un
   const { WEBHOOK_URL: url, WEBHOOK_SECRET: secret } = settings;
   if (url === undefined || secret === undefined) return undefined;
   const { Webhook } = await import("../webhook/webhook.ts");
-  const http = outgoingClient(settings, runtime, authoritiesOf(settings));
+  const http = listenerClient(settings, runtime);
   const webhook = new Webhook({ url, secret, http, clock, report: reportOf(parts) });
   return {
     webhook,
@@ -43,15 +42,6 @@ export async function openWebhook(parts: WebhookParts): Promise<OpenWebhook | un
       http.close();
     },
   };
-}
-
-function authoritiesOf(settings: Settings): readonly string[] {
-  try {
-    return readAuthorities(settings.EXTRA_CA_CERTS_FILEPATH);
-  } catch {
-    // The relay does not start with them; `openOutside` says why.
-    return [];
-  }
 }
 
 function reportOf({ log, metrics }: WebhookParts): OutboxReport {

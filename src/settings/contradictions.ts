@@ -5,6 +5,7 @@ import { queueDoubts, queueProblems } from "./queue_settings.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
 import type { SettingName, Settings } from "./schema.ts";
 import type { Environment } from "./setting.ts";
+import { traceDoubts, traceProblems } from "./trace_settings.ts";
 import { trustedProblems } from "./trusted_settings.ts";
 import { webhookProblems } from "./webhook_settings.ts";
 
@@ -44,6 +45,7 @@ export function contradictions(
   problems.push(...trustedProblems(settings, valid, ownTable));
   problems.push(...queueProblems(settings, valid));
   problems.push(...webhookProblems(settings, valid));
+  problems.push(...traceProblems(settings, valid));
   return problems;
 }
 
@@ -99,6 +101,7 @@ export function doubts(settings: Settings, given: ReadonlySet<SettingName>): str
     );
   }
   warnings.push(...queueDoubts(settings, given));
+  warnings.push(...traceDoubts(settings, given));
   return warnings;
 }
 

@@ -34,6 +34,7 @@ import { noProxy, proxyUrl } from "./proxy.ts";
 import { queueAddress, queueKeys } from "./queue_settings.ts";
 import type { Parser, Setting } from "./setting.ts";
 import { storageAccess, storageConnection } from "./storage_access.ts";
+import { collectorHeaders, collectorUrl } from "./trace_settings.ts";
 import { webhookSecret, webhookUrl } from "./webhook_settings.ts";
 
 function optional<T>(parser: Parser<T>, help: string): Setting<T | undefined> {
@@ -443,6 +444,17 @@ export const SETTINGS = {
     ...optional(
       webhookSecret,
       "The key that signs the events, as Standard Webhooks says. Required with WEBHOOK_URL.",
+    ),
+    secret: true,
+  },
+  OTEL_EXPORTER_OTLP_ENDPOINT: optional(
+    collectorUrl,
+    "The collector that gets traces by OTLP/HTTP, such as `http://otel-collector:4318`; `/v1/traces` is appended. See [traces.md](traces.md).",
+  ),
+  OTEL_EXPORTER_OTLP_HEADERS: {
+    ...optional(
+      collectorHeaders,
+      "Header fields for the collector, such as `api-key=…`. Only with https, or to a loopback address.",
     ),
     secret: true,
   },

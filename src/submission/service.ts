@@ -76,6 +76,13 @@ export interface TrustedOptions {
   readonly limited: boolean;
 }
 
+/** What is measured of a login. */
+interface Timed {
+  /** As `performance.now()` gives it. */
+  readonly started: number;
+  readonly steps: Steps;
+}
+
 const TOO_MANY_FAILED = "Login rejected: malformed credentials, and too many failed logins from " +
   "this address";
 const TOO_MANY_MESSAGES = "Message deferred: too many messages from this account";
@@ -120,11 +127,11 @@ export class RelayService implements SubmissionService {
   }
 
   async authenticate(credentials: Credentials | "trusted", client: Client): Promise<Login> {
-    const started = performance.now();
-    if (credentials === "trusted") return await this.#authenticateTrusted(client, started);
-    const result = await this.#logins.guard.login(credentials, client.address);
+    const timed = { started: performance.now(), steps: new Steps() };
+    if (credentials === "trusted") return await this.#authenticateTrusted(client, timed);
+    const result = await this.#logins.guard.login(credentials, client.address, timed.steps);
     if (result.type === "limited") return this.#limited(result, client);
-    return this.#loginOf(credentials, client, result, started);
+    return this.#loginOf(credentials, client, result, timed);
   }
 
   async submit(
@@ -188,29 +195,36 @@ export class RelayService implements SubmissionService {
     this.#notify({ type: "refused", client, refusal, principal, limit: LIMITS.get(reply) });
   }
 
-  async #authenticateTrusted(client: Client, started: number): Promise<Login> {
+  async #authenticateTrusted(client: Client, timed: Timed): Promise<Login> {
     const { accounts, trusted } = this.#logins;
     if (trusted === undefined) {
       throw new Error("a client is trusted, but there is no account for it");
     }
     const { credentials, limited } = trusted;
-    const result = asTrusted(await accounts.login(credentials), limited);
+    const result = asTrusted(
+      await accounts.login(credentials, undefined, timed.steps),
+      limited,
+    );
     if (result.type === "refused" && result.code === UNBOUND) {
       accounts.readAgain(credentials.username);
     }
-    return this.#loginOf(credentials, client, result, started, true);
+    return this.#loginOf(credentials, client, result, timed, true);
   }
 
   #loginOf(
     credentials: Credentials,
     client: Client,
     result: LoginResult,
-    started: number,
+    { started, steps }: Timed,
     trusted = false,
   ): Login {
     const shown = shownCredentials(credentials, result, this.#logins.delimiter);
     const milliseconds = performance.now() - started;
-    const event = { type: "login", client, credentials: shown, trusted, milliseconds } as const;
+    const event = {
+      type: "login",
+      ...{ client, credentials: shown, trusted },
+      ...{ milliseconds, steps: steps.list },
+    } as const;
     if (result.type !== "account") {
       this.#notify({ ...event, result });
       return { reply: result.reply };

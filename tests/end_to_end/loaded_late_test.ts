@@ -21,9 +21,9 @@ import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { type Program, root, run, SECRET, serve, USERNAME } from "./programs.ts";
 import { SmtpClient } from "./smtp_client.ts";
 
-/** What is for table, vault, identities, the sandbox, the queue or the status page only. */
+/** What is for table, vault, identities, the sandbox, the queue, the status page, events or traces only. */
 const LATE =
-  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:sqlite$|src\/(?:queue\/(?:azure|sqlite)|webhook|status)\/|src\/commands\/status_page)/;
+  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:sqlite$|src\/(?:queue\/(?:azure|sqlite)|webhook|status|traces)\/|src\/commands\/status_page)/;
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`; not those of types, nor `import("x")`. */
 const STATIC = /^(?:import|export)\s(?!type\s)(?:[^;"']*?\sfrom\s)?\s*["']([^"']+)["']/gm;
@@ -43,7 +43,7 @@ function comesWith(file: string, way: readonly string[] = [], found = new Map<st
 
 describe("the modules that a relay loads", () => {
   for (const start of ["src/main.ts", "src/commands/serve.ts", "src/commands/healthcheck.ts"]) {
-    it(`include nothing for table, vault, identities, the queue or the status page: ${start}`, () => {
+    it(`include nothing for table, vault, identities, the queue, the page or traces: ${start}`, () => {
       const found = comesWith(start);
       assert(found.size > 3, "the imports have been read");
       const late = [...found].filter(([module]) => LATE.test(module)).map(([, way]) => way);
@@ -57,6 +57,7 @@ describe("the modules that a relay loads", () => {
     assert(!found.has("@azure/msal-node"), "it is imported when it is needed");
     assert(comesWith("src/entra/msal.ts").has("@azure/msal-node"));
     assert(comesWith("src/queue/sqlite/worker.ts").has("node:sqlite"));
+    assert(comesWith("src/traces/traces.ts").has("src/traces/otlp.ts"));
     for (const door of ["sqlite_queue", "administration"]) {
       assert(!comesWith(`src/queue/sqlite/${door}.ts`).has("node:sqlite"), door);
     }

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { describe, it } from "node:test";
 import type { Authorization, LoginResult } from "../../src/accounts/account.ts";
+import { Steps } from "../../src/delivery/steps.ts";
 import { QUEUE_TIMEOUT } from "../../src/limits/unverified_login_queue.ts";
 import { KNOWN_FOR, type LimitedLogin, LoginGuard } from "../../src/limits/login_guard.ts";
 import type { Rate } from "../../src/limits/rate_limit.ts";
@@ -663,5 +664,27 @@ describe("failed logins of one account from many addresses", () => {
     assert.equal(world.clock.alarms, 0);
     assert.equal((await result).reply.code, 535);
     assert.equal(await world.code(7, "wrong again", THERE), 535);
+  });
+});
+
+describe("the steps of a login", () => {
+  it("are noted where the caller asks, with AUTH_RATE_LIMIT and without, in the first login and later", async () => {
+    for (const rate of ["off", { most: 10, window: MINUTE }] as const) {
+      const guard = new LoginGuard({
+        rate,
+        accountOf: (username) => usernameKey(username, "@"),
+        clock: new FakeClock(),
+        login(_credentials, _mayAskAgain, steps) {
+          steps?.begin("token")();
+          return Promise.resolve(RESULTS["right"]!);
+        },
+      });
+      for (let i = 0; i < 2; i++) {
+        const steps = new Steps();
+        const password = new Secret("right");
+        await guard.login({ mechanism: "PLAIN", username: username(1), password }, HERE, steps);
+        assert.deepEqual(steps.list.map(({ name }) => name), ["token"]);
+      }
+    }
   });
 });

@@ -53,6 +53,8 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   PROXY_PROTOCOL_NETWORKS: undefined,
   ALLOWED_TENANTS: undefined,
   ALLOWED_SENDERS: undefined,
+  OTEL_EXPORTER_OTLP_ENDPOINT: undefined,
+  OTEL_EXPORTER_OTLP_HEADERS: undefined,
   MAX_MESSAGE_SIZE: 36_700_160,
   AUTH_MECHANISMS: ["LOGIN", "PLAIN"],
   MAX_RECIPIENTS: 500,

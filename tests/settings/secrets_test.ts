@@ -144,6 +144,7 @@ describe("a secret", () => {
       "CLIENT_SECRET",
       "HTTPS_PROXY",
       "HTTP_PASSWORD",
+      "OTEL_EXPORTER_OTLP_HEADERS",
       "QUEUE_CONNECTION_STRING",
       "QUEUE_KEY",
       "SMARTHOST_PASSWORD",

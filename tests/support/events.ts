@@ -76,7 +76,7 @@ export function loginEvent(
   result: Principal | LoginFailure,
   trusted = false,
 ): RelayEvent {
-  return { type: "login", credentials, client, result, trusted, milliseconds: 5.5 };
+  return { type: "login", credentials, client, result, trusted, milliseconds: 5.5, steps: [] };
 }
 
 export function refusedEvent(

@@ -1,0 +1,71 @@
+// Opens the traces: a listener of events with an HTTP client of its own, which outlasts the relay's requests
+// when it stops.
+
+import type { Clock } from "../clock.ts";
+import type { LevelLog } from "../observe/log.ts";
+import type { Metrics } from "../observe/metrics.ts";
+import type { Notify } from "../observe/relay_event.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { cloudOf } from "../settings/clouds.ts";
+import type { Settings } from "../settings/schema.ts";
+import type { ExportReport } from "../traces/exporter.ts";
+import { listenerClient } from "./http_client.ts";
+
+export interface TracesParts {
+  readonly settings: Settings;
+  readonly runtime: Runtime;
+  readonly log: LevelLog;
+  readonly metrics: Metrics;
+  readonly clock: Clock;
+}
+
+export interface OpenTraces {
+  readonly notify: Notify;
+  /** Sends what it can in little time. */
+  close(): Promise<void>;
+}
+
+/** Milliseconds that a stop waits for spans. */
+const CLOSE_TIME = 2_000;
+
+/** @returns undefined if OTEL_EXPORTER_OTLP_ENDPOINT is not set */
+export async function openTraces(parts: TracesParts): Promise<OpenTraces | undefined> {
+  const { settings, runtime, clock } = parts;
+  const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_HEADERS: headers } = settings;
+  if (endpoint === undefined) return undefined;
+  const { Traces } = await import("../traces/traces.ts");
+  const { relayResource } = await import("../traces/resource.ts");
+  const http = listenerClient(settings, runtime);
+  const { graphEndpoint, authorityHost } = cloudOf(settings);
+  const traces = new Traces({
+    collector: { url: tracesUrl(endpoint), headers: headers ?? new Map() },
+    resource: relayResource(settings.SERVER_HOSTNAME),
+    services: { graph: graphEndpoint.hostname, entra: authorityHost.hostname },
+    http,
+    clock,
+    report: reportOf(parts),
+  });
+  return {
+    notify: traces.notify,
+    async close() {
+      await traces.close(CLOSE_TIME);
+      http.close();
+    },
+  };
+}
+
+/** https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp */
+function tracesUrl(endpoint: URL): URL {
+  const url = new URL(endpoint);
+  url.pathname = `${url.pathname.replace(/\/+$/, "")}/v1/traces`;
+  return url;
+}
+
+function reportOf({ log, metrics }: TracesParts): ExportReport {
+  return {
+    exported: (spans) => metrics.count("trace_spans", { result: "exported" }, spans),
+    dropped: (spans) => metrics.count("trace_spans", { result: "dropped" }, spans),
+    failed: (code, detail) => log.warning("Traces do not reach the collector", { code, detail }),
+    recovered: () => log.warning("Traces reach the collector again"),
+  };
+}
