@@ -198,10 +198,15 @@ export function judgeQueue(
   }
   const [held = 0, dead = 0] = [messages.get("held"), messages.get("dead")];
   if (held + dead > 0) findings.push(finding("queue.set-aside", `${held} held, ${dead} dead`));
-  const used = Math.max(all / maxMessages, octets / maxOctets);
-  if (used >= NEARLY) {
-    const share = `${Math.floor(used * 100)} % of QUEUE_MAX_MESSAGES or QUEUE_MAX_BYTES`;
-    findings.push(finding(used >= 1 ? "queue.full" : "queue.nearly-full", `${share} is used`));
+  for (
+    const [used, setting] of [
+      [all / maxMessages, "QUEUE_MAX_MESSAGES"],
+      [octets / maxOctets, "QUEUE_MAX_BYTES"],
+    ] as const
+  ) {
+    if (used < NEARLY) continue;
+    const share = `${Math.floor(used * 100)} % of ${setting} is used`;
+    findings.push(finding(used >= 1 ? "queue.full" : "queue.nearly-full", share));
   }
   return findings;
 }

@@ -49,7 +49,7 @@ function withAbsoluteOutput(options: QueueOptions): QueueOptions {
   return output === undefined || output === "-" ? options : { ...options, output: resolve(output) };
 }
 
-/** @throws CommandError 2 if it would ask or print where nobody expects it */
+/** @throws CommandError 2 if it cannot ask, or would print a message to a terminal unasked */
 function checkTerminal(command: QueueCommand, { yes }: QueueOptions): void {
   if (command.action === "delete" && !yes && !process.stdin.isTTY) {
     throw new CommandError(EXIT.usage, [

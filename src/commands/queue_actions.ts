@@ -1,6 +1,7 @@
 // What each action of `queue` does with the messages of a store.
 
 import { createWriteStream } from "node:fs";
+import { rm } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Delimiter } from "../accounts/username.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -195,7 +196,14 @@ async function* chosenIds(
 ): AsyncGenerator<readonly string[]> {
   const { inspection, ask } = context;
   if (action === "retry" || ask === undefined) {
-    for await (const messages of inspection.stored(filter)) yield messages.map(({ id }) => id);
+    let ids: string[] = [];
+    for await (const messages of inspection.stored(filter)) {
+      ids.push(...messages.map(({ id }) => id));
+      if (ids.length < AT_ONCE) continue;
+      yield ids;
+      ids = [];
+    }
+    if (ids.length > 0) yield ids;
     return;
   }
   const states = new StateCounts();
@@ -226,6 +234,8 @@ async function exportContent(
     await pipeline(content, createWriteStream(output, { flags: "wx", mode: 0o600 }));
   } catch (error) {
     const exists = (error as NodeJS.ErrnoException).code === "EEXIST";
+    // A part of a message looks like a message.
+    if (!exists) await rm(output, { force: true }).catch(() => {});
     const what = exists ? "exists already" : `cannot be written: ${fileErrorText(error)}`;
     throw failure([`--output ${shown(output)} ${what}`]);
   }

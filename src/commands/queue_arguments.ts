@@ -3,7 +3,7 @@
 import type { Account } from "../accounts/account.ts";
 import { type Delimiter, parseTenant, parseUsername } from "../accounts/username.ts";
 import { CommandError, EXIT } from "../exit.ts";
-import type { MessageState } from "../queue/store.ts";
+import { isMessageId, type MessageState } from "../queue/store.ts";
 import { nearest } from "../settings/nearest.ts";
 import { age } from "../settings/parsers.ts";
 import { shown } from "./printed.ts";
@@ -67,7 +67,7 @@ export function readCommand(words: readonly string[], options: QueueOptions): Qu
       throw usage(`${flagOf(name)} is not an option of queue ${action}`);
     }
   }
-  const other = ids.find((id) => !/^[\w-]{1,64}$/.test(id));
+  const other = ids.find((id) => !isMessageId(id));
   if (other !== undefined) throw usage(`${shown(other)} is not the ID of a message`);
   if (action === "list") {
     if (ids.length > 0) throw usage("queue list takes no ID: queue show does");

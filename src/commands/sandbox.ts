@@ -92,7 +92,7 @@ async function sandboxWith(
   const { faults } = cloud;
   const { signal } = ended;
   http.mount(inboxRoutes(inbox, { connection, allowedHosts: host, faults, tracer, signal }));
-  const stopped = untilStopped(relay, output, manager, () => ended.abort());
+  const stopped = untilStopped(relay, output, manager, { stopping: () => ended.abort() });
   try {
     await welcome(relay, connection, { settings, url: base });
   } catch (error) {

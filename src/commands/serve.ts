@@ -1,6 +1,7 @@
 // `serve`: the relay with the settings from the environment.
 
 import process from "node:process";
+import { EXIT } from "../exit.ts";
 import { formatListenAddress, type ListenAddress } from "../settings/listen_address.ts";
 import { type HandedOverSockets, SOCKET_NAMES } from "../systemd/sockets.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
@@ -30,9 +31,11 @@ async function serveWith(
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
   const optional = !given.has("HTTP_LISTEN") && sockets.http.length === 0;
+  const end = Promise.withResolvers<void>();
   const starting = (async () => {
     const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional });
-    const relay = await startRelay({ settings, log, metrics, http, replaced: { sockets } });
+    const replaced = { sockets };
+    const relay = await startRelay({ settings, log, metrics, http, replaced, broken: end.resolve });
     return { relay, http };
   })();
   // Registered first: an early SIGHUP must not end the program.
@@ -41,7 +44,7 @@ async function serveWith(
     starting.then(({ relay }) => manager.reloading(() => relay.refreshCertificate()), () => {});
   });
   const { relay, http } = await starting;
-  const stopped = untilStopped(relay, output, manager);
+  const stopped = untilStopped(relay, output, manager, { broken: end.promise });
   // Visible at the default level, so that an administrator sees that it runs, and where.
   log.warning("Relay started", {
     version: await versionLine(),
@@ -56,27 +59,36 @@ async function serveWith(
   await stopped;
 }
 
+export interface StopOptions {
+  /** Called first. */
+  readonly stopping?: () => void;
+  /** Resolves if the relay cannot go on. */
+  readonly broken?: Promise<void>;
+}
+
 /** Keeps the relay up, and waits for a signal; then stops the relay in good order. */
 export async function untilStopped(
   relay: Relay,
   { log, flush }: ProcessLog,
   manager: ServiceManager,
-  stopping: () => void = () => {},
+  { stopping = () => {}, broken = new Promise(() => {}) }: StopOptions = {},
 ): Promise<void> {
   surviveFaults((error) => relay.fault(error));
-  const signal = await stopSignal(async (signal) => {
+  const signalled = stopSignal(async (signal) => {
     log.warning("Relay ended at once by a second signal, without waiting for messages", { signal });
     await flush();
   });
+  const signal = (await Promise.race([signalled, broken])) || undefined;
   stopping();
   manager.stopping();
-  log.warning("Relay is stopping", { signal });
-  await relay.stop();
+  log.warning("Relay is stopping", signal === undefined ? {} : { signal });
+  // What is broken may not close in good order either.
+  await (signal === undefined ? relay.stop().catch(() => {}) : relay.stop());
   log.warning("Relay stopped");
   manager.ended();
   await flush();
   // Nothing that still waits may keep the process running.
-  process.exit(0);
+  process.exit(signal === undefined ? EXIT.unavailable : EXIT.ok);
 }
 
 /** The names of the service manager's sockets, if there are any. */

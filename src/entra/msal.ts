@@ -3,7 +3,7 @@
 // MSAL's cache key does not include the secret, so an application object that is used again would give a
 // cached token to a caller with a wrong secret. After a 429 it also sends no request for as long as its
 // own clock says. So each request has a new object (13 µs), which keeps nothing: `TokenSource` caches and
-// waits. The clock is the machine's, because MSAL reads it, too.
+// waits. How long a token is valid is told by the machine's clock, which MSAL reads.
 
 import { Buffer } from "node:buffer";
 import {
@@ -12,6 +12,7 @@ import {
   type NetworkRequestOptions,
   type NetworkResponse,
 } from "@azure/msal-node";
+import { type Clock, realClock } from "../clock.ts";
 import type { HttpClient, HttpFailure } from "../http/client.ts";
 import { retryAfter } from "../retry_after.ts";
 import { Secret } from "../secret.ts";
@@ -35,6 +36,8 @@ export interface MsalOptions {
   readonly scope: string;
   /** Milliseconds. */
   readonly timeout: number;
+  /** Of the token's times. Default: the machine's. */
+  readonly clock?: Pick<Clock, "now">;
 }
 
 /** MSAL accepts only https and a bare host. It knows this one, so it needs no discovery. */
@@ -45,7 +48,8 @@ export async function requestToken(
   options: MsalOptions,
 ): Promise<AccessToken | EntraRefusal> {
   const endpoint = new TokenEndpoint(credentials, options);
-  const fetchedAt = performance.now();
+  const { clock = realClock } = options;
+  const fetchedAt = clock.now();
   try {
     const application = applicationOf(credentials, endpoint);
     const result = await application.acquireTokenByClientCredential({ scopes: [options.scope] });
@@ -59,7 +63,7 @@ export async function requestToken(
     return {
       value: new Secret(result.accessToken),
       fetchedAt,
-      expiresAt: performance.now() + lifetime,
+      expiresAt: clock.now() + lifetime,
       roles: rolesOf(result.accessToken),
     };
   } catch (error) {

@@ -17,7 +17,7 @@ export interface DeliveryStatus {
 
 /** Characters of a line; white space is folded before it. */
 const LINE = 76;
-/** Characters of a reply's text that are told; a word that is longer than a line stays whole. */
+/** Characters of a reply's text in the report, at most; a word that is longer than a line stays whole. */
 const MAX_REPLY = 900;
 
 /** The fields, one group for the message and one for each recipient. */

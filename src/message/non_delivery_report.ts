@@ -37,7 +37,7 @@ export interface FailedMessage {
 const MAX_RETURNED = 64 * 1024;
 /** Characters of an id; the relay's have 16. */
 const MAX_ID = 64;
-/** Characters of the subject that are told. */
+/** Characters of the subject in the report, at most. */
 const MAX_SUBJECT = 200;
 
 /**

@@ -131,6 +131,7 @@ export class EventLog {
         return this.#queue(event);
       case "queueFailed":
       case "queueRecovered":
+      case "queueEnded":
         return this.#queueStore(event);
       case "certificate":
         return this.#write(event.level, event.text, event.fields);
@@ -288,9 +289,15 @@ export class EventLog {
       this.#queueFailureLogged = false;
       return;
     }
+    const { code, detail } = event;
+    if (event.type === "queueEnded") {
+      return this.#log.critical("The queue's store has ended: the relay has to start again", {
+        code,
+        detail,
+      });
+    }
     if (!this.#allow("queue store")) return;
     this.#queueFailureLogged = true;
-    const { code, detail } = event;
     this.#log.error("The queue's store fails; no message is lost", { code, detail });
   }
 

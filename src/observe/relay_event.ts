@@ -164,10 +164,12 @@ export interface QueuedMessage {
   };
 }
 
-/** The queue's store fails, or works again. */
+/** The queue's store fails, works again, or has ended. */
 export type QueueStoreEvent =
   | { readonly type: "queueFailed"; readonly code: string; readonly detail: string }
-  | { readonly type: "queueRecovered" };
+  | { readonly type: "queueRecovered" }
+  /** The store cannot be used any more by this process, which has to be started again. */
+  | { readonly type: "queueEnded"; readonly code: string; readonly detail: string };
 
 /** The time for the stop was over before all messages had their final reply. */
 export interface CutOffEvent {

@@ -164,7 +164,7 @@ async function firstOpened(
   return undefined;
 }
 
-/** A note that was changed, or that the store cannot read, is none. */
+/** @returns undefined also for a note that was changed, or that the store cannot read */
 async function opened(
   notes: Notes,
   sealer: Sealer,

@@ -1,15 +1,17 @@
 // One try to send a queued message: from its sealed record to what becomes of it.
 
-import type { Account, Authorization, LoginFailure } from "../accounts/account.ts";
 import type { Clock } from "../clock.ts";
 import type { Delivery, NotSent, Outcome, SendingProgress } from "../delivery/delivery.ts";
-import type { EntraRefusal } from "../entra/entra_errors.ts";
-import type { Secret } from "../secret.ts";
 import { type Content, discard } from "../smtp/content.ts";
-import type { SessionFacts } from "../smtp/effects.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 import type { DoubtAnswer, DoubtPolicy } from "./doubt.ts";
 import type { FailureReports } from "./failure_reports.ts";
+import {
+  type LoginProblem,
+  type QueuedAccounts,
+  type QueuedLogin,
+  queuedLogin,
+} from "./queued_login.ts";
 import { openNote, openRecord, type QueueRecord, sealNote } from "./record.ts";
 import { type Sealer, SealError } from "./sealing.ts";
 import { StoreError, type TakenMessage } from "./store.ts";
@@ -32,17 +34,6 @@ export interface TryRules {
   /** The scope of the back end's tokens. */
   readonly scope: string;
   readonly clock: Clock;
-}
-
-/** The accounts of queued messages. */
-export interface QueuedAccounts {
-  /** The account as it is now. */
-  refresh(account: Account, facts: SessionFacts): Promise<Account | LoginFailure>;
-  authorize(account: Account, secret: Secret): Authorization;
-  /** Entra ID refuses the secret: it may not log in without Entra ID any more. Never fails. */
-  refused(account: Account, secret: Secret): Promise<void>;
-  /** The secret that the account has logged in with last; undefined if it is not known. */
-  latestSecret(account: Account): Promise<Secret | undefined>;
 }
 
 /** Entra ID's and the relay's codes of a login that is refused in the middle of a delivery. */
@@ -186,42 +177,11 @@ class CurrentTry {
     }
   }
 
-  /** The account as it is now, and the right to send as it. */
-  async #login(): Promise<
-    | { readonly account: Account; readonly authorization: Authorization }
-    | Failure & Pick<LoginFailure, "type">
-  > {
-    const { facts } = this.#record;
-    const account = await this.#options.accounts.refresh(this.#record.account, facts);
-    if ("reply" in account) {
-      const { type, code = "LOOKUP_ENTRY", detail } = account;
-      return { type, code, detail };
-    }
-    const authorization = await this.#authorize(account);
-    if (!("type" in authorization)) return { account, authorization };
-    const { type, code, detail } = authorization;
-    return { type, code, detail };
-  }
-
-  /**
-   * The login that is good now: the message's own, or the last one of the account. The latter only if Entra ID
-   * had verified the message's own when it came, or an administrator has decided so: otherwise a revoked
-   * secret, with which one can log in while Entra ID is away, would send as if it were the new one.
-   */
-  async #authorize(account: Account): Promise<Authorization | EntraRefusal> {
+  #login(): Promise<QueuedLogin | LoginProblem> {
     const { accounts, rules: { scope } } = this.#options;
-    const { secret, verified } = this.#record.credential;
-    const own = accounts.authorize(account, secret);
-    const token = await own.token(scope);
-    if (!("type" in token)) return own;
-    if (token.type === "later") return token;
-    await accounts.refused(account, secret);
-    if (!verified && this.#tried.note.restarted === undefined) return token;
-    const latest = await accounts.latestSecret(account);
-    if (latest === undefined || latest.reveal() === secret.reveal()) return token;
-    const newer = accounts.authorize(account, latest);
-    const newToken = await newer.token(scope);
-    return "type" in newToken ? newToken : newer;
+    // By `queue retry`, an administrator has decided that it is sent.
+    const isRetried = this.#tried.note.restarted !== undefined;
+    return queuedLogin(this.#record, { accounts, scope, isRetried });
   }
 
   async #beforeSending(sending: SendingProgress): Promise<boolean> {

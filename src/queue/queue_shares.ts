@@ -3,7 +3,7 @@
 // An account may go on as long as it has less than four times of what is free. So one account alone gets to
 // 4/5 of the queue, and two to 4/9 each; what is left is for those that have little in it (A. K. Choudhury,
 // E. L. Hahne: Dynamic queue length thresholds for shared-memory packet switches, 1998). While no other
-// account uses the queue, there is none to keep a part for.
+// account uses the queue, no part is kept free.
 
 import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";

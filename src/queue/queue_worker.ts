@@ -189,7 +189,10 @@ export class QueueWorker {
     const { notify } = this.#options;
     if (verdict.type === "giveBack") return await this.#giveBack(verdict, message);
     const recovered = this.#trouble.succeeded(mailbox);
-    await this.#persist(() => message.remove(recovered));
+    await this.#persist(async () => {
+      await message.remove(recovered);
+      return true;
+    });
     notify(verdict.event);
   }
 
@@ -221,14 +224,16 @@ export class QueueWorker {
   /**
    * Stores a result, however long the store fails: a message that was sent must not be sent again.
    *
-   * @returns false if it is not stored because the relay stops
+   * @param store says whether the message still was this relay's
+   * @returns false if it was not, or if nothing is stored because the relay stops
    */
-  async #persist(store: () => Promise<void>): Promise<boolean> {
-    for (;;) {
+  async #persist(store: () => Promise<boolean>): Promise<boolean> {
+    for (let failed = false;; failed = true) {
       try {
-        await store();
+        const isStored = await store();
         this.#report(undefined);
-        return true;
+        // A store may have done later what failed at first, and then knows the message no more.
+        return isStored || failed;
       } catch (error) {
         this.#report(error);
         // After a restart the message is in doubt, as after a crash.

@@ -5,10 +5,10 @@
  * Milliseconds that a message waits, or a mailbox is paused, at most: Retry-After is a day at most. A time
  * that is further ahead was stored while the machine's clock was wrong, and is not waited for.
  */
-export const LONGEST_WAIT = 25 * 3_600_000;
+export const FURTHEST_AHEAD = 25 * 3_600_000;
 
 /** Stable storage for messages. All times are milliseconds of Unix time. */
-export interface QueueStore {
+export interface QueueStore extends QueueUsage {
   /**
    * Adds a message, in state `queued`. Resolves once it is on stable storage, so that it survives a power
    * cut. If it fails, nothing of the message is kept that could be sent.
@@ -26,6 +26,12 @@ export interface QueueStore {
    * @throws StoreError
    */
   take(limit: number, busy: ReadonlySet<string>): Promise<readonly TakenMessage[]>;
+  readonly notes: Notes;
+  /** Ends once everything under way is stored. Messages that are taken stay as they are. */
+  close(): Promise<void>;
+}
+
+export interface QueueUsage {
   /** What the store holds, and what it has room for. May be a few seconds old. */
   usage(): Usage;
   /**
@@ -34,9 +40,11 @@ export interface QueueStore {
    * @throws StoreError
    */
   share(account: string): Promise<Share>;
-  readonly notes: Notes;
-  /** Ends once everything under way is stored. Messages that are taken stay as they are. */
-  close(): Promise<void>;
+}
+
+/** Whether it can be the id of a message: stores make names of it. */
+export function isMessageId(id: string): boolean {
+  return /^[A-Za-z0-9_-]{1,64}$/.test(id);
 }
 
 /** What can be read of a message without the key. Kept small: SECURITY.md lists it. */
@@ -115,9 +123,10 @@ export interface TakenMessage {
    *
    * @param pause until when no message of the same mailbox is to be taken, also after a restart; 0 for
    *   no pause
+   * @returns false if the message belongs to another relay by now, or was deleted: it stays as it is
    * @throws StoreError
    */
-  giveBack(progress: MessageProgress, pause?: number): Promise<void>;
+  giveBack(progress: MessageProgress, pause?: number): Promise<boolean>;
 }
 
 export interface Share {

@@ -24,7 +24,7 @@ export interface GiveBack {
   readonly ofMailbox?: boolean;
   /** Until when the mailbox service has asked not to be asked again, in Unix time. */
   readonly pause?: number;
-  /** Left out if nothing has happened that anybody needs to know. */
+  /** Left out if nothing has happened that the log or a metric must show. */
   readonly event?: QueueEvent;
   /** A non-delivery report to be queued once the rest is stored. */
   readonly report?: NewMessage;

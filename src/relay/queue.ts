@@ -66,6 +66,7 @@ const MEMORY_SHARE = 4;
 const SECRET_KEPT = 30 * 86_400_000;
 /** When the note about the key ends: never. */
 const FOREVER = Date.UTC(9999, 0);
+
 /** The open queue of a relay. */
 export class RelayQueue {
   /** The credentials that may log in while Entra ID does not answer. */
@@ -93,8 +94,11 @@ export class RelayQueue {
     });
   }
 
-  /** @throws CommandError 69 if the store cannot be opened, 78 if QUEUE_KEY is another one */
-  static async open(parts: QueueParts): Promise<RelayQueue> {
+  /**
+   * @param openStore of the settings
+   * @throws CommandError 69 if the store cannot be opened, 78 if QUEUE_KEY is another one
+   */
+  static async open(parts: QueueParts, openStore = storeOf): Promise<RelayQueue> {
     const { QUEUE_KEY: keys } = parts.settings;
     if (keys === undefined) throw new Error("queue mode without QUEUE_KEY");
     const sealer = new Sealer(keys);
@@ -203,11 +207,17 @@ function secretOf(login: Authorization): Secret | undefined {
   return login instanceof TokenLogin ? login.clientSecret : undefined;
 }
 
-async function openStore({ settings, http, log }: QueueParts): Promise<QueueStore> {
+async function storeOf(
+  { settings, http, log, notify, clock = realClock }: QueueParts,
+): Promise<QueueStore> {
   const { QUEUE_URL: address } = settings;
   if (address.type === "sqlite") {
     const { openSqliteQueue } = await import("../queue/sqlite/sqlite_queue.ts");
-    return await openSqliteQueue(address.path, { warn: (text) => log.warning(text) });
+    return await openSqliteQueue(address.path, {
+      clock,
+      warn: (text) => log.warning(text),
+      ended: ({ code, message }) => notify({ type: "queueEnded", code, detail: message }),
+    });
   }
   const { openAzureQueue } = await import("../queue/azure/open.ts");
   const maxAge = settings.QUEUE_MAX_AGE;

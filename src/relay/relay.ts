@@ -42,6 +42,8 @@ export interface RelayParts {
   readonly replaced?: Replacements;
   /** Follows each message. */
   readonly tracing?: Tracing;
+  /** Called if the relay cannot go on, and has to be stopped. */
+  readonly broken?: () => void;
 }
 
 export interface Replacements {
@@ -94,7 +96,10 @@ export async function startRelay(parts: RelayParts): Promise<Relay> {
 async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing } = parts;
   opened.add(() => http?.close());
-  const { notify, close: closeLog } = listenersOf(log, metrics, tracing);
+  const { notify, close: closeLog } = listenersOf(log, metrics, [
+    ...(tracing === undefined ? [] : [tracing.notify]),
+    (event) => event.type === "queueEnded" && parts.broken?.(),
+  ]);
   const runtime = await currentRuntime();
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
   const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
@@ -153,16 +158,15 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   };
 }
 
-/** The listeners of events: metrics, log, tracing. */
+/** The listeners of events: metrics, log, and others. */
 function listenersOf(
   log: LevelLog,
   metrics: Metrics,
-  tracing: Tracing | undefined,
+  others: readonly Notify[],
 ): { readonly notify: Notify; close(): void } {
   const suppressed = () => metrics.count("log_lines_suppressed", {});
   const eventLog = new EventLog(log, { suppressed });
-  const traced = tracing === undefined ? [] : [tracing.notify];
-  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...traced]);
+  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...others]);
   return { notify, close: () => eventLog.close() };
 }
 

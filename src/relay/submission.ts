@@ -139,7 +139,8 @@ function tokensOf({ settings, http, clock = realClock }: SubmissionParts): Token
     async request(credentials, scope) {
       // MSAL is loaded with the first login.
       const { requestToken } = await import("../entra/msal.ts");
-      return requestToken(credentials, { http, authorityHost, scope, timeout: TOKEN_TIMEOUT });
+      const timeout = TOKEN_TIMEOUT;
+      return requestToken(credentials, { http, authorityHost, scope, timeout, clock });
     },
   });
 }

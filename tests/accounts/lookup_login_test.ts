@@ -328,6 +328,20 @@ describe("an account of the lookup table", () => {
     }
   });
 
+  it("that was queued before the settings were made stricter has to obey them", async () => {
+    const rows: Rows = { printer: { ...IDS, from_email: "p@x.test" } };
+    const stored = account(await open(rows).login(USERNAME, "a secret"));
+    assert.equal(stored.entry, undefined);
+    assert.equal(await open(rows).accounts.refresh(stored), stored);
+    const needed = await open(rows, { entryNeeded: true }).accounts.refresh(stored);
+    assert("tenantId" in needed && needed.fromEmail === "p@x.test");
+    const none = await open({}, { entryNeeded: true }).accounts.refresh(stored);
+    assert("reply" in none && none.type === "refused");
+    const foreign = await open(rows, { allowedTenants: new Set([OTHER]) }).accounts.refresh(stored);
+    assert("reply" in foreign);
+    assert.match(line(foreign), /^550 5\.7\.1 This tenant may not use the relay/);
+  });
+
   it("found by tenant and client is that of the first entry that is not disabled", async () => {
     const rows: Rows = { a: IDS, b: { ...IDS, from_email: "b@x.test" } };
     const { login, accounts, clock } = open(rows, { entryNeeded: true });

@@ -220,6 +220,16 @@ describe("the findings about what is in a queue", () => {
     }
   });
 
+  it("name the bound that is reached", () => {
+    const messages = new Map([["queued", 90]] as const);
+    const survey = { octets: 2000, startProblem: undefined, unreadable: new Map(), whole: true };
+    const found = judgeQueue("q", { messages, ...survey }, limits).slice(1);
+    assert.deepEqual(found.map(({ code, what }) => [code, what]), [
+      ["queue.nearly-full", "90 % of QUEUE_MAX_MESSAGES is used"],
+      ["queue.full", "200 % of QUEUE_MAX_BYTES is used"],
+    ]);
+  });
+
   it("tell another key from damage and from another version", () => {
     const unreadable = new Map([["key", 1], ["tampered", 2], ["version", 3]] as const);
     assert.deepEqual(judged({ unreadable }), [

@@ -1009,7 +1009,7 @@ const QUEUE: readonly Case[] = [
       QUEUE_URL: `sqlite:${world.file("absent")}/queue.db`,
     }),
     codes: ["queue.directory"],
-    says: [/FAIL queue: the directory .*absent does not exist\. Fix: create it/],
+    says: [/FAIL queue: the directory .*absent does not exist\. Fix: correct QUEUE_URL/],
     everywhere: true,
   },
   {

@@ -3,8 +3,12 @@
 // needs root, as CI has it.
 
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, describe, it } from "node:test";
 import { command, directory, smallDisk } from "../queue/sqlite/support.ts";
 import { PROGRAMS } from "./programs.ts";
@@ -68,9 +72,7 @@ for (const program of PROGRAMS) {
       assert.deepEqual(readdirSync(`${queue}.d`), []);
       makeRoom(path);
       const last = await filled.logIn(relay);
-      await untilIs(() => begin(last), (reply) => reply.startsWith("250"));
-      await last.say("RSET");
-      assert.match(await send(last, "later", LARGE), /^250/);
+      await untilIs(() => send(last, "later", LARGE), (reply) => reply.startsWith("250"));
       await untilIs(() => filled.arrived, (subjects) => subjects.includes("later"));
       assert.equal(await relay.running.stop(), 0);
     });
@@ -92,6 +94,13 @@ for (const program of PROGRAMS) {
         command("umount", `${queue}.d`);
       }
       assert.match(await send(client, "again", LARGE), /^250/);
+      const free = await withoutWrites(relay.running.child.pid!, `${queue}-wal`);
+      try {
+        assert.match(await send(client, "no room"), /^451 4\.3\.0 SQLITE_IOERR: /);
+      } finally {
+        await free();
+      }
+      assert.match(await send(client, "small again"), /^250/);
       relay.running.stop("SIGKILL");
       await relay.running.exited;
       remount("ro");
@@ -99,27 +108,57 @@ for (const program of PROGRAMS) {
       assert.equal(status, 69);
       assert.match(
         stderr,
-        /^smtp-oauth-relay: QUEUE_URL: .*queue\.db: attempt to write a readonly database/m,
+        /^smtp-oauth-relay: QUEUE_URL: .*queue\.db cannot be written \(SQLITE_READONLY\): the relay's user/m,
       );
       remount("rw");
       stopped.freeGraph();
       const next = await stopped.start();
       await untilIs(() => stopped.list(), (list) => list.length === 0);
-      assert.deepEqual([...new Set(stopped.arrived)], ["again", "large", "small"]);
+      assert.deepEqual([...new Set(stopped.arrived)], ["again", "large", "small", "small again"]);
       assert.equal(await next.running.stop(), 0);
     });
 
-    it("that is damaged does not start, and leaves the file as it is", async () => {
+    it("that is damaged does not start, and has all once the database is put back", async () => {
       const place = directory();
       ends.push(() => place.remove());
       const queue = join(place.path, "queue.db");
-      const octets = "This is not a database. ".repeat(500);
-      writeFileSync(queue, octets);
       const damaged = await world({ QUEUE_URL: `sqlite:${queue}` });
-      const { status, stderr } = await damaged.command(["serve"]);
-      assert.equal(status, 69);
-      assert.match(stderr, /^smtp-oauth-relay: QUEUE_URL: .*queue\.db is not an SQLite database/m);
-      assert.equal(readFileSync(queue, "utf8"), octets);
+      damaged.holdGraph();
+      const relay = await damaged.start();
+      const client = await damaged.logIn(relay);
+      assert.match(await send(client, "small"), /^250/);
+      assert.match(await send(client, "large", LARGE), /^250/);
+      assert.equal(await relay.running.stop("SIGKILL"), null);
+      const db = new DatabaseSync(queue);
+      db.prepare("pragma wal_checkpoint(truncate)").get();
+      db.close();
+      const octets = readFileSync(queue);
+      const page = 4096;
+      const zeros = Buffer.from(octets).fill(0, 100, 4 * page);
+      for (
+        const [bad, message] of [
+          [
+            Buffer.from("This is not a database. ".repeat(500)),
+            /queue\.db is not an SQLite database/,
+          ],
+          [zeros, /queue\.db is damaged: keep a copy/],
+          [octets.subarray(0, octets.length / 2), /queue\.db is damaged: keep a copy/],
+        ] as const
+      ) {
+        writeFileSync(queue, bad);
+        const { status, stderr } = await damaged.command(["serve"]);
+        assert.equal(status, 69, stderr);
+        assert.match(stderr, /^smtp-oauth-relay: QUEUE_URL: [^\n]+$/m);
+        assert.match(stderr, message);
+        assert(readFileSync(queue).equals(bad), "it is left as it is");
+        assert.equal(readdirSync(`${queue}.d`).length, 1, "and so is the content beside it");
+      }
+      writeFileSync(queue, octets);
+      damaged.freeGraph();
+      const next = await damaged.start();
+      await untilIs(() => damaged.list(), (list) => list.length === 0);
+      assert.deepEqual([...new Set(damaged.arrived)], ["large", "small"]);
+      assert.equal(await next.running.stop(), 0);
     });
 
     it("needs its key, and takes another one besides it", async () => {
@@ -149,16 +188,48 @@ for (const program of PROGRAMS) {
     it("is for one relay, until that one is gone", async () => {
       const shared = await world();
       const first = await shared.start();
+      shared.holdGraph();
+      assert.match(await send(await shared.logIn(first), "before", LARGE), /^250/);
       const { status, stderr } = await shared.command(["serve"]);
       assert.equal(status, 69);
       assert.match(stderr, /^smtp-oauth-relay: QUEUE_URL: .* is in use by another relay/m);
       assert.match(await send(await shared.logIn(first), "goes on"), /^250/);
-      await untilIs(() => shared.arrived, ({ length }) => length === 1);
+      shared.freeGraph();
+      await untilIs(() => shared.arrived, ({ length }) => length === 2);
+      assert.deepEqual(shared.arrived, ["before", "goes on"]);
       assert.equal(await first.running.stop("SIGKILL"), null);
       const second = await shared.start();
       assert.equal(await second.running.stop(), 0);
     });
   });
+}
+
+/**
+ * Lets a process write no more to a file, as on a disk that has become read-only.
+ *
+ * @returns what lets it write again
+ */
+async function withoutWrites(pid: number, path: string): Promise<() => Promise<void>> {
+  const calls = "pwrite64,pwritev,write,writev";
+  const strace = spawn(
+    "strace",
+    ["-f", "-p", `${pid}`, "-P", path, "-e", `trace=${calls}`, "-e", `inject=${calls}:error=EROFS`],
+    { stdio: ["ignore", "ignore", "pipe"] },
+  );
+  const ended = new Promise<void>((resolve) => strace.once("close", () => resolve()));
+  let said = "";
+  await new Promise<void>((resolve, reject) => {
+    strace.once("error", reject);
+    strace.once("close", () => reject(new Error(said)));
+    strace.stderr.setEncoding("utf8").on("data", (text: string) => {
+      said += text;
+      if (said.includes("attached")) resolve();
+    });
+  });
+  return async () => {
+    process.kill(strace.pid!, "SIGINT");
+    await ended;
+  };
 }
 
 /** Takes all the room of a disk. */

@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { SentAnswer } from "../../src/delivery/sent_lookup.ts";
+import { doubtPolicy } from "../../src/queue/doubt.ts";
+import { ACCOUNT, accountWith, tokenOf } from "../support/submissions.ts";
 import {
   AMBIGUOUS,
   DAY,
@@ -201,5 +203,24 @@ describe("a message in doubt", () => {
     await world.run();
     await world.passUntil(() => world.sent.length === 1, 1000, 10 * MINUTE);
     assert.equal(world.questions.length, 2);
+  });
+});
+
+describe("a message that waits to be asked about", () => {
+  it("is asked about within five minutes, also if the machine's time is set back", async () => {
+    const now = 10 * DAY;
+    const policy = doubtPolicy({
+      mode: "ask",
+      service: { lookUp: () => Promise.reject(new Error("asked too early")) },
+      forbidden: () => {},
+      clock: { date: () => now },
+    });
+    const sending = { mailbox: "ann@x.test", messageId: "<1@x.test>" };
+    const note = { doubt: true, asked: 0, firstAttempt: now, sending, askAt: now + DAY };
+    const login = { account: ACCOUNT, authorization: accountWith(tokenOf("t")) };
+    const plan = await policy.resolve(login, note);
+    assert(plan.type === "wait");
+    assert.equal(plan.due, now + 5 * MINUTE);
+    assert.equal(plan.note.askAt, plan.due, "and then it is asked");
   });
 });

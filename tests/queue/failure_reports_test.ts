@@ -199,6 +199,28 @@ describe("QUEUE_BOUNCE", () => {
     assert.deepEqual(reports, []);
   });
 
+  it("makes no report about a message that another relay has by then: that one does", async () => {
+    const { world, reports } = refusing();
+    const id = await world.add();
+    const added: string[] = [];
+    world.store.before = (operation, id) => {
+      if (operation === "add") added.push(id);
+    };
+    const { answer } = world;
+    let isLost = false;
+    world.answer = (sending) => {
+      // The first try takes longer than its relay owns the message.
+      if (!isLost) world.store.crash();
+      isLost = true;
+      return answer(sending);
+    };
+    await world.run();
+    await world.pass(MINUTE);
+    assert.equal(world.tried.filter((tried) => tried === id).length, 2);
+    assert.deepEqual(added, [reportId(id)]);
+    assert.equal(reports.length, 1);
+  });
+
   it("makes no report if it cannot be stored that the message is given up", async () => {
     const { world } = refusing();
     const id = await world.add();

@@ -14,7 +14,7 @@ import { FakeClock } from "../support/fake_clock.ts";
 import { CLIENT, SCOPE, TENANT, USERNAME } from "../support/logins.ts";
 import { MemoryQueue } from "../support/memory_queue.ts";
 import { tokenOf } from "../support/submissions.ts";
-import { HOUR, newSealer, noToken } from "./queue_world.ts";
+import { HOUR, MINUTE, newSealer, noToken } from "./queue_world.ts";
 
 const OFFLINE = 24 * HOUR;
 const AWAY = noToken("later", "ECONNREFUSED");
@@ -83,6 +83,30 @@ describe("QUEUE_OFFLINE_LOGIN", () => {
     assert.equal(await login(), 235);
     clock.pass(1);
     assert.equal(await login(), 454);
+  });
+
+  it("lets nobody log in if it is off, whoever was good before", async () => {
+    const before = setUp();
+    assert.equal(await before.login(), 235);
+    const { clock, store, sealer } = before;
+    const { login, entra } = setUp({ clock, store, sealer, offline: "off" });
+    entra(() => AWAY);
+    assert.equal(await login(), 454);
+  });
+
+  it("counts a login again that was refused in between", async () => {
+    const { login, entra, clock } = setUp();
+    assert.equal(await login(), 235);
+    // The token that it has is not used any more, and its login was noted within the hour.
+    clock.pass(56 * MINUTE);
+    entra(() => WRONG);
+    assert.equal(await login(), 535);
+    clock.pass(MINUTE);
+    entra(() => undefined);
+    assert.equal(await login(), 235);
+    clock.pass(HOUR);
+    entra(() => AWAY);
+    assert.equal(await login(), 235);
   });
 
   it("counts from the last good login", async () => {

@@ -181,6 +181,21 @@ describe("a queued delivery", () => {
     assert.equal(new Set([ann, bea, otherAnn, otherBea, real]).size, 5);
     assert.deepEqual([alsoReal, stillReal], [real, real], "all are sent from one mailbox");
   });
+
+  it("gives each entry of the lookup table an account name of its own", async () => {
+    const { store, delivery } = setUp();
+    const names: string[] = [];
+    for (const entry of [undefined, "one", "two", "one"]) {
+      const id = `${names.length}`.padStart(16, "0");
+      const account = entry === undefined
+        ? ACCOUNT
+        : { ...ACCOUNT, entry: { id: entry, foundBy: "id" as const } };
+      await delivery.deliver(submission({ id, account }), { authorization: LOGIN });
+      names.push(store.stored(id)!.account);
+    }
+    assert.equal(new Set(names).size, 3);
+    assert.equal(names[3], names[1]);
+  });
 });
 
 describe("the bounds of a queue", () => {

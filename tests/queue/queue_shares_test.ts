@@ -118,6 +118,26 @@ describe("the shares of a queue", () => {
     assert.match(await shared.add(OTHER, 100_000), /^\d+$/, "a large message of another");
   });
 
+  it("count what was let in since the store was asked", async () => {
+    const shared = new Shared({ maxOctets: 1_000_000 });
+    await shared.add(OTHER, 300_000);
+    const [count] = await shared.fill(GREEDY, 1000);
+    // Four times of what is free: 4/5 of 700 kB, as stored.
+    const octets = shared.store.usage().octets - 300_000;
+    assert(Math.abs(octets - 560_000) < 8_000, `${count} messages, ${octets} octets`);
+  });
+
+  it("do not count if the store has not told anything for half a minute", async () => {
+    const shared = new Shared({ maxMessages: 100 });
+    await shared.add(OTHER);
+    await shared.fill(GREEDY);
+    shared.store.share = () => Promise.reject(new StoreError("EIO", "a bad disk"));
+    shared.clock.pass(29_000);
+    assert.equal(await shared.add(GREEDY), "QUEUE_MAX_MESSAGES");
+    shared.clock.pass(1_000);
+    assert.match(await shared.add(GREEDY), /^\d+$/);
+  });
+
   it("keep a part of the disk's room as well", async () => {
     const MIB = 1024 * 1024;
     const shared = new Shared({});

@@ -2,6 +2,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { StoreError } from "../../src/queue/store.ts";
+import { lengthOf } from "../../src/smtp/content.ts";
+import { FakeClock } from "../support/fake_clock.ts";
+import { MemoryQueue } from "../support/memory_queue.ts";
 import { until } from "../support/until.ts";
 import { AMBIGUOUS, HOUR, later, MINUTE, UNREACHABLE, World } from "./queue_world.ts";
 
@@ -54,6 +57,39 @@ describe("the queue's worker", () => {
     await world.settle();
     assert.equal(world.sent.length, 1);
     assert.equal(world.clock.now(), now);
+  });
+
+  it("sends what is added while the store says that there is nothing, without a poll", async () => {
+    const clock = new FakeClock();
+    const store = new MemoryQueue(clock);
+    const take = store.take.bind(store);
+    let answered = () => Promise.resolve();
+    store.take = async (...asked) => {
+      const taken = await take(...asked);
+      await answered();
+      return taken;
+    };
+    const world = new World({ clock, store });
+    answered = async () => {
+      answered = () => Promise.resolve();
+      await world.add();
+    };
+    await world.run();
+    assert.equal(world.sent.length, 1);
+    assert.equal(clock.now(), 1000, "no time has passed");
+  });
+
+  it("frees the memory of a content once it was tried", async () => {
+    const world = new World();
+    let length = 0;
+    world.answer = () => {
+      length = lengthOf(world.lastContent);
+      return "sent";
+    };
+    await world.add({ content: "x".repeat(100_000) });
+    await world.run();
+    assert.equal(length, 100_000);
+    assert.equal(lengthOf(world.lastContent), 0);
   });
 
   it("asks the store seldom while there is nothing to do", async () => {

@@ -23,6 +23,7 @@ import { QueueWorker, type WorkerLimits } from "../../src/queue/queue_worker.ts"
 import { Sealer } from "../../src/queue/sealing.ts";
 import type { QueueStore } from "../../src/queue/store.ts";
 import { Secret } from "../../src/secret.ts";
+import type { Content } from "../../src/smtp/content.ts";
 import { reply } from "../../src/smtp/reply.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { SCOPE } from "../support/logins.ts";
@@ -82,6 +83,8 @@ export class World<Store extends QueueStore = MemoryQueue> {
   readonly tried: string[] = [];
   readonly questions: Omit<SentQuestion, "account" | "authorization">[] = [];
   readonly warned: string[] = [];
+  /** That of the last try, as it was given. */
+  lastContent: Content = [];
   /** Requests under way, and the most there were at once: in all, and of one mailbox. */
   readonly active = new Map<string, number>();
   most = 0;
@@ -235,6 +238,7 @@ export class World<Store extends QueueStore = MemoryQueue> {
 
   async #deliver(given: Submission, attempt: Attempt): Promise<Outcome> {
     // The content is discarded after the try.
+    this.lastContent = given.content;
     const content = given.content.map((block) => Uint8Array.from(block));
     const submission = { ...given, content };
     const { id, account, envelope } = submission;

@@ -180,6 +180,44 @@ describe("a queue in trouble", () => {
     assert(time <= 76_000, `${time} ms`);
   });
 
+  it("sends mail of others at once while the mailboxes of many accounts are full", async () => {
+    const world = new World();
+    const full = { ...later("ErrorQuotaExceeded"), reply: reply(452, "4.2.2", "full") };
+    world.answer = ({ mailbox }) => mailbox.startsWith("full") ? full : "sent";
+    for (let i = 0; i < 20; i++) {
+      await world.add({ from: `full${i}@x.test`, account: { ...ACCOUNT, clientId: `${i}` } });
+    }
+    await world.run();
+    const [id] = await world.addAll(1, { from: "good@x.test" });
+    await world.settle();
+    assert.deepEqual(world.sent, [id]);
+  });
+
+  it("tries eight messages at a time of mailboxes in trouble, if they were so one by one", async () => {
+    const world = new World();
+    const isBad = (mailbox: string) => mailbox.startsWith("bad");
+    world.answer = ({ mailbox }) => isBad(mailbox) ? UNREACHABLE : "sent";
+    await world.run();
+    for (let i = 0; i < 20; i++) {
+      await world.addAll(2, { from: `bad${i}@x.test`, connection: `of ${i}` });
+      await world.settle();
+      await world.add({ from: "good@x.test" });
+      await world.settle();
+    }
+    assert.equal(world.sent.length, 20, "the back end works");
+    let open = () => {};
+    const opened = new Promise<"sent">((resolve) => open = () => resolve("sent"));
+    world.answer = ({ mailbox }) => isBad(mailbox) ? opened : "sent";
+    world.most = 0;
+    await world.pass(5 * MINUTE, 1_000);
+    assert.equal(world.most, 8);
+    await world.add({ from: "good@x.test" });
+    await world.settle();
+    assert.equal(world.sent.length, 21);
+    open();
+    await world.passUntil(() => world.store.ids().length === 0);
+  });
+
   it("sends all in the old order soon after an outage", async () => {
     const world = new World();
     world.clock.chance = 0.9;

@@ -8,10 +8,15 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import { CommandError, EXIT } from "../../src/exit.ts";
+import { HttpClient } from "../../src/http/client.ts";
+import { createLog } from "../../src/observe/log.ts";
 import { reportId } from "../../src/queue/failure_reports.ts";
+import { openSqliteQueue } from "../../src/queue/sqlite/sqlite_queue.ts";
+import { RelayQueue } from "../../src/relay/queue.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { TENANT } from "../support/logins.ts";
 import { type TestRelay, TestRelays } from "../support/relay.ts";
+import { plainSettings } from "../support/settings.ts";
 import { fetchToken } from "../support/tokens.ts";
 import { until } from "../support/until.ts";
 
@@ -189,5 +194,25 @@ describe("a relay with a queue", () => {
     const both = await start({ QUEUE_KEY: `${other},${key}` });
     await both.relay.stop();
     await (await start({ QUEUE_KEY: other })).relay.stop();
+  });
+
+  it("does not start on a network file system, and names the setting and the way out", async () => {
+    const path = `${directory}/queue.db`;
+    const settings = plainSettings({
+      DELIVERY_MODE: "queue",
+      QUEUE_URL: `sqlite:${path}`,
+      QUEUE_KEY: key,
+    });
+    const log = createLog({ level: "ERROR", format: "text", write: () => {} });
+    const smb = { type: 0xff534d42, bsize: 4096, blocks: 1e9, bavail: 5e8 };
+    await assert.rejects(
+      RelayQueue.open(
+        { settings, http: new HttpClient(), log, notify: () => {} },
+        () => openSqliteQueue(path, { statfs: () => Promise.resolve(smb) }),
+      ),
+      (error) =>
+        error instanceof CommandError && error.status === EXIT.unavailable &&
+        /^QUEUE_URL: .*queue\.db is on SMB: [^\n]*azure-storage:[^\n]*$/.test(error.message),
+    );
   });
 });

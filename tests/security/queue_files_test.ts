@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import {
+  chmodSync,
   lstatSync,
   mkdirSync,
   readdirSync,
@@ -13,7 +14,9 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { openSqliteAdministration } from "../../src/queue/sqlite/administration.ts";
 import { openSqliteQueue } from "../../src/queue/sqlite/sqlite_queue.ts";
 import { StoreError } from "../../src/queue/store.ts";
 import { directory, newMessage, NOBODY, read } from "../queue/sqlite/support.ts";
@@ -72,6 +75,54 @@ describe("files beside the queue that others have made", () => {
       assert.equal(readFileSync(victim, "utf8"), OTHERS);
     } finally {
       await store.close();
+    }
+  });
+
+  it("or that others can change, are warned about", async () => {
+    const warnings: string[] = [];
+    const open = async () => {
+      warnings.length = 0;
+      // On a disk of this machine, whatever the test runs on.
+      const ext4 = { type: 0xef53, bsize: 4096, blocks: 1e6, bavail: 1e6 };
+      const statfs = () => Promise.resolve(ext4);
+      await (await openSqliteQueue(path, { statfs, warn: (text) => warnings.push(text) })).close();
+      return warnings.map((text) => /^(\S+) can be changed by every user/.exec(text)?.[1]);
+    };
+    assert.deepEqual(await open(), [], "as the relay makes them");
+    chmodSync(path, 0o666);
+    chmodSync(`${path}.d`, 0o707);
+    chmodSync(place.path, 0o777);
+    assert.deepEqual(await open(), [place.path, path, `${path}.d`]);
+    chmodSync(path, 0o664);
+    chmodSync(`${path}.d`, 0o770);
+    chmodSync(place.path, 0o1777);
+    assert.deepEqual(await open(), []);
+  });
+
+  it("are neither read nor deleted by way of an id, not even by root's `queue delete`", async () => {
+    const store = await openSqliteQueue(path);
+    await store.add(newMessage("m1", { sealedSize: LARGE }));
+    await store.add(newMessage("m2", { sealedSize: LARGE, mailbox: "m2" }));
+    await store.close();
+    const db = new DatabaseSync(path);
+    for (const id of ["m1", "m2"]) {
+      const out = id === "m1" ? "../victim" : victim;
+      db.prepare("update message set id = ? where id = ?").run(out, id);
+    }
+    db.close();
+    const again = await openSqliteQueue(path);
+    const administration = await openSqliteAdministration(path);
+    try {
+      const [first, second] = await again.take(2, NOBODY);
+      await assert.rejects(read(first!.content()), StoreError);
+      await first!.remove();
+      const found = await administration.find(second!.stored.id);
+      await assert.rejects(read(found!.content()), StoreError);
+      assert.equal(await administration.delete(second!.stored.id), "done");
+      assert.equal(readFileSync(victim, "utf8"), OTHERS);
+    } finally {
+      await administration.close();
+      await again.close();
     }
   });
 

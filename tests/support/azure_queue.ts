@@ -174,7 +174,8 @@ export function newMessage(
     sealedSize: octets.length,
     async *content() {
       for (let at = 0; at < octets.length; at += 262_160) {
-        yield await Promise.resolve(octets.subarray(at, at + 262_160));
+        // A copy: it belongs to the store.
+        yield await Promise.resolve(new Uint8Array(octets.subarray(at, at + 262_160)));
       }
     },
     ...facts,

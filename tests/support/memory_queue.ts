@@ -141,6 +141,7 @@ export class MemoryQueue implements QueueStore {
   retry(id: string): ChangeResult {
     return this.#change(id, (kept) => {
       kept.stored = { ...kept.stored, state: "queued", due: this.#clock.date() };
+      this.#pauses.delete(kept.stored.mailbox);
     });
   }
 
@@ -198,10 +199,11 @@ export class MemoryQueue implements QueueStore {
         await this.before("giveBack", id);
         if (pause > 0) this.#pauses.set(kept.stored.mailbox, pause);
         const own = current();
-        if (own === undefined) return;
+        if (own === undefined) return false;
         own.owner = undefined;
         own.stored = { ...own.stored, ...progress };
         this.log.push(`${progress.state} ${id}`);
+        return true;
       },
     };
   }

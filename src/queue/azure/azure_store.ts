@@ -179,7 +179,7 @@ export class AzureStore implements QueueStore {
     try {
       const at = this.#clock.now();
       const written = await this.#blobs.write(name, entry, message, keep);
-      // The pointer was hidden all the time: so whoever receives it finds the blob.
+      // The pointer was hidden all the time: a relay that receives it finds the blob.
       await keep();
       content = written.content;
       const { etag, size } = written;
@@ -238,10 +238,20 @@ export class AzureStore implements QueueStore {
       this.#track(this.#receiver.postpone(lease).catch(() => {}));
     });
     const opened = await Promise.all(waiting.map(async ({ lease, added }) => {
-      if (added === undefined) return await this.#receiver.open(lease).catch(() => undefined);
+      if (added === undefined) return await this.#opened(lease);
       return new AzureTakenMessage(this.#shared, lease, added.seen, added.stored, added.content);
     }));
     return opened.filter((message) => message !== undefined);
+  }
+
+  async #opened(lease: Lease): Promise<AzureTakenMessage | undefined> {
+    try {
+      return await this.#receiver.open(lease);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#track(this.#receiver.failed(lease, error));
+      return undefined;
+    }
   }
 
   #track<T>(promise: Promise<T>): Promise<T> {

@@ -17,6 +17,11 @@ import { ORPHAN } from "./verdict.ts";
 const PAUSE = 60_000;
 const MOST_PAUSES = 10;
 /**
+ * Milliseconds that the start waits for the first inspection. After an outage the list may be so long that a
+ * service manager would give the start up; until the end of the list only this relay's own messages count.
+ */
+const LONGEST_START = 10_000;
+/**
  * Milliseconds that this relay has received pointers before it believes that one is lost: after an outage of
  * all relays, old messages wait for their turn.
  */
@@ -56,7 +61,16 @@ export class BlobInspection {
   /** @throws StoreError */
   async open(): Promise<void> {
     this.#opened = this.#clock.now();
-    this.#later(await this.#inspect(true));
+    const first = this.#inspect(true);
+    const { promise: late, resolve } = Promise.withResolvers<"late">();
+    const cancel = this.#clock.alarm(LONGEST_START, () => resolve("late"));
+    try {
+      const pages = await Promise.race([first, late]);
+      if (pages === "late") first.then((pages) => this.#later(pages), () => this.#later(1));
+      else this.#later(pages);
+    } finally {
+      cancel();
+    }
   }
 
   close(): void {

@@ -17,7 +17,7 @@ export class Lease {
   text: PointerText;
   /** How often the pointer has been received; 0 if this relay made it. */
   readonly received: number;
-  /** Whether the pointer is known to belong to nobody or to another relay. */
+  /** Whether the pointer is known to belong to no relay, or to another one. */
   lost = false;
   readonly #pointers: Pointers;
   readonly #clock: Pick<Clock, "now">;

@@ -1,7 +1,7 @@
 // Which mailboxes' messages are wanted now, and which pointers wait for a mailbox.
 
 import type { Clock } from "../../clock.ts";
-import { LONGEST_WAIT, type MessageFacts } from "../store.ts";
+import { FURTHEST_AHEAD, type MessageFacts } from "../store.ts";
 import type { PointerText } from "./pointer_text.ts";
 import type { Handle } from "./pointers.ts";
 
@@ -36,7 +36,7 @@ export class Mailboxes {
   pausedUntil(mailbox: string): number {
     const until = this.#paused.get(mailbox) ?? 0;
     const now = this.#clock.date();
-    if (until > now && until <= now + LONGEST_WAIT) return until;
+    if (until > now && until <= now + FURTHEST_AHEAD) return until;
     this.#paused.delete(mailbox);
     return 0;
   }

@@ -3,6 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import {
+  isMessageId,
   type MessageFacts,
   type MessageProgress,
   type MessageState,
@@ -47,7 +48,7 @@ const DIGITS = 15;
 
 /** Sorts by arrival. */
 export function blobName({ id, receivedAt }: Pick<MessageFacts, "id" | "receivedAt">): string {
-  if (!/^[\w-]{1,64}$/.test(id)) throw new Error("a message's id has other characters");
+  if (!isMessageId(id)) throw new Error("a message's id has other characters");
   return `${MESSAGES}${String(receivedAt).padStart(DIGITS, "0")}-${id}`;
 }
 

@@ -4,7 +4,7 @@
 import { Buffer } from "node:buffer";
 import type { ContainerClient } from "@azure/storage-blob";
 import type { Clock } from "../../clock.ts";
-import { asBuffer } from "../../octets.ts";
+import { asBuffer, free } from "../../octets.ts";
 import { type NewMessage, StoreError } from "../store.ts";
 import {
   type BlobEntry,
@@ -14,10 +14,9 @@ import {
   NO_MESSAGE,
   toMetadata,
 } from "./message_blob.ts";
+import { inPieces, PIECE } from "./blob_pieces.ts";
 import { BLOB_ROLE, created, repeated, type Service, ServiceError } from "./service_error.ts";
 
-/** Octets of a request's body at most: a larger blob is written and read in pieces. */
-const PIECE = 4 * 1024 * 1024;
 /** Octets that the first request of a reader asks for: all of a small message. */
 const FIRST_PIECE = 256 * 1024;
 /** Blobs of one page of a list: parsing a page must not block the event loop for long. */
@@ -74,9 +73,7 @@ export class MessageBlobs {
     const options = { metadata: toMetadata(entry), conditions: { ifNoneMatch: "*" } };
     const size = message.record.length + message.sealedSize;
     if (size <= PIECE) {
-      const parts: Uint8Array[] = [message.record];
-      for await (const part of message.content()) parts.push(part);
-      const octets = Buffer.concat(parts);
+      const [octets = Buffer.alloc(0)] = await Array.fromAsync(inPieces(message));
       const etag = await this.#create(() => blob.upload(octets, octets.length, options));
       return { etag, size: octets.length, content: octets.subarray(message.record.length) };
     }
@@ -88,6 +85,7 @@ export class MessageBlobs {
       await this.#repeated(() => blob.stageBlock(id, octets, octets.length));
       blocks.push(id);
       written += octets.length;
+      free(octets);
     }
     await progress();
     const etag = await this.#create(() => blob.commitBlockList(blocks, options));
@@ -272,19 +270,4 @@ async function collected(stream: NodeJS.ReadableStream | undefined): Promise<Buf
   const parts: Uint8Array[] = [];
   for await (const part of stream ?? []) parts.push(part as unknown as Uint8Array);
   return parts.length === 1 ? asBuffer(parts[0]!) : Buffer.concat(parts);
-}
-
-/** Record and content in pieces of 4 MiB, made as they are asked for. */
-async function* inPieces(message: NewMessage): AsyncGenerator<Buffer> {
-  let parts: Uint8Array[] = [message.record];
-  let length = message.record.length;
-  for await (const part of message.content()) {
-    parts.push(part);
-    length += part.length;
-    if (length < PIECE) continue;
-    yield Buffer.concat(parts);
-    parts = [];
-    length = 0;
-  }
-  if (length > 0) yield Buffer.concat(parts);
 }

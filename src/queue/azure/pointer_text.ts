@@ -1,7 +1,12 @@
 // A pointer: the queue's message that points to a blob and says how its delivery goes. Its visibility is
 // the relay's ownership, and the time until a message is due.
 
-import { type MessageFacts, type MessageProgress, type MessageState } from "../store.ts";
+import {
+  isMessageId,
+  type MessageFacts,
+  type MessageProgress,
+  type MessageState,
+} from "../store.ts";
 import { asciiCode, MAX_NOTE, noteOf, noteText } from "./message_blob.ts";
 
 export interface PointerText
@@ -47,7 +52,7 @@ export function parsePointer(text: string): PointerText | undefined {
   const isText = (text: unknown) => typeof text === "string" && text.length <= MAX_TEXT;
   if (
     !numbers.every(Number.isSafeInteger) || ![mailbox, connection, code].every(isText) ||
-    typeof note !== "string" || typeof id !== "string" || !/^[\w-]{1,64}$/.test(id) ||
+    typeof note !== "string" || typeof id !== "string" || !isMessageId(id) ||
     (state !== "queued" && state !== "sending")
   ) return undefined;
   const octets = noteOf(note);

@@ -127,7 +127,7 @@ export class Pointers {
 
   /**
    * May be repeated: if the first request was done although its response was lost, the receipt is the old
-   * one, and the relay counts as not the owner. Then nobody is until the pointer is visible again.
+   * one, and the relay counts as not the owner. Then no relay is, until the pointer is visible again.
    */
   async #asOwner(change: () => Promise<void>): Promise<boolean> {
     try {

@@ -162,18 +162,18 @@ export class Receiver {
     selects: Selector,
   ): Promise<AzureTakenMessage | undefined> {
     const { handle, text, raw, count, age } = pointer;
+    if (text === undefined) {
+      await this.#pointers.update(handle, raw, FOREIGN).catch(() => false);
+      return undefined;
+    }
+    const lease = new Lease(
+      this.#pointers,
+      this.#shared.clock,
+      this.#seconds,
+      { handle, text, received: count },
+      since,
+    );
     try {
-      if (text === undefined) {
-        await this.#pointers.update(handle, raw, FOREIGN);
-        return undefined;
-      }
-      const lease = new Lease(
-        this.#pointers,
-        this.#shared.clock,
-        this.#seconds,
-        { handle, text, received: count },
-        since,
-      );
       if (count - text.received > MAX_RECEIPTS) return await this.#setAside(lease);
       this.#shared.mailboxes.seen(text.id);
       if (isRetry(text)) this.#shared.mailboxes.unpause(text.mailbox);
@@ -181,12 +181,18 @@ export class Receiver {
       if (!this.#waiting.add({ lease })) await this.postpone(lease);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      // It is received again after its lease. A blob that someone has changed stays as it is.
-      if (error.code === NO_MESSAGE) {
-        await this.#pointers.update(handle, raw, FOREIGN).catch(() => false);
-      }
+      await this.failed(lease, error);
     }
     return undefined;
+  }
+
+  /**
+   * The blob could not be read: its pointer is received again after another lease, and counts as not received.
+   * A blob that someone has changed stays as it is.
+   */
+  async failed(lease: Lease, { code }: StoreError): Promise<void> {
+    const hidden = code === NO_MESSAGE ? FOREIGN : this.#seconds;
+    await release(lease, hidden).catch(() => false);
   }
 
   /** A message that its relay does not survive: another one, or this one, would be next. */

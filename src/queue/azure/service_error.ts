@@ -137,6 +137,9 @@ function adviceFor(status: number, code: string, role: string): string {
   if (code === "ContainerBeingDeleted" || code === "QueueBeingDeleted") {
     return ": it was just deleted; the relay can create it again in about a minute";
   }
+  if (code === "InvalidHeaderValue") {
+    return ": it may not know the version of the API; start Azurite with --skipApiVersionCheck";
+  }
   if (status === 404) return ": check QUEUE_URL";
   if (status === 503 || status === 429) return ": it is busy and throttles the relay";
   return "";

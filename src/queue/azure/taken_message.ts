@@ -123,19 +123,23 @@ export class AzureTakenMessage implements TakenMessage {
     });
   }
 
-  giveBack(given: MessageProgress, pauseUntil = 0): Promise<void> {
+  giveBack(given: MessageProgress, pauseUntil = 0): Promise<boolean> {
     // Pointers and blobs have whole milliseconds.
     const progress = { ...given, due: Math.ceil(given.due) };
     const pause = Math.ceil(pauseUntil);
     return this.#alone(async () => {
-      if (this.#ended) return;
+      if (this.#ended) return false;
       // The blob may be changed only by its owner: another relay may be at it by now.
       const late = this.#lease.used > TOO_LATE;
-      if (this.#lease.lost || late && !await this.#lease.renew()) return this.#end();
+      if (this.#lease.lost || late && !await this.#lease.renew()) {
+        this.#end();
+        return false;
+      }
       this.#shared.mailboxes.pause(this.stored.mailbox, pause);
       const { state } = progress;
-      if (state === "held" || state === "dead") await this.#setAside(progress, pause);
-      else await this.#release(progress, pause);
+      return state === "held" || state === "dead"
+        ? await this.#setAside(progress, pause)
+        : await this.#release(progress, pause);
     });
   }
 
@@ -160,15 +164,16 @@ export class AzureTakenMessage implements TakenMessage {
     this.#end();
   }
 
-  async #setAside(progress: MessageProgress, pause: number): Promise<void> {
-    await this.#write((entry) => ({ ...entry, ...progress, pause }));
+  async #setAside(progress: MessageProgress, pause: number): Promise<boolean> {
+    const isStored = await this.#write((entry) => ({ ...entry, ...progress, pause }));
     this.#become(progress.state);
     // If this fails, the pointer is left over: the blob's state says so.
     await this.#lease.drop();
     this.#end();
+    return isStored;
   }
 
-  async #release(progress: MessageProgress, pause: number): Promise<void> {
+  async #release(progress: MessageProgress, pause: number): Promise<boolean> {
     const { clock, mailboxes } = this.#shared;
     const { text, received } = this.#lease;
     const hidden = Math.max(0, progress.due - clock.date()) / 1000;
@@ -181,6 +186,7 @@ export class AzureTakenMessage implements TakenMessage {
     if (released && hidden > 0) mailboxes.hide(this.#lease.handle, next);
     this.#become("queued");
     this.#end();
+    return released;
   }
 
   /** Whether the message is still to be sent, by what its blob says now. */
@@ -210,7 +216,8 @@ export class AzureTakenMessage implements TakenMessage {
     this.#marked = true;
   }
 
-  async #write(change: (entry: BlobEntry) => BlobEntry): Promise<void> {
+  /** @returns false if the blob is gone, or was changed by a command */
+  async #write(change: (entry: BlobEntry) => BlobEntry): Promise<boolean> {
     const { blobs } = this.#shared;
     const { generation } = this.#lease.text;
     const version = await blobs.change(
@@ -219,6 +226,7 @@ export class AzureTakenMessage implements TakenMessage {
       this.#seen.version,
     );
     if (version !== undefined) this.#seen = { ...this.#seen, version };
+    return version?.entry.generation === generation;
   }
 
   #become(state: MessageState | undefined): void {

@@ -1,5 +1,5 @@
-// Whether a message may be sent, by what its blob says: how relays and an administrator's commands keep out of
-// each other's way.
+// Whether a message may be sent, by what its blob says: so that a relay and an
+// administrator's command do not change the same message.
 
 import type { BlobEntry } from "./message_blob.ts";
 

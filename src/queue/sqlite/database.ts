@@ -3,7 +3,7 @@
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
 import { StoreError } from "../store.ts";
-import { type ErrorFacts, factsOf, storeError } from "./errors.ts";
+import { damaged, type ErrorFacts, factsOf, isDamage, storeError } from "./errors.ts";
 import type { QueueFiles } from "./files.ts";
 import { type Consequences, Operations } from "./operations.ts";
 import type { Kind, Operation, Result, Totals } from "./protocol.ts";
@@ -39,6 +39,8 @@ export class QueueDatabase {
   readonly #owed = new Map<string, Operation>();
   /** Whether the reserve is given up: what room there is, is for changes of what is there. */
   #isShort = false;
+  /** Whether SQLite has found damage since the start: what is added now might be lost with the rest. */
+  #isDamaged = false;
   #totals: Totals;
 
   /**
@@ -163,6 +165,9 @@ export class QueueDatabase {
       const error = new StoreError("ENOSPC", `${this.#files.database}: its disk is full`, true);
       return { error: this.#facts(error) };
     }
+    if (this.#isDamaged && GROWS.has(operation.kind)) {
+      return { error: this.#facts(damaged(this.#files.database)) };
+    }
     const own: Consequences = { committed: [], undone: [] };
     const writes = !READS.has(operation.kind);
     try {
@@ -189,7 +194,9 @@ export class QueueDatabase {
   }
 
   #facts(error: unknown): ErrorFacts {
-    return factsOf(storeError(this.#files.database, error));
+    const found = storeError(this.#files.database, error);
+    if (isDamage(found)) this.#isDamaged = true;
+    return factsOf(found);
   }
 
   /** For what loses nothing if it fails; what is broken, the next operation reports. */

@@ -53,6 +53,17 @@ const IOERR_SHMSIZE = 4874;
 
 const FULL = new Set(["SQLITE_FULL", "ENOSPC", "EDQUOT"]);
 
+const DAMAGED = new Set(["SQLITE_CORRUPT", "SQLITE_NOTADB"]);
+
+/** Whether SQLite has found the database damaged. */
+export function isDamage({ code }: Pick<StoreError, "code">): boolean {
+  return DAMAGED.has(code);
+}
+
+export function damaged(database: string): StoreError {
+  return new StoreError("SQLITE_CORRUPT", `${database} is damaged (SQLITE_CORRUPT)`);
+}
+
 /** @param path of the database or the file that it happened to */
 export function storeError(path: string, error: unknown): StoreError {
   if (error instanceof StoreError) return error;

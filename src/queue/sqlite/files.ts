@@ -5,7 +5,7 @@ import { type FileHandle, open, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { free } from "../../octets.ts";
-import { StoreError } from "../store.ts";
+import { isMessageId, StoreError } from "../store.ts";
 import { storeError } from "./errors.ts";
 
 /**
@@ -43,14 +43,15 @@ const READ = 256 * 1024;
 /** Not what a link points to, and no waiting for the other end of a pipe. Windows has neither flag. */
 const READ_FILE = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
 
-/** @param id one for which {@link isId} holds */
+/**
+ * @param id may come from a row that someone has changed
+ * @throws StoreError if it is not the id of a message: it could lead to any other file
+ */
 export function contentFile({ contents }: QueueFiles, id: string): string {
+  if (!isMessageId(id)) {
+    throw new StoreError("EINVAL", `not the id of a message: ${JSON.stringify(id)}`);
+  }
   return join(contents, id);
-}
-
-/** Whether it can be the name of a file. */
-export function isId(id: string): boolean {
-  return /^[A-Za-z0-9_-]{1,64}$/.test(id);
 }
 
 /**
@@ -111,7 +112,7 @@ export async function* readContent(files: QueueFiles, id: string): AsyncGenerato
 
 /** What cannot be deleted stays until the next start, which finds no row for it. */
 export async function deleteContent(files: QueueFiles, id: string): Promise<void> {
-  await unlink(contentFile(files, id)).catch(() => {});
+  if (isMessageId(id)) await unlink(contentFile(files, id)).catch(() => {});
 }
 
 /** Writes the names in a directory to stable storage. Windows does not let a directory be opened. */

@@ -13,8 +13,9 @@ import {
 import { dirname, join } from "node:path";
 import process from "node:process";
 import type { DatabaseSync } from "node:sqlite";
-import { codeOf, storeError, StoreSetupError } from "./errors.ts";
-import { isId, type QueueFiles } from "./files.ts";
+import { codeOf, damaged, storeError, StoreSetupError } from "./errors.ts";
+import { isMessageId } from "../store.ts";
+import type { QueueFiles } from "./files.ts";
 import { openDatabase, openingError, type Sqlite } from "./open_database.ts";
 import { Reserve } from "./reserve.ts";
 import { setUp } from "./schema.ts";
@@ -34,17 +35,17 @@ export function openQueue(sqlite: Sqlite, files: QueueFiles): OpenQueue {
     prepareFiles(files);
     let db: DatabaseSync;
     try {
-      db = openDatabase(sqlite, files.database, (db) => setUp(db, files.database));
+      db = openForWriting(sqlite, files);
     } catch (error) {
       // A full disk: the log and its index need some room.
       if (!storeError(files.database, error).full || !reserve.release()) throw error;
-      db = openDatabase(sqlite, files.database, (db) => setUp(db, files.database));
+      db = openForWriting(sqlite, files);
     }
     try {
       deleteOrphans(db, files);
     } catch (error) {
       db.close();
-      throw error;
+      throw openingError(files.database, error);
     }
     reserve.make();
     return { db, reserve, unlock: () => lock.close() };
@@ -52,6 +53,14 @@ export function openQueue(sqlite: Sqlite, files: QueueFiles): OpenQueue {
     lock.close();
     throw storeError(files.database, error);
   }
+}
+
+function openForWriting(sqlite: Sqlite, { database }: QueueFiles): DatabaseSync {
+  return openDatabase(sqlite, database, (db) => {
+    setUp(db, database);
+    // Changes nothing: that the database can only be read shows now, and not with the first message.
+    db.exec("delete from note where false");
+  });
 }
 
 /** Held until the process ends, even by `kill -9`: the kernel frees it. */
@@ -113,10 +122,15 @@ function make(path: string): void {
 }
 
 /** A file without a row belongs to a message that never was acknowledged, or that was deleted. */
-function deleteOrphans(db: DatabaseSync, { contents }: QueueFiles): void {
+function deleteOrphans(db: DatabaseSync, files: QueueFiles): void {
+  const { contents } = files;
   const find = db.prepare("select 1 from message where id = ? and in_file = 1");
+  let isSound = false;
   for (const name of entries(contents)) {
     if (find.get(name) !== undefined) continue;
+    // A damaged index does not find a row that is there.
+    if (!isSound) assertSound(db, files);
+    isSound = true;
     try {
       unlinkSync(join(contents, name));
     } catch (error) {
@@ -124,6 +138,12 @@ function deleteOrphans(db: DatabaseSync, { contents }: QueueFiles): void {
       if (codeOf(error) !== "ENOENT") throw error;
     }
   }
+}
+
+/** @throws StoreError if the rows and indexes of messages are damaged */
+function assertSound(db: DatabaseSync, { database }: QueueFiles): void {
+  const [first] = db.prepare("pragma integrity_check(message)").all();
+  if (Object.values(first!)[0] !== "ok") throw damaged(database);
 }
 
 /** Names that can be those of contents. */
@@ -137,7 +157,7 @@ function* entries(contents: string): Generator<string> {
   }
   try {
     for (let entry = directory.readSync(); entry !== null; entry = directory.readSync()) {
-      if (entry.isFile() && isId(entry.name)) yield entry.name;
+      if (entry.isFile() && isMessageId(entry.name)) yield entry.name;
     }
   } finally {
     directory.closeSync();

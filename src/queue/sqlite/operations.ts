@@ -12,7 +12,7 @@ import {
   type Operation,
   type Totals,
 } from "./protocol.ts";
-import { readyOf } from "./rows.ts";
+import { bounded, readyOf } from "./rows.ts";
 import { Taking } from "./taking.ts";
 
 /** What also has to happen if the transaction is committed, and if it is not. */
@@ -65,12 +65,18 @@ export class Operations {
   totals(): Totals {
     const messages = { queued: 0, sending: 0, held: 0, dead: 0 };
     let octets = 0;
-    for (const row of this.#sql("select state, messages, octets from total").all()) {
+    for (
+      const row of this.#sql(
+        `select state, ${bounded("messages")} as messages, ${
+          bounded("octets")
+        } as octets from total`,
+      ).all()
+    ) {
       messages[row["state"] as keyof typeof messages] = row["messages"] as number;
       octets += row["octets"] as number;
     }
     const oldest = this.#sql(
-      `select min(received) as oldest from message where seq in (
+      `select ${bounded("min(received)")} as oldest from message where seq in (
          (select min(first) from lane where paused = 0),
          (select min(first) from lane where paused = 1),
          (select min(seq) from message where ready = 0)
@@ -137,10 +143,10 @@ export class Operations {
     this.#taking.recover(mailbox, now, undone);
   }
 
-  #giveBack(asked: Asked<"giveBack">, { committed }: Consequences): void {
-    if (!this.#taking.isTaken(asked)) return;
+  #giveBack(asked: Asked<"giveBack">, { committed }: Consequences): boolean {
+    if (!this.#taking.isTaken(asked)) return false;
     const { id, progress: { state, due, attempts, code, note }, pause, now } = asked;
-    this.#sql(
+    const { changes } = this.#sql(
       `update message set state = ?, ready = ?, due = ?, attempts = ?, code = ?, note = ?
        where id = ? and state in ('queued', 'sending')`,
     ).run(state, readyOf(state, due, now), due, attempts, code, new Uint8Array(note), id);
@@ -151,6 +157,7 @@ export class Operations {
       ).run(pause, id);
     }
     committed.push(() => this.#taking.free(asked));
+    return Number(changes) > 0;
   }
 
   #content(id: string): ArrayBuffer {
@@ -162,7 +169,10 @@ export class Operations {
   }
 
   #share(account: string): Share {
-    const own = this.#sql("select messages, octets from share where account = ?").get(account);
+    const own = this.#sql(
+      `select ${bounded("messages")} as messages, ${bounded("octets")} as octets from share
+       where account = ?`,
+    ).get(account);
     const other = this.#sql("select 1 from share where account <> ? limit 1").get(account);
     const { messages = 0, octets = 0 } = (own ?? {}) as Partial<Share>;
     return { messages, octets, isAlone: other === undefined };

@@ -2,8 +2,10 @@
 
 import { realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
+import process from "node:process";
 import { codeOf, storeError, StoreSetupError } from "./errors.ts";
 import { type FileSystemFacts, fileSystemOf, type Statfs, statfs } from "./file_system.ts";
+import type { QueueFiles } from "./files.ts";
 
 /**
  * The path of the database without symbolic links: relays that come to the same file by different paths
@@ -39,6 +41,35 @@ export async function refuseDirectory(path: string): Promise<void> {
     throw new StoreSetupError(
       "EISDIR",
       `${path} is a directory: name a file in it, such as ${join(path, "queue.db")}`,
+    );
+  }
+}
+
+/** Others may write. */
+const OTHERS_WRITE = 0o002;
+/** In a directory: they may not replace what belongs to somebody else. */
+const STICKY = 0o1000;
+
+/**
+ * Warns if every user of the machine can change the queue. The relay itself makes files for its own user
+ * alone, but the directory, and files that were there before, are not its own.
+ *
+ * @param warn gets a line for each file and directory
+ */
+export async function warnOfOthers(
+  { database, contents }: Pick<QueueFiles, "database" | "contents">,
+  warn: (text: string) => void,
+): Promise<void> {
+  // Windows has no such modes.
+  if (process.platform === "win32") return;
+  for (const path of [dirname(database), database, contents]) {
+    const mode = (await stat(path).catch(() => undefined))?.mode ?? 0;
+    if ((mode & OTHERS_WRITE) === 0 || path === dirname(database) && (mode & STICKY) !== 0) {
+      continue;
+    }
+    warn(
+      `${path} can be changed by every user of this machine: they could delete mail, or have it sent again. ` +
+        "Take that right away (chmod o-w), or name another place in QUEUE_URL",
     );
   }
 }

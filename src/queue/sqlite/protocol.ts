@@ -82,7 +82,7 @@ export interface Operations {
       readonly progress: Crossing<MessageProgress>;
       readonly now: number;
     };
-    answer: void;
+    answer: boolean;
   };
   content: { readonly asked: { readonly id: string }; answer: ArrayBuffer };
   getNote: {

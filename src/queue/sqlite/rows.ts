@@ -3,8 +3,23 @@
 import type { SQLOutputValue } from "node:sqlite";
 import type { MessageState, StoredMessage } from "../store.ts";
 
-export const COLUMNS =
-  "seq, id, state, due, attempts, code, received, size, in_file, mailbox, account, connection, record, note";
+/** The last time that a `Date` can be, in milliseconds of Unix time. */
+const LAST = 8_640_000_000_000_000;
+
+/**
+ * A number of a row as JavaScript can have it. Reading a larger one fails, and with it the whole query: one row
+ * that is damaged, or that someone has changed, would stop all mail.
+ */
+export function bounded(expression: string): string {
+  return `max(-${LAST}, min(${LAST}, ${expression}))`;
+}
+
+const NUMBERS = ["due", "attempts", "received", "size"].map((name) =>
+  `${bounded(name)} as ${name}`
+);
+
+export const COLUMNS = `seq, id, state, ${NUMBERS.join(", ")}, code, in_file, mailbox, account, ` +
+  "connection, record, note";
 
 export type Row = Readonly<Record<string, SQLOutputValue>>;
 

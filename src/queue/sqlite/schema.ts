@@ -1,10 +1,10 @@
 // The tables of the queue, and how a database comes to them.
 //
 // What a relay takes next must not depend on how many messages wait. So the rows say it themselves, and
-// triggers keep it right whoever writes, the relay or `queue retry`:
+// triggers keep it right, for the relay's writes and for those of `queue retry`:
 //
 //   message.ready  1: its time has come, or a request was begun (state `sending`). 0: it waits for `due`.
-//                  NULL: held or dead. Whoever writes `state` or `due` writes `ready`.
+//                  NULL: held or dead. A statement that writes `state` or `due` writes `ready`.
 //   message.head   1: the oldest ready message of its line. A line is the messages that one connection
 //                  brought for one mailbox; they go in order as long as nothing fails. Kept by triggers.
 //   lane.first     the oldest head of a mailbox. No row: nothing of the mailbox is ready. Kept by triggers.

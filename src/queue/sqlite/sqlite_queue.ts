@@ -9,6 +9,7 @@ import { dirname } from "node:path";
 import type { Worker } from "node:worker_threads";
 import { type Clock, realClock } from "../../clock.ts";
 import {
+  isMessageId,
   type MessageProgress,
   type NewMessage,
   type Notes,
@@ -24,13 +25,12 @@ import { type FileSystemFacts, type Statfs, statfs } from "./file_system.ts";
 import {
   deleteContent,
   filesOf,
-  isId,
   MAX_IN_ROW,
   type QueueFiles,
   readContent,
   writeContent,
 } from "./files.ts";
-import { diskOf, placeOf } from "./place.ts";
+import { diskOf, placeOf, warnOfOthers } from "./place.ts";
 import {
   type AddedMessage,
   type Crossing,
@@ -42,11 +42,13 @@ import {
 
 export interface SqliteQueueOptions {
   readonly clock?: Clock;
-  /** Called at the opening if the file system holds a queue with a risk. */
+  /** Called at the opening if the file system holds a queue with a risk, or others can change it. */
   readonly warn?: (text: string) => void;
   readonly statfs?: Statfs;
   /** The worker's file. */
   readonly worker?: URL;
+  /** The worker is gone, although nothing has closed it: every operation fails from now on. */
+  readonly ended?: (error: StoreError) => void;
 }
 
 /** Defined by `build`: where the worker is in the executable. Undefined in a run from source. */
@@ -70,6 +72,7 @@ export async function openSqliteQueue(
 ): Promise<QueueStore> {
   const files = filesOf(await placeOf(path));
   const disk = await diskOf(files.database, options);
+  if (options.warn !== undefined) await warnOfOthers(files, options.warn);
   const { Worker } = await import("node:worker_threads");
   const worker = new Worker(options.worker ?? workerUrl(), { workerData: files.database });
   return await new Promise((resolve, reject) => {
@@ -83,7 +86,7 @@ export async function openSqliteQueue(
     });
     const ended = (text: string) => {
       const error = new StoreError("WORKER", `${files.database}: the store's worker ${text}`);
-      store.lost(error);
+      if (store.lost(error)) options.ended?.(error);
       reject(error);
     };
     worker.on("error", (error: Error) => ended(`failed: ${error.message}`));
@@ -182,16 +185,21 @@ class SqliteQueue implements QueueStore {
     else this.#hasClosed = true;
   }
 
-  /** The worker is gone. */
-  lost(error: StoreError): void {
+  /** The worker is gone. @returns whether that is a failure, and the first sign of it, after the opening */
+  lost(error: StoreError): boolean {
+    const isNew = this.#lost === undefined && this.#closing === undefined &&
+      this.#totals !== undefined;
     this.#lost ??= error;
     this.#batches.fail(error);
     this.#onEnd?.();
+    return isNew;
   }
 
   async #add(message: NewMessage): Promise<void> {
     const { id, receivedAt, size, mailbox, account, connection, record, sealedSize } = message;
-    if (!isId(id)) throw new StoreError("EINVAL", `not the id of a message: ${JSON.stringify(id)}`);
+    if (!isMessageId(id)) {
+      throw new StoreError("EINVAL", `not the id of a message: ${JSON.stringify(id)}`);
+    }
     let content: ArrayBuffer | undefined;
     if (sealedSize <= MAX_IN_ROW) content = await gather(message);
     else await writeContent(this.#files, id, message.content());

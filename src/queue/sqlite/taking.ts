@@ -2,7 +2,7 @@
 // mailboxes are busy, and not on how many messages wait: see schema.ts.
 
 import type { DatabaseSync, StatementSync } from "node:sqlite";
-import { LONGEST_WAIT } from "../store.ts";
+import { FURTHEST_AHEAD } from "../store.ts";
 import { crossingMessage, type OwnMessage, type TakenRow } from "./protocol.ts";
 import { COLUMNS, messageOf, type Row } from "./rows.ts";
 
@@ -132,7 +132,7 @@ export class Taking {
 
   #unpause(now: number): void {
     const { pauses, misdatedPauses, unpause } = this.#statements;
-    const over = [...pauses.all(now), ...misdatedPauses.all(now + LONGEST_WAIT)];
+    const over = [...pauses.all(now), ...misdatedPauses.all(now + FURTHEST_AHEAD)];
     for (const { mailbox } of over) unpause.run(mailbox!);
   }
 
@@ -144,7 +144,7 @@ export class Taking {
       left -= rows.length;
     };
     make(due.all(now, left));
-    make(misdated.all(now + LONGEST_WAIT, left));
+    make(misdated.all(now + FURTHEST_AHEAD, left));
     while (left > 0 && this.#recoveries.length > 0) {
       const [{ mailbox, after }, ...rest] = this.#recoveries as [Recovery];
       const rows = mailbox === undefined

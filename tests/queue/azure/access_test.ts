@@ -127,11 +127,12 @@ describe("a queue in a storage account on the loopback", () => {
   });
 
   const DENIED = [
-    ["queues", "Storage Queue Data Contributor", 403, "AuthorizationPermissionMismatch"],
-    ["blobs", "Storage Blob Data Contributor", 403, "AuthorizationPermissionMismatch"],
+    ["queues", '"Storage Queue Data Contributor"', 403, "AuthorizationPermissionMismatch"],
+    ["blobs", '"Storage Blob Data Contributor"', 403, "AuthorizationPermissionMismatch"],
+    ["blobs", "--skipApiVersionCheck", 400, "InvalidHeaderValue"],
   ] as const;
-  for (const [service, role, status, code] of DENIED) {
-    it(`names the role that an identity lacks for ${service}`, async () => {
+  for (const [service, remedy, status, code] of DENIED) {
+    it(`says ${remedy} where ${service} answer ${code}`, async () => {
       const { endpoints } = azurite;
       const denying = {
         request: (request: HttpRequest) =>
@@ -147,7 +148,7 @@ describe("a queue in a storage account on the loopback", () => {
       await assert.rejects(openAzureQueue(options({ http: denying })), (error) => {
         assert(error instanceof StoreError);
         assert.equal(error.code, code);
-        assert(error.message.includes(`"${role}"`), error.message);
+        assert(error.message.includes(remedy), error.message);
         return true;
       });
     });

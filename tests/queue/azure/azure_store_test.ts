@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { openAzureQueue } from "../../../src/queue/azure/open.ts";
 import { StoreError } from "../../../src/queue/store.ts";
 import {
   AzureQueue,
@@ -11,6 +12,7 @@ import {
   NOBODY,
   octetsOf,
   takeAll,
+  WatchedHttp,
 } from "../../support/azure_queue.ts";
 import { type AzuriteStorage, startAzuriteStorage } from "../../support/azurite_storage.ts";
 import { until } from "../../support/until.ts";
@@ -45,6 +47,33 @@ describe("a message in an Azure storage account", () => {
       "DELETE blob",
       "DELETE pointer",
     ]);
+  });
+
+  it("is in memory once while it is written, small or large", async () => {
+    const { store } = await queue.relay();
+    for (const size of [1_000_000, 9_000_000]) {
+      const pieces: Uint8Array[] = [];
+      await store.add({
+        ...newMessage(),
+        sealedSize: size,
+        async *content() {
+          for (let left = size; left > 0; left -= 250_000) {
+            const piece = new Uint8Array(250_000);
+            pieces.push(piece);
+            yield await Promise.resolve(piece);
+          }
+        },
+      });
+      assert(pieces.every(({ byteLength }) => byteLength === 0), "the memory of each is free");
+    }
+  });
+
+  it("of another size than it says is not stored", async () => {
+    const { store } = await queue.relay();
+    for (const sealedSize of [2999, 3001]) {
+      await assert.rejects(store.add({ ...newMessage(), sealedSize }), { code: "EINVAL" });
+    }
+    assert.deepEqual(await (await queue.command()).queue.list(10), []);
   });
 
   it("is not added before both are stored", async () => {
@@ -421,6 +450,23 @@ describe("the count of an Azure queue", () => {
     }
     await store.add(newMessage({ account: "b" }));
     assert.deepEqual(await store.share("b"), { messages: 1, octets: 3500, isAlone: false });
+  });
+
+  it("does not hold up the start for longer than ten seconds, however long the list is", async () => {
+    const one = await queue.relay();
+    await one.store.add(newMessage());
+    const http = new WatchedHttp();
+    const { promise: gate, resolve: open } = Promise.withResolvers<void>();
+    http.hold = (name) => name === "GET list" ? gate : Promise.resolve();
+    const opening = openAzureQueue({ ...queue.options(http), maxAge: 2 * DAY });
+    await until(() => http.names.includes("GET list"));
+    queue.clock.pass(10_000);
+    const store = await opening;
+    assert.equal(store.usage().messages.queued, 0);
+    open();
+    await until(() => store.usage().messages.queued === 1);
+    await store.close();
+    http.close();
   });
 
   it("is taken again from the list after a while, in pages", async () => {

@@ -128,6 +128,26 @@ describe("a message that is given back", () => {
     assert.equal(other.store.usage().messages.dead, 1);
   });
 
+  it("says whether it still belonged to this relay", async () => {
+    const one = await queue.relay();
+    for (const mailbox of ["a", "b", "c"]) await one.store.add(newMessage({ mailbox }));
+    const [kept, lost, deleted] = await one.store.take(3, NOBODY);
+    assert.equal(await kept!.giveBack(later(0, { state: "dead" })), true);
+    const { container } = await queue.clients();
+    const { id, receivedAt } = deleted!.stored;
+    await container.getBlobClient(`messages/${`${receivedAt}`.padStart(15, "0")}-${id}`).delete();
+    assert.equal(await deleted!.giveBack(later(0, { state: "dead" })), false);
+    // Its renewals fail, as while a machine is suspended.
+    one.http.fate = (name) => name === "update pointer" ? "unsent" : "sent";
+    await queue.pass(121_000);
+    const other = await queue.relay();
+    const [taken] = await other.store.take(3, NOBODY);
+    assert.equal(taken!.stored.id, lost!.stored.id);
+    one.http.fate = () => "sent";
+    assert.equal(await lost!.giveBack(later(0, { state: "dead" })), false);
+    assert.equal(await taken!.giveBack(later(0)), true);
+  });
+
   it("with a note that is too long stays as it is", async () => {
     const { store } = await queue.relay();
     await store.add(newMessage());
@@ -460,6 +480,30 @@ describe("a message that kills its relay", () => {
     const command = await queue.command();
     const [stored] = await command.queue.list(10);
     assert.deepEqual([stored!.state, stored!.code], ["dead", "POISON"]);
+  });
+
+  it("is not one whose blob could not be read for hours", async () => {
+    const first = await queue.relay();
+    const messages = [newMessage(), newMessage()];
+    for (const message of messages) await first.store.add(message);
+    first.http.kill();
+    const { store, http } = await queue.relay();
+    http.fate = (name) => name === "GET blob" ? "busy" : "sent";
+    for (let i = 0; i < 30; i++) {
+      await queue.pass(121_000);
+      assert.deepEqual(await store.take(32, NOBODY), []);
+    }
+    http.fate = () => "sent";
+    const ids: string[] = [];
+    for (let i = 0; i < 10 && ids.length < 2; i++) {
+      await queue.pass(121_000);
+      for (const taken of await store.take(32, NOBODY)) {
+        ids.push(taken.stored.id);
+        await taken.remove();
+      }
+    }
+    assert.deepEqual(ids.toSorted(), messages.map(({ id }) => id).toSorted());
+    assert.equal(store.usage().messages.dead, 0);
   });
 
   it("is not given up as long as it is attempted", async () => {

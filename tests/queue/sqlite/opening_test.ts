@@ -23,7 +23,17 @@ import {
   openSqliteQueue,
   type SqliteQueueOptions,
 } from "../../../src/queue/sqlite/sqlite_queue.ts";
-import { contentFor, directory, newMessage, NOBODY, read, smallDisk, Writer } from "./support.ts";
+import {
+  contentFor,
+  directory,
+  ids,
+  newMessage,
+  NOBODY,
+  read,
+  smallDisk,
+  takeAll,
+  Writer,
+} from "./support.ts";
 
 describe("opening a SQLite queue", () => {
   let place: ReturnType<typeof directory>;
@@ -90,8 +100,19 @@ describe("opening a SQLite queue", () => {
     const warn = (text: string) => void warnings.push(text);
     await (await openSqliteQueue(path, { ...on(0x65735546), warn })).close();
     assert.match(warnings.join("\n"), /^.*queue\.db is on FUSE: [^\n]+$/);
-    await (await openSqliteQueue(path, { ...on(0xef53), warn })).close();
+    const store = await openSqliteQueue(path, { ...on(0xef53), warn });
     assert.equal(warnings.length, 1);
+    await store.add(newMessage("a"));
+    await store.add(newMessage("b", { sealedSize: 300_000 }));
+    await store.close();
+    const names = readdirSync(place.path);
+    await rejects(/is on SMB/, on(0xff534d42));
+    assert.deepEqual(readdirSync(place.path), names);
+    const again = await openSqliteQueue(path);
+    const taken = await takeAll(again);
+    assert.deepEqual(ids(taken), ["a", "b"], "all is there on a file system that holds it");
+    assert((await read(taken[1]!.content())).equals(contentFor("b", 300_000)));
+    await again.close();
   });
 
   it("needs its directory", async () => {

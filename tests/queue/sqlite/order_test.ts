@@ -77,6 +77,23 @@ describe("the order in which the SQLite store gives messages", () => {
     assert.deepEqual(await takeIds(10), ["3"]);
   });
 
+  it("has more than one page of messages that are taken", async () => {
+    const many = Array.from({ length: 100 }, (_, index) => `m-${index}`);
+    await add(...many.map((id) => [id, "a"] as const));
+    assert.deepEqual(ids(await takeAll(store)), many);
+  });
+
+  it("keeps to the longest pause that was asked for", async () => {
+    await add(["1", "a"], ["2", "a"]);
+    const [first, second] = await takeAll(store);
+    await first!.giveBack(progress("queued", clock.date()), clock.date() + 60_000);
+    await second!.giveBack(progress("queued", clock.date()), clock.date() + 1_000);
+    clock.pass(59_999);
+    assert.deepEqual(await takeIds(10), []);
+    clock.pass(1);
+    assert.deepEqual(await takeIds(10), ["1"]);
+  });
+
   it("does not wait for times of a clock that was a year ahead", async () => {
     await add(["1", "a"], ["2", "b"]);
     const date = clock.date.bind(clock);
@@ -363,6 +380,7 @@ async function play(
         await administration!.retry(any.id),
         any.state === "sending" ? "sending" : "done",
       );
+      if (any.state !== "sending") pauses.delete(any.mailbox);
       any.state = "queued";
       any.due = now;
       break;

@@ -217,6 +217,17 @@ describe("the SQLite store", () => {
     assert.equal(store.usage().octets, 2 * (50 + "record of 0".length));
   });
 
+  it("says whether a message that is given back was still there", async () => {
+    for (const id of ["a", "b"]) await store.add(newMessage(id, { mailbox: id }));
+    const [kept, deleted] = await store.take(2, NOBODY);
+    const administration = await openSqliteAdministration(path);
+    assert.equal(await administration.delete("b"), "done");
+    await administration.close();
+    assert.equal(await kept!.giveBack(later({ state: "dead" })), true);
+    assert.equal(await kept!.giveBack(later({ state: "dead" })), false, "it is not taken any more");
+    assert.equal(await deleted!.giveBack(later({ state: "dead" })), false);
+  });
+
   it("says what an account has, whatever becomes of it", async () => {
     const share = async (account: string) => {
       const { messages, octets, isAlone } = await store.share(account);
@@ -304,8 +315,10 @@ describe("the SQLite store", () => {
 
   it("fails everything when its worker is gone", async () => {
     await store.close();
+    const ends: StoreError[] = [];
     store = await openSqliteQueue(path, {
       worker: new URL("./failing_worker.ts", import.meta.url),
+      ended: (error) => void ends.push(error),
     });
     const results = await Promise.allSettled([
       store.add(newMessage("a")),
@@ -319,6 +332,9 @@ describe("the SQLite store", () => {
     }
     await assert.rejects(store.notes.get("key"), StoreError);
     await assert.rejects(store.close(), StoreError);
+    assert.deepEqual(ends.map(({ code }) => code), ["WORKER"], "told once");
+    // Its row may have been committed: the next start knows, and deletes it if not.
+    assert.deepEqual(readdirSync(`${path}.d`), ["b"]);
     store = await openSqliteQueue(path, { clock });
     assert.equal(store.usage().messages.queued, 0);
   });
