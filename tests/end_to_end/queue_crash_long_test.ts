@@ -14,7 +14,7 @@ for (const program of PROGRAMS) {
         const { disagreements, figures } = await crash(program, {
           seed: 7,
           store,
-          kills: 12,
+          kills: store === "sqlite" ? 12 : 8,
           clients: 12,
           life: 1200,
         });
