@@ -31,6 +31,10 @@ export const GAUGES = {
     help: "Age of the oldest message that is to be sent; 0 if there is none.",
     labels: [],
   },
+  queue_oldest_dead_seconds: {
+    help: "Time since the first of the dead messages was given up; 0 if there is none.",
+    labels: [],
+  },
   certificate_expires_timestamp_seconds: {
     help: "When the TLS certificate in use expires, in Unix time; left out if TLS is off.",
     labels: [],

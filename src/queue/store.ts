@@ -144,6 +144,8 @@ export interface Usage {
   readonly octets: number;
   /** When the oldest message that is neither held nor dead was received; undefined if there is none. */
   readonly oldest: number | undefined;
+  /** When the first of the dead messages was given up; undefined if there is none. */
+  readonly oldestDead: number | undefined;
   /** Octets free on the disk and in all; undefined where the store has no such bound. */
   readonly disk: { readonly free: number; readonly total: number } | undefined;
 }

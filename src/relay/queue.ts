@@ -291,18 +291,16 @@ const NO_RIGHT_TO_ASK = "QUEUE_AMBIGUOUS is ask, but the app may not look for me
 
 function gaugesOf(store: QueueStore, clock: Clock): readonly Gauge[] {
   const messages = () => store.usage().messages;
+  /** Since then; the machine's time may have been set back. */
+  const seconds = (since: number | undefined) =>
+    since === undefined ? 0 : Math.max(0, clock.date() - since) / 1000;
   return [
     { name: "queue_waiting_messages", value: () => messages().queued + messages().sending },
     { name: "queue_sending_messages", value: () => messages().sending },
     { name: "queue_held_messages", value: () => messages().held },
     { name: "queue_dead_messages", value: () => messages().dead },
     { name: "queue_bytes", value: () => store.usage().octets },
-    {
-      name: "queue_oldest_seconds",
-      value() {
-        const { oldest } = store.usage();
-        return oldest === undefined ? 0 : Math.max(0, clock.date() - oldest) / 1000;
-      },
-    },
+    { name: "queue_oldest_seconds", value: () => seconds(store.usage().oldest) },
+    { name: "queue_oldest_dead_seconds", value: () => seconds(store.usage().oldestDead) },
   ];
 }

@@ -142,7 +142,8 @@ async function everyExpressionWorks(prometheus: Prometheus): Promise<void> {
   const names = new Set(expressions.flatMap(metricsIn));
   for (const name of names) {
     if (
-      /_queue_(?:waiting|sending|held|dead)_messages$|_queue_(?:bytes|oldest_seconds)$/.test(name)
+      /_queue_(?:waiting|sending|held|dead)_messages$|_queue_(?:bytes|oldest(?:_dead)?_seconds)$/
+        .test(name)
     ) {
       continue;
     }

@@ -170,18 +170,25 @@ describe("the metrics of a relay with a queue", () => {
       'graph_request_duration_seconds_count{status="2xx"}': 1,
       [`external_recipients_total{tenant="${TENANT}"}`]: 1,
       queue_dead_messages: 0,
+      queue_oldest_dead_seconds: 0,
     });
     assert.ok((await sample(relay, 'last_success_timestamp_seconds{backend="graph"}'))! > 0);
   });
 
-  it("have the reason of what is given up", async () => {
+  it("have the reason and the age of what is given up", async () => {
     const relay = await startQueue();
     cloud.faults.add({ on: "sendMail", status: 403, code: "ErrorAccessDenied", times: 2 });
     const client = await relay.authed();
+    const begin = Date.now();
     assert.match(await client.send(FROM, TO), /^250 /);
     await untilSample(relay, "queue_dead_messages", 1);
     const name = 'queue_failures_total{result="dead",reason="permission"}';
     await untilSample(relay, name, 1);
     assert.equal(await sample(relay, "queue_waiting_messages"), 0);
+    const age = (await sample(relay, "queue_oldest_dead_seconds"))!;
+    // The clocks may differ by a little.
+    assert.ok(age <= (Date.now() - begin) / 1000 + 1, `${age} s`);
+    await sleep(5);
+    assert.ok((await sample(relay, "queue_oldest_dead_seconds"))! > age, "it grows");
   });
 });

@@ -30,6 +30,7 @@ describe("a row of the queue that was changed", () => {
       ...["due", "attempts", "received", "size", "octets"].map((column) =>
         `update message set ${column} = ? where id = 'bad'`
       ),
+      "update message set state = 'dead', ready = null, due = ? where id = 'bad'",
       "update total set octets = ?",
       "update total set messages = ?",
       "update share set octets = ?",
@@ -46,6 +47,7 @@ describe("a row of the queue that was changed", () => {
         assert(taken.every(({ stored }) => Number.isSafeInteger(stored.receivedAt)));
         await store.share("account");
         assert(Number.isFinite(store.usage().octets));
+        assert(Number.isFinite(store.usage().oldestDead ?? 0));
         const good = taken.find(({ stored }) => stored.id === "good")!;
         assert.equal((await read(good.content())).length, 1000);
         const administration = await openSqliteAdministration(path);

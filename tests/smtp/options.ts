@@ -58,6 +58,7 @@ const EMPTY: Usage = {
   messages: { queued: 0, sending: 0, held: 0, dead: 0 },
   octets: 0,
   oldest: undefined,
+  oldestDead: undefined,
   disk: undefined,
 };
 const USAGE: Readonly<Record<string, Usage>> = {

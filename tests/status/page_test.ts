@@ -135,6 +135,7 @@ async function openHour(): Promise<{ readonly url: string; close(): Promise<void
         messages: { queued: 3, sending: 1, held: 0, dead: 2 },
         octets: 0,
         oldest: now - 42_000,
+        oldestDead: undefined,
         disk: undefined,
       }),
       administration: () => Promise.reject(new Error("not here")),

@@ -121,12 +121,14 @@ export class MemoryQueue implements QueueStore {
     const messages: Record<MessageState, number> = { queued: 0, sending: 0, held: 0, dead: 0 };
     let octets = 0;
     let oldest: number | undefined;
-    for (const { stored: { state, receivedAt, record }, content } of this.#kept.values()) {
+    let oldestDead: number | undefined;
+    for (const { stored: { state, due, receivedAt, record }, content } of this.#kept.values()) {
       messages[state]++;
       octets += content.reduce((sum, { length }) => sum + length, record.length);
       if (state !== "held" && state !== "dead") oldest = Math.min(oldest ?? Infinity, receivedAt);
+      if (state === "dead") oldestDead = Math.min(oldestDead ?? Infinity, due);
     }
-    return { messages, octets, oldest, disk: this.disk };
+    return { messages, octets, oldest, oldestDead, disk: this.disk };
   }
 
   close(): Promise<void> {

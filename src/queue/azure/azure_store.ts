@@ -193,7 +193,7 @@ export class AzureStore implements QueueStore {
       this.#track(taken ? lease.drop() : this.#undo(name, lease));
       throw error;
     }
-    this.#shared.counts.change(facts, seen.size, undefined, "queued");
+    this.#shared.counts.change(facts, seen.size, undefined, progress);
     this.#waiting.add({
       lease,
       added: { stored: { ...facts, ...progress, record }, seen, content },

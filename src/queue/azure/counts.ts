@@ -1,14 +1,14 @@
 // What the store holds, counted by its list, and by this relay's own changes since then.
 
-import type { MessageFacts, MessageState, Share, Usage } from "../store.ts";
+import type { MessageFacts, MessageProgress, MessageState, Share, Usage } from "../store.ts";
 import type { BlobVersion } from "./message_blob.ts";
 
-/** Receipt times of waiting messages that are remembered, the oldest ones. */
+/** Waiting messages and dead ones whose times are remembered: of each the oldest. */
 const MAX_OLDEST = 1000;
 /** Accounts whose messages are counted; one that finds no room counts as having nothing. */
 const MAX_ACCOUNTS = 10_000;
 
-/** What a change makes of a message; undefined for none, before it is added or after it is deleted. */
+/** Undefined before a message is added and after it is deleted. */
 type Kind = MessageState | undefined;
 
 export class Counts {
@@ -16,6 +16,8 @@ export class Counts {
   #octets = 0;
   /** Receipt times by id, in order. */
   #oldest = new Map<string, number>();
+  /** When messages were given up, by id, in order. */
+  #dead = new Map<string, number>();
   #accounts = new Accounts();
   /** Ids of messages that this relay is sending. */
   readonly #sending = new Set<string>();
@@ -26,10 +28,12 @@ export class Counts {
     const { waiting, held, dead } = this.#messages;
     const sending = Math.min(waiting, this.#sending.size + this.#sendingElsewhere);
     const [oldest] = this.#oldest.values();
+    const [oldestDead] = this.#dead.values();
     return {
       messages: { queued: waiting - sending, sending, held, dead },
       octets: this.#octets,
       oldest: waiting === 0 ? undefined : oldest,
+      oldestDead: dead === 0 ? undefined : oldestDead,
       disk: undefined,
     };
   }
@@ -38,13 +42,17 @@ export class Counts {
     return this.#accounts.share(account);
   }
 
-  /** @param size octets of the blob */
+  /**
+   * @param size octets of the blob
+   * @param next undefined once it is deleted
+   */
   change(
     { id, receivedAt, account }: Pick<MessageFacts, "id" | "receivedAt" | "account">,
     size: number,
     before: Kind,
-    after: Kind,
+    next: Pick<MessageProgress, "state" | "due"> | undefined,
   ): void {
+    const after = next?.state;
     this.#add(before, -1);
     this.#add(after, 1);
     if (before === undefined) this.#octets += size;
@@ -57,6 +65,8 @@ export class Counts {
     else if (before !== "queued" && before !== "sending" && this.#oldest.size < MAX_OLDEST) {
       this.#oldest.set(id, receivedAt);
     }
+    if (next?.state !== "dead") this.#dead.delete(id);
+    else if (this.#dead.size < MAX_OLDEST) this.#dead.set(id, next.due);
   }
 
   /** Replaces everything by what a list says. */
@@ -64,6 +74,7 @@ export class Counts {
     this.#messages = { ...listed.messages };
     this.#octets = listed.octets;
     this.#oldest = new Map(listed.oldest);
+    this.#dead = new Map(listed.oldestDead());
     this.#accounts = listed.accounts;
     this.#sendingElsewhere = listed.sending.filter((id) => !this.#sending.has(id)).length;
   }
@@ -106,17 +117,30 @@ export class Tally {
   readonly oldest: [id: string, receivedAt: number][] = [];
   readonly accounts = new Accounts();
   octets = 0;
+  #dead: (readonly [id: string, since: number])[] = [];
 
   add({ entry, size }: BlobVersion): void {
     this.octets += size;
-    const { id, receivedAt, account, state } = entry;
+    const { id, receivedAt, account, state, due } = entry;
     this.accounts.add(account, 1, size);
     if (state === "held" || state === "dead") {
       this.messages[state]++;
+      if (state === "dead") this.#addDead(id, due);
       return;
     }
     this.messages.waiting++;
     if (state === "sending" && this.sending.length < MAX_OLDEST) this.sending.push(id);
     if (this.oldest.length < MAX_OLDEST) this.oldest.push([id, receivedAt]);
+  }
+
+  /** When messages were given up, in order. */
+  oldestDead(): readonly (readonly [id: string, since: number])[] {
+    return this.#dead.sort(([, a], [, b]) => a - b).slice(0, MAX_OLDEST);
+  }
+
+  /** The list is in order of arrival. */
+  #addDead(id: string, since: number): void {
+    this.#dead.push([id, since]);
+    if (this.#dead.length >= 2 * MAX_OLDEST) this.#dead = [...this.oldestDead()];
   }
 }

@@ -105,7 +105,7 @@ export class AzureTakenMessage implements TakenMessage {
         this.#end();
         return false;
       }
-      this.#become("sending");
+      this.#become({ state: "sending", due: clock.date() });
       this.#sendingSince ??= begun;
       // The renewal took long: what was seen is too old to rely on it any longer.
       if (clock.now() - begun >= MARK) await this.#mark();
@@ -166,7 +166,7 @@ export class AzureTakenMessage implements TakenMessage {
 
   async #setAside(progress: MessageProgress, pause: number): Promise<boolean> {
     const isStored = await this.#write((entry) => ({ ...entry, ...progress, pause }));
-    this.#become(progress.state);
+    this.#become(progress);
     // If this fails, the pointer is left over: the blob's state says so.
     await this.#lease.drop();
     this.#end();
@@ -184,7 +184,7 @@ export class AzureTakenMessage implements TakenMessage {
     const next = { ...text, ...progress, state: "queued" as const, received };
     const released = await this.#lease.release(next, hidden);
     if (released && hidden > 0) mailboxes.hide(this.#lease.handle, next);
-    this.#become("queued");
+    this.#become(next);
     this.#end();
     return released;
   }
@@ -196,7 +196,7 @@ export class AzureTakenMessage implements TakenMessage {
     const version = await blobs.look(this.#name);
     const verdict = judge(version?.entry, this.#lease.text.generation, clock.date());
     if (version === undefined || verdict === "stale") {
-      this.#become(version?.entry.state);
+      this.#become(version?.entry);
       await this.#lease.drop();
     } else if (verdict === "later" && !this.#marked) {
       await this.#lease.release(this.#lease.text, CHANGE_PAUSE);
@@ -229,9 +229,9 @@ export class AzureTakenMessage implements TakenMessage {
     return version?.entry.generation === generation;
   }
 
-  #become(state: MessageState | undefined): void {
-    this.#shared.counts.change(this.stored, this.#seen.size, this.#state, state);
-    this.#state = state ?? "dead";
+  #become(next: Pick<MessageProgress, "state" | "due"> | undefined): void {
+    this.#shared.counts.change(this.stored, this.#seen.size, this.#state, next);
+    this.#state = next?.state ?? "dead";
   }
 
   #end(): void {

@@ -82,7 +82,15 @@ export class Operations {
          (select min(seq) from message where ready = 0)
        )`,
     ).get()?.["oldest"];
-    return { messages, octets, oldest: oldest === null ? undefined : oldest as number };
+    const dead = this.#sql(
+      `select ${bounded("due")} as since from message where state = 'dead' order by due limit 1`,
+    ).get();
+    return {
+      messages,
+      octets,
+      oldest: oldest === null ? undefined : oldest as number,
+      oldestDead: dead?.["since"] as number | undefined,
+    };
   }
 
   #add({ message, now }: Asked<"add">): void {

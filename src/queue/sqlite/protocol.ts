@@ -116,6 +116,7 @@ export interface Totals {
   readonly messages: Readonly<Record<MessageState, number>>;
   readonly octets: number;
   readonly oldest: number | undefined;
+  readonly oldestDead: number | undefined;
 }
 
 export type Request = { readonly operations: readonly Operation[] } | { readonly close: true };

@@ -161,6 +161,10 @@ export const MIGRATIONS: readonly string[] = [
     delete from share where account = old.account and messages = 0;
   end;
   `,
+  `
+  -- When the first of the dead messages was given up, however many there are.
+  create index message_dead on message (due) where state = 'dead';
+  `,
 ];
 
 /**

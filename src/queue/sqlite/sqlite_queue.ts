@@ -163,9 +163,8 @@ class SqliteQueue implements QueueStore {
       this.#lookedAt = now;
       this.#look();
     }
-    const { messages, octets, oldest } = this.#totals!;
     const { bsize, bavail, blocks } = this.#disk;
-    return { messages, octets, oldest, disk: { free: bavail * bsize, total: blocks * bsize } };
+    return { ...this.#totals!, disk: { free: bavail * bsize, total: blocks * bsize } };
   }
 
   share(account: string): Promise<Share> {

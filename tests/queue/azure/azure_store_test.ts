@@ -422,6 +422,7 @@ describe("the count of an Azure queue", () => {
       messages: empty,
       octets: 0,
       oldest: undefined,
+      oldestDead: undefined,
       disk: undefined,
     });
     const messages = Array.from({ length: 5 }, () => newMessage());
@@ -450,6 +451,31 @@ describe("the count of an Azure queue", () => {
     }
     await store.add(newMessage({ account: "b" }));
     assert.deepEqual(await store.share("b"), { messages: 1, octets: 3500, isAlone: false });
+  });
+
+  it("knows when the first of the dead messages was given up", async () => {
+    const { store } = await queue.relay();
+    for (let index = 0; index < 4; index++) await store.add(newMessage());
+    const taken = await store.take(4, NOBODY);
+    const now = queue.clock.date();
+    const progress = { attempts: 1, code: "X", note: NOTE };
+    await taken[0]!.giveBack({ state: "held", due: now - 4000, ...progress });
+    assert.equal(store.usage().oldestDead, undefined, "held is not dead");
+    // The younger message first.
+    for (const [index, due] of [[3, now - 3000], [1, now - 2000], [2, now - 1000]] as const) {
+      await taken[index]!.giveBack({ state: "dead", due, ...progress });
+    }
+    assert.equal(store.usage().oldestDead, now - 3000);
+    const other = await queue.relay();
+    assert.equal(other.store.usage().oldestDead, now - 3000, "by the list, which is by arrival");
+    const { queue: command } = await queue.command();
+    const dead = [taken[3], taken[1], taken[2]].map((message) => message!.stored.id);
+    const next = [now - 2000, now - 1000, undefined];
+    for (const [index, id] of dead.entries()) {
+      assert.equal(await command.delete(id), "done");
+      queue.clock.pass(70_000);
+      await until(() => other.store.usage().oldestDead === next[index]);
+    }
   });
 
   it("does not hold up the start for longer than ten seconds, however long the list is", async () => {

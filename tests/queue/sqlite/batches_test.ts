@@ -16,6 +16,7 @@ const TOTALS = {
   messages: { queued: 0, sending: 0, held: 0, dead: 0 },
   octets: 0,
   oldest: undefined,
+  oldestDead: undefined,
 };
 const FULL = { code: "SQLITE_FULL", message: "disk is full", full: true, setup: false };
 

@@ -6,5 +6,10 @@ parentPort!.on("message", () => {
   throw new Error("out of luck");
 });
 parentPort!.postMessage({
-  opened: { messages: { queued: 0, sending: 0, held: 0, dead: 0 }, octets: 0, oldest: undefined },
+  opened: {
+    messages: { queued: 0, sending: 0, held: 0, dead: 0 },
+    octets: 0,
+    oldest: undefined,
+    oldestDead: undefined,
+  },
 });

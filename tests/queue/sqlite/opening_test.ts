@@ -171,7 +171,7 @@ describe("opening a SQLite queue", () => {
     const db = new DatabaseSync(path);
     db.exec(`pragma user_version = ${MIGRATIONS.length + 1}`);
     db.close();
-    await rejects(/was made by a newer version of this program \(its schema is 3,.* up to 2\)/);
+    await rejects(/was made by a newer version of this program \(its schema is 4,.* up to 3\)/);
     await assert.rejects(openSqliteAdministration(path), /was made by a newer version/);
   });
 
@@ -264,6 +264,23 @@ describe("opening a SQLite queue", () => {
     db.close();
     const store = await openSqliteQueue(path);
     assert.deepEqual(await store.share("a"), { messages: 2, octets: 200, isAlone: false });
+    await store.close();
+  });
+
+  it("knows when the dead messages were given up that a second version has stored", async () => {
+    const db = new DatabaseSync(path);
+    setUp(db, path, MIGRATIONS.slice(0, 2));
+    const add = db.prepare(
+      `insert into message (id, state, ready, head, due, attempts, code, received, size, octets, in_file,
+         mailbox, account, connection, record, note)
+       values (?, ?, null, 0, ?, 0, '', 0, 1, 100, 0, 'm', 'a', 'c', x'', x'')`,
+    );
+    add.run("1", "held", 1000);
+    add.run("2", "dead", 3000);
+    add.run("3", "dead", 2000);
+    db.close();
+    const store = await openSqliteQueue(path);
+    assert.equal(store.usage().oldestDead, 2000);
     await store.close();
   });
 

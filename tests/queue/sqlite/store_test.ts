@@ -217,6 +217,33 @@ describe("the SQLite store", () => {
     assert.equal(store.usage().octets, 2 * (50 + "record of 0".length));
   });
 
+  it("knows when the first of the dead messages was given up", async () => {
+    const oldest = async () => {
+      clock.pass(1000);
+      store.usage();
+      await store.take(0, NOBODY);
+      return store.usage().oldestDead;
+    };
+    for (const id of ["a", "b", "c", "d"]) await store.add(newMessage(id, { mailbox: id }));
+    const [a, b, c, d] = await takeAll(store);
+    await d!.giveBack(later({ state: "held", due: 1000 }));
+    assert.equal(await oldest(), undefined, "held is not dead");
+    await a!.giveBack(later({ state: "dead", due: 4000 }));
+    await b!.giveBack(later({ state: "dead", due: 2000 }));
+    await c!.giveBack(later({ state: "dead", due: 3000.5 }));
+    assert.equal(await oldest(), 2000, "not that of the message that came first");
+    await reopen();
+    assert.equal(store.usage().oldestDead, 2000);
+    const administration = await openSqliteAdministration(path, clock);
+    assert.equal(await administration.retry("b"), "done");
+    assert.equal(await oldest(), 3001);
+    assert.equal(await administration.delete("c"), "done");
+    assert.equal(await oldest(), 4000);
+    assert.equal(await administration.delete("a"), "done");
+    assert.equal(await oldest(), undefined);
+    await administration.close();
+  });
+
   it("says whether a message that is given back was still there", async () => {
     for (const id of ["a", "b"]) await store.add(newMessage(id, { mailbox: id }));
     const [kept, deleted] = await store.take(2, NOBODY);
