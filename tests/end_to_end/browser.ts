@@ -194,7 +194,8 @@ export class Browser {
   }
 
   async close(): Promise<void> {
-    const exited = new Promise((resolve) => this.#child.once("exit", resolve));
+    // Its other processes hold standard error too, and write to the profile until they end.
+    const exited = new Promise((resolve) => this.#child.once("close", resolve));
     this.#socket.close();
     process.kill(this.#child.pid!, "SIGTERM");
     await exited;
