@@ -12,6 +12,8 @@ const BURST = 10;
 const BURST_TIME = 600_000;
 /** Milliseconds between two events about the same address. */
 const INTERVAL = 3_600_000;
+/** Events about addresses in that time: an attack from many must not push those of messages out. */
+const MAX_BURSTS = 100;
 const DAY = 86_400_000;
 /** Addresses, and usernames, that are remembered. */
 const MAX_REMEMBERED = 1_000;
@@ -32,6 +34,8 @@ interface Failures {
 export class TroubleEvents {
   readonly #clock: Pick<Clock, "now">;
   readonly #failures: BoundedMap<Failures>;
+  /** Times of the last events about addresses. */
+  readonly #bursts: number[] = [];
   readonly #expired: BoundedMap<true>;
   readonly #certificates: BoundedMap<true>;
 
@@ -81,6 +85,9 @@ export class TroubleEvents {
     failures.recent++;
     this.#failures.set(address, failures);
     if (failures.recent < BURST || now < (failures.quietUntil ?? now)) return [];
+    while (now - (this.#bursts[0] ?? now) >= INTERVAL) this.#bursts.shift();
+    if (this.#bursts.length >= MAX_BURSTS) return [];
+    this.#bursts.push(now);
     const { count } = failures;
     Object.assign(failures, { count: 0, recent: 0, since: now, quietUntil: now + INTERVAL });
     return [{

@@ -238,6 +238,15 @@ describe("trouble", () => {
     assert.equal(again!.data["count"], 60, "with those of the hour in which nothing was told");
   });
 
+  it("is a hundred addresses an hour at most", () => {
+    const { types, clock } = setUp();
+    const attack = () =>
+      Array.from({ length: 150 }, (_, i) => times(10, failed("AADSTS7000215", `10.0.0.${i}`)));
+    assert.equal(types(...attack().flat()).length, 100);
+    clock.pass(3_600_000);
+    assert.equal(types(...attack().flat()).length, 100);
+  });
+
   it("is not a device that fails now and then", () => {
     const { types, clock } = setUp();
     for (let i = 0; i < 50; i++) {
