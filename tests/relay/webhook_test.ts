@@ -74,6 +74,8 @@ describe("a relay with a webhook", () => {
     const stopping = performance.now();
     await relay.stop();
     assert.ok(performance.now() - stopping < 5_000);
+    const [dropped] = relay.linesOf("Events for the webhook were dropped by the stop");
+    assert.deepEqual([dropped?.level, dropped?.["events"]], ["WARNING", 40]);
   });
 
   it("stops in time while the collector of its traces hangs as well", async () => {
@@ -101,6 +103,7 @@ describe("a relay with a webhook", () => {
     client.destroy();
     await first.stop();
     assert.deepEqual(types(), []);
+    assert.deepEqual(first.linesOf("Events for the webhook were dropped"), []);
     const [before] = receiver.asked;
     receiver.answers = [];
     const second = await start(queue());
