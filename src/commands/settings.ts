@@ -1,12 +1,12 @@
 // `settings`: every setting with the value that is in force, and where it comes from.
 
 import process from "node:process";
-import { cloudOf } from "../settings/clouds.ts";
 import { environment, readEnvFile, settingsFor } from "../settings/environment.ts";
 import { originOf } from "../settings/origin.ts";
-import { printableJson, withoutSecrets } from "../settings/quoted.ts";
+import { printableJson } from "../settings/quoted.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
 import type { Environment, Setting } from "../settings/setting.ts";
+import { givenText, standardText } from "../settings/shown_value.ts";
 import { Table } from "./printed.ts";
 
 export interface SettingsOptions {
@@ -63,14 +63,12 @@ function inForce(
   const origin = originOf(name, setting, variables);
   const kind = setting.secret ? { secret: true as const } : {};
   if (origin === undefined) {
-    const standard = setting.secret ? undefined : setting.standard ?? derived(name, settings);
-    return { name, value: standard ?? null, source: "default", ...kind };
+    return { name, value: standardText(name, settings) ?? null, source: "default", ...kind };
   }
   if (origin.type !== "environment") {
     return { name, value: null, source: origin.type, from: origin.path, ...kind };
   }
-  const text = origin.variables.map((variable) => variables[variable]!).join(",");
-  const value = setting.secret ? null : withoutSecrets(text);
+  const value = givenText(name, variables) ?? null;
   const [first] = origin.variables;
   // The environment goes before the file.
   const inFile = envFile !== undefined &&
@@ -82,13 +80,6 @@ function inForce(
 }
 
 const IN_PROCESS = (variable: string) => process.env[variable] !== undefined;
-
-/** The defaults that follow from other settings. */
-function derived(name: SettingName, settings: Settings): string | undefined {
-  const { authorityHost, graphEndpoint } = cloudOf(settings);
-  if (name === "AZURE_AUTHORITY_HOST") return authorityHost.origin;
-  return name === "GRAPH_ENDPOINT" ? graphEndpoint.origin : undefined;
-}
 
 function tableOf(all: readonly SettingInForce[]): string {
   if (all.length === 0) return "every setting has its default";

@@ -2,12 +2,12 @@
 
 import { type Context, Hono } from "hono";
 import type { HttpService } from "../observe/http.ts";
-import { withoutSecrets } from "../secret.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import { formatListenAddress } from "../settings/listen_address.ts";
 import type { CommandSettings } from "../settings/environment.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
 import type { Environment, Setting } from "../settings/setting.ts";
+import { givenText, standardText } from "../settings/shown_value.ts";
 import type { Reason } from "../status/reason.ts";
 import type { Failure, ServiceName } from "../status/services.ts";
 import { Status } from "../status/status.ts";
@@ -98,40 +98,14 @@ function servicesOf(settings: Settings, sandbox: boolean): ServiceName[] {
 function settingsShown({ settings, given, variables }: StatusPageOptions): SettingView[] {
   return (Object.entries(SETTINGS) as [SettingName, Setting<unknown>][])
     .filter(([, { missing }]) => missing === undefined)
-    .map(([name, setting]) => {
+    .map(([name, { secret, standardShown }]) => {
       const changed = given.has(name) && settings[name] !== undefined;
       const value = changed
-        ? givenValue(name, setting, variables)
-        : derived(name, settings) ?? standardOf(setting);
-      return { name, value, changed };
+        ? secret ? "(secret)" : givenText(name, variables)
+        // The sandbox has another one.
+        : name === "SMTP_LISTEN"
+        ? settings.SMTP_LISTEN.map(formatListenAddress).join(",")
+        : standardText(name, settings) ?? standardShown;
+      return { name, value: value ?? "", changed };
     });
-}
-
-function givenValue(name: string, setting: Setting<unknown>, variables: Environment): string {
-  if (setting.secret) return "(secret)";
-  const all = [name, ...setting.aliases ?? []].map((variable) => variables[variable] ?? "");
-  return withoutSecrets(all.filter((value) => value !== "").join(", "));
-}
-
-/** Defaults that depend on the machine, on the command or on other settings. */
-function derived(name: SettingName, settings: Settings): string | undefined {
-  const { authorityHost, graphEndpoint } = cloudOf(settings);
-  switch (name) {
-    case "AZURE_AUTHORITY_HOST":
-      return authorityHost.origin;
-    case "GRAPH_ENDPOINT":
-      return graphEndpoint.origin;
-    case "SMTP_LISTEN":
-      return settings.SMTP_LISTEN.map(formatListenAddress).join(",");
-    case "SERVER_HOSTNAME":
-      return settings.SERVER_HOSTNAME;
-    case "MAX_MEMORY":
-      return String(settings.MAX_MEMORY);
-    default:
-      return undefined;
-  }
-}
-
-function standardOf({ secret, standard, standardShown }: Setting<unknown>): string {
-  return secret ? "" : (standardShown ?? standard ?? "").replaceAll("`", "");
 }

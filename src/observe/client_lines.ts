@@ -7,7 +7,7 @@ import type { Client, Principal } from "../submission/submission_service.ts";
 import { accountFields } from "./event_lines.ts";
 import type { FailureKey } from "./failure_sources.ts";
 import { type FailureLine, type FailureNumbers, FailureStreaks } from "./failure_streaks.ts";
-import { LineBudget, type LineSource } from "./line_budget.ts";
+import { LineBudget, type LinePool, type LineSource } from "./line_budget.ts";
 import type { LineFields } from "./line_fields.ts";
 import type { LevelLog, LogFields, LogLevel } from "./log.ts";
 
@@ -32,11 +32,22 @@ export interface Cause {
   readonly principal?: Principal | undefined;
 }
 
+/** Whose line it is, for the budget. */
+interface Origin {
+  readonly pool: LinePool;
+  readonly sources: readonly LineSource[];
+}
+
+interface SummedLine extends FailureLine {
+  /** Left out: it is written in any case. */
+  readonly origin?: Origin;
+}
+
 export class ClientLines {
   readonly #log: LevelLog;
   readonly #budget: LineBudget;
   /** What fails again and again. */
-  readonly #streaks: FailureStreaks;
+  readonly #streaks: FailureStreaks<SummedLine>;
   /** Keys of accounts that have sent a message, the oldest first. */
   readonly #senders = new Set<string>();
 
@@ -45,7 +56,10 @@ export class ClientLines {
     this.#streaks = new FailureStreaks({
       now,
       date,
-      write: ({ level, message, fields }) => this.#always(level, message, fields),
+      write: ({ level, message, fields, origin }) => {
+        if (origin === undefined) this.#always(level, message, fields);
+        else this.#write(level, message, fields, origin);
+      },
     });
     this.#budget = new LineBudget({
       now,
@@ -66,9 +80,11 @@ export class ClientLines {
    * @param may whether it may be a WARNING
    */
   failed(key: FailureKey, message: string, fields: LineFields, cause: Cause, may = true): void {
-    const numbers = this.#streaks.failed(...key, { level: "WARNING", message, fields }, may);
-    if (numbers === undefined) this.write("DEBUG", message, fields, cause);
-    else this.write("WARNING", message, { ...fields, ...numbers }, cause);
+    const origin = this.#originOf(cause);
+    const line = { level: "WARNING", message, fields, origin } as const;
+    const numbers = this.#streaks.failed(...key, line, may);
+    if (numbers === undefined) this.#write("DEBUG", message, fields, origin);
+    else this.#write("WARNING", message, { ...fields, ...numbers }, origin);
   }
 
   /** A WARNING as the failures were, so that who reads of them reads of their end. */
@@ -88,8 +104,11 @@ export class ClientLines {
    * do not use it up. All other lines count for the address too: without ALLOWED_TENANTS, a client
    * can have any number of accounts.
    */
-  write(level: LogLevel, message: string, fields: LogFields, { client, principal }: Cause): void {
-    if (!this.#log.enabled(level)) return;
+  write(level: LogLevel, message: string, fields: LogFields, cause: Cause): void {
+    if (this.#log.enabled(level)) this.#write(level, message, fields, this.#originOf(cause));
+  }
+
+  #originOf({ client, principal }: Cause): Origin {
     const sources: LineSource[] = [];
     const verified = principal !== undefined && principal.authorization.unverified() === undefined;
     if (verified) {
@@ -100,7 +119,11 @@ export class ClientLines {
     if (!sender && client !== undefined) {
       sources.push({ kind: "address", fields: { client: clientKey(client.address) } });
     }
-    const pool = sender ? "senders" : "strangers";
+    return { pool: sender ? "senders" : "strangers", sources };
+  }
+
+  #write(level: LogLevel, message: string, fields: LogFields, { pool, sources }: Origin): void {
+    if (!this.#log.enabled(level)) return;
     if (this.#budget.take(level, message, pool, sources)) this.#always(level, message, fields);
   }
 

@@ -2,14 +2,16 @@
 
 import { Buffer } from "node:buffer";
 import type { Account, Authorization } from "../accounts/account.ts";
-import type { Outcome, Submission } from "../delivery/delivery.ts";
+import type { Outcome } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
 import { withoutSecrets } from "../secret.ts";
 import type { SettingName } from "../settings/schema.ts";
+import { lengthOf } from "../smtp/content.ts";
 import { replyText } from "../smtp/reply.ts";
 import type { Client, Principal } from "../submission/submission_service.ts";
 import { BoundedTexts } from "./fields.ts";
 import type { FieldName, LineFields } from "./line_fields.ts";
+import { accountIds, attemptsOf, mailboxOf, senderOf } from "./message_facts.ts";
 import type {
   ConnectionEvent,
   LoginEvent,
@@ -70,9 +72,9 @@ export function messageFields(event: MessageEvent, addresses: boolean): LineFiel
     ...(facts.trusted ? TRUSTED : {}),
     ...usernameField(username),
     ...accountFields(account, principal.authorization),
-    ...senderFields(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
+    ...senderOf(envelope.from, mailboxOf(outcome)),
     recipients: envelope.recipients.length,
-    bytes: sizeOf(submission),
+    bytes: lengthOf(submission.content),
     ms: Math.round(milliseconds),
     ms_received: Math.round(receiving),
     ...stepFields(steps),
@@ -112,14 +114,9 @@ function stepFields(steps: readonly Step[]): LineFields {
 }
 
 function attemptsField(outcome: Outcome, steps: readonly Step[]): LineFields {
-  const given = "attempts" in outcome ? outcome.attempts : undefined;
-  const made = steps.filter(({ name, target = "" }) => name === "request" && SENDS.test(target));
-  const attempts = given ?? (outcome.type === "sent" ? Math.max(1, made.length) : made.length);
+  const attempts = attemptsOf(outcome, steps);
   return attempts === 0 ? {} : { attempts };
 }
-
-/** Requests that may send the message. */
-const SENDS = / (?:sendMail|send)$/;
 
 function tlsFields({ tls }: Client): LineFields {
   return tls === undefined ? {} : { tls_version: tls.version, tls_cipher: tls.cipher };
@@ -136,10 +133,6 @@ function recipientFields(recipients: readonly string[]): LineFields {
   }
   const omitted = recipients.length - shown.length;
   return { to: new BoundedTexts(shown), ...(omitted === 0 ? {} : { to_omitted: omitted }) };
-}
-
-function sizeOf({ content }: Submission): number {
-  return content.reduce((sum, block) => sum + block.length, 0);
 }
 
 function outcomeFields(outcome: Outcome): LineFields {
@@ -195,7 +188,7 @@ function recordFields(
     client,
     ...usernameField(username),
     ...accountFields(account, VERIFIED),
-    ...senderFields(envelope.from, mailbox),
+    ...senderOf(envelope.from, mailbox),
     recipients: envelope.recipients.length,
     ...(own ? { report: true } : {}),
   };
@@ -203,12 +196,6 @@ function recordFields(
 
 /** Only verified logins queue mail. */
 export const VERIFIED = { unverified: () => undefined };
-
-/** The sender; and the client's MAIL FROM, if that is another address. */
-function senderFields(reversePath: string, mailbox: string | undefined): LineFields {
-  if (mailbox === undefined || mailbox === reversePath) return { sender: reversePath };
-  return { sender: mailbox, mail_from: reversePath };
-}
 
 export function refusedFields({ refusal, client, principal, limit }: RefusedEvent): LineFields {
   const { command, reply, argument, from, trusted } = refusal;
@@ -252,13 +239,11 @@ export function limitFields(setting: SettingName, client: Client, owner: LineFie
  * of an unverified token are the client's claim.
  */
 export function accountFields(
-  { tenantId, clientId, entry }: Account,
+  account: Account,
   authorization: Pick<Authorization, "unverified">,
 ): LineFields {
   return {
-    tenant: tenantId,
-    app: clientId,
-    ...(entry === undefined ? {} : { entry: entry.id }),
+    ...accountIds(account),
     ...(authorization.unverified() === undefined ? {} : { proved: false }),
   };
 }

@@ -21,43 +21,45 @@ export interface FailureLine {
   readonly fields: LineFields;
 }
 
-export interface FailureStreaksOptions {
+export interface FailureStreaksOptions<Line extends FailureLine> {
   /** Milliseconds, of a clock that never goes back. */
   now(): number;
   /** Milliseconds of Unix time. */
   date(): number;
   /** Writes the last failure's line, with the numbers, when no other one has come in time. */
-  write(line: FailureLine): void;
+  write(line: Line): void;
 }
 
 /** Failures of one source in one way. */
-interface Streak {
+interface Streak<Line extends FailureLine> {
   /** By the clock, and in Unix time. */
   readonly begun: number;
   readonly since: number;
   times: number;
   /** When the last one came. */
   last: number;
-  /** When the last line was written. */
+  /** When the last line was written, or when it began. */
   toldAt: number;
+  /** Whether there was any. */
+  isTold: boolean;
   /** Index in {@link INTERVALS}. */
   interval: number;
   /** Whether failures were summed up. */
   summed: boolean;
   /** The last failure, if it had no line. */
-  untold: FailureLine | undefined;
+  untold: Line | undefined;
 }
 
 /** The fields with the numbers. */
 export type FailureNumbers = Pick<LineFields, "failed_times" | "failed_since">;
 
-export class FailureStreaks {
-  readonly #options: FailureStreaksOptions;
+export class FailureStreaks<Line extends FailureLine = FailureLine> {
+  readonly #options: FailureStreaksOptions<Line>;
   /** By source and way; the source with the oldest last failure first. */
-  readonly #sources = new Map<string, Map<string, Streak>>();
+  readonly #sources = new Map<string, Map<string, Streak<Line>>>();
   #timer: ReturnType<typeof timer> | undefined;
 
-  constructor(options: FailureStreaksOptions) {
+  constructor(options: FailureStreaksOptions<Line>) {
     this.#options = options;
   }
 
@@ -69,13 +71,14 @@ export class FailureStreaks {
    * @param may whether it may have its line now
    * @returns undefined if it is only counted
    */
-  failed(source: string, way: string, line: FailureLine, may = true): FailureNumbers | undefined {
+  failed(source: string, way: string, line: Line, may = true): FailureNumbers | undefined {
     const now = this.#options.now();
     const streak = this.#streak(source, way, now);
     streak.times++;
     streak.last = now;
     if (may && now - streak.begun < MINUTE) {
       streak.toldAt = now;
+      streak.isTold = true;
       return {};
     }
     if (may && now - streak.toldAt >= INTERVALS[streak.interval]!) return this.#told(streak, now);
@@ -123,18 +126,18 @@ export class FailureStreaks {
     if (left) this.#timer = timer(() => this.#sweep(), MINUTE);
   }
 
-  #streak(source: string, way: string, now: number): Streak {
-    const ways = this.#sources.get(source) ?? new Map<string, Streak>();
+  #streak(source: string, way: string, now: number): Streak<Line> {
+    const ways = this.#sources.get(source) ?? new Map<string, Streak<Line>>();
     this.#sources.delete(source);
     this.#sources.set(source, ways);
     if (this.#sources.size > MAX_SOURCES) {
-      this.#forgetOldest(this.#sources, (all) => this.#forget(all));
+      this.#forgetOldest(this.#sources, (all) => this.#forgetFor(all, now));
     }
     let streak = ways.get(way);
     if (streak === undefined || now - streak.last >= FORGOTTEN) {
       if (streak !== undefined) this.#tellUntold(streak, now);
       const since = this.#options.date();
-      const begun = { begun: now, since, times: 0, last: now, toldAt: now };
+      const begun = { begun: now, since, times: 0, last: now, toldAt: now, isTold: false };
       streak = { ...begun, interval: 0, summed: false, untold: undefined };
     }
     ways.delete(way);
@@ -150,18 +153,24 @@ export class FailureStreaks {
     }
   }
 
-  #forget(ways: ReadonlyMap<string, Streak>): void {
+  /** In a flood of sources, those that have had no line get none. */
+  #forgetFor(ways: ReadonlyMap<string, Streak<Line>>, now: number): void {
+    for (const streak of ways.values()) if (streak.isTold) this.#tellUntold(streak, now);
+  }
+
+  #forget(ways: ReadonlyMap<string, Streak<Line>>): void {
     for (const streak of ways.values()) this.#tellUntold(streak, this.#options.now());
   }
 
-  #tellUntold(streak: Streak, now: number): void {
+  #tellUntold(streak: Streak<Line>, now: number): void {
     const { untold } = streak;
     if (untold === undefined) return;
     this.#options.write({ ...untold, fields: { ...untold.fields, ...this.#told(streak, now) } });
   }
 
-  #told(streak: Streak, now: number): FailureNumbers {
+  #told(streak: Streak<Line>, now: number): FailureNumbers {
     streak.toldAt = now;
+    streak.isTold = true;
     streak.untold = undefined;
     streak.interval = Math.min(streak.interval + 1, INTERVALS.length - 1);
     return numbers(streak.times, streak.since);

@@ -244,14 +244,15 @@ class CurrentTry {
   async #giveUp(): Promise<GiveBack> {
     const { note } = this.#tried;
     const { code: last } = this.#message.stored;
+    const inDoubt = note.doubt === true;
     const detail =
       `not sent within QUEUE_MAX_AGE${last === "" ? "" : `; the last failure: ${last}`}` +
-      (note.detail === undefined ? "" : `: ${note.detail}`);
-    const code = "QUEUE_MAX_AGE";
+      (note.detail === undefined ? "" : `: ${note.detail}`) +
+      (inDoubt ? "; it may have been sent" : "");
     return await this.#die(
-      { code, detail, ...(note.doubt === true ? { ambiguous: true } : {}) },
+      { code: "QUEUE_MAX_AGE", detail, ...(inDoubt ? { ambiguous: true } : {}) },
       // RFC 3463 §3.5: delivery time expired.
-      reply(451, "4.4.7", note.doubt === true ? `${detail}; it may have been sent` : detail),
+      reply(451, "4.4.7", detail),
     );
   }
 

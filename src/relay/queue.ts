@@ -207,7 +207,10 @@ export class RelayQueue {
       sealer: this.#sealer,
       name: this.#parts.settings.SERVER_HOSTNAME,
       clock: this.#clock,
-      failed: (error) => this.#failed(error),
+      report: {
+        failed: (error) => this.#failed(error),
+        recovered: () => this.#parts.notify({ type: "queueRecovered" }),
+      },
     });
     await kept.open();
     return kept;

@@ -10,12 +10,10 @@ import type { CertificateSource } from "../certificates/source.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
-import { EventLog } from "../observe/event_log.ts";
-import { eventMetrics } from "../observe/event_metrics.ts";
 import type { HttpService, PartState } from "../observe/http.ts";
 import type { LevelLog, Log } from "../observe/log.ts";
 import { Metrics } from "../observe/metrics.ts";
-import { type Notify, notifyAll } from "../observe/relay_event.ts";
+import type { Notify, RelayEvent } from "../observe/relay_event.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { SmtpServer } from "../server/server.ts";
 import { formatListenAddress } from "../settings/listen_address.ts";
@@ -27,13 +25,12 @@ import type { Status } from "../status/status.ts";
 import type { Client, SubmissionService } from "../submission/submission_service.ts";
 import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
 import type { RelayState } from "../systemd/status.ts";
+import { openListeners } from "./listeners.ts";
 import { openTable } from "./open_lookup_table.ts";
 import { openOutside } from "./outside.ts";
 import { measureProcess } from "./process_metrics.ts";
 import { listenSmtp, type SmtpAddresses, smtpServer } from "./smtp.ts";
 import { buildSubmissions, type Submissions } from "./submission.ts";
-import { openTraces } from "./traces.ts";
-import { openWebhook } from "./webhook.ts";
 
 /** Milliseconds for the lookup table to answer at the start. */
 const TABLE_TIMEOUT = 20_000;
@@ -107,17 +104,18 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   opened.add(() => http?.close());
   const runtime = await currentRuntime();
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
-  const webhook = await openWebhook({ settings, runtime, log, metrics, clock });
-  const traces = await openTraces({ settings, runtime, log, metrics, clock });
-  opened.add(() => traces?.close());
-  const { notify, close: closeLog } = listenersOf(parts, metrics, [
-    ...[tracing, status, webhook?.webhook, traces],
-    { notify: (event) => event.type === "queueEnded" && parts.broken?.() },
-  ]);
+  const broken = { notify: ({ type }: RelayEvent) => type === "queueEnded" && parts.broken?.() };
+  const listeners = await openListeners(
+    { settings, runtime, log, metrics, clock },
+    [tracing, status, broken],
+  );
+  // Also if the start fails: what waits for a receiver would keep the process running.
+  opened.add(() => listeners.deliverRest());
+  const { notify } = listeners;
   const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
   opened.add(() => client.close());
   opened.add(() => tls?.close());
-  opened.add(closeLog);
+  opened.add(() => listeners.closeLog());
   warnOfTrusted(settings, log);
   const table = await openTable(settings, client);
   const queue = settings.DELIVERY_MODE === "direct"
@@ -131,9 +129,10 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     });
   opened.add(() => queue?.close());
   queue?.measure(metrics);
-  const kept = webhook && await queue?.keepEvents(webhook.webhook);
+  const kept = listeners.events && await queue?.keepEvents(listeners.events);
   opened.add(() => kept?.close());
-  opened.add(() => webhook?.close());
+  // Before what is left is kept.
+  opened.add(() => listeners.deliverRest());
   const submissions = buildSubmissions({
     settings,
     http: tracing?.http(client) ?? client,
@@ -189,19 +188,6 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
       await opened.close();
     },
   };
-}
-
-/** The listeners of events: metrics, log, and further ones where they are given. */
-function listenersOf(
-  { settings, log }: RelayParts,
-  metrics: Metrics,
-  others: readonly (Pick<Tracing, "notify"> | undefined)[],
-): { readonly notify: Notify; close(): void } {
-  const suppressed = () => metrics.count("log_lines_suppressed", {});
-  const eventLog = new EventLog(log, { recipients: settings.LOG_RECIPIENTS, suppressed });
-  const further = others.flatMap((other) => other === undefined ? [] : [other.notify]);
-  const notify = notifyAll([eventMetrics(metrics), eventLog.notify, ...further]);
-  return { notify, close: () => eventLog.close() };
 }
 
 async function stopServer(

@@ -29,7 +29,7 @@ const CLOSE_TIME = 2_000;
 
 /** @returns undefined if WEBHOOK_URL is not set */
 export async function openWebhook(parts: WebhookParts): Promise<OpenWebhook | undefined> {
-  const { settings, runtime, clock } = parts;
+  const { settings, runtime, log, metrics, clock } = parts;
   const { WEBHOOK_URL: url, WEBHOOK_SECRET: secret } = settings;
   if (url === undefined || secret === undefined) return undefined;
   const { Webhook } = await import("../webhook/webhook.ts");
@@ -38,8 +38,12 @@ export async function openWebhook(parts: WebhookParts): Promise<OpenWebhook | un
   return {
     webhook,
     async close() {
-      await webhook.close(CLOSE_TIME);
+      const { length: left } = await webhook.close(CLOSE_TIME);
       http.close();
+      // A queue keeps them.
+      if (left === 0 || settings.DELIVERY_MODE === "queue") return;
+      metrics.count("webhook_events", { result: "dropped" }, left);
+      log.warning("Events for the webhook were dropped by the stop", { events: left });
     },
   };
 }

@@ -28,7 +28,8 @@ interface BunSocket {
   terminate(): void;
   pause(): void;
   resume(): void;
-  getCipher(): { readonly name: string; readonly version: string };
+  getCipher(): { readonly name: string };
+  getTLSVersion(): string;
   upgradeTLS(options: {
     isServer: true;
     data: BunConnection;
@@ -209,8 +210,9 @@ class BunConnection implements Connection {
     if (success || error === null) {
       this.#inHandshake = false;
       this.#opening = undefined;
-      const { name, version } = this.#socket.getCipher();
-      return this.handler.secured({ version, cipher: name });
+      // The cipher's own `version` is the oldest one that has it.
+      const version = this.#socket.getTLSVersion();
+      return this.handler.secured({ version, cipher: this.#socket.getCipher().name });
     }
     this.#error = error;
     this.#socket.terminate();

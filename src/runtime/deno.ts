@@ -195,8 +195,9 @@ class DenoConnection implements Connection {
         this.#inHandshake = false;
         if (this.#stream !== undefined) this.#stream.opening = undefined;
         if (this.#closed) return;
-        const { name, version } = secure.getCipher();
-        this.handler.secured({ version, cipher: name });
+        // The cipher's own `version` is the oldest one that has it.
+        const version = secure.getProtocol() ?? "unknown";
+        this.handler.secured({ version, cipher: secure.getCipher().name });
       });
       secure.on("data", (bytes: Uint8Array) => this.#closed || this.handler.data(bytes));
       secure.on("drain", () => this.#closed || this.handler.drained());

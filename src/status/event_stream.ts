@@ -47,7 +47,8 @@ export function statusEvents(
     const { promise: gone, resolve: end } = Promise.withResolvers<void>();
     void gone.then(wakeUp);
     stream.onAbort(end);
-    signal.addEventListener("abort", () => end(), { once: true });
+    const stopped = () => end();
+    signal.addEventListener("abort", stopped);
     const wait = (time: number, changes: boolean) =>
       new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, time);
@@ -71,6 +72,8 @@ export function statusEvents(
       }
     } finally {
       unsubscribe();
+      // It outlives the stream by far.
+      signal.removeEventListener("abort", stopped);
       end();
       onEnd();
     }

@@ -4,7 +4,7 @@
 import type { LoginFailure } from "../accounts/account.ts";
 import type { NotSent } from "../delivery/delivery.ts";
 import { type Reply, replyText } from "../smtp/reply.ts";
-import { shownDetail } from "./shown.ts";
+import { shownDetail } from "../observe/shown.ts";
 
 export type Reason =
   | {

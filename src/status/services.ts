@@ -2,7 +2,7 @@
 
 import type { Step } from "../delivery/steps.ts";
 import type { CertificateEvent, RelayEvent } from "../observe/relay_event.ts";
-import { shownDetail } from "./shown.ts";
+import { shownDetail } from "../observe/shown.ts";
 import type { ServiceView } from "./view.ts";
 
 export type ServiceName = ServiceView["name"];

@@ -5,6 +5,7 @@ import type { Account } from "../accounts/account.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import { clientKey } from "../networks.ts";
 import { type Clock, realClock } from "../clock.ts";
+import { mailboxOf } from "../observe/message_facts.ts";
 import type {
   LimitEvent,
   LoginEvent,
@@ -14,13 +15,14 @@ import type {
   RefusedEvent,
   RelayEvent,
 } from "../observe/relay_event.ts";
+import { shownDetail, shownName } from "../observe/shown.ts";
+import { lengthOf } from "../smtp/content.ts";
 import { Devices } from "./devices.ts";
 import type { LiveState } from "./live_state.ts";
 import { LastHour } from "./last_hour.ts";
 import { loginReason, messageReason, type Reason, refusalReason } from "./reason.ts";
 import { Rows } from "./rows.ts";
 import { type ServiceName, Services } from "./services.ts";
-import { shownDetail, shownName } from "./shown.ts";
 import type { Fate, LoginFailuresView, MessageView, ThrottledView } from "./view.ts";
 
 /** Addresses whose failed logins are remembered. */
@@ -155,7 +157,7 @@ export class Status {
     const username = shownName(submission.username);
     const fate = fateOf(outcome);
     const accepted = fate === "sent" || fate === "queued" || fate === "repeated";
-    const mailbox = "mailbox" in outcome && outcome.mailbox !== undefined ? outcome.mailbox : from;
+    const mailbox = mailboxOf(outcome) ?? from;
     const sender = shownName(mailbox);
     const reason = "ambiguous" in outcome ? messageReason(outcome, mailbox, now) : undefined;
     this.hour.add(now, accepted, milliseconds);
@@ -169,7 +171,7 @@ export class Status {
       username,
       ...entryOf(submission.account),
       address,
-      size: content.reduce((sum, block) => sum + block.length, 0),
+      size: lengthOf(content),
       milliseconds: Math.round(milliseconds),
       ...("attempts" in outcome ? { attempts: outcome.attempts } : {}),
       ...("requestId" in outcome ? { requestId: outcome.requestId } : {}),

@@ -5,10 +5,10 @@
 // has. Recipients, subjects and what services say in words are in no span: a collector may be a stranger's.
 
 import { randomBytes } from "node:crypto";
-import type { Account } from "../accounts/account.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
 import { shortened } from "../observe/fields.ts";
+import { accountIds, attemptsOf, mailboxOf, senderOf } from "../observe/message_facts.ts";
 import type {
   ConnectionEvent,
   LoginEvent,
@@ -16,6 +16,7 @@ import type {
   QueueEvent,
   RelayEvent,
 } from "../observe/relay_event.ts";
+import { failureResult, messageResult } from "../observe/results.ts";
 import { lengthOf } from "../smtp/content.ts";
 import type { Client } from "../submission/submission_service.ts";
 import { type Attributes, type Span, type SpanIds, traceOf } from "./span.ts";
@@ -98,8 +99,8 @@ function loginSpans(event: LoginEvent, context: SpanContext): readonly Span[] {
         username: text(username),
         ...(trusted ? { trusted } : { mechanism }),
         ...("account" in result
-          ? accountFields(result.account)
-          : { reply: result.reply.code, result: RESULTS[result.type] }),
+          ? texts(accountIds(result.account))
+          : { reply: result.reply.code, result: failureResult(result) }),
       }),
     },
     ...failed(error),
@@ -135,12 +136,12 @@ function messageSpans(event: MessageEvent, context: SpanContext): readonly Span[
           id,
           ...(messageId === undefined ? {} : { message_id: text(messageId) }),
           username: text(username),
-          ...accountFields(account),
-          ...senderFields(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
+          ...texts(accountIds(account)),
+          ...texts(senderOf(envelope.from, mailboxOf(outcome))),
           recipients: envelope.recipients.length,
           bytes: lengthOf(content),
           reply: outcome.reply.code,
-          ...outcomeFields(outcome),
+          ...outcomeFields(outcome, steps),
         }),
       },
       ...failed("code" in outcome ? outcome.code : undefined),
@@ -150,18 +151,11 @@ function messageSpans(event: MessageEvent, context: SpanContext): readonly Span[
   ];
 }
 
-const RESULTS = { refused: "refused", later: "deferred" } as const;
-
-function outcomeFields(outcome: Outcome): Attributes {
-  if (outcome.type === "queued") return { result: "queued" };
-  if (outcome.type === "alreadySent") return { result: "repeated", first: outcome.id };
-  const { requestId, attempts } = outcome;
-  const result = outcome.type === "sent"
-    ? "sent"
-    : outcome.ambiguous
-    ? "ambiguous"
-    : RESULTS[outcome.type];
-  return { result, ...(attempts === undefined ? {} : { attempts }), ...requestFields(requestId) };
+function outcomeFields(outcome: Outcome, steps: readonly Step[]): Attributes {
+  const result = messageResult(outcome);
+  if (outcome.type === "queued") return { result };
+  if (outcome.type === "alreadySent") return { result, first: outcome.id };
+  return { result, attempts: attemptsOf(outcome, steps), ...requestFields(outcome.requestId) };
 }
 
 /** A try to send a queued message. It is a child of the message's span, however long ago that was. */
@@ -182,8 +176,8 @@ function trySpans(event: QueueEvent, context: SpanContext): readonly Span[] {
         ...(record === undefined ? {} : {
           ...(record.messageId === undefined ? {} : { message_id: text(record.messageId) }),
           username: text(record.username),
-          ...accountFields(record.account),
-          ...senderFields(record.envelope.from, mailbox),
+          ...texts(accountIds(record.account)),
+          ...texts(senderOf(record.envelope.from, mailbox)),
           recipients: record.envelope.recipients.length,
           ...(record.kind === "report" ? { report: true } : {}),
           connection: record.connection,
@@ -266,22 +260,12 @@ function clientAttributes({ connection, address }: Client): Attributes {
   return { "client.address": address, ...own({ connection }) };
 }
 
-function accountFields({ tenantId, clientId, entry }: Account): Attributes {
-  return {
-    tenant: text(tenantId),
-    app: clientId,
-    ...(entry === undefined ? {} : { entry: text(entry.id) }),
-  };
-}
-
-/** The mailbox that sends; and the client's MAIL FROM, if that is another address. */
-function senderFields(reversePath: string, mailbox: string | undefined): Attributes {
-  if (mailbox === undefined || mailbox === reversePath) return { sender: text(reversePath) };
-  return { sender: text(mailbox), mail_from: text(reversePath) };
-}
-
 function requestFields(requestId: string | undefined): Attributes {
   return requestId === undefined ? {} : { request: text(requestId) };
+}
+
+function texts(fields: Readonly<Record<string, string>>): Attributes {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, text(value)]));
 }
 
 function own(fields: Attributes): Attributes {

@@ -14,8 +14,14 @@ export interface KeptEventsOptions {
   /** Of the relay, so that several of them on one store do not mix their events. */
   readonly name: string;
   readonly clock: Clock;
+  readonly report: KeptEventsReport;
+}
+
+export interface KeptEventsReport {
   /** The store has failed; called each time. */
   failed(error: unknown): void;
+  /** It works again. */
+  recovered(): void;
 }
 
 /** What has the events, such as a `Webhook`. */
@@ -44,6 +50,9 @@ export class KeptEvents {
   /** Those that are not written as they are. */
   readonly #changed = new Set<Chunk>();
   #next = 0;
+  /** Whether what an earlier relay has left was read: until then, nothing must be written over it. */
+  #isRead = false;
+  #isFailing = false;
   #cancel: (() => void) | undefined;
   #saving: Promise<void> = Promise.resolve();
 
@@ -54,22 +63,7 @@ export class KeptEvents {
 
   /** Hands over what an earlier relay of this name has left, and begins to keep. */
   async open(): Promise<void> {
-    try {
-      const range = await this.#read("range") as { first: number; next: number } | undefined;
-      const left: PendingEvent[] = [];
-      if (range !== undefined) {
-        this.#next = range.next;
-        for (let index = range.first; index < range.next; index++) {
-          const events = await this.#read(String(index)) as PendingEvent[] | undefined;
-          if (events === undefined) continue;
-          this.#chunks.push({ index, events, octets: CHUNK });
-          left.push(...events);
-        }
-      }
-      this.#source.restore(left);
-    } catch (error) {
-      this.#options.failed(error);
-    }
+    await this.#save();
     this.#watch();
   }
 
@@ -78,7 +72,8 @@ export class KeptEvents {
     this.#cancel?.();
     this.#cancel = undefined;
     await this.#saving;
-    await this.#save();
+    // What an earlier relay has left stays for the next one.
+    if (this.#isRead) await this.#save();
   }
 
   #watch(): void {
@@ -91,16 +86,37 @@ export class KeptEvents {
 
   /** Never fails. */
   async #save(): Promise<void> {
+    const { report } = this.#options;
+    try {
+      if (!this.#isRead) await this.#restore();
+      await this.#writeChanges();
+      if (this.#isFailing) report.recovered();
+      this.#isFailing = false;
+    } catch (error) {
+      this.#isFailing = true;
+      report.failed(error);
+    }
+  }
+
+  async #writeChanges(): Promise<void> {
     const { pending } = this.#source;
     if (pending.length === 0 && this.#chunks.length === 0) return;
-    try {
-      const waiting = new Set(pending.map(({ id }) => id));
-      await this.#forget(waiting);
-      const kept = new Set(this.#chunks.flatMap(({ events }) => events.map(({ id }) => id)));
-      await this.#append(pending.filter(({ id }) => !kept.has(id)));
-    } catch (error) {
-      this.#options.failed(error);
+    await this.#forget(new Set(pending.map(({ id }) => id)));
+    const kept = new Set(this.#chunks.flatMap(({ events }) => events.map(({ id }) => id)));
+    await this.#append(pending.filter(({ id }) => !kept.has(id)));
+  }
+
+  async #restore(): Promise<void> {
+    const range = await this.#read("range") as { first: number; next: number } | undefined;
+    const chunks: Chunk[] = [];
+    for (let index = range?.first ?? 0; index < (range?.next ?? 0); index++) {
+      const events = await this.#read(String(index)) as PendingEvent[] | undefined;
+      if (events !== undefined) chunks.push({ index, events, octets: CHUNK });
     }
+    this.#chunks.push(...chunks);
+    this.#next = range?.next ?? 0;
+    this.#isRead = true;
+    this.#source.restore(chunks.flatMap(({ events }) => events));
   }
 
   /** Deletes the notes whose events have all gone. */

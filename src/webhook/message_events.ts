@@ -1,8 +1,9 @@
 // What a webhook is told of a message.
 
-import type { Account } from "../accounts/account.ts";
 import type { Outcome } from "../delivery/delivery.ts";
+import { accountIds, attemptsOf, mailboxOf, senderOf } from "../observe/message_facts.ts";
 import type { MessageEvent, QueueEvent } from "../observe/relay_event.ts";
+import { shownDetail } from "../observe/shown.ts";
 import { lengthOf } from "../smtp/content.ts";
 import type { WebhookData, WebhookType } from "./webhook_event.ts";
 
@@ -20,15 +21,15 @@ export function submissionEvents(event: MessageEvent): readonly Told[] {
     id,
     ...(messageId === undefined ? {} : { message_id: messageId }),
     username,
-    ...accountData(submission.account),
+    ...accountIds(submission.account),
     ...(principal.authorization.unverified() === undefined ? {} : { proved: false }),
     client: event.client.address,
-    ...senderData(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
+    ...senderOf(envelope.from, mailboxOf(outcome)),
     recipients: envelope.recipients.length,
     bytes: lengthOf(content),
     milliseconds: Math.round(milliseconds),
     reply: outcome.reply.code,
-    ...outcomeData(outcome),
+    ...outcomeData(event),
   };
   return typesOf(outcome).map((type) => ({ type, data }));
 }
@@ -48,20 +49,24 @@ function typesOf(outcome: Outcome): readonly WebhookType[] {
   }
 }
 
-function outcomeData(outcome: Outcome): WebhookData {
+function outcomeData({ outcome, steps, submission }: MessageEvent): WebhookData {
   if (outcome.type === "queued") return {};
   if (outcome.type === "alreadySent") return { first: outcome.id };
-  const { requestId, attempts = 1 } = outcome;
+  const { requestId } = outcome;
+  const sender = mailboxOf(outcome) ?? submission.envelope.from;
   return {
-    attempts,
+    attempts: attemptsOf(outcome, steps),
     ...(requestId === undefined ? {} : { request: requestId }),
-    ...(outcome.type === "sent" ? {} : { code: outcome.code, detail: outcome.detail }),
+    ...(outcome.type === "sent"
+      ? {}
+      : { code: outcome.code, detail: shownDetail(outcome.detail, [sender]) }),
   };
 }
 
 /** What became of a queued message. */
 export function queueEvent(event: QueueEvent): Told {
   const { message: { id, size, attempts, age, record }, code, detail, due, requestId } = event;
+  const sender = event.mailbox ?? record?.envelope.from ?? "";
   return {
     type: queueType(event),
     data: {
@@ -69,9 +74,9 @@ export function queueEvent(event: QueueEvent): Told {
       ...(record?.messageId === undefined ? {} : { message_id: record.messageId }),
       ...(record === undefined ? {} : {
         username: record.username,
-        ...accountData(record.account),
+        ...accountIds(record.account),
         client: record.client,
-        ...senderData(record.envelope.from, event.mailbox),
+        ...senderOf(record.envelope.from, event.mailbox),
         recipients: record.envelope.recipients.length,
         ...(record.kind === "report" ? { report: true } : {}),
       }),
@@ -81,7 +86,8 @@ export function queueEvent(event: QueueEvent): Told {
       age_seconds: Math.round(age / 1000),
       ...(requestId === undefined ? {} : { request: requestId }),
       ...(code === undefined ? {} : { code }),
-      ...(detail === undefined ? {} : { detail }),
+      ...(detail === undefined ? {} : { detail: shownDetail(detail, [sender]) }),
+      ...(event.ambiguous ? { ambiguous: true } : {}),
       ...(due === undefined ? {} : { next: new Date(due).toISOString() }),
     },
   };
@@ -98,18 +104,4 @@ function queueType({ change, ambiguous, message }: QueueEvent): WebhookType {
     case "dead":
       return "message.failed";
   }
-}
-
-function accountData({ tenantId, clientId, entry }: Account): WebhookData {
-  return {
-    tenant: tenantId,
-    app: clientId,
-    ...(entry === undefined ? {} : { entry: entry.id }),
-  };
-}
-
-/** The mailbox that sends; and the client's MAIL FROM, if that is another address. */
-function senderData(reversePath: string, mailbox: string | undefined): WebhookData {
-  if (mailbox === undefined || mailbox === reversePath) return { sender: reversePath };
-  return { sender: mailbox, mail_from: reversePath };
 }

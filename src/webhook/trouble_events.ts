@@ -1,7 +1,6 @@
 // What a webhook is told of logins and certificates: trouble that somebody has to do something about, and
 // each kind once in a while.
 
-import { accountKey } from "../accounts/account.ts";
 import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";
 import { clientKey } from "../networks.ts";
@@ -11,25 +10,32 @@ import type { Told } from "./message_events.ts";
 /** Failed logins from one address within BURST_TIME, in milliseconds, that are a burst. */
 const BURST = 10;
 const BURST_TIME = 600_000;
-/** Milliseconds between two events about the same address or account. */
+/** Milliseconds between two events about the same address. */
 const INTERVAL = 3_600_000;
+/** Events about addresses in that time: an attack from many must not push those of messages out. */
+const MAX_BURSTS = 100;
 const DAY = 86_400_000;
-/** Addresses, and accounts, that are remembered. */
+/** Addresses, and usernames, that are remembered. */
 const MAX_REMEMBERED = 1_000;
 /** https://learn.microsoft.com/entra/identity-platform/reference-error-codes */
 const EXPIRED = "AADSTS7000222";
 
+/** Failed logins of one address. Times are those of the clock's `now`. */
 interface Failures {
+  /** Since the last event about it. */
   count: number;
-  /** When the first of them was, on the clock's `now`. */
+  /** Of these, those since `since`, at most BURST_TIME ago. */
+  recent: number;
   since: number;
-  /** Not before it is told again, on the clock's `now`. */
-  quietUntil: number;
+  /** No event about it before then; undefined if there was none. */
+  quietUntil: number | undefined;
 }
 
 export class TroubleEvents {
   readonly #clock: Pick<Clock, "now">;
   readonly #failures: BoundedMap<Failures>;
+  /** Times of the last events about addresses. */
+  readonly #bursts: number[] = [];
   readonly #expired: BoundedMap<true>;
   readonly #certificates: BoundedMap<true>;
 
@@ -43,9 +49,12 @@ export class TroubleEvents {
 
   of(event: RelayEvent): readonly Told[] {
     if (event.type === "login") return this.#login(event);
-    if (event.type === "queue" && event.code === EXPIRED && event.message.record !== undefined) {
-      const { account, username } = event.message.record;
-      return this.#secretExpired(accountKey(account), { username, code: EXPIRED });
+    if (event.type === "message" && "code" in event.outcome) {
+      // The token of an open session was fetched again.
+      return this.#secretExpired(event.submission.username, event.outcome.code);
+    }
+    if (event.type === "queue" && event.message.record !== undefined) {
+      return this.#secretExpired(event.message.record.username, event.code);
     }
     if (event.type !== "certificate" || !/WARNING|ERROR/.test(event.level)) return [];
     const { text, fields } = event;
@@ -56,34 +65,40 @@ export class TroubleEvents {
     return [{ type: "certificate.ending", data }];
   }
 
-  #login({ client, credentials, result }: LoginEvent): readonly Told[] {
-    if ("account" in result || result.type === "later") return [];
-    const { username } = credentials;
-    const { code = "" } = result;
-    const expired = code === EXPIRED ? this.#secretExpired(username, { username, code }) : [];
-    return [...expired, ...this.#failed(clientKey(client.address), code)];
+  #login({ client, credentials: { username }, result }: LoginEvent): readonly Told[] {
+    if ("account" in result) return [];
+    const { type, code = "" } = result;
+    const expired = this.#secretExpired(username, code);
+    return type === "later" ? expired : [...expired, ...this.#failed(client.address, code)];
   }
 
-  #failed(address: string, code: string): readonly Told[] {
+  #failed(client: string, code: string): readonly Told[] {
+    const address = clientKey(client);
     const now = this.#clock.now();
-    const failures = this.#failures.get(address) ?? { count: 0, since: now, quietUntil: 0 };
-    const isOver = now < failures.quietUntil ? false : now - failures.since > BURST_TIME;
-    if (isOver) Object.assign(failures, { count: 0, since: now });
+    const failures = this.#failures.get(address) ??
+      { count: 0, recent: 0, since: now, quietUntil: undefined };
+    if (now - failures.since > BURST_TIME) {
+      Object.assign(failures, { recent: 0, since: now });
+      if (failures.quietUntil === undefined) failures.count = 0;
+    }
     failures.count++;
+    failures.recent++;
     this.#failures.set(address, failures);
-    if (failures.count < BURST || now < failures.quietUntil) return [];
+    if (failures.recent < BURST || now < (failures.quietUntil ?? now)) return [];
+    while (now - (this.#bursts[0] ?? now) >= INTERVAL) this.#bursts.shift();
+    if (this.#bursts.length >= MAX_BURSTS) return [];
+    this.#bursts.push(now);
     const { count } = failures;
-    failures.count = 0;
-    failures.quietUntil = now + INTERVAL;
+    Object.assign(failures, { count: 0, recent: 0, since: now, quietUntil: now + INTERVAL });
     return [{
       type: "login.failures",
       data: { client: address, count, ...(code === "" ? {} : { code }) },
     }];
   }
 
-  #secretExpired(key: string, data: Told["data"]): readonly Told[] {
-    if (this.#expired.has(key)) return [];
-    this.#expired.set(key, true);
-    return [{ type: "secret.expired", data }];
+  #secretExpired(username: string, code: string | undefined): readonly Told[] {
+    if (code !== EXPIRED || this.#expired.has(username)) return [];
+    this.#expired.set(username, true);
+    return [{ type: "secret.expired", data: { username, code } }];
   }
 }

@@ -55,7 +55,7 @@ export class Webhook {
     const trouble = this.#trouble.of(event);
     switch (event.type) {
       case "message":
-        return submissionEvents(event);
+        return [...submissionEvents(event), ...trouble];
       case "queue":
         return [queueEvent(event), ...trouble];
       default:

@@ -366,3 +366,33 @@ describe("what was only counted", () => {
     assert.deepEqual(written, [["Failed", 3]]);
   });
 });
+
+describe("a flood of addresses that fail", () => {
+  const refused = (i: number) =>
+    refusedEvent({ command: "MAIL", reply: reply(530, "5.7.0", "No"), authenticated: false }, {
+      ...client,
+      address: `10.${i >> 16}.${i >> 8 & 255}.${i & 255}`,
+    });
+
+  it("has no more lines than the log has bounds, also when it is forgotten", () => {
+    const { notify, close, told, pass } = open();
+    for (let i = 0; i < 20_000; i++) {
+      notify(refused(i));
+      pass(1);
+    }
+    // log_throttle.ts: a thousand sources in a minute.
+    assert.equal(told().length, 1_000);
+    close();
+    assert.ok(told().length <= 1_000);
+  });
+
+  it("has no more than 3,000 a minute, where each address fails twice", () => {
+    const { notify, told, pass } = open();
+    for (let minute = 0; minute < 3; minute++) {
+      for (let i = 0; i < 10_000; i++) for (let twice = 0; twice < 2; twice++) notify(refused(i));
+      const lines = told();
+      assert.ok(lines.length <= 3_001, `${lines.length}`);
+      pass(MINUTE);
+    }
+  });
+});

@@ -125,6 +125,8 @@ for (const [name, begin] of Object.entries({ unclear, interrupted })) {
       assert(world.questions.length > 30);
       assert.equal(world.tried.length, tried, "it was never sent without an answer");
       assert.equal(world.told.at(-1), `dead ${id} QUEUE_MAX_AGE ambiguous`);
+      // The log, the page and the webhook have this text.
+      assert.match(world.queueEvents("dead")[0]!.detail!, /; it may have been sent$/);
     });
 
     for (const mode of ["ask", "hold"] as const) {

@@ -5,10 +5,13 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
+import { fixedSource } from "../../src/certificates/source.ts";
+import { issueChain } from "../support/chains.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { USERNAME } from "../support/logins.ts";
 import { type TestRelay, TestRelays } from "../support/relay.ts";
 import { until } from "../support/until.ts";
+import { startCollector } from "../traces/collector.ts";
 import { type Receiver, startReceiver, status, WEBHOOK_SECRET } from "../webhook/receiver.ts";
 
 const FROM = "scanner@example.com";
@@ -71,6 +74,24 @@ describe("a relay with a webhook", () => {
     const stopping = performance.now();
     await relay.stop();
     assert.ok(performance.now() - stopping < 5_000);
+    const [dropped] = relay.linesOf("Events for the webhook were dropped by the stop");
+    assert.deepEqual([dropped?.level, dropped?.["events"]], ["WARNING", 40]);
+  });
+
+  it("stops in time while the collector of its traces hangs as well", async () => {
+    receiver.answers = [() => {}];
+    const collector = await startCollector();
+    collector.answers = [() => {}];
+    const relay = await start({ OTEL_EXPORTER_OTLP_ENDPOINT: collector.url });
+    const client = await relay.authed();
+    assert.match(await client.send(FROM, TO, "told"), /^250/);
+    client.destroy();
+    const stopping = performance.now();
+    await relay.stop();
+    const spent = performance.now() - stopping;
+    // Two seconds for both together; one after the other, they take four.
+    assert.ok(spent < 3_500, `${spent} ms`);
+    await collector.close();
   });
 
   it("keeps events in the queue's store until the receiver is there, over a restart", async () => {
@@ -82,6 +103,7 @@ describe("a relay with a webhook", () => {
     client.destroy();
     await first.stop();
     assert.deepEqual(types(), []);
+    assert.deepEqual(first.linesOf("Events for the webhook were dropped"), []);
     const [before] = receiver.asked;
     receiver.answers = [];
     const second = await start(queue());
@@ -92,6 +114,28 @@ describe("a relay with a webhook", () => {
     await second.stop();
     await start(queue());
     assert.equal(receiver.events.length, 3, "what was delivered does not come again");
+  });
+
+  it("ends with what it tells if it cannot start: nothing keeps the process running", async () => {
+    const closed = Promise.withResolvers<void>();
+    receiver.answers = [(response) => void response.on("close", closed.resolve)];
+    const expired = await issueChain({ from: -90, until: -1 });
+    const begun = performance.now();
+    await assert.rejects(
+      relays.start({
+        cloud,
+        certificates: fixedSource("a test", expired),
+        environment: {
+          ...{ WEBHOOK_URL: receiver.url, WEBHOOK_SECRET, TLS_SOURCE: "file" },
+          ...queue(),
+          QUEUE_URL: `sqlite:${directory}/missing/queue.db`,
+        },
+      }),
+      /QUEUE_URL/,
+    );
+    await closed.promise;
+    // The request alone would take 15 s to time out, and be repeated then.
+    assert.ok(performance.now() - begun < 10_000);
   });
 
   it("says once that the receiver fails, without its address", async () => {

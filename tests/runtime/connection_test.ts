@@ -6,7 +6,7 @@ import { spawnSync } from "node:child_process";
 import { connect, type Socket } from "node:net";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
-import { connect as connectTls } from "node:tls";
+import { connect as connectTls, type ConnectionOptions, type SecureVersion } from "node:tls";
 import { selfSignedCertificate } from "../../src/certificates/self_signed.ts";
 import { handedOver } from "../support/handed_over.ts";
 import { currentRuntime } from "../../src/runtime/current.ts";
@@ -15,6 +15,7 @@ import type {
   ConnectionHandler,
   Listener,
   Runtime,
+  TlsFacts,
   TlsIdentity,
 } from "../../src/runtime/runtime.ts";
 
@@ -27,6 +28,7 @@ class Peer implements ConnectionHandler {
   readonly events: string[] = [];
   error: Error | undefined;
   opening: Uint8Array | undefined;
+  tls: TlsFacts | undefined;
   onOpened: () => void = () => {};
   onData: (bytes: Uint8Array) => void = () => {};
   /** What a server does when its client has nothing more to say. */
@@ -60,7 +62,8 @@ class Peer implements ConnectionHandler {
     this.#event("ended");
     this.onEnded();
   }
-  secured() {
+  secured(tls: TlsFacts) {
+    this.tls = tls;
     this.#event("secured");
   }
   closed(error?: Error, opening?: Uint8Array) {
@@ -95,6 +98,7 @@ const SOCKETS: readonly [name: string, listener: (runtime: Runtime, accept: Acce
       async (runtime, accept) => runtime.listen({ ...await handedOver(), accept }),
     ],
   ];
+type TlsWishes = Pick<ConnectionOptions, "maxVersion" | "ciphers">;
 type Accept = (connection: Connection) => ConnectionHandler;
 
 for (const [name, listenOn] of SOCKETS) {
@@ -132,9 +136,10 @@ for (const [name, listenOn] of SOCKETS) {
       return { client, peer };
     }
 
-    function tlsOver(socket: Socket): Promise<Socket> {
+    function tlsOver(socket: Socket, wishes: TlsWishes = {}): Promise<Socket> {
       return new Promise((resolve, reject) => {
-        const secure = connectTls({ socket, rejectUnauthorized: false }, () => resolve(secure));
+        const options = { socket, rejectUnauthorized: false, ...wishes };
+        const secure = connectTls(options, () => resolve(secure));
         secure.on("error", reject);
       });
     }
@@ -284,6 +289,29 @@ for (const [name, listenOn] of SOCKETS) {
       peer.connection.destroy();
       await peer.event("closed");
     });
+
+    // Node's documentation of getCipher(): its `version` is the oldest one that has the cipher.
+    const OLD_CIPHER = "ECDHE-ECDSA-AES256-SHA";
+    const HANDSHAKES: readonly (readonly [version: SecureVersion, ciphers?: string])[] = [
+      ["TLSv1.3"],
+      ["TLSv1.2"],
+      // Deno has no cipher of CBC.
+      ...("Deno" in globalThis ? [] : [["TLSv1.2", OLD_CIPHER] as const]),
+    ];
+    for (const [version, ciphers] of HANDSHAKES) {
+      it(`tells the version of TLS: ${version}${ciphers ? ` with ${ciphers}` : ""}`, async () => {
+        const offered = ciphers === undefined ? {} : { ciphers };
+        const { client, peer } = await open((peer) =>
+          peer.onOpened = () => peer.connection.startTls({ ...identity, ...offered })
+        );
+        const secure = await tlsOver(client, { maxVersion: version, ...offered });
+        await peer.event("secured");
+        assert.equal(peer.tls?.version, version);
+        if (ciphers !== undefined) assert.equal(peer.tls?.cipher, ciphers);
+        secure.destroy();
+        await peer.event("closed");
+      });
+    }
 
     it("goes on in TLS with octets of the handshake that were read before", async () => {
       const { client, peer } = await open((peer) => {

@@ -8,10 +8,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import type { QueueListing } from "../../src/status/queue_list.ts";
+import { statusRoutes } from "../../src/status/routes.ts";
+import { Status } from "../../src/status/status.ts";
 import type { StatusView } from "../../src/status/view.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
 import { SECRET, type TestRelay, TestRelays } from "../support/relay.ts";
 import { settingsOf } from "../support/settings.ts";
+import { until } from "../support/until.ts";
 
 const FROM = "scanner@example.com";
 const TO = "reader@example.org";
@@ -278,6 +281,28 @@ describe("the event stream", () => {
       await again.body?.cancel();
       if (again.status === 200) break;
     }
+  });
+
+  it("leaves nothing of a page that has gone", async () => {
+    const { signal } = new AbortController();
+    let listening = 0;
+    const add = signal.addEventListener.bind(signal);
+    const remove = signal.removeEventListener.bind(signal);
+    Object.assign(signal, {
+      addEventListener: (...its: Parameters<typeof add>) => (listening++, add(...its)),
+      removeEventListener: (...its: Parameters<typeof remove>) => (listening--, remove(...its)),
+    });
+    const routes = statusRoutes(new Status({ maxMessages: 1, services: [] }), {
+      ...{ home: "/", signal, version: "1", hostname: "relay.test", sandbox: false, settings: [] },
+      ...{ maxMessages: 1, mayChange: false, remedy: () => undefined },
+      serviceRemedy: () => undefined,
+    });
+    const { body } = await routes.request("/status/events");
+    const reader = body!.getReader();
+    await reader.read();
+    assert.equal(listening, 1);
+    await reader.cancel();
+    await until(() => listening === 0);
   });
 
   it("ends when the relay stops", async () => {

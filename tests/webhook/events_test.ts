@@ -117,6 +117,21 @@ describe("a submitted message", () => {
     });
   }
 
+  it("names no recipient that the service has quoted, but the sender", () => {
+    const { told } = setUp();
+    const detail = "ann@x.test may not send to bob@y.test";
+    const [event] = told(submissionEvent({ ...notSent("refused"), detail } as Outcome, CLIENT));
+    assert.equal(event!.data["detail"], "ann@x.test may not send to [address]");
+    const [held] = told(queued("held", { code: "ErrorX", detail: "bob@y.test is unknown" }));
+    assert.equal(held!.data["detail"], "[address] is unknown");
+  });
+
+  it("that was never handed to Graph has no attempts", () => {
+    const { told } = setUp();
+    const [event] = told(submissionEvent(notSent("refused"), CLIENT));
+    assert.equal(event!.data["attempts"], 0);
+  });
+
   it("says if tenant and app are only claimed", () => {
     const { told } = setUp();
     const principal = principalOf(entryAccount("scanner"), "a token");
@@ -139,6 +154,16 @@ describe("a submitted message", () => {
 });
 
 describe("a queued message", () => {
+  it("that is set aside says if it may have been sent all the same", () => {
+    const { told } = setUp();
+    for (const change of ["held", "dead"] as const) {
+      const [doubt] = told(queued(change, { code: "AMBIGUOUS", detail: "x", ambiguous: true }));
+      assert.equal(doubt!.data["ambiguous"], true);
+      const [sure] = told(queued(change, { code: "ErrorX", detail: "x" }));
+      assert.ok(!("ambiguous" in sure!.data));
+    }
+  });
+
   const CASES: readonly [QueueEvent, string][] = [
     [queued("sent", { requestId: "r-2" }), "message.sent"],
     [queued("deferred", { code: "HTTP 503", detail: "x", due: 1e12 }), "message.deferred"],
@@ -210,6 +235,16 @@ describe("trouble", () => {
     clock.pass(3_600_000);
     const [again] = told(...times(10, failed("AADSTS7000215")));
     assert.equal(again!.type, "login.failures");
+    assert.equal(again!.data["count"], 60, "with those of the hour in which nothing was told");
+  });
+
+  it("is a hundred addresses an hour at most", () => {
+    const { types, clock } = setUp();
+    const attack = () =>
+      Array.from({ length: 150 }, (_, i) => times(10, failed("AADSTS7000215", `10.0.0.${i}`)));
+    assert.equal(types(...attack().flat()).length, 100);
+    clock.pass(3_600_000);
+    assert.equal(types(...attack().flat()).length, 100);
   });
 
   it("is not a device that fails now and then", () => {
@@ -242,6 +277,28 @@ describe("trouble", () => {
     const { types } = setUp();
     const held = queued("held", { code: "AADSTS7000222", detail: "x" });
     assert.deepEqual(types(held, held), ["message.held", "secret.expired", "message.held"]);
+  });
+
+  it("is an expired secret of an open session", () => {
+    const { types } = setUp();
+    const outcome = { ...notSent("refused"), code: "AADSTS7000222" } as Outcome;
+    const event = submissionEvent(outcome, CLIENT, undefined, { username: USERNAME });
+    assert.deepEqual(types(event), ["message.failed", "secret.expired"]);
+  });
+
+  it("is told once of a secret that login, message and queue find expired", () => {
+    const { told } = setUp();
+    const outcome = { ...notSent("refused"), code: "AADSTS7000222" } as Outcome;
+    const record = { ...RECORD, username: USERNAME };
+    const events = told(
+      failed("AADSTS7000222"),
+      submissionEvent(outcome, CLIENT, undefined, { username: USERNAME }),
+      queued("held", {
+        code: "AADSTS7000222",
+        message: { id: "0123456789abcdef", size: 10, attempts: 2, age: 65_400, record },
+      }),
+    );
+    assert.equal(events.filter(({ type }) => type === "secret.expired").length, 1);
   });
 
   it("is a certificate that ends, once a day", () => {

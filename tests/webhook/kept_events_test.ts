@@ -36,8 +36,11 @@ const setUp = (store = new MemoryQueue(clock)) => {
   const failures: unknown[] = [];
   const relay = async (name = "relay.test", by = sealer) => {
     const source = new Source();
-    const failed = (error: unknown) => void failures.push(error);
-    const kept = new KeptEvents(source, { notes: store.notes, sealer: by, name, clock, failed });
+    const report = {
+      failed: (error: unknown) => void failures.push(error),
+      recovered: () => void failures.push("recovered"),
+    };
+    const kept = new KeptEvents(source, { notes: store.notes, sealer: by, name, clock, report });
     await kept.open();
     return { source, kept };
   };
@@ -129,7 +132,38 @@ describe("events that wait", () => {
     await look();
     assert.ok(failures.length > 0);
     store.before = () => {};
+    await look();
+    assert.equal(failures.at(-1), "recovered");
     await kept.close();
     assert.equal((await relay()).source.pending.length, 3);
+  });
+
+  it("are not written over while they cannot be read, and come later", async () => {
+    const { relay, store, failures } = setUp();
+    const first = await relay();
+    first.source.add(3);
+    const { pending } = first.source;
+    await first.kept.close();
+    store.before = () => {
+      throw new StoreError("EIO", "the disk is gone");
+    };
+    const second = await relay();
+    second.source.add(2);
+    const newer = [...second.source.pending];
+    const third = await relay();
+    await look();
+    store.before = () => {};
+    await third.kept.close();
+    assert.deepEqual(third.source.pending, [], "a relay that stops takes nothing");
+    store.before = () => {
+      throw new StoreError("EIO", "the disk is gone");
+    };
+    assert.deepEqual(second.source.pending, newer);
+    store.before = () => {};
+    await look();
+    assert.deepEqual(second.source.pending, [...newer, ...pending]);
+    assert.equal(failures.at(-1), "recovered");
+    await second.kept.close();
+    assert.equal((await relay()).source.pending.length, 5);
   });
 });

@@ -1,5 +1,5 @@
-// Texts of clients and services as the status page keeps them: bounded, without anything that looks
-// like a secret, and without addresses of recipients.
+// Texts of clients and services for those who see no recipients, on the status page and in events for a
+// webhook: bounded, without anything that looks like a secret, and without addresses of recipients.
 
 import { withoutSecrets } from "../secret.ts";
 
@@ -14,8 +14,8 @@ export function shownName(text: string): string {
 }
 
 /**
- * What a service or the relay said about a failure. It may quote a recipient, and the page keeps
- * none: each address in it is replaced.
+ * What a service or the relay said about a failure. It may quote a recipient: each address in it is
+ * replaced.
  *
  * @param names addresses that are shown anyway, such as the sender
  */
