@@ -29,56 +29,85 @@ type Unverified = Pick<Principal["authorization"], "unverified">;
 /** The client or account that caused a line, as far as that is known. */
 export interface Cause {
   readonly client?: Client | undefined;
-  readonly principal?: Principal | undefined;
+  readonly principal?: Sender | undefined;
 }
+
+/** A failure's line, which may be written later. */
+type CausedLine = FailureLine & { readonly cause: Cause };
+
+/** Lines a minute that sum up failures: of one account or address, and of all. */
+const SUMMARIES = { each: 100, all: 1_000 };
 
 export class ClientLines {
   readonly #log: LevelLog;
   readonly #budget: LineBudget;
   /** What fails again and again. */
-  readonly #streaks: FailureStreaks;
+  readonly #streaks: FailureStreaks<CausedLine>;
+  /** The same of clients that have not tried to log in: they push out no device. */
+  readonly #strangers: FailureStreaks<CausedLine>;
+  /** Of the lines that sum that up: the flood of another client must not use theirs up. */
+  readonly #summaries: LineBudget;
   /** Keys of accounts that have sent a message, the oldest first. */
   readonly #senders = new Set<string>();
 
   constructor(log: LevelLog, { now, date, suppressed }: ClientLinesOptions) {
     this.#log = log;
-    this.#streaks = new FailureStreaks({
-      now,
-      date,
-      write: ({ level, message, fields }) => this.#always(level, message, fields),
-    });
-    this.#budget = new LineBudget({
-      now,
-      suppressed,
-      write: (level, message, fields) => this.#always(level, message, fields),
-    });
+    const within = (budget: LineBudget) => ({ level, message, fields, cause }: CausedLine) =>
+      this.#within(budget, level, message, fields, cause);
+    const write = this.#always.bind(this);
+    this.#budget = new LineBudget({ now, suppressed, write });
+    this.#summaries = new LineBudget({ now, suppressed, write, ...SUMMARIES });
+    this.#streaks = new FailureStreaks({ now, date, write: within(this.#summaries) });
+    this.#strangers = new FailureStreaks({ now, date, write: within(this.#budget) });
   }
 
   /** Writes what was summed up, and how many lines of which kind were left out. */
   close(): void {
     this.#streaks.close();
+    this.#strangers.close();
+    this.#summaries.close();
     this.#budget.close();
   }
 
+  /** Writes the line of a failure; if it is only counted, at DEBUG. */
+  failed(key: FailureKey, message: string, fields: LineFields, cause: Cause): void {
+    this.#failed(this.#streaks, key, message, fields, cause);
+  }
+
   /**
-   * Writes the line of a failure; if it is only counted, at DEBUG.
+   * The same of a client that has not logged in.
    *
    * @param may whether it may be a WARNING
    */
-  failed(key: FailureKey, message: string, fields: LineFields, cause: Cause, may = true): void {
-    const numbers = this.#streaks.failed(...key, { level: "WARNING", message, fields }, may);
-    if (numbers === undefined) this.write("DEBUG", message, fields, cause);
-    else this.write("WARNING", message, { ...fields, ...numbers }, cause);
+  refused(key: FailureKey, message: string, fields: LineFields, cause: Cause, may: boolean): void {
+    this.#failed(this.#strangers, key, message, fields, cause, may);
+  }
+
+  #failed(
+    streaks: FailureStreaks<CausedLine>,
+    key: FailureKey,
+    message: string,
+    fields: LineFields,
+    cause: Cause,
+    may = true,
+  ): void {
+    const line: CausedLine = { level: "WARNING", message, fields, cause };
+    const numbers = streaks.failed(...key, line, may);
+    if (numbers === undefined) return this.write("DEBUG", message, fields, cause);
+    const told = { ...fields, ...numbers };
+    const written = this.#within(this.#budget, "WARNING", message, told, cause);
+    if (!written) streaks.missed(...key, line);
   }
 
   /** A WARNING as the failures were, so that who reads of them reads of their end. */
-  recovered(source: string, message: string, fields: () => LineFields): void {
+  recovered(source: string, message: string, fields: () => LineFields, cause: Cause): void {
     const numbers = this.#streaks.succeeded(source);
-    if (numbers !== undefined) this.#log.warning(message, { ...fields(), ...numbers });
+    if (numbers === undefined) return;
+    this.#within(this.#summaries, "WARNING", message, { ...fields(), ...numbers }, cause);
   }
 
   /** As {@link ClientLines.failed}, for a line that is written by its caller. */
-  count(key: FailureKey, line: FailureLine, may: boolean): FailureNumbers | undefined {
+  count(key: FailureKey, line: CausedLine, may: boolean): FailureNumbers | undefined {
     return this.#streaks.failed(...key, line, may);
   }
 
@@ -88,8 +117,20 @@ export class ClientLines {
    * do not use it up. All other lines count for the address too: without ALLOWED_TENANTS, a client
    * can have any number of accounts.
    */
-  write(level: LogLevel, message: string, fields: LogFields, { client, principal }: Cause): void {
-    if (!this.#log.enabled(level)) return;
+  write(level: LogLevel, message: string, fields: LogFields, cause: Cause): void {
+    this.#within(this.#budget, level, message, fields, cause);
+  }
+
+  /** @returns false if there are too many lines */
+  #within(
+    budget: LineBudget,
+    level: LogLevel,
+    message: string,
+    fields: LogFields,
+    { client, principal }: Cause,
+  ): boolean {
+    // A line that the level leaves out is as good as written.
+    if (!this.#log.enabled(level)) return true;
     const sources: LineSource[] = [];
     const verified = principal !== undefined && principal.authorization.unverified() === undefined;
     if (verified) {
@@ -101,7 +142,9 @@ export class ClientLines {
       sources.push({ kind: "address", fields: { client: clientKey(client.address) } });
     }
     const pool = sender ? "senders" : "strangers";
-    if (this.#budget.take(level, message, pool, sources)) this.#always(level, message, fields);
+    const may = budget.take(level, message, pool, sources);
+    if (may) this.#always(level, message, fields);
+    return may;
   }
 
   #always(level: LogLevel, message: string, fields: LogFields): void {

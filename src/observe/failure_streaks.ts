@@ -21,17 +21,21 @@ export interface FailureLine {
   readonly fields: LineFields;
 }
 
-export interface FailureStreaksOptions {
+export interface FailureStreaksOptions<Line extends FailureLine> {
   /** Milliseconds, of a clock that never goes back. */
   now(): number;
   /** Milliseconds of Unix time. */
   date(): number;
-  /** Writes the last failure's line, with the numbers, when no other one has come in time. */
-  write(line: FailureLine): void;
+  /**
+   * Writes the last failure's line, with the numbers, when no other one has come in time.
+   *
+   * @returns false if there are too many lines: it is tried again a minute later
+   */
+  write(line: Line): boolean;
 }
 
 /** Failures of one source in one way. */
-interface Streak {
+interface Streak<Line> {
   /** By the clock, and in Unix time. */
   readonly begun: number;
   readonly since: number;
@@ -45,19 +49,19 @@ interface Streak {
   /** Whether failures were summed up. */
   summed: boolean;
   /** The last failure, if it had no line. */
-  untold: FailureLine | undefined;
+  untold: Line | undefined;
 }
 
 /** The fields with the numbers. */
 export type FailureNumbers = Pick<LineFields, "failed_times" | "failed_since">;
 
-export class FailureStreaks {
-  readonly #options: FailureStreaksOptions;
+export class FailureStreaks<Line extends FailureLine = FailureLine> {
+  readonly #options: FailureStreaksOptions<Line>;
   /** By source and way; the source with the oldest last failure first. */
-  readonly #sources = new Map<string, Map<string, Streak>>();
+  readonly #sources = new Map<string, Map<string, Streak<Line>>>();
   #timer: ReturnType<typeof timer> | undefined;
 
-  constructor(options: FailureStreaksOptions) {
+  constructor(options: FailureStreaksOptions<Line>) {
     this.#options = options;
   }
 
@@ -69,7 +73,7 @@ export class FailureStreaks {
    * @param may whether it may have its line now
    * @returns undefined if it is only counted
    */
-  failed(source: string, way: string, line: FailureLine, may = true): FailureNumbers | undefined {
+  failed(source: string, way: string, line: Line, may = true): FailureNumbers | undefined {
     const now = this.#options.now();
     const streak = this.#streak(source, way, now);
     streak.times++;
@@ -79,10 +83,22 @@ export class FailureStreaks {
       return {};
     }
     if (may && now - streak.toldAt >= INTERVALS[streak.interval]!) return this.#told(streak, now);
+    this.#keep(streak, line);
+    return undefined;
+  }
+
+  /** The line of this last failure, which was to be written, was not: its numbers are told soon. */
+  missed(source: string, way: string, line: Line): void {
+    const streak = this.#sources.get(source)?.get(way);
+    if (streak === undefined) return;
+    streak.toldAt = -Infinity;
+    this.#keep(streak, line);
+  }
+
+  #keep(streak: Streak<Line>, line: Line): void {
     streak.untold = line;
     streak.summed = true;
     this.#timer ??= timer(() => this.#sweep(), MINUTE);
-    return undefined;
   }
 
   /** @returns the numbers, if failures of the source were summed up */
@@ -123,8 +139,8 @@ export class FailureStreaks {
     if (left) this.#timer = timer(() => this.#sweep(), MINUTE);
   }
 
-  #streak(source: string, way: string, now: number): Streak {
-    const ways = this.#sources.get(source) ?? new Map<string, Streak>();
+  #streak(source: string, way: string, now: number): Streak<Line> {
+    const ways = this.#sources.get(source) ?? new Map<string, Streak<Line>>();
     this.#sources.delete(source);
     this.#sources.set(source, ways);
     if (this.#sources.size > MAX_SOURCES) {
@@ -150,17 +166,20 @@ export class FailureStreaks {
     }
   }
 
-  #forget(ways: ReadonlyMap<string, Streak>): void {
+  #forget(ways: ReadonlyMap<string, Streak<Line>>): void {
     for (const streak of ways.values()) this.#tellUntold(streak, this.#options.now());
   }
 
-  #tellUntold(streak: Streak, now: number): void {
+  #tellUntold(streak: Streak<Line>, now: number): void {
     const { untold } = streak;
     if (untold === undefined) return;
-    this.#options.write({ ...untold, fields: { ...untold.fields, ...this.#told(streak, now) } });
+    const { times, since } = streak;
+    const fields = { ...untold.fields, ...numbers(times, since) };
+    if (this.#options.write({ ...untold, fields })) this.#told(streak, now);
+    else streak.toldAt = -Infinity;
   }
 
-  #told(streak: Streak, now: number): FailureNumbers {
+  #told(streak: Streak<Line>, now: number): FailureNumbers {
     streak.toldAt = now;
     streak.untold = undefined;
     streak.interval = Math.min(streak.interval + 1, INTERVALS.length - 1);
