@@ -3,6 +3,7 @@
 import type { Account } from "../accounts/account.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import type { MessageEvent, QueueEvent } from "../observe/relay_event.ts";
+import { withoutAddresses } from "../service_text.ts";
 import { lengthOf } from "../smtp/content.ts";
 import type { WebhookData, WebhookType } from "./webhook_event.ts";
 
@@ -16,6 +17,7 @@ export interface Told {
 export function submissionEvents(event: MessageEvent): readonly Told[] {
   const { submission, outcome, principal, milliseconds } = event;
   const { id, username, envelope, messageId, content } = submission;
+  const mailbox = "mailbox" in outcome ? outcome.mailbox : undefined;
   const data: WebhookData = {
     id,
     ...(messageId === undefined ? {} : { message_id: messageId }),
@@ -23,12 +25,12 @@ export function submissionEvents(event: MessageEvent): readonly Told[] {
     ...accountData(submission.account),
     ...(principal.authorization.unverified() === undefined ? {} : { proved: false }),
     client: event.client.address,
-    ...senderData(envelope.from, "mailbox" in outcome ? outcome.mailbox : undefined),
+    ...senderData(envelope.from, mailbox),
     recipients: envelope.recipients.length,
     bytes: lengthOf(content),
     milliseconds: Math.round(milliseconds),
     reply: outcome.reply.code,
-    ...outcomeData(outcome),
+    ...outcomeData(outcome, [envelope.from, mailbox ?? envelope.from]),
   };
   return typesOf(outcome).map((type) => ({ type, data }));
 }
@@ -48,20 +50,25 @@ function typesOf(outcome: Outcome): readonly WebhookType[] {
   }
 }
 
-function outcomeData(outcome: Outcome): WebhookData {
+/** @param senders may stay in the words of a service, unlike recipients */
+function outcomeData(outcome: Outcome, senders: readonly string[]): WebhookData {
   if (outcome.type === "queued") return {};
   if (outcome.type === "alreadySent") return { first: outcome.id };
   const { requestId, attempts = 1 } = outcome;
   return {
     attempts,
     ...(requestId === undefined ? {} : { request: requestId }),
-    ...(outcome.type === "sent" ? {} : { code: outcome.code, detail: outcome.detail }),
+    ...(outcome.type === "sent" ? {} : {
+      code: outcome.code,
+      detail: withoutAddresses(outcome.detail, senders),
+    }),
   };
 }
 
 /** What became of a queued message. */
 export function queueEvent(event: QueueEvent): Told {
   const { message: { id, size, attempts, age, record }, code, detail, due, requestId } = event;
+  const senders = [record?.envelope.from, event.mailbox].filter((one) => one !== undefined);
   return {
     type: queueType(event),
     data: {
@@ -81,7 +88,7 @@ export function queueEvent(event: QueueEvent): Told {
       age_seconds: Math.round(age / 1000),
       ...(requestId === undefined ? {} : { request: requestId }),
       ...(code === undefined ? {} : { code }),
-      ...(detail === undefined ? {} : { detail }),
+      ...(detail === undefined ? {} : { detail: withoutAddresses(detail, senders) }),
       ...(due === undefined ? {} : { next: new Date(due).toISOString() }),
     },
   };
