@@ -46,7 +46,13 @@ function setUp() {
     secret: new Secret(WEBHOOK_SECRET),
     http: { request: () => new Promise<never>(() => {}) },
     clock,
-    report: { delivered: nothing, dropped: nothing, failed: nothing, recovered: nothing },
+    report: {
+      delivered: nothing,
+      dropped: nothing,
+      failed: nothing,
+      recovered: nothing,
+      refused: nothing,
+    },
   });
   const told = (...events: readonly RelayEvent[]): WebhookEvent[] => {
     const before = webhook.pending.length;
