@@ -124,3 +124,21 @@ function formsOf(credential: string): readonly string[] {
   const form = new URLSearchParams([["", credential]]).toString().slice(1);
   return [credential, encodeURIComponent(credential.toWellFormed()), form];
 }
+
+/** An address of mail: its local part may be quoted, its domain an address literal (RFC 5321 §4.1.2). */
+const ADDRESS = new RegExp(
+  `(?:"(?:[^"\\\\]|\\\\.){1,64}"|[^\\s<>"'(),;:[\\]][^\\s<>"(),;:[\\]]{0,319})` +
+    `@(?:\\[[^\\]\\s]{1,64}\\]|[^\\s<>"'(),;:[\\]]{1,320})`,
+  "g",
+);
+
+/**
+ * Replaces each address in a service's or the relay's words, which may quote a recipient.
+ *
+ * @param kept addresses that are shown anyway, such as the sender
+ */
+export function withoutAddresses(text: string, kept: readonly string[] = []): string {
+  if (!text.includes("@")) return text;
+  const known = new Set(kept.map((address) => address.toLowerCase()));
+  return text.replace(ADDRESS, (found) => known.has(found.toLowerCase()) ? found : "[address]");
+}

@@ -7,7 +7,7 @@ import type { Client, Principal } from "../submission/submission_service.ts";
 import { accountFields } from "./event_lines.ts";
 import type { FailureKey } from "./failure_sources.ts";
 import { type FailureLine, type FailureNumbers, FailureStreaks } from "./failure_streaks.ts";
-import { LineBudget, type LinePool, type LineSource } from "./line_budget.ts";
+import { LineBudget, type LineSource } from "./line_budget.ts";
 import type { LineFields } from "./line_fields.ts";
 import type { LevelLog, LogFields, LogLevel } from "./log.ts";
 
@@ -29,72 +29,90 @@ type Unverified = Pick<Principal["authorization"], "unverified">;
 /** The client or account that caused a line, as far as that is known. */
 export interface Cause {
   readonly client?: Client | undefined;
-  readonly principal?: Principal | undefined;
+  readonly principal?: Sender | undefined;
 }
 
-/** Whose line it is, for the budget. */
-interface Origin {
-  readonly pool: LinePool;
-  readonly sources: readonly LineSource[];
-}
+/** A failure's line, which may be written later. */
+type CausedLine = FailureLine & { readonly cause: Cause };
 
-interface SummedLine extends FailureLine {
-  /** Left out: it is written in any case. */
-  readonly origin?: Origin;
-}
+/** Lines a minute that sum up failures: of one account or address, and of all. */
+const SUMMARIES = { each: 100, all: 1_000 };
 
 export class ClientLines {
   readonly #log: LevelLog;
   readonly #budget: LineBudget;
   /** What fails again and again. */
-  readonly #streaks: FailureStreaks<SummedLine>;
+  readonly #streaks: FailureStreaks<CausedLine>;
+  /** The same of clients that have not tried to log in: they push out no device. */
+  readonly #strangers: FailureStreaks<CausedLine>;
+  /** Of the lines that sum that up: the flood of another client must not use theirs up. */
+  readonly #summaries: LineBudget;
   /** Keys of accounts that have sent a message, the oldest first. */
   readonly #senders = new Set<string>();
 
   constructor(log: LevelLog, { now, date, suppressed }: ClientLinesOptions) {
     this.#log = log;
-    this.#streaks = new FailureStreaks({
+    const within = (budget: LineBudget) => ({ level, message, fields, cause }: CausedLine) =>
+      this.#within(budget, level, message, fields, cause);
+    const write = this.#always.bind(this);
+    this.#budget = new LineBudget({ now, suppressed, write });
+    this.#summaries = new LineBudget({ now, suppressed, write, ...SUMMARIES });
+    this.#streaks = new FailureStreaks({ now, date, write: within(this.#summaries) });
+    this.#strangers = new FailureStreaks({
       now,
       date,
-      write: ({ level, message, fields, origin }) => {
-        if (origin === undefined) this.#always(level, message, fields);
-        else this.#write(level, message, fields, origin);
-      },
-    });
-    this.#budget = new LineBudget({
-      now,
-      suppressed,
-      write: (level, message, fields) => this.#always(level, message, fields),
+      write: within(this.#budget),
+      forgetsSilently: true,
     });
   }
 
   /** Writes what was summed up, and how many lines of which kind were left out. */
   close(): void {
     this.#streaks.close();
+    this.#strangers.close();
+    this.#summaries.close();
     this.#budget.close();
   }
 
+  /** Writes the line of a failure; if it is only counted, at DEBUG. */
+  failed(key: FailureKey, message: string, fields: LineFields, cause: Cause): void {
+    this.#failed(this.#streaks, key, message, fields, cause);
+  }
+
   /**
-   * Writes the line of a failure; if it is only counted, at DEBUG.
+   * The same of a client that has not logged in.
    *
    * @param may whether it may be a WARNING
    */
-  failed(key: FailureKey, message: string, fields: LineFields, cause: Cause, may = true): void {
-    const origin = this.#originOf(cause);
-    const line = { level: "WARNING", message, fields, origin } as const;
-    const numbers = this.#streaks.failed(...key, line, may);
-    if (numbers === undefined) this.#write("DEBUG", message, fields, origin);
-    else this.#write("WARNING", message, { ...fields, ...numbers }, origin);
+  refused(key: FailureKey, message: string, fields: LineFields, cause: Cause, may: boolean): void {
+    this.#failed(this.#strangers, key, message, fields, cause, may);
+  }
+
+  #failed(
+    streaks: FailureStreaks<CausedLine>,
+    key: FailureKey,
+    message: string,
+    fields: LineFields,
+    cause: Cause,
+    may = true,
+  ): void {
+    const line: CausedLine = { level: "WARNING", message, fields, cause };
+    const numbers = streaks.failed(...key, line, may);
+    if (numbers === undefined) return this.write("DEBUG", message, fields, cause);
+    const told = { ...fields, ...numbers };
+    const written = this.#within(this.#budget, "WARNING", message, told, cause);
+    if (!written) streaks.missed(...key, line);
   }
 
   /** A WARNING as the failures were, so that who reads of them reads of their end. */
-  recovered(source: string, message: string, fields: () => LineFields): void {
+  recovered(source: string, message: string, fields: () => LineFields, cause: Cause): void {
     const numbers = this.#streaks.succeeded(source);
-    if (numbers !== undefined) this.#log.warning(message, { ...fields(), ...numbers });
+    if (numbers === undefined) return;
+    this.#within(this.#summaries, "WARNING", message, { ...fields(), ...numbers }, cause);
   }
 
   /** As {@link ClientLines.failed}, for a line that is written by its caller. */
-  count(key: FailureKey, line: FailureLine, may: boolean): FailureNumbers | undefined {
+  count(key: FailureKey, line: CausedLine, may: boolean): FailureNumbers | undefined {
     return this.#streaks.failed(...key, line, may);
   }
 
@@ -105,10 +123,19 @@ export class ClientLines {
    * can have any number of accounts.
    */
   write(level: LogLevel, message: string, fields: LogFields, cause: Cause): void {
-    if (this.#log.enabled(level)) this.#write(level, message, fields, this.#originOf(cause));
+    this.#within(this.#budget, level, message, fields, cause);
   }
 
-  #originOf({ client, principal }: Cause): Origin {
+  /** @returns false if there are too many lines */
+  #within(
+    budget: LineBudget,
+    level: LogLevel,
+    message: string,
+    fields: LogFields,
+    { client, principal }: Cause,
+  ): boolean {
+    // A line that the level leaves out is as good as written.
+    if (!this.#log.enabled(level)) return true;
     const sources: LineSource[] = [];
     const verified = principal !== undefined && principal.authorization.unverified() === undefined;
     if (verified) {
@@ -119,12 +146,10 @@ export class ClientLines {
     if (!sender && client !== undefined) {
       sources.push({ kind: "address", fields: { client: clientKey(client.address) } });
     }
-    return { pool: sender ? "senders" : "strangers", sources };
-  }
-
-  #write(level: LogLevel, message: string, fields: LogFields, { pool, sources }: Origin): void {
-    if (!this.#log.enabled(level)) return;
-    if (this.#budget.take(level, message, pool, sources)) this.#always(level, message, fields);
+    const pool = sender ? "senders" : "strangers";
+    const may = budget.take(level, message, pool, sources);
+    if (may) this.#always(level, message, fields);
+    return may;
   }
 
   #always(level: LogLevel, message: string, fields: LogFields): void {

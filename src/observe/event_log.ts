@@ -3,7 +3,7 @@
 
 import { accountKey } from "../accounts/account.ts";
 import { clientKey } from "../networks.ts";
-import { ClientLines } from "./client_lines.ts";
+import { type Cause, ClientLines } from "./client_lines.ts";
 import {
   clientFields,
   connectionFields,
@@ -169,7 +169,7 @@ export class EventLog {
       }
       // Their token may still be refused.
       if (result.authorization.unverified() !== undefined) return;
-      return this.#lines.recovered(loginSource(event), "Login succeeds again", fields);
+      return this.#lines.recovered(loginSource(event), "Login succeeds again", fields, cause);
     }
     const message = result.type === "refused" ? "Login refused" : "Login deferred";
     this.#lines.failed(loginFailure(event, result), message, loginFields(event), { client });
@@ -178,17 +178,19 @@ export class EventLog {
   #message(event: MessageEvent): void {
     const { outcome, client, principal } = event;
     const text = messageText(outcome);
+    const cause = { client, principal };
     const fields = () => messageFields(event, this.#recipients);
     if (outcome.type === "sent" || outcome.type === "queued") {
       if (outcome.type === "sent") this.#lines.hasSent(principal);
       // Always written: the line is all that the relay keeps of a message.
       if (this.#log.enabled("INFO")) this.#log.info(text, fields());
-      return this.#lines.recovered(messageSource(event), "Messages are accepted again", () => {
+      const device = () => {
         const { client, username, sender } = fields();
         return { client, username, sender };
-      });
+      };
+      const source = messageSource(event);
+      return this.#lines.recovered(source, "Messages are accepted again", device, cause);
     }
-    const cause = { client, principal };
     if (outcome.type === "alreadySent") return this.#lines.write("INFO", text, fields(), cause);
     // Somebody has to find out what became of it.
     if (outcome.ambiguous) return this.#lines.write("WARNING", text, fields(), cause);
@@ -204,16 +206,13 @@ export class EventLog {
     const failedLogin = reply.code === 535;
     // A client that only claims an account could be refused without end.
     const verified = authenticated && principal?.authorization.unverified() === undefined;
-    const loud = verified || failedLogin ||
-      this.#allow("refused", clientKey(client.address));
     const text = command === "AUTH" ? "Login refused" : "Refused by the relay";
-    this.#lines.failed(
-      refusal(event, verified),
-      text,
-      refusedFields(event),
-      { client, principal },
-      loud,
-    );
+    const fields = refusedFields(event);
+    const cause = { client, principal };
+    const key = refusal(event, verified);
+    if (verified) return this.#lines.failed(key, text, fields, cause);
+    const may = failedLogin || this.#allow("refused", clientKey(client.address));
+    this.#lines.refused(key, text, fields, cause, may);
   }
 
   /**
@@ -296,16 +295,17 @@ export class EventLog {
   #queue(event: QueueEvent): void {
     const { change, message: { record } } = event;
     const text = queueText(event);
+    const cause = queueCause(event);
     const fields = queueFields(event, this.#recipients);
     if (change === "sent") {
       if (record !== undefined) {
         this.#lines.hasSent({ account: record.account, authorization: VERIFIED });
       }
       this.#log.info(text, fields);
-      return this.#lines.recovered(queueSource(event), "Queued messages are sent again", () => {
-        const { username, sender } = fields;
-        return { username, sender };
-      });
+      const { username, sender } = fields;
+      const device = () => ({ username, sender });
+      const source = queueSource(event);
+      return this.#lines.recovered(source, "Queued messages are sent again", device, cause);
     }
     const mailbox = record === undefined
       ? ""
@@ -314,7 +314,7 @@ export class EventLog {
     const may = this.#allow("deferred", mailbox);
     const numbers = this.#lines.count(
       queueFailure(event),
-      { level: "WARNING", message: text, fields },
+      { level: "WARNING", message: text, fields, cause },
       may,
     );
     if (numbers === undefined) this.#log.debug(text, fields);
@@ -378,4 +378,9 @@ export class EventLog {
     }
     return throttle;
   }
+}
+
+function queueCause({ message: { record } }: QueueEvent): Cause {
+  if (record === undefined) return {};
+  return { principal: { account: record.account, authorization: VERIFIED } };
 }

@@ -26,19 +26,25 @@ export interface FailureStreaksOptions<Line extends FailureLine> {
   now(): number;
   /** Milliseconds of Unix time. */
   date(): number;
-  /** Writes the last failure's line, with the numbers, when no other one has come in time. */
-  write(line: Line): void;
+  /**
+   * Writes the last failure's line, with the numbers, when no other one has come in time.
+   *
+   * @returns false if there are too many lines: it is tried again a minute later
+   */
+  write(line: Line): boolean;
+  /** Whether a source that never had a line is forgotten without one: in a flood there are thousands. */
+  readonly forgetsSilently?: boolean;
 }
 
 /** Failures of one source in one way. */
-interface Streak<Line extends FailureLine> {
+interface Streak<Line> {
   /** By the clock, and in Unix time. */
   readonly begun: number;
   readonly since: number;
   times: number;
   /** When the last one came. */
   last: number;
-  /** When the last line was written, or when it began. */
+  /** When the last line was written, or was to be. */
   toldAt: number;
   /** Whether there was any. */
   isTold: boolean;
@@ -82,10 +88,22 @@ export class FailureStreaks<Line extends FailureLine = FailureLine> {
       return {};
     }
     if (may && now - streak.toldAt >= INTERVALS[streak.interval]!) return this.#told(streak, now);
+    this.#keep(streak, line);
+    return undefined;
+  }
+
+  /** The line of this last failure, which was to be written, was not: its numbers are told soon. */
+  missed(source: string, way: string, line: Line): void {
+    const streak = this.#sources.get(source)?.get(way);
+    if (streak === undefined) return;
+    streak.toldAt = -Infinity;
+    this.#keep(streak, line);
+  }
+
+  #keep(streak: Streak<Line>, line: Line): void {
     streak.untold = line;
     streak.summed = true;
     this.#timer ??= timer(() => this.#sweep(), MINUTE);
-    return undefined;
   }
 
   /** @returns the numbers, if failures of the source were summed up */
@@ -131,7 +149,7 @@ export class FailureStreaks<Line extends FailureLine = FailureLine> {
     this.#sources.delete(source);
     this.#sources.set(source, ways);
     if (this.#sources.size > MAX_SOURCES) {
-      this.#forgetOldest(this.#sources, (all) => this.#forgetFor(all, now));
+      this.#forgetOldest(this.#sources, (all) => this.#forget(all));
     }
     let streak = ways.get(way);
     if (streak === undefined || now - streak.last >= FORGOTTEN) {
@@ -153,19 +171,20 @@ export class FailureStreaks<Line extends FailureLine = FailureLine> {
     }
   }
 
-  /** In a flood of sources, those that have had no line get none. */
-  #forgetFor(ways: ReadonlyMap<string, Streak<Line>>, now: number): void {
-    for (const streak of ways.values()) if (streak.isTold) this.#tellUntold(streak, now);
-  }
-
   #forget(ways: ReadonlyMap<string, Streak<Line>>): void {
-    for (const streak of ways.values()) this.#tellUntold(streak, this.#options.now());
+    const { forgetsSilently = false, now } = this.#options;
+    for (const streak of ways.values()) {
+      if (streak.isTold || !forgetsSilently) this.#tellUntold(streak, now());
+    }
   }
 
   #tellUntold(streak: Streak<Line>, now: number): void {
     const { untold } = streak;
     if (untold === undefined) return;
-    this.#options.write({ ...untold, fields: { ...untold.fields, ...this.#told(streak, now) } });
+    const { times, since } = streak;
+    const fields = { ...untold.fields, ...numbers(times, since) };
+    if (this.#options.write({ ...untold, fields })) this.#told(streak, now);
+    else streak.toldAt = -Infinity;
   }
 
   #told(streak: Streak<Line>, now: number): FailureNumbers {

@@ -1,7 +1,6 @@
 // The HTTP server: health for probes, metrics, and the pages that are mounted on it.
 
-import { createHmac, randomBytes, timingSafeEqual } from "node:crypto";
-import { createServer, type Server } from "node:http";
+import { createServer, type IncomingMessage, type Server } from "node:http";
 import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
 import { getRequestListener } from "@hono/node-server";
 import { type Context, Hono } from "hono";
@@ -11,6 +10,7 @@ import type { Secret } from "../secret.ts";
 import type { ListenAddress } from "../settings/listen_address.ts";
 import { isLoopbackAddress, isOwnHost } from "./host_guard.ts";
 import type { Metrics } from "./metrics.ts";
+import { PasswordGuard, type PasswordGuardOptions } from "./password_guard.ts";
 
 /** The state of each part, for `/readyz`: ready if all are. */
 export type Readiness = () => Readonly<Record<string, PartState>>;
@@ -28,6 +28,7 @@ export interface HttpOptions {
   readonly metrics?: Metrics;
   /** Required by everything but `/healthz` and `/readyz`. */
   readonly password?: Secret | undefined;
+  readonly guard?: PasswordGuardOptions;
   /** Names in Host that are accepted on the loopback, besides its own and that of `listen`. */
   readonly names?: readonly string[];
 }
@@ -74,16 +75,18 @@ class Site {
   readiness = STARTING;
   /** Until the server is bound, as strict as on the loopback. */
   onLoopback = true;
-  readonly #options: HttpOptions;
   readonly #app = new Hono();
   readonly #pages: Hono[] = [];
   /** All of them together. */
   #routes = new Hono();
   readonly #unlocked: string[] = [];
+  readonly #guard: PasswordGuard | undefined;
+  /** What was found of the password of a request that is under way. */
+  readonly #checked = new WeakMap<Request, ReturnType<PasswordGuard["check"]>>();
 
   constructor(options: HttpOptions) {
-    this.#options = options;
     const { metrics, password, listen } = options;
+    this.#guard = password && new PasswordGuard(password, options.guard);
     const names = [listen.hostname, ...(options.names ?? [])];
     const app = this.#app;
     app.get("/healthz", (context) => context.text("ok\n"));
@@ -92,15 +95,22 @@ class Site {
       // Off the loopback, the password keeps other web sites out.
       const own = !this.onLoopback || isOwnHost(req.header("host"), names) ||
         this.#isUnlocked(req.path);
-      if (own || this.#hasPassword(req.raw)) return next();
+      if (own || this.#hasPassword(context)) return next();
       const error = "this Host is not the relay's: use localhost, an address or SERVER_HOSTNAME";
       return Promise.resolve(context.json({ error }, 403));
     });
     app.get("/readyz", (context) => this.#readyz(context));
     if (password !== undefined) {
-      const verifyUser = (_: string, given: string) => sameText(given, password.reveal());
-      const lock = basicAuth({ verifyUser, realm: "smtp-oauth-relay" });
-      app.use((context, next) => this.#isUnlocked(context.req.path) ? next() : lock(context, next));
+      const lock = basicAuth({
+        verifyUser: (_user, _password, context) => this.#hasPassword(context),
+        realm: "smtp-oauth-relay",
+      });
+      app.use((context, next) => {
+        if (this.#isUnlocked(context.req.path)) return next();
+        if (this.#check(context) !== "limited") return lock(context, next);
+        const error = "too many wrong passwords: wait a minute";
+        return Promise.resolve(context.json({ error }, 429, { "Retry-After": "60" }));
+      });
     }
     if (metrics !== undefined) {
       app.get("/metrics", (context) => {
@@ -126,7 +136,7 @@ class Site {
   #readyz(context: Context): Response {
     const parts = this.readiness();
     const ready = Object.values(parts).every((part) => part.ready);
-    const shown = this.onLoopback || this.#hasPassword(context.req.raw) ? parts : statesOf(parts);
+    const shown = this.onLoopback || this.#hasPassword(context) ? parts : statesOf(parts);
     return context.json({ ready, parts: shown }, ready ? 200 : 503);
   }
 
@@ -134,12 +144,21 @@ class Site {
     return this.#unlocked.some((prefix) => path.startsWith(prefix));
   }
 
+  #hasPassword(context: Context): boolean {
+    return this.#check(context) === "right";
+  }
+
   /** Any user name is accepted. */
-  #hasPassword(request: Request): boolean {
-    const { password } = this.#options;
-    const given = auth(request);
-    return password !== undefined && given !== undefined &&
-      sameText(given.password, password.reveal());
+  #check({ req: { raw }, env }: Context): ReturnType<PasswordGuard["check"]> | undefined {
+    const given = auth(raw);
+    if (this.#guard === undefined || given === undefined) return undefined;
+    let found = this.#checked.get(raw);
+    if (found === undefined) {
+      const { incoming } = env as { readonly incoming?: IncomingMessage };
+      found = this.#guard.check(given.password, incoming?.socket.remoteAddress ?? "");
+      this.#checked.set(raw, found);
+    }
+    return found;
   }
 }
 
@@ -202,11 +221,4 @@ function listening(server: Server, { hostname, port }: ListenAddress): Promise<A
       resolve(server.address() as AddressInfo);
     });
   });
-}
-
-/** Compares in a time that does not depend on where the texts differ. */
-function sameText(a: string, b: string): boolean {
-  const key = randomBytes(32);
-  const digest = (text: string) => createHmac("sha256", key).update(text).digest();
-  return timingSafeEqual(digest(a), digest(b));
 }

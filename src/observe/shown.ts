@@ -2,6 +2,7 @@
 // webhook: bounded, without anything that looks like a secret, and without addresses of recipients.
 
 import { withoutSecrets } from "../secret.ts";
+import { withoutAddresses } from "../service_text.ts";
 
 /** Characters of a text that are kept. */
 const MAX_TEXT = 400;
@@ -20,15 +21,8 @@ export function shownName(text: string): string {
  * @param names addresses that are shown anyway, such as the sender
  */
 export function shownDetail(text: string, names: readonly string[] = []): string {
-  const kept = new Set(names.map((name) => name.toLowerCase()));
-  const words = withoutSecrets(text.slice(0, 4 * MAX_TEXT)).replace(
-    ADDRESS,
-    (found) => kept.has(found.toLowerCase()) ? found : "[address]",
-  );
-  return cut(words, MAX_TEXT);
+  return cut(withoutAddresses(withoutSecrets(text.slice(0, 4 * MAX_TEXT)), names), MAX_TEXT);
 }
-
-const ADDRESS = /[^\s<>"'(),;:[\]]{1,320}@[^\s<>"'(),;:[\]]{1,320}/g;
 
 function cut(text: string, most: number): string {
   return text.length <= most ? text : `${text.slice(0, most).toWellFormed()}…`;

@@ -34,6 +34,10 @@ export async function openHttp(parts: HttpParts): Promise<HttpService | undefine
         sockets,
         metrics,
         password: settings.HTTP_PASSWORD,
+        guard: {
+          limited: (client) =>
+            log.warning("Too many wrong passwords for the HTTP pages from an address", { client }),
+        },
         names: [settings.SERVER_HOSTNAME],
       }));
   } catch (error) {

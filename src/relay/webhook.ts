@@ -55,5 +55,7 @@ function reportOf({ log, metrics }: WebhookParts): OutboxReport {
     failed: (code, detail) =>
       log.warning("The webhook does not take events; they wait", { code, detail }),
     recovered: () => log.warning("The webhook takes events again"),
+    refused: (code) =>
+      log.warning("The webhook takes all events but this, which is dropped", { code }),
   };
 }

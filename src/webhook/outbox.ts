@@ -25,6 +25,8 @@ export interface OutboxReport {
   /** The receiver does not take events; called once until it does again. */
   failed(code: string, detail: string): void;
   recovered(): void;
+  /** The receiver takes other events, but never this one, which is dropped. */
+  refused(code: string): void;
 }
 
 /** An event that is to be delivered. */
@@ -33,6 +35,12 @@ export interface PendingEvent {
   readonly body: string;
   /** Milliseconds of Unix time. */
   readonly at: number;
+}
+
+interface Suspect {
+  /** The receiver has taken another event since it refused this one. */
+  othersTaken: boolean;
+  rounds: number;
 }
 
 /** Events and octets that wait at most. */
@@ -50,6 +58,15 @@ const LONGEST_ASKED = 3_600_000;
 /** Octets of a response that are read: nothing in it matters. */
 const MAX_RESPONSE = 16 * 1024;
 
+/** Answers with 4yz to one event, after which the others go first. */
+const MAX_REFUSALS = 5;
+/** Events refused so before it is taken for the receiver's fault, and it is asked less and less often. */
+const MAX_SUSPECTS = 10;
+/** Times that an event is refused again, each after others were taken, before it is dropped. */
+const MAX_ROUNDS = 3;
+/** Those of 4yz that do not blame the event. */
+const PASSING = new Set([401, 407, 408, 425, 429]);
+
 export class Outbox {
   readonly #options: OutboxOptions;
   readonly #url: URL;
@@ -57,6 +74,10 @@ export class Outbox {
   #pending: PendingEvent[] = [];
   #octets = 0;
   #failures = 0;
+  /** How often the first event was refused. */
+  #refusals = 0;
+  /** Events that others go before, because they were refused; by id. */
+  readonly #suspects = new Map<string, Suspect>();
   #running: Promise<void> | undefined;
 
   constructor(options: OutboxOptions) {
@@ -114,14 +135,15 @@ export class Outbox {
     const { clock } = this.#options;
     // Everything of this turn of the event loop goes first: mail does not wait.
     await clock.sleep(0);
-    while (this.#pending.length > 0 && !this.#stop.signal.aborted) {
-      const [event] = this.#pending;
-      if (clock.date() - event!.at > MAX_AGE) {
+    while (!this.#stop.signal.aborted) {
+      const event = this.#first();
+      if (event === undefined) break;
+      if (clock.date() - event.at > MAX_AGE) {
         this.#taken();
         this.#options.report.dropped();
         continue;
       }
-      const wait = await this.#deliver(event!);
+      const wait = await this.#deliver(event);
       if (wait === undefined) this.#taken();
       else await clock.sleep(wait, this.#stop.signal);
     }
@@ -130,7 +152,50 @@ export class Outbox {
 
   #taken(): void {
     const event = this.#pending.shift();
-    if (event !== undefined) this.#octets -= Buffer.byteLength(event.body);
+    this.#refusals = 0;
+    if (event === undefined) return;
+    this.#octets -= Buffer.byteLength(event.body);
+    this.#suspects.delete(event.id);
+  }
+
+  /**
+   * The receiver refuses this event. A firewall before it may do so for a text in it, which a client has
+   * chosen: that must not hold up the others for a day.
+   *
+   * @returns whether the event is dropped
+   */
+  #refused(event: PendingEvent, code: string): boolean {
+    const suspect = this.#suspects.get(event.id);
+    if (suspect !== undefined) {
+      if (suspect.othersTaken && ++suspect.rounds === MAX_ROUNDS) {
+        this.#taken();
+        this.#options.report.refused(code);
+        this.#options.report.dropped();
+        return true;
+      }
+      suspect.othersTaken = false;
+      this.#postpone();
+    } else if (++this.#refusals >= MAX_REFUSALS && this.#pending.length > 1) {
+      // At first it costs the next event no time.
+      if (this.#suspects.size < MAX_SUSPECTS) this.#failures = 1;
+      this.#suspects.set(event.id, { othersTaken: false, rounds: 0 });
+      this.#postpone();
+    }
+    return false;
+  }
+
+  /** The first event goes to the end. */
+  #postpone(): void {
+    this.#refusals = 0;
+    this.#pending.push(this.#pending.shift()!);
+  }
+
+  /** The event to deliver now. */
+  #first(): PendingEvent | undefined {
+    if (this.#suspects.size < this.#pending.length) {
+      while (this.#suspects.has(this.#pending[0]!.id)) this.#postpone();
+    }
+    return this.#pending[0];
   }
 
   /** @returns milliseconds until the next try; undefined if the receiver has it */
@@ -154,9 +219,12 @@ export class Outbox {
     if (status >= 200 && status < 300) {
       if (this.#failures > 0) report.recovered();
       this.#failures = 0;
+      for (const suspect of this.#suspects.values()) suspect.othersTaken = true;
       report.delivered();
       return undefined;
     }
+    const blamed = status >= 400 && status < 500 && !PASSING.has(status);
+    if (blamed && this.#refused(event, `HTTP ${status}`)) return 0;
     if (this.#failures++ === 0 && !this.#stop.signal.aborted) report.failed(...problemOf(result));
     const asked = retryAfter(result.headers ?? new Map(), clock.date()) ?? 0;
     const backoff = Math.min(LONGEST_WAIT, FIRST_WAIT * 2 ** Math.min(20, this.#failures - 1));

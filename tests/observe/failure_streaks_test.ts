@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { LoginFailure } from "../../src/accounts/account.ts";
 import type { NotSent, Outcome } from "../../src/delivery/delivery.ts";
-import { FailureStreaks } from "../../src/observe/failure_streaks.ts";
+import { type FailureNumbers, FailureStreaks } from "../../src/observe/failure_streaks.ts";
 import { createLog, type LogLevel } from "../../src/observe/log.ts";
 import type { QueueEvent, RelayEvent } from "../../src/observe/relay_event.ts";
 import { Secret } from "../../src/secret.ts";
@@ -315,14 +315,19 @@ describe("what was only counted", () => {
   function streaks() {
     const clock = { now: 0 };
     const written: unknown[] = [];
+    const room = { left: true };
     const all = new FailureStreaks({
       now: () => clock.now,
       date: () => clock.now,
-      write: ({ message, fields }) => void written.push([message, fields["failed_times"]]),
+      write: ({ message, fields }) => {
+        if (!room.left) return false;
+        written.push([message, fields["failed_times"]]);
+        return true;
+      },
     });
     const line = { level: "WARNING", message: "Failed", fields: {} } as const;
     const fail = (source: string, way = "way") => all.failed(source, way, line);
-    return { clock, written, all, fail };
+    return { clock, written, room, all, line, fail };
   }
 
   it("is told when it is due, where the device has stopped trying", () => {
@@ -364,6 +369,72 @@ describe("what was only counted", () => {
     written.splice(0);
     for (let i = 0; i < 9; i++) fail("device 999", `way ${i}`);
     assert.deepEqual(written, [["Failed", 3]]);
+  });
+
+  it("is told a minute later, where there were too many lines", () => {
+    const { clock, written, room, all, line, fail } = streaks();
+    fail("device");
+    clock.now = MINUTE;
+    assert.equal((fail("device") as FailureNumbers).failed_times, 2);
+    all.missed("device", "way", line);
+    clock.now += MINUTE;
+    room.left = false;
+    all.tell();
+    room.left = true;
+    assert.deepEqual(written, []);
+    clock.now += MINUTE;
+    all.tell();
+    all.tell();
+    assert.deepEqual(written, [["Failed", 2]]);
+  });
+});
+
+/** CWE-779: who fills the log hides what matters in it. */
+describe("a flood of failures", () => {
+  const refuse = (code: number, from: Client): RelayEvent =>
+    refusedEvent(
+      { command: "AUTH", reply: reply(code, "5.7.8", "No"), authenticated: false },
+      from,
+    );
+  const address = (i: number) => ({
+    ...client,
+    address: `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`,
+  });
+
+  it("in ever other ways has few lines: those that sum up are limited, too", () => {
+    const { lines, notify, pass, close } = open();
+    for (let minute = 0; minute < 3; minute++, pass(MINUTE)) {
+      for (let i = 0; i < 10_000; i++) notify(refuse(500 + i % 20, client));
+    }
+    close();
+    assert.ok(lines.length <= 3 * (300 + 100 + 40), `${lines.length} lines`);
+  });
+
+  it("from ever other addresses has few lines", () => {
+    const { lines, notify, close } = open();
+    for (let i = 0; i < 50_000; i++) {
+      for (let j = 0; j < 2; j++) notify(refuse(503, address(i)));
+    }
+    close();
+    assert.ok(lines.length <= 3_000 + 1_000 + 10, `${lines.length} lines`);
+  });
+
+  it("at a device's address does not hide the device for longer than it lasts", () => {
+    const { lines, notify, close } = open();
+    for (let i = 0; i < 1_000; i++) notify(refuse(535, client));
+    for (let i = 0; i < 3; i++) notify(login(REFUSED));
+    const device = () => lines.filter(({ username }) => username === USERNAME);
+    assert.equal(device().length, 0);
+    close();
+    assert.deepEqual(device().map(({ failed_times }) => failed_times), [3]);
+  });
+
+  it("from many addresses does not hide the device, either", () => {
+    const { lines, notify, close } = open();
+    for (let i = 0; i < 5_000; i++) notify(refuse(535, address(i)));
+    notify(login(REFUSED));
+    close();
+    assert.equal(lines.filter(({ username }) => username === USERNAME).length, 1);
   });
 });
 

@@ -157,6 +157,45 @@ describe("HTTP_PASSWORD", () => {
       await bearer.body?.cancel();
     }));
 
+  it("is not found out by guesses: an address has 20 a minute, then not even the right one opens", () => {
+    const told: string[] = [];
+    const clock = { now: () => 0 };
+    const guard = { clock, limited: (address: string) => void told.push(address) };
+    const listen = { hostname: "0.0.0.0", port: 0 };
+    return withHttp(
+      { ...locked, listen, guard, readiness: () => ({ smtp: { ready: true } }) },
+      async (get) => {
+        const statusOf = async (path: string, password: string) => {
+          const response = await get(path, basic("admin", password));
+          await response.body?.cancel();
+          return response.status;
+        };
+        // Off the loopback, /readyz has its details with the password only, and must not tell it.
+        for (let i = 0; i < 10; i++) assert.equal(await statusOf("/readyz", `guess ${i}`), 200);
+        const none = await get("/");
+        assert.equal(none.status, 401, "no guess");
+        await none.body?.cancel();
+        for (let i = 0; i < 9; i++) assert.equal(await statusOf("/", `guess ${i}`), 401);
+        clock.now = () => 59_000;
+        assert.equal(await statusOf("/metrics", "guess"), 401);
+        const limited = await get("/", basic("admin", PASSWORD));
+        assert.deepEqual([limited.status, limited.headers.get("retry-after")], [429, "60"]);
+        await limited.body?.cancel();
+        assert.equal(await statusOf("/healthz", "guess"), 200);
+        assert.equal(await statusOf("/readyz", "guess"), 200);
+        assert.deepEqual(told, ["127.0.0.1"]);
+        clock.now = () => 62_000;
+        assert.equal(await statusOf("/", PASSWORD), 200);
+        for (let i = 0; i < 30; i++) assert.equal(await statusOf("/", `guess ${i}`), 401);
+        assert.equal(
+          await statusOf("/", PASSWORD),
+          200,
+          "where it was right before, others guess in vain",
+        );
+      },
+    );
+  });
+
   it("is not asked for by health and readiness, which probes read", () =>
     withHttp(locked, async (get) => {
       for (const path of ["/healthz", "/readyz"]) {

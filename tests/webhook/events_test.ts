@@ -46,7 +46,13 @@ function setUp() {
     secret: new Secret(WEBHOOK_SECRET),
     http: { request: () => new Promise<never>(() => {}) },
     clock,
-    report: { delivered: nothing, dropped: nothing, failed: nothing, recovered: nothing },
+    report: {
+      delivered: nothing,
+      dropped: nothing,
+      failed: nothing,
+      recovered: nothing,
+      refused: nothing,
+    },
   });
   const told = (...events: readonly RelayEvent[]): WebhookEvent[] => {
     const before = webhook.pending.length;
@@ -137,6 +143,18 @@ describe("a submitted message", () => {
     const principal = principalOf(entryAccount("scanner"), "a token");
     const [event] = told(submissionEvent(notSent("refused"), CLIENT, principal));
     assert.equal(event!.data["proved"], false);
+  });
+
+  it("names no recipient in what a service says, but its sender", () => {
+    const { told } = setUp();
+    const detail = "ErrorInvalidRecipients: 'bea@x.test', <o'brien@x.test>, \"b. c\"@x.test and " +
+      "cee@[192.0.2.1] are not valid for Ann@x.test";
+    const outcome = { ...notSent("refused"), detail } as Outcome;
+    const shown = "ErrorInvalidRecipients: '[address]', <[address]>, [address] and [address] are " +
+      "not valid for Ann@x.test";
+    assert.equal(told(submissionEvent(outcome, CLIENT))[0]!.data["detail"], shown);
+    const [event] = told(queued("dead", { code: "ErrorX", detail, mailbox: "ann@x.test" }));
+    assert.equal(event!.data["detail"], shown);
   });
 
   it("has no text that looks like a secret, and none without end", () => {

@@ -44,6 +44,7 @@ function setUp(options: Partial<OutboxOptions> = {}) {
       dropped: () => void reports.push("dropped"),
       failed: (code) => void reports.push(`failed ${code}`),
       recovered: () => void reports.push("recovered"),
+      refused: (code) => void reports.push(`refused ${code}`),
     },
     ...options,
   });
@@ -136,6 +137,44 @@ describe("a receiver that fails", () => {
       clock.pass(0);
       return receiver.events.length === 1;
     });
+  });
+});
+
+/** As a web application firewall does, for a text that a client has chosen. */
+describe("a receiver that refuses some events", () => {
+  const refuse = (...refused: readonly number[]) => {
+    receiver.refuses = ({ data }) => refused.includes(Number(data["number"])) ? 403 : undefined;
+  };
+
+  it("gets the others all the same, in their order, and those again for some time", async () => {
+    const { outbox, add, clock, count } = setUp();
+    refuse(0, 2);
+    add(5);
+    await until(() => receiver.events.length === 3);
+    assert.deepEqual(numbers(), [1, 3, 4]);
+    const waited = clock.sleeps.reduce((sum, time) => sum + time);
+    assert.ok(waited < 60_000, `${waited} ms`);
+    const [refused] = receiver.asked;
+    receiver.refuses = ({ id }) => id === refused ? 403 : undefined;
+    await until(() => numbers().includes(2));
+    for (let i = 1; count("dropped") === 0; i++) {
+      assert.ok(i < 10);
+      outbox.add(eventOf(100 + i));
+      const again = () => receiver.asked.at(-1) === refused || count("dropped") === 1;
+      await until(() => numbers().includes(100 + i) && again());
+    }
+    await until(() => outbox.pending.length === 0);
+    assert.ok(!numbers().includes(0));
+    assert.deepEqual([count("dropped"), count("refused HTTP 403")], [1, 1]);
+  });
+
+  it("loses none if it refuses all of them for a while", async () => {
+    const { outbox, add, count } = setUp();
+    receiver.answers = Array.from({ length: 200 }, () => status(403));
+    add(15);
+    await until(() => outbox.pending.length === 0);
+    assert.deepEqual(numbers().toSorted((a, b) => Number(a) - Number(b)), [...Array(15).keys()]);
+    assert.equal(count("dropped"), 0);
   });
 });
 

@@ -21,6 +21,8 @@ export interface Receiver {
   readonly asked: readonly string[];
   /** Answers the next requests, one each; then 204 again. */
   answers: ((response: ServerResponse) => void)[];
+  /** The status for an event that it refuses. */
+  refuses: (event: ReceivedEvent) => number | undefined;
   close(): Promise<void>;
 }
 
@@ -32,6 +34,7 @@ export async function startReceiver(): Promise<Receiver> {
     events,
     asked,
     answers: [] as Receiver["answers"],
+    refuses: (() => undefined) as Receiver["refuses"],
     url: "",
     close: () =>
       new Promise<void>((resolve) => {
@@ -48,7 +51,10 @@ export async function startReceiver(): Promise<Receiver> {
     if (answer !== undefined) return answer(response);
     // Throws if the signature is not right, or more than five minutes old.
     const event = verifier.verify(body, request.headers as Record<string, string>);
-    events.push({ id, ...event as Omit<ReceivedEvent, "id"> });
+    const received = { id, ...event as Omit<ReceivedEvent, "id"> };
+    const refused = receiver.refuses(received);
+    if (refused !== undefined) return void response.writeHead(refused).end();
+    events.push(received);
     response.writeHead(204).end();
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
