@@ -8,6 +8,7 @@ import { withoutSecrets } from "../secret.ts";
 import type { SettingName } from "../settings/schema.ts";
 import { replyText } from "../smtp/reply.ts";
 import type { Client, Principal } from "../submission/submission_service.ts";
+import { attemptsOf } from "./attempts.ts";
 import { BoundedTexts } from "./fields.ts";
 import type { FieldName, LineFields } from "./line_fields.ts";
 import type {
@@ -112,14 +113,9 @@ function stepFields(steps: readonly Step[]): LineFields {
 }
 
 function attemptsField(outcome: Outcome, steps: readonly Step[]): LineFields {
-  const given = "attempts" in outcome ? outcome.attempts : undefined;
-  const made = steps.filter(({ name, target = "" }) => name === "request" && SENDS.test(target));
-  const attempts = given ?? (outcome.type === "sent" ? Math.max(1, made.length) : made.length);
-  return attempts === 0 ? {} : { attempts };
+  const attempts = attemptsOf(outcome, steps);
+  return attempts === undefined ? {} : { attempts };
 }
-
-/** Requests that may send the message. */
-const SENDS = / (?:sendMail|send)$/;
 
 function tlsFields({ tls }: Client): LineFields {
   return tls === undefined ? {} : { tls_version: tls.version, tls_cipher: tls.cipher };

@@ -23,10 +23,13 @@ export function shownDetail(text: string, names: readonly string[] = []): string
   const kept = new Set(names.map((name) => name.toLowerCase()));
   const words = withoutSecrets(text.slice(0, 4 * MAX_TEXT)).replace(
     ADDRESS,
-    (found) => kept.has(found.toLowerCase()) ? found : "[address]",
+    (found) => kept.has(found.toLowerCase()) || FORMS.has(found) ? found : "[address]",
   );
   return cut(words, MAX_TEXT);
 }
+
+/** Forms of a username that the relay's own texts name. */
+const FORMS: ReadonlySet<string> = new Set(["tenant@client", "id@lookup", "TENANT_ID@CLIENT_ID"]);
 
 const ADDRESS = /[^\s<>"'(),;:[\]]{1,320}@[^\s<>"'(),;:[\]]{1,320}/g;
 

@@ -5,6 +5,7 @@ import type { Account } from "../accounts/account.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import { clientKey } from "../networks.ts";
 import { type Clock, realClock } from "../clock.ts";
+import { attemptsOf } from "../observe/attempts.ts";
 import type {
   LimitEvent,
   LoginEvent,
@@ -154,6 +155,7 @@ export class Status {
     const { id, envelope: { from }, messageId, content, receivedAt } = submission;
     const username = shownName(submission.username);
     const fate = fateOf(outcome);
+    const attempts = attemptsOf(outcome, event.steps);
     const accepted = fate === "sent" || fate === "queued" || fate === "repeated";
     const mailbox = "mailbox" in outcome && outcome.mailbox !== undefined ? outcome.mailbox : from;
     const sender = shownName(mailbox);
@@ -171,7 +173,7 @@ export class Status {
       address,
       size: content.reduce((sum, block) => sum + block.length, 0),
       milliseconds: Math.round(milliseconds),
-      ...("attempts" in outcome ? { attempts: outcome.attempts } : {}),
+      ...(attempts === undefined ? {} : { attempts }),
       ...("requestId" in outcome ? { requestId: outcome.requestId } : {}),
       ...(outcome.type === "alreadySent" ? { first: outcome.id } : {}),
       ...(reason === undefined ? {} : { reason }),

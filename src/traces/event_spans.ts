@@ -8,6 +8,7 @@ import { randomBytes } from "node:crypto";
 import type { Account } from "../accounts/account.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
+import { attemptsOf } from "../observe/attempts.ts";
 import { shortened } from "../observe/fields.ts";
 import type {
   ConnectionEvent,
@@ -140,7 +141,7 @@ function messageSpans(event: MessageEvent, context: SpanContext): readonly Span[
           recipients: envelope.recipients.length,
           bytes: lengthOf(content),
           reply: outcome.reply.code,
-          ...outcomeFields(outcome),
+          ...outcomeFields(event),
         }),
       },
       ...failed("code" in outcome ? outcome.code : undefined),
@@ -152,10 +153,11 @@ function messageSpans(event: MessageEvent, context: SpanContext): readonly Span[
 
 const RESULTS = { refused: "refused", later: "deferred" } as const;
 
-function outcomeFields(outcome: Outcome): Attributes {
+function outcomeFields({ outcome, steps }: MessageEvent): Attributes {
   if (outcome.type === "queued") return { result: "queued" };
   if (outcome.type === "alreadySent") return { result: "repeated", first: outcome.id };
-  const { requestId, attempts } = outcome;
+  const { requestId } = outcome;
+  const attempts = attemptsOf(outcome, steps);
   const result = outcome.type === "sent"
     ? "sent"
     : outcome.ambiguous

@@ -2,6 +2,7 @@
 
 import type { Account } from "../accounts/account.ts";
 import type { Outcome } from "../delivery/delivery.ts";
+import { attemptsOf } from "../observe/attempts.ts";
 import type { MessageEvent, QueueEvent } from "../observe/relay_event.ts";
 import { lengthOf } from "../smtp/content.ts";
 import type { WebhookData, WebhookType } from "./webhook_event.ts";
@@ -28,7 +29,7 @@ export function submissionEvents(event: MessageEvent): readonly Told[] {
     bytes: lengthOf(content),
     milliseconds: Math.round(milliseconds),
     reply: outcome.reply.code,
-    ...outcomeData(outcome),
+    ...outcomeData(event),
   };
   return typesOf(outcome).map((type) => ({ type, data }));
 }
@@ -48,12 +49,13 @@ function typesOf(outcome: Outcome): readonly WebhookType[] {
   }
 }
 
-function outcomeData(outcome: Outcome): WebhookData {
+function outcomeData({ outcome, steps }: MessageEvent): WebhookData {
   if (outcome.type === "queued") return {};
   if (outcome.type === "alreadySent") return { first: outcome.id };
-  const { requestId, attempts = 1 } = outcome;
+  const { requestId } = outcome;
+  const attempts = attemptsOf(outcome, steps);
   return {
-    attempts,
+    ...(attempts === undefined ? {} : { attempts }),
     ...(requestId === undefined ? {} : { request: requestId }),
     ...(outcome.type === "sent" ? {} : { code: outcome.code, detail: outcome.detail }),
   };

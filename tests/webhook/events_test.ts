@@ -114,6 +114,8 @@ describe("a submitted message", () => {
       const events = told(submissionEvent(outcome, CLIENT));
       assert.deepEqual(events.map(({ type }) => type), types);
       if ("code" in outcome) assert.equal(events[0]!.data["code"], "ErrorX");
+      // Graph was not asked.
+      assert.equal(events[0]!.data["attempts"], undefined);
     });
   }
 
