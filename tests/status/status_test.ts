@@ -236,6 +236,13 @@ describe("the devices", () => {
     assert.equal(status.logins.since(0)[0]?.reason, detail);
   });
 
+  it("that try the same wrong password again still have the short reason", () => {
+    const { tell, status } = setUp();
+    const detail = `${WRONG.detail} (remembered: Entra ID said so 3 s ago and was not asked again)`;
+    tell(loginEvent({ mechanism: "PLAIN", username: "x" } as never, CLIENT, { ...WRONG, detail }));
+    assert.equal(status.devices.since(0)[0]?.failed?.failure.detail, WRONG.detail);
+  });
+
   it("that log in after they failed are strangers no more", () => {
     const { tell, status } = setUp();
     const credentials = { mechanism: "PLAIN", username: "scanner@lookup" } as never;
