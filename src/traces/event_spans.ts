@@ -6,7 +6,6 @@
 
 import { randomBytes } from "node:crypto";
 import type { Account } from "../accounts/account.ts";
-import type { Outcome } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
 import { attemptsOf } from "../observe/attempts.ts";
 import { shortened } from "../observe/fields.ts";
