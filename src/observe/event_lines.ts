@@ -43,7 +43,8 @@ export function loginFields(event: LoginEvent): LineFields {
     ms: Math.round(milliseconds),
   };
   if (!("account" in result)) {
-    return { ...fields, detail: result.detail, reply: result.reply.code };
+    const { code, detail, reply } = result;
+    return { ...fields, ...(code === undefined ? {} : { code }), detail, reply: reply.code };
   }
   // Only if the username does not say the same.
   const telling = result.account.entry !== undefined || "token" in credentials;
