@@ -451,7 +451,7 @@ function settingsTable(): string {
     rows.map(([name, { parser, standard, standardShown, help, secret }]) => [
       code(name) + (secret ? " (secret)" : ""),
       standardShown ?? (standard === undefined ? "none" : code(standard)),
-      secret ? "text" : parser.allowed,
+      parser.allowed,
       help,
     ]),
   );

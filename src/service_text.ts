@@ -140,5 +140,11 @@ const ADDRESS = new RegExp(
 export function withoutAddresses(text: string, kept: readonly string[] = []): string {
   if (!text.includes("@")) return text;
   const known = new Set(kept.map((address) => address.toLowerCase()));
-  return text.replace(ADDRESS, (found) => known.has(found.toLowerCase()) ? found : "[address]");
+  return text.replace(
+    ADDRESS,
+    (found) => known.has(found.toLowerCase()) || FORMS.has(found) ? found : "[address]",
+  );
 }
+
+/** Forms of a username that the relay's own texts name. */
+const FORMS: ReadonlySet<string> = new Set(["tenant@client", "id@lookup", "TENANT_ID@CLIENT_ID"]);

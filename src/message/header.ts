@@ -77,7 +77,9 @@ export function readHeader(content: LazyContent, limit = HEADER_LOOK): HeaderSec
   };
   while (position < octets.length && position <= limit) {
     const lineFeed = octets.indexOf(LF, position);
-    const end = lineFeed < 0 ? octets.length : lineFeed - 1;
+    // A stray LF ends a line too: the Message-ID is read before strays are repaired.
+    const crlf = octets[lineFeed - 1] === CR && lineFeed > position;
+    const end = lineFeed < 0 ? octets.length : crlf ? lineFeed - 1 : lineFeed;
     const first = octets[position]!;
     if (isWhite(first) && colon >= 0) {
       if (isBlank(octets, position, end)) regular = false;

@@ -44,7 +44,8 @@ export function loginFields(event: LoginEvent): LineFields {
     ms: Math.round(milliseconds),
   };
   if (!("account" in result)) {
-    return { ...fields, detail: result.detail, reply: result.reply.code };
+    const { code, detail, reply } = result;
+    return { ...fields, ...(code === undefined ? {} : { code }), detail, reply: reply.code };
   }
   // Only if the username does not say the same.
   const telling = result.account.entry !== undefined || "token" in credentials;
@@ -115,7 +116,7 @@ function stepFields(steps: readonly Step[]): LineFields {
 
 function attemptsField(outcome: Outcome, steps: readonly Step[]): LineFields {
   const attempts = attemptsOf(outcome, steps);
-  return attempts === 0 ? {} : { attempts };
+  return attempts === undefined ? {} : { attempts };
 }
 
 function tlsFields({ tls }: Client): LineFields {

@@ -27,11 +27,12 @@ export function mailboxOf(outcome: Outcome): string | undefined {
   return "mailbox" in outcome ? outcome.mailbox : undefined;
 }
 
-/** Requests that may have sent the message in this delivery. */
-export function attemptsOf(outcome: Outcome, steps: readonly Step[]): number {
+/** Requests that may have sent the message in this delivery; undefined if there was none. */
+export function attemptsOf(outcome: Outcome, steps: readonly Step[]): number | undefined {
   if ("attempts" in outcome && outcome.attempts !== undefined) return outcome.attempts;
   const made = steps.filter(({ name, target = "" }) => name === "request" && SENDS.test(target));
-  return outcome.type === "sent" ? Math.max(1, made.length) : made.length;
+  const attempts = outcome.type === "sent" ? Math.max(1, made.length) : made.length;
+  return attempts === 0 ? undefined : attempts;
 }
 
 const SENDS = / (?:sendMail|send)$/;

@@ -436,7 +436,7 @@ export const SETTINGS = {
   WEBHOOK_URL: {
     ...optional(
       webhookUrl,
-      "The address that gets an event, in a POST request with JSON, for each message and for trouble.",
+      "The address that gets an event, in a POST request with JSON, for each message and for trouble. See [webhooks.md](webhooks.md).",
     ),
     secret: true,
   },

@@ -5,6 +5,7 @@ import { QueueInspection } from "../queue/inspection.ts";
 import type { ChangeResult, MessageState, StoredMessage } from "../queue/store.ts";
 import type { LiveQueue } from "./live_state.ts";
 import { shownDetail, shownName } from "../observe/shown.ts";
+import { messageReason, type Remedy } from "./reason.ts";
 import type { QueuedView } from "./view.ts";
 
 /** Messages that are shown, … */
@@ -24,11 +25,13 @@ export interface QueueListing {
  * The oldest messages of the queue.
  *
  * @param states that are wanted
+ * @param remedy what to do about a failure
  * @throws StoreError
  */
 export async function listQueue(
   queue: LiveQueue,
   states: ReadonlySet<MessageState>,
+  remedy: Remedy,
 ): Promise<QueueListing> {
   const administration = await queue.administration();
   const inspection = new QueueInspection(administration, queue.sealer);
@@ -39,7 +42,7 @@ export async function listQueue(
     for (const stored of page) {
       if (!states.has(stored.state)) continue;
       if (messages.length === MAX_SHOWN) return { messages, more: true };
-      messages.push(viewOf(stored, inspection));
+      messages.push(viewOf(stored, inspection, remedy));
     }
     after = page.at(-1);
     if (after === undefined) return { messages, more: false };
@@ -59,15 +62,21 @@ export async function changeQueued(
   return result;
 }
 
-function viewOf(stored: StoredMessage, inspection: QueueInspection): QueuedView {
+function viewOf(
+  stored: StoredMessage,
+  inspection: QueueInspection,
+  remedy: Remedy,
+): QueuedView {
   const { id, state, receivedAt: at, due, size, attempts, code } = stored;
   const { record, note, problem } = inspection.inspect(stored);
-  const sender = record?.envelope.from;
+  const type = state === "dead" ? "refused" : "later";
+  const why = { type, code, detail: note?.detail ?? "", ambiguous: false } as const;
+  const reason = messageReason(why, record?.envelope.from ?? "", at);
+  const fix = code === "" ? undefined : remedy(reason);
   return {
     ...{ id, state, at, due, size, attempts, code },
-    ...(note?.detail === undefined
-      ? {}
-      : { detail: shownDetail(note.detail, sender === undefined ? [] : [sender]) }),
+    ...(note?.detail === undefined ? {} : { detail: reason.failure.detail }),
+    ...(fix === undefined ? {} : { fix }),
     ...(record === undefined ? {} : {
       sender: shownName(record.envelope.from),
       username: shownName(record.username),

@@ -27,7 +27,8 @@ export function loginReason(
 ): Reason {
   const failure = {
     type,
-    detail: shownDetail(detail),
+    // A second try with the same credentials is answered from memory, which the log alone says.
+    detail: shownDetail(detail).replace(/ \(remembered: [^()]*\)$/, ""),
     ...(code === undefined ? {} : { code }),
     ...(entry === undefined ? {} : { entry }),
   };

@@ -66,7 +66,7 @@ export function statusRoutes(status: Status, options: StatusRoutesOptions): Hono
     const asked = context.req.query("state")?.split(",");
     const states = STATES.filter((state) => asked?.includes(state) ?? true);
     try {
-      return context.json(await listQueue(queue, new Set(states)));
+      return context.json(await listQueue(queue, new Set(states), options.remedy));
     } catch (error) {
       return failed(context, error);
     }

@@ -5,7 +5,7 @@ import type { Account } from "../accounts/account.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import { clientKey } from "../networks.ts";
 import { type Clock, realClock } from "../clock.ts";
-import { mailboxOf } from "../observe/message_facts.ts";
+import { attemptsOf, mailboxOf } from "../observe/message_facts.ts";
 import type {
   LimitEvent,
   LoginEvent,
@@ -156,6 +156,7 @@ export class Status {
     const { id, envelope: { from }, messageId, content, receivedAt } = submission;
     const username = shownName(submission.username);
     const fate = fateOf(outcome);
+    const attempts = attemptsOf(outcome, event.steps);
     const accepted = fate === "sent" || fate === "queued" || fate === "repeated";
     const mailbox = mailboxOf(outcome) ?? from;
     const sender = shownName(mailbox);
@@ -173,7 +174,7 @@ export class Status {
       address,
       size: lengthOf(content),
       milliseconds: Math.round(milliseconds),
-      ...("attempts" in outcome ? { attempts: outcome.attempts } : {}),
+      ...(attempts === undefined ? {} : { attempts }),
       ...("requestId" in outcome ? { requestId: outcome.requestId } : {}),
       ...(outcome.type === "alreadySent" ? { first: outcome.id } : {}),
       ...(reason === undefined ? {} : { reason }),

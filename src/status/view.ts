@@ -181,6 +181,8 @@ export interface QueuedView {
   readonly attempts: number;
   readonly code: string;
   readonly detail?: string;
+  /** What to do about it. */
+  readonly fix?: string;
   readonly sender?: string;
   readonly username?: string;
   readonly address?: string;

@@ -155,7 +155,12 @@ function outcomeFields(outcome: Outcome, steps: readonly Step[]): Attributes {
   const result = messageResult(outcome);
   if (outcome.type === "queued") return { result };
   if (outcome.type === "alreadySent") return { result, first: outcome.id };
-  return { result, attempts: attemptsOf(outcome, steps), ...requestFields(outcome.requestId) };
+  const attempts = attemptsOf(outcome, steps);
+  return {
+    result,
+    ...(attempts === undefined ? {} : { attempts }),
+    ...requestFields(outcome.requestId),
+  };
 }
 
 /** A try to send a queued message. It is a child of the message's span, however long ago that was. */

@@ -54,8 +54,9 @@ function outcomeData({ outcome, steps, submission }: MessageEvent): WebhookData 
   if (outcome.type === "alreadySent") return { first: outcome.id };
   const { requestId } = outcome;
   const sender = mailboxOf(outcome) ?? submission.envelope.from;
+  const attempts = attemptsOf(outcome, steps);
   return {
-    attempts: attemptsOf(outcome, steps),
+    ...(attempts === undefined ? {} : { attempts }),
     ...(requestId === undefined ? {} : { request: requestId }),
     ...(outcome.type === "sent"
       ? {}

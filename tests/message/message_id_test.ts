@@ -18,6 +18,10 @@ describe("the Message-ID of a message", () => {
     ["Message-ID: <a\x07@x.test>", undefined],
     [`Message-ID: <${"a".repeat(997)}>`, undefined],
     ["X-Message-ID: <1@x.test>", undefined],
+    // Line ends of old programs, which are repaired only later.
+    ["X-A: a\nMessage-ID: <1@x.test>\nX-B: b", "<1@x.test>"],
+    ["Message-ID:\n <1@x.test>\n\nMessage-ID: <2@x.test>", "<1@x.test>"],
+    ["X-A: a\n\nMessage-ID: <2@x.test>", undefined],
   ];
   for (const [field, expected] of CASES) {
     it(`is ${expected} in ${JSON.stringify(field.slice(0, 60))}`, () => {

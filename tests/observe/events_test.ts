@@ -73,9 +73,12 @@ describe("a login's line", () => {
     ]] as const
   ) {
     it(`is WARNING when it was ${type}, with the reason, and without the password`, () => {
-      const line = login({ type, reply: reply(code, "5.7.8", "No"), detail: "because" });
+      const failure = { type, reply: reply(code, "5.7.8", "No"), detail: "because" };
+      const line = login({ ...failure, code: "AADSTS7000222" });
       assert.deepEqual([line["level"], line["message"]], ["WARNING", message]);
       assert.deepEqual([line["detail"], line["reply"]], ["because", code]);
+      assert.equal(line["code"], "AADSTS7000222");
+      assert.equal("code" in login(failure), false);
       assert(!JSON.stringify(line).includes("hunter2"));
     });
   }

@@ -296,8 +296,40 @@ describe("the status page in a browser", () => {
     await browser.until(`${one("verdict")}.textContent === "Everything works"`);
     await logIn("wrong-secret");
     await browser.until(`${one("logins")}.textContent.includes("1 failure")`);
+    await browser.until(`${one("troubles")}.textContent.includes("the client secret is wrong")`);
     assertQuiet(url);
   });
+
+  it(
+    "tells of a device that has never logged in, and tells such devices apart",
+    OPTIONS,
+    async () => {
+      const { logIn, url } = await open();
+      const username = (app: number) =>
+        `11111111-1111-1111-1111-111111111111@22222222-2222-2222-2222-${
+          String(app).padStart(12, "0")
+        }`;
+      await logIn("expired-secret", username(7));
+      await browser.until(`${one("verdict")}.textContent === "1 thing to look at"`);
+      assert.match(
+        await text(one("troubles")),
+        /0007 at 127\.0\.0\.1 failed to log in .*AADSTS7000222.*To do: /,
+      );
+      await logIn("expired-secret", username(8));
+      await show("devices");
+      await browser.until(`${rows("device")}.length === 2`);
+      const name = `querySelector(".cell-name")`;
+      assert.deepEqual(
+        await browser.evaluate(`${rows("device")}.map((row) => row.${name}.textContent)`),
+        ["11111111…1111@22222222…0007", "11111111…1111@22222222…0008"],
+      );
+      await browser.evaluate(`${rows("device")}[0].querySelector("summary").click()`);
+      await browser.until(`${rows("device")}[0].textContent.includes("${username(7)}")`);
+      await search(username(8));
+      assert.equal(await browser.evaluate(`${rows("device")}.length`), 1);
+      assertQuiet(url);
+    },
+  );
 
   it("shows hostile names, addresses and errors as text", OPTIONS, async () => {
     const { status, url } = await open();
@@ -495,7 +527,7 @@ describe("the status page in a browser", () => {
     const hour = await openHour();
     try {
       browser = await Browser.open(hour.url);
-      await browser.until(`${one("verdict")}?.textContent === "4 things to look at"`);
+      await browser.until(`${one("verdict")}?.textContent === "5 things to look at"`);
       assert.match(
         await text(one("throughput")),
         /^\d+ accepted, \d+ failed, at most \d+ a minute$/,

@@ -348,6 +348,7 @@ describe("the queue on the page", () => {
       ],
     );
     assert.equal(listing.messages[0]?.code, "ErrorInvalidRecipients");
+    assert.match(listing.messages[0]?.fix ?? "", /correct the recipient's address in the device/);
     assert.ok(!JSON.stringify(listing).includes(TO));
     assert.deepEqual((await list(relay, "queued")).messages, []);
     const { messages } = await data(relay, { Authorization: BASIC });

@@ -109,8 +109,8 @@ describe("the messages", () => {
         size: 57,
         milliseconds: 13,
         requestId: "request-1",
-        attempts: undefined,
-      }].map(({ attempts: _, ...rest }) => rest),
+        attempts: 1,
+      }],
     );
   });
 
@@ -226,6 +226,21 @@ describe("the devices", () => {
     assert.ok(status.devices.since(0).some(({ username }) => username === "scanner@lookup"));
     for (let i = 0; i < 3_000; i++) tell(from(`d${i}@lookup`, "192.0.2.1"));
     assert.equal(status.devices.size, 1_200);
+  });
+
+  it("that name no user at all keep the forms that the relay expects", () => {
+    const { tell, status } = setUp();
+    const detail = 'the username has no "@"; expected tenant@client or id@lookup';
+    tell(loginEvent({ mechanism: "PLAIN", username: "x" } as never, CLIENT, { ...WRONG, detail }));
+    assert.equal(status.devices.since(0)[0]?.failed?.failure.detail, detail);
+    assert.equal(status.logins.since(0)[0]?.reason, detail);
+  });
+
+  it("that try the same wrong password again still have the short reason", () => {
+    const { tell, status } = setUp();
+    const detail = `${WRONG.detail} (remembered: Entra ID said so 3 s ago and was not asked again)`;
+    tell(loginEvent({ mechanism: "PLAIN", username: "x" } as never, CLIENT, { ...WRONG, detail }));
+    assert.equal(status.devices.since(0)[0]?.failed?.failure.detail, WRONG.detail);
   });
 
   it("that log in after they failed are strangers no more", () => {

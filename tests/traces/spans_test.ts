@@ -229,6 +229,17 @@ describe("the span of a message", () => {
     });
   });
 
+  it("has how often it was tried: once where nothing else is said, and never if Graph was not asked", () => {
+    const no = { reply: reply(451, "4.0.0", "no"), ambiguous: false, code: "ErrorX", detail: "d" };
+    const request = { name: "request", at: 0, milliseconds: 1, target: "POST sendMail" } as const;
+    const attempts = (outcome: Outcome, steps: readonly Step[]) =>
+      spans({ ...submissionEvent(outcome, CLIENT), steps } as RelayEvent)[0]!
+        .attributes[`${OWN}attempts`];
+    assert.equal(attempts(SENT, []), 1);
+    assert.equal(attempts({ type: "later", ...no }, [request, request]), 2);
+    assert.equal(attempts({ type: "later", ...no }, []), undefined);
+  });
+
   it("says every result, and has an error unless the client got its 250", () => {
     const no = { reply: reply(451, "4.0.0", "no"), ambiguous: false, code: "ErrorX", detail: "d" };
     const results: [Outcome, string, string | undefined][] = [

@@ -120,6 +120,8 @@ describe("a submitted message", () => {
       const events = told(submissionEvent(outcome, CLIENT));
       assert.deepEqual(events.map(({ type }) => type), types);
       if ("code" in outcome) assert.equal(events[0]!.data["code"], "ErrorX");
+      // Graph was not asked.
+      assert.equal(events[0]!.data["attempts"], undefined);
     });
   }
 
@@ -135,7 +137,7 @@ describe("a submitted message", () => {
   it("that was never handed to Graph has no attempts", () => {
     const { told } = setUp();
     const [event] = told(submissionEvent(notSent("refused"), CLIENT));
-    assert.equal(event!.data["attempts"], 0);
+    assert.equal(event!.data["attempts"], undefined);
   });
 
   it("says if tenant and app are only claimed", () => {
