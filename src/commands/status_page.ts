@@ -2,7 +2,7 @@
 
 import { type Context, Hono } from "hono";
 import type { HttpService } from "../observe/http.ts";
-import { withoutSecrets } from "../secret.ts";
+import { withoutSecrets } from "../settings/quoted.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import { formatListenAddress } from "../settings/listen_address.ts";
 import type { CommandSettings } from "../settings/environment.ts";
