@@ -114,6 +114,8 @@ export function unused(environment: Environment, settings: Settings): string[] {
     return [`${name} has no effect, because everything goes out by https: set HTTPS_PROXY`];
   }
   return (settings.NO_PROXY?.unread ?? []).map((entry) =>
-    `NO_PROXY ${quoted(withoutSecrets(entry))} is not a name, address or network: it has no effect`
+    `NO_PROXY ${
+      quoted(withoutSecrets(entry.replace(/=.*/s, "=…")))
+    } is not a name, address or network: it has no effect`
   );
 }

@@ -1,5 +1,7 @@
 // How a value is quoted in a problem or a warning.
 
+import { withoutSecrets as withoutClientSecrets } from "../secret.ts";
+
 /** As a JSON string. Control sequences of terminals, which JSON allows, are escaped too. */
 export function quoted(text: string): string {
   return printableJson(JSON.stringify(text));
@@ -13,10 +15,12 @@ export function printableJson(json: string): string {
   );
 }
 
-/** A misplaced password or signature in a URL, or a whole connection string. */
+/** A misplaced client secret, password or signature in a URL, or a whole connection string. */
 export function withoutSecrets(text: string): string {
+  // A quote that is not closed makes the lines after it part of the value: they may be other settings.
+  const shown = text.replace(/([\r\n][^=\r\n]*=)[^\r\n]+/g, "$1…");
   // Word by word: a pattern that ends in an at sign would search for it from each "://" anew.
-  return text.replace(/\S+/g, withoutPassword)
+  return withoutClientSecrets(shown).replace(/\S+/g, withoutPassword)
     .replace(/((?:AccountKey|SharedAccessSignature) *=)[^;]*/gi, "$1…")
     .replace(/((?:^|[?&;=])sig=)[^&;\s]*/gi, "$1…");
 }

@@ -4,7 +4,7 @@ import { eventLoopTurn } from "../clock.ts";
 import { QueueInspection } from "../queue/inspection.ts";
 import type { ChangeResult, MessageState, StoredMessage } from "../queue/store.ts";
 import type { LiveQueue } from "./live_state.ts";
-import { shownDetail, shownName } from "../observe/shown.ts";
+import { shownName } from "../observe/shown.ts";
 import { messageReason, type Remedy } from "./reason.ts";
 import type { QueuedView } from "./view.ts";
 

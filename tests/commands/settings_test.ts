@@ -112,6 +112,32 @@ describe("the command settings", () => {
     assert.match(texts[0]!, /^HTTP_PASSWORD +environment +\(secret, set\)$/m);
   });
 
+  it("hides a client secret in the wrong field", () => {
+    const secret = "abc8Q~aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+    process.env["SERVER_GREETING"] = `hello ${secret}`;
+    assert.equal(one("SERVER_GREETING")?.value, "hello [40 characters]");
+    process.env["LOG_LEVEL"] = secret;
+    assert.throws(() => all(), (error: unknown) => {
+      const text = (error as CommandError).lines.join();
+      return text.includes('LOG_LEVEL "[40 characters]"') && !text.includes(secret);
+    });
+  });
+
+  it("hides what a quote that is not closed takes in of the lines after it", () => {
+    const lines = '"a.test\nWEBHOOK_SECRET=hidden1\nX="\n';
+    process.env["HTTPS_PROXY"] = "http://127.0.0.1:9";
+    const envFile = file("relay.env", `NO_PROXY=${lines}`);
+    assert.equal(one("NO_PROXY", envFile)?.value, "a.test\nWEBHOOK_SECRET=…\nX=");
+    const { text, warnings } = settings({}, envFile);
+    assert.ok(!`${text} ${warnings.join()}`.includes("hidden1"), warnings.join());
+    const wrong = file("wrong.env", `SERVER_GREETING=${lines}`);
+    assert.throws(() => all(wrong), (error: unknown) => {
+      const text = (error as CommandError).lines.join();
+      return text.includes('SERVER_GREETING "a.test\\nWEBHOOK_SECRET=…\\nX="') &&
+        !text.includes("hidden1");
+    });
+  });
+
   it("hides a password in a value that is no secret", () => {
     process.env["NO_PROXY"] = "http://user:hunter2@proxy.example";
     const { text } = settings({}, undefined);
