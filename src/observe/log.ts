@@ -30,7 +30,10 @@ export interface LogOptions {
 }
 
 /** Python's numbers for its levels. */
-const LEVELS = { debug: 10, info: 20, warning: 30, error: 40, critical: 50 };
+const LEVELS = { DEBUG: 10, INFO: 20, WARNING: 30, ERROR: 40, CRITICAL: 50 } as const;
+const NUMBERS = Object.fromEntries(
+  Object.entries(LEVELS).map(([name, number]) => [name.toLowerCase(), number]),
+) as Record<Lowercase<LogLevel>, number>;
 
 /** The journal's priorities, as sd-daemon(3) marks them. */
 const PRIORITIES: Readonly<Record<string, string>> = {
@@ -41,28 +44,20 @@ const PRIORITIES: Readonly<Record<string, string>> = {
   CRITICAL: "<2>",
 } satisfies Record<LogLevel, string>;
 
-export function createLog({ level, format, journal = false, write }: LogOptions): LevelLog {
-  const form = format === "json" ? inLine : textLine;
-  const destination = {
-    write(line: string): void {
-      const json = line.trimEnd();
-      write(`${journal ? priorityOf(json) : ""}${form(json)}\n`);
-    },
-  };
-  const logger = pino({
-    level: level.toLowerCase() as Lowercase<LogLevel>,
-    customLevels: LEVELS,
-    useOnlyCustomLevels: true,
-    base: null,
-    messageKey: "message",
-    timestamp: journal ? false : () => `,"time":"${new Date().toISOString()}"`,
-    formatters: { level: (label) => ({ level: label.toUpperCase() }) },
-  }, destination);
-  const at = (method: Lowercase<LogLevel>) => (message: string, fields: LogFields = {}) => {
-    if (logger.isLevelEnabled(method)) logger[method](loggable(fields), shortened(message));
+export function createLog({ level: lowest, format, journal, write }: LogOptions): LevelLog {
+  const line = format === "json" ? jsonLine(journal) : textLine;
+  const enabled = (level: LogLevel) => LEVELS[level] >= LEVELS[lowest];
+  const at = (name: Lowercase<LogLevel>) => {
+    const level = name.toUpperCase() as LogLevel;
+    return (message: string, fields: LogFields = {}) => {
+      if (!enabled(level)) return;
+      const start = journal ? PRIORITIES[level] : "";
+      const time = journal ? "" : new Date().toISOString();
+      write(`${start}${line(time, level, shortened(message), loggable(fields))}\n`);
+    };
   };
   return {
-    enabled: (level) => logger.isLevelEnabled(level.toLowerCase()),
+    enabled,
     debug: at("debug"),
     info: at("info"),
     warning: at("warning"),
@@ -71,18 +66,37 @@ export function createLog({ level, format, journal = false, write }: LogOptions)
   };
 }
 
-/** The level comes first in pino's JSON. */
-function priorityOf(json: string): string {
-  return PRIORITIES[/^\{"level":"([A-Z]+)"/.exec(json)?.[1] ?? ""] ?? "";
+/** @param time "" if the line has none */
+type Line = (time: string, level: LogLevel, message: string, fields: LogFields) => string;
+
+function jsonLine(journal = false): Line {
+  let json = "";
+  let now = "";
+  const logger = pino({
+    level: "debug",
+    customLevels: NUMBERS,
+    useOnlyCustomLevels: true,
+    base: null,
+    messageKey: "message",
+    timestamp: journal ? false : () => `,"time":"${now}"`,
+    formatters: { level: (label) => ({ level: label.toUpperCase() }) },
+  }, { write: (line) => void (json = line.trimEnd()) });
+  return (time, level, message, fields) => {
+    now = time;
+    logger[level.toLowerCase() as Lowercase<LogLevel>](fields, message);
+    return inLine(json);
+  };
 }
 
-/** Converts pino's JSON to `time LEVEL message key=value …`. */
-function textLine(json: string): string {
-  const { time, level, message, ...fields } = JSON.parse(json) as Record<string, unknown>;
-  let line = `${time === undefined ? "" : `${time} `}${level} ${inLine(String(message))}`;
-  for (const key in fields) line += ` ${key}=${fieldValue(fields[key])}`;
+/** `time LEVEL message key=value …`; not by way of JSON, which would cost more than the rest of the line. */
+const textLine: Line = (time, level, message, fields) => {
+  let line = `${time === "" ? "" : `${time} `}${level} ${inLine(message)}`;
+  for (const key in fields) {
+    const value = fields[key];
+    if (value !== undefined) line += ` ${key}=${fieldValue(value)}`;
+  }
   return line;
-}
+};
 
 /** Bare if that is clear, else a JSON string: no value can begin a new line or a new field. */
 function fieldValue(value: unknown): string {
