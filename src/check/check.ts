@@ -36,6 +36,7 @@ import {
 import { openTableToCheck } from "./table_check.ts";
 import type { TestMessage } from "./test_message.ts";
 import { checkTrusted } from "./trusted_check.ts";
+import { checkTraces, checkWebhook } from "./watchers_check.ts";
 
 /** Milliseconds for one request that needs no login. */
 const REQUEST_TIMEOUT = 10_000;
@@ -205,6 +206,7 @@ async function checksFor(context: Context): Promise<readonly Check[]> {
       ? []
       : [{ subject: "table", deadline: TABLE_DEADLINE, run: table.run }]),
     ...queueChecks(context),
+    ...watcherChecks(context),
     ...(trusted === undefined ? [] : [trusted]),
     ...(login.username === undefined || canJudge("login", invalid)
       ? [checkLogin({ ...login, settings, http, entries })]
@@ -240,6 +242,23 @@ function queueChecks({ settings, invalid, http, service }: Context): readonly Ch
     deadline: QUEUE_DEADLINE,
     run: () => checkQueue({ settings, http, place }),
   }];
+}
+
+/** The webhook and the collector of traces, where they are set. */
+function watcherChecks({ settings, invalid, http }: Context): readonly Check[] {
+  const tools = { http, timeout: REQUEST_TIMEOUT };
+  const deadline = SERVICE_DEADLINE;
+  const checks: Check[] = [];
+  if (settings.WEBHOOK_URL !== undefined && !invalid.has("WEBHOOK_URL")) {
+    checks.push({ subject: "webhook", deadline, run: () => checkWebhook(settings, tools) });
+  }
+  if (
+    settings.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined &&
+    !invalid.has("OTEL_EXPORTER_OTLP_ENDPOINT") && !invalid.has("OTEL_EXPORTER_OTLP_HEADERS")
+  ) {
+    checks.push({ subject: "traces", deadline, run: () => checkTraces(settings, tools) });
+  }
+  return checks;
 }
 
 /** Entra ID and Graph, and this machine's clock against theirs and that of a storage account. */

@@ -208,6 +208,21 @@ export const CODES = {
     "correct it with: smtp-oauth-relay lookup set ID COLUMN=VALUE",
   ),
 
+  "webhook.ok": ok("The webhook's receiver answers. No event was sent to it."),
+  "webhook.unreachable": warn(
+    "The webhook's receiver does not answer. Mail does not depend on it; events wait.",
+    "start the receiver, correct WEBHOOK_URL, or open the firewall",
+  ),
+  "traces.ok": ok("The collector takes spans."),
+  "traces.refused": warn(
+    "The collector refuses spans. Mail does not depend on it.",
+    "correct OTEL_EXPORTER_OTLP_ENDPOINT (without /v1/traces) and OTEL_EXPORTER_OTLP_HEADERS",
+  ),
+  "traces.unreachable": warn(
+    "The collector does not answer. Mail does not depend on it.",
+    "start the collector, correct OTEL_EXPORTER_OTLP_ENDPOINT, or open the firewall",
+  ),
+
   "queue.ok": ok("The queue can be read and changed."),
   "queue.new": ok("There is no queue yet. The relay makes it when it starts."),
   "queue.directory": fail(

@@ -55,7 +55,7 @@ export async function openTraces(parts: TracesParts): Promise<OpenTraces | undef
 }
 
 /** https://opentelemetry.io/docs/specs/otel/protocol/exporter/#endpoint-urls-for-otlphttp */
-function tracesUrl(endpoint: URL): URL {
+export function tracesUrl(endpoint: URL): URL {
   const url = new URL(endpoint);
   url.pathname = `${url.pathname.replace(/\/+$/, "")}/v1/traces`;
   return url;
