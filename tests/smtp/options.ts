@@ -7,6 +7,7 @@ import { senderRefusal } from "../../src/accounts/senders.ts";
 import { SenderList } from "../../src/accounts/sender_list.ts";
 import { rateOrOff } from "../../src/settings/parsers.ts";
 import type { Mechanism } from "../../src/smtp/sasl.ts";
+import { REPLIES, type Reply } from "../../src/smtp/reply.ts";
 import type { SenderCheck } from "../../src/smtp/session.ts";
 
 /** What a script can rely on; as in the session's options. */
@@ -26,7 +27,10 @@ export interface DialogueOptions {
   readonly entrySenders: string;
   /** MESSAGE_RATE_LIMIT, for all logins of a connection together. */
   readonly messageRateLimit: string;
-  /** What the queue has no room for, of a relay with one: `messages`, `octets` or `disk`; "" for nothing. */
+  /**
+   * What the queue has no room for, of a relay with one: `messages`, `octets` or `disk`; `shareOfMessages` or
+   * `shareOfOctets`, which only this account has used up; "" for nothing.
+   */
   readonly queueFull: string;
   /** Whether the client's address may send without AUTH and TLS. */
   readonly trusted: boolean;
@@ -67,9 +71,17 @@ const USAGE: Readonly<Record<string, Usage>> = {
   disk: { ...EMPTY, disk: { free: 1_000_000, total: 1_000_000_000 } },
 };
 
+/** What the relay says once its store has told what an account has. */
+const SHARES: Readonly<Record<string, Reply>> = {
+  shareOfMessages: REPLIES.queueShareOfMessages,
+  shareOfOctets: REPLIES.queueShareOfOctets,
+};
+
 /** As the relay does with a queue: after the account's own reasons. */
 function checkRoom(check: SenderCheck, { queueFull }: DialogueOptions): SenderCheck {
   if (queueFull === "") return check;
+  const share = SHARES[queueFull];
+  if (share !== undefined) return (from) => check(from) ?? share;
   const room = new QueueRoom({ usage: () => USAGE[queueFull]! }, {
     maxMessages: 10,
     maxOctets: 1000,
