@@ -15,7 +15,8 @@ clone=$work/clone
 started=()
 
 finish() {
-  for pid in "${started[@]}"; do kill "$pid" 2> /dev/null || true; done
+  # The whole group of each: npm leaves its children behind.
+  for pid in "${started[@]}"; do kill -- "-$pid" 2> /dev/null || true; done
   wait 2> /dev/null || true
   rm -rf "$work"
 }
