@@ -19,7 +19,7 @@ export interface QueueContext {
   readonly inspection: QueueInspection;
   readonly delimiter: Delimiter;
   readonly json: boolean;
-  /** Of the terminal; undefined if standard output is none. */
+  /** Columns of the terminal; undefined if standard output is not a terminal. */
   readonly columns?: number;
   /** Milliseconds of Unix time. */
   readonly now: number;

@@ -26,7 +26,7 @@ const NARROW_HEADER = ["id", "state", "received", "attempts", "code"];
 export interface ListStyle {
   /** In usernames. */
   readonly delimiter: Delimiter;
-  /** Of the terminal; undefined if the list is not for a terminal. */
+  /** Columns of the terminal; undefined if the list does not go to a terminal. */
   readonly columns?: number;
 }
 

@@ -10,8 +10,8 @@ const MAX_LENGTH = 998;
 
 /**
  * @param content with a regular header, such as a message that is ready to be sent
- * @returns with its angle brackets; undefined if there is none, or one with other octets than RFC 5322 §2.2
- *   allows, which no other system can be asked for
+ * @returns the Message-ID with its angle brackets; undefined if the message has none, or if it has octets
+ *   that RFC 5322 §2.2 does not allow, because no other system can search for it
  */
 export function messageIdIn(content: LazyContent): string | undefined {
   const field = fieldIn(content);

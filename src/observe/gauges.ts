@@ -28,11 +28,11 @@ export const GAUGES = {
   queue_dead_messages: { help: "Messages in the queue that were given up.", labels: [] },
   queue_bytes: { help: "Size of the messages in the queue, in bytes, as stored.", labels: [] },
   queue_oldest_seconds: {
-    help: "Age of the oldest message that is to be sent; 0 if there is none.",
+    help: "Age of the oldest message that waits to be sent; 0 if no message waits.",
     labels: [],
   },
   queue_oldest_dead_seconds: {
-    help: "Time since the first of the dead messages was given up; 0 if there is none.",
+    help: "Time since the relay gave up the oldest dead message; 0 without dead messages.",
     labels: [],
   },
   certificate_expires_timestamp_seconds: {
