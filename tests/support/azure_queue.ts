@@ -1,6 +1,7 @@
 /** Relays that share a queue in Azurite, with the requests that each of them makes. */
 import { Buffer } from "node:buffer";
 import { randomBytes, randomUUID } from "node:crypto";
+import { after, afterEach, before, beforeEach } from "node:test";
 import { storageClients } from "../../src/azure/storage_clients.ts";
 import type { HttpClient } from "../../src/http/client.ts";
 import type { HttpFailure, HttpRequest, HttpResponse } from "../../src/http/types.ts";
@@ -9,7 +10,7 @@ import type { AzureStoreSettings } from "../../src/queue/azure/open.ts";
 import type { NewMessage, QueueStore, TakenMessage } from "../../src/queue/store.ts";
 import { storageAccess } from "../../src/settings/storage_access.ts";
 import { CONNECTION_STRING } from "./azurite.ts";
-import type { AzuriteStorage } from "./azurite_storage.ts";
+import { type AzuriteStorage, startAzuriteStorage } from "./azurite_storage.ts";
 import { FakeClock } from "./fake_clock.ts";
 import { httpClient } from "./http.ts";
 
@@ -107,17 +108,17 @@ class DatedClock extends FakeClock {
 export class AzureQueue {
   readonly name = `q-${randomUUID()}`;
   readonly clock: FakeClock;
-  readonly #azurite: AzuriteStorage;
+  readonly azurite: AzuriteStorage;
   readonly #open: { close(): Promise<void> | void }[] = [];
 
   constructor(azurite: AzuriteStorage) {
-    this.#azurite = azurite;
+    this.azurite = azurite;
     this.clock = new DatedClock(azurite.ahead);
   }
 
   /** Lets time pass for the service first, then for the relays. @param time milliseconds */
   async pass(time: number): Promise<void> {
-    await this.#azurite.pass(time);
+    await this.azurite.pass(time);
     this.clock.pass(time);
   }
 
@@ -138,7 +139,7 @@ export class AzureQueue {
   }
 
   options(http: Pick<HttpClient, "request">) {
-    const { endpoints } = this.#azurite;
+    const { endpoints } = this.azurite;
     return { http, endpoints, access: KEY, name: this.name, clock: this.clock };
   }
 
@@ -196,4 +197,22 @@ export async function takeAll(store: QueueStore): Promise<readonly TakenMessage[
     if (taken.length === 0) return all;
     all.push(...taken);
   }
+}
+
+/** The note of a message that has none yet. */
+export const NOTE = new Uint8Array(0);
+
+/** Starts Azurite for a file's tests. @param use gets a new queue before each test */
+export function azureQueues(use: (queue: AzureQueue) => void): void {
+  let azurite: AzuriteStorage;
+  let queue: AzureQueue;
+  before(async () => {
+    azurite = await startAzuriteStorage();
+  });
+  after(() => azurite.stop());
+  beforeEach(() => {
+    queue = new AzureQueue(azurite);
+    use(queue);
+  });
+  afterEach(() => queue.close());
 }

@@ -2,34 +2,25 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import type { MessageProgress, StoredMessage, TakenMessage } from "../../../src/queue/store.ts";
 import {
-  AzureQueue,
+  type AzureQueue,
+  azureQueues,
   DAY,
   newMessage,
   NOBODY,
+  NOTE,
   octetsOf,
   type Relay,
   takeAll,
   type WatchedHttp,
 } from "../../support/azure_queue.ts";
-import { type AzuriteStorage, startAzuriteStorage } from "../../support/azurite_storage.ts";
 import { until } from "../../support/until.ts";
 
-const NOTE = new Uint8Array(0);
-
-let azurite: AzuriteStorage;
 let queue: AzureQueue;
-before(async () => {
-  azurite = await startAzuriteStorage();
-});
-after(() => azurite.stop());
-beforeEach(() => {
-  queue = new AzureQueue(azurite);
-});
-afterEach(() => queue.close());
+azureQueues((one) => queue = one);
 
 const progress = (changes: Partial<MessageProgress> = {}): MessageProgress => ({
   state: "held",

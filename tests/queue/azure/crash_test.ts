@@ -1,32 +1,23 @@
 /** Relays that die, stand still or come late, with a queue in Azurite that they share. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import type { QueueStore } from "../../../src/queue/store.ts";
 import {
-  AzureQueue,
+  type AzureQueue,
+  azureQueues,
   newMessage,
   NOBODY,
+  NOTE,
   octetsOf,
   type Relay,
   takeAll,
 } from "../../support/azure_queue.ts";
-import { type AzuriteStorage, startAzuriteStorage } from "../../support/azurite_storage.ts";
 import { until } from "../../support/until.ts";
 import { dieAndLook } from "./die_and_look.ts";
 
-const NOTE = new Uint8Array(0);
-
-let azurite: AzuriteStorage;
 let queue: AzureQueue;
-before(async () => {
-  azurite = await startAzuriteStorage();
-});
-after(() => azurite.stop());
-beforeEach(() => {
-  queue = new AzureQueue(azurite);
-});
-afterEach(() => queue.close());
+azureQueues((one) => queue = one);
 
 /** Nothing is left: neither a blob nor a pointer, hidden or not. */
 async function assertEmpty(): Promise<void> {
@@ -281,7 +272,7 @@ describe("the lease of a message", () => {
 
 describe("relays that share a queue", () => {
   it("lose nothing when they die at random, and double only what was in doubt", () =>
-    dieAndLook(azurite, 12, 3));
+    dieAndLook(queue.azurite, 12, 3));
 
   it("deliver each message once, whoever accepted it", async () => {
     const relays = await Promise.all([1, 2, 3, 4].map(() => queue.relay({ adding: 0 })));

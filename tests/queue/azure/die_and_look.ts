@@ -2,10 +2,15 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { setImmediate } from "node:timers/promises";
-import { AzureQueue, newMessage, NOBODY, type Relay, takeAll } from "../../support/azure_queue.ts";
+import {
+  AzureQueue,
+  newMessage,
+  NOBODY,
+  NOTE,
+  type Relay,
+  takeAll,
+} from "../../support/azure_queue.ts";
 import type { AzuriteStorage } from "../../support/azurite_storage.ts";
-
-const NOTE = new Uint8Array(0);
 
 class Ledger {
   readonly acknowledged = new Set<string>();

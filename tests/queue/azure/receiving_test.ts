@@ -1,31 +1,22 @@
 /** What a relay receives from a queue in Azurite, and what it makes of it. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
+import { describe, it } from "node:test";
 import type { MessageProgress } from "../../../src/queue/store.ts";
 import {
-  AzureQueue,
+  type AzureQueue,
+  azureQueues,
   DAY,
   newMessage,
   NOBODY,
+  NOTE,
   octetsOf,
   takeAll,
 } from "../../support/azure_queue.ts";
-import { type AzuriteStorage, startAzuriteStorage } from "../../support/azurite_storage.ts";
 import { until } from "../../support/until.ts";
 
-const NOTE = new Uint8Array(0);
-
-let azurite: AzuriteStorage;
 let queue: AzureQueue;
-before(async () => {
-  azurite = await startAzuriteStorage();
-});
-after(() => azurite.stop());
-beforeEach(() => {
-  queue = new AzureQueue(azurite);
-});
-afterEach(() => queue.close());
+azureQueues((one) => queue = one);
 
 const later = (time: number, changes: Partial<MessageProgress> = {}): MessageProgress => ({
   state: "queued",
@@ -192,7 +183,7 @@ describe("taking from an Azure queue", () => {
     const { length } = http.since();
     assert(length >= 12 && length <= 18, `${length} requests in a minute`);
     await (await queue.relay()).store.add(newMessage());
-    await azurite.pass(121_000);
+    await queue.azurite.pass(121_000);
     let taken = 0;
     for (let i = 0; i < 51 && taken === 0; i++) {
       taken = (await store.take(32, NOBODY)).length;
