@@ -1,6 +1,7 @@
 // The account that a session sends mail as. It is data and can be stored; the right to send as it
 // is live.
 
+import type { CredentialName } from "../entra/app_credentials.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { Reply } from "../smtp/reply.ts";
@@ -19,6 +20,8 @@ export interface Account {
   readonly fromName?: string;
   /** The entry's `allowed_senders`, as written there. Left out if the entry allows any sender. */
   readonly allowedSenders?: string;
+  /** Which of the relay's own credentials logs in for it. Left out where the client's secret does. */
+  readonly credential?: CredentialName;
 }
 
 export interface AccountEntry {

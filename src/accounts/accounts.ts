@@ -2,7 +2,8 @@
 // secret. A client may also log in with a token of its own: see client_tokens.ts.
 
 import type { Steps } from "../delivery/steps.ts";
-import type { ClientCredentials, TokenSource } from "../entra/tokens.ts";
+import type { ClientCredentials } from "../entra/app_credentials.ts";
+import type { TokenSource } from "../entra/tokens.ts";
 import { REPLIES, reply, replyText } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
@@ -199,7 +200,7 @@ function loggedIn(name: Name, identity: Identity, authorization: Authorization):
 
 function accountOf(name: Name, { tenantId, clientId, entry }: Identity): Account {
   if (entry === undefined) return { tenantId, clientId };
-  const { id, fromEmail, fromName, allowedSenders } = entry;
+  const { id, fromEmail, fromName, allowedSenders, device } = entry;
   return {
     tenantId,
     clientId,
@@ -207,6 +208,7 @@ function accountOf(name: Name, { tenantId, clientId, entry }: Identity): Account
     ...(fromEmail === undefined ? {} : { fromEmail }),
     ...(fromName === undefined ? {} : { fromName }),
     ...(allowedSenders === undefined ? {} : { allowedSenders }),
+    ...(device === undefined ? {} : { credential: device.credential }),
   };
 }
 

@@ -1,7 +1,9 @@
 // An entry of the lookup table: its key, its columns, and their allowed values.
 // https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model
 
+import { CREDENTIAL_NAMES, type CredentialName } from "../entra/app_credentials.ts";
 import { isAddress } from "../message/addresses.ts";
+import { parsePasswordHash, PASSWORD_HASH_FORM, type PasswordHash } from "./password_hash.ts";
 import { SENDER_LIST_FORM, SenderList } from "./sender_list.ts";
 import { parseId, parseTenant } from "./username.ts";
 
@@ -24,6 +26,16 @@ export interface Entry {
   readonly fromName: string | undefined;
   /** The column's text, which {@link SenderList.parse} can read. */
   readonly allowedSenders: string | undefined;
+  /** Set if the device logs in with a password of its own. */
+  readonly device: DeviceLogin | undefined;
+}
+
+/** How a device without a client secret logs in, and the relay for it. */
+export interface DeviceLogin {
+  /** Each of these passwords is valid. */
+  readonly hashes: readonly [PasswordHash] | readonly [PasswordHash, PasswordHash];
+  /** Which of the relay's own credentials logs in to Entra ID. */
+  readonly credential: CredentialName;
 }
 
 export type EntryReading =
@@ -88,6 +100,18 @@ export const COLUMNS = {
       return lower === "true" ? true : lower === "false" ? false : undefined;
     },
   },
+  password_hash: {
+    allowed: PASSWORD_HASH_FORM,
+    parse: parsePasswordHash,
+  },
+  password_hash_next: {
+    allowed: PASSWORD_HASH_FORM,
+    parse: parsePasswordHash,
+  },
+  credential: {
+    allowed: `one of ${CREDENTIAL_NAMES.join(", ")}`,
+    parse: (text) => CREDENTIAL_NAMES.find((name) => name === text.toLowerCase()),
+  },
 } as const satisfies Record<string, Column<unknown>>;
 
 export type ColumnName = keyof typeof COLUMNS;
@@ -114,11 +138,44 @@ export function readEntry({ id, columns }: Row): EntryReading {
   if (tenantId === undefined) return malformed("tenant_id");
   if (clientId === undefined) return malformed("client_id");
   const { from_email: fromEmail, from_name: fromName, allowed_senders: allowedSenders } = values;
-  return { type: "entry", entry: { id, tenantId, clientId, fromEmail, fromName, allowedSenders } };
+  const device = deviceIn(values);
+  if (device !== undefined && "column" in device) return { type: "malformed", id, mistake: device };
+  return {
+    type: "entry",
+    entry: { id, tenantId, clientId, fromEmail, fromName, allowedSenders, device },
+  };
+}
+
+/** The device's password is worth the entry's senders, so that these have to be named. */
+function deviceIn(values: Values): DeviceLogin | Mistake | undefined {
+  const { password_hash: hash, password_hash_next: next, credential } = values;
+  const [first, second] = [hash, next].filter((value) => value !== undefined);
+  if (first === undefined) {
+    if (credential === undefined) return undefined;
+    return {
+      column: "password_hash",
+      allowed: "set too where credential is (lookup set-password)",
+    };
+  }
+  if (credential === undefined) {
+    const names = CREDENTIAL_NAMES.join(", ");
+    return { column: "credential", allowed: `set where there is a password_hash: one of ${names}` };
+  }
+  if (values.from_email === undefined && values.allowed_senders === undefined) {
+    return {
+      column: "from_email",
+      allowed:
+        "set where there is a password_hash, or allowed_senders: the password is worth no more",
+    };
+  }
+  return { hashes: second === undefined ? [first] : [first, second], credential };
 }
 
 /** The columns that decide about logins, by their names without case and hyphens. */
-const DECISIVE = namesOf(["tenant_id", "client_id", "allowed_senders", "disabled"]);
+const DECISIVE = namesOf([
+  ...(["tenant_id", "client_id", "allowed_senders", "disabled"] as const),
+  ...(["password_hash", "password_hash_next", "credential"] as const),
+]);
 /** The others: tables of the Python relay may have columns of similar names, which it never read. */
 const OTHERS = namesOf(["from_email", "from_name"]);
 

@@ -4,6 +4,7 @@
 // asks programs to react to `error`; the AADSTS numbers say more to a person, so they are quoted.
 
 import { serviceCode } from "../service_text.ts";
+import type { CredentialName } from "./app_credentials.ts";
 import { type Reply, reply } from "../smtp/reply.ts";
 
 /** AADSTS numbers have seven digits at most today. */
@@ -120,6 +121,11 @@ function meaningOf({ status, error, numbers }: EntraError): EntraRefusal {
 /** No response came back, or none that could be read. */
 export function unreachable(code: string, message: string): EntraRefusal {
   return refusal(later(`Entra ID cannot be reached (${message})`), code);
+}
+
+/** An entry names a credential of the relay's own that is not set. The device is not at fault. */
+export function credentialUnset(name: CredentialName): EntraRefusal {
+  return refusal(later(`the relay has no credential "${name}" of its own`), "CREDENTIAL_UNSET");
 }
 
 function refusal({ temporary, text, ofScope }: EntraMeaning, code: string): EntraRefusal {

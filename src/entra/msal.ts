@@ -11,6 +11,7 @@ import {
   type INetworkModule,
   type NetworkRequestOptions,
   type NetworkResponse,
+  type NodeAuthOptions,
 } from "@azure/msal-node";
 import { type Clock, realClock } from "../clock.ts";
 import type { HttpClient, HttpFailure } from "../http/client.ts";
@@ -25,7 +26,7 @@ import {
   unreachable,
 } from "./entra_errors.ts";
 import { type AccessToken, rolesOf } from "./token.ts";
-import type { ClientCredentials } from "./tokens.ts";
+import type { App, AppProof } from "./app_credentials.ts";
 import { asBuffer } from "../octets.ts";
 
 export interface MsalOptions {
@@ -44,14 +45,15 @@ export interface MsalOptions {
 const PSEUDO_HOST = "login.microsoftonline.com";
 
 export async function requestToken(
-  credentials: ClientCredentials,
+  app: App,
+  proof: AppProof,
   options: MsalOptions,
 ): Promise<AccessToken | EntraRefusal> {
-  const endpoint = new TokenEndpoint(credentials, options);
+  const endpoint = new TokenEndpoint(app, proof, options);
   const { clock = realClock } = options;
   const fetchedAt = clock.now();
   try {
-    const application = applicationOf(credentials, endpoint);
+    const application = applicationOf(app, proof, endpoint);
     const result = await application.acquireTokenByClientCredential({ scopes: [options.scope] });
     if (endpoint.refused !== undefined) return refusalFor(endpoint.refused);
     if (result === null || !result.accessToken || result.expiresOn === null) {
@@ -73,21 +75,22 @@ export async function requestToken(
     if (refused !== undefined) return refusalFor(refused);
     // With a 200, MSAL quotes the part of the response that it rejects.
     const words = serviceWords(error instanceof Error ? error.message : String(error), [
-      credentials.clientSecret.reveal(),
+      secretIn(proof).reveal(),
     ]);
     return unreachable("msal", words?.slice(0, 200) ?? "MSAL does not say why");
   }
 }
 
 function applicationOf(
-  { tenantId, clientId, clientSecret }: ClientCredentials,
+  { tenantId, clientId }: App,
+  proof: AppProof,
   networkClient: INetworkModule,
 ): ConfidentialClientApplication {
   const authority = `https://${PSEUDO_HOST}/${encodeURIComponent(tenantId)}`;
   return new ConfidentialClientApplication({
     auth: {
       clientId,
-      clientSecret: clientSecret.reveal(),
+      ...authOf(proof),
       authority,
       knownAuthorities: [PSEUDO_HOST],
       authorityMetadata: JSON.stringify({
@@ -101,6 +104,33 @@ function applicationOf(
   });
 }
 
+function authOf(
+  proof: AppProof,
+): Pick<NodeAuthOptions, "clientSecret" | "clientCertificate" | "clientAssertion"> {
+  switch (proof.type) {
+    case "secret":
+      return { clientSecret: proof.secret.reveal() };
+    case "certificate":
+      return {
+        clientCertificate: { thumbprintSha256: proof.thumbprint, privateKey: proof.key.reveal() },
+      };
+    case "assertion":
+      return { clientAssertion: proof.assertion.reveal() };
+  }
+}
+
+/** What no text may quote. */
+function secretIn(proof: AppProof): Secret {
+  switch (proof.type) {
+    case "secret":
+      return proof.secret;
+    case "certificate":
+      return proof.key;
+    case "assertion":
+      return proof.assertion;
+  }
+}
+
 /** Sends MSAL's request to a tenant's token endpoint, and remembers how it failed. */
 class TokenEndpoint implements INetworkModule {
   readonly #options: MsalOptions;
@@ -111,11 +141,11 @@ class TokenEndpoint implements INetworkModule {
   /** The service's error. */
   refused: EntraError | undefined;
 
-  constructor({ tenantId, clientSecret }: ClientCredentials, options: MsalOptions) {
+  constructor({ tenantId }: App, proof: AppProof, options: MsalOptions) {
     const base = options.authorityHost.href.replace(/(?<!\/)\/+$/, "");
     this.#options = options;
     this.#url = new URL(`${base}/${encodeURIComponent(tenantId)}/oauth2/v2.0/token`);
-    this.#secret = clientSecret;
+    this.#secret = secretIn(proof);
   }
 
   sendGetRequestAsync<T>(): Promise<NetworkResponse<T>> {

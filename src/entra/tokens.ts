@@ -4,17 +4,9 @@ import type { Authorization } from "../accounts/account.ts";
 import { BoundedMap } from "../bounded_map.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { KeyedHash } from "../keyed_hash.ts";
-import type { Secret } from "../secret.ts";
+import type { App, AppCredentials } from "./app_credentials.ts";
 import type { EntraRefusal } from "./entra_errors.ts";
 import { type AccessToken, MAIL_SEND } from "./token.ts";
-
-export interface ClientCredentials {
-  /** UUID in lower case, or a domain of the tenant. */
-  readonly tenantId: string;
-  /** UUID in lower case. */
-  readonly clientId: string;
-  readonly clientSecret: Secret;
-}
 
 export interface TokenSourceOptions {
   /**
@@ -22,7 +14,7 @@ export interface TokenSourceOptions {
    *
    * @param scope such as `https://graph.microsoft.com/.default`
    */
-  request(credentials: ClientCredentials, scope: string): Promise<AccessToken | EntraRefusal>;
+  request(credentials: AppCredentials, scope: string): Promise<AccessToken | EntraRefusal>;
   /** Milliseconds that a token is used at most, even if it is valid for longer. */
   readonly maxAge: number;
   /** Tokens remembered at most; the least recently used is forgotten. */
@@ -101,16 +93,18 @@ export class TokenSource {
   }
 
   /** The authorization of one login. */
-  login(credentials: ClientCredentials): TokenLogin {
-    const { tenantId, clientId, clientSecret } = credentials;
-    const key = this.#hash.of(tenantId, clientId, clientSecret.reveal());
-    return new TokenLogin(this, credentials, key);
+  login(credentials: AppCredentials): TokenLogin {
+    const { tenantId, clientId } = credentials;
+    const proof = "credential" in credentials
+      ? ["credential", credentials.credential]
+      : ["secret", credentials.clientSecret.reveal()];
+    return new TokenLogin(this, credentials, this.#hash.of(tenantId, clientId, ...proof));
   }
 
   /** @internal @param key of the login */
   get(
     key: string,
-    credentials: ClientCredentials,
+    credentials: AppCredentials,
     scope: string,
     mayAskAgain?: () => boolean,
   ): Promise<AccessToken | EntraRefusal> | AccessToken {
@@ -154,7 +148,7 @@ export class TokenSource {
   async #fetch(
     key: string,
     entry: Entry,
-    credentials: ClientCredentials,
+    credentials: AppCredentials,
     scope: string,
   ): Promise<AccessToken | EntraRefusal> {
     entry.askedAt = this.#clock.now();
@@ -202,7 +196,7 @@ export class TokenSource {
   }
 
   /** The refusal of a throttled app, until its Retry-After is over. */
-  #throttledNow(credentials: ClientCredentials): EntraRefusal | undefined {
+  #throttledNow(credentials: AppCredentials): EntraRefusal | undefined {
     const found = this.#throttled.get(appOf(credentials));
     if (found === undefined) return undefined;
     const left = found.until - this.#clock.now();
@@ -236,26 +230,26 @@ function scoped(key: string, scope: string): string {
   return `${key} ${scope}`;
 }
 
-function appOf({ tenantId, clientId }: ClientCredentials): string {
+function appOf({ tenantId, clientId }: App): string {
   return `${tenantId} ${clientId}`;
 }
 
 /** One login's access to its tokens. Once it has one, Entra ID has verified its secret. */
 export class TokenLogin implements Authorization {
   readonly #source: TokenSource;
-  readonly #credentials: ClientCredentials;
+  readonly #credentials: AppCredentials;
   readonly #key: string;
   #token: AccessToken | undefined;
 
-  constructor(source: TokenSource, credentials: ClientCredentials, key: string) {
+  constructor(source: TokenSource, credentials: AppCredentials, key: string) {
     this.#source = source;
     this.#credentials = credentials;
     this.#key = key;
   }
 
   /** What it logs in with. */
-  get clientSecret(): Secret {
-    return this.#credentials.clientSecret;
+  get credentials(): AppCredentials {
+    return this.#credentials;
   }
 
   /** Whether Entra ID has verified it lately: it got a token that still may be used. */

@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import type { Account } from "../accounts/account.ts";
 import { BoundedMap } from "../bounded_map.ts";
 import type { Clock } from "../clock.ts";
-import type { ClientCredentials } from "../entra/tokens.ts";
+import type { ClientCredentials } from "../entra/app_credentials.ts";
 import { asBuffer } from "../octets.ts";
 import { Secret } from "../secret.ts";
 import { type Sealer, SealError } from "./sealing.ts";

@@ -2,7 +2,6 @@
 
 import type { Authorization } from "../accounts/account.ts";
 import type { Attempt, Delivery, NotSent, Outcome, Submission } from "../delivery/delivery.ts";
-import type { Secret } from "../secret.ts";
 import { lengthOf } from "../smtp/content.ts";
 import { reply } from "../smtp/reply.ts";
 import { accountName, mailboxName } from "./names.ts";
@@ -17,10 +16,8 @@ export interface QueueDeliveryOptions {
   readonly room: QueueRoom;
   /** For logins that cannot be stored: a client's own token ends before a queue can rely on it. */
   readonly direct: Delivery;
-  /** The client secret of a login; undefined if it has none. */
-  secretOf(authorization: Authorization): Secret | undefined;
-  /** Whether Entra ID has verified a login lately, and not only before it went away. */
-  isVerified(authorization: Authorization): boolean;
+  /** What can log in again for a login; undefined if nothing can. */
+  credentialOf(authorization: Authorization): StoredCredential | undefined;
   /** Called after each message that is queued. */
   added(): void;
 }
@@ -33,16 +30,15 @@ export class QueueDelivery implements Delivery {
   }
 
   async deliver(submission: Submission, attempt: Attempt): Promise<Outcome> {
-    const { direct, secretOf, isVerified, room, added } = this.#options;
-    const secret = secretOf(attempt.authorization);
-    if (secret === undefined) return await direct.deliver(submission, attempt);
+    const { direct, credentialOf, room, added } = this.#options;
+    const credential = credentialOf(attempt.authorization);
+    if (credential === undefined) return await direct.deliver(submission, attempt);
     const account = accountName(this.#options.sealer, submission.account);
     const admitted = await room.admit(lengthOf(submission.content), account);
     if (typeof admitted !== "function") return admitted;
     try {
-      const verified = isVerified(attempt.authorization);
       const stored = attempt.steps?.begin("store");
-      await this.#add(submission, { type: "secret", secret, verified });
+      await this.#add(submission, credential);
       stored?.();
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;

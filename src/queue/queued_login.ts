@@ -12,7 +12,8 @@ import type { Failure } from "./verdict.ts";
 export interface QueuedAccounts {
   /** The account as it is now. */
   refresh(account: Account, facts: SessionFacts): Promise<Account | LoginFailure>;
-  authorize(account: Account, secret: Secret): Authorization;
+  /** @param secret undefined for the relay's own credential, which the account names */
+  authorize(account: Account, secret: Secret | undefined): Authorization;
   /** Entra ID refuses the secret: it may not log in without Entra ID any more. Never fails. */
   refused(account: Account, secret: Secret): Promise<void>;
   /** The secret that the account has logged in with last; undefined if it is not known. */
@@ -59,16 +60,16 @@ export async function queuedLogin(
  */
 async function authorize(
   account: Account,
-  { credential: { secret, verified } }: Pick<QueueRecord, "credential">,
-  { accounts, scope, isRetried, steps }: QueuedLoginOptions,
-): Promise<Authorization | EntraRefusal> {
-  const own = accounts.authorize(account, secret);
-  const pending = own.token(scope);
-  const asked = pending instanceof Promise ? steps.begin("token") : undefined;
-  const token = await pending;
-  asked?.("code" in token ? token.code : undefined);
-  if (!("type" in token)) return own;
-  if (token.type === "later") return token;
+  { credential }: Pick<QueueRecord, "credential">,
+  options: QueuedLoginOptions,
+): Promise<Authorization | Failed> {
+  // The account as it is now decides: its entry may have been given a password of its own since.
+  if (account.credential !== undefined) return await authorizeWith(undefined, account, options);
+  if (credential.type === "relay") return NO_PASSWORD_HASH;
+  const { accounts, scope, isRetried } = options;
+  const { secret, verified } = credential;
+  const token = await authorizeWith(secret, account, options);
+  if (!("type" in token) || token.type === "later") return token;
   await accounts.refused(account, secret);
   if (!verified && !isRetried) return token;
   const latest = await accounts.latestSecret(account);
@@ -77,3 +78,25 @@ async function authorize(
   const newToken = await newer.token(scope);
   return "type" in newToken ? newToken : newer;
 }
+
+async function authorizeWith(
+  secret: Secret | undefined,
+  account: Account,
+  { accounts, scope, steps }: QueuedLoginOptions,
+): Promise<Authorization | EntraRefusal> {
+  const authorization = accounts.authorize(account, secret);
+  const pending = authorization.token(scope);
+  const asked = pending instanceof Promise ? steps.begin("token") : undefined;
+  const token = await pending;
+  asked?.("code" in token ? token.code : undefined);
+  return "type" in token ? token : authorization;
+}
+
+type Failed = Pick<EntraRefusal, "type" | "code" | "detail">;
+
+const NO_PASSWORD_HASH: Failed = {
+  type: "refused",
+  code: "NO_CREDENTIAL",
+  detail: "the message came by a device's own password, and its entry in the lookup has no " +
+    "password_hash any more, so that no credential of the relay may log in for it",
+};

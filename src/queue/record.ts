@@ -4,6 +4,7 @@
 import { Buffer } from "node:buffer";
 import type { Account } from "../accounts/account.ts";
 import type { SendingProgress } from "../delivery/delivery.ts";
+import { CREDENTIAL_NAMES } from "../entra/app_credentials.ts";
 import { asBuffer } from "../octets.ts";
 import { Secret } from "../secret.ts";
 import type { Envelope, SessionFacts } from "../smtp/effects.ts";
@@ -33,7 +34,13 @@ export interface QueueRecord {
 }
 
 /** What gets the account's tokens. */
-export interface StoredCredential {
+export type StoredCredential = StoredSecret | {
+  /** One of the relay's own credentials, which the account names. */
+  readonly type: "relay";
+};
+
+/** A client secret, which came from the client. */
+export interface StoredSecret {
   readonly type: "secret";
   readonly secret: Secret;
   /** Whether Entra ID had verified it when the message came, within the last hour or so. */
@@ -66,8 +73,10 @@ export interface QueueNote {
 /** @param id of the message; a record opens with it alone */
 export function sealRecord(sealer: Sealer, id: string, record: QueueRecord): Uint8Array {
   const { credential, ...rest } = record;
-  const secret = credential.secret.reveal();
-  const json = { version: VERSION, ...rest, credential: { ...credential, secret } };
+  const stored = credential.type === "secret"
+    ? { ...credential, secret: credential.secret.reveal() }
+    : credential;
+  const json = { version: VERSION, ...rest, credential: stored };
   return sealer.seal(encoded(json), `record ${id}`);
 }
 
@@ -77,7 +86,6 @@ export function openRecord(sealer: Sealer, id: string, sealed: Uint8Array): Queu
   fields.version();
   const envelope = fields.object("envelope");
   const facts = fields.object("facts");
-  const credential = fields.object("credential");
   return {
     kind: fields.oneOf("kind", ["message", "report"]),
     envelope: { from: envelope.text("from"), recipients: envelope.texts("recipients") },
@@ -93,12 +101,14 @@ export function openRecord(sealer: Sealer, id: string, sealed: Uint8Array): Queu
     },
     client: fields.text("client"),
     connection: fields.text("connection"),
-    credential: {
-      type: credential.oneOf("type", ["secret"]),
-      secret: new Secret(credential.text("secret")),
-      verified: credential.yes("verified"),
-    },
+    credential: credentialIn(fields.object("credential")),
   };
+}
+
+function credentialIn(fields: Fields): StoredCredential {
+  const type = fields.oneOf("type", ["secret", "relay"]);
+  if (type === "relay") return { type };
+  return { type, secret: new Secret(fields.text("secret")), verified: fields.yes("verified") };
 }
 
 /** @param id of the message; a note opens with it alone */
@@ -157,6 +167,7 @@ function accountIn(fields: Fields): Account {
     ...text("fromEmail"),
     ...text("fromName"),
     ...text("allowedSenders"),
+    ...fields.optional("credential", () => fields.oneOf("credential", CREDENTIAL_NAMES)),
   };
 }
 

@@ -7,6 +7,7 @@ import { type Clock, realClock } from "../clock.ts";
 import type { Delivery } from "../delivery/delivery.ts";
 import { EarlyRefusal } from "../delivery/early_refusal.ts";
 import { SenderPolicy } from "../delivery/sender_policy.ts";
+import type { AppCredentials } from "../entra/app_credentials.ts";
 import { TokenLogin, type TokenSource } from "../entra/tokens.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import type { GraphBackend } from "../graph/backend.ts";
@@ -23,6 +24,7 @@ import { KnownLogins } from "../queue/known_logins.ts";
 import { MessageTry } from "../queue/message_try.ts";
 import { QueueDelivery } from "../queue/queue_delivery.ts";
 import { accountName } from "../queue/names.ts";
+import type { StoredCredential } from "../queue/record.ts";
 import { QueueRoom } from "../queue/queue_room.ts";
 import { QueueShares } from "../queue/queue_shares.ts";
 import { QueueWorker } from "../queue/queue_worker.ts";
@@ -136,8 +138,7 @@ export class RelayQueue {
       sealer,
       accounts: {
         refresh: (account, facts) => currentAccount(accounts, account, facts, limited),
-        authorize: ({ tenantId, clientId }, clientSecret) =>
-          tokens.login({ tenantId, clientId, clientSecret }),
+        authorize: (account, secret) => tokens.login(credentialsOf(account, secret)),
         refused: ({ tenantId, clientId }, clientSecret) =>
           this.known.refused({ tenantId, clientId, clientSecret }),
         latestSecret: (account) => this.known.latestSecret(account),
@@ -167,13 +168,12 @@ export class RelayQueue {
       sealer,
       room,
       direct: backend,
-      secretOf,
-      isVerified: (login) => login instanceof TokenLogin && login.isVerified,
+      credentialOf: storedCredential,
       added: () => worker.wake(),
     });
     // What is not queued needs no room.
     const mailRefusal = (login: Authorization, account: Account) =>
-      secretOf(login) === undefined ? undefined : room.mailRefusal(accountName(sealer, account));
+      login instanceof TokenLogin ? room.mailRefusal(accountName(sealer, account)) : undefined;
     const delivery = new EarlyRefusal(queued, backend);
     return { delivery, room: { mailRefusal }, worker };
   }
@@ -248,8 +248,21 @@ export class RelayQueue {
   }
 }
 
-function secretOf(login: Authorization): Secret | undefined {
-  return login instanceof TokenLogin ? login.clientSecret : undefined;
+function storedCredential(login: Authorization): StoredCredential | undefined {
+  if (!(login instanceof TokenLogin)) return undefined;
+  const { credentials, isVerified: verified } = login;
+  return "credential" in credentials
+    ? { type: "relay" }
+    : { type: "secret", secret: credentials.clientSecret, verified };
+}
+
+function credentialsOf(
+  { tenantId, clientId, credential }: Account,
+  clientSecret: Secret | undefined,
+): AppCredentials {
+  if (clientSecret !== undefined) return { tenantId, clientId, clientSecret };
+  if (credential === undefined) throw new Error("neither a secret nor a credential of the relay");
+  return { tenantId, clientId, credential };
 }
 
 async function storeOf(

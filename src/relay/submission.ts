@@ -12,6 +12,7 @@ import { usernameKey } from "../accounts/username.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { checkedDelivery } from "../delivery/checked_delivery.ts";
 import type { SentLookup } from "../delivery/sent_lookup.ts";
+import { credentialUnset } from "../entra/entra_errors.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
@@ -145,11 +146,13 @@ function tokensOf({ settings, http, notify, clock = realClock }: SubmissionParts
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
     clock,
     async request(credentials, scope) {
+      if ("credential" in credentials) return credentialUnset(credentials.credential);
       // MSAL is loaded with the first login.
       const { requestToken } = await import("../entra/msal.ts");
       const begun = clock.now();
       const options = { http, authorityHost, scope, timeout: TOKEN_TIMEOUT, clock };
-      const result = await requestToken(credentials, options);
+      const { clientSecret: secret } = credentials;
+      const result = await requestToken(credentials, { type: "secret", secret }, options);
       const milliseconds = clock.now() - begun;
       notify({ type: "token", milliseconds, ...("type" in result ? { refusal: result } : {}) });
       return result;

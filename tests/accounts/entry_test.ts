@@ -24,6 +24,7 @@ describe("a row of the lookup table", () => {
       clientId: CLIENT,
       fromEmail: undefined,
       fromName: undefined,
+      device: undefined,
     });
     assert.equal(allowedSenders, undefined);
   });

@@ -32,7 +32,9 @@ function open(rows: Record<string, Record<string, unknown>> = {}) {
   const tokens = new TokenSource({
     maxAge: 3_600_000,
     clock,
-    request({ clientSecret }) {
+    request(credentials) {
+      assert.ok("clientSecret" in credentials);
+      const { clientSecret } = credentials;
       asked.entra.push(now());
       if (state.down) return Promise.resolve(unreachable("ECONNREFUSED", "refused"));
       if (!state.good.has(clientSecret.reveal())) return Promise.resolve(WRONG);

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { type EntraRefusal, refusalFor, unreachable } from "../../src/entra/entra_errors.ts";
 import type { AccessToken } from "../../src/entra/token.ts";
-import { type ClientCredentials, TokenSource } from "../../src/entra/tokens.ts";
+import type { ClientCredentials } from "../../src/entra/app_credentials.ts";
+import { TokenSource } from "../../src/entra/tokens.ts";
 import { Secret } from "../../src/secret.ts";
 
 const MINUTE = 60_000;

@@ -42,7 +42,9 @@ function setUp(setup: Setup = {}) {
   const tokens = new TokenSource({
     maxAge: HOUR,
     clock,
-    request: ({ clientSecret }) => {
+    request: (credentials) => {
+      assert.ok("clientSecret" in credentials);
+      const { clientSecret } = credentials;
       const refusal = answer(clientSecret.reveal());
       const now = clock.now();
       return Promise.resolve(

@@ -44,8 +44,10 @@ function setUp(bounds: Bounds = {}) {
         return Promise.resolve({ type: "sent", reply: reply(250, "2.0.0", "OK") });
       },
     },
-    secretOf: (login) => (login as { readonly clientSecret?: Secret }).clientSecret,
-    isVerified: () => true,
+    credentialOf(login) {
+      const { clientSecret: secret } = login as { readonly clientSecret?: Secret };
+      return secret && { type: "secret", secret, verified: true };
+    },
     added: () => void added++,
   });
   return { clock, store, sealer, direct, room, delivery, added: () => added };
@@ -92,6 +94,7 @@ describe("a queued delivery", () => {
     assert.equal(stored.size, 17);
     assert.equal(stored.receivedAt, message.receivedAt);
     const record = openRecord(sealer, ID, stored.record);
+    assert.ok(record.credential.type === "secret");
     assert.equal(record.credential.secret.reveal(), "its secret");
     const { kind, envelope, account, facts, client, connection } = record;
     assert.deepEqual({ kind, envelope, account, facts, client, connection }, {

@@ -48,8 +48,7 @@ class Shared {
       sealer,
       room,
       direct: { deliver: () => Promise.reject(new Error("not to be delivered directly")) },
-      secretOf: () => LOGIN.clientSecret,
-      isVerified: () => true,
+      credentialOf: () => ({ type: "secret", secret: LOGIN.clientSecret, verified: true }),
       added: () => {},
     });
   }

@@ -119,7 +119,7 @@ export class World<Store extends QueueStore = MemoryQueue> {
       sealer,
       accounts: {
         refresh: (account) => Promise.resolve(this.account(account)),
-        authorize: (_, secret) => this.#authorization(secret.reveal()),
+        authorize: (_, secret) => this.#authorization(secret?.reveal() ?? "of the relay"),
         refused: (_, secret) => {
           this.refusedSecrets.push(secret.reveal());
           return Promise.resolve();
@@ -145,8 +145,10 @@ export class World<Store extends QueueStore = MemoryQueue> {
       sealer,
       room: new QueueRoom(store, { maxMessages: 100_000, maxOctets: 10 ** 10 }),
       direct: { deliver: () => Promise.reject(new Error("not to be delivered directly")) },
-      secretOf: (login) => (login as { readonly clientSecret?: Secret }).clientSecret,
-      isVerified: () => this.isVerified,
+      credentialOf: (login) => {
+        const { clientSecret: secret } = login as { readonly clientSecret?: Secret };
+        return secret && { type: "secret", secret, verified: this.isVerified };
+      },
       added: () => this.worker.wake(),
     });
   }

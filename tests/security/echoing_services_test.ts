@@ -177,7 +177,8 @@ describe("a secret echoed by Entra ID", () => {
         });
         const http = httpClient();
         const refusal = await requestToken(
-          { tenantId: TENANT, clientId: CLIENT, clientSecret: new Secret(secret) },
+          { tenantId: TENANT, clientId: CLIENT },
+          { type: "secret", secret: new Secret(secret) },
           { http, authorityHost: server.url, scope: SCOPE, timeout: 5000 },
         );
         http.close();

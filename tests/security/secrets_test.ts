@@ -169,7 +169,8 @@ describe("an error that reaches an administrator", () => {
     for (const failure of failures) {
       const http = { request: () => Promise.resolve(failure) } as unknown as HttpClient;
       const refusal = await requestToken(
-        { tenantId: TENANT, clientId: CLIENT, clientSecret: new Secret(HIDDEN) },
+        { tenantId: TENANT, clientId: CLIENT },
+        { type: "secret", secret: new Secret(HIDDEN) },
         {
           http,
           authorityHost: new URL("https://login.microsoftonline.com"),

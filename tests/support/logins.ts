@@ -2,6 +2,7 @@
 import type { LoginResult } from "../../src/accounts/account.ts";
 import { Accounts, type AccountsOptions } from "../../src/accounts/accounts.ts";
 import type { Delimiter } from "../../src/accounts/username.ts";
+import { credentialUnset } from "../../src/entra/entra_errors.ts";
 import { requestToken } from "../../src/entra/msal.ts";
 import type { TokenSourceOptions } from "../../src/entra/tokens.ts";
 import { TokenSource } from "../../src/entra/tokens.ts";
@@ -37,8 +38,13 @@ export function openLogins(authority: URL, options: LoginsOptions = {}): Logins 
   const tokens = new TokenSource({
     ...rest,
     maxAge,
-    request: (credentials, scope) =>
-      requestToken(credentials, { http, authorityHost: authority, scope, timeout }),
+    request(credentials, scope) {
+      if ("credential" in credentials) {
+        return Promise.resolve(credentialUnset(credentials.credential));
+      }
+      const proof = { type: "secret", secret: credentials.clientSecret } as const;
+      return requestToken(credentials, proof, { http, authorityHost: authority, scope, timeout });
+    },
   });
   const accounts = new Accounts({ delimiter, tokens, scope: SCOPE, ...more });
   return {

@@ -48,7 +48,8 @@ export const entra: Target = {
       },
     } as unknown as HttpClient;
     const token = await requestToken(
-      { tenantId: TENANT, clientId: CLIENT, clientSecret: new Secret(CLIENT_SECRET) },
+      { tenantId: TENANT, clientId: CLIENT },
+      { type: "secret", secret: new Secret(CLIENT_SECRET) },
       {
         http,
         authorityHost: new URL("https://login.test"),
