@@ -133,6 +133,11 @@ export class EventLog {
       case "queueRecovered":
       case "queueEnded":
         return this.#queueStore(event);
+      case "queueAdministered": {
+        const { action, id } = event;
+        const what = action === "retry" ? "is tried again" : "was deleted";
+        return this.#log.warning(`Queued message ${what}: asked for on the status page`, { id });
+      }
       case "certificate": {
         const level = event.level.toLowerCase() as Lowercase<typeof event.level>;
         return this.#log[level](event.text, event.fields);

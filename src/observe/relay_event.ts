@@ -27,6 +27,7 @@ export type RelayEvent =
   | CertificateEvent
   | QueueEvent
   | QueueStoreEvent
+  | QueueAdministeredEvent
   | CutOffEvent
   | FaultEvent;
 
@@ -197,6 +198,14 @@ export type QueueStoreEvent =
   | { readonly type: "queueRecovered" }
   /** The store cannot be used any more by this process, which has to be started again. */
   | { readonly type: "queueEnded"; readonly code: string; readonly detail: string };
+
+/** An administrator has had a queued message tried again, or deleted, on the status page. */
+export interface QueueAdministeredEvent {
+  readonly type: "queueAdministered";
+  readonly action: "retry" | "delete";
+  /** Of the message. */
+  readonly id: string;
+}
 
 /** The time for the stop was over before all messages had their final reply. */
 export interface CutOffEvent {

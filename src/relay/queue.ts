@@ -190,7 +190,10 @@ export class RelayQueue {
       usage: () => this.#store.usage(),
       administration: () => this.#administer(),
       sealer: this.#sealer,
-      wake: () => this.#worker?.wake(),
+      changed: (action, id) => {
+        this.#parts.notify({ type: "queueAdministered", action, id });
+        this.#worker?.wake();
+      },
     };
   }
 

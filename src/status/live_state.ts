@@ -28,6 +28,6 @@ export interface LiveQueue {
   /** Opened at the first call, and closed with the queue. */
   administration(): Promise<QueueAdministration>;
   readonly sealer: Sealer;
-  /** A message is due now. */
-  wake(): void;
+  /** An administrator has had a message tried again, or deleted. */
+  changed(action: "retry" | "delete", id: string): void;
 }

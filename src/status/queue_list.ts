@@ -58,7 +58,7 @@ export async function changeQueued(
   id: string,
 ): Promise<ChangeResult> {
   const result = await (await queue.administration())[action](id);
-  if (action === "retry") queue.wake();
+  if (result === "done") queue.changed(action, id);
   return result;
 }
 

@@ -140,7 +140,7 @@ async function openHour(): Promise<{ readonly url: string; close(): Promise<void
       }),
       administration: () => Promise.reject(new Error("not here")),
       sealer: new Sealer([queueKey()]),
-      wake() {},
+      changed() {},
     },
   };
   passHour(status, (at) => now = start + at);

@@ -371,6 +371,9 @@ describe("the queue on the page", () => {
     assert.deepEqual((await list(relay)).messages, []);
     const unknown = await change(relay, "delete", second);
     assert.deepEqual([unknown.status, (await unknown.json()).result], [409, "unknown"]);
+    const what = (text: string) =>
+      relay.linesOf(`Queued message ${text}: asked for on the status page`).map(({ id }) => id);
+    assert.deepEqual([what("is tried again"), what("was deleted")], [[first], [second]]);
   });
 
   it("is changed by the relay's own page only, and by POST with an id", async () => {
