@@ -91,6 +91,8 @@ function servicesOf(settings: Settings, sandbox: boolean): ServiceName[] {
     ...(table ? ["Lookup table" as const] : []),
     ...(settings.TLS_SOURCE === "keyvault" ? ["Key Vault" as const] : []),
     ...(settings.DELIVERY_MODE === "queue" ? ["Queue" as const] : []),
+    ...(settings.WEBHOOK_URL === undefined ? [] : ["Webhook" as const]),
+    ...(settings.OTEL_EXPORTER_OTLP_ENDPOINT === undefined ? [] : ["Trace collector" as const]),
   ];
 }
 

@@ -1,24 +1,12 @@
 // The listeners of a relay's events: metrics, log, and those that the settings or a command ask for.
 
-import type { Clock } from "../clock.ts";
 import { EventLog } from "../observe/event_log.ts";
 import { eventMetrics } from "../observe/event_metrics.ts";
-import type { LevelLog } from "../observe/log.ts";
-import type { Metrics } from "../observe/metrics.ts";
 import { type Notify, notifyAll } from "../observe/relay_event.ts";
-import type { Runtime } from "../runtime/runtime.ts";
-import type { Settings } from "../settings/schema.ts";
 import type { EventSource } from "../webhook/kept_events.ts";
+import type { ListenerParts } from "./listener_parts.ts";
 import { openTraces } from "./traces.ts";
 import { openWebhook } from "./webhook.ts";
-
-export interface ListenerParts {
-  readonly settings: Settings;
-  readonly runtime: Runtime;
-  readonly log: LevelLog;
-  readonly metrics: Metrics;
-  readonly clock: Clock;
-}
 
 export interface Listeners {
   readonly notify: Notify;

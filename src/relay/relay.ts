@@ -106,7 +106,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
   const broken = { notify: ({ type }: RelayEvent) => type === "queueEnded" && parts.broken?.() };
   const listeners = await openListeners(
-    { settings, runtime, log, metrics, clock },
+    { settings, runtime, log, metrics, clock, status },
     [tracing, status, broken],
   );
   // Also if the start fails: what waits for a receiver would keep the process running.

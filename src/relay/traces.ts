@@ -1,23 +1,11 @@
 // Opens the traces: a listener of events with an HTTP client of its own, which outlasts the relay's requests
 // when it stops.
 
-import type { Clock } from "../clock.ts";
-import type { LevelLog } from "../observe/log.ts";
-import type { Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
-import type { Runtime } from "../runtime/runtime.ts";
 import { cloudOf } from "../settings/clouds.ts";
-import type { Settings } from "../settings/schema.ts";
 import type { ExportReport } from "../traces/exporter.ts";
 import { listenerClient } from "./http_client.ts";
-
-export interface TracesParts {
-  readonly settings: Settings;
-  readonly runtime: Runtime;
-  readonly log: LevelLog;
-  readonly metrics: Metrics;
-  readonly clock: Clock;
-}
+import type { ListenerParts } from "./listener_parts.ts";
 
 export interface OpenTraces {
   readonly notify: Notify;
@@ -29,7 +17,7 @@ export interface OpenTraces {
 const CLOSE_TIME = 2_000;
 
 /** @returns undefined if OTEL_EXPORTER_OTLP_ENDPOINT is not set */
-export async function openTraces(parts: TracesParts): Promise<OpenTraces | undefined> {
+export async function openTraces(parts: ListenerParts): Promise<OpenTraces | undefined> {
   const { settings, runtime, clock } = parts;
   const { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_HEADERS: headers } = settings;
   if (endpoint === undefined) return undefined;
@@ -61,11 +49,17 @@ export function tracesUrl(endpoint: URL): URL {
   return url;
 }
 
-function reportOf({ log, metrics }: TracesParts): ExportReport {
+function reportOf({ log, metrics, status }: ListenerParts): ExportReport {
   return {
-    exported: (spans) => metrics.count("trace_spans", { result: "exported" }, spans),
+    exported(spans) {
+      metrics.count("trace_spans", { result: "exported" }, spans);
+      status?.received("Trace collector");
+    },
     dropped: (spans) => metrics.count("trace_spans", { result: "dropped" }, spans),
-    failed: (code, detail) => log.warning("Traces do not reach the collector", { code, detail }),
+    failed(code, detail) {
+      log.warning("Traces do not reach the collector", { code, detail });
+      status?.received("Trace collector", { code, detail });
+    },
     recovered: () => log.warning("Traces reach the collector again"),
   };
 }

@@ -1,22 +1,10 @@
 // Opens the webhook: a listener of events with an HTTP client of its own, which outlasts the relay's requests
 // when it stops.
 
-import type { Clock } from "../clock.ts";
-import type { LevelLog } from "../observe/log.ts";
-import type { Metrics } from "../observe/metrics.ts";
-import type { Runtime } from "../runtime/runtime.ts";
-import type { Settings } from "../settings/schema.ts";
 import type { OutboxReport } from "../webhook/outbox.ts";
 import type { Webhook } from "../webhook/webhook.ts";
 import { listenerClient } from "./http_client.ts";
-
-export interface WebhookParts {
-  readonly settings: Settings;
-  readonly runtime: Runtime;
-  readonly log: LevelLog;
-  readonly metrics: Metrics;
-  readonly clock: Clock;
-}
+import type { ListenerParts } from "./listener_parts.ts";
 
 export interface OpenWebhook {
   readonly webhook: Webhook;
@@ -28,7 +16,7 @@ export interface OpenWebhook {
 const CLOSE_TIME = 2_000;
 
 /** @returns undefined if WEBHOOK_URL is not set */
-export async function openWebhook(parts: WebhookParts): Promise<OpenWebhook | undefined> {
+export async function openWebhook(parts: ListenerParts): Promise<OpenWebhook | undefined> {
   const { settings, runtime, log, metrics, clock } = parts;
   const { WEBHOOK_URL: url, WEBHOOK_SECRET: secret } = settings;
   if (url === undefined || secret === undefined) return undefined;
@@ -48,12 +36,17 @@ export async function openWebhook(parts: WebhookParts): Promise<OpenWebhook | un
   };
 }
 
-function reportOf({ log, metrics }: WebhookParts): OutboxReport {
+function reportOf({ log, metrics, status }: ListenerParts): OutboxReport {
   return {
-    delivered: () => metrics.count("webhook_events", { result: "delivered" }),
+    delivered() {
+      metrics.count("webhook_events", { result: "delivered" });
+      status?.received("Webhook");
+    },
     dropped: () => metrics.count("webhook_events", { result: "dropped" }),
-    failed: (code, detail) =>
-      log.warning("The webhook does not take events; they wait", { code, detail }),
+    failed(code, detail) {
+      log.warning("The webhook does not take events; they wait", { code, detail });
+      status?.received("Webhook", { code, detail });
+    },
     recovered: () => log.warning("The webhook takes events again"),
     refused: (code) =>
       log.warning("The webhook takes all events but this, which is dropped", { code }),

@@ -48,7 +48,7 @@ export class Services {
         // A refusal for good is an answer as good as a token.
         if (refusal?.type !== "later") return this.succeeded("Entra ID", now);
         const { code, detail } = refusal;
-        return this.#failed("Entra ID", { at: now, code, detail }, code.startsWith("AADSTS"));
+        return this.failed("Entra ID", { at: now, code, detail }, code.startsWith("AADSTS"));
       }
       case "message": {
         const { outcome, steps } = event;
@@ -60,7 +60,7 @@ export class Services {
         return this.#graph(event.steps, event, now);
       case "queueFailed": {
         const { code, detail } = event;
-        return this.#failed("Queue", { at: now, code, detail }, false);
+        return this.failed("Queue", { at: now, code, detail }, false);
       }
       case "queueRecovered":
         return this.succeeded("Queue", now);
@@ -69,7 +69,7 @@ export class Services {
         return this.succeeded("Lookup table", now);
       case "lookupFailed": {
         const { code, detail, concerns } = event.trouble;
-        return this.#failed("Lookup table", { at: now, code, detail }, concerns === "question");
+        return this.failed("Lookup table", { at: now, code, detail }, concerns === "question");
       }
       case "certificate":
         return this.#vault(event, now);
@@ -84,7 +84,7 @@ export class Services {
   }
 
   /** @param answered it has answered, but could not do what was asked of it */
-  #failed(name: ServiceName, { at, code, detail }: Failure, answered: boolean): void {
+  failed(name: ServiceName, { at, code, detail }: Failure, answered: boolean): void {
     const state = this.#states.get(name);
     if (state === undefined) return;
     state.failed = { at, code, detail: shownDetail(detail) };
@@ -107,7 +107,7 @@ export class Services {
     if (last === undefined || isAnswer(last.result)) return;
     const shown = typeof last.result === "number" ? `HTTP ${last.result}` : String(last.result);
     const failure = { at: now, code: code ?? shown, detail };
-    this.#failed("Graph", failure, typeof last.result === "number");
+    this.failed("Graph", failure, typeof last.result === "number");
   }
 
   #vault({ change, text, fields }: CertificateEvent, now: number): void {
@@ -115,7 +115,7 @@ export class Services {
     if (change !== "kept") return this.succeeded("Key Vault", now);
     const reason = fields["reason"];
     const detail = typeof reason === "string" ? `${text}: ${reason}` : text;
-    this.#failed("Key Vault", { at: now, code: "", detail }, false);
+    this.failed("Key Vault", { at: now, code: "", detail }, false);
   }
 }
 

@@ -72,6 +72,18 @@ export class Status {
     return this.#clock.date();
   }
 
+  /** A receiver of events or traces has taken some, or could not. @param failure left out if it has */
+  received(
+    name: "Webhook" | "Trace collector",
+    failure?: { readonly code: string; readonly detail: string },
+  ): void {
+    const { now: at } = this;
+    if (failure === undefined) this.services.succeeded(name, at);
+    else this.services.failed(name, { at, ...failure }, false);
+    this.#version++;
+    this.#tell();
+  }
+
   /** Calls `listener` at each change, until the returned function is called. It must take no time. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener);
@@ -82,8 +94,12 @@ export class Status {
     this.#version++;
     this.services.notice(event, this.now);
     this.#note(event);
-    for (const listener of this.#listeners) listener();
+    this.#tell();
   };
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
 
   #note(event: RelayEvent): void {
     switch (event.type) {

@@ -48,7 +48,14 @@ export interface CertificateView {
 }
 
 export interface ServiceView {
-  readonly name: "Entra ID" | "Graph" | "Lookup table" | "Key Vault" | "Queue";
+  readonly name:
+    | "Entra ID"
+    | "Graph"
+    | "Lookup table"
+    | "Key Vault"
+    | "Queue"
+    | "Webhook"
+    | "Trace collector";
   /** When it last answered. */
   readonly succeeded?: number;
   readonly failed?: FailureView;

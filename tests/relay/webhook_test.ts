@@ -61,6 +61,20 @@ describe("a relay with a webhook", () => {
     assert.ok(raw.includes(`Message-ID: ${data["message_id"]}`), raw);
   });
 
+  it("shows on the status page whether the receiver takes events", async () => {
+    receiver.answers = [status(503)];
+    const relay = await start({ HTTP_LISTEN: "127.0.0.1:0" });
+    const view = async () => {
+      const { overview: { services } } = await (await fetch(`${relay.url}/status/data`)).json();
+      return services.find(({ name }: { readonly name: string }) => name === "Webhook");
+    };
+    assert.deepEqual(await view(), { name: "Webhook" });
+    await (await relay.authed()).send(FROM, TO, "told");
+    await until(() => relay.linesOf("The webhook does not take events; they wait").length > 0);
+    const { failed, silentSince } = await view();
+    assert.deepEqual([failed.code, silentSince], ["HTTP 503", failed.at]);
+  });
+
   it("delays no mail while the receiver hangs, and stops in time", async () => {
     receiver.answers = [() => {}];
     const relay = await start();

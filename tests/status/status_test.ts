@@ -40,6 +40,8 @@ const SERVICES: readonly ServiceName[] = [
   "Lookup table",
   "Key Vault",
   "Queue",
+  "Webhook",
+  "Trace collector",
 ];
 
 function clientAt(address: string): Client {
@@ -379,6 +381,20 @@ describe("services", () => {
     assert.deepEqual(state("Key Vault"), [false, "", true]);
     tell({ ...certificate, change: "unchanged", fields: {} });
     assert.deepEqual(state("Key Vault"), [true, "", false]);
+  });
+
+  it("are the receivers of events and traces, and an open page sees at once that one fails", () => {
+    const { status } = setUp();
+    let changes = 0;
+    status.subscribe(() => void changes++);
+    const { version } = status;
+    status.received("Webhook", { code: "HTTP 503", detail: "the receiver is away" });
+    const { failed, silentSince } = status.services.state("Webhook")!;
+    assert.deepEqual([failed?.code, silentSince], ["HTTP 503", failed?.at]);
+    status.received("Webhook");
+    assert.equal(status.services.state("Webhook")!.silentSince, undefined);
+    assert.deepEqual([changes, status.version], [2, version + 2]);
+    assert.equal(status.services.state("Trace collector")?.succeeded, undefined);
   });
 });
 
