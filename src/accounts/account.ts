@@ -5,6 +5,7 @@ import type { CredentialName } from "../entra/app_credentials.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { AccessToken } from "../entra/token.ts";
 import type { Reply } from "../smtp/reply.ts";
+import type { BackendNames } from "../backend_name.ts";
 import type { EntryReference } from "./entry.ts";
 
 /** Plain data that survives JSON. Holds no secret. */
@@ -20,6 +21,8 @@ export interface Account {
   readonly fromName?: string;
   /** The entry's `allowed_senders`, as written there. Left out if the entry allows any sender. */
   readonly allowedSenders?: string;
+  /** The mail services that its entry names, in place of BACKEND. */
+  readonly backends?: BackendNames;
   /** Which of the relay's own credentials logs in for it. Left out where the client's secret does. */
   readonly credential?: CredentialName;
 }

@@ -8,6 +8,7 @@ import { REPLIES, reply, replyText } from "../smtp/reply.ts";
 import type { Credentials } from "../smtp/sasl.ts";
 import type { TokenCredentials } from "../smtp/sasl_bearer.ts";
 import type { Account, Authorization, LoginFailure, LoginResult } from "./account.ts";
+import type { BackendNames } from "../backend_name.ts";
 import { type ClientTokens, entryMismatch, nameFor } from "./client_tokens.ts";
 import type { Entries, EntryResult } from "./entries.ts";
 import type { Entry } from "./entry.ts";
@@ -19,6 +20,8 @@ export interface AccountsOptions {
   readonly tokens: TokenSource;
   /** The mail service's scope: a login with a password is a request for a token of this scope. */
   readonly scope: string;
+  /** The scope for an entry that names its own mail services; `scope` when left out. */
+  readonly scopeOf?: (backends: BackendNames) => string;
   /** For clients that log in with a token; required where a mechanism for that is enabled. */
   readonly clientTokens?: ClientTokens;
   /** The lookup table. */
@@ -67,7 +70,7 @@ export class Accounts {
     steps?: Steps,
   ): Promise<LoginResult> {
     if ("token" in credentials) return await this.#loginWithToken(credentials);
-    const { tokens, scope, delimiter, entries, known } = this.#options;
+    const { tokens, delimiter, entries, known } = this.#options;
     const { username, password } = credentials;
     const name = parseUsername(username, delimiter);
     if (name.type === "invalid") return refused(name.problem);
@@ -75,6 +78,7 @@ export class Accounts {
     const identity = await this.#identify(name);
     if ("reply" in identity) return identity;
     const { tenantId, clientId } = identity;
+    const scope = this.#scopeOf(identity);
     const checked = { tenantId, clientId, clientSecret: password };
     const authorization = tokens.login(checked);
     const pending = authorization.token(scope, mayAskAgain);
@@ -178,6 +182,11 @@ export class Accounts {
     return this.#foreignTenant(tenantId) ?? { tenantId, clientId, entry };
   }
 
+  #scopeOf({ entry }: Identity): string {
+    const { scope, scopeOf } = this.#options;
+    return entry?.backends === undefined ? scope : scopeOf?.(entry.backends) ?? scope;
+  }
+
   #foreignTenant(tenantId: string): LoginFailure | undefined {
     const { allowedTenants } = this.#options;
     if (allowedTenants === undefined || allowedTenants.has(tenantId)) return undefined;
@@ -200,7 +209,7 @@ function loggedIn(name: Name, identity: Identity, authorization: Authorization):
 
 function accountOf(name: Name, { tenantId, clientId, entry }: Identity): Account {
   if (entry === undefined) return { tenantId, clientId };
-  const { id, fromEmail, fromName, allowedSenders, device } = entry;
+  const { id, fromEmail, fromName, allowedSenders, backends, device } = entry;
   return {
     tenantId,
     clientId,
@@ -208,6 +217,7 @@ function accountOf(name: Name, { tenantId, clientId, entry }: Identity): Account
     ...(fromEmail === undefined ? {} : { fromEmail }),
     ...(fromName === undefined ? {} : { fromName }),
     ...(allowedSenders === undefined ? {} : { allowedSenders }),
+    ...(backends === undefined ? {} : { backends }),
     ...(device === undefined ? {} : { credential: device.credential }),
   };
 }

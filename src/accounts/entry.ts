@@ -3,6 +3,7 @@
 
 import { CREDENTIAL_NAMES, type CredentialName } from "../entra/app_credentials.ts";
 import { isAddress } from "../message/addresses.ts";
+import { type BackendNames, BACKENDS_FORM, parseBackends } from "../backend_name.ts";
 import { parsePasswordHash, PASSWORD_HASH_FORM, type PasswordHash } from "./password_hash.ts";
 import { SENDER_LIST_FORM, SenderList } from "./sender_list.ts";
 import { parseId, parseTenant } from "./username.ts";
@@ -26,6 +27,8 @@ export interface Entry {
   readonly fromName: string | undefined;
   /** The column's text, which {@link SenderList.parse} can read. */
   readonly allowedSenders: string | undefined;
+  /** The mail services that its messages are sent with, in place of BACKEND. */
+  readonly backends?: BackendNames | undefined;
   /** Set if the device logs in with a password of its own. */
   readonly device: DeviceLogin | undefined;
 }
@@ -100,6 +103,10 @@ export const COLUMNS = {
       return lower === "true" ? true : lower === "false" ? false : undefined;
     },
   },
+  backend: {
+    allowed: BACKENDS_FORM,
+    parse: parseBackends,
+  },
   password_hash: {
     allowed: PASSWORD_HASH_FORM,
     parse: parsePasswordHash,
@@ -140,9 +147,13 @@ export function readEntry({ id, columns }: Row): EntryReading {
   const { from_email: fromEmail, from_name: fromName, allowed_senders: allowedSenders } = values;
   const device = deviceIn(values);
   if (device !== undefined && "column" in device) return { type: "malformed", id, mistake: device };
+  const { backend: backends } = values;
   return {
     type: "entry",
-    entry: { id, tenantId, clientId, fromEmail, fromName, allowedSenders, device },
+    entry: {
+      ...{ id, tenantId, clientId, fromEmail, fromName, allowedSenders, device },
+      ...(backends === undefined ? {} : { backends }),
+    },
   };
 }
 
@@ -177,7 +188,7 @@ const DECISIVE = namesOf([
   ...(["password_hash", "password_hash_next", "credential"] as const),
 ]);
 /** The others: tables of the Python relay may have columns of similar names, which it never read. */
-const OTHERS = namesOf(["from_email", "from_name"]);
+const OTHERS = namesOf(["from_email", "from_name", "backend"]);
 
 function namesOf(names: readonly ColumnName[]): ReadonlyMap<string, ColumnName> {
   return new Map(names.map((name) => [folded(name), name]));

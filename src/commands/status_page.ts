@@ -9,7 +9,7 @@ import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts
 import type { Environment, Setting } from "../settings/setting.ts";
 import { givenText, standardText } from "../settings/shown_value.ts";
 import type { Reason } from "../status/reason.ts";
-import type { Failure, ServiceName } from "../status/services.ts";
+import { type Failure, type ServiceName, SMTP_SERVICES } from "../status/services.ts";
 import { Status } from "../status/status.ts";
 import type { SettingView } from "../status/view.ts";
 import { versionLine } from "./version.ts";
@@ -87,13 +87,20 @@ function servicesOf(settings: Settings, sandbox: boolean): ServiceName[] {
   const table = settings.AZURE_TABLES_URL !== undefined || sandbox;
   return [
     "Entra ID",
-    "Graph",
+    ...(settings.BACKEND.includes("graph") || table ? ["Graph" as const] : []),
+    ...smtpServices(settings),
     ...(table ? ["Lookup table" as const] : []),
     ...(settings.TLS_SOURCE === "keyvault" ? ["Key Vault" as const] : []),
     ...(settings.DELIVERY_MODE === "queue" ? ["Queue" as const] : []),
     ...(settings.WEBHOOK_URL === undefined ? [] : ["Webhook" as const]),
     ...(settings.OTEL_EXPORTER_OTLP_ENDPOINT === undefined ? [] : ["Trace collector" as const]),
   ];
+}
+
+function smtpServices(settings: Settings): ServiceName[] {
+  const names = new Set(settings.BACKEND);
+  if (settings.LARGE_MESSAGES === "exchange") names.add("exchange");
+  return [...names].flatMap((name) => SMTP_SERVICES[name] ?? []);
 }
 
 /** The settings in force as they would be written, without values of secrets. */

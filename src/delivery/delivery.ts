@@ -2,6 +2,7 @@
 // a back end: duplicate filter, sender policy, back end; later a queue.
 
 import type { Account, Authorization } from "../accounts/account.ts";
+import type { BackendName } from "../backend_name.ts";
 import type { SettingName } from "../settings/schema.ts";
 import type { Content } from "../smtp/content.ts";
 import type { Envelope, SessionFacts } from "../smtp/effects.ts";
@@ -41,6 +42,11 @@ export interface Attempt {
    * Left out: it waits as long as the settings allow.
    */
   readonly mayWait?: boolean;
+  /**
+   * Whether the message may be sent to some of its recipients only: the sender then learns about the others in
+   * another way than by the reply. Left out: to all, or to nobody as far as the service lets one choose.
+   */
+  readonly mayBePartial?: boolean;
   /** Where the delivery notes what takes time. Left out if nobody asks. */
   readonly steps?: Steps;
 }
@@ -65,6 +71,8 @@ export interface SendingProgress {
   readonly messageId?: string;
   /** The service's id of the draft that the request sends, which stays the same once it is sent. */
   readonly draft?: string;
+  /** The back end that sends it. Left out for Graph, the only one that can be asked. */
+  readonly backend?: BackendName;
 }
 
 /** A client that waits for the reply to its message. */
@@ -89,9 +97,8 @@ export interface Delivery {
   deliver(submission: Submission, attempt: Attempt): Promise<Outcome>;
 }
 
-/** A mail service. */
+/** A way to send mail: a mail service, or a choice among several. */
 export interface Backend extends Delivery {
-  /** Such as `graph`. */
   readonly id: string;
   /**
    * Why the service would certainly not accept the message, found without asking it and in little time;
@@ -115,6 +122,18 @@ export interface Sent {
   readonly attempts?: number;
   /** The mailbox that the service was asked to send from, if it is not the reverse-path. */
   readonly mailbox?: string;
+  /** The back end that has sent it. Left out for Graph. */
+  readonly backend?: BackendName;
+  /** Recipients for whom the service has not accepted it. Only if the attempt `mayBePartial`. */
+  readonly refused?: readonly RefusedRecipient[];
+}
+
+/** A recipient whom the mail service has refused. */
+export interface RefusedRecipient {
+  /** As in the envelope. */
+  readonly recipient: string;
+  /** 4yz or 5yz. */
+  readonly reply: Reply;
 }
 
 /** The same message was sent before, and its client was gone before the reply. */
@@ -148,4 +167,8 @@ export interface NotSent {
   readonly retryAfter?: number;
   /** The setting whose limit the message exceeds, if that is the reason. */
   readonly limit?: SettingName;
+  /** The back end that has not sent it. Left out for Graph, and if none was asked. */
+  readonly backend?: BackendName;
+  /** Whether the service itself may be down, and not only this mailbox or message. */
+  readonly outage?: boolean;
 }

@@ -1,5 +1,7 @@
 // The parts of a delivery that take time, for the log, metrics and traces.
 
+import type { BackendName } from "../backend_name.ts";
+
 export interface Step {
   /**
    * `prepare`: the service's form of the message is made; `wait`: for a slot of the mailbox; `token`: Entra
@@ -12,8 +14,10 @@ export interface Step {
   readonly milliseconds: number;
   /** Of a request: what was asked for, such as `POST sendMail`; never with an address in it. */
   readonly target?: string;
-  /** Of a request: its HTTP status, or the network's error code. */
+  /** Of a request: its HTTP status, the code of the last SMTP reply, or the network's error code. */
   readonly result?: number | string;
+  /** Of a request: the back end that was asked. Left out for Graph. */
+  readonly backend?: BackendName;
 }
 
 /** Steps that are kept: an upload of 150 MB has some 50 requests. */
@@ -28,7 +32,11 @@ export class Steps {
   }
 
   /** @returns ends the step, with its result */
-  begin(name: Step["name"], target?: string): (result?: Step["result"]) => void {
+  begin(
+    name: Step["name"],
+    target?: string,
+    backend?: BackendName,
+  ): (result?: Step["result"]) => void {
     const started = performance.now();
     return (result) => {
       if (this.#list.length >= MAX_STEPS) return;
@@ -38,6 +46,7 @@ export class Steps {
         milliseconds: performance.now() - started,
         ...(target === undefined ? {} : { target }),
         ...(result === undefined ? {} : { result }),
+        ...(backend === undefined ? {} : { backend }),
       });
     };
   }

@@ -7,6 +7,9 @@ import { serviceCode } from "../service_text.ts";
 /** The application permission that sendMail needs, as the `roles` claim names it. */
 export const MAIL_SEND = "Mail.Send";
 
+/** The same for Exchange Online by SMTP. RBAC for Applications needs none. */
+export const SMTP_SEND = "SMTP.SendAsApp";
+
 export interface AccessToken {
   readonly value: Secret;
   /** Milliseconds of the monotonic clock, so that setting the machine's time changes nothing. */

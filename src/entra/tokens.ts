@@ -6,7 +6,7 @@ import { type Clock, realClock } from "../clock.ts";
 import { KeyedHash } from "../keyed_hash.ts";
 import type { App, AppCredentials } from "./app_credentials.ts";
 import type { EntraRefusal } from "./entra_errors.ts";
-import { type AccessToken, MAIL_SEND } from "./token.ts";
+import { type AccessToken, MAIL_SEND, SMTP_SEND } from "./token.ts";
 
 export interface TokenSourceOptions {
   /**
@@ -39,6 +39,9 @@ const MAX_THROTTLED = 10_000;
 const REMEMBER_REFUSAL = 30_000;
 /** Refusals remembered at most; separate from tokens, so that guesses do not push these out. */
 const MAX_REFUSALS = 10_000;
+
+/** A token of one service has no role of the other. */
+const SENDING = [MAIL_SEND, SMTP_SEND];
 
 /** The token of one login for one scope. */
 interface Entry {
@@ -156,7 +159,7 @@ export class TokenSource {
     const result = await this.#options.request(credentials, scope);
     if (!("type" in result)) {
       entry.token = result;
-      entry.doubtful = !result.roles.includes(MAIL_SEND);
+      entry.doubtful = !SENDING.some((role) => result.roles.includes(role));
       entry.refused = false;
       this.#entryOf.set(result, entry);
       this.#refusals.delete(key);

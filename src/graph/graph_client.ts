@@ -268,6 +268,7 @@ const TOO_LATE: GraphResult = {
     ambiguous: false,
     code: "DELIVERY_TIMEOUT",
     detail: "the delivery took too long; nothing was sent",
+    outage: true,
   },
 };
 

@@ -182,6 +182,8 @@ export interface Classification {
    * `newToken`, or `later`. Left out if it must not be repeated.
    */
   readonly retry?: "newToken" | "later";
+  /** Whether Graph itself may be down. */
+  readonly outage?: boolean;
 }
 
 /**
@@ -212,6 +214,7 @@ export function classifyResponse(
     detail: error.message === undefined ? text : `${text} (${error.message})`,
     ...(requestId === undefined ? {} : { requestId }),
     ...(retry === undefined ? {} : { retry }),
+    ...(!throttled && (status >= 500 || status === 408) ? { outage: true } : {}),
   };
 }
 
@@ -251,6 +254,7 @@ export function classifyFailure(failure: HttpFailure, submits = true): Classific
     code,
     detail: `${row.text} (${message})`,
     ...(sent || stopped || untrusted || forbidden ? {} : { retry: "later" }),
+    ...(code === "ABORTED" ? {} : { outage: true }),
   };
 }
 

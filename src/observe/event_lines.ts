@@ -1,6 +1,7 @@
 // The fields and texts of log lines about events. event_log.ts decides whether a line is written.
 
 import { Buffer } from "node:buffer";
+import type { BackendName } from "../backend_name.ts";
 import type { Account, Authorization } from "../accounts/account.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
@@ -106,8 +107,9 @@ const STEP_FIELDS = {
 /** Of each kind of step that there was, all its milliseconds. */
 function stepFields(steps: readonly Step[]): LineFields {
   const sums: Partial<Record<FieldName, number>> = {};
-  for (const { name, milliseconds } of steps) {
-    const field = STEP_FIELDS[name];
+  for (const { name, milliseconds, backend } of steps) {
+    const isSmtp = name === "request" && backend !== undefined;
+    const field = isSmtp ? "ms_smtp" : STEP_FIELDS[name];
     sums[field] = (sums[field] ?? 0) + milliseconds;
   }
   for (const field in sums) sums[field as FieldName] = Math.round(sums[field as FieldName]!);
@@ -140,6 +142,7 @@ function outcomeFields(outcome: Outcome): LineFields {
   if (outcome.type === "alreadySent") return { first: outcome.id };
   if (outcome.type === "queued") return {};
   const fields = {
+    ...backendField(outcome.backend),
     ...(outcome.requestId === undefined ? {} : { request: outcome.requestId }),
   };
   if (outcome.type === "sent") return fields;
@@ -169,12 +172,18 @@ export function queueFields(event: QueueEvent, addresses: boolean): LineFields {
     age_s: Math.round(age / 1000),
     ...stepFields(event.steps),
     attempts,
+    ...backendField(event.backend),
     ...(requestId === undefined ? {} : { request: requestId }),
     ...(code === undefined ? {} : { code }),
     ...(detail === undefined ? {} : { detail }),
     ...(due === undefined ? {} : { next: new Date(due).toISOString() }),
     ...(addresses && record !== undefined ? recipientFields(record.envelope.recipients) : {}),
   };
+}
+
+/** Graph is left out: it is the usual one. */
+function backendField(backend: BackendName | undefined): LineFields {
+  return backend === undefined ? {} : { backend };
 }
 
 function recordFields(

@@ -138,6 +138,17 @@ export class EventLog {
         const what = action === "retry" ? "is tried again" : "was deleted";
         return this.#log.warning(`Queued message ${what}: asked for on the status page`, { id });
       }
+      case "backend": {
+        const { change, backend, code, detail } = event;
+        const text = change === "down"
+          ? "Back end does not take messages: they go by the next"
+          : "Back end takes messages again";
+        return this.#log.warning(text, {
+          backend,
+          ...(code === undefined ? {} : { code }),
+          ...(detail === undefined ? {} : { detail }),
+        });
+      }
       case "certificate": {
         const level = event.level.toLowerCase() as Lowercase<typeof event.level>;
         return this.#log[level](event.text, event.fields);

@@ -1,5 +1,6 @@
 // Counts events for the metrics.
 
+import type { BackendName } from "../backend_name.ts";
 import type { Step } from "../delivery/steps.ts";
 import { lengthOf } from "../smtp/content.ts";
 import type { Envelope } from "../smtp/effects.ts";
@@ -18,9 +19,6 @@ import { failureResult, messageResult } from "./results.ts";
 
 /** Tenants that have their own count of external recipients. */
 const MAX_TENANTS = 100;
-/** The only back end. */
-const BACKEND = "graph";
-
 /**
  * Counts each event that has a metric.
  *
@@ -45,6 +43,9 @@ export function eventMetrics(metrics: Metrics, now: () => number = Date.now): No
         return counter.queue(event);
       case "queueFailed":
         return metrics.count("queue_store_failures", {});
+      case "backend":
+        if (event.change === "up") return;
+        return metrics.count("backend_outages", { backend: event.backend });
       case "lookupFailed":
         return metrics.count("lookup_failures", {});
       case "limit":
@@ -62,6 +63,12 @@ export function eventMetrics(metrics: Metrics, now: () => number = Date.now): No
   };
 }
 
+interface SentBy {
+  /** That sent it, if it is not the reverse-path. */
+  readonly mailbox?: string | undefined;
+  readonly backend?: BackendName | undefined;
+}
+
 /** The events that have several metrics. */
 class EventCounter {
   readonly #metrics: Metrics;
@@ -71,7 +78,7 @@ class EventCounter {
   constructor(metrics: Metrics, now: () => number) {
     this.#metrics = metrics;
     this.#now = now;
-    metrics.set("last_success_timestamp_seconds", { backend: BACKEND }, 0);
+    metrics.set("last_success_timestamp_seconds", { backend: "graph" }, 0);
     metrics.set("last_token_timestamp_seconds", {}, 0);
   }
 
@@ -104,7 +111,7 @@ class EventCounter {
     this.#steps(steps);
     if (outcome.type === "sent") {
       const { account, envelope } = submission;
-      this.#sent(account.tenantId, envelope, outcome.mailbox);
+      this.#sent(account.tenantId, envelope, outcome);
     } else if ("code" in outcome) {
       const { limit, code } = outcome;
       if (limit !== undefined) metrics.count("limit_hits", { setting: limit });
@@ -113,7 +120,7 @@ class EventCounter {
     }
   }
 
-  queue({ change, message, code, ambiguous, mailbox, steps }: QueueEvent): void {
+  queue({ change, message, code, ambiguous, mailbox, backend, steps }: QueueEvent): void {
     const metrics = this.#metrics;
     metrics.count("queue_tries", { result: change });
     this.#steps(steps);
@@ -123,7 +130,9 @@ class EventCounter {
     }
     metrics.observe("queue_delay_seconds", {}, message.age / 1000);
     const { record } = message;
-    if (record !== undefined) this.#sent(record.account.tenantId, record.envelope, mailbox);
+    if (record !== undefined) {
+      this.#sent(record.account.tenantId, record.envelope, { mailbox, backend });
+    }
   }
 
   connection(event: ConnectionEvent): void {
@@ -136,7 +145,16 @@ class EventCounter {
 
   #steps(steps: readonly Step[]): void {
     const metrics = this.#metrics;
-    for (const { name, milliseconds, result } of steps) {
+    for (const { name, milliseconds, result, backend } of steps) {
+      if (backend !== undefined) {
+        if (name === "request") {
+          const labels = { backend, status: statusClass(result) };
+          metrics.observe("smtp_conversation_duration_seconds", labels, milliseconds / 1000);
+        } else {
+          metrics.observe("delivery_step_duration_seconds", { step: name }, milliseconds / 1000);
+        }
+        continue;
+      }
       if (name !== "request") {
         metrics.observe("delivery_step_duration_seconds", { step: name }, milliseconds / 1000);
         if (name === "pause") metrics.count("graph_retries", {});
@@ -148,10 +166,13 @@ class EventCounter {
     }
   }
 
-  /** @param mailbox that sent it, if it is not the reverse-path */
-  #sent(tenantId: string, { from, recipients }: Envelope, mailbox = from): void {
+  #sent(
+    tenantId: string,
+    { from, recipients }: Envelope,
+    { mailbox = from, backend = "graph" }: SentBy,
+  ): void {
     const metrics = this.#metrics;
-    metrics.set("last_success_timestamp_seconds", { backend: BACKEND }, this.#now() / 1000);
+    metrics.set("last_success_timestamp_seconds", { backend }, this.#now() / 1000);
     const own = domainOf(mailbox);
     let external = 0;
     for (const recipient of recipients) {

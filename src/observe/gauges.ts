@@ -10,13 +10,13 @@ export const GAUGES = {
   mail_memory_bytes: { help: "Memory that mail in flight takes, of MAX_MEMORY.", labels: [] },
   mail_memory_limit_bytes: { help: "MAX_MEMORY.", labels: [] },
   deliveries_in_flight: {
-    help: "Messages that are being sent to Graph: they have a slot of their mailbox.",
+    help: "Messages that are being sent: they have a slot of their mailbox.",
     labels: [],
   },
   deliveries_waiting: { help: "Messages that wait for a slot of their mailbox.", labels: [] },
   throttled_mailboxes: {
     help: "Mailboxes in use that get fewer requests at once, or none for a time, because Graph " +
-      "throttles them.",
+      "or the SMTP server throttles them.",
     labels: [],
   },
   queue_waiting_messages: { help: "Messages in the queue that are to be sent.", labels: [] },

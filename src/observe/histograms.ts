@@ -29,6 +29,14 @@ export const HISTOGRAMS = {
     known: each("2xx", "3xx", "4xx", "5xx", "none"),
     bounds: DURATIONS,
   },
+  smtp_conversation_duration_seconds: {
+    help:
+      "Time of a message's conversation with the next SMTP server, by back end and class of the last " +
+      "reply; none: the connection failed.",
+    labels: ["backend", "status"],
+    known: [],
+    bounds: DURATIONS,
+  },
   delivery_duration_seconds: {
     help: "Time from a message's last octet to its reply, by its result as in messages.",
     labels: ["result"],

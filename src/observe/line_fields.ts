@@ -26,22 +26,26 @@ export const FIELDS = {
   ms:
     "Milliseconds: of a login, until its reply, with the request for the token; of a message, from its last octet to its reply; of a connection, from its begin to its end.",
   ms_received: "Milliseconds from the first octet of the message's content to the last.",
-  ms_prepared: "Milliseconds for making the form that Graph gets.",
+  ms_prepared: "Milliseconds for making the form that the mail service gets.",
   ms_waited: "Milliseconds of waiting for the mailbox's turn (`GRAPH_CONCURRENCY`).",
   ms_token: "Milliseconds for getting a token of Entra ID. Missing if a token was there.",
   ms_graph: "Milliseconds of all requests to Graph for this message.",
+  ms_smtp: "Milliseconds of all conversations with the next SMTP server for this message.",
   ms_paused: "Milliseconds between requests to Graph, before a repeat.",
   ms_stored: "Milliseconds for writing the message into the queue's store.",
   attempts:
     "How often a request that may send the message was made. Missing if it was not, as for a message that is only queued yet.",
-  request: "Graph's id of the request, for Microsoft's support.",
+  backend:
+    "The back end that has sent the message, or has not: `exchange`, `smarthost`, `hve` or `acs`. Missing for Graph.",
+  request:
+    "Graph's id of the request, for Microsoft's support; or the next SMTP server's own id of the message, if it gave one.",
   tls_version: "The version of TLS, such as `TLSv1.3`. Missing without TLS.",
   tls_cipher: "The cipher suite of TLS, such as `TLS_AES_256_GCM_SHA384`.",
   tls: "Whether a connection was encrypted at its end.",
   messages: "The number of messages of a connection that got their reply.",
   reason: "Why a connection has ended.",
   code:
-    "The error code of Graph, Entra ID, the lookup table, Key Vault, the network or a proxy: one word of at most 64 characters, or the HTTP status (`HTTP 403`).",
+    "The error code of Graph, Entra ID, the lookup table, Key Vault, the network or a proxy: one word of at most 64 characters, or the HTTP status (`HTTP 403`), or the next SMTP server's reply (`SMTP 535 5.7.3`).",
   detail: "What was said about it, at most 500 characters.",
   reply: "The code of the SMTP reply.",
   command: "The command that was refused.",

@@ -3,6 +3,7 @@
 //
 // Without a library, because it would take longer to load than all the rest of the start.
 
+import { BACKEND_NAMES } from "../backend_name.ts";
 import { type Family, familyText, type LabelValues } from "./exposition.ts";
 import { type Gauge, type GaugeName, GAUGES } from "./gauges.ts";
 import { Histogram, HISTOGRAMS } from "./histograms.ts";
@@ -92,6 +93,11 @@ export const COUNTERS = {
       "Requests to Graph that were repeated after a pause: it could not be reached, or throttled.",
     labels: [],
     known: [[]],
+  },
+  backend_outages: {
+    help: "Times that a back end was found down, and messages went by the next one of BACKEND.",
+    labels: ["backend"],
+    known: each(...BACKEND_NAMES),
   },
   queue_tries: {
     help: "Tries to send queued messages: sent, deferred (tried again later), held or dead.",

@@ -8,7 +8,7 @@ export const REASONS = {
   app: "Entra ID does not know the app, or it is disabled",
   tenant: "Entra ID does not know the tenant",
   conditional_access: "a Conditional Access policy blocks the app",
-  login: "any other refusal by Entra ID, or of the token by Graph",
+  login: "any other refusal by Entra ID, or of the token or the login by the mail service",
   token: "the client's own token (XOAUTH2, OAUTHBEARER) cannot be used",
   malformed: "the username or the password has no valid form",
   entry: "the lookup table has no entry that allows it",
@@ -21,10 +21,10 @@ export const REASONS = {
   size: "the message is too large",
   limit: "a limit of the relay",
   quota: "a mailbox is full, or has sent as much as it may in a day",
-  throttled: "Graph or Entra ID asks to send more slowly",
+  throttled: "a service asks to send more slowly",
   timeout: "it took too long",
   network: "there was no connection, or it broke",
-  service: "Graph or Entra ID has a fault",
+  service: "a service has a fault",
   store: "the queue's store fails",
   unreadable: "the queue cannot open the message",
   ambiguous: "it is being found out whether it was sent",
@@ -44,8 +44,15 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
       app: ["AADSTS700016", "AADSTS700011", "AADSTS70001", "AADSTS7000112"],
       tenant: ["AADSTS90002", "AADSTS900023"],
       conditional_access: ["AADSTS53003", "AADSTS530032"],
-      login: ["InvalidAuthenticationToken", "HTTP 401", "no_token", "msal"],
-      entry: ["NO_ENTRY", "LOOKUP_ENTRY", "NO_TABLE"],
+      login: [
+        "SMTP_NO_AUTH",
+        "SMTP 530",
+        "InvalidAuthenticationToken",
+        "HTTP 401",
+        "no_token",
+        "msal",
+      ],
+      entry: ["NO_ENTRY", "LOOKUP_ENTRY", "NO_TABLE", "BACKEND_UNSET"],
       lookup: [
         ...["TableNotFound", "TableBeingDeleted", "AuthenticationFailed", "AuthorizationFailure"],
         ...["AuthorizationPermissionMismatch", "InsufficientAccountPermissions"],
@@ -55,6 +62,7 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
       ],
       not_allowed: ["SENDER_NOT_ALLOWED", "TENANT_NOT_ALLOWED", "TRUSTED_UNBOUND"],
       permission: [
+        ...["SMTP 535 5.7.139", "SMTP 535 5.7.3"],
         ...["ErrorAccessDenied", "ErrorSendAsDenied", "NoPermissionsInAccessToken", "HTTP 403"],
       ],
       sender: [
@@ -62,13 +70,26 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
         ...["Request_ResourceNotFound", "MailboxNotEnabledForRESTAPI", "ErrorAccountDisabled"],
         ...["NO_SENDER", "SEVERAL_FROM", "DOUBTFUL_SENDER", "BAD_FROM_EMAIL"],
       ],
-      recipient: ["ErrorInvalidRecipients", "ErrorInvalidSmtpAddress", "DOUBTFUL_RECIPIENT"],
+      recipient: [
+        "SMTP_RECIPIENTS",
+        "PARTLY_SENT",
+        "ErrorInvalidRecipients",
+        "ErrorInvalidSmtpAddress",
+        "DOUBTFUL_RECIPIENT",
+      ],
       content: [
+        ...["SMTP_CONTENT", "SMTP_NO_UTF8"],
         ...["ErrorMimeContentInvalid", "ErrorMimeContentInvalidBase64String", "HTTP 400"],
         ...["ErrorContentConversionFailed", "BROKEN_HEADER", "CR_ONLY"],
       ],
       size: [
-        ...["ErrorMessageSizeExceeded", "HTTP 413", "GRAPH_REQUEST_LIMIT", "MAIL_READWRITE"],
+        ...[
+          "SMTP_SIZE",
+          "ErrorMessageSizeExceeded",
+          "HTTP 413",
+          "GRAPH_REQUEST_LIMIT",
+          "MAIL_READWRITE",
+        ],
         ...["UPLOAD_SESSION", "LARGE_SIGNED", "LARGE_ENCRYPTED", "LARGE_TNEF", "LARGE_BODY"],
       ],
       limit: [
@@ -99,13 +120,22 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
 
 /** For codes that are not in the table. */
 const BY_FORM: readonly (readonly [RegExp, Reason])[] = [
+  [/^SMTP 53\d/, "login"],
+  [/^SMTP (?:432|4\d\d 4\.3\.2)/, "throttled"],
+  [/^SMTP (?:552|\d+ 5\.(?:2\.3|2\.270|3\.4)$)/, "size"],
+  [/^SMTP \d+ [45]\.2\.[02]$/, "quota"],
+  [/^SMTP \d+ [45]\.7\./, "permission"],
+  [/^SMTP \d+ 5\.1\.[78]$/, "sender"],
+  [/^SMTP \d+ 5\.1\./, "recipient"],
+  [/^SMTP 5/, "content"],
+  [/^SMTP /, "service"],
   [/^HTTP 5/, "service"],
   [/^(?:AADSTS|invalid_|unauthorized_)/, "login"],
   [/^TOKEN_/, "token"],
   [/^SQLITE_|^E(?:ROFS|ACCES|IO|NOSPC|DQUOT|NOENT|PERM|MFILE|NFILE)$/, "store"],
   // Of the network, of a proxy, and OpenSSL's on a certificate.
   [
-    /^(?:E[A-Z]{3,}|PROXY_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_|ERR_|INVALID_)/,
+    /^(?:E[A-Z]{3,}|SMTP_NO_STARTTLS$|CLOSED$|MALFORMED$|TOOLONG$|INJECTION$|UNEXPECTED$|BUSY$|STOPPED$|PROXY_|CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|HOSTNAME_|ERR_|INVALID_)/,
     "network",
   ],
 ];

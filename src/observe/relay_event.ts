@@ -3,6 +3,7 @@
 
 import type { Account, LoginFailure } from "../accounts/account.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
+import type { BackendName } from "../backend_name.ts";
 import type { Outcome, Submission } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
@@ -28,6 +29,7 @@ export type RelayEvent =
   | QueueEvent
   | QueueStoreEvent
   | QueueAdministeredEvent
+  | BackendEvent
   | CutOffEvent
   | FaultEvent;
 
@@ -166,6 +168,8 @@ export interface QueueEvent {
   readonly requestId?: string;
   /** The mailbox that sent it, if it is not the reverse-path. */
   readonly mailbox?: string;
+  /** The back end that was asked; left out for Graph. */
+  readonly backend?: BackendName;
   /** What took time in this try. */
   readonly steps: readonly Step[];
 }
@@ -205,6 +209,16 @@ export interface QueueAdministeredEvent {
   readonly action: "retry" | "delete";
   /** Of the message. */
   readonly id: string;
+}
+
+/** Of several back ends, one does not take messages any more, or takes them again. */
+export interface BackendEvent {
+  readonly type: "backend";
+  readonly backend: BackendName;
+  readonly change: "down" | "up";
+  /** Of its last failure; only with `down`. */
+  readonly code?: string;
+  readonly detail?: string;
 }
 
 /** The time for the stop was over before all messages had their final reply. */

@@ -45,12 +45,19 @@ export interface DoubtOptions {
   readonly service: SentLookup;
   /** Called when the app has no right to ask; the message is then sent again. */
   forbidden(detail: string): void;
+  /** Called when the message went by a service that cannot be asked; it is then sent again. */
+  impossible(): void;
   readonly clock: Pick<Clock, "date">;
 }
 
-export function doubtPolicy({ mode, service, forbidden, clock }: DoubtOptions): DoubtPolicy {
+export function doubtPolicy(options: DoubtOptions): DoubtPolicy {
+  const { mode, service, forbidden, impossible, clock } = options;
   const plan = (before: QueueNote): DoubtPlan => {
     if (mode === "retry") return { type: "send", note: settled(before) };
+    if (mode === "ask" && before.sending?.backend !== undefined) {
+      impossible();
+      return { type: "send", note: settled(before) };
+    }
     const note = { ...before, doubt: true, asked: 0 };
     if (mode === "ask") return wait(note, FIRST_QUESTION);
     return { type: "hold", note, detail: "it may have been sent: QUEUE_AMBIGUOUS is hold" };

@@ -1,9 +1,18 @@
 // One try to send a queued message: from its sealed record to what becomes of it.
 
+import type { BackendNames } from "../backend_name.ts";
 import type { Clock } from "../clock.ts";
-import type { Delivery, NotSent, Outcome, SendingProgress } from "../delivery/delivery.ts";
+import type {
+  Delivery,
+  NotSent,
+  Outcome,
+  RefusedRecipient,
+  SendingProgress,
+  Sent,
+} from "../delivery/delivery.ts";
 import { type Content, discard } from "../smtp/content.ts";
-import { type Reply, reply } from "../smtp/reply.ts";
+import type { Envelope } from "../smtp/effects.ts";
+import { type Reply, reply, replyText } from "../smtp/reply.ts";
 import type { DoubtAnswer, DoubtPolicy } from "./doubt.ts";
 import type { FailureReports } from "./failure_reports.ts";
 import {
@@ -13,6 +22,7 @@ import {
   queuedLogin,
 } from "./queued_login.ts";
 import { openNote, openRecord, type QueueRecord, sealNote } from "./record.ts";
+import { notServed, withServed } from "./served.ts";
 import { type Sealer, SealError } from "./sealing.ts";
 import { StoreError, type TakenMessage } from "./store.ts";
 import { type Failure, type GiveBack, TriedMessage, UNREADABLE, type Verdict } from "./verdict.ts";
@@ -31,8 +41,8 @@ export interface MessageTryOptions {
 export interface TryRules {
   /** QUEUE_MAX_AGE in milliseconds. */
   readonly maxAge: number;
-  /** The scope of the back end's tokens. */
-  readonly scope: string;
+  /** The scope of the tokens of the first of these back ends; undefined: of those of the settings. */
+  readonly scopeOf: (names: BackendNames | undefined) => string;
   readonly clock: Clock;
 }
 
@@ -129,7 +139,8 @@ class CurrentTry {
     if (this.#isTooOld && this.#wasTried) return await this.#giveUp();
     const content = await this.#content();
     const { id, receivedAt } = this.#message.stored;
-    const { username, envelope, messageId, facts, client, connection } = this.#record;
+    const { username, messageId, facts, client, connection } = this.#record;
+    const envelope = this.#envelope;
     const { account, authorization } = login;
     let outcome: Outcome;
     try {
@@ -141,6 +152,7 @@ class CurrentTry {
         {
           authorization,
           mayWait: false,
+          mayBePartial: true,
           steps: this.#tried.steps,
           beforeSending: (progress) => this.#beforeSending(progress),
         },
@@ -149,6 +161,12 @@ class CurrentTry {
       discard(content);
     }
     return await this.#verdict(outcome);
+  }
+
+  /** With the recipients for whom it has not been sent yet. */
+  get #envelope(): Envelope {
+    const { from, recipients } = this.#record.envelope;
+    return { from, recipients: notServed(recipients, this.#tried.note.served) };
   }
 
   get #isTooOld(): boolean {
@@ -182,11 +200,11 @@ class CurrentTry {
   }
 
   #login(): Promise<QueuedLogin | LoginProblem> {
-    const { accounts, rules: { scope } } = this.#options;
+    const { accounts, rules: { scopeOf } } = this.#options;
     const { steps } = this.#tried;
     // By `queue retry`, an administrator has decided that it is sent.
     const isRetried = this.#tried.note.restarted !== undefined;
-    return queuedLogin(this.#record, { accounts, scope, isRetried, steps });
+    return queuedLogin(this.#record, { accounts, scopeOf, isRetried, steps });
   }
 
   async #beforeSending(sending: SendingProgress): Promise<boolean> {
@@ -216,7 +234,11 @@ class CurrentTry {
 
   async #verdict(outcome: Outcome): Promise<Verdict> {
     const tried = this.#tried;
-    if (outcome.type === "sent") return tried.sent(outcome);
+    if (outcome.type === "sent") {
+      return outcome.refused === undefined
+        ? tried.sent(outcome)
+        : await this.#partlySent(outcome, outcome.refused);
+    }
     if (outcome.type === "queued" || outcome.type === "alreadySent") {
       throw new Error("a message was taken from the queue and queued again");
     }
@@ -227,6 +249,28 @@ class CurrentTry {
     if (type === "later") return tried.later(outcome);
     if (LOGIN_REFUSED.test(code)) return tried.aside("held", outcome);
     return await this.#die(outcome, outcome.reply);
+  }
+
+  /** It is never sent again to those who have it; the others keep it, or their refusal is reported. */
+  async #partlySent(outcome: Sent, refused: readonly RefusedRecipient[]): Promise<GiveBack> {
+    const tried = this.#tried;
+    const { recipients } = this.#record.envelope;
+    const left = new Set(refused.map(({ recipient }) => recipient));
+    const before = this.#envelope.recipients.length;
+    const places = recipients.flatMap((recipient, place) => left.has(recipient) ? [] : [place]);
+    tried.note = { ...tried.note, served: withServed(tried.note.served, places) };
+    const temporary = refused.find(({ reply: { code } }) => code < 500);
+    const { reply: why } = temporary ?? refused[0]!;
+    const failure = {
+      code: "PARTLY_SENT",
+      detail: `sent, but not to ${refused.length} of ${before} recipients: ${replyText(why)}`,
+      reply: why,
+      ...(outcome.mailbox === undefined ? {} : { mailbox: outcome.mailbox }),
+      ...(outcome.backend === undefined ? {} : { backend: outcome.backend }),
+      ...(outcome.requestId === undefined ? {} : { requestId: outcome.requestId }),
+    };
+    if (temporary === undefined) return await this.#die(failure, why);
+    return this.#isTooOld ? await this.#giveUp() : tried.later(failure, true);
   }
 
   /** The request that sends was begun, and its result is not known. */
@@ -271,7 +315,7 @@ class CurrentTry {
     }
     const report = reports.about({
       stored: this.#message.stored,
-      record: this.#record,
+      record: { ...this.#record, envelope: this.#envelope },
       content,
       mailbox: failure.mailbox,
       reply: why,

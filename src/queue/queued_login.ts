@@ -1,6 +1,7 @@
 // The login that a queued message is sent with: its account as it is now, and a secret that Entra ID accepts.
 
 import type { Account, Authorization, LoginFailure } from "../accounts/account.ts";
+import type { BackendNames } from "../backend_name.ts";
 import type { Steps } from "../delivery/steps.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
 import type { Secret } from "../secret.ts";
@@ -30,8 +31,8 @@ export type LoginProblem = Failure & Pick<LoginFailure, "type">;
 
 export interface QueuedLoginOptions {
   readonly accounts: QueuedAccounts;
-  /** Of the back end's tokens. */
-  readonly scope: string;
+  /** The scope of the tokens of the first of these back ends; undefined: of those of the settings. */
+  readonly scopeOf: (names: BackendNames | undefined) => string;
   /** Whether an administrator has the message tried again. */
   readonly isRetried: boolean;
   /** Where the time of token requests is noted. */
@@ -66,7 +67,7 @@ async function authorize(
   // The account as it is now decides: its entry may have been given a password of its own since.
   if (account.credential !== undefined) return await authorizeWith(undefined, account, options);
   if (credential.type === "relay") return NO_PASSWORD_HASH;
-  const { accounts, scope, isRetried } = options;
+  const { accounts, scopeOf, isRetried } = options;
   const { secret, verified } = credential;
   const token = await authorizeWith(secret, account, options);
   if (!("type" in token) || token.type === "later") return token;
@@ -75,17 +76,17 @@ async function authorize(
   const latest = await accounts.latestSecret(account);
   if (latest === undefined || latest.reveal() === secret.reveal()) return token;
   const newer = accounts.authorize(account, latest);
-  const newToken = await newer.token(scope);
+  const newToken = await newer.token(scopeOf(account.backends));
   return "type" in newToken ? newToken : newer;
 }
 
 async function authorizeWith(
   secret: Secret | undefined,
   account: Account,
-  { accounts, scope, steps }: QueuedLoginOptions,
+  { accounts, scopeOf, steps }: QueuedLoginOptions,
 ): Promise<Authorization | EntraRefusal> {
   const authorization = accounts.authorize(account, secret);
-  const pending = authorization.token(scope);
+  const pending = authorization.token(scopeOf(account.backends));
   const asked = pending instanceof Promise ? steps.begin("token") : undefined;
   const token = await pending;
   asked?.("code" in token ? token.code : undefined);

@@ -3,6 +3,7 @@
 
 import { Buffer } from "node:buffer";
 import type { Account } from "../accounts/account.ts";
+import { BACKEND_NAMES, type BackendNames, isBackendName } from "../backend_name.ts";
 import type { SendingProgress } from "../delivery/delivery.ts";
 import { CREDENTIAL_NAMES } from "../entra/app_credentials.ts";
 import { asBuffer } from "../octets.ts";
@@ -68,6 +69,8 @@ export interface QueueNote {
   readonly restarted?: number;
   /** Whether its sender has got a non-delivery report, or might have. */
   readonly reported?: boolean;
+  /** The recipients, for whom the mail service has accepted it, by their places in the envelope: see served.ts. */
+  readonly served?: string;
 }
 
 /** @param id of the message; a record opens with it alone */
@@ -144,6 +147,7 @@ export function openNote(sealer: Sealer, id: string, sealed: Uint8Array): QueueN
     ...fields.optional("aside", () => fields.yes("aside")),
     ...fields.optional("restarted", () => fields.count("restarted")),
     ...fields.optional("reported", () => fields.yes("reported")),
+    ...fields.optional("served", () => fields.text("served")),
   };
 }
 
@@ -152,6 +156,7 @@ function sendingIn(fields: Fields): SendingProgress {
     mailbox: fields.text("mailbox"),
     ...fields.optional("messageId", () => fields.text("messageId")),
     ...fields.optional("draft", () => fields.text("draft")),
+    ...fields.optional("backend", () => fields.oneOf("backend", BACKEND_NAMES)),
   };
 }
 
@@ -167,8 +172,18 @@ function accountIn(fields: Fields): Account {
     ...text("fromEmail"),
     ...text("fromName"),
     ...text("allowedSenders"),
+    ...fields.optional("backends", () => backendsIn(fields.texts("backends"))),
     ...fields.optional("credential", () => fields.oneOf("credential", CREDENTIAL_NAMES)),
   };
+}
+
+function backendsIn(names: readonly string[]): BackendNames {
+  const [first, ...rest] = names.filter(isBackendName);
+  // Of a later version, or damaged: it must not go another way than it was meant to.
+  if (first === undefined || rest.length + 1 !== names.length) {
+    throw new SealError("version", "its back end is not known");
+  }
+  return [first, ...rest];
 }
 
 /** The fields of a JSON object. Each method throws a {@link SealError} if the field is another type. */

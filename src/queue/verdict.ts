@@ -1,5 +1,6 @@
 // What becomes of a queued message after a try, and how that is stored and reported.
 
+import type { BackendName } from "../backend_name.ts";
 import type { Clock } from "../clock.ts";
 import { Steps } from "../delivery/steps.ts";
 import type { QueueEvent } from "../observe/relay_event.ts";
@@ -42,6 +43,7 @@ export interface Failure {
   readonly retryAfter?: number;
   readonly requestId?: string;
   readonly mailbox?: string;
+  readonly backend?: BackendName;
   /** As a client would have got it. */
   readonly reply?: Reply;
 }
@@ -174,7 +176,7 @@ export class TriedMessage {
 
   #event(change: QueueEvent["change"], failure: Partial<Failure>): QueueEvent {
     const { stored: { id, receivedAt, size }, record, clock } = this.#context;
-    const { code, detail, ambiguous, requestId, mailbox } = failure;
+    const { code, detail, ambiguous, requestId, mailbox, backend } = failure;
     return {
       type: "queue",
       change,
@@ -191,6 +193,7 @@ export class TriedMessage {
       ...(ambiguous === true ? { ambiguous } : {}),
       ...(requestId === undefined ? {} : { requestId }),
       ...(mailbox === undefined ? {} : { mailbox }),
+      ...(backend === undefined ? {} : { backend }),
       steps: this.steps.list,
     };
   }

@@ -4,13 +4,13 @@ import type { Account, Authorization } from "../accounts/account.ts";
 import type { Accounts } from "../accounts/accounts.ts";
 import type { SenderRules } from "../accounts/senders.ts";
 import { type Clock, realClock } from "../clock.ts";
+import type { Backends } from "../delivery/backends.ts";
 import type { Delivery } from "../delivery/delivery.ts";
 import { EarlyRefusal } from "../delivery/early_refusal.ts";
 import { SenderPolicy } from "../delivery/sender_policy.ts";
 import type { AppCredentials } from "../entra/app_credentials.ts";
 import { TokenLogin, type TokenSource } from "../entra/tokens.ts";
 import { CommandError, EXIT } from "../exit.ts";
-import type { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { Log } from "../observe/log.ts";
 import type { PartState } from "../observe/http.ts";
@@ -32,20 +32,20 @@ import { Sealer } from "../queue/sealing.ts";
 import { type QueueAdministration, type QueueStore, StoreError } from "../queue/store.ts";
 import type { LiveQueue } from "../status/live_state.ts";
 import type { Secret } from "../secret.ts";
-import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
 import { currentAccount } from "../submission/current_account.ts";
 import type { MailRoom } from "../submission/service.ts";
 import { azureQueueOptions, openQueueAdministration } from "./open_queue.ts";
 import type { EventSource, KeptEvents } from "../webhook/kept_events.ts";
 import { messageLimits } from "./message_limits.ts";
+import { mailboxLimit, scopeOf } from "./smtp_services.ts";
 
 /** What the queue needs of the submissions. */
 export interface QueueWork {
   readonly accounts: Accounts;
   readonly tokens: TokenSource;
   readonly senders: SenderRules;
-  readonly backend: GraphBackend;
+  readonly backend: Backends;
   /** Called when the mail service has accepted a queued message of the account. */
   sent(account: Account): void;
 }
@@ -148,15 +148,20 @@ export class RelayQueue {
         mode: settings.QUEUE_AMBIGUOUS,
         service: backend,
         forbidden: (detail) => this.#mayNotAsk(detail),
+        impossible: () => this.#cannotAsk(),
         clock,
       }),
       reports: settings.QUEUE_BOUNCE
         ? new FailureReports(sealer, settings.SERVER_HOSTNAME)
         : undefined,
-      rules: { maxAge: settings.QUEUE_MAX_AGE, scope: cloudOf(settings).graphScope, clock },
+      rules: {
+        maxAge: settings.QUEUE_MAX_AGE,
+        clock,
+        scopeOf: (names) => scopeOf(settings, names ?? settings.BACKEND),
+      },
     });
     const octets = Math.floor(settings.MAX_MEMORY / MEMORY_SHARE);
-    const limits = { mailbox: settings.GRAPH_CONCURRENCY, octets };
+    const limits = { mailbox: mailboxLimit(settings), octets };
     const worker = new QueueWorker({ store, tries, notify, limits, clock });
     this.#worker = worker;
     const room = new QueueRoom(store, {
@@ -242,6 +247,11 @@ export class RelayQueue {
     this.#parts.log.warning(NO_RIGHT_TO_ASK, { detail });
   };
 
+  #cannotAsk = (): void => {
+    this.#cannotAsk = () => {};
+    this.#parts.log.warning(NOBODY_TO_ASK);
+  };
+
   #failed(error: unknown): void {
     this.#parts.notify(
       error instanceof StoreError
@@ -307,6 +317,10 @@ async function checkKey(store: QueueStore, sealer: Sealer): Promise<void> {
 
 const NO_RIGHT_TO_ASK = "QUEUE_AMBIGUOUS is ask, but the app may not look for messages: it needs " +
   "Mail.ReadBasic.All. Messages that may have been sent are sent again";
+
+const NOBODY_TO_ASK =
+  "QUEUE_AMBIGUOUS is ask, but only Graph can be asked whether it has sent a message. " +
+  "Messages that may have been sent by SMTP are sent again";
 
 function gaugesOf(store: QueueStore, clock: Clock): readonly Gauge[] {
   const messages = () => store.usage().messages;

@@ -20,7 +20,7 @@ import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
 import type { LiveCertificate } from "../status/live_state.ts";
-import type { ServiceState } from "../status/services.ts";
+import { type ServiceState, SMTP_SERVICES } from "../status/services.ts";
 import type { Status } from "../status/status.ts";
 import type { Client, SubmissionService } from "../submission/submission_service.ts";
 import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
@@ -167,6 +167,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     ...(queue === undefined ? {} : { queue: queue.state() }),
     ...servicePart("entra", status?.services.state("Entra ID")),
     ...servicePart("graph", status?.services.state("Graph")),
+    ...smtpParts(status),
   });
   http?.reportReadiness(readiness);
   if (status !== undefined) {
@@ -263,6 +264,14 @@ function servicePart(
     return { [name]: { ready: true, answers: false, since, code: state.failed?.code } };
   }
   return state?.succeeded === undefined ? {} : { [name]: { ready: true, answers: true } };
+}
+
+/** The back ends that are reached by SMTP. */
+function smtpParts(status: Status | undefined): Readonly<Record<string, PartState>> {
+  const parts = Object.entries(SMTP_SERVICES).map(([name, service]) =>
+    servicePart(name, status?.services.state(service))
+  );
+  return Object.assign({}, ...parts);
 }
 
 function liveCertificate(tls: CertificateManager | undefined): LiveCertificate | undefined {

@@ -14,7 +14,6 @@ import { checkedDelivery } from "../delivery/checked_delivery.ts";
 import type { SentLookup } from "../delivery/sent_lookup.ts";
 import { credentialUnset } from "../entra/entra_errors.ts";
 import { TokenSource } from "../entra/tokens.ts";
-import { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
 import { LoginGuard } from "../limits/login_guard.ts";
 import { VERIFIED } from "../observe/event_lines.ts";
@@ -22,12 +21,15 @@ import type { Metrics } from "../observe/metrics.ts";
 import type { Notify } from "../observe/relay_event.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
+import type { MailClient } from "../smtp_client/mail_client.ts";
 import { MessageLimit } from "../submission/message_rate.ts";
 import { Owners } from "../submission/owners.ts";
 import { RelayService, type TrustedOptions } from "../submission/service.ts";
 import type { SubmissionService } from "../submission/submission_service.ts";
 import { messageLimits } from "./message_limits.ts";
 import type { RelayQueue } from "./queue.ts";
+import { scopeOf, takesTokens } from "./smtp_services.ts";
+import { waysOut } from "./ways_out.ts";
 
 /** Milliseconds for one token request; the client waits for its 235 meanwhile. */
 const TOKEN_TIMEOUT = 20_000;
@@ -35,6 +37,8 @@ const TOKEN_TIMEOUT = 20_000;
 export interface SubmissionParts {
   readonly settings: Settings;
   readonly http: Pick<HttpClient, "request" | "abort">;
+  /** For the ways out that are reached by SMTP. */
+  readonly mail?: Pick<MailClient, "send">;
   readonly notify: Notify;
   /** The lookup table, for usernames of the form `id@lookup`. */
   readonly entries: EntrySource | undefined;
@@ -65,8 +69,13 @@ export interface Submissions {
   cutOff(): void;
 }
 
+const NO_MAIL: Pick<MailClient, "send"> = {
+  send: () =>
+    Promise.reject(new Error("a message for an SMTP server, but there is no client for it")),
+};
+
 export function buildSubmissions(parts: SubmissionParts): Submissions {
-  const { settings, http, notify, clock = realClock } = parts;
+  const { settings, http, mail = NO_MAIL, notify, metrics, clock = realClock } = parts;
   const entries = entriesOf(parts);
   const tokens = tokensOf(parts);
   const accounts = accountsOf(parts, entries, tokens);
@@ -79,8 +88,12 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   const rate = settings.MESSAGE_RATE_LIMIT;
   const senders = new SenderRules(settings.ALLOWED_SENDERS);
   const cutOff = new AbortController();
-  const backend = graphBackend(parts, senders, cutOff.signal);
-  measure(backend, parts.metrics);
+  const abort = new AbortController();
+  const backend = waysOut({
+    ...{ settings, http, mail, senders, notify, metrics, clock },
+    stop: cutOff.signal,
+    abort: abort.signal,
+  });
   const owners = new Owners();
   const sent = (account: Account) => owners.sent(account, VERIFIED);
   const queue = parts.queue?.connect({ accounts, tokens, senders, backend, sent });
@@ -123,6 +136,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
       // draft.
       cutOff.abort();
       http.abort();
+      abort.abort();
     },
   };
 }
@@ -165,51 +179,22 @@ function accountsOf(
   entries: Entries | undefined,
   tokens: TokenSource,
 ): Accounts {
-  const { graphScope, graphAudiences } = cloudOf(settings);
+  const { graphAudiences, exchangeAudiences } = cloudOf(settings);
+  const isForExchange = takesTokens(settings, settings.BACKEND[0]);
   const { ALLOWED_TENANTS: allowedTenants } = settings;
   return new Accounts({
     delimiter: settings.USERNAME_DELIMITER,
-    scope: graphScope,
+    scope: scopeOf(settings, settings.BACKEND),
+    scopeOf: (backends) => scopeOf(settings, backends),
     tokens,
-    clientTokens: new ClientTokens({ audiences: graphAudiences }),
+    clientTokens: new ClientTokens({
+      audiences: isForExchange ? exchangeAudiences : graphAudiences,
+    }),
     ...(entries === undefined ? {} : { entries }),
     ...(queue === undefined ? {} : { known: queue.known }),
     entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
     ...(allowedTenants === undefined ? {} : { allowedTenants }),
   });
-}
-
-function graphBackend(
-  { settings, http, clock = realClock }: SubmissionParts,
-  senders: SenderRules,
-  stop: AbortSignal,
-): GraphBackend {
-  const { graphEndpoint, graphScope } = cloudOf(settings);
-  return new GraphBackend({
-    http,
-    endpoint: graphEndpoint,
-    scope: graphScope,
-    message: {
-      hostname: settings.SERVER_HOSTNAME,
-      reencodeQuotedPrintable: settings.REENCODE_QUOTED_PRINTABLE,
-      senders,
-      limits: messageLimits(settings),
-    },
-    timeout: settings.GRAPH_HTTP_TIMEOUT,
-    requestLimit: settings.GRAPH_REQUEST_LIMIT,
-    concurrency: settings.GRAPH_CONCURRENCY,
-    pacingTimeout: settings.PACING_TIMEOUT,
-    deliveryTimeout: settings.DELIVERY_TIMEOUT,
-    largeMessages: settings.LARGE_MESSAGES,
-    stop,
-    clock,
-  });
-}
-
-function measure(backend: GraphBackend, metrics: Metrics | undefined): void {
-  metrics?.gauge({ name: "deliveries_in_flight", value: () => backend.load.active });
-  metrics?.gauge({ name: "deliveries_waiting", value: () => backend.load.waiting });
-  metrics?.gauge({ name: "throttled_mailboxes", value: () => backend.load.throttled });
 }
 
 /** The login for clients in TRUSTED_NETWORKS; undefined if there are none. */

@@ -6,6 +6,7 @@ import { cloudOf } from "../settings/clouds.ts";
 import type { ExportReport } from "../traces/exporter.ts";
 import { listenerClient } from "./http_client.ts";
 import type { ListenerParts } from "./listener_parts.ts";
+import { serverOf } from "./smtp_services.ts";
 
 export interface OpenTraces {
   readonly notify: Notify;
@@ -28,7 +29,14 @@ export async function openTraces(parts: ListenerParts): Promise<OpenTraces | und
   const traces = new Traces({
     collector: { url: tracesUrl(endpoint), headers: headers ?? new Map() },
     resource: relayResource(settings.SERVER_HOSTNAME),
-    services: { graph: graphEndpoint.hostname, entra: authorityHost.hostname },
+    services: {
+      graph: graphEndpoint.hostname,
+      entra: authorityHost.hostname,
+      smtp(backend) {
+        const server = serverOf(settings, backend);
+        return typeof server === "string" ? undefined : server.hostname;
+      },
+    },
     http,
     clock,
     report: reportOf(parts),

@@ -1,4 +1,4 @@
-// Where Entra ID and Microsoft Graph are in each cloud.
+// Where Entra ID, Microsoft Graph and Exchange Online are in each cloud.
 // https://learn.microsoft.com/graph/deployments
 //
 // Table and vault need no row: their URLs are settings of their own. The table's tokens have one
@@ -13,21 +13,44 @@ export interface Cloud {
   readonly graphScope: string;
   /** The audience of a token for Graph, in all spellings that Entra ID uses. */
   readonly graphAudiences: ReadonlySet<string>;
+  /** The scope of a token for Exchange Online's SMTP, which is never good for Graph. */
+  readonly exchangeScope: string;
+  /** The audience of such a token, in all spellings that Entra ID uses. */
+  readonly exchangeAudiences: ReadonlySet<string>;
 }
 
 /** Graph's application id, in every cloud. */
 const GRAPH_APP_ID = "00000003-0000-0000-c000-000000000000";
 
-const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; graph: string }>> = {
-  public: { authority: "https://login.microsoftonline.com", graph: "https://graph.microsoft.com" },
-  usgov: { authority: "https://login.microsoftonline.us", graph: "https://graph.microsoft.us" },
+/** Exchange Online's application id, in every cloud. */
+const EXCHANGE_APP_ID = "00000002-0000-0ff1-ce00-000000000000";
+
+interface Hosts {
+  readonly authority: string;
+  readonly graph: string;
+  readonly exchange: string;
+}
+
+const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], Hosts>> = {
+  public: {
+    authority: "https://login.microsoftonline.com",
+    graph: "https://graph.microsoft.com",
+    exchange: "https://outlook.office365.com",
+  },
+  usgov: {
+    authority: "https://login.microsoftonline.us",
+    graph: "https://graph.microsoft.us",
+    exchange: "https://outlook.office365.us",
+  },
   "usgov-dod": {
     authority: "https://login.microsoftonline.us",
     graph: "https://dod-graph.microsoft.us",
+    exchange: "https://outlook-dod.office365.us",
   },
   china: {
     authority: "https://login.partner.microsoftonline.cn",
     graph: "https://microsoftgraph.chinacloudapi.cn",
+    exchange: "https://partner.outlook.cn",
   },
 };
 
@@ -35,12 +58,14 @@ const CLOUDS: Readonly<Record<Settings["AZURE_CLOUD"], { authority: string; grap
 export function cloudOf(
   settings: Pick<Settings, "AZURE_CLOUD" | "AZURE_AUTHORITY_HOST" | "GRAPH_ENDPOINT">,
 ): Cloud {
-  const { authority, graph } = CLOUDS[settings.AZURE_CLOUD];
+  const { authority, graph, exchange } = CLOUDS[settings.AZURE_CLOUD];
   const graphEndpoint = settings.GRAPH_ENDPOINT ?? new URL(graph);
   return {
     authorityHost: settings.AZURE_AUTHORITY_HOST ?? new URL(authority),
     graphEndpoint,
     graphScope: `${graphEndpoint.origin}/.default`,
     graphAudiences: new Set([graphEndpoint.origin, `${graphEndpoint.origin}/`, GRAPH_APP_ID]),
+    exchangeScope: `${exchange}/.default`,
+    exchangeAudiences: new Set([exchange, `${exchange}/`, EXCHANGE_APP_ID]),
   };
 }

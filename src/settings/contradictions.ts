@@ -1,5 +1,6 @@
 // Finds settings that are valid alone but not together, and valid settings that are doubtful.
 
+import { backendDoubts, backendProblems } from "./backend_settings.ts";
 import { isLoopback } from "./listen_address.ts";
 import { queueDoubts, queueProblems } from "./queue_settings.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
@@ -43,6 +44,7 @@ export function contradictions(
   }
   if (valid("AZURE_TABLES_URL")) problems.push(...tableProblems(settings, valid, ownTable));
   problems.push(...trustedProblems(settings, valid, ownTable));
+  problems.push(...backendProblems(settings, valid));
   problems.push(...queueProblems(settings, valid));
   problems.push(...webhookProblems(settings, valid));
   problems.push(...traceProblems(settings, valid));
@@ -100,6 +102,7 @@ export function doubts(settings: Settings, given: ReadonlySet<SettingName>): str
         "connect can claim to be any client; list only the proxies",
     );
   }
+  warnings.push(...backendDoubts(settings, given));
   warnings.push(...queueDoubts(settings, given));
   warnings.push(...traceDoubts(settings, given));
   return warnings;

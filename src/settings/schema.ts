@@ -3,6 +3,7 @@
 
 import { hostname } from "node:os";
 import { Secret } from "../secret.ts";
+import { backends, smtpUrl } from "./backend_settings.ts";
 import { standardMemory } from "./memory.ts";
 import { listenAddresses, listenAddressOrOff } from "./listen_address.ts";
 import {
@@ -429,9 +430,31 @@ export const SETTINGS = {
     "How long after its last good login an account can still log in while Entra ID does not answer, with the same credentials. Only with DELIVERY_MODE=queue.",
   ),
   LARGE_MESSAGES: required(
-    oneOf("upload", "reject"),
+    oneOf("upload", "exchange", "reject"),
     "upload",
-    "What happens to messages over GRAPH_REQUEST_LIMIT. `upload`: a draft with uploaded attachments, which needs Mail.ReadWrite (without it, one request is tried, and the client gets 552 if that is too large). `reject`: 552.",
+    "What happens to messages over GRAPH_REQUEST_LIMIT. `upload`: a draft with uploaded attachments, which needs Mail.ReadWrite (without it, one request is tried, and the client gets 552 if that is too large). `exchange`: they go by SMTP to Exchange Online, as with BACKEND=exchange. `reject`: 552.",
+  ),
+  BACKEND: required(
+    backends,
+    "graph",
+    "The mail service. `graph`: Microsoft Graph. `exchange`: Exchange Online by SMTP with XOAUTH2. `smarthost`: the SMTP server of SMARTHOST_URL. `hve`: High Volume Email. `acs`: Azure Communication Services. With several, the next is tried only if the one before surely did not take the message, for a passing reason. An entry's column `backend` goes first. See [ways_out.md](ways_out.md).",
+  ),
+  SMARTHOST_URL: optional(
+    smtpUrl,
+    "The SMTP server of BACKEND=smarthost, or in place of the usual one of `hve` or `acs`. STARTTLS is demanded unless the server is on this machine.",
+  ),
+  SMARTHOST_USERNAME: optional(
+    text(),
+    "The username for that server. Without it, the relay does not log in there; to `hve` it logs in with the app's token.",
+  ),
+  SMARTHOST_PASSWORD: {
+    ...optional(secretText, "The password for that server."),
+    secret: true,
+  },
+  EXCHANGE_SMTP_URL: required(
+    smtpUrl,
+    "smtp://smtp.office365.com:587",
+    "The submission server of Exchange Online, for other clouds and rehearsals.",
   ),
   WEBHOOK_URL: {
     ...optional(
@@ -479,11 +502,6 @@ export const SETTINGS = {
   CLIENT_KEY_FILEPATH: missing("The key of that certificate."),
   AZURE_KEY_VAULT_CLIENT_CERT_NAME: missing("That certificate in Key Vault."),
   MANAGED_IDENTITY_CLIENT_ID: missing("The relay's own managed identity."),
-  BACKEND: missing("The mail service.", "graph"),
-  SMARTHOST_URL: missing("An SMTP server as mail service."),
-  SMARTHOST_USERNAME: missing("The username for it."),
-  SMARTHOST_PASSWORD: missing("The password for it.", undefined, true),
-  EXCHANGE_SMTP_URL: missing("The submission server of Exchange Online."),
 } as const satisfies Record<string, Setting<unknown>>;
 
 export type SettingName = keyof typeof SETTINGS;

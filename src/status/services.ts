@@ -1,5 +1,6 @@
 // When each service last answered, and how it last failed.
 
+import type { BackendName } from "../backend_name.ts";
 import type { Step } from "../delivery/steps.ts";
 import type { CertificateEvent, RelayEvent } from "../observe/relay_event.ts";
 import { shownDetail } from "../observe/shown.ts";
@@ -22,6 +23,14 @@ export interface ServiceState {
   /** Since when it has not answered at all. */
   silentSince?: number;
 }
+
+/** The names of the back ends that are reached by SMTP. */
+export const SMTP_SERVICES: Readonly<Partial<Record<BackendName, ServiceName>>> = {
+  exchange: "Exchange by SMTP",
+  smarthost: "Smarthost",
+  hve: "HVE",
+  acs: "ACS",
+};
 
 export class Services {
   readonly #states = new Map<ServiceName, ServiceState>();
@@ -101,6 +110,10 @@ export class Services {
     let last: Step | undefined;
     for (const step of steps) {
       if (step.name !== "request" || step.result === undefined) continue;
+      if (step.backend !== undefined) {
+        this.#smtp(step.backend, step.result, { code, detail }, now);
+        continue;
+      }
       last = step;
       if (isAnswer(step.result)) this.succeeded("Graph", now);
     }
@@ -108,6 +121,23 @@ export class Services {
     const shown = typeof last.result === "number" ? `HTTP ${last.result}` : String(last.result);
     const failure = { at: now, code: code ?? shown, detail };
     this.failed("Graph", failure, typeof last.result === "number");
+  }
+
+  /** @param result the code of the last reply, or the network's error code */
+  #smtp(
+    backend: BackendName,
+    result: NonNullable<Step["result"]>,
+    { code, detail }: { readonly code: string | undefined; readonly detail: string },
+    now: number,
+  ): void {
+    const name = SMTP_SERVICES[backend];
+    if (name === undefined) return;
+    // A refusal of a message is an answer too; one of the login is not.
+    if (typeof result === "number" && result !== 421 && !/^53\d$/.test(String(result))) {
+      return this.succeeded(name, now);
+    }
+    const shown = typeof result === "number" ? `SMTP ${result}` : result;
+    this.failed(name, { at: now, code: code ?? shown, detail }, typeof result === "number");
   }
 
   #vault({ change, text, fields }: CertificateEvent, now: number): void {

@@ -51,6 +51,10 @@ export interface ServiceView {
   readonly name:
     | "Entra ID"
     | "Graph"
+    | "Exchange by SMTP"
+    | "Smarthost"
+    | "HVE"
+    | "ACS"
     | "Lookup table"
     | "Key Vault"
     | "Queue"

@@ -5,6 +5,7 @@
 // has. Recipients, subjects and what services say in words are in no span: a collector may be a stranger's.
 
 import { randomBytes } from "node:crypto";
+import type { BackendName } from "../backend_name.ts";
 import type { Outcome } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
 import { shortened } from "../observe/fields.ts";
@@ -33,6 +34,8 @@ export interface SpanContext {
 export interface Services {
   readonly graph: string;
   readonly entra: string;
+  /** Of the server of a back end that is reached by SMTP. */
+  readonly smtp?: (backend: BackendName) => string | undefined;
 }
 
 /** UTF-16 code units of a text. */
@@ -159,6 +162,7 @@ function outcomeFields(outcome: Outcome, steps: readonly Step[]): Attributes {
   return {
     result,
     ...(attempts === undefined ? {} : { attempts }),
+    ...(outcome.backend === undefined ? {} : { backend: outcome.backend }),
     ...requestFields(outcome.requestId),
   };
 }
@@ -191,6 +195,7 @@ function trySpans(event: QueueEvent, context: SpanContext): readonly Span[] {
         attempts,
         age_s: Math.round(age / 1000),
         result: ambiguous ? "ambiguous" : change,
+        ...(event.backend === undefined ? {} : { backend: event.backend }),
         ...requestFields(requestId),
       }),
     },
@@ -232,13 +237,26 @@ function stepSpans(
 }
 
 function stepParts(
-  { name, target, result }: Step,
-  { graph, entra }: Services,
+  { name, target, result, backend }: Step,
+  { graph, entra, smtp }: Services,
 ): Pick<Span, "name" | "kind" | "attributes" | "error"> {
   const error = typeof result !== "number" || result >= 400 ? result : undefined;
   const errors = failed(error === undefined ? undefined : String(error));
   if (name === "token") return { name, kind: "client", attributes: at(entra), ...errors };
   if (name !== "request") return { name, kind: "internal", attributes: {}, ...errors };
+  if (backend !== undefined) {
+    const server = smtp?.(backend);
+    return {
+      name: target ?? name,
+      kind: "client",
+      attributes: {
+        ...(server === undefined ? {} : at(server)),
+        "network.protocol.name": "smtp",
+        ...own({ backend, ...(typeof result === "number" ? { reply: result } : {}) }),
+      },
+      ...errors,
+    };
+  }
   const [method = "", resource] = target?.split(" ") ?? [];
   return {
     name: target ?? name,

@@ -57,6 +57,7 @@ function outcomeData({ outcome, steps, submission }: MessageEvent): WebhookData 
   const attempts = attemptsOf(outcome, steps);
   return {
     ...(attempts === undefined ? {} : { attempts }),
+    ...(outcome.backend === undefined ? {} : { backend: outcome.backend }),
     ...(requestId === undefined ? {} : { request: requestId }),
     ...(outcome.type === "sent"
       ? {}
@@ -85,6 +86,7 @@ export function queueEvent(event: QueueEvent): Told {
       queued: true,
       attempts,
       age_seconds: Math.round(age / 1000),
+      ...(event.backend === undefined ? {} : { backend: event.backend }),
       ...(requestId === undefined ? {} : { request: requestId }),
       ...(code === undefined ? {} : { code }),
       ...(detail === undefined ? {} : { detail: shownDetail(detail, [sender]) }),

@@ -14,7 +14,7 @@ const SRC = new URL("../../src/", import.meta.url);
 
 /** The relay's own codes, as its source has them. */
 function ownCodes(): readonly string[] {
-  const folders = ["accounts", "delivery", "graph", "queue", "submission"];
+  const folders = ["accounts", "delivery", "graph", "queue", "smtp_backend", "submission"];
   return folders.flatMap((folder) =>
     readdirSync(new URL(`${folder}/`, SRC)).filter((name) => name.endsWith(".ts")).flatMap(
       (name) => {

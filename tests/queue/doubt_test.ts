@@ -215,6 +215,7 @@ describe("a message that waits to be asked about", () => {
       mode: "ask",
       service: { lookUp: () => Promise.reject(new Error("asked too early")) },
       forbidden: () => {},
+      impossible: () => {},
       clock: { date: () => now },
     });
     const sending = { mailbox: "ann@x.test", messageId: "<1@x.test>" };

@@ -132,10 +132,11 @@ export class World<Store extends QueueStore = MemoryQueue> {
         mode: options.mode ?? "retry",
         service: { lookUp: (question) => this.#lookUp(question) },
         forbidden: (detail) => void this.warned.push(detail),
+        impossible: () => void this.warned.push("impossible"),
         clock,
       }),
       reports: options.bounce ? new FailureReports(sealer, "relay.test") : undefined,
-      rules: { maxAge: options.maxAge ?? 2 * DAY, scope: SCOPE, clock },
+      rules: { maxAge: options.maxAge ?? 2 * DAY, scopeOf: () => SCOPE, clock },
     });
     const limits = { mailbox: 4, octets: 64 * 1024 * 1024, ...options.limits };
     const notify = (event: RelayEvent) => void this.events.push(event);

@@ -1,0 +1,24 @@
+// The mail services that a relay can send with, as the setting BACKEND and the column `backend` name them.
+
+export const BACKEND_NAMES = ["graph", "exchange", "smarthost", "hve", "acs"] as const;
+
+/** `hve` and `acs` are presets of `smarthost`. */
+export type BackendName = typeof BACKEND_NAMES[number];
+
+/** In the order in which they are tried, each once. */
+export type BackendNames = readonly [BackendName, ...BackendName[]];
+
+export const BACKENDS_FORM = `one or more of ${BACKEND_NAMES.join(", ")}, with commas between them`;
+
+export function isBackendName(text: unknown): text is BackendName {
+  return BACKEND_NAMES.some((name) => name === text);
+}
+
+/** @returns undefined if one of them is unknown, or there is none */
+export function parseBackends(text: string): BackendNames | undefined {
+  const parts = text.split(",").map((part) => part.trim().toLowerCase())
+    .filter((part) => part !== "");
+  if (!parts.every(isBackendName)) return undefined;
+  const [first, ...rest] = new Set(parts);
+  return first === undefined ? undefined : [first, ...rest];
+}

@@ -1,0 +1,125 @@
+// Prepares a message for the next SMTP server: as it came, with Received on top, without Bcc, and with the
+// sender that the account prescribes. The recipients are in the envelope, so no field has to name them.
+
+import type { Content } from "../smtp/content.ts";
+import type { Envelope } from "../smtp/effects.ts";
+import { addressKey, recipientRefusal } from "../message/addresses.ts";
+import { removal } from "../message/edits.ts";
+import { type HeaderField, isEmpty, readHeader } from "../message/header.ts";
+import { withCrlf } from "../message/line_endings.ts";
+import { type LazyContent, lengthOf, octetsIn } from "../message/lazy_piece.ts";
+import { originator, rejected, type SenderOverride } from "../message/originator.ts";
+import {
+  fieldsIn,
+  type MessageLimits,
+  readMessage,
+  type Rejected,
+  structureRejection,
+  traceFields,
+  withHeader,
+} from "../message/prepare.ts";
+import type { Trace } from "../message/received.ts";
+
+export interface SmtpMessageOptions {
+  readonly trace: Trace;
+  readonly account: SenderOverride;
+  /** Whether the null reverse-path stays: a mailbox's own server wants the mailbox there. */
+  readonly keepsNull: boolean;
+  /** Default: `MESSAGE_LIMITS`. */
+  readonly limits?: MessageLimits;
+}
+
+export interface SmtpMessage {
+  readonly type: "prepared";
+  /** Made from the given content, which must not be discarded before. Its line ends are CRLF. */
+  readonly content: LazyContent;
+  readonly size: number;
+  /** The reverse-path. */
+  readonly from: string;
+  /** The mailbox that sends. */
+  readonly sender: string;
+  /** Each once. */
+  readonly recipients: readonly string[];
+  readonly eightBit: boolean;
+  readonly smtputf8: boolean;
+}
+
+export function smtpMessage(
+  given: Content,
+  envelope: Envelope,
+  { trace, account, keepsNull, limits }: SmtpMessageOptions,
+): SmtpMessage | Rejected {
+  const readable = readMessage(given, limits);
+  if (readable.type === "rejected") return readable;
+  const excess = structureRejection(readable, limits);
+  if (excess !== undefined) return excess;
+  // RFC 5321 §2.3.8: no CR or LF alone, from which another server might make the end of a message.
+  const message = withCrlf(readable.content);
+  const header = message === readable.content ? readable.header : readHeader(message);
+  const fields = fieldsIn(header);
+  const origin = originator(fields, envelope.from, account);
+  if (origin.type === "rejected") return origin;
+  const { sender } = origin;
+  const recipients = recipientsOf(envelope.recipients, sender);
+  if (!Array.isArray(recipients)) return recipients;
+  const edits = [
+    ...origin.edits,
+    ...[...fields.bcc, ...fields.removed.filter(mustGo)].map(removal),
+  ];
+  const prepared = withHeader(
+    message,
+    header,
+    traceFields(fields, trace) + origin.added,
+    edits,
+    limits,
+  );
+  if ("type" in prepared) return prepared;
+  const from = keepsNull && envelope.from === "" ? "" : sender;
+  return {
+    type: "prepared",
+    content: prepared,
+    size: lengthOf(prepared),
+    from,
+    sender,
+    recipients,
+    eightBit: hasEightBit(prepared),
+    smtputf8: ![from, ...recipients].every(isAscii) ||
+      trace.smtputf8 && hasEightBit([readHeader(prepared).octets]),
+  };
+}
+
+/** Resent-Bcc, and what would be there twice with a field that the relay adds. */
+function mustGo(field: HeaderField): boolean {
+  return field.name === "resent-bcc" ||
+    (field.name === "date" || field.name === "message-id") && isEmpty(field);
+}
+
+/** Each address once: some servers would deliver to a double twice. */
+function recipientsOf(paths: readonly string[], sender: string): string[] | Rejected {
+  const recipients = new Map<string, string>();
+  for (const path of paths) {
+    const recipient = qualified(path, sender);
+    const refusal = recipientRefusal(recipient);
+    if (refusal !== undefined) return rejected(refusal, "DOUBTFUL_RECIPIENT", String(refusal.text));
+    const key = addressKey(recipient);
+    if (!recipients.has(key)) recipients.set(key, recipient);
+  }
+  return [...recipients.values()];
+}
+
+/** RFC 5321 §4.5.1 allows `postmaster` without a domain: the sender's is meant. */
+export function qualified(recipient: string, sender: string): string {
+  return recipient.includes("@") ? recipient : recipient + sender.slice(sender.lastIndexOf("@"));
+}
+
+function hasEightBit(content: LazyContent): boolean {
+  for (const octets of octetsIn(content, true)) {
+    for (let i = 0; i < octets.length; i++) if (octets[i]! > 127) return true;
+  }
+  return false;
+}
+
+function isAscii(text: string): boolean {
+  // deno-lint-ignore no-control-regex -- all of ASCII
+  return /^[\x00-\x7f]*$/.test(text);
+}
