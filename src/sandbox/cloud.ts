@@ -3,12 +3,15 @@
 import { Hono } from "hono";
 import { Faults } from "./faults.ts";
 import { type EntraOptions, SandboxEntra } from "./entra.ts";
+import { type ExchangeOptions, SandboxExchange } from "./exchange/submission_server.ts";
 import { type GraphOptions, SandboxGraph } from "./graph.ts";
 import { programsOnly } from "./inbox/guard.ts";
 import type { Inbox } from "./inbox/store.ts";
 import type { Trace } from "./trace/trace.ts";
 
 export interface CloudOptions {
+  /** Of the submission server. */
+  readonly exchange?: Omit<ExchangeOptions, "verify" | "deliver" | "faults">;
   readonly inbox: Inbox;
   readonly entra?: EntraOptions;
   readonly graph?: Omit<GraphOptions, "verify" | "deliver" | "faults">;
@@ -24,6 +27,8 @@ export interface Cloud {
   readonly routes: Hono;
   readonly entra: SandboxEntra;
   readonly graph: SandboxGraph;
+  /** Listens nowhere yet. */
+  readonly exchange: SandboxExchange;
   readonly faults: Faults;
 }
 
@@ -40,10 +45,16 @@ export function createCloud(options: CloudOptions): Cloud {
       await inbox.add({ ...message, trace: traceOf?.(clientRequestId) });
     },
   });
+  const exchange = new SandboxExchange({
+    ...options.exchange,
+    verify: (token) => entra.verify(token),
+    faults,
+    deliver: async (message) => void await inbox.add({ ...message, uploads: [] }),
+  });
   const routes = new Hono();
   const guard = programsOnly(allowedHosts);
   for (const path of ["/entra/*", "/graph/*"]) routes.use(path, guard);
   routes.route("/entra", entra.routes);
   routes.route("/graph", graph.routes);
-  return { routes, entra, graph, faults };
+  return { routes, entra, graph, exchange, faults };
 }

@@ -34,8 +34,11 @@ export interface IssuedToken {
 }
 
 export interface EntraOptions {
-  /** The application permissions of a client; Mail.Send and Mail.ReadWrite when left out. */
-  readonly roles?: (client: string) => readonly string[];
+  /**
+   * The application permissions of a client for a service; when left out, Mail.Send and Mail.ReadWrite for
+   * Graph, SMTP.SendAsApp for Exchange.
+   */
+  readonly roles?: (client: string, audience: string) => readonly string[];
   /** Responds instead of the imitation, to rehearse failures. */
   readonly intercept?: (context: Context) => Response | undefined | Promise<Response | undefined>;
   /** Faults that are scripted; none when left out. */
@@ -107,7 +110,7 @@ export class SandboxEntra {
         token_type: "Bearer",
         expires_in: LIFETIME_S,
         ext_expires_in: LIFETIME_S,
-        access_token: this.#issue(tenant, client, scope, this.#rolesOf(client, secret)),
+        access_token: this.#issue(tenant, client, scope, this.#rolesOf(client, secret, scope)),
       },
       200,
       { "Cache-Control": "no-store" },
@@ -127,15 +130,19 @@ export class SandboxEntra {
     }
   }
 
-  #rolesOf(client: string, secret: string): readonly string[] {
+  #rolesOf(client: string, secret: string, scope: string): readonly string[] {
     if (secret === NO_PERMISSION) return [];
-    return this.#options.roles?.(client) ?? ["Mail.Send", "Mail.ReadWrite"];
+    const audience = audienceOf(scope);
+    const usual = new URL(audience).hostname.startsWith("outlook.")
+      ? ["SMTP.SendAsApp"]
+      : ["Mail.Send", "Mail.ReadWrite"];
+    return this.#options.roles?.(client, audience) ?? usual;
   }
 
   #issue(tenant: string, client: string, scope: string, roles: readonly string[]): string {
     const expiresAt = Date.now() + LIFETIME_S * 1000;
     const now = Math.floor(Date.now() / 1000);
-    const audience = scope.slice(0, -"/.default".length);
+    const audience = audienceOf(scope);
     const token = [
       { typ: "JWT", alg: "none", sandbox: true },
       {
@@ -154,6 +161,10 @@ export class SandboxEntra {
     this.#tokens.set(token, { tenant, client, audience, roles, expiresAt });
     return token;
   }
+}
+
+function audienceOf(scope: string): string {
+  return scope.slice(0, -"/.default".length);
 }
 
 async function readForm(context: Context): Promise<URLSearchParams | undefined> {

@@ -15,9 +15,17 @@ export const OPERATIONS = [
   "deleteDraft",
   "findMessages",
   "getMessage",
+  "smtpConnect",
+  "smtpLogin",
+  "smtpSender",
+  "smtpRecipient",
+  "smtpSend",
 ] as const;
 
 export type Operation = typeof OPERATIONS[number];
+
+/** Those of Exchange's submission server: the greeting, AUTH, MAIL, RCPT, and the end of a message. */
+export type SmtpOperation = Extract<Operation, `smtp${string}`>;
 
 /** What happens to the connection instead of a complete response. */
 export const CONNECTION_FAULTS = ["close", "reset", "truncate", "drip", "blackhole"] as const;
@@ -36,9 +44,9 @@ export interface Fault {
    * nevertheless. `refuse` when left out.
    */
   readonly after?: typeof FAULT_TIMES[number];
-  /** The response's status; 503 when left out. */
+  /** The response's status; 503 when left out, and 451 by SMTP. */
   readonly status?: number;
-  /** Graph's `error.code`, or Entra ID's `error`. */
+  /** Graph's `error.code`, Entra ID's `error`, or SMTP's enhanced status code. */
   readonly code?: string;
   readonly message?: string;
   /** Entra ID's number: 90033 for AADSTS90033. */

@@ -3,12 +3,12 @@
 import type { Buffer } from "node:buffer";
 import type { Context } from "hono";
 import type { IssuedToken } from "../entra.ts";
-import type { Faults, Operation } from "../faults.ts";
+import type { Faults, Operation, SmtpOperation } from "../faults.ts";
 import type { IncomingMessage } from "../inbox/store.ts";
 import type { DraftLimits } from "./drafts.ts";
 
-/** Graph's operations, without Entra ID's. */
-export type GraphOperation = Exclude<Operation, "token">;
+/** Graph's operations, without Entra ID's and the submission server's. */
+export type GraphOperation = Exclude<Operation, "token" | SmtpOperation>;
 
 export interface AcceptedMessage extends Required<Omit<IncomingMessage, "trace">> {
   /** `client-request-id` of the request that sent it. */
