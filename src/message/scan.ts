@@ -29,6 +29,22 @@ function isBase64(piece: LazyContent[number]): boolean {
   return piece instanceof LazyPiece && piece.base64;
 }
 
+/** Finds stray CRs and LFs in octets that come in pieces. */
+export class StrayScan {
+  #state = REGULAR;
+
+  /** @returns whether there is one in the pieces so far; a CR at their end may yet get its LF */
+  found(piece: Uint8Array): boolean {
+    this.#state = look(piece, this.#state);
+    return this.#state === STRAY;
+  }
+
+  /** Whether the pieces so far end in a CR. */
+  get endsInCr(): boolean {
+    return this.#state === HELD_CR;
+  }
+}
+
 /** States of a scan: no stray so far; ends in a CR whose LF may follow; a stray was found. */
 const REGULAR = 0;
 const HELD_CR = 1;

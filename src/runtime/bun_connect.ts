@@ -37,7 +37,7 @@ declare const Bun: {
       serverName: string;
       rejectUnauthorized: true;
       minVersion: number;
-      ALPNProtocols: string;
+      ALPNProtocols?: string;
       ca?: readonly string[];
     };
     socket: BunSocketHandlers;
@@ -46,8 +46,11 @@ declare const Bun: {
 
 /** TLS 1.2 as OpenSSL numbers it. */
 const TLS_1_2 = 0x0303;
+
 /** In wire form (RFC 7301 §3.1): each name after its length. */
-const PROTOCOLS = String.fromCharCode(ALPN_PROTOCOL.length) + ALPN_PROTOCOL;
+function protocolList(names: readonly string[] = [ALPN_PROTOCOL]): string {
+  return names.map((name) => String.fromCharCode(name.length) + name).join("");
+}
 
 class BunOutbound implements Outbound {
   readonly #hostname: string;
@@ -179,6 +182,7 @@ export function connectByBun(
 ): Outbound {
   const outbound = new BunOutbound(hostname, handler);
   const authorities = tls === undefined ? undefined : trusted(tls.authorities);
+  const protocols = protocolList(tls?.protocols);
   Bun.connect({
     hostname,
     port,
@@ -188,7 +192,7 @@ export function connectByBun(
         serverName: serverName(hostname),
         rejectUnauthorized: true,
         minVersion: TLS_1_2,
-        ALPNProtocols: PROTOCOLS,
+        ...(protocols === "" ? {} : { ALPNProtocols: protocols }),
         ...(authorities === undefined ? {} : { ca: authorities }),
       },
       socket: secureHandlers,

@@ -29,13 +29,14 @@ export function secured(
 ): Outbound {
   const authorities = trusted(trust.authorities);
   const name = serverName(hostname);
+  const { protocols = [ALPN_PROTOCOL] } = trust;
   const socket = connectTls({
     ...over,
     minVersion: "TLSv1.2",
     // Overrides NODE_TLS_REJECT_UNAUTHORIZED.
     rejectUnauthorized: true,
     checkServerIdentity: (_, certificate) => identityProblem(hostname, certificate),
-    ALPNProtocols: [ALPN_PROTOCOL],
+    ...(protocols.length === 0 ? {} : { ALPNProtocols: [...protocols] }),
     ...(name === "" ? {} : { servername: name }),
     ...(authorities === undefined ? {} : { ca: [...authorities] }),
   });
@@ -52,36 +53,59 @@ function untrusted(): Error {
   return Object.assign(error, { code: "CERT_UNTRUSTED" });
 }
 
-class NodeOutbound implements Outbound {
+export class NodeOutbound implements Outbound {
   readonly #socket: Socket;
-  #connected = false;
+  /** Adds or removes all listeners. */
+  readonly #listen: (change: "on" | "off") => void;
+  #connected: boolean;
   #gone = false;
 
-  /** @param problem what is wrong with the service, once it is ready */
+  /**
+   * @param ready the event at which it is connected; `undefined` if it is so already
+   * @param problem what is wrong with the service, once it is ready
+   */
   constructor(
     socket: Socket,
-    ready: "connect" | "secureConnect",
+    ready: "connect" | "secureConnect" | undefined,
     handler: OutboundHandler,
     problem: () => Error | undefined = () => undefined,
   ) {
     this.#socket = socket;
+    this.#connected = ready === undefined;
     const closed = (error?: Error) => {
       if (this.#gone) return;
       this.destroy();
       handler.closed(error);
     };
-    socket.on(ready, () => {
+    const connected = () => {
       if (this.#gone) return;
       const found = problem();
       if (found !== undefined) return closed(found);
       this.#connected = true;
       handler.connected();
-    });
-    socket.on("data", (octets: Uint8Array) => this.#gone || handler.data(octets));
-    socket.on("drain", () => this.#gone || handler.drained());
-    socket.on("end", () => closed());
-    socket.on("error", closed);
-    socket.on("close", () => closed());
+    };
+    const data = (octets: Uint8Array) => void (this.#gone || handler.data(octets));
+    const drained = () => void (this.#gone || handler.drained());
+    const ended = () => closed();
+    this.#listen = (change) => {
+      if (ready !== undefined) socket[change](ready, connected);
+      socket[change]("data", data);
+      socket[change]("drain", drained);
+      socket[change]("end", ended);
+      socket[change]("error", closed);
+      socket[change]("close", ended);
+    };
+    this.#listen("on");
+  }
+
+  /** Leaves the socket, paused, to another owner. No event follows. */
+  release(): Socket {
+    this.#gone = true;
+    this.#listen("off");
+    this.#socket.pause();
+    // TLS gets the error too. Without a listener, an error event would end the process.
+    this.#socket.on("error", () => {});
+    return this.#socket;
   }
 
   write(data: string | Uint8Array, more?: string | Uint8Array): boolean {

@@ -110,6 +110,15 @@ export interface Outbound {
   destroy(): void;
 }
 
+/** An outgoing connection in plain text that can continue in TLS. */
+export interface Upgradable extends Outbound {
+  /**
+   * Continues as a TLS client. `connected` or `closed` follows. Octets that arrive from now on belong to
+   * the handshake.
+   */
+  startTls(trust: ServiceTrust): void;
+}
+
 /** Events of an outgoing connection; never called from within `connect` or one of its methods. */
 export interface OutboundHandler {
   /** Connected and, with TLS, the service's certificate has been verified. */
@@ -140,6 +149,8 @@ export interface ConnectOptions {
 export interface ServiceTrust {
   /** Authorities besides those that the runtime trusts, PEM, one each. */
   readonly authorities: readonly string[];
+  /** Offered by ALPN (RFC 7301); HTTP/1.1 when left out, none if empty. */
+  readonly protocols?: readonly string[];
 }
 
 /** An HTTP proxy that connects to a service on request (RFC 9110 §9.3.6, CONNECT). */

@@ -9,10 +9,13 @@ import { connect as connectTcp, isIP, type Socket } from "node:net";
 import { secured } from "./node_connect.ts";
 import type { Outbound, OutboundHandler, Proxy, ServiceTrust } from "./runtime.ts";
 
-export interface TunnelOptions {
-  /** The service: a name, which the proxy resolves, or an IP address without brackets. */
+export interface Service {
+  /** A name, which the proxy resolves, or an IP address without brackets. */
   readonly hostname: string;
   readonly port: number;
+}
+
+export interface TunnelOptions extends Service {
   readonly tls: ServiceTrust;
 }
 
@@ -20,11 +23,7 @@ export interface TunnelOptions {
 const MAX_HEAD = 16 * 1024;
 const STATUS_LINE = /^HTTP\/1\.[01] (\d{3})(?: |\r\n)/;
 
-/**
- * Failures at the proxy, or to reach it, have codes that begin with `PROXY_`: `PROXY_407` and the like
- * for the proxy's own responses, `PROXY_ECONNREFUSED` and the like without a connection to it,
- * `PROXY_CLOSED`, `PROXY_MALFORMED`.
- */
+/** TLS with a service through a proxy. For failures before it see {@link TunnelOpening}. */
 export function connectThrough(
   proxy: Proxy,
   options: TunnelOptions,
@@ -33,11 +32,23 @@ export function connectThrough(
   return new Tunnel(proxy, options, handler);
 }
 
-class Tunnel implements Outbound {
-  readonly via: string;
+/** The proxy in words. */
+export function nameOf(proxy: Proxy): string {
+  return `the proxy ${authority(proxy)}`;
+}
+
+/**
+ * Asks a proxy for a connection to a service.
+ *
+ * Failures at the proxy, or to reach it, have codes that begin with `PROXY_`: `PROXY_407` and the like
+ * for the proxy's own responses, `PROXY_ECONNREFUSED` and the like without a connection to it,
+ * `PROXY_CLOSED`, `PROXY_MALFORMED`.
+ */
+export class TunnelOpening {
   readonly #proxy: Proxy;
-  readonly #options: TunnelOptions;
-  readonly #handler: OutboundHandler;
+  readonly #service: Service;
+  readonly #opened: (socket: Socket, received: Buffer) => void;
+  readonly #failed: (error: Error) => void;
   readonly #socket: Socket;
   readonly #listeners = {
     connect: () => this.#ask(),
@@ -46,22 +57,107 @@ class Tunnel implements Outbound {
     close: () => this.#fail("CLOSED", "closes the connection without an answer"),
     error: (error: Error) => this.#fail(codeOf(error), `cannot be reached: ${error.message}`),
   };
-  /** The connection to the service, once the proxy has made it. */
-  #inner: Outbound | undefined;
   #head: Buffer = Buffer.alloc(0);
   /** Octets of the responses read so far. */
   #passed = 0;
-  #gone = false;
+  #over = false;
 
-  constructor(proxy: Proxy, options: TunnelOptions, handler: OutboundHandler) {
+  /** @param opened gets the connection, paused, and the octets that came after the proxy's response */
+  constructor(
+    proxy: Proxy,
+    service: Service,
+    opened: (socket: Socket, received: Buffer) => void,
+    failed: (error: Error) => void,
+  ) {
     this.#proxy = proxy;
-    this.#options = options;
-    this.#handler = handler;
-    this.via = `the proxy ${authority(proxy)}`;
+    this.#service = service;
+    this.#opened = opened;
+    this.#failed = failed;
     this.#socket = connectTcp({ host: proxy.hostname, port: proxy.port, noDelay: true });
     for (const [name, listener] of Object.entries(this.#listeners)) {
       this.#socket.on(name, listener);
     }
+  }
+
+  destroy(): void {
+    this.#over = true;
+    this.#socket.destroy();
+  }
+
+  #ask(): void {
+    if (this.#over) return;
+    const target = authority(this.#service);
+    const { authorization } = this.#proxy;
+    const field = authorization === undefined
+      ? ""
+      : `Proxy-Authorization: ${authorization.reveal()}\r\n`;
+    this.#socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n${field}\r\n`, "latin1");
+  }
+
+  #read(octets: Uint8Array): void {
+    if (this.#over) return;
+    this.#head = Buffer.concat([this.#head, octets]);
+    for (;;) {
+      const end = this.#head.indexOf("\r\n\r\n");
+      if (end < 0) {
+        if (this.#passed + this.#head.length > MAX_HEAD) this.#fail(...MALFORMED);
+        return;
+      }
+      const status = Number(STATUS_LINE.exec(this.#head.toString("latin1", 0, end + 2))?.[1] ?? 0);
+      this.#head = this.#head.subarray(end + 4);
+      this.#passed += end + 4;
+      if (this.#passed > MAX_HEAD) return this.#fail(...MALFORMED);
+      // RFC 9110 §15.2: interim responses precede the final one.
+      if (status >= 100 && status < 200) continue;
+      if (status < 100) return this.#fail(...MALFORMED);
+      if (status > 299) return this.#fail(String(status), refusal(status, this.#service));
+      return this.#handOver();
+    }
+  }
+
+  #handOver(): void {
+    this.#over = true;
+    for (const [name, listener] of Object.entries(this.#listeners)) {
+      this.#socket.off(name, listener);
+    }
+    this.#socket.pause();
+    this.#opened(this.#socket, this.#head);
+  }
+
+  #fail(code: string, what: string): void {
+    if (this.#over) return;
+    this.destroy();
+    this.#failed(proxyError(this.#proxy, code, what));
+  }
+}
+
+const MALFORMED = ["MALFORMED", "gives an answer that is not HTTP"] as const;
+
+function proxyError(proxy: Proxy, code: string, what: string): Error {
+  return Object.assign(new Error(`${nameOf(proxy)} ${what}`), { code: `PROXY_${code}` });
+}
+
+class Tunnel implements Outbound {
+  readonly via: string;
+  readonly #handler: OutboundHandler;
+  readonly #opening: TunnelOpening;
+  /** The connection to the service, once the proxy has made it. */
+  #inner: Outbound | undefined;
+  #gone = false;
+
+  constructor(proxy: Proxy, { hostname, port, tls }: TunnelOptions, handler: OutboundHandler) {
+    this.#handler = handler;
+    this.via = nameOf(proxy);
+    const failed = (error: Error) => {
+      this.#gone = true;
+      handler.closed(error);
+    };
+    this.#opening = new TunnelOpening(proxy, { hostname, port }, (socket, received) => {
+      if (received.length === 0) return this.#secure(socket, hostname, tls);
+      // In TLS the client speaks first, so these octets do not come from the service.
+      socket.destroy();
+      failed(proxyError(proxy, ...MALFORMED));
+    }, failed);
   }
 
   write(data: string | Uint8Array, more?: string | Uint8Array): boolean {
@@ -72,51 +168,15 @@ class Tunnel implements Outbound {
   destroy(): void {
     this.#gone = true;
     this.#inner?.destroy();
-    this.#socket.destroy();
+    this.#opening.destroy();
   }
 
-  #ask(): void {
-    if (this.#gone) return;
-    const target = authority(this.#options);
-    const { authorization } = this.#proxy;
-    const field = authorization === undefined
-      ? ""
-      : `Proxy-Authorization: ${authorization.reveal()}\r\n`;
-    this.#socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n${field}\r\n`, "latin1");
-  }
-
-  #read(octets: Uint8Array): void {
-    if (this.#gone || this.#inner !== undefined) return;
-    this.#head = Buffer.concat([this.#head, octets]);
-    for (;;) {
-      const end = this.#head.indexOf("\r\n\r\n");
-      if (end < 0) {
-        if (this.#passed + this.#head.length > MAX_HEAD) this.#malformed();
-        return;
-      }
-      const status = Number(STATUS_LINE.exec(this.#head.toString("latin1", 0, end + 2))?.[1] ?? 0);
-      this.#head = this.#head.subarray(end + 4);
-      this.#passed += end + 4;
-      if (this.#passed > MAX_HEAD) return this.#malformed();
-      // RFC 9110 §15.2: interim responses precede the final one.
-      if (status >= 100 && status < 200) continue;
-      if (status < 100) return this.#malformed();
-      if (status > 299) return this.#fail(String(status), refusal(status, this.#options));
-      // In TLS the client speaks first, so these octets do not come from the service.
-      if (this.#head.length > 0) return this.#malformed();
-      return this.#secure();
-    }
-  }
-
-  #secure(): void {
-    const socket = this.#socket;
-    for (const [name, listener] of Object.entries(this.#listeners)) socket.off(name, listener);
-    socket.pause();
+  #secure(socket: Socket, hostname: string, tls: ServiceTrust): void {
     // TLS gets the error too. Without a listener, an error event would end the process.
     socket.on("error", () => {});
     let connected = false;
     const handler = this.#handler;
-    this.#inner = secured({ socket }, this.#options.hostname, this.#options.tls, {
+    this.#inner = secured({ socket }, hostname, tls, {
       connected: () => {
         connected = true;
         handler.connected();
@@ -137,21 +197,10 @@ class Tunnel implements Outbound {
     const code = (error as { code?: string } | undefined)?.code ?? "ECONNRESET";
     return Object.assign(new Error(`${message} (through ${this.via})`), { code });
   }
-
-  #malformed(): void {
-    this.#fail("MALFORMED", "gives an answer that is not HTTP");
-  }
-
-  #fail(code: string, what: string): void {
-    if (this.#gone) return;
-    this.destroy();
-    const error = new Error(`${this.via} ${what}`);
-    this.#handler.closed(Object.assign(error, { code: `PROXY_${code}` }));
-  }
 }
 
 /** What a proxy's refusal means. The proxy's own text is not passed on: it could contain anything. */
-function refusal(status: number, service: TunnelOptions): string {
+function refusal(status: number, service: Service): string {
   switch (status) {
     case 407:
       return "answers 407: it wants a user name and a password, or others than HTTPS_PROXY has";

@@ -5,10 +5,12 @@ import { asBuffer, CR, Joiner, LF } from "../octets.ts";
 
 const EMPTY = new Uint8Array(0);
 
-/** A line that was longer than allowed, and has been discarded. */
+/** A line that was longer than allowed. */
 export interface LineTooLong {
   /** Octets that were allowed. */
   readonly limit: number;
+  /** So many of its first octets, as Latin-1; the others have been discarded. */
+  readonly beginning: string;
 }
 
 export class LineReader {
@@ -60,7 +62,9 @@ export class LineReader {
     let tooLong = this.#skipping;
     if (tooLong === undefined) {
       const limit = limitFor(input);
-      if ((end < 0 ? input.length : end + 1) > limit) tooLong = { limit };
+      if ((end < 0 ? input.length : end + 1) > limit) {
+        tooLong = { limit, beginning: asBuffer(input).toString("latin1", 0, limit) };
+      }
     }
     if (end < 0) {
       // An over-long line is not kept, however long it grows.

@@ -18,7 +18,9 @@ export type Credentials = PasswordCredentials | TokenCredentials;
 export type Mechanism = Credentials["mechanism"];
 
 /** The password or the token. */
-export function secretIn(credentials: Credentials): Secret {
+export function secretIn(
+  credentials: Pick<PasswordCredentials, "password"> | Pick<TokenCredentials, "token">,
+): Secret {
   return "token" in credentials ? credentials.token : credentials.password;
 }
 

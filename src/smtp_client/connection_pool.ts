@@ -1,0 +1,187 @@
+// Connections to servers, kept for further messages: so many for each account, so many in all. Messages
+// that find none free wait in line.
+
+import type { Clock } from "../clock.ts";
+import type { Login, MailServer } from "./mail_client.ts";
+import { type ConnectionOwner, MailConnection } from "./mail_connection.ts";
+import type { ConnectionSettings } from "./mail_connection.ts";
+
+export interface PoolOptions {
+  /** Connections in all. */
+  readonly maxConnections: number;
+  /** Messages on one connection. */
+  readonly maxMessages: number;
+  readonly clock: Pick<Clock, "alarm">;
+}
+
+export interface Turn {
+  /** Milliseconds to wait for it. */
+  readonly timeout: number;
+  readonly signal?: AbortSignal | undefined;
+  readonly waiting?: ((isWaiting: boolean) => void) | undefined;
+  /** A kept connection has just turned out to be gone: others may be too. */
+  readonly fresh?: boolean;
+}
+
+/** Why there is no connection: all are in use, or the signal was aborted. */
+export type NoTurn = "BUSY" | "ABORTED";
+
+interface Waiter {
+  readonly login: Login;
+  readonly served: (connection: MailConnection) => void;
+}
+
+interface Group {
+  readonly server: MailServer;
+  readonly all: Set<MailConnection>;
+  /** Unused ones, the most recently used one last. */
+  readonly idle: MailConnection[];
+  readonly waiters: Waiter[];
+}
+
+export class ConnectionPool {
+  readonly #settings: ConnectionSettings;
+  readonly #options: PoolOptions;
+  readonly #groups = new Map<string, Group>();
+  #total = 0;
+  #closing = false;
+  #closed = Promise.withResolvers<void>();
+
+  constructor(settings: ConnectionSettings, options: PoolOptions) {
+    this.#settings = settings;
+    this.#options = options;
+  }
+
+  /** Connections that are open, being opened or being closed. */
+  get size(): number {
+    return this.#total;
+  }
+
+  /** A connection that has been kept, or a new one that is not open yet. It comes back by itself. */
+  take(server: MailServer, login: Login, turn: Turn): Promise<MailConnection | NoTurn> {
+    if (turn.signal?.aborted) return Promise.resolve("ABORTED");
+    const group = this.#groupOf(server);
+    const kept = turn.fresh ? undefined : group.idle.pop();
+    if (kept !== undefined) return Promise.resolve(kept);
+    if (this.#hasRoom(group, server.maxConnections)) {
+      return Promise.resolve(this.#connect(group, login));
+    }
+    return this.#wait(group, server, login, turn);
+  }
+
+  /** Closes unused connections, and the others after their message. Resolves when none is left. */
+  close(): Promise<void> {
+    this.#closing = true;
+    for (const { idle } of this.#groups.values()) {
+      for (const connection of idle.splice(0)) connection.quit();
+    }
+    if (this.#total === 0) this.#closed.resolve();
+    return this.#closed.promise;
+  }
+
+  #wait(
+    group: Group,
+    server: MailServer,
+    login: Login,
+    turn: Turn,
+  ): Promise<MailConnection | NoTurn> {
+    return new Promise((resolve) => {
+      turn.waiting?.(true);
+      const end = (result: MailConnection | NoTurn) => {
+        cancel();
+        turn.signal?.removeEventListener("abort", abort);
+        const index = group.waiters.indexOf(waiter);
+        if (index >= 0) group.waiters.splice(index, 1);
+        this.#discard(group);
+        turn.waiting?.(false);
+        resolve(result);
+      };
+      const waiter: Waiter = { login, served: end };
+      const abort = () => end("ABORTED");
+      const cancel = this.#options.clock.alarm(turn.timeout, () => end("BUSY"));
+      turn.signal?.addEventListener("abort", abort);
+      if (turn.fresh) group.waiters.unshift(waiter);
+      else group.waiters.push(waiter);
+      // An unused connection takes the place: another account's, or one that is not to be trusted.
+      const isFull = group.all.size >= server.maxConnections;
+      (isFull ? group.idle.shift() : this.#oldestIdle())?.quit();
+    });
+  }
+
+  #hasRoom({ all }: Group, most: number): boolean {
+    return all.size < most && this.#total < this.#options.maxConnections;
+  }
+
+  #connect(group: Group, login: Login): MailConnection {
+    const owner: ConnectionOwner = {
+      idle: (connection) => this.#free(group, connection),
+      gone: (connection) => this.#forget(group, connection),
+    };
+    const connection = new MailConnection(group.server, login, this.#settings, owner);
+    group.all.add(connection);
+    this.#total++;
+    return connection;
+  }
+
+  #free(group: Group, connection: MailConnection): void {
+    const isWorn = connection.messages >= this.#options.maxMessages;
+    const waiter = isWorn ? undefined : group.waiters[0];
+    if (waiter !== undefined) waiter.served(connection);
+    else if (isWorn || this.#closing || this.#othersWait()) connection.quit();
+    else group.idle.push(connection);
+  }
+
+  #forget(group: Group, connection: MailConnection): void {
+    group.all.delete(connection);
+    const index = group.idle.indexOf(connection);
+    if (index >= 0) group.idle.splice(index, 1);
+    this.#total--;
+    this.#discard(group);
+    this.#serve(group);
+    for (const other of this.#groups.values()) this.#serve(other);
+    if (this.#closing && this.#total === 0) this.#closed.resolve();
+  }
+
+  #serve(group: Group): void {
+    for (;;) {
+      const [waiter] = group.waiters;
+      if (waiter === undefined || !this.#hasRoom(group, group.server.maxConnections)) return;
+      waiter.served(this.#connect(group, waiter.login));
+    }
+  }
+
+  /** Whether a message waits although its account could have another connection. */
+  #othersWait(): boolean {
+    if (this.#total < this.#options.maxConnections) return false;
+    for (const { waiters, all, server } of this.#groups.values()) {
+      if (waiters.length > 0 && all.size < server.maxConnections) return true;
+    }
+    return false;
+  }
+
+  #oldestIdle(): MailConnection | undefined {
+    for (const { idle } of this.#groups.values()) {
+      const oldest = idle.shift();
+      if (oldest !== undefined) return oldest;
+    }
+    return undefined;
+  }
+
+  #groupOf(server: MailServer): Group {
+    const { hostname, port, tls, account } = server;
+    const key = JSON.stringify([hostname.toLowerCase(), port, tls, account]);
+    let group = this.#groups.get(key);
+    if (group === undefined) {
+      this.#groups.set(key, group = { server, all: new Set(), idle: [], waiters: [] });
+    }
+    return group;
+  }
+
+  /** Groups exist only while something is in them. */
+  #discard(group: Group): void {
+    if (group.all.size > 0 || group.waiters.length > 0) return;
+    for (const [key, other] of this.#groups) {
+      if (other === group) this.#groups.delete(key);
+    }
+  }
+}
