@@ -13,11 +13,15 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import { certificateSource } from "./certificate_source.ts";
+import type { MailClient } from "../smtp_client/mail_client.ts";
 import { outgoingClient, proxyIn } from "./http_client.ts";
+import { mailClient } from "./mail_client.ts";
 
 export interface Outside {
   /** The client of all outgoing requests. */
   readonly client: HttpClient;
+  /** The client of the ways out by SMTP. */
+  readonly mail: MailClient;
   /** Undefined if TLS is off. */
   readonly tls: CertificateManager | undefined;
 }
@@ -62,7 +66,7 @@ export async function openOutside(parts: OutsideParts): Promise<Outside> {
     client.close();
     note(error);
   }
-  if (problems.length === 0) return { tls, client };
+  if (problems.length === 0) return { tls, client, mail: mailClient(settings, authorities) };
   tls?.close();
   client.close();
   throw new CommandError(status, problems);

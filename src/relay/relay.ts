@@ -112,8 +112,9 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   // Also if the start fails: what waits for a receiver would keep the process running.
   opened.add(() => listeners.deliverRest());
   const { notify } = listeners;
-  const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
+  const { tls, client, mail } = await openOutside({ settings, log, notify, runtime, certificates });
   opened.add(() => client.close());
+  opened.add(() => mail.close());
   opened.add(() => tls?.close());
   opened.add(() => listeners.closeLog());
   warnOfTrusted(settings, log);
@@ -136,6 +137,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const submissions = buildSubmissions({
     settings,
     http: tracing?.http(client) ?? client,
+    mail,
     notify,
     entries: table ?? replaced.entries,
     metrics,
