@@ -106,6 +106,28 @@ export function backendProblems(
   if (names.includes("acs") && credentials && username === undefined && password === undefined) {
     problems.push("SMARTHOST_USERNAME and SMARTHOST_PASSWORD must be set when BACKEND has acs");
   }
+  const own = shared.filter((name) => name !== "hve" || username !== undefined);
+  const isOpen = settings.ALLOWED_TENANTS === undefined && !settings.AZURE_TABLES_FORCE_USAGE;
+  if (own.length > 0 && isOpen && valid("ALLOWED_TENANTS", "AZURE_TABLES_FORCE_USAGE")) {
+    problems.push(
+      `ALLOWED_TENANTS or AZURE_TABLES_FORCE_USAGE must be set when BACKEND has ${
+        own[0]
+      }, which knows only ` +
+        "the relay's own login: any app of any tenant could send",
+    );
+  }
+  const tokens = valid("AUTH_MECHANISMS")
+    ? settings.AUTH_MECHANISMS.filter((name) => name === "XOAUTH2" || name === "OAUTHBEARER")
+    : [];
+  const [first] = names;
+  if (tokens.length > 0 && isSmarthost(first) && (first !== "hve" || username !== undefined)) {
+    problems.push(
+      `AUTH_MECHANISMS has ${
+        tokens.join(" and ")
+      }, and BACKEND begins with ${first}, which verifies no ` +
+        "client's token: anybody could send; leave them out",
+    );
+  }
   const cloud = settings.AZURE_CLOUD;
   const exchange = names.includes("exchange") ||
     (valid("LARGE_MESSAGES") && settings.LARGE_MESSAGES === "exchange");

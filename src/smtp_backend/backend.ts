@@ -342,8 +342,11 @@ export class SmtpBackend implements Backend {
     sender: string,
   ): Promise<ReadyLogin | Classified> {
     const { login } = this.#options;
-    if (login.type === "none") return { login, account: "" };
-    if (login.type === "password") return { login, account: `password ${login.username}` };
+    if (login.type !== "token") {
+      const unproved = unprovedLogin(authorization);
+      if (unproved !== undefined) return { outcome: unproved };
+      return { login, account: login.type === "none" ? "" : `password ${login.username}` };
+    }
     const pending = authorization.token(login.scope);
     const asked = pending instanceof Promise ? steps?.begin("token") : undefined;
     const token = await pending;
@@ -426,6 +429,26 @@ function resultOf(result: SendResult): number | string {
 /** Whether trying again soon may help: a wrong certificate or a proxy's rule stays as it is. */
 function isPassing(code: string): boolean {
   return /^(?:E[A-Z]+|CLOSED|SMTP 4)/.test(code) && code !== "ENOTFOUND";
+}
+
+/**
+ * No service verifies the client's own token where the relay logs in with something else: with a forged one,
+ * anybody could send.
+ */
+function unprovedLogin(authorization: Authorization): NotSent | undefined {
+  const end = authorization.expiry();
+  if (end !== undefined) return later("TOKEN_EXPIRED", "4.7.0", replyText(end));
+  if (authorization.unverified() === undefined) return undefined;
+  const code = "TOKEN_UNVERIFIED";
+  const detail =
+    "no service on this way out verifies the client's own token: log in with a client secret";
+  return {
+    type: "refused",
+    reply: reply(550, "5.7.1", `${code}: ${detail}`),
+    ambiguous: false,
+    code,
+    detail,
+  };
 }
 
 function withoutToken({ type, code, detail }: EntraRefusal): NotSent {

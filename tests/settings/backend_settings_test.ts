@@ -9,6 +9,8 @@ import { CLIENT, TENANT } from "../support/logins.ts";
 import { goodSettings, problemsOf, settingsOf } from "../support/settings.ts";
 
 const HOST = { SMARTHOST_URL: "smtp://mail.example" };
+/** Those who may use a way out on which only the relay logs in. */
+const OURS = { ALLOWED_TENANTS: TENANT };
 
 describe("BACKEND", () => {
   it("is a list in its order, each name once, in any case", () => {
@@ -72,19 +74,30 @@ describe("the URL of an SMTP server", () => {
 
 describe("ways out that do not go together", () => {
   const cases: readonly (readonly [Record<string, string>, RegExp])[] = [
-    [{ BACKEND: "smarthost" }, /^SMARTHOST_URL must be set when BACKEND has smarthost$/],
-    [{ BACKEND: "hve,smarthost", ...HOST }, /^BACKEND has hve and smarthost: SMARTHOST_\* are/],
     [
-      { BACKEND: "acs" },
+      { BACKEND: "graph,smarthost", ...HOST },
+      /^ALLOWED_TENANTS or AZURE_TABLES_FORCE_USAGE must be set when BACKEND has smarthost, which/,
+    ],
+    [{ BACKEND: "smarthost", ...OURS }, /^SMARTHOST_URL must be set when BACKEND has smarthost$/],
+    [
+      { BACKEND: "hve,smarthost", ...HOST, ...OURS },
+      /^BACKEND has hve and smarthost: SMARTHOST_\* are/,
+    ],
+    [
+      { BACKEND: "acs", ...OURS },
       /^SMARTHOST_USERNAME and SMARTHOST_PASSWORD must be set when BACKEND has acs$/,
     ],
     [
-      { SMARTHOST_USERNAME: "ann", BACKEND: "smarthost", ...HOST },
+      { SMARTHOST_USERNAME: "ann", BACKEND: "smarthost", ...HOST, ...OURS },
       /^SMARTHOST_USERNAME is set, but SMARTHOST_PASSWORD is not: set both, or neither$/,
     ],
     [
-      { SMARTHOST_PASSWORD: "secret", BACKEND: "smarthost", ...HOST },
+      { SMARTHOST_PASSWORD: "secret", BACKEND: "smarthost", ...HOST, ...OURS },
       /^SMARTHOST_PASSWORD is set, but SMARTHOST_USERNAME is not/,
+    ],
+    [
+      { BACKEND: "smarthost", AUTH_MECHANISMS: "PLAIN,XOAUTH2", ...HOST, ...OURS },
+      /^AUTH_MECHANISMS has XOAUTH2, and BACKEND begins with smarthost, which verifies no client's/,
     ],
     [{ BACKEND: "exchange", AZURE_CLOUD: "usgov" }, /^EXCHANGE_SMTP_URL must be set .* is usgov$/],
     [{ LARGE_MESSAGES: "exchange", AZURE_CLOUD: "china" }, /^EXCHANGE_SMTP_URL must be set/],
@@ -100,7 +113,7 @@ describe("ways out that do not go together", () => {
   it("are told as warnings where one has no effect", () => {
     const warned = (environment: Record<string, string>) => goodSettings(environment).warnings;
     assert.match(
-      warned({ BACKEND: "smarthost", LARGE_MESSAGES: "exchange", ...HOST })[0]!,
+      warned({ BACKEND: "smarthost", LARGE_MESSAGES: "exchange", ...HOST, ...OURS })[0]!,
       /^LARGE_/,
     );
     assert.match(warned(HOST)[0]!, /^SMARTHOST_URL has no effect: BACKEND does not have smarthost/);
@@ -124,8 +137,8 @@ describe("ways out that do not go together", () => {
       const environment of [
         { BACKEND: "graph,exchange" },
         { BACKEND: "hve" },
-        { BACKEND: "exchange,smarthost", ...HOST },
-        { BACKEND: "acs", SMARTHOST_USERNAME: "a", SMARTHOST_PASSWORD: "b" },
+        { BACKEND: "exchange,smarthost", ...HOST, ...OURS },
+        { BACKEND: "acs", SMARTHOST_USERNAME: "a", SMARTHOST_PASSWORD: "b", ...OURS },
         {
           BACKEND: "exchange",
           AZURE_CLOUD: "usgov",
