@@ -6,13 +6,16 @@ import process from "node:process";
 import { shortId } from "../accounts/username.ts";
 import { selfSignedCertificate } from "../certificates/self_signed.ts";
 import { fixedSource } from "../certificates/source.ts";
-import { createCloud } from "../sandbox/cloud.ts";
+import { currentRuntime } from "../runtime/current.ts";
+import { type Cloud, createCloud } from "../sandbox/cloud.ts";
+import type { SandboxExchange } from "../sandbox/exchange/submission_server.ts";
 import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
 import { inboxRoutes } from "../sandbox/inbox/routes.ts";
 import { Inbox } from "../sandbox/inbox/store.ts";
 import { SandboxTable } from "../sandbox/imitated_table.ts";
 import { Tracer } from "../sandbox/trace/tracer.ts";
 import { sendWelcome } from "../sandbox/welcome.ts";
+import { isSmarthost, type SmtpServerAddress } from "../settings/backend_settings.ts";
 import { formatListenAddress, isLoopback, type ListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { ServiceManager } from "../systemd/manager.ts";
@@ -82,7 +85,7 @@ async function sandboxWith(
   const variables = environment(envFile);
   const page = openStatusPage({ http, settings, given, variables, sandbox: true });
   const relay = await startRelay({
-    settings: pointedAt(settings, base),
+    settings: { ...pointedAt(settings, base), ...await listenBySmtp(cloud, settings) },
     log,
     metrics,
     http,
@@ -111,6 +114,7 @@ async function sandboxWith(
   }
   manager.ready(() => relay.state());
   await stopped;
+  for (const server of [cloud.exchange, cloud.smarthost]) server.close();
 }
 
 /** The settings, with the imitated services instead of the real ones. */
@@ -119,6 +123,29 @@ function pointedAt(settings: Settings, base: string): Settings {
     ...settings,
     AZURE_AUTHORITY_HOST: new URL(`${base}/entra`),
     GRAPH_ENDPOINT: new URL(`${base}/graph`),
+  };
+}
+
+/** The imitated SMTP servers of the ways out that may be used: nothing is sent to real ones. */
+async function listenBySmtp(
+  { exchange, smarthost }: Cloud,
+  settings: Settings,
+): Promise<Partial<Settings>> {
+  const { BACKEND: names, LARGE_MESSAGES: large, SMARTHOST_URL: other } = settings;
+  // Its entries may name any of them.
+  const table = settings.AZURE_TABLES_URL !== undefined;
+  const isExchange = table || names.includes("exchange") || large === "exchange";
+  const isOther = table || names.some(isSmarthost) || other !== undefined;
+  if (!isExchange && !isOther) return {};
+  const runtime = await currentRuntime();
+  const listen = (server: SandboxExchange): SmtpServerAddress => ({
+    hostname: "127.0.0.1",
+    port: server.listen(runtime).port,
+    tls: "loopback",
+  });
+  return {
+    ...(isExchange ? { EXCHANGE_SMTP_URL: listen(exchange) } : {}),
+    ...(isOther ? { SMARTHOST_URL: listen(smarthost) } : {}),
   };
 }
 

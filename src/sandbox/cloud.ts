@@ -29,6 +29,8 @@ export interface Cloud {
   readonly graph: SandboxGraph;
   /** Listens nowhere yet. */
   readonly exchange: SandboxExchange;
+  /** Likewise. */
+  readonly smarthost: SandboxExchange;
   readonly faults: Faults;
 }
 
@@ -45,16 +47,18 @@ export function createCloud(options: CloudOptions): Cloud {
       await inbox.add({ ...message, trace: traceOf?.(clientRequestId) });
     },
   });
-  const exchange = new SandboxExchange({
+  const submission: ExchangeOptions = {
     ...options.exchange,
     verify: (token) => entra.verify(token),
     faults,
     deliver: async (message) => void await inbox.add({ ...message, uploads: [] }),
-  });
+  };
+  const exchange = new SandboxExchange(submission);
+  const smarthost = new SandboxExchange({ ...submission, isSmarthost: true });
   const routes = new Hono();
   const guard = programsOnly(allowedHosts);
   for (const path of ["/entra/*", "/graph/*"]) routes.use(path, guard);
   routes.route("/entra", entra.routes);
   routes.route("/graph", graph.routes);
-  return { routes, entra, graph, exchange, faults };
+  return { routes, entra, graph, exchange, smarthost, faults };
 }

@@ -131,7 +131,7 @@ describe("a fault in the response", () => {
 
   it("affects the named operation, and no other", async () => {
     for (const on of OPERATIONS) {
-      if (on === "token") continue;
+      if (on === "token" || on.startsWith("smtp")) continue;
       const faults = new Faults();
       const client = new GraphClient({ faults });
       const draft = await client.draft();

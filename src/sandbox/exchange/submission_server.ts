@@ -11,7 +11,7 @@ import type { Effect, Envelope } from "../../smtp/effects.ts";
 import { formatReply, REPLIES, type Reply, reply } from "../../smtp/reply.ts";
 import type { Credentials } from "../../smtp/sasl.ts";
 import { Session } from "../../smtp/session.ts";
-import type { IssuedToken } from "../entra.ts";
+import { type IssuedToken, WRONG_SECRET } from "../entra.ts";
 import type { Fault, Faults, SmtpOperation } from "../faults.ts";
 
 /** The permission that a token has to carry. */
@@ -28,6 +28,8 @@ export interface SubmittedMessage {
 export interface ExchangeOptions {
   verify(token: string): IssuedToken | undefined;
   deliver(message: SubmittedMessage): void | Promise<void>;
+  /** A smarthost instead: it takes mail of any sender, without a login or with nearly any. */
+  readonly isSmarthost?: boolean;
   /** With it STARTTLS is demanded; without it there is no TLS, for the loopback. */
   readonly identity?: TlsIdentity | undefined;
   readonly faults?: Faults | undefined;
@@ -135,7 +137,7 @@ class Submitter implements ConnectionHandler {
   constructor(connection: Connection, server: SandboxExchange) {
     this.#connection = connection;
     this.#server = server;
-    const { identity, recipients = 500 } = server.options;
+    const { identity, recipients = 500, isSmarthost = false } = server.options;
     this.#session = new Session({
       hostname: "sandbox.smtp.example",
       greeting: "Microsoft ESMTP MAIL Service ready (imitated)",
@@ -143,9 +145,10 @@ class Submitter implements ConnectionHandler {
       maxRecipients: recipients,
       offerTls: identity !== undefined,
       requireTls: identity !== undefined,
-      mechanisms: ["LOGIN", "XOAUTH2"],
+      mechanisms: isSmarthost ? ["PLAIN", "LOGIN", "XOAUTH2"] : ["LOGIN", "XOAUTH2"],
       checkRecipient: () => this.#rehearse("smtpRecipient"),
     });
+    if (isSmarthost) this.#session.trust();
   }
 
   opened(): void {
@@ -198,6 +201,11 @@ class Submitter implements ConnectionHandler {
         case "authenticate":
           void this.#authenticate(effect.credentials);
           break;
+        case "authenticateTrusted":
+          this.#carryOut(
+            this.#session.authenticated(REPLIES.authenticated, () => this.#rehearse("smtpSender")),
+          );
+          break;
         case "submit":
           void this.#submit(effect.envelope, effect.content).finally(() =>
             effect.reservation.release()
@@ -230,7 +238,12 @@ class Submitter implements ConnectionHandler {
   }
 
   #loginRefusal(credentials: Credentials): Reply | undefined {
-    const { verify, connections = 3, hasMailbox = looksLikeMailbox } = this.#server.options;
+    const { verify, connections = 3, hasMailbox = looksLikeMailbox, isSmarthost } =
+      this.#server.options;
+    if (isSmarthost) {
+      const isWrong = "password" in credentials && credentials.password.reveal() === WRONG_SECRET;
+      return isWrong ? WRONG_PASSWORD : undefined;
+    }
     if (!("token" in credentials)) return BASIC_IS_OFF;
     const token = verify(credentials.token.reveal());
     const isGood = token !== undefined && token.audience === AUDIENCE &&
@@ -243,19 +256,20 @@ class Submitter implements ConnectionHandler {
   /** Also a null reverse-path: the mailbox itself has to be there. */
   #senderRefusal(from: string): Reply | undefined {
     const fault = this.#rehearse("smtpSender");
-    if (fault !== undefined) return fault;
+    if (fault !== undefined || this.#server.options.isSmarthost) return fault;
     return from.toLowerCase() === this.#mailbox ? undefined : SEND_AS_DENIED;
   }
 
-  async #submit({ recipients }: Envelope, content: Content): Promise<void> {
-    const { delay = 0, deliver } = this.#server.options;
+  async #submit({ from, recipients }: Envelope, content: Content): Promise<void> {
+    const { delay = 0, deliver, isSmarthost = false } = this.#server.options;
     const fault = this.#take("smtpSend");
     if (fault?.delay !== undefined) await pause(fault.delay);
     const raw = Buffer.concat(content);
     let answer = fault?.after === "take" ? undefined : this.#scripted(fault);
-    answer ??= this.#messageRefusal(raw);
+    if (!isSmarthost) answer ??= this.#messageRefusal(raw);
     if (answer === undefined) {
-      await deliver({ mailbox: this.#mailbox!, raw, recipients: [...new Set(recipients)] });
+      const mailbox = isSmarthost ? from : this.#mailbox!;
+      await deliver({ mailbox, raw, recipients: [...new Set(recipients)] });
       this.#server.figures.messages++;
       answer = fault?.after === "take" ? this.#scripted(fault) : undefined;
       answer ??= reply(250, "2.0.0", "OK <sandbox> [Hostname=sandbox.prod.example]");
@@ -321,6 +335,7 @@ const UNSUCCESSFUL = reply(
   "5.7.3",
   "Authentication unsuccessful [sandbox.prod.example]",
 );
+const WRONG_PASSWORD = reply(535, "5.7.8", "Authentication credentials invalid");
 const BASIC_IS_OFF = reply(
   535,
   "5.7.139",
