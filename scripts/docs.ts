@@ -33,6 +33,15 @@ import { FIELDS } from "../src/observe/line_fields.ts";
 import { COUNTERS, PREFIX } from "../src/observe/metrics.ts";
 import { REASONS } from "../src/observe/reasons.ts";
 import { PROCESS_METRICS } from "../src/relay/process_metrics.ts";
+import {
+  BY_SMTP_CODE,
+  BY_STAGE,
+  LACKING,
+  SMTP_AMBIGUOUS,
+  SMTP_UNREACHABLE,
+  type SmtpMeaning,
+  TEMPORARY,
+} from "../src/smtp_backend/smtp_errors.ts";
 import { SETTINGS } from "../src/settings/schema.ts";
 import type { Setting } from "../src/settings/setting.ts";
 import { REPLIES, type Reply, replyText } from "../src/smtp/reply.ts";
@@ -395,6 +404,22 @@ const TABLES: Readonly<Record<string, () => string>> = {
       ],
     ]),
   "Graph's answers by reply": graphByReplyTable,
+  "SMTP servers by code": () => smtpTable("The server's codes", Object.entries(BY_SMTP_CODE)),
+  "SMTP servers by command": () =>
+    smtpTable("What the server refuses", [
+      ["greeting, EHLO, STARTTLS", BY_STAGE.server],
+      ["AUTH", BY_STAGE.AUTH],
+      ["MAIL, with 5yz", BY_STAGE.MAIL],
+      ["RCPT, with 5yz", BY_STAGE.RCPT],
+      ["the message, with 5yz", BY_STAGE.content],
+      ["anything, with 4yz", TEMPORARY],
+    ]),
+  "SMTP servers without an answer": () =>
+    smtpTable("Code", [
+      ["ECONNREFUSED, CLOSED and the like", SMTP_UNREACHABLE],
+      ["ETIMEDOUT, CLOSED and the like, after the message", SMTP_AMBIGUOUS],
+      ...Object.values(LACKING).map((row) => [row.name, row] as const),
+    ]),
   "Graph without an answer": () =>
     graphTable("What happened", [
       [
@@ -428,6 +453,22 @@ const TABLES: Readonly<Record<string, () => string>> = {
       ["ABORTED", STOPPING, "The client can try again by itself when the relay runs again."],
     ]),
 };
+
+/** The rows of what the next SMTP server says, or does not say. */
+function smtpTable(
+  title: string,
+  rows: readonly (readonly [what: string, meaning: SmtpMeaning])[],
+): string {
+  return table(
+    [title, "Reply", "Meaning", "What to do"],
+    rows.map(([what, { code: number, enhanced, text, remedy }]) => [
+      code(what),
+      code(`${number} ${enhanced ?? `${String(number)[0]}.x.x`}`),
+      text,
+      remedy,
+    ]),
+  );
+}
 
 const LEVELS = { ok: "ok", skip: "skip", warn: "warn", fail: "FAIL" } as const;
 

@@ -11,6 +11,7 @@ import { PAGES, withTables } from "../../scripts/docs.ts";
 import { AADSTS } from "../../src/entra/entra_errors.ts";
 import { TOKEN_FAULTS } from "../../src/entra/claims.ts";
 import { BY_CODE, BY_STATUS } from "../../src/graph/graph_errors.ts";
+import { LACKING } from "../../src/smtp_backend/smtp_errors.ts";
 import { NOT_SENT } from "../../src/graph/not_sent.ts";
 import { UNREADABLE } from "../../src/queue/verdict.ts";
 import { cloudOf } from "../../src/settings/clouds.ts";
@@ -256,6 +257,12 @@ const NO_SETTINGS = new Set([
   // The relay's own reasons, in replies and log lines.
   "OVER_SHARE",
   "QUEUE_VERSION",
+  "BACKEND_UNSET",
+  "PARTLY_SENT",
+  "SMTP_RECIPIENTS",
+  "TOKEN_UNVERIFIED",
+  ...Object.values(LACKING).map(({ name }) => name),
+  // Placeholders of commands in PowerShell.
   // Of SQLite and Azure Storage.
   "SQLITE_FULL",
   "SQLITE_READONLY",
