@@ -262,7 +262,6 @@ const NO_SETTINGS = new Set([
   "SMTP_RECIPIENTS",
   "TOKEN_UNVERIFIED",
   ...Object.values(LACKING).map(({ name }) => name),
-  // Placeholders of commands in PowerShell.
   // Of SQLite and Azure Storage.
   "SQLITE_FULL",
   "SQLITE_READONLY",
