@@ -71,6 +71,8 @@ export class MailServerConnection {
     this.#socket = socket;
     this.#options = options;
     this.#heard = heard;
+    // Each answer leaves by itself, immediately.
+    socket.setNoDelay(true);
     this.ended = new Promise((resolve) => socket.on("close", () => resolve()));
     socket.on("error", () => {});
     if (options.implicit) this.#secure();
