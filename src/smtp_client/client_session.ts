@@ -21,6 +21,18 @@ const FAULTS: Readonly<Record<ReplyFault, string>> = {
   TOOLONG: "the server's reply is too long",
 };
 
+const CLOSED: ClientEffect = {
+  type: "result",
+  result: {
+    type: "failed",
+    stage: "MAIL",
+    code: "CLOSED",
+    message: "the connection has ended",
+    ambiguous: false,
+    recipients: [],
+  },
+};
+
 export class ClientSession {
   readonly #reader = new ReplyReader();
   readonly #talk: Talk;
@@ -94,8 +106,9 @@ export class ClientSession {
     this.#resume(undefined);
   }
 
-  /** Begins a transaction. The session must be idle. */
+  /** Begins a transaction. The session must be idle; if it has just ended, the transaction fails. */
   send(envelope: Envelope): readonly ClientEffect[] {
+    if (this.#closed) return [CLOSED];
     this.#settled = this.#contentLeft = false;
     this.#transaction = new Transaction(this.#talk, envelope, (result) => this.#settle(result));
     this.#run(this.#transact(this.#transaction));

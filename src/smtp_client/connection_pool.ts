@@ -44,8 +44,11 @@ export class ConnectionPool {
   readonly #options: PoolOptions;
   readonly #groups = new Map<string, Group>();
   #total = 0;
+  /** Told to quit, and not gone yet. */
+  readonly #quitting = new Set<MailConnection>();
   #closing = false;
-  #closed = Promise.withResolvers<void>();
+  /** Called when no connection is left. */
+  #closed: (() => void)[] = [];
 
   constructor(settings: ConnectionSettings, options: PoolOptions) {
     this.#settings = settings;
@@ -73,10 +76,10 @@ export class ConnectionPool {
   close(): Promise<void> {
     this.#closing = true;
     for (const { idle } of this.#groups.values()) {
-      for (const connection of idle.splice(0)) connection.quit();
+      for (const connection of idle.splice(0)) this.#quit(connection);
     }
-    if (this.#total === 0) this.#closed.resolve();
-    return this.#closed.promise;
+    if (this.#total === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#closed.push(resolve));
   }
 
   #wait(
@@ -104,7 +107,8 @@ export class ConnectionPool {
       else group.waiters.push(waiter);
       // An unused connection takes the place: another account's, or one that is not to be trusted.
       const isFull = group.all.size >= server.maxConnections;
-      (isFull ? group.idle.shift() : this.#oldestIdle())?.quit();
+      const unused = isFull ? group.idle.shift() : this.#oldestIdle();
+      if (unused !== undefined) this.#quit(unused);
     });
   }
 
@@ -127,19 +131,26 @@ export class ConnectionPool {
     const isWorn = connection.messages >= this.#options.maxMessages;
     const waiter = isWorn ? undefined : group.waiters[0];
     if (waiter !== undefined) waiter.served(connection);
-    else if (isWorn || this.#closing || this.#othersWait()) connection.quit();
+    else if (isWorn || this.#closing || this.#othersWait()) this.#quit(connection);
     else group.idle.push(connection);
+  }
+
+  #quit(connection: MailConnection): void {
+    this.#quitting.add(connection);
+    connection.quit();
   }
 
   #forget(group: Group, connection: MailConnection): void {
     group.all.delete(connection);
+    this.#quitting.delete(connection);
     const index = group.idle.indexOf(connection);
     if (index >= 0) group.idle.splice(index, 1);
     this.#total--;
     this.#discard(group);
     this.#serve(group);
     for (const other of this.#groups.values()) this.#serve(other);
-    if (this.#closing && this.#total === 0) this.#closed.resolve();
+    if (this.#total > 0) return;
+    for (const resolve of this.#closed.splice(0)) resolve();
   }
 
   #serve(group: Group): void {
@@ -150,13 +161,14 @@ export class ConnectionPool {
     }
   }
 
-  /** Whether a message waits although its account could have another connection. */
+  /** Whether more messages wait for a place among all connections than places become free. */
   #othersWait(): boolean {
     if (this.#total < this.#options.maxConnections) return false;
+    let wanted = 0;
     for (const { waiters, all, server } of this.#groups.values()) {
-      if (waiters.length > 0 && all.size < server.maxConnections) return true;
+      wanted += Math.min(waiters.length, Math.max(server.maxConnections - all.size, 0));
     }
-    return false;
+    return wanted > this.#quitting.size;
   }
 
   #oldestIdle(): MailConnection | undefined {

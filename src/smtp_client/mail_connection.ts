@@ -231,7 +231,7 @@ export class MailConnection implements OutboundHandler, Timed {
 
   #apply(effects: readonly ClientEffect[]): void {
     for (const effect of effects) {
-      if (this.#gone) return;
+      if (this.#gone && effect.type !== "result") continue;
       switch (effect.type) {
         case "write":
           this.#socket.write(Buffer.from(effect.text, "utf8"));

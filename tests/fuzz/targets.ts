@@ -7,6 +7,7 @@ import { graph, upload } from "./targets/graph.ts";
 import { httpResponse } from "./targets/http_response.ts";
 import { log } from "./targets/log.ts";
 import { sasl, username } from "./targets/login.ts";
+import { mailServer } from "./targets/mail_server.ts";
 import { message, mime } from "./targets/message.ts";
 import { networks } from "./targets/networks.ts";
 import { proxyHeader } from "./targets/proxy_header.ts";
@@ -24,6 +25,7 @@ export const TARGETS: readonly Target[] = [
   addresses,
   networks,
   httpResponse,
+  mailServer,
   graph,
   upload,
   entra,

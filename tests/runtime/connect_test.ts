@@ -7,6 +7,7 @@ import { after, before, describe, it } from "node:test";
 import { currentRuntime } from "../../src/runtime/current.ts";
 import { connectByNode } from "../../src/runtime/node_connect.ts";
 import { connectThrough } from "../../src/runtime/tunnel.ts";
+import { connectUpgradable } from "../../src/runtime/upgradable.ts";
 import type { Connect, ConnectOptions, OutboundHandler } from "../../src/runtime/runtime.ts";
 import { type CertificateWishes, createAuthority, startTlsServer } from "../support/authority.ts";
 import { type ClientHello, readClientHello } from "../support/client_hello.ts";
@@ -223,15 +224,40 @@ const THROUGH_A_PROXY: Connect = ({ hostname, port, tls }, handler) =>
     { hostname, port, tls: tls! },
     handler,
   );
+/** TLS on a connection that has begun without it (RFC 3207). */
+const upgraded = (isProxied: boolean): Connect => ({ hostname, port, tls }, handler) => {
+  const way = isProxied ? { proxy: { hostname: "127.0.0.1", port: proxy.port } } : {};
+  let isPlain = true;
+  const connection = connectUpgradable({ hostname, port, ...way }, {
+    connected() {
+      if (!isPlain) return handler.connected();
+      isPlain = false;
+      connection.startTls(tls!);
+    },
+    data: (octets) => handler.data(octets),
+    drained: () => handler.drained(),
+    closed: (error) => handler.closed(error),
+  });
+  return connection;
+};
+const UPGRADED_THROUGH_A_PROXY = upgraded(true);
+
 before(async () => {
   proxy = await startProxy({ route: (target) => Number(/:(\d+)$/.exec(target)![1]) });
 });
 after(() => proxy.close());
 
-for (const [way, connect] of [...WAYS, ["a proxy's tunnel", THROUGH_A_PROXY] as const]) {
+for (
+  const [way, connect] of [
+    ...WAYS,
+    ["a proxy's tunnel", THROUGH_A_PROXY],
+    ["an upgraded connection", upgraded(false)],
+    ["an upgraded connection in a proxy's tunnel", UPGRADED_THROUGH_A_PROXY],
+  ] as const
+) {
   const open = (options: ConnectOptions) => begin(connect, options);
   /** Whether a name can be one that this machine does not know. */
-  const anyName = connect === THROUGH_A_PROXY;
+  const anyName = connect === THROUGH_A_PROXY || connect === UPGRADED_THROUGH_A_PROXY;
 
   describe(`TLS to a service, by ${way} (RFC 9110 §4.3.4)`, () => {
     const HOSTS: readonly (readonly [host: string, wishes: CertificateWishes])[] = [
