@@ -7,6 +7,7 @@ import { CertificateError } from "../certificates/certificate.ts";
 import { CommandError } from "../exit.ts";
 import { HttpClient } from "../http/client.ts";
 import { outgoingClient, proxyFor } from "../relay/http_client.ts";
+import { mailClient } from "../relay/mail_client.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Secret } from "../secret.ts";
@@ -34,8 +35,10 @@ import {
   withContradictions,
 } from "./settings_check.ts";
 import { openTableToCheck } from "./table_check.ts";
+import type { MailClient } from "../smtp_client/mail_client.ts";
 import type { TestMessage } from "./test_message.ts";
 import { checkTrusted } from "./trusted_check.ts";
+import { wayChecks } from "./way_check.ts";
 import { checkTraces, checkWebhook } from "./watchers_check.ts";
 
 /** Milliseconds for one request that needs no login. */
@@ -66,6 +69,8 @@ interface Context {
   readonly service: ServiceToCheck | undefined;
   readonly runtime: Runtime;
   readonly http: HttpClient;
+  /** For the ways out by SMTP. */
+  readonly mail: MailClient;
   /** Only for this machine: never through the proxy. */
   readonly local: HttpClient;
 }
@@ -135,6 +140,7 @@ async function* checkVariables(
   yield* unread;
   const runtime = await currentRuntime();
   const http = outgoingClient(settings, runtime, authorities ?? []);
+  const mail = mailClient(settings, authorities ?? []);
   const local = new HttpClient({ connect: runtime.connect });
   const unnamed = (variables["SERVER_HOSTNAME"] ?? "") === "" || invalid.has("SERVER_HOSTNAME");
   try {
@@ -149,6 +155,7 @@ async function* checkVariables(
         service,
         runtime,
         http,
+        mail,
         local,
       }),
     );
@@ -156,6 +163,7 @@ async function* checkVariables(
     http.abort();
     http.close();
     local.close();
+    void mail.close();
   }
 }
 
@@ -170,6 +178,8 @@ function wantedParts(
   if (settings.AZURE_TABLES_URL !== undefined || invalid.has("AZURE_TABLES_URL")) {
     parts.push("table");
   }
+  const isOther = settings.BACKEND.some((name) => name !== "graph");
+  if (isOther || invalid.has("BACKEND")) parts.push("ways out");
   if (settings.DELIVERY_MODE === "queue") parts.push("queue");
   if (settings.TRUSTED_NETWORKS !== undefined || invalid.has("TRUSTED_NETWORKS")) {
     parts.push("trusted networks");
@@ -192,7 +202,7 @@ function authoritiesOf(
 
 /** In the order of their findings. */
 async function checksFor(context: Context): Promise<readonly Check[]> {
-  const { settings, invalid, http, login } = context;
+  const { settings, invalid, http, mail, login } = context;
   const table = canJudge("table", invalid) ? await openTableToCheck(settings, http) : undefined;
   const entries = table?.entries;
   const trusted = canJudge("trusted networks", invalid)
@@ -205,11 +215,14 @@ async function checksFor(context: Context): Promise<readonly Check[]> {
     ...(table === undefined
       ? []
       : [{ subject: "table", deadline: TABLE_DEADLINE, run: table.run }]),
+    ...(canJudge("ways out", invalid)
+      ? wayChecks(settings, { mail: context.mail, timeout: REQUEST_TIMEOUT })
+      : []),
     ...queueChecks(context),
     ...watcherChecks(context),
     ...(trusted === undefined ? [] : [trusted]),
     ...(login.username === undefined || canJudge("login", invalid)
-      ? [checkLogin({ ...login, settings, http, entries })]
+      ? [checkLogin({ ...login, settings, http, mail, entries })]
       : []),
   ];
 }
@@ -277,7 +290,8 @@ function cloudChecks({ settings, invalid, http }: Context): readonly Check[] {
     checks.push({ subject: service, deadline, run: async () => (await result).findings });
   };
   if (canJudge("Entra ID", invalid)) add("authority", authorityHost, REQUEST_TIMEOUT);
-  if (canJudge("Graph", invalid)) {
+  const isGraph = settings.BACKEND.includes("graph") || settings.AZURE_TABLES_URL !== undefined;
+  if (isGraph && canJudge("Graph", invalid)) {
     add("graph", graphEndpoint, Math.min(settings.GRAPH_HTTP_TIMEOUT, REQUEST_TIMEOUT));
   }
   const storage = storageClock(settings, invalid, http);

@@ -3,6 +3,7 @@
 // Scripts rely on the names: a code keeps its name and its level. The text may change.
 
 import { SERVED_KINDS } from "../certificates/key_kind.ts";
+import { WAY_CODES } from "./way_codes.ts";
 
 export type Level = "ok" | "skip" | "warn" | "fail";
 
@@ -373,6 +374,7 @@ export const CODES = {
 
   ...service("authority", "Entra ID", "AZURE_AUTHORITY_HOST"),
   ...service("graph", "Microsoft Graph", "GRAPH_ENDPOINT"),
+  ...WAY_CODES,
 
   "clock.ok": ok("This machine's clock agrees with that of Entra ID or Graph within a minute."),
   "clock.off": warn("The clock is off by more than a minute.", CLOCK),

@@ -14,10 +14,12 @@ import type { Secret } from "../secret.ts";
 import { cloudOf } from "../settings/clouds.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { Principal, ReceivedMessage } from "../submission/submission_service.ts";
+import type { MailClient } from "../smtp_client/mail_client.ts";
 import { type Finding, finding } from "./finding.ts";
 import { judgeRefusal, judgeRoles } from "./login_findings.ts";
 import type { Check } from "./run.ts";
 import { checkFound, SEARCH_TIME } from "./sent_check.ts";
+import { checkWayLogin, usesGraph } from "./way_check.ts";
 import { judgeOutcome, mayBeSent, testContent, type TestMessage } from "./test_message.ts";
 
 export interface LoginToCheck {
@@ -28,6 +30,7 @@ export interface LoginToCheck {
   readonly test: TestMessage | undefined;
   readonly settings: Settings;
   readonly http: HttpClient;
+  readonly mail: MailClient;
   /** The lookup table. */
   readonly entries: EntrySource | undefined;
   /** Takes the ids of the messages that were sent, or may have been. */
@@ -36,6 +39,8 @@ export interface LoginToCheck {
 
 /** Milliseconds for a login: the table, then a token. */
 export const LOGIN_DEADLINE = 60_000;
+/** Milliseconds for a login to a mail server. */
+const WAY_TIME = 15_000;
 /** Milliseconds that no delivery exceeds (DELIVERY_TIMEOUT). */
 const LONGEST_DELIVERY = 540_000;
 /** Milliseconds in addition, so that the delivery's own deadline comes first. */
@@ -65,11 +70,11 @@ export function checkLogin(parts: LoginToCheck): Check {
 async function logIn(
   username: string,
   password: Secret,
-  { test, settings, http, entries, sent }: LoginToCheck,
+  { test, settings, http, mail, entries, sent }: LoginToCheck,
 ): Promise<readonly Finding[]> {
   const events: RelayEvent[] = [];
   const notify = (event: RelayEvent) => void events.push(event);
-  const { service, sentLookup } = buildSubmissions({ settings, http, notify, entries });
+  const { service, sentLookup } = buildSubmissions({ settings, http, mail, notify, entries });
   const credentials = { mechanism: "PLAIN", username, password } as const;
   const { principal } = await service.authenticate(credentials, CLIENT);
   if (principal === undefined) {
@@ -78,10 +83,16 @@ async function logIn(
   }
   const { account } = principal;
   const { tenantId, clientId } = account;
-  const roles = await rolesOf(principal, settings);
+  const roles = usesGraph(settings, account) ? await rolesOf(principal, settings) : undefined;
+  const { authorization } = principal;
+  const mailbox = account.fromEmail ?? test?.from;
   const findings = [
     finding("login.ok", `tenant ${tenantId} gave app ${clientId} a token`),
     ...(roles === undefined ? [] : judgeRoles(roles, settings.LARGE_MESSAGES === "upload")),
+    ...await checkWayLogin({ settings, account, authorization, mailbox }, {
+      mail,
+      timeout: WAY_TIME,
+    }),
   ];
   if (test === undefined) {
     const what =
@@ -97,7 +108,6 @@ async function logIn(
   const from = account.fromEmail ?? test.from;
   findings.push(judgeOutcome(outcome, id, { from, to: test.to }, roles));
   if (outcome.type === "sent" && asks(settings)) {
-    const { authorization } = principal;
     const question = { account, authorization, sending: { mailbox: from, messageId }, since };
     findings.push(await checkFound(sentLookup, question, realClock));
   }

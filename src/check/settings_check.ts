@@ -1,6 +1,7 @@
 // The settings as a relay would read them: each problem, and the parts that cannot be checked because
 // of it.
 
+import { backendProblems } from "../settings/backend_settings.ts";
 import type { ExaminedSettings } from "../settings/load.ts";
 import { queueAccessProblems } from "../settings/queue_settings.ts";
 import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts";
@@ -27,6 +28,7 @@ const LOGIN = [
   "ALLOWED_TENANTS",
   "ALLOWED_SENDERS",
   "LARGE_MESSAGES",
+  "BACKEND",
 ] as const;
 
 /** The settings that a part of the check is about; with one of them invalid, it would judge another set-up. */
@@ -59,6 +61,16 @@ export const NEEDS = {
   "HTTP port": ["HTTP_LISTEN"],
   "Entra ID": ["AZURE_CLOUD", "AZURE_AUTHORITY_HOST", "HTTPS_PROXY", "NO_PROXY"],
   Graph: ["AZURE_CLOUD", "GRAPH_ENDPOINT", "HTTPS_PROXY", "NO_PROXY"],
+  "ways out": [
+    "BACKEND",
+    "SMARTHOST_URL",
+    "SMARTHOST_USERNAME",
+    "SMARTHOST_PASSWORD",
+    "EXCHANGE_SMTP_URL",
+    "AZURE_CLOUD",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+  ],
   login: LOGIN,
   "trusted networks": [...LOGIN, "TRUSTED_NETWORKS", "TRUSTED_USERNAME", "TRUSTED_PASSWORD"],
 } as const satisfies Readonly<Record<string, readonly SettingName[]>>;
@@ -89,6 +101,7 @@ export function withContradictions(
     if (settings.QUEUE_KEY === undefined) all.add("QUEUE_KEY");
     if (queueAccessProblems(settings, valid).length > 0) all.add("QUEUE_URL");
   }
+  if (backendProblems(settings, valid).length > 0) all.add("BACKEND");
   if (trustedProblems(settings, valid).length > 0) all.add("TRUSTED_NETWORKS");
   return all;
 }

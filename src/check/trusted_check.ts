@@ -10,6 +10,7 @@ import type { Settings } from "../settings/schema.ts";
 import { defaultGateways } from "./gateways.ts";
 import { CLIENT, failureIn, LOGIN_DEADLINE, rolesOf } from "./login_check.ts";
 import type { Check } from "./run.ts";
+import { usesGraph } from "./way_check.ts";
 import { judgeNetworks, judgeTrustedLogin, judgeTrustedRefusal } from "./trusted_findings.ts";
 
 export interface TrustedToCheck {
@@ -37,7 +38,8 @@ export function checkTrusted({ settings, http, entries }: TrustedToCheck): Check
         const name = parseUsername(username, settings.USERNAME_DELIMITER);
         return [...findings, judgeTrustedRefusal(failureIn(events), name)];
       }
-      const roles = await rolesOf(principal, settings);
+      const isGraph = usesGraph(settings, principal.account);
+      const roles = isGraph ? await rolesOf(principal, settings) : undefined;
       const uploads = settings.LARGE_MESSAGES === "upload";
       return [...findings, ...judgeTrustedLogin(principal.account, roles, uploads)];
     },

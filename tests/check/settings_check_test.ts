@@ -30,8 +30,10 @@ describe("a part of the check", () => {
     [{ SMTP_LISTEN: "x" }, ["SMTP port"]],
     [{ TLS_SOURCE: "nowhere" }, ["certificate"]],
     [{ GRAPH_ENDPOINT: "x" }, ["Graph", ...LOGINS]],
-    [{ AZURE_CLOUD: "x" }, ["table", "queue", "Entra ID", "Graph", ...LOGINS]],
-    [{ HTTPS_PROXY: "socks5://x" }, ["table", "queue", "Entra ID", "Graph", ...LOGINS]],
+    [{ AZURE_CLOUD: "x" }, ["table", "queue", "Entra ID", "Graph", "ways out", ...LOGINS]],
+    [{ HTTPS_PROXY: "socks5://x" }, ["table", "queue", "Entra ID", "Graph", "ways out", ...LOGINS]],
+    [{ BACKEND: "smarthost" }, ["ways out", ...LOGINS]],
+    [{ EXCHANGE_SMTP_URL: "x" }, ["ways out"]],
     // A message would be sent against the rule in force.
     [{ ALLOWED_SENDERS: "???" }, LOGINS],
     [{ TLS_SOURCE: "keyvault" }, ["certificate"]],
