@@ -5,6 +5,14 @@ export const BACKEND_NAMES = ["graph", "exchange", "smarthost", "hve", "acs"] as
 /** `hve` and `acs` are presets of `smarthost`. */
 export type BackendName = typeof BACKEND_NAMES[number];
 
+/** Those that are reached by SMTP, as people know them. */
+export const SMTP_SERVICES = {
+  exchange: "Exchange by SMTP",
+  smarthost: "Smarthost",
+  hve: "HVE",
+  acs: "ACS",
+} as const satisfies Readonly<Record<Exclude<BackendName, "graph">, string>>;
+
 /** In the order in which they are tried, each once. */
 export type BackendNames = readonly [BackendName, ...BackendName[]];
 

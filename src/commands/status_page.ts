@@ -1,5 +1,6 @@
 // The status page of a relay: what it knows, and its routes, which are loaded with the first request.
 
+import { SMTP_SERVICES } from "../backend_name.ts";
 import { type Context, Hono } from "hono";
 import type { HttpService } from "../observe/http.ts";
 import { cloudOf } from "../settings/clouds.ts";
@@ -9,7 +10,7 @@ import { type SettingName, SETTINGS, type Settings } from "../settings/schema.ts
 import type { Environment, Setting } from "../settings/setting.ts";
 import { givenText, standardText } from "../settings/shown_value.ts";
 import type { Reason } from "../status/reason.ts";
-import { type Failure, type ServiceName, SMTP_SERVICES } from "../status/services.ts";
+import type { Failure, ServiceName } from "../status/services.ts";
 import { Status } from "../status/status.ts";
 import type { SettingView } from "../status/view.ts";
 import { versionLine } from "./version.ts";
@@ -100,7 +101,7 @@ function servicesOf(settings: Settings, sandbox: boolean): ServiceName[] {
 function smtpServices(settings: Settings): ServiceName[] {
   const names = new Set(settings.BACKEND);
   if (settings.LARGE_MESSAGES === "exchange") names.add("exchange");
-  return [...names].flatMap((name) => SMTP_SERVICES[name] ?? []);
+  return [...names].flatMap((name) => name === "graph" ? [] : SMTP_SERVICES[name]);
 }
 
 /** The settings in force as they would be written, without values of secrets. */

@@ -1,6 +1,7 @@
 // Builds a relay from its settings, starts it and stops it, for `serve` and `sandbox`. The file to
 // read first.
 
+import { SMTP_SERVICES } from "../backend_name.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
 import { shownUsername } from "../accounts/shown_username.ts";
@@ -20,7 +21,7 @@ import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
 import type { LiveCertificate } from "../status/live_state.ts";
-import { type ServiceState, SMTP_SERVICES } from "../status/services.ts";
+import type { ServiceState } from "../status/services.ts";
 import type { Status } from "../status/status.ts";
 import type { Client, SubmissionService } from "../submission/submission_service.ts";
 import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";

@@ -1,6 +1,6 @@
 // When each service last answered, and how it last failed.
 
-import type { BackendName } from "../backend_name.ts";
+import { type BackendName, SMTP_SERVICES } from "../backend_name.ts";
 import type { Step } from "../delivery/steps.ts";
 import type { CertificateEvent, RelayEvent } from "../observe/relay_event.ts";
 import { shownDetail } from "../observe/shown.ts";
@@ -23,14 +23,6 @@ export interface ServiceState {
   /** Since when it has not answered at all. */
   silentSince?: number;
 }
-
-/** The names of the back ends that are reached by SMTP. */
-export const SMTP_SERVICES: Readonly<Partial<Record<BackendName, ServiceName>>> = {
-  exchange: "Exchange by SMTP",
-  smarthost: "Smarthost",
-  hve: "HVE",
-  acs: "ACS",
-};
 
 export class Services {
   readonly #states = new Map<ServiceName, ServiceState>();
@@ -130,8 +122,8 @@ export class Services {
     { code, detail }: { readonly code: string | undefined; readonly detail: string },
     now: number,
   ): void {
+    if (backend === "graph") return;
     const name = SMTP_SERVICES[backend];
-    if (name === undefined) return;
     // A refusal of a message is an answer too; one of the login is not.
     if (typeof result === "number" && result !== 421 && !/^53\d$/.test(String(result))) {
       return this.succeeded(name, now);
