@@ -1,98 +1,101 @@
-// A message of 150 MB by SMTP to a real server: every octet arrives, and the client holds a small part of
-// it at a time.
+// Messages of 150 MB by SMTP to real servers: every octet arrives, and the client holds a small part of
+// them at a time.
 
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
 import process from "node:process";
-import { describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import { SmtpClient } from "../../src/smtp_client/smtp_client.ts";
 import { createAuthority } from "../support/authority.ts";
-import { MAIL_SERVERS } from "./mail_servers.ts";
+import { MAIL_SERVERS, type RunningMailServer } from "./mail_servers.ts";
 
 const MB = 1_000_000;
 const PIECES = 150;
 /** MB by which the process may grow: pieces that are not collected yet, and the sockets' buffers. */
-const MAX_GROWTH = 60;
+const MAX_GROWTH = 100;
 
-const HEAD = Buffer.from(
-  "From: <alice@example.com>\r\nDate: Mon, 30 Nov 2026 03:00:00 +0000\r\n" +
-    "Message-ID: <large@client.example>\r\n\r\n",
-);
 /** Lines, some of which begin with dots. */
 const LINES = Buffer.from(
   `${"x".repeat(48)}\r\n${`.${"y".repeat(47)}\r\n`.repeat(19)}`.repeat(1000),
 );
+/** As a server on Unix keeps them. */
+const KEPT_LINES = Buffer.from(LINES.toString().replaceAll("\r\n", "\n"));
 
-function* content(): Generator<Uint8Array> {
-  yield HEAD;
-  for (let i = 0; i < PIECES; i++) yield LINES;
+function headOf(id: string): Buffer {
+  return Buffer.from(
+    "From: <alice@example.com>\r\nDate: Mon, 30 Nov 2026 03:00:00 +0000\r\n" +
+      `Message-ID: ${id}\r\n\r\n`,
+  );
 }
 
-describe("150 MB by SMTP", { skip: process.platform !== "linux" }, () => {
-  for (
-    const { name, absent, start } of MAIL_SERVERS.filter(({ name }) =>
-      /^(?:Postfix|Exim)$/.test(name)
-    )
-  ) {
-    for (const leftOut of ["", "CHUNKING"]) {
-      it(
-        `arrive at ${name}, ${leftOut === "" ? "by BDAT" : "by DATA"}`,
-        { skip: absent },
-        async () => {
-          assert.equal(LINES.length, MB);
-          const authority = await createAuthority("the tests' authority");
-          const running = await start(await authority.issue({ names: ["localhost"] }));
-          const client = new SmtpClient({
-            name: "client.example",
-            authorities: [authority.certificate],
-          });
-          const before = process.memoryUsage().rss;
-          let peak = before;
-          const watch = setInterval(() => peak = Math.max(peak, process.memoryUsage().rss), 20);
-          try {
-            const result = await client.send(
-              {
-                hostname: "localhost",
-                port: running.ports[leftOut]!,
-                tls: "starttls",
-                account: "",
-                maxConnections: 1,
-              },
-              { type: "none" },
-              {
-                from: "alice@example.com",
-                recipients: ["bob@example.org"],
-                content: { [Symbol.iterator]: content },
-                size: HEAD.length + PIECES * MB,
-                eightBit: false,
-                smtputf8: false,
-              },
-              { waitTimeout: 1000, timeout: 120_000, partlyRefused: "stop" },
-            );
-            assert.equal(result.type, "accepted", JSON.stringify(result));
-            assert.equal(result.conversation.sent, HEAD.length + PIECES * MB);
-          } finally {
-            clearInterval(watch);
-            await client.close();
-          }
-          const growth = (peak - before) / MB;
-          const file = await running.received("<large@client.example>");
-          await running.stop();
-          const expected = createHash("sha256");
-          for (const piece of content()) expected.update(withoutCr(Buffer.from(piece)));
-          const begin = file.indexOf("From: <alice@example.com>");
-          assert.equal(
-            createHash("sha256").update(file.subarray(begin)).digest("hex"),
-            expected.digest("hex"),
-          );
-          assert.ok(growth < MAX_GROWTH, `it grew by ${growth} MB`);
+const programs = MAIL_SERVERS.filter(({ name }) => name === "Postfix" || name === "Exim");
+const ways = programs.flatMap(({ name }) => [
+  { name, leftOut: "", command: "BDAT" },
+  { name, leftOut: "CHUNKING", command: "DATA" },
+]).map((way, i) => ({ ...way, id: `<${i}@client.example>` }));
+const absent = programs.map(({ absent }) => absent).find((reason) => reason !== false) ?? false;
+
+describe("150 MB by SMTP", { skip: absent }, () => {
+  const servers = new Map<string, RunningMailServer>();
+  let client: SmtpClient;
+  before(async () => {
+    const authority = await createAuthority("the tests' authority");
+    const certificate = await authority.issue({ names: ["localhost"] });
+    for (const { name, start } of programs) servers.set(name, await start(certificate));
+    client = new SmtpClient({ name: "client.example", authorities: [authority.certificate] });
+  });
+  after(async () => {
+    await client.close();
+    for (const server of servers.values()) await server.stop();
+  });
+
+  for (const { name, leftOut, command, id } of ways) {
+    it(`are taken by ${name}, by ${command}, in bounded memory`, async () => {
+      const head = headOf(id);
+      function* content(): Generator<Uint8Array> {
+        yield head;
+        for (let i = 0; i < PIECES; i++) yield LINES;
+      }
+      const before = process.memoryUsage().rss;
+      let peak = before;
+      const watch = setInterval(() => peak = Math.max(peak, process.memoryUsage().rss), 20);
+      const size = head.length + PIECES * LINES.length;
+      const result = await client.send(
+        {
+          hostname: "localhost",
+          port: servers.get(name)!.ports[leftOut]!,
+          tls: "starttls",
+          account: "",
+          maxConnections: 1,
         },
-      );
-    }
+        { type: "none" },
+        {
+          from: "alice@example.com",
+          recipients: ["bob@example.org"],
+          content: content(),
+          size,
+          eightBit: false,
+          smtputf8: false,
+        },
+        { waitTimeout: 1000, timeout: 120_000, partlyRefused: "stop" },
+      ).finally(() => clearInterval(watch));
+      assert.equal(result.type, "accepted", JSON.stringify(result));
+      assert.equal(result.conversation.sent, size);
+      const growth = (peak - before) / MB;
+      assert.ok(growth < MAX_GROWTH, `it grew by ${growth} MB`);
+    });
+  }
+
+  // Later, for these tests need the memory themselves.
+  for (const { name, command, id } of ways) {
+    it(`are kept by ${name} as they were sent by ${command}`, async () => {
+      const file = await servers.get(name)!.received(id);
+      const head = headOf(id).toString().replaceAll("\r\n", "\n");
+      let at = file.indexOf(head) + head.length;
+      assert.equal(file.length - at, PIECES * KEPT_LINES.length);
+      for (; at < file.length; at += KEPT_LINES.length) {
+        assert.ok(file.subarray(at, at + KEPT_LINES.length).equals(KEPT_LINES), `octets at ${at}`);
+      }
+    });
   }
 });
-
-function withoutCr(octets: Buffer): Buffer {
-  return Buffer.from(octets.toString("latin1").replaceAll("\r\n", "\n"), "latin1");
-}
