@@ -113,10 +113,20 @@ export function qualified(recipient: string, sender: string): string {
 }
 
 function hasEightBit(content: LazyContent): boolean {
-  for (const octets of octetsIn(content, true)) {
-    for (let i = 0; i < octets.length; i++) if (octets[i]! > 127) return true;
-  }
+  for (const octets of octetsIn(content, true)) if (hasHighBit(octets)) return true;
   return false;
+}
+
+/** Four octets at a time: large messages are mostly base64, which is read to its end. */
+function hasHighBit(octets: Uint8Array): boolean {
+  const { buffer, byteOffset, length } = octets;
+  const isHigh = (octet: number) => octet > 127;
+  if (length < 8) return octets.some(isHigh);
+  const start = -byteOffset & 3;
+  const words = new Uint32Array(buffer, byteOffset + start, (length - start) >> 2);
+  for (let i = 0; i < words.length; i++) if ((words[i]! & 0x80808080) !== 0) return true;
+  return octets.subarray(0, start).some(isHigh) ||
+    octets.subarray(start + words.length * 4).some(isHigh);
 }
 
 function isAscii(text: string): boolean {

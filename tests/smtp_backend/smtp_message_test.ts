@@ -129,6 +129,21 @@ describe("a message that goes on by SMTP", () => {
     ]);
   });
 
+  it("finds an octet over 127 wherever it is in memory", () => {
+    for (let offset = 0; offset < 9; offset++) {
+      for (let length = 0; length < 12; length++) {
+        for (let place = -1; place < length; place++) {
+          const body = "x".repeat(length).split("");
+          if (place >= 0) body[place] = "\xe9";
+          const text = `From: ann@x.test\r\n\r\n${body.join("")}\r\n`;
+          const memory = Buffer.from("\xff".repeat(offset) + text + "\xff\xff\xff\xff", "latin1");
+          const octets = memory.subarray(offset, offset + text.length);
+          assert.equal(good(octets).eightBit, place >= 0, `${offset} ${length} ${place}`);
+        }
+      }
+    }
+  });
+
   it("refuses a recipient that another server could read as another one", () => {
     const refused = prepare("From: ann@x.test\r\n\r\n", { recipients: ['"a@y.test"@x.test'] });
     assert(refused.type === "rejected" && refused.code === "DOUBTFUL_RECIPIENT");

@@ -8,7 +8,7 @@ import { addressParser } from "postal-mime";
 import type { Connection, ConnectionHandler, Runtime, TlsIdentity } from "../../runtime/runtime.ts";
 import type { Content } from "../../smtp/content.ts";
 import type { Effect, Envelope } from "../../smtp/effects.ts";
-import { formatReply, REPLIES, type Reply, reply } from "../../smtp/reply.ts";
+import { formatReply, REPLIES, type Reply } from "../../smtp/reply.ts";
 import type { Credentials } from "../../smtp/sasl.ts";
 import { Session } from "../../smtp/session.ts";
 import { type IssuedToken, WRONG_SECRET } from "../entra.ts";
