@@ -265,7 +265,8 @@ export class SmtpBackend implements Backend {
         rejected = login.token;
         continue;
       }
-      if (tried.outcome.outage !== true || !isPassing(tried.outcome.code)) return tried;
+      const { ambiguous, outage = false, code } = tried.outcome;
+      if (ambiguous || !outage || !isPassing(code)) return tried;
       const wait = FIRST_REPEAT * 2 ** repeats * (0.5 + this.#clock.random() / 2);
       // A queue tries again by itself.
       if (!mayWait || repeats++ >= MAX_REPEATS || this.#clock.now() + wait > deadline) return tried;

@@ -274,6 +274,9 @@ export function meaningOf(given: Reply, stage: Stage): SmtpMeaning {
   return BY_STAGE[stage === "MAIL" || stage === "RCPT" ? stage : "content"];
 }
 
+/** The relay's own reasons, which say nothing about the server. */
+const OWN_CODES = new Set(["BUSY", "STOPPED", "ABORTED"]);
+
 export function classifyFailure({ code, message, ambiguous }: Failed): Classified {
   const row = ambiguous ? SMTP_AMBIGUOUS : SMTP_UNREACHABLE;
   return {
@@ -283,7 +286,8 @@ export function classifyFailure({ code, message, ambiguous }: Failed): Classifie
       ambiguous,
       code,
       detail: `${row.text} (${message})`,
-      ...(ambiguous ? {} : { outage: true }),
+      ...(ambiguous ? { attempts: 1 } : {}),
+      ...(OWN_CODES.has(code) ? {} : { outage: true }),
     },
   };
 }
