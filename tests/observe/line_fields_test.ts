@@ -32,7 +32,10 @@ const client: Client = {
   tls: { version: "TLSv1.3", cipher: "TLS_AES_256_GCM_SHA384" },
 };
 const STEPS = ["prepare", "wait", "token", "request", "pause", "store"] as const;
-const steps = STEPS.map((name): Step => ({ name, at: 0, milliseconds: 1 }));
+const steps: readonly Step[] = [
+  ...STEPS.map((name): Step => ({ name, at: 0, milliseconds: 1 })),
+  { name: "request", at: 0, milliseconds: 1, backend: "exchange" },
+];
 const scanner = principalOf(entryAccount("scanner"), "claimed");
 const no = reply(550, "5.0.0", "No");
 const failed: NotSent = {
@@ -44,6 +47,7 @@ const failed: NotSent = {
   requestId: "r-1",
   mailbox: "box@x.test",
   attempts: 2,
+  backend: "exchange",
 };
 const refused: LoginFailure = { type: "refused", reply: no, code: "X", detail: "because" };
 const credentials = { mechanism: "PLAIN", username: USERNAME, password: new Secret("x") } as const;
