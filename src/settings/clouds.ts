@@ -66,6 +66,10 @@ export function cloudOf(
     graphScope: `${graphEndpoint.origin}/.default`,
     graphAudiences: new Set([graphEndpoint.origin, `${graphEndpoint.origin}/`, GRAPH_APP_ID]),
     exchangeScope: `${exchange}/.default`,
-    exchangeAudiences: new Set([exchange, `${exchange}/`, EXCHANGE_APP_ID]),
+    exchangeAudiences: new Set([
+      ...[exchange, `${exchange}/`, EXCHANGE_APP_ID],
+      // Of users' tokens for mail programs.
+      ...(exchange === CLOUDS.public.exchange ? ["https://outlook.office.com"] : []),
+    ]),
   };
 }

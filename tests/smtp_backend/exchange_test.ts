@@ -8,7 +8,9 @@ import { after, before, describe, it } from "node:test";
 import type { Fault } from "../../src/sandbox/faults.ts";
 import { createAuthority } from "../support/authority.ts";
 import { type CloudServer, startCloud } from "../support/cloud.ts";
+import { CLIENT, TENANT } from "../support/logins.ts";
 import { TestRelays } from "../support/relay.ts";
+import { fetchToken, jwt } from "../support/tokens.ts";
 
 const HEADER = "From: Ann <ann@x.test>\r\nTo: bea@x.test\r\nBcc: eve@x.test\r\nSubject: s\r\n";
 const MESSAGE = `${HEADER}Resent-Bcc: max@x.test\r\n\r\nGr\xfc\xdfe\r\n..\r\n`;
@@ -228,6 +230,36 @@ describe("a relay with BACKEND=exchange", () => {
       /^550 5\.1\.7 No sender/,
     );
     assert.equal(cloud.exchange.figures.logins, logins);
+  });
+
+  it("takes a client's own token for Exchange, and none for Graph", async () => {
+    const relay = await start({ AUTH_MECHANISMS: "XOAUTH2" });
+    const logIn = async (scope: string) => {
+      const token = await fetchToken(cloud.authority, scope);
+      const client = await relay.ehlo();
+      const response = Buffer.from(`user=ann@x.test\x01auth=Bearer ${token}\x01\x01`);
+      const answer = await client.say(`AUTH XOAUTH2 ${response.toString("base64")}`);
+      return { client, answer };
+    };
+    const { client, answer } = await logIn("https://outlook.office365.com/.default");
+    assert.match(answer, /^235 /);
+    assert.match(await client.send("ann@x.test", "bea@x.test", "own token"), /^250 /);
+    assert.match((await logIn(`${cloud.endpoint.origin}/.default`)).answer, /^334 /);
+    // Forged: Exchange refuses it, so the login counts as failed.
+    const forged = jwt({
+      aud: "https://outlook.office365.com",
+      ...{ tid: TENANT, appid: CLIENT, nbf: 0, iat: 0, exp: 4_000_000_000 },
+    });
+    const liar = await relay.ehlo();
+    const response = Buffer.from(`user=ann@x.test\x01auth=Bearer ${forged}\x01\x01`).toString(
+      "base64",
+    );
+    assert.match(await liar.say(`AUTH XOAUTH2 ${response}`), /^235 /);
+    assert.match(
+      await liar.send("ann@x.test", "bea@x.test", "forged"),
+      /^451 4\.7\.0 SMTP 535 5\.7\.3/,
+    );
+    assert.match(await (await relay.ehlo()).say(`AUTH XOAUTH2 ${response}`), /^334 /);
   });
 
   it("shows no token, whatever the server says", async () => {
