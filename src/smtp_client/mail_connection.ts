@@ -182,6 +182,7 @@ export class MailConnection implements OutboundHandler, Timed {
   data(octets: Uint8Array): void {
     const { replies } = this.#session;
     const effects = this.#session.receive(octets);
+    // Each command has its own time, however many were sent together.
     if (this.#session.replies > replies) this.#wait(this.#replyTime());
     this.#apply(effects);
   }
