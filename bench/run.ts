@@ -12,6 +12,7 @@ import { queue } from "./queue.ts";
 import { queueCrash } from "./queue_crash.ts";
 import { sharesOfAccounts } from "./shares.ts";
 import { slow } from "./slow.ts";
+import { smarthost } from "./smarthost.ts";
 import { soak } from "./soak.ts";
 import { startup } from "./startup.ts";
 import { throughput } from "./throughput.ts";
@@ -29,6 +30,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   shares: sharesOfAccounts,
   large,
   queue,
+  smarthost,
   soak,
   "queue-crash": queueCrash,
 };

@@ -69,9 +69,10 @@ async function sandboxWith(
   manager.logTo((message, fields) => log.warning(message, fields));
   const sockets = await socketsFor(settings);
 
-  const certificates = settings.TLS_SOURCE === "off"
+  const certificate = settings.TLS_SOURCE === "off" ? undefined : await selfSignedCertificate();
+  const certificates = certificate === undefined
     ? {}
-    : { certificates: fixedSource("self-signed", await selfSignedCertificate()) };
+    : { certificates: fixedSource("self-signed", certificate) };
   const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional: false });
   if (http === undefined) throw new Error("HTTP_LISTEN has been checked");
   const base = localUrl(http.addresses[0]!);
@@ -108,7 +109,11 @@ async function sandboxWith(
   };
   const stopped = untilStopped(relay, output, manager, { stopping });
   try {
-    await welcome(relay, connection, { settings, url: base });
+    await welcome(relay, connection, {
+      settings,
+      url: base,
+      certificate: certificate?.certificate,
+    });
   } catch (error) {
     log.error("The welcome message could not be sent", { error: String(error) });
   }
@@ -181,7 +186,11 @@ function connectionDetails({ addresses }: Relay, settings: Settings): Connection
 async function welcome(
   relay: Relay,
   connection: ConnectionDetails,
-  { settings, url }: { readonly settings: Settings; readonly url: string },
+  { settings, url, certificate }: {
+    readonly settings: Settings;
+    readonly url: string;
+    readonly certificate: string | undefined;
+  },
 ): Promise<void> {
   const { hostname, port } = local(relay.addresses.smtp[0]!);
   // A local connection comes from the address that it goes to, except for names and 127.0.0.0/8.
@@ -208,7 +217,7 @@ async function welcome(
       ...(await sendWelcome({
         hostname,
         port,
-        tls: settings.TLS_SOURCE !== "off",
+        certificate,
         proxied: settings.PROXY_PROTOCOL_NETWORKS?.has(source) ?? false,
         username: connection.username,
         password: connection.password,

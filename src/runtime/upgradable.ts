@@ -16,9 +16,15 @@ import type {
 } from "./runtime.ts";
 import { connectThrough, nameOf, TunnelOpening } from "./tunnel.ts";
 
+export interface UpgradableOptions extends ConnectOptions {
+  readonly proxy?: Proxy | undefined;
+  /** Where to connect, instead of looking the name up. For connections that begin in plain text. */
+  readonly address?: string;
+}
+
 /** As `Connect`, but for connections that can be upgraded if they begin without TLS. */
 export function connectUpgradable(
-  options: ConnectOptions & { readonly proxy?: Proxy | undefined },
+  options: UpgradableOptions,
   handler: OutboundHandler,
 ): Upgradable {
   const { hostname, port, tls, proxy } = options;
@@ -47,13 +53,13 @@ class PlainConnection implements Upgradable {
   #gone = false;
 
   constructor(
-    { hostname, port, proxy }: Omit<ConnectOptions, "tls"> & { readonly proxy?: Proxy | undefined },
+    { hostname, port, proxy, address = hostname }: UpgradableOptions,
     handler: OutboundHandler,
   ) {
     this.#hostname = hostname;
     this.#handler = handler;
     if (proxy === undefined) {
-      const socket = connectTcp({ host: hostname, port, noDelay: true });
+      const socket = connectTcp({ host: address, port, noDelay: true });
       this.#plain = new NodeOutbound(socket, "connect", handler);
       return;
     }

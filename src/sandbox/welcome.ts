@@ -2,15 +2,17 @@
 // The dialogue is kept for new users to read.
 
 import { Buffer } from "node:buffer";
-import { connect as connectTcp, type Socket } from "node:net";
-import { connect as connectTls } from "node:tls";
 import { rfc5322Date } from "../message/received.ts";
+import { connectUpgradable } from "../runtime/upgradable.ts";
+import { Secret } from "../secret.ts";
+import type { DialogueObserver } from "../smtp_client/dialogue.ts";
+import { type ConnectUpgradable, SmtpClient } from "../smtp_client/smtp_client.ts";
 
 export interface WelcomeOptions {
   readonly hostname: string;
   readonly port: number;
-  /** Whether STARTTLS is offered. */
-  readonly tls: boolean;
+  /** The relay's certificate, PEM, for `localhost`; undefined if TLS is off. */
+  readonly certificate: string | undefined;
   /** Whether the relay expects a PROXY header from this machine. */
   readonly proxied: boolean;
   readonly username: string;
@@ -30,45 +32,79 @@ const TO = "you@example.org";
  * @throws Error with the unexpected reply
  */
 export async function sendWelcome(options: WelcomeOptions): Promise<readonly string[]> {
-  const { hostname, port, tls, proxied, username, password, lines } = options;
+  const { hostname, port, certificate, proxied, username, password, lines } = options;
   const dialogue: string[] = [];
-  let line = new Line(connectTcp({ host: hostname, port }));
-  const expect = async (code: number) => {
-    for (const reply of await line.reply()) dialogue.push(`S: ${reply}`);
-    const last = dialogue.at(-1)!;
-    if (!last.startsWith(`S: ${code} `)) throw new Error(`the relay answered "${last.slice(3)}"`);
+  const client = new SmtpClient({
+    name: "newcomer.example.com",
+    authorities: certificate === undefined ? [] : [certificate],
+    connect: connectTo(hostname, proxied, dialogue),
+    observer: noting(dialogue),
+  });
+  const content = Buffer.from(message(lines));
+  const result = await client.send(
+    {
+      // As in the certificate, wherever the relay listens.
+      hostname: "localhost",
+      port,
+      tls: certificate === undefined ? "loopback" : "starttls",
+      account: username,
+      maxConnections: 1,
+    },
+    { type: "password", username, password: new Secret(password) },
+    {
+      from: FROM,
+      recipients: [TO],
+      content: [content],
+      size: content.length,
+      eightBit: false,
+      smtputf8: false,
+    },
+    { waitTimeout: TIMEOUT_MS, timeout: TIMEOUT_MS, partlyRefused: "stop" },
+  );
+  await client.close();
+  if (result.type === "accepted") return dialogue;
+  if (result.type === "failed") throw new Error(result.message);
+  const { code, enhanced, text } = result.reply;
+  throw new Error(`the relay answered "${[code, enhanced, text].filter(Boolean).join(" ")}"`);
+}
+
+/** Connects to an address of the relay, with a header of the PROXY protocol if it expects one. */
+function connectTo(address: string, proxied: boolean, dialogue: string[]): ConnectUpgradable {
+  return (target, handler) => {
+    let isNew = true;
+    const connection = connectUpgradable({ ...target, address }, {
+      connected() {
+        if (isNew && proxied) {
+          // From a proxy itself, for no client (proxy-protocol.txt §2.1).
+          dialogue.push("C: PROXY UNKNOWN");
+          connection.write("PROXY UNKNOWN\r\n");
+        }
+        isNew = false;
+        handler.connected();
+      },
+      data: (octets) => handler.data(octets),
+      drained: () => handler.drained(),
+      closed: (error) => handler.closed(error),
+    });
+    return connection;
   };
-  const say = async (command: string, code: number, shown = command) => {
-    dialogue.push(`C: ${shown}`);
-    line.write(command + "\r\n");
-    await expect(code);
+}
+
+/** Notes what both sides say. */
+function noting(dialogue: string[]): DialogueObserver {
+  return {
+    said(text) {
+      const shown = text.replace("(credentials)", "(username and secret in base64)");
+      for (const line of shown.split("\r\n")) dialogue.push(`C: ${line}`);
+    },
+    heard({ code, lines }) {
+      const isHandshake = dialogue.at(-1) === "C: STARTTLS" && code === 220;
+      for (const [i, line] of lines.entries()) {
+        dialogue.push(`S: ${code}${i < lines.length - 1 ? "-" : " "}${line}`);
+      }
+      if (isHandshake) dialogue.push("   (TLS handshake)");
+    },
   };
-  try {
-    if (proxied) {
-      // From a proxy itself, for no client (proxy-protocol.txt §2.1).
-      dialogue.push("C: PROXY UNKNOWN");
-      line.write("PROXY UNKNOWN\r\n");
-    }
-    await expect(220);
-    await say("EHLO newcomer.example.com", 250);
-    if (tls) {
-      await say("STARTTLS", 220);
-      dialogue.push("   (TLS handshake)");
-      line = await line.secure();
-      await say("EHLO newcomer.example.com", 250);
-    }
-    const response = Buffer.from(`\0${username}\0${password}`).toString("base64");
-    await say(`AUTH PLAIN ${response}`, 235, "AUTH PLAIN (username and secret in base64)");
-    await say(`MAIL FROM:<${FROM}>`, 250);
-    await say(`RCPT TO:<${TO}>`, 250);
-    await say("DATA", 354);
-    dialogue.push("C: (the message)");
-    await say(`${message(lines)}\r\n.`, 250, ".");
-    await say("QUIT", 221);
-  } finally {
-    line.destroy();
-  }
-  return dialogue;
 }
 
 function message(lines: readonly string[]): string {
@@ -86,81 +122,6 @@ function message(lines: readonly string[]): string {
     "will take the same path.",
     "",
     ...lines,
-  ].map((line) => line.startsWith(".") ? `.${line}` : line).join("\r\n");
-}
-
-/** A connection that is read reply by reply. */
-class Line {
-  readonly #socket: Socket;
-  #text = "";
-  #lines: string[] = [];
-  #waiting: { resolve: (lines: string[]) => void; reject: (error: Error) => void } | undefined;
-  #error: Error | undefined;
-
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    socket.setTimeout(TIMEOUT_MS, () => socket.destroy(new Error("no response in time")));
-    socket.on(
-      "data",
-      (octets: Uint8Array) => this.#received(Buffer.from(octets).toString("latin1")),
-    );
-    socket.on("error", (error) => this.#broken(error));
-    socket.on("close", () => this.#broken(new Error("the connection was closed")));
-  }
-
-  write(text: string): void {
-    this.#socket.write(text);
-  }
-
-  reply(): Promise<string[]> {
-    return new Promise((resolve, reject) => {
-      this.#waiting = { resolve, reject };
-      this.#settle();
-    });
-  }
-
-  /** Continues in TLS; this process has just created the certificate itself. */
-  secure(): Promise<Line> {
-    this.#socket.removeAllListeners();
-    return new Promise((resolve, reject) => {
-      const socket = connectTls({ socket: this.#socket, rejectUnauthorized: false });
-      socket.once("error", reject);
-      socket.once("secureConnect", () => {
-        socket.off("error", reject);
-        resolve(new Line(socket));
-      });
-    });
-  }
-
-  destroy(): void {
-    this.#socket.destroy();
-  }
-
-  #received(text: string): void {
-    this.#text += text;
-    for (let end = this.#text.indexOf("\r\n"); end >= 0; end = this.#text.indexOf("\r\n")) {
-      this.#lines.push(this.#text.slice(0, end));
-      this.#text = this.#text.slice(end + 2);
-    }
-    this.#settle();
-  }
-
-  #broken(error: Error): void {
-    this.#error ??= error;
-    this.#settle();
-  }
-
-  /** A reply ends with the first line that has a space after its code (RFC 5321 §4.2.1). */
-  #settle(): void {
-    if (this.#waiting === undefined) return;
-    const last = this.#lines.findIndex((line) => /^\d{3}(?: |$)/.test(line));
-    const { resolve, reject } = this.#waiting;
-    if (last >= 0) {
-      this.#waiting = undefined;
-      resolve(this.#lines.splice(0, last + 1));
-    } else if (this.#error !== undefined) {
-      this.#waiting = undefined;
-      reject(this.#error);
-    }
-  }
+    "",
+  ].join("\r\n");
 }

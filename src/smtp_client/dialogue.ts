@@ -3,7 +3,7 @@
 import type { RawReply } from "./reply_reader.ts";
 
 export interface DialogueObserver {
-  /** @param text one line or several, without the last line end; credentials are masked */
+  /** @param text lines, without the last line end; `(credentials)` and `(the message)` stand for these */
   said(text: string): void;
   heard(reply: RawReply): void;
 }

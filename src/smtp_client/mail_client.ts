@@ -80,8 +80,8 @@ export interface SendOptions {
    */
   readonly partlyRefused: "send" | "stop";
   /**
-   * Awaited once on each try, right before the content is sent. With false nothing is sent: the result
-   * is `failed` with the code `STOPPED`.
+   * Awaited right before the content is sent, at most once. With false nothing is sent: the result is
+   * `failed` with the code `STOPPED`.
    */
   readonly beforeSending?: () => Promise<boolean>;
   /** Ends the sending: `failed` with the code `ABORTED`. */

@@ -27,11 +27,13 @@ import type { OpeningOptions } from "./opening.ts";
 import { words } from "./server_reply.ts";
 import type { SessionResult } from "./session_result.ts";
 
+export type ConnectUpgradable = (
+  options: ConnectOptions & { readonly proxy?: Proxy | undefined },
+  handler: OutboundHandler,
+) => Upgradable;
+
 export interface ConnectionSettings {
-  readonly connect: (
-    options: ConnectOptions & { readonly proxy?: Proxy | undefined },
-    handler: OutboundHandler,
-  ) => Upgradable;
+  readonly connect: ConnectUpgradable;
   readonly trust: ServiceTrust;
   readonly proxyFor: (hostname: string, port: number) => Proxy | undefined;
   /** The argument of EHLO. */
@@ -180,6 +182,7 @@ export class MailConnection implements OutboundHandler, Timed {
   data(octets: Uint8Array): void {
     const { replies } = this.#session;
     const effects = this.#session.receive(octets);
+    // Each command has its own time, however many were sent together.
     if (this.#session.replies > replies) this.#wait(this.#replyTime());
     this.#apply(effects);
   }

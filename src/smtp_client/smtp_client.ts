@@ -20,9 +20,12 @@ import type {
 import {
   type ConnectionResult,
   type ConnectionSettings,
+  type ConnectUpgradable,
   MailConnection,
   type Patience,
 } from "./mail_connection.ts";
+
+export type { ConnectUpgradable } from "./mail_connection.ts";
 
 export interface SmtpClientOptions {
   /** The argument of EHLO: this host's name, or an address literal (RFC 5321 §4.1.1.1). */
@@ -37,8 +40,8 @@ export interface SmtpClientOptions {
   readonly maxMessages?: number;
   /** Milliseconds that an unused connection is kept; 10 s when left out. */
   readonly keepAlive?: number;
-  /** For tests; `node:net` and `node:tls` when left out. */
-  readonly connect?: ConnectionSettings["connect"];
+  /** How connections are made; {@link connectUpgradable} when left out. */
+  readonly connect?: ConnectUpgradable;
   /** For tests; the machine's own time when left out. */
   readonly clock?: Pick<Clock, "now" | "alarm">;
   readonly observer?: DialogueObserver;

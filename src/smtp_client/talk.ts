@@ -30,6 +30,8 @@ export type Wait = "reply" | "tls" | "content";
 /** One step, which is resumed with a reply, or with nothing after other waits. */
 export type Step<T> = Generator<Wait, T, RawReply | undefined>;
 
+/** What the observer sees of a content. */
+const CONTENT = "(the message)";
 /** The server closes the connection after this reply (RFC 5321 §3.8). */
 const CLOSING = 421;
 
@@ -74,6 +76,14 @@ export class Talk {
     const last = this.#effects.at(-1);
     if (last?.type !== "write") return this.effect({ type: "write", text });
     this.#effects[this.#effects.length - 1] = { type: "write", text: last.text + text };
+  }
+
+  /** Lets the content be sent: see the effect. */
+  sendContent(bdat: string | undefined): void {
+    this.#observer?.said(
+      bdat === undefined ? `${CONTENT}\r\n.` : `${bdat.trimEnd()}\r\n${CONTENT}`,
+    );
+    this.effect({ type: "content", ...(bdat === undefined ? {} : { bdat }) });
   }
 
   effect(effect: ClientEffect): void {

@@ -107,7 +107,7 @@ export class Transaction {
   *#sendContent(bdat: string | undefined): Step<void> {
     const talk = this.#talk;
     talk.stage = "content";
-    talk.effect({ type: "content", ...(bdat === undefined ? {} : { bdat }) });
+    talk.sendContent(bdat);
     const early = yield "content";
     // The rest of the content would be taken for commands: the connection ends here.
     if (early !== undefined) throw talk.refusal(early);

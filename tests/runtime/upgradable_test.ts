@@ -5,8 +5,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { TLSSocket } from "node:tls";
 import { afterEach, describe, it } from "node:test";
-import type { ConnectOptions, Proxy } from "../../src/runtime/runtime.ts";
-import { connectUpgradable } from "../../src/runtime/upgradable.ts";
+import { connectUpgradable, type UpgradableOptions } from "../../src/runtime/upgradable.ts";
 import { createAuthority, startTlsServer } from "../support/authority.ts";
 import { readClientHello } from "../support/client_hello.ts";
 import { startProxy } from "../support/proxy.ts";
@@ -22,7 +21,7 @@ afterEach(async () => {
 });
 
 /** Begins a connection; `events` are those so far. */
-function begin(options: ConnectOptions & { readonly proxy?: Proxy }) {
+function begin(options: UpgradableOptions) {
   const events: string[] = [];
   let error: (Error & { code?: string }) | undefined;
   let heard = "";
@@ -171,6 +170,21 @@ for (const way of ["directly", "through a proxy"]) {
     });
   });
 }
+
+describe("an address", () => {
+  it("is connected to instead of the name, which is still the one that is verified", async () => {
+    for (const [name, isRight] of [["localhost", true], ["mail.example", false]] as const) {
+      const { port } = await startService();
+      const peer = begin({ hostname: name, address: "127.0.0.1", port });
+      await peer.until(() => peer.heard() === "HELLO");
+      peer.connection.write("GO");
+      await peer.until(() => peer.heard() === "HELLOREADY");
+      peer.connection.startTls(TRUST);
+      await peer.until(() => ["connected", "closed"].includes(peer.events.at(-1)!));
+      assert.equal(peer.events.at(-1), isRight ? "connected" : "closed");
+    }
+  });
+});
 
 describe("a proxy", () => {
   it("may pass on a service's first words together with its own response", async () => {

@@ -5,7 +5,10 @@ import assert from "node:assert/strict";
 import { afterEach, describe, it } from "node:test";
 import type { MailServer, SendOptions, SendResult } from "../../src/smtp_client/mail_client.ts";
 import { SmtpClient, type SmtpClientOptions } from "../../src/smtp_client/smtp_client.ts";
+import { Secret } from "../../src/secret.ts";
+import { createAuthority } from "../support/authority.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { startProxy } from "../support/proxy.ts";
 import { message, NO_LOGIN, OPTIONS, server } from "./client.ts";
 import { type MailServerOptions, startMailServer } from "./mail_server.ts";
 
@@ -299,6 +302,49 @@ describe("messages at the same time", () => {
     assert.deepEqual(new Set(types(results)), new Set(["accepted"]));
     assert.equal(mail.connections.length, 3);
     assert.equal(arrived().reduce((sum, one) => sum + one), 100);
+    await over();
+  });
+});
+
+describe("a proxy", () => {
+  it("is used for the servers that it is for, and TLS is with the server itself", async () => {
+    const authority = await createAuthority("the tests' authority");
+    const certificate = await authority.issue({ names: ["mail.example"] });
+    const mail = await startMailServer({ certificate, extensions: ["PIPELINING"] });
+    const proxy = await startProxy({ route: () => mail.port });
+    opened.push(mail, proxy);
+    const smtp = new SmtpClient({
+      name: "client.example",
+      authorities: [authority.certificate],
+      proxyFor: (hostname) =>
+        hostname === "mail.example" ? { hostname: "127.0.0.1", port: proxy.port } : undefined,
+    });
+    const target = server(587, { hostname: "mail.example", tls: "starttls" });
+    const { type, conversation } = await smtp.send(target, NO_LOGIN, message(), OPTIONS);
+    assert.deepEqual([type, conversation.tls], ["accepted", true]);
+    assert.match(proxy.requests[0]!, /^CONNECT mail\.example:587 /);
+    assert.match(proxy.tunnelled(), /^EHLO client\.example\r\nSTARTTLS\r\n(?!EHLO)/);
+    await smtp.close();
+  });
+});
+
+describe("an observer", () => {
+  it("sees the dialogue, without credentials and content", async () => {
+    const dialogue: string[] = [];
+    const secret = new Secret("a-secret");
+    const { mail, smtp, over } = await start({ extensions: ["AUTH LOGIN", "PIPELINING"] }, {
+      observer: {
+        said: (text) => dialogue.push(...text.split("\r\n").map((line) => `C: ${line}`)),
+        heard: ({ code }) => dialogue.push(`S: ${code}`),
+      },
+    });
+    const login = { type: "password", username: "user", password: secret } as const;
+    await smtp.send(server(mail.port), login, message(), OPTIONS);
+    assert.deepEqual(dialogue.slice(3), [
+      ...["C: AUTH LOGIN", "S: 235", "C: MAIL FROM:<alice@example.com>"],
+      ...["C: RCPT TO:<bob@example.org>", "C: DATA", "S: 250", "S: 250", "S: 354"],
+      ...["C: (the message)", "C: .", "S: 250"],
+    ]);
     await over();
   });
 });
