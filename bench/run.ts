@@ -16,6 +16,7 @@ import { smarthost } from "./smarthost.ts";
 import { soak } from "./soak.ts";
 import { startup } from "./startup.ts";
 import { throughput } from "./throughput.ts";
+import { ways } from "./ways.ts";
 
 const SCENARIOS: Record<string, () => Promise<void>> = {
   startup,
@@ -31,6 +32,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   large,
   queue,
   smarthost,
+  ways,
   soak,
   "queue-crash": queueCrash,
 };
