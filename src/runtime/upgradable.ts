@@ -22,6 +22,11 @@ export interface UpgradableOptions extends ConnectOptions {
   readonly address?: string;
 }
 
+export type ConnectUpgradable = (
+  options: UpgradableOptions,
+  handler: OutboundHandler,
+) => Upgradable;
+
 /** As `Connect`, but for connections that can be upgraded if they begin without TLS. */
 export function connectUpgradable(
   options: UpgradableOptions,

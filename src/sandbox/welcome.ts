@@ -3,10 +3,10 @@
 
 import { Buffer } from "node:buffer";
 import { rfc5322Date } from "../message/received.ts";
-import { connectUpgradable } from "../runtime/upgradable.ts";
+import { type ConnectUpgradable, connectUpgradable } from "../runtime/upgradable.ts";
 import { Secret } from "../secret.ts";
 import type { DialogueObserver } from "../smtp_client/dialogue.ts";
-import { type ConnectUpgradable, SmtpClient } from "../smtp_client/smtp_client.ts";
+import { SmtpClient } from "../smtp_client/smtp_client.ts";
 
 export interface WelcomeOptions {
   readonly hostname: string;

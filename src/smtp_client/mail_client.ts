@@ -57,8 +57,8 @@ export interface OutgoingMessage {
   readonly recipients: readonly string[];
   /**
    * The message's octets, without dot-stuffing, with CRLF line ends only: `withCrlf` makes them so. Read
-   * once for each try, from the beginning; a piece must stay as it is until the next is asked for. A
-   * message that does not end in CRLF gets one.
+   * once for each try, from the beginning; a piece must stay as it is until the next is asked for. By
+   * DATA, a message that does not end in CRLF gets one (RFC 5321 §4.1.1.4).
    */
   readonly content: Iterable<Uint8Array>;
   /** Octets of the content in sum. */

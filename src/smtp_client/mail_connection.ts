@@ -4,13 +4,8 @@
 import { Buffer } from "node:buffer";
 import type { Clock } from "../clock.ts";
 import type { Deadlines, Timed } from "../http/deadlines.ts";
-import type {
-  ConnectOptions,
-  OutboundHandler,
-  Proxy,
-  ServiceTrust,
-  Upgradable,
-} from "../runtime/runtime.ts";
+import type { OutboundHandler, Proxy, ServiceTrust, Upgradable } from "../runtime/runtime.ts";
+import type { ConnectUpgradable } from "../runtime/upgradable.ts";
 import { serviceCode } from "../service_text.ts";
 import { type ClientEffect, ClientSession } from "./client_session.ts";
 import { ContentStream } from "./content_stream.ts";
@@ -21,16 +16,11 @@ import type {
   MailServer,
   OutgoingMessage,
   SendOptions,
-  Stage,
 } from "./mail_client.ts";
 import type { OpeningOptions } from "./opening.ts";
 import { words } from "./server_reply.ts";
 import type { SessionResult } from "./session_result.ts";
-
-export type ConnectUpgradable = (
-  options: ConnectOptions & { readonly proxy?: Proxy | undefined },
-  handler: OutboundHandler,
-) => Upgradable;
+import { BLOCK_TIME, CLEANUP_TIME, REPLY_TIMES } from "./timeouts.ts";
 
 export interface ConnectionSettings {
   readonly connect: ConnectUpgradable;
@@ -72,25 +62,6 @@ interface Running {
   readonly message?: OutgoingMessage;
   readonly beforeSending?: SendOptions["beforeSending"];
 }
-
-const SECOND = 1000;
-const MINUTE = 60 * SECOND;
-/** Milliseconds for the next reply at each stage, or for the connection or the TLS handshake. */
-const REPLY_TIMES: Readonly<Record<Stage, number>> = {
-  connect: 30 * SECOND,
-  greeting: 5 * MINUTE,
-  EHLO: 5 * MINUTE,
-  STARTTLS: MINUTE,
-  AUTH: 5 * MINUTE,
-  MAIL: 5 * MINUTE,
-  RCPT: 5 * MINUTE,
-  DATA: 2 * MINUTE,
-  content: 10 * MINUTE,
-};
-/** Milliseconds for the server to take some of the content. */
-const BLOCK_TIME = 3 * MINUTE;
-/** Milliseconds for replies that no message waits for. */
-const CLEANUP_TIME = 5 * SECOND;
 
 export class MailConnection implements OutboundHandler, Timed {
   deadline = Infinity;

@@ -3,7 +3,7 @@
 import type { Clock } from "../clock.ts";
 import { Deadlines, realTime } from "../http/deadlines.ts";
 import type { Proxy } from "../runtime/runtime.ts";
-import { connectUpgradable } from "../runtime/upgradable.ts";
+import { type ConnectUpgradable, connectUpgradable } from "../runtime/upgradable.ts";
 import { ConnectionPool, type NoTurn } from "./connection_pool.ts";
 import type { DialogueObserver } from "./dialogue.ts";
 import type {
@@ -20,12 +20,9 @@ import type {
 import {
   type ConnectionResult,
   type ConnectionSettings,
-  type ConnectUpgradable,
   MailConnection,
   type Patience,
 } from "./mail_connection.ts";
-
-export type { ConnectUpgradable } from "./mail_connection.ts";
 
 export interface SmtpClientOptions {
   /** The argument of EHLO: this host's name, or an address literal (RFC 5321 §4.1.1.1). */

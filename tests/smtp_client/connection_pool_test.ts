@@ -332,7 +332,11 @@ describe("an observer", () => {
   it("sees the dialogue, without credentials and content", async () => {
     const dialogue: string[] = [];
     const secret = new Secret("a-secret");
-    const { mail, smtp, over } = await start({ extensions: ["AUTH LOGIN", "PIPELINING"] }, {
+    const { mail, smtp, over } = await start({
+      extensions: ["AUTH LOGIN", "PIPELINING"],
+      answer: (question, _, { commands }) =>
+        question === "AUTH" && commands.length < 4 ? { say: "334 \r\n" } : undefined,
+    }, {
       observer: {
         said: (text) => dialogue.push(...text.split("\r\n").map((line) => `C: ${line}`)),
         heard: ({ code }) => dialogue.push(`S: ${code}`),
@@ -341,7 +345,8 @@ describe("an observer", () => {
     const login = { type: "password", username: "user", password: secret } as const;
     await smtp.send(server(mail.port), login, message(), OPTIONS);
     assert.deepEqual(dialogue.slice(3), [
-      ...["C: AUTH LOGIN", "S: 235", "C: MAIL FROM:<alice@example.com>"],
+      ...["C: AUTH LOGIN", "S: 334", "C: (credentials)", "S: 334", "C: (credentials)", "S: 235"],
+      ...["C: MAIL FROM:<alice@example.com>"],
       ...["C: RCPT TO:<bob@example.org>", "C: DATA", "S: 250", "S: 250", "S: 354"],
       ...["C: (the message)", "C: .", "S: 250"],
     ]);
