@@ -526,6 +526,12 @@ describe("deploy/entra/setup.ps1, as a text", () => {
         "smtp-oauth-relay",
         "MemberOfGroup -eq '$dn'",
         "[string] $Name = 'SMTP relay'",
+        "api://AzureADTokenExchangeUSGov",
+        "api://AzureADTokenExchangeChina",
+        "https://login.microsoftonline.us",
+        "https://login.partner.microsoftonline.cn",
+        "lookup set $id tenant_id=$tenant client_id=$appId from_email=$Address credential=$credential",
+        "lookup set-password $id",
       ]
     ) assert.ok(script.includes(text), text);
   });
@@ -538,13 +544,16 @@ describe("deploy/entra/setup.ps1, as a text", () => {
   it("explains every parameter", () => {
     const [, parameters = ""] = /\nparam\(\n([\s\S]*?)\n\)\n/.exec(script) ?? [];
     const names = [...parameters.matchAll(/^ {2}\[[a-z\[\]]+\] \$(\w+)/gm)].map(([, name]) => name);
-    assert.equal(names.length, 10);
+    assert.equal(names.length, 16);
     for (const name of names) assert.match(script, new RegExp(`^\\.PARAMETER ${name}$`, "m"));
   });
 
   // A variable keeps the validation of the parameter of its name: an empty value would throw.
   it("assigns to no parameter that is validated", () => {
-    assert.doesNotMatch(script, /^\s*\$(?:Mailbox|Name|ClientId|TenantId|SecretDays) =/im);
+    assert.doesNotMatch(
+      script,
+      /^\s*\$(?:Mailbox|Name|ClientId|TenantId|SecretDays|CertificateDays|ManagedIdentity|Federated\w+) =/im,
+    );
   });
 });
 
