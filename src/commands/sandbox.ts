@@ -10,6 +10,7 @@ import { createCloud } from "../sandbox/cloud.ts";
 import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
 import { inboxRoutes } from "../sandbox/inbox/routes.ts";
 import { Inbox } from "../sandbox/inbox/store.ts";
+import { deviceRows, SANDBOX_DEVICES } from "../sandbox/devices.ts";
 import { SandboxTable } from "../sandbox/imitated_table.ts";
 import { Tracer } from "../sandbox/trace/tracer.ts";
 import { sendWelcome } from "../sandbox/welcome.ts";
@@ -30,6 +31,7 @@ import { openStatusPage } from "./status_page.ts";
 const TENANT = "11111111-1111-1111-1111-111111111111";
 const CLIENT = "22222222-2222-2222-2222-222222222222";
 const SECRET = "any-secret";
+const APP = { tenantId: TENANT, clientId: CLIENT };
 
 /** The entries of the imitated lookup table. */
 const ENTRY = {
@@ -88,7 +90,7 @@ async function sandboxWith(
     http,
     replaced: {
       sockets,
-      entries: new SandboxTable([ENTRY]),
+      entries: new SandboxTable([ENTRY, ...deviceRows(APP)]),
       ...certificates,
     },
     tracing: tracer,
@@ -147,6 +149,7 @@ function connectionDetails({ addresses }: Relay, settings: Settings): Connection
     ...(smtps === undefined ? {} : { smtps: formatListenAddress(local(smtps)) }),
     username,
     password: SECRET,
+    devices: settings.AZURE_TABLES_URL === undefined ? SANDBOX_DEVICES : [],
     command,
   };
 }
@@ -172,6 +175,10 @@ async function welcome(
     ]),
     `Password     ${connection.password}`,
     `             (any works, but not wrong-secret, expired-secret or no-permission)`,
+    ...connection.devices.flatMap(({ username, password, sender }) => [
+      `Device       ${username} with the password ${password}`,
+      `             (no secret: sends as ${sender})`,
+    ]),
     `Inbox        ${url}/`,
   ];
   const told = settings.AUTH_MECHANISMS.includes("PLAIN")
