@@ -8,7 +8,7 @@ import { nearest } from "../settings/nearest.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { shown } from "./printed.ts";
 
-const ACTIONS = ["list", "get", "set", "delete"] as const;
+const ACTIONS = ["list", "get", "set", "delete", "set-password"] as const;
 export type Action = (typeof ACTIONS)[number];
 
 /** In the order of the output; `description` is for people alone. */

@@ -88,6 +88,7 @@ function servicesOf(settings: Settings, sandbox: boolean): ServiceName[] {
   return [
     "Entra ID",
     "Graph",
+    ...(settings.LOOKUP_FILE === undefined ? [] : ["Lookup file" as const]),
     ...(table ? ["Lookup table" as const] : []),
     ...(settings.TLS_SOURCE === "keyvault" ? ["Key Vault" as const] : []),
     ...(settings.DELIVERY_MODE === "queue" ? ["Queue" as const] : []),

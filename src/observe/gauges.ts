@@ -35,6 +35,15 @@ export const GAUGES = {
     help: "Time since the relay gave up the oldest dead message; 0 without dead messages.",
     labels: [],
   },
+  lookup_file_entries: {
+    help: "Entries of LOOKUP_FILE that are in use; left out without one.",
+    labels: [],
+  },
+  lookup_file_usable: {
+    help: "1 if LOOKUP_FILE as it is now is in use, 0 while the entries before stay because of a " +
+      "mistake in it; left out without one.",
+    labels: [],
+  },
   certificate_expires_timestamp_seconds: {
     help: "When the TLS certificate in use expires, in Unix time; left out if TLS is off.",
     labels: [],

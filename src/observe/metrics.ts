@@ -118,6 +118,12 @@ export const COUNTERS = {
     labels: [],
     known: [[]],
   },
+  lookup_file_loads: {
+    help:
+      "Contents of LOOKUP_FILE that were loaded, or failed to be: then the entries before stay.",
+    labels: ["result"],
+    known: each("loaded", "failed"),
+  },
   refusals: {
     help: "Commands for logins and messages that the relay itself refused.",
     labels: ["command", "code"],

@@ -3,6 +3,7 @@
 
 import type { Account, LoginFailure } from "../accounts/account.ts";
 import type { TableTrouble } from "../accounts/entry_source.ts";
+import type { LookupFileReport } from "../accounts/lookup_file.ts";
 import type { Outcome, Submission } from "../delivery/delivery.ts";
 import type { Step } from "../delivery/steps.ts";
 import type { EntraRefusal } from "../entra/entra_errors.ts";
@@ -24,6 +25,7 @@ export type RelayEvent =
   | MemoryEvent
   | TokenEvent
   | LookupEvent
+  | LookupFileEvent
   | CertificateEvent
   | QueueEvent
   | QueueStoreEvent
@@ -132,6 +134,14 @@ export type LookupEvent =
   /** @property served whether an entry that was read before was used instead */
   | { readonly type: "lookupFailed"; readonly trouble: TableTrouble; readonly served: boolean }
   | { readonly type: "lookupRecovered" };
+
+/** LOOKUP_FILE was loaded, or looked at without effect. */
+export interface LookupFileEvent {
+  readonly type: "lookupFile";
+  readonly report: LookupFileReport;
+  /** It can be used again, which it could not before. */
+  readonly recovered: boolean;
+}
 
 /** The relay has read its certificate, could not, or its dates need attention. */
 export interface CertificateEvent {

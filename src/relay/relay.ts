@@ -4,6 +4,7 @@
 import type { EntrySource } from "../accounts/entry_source.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
 import { shownUsername } from "../accounts/shown_username.ts";
+import type { LookupFile } from "../accounts/lookup_file.ts";
 import type { LookupTable } from "../accounts/lookup_table.ts";
 import type { CertificateManager } from "../certificates/certificate_manager.ts";
 import type { CertificateSource } from "../certificates/source.ts";
@@ -26,6 +27,7 @@ import type { Client, SubmissionService } from "../submission/submission_service
 import { type HandedOverSockets, NO_SOCKETS } from "../systemd/sockets.ts";
 import type { RelayState } from "../systemd/status.ts";
 import { openListeners } from "./listeners.ts";
+import { openLookupFile } from "./open_lookup_file.ts";
 import { openTable } from "./open_lookup_table.ts";
 import { openOutside } from "./outside.ts";
 import { measureProcess } from "./process_metrics.ts";
@@ -80,8 +82,8 @@ export interface Relay {
   readonly addresses: SmtpAddresses;
   /** The state for the service manager. */
   state(): RelayState;
-  /** Checks for a new certificate at once. Never fails; the result is logged. */
-  refreshCertificate(): Promise<void>;
+  /** Reads the certificate and LOOKUP_FILE again at once. Never fails; the results are logged. */
+  reload(): Promise<void>;
   /** Reports an uncaught fault; never fails. */
   fault(error: unknown): void;
   stop(): Promise<void>;
@@ -117,6 +119,8 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   opened.add(() => tls?.close());
   opened.add(() => listeners.closeLog());
   warnOfTrusted(settings, log);
+  const file = await openLookupFile(settings, notify);
+  opened.add(() => file?.close());
   const table = await openTable(settings, client);
   const queue = settings.DELIVERY_MODE === "direct"
     ? undefined
@@ -138,6 +142,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     http: tracing?.http(client) ?? client,
     notify,
     entries: table ?? replaced.entries,
+    file,
     metrics,
     queue,
   });
@@ -150,7 +155,8 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     observers: { log, notify, metrics, observe: tracing && ((client) => tracing.session(client)) },
   });
   opened.add(() => stopServer(server, submissions, settings, notify));
-  if (table !== undefined && settings.AZURE_TABLES_FORCE_USAGE) await probeTable(table, log);
+  const hasOther = table === undefined && replaced.entries !== undefined;
+  if (settings.AZURE_TABLES_FORCE_USAGE && !hasOther) await probeEntries(file, table, log);
   const addresses = await listenSmtp(server, settings, sockets);
   submissions.start();
   const listening = [...addresses.smtp, ...addresses.smtps].map(formatListenAddress);
@@ -159,10 +165,12 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     name: "certificate_expires_timestamp_seconds",
     value: () => tls && Date.parse(tls.state.expires) / 1000,
   });
+  if (file !== undefined) measureFile(metrics, file);
   let stopping = false;
   const readiness = () => ({
     smtp: { ready: !stopping, connections: server.connections, listening },
     tls: tls?.state ?? { ready: true, source: "off" },
+    ...(file === undefined ? {} : { lookup: filePart(file) }),
     ...(table === undefined ? {} : { table: tablePart(submissions.lookupState()) }),
     ...(queue === undefined ? {} : { queue: queue.state() }),
     ...servicePart("entra", status?.services.state("Entra ID")),
@@ -181,7 +189,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   return {
     addresses,
     state: () => ({ listening, connections: server.connections, ...countsOf(metrics) }),
-    refreshCertificate: async () => await tls?.refresh(),
+    reload: async () => void await Promise.all([tls?.refresh(), file?.refresh()]),
     fault: (error) => notify({ type: "fault", error }),
     stop: async () => {
       stopping = true;
@@ -240,6 +248,26 @@ function countsOf(metrics: Metrics): Pick<RelayState, MessageCount> {
 
 type MessageCount = "sent" | "refused" | "deferred" | "ambiguous";
 
+function measureFile(metrics: Metrics, file: LookupFile): void {
+  metrics.gauge({ name: "lookup_file_entries", value: () => file.state.entries });
+  metrics.gauge({
+    name: "lookup_file_usable",
+    value: () => file.state.failed === undefined ? 1 : 0,
+  });
+}
+
+/** The relay stays ready while a new LOOKUP_FILE cannot be used: the entries from before are. */
+function filePart({ state: { entries, loadedAt, failed } }: LookupFile): PartState {
+  return {
+    ready: true,
+    entries,
+    loaded: new Date(loadedAt).toISOString(),
+    ...(failed === undefined
+      ? { usable: true }
+      : { usable: false, since: new Date(failed.at).toISOString(), detail: failed.reason }),
+  };
+}
+
 /**
  * The relay stays ready while the table does not answer: entries that were read are still used,
  * logins without an entry need no table, and a restart would only forget the entries.
@@ -271,20 +299,30 @@ function liveCertificate(tls: CertificateManager | undefined): LiveCertificate |
   return { source, expires: Date.parse(expires), readAt };
 }
 
-/** @throws CommandError if the table does not answer: no login could succeed */
-async function probeTable(table: LookupTable, log: Log): Promise<void> {
-  const result = await table.probe(TABLE_TIMEOUT);
-  if ("type" in result) {
+/**
+ * For AZURE_TABLES_FORCE_USAGE: every login needs an entry.
+ *
+ * @throws CommandError if the table does not answer: no login could succeed
+ */
+async function probeEntries(
+  file: LookupFile | undefined,
+  table: LookupTable | undefined,
+  log: Log,
+): Promise<void> {
+  const result = await table?.probe(TABLE_TIMEOUT);
+  if (result !== undefined && "type" in result) {
     throw new CommandError(EXIT.unavailable, [
       `AZURE_TABLES_FORCE_USAGE needs the lookup table: ${result.code}: ${result.detail} ` +
-      `(the table is ${table.address})`,
+      `(the table is ${table!.address})`,
     ]);
   }
-  if (result.empty) {
-    log.warning(
-      "The lookup table has no entry, and AZURE_TABLES_FORCE_USAGE is set: all logins fail",
-    );
-  }
+  if (result?.empty === false || (file?.state.entries ?? 0) > 0) return;
+  const places = file === undefined
+    ? "The lookup table has no entry"
+    : result === undefined
+    ? "LOOKUP_FILE has no entry"
+    : "LOOKUP_FILE and the lookup table have no entry";
+  log.warning(`${places}, and AZURE_TABLES_FORCE_USAGE is set: all logins fail`);
 }
 
 /** Warns at each start that some clients may send without a login. */

@@ -4,7 +4,7 @@
 import type { Account } from "../accounts/account.ts";
 import { Accounts } from "../accounts/accounts.ts";
 import { ClientTokens } from "../accounts/client_tokens.ts";
-import { Entries } from "../accounts/entries.ts";
+import { Entries, type EntryFile } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { SenderRules } from "../accounts/senders.ts";
 import type { TableState } from "../accounts/lookup_cache.ts";
@@ -38,6 +38,8 @@ export interface SubmissionParts {
   readonly notify: Notify;
   /** The lookup table, for usernames of the form `id@lookup`. */
   readonly entries: EntrySource | undefined;
+  /** LOOKUP_FILE, which is looked at before the table. */
+  readonly file?: EntryFile | undefined;
   /** Gets gauges. */
   readonly metrics?: Metrics;
   /** In queue mode. */
@@ -128,10 +130,12 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
 }
 
 function entriesOf(
-  { settings, notify, entries, clock = realClock }: SubmissionParts,
+  { settings, notify, entries, file, clock = realClock }: SubmissionParts,
 ): Entries | undefined {
-  return entries === undefined ? undefined : new Entries({
-    source: entries,
+  if (entries === undefined && file === undefined) return undefined;
+  return new Entries({
+    ...(entries === undefined ? {} : { source: entries }),
+    ...(file === undefined ? {} : { file }),
     maxAge: settings.AZURE_TABLES_CACHE_MAX_AGE,
     clock,
     onTrouble: (trouble, served) => notify({ type: "lookupFailed", trouble, served }),

@@ -57,8 +57,13 @@ function tableProblems(
   const { AZURE_TABLES_URL: url, AZURE_TABLES_CONNECTION_STRING: access } = settings;
   if (url === undefined) {
     const problems: string[] = [];
-    if (!ownTable && valid("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE) {
-      problems.push("AZURE_TABLES_FORCE_USAGE needs a table: AZURE_TABLES_URL must be set");
+    const hasEntries = ownTable || settings.LOOKUP_FILE !== undefined || !valid("LOOKUP_FILE");
+    if (
+      !hasEntries && valid("AZURE_TABLES_FORCE_USAGE") && settings.AZURE_TABLES_FORCE_USAGE
+    ) {
+      problems.push(
+        "AZURE_TABLES_FORCE_USAGE needs entries: LOOKUP_FILE or AZURE_TABLES_URL must be set",
+      );
     }
     if (access !== undefined) {
       problems.push(

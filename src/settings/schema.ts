@@ -124,7 +124,7 @@ export const SETTINGS = {
   AZURE_TABLES_FORCE_USAGE: required(
     boolean,
     "false",
-    "Allows only logins with an entry in the table: logins with tenant and client IDs need an entry too. The table must be reachable when the relay starts.",
+    "Allows only logins with an entry in LOOKUP_FILE or the table: logins with tenant and client IDs need an entry too. The table, if there is one, must be reachable when the relay starts.",
   ),
   GRAPH_HTTP_TIMEOUT: required(
     seconds,
@@ -220,6 +220,10 @@ export const SETTINGS = {
     ),
     secret: true,
   },
+  LOOKUP_FILE: optional(
+    text(),
+    "A JSON file with entries, which is read before the lookup table; a change takes effect within a minute. See [lookup_file.md](lookup_file.md).",
+  ),
   AZURE_TABLES_CACHE_MAX_AGE: required(
     durationOrOff,
     "12h",
@@ -469,7 +473,6 @@ export const SETTINGS = {
     "false",
     "Names the recipients in the line of each message (`to=`). Their number is there in any case.",
   ),
-  LOOKUP_FILE: missing("A file with the entries of the lookup."),
   CLIENT_SECRET: missing(
     "The relay's own client secret, for entries that name it.",
     undefined,

@@ -71,6 +71,12 @@ export class Services {
         const { code, detail, concerns } = event.trouble;
         return this.#failed("Lookup table", { at: now, code, detail }, concerns === "question");
       }
+      case "lookupFile": {
+        const { report } = event;
+        if (report.type === "exposed") return;
+        if (report.type !== "kept") return this.succeeded("Lookup file", now);
+        return this.#failed("Lookup file", { at: now, code: "", detail: report.reason }, true);
+      }
       case "certificate":
         return this.#vault(event, now);
     }

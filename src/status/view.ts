@@ -48,7 +48,7 @@ export interface CertificateView {
 }
 
 export interface ServiceView {
-  readonly name: "Entra ID" | "Graph" | "Lookup table" | "Key Vault" | "Queue";
+  readonly name: "Entra ID" | "Graph" | "Lookup file" | "Lookup table" | "Key Vault" | "Queue";
   /** When it last answered. */
   readonly succeeded?: number;
   readonly failed?: FailureView;

@@ -49,6 +49,7 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   AZURE_TABLES_PARTITION_KEY: "user",
   AZURE_TABLES_FORCE_USAGE: false,
   AZURE_TABLES_CONNECTION_STRING: undefined,
+  LOOKUP_FILE: undefined,
   AZURE_TABLES_CACHE_MAX_AGE: 12 * 3_600_000,
   PROXY_PROTOCOL_NETWORKS: undefined,
   ALLOWED_TENANTS: undefined,
@@ -269,10 +270,11 @@ describe("settings that contradict each other", () => {
 
   it("stop the start: AZURE_TABLES_FORCE_USAGE, or access to a table, without a table", () => {
     const [force] = problems({ AZURE_TABLES_FORCE_USAGE: "true" });
-    assert.match(force!, /^AZURE_TABLES_FORCE_USAGE needs a table: AZURE_TABLES_URL must be set/);
+    assert.match(force!, /^AZURE_TABLES_FORCE_USAGE needs entries: LOOKUP_FILE or .* must be set$/);
     const [access] = problems({ AZURE_TABLES_CONNECTION_STRING: ACCESS });
     assert.match(access!, /^AZURE_TABLES_CONNECTION_STRING .*AZURE_TABLES_URL must be set/);
     load({ AZURE_TABLES_URL: TABLE, AZURE_TABLES_FORCE_USAGE: "true" });
+    load({ LOOKUP_FILE: "lookup.json", AZURE_TABLES_FORCE_USAGE: "true" });
     load({ AZURE_TABLES_URL: TABLE, AZURE_TABLES_CONNECTION_STRING: ACCESS });
   });
 
