@@ -29,6 +29,8 @@ interface Candidate {
   /** As `parseTenant` writes it; "" where the column holds no tenant. */
   readonly tenant: string;
   readonly reading: EntryReading;
+  /** Whether a device has a password of its own: no other login uses the row. */
+  readonly isOfDevice: boolean;
 }
 
 export class Entries {
@@ -105,16 +107,30 @@ function keyOf(name: EntryName): string {
   return name.type === "lookup" ? `id ${name.id}` : `client ${name.clientId}`;
 }
 
+const HASHES = ["password_hash", "password_hash_next"] as const;
+
 function candidate(row: Row): Candidate {
   const tenant = parseTenant(textOf(row.columns["tenant_id"]) ?? "") ?? "";
-  return { id: row.id, tenant, reading: readEntry(row) };
+  const isOfDevice = HASHES.some((name) => textOf(row.columns[name]) !== "");
+  return { id: row.id, tenant, reading: readEntry(row), isOfDevice };
 }
 
 /** The first row of this tenant that is not disabled: the choice must not depend on chance. */
 function choose(candidates: readonly Candidate[], tenantId: string): EntryResult {
-  const own = candidates.filter(({ tenant }) => tenant === tenantId);
+  const ofTenant = candidates.filter(({ tenant }) => tenant === tenantId);
+  const own = ofTenant.filter(({ isOfDevice }) => !isOfDevice);
   const found = own.find(({ reading }) => reading.type !== "disabled") ?? own[0];
   if (found !== undefined) return resultOf(found.reading);
+  const [device] = ofTenant;
+  if (device !== undefined) {
+    return refused(
+      NO_DIRECT_ENTRY.reply,
+      `entry ${
+        shown(device.id)
+      } of the lookup table, the only one with this tenant_id and client_id, ` +
+        "has a password_hash: only its device logs in by it, with the entry's id",
+    );
+  }
   const other = candidates.find(({ tenant }) => isDomain(tenant));
   if (other === undefined) return NO_DIRECT_ENTRY;
   // Only Entra ID knows which tenant a domain belongs to.
