@@ -56,6 +56,14 @@ export function looksLikeSecret(text: string): boolean {
   return withoutSecrets(text) !== text;
 }
 
+/** A run of the characters of made passwords, such as `lookup set-password` makes. */
+const MADE_RUN = /(?<![A-Za-z0-9])[A-Za-z0-9]{20,}(?![A-Za-z0-9])/g;
+
+/** Whether a part of the text has the form of a made password: letters and digits without an order. */
+export function looksLikePassword(text: string): boolean {
+  return (text.match(MADE_RUN) ?? []).some((run) => /[A-Za-z]/.test(run) && /\d/.test(run));
+}
+
 function isSecret(run: string): boolean {
   return run.includes("~") && /[a-z]/.test(run) && /[A-Z]/.test(run) && /\d/.test(run);
 }

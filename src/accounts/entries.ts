@@ -48,6 +48,8 @@ interface Candidate {
   /** As `parseTenant` writes it; "" where the column holds no tenant. */
   readonly tenant: string;
   readonly reading: EntryReading;
+  /** Whether a device has a password of its own: no other login uses the row. */
+  readonly isOfDevice: boolean;
 }
 
 export class Entries {
@@ -142,13 +144,16 @@ function keyOf(name: EntryName): string {
   return name.type === "lookup" ? `id ${name.id}` : `client ${name.clientId}`;
 }
 
+const HASHES = ["password_hash", "password_hash_next"] as const;
+
 function candidate(row: Row, place: Place): Candidate {
   const tenant = parseTenant(textOf(row.columns["tenant_id"]) ?? "") ?? "";
-  return { id: row.id, place, tenant, reading: readEntry(row) };
+  const isOfDevice = HASHES.some((name) => textOf(row.columns[name]) !== "");
+  return { id: row.id, place, tenant, reading: readEntry(row), isOfDevice };
 }
 
-function isOpenTo({ tenant, reading }: Candidate, tenantId: string): boolean {
-  return tenant === tenantId && reading.type !== "disabled";
+function isOpenTo({ tenant, reading, isOfDevice }: Candidate, tenantId: string): boolean {
+  return tenant === tenantId && !isOfDevice && reading.type !== "disabled";
 }
 
 /**
@@ -161,9 +166,18 @@ function choose(
   tenantId: string,
   none: LoginFailure = NO_DIRECT_ENTRY,
 ): EntryResult {
-  const own = candidates.filter(({ tenant }) => tenant === tenantId);
+  const ofTenant = candidates.filter(({ tenant }) => tenant === tenantId);
+  const own = ofTenant.filter(({ isOfDevice }) => !isOfDevice);
   const found = own.find((one) => isOpenTo(one, tenantId)) ?? own[0];
   if (found !== undefined) return resultOf(found);
+  const [device] = ofTenant;
+  if (device !== undefined) {
+    return refused(
+      NO_DIRECT_ENTRY.reply,
+      `entry ${shown(device.id)} of ${device.place}, the only one with this tenant_id and client_id, ` +
+        "has a password_hash: only its device logs in by it, with the entry's id",
+    );
+  }
   const other = candidates.find(({ tenant }) => isDomain(tenant));
   if (other === undefined) return none;
   // Only Entra ID knows which tenant a domain belongs to.

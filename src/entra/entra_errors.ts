@@ -23,6 +23,11 @@ export interface EntraRefusal {
   readonly retryAfter?: number;
   /** The scope is the reason, so that a request for another one may succeed. */
   readonly ofScope?: boolean;
+  /**
+   * Entra ID has refused this credential of the relay's own: the device is not at fault, and the same
+   * request is refused until an administrator does something.
+   */
+  readonly credential?: CredentialName;
 }
 
 export interface EntraMeaning {

@@ -4,7 +4,7 @@
 /** Each word, and what it stands for. */
 export const REASONS = {
   secret_expired: "the client secret has expired",
-  secret_wrong: "the client secret is wrong or missing",
+  secret_wrong: "the client secret, or the device's own password, is wrong or missing",
   app: "Entra ID does not know the app, or it is disabled",
   tenant: "Entra ID does not know the tenant",
   conditional_access: "a Conditional Access policy blocks the app",
@@ -40,12 +40,15 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
   Object.entries(
     {
       secret_expired: ["AADSTS7000222"],
-      secret_wrong: ["AADSTS7000215", "AADSTS7000218"],
+      secret_wrong: ["AADSTS7000215", "AADSTS7000218", "WRONG_PASSWORD"],
       app: ["AADSTS700016", "AADSTS700011", "AADSTS70001", "AADSTS7000112"],
       tenant: ["AADSTS90002", "AADSTS900023"],
       conditional_access: ["AADSTS53003", "AADSTS530032"],
       login: ["InvalidAuthenticationToken", "HTTP 401", "no_token", "msal"],
-      entry: ["NO_ENTRY", "LOOKUP_ENTRY", "NO_TABLE"],
+      entry: [
+        ...["NO_ENTRY", "LOOKUP_ENTRY", "NO_TABLE", "ENTRY_DISABLED", "ENTRY_MALFORMED"],
+        ...["NO_PASSWORD_HASH", "NO_CREDENTIAL"],
+      ],
       lookup: [
         ...["TableNotFound", "TableBeingDeleted", "AuthenticationFailed", "AuthorizationFailure"],
         ...["AuthorizationPermissionMismatch", "InsufficientAccountPermissions"],
@@ -73,7 +76,7 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
       ],
       limit: [
         ...["MESSAGE_RATE_LIMIT", "OVER_SHARE", "HEADER_TOO_LARGE", "MIME_TOO_DEEP"],
-        "MIME_TOO_MANY_PARTS",
+        ...["MIME_TOO_MANY_PARTS", "LOGINS_CROWDED"],
       ],
       quota: ["ErrorQuotaExceeded", "ErrorSubmissionQuotaExceeded"],
       throttled: [

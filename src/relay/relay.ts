@@ -17,6 +17,7 @@ import { Metrics } from "../observe/metrics.ts";
 import type { Notify, RelayEvent } from "../observe/relay_event.ts";
 import { currentRuntime } from "../runtime/current.ts";
 import type { SmtpServer } from "../server/server.ts";
+import { WorkMemory } from "../server/work_memory.ts";
 import { formatListenAddress } from "../settings/listen_address.ts";
 import type { Settings } from "../settings/schema.ts";
 import type { SessionObserver } from "../smtp/observer.ts";
@@ -31,7 +32,7 @@ import { openLookupFile } from "./open_lookup_file.ts";
 import { openTable } from "./open_lookup_table.ts";
 import { openOutside } from "./outside.ts";
 import { measureProcess } from "./process_metrics.ts";
-import { listenSmtp, type SmtpAddresses, smtpServer } from "./smtp.ts";
+import { listenSmtp, memoryFor, type SmtpAddresses, smtpServer } from "./smtp.ts";
 import { buildSubmissions, type Submissions } from "./submission.ts";
 
 /** Milliseconds for the lookup table to answer at the start. */
@@ -137,8 +138,10 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   opened.add(() => kept?.close());
   // Before what is left is kept.
   opened.add(() => listeners.deliverRest());
+  const memory = memoryFor(settings, log, notify);
   const submissions = buildSubmissions({
     settings,
+    memory: new WorkMemory(memory, "checks of passwords", clock),
     http: tracing?.http(client) ?? client,
     notify,
     entries: table ?? replaced.entries,
@@ -150,6 +153,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     settings,
     runtime,
     clock,
+    memory,
     identity: () => tls?.identity,
     service: tracing?.service(submissions.service) ?? submissions.service,
     observers: { log, notify, metrics, observe: tracing && ((client) => tracing.session(client)) },

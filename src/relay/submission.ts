@@ -4,6 +4,7 @@
 import type { Account } from "../accounts/account.ts";
 import { Accounts } from "../accounts/accounts.ts";
 import { ClientTokens } from "../accounts/client_tokens.ts";
+import { type DerivationMemory, DevicePasswords } from "../accounts/device_passwords.ts";
 import { Entries, type EntryFile } from "../accounts/entries.ts";
 import type { EntrySource } from "../accounts/entry_source.ts";
 import { SenderRules } from "../accounts/senders.ts";
@@ -42,6 +43,8 @@ export interface SubmissionParts {
   readonly file?: EntryFile | undefined;
   /** Gets gauges. */
   readonly metrics?: Metrics;
+  /** Of MAX_MEMORY, for checks of passwords; without, they are not limited by it. */
+  readonly memory?: DerivationMemory;
   /** In queue mode. */
   readonly queue?: RelayQueue | undefined;
   /** The machine's own when left out. */
@@ -71,11 +74,13 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   const { settings, http, notify, clock = realClock } = parts;
   const entries = entriesOf(parts);
   const tokens = tokensOf(parts);
-  const accounts = accountsOf(parts, entries, tokens);
+  const passwords = new DevicePasswords({ memory: parts.memory, clock });
+  const accounts = accountsOf(parts, entries, tokens, passwords);
   const guard = new LoginGuard({
     rate: settings.AUTH_RATE_LIMIT,
-    accountOf: (username) => usernameKey(username, settings.USERNAME_DELIMITER),
-    login: (credentials, mayAskAgain, steps) => accounts.login(credentials, mayAskAgain, steps),
+    accountOf: (username) =>
+      usernameKey(username, settings.USERNAME_DELIMITER, entries !== undefined),
+    login: (credentials, context) => accounts.login(credentials, context),
     clock,
   });
   const rate = settings.MESSAGE_RATE_LIMIT;
@@ -118,6 +123,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
     },
     stopping() {
       guard.stop();
+      passwords.stop();
       void queue?.worker.stop();
     },
     cutOff() {
@@ -168,6 +174,7 @@ function accountsOf(
   { settings, queue }: SubmissionParts,
   entries: Entries | undefined,
   tokens: TokenSource,
+  passwords: DevicePasswords,
 ): Accounts {
   const { graphScope, graphAudiences } = cloudOf(settings);
   const { ALLOWED_TENANTS: allowedTenants } = settings;
@@ -176,7 +183,7 @@ function accountsOf(
     scope: graphScope,
     tokens,
     clientTokens: new ClientTokens({ audiences: graphAudiences }),
-    ...(entries === undefined ? {} : { entries }),
+    ...(entries === undefined ? {} : { entries, passwords }),
     ...(queue === undefined ? {} : { known: queue.known }),
     entryNeeded: settings.AZURE_TABLES_FORCE_USAGE,
     ...(allowedTenants === undefined ? {} : { allowedTenants }),

@@ -256,6 +256,10 @@ const NO_SETTINGS = new Set([
   // The relay's own reasons, in replies and log lines.
   "OVER_SHARE",
   "QUEUE_VERSION",
+  "WRONG_PASSWORD",
+  "NO_PASSWORD_HASH",
+  "NO_CREDENTIAL",
+  "CREDENTIAL_UNSET",
   // Of SQLite and Azure Storage.
   "SQLITE_FULL",
   "SQLITE_READONLY",

@@ -674,7 +674,7 @@ describe("the steps of a login", () => {
         rate,
         accountOf: (username) => usernameKey(username, "@"),
         clock: new FakeClock(),
-        login(_credentials, _mayAskAgain, steps) {
+        login(_credentials, { steps }) {
           steps?.begin("token")();
           return Promise.resolve(RESULTS["right"]!);
         },
