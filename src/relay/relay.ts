@@ -55,6 +55,8 @@ export interface RelayParts {
 export interface Replacements {
   /** The certificate's source, unless TLS is off. */
   readonly certificates?: CertificateSource;
+  /** The source of the relay's own certificate for Entra ID. */
+  readonly clientCertificates?: CertificateSource;
   /** The lookup table's entries, unless the settings name a table. */
   readonly entries?: EntrySource;
   /** Sockets that replace SMTP_LISTEN and SMTPS_LISTEN, by name. */
@@ -80,7 +82,7 @@ export interface Relay {
   readonly addresses: SmtpAddresses;
   /** The state for the service manager. */
   state(): RelayState;
-  /** Checks for a new certificate at once. Never fails; the result is logged. */
+  /** Checks for new certificates at once. Never fails; the result is logged. */
   refreshCertificate(): Promise<void>;
   /** Reports an uncaught fault; never fails. */
   fault(error: unknown): void;
@@ -103,7 +105,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing, status } = parts;
   opened.add(() => http?.close());
   const runtime = await currentRuntime();
-  const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
+  const { certificates, clientCertificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
   const broken = { notify: ({ type }: RelayEvent) => type === "queueEnded" && parts.broken?.() };
   const listeners = await openListeners(
     { settings, runtime, log, metrics, clock },
@@ -112,9 +114,14 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   // Also if the start fails: what waits for a receiver would keep the process running.
   opened.add(() => listeners.deliverRest());
   const { notify } = listeners;
-  const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
+  let submissions: Submissions | undefined;
+  const { tls, own, client } = await openOutside({
+    ...{ settings, log, notify, runtime, certificates, clientCertificates },
+    renewed: (name) => submissions?.credentialRenewed(name),
+  });
   opened.add(() => client.close());
   opened.add(() => tls?.close());
+  opened.add(() => own.credentials.close());
   opened.add(() => listeners.closeLog());
   warnOfTrusted(settings, log);
   const table = await openTable(settings, client);
@@ -133,37 +140,44 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   opened.add(() => kept?.close());
   // Before what is left is kept.
   opened.add(() => listeners.deliverRest());
-  const submissions = buildSubmissions({
+  const built = submissions = buildSubmissions({
     settings,
     http: tracing?.http(client) ?? client,
     notify,
     entries: table ?? replaced.entries,
     metrics,
     queue,
+    own: own.credentials,
   });
   const server = smtpServer({
     settings,
     runtime,
     clock,
     identity: () => tls?.identity,
-    service: tracing?.service(submissions.service) ?? submissions.service,
+    service: tracing?.service(built.service) ?? built.service,
     observers: { log, notify, metrics, observe: tracing && ((client) => tracing.session(client)) },
   });
-  opened.add(() => stopServer(server, submissions, settings, notify));
+  opened.add(() => stopServer(server, built, settings, notify));
   if (table !== undefined && settings.AZURE_TABLES_FORCE_USAGE) await probeTable(table, log);
   const addresses = await listenSmtp(server, settings, sockets);
-  submissions.start();
+  built.start();
   const listening = [...addresses.smtp, ...addresses.smtps].map(formatListenAddress);
   measureProcess(metrics);
   metrics.gauge({
     name: "certificate_expires_timestamp_seconds",
     value: () => tls && Date.parse(tls.state.expires) / 1000,
   });
+  metrics.gauge({
+    name: "client_credential_expires_timestamp_seconds",
+    labels: { credential: "certificate" },
+    value: () => own.certificate && Date.parse(own.certificate.state.expires) / 1000,
+  });
   let stopping = false;
   const readiness = () => ({
     smtp: { ready: !stopping, connections: server.connections, listening },
     tls: tls?.state ?? { ready: true, source: "off" },
-    ...(table === undefined ? {} : { table: tablePart(submissions.lookupState()) }),
+    ...(own.certificate === undefined ? {} : { client_certificate: own.certificate.state }),
+    ...(table === undefined ? {} : { table: tablePart(built.lookupState()) }),
     ...(queue === undefined ? {} : { queue: queue.state() }),
     ...servicePart("entra", status?.services.state("Entra ID")),
     ...servicePart("graph", status?.services.state("Graph")),
@@ -175,13 +189,15 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
       listening,
       connections: () => server.connections,
       certificate: () => liveCertificate(tls),
+      clientCertificate: () => liveCertificate(own.certificate),
       queue: queue?.live(),
     };
   }
   return {
     addresses,
     state: () => ({ listening, connections: server.connections, ...countsOf(metrics) }),
-    refreshCertificate: async () => await tls?.refresh(),
+    refreshCertificate: async () =>
+      void await Promise.all([tls?.refresh(), own.credentials.refresh()]),
     fault: (error) => notify({ type: "fault", error }),
     stop: async () => {
       stopping = true;
@@ -265,9 +281,11 @@ function servicePart(
   return state?.succeeded === undefined ? {} : { [name]: { ready: true, answers: true } };
 }
 
-function liveCertificate(tls: CertificateManager | undefined): LiveCertificate | undefined {
-  if (tls === undefined) return undefined;
-  const { state: { source, expires }, readAt } = tls;
+function liveCertificate(
+  certificate: Pick<CertificateManager, "state" | "readAt"> | undefined,
+): LiveCertificate | undefined {
+  if (certificate === undefined) return undefined;
+  const { state: { source, expires }, readAt } = certificate;
   return { source, expires: Date.parse(expires), readAt };
 }
 
