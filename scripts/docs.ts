@@ -268,6 +268,9 @@ const GRAPH_REMEDIES: Readonly<Record<string, string>> = {
 };
 
 const NEW_SECRET = "Create a new client secret; see [entra.md](entra.md#the-client-secret).";
+const OWN_CREDENTIAL =
+  "Of a [credential of the relay's own](client_credentials.md), and then `454 4.7.0`: " +
+  "the log says what is to be registered with the app.";
 const CHECK_IDS = "Compare the username with the app registration's overview page; " +
   "`smtp-oauth-relay username` makes it from the two IDs.";
 const CHECK_CLOUD = "Set `AZURE_CLOUD` to the cloud of the tenant.";
@@ -288,7 +291,14 @@ const ENTRA_REMEDIES: Readonly<Record<number, string>> = {
   900023: CHECK_IDS,
   70011: CHECK_CLOUD,
   500011: CHECK_CLOUD,
-  700027: "The relay sends no assertion: check for a proxy that changes the request.",
+  700021: OWN_CREDENTIAL,
+  700023: OWN_CREDENTIAL,
+  700024: OWN_CREDENTIAL,
+  700027: OWN_CREDENTIAL,
+  70021: OWN_CREDENTIAL,
+  700211: OWN_CREDENTIAL,
+  700212: OWN_CREDENTIAL,
+  700213: OWN_CREDENTIAL,
   53003: CHANGE_POLICY,
   530032: CHANGE_POLICY,
   50033: TRY_LATER,

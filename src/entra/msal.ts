@@ -53,7 +53,7 @@ export async function requestToken(
   const { clock = realClock } = options;
   const fetchedAt = clock.now();
   try {
-    const application = applicationOf(app, proof, endpoint);
+    const application = applicationOf(app, proof, endpoint, endpoint.url.href);
     const result = await application.acquireTokenByClientCredential({ scopes: [options.scope] });
     if (endpoint.refused !== undefined) return refusalFor(endpoint.refused);
     if (result === null || !result.accessToken || result.expiresOn === null) {
@@ -81,10 +81,12 @@ export async function requestToken(
   }
 }
 
+/** @param tokenEndpoint the audience of an assertion that MSAL signs */
 function applicationOf(
   { tenantId, clientId }: App,
   proof: AppProof,
   networkClient: INetworkModule,
+  tokenEndpoint: string,
 ): ConfidentialClientApplication {
   const authority = `https://${PSEUDO_HOST}/${encodeURIComponent(tenantId)}`;
   return new ConfidentialClientApplication({
@@ -94,7 +96,7 @@ function applicationOf(
       authority,
       knownAuthorities: [PSEUDO_HOST],
       authorityMetadata: JSON.stringify({
-        token_endpoint: `${authority}/oauth2/v2.0/token`,
+        token_endpoint: tokenEndpoint,
         authorization_endpoint: `${authority}/oauth2/v2.0/authorize`,
         issuer: `${authority}/v2.0`,
         jwks_uri: `${authority}/discovery/v2.0/keys`,
@@ -134,7 +136,7 @@ function secretIn(proof: AppProof): Secret {
 /** Sends MSAL's request to a tenant's token endpoint, and remembers how it failed. */
 class TokenEndpoint implements INetworkModule {
   readonly #options: MsalOptions;
-  readonly #url: URL;
+  readonly url: URL;
   readonly #secret: Secret;
   /** Why there is no response. */
   failure: HttpFailure | undefined;
@@ -144,7 +146,7 @@ class TokenEndpoint implements INetworkModule {
   constructor({ tenantId }: App, proof: AppProof, options: MsalOptions) {
     const base = options.authorityHost.href.replace(/(?<!\/)\/+$/, "");
     this.#options = options;
-    this.#url = new URL(`${base}/${encodeURIComponent(tenantId)}/oauth2/v2.0/token`);
+    this.url = new URL(`${base}/${encodeURIComponent(tenantId)}/oauth2/v2.0/token`);
     this.#secret = secretIn(proof);
   }
 
@@ -160,7 +162,7 @@ class TokenEndpoint implements INetworkModule {
     const body = Buffer.from(options?.body ?? "", "utf8");
     const result = await this.#options.http.request({
       method: "POST",
-      url: this.#url,
+      url: this.url,
       headers: { ...options?.headers, Accept: "application/json" },
       body: { length: body.length, parts: () => [body] },
       timeout: this.#options.timeout,

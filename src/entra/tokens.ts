@@ -1,10 +1,11 @@
-// The token cache: a login gets a cached token only for the same tenant, client, secret and scope.
+// The token cache: a login gets a cached token only for the same tenant, client, secret (or credential of the
+// relay's own) and scope.
 
 import type { Authorization } from "../accounts/account.ts";
 import { BoundedMap } from "../bounded_map.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { KeyedHash } from "../keyed_hash.ts";
-import type { App, AppCredentials } from "./app_credentials.ts";
+import type { App, AppCredentials, CredentialName } from "./app_credentials.ts";
 import type { EntraRefusal } from "./entra_errors.ts";
 import { type AccessToken, MAIL_SEND } from "./token.ts";
 
@@ -61,6 +62,8 @@ interface Refusal {
   readonly refusal: EntraRefusal;
   /** When Entra ID refused. */
   readonly at: number;
+  /** How often the relay's own credential had been renewed when it was asked. */
+  readonly renewals: number;
 }
 
 /** Entra ID's refusal for a throttled app. */
@@ -84,6 +87,8 @@ export class TokenSource {
   readonly #refusals = new BoundedMap<Refusal>({ max: MAX_REFUSALS });
   /** By tenant and client: Entra ID throttles these, whatever the secret and the scope. */
   readonly #throttled = new BoundedMap<Throttled>({ max: MAX_THROTTLED });
+  /** How often each of the relay's own credentials has been renewed. */
+  readonly #renewals = new Map<CredentialName, number>();
   readonly #clock: Pick<Clock, "now">;
 
   constructor(options: TokenSourceOptions) {
@@ -101,6 +106,11 @@ export class TokenSource {
     return new TokenLogin(this, credentials, this.#hash.of(tenantId, clientId, ...proof));
   }
 
+  /** One of the relay's own credentials has been renewed: what Entra ID refused with the old one is asked again. */
+  renewed(credential: CredentialName): void {
+    this.#renewals.set(credential, (this.#renewals.get(credential) ?? 0) + 1);
+  }
+
   /** @internal @param key of the login */
   get(
     key: string,
@@ -114,7 +124,7 @@ export class TokenSource {
     if (entry?.refused && entry.pending !== undefined) return entry.pending;
     if (entry !== undefined && token !== undefined && this.#fresh(entry, token)) return token;
     if (entry?.pending !== undefined) return entry.pending;
-    const refusal = this.#remembered(key, scope, mayAskAgain);
+    const refusal = this.#remembered(key, credentials, scope, mayAskAgain);
     if (refusal !== undefined) return Promise.resolve(refusal);
     const throttled = this.#throttledNow(credentials);
     if (throttled !== undefined) {
@@ -153,6 +163,7 @@ export class TokenSource {
   ): Promise<AccessToken | EntraRefusal> {
     entry.askedAt = this.#clock.now();
     if (entry.refused) entry.refetchedAt = entry.askedAt;
+    const renewals = this.#renewalsOf(credentials);
     const result = await this.#options.request(credentials, scope);
     if (!("type" in result)) {
       entry.token = result;
@@ -174,19 +185,30 @@ export class TokenSource {
     const name = scoped(key, scope);
     if (this.#entries.peek(name) === entry) this.#entries.delete(name);
     // A temporary failure is not remembered: the next login asks again.
-    if (result.type === "refused") {
+    if (result.type === "refused" || result.credential !== undefined) {
       const at = this.#clock.now();
-      this.#refusals.set(result.ofScope ? name : key, { refusal: result, at });
+      this.#refusals.set(result.ofScope ? name : key, { refusal: result, at, renewals });
     }
     return result;
   }
 
+  #renewalsOf(credentials: AppCredentials): number {
+    return "credential" in credentials ? this.#renewals.get(credentials.credential) ?? 0 : 0;
+  }
+
   /** The recent refusal of the same credentials, which Entra ID would repeat. */
-  #remembered(key: string, scope: string, mayAskAgain?: () => boolean): EntraRefusal | undefined {
+  #remembered(
+    key: string,
+    credentials: AppCredentials,
+    scope: string,
+    mayAskAgain: () => boolean = () => true,
+  ): EntraRefusal | undefined {
     const found = this.#refusals.get(key) ?? this.#refusals.get(scoped(key, scope));
-    if (found === undefined) return undefined;
+    if (found === undefined || found.renewals !== this.#renewalsOf(credentials)) return undefined;
     const age = this.#clock.now() - found.at;
-    if (age >= REMEMBER_REFUSAL && (mayAskAgain?.() ?? true)) return undefined;
+    // A refusal of the relay's own credential is no guess of a client.
+    const mayAsk = found.refusal.credential !== undefined || mayAskAgain;
+    if (age >= REMEMBER_REFUSAL && (mayAsk === true || mayAsk())) return undefined;
     const seconds = Math.round(age / 1000);
     const { detail } = found.refusal;
     return {

@@ -142,7 +142,8 @@ export class EventLog {
       case "queueRecovered":
       case "queueEnded":
         return this.#queueStore(event);
-      case "certificate": {
+      case "certificate":
+      case "clientCertificate": {
         const level = event.level.toLowerCase() as Lowercase<typeof event.level>;
         return this.#log[level](event.text, event.fields);
       }

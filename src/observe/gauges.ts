@@ -1,5 +1,7 @@
 // The gauges of `/metrics`: values that go up and down. Most are measured on each request.
 
+import type { LabelValues } from "./exposition.ts";
+
 /** Each gauge with its help text and its labels. */
 export const GAUGES = {
   open_connections: { help: "SMTP connections that are open.", labels: [] },
@@ -48,6 +50,11 @@ export const GAUGES = {
     help: "When the TLS certificate in use expires, in Unix time; left out if TLS is off.",
     labels: [],
   },
+  client_credential_expires_timestamp_seconds: {
+    help:
+      "When the relay's own certificate for Entra ID expires, in Unix time; left out without one.",
+    labels: ["credential"],
+  },
   last_success_timestamp_seconds: {
     help: "When a back end last accepted a message, in Unix time; 0 if it has not since the start.",
     labels: ["backend"],
@@ -69,9 +76,11 @@ interface GaugeKind {
 
 export type GaugeName = keyof typeof GAUGES;
 
-/** A gauge without labels, measured on each request. */
+/** A gauge that is measured on each request. */
 export interface Gauge {
   readonly name: GaugeName;
+  /** Left out where it has none. */
+  readonly labels?: LabelValues;
   /** Undefined if there is none at present. */
   value(): number | undefined;
 }

@@ -293,9 +293,9 @@ export class Metrics {
         samples: values.values(),
       };
     }
-    for (const { name, value: measure } of this.#gauges) {
+    for (const { name, labels = {}, value: measure } of this.#gauges) {
       const value = measure();
-      const samples = value === undefined ? [] : [{ labels: {}, value }];
+      const samples = value === undefined ? [] : [{ labels, value }];
       yield { name: PREFIX + name, type: "gauge", help: GAUGES[name].help, samples };
     }
     for (const read of this.#collectors) yield* read();

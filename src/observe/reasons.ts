@@ -8,6 +8,7 @@ export const REASONS = {
   app: "Entra ID does not know the app, or it is disabled",
   tenant: "Entra ID does not know the tenant",
   conditional_access: "a Conditional Access policy blocks the app",
+  own_credential: "the relay's own credential for Entra ID is unset, ended or refused",
   login: "any other refusal by Entra ID, or of the token by Graph",
   token: "the client's own token (XOAUTH2, OAUTHBEARER) cannot be used",
   malformed: "the username or the password has no valid form",
@@ -44,6 +45,11 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
       app: ["AADSTS700016", "AADSTS700011", "AADSTS70001", "AADSTS7000112"],
       tenant: ["AADSTS90002", "AADSTS900023"],
       conditional_access: ["AADSTS53003", "AADSTS530032"],
+      own_credential: [
+        ...["CREDENTIAL_UNSET", "NO_CREDENTIAL", "TOKEN_FILE", "IDENTITY_ANSWER", "AADSTS700021"],
+        ...["AADSTS700023", "AADSTS700024", "AADSTS700027", "AADSTS70021", "AADSTS700211"],
+        ...["AADSTS700212", "AADSTS700213"],
+      ],
       login: ["InvalidAuthenticationToken", "HTTP 401", "no_token", "msal"],
       entry: [
         ...["NO_ENTRY", "LOOKUP_ENTRY", "NO_TABLE", "ENTRY_DISABLED", "ENTRY_MALFORMED"],
@@ -104,6 +110,7 @@ const BY_CODE: ReadonlyMap<string, Reason> = new Map(
 const BY_FORM: readonly (readonly [RegExp, Reason])[] = [
   [/^HTTP 5/, "service"],
   [/^(?:AADSTS|invalid_|unauthorized_)/, "login"],
+  [/^IDENTITY_/, "own_credential"],
   [/^TOKEN_/, "token"],
   [/^SQLITE_|^E(?:ROFS|ACCES|IO|NOSPC|DQUOT|NOENT|PERM|MFILE|NFILE)$/, "store"],
   // Of the network, of a proxy, and OpenSSL's on a certificate.

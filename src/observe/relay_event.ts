@@ -27,6 +27,7 @@ export type RelayEvent =
   | LookupEvent
   | LookupFileEvent
   | CertificateEvent
+  | ClientCertificateEvent
   | QueueEvent
   | QueueStoreEvent
   | CutOffEvent
@@ -154,6 +155,11 @@ export interface CertificateEvent {
   /** Source, dates and reason. */
   readonly fields: Readonly<Record<string, unknown>>;
 }
+
+/** The same of the certificate that the relay logs in to Entra ID with. */
+export type ClientCertificateEvent = Omit<CertificateEvent, "type"> & {
+  readonly type: "clientCertificate";
+};
 
 /** What became of a queued message in a try to send it, or instead of one. */
 export interface QueueEvent {

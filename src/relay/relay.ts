@@ -58,6 +58,8 @@ export interface RelayParts {
 export interface Replacements {
   /** The certificate's source, unless TLS is off. */
   readonly certificates?: CertificateSource;
+  /** The source of the relay's own certificate for Entra ID. */
+  readonly clientCertificates?: CertificateSource;
   /** The lookup table's entries, unless the settings name a table. */
   readonly entries?: EntrySource;
   /** Sockets that replace SMTP_LISTEN and SMTPS_LISTEN, by name. */
@@ -83,7 +85,7 @@ export interface Relay {
   readonly addresses: SmtpAddresses;
   /** The state for the service manager. */
   state(): RelayState;
-  /** Reads the certificate and LOOKUP_FILE again at once. Never fails; the results are logged. */
+  /** Reads the certificates and LOOKUP_FILE again at once. Never fails; the results are logged. */
   reload(): Promise<void>;
   /** Reports an uncaught fault; never fails. */
   fault(error: unknown): void;
@@ -106,7 +108,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   const { settings, log, metrics = new Metrics(), http, replaced = {}, tracing, status } = parts;
   opened.add(() => http?.close());
   const runtime = await currentRuntime();
-  const { certificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
+  const { certificates, clientCertificates, sockets = NO_SOCKETS, clock = realClock } = replaced;
   const broken = { notify: ({ type }: RelayEvent) => type === "queueEnded" && parts.broken?.() };
   const listeners = await openListeners(
     { settings, runtime, log, metrics, clock },
@@ -115,9 +117,14 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   // Also if the start fails: what waits for a receiver would keep the process running.
   opened.add(() => listeners.deliverRest());
   const { notify } = listeners;
-  const { tls, client } = await openOutside({ settings, log, notify, runtime, certificates });
+  let submissions: Submissions | undefined;
+  const { tls, own, client } = await openOutside({
+    ...{ settings, log, notify, runtime, certificates, clientCertificates },
+    renewed: (name) => submissions?.credentialRenewed(name),
+  });
   opened.add(() => client.close());
   opened.add(() => tls?.close());
+  opened.add(() => own.credentials.close());
   opened.add(() => listeners.closeLog());
   warnOfTrusted(settings, log);
   const file = await openLookupFile(settings, notify);
@@ -139,7 +146,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
   // Before what is left is kept.
   opened.add(() => listeners.deliverRest());
   const memory = memoryFor(settings, log, notify);
-  const submissions = buildSubmissions({
+  const built = submissions = buildSubmissions({
     settings,
     memory: new WorkMemory(memory, "checks of passwords", clock),
     http: tracing?.http(client) ?? client,
@@ -148,6 +155,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     file,
     metrics,
     queue,
+    own: own.credentials,
   });
   const server = smtpServer({
     settings,
@@ -155,14 +163,14 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     clock,
     memory,
     identity: () => tls?.identity,
-    service: tracing?.service(submissions.service) ?? submissions.service,
+    service: tracing?.service(built.service) ?? built.service,
     observers: { log, notify, metrics, observe: tracing && ((client) => tracing.session(client)) },
   });
-  opened.add(() => stopServer(server, submissions, settings, notify));
+  opened.add(() => stopServer(server, built, settings, notify));
   const hasOther = table === undefined && replaced.entries !== undefined;
   if (settings.AZURE_TABLES_FORCE_USAGE && !hasOther) await probeEntries(file, table, log);
   const addresses = await listenSmtp(server, settings, sockets);
-  submissions.start();
+  built.start();
   const listening = [...addresses.smtp, ...addresses.smtps].map(formatListenAddress);
   measureProcess(metrics);
   metrics.gauge({
@@ -170,12 +178,18 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     value: () => tls && Date.parse(tls.state.expires) / 1000,
   });
   if (file !== undefined) measureFile(metrics, file);
+  metrics.gauge({
+    name: "client_credential_expires_timestamp_seconds",
+    labels: { credential: "certificate" },
+    value: () => own.certificate && Date.parse(own.certificate.state.expires) / 1000,
+  });
   let stopping = false;
   const readiness = () => ({
     smtp: { ready: !stopping, connections: server.connections, listening },
     tls: tls?.state ?? { ready: true, source: "off" },
+    ...(own.certificate === undefined ? {} : { client_certificate: own.certificate.state }),
     ...(file === undefined ? {} : { lookup: filePart(file) }),
-    ...(table === undefined ? {} : { table: tablePart(submissions.lookupState()) }),
+    ...(table === undefined ? {} : { table: tablePart(built.lookupState()) }),
     ...(queue === undefined ? {} : { queue: queue.state() }),
     ...servicePart("entra", status?.services.state("Entra ID")),
     ...servicePart("graph", status?.services.state("Graph")),
@@ -187,13 +201,15 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
       listening,
       connections: () => server.connections,
       certificate: () => liveCertificate(tls),
+      clientCertificate: () => liveCertificate(own.certificate),
       queue: queue?.live(),
     };
   }
   return {
     addresses,
     state: () => ({ listening, connections: server.connections, ...countsOf(metrics) }),
-    reload: async () => void await Promise.all([tls?.refresh(), file?.refresh()]),
+    reload: async () =>
+      void await Promise.all([tls?.refresh(), own.credentials.refresh(), file?.refresh()]),
     fault: (error) => notify({ type: "fault", error }),
     stop: async () => {
       stopping = true;
@@ -297,9 +313,11 @@ function servicePart(
   return state?.succeeded === undefined ? {} : { [name]: { ready: true, answers: true } };
 }
 
-function liveCertificate(tls: CertificateManager | undefined): LiveCertificate | undefined {
-  if (tls === undefined) return undefined;
-  const { state: { source, expires }, readAt } = tls;
+function liveCertificate(
+  certificate: Pick<CertificateManager, "state" | "readAt"> | undefined,
+): LiveCertificate | undefined {
+  if (certificate === undefined) return undefined;
+  const { state: { source, expires }, readAt } = certificate;
   return { source, expires: Date.parse(expires), readAt };
 }
 

@@ -13,7 +13,9 @@ import { usernameKey } from "../accounts/username.ts";
 import { type Clock, realClock } from "../clock.ts";
 import { checkedDelivery } from "../delivery/checked_delivery.ts";
 import type { SentLookup } from "../delivery/sent_lookup.ts";
-import { credentialUnset } from "../entra/entra_errors.ts";
+import type { App, AppProof, CredentialName } from "../entra/app_credentials.ts";
+import type { EntraRefusal } from "../entra/entra_errors.ts";
+import { OwnCredentials } from "../entra/relay_credentials.ts";
 import { TokenSource } from "../entra/tokens.ts";
 import { GraphBackend } from "../graph/backend.ts";
 import type { HttpClient } from "../http/client.ts";
@@ -41,6 +43,8 @@ export interface SubmissionParts {
   readonly entries: EntrySource | undefined;
   /** LOOKUP_FILE, which is looked at before the table. */
   readonly file?: EntryFile | undefined;
+  /** The relay's own credentials towards Entra ID; none when left out. */
+  readonly own?: OwnCredentials;
   /** Gets gauges. */
   readonly metrics?: Metrics;
   /** Of MAX_MEMORY, for checks of passwords; without, they are not limited by it. */
@@ -55,6 +59,8 @@ export interface Submissions {
   readonly service: SubmissionService;
   /** Asks the back end whether it has sent a message. */
   readonly sentLookup: SentLookup;
+  /** One of the relay's own credentials has been renewed. */
+  credentialRenewed(name: CredentialName): void;
   /** Whether the lookup table answered the last query; undefined if there is no table. */
   lookupState(): TableState | undefined;
   /** Begins to send what the queue holds. */
@@ -115,6 +121,7 @@ export function buildSubmissions(parts: SubmissionParts): Submissions {
   return {
     service,
     sentLookup: backend,
+    credentialRenewed: (name) => tokens.renewed(name),
     lookupState: () => entries?.tableState,
     start: () => queue?.worker.start(),
     async drain() {
@@ -150,24 +157,35 @@ function entriesOf(
   });
 }
 
-function tokensOf({ settings, http, notify, clock = realClock }: SubmissionParts): TokenSource {
+function tokensOf(
+  { settings, http, notify, own = new OwnCredentials(), clock = realClock }: SubmissionParts,
+): TokenSource {
   const { authorityHost } = cloudOf(settings);
+  const ask = async (app: App, proof: AppProof, scope: string, explain = asItIs) => {
+    // MSAL is loaded with the first login.
+    const { requestToken } = await import("../entra/msal.ts");
+    const begun = clock.now();
+    const options = { http, authorityHost, scope, timeout: TOKEN_TIMEOUT, clock };
+    const answer = await requestToken(app, proof, options);
+    const result = "type" in answer ? explain(answer) : answer;
+    const milliseconds = clock.now() - begun;
+    notify({ type: "token", milliseconds, ...("type" in result ? { refusal: result } : {}) });
+    return result;
+  };
   return new TokenSource({
     maxAge: settings.TOKEN_CACHE_MAX_AGE,
     clock,
-    async request(credentials, scope) {
-      if ("credential" in credentials) return credentialUnset(credentials.credential);
-      // MSAL is loaded with the first login.
-      const { requestToken } = await import("../entra/msal.ts");
-      const begun = clock.now();
-      const options = { http, authorityHost, scope, timeout: TOKEN_TIMEOUT, clock };
-      const { clientSecret: secret } = credentials;
-      const result = await requestToken(credentials, { type: "secret", secret }, options);
-      const milliseconds = clock.now() - begun;
-      notify({ type: "token", milliseconds, ...("type" in result ? { refusal: result } : {}) });
-      return result;
+    request(credentials, scope) {
+      if ("credential" in credentials) {
+        return own.token(credentials, (proof, explain) => ask(credentials, proof, scope, explain));
+      }
+      return ask(credentials, { type: "secret", secret: credentials.clientSecret }, scope);
     },
   });
+}
+
+function asItIs(refusal: EntraRefusal): EntraRefusal {
+  return refusal;
 }
 
 function accountsOf(

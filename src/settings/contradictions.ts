@@ -1,5 +1,6 @@
 // Finds settings that are valid alone but not together, and valid settings that are doubtful.
 
+import { credentialProblems } from "./credential_settings.ts";
 import { isLoopback } from "./listen_address.ts";
 import { queueDoubts, queueProblems } from "./queue_settings.ts";
 import { quoted, withoutSecrets } from "./quoted.ts";
@@ -29,6 +30,7 @@ export function contradictions(
       }
     }
   }
+  problems.push(...credentialProblems(settings, valid));
   if (
     valid("SMTPS_LISTEN") && settings.TLS_SOURCE === "off" && settings.SMTPS_LISTEN !== undefined
   ) {

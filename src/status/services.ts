@@ -78,7 +78,10 @@ export class Services {
         return this.#failed("Lookup file", { at: now, code: "", detail: report.reason }, true);
       }
       case "certificate":
-        return this.#vault(event, now);
+      case "clientCertificate": {
+        const source = event.fields["source"];
+        if (source === undefined || source === "keyvault") this.#vault(event, now);
+      }
     }
   }
 
@@ -116,7 +119,7 @@ export class Services {
     this.#failed("Graph", failure, typeof last.result === "number");
   }
 
-  #vault({ change, text, fields }: CertificateEvent, now: number): void {
+  #vault({ change, text, fields }: Omit<CertificateEvent, "type">, now: number): void {
     if (change === "warning") return;
     if (change !== "kept") return this.succeeded("Key Vault", now);
     const reason = fields["reason"];

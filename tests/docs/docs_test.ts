@@ -200,6 +200,8 @@ const NO_SETTINGS = new Set([
   // A password for `check`, which is no setting of the relay.
   "RELAY_PASSWORD",
   "SENDER_NOT_ALLOWED",
+  "CREDENTIAL_UNSET",
+  "TOKEN_FILE",
   "HEADER_TOO_LARGE",
   "MIME_TOO_DEEP",
   "MIME_TOO_MANY_PARTS",
@@ -216,6 +218,9 @@ const NO_SETTINGS = new Set([
   // Of the Azure SDK.
   "AZURE_TENANT_ID",
   "AZURE_CLIENT_ID",
+  "AZURE_FEDERATED_TOKEN_FILE",
+  "IDENTITY_ENDPOINT",
+  "IDENTITY_400",
   "AZURE_TOKEN_CREDENTIALS",
   // A file beside the executables.
   "THIRD_PARTY_LICENSES",

@@ -98,6 +98,11 @@ const DEFAULTS: Readonly<Partial<Record<keyof Settings, unknown>>> = {
   WEBHOOK_URL: undefined,
   WEBHOOK_SECRET: undefined,
   QUEUE_OFFLINE_LOGIN: 86_400_000,
+  CLIENT_SECRET: undefined,
+  CLIENT_CERTIFICATE_FILEPATH: undefined,
+  CLIENT_KEY_FILEPATH: undefined,
+  AZURE_KEY_VAULT_CLIENT_CERT_NAME: undefined,
+  MANAGED_IDENTITY_CLIENT_ID: undefined,
 };
 
 /** Those whose default is this machine's, tested below and in memory_test.ts. */
