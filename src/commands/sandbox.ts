@@ -4,7 +4,7 @@
 import { isIP } from "node:net";
 import process from "node:process";
 import { shortId } from "../accounts/username.ts";
-import { selfSignedCertificate } from "../certificates/self_signed.ts";
+import { selfSignedCertificate, selfSignedClientCertificate } from "../certificates/self_signed.ts";
 import { fixedSource } from "../certificates/source.ts";
 import { createCloud } from "../sandbox/cloud.ts";
 import type { ConnectionDetails } from "../sandbox/inbox/routes.ts";
@@ -71,6 +71,8 @@ async function sandboxWith(
   const certificates = settings.TLS_SOURCE === "off"
     ? {}
     : { certificates: fixedSource("self-signed", await selfSignedCertificate()) };
+  // The relay's own, for the devices without secrets.
+  const own = await selfSignedClientCertificate();
   const http = await openHttp({ settings, log, metrics, sockets: sockets.http, optional: false });
   if (http === undefined) throw new Error("HTTP_LISTEN has been checked");
   const base = localUrl(http.addresses[0]!);
@@ -78,7 +80,8 @@ async function sandboxWith(
   const inbox = new Inbox();
   const tracer = new Tracer(settings.USERNAME_DELIMITER);
   const traceOf = (clientRequestId: string | undefined) => tracer.find(clientRequestId);
-  const cloud = createCloud({ inbox, allowedHosts: host, traceOf });
+  const entra = { app: () => ({ certificates: [own.certificate] }) };
+  const cloud = createCloud({ inbox, entra, allowedHosts: host, traceOf });
   http.mount(cloud.routes, ["/entra/", "/graph/"]);
 
   const variables = environment(envFile);
@@ -92,6 +95,7 @@ async function sandboxWith(
       sockets,
       entries: new SandboxTable([ENTRY, ...deviceRows(APP)]),
       ...certificates,
+      clientCertificates: fixedSource("self-signed", own),
     },
     tracing: tracer,
     status: page.status,
