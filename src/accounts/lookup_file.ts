@@ -135,6 +135,11 @@ export class LookupFile {
     return this.#loaded.clients.get(clientId) ?? [];
   }
 
+  /** All rows, in the file's order. */
+  get rows(): Iterable<Row> {
+    return this.#loaded.rows.values();
+  }
+
   get state(): LookupFileState {
     const { rows, at } = this.#loaded;
     const failed = this.#failed;

@@ -185,6 +185,7 @@ const NO_SETTINGS = new Set([
   "CLIENT_SECRET",
   "OBJECT_ID",
   "KEY_ID",
+  "PRINCIPAL_ID",
   "NAME_FILE",
   // Misspellings that the relay warns about.
   "USERNAME_DELIMTER",
