@@ -5,6 +5,7 @@ import { authors } from "./authors.ts";
 import { burstOfOneMailbox } from "./burst.ts";
 import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
+import { lookupFile } from "./lookup_file.ts";
 import { memory } from "./memory.ts";
 import { observed } from "./observed.ts";
 import { properties } from "./properties.ts";
@@ -21,6 +22,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   throughput,
   observed,
   memory,
+  "lookup-file": lookupFile,
   burst: burstOfOneMailbox,
   fuzz: fuzzing,
   properties,

@@ -18,6 +18,7 @@ const TOKEN = {
   ...{ null: 7, true: 8, false: 9, text: 10, number: 11 },
   ...{ lineComment: 12, blockComment: 13, lineBreak: 14, space: 15, unknown: 16, end: 17 },
 } as const;
+const SPACE = 0x20;
 /** Stands for a column's value that is neither text nor true or false. */
 const OTHER_VALUE: object = Object.freeze({});
 /** Of values inside of one another, in columns that the relay does not know. */
@@ -31,7 +32,7 @@ export class LookupFileReader {
   readonly #scanner: JSONScanner;
   readonly #ids = new Set<string>();
   #hasSchema = false;
-  readonly #length: number;
+  readonly #text: string;
   #token: number = TOKEN.unknown;
   #state: "before" | "inside" | "after" = "before";
   #entryFrom = 0;
@@ -39,7 +40,7 @@ export class LookupFileReader {
   /** @param text without a byte order mark */
   constructor(text: string) {
     this.#scanner = createScanner(text, false);
-    this.#length = text.length;
+    this.#text = text;
   }
 
   /** Characters that have been read. */
@@ -99,8 +100,7 @@ export class LookupFileReader {
     if (!this.#isAt(TOKEN.openBrace)) {
       this.#fail(`entry ${shown(id)} must be an object, which begins with {`);
     }
-    // A row's columns are looked up by name: there must be none from a prototype.
-    const columns: Record<string, unknown> = Object.create(null);
+    const columns: Record<string, unknown> = {};
     this.#advance();
     if (!this.#isAt(TOKEN.closeBrace)) this.#columns(id, columns);
     this.#advance();
@@ -110,11 +110,14 @@ export class LookupFileReader {
   #columns(id: string, columns: Record<string, unknown>): void {
     for (;;) {
       const name = this.#name("a column's name");
-      if (name in columns) {
+      if (Object.hasOwn(columns, name)) {
         this.#fail(`entry ${shown(id)} has the column ${shown(name)} twice: remove one`);
       }
       this.#colon();
-      columns[name] = this.#value();
+      const value = this.#value();
+      if (name !== "__proto__") columns[name] = value;
+      // An assignment would set the object's prototype.
+      else Object.defineProperty(columns, name, { value, enumerable: true });
       if (this.position - this.#entryFrom > MAX_ENTRY) {
         this.#fail(`entry ${shown(id)} is over 1 MiB`);
       }
@@ -204,6 +207,7 @@ export class LookupFileReader {
     const scanner = this.#scanner;
     let token: number = scanner.scan();
     while (token === TOKEN.space || token === TOKEN.lineBreak) {
+      this.#skipSpace();
       token = scanner.scan();
     }
     this.#token = token;
@@ -216,6 +220,15 @@ export class LookupFileReader {
     if (error !== 0) this.#fail(SCAN_ERRORS[error] ?? "this is not JSON");
   }
 
+  /** The scanner would build a text of each indent. */
+  #skipSpace(): void {
+    const text = this.#text;
+    const from = this.position;
+    let at = from;
+    while (text.charCodeAt(at) === SPACE) at++;
+    if (at > from) this.#scanner.setPosition(at);
+  }
+
   #fail(problem: string): never {
     const scanner = this.#scanner;
     const line = scanner.getTokenStartLine() + 1;
@@ -223,7 +236,7 @@ export class LookupFileReader {
     // A half-written file ends in the middle of a token, too.
     const isCut = scanner.getTokenError() !== 0 || this.#token === TOKEN.unknown;
     const ended = this.#state === "inside" &&
-      (this.#token === TOKEN.end || isCut && this.position >= this.#length);
+      (this.#token === TOKEN.end || isCut && this.position >= this.#text.length);
     const what = ended ? "the file ends too early: is it complete?" : problem;
     throw new LookupFileError(`line ${line}, column ${column}: ${what}`);
   }

@@ -56,7 +56,7 @@ export class LookupFileStore implements EntryStore {
     return await this.#change((rows, text) => {
       const known = rows.find((row) => row.id === id);
       if (known === undefined && !make) return "missing";
-      const columns: Record<string, unknown> = Object.assign(Object.create(null), known?.columns);
+      const columns: Record<string, unknown> = { ...known?.columns };
       for (const [name, value] of Object.entries(changes)) {
         if (value === undefined) delete columns[name];
         else columns[name] = value;
