@@ -8,6 +8,7 @@ import type { LookupTable } from "../accounts/lookup_table.ts";
 import type { CertificateManager } from "../certificates/certificate_manager.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import { type Clock, realClock } from "../clock.ts";
+import type { TokenSource } from "../entra/tokens.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { HttpService, PartState } from "../observe/http.ts";
@@ -58,6 +59,8 @@ export interface Replacements {
   readonly certificates?: CertificateSource;
   /** The lookup table's entries, unless the settings name a table. */
   readonly entries?: EntrySource;
+  /** The source of tokens. */
+  readonly tokens?: TokenSource;
   /** Sockets that replace SMTP_LISTEN and SMTPS_LISTEN, by name. */
   readonly sockets?: HandedOverSockets;
   /** The SMTP server's clock. */
@@ -141,6 +144,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     http: tracing?.http(client) ?? client,
     notify,
     entries: table ?? replaced.entries,
+    tokens: replaced.tokens,
     metrics,
     queue,
   });
