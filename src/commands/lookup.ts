@@ -127,7 +127,7 @@ async function get(context: Context, id: string): Promise<string> {
 async function set(context: Context, id: string, changes: Changes): Promise<string> {
   const { store, rules, options: { json } } = context;
   // Creates an entry only where logins can use it.
-  const idProblem = rules.forced ? undefined : newIdProblem(id, rules.delimiter);
+  const idProblem = rules.forced ? undefined : newIdProblem(id, rules.delimiter, changes);
   const make = "tenant_id" in changes && "client_id" in changes && idProblem === undefined;
   const change = answered(context, await store.set(id, changes, make, TIMEOUT));
   if (change === "missing") {

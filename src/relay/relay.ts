@@ -9,6 +9,7 @@ import type { LookupTable } from "../accounts/lookup_table.ts";
 import type { CertificateManager } from "../certificates/certificate_manager.ts";
 import type { CertificateSource } from "../certificates/source.ts";
 import { type Clock, realClock } from "../clock.ts";
+import type { TokenSource } from "../entra/tokens.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import type { HttpClient } from "../http/client.ts";
 import type { HttpService, PartState } from "../observe/http.ts";
@@ -62,6 +63,8 @@ export interface Replacements {
   readonly clientCertificates?: CertificateSource;
   /** The lookup table's entries, unless the settings name a table. */
   readonly entries?: EntrySource;
+  /** The source of tokens. */
+  readonly tokens?: TokenSource;
   /** Sockets that replace SMTP_LISTEN and SMTPS_LISTEN, by name. */
   readonly sockets?: HandedOverSockets;
   /** The SMTP server's clock. */
@@ -153,6 +156,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     notify,
     entries: table ?? replaced.entries,
     file,
+    tokens: replaced.tokens,
     metrics,
     queue,
     own: own.credentials,

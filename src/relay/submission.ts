@@ -47,6 +47,8 @@ export interface SubmissionParts {
   readonly own?: OwnCredentials;
   /** Gets gauges. */
   readonly metrics?: Metrics;
+  /** In place of the settings' own. */
+  readonly tokens?: TokenSource | undefined;
   /** Of MAX_MEMORY, for checks of passwords; without, they are not limited by it. */
   readonly memory?: DerivationMemory;
   /** In queue mode. */
@@ -79,7 +81,7 @@ export interface Submissions {
 export function buildSubmissions(parts: SubmissionParts): Submissions {
   const { settings, http, notify, clock = realClock } = parts;
   const entries = entriesOf(parts);
-  const tokens = tokensOf(parts);
+  const tokens = parts.tokens ?? tokensOf(parts);
   const passwords = new DevicePasswords({ memory: parts.memory, clock });
   const accounts = accountsOf(parts, entries, tokens, passwords);
   const guard = new LoginGuard({

@@ -40,7 +40,9 @@ function accountProblems(
   const name = username === undefined
     ? undefined
     : parseUsername(username, settings.USERNAME_DELIMITER);
-  if (name?.type === "invalid") {
+  const isEntry = name?.type === "invalid" && name.bareId !== undefined &&
+    (ownTable || settings.AZURE_TABLES_URL !== undefined);
+  if (name?.type === "invalid" && !isEntry) {
     const shown = shownUsername(username!, settings.USERNAME_DELIMITER);
     problems.push(`TRUSTED_USERNAME ${shown} is not a username: ${name.problem}`);
   }

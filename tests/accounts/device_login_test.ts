@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { Account, LoginFailure, LoginResult } from "../../src/accounts/account.ts";
 import { Accounts, type AccountsOptions } from "../../src/accounts/accounts.ts";
-import { deriveScrypt, DevicePasswords } from "../../src/accounts/device_passwords.ts";
+import { DevicePasswords } from "../../src/accounts/device_passwords.ts";
 import { Entries } from "../../src/accounts/entries.ts";
 import type { Delimiter } from "../../src/accounts/username.ts";
 import type { AppCredentials } from "../../src/entra/app_credentials.ts";
@@ -20,14 +20,14 @@ import { TokenSource } from "../../src/entra/tokens.ts";
 import { Secret } from "../../src/secret.ts";
 import { formatReply } from "../../src/smtp/reply.ts";
 import { CLIENT, SCOPE, TENANT, USERNAME } from "../support/logins.ts";
-import { hashOf } from "../support/passwords.ts";
+import { deriveFast, hashOf } from "../support/passwords.ts";
 import { tokenOf } from "../support/submissions.ts";
 
 const IDS = { tenant_id: TENANT, client_id: CLIENT };
 const OTHER = "99999999-2222-4333-8444-555555555555";
 const PASSWORD = "a device's password";
 const SENDER = { ...IDS, credential: "certificate", from_email: "scanner@example.com" };
-const SCRYPT = { ...SENDER, password_hash: hashOf(PASSWORD, "scrypt") };
+const SCRYPT = { ...SENDER, password_hash: hashOf(PASSWORD, "fast") };
 const SHA256 = { ...SENDER, password_hash: hashOf(PASSWORD, "sha256") };
 const MINUTE = 60_000;
 
@@ -67,7 +67,7 @@ function open({ rows, delimiter = "@", entra = () => undefined, ...more }: Setup
   const passwords = new DevicePasswords({
     derive(password, salt) {
       state.derived++;
-      return deriveScrypt(password, salt);
+      return deriveFast(password, salt);
     },
   });
   const accounts = new Accounts({ delimiter, tokens, scope: SCOPE, entries, passwords, ...more });
@@ -133,7 +133,7 @@ describe("a device with its own password", () => {
     const { login, state, clock } = open({ rows });
     for (let i = 0; i < 10; i++) loggedIn(await login(i % 2 === 0 ? "scanner" : "scanner@lookup"));
     assert.equal(state.derived, 1);
-    rows["scanner"] = { ...SCRYPT, password_hash: hashOf("another", "scrypt") };
+    rows["scanner"] = { ...SCRYPT, password_hash: hashOf("another", "fast") };
     clock.now += MINUTE;
     assert.equal(line(await login("scanner")), WRONG);
     assert.equal(state.derived, 3);
@@ -169,7 +169,7 @@ describe("a login by an id that fails", () => {
     scrypt: SCRYPT,
     sha256: SHA256,
     both: { ...SCRYPT, password_hash_next: hashOf("next", "sha256") },
-    two: { ...SCRYPT, password_hash_next: hashOf("next", "scrypt") },
+    two: { ...SCRYPT, password_hash_next: hashOf("next", "fast") },
     disabled: { ...SCRYPT, disabled: true },
     malformed: { ...SCRYPT, credential: "certificat" },
     unbound: { ...SCRYPT, from_email: "" },

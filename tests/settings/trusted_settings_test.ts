@@ -120,6 +120,11 @@ describe("the settings of trusted networks", () => {
       TRUSTED_USERNAME: "printers@lookup",
       AZURE_TABLES_URL: TABLE,
     }, []],
+    ["may go without where the account is a device of the table, by its id alone", {
+      ALLOWED_SENDERS: "",
+      TRUSTED_USERNAME: "printers@devices.example",
+      AZURE_TABLES_URL: TABLE,
+    }, []],
     ["may go without where all accounts are of the table", {
       ALLOWED_SENDERS: "",
       AZURE_TABLES_URL: TABLE,
