@@ -1,4 +1,5 @@
-// Generates the tables in docs/ from the code that they describe, so that they cannot disagree.
+// Generates the tables in docs/ from the code that they describe, so that they cannot disagree; and the schema
+// of LOOKUP_FILE.
 //
 //   bun scripts/docs.ts            writes them
 //   bun scripts/docs.ts --check    names the pages that are not up to date, exit 1
@@ -6,7 +7,7 @@
 // A page marks the place of a table with two comments, `<!-- table: NAME -->` and
 // `<!-- end of table -->`. Everything outside of them is written by hand.
 
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { explanationText, TABLE_TROUBLE } from "../src/accounts/table_error.ts";
@@ -36,6 +37,7 @@ import { PROCESS_METRICS } from "../src/relay/process_metrics.ts";
 import { SETTINGS } from "../src/settings/schema.ts";
 import type { Setting } from "../src/settings/setting.ts";
 import { REPLIES, type Reply, replyText } from "../src/smtp/reply.ts";
+import { lookupSchema } from "./lookup_schema.ts";
 
 /** The pages with tables in them, from the top of the project. */
 export const PAGES = [
@@ -594,12 +596,17 @@ export function withTables(page: string): string {
   });
 }
 
+/** Files that are generated as a whole. */
+const GENERATED: Readonly<Record<string, () => string>> = {
+  "docs/lookup.schema.json": lookupSchema,
+};
+
 function main(check: boolean): number {
   let stale = 0;
-  for (const page of PAGES) {
+  for (const page of [...PAGES, ...Object.keys(GENERATED)]) {
     const path = fileURLToPath(new URL(`../${page}`, import.meta.url));
-    const before = readFileSync(path, "utf8");
-    const after = withTables(before);
+    const before = existsSync(path) ? readFileSync(path, "utf8") : "";
+    const after = GENERATED[page]?.() ?? withTables(before);
     if (before === after) continue;
     if (check) {
       stale++;

@@ -1,7 +1,8 @@
 // One program at a time changes LOOKUP_FILE: a lock that the kernel frees, also after `kill -9`.
 
-import { chownSync, closeSync, openSync, type Stats } from "node:fs";
+import { chownSync, closeSync, openSync } from "node:fs";
 import type { DatabaseSync } from "node:sqlite";
+import type { Owner } from "./lookup_file_store.ts";
 
 /** Milliseconds that a change waits for the others. */
 const TIMEOUT = 20_000;
@@ -11,13 +12,13 @@ const TIMEOUT = 20_000;
  * the same on all systems and both runtimes.
  *
  * @param path of the file itself, not of a link to it: all who change it must come to the same lock
- * @param owner of the file, if it exists
+ * @param owner of the file
  * @returns frees it
  * @throws Error with a `code`; undefined result if another program has held it for too long
  */
 export async function lockFile(
   path: string,
-  owner: Stats | undefined,
+  owner: Owner,
 ): Promise<(() => void) | undefined> {
   const name = `${path}.lock`;
   make(name, owner);
@@ -39,7 +40,7 @@ export async function lockFile(
 }
 
 /** With the owner of the file, so that root does not keep the file's own user out. */
-function make(name: string, owner: Stats | undefined): void {
+function make(name: string, { uid, gid }: Owner): void {
   try {
     closeSync(openSync(name, "wx", 0o600));
   } catch (error) {
@@ -47,7 +48,7 @@ function make(name: string, owner: Stats | undefined): void {
     return;
   }
   try {
-    if (owner !== undefined) chownSync(name, owner.uid, owner.gid);
+    if (uid !== undefined && gid !== undefined) chownSync(name, uid, gid);
   } catch {
     // Not root: it can only be this user's.
   }

@@ -12,7 +12,6 @@ import {
   realpathSync,
   renameSync,
   rmSync,
-  type Stats,
   statSync,
   writeFileSync,
 } from "node:fs";
@@ -83,8 +82,7 @@ export class LookupFileStore implements EntryStore {
     edit: (rows: readonly Row[], text: string) => Edit | Change,
   ): Promise<Change> {
     const target = this.#target();
-    const before = statSync(target, { throwIfNoEntry: false });
-    const unlock = await this.#lock(target, before);
+    const unlock = await this.#lock(target, ownerOf(target));
     try {
       const content = await this.#read();
       const { text = EMPTY_FILE, hasMark = false } = content ?? {};
@@ -118,7 +116,7 @@ export class LookupFileStore implements EntryStore {
     }
   }
 
-  async #lock(target: string, owner: Stats | undefined): Promise<() => void> {
+  async #lock(target: string, owner: Owner): Promise<() => void> {
     let unlock: (() => void) | undefined;
     try {
       unlock = await lockFile(target, owner);
@@ -162,8 +160,7 @@ export class LookupFileStore implements EntryStore {
       const file = openSync(made, "wx", 0o600);
       try {
         writeFileSync(file, octets);
-        const known = statSync(target, { throwIfNoEntry: false });
-        if (known !== undefined) this.#keepOwner(file, known);
+        this.#keepOwner(file, ownerOf(target));
         fsyncSync(file);
       } finally {
         closeSync(file);
@@ -176,11 +173,11 @@ export class LookupFileStore implements EntryStore {
     syncDirectory(dirname(target));
   }
 
-  #keepOwner(file: number, { mode, uid, gid }: Stats): void {
+  #keepOwner(file: number, { mode, uid, gid }: Owner): void {
     if (process.platform === "win32") return;
     const own = fstatSync(file);
     try {
-      if (own.uid !== uid || own.gid !== gid) fchownSync(file, uid, gid);
+      if (uid !== undefined && (own.uid !== uid || own.gid !== gid)) fchownSync(file, uid, gid!);
     } catch {
       throw this.#failure(`only its owner (user ${uid}, group ${gid}) and root can change it`);
     }
@@ -207,6 +204,28 @@ export class LookupFileStore implements EntryStore {
   #failure(problem: string): CommandError {
     return new CommandError(EXIT.failure, [`LOOKUP_FILE ${shown(this.#path)}: ${problem}`]);
   }
+}
+
+/** The owner and the mode that the file is to have. */
+export interface Owner {
+  readonly mode: number;
+  /** Left out: of the user who runs the program. */
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+/**
+ * Of the file. Where there is none, root makes it for the owner of its directory, which is the relay's
+ * user for a state directory of systemd.
+ */
+function ownerOf(target: string): Owner {
+  const file = statSync(target, { throwIfNoEntry: false });
+  if (file !== undefined) return file;
+  if (process.getuid?.() !== 0) return { mode: 0o600 };
+  const directory = statSync(dirname(target), { throwIfNoEntry: false });
+  if (directory === undefined) return { mode: 0o600 };
+  const { uid, gid } = directory;
+  return { mode: 0o600, uid, gid };
 }
 
 interface Edit {

@@ -37,6 +37,7 @@ const WRONG: LoginFailure = {
 const SERVICES: readonly ServiceName[] = [
   "Entra ID",
   "Graph",
+  "Lookup file",
   "Lookup table",
   "Key Vault",
   "Queue",
@@ -374,6 +375,12 @@ describe("services", () => {
     assert.deepEqual(state("Lookup table"), [false, "TableNotFound", true]);
     tell({ type: "lookupAnswered" });
     assert.deepEqual(state("Lookup table"), [true, "TableNotFound", false]);
+    const report = { entries: 1, unusable: { count: 0, named: [] } } as const;
+    const file = { type: "lookupFile", recovered: false } as const;
+    tell({ ...file, report: { type: "kept", reason: "line 1, column 1: no", entries: 1 } });
+    assert.deepEqual(state("Lookup file"), [false, "", false]);
+    tell({ ...file, report: { type: "replaced", ...report } });
+    assert.deepEqual(state("Lookup file"), [true, "", false]);
     const certificate = { type: "certificate", level: "INFO", text: "Certificate" } as const;
     tell({ ...certificate, change: "kept", fields: { reason: "the vault is locked" } });
     assert.deepEqual(state("Key Vault"), [false, "", true]);
