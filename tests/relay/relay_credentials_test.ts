@@ -296,7 +296,7 @@ describe("a relay", () => {
     const metric = 'client_credential_expires_timestamp_seconds{credential="certificate"} ';
     assert((await read("metrics")).includes(`${metric}${end / 1000}\n`));
     write(renewed);
-    await relay.refreshCertificate();
+    await relay.reload();
     assert.equal(linesOf("Client certificate replaced").length, 1);
     const newEnd = Date.parse(renewed.leaf.validTo) / 1000;
     assert((await read("metrics")).includes(`${metric}${newEnd}\n`));
