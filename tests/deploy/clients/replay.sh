@@ -126,11 +126,12 @@ END
     serve relay "Relay started" "$bun" "$root/src/main.ts" serve
 }
 
-# Gives a device a password of its own; its senders are those of the page. $@: the program.
+# Gives a device a password of its own; its senders are those of the page, and what OpenSMTPD leaves
+# in From. $@: the program.
 make_device() {
   device=server
   export LOOKUP_FILE=$work/lookup.json CLIENT_SECRET=$secret
-  "$@" lookup set "$device" tenant_id="$tenant" client_id="$app" allowed_senders=@example.com \
+  "$@" lookup set "$device" tenant_id="$tenant" client_id="$app" allowed_senders="@example.com,@$machine" \
     credential=secret > "$work/lookup.log"
   secret=$("$@" lookup set-password "$device" 2>> "$work/lookup.log")
 }
