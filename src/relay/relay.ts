@@ -181,7 +181,7 @@ async function start(parts: RelayParts, opened: Opened): Promise<Relay> {
     name: "certificate_expires_timestamp_seconds",
     value: () => tls && Date.parse(tls.state.expires) / 1000,
   });
-  if (file !== undefined) measureFile(metrics, file);
+  measureFile(metrics, file);
   metrics.gauge({
     name: "client_credential_expires_timestamp_seconds",
     labels: { credential: "certificate" },
@@ -272,11 +272,11 @@ function countsOf(metrics: Metrics): Pick<RelayState, MessageCount> {
 
 type MessageCount = "sent" | "refused" | "deferred" | "ambiguous";
 
-function measureFile(metrics: Metrics, file: LookupFile): void {
-  metrics.gauge({ name: "lookup_file_entries", value: () => file.state.entries });
+function measureFile(metrics: Metrics, file: LookupFile | undefined): void {
+  metrics.gauge({ name: "lookup_file_entries", value: () => file?.state.entries });
   metrics.gauge({
     name: "lookup_file_usable",
-    value: () => file.state.failed === undefined ? 1 : 0,
+    value: () => file && (file.state.failed === undefined ? 1 : 0),
   });
 }
 
