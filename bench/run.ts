@@ -3,6 +3,7 @@
 import process from "node:process";
 import { authors } from "./authors.ts";
 import { burstOfOneMailbox } from "./burst.ts";
+import { deviceLogins } from "./device_logins.ts";
 import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
 import { memory } from "./memory.ts";
@@ -28,6 +29,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   slow,
   shares: sharesOfAccounts,
   large,
+  "device-logins": deviceLogins,
   queue,
   soak,
   "queue-crash": queueCrash,
