@@ -3,6 +3,7 @@
 import process from "node:process";
 import { authors } from "./authors.ts";
 import { burstOfOneMailbox } from "./burst.ts";
+import { deviceLogins } from "./device_logins.ts";
 import { fuzzing } from "./fuzz.ts";
 import { large } from "./large.ts";
 import { lookupFile } from "./lookup_file.ts";
@@ -30,6 +31,7 @@ const SCENARIOS: Record<string, () => Promise<void>> = {
   slow,
   shares: sharesOfAccounts,
   large,
+  "device-logins": deviceLogins,
   queue,
   soak,
   "queue-crash": queueCrash,
