@@ -23,7 +23,7 @@ import { SmtpClient } from "./smtp_client.ts";
 
 /** What is for table, vault, identities, the sandbox, the queue, the status page, events or traces only. */
 const LATE =
-  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:sqlite$|src\/(?:queue\/(?:azure|sqlite)|webhook|status|traces)\/|src\/commands\/status_page)/;
+  /^(?:@azure\/(?!msal-(?:node|common)$)|@azure-rest\/|@typespec\/|node-forge$|@peculiar\/|node:sqlite$|src\/(?:queue\/(?:azure|sqlite)|webhook|status|traces)\/|src\/commands\/status_page|src\/entra\/(?:managed_identity|token_file|fixed_secret)|src\/certificates\/(?:client_certificate|keyvault))/;
 
 /** `import … from "x"`, `export … from "x"`, `import "x"`; not those of types, nor `import("x")`. */
 const STATIC = /^(?:import|export)\s(?!type\s)(?:[^;"']*?\sfrom\s)?\s*["']([^"']+)["']/gm;
