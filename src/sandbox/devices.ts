@@ -20,8 +20,8 @@ const DEVICES: readonly DeviceEntry[] = [
   {
     username: "printer",
     // As `lookup set-password` makes them.
-    password: "k7hmqv2t9wxr4npd6bzc3fsj",
-    hash: "$sha256$c2FuZGJveCBwcmludGVyIQ$XP6sJal361FajIc1y4ogVVhVkVcHIunwyjcPA3hnNkY",
+    password: "N4kT7mhVd3YjfaR9pXe6WUrn",
+    hash: "$sha256$c2FuZGJveCBwcmludGVyIQ$CLsDaTZZJoKMyXb4MyZUDd4Ht2b7q8+VWdRp5DcTXJU",
     columns: { from_email: "printer@example.com", from_name: "Printer" },
     sender: "printer@example.com, whatever the message says",
   },

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { DevicePasswords } from "../../src/accounts/device_passwords.ts";
+import { ALPHABET, STANDARD_LENGTH } from "../../src/accounts/made_password.ts";
 import { readEntry } from "../../src/accounts/entry.ts";
 import { Secret } from "../../src/secret.ts";
 import { deviceRows, SANDBOX_DEVICES } from "../../src/sandbox/devices.ts";
@@ -27,6 +28,9 @@ describe("the sandbox's devices", () => {
         ["copier@printers.example", "scrypt", "certificate"],
       ],
     );
+    const [{ password }] = SANDBOX_DEVICES as [typeof SANDBOX_DEVICES[number]];
+    assert.ok(password.length === STANDARD_LENGTH);
+    assert.ok([...password].every((character) => ALPHABET.includes(character)));
     assert.deepEqual(SANDBOX_DEVICES.map(({ username }) => username), entries.map(({ id }) => id));
   });
 

@@ -218,6 +218,43 @@ describe("a setting whose function is missing from this version", () => {
 });
 
 describe("settings that contradict each other", () => {
+  it("stop the start: a client certificate that is half given, or given twice", () => {
+    const certificate = { CLIENT_CERTIFICATE_FILEPATH: "cert.pem" };
+    const key = { CLIENT_KEY_FILEPATH: "key.pem" };
+    const name = { AZURE_KEY_VAULT_CLIENT_CERT_NAME: "relay" };
+    const vault = { AZURE_KEY_VAULT_URL: "https://example.vault.azure.net" };
+    assert.deepEqual(problems(certificate), [
+      "CLIENT_KEY_FILEPATH must be set when CLIENT_CERTIFICATE_FILEPATH is; it may be the same file",
+    ]);
+    assert.deepEqual(problems(key), [
+      "CLIENT_CERTIFICATE_FILEPATH must be set when CLIENT_KEY_FILEPATH is",
+    ]);
+    assert.deepEqual(problems({ ...certificate, ...key, ...vault, ...name }), [
+      "CLIENT_CERTIFICATE_FILEPATH and AZURE_KEY_VAULT_CLIENT_CERT_NAME are both set: the relay has " +
+      "one certificate of its own for Entra ID",
+    ]);
+    assert.deepEqual(problems(name), [
+      "AZURE_KEY_VAULT_URL must be set when AZURE_KEY_VAULT_CLIENT_CERT_NAME is",
+    ]);
+    // One line for one mistake.
+    assert.equal(problems({ ...name, AZURE_KEY_VAULT_URL: "x" }).length, 1);
+    load({ ...certificate, ...key });
+    load({ ...vault, ...name });
+  });
+
+  it("stop the start: a managed identity that is no client ID", () => {
+    const id = "11111111-2222-4333-8444-555555555555";
+    const [problem] = problems({ MANAGED_IDENTITY_CLIENT_ID: `{${id}}` });
+    assert.match(
+      problem!,
+      /^MANAGED_IDENTITY_CLIENT_ID .* must be a UUID.*did you mean "11111111-2222/,
+    );
+    const { settings } = load({
+      MANAGED_IDENTITY_CLIENT_ID: "ABCDEF11-2222-4333-8444-555555555555",
+    });
+    assert.equal(settings.MANAGED_IDENTITY_CLIENT_ID, "abcdef11-2222-4333-8444-555555555555");
+  });
+
   it("stop the start: SMTPS_LISTEN without a certificate (RFC 8314 §3.3)", () => {
     const [problem] = problems({ TLS_SOURCE: "off", SMTPS_LISTEN: ":465" });
     assert.match(problem!, /^SMTPS_LISTEN needs a certificate/);
