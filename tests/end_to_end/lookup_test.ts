@@ -329,14 +329,41 @@ for (const program of PROGRAMS) {
       assert.match(await client.send("root@localhost", "bob@example.org"), /^250 /);
       client.destroy();
       const stranger = new SmtpClient(smtp);
+      // The device is there, and has a password of its own.
       assert.match(
         await stranger.login("printer:lookup", SECRET),
-        /^535 5\.7\.8 .*no entry for this/,
+        /^535 5\.7\.8 The username or the password is wrong/,
       );
       stranger.destroy();
       const answer = await fetch(`http://127.0.0.1:${http}/api/messages`);
       const [message] = await answer.json() as { from: string }[];
       assert.match(message!.from, /scanner@example\.com/);
+      assert.equal(await running.stop(), 0);
+    });
+
+    it("has devices without secrets, whose passwords it prints and its page shows", async () => {
+      const { running, smtp, http } = await sandbox(program, { REQUIRE_TLS: "false" });
+      const printed = [
+        ...running.stdout.matchAll(/^ *Device +(\S+) with the password (\S+)$/gm),
+      ].map(([, username, password]) => ({ username: username!, password: password! }));
+      assert.deepEqual(printed.map(({ username }) => username), [
+        "printer",
+        "copier@printers.example",
+      ]);
+      const page = await (await fetch(`http://127.0.0.1:${http}/api/connection`)).json();
+      assert.deepEqual(
+        page.devices.map(({ username, password }: typeof printed[number]) => ({
+          username,
+          password,
+        })),
+        printed,
+      );
+      for (const { username, password } of printed) {
+        const client = new SmtpClient(smtp);
+        assert.match(await client.login(username, password), /^235 /, username);
+        assert.match(await client.send("bob@example.com", "bob@example.org"), /^250 /, username);
+        client.destroy();
+      }
       assert.equal(await running.stop(), 0);
     });
   });
