@@ -1093,6 +1093,7 @@ const DEVICES: readonly Case[] = [
     name: "an app that does not have the certificate",
     settings: inFile("unregistered"),
     args: nothing,
+    example: "a certificate that is not registered",
     codes: ["credential.unregistered"],
     says: [new RegExp(`to app ${APPS.sendOnly}: Entra`)],
   },
