@@ -34,6 +34,7 @@ const WRONG = "wr0ng-password-that-must-not-show";
 const PRINTER = "printer@example.com";
 const ADDRESS = "copier@printers.example";
 const TO = "reader@example.org";
+const REREAD = /Lookup file (?:loaded again|unchanged)/g;
 const ONE_REPLY =
   "535 5.7.8 The username or the password is wrong, or the account may not log in; see the relay's log";
 
@@ -189,6 +190,49 @@ for (const program of PROGRAMS) {
       }
       assert.equal(cloud.inbox.list().length, before);
       client.destroy();
+    });
+
+    it("change their password without a failed login, while they send", async () => {
+      const old = password;
+      let current = old;
+      let failed = "";
+      let logins = 0;
+      let stop = false;
+      const device = async () => {
+        while (!stop) {
+          const client = new SmtpClient(relay.smtps, "127.0.0.1", true);
+          const reply = await client.login("printer", current);
+          client.destroy();
+          logins++;
+          if (!reply.startsWith("235 ")) failed ||= reply;
+        }
+      };
+      const devices = Promise.all([device(), device(), device()]);
+      const reads = () => relay.running.stderr.match(REREAD)?.length ?? 0;
+      /** Until the relay has read the file again, by itself or as it is told. */
+      const reload = async () => {
+        const count = reads() + 1;
+        process.kill(relay.running.child.pid!, "SIGHUP");
+        await relay.running.until("stderr", new RegExp(`(?:${REREAD.source}[^]*?){${count}}`));
+      };
+      const next = await command("lookup", "set-password", "--next", "printer");
+      assert.equal(next.status, 0, next.stderr);
+      delete shown["lookup set-password --next printer"];
+      await reload();
+      // Both are valid now: the administrator enters the new one in the device.
+      current = password = next.stdout.trimEnd();
+      const entered = logins;
+      while (logins < entered + 20) await new Promise((resolve) => setImmediate(resolve));
+      assert.equal((await command("lookup", "set-password", "--promote", "printer")).status, 0);
+      await reload();
+      const promoted = logins;
+      while (logins < promoted + 20) await new Promise((resolve) => setImmediate(resolve));
+      stop = true;
+      await devices;
+      assert.equal(failed, "");
+      const thief = new SmtpClient(relay.smtps, "127.0.0.1", true);
+      assert.equal(await thief.login("printer", old), ONE_REPLY);
+      thief.destroy();
     });
 
     it("are tried by check, with the certificate's thumbprint", async () => {
