@@ -174,7 +174,9 @@ function choose(
   if (device !== undefined) {
     return refused(
       NO_DIRECT_ENTRY.reply,
-      `entry ${shown(device.id)} of ${device.place}, the only one with this tenant_id and client_id, ` +
+      `entry ${
+        shown(device.id)
+      } of ${device.place}, the only one with this tenant_id and client_id, ` +
         "has a password_hash: only its device logs in by it, with the entry's id",
     );
   }
