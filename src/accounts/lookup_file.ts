@@ -46,8 +46,8 @@ export interface LookupFileOptions {
   explain(error: unknown): string;
   /** Milliseconds between two looks; 5 s when left out. */
   readonly interval?: number;
-  /** Milliseconds that a changed file must stay the same; 500 when left out. */
-  readonly settle?: number;
+  /** Waits half a second, in which a changed file must stay the same. */
+  readonly settle?: (signal: AbortSignal) => Promise<unknown>;
   /** Gives others their turn. */
   readonly pause?: () => Promise<unknown>;
 }
@@ -217,10 +217,10 @@ export class LookupFile {
 
   /** Waits until the file does not change any more, for some seconds at most. */
   async #settled(signature: string): Promise<string> {
-    const { path, settle = SETTLE } = this.#options;
+    const { path, settle = (signal) => sleep(SETTLE, undefined, { signal }) } = this.#options;
     let before = signature;
     for (let tries = 0; tries < SETTLE_TRIES; tries++) {
-      await sleep(settle, undefined, { signal: this.#stopping.signal });
+      await settle(this.#stopping.signal);
       const now = await signatureOf(path);
       if (now === before) return now;
       before = now;
