@@ -101,6 +101,8 @@ export class LookupFile {
   #failed: { readonly at: number; readonly reason: string; readonly what: string } | undefined;
   #exposed = "";
   #last: Promise<void> = Promise.resolve();
+  /** Looks that are under way or wait for one. */
+  #looking = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #doubted = false;
   #lookedAt = -Infinity;
@@ -162,7 +164,9 @@ export class LookupFile {
     if (!this.#doubted || now - this.#lookedAt < DOUBTED) return;
     this.#doubted = false;
     this.#lookedAt = now;
-    await this.#within(PATIENCE, this.#oneByOne(() => this.#look("doubted")));
+    // A look that hangs is not followed by one more for each login.
+    const look = this.#looking > 0 ? this.#last : this.#oneByOne(() => this.#look("doubted"));
+    await this.#within(PATIENCE, look);
   }
 
   close(): void {
@@ -179,7 +183,8 @@ export class LookupFile {
   }
 
   #oneByOne(look: () => Promise<void>): Promise<void> {
-    this.#last = this.#last.then(look);
+    this.#looking++;
+    this.#last = this.#last.then(look).finally(() => this.#looking--);
     return this.#last;
   }
 
