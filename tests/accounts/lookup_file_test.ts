@@ -17,13 +17,12 @@ import { join } from "node:path";
 import process from "node:process";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import {
-  CHECKED,
   LookupFile,
   LookupFileError,
   type LookupFileOptions,
   type LookupFileReport,
-  SLICE,
 } from "../../src/accounts/lookup_file.ts";
+import { CHECKED, SLICE } from "../../src/accounts/lookup_file_entries.ts";
 import { fileErrorText } from "../../src/settings/file_error.ts";
 
 const CLIENT = "22222222-2222-2222-2222-222222222222";
