@@ -110,7 +110,7 @@ export class LookupFile {
 
   /** All rows of this client, the first by id first. @param clientId UUID in lower case */
   findByClient(clientId: string): readonly Row[] {
-    return this.#loaded.clients.get(clientId) ?? [];
+    return this.#loaded.ofClient(clientId);
   }
 
   get state(): LookupFileState {

@@ -27,8 +27,8 @@ export type Pause = () => Promise<unknown>;
 export interface Loaded {
   readonly revision: string;
   readonly rows: ReadonlyMap<string, Row>;
-  /** By client, as `parseId` writes it; in the order of ids. */
-  readonly clients: ReadonlyMap<string, readonly Row[]>;
+  /** The rows of a client in the order of their ids. @param clientId UUID in lower case */
+  ofClient(clientId: string): readonly Row[];
   readonly hasHashes: boolean;
   readonly at: number;
 }
@@ -65,11 +65,24 @@ export async function load(
     paused = reader.position;
     await pause();
   }
-  for (const [client, own] of clients) {
-    if (own.length > 1) clients.set(client, own.sort((a, b) => a.id < b.id ? -1 : 1));
-  }
-  return { revision, rows, clients, hasHashes, at: Date.now() };
+  return { revision, rows, ofClient: sortedAtUse(clients), hasHashes, at: Date.now() };
 }
+
+/** Most relays never ask for a client's entries, which may be all. */
+function sortedAtUse(clients: ReadonlyMap<string, Row[]>): Loaded["ofClient"] {
+  const sorted = new Set<string>();
+  return (client) => {
+    const own = clients.get(client);
+    if (own === undefined) return NO_ROWS;
+    if (!sorted.has(client)) {
+      own.sort((a, b) => a.id < b.id ? -1 : 1);
+      sorted.add(client);
+    }
+    return own;
+  };
+}
+
+const NO_ROWS: readonly Row[] = [];
 
 /** Looks at each entry whether logins can use it. */
 export async function findUnusable({ rows }: Loaded, pause: Pause): Promise<Unusable> {
