@@ -167,8 +167,8 @@ function candidate(row: Row, place: Place): Candidate {
   };
 }
 
-function isOpenTo({ tenant, reading }: Candidate, tenantId: string): boolean {
-  return tenant === tenantId && reading.type !== "disabled";
+function isOpenTo(one: Candidate, tenantId: string): boolean {
+  return one.tenant === tenantId && one.reading.type !== "disabled";
 }
 
 /**
