@@ -29,7 +29,7 @@ export interface EntriesOptions extends LookupCacheOptions {
 /** The entries of LOOKUP_FILE: all of them are in memory. */
 export interface EntryFile {
   find(id: string): Row | undefined;
-  /** In the order of their ids. @param clientId UUID in lower case */
+  /** In the order of their ids; the same list until they change. @param clientId UUID in lower case */
   findByClient(clientId: string): readonly Row[];
   /** A login was refused, perhaps because of an entry. */
   doubt(): void;
@@ -55,6 +55,8 @@ interface Candidate {
 export class Entries {
   readonly #source: EntrySource | undefined;
   readonly #file: EntryFile | undefined;
+  /** Those of a client in the file, by their rows: thousands of entries may share an app. */
+  readonly #ofFile = new WeakMap<readonly Row[], readonly Candidate[]>();
   /** The rows of an id or of a client, as they were read. */
   readonly #cache: LookupCache<readonly [Candidate, ...Candidate[]]>;
 
@@ -105,7 +107,7 @@ export class Entries {
   ): Promise<EntryResult> {
     const file = this.#file;
     if (login) await file?.beforeLogin();
-    const own = (file?.findByClient(clientId) ?? []).map((row) => candidate(row, "LOOKUP_FILE"));
+    const own = this.#candidatesInFile(clientId);
     const source = this.#source;
     if (source === undefined || own.some((one) => isOpenTo(one, tenantId))) {
       return choose(own, tenantId, NO_DIRECT_ENTRY_IN_FILE);
@@ -123,6 +125,17 @@ export class Entries {
     if (isTrouble(result)) return later(result);
     const others = result.filter(({ id }) => file?.find(id) === undefined);
     return choose([...own, ...others], tenantId);
+  }
+
+  #candidatesInFile(clientId: string): readonly Candidate[] {
+    const rows = this.#file?.findByClient(clientId);
+    if (rows === undefined) return [];
+    let candidates = this.#ofFile.get(rows);
+    if (candidates === undefined) {
+      candidates = rows.map((row) => candidate(row, "LOOKUP_FILE"));
+      this.#ofFile.set(rows, candidates);
+    }
+    return candidates;
   }
 
   /**
@@ -149,11 +162,18 @@ const HASHES = ["password_hash", "password_hash_next"] as const;
 function candidate(row: Row, place: Place): Candidate {
   const tenant = parseTenant(textOf(row.columns["tenant_id"]) ?? "") ?? "";
   const isOfDevice = HASHES.some((name) => textOf(row.columns[name]) !== "");
-  return { id: row.id, place, tenant, reading: readEntry(row), isOfDevice };
+  let reading: EntryReading | undefined;
+  return {
+    ...{ id: row.id, place, tenant, isOfDevice },
+    // Not before it is needed: of thousands with one app, the first may do.
+    get reading() {
+      return reading ??= readEntry(row);
+    },
+  };
 }
 
-function isOpenTo({ tenant, reading, isOfDevice }: Candidate, tenantId: string): boolean {
-  return tenant === tenantId && !isOfDevice && reading.type !== "disabled";
+function isOpenTo(one: Candidate, tenantId: string): boolean {
+  return one.tenant === tenantId && !one.isOfDevice && one.reading.type !== "disabled";
 }
 
 /**

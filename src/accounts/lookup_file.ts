@@ -3,17 +3,16 @@
 
 import { setImmediate as turn, setTimeout as sleep } from "node:timers/promises";
 import process from "node:process";
-import {
-  type ColumnName,
-  type Mistake,
-  readEntry,
-  type Row,
-  tableKeyProblem,
-  textOf,
-} from "./entry.ts";
+import type { Row } from "./entry.ts";
 import { type FileContent, readLookupFile, signatureOf } from "./lookup_file_content.ts";
-import { LookupFileError, LookupFileReader } from "./lookup_file_reader.ts";
-import { parseId } from "./username.ts";
+import {
+  findUnusable,
+  load,
+  type Loaded,
+  type Pause,
+  type Unusable,
+} from "./lookup_file_entries.ts";
+import { LookupFileError } from "./lookup_file_reader.ts";
 
 export { LookupFileError };
 
@@ -31,12 +30,6 @@ const DOUBTED = 2_000;
 const PATIENCE = 1_000;
 /** Milliseconds that a requested look may take. */
 const TIMEOUT = 30_000;
-/** Characters that are read before others have their turn: less than a millisecond's work or two. */
-export const SLICE = 32 * 1024;
-/** Entries that are checked before others have their turn. */
-export const CHECKED = 200;
-/** Unusable entries that are named. */
-const MAX_NAMED = 10;
 
 export interface LookupFileOptions {
   readonly path: string;
@@ -46,10 +39,10 @@ export interface LookupFileOptions {
   explain(error: unknown): string;
   /** Milliseconds between two looks; 5 s when left out. */
   readonly interval?: number;
-  /** Milliseconds that a changed file must stay the same; 500 when left out. */
-  readonly settle?: number;
+  /** Waits half a second, in which a changed file must stay the same. */
+  readonly settle?: (signal: AbortSignal) => Promise<unknown>;
   /** Gives others their turn. */
-  readonly pause?: () => Promise<unknown>;
+  readonly pause?: Pause;
 }
 
 export type LookupFileReport =
@@ -63,13 +56,6 @@ export type LookupFileReport =
   | { readonly type: "kept"; readonly reason: string; readonly entries: number }
   | { readonly type: "exposed"; readonly to: "read" | "write"; readonly mode: number };
 
-/** Entries whose logins are refused because of a mistake in them. */
-export interface Unusable {
-  readonly count: number;
-  /** The first of them. */
-  readonly named: readonly { readonly id: string; readonly problem: string }[];
-}
-
 export interface LookupFileState {
   readonly entries: number;
   readonly unusable: number;
@@ -79,19 +65,9 @@ export interface LookupFileState {
   readonly failed?: { readonly at: number; readonly reason: string };
 }
 
-/** What one content of the file says. */
-interface Loaded {
-  readonly revision: string;
-  readonly rows: ReadonlyMap<string, Row>;
-  /** By client, as `parseId` writes it; in the order of ids. */
-  readonly clients: ReadonlyMap<string, readonly Row[]>;
-  readonly hasHashes: boolean;
-  readonly at: number;
-}
-
 export class LookupFile {
   readonly #options: LookupFileOptions;
-  readonly #pause: () => Promise<unknown>;
+  readonly #pause: Pause;
   readonly #stopping = new AbortController();
   #loaded: Loaded;
   #unusable: Unusable = { count: 0, named: [] };
@@ -101,6 +77,8 @@ export class LookupFile {
   #failed: { readonly at: number; readonly reason: string; readonly what: string } | undefined;
   #exposed = "";
   #last: Promise<void> = Promise.resolve();
+  /** Looks that are under way or wait for one. */
+  #looking = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #doubted = false;
   #lookedAt = -Infinity;
@@ -117,7 +95,7 @@ export class LookupFile {
 
   private constructor(
     options: LookupFileOptions,
-    pause: () => Promise<unknown>,
+    pause: Pause,
     loaded: Loaded,
   ) {
     this.#options = options;
@@ -132,7 +110,7 @@ export class LookupFile {
 
   /** All rows of this client, the first by id first. @param clientId UUID in lower case */
   findByClient(clientId: string): readonly Row[] {
-    return this.#loaded.clients.get(clientId) ?? [];
+    return this.#loaded.ofClient(clientId);
   }
 
   /** All rows, in the file's order. */
@@ -167,7 +145,9 @@ export class LookupFile {
     if (!this.#doubted || now - this.#lookedAt < DOUBTED) return;
     this.#doubted = false;
     this.#lookedAt = now;
-    await this.#within(PATIENCE, this.#oneByOne(() => this.#look("doubted")));
+    // A look that hangs is not followed by one more for each login.
+    const look = this.#looking > 0 ? this.#last : this.#oneByOne(() => this.#look("doubted"));
+    await this.#within(PATIENCE, look);
   }
 
   close(): void {
@@ -184,7 +164,8 @@ export class LookupFile {
   }
 
   #oneByOne(look: () => Promise<void>): Promise<void> {
-    this.#last = this.#last.then(look);
+    this.#looking++;
+    this.#last = this.#last.then(look).finally(() => this.#looking--);
     return this.#last;
   }
 
@@ -222,10 +203,10 @@ export class LookupFile {
 
   /** Waits until the file does not change any more, for some seconds at most. */
   async #settled(signature: string): Promise<string> {
-    const { path, settle = SETTLE } = this.#options;
+    const { path, settle = (signal) => sleep(SETTLE, undefined, { signal }) } = this.#options;
     let before = signature;
     for (let tries = 0; tries < SETTLE_TRIES; tries++) {
-      await sleep(settle, undefined, { signal: this.#stopping.signal });
+      await settle(this.#stopping.signal);
       const now = await signatureOf(path);
       if (now === before) return now;
       before = now;
@@ -237,7 +218,7 @@ export class LookupFile {
   async #inUse(type: "loaded" | "replaced", content: FileContent): Promise<void> {
     this.#note(content);
     this.#failed = undefined;
-    this.#unusable = await this.#check();
+    this.#unusable = await findUnusable(this.#loaded, this.#pause);
     if (this.#stopping.signal.aborted) return;
     const { rows } = this.#loaded;
     this.#options.report({ type, entries: rows.size, unusable: this.#unusable });
@@ -271,18 +252,6 @@ export class LookupFile {
     this.#seen = Math.abs(Date.now() - changedAt) < COARSE ? undefined : signature;
   }
 
-  async #check(): Promise<Unusable> {
-    let count = 0;
-    const named: { id: string; problem: string }[] = [];
-    let checked = 0;
-    for (const row of this.#loaded.rows.values()) {
-      const problem = problemOf(row);
-      if (problem !== undefined && ++count <= MAX_NAMED) named.push({ id: row.id, problem });
-      if (++checked % CHECKED === 0) await this.#pause();
-    }
-    return { count, named };
-  }
-
   /** Hashes are of no use to others, but a weak chosen password can be guessed from its hash. */
   #warnOfMode(mode: number): void {
     if (process.platform === "win32") return;
@@ -310,48 +279,4 @@ async function readContent({ path, explain }: LookupFileOptions): Promise<FileCo
     if (error instanceof LookupFileError) throw error;
     throw new LookupFileError(explain(error));
   }
-}
-
-/** @throws LookupFileError */
-async function load(
-  { text, revision }: FileContent,
-  pause: () => Promise<unknown>,
-): Promise<Loaded> {
-  const reader = new LookupFileReader(text);
-  const rows = new Map<string, Row>();
-  const clients = new Map<string, Row[]>();
-  let hasHashes = false;
-  let paused = 0;
-  for (let row = reader.next(); row !== undefined; row = reader.next()) {
-    rows.set(row.id, row);
-    hasHashes ||= HASHES.some((name) => name in row.columns);
-    const client = tableKeyProblem(row.id) === undefined
-      ? parseId(textOf(row.columns["client_id"]) ?? "")
-      : undefined;
-    if (client !== undefined) {
-      const others = clients.get(client);
-      if (others === undefined) clients.set(client, [row]);
-      else others.push(row);
-    }
-    if (reader.position - paused < SLICE) continue;
-    paused = reader.position;
-    await pause();
-  }
-  for (const [client, own] of clients) {
-    if (own.length > 1) clients.set(client, own.sort((a, b) => a.id < b.id ? -1 : 1));
-  }
-  return { revision, rows, clients, hasHashes, at: Date.now() };
-}
-
-const HASHES: readonly ColumnName[] = ["password_hash", "password_hash_next"];
-
-function problemOf(row: Row): string | undefined {
-  const problem = tableKeyProblem(row.id);
-  if (problem !== undefined) return `the id ${problem}`;
-  const reading = readEntry(row);
-  return reading.type === "malformed" ? textIn(reading.mistake) : undefined;
-}
-
-function textIn({ column, allowed }: Mistake): string {
-  return `${column} must be ${allowed}`;
 }

@@ -23,6 +23,11 @@ describe("an edit of LOOKUP_FILE", () => {
       '{\n  "a": {\n    "tenant_id": "t",\n    "disabled": true\n  }\n}\n',
     ],
     [
+      "makes it with the line ends that the file has",
+      withChanges("{}\r\n", "a", { tenant_id: "t" }),
+      '{\r\n  "a": {\r\n    "tenant_id": "t"\r\n  }\r\n}\r\n',
+    ],
+    [
       "changes a value in its place",
       withChanges(LINES, "b", { tenant_id: "new" }),
       LINES.replace('"x"', '"new"'),

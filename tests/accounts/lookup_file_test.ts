@@ -17,20 +17,19 @@ import { join } from "node:path";
 import process from "node:process";
 import { afterEach, beforeEach, describe, it } from "node:test";
 import {
-  CHECKED,
   LookupFile,
   LookupFileError,
   type LookupFileOptions,
   type LookupFileReport,
-  SLICE,
 } from "../../src/accounts/lookup_file.ts";
+import { CHECKED, SLICE } from "../../src/accounts/lookup_file_entries.ts";
 import { fileErrorText } from "../../src/settings/file_error.ts";
 
 const CLIENT = "22222222-2222-2222-2222-222222222222";
 const IDS = { tenant_id: "contoso.example", client_id: CLIENT };
 const HASH = `$sha256$${"A".repeat(22)}$${"A".repeat(43)}`;
 /** Milliseconds between two looks: quick enough for a test, and slow enough for a machine under load. */
-const QUICK = { interval: 20, settle: 5 } as const;
+const QUICK = { interval: 20, settle: () => Promise.resolve() } as const;
 const NEVER = { interval: 2 ** 30 } as const;
 
 /** Reports as they come. */
@@ -227,22 +226,32 @@ describe("LOOKUP_FILE", () => {
 
   it("does not read what is still being written", async () => {
     write({ a: IDS });
-    await open({ interval: 5, settle: 100 });
-    const replaced = reports.next("replaced");
     const text = JSON.stringify({ b: IDS });
+    const ends = [10, 15, text.length];
+    // Each time that it waits for the file to settle, a further part comes.
+    const settle = () => {
+      const end = ends.shift();
+      if (end !== undefined) write(text.slice(0, end));
+      return Promise.resolve();
+    };
+    await open({ interval: 5, settle });
+    const replaced = reports.next("replaced");
     write(text.slice(0, 5));
-    // Each step comes before the file has settled.
-    for (const end of [10, 15, text.length]) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-      write(text.slice(0, end));
-    }
     await replaced;
+    assert.deepEqual(ends, []);
     assert.deepEqual(reports.types, ["loaded", "replaced"]);
   });
 
   it("says once what is wrong with a new content, and again for the next one", async () => {
     write({ a: IDS });
-    const file = await open();
+    // Called for each look at a file that is not there.
+    let looks = 0;
+    const many = Promise.withResolvers<void>();
+    const explain = (error: unknown) => {
+      if (++looks === 3) many.resolve();
+      return fileErrorText(error);
+    };
+    const file = await open({ ...QUICK, explain });
     const first = reports.next("kept");
     replace('{"a": {}, "a": {}}');
     assert.match((await first).reason, /twice/);
@@ -253,6 +262,7 @@ describe("LOOKUP_FILE", () => {
     const third = reports.next("kept");
     rmSync(path);
     assert.match((await third).reason, /ENOENT/);
+    await many.promise;
     const back = reports.next("unchanged");
     replace({ a: IDS });
     assert.equal((await back).entries, 1);

@@ -142,6 +142,28 @@ describe("an entry in LOOKUP_FILE", () => {
     assert.deepEqual(file.events, ["beforeLogin", "beforeLogin", "doubt"]);
   });
 
+  it("is read once for many logins by an app that thousands of entries share", async () => {
+    let reads = 0;
+    const rows = Array.from({ length: 10_000 }, (_, i) => ({
+      id: String(i),
+      columns: {
+        ...IDS,
+        get from_email() {
+          reads++;
+          return "a@x.test";
+        },
+      },
+    }));
+    const { file } = open({});
+    file.findByClient = () => rows;
+    const entries = new Entries({ file, maxAge: "off" });
+    for (let i = 0; i < 10; i++) {
+      assert.equal(outcome(await entries.byTenantAndClient(TENANT, CLIENT)), "a@x.test");
+    }
+    // Of the first one alone.
+    assert(reads < 10, `${reads} reads`);
+  });
+
   describe("for a login by tenant and client (AZURE_TABLES_FORCE_USAGE)", () => {
     const cases: readonly [
       name: string,

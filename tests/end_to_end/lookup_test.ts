@@ -128,6 +128,24 @@ for (const program of PROGRAMS) {
       for (const id of ["a", "b"]) await lookup(["delete", id, "--yes"]);
     });
 
+    it("gives an entry a password, and shows no hash", async () => {
+      const sender = ["credential=certificate", "allowed_senders=@example.com"];
+      await lookup(["set", "device", ...IDS, ...sender]);
+      const made = await lookup(["set-password", "device"]);
+      assert.equal(made.status, 0, made.stderr);
+      assert.match(made.stdout, /^[2-9A-Za-z]{24}\n$/);
+      assert.match((await lookup(["list"])).stdout, /^device .* set \(sha256\) .* ok$/m);
+      const next = await lookup(["set-password", "device", "--next", "--length=20", "--json"]);
+      assert.equal(JSON.parse(next.stdout).password_hash_next, "set (scrypt)");
+      assert.equal((await lookup(["set-password", "device", "--promote"])).status, 0);
+      const { stdout } = await lookup(["get", "device", "--json"]);
+      const { password_hash, usable, ...rest } = JSON.parse(stdout);
+      assert.deepEqual([password_hash, usable], ["set (scrypt)", true]);
+      assert(!("password_hash_next" in rest));
+      assert.doesNotMatch(output, /\$(?:sha256|scrypt)\$/);
+      await lookup(["delete", "device", "--yes"]);
+    });
+
     it("writes ids as the Python relay compares them", async () => {
       const { stdout } = await lookup([
         "set",
