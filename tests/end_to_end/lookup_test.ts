@@ -331,7 +331,7 @@ for (const program of PROGRAMS) {
       const stranger = new SmtpClient(smtp);
       assert.match(
         await stranger.login("printer:lookup", SECRET),
-        /^535 5\.7\.8 .*no entry for this/,
+        /^535 5\.7\.8 The username or the password is wrong/,
       );
       stranger.destroy();
       const answer = await fetch(`http://127.0.0.1:${http}/api/messages`);
