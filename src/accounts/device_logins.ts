@@ -42,55 +42,42 @@ export class DeviceLogins {
   }
 
   /** The entry of a login, whose password is right if the entry has one. */
-  async find(login: IdLogin): Promise<FoundEntry | LoginFailure> {
-    const { name } = login;
-    const found = await this.#entries.byId(name.id);
-    if (found.type !== "entry" && tellsNothing(found, name)) return found;
-    const entry = usable(found, name);
-    if (entry !== undefined && entry.device === undefined) return { type: "found", entry };
+  async find({ name, password, client }: IdLogin): Promise<FoundEntry | LoginFailure> {
+    const before = await this.#entries.byId(name.id);
+    if (before.type !== "entry" && tellsNothing(before, name)) return before;
+    const known = usable(before, name);
+    if (known !== undefined) {
+      const hash = this.#passwords.quickMatch({ password, hashes: hashesOf(known) });
+      if (known.device === undefined || hash !== undefined) return foundEntry(known, hash);
+    }
+    const now = await this.#readAgain(name, before);
+    const entry = usable(now, name);
+    if (entry !== undefined && entry.device === undefined) return foundEntry(entry);
     const hashes = hashesOf(entry);
-    const result = await this.#check(login, hashes);
-    if ("hash" in result) return { type: "found", entry: entry!, hash: result.hash };
+    const result = await this.#passwords.check({ password, hashes, id: name.id, client });
+    if (result.type === "right") return foundEntry(entry!, result.hash);
     if (result.type === "crowded") return CROWDED;
-    return await this.#checkAgain(login, found, hashes);
+    this.#entries.doubt(name);
+    return failure(now, name);
   }
 
   /**
-   * The entry as it is now: an administrator may have set the password a moment ago. It is read again also
-   * where that cannot help, so that all failures cause equally many queries.
+   * The entry as it is now: an administrator may have set the password a moment ago. It is read also where that
+   * cannot help, so that all failures cause equally many queries: one at most, in two seconds.
    */
-  async #checkAgain(
-    login: IdLogin,
-    before: EntryResult,
-    checked: readonly PasswordHash[],
-  ): Promise<FoundEntry | LoginFailure> {
-    const { name } = login;
+  async #readAgain(name: IdName, before: EntryResult): Promise<EntryResult> {
     this.#entries.doubt(name);
     const now = await this.#entries.byId(name.id);
-    this.#entries.doubt(name);
-    const entry = usable(now, name);
-    if (entry !== undefined && entry.device === undefined) return { type: "found", entry };
-    const known = new Set(checked.map(formatPasswordHash));
-    const hashes = hashesOf(entry).filter((hash) => !known.has(formatPasswordHash(hash)));
-    if (hashes.length > 0) {
-      const result = await this.#check(login, hashes);
-      if ("hash" in result) return { type: "found", entry: entry!, hash: result.hash };
-      if (result.type === "crowded") return CROWDED;
-    }
-    return failure(now.type === "later" ? before : now, name);
+    return now.type === "later" ? before : now;
   }
+}
 
-  async #check(
-    { name: { id }, password, client }: IdLogin,
-    hashes: readonly PasswordHash[],
-  ): Promise<
-    { readonly type: "right"; readonly hash: string } | { readonly type: "wrong" | "crowded" }
-  > {
-    const result = await this.#passwords.check({ password, hashes, id, client });
-    return result.type === "right"
-      ? { type: "right", hash: formatPasswordHash(result.hash) }
-      : { type: result.type };
-  }
+function foundEntry(entry: Entry, hash?: PasswordHash): FoundEntry {
+  return {
+    type: "found",
+    entry,
+    ...(hash === undefined ? {} : { hash: formatPasswordHash(hash) }),
+  };
 }
 
 /** Whether a failure does not tell if there is an entry: the table does not answer, or no id may be so. */

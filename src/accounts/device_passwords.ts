@@ -99,18 +99,25 @@ export class DevicePasswords {
     });
   }
 
+  /** The hash that the password matches, where no derivation is needed to find it. */
+  quickMatch({ password, hashes }: Pick<PasswordCheck, "password" | "hashes">):
+    | PasswordHash
+    | undefined {
+    const octets = Buffer.from(password.reveal(), "utf8");
+    return hashes.find((hash) =>
+      hash.type === "scrypt" ? this.#right.get(this.#nameOf(hash, password)) : matches(hash, octets)
+    );
+  }
+
   /** Never fails for what a client has sent. */
   check(check: PasswordCheck): Promise<PasswordResult> | PasswordResult {
     const { password, hashes, id, client } = check;
-    const octets = Buffer.from(password.reveal(), "utf8");
-    const quick = hashes.find((hash) =>
-      hash.type === "scrypt" ? this.#right.get(this.#nameOf(hash, password)) : matches(hash, octets)
-    );
+    const quick = this.quickMatch(check);
     if (quick !== undefined) return { type: "right", hash: quick };
     const name = this.#names.of(client, id, password.reveal(), ...hashes.map(formatPasswordHash));
     const pending = this.#pending.get(name);
     if (pending !== undefined) return pending;
-    const result = this.#inTurn(octets, check).finally(() => this.#pending.delete(name));
+    const result = this.#inTurn(check).finally(() => this.#pending.delete(name));
     this.#pending.set(name, result);
     return result;
   }
@@ -120,7 +127,7 @@ export class DevicePasswords {
     this.#turns.stop();
   }
 
-  async #inTurn(octets: Uint8Array, check: PasswordCheck): Promise<PasswordResult> {
+  async #inTurn(check: PasswordCheck): Promise<PasswordResult> {
     const end = this.#clock.now() + CHECK_TIMEOUT;
     const endTurn = await this.#turns.acquire(check.client, CHECK_TIMEOUT);
     if (endTurn === undefined) return CROWDED;
@@ -129,7 +136,7 @@ export class DevicePasswords {
       const release = await this.#memory?.acquire(DERIVATION_MEMORY, left);
       if (this.#memory !== undefined && release === undefined) return CROWDED;
       try {
-        return await this.#compare(octets, check);
+        return await this.#compare(check);
       } finally {
         release?.();
       }
@@ -139,7 +146,8 @@ export class DevicePasswords {
   }
 
   /** Ends early only if the password is right. */
-  async #compare(octets: Uint8Array, check: PasswordCheck): Promise<PasswordResult> {
+  async #compare(check: PasswordCheck): Promise<PasswordResult> {
+    const octets = Buffer.from(check.password.reveal(), "utf8");
     const hashes = check.hashes.filter((hash) => hash.type === "scrypt");
     for (let i = 0; i < Math.max(hashes.length, DERIVATIONS_PER_FAILURE); i++) {
       const hash = hashes[i];

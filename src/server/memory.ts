@@ -90,12 +90,12 @@ export class MemoryBudget {
     return () => this.#awaiting.delete(run);
   }
 
-  /** @internal @param tell whether to report that there is not enough */
+  /** @internal @param urgent whether others may lose memory for it; if there is not enough, that is reported */
   open(
     address: string,
     owner: Owner | undefined,
     announced: number,
-    tell = true,
+    urgent = true,
   ): Reservation | undefined {
     const account = owner &&
       (this.#accounts.get(owner.key) ?? new Holder(this.#accounts, owner.key, owner));
@@ -106,7 +106,7 @@ export class MemoryBudget {
     );
     // If memory is full, a client that announces no size is refused here too.
     const needed = Math.max(announced, this.#minimum);
-    if (!this.#find(needed, message, tell)) return undefined;
+    if (!this.#find(needed, message, urgent)) return undefined;
     for (const holder of message.holders) holder.add(message);
     const ahead = Math.min(announced === 0 ? STEP : needed, STEP, this.#free);
     this.#set(message, ahead, Math.max(0, announced - ahead));
@@ -179,15 +179,17 @@ export class MemoryBudget {
   }
 
   /** Frees so many octets, if necessary by taking them from others. */
-  #find(octets: number, asker: MessageMemory, tell = true): boolean {
+  #find(octets: number, asker: MessageMemory, urgent = true): boolean {
     if (octets <= this.#free) return true;
     const late = this.#now() - PROMISE_MS;
     for (const message of this.#promised) {
       if (message.touched > late) break;
       this.#set(message, message.octets, 0);
     }
-    if (octets <= this.#free || this.#takeBack(octets, asker)) return true;
-    if (tell) this.#exhausted(this.used);
+    if (octets <= this.#free) return true;
+    if (!urgent) return false;
+    if (this.#takeBack(octets, asker)) return true;
+    this.#exhausted(this.used);
     return false;
   }
 

@@ -2,11 +2,15 @@
 // there is none; a message is refused instead.
 
 import type { Clock } from "../clock.ts";
-import type { Reservation } from "../smtp/reservation.ts";
 import { COPIES, type MemoryBudget } from "./memory.ts";
 
 /** The part of all memory that such work may take together: the rest is for mail. */
 const SHARE = 1 / 2;
+/**
+ * Milliseconds that it waits for free memory. Then those give some up that have more than their share, as for a
+ * message.
+ */
+const PATIENCE = 5_000;
 
 export class WorkMemory {
   readonly #budget: MemoryBudget;
@@ -34,40 +38,38 @@ export class WorkMemory {
    */
   async acquire(octets: number, timeout: number): Promise<(() => void) | undefined> {
     const needed = Math.min(octets, this.#most);
-    let taken = this.#take(needed, true);
-    if (taken !== undefined) return taken;
-    const { promise: end, resolve } = Promise.withResolvers<"end">();
-    const cancel = this.#clock.alarm(timeout, () => resolve("end"));
+    let [urgent, ended, wake] = [false, false, () => {}];
+    const cancelPatience = this.#clock.alarm(Math.min(PATIENCE, timeout), () => {
+      urgent = true;
+      wake();
+    });
+    const cancelEnd = this.#clock.alarm(timeout, () => {
+      ended = true;
+      wake();
+    });
     try {
-      while (taken === undefined) {
-        if (await this.#released(end) === "end") return undefined;
-        taken = this.#take(needed, false);
+      for (;;) {
+        const taken = this.#take(needed, urgent);
+        if (taken !== undefined || ended) return taken;
+        urgent = false;
+        await new Promise<void>((resolve) => {
+          const cancel = this.#budget.onRelease(() => wake());
+          wake = () => {
+            cancel();
+            resolve();
+          };
+        });
       }
-      return taken;
     } finally {
-      cancel();
+      cancelPatience();
+      cancelEnd();
     }
   }
 
-  async #released(end: Promise<"end">): Promise<"end" | "released"> {
-    const { promise, resolve } = Promise.withResolvers<"released">();
-    const cancel = this.#budget.onRelease(() => resolve("released"));
-    try {
-      return await Promise.race([promise, end]);
-    } finally {
-      cancel();
-    }
-  }
-
-  #take(octets: number, tell: boolean): (() => void) | undefined {
+  #take(octets: number, urgent: boolean): (() => void) | undefined {
     if (this.#taken + octets > this.#most) return undefined;
     const ofMail = Math.floor(octets / COPIES);
-    const memory: Reservation | undefined = this.#budget.open(
-      this.#name,
-      undefined,
-      ofMail,
-      tell,
-    );
+    const memory = this.#budget.open(this.#name, undefined, ofMail, urgent);
     // What is only announced would lapse.
     if (memory?.ensure(ofMail) !== true) return undefined;
     this.#taken += octets;

@@ -373,7 +373,10 @@ export const SETTINGS = {
     "The username of the account that clients in TRUSTED_NETWORKS send as.",
   ),
   TRUSTED_PASSWORD: {
-    ...optional(secretText, "The client secret of TRUSTED_USERNAME."),
+    ...optional(
+      secretText,
+      "The client secret of TRUSTED_USERNAME, or the own password of its entry.",
+    ),
     secret: true,
   },
   DELIVERY_MODE: required(

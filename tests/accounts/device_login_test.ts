@@ -128,6 +128,30 @@ describe("a device with its own password", () => {
     assert.equal(line(await login("scanner", "another")), WRONG);
   });
 
+  it("misses no login while its password is changed: both, then the new one", async () => {
+    const rows: Rows = {};
+    const { login, clock } = open({ rows });
+    const devices = Array.from({ length: 20 }, (_, i) => `scanner${i}`);
+    const old = { ...SENDER, password_hash: hashOf("old", "fast") };
+    const next = hashOf("new", "sha256");
+    /** For a minute each, with the passwords that devices use meanwhile. */
+    const minutes: readonly (readonly [row: Row, passwords: readonly string[]])[] = [
+      [old, ["old"]],
+      [{ ...old, password_hash_next: next }, ["old"]],
+      [{ ...old, password_hash_next: next }, ["old", "new", "old"]],
+      [{ ...SENDER, password_hash: next }, ["new"]],
+    ];
+    for (const [row, passwords] of minutes) {
+      for (const id of devices) rows[id] = row;
+      for (let second = 0; second < 60; second += 10) {
+        clock.now += 10_000;
+        const logins = devices.flatMap((id) => passwords.map((password) => login(id, password)));
+        for (const result of await Promise.all(logins)) loggedIn(result);
+      }
+    }
+    assert.equal(line(await login("scanner0", "old")), WRONG);
+  });
+
   it("costs no derivation again while its entry has the hash, and fails when that is gone", async () => {
     const rows: Rows = { scanner: SCRYPT };
     const { login, state, clock } = open({ rows });

@@ -9,6 +9,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import { credentialUnset, unreachable } from "../../src/entra/entra_errors.ts";
 import { openSqliteAdministration } from "../../src/queue/sqlite/administration.ts";
 import type { SmtpClient } from "../end_to_end/smtp_client.ts";
@@ -204,6 +205,27 @@ describe("a relay with devices that have a password of their own", () => {
     await relay.authed("scanner", PASSWORD);
     assert(relay.linesOf("Login deferred").every(({ username }) => username === "scanner"));
     assert.deepEqual(relay.linesOf("Login refused"), []);
+  });
+
+  it("counts a check of a password in MAX_MEMORY, and waits for mail to leave it room", async () => {
+    const quick = { ...DEVICE, password_hash: hashOf(PASSWORD, "sha256") };
+    const relay = await start({ scanner: DEVICE, quick }, {
+      ...{ MAX_MEMORY: "16m", MAX_MESSAGE_SIZE: "10m", HTTP_LISTEN: "127.0.0.1:0" },
+    });
+    const used = async () => {
+      const page = await (await fetch(`${relay.url}/metrics`)).text();
+      return Number(/^smtp_oauth_relay_mail_memory_bytes (\d+)/m.exec(page)![1]);
+    };
+    const sender = await relay.sending();
+    sender.write(`From: a@example.com\r\n\r\n${`${"x".repeat(998)}\r\n`.repeat(9_000)}`);
+    while (await used() < 13_000_000);
+    let answered = false;
+    const login = relay.connect().login("scanner", PASSWORD).finally(() => answered = true);
+    await relay.authed("quick", PASSWORD);
+    await setTimeout(500);
+    assert.equal(answered, false);
+    sender.destroy();
+    assert.match(await login, /^235 /);
   });
 
   it("defers a message of a session while the relay's own credential fails", async () => {

@@ -57,15 +57,17 @@ describe("memory for work", () => {
   });
 
   it("is waited for, and comes with the first message that gives back enough", async () => {
-    const { budget, state, acquire, message, exhausted } = open(64 * MIB);
+    const { clock, budget, state, acquire, message, exhausted } = open(64 * MIB);
     const messages = [message(30 * MIB), message(20 * MIB), message(12 * MIB)];
     acquire();
     await settled();
     assert.equal(state.begun, 0);
     messages[2]!.release();
     await settled();
-    assert.equal(state.begun, 0);
-    assert.equal(exhausted.length, 1, "it is reported once");
+    assert.deepEqual([state.begun, exhausted.length], [0, 0]);
+    clock.pass(10_000);
+    await settled();
+    assert.deepEqual([state.begun, exhausted.length], [0, 1], "it is reported once");
     messages[1]!.release();
     await settled();
     assert.equal(state.begun, 1);
@@ -88,12 +90,16 @@ describe("memory for work", () => {
     assert.equal(clock.alarms, 0);
   });
 
-  it("is taken from an account over its share, as for a message", async () => {
-    const { state, acquire, message } = open(64 * MIB);
+  it("is taken from an account over its share after five seconds, as for a message", async () => {
+    const { clock, state, acquire, message } = open(64 * MIB);
     let givenUp = false;
     message(20 * MIB);
     message(40 * MIB).giveUp = () => givenUp = true;
     acquire();
+    clock.pass(4_999);
+    await settled();
+    assert.deepEqual([state.begun, givenUp], [0, false]);
+    clock.pass(1);
     await settled();
     assert.deepEqual([state.begun, givenUp], [1, true]);
   });
