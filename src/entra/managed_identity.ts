@@ -109,7 +109,10 @@ export class ManagedIdentity implements ProofSource {
     return "reply" in result && cached !== undefined ? cached.proof : result;
   }
 
+  /** The next request asks for a new assertion; the old one serves if there is none. */
   refresh(): Promise<void> {
+    if (this.#cached !== undefined) this.#cached = { ...this.#cached, renewAt: -Infinity };
+    this.#failedAt = -Infinity;
     return Promise.resolve();
   }
 

@@ -75,7 +75,7 @@ export async function requestToken(
     if (refused !== undefined) return refusalFor(refused);
     // With a 200, MSAL quotes the part of the response that it rejects.
     const words = serviceWords(error instanceof Error ? error.message : String(error), [
-      secretIn(proof).reveal(),
+      ...endpoint.sent,
     ]);
     return unreachable("msal", words?.slice(0, 200) ?? "MSAL does not say why");
   }
@@ -137,17 +137,18 @@ function secretIn(proof: AppProof): Secret {
 class TokenEndpoint implements INetworkModule {
   readonly #options: MsalOptions;
   readonly url: URL;
-  readonly #secret: Secret;
   /** Why there is no response. */
   failure: HttpFailure | undefined;
   /** The service's error. */
   refused: EntraError | undefined;
+  /** Credentials of the request, which a response may echo. */
+  readonly sent: string[];
 
   constructor({ tenantId }: App, proof: AppProof, options: MsalOptions) {
     const base = options.authorityHost.href.replace(/(?<!\/)\/+$/, "");
     this.#options = options;
     this.url = new URL(`${base}/${encodeURIComponent(tenantId)}/oauth2/v2.0/token`);
-    this.#secret = secretIn(proof);
+    this.sent = [secretIn(proof).reveal()];
   }
 
   sendGetRequestAsync<T>(): Promise<NetworkResponse<T>> {
@@ -159,7 +160,11 @@ class TokenEndpoint implements INetworkModule {
     _url: string,
     options?: NetworkRequestOptions,
   ): Promise<NetworkResponse<T>> {
-    const body = Buffer.from(options?.body ?? "", "utf8");
+    const form = options?.body ?? "";
+    const body = Buffer.from(form, "utf8");
+    // MSAL makes it out of a certificate's key.
+    const assertion = new URLSearchParams(form).get("client_assertion");
+    if (assertion !== null) this.sent.push(assertion);
     const result = await this.#options.http.request({
       method: "POST",
       url: this.url,
@@ -174,7 +179,7 @@ class TokenEndpoint implements INetworkModule {
     const json = parseJson(result.body);
     if (result.status !== 200 || json === undefined) {
       this.refused = {
-        ...readEntraError(result.status, json, [this.#secret.reveal()]),
+        ...readEntraError(result.status, json, this.sent),
         retryAfter: retryAfter(result.headers, Date.now()),
       };
     }

@@ -21,6 +21,9 @@ export type Ask = (
   explain: (refusal: EntraRefusal) => EntraRefusal,
 ) => Promise<AccessToken | EntraRefusal>;
 
+/** The assertion is not within its valid time range. */
+const ENDED = "AADSTS700024";
+
 export class OwnCredentials {
   readonly #sources: ReadonlyMap<CredentialName, ProofSource>;
   readonly #now: () => number;
@@ -59,6 +62,8 @@ export class OwnCredentials {
     if ("reply" in proof) return proof;
     const result = await ask(proof, explain);
     if (!("type" in result) || result.credential === undefined) return result;
+    // The machine's clock was wrong when it was kept.
+    if (result.code === ENDED && proof.type === "assertion") await source.refresh();
     // It may have been renewed while the request was under way.
     const now = await source.proof();
     return "reply" in now || !isRenewed(proof, now) ? result : await ask(now, explain);

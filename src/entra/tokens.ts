@@ -7,6 +7,7 @@ import { type Clock, realClock } from "../clock.ts";
 import { KeyedHash } from "../keyed_hash.ts";
 import type { App, AppCredentials, CredentialName } from "./app_credentials.ts";
 import type { EntraRefusal } from "./entra_errors.ts";
+import { RememberedRefusals } from "./remembered_refusals.ts";
 import { type AccessToken, MAIL_SEND } from "./token.ts";
 
 export interface TokenSourceOptions {
@@ -31,16 +32,6 @@ const RETRY_DOUBTFUL = 60_000;
 const LONGEST_WAIT = 3_600_000;
 /** Throttled apps remembered at most. */
 const MAX_THROTTLED = 10_000;
-/**
- * Milliseconds that Entra ID is not asked again about credentials that it has refused. A device with an
- * old password that tries in a loop would otherwise get its tenant throttled (AADSTS90055), with all
- * devices in it. No longer, because a new secret takes a moment to reach all of Entra ID, and the
- * administrator who has just created it waits for that.
- */
-const REMEMBER_REFUSAL = 30_000;
-/** Refusals remembered at most; separate from tokens, so that guesses do not push these out. */
-const MAX_REFUSALS = 10_000;
-
 /** The token of one login for one scope. */
 interface Entry {
   /** The login's key. */
@@ -56,14 +47,6 @@ interface Entry {
   askedAt: number;
   /** When it was last asked because of a refusal by the service. */
   refetchedAt: number;
-}
-
-interface Refusal {
-  readonly refusal: EntraRefusal;
-  /** When Entra ID refused. */
-  readonly at: number;
-  /** How often the relay's own credential had been renewed when it was asked. */
-  readonly renewals: number;
 }
 
 /** Entra ID's refusal for a throttled app. */
@@ -83,17 +66,15 @@ export class TokenSource {
   readonly #entries: BoundedMap<Entry>;
   /** The entry that a token was fetched for. */
   readonly #entryOf = new WeakMap<AccessToken, Entry>();
-  /** By login: a wrong secret is wrong for each scope. Refusals of a scope are kept by login and scope. */
-  readonly #refusals = new BoundedMap<Refusal>({ max: MAX_REFUSALS });
+  readonly #refusals: RememberedRefusals;
   /** By tenant and client: Entra ID throttles these, whatever the secret and the scope. */
   readonly #throttled = new BoundedMap<Throttled>({ max: MAX_THROTTLED });
-  /** How often each of the relay's own credentials has been renewed. */
-  readonly #renewals = new Map<CredentialName, number>();
   readonly #clock: Pick<Clock, "now">;
 
   constructor(options: TokenSourceOptions) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
+    this.#refusals = new RememberedRefusals(this.#clock);
     this.#entries = new BoundedMap({ max: options.capacity ?? 10_000 });
   }
 
@@ -108,7 +89,7 @@ export class TokenSource {
 
   /** One of the relay's own credentials has been renewed: what Entra ID refused with the old one is asked again. */
   renewed(credential: CredentialName): void {
-    this.#renewals.set(credential, (this.#renewals.get(credential) ?? 0) + 1);
+    this.#refusals.renewed(credential);
   }
 
   /** @internal @param key of the login */
@@ -124,7 +105,7 @@ export class TokenSource {
     if (entry?.refused && entry.pending !== undefined) return entry.pending;
     if (entry !== undefined && token !== undefined && this.#fresh(entry, token)) return token;
     if (entry?.pending !== undefined) return entry.pending;
-    const refusal = this.#remembered(key, credentials, scope, mayAskAgain);
+    const refusal = this.#refusals.find([key, scoped(key, scope)], credentials, mayAskAgain);
     if (refusal !== undefined) return Promise.resolve(refusal);
     const throttled = this.#throttledNow(credentials);
     if (throttled !== undefined) {
@@ -163,7 +144,7 @@ export class TokenSource {
   ): Promise<AccessToken | EntraRefusal> {
     entry.askedAt = this.#clock.now();
     if (entry.refused) entry.refetchedAt = entry.askedAt;
-    const renewals = this.#renewalsOf(credentials);
+    const renewals = this.#refusals.renewalsOf(credentials);
     const result = await this.#options.request(credentials, scope);
     if (!("type" in result)) {
       entry.token = result;
@@ -186,35 +167,9 @@ export class TokenSource {
     if (this.#entries.peek(name) === entry) this.#entries.delete(name);
     // A temporary failure is not remembered: the next login asks again.
     if (result.type === "refused" || result.credential !== undefined) {
-      const at = this.#clock.now();
-      this.#refusals.set(result.ofScope ? name : key, { refusal: result, at, renewals });
+      this.#refusals.add(result.ofScope ? name : key, result, renewals);
     }
     return result;
-  }
-
-  #renewalsOf(credentials: AppCredentials): number {
-    return "credential" in credentials ? this.#renewals.get(credentials.credential) ?? 0 : 0;
-  }
-
-  /** The recent refusal of the same credentials, which Entra ID would repeat. */
-  #remembered(
-    key: string,
-    credentials: AppCredentials,
-    scope: string,
-    mayAskAgain: () => boolean = () => true,
-  ): EntraRefusal | undefined {
-    const found = this.#refusals.get(key) ?? this.#refusals.get(scoped(key, scope));
-    if (found === undefined || found.renewals !== this.#renewalsOf(credentials)) return undefined;
-    const age = this.#clock.now() - found.at;
-    // A refusal of the relay's own credential is no guess of a client.
-    const mayAsk = found.refusal.credential !== undefined || mayAskAgain;
-    if (age >= REMEMBER_REFUSAL && (mayAsk === true || mayAsk())) return undefined;
-    const seconds = Math.round(age / 1000);
-    const { detail } = found.refusal;
-    return {
-      ...found.refusal,
-      detail: `${detail} (remembered: Entra ID said so ${seconds} s ago and was not asked again)`,
-    };
   }
 
   /** The refusal of a throttled app, until its Retry-After is over. */

@@ -47,8 +47,9 @@ export class Services {
         const { refusal } = event;
         // A refusal for good is an answer as good as a token.
         if (refusal?.type !== "later") return this.succeeded("Entra ID", now);
-        const { code, detail } = refusal;
-        return this.#failed("Entra ID", { at: now, code, detail }, code.startsWith("AADSTS"));
+        const { code, detail, credential } = refusal;
+        const answered = credential !== undefined || code.startsWith("AADSTS");
+        return this.#failed("Entra ID", { at: now, code, detail }, answered);
       }
       case "message": {
         const { outcome, steps } = event;

@@ -373,6 +373,29 @@ describe("the credential managed-identity", () => {
     assert.equal(identity.seen.length, 3);
   });
 
+  it("is asked for anew if Entra ID says that it has ended, whatever the machine's clock says", async () => {
+    apps.set(CLIENT, trusting);
+    // By this clock, it is good for weeks.
+    const source = sourceOf({ clock: new FakeClock() });
+    identity.lifetime = -4000;
+    await source.proof();
+    identity.lifetime = 86_400;
+    const { token, asked } = tokensOf([source]);
+    assertToken(await token(appOf("managed-identity")));
+    assert.equal(asked.length, 2);
+  });
+
+  it("is asked for anew on SIGHUP, and the old assertion serves if that fails", async () => {
+    const source = sourceOf();
+    const first = await source.proof();
+    await source.refresh();
+    const second = await source.proof();
+    assert.notEqual(second, first);
+    await source.refresh();
+    identity.respond = (response) => void response.writeHead(500).end();
+    assert.equal(await source.proof(), second);
+  });
+
   it("is not used to its very end", async () => {
     identity.lifetime = 600;
     const clock = new NowClock();

@@ -386,6 +386,27 @@ describe("services", () => {
     assert.deepEqual(state("Key Vault"), [false, "", true]);
     tell({ ...certificate, change: "unchanged", fields: {} });
     assert.deepEqual(state("Key Vault"), [true, "", false]);
+    // The relay's own certificate for Entra ID, from files and from the vault.
+    const own = { ...certificate, type: "clientCertificate", change: "kept" } as const;
+    tell({ ...own, fields: { source: "file", reason: "half a file" } });
+    assert.deepEqual(state("Key Vault"), [true, "", false]);
+    tell({ ...own, fields: { source: "keyvault", reason: "the vault is locked" } });
+    assert.deepEqual(state("Key Vault"), [true, "", true]);
+    // A refusal of the relay's own credential is an answer, whatever its code.
+    const refusal = {
+      type: "later",
+      reply: reply(454, "4.7.0", "x"),
+      code: "invalid_client",
+      detail: "x",
+    } as const;
+    tell({
+      type: "token",
+      milliseconds: 1,
+      refusal: { ...refusal, credential: "certificate" },
+    });
+    assert.deepEqual(state("Entra ID"), [false, "invalid_client", false]);
+    tell({ type: "token", milliseconds: 1, refusal });
+    assert.deepEqual(state("Entra ID"), [false, "invalid_client", true]);
   });
 });
 
