@@ -68,6 +68,8 @@ const RENEW_BEFORE = 3_600_000;
 const MARGIN = 60_000;
 /** Milliseconds between two tries to renew an assertion that is still good. */
 const RETRY = 30_000;
+/** … and to get one where there is none: the endpoint throttles too. */
+const RETRY_WITHOUT = 5_000;
 /** Octets of a response. */
 const MAX_RESPONSE = 256 * 1024;
 
@@ -84,8 +86,8 @@ export class ManagedIdentity implements ProofSource {
   #cached: Cached | undefined;
   /** The request that is under way, shared by all that wait for it. */
   #pending: Promise<AssertionProof | EntraRefusal> | undefined;
-  /** When a renewal last failed. */
-  #failedAt = -Infinity;
+  /** Why there was no assertion last, and when. */
+  #failure: { readonly refusal: EntraRefusal; readonly at: number } | undefined;
 
   constructor(options: ManagedIdentityOptions) {
     this.#options = options;
@@ -100,8 +102,11 @@ export class ManagedIdentity implements ProofSource {
     const cached = this.#cached !== undefined && now < this.#cached.endsAt
       ? this.#cached
       : undefined;
-    if (cached !== undefined && (now < cached.renewAt || now < this.#failedAt + RETRY)) {
-      return cached.proof;
+    const failure = this.#failure;
+    const failedFor = failure === undefined ? Infinity : now - failure.at;
+    if (cached !== undefined && (now < cached.renewAt || failedFor < RETRY)) return cached.proof;
+    if (failure !== undefined && cached === undefined && failedFor < RETRY_WITHOUT) {
+      return failure.refusal;
     }
     const result = await (this.#pending ??= this.#request().finally(() => {
       this.#pending = undefined;
@@ -112,7 +117,7 @@ export class ManagedIdentity implements ProofSource {
   /** The next request asks for a new assertion; the old one serves if there is none. */
   refresh(): Promise<void> {
     if (this.#cached !== undefined) this.#cached = { ...this.#cached, renewAt: -Infinity };
-    this.#failedAt = -Infinity;
+    this.#failure = undefined;
     return Promise.resolve();
   }
 
@@ -156,6 +161,7 @@ export class ManagedIdentity implements ProofSource {
     const left = (claimed > 0 ? claimed : facts.notAfter) - clock.date();
     const now = clock.now();
     this.#facts = { ...this.#facts, assertion: facts };
+    this.#failure = undefined;
     const proof = { type: "assertion", assertion: new Secret(token) } as const;
     // By a clock that is wrong it may have ended already: Entra ID decides.
     this.#cached = {
@@ -167,12 +173,13 @@ export class ManagedIdentity implements ProofSource {
   }
 
   #failed(code: string, what: string): EntraRefusal {
-    this.#failedAt = this.#options.clock.now();
-    return unasked(
+    const { clock, clientId } = this.#options;
+    const refusal = unasked(
       code,
-      `the relay's own credential "managed-identity" (MANAGED_IDENTITY_CLIENT_ID ` +
-        `${this.#options.clientId}): ${what}`,
+      `the relay's own credential "managed-identity" (MANAGED_IDENTITY_CLIENT_ID ${clientId}): ${what}`,
     );
+    this.#failure = { refusal, at: clock.now() };
+    return refusal;
   }
 }
 

@@ -396,6 +396,20 @@ describe("the credential managed-identity", () => {
     assert.equal(await source.proof(), second);
   });
 
+  it("that there is none of is asked for once in 5 s, however many devices log in", async () => {
+    const clock = new NowClock();
+    const source = sourceOf({ clock });
+    identity.respond = (response) => void response.writeHead(500).end();
+    for (let i = 0; i < 50; i++) {
+      assert.equal((await source.proof() as EntraRefusal).code, "IDENTITY_500");
+    }
+    assert.equal(identity.seen.length, 1);
+    identity.respond = undefined;
+    clock.pass(5_000);
+    assert("type" in await source.proof());
+    assert.deepEqual(identity.seen.map(({ client }) => client), [IDENTITY, IDENTITY]);
+  });
+
   it("is not used to its very end", async () => {
     identity.lifetime = 600;
     const clock = new NowClock();
