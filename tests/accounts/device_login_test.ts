@@ -73,7 +73,7 @@ function open({ rows, delimiter = "@", entra = () => undefined, ...more }: Setup
   const accounts = new Accounts({ delimiter, tokens, scope: SCOPE, entries, passwords, ...more });
   const login = (username: string, password: string = PASSWORD) =>
     accounts.login({ mechanism: "PLAIN", username, password: new Secret(password) });
-  return { clock, asked, state, accounts, login };
+  return { clock, asked, state, accounts, login, tokens };
 }
 
 function line({ reply }: { readonly reply: LoginResult["reply"] }): string {
@@ -305,13 +305,15 @@ describe("a device's login", () => {
   for (const [what, refusal, text] of OWN) {
     it(`gets 454 where the relay's credential is ${what}: the device is not at fault`, async () => {
       for (const more of [{}, { known }]) {
-        const { login, state } = open({ rows: { scanner: SCRYPT }, entra: () => refusal, ...more });
+        const rows = { scanner: SCRYPT };
+        const { login, state, tokens } = open({ rows, entra: () => refusal, ...more });
         const result = failed(await login("scanner"));
         assert.match(line(result), text);
         assert.deepEqual([result.type, result.isPasswordRight], ["later", true]);
         assert.equal(line(await login("scanner", "wrong")), WRONG);
         // It works again as soon as the credential does, without a derivation.
         state.entra = () => undefined;
+        tokens.renewed("certificate");
         const { derived } = state;
         if (refusal.type === "later") loggedIn(await login("scanner"));
         assert.equal(state.derived, derived);
